@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A collector measures one subject of the guest. Life-cycle, driven by agent/sample.c:
+ *
+ *	open ─► collect ─► (probed …) ─► emit ─► collect ─► … ─► close
+ *	           │
+ *	           └─ wake_fd readable ─► wake ─► an extra collect soon
+ *
+ * collect reads and parses into the collector's own state, relative to the directory fds of the context, and never
+ * blocks: what may hang (statvfs of a network mount, a command line, a scan of all fds) is asked of the prober, whose
+ * answers arrive through `probed`, before emit or, when late, before the next one. emit only writes what the
+ * state holds; it may be called more than once for one collect.
+ */
+#ifndef INFINISERVICE_COLLECTOR_H
+#define INFINISERVICE_COLLECTOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <infiniservice/moment.h>
+#include <infiniservice/sink.h>
+
+enum probe_kind {
+	PROBE_STATVFS, /* key: device number; arg: path. data: struct probe_statvfs */
+	PROBE_PROCESS, /* key: (pid, start time) packed by the asker; arg: "PID". data: struct probe_process */
+	PROBE_SOCKETS, /* arg: `count` u64 inodes. data: array of struct probe_socket found in /proc/PID/fd */
+};
+
+struct probe_statvfs {
+	uint64_t block_size; /* f_frsize */
+	uint64_t blocks, bfree, bavail, files, ffree;
+	uint64_t flags;
+};
+
+/* Followed by cmdline_len bytes of cmdline (NULs between arguments as the kernel has them) and exe_len bytes of exe. */
+struct probe_process {
+	uint64_t start_ticks; /* field 22 of /proc/PID/stat, read after the rest: differs if the pid was reused */
+	uint32_t cmdline_len; /* at most SINK_CMDLINE_MAX */
+	uint32_t exe_len;     /* at most SINK_PATH_MAX; 0 when not permitted */
+};
+
+struct probe_socket {
+	uint64_t inode;
+	int32_t pid;
+};
+
+struct probe_request {
+	enum probe_kind kind;
+	uint64_t key; /* one probe per (collector, kind, key) is outstanding; a second is refused with -EALREADY */
+	const void *arg; /* copied */
+	size_t arg_len;  /* at most PROBE_ARG_MAX */
+};
+
+#define PROBE_ARG_MAX 8192
+#define PROBE_DATA_MAX 16384
+
+struct probe_result {
+	enum probe_kind kind;
+	uint64_t key;
+	int error; /* 0, or -errno of the system call; -ETIMEDOUT when the deadline passed (it may still answer later) */
+	const void *data; /* valid during the call */
+	size_t data_len;
+};
+
+/*
+ * The prober as a collector sees it; agent/prober.c behind it, a direct one in tests and --once.
+ * Returns 0 (an answer will come through `probed`), -EALREADY, -ENOBUFS (too many at once: ask again at the next
+ * collect) or -ENOSYS (no prober).
+ */
+struct prober {
+	int (*request)(struct prober *prober, const struct probe_request *request);
+};
+
+struct collect_limits {
+	unsigned processes_top; /* rows of data.processes */
+	unsigned ports_max;     /* rows of data.ports */
+};
+
+struct collect_ctx {
+	int proc_fd; /* O_PATH or O_RDONLY directory: /proc, or a fixture */
+	int sys_fd;  /* /sys, or a fixture */
+	int root_fd; /* /, for etc/os-release and the like, or a fixture */
+	bool live;   /* the fds are the running kernel's, so netlink, uname and statvfs describe the same machine */
+	struct moment now;
+	bool gap; /* the clock stepped or the guest slept since the last collect: rates are over the time really passed,
+		   * and their state says `gap` */
+	struct collect_limits limits;
+	struct prober *prober; /* this collector's own; may be NULL: then what needs it stays null */
+};
+
+struct collector {
+	const char *name; /* the key in [collectors] */
+	/*
+	 * The object of `data` whose keys emit writes, by dots: "system.cpu", "system", or "" for data itself. Two
+	 * collectors may share one (disk and filesystem both write into "system.disk"); they stand together in the table.
+	 */
+	const char *path;
+	bool required; /* the host stores no sample without this part */
+
+	/* Allocates the state. 0 or -errno (*ret_state untouched). Missing kernel features are no error: null later. */
+	int (*open)(const struct collect_ctx *ctx, void **ret_state);
+	/* Accepts NULL and half-built state. */
+	void (*close)(void *state);
+	/* 0, or -errno: nothing usable was read (-EBADMSG: the kernel's text made no sense). State keeps its last values. */
+	int (*collect)(void *state, const struct collect_ctx *ctx);
+	/* Optional: a probe's answer. */
+	void (*probed)(void *state, const struct probe_result *result);
+	/* Writes the keys of `path`. Called only after a collect that returned 0. */
+	void (*emit)(const void *state, struct sink *out);
+
+	/* Optional: an fd to watch for reading (-1 if none) and what to do then; wake returns true when a sample should be
+	 * taken at once (an address or link changed). It drains the fd. */
+	int (*wake_fd)(const void *state);
+	bool (*wake)(void *state);
+};
+
+/* All collectors in the order of the message (collectors/table.c), ended by NULL. */
+extern const struct collector *const collectors[];
+
+#endif

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An error with words, for what a human or a host has to read: -EINVAL cannot say which line of which file.
+ * It is filled where the facts are known and given context on the way up. Plain failures stay 0 or -errno.
+ */
+#ifndef INFINISERVICE_ERR_H
+#define INFINISERVICE_ERR_H
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+struct err {
+	int code; /* a negative errno value, 0 when unset */
+	char text[512];
+};
+
+/* Sets code and text (cut to fit) and returns `code`, so that a caller can `return err_set(...)`. `e` may be NULL. */
+__attribute__((format(printf, 3, 4))) static inline int err_set(struct err *e, int code, const char *format, ...)
+{
+	va_list args;
+
+	if (!e)
+		return code;
+	e->code = code;
+	va_start(args, format);
+	vsnprintf(e->text, sizeof(e->text), format, args);
+	va_end(args);
+	return code;
+}
+
+/* Puts "context: " in front of the text. Returns the code. */
+__attribute__((format(printf, 2, 3))) static inline int err_context(struct err *e, const char *format, ...)
+{
+	char before[sizeof(e->text)], joined[2 * sizeof(e->text)];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(before, sizeof(before), format, args);
+	va_end(args);
+	snprintf(joined, sizeof(joined), "%s: %s", before, e->text);
+	memcpy(e->text, joined, sizeof(e->text) - 1);
+	e->text[sizeof(e->text) - 1] = '\0';
+	return e->code;
+}
+
+#endif
