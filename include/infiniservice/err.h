@@ -29,18 +29,22 @@ __attribute__((format(printf, 3, 4))) static inline int err_set(struct err *e, i
 	return code;
 }
 
-/* Puts "context: " in front of the text. Returns the code. */
+/* Puts "context: " in front of the text (cut to fit). Returns the code. */
 __attribute__((format(printf, 2, 3))) static inline int err_context(struct err *e, const char *format, ...)
 {
-	char before[sizeof(e->text)], joined[2 * sizeof(e->text)];
+	char old[sizeof(e->text)];
 	va_list args;
+	size_t len;
 
+	memcpy(old, e->text, sizeof(old));
 	va_start(args, format);
-	vsnprintf(before, sizeof(before), format, args);
+	vsnprintf(e->text, sizeof(e->text), format, args);
 	va_end(args);
-	snprintf(joined, sizeof(joined), "%s: %s", before, e->text);
-	memcpy(e->text, joined, sizeof(e->text) - 1);
-	e->text[sizeof(e->text) - 1] = '\0';
+	len = strlen(e->text);
+	if (len + 2 < sizeof(e->text)) {
+		memcpy(e->text + len, ": ", 3);
+		strncat(e->text, old, sizeof(e->text) - len - 3);
+	}
 	return e->code;
 }
 

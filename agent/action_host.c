@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/* SystemInfo and OsInfo: who this guest is, from the host collector's last facts. */
+#include "agent/action.h"
+
+#include "agent/agent.h"
+#include "collectors/host.h"
+#include "collectors/table.h"
+
+static void emit_system(struct sink *out, const struct host_facts *facts)
+{
+	sink_str(out, "os_type", facts->os_type);
+	sink_str(out, "os_name", facts->os_name);
+	sink_str(out, "version", facts->version);
+	sink_str(out, "architecture", facts->architecture);
+	sink_str(out, "hostname", facts->hostname);
+	sink_str(out, "kernel_version", facts->kernel_version);
+	sink_str(out, "linux_distro", facts->linux_distro);
+}
+
+static void emit_system_info(struct sink *out, const char *key, const void *arg)
+{
+	sink_object_begin(out, key);
+	emit_system(out, arg);
+	sink_object_end(out);
+}
+
+static void emit_os_info(struct sink *out, const char *key, const void *arg)
+{
+	const struct host_facts *facts = arg;
+
+	sink_object_begin(out, key);
+	emit_system(out, facts);
+	sink_array_begin(out, "available_package_managers");
+	for (size_t i = 0; i < facts->package_managers_count; i++)
+		sink_str(out, NULL, facts->package_managers[i]);
+	sink_array_end(out);
+	sink_str(out, "default_shell", *facts->default_shell ? facts->default_shell : NULL);
+	sink_object_end(out);
+}
+
+static enum action_result answer(struct command *command, void (*emit)(struct sink *out, const char *key, const void *arg))
+{
+	const void *state = sampler_state(command->agent->sampler, &collector_host);
+	struct host_facts facts;
+
+	if (!state) {
+		command_fail(command, CODE_INTERNAL, "collector", "the host collector is off or failing (see Status)");
+		return ACTION_TAKEN;
+	}
+	host_facts_get(state, &facts);
+	command_succeed(command, emit, &facts);
+	return ACTION_TAKEN;
+}
+
+enum action_result action_run_system_info(struct command *command)
+{
+	return answer(command, emit_system_info);
+}
+
+enum action_result action_run_os_info(struct command *command)
+{
+	return answer(command, emit_os_info);
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ProcessList and ProcessTop: the processes as they are now, not as the last tick saw them. Command lines come from the prober
+ * (reading one may hang), so the action may have to wait for them; it never waits longer than the probe's own deadline.
+ */
+#include "agent/action.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <infiniservice/cleanup.h>
+
+#include "agent/agent.h"
+#include "collectors/processes.h"
+#include "collectors/table.h"
+
+#define LIST_LIMIT_MAX 10000
+#define LIST_LIMIT_DEFAULT 1000
+#define TOP_LIMIT_DEFAULT 10
+/* Command lines asked for in one go; a longer list has them for its first rows and for what is cached. */
+#define ASK_MAX 200
+
+struct rows {
+	const struct process_row *rows;
+	size_t count;
+};
+
+static void emit_row(struct sink *out, const struct process_row *row)
+{
+	char started[RFC3339_SIZE];
+
+	rfc3339_format(row->start_wall_ms, started);
+	sink_object_begin(out, NULL);
+	sink_int(out, "pid", row->pid);
+	sink_int(out, "ppid", row->ppid);
+	sink_text(out, "name", row->comm, row->comm_len, SINK_COMM_MAX);
+	sink_real(out, "cpu_usage", row->cpu_percent, 2);
+	sink_uint(out, "memory_kb", row->rss_kb);
+	sink_str(out, "status", row->status);
+	if (row->cmdline)
+		sink_text(out, "cmd_line", row->cmdline, row->cmdline_len, SINK_CMDLINE_MAX);
+	else
+		sink_null(out, "cmd_line");
+	if (row->user)
+		sink_str(out, "user", row->user);
+	else if (row->uid_known)
+		sink_uint(out, "user", row->uid);
+	else
+		sink_null(out, "user");
+	sink_str(out, "start_time", started);
+	sink_object_end(out);
+}
+
+/* Cut by size only: rows that no longer fit are left out. */
+static void emit_rows(struct sink *out, const char *key, const void *arg)
+{
+	const struct rows *rows = arg;
+
+	sink_array_begin(out, key);
+	for (size_t i = 0; i < rows->count; i++) {
+		struct sink_mark mark = sink_mark(out);
+
+		emit_row(out, &rows->rows[i]);
+		if (sink_full(out)) {
+			sink_rewind(out, mark);
+			break;
+		}
+	}
+	sink_array_end(out);
+}
+
+static bool parameters(struct command *command, int64_t *limit, enum processes_sort *sort)
+{
+	struct message_fault fault;
+	const char *sort_by = NULL;
+
+	if (message_param_integer(&command->message, "limit", 1, LIST_LIMIT_MAX, limit, &fault) < 0 ||
+	    message_param_text(&command->message, "sort_by", &sort_by, &fault) < 0) {
+		command_fail(command, fault.code, fault.reason, "%s", fault.text);
+		return false;
+	}
+	if (!sort_by)
+		return true;
+	if (strcmp(sort_by, "cpu") == 0) {
+		*sort = PROCESSES_BY_CPU;
+	} else if (strcmp(sort_by, "memory") == 0) {
+		*sort = PROCESSES_BY_MEMORY;
+	} else {
+		command_fail(command, CODE_INVALID_PARAMETERS, "bad_value", "sort_by is \"cpu\" or \"memory\"");
+		return false;
+	}
+	return true;
+}
+
+static enum action_result list(struct command *command, int64_t limit, enum processes_sort sort)
+{
+	struct agent *agent = command->agent;
+	struct moment now = agent_now(agent);
+	struct collect_ctx ctx = sampler_context(agent->sampler, &collector_processes, &now);
+	void *state = sampler_state(agent->sampler, &collector_processes);
+	_cleanup_(freep) struct process_row *table = NULL;
+	struct rows rows;
+	bool first = command->state == COMMAND_WAITING && !command->asked;
+
+	if (!parameters(command, &limit, &sort))
+		return ACTION_TAKEN;
+	table = calloc((size_t)limit, sizeof(*table));
+	if (!table || !state || (first && processes_refresh(state, &ctx) < 0)) {
+		command_fail(command, CODE_INTERNAL, "collector", "the processes collector is off or failing (see Status)");
+		return ACTION_TAKEN;
+	}
+	rows = (struct rows){ .rows = table, .count = processes_sorted(state, &ctx, sort, table, (size_t)limit) };
+	if (first) {
+		command->asked = true;
+		if (processes_ask(state, &ctx, table, rows.count < ASK_MAX ? rows.count : ASK_MAX) > 0)
+			return ACTION_WAIT;
+	}
+	command_succeed(command, emit_rows, &rows);
+	return ACTION_TAKEN;
+}
+
+enum action_result action_run_process_list(struct command *command)
+{
+	return list(command, LIST_LIMIT_DEFAULT, PROCESSES_BY_PID);
+}
+
+enum action_result action_run_process_top(struct command *command)
+{
+	return list(command, TOP_LIMIT_DEFAULT, PROCESSES_BY_CPU);
+}

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The agent as one object: every part it is made of, each owned here once. Parts reach each other through it; only the
+ * functions below decide what happens when (agent.c), and only stop.c in which order it ends.
+ */
+#ifndef AGENT_AGENT_H
+#define AGENT_AGENT_H
+
+#include <ev.h>
+
+#include <infiniservice/moment.h>
+
+#include "agent/clockwatch.h"
+#include "agent/command.h"
+#include "agent/config/config.h"
+#include "agent/config/keys.h"
+#include "agent/config/secret.h"
+#include "agent/exec.h"
+#include "agent/hub.h"
+#include "agent/identity.h"
+#include "agent/local.h"
+#include "agent/logger.h"
+#include "agent/prober.h"
+#include "agent/report.h"
+#include "agent/sample.h"
+#include "agent/schedule.h"
+#include "agent/session.h"
+#include "agent/state.h"
+#include "transport/envelope.h"
+#include "transport/message.h"
+#include "transport/port.h"
+#include "transport/reply.h"
+
+#define AGENT_WAKE_FDS_MAX 4
+#define AGENT_SETTINGS_MAX 64
+
+/* What the command line said; the strings live as long as the process. */
+struct agent_options {
+	const char *config_path; /* NULL: the usual places */
+	const char *port_spec;	 /* NULL: the configuration's */
+	const char *settings[AGENT_SETTINGS_MAX]; /* "section.key=value" */
+	unsigned setting_count;
+	bool verbose;
+};
+
+struct wake_watch {
+	ev_io io;
+	const struct collector *collector;
+};
+
+enum stop_phase {
+	STOP_NOT,   /* running */
+	STOP_DRAIN, /* running commands may finish */
+	STOP_KILL,  /* the grace time is over */
+	STOP_FLUSH, /* log and port get out what they hold */
+	STOP_END,
+};
+
+struct agent_counters {
+	uint64_t samples, samples_lost; /* lost: could not be encoded */
+	uint64_t clock_steps, sleeps;
+	uint64_t reloads, reloads_failed;
+	uint64_t turn_ns_worst; /* longest work between two waits of the loop */
+	uint64_t turns_over_1ms;
+};
+
+struct agent {
+	struct ev_loop *loop;
+	const struct agent_options *options;
+	struct config config;
+	struct secret secret;
+	struct identity id;
+	struct state state;
+	struct moment started;
+	struct moment now; /* of this turn of the loop */
+	uint64_t next_seq;
+
+	struct clockwatch clock;
+	struct sampler *sampler;
+	struct prober_pool *prober;
+	struct hub hub;
+	struct logger *logger;
+	struct exec *exec;
+	struct commands commands;
+	struct message_parser parser;
+	struct envelope_guard guard;
+	struct json_writer writer; /* for one line at a time, used and emptied within one function */
+	char *writer_text;
+
+	struct port *port;
+	struct session port_session;
+	enum port_fault_kind survived; /* the last fault of the port that no host has been told of yet */
+	unsigned survived_attempts;    /* 0: none */
+	uint64_t port_deadline_ns;     /* what port_timer is armed for */
+	struct local *local;
+
+	struct schedule metrics, health, log_only;
+	uint64_t watchdog_ns;	  /* feed at least this often; 0: no watchdog */
+	uint64_t last_collect_ns; /* CLOCK_MONOTONIC; 0: none yet */
+	uint64_t last_sample_ns;
+	uint64_t last_extra_ns;
+	unsigned pending_topics; /* who gets the sample that is being collected; 0: none is */
+	unsigned extra_topics;	 /* who gets the next sample out of turn */
+	bool gap;		 /* time broke since the last collect */
+
+	ev_timer metrics_timer, health_timer, poll_timer, log_timer; /* poll: only while the port cannot be waited on */
+	ev_timer extra_timer;	/* one-shot: a sample out of turn */
+	ev_timer collect_timer; /* one-shot: the end of waiting for probes */
+	ev_timer port_timer;	/* one-shot: port_deadline_ns */
+	ev_timer stop_timer;	/* one-shot: end of a stop phase */
+	ev_prepare before_wait;
+	ev_check after_wait;
+	ev_io port_io, clock_io;
+	ev_signal on_term, on_int, on_hup;
+	struct wake_watch wakes[AGENT_WAKE_FDS_MAX];
+	unsigned wake_count;
+
+	enum stop_phase stopping;
+	uint64_t stop_deadline_ns; /* of the present phase */
+	bool logger_stopped;
+	int exit_code;
+
+	struct report_topic port_topic, encode_topic, exec_topic, refuse_topic;
+	struct agent_counters counters;
+};
+
+/* ---- agent.c: the life of it */
+
+/* Loads configuration and secret, takes the state directory, builds every part. 0 or -errno with words. */
+int agent_init(struct agent *agent, const struct agent_options *options, struct err *e);
+
+/* Runs until a signal has ended it. Returns the exit code. */
+int agent_run(struct agent *agent);
+
+/* Accepts a half-built or zeroed agent. */
+void agent_done(struct agent *agent);
+
+/* Reads configuration from file and command line into `config`, checked; used at start, by --check-config and for reloading. */
+int agent_load_config(struct config *config, const struct agent_options *options, struct err *e);
+
+/* SIGHUP: a new configuration if it is whole and valid, else everything stays. */
+void agent_reload(struct agent *agent);
+
+/* Does what the port has to do and keeps its deadline. */
+void agent_dispatch_port(struct agent *agent);
+
+/* The moment of this turn of the loop. */
+struct moment agent_now(const struct agent *agent);
+
+/* ---- tick.c: samples and the periodic work */
+
+void tick_start(struct agent *agent);
+void tick_stop(struct agent *agent);
+void tick_reconfigure(struct agent *agent);
+/* A sample for `topics` soon: at once, or as soon as its rates mean something. */
+void tick_sample_soon(struct agent *agent, unsigned topics);
+/* Looks whether time broke; then rates are marked and the host is told. */
+void tick_check_clock(struct agent *agent);
+/* All probes have been answered: a sample that waited for them is finished. */
+void tick_probed(struct agent *agent);
+
+/* ---- stop.c: the fixed order of the end */
+
+/* Begins to stop; a second call ends the grace time. */
+void stop_begin(struct agent *agent);
+/* Looks whether the present phase is over. Called whenever something it waits for may have happened. */
+void stop_advance(struct agent *agent);
+
+/* ---- hostlink.c: the host's side of the port */
+
+extern const struct port_events hostlink_events;
+void hostlink_init(struct agent *agent);
+/* An `agent_event` for the host; nothing when there is none. */
+__attribute__((format(printf, 4, 5))) void hostlink_event(struct agent *agent, enum reply_level level, const char *source,
+							   const char *format, ...);
+
+#endif

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+/* Options in, one of the agent's three ways to run out: the service, --once, --check-config. */
+#include "agent/cli.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "agent/agent.h"
+#include "agent/once.h"
+
+enum {
+	EXIT_DONE = 0,
+	EXIT_FAILED = 1,
+	EXIT_USAGE = 2,
+};
+
+enum mode {
+	MODE_RUN,
+	MODE_ONCE,
+	MODE_CHECK,
+	MODE_HELP,
+	MODE_VERSION,
+	MODE_WRONG,
+};
+
+static const char help[] =
+	"Usage: infiniservice [OPTION]...\n"
+	"Monitors this virtual machine, reports to its host over a virtio-serial port and runs the host's commands.\n"
+	"\n"
+	"  -c, --config FILE             read FILE alone instead of " SYSCONFDIR "/infiniservice/infiniservice.conf and conf.d/\n"
+	"  -p, --port SPEC               virtio:NAME, a path (virtio port, pty, serial line), unix:PATH, stdio or none\n"
+	"                                (default virtio:org.infinibay.agent)\n"
+	"  -s, --set SECTION.KEY=VALUE   set a key of the configuration; may be given again\n"
+	"      --check-config            check the configuration and exit\n"
+	"      --once                    print one full metrics message and exit\n"
+	"  -v, --verbose                 log debug messages too\n"
+	"      --version                 print the version\n"
+	"  -h, --help                    print this help\n"
+	"\n"
+	"Exit status: 0 done, 1 failed at run time, 2 wrong usage or configuration.\n";
+
+static const struct option long_options[] = {
+	{ "config", required_argument, NULL, 'c' },  { "port", required_argument, NULL, 'p' },
+	{ "set", required_argument, NULL, 's' },     { "check-config", no_argument, NULL, 'C' },
+	{ "once", no_argument, NULL, 'O' },	     { "verbose", no_argument, NULL, 'v' },
+	{ "version", no_argument, NULL, 'V' },	     { "help", no_argument, NULL, 'h' },
+	{ NULL, 0, NULL, 0 },
+};
+
+static enum mode parse(int argc, char *argv[], struct agent_options *options)
+{
+	enum mode mode = MODE_RUN;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "c:p:s:vh", long_options, NULL)) != -1) {
+		switch (option) {
+		case 'c':
+			options->config_path = optarg;
+			break;
+		case 'p':
+			options->port_spec = optarg;
+			break;
+		case 's':
+			if (options->setting_count == AGENT_SETTINGS_MAX) {
+				fprintf(stderr, "infiniservice: more than %d times --set\n", AGENT_SETTINGS_MAX);
+				return MODE_WRONG;
+			}
+			options->settings[options->setting_count++] = optarg;
+			break;
+		case 'v':
+			options->verbose = true;
+			break;
+		case 'C':
+			mode = MODE_CHECK;
+			break;
+		case 'O':
+			mode = MODE_ONCE;
+			break;
+		case 'V':
+			return MODE_VERSION;
+		case 'h':
+			return MODE_HELP;
+		default:
+			return MODE_WRONG;
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, "infiniservice: '%s': no arguments are expected\n", argv[optind]);
+		return MODE_WRONG;
+	}
+	return mode;
+}
+
+static int check_config(const struct agent_options *options)
+{
+	struct config config;
+	struct err e;
+
+	if (agent_load_config(&config, options, &e) < 0) {
+		fprintf(stderr, "infiniservice: %s\n", e.text);
+		return EXIT_USAGE;
+	}
+	config_free(&config);
+	puts("configuration is valid");
+	return EXIT_DONE;
+}
+
+static int print_once(const struct agent_options *options)
+{
+	struct config config;
+	struct err e;
+	int r;
+
+	if (agent_load_config(&config, options, &e) < 0) {
+		fprintf(stderr, "infiniservice: %s\n", e.text);
+		return EXIT_USAGE;
+	}
+	r = once_print(&config, stdout);
+	config_free(&config);
+	if (r < 0)
+		fprintf(stderr, "infiniservice: no sample could be taken: %s\n", strerror(-r));
+	return r < 0 ? EXIT_FAILED : EXIT_DONE;
+}
+
+/* What the configuration says is wrong usage, what the machine says is a failure. */
+static int exit_code_of(int error)
+{
+	return error == -EINVAL || error == -EPERM || error == -ENAMETOOLONG ? EXIT_USAGE : EXIT_FAILED;
+}
+
+static int serve(const struct agent_options *options)
+{
+	static struct agent agent;
+	struct err e = { 0 };
+	int r = agent_init(&agent, options, &e);
+
+	if (r < 0) {
+		report(LOG_ERR, "%s", e.text);
+		r = exit_code_of(r);
+	} else {
+		r = agent_run(&agent);
+	}
+	agent_done(&agent);
+	return r;
+}
+
+int cli_main(int argc, char *argv[])
+{
+	static struct agent_options options;
+
+	switch (parse(argc, argv, &options)) {
+	case MODE_HELP:
+		fputs(help, stdout);
+		return EXIT_DONE;
+	case MODE_VERSION:
+		puts("infiniservice " INFINISERVICE_VERSION);
+		return EXIT_DONE;
+	case MODE_CHECK:
+		return check_config(&options);
+	case MODE_ONCE:
+		return print_once(&options);
+	case MODE_RUN:
+		return serve(&options);
+	case MODE_WRONG:
+		break;
+	}
+	fputs("Try 'infiniservice --help'.\n", stderr);
+	return EXIT_USAGE;
+}

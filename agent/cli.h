@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: MIT */
+/* The command line of infiniservice. */
+#ifndef AGENT_CLI_H
+#define AGENT_CLI_H
+
+/* Everything `main` does. Returns the exit code: 0 done, 1 failed at run time, 2 usage or configuration error. */
+int cli_main(int argc, char *argv[]);
+
+#endif

@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: MIT */
+/* Admission, slots, queue and the one answer of every command; see command.h. */
+#include "agent/command.h"
+
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/agent.h"
+
+static const char *origin(const struct command *command)
+{
+	return command->session ? command->session->name : "gone";
+}
+
+void command_deadlines(uint64_t received_ns, uint32_t timeout_s, uint64_t *ret_term_ns, uint64_t *ret_deadline_ns)
+{
+	uint64_t timeout_ns = timeout_s * NS_PER_S;
+	uint64_t early_ns = timeout_ns / 4 < NS_PER_S ? timeout_ns / 4 : NS_PER_S;
+	uint64_t warn_ns = timeout_ns / 5 < 2 * NS_PER_S ? timeout_ns / 5 : 2 * NS_PER_S;
+
+	*ret_deadline_ns = received_ns + timeout_ns - early_ns;
+	*ret_term_ns = *ret_deadline_ns - warn_ns;
+}
+
+static void set_deadlines(struct command *command)
+{
+	uint32_t timeout_s = command->message.timeout_s;
+
+	if (!command->message.has_timeout)
+		timeout_s = command->action->timeout_s ? command->action->timeout_s :
+							 (uint32_t)command->agent->config.commands.default_timeout_s;
+	command_deadlines(command->received_ns, timeout_s, &command->term_ns, &command->deadline_ns);
+}
+
+/* ------------------------------------------------------------------------------------------------ slots and queue */
+
+static bool slot_free(const struct commands *commands)
+{
+	return commands->running < commands->agent->config.commands.max_concurrent;
+}
+
+static void link_command(struct commands *commands, struct command *command)
+{
+	*commands->end = command;
+	commands->end = &command->next;
+}
+
+static void unlink_command(struct commands *commands, struct command *command)
+{
+	struct command **at = &commands->first;
+
+	while (*at != command)
+		at = &(*at)->next;
+	*at = command->next;
+	if (commands->end == &command->next)
+		commands->end = at;
+}
+
+static void count_state(struct commands *commands, enum command_state state, int by)
+{
+	unsigned *counter = state == COMMAND_QUEUED ? &commands->queued :
+			    state == COMMAND_RUNNING ? &commands->running : &commands->waiting;
+
+	*counter += (unsigned)by;
+}
+
+static void set_state(struct command *command, enum command_state state)
+{
+	struct commands *commands = &command->agent->commands;
+
+	count_state(commands, command->state, -1);
+	command->state = state;
+	count_state(commands, state, 1);
+}
+
+static void run(struct command *command)
+{
+	set_state(command, COMMAND_RUNNING);
+	ev_timer_stop(command->agent->loop, &command->timer);
+	if (command->action->group != GROUP_OBSERVE)
+		report(LOG_NOTICE, "command %s: %s from %s started", command->message.id, command->action->name, origin(command));
+	command->action->run(command);
+}
+
+static struct command *find_queued(const struct commands *commands)
+{
+	struct command *command = commands->first;
+
+	while (command && command->state != COMMAND_QUEUED)
+		command = command->next;
+	return command;
+}
+
+/* A command may be answered, and freed, within run: the search begins anew, and the answer does not come back in here. */
+static void start_queued(struct commands *commands)
+{
+	struct command *command;
+
+	if (commands->starting || commands->closed)
+		return;
+	commands->starting = true;
+	while (slot_free(commands) && (command = find_queued(commands)))
+		run(command);
+	commands->starting = false;
+}
+
+/* ------------------------------------------------------------------------------------------------------ the answer */
+
+static void count_answer(struct command_stats *stats, const struct response *response)
+{
+	stats->answered++;
+	if (response->success)
+		stats->succeeded++;
+	else
+		stats->failed++;
+	stats->timed_out += response->code == CODE_COMMAND_TIMEOUT;
+	stats->cancelled += response->code == CODE_CANCELLED;
+}
+
+/* An answer that cannot be built as asked for (data too large, a mistake of ours) is still an answer. */
+static void encode_response(struct agent *agent, struct response *response)
+{
+	int64_t wall_ms = agent_now(agent).wall_ms;
+	struct response bare = { .id = response->id, .command_type = response->command_type, .code = CODE_INTERNAL,
+				 .execution_time_ms = response->execution_time_ms, .error = "the answer could not be encoded" };
+
+	if (reply_response(&agent->writer, wall_ms, response) < 0)
+		reply_response(&agent->writer, wall_ms, &bare);
+}
+
+void command_answer(struct command *command, struct response *response)
+{
+	struct agent *agent = command->agent;
+	struct commands *commands = &agent->commands;
+	uint64_t took_ns = agent_now(agent).mono_ns - command->received_ns;
+
+	response->id = command->message.id;
+	response->command_type = command->action->name;
+	response->execution_time_ms = took_ns / NS_PER_MS;
+	count_answer(&commands->stats, response);
+	encode_response(agent, response);
+	session_answer(agent, command->session, LINE_REPLY);
+	if (command->action->group != GROUP_OBSERVE)
+		report(LOG_NOTICE, "command %s: %s %s after %llu ms%s%s", command->message.id, command->action->name,
+		       response->success ? "succeeded" : "failed", (unsigned long long)response->execution_time_ms,
+		       response->success ? "" : ": ", response->success ? "" : code_name(response->code));
+
+	ev_timer_stop(agent->loop, &command->timer);
+	count_state(commands, command->state, -1);
+	unlink_command(commands, command);
+	message_free(&command->message);
+	free(command);
+	start_queued(commands);
+	stop_advance(agent);
+}
+
+void command_succeed(struct command *command, void (*data)(struct sink *sink, const char *key, const void *arg), const void *arg)
+{
+	struct response response = { .success = true, .data = data, .arg = arg };
+
+	command_answer(command, &response);
+}
+
+void command_fail(struct command *command, enum error_code code, const char *reason, const char *format, ...)
+{
+	struct response response = { .code = code, .reason = reason };
+	char text[512];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	response.error = text;
+	command_answer(command, &response);
+}
+
+static void on_deadline(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct command *command = timer->data;
+
+	(void)loop;
+	(void)events;
+	command_fail(command, CODE_COMMAND_TIMEOUT, NULL,
+		     command->state == COMMAND_QUEUED ? "still waiting for a free slot at its deadline; it was never started" :
+							"the guest did not give its values in time");
+}
+
+/* ------------------------------------------------------------------------------------------------------- admission */
+
+static void refuse(struct commands *commands, struct session *session, const struct message *message, enum error_code code,
+		   const char *reason, const char *text)
+{
+	struct agent *agent = commands->agent;
+	struct response response = { .id = message->id, .code = code, .reason = reason, .error = text,
+				     .command_type = message->action ? message->action : "unsafe" };
+
+	commands->stats.refused++;
+	if (reply_response(&agent->writer, agent_now(agent).wall_ms, &response) == 0)
+		session_answer(agent, session, LINE_REPLY);
+}
+
+/* A `response` would resolve the first command of that id on the host: this one is told by an `error`. */
+static void refuse_duplicate(struct commands *commands, struct session *session, const struct message *message)
+{
+	struct agent *agent = commands->agent;
+	struct reply_error error = { .text = "a command with this id is still being worked on", .component = "commands",
+				     .code = CODE_DUPLICATE_ID, .reason = "duplicate_id", .id = message->id };
+
+	commands->stats.refused++;
+	if (reply_error(&agent->writer, agent_now(agent).wall_ms, &error) == 0)
+		session_answer(agent, session, LINE_REPLY);
+}
+
+static bool in_flight(const struct commands *commands, const struct session *session, const char *id)
+{
+	for (const struct command *command = commands->first; command; command = command->next)
+		if (command->session == session && strcmp(command->message.id, id) == 0)
+			return true;
+	return false;
+}
+
+/* The row behind the message, or NULL with the refusal sent. */
+static const struct action *find_action(struct commands *commands, struct session *session, const struct message *message)
+{
+	const struct action *action = NULL;
+
+	if (message->type == MESSAGE_UNSAFE_COMMAND)
+		return &action_unsafe;
+	if (message->type == MESSAGE_STATUS)
+		return &action_status;
+	switch (action_find(message->action, &action)) {
+	case ACTION_KNOWN:
+		break;
+	case ACTION_FOREIGN:
+		refuse(commands, session, message, CODE_UNSUPPORTED_PLATFORM, NULL, "this action exists on Windows guests only");
+		break;
+	case ACTION_UNKNOWN:
+		refuse(commands, session, message, CODE_UNKNOWN_COMMAND, "unknown_action", "this agent knows no such action");
+		break;
+	}
+	return action;
+}
+
+static bool permitted(const struct agent *agent, const struct session *session, const struct action *action)
+{
+	struct policy policy = {
+		.enabled = agent->config.commands.enabled,
+		.allow_unsafe = agent->config.commands.allow_unsafe,
+		.allow = agent->config.commands.allow,
+		.deny = agent->config.commands.deny,
+	};
+
+	if (session->kind == SESSION_LOCAL)
+		return action->group == GROUP_OBSERVE;
+	return policy_allows(&policy, action->name, action->group);
+}
+
+/* All that may keep a command from being admitted, in the order of the protocol. NULL when it was refused. */
+static const struct action *admissible(struct commands *commands, struct session *session, const struct message *message)
+{
+	struct agent *agent = commands->agent;
+	const struct action *action;
+
+	if (in_flight(commands, session, message->id)) {
+		refuse_duplicate(commands, session, message);
+		return NULL;
+	}
+	action = find_action(commands, session, message);
+	if (!action)
+		return NULL;
+	if (commands->closed) {
+		refuse(commands, session, message, CODE_SHUTTING_DOWN, NULL, "the agent is stopping");
+	} else if (!permitted(agent, session, action)) {
+		refuse(commands, session, message, CODE_POLICY_DENIED, NULL,
+		       "the policy of this guest does not allow it ([commands] in infiniservice.conf)");
+	} else if (!token_bucket_take(&session->bucket, (unsigned)agent->config.commands.rate_per_s, agent_now(agent).mono_ns)) {
+		commands->stats.queue_full++;
+		refuse(commands, session, message, CODE_QUEUE_FULL, "rate", "more commands a second than this guest takes");
+	} else if (action->slot && !slot_free(commands) && commands->queued >= agent->config.commands.queue_size) {
+		commands->stats.queue_full++;
+		refuse(commands, session, message, CODE_QUEUE_FULL, "busy", "all slots and the queue are taken");
+	} else if (!action->slot && commands->waiting >= agent->config.commands.queue_size) {
+		commands->stats.queue_full++;
+		refuse(commands, session, message, CODE_QUEUE_FULL, "busy", "too many questions wait for their answers");
+	} else {
+		return action;
+	}
+	return NULL;
+}
+
+static void arm_deadline(struct command *command)
+{
+	uint64_t now_ns = agent_now(command->agent).mono_ns;
+	double left = command->deadline_ns > now_ns ? (double)(command->deadline_ns - now_ns) / (double)NS_PER_S : 0;
+
+	ev_timer_init(&command->timer, on_deadline, left, 0);
+	command->timer.data = command;
+	ev_timer_start(command->agent->loop, &command->timer);
+}
+
+/* A loop action is run where it stands; only one that waits for the prober stays. */
+static void run_in_loop(struct command *command)
+{
+	if (command->action->run(command) == ACTION_WAIT)
+		arm_deadline(command);
+}
+
+void commands_submit(struct commands *commands, struct session *session, struct message *message)
+{
+	const struct action *action;
+	struct command *command;
+
+	commands->stats.received++;
+	action = admissible(commands, session, message);
+	if (!action) {
+		message_free(message);
+		return;
+	}
+	command = calloc(1, sizeof(*command));
+	if (!command) {
+		refuse(commands, session, message, CODE_INTERNAL, "no_memory", "out of memory");
+		message_free(message);
+		return;
+	}
+	command->agent = commands->agent;
+	command->session = session;
+	command->message = *message;
+	command->action = action;
+	command->received_ns = agent_now(commands->agent).mono_ns;
+	command->state = action->slot ? COMMAND_QUEUED : COMMAND_WAITING;
+	count_state(commands, command->state, 1);
+	link_command(commands, command);
+	set_deadlines(command);
+	if (!action->slot) {
+		run_in_loop(command);
+	} else if (slot_free(commands)) {
+		run(command);
+	} else {
+		arm_deadline(command);
+	}
+}
+
+void commands_init(struct commands *commands, struct agent *agent)
+{
+	*commands = (struct commands){ .agent = agent };
+	commands->end = &commands->first;
+}
+
+void commands_orphan(struct commands *commands, const struct session *session)
+{
+	for (struct command *command = commands->first; command; command = command->next)
+		if (command->session == session)
+			command->session = NULL;
+}
+
+/* The next waiting command that this round has not asked yet. */
+static struct command *find_waiting(const struct commands *commands, unsigned round)
+{
+	struct command *command = commands->first;
+
+	while (command && (command->state != COMMAND_WAITING || command->round == round))
+		command = command->next;
+	return command;
+}
+
+void commands_probed(struct commands *commands)
+{
+	unsigned round = ++commands->round;
+	struct command *command;
+
+	while ((command = find_waiting(commands, round))) {
+		command->round = round;
+		command->action->run(command);
+	}
+}
+
+void commands_close(struct commands *commands)
+{
+	struct command *command;
+
+	commands->closed = true;
+	while ((command = find_queued(commands)) || (command = find_waiting(commands, UINT_MAX)))
+		command_fail(command, CODE_SHUTTING_DOWN, NULL, "the agent is stopping; it was never started");
+}
+
+void commands_report(const struct commands *commands, struct sink *out)
+{
+	const struct command_stats *stats = &commands->stats;
+
+	sink_uint(out, "running", commands->running);
+	sink_uint(out, "queued", commands->queued);
+	sink_uint(out, "waiting", commands->waiting);
+	sink_uint(out, "received", stats->received);
+	sink_uint(out, "answered", stats->answered);
+	sink_uint(out, "succeeded", stats->succeeded);
+	sink_uint(out, "failed", stats->failed);
+	sink_uint(out, "refused", stats->refused);
+	sink_uint(out, "queue_full", stats->queue_full);
+	sink_uint(out, "timed_out", stats->timed_out);
+	sink_uint(out, "cancelled", stats->cancelled);
+	sink_uint(out, "unclaimed", stats->unclaimed);
+}

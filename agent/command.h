@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Commands from admission to their one answer. In this order: shape (does the action exist, here?), policy, rate, then a slot or a place
+ * in the queue. What is answered from the cache takes neither. Whatever happens afterwards (time-out, executor
+ * lost, asker gone, shutdown), command_answer is reached exactly once.
+ *
+ *	submit ─► refused at once
+ *	       ├► loop action ─► answered (or waiting for the prober)
+ *	       └► slot free ─► running ─► answered ─► next of the queue
+ *	          └► queued ─► running | COMMAND_TIMEOUT | SHUTTING_DOWN
+ */
+#ifndef AGENT_COMMAND_H
+#define AGENT_COMMAND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <ev.h>
+
+#include <infiniservice/sink.h>
+
+#include "agent/action.h"
+#include "transport/message.h"
+#include "transport/reply.h"
+
+struct agent;
+struct exec_job;
+struct session;
+
+enum command_state {
+	COMMAND_QUEUED,
+	COMMAND_RUNNING, /* holds a slot */
+	COMMAND_WAITING, /* a loop action that waits for the prober; holds no slot */
+};
+
+struct command {
+	struct agent *agent;
+	struct session *session; /* NULL once the asker is gone */
+	struct message message;  /* owned */
+	const struct action *action;
+	enum command_state state;
+	uint64_t received_ns;
+	uint64_t term_ns, deadline_ns; /* CLOCK_MONOTONIC; see command_deadlines */
+	ev_timer timer; /* while queued or waiting: the deadline */
+	struct exec_job *job;
+	bool asked;     /* a loop action has asked the prober what it wanted to know */
+	unsigned round; /* of commands_probed that last looked at it */
+	struct command *next; /* all commands, in the order received */
+};
+
+struct command_stats {
+	uint64_t received, answered, succeeded, failed, refused, timed_out, cancelled;
+	uint64_t unclaimed; /* answered, but the asker was gone */
+	uint64_t queue_full;
+};
+
+struct commands {
+	struct agent *agent;
+	struct command *first, **end;
+	unsigned running, queued, waiting;
+	bool closed;   /* shutting down: nothing more is taken */
+	bool starting; /* start_queued is at work further up the stack */
+	unsigned round;
+	struct command_stats stats;
+};
+
+void commands_init(struct commands *commands, struct agent *agent);
+
+/* Takes over `message`. */
+void commands_submit(struct commands *commands, struct session *session, struct message *message);
+
+/* The asker is gone: its commands go on, their answers are counted. */
+void commands_orphan(struct commands *commands, const struct session *session);
+
+/* Shutdown: nothing more is admitted, what is queued or waiting is answered SHUTTING_DOWN; what runs goes on. */
+void commands_close(struct commands *commands);
+
+/* The prober has answered all it was asked: loop actions that waited for it go on. */
+void commands_probed(struct commands *commands);
+
+/* True when nothing is left to answer. */
+static inline bool commands_idle(const struct commands *commands)
+{
+	return commands->first == NULL;
+}
+
+/* Keys of Status, into an open object. */
+void commands_report(const struct commands *commands, struct sink *out);
+
+/*
+ * The deadlines of a host that gives up at exactly `timeout_s` after it asked: the answer is due a second (or a quarter of a
+ * short time-out) earlier, SIGTERM goes out two seconds (or a fifth) before that.
+ */
+void command_deadlines(uint64_t received_ns, uint32_t timeout_s, uint64_t *ret_term_ns, uint64_t *ret_deadline_ns);
+
+/* Answers and frees the command, and starts what waited for its slot. `response`: id, type and time are filled in here. */
+void command_answer(struct command *command, struct response *response);
+
+/* The short forms: success with data; failure with a code, a reason word (or NULL) and words. */
+void command_succeed(struct command *command, void (*data)(struct sink *sink, const char *key, const void *arg), const void *arg);
+__attribute__((format(printf, 4, 5))) void command_fail(struct command *command, enum error_code code,
+							const char *reason, const char *format, ...);
+
+#endif

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A config as a whole: made from the defaults, copied, checked across keys, printed. Reading files is load.c.
+ */
+#include "agent/config/config.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+
+#include <infiniservice/cleanup.h>
+
+#include "agent/config/keys.h"
+
+/* systemd separates several directories with ':' (systemd.exec(5), RuntimeDirectory=); the first is ours. */
+static int directory_from_environment(char **dir, const char *variable)
+{
+	const char *value = getenv(variable);
+	char *copy;
+
+	if (!value || value[0] != '/')
+		return 0;
+	copy = strndup(value, strcspn(value, ":"));
+	if (!copy)
+		return -ENOMEM;
+	free(*dir);
+	*dir = copy;
+	return 0;
+}
+
+static int config_defaults(struct config *config)
+{
+	int rc = 0;
+
+	memset(config, 0, sizeof(*config));
+	for (const struct config_key *key = config_keys; key->section && !rc; key++)
+		rc = config_key_parse(config, key, key->fallback, false, NULL);
+	if (rc)
+		config_free(config);
+	return rc;
+}
+
+int config_init(struct config *config)
+{
+	int rc = config_defaults(config);
+
+	if (!rc)
+		rc = directory_from_environment(&config->agent.state_dir, "STATE_DIRECTORY");
+	if (!rc)
+		rc = directory_from_environment(&config->agent.runtime_dir, "RUNTIME_DIRECTORY");
+	if (rc)
+		config_free(config);
+	return rc;
+}
+
+void config_free(struct config *config)
+{
+	for (const struct config_key *key = config_keys; key->section; key++)
+		config_key_clear(config, key);
+}
+
+static char **list_copy(char *const *list)
+{
+	char **copy = calloc(CONFIG_LIST_MAX + 1, sizeof(*copy));
+
+	for (size_t i = 0; copy && list && list[i]; i++) {
+		copy[i] = strdup(list[i]);
+		if (copy[i])
+			continue;
+		while (i > 0)
+			free(copy[--i]);
+		free(copy);
+		return NULL;
+	}
+	return copy;
+}
+
+int config_copy(struct config *ret, const struct config *config)
+{
+	struct config copy = *config;
+	int rc = 0;
+
+	/* Every pointer gets its own value before anything can fail, so that config_free frees only what is ours. */
+	for (const struct config_key *key = config_keys; key->section; key++) {
+		char *to = (char *)&copy + key->offset;
+		const char *from = (const char *)config + key->offset;
+
+		if (key->type == CONFIG_TEXT || key->type == CONFIG_PATH)
+			rc |= !(*(char **)(void *)to = strdup(*(char *const *)(const void *)from));
+		else if (key->type == CONFIG_LIST)
+			rc |= !(*(char ***)(void *)to = list_copy(*(char *const *const *)(const void *)from));
+	}
+	if (rc) {
+		config_free(&copy);
+		return -ENOMEM;
+	}
+	*ret = copy;
+	return 0;
+}
+
+int config_set(struct config *config, const char *assignment, struct err *err)
+{
+	const char *equals = strchr(assignment, '='), *dot = strchr(assignment, '.');
+	const struct config_key *key;
+	char section[32], name[64];
+
+	if (!equals || !dot || dot > equals)
+		return err_set(err, -EINVAL, "\"%.100s\": expected SECTION.KEY=VALUE", assignment);
+	snprintf(section, sizeof(section), "%.*s", (int)(dot - assignment), assignment);
+	snprintf(name, sizeof(name), "%.*s", (int)(equals - dot - 1), dot + 1);
+	key = config_key_find(section, name);
+	if (!key)
+		return err_set(err, -EINVAL, "there is no key %s.%s; `infinictl config show` lists them", section, name);
+	return config_key_parse(config, key, equals + 1, false, err);
+}
+
+uint64_t config_log_interval_ms(const struct config *config)
+{
+	return config->log.interval_ms ? config->log.interval_ms : config->timers.metrics_interval_ms;
+}
+
+static bool spec_has_shape(const char *spec)
+{
+	static const char *const prefixes[] = { "virtio:", "unix:" };
+
+	if (!strcmp(spec, "stdio") || !strcmp(spec, "none") || spec[0] == '/')
+		return true;
+	for (unsigned i = 0; i < ARRAY_SIZE(prefixes); i++)
+		if (!strncmp(spec, prefixes[i], strlen(prefixes[i])))
+			return spec[strlen(prefixes[i])] != '\0';
+	return false;
+}
+
+int config_check(const struct config *config, config_warn_fn warn, void *data, struct err *err)
+{
+	const size_t longest = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1;
+
+	if (!spec_has_shape(config->port.spec))
+		return err_set(err, -EINVAL,
+			       "port.spec: \"%.100s\" is none of virtio:NAME, an absolute path, unix:PATH, stdio, none",
+			       config->port.spec);
+	if (config->log.max_total_bytes / 2 < config->log.segment_bytes)
+		return err_set(err, -EINVAL, "log.max_total_bytes has to be at least twice log.segment_bytes");
+	if (config->port.queue_bytes < config->port.max_line_bytes)
+		return err_set(err, -EINVAL, "port.queue_bytes has to be at least port.max_line_bytes");
+	if (strlen(config->socket.path) > longest)
+		return err_set(err, -EINVAL, "socket.path: longer than %zu bytes, which is all a socket's address holds",
+			       longest);
+	if (warn && config->log.compress == CONFIG_COMPRESS_ZSTD)
+		warn(data, "log.compress: zstd is not done by this version, closed files stay plain");
+	if (warn && config->timers.collect_timeout_ms > config->timers.metrics_interval_ms)
+		warn(data, "timers.collect_timeout_ms is longer than timers.metrics_interval_ms: a slow collector may "
+			   "miss whole samples");
+	return 0;
+}
+
+static void print_section(FILE *out, const struct config_key *key)
+{
+	if (key == config_keys || strcmp(key[-1].section, key->section) != 0)
+		fprintf(out, "%s[%s]\n", key == config_keys ? "" : "\n", key->section);
+}
+
+void config_print(const struct config *config, FILE *out)
+{
+	char value[CONFIG_VALUE_MAX];
+
+	for (const struct config_key *key = config_keys; key->section; key++) {
+		print_section(out, key);
+		config_key_format(config, key, value);
+		fprintf(out, value[0] ? "%s = %s\n" : "%s =%s\n", key->name, value);
+	}
+}
+
+static void print_help(FILE *out, const char *help)
+{
+	fputs("# ", out);
+	for (; *help; help++) {
+		if (*help == '|')
+			fputs("\n# ", out);
+		else
+			fputc(*help, out);
+	}
+	fputc('\n', out);
+}
+
+void config_print_example(FILE *out)
+{
+	fputs("# Configuration of InfiniService. Every key is shown with its default, commented out.\n"
+	      "# Files in conf.d/ beside this one are read after it, in the order of their names.\n"
+	      "# This file must belong to root and be writable by nobody else.\n\n",
+	      out);
+	for (const struct config_key *key = config_keys; key->section; key++) {
+		char range[256];
+
+		print_section(out, key);
+		print_help(out, key->help);
+		config_key_range(key, range, sizeof(range));
+		fprintf(out, "# (%s)\n", range);
+		fprintf(out, key->fallback[0] ? "#%s = %s\n" : "#%s =%s\n", key->name, key->fallback);
+	}
+}

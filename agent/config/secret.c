@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Finding and holding the shared secret. Every buffer that held it is wiped before it is given back.
+ */
+#include "agent/config/secret.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/config/safe_file.h"
+
+static size_t trimmed_length(const char *text, size_t len)
+{
+	while (len > 0 && strchr(" \t\r\n\v\f", text[len - 1]) && text[len - 1])
+		len--;
+	return len;
+}
+
+static int secret_take(const char *from, const char *text, size_t len, struct secret *ret, struct err *err)
+{
+	len = trimmed_length(text, len);
+	if (len == 0)
+		return err_set(err, -EINVAL, "%s: the secret is empty", from);
+	if (len > SECRET_MAX)
+		return err_set(err, -EFBIG, "%s: longer than %d bytes", from, SECRET_MAX);
+	memset(ret, 0, sizeof(*ret));
+	memcpy(ret->bytes, text, len);
+	ret->len = len;
+	return 0;
+}
+
+int secret_load(const char *path, struct secret *ret, struct err *err)
+{
+	char *text = NULL;
+	size_t len = 0;
+	/* White space at the end does not count, so the file may be a little longer than the secret. */
+	int rc = safe_file_read(path, SECRET_MAX + 256, &text, &len, err);
+
+	if (rc)
+		return rc;
+	rc = secret_take(path, text, len, ret, err);
+	explicit_bzero(text, len);
+	free(text);
+	return rc;
+}
+
+/* 0 found, 1 no such file, -errno. */
+static int secret_try(const char *path, struct secret *ret, struct err *err)
+{
+	int rc = secret_load(path, ret, err);
+
+	return rc == -ENOENT || rc == -ENOTDIR ? 1 : rc;
+}
+
+int secret_find(const char *path, struct secret *ret, struct err *err)
+{
+	const char *credentials = getenv("CREDENTIALS_DIRECTORY"), *text = getenv(SECRET_ENVIRONMENT);
+	char file[PATH_MAX];
+	int rc = 1;
+
+	if (path[0])
+		return secret_load(path, ret, err);
+	if (credentials && credentials[0] == '/' &&
+	    snprintf(file, sizeof(file), "%s/secret", credentials) < (int)sizeof(file))
+		rc = secret_try(file, ret, err);
+	if (rc == 1)
+		rc = secret_try(SYSCONFDIR "/infiniservice/secret", ret, err);
+	if (rc < 1)
+		return rc;
+	if (text && text[0])
+		return secret_take("$" SECRET_ENVIRONMENT, text, strlen(text), ret, err);
+	memset(ret, 0, sizeof(*ret));
+	return 0;
+}
+
+void secret_forget_environment(void)
+{
+	char *text = getenv(SECRET_ENVIRONMENT);
+
+	if (text)
+		explicit_bzero(text, strlen(text));
+	unsetenv(SECRET_ENVIRONMENT);
+}
+
+void secret_wipe(struct secret *secret)
+{
+	explicit_bzero(secret, sizeof(*secret));
+}

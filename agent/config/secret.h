@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The secret shared with the host: the bytes of a file (or of an environment variable) without trailing white space.
+ * It is never printed; whoever holds a struct secret wipes it.
+ */
+#ifndef AGENT_CONFIG_SECRET_H
+#define AGENT_CONFIG_SECRET_H
+
+#include <stddef.h>
+
+#include <infiniservice/err.h>
+
+#define SECRET_MAX 4096
+#define SECRET_ENVIRONMENT "INFINISERVICE_SHARED_SECRET"
+
+struct secret {
+	size_t len; /* 0: none */
+	char bytes[SECRET_MAX + 1]; /* NUL after the end */
+};
+
+/* Reads the file. 0; -EINVAL when it is empty; else what safe_file_read says. */
+int secret_load(const char *path, struct secret *ret, struct err *err);
+
+/*
+ * The secret from where it is looked for: `path` if not "" (it must exist then); else the first of
+ * $CREDENTIALS_DIRECTORY/secret, SYSCONFDIR/infiniservice/secret and $INFINISERVICE_SHARED_SECRET. A file that exists
+ * but cannot be used is an error, never "no secret". None at all is 0 with ret->len 0. The caller unsets the variable
+ * (see secret_forget_environment) before it starts any child.
+ */
+int secret_find(const char *path, struct secret *ret, struct err *err);
+
+/* Overwrites the variable's bytes in this process's environment, where /proc/PID/environ shows them, and unsets it. */
+void secret_forget_environment(void);
+
+/* Overwrites the secret with zeros in a way no compiler removes. */
+void secret_wipe(struct secret *secret);
+
+#endif

@@ -1,0 +1,720 @@
+/* SPDX-License-Identifier: MIT */
+#include "agent/exec.h"
+
+#include <errno.h>
+#include <ev.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <infiniservice/cleanup.h>
+#include <infiniservice/moment.h>
+
+#include "agent/executor/protocol.h"
+#include "agent/helper.h"
+#include "transport/backoff.h"
+
+#define OUTPUT_DEFAULT (256 * 1024)
+#define READ_SIZE 16384
+#define READS_PER_TURN 8 /* of one pipe, before other watchers get theirs */
+#define OOM_SCORE_ADJ 500 /* when memory runs out a command goes before the agent */
+
+enum job_state {
+	JOB_UNSENT,  /* the executor is not there, or its socket is full */
+	JOB_SENT,    /* no STARTED yet */
+	JOB_RUNNING, /* its pipes are here */
+	JOB_EXITED,  /* waiting for the pipes' end */
+};
+
+struct stream {
+	struct ev_io io; /* fd -1: at its end */
+	struct exec_job *job;
+	struct exec_output output;
+	size_t size; /* allocated */
+};
+
+struct exec_job {
+	struct exec *exec;
+	struct exec_job *next, **link; /* in exec->jobs, in the order of start */
+	struct exec_callbacks callbacks;
+	void *data;
+	uint64_t id, term_ns, kill_ns, begin_ns;
+	enum job_state state;
+	bool cancel_unsent;
+	uint64_t limit_ns; /* what the timer below stands for */
+	struct ev_timer limit;
+	size_t max_output;
+	struct stream streams[2];
+	struct exec_outcome outcome;
+	void *message; /* the RUN, until sent */
+	size_t message_len;
+};
+
+struct exec {
+	struct ev_loop *loop;
+	struct exec_config config;
+	char *program;
+	int fd; /* -1: no executor */
+	pid_t pid;
+	struct ev_io io;
+	struct ev_child child;
+	struct ev_timer retry;
+	struct backoff backoff;
+	uint32_t random;
+	struct exec_job *jobs, **tail;
+	uint64_t next_id;
+	bool stopping;
+	struct exec_stats stats;
+};
+
+static uint64_t now_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
+}
+
+/* ------------------------------------------------------------------------------------------------ the end of a job */
+
+static void stream_close(struct ev_loop *loop, struct stream *s)
+{
+	if (s->io.fd < 0)
+		return;
+	ev_io_stop(loop, &s->io);
+	close(s->io.fd);
+	s->io.fd = -1;
+}
+
+static void job_free(struct exec_job *job)
+{
+	struct exec *exec = job->exec;
+
+	*job->link = job->next;
+	if (job->next)
+		job->next->link = job->link;
+	else
+		exec->tail = job->link;
+	ev_timer_stop(exec->loop, &job->limit);
+	for (int i = 0; i < 2; i++)
+		stream_close(exec->loop, &job->streams[i]);
+	free(job->message);
+	free(job->outcome.out.bytes);
+	free(job->outcome.err.bytes);
+	free(job);
+}
+
+static void stats_count(struct exec_stats *stats, const struct exec_outcome *outcome)
+{
+	stats->done++;
+	stats->running--;
+	stats->failed_to_start += outcome->spawn_errno != 0;
+	stats->timed_out += outcome->timed_out;
+	stats->cancelled += outcome->cancelled;
+	stats->stuck += outcome->stuck;
+	stats->lost += outcome->lost;
+}
+
+/* The only place `done` is called from. */
+static void job_done(struct exec_job *job)
+{
+	struct exec_outcome *o = &job->outcome;
+
+	o->out = job->streams[EXEC_STDOUT].output;
+	o->err = job->streams[EXEC_STDERR].output;
+	/* A pipe still open belongs to something that outlived the drain time: what it may yet write is not waited for. */
+	o->truncated = o->out.total > o->out.len || o->err.total > o->err.len ||
+		       job->streams[EXEC_STDOUT].io.fd >= 0 || job->streams[EXEC_STDERR].io.fd >= 0;
+	if (o->duration_ns == 0)
+		o->duration_ns = now_ns() - job->begin_ns;
+	stats_count(&job->exec->stats, o);
+	job->callbacks.done(job->data, o);
+	job_free(job);
+}
+
+static void limit_arm(struct exec_job *job, uint64_t at_ns)
+{
+	struct ev_loop *loop = job->exec->loop;
+	uint64_t now = now_ns();
+
+	job->limit_ns = at_ns;
+	ev_timer_stop(loop, &job->limit);
+	if (at_ns == TIME_NEVER)
+		return;
+	ev_timer_set(&job->limit, at_ns > now ? (double)(at_ns - now) / 1e9 : 0., 0.);
+	ev_timer_start(loop, &job->limit);
+}
+
+static uint64_t after(uint64_t at_ns, uint64_t ms)
+{
+	return at_ns > TIME_NEVER - ms * NS_PER_MS ? TIME_NEVER : at_ns + ms * NS_PER_MS;
+}
+
+/* --------------------------------------------------------------------------------------------------------- output */
+
+/* Out of memory is one more reason to cut, never to stop reading: the command would block for ever. */
+static void output_keep(struct stream *s, const char *bytes, size_t len)
+{
+	struct exec_output *o = &s->output;
+	size_t room = s->job->max_output - o->len, take = len < room ? len : room;
+
+	if (o->len < o->total)
+		take = 0; /* nothing is kept behind a gap */
+	o->total += len;
+	if (take > s->size - o->len) {
+		size_t size = s->size * 2 > o->len + take ? s->size * 2 : o->len + take;
+		char *grown = realloc(o->bytes, size < 256 ? 256 : size);
+
+		if (!grown)
+			return;
+		o->bytes = grown;
+		s->size = size < 256 ? 256 : size;
+	}
+	if (take)
+		memcpy(o->bytes + o->len, bytes, take);
+	o->len += take;
+}
+
+/* Reads what is there, up to the turn's share; closes at the end. */
+static void stream_read(struct stream *s)
+{
+	static char buffer[READ_SIZE];
+	struct exec_job *job = s->job;
+	ssize_t got = 0;
+
+	for (int i = 0; i < READS_PER_TURN && s->io.fd >= 0; i++) {
+		got = read(s->io.fd, buffer, sizeof(buffer));
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			break;
+		job->exec->stats.output_bytes += (size_t)got;
+		if (job->callbacks.output)
+			job->callbacks.output(job->data, (enum exec_stream)(s - job->streams), buffer, (size_t)got);
+		output_keep(s, buffer, (size_t)got);
+		if (got < READ_SIZE)
+			return; /* most likely empty now; if not, the loop says so */
+	}
+	if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
+		stream_close(job->exec->loop, s);
+}
+
+static bool job_finished(const struct exec_job *job)
+{
+	return job->state == JOB_EXITED && job->streams[0].io.fd < 0 && job->streams[1].io.fd < 0;
+}
+
+static void on_stream(struct ev_loop *loop, struct ev_io *io, int events)
+{
+	struct stream *s = container_of(io, struct stream, io);
+
+	(void)loop;
+	(void)events;
+	stream_read(s);
+	if (job_finished(s->job))
+		job_done(s->job);
+}
+
+/* -------------------------------------------------------------------------------------------------------- requests */
+
+static void want_write(struct exec *exec, bool yes)
+{
+	int events = EV_READ | (yes ? EV_WRITE : 0);
+
+	if (exec->fd < 0 || (exec->io.events & (EV_READ | EV_WRITE)) == events)
+		return;
+	ev_io_stop(exec->loop, &exec->io);
+	ev_io_set(&exec->io, exec->fd, events);
+	ev_io_start(exec->loop, &exec->io);
+}
+
+static bool job_send(struct exec_job *job)
+{
+	struct executor_request cancel = { .version = EXECUTOR_VERSION, .op = EXECUTOR_CANCEL, .size = sizeof(cancel),
+					   .id = job->id, .kill_ns = job->kill_ns };
+
+	if (job->state == JOB_UNSENT) {
+		if (send(job->exec->fd, job->message, job->message_len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+			return false;
+		free(job->message);
+		job->message = NULL;
+		job->state = JOB_SENT;
+	}
+	if (job->cancel_unsent && send(job->exec->fd, &cancel, sizeof(cancel), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		return false;
+	job->cancel_unsent = false;
+	return true;
+}
+
+/* What the socket does not take now goes when it can be written to; an error other than that shows when it is read. */
+static void jobs_send(struct exec *exec)
+{
+	bool rest = false;
+
+	if (exec->fd < 0)
+		return;
+	for (struct exec_job *job = exec->jobs; job && !rest; job = job->next)
+		if (job->state == JOB_UNSENT || job->cancel_unsent)
+			rest = !job_send(job);
+	want_write(exec, rest);
+}
+
+static void cancel_send(struct exec_job *job, uint64_t kill_ns)
+{
+	if (kill_ns < job->kill_ns)
+		job->kill_ns = kill_ns;
+	job->cancel_unsent = job->state != JOB_UNSENT;
+	jobs_send(job->exec);
+}
+
+/* --------------------------------------------------------------------------------------------------------- replies */
+
+static struct exec_job *job_find(struct exec *exec, uint64_t id)
+{
+	for (struct exec_job *job = exec->jobs; job; job = job->next)
+		if (job->id == id)
+			return job;
+	return NULL;
+}
+
+static void job_refused(struct exec_job *job, int error, int stage)
+{
+	job->outcome.spawn_errno = error ? error : EIO;
+	job->outcome.spawn_stage = (enum exec_stage)stage;
+	job_done(job);
+}
+
+static void job_started(struct exec_job *job, pid_t pid, int fds[2])
+{
+	for (int i = 0; i < 2; i++) {
+		struct stream *s = &job->streams[i];
+
+		fcntl(fds[i], F_SETFL, O_NONBLOCK);
+		ev_io_set(&s->io, TAKE_FD(fds[i]), EV_READ);
+		ev_io_start(job->exec->loop, &s->io);
+	}
+	job->state = JOB_RUNNING;
+	job->outcome.started = true;
+	job->begin_ns = now_ns();
+	if (job->callbacks.started)
+		job->callbacks.started(job->data, pid);
+}
+
+static void outcome_status(struct exec_outcome *o, int status)
+{
+	if (WIFEXITED(status)) {
+		o->exit_code = WEXITSTATUS(status);
+	} else if (WIFSIGNALED(status)) {
+		o->signal = WTERMSIG(status);
+		o->exit_code = 128 + o->signal;
+	}
+}
+
+static void job_exited(struct exec_job *job, const struct executor_reply *reply)
+{
+	struct exec_outcome *o = &job->outcome;
+
+	o->timed_out = reply->flags & EXECUTOR_TIMED_OUT;
+	o->cancelled = reply->flags & EXECUTOR_CANCELLED;
+	o->stuck = reply->flags & EXECUTOR_STUCK;
+	o->lost = reply->flags & EXECUTOR_LOST;
+	if (!o->stuck && !o->lost)
+		outcome_status(o, reply->status);
+	if (reply->end_ns > job->begin_ns)
+		o->duration_ns = reply->end_ns - job->begin_ns;
+	job->state = JOB_EXITED;
+	/* Most often all is in the pipes already: no need to wait for the loop to say so. */
+	for (int i = 0; i < 2; i++)
+		while (job->streams[i].io.fd >= 0) {
+			uint64_t before = job->streams[i].output.total;
+
+			stream_read(&job->streams[i]);
+			if (job->streams[i].output.total == before)
+				break;
+		}
+	if (job_finished(job) || o->stuck) {
+		job_done(job);
+		return;
+	}
+	/* The host's deadline counts more than the rest of the output. */
+	uint64_t drained = after(now_ns(), EXEC_DRAIN_MS), last = after(job->kill_ns, EXEC_STUCK_MS);
+
+	limit_arm(job, drained < last ? drained : last);
+}
+
+static void reply_take(struct exec *exec, const struct executor_reply *reply, int fds[2])
+{
+	struct exec_job *job = job_find(exec, reply->id);
+
+	if (!job)
+		return; /* answered already: stuck, or lost with an earlier executor */
+	if (reply->op == EXECUTOR_REFUSED)
+		job_refused(job, reply->error, reply->stage);
+	else if (reply->op == EXECUTOR_EXITED)
+		job_exited(job, reply);
+	else if (job->state == JOB_SENT && fds[0] >= 0 && fds[1] >= 0)
+		job_started(job, reply->pid, fds);
+	else if (job->state == JOB_SENT) {
+		/* The pipes did not fit into our fd table. The command would run unheard. */
+		cancel_send(job, 0);
+		job_refused(job, EMFILE, EXEC_STAGE_RESOURCE);
+	}
+}
+
+/* One packet. Returns false when there is none (*ended: and never will be). */
+static bool reply_receive(struct exec *exec, bool *ended)
+{
+	union {
+		char bytes[CMSG_SPACE(2 * sizeof(int))];
+		struct cmsghdr head;
+	} control;
+	struct executor_reply bytes, reply;
+	struct iovec iov = { .iov_base = &bytes, .iov_len = sizeof(bytes) };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
+	ssize_t len = recvmsg(exec->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	struct cmsghdr *head = len > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+	int fds[2] = { -1, -1 };
+
+	if (len < 0 && (errno == EAGAIN || errno == EINTR))
+		return false;
+	if (head && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS)
+		memcpy(fds, CMSG_DATA(head), head->cmsg_len - CMSG_LEN(0));
+	*ended = len <= 0 || executor_reply_parse(&bytes, (size_t)len, &reply) < 0;
+	if (!*ended)
+		reply_take(exec, &reply, fds);
+	for (int i = 0; i < 2; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	return !*ended;
+}
+
+/* ---------------------------------------------------------------------------------------------------- the executor */
+
+static void on_socket(struct ev_loop *loop, struct ev_io *io, int events);
+static void on_child(struct ev_loop *loop, struct ev_child *child, int events);
+
+static void executor_close(struct exec *exec)
+{
+	if (exec->fd >= 0) {
+		ev_io_stop(exec->loop, &exec->io);
+		close_fd(&exec->fd);
+	}
+}
+
+/*
+ * The program beside our own first, so that a build or a copied directory works as it is. `path` is the buffer for it.
+ */
+static const char *program_find(const struct exec *exec, char *path, size_t size)
+{
+	static const char name[] = "infiniservice-exec";
+	ssize_t len = readlink("/proc/self/exe", path, size - sizeof(name) - 1);
+	char *slash;
+
+	if (exec->program)
+		return exec->program;
+	path[len < 0 ? 0 : len] = '\0';
+	slash = strrchr(path, '/');
+	if (slash) {
+		memcpy(slash + 1, name, sizeof(name));
+		if (access(path, X_OK) == 0)
+			return path;
+	}
+	return LIBEXECDIR "/infiniservice-exec";
+}
+
+static int executor_launch(struct exec *exec, int *fd, pid_t *pid)
+{
+	char path[4096], name[] = "infiniservice-exec", option[] = "--no-cgroup";
+	char *argv[] = { name, exec->config.no_cgroup ? option : NULL, NULL };
+
+	if (exec->config.child)
+		return helper_fork("exec", exec->config.child, NULL, SOCK_SEQPACKET, fd, pid);
+	return helper_exec(program_find(exec, path, sizeof(path)), argv, NULL, SOCK_SEQPACKET, fd, pid);
+}
+
+static void retry_arm(struct exec *exec)
+{
+	uint64_t now = now_ns(), due = backoff_fail(&exec->backoff, now, backoff_random(&exec->random));
+
+	ev_timer_stop(exec->loop, &exec->retry);
+	ev_timer_set(&exec->retry, due > now ? (double)(due - now) / 1e9 : 0., 0.);
+	ev_timer_start(exec->loop, &exec->retry);
+}
+
+int exec_warm(struct exec *exec)
+{
+	int fd, error;
+	pid_t pid;
+
+	if (exec->fd >= 0 || ev_is_active(&exec->retry))
+		return 0;
+	if (exec->stopping)
+		return -ESHUTDOWN;
+	error = executor_launch(exec, &fd, &pid);
+	if (error < 0) {
+		retry_arm(exec);
+		if (exec->config.lost)
+			exec->config.lost(exec->config.lost_data, error);
+		return error;
+	}
+	exec->fd = fd;
+	exec->pid = pid;
+	exec->stats.executor_starts++;
+	ev_io_set(&exec->io, fd, EV_READ);
+	ev_io_start(exec->loop, &exec->io);
+	ev_child_stop(exec->loop, &exec->child);
+	ev_child_set(&exec->child, pid, 0);
+	ev_child_start(exec->loop, &exec->child);
+	return 0;
+}
+
+/*
+ * Every command it had dies with the executor, so all jobs it knew are lost; what was never sent waits for the next one.
+ * `done` may start new jobs: they are at the end of the list and unsent.
+ */
+static void jobs_lose(struct exec *exec, bool unsent_too)
+{
+	struct exec_job *job = exec->jobs;
+
+	while (job) {
+		if (job->state == JOB_UNSENT && !unsent_too) {
+			job = job->next;
+			continue;
+		}
+		job->outcome.lost = job->state != JOB_EXITED;
+		job_done(job);
+		job = exec->jobs; /* `done` may have changed anything */
+	}
+}
+
+static void executor_lost(struct exec *exec)
+{
+	bool was_up = exec->fd >= 0;
+
+	executor_close(exec);
+	if (exec->pid > 0)
+		kill(exec->pid, SIGKILL); /* ours until on_child has run, see helper.h */
+	if (!was_up)
+		return;
+	if (!exec->stopping)
+		retry_arm(exec);
+	if (!exec->stopping && exec->config.lost)
+		exec->config.lost(exec->config.lost_data, 0);
+	jobs_lose(exec, exec->stopping);
+}
+
+static void on_socket(struct ev_loop *loop, struct ev_io *io, int events)
+{
+	struct exec *exec = container_of(io, struct exec, io);
+	bool ended = false;
+
+	(void)loop;
+	if (events & EV_WRITE)
+		jobs_send(exec);
+	for (int i = 0; i < 2 * EXEC_JOBS_MAX && exec->fd >= 0 && reply_receive(exec, &ended); i++)
+		backoff_succeed(&exec->backoff); /* it works: the next death is a first one */
+	if (ended)
+		executor_lost(exec);
+}
+
+static void on_child(struct ev_loop *loop, struct ev_child *child, int events)
+{
+	struct exec *exec = container_of(child, struct exec, child);
+	bool ended = false;
+
+	(void)events;
+	ev_child_stop(loop, child);
+	exec->pid = 0;
+	/* Answers that left before the death count: the socket's end comes behind them. */
+	while (exec->fd >= 0 && reply_receive(exec, &ended))
+		;
+	executor_lost(exec);
+}
+
+static void on_retry(struct ev_loop *loop, struct ev_timer *timer, int events)
+{
+	struct exec *exec = container_of(timer, struct exec, retry);
+
+	(void)loop;
+	(void)events;
+	if (!exec->jobs || exec_warm(exec) < 0)
+		return; /* none needs it; or the next try is set */
+	jobs_send(exec);
+}
+
+/* ----------------------------------------------------------------------------------------------------------- jobs */
+
+/* Whatever the command and the executor do, this answers. */
+static void on_limit(struct ev_loop *loop, struct ev_timer *timer, int events)
+{
+	struct exec_job *job = container_of(timer, struct exec_job, limit);
+	struct exec_outcome *o = &job->outcome;
+
+	(void)loop;
+	(void)events;
+	if (now_ns() < job->limit_ns) {
+		limit_arm(job, job->limit_ns); /* the loop's clock was late when it was set */
+		return;
+	}
+	if (job->state != JOB_EXITED) {
+		o->timed_out = !o->cancelled;
+		o->stuck = job->state != JOB_UNSENT;
+		if (o->stuck)
+			cancel_send(job, 0); /* should the executor come back to life, it must not go on with it */
+	}
+	job_done(job);
+}
+
+static int job_pack(struct exec_job *job, const struct exec_request *r)
+{
+	static char packed[EXECUTOR_MESSAGE_MAX];
+	struct executor_run run = {
+		.head = { .id = job->id, .term_ns = job->term_ns, .kill_ns = job->kill_ns },
+		.limits = { [EXECUTOR_LIMIT_AS] = r->limits.address_space_bytes, [EXECUTOR_LIMIT_FSIZE] = r->limits.file_bytes,
+			    [EXECUTOR_LIMIT_CPU] = r->limits.cpu_s, [EXECUTOR_LIMIT_NPROC] = r->limits.processes,
+			    [EXECUTOR_LIMIT_NOFILE] = r->limits.open_files },
+		.oom_score_adj = OOM_SCORE_ADJ,
+	};
+	int64_t len = executor_run_build(run, r->argv, r->envp, r->cwd, r->user, packed, sizeof(packed));
+
+	if (len < 0)
+		return (int)len;
+	job->message = malloc((size_t)len);
+	if (!job->message)
+		return -ENOMEM;
+	memcpy(job->message, packed, (size_t)len);
+	job->message_len = (size_t)len;
+	return 0;
+}
+
+static int request_check(const struct exec_request *r)
+{
+	if (!r->argv || !r->argv[0] || r->argv[0][0] != '/' || (r->cwd && r->cwd[0] != '/'))
+		return -EINVAL;
+	for (const char *const *env = r->envp; env && *env; env++)
+		if (**env == '=' || !strchr(*env, '='))
+			return -EINVAL;
+	return 0;
+}
+
+static void job_init(struct exec_job *job, struct exec *exec, const struct exec_request *r)
+{
+	job->exec = exec;
+	job->id = ++exec->next_id;
+	job->kill_ns = r->kill_ns;
+	job->term_ns = r->term_ns < r->kill_ns ? r->term_ns : r->kill_ns;
+	job->begin_ns = now_ns();
+	job->max_output = r->max_output_bytes ? r->max_output_bytes : exec->config.max_output_bytes;
+	job->outcome.exit_code = -1;
+	ev_init(&job->limit, on_limit);
+	for (int i = 0; i < 2; i++) {
+		job->streams[i].job = job;
+		ev_init(&job->streams[i].io, on_stream);
+		job->streams[i].io.fd = -1;
+	}
+}
+
+int exec_start(struct exec *exec, const struct exec_request *request, const struct exec_callbacks *callbacks, void *data,
+	       struct exec_job **ret)
+{
+	_cleanup_(freep) struct exec_job *job = NULL;
+	int error = request_check(request);
+
+	if (exec->stopping)
+		return -ESHUTDOWN;
+	if (error < 0)
+		return error;
+	if (exec->stats.running >= exec->config.max_jobs)
+		return -ENOBUFS;
+	job = calloc(1, sizeof(*job));
+	if (!job)
+		return -ENOMEM;
+	job_init(job, exec, request);
+	error = job_pack(job, request);
+	if (error < 0)
+		return error;
+	job->callbacks = *callbacks;
+	job->data = data;
+	job->link = exec->tail;
+	*exec->tail = job;
+	exec->tail = &job->next;
+	exec->stats.accepted++;
+	exec->stats.running++;
+	limit_arm(job, after(job->kill_ns, EXEC_STUCK_MS));
+	*ret = TAKE_PTR(job);
+	exec_warm(exec); /* when that fails the retry timer is set, and the job's limit counts */
+	jobs_send(exec);
+	return 0;
+}
+
+void exec_cancel(struct exec_job *job, uint64_t grace_ns)
+{
+	uint64_t now = now_ns(), kill_ns = grace_ns > TIME_NEVER - now ? TIME_NEVER : now + grace_ns;
+
+	if (job->state == JOB_EXITED)
+		return;
+	job->outcome.cancelled = true;
+	cancel_send(job, kill_ns);
+	/* Never sent: nothing to wait for, but `done` is called from the loop only. */
+	limit_arm(job, job->state == JOB_UNSENT ? now : after(job->kill_ns, EXEC_STUCK_MS));
+}
+
+void exec_stop(struct exec *exec, uint64_t grace_ns)
+{
+	for (struct exec_job *job = exec->jobs; job; job = job->next)
+		exec_cancel(job, grace_ns);
+	exec->stopping = true;
+}
+
+/* --------------------------------------------------------------------------------------------------------- life */
+
+struct exec *exec_new(struct ev_loop *loop, const struct exec_config *config)
+{
+	_cleanup_(freep) struct exec *exec = calloc(1, sizeof(*exec));
+
+	if (!exec)
+		return NULL;
+	exec->loop = loop;
+	exec->config = *config;
+	if (config->program) {
+		exec->program = strdup(config->program);
+		if (!exec->program)
+			return NULL;
+	}
+	if (exec->config.max_jobs == 0 || exec->config.max_jobs > EXEC_JOBS_MAX)
+		exec->config.max_jobs = EXEC_JOBS_MAX;
+	if (exec->config.max_output_bytes == 0)
+		exec->config.max_output_bytes = OUTPUT_DEFAULT;
+	exec->fd = -1;
+	exec->tail = &exec->jobs;
+	exec->random = (uint32_t)now_ns() ^ (uint32_t)getpid();
+	backoff_init(&exec->backoff, 10 * NS_PER_MS, BACKOFF_MAX_NS);
+	ev_init(&exec->io, on_socket);
+	ev_init(&exec->child, on_child);
+	ev_init(&exec->retry, on_retry);
+	return TAKE_PTR(exec);
+}
+
+struct exec *exec_free(struct exec *exec)
+{
+	if (!exec)
+		return NULL;
+	exec->stopping = true;
+	executor_close(exec);
+	jobs_lose(exec, true);
+	ev_timer_stop(exec->loop, &exec->retry);
+	ev_child_stop(exec->loop, &exec->child);
+	free(exec->program);
+	free(exec);
+	return NULL;
+}
+
+struct exec_stats exec_stats(const struct exec *exec)
+{
+	struct exec_stats stats = exec->stats;
+
+	stats.executor = exec->fd >= 0 ? exec->pid : 0;
+	return stats;
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+#include "agent/executor/protocol.h"
+
+#include <errno.h>
+#include <string.h>
+
+int executor_request_parse(const void *message, size_t len, struct executor_request *ret)
+{
+	struct executor_request r;
+
+	if (len < sizeof(r) || len > EXECUTOR_MESSAGE_MAX)
+		return -EBADMSG;
+	memcpy(&r, message, sizeof(r));
+	if (r.version != EXECUTOR_VERSION)
+		return -EPROTO;
+	if (r.size != len || r.op < EXECUTOR_RUN || r.op > EXECUTOR_STOP || r.kill_ns < r.term_ns)
+		return -EBADMSG;
+	if ((r.id == 0) != (r.op == EXECUTOR_STOP) || (r.op != EXECUTOR_RUN && len != sizeof(r)))
+		return -EBADMSG;
+	*ret = r;
+	return 0;
+}
+
+/* Points `count` entries of `list` at consecutive strings from *at; false when they do not all end before `end`. */
+static int strings_split(char **at, char *end, char **list, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		char *stop = memchr(*at, '\0', (size_t)(end - *at));
+
+		if (!stop)
+			return -EBADMSG;
+		list[i] = *at;
+		*at = stop + 1;
+	}
+	return 0;
+}
+
+static int environment_check(char *const *envp, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (envp[i][0] == '=' || !strchr(envp[i], '='))
+			return -EINVAL;
+	return 0;
+}
+
+static int run_check(const struct executor_run *run, size_t len)
+{
+	if (run->head.op != EXECUTOR_RUN || run->strings != len - sizeof(*run) || run->strings > EXECUTOR_STRINGS_MAX)
+		return -EBADMSG;
+	if (run->argc < 1 || run->argc > EXECUTOR_ARGS_MAX || run->envc > EXECUTOR_ARGS_MAX)
+		return -EBADMSG;
+	if (run->oom_score_adj < -1000 || run->oom_score_adj > 1000)
+		return -EINVAL;
+	return 0;
+}
+
+int executor_run_parse(char *message, size_t len, struct executor_command *ret)
+{
+	struct executor_request head;
+	char *at = message + sizeof(ret->run), *end = message + len, *rest[2];
+	int error = executor_request_parse(message, len, &head);
+
+	if (error < 0)
+		return error;
+	if (len < sizeof(ret->run))
+		return -EBADMSG;
+	memcpy(&ret->run, message, sizeof(ret->run));
+	error = run_check(&ret->run, len);
+	if (error < 0)
+		return error;
+	if (strings_split(&at, end, ret->argv, ret->run.argc) < 0 || strings_split(&at, end, ret->envp, ret->run.envc) < 0 ||
+	    strings_split(&at, end, rest, 2) < 0 || at != end)
+		return -EBADMSG;
+	ret->argv[ret->run.argc] = NULL;
+	ret->envp[ret->run.envc] = NULL;
+	ret->cwd = *rest[0] ? rest[0] : NULL;
+	ret->user = *rest[1] ? rest[1] : NULL;
+	if (ret->argv[0][0] != '/' || (ret->cwd && ret->cwd[0] != '/'))
+		return -EINVAL;
+	return environment_check(ret->envp, ret->run.envc);
+}
+
+struct writer {
+	char *out;
+	size_t len, size;
+};
+
+static int string_put(struct writer *w, const char *str)
+{
+	size_t len = strlen(str) + 1;
+
+	if (len > w->size - w->len)
+		return -E2BIG;
+	memcpy(w->out + w->len, str, len);
+	w->len += len;
+	return 0;
+}
+
+static int64_t strings_put(struct writer *w, const char *const *list)
+{
+	size_t count = 0;
+
+	for (; list && list[count]; count++)
+		if (count >= EXECUTOR_ARGS_MAX || string_put(w, list[count]) < 0)
+			return -E2BIG;
+	return (int64_t)count;
+}
+
+int64_t executor_run_build(struct executor_run run, const char *const argv[], const char *const envp[], const char *cwd,
+			   const char *user, void *out, size_t size)
+{
+	struct writer w = { .out = out, .len = sizeof(run), .size = size };
+	int64_t argc, envc;
+
+	if (size > sizeof(run) + EXECUTOR_STRINGS_MAX)
+		w.size = sizeof(run) + EXECUTOR_STRINGS_MAX;
+	if (size < sizeof(run))
+		return -E2BIG;
+	argc = strings_put(&w, argv);
+	envc = strings_put(&w, envp);
+	if (argc < 0 || envc < 0 || string_put(&w, cwd ? cwd : "") < 0 || string_put(&w, user ? user : "") < 0)
+		return -E2BIG;
+	if (argc == 0)
+		return -EINVAL;
+	run.head.version = EXECUTOR_VERSION;
+	run.head.op = EXECUTOR_RUN;
+	run.head.size = (uint32_t)w.len;
+	run.argc = (uint32_t)argc;
+	run.envc = (uint32_t)envc;
+	run.strings = (uint32_t)(w.len - sizeof(run));
+	memcpy(out, &run, sizeof(run));
+	return (int64_t)w.len;
+}
+
+int executor_reply_parse(const void *message, size_t len, struct executor_reply *ret)
+{
+	struct executor_reply r;
+
+	if (len != sizeof(r))
+		return -EBADMSG;
+	memcpy(&r, message, sizeof(r));
+	if (r.version != EXECUTOR_VERSION || r.op < EXECUTOR_STARTED || r.op > EXECUTOR_REFUSED || r.id == 0)
+		return -EBADMSG;
+	*ret = r;
+	return 0;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Starts one command the way posix_spawn does (the child borrows the parent's memory until it executes, so no page tables
+ * are copied), with what posix_spawn cannot do: birth inside a cgroup, another user, a death signal.
+ */
+#ifndef INFINISERVICE_EXECUTOR_SPAWN_H
+#define INFINISERVICE_EXECUTOR_SPAWN_H
+
+#include <sys/types.h>
+
+#include "agent/executor/protocol.h"
+
+struct spawn_io {
+	int in, out, err; /* become 0, 1 and 2; everything else is closed in the child */
+	int cgroup;       /* directory fd of the cgroup to be born in, or -1 */
+};
+
+struct spawn_failure {
+	int error; /* positive errno */
+	int stage; /* enum executor_stage */
+};
+
+/*
+ * Returns the pid, or -1 with *ret_failure filled: the child found that it could not execute (it is reaped already) or there is none.
+ * The child leads a session of its own, has default signal dispositions if the caller has, an empty mask, the command's
+ * environment and nothing else, and is killed when the calling thread dies. The caller blocks all signals.
+ */
+pid_t spawn_command(const struct executor_command *command, const struct spawn_io *io, struct spawn_failure *ret_failure);
+
+#endif

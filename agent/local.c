@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: MIT */
+/* The local socket and its clients; see local.h. A client owns its fd, its session and its queue of answers. */
+#include "agent/local.h"
+
+#include <grp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include <infiniservice/cleanup.h>
+
+#include "agent/agent.h"
+#include "transport/outq.h"
+
+#define CHUNK 8192
+#define READS_PER_TURN 16
+#define ACCEPTS_PER_TURN 64
+#define PAUSE_S 1.0
+
+struct client {
+	struct local *local;
+	struct client *next;
+	int fd;
+	uid_t uid;
+	bool dead; /* to be freed when the loop comes back to it */
+	ev_io in, out;
+	struct session session;
+	struct outq queue;
+};
+
+struct local {
+	struct agent *agent;
+	int fd;
+	char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)]; /* "" when the socket was passed in */
+	ev_io accept_io;
+	ev_timer resume; /* accepting pauses when there are no fds left */
+	struct client *clients;
+	unsigned count;
+	uint64_t accepted, refused, cut_off;
+};
+
+static void client_free(struct client *client)
+{
+	struct local *local = client->local;
+	struct client **at = &local->clients;
+
+	while (*at != client)
+		at = &(*at)->next;
+	*at = client->next;
+	local->count--;
+	ev_io_stop(local->agent->loop, &client->in);
+	ev_io_stop(local->agent->loop, &client->out);
+	session_done(&client->session);
+	outq_done(&client->queue);
+	close(client->fd);
+	free(client);
+}
+
+/* Not at once: the client may be in the middle of handing us a line. */
+static void client_kill(struct client *client)
+{
+	client->dead = true;
+	ev_io_stop(client->local->agent->loop, &client->in);
+	ev_feed_event(client->local->agent->loop, &client->out, EV_WRITE);
+}
+
+static void client_flush(struct client *client)
+{
+	char chunk[CHUNK];
+	size_t len;
+	ssize_t n;
+
+	while (outq_ready(&client->queue, true)) {
+		len = outq_gather(&client->queue, true, chunk, sizeof(chunk));
+		n = send(client->fd, chunk, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n < 0) {
+			if (errno == EAGAIN || errno == EINTR)
+				ev_io_start(client->local->agent->loop, &client->out);
+			else
+				client_kill(client);
+			return;
+		}
+		outq_consume(&client->queue, true, (size_t)n);
+	}
+	ev_io_stop(client->local->agent->loop, &client->out);
+}
+
+static int client_send(struct session *session, struct line *line)
+{
+	struct client *client = container_of(session, struct client, session);
+	int r;
+
+	if (client->dead)
+		return -ENOTCONN;
+	r = outq_push(&client->queue, line);
+	if (r < 0) {
+		client->local->cut_off++;
+		client_kill(client);
+		return r;
+	}
+	client_flush(client);
+	return 0;
+}
+
+static void on_client_out(struct ev_loop *loop, ev_io *io, int events)
+{
+	struct client *client = container_of(io, struct client, out);
+
+	(void)loop;
+	(void)events;
+	if (client->dead)
+		client_free(client);
+	else
+		client_flush(client);
+}
+
+static void on_client_in(struct ev_loop *loop, ev_io *io, int events)
+{
+	struct client *client = container_of(io, struct client, in);
+	char bytes[CHUNK];
+
+	(void)loop;
+	(void)events;
+	for (unsigned i = 0; i < READS_PER_TURN && !client->dead; i++) {
+		ssize_t n = recv(client->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+
+		if (n > 0) {
+			session_receive(&client->session, bytes, (size_t)n);
+		} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+			client_kill(client);
+		} else {
+			break;
+		}
+	}
+}
+
+static unsigned clients_of(const struct local *local, uid_t uid)
+{
+	unsigned count = 0;
+
+	for (const struct client *client = local->clients; client; client = client->next)
+		count += client->uid == uid;
+	return count;
+}
+
+static bool room_for(const struct local *local, uid_t uid)
+{
+	const struct config *config = &local->agent->config;
+
+	if (local->count >= config->socket.max_clients)
+		return false;
+	return uid == 0 || uid == geteuid() || clients_of(local, uid) < config->socket.max_per_user;
+}
+
+static void client_new(struct local *local, int fd)
+{
+	struct ucred peer = { .uid = (uid_t)-1 };
+	socklen_t len = sizeof(peer);
+	struct client *client;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 || !room_for(local, peer.uid) ||
+	    !(client = calloc(1, sizeof(*client)))) {
+		local->refused++;
+		close(fd);
+		return;
+	}
+	client->local = local;
+	client->fd = fd;
+	client->uid = peer.uid;
+	client->next = local->clients;
+	local->clients = client;
+	local->count++;
+	local->accepted++;
+	outq_init(&client->queue, LOCAL_QUEUE_BYTES, NULL, NULL, NULL);
+	session_init(&client->session, local->agent, SESSION_LOCAL, client_send);
+	client->session.uid = peer.uid;
+	snprintf(client->session.name, sizeof(client->session.name), "uid %u", (unsigned)peer.uid);
+	ev_io_init(&client->in, on_client_in, fd, EV_READ);
+	ev_io_init(&client->out, on_client_out, fd, EV_WRITE);
+	ev_io_start(local->agent->loop, &client->in);
+}
+
+static void on_resume(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct local *local = timer->data;
+
+	(void)events;
+	ev_io_start(loop, &local->accept_io);
+}
+
+static void on_accept(struct ev_loop *loop, ev_io *io, int events)
+{
+	struct local *local = io->data;
+
+	(void)events;
+	for (unsigned i = 0; i < ACCEPTS_PER_TURN; i++) {
+		int fd = accept4(local->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (fd >= 0) {
+			client_new(local, fd);
+		} else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+			/* The connection stays in the backlog and the socket readable: without a pause that spins. */
+			ev_io_stop(loop, io);
+			ev_timer_set(&local->resume, PAUSE_S, 0);
+			ev_timer_start(loop, &local->resume);
+			return;
+		} else {
+			return;
+		}
+	}
+}
+
+/* /etc/group itself and not the name service: that may ask a network that is not there yet. */
+static bool find_group(const char *name, gid_t *ret)
+{
+	_cleanup_(fclosep) FILE *file = fopen("/etc/group", "re");
+	struct group *group;
+
+	while (file && (group = fgetgrent(file))) {
+		if (strcmp(group->gr_name, name) == 0) {
+			*ret = group->gr_gid;
+			return true;
+		}
+	}
+	return false;
+}
+
+static void give_to_group(const struct local *local, const char *name, struct err *warning)
+{
+	gid_t gid;
+
+	if (!*name)
+		return;
+	if (!find_group(name, &gid))
+		err_set(warning, -ENOENT, "socket.group: no group '%s': only this user and root may use %s", name, local->path);
+	else if (chown(local->path, (uid_t)-1, gid) < 0 || chmod(local->path, 0660) < 0)
+		err_set(warning, -errno, "%s: cannot be given to group '%s': %s", local->path, name, strerror(errno));
+}
+
+/* A socket that a dead agent left behind is replaced; the state directory's lock says that no living one holds it. */
+static int listen_at(struct local *local, const char *path, struct err *e)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct stat st;
+	mode_t mask;
+	int r;
+
+	if (strlen(path) >= sizeof(address.sun_path))
+		return err_set(e, -ENAMETOOLONG, "socket.path: longer than the %zu bytes a socket may have", sizeof(address.sun_path) - 1);
+	strcpy(address.sun_path, path);
+	local->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (local->fd < 0)
+		return err_set(e, -errno, "socket: %s", strerror(errno));
+	if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
+		unlink(path);
+	mask = umask(0177);
+	r = bind(local->fd, (struct sockaddr *)&address, sizeof(address));
+	umask(mask);
+	if (r < 0 || listen(local->fd, SOMAXCONN) < 0)
+		return err_set(e, -errno, "%s: %s (set socket.path, or leave it empty for no local socket)", path, strerror(errno));
+	strcpy(local->path, path);
+	return 0;
+}
+
+static int take_passed_socket(struct local *local)
+{
+	if (sd_listen_fds(1) < 1 || sd_is_socket_unix(SD_LISTEN_FDS_START, SOCK_STREAM, 1, NULL, 0) <= 0)
+		return -ENOENT;
+	local->fd = SD_LISTEN_FDS_START;
+	return 0;
+}
+
+int local_new(struct agent *agent, struct local **ret, struct err *warning, struct err *e)
+{
+	struct local *local = calloc(1, sizeof(*local));
+	int r;
+
+	*warning = (struct err){ 0 };
+	if (!local)
+		return err_set(e, -ENOMEM, "out of memory");
+	local->agent = agent;
+	local->fd = -1;
+	ev_timer_init(&local->resume, on_resume, PAUSE_S, 0);
+	local->resume.data = local;
+	ev_io_init(&local->accept_io, on_accept, -1, EV_READ);
+	r = take_passed_socket(local);
+	if (r < 0 && *agent->config.socket.path) {
+		r = listen_at(local, agent->config.socket.path, e);
+		if (r < 0) {
+			local_free(local);
+			return r;
+		}
+		give_to_group(local, agent->config.socket.group, warning);
+	}
+	*ret = local;
+	if (local->fd < 0)
+		return 0;
+	ev_io_set(&local->accept_io, local->fd, EV_READ);
+	local->accept_io.data = local;
+	ev_io_start(agent->loop, &local->accept_io);
+	return 0;
+}
+
+struct local *local_free(struct local *local)
+{
+	if (!local)
+		return NULL;
+	while (local->clients)
+		client_free(local->clients);
+	ev_io_stop(local->agent->loop, &local->accept_io);
+	ev_timer_stop(local->agent->loop, &local->resume);
+	if (*local->path)
+		unlink(local->path);
+	closep(&local->fd);
+	free(local);
+	return NULL;
+}
+
+void local_report(const struct local *local, struct sink *out)
+{
+	sink_bool(out, "listening", local && local->fd >= 0);
+	sink_uint(out, "clients", local ? local->count : 0);
+	sink_uint(out, "accepted", local ? local->accepted : 0);
+	sink_uint(out, "refused", local ? local->refused : 0);
+	sink_uint(out, "cut_off", local ? local->cut_off : 0);
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Written beside and renamed over: a reader sees the old file or the new one. Not synced: it is not meant to outlive a
+ * reboot.
+ */
+#include "agent/log/latest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <infiniservice/cleanup.h>
+
+static const char temporary[] = ".latest.json.new";
+
+static int write_all(int fd, const char *text, size_t len)
+{
+	while (len > 0) {
+		ssize_t wrote = write(fd, text, len);
+
+		if (wrote < 0 && errno == EINTR)
+			continue;
+		if (wrote <= 0)
+			return wrote ? -errno : -EIO;
+		text += wrote;
+		len -= (size_t)wrote;
+	}
+	return 0;
+}
+
+int latest_write(const char *dir, const char *text, size_t len)
+{
+	_cleanup_(closep) int dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_(closep) int fd = -1;
+	int rc;
+
+	if (dir_fd < 0)
+		return -errno;
+	/* Left over from one that died here, or put there by somebody: never opened, always a new file. */
+	if (unlinkat(dir_fd, temporary, 0) < 0 && errno != ENOENT)
+		return -errno;
+	fd = openat(dir_fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return -errno;
+	rc = fchmod(fd, 0644) < 0 ? -errno : write_all(fd, text, len);
+	if (!rc && renameat(dir_fd, temporary, dir_fd, LATEST_NAME) < 0)
+		rc = -errno;
+	if (rc)
+		unlinkat(dir_fd, temporary, 0);
+	return rc;
+}
+
+bool latest_in_memory(const char *dir)
+{
+	struct statfs fs;
+
+	return statfs(dir, &fs) == 0 && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * latest.json: the last sample for whoever wants it without a socket, always whole because it is replaced by rename.
+ */
+#ifndef AGENT_LOG_LATEST_H
+#define AGENT_LOG_LATEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define LATEST_NAME "latest.json"
+
+/* Replaces DIR/latest.json (mode 0644; the directory's mode says who may read it). 0 or -errno. Blocks if the disk does. */
+int latest_write(const char *dir, const char *text, size_t len);
+
+/* True if the directory is in memory (tmpfs, ramfs), where writing never waits for a disk. */
+bool latest_in_memory(const char *dir);
+
+#endif

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Names are parsed strictly, by formatting them again: what is not exactly ours is somebody else's file.
+ */
+#include "agent/log/names.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <infiniservice/cleanup.h>
+#include <infiniservice/moment.h>
+
+#include "agent/log/stamp.h"
+
+static const char prefix[] = "metrics-";
+#define STAMP_LEN 20 /* 20260102T030405.678Z */
+
+size_t names_format(const struct segment_name *name, char out[NAMES_SIZE])
+{
+	char t[RFC3339_SIZE];
+
+	rfc3339_format(name->wall_ms, t);
+	return (size_t)snprintf(out, NAMES_SIZE, "%s%.4s%.2s%.2sT%.2s%.2s%.6sZ-%06" PRIu64 ".ndjson%s", prefix, t, t + 5,
+				t + 8, t + 11, t + 14, t + 17, name->number, name->compressed ? ".zst" : "");
+}
+
+/* "20260102T030405.678Z" with the punctuation of RFC 3339 put back. */
+static bool parse_time(const char *t, int64_t *ret_ms)
+{
+	char text[RFC3339_SIZE];
+	int len = snprintf(text, sizeof(text), "%.4s-%.2s-%.2s%c%.2s:%.2s:%.*s", t, t + 4, t + 6, t[8], t + 9, t + 11,
+			   STAMP_LEN - 13, t + 13);
+
+	return stamp_parse(text, (size_t)len, ret_ms);
+}
+
+bool names_parse(const char *file, struct segment_name *ret)
+{
+	size_t len = strlen(file);
+	struct segment_name name;
+	char again[NAMES_SIZE];
+	const char *at;
+
+	if (len >= NAMES_SIZE || len < sizeof(prefix) + STAMP_LEN || strncmp(file, prefix, strlen(prefix)) != 0)
+		return false;
+	at = file + strlen(prefix);
+	if (!parse_time(at, &name.wall_ms) || at[STAMP_LEN] != '-')
+		return false;
+	if (sscanf(at + STAMP_LEN + 1, "%20" SCNu64, &name.number) != 1)
+		return false;
+	name.compressed = len > 4 && !strcmp(file + len - 4, ".zst");
+	names_format(&name, again);
+	if (strcmp(again, file) != 0)
+		return false;
+	*ret = name;
+	return true;
+}
+
+int names_compare(const struct segment_name *a, const struct segment_name *b)
+{
+	if (a->wall_ms != b->wall_ms)
+		return a->wall_ms < b->wall_ms ? -1 : 1;
+	if (a->number != b->number)
+		return a->number < b->number ? -1 : 1;
+	return 0;
+}
+
+/* Keeps the list of the oldest sorted and short. */
+static void oldest_insert(struct names_scan *scan, const struct segment_name *name, uint64_t bytes)
+{
+	const unsigned max = ARRAY_SIZE(scan->oldest);
+	unsigned at = scan->oldest_count;
+
+	while (at > 0 && names_compare(name, &scan->oldest[at - 1]) < 0)
+		at--;
+	if (at == max)
+		return;
+	if (scan->oldest_count == max)
+		scan->oldest_count--;
+	memmove(&scan->oldest[at + 1], &scan->oldest[at], (scan->oldest_count - at) * sizeof(scan->oldest[0]));
+	memmove(&scan->oldest_bytes[at + 1], &scan->oldest_bytes[at],
+		(scan->oldest_count - at) * sizeof(scan->oldest_bytes[0]));
+	scan->oldest[at] = *name;
+	scan->oldest_bytes[at] = bytes;
+	scan->oldest_count++;
+}
+
+static void scan_entry(int dir_fd, const char *file, struct names_scan *scan)
+{
+	struct segment_name name;
+	struct stat st;
+
+	if (!names_parse(file, &name) || fstatat(dir_fd, file, &st, AT_SYMLINK_NOFOLLOW) < 0 || S_ISDIR(st.st_mode))
+		return;
+	if (!scan->files || names_compare(&name, &scan->newest) > 0)
+		scan->newest = name;
+	scan->files++;
+	scan->bytes += (uint64_t)st.st_size;
+	oldest_insert(scan, &name, (uint64_t)st.st_size);
+}
+
+static void closedirp(DIR **dir)
+{
+	if (*dir)
+		closedir(*dir);
+}
+
+int names_scan_dir(int dir_fd, struct names_scan *ret)
+{
+	_cleanup_(closep) int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_(closedirp) DIR *dir = NULL;
+	struct names_scan scan = { 0 };
+	struct dirent *entry;
+
+	if (fd < 0)
+		return -errno;
+	dir = fdopendir(fd);
+	if (!dir)
+		return -errno;
+	fd = -1;
+	for (;;) {
+		errno = 0;
+		entry = readdir(dir);
+		if (!entry)
+			break;
+		scan_entry(dir_fd, entry->d_name, &scan);
+	}
+	if (errno)
+		return -errno;
+	*ret = scan;
+	return 0;
+}

@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A list of files in order, one of them open. At the end of the list the directory is looked at again: names sort in
+ * the order of writing, so whatever is new comes after the last one opened.
+ */
+#include "agent/log/reader.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include <infiniservice/cleanup.h>
+
+#include "agent/log/names.h"
+#include "agent/log/scan.h"
+#include "agent/log/source.h"
+#include "agent/log/writer.h"
+
+#define POLL_MS 250
+/* Segments of a directory at most; more than a writer ever leaves. */
+#define FILES_MAX 100000
+
+struct entry {
+	struct segment_name name; /* of a directory's segment */
+	const char *path;	  /* of a given file, borrowed; else NULL */
+	int64_t first_ms;	  /* of a given file */
+};
+
+struct reader {
+	int dir_fd; /* -1 when files were given */
+	int inotify_fd;
+	struct entry *entries;
+	size_t count, size;
+	size_t at;	/* the next to open */
+	struct source *source;
+	char file[NAMES_SIZE];
+	const char *path; /* of the open file, for the caller */
+	int64_t begin_ms, end_ms;
+	bool headers;
+	struct reader_stats stats;
+};
+
+struct reader *reader_free(struct reader *r)
+{
+	if (!r)
+		return NULL;
+	source_free(r->source);
+	closep(&r->dir_fd);
+	closep(&r->inotify_fd);
+	free(r->entries);
+	free(r);
+	return NULL;
+}
+
+static void reader_freep(struct reader **r)
+{
+	reader_free(*r);
+}
+
+static struct reader *reader_alloc(void)
+{
+	struct reader *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return NULL;
+	r->dir_fd = -1;
+	r->inotify_fd = -1;
+	r->begin_ms = INT64_MIN;
+	r->end_ms = INT64_MAX;
+	return r;
+}
+
+static int entry_add(struct reader *r, const struct entry *entry)
+{
+	size_t size = r->size ? 2 * r->size : 64;
+	struct entry *more;
+
+	if (r->count == FILES_MAX)
+		return -E2BIG;
+	if (r->count == r->size) {
+		more = realloc(r->entries, size * sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		r->entries = more;
+		r->size = size;
+	}
+	r->entries[r->count++] = *entry;
+	return 0;
+}
+
+/* ------------------------------------------------------------------------------------------------------- directory */
+
+static int by_name(const void *a, const void *b)
+{
+	const struct entry *x = a, *y = b;
+	int order = names_compare(&x->name, &y->name);
+
+	return order ? order : (int)x->name.compressed - (int)y->name.compressed;
+}
+
+static void closedirp(DIR **dir)
+{
+	if (*dir)
+		closedir(*dir);
+}
+
+/* A segment beside its compressed twin (the writer was stopped between the two) is read once, from the plain one. */
+static void drop_twins(struct reader *r, size_t from)
+{
+	size_t kept = from;
+
+	for (size_t i = from; i < r->count; i++)
+		if (kept == from || names_compare(&r->entries[i].name, &r->entries[kept - 1].name) != 0)
+			r->entries[kept++] = r->entries[i];
+	r->count = kept;
+}
+
+/* Replaces the list by the segments written after the last one opened. */
+static int list_refresh(struct reader *r)
+{
+	_cleanup_(closep) int fd = openat(r->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_(closedirp) DIR *dir = NULL;
+	bool any = r->at > 0;
+	struct segment_name last = any ? r->entries[r->at - 1].name : (struct segment_name){ 0 };
+	struct dirent *item;
+	int rc = 0;
+
+	if (fd < 0 || !(dir = fdopendir(fd)))
+		return -errno;
+	fd = -1;
+	r->count = 0;
+	r->at = 0;
+	if (any)
+		rc = entry_add(r, &(struct entry){ .name = last });
+	while (!rc && (item = readdir(dir))) {
+		struct entry entry = { 0 };
+
+		if (names_parse(item->d_name, &entry.name) && (!any || names_compare(&entry.name, &last) > 0))
+			rc = entry_add(r, &entry);
+	}
+	qsort(r->entries, r->count, r->count ? sizeof(r->entries[0]) : 1, by_name);
+	drop_twins(r, 0);
+	r->at = any;
+	return rc;
+}
+
+int reader_open_dir(const char *dir, struct reader **ret, struct err *err)
+{
+	_cleanup_(reader_freep) struct reader *r = reader_alloc();
+	int rc;
+
+	if (!r)
+		return err_set(err, -ENOMEM, "out of memory");
+	r->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	rc = r->dir_fd < 0 ? -errno : list_refresh(r);
+	if (rc)
+		return err_set(err, rc, "%s: %s", dir, strerror(-rc));
+	r->inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (r->inotify_fd >= 0 && inotify_add_watch(r->inotify_fd, dir, IN_MODIFY | IN_CREATE | IN_MOVED_TO) < 0)
+		close_fd(&r->inotify_fd);
+	*ret = TAKE_PTR(r);
+	return 0;
+}
+
+/* ----------------------------------------------------------------------------------------------------------- files */
+
+static int by_time(const void *a, const void *b)
+{
+	const struct entry *x = a, *y = b;
+
+	if (x->first_ms != y->first_ms)
+		return x->first_ms < y->first_ms ? -1 : 1;
+	return names_compare(&x->name, &y->name);
+}
+
+static int add_file(struct reader *r, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	struct entry entry = { .path = path, .first_ms = INT64_MAX };
+	struct source *source = NULL;
+	int rc = source_open(AT_FDCWD, path, true, &source);
+
+	if (rc)
+		return rc;
+	names_parse(slash ? slash + 1 : path, &entry.name);
+	source_first_time(source, &entry.first_ms);
+	source_free(source);
+	return entry_add(r, &entry);
+}
+
+int reader_open_files(char *const paths[], size_t count, struct reader **ret, struct err *err)
+{
+	_cleanup_(reader_freep) struct reader *r = reader_alloc();
+
+	if (!r)
+		return err_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < count; i++) {
+		int rc = add_file(r, paths[i]);
+
+		if (rc)
+			return err_set(err, rc, "%s: %s", paths[i], strerror(-rc));
+	}
+	qsort(r->entries, r->count, r->count ? sizeof(r->entries[0]) : 1, by_time);
+	*ret = TAKE_PTR(r);
+	return 0;
+}
+
+void reader_range(struct reader *r, int64_t begin_ms, int64_t end_ms)
+{
+	r->begin_ms = begin_ms;
+	r->end_ms = end_ms;
+}
+
+void reader_headers(struct reader *r, bool wanted)
+{
+	r->headers = wanted;
+}
+
+/* --------------------------------------------------------------------------------------------------------- reading */
+
+static int entry_open(struct reader *r, const struct entry *entry)
+{
+	struct segment_name twin = entry->name;
+	int rc;
+
+	if (entry->path) {
+		r->path = entry->path;
+		return source_open(AT_FDCWD, entry->path, true, &r->source);
+	}
+	r->path = r->file;
+	names_format(&entry->name, r->file);
+	rc = source_open(r->dir_fd, r->file, false, &r->source);
+	if (rc != -ENOENT)
+		return rc;
+	/* Compressed or removed since the directory was listed. */
+	twin.compressed = !twin.compressed;
+	names_format(&twin, r->file);
+	return source_open(r->dir_fd, r->file, false, &r->source);
+}
+
+/* True if nothing in the open file can be in the range. Times fall by so little within a segment that its ends tell. */
+static bool out_of_range(struct reader *r)
+{
+	int64_t ms;
+
+	if (r->end_ms != INT64_MAX && source_first_time(r->source, &ms) && ms - LOG_BACKWARDS_MS >= r->end_ms)
+		return true;
+	/* The newest segment of a directory may be growing. */
+	if (r->dir_fd >= 0 && r->at == r->count)
+		return false;
+	return r->begin_ms != INT64_MIN && source_last_time(r->source, &ms) && ms + LOG_BACKWARDS_MS < r->begin_ms;
+}
+
+static void unreadable(struct reader *r, int error)
+{
+	r->stats.unreadable++;
+	r->stats.error = error;
+}
+
+/* Opens the next file. 1, or 0 if there is none. */
+static int advance(struct reader *r)
+{
+	while (r->at < r->count) {
+		int rc = entry_open(r, &r->entries[r->at++]);
+
+		if (rc == -ENOENT)
+			continue; /* removed to keep the bound: no fault */
+		if (rc) {
+			unreadable(r, rc);
+			continue;
+		}
+		r->stats.files++;
+		if (out_of_range(r)) {
+			r->source = source_free(r->source);
+			continue;
+		}
+		if (r->begin_ms > INT64_MIN + LOG_BACKWARDS_MS)
+			source_seek(r->source, r->begin_ms - LOG_BACKWARDS_MS);
+		return 1;
+	}
+	return 0;
+}
+
+static bool take_line(struct reader *r, const char *text, size_t len, struct reader_line *ret)
+{
+	struct scan scan;
+	bool header;
+
+	if (len == 0)
+		return false;
+	if (!scan_line(text, len, &scan)) {
+		r->stats.bad_lines++;
+		return false;
+	}
+	header = !strcmp(scan.type, "log_header");
+	if ((header && !r->headers) || scan.wall_ms < r->begin_ms || scan.wall_ms >= r->end_ms)
+		return false;
+	*ret = (struct reader_line){
+		.text = text,
+		.len = len,
+		.wall_ms = scan.wall_ms,
+		.seq = scan.seq,
+		.header = header,
+		.file = r->path,
+	};
+	r->stats.lines++;
+	return true;
+}
+
+/* The open file has no more for now: true if it is finished, because another follows it. */
+static bool finished(struct reader *r)
+{
+	if (r->dir_fd >= 0 && r->at == r->count)
+		list_refresh(r);
+	return r->at < r->count || r->dir_fd < 0;
+}
+
+static void close_source(struct reader *r)
+{
+	r->stats.torn_tails += source_torn(r->source);
+	r->source = source_free(r->source);
+}
+
+int reader_next(struct reader *r, struct reader_line *ret)
+{
+	bool last_look = false;
+
+	for (;;) {
+		const char *text;
+		size_t len;
+		int rc;
+
+		if (!r->source && !advance(r) && (!finished(r) || !advance(r)))
+			return 0;
+		rc = source_next(r->source, &text, &len);
+		if (rc == SOURCE_LINE) {
+			if (take_line(r, text, len, ret))
+				return 1;
+		} else if (rc == SOURCE_TOO_LONG) {
+			r->stats.bad_lines++;
+		} else if (rc < 0) {
+			if (rc == -ENOMEM)
+				return rc;
+			if (rc != -EBADMSG)
+				unreadable(r, rc);
+			close_source(r);
+		} else if (last_look || r->dir_fd < 0) {
+			close_source(r);
+			last_look = false;
+		} else if (finished(r)) {
+			/* A line may have been added between the end of this file and the sight of the next one. */
+			last_look = true;
+		} else {
+			return 0;
+		}
+	}
+}
+
+bool reader_wait(struct reader *r, int timeout_ms)
+{
+	struct pollfd p = { .fd = r->inotify_fd, .events = POLLIN };
+	char events[4096];
+	int rc;
+
+	if (r->inotify_fd < 0 && (timeout_ms < 0 || timeout_ms > POLL_MS))
+		timeout_ms = POLL_MS;
+	rc = poll(&p, 1, timeout_ms);
+	while (rc > 0 && read(r->inotify_fd, events, sizeof(events)) > 0)
+		;
+	return rc != 0 || r->inotify_fd < 0;
+}
+
+struct reader_stats reader_stats(const struct reader *r)
+{
+	struct reader_stats stats = r->stats;
+
+	/* A live directory keeps its last file open. */
+	if (r->source)
+		stats.torn_tails += source_torn(r->source);
+	return stats;
+}

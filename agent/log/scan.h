@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The three facts the log needs of a line, found without parsing JSON as a whole: type, timestamp and seq among the
+ * keys of the outermost object. Pure and without allocation; it stops as soon as it has all three.
+ */
+#ifndef AGENT_LOG_SCAN_H
+#define AGENT_LOG_SCAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct scan {
+	char type[32];	 /* "" when missing or longer */
+	int64_t wall_ms; /* -1 when missing or no time */
+	uint64_t seq;	 /* 0 when missing */
+};
+
+/*
+ * `text` is one line without its newline. False when it cannot be one of ours: not {...}, a NUL inside, no type or
+ * no timestamp. The values between are not validated.
+ */
+bool scan_line(const char *text, size_t len, struct scan *ret);
+
+#endif

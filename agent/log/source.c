@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A buffer that always begins at the start of a line, refilled by pread or by the decompressor. A plain file is
+ * remembered by the offset of the first line not given out: at its end the rest of the buffer is forgotten and read
+ * again next time, because the writer may have cut off what was there.
+ */
+#include "agent/log/source.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zstd.h>
+
+#include <infiniservice/cleanup.h>
+
+#include "agent/log/reader.h"
+#include "agent/log/scan.h"
+
+#define BLOCK 65536u
+/* Memory for a frame's window: 8 MiB is what zstd -19 uses; more is refused rather than trusted. */
+#define WINDOW_LOG_MAX 23
+
+struct source {
+	int fd;
+	ZSTD_DStream *zstd; /* NULL for a plain file */
+	char *in;	    /* BLOCK compressed bytes */
+	ZSTD_inBuffer input;
+	bool frame_open;
+	uint64_t offset; /* plain: of buffer[start]; compressed: of what to read next */
+	char *buffer;
+	size_t start, len, size; /* unread: buffer[start..len) */
+	bool skipping;		 /* inside a line that is too long */
+	bool torn;
+};
+
+struct source *source_free(struct source *s)
+{
+	if (!s)
+		return NULL;
+	ZSTD_freeDStream(s->zstd);
+	closep(&s->fd);
+	free(s->in);
+	free(s->buffer);
+	free(s);
+	return NULL;
+}
+
+static void source_freep(struct source **s)
+{
+	source_free(*s);
+}
+
+static ssize_t pread_retry(int fd, void *to, size_t len, uint64_t offset)
+{
+	ssize_t got;
+
+	do
+		got = pread(fd, to, len, (off_t)offset);
+	while (got < 0 && errno == EINTR);
+	return got < 0 ? -errno : got;
+}
+
+/* The content says what it is, not the name: a copied file may be called anything. */
+static int detect(struct source *s)
+{
+	static const unsigned char magic[] = { 0x28, 0xb5, 0x2f, 0xfd };
+	unsigned char head[sizeof(magic)];
+
+	if (pread_retry(s->fd, head, sizeof(head), 0) != sizeof(head) || memcmp(head, magic, sizeof(magic)) != 0)
+		return 0;
+	s->zstd = ZSTD_createDStream();
+	s->in = malloc(BLOCK);
+	if (!s->zstd || !s->in || ZSTD_isError(ZSTD_DCtx_setParameter(s->zstd, ZSTD_d_windowLogMax, WINDOW_LOG_MAX)))
+		return -ENOMEM;
+	s->input.src = s->in;
+	return 0;
+}
+
+int source_open(int dir_fd, const char *path, bool follow_links, struct source **ret)
+{
+	_cleanup_(source_freep) struct source *s = calloc(1, sizeof(*s));
+	struct stat st;
+	int rc;
+
+	if (!s)
+		return -ENOMEM;
+	s->fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (follow_links ? 0 : O_NOFOLLOW));
+	if (s->fd < 0 || fstat(s->fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
+	rc = detect(s);
+	if (rc)
+		return rc;
+	*ret = TAKE_PTR(s);
+	return 0;
+}
+
+/* --------------------------------------------------------------------------------------------------------- filling */
+
+static int buffer_make_room(struct source *s)
+{
+	size_t held = s->len - s->start, size = s->size ? s->size : 2 * BLOCK;
+	char *more;
+
+	if (s->start)
+		memmove(s->buffer, s->buffer + s->start, held);
+	s->start = 0;
+	s->len = held;
+	if (s->size - held > BLOCK)
+		return 0;
+	while (size - held <= BLOCK)
+		size *= 2;
+	more = realloc(s->buffer, size);
+	if (!more)
+		return -ENOMEM;
+	s->buffer = more;
+	s->size = size;
+	return 0;
+}
+
+static ssize_t fill_plain(struct source *s)
+{
+	return pread_retry(s->fd, s->buffer + s->len, BLOCK, s->offset + (s->len - s->start));
+}
+
+static ssize_t fill_zstd(struct source *s)
+{
+	ZSTD_outBuffer out = { s->buffer + s->len, BLOCK, 0 };
+
+	while (out.pos == 0) {
+		size_t before, rc;
+
+		if (s->input.pos == s->input.size) {
+			ssize_t got = pread_retry(s->fd, s->in, BLOCK, s->offset);
+
+			if (got <= 0 && !(got == 0 && s->frame_open))
+				return got;
+			s->offset += (uint64_t)got;
+			s->input.size = (size_t)got;
+			s->input.pos = 0;
+		}
+		before = s->input.pos;
+		rc = ZSTD_decompressStream(s->zstd, &out, &s->input);
+		if (ZSTD_isError(rc))
+			return -EBADMSG;
+		s->frame_open = rc != 0;
+		if (out.pos == 0 && s->input.pos == before && s->input.size == 0)
+			break;
+	}
+	return (ssize_t)out.pos;
+}
+
+/* Bytes added, 0 at the end for now, or -errno. */
+static ssize_t fill(struct source *s)
+{
+	ssize_t got = buffer_make_room(s);
+
+	if (got < 0)
+		return got;
+	got = s->zstd ? fill_zstd(s) : fill_plain(s);
+	if (got > 0)
+		s->len += (size_t)got;
+	return got;
+}
+
+static void consume(struct source *s, size_t len)
+{
+	s->start += len;
+	if (!s->zstd)
+		s->offset += len;
+}
+
+/* No newline in what is held: more is needed, or the line is too long to be kept. */
+static void skip_if_too_long(struct source *s)
+{
+	if (s->len - s->start <= READER_LINE_MAX && !s->skipping)
+		return;
+	s->skipping = true;
+	consume(s, s->len - s->start);
+}
+
+int source_next(struct source *s, const char **ret_text, size_t *ret_len)
+{
+	size_t looked = 0;
+	ssize_t got = s->buffer ? 0 : buffer_make_room(s);
+
+	if (got < 0)
+		return (int)got;
+	for (;;) {
+		char *text = s->buffer + s->start, *newline = NULL;
+
+		if (s->len > s->start + looked)
+			newline = memchr(text + looked, '\n', s->len - s->start - looked);
+		if (newline) {
+			size_t len = (size_t)(newline - text);
+
+			consume(s, len + 1);
+			if (s->skipping || len > READER_LINE_MAX) {
+				s->skipping = false;
+				return SOURCE_TOO_LONG;
+			}
+			*newline = '\0';
+			*ret_text = text;
+			*ret_len = len;
+			return SOURCE_LINE;
+		}
+		skip_if_too_long(s);
+		looked = s->len - s->start;
+		got = fill(s);
+		if (got > 0)
+			continue;
+		s->torn = s->len > s->start || s->skipping || s->frame_open || got == -EBADMSG;
+		if (!s->zstd)
+			s->len = s->start;
+		return got < 0 ? (int)got : SOURCE_END;
+	}
+}
+
+bool source_torn(const struct source *s)
+{
+	return s->torn;
+}
+
+/* ----------------------------------------------------------------------------------------------------------- times */
+
+/*
+ * The first whole line of ours in [from, to) that begins after a newline (or at offset 0): its place and time. 1, 0 if
+ * there is none, or -errno. Reads at most the range, in blocks.
+ */
+static int probe_line(struct source *s, uint64_t from, uint64_t to, uint64_t *ret_start, int64_t *ret_ms)
+{
+	struct source probe = { .fd = s->fd, .offset = from };
+	struct scan scan;
+	const char *text;
+	size_t len;
+	int rc = SOURCE_LINE;
+
+	if (from > 0) /* from the byte before, so that a line beginning exactly at `from` counts */
+		probe.offset--;
+	for (bool first = from > 0; rc != SOURCE_END && rc >= 0; first = false) {
+		uint64_t start = probe.offset;
+
+		rc = source_next(&probe, &text, &len);
+		if (start >= to)
+			break;
+		if (rc == SOURCE_LINE && !first && scan_line(text, len, &scan)) {
+			free(probe.buffer);
+			*ret_start = start;
+			*ret_ms = scan.wall_ms;
+			return 1;
+		}
+	}
+	free(probe.buffer);
+	return rc < 0 ? rc : 0;
+}
+
+static int64_t file_size(const struct source *s)
+{
+	struct stat st;
+
+	return fstat(s->fd, &st) < 0 ? 0 : st.st_size;
+}
+
+int source_seek(struct source *s, int64_t begin_ms)
+{
+	uint64_t low = 0, high = (uint64_t)file_size(s);
+
+	if (s->zstd)
+		return 0;
+	while (high - low > BLOCK) {
+		uint64_t middle = low + (high - low) / 2, start;
+		int64_t ms;
+		int rc = probe_line(s, middle, high, &start, &ms);
+
+		if (rc < 0)
+			return rc;
+		if (rc == 1 && ms < begin_ms)
+			low = start;
+		else
+			high = middle;
+	}
+	s->offset = low;
+	s->start = s->len = 0;
+	s->skipping = false;
+	return 0;
+}
+
+bool source_first_time(struct source *s, int64_t *ret_ms)
+{
+	_cleanup_(source_freep) struct source *twin = NULL;
+	struct scan scan;
+	const char *text;
+	uint64_t start;
+	size_t len;
+
+	if (!s->zstd)
+		return probe_line(s, 0, (uint64_t)file_size(s), &start, ret_ms) == 1;
+	/* A compressed file is decompressed a second time for its first block; its own stream is left where it is. */
+	twin = calloc(1, sizeof(*twin));
+	if (!twin)
+		return false;
+	twin->fd = fcntl(s->fd, F_DUPFD_CLOEXEC, 3);
+	if (twin->fd < 0 || detect(twin) < 0)
+		return false;
+	while (source_next(twin, &text, &len) == SOURCE_LINE) {
+		if (!scan_line(text, len, &scan))
+			continue;
+		*ret_ms = scan.wall_ms;
+		return true;
+	}
+	return false;
+}
+
+/* Time of the last line of ours that begins after `from`. */
+static bool last_time_after(const struct source *s, uint64_t from, int64_t *ret_ms)
+{
+	struct source probe = { .fd = s->fd, .offset = from };
+	bool found = false, first = from > 0;
+	struct scan scan;
+	const char *text;
+	size_t len;
+
+	for (int rc; (rc = source_next(&probe, &text, &len)) != SOURCE_END && rc >= 0; first = false) {
+		if (rc != SOURCE_LINE || first || !scan_line(text, len, &scan))
+			continue;
+		*ret_ms = scan.wall_ms;
+		found = true;
+	}
+	free(probe.buffer);
+	return found;
+}
+
+bool source_last_time(struct source *s, int64_t *ret_ms)
+{
+	uint64_t size = (uint64_t)file_size(s), from;
+
+	if (s->zstd)
+		return false;
+	for (uint64_t back = BLOCK;; back *= 8) {
+		from = size > back ? size - back : 0;
+		if (last_time_after(s, from, ret_ms))
+			return true;
+		if (from == 0)
+			return false;
+	}
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Appends lines to the newest segment of a directory, begins a new one when a line would not fit, and keeps the total
+ * under its bound. A line is in the file whole or not at all: what a failed write left is cut off again, and a file
+ * that cannot be trusted any more (failed sync, failed cut, changed from outside) is never written again.
+ * It blocks: it belongs into a process that may. Time is an argument.
+ */
+#ifndef AGENT_LOG_WRITER_H
+#define AGENT_LOG_WRITER_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <infiniservice/moment.h>
+
+#include "agent/log/names.h"
+
+enum log_sync {
+	LOG_SYNC_NONE,
+	LOG_SYNC_INTERVAL, /* after a write, at most once in 5 s, and at rotation and stop */
+	LOG_SYNC_ALWAYS,   /* after every line */
+};
+
+#define LOG_SYNC_INTERVAL_NS (5 * NS_PER_S)
+/* A clock going back further than this begins a new segment, so that readers may bisect within one. */
+#define LOG_BACKWARDS_MS 1000
+#define LOG_SCHEMA 1
+#define LOG_BOOT_ID_SIZE 37
+
+struct writer_config {
+	char dir[PATH_MAX];
+	uint64_t segment_bytes;
+	uint64_t max_total_bytes; /* the segment being written included */
+	enum log_sync sync;
+	char boot_id[LOG_BOOT_ID_SIZE]; /* for the header line */
+};
+
+/* Counts since writer_init. */
+struct writer_stats {
+	uint64_t lines;	       /* written whole */
+	uint64_t bytes;	       /* of them */
+	uint64_t segments;     /* begun */
+	uint64_t removed;      /* segments deleted to keep the bound */
+	uint64_t syncs;	       /* fdatasync calls that succeeded */
+	uint64_t abandoned;    /* segments given up after an error or a change from outside */
+	uint64_t repaired_bytes; /* cut off at start */
+};
+
+struct writer {
+	struct writer_config config;
+	struct writer_stats stats;
+	int dir_fd; /* -1: not open */
+	dev_t dir_dev;
+	ino_t dir_ino;
+	int fd; /* the segment, -1: none open */
+	ino_t ino;
+	char file[NAMES_SIZE];
+	struct segment_name newest; /* number 0: none yet */
+	uint64_t size;
+	uint64_t lines; /* in the open segment, without its header */
+	int64_t last_wall_ms;
+	uint64_t last_seq;
+	bool repaired;
+	bool dirty;	   /* written since the last sync */
+	uint64_t synced_ns; /* mono time of the last sync */
+};
+
+/* Prepares the struct; touches no file. */
+void writer_init(struct writer *writer, const struct writer_config *config);
+
+/*
+ * Opens the directory (made, 0750, if it is missing and the one above is safe) and repairs what is there. Called by
+ * writer_append when needed; calling it early makes last_seq known. 0 or -errno: -EPERM when directory or parent is
+ * unsafe, -ENOTDIR or -ELOOP when something else is in its place.
+ */
+int writer_open(struct writer *writer);
+
+/*
+ * Appends one line (its '\n' included). `now.wall_ms` is the line's time; seq 0 means none. 0 when the whole line is in
+ * the file (and on the disk with LOG_SYNC_ALWAYS); else -errno and nothing of it is; -EFBIG when it can never fit. Every
+ * call starts anew, so it recovers by itself once the cause is gone. A positive return is the errno of a failed
+ * periodic sync: the line is written, but earlier ones may not be on the disk.
+ */
+int writer_append(struct writer *writer, const char *line, size_t len, uint64_t seq, struct moment now);
+
+/* fdatasync if anything was written since the last one (not with LOG_SYNC_NONE). 0 or -errno; the file is then given up. */
+int writer_sync(struct writer *writer, struct moment now);
+
+/* Syncs and closes; the segment stays plain and is continued by the next writer. Accepts a struct never opened. */
+int writer_close(struct writer *writer, struct moment now);
+
+#endif

@@ -1,0 +1,555 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One queue in three stretches: sent and waiting for an answer, being sent, waiting to be sent. The child answers every
+ * message in order, so an answer always belongs to the oldest one. Room is made only in the last stretch: what went
+ * over the socket may already be in the log and must not be called dropped.
+ */
+#include "agent/logger.h"
+
+#include <errno.h>
+#include <ev.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <infiniservice/cleanup.h>
+
+#include "agent/helper.h"
+#include "agent/log/latest.h"
+#include "transport/backoff.h"
+
+#define LAG_NS (5 * NS_PER_S)
+/* Children that die this often in a row without having answered anything are a failure of logging. */
+#define DEATHS_FAILED 3
+#define ACKS_AT_ONCE 32
+
+struct entry {
+	struct entry *next;
+	struct line *line; /* NULL for LOG_STOP */
+	struct log_message message;
+	bool again; /* was sent to a child that died before it answered */
+};
+
+struct logger {
+	struct ev_loop *loop;
+	struct logger_config config;
+	struct ev_io io;
+	struct ev_timer restart;
+	struct ev_async finished; /* calls `done` from the loop */
+	struct ev_child death;
+	bool running; /* `death` is armed */
+	int fd;
+	struct backoff backoff;
+	uint32_t random;
+	unsigned deaths;
+	bool started_once;
+
+	struct entry *head, *tail; /* oldest first */
+	struct entry *next;	   /* the first not sent completely */
+	size_t sent;		   /* bytes of `next` on the socket */
+	struct entry *latest;	   /* the one LOG_LATEST that waits, in the queue as well */
+	bool latest_direct;
+
+	char ack[sizeof(struct log_ack)];
+	size_t ack_len;
+	uint64_t last_id;
+	uint64_t answered_ns; /* mono time since which the oldest message waits, 0: not looked at yet */
+	bool dropped_since;   /* since the last answer */
+	struct logger_stats stats;
+	bool stopping, stopped;
+	void (*done)(void *data);
+	void *done_data;
+};
+
+static void pump(struct logger *l);
+static void child_start(struct logger *l);
+
+/* ----------------------------------------------------------------------------------------------------------- state */
+
+static void state_set(struct logger *l, enum logger_state state, int error)
+{
+	bool changed = l->stats.state != state;
+
+	l->stats.state = state;
+	l->stats.error = state == LOGGER_OK ? 0 : error;
+	if (changed && l->config.changed)
+		l->config.changed(l->config.data, state, l->stats.error);
+}
+
+static void overload(struct logger *l)
+{
+	l->dropped_since = true;
+	if (l->stats.state == LOGGER_OK)
+		state_set(l, LOGGER_LAGGING, -ENOBUFS);
+}
+
+/* ----------------------------------------------------------------------------------------------------------- queue */
+
+static bool is_line(const struct entry *e)
+{
+	return e->message.type == LOG_LINE || e->message.type == LOG_LINE_AGAIN;
+}
+
+static size_t entry_cost(const struct entry *e)
+{
+	return sizeof(*e) + e->message.len;
+}
+
+static struct entry *entry_add(struct logger *l, enum log_message_type type, struct line *line)
+{
+	struct entry *e = calloc(1, sizeof(*e));
+
+	if (!e)
+		return NULL;
+	e->message.type = type;
+	e->message.id = ++l->last_id;
+	if (line) {
+		e->line = line_ref(line);
+		e->message.len = (uint32_t)line->len;
+		e->message.seq = line->seq;
+	}
+	if (l->tail)
+		l->tail->next = e;
+	else
+		l->head = e;
+	l->tail = e;
+	if (!l->next)
+		l->next = e;
+	l->stats.queued_bytes += entry_cost(e);
+	l->stats.queued += is_line(e);
+	return e;
+}
+
+/* Takes the entry after `before` (NULL: the head) out of the queue and frees it. */
+static void entry_remove(struct logger *l, struct entry *before)
+{
+	struct entry *e = before ? before->next : l->head;
+
+	if (before)
+		before->next = e->next;
+	else
+		l->head = e->next;
+	if (l->tail == e)
+		l->tail = before;
+	if (l->next == e)
+		l->next = e->next;
+	if (l->latest == e)
+		l->latest = NULL;
+	l->stats.queued_bytes -= entry_cost(e);
+	l->stats.queued -= is_line(e);
+	line_unref(e->line);
+	free(e);
+}
+
+/* The last entry that is at least partly on the socket; NULL if none is. */
+static struct entry *last_sent(const struct logger *l)
+{
+	struct entry *e = NULL;
+
+	if (l->head != l->next)
+		for (e = l->head; e->next != l->next;)
+			e = e->next;
+	return l->sent > 0 ? l->next : e;
+}
+
+/* Drops the oldest line that is not on its way yet. False if there is none. */
+static bool drop_oldest(struct logger *l)
+{
+	struct entry *before = last_sent(l), *e = before ? before->next : l->head;
+
+	for (; e && !is_line(e); e = e->next)
+		before = e;
+	if (!e)
+		return false;
+	entry_remove(l, before);
+	l->stats.dropped++;
+	overload(l);
+	return true;
+}
+
+/* ---------------------------------------------------------------------------------------------------------- answers */
+
+static void finish(struct logger *l)
+{
+	if (!l->stopping || l->stopped)
+		return;
+	l->stopped = true;
+	ev_ref(l->loop);
+	ev_async_send(l->loop, &l->finished);
+}
+
+static void hello(struct logger *l, const struct log_ack *ack)
+{
+	l->stats.last_seq = ack->last_seq;
+	if (ack->error)
+		state_set(l, LOGGER_FAILED, ack->error);
+}
+
+/* An answer to the oldest message. False when it is none of this child's answers. */
+static bool answered(struct logger *l, const struct log_ack *ack)
+{
+	struct entry *e = l->head;
+	int error = ack->error ? ack->error : ack->sync_error;
+
+	if (!e || e == l->next || e->message.id != ack->id)
+		return false;
+	l->stats.last_seq = ack->last_seq;
+	if (is_line(e)) {
+		l->stats.written += !ack->error;
+		l->stats.dropped += ack->error != 0;
+		state_set(l, error ? LOGGER_FAILED : l->dropped_since ? LOGGER_LAGGING : LOGGER_OK, error);
+		l->dropped_since = false;
+	} else if (e->message.type == LOG_LATEST) {
+		l->stats.latest_failed += ack->error != 0;
+		if (l->stats.state == LOGGER_LAGGING && !l->dropped_since)
+			state_set(l, LOGGER_OK, 0);
+	} else if (e->message.type == LOG_STOP) {
+		finish(l);
+	}
+	l->deaths = 0;
+	l->answered_ns = 0;
+	backoff_succeed(&l->backoff);
+	entry_remove(l, NULL);
+	return true;
+}
+
+/* 0 when there is no more for now, -1 when the child is gone or talks nonsense. */
+static int acks_read(struct logger *l)
+{
+	struct log_ack ack;
+
+	for (int i = 0; i < ACKS_AT_ONCE; i++) {
+		ssize_t got = recv(l->fd, l->ack + l->ack_len, sizeof(l->ack) - l->ack_len, MSG_DONTWAIT);
+
+		if (got < 0 && (errno == EAGAIN || errno == EINTR))
+			return 0;
+		if (got <= 0)
+			return -1;
+		l->ack_len += (size_t)got;
+		if (l->ack_len < sizeof(ack))
+			continue;
+		l->ack_len = 0;
+		memcpy(&ack, l->ack, sizeof(ack));
+		if (ack.id == 0)
+			hello(l, &ack);
+		else if (!answered(l, &ack))
+			return -1;
+	}
+	return 0;
+}
+
+/* ------------------------------------------------------------------------------------------------------------ child */
+
+/* What was sent and not answered goes to the next child once; what has been through that already is lost. */
+static void requeue(struct logger *l)
+{
+	struct entry *before = NULL;
+
+	for (struct entry *e = l->head; e && e != l->next;) {
+		if (is_line(e) && e->again) {
+			e = e->next;
+			entry_remove(l, before);
+			l->stats.dropped++;
+			continue;
+		}
+		if (is_line(e)) {
+			e->again = true;
+			e->message.type = LOG_LINE_AGAIN;
+			l->stats.resent++;
+		}
+		before = e;
+		e = e->next;
+	}
+	if (l->next && l->sent > 0 && is_line(l->next)) {
+		l->next->again = true; /* the child cannot have had all of it, but it costs nothing to be sure */
+		l->next->message.type = LOG_LINE_AGAIN;
+	}
+	l->next = l->head;
+	l->sent = 0;
+}
+
+static void restart_later(struct logger *l)
+{
+	/* From time 0 the due time is the wait itself, which is what a timer wants. */
+	uint64_t wait_ns = backoff_fail(&l->backoff, 0, backoff_random(&l->random));
+
+	ev_now_update(l->loop);
+	ev_timer_set(&l->restart, (double)wait_ns / (double)NS_PER_S, 0.);
+	ev_timer_start(l->loop, &l->restart);
+}
+
+static void child_gone(struct logger *l, int error)
+{
+	if (l->fd >= 0) {
+		ev_io_stop(l->loop, &l->io);
+		close_fd(&l->fd);
+	}
+	l->ack_len = 0;
+	requeue(l);
+	if (l->stopped || (l->stopping && !l->head)) {
+		finish(l);
+		return;
+	}
+	if (++l->deaths >= DEATHS_FAILED)
+		state_set(l, LOGGER_FAILED, error);
+	if (l->head) /* otherwise the next line starts one */
+		restart_later(l);
+}
+
+static void on_restart(struct ev_loop *loop, struct ev_timer *timer, int events)
+{
+	struct logger *l = container_of(timer, struct logger, restart);
+
+	(void)loop, (void)events;
+	child_start(l);
+	pump(l);
+}
+
+static void on_death(struct ev_loop *loop, struct ev_child *death, int events)
+{
+	struct logger *l = container_of(death, struct logger, death);
+
+	(void)events;
+	ev_child_stop(loop, death);
+	l->running = false;
+	l->stats.pid = -1;
+}
+
+static void on_finished(struct ev_loop *loop, struct ev_async *async, int events)
+{
+	struct logger *l = container_of(async, struct logger, finished);
+	void (*done)(void *data) = l->done;
+
+	(void)loop, (void)events;
+	l->done = NULL;
+	if (done)
+		done(l->done_data); /* may free the logger */
+}
+
+/* ---------------------------------------------------------------------------------------------------------- sending */
+
+/* Sends as much of `next` as the socket takes. 1 all, 0 it is full, -errno. */
+static int send_next(struct logger *l)
+{
+	struct entry *e = l->next;
+	size_t head = sizeof(e->message), total = head + e->message.len;
+	struct iovec parts[2];
+	struct msghdr m = { .msg_iov = parts };
+	ssize_t sent;
+
+	if (l->sent < head)
+		parts[m.msg_iovlen++] = (struct iovec){ (char *)&e->message + l->sent, head - l->sent };
+	if (e->message.len) {
+		size_t done = l->sent > head ? l->sent - head : 0;
+
+		parts[m.msg_iovlen++] = (struct iovec){ e->line->text + done, e->message.len - done };
+	}
+	sent = sendmsg(l->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (sent < 0)
+		return errno == EAGAIN || errno == EINTR || errno == ENOBUFS ? 0 : -errno;
+	l->sent += (size_t)sent;
+	if (l->sent < total)
+		return 0;
+	if (l->latest == e)
+		l->latest = NULL;
+	l->sent = 0;
+	l->next = e->next;
+	return 1;
+}
+
+static void io_events(struct logger *l, int events)
+{
+	if (l->io.events == events && ev_is_active(&l->io))
+		return;
+	ev_io_stop(l->loop, &l->io);
+	ev_io_set(&l->io, l->fd, events);
+	ev_io_start(l->loop, &l->io);
+}
+
+static void pump(struct logger *l)
+{
+	int rc = 1;
+
+	while (l->fd >= 0 && l->next && rc == 1)
+		rc = send_next(l);
+	if (rc < 0)
+		child_gone(l, rc);
+	else if (l->fd >= 0)
+		io_events(l, l->next ? EV_READ | EV_WRITE : EV_READ);
+}
+
+static void on_io(struct ev_loop *loop, struct ev_io *io, int events)
+{
+	struct logger *l = container_of(io, struct logger, io);
+
+	(void)loop;
+	if ((events & EV_READ) && acks_read(l) < 0)
+		child_gone(l, -EPIPE);
+	else
+		pump(l);
+}
+
+static int child_run(int fd, void *data)
+{
+	return log_child_main(fd, data);
+}
+
+static void child_start(struct logger *l)
+{
+	pid_t pid;
+	int rc;
+
+	if (l->fd >= 0 || ev_is_active(&l->restart))
+		return;
+	if (l->running) { /* the last one's death has not been seen: its watcher is for one pid */
+		ev_child_stop(l->loop, &l->death);
+		l->running = false;
+	}
+	rc = helper_fork("infini-log", child_run, &l->config.child, SOCK_STREAM, &l->fd, &pid);
+	if (rc) {
+		l->fd = -1;
+		state_set(l, LOGGER_FAILED, rc);
+		child_gone(l, rc);
+		return;
+	}
+	l->stats.restarts += l->started_once;
+	l->started_once = true;
+	l->stats.pid = pid;
+	ev_child_set(&l->death, pid, 0);
+	ev_child_start(l->loop, &l->death);
+	l->running = true;
+	io_events(l, EV_READ);
+}
+
+/* -------------------------------------------------------------------------------------------------------------- API */
+
+int logger_new(struct ev_loop *loop, const struct logger_config *config, struct logger **ret)
+{
+	struct logger *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return -ENOMEM;
+	l->loop = loop;
+	l->config = *config;
+	if (!l->config.queue_bytes)
+		l->config.queue_bytes = LOGGER_QUEUE_BYTES;
+	if (!l->config.enabled)
+		l->config.child.writer.dir[0] = '\0';
+	l->fd = -1;
+	l->stats.pid = -1;
+	l->random = (uint32_t)getpid();
+	l->latest_direct = latest_in_memory(config->child.runtime_dir);
+	backoff_init(&l->backoff, BACKOFF_MIN_NS, BACKOFF_MAX_NS);
+	ev_init(&l->io, on_io);
+	ev_init(&l->restart, on_restart);
+	ev_init(&l->death, on_death);
+	ev_async_init(&l->finished, on_finished);
+	ev_async_start(loop, &l->finished);
+	ev_unref(loop); /* waiting to finish is no reason to go on */
+	*ret = l;
+	return 0;
+}
+
+void logger_start(struct logger *l)
+{
+	child_start(l);
+}
+
+void logger_put(struct logger *l, struct line *line, struct moment now)
+{
+	struct entry *e = NULL;
+	size_t cost = sizeof(*e) + line->len;
+
+	if (!l->config.enabled || l->stopping)
+		return;
+	l->stats.put++;
+	if (cost <= l->config.queue_bytes && line->len <= LOG_PAYLOAD_MAX) {
+		while (l->stats.queued_bytes + cost > l->config.queue_bytes && drop_oldest(l))
+			;
+		if (l->stats.queued_bytes + cost <= l->config.queue_bytes)
+			e = entry_add(l, LOG_LINE, line);
+	}
+	if (!e) {
+		l->stats.dropped++;
+		overload(l);
+		return;
+	}
+	e->message.wall_ms = now.wall_ms;
+	logger_check(l, now);
+	child_start(l);
+	pump(l);
+}
+
+void logger_latest(struct logger *l, struct line *line, struct moment now)
+{
+	struct entry *e = l->latest;
+
+	if (l->stopping || line->len > LOG_PAYLOAD_MAX)
+		return;
+	if (l->latest_direct) {
+		l->stats.latest_failed += latest_write(l->config.child.runtime_dir, line->text, line->len) != 0;
+		return;
+	}
+	if (e && !(e == l->next && l->sent > 0)) { /* not sent yet: the newer one takes its place */
+		l->stats.queued_bytes -= entry_cost(e);
+		line_unref(e->line);
+		e->line = line_ref(line);
+		e->message.len = (uint32_t)line->len;
+		l->stats.queued_bytes += entry_cost(e);
+	} else {
+		l->latest = entry_add(l, LOG_LATEST, line);
+	}
+	logger_check(l, now);
+	child_start(l);
+	pump(l);
+}
+
+void logger_check(struct logger *l, struct moment now)
+{
+	if (!l->head)
+		l->answered_ns = 0;
+	else if (!l->answered_ns)
+		l->answered_ns = now.mono_ns;
+	else if (l->stats.state == LOGGER_OK && now.mono_ns - l->answered_ns > LAG_NS)
+		state_set(l, LOGGER_LAGGING, -ETIMEDOUT);
+}
+
+struct logger_stats logger_stats(const struct logger *l)
+{
+	return l->stats;
+}
+
+void logger_stop(struct logger *l, void (*done)(void *data), void *data)
+{
+	l->done = done;
+	l->done_data = data;
+	if (l->stopping)
+		return;
+	l->stopping = true;
+	if ((l->fd < 0 && !l->head) || !entry_add(l, LOG_STOP, NULL)) {
+		finish(l);
+		return;
+	}
+	child_start(l);
+	pump(l);
+}
+
+struct logger *logger_free(struct logger *l)
+{
+	if (!l)
+		return NULL;
+	ev_io_stop(l->loop, &l->io);
+	ev_timer_stop(l->loop, &l->restart);
+	if (l->running)
+		ev_child_stop(l->loop, &l->death);
+	if (!l->stopped)
+		ev_ref(l->loop);
+	ev_async_stop(l->loop, &l->finished);
+	close_fd(&l->fd);
+	while (l->head)
+		entry_remove(l, NULL);
+	free(l);
+	return NULL;
+}

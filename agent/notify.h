@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* What the service manager is told (sd_notify(3)): ready, status, reloading, stopping, and that useful work goes on. */
+#ifndef AGENT_NOTIFY_H
+#define AGENT_NOTIFY_H
+
+#include <stdint.h>
+
+/* Half of WATCHDOG_USEC in ns, or 0 when no watchdog is wanted (sd_watchdog_enabled(3)). */
+uint64_t notify_watchdog_ns(void);
+
+void notify_ready(void);
+void notify_reloading(uint64_t mono_ns);
+void notify_stopping(void);
+void notify_watchdog(void);
+/* Shown by `systemctl status`; sent only when it differs from the last one. */
+__attribute__((format(printf, 1, 2))) void notify_status(const char *format, ...);
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/* Policy decisions; see policy.h. */
+#include "agent/policy.h"
+
+#include <string.h>
+
+#include <infiniservice/moment.h>
+
+const char *policy_group_name(enum policy_group group)
+{
+	static const char *const names[GROUPS] = { "observe", "control", "packages", "power", "exec" };
+
+	return names[group];
+}
+
+/* Case matters, as in the protocol. */
+static bool listed(char *const *list, const char *action, enum policy_group group)
+{
+	for (; list && *list; list++)
+		if (strcmp(*list, action) == 0 || strcmp(*list, policy_group_name(group)) == 0)
+			return true;
+	return false;
+}
+
+bool policy_allows(const struct policy *policy, const char *action, enum policy_group group)
+{
+	if (!policy->enabled || listed(policy->deny, action, group))
+		return false;
+	if (group == GROUP_EXEC)
+		return policy->allow_unsafe;
+	return listed(policy->allow, action, group);
+}
+
+bool token_bucket_take(struct token_bucket *bucket, unsigned rate_per_s, uint64_t now_ns)
+{
+	if (rate_per_s == 0)
+		return true;
+	if (!bucket->started) {
+		bucket->started = true;
+		bucket->tokens = rate_per_s;
+	} else if (now_ns > bucket->filled_ns) {
+		bucket->tokens += (double)(now_ns - bucket->filled_ns) * rate_per_s / (double)NS_PER_S;
+	}
+	bucket->filled_ns = now_ns;
+	if (bucket->tokens > rate_per_s)
+		bucket->tokens = rate_per_s;
+	if (bucket->tokens < 1)
+		return false;
+	bucket->tokens -= 1;
+	return true;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the guest's owner lets a host do: pure decisions over the [commands] lists. Shape comes before policy (an unknown action is
+ * UNKNOWN_COMMAND whatever the policy says) and rights come after it.
+ */
+#ifndef AGENT_POLICY_H
+#define AGENT_POLICY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum policy_group {
+	GROUP_OBSERVE,
+	GROUP_CONTROL,
+	GROUP_PACKAGES,
+	GROUP_POWER,
+	GROUP_EXEC, /* UnsafeCommand and scripts: granted by allow_unsafe alone */
+	GROUPS,
+};
+
+/* "observe", … */
+const char *policy_group_name(enum policy_group group);
+
+struct policy {
+	bool enabled;
+	bool allow_unsafe;
+	char *const *allow; /* names of actions or groups, NULL at the end; borrowed from the configuration */
+	char *const *deny;
+};
+
+/* True when `action` of `group` may run. `deny` wins over `allow` and over allow_unsafe. */
+bool policy_allows(const struct policy *policy, const char *action, enum policy_group group);
+
+/*
+ * A token bucket: `rate_per_s` tokens a second, as many saved at most. 0 means no limit. Zeroed memory is a full bucket.
+ */
+struct token_bucket {
+	uint64_t filled_ns;
+	double tokens;
+	bool started;
+};
+bool token_bucket_take(struct token_bucket *bucket, unsigned rate_per_s, uint64_t now_ns);
+
+#endif

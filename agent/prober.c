@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: MIT */
+#include "agent/prober.h"
+
+#include <errno.h>
+#include <ev.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <infiniservice/cleanup.h>
+
+#include "agent/helper.h"
+#include "agent/prober_wire.h"
+#include "transport/backoff.h"
+
+struct prober_handle {
+	struct prober base; /* what the collector sees */
+	struct prober_pool *pool;
+	struct prober_handle *next;
+	void (*probed)(void *state, const struct probe_result *result);
+	void *state;
+	unsigned outstanding;
+};
+
+struct ask {
+	struct ask *next;
+	struct prober_handle *from; /* NULL: dropped meanwhile */
+	enum probe_kind kind;
+	uint64_t key, id, sent_ns;
+	size_t arg_len;
+	unsigned char arg[];
+};
+
+/* A child and the one request it works on; `late` when that has missed its deadline. */
+struct worker {
+	struct prober_pool *pool;
+	int fd; /* -1: none */
+	pid_t pid;
+	struct ev_io io;
+	struct ev_child child;
+	struct ask *ask;
+	bool late;
+};
+
+struct prober_pool {
+	struct ev_loop *loop;
+	struct prober_config config;
+	struct prober_handle *handles;
+	struct ask *queue, **tail;
+	unsigned queued; /* the one being worked on in time included */
+	uint64_t next_id;
+	struct worker *current;
+	struct worker workers[1 + PROBER_STUCK_MAX];
+	struct ev_timer deadline, retry;
+	struct backoff backoff;
+	uint32_t random;
+	struct prober_stats stats;
+};
+
+static uint64_t now_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
+}
+
+static void timer_arm(struct ev_loop *loop, struct ev_timer *timer, uint64_t due_ns)
+{
+	uint64_t now = now_ns();
+
+	ev_timer_stop(loop, timer);
+	ev_timer_set(timer, due_ns > now ? (double)(due_ns - now) / 1e9 : 0., 0.);
+	ev_timer_start(loop, timer);
+}
+
+/* -------------------------------------------------------------------------------------------------------- answers */
+
+static void deliver(struct ask *ask, int error, const void *data, size_t len)
+{
+	struct probe_result result = { .kind = ask->kind, .key = ask->key, .error = error, .data = data, .data_len = len };
+
+	if (ask->from)
+		ask->from->probed(ask->from->state, &result);
+}
+
+/* The first answer of a request; `ask` stays the caller's. */
+static void answer_first(struct prober_pool *pool, struct ask *ask, int error, const void *data, size_t len)
+{
+	pool->queued--;
+	if (ask->from)
+		ask->from->outstanding--;
+	deliver(ask, error, data, len);
+	if (pool->queued == 0 && pool->config.idle)
+		pool->config.idle(pool->config.idle_data);
+}
+
+/* Closes the socket, which ends the child; `force` for one that hangs. libev reaps it. */
+static void worker_close(struct worker *worker, bool force)
+{
+	if (worker->fd < 0)
+		return;
+	ev_io_stop(worker->pool->loop, &worker->io);
+	close_fd(&worker->fd);
+	if (force && worker->pid > 0)
+		kill(worker->pid, SIGKILL);
+	ev_child_stop(worker->pool->loop, &worker->child);
+	worker->pid = 0;
+	if (worker->late)
+		worker->pool->stats.stuck--;
+	worker->late = false;
+	if (worker->pool->current == worker)
+		worker->pool->current = NULL;
+}
+
+/* ---------------------------------------------------------------------------------------------------------- work */
+
+static void queue_work(struct prober_pool *pool);
+
+static void worker_died(struct worker *worker)
+{
+	struct prober_pool *pool = worker->pool;
+	struct ask *ask = TAKE_PTR(worker->ask);
+	bool late = worker->late;
+
+	pool->stats.child_deaths++;
+	worker_close(worker, true);
+	if (!late)
+		timer_arm(pool->loop, &pool->retry, backoff_fail(&pool->backoff, now_ns(), backoff_random(&pool->random)));
+	if (ask && !late) {
+		ev_timer_stop(pool->loop, &pool->deadline);
+		answer_first(pool, ask, -ECANCELED, NULL, 0);
+	}
+	free(ask);
+	queue_work(pool);
+}
+
+static void worker_answered(struct worker *worker, const struct prober_wire_answer *answer, size_t data_len)
+{
+	struct prober_pool *pool = worker->pool;
+	struct ask *ask = TAKE_PTR(worker->ask);
+	const void *data = answer->head.error ? NULL : answer->data;
+
+	pool->stats.answers++;
+	if (worker->late) {
+		pool->stats.late++;
+		worker_close(worker, false);
+		deliver(ask, answer->head.error, data, data ? data_len : 0);
+	} else {
+		ev_timer_stop(pool->loop, &pool->deadline);
+		backoff_succeed(&pool->backoff);
+		answer_first(pool, ask, answer->head.error, data, data ? data_len : 0);
+	}
+	free(ask);
+	queue_work(pool);
+}
+
+static void on_socket(struct ev_loop *loop, struct ev_io *io, int events)
+{
+	static struct prober_wire_answer answer;
+	struct worker *worker = container_of(io, struct worker, io);
+	ssize_t len = recv(worker->fd, &answer, sizeof(answer), MSG_DONTWAIT);
+
+	(void)loop;
+	(void)events;
+	if (len < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (len < (ssize_t)sizeof(answer.head) || !worker->ask || answer.head.id != worker->ask->id)
+		worker_died(worker);
+	else
+		worker_answered(worker, &answer, (size_t)len - sizeof(answer.head));
+}
+
+/* The end of the socket tells the same, behind a last answer; this only keeps us from killing a pid that is no longer its. */
+static void on_child(struct ev_loop *loop, struct ev_child *child, int events)
+{
+	struct worker *worker = container_of(child, struct worker, child);
+
+	(void)events;
+	ev_child_stop(loop, child);
+	worker->pid = 0;
+}
+
+static struct worker *worker_vacant(struct prober_pool *pool)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(pool->workers); i++)
+		if (pool->workers[i].fd < 0)
+			return &pool->workers[i];
+	return NULL;
+}
+
+static union table_ptr {
+	const struct prober_table *table;
+	void *data;
+} table_pass(const struct prober_pool *pool)
+{
+	return (union table_ptr){ .table = pool->config.table };
+}
+
+static struct worker *worker_start(struct prober_pool *pool)
+{
+	struct worker *worker = worker_vacant(pool);
+
+	if (!worker || helper_fork("prober", prober_child, table_pass(pool).data, SOCK_SEQPACKET, &worker->fd, &worker->pid) < 0)
+		return NULL;
+	pool->stats.child_starts++;
+	ev_io_init(&worker->io, on_socket, worker->fd, EV_READ);
+	ev_io_start(pool->loop, &worker->io);
+	ev_child_init(&worker->child, on_child, worker->pid, 0);
+	ev_child_start(pool->loop, &worker->child);
+	return worker;
+}
+
+static ssize_t ask_send(const struct worker *worker, struct ask *ask)
+{
+	struct prober_wire head = { .id = ask->id, .kind = (int32_t)ask->kind };
+	struct iovec parts[] = { { &head, sizeof(head) }, { ask->arg, ask->arg_len } };
+	struct msghdr msg = { .msg_iov = parts, .msg_iovlen = ARRAY_SIZE(parts) };
+
+	return sendmsg(worker->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* Gives the child its next request. When no child can be had the retry timer tries again; requests wait, the queue is bounded. */
+static void queue_work(struct prober_pool *pool)
+{
+	struct worker *worker = pool->current;
+	struct ask *ask = pool->queue;
+
+	if (!ask || (worker && worker->ask) || (!worker && ev_is_active(&pool->retry)))
+		return;
+	if (!worker)
+		worker = pool->current = worker_start(pool);
+	if (!worker) {
+		timer_arm(pool->loop, &pool->retry, backoff_fail(&pool->backoff, now_ns(), backoff_random(&pool->random)));
+		return;
+	}
+	pool->queue = ask->next;
+	if (!pool->queue)
+		pool->tail = &pool->queue;
+	worker->ask = ask;
+	ask->sent_ns = now_ns();
+	timer_arm(pool->loop, &pool->deadline, ask->sent_ns + pool->config.deadline_ns);
+	if (ask_send(worker, ask) < 0)
+		shutdown(worker->fd, SHUT_RDWR); /* the loop sees its end and takes the usual way */
+}
+
+static void on_retry(struct ev_loop *loop, struct ev_timer *timer, int events)
+{
+	(void)loop;
+	(void)events;
+	queue_work(container_of(timer, struct prober_pool, retry));
+}
+
+/* The child keeps its request and its socket, and loses its place. */
+static void on_deadline(struct ev_loop *loop, struct ev_timer *timer, int events)
+{
+	struct prober_pool *pool = container_of(timer, struct prober_pool, deadline);
+	struct worker *worker = pool->current;
+
+	(void)loop;
+	(void)events;
+	if (!worker || !worker->ask)
+		return;
+	if (now_ns() < worker->ask->sent_ns + pool->config.deadline_ns) {
+		timer_arm(loop, timer, worker->ask->sent_ns + pool->config.deadline_ns);
+		return;
+	}
+	pool->stats.timeouts++;
+	pool->stats.stuck++;
+	worker->late = true;
+	pool->current = NULL;
+	answer_first(pool, worker->ask, -ETIMEDOUT, NULL, 0);
+	queue_work(pool);
+}
+
+/* -------------------------------------------------------------------------------------------------------- asking */
+
+static bool ask_same(const struct ask *ask, const struct probe_request *request)
+{
+	return ask && ask->kind == request->kind && ask->key == request->key;
+}
+
+/* -EALREADY for what the handle has asked already, and for what hangs, whoever asked it. */
+static int ask_allowed(const struct prober_handle *handle, const struct probe_request *request)
+{
+	const struct prober_pool *pool = handle->pool;
+
+	for (size_t i = 0; i < ARRAY_SIZE(pool->workers); i++) {
+		const struct worker *w = &pool->workers[i];
+
+		if (ask_same(w->ask, request) && (w->late || w->ask->from == handle))
+			return -EALREADY;
+	}
+	for (const struct ask *ask = pool->queue; ask; ask = ask->next)
+		if (ask->from == handle && ask_same(ask, request))
+			return -EALREADY;
+	return pool->queued >= PROBER_QUEUE_MAX || pool->stats.stuck >= PROBER_STUCK_MAX ? -ENOBUFS : 0;
+}
+
+static int request_take(struct prober *base, const struct probe_request *request)
+{
+	struct prober_handle *handle = container_of(base, struct prober_handle, base);
+	struct prober_pool *pool = handle->pool;
+	struct ask *ask;
+	int error = request->arg_len > PROBE_ARG_MAX ? -ENOBUFS : ask_allowed(handle, request);
+
+	ask = error < 0 ? NULL : malloc(sizeof(*ask) + request->arg_len);
+	if (!ask) {
+		pool->stats.refused++;
+		return error < 0 ? error : -ENOBUFS;
+	}
+	*ask = (struct ask){ .from = handle, .kind = request->kind, .key = request->key, .id = ++pool->next_id,
+			     .arg_len = request->arg_len };
+	if (request->arg_len)
+		memcpy(ask->arg, request->arg, request->arg_len);
+	*pool->tail = ask;
+	pool->tail = &ask->next;
+	pool->queued++;
+	handle->outstanding++;
+	pool->stats.requests++;
+	queue_work(pool);
+	return 0;
+}
+
+/* ----------------------------------------------------------------------------------------------------------- life */
+
+struct prober_pool *prober_new(struct ev_loop *loop, const struct prober_config *config)
+{
+	struct prober_pool *pool = calloc(1, sizeof(*pool));
+
+	if (!pool)
+		return NULL;
+	pool->loop = loop;
+	pool->config = *config;
+	if (!pool->config.table)
+		pool->config.table = &prober_live;
+	if (pool->config.deadline_ns == 0)
+		pool->config.deadline_ns = PROBER_DEADLINE_NS;
+	pool->tail = &pool->queue;
+	pool->random = (uint32_t)getpid();
+	backoff_init(&pool->backoff, BACKOFF_MIN_NS, BACKOFF_MAX_NS);
+	ev_init(&pool->deadline, on_deadline);
+	ev_init(&pool->retry, on_retry);
+	for (size_t i = 0; i < ARRAY_SIZE(pool->workers); i++) {
+		pool->workers[i].pool = pool;
+		pool->workers[i].fd = -1;
+		ev_init(&pool->workers[i].io, on_socket);
+		ev_init(&pool->workers[i].child, on_child);
+	}
+	return pool;
+}
+
+struct prober_pool *prober_free(struct prober_pool *pool)
+{
+	if (!pool)
+		return NULL;
+	ev_timer_stop(pool->loop, &pool->deadline);
+	ev_timer_stop(pool->loop, &pool->retry);
+	for (size_t i = 0; i < ARRAY_SIZE(pool->workers); i++) {
+		worker_close(&pool->workers[i], true);
+		free(pool->workers[i].ask);
+	}
+	while (pool->queue) {
+		struct ask *ask = pool->queue;
+
+		pool->queue = ask->next;
+		free(ask);
+	}
+	while (pool->handles) {
+		struct prober_handle *handle = pool->handles;
+
+		pool->handles = handle->next;
+		free(handle);
+	}
+	free(pool);
+	return NULL;
+}
+
+struct prober *prober_for(struct prober_pool *pool, void (*probed)(void *state, const struct probe_result *result),
+			  void *state)
+{
+	struct prober_handle *handle = calloc(1, sizeof(*handle));
+
+	if (!handle)
+		return NULL;
+	handle->base.request = request_take;
+	handle->pool = pool;
+	handle->probed = probed;
+	handle->state = state;
+	handle->next = pool->handles;
+	pool->handles = handle;
+	return &handle->base;
+}
+
+/* Its requests stay in the queue, where they are bounded, and are answered to nobody. */
+void prober_drop(struct prober_pool *pool, struct prober *prober)
+{
+	struct prober_handle *handle = prober ? container_of(prober, struct prober_handle, base) : NULL;
+
+	if (!handle)
+		return;
+	for (struct ask *ask = pool->queue; ask; ask = ask->next)
+		if (ask->from == handle)
+			ask->from = NULL;
+	for (size_t i = 0; i < ARRAY_SIZE(pool->workers); i++)
+		if (pool->workers[i].ask && pool->workers[i].ask->from == handle)
+			pool->workers[i].ask->from = NULL;
+	for (struct prober_handle **link = &pool->handles; *link; link = &(*link)->next)
+		if (*link == handle) {
+			*link = handle->next;
+			break;
+		}
+	free(handle);
+}
+
+unsigned prober_outstanding(const struct prober_pool *pool, const struct prober *prober)
+{
+	const struct prober_handle *handle;
+
+	if (!prober)
+		return pool->queued;
+	handle = (const struct prober_handle *)(const void *)prober; /* its first member */
+	return handle->outstanding;
+}
+
+struct prober_stats prober_stats(const struct prober_pool *pool)
+{
+	struct prober_stats stats = pool->stats;
+
+	stats.child = pool->current ? pool->current->pid : 0;
+	return stats;
+}

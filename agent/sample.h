@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Runs the collectors and turns their state into one `metrics` line. Two steps, because what may hang is answered by the
+ * prober in between:
+ *
+ *	sampler_collect ─► (probes outstanding? wait for them, with a limit) ─► sampler_encode
+ *
+ * A collector that fails costs its own part only: its keys are left out, data.collectors says why, and it is tried again with
+ * back-off. The state of each collector stays readable between samples, as the cache that commands answer from.
+ */
+#ifndef AGENT_SAMPLE_H
+#define AGENT_SAMPLE_H
+
+#include <infiniservice/collector.h>
+#include <infiniservice/line.h>
+
+#include "agent/config/config.h"
+#include "agent/identity.h"
+#include "agent/prober.h"
+
+struct sampler;
+
+/* What the agent wants to know of a collector's change: it began to fail (error < 0) or recovered (0). */
+typedef void sampler_changed(void *data, const struct collector *collector, int error);
+
+/*
+ * Opens the collectors that `config` has switched on. `prober` may be NULL. The fds of /proc, /sys and / are opened here. 0 or -errno;
+ * a collector that cannot be opened only counts as failing.
+ */
+int sampler_new(const struct config *config, struct prober_pool *prober, const struct moment *now,
+		sampler_changed *changed, void *data, struct sampler **ret);
+struct sampler *sampler_free(struct sampler *sampler);
+
+/* Switches collectors on and off as a new configuration says. */
+void sampler_configure(struct sampler *sampler, const struct config *config, const struct moment *now);
+
+/* Step one. `gap`: the clock stepped or the guest slept since the last time. Returns the number of collectors that failed. */
+unsigned sampler_collect(struct sampler *sampler, const struct moment *now, bool gap);
+
+/* True once two collects lie behind us, so that rates have a baseline. */
+bool sampler_has_baseline(const struct sampler *sampler);
+
+/* Step two: the whole message as a line of class LINE_SAMPLE. NULL when out of memory or larger than a line may be. */
+struct line *sampler_encode(struct sampler *sampler, const struct identity *id, uint64_t seq, const struct moment *now);
+
+/* The state of a collector that is on and whose last collect went well, else NULL. For the typed accessors of collectors/. */
+void *sampler_state(const struct sampler *sampler, const struct collector *collector);
+
+/* The context of the last collect, moved to `now`: for accessors that read again. */
+struct collect_ctx sampler_context(const struct sampler *sampler, const struct collector *collector,
+				   const struct moment *now);
+
+/* Writes, per collector that is on: state, error, failures, last duration. Into an open object. */
+void sampler_report(const struct sampler *sampler, struct sink *out);
+
+/* Calls `watch` for each fd whose readiness asks for an extra sample; sampler_wake tells whether it is worth one. */
+void sampler_each_wake_fd(struct sampler *sampler, void (*watch)(void *data, int fd, const struct collector *collector),
+			  void *data);
+bool sampler_wake(struct sampler *sampler, const struct collector *collector);
+
+#endif

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: MIT */
+/* From bytes to messages, and every bad line to its one answer; see session.h. */
+#include "agent/session.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <json-c/json.h>
+
+#include "agent/agent.h"
+
+static void answer_error(struct session *session, const char *component, enum error_code code, const char *reason,
+			 const char *id, const char *text)
+{
+	struct agent *agent = session->agent;
+	struct reply_error error = { .text = text, .component = component, .code = code, .reason = reason, .id = id };
+
+	if (reply_error(&agent->writer, agent_now(agent).wall_ms, &error) == 0)
+		session_answer(agent, session, LINE_REPLY);
+}
+
+static void answer_fault(struct session *session, const struct message_fault *fault)
+{
+	struct agent *agent = session->agent;
+	struct response response = { .id = fault->id, .code = fault->code, .error = fault->text, .reason = fault->reason };
+
+	session->bad_lines++;
+	report_limited(&agent->refuse_topic, agent_now(agent).mono_ns, LOG_NOTICE, "%s: line refused: %s (%s at byte %zu)",
+		       session->name, fault->text, fault->reason, fault->offset);
+	if (!fault->has_id)
+		answer_error(session, "transport", fault->code, fault->reason, NULL, fault->text);
+	else if (reply_response(&agent->writer, agent_now(agent).wall_ms, &response) == 0)
+		session_answer(agent, session, LINE_REPLY);
+}
+
+/* Types that are parsed but that this agent does not offer. */
+static void answer_unoffered(struct session *session, const struct message *message)
+{
+	struct message_fault fault = { .code = CODE_UNKNOWN_COMMAND, .reason = "unknown_type", .has_id = *message->id != '\0' };
+
+	snprintf(fault.id, sizeof(fault.id), "%s", message->id);
+	snprintf(fault.text, sizeof(fault.text), "%s is not offered by this agent (see the capabilities of its handshake)",
+		 message_type_name(message->type));
+	answer_fault(session, &fault);
+}
+
+/* Every script received is completed, one that may not run included. */
+static void refuse_scripts(struct session *session, const struct message *message)
+{
+	static const char words[] = "scripts are not run by this agent\n";
+	struct agent *agent = session->agent;
+	size_t count = json_object_array_length(message->items);
+
+	for (size_t i = 0; i < count; i++) {
+		struct json_object *id = NULL, *script = json_object_array_get_idx(message->items, i);
+		struct reply_script reply = { .exit_code = -1, .err = { words, sizeof(words) - 1, sizeof(words) - 1 } };
+
+		if (!json_object_object_get_ex(script, "execution_id", &id) || !json_object_is_type(id, json_type_string)) {
+			answer_error(session, "scripts", CODE_INVALID_MESSAGE, "missing_field", NULL,
+				     "a script without execution_id cannot be answered");
+			continue;
+		}
+		reply.execution_id = json_object_get_string(id);
+		if (reply_script_completion(&agent->writer, agent_now(agent).wall_ms, &reply) == 0)
+			session_answer(agent, session, LINE_REPLY);
+	}
+}
+
+static void answer_keep_alive(struct session *session, const struct message *message)
+{
+	struct agent *agent = session->agent;
+
+	if (reply_keep_alive(&agent->writer, agent_now(agent).wall_ms, message->sequence_number) == 0)
+		session_answer(agent, session, LINE_REPLY);
+}
+
+/* Takes over the message. */
+static void take_message(struct session *session, struct message *message)
+{
+	struct agent *agent = session->agent;
+
+	switch (message->type) {
+	case MESSAGE_SAFE_COMMAND:
+	case MESSAGE_UNSAFE_COMMAND:
+	case MESSAGE_STATUS:
+		commands_submit(&agent->commands, session, message);
+		return;
+	case MESSAGE_KEEP_ALIVE_REQUEST:
+		answer_keep_alive(session, message);
+		break;
+	case MESSAGE_KEEP_ALIVE_RESPONSE:
+		break;
+	case MESSAGE_METRICS:
+		tick_sample_soon(agent, HUB_PORT | HUB_LOG | HUB_LATEST);
+		break;
+	case MESSAGE_PENDING_SCRIPTS:
+		refuse_scripts(session, message);
+		break;
+	default:
+		answer_unoffered(session, message);
+		break;
+	}
+	message_free(message);
+}
+
+static bool signature_required(const struct agent *agent)
+{
+	return agent->config.auth.require_signature == CONFIG_SIGNATURE_YES ||
+	       (agent->config.auth.require_signature == CONFIG_SIGNATURE_AUTO && agent->secret.len > 0);
+}
+
+static void refuse_envelope(struct session *session, enum envelope_verdict verdict, const char *id)
+{
+	struct message_fault fault = { .code = envelope_code(verdict), .reason = envelope_reason(verdict), .has_id = *id != '\0' };
+
+	snprintf(fault.id, sizeof(fault.id), "%s", id);
+	snprintf(fault.text, sizeof(fault.text), "%s",
+		 verdict == ENVELOPE_UNSIGNED ? "this guest accepts signed messages only" : "the signed envelope was refused");
+	answer_fault(session, &fault);
+}
+
+/* A signed message is opened, and its payload parsed only when every check has passed. Takes over the envelope. */
+static int open_envelope(struct session *session, struct message *message)
+{
+	struct agent *agent = session->agent;
+	struct message inner;
+	struct message_fault fault;
+	const char *payload;
+	size_t len;
+	enum envelope_verdict verdict = envelope_verify(&agent->guard, agent->secret.bytes, agent->secret.len, message->root,
+							agent_now(agent).wall_ms, &payload, &len);
+	int r;
+
+	if (verdict != ENVELOPE_GOOD) {
+		message_free(message);
+		refuse_envelope(session, verdict, "");
+		return -EPERM;
+	}
+	r = message_parse(&agent->parser, payload, len, &inner, &fault);
+	message_free(message);
+	if (r == 0 && inner.type == MESSAGE_SIGNED) {
+		message_free(&inner);
+		fault = (struct message_fault){ .code = CODE_INVALID_MESSAGE, .reason = "bad_value", .text = "an envelope within an envelope" };
+		r = -EBADMSG;
+	}
+	if (r < 0)
+		answer_fault(session, &fault);
+	else
+		*message = inner;
+	return r;
+}
+
+static void take_line(struct session *session, const char *line, size_t len)
+{
+	struct agent *agent = session->agent;
+	struct message_fault fault;
+	struct message message;
+
+	session->lines_in++;
+	if (message_parse(&agent->parser, line, len, &message, &fault) < 0) {
+		/* Behind a required signature nothing of a plain line is trusted, its id is only echoed. */
+		answer_fault(session, &fault);
+		return;
+	}
+	if (message.type == MESSAGE_SIGNED) {
+		if (open_envelope(session, &message) < 0)
+			return;
+	} else if (session->kind == SESSION_PORT && signature_required(agent)) {
+		refuse_envelope(session, ENVELOPE_UNSIGNED, message.id);
+		message_free(&message);
+		return;
+	}
+	take_message(session, &message);
+}
+
+static void take_lines(struct session *session)
+{
+	const char *line;
+	size_t len;
+	int what;
+
+	while ((what = frame_next(&session->frames, &line, &len)) > 0) {
+		struct message_fault fault;
+
+		if (what == FRAME_LINE) {
+			take_line(session, line, len);
+		} else {
+			message_fault_of_frame(what, &fault);
+			answer_fault(session, &fault);
+		}
+	}
+}
+
+static void watch_half_line(struct session *session)
+{
+	if (frame_pending(&session->frames) == 0)
+		ev_timer_stop(session->agent->loop, &session->half_line);
+	else
+		ev_timer_again(session->agent->loop, &session->half_line);
+}
+
+static void on_half_line(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct session *session = timer->data;
+	size_t bytes = frame_reset(&session->frames);
+	char text[96];
+
+	(void)events;
+	ev_timer_stop(loop, timer);
+	snprintf(text, sizeof(text), "%zu bytes of a line that was not ended within %.0f s were discarded", bytes, SESSION_HALF_LINE_S);
+	session->bad_lines++;
+	answer_error(session, "transport", CODE_INVALID_MESSAGE, "incomplete_line", NULL, text);
+}
+
+void session_init(struct session *session, struct agent *agent, enum session_kind kind,
+		  int (*send)(struct session *session, struct line *line))
+{
+	*session = (struct session){ .agent = agent, .kind = kind, .send = send };
+	frame_init(&session->frames, agent->config.port.max_line_bytes);
+	ev_timer_init(&session->half_line, on_half_line, 0, SESSION_HALF_LINE_S);
+	session->half_line.data = session;
+}
+
+void session_reset(struct session *session)
+{
+	frame_reset(&session->frames);
+	ev_timer_stop(session->agent->loop, &session->half_line);
+	commands_orphan(&session->agent->commands, session);
+}
+
+void session_done(struct session *session)
+{
+	if (!session->agent)
+		return;
+	session_reset(session);
+	frame_free(&session->frames);
+}
+
+void session_receive(struct session *session, const char *bytes, size_t len)
+{
+	while (len) {
+		ssize_t n = frame_feed(&session->frames, bytes, len);
+
+		if (n < 0) {
+			/* Out of memory: what is lost is said, and the stream is in step again at the next newline. */
+			frame_reset(&session->frames);
+			answer_error(session, "transport", CODE_INTERNAL, "no_memory", NULL, "out of memory while reading a line");
+			return;
+		}
+		bytes += n;
+		len -= (size_t)n;
+		take_lines(session);
+	}
+	watch_half_line(session);
+}
+
+void session_answer(struct agent *agent, struct session *session, enum line_class class)
+{
+	struct line *line;
+
+	if (!session) {
+		agent->commands.stats.unclaimed++;
+		return;
+	}
+	line = line_new(class, agent->writer.buf, agent->writer.len);
+	if (!line || session->send(session, line) < 0)
+		session->answers_lost++;
+	line_unref(line);
+}

@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * system.cpu: how busy the processors were since the last collect, from the tick counters of /proc/stat. The first
+ * time, and for a CPU just come up, it is the average since boot: the host wants a figure from the first sample on.
+ */
+#include "cpu.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <infiniservice/cleanup.h>
+#include <infiniservice/collector.h>
+
+#include "procfs.h"
+#include "rate.h"
+#include "table.h"
+
+/* ------------------------------------------------------------------------------------------------------ parsing */
+
+static bool times_parse(struct scan *line, struct cpu_times *out)
+{
+	struct cpu_times times = { .id = out->id };
+	unsigned n = 0;
+
+	while (n < CPU_STATES && scan_u64(line, &times.ticks[n]))
+		n++;
+	/* Four columns are what every kernel has; a column that is there but is no number spoils the line. */
+	scan_blanks(line);
+	if (n <= CPU_IDLE || (n < CPU_STATES && line->at < line->end))
+		return false;
+	*out = times;
+	return true;
+}
+
+static int core_parse(struct scan *line, struct cpu_stat *stat)
+{
+	struct cpu_times times;
+	uint64_t id;
+
+	if (!scan_digits(line, &id) || id > CPU_ID_MAX)
+		return -EBADMSG;
+	times.id = (unsigned)id;
+	if (!times_parse(line, &times))
+		return -EBADMSG;
+	if (stat->cores_count > 0 && stat->cores_count == stat->cores_seen &&
+	    stat->cores[stat->cores_count - 1].id >= times.id)
+		return -EBADMSG;
+	stat->cores_seen++;
+	if (stat->cores_count < stat->cores_max)
+		stat->cores[stat->cores_count++] = times;
+	return 0;
+}
+
+static void counter_parse(struct scan *line, struct cpu_stat *stat)
+{
+	if (scan_key(line, "ctxt "))
+		stat->has_context_switches = scan_u64(line, &stat->context_switches);
+	else if (scan_key(line, "processes "))
+		stat->has_forks = scan_u64(line, &stat->forks);
+	else if (scan_key(line, "procs_running "))
+		stat->has_running = scan_u64(line, &stat->running);
+	else if (scan_key(line, "procs_blocked "))
+		stat->has_blocked = scan_u64(line, &stat->blocked);
+}
+
+/*
+ *	cpu  user nice system idle iowait irq softirq steal guest guest_nice
+ *	cpu0 …
+ *	intr …
+ *	ctxt 1990473
+ *	btime 1062191376
+ *	processes 2915
+ *	procs_running 1
+ *	procs_blocked 0
+ *	softirq …
+ */
+int cpu_stat_parse(const char *text, size_t len, struct cpu_stat *out)
+{
+	struct cpu_stat stat = { .cores = out->cores, .cores_max = out->cores_max };
+	struct scan rest = scan_text(text, len), line;
+	bool found = false;
+
+	while (scan_line(&rest, &line)) {
+		if (!scan_key(&line, "cpu")) {
+			counter_parse(&line, &stat);
+		} else if (line.at < line.end && *line.at == ' ') {
+			if (!times_parse(&line, &stat.all))
+				return -EBADMSG;
+			found = true;
+		} else if (core_parse(&line, &stat) < 0) {
+			return -EBADMSG;
+		}
+	}
+	if (!found)
+		return -EBADMSG;
+	*out = stat;
+	return 0;
+}
+
+struct cpu_share cpu_share_between(const struct cpu_times *before, const struct cpu_times *now)
+{
+	struct cpu_share share = { 0 };
+	double moved[CPU_STATES], total = 0;
+
+	for (int i = 0; i < CPU_STATES; i++) {
+		uint64_t last = before ? before->ticks[i] : 0;
+
+		moved[i] = now->ticks[i] > last ? (double)(now->ticks[i] - last) : 0;
+		total += moved[i];
+	}
+	if (!(total > 0))
+		return share;
+	for (int i = 0; i < CPU_STATES; i++) {
+		share.state[i] = 100 * moved[i] / total;
+		if (i != CPU_IDLE && i != CPU_IOWAIT && i != CPU_STEAL)
+			share.usage += share.state[i];
+	}
+	if (share.usage > 100)
+		share.usage = 100;
+	share.known = true;
+	return share;
+}
+
+/* ---------------------------------------------------------------------------------------------------- collecting */
+
+struct cpu {
+	struct procfs_file stat_file, temperature_file;
+	struct procfs_buffer text, small;
+	struct cpu_stat stat[2]; /* stat[at] is the last reading; the other takes the next */
+	unsigned at;
+	size_t room; /* of both arrays of cores, and of usage */
+	double *usage; /* of stat[at].cores */
+	struct cpu_share all;
+	enum rate_state state;
+	struct rate_clock clock;
+	struct rate context_switches, forks;
+	char temperature_path[64]; /* relative to /sys; "" when there is none */
+	bool has_temperature;
+	double temperature;
+};
+
+static void cpu_close(void *state)
+{
+	struct cpu *cpu = state;
+
+	if (!cpu)
+		return;
+	procfs_close(&cpu->stat_file);
+	procfs_close(&cpu->temperature_file);
+	procfs_buffer_free(&cpu->text);
+	procfs_buffer_free(&cpu->small);
+	free(cpu->stat[0].cores);
+	free(cpu->stat[1].cores);
+	free(cpu->usage);
+	free(cpu);
+}
+
+/* True when the small sysfs attribute holds one of the names. */
+static bool attribute_among(const struct collect_ctx *ctx, const char *path, const char *const *names)
+{
+	char text[64];
+	ssize_t n = procfs_read_once(ctx->sys_fd, path, text, sizeof(text));
+	struct scan rest, line;
+
+	if (n <= 0)
+		return false;
+	rest = scan_text(text, (size_t)n);
+	if (!scan_line(&rest, &line))
+		return false;
+	for (; *names; names++)
+		if (scan_equals(&line, *names))
+			return true;
+	return false;
+}
+
+/* Looks for one sensor of the package, by driver, as lm-sensors and the kernel's thermal zones name them. */
+static void temperature_find(struct cpu *cpu, const struct collect_ctx *ctx)
+{
+	static const char *const drivers[] = { "coretemp", "k10temp", "zenpower", "cpu_thermal", "cpu-thermal", NULL };
+	static const char *const zones[] = { "x86_pkg_temp", "cpu-thermal", "cpu_thermal", "soc_thermal", "acpitz", NULL };
+	static const struct {
+		const char *name, *input;
+		const char *const *accepted;
+	} places[] = {
+		{ "class/hwmon/hwmon%u/name", "class/hwmon/hwmon%u/temp1_input", drivers },
+		{ "class/thermal/thermal_zone%u/type", "class/thermal/thermal_zone%u/temp", zones },
+	};
+
+	for (size_t p = 0; p < ARRAY_SIZE(places); p++) {
+		for (unsigned i = 0; i < 16; i++) {
+			char name[sizeof(cpu->temperature_path)];
+
+			/* The formats are the constants above. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+			snprintf(name, sizeof(name), places[p].name, i);
+			if (!attribute_among(ctx, name, places[p].accepted))
+				continue;
+			snprintf(cpu->temperature_path, sizeof(cpu->temperature_path), places[p].input, i);
+#pragma GCC diagnostic pop
+			return;
+		}
+	}
+}
+
+static int cpu_open(const struct collect_ctx *ctx, void **ret_state)
+{
+	struct cpu *cpu = calloc(1, sizeof(*cpu));
+
+	if (!cpu)
+		return -ENOMEM;
+	cpu->stat_file = PROCFS_FILE_SINGLE;
+	cpu->temperature_file = PROCFS_FILE_SINGLE;
+	cpu->small.max = 64;
+	temperature_find(cpu, ctx);
+	*ret_state = cpu;
+	return 0;
+}
+
+static bool array_grow(void *array, size_t count, size_t item)
+{
+	void **at = array, *grown = reallocarray(*at, count, item);
+
+	if (!grown)
+		return false;
+	*at = grown;
+	return true;
+}
+
+/* Room for `count` cores in all three arrays. */
+static int cores_reserve(struct cpu *cpu, size_t count)
+{
+	if (!array_grow(&cpu->stat[0].cores, count, sizeof(struct cpu_times)) ||
+	    !array_grow(&cpu->stat[1].cores, count, sizeof(struct cpu_times)) ||
+	    !array_grow(&cpu->usage, count, sizeof(double)))
+		return -ENOMEM;
+	cpu->room = count;
+	return 0;
+}
+
+/* The counters of now into *next. A CPU more than there was room for costs a second parse, once. */
+static int stat_read(struct cpu *cpu, const struct collect_ctx *ctx, struct cpu_stat *next)
+{
+	int r = procfs_read(&cpu->stat_file, ctx->proc_fd, "stat", &cpu->text);
+
+	while (r == 0) {
+		next->cores_max = cpu->room;
+		r = cpu_stat_parse(cpu->text.text, cpu->text.len, next);
+		if (r < 0 || next->cores_seen <= cpu->room)
+			break;
+		r = cores_reserve(cpu, next->cores_seen);
+	}
+	return r;
+}
+
+/* Both lists rise by id: one walk finds each core's former reading, whatever came or went in between. */
+static void cores_compare(struct cpu *cpu, const struct cpu_stat *last, const struct cpu_stat *now)
+{
+	size_t l = 0;
+
+	for (size_t i = 0; i < now->cores_count; i++) {
+		const struct cpu_times *before = NULL;
+
+		while (l < last->cores_count && last->cores[l].id < now->cores[i].id)
+			l++;
+		if (l < last->cores_count && last->cores[l].id == now->cores[i].id)
+			before = &last->cores[l];
+		cpu->usage[i] = cpu_share_between(before, &now->cores[i]).usage;
+	}
+}
+
+static void counters_update(struct cpu *cpu, const struct collect_ctx *ctx, const struct cpu_stat *now)
+{
+	struct rate_interval interval = rate_clock_next(&cpu->clock, &ctx->now, ctx->gap);
+
+	cpu->state = interval.first ? RATE_FIRST : ctx->gap ? RATE_GAP : RATE_OK;
+	if (now->has_context_switches)
+		rate_update(&cpu->context_switches, interval, now->context_switches);
+	else
+		rate_miss(&cpu->context_switches);
+	if (now->has_forks)
+		rate_update(&cpu->forks, interval, now->forks);
+	else
+		rate_miss(&cpu->forks);
+}
+
+/* Thousandths of a degree; what no processor survives is a broken sensor. */
+static void temperature_read(struct cpu *cpu, const struct collect_ctx *ctx)
+{
+	struct scan rest, line;
+	int64_t milli;
+
+	cpu->has_temperature = false;
+	if (cpu->temperature_path[0] == '\0' ||
+	    procfs_read(&cpu->temperature_file, ctx->sys_fd, cpu->temperature_path, &cpu->small) < 0)
+		return;
+	rest = scan_text(cpu->small.text, cpu->small.len);
+	if (!scan_line(&rest, &line) || !scan_i64(&line, &milli) || milli < -50000 || milli > 150000)
+		return;
+	cpu->temperature = (double)milli / 1000;
+	cpu->has_temperature = true;
+}
+
+static int cpu_collect(void *state, const struct collect_ctx *ctx)
+{
+	struct cpu *cpu = state;
+	const struct cpu_stat *last = &cpu->stat[cpu->at];
+	struct cpu_stat *next = &cpu->stat[!cpu->at];
+	bool first = !cpu->clock.started;
+	struct cpu_share all;
+	int r = stat_read(cpu, ctx, next);
+
+	if (r < 0)
+		return r;
+	temperature_read(cpu, ctx);
+	all = cpu_share_between(first ? NULL : &last->all, &next->all);
+	/* Asked twice within one tick of the kernel: the last figures and their baseline stay. */
+	if (!first && !all.known && next->cores_count == last->cores_count)
+		return 0;
+	cpu->all = all;
+	cores_compare(cpu, last, next);
+	counters_update(cpu, ctx, next);
+	cpu->at = !cpu->at;
+	return 0;
+}
+
+/* ------------------------------------------------------------------------------------------------------- writing */
+
+static void cores_emit(const struct cpu *cpu, struct sink *out)
+{
+	const struct cpu_stat *now = &cpu->stat[cpu->at];
+	bool holes = false;
+
+	sink_array_begin(out, "cores_usage");
+	for (size_t i = 0; i < now->cores_count; i++) {
+		sink_real(out, NULL, cpu->usage[i], 2);
+		holes = holes || now->cores[i].id != i;
+	}
+	sink_array_end(out);
+	if (!holes)
+		return;
+	/* Some CPU is offline: which ones the figures above belong to. */
+	sink_array_begin(out, "cores_ids");
+	for (size_t i = 0; i < now->cores_count; i++)
+		sink_uint(out, NULL, now->cores[i].id);
+	sink_array_end(out);
+}
+
+static void rate_emit(struct sink *out, const char *key, const struct rate *rate)
+{
+	if (rate_known(rate))
+		sink_real(out, key, rate->per_second, 1);
+	else
+		sink_null(out, key);
+}
+
+static void cpu_emit(const void *state, struct sink *out)
+{
+	static const struct {
+		const char *key;
+		enum cpu_state state;
+	} shares[] = {
+		{ "user_percent", CPU_USER },	  { "nice_percent", CPU_NICE },	      { "system_percent", CPU_SYSTEM },
+		{ "iowait_percent", CPU_IOWAIT }, { "irq_percent", CPU_IRQ },	      { "softirq_percent", CPU_SOFTIRQ },
+		{ "steal_percent", CPU_STEAL },
+	};
+	const struct cpu *cpu = state;
+	const struct cpu_stat *now = &cpu->stat[cpu->at];
+
+	sink_real(out, "usage_percent", cpu->all.usage, 2);
+	cores_emit(cpu, out);
+	if (cpu->has_temperature)
+		sink_real(out, "temperature", cpu->temperature, 1);
+	else
+		sink_null(out, "temperature");
+	for (size_t i = 0; i < ARRAY_SIZE(shares); i++)
+		sink_real(out, shares[i].key, cpu->all.state[shares[i].state], 2);
+	rate_emit(out, "context_switches_per_sec", &cpu->context_switches);
+	rate_emit(out, "forks_per_sec", &cpu->forks);
+	if (now->has_blocked)
+		sink_uint(out, "procs_blocked", now->blocked);
+	else
+		sink_null(out, "procs_blocked");
+	sink_str(out, "state", rate_state_name(cpu->state));
+}
+
+const struct collector collector_cpu = {
+	.name = "cpu",
+	.path = "system.cpu",
+	.required = true,
+	.open = cpu_open,
+	.close = cpu_close,
+	.collect = cpu_collect,
+	.emit = cpu_emit,
+};

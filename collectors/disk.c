@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * system.disk.io_stats: bytes and operations per second over the whole disks of the guest, and each device's share.
+ *
+ * A byte written to a file system on LVM passes through dm-0 and vda and is counted by both; the totals take the disks at the
+ * bottom only. Totals are sums of the devices' differences, so that a disk plugged in or out makes no spike.
+ */
+#include "disk.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include <infiniservice/cleanup.h>
+#include <infiniservice/collector.h>
+
+#include "rate.h"
+#include "table.h"
+
+#define SECTOR_BYTES 512 /* of the counters, whatever the disk's own: Documentation/admin-guide/iostats.rst */
+
+/* ------------------------------------------------------------------------------------------------------ parsing */
+
+static bool bytes_of_sectors(uint64_t sectors, uint64_t *ret)
+{
+	return !__builtin_mul_overflow(sectors, (uint64_t)SECTOR_BYTES, ret);
+}
+
+/*
+ *	254  0 vda 12301 4123 801234 5123 2311 1203 91234 812 0 4231 6012 [discards … [flushes …]]
+ *	 1   2  3   4     5     6     7    8    9     10  11 12  13   14
+ */
+int diskstats_parse_line(const char *text, size_t len, struct diskstats_line *out)
+{
+	struct scan line = scan_text(text, len);
+	struct diskstats_line disk = { 0 };
+	uint64_t major, minor, n[11];
+
+	if (!scan_u64(&line, &major) || !scan_u64(&line, &minor) || !scan_field(&line, &disk.name))
+		return -EBADMSG;
+	if (major > UINT32_MAX || minor > UINT32_MAX || scan_len(&disk.name) >= DISK_NAME_MAX)
+		return -EBADMSG;
+	for (size_t i = 0; i < ARRAY_SIZE(n); i++)
+		if (!scan_u64(&line, &n[i]))
+			return -EBADMSG;
+	if (!bytes_of_sectors(n[2], &disk.read_bytes) || !bytes_of_sectors(n[6], &disk.write_bytes))
+		return -EBADMSG;
+	disk.device = major << 32 | minor;
+	disk.read_ops = n[0];
+	disk.read_ms = n[3];
+	disk.write_ops = n[4];
+	disk.write_ms = n[7];
+	disk.in_flight = n[8];
+	disk.busy_ms = n[9];
+	*out = disk;
+	return 0;
+}
+
+static bool directory_has_entries(int dir_fd, const char *path)
+{
+	int fd = openat(dir_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *entry;
+	bool found = false;
+
+	if (!dir) {
+		closep(&fd);
+		return false;
+	}
+	while (!found && (entry = readdir(dir)))
+		found = entry->d_name[0] != '.';
+	closedir(dir);
+	return found;
+}
+
+enum disk_kind disk_kind_of(int sys_fd, uint64_t device, const char *name)
+{
+	unsigned major = (unsigned)(device >> 32), minor = (unsigned)device;
+	struct stat st;
+	char path[64];
+
+	/* Documentation/admin-guide/devices.txt: 1 ram, 7 loop. zram takes a dynamic number. */
+	if (major == 1 || major == 7 || strncmp(name, "zram", 4) == 0)
+		return DISK_MEMORY;
+	snprintf(path, sizeof(path), "dev/block/%u:%u/partition", major, minor);
+	if (fstatat(sys_fd, path, &st, 0) == 0)
+		return DISK_PARTITION;
+	snprintf(path, sizeof(path), "dev/block/%u:%u/slaves", major, minor);
+	return directory_has_entries(sys_fd, path) ? DISK_STACKED : DISK_WHOLE;
+}
+
+/* ---------------------------------------------------------------------------------------------------- collecting */
+
+struct device {
+	uint64_t number;
+	char name[DISK_NAME_MAX];
+	enum disk_kind kind;
+	uint64_t in_flight;
+	struct rate read_bytes, write_bytes, read_ops, write_ops, busy_ms;
+};
+
+struct disk {
+	struct procfs_file file;
+	struct procfs_buffer text;
+	struct device *devices; /* in the order of the file */
+	size_t count, room;
+	struct device *former; /* scratch of the same room, when the list of devices has changed */
+	struct rate_clock clock;
+	enum rate_state state;
+	double read_bytes, write_bytes, read_ops, write_ops; /* per second, over whole disks */
+	bool has_utilization;
+	double utilization;
+};
+
+static int disk_open(const struct collect_ctx *ctx, void **ret_state)
+{
+	struct disk *disk = calloc(1, sizeof(*disk));
+
+	(void)ctx;
+	if (!disk)
+		return -ENOMEM;
+	disk->file = PROCFS_FILE;
+	*ret_state = disk;
+	return 0;
+}
+
+static void disk_close(void *state)
+{
+	struct disk *disk = state;
+
+	if (!disk)
+		return;
+	procfs_close(&disk->file);
+	procfs_buffer_free(&disk->text);
+	free(disk->devices);
+	free(disk->former);
+	free(disk);
+}
+
+static int devices_reserve(struct disk *disk, size_t count)
+{
+	size_t room = disk->room ? disk->room : 16;
+	struct device *grown;
+
+	if (count <= disk->room)
+		return 0;
+	while (room < count)
+		room *= 2;
+	grown = reallocarray(disk->devices, room, sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	disk->devices = grown;
+	grown = reallocarray(disk->former, room, sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	disk->former = grown;
+	disk->room = room;
+	return 0;
+}
+
+/* A number alone is not enough: 259:N goes to whatever partition or disk comes next. */
+static bool device_is(const struct device *device, const struct diskstats_line *line)
+{
+	return device->number == line->device && scan_equals(&line->name, device->name);
+}
+
+static void device_init(struct device *device, const struct diskstats_line *line, const struct collect_ctx *ctx)
+{
+	*device = (struct device){ .number = line->device };
+	memcpy(device->name, line->name.at, scan_len(&line->name));
+	device->kind = disk_kind_of(ctx->sys_fd, device->number, device->name);
+}
+
+static void device_update(struct device *device, const struct diskstats_line *line, struct rate_interval interval)
+{
+	device->in_flight = line->in_flight;
+	rate_update(&device->read_bytes, interval, line->read_bytes);
+	rate_update(&device->write_bytes, interval, line->write_bytes);
+	rate_update(&device->read_ops, interval, line->read_ops);
+	rate_update(&device->write_ops, interval, line->write_ops);
+	rate_update(&device->busy_ms, interval, line->busy_ms);
+}
+
+/* The list changed: looks the device up among the former ones and puts it at `at`. */
+static void device_place(struct disk *disk, size_t at, size_t former, const struct diskstats_line *line,
+			 const struct collect_ctx *ctx)
+{
+	for (size_t i = 0; i < former; i++) {
+		if (device_is(&disk->former[i], line)) {
+			disk->devices[at] = disk->former[i];
+			return;
+		}
+	}
+	device_init(&disk->devices[at], line, ctx);
+}
+
+/* Mostly the devices are those of the last time in the same order; from the first that is not, each is looked up. */
+static int devices_update(struct disk *disk, const struct collect_ctx *ctx, struct rate_interval interval)
+{
+	struct scan rest = scan_text(disk->text.text, disk->text.len), text;
+	size_t at = 0, former = 0;
+	struct diskstats_line line;
+	bool changed = false;
+
+	while (at < DISK_DEVICES_MAX && scan_line(&rest, &text)) {
+		int r;
+
+		if (diskstats_parse_line(text.at, scan_len(&text), &line) < 0)
+			continue;
+		if (!changed && !(at < disk->count && device_is(&disk->devices[at], &line))) {
+			changed = true;
+			former = disk->count;
+			if (former > 0)
+				memcpy(disk->former, disk->devices, former * sizeof(*disk->former));
+		}
+		if (changed) {
+			r = devices_reserve(disk, at + 1);
+			if (r < 0) {
+				disk->count = at;
+				return r;
+			}
+			device_place(disk, at, former, &line, ctx);
+		}
+		device_update(&disk->devices[at++], &line, interval);
+	}
+	disk->count = at;
+	return 0;
+}
+
+/* What a device adds to a total: its rate, at the very first sample its average since boot, else nothing. */
+static double share(const struct rate *rate, bool first, double boot_seconds)
+{
+	if (rate_known(rate))
+		return rate->per_second;
+	return first && boot_seconds > 0 ? (double)rate->counter / boot_seconds : 0;
+}
+
+/* Percent of the time with a request in flight; a little above 100 when the kernel's clock and ours differ. */
+static double busy_percent(const struct device *device)
+{
+	double percent = device->busy_ms.per_second / 10;
+
+	return percent < 100 ? percent : 100;
+}
+
+static void totals_update(struct disk *disk, const struct collect_ctx *ctx)
+{
+	double boot_seconds = (double)ctx->now.boot_ns / (double)NS_PER_S;
+	bool first = disk->state == RATE_FIRST;
+
+	disk->read_bytes = disk->write_bytes = disk->read_ops = disk->write_ops = disk->utilization = 0;
+	disk->has_utilization = false;
+	for (size_t i = 0; i < disk->count; i++) {
+		const struct device *device = &disk->devices[i];
+
+		if (device->kind != DISK_WHOLE)
+			continue;
+		disk->read_bytes += share(&device->read_bytes, first, boot_seconds);
+		disk->write_bytes += share(&device->write_bytes, first, boot_seconds);
+		disk->read_ops += share(&device->read_ops, first, boot_seconds);
+		disk->write_ops += share(&device->write_ops, first, boot_seconds);
+		if (rate_known(&device->busy_ms)) {
+			disk->has_utilization = true;
+			if (busy_percent(device) > disk->utilization)
+				disk->utilization = busy_percent(device);
+		}
+	}
+}
+
+/*
+ * A kernel without block devices has no diskstats: no disks, nothing read or written, and the state says stale. Any other
+ * failure is one.
+ */
+static int disk_collect(void *state, const struct collect_ctx *ctx)
+{
+	struct disk *disk = state;
+	int r = procfs_read(&disk->file, ctx->proc_fd, "diskstats", &disk->text);
+	struct rate_interval interval;
+
+	if (r < 0 && r != -ENOENT)
+		return r;
+	interval = rate_clock_next(&disk->clock, &ctx->now, ctx->gap);
+	if (!interval.first && !(interval.seconds > 0))
+		return 0;
+	disk->state = r < 0 ? RATE_STALE : interval.first ? RATE_FIRST : ctx->gap ? RATE_GAP : RATE_OK;
+	r = devices_update(disk, ctx, interval);
+	totals_update(disk, ctx);
+	return r;
+}
+
+/* ------------------------------------------------------------------------------------------------------- writing */
+
+/* Rounded, and never more than an integer of JSON's common readers holds. */
+static void whole_emit(struct sink *out, const char *key, double value)
+{
+	sink_uint(out, key, value < 9e15 ? (uint64_t)(value + 0.5) : (uint64_t)9e15);
+}
+
+static void rate_emit(struct sink *out, const char *key, const struct rate *rate)
+{
+	if (rate_known(rate))
+		whole_emit(out, key, rate->per_second);
+	else
+		sink_null(out, key);
+}
+
+static void device_emit(const struct device *device, struct sink *out)
+{
+	sink_object_begin(out, NULL);
+	sink_str(out, "name", device->name);
+	sink_str(out, "kind", device->kind == DISK_STACKED ? "stacked" : "disk");
+	sink_uint(out, "read_bytes", device->read_bytes.counter);
+	sink_uint(out, "write_bytes", device->write_bytes.counter);
+	sink_uint(out, "read_ops", device->read_ops.counter);
+	sink_uint(out, "write_ops", device->write_ops.counter);
+	rate_emit(out, "read_bytes_per_sec", &device->read_bytes);
+	rate_emit(out, "write_bytes_per_sec", &device->write_bytes);
+	rate_emit(out, "read_ops_per_sec", &device->read_ops);
+	rate_emit(out, "write_ops_per_sec", &device->write_ops);
+	if (rate_known(&device->busy_ms))
+		sink_real(out, "io_utilization_percent", busy_percent(device), 2);
+	else
+		sink_null(out, "io_utilization_percent");
+	sink_uint(out, "in_flight", device->in_flight);
+	sink_str(out, "state", rate_state_name(device->read_bytes.state));
+	sink_object_end(out);
+}
+
+static void devices_emit(const struct disk *disk, struct sink *out)
+{
+	size_t listed = 0, total = 0;
+	bool full = false;
+
+	sink_array_begin(out, "devices");
+	for (size_t i = 0; i < disk->count; i++) {
+		const struct device *device = &disk->devices[i];
+		struct sink_mark mark = sink_mark(out);
+
+		if (device->kind != DISK_WHOLE && device->kind != DISK_STACKED)
+			continue;
+		total++;
+		if (full || listed == DISK_LISTED_MAX)
+			continue;
+		device_emit(device, out);
+		full = sink_full(out);
+		if (full)
+			sink_rewind(out, mark);
+		else
+			listed++;
+	}
+	sink_array_end(out);
+	if (listed < total)
+		sink_uint(out, "devices_total", total);
+}
+
+static void disk_emit(const void *state, struct sink *out)
+{
+	const struct disk *disk = state;
+
+	sink_object_begin(out, "io_stats");
+	whole_emit(out, "read_bytes_per_sec", disk->read_bytes);
+	whole_emit(out, "write_bytes_per_sec", disk->write_bytes);
+	whole_emit(out, "read_ops_per_sec", disk->read_ops);
+	whole_emit(out, "write_ops_per_sec", disk->write_ops);
+	/* Of the busiest disk: an average over many would hide the one that is the bottleneck. */
+	if (disk->has_utilization)
+		sink_real(out, "io_utilization_percent", disk->utilization, 2);
+	else
+		sink_null(out, "io_utilization_percent");
+	sink_str(out, "state", rate_state_name(disk->state));
+	sink_object_end(out);
+	devices_emit(disk, out);
+}
+
+const struct collector collector_disk = {
+	.name = "disk",
+	.path = "system.disk",
+	.required = true,
+	.open = disk_open,
+	.close = disk_close,
+	.collect = disk_collect,
+	.emit = disk_emit,
+};

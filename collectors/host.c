@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * system: who this guest is, how long it has been up and how busy it is. The host name may change at any time and is asked for
+ * at every collect; the distribution changes with an upgrade and is looked at once a minute.
+ */
+#include "host.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+
+#include <infiniservice/cleanup.h>
+#include <infiniservice/collector.h>
+
+#include "procfs.h"
+#include "table.h"
+
+#define RELEASE_CHECK_NS (60 * NS_PER_S)
+#define BOOT_TIME_SLACK_MS 2000
+
+/* ------------------------------------------------------------------------------------------------------ parsing */
+
+/*	0.20 0.18 0.12 1/80 11206 */
+int loadavg_parse(const char *text, size_t len, struct host_load *out)
+{
+	struct scan rest = scan_text(text, len), line;
+	struct host_load load;
+
+	if (!scan_line(&rest, &line) || !scan_decimal(&line, &load.load_1min) || !scan_decimal(&line, &load.load_5min) ||
+	    !scan_decimal(&line, &load.load_15min))
+		return -EBADMSG;
+	scan_blanks(&line);
+	if (!scan_digits(&line, &load.running) || !scan_byte(&line, '/') || !scan_u64(&line, &load.threads))
+		return -EBADMSG;
+	*out = load;
+	return 0;
+}
+
+/*	350735.47 234388.90 */
+int uptime_parse(const char *text, size_t len, double *out)
+{
+	struct scan rest = scan_text(text, len), line;
+
+	return scan_line(&rest, &line) && scan_decimal(&line, out) ? 0 : -EBADMSG;
+}
+
+/* ---------------------------------------------------------------------------------------------------- collecting */
+
+struct host {
+	struct procfs_file loadavg_file, uptime_file;
+	struct procfs_buffer text;
+	struct host_load load;
+	double uptime_seconds;
+	int64_t boot_wall_ms;
+	struct os_release release;
+	struct timespec release_mtime;
+	ino_t release_inode;
+	uint64_t release_due_ns;
+	char hostname[HOST_TEXT_MAX], kernel[HOST_TEXT_MAX], machine[HOST_TEXT_MAX], shell[HOST_TEXT_MAX];
+	const char *managers[HOST_MANAGERS_MAX];
+	size_t managers_count;
+};
+
+static void managers_find(struct host *host, const struct collect_ctx *ctx)
+{
+	static const struct {
+		const char *name, *path;
+	} known[] = {
+		{ "apt", "usr/bin/apt-get" },	{ "dpkg", "usr/bin/dpkg" },	{ "dnf", "usr/bin/dnf" },
+		{ "yum", "usr/bin/yum" },	{ "rpm", "usr/bin/rpm" },	{ "zypper", "usr/bin/zypper" },
+		{ "pacman", "usr/bin/pacman" }, { "apk", "sbin/apk" },		{ "portage", "usr/bin/emerge" },
+		{ "xbps", "usr/bin/xbps-install" }, { "snap", "usr/bin/snap" }, { "flatpak", "usr/bin/flatpak" },
+	};
+	struct stat st;
+
+	_Static_assert(ARRAY_SIZE(known) <= HOST_MANAGERS_MAX, "room for all of them");
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+		/* Not followed: alternatives are absolute links, which would leave a fixture. */
+		if (fstatat(ctx->root_fd, known[i].path, &st, AT_SYMLINK_NOFOLLOW) == 0)
+			host->managers[host->managers_count++] = known[i].name;
+}
+
+static void shell_find(struct host *host, const struct collect_ctx *ctx)
+{
+	char text[8192];
+	ssize_t n = procfs_read_once(ctx->root_fd, "etc/passwd", text, sizeof(text));
+
+	if (n <= 0 || !passwd_root_shell(text, (size_t)n, host->shell, sizeof(host->shell)))
+		memcpy(host->shell, "/bin/sh", sizeof("/bin/sh"));
+}
+
+static int host_open(const struct collect_ctx *ctx, void **ret_state)
+{
+	struct host *host = calloc(1, sizeof(*host));
+
+	if (!host)
+		return -ENOMEM;
+	host->loadavg_file = PROCFS_FILE_SINGLE;
+	host->uptime_file = PROCFS_FILE_SINGLE;
+	host->text.max = 8192;
+	managers_find(host, ctx);
+	shell_find(host, ctx);
+	*ret_state = host;
+	return 0;
+}
+
+static void host_close(void *state)
+{
+	struct host *host = state;
+
+	if (!host)
+		return;
+	procfs_close(&host->loadavg_file);
+	procfs_close(&host->uptime_file);
+	procfs_buffer_free(&host->text);
+	free(host);
+}
+
+/* os-release(5): /etc first, then /usr/lib. An unchanged file is not read again. */
+static void release_update(struct host *host, const struct collect_ctx *ctx)
+{
+	static const char *const paths[] = { "etc/os-release", "usr/lib/os-release" };
+
+	if (ctx->now.mono_ns < host->release_due_ns)
+		return;
+	host->release_due_ns = ctx->now.mono_ns + RELEASE_CHECK_NS;
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		char text[8192];
+		struct stat st;
+		ssize_t n;
+
+		if (fstatat(ctx->root_fd, paths[i], &st, 0) < 0 || !S_ISREG(st.st_mode))
+			continue;
+		if (st.st_ino == host->release_inode && st.st_mtim.tv_sec == host->release_mtime.tv_sec &&
+		    st.st_mtim.tv_nsec == host->release_mtime.tv_nsec)
+			return;
+		n = procfs_read_once(ctx->root_fd, paths[i], text, sizeof(text));
+		if (n < 0)
+			continue;
+		os_release_parse(text, (size_t)n, &host->release);
+		host->release_inode = st.st_ino;
+		host->release_mtime = st.st_mtim;
+		return;
+	}
+}
+
+/* The first line, or "" when there is none. */
+static void line_read(const struct collect_ctx *ctx, const char *path, char out[HOST_TEXT_MAX])
+{
+	char text[HOST_TEXT_MAX - 1];
+	ssize_t n = procfs_read_once(ctx->proc_fd, path, text, sizeof(text));
+	struct scan rest = scan_text(text, n > 0 ? (size_t)n : 0), line;
+	size_t len = 0;
+
+	if (scan_line(&rest, &line)) {
+		len = strnlen(line.at, scan_len(&line));
+		memcpy(out, line.at, len);
+	}
+	out[len] = '\0';
+}
+
+static void names_update(struct host *host, const struct collect_ctx *ctx)
+{
+	struct utsname names;
+
+	if (!ctx->live) {
+		line_read(ctx, "sys/kernel/hostname", host->hostname);
+		line_read(ctx, "sys/kernel/osrelease", host->kernel);
+		return;
+	}
+	if (uname(&names) < 0)
+		return;
+	memcpy(host->hostname, names.nodename, sizeof(names.nodename));
+	memcpy(host->kernel, names.release, sizeof(names.release));
+	memcpy(host->machine, names.machine, sizeof(names.machine));
+}
+
+/* Now minus uptime wobbles by what both are rounded to: the first answer stays until the clock has really been moved. */
+static void boot_time_update(struct host *host, const struct collect_ctx *ctx)
+{
+	double uptime_ms = host->uptime_seconds * 1000;
+	int64_t boot = uptime_ms < 9e15 ? ctx->now.wall_ms - (int64_t)uptime_ms : 0;
+	int64_t moved = boot > host->boot_wall_ms ? boot - host->boot_wall_ms : host->boot_wall_ms - boot;
+
+	if (moved > BOOT_TIME_SLACK_MS)
+		host->boot_wall_ms = boot;
+}
+
+static int host_collect(void *state, const struct collect_ctx *ctx)
+{
+	struct host *host = state;
+	int r = procfs_read(&host->uptime_file, ctx->proc_fd, "uptime", &host->text);
+
+	if (r == 0)
+		r = uptime_parse(host->text.text, host->text.len, &host->uptime_seconds);
+	if (r < 0)
+		return r;
+	r = procfs_read(&host->loadavg_file, ctx->proc_fd, "loadavg", &host->text);
+	if (r == 0)
+		r = loadavg_parse(host->text.text, host->text.len, &host->load);
+	if (r < 0)
+		return r;
+	boot_time_update(host, ctx);
+	names_update(host, ctx);
+	release_update(host, ctx);
+	return 0;
+}
+
+/* ------------------------------------------------------------------------------------------------------ accessors */
+
+void host_facts_get(const void *state, struct host_facts *ret)
+{
+	const struct host *host = state;
+	const struct os_release *release = &host->release;
+
+	*ret = (struct host_facts){
+		.os_type = "Linux",
+		.os_name = release->name,
+		.version = release->version_id,
+		.linux_distro = release->pretty_name[0] ? release->pretty_name : release->name,
+		.architecture = host->machine,
+		.kernel_version = host->kernel,
+		.hostname = host->hostname,
+		.default_shell = host->shell,
+		.package_managers = host->managers,
+		.package_managers_count = host->managers_count,
+	};
+}
+
+/* ------------------------------------------------------------------------------------------------------- writing */
+
+static void text_emit(struct sink *out, const char *key, const char *text)
+{
+	if (text[0])
+		sink_text(out, key, text, strlen(text), HOST_TEXT_MAX);
+	else
+		sink_null(out, key);
+}
+
+static void host_emit(const void *state, struct sink *out)
+{
+	const struct host *host = state;
+	char boot_time[RFC3339_SIZE];
+
+	sink_uint(out, "uptime_seconds", host->uptime_seconds < 9e15 ? (uint64_t)host->uptime_seconds : 0);
+	sink_object_begin(out, "load_average");
+	sink_real(out, "load_1min", host->load.load_1min, 2);
+	sink_real(out, "load_5min", host->load.load_5min, 2);
+	sink_real(out, "load_15min", host->load.load_15min, 2);
+	sink_object_end(out);
+	text_emit(out, "name", host->release.name[0] ? host->release.name : "Linux");
+	text_emit(out, "os_version", host->release.version_id);
+	text_emit(out, "kernel_version", host->kernel);
+	text_emit(out, "hostname", host->hostname);
+	rfc3339_format(host->boot_wall_ms, boot_time);
+	sink_str(out, "boot_time", boot_time);
+	sink_uint(out, "procs_running", host->load.running);
+	sink_uint(out, "threads", host->load.threads);
+}
+
+const struct collector collector_host = {
+	.name = "host",
+	.path = "system",
+	.open = host_open,
+	.close = host_close,
+	.collect = host_collect,
+	.emit = host_emit,
+};

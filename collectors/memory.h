@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* /proc/meminfo, parsed. */
+#ifndef COLLECTORS_MEMORY_H
+#define COLLECTORS_MEMORY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* A line that the text does not have. */
+#define MEMINFO_ABSENT UINT64_MAX
+
+/* In KiB, as the kernel gives them (its "kB" are 1024 bytes). */
+struct meminfo {
+	uint64_t total_kb, free_kb;
+	uint64_t available_kb; /* MemAvailable, since Linux 3.14; before: see meminfo_parse */
+	uint64_t buffers_kb, cached_kb, reclaimable_kb, shmem_kb, slab_kb;
+	uint64_t anon_kb, dirty_kb, writeback_kb, committed_kb;
+	uint64_t swap_total_kb, swap_free_kb;
+};
+
+/*
+ * 0, or -EBADMSG when MemTotal or MemFree is missing or a number makes no sense (*out untouched). Absent lines are MEMINFO_ABSENT,
+ * except available_kb, which is then estimated as free + buffers + cached + reclaimable slab - shared memory. It never exceeds
+ * total_kb.
+ */
+int meminfo_parse(const char *text, size_t len, struct meminfo *out);
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * /proc/PID/mountinfo, parsed, and which of its mounts are file systems worth listing.
+ */
+#ifndef COLLECTORS_MOUNTINFO_H
+#define COLLECTORS_MOUNTINFO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "procfs.h"
+
+/* Lines looked at and mounts listed, at most. */
+#define MOUNTINFO_LINES_MAX 32768
+#define MOUNT_TABLE_MAX 1024
+
+/* One line. Texts point into it and are escaped as the kernel has them. */
+struct mountinfo_line {
+	uint64_t id, parent;
+	uint64_t device; /* major << 32 | minor */
+	struct scan root, mount_point, type, source;
+};
+
+/* Parses one line (no '\n'). 0 or -EBADMSG (*out untouched). */
+int mountinfo_parse_line(const char *text, size_t len, struct mountinfo_line *out);
+
+/*
+ * Writes `field` with its octal escapes (\040 and the like) undone, NUL-terminated, into `out`. Anything that is not an
+ * escape of a non-zero byte stays as it is. Returns the length, or -ENAMETOOLONG when it does not fit in `size` bytes.
+ */
+ssize_t mountinfo_unescape(const struct scan *field, char *out, size_t size);
+
+enum mount_class {
+	MOUNT_IGNORED, /* no storage of its own: listed only as "/" */
+	MOUNT_LOCAL,   /* listed; statvfs is answered from memory and does not hang */
+	MOUNT_PROBED,  /* listed; network, FUSE or unknown: statvfs may hang */
+};
+
+/* How a file system of this type on this device is treated. */
+enum mount_class mount_classify(const struct scan *type, uint64_t device);
+
+/* A mount to list. Texts are NUL-terminated, in the table's arena. */
+struct mount {
+	uint64_t device_number; /* major << 32 | minor */
+	enum mount_class class;
+	const char *mount_point, *device, *type;
+};
+
+struct mount_table {
+	struct mount *mounts; /* "/" first, then in the order of the text */
+	size_t count;
+	size_t total; /* what would be listed without MOUNT_TABLE_MAX */
+	char *arena;
+};
+
+/*
+ * Chooses the mounts to list, one a device: the one at "/", else one that shows the device's own root rather than a part
+ * of it (a bind mount), else the one with the shortest mount point. Mounts hidden under another one are left out, and what lies
+ * below a mount that may hang is probed, because the path leads through that mount. Lines that make no sense are skipped. 0,
+ * -ENOMEM or -EBADMSG (no line made sense); *out is replaced on success only.
+ */
+int mount_table_build(struct mount_table *out, const char *text, size_t len);
+
+void mount_table_free(struct mount_table *table);
+
+#endif

@@ -1,0 +1,474 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Counters come from /proc/net/dev, which has them in 64 bits and in one text (those of getifaddrs are cut to 32);
+ * addresses, flags and hardware addresses from RTNETLINK, dumped at open and again only after an event that
+ * touches them. Without the events every collect dumps. The loopback and the interfaces of containers are not shown.
+ */
+#include "network.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <linux/rtnetlink.h>
+
+#include <infiniservice/cleanup.h>
+
+#include "links.h"
+#include "rate.h"
+#include "table.h"
+
+/* Datagrams taken in one call of wake; the loop calls again while there are more. */
+#define EVENTS_PER_WAKE 64
+#define EVENT_BUFFER_SIZE 8192
+
+struct netif {
+	char name[IFNAMSIZ];
+	struct netdev_counters counters;
+	struct rate rx_bytes, tx_bytes, rx_packets, tx_packets;
+	uint32_t link; /* in the table, or NO_LINK */
+	bool shown;
+};
+
+#define NO_LINK UINT32_MAX
+
+struct netif_list {
+	struct netif *items;
+	size_t count, size;
+};
+
+struct network {
+	struct procfs_file file;
+	struct procfs_buffer buffer;
+	struct rate_clock clock;
+	struct netif_list now, before;
+	struct links links;
+	bool links_known; /* the table has been filled */
+	bool links_stale; /* something has happened since */
+	bool announced;	  /* wake has already said so */
+	int events_fd;
+};
+
+/* --------------------------------------------------------------------------------------------------- the counters */
+
+int netdev_parse(struct scan line, struct scan *ret_name, struct netdev_counters *ret_counters)
+{
+	struct netdev_counters c;
+	struct scan name;
+
+	scan_blanks(&line);
+	if (!scan_until(&line, ':', &name) || scan_len(&name) == 0 || scan_len(&name) >= IFNAMSIZ)
+		return -EBADMSG;
+	/* bytes packets errs drop fifo frame compressed multicast, then the same 4 for what was sent */
+	if (!scan_u64(&line, &c.rx_bytes) || !scan_u64(&line, &c.rx_packets) || !scan_u64(&line, &c.rx_errors) ||
+	    !scan_u64(&line, &c.rx_dropped) || !scan_skip(&line, 4) || !scan_u64(&line, &c.tx_bytes) ||
+	    !scan_u64(&line, &c.tx_packets) || !scan_u64(&line, &c.tx_errors) || !scan_u64(&line, &c.tx_dropped))
+		return -EBADMSG;
+	*ret_name = name;
+	*ret_counters = c;
+	return 0;
+}
+
+static int compare_netifs(const void *a, const void *b)
+{
+	return memcmp(a, b, IFNAMSIZ);
+}
+
+static struct netif *list_add(struct netif_list *list)
+{
+	size_t wanted = list->size ? list->size * 2 : 8;
+	struct netif *bigger;
+
+	if (list->count == list->size) {
+		bigger = reallocarray(list->items, wanted, sizeof(*bigger));
+		if (!bigger)
+			return NULL;
+		list->items = bigger;
+		list->size = wanted;
+	}
+	return &list->items[list->count++];
+}
+
+/*
+ * The interface as it was read last time. The kernel lists them in the same order every time, so it is nearly
+ * always at the place where it was; if one is not, the old list is sorted once and searched.
+ */
+static const struct netif *before_find(struct netif_list *before, bool *sorted, size_t at, const char name[IFNAMSIZ])
+{
+	if (!*sorted && at < before->count && compare_netifs(&before->items[at], name) == 0)
+		return &before->items[at];
+	if (before->count == 0)
+		return NULL;
+	if (!*sorted)
+		qsort(before->items, before->count, sizeof(*before->items), compare_netifs);
+	*sorted = true;
+	return bsearch(name, before->items, before->count, sizeof(*before->items), compare_netifs);
+}
+
+static void netif_update(struct netif *netif, const struct netif *before, struct rate_interval interval,
+			 const struct netdev_counters *counters)
+{
+	char name[IFNAMSIZ];
+
+	memcpy(name, netif->name, sizeof(name));
+	*netif = before ? *before : (struct netif){ .link = NO_LINK };
+	memcpy(netif->name, name, sizeof(name));
+	netif->counters = *counters;
+	rate_update(&netif->rx_bytes, interval, counters->rx_bytes);
+	rate_update(&netif->tx_bytes, interval, counters->tx_bytes);
+	rate_update(&netif->rx_packets, interval, counters->rx_packets);
+	rate_update(&netif->tx_packets, interval, counters->tx_packets);
+}
+
+static int counters_take(struct network *network, struct scan text, struct rate_interval interval)
+{
+	struct netdev_counters counters;
+	struct scan line, name;
+	bool sorted = false;
+	struct netif *netif;
+
+	network->now.count = 0;
+	for (unsigned heading = 0; heading < 2; heading++)
+		if (!scan_line(&text, &line))
+			return -EBADMSG;
+	while (scan_line(&text, &line)) {
+		size_t at = network->now.count;
+		int r = netdev_parse(line, &name, &counters);
+
+		if (r < 0)
+			return r;
+		netif = list_add(&network->now);
+		if (!netif)
+			return -ENOMEM;
+		memset(netif->name, 0, sizeof(netif->name));
+		memcpy(netif->name, name.at, scan_len(&name));
+		netif_update(netif, before_find(&network->before, &sorted, at, netif->name), interval, &counters);
+	}
+	return 0;
+}
+
+/* The list just read becomes the one before, until it is swapped back: on failure the last good values stay. */
+static int counters_collect(struct network *network, const struct collect_ctx *ctx)
+{
+	struct rate_clock clock = network->clock;
+	struct netif_list list = network->now;
+	int r;
+
+	r = procfs_read(&network->file, ctx->proc_fd, "net/dev", &network->buffer);
+	if (r < 0)
+		return r;
+	network->now = network->before;
+	network->before = list;
+	r = counters_take(network, scan_text(network->buffer.text, network->buffer.len),
+			  rate_clock_next(&clock, &ctx->now, ctx->gap));
+	if (r < 0) {
+		network->before = network->now;
+		network->now = list;
+		return r;
+	}
+	network->clock = clock;
+	return 0;
+}
+
+/* ------------------------------------------------------------------------------------------------------ the links */
+
+static void events_close(struct network *network)
+{
+	if (network->events_fd >= 0)
+		close_fd(&network->events_fd);
+}
+
+/* Not having the events only means more dumps. */
+static void events_open(struct network *network)
+{
+	static const unsigned groups[] = { RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR };
+	int fd = netlink_socket(NETLINK_ROUTE);
+
+	if (fd < 0)
+		return;
+	network->events_fd = fd;
+	for (size_t i = 0; i < ARRAY_SIZE(groups); i++)
+		if (netlink_join(fd, groups[i]) < 0)
+			events_close(network);
+}
+
+/*
+ * Takes what has come in. True when a host should hear of it; once it has been told, the rest up to the next dump needs no
+ * looking at. Lost events (ENOBUFS) may have been any.
+ */
+static bool events_take(struct network *network, unsigned max)
+{
+	char buffer[EVENT_BUFFER_SIZE];
+	bool changed = false;
+
+	while (max-- > 0) {
+		enum links_change change = LINKS_CHANGED;
+		int n = netlink_receive(network->events_fd, buffer, sizeof(buffer));
+
+		if (n == -EAGAIN)
+			break;
+		if (n < 0 && n != -ENOBUFS && n != -EMSGSIZE) {
+			events_close(network);
+			network->links_stale = true;
+			return true;
+		}
+		if (n >= 0 && network->announced)
+			change = LINKS_STALE;
+		else if (n >= 0)
+			change = links_event(&network->links, buffer, (size_t)n);
+		network->links_stale |= change != LINKS_SAME;
+		changed |= change == LINKS_CHANGED;
+	}
+	network->announced |= changed;
+	return changed;
+}
+
+/* Which link is whose, after a new dump or for new interfaces, and what is shown. */
+static void links_assign(struct network *network, bool fresh)
+{
+	for (size_t i = 0; i < network->now.count; i++) {
+		struct netif *netif = &network->now.items[i];
+		size_t len = strnlen(netif->name, IFNAMSIZ);
+		const struct link *link = NULL;
+
+		if (!fresh && netif->link != NO_LINK)
+			continue;
+		if (network->links_known)
+			link = links_find(&network->links, netif->name, len);
+		netif->link = link ? (uint32_t)(link - network->links.links) : NO_LINK;
+		netif->shown = strcmp(netif->name, "lo") != 0 && !(link && link->flags & IFF_LOOPBACK) &&
+			       !link_is_noise(netif->name, len, link && link_is_addressed(&network->links, link));
+	}
+}
+
+/* 1 after a new dump, 0 when the table is still good, or -errno. */
+static int links_collect(struct network *network, const struct collect_ctx *ctx)
+{
+	int r;
+
+	if (!ctx->live)
+		return 0;
+	/* An event that came just before a sample belongs into it, even if the loop has not seen it yet. */
+	if (network->events_fd >= 0)
+		events_take(network, EVENTS_PER_WAKE);
+	if (network->links_known && !network->links_stale && network->events_fd >= 0)
+		return 0;
+	r = links_dump(&network->links);
+	/* Links that change faster than they can be listed: the last complete list stays, and the next collect tries again. */
+	if (r == -EINTR && network->links_known)
+		return 0;
+	if (r < 0)
+		return r;
+	network->links_known = true;
+	network->links_stale = false;
+	network->announced = false;
+	return 1;
+}
+
+/* ------------------------------------------------------------------------------------------------- the collector */
+
+static void network_close(void *state)
+{
+	struct network *network = state;
+
+	if (!network)
+		return;
+	events_close(network);
+	procfs_close(&network->file);
+	procfs_buffer_free(&network->buffer);
+	links_free(&network->links);
+	free(network->now.items);
+	free(network->before.items);
+	free(network);
+}
+
+static int network_open(const struct collect_ctx *ctx, void **ret_state)
+{
+	struct network *network = calloc(1, sizeof(*network));
+
+	if (!network)
+		return -ENOMEM;
+	network->file = PROCFS_FILE;
+	network->events_fd = -1;
+	/* The events first: what changes between the two is then dumped twice, not missed. */
+	if (ctx->live) {
+		events_open(network);
+		network->links_known = links_dump(&network->links) == 0;
+	}
+	*ret_state = network;
+	return 0;
+}
+
+/* Interfaces to be shown whose link is not in the table: they came after the dump. */
+static unsigned links_missing(const struct network *network)
+{
+	unsigned missing = 0;
+
+	for (size_t i = 0; i < network->now.count; i++)
+		missing += network->now.items[i].shown && network->now.items[i].link == NO_LINK;
+	return missing;
+}
+
+/* What is still not there after one more dump has gone again: it is left out, as is_up would have to be invented. */
+static int links_complete(struct network *network, const struct collect_ctx *ctx)
+{
+	int r;
+
+	if (!ctx->live || links_missing(network) == 0)
+		return 0;
+	network->links_stale = true;
+	r = links_collect(network, ctx);
+	if (r < 0)
+		return r;
+	links_assign(network, r);
+	for (size_t i = 0; i < network->now.count; i++)
+		if (network->now.items[i].link == NO_LINK)
+			network->now.items[i].shown = false;
+	return 0;
+}
+
+static int network_collect(void *state, const struct collect_ctx *ctx)
+{
+	struct network *network = state;
+	int fresh = links_collect(network, ctx), r;
+
+	if (fresh < 0)
+		return fresh;
+	r = counters_collect(network, ctx);
+	/* Also after a failure: the old list keeps its values, but its places in the table may be others now. */
+	links_assign(network, fresh);
+	return r < 0 ? r : links_complete(network, ctx);
+}
+
+static int network_wake_fd(const void *state)
+{
+	const struct network *network = state;
+
+	return network->events_fd;
+}
+
+static bool network_wake(void *state)
+{
+	struct network *network = state;
+
+	return network->events_fd >= 0 && events_take(network, EVENTS_PER_WAKE);
+}
+
+/* ----------------------------------------------------------------------------------------------------------- emit */
+
+static void emit_rate(struct sink *out, const char *key, const struct rate *rate)
+{
+	if (rate_known(rate))
+		sink_real(out, key, rate->per_second, 1);
+	else
+		sink_null(out, key);
+}
+
+static void emit_mac(struct sink *out, const struct link *link)
+{
+	char text[3 * LINK_MAC_MAX + 1] = "";
+	size_t len = 0;
+
+	for (size_t i = 0; i < link->mac_len; i++)
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%02x", i ? ":" : "", link->mac[i]);
+	if (len > 0)
+		sink_text(out, "mac", text, len, sizeof(text));
+	else
+		sink_null(out, "mac");
+}
+
+static void emit_addresses(struct sink *out, const struct links *links, const struct link *link)
+{
+	const struct link_address *first = links->addresses + link->address_first;
+	char text[INET6_ADDRSTRLEN];
+
+	sink_array_begin(out, "ip_addresses");
+	for (size_t i = 0; i < link->address_count; i++)
+		if (inet_ntop(first[i].family, first[i].bytes, text, sizeof(text)))
+			sink_text(out, NULL, text, strlen(text), sizeof(text));
+	sink_array_end(out);
+	sink_array_begin(out, "prefix_lengths");
+	for (size_t i = 0; i < link->address_count; i++)
+		sink_uint(out, NULL, first[i].prefix);
+	sink_array_end(out);
+}
+
+/*
+ * is_up: administratively up and able to carry packets (IFF_RUNNING: a carrier, where the driver knows of one), as opposed to
+ * an unplugged cable. Without netlink (a fixture) there is no link.
+ */
+static void emit_link(struct sink *out, const struct links *links, const struct link *link)
+{
+	if (!link) {
+		sink_null(out, "ip_addresses");
+		sink_null(out, "is_up");
+		return;
+	}
+	emit_addresses(out, links, link);
+	sink_bool(out, "is_up", (link->flags & IFF_UP) && (link->flags & IFF_RUNNING));
+	sink_str(out, "operstate", link_operstate_name(link->operstate));
+	emit_mac(out, link);
+	sink_uint(out, "mtu", link->mtu);
+}
+
+static void emit_netif(struct sink *out, const struct network *network, const struct netif *netif)
+{
+	const struct link *link = netif->link == NO_LINK ? NULL : &network->links.links[netif->link];
+	const struct netdev_counters *c = &netif->counters;
+
+	sink_object_begin(out, NULL);
+	sink_text(out, "name", netif->name, strnlen(netif->name, IFNAMSIZ), IFNAMSIZ);
+	sink_uint(out, "bytes_received", c->rx_bytes);
+	sink_uint(out, "bytes_sent", c->tx_bytes);
+	sink_uint(out, "packets_received", c->rx_packets);
+	sink_uint(out, "packets_sent", c->tx_packets);
+	sink_uint(out, "errors_in", c->rx_errors);
+	sink_uint(out, "errors_out", c->tx_errors);
+	sink_uint(out, "drops_in", c->rx_dropped);
+	sink_uint(out, "drops_out", c->tx_dropped);
+	emit_link(out, &network->links, link);
+	emit_rate(out, "rx_bytes_per_sec", &netif->rx_bytes);
+	emit_rate(out, "tx_bytes_per_sec", &netif->tx_bytes);
+	emit_rate(out, "rx_packets_per_sec", &netif->rx_packets);
+	emit_rate(out, "tx_packets_per_sec", &netif->tx_packets);
+	sink_str(out, "rate_state", rate_state_name(netif->rx_bytes.state));
+	sink_object_end(out);
+}
+
+static void network_emit(const void *state, struct sink *out)
+{
+	const struct network *network = state;
+	bool cut = network->buffer.truncated;
+
+	sink_array_begin(out, "interfaces");
+	for (size_t i = 0; i < network->now.count && !cut; i++) {
+		struct sink_mark mark = sink_mark(out);
+
+		if (!network->now.items[i].shown)
+			continue;
+		emit_netif(out, network, &network->now.items[i]);
+		if (!sink_full(out))
+			continue;
+		sink_rewind(out, mark);
+		cut = true;
+	}
+	sink_array_end(out);
+	if (cut) {
+		sink_bool(out, "truncated", true);
+		sink_uint(out, "total_count", network->now.count);
+	}
+}
+
+const struct collector collector_network = {
+	.name = "network",
+	.path = "system.network",
+	.required = true,
+	.open = network_open,
+	.close = network_close,
+	.collect = network_collect,
+	.emit = network_emit,
+	.wake_fd = network_wake_fd,
+	.wake = network_wake,
+};

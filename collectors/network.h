@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* The pure part of the network collector: the counters of one line of /proc/net/dev. */
+#ifndef COLLECTORS_NETWORK_H
+#define COLLECTORS_NETWORK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "procfs.h"
+
+struct netdev_counters {
+	uint64_t rx_bytes, rx_packets, rx_errors, rx_dropped;
+	uint64_t tx_bytes, tx_packets, tx_errors, tx_dropped;
+};
+
+/*
+ * One line after the two of the heading, "  eth0: 1 2 …". The name may hold anything but '/', ':' and white space
+ * (dev_valid_name in net/core/dev.c). 0 or -EBADMSG (outputs untouched).
+ */
+int netdev_parse(struct scan line, struct scan *ret_name, struct netdev_counters *ret_counters);
+
+#endif

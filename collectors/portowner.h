@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Whose the listening sockets are: inode → process, found by the prober's walk over /proc/PID/fd. It is asked about new
+ * inodes only; what it said holds until the inode goes or the process does. Where the rights are missing the walk finds nothing; it is repeated
+ * at growing intervals, as rights and races cannot be told apart.
+ */
+#ifndef COLLECTORS_PORTOWNER_H
+#define COLLECTORS_PORTOWNER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <infiniservice/collector.h>
+
+#include "idmap.h"
+#include "pidstat.h"
+
+#define PORTOWNERS_MAX 4096U
+
+enum portowner_state {
+	PORTOWNER_NEW,	   /* to be asked about */
+	PORTOWNER_ASKED,   /* in the request under way */
+	PORTOWNER_KNOWN,   /* pid is valid */
+	PORTOWNER_UNKNOWN, /* the walk did not find it */
+};
+
+struct portowner {
+	uint64_t inode;
+	enum portowner_state state;
+	bool seen;   /* in the dump being taken */
+	bool named;  /* start_ticks and comm are valid */
+	uint8_t comm_len, tries;
+	pid_t pid;
+	uint64_t start_ticks;
+	uint64_t checked_ns; /* when the process was last seen to live */
+	uint64_t retry_ns;   /* not to be asked about again before */
+	uint64_t exe_asked_ns;
+	char *exe; /* NULL: not known or not permitted */
+	size_t exe_len;
+	char comm[PIDSTAT_COMM_MAX];
+};
+
+/* Zeroed is empty. */
+struct portowners {
+	struct portowner *items;
+	size_t count, size;
+	struct idmap by_inode;
+	uint64_t asked_ns; /* of the request under way; 0: none is */
+	int proc_fd;	   /* of the last update: the directory outlives the collector */
+};
+
+/* Says that a socket of that inode is listening. 0 (also when there are too many) or -ENOMEM. */
+int portowners_see(struct portowners *owners, uint64_t inode);
+
+/*
+ * After all have been seen: forgets those that were not, looks whether the known processes still live, and asks the prober about
+ * what is new. 0 or -ENOMEM.
+ */
+int portowners_update(struct portowners *owners, const struct collect_ctx *ctx);
+
+/* An answer of the prober: PROBE_SOCKETS or PROBE_PROCESS. */
+void portowners_probed(struct portowners *owners, const struct probe_result *result);
+
+/* NULL when nothing is known of the inode. */
+const struct portowner *portowners_find(const struct portowners *owners, uint64_t inode);
+
+void portowners_free(struct portowners *owners);
+
+#endif

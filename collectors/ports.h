@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The sockets of the guest gathered by local port: a pure table fed with the messages of inet_diag dumps
+ * (sock_diag(7)). One slot per (protocol, port); its listeners and connections are counted together.
+ */
+#ifndef COLLECTORS_PORTS_H
+#define COLLECTORS_PORTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "idmap.h"
+#include "netlink.h"
+
+struct port_slot {
+	uint8_t protocol; /* IPPROTO_TCP or IPPROTO_UDP */
+	uint8_t family;	  /* of the address */
+	uint8_t rank;	  /* how far the address reaches: see ports.c */
+	uint16_t port;
+	uint32_t listeners;   /* TCP: in LISTEN; UDP: bound without a peer */
+	uint32_t connections; /* ESTABLISHED; UDP: with a peer */
+	uint32_t inode;	      /* of the listener shown; 0: none, or a kernel socket */
+	uint8_t address[16];  /* of the listener shown */
+};
+
+/* Zeroed is empty. */
+struct port_table {
+	struct port_slot *slots;
+	size_t count, size;
+	struct idmap by_port;
+	uint8_t protocol; /* of the dump that is being read */
+};
+
+/* Takes one inet_diag message; for netlink_walk, `user` is the struct port_table. 0, -EBADMSG or -ENOMEM. */
+int port_table_message(void *user, uint16_t type, struct netlink_part body);
+
+void port_table_clear(struct port_table *table);
+void port_table_free(struct port_table *table);
+
+#endif

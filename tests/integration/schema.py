@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: MIT
+"""The wire protocol as a strict checker: every key a host needs, with its exact type, for every message type.
+
+A host stores a sample whole or not at all, so a wrong type anywhere is a fault. Extra keys are allowed: hosts ignore them.
+"""
+import ipaddress
+import json
+import math
+import re
+
+LINE_MAX = 1 << 20
+STATUSES = {"Running", "Sleeping", "Disk Sleep", "Zombie", "Stopped", "Tracing Stop", "Dead", "Idle"}
+CODES = set("""INVALID_MESSAGE UNKNOWN_COMMAND INVALID_PARAMETERS PERMISSION_DENIED POLICY_DENIED UNSIGNED BAD_SIGNATURE STALE
+REPLAYED DUPLICATE_ID QUEUE_FULL COMMAND_TIMEOUT CANCELLED COMMAND_FAILED NOT_FOUND UNSUPPORTED_PLATFORM TOO_LARGE
+SHUTTING_DOWN INTERNAL""".split())
+REASON = re.compile(r"[a-z][a-z0-9_]*$")
+STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
+ANY_STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$")
+
+
+class Fault(AssertionError):
+    pass
+
+
+def _fail(path, text):
+    raise Fault(f"{path}: {text}")
+
+
+# ------------------------------------------------------------------------------------------------------ value types
+
+def integer(value, path):
+    if type(value) is not int:
+        _fail(path, f"an integer is wanted, not {value!r}")
+
+
+def natural(value, path):
+    integer(value, path)
+    if not 0 <= value < 1 << 64:
+        _fail(path, f"{value} is no u64")
+
+
+def number(value, path):
+    if type(value) not in (int, float) or not math.isfinite(value):
+        _fail(path, f"a finite number is wanted, not {value!r}")
+
+
+def positive(value, path):
+    number(value, path)
+    if value < 0:
+        _fail(path, f"{value} is negative")
+
+
+def percent(value, path):
+    number(value, path)
+    if not 0 <= value <= 100:
+        _fail(path, f"{value} is not within 0 and 100")
+
+
+def text(value, path):
+    if type(value) is not str:
+        _fail(path, f"a string is wanted, not {value!r}")
+    if "\0" in value:
+        _fail(path, "holds U+0000")
+
+
+def word(value, path):
+    text(value, path)
+    if not value:
+        _fail(path, "is empty")
+
+
+def boolean(value, path):
+    if type(value) is not bool:
+        _fail(path, f"a boolean is wanted, not {value!r}")
+
+
+def mapping(value, path):
+    if type(value) is not dict:
+        _fail(path, f"an object is wanted, not {value!r}")
+
+
+def anything(value, path):
+    del value, path
+
+
+def stamp(value, path):
+    if type(value) is not str or not STAMP.match(value):
+        _fail(path, f"{value!r} is no RFC 3339 UTC text with milliseconds")
+
+
+def any_stamp(value, path):
+    if type(value) is not str or not ANY_STAMP.match(value):
+        _fail(path, f"{value!r} is no RFC 3339 text")
+
+
+def address(value, path):
+    text(value, path)
+    try:
+        ipaddress.ip_address(value.split("%")[0].split("/")[0])
+    except ValueError:
+        _fail(path, f"{value!r} is no address")
+
+
+def maybe(check):
+    return lambda value, path: None if value is None else check(value, path)
+
+
+def one_of(*choices):
+    def check(value, path):
+        if value not in choices:
+            _fail(path, f"{value!r} is none of {choices}")
+    return check
+
+
+def list_of(check, most=None):
+    def check_list(value, path):
+        if type(value) is not list:
+            _fail(path, f"an array is wanted, not {value!r}")
+        if most is not None and len(value) > most:
+            _fail(path, f"{len(value)} items, {most} are allowed")
+        for i, item in enumerate(value):
+            check(item, f"{path}[{i}]")
+    return check_list
+
+
+def record(**members):
+    """An object with all these members; a trailing underscore in a name is for Python's keywords."""
+    def check(value, path):
+        mapping(value, path)
+        for key, member in members.items():
+            key = key.rstrip("_")
+            if key not in value:
+                _fail(path, f"has no {key!r}")
+            member(value[key], f"{path}.{key}")
+    return check
+
+
+# ----------------------------------------------------------------------------------------------------------- metrics
+
+cpu = record(usage_percent=percent, cores_usage=list_of(percent), temperature=maybe(number))
+memory = record(total_kb=natural, used_kb=natural, available_kb=natural, swap_total_kb=maybe(natural),
+                swap_used_kb=maybe(natural))
+filesystem = record(mount_point=word, total_gb=positive, used_gb=positive, available_gb=positive, filesystem=word)
+io_stats = record(read_bytes_per_sec=natural, write_bytes_per_sec=natural, read_ops_per_sec=natural,
+                  write_ops_per_sec=natural, io_utilization_percent=maybe(percent))
+interface = record(name=word, bytes_received=natural, bytes_sent=natural, packets_received=natural, packets_sent=natural,
+                   errors_in=natural, errors_out=natural, ip_addresses=list_of(address), is_up=boolean)
+process = record(pid=natural, ppid=natural, name=text, exe_path=maybe(text), cmd_line=maybe(text), cpu_percent=positive,
+                 memory_kb=maybe(natural), disk_read_bytes=maybe(natural), disk_write_bytes=maybe(natural),
+                 status=one_of(*sorted(STATUSES)), start_time=maybe(any_stamp))
+port = record(port=natural, protocol=one_of("TCP", "UDP"), state=word, pid=maybe(natural), process_name=maybe(text),
+              exe_path=maybe(text), is_listening=boolean, connection_count=natural)
+system = record(cpu=cpu, memory=memory,
+                disk=record(usage_stats=list_of(filesystem), io_stats=io_stats),
+                network=record(interfaces=list_of(interface)),
+                uptime_seconds=natural,
+                load_average=record(load_1min=positive, load_5min=positive, load_15min=positive),
+                name=text, os_version=text, kernel_version=word, hostname=text)
+metrics_data = record(system=system, processes=list_of(process, 1000), ports=list_of(port, 1000))
+
+
+def metrics(message, path):
+    record(timestamp=stamp, seq=natural, boot_id=word, schema=natural, data=metrics_data)(message, path)
+    if not message["data"]["system"]["cpu"]["cores_usage"]:
+        _fail(path + ".data.system.cpu.cores_usage", "is empty")
+    for i, item in enumerate(message["data"]["system"]["network"]["interfaces"]):
+        if item["name"] == "lo":
+            _fail(f"{path}.data.system.network.interfaces[{i}]", "is the loopback")
+    mounts = [m["mount_point"] for m in message["data"]["system"]["disk"]["usage_stats"]]
+    if len(mounts) != len(set(mounts)) or "/" not in mounts:
+        _fail(path + ".data.system.disk.usage_stats", f"mount points {mounts}")
+
+
+# -------------------------------------------------------------------------------------------------------- other types
+
+def response(message, path):
+    record(id=word, success=boolean, exit_code=maybe(integer), stdout=text, stderr=text, execution_time_ms=natural,
+           command_type=text, data=anything)(message, path)
+    if not message["success"]:
+        record(error=word, error_code=one_of(*sorted(CODES)))(message, path)
+    elif message.get("error") or message.get("error_code"):
+        _fail(path, "success with an error")
+    for key in ("truncated",):
+        if key in message:
+            boolean(message[key], f"{path}.{key}")
+    if message.get("truncated") and len(message["stdout"]) + len(message["stderr"]) > 0 and message["data"] is None:
+        record(stdout_bytes=natural, stderr_bytes=natural)(message, path)
+
+
+def error(message, path):
+    record(error=word, details=record(component=word, code=maybe(one_of(*sorted(CODES)))))(message, path)
+    reason = message["details"].get("reason")
+    if reason is not None and not REASON.match(reason):
+        _fail(path + ".details.reason", f"{reason!r} is no lower-case word")
+
+
+def handshake(message, path):
+    record(vm_id=word, version=word, platform=one_of("linux"), capabilities=list_of(word))(message, path)
+
+
+CHECKS = {
+    "handshake": handshake,
+    "metrics": metrics,
+    "response": response,
+    "error": error,
+    "keep_alive": record(sequence_number=natural),
+    "error_report": record(error_type=word, severity=one_of("Temporary", "Recoverable", "Unknown"),
+                           windows_error_code=one_of(None), retry_attempt=natural, max_retries=natural,
+                           recovery_suggestion=maybe(text), vm_id=word),
+    "circuit_breaker_state": record(state=one_of("Closed", "Open", "HalfOpen"), failure_count=natural,
+                                    last_failure_time=maybe(any_stamp), recovery_eta_seconds=maybe(natural)),
+    "agent_event": record(severity=one_of("debug", "info", "warn", "error"), source=word, message=word,
+                          executionId=maybe(text), context=anything),
+    "request_pending_scripts": record(vm_id=word, request_timestamp=any_stamp),
+    "script_completion": record(execution_id=word, exit_code=integer, stdout=text, stderr=text, log_file=one_of(None)),
+    "log_header": record(schema=natural, boot_id=word, first_seq=natural),
+}
+
+
+def check_message(message):
+    """Raises Fault for anything a host would refuse."""
+    mapping(message, "message")
+    kind = message.get("type")
+    if kind not in CHECKS:
+        _fail("message.type", f"{kind!r} is no type that a host knows")
+    record(timestamp=stamp)(message, kind)
+    CHECKS[kind](message, kind)
+
+
+def _no_duplicates(pairs):
+    keys = [key for key, _ in pairs]
+    if len(keys) != len(set(keys)):
+        raise Fault(f"an object has a key twice: {keys}")
+    return dict(pairs)
+
+
+def _no_constant(name):
+    raise Fault(f"{name} is no JSON")
+
+
+def parse_line(line):
+    """One line (bytes, without its newline) as a host reads it, strictly: ASCII, bounded, one object, no U+0000."""
+    if len(line) > LINE_MAX:
+        raise Fault(f"a line of {len(line)} bytes")
+    if not line.isascii():
+        raise Fault(f"bytes beyond ASCII in {line[:80]!r}")
+    if any(byte < 0x20 or byte == 0x7f for byte in line):
+        raise Fault(f"a control character in {line[:80]!r}")
+    if b"\\u0000" in line.replace(b"\\\\", b""):
+        raise Fault("an escaped U+0000")
+    message = json.loads(line, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+    mapping(message, "message")
+    return message

@@ -1,0 +1,221 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Signed envelopes, made here with Python's own HMAC: what is signed is done once, anything else fails closed."""
+import hashlib
+import hmac
+import json
+import os
+import subprocess
+import time
+import uuid
+
+import tap
+from fakehost import Agent, UnixHost, program, talk
+
+SECRET = "69694c4da93700c86640f8db66ef84d3c6441ba86725212ec25b552ea20bfa56"
+VECTOR_PAYLOAD = ('{"type":"SafeCommand","id":"c1","command_type":{"action":"SystemInfo"},"params":null,"timeout":30}')
+
+
+def signature(payload, ts, nonce, v=1, secret=SECRET):
+    return hmac.new(secret.encode(), f"{v}\n{ts}\n{nonce}\n{payload}".encode(), hashlib.sha256).hexdigest()
+
+
+def envelope(payload, ts=None, nonce=None, secret=SECRET, **changes):
+    if isinstance(payload, dict):
+        payload = json.dumps(payload)
+    ts = int(time.time() * 1000) if ts is None else ts
+    nonce = nonce or uuid.uuid4().hex
+    return {"type": "signed", "v": 1, "ts": ts, "nonce": nonce, "payload": payload,
+            "sig": signature(payload, ts, nonce, secret=secret), **changes}
+
+
+def command(command_id, action="SystemInfo"):
+    return {"type": "SafeCommand", "id": command_id, "command_type": {"action": action}, "params": None, "timeout": 10}
+
+
+def signed_talk(text=SECRET, **more):
+    """A conversation whose agent has a secret file."""
+    host = tap.keep(UnixHost())
+    agent = Agent(host.spec, **more)
+    path = agent.path("secret")
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="ascii") as file:
+        file.write(text)
+    agent.settings["auth.secret_file"] = path
+    tap.keep(agent)
+    host.accept()
+    return agent, host
+
+
+def refused(host, message, code):
+    """Sends it and asserts the one error with this code, and no response."""
+    host.send(message)
+    while True:
+        answer = host.next()
+        if answer["type"] in ("error", "response"):
+            break
+    assert answer["type"] == "error", answer
+    assert answer["details"]["code"] == code, answer
+    assert answer["details"].get("id") is None, answer
+    host.quiet(0.1)
+
+
+def story_the_published_vector_has_the_published_signature():
+    assert signature(VECTOR_PAYLOAD, 1790000000000, "nonce-0001") == (
+        "1d4f19b209c9e905f9f5c4289166b9410aab120267162afb5a768cba14c89e63")
+
+
+def story_a_signed_command_is_done():
+    _, host = signed_talk(SECRET + "\n")
+    host.send(envelope(command("s1")))
+    assert host.response("s1")["success"]
+    payload = ' { "type" : "SafeCommand","id":"s2\u00e9","command_type":{"action":"SystemInfo"} } '
+    host.send(envelope(payload))
+    assert host.response("s2\u00e9")["success"]
+
+
+def story_a_plain_message_is_refused_as_unsigned():
+    _, host = signed_talk()
+    host.send(command("plain"))
+    answer = host.response("plain")
+    assert not answer["success"] and answer["error_code"] == "UNSIGNED", answer
+    refused(host, {"type": "keep_alive_request", "sequence_number": 1, "timestamp": "2026-01-01T00:00:00Z"}, "UNSIGNED")
+    refused(host, {"type": "Metrics"}, "UNSIGNED")
+
+
+def story_a_wrong_signature_is_refused():
+    _, host = signed_talk()
+    good = envelope(command("bad"))
+    refused(host, {**good, "sig": "0" * 64}, "BAD_SIGNATURE")
+    refused(host, {**good, "payload": good["payload"] + " "}, "BAD_SIGNATURE")
+    refused(host, {**good, "ts": good["ts"] + 1}, "BAD_SIGNATURE")
+    refused(host, {**good, "nonce": good["nonce"] + "x"}, "BAD_SIGNATURE")
+    refused(host, envelope(command("bad"), secret="0" * 64), "BAD_SIGNATURE")
+    # None of these burnt the nonce.
+    host.send(good)
+    assert host.response("bad")["success"]
+
+
+def story_an_envelope_of_another_shape_is_refused():
+    _, host = signed_talk()
+    good = envelope(command("shape"))
+    for change in ({"v": 2}, {"v": "1"}, {"ts": str(good["ts"])}, {"ts": 1.5}, {"nonce": ""}, {"nonce": 7}, {"nonce": "n" * 4096},
+                   {"payload": {"type": "Status"}}, {"sig": "zz" * 32}, {"sig": good["sig"][:-1]}, {"sig": None}):
+        host.send({**good, **change})
+        while (answer := host.next())["type"] not in ("error", "response"):
+            pass
+        assert answer["type"] == "error" and answer["details"]["code"] in ("INVALID_MESSAGE", "BAD_SIGNATURE"), (change, answer)
+    for key in ("v", "ts", "nonce", "payload", "sig"):
+        host.send({k: v for k, v in good.items() if k != key})
+        assert host.expect("error")["details"]["code"] == "INVALID_MESSAGE", key
+    host.send(good)
+    assert host.response("shape")["success"]
+
+
+def story_stale_messages_are_refused_on_both_sides_of_the_window():
+    _, host = signed_talk()
+    now = int(time.time() * 1000)
+    for ts in (now - 301000, now + 301000, 0, 1790000000000 if abs(now - 1790000000000) > 400000 else 1):
+        refused(host, envelope(command("stale"), ts=ts), "STALE")
+    for ts in (now - 290000, now + 290000):
+        host.send(envelope(command("near"), ts=ts))
+        assert host.response("near")["success"]
+
+
+def story_a_replayed_message_is_refused():
+    _, host = signed_talk({}.get("x", SECRET))
+    message = envelope(command("once"))
+    host.send(message)
+    assert host.response("once")["success"]
+    refused(host, message, "REPLAYED")
+    refused(host, envelope(command("other"), nonce=message["nonce"]), "REPLAYED")
+
+
+def story_a_replay_into_the_next_session_is_refused_too():
+    _, host = signed_talk()
+    message = envelope(command("again"))
+    host.send(message)
+    assert host.response("again")["success"]
+    host.disconnect()
+    host.accept(35)
+    refused(host, message, "REPLAYED")
+
+
+def story_a_signed_payload_that_makes_no_sense_is_answered_once():
+    _, host = signed_talk()
+    for payload in ("nonsense", "[]", '{"type":"TeleportVM"}', '{"type":"Status","a":1,"a":2}'):
+        host.send(envelope(payload))
+        while (answer := host.next())["type"] not in ("error", "response"):
+            pass
+        assert answer["details"]["code"] in ("INVALID_MESSAGE", "UNKNOWN_COMMAND"), answer
+    host.send(envelope(envelope(command("nested"))))
+    assert host.expect("error")["details"]["code"] == "INVALID_MESSAGE"
+
+
+def story_without_a_secret_an_envelope_fails_closed():
+    _, host = talk(tap.keep)
+    host.send(envelope(command("x")))
+    answer = host.expect("error")
+    assert answer["details"]["code"] in ("BAD_SIGNATURE", "INVALID_MESSAGE"), answer
+    assert host.ask("SystemInfo")["success"]
+
+
+def story_a_required_signature_without_a_secret_refuses_everything():
+    host = tap.keep(UnixHost())
+    agent = Agent(host.spec, {"auth.require_signature": "yes"})
+    with agent:
+        try:
+            host.accept()
+        except AssertionError:
+            assert not agent.alive() and agent.process.returncode == 2, agent.stderr()
+            agent.check_exit = False
+            return
+        host.send(command("x"))
+        assert host.response("x")["error_code"] == "UNSIGNED"
+
+
+def story_the_secret_may_come_by_the_environment_and_reaches_no_child():
+    host = tap.keep(UnixHost())
+    agent = tap.keep(Agent(host.spec, {"commands.allow_unsafe": "yes"}, env={"INFINISERVICE_SHARED_SECRET": SECRET}))
+    host.accept()
+    host.send(envelope({"type": "UnsafeCommand", "id": "e", "timeout": 10,
+                        "raw_command": "env; cat /proc/$PPID/environ 2>/dev/null | tr '\\0' '\\n'"}))
+    answer = host.response("e")
+    assert answer["success"] or answer["exit_code"] is not None, answer
+    assert SECRET not in answer["stdout"], "the secret is in a child's environment"
+    host.send(command("plain"))
+    assert host.response("plain")["error_code"] == "UNSIGNED"
+    assert SECRET not in agent.stderr()
+
+
+def story_a_secret_that_others_may_write_is_refused_at_start():
+    agent = Agent("none", check_exit=False)
+    path = agent.path("secret")
+    with open(path, "w", encoding="ascii") as file:
+        file.write(SECRET)
+    os.chmod(path, 0o666)
+    agent.settings["auth.secret_file"] = path
+    with agent:
+        assert agent.wait(10) == 2, agent.stderr()
+        assert path in agent.stderr(), agent.stderr()
+        assert SECRET not in agent.stderr()
+
+
+def story_infinihost_signs_with_the_secret():
+    path = os.path.join("/tmp", f"infini-{uuid.uuid4().hex}")
+    host = tap.keep(UnixHost())
+    agent = Agent("unix:" + path)
+    secret = agent.path("secret")
+    with open(os.open(secret, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="ascii") as file:
+        file.write(SECRET + "\n")
+    agent.settings["auth.secret_file"] = secret
+    tap.keep(agent)
+    del host
+    done = subprocess.run([program("infinihost"), "--listen", path, "--secret", secret, "run", "SystemInfo"],
+                          capture_output=True, timeout=60, check=False, text=True)
+    assert done.returncode == 0 and "kernel_version" in done.stdout, done
+    done = subprocess.run([program("infinihost"), "--listen", path, "run", "SystemInfo"], capture_output=True, timeout=60,
+                          check=False, text=True)
+    assert done.returncode == 6 and "UNSIGNED" in done.stderr, done
+
+
+tap.main(globals())

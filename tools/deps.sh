@@ -1,0 +1,100 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Installs the Debian packages that a group of targets needs and that this machine lacks: nothing else, and nothing at
+# all (in a few milliseconds, silently) when all of them are there.
+#
+#   tools/deps.sh [GROUP…]     build (default), test, lint, fuzz, bench, or all
+#
+# root installs; an ordinary user does it through sudo where that works without a question or where a terminal can ask
+# it; otherwise the one command to type is printed and the exit status is 1.
+set -eu
+
+BUILD="gcc make libc6-dev libev-dev libjson-c-dev libsystemd-dev libinih-dev libzstd-dev nettle-dev"
+TEST="libcmocka-dev python3 iproute2 procps strace jq zstd"
+# The guest tests: an emulator, and what makes a root file system as root or (uidmap) as an ordinary user.
+GUEST="qemu-system-x86 qemu-utils mmdebstrap e2fsprogs uidmap debian-archive-keyring"
+LINT="clang clang-format clang-tidy cppcheck shellcheck"
+FUZZ="clang llvm libclang-rt-14-dev"
+
+usage() {
+	echo "usage: tools/deps.sh [build|test|lint|fuzz|bench|all]…" >&2
+	exit 2
+}
+
+packages=""
+for group in "${@:-build}"; do
+	case $group in
+	build) packages="$packages $BUILD" ;;
+	test) packages="$packages $BUILD $TEST $GUEST" ;;
+	lint) packages="$packages $BUILD $TEST $LINT" ;;
+	fuzz) packages="$packages $BUILD $FUZZ" ;;
+	bench) packages="$packages $BUILD $TEST" ;;
+	all) packages="$packages $BUILD $TEST $GUEST $LINT $FUZZ" ;;
+	*) usage ;;
+	esac
+done
+
+if ! command -v dpkg-query >/dev/null; then
+	echo "deps: not a Debian machine; please install what these packages hold:$packages" >&2
+	exit 0
+fi
+
+missing() {
+	# shellcheck disable=SC2086 # a list of words
+	dpkg-query -W -f '${db:Status-Status} ${Package}\n' $packages 2>/dev/null |
+		sed -n 's/^installed //p' | sort -u >"$work/installed"
+	# shellcheck disable=SC2086
+	printf '%s\n' $packages | sort -u | comm -23 - "$work/installed" | tr '\n' ' '
+}
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' INT TERM HUP
+
+wanted=$(missing)
+wanted=${wanted% }
+[ -n "$wanted" ] || exit 0
+
+install_command="apt-get install -y --no-install-recommends $wanted"
+say_what_to_type() {
+	if command -v sudo >/dev/null; then
+		echo "deps: please type: sudo sh -c 'apt-get update && $install_command'" >&2
+	else
+		echo "deps: please type: su -c 'apt-get update && $install_command'" >&2
+	fi
+	exit 1
+}
+
+as_root=""
+if [ "$(id -u)" -ne 0 ]; then
+	command -v sudo >/dev/null || say_what_to_type
+	if sudo -n true 2>/dev/null; then
+		as_root="sudo -n"
+	elif [ -t 0 ] && [ -t 2 ]; then
+		as_root="sudo"
+	else
+		say_what_to_type
+	fi
+fi
+
+# The log is shown only when something failed. The lock is waited for: a fresh cloud machine upgrades itself.
+apt() {
+	$as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 "$@" >>"$work/log" 2>&1
+}
+
+echo "deps: installing $wanted" >&2
+# Lists that are missing or out of date make the first try fail; only then are they fetched.
+# shellcheck disable=SC2086
+if ! apt install -y --no-install-recommends $wanted; then
+	if ! { apt update && apt install -y --no-install-recommends $wanted; }; then
+		cat "$work/log" >&2
+		[ "$as_root" != sudo ] || say_what_to_type
+		exit 1
+	fi
+fi
+
+still=$(missing)
+if [ -n "${still% }" ]; then
+	echo "deps: still missing: $still" >&2
+	exit 1
+fi

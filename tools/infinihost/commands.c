@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Each command is one short conversation: open, greet, send, wait. The time limit of a command is the one its agent gets
+ * too; the agent's own deadline is a little earlier, so that its answer (a time-out included) arrives within it.
+ */
+#include "commands.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <infiniservice/cleanup.h>
+#include <infiniservice/moment.h>
+
+#include "tools/infinihost/summary.h"
+
+#define DEFAULT_TIMEOUT_S 30.0
+
+static void json_putp(struct json_object **object)
+{
+	json_object_put(*object);
+}
+
+static void talk_closep(struct talk *talk)
+{
+	talk_close(talk);
+}
+
+int command_seconds(const char *text, double *ret_s)
+{
+	char *end;
+	double s = strtod(text, &end);
+
+	if (end == text || *end || !isfinite(s) || s < 0 || s > 1e6)
+		return -EINVAL;
+	*ret_s = s;
+	return 0;
+}
+
+uint64_t command_deadline(double seconds)
+{
+	return seconds < 0 ? TIME_NEVER : clock_ns(CLOCK_MONOTONIC) + (uint64_t)(seconds * (double)NS_PER_S);
+}
+
+int command_usage(const char *text)
+{
+	fprintf(stderr, "infinihost: %s (infinihost --help lists the commands)\n", text);
+	return HOST_USAGE;
+}
+
+int command_begin(struct talk *talk, const struct host_options *options, uint64_t deadline_ns, int *ret_exit)
+{
+	struct err e = { 0 };
+	int r = talk_open(talk, options, &e);
+
+	if (r < 0) {
+		fprintf(stderr, "infinihost: %s\n", e.text);
+		*ret_exit = !options->path || options->secret_file ? HOST_USAGE : HOST_NOT_CONNECTED;
+		return r;
+	}
+	r = talk_greet(talk, deadline_ns);
+	if (r < 0)
+		*ret_exit = talk_explain(options, r, "agent");
+	return r;
+}
+
+/* ------------------------------------------------------------------------------------------------------- watch */
+
+static int watch_options(int argc, char **argv, unsigned long *ret_count, bool *ret_types)
+{
+	static const struct option longs[] = { { "count", required_argument, NULL, 'n' },
+					       { "types", no_argument, NULL, 't' },
+					       { 0 } };
+	int option;
+	char *end;
+
+	while ((option = getopt_long(argc, argv, "n:t", longs, NULL)) != -1) {
+		if (option == 'n') {
+			*ret_count = strtoul(optarg, &end, 10);
+			if (*end || *ret_count == 0)
+				return -EINVAL;
+		} else if (option == 't') {
+			*ret_types = true;
+		} else {
+			return -EINVAL;
+		}
+	}
+	return optind == argc ? 0 : -EINVAL;
+}
+
+static void watch_print(const struct host_options *options, const struct talk_message *message, bool types)
+{
+	if (types)
+		printf("%s\n", summary_find_text(message->json, "type"));
+	else if (options->json)
+		printf("%.*s\n", (int)message->len, message->text);
+	else
+		summary_print(stdout, message->json);
+	fflush(stdout);
+}
+
+int command_watch(const struct host_options *options, int argc, char **argv)
+{
+	_cleanup_(talk_closep) struct talk talk = { .link = { .fd = -1, .listen_fd = -1 } };
+	uint64_t deadline_ns = command_deadline(options->timeout_s);
+	unsigned long count = 0, seen = 0;
+	bool types = false;
+	int r, status;
+
+	if (watch_options(argc, argv, &count, &types) < 0)
+		return command_usage("usage: watch [--count N] [--types]");
+	r = command_begin(&talk, options, deadline_ns, &status);
+	if (r < 0)
+		return r == -EINTR ? HOST_OK : status;
+	while (count == 0 || seen < count) {
+		struct talk_message message;
+
+		r = talk_next(&talk, -1, deadline_ns, &message);
+		if (r == -ENOTCONN && options->listening) /* an agent that was restarted comes again */
+			r = talk_greet(&talk, deadline_ns);
+		else if (r == LINK_LINE) {
+			watch_print(options, &message, types);
+			talk_message_done(&message);
+			seen++;
+		}
+		if (r < 0) /* told to stop, or watched as long as asked: that is what a watch is for */
+			return r == -EINTR || (r == -ETIMEDOUT && count == 0) ? HOST_OK : talk_explain(options, r, "message");
+	}
+	return HOST_OK;
+}
+
+/* ------------------------------------------------------------------------------------------------- run and exec */
+
+int command_parameter(struct json_object *into, const char *text)
+{
+	const char *equals = strchr(text, '=');
+	_cleanup_(freep) char *key = equals ? strndup(text, (size_t)(equals - text)) : NULL;
+	struct json_object *value = NULL;
+	enum json_tokener_error fault;
+
+	if (!equals || equals == text)
+		return -EINVAL;
+	if (!key)
+		return -ENOMEM;
+	if (!strcmp(key, "action"))
+		return -EINVAL;
+	value = json_tokener_parse_verbose(equals + 1, &fault);
+	if (fault != json_tokener_success || strchr("'\"NI", equals[1])) {
+		json_object_put(value);
+		value = json_object_new_string(equals + 1);
+		if (!value)
+			return -ENOMEM;
+	}
+	if (json_object_object_add(into, key, value) < 0) {
+		json_object_put(value);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+/* Adds a string; a failure becomes visible as a missing required field and is tested once by `complete`. */
+static int add_string(struct json_object *into, const char *key, const char *text)
+{
+	struct json_object *value = text ? json_object_new_string(text) : NULL;
+
+	if (!text)
+		return 0;
+	if (!value || json_object_object_add(into, key, value) < 0) {
+		json_object_put(value);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+/* The agent takes whole seconds, one at least. */
+static int add_timeout(struct json_object *into, double seconds)
+{
+	struct json_object *value = json_object_new_int64(seconds < 1 ? 1 : (int64_t)ceil(seconds));
+
+	if (!value || json_object_object_add(into, "timeout", value) < 0) {
+		json_object_put(value);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+/* A message of this type with a new id and the time limit; NULL without memory. */
+static struct json_object *new_command(const char *type, const char *id, double timeout_s)
+{
+	struct json_object *message = json_object_new_object();
+
+	if (message && !add_string(message, "type", type) && !add_string(message, "id", id) &&
+	    !add_timeout(message, timeout_s))
+		return message;
+	json_object_put(message);
+	return NULL;
+}
+
+/* Sends and waits for the answer. LINK_LINE, or a negative errno with the exit code said. */
+static int ask(const struct host_options *options, struct json_object *message, double timeout_s,
+	       struct talk_message *ret, struct talk *talk, int *ret_exit)
+{
+	uint64_t deadline_ns = command_deadline(timeout_s);
+	int r = command_begin(talk, options, deadline_ns, ret_exit);
+
+	if (r < 0)
+		return r;
+	/* What waiting for the agent took is not the command's: it has its whole time from here. */
+	deadline_ns = command_deadline(timeout_s < 1 ? 1 : timeout_s);
+	r = talk_send(talk, message, deadline_ns);
+	if (r >= 0)
+		r = talk_answer(talk, summary_find_text(message, "id"), deadline_ns, ret);
+	if (r < 0)
+		*ret_exit = talk_explain(options, r, "answer");
+	return r;
+}
+
+/* Says a failed answer on stderr; the exit code for it. */
+static int explain_failure(struct json_object *answer)
+{
+	bool is_response = !strcmp(summary_find_text(answer, "type"), "response");
+	const char *code = summary_find_text(answer, is_response ? "error_code" : "details.code");
+
+	fputs("infinihost: ", stderr);
+	if (*code)
+		fprintf(stderr, "%s: ", code);
+	summary_text(stderr, summary_find_text(answer, "error"), 2000);
+	fputc('\n', stderr);
+	return !strcmp(code, "COMMAND_TIMEOUT") ? HOST_TIMEOUT : HOST_AGENT_ERROR;
+}
+
+static bool succeeded(struct json_object *answer)
+{
+	return json_object_get_boolean(summary_find(answer, "success"));
+}
+
+/* The streams of a command as the command wrote them. */
+static void print_streams(struct json_object *answer)
+{
+	fputs(summary_find_text(answer, "stdout"), stdout);
+	fflush(stdout);
+	fputs(summary_find_text(answer, "stderr"), stderr);
+	if (json_object_get_boolean(summary_find(answer, "truncated")))
+		fprintf(stderr, "infinihost: the output was cut\n");
+}
+
+static struct json_object *safe_command(const char *id, double timeout_s, int argc, char **argv)
+{
+	struct json_object *message = new_command("SafeCommand", id, timeout_s);
+	struct json_object *type = json_object_new_object();
+	int r = message && type ? add_string(type, "action", argv[0]) : -ENOMEM;
+
+	for (int i = 1; i < argc && r == 0; i++) {
+		r = command_parameter(type, argv[i]);
+		if (r == -EINVAL)
+			fprintf(stderr, "infinihost: %s: a parameter is key=value\n", argv[i]);
+	}
+	if (r == 0 && json_object_object_add(message, "params", NULL) == 0 &&
+	    json_object_object_add(message, "command_type", type) == 0)
+		return message;
+	json_object_put(type);
+	json_object_put(message);
+	return NULL;
+}
+
+int command_run(const struct host_options *options, int argc, char **argv)
+{
+	double timeout_s = options->timeout_s < 0 ? DEFAULT_TIMEOUT_S : options->timeout_s;
+	_cleanup_(talk_closep) struct talk talk = { .link = { .fd = -1, .listen_fd = -1 } };
+	_cleanup_(json_putp) struct json_object *message = NULL;
+	struct talk_message answer;
+	struct json_object *data;
+	char id[TALK_ID_SIZE];
+	int status;
+
+	if (argc < 2 || argv[1][0] == '-')
+		return command_usage("usage: run ACTION [key=value...]");
+	talk_id(id);
+	message = safe_command(id, timeout_s, argc - 1, argv + 1);
+	if (!message)
+		return HOST_USAGE;
+	if (ask(options, message, timeout_s, &answer, &talk, &status) < 0)
+		return status;
+	status = succeeded(answer.json) ? HOST_OK : explain_failure(answer.json);
+	if (options->json) {
+		printf("%.*s\n", (int)answer.len, answer.text);
+	} else {
+		print_streams(answer.json);
+		data = summary_find(answer.json, "data");
+		if (data)
+			printf("%s\n", json_object_to_json_string_ext(data, JSON_C_TO_STRING_PRETTY |
+									JSON_C_TO_STRING_NOSLASHESCAPE));
+	}
+	talk_message_done(&answer);
+	return status;
+}
+
+/* Appends `word` in single quotes; a quote inside becomes '\''. */
+static char *append_quoted(char *at, const char *word)
+{
+	*at++ = '\'';
+	for (; *word; word++) {
+		if (*word == '\'')
+			at = stpcpy(at, "'\\''");
+		else
+			*at++ = *word;
+	}
+	*at++ = '\'';
+	return at;
+}
+
+char *command_shell_line(int count, char **words)
+{
+	size_t size = 1;
+	char *line, *at;
+
+	if (count == 1)
+		return strdup(words[0]);
+	for (int i = 0; i < count; i++)
+		size += 4 * strlen(words[i]) + 3;
+	line = at = malloc(size);
+	for (int i = 0; line && i < count; i++) {
+		if (i > 0)
+			*at++ = ' ';
+		at = append_quoted(at, words[i]);
+	}
+	if (line)
+		*at = '\0';
+	return line;
+}
+
+struct exec_options {
+	const char *shell, *working_dir;
+	double timeout_s;
+};
+
+static int exec_options_parse(int argc, char **argv, struct exec_options *out)
+{
+	static const struct option longs[] = { { "shell", required_argument, NULL, 's' },
+					       { "timeout", required_argument, NULL, 't' },
+					       { "cwd", required_argument, NULL, 'C' },
+					       { 0 } };
+	int option;
+
+	while ((option = getopt_long(argc, argv, "+s:t:C:", longs, NULL)) != -1) {
+		if (option == 's')
+			out->shell = optarg;
+		else if (option == 'C')
+			out->working_dir = optarg;
+		else if (option != 't' || command_seconds(optarg, &out->timeout_s) < 0)
+			return -EINVAL;
+	}
+	return optind < argc ? 0 : -EINVAL;
+}
+
+/* The command's own exit code; without one, whose fault it was. */
+static int exec_status(struct json_object *answer)
+{
+	struct json_object *code = summary_find(answer, "exit_code");
+
+	if (json_object_is_type(code, json_type_int)) {
+		if (!succeeded(answer) && *summary_find_text(answer, "error_code") &&
+		    strcmp(summary_find_text(answer, "error_code"), "COMMAND_FAILED"))
+			explain_failure(answer);
+		return json_object_get_int(code) & 0xff;
+	}
+	return succeeded(answer) ? HOST_OK : explain_failure(answer);
+}
+
+int command_exec(const struct host_options *options, int argc, char **argv)
+{
+	struct exec_options how = { .timeout_s = options->timeout_s < 0 ? DEFAULT_TIMEOUT_S : options->timeout_s };
+	_cleanup_(talk_closep) struct talk talk = { .link = { .fd = -1, .listen_fd = -1 } };
+	_cleanup_(json_putp) struct json_object *message = NULL;
+	_cleanup_(freep) char *line = NULL;
+	struct talk_message answer;
+	char id[TALK_ID_SIZE];
+	int status;
+
+	if (exec_options_parse(argc, argv, &how) < 0)
+		return command_usage("usage: exec [--shell S] [--timeout S] [--cwd DIR] -- COMMAND...");
+	talk_id(id);
+	line = command_shell_line(argc - optind, argv + optind);
+	message = new_command("UnsafeCommand", id, how.timeout_s);
+	if (!line || !message || add_string(message, "raw_command", line) || add_string(message, "shell", how.shell) ||
+	    add_string(message, "working_dir", how.working_dir))
+		return HOST_FAILED;
+	if (ask(options, message, how.timeout_s, &answer, &talk, &status) < 0)
+		return status;
+	if (options->json)
+		printf("%.*s\n", (int)answer.len, answer.text);
+	else
+		print_streams(answer.json);
+	status = exec_status(answer.json);
+	talk_message_done(&answer);
+	return status;
+}
+
+/* --------------------------------------------------------------------------------------------------------- ping */
+
+int command_ping(const struct host_options *options, int argc, char **argv)
+{
+	double timeout_s = options->timeout_s < 0 ? DEFAULT_TIMEOUT_S : options->timeout_s;
+	_cleanup_(talk_closep) struct talk talk = { .link = { .fd = -1, .listen_fd = -1 } };
+	uint64_t deadline_ns = command_deadline(timeout_s), sent_ns;
+	struct talk_message message;
+	const int64_t number = (int64_t)getpid();
+	char stamp[RFC3339_SIZE], request[160];
+	bool answered = false;
+	int r, status;
+
+	(void)argv;
+	if (argc != 1)
+		return command_usage("usage: ping");
+	r = command_begin(&talk, options, deadline_ns, &status);
+	if (r < 0)
+		return status;
+	rfc3339_format(moment_now().wall_ms, stamp);
+	snprintf(request, sizeof(request), "{\"type\":\"keep_alive_request\",\"sequence_number\":%lld,\"timestamp\":\"%s\"}",
+		 (long long)number, stamp);
+	sent_ns = clock_ns(CLOCK_MONOTONIC);
+	r = talk_send_text(&talk, request, deadline_ns);
+	while (r >= 0 && !answered) {
+		r = talk_next(&talk, -1, deadline_ns, &message);
+		if (r != LINK_LINE)
+			break;
+		answered = !strcmp(summary_find_text(message.json, "type"), "keep_alive") &&
+			   json_object_get_int64(summary_find(message.json, "sequence_number")) == number;
+		talk_message_done(&message);
+	}
+	if (r < 0)
+		return talk_explain(options, r, "keep_alive");
+	printf("keep_alive in %.2f ms\n", (double)(clock_ns(CLOCK_MONOTONIC) - sent_ns) / (double)NS_PER_MS);
+	return HOST_OK;
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/* The command line: general options, then a command that reads the rest for itself. */
+#include "host.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <infiniservice/cleanup.h>
+
+#include "tools/infinihost/commands.h"
+#include "tools/infinihost/demo.h"
+
+static const char help[] =
+	"Usage: infinihost [OPTION...] COMMAND [ARGUMENT...]\n"
+	"Talk to an InfiniService agent from the host of its VM.\n"
+	"\n"
+	"Where the port is:\n"
+	"  -c, --connect PATH   connect to a socket: QEMU's or libvirt's chardev (the usual way)\n"
+	"  -l, --listen PATH    listen on a socket for an agent started with --port unix:PATH\n"
+	"Options:\n"
+	"  -s, --secret FILE    sign what is sent with the secret in FILE\n"
+	"  -t, --timeout S      seconds to wait (30 for run, exec and ping, 2 for raw, for ever for watch)\n"
+	"  -j, --json           print the messages as they came, one JSON object a line\n"
+	"  -h, --help           this text\n"
+	"  -V, --version        the version\n"
+	"Commands:\n"
+	"  watch [--count N] [--types]       print what arrives, a line each; --types: only each type\n"
+	"  run ACTION [key=value...]         send a SafeCommand, print its output and data\n"
+	"  exec [--shell S] [--timeout S] [--cwd DIR] -- COMMAND...\n"
+	"                                    run a command in the guest; its exit code is ours\n"
+	"  raw [LINE]                        send a line (or those of standard input), print the answers\n"
+	"  ping                              time a keep-alive\n"
+	"  demo [--duration S] -- AGENT [ARGUMENT...]\n"
+	"                                    start AGENT in a private directory and show the conversation\n"
+	"Exit status: 0 done, 1 failed, 2 usage, 4 not connected, 5 no answer in time, 6 the agent answered with an error.\n";
+
+static const struct {
+	const char *name;
+	int (*main)(const struct host_options *options, int argc, char **argv);
+} commands[] = {
+	{ "watch", command_watch }, { "run", command_run },   { "exec", command_exec },
+	{ "raw", command_raw },	    { "ping", command_ping }, { "demo", demo_main },
+};
+
+static const struct option long_options[] = {
+	{ "connect", required_argument, NULL, 'c' }, { "listen", required_argument, NULL, 'l' },
+	{ "secret", required_argument, NULL, 's' },  { "timeout", required_argument, NULL, 't' },
+	{ "json", no_argument, NULL, 'j' },	     { "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, 'V' },	     { 0 },
+};
+
+/* One option; -1 to go on, or an exit code. */
+static int take_option(int option, struct host_options *out)
+{
+	switch (option) {
+	case 'c':
+	case 'l':
+		if (out->path)
+			return command_usage("--connect and --listen: one of them, once");
+		out->path = optarg;
+		out->listening = option == 'l';
+		return -1;
+	case 's':
+		out->secret_file = optarg;
+		return -1;
+	case 't':
+		return command_seconds(optarg, &out->timeout_s) < 0 ? command_usage("--timeout takes seconds") : -1;
+	case 'j':
+		out->json = true;
+		return -1;
+	case 'h':
+		fputs(help, stdout);
+		return HOST_OK;
+	case 'V':
+		puts("infinihost " INFINISERVICE_VERSION);
+		return HOST_OK;
+	default:
+		return command_usage("unknown option, or one without its value");
+	}
+}
+
+int host_main(int argc, char **argv)
+{
+	struct host_options options = { .timeout_s = -1 };
+	int option, status;
+
+	while ((option = getopt_long(argc, argv, "+c:l:s:t:jhV", long_options, NULL)) != -1) {
+		status = take_option(option, &options);
+		if (status >= 0)
+			return status;
+	}
+	if (optind == argc)
+		return command_usage("which command?");
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		if (strcmp(argv[optind], commands[i].name) != 0)
+			continue;
+		argc -= optind;
+		argv += optind;
+		optind = 0; /* getopt(3): 0 starts anew, with the command's own argv */
+		link_catch_signals();
+		return commands[i].main(&options, argc, argv);
+	}
+	fprintf(stderr, "infinihost: %s: no such command\n", argv[optind]);
+	return command_usage("commands are watch, run, exec, raw, ping and demo");
+}

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the guest sends is parsed only after its values were counted: json-c spends some 100 bytes on each, so that an
+ * honest sample of 1000 processes (25,000 values) passes and a hostile line cannot take the host's memory.
+ */
+#include "talk.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <infiniservice/cleanup.h>
+#include <infiniservice/moment.h>
+
+#include "tools/infinihost/summary.h"
+#include "transport/envelope.h"
+#include "transport/json_write.h"
+
+#define VALUES_MAX 200000
+#define DEPTH_MAX 32
+#define SECRET_MAX 4096
+#define CLOCK_WAIT_NS NS_PER_S
+#define NONCE_SIZE 33
+
+/* The secret is the file's text without trailing white space, used verbatim as the key. */
+static int read_secret(const char *path, char **ret, struct err *e)
+{
+	_cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char text[SECRET_MAX];
+	ssize_t len = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+	if (len < 0)
+		return err_set(e, -errno, "%s: %s", path, strerror(errno));
+	while (len > 0 && strchr(" \t\r\n", text[len - 1]))
+		len--;
+	text[len] = '\0';
+	if (len == 0 || strlen(text) != (size_t)len)
+		return err_set(e, -EINVAL, "%s: holds no secret", path);
+	*ret = strdup(text);
+	explicit_bzero(text, sizeof(text));
+	return *ret ? 0 : err_set(e, -ENOMEM, "out of memory");
+}
+
+int talk_open(struct talk *talk, const struct host_options *options, struct err *e)
+{
+	int r;
+
+	*talk = (struct talk){ .link = { .fd = -1, .listen_fd = -1 } };
+	if (!options->path)
+		return err_set(e, -EINVAL, "say where the agent's port is: --connect PATH or --listen PATH");
+	r = options->secret_file ? read_secret(options->secret_file, &talk->secret, e) : 0;
+	if (r < 0)
+		return r;
+	r = options->listening ? link_listen(&talk->link, options->path, e) : link_connect(&talk->link, options->path, e);
+	if (r < 0)
+		talk_close(talk);
+	return r;
+}
+
+void talk_close(struct talk *talk)
+{
+	link_close(&talk->link);
+	if (talk->secret)
+		explicit_bzero(talk->secret, strlen(talk->secret));
+	free(talk->secret);
+	talk->secret = NULL;
+}
+
+static int64_t wall_ms(void)
+{
+	return (int64_t)(clock_ns(CLOCK_REALTIME) / NS_PER_MS);
+}
+
+/* The guest's clock, from the timestamp every message carries ("2026-01-02T03:04:05.678Z"). */
+static void learn_clock(struct talk *talk, struct json_object *message)
+{
+	const char *text = summary_find_text(message, "timestamp");
+	const char *rest;
+	struct tm tm = { 0 };
+	int ms = 0;
+
+	rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+	if (!rest)
+		return;
+	sscanf(rest, ".%3d", &ms);
+	talk->clock_offset_ms = (int64_t)timegm(&tm) * 1000 + ms - wall_ms();
+	talk->clock_known = true;
+}
+
+int talk_greet(struct talk *talk, uint64_t deadline_ns)
+{
+	uint64_t clock_until_ns = clock_ns(CLOCK_MONOTONIC) + CLOCK_WAIT_NS;
+	int r = link_accept(&talk->link, deadline_ns);
+
+	if (r < 0)
+		return r;
+	r = link_send(&talk->link, "\n", 1, deadline_ns);
+	while (r >= 0 && talk->secret && !talk->clock_known) {
+		struct talk_message first;
+
+		r = talk_next(talk, -1, clock_until_ns < deadline_ns ? clock_until_ns : deadline_ns, &first);
+		if (r == LINK_LINE)
+			talk_message_done(&first);
+		else if (r == -ETIMEDOUT) /* a quiet guest: our own clock has to do */
+			return 0;
+	}
+	return r < 0 ? r : 0;
+}
+
+/* Fills `hex` (size - 1 digits) from the kernel's random numbers. */
+static void random_hex(char *hex, size_t size)
+{
+	unsigned char bytes[NONCE_SIZE / 2] = { 0 };
+
+	/* Up to 256 bytes are given whole and without a signal's interruption, getrandom(2). */
+	if (getrandom(bytes, size / 2, 0) < 0)
+		memcpy(bytes, &(uint64_t){ clock_ns(CLOCK_REALTIME) }, sizeof(uint64_t));
+	for (size_t i = 0; i + 1 < size; i += 2)
+		snprintf(hex + i, 3, "%02x", bytes[i / 2]);
+}
+
+void talk_id(char out[TALK_ID_SIZE])
+{
+	random_hex(out, TALK_ID_SIZE);
+}
+
+static int send_signed(struct talk *talk, const char *text, size_t len, uint64_t deadline_ns)
+{
+	size_t size = 6 * len + 4096; /* each byte of the payload may become \uXXXX */
+	_cleanup_(freep) char *buffer = malloc(size);
+	struct json_writer writer;
+	char nonce[NONCE_SIZE];
+	int r;
+
+	if (!buffer)
+		return -ENOMEM;
+	json_writer_init(&writer, buffer, size);
+	random_hex(nonce, sizeof(nonce));
+	r = envelope_sign(&writer, talk->secret, strlen(talk->secret), wall_ms() + talk->clock_offset_ms, nonce, text, len);
+	return r < 0 ? r : link_send(&talk->link, writer.buf, writer.len, deadline_ns);
+}
+
+int talk_send_text(struct talk *talk, const char *text, uint64_t deadline_ns)
+{
+	size_t len = strlen(text);
+	_cleanup_(freep) char *line = NULL;
+
+	if (talk->secret)
+		return send_signed(talk, text, len, deadline_ns);
+	line = malloc(len + 1);
+	if (!line)
+		return -ENOMEM;
+	memcpy(line, text, len);
+	line[len] = '\n';
+	return link_send(&talk->link, line, len + 1, deadline_ns);
+}
+
+int talk_send(struct talk *talk, struct json_object *message, uint64_t deadline_ns)
+{
+	const char *text = json_object_to_json_string_ext(message, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+
+	return text ? talk_send_text(talk, text, deadline_ns) : -ENOMEM;
+}
+
+/* Values and keys of a line, near enough: what opens or separates them, outside strings. */
+static size_t count_values(const char *line, size_t len)
+{
+	bool in_string = false;
+	size_t count = 1;
+
+	for (size_t i = 0; i < len; i++) {
+		if (in_string && line[i] == '\\')
+			i++;
+		else if (line[i] == '"')
+			in_string = !in_string;
+		else if (!in_string && line[i] && strchr(",:[{", line[i]))
+			count++;
+	}
+	return count;
+}
+
+/* The object of a line, or NULL. */
+static struct json_object *parse(const char *line, size_t len)
+{
+	struct json_tokener *tokener;
+	struct json_object *object;
+
+	if (count_values(line, len) > VALUES_MAX)
+		return NULL;
+	tokener = json_tokener_new_ex(DEPTH_MAX);
+	if (!tokener)
+		return NULL;
+	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+	object = json_tokener_parse_ex(tokener, line, (int)len + 1);
+	json_tokener_free(tokener);
+	if (json_object_is_type(object, json_type_object))
+		return object;
+	json_object_put(object);
+	return NULL;
+}
+
+int talk_next(struct talk *talk, int other_fd, uint64_t deadline_ns, struct talk_message *ret)
+{
+	char *line;
+	size_t len;
+	int r;
+
+	while ((r = link_next(&talk->link, other_fd, deadline_ns, &line, &len)) == LINK_LINE) {
+		struct json_object *object = parse(line, len);
+
+		if (*summary_find_text(object, "type")) {
+			learn_clock(talk, object);
+			*ret = (struct talk_message){ .text = line, .len = len, .json = object };
+			return LINK_LINE;
+		}
+		json_object_put(object);
+		fprintf(stderr, "infinihost: left out %zu bytes that are no message: ", len);
+		summary_text(stderr, line, 60);
+		fputc('\n', stderr);
+	}
+	return r;
+}
+
+void talk_message_done(struct talk_message *message)
+{
+	json_object_put(message->json);
+	*message = (struct talk_message){ 0 };
+}
+
+/* Codes of errors that concern an envelope: its payload was not read, so that they name no id. */
+static bool refuses_envelope(const char *code)
+{
+	static const char *const codes[] = { "UNSIGNED", "BAD_SIGNATURE", "STALE", "REPLAYED" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(codes); i++)
+		if (!strcmp(codes[i], code))
+			return true;
+	return false;
+}
+
+static bool answers(struct json_object *message, const char *id)
+{
+	const char *type = summary_find_text(message, "type");
+
+	if (!strcmp(type, "response"))
+		return !strcmp(summary_find_text(message, "id"), id);
+	return !strcmp(type, "error") && (!strcmp(summary_find_text(message, "details.id"), id) ||
+					  refuses_envelope(summary_find_text(message, "details.code")));
+}
+
+int talk_answer(struct talk *talk, const char *id, uint64_t deadline_ns, struct talk_message *ret)
+{
+	int r;
+
+	while ((r = talk_next(talk, -1, deadline_ns, ret)) == LINK_LINE) {
+		if (answers(ret->json, id))
+			break;
+		talk_message_done(ret);
+	}
+	return r;
+}
+
+int talk_explain(const struct host_options *options, int error, const char *waited_for)
+{
+	switch (error) {
+	case -EINTR:
+		return HOST_INTERRUPTED;
+	case -ETIMEDOUT:
+		fprintf(stderr, "infinihost: %s: no %s in time%s\n", options->path, waited_for,
+			options->listening ? "" : " (a chardev serves one client at a time: is another connected?)");
+		return HOST_TIMEOUT;
+	case -ENOTCONN:
+		fprintf(stderr, "infinihost: %s: the connection was closed before the %s\n", options->path, waited_for);
+		return HOST_NOT_CONNECTED;
+	default:
+		fprintf(stderr, "infinihost: %s: %s\n", options->path, strerror(-error));
+		return HOST_FAILED;
+	}
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A conversation with one agent over a link: opened as a host does it (a newline first, so that a half line left by an earlier
+ * host ends there), messages signed when there is a secret, answers found by their id.
+ */
+#ifndef INFINIHOST_TALK_H
+#define INFINIHOST_TALK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <json-c/json.h>
+
+#include <infiniservice/err.h>
+
+#include "tools/infinihost/link.h"
+
+/* Exit codes of infinihost, the ones a script can tell apart. */
+enum host_exit {
+	HOST_OK = 0,
+	HOST_FAILED = 1,
+	HOST_USAGE = 2,
+	HOST_NOT_CONNECTED = 4,
+	HOST_TIMEOUT = 5,
+	HOST_AGENT_ERROR = 6,
+	HOST_INTERRUPTED = 130,
+};
+
+struct host_options {
+	const char *path;
+	bool listening;
+	const char *secret_file; /* NULL: plain messages */
+	double timeout_s;	 /* negative: not given */
+	bool json;
+};
+
+struct talk {
+	struct link link;
+	char *secret; /* NULL without one */
+	int64_t clock_offset_ms; /* the guest's wall clock less ours: a message is signed in the guest's time */
+	bool clock_known;
+};
+
+struct talk_message {
+	const char *text; /* the line, valid until the next one */
+	size_t len;
+	struct json_object *json; /* talk_message_done puts it */
+};
+
+/* Connects (or listens) and reads the secret. 0 or -errno with words. */
+int talk_open(struct talk *talk, const struct host_options *options, struct err *e);
+
+/*
+ * Waits for a peer (when listening), sends the first newline and, with a secret, waits up to a second for a message that
+ * tells the guest's clock. 0, -ETIMEDOUT, -ENOTCONN or -EINTR.
+ */
+int talk_greet(struct talk *talk, uint64_t deadline_ns);
+
+/* Sends one message, signed if there is a secret. Errors as link_send, -ENOMEM. */
+int talk_send(struct talk *talk, struct json_object *message, uint64_t deadline_ns);
+int talk_send_text(struct talk *talk, const char *text, uint64_t deadline_ns);
+
+/*
+ * The next message that is a JSON object with a type; anything else from the guest is said on stderr and left out.
+ * LINK_LINE, LINK_OTHER or as link_next. The caller calls talk_message_done after LINK_LINE.
+ */
+int talk_next(struct talk *talk, int other_fd, uint64_t deadline_ns, struct talk_message *ret);
+void talk_message_done(struct talk_message *message);
+
+/*
+ * Waits for what answers `id`: its response, an error that names it, or a refusal of the envelope, which carries no id.
+ * LINK_LINE, -ETIMEDOUT, -ENOTCONN or -EINTR.
+ */
+int talk_answer(struct talk *talk, const char *id, uint64_t deadline_ns, struct talk_message *ret);
+
+/* A new id, 16 hex digits and a NUL. */
+#define TALK_ID_SIZE 17
+void talk_id(char out[TALK_ID_SIZE]);
+
+/* Says on stderr what ended a wait and returns the exit code for it. */
+int talk_explain(const struct host_options *options, int error, const char *waited_for);
+
+void talk_close(struct talk *talk);
+
+#endif

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * JSON out: the one implementation of struct sink, over a fixed buffer of the caller. ASCII only (a host that decodes
+ * chunks one by one must never see half a character), no \u0000 (its database refuses it), numbers finite. Too much is
+ * a sticky condition, undone by rewinding to a mark.
+ *
+ * A little of the buffer is kept back: when a list was cut by rewinding, there is still room for its closing
+ * brackets and a `truncated` beside it.
+ */
+#ifndef TRANSPORT_JSON_WRITE_H
+#define TRANSPORT_JSON_WRITE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <infiniservice/sink.h>
+
+struct json_object;
+
+#define JSON_WRITE_DEPTH_MAX 32
+#define JSON_WRITE_TAIL 512 /* kept back at most; an eighth of a small buffer */
+
+struct json_writer {
+	struct sink sink; /* hand out &w->sink */
+	char *buf;
+	size_t len; /* the text is buf[0..len) */
+	size_t cap;
+	size_t limit;	/* values may use the buffer up to here, closing brackets up to cap */
+	size_t tail;	/* kept back behind `limit`; every rewind of a full sink frees a third of it */
+	uint32_t array; /* bit n: level n is an array */
+	unsigned depth;
+	bool comma; /* a value stands before the next one on this level */
+	bool full;
+	bool broken; /* unbalanced or too deep: a mistake of the caller */
+};
+
+void json_writer_init(struct json_writer *w, char *buf, size_t cap);
+
+/* Starts an empty text in the same buffer. */
+void json_writer_reset(struct json_writer *w);
+
+struct json_room {
+	size_t limit, tail;
+};
+
+/*
+ * What is written from now on may take `bytes` of the buffer (less if there is less), a part of them kept back as
+ * above: more makes the sink full. Returns the former room for json_writer_restore.
+ */
+struct json_room json_writer_bound(struct json_writer *w, size_t bytes);
+void json_writer_restore(struct json_writer *w, struct json_room room);
+
+/*
+ * Ends the text with '\n' and gives it out (valid until the writer is used again; `ret_text`, `ret_len` may be NULL): 0,
+ * -EMSGSIZE if something did not fit, -EINVAL if brackets are not closed, the depth was exceeded or nothing was written.
+ */
+int json_writer_finish(struct json_writer *w, const char **ret_text, size_t *ret_len);
+
+/* Writes a json-c value (NULL is null). What lies deeper than 16 levels below it becomes null; reals keep 6 decimals. */
+void json_write_object(struct sink *sink, const char *key, struct json_object *value);
+
+/* Bytes that sink_text writes for this text, without the quotes. */
+size_t json_text_encoded_len(const char *bytes, size_t len);
+
+/* The longest prefix, in bytes of the source and ending between characters, whose encoding takes at most `room` bytes. */
+size_t json_text_fit(const char *bytes, size_t len, size_t room);
+
+#endif

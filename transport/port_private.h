@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of the port share: port.c (life, dispatch, retries), port_session.c (sessions and output),
+ * port_virtio.c and port_stream.c (how each kind is opened and what its edges mean), port_watch.c (node events).
+ */
+#ifndef TRANSPORT_PORT_PRIVATE_H
+#define TRANSPORT_PORT_PRIVATE_H
+
+#include <limits.h>
+#include <sys/types.h>
+#include <termios.h>
+
+#include <infiniservice/cleanup.h>
+
+#include "backoff.h"
+#include "outq.h"
+#include "port.h"
+
+/* One write to a virtio port takes at most 32 KiB (drivers/char/virtio_console.c, port_fops_write). */
+#define PORT_CHUNK (32u << 10)
+/* Read per dispatch, so that a host that never stops sending cannot starve the loop. */
+#define PORT_INPUT_TURN (256u << 10)
+/* Samples are handed to a virtio port only while less than this is unanswered by an edge; see port_virtio.c. */
+#define PORT_SAMPLE_WINDOW (64u << 10)
+/* How long a hang-up is doubted when bytes came just before it; see port_virtio.c. */
+#define PORT_LINGER_NS (50 * NS_PER_MS)
+/* Two doubtful renewals are at least this far apart. */
+#define PORT_RENEW_GAP_NS (100 * NS_PER_MS)
+/* QEMU tells its management of a port's opening at most once a second: a shorter pause would go unseen. */
+#define PORT_STALL_WAIT_NS (2 * NS_PER_S)
+
+enum port_kind { PORT_KIND_NONE, PORT_KIND_VIRTIO, PORT_KIND_PATH, PORT_KIND_UNIX, PORT_KIND_STDIO };
+
+/* One end of what is open; both ends are the same fd except with stdio. */
+struct port_end {
+	int fd;
+	bool socket;	 /* send and recv with flags: no signal, and no O_NONBLOCK on a description that others share */
+	int shared_flags; /* >= 0: O_NONBLOCK had to be set on a shared description, to be taken back at close */
+};
+
+struct port_link {
+	struct port_end in, out;
+	bool open;
+	bool virtio;	 /* read() == 0 is a state (no host), not the end */
+	bool tty;	 /* `saved` is to be restored */
+	bool unpollable; /* epoll refused it */
+	struct termios saved;
+};
+
+#define PORT_WATCHES 5
+
+/* Node events of interest while the port is not open. An empty filter accepts any name. */
+struct port_watch {
+	int fd; /* inotify; -1 while the port is open, so that it costs nothing then */
+	unsigned count;
+	struct {
+		int wd;
+		bool prefix;
+		char filter[NAME_MAX + 1];
+	} entries[PORT_WATCHES];
+};
+
+enum port_tag { PORT_TAG_IN = 1, PORT_TAG_OUT, PORT_TAG_WATCH };
+
+struct port {
+	char *spec, *sys_dir, *dev_dir;
+	enum port_kind kind;
+	const char *target; /* inside spec: name or path */
+	const struct port_events *events;
+	void *data;
+	int epoll_fd;
+	struct port_link link;
+	struct port_watch watch;
+	enum port_state state;
+	struct port_stats stats;
+	uint32_t random;
+	uint64_t now_ns; /* of the last dispatch */
+	bool dispatching;
+
+	/* looking for the node */
+	struct backoff retry, stall_retry;
+	uint64_t retry_ns;
+	int open_error; /* of the last attempt, -errno */
+	bool held; /* node events do not shorten the wait (after a stall) */
+	uint64_t last_stall_ns;
+
+	/* the session */
+	struct outq queue;
+	bool newline_due;	 /* the next byte written is a "\n" */
+	bool blocked;		 /* EAGAIN: wait for an edge */
+	bool soft;		 /* a write failed in a way that no edge follows: wait until soft_ns */
+	struct backoff soft_retry;
+	uint64_t soft_ns;	 /* TIME_NEVER: not yet set, there was no clock at hand */
+	uint64_t waiting_ns;	 /* since when output waits without progress; TIME_NEVER as above */
+	size_t unanswered;	 /* bytes written since the last edge (virtio) */
+	bool refused;		 /* a PORT_FAULT_REFUSED was reported */
+	bool more_input;
+	uint64_t session_ns;	 /* when it began */
+	bool session_heard;	 /* bytes came in */
+	int broken;		 /* a write failed with this -errno: ended by the next dispatch */
+
+	/* what edges mean (virtio) */
+	int credits;		 /* edges to be expected from our own reads and writes */
+	uint32_t edge;		 /* what epoll told since the input was last read to its end */
+	bool unexplained;	 /* one of these was nothing but "writable", and no credit accounted for it */
+	bool traffic;		 /* something was read or written since traffic_ns was set */
+	uint64_t traffic_ns, input_ns;
+	uint64_t linger_ns;	 /* a doubted hang-up is believed then; TIME_NEVER when there is none */
+	uint64_t renewed_ns, renew_ns; /* the last one; the next one due, or TIME_NEVER */
+
+	char where[PATH_MAX];
+	char io[PORT_CHUNK];
+};
+
+/* port.c */
+void port_link_close(struct port *port);
+/* Reports a fault; `error` is -errno. */
+void port_fault(struct port *port, enum port_fault_kind kind, int error, unsigned consecutive, uint64_t retry_ns);
+/* The open port is of no use any more: ends the session, closes, schedules the next attempt. A kind < 0 is no fault. */
+void port_lost(struct port *port, int fault_kind, int error);
+uint32_t port_random(struct port *port);
+
+/* port_session.c */
+void port_session_begin(struct port *port);
+void port_session_end(struct port *port);
+void port_session_renew(struct port *port);
+void port_flush(struct port *port);
+/* Output waits, and only the host or time can help. */
+bool port_waits(const struct port *port);
+
+/* port_virtio.c */
+int port_virtio_open(struct port *port);
+bool port_is_vport(const struct port *port, dev_t device);
+/* Takes note of an edge, before the input is read. */
+void port_virtio_edge(struct port *port, uint32_t mask);
+/* Draws the conclusions, after the input was read to its end: no more data yet, or no host (`eof`). */
+void port_virtio_settle(struct port *port, bool eof);
+/* When port_virtio_tick is due, or TIME_NEVER. */
+uint64_t port_virtio_deadline(const struct port *port);
+void port_virtio_tick(struct port *port);
+/* Forgets what edges were expected: for a new fd. */
+void port_virtio_reset(struct port *port);
+
+/* port_stream.c */
+int port_path_open(struct port *port);
+int port_unix_open(struct port *port);
+int port_stdio_open(struct port *port);
+int port_unix_check(const char *path);
+
+/* port_watch.c */
+void port_watch_arm(struct port *port);
+/* True when something happened that makes a new attempt worth while. */
+bool port_watch_drain(struct port *port);
+void port_watch_close(struct port *port);
+
+#endif
