@@ -2,7 +2,9 @@
 
 VERSION := 0.1.0
 BUILD ?= build
-CC ?= gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
 PREFIX ?= /usr
 SYSCONFDIR ?= /etc
 LIBEXECDIR ?= $(PREFIX)/libexec
@@ -13,6 +15,9 @@ SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
 # SANITIZE=1 builds with ASan and UBSan; WERROR=1 turns warnings into errors (CI does).
 SANITIZE ?=
 WERROR ?=
+# V=1 shows the whole commands.
+V ?=
+Q := $(if $(V),,@)
 
 OPTIMISE := -O2 -g
 HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
@@ -56,7 +61,7 @@ define library
 SRC_$(1) := $$(filter-out $$(MAINS),$$(wildcard $$(DIR_$(1))/*.c))
 $$(BUILD)/lib$(1).a: $$(patsubst %.c,$$(BUILD)/%.o,$$(SRC_$(1)))
 	@rm -f $$@
-	$$(AR) rcs $$@ $$^
+	@$$(AR) rcs $$@ $$^
 endef
 $(foreach l,$(LIBS),$(eval $(call library,$(l))))
 
@@ -67,8 +72,8 @@ LINK_ctl := $(call A,ctl) $(call A,log) $(call A,config) $(call A,transport)
 LINK_host := $(call A,host) $(call A,log) $(call A,config) $(call A,transport)
 SYS_agent := -lev -ljson-c -lsystemd -linih -lzstd -lnettle
 SYS_executor :=
-SYS_ctl := -ljson-c -linih -lzstd -lnettle
-SYS_host := -ljson-c -linih -lzstd -lnettle
+SYS_ctl := -ljson-c -linih -lzstd -lnettle -lm
+SYS_host := -ljson-c -linih -lzstd -lnettle -lm
 
 PROGRAMS := infiniservice infiniservice-exec infinictl infinihost
 
@@ -76,17 +81,22 @@ PROGRAMS := infiniservice infiniservice-exec infinictl infinihost
 all: $(addprefix $(BUILD)/,$(PROGRAMS)) ## build the four programs into build/
 
 $(BUILD)/infiniservice: $(BUILD)/agent/main.o $(LINK_agent)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SYS_agent)
+	$(if $(V),,@echo "  LINK $(@F)")
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SYS_agent)
 $(BUILD)/infiniservice-exec: $(BUILD)/agent/executor/main.o $(LINK_executor)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SYS_executor)
+	$(if $(V),,@echo "  LINK $(@F)")
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SYS_executor)
 $(BUILD)/infinictl: $(BUILD)/tools/infinictl/main.o $(LINK_ctl)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SYS_ctl)
+	$(if $(V),,@echo "  LINK $(@F)")
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SYS_ctl)
 $(BUILD)/infinihost: $(BUILD)/tools/infinihost/main.o $(LINK_host)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SYS_host)
+	$(if $(V),,@echo "  LINK $(@F)")
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SYS_host)
 
 $(BUILD)/%.o: %.c $(BUILD)/.flags
 	@mkdir -p $(@D)
-	$(CC) $(INC_$(firstword $(subst /, ,$<))) $(ALL_CFLAGS) -c -o $@ $<
+	$(if $(V),,@echo "  CC   $<")
+	$(Q)$(CC) $(INC_$(firstword $(subst /, ,$<))) $(ALL_CFLAGS) -c -o $@ $<
 
 # Objects are rebuilt when the compiler or its flags change.
 .PHONY: force
@@ -96,19 +106,119 @@ $(BUILD)/.flags: force
 
 # -------------------------------------------------------------------------------------------------------- tests
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
-UNIT_LINK := $(call A,agent) $(call A,executor) $(call A,ctl) $(call A,host) $(call A,log) $(call A,config) $(call A,collectors) $(call A,transport)
+UNIT_LINK := $(foreach l,agent executor ctl host log config collectors transport,$(call A,$(l)))
+INTEGRATION_TESTS := $(wildcard tests/integration/test_*.py)
+BENCHES := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
+FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+REPLAYS := $(patsubst %,$(BUILD)/tests/fuzz/replay_%,$(FUZZERS))
+FUZZ_SECONDS ?= 60
+
+# Tests find the programs, and what they may write, here.
+export INFINISERVICE_BUILD := $(abspath $(BUILD))
 
 $(BUILD)/tests/unit/test_%: $(BUILD)/tests/unit/test_%.o $(UNIT_LINK)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SYS_agent) -lcmocka $(LDLIBS_$*)
-.SECONDARY:
+	$(if $(V),,@echo "  LINK $(@F)")
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SYS_agent) -lcmocka -lm $(LDLIBS_$*)
+# A test that fails calls of the C library names them here; it stands alone, so that only our own calls are failed.
+LDLIBS_oom := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 
+# One program per target that runs it over the files of its corpus, with the ordinary compiler.
+$(BUILD)/tests/fuzz/replay_%: $(BUILD)/tests/fuzz/replay.o $(BUILD)/tests/fuzz/fuzz_%.o $(UNIT_LINK)
+	$(if $(V),,@echo "  LINK $(@F)")
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SYS_agent) -lm
+
+$(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(UNIT_LINK)
+	$(if $(V),,@echo "  LINK $(@F)")
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SYS_agent) -lm
+.SECONDARY:
+.PHONY: unit-programs test-programs
 unit-programs: $(UNIT_TESTS)
-.PHONY: unit-programs
+test-programs: all $(UNIT_TESTS) $(REPLAYS)
+
+deps: ## install what building and testing need (Debian packages)
+	@tools/deps.sh build test
+
+run: ## install what is missing, build, and watch the agent talk to an embedded host (DURATION=10 ends it)
+	@tools/deps.sh build
+	@$(MAKE) --no-print-directory all
+	@$(BUILD)/infinihost demo -- $(BUILD)/infiniservice
+
+unit: unit-programs all ## unit tests: no root, no network, no clang, under 30 s
+	@tests/run $(UNIT_TESTS)
+
+check: ## everything: units, corpora, the real binary, one booted guest (installs what the tests need)
+	@tools/deps.sh build test
+	@$(MAKE) --no-print-directory test-programs
+	@tests/run -t 480 $(CHECK_SUMMARY) $(UNIT_TESTS) tests/fuzz/test_corpora.py $(INTEGRATION_TESTS) tests/vm/run_guest.py
+
+asan: ## units, corpora and the real binary once more under ASan and UBSan
+	@tools/deps.sh build test
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE=1 test-programs
+	@INFINISERVICE_BUILD=$(abspath $(BUILD)/asan) ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 \
+		tests/run -t 480 $(ASAN_SUMMARY) $(patsubst $(BUILD)/%,$(BUILD)/asan/%,$(UNIT_TESTS)) \
+		tests/fuzz/test_corpora.py $(INTEGRATION_TESTS)
+
+fuzz: ## libFuzzer over every target, FUZZ_SECONDS (60) each
+	@tools/deps.sh fuzz
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz CC=clang CFLAGS="-fsanitize=fuzzer-no-link,address,undefined -O1" \
+		LDFLAGS="-fsanitize=fuzzer,address,undefined" fuzzers
+	@for f in $(FUZZERS); do mkdir -p $(BUILD)/fuzz/corpus/$$f; \
+		$(BUILD)/fuzz/tests/fuzz/fuzz_$$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 \
+		-dict=tests/fuzz/$$f.dict $(BUILD)/fuzz/corpus/$$f tests/fuzz/corpus/$$f || exit 1; done
+
+.PHONY: fuzzers
+fuzzers: $(patsubst %,$(BUILD)/tests/fuzz/fuzz_%,$(FUZZERS))
+$(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(UNIT_LINK)
+	$(if $(V),,@echo "  LINK $(@F)")
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SYS_agent) -lm
+
+bench: ## figures against floor programs and peers, as ratios
+	@tools/deps.sh bench
+	@$(MAKE) --no-print-directory all $(BENCHES)
+	@tests/bench/run
+
+soak: ## kills, storms and reconnects, N=… rounds (default 20)
+	@tools/deps.sh build test
+	@$(MAKE) --no-print-directory check
+	@tests/soak/run $(or $(N),20)
+
+# --------------------------------------------------------------------------------------------------------- quality
+C_FILES = $(shell git ls-files '*.[ch]' 2>/dev/null || find agent collectors transport tools tests include -name '*.[ch]')
+
+lint: ## warnings of two compilers as errors, include direction, cppcheck, clang-tidy, shellcheck, systemd-analyze
+	@tools/deps.sh lint
+	@tools/lint.sh $(BUILD)
+
+format: ## clang-format over all C files
+	clang-format -i $(C_FILES)
+
+compile_commands.json: ## the compile database for editors and clang-tidy
+	@$(MAKE) -n -B all unit-programs BUILD=$(BUILD) | tools/compile_commands.py >$@
+
+# --------------------------------------------------------------------------------------------------------- install
+INSTALL = install -D
+
+install: all ## install under DESTDIR
+	$(INSTALL) -m 755 $(BUILD)/infiniservice $(DESTDIR)$(PREFIX)/sbin/infiniservice
+	$(INSTALL) -m 755 $(BUILD)/infiniservice-exec $(DESTDIR)$(LIBEXECDIR)/infiniservice-exec
+	$(INSTALL) -m 755 $(BUILD)/infinictl $(DESTDIR)$(PREFIX)/bin/infinictl
+	$(INSTALL) -m 755 $(BUILD)/infinihost $(DESTDIR)$(PREFIX)/bin/infinihost
+	$(INSTALL) -m 644 packaging/infiniservice.conf $(DESTDIR)$(SYSCONFDIR)/infiniservice/infiniservice.conf
+	$(INSTALL) -m 644 packaging/infiniservice.service $(DESTDIR)$(UNITDIR)/infiniservice.service
+	$(INSTALL) -m 644 packaging/infiniservice-port@.service $(DESTDIR)$(UNITDIR)/infiniservice-port@.service
+	$(INSTALL) -m 644 packaging/60-infiniservice.rules $(DESTDIR)$(UDEVDIR)/60-infiniservice.rules
+	$(INSTALL) -m 644 packaging/sysusers.conf $(DESTDIR)$(SYSUSERSDIR)/infiniservice.conf
+
+uninstall: ## remove what install put there (the configuration stays)
+	rm -f $(DESTDIR)$(PREFIX)/sbin/infiniservice $(DESTDIR)$(LIBEXECDIR)/infiniservice-exec \
+		$(DESTDIR)$(PREFIX)/bin/infinictl $(DESTDIR)$(PREFIX)/bin/infinihost \
+		$(DESTDIR)$(UNITDIR)/infiniservice.service $(DESTDIR)$(UNITDIR)/infiniservice-port@.service \
+		$(DESTDIR)$(UDEVDIR)/60-infiniservice.rules $(DESTDIR)$(SYSUSERSDIR)/infiniservice.conf
 
 clean: ## remove what was built (the cached guest images too)
 	rm -rf $(BUILD) compile_commands.json
 
 help: ## this list
-	@sed -n 's/^\([a-z.-]*\):[^#]*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@sed -n 's/^\([a-z_.-]*\):[^#]*## \(.*\)/  \1|\2/p' Makefile | column -t -s '|'
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -name '*.d' -not -path '$(BUILD)/asan/*' -not -path '$(BUILD)/fuzz/*' 2>/dev/null)

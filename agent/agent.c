@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <infiniservice/cleanup.h>
@@ -481,6 +482,21 @@ static void finish_state(struct agent *agent)
 		report(LOG_WARNING, "%s: the next sample number could not be written", agent->config.agent.state_dir);
 }
 
+/* Helpers end when their socket does; one in the middle of a slow disk write is left to init. */
+static void reap_helpers(void)
+{
+	const struct timespec pause = { .tv_nsec = 5 * (long)NS_PER_MS };
+
+	for (unsigned i = 0; i < 60; i++) {
+		pid_t pid = waitpid(-1, NULL, WNOHANG);
+
+		if (pid < 0)
+			return;
+		if (pid == 0)
+			nanosleep(&pause, NULL);
+	}
+}
+
 void agent_done(struct agent *agent)
 {
 	if (agent->port)
@@ -499,6 +515,8 @@ void agent_done(struct agent *agent)
 	clockwatch_done(&agent->clock);
 	secret_wipe(&agent->secret);
 	free(agent->writer_text);
+	if (agent->loop)
+		reap_helpers();
 	state_close(&agent->state);
 	config_free(&agent->config);
 	if (agent->loop)

@@ -188,19 +188,12 @@ static struct worker *worker_vacant(struct prober_pool *pool)
 	return NULL;
 }
 
-static union table_ptr {
-	const struct prober_table *table;
-	void *data;
-} table_pass(const struct prober_pool *pool)
-{
-	return (union table_ptr){ .table = pool->config.table };
-}
-
 static struct worker *worker_start(struct prober_pool *pool)
 {
 	struct worker *worker = worker_vacant(pool);
+	void *table = (void *)(uintptr_t)pool->config.table; /* const for the child too */
 
-	if (!worker || helper_fork("prober", prober_child, table_pass(pool).data, SOCK_SEQPACKET, &worker->fd, &worker->pid) < 0)
+	if (!worker || helper_fork("prober", prober_child, table, SOCK_SEQPACKET, &worker->fd, &worker->pid) < 0)
 		return NULL;
 	pool->stats.child_starts++;
 	ev_io_init(&worker->io, on_socket, worker->fd, EV_READ);
@@ -250,6 +243,20 @@ static void on_retry(struct ev_loop *loop, struct ev_timer *timer, int events)
 	queue_work(container_of(timer, struct prober_pool, retry));
 }
 
+/* Too many hang: no further child is risked, and nobody waits for one. */
+static void queue_refuse(struct prober_pool *pool)
+{
+	while (pool->queue) {
+		struct ask *ask = pool->queue;
+
+		pool->queue = ask->next;
+		if (!pool->queue)
+			pool->tail = &pool->queue;
+		answer_first(pool, ask, -ETIMEDOUT, NULL, 0);
+		free(ask);
+	}
+}
+
 /* The child keeps its request and its socket, and loses its place. */
 static void on_deadline(struct ev_loop *loop, struct ev_timer *timer, int events)
 {
@@ -269,6 +276,8 @@ static void on_deadline(struct ev_loop *loop, struct ev_timer *timer, int events
 	worker->late = true;
 	pool->current = NULL;
 	answer_first(pool, worker->ask, -ETIMEDOUT, NULL, 0);
+	if (pool->stats.stuck >= PROBER_STUCK_MAX)
+		queue_refuse(pool);
 	queue_work(pool);
 }
 

@@ -8,7 +8,8 @@
  *	                                        └─► answered at last: probed(result), the child is retired
  *
  * A request over its deadline costs its own subject only: a new child serves the others, the same (kind, key) is
- * refused with -EALREADY while it hangs, and at most PROBER_STUCK_MAX children hang at once; then everything is refused.
+ * refused with -EALREADY while it hangs, and at most PROBER_STUCK_MAX children hang at once; then everything is refused
+ * (-ENOBUFS) and what waited is answered -ETIMEDOUT. The deadline counts from when the child got the request.
  */
 #ifndef INFINISERVICE_PROBER_H
 #define INFINISERVICE_PROBER_H

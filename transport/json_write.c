@@ -295,8 +295,8 @@ static void write_integer(struct sink *sink, const char *key, int64_t value)
 	done(w, put_digits(at, value < 0 ? -(uint64_t)value : (uint64_t)value));
 }
 
-/* Beyond uint64: 16 digits and an exponent. */
-static char *put_huge(char *at, double value)
+/* Beyond uint64: 16 digits and an exponent. Cut, not rounded: the largest double must not become infinite. */
+static char *put_huge(char *at, long double value)
 {
 	unsigned exponent = 0;
 

@@ -330,7 +330,7 @@ static void deliver(struct port *port, size_t len)
 		port_session_begin(port);
 	port->session_heard = true;
 	if (port->events->received)
-		port->events->received(port->data, port->io, len);
+		port->events->received(port->data, port->input, len);
 }
 
 /* The other side of a stream is gone: the end of stdin is for good, others are looked for again. */
@@ -361,7 +361,7 @@ static void read_input(struct port *port)
 	ssize_t n = 0;
 
 	for (size_t taken = 0; taken < PORT_INPUT_TURN; taken += (size_t)n) {
-		n = end_read(&port->link.in, port->io, sizeof(port->io));
+		n = end_read(&port->link.in, port->input, sizeof(port->input));
 		if (n <= 0)
 			break;
 		deliver(port, (size_t)n);

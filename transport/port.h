@@ -126,7 +126,7 @@ void port_dispatch(struct port *port, const struct moment *now);
 
 /*
  * Queues one line, taking its own reference, and writes at once what can be written (inside an event: when
- * port_dispatch is done with its events, so that the lines of one turn share a write). 0: exactly one of `sent` and
+ * port_dispatch is done with its events, or 32 KiB are together, so that the lines of one turn share a write). 0: exactly one of `sent` and
  * `dropped` follows, perhaps within this call. -ENOTCONN: no session, nothing queued. -ENOBUFS: no room even after
  * dropping what is of lesser class; nothing queued, nothing dropped for it. -ENOMEM.
  */

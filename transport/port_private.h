@@ -75,7 +75,7 @@ struct port {
 	struct port_stats stats;
 	uint32_t random;
 	uint64_t now_ns; /* of the last dispatch */
-	bool dispatching;
+	bool dispatching, flushing;
 
 	/* looking for the node */
 	struct backoff retry, stall_retry;
@@ -103,13 +103,14 @@ struct port {
 	int credits;		 /* edges to be expected from our own reads and writes */
 	uint32_t edge;		 /* what epoll told since the input was last read to its end */
 	bool unexplained;	 /* one of these was nothing but "writable", and no credit accounted for it */
-	bool traffic;		 /* something was read or written since traffic_ns was set */
+	bool answered;		 /* an edge came since the last write */
+	bool traffic;		 /* something moved, or an edge was accounted for, since traffic_ns was set */
 	uint64_t traffic_ns, input_ns;
 	uint64_t linger_ns;	 /* a doubted hang-up is believed then; TIME_NEVER when there is none */
 	uint64_t renewed_ns, renew_ns; /* the last one; the next one due, or TIME_NEVER */
 
 	char where[PATH_MAX];
-	char io[PORT_CHUNK];
+	char input[PORT_CHUNK], output[PORT_CHUNK];
 };
 
 /* port.c */

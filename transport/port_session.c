@@ -90,6 +90,7 @@ static void write_taken(struct port *port, bool samples, size_t newline, size_t 
 	port->stats.writes++;
 	port->stats.bytes_out += len;
 	port->credits++;
+	port->answered = false;
 	port->traffic = true;
 	port->unanswered += len;
 	port->waiting_ns = TIME_NEVER;
@@ -103,22 +104,28 @@ static void write_taken(struct port *port, bool samples, size_t newline, size_t 
 
 void port_flush(struct port *port)
 {
+	/* Lines sent from the events of this flush join it. */
+	if (port->flushing)
+		return;
+	port->flushing = true;
 	while (port->state == PORT_CONNECTED && !port->blocked && !port->soft && !port->broken) {
 		/* Never inside a line: renewing drops what had begun. */
 		size_t newline = port->newline_due;
 		bool samples = samples_allowed(port);
-		size_t len = newline + outq_gather(&port->queue, samples, port->io + newline, sizeof(port->io) - newline);
+		size_t len = newline + outq_gather(&port->queue, samples, port->output + newline, sizeof(port->output) - newline);
 		ssize_t n;
 
 		if (len == 0)
-			return;
-		port->io[0] = newline ? '\n' : port->io[0];
-		n = end_write(&port->link.out, port->io, len);
+			break;
+		if (newline)
+			port->output[0] = '\n';
+		n = end_write(&port->link.out, port->output, len);
 		if (n > 0)
 			write_taken(port, samples, newline, (size_t)n);
 		else
 			write_refused(port, n < 0 ? errno : 0);
 	}
+	port->flushing = false;
 }
 
 int port_send(struct port *port, struct line *line)
@@ -139,11 +146,8 @@ int port_send(struct port *port, struct line *line)
 	}
 	if (r < 0)
 		return r;
-	if (!port->dispatching) {
-		/* As in a dispatch, lines sent from the events of this flush join it and do not start one of their own. */
-		port->dispatching = true;
+	/* Within a turn a whole chunk is waited for, but not more: else many answers at once would fill the queue. */
+	if (!port->dispatching || port->queue.bytes >= PORT_CHUNK)
 		port_flush(port);
-		port->dispatching = false;
-	}
 	return 0;
 }

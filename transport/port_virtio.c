@@ -15,7 +15,7 @@
  *    a host that reads never notices, and one that does not finds 64 KiB of old samples and not 4 MB. Replies always go.
  *  - An [OUT] edge that nothing explains is taken for a possible new host: "\n" and the `renewed` event. Each read that gave
  *    data (one input buffer) and each write (one output buffer) explains one edge; wake-ups may merge, so what is left over of these
- *    credits is forgotten after a second of silence. A false alarm costs a repeated greeting; a fast reconnect in the middle of
+ *    credits is forgotten after a second of silence, unless the last write is still unanswered: a slow host. A false alarm costs a repeated greeting; a fast reconnect in the middle of
  *    traffic may still go unnoticed: only the protocol can tell sessions apart for certain.
  *  - A hang-up within 50 ms of input is doubted for the rest of that time: the bytes may be those of the next host, whose arrival the
  *    driver has not got to yet, and ending the session would drop the answer to them. If the port is writable again before that, the
@@ -143,6 +143,7 @@ bool port_is_vport(const struct port *port, dev_t device)
 void port_virtio_reset(struct port *port)
 {
 	port->credits = 0;
+	port->answered = false;
 	port->edge = 0;
 	port->unexplained = false;
 	port->unanswered = 0;
@@ -154,11 +155,14 @@ void port_virtio_edge(struct port *port, uint32_t mask)
 {
 	bool writable_only = (mask & (EPOLLIN | EPOLLOUT | EPOLLHUP)) == EPOLLOUT;
 
-	if (port->now_ns - port->traffic_ns > CREDIT_LIFE_NS)
+	if (port->answered && port->now_ns - port->traffic_ns > CREDIT_LIFE_NS)
 		port->credits = 0;
+	port->answered = true;
 	if (writable_only && port->credits == 0 && !port->blocked && !port->soft)
 		port->unexplained = true;
-	else if (!(mask & EPOLLHUP) && (port->credits > 0 || !writable_only))
+	else
+		port->traffic_ns = port->now_ns;
+	if (!(mask & EPOLLHUP) && (port->credits > 0 || !writable_only))
 		port->credits--; /* below 0 for input: the reads that follow make up for it */
 	if (mask & EPOLLOUT) {
 		port->unanswered = 0;

@@ -63,9 +63,9 @@ static void reply_lost(struct executor *e, uint64_t id)
 }
 
 /* Only the agent's socket and its own end of the control socket go along: the others' ends would hide the executor's death. */
-static void supervisor_main(struct executor *e, unsigned slot, int control_fd, pid_t parent)
+static void supervisor_main(struct executor *e, unsigned slot, int control_fd)
 {
-	struct supervise_args args = { .base = &e->base, .slot = slot, .executor = parent, .busy = &e->busy[slot] };
+	struct supervise_args args = { .base = &e->base, .slot = slot, .busy = &e->busy[slot] };
 	int fds[3] = { e->agent_fd, control_fd, e->base.fd };
 	int at = 3;
 
@@ -84,14 +84,14 @@ static void supervisor_main(struct executor *e, unsigned slot, int control_fd, p
 
 static int slot_start(struct executor *e, unsigned index)
 {
-	pid_t parent = getpid(), pid;
 	int pair[2], error;
+	pid_t pid;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
 	pid = fork();
 	if (pid == 0)
-		supervisor_main(e, index, pair[1], parent);
+		supervisor_main(e, index, pair[1]);
 	error = -errno;
 	close(pair[1]);
 	if (pid < 0) {

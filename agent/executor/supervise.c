@@ -183,13 +183,13 @@ static void command_cancel(struct supervisor *s, uint64_t kill_ns)
 		s->kill_ns = kill_ns;
 }
 
-/* Kills what there is and stops taking commands; an executor that died cannot tell the agent, so the socket's end does. */
-static void supervisor_end(struct supervisor *s)
+/* Kills what there is and stops taking commands. An executor that died without a STOP cannot tell the agent, so the socket's end does. */
+static void supervisor_end(struct supervisor *s, bool executor_died)
 {
 	s->ending = true;
 	if (s->round_ns == TIME_NEVER)
 		s->round_ns = 0;
-	if (getppid() != s->args->executor)
+	if (executor_died)
 		shutdown(s->args->agent_fd, SHUT_RDWR);
 }
 
@@ -201,7 +201,7 @@ static void control_read(struct supervisor *s)
 	if (len < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (len <= 0 || executor_request_parse(s->message, (size_t)len, &head) < 0 || head.op == EXECUTOR_STOP)
-		supervisor_end(s);
+		supervisor_end(s, len <= 0);
 	else if (head.op == EXECUTOR_RUN)
 		command_run(s, &head, (size_t)len);
 	else if (head.id == s->id)

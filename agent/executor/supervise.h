@@ -12,7 +12,6 @@
 #define INFINISERVICE_EXECUTOR_SUPERVISE_H
 
 #include <stdatomic.h>
-#include <sys/types.h>
 
 #include "agent/executor/group.h"
 
@@ -21,7 +20,6 @@ struct supervise_args {
 	int control_fd;                /* requests come from here, checked by executor_request_parse only */
 	const struct group_base *base; /* of the executor */
 	unsigned slot;
-	pid_t executor;
 	atomic_uint *busy; /* shared memory: set by the executor with a RUN, cleared here when the next may come */
 };
 

@@ -6,11 +6,13 @@ socket and a terminal line; every line they receive goes through the strict chec
 reaper of orphans (PR_SET_CHILD_SUBREAPER), so that a process left behind by the agent cannot hide.
 """
 import collections
+import contextlib
 import ctypes
 import itertools
 import json
 import os
 import pty
+import re
 import select
 import shutil
 import signal
@@ -110,7 +112,12 @@ def processes_running(marker):
 
 
 def fd_count(pid):
-    return len(os.listdir(f"/proc/{pid}/fd"))
+    """Open descriptors, without those of processes watched: they come and go with the machine's processes."""
+    count = 0
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            count += not re.match(r"/proc/\d+/", os.readlink(f"/proc/{pid}/fd/{name}"))
+    return count
 
 
 def memory_kb(pid, key="VmRSS"):
@@ -212,6 +219,8 @@ class Agent:
         self.process.send_signal(signal.SIGTERM)
         code = self.wait(timeout)
         assert code == 0, f"exit code {code}; the agent said:\n{self.stderr()}"
+        with contextlib.suppress(TimeOut):  # helpers end when they see the agent's end of their sockets closed
+            wait_until(lambda: not self.left_behind(), 0.5)
         left = [(pid, command_line(pid)) for pid in self.left_behind()]
         assert not left, f"left behind: {left}"
 

@@ -27,7 +27,7 @@ PACKAGES = {
     "bullseye": ["systemd", "systemd-sysv", "udev", "dbus", "iproute2", "procps"],
     "bookworm": ["systemd", "systemd-sysv", "udev", "dbus", "iproute2", "procps",
                  "libev4", "libjson-c5", "libsystemd0", "libinih1", "libzstd1", "libnettle8"],
-    "trixie": ["systemd", "systemd-sysv", "udev", "dbus", "iproute2", "procps"],
+    "trixie": ["systemd", "systemd-sysv", "udev", "dbus", "iproute2", "procps", "e2fsprogs"],
 }
 IMAGE_MIB = 1024
 

@@ -178,7 +178,8 @@ static int add_string(struct json_object *into, const char *key, const char *tex
 /* The agent takes whole seconds, one at least. */
 static int add_timeout(struct json_object *into, double seconds)
 {
-	struct json_object *value = json_object_new_int64(seconds < 1 ? 1 : (int64_t)ceil(seconds));
+	int64_t whole = (int64_t)seconds;
+	struct json_object *value = json_object_new_int64(seconds < 1 ? 1 : whole + (seconds > (double)whole));
 
 	if (!value || json_object_object_add(into, "timeout", value) < 0) {
 		json_object_put(value);

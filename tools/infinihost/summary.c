@@ -56,6 +56,13 @@ const char *summary_find_text(struct json_object *from, const char *path)
 	return json_object_is_type(found, json_type_string) ? json_object_get_string(found) : "";
 }
 
+static const char *value_text(struct json_object *value)
+{
+	return json_object_is_type(value, json_type_string) ?
+		       json_object_get_string(value) :
+		       json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+}
+
 static void print_field(FILE *out, const char *label, struct json_object *message, const char *path)
 {
 	struct json_object *value = summary_find(message, path);
@@ -63,7 +70,7 @@ static void print_field(FILE *out, const char *label, struct json_object *messag
 	if (!value)
 		return;
 	fprintf(out, "  %s ", label);
-	summary_text(out, json_object_get_string(value), TEXT_MAX);
+	summary_text(out, value_text(value), TEXT_MAX);
 }
 
 static double number(struct json_object *from, const char *path)
@@ -98,10 +105,15 @@ static void print_filesystems(FILE *out, struct json_object *list)
 
 static void print_interfaces(FILE *out, struct json_object *list)
 {
-	for (size_t i = 0; i < array_length(list) && i < 2; i++) {
+	unsigned shown = 0;
+
+	for (size_t i = 0; i < array_length(list) && shown < 2; i++) {
 		struct json_object *interface = json_object_array_get_idx(list, i);
 		struct json_object *addresses = summary_find(interface, "ip_addresses");
 
+		if (array_length(addresses) == 0 && !json_object_get_boolean(summary_find(interface, "is_up")))
+			continue;
+		shown++;
 		fputs("  ", out);
 		summary_text(out, summary_find_text(interface, "name"), 16);
 		if (array_length(addresses) > 0) {
@@ -167,7 +179,7 @@ static void print_keep_alive(FILE *out, struct json_object *m)
 static void print_other(FILE *out, struct json_object *m)
 {
 	fputs("  ", out);
-	summary_text(out, json_object_to_json_string_ext(m, JSON_C_TO_STRING_PLAIN), TEXT_MAX);
+	summary_text(out, value_text(m), TEXT_MAX);
 }
 
 static const struct {

@@ -1,0 +1,450 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""The values themselves: against the output of df, free, ip, ss and ps, and against load made here (a burning core, 50 MB
+written and synced, an interface and an address added, a listening port). Nothing of the project's own parsers is used."""
+import contextlib
+import json
+import os
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+import tap
+from fakehost import SLOW, Agent, UnixHost, talk
+
+GIB = 1 << 30
+FAST = {"timers.metrics_interval_ms": 500, "collectors.processes_top": 1000}
+
+
+def output(*command):
+    return subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True, timeout=20,
+                          env={**os.environ, "LC_ALL": "C"}).stdout
+
+
+def need(name):
+    if not shutil.which(name):
+        raise tap.Skip(f"{name} is not installed")
+
+
+def close_to(value, wanted, part=0.0, slack=0.0, what="value"):
+    assert abs(value - wanted) <= part * abs(wanted) + slack, f"{what}: {value}, expected about {wanted}"
+
+
+def sample(host, timeout=5.0):
+    return host.expect("metrics", timeout)
+
+
+def fresh(host):
+    """A sample asked for now, after all that are on their way."""
+    while host.pump(0.0) and host.pending:
+        host.pending.clear()
+    host.send({"type": "Metrics"})
+    return host.expect("metrics", 5)
+
+
+# ------------------------------------------------------------------------------------------------------ filesystems
+
+def story_filesystems_agree_with_df():
+    need("df")
+    _, host = talk(tap.keep)
+    listed = {m["mount_point"]: m for m in fresh(host)["data"]["system"]["disk"]["usage_stats"]}
+    for mount, item in listed.items():
+        row = output("df", "-B1", "--output=fstype,size,used,avail,source", mount).splitlines()[1].split()
+        assert item["filesystem"] == row[0], (item, row)
+        close_to(item["total_gb"], int(row[1]) / GIB, 0.001, 0.001, f"total of {mount}")
+        close_to(item["used_gb"], int(row[2]) / GIB, 0.01, 0.2, f"used of {mount}")
+        close_to(item["available_gb"], int(row[3]) / GIB, 0.01, 0.2, f"available of {mount}")
+    missing = {}
+    for line in output("df", "--output=target,source,fstype").splitlines()[1:]:
+        target, source, kind = line.split(None, 2)
+        if source.startswith("/dev/") and "loop" not in source and kind.strip() != "squashfs":
+            missing.setdefault(source, []).append(target)
+    for source, targets in missing.items():
+        assert set(targets) & set(listed), f"{source} at {targets} is not listed"
+
+
+def story_a_filled_file_is_seen_as_df_sees_it():
+    _, host = talk(tap.keep)
+
+    def used():
+        return [m for m in fresh(host)["data"]["system"]["disk"]["usage_stats"] if m["mount_point"] == "/"][0]["used_gb"]
+
+    def df_used():
+        return int(output("df", "-B1", "--output=used", "/").splitlines()[1]) / GIB
+
+    with tempfile.NamedTemporaryFile(dir="/var/tmp") as file:
+        if os.stat("/var/tmp").st_dev != os.stat("/").st_dev:
+            raise tap.Skip("/var/tmp is not on the root filesystem")
+        before, df_before = used(), df_used()
+        os.posix_fallocate(file.fileno(), 0, 200 << 20)
+        grown = used() - before
+        close_to(grown, df_used() - df_before, 0.2, 0.02, "growth")
+        assert 0.1 < grown < 0.4, grown
+
+
+# ----------------------------------------------------------------------------------------------------------- memory
+
+def story_memory_agrees_with_free():
+    need("free")
+    _, host = talk(tap.keep)
+    memory = fresh(host)["data"]["system"]["memory"]
+    rows = {line.split(":")[0]: line.split(":")[1].split() for line in output("free", "-k").splitlines()[1:]}
+    total, available = int(rows["Mem"][0]), int(rows["Mem"][5])
+    assert memory["total_kb"] == total, memory
+    close_to(memory["available_kb"], available, 0.03, 20000, "available")
+    assert 0 < memory["used_kb"] <= total, memory
+    # used is total less what is free or can be freed; procps counts it so from version 4 on.
+    close_to(memory["used_kb"], total - available, 0.10, 0.05 * total, "used")
+    swap = int(rows["Swap"][0])
+    if swap == 0:
+        assert memory["swap_total_kb"] in (None, 0) and memory["swap_used_kb"] in (None, 0), memory
+    else:
+        assert memory["swap_total_kb"] == swap, memory
+        close_to(memory["swap_used_kb"], int(rows["Swap"][1]), 0.02, 4096, "swap used")
+
+
+# -------------------------------------------------------------------------------------------------------------- cpu
+
+@contextlib.contextmanager
+def burner():
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield process.pid
+    finally:
+        process.kill()
+        process.wait()
+
+
+def cpu_time(pid):
+    """User and system time of a living process in seconds, as ps tells it (whole seconds) refined by its clock."""
+    return time.clock_gettime(clock_of(pid))
+
+
+def clock_of(pid):
+    return (~pid << 3) | 2  # the CPU-time clock of a process, clock_getcpuclockid(3)
+
+
+def story_a_burning_core_is_seen_in_the_whole_the_core_and_the_process():
+    _, host = talk(tap.keep, FAST)
+    with burner() as pid:
+        sample(host)
+        begun, used = time.monotonic(), cpu_time(pid)
+        rows, whole, cores = [], [], []
+        while time.monotonic() - begun < 4:
+            data = sample(host)["data"]
+            whole.append(data["system"]["cpu"]["usage_percent"])
+            cores.append(max(data["system"]["cpu"]["cores_usage"]))
+            rows += [p["cpu_percent"] for p in data["processes"] if p["pid"] == pid]
+        share = 100 * (cpu_time(pid) - used) / (time.monotonic() - begun)
+    tap.note(f"the burner got {share:.0f} % of a core")
+    assert len(rows) >= 5, rows
+    rows, whole, cores = rows[1:], whole[1:], cores[1:]
+    close_to(sum(rows) / len(rows), share, 0.15, 8, "cpu_percent of the process")
+    assert sum(whole) / len(whole) >= share / os.cpu_count() - 8, whole
+    assert sum(cores) / len(cores) >= share / os.cpu_count() - 8, cores
+
+
+def story_top_by_cpu_begins_with_the_burning_process():
+    _, host = talk(tap.keep, {"timers.metrics_interval_ms": 500})
+    with burner() as first, burner() as second:
+        time.sleep(1.2)
+        sample(host)
+        sample(host)
+        rows = host.ask("ProcessTop", limit=8, sort_by="cpu")["data"]
+        assert {first, second} <= {row["pid"] for row in rows}, rows
+
+
+# ------------------------------------------------------------------------------------------------------------- disk
+
+def story_50_mb_written_and_synced_are_50_mb_in_the_rates():
+    _, host = talk(tap.keep, FAST)
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:
+        if output("df", "--output=fstype", directory).splitlines()[1].strip() in ("tmpfs", "overlay", "9p", "virtiofs"):
+            raise tap.Skip("/var/tmp is not on a disk of this machine")
+        sample(host)
+        time.sleep(0.6)
+        host.pump(0)
+        host.pending.clear()
+        sample(host)
+        begun = host.arrived[-1]
+        subprocess.run(["dd", "if=/dev/urandom", f"of={directory}/file", "bs=1M", "count=50", "conv=fsync", "status=none"], check=True)
+        total = operations = 0.0
+        last = begun
+        for _ in range(int(4 * SLOW)):
+            stats = sample(host)["data"]["system"]["disk"]["io_stats"]
+            interval = host.arrived[-1 - len(host.pending)] - last
+            last += interval
+            total += stats["write_bytes_per_sec"] * interval
+            operations += stats["write_ops_per_sec"] * interval
+            if total > 45e6:
+                break
+        for _ in range(2):
+            stats = sample(host)["data"]["system"]["disk"]["io_stats"]
+            interval = host.arrived[-1 - len(host.pending)] - last
+            last += interval
+            total += stats["write_bytes_per_sec"] * interval
+            operations += stats["write_ops_per_sec"] * interval
+    assert 0.85 * 50 * 1048576 < total < 12 * 50 * 1048576, f"{total / 1e6:.1f} MB"
+    assert operations > 10, operations
+
+
+# ---------------------------------------------------------------------------------------------------------- network
+
+def ip_links():
+    """name -> (addresses, is up, counters) as ip shows them, without the loopback."""
+    found = {}
+    for link in json.loads(output("ip", "-j", "-s", "address")):
+        if "LOOPBACK" not in link["flags"]:
+            addresses = {a["local"] for a in link["addr_info"]}
+            found[link["ifname"]] = (addresses, "UP" in link["flags"], link["stats64"])
+    return found
+
+
+def story_interfaces_agree_with_ip():
+    need("ip")
+    _, host = talk(tap.keep)
+    before = ip_links()
+    listed = {i["name"]: i for i in fresh(host)["data"]["system"]["network"]["interfaces"]}
+    after = ip_links()
+    names = {name for name in before if name in after}
+    assert names <= set(listed) or not [n for n in names - set(listed) if after[n][1]], (names, set(listed))
+    for name in names & set(listed):
+        item = listed[name]
+        assert {a.split("/")[0].split("%")[0] for a in item["ip_addresses"]} == after[name][0], (item, after[name][0])
+        for key, side, counter in (("bytes_received", "rx", "bytes"), ("bytes_sent", "tx", "bytes"), ("packets_received", "rx", "packets"),
+                                   ("packets_sent", "tx", "packets"), ("errors_in", "rx", "errors"), ("errors_out", "tx", "errors")):
+            low, high = before[name][2][side][counter], after[name][2][side][counter]
+            assert low <= item[key] <= high, f"{name} {key}: {item[key]} is not within {low} and {high}"
+
+
+@contextlib.contextmanager
+def private_network(settings):
+    """An agent in a network namespace of its own, and a function that runs `ip` there."""
+    tap.need_root()
+    need("ip")
+    need("unshare")
+    if subprocess.run(["unshare", "-n", "ip", "link", "add", "v0", "type", "veth", "peer", "name", "v1"], check=False,
+                      stderr=subprocess.DEVNULL).returncode != 0:
+        raise tap.Skip("cannot make a network namespace with a veth pair")
+    with UnixHost() as host, Agent(host.spec, settings, wrapper=["unshare", "-n", "--"]) as agent:
+        host.accept()
+
+        def ip(*arguments):
+            return output("nsenter", "-t", str(agent.pid), "-n", "ip", *arguments)
+
+        yield host, ip
+
+
+def story_an_added_interface_and_address_are_reported_at_once():
+    with private_network({"timers.metrics_interval_ms": 60000}) as (host, ip):
+        first = sample(host)["data"]["system"]["network"]["interfaces"]
+        assert first == [] or all(i["name"] != "v0" for i in first), first
+        time.sleep(2.1)
+        ip("link", "add", "v0", "type", "veth", "peer", "name", "v1")
+        ip("link", "set", "v0", "up")
+        ip("link", "set", "v1", "up")
+        ip("address", "add", "10.99.0.1/24", "dev", "v0")
+        ip("address", "add", "2001:db8::1/64", "dev", "v0", "nodad")
+        begun = time.monotonic()
+        seen = []
+        while time.monotonic() - begun < 6 * SLOW:
+            found = {i["name"]: i for i in sample(host, 6)["data"]["system"]["network"]["interfaces"]}
+            seen.append(round(time.monotonic() - begun, 2))
+            if "v0" in found and {"10.99.0.1", "2001:db8::1"} <= {a.split("/")[0] for a in found["v0"]["ip_addresses"]}:
+                break
+        else:
+            raise AssertionError(f"not seen; samples came after {seen} s")
+        assert found["v0"]["is_up"] is True and "lo" not in found, found
+        tap.note(f"samples came after {seen} s")
+        assert seen[0] < 1.5 * SLOW, seen
+        time.sleep(2.1)
+        host.pump(0)
+        host.pending.clear()
+        ip("link", "del", "v0")
+        gone = sample(host, 5)["data"]["system"]["network"]["interfaces"]
+        assert all(i["name"] not in ("v0", "v1") for i in gone), gone
+
+
+def story_many_changes_of_addresses_are_at_most_one_sample_in_two_seconds():
+    with private_network({"timers.metrics_interval_ms": 60000}) as (host, ip):
+        ip("link", "add", "v0", "type", "veth", "peer", "name", "v1")
+        ip("link", "set", "v0", "up")
+        sample(host)
+        begun, before = time.monotonic(), len(host.lines)
+        while time.monotonic() - begun < 5:
+            ip("address", "add", "10.99.0.1/24", "dev", "v0")
+            ip("address", "del", "10.99.0.1/24", "dev", "v0")
+            host.pump(0.02)
+        assert len(host.lines) - before <= 4, len(host.lines) - before
+
+
+# ------------------------------------------------------------------------------------------------ processes and ports
+
+def ps_rows():
+    rows = {}
+    for line in output("ps", "-eo", "pid=,ppid=,rss=,stat=,comm=").splitlines():
+        pid, ppid, rss, state, comm = line.split(None, 4)
+        rows[int(pid)] = (int(ppid), int(rss), state, comm)
+    return rows
+
+
+def story_processes_agree_with_ps():
+    need("ps")
+    _, host = talk(tap.keep, FAST)
+    sample(host)
+    before, listed, after = ps_rows(), fresh(host)["data"]["processes"], ps_rows()
+    compared = 0
+    for item in listed:
+        if item["pid"] not in before or item["pid"] not in after or before[item["pid"]][3] != after[item["pid"]][3]:
+            continue
+        ppid, rss, _, comm = after[item["pid"]]
+        compared += 1
+        assert item["ppid"] in (ppid, before[item["pid"]][0]), (item, ppid)
+        assert comm.replace(" <defunct>", "") == item["name"][:15] or comm.startswith(item["name"]), (item["name"], comm)
+        if item["memory_kb"] is not None and rss > 0:
+            low, high = sorted((before[item["pid"]][1], rss))
+            assert low * 0.8 - 4096 <= item["memory_kb"] <= high * 1.2 + 4096, (item, low, high)
+    assert compared >= min(20, len(before) // 2), f"{compared} of {len(before)}"
+    assert os.getpid() in {item["pid"] for item in listed}
+
+
+def story_start_time_and_command_line_agree_with_ps():
+    _, host = talk(tap.keep, FAST)
+    child = subprocess.Popen(["sleep", "31.4159"])
+    try:
+        began = time.time()
+        time.sleep(0.3)
+        for _ in range(4):
+            rows = [p for p in sample(host)["data"]["processes"] if p["pid"] == child.pid]
+            if rows and rows[0]["cmd_line"]:
+                break
+        assert rows and "31.4159" in rows[0]["cmd_line"] and rows[0]["name"] == "sleep", rows
+        assert rows[0]["exe_path"] is None or os.path.basename(rows[0]["exe_path"]) in ("sleep", "coreutils", "busybox"), rows
+        assert rows[0]["status"] == "Sleeping" and rows[0]["ppid"] == os.getpid(), rows
+        stamp = rows[0]["start_time"]
+        import datetime  # pylint: disable=import-outside-toplevel
+        told = datetime.datetime.fromisoformat(stamp.replace("Z", "+00:00")).timestamp()
+        close_to(told, began, slack=1.5, what="start time")
+    finally:
+        child.kill()
+        child.wait()
+
+
+def ss_listening():
+    found = set()
+    for kind, option in (("TCP", "-t"), ("UDP", "-u")):
+        for line in output("ss", "-Hln", option).splitlines():
+            fields = line.split()
+            found.add((kind, int(fields[3].rsplit(":", 1)[1])))
+    return found
+
+
+def story_listening_ports_agree_with_ss():
+    need("ss")
+    with contextlib.ExitStack() as stack:
+        mine = set()
+        for family, kind, name in ((socket.AF_INET, socket.SOCK_STREAM, "TCP"), (socket.AF_INET6, socket.SOCK_STREAM, "TCP"),
+                                   (socket.AF_INET, socket.SOCK_DGRAM, "UDP")):
+            try:
+                listener = stack.enter_context(socket.socket(family, kind))
+                listener.bind(("::1" if family == socket.AF_INET6 else "127.0.0.1", 0))
+            except OSError:
+                continue
+            if kind == socket.SOCK_STREAM:
+                listener.listen(5)
+            mine.add((name, listener.getsockname()[1]))
+        _, host = talk(tap.keep)
+        before = ss_listening()
+        listed = {(p["protocol"], p["port"]) for p in fresh(host)["data"]["ports"] if p["is_listening"]}
+        after = ss_listening()
+        assert mine <= listed, (mine, listed)
+        assert before & after <= listed, (before & after) - listed
+        assert listed <= before | after, listed - (before | after)
+
+
+def story_a_new_listener_has_its_pid_by_the_second_sample():
+    _, host = talk(tap.keep, {"timers.metrics_interval_ms": 1000})
+    sample(host)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(5)
+        number = listener.getsockname()[1]
+        rows = []
+        for _ in range(3):
+            rows.append([p for p in sample(host)["data"]["ports"] if p["port"] == number and p["is_listening"]])
+        seen = [row[0] for row in rows if row]
+        assert len(seen) >= 2, rows
+        assert seen[1]["pid"] == os.getpid(), seen
+        assert seen[1]["process_name"].startswith("python") and seen[1]["state"] == "LISTEN", seen
+
+
+def story_connections_are_counted_by_their_port():
+    _, host = talk(tap.keep)
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(8)
+        address = listener.getsockname()
+        for _ in range(3):
+            stack.enter_context(socket.create_connection(address))
+            stack.enter_context(listener.accept()[0])
+        rows = [p for p in fresh(host)["data"]["ports"] if p["port"] == address[1]]
+        assert any(p["is_listening"] for p in rows), rows
+        assert max(p["connection_count"] for p in rows) >= 3, rows
+
+
+# -------------------------------------------------------------------------------------------------------------- host
+
+def story_load_and_uptime_agree_with_the_machine():
+    need("uptime")
+    _, host = talk(tap.keep)
+    system = fresh(host)["data"]["system"]
+    close_to(system["uptime_seconds"], time.clock_gettime(time.CLOCK_BOOTTIME), slack=3, what="uptime")
+    for key, wanted in zip(("load_1min", "load_5min", "load_15min"), os.getloadavg()):
+        close_to(system["load_average"][key], wanted, 0.1, 0.3, key)
+    assert system["kernel_version"] == output("uname", "-r").strip()
+
+
+def story_a_hostile_process_name_arrives_as_harmless_text():
+    with tempfile.TemporaryDirectory(prefix="infini-") as directory:
+        name = os.path.join(os.fsencode(directory), b"a)\x1b]0;\n\xff\"\\")
+        shutil.copy("/bin/sleep", name)
+        child = subprocess.Popen([name, b"32.5", b"\xff\x00\x1b["[:1]])
+        try:
+            time.sleep(0.2)
+        finally:
+            child.kill()
+            child.wait()
+        child = subprocess.Popen([name, b"32.5"])
+        try:
+            _, host = talk(tap.keep, FAST)
+            rows = [p for p in fresh(host)["data"]["processes"] if p["pid"] == child.pid]
+            assert rows and rows[0]["name"].startswith("a)") and rows[0]["ppid"] == os.getpid(), rows
+        finally:
+            child.kill()
+            child.wait()
+
+
+def story_a_thousand_processes_and_sockets_fit_into_the_message():
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(limit[1], 4096), limit[1]))
+    with contextlib.ExitStack() as stack:
+        try:
+            for _ in range(1200):
+                listener = stack.enter_context(socket.socket())
+                listener.bind(("127.0.0.1", 0))
+                listener.listen(1)
+        except OSError:
+            raise tap.Skip("not enough descriptors") from None
+        _, host = talk(tap.keep)
+        message = fresh(host)
+        assert 900 <= len(message["data"]["ports"]) <= 1000, len(message["data"]["ports"])
+        assert len(host.lines[-1]) <= 1 << 20
+    resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+
+
+tap.main(globals())

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "capture_sink.h"
+#include "collectors/disk.h"
+#include "collectors/table.h"
+#include "fixture_dir.h"
+
+static int setup(void **state)
+{
+	struct fixture *fixture = fixture_new();
+
+	*state = fixture;
+	return collector_disk.open(&fixture->ctx, &fixture->state);
+}
+
+static int teardown(void **state)
+{
+	struct fixture *fixture = *state;
+
+	collector_disk.close(fixture->state);
+	fixture_free(fixture);
+	return 0;
+}
+
+static int collect(struct fixture *fixture, const char *diskstats)
+{
+	fixture_write(fixture, "proc/diskstats", diskstats);
+	fixture_pass(fixture, 10);
+	return collector_disk.collect(fixture->state, &fixture->ctx);
+}
+
+static bool emits(struct fixture *fixture, const char *part)
+{
+	struct capture *capture = capture_begin();
+	bool found;
+
+	collector_disk.emit(fixture->state, &capture->sink);
+	found = capture_has(capture, part);
+	if (!found)
+		print_message("no %s in %s\n", part, capture->text);
+	free(capture);
+	return found;
+}
+
+static int parse(const char *text, struct diskstats_line *out)
+{
+	return diskstats_parse_line(text, strlen(text), out);
+}
+
+static void parses_a_line_of_every_kernel(void **state)
+{
+	static const char *const lines[] = {
+		" 254       0 vda 1 2 3 4 5 6 7 8 9 10 11",
+		" 254       0 vda 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15",
+		" 254       0 vda 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17",
+		" 254       0 vda 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 new columns",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+		struct diskstats_line line;
+
+		assert_int_equal(parse(lines[i], &line), 0);
+		assert_true(line.device == 254ULL << 32 && scan_equals(&line.name, "vda"));
+		assert_true(line.read_ops == 1 && line.read_bytes == 3 * 512 && line.read_ms == 4);
+		assert_true(line.write_ops == 5 && line.write_bytes == 7 * 512 && line.write_ms == 8);
+		assert_true(line.in_flight == 9 && line.busy_ms == 10);
+	}
+}
+
+static void rejects_lines_that_make_no_sense(void **state)
+{
+	static const char *const lines[] = {
+		"", "254", "254 0", "254 0 vda", "254 0 vda 1 2 3 4 5 6 7 8 9 10", "254 0 vda 1 2 x 4 5 6 7 8 9 10 11",
+		"254 0 vda 1 2 18446744073709551615 4 5 6 7 8 9 10 11", "254 0 vda 1 2 3 4 5 6 -7 8 9 10 11",
+		"99999999999 0 vda 1 2 3 4 5 6 7 8 9 10 11",
+		"254 0 a-name-that-no-kernel-would-ever-give-a-disk 1 2 3 4 5 6 7 8 9 10 11",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+		struct diskstats_line line = { .device = 42 };
+
+		assert_int_equal(parse(lines[i], &line), -EBADMSG);
+		assert_true(line.device == 42);
+	}
+}
+
+static void sysfs_says_what_a_device_is(void **state)
+{
+	struct fixture *fixture = *state;
+	int sys_fd = fixture->ctx.sys_fd;
+
+	fixture_write(fixture, "sys/dev/block/259:1/partition", "1\n");
+	fixture_write(fixture, "sys/dev/block/253:0/slaves/vda2/dev", "254:2\n");
+	fixture_write(fixture, "sys/dev/block/253:1/slaves/.hidden", "");
+	assert_int_equal(disk_kind_of(sys_fd, 259ULL << 32 | 1, "nvme0n1p1"), DISK_PARTITION);
+	assert_int_equal(disk_kind_of(sys_fd, 259ULL << 32 | 0, "nvme0n1"), DISK_WHOLE);
+	assert_int_equal(disk_kind_of(sys_fd, 253ULL << 32 | 0, "dm-0"), DISK_STACKED);
+	assert_int_equal(disk_kind_of(sys_fd, 253ULL << 32 | 1, "dm-1"), DISK_WHOLE);
+	assert_int_equal(disk_kind_of(sys_fd, 7ULL << 32 | 3, "loop3"), DISK_MEMORY);
+	assert_int_equal(disk_kind_of(sys_fd, 1ULL << 32 | 3, "ram3"), DISK_MEMORY);
+	assert_int_equal(disk_kind_of(sys_fd, 252ULL << 32, "zram0"), DISK_MEMORY);
+}
+
+static void totals_count_each_byte_once(void **state)
+{
+	struct fixture *fixture = *state;
+
+	fixture_write(fixture, "sys/dev/block/254:1/partition", "1\n");
+	fixture_write(fixture, "sys/dev/block/253:0/slaves/vda1/dev", "254:1\n");
+	assert_int_equal(collect(fixture, "254 0 vda 0 0 0 0 0 0 0 0 0 0 0\n254 1 vda1 0 0 0 0 0 0 0 0 0 0 0\n"
+					  "253 0 dm-0 0 0 0 0 0 0 0 0 0 0 0\n7 0 loop0 0 0 0 0 0 0 0 0 0 0 0\n"
+					  "259 0 nvme0n1 0 0 0 0 0 0 0 0 0 0 0\n"), 0);
+	assert_int_equal(collect(fixture, "254 0 vda 100 0 200 0 50 0 400 0 0 2500 0\n254 1 vda1 100 0 200 0 50 0 400 0 0 2500 0\n"
+					  "253 0 dm-0 100 0 200 0 50 0 400 0 3 2500 0\n7 0 loop0 9 0 9 0 9 0 9 0 0 9 0\n"
+					  "259 0 nvme0n1 10 0 20 0 0 0 0 0 0 100 0\n"), 0);
+	assert_true(emits(fixture, "\"io_stats\":{\"read_bytes_per_sec\":11264,\"write_bytes_per_sec\":20480,\"read_ops_per_sec\":11,"
+				   "\"write_ops_per_sec\":5,\"io_utilization_percent\":25.00,\"state\":\"ok\"}"));
+	assert_true(emits(fixture, "\"name\":\"dm-0\",\"kind\":\"stacked\",\"read_bytes\":102400"));
+	assert_true(emits(fixture, "\"name\":\"nvme0n1\",\"kind\":\"disk\""));
+	assert_false(emits(fixture, "vda1\""));
+	assert_false(emits(fixture, "loop0"));
+}
+
+static void the_first_sample_is_the_average_since_boot(void **state)
+{
+	struct fixture *fixture = *state;
+
+	fixture->ctx.now.boot_ns = 90 * NS_PER_S;
+	assert_int_equal(collect(fixture, "254 0 vda 1000 0 2000 0 100 0 200 0 0 5 0\n"), 0);
+	assert_true(emits(fixture, "{\"read_bytes_per_sec\":10240,\"write_bytes_per_sec\":1024,\"read_ops_per_sec\":10,"
+				   "\"write_ops_per_sec\":1,\"io_utilization_percent\":null,\"state\":\"first\"}"));
+	assert_true(emits(fixture, "\"write_ops\":100,\"read_bytes_per_sec\":null"));
+}
+
+static void a_disk_plugged_in_or_out_makes_no_spike(void **state)
+{
+	struct fixture *fixture = *state;
+
+	assert_int_equal(collect(fixture, "8 0 sda 0 0 0 0 0 0 0 0 0 0 0\n8 16 sdb 5 0 1000 0 0 0 0 0 0 0 0\n"), 0);
+	assert_int_equal(collect(fixture, "8 32 sdc 99 0 9000000 0 0 0 0 0 0 0 0\n8 0 sda 10 0 100 0 0 0 0 0 0 0 0\n"), 0);
+	assert_true(emits(fixture, "\"read_bytes_per_sec\":5120,\"write_bytes_per_sec\":0,\"read_ops_per_sec\":1,"));
+	assert_int_equal(collect(fixture, "8 0 sda 10 0 100 0 0 0 0 0 0 0 0\n8 32 sdc 109 0 9000100 0 0 0 0 0 0 0 0\n"), 0);
+	assert_true(emits(fixture, "\"read_bytes_per_sec\":5120,\"write_bytes_per_sec\":0,\"read_ops_per_sec\":1,"));
+}
+
+static void a_number_reused_by_another_device_begins_anew(void **state)
+{
+	struct fixture *fixture = *state;
+
+	fixture_write(fixture, "sys/dev/block/259:0/partition", "1\n");
+	assert_int_equal(collect(fixture, "259 0 nvme0n1p1 5 0 5 0 0 0 0 0 0 0 0\n"), 0);
+	assert_false(emits(fixture, "\"name\""));
+	fixture_remove(fixture, "sys/dev/block/259:0/partition");
+	assert_int_equal(collect(fixture, "259 0 nvme1n1 900 0 900 0 0 0 0 0 0 0 0\n"), 0);
+	assert_true(emits(fixture, "\"name\":\"nvme1n1\""));
+	assert_true(emits(fixture, "\"state\":\"first\"}]"));
+}
+
+static void counters_that_go_back_are_a_reset(void **state)
+{
+	struct fixture *fixture = *state;
+
+	assert_int_equal(collect(fixture, "8 0 sda 100 0 1000 0 100 0 1000 0 0 100 0\n"), 0);
+	assert_int_equal(collect(fixture, "8 0 sda 1 0 10 0 1 0 10 0 0 1 0\n"), 0);
+	assert_true(emits(fixture, "{\"read_bytes_per_sec\":0,\"write_bytes_per_sec\":0,\"read_ops_per_sec\":0,\"write_ops_per_sec\":0,"
+				   "\"io_utilization_percent\":null"));
+	assert_true(emits(fixture, "\"read_bytes_per_sec\":null,\"write_bytes_per_sec\":null"));
+	assert_true(emits(fixture, "\"state\":\"reset\"}]"));
+}
+
+static void a_busy_disk_is_never_above_a_hundred_percent(void **state)
+{
+	struct fixture *fixture = *state;
+
+	assert_int_equal(collect(fixture, "8 0 sda 0 0 0 0 0 0 0 0 0 0 0\n"), 0);
+	assert_int_equal(collect(fixture, "8 0 sda 1 0 1 0 1 0 1 0 7 10200 0\n"), 0);
+	assert_true(emits(fixture, "\"io_utilization_percent\":100.00,\"in_flight\":7"));
+}
+
+static void bad_lines_cost_only_themselves(void **state)
+{
+	struct fixture *fixture = *state;
+
+	assert_int_equal(collect(fixture, "garbage\n8 0 sda 1 0 1 0 1 0 1 0 0 0 0\n8 16 sdb 1 2\n"), 0);
+	assert_true(emits(fixture, "\"devices\":[{\"name\":\"sda\""));
+	assert_false(emits(fixture, "sdb"));
+}
+
+static void a_kernel_without_block_devices_still_has_its_rates(void **state)
+{
+	struct fixture *fixture = *state;
+
+	assert_int_equal(collector_disk.collect(fixture->state, &fixture->ctx), 0);
+	assert_true(emits(fixture, "{\"io_stats\":{\"read_bytes_per_sec\":0,\"write_bytes_per_sec\":0,\"read_ops_per_sec\":0,"
+				   "\"write_ops_per_sec\":0,\"io_utilization_percent\":null,\"state\":\"stale\"},\"devices\":[]"));
+}
+
+static void a_list_too_long_is_cut_and_counted(void **state)
+{
+	struct fixture *fixture = *state;
+	static char text[64 * 1024];
+	size_t len = 0;
+
+	for (int i = 0; i < 300; i++)
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "8 %d sd%d 0 0 0 0 0 0 0 0 0 0 0\n", i, i);
+	assert_int_equal(collect(fixture, text), 0);
+	assert_true(emits(fixture, "\"sd255\""));
+	assert_false(emits(fixture, "\"sd256\""));
+	assert_true(emits(fixture, "],\"devices_total\":300"));
+}
+
+static void a_full_sink_ends_the_list_between_two_devices(void **state)
+{
+	struct fixture *fixture = *state;
+	struct capture *capture = capture_begin();
+
+	assert_int_equal(collect(fixture, "8 0 sda 0 0 0 0 0 0 0 0 0 0 0\n8 16 sdb 0 0 0 0 0 0 0 0 0 0 0\n"), 0);
+	capture->limit = 600;
+	collector_disk.emit(fixture->state, &capture->sink);
+	assert_true(capture_has(capture, "\"state\":\"first\"}],\"devices_total\":2"));
+	assert_false(capture_has(capture, "sdb"));
+	free(capture);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(parses_a_line_of_every_kernel),
+		cmocka_unit_test(rejects_lines_that_make_no_sense),
+		cmocka_unit_test_setup_teardown(sysfs_says_what_a_device_is, setup, teardown),
+		cmocka_unit_test_setup_teardown(totals_count_each_byte_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_first_sample_is_the_average_since_boot, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_disk_plugged_in_or_out_makes_no_spike, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_number_reused_by_another_device_begins_anew, setup, teardown),
+		cmocka_unit_test_setup_teardown(counters_that_go_back_are_a_reset, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_busy_disk_is_never_above_a_hundred_percent, setup, teardown),
+		cmocka_unit_test_setup_teardown(bad_lines_cost_only_themselves, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_kernel_without_block_devices_still_has_its_rates, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_list_too_long_is_cut_and_counted, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_full_sink_ends_the_list_between_two_devices, setup, teardown),
+	};
+
+	return cmocka_run_group_tests_name("disk", tests, NULL, NULL);
+}

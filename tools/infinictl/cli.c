@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The command line's first level: which subcommand, --help and --version.
+ */
+#include "tools/infinictl/cli.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <infiniservice/cleanup.h>
+
+static const char help[] =
+	"infinictl - look at the metric log and at the agent of this machine\n"
+	"\n"
+	"  infinictl log [OPTION]... [FILE]...   print the metric log (the agent need not run)\n"
+	"  infinictl status [OPTION]...          ask the running agent how it is\n"
+	"  infinictl config check [FILE]         check the configuration\n"
+	"  infinictl config show [FILE]          print every setting with its value\n"
+	"  infinictl config example              print the commented default file\n"
+	"\n"
+	"  --help       this text, or after a subcommand that of the subcommand\n"
+	"  --version    the version\n"
+	"\n"
+	"Exit status: 0 done, 1 failed, 2 wrong use or configuration, 3 the agent does not run.\n";
+
+int cli_fail(const char *format, ...)
+{
+	char text[2048];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	fputs("infinictl: ", stderr);
+	cli_print_text(stderr, text, strlen(text));
+	fputc('\n', stderr);
+	return CLI_FAILED;
+}
+
+int cli_usage(const char *format, ...)
+{
+	char text[1024];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	cli_fail("%s; `infinictl --help` tells more", text);
+	return CLI_USAGE;
+}
+
+/* What was printed has to have arrived: a full disk behind `>` is a failure. */
+static int finish(int status)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return status;
+	cli_fail("cannot write the output");
+	return status ? status : CLI_FAILED;
+}
+
+int cli_main(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		int (*main)(int argc, char **argv);
+	} commands[] = { { "log", log_main }, { "status", status_main }, { "config", config_main } };
+
+	if (argc < 2)
+		return cli_usage("a subcommand is missing");
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+		fputs(help, stdout);
+		return finish(CLI_OK);
+	}
+	if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V")) {
+		puts("infinictl " INFINISERVICE_VERSION);
+		return finish(CLI_OK);
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(commands); i++)
+		if (!strcmp(argv[1], commands[i].name))
+			return finish(commands[i].main(argc - 1, argv + 1));
+	return cli_usage("there is no subcommand \"%.50s\"", argv[1]);
+}

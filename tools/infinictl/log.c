@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * infinictl log: the metric log as a table, as chosen values, or as the lines themselves.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <json-c/json.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <infiniservice/cleanup.h>
+#include <infiniservice/moment.h>
+
+#include "agent/config/config.h"
+#include "agent/log/reader.h"
+#include "tools/infinictl/access.h"
+#include "tools/infinictl/cli.h"
+#include "tools/infinictl/metric.h"
+#include "tools/infinictl/table.h"
+#include "tools/infinictl/text.h"
+#include "tools/infinictl/timespec.h"
+
+#define METRICS_MAX 16
+#define FOLLOW_WAIT_MS 1000
+
+static const char help[] =
+	"infinictl log [OPTION]... [FILE]...\n"
+	"\n"
+	"Prints the metric log, oldest first: a table, or with --metric or --json what these say. Works whether or\n"
+	"not the agent runs, and on copied files (plain or .zst).\n"
+	"\n"
+	"  --dir DIR       the log of another directory (default: log.dir of the configuration)\n"
+	"  --begin TIME    from this time on\n"
+	"  --end TIME      up to this time, not included\n"
+	"  --follow, -f    go on with what is being written\n"
+	"  --metric PATH   print the time and this value of data, such as system.cpu.usage_percent,\n"
+	"                  system.network.interfaces[eth0].bytes_received or system.cpu.cores_usage[0]; may be repeated\n"
+	"  --json          print the lines as they are\n"
+	"  --utc           times in UTC instead of local time\n"
+	"\n"
+	"TIME: now, today, yesterday, 08:30, \"yesterday 08:30\", \"10m ago\", 3d2h ago, 1790000000 (seconds since\n"
+	"1970), 2026-01-02, \"2026-01-02 03:04\", 2026-01-02T03:04:05Z.\n";
+
+struct options {
+	const char *dir;
+	char config_dir[PATH_MAX];
+	int64_t begin_ms, end_ms;
+	bool follow, json, utc;
+	struct metric metrics[METRICS_MAX];
+	bool seen[METRICS_MAX];
+	unsigned metric_count;
+	struct table table;
+};
+
+/* ------------------------------------------------------------------------------------------------------------ output */
+
+static void print_value(struct json_object *value)
+{
+	const char *text = "null";
+
+	if (json_object_is_type(value, json_type_string))
+		text = json_object_get_string(value);
+	else if (value)
+		text = json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+	cli_print_text(stdout, text ? text : "null", text ? strlen(text) : 4);
+}
+
+static void print_metrics(struct options *o, const struct reader_line *line, struct json_object *message)
+{
+	struct json_object *data = text_member(message, "data", NULL);
+	char time[TEXT_TIME_SIZE];
+
+	text_time(line->wall_ms, o->utc, false, time);
+	fputs(time, stdout);
+	for (unsigned i = 0; i < o->metric_count; i++) {
+		struct json_object *value = NULL;
+		bool found = data && metric_find(&o->metrics[i], data, &value);
+
+		if (!found)
+			found = metric_find(&o->metrics[i], message, &value);
+		o->seen[i] |= found;
+		fputc('\t', stdout);
+		if (found)
+			print_value(value);
+		else
+			fputc('-', stdout);
+	}
+	fputc('\n', stdout);
+}
+
+/* Byte for byte where a program reads it; a terminal is protected from what a copied file may hold. */
+static void print_raw(const struct reader_line *line)
+{
+	if (isatty(STDOUT_FILENO))
+		cli_print_text(stdout, line->text, line->len);
+	else
+		fwrite(line->text, 1, line->len, stdout);
+	fputc('\n', stdout);
+}
+
+static void print_line(struct options *o, const struct reader_line *line)
+{
+	_cleanup_(text_putp) struct json_object *message = NULL;
+
+	if (o->json) {
+		print_raw(line);
+		return;
+	}
+	message = text_parse(line->text, line->len);
+	if (!message) {
+		cli_fail("%s: a line is damaged, passed over", line->file);
+		return;
+	}
+	if (o->metric_count)
+		print_metrics(o, line, message);
+	else
+		table_print(&o->table, line->wall_ms, message);
+}
+
+/* ----------------------------------------------------------------------------------------------------------- options */
+
+static int take_time(const char *option, const char *text, int64_t *ret_ms)
+{
+	struct err err = { 0 };
+
+	if (timespec_parse(text, moment_now().wall_ms, ret_ms, &err))
+		return cli_usage("--%s: %s", option, err.text);
+	return CLI_OK;
+}
+
+static int take_metric(struct options *o, const char *text)
+{
+	struct err err = { 0 };
+
+	if (o->metric_count == METRICS_MAX)
+		return cli_usage("more than %d metrics", METRICS_MAX);
+	if (metric_parse(text, &o->metrics[o->metric_count], &err))
+		return cli_usage("%s", err.text);
+	o->metric_count++;
+	return CLI_OK;
+}
+
+/* CLI_OK, CLI_USAGE, or -1 when --help was printed. */
+static int parse_options(int argc, char **argv, struct options *o)
+{
+	static const struct option options[] = {
+		{ "dir", required_argument, NULL, 'd' },    { "begin", required_argument, NULL, 'b' },
+		{ "end", required_argument, NULL, 'e' },    { "follow", no_argument, NULL, 'f' },
+		{ "metric", required_argument, NULL, 'm' }, { "json", no_argument, NULL, 'j' },
+		{ "utc", no_argument, NULL, 'u' },	    { "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int option, rc = CLI_OK;
+
+	while (!rc && (option = getopt_long(argc, argv, "fh", options, NULL)) != -1) {
+		if (option == 'd')
+			o->dir = optarg;
+		else if (option == 'b')
+			rc = take_time("begin", optarg, &o->begin_ms);
+		else if (option == 'e')
+			rc = take_time("end", optarg, &o->end_ms);
+		else if (option == 'f')
+			o->follow = true;
+		else if (option == 'm')
+			rc = take_metric(o, optarg);
+		else if (option == 'j')
+			o->json = true;
+		else if (option == 'u')
+			o->utc = true;
+		else if (option == 'h')
+			rc = fputs(help, stdout) < 0 ? CLI_FAILED : -1;
+		else
+			rc = CLI_USAGE; /* getopt has said what is wrong */
+	}
+	if (!rc && o->json && o->metric_count)
+		return cli_usage("--json and --metric exclude each other");
+	return rc;
+}
+
+/* Where the agent logs, as far as the configuration may be read. */
+static void find_dir(struct options *o)
+{
+	struct config config;
+
+	snprintf(o->config_dir, sizeof(o->config_dir), "/var/log/infiniservice");
+	o->dir = o->config_dir;
+	if (config_init(&config))
+		return;
+	config_load(&config, NULL, NULL, NULL, NULL);
+	snprintf(o->config_dir, sizeof(o->config_dir), "%s", config.log.dir);
+	config_free(&config);
+}
+
+static bool is_directory(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static int open_reader(struct options *o, int count, char **files, struct reader **ret)
+{
+	struct err err = { 0 };
+	const char *where;
+	int rc;
+
+	if (count == 1 && !o->dir && is_directory(files[0])) {
+		o->dir = files[0];
+		count = 0;
+	}
+	if (count > 0 && (o->dir || o->follow))
+		return cli_usage(o->dir ? "either --dir or files" : "--follow needs a directory, not files");
+	if (count == 0 && !o->dir)
+		find_dir(o);
+	where = count ? files[0] : o->dir;
+	rc = count ? reader_open_files(files, (size_t)count, ret, &err) : reader_open_dir(o->dir, ret, &err);
+	if (rc)
+		cli_fail("%s", err.text);
+	if (rc == -EACCES)
+		access_hint(where, "infiniservice");
+	return rc ? CLI_FAILED : CLI_OK;
+}
+
+/* --------------------------------------------------------------------------------------------------------------- run */
+
+static int report(const struct options *o, const struct reader *reader)
+{
+	struct reader_stats stats = reader_stats(reader);
+
+	if (stats.bad_lines)
+		cli_fail("%llu damaged lines were passed over", (unsigned long long)stats.bad_lines);
+	if (stats.torn_tails)
+		cli_fail("%llu files end inside a line (written at this moment, or by a crash)",
+			 (unsigned long long)stats.torn_tails);
+	for (unsigned i = 0; i < o->metric_count && stats.lines; i++)
+		if (!o->seen[i])
+			cli_fail("%s: in none of the samples", o->metrics[i].label);
+	if (!stats.unreadable)
+		return CLI_OK;
+	cli_fail("%llu files could not be read: %s", (unsigned long long)stats.unreadable, strerror(-stats.error));
+	if (stats.error == -EACCES)
+		access_hint(o->dir ? o->dir : ".", "infiniservice");
+	return CLI_FAILED;
+}
+
+static int print_all(struct options *o, struct reader *reader)
+{
+	struct reader_line line;
+	int rc;
+
+	for (;;) {
+		while ((rc = reader_next(reader, &line)) == 1)
+			print_line(o, &line);
+		if (rc < 0)
+			return cli_fail("%s", strerror(-rc));
+		if (!o->follow)
+			return CLI_OK;
+		if (fflush(stdout) != 0)
+			return CLI_FAILED;
+		reader_wait(reader, FOLLOW_WAIT_MS);
+	}
+}
+
+int log_main(int argc, char **argv)
+{
+	_cleanup_(freep) struct options *o = calloc(1, sizeof(*o));
+	struct reader *reader = NULL;
+	int rc, reported;
+
+	if (!o)
+		return cli_fail("out of memory");
+	o->begin_ms = INT64_MIN;
+	o->end_ms = INT64_MAX;
+	rc = parse_options(argc, argv, o);
+	if (rc)
+		return rc < 0 ? CLI_OK : rc;
+	table_init(&o->table, stdout, o->utc);
+	rc = open_reader(o, argc - optind, argv + optind, &reader);
+	if (rc)
+		return rc;
+	reader_range(reader, o->begin_ms, o->end_ms);
+	rc = print_all(o, reader);
+	fflush(stdout);
+	reported = report(o, reader);
+	reader_free(reader);
+	return rc ? rc : reported;
+}

@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: MIT */
+/* The program is libctl; this is its entry. */
+#include "tools/infinictl/cli.h"
+
+int main(int argc, char **argv)
+{
+	return cli_main(argc, argv);
+}

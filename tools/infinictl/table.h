@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A sample as one row of a table: the few numbers that tell how a machine is.
+ */
+#ifndef TOOLS_INFINICTL_TABLE_H
+#define TOOLS_INFINICTL_TABLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct json_object;
+
+/* Network rates come from counters, so the row before is remembered. */
+struct table {
+	FILE *out;
+	bool utc;
+	unsigned rows; /* since the last heading */
+	bool known;
+	int64_t wall_ms;
+	double received, sent;
+	char boot_id[40]; /* counters of another boot are not compared */
+};
+
+void table_init(struct table *table, FILE *out, bool utc);
+
+/* Prints the row of a metrics message (any other is passed over), and the heading from time to time. */
+void table_print(struct table *table, int64_t wall_ms, struct json_object *message);
+
+#endif
