@@ -43,7 +43,7 @@ INC_collectors := -Iinclude -Icollectors
 INC_transport := -Iinclude -Itransport
 INC_agent := -Iinclude -I.
 INC_tools := -Iinclude -I.
-INC_tests := -Iinclude -I. -Itests
+INC_tests := -Iinclude -I. -Itests -Wno-frame-larger-than
 
 # ---------------------------------------------------------------------------------------------------- libraries
 LIBS := collectors transport config log executor agent ctl host

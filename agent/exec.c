@@ -77,7 +77,7 @@ static uint64_t now_ns(void)
 	return clock_ns(CLOCK_MONOTONIC);
 }
 
-/* ------------------------------------------------------------------------------------------------ the end of a job */
+/* ---------------------------------------- the end of a job */
 
 static void stream_close(struct ev_loop *loop, struct stream *s)
 {
@@ -124,7 +124,10 @@ static void job_done(struct exec_job *job)
 
 	o->out = job->streams[EXEC_STDOUT].output;
 	o->err = job->streams[EXEC_STDERR].output;
-	/* A pipe still open belongs to something that outlived the drain time: what it may yet write is not waited for. */
+	/*
+	 * A pipe still open belongs to something that outlived the drain time: what it may yet write is not waited
+	 * for.
+	 */
 	o->truncated = o->out.total > o->out.len || o->err.total > o->err.len ||
 		       job->streams[EXEC_STDOUT].io.fd >= 0 || job->streams[EXEC_STDERR].io.fd >= 0;
 	if (o->duration_ns == 0)
@@ -152,7 +155,7 @@ static uint64_t after(uint64_t at_ns, uint64_t ms)
 	return at_ns > TIME_NEVER - ms * NS_PER_MS ? TIME_NEVER : at_ns + ms * NS_PER_MS;
 }
 
-/* --------------------------------------------------------------------------------------------------------- output */
+/* ---------------------------------------- output */
 
 /* Out of memory is one more reason to cut, never to stop reading: the command would block for ever. */
 static void output_keep(struct stream *s, const char *bytes, size_t len)
@@ -217,7 +220,7 @@ static void on_stream(struct ev_loop *loop, struct ev_io *io, int events)
 		job_done(s->job);
 }
 
-/* -------------------------------------------------------------------------------------------------------- requests */
+/* ---------------------------------------- requests */
 
 static void want_write(struct exec *exec, bool yes)
 {
@@ -248,7 +251,9 @@ static bool job_send(struct exec_job *job)
 	return true;
 }
 
-/* What the socket does not take now goes when it can be written to; an error other than that shows when it is read. */
+/*
+ * What the socket does not take now goes when it can be written to; an error other than that shows when it is read.
+ */
 static void jobs_send(struct exec *exec)
 {
 	bool rest = false;
@@ -269,7 +274,7 @@ static void cancel_send(struct exec_job *job, uint64_t kill_ns)
 	jobs_send(job->exec);
 }
 
-/* --------------------------------------------------------------------------------------------------------- replies */
+/* ---------------------------------------- replies */
 
 static struct exec_job *job_find(struct exec *exec, uint64_t id)
 {
@@ -372,7 +377,9 @@ static bool reply_receive(struct exec *exec, bool *ended)
 	} control;
 	struct executor_reply bytes, reply;
 	struct iovec iov = { .iov_base = &bytes, .iov_len = sizeof(bytes) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+	};
 	ssize_t len = recvmsg(exec->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	struct cmsghdr *head = len > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
 	int fds[2] = { -1, -1 };
@@ -390,10 +397,7 @@ static bool reply_receive(struct exec *exec, bool *ended)
 	return !*ended;
 }
 
-/* ---------------------------------------------------------------------------------------------------- the executor */
-
-static void on_socket(struct ev_loop *loop, struct ev_io *io, int events);
-static void on_child(struct ev_loop *loop, struct ev_child *child, int events);
+/* ---------------------------------------- the executor */
 
 static void executor_close(struct exec *exec)
 {
@@ -471,8 +475,8 @@ int exec_warm(struct exec *exec)
 }
 
 /*
- * Every command it had dies with the executor, so all jobs it knew are lost; what was never sent waits for the next one.
- * `done` may start new jobs: they are at the end of the list and unsent.
+ * Every command it had dies with the executor, so all jobs it knew are lost; what was never sent waits for the next
+ * one. `done` may start new jobs: they are at the end of the list and unsent.
  */
 static void jobs_lose(struct exec *exec, bool unsent_too)
 {
@@ -544,7 +548,7 @@ static void on_retry(struct ev_loop *loop, struct ev_timer *timer, int events)
 	jobs_send(exec);
 }
 
-/* ----------------------------------------------------------------------------------------------------------- jobs */
+/* ---------------------------------------- jobs */
 
 /* Whatever the command and the executor do, this answers. */
 static void on_limit(struct ev_loop *loop, struct ev_timer *timer, int events)
@@ -572,8 +576,10 @@ static int job_pack(struct exec_job *job, const struct exec_request *r)
 	static char packed[EXECUTOR_MESSAGE_MAX];
 	struct executor_run run = {
 		.head = { .id = job->id, .term_ns = job->term_ns, .kill_ns = job->kill_ns },
-		.limits = { [EXECUTOR_LIMIT_AS] = r->limits.address_space_bytes, [EXECUTOR_LIMIT_FSIZE] = r->limits.file_bytes,
-			    [EXECUTOR_LIMIT_CPU] = r->limits.cpu_s, [EXECUTOR_LIMIT_NPROC] = r->limits.processes,
+		.limits = { [EXECUTOR_LIMIT_AS] = r->limits.address_space_bytes,
+			    [EXECUTOR_LIMIT_FSIZE] = r->limits.file_bytes,
+			    [EXECUTOR_LIMIT_CPU] = r->limits.cpu_s,
+			    [EXECUTOR_LIMIT_NPROC] = r->limits.processes,
 			    [EXECUTOR_LIMIT_NOFILE] = r->limits.open_files },
 		.oom_score_adj = OOM_SCORE_ADJ,
 	};
@@ -616,8 +622,8 @@ static void job_init(struct exec_job *job, struct exec *exec, const struct exec_
 	}
 }
 
-int exec_start(struct exec *exec, const struct exec_request *request, const struct exec_callbacks *callbacks, void *data,
-	       struct exec_job **ret)
+int exec_start(struct exec *exec, const struct exec_request *request, const struct exec_callbacks *callbacks,
+	       void *data, struct exec_job **ret)
 {
 	_cleanup_(freep) struct exec_job *job = NULL;
 	int error = request_check(request);
@@ -668,7 +674,7 @@ void exec_stop(struct exec *exec, uint64_t grace_ns)
 	exec->stopping = true;
 }
 
-/* --------------------------------------------------------------------------------------------------------- life */
+/* ---------------------------------------- life */
 
 struct exec *exec_new(struct ev_loop *loop, const struct exec_config *config)
 {

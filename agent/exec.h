@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Commands as the agent sees them: a request goes to the executor process (agent/executor/, program infiniservice-exec),
- * the pipes of the command come back and are drained here, capped, and `done` is called exactly once:
- * when the command has exited and its pipes are at their end (or 200 ms later, when a daemon it left holds them), at
- * kill_ns + 100 ms at the latest whatever the command does, or when the executor is lost.
+ * Commands as the agent sees them: a request goes to the executor process (agent/executor/, program
+ * infiniservice-exec), the pipes of the command come back and are drained here, capped, and `done` is called exactly
+ * once: when the command has exited and its pipes are at their end (or 200 ms later, when a daemon it left holds
+ * them), at kill_ns + 100 ms at the latest whatever the command does, or when the executor is lost.
  *
  * The executor is started at the first job, restarted with back-off when it dies, and takes every command with it.
  * Whether a command may run at all is decided by the caller.
@@ -33,7 +33,7 @@ struct exec_config {
 	size_t max_output_bytes; /* kept per stream and job when the request does not say; 0: 256 KiB */
 	unsigned max_jobs;       /* 0 or more than EXEC_JOBS_MAX: EXEC_JOBS_MAX */
 	bool no_cgroup;          /* follow trees by pid even where cgroups are writable */
-	void (*lost)(void *data, int error); /* optional, for the log: executor died (0) or could not be started (-errno) */
+	void (*lost)(void *data, int error); /* optional: the executor died (0) or could not be started (-errno) */
 	void *lost_data;
 };
 
@@ -50,7 +50,7 @@ struct exec_request {
 	const char *const *argv; /* NULL-terminated; argv[0] is an absolute path: there is no PATH lookup */
 	const char *const *envp; /* NULL-terminated "NAME=value"; NULL: none. The command sees nothing else */
 	const char *cwd;         /* absolute; NULL: "/" */
-	const char *user;        /* run as this user with its groups (only a privileged executor can); NULL: as the executor */
+	const char *user;        /* run as this user and its groups (needs a privileged executor); NULL: no change */
 	uint64_t term_ns;        /* CLOCK_MONOTONIC: SIGTERM to the whole tree; TIME_NEVER: never */
 	uint64_t kill_ns;        /* CLOCK_MONOTONIC: SIGKILL to the whole tree; TIME_NEVER: never */
 	size_t max_output_bytes; /* kept per stream; 0: the config's */
@@ -60,7 +60,7 @@ struct exec_request {
 enum exec_stream { EXEC_STDOUT, EXEC_STDERR };
 
 struct exec_output {
-	char *bytes;    /* not NUL-terminated; NULL when empty. Freed after `done`, unless the callee set it to NULL: then it owns it */
+	char *bytes;    /* no final NUL; NULL when empty. Freed after `done`; whoever keeps it sets this to NULL */
 	size_t len;     /* kept */
 	uint64_t total; /* what the command wrote (and was read); more than len: the rest was dropped */
 };
@@ -84,16 +84,20 @@ struct exec_outcome {
 	bool timed_out; /* the term or kill time came first, also when it never started */
 	bool cancelled;
 	bool stuck;     /* SIGKILL did not end it; its slot stays taken until the kernel lets it go */
-	bool lost;      /* the executor died or could not be started: nothing is known of the command but that it is dead */
+	bool lost;      /* the executor died: nothing is known of the command but that it is dead */
 	bool truncated; /* output dropped: over the limit, or cut off at the end of the drain time */
 	struct exec_output out, err;
 	uint64_t duration_ns; /* from the start (or the request, when never started) to the end of the command */
 };
 
 struct exec_callbacks {
-	void (*started)(void *data, pid_t pid);                                          /* optional */
-	void (*output)(void *data, enum exec_stream stream, const char *bytes, size_t len); /* optional; before the cap */
-	/* Exactly once per job; the job is freed after it. exec_start and exec_cancel of other jobs are allowed inside. */
+	void (*started)(void *data, pid_t pid); /* optional */
+	/* Optional; everything, before the cap. */
+	void (*output)(void *data, enum exec_stream stream, const char *bytes, size_t len);
+	/*
+	 * Exactly once per job; the job is freed after it. exec_start and exec_cancel of other jobs are allowed
+	 * inside.
+	 */
 	void (*done)(void *data, struct exec_outcome *outcome);
 };
 
@@ -108,22 +112,29 @@ struct exec_stats {
 struct exec *exec_new(struct ev_loop *loop, const struct exec_config *config);
 
 /*
- * Calls `done` (lost) for jobs still there, closes the socket: executor and all commands die. Accepts NULL. Returns NULL.
- * Not to be called inside a callback.
+ * Calls `done` (lost) for jobs still there, closes the socket: executor and all commands die. Accepts NULL. Returns
+ * NULL. Not to be called inside a callback.
  */
 struct exec *exec_free(struct exec *exec);
 
-/* Starts the executor now, so that the first job does not wait for it. 0 or -errno (a later try follows with the first job). */
+/*
+ * Starts the executor now, so that the first job does not wait for it. 0 or -errno (a later try follows with the
+ * first job).
+ */
 int exec_warm(struct exec *exec);
 
 /*
- * 0 and *ret (valid until its `done` returns, which never happens inside this call), or: -EINVAL (argv, cwd or environment not acceptable),
- * -E2BIG (more than 128 KiB of strings), -ENOBUFS (max_jobs running), -ESHUTDOWN (after exec_stop), -ENOMEM.
+ * 0 and *ret (valid until its `done` returns, which never happens inside this call), or: -EINVAL (argv, cwd or
+ * environment not acceptable), -E2BIG (more than 128 KiB of strings), -ENOBUFS (max_jobs running), -ESHUTDOWN (after
+ * exec_stop), -ENOMEM.
  */
-int exec_start(struct exec *exec, const struct exec_request *request, const struct exec_callbacks *callbacks, void *data,
-	       struct exec_job **ret);
+int exec_start(struct exec *exec, const struct exec_request *request, const struct exec_callbacks *callbacks,
+	       void *data, struct exec_job **ret);
 
-/* SIGTERM now, SIGKILL `grace_ns` later (0: SIGKILL at once) or at the job's own kill_ns. `done` follows with `cancelled`. */
+/*
+ * SIGTERM now, SIGKILL `grace_ns` later (0: SIGKILL at once) or at the job's own kill_ns. `done` follows with
+ * `cancelled`.
+ */
 void exec_cancel(struct exec_job *job, uint64_t grace_ns);
 
 /* Cancels all jobs like exec_cancel and accepts no more. Their `done` calls follow. */

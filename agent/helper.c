@@ -50,7 +50,9 @@ static void die_with(pid_t parent, int sig)
 		_exit(EXIT_FAILURE);
 }
 
-/* stdin and stdout may be the port of `--port stdio`: a helper that kept them would hold the host's connection open. */
+/*
+ * stdin and stdout may be the port of `--port stdio`: a helper that kept them would hold the host's connection open.
+ */
 static void stdio_detach(void)
 {
 	int fd = open("/dev/null", O_RDWR);
@@ -105,7 +107,10 @@ int helper_fork(const char *name, int (*child)(int fd, void *data), void *data, 
 
 	if (error < 0)
 		return error;
-	/* Between fork and signals_reset no handler of the agent may run in the child: it would write to the agent's wake-up fd. */
+	/*
+	 * Between fork and signals_reset no handler of the agent may run in the child: it would write to the agent's
+	 * wake-up fd.
+	 */
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &before);
 	pid = fork();

@@ -73,11 +73,13 @@ static void timer_arm(struct ev_loop *loop, struct ev_timer *timer, uint64_t due
 	ev_timer_start(loop, timer);
 }
 
-/* -------------------------------------------------------------------------------------------------------- answers */
+/* ---------------------------------------- answers */
 
 static void deliver(struct ask *ask, int error, const void *data, size_t len)
 {
-	struct probe_result result = { .kind = ask->kind, .key = ask->key, .error = error, .data = data, .data_len = len };
+	struct probe_result result = {
+		.kind = ask->kind, .key = ask->key, .error = error, .data = data, .data_len = len
+	};
 
 	if (ask->from)
 		ask->from->probed(ask->from->state, &result);
@@ -112,7 +114,14 @@ static void worker_close(struct worker *worker, bool force)
 		worker->pool->current = NULL;
 }
 
-/* ---------------------------------------------------------------------------------------------------------- work */
+static void retry_arm(struct prober_pool *pool)
+{
+	uint64_t due = backoff_fail(&pool->backoff, now_ns(), backoff_random(&pool->random));
+
+	timer_arm(pool->loop, &pool->retry, due);
+}
+
+/* ---------------------------------------- work */
 
 static void queue_work(struct prober_pool *pool);
 
@@ -125,7 +134,7 @@ static void worker_died(struct worker *worker)
 	pool->stats.child_deaths++;
 	worker_close(worker, true);
 	if (!late)
-		timer_arm(pool->loop, &pool->retry, backoff_fail(&pool->backoff, now_ns(), backoff_random(&pool->random)));
+		retry_arm(pool);
 	if (ask && !late) {
 		ev_timer_stop(pool->loop, &pool->deadline);
 		answer_first(pool, ask, -ECANCELED, NULL, 0);
@@ -170,7 +179,10 @@ static void on_socket(struct ev_loop *loop, struct ev_io *io, int events)
 		worker_answered(worker, &answer, (size_t)len - sizeof(answer.head));
 }
 
-/* The end of the socket tells the same, behind a last answer; this only keeps us from killing a pid that is no longer its. */
+/*
+ * The end of the socket tells the same, behind a last answer; this only keeps us from killing a pid that is no longer
+ * its.
+ */
 static void on_child(struct ev_loop *loop, struct ev_child *child, int events)
 {
 	struct worker *worker = container_of(child, struct worker, child);
@@ -212,7 +224,10 @@ static ssize_t ask_send(const struct worker *worker, struct ask *ask)
 	return sendmsg(worker->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-/* Gives the child its next request. When no child can be had the retry timer tries again; requests wait, the queue is bounded. */
+/*
+ * Gives the child its next request. When no child can be had the retry timer tries again; requests wait, the queue is
+ * bounded.
+ */
 static void queue_work(struct prober_pool *pool)
 {
 	struct worker *worker = pool->current;
@@ -223,7 +238,7 @@ static void queue_work(struct prober_pool *pool)
 	if (!worker)
 		worker = pool->current = worker_start(pool);
 	if (!worker) {
-		timer_arm(pool->loop, &pool->retry, backoff_fail(&pool->backoff, now_ns(), backoff_random(&pool->random)));
+		retry_arm(pool);
 		return;
 	}
 	pool->queue = ask->next;
@@ -281,7 +296,7 @@ static void on_deadline(struct ev_loop *loop, struct ev_timer *timer, int events
 	queue_work(pool);
 }
 
-/* -------------------------------------------------------------------------------------------------------- asking */
+/* ---------------------------------------- asking */
 
 static bool ask_same(const struct ask *ask, const struct probe_request *request)
 {
@@ -330,7 +345,7 @@ static int request_take(struct prober *base, const struct probe_request *request
 	return 0;
 }
 
-/* ----------------------------------------------------------------------------------------------------------- life */
+/* ---------------------------------------- life */
 
 struct prober_pool *prober_new(struct ev_loop *loop, const struct prober_config *config)
 {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The prober: a child process that makes the system calls which may hang (statvfs of a dead mount, a command line whose
- * owner holds its memory lock, a scan of all fds), one after the other, behind `struct prober` of <infiniservice/collector.h>.
+ * The prober: a child process that makes the system calls which may hang (statvfs of a dead mount, a command line
+ * whose owner holds its memory lock, a scan of all fds), one after the other, behind `struct prober` of
+ * <infiniservice/collector.h>.
  *
  *	queued ─► sent ─► answered                       probed(result)
- *	             └─► deadline passed ─► quarantined   probed(-ETIMEDOUT); the child is set aside with this one request
+ *	             └─► deadline passed ─► quarantined   probed(-ETIMEDOUT); the child is set aside with it
  *	                                        └─► answered at last: probed(result), the child is retired
  *
  * A request over its deadline costs its own subject only: a new child serves the others, the same (kind, key) is
@@ -55,9 +56,9 @@ struct prober_pool *prober_new(struct ev_loop *loop, const struct prober_config 
 struct prober_pool *prober_free(struct prober_pool *pool);
 
 /*
- * A handle for one collector, owned by the pool (give it back with prober_drop, or leave it to prober_free). Answers to
- * its requests go to `probed(state, …)`, from the loop, never inside request(). An answer whose child died is -ECANCELED.
- * NULL: out of memory.
+ * A handle for one collector, owned by the pool (give it back with prober_drop, or leave it to prober_free). Answers
+ * to its requests go to `probed(state, …)`, from the loop, never inside request(). An answer whose child died is
+ * -ECANCELED. NULL: out of memory.
  */
 struct prober *prober_for(struct prober_pool *pool, void (*probed)(void *state, const struct probe_result *result),
 			  void *state);
@@ -65,7 +66,9 @@ struct prober *prober_for(struct prober_pool *pool, void (*probed)(void *state, 
 /* The collector goes away: its outstanding answers are dropped. Accepts NULL. */
 void prober_drop(struct prober_pool *pool, struct prober *prober);
 
-/* Requests of this handle (NULL: of all) without any answer yet; those that hang after their -ETIMEDOUT do not count. */
+/*
+ * Requests of this handle (NULL: of all) without any answer yet; those that hang after their -ETIMEDOUT do not count.
+ */
 unsigned prober_outstanding(const struct prober_pool *pool, const struct prober *prober);
 
 struct prober_stats prober_stats(const struct prober_pool *pool);

@@ -32,8 +32,13 @@ static int probe_statvfs(const void *arg, size_t arg_len, unsigned char *data)
 	path[arg_len] = '\0';
 	if (statvfs(path, &v) < 0)
 		return -errno;
-	out = (struct probe_statvfs){ .block_size = v.f_frsize, .blocks = v.f_blocks, .bfree = v.f_bfree, .bavail = v.f_bavail,
-				      .files = v.f_files, .ffree = v.f_ffree, .flags = v.f_flag };
+	out = (struct probe_statvfs){ .block_size = v.f_frsize,
+				      .blocks = v.f_blocks,
+				      .bfree = v.f_bfree,
+				      .bavail = v.f_bavail,
+				      .files = v.f_files,
+				      .ffree = v.f_ffree,
+				      .flags = v.f_flag };
 	memcpy(data, &out, sizeof(out));
 	return (int)sizeof(out);
 }
@@ -67,7 +72,9 @@ static int start_read(int dir_fd, uint64_t *ret)
 		return (int)len;
 	text[len] = '\0';
 	at = strrchr(text, ')');
-	if (!at || sscanf(at + 1, " %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %" SCNu64, ret) != 1)
+	if (!at ||
+	    sscanf(at + 1, " %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %" SCNu64,
+		   ret) != 1)
 		return -EBADMSG;
 	return 0;
 }

@@ -21,7 +21,7 @@
 
 static bool times_parse(struct scan *line, struct cpu_times *out)
 {
-	struct cpu_times times = { .id = out->id };
+	struct cpu_times times = {.id = out->id};
 	unsigned n = 0;
 
 	while (n < CPU_STATES && scan_u64(line, &times.ticks[n]))
@@ -78,7 +78,7 @@ static void counter_parse(struct scan *line, struct cpu_stat *stat)
  */
 int cpu_stat_parse(const char *text, size_t len, struct cpu_stat *out)
 {
-	struct cpu_stat stat = { .cores = out->cores, .cores_max = out->cores_max };
+	struct cpu_stat stat = {.cores = out->cores, .cores_max = out->cores_max};
 	struct scan rest = scan_text(text, len), line;
 	bool found = false;
 
@@ -101,7 +101,7 @@ int cpu_stat_parse(const char *text, size_t len, struct cpu_stat *out)
 
 struct cpu_share cpu_share_between(const struct cpu_times *before, const struct cpu_times *now)
 {
-	struct cpu_share share = { 0 };
+	struct cpu_share share = {0};
 	double moved[CPU_STATES], total = 0;
 
 	for (int i = 0; i < CPU_STATES; i++) {
@@ -130,7 +130,7 @@ struct cpu {
 	struct procfs_buffer text, small;
 	struct cpu_stat stat[2]; /* stat[at] is the last reading; the other takes the next */
 	unsigned at;
-	size_t room; /* of both arrays of cores, and of usage */
+	size_t room;   /* of both arrays of cores, and of usage */
 	double *usage; /* of stat[at].cores */
 	struct cpu_share all;
 	enum rate_state state;
@@ -178,14 +178,15 @@ static bool attribute_among(const struct collect_ctx *ctx, const char *path, con
 /* Looks for one sensor of the package, by driver, as lm-sensors and the kernel's thermal zones name them. */
 static void temperature_find(struct cpu *cpu, const struct collect_ctx *ctx)
 {
-	static const char *const drivers[] = { "coretemp", "k10temp", "zenpower", "cpu_thermal", "cpu-thermal", NULL };
-	static const char *const zones[] = { "x86_pkg_temp", "cpu-thermal", "cpu_thermal", "soc_thermal", "acpitz", NULL };
+	static const char *const drivers[] = {"coretemp", "k10temp", "zenpower", "cpu_thermal", "cpu-thermal", NULL};
+	static const char *const zones[] = {"x86_pkg_temp", "cpu-thermal", "cpu_thermal",
+					    "soc_thermal",  "acpitz",	   NULL};
 	static const struct {
 		const char *name, *input;
 		const char *const *accepted;
 	} places[] = {
-		{ "class/hwmon/hwmon%u/name", "class/hwmon/hwmon%u/temp1_input", drivers },
-		{ "class/thermal/thermal_zone%u/type", "class/thermal/thermal_zone%u/temp", zones },
+		{"class/hwmon/hwmon%u/name", "class/hwmon/hwmon%u/temp1_input", drivers},
+		{"class/thermal/thermal_zone%u/type", "class/thermal/thermal_zone%u/temp", zones},
 	};
 
 	for (size_t p = 0; p < ARRAY_SIZE(places); p++) {
@@ -362,9 +363,9 @@ static void cpu_emit(const void *state, struct sink *out)
 		const char *key;
 		enum cpu_state state;
 	} shares[] = {
-		{ "user_percent", CPU_USER },	  { "nice_percent", CPU_NICE },	      { "system_percent", CPU_SYSTEM },
-		{ "iowait_percent", CPU_IOWAIT }, { "irq_percent", CPU_IRQ },	      { "softirq_percent", CPU_SOFTIRQ },
-		{ "steal_percent", CPU_STEAL },
+		{"user_percent", CPU_USER},	{"nice_percent", CPU_NICE}, {"system_percent", CPU_SYSTEM},
+		{"iowait_percent", CPU_IOWAIT}, {"irq_percent", CPU_IRQ},   {"softirq_percent", CPU_SOFTIRQ},
+		{"steal_percent", CPU_STEAL},
 	};
 	const struct cpu *cpu = state;
 	const struct cpu_stat *now = &cpu->stat[cpu->at];

@@ -40,8 +40,8 @@ struct cpu_stat {
 };
 
 /*
- * Parses /proc/stat into *out, whose cores and cores_max the caller has set. 0 or -EBADMSG (only the array may then have changed).
- * CPUs that are offline have no line; further columns and lines are skipped.
+ * Parses /proc/stat into *out, whose cores and cores_max the caller has set. 0 or -EBADMSG (only the array may then
+ * have changed). CPUs that are offline have no line; further columns and lines are skipped.
  */
 int cpu_stat_parse(const char *text, size_t len, struct cpu_stat *out);
 
@@ -53,8 +53,8 @@ struct cpu_share {
 };
 
 /*
- * The shares between two readings; `before` NULL: since the CPU came up. A counter that went backwards (iowait and idle may, see
- * proc(5); all may when a CPU is taken away and comes back) counts as not having moved.
+ * The shares between two readings; `before` NULL: since the CPU came up. A counter that went backwards (iowait and idle
+ * may, see proc(5); all may when a CPU is taken away and comes back) counts as not having moved.
  */
 struct cpu_share cpu_share_between(const struct cpu_times *before, const struct cpu_times *now);
 

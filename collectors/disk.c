@@ -2,8 +2,8 @@
 /*
  * system.disk.io_stats: bytes and operations per second over the whole disks of the guest, and each device's share.
  *
- * A byte written to a file system on LVM passes through dm-0 and vda and is counted by both; the totals take the disks at the
- * bottom only. Totals are sums of the devices' differences, so that a disk plugged in or out makes no spike.
+ * A byte written to a file system on LVM passes through dm-0 and vda and is counted by both; the totals take the disks
+ * at the bottom only. Totals are sums of the devices' differences, so that a disk plugged in or out makes no spike.
  */
 #include "disk.h"
 
@@ -37,7 +37,7 @@ static bool bytes_of_sectors(uint64_t sectors, uint64_t *ret)
 int diskstats_parse_line(const char *text, size_t len, struct diskstats_line *out)
 {
 	struct scan line = scan_text(text, len);
-	struct diskstats_line disk = { 0 };
+	struct diskstats_line disk = {0};
 	uint64_t major, minor, n[11];
 
 	if (!scan_u64(&line, &major) || !scan_u64(&line, &minor) || !scan_field(&line, &disk.name))
@@ -170,7 +170,7 @@ static bool device_is(const struct device *device, const struct diskstats_line *
 
 static void device_init(struct device *device, const struct diskstats_line *line, const struct collect_ctx *ctx)
 {
-	*device = (struct device){ .number = line->device };
+	*device = (struct device){.number = line->device};
 	memcpy(device->name, line->name.at, scan_len(&line->name));
 	device->kind = disk_kind_of(ctx->sys_fd, device->number, device->name);
 }
@@ -272,8 +272,8 @@ static void totals_update(struct disk *disk, const struct collect_ctx *ctx)
 }
 
 /*
- * A kernel without block devices has no diskstats: no disks, nothing read or written, and the state says stale. Any other
- * failure is one.
+ * A kernel without block devices has no diskstats: no disks, nothing read or written, and the state says stale. Any
+ * other failure is one.
  */
 static int disk_collect(void *state, const struct collect_ctx *ctx)
 {

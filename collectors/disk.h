@@ -11,16 +11,16 @@
 
 /* Devices kept (partitions included) and devices listed, at most. */
 #define DISK_DEVICES_MAX 4096
-#define DISK_LISTED_MAX 256
-#define DISK_NAME_MAX 32 /* DISK_NAME_LEN of the kernel */
+#define DISK_LISTED_MAX	 256
+#define DISK_NAME_MAX	 32 /* DISK_NAME_LEN of the kernel */
 
 /* One line of /proc/diskstats; cumulative since the device appeared. */
 struct diskstats_line {
 	uint64_t device; /* major << 32 | minor */
 	struct scan name;
 	uint64_t read_ops, read_bytes, write_ops, write_bytes;
-	uint64_t in_flight;	 /* now */
-	uint64_t busy_ms;	 /* with at least one request in flight */
+	uint64_t in_flight;	    /* now */
+	uint64_t busy_ms;	    /* with at least one request in flight */
 	uint64_t read_ms, write_ms; /* summed over the requests */
 };
 
@@ -35,8 +35,8 @@ enum disk_kind {
 };
 
 /*
- * What sysfs says: a partition has dev/block/M:N/partition, a stacked device has something in dev/block/M:N/slaves. Loop
- * devices are known by their major number, ram and zram disks by theirs and by name.
+ * What sysfs says: a partition has dev/block/M:N/partition, a stacked device has something in dev/block/M:N/slaves.
+ * Loop devices are known by their major number, ram and zram disks by theirs and by name.
  */
 enum disk_kind disk_kind_of(int sys_fd, uint64_t device, const char *name);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * system.disk.usage_stats: how full each file system is. mountinfo is parsed again only when the kernel says that it changed;
- * statvfs is called here only where it cannot hang, and asked of the prober everywhere else. What the prober has not
- * answered by the time of writing is stale: null, never the former figures.
+ * system.disk.usage_stats: how full each file system is. mountinfo is parsed again only when the kernel says that it
+ * changed; statvfs is called here only where it cannot hang, and asked of the prober everywhere else. What the prober
+ * has not answered by the time of writing is stale: null, never the former figures.
  */
 #include "filesystem.h"
 
@@ -64,12 +64,13 @@ static void filesystem_close(void *state)
 /* ------------------------------------------------------------------------------------------------- what is mounted */
 
 /*
- * The kernel marks a kept mountinfo fd with POLLERR and POLLPRI when a mount came or went since the last poll (mounts_poll in
- * fs/proc_namespace.c): one system call instead of reading and comparing the whole text. A fixture's file cannot tell.
+ * The kernel marks a kept mountinfo fd with POLLERR and POLLPRI when a mount came or went since the last poll
+ * (mounts_poll in fs/proc_namespace.c): one system call instead of reading and comparing the whole text. A fixture's
+ * file cannot tell.
  */
 static bool mounts_changed(const struct filesystem *fs, const struct collect_ctx *ctx)
 {
-	struct pollfd watched = { .fd = fs->mountinfo.fd, .events = POLLPRI };
+	struct pollfd watched = {.fd = fs->mountinfo.fd, .events = POLLPRI};
 
 	if (watched.fd < 0 || !fs->usage || !ctx->live)
 		return true;
@@ -124,11 +125,12 @@ static int mounts_update(struct filesystem *fs, const struct collect_ctx *ctx)
 /* False when the figures contradict each other, as a broken FUSE file system's may. */
 static bool usage_fill(struct usage *usage, const struct probe_statvfs *v)
 {
-	struct usage next = { .known = true, .read_only = v->flags & ST_RDONLY };
+	struct usage next = {.known = true, .read_only = v->flags & ST_RDONLY};
 
 	if (v->bfree > v->blocks || __builtin_mul_overflow(v->blocks, v->block_size, &next.total_bytes))
 		return false;
-	/* No product below exceeds the first, save for bavail, which some report as a wrapped negative number when full. */
+	/* No product below exceeds the first, save for bavail, which some report as a wrapped negative number when
+	 * full. */
 	next.used_bytes = (v->blocks - v->bfree) * v->block_size;
 	next.available_bytes = v->bavail <= v->blocks ? v->bavail * v->block_size : 0;
 	if (v->ffree <= v->files) {
@@ -148,8 +150,13 @@ static void usage_measure(struct usage *usage, const char *mount_point)
 		return;
 	}
 	struct probe_statvfs v = {
-		.block_size = st.f_frsize, .blocks = st.f_blocks, .bfree = st.f_bfree, .bavail = st.f_bavail,
-		.files = st.f_files, .ffree = st.f_ffree, .flags = st.f_flag,
+		.block_size = st.f_frsize,
+		.blocks = st.f_blocks,
+		.bfree = st.f_bfree,
+		.bavail = st.f_bavail,
+		.files = st.f_files,
+		.ffree = st.f_ffree,
+		.flags = st.f_flag,
 	};
 
 	if (!usage_fill(usage, &v))
@@ -197,7 +204,7 @@ static int filesystem_collect(void *state, const struct collect_ctx *ctx)
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < fs->table.count; i++) {
-		fs->usage[i] = (struct usage){ 0 };
+		fs->usage[i] = (struct usage){0};
 		if (ctx->live && fs->table.mounts[i].class == MOUNT_LOCAL)
 			usage_measure(&fs->usage[i], fs->table.mounts[i].mount_point);
 	}
@@ -219,15 +226,15 @@ static void filesystem_probed(void *state, const struct probe_result *result)
 		if (fs->table.mounts[i].device_number != result->key || fs->table.mounts[i].class != MOUNT_PROBED)
 			continue;
 		if (result->error == -ETIMEDOUT) {
-			*usage = (struct usage){ 0 };
+			*usage = (struct usage){0};
 		} else if (result->error < 0) {
-			*usage = (struct usage){ .error = result->error };
+			*usage = (struct usage){.error = result->error};
 		} else if (result->data_len < sizeof(v)) {
-			*usage = (struct usage){ .error = -EBADMSG };
+			*usage = (struct usage){.error = -EBADMSG};
 		} else {
 			memcpy(&v, result->data, sizeof(v));
 			if (!usage_fill(usage, &v))
-				*usage = (struct usage){ .error = -EBADMSG };
+				*usage = (struct usage){.error = -EBADMSG};
 		}
 		return;
 	}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How full the file systems are: the rows of the last collect, for actions such as CheckDiskSpace. The parser is mountinfo.h.
+ * How full the file systems are: the rows of the last collect, for actions such as CheckDiskSpace. The parser is
+ * mountinfo.h.
  */
 #ifndef COLLECTORS_FILESYSTEM_H
 #define COLLECTORS_FILESYSTEM_H

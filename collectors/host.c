@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * system: who this guest is, how long it has been up and how busy it is. The host name may change at any time and is asked for
- * at every collect; the distribution changes with an upgrade and is looked at once a minute.
+ * system: who this guest is, how long it has been up and how busy it is. The host name may change at any time and is
+ * asked for at every collect; the distribution changes with an upgrade and is looked at once a minute.
  */
 #include "host.h"
 
@@ -17,7 +17,7 @@
 #include "procfs.h"
 #include "table.h"
 
-#define RELEASE_CHECK_NS (60 * NS_PER_S)
+#define RELEASE_CHECK_NS   (60 * NS_PER_S)
 #define BOOT_TIME_SLACK_MS 2000
 
 /* ------------------------------------------------------------------------------------------------------ parsing */
@@ -28,8 +28,8 @@ int loadavg_parse(const char *text, size_t len, struct host_load *out)
 	struct scan rest = scan_text(text, len), line;
 	struct host_load load;
 
-	if (!scan_line(&rest, &line) || !scan_decimal(&line, &load.load_1min) || !scan_decimal(&line, &load.load_5min) ||
-	    !scan_decimal(&line, &load.load_15min))
+	if (!scan_line(&rest, &line) || !scan_decimal(&line, &load.load_1min) ||
+	    !scan_decimal(&line, &load.load_5min) || !scan_decimal(&line, &load.load_15min))
 		return -EBADMSG;
 	scan_blanks(&line);
 	if (!scan_digits(&line, &load.running) || !scan_byte(&line, '/') || !scan_u64(&line, &load.threads))
@@ -68,10 +68,10 @@ static void managers_find(struct host *host, const struct collect_ctx *ctx)
 	static const struct {
 		const char *name, *path;
 	} known[] = {
-		{ "apt", "usr/bin/apt-get" },	{ "dpkg", "usr/bin/dpkg" },	{ "dnf", "usr/bin/dnf" },
-		{ "yum", "usr/bin/yum" },	{ "rpm", "usr/bin/rpm" },	{ "zypper", "usr/bin/zypper" },
-		{ "pacman", "usr/bin/pacman" }, { "apk", "sbin/apk" },		{ "portage", "usr/bin/emerge" },
-		{ "xbps", "usr/bin/xbps-install" }, { "snap", "usr/bin/snap" }, { "flatpak", "usr/bin/flatpak" },
+		{"apt", "usr/bin/apt-get"},	  {"dpkg", "usr/bin/dpkg"}, {"dnf", "usr/bin/dnf"},
+		{"yum", "usr/bin/yum"},		  {"rpm", "usr/bin/rpm"},   {"zypper", "usr/bin/zypper"},
+		{"pacman", "usr/bin/pacman"},	  {"apk", "sbin/apk"},	    {"portage", "usr/bin/emerge"},
+		{"xbps", "usr/bin/xbps-install"}, {"snap", "usr/bin/snap"}, {"flatpak", "usr/bin/flatpak"},
 	};
 	struct stat st;
 
@@ -121,7 +121,7 @@ static void host_close(void *state)
 /* os-release(5): /etc first, then /usr/lib. An unchanged file is not read again. */
 static void release_update(struct host *host, const struct collect_ctx *ctx)
 {
-	static const char *const paths[] = { "etc/os-release", "usr/lib/os-release" };
+	static const char *const paths[] = {"etc/os-release", "usr/lib/os-release"};
 
 	if (ctx->now.mono_ns < host->release_due_ns)
 		return;
@@ -177,7 +177,8 @@ static void names_update(struct host *host, const struct collect_ctx *ctx)
 	memcpy(host->machine, names.machine, sizeof(names.machine));
 }
 
-/* Now minus uptime wobbles by what both are rounded to: the first answer stays until the clock has really been moved. */
+/* Now minus uptime wobbles by what both are rounded to: the first answer stays until the clock has really been moved.
+ */
 static void boot_time_update(struct host *host, const struct collect_ctx *ctx)
 {
 	double uptime_ms = host->uptime_seconds * 1000;

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HOST_TEXT_MAX 256
+#define HOST_TEXT_MAX	  256
 #define HOST_MANAGERS_MAX 12
 
 /* The keys of os-release(5) that are used; NUL-terminated, "" where absent. Bytes are as found: hostile ones too. */
@@ -21,7 +21,8 @@ struct os_release {
 	char version_id[HOST_TEXT_MAX];	 /* VERSION_ID, "12"; BUILD_ID where there is none ("rolling") */
 };
 
-/* Parses os-release text: shell quoting and escapes, comments, no expansion; the last of equal keys wins. Never fails. */
+/* Parses os-release text: shell quoting and escapes, comments, no expansion; the last of equal keys wins. Never fails.
+ */
 void os_release_parse(const char *text, size_t len, struct os_release *out);
 
 struct host_load {
@@ -38,7 +39,8 @@ int uptime_parse(const char *text, size_t len, double *out);
 /* The login shell of root in passwd(5) text, NUL-terminated into `out`. False when there is none that fits. */
 bool passwd_root_shell(const char *text, size_t len, char *out, size_t size);
 
-/* What SystemInfo and OsInfo answer. Texts are NUL-terminated, never NULL ("" if unknown), valid until the next collect. */
+/* What SystemInfo and OsInfo answer. Texts are NUL-terminated, never NULL ("" if unknown), valid until the next
+ * collect. */
 struct host_facts {
 	const char *os_type;	    /* "Linux" */
 	const char *os_name;	    /* NAME of os-release */

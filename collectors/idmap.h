@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A small hash map from 64-bit numbers to 32-bit ones (an inode to its place in an array): open addressing, linear probing.
- * There is no delete: what changes is cleared and filled again. Zeroed is empty.
+ * A small hash map from 64-bit numbers to 32-bit ones (an inode to its place in an array): open addressing, linear
+ * probing. There is no delete: what changes is cleared and filled again. Zeroed is empty.
  */
 #ifndef COLLECTORS_IDMAP_H
 #define COLLECTORS_IDMAP_H

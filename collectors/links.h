@@ -52,15 +52,16 @@ struct links {
 
 void links_free(struct links *links);
 
-/* Adds what one RTM_NEWLINK or RTM_NEWADDR message says; other types are skipped. For netlink_walk; `user` is the struct links. */
+/* Adds what one RTM_NEWLINK or RTM_NEWADDR message says; other types are skipped. For netlink_walk; `user` is the
+ * struct links. */
 int links_message(void *user, uint16_t type, struct netlink_part body);
 
 /* Brings the table in order once all messages are in. 0 or -ENOMEM. */
 int links_finish(struct links *links);
 
 /*
- * Replaces the table by a dump of the running kernel. 0 or -errno (the table as it was). -EINTR: the links kept changing under
- * several dumps.
+ * Replaces the table by a dump of the running kernel. 0 or -errno (the table as it was). -EINTR: the links kept
+ * changing under several dumps.
  */
 int links_dump(struct links *links);
 
@@ -78,8 +79,8 @@ enum links_change {
 enum links_change links_event(const struct links *links, const void *datagram, size_t len);
 
 /*
- * True for the interfaces that container engines and overlay networks make by themselves. Those of one pod or container are shown all
- * the same once somebody gives them an address of more than link scope; `addressed` says so.
+ * True for the interfaces that container engines and overlay networks make by themselves. Those of one pod or container
+ * are shown all the same once somebody gives them an address of more than link scope; `addressed` says so.
  */
 bool link_is_noise(const char *name, size_t len, bool addressed);
 

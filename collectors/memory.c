@@ -15,9 +15,9 @@
 
 /* ------------------------------------------------------------------------------------------------------ parsing */
 
-#define KEY(text, field)                                              \
-	{                                                             \
-		text, sizeof(text) - 1, offsetof(struct meminfo, field) \
+#define KEY(text, field)                                                                                               \
+	{                                                                                                              \
+		text, sizeof(text) - 1, offsetof(struct meminfo, field)                                                \
 	}
 
 /* In the order of the kernel's text (fs/proc/meminfo.c), so that the search goes on where the last one ended. */

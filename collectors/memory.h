@@ -19,9 +19,9 @@ struct meminfo {
 };
 
 /*
- * 0, or -EBADMSG when MemTotal or MemFree is missing or a number makes no sense (*out untouched). Absent lines are MEMINFO_ABSENT,
- * except available_kb, which is then estimated as free + buffers + cached + reclaimable slab - shared memory. It never exceeds
- * total_kb.
+ * 0, or -EBADMSG when MemTotal or MemFree is missing or a number makes no sense (*out untouched). Absent lines are
+ * MEMINFO_ABSENT, except available_kb, which is then estimated as free + buffers + cached + reclaimable slab - shared
+ * memory. It never exceeds total_kb.
  */
 int meminfo_parse(const char *text, size_t len, struct meminfo *out);
 

@@ -31,8 +31,8 @@ static bool device_parse(const struct scan *field, uint64_t *ret)
 /*
  *	36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue
  *	 1  2  3    4     5     6          7       8  9    10        11
- * Field 7 is there zero or more times; 8, a single hyphen, ends it. The source (10) may be empty: then two blanks follow the
- * type, as with mount -t tmpfs "" /mnt.
+ * Field 7 is there zero or more times; 8, a single hyphen, ends it. The source (10) may be empty: then two blanks
+ *follow the type, as with mount -t tmpfs "" /mnt.
  */
 int mountinfo_parse_line(const char *text, size_t len, struct mountinfo_line *out)
 {
@@ -111,17 +111,18 @@ static bool begins(const struct scan *type, const char *prefix)
 enum mount_class mount_classify(const struct scan *type, uint64_t device)
 {
 	/* Super block figures held in memory. */
-	static const char *const local[] = { "ext4",  "xfs",   "btrfs",	  "vfat",     "ext2",	"ext3",	   "f2fs",  "exfat",
-					     "msdos", "jfs",   "reiserfs", "nilfs2",   "bcachefs", "iso9660", "udf", "ntfs3",
-					     "hfs",   "hfsplus", "minix",  "ufs",	     NULL };
+	static const char *const local[] = {"ext4",  "xfs",   "btrfs", "vfat",	   "ext2",   "ext3",	 "f2fs",
+					    "exfat", "msdos", "jfs",   "reiserfs", "nilfs2", "bcachefs", "iso9660",
+					    "udf",   "ntfs3", "hfs",   "hfsplus",  "minix",  "ufs",	 NULL};
 	/* On no block device of their own, and storage all the same. zfs waits for ever when its pool is suspended. */
-	static const char *const remote[] = { "nfs",	"nfs4",	  "cifs",   "smb3",    "smbfs", "9p",	   "virtiofs", "ceph",
-					      "afs",	"coda",	  "lustre", "orangefs", "pvfs2", "glusterfs", "beegfs",	 "gpfs",
-					      "ocfs2",	"gfs2",	  "zfs",    "vboxsf",  "prl_fs", "vmhgfs",    "fuse",	 "fuseblk",
-					      "ncpfs",	"acfs",	  NULL };
+	static const char *const remote[] = {"nfs",    "nfs4", "cifs",	  "smb3",   "smbfs",	"9p",	  "virtiofs",
+					     "ceph",   "afs",  "coda",	  "lustre", "orangefs", "pvfs2",  "glusterfs",
+					     "beegfs", "gpfs", "ocfs2",	  "gfs2",   "zfs",	"vboxsf", "prl_fs",
+					     "vmhgfs", "fuse", "fuseblk", "ncpfs",  "acfs",	NULL};
 	/* FUSE by make, but views of something else or of nothing. */
-	static const char *const views[] = { "fuse.lxcfs", "fuse.gvfsd-fuse", "fuse.portal", "fuse.snapfuse", "squashfs",
-					     "erofs", "cramfs", "romfs", NULL };
+	static const char *const views[] = {"fuse.lxcfs",    "fuse.gvfsd-fuse", "fuse.portal",
+					    "fuse.snapfuse", "squashfs",	"erofs",
+					    "cramfs",	     "romfs",		NULL};
 
 	if (among(type, local))
 		return MOUNT_LOCAL;
@@ -140,7 +141,7 @@ struct index {
 	struct index_slot {
 		uint64_t key;
 		struct entry *entry;
-	} *slots;
+	} * slots;
 	size_t mask;
 };
 
@@ -217,7 +218,7 @@ static int selection_init(struct selection *selection, const char *text, size_t 
 			continue;
 		entry->class = mount_classify(&entry->line.type, entry->line.device);
 		*index_slot(&selection->ids, entry->line.id) =
-			(struct index_slot){ .key = entry->line.id, .entry = entry };
+			(struct index_slot){.key = entry->line.id, .entry = entry};
 		selection->count++;
 	}
 	return selection->count ? 0 : -EBADMSG;
@@ -243,8 +244,7 @@ static bool hidden(const struct entry *entry)
 	if (entry->covered)
 		return true;
 	for (int depth = 0; entry->parent && depth < DEPTH_MAX; depth++, entry = entry->parent)
-		if (entry->parent->covered &&
-		    !scan_same(&entry->line.mount_point, &entry->parent->line.mount_point))
+		if (entry->parent->covered && !scan_same(&entry->line.mount_point, &entry->parent->line.mount_point))
 			return true;
 	return false;
 }
@@ -286,7 +286,7 @@ static void entries_choose(struct selection *selection)
 			continue;
 		if (slot->entry)
 			slot->entry->chosen = false;
-		*slot = (struct index_slot){ .key = entry->line.device, .entry = entry };
+		*slot = (struct index_slot){.key = entry->line.device, .entry = entry};
 		entry->chosen = true;
 	}
 }
@@ -304,8 +304,7 @@ static const char *arena_put(char **arena, const struct scan *field)
 static void mount_fill(struct mount *mount, const struct entry *entry, char **arena)
 {
 	mount->device_number = entry->line.device;
-	mount->class = behind_probed(entry) ? MOUNT_PROBED :
-		       entry->class == MOUNT_IGNORED ? MOUNT_LOCAL : entry->class;
+	mount->class = behind_probed(entry) ? MOUNT_PROBED : entry->class == MOUNT_IGNORED ? MOUNT_LOCAL : entry->class;
 	mount->mount_point = arena_put(arena, &entry->line.mount_point);
 	mount->device = arena_put(arena, &entry->line.source);
 	mount->type = arena_put(arena, &entry->line.type);
@@ -340,8 +339,8 @@ static int table_fill(struct mount_table *table, const struct selection *selecti
 
 int mount_table_build(struct mount_table *out, const char *text, size_t len)
 {
-	_cleanup_(selection_done) struct selection selection = { 0 };
-	struct mount_table table = { 0 };
+	_cleanup_(selection_done) struct selection selection = {0};
+	struct mount_table table = {0};
 	int r = selection_init(&selection, text, len);
 
 	if (r < 0)
@@ -362,5 +361,5 @@ void mount_table_free(struct mount_table *table)
 {
 	free(table->mounts);
 	free(table->arena);
-	*table = (struct mount_table){ 0 };
+	*table = (struct mount_table){0};
 }

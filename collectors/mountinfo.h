@@ -14,7 +14,7 @@
 
 /* Lines looked at and mounts listed, at most. */
 #define MOUNTINFO_LINES_MAX 32768
-#define MOUNT_TABLE_MAX 1024
+#define MOUNT_TABLE_MAX	    1024
 
 /* One line. Texts point into it and are escaped as the kernel has them. */
 struct mountinfo_line {
@@ -56,10 +56,10 @@ struct mount_table {
 };
 
 /*
- * Chooses the mounts to list, one a device: the one at "/", else one that shows the device's own root rather than a part
- * of it (a bind mount), else the one with the shortest mount point. Mounts hidden under another one are left out, and what lies
- * below a mount that may hang is probed, because the path leads through that mount. Lines that make no sense are skipped. 0,
- * -ENOMEM or -EBADMSG (no line made sense); *out is replaced on success only.
+ * Chooses the mounts to list, one a device: the one at "/", else one that shows the device's own root rather than a
+ * part of it (a bind mount), else the one with the shortest mount point. Mounts hidden under another one are left out,
+ * and what lies below a mount that may hang is probed, because the path leads through that mount. Lines that make no
+ * sense are skipped. 0, -ENOMEM or -EBADMSG (no line made sense); *out is replaced on success only.
  */
 int mount_table_build(struct mount_table *out, const char *text, size_t len);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Netlink for readers (netlink(7)): pure walkers over the bytes of messages and attributes, which check every
- * length against what is really there, and one bounded dump on a non-blocking socket. The kernel prepares each part of a
- * dump while the part before it is being received, so a dump never waits.
+ * length against what is really there, and one bounded dump on a non-blocking socket. The kernel prepares each part of
+ * a dump while the part before it is being received, so a dump never waits.
  */
 #ifndef COLLECTORS_NETLINK_H
 #define COLLECTORS_NETLINK_H
@@ -42,8 +42,9 @@ enum netlink_end {
 
 /*
  * Hands each message of one datagram to `fn`. `seq` is that of the request, or 0 for events (any). Returns
- * enum netlink_end or -errno: that of NLMSG_ERROR or of `fn`, or -EBADMSG for lengths that make no sense. *ret_interrupted becomes
- * true (else it stays) when the kernel says that the list changed during the dump: NLM_F_DUMP_INTR.
+ * enum netlink_end or -errno: that of NLMSG_ERROR or of `fn`, or -EBADMSG for lengths that make no sense.
+ * *ret_interrupted becomes true (else it stays) when the kernel says that the list changed during the dump:
+ * NLM_F_DUMP_INTR.
  */
 int netlink_walk(const void *datagram, size_t len, uint32_t seq, netlink_message_fn fn, void *user,
 		 bool *ret_interrupted);
@@ -55,13 +56,15 @@ int netlink_socket(int protocol);
 int netlink_join(int fd, unsigned group);
 
 /*
- * Sends `request` (a whole message; type, length and body set by the caller, the rest of its header here) and walks the answers
- * until the dump is complete. `buffer` has NETLINK_BUFFER_SIZE bytes; `max_bytes` bounds the answer (else -E2BIG). -EINTR: complete, but the
- * list changed meanwhile: ask again. After any other error the socket may still hold the rest and has to be closed.
+ * Sends `request` (a whole message; type, length and body set by the caller, the rest of its header here) and walks the
+ * answers until the dump is complete. `buffer` has NETLINK_BUFFER_SIZE bytes; `max_bytes` bounds the answer (else
+ * -E2BIG). -EINTR: complete, but the list changed meanwhile: ask again. After any other error the socket may still hold
+ * the rest and has to be closed.
  */
 int netlink_dump(int fd, struct nlmsghdr *request, void *buffer, size_t max_bytes, netlink_message_fn fn, void *user);
 
-/* Receives one datagram that the kernel itself sent; its length, -EAGAIN when there is none, -EMSGSIZE, -ENOBUFS or another -errno. */
+/* Receives one datagram that the kernel itself sent; its length, -EAGAIN when there is none, -EMSGSIZE, -ENOBUFS or
+ * another -errno. */
 int netlink_receive(int fd, void *buffer, size_t size);
 
 #endif

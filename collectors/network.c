@@ -21,7 +21,7 @@
 #include "table.h"
 
 /* Datagrams taken in one call of wake; the loop calls again while there are more. */
-#define EVENTS_PER_WAKE 64
+#define EVENTS_PER_WAKE	  64
 #define EVENT_BUFFER_SIZE 8192
 
 struct netif {
@@ -113,7 +113,7 @@ static void netif_update(struct netif *netif, const struct netif *before, struct
 	char name[IFNAMSIZ];
 
 	memcpy(name, netif->name, sizeof(name));
-	*netif = before ? *before : (struct netif){ .link = NO_LINK };
+	*netif = before ? *before : (struct netif){.link = NO_LINK};
 	memcpy(netif->name, name, sizeof(name));
 	netif->counters = *counters;
 	rate_update(&netif->rx_bytes, interval, counters->rx_bytes);
@@ -174,29 +174,21 @@ static int counters_collect(struct network *network, const struct collect_ctx *c
 
 /* ------------------------------------------------------------------------------------------------------ the links */
 
-static void events_close(struct network *network)
-{
-	if (network->events_fd >= 0)
-		close_fd(&network->events_fd);
-}
-
 /* Not having the events only means more dumps. */
-static void events_open(struct network *network)
+static int events_open(void)
 {
-	static const unsigned groups[] = { RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR };
-	int fd = netlink_socket(NETLINK_ROUTE);
+	static const unsigned groups[] = {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR};
+	_cleanup_(closep) int fd = netlink_socket(NETLINK_ROUTE);
 
-	if (fd < 0)
-		return;
-	network->events_fd = fd;
 	for (size_t i = 0; i < ARRAY_SIZE(groups); i++)
-		if (netlink_join(fd, groups[i]) < 0)
-			events_close(network);
+		if (fd < 0 || netlink_join(fd, groups[i]) < 0)
+			return -1;
+	return TAKE_FD(fd);
 }
 
 /*
- * Takes what has come in. True when a host should hear of it; once it has been told, the rest up to the next dump needs no
- * looking at. Lost events (ENOBUFS) may have been any.
+ * Takes what has come in. True when a host should hear of it; once it has been told, the rest up to the next dump needs
+ * no looking at. An error (ENOBUFS: too many at once) means that events were lost, which may have been any.
  */
 static bool events_take(struct network *network, unsigned max)
 {
@@ -209,19 +201,14 @@ static bool events_take(struct network *network, unsigned max)
 
 		if (n == -EAGAIN)
 			break;
-		if (n < 0 && n != -ENOBUFS && n != -EMSGSIZE) {
-			events_close(network);
-			network->links_stale = true;
-			return true;
-		}
 		if (n >= 0 && network->announced)
 			change = LINKS_STALE;
 		else if (n >= 0)
 			change = links_event(&network->links, buffer, (size_t)n);
 		network->links_stale |= change != LINKS_SAME;
-		changed |= change == LINKS_CHANGED;
+		changed |= change == LINKS_CHANGED && !network->announced;
+		network->announced |= changed;
 	}
-	network->announced |= changed;
 	return changed;
 }
 
@@ -256,7 +243,8 @@ static int links_collect(struct network *network, const struct collect_ctx *ctx)
 	if (network->links_known && !network->links_stale && network->events_fd >= 0)
 		return 0;
 	r = links_dump(&network->links);
-	/* Links that change faster than they can be listed: the last complete list stays, and the next collect tries again. */
+	/* Links that change faster than they can be listed: the last complete list stays, and the next collect tries
+	 * again. */
 	if (r == -EINTR && network->links_known)
 		return 0;
 	if (r < 0)
@@ -275,7 +263,8 @@ static void network_close(void *state)
 
 	if (!network)
 		return;
-	events_close(network);
+	if (network->events_fd >= 0)
+		close_fd(&network->events_fd);
 	procfs_close(&network->file);
 	procfs_buffer_free(&network->buffer);
 	links_free(&network->links);
@@ -294,7 +283,7 @@ static int network_open(const struct collect_ctx *ctx, void **ret_state)
 	network->events_fd = -1;
 	/* The events first: what changes between the two is then dumped twice, not missed. */
 	if (ctx->live) {
-		events_open(network);
+		network->events_fd = events_open();
 		network->links_known = links_dump(&network->links) == 0;
 	}
 	*ret_state = network;
@@ -396,8 +385,8 @@ static void emit_addresses(struct sink *out, const struct links *links, const st
 }
 
 /*
- * is_up: administratively up and able to carry packets (IFF_RUNNING: a carrier, where the driver knows of one), as opposed to
- * an unplugged cable. Without netlink (a fixture) there is no link.
+ * is_up: administratively up and able to carry packets (IFF_RUNNING: a carrier, where the driver knows of one), as
+ * opposed to an unplugged cable. Without netlink (a fixture) there is no link.
  */
 static void emit_link(struct sink *out, const struct links *links, const struct link *link)
 {

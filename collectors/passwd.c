@@ -11,7 +11,7 @@
 
 #include "procfs.h"
 
-#define PASSWD_TEXT_MAX (1U << 20)
+#define PASSWD_TEXT_MAX	 (1U << 20)
 #define PASSWD_USERS_MAX 16384U
 
 /* name:password:uid:… */
@@ -59,7 +59,7 @@ int passwd_parse(struct passwd *passwd, const char *text, size_t len)
 		if (!line_parse(line, &name, &uid) || memchr(name.at, '\0', scan_len(&name)))
 			continue;
 		copy[name.end - copy] = '\0';
-		users[count++] = (struct passwd_user){ .uid = (uint32_t)uid, .name = (uint32_t)(name.at - copy) };
+		users[count++] = (struct passwd_user){.uid = (uint32_t)uid, .name = (uint32_t)(name.at - copy)};
 	}
 	qsort(users, count, sizeof(*users), compare_users);
 	free(passwd->users);
@@ -78,7 +78,7 @@ static bool same_file(const struct stat *a, const struct stat *b)
 
 int passwd_refresh(struct passwd *passwd, int root_fd)
 {
-	_cleanup_(procfs_buffer_free) struct procfs_buffer buffer = { .max = PASSWD_TEXT_MAX };
+	_cleanup_(procfs_buffer_free) struct procfs_buffer buffer = {.max = PASSWD_TEXT_MAX};
 	_cleanup_(procfs_close) struct procfs_file file = PROCFS_FILE;
 	struct stat now;
 	int r;
@@ -116,5 +116,5 @@ void passwd_free(struct passwd *passwd)
 {
 	free(passwd->users);
 	free(passwd->text);
-	*passwd = (struct passwd){ 0 };
+	*passwd = (struct passwd){0};
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * /proc/PID/stat, numbered as in proc_pid_stat(5):
- *	1 pid  2 (comm)  3 state  4 ppid  … 9 flags  … 14 utime  15 stime  … 20 num_threads  21 itrealvalue  22 starttime
- *	23 vsize  24 rss  …
+ *	1 pid  2 (comm)  3 state  4 ppid  … 9 flags  … 14 utime  15 stime  … 20 num_threads
+ *	21 itrealvalue  22 starttime  23 vsize  24 rss  …
  */
 #include "pidstat.h"
 
@@ -19,7 +19,8 @@ static bool fields_parse(struct scan line, struct pidstat *out)
 	struct scan state;
 	int64_t ppid, rss;
 
-	if (!scan_field(&line, &state) || scan_len(&state) != 1 || !scan_i64(&line, &ppid) || ppid < 0 || ppid > INT32_MAX)
+	if (!scan_field(&line, &state) || scan_len(&state) != 1 || !scan_i64(&line, &ppid) || ppid < 0 ||
+	    ppid > INT32_MAX)
 		return false;
 	if (!scan_skip(&line, 4) || !scan_u64(&line, &flags) || !scan_skip(&line, 4) || !scan_u64(&line, &utime) ||
 	    !scan_u64(&line, &stime) || !scan_skip(&line, 4) || !scan_u64(&line, &threads) || !scan_skip(&line, 1) ||
@@ -37,7 +38,7 @@ static bool fields_parse(struct scan line, struct pidstat *out)
 int pidstat_parse(const char *text, size_t len, struct pidstat *out)
 {
 	struct scan line = scan_text(text, len), name;
-	struct pidstat stat = { 0 };
+	struct pidstat stat = {0};
 	const char *close;
 	uint64_t pid;
 
@@ -46,7 +47,7 @@ int pidstat_parse(const char *text, size_t len, struct pidstat *out)
 	close = memrchr(line.at, ')', scan_len(&line));
 	if (!close)
 		return -EBADMSG;
-	name = (struct scan){ line.at, close };
+	name = (struct scan){line.at, close};
 	line.at = close + 1;
 	while (line.end > line.at && line.end[-1] == '\n')
 		line.end--;
@@ -71,7 +72,8 @@ int pidstat_read(int proc_fd, pid_t pid, struct pidstat *out)
 	return pidstat_parse(text, (size_t)n, out);
 }
 
-/* The letters of task_state_array in fs/proc/array.c (K, W and x: of old kernels). P, a parked kernel thread, sleeps. */
+/* The letters of task_state_array in fs/proc/array.c (K, W and x: of old kernels). P, a parked kernel thread, sleeps.
+ */
 const char *pidstat_state_name(char state)
 {
 	switch (state) {
@@ -101,7 +103,7 @@ int pidio_parse(const char *text, size_t len, struct pidio *out)
 {
 	struct scan all = scan_text(text, len), line;
 	bool has_read = false, has_write = false;
-	struct pidio io = { 0 };
+	struct pidio io = {0};
 
 	while (scan_line(&all, &line))
 		if (scan_key(&line, "read_bytes:"))

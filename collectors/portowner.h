@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Whose the listening sockets are: inode → process, found by the prober's walk over /proc/PID/fd. It is asked about new
- * inodes only; what it said holds until the inode goes or the process does. Where the rights are missing the walk finds nothing; it is repeated
- * at growing intervals, as rights and races cannot be told apart.
+ * inodes only; what it said holds until the inode goes or the process does. Where the rights are missing the walk finds
+ * nothing; it is repeated at growing intervals, as rights and races cannot be told apart.
  */
 #ifndef COLLECTORS_PORTOWNER_H
 #define COLLECTORS_PORTOWNER_H
@@ -28,8 +28,8 @@ enum portowner_state {
 struct portowner {
 	uint64_t inode;
 	enum portowner_state state;
-	bool seen;   /* in the dump being taken */
-	bool named;  /* start_ticks and comm are valid */
+	bool seen;  /* in the dump being taken */
+	bool named; /* start_ticks and comm are valid */
 	uint8_t comm_len, tries;
 	pid_t pid;
 	uint64_t start_ticks;
@@ -54,8 +54,8 @@ struct portowners {
 int portowners_see(struct portowners *owners, uint64_t inode);
 
 /*
- * After all have been seen: forgets those that were not, looks whether the known processes still live, and asks the prober about
- * what is new. 0 or -ENOMEM.
+ * After all have been seen: forgets those that were not, looks whether the known processes still live, and asks the
+ * prober about what is new. 0 or -ENOMEM.
  */
 int portowners_update(struct portowners *owners, const struct collect_ctx *ctx);
 

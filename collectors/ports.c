@@ -6,8 +6,8 @@
  * TCP is asked for by the older request, TCPDIAG_GETSOCK, for one reason: it answers for both families in one walk
  * over that table (net/ipv4/inet_diag.c, inet_diag_dump_compat), where SOCK_DIAG_BY_FAMILY needs two.
  *
- * A row is a listener ("LISTEN"; for UDP "UNCONN", as ss has it: bound, without a peer) with the connections to its port, or the
- * connections from a port nobody listens on ("ESTABLISHED").
+ * A row is a listener ("LISTEN"; for UDP "UNCONN", as ss has it: bound, without a peer) with the connections to its
+ * port, or the connections from a port nobody listens on ("ESTABLISHED").
  */
 #include "ports.h"
 
@@ -27,7 +27,7 @@
 #include "table.h"
 
 /* About half a million sockets: a second of the kernel's time. */
-#define DUMP_BYTES_MAX (64U << 20)
+#define DUMP_BYTES_MAX	(64U << 20)
 #define SLOT_SIZE_FIRST 64U
 
 /* How far an address reaches. */
@@ -47,7 +47,7 @@ struct ports {
 
 static uint8_t address_rank(uint8_t family, const uint8_t *address)
 {
-	static const uint8_t any[16], loopback6[16] = { [15] = 1 };
+	static const uint8_t any[16], loopback6[16] = {[15] = 1};
 	size_t len = family == AF_INET ? 4 : 16;
 
 	if (memcmp(address, any, len) == 0)
@@ -76,7 +76,7 @@ static struct port_slot *slot_get(struct port_table *table, uint16_t port)
 	}
 	if (idmap_put(&table->by_port, id, (uint32_t)table->count) < 0)
 		return NULL;
-	table->slots[table->count] = (struct port_slot){ .protocol = table->protocol, .port = port };
+	table->slots[table->count] = (struct port_slot){.protocol = table->protocol, .port = port};
 	return &table->slots[table->count++];
 }
 
@@ -130,7 +130,7 @@ void port_table_free(struct port_table *table)
 {
 	free(table->slots);
 	idmap_free(&table->by_port);
-	*table = (struct port_table){ 0 };
+	*table = (struct port_table){0};
 }
 
 /* ------------------------------------------------------------------------------------------------------ the dumps */
@@ -143,8 +143,8 @@ static int dump_family(struct ports *ports, uint8_t family, uint8_t protocol, ui
 		struct nlmsghdr head;
 		struct inet_diag_req_v2 body;
 	} request = {
-		.head = { .nlmsg_len = sizeof(request), .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_seq = family },
-		.body = { .sdiag_family = family, .sdiag_protocol = protocol, .idiag_states = states },
+		.head = {.nlmsg_len = sizeof(request), .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_seq = family},
+		.body = {.sdiag_family = family, .sdiag_protocol = protocol, .idiag_states = states},
 	};
 
 	ports->table.protocol = protocol;
@@ -157,15 +157,16 @@ static int dump_tcp_both(struct ports *ports, uint32_t states)
 		struct nlmsghdr head;
 		struct inet_diag_req body;
 	} request = {
-		.head = { .nlmsg_len = sizeof(request), .nlmsg_type = TCPDIAG_GETSOCK, .nlmsg_seq = 1 },
-		.body = { .idiag_family = AF_INET, .idiag_states = states },
+		.head = {.nlmsg_len = sizeof(request), .nlmsg_type = TCPDIAG_GETSOCK, .nlmsg_seq = 1},
+		.body = {.idiag_family = AF_INET, .idiag_states = states},
 	};
 
 	ports->table.protocol = IPPROTO_TCP;
 	return netlink_dump(ports->fd, &request.head, ports->buffer, DUMP_BYTES_MAX, port_table_message, &ports->table);
 }
 
-/* A list that changed under the dump (-EINTR) is as good as any: sockets come and go, and each was seen at most once. */
+/* A list that changed under the dump (-EINTR) is as good as any: sockets come and go, and each was seen at most once.
+ */
 static int dump_checked(int r)
 {
 	return r == -EINTR ? 0 : r;

@@ -22,11 +22,11 @@
 
 /* A process may rewrite its command line or change its user without a call of execve. */
 #define LOOK_AGAIN_NS (60 * NS_PER_S)
-#define ASK_AGAIN_NS (600 * NS_PER_S)
-#define ASK_RETRY_NS (60 * NS_PER_S)
+#define ASK_AGAIN_NS  (600 * NS_PER_S)
+#define ASK_RETRY_NS  (60 * NS_PER_S)
 
 /* Bounds of what is remembered of command lines. */
-#define DETAILS_MAX 2048U
+#define DETAILS_MAX	 2048U
 #define DETAIL_BYTES_MAX (2U << 20)
 
 /* A clock that drifts by less does not move the start times. */
@@ -94,7 +94,7 @@ static int array_reserve(void *items, size_t *size, size_t wanted, size_t item_s
 /* "btime 1767225600" of /proc/stat, for a fixture, whose clocks are not those of this kernel. */
 static bool boot_read(const struct collect_ctx *ctx, int64_t *ret_wall_ms)
 {
-	_cleanup_(procfs_buffer_free) struct procfs_buffer buffer = { 0 };
+	_cleanup_(procfs_buffer_free) struct procfs_buffer buffer = {0};
 	_cleanup_(procfs_close) struct procfs_file file = PROCFS_FILE_SINGLE;
 	struct scan text, line;
 	uint64_t seconds;
@@ -135,8 +135,8 @@ static int64_t start_wall_ms(const struct processes *processes, const struct pro
 /* ---------------------------------------------------------------------------------- what is looked at for some rows */
 
 /*
- * The owner of the directory /proc/PID is the effective user, also for a process that is not dumpable, whose files there belong to
- * root (fs/proc/base.c, task_dump_owner).
+ * The owner of the directory /proc/PID is the effective user, also for a process that is not dumpable, whose files
+ * there belong to root (fs/proc/base.c, task_dump_owner).
  */
 static void row_look(const struct collect_ctx *ctx, struct process *row)
 {
@@ -190,7 +190,7 @@ static void details_trim(struct processes *processes, const struct process *keep
 static int row_ask(const struct collect_ctx *ctx, struct process *row)
 {
 	uint64_t since = ctx->now.mono_ns - row->asked_ns;
-	struct probe_request request = { .kind = PROBE_PROCESS };
+	struct probe_request request = {.kind = PROBE_PROCESS};
 	char pid[16];
 	int r;
 
@@ -255,8 +255,7 @@ static void processes_probed(void *state, const struct probe_result *result)
 	struct process *row = proctable_find(&processes->table, pidstat_key_pid(result->key));
 	struct process_detail *detail;
 
-	if (result->kind != PROBE_PROCESS || !row ||
-	    pidstat_key(row->stat.pid, row->stat.start_ticks) != result->key)
+	if (result->kind != PROBE_PROCESS || !row || pidstat_key(row->stat.pid, row->stat.start_ticks) != result->key)
 		return;
 	row->asked = false;
 	detail = result->error == 0 ? detail_new(result) : NULL;
@@ -342,7 +341,8 @@ static void emit_detail(struct sink *out, const struct processes *processes, con
 	else
 		sink_null(out, "exe_path");
 	if (detail || row_is_bare(shown))
-		sink_text(out, "cmd_line", detail ? detail->text : "", detail ? detail->cmdline_len : 0, SINK_CMDLINE_MAX);
+		sink_text(out, "cmd_line", detail ? detail->text : "", detail ? detail->cmdline_len : 0,
+			  SINK_CMDLINE_MAX);
 	else
 		sink_null(out, "cmd_line");
 }
@@ -471,7 +471,7 @@ static void row_fill(const struct processes *processes, const struct collect_ctx
 size_t processes_sorted(void *state, const struct collect_ctx *ctx, enum processes_sort sort, struct process_row *rows,
 			size_t max)
 {
-	static const select_before_fn orders[] = { before_cpu, before_memory, before_pid };
+	static const select_before_fn orders[] = {before_cpu, before_memory, before_pid};
 	struct processes *processes = state;
 	size_t wanted = max < processes->table.count ? max : processes->table.count;
 

@@ -36,8 +36,8 @@ struct process_row {
 	const char *status; /* "Running", "Sleeping", … */
 	uid_t uid;
 	bool uid_known;
-	const char *user;	/* from etc/passwd; NULL: unknown there, show the uid */
-	uint64_t start_ticks;	/* field 22 of stat: with the pid, the identity */
+	const char *user;     /* from etc/passwd; NULL: unknown there, show the uid */
+	uint64_t start_ticks; /* field 22 of stat: with the pid, the identity */
 	int64_t start_wall_ms;
 	uint32_t threads;
 	bool kernel_thread;
@@ -65,8 +65,8 @@ bool processes_find(void *state, const struct collect_ctx *ctx, pid_t pid, struc
 
 /*
  * Asks the prober for the command lines of those rows that have none. Returns how many answers are still to come
- * (0: all there is to know is in the table) or -errno of the prober when nothing could be asked at all (-ENOSYS, -ENOBUFS).
- * May be called again with the same rows to see how many are left.
+ * (0: all there is to know is in the table) or -errno of the prober when nothing could be asked at all (-ENOSYS,
+ * -ENOBUFS). May be called again with the same rows to see how many are left.
  */
 int processes_ask(void *state, const struct collect_ctx *ctx, const struct process_row *rows, size_t count);
 

@@ -37,13 +37,13 @@ struct procfs_file {
 	bool single;
 };
 
-#define PROCFS_FILE ((struct procfs_file){ .fd = -1 })
-#define PROCFS_FILE_SINGLE ((struct procfs_file){ .fd = -1, .single = true })
+#define PROCFS_FILE	   ((struct procfs_file){.fd = -1})
+#define PROCFS_FILE_SINGLE ((struct procfs_file){.fd = -1, .single = true})
 
 /*
  * Reads the whole of `path` (relative to dir_fd) into the buffer, opening it at the first call and again when the
- * kept fd has died (ESTALE, ENOENT, ENODEV, ESRCH, ENXIO). 0 or -errno; then the file is closed and the next call opens it
- * anew, and the buffer's len is 0.
+ * kept fd has died (ESTALE, ENOENT, ENODEV, ESRCH, ENXIO). 0 or -errno; then the file is closed and the next call opens
+ * it anew, and the buffer's len is 0.
  */
 int procfs_read(struct procfs_file *file, int dir_fd, const char *path, struct procfs_buffer *buffer);
 
@@ -68,7 +68,7 @@ struct scan {
 
 static inline struct scan scan_text(const char *text, size_t len)
 {
-	return (struct scan){ text, len ? text + len : text };
+	return (struct scan){text, len ? text + len : text};
 }
 
 static inline size_t scan_len(const struct scan *s)
@@ -164,7 +164,8 @@ static inline bool scan_digits(struct scan *line, uint64_t *ret)
 	return true;
 }
 
-/* The next field as an unsigned decimal number: digits only, up to a blank or the end. False otherwise (*ret untouched). */
+/* The next field as an unsigned decimal number: digits only, up to a blank or the end. False otherwise (*ret
+ * untouched). */
 static inline bool scan_u64(struct scan *line, uint64_t *ret)
 {
 	uint64_t value;
@@ -180,7 +181,8 @@ static inline bool scan_u64(struct scan *line, uint64_t *ret)
 bool scan_i64(struct scan *line, int64_t *ret);
 
 /*
- * The next field as a decimal fraction ("0.52", "1234.56", "7"): digits, optionally a point and more digits. Free of the locale.
+ * The next field as a decimal fraction ("0.52", "1234.56", "7"): digits, optionally a point and more digits. Free of
+ * the locale.
  */
 bool scan_decimal(struct scan *line, double *ret);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Rows live in two arrays: a scan merges the old one and the list of pids into the other, and then they change places. */
+/* Rows live in two arrays: a scan merges the old one and the list of pids into the other, and then they change places.
+ */
 #include "proctable.h"
 
 #include <dirent.h>
@@ -23,8 +24,8 @@ static unsigned kept_max(void)
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur <= FDS_RESERVED)
 		return 0;
-	return limit.rlim_cur - FDS_RESERVED < PROCTABLE_KEPT_MAX ? (unsigned)(limit.rlim_cur - FDS_RESERVED) :
-								     PROCTABLE_KEPT_MAX;
+	return limit.rlim_cur - FDS_RESERVED < PROCTABLE_KEPT_MAX ? (unsigned)(limit.rlim_cur - FDS_RESERVED)
+								  : PROCTABLE_KEPT_MAX;
 }
 
 void proctable_init(struct proctable *table)
@@ -186,11 +187,11 @@ static int pids_list(struct proctable *table, const struct collect_ctx *ctx)
 /* -------------------------------------------------------------------------------------------------------- reading */
 
 /*
- * Opens and reads; one read is enough, as the kernel shows the file in one record. The fd is kept if there is room for one
- * more. The files of a fixture are replaced rather than rewritten: kept open they would never change.
+ * Opens and reads; one read is enough, as the kernel shows the file in one record. The fd is kept if there is room for
+ * one more. The files of a fixture are replaced rather than rewritten: kept open they would never change.
  */
-static ssize_t text_open(struct proctable *table, const struct collect_ctx *ctx, struct process *row, pid_t pid, bool keep,
-			 char *text)
+static ssize_t text_open(struct proctable *table, const struct collect_ctx *ctx, struct process *row, pid_t pid,
+			 bool keep, char *text)
 {
 	char path[24];
 	ssize_t n;
@@ -232,7 +233,8 @@ static int row_read(struct proctable *table, const struct collect_ctx *ctx, stru
 }
 
 /* Reads one process into `row`, which holds what was known of that pid, or nothing (fd -1, base_ticks unset). */
-static int row_update(struct proctable *table, const struct collect_ctx *ctx, struct process *row, pid_t pid, bool known)
+static int row_update(struct proctable *table, const struct collect_ctx *ctx, struct process *row, pid_t pid,
+		      bool known)
 {
 	struct pidstat stat;
 	int r = row_read(table, ctx, row, pid, known, &stat);
@@ -243,8 +245,9 @@ static int row_update(struct proctable *table, const struct collect_ctx *ctx, st
 		int fd = row->fd;
 
 		proctable_set_detail(table, row, NULL);
-		*row = (struct process){ .fd = fd, .base_ticks = { PROCESS_NO_BASE, PROCESS_NO_BASE } };
-	} else if (known && (stat.comm_len != row->stat.comm_len || memcmp(stat.comm, row->stat.comm, stat.comm_len) != 0)) {
+		*row = (struct process){.fd = fd, .base_ticks = {PROCESS_NO_BASE, PROCESS_NO_BASE}};
+	} else if (known &&
+		   (stat.comm_len != row->stat.comm_len || memcmp(stat.comm, row->stat.comm, stat.comm_len) != 0)) {
 		/* It has called execve (or renamed itself): command line and rights are new. */
 		proctable_set_detail(table, row, NULL);
 		row->asked_ns = row->looked_ns = 0;
@@ -356,8 +359,8 @@ int proctable_scan(struct proctable *table, const struct collect_ctx *ctx, bool 
 		while (old < table->count && table->rows[old].stat.pid < pid)
 			row_drop(table, &table->rows[old++]);
 		known = old < table->count && table->rows[old].stat.pid == pid;
-		*row = known ? table->rows[old++] :
-			       (struct process){ .fd = -1, .base_ticks = { PROCESS_NO_BASE, PROCESS_NO_BASE } };
+		*row = known ? table->rows[old++]
+			     : (struct process){.fd = -1, .base_ticks = {PROCESS_NO_BASE, PROCESS_NO_BASE}};
 		r = row_update(table, ctx, row, pid, known);
 		if (r == 0) {
 			count++;

@@ -3,8 +3,8 @@
  * The table behind the processes collector: one row a process, sorted by pid, and the scan that brings it up to date.
  *
  * The kernel lists /proc in ascending order of pid, so a scan is a merge of that list with the rows before, without a
- * hash. A `stat` read through an fd that stays open costs less than half of open, read, close (and can only ever be the same
- * process), but holds a page of kernel memory; so the first PROCTABLE_KEPT_MAX that are seen twice keep theirs.
+ * hash. A `stat` read through an fd that stays open costs less than half of open, read, close (and can only ever be the
+ * same process), but holds a page of kernel memory; so the first PROCTABLE_KEPT_MAX that are seen twice keep theirs.
  */
 #ifndef COLLECTORS_PROCTABLE_H
 #define COLLECTORS_PROCTABLE_H
@@ -38,8 +38,8 @@ struct process {
 	uid_t uid;
 	uint64_t looked_ns; /* when uid and the right to read io were last looked at; 0: never */
 	bool uid_known, io_denied;
-	bool asked; /* the prober is at it */
-	uint64_t asked_ns;	      /* when it was last asked; 0: never */
+	bool asked;		       /* the prober is at it */
+	uint64_t asked_ns;	       /* when it was last asked; 0: never */
 	struct process_detail *detail; /* NULL: not known */
 };
 
@@ -51,10 +51,10 @@ struct proctable {
 	size_t count, size, spare_size;
 	int32_t *pids; /* as listed, during a scan */
 	size_t pid_count, pid_size;
-	char *names;	/* the directory's entries */
+	char *names; /* the directory's entries */
 	int dir_fd;
 	unsigned kept, kept_max;
-	bool truncated; /* there were more than PROCTABLE_ROWS_MAX */
+	bool truncated;		    /* there were more than PROCTABLE_ROWS_MAX */
 	struct rate_clock clock[2]; /* of the baselines, the newer first */
 	double tick_hz, page_kb;
 	size_t details, detail_bytes;
@@ -66,7 +66,8 @@ void proctable_done(struct proctable *table);
 /*
  * Reads all processes. cpu_percent is over the time since the newer baseline, or since the older if that is not
  * PROCTABLE_BASELINE_NS ago; for a process younger than that, CPU time ÷ age. With `baseline`, this scan becomes
- * the newer baseline (unless the one there is younger than that). 0 or -errno; then the rows may be fewer than there are.
+ * the newer baseline (unless the one there is younger than that). 0 or -errno; then the rows may be fewer than there
+ * are.
  */
 int proctable_scan(struct proctable *table, const struct collect_ctx *ctx, bool baseline);
 

@@ -56,8 +56,8 @@ static inline uint64_t rate_interval_ns(struct rate_interval interval)
 }
 
 struct rate {
-	uint64_t counter; /* as last read */
-	uint64_t delta;	  /* between the last two readings; 0 where the rate is unknown */
+	uint64_t counter;  /* as last read */
+	uint64_t delta;	   /* between the last two readings; 0 where the rate is unknown */
 	double per_second; /* valid if rate_known(); never negative, infinite or NaN */
 	enum rate_state state;
 	bool started; /* counter holds a reading */

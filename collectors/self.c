@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * data.self: what the agent and its helpers cost, from /proc/self and /proc/PID, read through fds kept open. The agent hangs its own
- * counters into the same object. schedstat counts nanoseconds; utime and stime would count ticks of 10 ms, more than a sample takes.
+ * data.self: what the agent and its helpers cost, from /proc/self and /proc/PID, read through fds kept open. The agent
+ * hangs its own counters into the same object. schedstat counts nanoseconds; utime and stime would count ticks of 10
+ * ms, more than a sample takes.
  */
 #include "self.h"
 
@@ -64,7 +65,7 @@ struct self {
 
 static void process_init(struct process *process, pid_t pid)
 {
-	*process = (struct process){ .pid = pid, .schedstat = PROCFS_FILE_SINGLE, .statm = PROCFS_FILE_SINGLE };
+	*process = (struct process){.pid = pid, .schedstat = PROCFS_FILE_SINGLE, .statm = PROCFS_FILE_SINGLE};
 }
 
 static void process_done(struct process *process)

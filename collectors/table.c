@@ -8,6 +8,6 @@
 #include <stddef.h>
 
 const struct collector *const collectors[] = {
-	&collector_cpu,	    &collector_memory,	&collector_filesystem, &collector_disk, &collector_network,
-	&collector_host,    &collector_processes, &collector_ports,	 &collector_self, NULL,
+	&collector_cpu,	 &collector_memory,    &collector_filesystem, &collector_disk, &collector_network,
+	&collector_host, &collector_processes, &collector_ports,      &collector_self, NULL,
 };

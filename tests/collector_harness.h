@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * For the tests of collectors: a fixture tree in a temporary directory, a context over it or over the running kernel, and what
- * emit writes as a json-c tree.
+ * For the tests of collectors: a fixture tree in a temporary directory, a context over it or over the running kernel,
+ * and what emit writes as a json-c tree.
  */
 #ifndef TESTS_COLLECTOR_HARNESS_H
 #define TESTS_COLLECTOR_HARNESS_H
@@ -99,7 +99,7 @@ static inline struct harness *harness_new(const struct collector *collector, boo
 		return NULL;
 	h->collector = collector;
 	h->ctx.live = live;
-	h->ctx.limits = (struct collect_limits){ .processes_top = 20, .ports_max = 1000 };
+	h->ctx.limits = (struct collect_limits){.processes_top = 20, .ports_max = 1000};
 	h->ctx.now = moment_now();
 	if (live)
 		return harness_fds(h, "/proc", "/sys", "/") == 0 ? h : NULL;
@@ -187,7 +187,7 @@ static inline void direct_process(struct direct_prober *direct, const struct pro
 	struct {
 		struct probe_process head;
 		char text[SINK_CMDLINE_MAX + SINK_PATH_MAX];
-	} data = { 0 };
+	} data = {0};
 	char path[64], stat[1024] = "", *field;
 	ssize_t n, exe;
 	int fd;
@@ -206,13 +206,13 @@ static inline void direct_process(struct direct_prober *direct, const struct pro
 	close_fd(&fd);
 	data.head.cmdline_len = (uint32_t)n;
 	data.head.exe_len = exe < 0 ? 0 : (uint32_t)exe;
-	direct->h->collector->probed(direct->h->state, &(struct probe_result){
-							       .kind = request->kind,
-							       .key = request->key,
-							       .data = &data,
-							       .data_len = sizeof(data.head) + data.head.cmdline_len +
-									   data.head.exe_len,
-						       });
+	direct->h->collector->probed(direct->h->state,
+				     &(struct probe_result){
+					     .kind = request->kind,
+					     .key = request->key,
+					     .data = &data,
+					     .data_len = sizeof(data.head) + data.head.cmdline_len + data.head.exe_len,
+				     });
 }
 
 /* Looks at the fds of this process only. */
@@ -233,7 +233,7 @@ static inline void direct_sockets(struct direct_prober *direct, const struct pro
 		for (size_t i = 0; i < request->arg_len / sizeof(wanted); i++) {
 			memcpy(&wanted, (const char *)request->arg + i * sizeof(wanted), sizeof(wanted));
 			if (wanted == inode)
-				found[count++] = (struct probe_socket){ .inode = inode, .pid = getpid() };
+				found[count++] = (struct probe_socket){.inode = inode, .pid = getpid()};
 		}
 	}
 	if (dir)
@@ -255,9 +255,9 @@ static inline int direct_request(struct prober *prober, const struct probe_reque
 	else
 		direct->processes++;
 	if (direct->denied)
-		direct->h->collector->probed(direct->h->state,
-					     &(struct probe_result){ .kind = request->kind, .key = request->key,
-								     .error = -EACCES });
+		direct->h->collector->probed(
+			direct->h->state,
+			&(struct probe_result){.kind = request->kind, .key = request->key, .error = -EACCES});
 	else if (request->kind == PROBE_SOCKETS)
 		direct_sockets(direct, request);
 	else
@@ -267,7 +267,7 @@ static inline int direct_request(struct prober *prober, const struct probe_reque
 
 static inline void direct_prober_attach(struct direct_prober *direct, struct harness *h)
 {
-	*direct = (struct direct_prober){ .prober = { .request = direct_request }, .h = h };
+	*direct = (struct direct_prober){.prober = {.request = direct_request}, .h = h};
 	h->ctx.prober = &direct->prober;
 }
 

@@ -13,7 +13,7 @@ BUILD="gcc make libc6-dev libev-dev libjson-c-dev libsystemd-dev libinih-dev lib
 TEST="libcmocka-dev python3 iproute2 procps strace jq zstd"
 # The guest tests: an emulator, and what makes a root file system as root or (uidmap) as an ordinary user.
 GUEST="qemu-system-x86 qemu-utils mmdebstrap e2fsprogs uidmap debian-archive-keyring"
-LINT="clang clang-format clang-tidy cppcheck shellcheck"
+LINT="systemd clang clang-format clang-tidy cppcheck shellcheck"
 FUZZ="clang llvm libclang-rt-14-dev"
 
 usage() {

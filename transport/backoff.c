@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See backoff.h. The step is min_ns doubled once per failure before this one; the wait lies between two thirds and the whole
- * of one and a half steps, cut to the two bounds.
+ * See backoff.h. The step is min_ns doubled once per failure before this one; the wait lies between two thirds and
+ * the whole of one and a half steps, cut to the two bounds.
  */
 #include "backoff.h"
 

@@ -20,21 +20,21 @@
 #include "utf8.h"
 
 #define GUARD_SIZE_MIN 64
-#define DECIMAL_SIZE 24
+#define DECIMAL_SIZE   24
 
 static const struct {
 	enum error_code code;
 	const char *reason;
 } verdicts[ENVELOPE_VERDICTS] = {
-	[ENVELOPE_GOOD] = { CODE_NONE, "good" },
-	[ENVELOPE_NO_SECRET] = { CODE_BAD_SIGNATURE, "no_secret" },
-	[ENVELOPE_UNSIGNED] = { CODE_UNSIGNED, "unsigned" },
-	[ENVELOPE_MALFORMED] = { CODE_INVALID_MESSAGE, "malformed_envelope" },
-	[ENVELOPE_BAD_VERSION] = { CODE_INVALID_MESSAGE, "bad_version" },
-	[ENVELOPE_BAD_SIGNATURE] = { CODE_BAD_SIGNATURE, "bad_signature" },
-	[ENVELOPE_STALE] = { CODE_STALE, "stale" },
-	[ENVELOPE_REPLAYED] = { CODE_REPLAYED, "replayed" },
-	[ENVELOPE_NONCES_FULL] = { CODE_REPLAYED, "nonces_full" },
+	[ENVELOPE_GOOD] = {CODE_NONE, "good"},
+	[ENVELOPE_NO_SECRET] = {CODE_BAD_SIGNATURE, "no_secret"},
+	[ENVELOPE_UNSIGNED] = {CODE_UNSIGNED, "unsigned"},
+	[ENVELOPE_MALFORMED] = {CODE_INVALID_MESSAGE, "malformed_envelope"},
+	[ENVELOPE_BAD_VERSION] = {CODE_INVALID_MESSAGE, "bad_version"},
+	[ENVELOPE_BAD_SIGNATURE] = {CODE_BAD_SIGNATURE, "bad_signature"},
+	[ENVELOPE_STALE] = {CODE_STALE, "stale"},
+	[ENVELOPE_REPLAYED] = {CODE_REPLAYED, "replayed"},
+	[ENVELOPE_NONCES_FULL] = {CODE_REPLAYED, "nonces_full"},
 };
 
 enum error_code envelope_code(enum envelope_verdict verdict)
@@ -49,7 +49,7 @@ const char *envelope_reason(enum envelope_verdict verdict)
 
 void envelope_guard_init(struct envelope_guard *guard)
 {
-	*guard = (struct envelope_guard){ 0 };
+	*guard = (struct envelope_guard){0};
 }
 
 void envelope_guard_free(struct envelope_guard *guard)
@@ -84,7 +84,7 @@ static struct envelope_nonce *guard_slot(const struct envelope_guard *guard, con
 /* A new table of the unexpired nonces with room for as many again. */
 static int guard_rebuild(struct envelope_guard *guard, int64_t now_ms)
 {
-	struct envelope_guard fresh = { .size = GUARD_SIZE_MIN };
+	struct envelope_guard fresh = {.size = GUARD_SIZE_MIN};
 	int64_t first_expiry = INT64_MAX;
 	size_t live = 0;
 
@@ -115,7 +115,7 @@ static int guard_rebuild(struct envelope_guard *guard, int64_t now_ms)
 static enum envelope_verdict guard_admit(struct envelope_guard *guard, const char *nonce, size_t len, int64_t ts_ms,
 					 int64_t now_ms)
 {
-	struct envelope_nonce entry = { .expires_ms = ts_ms + ENVELOPE_WINDOW_MS + 1 }, *slot = NULL;
+	struct envelope_nonce entry = {.expires_ms = ts_ms + ENVELOPE_WINDOW_MS + 1}, *slot = NULL;
 
 	nonce_digest(nonce, len, entry.digest);
 	if (guard->size > 0) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Signed envelopes: {"type":"signed","v":1,"ts":ms,"nonce":text,"payload":inner JSON as a string,"sig":64 hex}, where
- * sig is HMAC-SHA256(key, v "\n" ts "\n" nonce "\n" payload). Every check fails closed; a nonce is remembered only when all
- * others have passed, so that a forger cannot fill the memory or burn a nonce.
+ * sig is HMAC-SHA256(key, v "\n" ts "\n" nonce "\n" payload). Every check fails closed; a nonce is remembered only when
+ * all others have passed, so that a forger cannot fill the memory or burn a nonce.
  */
 #ifndef TRANSPORT_ENVELOPE_H
 #define TRANSPORT_ENVELOPE_H
@@ -15,15 +15,16 @@
 struct json_object;
 struct json_writer;
 
-#define ENVELOPE_WINDOW_MS 300000
-#define ENVELOPE_NONCE_MAX 128 /* bytes */
+#define ENVELOPE_WINDOW_MS  300000
+#define ENVELOPE_NONCE_MAX  128	  /* bytes */
 #define ENVELOPE_NONCES_MAX 16384 /* remembered at once: 27 a second over the whole life of a nonce */
-#define ENVELOPE_SIG_SIZE 65 /* hex and NUL */
+#define ENVELOPE_SIG_SIZE   65	  /* hex and NUL */
 
 enum envelope_verdict {
 	ENVELOPE_GOOD,
 	ENVELOPE_NO_SECRET,
-	ENVELOPE_UNSIGNED, /* a plain message where a signature is required (for the agent: envelope_verify never says it) */
+	ENVELOPE_UNSIGNED, /* a plain message where a signature is required (for the agent: envelope_verify never says
+			      it) */
 	ENVELOPE_MALFORMED,
 	ENVELOPE_BAD_VERSION,
 	ENVELOPE_BAD_SIGNATURE,
@@ -67,8 +68,8 @@ enum envelope_verdict envelope_verify(struct envelope_guard *guard, const char *
 void envelope_mac(const char *key, size_t key_len, int64_t ts_ms, const char *nonce, size_t nonce_len,
 		  const char *payload, size_t payload_len, char ret_hex[ENVELOPE_SIG_SIZE]);
 
-/* Writes a whole signed line into the writer (reset first): 0, -EINVAL (no key, bad nonce or a payload that is not valid
- * UTF-8 without NUL) or -EMSGSIZE. */
+/* Writes a whole signed line into the writer (reset first): 0, -EINVAL (no key, bad nonce or a payload that is not
+ * valid UTF-8 without NUL) or -EMSGSIZE. */
 int envelope_sign(struct json_writer *w, const char *key, size_t key_len, int64_t ts_ms, const char *nonce,
 		  const char *payload, size_t payload_len);
 

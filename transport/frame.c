@@ -12,12 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RESYNC ((char)0xFF)
+#define RESYNC	  ((char)0xFF)
 #define KEEP_SIZE (2 * FRAME_ROOM) /* a larger buffer is given back when it is empty */
 
 void frame_init(struct frame_reader *r, size_t max_line)
 {
-	*r = (struct frame_reader){ .max_line = max_line };
+	*r = (struct frame_reader){.max_line = max_line};
 }
 
 void frame_free(struct frame_reader *r)

@@ -25,7 +25,7 @@ enum {
 	FRAME_MORE = 0, /* nothing whole yet */
 	FRAME_LINE,	/* a line; borrowed until the next call on the reader; no '\n', one final '\r' removed */
 	FRAME_TOO_LONG, /* a line passed max_line: said once for it, before its end is seen. Reason `line_too_long` */
-	FRAME_GARBLED,	/* a line ended, a 0xFF had cut its start off and the rest begins no object. Reason `bad_utf8` */
+	FRAME_GARBLED, /* a line ended, a 0xFF had cut its start off and the rest begins no object. Reason `bad_utf8` */
 };
 
 struct frame_reader {
@@ -54,7 +54,8 @@ int frame_reserve(struct frame_reader *r, char **ret_buf, size_t *ret_room);
 /* `n` bytes of the reserved room were filled. */
 void frame_commit(struct frame_reader *r, size_t n);
 
-/* Copies bytes in: how many were taken (at least one, for len > 0, if frame_next has returned 0), or a negative errno. */
+/* Copies bytes in: how many were taken (at least one, for len > 0, if frame_next has returned 0), or a negative errno.
+ */
 ssize_t frame_feed(struct frame_reader *r, const char *bytes, size_t len);
 
 /* One of the words above. *ret_line and *ret_len are set for FRAME_LINE alone. Blank lines are passed over. */

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "json_escape.h"
 #include "utf8.h"
 
 #define KEYS_FEW_FILL (JSON_KEYS_FEW / 2)
@@ -45,72 +46,12 @@ const char *json_fault_reason(enum json_reason reason)
 	return (unsigned)reason < sizeof(words) / sizeof(words[0]) ? words[reason] : "bad_json";
 }
 
-static int hex_value(unsigned char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* The four hex digits at `p`, or -1. */
-static int hex4(const unsigned char *p, const unsigned char *end)
-{
-	int value = 0;
-
-	if (end - p < 4)
-		return -1;
-	for (int i = 0; i < 4; i++) {
-		int digit = hex_value(p[i]);
-
-		if (digit < 0)
-			return -1;
-		value = value << 4 | digit;
-	}
-	return value;
-}
-
-/*
- * Decodes the escape whose backslash is at `p`. Returns its bytes and sets *ret_code, or 0: no escape of RFC 8259, or half
- * a surrogate pair.
- */
-static int escape_decode(const unsigned char *p, const unsigned char *end, uint32_t *ret_code)
-{
-	static const char letters[] = "\"\\/bfnrt", values[] = "\"\\/\b\f\n\r\t";
-	const char *letter;
-	int high, low;
-
-	if (end - p < 2 || p[1] == '\0')
-		return 0;
-	if (p[1] != 'u') {
-		letter = strchr(letters, p[1]);
-		if (!letter)
-			return 0;
-		*ret_code = (unsigned char)values[letter - letters];
-		return 2;
-	}
-	high = hex4(p + 2, end);
-	if (high < 0 || (high >= 0xDC00 && high <= 0xDFFF))
-		return 0;
-	if (high < 0xD800 || high > 0xDFFF) {
-		*ret_code = (uint32_t)high;
-		return 6;
-	}
-	if (end - p < 12 || p[6] != '\\' || p[7] != 'u')
-		return 0;
-	low = hex4(p + 8, end);
-	if (low < 0xDC00 || low > 0xDFFF)
-		return 0;
-	*ret_code = 0x10000 + ((uint32_t)(high - 0xD800) << 10) + (uint32_t)(low - 0xDC00);
-	return 12;
-}
-
 /* Next decoded character of a string already known to be valid; false at its closing quote. */
 static bool key_next(const unsigned char **at, const unsigned char *end, uint32_t *ret_code)
 {
 	if (**at == '"')
 		return false;
-	*at += **at == '\\' ? escape_decode(*at, end, ret_code) : utf8_decode(*at, end, ret_code);
+	*at += **at == '\\' ? json_escape_decode(*at, end, ret_code) : utf8_decode(*at, end, ret_code);
 	return true;
 }
 
@@ -131,7 +72,7 @@ static bool keys_equal(const struct scan *s, const unsigned char *a, const unsig
 static uint32_t key_hash(const struct scan *s, const unsigned char *key)
 {
 	uint64_t hash = s->check->seed ^ ((uint64_t)s->object[s->depth] << 32);
-	uint32_t code;
+	uint32_t code = 0;
 
 	while (key_next(&key, s->end, &code)) {
 		hash = (hash ^ code) * 0x9E3779B97F4A7C15ULL;
@@ -197,7 +138,7 @@ static enum json_reason scan_string(struct scan *s, bool is_key)
 			return JSON_OK;
 		}
 		if (*s->at == '\\') {
-			n = escape_decode(s->at, s->end, &code);
+			n = json_escape_decode(s->at, s->end, &code);
 			if (n == 0)
 				return JSON_BAD_JSON;
 			if (code == 0 && is_key)
@@ -225,8 +166,9 @@ static bool digits_within(const unsigned char *digits, size_t len, const char *m
 }
 
 /*
- * Whether int, fraction and exponent stay within a double: the first significant digit stands for 10^place; at 308 the digits
- * are compared with those of DBL_MAX, 1.7976931348623157e308. `digits` begin at the first digit and may hold one '.'.
+ * Whether int, fraction and exponent stay within a double: the first significant digit stands for 10^place; at 308 the
+ * digits are compared with those of DBL_MAX, 1.7976931348623157e308. `digits` begin at the first digit and may hold one
+ * '.'.
  */
 static bool real_within(const unsigned char *digits, const unsigned char *end, size_t whole, int64_t exponent)
 {
@@ -296,8 +238,9 @@ static enum json_reason scan_number(struct scan *s)
 	}
 	if (s->at < s->end && (*s->at | 0x20) == 'e' && !scan_exponent(s, &exponent))
 		return JSON_BAD_JSON;
-	if (s->at == digits + whole ? digits_within(digits, whole, minus ? "9223372036854775808" : "18446744073709551615") :
-				      real_within(digits, digits_end, whole, exponent))
+	if (s->at == digits + whole
+		    ? digits_within(digits, whole, minus ? "9223372036854775808" : "18446744073709551615")
+		    : real_within(digits, digits_end, whole, exponent))
 		return JSON_OK;
 	s->at = begin;
 	return JSON_OUT_OF_RANGE;
@@ -305,7 +248,7 @@ static enum json_reason scan_number(struct scan *s)
 
 static enum json_reason scan_word(struct scan *s)
 {
-	static const char *const words[] = { "true", "false", "null" };
+	static const char *const words[] = {"true", "false", "null"};
 
 	for (unsigned i = 0; i < 3; i++) {
 		size_t len = strlen(words[i]);
@@ -469,131 +412,6 @@ int json_check_line(struct json_check *check, const char *line, size_t len, cons
 	if (reason == JSON_OK)
 		return 0;
 	if (fault)
-		*fault = (struct json_fault){ .reason = reason, .offset = (size_t)(s.at - s.line) };
+		*fault = (struct json_fault){.reason = reason, .offset = (size_t)(s.at - s.line)};
 	return -EBADMSG;
-}
-
-/* Bytes of `code` in UTF-8, written at `out` if they fit in `room`; 0 if not. */
-static size_t utf8_encode(uint32_t code, char *out, size_t room)
-{
-	size_t n = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
-	static const unsigned char lead[] = { 0, 0, 0xC0, 0xE0, 0xF0 };
-
-	if (n > room)
-		return 0;
-	for (size_t i = n; i-- > 1; code >>= 6)
-		out[i] = (char)(0x80 | (code & 0x3F));
-	out[0] = (char)(lead[n] | code);
-	return n;
-}
-
-/* Decodes the string behind the quote at `p` into out[JSON_ID_MAX + 1]; its length, or 0 if it is no acceptable id. */
-static size_t id_decode(const unsigned char *p, const unsigned char *end, char *out)
-{
-	size_t len = 0;
-
-	for (p++; p < end && *p != '"';) {
-		uint32_t code = 0;
-		int n = *p == '\\' ? escape_decode(p, end, &code) : utf8_decode(p, end, &code);
-		size_t bytes;
-
-		if (n <= 0 || *p < 0x20 || code == 0)
-			return 0;
-		bytes = utf8_encode(code, out + len, JSON_ID_MAX - len);
-		if (bytes == 0)
-			return 0;
-		len += bytes;
-		p += n;
-	}
-	if (p >= end)
-		return 0;
-	out[len] = '\0';
-	return len;
-}
-
-/* Behind the string whose opening quote is at `p`; `end` if it does not close. */
-static const unsigned char *skip_string(const unsigned char *p, const unsigned char *end)
-{
-	for (p++; p < end && *p != '"'; p++)
-		if (*p == '\\')
-			p++;
-	return p < end ? p + 1 : end;
-}
-
-/* What numbers, true, false, null and the likes of NaN are made of. */
-static bool is_scalar_byte(unsigned char c)
-{
-	return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '-' || c == '+' || c == '.';
-}
-
-/* Behind the value at `p`, whatever is wrong inside of it; NULL if its end cannot be told. */
-static const unsigned char *skip_value(const unsigned char *p, const unsigned char *end)
-{
-	size_t depth = 0;
-
-	while (p < end) {
-		if (*p == '"') {
-			p = skip_string(p, end);
-		} else if (*p == '{' || *p == '[') {
-			depth++;
-			p++;
-		} else if (*p == '}' || *p == ']') {
-			if (depth == 0)
-				return p;
-			depth--;
-			p++;
-		} else if (depth == 0 && (*p == ',' || *p == ' ' || *p == '\t')) {
-			return p;
-		} else if (depth == 0 && !is_scalar_byte(*p)) {
-			return NULL;
-		} else {
-			p++;
-			continue;
-		}
-		if (depth == 0)
-			return p;
-	}
-	return NULL;
-}
-
-size_t json_scan_id(const char *line, size_t len, char out[JSON_ID_MAX + 1])
-{
-	struct scan s = {
-		.line = (const unsigned char *)line,
-		.end = (const unsigned char *)line + len,
-		.at = (const unsigned char *)line,
-	};
-	size_t id_len = 0;
-	bool seen = false;
-
-	skip_space(&s);
-	for (unsigned char before = '{'; peek(&s) == before; before = ',') {
-		char key[JSON_ID_MAX + 1];
-		const unsigned char *next;
-		bool is_id;
-
-		s.at++;
-		skip_space(&s);
-		if (peek(&s) != '"')
-			break;
-		is_id = id_decode(s.at, s.end, key) == 2 && memcmp(key, "id", 2) == 0;
-		s.at = skip_string(s.at, s.end);
-		skip_space(&s);
-		if (peek(&s) != ':')
-			break;
-		s.at++;
-		skip_space(&s);
-		if (is_id && seen)
-			return 0;
-		if (is_id) {
-			seen = true;
-			id_len = peek(&s) == '"' ? id_decode(s.at, s.end, out) : 0;
-		}
-		next = skip_value(s.at, s.end);
-		if (!next)
-			break;
-		s.at = next;
-		skip_space(&s);
-	}
-	return id_len;
 }

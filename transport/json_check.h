@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The gate in front of json-c, which takes NaN, duplicate keys, keys cut at a NUL and clamped integers, and turns a hostile
- * megabyte into 260: one line is one JSON object by RFC 8259, in exact UTF-8, within limits. Allocates nothing,
+ * The gate in front of json-c, which takes NaN, duplicate keys, keys cut at a NUL and clamped integers, and turns a
+ * hostile megabyte into 260: one line is one JSON object by RFC 8259, in exact UTF-8, within limits. Allocates nothing,
  * recurses nowhere.
  */
 #ifndef TRANSPORT_JSON_CHECK_H
@@ -11,11 +11,11 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define JSON_DEPTH_MAX 16     /* levels of objects and arrays, the outermost counted */
-#define JSON_TOKENS_MAX 4096  /* values and keys of a line */
-#define JSON_ID_MAX 128	      /* bytes of an id */
-#define JSON_KEYS_FEW 64      /* table that ordinary lines use */
-#define JSON_KEYS_MANY 4096   /* twice the keys that JSON_TOKENS_MAX allows */
+#define JSON_DEPTH_MAX	16   /* levels of objects and arrays, the outermost counted */
+#define JSON_TOKENS_MAX 4096 /* values and keys of a line */
+#define JSON_ID_MAX	128  /* bytes of an id */
+#define JSON_KEYS_FEW	64   /* table that ordinary lines use */
+#define JSON_KEYS_MANY	4096 /* twice the keys that JSON_TOKENS_MAX allows */
 
 enum json_reason {
 	JSON_OK,
@@ -63,7 +63,8 @@ void json_check_init(struct json_check *check, uint32_t seed);
 int json_check_line(struct json_check *check, const char *line, size_t len, const struct json_limits *limits,
 		    struct json_fault *fault);
 
-/* "bad_json", "bad_utf8", "too_deep", "too_many_tokens", "duplicate_key", "nul_in_key", "out_of_range", "not_object", … */
+/* "bad_json", "bad_utf8", "too_deep", "too_many_tokens", "duplicate_key", "nul_in_key", "out_of_range", "not_object", …
+ */
 const char *json_fault_reason(enum json_reason reason);
 
 /*

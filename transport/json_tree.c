@@ -22,8 +22,7 @@ static void write_tree(struct sink *sink, const char *key, struct json_object *v
 static void write_members(struct sink *sink, const char *key, struct json_object *value, unsigned depth)
 {
 	sink_object_begin(sink, key);
-	json_object_object_foreach(value, name, member)
-		write_tree(sink, name, member, depth + 1);
+	json_object_object_foreach(value, name, member) write_tree(sink, name, member, depth + 1);
 	sink_object_end(sink);
 }
 

@@ -10,9 +10,10 @@
 
 #include <infiniservice/cleanup.h>
 
+#include "json_text.h"
 #include "utf8.h"
 
-#define ELLIPSIS "\\u2026"
+#define ELLIPSIS    "\\u2026"
 #define NUMBER_SIZE 40 /* sign, 20 digits, point, 6 decimals, exponent */
 
 static struct json_writer *writer_of(struct sink *sink)
@@ -25,141 +26,9 @@ static const struct json_writer *writer_of_const(const struct sink *sink)
 	return (const struct json_writer *)(const void *)((const char *)sink - offsetof(struct json_writer, sink));
 }
 
-static char hex_digit(unsigned value)
-{
-	return "0123456789abcdef"[value & 15];
-}
-
-static char *put_u(char *at, uint32_t unit)
-{
-	at[0] = '\\';
-	at[1] = 'u';
-	for (int i = 0; i < 4; i++)
-		at[2 + i] = hex_digit(unit >> (12 - 4 * i));
-	return at + 6;
-}
-
-/* The letter of a two-byte escape, or 0. */
-static char short_escape(uint32_t code)
-{
-	switch (code) {
-	case '"':
-	case '\\':
-		return (char)code;
-	case '\b':
-		return 'b';
-	case '\f':
-		return 'f';
-	case '\n':
-		return 'n';
-	case '\r':
-		return 'r';
-	case '\t':
-		return 't';
-	default:
-		return 0;
-	}
-}
-
-/* One character that is not plain, at `p`: its bytes in the source; NUL and invalid bytes become U+FFFD. */
-static size_t take_special(const unsigned char *p, const unsigned char *end, uint32_t *ret_code)
-{
-	int n = utf8_decode(p, end, ret_code);
-
-	if (n < 0 || *ret_code == 0)
-		*ret_code = 0xFFFD;
-	return (size_t)(n < 0 ? -n : n);
-}
-
-static size_t escaped_len(uint32_t code)
-{
-	return code > 0xFFFF ? 12 : short_escape(code) ? 2 : 6;
-}
-
-static char *put_escaped(char *at, uint32_t code)
-{
-	char letter = short_escape(code);
-
-	if (letter) {
-		at[0] = '\\';
-		at[1] = letter;
-		return at + 2;
-	}
-	if (code <= 0xFFFF)
-		return put_u(at, code);
-	code -= 0x10000;
-	return put_u(put_u(at, 0xD800 + (code >> 10)), 0xDC00 + (code & 0x3FF));
-}
-
-/* How much of the text fits into `room` encoded bytes: *ret_taken of the source, and the bytes they become. */
-static size_t measure(const char *bytes, size_t len, size_t room, size_t *ret_taken)
-{
-	const unsigned char *p = (const unsigned char *)bytes, *end = len ? p + len : p;
-	size_t used = 0;
-
-	while (p < end) {
-		size_t run = utf8_plain_run(p, end), n, cost;
-		uint32_t code;
-
-		if (run > room - used)
-			run = room - used;
-		p += run;
-		used += run;
-		if (p == end || used == room)
-			break;
-		n = take_special(p, end, &code);
-		cost = escaped_len(code);
-		if (cost > room - used)
-			break;
-		p += n;
-		used += cost;
-	}
-	*ret_taken = (size_t)(p - (const unsigned char *)bytes);
-	return used;
-}
-
-size_t json_text_encoded_len(const char *bytes, size_t len)
-{
-	size_t taken;
-
-	return measure(bytes, len, SIZE_MAX, &taken);
-}
-
-size_t json_text_fit(const char *bytes, size_t len, size_t room)
-{
-	size_t taken;
-
-	measure(bytes, len, room, &taken);
-	return taken;
-}
-
-/* Encodes the text at `at`, not beyond `limit`; NULL if it does not fit. */
-static char *put_text(char *at, const char *limit, const char *bytes, size_t len)
-{
-	const unsigned char *p = (const unsigned char *)bytes, *end = len ? p + len : p;
-
-	while (p < end) {
-		size_t run = utf8_plain_run(p, end);
-		uint32_t code;
-
-		if (run > (size_t)(limit - at))
-			return NULL;
-		memcpy(at, p, run);
-		at += run;
-		p += run;
-		if (p == end)
-			break;
-		p += take_special(p, end, &code);
-		if (escaped_len(code) > (size_t)(limit - at))
-			return NULL;
-		at = put_escaped(at, code);
-	}
-	return at;
-}
-
 /*
- * Writes the comma and the key before a value and makes sure that `room` bytes for the value are left. Returns where the
- * value goes, or NULL when the sink is (now) full. The caller commits with `done`.
+ * Writes the comma and the key before a value and makes sure that `room` bytes for the value are left. Returns where
+ * the value goes, or NULL when the sink is (now) full. The caller commits with `done`.
  */
 static char *begin_value(struct json_writer *w, const char *key, size_t room)
 {
@@ -174,7 +43,7 @@ static char *begin_value(struct json_writer *w, const char *key, size_t room)
 		*at++ = ',';
 	if (key) {
 		*at++ = '"';
-		at = put_text(at, limit - room - 2, key, strlen(key));
+		at = json_text_put(at, limit - room - 2, key, strlen(key));
 		if (!at)
 			goto full;
 		*at++ = '"';
@@ -320,7 +189,7 @@ static char *put_fraction(char *at, uint64_t part, unsigned decimals)
 
 static char *put_real(char *at, double value, unsigned decimals)
 {
-	static const uint64_t powers[] = { 1, 10, 100, 1000, 10000, 100000, 1000000 };
+	static const uint64_t powers[] = {1, 10, 100, 1000, 10000, 100000, 1000000};
 	uint64_t power = powers[decimals], scaled;
 
 	if (value < 0) {
@@ -401,7 +270,7 @@ static void write_text(struct sink *sink, const char *key, const char *bytes, si
 	if (tail)
 		len = cut_at(bytes, len, max);
 	*at++ = '"';
-	at = put_text(at, w->buf + w->limit - tail - 1, bytes, len);
+	at = json_text_put(at, w->buf + w->limit - tail - 1, bytes, len);
 	if (!at) {
 		w->full = true;
 		return;
@@ -416,7 +285,7 @@ static struct sink_mark write_mark(const struct sink *sink)
 {
 	const struct json_writer *w = writer_of_const(sink);
 
-	return (struct sink_mark){ .offset = w->len, .depth = w->depth, .comma = w->comma };
+	return (struct sink_mark){.offset = w->len, .depth = w->depth, .comma = w->comma};
 }
 
 /* A cut list may use some of what was kept back, for what its owner has to say about the cut. */
@@ -461,7 +330,7 @@ static const struct sink_ops ops = {
 
 void json_writer_init(struct json_writer *w, char *buf, size_t cap)
 {
-	*w = (struct json_writer){ .sink.ops = &ops, .buf = buf, .cap = cap };
+	*w = (struct json_writer){.sink.ops = &ops, .buf = buf, .cap = cap};
 	json_writer_reset(w);
 }
 
@@ -485,7 +354,7 @@ void json_writer_reset(struct json_writer *w)
 
 struct json_room json_writer_bound(struct json_writer *w, size_t bytes)
 {
-	struct json_room before = { w->limit, w->tail };
+	struct json_room before = {w->limit, w->tail};
 
 	if (w->len < w->limit && bytes < w->limit - w->len)
 		set_room(w, w->len + bytes);

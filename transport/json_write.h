@@ -19,7 +19,7 @@
 struct json_object;
 
 #define JSON_WRITE_DEPTH_MAX 32
-#define JSON_WRITE_TAIL 512 /* kept back at most; an eighth of a small buffer */
+#define JSON_WRITE_TAIL	     512 /* kept back at most; an eighth of a small buffer */
 
 struct json_writer {
 	struct sink sink; /* hand out &w->sink */
@@ -52,18 +52,21 @@ struct json_room json_writer_bound(struct json_writer *w, size_t bytes);
 void json_writer_restore(struct json_writer *w, struct json_room room);
 
 /*
- * Ends the text with '\n' and gives it out (valid until the writer is used again; `ret_text`, `ret_len` may be NULL): 0,
- * -EMSGSIZE if something did not fit, -EINVAL if brackets are not closed, the depth was exceeded or nothing was written.
+ * Ends the text with '\n' and gives it out (valid until the writer is used again; `ret_text`, `ret_len` may be NULL):
+ * 0, -EMSGSIZE if something did not fit, -EINVAL if brackets are not closed, the depth was exceeded or nothing was
+ * written.
  */
 int json_writer_finish(struct json_writer *w, const char **ret_text, size_t *ret_len);
 
-/* Writes a json-c value (NULL is null). What lies deeper than 16 levels below it becomes null; reals keep 6 decimals. */
+/* Writes a json-c value (NULL is null). What lies deeper than 16 levels below it becomes null; reals keep 6 decimals.
+ */
 void json_write_object(struct sink *sink, const char *key, struct json_object *value);
 
 /* Bytes that sink_text writes for this text, without the quotes. */
 size_t json_text_encoded_len(const char *bytes, size_t len);
 
-/* The longest prefix, in bytes of the source and ending between characters, whose encoding takes at most `room` bytes. */
+/* The longest prefix, in bytes of the source and ending between characters, whose encoding takes at most `room` bytes.
+ */
 size_t json_text_fit(const char *bytes, size_t len, size_t room);
 
 #endif

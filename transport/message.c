@@ -14,7 +14,7 @@
 
 #include "frame.h"
 
-#define ACTION_MAX 64
+#define ACTION_MAX	 64
 #define KEEP_TOKENER_MAX (64 * 1024) /* a longer line leaves a buffer of its size in the tokener */
 
 struct message_kind {
@@ -162,13 +162,15 @@ static int read_safe_command(struct message *m, struct message_fault *fault)
 
 static int check_env_vars(struct json_object *vars, struct message_fault *fault)
 {
-	json_object_object_foreach(vars, name, value) {
+	json_object_object_foreach(vars, name, value)
+	{
 		const char *text;
 
 		if (*name == '\0' || strchr(name, '='))
 			return fail(fault, CODE_INVALID_PARAMETERS, "bad_value", "env_vars: bad name");
 		if (!value || as_text(value, "env_vars", &text, fault) < 0)
-			return fail(fault, CODE_INVALID_PARAMETERS, "bad_type", "env_vars.%.64s has to be a string", name);
+			return fail(fault, CODE_INVALID_PARAMETERS, "bad_type", "env_vars.%.64s has to be a string",
+				    name);
 	}
 	return 0;
 }
@@ -222,7 +224,8 @@ static int read_ack(struct message *m, struct message_fault *fault)
 
 static int read_scripts(struct message *m, struct message_fault *fault)
 {
-	return required(as_type(get(m->root, "scripts"), "scripts", json_type_array, &m->items, fault), "scripts", fault);
+	return required(as_type(get(m->root, "scripts"), "scripts", json_type_array, &m->items, fault), "scripts",
+			fault);
 }
 
 static int read_batch(struct message *m, struct message_fault *fault)
@@ -243,7 +246,8 @@ static int read_batch(struct message *m, struct message_fault *fault)
 
 static int read_cancel(struct message *m, struct message_fault *fault)
 {
-	int result = required(as_text(get(m->root, "target_id"), "target_id", &m->target_id, fault), "target_id", fault);
+	int result =
+		required(as_text(get(m->root, "target_id"), "target_id", &m->target_id, fault), "target_id", fault);
 
 	return not_empty(result, m->target_id, "target_id", fault);
 }
@@ -257,7 +261,8 @@ static int read_topics(struct message *m, struct message_fault *fault)
 
 static int read_set_config(struct message *m, struct message_fault *fault)
 {
-	return required(as_type(get(m->root, "values"), "values", json_type_object, &m->values, fault), "values", fault);
+	return required(as_type(get(m->root, "values"), "values", json_type_object, &m->values, fault), "values",
+			fault);
 }
 
 static int read_nothing(struct message *m, struct message_fault *fault)
@@ -268,21 +273,21 @@ static int read_nothing(struct message *m, struct message_fault *fault)
 }
 
 static const struct message_kind kinds[MESSAGE_TYPES] = {
-	[MESSAGE_SAFE_COMMAND] = { "SafeCommand", true, read_safe_command },
-	[MESSAGE_UNSAFE_COMMAND] = { "UnsafeCommand", true, read_unsafe_command },
-	[MESSAGE_KEEP_ALIVE_REQUEST] = { "keep_alive_request", false, read_keep_alive_request },
-	[MESSAGE_KEEP_ALIVE_RESPONSE] = { "keep_alive_response", false, read_keep_alive_response },
-	[MESSAGE_PENDING_SCRIPTS] = { "pending_scripts_response", false, read_scripts },
-	[MESSAGE_METRICS] = { "Metrics", false, read_nothing },
-	[MESSAGE_COMMAND_BATCH] = { "CommandBatch", true, read_batch },
-	[MESSAGE_CANCEL_COMMAND] = { "CancelCommand", true, read_cancel },
-	[MESSAGE_SUBSCRIBE] = { "Subscribe", true, read_topics },
-	[MESSAGE_UNSUBSCRIBE] = { "Unsubscribe", true, read_topics },
-	[MESSAGE_SET_CONFIG] = { "SetConfig", true, read_set_config },
-	[MESSAGE_STATUS] = { "Status", true, read_nothing },
-	[MESSAGE_GET_HISTORY] = { "GetHistory", true, read_nothing },
-	[MESSAGE_ACK] = { "Ack", false, read_ack },
-	[MESSAGE_SIGNED] = { "signed", false, read_nothing },
+	[MESSAGE_SAFE_COMMAND] = {"SafeCommand", true, read_safe_command},
+	[MESSAGE_UNSAFE_COMMAND] = {"UnsafeCommand", true, read_unsafe_command},
+	[MESSAGE_KEEP_ALIVE_REQUEST] = {"keep_alive_request", false, read_keep_alive_request},
+	[MESSAGE_KEEP_ALIVE_RESPONSE] = {"keep_alive_response", false, read_keep_alive_response},
+	[MESSAGE_PENDING_SCRIPTS] = {"pending_scripts_response", false, read_scripts},
+	[MESSAGE_METRICS] = {"Metrics", false, read_nothing},
+	[MESSAGE_COMMAND_BATCH] = {"CommandBatch", true, read_batch},
+	[MESSAGE_CANCEL_COMMAND] = {"CancelCommand", true, read_cancel},
+	[MESSAGE_SUBSCRIBE] = {"Subscribe", true, read_topics},
+	[MESSAGE_UNSUBSCRIBE] = {"Unsubscribe", true, read_topics},
+	[MESSAGE_SET_CONFIG] = {"SetConfig", true, read_set_config},
+	[MESSAGE_STATUS] = {"Status", true, read_nothing},
+	[MESSAGE_GET_HISTORY] = {"GetHistory", true, read_nothing},
+	[MESSAGE_ACK] = {"Ack", false, read_ack},
+	[MESSAGE_SIGNED] = {"signed", false, read_nothing},
 };
 
 const char *message_type_name(enum message_type type)
@@ -302,7 +307,8 @@ static int read_id(struct json_object *root, char out[MESSAGE_ID_SIZE], struct m
 		return fail(fault, CODE_INVALID_MESSAGE, "bad_id", "id has to be a string");
 	len = (size_t)json_object_get_string_len(value);
 	if (len == 0 || len > JSON_ID_MAX || has_nul(value))
-		return fail(fault, CODE_INVALID_MESSAGE, "bad_id", "id has to have 1 to %d bytes and no NUL", JSON_ID_MAX);
+		return fail(fault, CODE_INVALID_MESSAGE, "bad_id", "id has to have 1 to %d bytes and no NUL",
+			    JSON_ID_MAX);
 	memcpy(out, json_object_get_string(value), len + 1);
 	return 0;
 }
@@ -344,10 +350,10 @@ static int read_message(struct message *m, struct message_fault *fault)
 
 int message_from_object(struct json_object *root, struct message *out, struct message_fault *fault)
 {
-	struct message m = { .root = root };
+	struct message m = {.root = root};
 	int result;
 
-	*fault = (struct message_fault){ 0 };
+	*fault = (struct message_fault){0};
 	if (!json_object_is_type(root, json_type_object))
 		return fail(fault, CODE_INVALID_MESSAGE, "not_object", "a message has to be an object");
 	result = read_message(&m, fault);
@@ -361,7 +367,7 @@ int message_from_object(struct json_object *root, struct message *out, struct me
 void message_parser_init(struct message_parser *parser, uint32_t seed)
 {
 	json_check_init(&parser->check, seed);
-	parser->limits = (struct json_limits){ .depth = JSON_DEPTH_MAX, .tokens = JSON_TOKENS_MAX };
+	parser->limits = (struct json_limits){.depth = JSON_DEPTH_MAX, .tokens = JSON_TOKENS_MAX};
 	parser->tokener = NULL;
 }
 
@@ -406,11 +412,11 @@ static struct json_object *build_tree(struct message_parser *parser, const char 
 int message_parse(struct message_parser *parser, const char *line, size_t len, struct message *out,
 		  struct message_fault *fault)
 {
-	struct json_fault json = { .reason = JSON_LINE_TOO_LONG };
+	struct json_fault json = {.reason = JSON_LINE_TOO_LONG};
 	struct json_object *root;
 	int result;
 
-	*fault = (struct message_fault){ 0 };
+	*fault = (struct message_fault){0};
 	if (len > INT32_MAX || json_check_line(&parser->check, line, len, &parser->limits, &json) < 0)
 		return fail_json(line, len, &json, fault);
 	root = build_tree(parser, line, len);
@@ -426,7 +432,7 @@ int message_parse(struct message_parser *parser, const char *line, size_t len, s
 
 void message_fault_of_frame(int what, struct message_fault *fault)
 {
-	*fault = (struct message_fault){ 0 };
+	*fault = (struct message_fault){0};
 	if (what == FRAME_TOO_LONG)
 		fail(fault, CODE_TOO_LARGE, "line_too_long", "the line is too long and was skipped");
 	else

@@ -16,9 +16,9 @@
 struct json_object;
 struct json_tokener;
 
-#define MESSAGE_ID_SIZE (JSON_ID_MAX + 1)
+#define MESSAGE_ID_SIZE	      (JSON_ID_MAX + 1)
 #define MESSAGE_TIMEOUT_MAX_S 86400
-#define MESSAGE_RETRIES_MAX 10
+#define MESSAGE_RETRIES_MAX   10
 
 enum message_type {
 	MESSAGE_SAFE_COMMAND,
@@ -62,17 +62,18 @@ struct message {
 	/* keep_alive_request, keep_alive_response (0 when absent there); Ack: seq */
 	uint64_t sequence_number;
 
-	const char *target_id;	     /* CancelCommand */
-	struct json_object *items;   /* array: scripts of pending_scripts_response, commands of CommandBatch,
-				      * topics of Subscribe and Unsubscribe (null: all) */
-	struct json_object *values;  /* SetConfig: object */
-	bool stop_on_error;	     /* CommandBatch: on_error is "stop" */
+	const char *target_id;	    /* CancelCommand */
+	struct json_object *items;  /* array: scripts of pending_scripts_response, commands of CommandBatch,
+				     * topics of Subscribe and Unsubscribe (null: all) */
+	struct json_object *values; /* SetConfig: object */
+	bool stop_on_error;	    /* CommandBatch: on_error is "stop" */
 };
 
 /* Why a line cannot be taken. has_id: answer with a `response` to `id`; else with an `error`, id null. */
 struct message_fault {
 	enum error_code code;
-	const char *reason; /* "bad_json", …, "unknown_type", "missing_field", "bad_type", "bad_id", "bad_value": static */
+	const char
+		*reason; /* "bad_json", …, "unknown_type", "missing_field", "bad_type", "bad_id", "bad_value": static */
 	bool has_id;
 	char id[MESSAGE_ID_SIZE];
 	size_t offset;	/* of the damage in the line, for faults of the JSON itself */
@@ -81,7 +82,7 @@ struct message_fault {
 
 struct message_parser {
 	struct json_check check;
-	struct json_limits limits; /* the maxima after init; may be lowered */
+	struct json_limits limits;    /* the maxima after init; may be lowered */
 	struct json_tokener *tokener; /* made at the first line; kept unless a long line bloated it */
 };
 
@@ -96,8 +97,8 @@ int message_parse(struct message_parser *parser, const char *line, size_t len, s
 /* The same from an object already parsed, of which a reference is taken: a member of a CommandBatch. */
 int message_from_object(struct json_object *root, struct message *out, struct message_fault *fault);
 
-/* The fault of a line that framing refused: TOO_LARGE line_too_long, or INVALID_MESSAGE bad_utf8. `what`: FRAME_TOO_LONG or
- * FRAME_GARBLED. */
+/* The fault of a line that framing refused: TOO_LARGE line_too_long, or INVALID_MESSAGE bad_utf8. `what`:
+ * FRAME_TOO_LONG or FRAME_GARBLED. */
 void message_fault_of_frame(int what, struct message_fault *fault);
 
 /* Gives the object back and clears the message. Accepts a zeroed one. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See outq.h. Three singly linked lists and the line that has begun. Callbacks run only when the queue is whole again, so that
- * they may push: what is finished or dropped is first moved to a list of its own.
+ * See outq.h. Three singly linked lists and the line that has begun. Callbacks run only when the queue is whole
+ * again, so that they may push: what is finished or dropped is first moved to a list of its own.
  */
 #include <errno.h>
 

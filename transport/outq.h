@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The bounded queue of lines on their way out. Order out: replies, then events, then samples, each class first in,
- * first out; a line that has begun to be written is finished before anything else. When a new line does not fit, lines of lesser
- * class go first, the oldest first: a reply or an event may cost samples, then events; a sample only older samples.
- * Holds references, knows no fd: the owner gathers a chunk, writes it, and says how much was taken.
+ * first out; a line that has begun to be written is finished before anything else. When a new line does not fit,
+ * lines of lesser class go first, the oldest first: a reply or an event may cost samples, then events; a sample only
+ * older samples. Holds references, knows no fd: the owner gathers a chunk, writes it, and says how much was taken.
  */
 #ifndef TRANSPORT_OUTQ_H
 #define TRANSPORT_OUTQ_H
@@ -13,7 +13,10 @@
 
 #include <infiniservice/line.h>
 
-/* What a queued line costs beside its bytes (list node, struct line, malloc): counted, or short lines would not be bounded. */
+/*
+ * What a queued line costs beside its bytes (list node, struct line, malloc): counted, or short lines would not be
+ * bounded.
+ */
 #define OUTQ_LINE_COST 96
 
 typedef void (*outq_line_fn)(void *data, const struct line *line);
@@ -47,12 +50,15 @@ int outq_push(struct outq *q, struct line *line);
 /* True if a gather with these arguments would give bytes. */
 bool outq_ready(const struct outq *q, bool samples);
 
-/* Copies what goes next into `chunk`, as many lines as fit whole or in part; samples only if asked for (one begun always). */
+/*
+ * Copies what goes next into `chunk`, as many lines as fit whole or in part; samples only if asked for (one begun
+ * always).
+ */
 size_t outq_gather(const struct outq *q, bool samples, char *chunk, size_t size);
 
 /*
- * The first `len` bytes of what outq_gather(q, samples, …) gave were written. Nothing may be pushed between the two. Reports each
- * completed line through `sent`, after the queue is in its new state.
+ * The first `len` bytes of what outq_gather(q, samples, …) gave were written. Nothing may be pushed between the two.
+ * Reports each completed line through `sent`, after the queue is in its new state.
  */
 void outq_consume(struct outq *q, bool samples, size_t len);
 

@@ -29,7 +29,10 @@ struct port;
 #define PORT_QUEUE_BYTES_DEFAULT (4u << 20)
 
 struct port_config {
-	/* virtio:NAME | /a/path (virtio port, pty or serial line) | unix:PATH (connects) | stdio | none. Copied. */
+	/*
+	 * virtio:NAME | /a/path (virtio port, pty or serial line) | unix:PATH (connects) | stdio | none. Copied.
+	 * With stdio the end of stdin is the end of the port: what is queued is written as far as possible, and that is all.
+	 */
 	const char *spec;
 	size_t queue_bytes;  /* bound of the output queue; 0 means PORT_QUEUE_BYTES_DEFAULT */
 	const char *sys_dir; /* NULL means "/sys"; another one in tests. Copied. */
@@ -71,8 +74,8 @@ struct port_events {
 	void (*connected)(void *data);
 	/*
 	 * The host may have been replaced by another one without a visible disconnect (a virtio port shows a fast
-	 * reconnect as nothing but a spurious "writable"). A "\n" was put in front of what is sent next. Greet again; do NOT
-	 * reset the input: it may be a false alarm, and bytes of the new host may already have been delivered.
+	 * reconnect as nothing but a spurious "writable"). A "\n" was put in front of what is sent next. Greet again;
+	 * do NOT reset the input: it may be a false alarm, and bytes of the new host may already have been delivered.
 	 */
 	void (*renewed)(void *data);
 	/* Bytes of the session, in order; valid during the call. */
@@ -115,7 +118,9 @@ struct port *port_free(struct port *port);
 /* An epoll fd, valid and the same for the life of the port: readable whenever port_dispatch has something to do. */
 int port_fd(const struct port *port);
 
-/* CLOCK_MONOTONIC time at which port_dispatch must be called even without an event; maybe in the past; or TIME_NEVER. */
+/*
+ * CLOCK_MONOTONIC time at which port_dispatch must be called even without an event; maybe in the past; or TIME_NEVER.
+ */
 uint64_t port_deadline_ns(const struct port *port);
 
 /* True while the fds in use cannot be waited on (epoll refuses regular files and some character devices). */
@@ -126,9 +131,9 @@ void port_dispatch(struct port *port, const struct moment *now);
 
 /*
  * Queues one line, taking its own reference, and writes at once what can be written (inside an event: when
- * port_dispatch is done with its events, or 32 KiB are together, so that the lines of one turn share a write). 0: exactly one of `sent` and
- * `dropped` follows, perhaps within this call. -ENOTCONN: no session, nothing queued. -ENOBUFS: no room even after
- * dropping what is of lesser class; nothing queued, nothing dropped for it. -ENOMEM.
+ * port_dispatch is done with its events, or 32 KiB are together, so that the lines of one turn share a write). 0:
+ * exactly one of `sent` and `dropped` follows, perhaps within this call. -ENOTCONN: no session, nothing queued.
+ * -ENOBUFS: no room even after dropping what is of lesser class; nothing queued, nothing dropped for it. -ENOMEM.
  */
 int port_send(struct port *port, struct line *line);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the files of the port share: port.c (life, dispatch, retries), port_session.c (sessions and output),
- * port_virtio.c and port_stream.c (how each kind is opened and what its edges mean), port_watch.c (node events).
+ * What the files of the port share: port.c (life and turns), port_open.c (opening, losing, retrying), port_session.c
+ * (sessions and output), port_virtio.c and port_stream.c (how each kind is opened and what its edges mean),
+ * port_watch.c (node events).
  */
 #ifndef TRANSPORT_PORT_PRIVATE_H
 #define TRANSPORT_PORT_PRIVATE_H
@@ -34,7 +35,7 @@ enum port_kind { PORT_KIND_NONE, PORT_KIND_VIRTIO, PORT_KIND_PATH, PORT_KIND_UNI
 /* One end of what is open; both ends are the same fd except with stdio. */
 struct port_end {
 	int fd;
-	bool socket;	 /* send and recv with flags: no signal, and no O_NONBLOCK on a description that others share */
+	bool socket;	  /* send and recv with flags: no signal, no O_NONBLOCK on a shared description */
 	int shared_flags; /* >= 0: O_NONBLOCK had to be set on a shared description, to be taken back at close */
 };
 
@@ -51,8 +52,8 @@ struct port_link {
 
 /* Node events of interest while the port is not open. An empty filter accepts any name. */
 struct port_watch {
-	int fd; /* inotify; -1 while the port is open, so that it costs nothing then */
-	unsigned count;
+	int fd; /* inotify; -1 until it is needed first */
+	unsigned count; /* 0 while the port is open: an idle session is not woken by what goes on in /dev */
 	struct {
 		int wd;
 		bool prefix;
@@ -113,7 +114,8 @@ struct port {
 	char input[PORT_CHUNK], output[PORT_CHUNK];
 };
 
-/* port.c */
+/* port_open.c */
+void port_try(struct port *port);
 void port_link_close(struct port *port);
 /* Reports a fault; `error` is -errno. */
 void port_fault(struct port *port, enum port_fault_kind kind, int error, unsigned consecutive, uint64_t retry_ns);
@@ -152,6 +154,7 @@ int port_unix_check(const char *path);
 void port_watch_arm(struct port *port);
 /* True when something happened that makes a new attempt worth while. */
 bool port_watch_drain(struct port *port);
+void port_watch_disarm(struct port *port);
 void port_watch_close(struct port *port);
 
 #endif

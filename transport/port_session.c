@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A session of the port and its output. Every session starts with a bare "\n", so that a half line that an earlier session left
- * in the host's buffer ends there. Everything is written in chunks of up to 32 KiB, many lines together: a virtio port spends
- * one of 128 descriptors on every write, whatever its size.
+ * A session of the port and its output. Every session starts with a bare "\n", so that a half line that an earlier
+ * session left in the host's buffer ends there. Everything is written in chunks of up to 32 KiB, many lines together:
+ * a virtio port spends one of 128 descriptors on every write, whatever its size.
  */
 #include <errno.h>
 #include <sys/socket.h>
@@ -77,7 +77,10 @@ static void write_refused(struct port *port, int error)
 	if (error == EAGAIN) {
 		port->blocked = true;
 	} else if (error == 0 || error == ENOMEM || error == ENOBUFS) {
-		/* __send_to_port gives 0 when the ring refuses a buffer, and 32 KiB of GFP_KERNEL may fail: no edge follows. */
+		/*
+		 * __send_to_port gives 0 when the ring refuses a buffer, and 32 KiB of GFP_KERNEL may fail: no edge
+		 * follows.
+		 */
 		port->soft = true;
 		port->soft_ns = TIME_NEVER;
 	} else {
@@ -112,7 +115,8 @@ void port_flush(struct port *port)
 		/* Never inside a line: renewing drops what had begun. */
 		size_t newline = port->newline_due;
 		bool samples = samples_allowed(port);
-		size_t len = newline + outq_gather(&port->queue, samples, port->output + newline, sizeof(port->output) - newline);
+		size_t room = sizeof(port->output) - newline;
+		size_t len = newline + outq_gather(&port->queue, samples, port->output + newline, room);
 		ssize_t n;
 
 		if (len == 0)

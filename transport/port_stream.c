@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Everything that is not found by a virtio name: a path (pty, serial line, or a virtio port given by its node), a unix socket, stdio.
- * On these a session lasts from open to the end of the stream.
+ * Everything that is not found by a virtio name: a path (pty, serial line, or a virtio port given by its node), a
+ * unix socket, stdio. On these a session lasts from open to the end of the stream.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -34,7 +34,10 @@ int port_path_open(struct port *port)
 	int r;
 
 	snprintf(port->where, sizeof(port->where), "%.*s", (int)sizeof(port->where) - 1, port->target);
-	/* Looked at first: opening a FIFO or a tape has effects. The node may still change before it is opened: looked at again. */
+	/*
+	 * Looked at first: opening a FIFO or a tape has effects. The node may still change before it is opened:
+	 * looked at again.
+	 */
 	if (stat(port->target, &st) < 0)
 		return -errno;
 	if (!S_ISCHR(st.st_mode))
@@ -75,9 +78,9 @@ int port_unix_open(struct port *port)
 }
 
 /*
- * O_NONBLOCK belongs to the open file description, which a terminal's shell or the other end of a pipeline shares. So: a socket is
- * used with MSG_DONTWAIT; a regular file never waits; a pipe or terminal is opened again through /proc, which gives a description of
- * our own. Only where that is refused is the flag set, and taken back at close.
+ * O_NONBLOCK belongs to the open file description, which a terminal's shell or the other end of a pipeline shares.
+ * So: a socket is used with MSG_DONTWAIT; a regular file never waits; a pipe or terminal is opened again through
+ * /proc, which gives a description of our own. Only where that is refused is the flag set, and taken back at close.
  */
 static int stdio_end(int std_fd, int mode, struct port_end *ret)
 {

@@ -1,27 +1,33 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Virtio-serial ports: found by name in sysfs, judged by their edges. What the driver does (Linux 6.1, drivers/char/virtio_console.c;
- * seen on QEMU 7.2):
- *  - No host: read() == 0, write() EAGAIN, poll IN|HUP for ever. The fd stays open and becomes live by itself, so this is
- *    a state; a management such as libvirt connects only to a port that the guest holds open. Unplugged: ENODEV.
- *  - Edge-triggered epoll with OUT in the mask reports: host arrives [OUT], host leaves [IN|HUP], data [IN|OUT], buffers
- *    consumed [OUT], unplug [HUP]. So an idle port costs no wake-up, with or without a host.
+ * Virtio-serial ports: found by name in sysfs, judged by their edges. What the driver does (Linux 6.1,
+ * drivers/char/virtio_console.c; seen on QEMU 7.2):
+ *  - No host: read() == 0, write() EAGAIN, poll IN|HUP for ever. The fd stays open and becomes live by itself, so this
+ *    is a state; a management such as libvirt connects only to a port that the guest holds open. Unplugged: ENODEV.
+ *  - Edge-triggered epoll with OUT in the mask reports: host arrives [OUT], host leaves [IN|HUP], data [IN|OUT],
+ *    buffers consumed [OUT], unplug [HUP]. So an idle port costs no wake-up, with or without a host.
  *  - A fast disconnect and connect is one [OUT]: the two changes are made by a workqueue, and an edge tells the state
- *    at the time of asking. QEMU has thrown away all output by then. Data comes by interrupt and may overtake the change.
- *  - A host that does not read gets 128 writes or 4.4 MB put into the ring before EAGAIN; there is no FIONREAD or TIOCOUTQ.
+ *    at the time of asking. QEMU has thrown away all output by then. Data comes by interrupt and may overtake it.
+ *  - A host that does not read gets 128 writes or 4.4 MB put into the ring before EAGAIN; there is no FIONREAD or
+ *    TIOCOUTQ to ask how much of it is still there.
+ *  - The node exists a moment before it has a name, and can be opened a moment later still (ENXIO).
  *
  * Hence these rules:
- *  - Samples are handed over only while less than 64 KiB was written since the last edge. Edges follow consumed buffers, so
- *    a host that reads never notices, and one that does not finds 64 KiB of old samples and not 4 MB. Replies always go.
- *  - An [OUT] edge that nothing explains is taken for a possible new host: "\n" and the `renewed` event. Each read that gave
- *    data (one input buffer) and each write (one output buffer) explains one edge; wake-ups may merge, so what is left over of these
- *    credits is forgotten after a second of silence, unless the last write is still unanswered: a slow host. A false alarm costs a repeated greeting; a fast reconnect in the middle of
- *    traffic may still go unnoticed: only the protocol can tell sessions apart for certain.
- *  - A hang-up within 50 ms of input is doubted for the rest of that time: the bytes may be those of the next host, whose arrival the
- *    driver has not got to yet, and ending the session would drop the answer to them. If the port is writable again before that, the
- *    session is renewed: the line that had begun is dropped (its head is lost), the others are kept.
+ *  - Samples are handed over only while less than 64 KiB was written since the last edge. Edges follow consumed
+ *    buffers, so a host that reads never notices, and one that does not finds some 300 KB of old samples (64 KiB in the
+ *    ring, the rest in QEMU's socket) instead of 4.4 MB. Replies and events always go.
+ *  - An [OUT] edge that nothing explains is taken for a possible new host: "\n" and the `renewed` event. Each read
+ *    that gave data (one input buffer) and each write (one output buffer) explains one edge. Wake-ups may merge, so
+ *    what is left of these credits is forgotten after a second of silence, unless the last write is still unanswered:
+ *    a slow host. A false alarm costs a repeated greeting. A reconnect within a second of traffic often goes unnoticed,
+ *    and one while the guest was stopped always: only the protocol can tell sessions apart for certain.
+ *  - A hang-up within 50 ms of input is doubted for the rest of that time: the bytes may be those of the next host,
+ *    whose arrival the driver has not got to yet, and ending the session would drop the answer to them. If the port is
+ *    writable again before that, the session is renewed: the line that had begun is dropped (its head is lost), the
+ *    others are kept.
  *  - Waiting output that makes no progress for 30 s: drop, close, wait 2 s, reopen. After a migration with a full queue
- *    the port stays stuck for good unless the management sees it closed (VSERPORT_CHANGE, at most one a second) and reconnects.
+ *    the port stays stuck for good unless the management sees it closed (VSERPORT_CHANGE, at most one a second) and
+ *    reconnects.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -59,8 +65,8 @@ static void closedirp(DIR **dir)
 }
 
 /*
- * The lowest vportNpM that has the name. -ENOENT: none; -ENXIO: none, but one has no name yet: the attribute is filled by
- * a message of the host that comes after the node.
+ * The lowest vportNpM that has the name. -ENOENT: none; -ENXIO: none, but one has no name yet: the attribute is
+ * filled by a message of the host that comes after the node.
  */
 static int find_in_sysfs(const struct port *port, char found[NAME_MAX + 1])
 {
@@ -199,7 +205,8 @@ static void host_present(struct port *port)
 		/* Its own edge, or that of the registration, is still to come if the host was found by looking. */
 		port->credits += port->edge ? 0 : 1;
 	} else if (hung_up && port->newline_due) {
-		port->linger_ns = TIME_NEVER; /* input overtook the arrival; nothing was sent yet, so nothing is to be mended */
+		/* Input overtook the arrival: nothing was sent yet, so nothing is to be mended. */
+		port->linger_ns = TIME_NEVER;
 	} else if (hung_up) {
 		port_session_renew(port);
 	} else if (port->unexplained) {

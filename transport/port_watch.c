@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * While the port is not open, inotify tells of its node: made (plugged), renamed, or given to another owner (EACCES ends with a
- * chown). Best effort: without it the back-off alone finds the port, later. sysfs has no inotify; a node under /dev
- * appears right after its entry there. No fd is kept while the port is open: an idle agent is not woken by what goes on in /dev.
+ * While the port is not open, inotify tells of its node: made (plugged), renamed, or given to another owner (EACCES
+ * ends with a chown). Best effort: without it the back-off alone finds the port, later. sysfs has no inotify; a node
+ * under /dev appears right after its entry there. Nothing is watched while the port is open, so that an idle agent is
+ * not woken by what goes on in /dev.
  */
 #include <errno.h>
 #include <sys/epoll.h>
@@ -30,7 +31,10 @@ static int watch_add(struct port *port, const char *path, uint32_t mask, const c
 	return 0;
 }
 
-/* Watches the folder of `path` for its last component; of a folder that is missing, the nearest one above that exists. */
+/*
+ * Watches the folder of `path` for its last component; of a folder that is missing, the nearest one above that
+ * exists.
+ */
 static void watch_path(struct port *port, const char *path)
 {
 	char folder[PATH_MAX], name[NAME_MAX + 1];
@@ -78,14 +82,10 @@ static int watch_open(struct port *port)
 	return 0;
 }
 
-void port_watch_arm(struct port *port)
+static void watch_all(struct port *port)
 {
 	char links[PATH_MAX];
 
-	if (watch_open(port) < 0)
-		return;
-	/* Adding a watch again gives the same wd: folders that have appeared since are found this way. */
-	port->watch.count = 0;
 	if (port->kind != PORT_KIND_VIRTIO) {
 		watch_path(port, port->target);
 		watch_node(port, port->target);
@@ -96,6 +96,31 @@ void port_watch_arm(struct port *port)
 		watch_add(port, links, DIR_MASK, port->target, false);
 	if (port->where[0] == '/' || port->where[0] == '.')
 		watch_node(port, port->where);
+}
+
+static bool is_watched(const struct port_watch *watch, int wd)
+{
+	for (unsigned i = 0; i < watch->count; i++)
+		if (watch->entries[i].wd == wd)
+			return true;
+	return false;
+}
+
+void port_watch_arm(struct port *port)
+{
+	int before[PORT_WATCHES];
+	unsigned count = port->watch.count;
+
+	if (watch_open(port) < 0)
+		return;
+	for (unsigned i = 0; i < count; i++)
+		before[i] = port->watch.entries[i].wd;
+	/* Adding a watch again gives the same wd: folders that have appeared since are found this way. */
+	port->watch.count = 0;
+	watch_all(port);
+	for (unsigned i = 0; i < count; i++)
+		if (!is_watched(&port->watch, before[i]))
+			inotify_rm_watch(port->watch.fd, before[i]);
 }
 
 static bool interesting(const struct port *port, const struct inotify_event *event)
@@ -132,6 +157,16 @@ bool port_watch_drain(struct port *port)
 			at += sizeof(*event) + event->len;
 		}
 	return found;
+}
+
+/* The fd stays: closing it with watches on it waits milliseconds for a grace period (fsnotify_destroy_group). */
+void port_watch_disarm(struct port *port)
+{
+	for (unsigned i = 0; i < port->watch.count; i++)
+		inotify_rm_watch(port->watch.fd, port->watch.entries[i].wd);
+	if (port->watch.count > 0)
+		port_watch_drain(port); /* the IN_IGNORED of each, which would cost a turn */
+	port->watch.count = 0;
 }
 
 void port_watch_close(struct port *port)

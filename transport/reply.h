@@ -15,11 +15,11 @@
 
 struct json_object;
 
-#define REPLY_LINE_MAX (1024 * 1024)	/* no line is longer */
+#define REPLY_LINE_MAX	  (1024 * 1024) /* no line is longer */
 #define REPLY_STREAMS_MAX (512 * 1024)	/* stdout and stderr together, encoded */
-#define REPLY_DATA_MAX (512 * 1024)	/* data, encoded */
-#define REPLY_TEXT_MAX 2048		/* error texts and the like, bytes of the source */
-#define REPLY_SMALL_SIZE 65536		/* buffer that fits every message here but response and script_completion */
+#define REPLY_DATA_MAX	  (512 * 1024)	/* data, encoded */
+#define REPLY_TEXT_MAX	  2048		/* error texts and the like, bytes of the source */
+#define REPLY_SMALL_SIZE  65536		/* buffer that fits every message here but response and script_completion */
 
 /* `capabilities` ends with NULL. */
 int reply_handshake(struct json_writer *w, int64_t wall_ms, const char *vm_id, const char *version,
@@ -29,10 +29,10 @@ int reply_keep_alive(struct json_writer *w, int64_t wall_ms, uint64_t sequence_n
 
 struct reply_error {
 	const char *text;
-	const char *component; /* "transport", "commands", … */
-	enum error_code code;  /* CODE_NONE: null */
-	const char *reason;    /* NULL: null */
-	const char *id;	       /* NULL: null */
+	const char *component;				     /* "transport", "commands", … */
+	enum error_code code;				     /* CODE_NONE: null */
+	const char *reason;				     /* NULL: null */
+	const char *id;					     /* NULL: null */
 	void (*details)(struct sink *sink, const void *arg); /* more keys of details, or NULL */
 	const void *arg;
 };
@@ -55,8 +55,8 @@ enum reply_breaker { REPLY_BREAKER_CLOSED, REPLY_BREAKER_OPEN, REPLY_BREAKER_HAL
 struct reply_breaker_state {
 	enum reply_breaker state;
 	unsigned failure_count;
-	int64_t last_failure_ms;     /* wall time; negative: never (null) */
-	int64_t recovery_eta_s;	     /* negative: null */
+	int64_t last_failure_ms; /* wall time; negative: never (null) */
+	int64_t recovery_eta_s;	 /* negative: null */
 };
 int reply_circuit_breaker_state(struct json_writer *w, int64_t wall_ms, const struct reply_breaker_state *breaker);
 
@@ -66,7 +66,7 @@ struct reply_event {
 	enum reply_level severity;
 	const char *source; /* cut at 64 bytes */
 	const char *message;
-	const char *execution_id; /* NULL: null */
+	const char *execution_id;			     /* NULL: null */
 	void (*context)(struct sink *sink, const void *arg); /* keys of context, or NULL: an empty object */
 	const void *arg;
 };
@@ -101,10 +101,10 @@ struct response {
 	void (*data)(struct sink *sink, const char *key, const void *arg);
 	const void *arg;
 	struct json_object *object;
-	bool data_truncated;	/* data was already cut by its maker */
-	enum error_code code;	/* CODE_NONE on success */
-	const char *error;	/* NULL on failure: the code's name stands in */
-	const char *reason;	/* lower-case word, written beside error when there is one */
+	bool data_truncated;  /* data was already cut by its maker */
+	enum error_code code; /* CODE_NONE on success */
+	const char *error;    /* NULL on failure: the code's name stands in */
+	const char *reason;   /* lower-case word, written beside error when there is one */
 };
 
 /*

@@ -29,8 +29,8 @@ static struct shares share_room(const struct reply_stream *out, const struct rep
 	}
 	shares.out = json_text_fit(out->bytes, out->len, out_room);
 	shares.err = json_text_fit(err->bytes, err->len, err_room);
-	shares.truncated = shares.out < out->total || shares.err < err->total || shares.out < out->len ||
-			   shares.err < err->len;
+	shares.truncated =
+		shares.out < out->total || shares.err < err->total || shares.out < out->len || shares.err < err->len;
 	return shares;
 }
 
@@ -131,7 +131,7 @@ static void write_outcome(struct sink *out, const struct response *response)
 int reply_response(struct json_writer *w, int64_t wall_ms, const struct response *response)
 {
 	struct sink *out = reply_begin(w, "response", wall_ms);
-	struct json_room whole = { w->limit, w->tail };
+	struct json_room whole = {w->limit, w->tail};
 	bool truncated = response->data_truncated, cut;
 
 	write_outcome(out, response);

@@ -12,8 +12,8 @@
 #include <string.h>
 
 /*
- * Decodes one character at `p` (p < end). Returns its bytes and sets *ret_code; or, negative, how many bytes to replace by
- * one U+FFFD: the longest start of a character that could have become valid (Unicode 15, section 3.9), at least one.
+ * Decodes one character at `p` (p < end). Returns its bytes and sets *ret_code; or, negative, how many bytes to replace
+ * by one U+FFFD: the longest start of a character that could have become valid (Unicode 15, section 3.9), at least one.
  */
 static inline int utf8_decode(const unsigned char *p, const unsigned char *end, uint32_t *ret_code)
 {
@@ -52,7 +52,8 @@ static inline int utf8_decode(const unsigned char *p, const unsigned char *end, 
 	return more + 1;
 }
 
-/* True for bytes that stand for themselves inside a JSON string of ASCII: not a control, '"', '\\', DEL or non-ASCII. */
+/* True for bytes that stand for themselves inside a JSON string of ASCII: not a control, '"', '\\', DEL or non-ASCII.
+ */
 static inline bool utf8_plain(unsigned char c)
 {
 	return c >= 0x20 && c < 0x7F && c != '"' && c != '\\';

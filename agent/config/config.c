@@ -196,7 +196,7 @@ void config_print_example(FILE *out)
 		print_section(out, key);
 		print_help(out, key->help);
 		config_key_range(key, range, sizeof(range));
-		fprintf(out, "# (%s)\n", range);
+		fprintf(out, "# Allowed: %s.\n", range);
 		fprintf(out, key->fallback[0] ? "#%s = %s\n" : "#%s =%s\n", key->name, key->fallback);
 	}
 }

@@ -62,10 +62,13 @@ static void reply_lost(struct executor *e, uint64_t id)
 	send(e->agent_fd, &reply, sizeof(reply), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-/* Only the agent's socket and its own end of the control socket go along: the others' ends would hide the executor's death. */
+/*
+ * Only the agent's socket and its own end of the control socket go along: the others' ends would hide the executor's
+ * death.
+ */
 static void supervisor_main(struct executor *e, unsigned slot, int control_fd)
 {
-	struct supervise_args args = { .base = &e->base, .slot = slot, .busy = &e->busy[slot] };
+	struct supervise_args args = { .base = &e->base, .busy = &e->busy[slot] };
 	int fds[3] = { e->agent_fd, control_fd, e->base.fd };
 	int at = 3;
 
@@ -185,7 +188,7 @@ static void slot_lost(struct executor *e, unsigned index)
 {
 	if (atomic_exchange(&e->busy[index], 0) && e->slots[index].id) {
 		/* As subreaper above the supervisor we have inherited its tree. */
-		struct group group = group_open(&e->base, index);
+		struct group group = group_open(&e->base, e->slots[index].pid);
 
 		group_kill(&group);
 		group_close(&group, &e->base);
@@ -265,7 +268,10 @@ static void executor_turn(struct executor *e)
 		idle_release(e);
 }
 
-/* Signals are read, never handled, so that no handler has to be undone in a command; what is inherited as ignored is not passed on. */
+/*
+ * Signals are read, never handled, so that no handler has to be undone in a command; what is inherited as ignored is
+ * not passed on.
+ */
 static int process_prepare(void)
 {
 	struct sigaction action = { .sa_handler = SIG_DFL };
@@ -297,7 +303,8 @@ int executor_serve(int agent_fd, const struct executor_options *options)
 	e.agent_fd = agent_fd;
 	e.idle_ns = e.end_ns = TIME_NEVER;
 	e.signal_fd = process_prepare();
-	e.busy = mmap(NULL, EXECUTOR_SLOTS * sizeof(*e.busy), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	e.busy =
+		mmap(NULL, EXECUTOR_SLOTS * sizeof(*e.busy), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (e.signal_fd < 0 || e.busy == MAP_FAILED || fcntl(agent_fd, F_SETFD, FD_CLOEXEC) < 0)
 		return EXIT_FAILURE;
 	e.base = options->no_cgroup ? (struct group_base){ .fd = -1 } : group_base_open();

@@ -41,7 +41,8 @@ static int line_locate(const char *line, size_t width, const char *own, size_t o
 		return -ENOENT;
 	memcpy(text, line, width);
 	text[width] = '\0';
-	if (!strstr(text, " - cgroup2 ") || sscanf(text, "%*s %*s %*s %511s %511s", root, point) != 2 || strchr(point, '\\'))
+	if (!strstr(text, " - cgroup2 ") || sscanf(text, "%*s %*s %*s %511s %511s", root, point) != 2 ||
+	    strchr(point, '\\'))
 		return -ENOENT;
 	skip = strcmp(root, "/") == 0 ? 0 : strlen(root);
 	if (skip > own_len || strncmp(own, root, skip) != 0 || (skip < own_len && own[skip] != '/'))
@@ -66,7 +67,10 @@ int group_locate(const char *cgroup, const char *mountinfo, char *out, size_t si
 	return -ENOENT;
 }
 
-/* A whole file, NUL-terminated and cut at `size`; mountinfo of a machine with very many mounts has cgroup2 near its head. */
+/*
+ * A whole file, NUL-terminated and cut at `size`; mountinfo of a machine with very many mounts has cgroup2 near its
+ * head.
+ */
 static int text_read(const char *path, char *out, size_t size)
 {
 	_cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -81,22 +85,35 @@ static int text_read(const char *path, char *out, size_t size)
 	return 0;
 }
 
-/* An executor killed together with its supervisors leaves empty groups behind; rmdir takes only such. */
+/* Removes the empty groups in one; rmdir takes only such. */
+static void groups_sweep(int parent_fd, const char *name)
+{
+	int fd = openat(parent_fd, name, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir)))
+		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9')
+			unlinkat(fd, entry->d_name, AT_REMOVEDIR);
+	if (dir)
+		closedir(dir);
+	else
+		closep(&fd);
+}
+
+/* An executor killed together with its supervisors leaves groups behind. */
 static void stale_remove(const char *parent)
 {
 	DIR *dir = opendir(parent);
 	struct dirent *entry;
 
 	while (dir && (entry = readdir(dir))) {
-		pid_t pid = (pid_t)atoi(strncmp(entry->d_name, PREFIX, strlen(PREFIX)) ? "" : entry->d_name + strlen(PREFIX));
-		char path[600];
+		pid_t pid = (pid_t)atoi(
+			strncmp(entry->d_name, PREFIX, strlen(PREFIX)) ? "" : entry->d_name + strlen(PREFIX));
 
 		if (pid <= 0 || kill(pid, 0) == 0 || errno != ESRCH)
 			continue;
-		for (unsigned slot = 0; slot < 64; slot++) {
-			snprintf(path, sizeof(path), "%.64s/%u", entry->d_name, slot);
-			unlinkat(dirfd(dir), path, AT_REMOVEDIR);
-		}
+		groups_sweep(dirfd(dir), entry->d_name);
 		unlinkat(dirfd(dir), entry->d_name, AT_REMOVEDIR);
 	}
 	if (dir)
@@ -126,18 +143,19 @@ void group_base_close(struct group_base *base)
 {
 	if (base->fd < 0)
 		return;
+	groups_sweep(base->fd, ".");
 	close_fd(&base->fd);
 	rmdir(base->path);
 }
 
-struct group group_open(const struct group_base *base, unsigned slot)
+struct group group_open(const struct group_base *base, pid_t supervisor)
 {
 	struct group group = { .fd = -1, .kill_fd = -1 };
 	char path[32];
 
 	if (base->fd < 0)
 		return group;
-	snprintf(group.name, sizeof(group.name), "%u", slot);
+	snprintf(group.name, sizeof(group.name), "%d", supervisor);
 	snprintf(path, sizeof(path), "%s/cgroup.kill", group.name);
 	if (mkdirat(base->fd, group.name, 0755) < 0 && errno != EEXIST)
 		return group;
@@ -157,8 +175,18 @@ void group_close(struct group *group, const struct group_base *base)
 		unlinkat(base->fd, group->name, AT_REMOVEDIR);
 }
 
-void group_kill(const struct group *group)
+void group_kill(struct group *group)
 {
-	if (group->kill_fd >= 0 && pwrite(group->kill_fd, "1", 1, 0) < 0)
-		return; /* the tree walk follows anyway */
+	/* A failure is made good by the tree walk, which follows anyway. */
+	if (group->kill_fd >= 0 && pwrite(group->kill_fd, "1", 1, 0) == 1)
+		group->killed = true;
+}
+
+void group_renew(struct group *group, const struct group_base *base, pid_t supervisor)
+{
+	if (!group->killed)
+		return;
+	group_close(group, base);
+	if (faccessat(base->fd, group->name, F_OK, 0) < 0)
+		*group = group_open(base, supervisor);
 }

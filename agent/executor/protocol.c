@@ -68,8 +68,8 @@ int executor_run_parse(char *message, size_t len, struct executor_command *ret)
 	error = run_check(&ret->run, len);
 	if (error < 0)
 		return error;
-	if (strings_split(&at, end, ret->argv, ret->run.argc) < 0 || strings_split(&at, end, ret->envp, ret->run.envc) < 0 ||
-	    strings_split(&at, end, rest, 2) < 0 || at != end)
+	if (strings_split(&at, end, ret->argv, ret->run.argc) < 0 ||
+	    strings_split(&at, end, ret->envp, ret->run.envc) < 0 || strings_split(&at, end, rest, 2) < 0 || at != end)
 		return -EBADMSG;
 	ret->argv[ret->run.argc] = NULL;
 	ret->envp[ret->run.envc] = NULL;

@@ -94,14 +94,16 @@ struct executor_command {
 int executor_request_parse(const void *message, size_t len, struct executor_request *ret);
 
 /*
- * Takes a RUN apart: -EBADMSG for anything that is not exactly one well-formed RUN, -EINVAL for argv[0] or cwd that is not an absolute
- * path, an environment entry without a name, or a limit out of range. *ret is scratch on failure. Writes nothing else.
+ * Takes a RUN apart: -EBADMSG for anything that is not exactly one well-formed RUN, -EINVAL for argv[0] or cwd that
+ * is not an absolute path, an environment entry without a name, or a limit out of range. *ret is scratch on failure.
+ * Writes nothing else.
  */
 int executor_run_parse(char *message, size_t len, struct executor_command *ret);
 
 /*
- * Builds a RUN: `run` with its head's id and deadlines, limits and oom_score_adj set; the counts are filled in. argv and envp end with
- * NULL; envp, cwd and user may be NULL. Returns the length written to `out` (`size` bytes), or -E2BIG or -EINVAL.
+ * Builds a RUN: `run` with its head's id and deadlines, limits and oom_score_adj set; the counts are filled in. argv
+ * and envp end with NULL; envp, cwd and user may be NULL. Returns the length written to `out` (`size` bytes), or
+ * -E2BIG or -EINVAL.
  */
 int64_t executor_run_build(struct executor_run run, const char *const argv[], const char *const envp[], const char *cwd,
 			   const char *user, void *out, size_t size);

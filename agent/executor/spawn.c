@@ -30,8 +30,9 @@ struct spawn_user {
 };
 
 /*
- * A clone that shares memory returns twice on one stack: the return address must not lie where the child's calls overwrite it.
- * The C library has no such wrapper for clone3; elsewhere, and under a sanitizer that shadows the stack, memory is copied.
+ * A clone that shares memory returns twice on one stack: the return address must not lie where the child's calls
+ * overwrite it. The C library has no such wrapper for clone3; elsewhere, and under a sanitizer that shadows the
+ * stack, memory is copied.
  */
 #if defined(__SANITIZE_ADDRESS__)
 #define SPAWN_COPY 1
@@ -83,7 +84,8 @@ static int user_find(const char *name, struct spawn_user *ret)
 
 static bool limits_set(const uint64_t limits[EXECUTOR_LIMITS])
 {
-	static const int resources[EXECUTOR_LIMITS] = { RLIMIT_AS, RLIMIT_FSIZE, RLIMIT_CPU, RLIMIT_NPROC, RLIMIT_NOFILE };
+	static const int resources[EXECUTOR_LIMITS] = { RLIMIT_AS, RLIMIT_FSIZE, RLIMIT_CPU, RLIMIT_NPROC,
+							RLIMIT_NOFILE };
 
 	for (int i = 0; i < EXECUTOR_LIMITS; i++) {
 		struct rlimit limit = { .rlim_cur = limits[i], .rlim_max = limits[i] };
@@ -186,7 +188,8 @@ static pid_t fail(struct spawn_failure *ret, int error, int stage)
 	return -1;
 }
 
-pid_t spawn_command(const struct executor_command *command, const struct spawn_io *io, struct spawn_failure *ret_failure)
+pid_t spawn_command(const struct executor_command *command, const struct spawn_io *io,
+		    struct spawn_failure *ret_failure)
 {
 	static volatile struct spawn_failure *shared;
 	static struct spawn_user user;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Starts one command the way posix_spawn does (the child borrows the parent's memory until it executes, so no page tables
- * are copied), with what posix_spawn cannot do: birth inside a cgroup, another user, a death signal.
+ * Starts one command the way posix_spawn does (the child borrows the parent's memory until it executes, so no page
+ * tables are copied), with what posix_spawn cannot do: birth inside a cgroup, another user, a death signal.
  */
 #ifndef INFINISERVICE_EXECUTOR_SPAWN_H
 #define INFINISERVICE_EXECUTOR_SPAWN_H
@@ -21,10 +21,12 @@ struct spawn_failure {
 };
 
 /*
- * Returns the pid, or -1 with *ret_failure filled: the child found that it could not execute (it is reaped already) or there is none.
- * The child leads a session of its own, has default signal dispositions if the caller has, an empty mask, the command's
- * environment and nothing else, and is killed when the calling thread dies. The caller blocks all signals.
+ * Returns the pid, or -1 with *ret_failure filled: the child found that it could not execute (it is reaped already)
+ * or there is none. The child leads a session of its own, has default signal dispositions if the caller has, an empty
+ * mask, the command's environment and nothing else, and is killed when the calling thread dies. The caller blocks all
+ * signals.
  */
-pid_t spawn_command(const struct executor_command *command, const struct spawn_io *io, struct spawn_failure *ret_failure);
+pid_t spawn_command(const struct executor_command *command, const struct spawn_io *io,
+		    struct spawn_failure *ret_failure);
 
 #endif

@@ -75,7 +75,10 @@ static ssize_t reply_send(struct supervisor *s, struct executor_reply *reply)
 	return sendmsg(s->args->agent_fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-/* A STARTED that cannot carry its pipes (too many fds in flight) would leave a command nobody hears: it is refused instead. */
+/*
+ * A STARTED that cannot carry its pipes (too many fds in flight) would leave a command nobody hears: it is refused
+ * instead.
+ */
 static void outbox_flush(struct supervisor *s)
 {
 	while (s->queued > 0) {
@@ -183,7 +186,10 @@ static void command_cancel(struct supervisor *s, uint64_t kill_ns)
 		s->kill_ns = kill_ns;
 }
 
-/* Kills what there is and stops taking commands. An executor that died without a STOP cannot tell the agent, so the socket's end does. */
+/*
+ * Kills what there is and stops taking commands. An executor that died without a STOP cannot tell the agent, so the
+ * socket's end does.
+ */
 static void supervisor_end(struct supervisor *s, bool executor_died)
 {
 	s->ending = true;
@@ -212,7 +218,8 @@ static void command_exited(struct supervisor *s, int status, uint32_t flags, uin
 {
 	if (s->id)
 		reply_add(s, EXECUTOR_EXITED,
-			  (struct executor_reply){ .id = s->id, .flags = s->flags | flags, .status = status, .end_ns = now });
+			  (struct executor_reply){
+				  .id = s->id, .flags = s->flags | flags, .status = status, .end_ns = now });
 	s->id = 0;
 	s->term_ns = s->kill_ns = s->stuck_ns = TIME_NEVER;
 	if (s->round_ns == TIME_NEVER)
@@ -235,6 +242,7 @@ static void tree_reap(struct supervisor *s, uint64_t now)
 	s->empty = true;
 	s->round_ns = TIME_NEVER;
 	s->round_gap_ns = ROUND_FIRST_NS;
+	group_renew(&s->group, s->args->base, getpid());
 	atomic_store(s->args->busy, 0);
 }
 
@@ -316,7 +324,7 @@ int supervise(const struct supervise_args *args)
 	sigset_t child;
 
 	s.args = args;
-	s.group = group_open(args->base, args->slot);
+	s.group = group_open(args->base, getpid());
 	s.pipes[0] = s.pipes[1] = -1;
 	s.empty = true;
 	s.round_ns = TIME_NEVER;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The processes below this one, found in /proc by parent pid. With the caller a subreaper (PR_SET_CHILD_SUBREAPER) nothing it
- * started can leave the tree, not even by double fork and setsid; and waitpid saying ECHILD means the tree is empty.
+ * The processes below this one, found in /proc by parent pid. With the caller a subreaper (PR_SET_CHILD_SUBREAPER)
+ * nothing it started can leave the tree, not even by double fork and setsid; and waitpid saying ECHILD means the tree
+ * is empty.
  */
 #ifndef INFINISERVICE_EXECUTOR_TREE_H
 #define INFINISERVICE_EXECUTOR_TREE_H

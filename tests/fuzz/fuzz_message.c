@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One line through message_parse: a message has a type, an id where its type needs one and values in range; a fault has a code
- * and a reason; an echo of the tree by the writer passes the validator.
+ * One line through message_parse: a message has a type, an id where its type needs one and values in range; a fault has
+ * a code and a reason; an echo of the tree by the writer passes the validator.
  */
 #include <errno.h>
 #include <stdint.h>
@@ -19,12 +19,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define KEY "69694c4da93700c86640f8db66ef84d3c6441ba86725212ec25b552ea20bfa56"
 #define NOW 1790000000000
-#define REQUIRE(condition)                                                  \
-	do {                                                                \
-		if (!(condition)) {                                         \
-			fprintf(stderr, "violated: %s\n", #condition);      \
-			abort();                                            \
-		}                                                           \
+#define REQUIRE(condition)                                                                                             \
+	do {                                                                                                           \
+		if (!(condition)) {                                                                                    \
+			fprintf(stderr, "violated: %s\n", #condition);                                                 \
+			abort();                                                                                       \
+		}                                                                                                      \
 	} while (0)
 
 static struct message_parser parser;
@@ -39,7 +39,7 @@ static void check_fault(const struct message_fault *fault)
 
 static void check_params(const struct message *message)
 {
-	static const char *const names[] = { "service", "action", "params", "pid", "limit", "force", "" };
+	static const char *const names[] = {"service", "action", "params", "pid", "limit", "force", ""};
 	struct message_fault fault;
 
 	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -57,7 +57,7 @@ static void check_params(const struct message *message)
 static void check_members(const struct message *batch)
 {
 	for (size_t i = 0; i < json_object_array_length(batch->items); i++) {
-		struct message member = { 0 };
+		struct message member = {0};
 		struct message_fault fault;
 
 		if (message_from_object(json_object_array_get_idx(batch->items, i), &member, &fault) < 0)
@@ -110,7 +110,7 @@ static void check_echo(struct json_object *root)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct message message = { 0 };
+	struct message message = {0};
 	struct message_fault fault;
 	int result;
 

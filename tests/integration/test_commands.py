@@ -209,6 +209,8 @@ def story_a_time_out_that_fires_as_the_command_ends_gives_one_answer():
 def story_thousands_of_short_commands_leave_no_zombie_and_no_descriptor():
     agent, host = talk(tap.keep, UNSAFE)
     host.run("true")
+    host.expect("metrics")
+    time.sleep(0.3)
     executor = max(children_of(agent.pid))
     before = {pid: fd_count(pid) for pid in [agent.pid] + children_of(agent.pid)}
     for _ in range(10):

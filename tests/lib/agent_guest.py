@@ -1,45 +1,151 @@
 # SPDX-License-Identifier: MIT
-"""What of this project goes into the guest: the programs just built and the files of packaging/, where a package puts them."""
+"""The agent in the guest: where its files go, its host's end of the port, and what can be seen of it from outside."""
 
+import contextlib
 import os
+import sys
 
-from image import Overlay
+from guest import HostPort, wait_for
+from image import TOP, Overlay, build_dir
 
-TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(TOP, "tests", "integration"))
+import schema  # noqa: E402  pylint: disable=wrong-import-position
+
 PORTS = ("org.infinibay.agent", "org.infinibay.spare")
+AGENT_NODE = "/dev/virtio-ports/org.infinibay.agent"
 PLACES = {
-    "infiniservice": "/usr/bin/infiniservice",
+    "infiniservice": "/usr/sbin/infiniservice",
     "infiniservice-exec": "/usr/libexec/infiniservice-exec",
     "infinictl": "/usr/bin/infinictl",
 }
 PACKAGING = {
-    "infiniservice.service": "/usr/lib/systemd/system/infiniservice.service",
-    "infiniservice-port@.service": "/usr/lib/systemd/system/infiniservice-port@.service",
-    "60-infiniservice.rules": "/usr/lib/udev/rules.d/60-infiniservice.rules",
+    "infiniservice.service": "/lib/systemd/system/infiniservice.service",
+    "infiniservice-port@.service": "/lib/systemd/system/infiniservice-port@.service",
+    "60-infiniservice.rules": "/lib/udev/rules.d/60-infiniservice.rules",
     "sysusers.conf": "/usr/lib/sysusers.d/infiniservice.conf",
+    "infiniservice.conf": "/etc/infiniservice/infiniservice.conf",
 }
-
-
-def build_dir():
-    return os.path.abspath(os.environ.get("BUILD", os.path.join(TOP, "build")))
-
-
-def built(name):
-    return os.path.join(build_dir(), name)
+CONFIG = "[commands]\nallow_unsafe = yes\n"
 
 
 def overlay():
+    """Where `make install` puts things, and the service enabled."""
     files = Overlay()
     for name, place in PLACES.items():
-        if os.path.exists(built(name)):
-            files.copy(place, built(name), 0o755)
+        files.copy(place, os.path.join(build_dir(), name), 0o755)
     for name, place in PACKAGING.items():
-        source = os.path.join(TOP, "packaging", name)
-        if os.path.exists(source):
-            files.copy(place, source, 0o644)
+        files.copy(place, os.path.join(TOP, "packaging", name), 0o644)
+    files.link("/etc/systemd/system/multi-user.target.wants/infiniservice.service", PACKAGING["infiniservice.service"])
+    files.file("/etc/infiniservice/conf.d/10-stories.conf", CONFIG)
     return files
 
 
 def evidence(guest):
     """What a failure's reader wants to see."""
     return guest.sh("journalctl -u 'infiniservice*' -n 40 --no-pager -o short-monotonic 2>&1; ls -l /dev/virtio-ports", 15)
+
+
+# ----------------------------------------------------------------------------------------------------- the host's end
+
+class AgentPort(HostPort):
+    """Every line is checked against the protocol as a host needs it."""
+
+    def message(self, limit_s=None):
+        return schema.parse_line(self.line(limit_s))
+
+    def ask(self, action, command_id, timeout_s=30, **parameters):
+        self.send(command(action, command_id, timeout_s, **parameters))
+        return self.response(command_id, timeout_s + 2)
+
+    def execute(self, script, command_id, timeout_s=30):
+        self.send(unsafe(script, command_id, timeout_s))
+        return self.response(command_id, timeout_s + 2)
+
+    def status(self, command_id="status"):
+        self.send({"type": "Status", "id": command_id})
+        return self.response(command_id)["data"]
+
+    def keep_alive(self, number, limit_s=5):
+        """A round trip that touches nothing but the agent's loop."""
+        self.send({"type": "keep_alive_request", "sequence_number": number, "timestamp": "2026-01-01T00:00:00.000Z"})
+        return self.expect(lambda m: m["type"] == "keep_alive" and m["sequence_number"] == number, limit_s)
+
+
+def command(action, command_id, timeout_s=30, **parameters):
+    return {"type": "SafeCommand", "id": command_id, "command_type": dict(parameters, action=action), "params": None,
+            "timeout": timeout_s}
+
+
+def unsafe(script, command_id, timeout_s=30):
+    return {"type": "UnsafeCommand", "id": command_id, "raw_command": script, "timeout": timeout_s}
+
+
+@contextlib.contextmanager
+def host(guest, limit_s=10):
+    """A host that connects and has been greeted."""
+    port = AgentPort(guest.path("port1"), limit_s)
+    try:
+        port.handshake = port.expect("handshake")
+        yield port
+    finally:
+        port.close()
+
+
+# ------------------------------------------------------------------------------------------------ seen from outside
+
+def main_pid(guest):
+    return int(guest.sh("systemctl show -p MainPID --value infiniservice"))
+
+
+def restarts(guest):
+    return int(guest.sh("systemctl show -p NRestarts --value infiniservice"))
+
+
+def processes(guest):
+    """All processes of the service: the agent, its helpers, its commands."""
+    return [int(pid) for pid in guest.sh(
+        "cat $(find /sys/fs/cgroup/system.slice/infiniservice.service -name cgroup.procs)").split()]
+
+
+def resources(guest):
+    """Open descriptors and private dirty memory of the agent itself."""
+    pid = main_pid(guest)
+    fds, dirty = guest.sh("ls /proc/%d/fd | wc -l; sed -n 's/^Private_Dirty: *//p' /proc/%d/smaps_rollup" % (pid, pid)).split()[:2]
+    return int(fds), int(dirty)
+
+
+def switches(guest, pid):
+    """How often the process was put on a CPU, of its own will or not."""
+    text = guest.sh("sed -n 's/.*ctxt_switches:\\s*//p' /proc/%d/status" % pid)
+    return sum(int(number) for number in text.split())
+
+
+def cpu_ns(guest, pid):
+    return int(guest.sh("cut -d' ' -f1 /proc/%d/schedstat" % pid))
+
+
+def logged(guest):
+    """Samples in the local log so far; the log is plain text as long as a segment is young."""
+    return int(guest.sh("cat /var/log/infiniservice/*.ndjson | grep -c '\"type\":\"metrics\"'"))
+
+
+@contextlib.contextmanager
+def configured(guest, text):
+    """Other settings for a while, by a drop-in and a reload; restored likewise."""
+    path = "/etc/infiniservice/conf.d/90-story.conf"
+    guest.put(path, text)
+    guest.sh("systemctl reload infiniservice")
+    try:
+        yield
+    finally:
+        guest.sh("rm -f %s; systemctl reload infiniservice || systemctl restart infiniservice" % path)
+
+
+def freshly_started(guest):
+    """The service as after a boot, the port with it."""
+    guest.sh("rm -f /etc/infiniservice/conf.d/90-story.conf; systemctl restart infiniservice")
+    wait_for(lambda: port_is_open(guest), 10, 0.1, "the agent opens its port")
+
+
+def port_is_open(guest):
+    return guest.run("grep -l org.infinibay.agent /sys/kernel/debug/virtio-ports/* | xargs grep -q 'guest_connected: 1'").status == 0

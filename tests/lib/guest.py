@@ -30,6 +30,7 @@ from image import Overlay, Unavailable, need, root_image, run, vmlinuz
 
 AGENT_PORT = "org.infinibay.agent"
 TEST_PORT = "org.infinibay.test"
+MACHINE_UUID = "6d4f1c1e-29a8-4c3b-9f0e-7a5b1d2c3e4f"
 PR_SET_PDEATHSIG = 1
 
 
@@ -267,7 +268,7 @@ class Guest:
 
     def _argv(self):
         argv = ["qemu-system-x86_64", "-accel", "tcg", "-machine", "q35", "-cpu", "max", "-smp", str(self.cpus),
-                "-m", str(self.memory_mib), "-display", "none", "-no-reboot", "-nodefaults",
+                "-m", str(self.memory_mib), "-uuid", MACHINE_UUID, "-display", "none", "-no-reboot", "-nodefaults",
                 "-serial", "file:" + self.path("serial.log"), "-device", "virtio-rng-pci",
                 "-qmp", "unix:%s,server=on,wait=off" % self.path("qmp"),
                 "-kernel", vmlinuz(self.release), "-initrd", self.path("initrd"),
@@ -286,12 +287,15 @@ class Guest:
         """Starts the machine and returns as soon as its monitor answers."""
         if len(self.path("qmp")) > 100:
             raise Unavailable("TMPDIR is too long for a socket's path")
+        begin = time.monotonic()
+        argv = self._argv()
         self.overlay.write(self.release, self.path("initrd"))
         libc = ctypes.CDLL(None)
         self.began = time.monotonic()
+        self.took["made ready"] = self.began - begin
         with open(self.path("qemu.log"), "wb") as log:
             self.process = subprocess.Popen(
-                self._argv(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL))
 
         def monitor():
@@ -410,6 +414,19 @@ class Guest:
     def unplug(self, number=1):
         self.qmp("device_del", id="p%d" % number)
         self.monitor.wait_event("DEVICE_DELETED")
+
+    def _human(self, line):
+        """A command of the human monitor: it says something only when it fails."""
+        said = self.qmp("human-monitor-command", command_line=line)
+        if said.strip():
+            raise AssertionError("%s: %s" % (line, said.strip()))
+
+    def save(self, name):
+        """Keeps the whole machine, memory and disk, to come back to."""
+        self._human("savevm " + name)
+
+    def load(self, name):
+        self._human("loadvm " + name)
 
     def plug(self, number=1, nr=None, name=None):
         """Puts the port (back) in; with another nr it gets another node, vport0pNR."""

@@ -3,7 +3,7 @@
 
 Nothing is installed on this machine. Packages come from the places this machine's own apt is told to take them from;
 for another Debian release than its own, from the same places under the other release's name. Everything is kept in
-BUILD/cache under a name that holds a hash of what went into it.
+build/cache under a name that holds a hash of what went into it.
 """
 
 import fcntl
@@ -18,7 +18,8 @@ import subprocess
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-SOURCES = os.path.join(os.path.dirname(HERE), "vm")
+TOP = os.path.dirname(os.path.dirname(HERE))
+SOURCES = os.path.join(TOP, "tests", "vm")
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 # The guest has no modules and no modprobe of its own: what a Debian loads by itself when it is asked for comes along too.
 MODULES = ["virtio_pci", "virtio_console", "virtio_blk", "virtio_net", "tcp_diag", "udp_diag", "unix_diag",
@@ -36,8 +37,13 @@ class Unavailable(Exception):
     """This machine cannot make the thing; the text says why. Tests are then skipped."""
 
 
+def build_dir():
+    """Where the programs are and what may be written: make says it."""
+    return os.path.abspath(os.environ.get("INFINISERVICE_BUILD") or os.path.join(TOP, "build"))
+
+
 def cache_dir():
-    path = os.path.abspath(os.path.join(os.environ.get("BUILD", "build"), "cache"))
+    path = os.path.join(build_dir(), "cache")
     os.makedirs(path, exist_ok=True)
     return path
 
@@ -326,10 +332,12 @@ for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub
 	systemd-tmpfiles-clean.timer systemd-timesyncd.service systemd-networkd.service getty@tty1.service console-getty.service; do
 	ln -sf /dev/null "$1/etc/systemd/system/$unit"
 done
-# /proc and others are mounted in there at this moment; the copy is without them.
-mkdir "%(work)s/tree/root" && cp -ax "$1/." "%(work)s/tree/root"
-mke2fs -q -F -t ext4 -m 0 -L root -d "%(work)s/tree/root" "%(work)s/root.ext4" %(mib)dM
-rm -rf "%(work)s/tree/root"
+# /proc and others are mounted in there at this moment, and device nodes cannot be made in a user namespace.
+tree=%(work)s/tree/root
+trap 'rm -rf "$tree"' EXIT
+mkdir "$tree"
+tar -C "$1" --one-file-system --exclude='./dev/*' -cf - . | tar -C "$tree" -xpf -
+mke2fs -q -F -t ext4 -m 0 -L root -d "$tree" "%(work)s/root.ext4" %(mib)dM
 """
 
 
@@ -344,7 +352,8 @@ def root_image(release):
         need("mmdebstrap", "mke2fs", "qemu-system-x86_64")
         # In a user namespace the maker is another uid than ours: it writes to a file that anybody may write to, in a
         # directory that it may pass through.
-        with tempfile.TemporaryDirectory(prefix="infinitest-", ignore_cleanup_errors=True) as work:
+        work = tempfile.mkdtemp(prefix="infinitest-")
+        try:
             os.chmod(work, 0o711)
             image = os.path.join(work, "root.ext4")
             script = os.path.join(work, "customize")
@@ -365,5 +374,7 @@ def root_image(release):
             run(argv + [release, "/dev/null", listing], 600)
             # cp keeps the holes and can share blocks
             run(["cp", "--sparse=always", "--reflink=auto", image, path + ".new"], 60)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
         os.rename(path + ".new", path)
         return path

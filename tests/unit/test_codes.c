@@ -32,7 +32,7 @@ static void has_no_name_for_what_is_no_code(void **state)
 	(void)state;
 	assert_null(code_name(CODE_NONE));
 	assert_null(code_name(CODES));
-	assert_null(code_name((enum error_code)-1));
+	assert_null(code_name((enum error_code) - 1));
 	assert_int_equal(code_from_name("queue_full"), CODE_NONE);
 	assert_int_equal(code_from_name(NULL), CODE_NONE);
 }

@@ -12,8 +12,8 @@
 #include "collectors/table.h"
 #include "fixture_dir.h"
 
-#define TAIL                                                                                             \
-	"intr 12345 1 2 3\nctxt 1000\nbtime 1767225600\nprocesses 50\nprocs_running 2\nprocs_blocked 1\n" \
+#define TAIL                                                                                                           \
+	"intr 12345 1 2 3\nctxt 1000\nbtime 1767225600\nprocesses 50\nprocs_running 2\nprocs_blocked 1\n"              \
 	"softirq 99 1 2 3\n"
 
 static int setup(void **state)
@@ -61,7 +61,7 @@ static int parse(const char *text, size_t len, struct cpu_stat *out)
 {
 	static struct cpu_times cores[4];
 
-	*out = (struct cpu_stat){ .cores = cores, .cores_max = 4 };
+	*out = (struct cpu_stat){.cores = cores, .cores_max = 4};
 	return cpu_stat_parse(text, len, out);
 }
 
@@ -89,21 +89,21 @@ static void accepts_what_old_and_new_kernels_write_and_refuses_nonsense(void **s
 		const char *text;
 		int want;
 	} cases[] = {
-		{ "cpu 1 2 3 4\n", 0 },
-		{ "cpu 1 2 3 4 5 6 7 8 9 10 11 12 13\n", 0 },
-		{ "cpu  1 2 3 4", 0 },
-		{ "cpu 1 2 3 4\nnew_line 7\nctxt x\n", 0 },
-		{ "", -EBADMSG },
-		{ "ctxt 5\n", -EBADMSG },
-		{ "cpu 1 2 3\n", -EBADMSG },
-		{ "cpu 1 2 3 4 x\n", -EBADMSG },
-		{ "cpu 1 2 -3 4\n", -EBADMSG },
-		{ "cpu 1 2 3 99999999999999999999\n", -EBADMSG },
-		{ "cpu 1 2 3 4\ncpu0 1 2\n", -EBADMSG },
-		{ "cpu 1 2 3 4\ncpuX 1 2 3 4\n", -EBADMSG },
-		{ "cpu 1 2 3 4\ncpu99999 1 2 3 4\n", -EBADMSG },
-		{ "cpu 1 2 3 4\ncpu1 1 2 3 4\ncpu0 1 2 3 4\n", -EBADMSG },
-		{ "cpu 1 2 3 4\ncpu1 1 2 3 4\ncpu1 1 2 3 4\n", -EBADMSG },
+		{"cpu 1 2 3 4\n", 0},
+		{"cpu 1 2 3 4 5 6 7 8 9 10 11 12 13\n", 0},
+		{"cpu  1 2 3 4", 0},
+		{"cpu 1 2 3 4\nnew_line 7\nctxt x\n", 0},
+		{"", -EBADMSG},
+		{"ctxt 5\n", -EBADMSG},
+		{"cpu 1 2 3\n", -EBADMSG},
+		{"cpu 1 2 3 4 x\n", -EBADMSG},
+		{"cpu 1 2 -3 4\n", -EBADMSG},
+		{"cpu 1 2 3 99999999999999999999\n", -EBADMSG},
+		{"cpu 1 2 3 4\ncpu0 1 2\n", -EBADMSG},
+		{"cpu 1 2 3 4\ncpuX 1 2 3 4\n", -EBADMSG},
+		{"cpu 1 2 3 4\ncpu99999 1 2 3 4\n", -EBADMSG},
+		{"cpu 1 2 3 4\ncpu1 1 2 3 4\ncpu0 1 2 3 4\n", -EBADMSG},
+		{"cpu 1 2 3 4\ncpu1 1 2 3 4\ncpu1 1 2 3 4\n", -EBADMSG},
 	};
 
 	(void)state;
@@ -133,7 +133,8 @@ static void every_cut_of_the_text_is_survived(void **state)
 
 static void more_cores_than_room_are_counted(void **state)
 {
-	const char *text = "cpu 1 1 1 1\ncpu0 1 1 1 1\ncpu1 1 1 1 1\ncpu2 1 1 1 1\ncpu3 1 1 1 1\ncpu7 1 1 1 1\ncpu9 1 1 1 1\n";
+	const char *text =
+		"cpu 1 1 1 1\ncpu0 1 1 1 1\ncpu1 1 1 1 1\ncpu2 1 1 1 1\ncpu3 1 1 1 1\ncpu7 1 1 1 1\ncpu9 1 1 1 1\n";
 	struct cpu_stat stat;
 
 	(void)state;
@@ -144,7 +145,7 @@ static void more_cores_than_room_are_counted(void **state)
 
 static void iowait_and_steal_are_not_busy(void **state)
 {
-	struct cpu_times before = { 0 }, now = { .ticks = { 10, 10, 10, 30, 20, 5, 5, 10 } };
+	struct cpu_times before = {0}, now = {.ticks = {10, 10, 10, 30, 20, 5, 5, 10}};
 	struct cpu_share share = cpu_share_between(&before, &now);
 
 	(void)state;
@@ -155,8 +156,8 @@ static void iowait_and_steal_are_not_busy(void **state)
 
 static void counters_that_go_back_never_give_negative_shares(void **state)
 {
-	struct cpu_times before = { .ticks = { 100, 100, 100, 1000, 500, 0, 0, 0 } };
-	struct cpu_times now = { .ticks = { 110, 100, 100, 990, 400, 0, 0, 0 } };
+	struct cpu_times before = {.ticks = {100, 100, 100, 1000, 500, 0, 0, 0}};
+	struct cpu_times now = {.ticks = {110, 100, 100, 990, 400, 0, 0, 0}};
 	struct cpu_share share = cpu_share_between(&before, &now);
 
 	(void)state;
@@ -169,8 +170,8 @@ static void counters_that_go_back_never_give_negative_shares(void **state)
 
 static void the_largest_counters_give_finite_shares(void **state)
 {
-	struct cpu_times now = { .ticks = { UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX,
-					    UINT64_MAX, UINT64_MAX } };
+	struct cpu_times now = {.ticks = {UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX,
+					  UINT64_MAX, UINT64_MAX}};
 	struct cpu_share share = cpu_share_between(NULL, &now);
 
 	(void)state;
@@ -189,12 +190,17 @@ static void the_first_sample_is_the_average_since_boot(void **state)
 static void later_samples_are_over_the_interval(void **state)
 {
 	open_cpu(*state);
-	assert_int_equal(collect(*state, "cpu 0 0 0 100 0 0 0 0\ncpu0 0 0 0 50\ncpu1 0 0 0 50\nctxt 1000\nprocesses 10\n"), 0);
-	assert_int_equal(collect(*state, "cpu 40 0 20 130 10 0 0 0\ncpu0 40 0 0 60\ncpu1 0 0 20 70\nctxt 2000\nprocesses 15\n"), 0);
+	assert_int_equal(
+		collect(*state, "cpu 0 0 0 100 0 0 0 0\ncpu0 0 0 0 50\ncpu1 0 0 0 50\nctxt 1000\nprocesses 10\n"), 0);
+	assert_int_equal(
+		collect(*state, "cpu 40 0 20 130 10 0 0 0\ncpu0 40 0 0 60\ncpu1 0 0 20 70\nctxt 2000\nprocesses 15\n"),
+		0);
 	assert_emits(*state, "\"usage_percent\":60.00,\"cores_usage\":[80.00,50.00]");
 	assert_emits(*state, "\"user_percent\":40.00");
 	assert_emits(*state, "\"iowait_percent\":10.00");
-	assert_emits(*state, "\"context_switches_per_sec\":100.0,\"forks_per_sec\":0.5,\"procs_blocked\":null,\"state\":\"ok\"");
+	assert_emits(
+		*state,
+		"\"context_switches_per_sec\":100.0,\"forks_per_sec\":0.5,\"procs_blocked\":null,\"state\":\"ok\"");
 }
 
 static void a_cpu_taken_away_and_brought_back_changes_only_its_own_figure(void **state)
@@ -264,7 +270,8 @@ int main(void)
 		cmocka_unit_test(the_largest_counters_give_finite_shares),
 		cmocka_unit_test_setup_teardown(the_first_sample_is_the_average_since_boot, setup, teardown),
 		cmocka_unit_test_setup_teardown(later_samples_are_over_the_interval, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_cpu_taken_away_and_brought_back_changes_only_its_own_figure, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_cpu_taken_away_and_brought_back_changes_only_its_own_figure, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(a_second_look_within_a_tick_keeps_the_figures, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_gap_is_named, setup, teardown),
 		cmocka_unit_test_setup_teardown(nonsense_costs_the_sample_and_not_the_baseline, setup, teardown),

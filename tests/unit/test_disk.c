@@ -41,8 +41,6 @@ static bool emits(struct fixture *fixture, const char *part)
 
 	collector_disk.emit(fixture->state, &capture->sink);
 	found = capture_has(capture, part);
-	if (!found)
-		print_message("no %s in %s\n", part, capture->text);
 	free(capture);
 	return found;
 }
@@ -76,15 +74,21 @@ static void parses_a_line_of_every_kernel(void **state)
 static void rejects_lines_that_make_no_sense(void **state)
 {
 	static const char *const lines[] = {
-		"", "254", "254 0", "254 0 vda", "254 0 vda 1 2 3 4 5 6 7 8 9 10", "254 0 vda 1 2 x 4 5 6 7 8 9 10 11",
-		"254 0 vda 1 2 18446744073709551615 4 5 6 7 8 9 10 11", "254 0 vda 1 2 3 4 5 6 -7 8 9 10 11",
+		"",
+		"254",
+		"254 0",
+		"254 0 vda",
+		"254 0 vda 1 2 3 4 5 6 7 8 9 10",
+		"254 0 vda 1 2 x 4 5 6 7 8 9 10 11",
+		"254 0 vda 1 2 18446744073709551615 4 5 6 7 8 9 10 11",
+		"254 0 vda 1 2 3 4 5 6 -7 8 9 10 11",
 		"99999999999 0 vda 1 2 3 4 5 6 7 8 9 10 11",
 		"254 0 a-name-that-no-kernel-would-ever-give-a-disk 1 2 3 4 5 6 7 8 9 10 11",
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
-		struct diskstats_line line = { .device = 42 };
+		struct diskstats_line line = {.device = 42};
 
 		assert_int_equal(parse(lines[i], &line), -EBADMSG);
 		assert_true(line.device == 42);
@@ -116,12 +120,18 @@ static void totals_count_each_byte_once(void **state)
 	fixture_write(fixture, "sys/dev/block/253:0/slaves/vda1/dev", "254:1\n");
 	assert_int_equal(collect(fixture, "254 0 vda 0 0 0 0 0 0 0 0 0 0 0\n254 1 vda1 0 0 0 0 0 0 0 0 0 0 0\n"
 					  "253 0 dm-0 0 0 0 0 0 0 0 0 0 0 0\n7 0 loop0 0 0 0 0 0 0 0 0 0 0 0\n"
-					  "259 0 nvme0n1 0 0 0 0 0 0 0 0 0 0 0\n"), 0);
-	assert_int_equal(collect(fixture, "254 0 vda 100 0 200 0 50 0 400 0 0 2500 0\n254 1 vda1 100 0 200 0 50 0 400 0 0 2500 0\n"
-					  "253 0 dm-0 100 0 200 0 50 0 400 0 3 2500 0\n7 0 loop0 9 0 9 0 9 0 9 0 0 9 0\n"
-					  "259 0 nvme0n1 10 0 20 0 0 0 0 0 0 100 0\n"), 0);
-	assert_true(emits(fixture, "\"io_stats\":{\"read_bytes_per_sec\":11264,\"write_bytes_per_sec\":20480,\"read_ops_per_sec\":11,"
-				   "\"write_ops_per_sec\":5,\"io_utilization_percent\":25.00,\"state\":\"ok\"}"));
+					  "259 0 nvme0n1 0 0 0 0 0 0 0 0 0 0 0\n"),
+			 0);
+	assert_int_equal(
+		collect(fixture,
+			"254 0 vda 100 0 200 0 50 0 400 0 0 2500 0\n254 1 vda1 100 0 200 0 50 0 400 0 0 2500 0\n"
+			"253 0 dm-0 100 0 200 0 50 0 400 0 3 2500 0\n7 0 loop0 9 0 9 0 9 0 9 0 0 9 0\n"
+			"259 0 nvme0n1 10 0 20 0 0 0 0 0 0 100 0\n"),
+		0);
+	assert_true(emits(
+		fixture,
+		"\"io_stats\":{\"read_bytes_per_sec\":11264,\"write_bytes_per_sec\":20480,\"read_ops_per_sec\":11,"
+		"\"write_ops_per_sec\":5,\"io_utilization_percent\":25.00,\"state\":\"ok\"}"));
 	assert_true(emits(fixture, "\"name\":\"dm-0\",\"kind\":\"stacked\",\"read_bytes\":102400"));
 	assert_true(emits(fixture, "\"name\":\"nvme0n1\",\"kind\":\"disk\""));
 	assert_false(emits(fixture, "vda1\""));
@@ -144,9 +154,11 @@ static void a_disk_plugged_in_or_out_makes_no_spike(void **state)
 	struct fixture *fixture = *state;
 
 	assert_int_equal(collect(fixture, "8 0 sda 0 0 0 0 0 0 0 0 0 0 0\n8 16 sdb 5 0 1000 0 0 0 0 0 0 0 0\n"), 0);
-	assert_int_equal(collect(fixture, "8 32 sdc 99 0 9000000 0 0 0 0 0 0 0 0\n8 0 sda 10 0 100 0 0 0 0 0 0 0 0\n"), 0);
+	assert_int_equal(collect(fixture, "8 32 sdc 99 0 9000000 0 0 0 0 0 0 0 0\n8 0 sda 10 0 100 0 0 0 0 0 0 0 0\n"),
+			 0);
 	assert_true(emits(fixture, "\"read_bytes_per_sec\":5120,\"write_bytes_per_sec\":0,\"read_ops_per_sec\":1,"));
-	assert_int_equal(collect(fixture, "8 0 sda 10 0 100 0 0 0 0 0 0 0 0\n8 32 sdc 109 0 9000100 0 0 0 0 0 0 0 0\n"), 0);
+	assert_int_equal(collect(fixture, "8 0 sda 10 0 100 0 0 0 0 0 0 0 0\n8 32 sdc 109 0 9000100 0 0 0 0 0 0 0 0\n"),
+			 0);
 	assert_true(emits(fixture, "\"read_bytes_per_sec\":5120,\"write_bytes_per_sec\":0,\"read_ops_per_sec\":1,"));
 }
 
@@ -169,8 +181,10 @@ static void counters_that_go_back_are_a_reset(void **state)
 
 	assert_int_equal(collect(fixture, "8 0 sda 100 0 1000 0 100 0 1000 0 0 100 0\n"), 0);
 	assert_int_equal(collect(fixture, "8 0 sda 1 0 10 0 1 0 10 0 0 1 0\n"), 0);
-	assert_true(emits(fixture, "{\"read_bytes_per_sec\":0,\"write_bytes_per_sec\":0,\"read_ops_per_sec\":0,\"write_ops_per_sec\":0,"
-				   "\"io_utilization_percent\":null"));
+	assert_true(emits(
+		fixture,
+		"{\"read_bytes_per_sec\":0,\"write_bytes_per_sec\":0,\"read_ops_per_sec\":0,\"write_ops_per_sec\":0,"
+		"\"io_utilization_percent\":null"));
 	assert_true(emits(fixture, "\"read_bytes_per_sec\":null,\"write_bytes_per_sec\":null"));
 	assert_true(emits(fixture, "\"state\":\"reset\"}]"));
 }
@@ -198,8 +212,10 @@ static void a_kernel_without_block_devices_still_has_its_rates(void **state)
 	struct fixture *fixture = *state;
 
 	assert_int_equal(collector_disk.collect(fixture->state, &fixture->ctx), 0);
-	assert_true(emits(fixture, "{\"io_stats\":{\"read_bytes_per_sec\":0,\"write_bytes_per_sec\":0,\"read_ops_per_sec\":0,"
-				   "\"write_ops_per_sec\":0,\"io_utilization_percent\":null,\"state\":\"stale\"},\"devices\":[]"));
+	assert_true(
+		emits(fixture,
+		      "{\"io_stats\":{\"read_bytes_per_sec\":0,\"write_bytes_per_sec\":0,\"read_ops_per_sec\":0,"
+		      "\"write_ops_per_sec\":0,\"io_utilization_percent\":null,\"state\":\"stale\"},\"devices\":[]"));
 }
 
 static void a_list_too_long_is_cut_and_counted(void **state)

@@ -17,7 +17,8 @@
 #define KEY "69694c4da93700c86640f8db66ef84d3c6441ba86725212ec25b552ea20bfa56"
 #define NOW 1790000000000
 #define PAYLOAD                                                                                                        \
-	"{\"type\":\"SafeCommand\",\"id\":\"c1\",\"command_type\":{\"action\":\"SystemInfo\"},\"params\":null,\"timeout\":30}"
+	"{\"type\":\"SafeCommand\",\"id\":\"c1\",\"command_type\":{\"action\":\"SystemInfo\"},\"params\":null,"        \
+	"\"timeout\":30}"
 #define SIG "1d4f19b209c9e905f9f5c4289166b9410aab120267162afb5a768cba14c89e63"
 
 static struct envelope_guard guard;
@@ -44,7 +45,8 @@ static int teardown(void **state)
 
 static enum envelope_verdict verify_with(const char *key, struct json_object *root, int64_t now_ms)
 {
-	enum envelope_verdict verdict = envelope_verify(&guard, key, key ? strlen(key) : 0, root, now_ms, &payload, &payload_len);
+	enum envelope_verdict verdict =
+		envelope_verify(&guard, key, key ? strlen(key) : 0, root, now_ms, &payload, &payload_len);
 
 	if (verdict != ENVELOPE_GOOD)
 		assert_null(payload);
@@ -118,14 +120,18 @@ static void refuses_a_malformed_envelope(void **state)
 	memset(long_nonce, 'n', sizeof(long_nonce) - 1);
 	long_nonce[sizeof(long_nonce) - 1] = '\0';
 	assert_int_equal(verify_with(KEY, vector_with("ts", NULL), NOW), ENVELOPE_MALFORMED);
-	assert_int_equal(verify_with(KEY, vector_with("ts", json_object_new_string("1790000000000")), NOW), ENVELOPE_MALFORMED);
-	assert_int_equal(verify_with(KEY, vector_with("ts", json_object_new_uint64(UINT64_MAX)), NOW), ENVELOPE_MALFORMED);
+	assert_int_equal(verify_with(KEY, vector_with("ts", json_object_new_string("1790000000000")), NOW),
+			 ENVELOPE_MALFORMED);
+	assert_int_equal(verify_with(KEY, vector_with("ts", json_object_new_uint64(UINT64_MAX)), NOW),
+			 ENVELOPE_MALFORMED);
 	assert_int_equal(verify_with(KEY, vector_with("v", json_object_new_double(1)), NOW), ENVELOPE_MALFORMED);
 	assert_int_equal(verify_with(KEY, vector_with("nonce", json_object_new_string("")), NOW), ENVELOPE_MALFORMED);
-	assert_int_equal(verify_with(KEY, vector_with("nonce", json_object_new_string(long_nonce)), NOW), ENVELOPE_MALFORMED);
+	assert_int_equal(verify_with(KEY, vector_with("nonce", json_object_new_string(long_nonce)), NOW),
+			 ENVELOPE_MALFORMED);
 	assert_int_equal(verify_with(KEY, vector_with("payload", json_object_new_object()), NOW), ENVELOPE_MALFORMED);
 	assert_int_equal(verify_with(KEY, vector_with("sig", json_object_new_string("1d4f")), NOW), ENVELOPE_MALFORMED);
-	assert_int_equal(verify_with(KEY, vector_with("sig", json_object_new_string("g" SIG)), NOW), ENVELOPE_MALFORMED);
+	assert_int_equal(verify_with(KEY, vector_with("sig", json_object_new_string("g" SIG)), NOW),
+			 ENVELOPE_MALFORMED);
 }
 
 /* Row 19: version too new */
@@ -139,9 +145,12 @@ static void refuses_another_version(void **state)
 static void refuses_when_any_signed_part_differs(void **state)
 {
 	(void)state;
-	assert_int_equal(verify_with(KEY, vector_with("ts", json_object_new_int64(NOW + 1)), NOW), ENVELOPE_BAD_SIGNATURE);
-	assert_int_equal(verify_with(KEY, vector_with("nonce", json_object_new_string("nonce-0002")), NOW), ENVELOPE_BAD_SIGNATURE);
-	assert_int_equal(verify_with(KEY, vector_with("payload", json_object_new_string("{}")), NOW), ENVELOPE_BAD_SIGNATURE);
+	assert_int_equal(verify_with(KEY, vector_with("ts", json_object_new_int64(NOW + 1)), NOW),
+			 ENVELOPE_BAD_SIGNATURE);
+	assert_int_equal(verify_with(KEY, vector_with("nonce", json_object_new_string("nonce-0002")), NOW),
+			 ENVELOPE_BAD_SIGNATURE);
+	assert_int_equal(verify_with(KEY, vector_with("payload", json_object_new_string("{}")), NOW),
+			 ENVELOPE_BAD_SIGNATURE);
 	assert_int_equal(verify_with("another", vector(), NOW), ENVELOPE_BAD_SIGNATURE);
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Commands from the request to the answer: the client of agent/exec.c against the real executor in a forked child, or the
- * program when INFINISERVICE_EXEC names it. Every test runs twice, with cgroups where they are writable and without.
+ * Commands from the request to the answer: the client of agent/exec.c against the real executor in a forked child, or
+ * the program when INFINISERVICE_EXEC names it. Every test runs twice, with cgroups where they are writable and
+ * without.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -223,7 +225,7 @@ static const char *mark(int which)
 static char script_text[512];
 #define SCRIPT(format, mark) (snprintf(script_text, sizeof(script_text), format, mark), script_text)
 
-/* ----------------------------------------------------------------------------------------------------------- answers */
+/* ---------------------------------------- answers */
 
 static void reports_the_exit_code(void **state)
 {
@@ -233,7 +235,8 @@ static void reports_the_exit_code(void **state)
 	assert_int_equal(a->started, 1);
 	assert_int_equal(a->outcome.exit_code, 7);
 	assert_int_equal(a->outcome.signal, 0);
-	assert_false(a->outcome.timed_out || a->outcome.cancelled || a->outcome.stuck || a->outcome.lost || a->outcome.truncated);
+	assert_false(a->outcome.timed_out || a->outcome.cancelled || a->outcome.stuck || a->outcome.lost ||
+		     a->outcome.truncated);
 	assert_null(a->outcome.out.bytes);
 }
 
@@ -294,7 +297,9 @@ static void reports_what_cannot_be_executed(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct answer *a = &f->answers[i];
 
-		start_with(f, a, (struct exec_request){ .argv = ARGV(cases[i].path), .cwd = cases[i].cwd, .user = cases[i].user });
+		start_with(f, a,
+			   (struct exec_request){
+				   .argv = ARGV(cases[i].path), .cwd = cases[i].cwd, .user = cases[i].user });
 		wait_for(f, &a->done, 1);
 		assert_false(a->outcome.started);
 		assert_int_equal(a->started, 0);
@@ -322,12 +327,13 @@ static void refuses_requests_that_are_not_acceptable(void **state)
 
 	memset(big, 'x', sizeof(big) - 1);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-		assert_int_equal(exec_start(f->exec, &cases[i].request, &callbacks, &f->answers[0], &job), cases[i].error);
+		assert_int_equal(exec_start(f->exec, &cases[i].request, &callbacks, &f->answers[0], &job),
+				 cases[i].error);
 	assert_null(job);
 	assert_int_equal(exec_stats(f->exec).running, 0);
 }
 
-/* ------------------------------------------------------------------------------------------------------------ output */
+/* ---------------------------------------- output */
 
 /* Row 23. */
 static void drains_100_megabytes_and_keeps_the_limit(void **state)
@@ -359,7 +365,8 @@ static void keeps_binary_output_of_both_streams_as_it_is(void **state)
 
 static void keeps_less_when_the_request_says_so(void **state)
 {
-	struct answer *a = run_with(*state, (struct exec_request){ .argv = SH("printf 0123456789"), .max_output_bytes = 4 });
+	struct answer *a =
+		run_with(*state, (struct exec_request){ .argv = SH("printf 0123456789"), .max_output_bytes = 4 });
 
 	assert_int_equal(a->outcome.out.len, 4);
 	assert_memory_equal(a->outcome.out.bytes, "0123", 4);
@@ -367,7 +374,7 @@ static void keeps_less_when_the_request_says_so(void **state)
 	assert_true(a->outcome.truncated);
 }
 
-/* ------------------------------------------------------------------------------------------------------- environment */
+/* ---------------------------------------- environment */
 
 /* Row 39. */
 static void a_command_has_fds_0_1_and_2_only(void **state)
@@ -389,7 +396,8 @@ static void a_command_that_reads_stdin_meets_its_end(void **state)
 
 static void a_command_sees_the_given_environment_and_directory_only(void **state)
 {
-	struct answer *a = run_with(*state, (struct exec_request){ .argv = SH("/usr/bin/env; pwd; umask"), .cwd = "/usr",
+	struct answer *a = run_with(*state, (struct exec_request){ .argv = SH("/usr/bin/env; pwd; umask"),
+								   .cwd = "/usr",
 								   .envp = ARGV("ONLY=this") });
 	const char want[] = "ONLY=this\nPWD=/usr\n/usr\n0022\n";
 
@@ -409,8 +417,9 @@ static void a_command_has_default_signals_and_an_empty_mask(void **state)
 
 static void limits_are_set_in_the_command_only(void **state)
 {
-	struct answer *a = run_with(*state, (struct exec_request){ .argv = SH("ulimit -n; ulimit -t; cat /proc/self/oom_score_adj"),
-								   .limits = { .open_files = 33, .cpu_s = 5 } });
+	struct answer *a = run_with(
+		*state, (struct exec_request){ .argv = SH("ulimit -n; ulimit -t; cat /proc/self/oom_score_adj"),
+					       .limits = { .open_files = 33, .cpu_s = 5 } });
 
 	assert_int_equal(a->outcome.out.len, 9);
 	assert_memory_equal(a->outcome.out.bytes, "33\n5\n500\n", 9);
@@ -431,7 +440,7 @@ static void a_command_runs_as_another_user_when_privileged(void **state)
 	assert_memory_equal(a->outcome.out.bytes, "nobody\n", 7);
 }
 
-/* ---------------------------------------------------------------------------------------------------------- deadlines */
+/* ---------------------------------------- deadlines */
 
 static void term_ends_a_command_at_its_time(void **state)
 {
@@ -450,8 +459,10 @@ static void kill_ends_a_command_that_ignores_term(void **state)
 {
 	struct fixture *f = *state;
 	uint64_t begin = in_ms(0);
-	struct answer *a = run_with(f, (struct exec_request){ .argv = SH(SCRIPT("trap '' TERM; sleep %s; sleep 1", mark(1))),
-							      .term_ns = in_ms(30), .kill_ns = in_ms(100) });
+	struct answer *a =
+		run_with(f, (struct exec_request){ .argv = SH(SCRIPT("trap '' TERM; sleep %s; sleep 1", mark(1))),
+						   .term_ns = in_ms(30),
+						   .kill_ns = in_ms(100) });
 
 	assert_true(a->outcome.timed_out);
 	assert_int_equal(a->outcome.signal, SIGKILL);
@@ -462,8 +473,10 @@ static void kill_ends_a_command_that_ignores_term(void **state)
 /* Row 32. */
 static void kill_ends_a_command_that_stopped_itself(void **state)
 {
-	struct answer *a = run_with(*state, (struct exec_request){ .argv = SH("trap '' TERM; kill -STOP $$; kill -STOP $$"),
-								   .term_ns = in_ms(30), .kill_ns = in_ms(100) });
+	struct answer *a =
+		run_with(*state, (struct exec_request){ .argv = SH("trap '' TERM; kill -STOP $$; kill -STOP $$"),
+							.term_ns = in_ms(30),
+							.kill_ns = in_ms(100) });
 
 	assert_true(a->outcome.timed_out);
 	assert_int_equal(a->outcome.signal, SIGKILL);
@@ -474,7 +487,8 @@ static void a_daemon_that_holds_the_pipes_delays_nothing_and_dies(void **state)
 {
 	struct fixture *f = *state;
 	uint64_t begin = in_ms(0);
-	struct answer *a = run(f, SH(SCRIPT("echo before; (setsid sh -c 'setsid sleep %s & wait' &) ; exit 3", mark(2))));
+	struct answer *a =
+		run(f, SH(SCRIPT("echo before; (setsid sh -c 'setsid sleep %s & wait' &) ; exit 3", mark(2))));
 
 	assert_int_equal(a->outcome.exit_code, 3);
 	assert_memory_equal(a->outcome.out.bytes, "before\n", 7);
@@ -486,9 +500,12 @@ static void a_tree_of_daemons_dies_at_the_kill_time(void **state)
 {
 	struct fixture *f = *state;
 
-	run_with(f, (struct exec_request){ .argv = SH(SCRIPT("trap '' TERM; for i in 1 2 3 4; do setsid sh -c \"trap '' TERM;"
-								" sleep %s & sleep 50\" & done; sleep 50; sleep 50", mark(3))),
-					   .term_ns = in_ms(60), .kill_ns = in_ms(150) });
+	run_with(f, (struct exec_request){
+			    .argv = SH(SCRIPT("trap '' TERM; for i in 1 2 3 4; do setsid sh -c \"trap '' TERM;"
+					      " sleep %s & sleep 50\" & done; sleep 50; sleep 50",
+					      mark(3))),
+			    .term_ns = in_ms(60),
+			    .kill_ns = in_ms(150) });
 	assert_true(f->answers[0].outcome.timed_out);
 	assert_gone(f, mark(3), 1000);
 }
@@ -510,7 +527,8 @@ static void cancel_ends_a_command_with_term(void **state)
 static void cancel_of_a_command_not_yet_sent_or_started_answers_once(void **state)
 {
 	struct fixture *f = *state;
-	struct exec_job *job = start_with(f, &f->answers[0], (struct exec_request){ .argv = ARGV("/bin/sleep", mark(4)) });
+	struct exec_job *job =
+		start_with(f, &f->answers[0], (struct exec_request){ .argv = ARGV("/bin/sleep", mark(4)) });
 
 	exec_cancel(job, 0);
 	wait_for(f, &f->answers[0].done, 1);
@@ -526,9 +544,9 @@ static void a_deadline_at_the_moment_of_the_exit_answers_once(void **state)
 	for (unsigned i = 0; i < 100; i++) {
 		uint64_t at = clock_ns(CLOCK_MONOTONIC) + i * 40 * NS_PER_US;
 
-		start_with(f, &f->answers[i], (struct exec_request){ .argv = ARGV("/bin/true"), .term_ns = at, .kill_ns = at });
+		start_with(f, &f->answers[i],
+			   (struct exec_request){ .argv = ARGV("/bin/true"), .term_ns = at, .kill_ns = at });
 		wait_for(f, &f->answers[i].done, 1);
-		if (!(f->answers[i].outcome.exit_code == 0 || f->answers[i].outcome.timed_out)) print_message("DBG i=%u code %d sig %d lost %d errno %d stage %d started %d canc %d\n", i, f->answers[i].outcome.exit_code, f->answers[i].outcome.signal, f->answers[i].outcome.lost, f->answers[i].outcome.spawn_errno, f->answers[i].outcome.spawn_stage, f->answers[i].outcome.started, f->answers[i].outcome.cancelled);
 		assert_true(f->answers[i].outcome.exit_code == 0 || f->answers[i].outcome.timed_out);
 	}
 	for (unsigned i = 0; i < 100; i++)
@@ -547,7 +565,8 @@ static void a_silent_executor_is_answered_for_at_the_kill_time(void **state)
 	executor = exec_stats(f->exec).executor;
 	kill(executor, SIGSTOP);
 	begin = in_ms(0);
-	start_with(f, a, (struct exec_request){ .argv = ARGV("/bin/true"), .term_ns = in_ms(50), .kill_ns = in_ms(100) });
+	start_with(f, a,
+		   (struct exec_request){ .argv = ARGV("/bin/true"), .term_ns = in_ms(50), .kill_ns = in_ms(100) });
 	wait_for(f, &a->done, 1);
 	kill(executor, SIGCONT);
 	assert_true(a->outcome.stuck && a->outcome.timed_out);
@@ -560,7 +579,37 @@ static void a_silent_executor_is_answered_for_at_the_kill_time(void **state)
 	assert_int_equal(a->done, 1);
 }
 
-/* ------------------------------------------------------------------------------------------------------ many and lost */
+/*
+ * Row 36: a traced process that stops on its way out (PTRACE_O_TRACEEXIT) is as deaf to the first SIGKILL as one in
+ * uninterruptible sleep; its tracer is this test.
+ */
+static void a_command_that_kill_does_not_end_is_reported_stuck(void **state)
+{
+	struct fixture *f = *state;
+	struct answer *a = &f->answers[0];
+	uint64_t begin = in_ms(0);
+
+	start_with(f, a, (struct exec_request){ .argv = ARGV("/bin/sleep", mark(0)),
+						.term_ns = in_ms(100),
+						.kill_ns = in_ms(100) });
+	wait_for(f, &a->started, 1);
+	if (ptrace(PTRACE_SEIZE, a->pid, NULL, PTRACE_O_TRACEEXIT) < 0)
+		skip();
+	wait_for(f, &a->done, 1);
+	assert_true(a->outcome.stuck && a->outcome.timed_out);
+	assert_int_equal(a->outcome.exit_code, -1);
+	assert_in_range(a->done_ns - begin, 100 * NS_PER_MS, 250 * NS_PER_MS);
+	assert_int_equal(kill(a->pid, 0), 0);
+	start_with(f, &f->answers[1], (struct exec_request){ .argv = ARGV("/bin/true") });
+	wait_for(f, &f->answers[1].done, 1);
+	assert_int_equal(f->answers[1].outcome.exit_code, 0);
+	ptrace(PTRACE_DETACH, a->pid, NULL, NULL);
+	for (int i = 0; i < 300 && kill(a->pid, 0) == 0; i++)
+		turn(f);
+	assert_int_equal(kill(a->pid, 0), -1); /* reaped by its supervisor once it could go */
+}
+
+/* ---------------------------------------- many and lost */
 
 static unsigned zombies_below(pid_t executor)
 {
@@ -568,7 +617,8 @@ static unsigned zombies_below(pid_t executor)
 	FILE *out;
 	unsigned count = 0;
 
-	snprintf(command, sizeof(command), "ps -eo ppid=,pid=,stat= | awk '$1 == %d || $1 == %d' | grep -c Z", executor, getpid());
+	snprintf(command, sizeof(command), "ps -eo ppid=,pid=,stat= | awk '$1 == %d || $1 == %d' | grep -c Z", executor,
+		 getpid());
 	out = popen(command, "r");
 	if (fscanf(out, "%u", &count) != 1)
 		count = 999;
@@ -618,7 +668,8 @@ static void a_killed_executor_loses_its_commands_once_and_the_next_works(void **
 	struct fixture *f = *state;
 
 	for (int i = 0; i < 3; i++)
-		start_with(f, &f->answers[i], (struct exec_request){ .argv = SH(SCRIPT("setsid sleep %s & sleep 50", mark(5))) });
+		start_with(f, &f->answers[i],
+			   (struct exec_request){ .argv = SH(SCRIPT("setsid sleep %s & sleep 50", mark(5))) });
 	for (int i = 0; i < 3; i++)
 		wait_for(f, &f->answers[i].started, 1);
 	kill(exec_stats(f->exec).executor, SIGKILL);
@@ -654,7 +705,8 @@ static void a_killed_supervisor_loses_one_command_and_leaves_nothing(void **stat
 {
 	struct fixture *f = *state;
 
-	start_with(f, &f->answers[0], (struct exec_request){ .argv = SH(SCRIPT("setsid sleep %s & sleep 50", mark(6))) });
+	start_with(f, &f->answers[0],
+		   (struct exec_request){ .argv = SH(SCRIPT("setsid sleep %s & sleep 50", mark(6))) });
 	start_with(f, &f->answers[1], (struct exec_request){ .argv = SH("sleep 0.2; exit 4") });
 	wait_for(f, &f->answers[0].started, 1);
 	kill(parent_of(f->answers[0].pid), SIGKILL);
@@ -671,7 +723,8 @@ static void everything_dies_when_the_agent_closes_its_side(void **state)
 	struct fixture *f = *state;
 	pid_t executor;
 
-	start_with(f, &f->answers[0], (struct exec_request){ .argv = SH(SCRIPT("trap '' TERM; setsid sleep %s & sleep 50", mark(7))) });
+	start_with(f, &f->answers[0],
+		   (struct exec_request){ .argv = SH(SCRIPT("trap '' TERM; setsid sleep %s & sleep 50", mark(7))) });
 	wait_for(f, &f->answers[0].started, 1);
 	while (!process_with(mark(7)))
 		turn(f);
@@ -712,7 +765,8 @@ static void a_missing_executor_is_answered_at_the_deadline(void **state)
 	exec_free(f->exec);
 	f->exec = exec_new(f->loop, &config);
 	assert_int_equal(exec_warm(f->exec), -ENOENT);
-	start_with(f, a, (struct exec_request){ .argv = ARGV("/bin/true"), .term_ns = in_ms(10), .kill_ns = in_ms(20) });
+	start_with(f, a,
+		   (struct exec_request){ .argv = ARGV("/bin/true"), .term_ns = in_ms(10), .kill_ns = in_ms(20) });
 	wait_for(f, &a->done, 1);
 	assert_true(a->outcome.timed_out);
 	assert_false(a->outcome.started || a->outcome.stuck);
@@ -774,6 +828,7 @@ int main(void)
 		T(cancel_of_a_command_not_yet_sent_or_started_answers_once),
 		T(a_deadline_at_the_moment_of_the_exit_answers_once),
 		T(a_silent_executor_is_answered_for_at_the_kill_time),
+		T(a_command_that_kill_does_not_end_is_reported_stuck),
 		T(runs_500_commands_and_leaves_no_zombie),
 		T(refuses_more_than_the_bound_and_runs_all_up_to_it),
 		T(a_killed_executor_loses_its_commands_once_and_the_next_works),

@@ -161,7 +161,7 @@ static void takes_a_line_of_exactly_the_limit(void **state)
 /* Row 5 */
 static void rejects_a_line_longer_than_the_limit_once(void **state)
 {
-	static const size_t lens[] = { MAX_LINE + 1, MAX_LINE + 2, 1048577, 3 << 20 };
+	static const size_t lens[] = {MAX_LINE + 1, MAX_LINE + 2, 1048577, 3 << 20};
 	struct story *story = *state;
 
 	for (unsigned i = 0; i < 4; i++) {
@@ -246,7 +246,7 @@ static void shrinks_after_a_large_line(void **state)
 
 	story->reader.max_line = 1 << 20;
 	for (unsigned i = 0; i < 1 << 20; i += 4096) {
-		static const char page[4096] = { 'x' };
+		static const char page[4096] = {'x'};
 
 		assert_int_equal(frame_feed(&story->reader, page, 4096), 4096);
 	}

@@ -62,7 +62,8 @@ static void finds_its_lines_among_the_others(void **state)
 
 static void finds_them_in_any_order(void **state)
 {
-	const char *text = "SwapFree: 1 kB\nMemFree: 2 kB\nNew: 9 kB\nSwapTotal: 3 kB\nMemAvailable: 4 kB\nMemTotal: 5 kB";
+	const char *text =
+		"SwapFree: 1 kB\nMemFree: 2 kB\nNew: 9 kB\nSwapTotal: 3 kB\nMemAvailable: 4 kB\nMemTotal: 5 kB";
 	struct meminfo info;
 
 	(void)state;
@@ -77,11 +78,13 @@ static void estimates_what_is_available_where_the_kernel_does_not_say(void **sta
 		const char *text;
 		uint64_t want_kb;
 	} cases[] = {
-		{ "MemTotal: 1000 kB\nMemFree: 100 kB\nBuffers: 20 kB\nCached: 300 kB\nShmem: 50 kB\nSReclaimable: 5 kB\n", 375 },
-		{ "MemTotal: 1000 kB\nMemFree: 100 kB\n", 100 },
-		{ "MemTotal: 1000 kB\nMemFree: 100 kB\nShmem: 500 kB\n", 100 },
-		{ "MemTotal: 1000 kB\nMemFree: 900 kB\nCached: 900 kB\n", 1000 },
-		{ "MemTotal: 1000 kB\nMemFree: 18446744073709551614 kB\nCached: 18446744073709551614 kB\n", 1000 },
+		{"MemTotal: 1000 kB\nMemFree: 100 kB\nBuffers: 20 kB\nCached: 300 kB\nShmem: 50 kB\nSReclaimable: 5 "
+		 "kB\n",
+		 375},
+		{"MemTotal: 1000 kB\nMemFree: 100 kB\n", 100},
+		{"MemTotal: 1000 kB\nMemFree: 100 kB\nShmem: 500 kB\n", 100},
+		{"MemTotal: 1000 kB\nMemFree: 900 kB\nCached: 900 kB\n", 1000},
+		{"MemTotal: 1000 kB\nMemFree: 18446744073709551614 kB\nCached: 18446744073709551614 kB\n", 1000},
 	};
 
 	(void)state;
@@ -96,13 +99,18 @@ static void estimates_what_is_available_where_the_kernel_does_not_say(void **sta
 static void rejects_a_meminfo_without_its_two_oldest_lines(void **state)
 {
 	static const char *const cases[] = {
-		"", "MemFree: 1 kB\n", "MemTotal: 1 kB\n", "MemTotal: x kB\nMemFree: 1 kB\n",
-		"MemTotal: 99999999999999999999 kB\nMemFree: 1 kB\n", "MemTotal:\nMemFree: 1 kB\n", "MemTotals: 1\nMemFree: 1\n",
+		"",
+		"MemFree: 1 kB\n",
+		"MemTotal: 1 kB\n",
+		"MemTotal: x kB\nMemFree: 1 kB\n",
+		"MemTotal: 99999999999999999999 kB\nMemFree: 1 kB\n",
+		"MemTotal:\nMemFree: 1 kB\n",
+		"MemTotals: 1\nMemFree: 1\n",
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct meminfo info = { .total_kb = 42 };
+		struct meminfo info = {.total_kb = 42};
 
 		assert_int_equal(meminfo_parse(cases[i], strlen(cases[i]), &info), -EBADMSG);
 		assert_true(info.total_kb == 42);
@@ -131,8 +139,9 @@ static void used_is_total_less_available(void **state)
 
 	fixture_write(fixture, "proc/meminfo", meminfo);
 	assert_int_equal(collector_memory.collect(fixture->state, &fixture->ctx), 0);
-	assert_emits(fixture, "{\"total_kb\":4000000,\"used_kb\":1000000,\"available_kb\":3000000,\"swap_total_kb\":200000,"
-			      "\"swap_used_kb\":50000,");
+	assert_emits(fixture,
+		     "{\"total_kb\":4000000,\"used_kb\":1000000,\"available_kb\":3000000,\"swap_total_kb\":200000,"
+		     "\"swap_used_kb\":50000,");
 }
 
 static void a_guest_without_swap_says_null(void **state)

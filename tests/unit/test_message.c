@@ -59,7 +59,8 @@ static void refuse(const struct bad *bad)
 	assert_int_equal(message_parse(&parser, bad->line, strlen(bad->line), &message, &fault), -EBADMSG);
 	assert_null(message.root);
 	if (fault.code != bad->code || strcmp(fault.reason, bad->reason) != 0 || fault.has_id != (bad->id != NULL))
-		fail_msg("%s: %s %s, id %s", bad->line, code_name(fault.code), fault.reason, fault.has_id ? fault.id : "null");
+		fail_msg("%s: %s %s, id %s", bad->line, code_name(fault.code), fault.reason,
+			 fault.has_id ? fault.id : "null");
 	assert_string_equal(fault.id, bad->id ? bad->id : "");
 	assert_true(fault.text[0] != '\0');
 }
@@ -73,7 +74,8 @@ static void refuse_all(const struct bad *bad, size_t count)
 static void reads_a_safe_command(void **state)
 {
 	(void)state;
-	parse("{\"type\":\"SafeCommand\",\"id\":\"c1\",\"command_type\":{\"action\":\"SystemInfo\"},\"params\":null,\"timeout\":30}");
+	parse("{\"type\":\"SafeCommand\",\"id\":\"c1\",\"command_type\":{\"action\":\"SystemInfo\"},\"params\":null,"
+	      "\"timeout\":30}");
 	assert_int_equal(message.type, MESSAGE_SAFE_COMMAND);
 	assert_string_equal(message.id, "c1");
 	assert_string_equal(message.action, "SystemInfo");
@@ -86,10 +88,12 @@ static void reads_a_safe_command(void **state)
 static void takes_null_and_absent_alike(void **state)
 {
 	(void)state;
-	parse("{\"type\":\"SafeCommand\",\"id\":\"c1\",\"command_type\":{\"action\":\"A\",\"params\":null},\"timeout\":null,"
+	parse("{\"type\":\"SafeCommand\",\"id\":\"c1\",\"command_type\":{\"action\":\"A\",\"params\":null},\"timeout\":"
+	      "null,"
 	      "\"stream\":null,\"retries\":null}");
 	assert_false(message.has_timeout);
-	parse("{\"type\":\"UnsafeCommand\",\"id\":\"c1\",\"raw_command\":\"ls\",\"shell\":null,\"env_vars\":null,\"run_as\":null}");
+	parse("{\"type\":\"UnsafeCommand\",\"id\":\"c1\",\"raw_command\":\"ls\",\"shell\":null,\"env_vars\":null,\"run_"
+	      "as\":null}");
 	assert_null(message.shell);
 	assert_null(message.env_vars);
 }
@@ -105,11 +109,15 @@ static const char *text_param(const char *name)
 static void finds_parameters_wherever_the_host_puts_them(void **state)
 {
 	static const char *const lines[] = {
-		"{\"type\":\"SafeCommand\",\"id\":\"1\",\"command_type\":{\"action\":\"ServiceControl\",\"service\":\"ssh\"}}",
-		"{\"type\":\"SafeCommand\",\"id\":\"1\",\"command_type\":{\"action\":\"ServiceControl\",\"params\":{\"service\":\"ssh\"}}}",
-		"{\"type\":\"SafeCommand\",\"id\":\"1\",\"command_type\":{\"action\":\"ServiceControl\"},\"params\":{\"service\":\"ssh\"}}",
-		"{\"type\":\"SafeCommand\",\"id\":\"1\",\"command_type\":{\"action\":\"ServiceControl\",\"service\":null,"
-		"\"params\":{\"service\":null}},\"params\":{\"service\":\"ssh\"}}",
+		"{\"type\":\"SafeCommand\",\"id\":\"1\",\"command_type\":{\"action\":\"ServiceControl\",\"service\":"
+		"\"ssh\"}}",
+		"{\"type\":\"SafeCommand\",\"id\":\"1\",\"command_type\":{\"action\":\"ServiceControl\",\"params\":{"
+		"\"service\":\"ssh\"}}}",
+		"{\"type\":\"SafeCommand\",\"id\":\"1\",\"command_type\":{\"action\":\"ServiceControl\"},\"params\":{"
+		"\"service\":\"ssh\"}}",
+		("{\"type\":\"SafeCommand\",\"id\":\"1\",\"command_type\":{\"action\":\"ServiceControl\",\"service\":"
+		 "null,"
+		 "\"params\":{\"service\":null}},\"params\":{\"service\":\"ssh\"}}"),
 	};
 
 	(void)state;
@@ -120,7 +128,8 @@ static void finds_parameters_wherever_the_host_puts_them(void **state)
 		assert_string_equal(text_param("action"), "absent");
 		assert_null(message_param(&message, "params"));
 	}
-	parse("{\"type\":\"SafeCommand\",\"id\":\"1\",\"command_type\":{\"action\":\"A\",\"x\":\"flat\",\"params\":{\"x\":\"nested\"}},"
+	parse("{\"type\":\"SafeCommand\",\"id\":\"1\",\"command_type\":{\"action\":\"A\",\"x\":\"flat\",\"params\":{"
+	      "\"x\":\"nested\"}},"
 	      "\"params\":{\"x\":\"outer\",\"action\":\"param\"}}");
 	assert_string_equal(text_param("x"), "nested");
 	assert_string_equal(text_param("action"), "param");
@@ -134,7 +143,8 @@ static void judges_the_type_and_range_of_parameters(void **state)
 	const char *text;
 
 	(void)state;
-	parse("{\"type\":\"SafeCommand\",\"id\":\"1\",\"command_type\":{\"action\":\"A\",\"i\":5,\"n\":-1,\"r\":1.5,\"u\":18446744073709551615,"
+	parse("{\"type\":\"SafeCommand\",\"id\":\"1\",\"command_type\":{\"action\":\"A\",\"i\":5,\"n\":-1,\"r\":1.5,"
+	      "\"u\":18446744073709551615,"
 	      "\"b\":true,\"s\":\"a\\u0000b\"}}");
 	assert_int_equal(message_param_integer(&message, "i", 0, 5, &number, &fault), 0);
 	assert_int_equal(number, 5);
@@ -157,7 +167,8 @@ static void judges_the_type_and_range_of_parameters(void **state)
 static void reads_an_unsafe_command(void **state)
 {
 	(void)state;
-	parse("{\"type\":\"UnsafeCommand\",\"id\":\"c2\",\"raw_command\":\"echo $A\",\"shell\":\"BASH\",\"timeout\":5,\"working_dir\":\"/tmp\","
+	parse("{\"type\":\"UnsafeCommand\",\"id\":\"c2\",\"raw_command\":\"echo "
+	      "$A\",\"shell\":\"BASH\",\"timeout\":5,\"working_dir\":\"/tmp\","
 	      "\"env_vars\":{\"A\":\"b\"},\"run_as\":\"nobody\",\"stream\":true,\"retries\":3}");
 	assert_int_equal(message.type, MESSAGE_UNSAFE_COMMAND);
 	assert_string_equal(message.raw_command, "echo $A");
@@ -212,10 +223,11 @@ static void reads_the_additions(void **state)
 
 static void reads_the_members_of_a_batch_one_by_one(void **state)
 {
-	struct message member = { 0 };
+	struct message member = {0};
 
 	(void)state;
-	parse("{\"type\":\"CommandBatch\",\"id\":\"b\",\"commands\":[{\"type\":\"SafeCommand\",\"id\":\"b1\",\"command_type\":{\"action\":\"A\"}},7]}");
+	parse("{\"type\":\"CommandBatch\",\"id\":\"b\",\"commands\":[{\"type\":\"SafeCommand\",\"id\":\"b1\",\"command_"
+	      "type\":{\"action\":\"A\"}},7]}");
 	assert_int_equal(message_from_object(json_object_array_get_idx(message.items, 0), &member, &fault), 0);
 	message_free(&message);
 	assert_string_equal(member.action, "A");
@@ -228,16 +240,16 @@ static void reads_the_members_of_a_batch_one_by_one(void **state)
 static void answers_damaged_json_by_its_reason(void **state)
 {
 	static const struct bad bad[] = {
-		{ "{\"id\":\"c1\",\"type\":\"SafeCommand\",", CODE_INVALID_MESSAGE, "bad_json", "c1" },
-		{ "garbage", CODE_INVALID_MESSAGE, "bad_json", NULL },
-		{ "{\"id\":\"c1\",\"a\":\"\xff\"}", CODE_INVALID_MESSAGE, "bad_utf8", "c1" },
-		{ "{\"id\":\"c1\",\"a\":[[[[[[[[[[[[[[[[[", CODE_INVALID_MESSAGE, "too_deep", "c1" },
-		{ "{\"id\":\"c1\",\"a\":1,\"a\":2}", CODE_INVALID_MESSAGE, "duplicate_key", "c1" },
-		{ "{\"id\":\"c1\",\"id\":\"c2\"}", CODE_INVALID_MESSAGE, "duplicate_key", NULL },
-		{ "{\"id\":\"c1\",\"a\\u0000\":2}", CODE_INVALID_MESSAGE, "nul_in_key", "c1" },
-		{ "{\"id\":\"c1\",\"timeout\":18446744073709551616}", CODE_INVALID_MESSAGE, "out_of_range", "c1" },
-		{ "{\"id\":\"c1\",\"timeout\":NaN}", CODE_INVALID_MESSAGE, "bad_json", "c1" },
-		{ "[1]", CODE_INVALID_MESSAGE, "not_object", NULL },
+		{"{\"id\":\"c1\",\"type\":\"SafeCommand\",", CODE_INVALID_MESSAGE, "bad_json", "c1"},
+		{"garbage", CODE_INVALID_MESSAGE, "bad_json", NULL},
+		{"{\"id\":\"c1\",\"a\":\"\xff\"}", CODE_INVALID_MESSAGE, "bad_utf8", "c1"},
+		{"{\"id\":\"c1\",\"a\":[[[[[[[[[[[[[[[[[", CODE_INVALID_MESSAGE, "too_deep", "c1"},
+		{"{\"id\":\"c1\",\"a\":1,\"a\":2}", CODE_INVALID_MESSAGE, "duplicate_key", "c1"},
+		{"{\"id\":\"c1\",\"id\":\"c2\"}", CODE_INVALID_MESSAGE, "duplicate_key", NULL},
+		{"{\"id\":\"c1\",\"a\\u0000\":2}", CODE_INVALID_MESSAGE, "nul_in_key", "c1"},
+		{"{\"id\":\"c1\",\"timeout\":18446744073709551616}", CODE_INVALID_MESSAGE, "out_of_range", "c1"},
+		{"{\"id\":\"c1\",\"timeout\":NaN}", CODE_INVALID_MESSAGE, "bad_json", "c1"},
+		{"[1]", CODE_INVALID_MESSAGE, "not_object", NULL},
 	};
 
 	(void)state;
@@ -256,7 +268,7 @@ static void answers_a_flood_of_tokens(void **state)
 	for (size_t i = 0; i < count; i++, len += 3)
 		memcpy(line + len, ",{}", 4);
 	memcpy(line + len, "]}", 3);
-	refuse(&(struct bad){ line, CODE_INVALID_MESSAGE, "too_many_tokens", "c1" });
+	refuse(&(struct bad){line, CODE_INVALID_MESSAGE, "too_many_tokens", "c1"});
 	free(line);
 }
 
@@ -264,23 +276,25 @@ static void answers_a_flood_of_tokens(void **state)
 static void answers_wrong_types_and_ranges(void **state)
 {
 #define COMMAND(rest) "{\"type\":\"SafeCommand\",\"id\":\"c1\",\"command_type\":{\"action\":\"A\"}," rest "}"
-#define UNSAFE(rest) "{\"type\":\"UnsafeCommand\",\"id\":\"c1\",\"raw_command\":\"ls\"," rest "}"
+#define UNSAFE(rest)  "{\"type\":\"UnsafeCommand\",\"id\":\"c1\",\"raw_command\":\"ls\"," rest "}"
 	static const struct bad bad[] = {
-		{ COMMAND("\"timeout\":1.5"), CODE_INVALID_PARAMETERS, "bad_type", "c1" },
-		{ COMMAND("\"timeout\":\"30\""), CODE_INVALID_PARAMETERS, "bad_type", "c1" },
-		{ COMMAND("\"timeout\":0"), CODE_INVALID_PARAMETERS, "out_of_range", "c1" },
-		{ COMMAND("\"timeout\":-1"), CODE_INVALID_PARAMETERS, "out_of_range", "c1" },
-		{ COMMAND("\"timeout\":18446744073709551615"), CODE_INVALID_PARAMETERS, "out_of_range", "c1" },
-		{ COMMAND("\"retries\":11"), CODE_INVALID_PARAMETERS, "out_of_range", "c1" },
-		{ COMMAND("\"stream\":1"), CODE_INVALID_PARAMETERS, "bad_type", "c1" },
-		{ COMMAND("\"params\":[]"), CODE_INVALID_PARAMETERS, "bad_type", "c1" },
-		{ UNSAFE("\"shell\":1"), CODE_INVALID_PARAMETERS, "bad_type", "c1" },
-		{ UNSAFE("\"env_vars\":{\"A\":1}"), CODE_INVALID_PARAMETERS, "bad_type", "c1" },
-		{ UNSAFE("\"env_vars\":{\"A\":null}"), CODE_INVALID_PARAMETERS, "bad_type", "c1" },
-		{ UNSAFE("\"env_vars\":{\"A=B\":\"c\"}"), CODE_INVALID_PARAMETERS, "bad_value", "c1" },
-		{ UNSAFE("\"working_dir\":\"/\\u0000\""), CODE_INVALID_PARAMETERS, "bad_value", "c1" },
-		{ "{\"type\":\"keep_alive_request\",\"sequence_number\":-1}", CODE_INVALID_MESSAGE, "out_of_range", NULL },
-		{ "{\"type\":\"CommandBatch\",\"id\":\"c1\",\"commands\":[],\"on_error\":\"x\"}", CODE_INVALID_PARAMETERS, "bad_value", "c1" },
+		{COMMAND("\"timeout\":1.5"), CODE_INVALID_PARAMETERS, "bad_type", "c1"},
+		{COMMAND("\"timeout\":\"30\""), CODE_INVALID_PARAMETERS, "bad_type", "c1"},
+		{COMMAND("\"timeout\":0"), CODE_INVALID_PARAMETERS, "out_of_range", "c1"},
+		{COMMAND("\"timeout\":-1"), CODE_INVALID_PARAMETERS, "out_of_range", "c1"},
+		{COMMAND("\"timeout\":18446744073709551615"), CODE_INVALID_PARAMETERS, "out_of_range", "c1"},
+		{COMMAND("\"retries\":11"), CODE_INVALID_PARAMETERS, "out_of_range", "c1"},
+		{COMMAND("\"stream\":1"), CODE_INVALID_PARAMETERS, "bad_type", "c1"},
+		{COMMAND("\"params\":[]"), CODE_INVALID_PARAMETERS, "bad_type", "c1"},
+		{UNSAFE("\"shell\":1"), CODE_INVALID_PARAMETERS, "bad_type", "c1"},
+		{UNSAFE("\"env_vars\":{\"A\":1}"), CODE_INVALID_PARAMETERS, "bad_type", "c1"},
+		{UNSAFE("\"env_vars\":{\"A\":null}"), CODE_INVALID_PARAMETERS, "bad_type", "c1"},
+		{UNSAFE("\"env_vars\":{\"A=B\":\"c\"}"), CODE_INVALID_PARAMETERS, "bad_value", "c1"},
+		{UNSAFE("\"working_dir\":\"/\\u0000\""), CODE_INVALID_PARAMETERS, "bad_value", "c1"},
+		{"{\"type\":\"keep_alive_request\",\"sequence_number\":-1}", CODE_INVALID_MESSAGE, "out_of_range",
+		 NULL},
+		{"{\"type\":\"CommandBatch\",\"id\":\"c1\",\"commands\":[],\"on_error\":\"x\"}",
+		 CODE_INVALID_PARAMETERS, "bad_value", "c1"},
 	};
 
 	(void)state;
@@ -290,18 +304,22 @@ static void answers_wrong_types_and_ranges(void **state)
 static void answers_missing_fields(void **state)
 {
 	static const struct bad bad[] = {
-		{ "{}", CODE_INVALID_MESSAGE, "missing_field", NULL },
-		{ "{\"id\":\"c1\"}", CODE_INVALID_MESSAGE, "missing_field", "c1" },
-		{ "{\"type\":7,\"id\":\"c1\"}", CODE_INVALID_MESSAGE, "bad_type", "c1" },
-		{ "{\"type\":\"SafeCommand\",\"id\":\"c1\"}", CODE_INVALID_MESSAGE, "missing_field", "c1" },
-		{ "{\"type\":\"SafeCommand\",\"id\":\"c1\",\"command_type\":\"A\"}", CODE_INVALID_MESSAGE, "bad_type", "c1" },
-		{ "{\"type\":\"SafeCommand\",\"id\":\"c1\",\"command_type\":{}}", CODE_INVALID_MESSAGE, "missing_field", "c1" },
-		{ "{\"type\":\"SafeCommand\",\"id\":\"c1\",\"command_type\":{\"action\":\"\"}}", CODE_INVALID_MESSAGE, "bad_value", "c1" },
-		{ "{\"type\":\"UnsafeCommand\",\"id\":\"c1\"}", CODE_INVALID_MESSAGE, "missing_field", "c1" },
-		{ "{\"type\":\"UnsafeCommand\",\"id\":\"c1\",\"raw_command\":\"\"}", CODE_INVALID_MESSAGE, "bad_value", "c1" },
-		{ "{\"type\":\"keep_alive_request\"}", CODE_INVALID_MESSAGE, "missing_field", NULL },
-		{ "{\"type\":\"pending_scripts_response\"}", CODE_INVALID_MESSAGE, "missing_field", NULL },
-		{ "{\"type\":\"CancelCommand\",\"id\":\"c1\"}", CODE_INVALID_MESSAGE, "missing_field", "c1" },
+		{"{}", CODE_INVALID_MESSAGE, "missing_field", NULL},
+		{"{\"id\":\"c1\"}", CODE_INVALID_MESSAGE, "missing_field", "c1"},
+		{"{\"type\":7,\"id\":\"c1\"}", CODE_INVALID_MESSAGE, "bad_type", "c1"},
+		{"{\"type\":\"SafeCommand\",\"id\":\"c1\"}", CODE_INVALID_MESSAGE, "missing_field", "c1"},
+		{"{\"type\":\"SafeCommand\",\"id\":\"c1\",\"command_type\":\"A\"}", CODE_INVALID_MESSAGE, "bad_type",
+		 "c1"},
+		{"{\"type\":\"SafeCommand\",\"id\":\"c1\",\"command_type\":{}}", CODE_INVALID_MESSAGE, "missing_field",
+		 "c1"},
+		{"{\"type\":\"SafeCommand\",\"id\":\"c1\",\"command_type\":{\"action\":\"\"}}", CODE_INVALID_MESSAGE,
+		 "bad_value", "c1"},
+		{"{\"type\":\"UnsafeCommand\",\"id\":\"c1\"}", CODE_INVALID_MESSAGE, "missing_field", "c1"},
+		{"{\"type\":\"UnsafeCommand\",\"id\":\"c1\",\"raw_command\":\"\"}", CODE_INVALID_MESSAGE, "bad_value",
+		 "c1"},
+		{"{\"type\":\"keep_alive_request\"}", CODE_INVALID_MESSAGE, "missing_field", NULL},
+		{"{\"type\":\"pending_scripts_response\"}", CODE_INVALID_MESSAGE, "missing_field", NULL},
+		{"{\"type\":\"CancelCommand\",\"id\":\"c1\"}", CODE_INVALID_MESSAGE, "missing_field", "c1"},
 	};
 
 	(void)state;
@@ -312,18 +330,18 @@ static void answers_missing_fields(void **state)
 static void answers_a_bad_id_without_one(void **state)
 {
 	static const struct bad bad[] = {
-		{ "{\"type\":\"Status\"}", CODE_INVALID_MESSAGE, "missing_id", NULL },
-		{ "{\"type\":\"Status\",\"id\":null}", CODE_INVALID_MESSAGE, "missing_id", NULL },
-		{ "{\"type\":\"Status\",\"id\":\"\"}", CODE_INVALID_MESSAGE, "bad_id", NULL },
-		{ "{\"type\":\"Status\",\"id\":7}", CODE_INVALID_MESSAGE, "bad_id", NULL },
-		{ "{\"type\":\"Status\",\"id\":\"a\\u0000\"}", CODE_INVALID_MESSAGE, "bad_id", NULL },
+		{"{\"type\":\"Status\"}", CODE_INVALID_MESSAGE, "missing_id", NULL},
+		{"{\"type\":\"Status\",\"id\":null}", CODE_INVALID_MESSAGE, "missing_id", NULL},
+		{"{\"type\":\"Status\",\"id\":\"\"}", CODE_INVALID_MESSAGE, "bad_id", NULL},
+		{"{\"type\":\"Status\",\"id\":7}", CODE_INVALID_MESSAGE, "bad_id", NULL},
+		{"{\"type\":\"Status\",\"id\":\"a\\u0000\"}", CODE_INVALID_MESSAGE, "bad_id", NULL},
 	};
 	char line[256];
 
 	(void)state;
 	refuse_all(bad, ARRAY_SIZE(bad));
 	snprintf(line, sizeof(line), "{\"type\":\"Status\",\"id\":\"%0129d\"}", 0);
-	refuse(&(struct bad){ line, CODE_INVALID_MESSAGE, "bad_id", NULL });
+	refuse(&(struct bad){line, CODE_INVALID_MESSAGE, "bad_id", NULL});
 	snprintf(line, sizeof(line), "{\"type\":\"Status\",\"id\":\"%0128d\"}", 0);
 	parse(line);
 	assert_int_equal(strlen(message.id), 128);
@@ -333,8 +351,8 @@ static void answers_a_bad_id_without_one(void **state)
 static void answers_an_unknown_type_and_ignores_unknown_fields(void **state)
 {
 	(void)state;
-	refuse(&(struct bad){ "{\"type\":\"Nope\",\"id\":\"c1\"}", CODE_UNKNOWN_COMMAND, "unknown_type", "c1" });
-	refuse(&(struct bad){ "{\"type\":\"safecommand\"}", CODE_UNKNOWN_COMMAND, "unknown_type", NULL });
+	refuse(&(struct bad){"{\"type\":\"Nope\",\"id\":\"c1\"}", CODE_UNKNOWN_COMMAND, "unknown_type", "c1"});
+	refuse(&(struct bad){"{\"type\":\"safecommand\"}", CODE_UNKNOWN_COMMAND, "unknown_type", NULL});
 	parse("{\"type\":\"Status\",\"id\":\"c1\",\"new\":{\"field\":[1]}}");
 }
 

@@ -267,7 +267,9 @@ static void sent_and_dropped_add_up_to_what_was_accepted(void **state)
 		bool samples = r & 8;
 
 		if (r & 4) {
-			accepted += push_cost(f, (r >> 8) % LINE_CLASSES, 'x', OUTQ_LINE_COST + 2 + (r >> 16) % 300) == 0;
+			size_t cost = OUTQ_LINE_COST + 2 + (r >> 16) % 300;
+
+			accepted += push_cost(f, (r >> 8) % LINE_CLASSES, 'x', cost) == 0;
 		} else {
 			size_t len = outq_gather(&f->q, samples, chunk, sizeof(chunk));
 

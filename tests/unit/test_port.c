@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The port over real fds of this process: unix sockets, ptys, files, and a made-up sysfs. The time is made up too. What only a real
- * virtio-serial port shows is tested in a guest.
+ * The port over real fds of this process: unix sockets, ptys, files, and a made-up sysfs. The time is made up too.
+ * What only a real virtio-serial port shows is tested in a guest.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -260,11 +260,14 @@ static size_t host_read(struct fixture *f, char *bytes, size_t size)
 
 /* ---------------------------------------------------------------------------------------------------- specs */
 
+#define TEN "0123456789"
+
 static void rejects_bad_specs_naming_the_valid_forms(void **state)
 {
 	static const char *const bad[] = {
-		"", "virtio:", "virtio:a/b", "virtio:a\nb", "virtio:..", "unix:", "unix:/run/", "tty", "stdio ", "NONE", "/dev/",
-		"unix:/0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678",
+		"", "virtio:", "virtio:a/b", "virtio:a\nb", "virtio:..", "unix:", "unix:/run/", "tty", "stdio ",
+		"NONE", "/dev/",
+		"unix:/" TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN,
 	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
@@ -503,8 +506,8 @@ static void a_host_that_takes_nothing_is_a_stall(void **state)
 
 static void a_slow_host_is_no_stall(void **state)
 {
+	static char text[65536];
 	struct fixture *f = *state;
-	char text[65536];
 
 	port_make(f, f->spec, 0);
 	session(f);
@@ -521,7 +524,7 @@ static void a_slow_host_is_no_stall(void **state)
 static void a_flooding_host_cannot_keep_a_turn_for_ever(void **state)
 {
 	struct fixture *f = *state;
-	char block[65536] = { 0 };
+	static const char block[65536];
 	int size = 4 << 20, big = 0;
 
 	port_make(f, f->spec, 0);

@@ -11,7 +11,7 @@
 
 static struct moment at(double mono_s, double boot_s)
 {
-	return (struct moment){ .mono_ns = (uint64_t)(mono_s * 1e9), .boot_ns = (uint64_t)(boot_s * 1e9) };
+	return (struct moment){.mono_ns = (uint64_t)(mono_s * 1e9), .boot_ns = (uint64_t)(boot_s * 1e9)};
 }
 
 static struct rate_interval next(struct rate_clock *clock, double mono_s, double boot_s, bool gap)
@@ -23,8 +23,8 @@ static struct rate_interval next(struct rate_clock *clock, double mono_s, double
 
 static void the_first_reading_has_no_rate(void **state)
 {
-	struct rate_clock clock = { 0 };
-	struct rate rate = { 0 };
+	struct rate_clock clock = {0};
+	struct rate rate = {0};
 
 	(void)state;
 	rate_update(&rate, next(&clock, 10, 10, false), 500);
@@ -34,8 +34,8 @@ static void the_first_reading_has_no_rate(void **state)
 
 static void the_second_reading_is_divided_by_the_time_between(void **state)
 {
-	struct rate_clock clock = { 0 };
-	struct rate rate = { 0 };
+	struct rate_clock clock = {0};
+	struct rate rate = {0};
 
 	(void)state;
 	rate_update(&rate, next(&clock, 10, 10, false), 500);
@@ -46,8 +46,8 @@ static void the_second_reading_is_divided_by_the_time_between(void **state)
 
 static void a_counter_that_goes_backwards_is_a_reset_and_then_counts_on(void **state)
 {
-	struct rate_clock clock = { 0 };
-	struct rate rate = { 0 };
+	struct rate_clock clock = {0};
+	struct rate rate = {0};
 
 	(void)state;
 	rate_update(&rate, next(&clock, 10, 10, false), UINT64_MAX);
@@ -62,8 +62,8 @@ static void a_counter_that_goes_backwards_is_a_reset_and_then_counts_on(void **s
 
 static void after_a_suspend_the_time_really_passed_counts(void **state)
 {
-	struct rate_clock clock = { 0 };
-	struct rate rate = { 0 };
+	struct rate_clock clock = {0};
+	struct rate rate = {0};
 
 	(void)state;
 	rate_update(&rate, next(&clock, 10, 10, false), 0);
@@ -74,8 +74,8 @@ static void after_a_suspend_the_time_really_passed_counts(void **state)
 
 static void without_a_gap_the_monotonic_clock_alone_counts(void **state)
 {
-	struct rate_clock clock = { 0 };
-	struct rate rate = { 0 };
+	struct rate_clock clock = {0};
+	struct rate rate = {0};
 
 	(void)state;
 	rate_update(&rate, next(&clock, 10, 10, false), 0);
@@ -86,8 +86,8 @@ static void without_a_gap_the_monotonic_clock_alone_counts(void **state)
 
 static void no_time_passed_keeps_rate_and_baseline(void **state)
 {
-	struct rate_clock clock = { 0 };
-	struct rate rate = { 0 };
+	struct rate_clock clock = {0};
+	struct rate rate = {0};
 
 	(void)state;
 	rate_update(&rate, next(&clock, 10, 10, false), 0);
@@ -103,8 +103,8 @@ static void no_time_passed_keeps_rate_and_baseline(void **state)
 
 static void a_counter_that_appears_later_is_first_by_itself(void **state)
 {
-	struct rate_clock clock = { 0 };
-	struct rate late = { 0 };
+	struct rate_clock clock = {0};
+	struct rate late = {0};
 
 	(void)state;
 	next(&clock, 10, 10, false);
@@ -116,8 +116,8 @@ static void a_counter_that_appears_later_is_first_by_itself(void **state)
 
 static void a_missed_reading_is_stale_and_the_next_begins_anew(void **state)
 {
-	struct rate_clock clock = { 0 };
-	struct rate rate = { 0 };
+	struct rate_clock clock = {0};
+	struct rate rate = {0};
 
 	(void)state;
 	rate_update(&rate, next(&clock, 10, 10, false), 0);
@@ -131,7 +131,7 @@ static void a_missed_reading_is_stale_and_the_next_begins_anew(void **state)
 
 static void the_interval_is_known_in_nanoseconds(void **state)
 {
-	struct rate_clock clock = { 0 };
+	struct rate_clock clock = {0};
 
 	(void)state;
 	assert_true(rate_interval_ns(next(&clock, 10, 10, false)) == 0);

@@ -14,7 +14,7 @@
 #include "transport/json_check.h"
 #include "transport/reply.h"
 
-#define WALL 1767323045678 /* 2026-01-02T03:04:05.678Z */
+#define WALL	   1767323045678 /* 2026-01-02T03:04:05.678Z */
 #define HEAD(type) "{\"type\":\"" type "\",\"timestamp\":\"2026-01-02T03:04:05.678Z\","
 
 static struct json_writer w;
@@ -55,11 +55,12 @@ static void expect(int result, const char *text)
 
 static void says_handshake(void **state)
 {
-	static const char *const capabilities[] = { "metrics", "commands", NULL };
+	static const char *const capabilities[] = {"metrics", "commands", NULL};
 
 	(void)state;
 	expect(reply_handshake(&w, WALL, "vm-1", "0.1.0", capabilities),
-	       HEAD("handshake") "\"vm_id\":\"vm-1\",\"version\":\"0.1.0\",\"platform\":\"linux\",\"capabilities\":[\"metrics\",\"commands\"]}");
+	       HEAD("handshake") "\"vm_id\":\"vm-1\",\"version\":\"0.1.0\",\"platform\":\"linux\",\"capabilities\":["
+				 "\"metrics\",\"commands\"]}");
 }
 
 static void says_keep_alive(void **state)
@@ -76,39 +77,51 @@ static void add_detail(struct sink *sink, const void *arg)
 static void says_error_with_its_details(void **state)
 {
 	const struct reply_error error = {
-		.text = "the line is no JSON", .component = "transport", .code = CODE_INVALID_MESSAGE, .reason = "bad_json",
+		.text = "the line is no JSON",
+		.component = "transport",
+		.code = CODE_INVALID_MESSAGE,
+		.reason = "bad_json",
 	};
 	const struct reply_error duplicate = {
-		.component = "commands", .code = CODE_DUPLICATE_ID, .id = "c1", .details = add_detail, .arg = "x",
+		.component = "commands",
+		.code = CODE_DUPLICATE_ID,
+		.id = "c1",
+		.details = add_detail,
+		.arg = "x",
 	};
 
 	(void)state;
 	expect(reply_error(&w, WALL, &error),
-	       HEAD("error") "\"error\":\"the line is no JSON\",\"details\":{\"component\":\"transport\",\"code\":\"INVALID_MESSAGE\","
+	       HEAD("error") "\"error\":\"the line is no "
+			     "JSON\",\"details\":{\"component\":\"transport\",\"code\":\"INVALID_MESSAGE\","
 			     "\"reason\":\"bad_json\",\"id\":null}}");
-	expect(reply_error(&w, WALL, &duplicate),
-	       HEAD("error") "\"error\":\"DUPLICATE_ID\",\"details\":{\"component\":\"commands\",\"code\":\"DUPLICATE_ID\","
-			     "\"reason\":null,\"id\":\"c1\",\"line\":\"x\"}}");
+	expect(reply_error(&w, WALL, &duplicate), HEAD("error") "\"error\":\"DUPLICATE_ID\",\"details\":{\"component\":"
+								"\"commands\",\"code\":\"DUPLICATE_ID\","
+								"\"reason\":null,\"id\":\"c1\",\"line\":\"x\"}}");
 }
 
 static void says_error_report(void **state)
 {
-	const struct reply_error_report report = { "port_stalled", REPLY_RECOVERABLE, 2, 5, "none", "vm-1" };
+	const struct reply_error_report report = {"port_stalled", REPLY_RECOVERABLE, 2, 5, "none", "vm-1"};
 
 	(void)state;
 	expect(reply_error_report(&w, WALL, &report),
-	       HEAD("error_report") "\"error_type\":\"port_stalled\",\"severity\":\"Recoverable\",\"windows_error_code\":null,"
-				    "\"retry_attempt\":2,\"max_retries\":5,\"recovery_suggestion\":\"none\",\"vm_id\":\"vm-1\"}");
+	       HEAD("error_report") "\"error_type\":\"port_stalled\",\"severity\":\"Recoverable\",\"windows_error_"
+				    "code\":null,"
+				    "\"retry_attempt\":2,\"max_retries\":5,\"recovery_suggestion\":\"none\",\"vm_id\":"
+				    "\"vm-1\"}");
 }
 
 static void says_the_state_of_the_circuit_breaker(void **state)
 {
-	const struct reply_breaker_state open = { REPLY_BREAKER_OPEN, 5, WALL, 30 }, closed = { REPLY_BREAKER_CLOSED, 0, -1, -1 };
+	const struct reply_breaker_state open = {REPLY_BREAKER_OPEN, 5, WALL, 30},
+					 closed = {REPLY_BREAKER_CLOSED, 0, -1, -1};
 
 	(void)state;
 	expect(reply_circuit_breaker_state(&w, WALL, &open),
 	       HEAD("circuit_breaker_state") "\"state\":\"Open\",\"failure_count\":5,"
-					     "\"last_failure_time\":\"2026-01-02T03:04:05.678Z\",\"recovery_eta_seconds\":30}");
+					     "\"last_failure_time\":\"2026-01-02T03:04:05.678Z\",\"recovery_eta_"
+					     "seconds\":30}");
 	expect(reply_circuit_breaker_state(&w, WALL, &closed),
 	       HEAD("circuit_breaker_state") "\"state\":\"Closed\",\"failure_count\":0,\"last_failure_time\":null,"
 					     "\"recovery_eta_seconds\":null}");
@@ -116,52 +129,62 @@ static void says_the_state_of_the_circuit_breaker(void **state)
 
 static void says_agent_event(void **state)
 {
-	const struct reply_event event = { REPLY_WARN, "config", "reloaded", NULL, add_detail, "x" };
+	const struct reply_event event = {REPLY_WARN, "config", "reloaded", NULL, add_detail, "x"};
 
 	(void)state;
-	expect(reply_agent_event(&w, WALL, &event),
-	       HEAD("agent_event") "\"severity\":\"warn\",\"source\":\"config\",\"message\":\"reloaded\",\"executionId\":null,"
-				   "\"context\":{\"line\":\"x\"}}");
+	expect(reply_agent_event(&w, WALL, &event), HEAD("agent_event") "\"severity\":\"warn\",\"source\":\"config\","
+									"\"message\":\"reloaded\",\"executionId\":null,"
+									"\"context\":{\"line\":\"x\"}}");
 }
 
 static void asks_for_pending_scripts(void **state)
 {
 	(void)state;
 	expect(reply_request_pending_scripts(&w, WALL, "vm-1"),
-	       HEAD("request_pending_scripts") "\"vm_id\":\"vm-1\",\"request_timestamp\":\"2026-01-02T03:04:05.678Z\"}");
+	       HEAD("request_pending_scripts") "\"vm_id\":\"vm-1\",\"request_timestamp\":\"2026-01-02T03:04:05."
+					       "678Z\"}");
 }
 
 static void says_script_completion(void **state)
 {
-	const struct reply_script script = { "e1", -1, { "out", 3, 3 }, { NULL, 0, 0 } };
+	const struct reply_script script = {"e1", -1, {"out", 3, 3}, {NULL, 0, 0}};
 
 	(void)state;
 	expect(reply_script_completion(&w, WALL, &script),
-	       HEAD("script_completion") "\"execution_id\":\"e1\",\"exit_code\":-1,\"log_file\":null,\"stdout\":\"out\",\"stderr\":\"\","
+	       HEAD("script_completion") "\"execution_id\":\"e1\",\"exit_code\":-1,\"log_file\":null,\"stdout\":"
+					 "\"out\",\"stderr\":\"\","
 					 "\"truncated\":false}");
 }
 
 static void says_a_successful_response(void **state)
 {
 	const struct response response = {
-		.id = "c1", .command_type = "unsafe", .success = true, .has_exit_code = true,
-		.out = { "hi\n", 3, 3 }, .execution_time_ms = 12,
+		.id = "c1",
+		.command_type = "unsafe",
+		.success = true,
+		.has_exit_code = true,
+		.out = {"hi\n", 3, 3},
+		.execution_time_ms = 12,
 	};
 
 	(void)state;
 	expect(reply_response(&w, WALL, &response),
-	       HEAD("response") "\"id\":\"c1\",\"success\":true,\"exit_code\":0,\"execution_time_ms\":12,\"command_type\":\"unsafe\","
-				"\"error\":null,\"error_code\":null,\"data\":null,\"stdout\":\"hi\\n\",\"stderr\":\"\",\"truncated\":false}");
+	       HEAD("response") "\"id\":\"c1\",\"success\":true,\"exit_code\":0,\"execution_time_ms\":12,\"command_"
+				"type\":\"unsafe\","
+				"\"error\":null,\"error_code\":null,\"data\":null,\"stdout\":\"hi\\n\",\"stderr\":\"\","
+				"\"truncated\":false}");
 }
 
 static void always_says_why_a_response_failed(void **state)
 {
-	const struct response response = { .id = "c1", .command_type = "A", .code = CODE_QUEUE_FULL };
+	const struct response response = {.id = "c1", .command_type = "A", .code = CODE_QUEUE_FULL};
 
 	(void)state;
 	expect(reply_response(&w, WALL, &response),
-	       HEAD("response") "\"id\":\"c1\",\"success\":false,\"exit_code\":null,\"execution_time_ms\":0,\"command_type\":\"A\","
-				"\"error\":\"QUEUE_FULL\",\"error_code\":\"QUEUE_FULL\",\"data\":null,\"stdout\":\"\",\"stderr\":\"\","
+	       HEAD("response") "\"id\":\"c1\",\"success\":false,\"exit_code\":null,\"execution_time_ms\":0,\"command_"
+				"type\":\"A\","
+				"\"error\":\"QUEUE_FULL\",\"error_code\":\"QUEUE_FULL\",\"data\":null,\"stdout\":\"\","
+				"\"stderr\":\"\","
 				"\"truncated\":false}");
 }
 
@@ -188,7 +211,10 @@ static void caps_streams_on_the_encoded_text(void **state)
 {
 	const size_t len = 400000;
 	const struct response response = {
-		.id = "c1", .command_type = "unsafe", .out = { flood, len, 5000000000 }, .err = { flood, len, len },
+		.id = "c1",
+		.command_type = "unsafe",
+		.out = {flood, len, 5000000000},
+		.err = {flood, len, len},
 	};
 	struct json_object *root;
 	size_t encoded;
@@ -196,7 +222,8 @@ static void caps_streams_on_the_encoded_text(void **state)
 	(void)state;
 	memset(flood, 0xff, len);
 	root = line_object(reply_response(&w, WALL, &response));
-	encoded = 2 * (size_t)json_object_get_string_len(member(root, "stdout")); /* U+FFFD: 3 bytes here, 6 on the line */
+	encoded = 2 *
+		  (size_t)json_object_get_string_len(member(root, "stdout")); /* U+FFFD: 3 bytes here, 6 on the line */
 	assert_true(encoded > REPLY_STREAMS_MAX / 2 - 12 && encoded <= REPLY_STREAMS_MAX / 2);
 	assert_true(json_object_get_boolean(member(root, "truncated")));
 	assert_true(json_object_get_int64(member(root, "stdout_bytes")) == 5000000000);
@@ -207,7 +234,10 @@ static void caps_streams_on_the_encoded_text(void **state)
 static void lets_one_stream_use_what_the_other_leaves(void **state)
 {
 	const struct response response = {
-		.id = "c1", .command_type = "unsafe", .out = { flood, 600000, 600000 }, .err = { "err", 3, 3 },
+		.id = "c1",
+		.command_type = "unsafe",
+		.out = {flood, 600000, 600000},
+		.err = {"err", 3, 3},
 	};
 	struct json_object *root;
 
@@ -221,7 +251,7 @@ static void lets_one_stream_use_what_the_other_leaves(void **state)
 
 static void says_so_when_the_child_wrote_more_than_was_kept(void **state)
 {
-	const struct response response = { .id = "c1", .command_type = "unsafe", .out = { "abc", 3, 100 } };
+	const struct response response = {.id = "c1", .command_type = "unsafe", .out = {"abc", 3, 100}};
 	struct json_object *root = line_object(reply_response(&w, WALL, &response));
 
 	(void)state;
@@ -238,7 +268,7 @@ static void write_too_much(struct sink *sink, const char *key, const void *arg)
 
 static void leaves_data_out_that_is_too_large(void **state)
 {
-	const struct response response = { .id = "c1", .command_type = "A", .success = true, .data = write_too_much };
+	const struct response response = {.id = "c1", .command_type = "A", .success = true, .data = write_too_much};
 	struct json_object *root;
 
 	(void)state;
@@ -272,8 +302,13 @@ static void write_cut_list(struct sink *sink, const char *key, const void *arg)
 static void keeps_a_line_of_full_data_and_full_streams_within_the_limit(void **state)
 {
 	const struct response response = {
-		.id = "c1", .command_type = "A", .data = write_cut_list, .data_truncated = true,
-		.out = { flood, 600000, 600000 }, .err = { flood, 600000, 600000 }, .code = CODE_COMMAND_FAILED,
+		.id = "c1",
+		.command_type = "A",
+		.data = write_cut_list,
+		.data_truncated = true,
+		.out = {flood, 600000, 600000},
+		.err = {flood, 600000, 600000},
+		.code = CODE_COMMAND_FAILED,
 	};
 	struct json_object *root;
 
@@ -292,8 +327,9 @@ static void keeps_a_line_of_full_data_and_full_streams_within_the_limit(void **s
 
 static void fits_streams_into_a_small_buffer(void **state)
 {
-	const struct response response = { .id = "c1", .command_type = "A", .data = write_too_much, .out = { flood, 60000, 60000 } };
-	const struct reply_script script = { "e1", 0, { flood, 60000, 60000 }, { flood, 60000, 60000 } };
+	const struct response response = {
+		.id = "c1", .command_type = "A", .data = write_too_much, .out = {flood, 60000, 60000}};
+	const struct reply_script script = {"e1", 0, {flood, 60000, 60000}, {flood, 60000, 60000}};
 	struct json_object *root;
 
 	(void)state;

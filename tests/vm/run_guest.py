@@ -4,7 +4,7 @@
 
     tests/vm/run_guest.py [--only WORD] [STORY…]       e.g. `run_guest.py boot port --only unplug`
 
-The programs under test are those in BUILD (default build/). Exit 77: this machine cannot run a guest.
+The programs under test are those in $INFINISERVICE_BUILD (default build/). Exit 77: this machine cannot run a guest.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def main():
     try:
         with Guest(overlay=agent_guest.overlay(), ports=agent_guest.PORTS) as guest:
             guest.start(120)
-            stories.remark("booted: " + ", ".join("%s after %.1f s" % item for item in guest.took.items()))
+            stories.remark("guest: " + ", ".join("%s after %.1f s" % item for item in guest.took.items()))
             failed = stories.tell_all(guest, agent_guest.evidence, args.only)
     except Unavailable as reason:
         print(reason)

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT */
+/* The executor's parsers over bytes: requests, replies, the places of cgroups and the text of /proc/PID/stat. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <infiniservice/cleanup.h>
+
+#include "agent/executor/group.h"
+#include "agent/executor/protocol.h"
+#include "agent/executor/tree.h"
+
+static struct executor_command command;
+static char message[EXECUTOR_MESSAGE_MAX];
+
+static const struct executor_run plain = { .head = { .id = 7, .term_ns = 10, .kill_ns = 20 },
+					   .limits = { 1, 2, 3, 4, 5 } };
+static const char *const args[] = { "/bin/echo", "", "three words here", NULL };
+static const char *const env[] = { "A=1", "B=", NULL };
+
+static size_t build(void)
+{
+	int64_t len = executor_run_build(plain, args, env, "/tmp", "nobody", message, sizeof(message));
+
+	assert_true(len > 0);
+	return (size_t)len;
+}
+
+static void takes_apart_what_was_built(void **state)
+{
+	size_t len = build();
+
+	(void)state;
+	assert_int_equal(executor_run_parse(message, len, &command), 0);
+	assert_int_equal(command.run.head.id, 7);
+	assert_int_equal(command.run.head.term_ns, 10);
+	assert_int_equal(command.run.limits[4], 5);
+	for (int i = 0; i < 3; i++)
+		assert_string_equal(command.argv[i], args[i]);
+	assert_null(command.argv[3]);
+	assert_string_equal(command.envp[1], "B=");
+	assert_null(command.envp[2]);
+	assert_string_equal(command.cwd, "/tmp");
+	assert_string_equal(command.user, "nobody");
+}
+
+static void absent_strings_are_null(void **state)
+{
+	int64_t len = executor_run_build(plain, args, NULL, NULL, NULL, message, sizeof(message));
+
+	(void)state;
+	assert_int_equal(executor_run_parse(message, (size_t)len, &command), 0);
+	assert_null(command.envp[0]);
+	assert_null(command.cwd);
+	assert_null(command.user);
+}
+
+static void rejects_every_shorter_and_longer_message(void **state)
+{
+	size_t len = build();
+
+	(void)state;
+	for (size_t cut = 0; cut < len; cut++) {
+		char *exact = malloc(cut + 1); /* so that a sanitizer sees a read behind the end */
+
+		memcpy(exact, message, cut);
+		assert_int_equal(executor_run_parse(exact, cut, &command), -EBADMSG);
+		free(exact);
+	}
+	assert_int_equal(executor_run_parse(message, len + 1, &command), -EBADMSG);
+}
+
+static void rejects_wrong_heads_and_counts(void **state)
+{
+	const struct {
+		size_t offset, width;
+		uint64_t value;
+		int error;
+	} cases[] = {
+		{ offsetof(struct executor_run, head.version), 2, 2, -EPROTO },
+		{ offsetof(struct executor_run, head.op), 2, 0, -EBADMSG },
+		{ offsetof(struct executor_run, head.op), 2, EXECUTOR_CANCEL, -EBADMSG },
+		{ offsetof(struct executor_run, head.op), 2, EXECUTOR_STARTED, -EBADMSG },
+		{ offsetof(struct executor_run, head.size), 4, 5, -EBADMSG },
+		{ offsetof(struct executor_run, head.id), 8, 0, -EBADMSG },
+		{ offsetof(struct executor_run, head.kill_ns), 8, 9, -EBADMSG }, /* before term_ns */
+		{ offsetof(struct executor_run, argc), 4, 0, -EBADMSG },
+		{ offsetof(struct executor_run, argc), 4, 2, -EBADMSG },
+		{ offsetof(struct executor_run, argc), 4, 4, -EBADMSG },
+		{ offsetof(struct executor_run, argc), 4, EXECUTOR_ARGS_MAX + 1, -EBADMSG },
+		{ offsetof(struct executor_run, argc), 4, UINT32_MAX, -EBADMSG },
+		{ offsetof(struct executor_run, envc), 4, EXECUTOR_ARGS_MAX, -EBADMSG },
+		{ offsetof(struct executor_run, envc), 4, UINT32_MAX, -EBADMSG },
+		{ offsetof(struct executor_run, strings), 4, 1, -EBADMSG },
+		{ offsetof(struct executor_run, strings), 4, UINT32_MAX, -EBADMSG },
+		{ offsetof(struct executor_run, oom_score_adj), 4, 1001, -EINVAL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		size_t len = build();
+
+		memcpy(message + cases[i].offset, &cases[i].value, cases[i].width);
+		assert_int_equal(executor_run_parse(message, len, &command), cases[i].error);
+	}
+}
+
+static void rejects_paths_that_are_not_absolute_and_nameless_variables(void **state)
+{
+	const struct {
+		const char *path, *variable, *cwd;
+	} cases[] = { { "sh", "A=1", "/" },
+		      { "/bin/sh", "A", "/" },
+		      { "/bin/sh", "=1", "/" },
+		      { "/bin/sh", "A=1", "tmp" },
+		      { "", "A=1", "/" } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const char *const argv[] = { cases[i].path, NULL }, *const envp[] = { cases[i].variable, NULL };
+		int64_t len = executor_run_build(plain, argv, envp, cases[i].cwd, NULL, message, sizeof(message));
+
+		assert_int_equal(executor_run_parse(message, (size_t)len, &command), -EINVAL);
+	}
+}
+
+static void builds_no_more_than_fits(void **state)
+{
+	static char big[EXECUTOR_STRINGS_MAX + 1];
+	static const char *many[EXECUTOR_ARGS_MAX + 2];
+	const char *const argv[] = { "/bin/echo", big, NULL }, *const none[] = { NULL };
+
+	(void)state;
+	memset(big, 'x', sizeof(big) - 1);
+	for (size_t i = 0; i <= EXECUTOR_ARGS_MAX; i++)
+		many[i] = "/x";
+	assert_int_equal(executor_run_build(plain, argv, NULL, NULL, NULL, message, sizeof(message)), -E2BIG);
+	assert_int_equal(executor_run_build(plain, many, NULL, NULL, NULL, message, sizeof(message)), -E2BIG);
+	assert_int_equal(executor_run_build(plain, none, NULL, NULL, NULL, message, sizeof(message)), -EINVAL);
+	assert_int_equal(executor_run_build(plain, args, env, NULL, NULL, message, 10), -E2BIG);
+	big[EXECUTOR_STRINGS_MAX - 13] = '\0'; /* "/bin/echo" and three NULs more: exactly the limit */
+	assert_int_equal(executor_run_build(plain, argv, NULL, NULL, NULL, message, sizeof(message)),
+			 EXECUTOR_STRINGS_MAX + sizeof(struct executor_run));
+}
+
+/* Not a fuzzer, but none of these may read outside: run under a sanitizer. */
+static void survives_damaged_messages(void **state)
+{
+	uint32_t random = 1;
+
+	(void)state;
+	for (int i = 0; i < 20000; i++) {
+		size_t len = build();
+		char *copy = malloc(len);
+
+		memcpy(copy, message, len);
+		for (int k = 0; k < 1 + i % 4; k++) {
+			random = random * 1664525 + 1013904223;
+			copy[(random >> 8) % len] = (char)random;
+		}
+		assert_true(executor_run_parse(copy, len, &command) <= 0);
+		free(copy);
+	}
+}
+
+static void takes_only_whole_replies(void **state)
+{
+	struct executor_reply reply = { .version = EXECUTOR_VERSION, .op = EXECUTOR_EXITED, .id = 3, .status = 256 },
+			      got;
+
+	(void)state;
+	assert_int_equal(executor_reply_parse(&reply, sizeof(reply), &got), 0);
+	assert_int_equal(got.status, 256);
+	assert_int_equal(executor_reply_parse(&reply, sizeof(reply) - 1, &got), -EBADMSG);
+	reply.op = EXECUTOR_RUN;
+	assert_int_equal(executor_reply_parse(&reply, sizeof(reply), &got), -EBADMSG);
+	reply.op = EXECUTOR_EXITED;
+	reply.id = 0;
+	assert_int_equal(executor_reply_parse(&reply, sizeof(reply), &got), -EBADMSG);
+}
+
+static void finds_the_own_cgroup_in_every_layout(void **state)
+{
+	static const char unified[] = "26 23 0:23 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw\n";
+	static const char hybrid[] =
+		"24 23 0:24 / /proc rw - proc proc rw\n30 29 0:27 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
+	static const char inner[] = "26 23 0:23 /docker/a /sys/fs/cgroup ro - cgroup2 cgroup2 ro\n";
+	const struct {
+		const char *cgroup, *mountinfo, *want;
+	} cases[] = {
+		{ "0::/system.slice/x.service\n", unified, "/sys/fs/cgroup/system.slice/x.service" },
+		{ "9:cpu:/\n1:name=systemd:/a\n0::/a\n", hybrid, "/sys/fs/cgroup/unified/a" },
+		{ "0::/docker/a/b\n", inner, "/sys/fs/cgroup/b" },
+		{ "0::/docker/ab\n", inner, NULL },
+		{ "0::/", unified, "/sys/fs/cgroup/" },
+		{ "1:cpu:/\n", unified, NULL },
+		{ "0::/a\n", "24 23 0:24 / /proc rw - proc proc rw\n", NULL },
+		{ "0::/a\n", "26 23 0:23 / /sys/fs/c\\040g rw - cgroup2 cgroup2 rw\n", NULL },
+		{ "", "", NULL },
+		{ "0::", "garbage - cgroup2 ", NULL },
+	};
+	char out[128];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		int error = group_locate(cases[i].cgroup, cases[i].mountinfo, out, sizeof(out));
+
+		assert_int_equal(error, cases[i].want ? 0 : -ENOENT);
+		if (cases[i].want)
+			assert_string_equal(out, cases[i].want);
+	}
+	assert_int_equal(group_locate("0::/system.slice\n", unified, out, 10), -ENAMETOOLONG);
+}
+
+/* Row 71: a name may hold parentheses, spaces and newlines. */
+static void reads_a_stat_line_whatever_the_name(void **state)
+{
+	static const char line[] = "4242 (a) S 1 (\n) Z 99 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 123456 9 9\n";
+	struct tree_process p;
+
+	(void)state;
+	assert_int_equal(tree_stat_parse(line, sizeof(line) - 1, &p), 0);
+	assert_int_equal(p.pid, 4242);
+	assert_int_equal(p.parent, 99);
+	assert_int_equal(p.start_ticks, 123456);
+	assert_true(p.dead);
+	for (size_t cut = 0; cut <= (size_t)(strstr(line, "123456") - line); cut++)
+		assert_int_equal(tree_stat_parse(line, cut, &p), -EBADMSG);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(takes_apart_what_was_built),
+		cmocka_unit_test(absent_strings_are_null),
+		cmocka_unit_test(rejects_every_shorter_and_longer_message),
+		cmocka_unit_test(rejects_wrong_heads_and_counts),
+		cmocka_unit_test(rejects_paths_that_are_not_absolute_and_nameless_variables),
+		cmocka_unit_test(builds_no_more_than_fits),
+		cmocka_unit_test(survives_damaged_messages),
+		cmocka_unit_test(takes_only_whole_replies),
+		cmocka_unit_test(finds_the_own_cgroup_in_every_layout),
+		cmocka_unit_test(reads_a_stat_line_whatever_the_name),
+	};
+
+	return cmocka_run_group_tests_name("exec_protocol", tests, NULL, NULL);
+}

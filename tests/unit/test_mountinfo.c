@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <infiniservice/cleanup.h>
+
+#include "collectors/mountinfo.h"
+
+static struct scan scan_of(const char *text)
+{
+	return scan_text(text, strlen(text));
+}
+
+static int parse(const char *text, struct mountinfo_line *out)
+{
+	return mountinfo_parse_line(text, strlen(text), out);
+}
+
+/* The mount points of the table, each followed by a space; '*' before a probed one. */
+static void assert_table(const char *text, const char *want)
+{
+	struct mount_table table = {0};
+	char got[512] = "";
+
+	assert_int_equal(mount_table_build(&table, text, strlen(text)), 0);
+	for (size_t i = 0; i < table.count; i++) {
+		strcat(got, table.mounts[i].class == MOUNT_PROBED ? "*" : "");
+		strcat(got, table.mounts[i].mount_point);
+		strcat(got, " ");
+	}
+	mount_table_free(&table);
+	assert_string_equal(got, want);
+}
+
+static void parses_lines_with_any_number_of_optional_fields(void **state)
+{
+	static const char *const lines[] = {
+		"36 35 98:7 /root /mnt rw,noatime - ext3 /dev/root rw,errors=continue",
+		"36 35 98:7 /root /mnt rw,noatime master:1 - ext3 /dev/root rw",
+		"36 35 98:7 /root /mnt rw shared:7 master:1 propagate_from:3 new:9 - ext3 /dev/root rw new",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+		struct mountinfo_line line;
+
+		assert_int_equal(parse(lines[i], &line), 0);
+		assert_true(line.id == 36 && line.parent == 35 && line.device == (98ULL << 32 | 7));
+		assert_true(scan_equals(&line.root, "/root") && scan_equals(&line.mount_point, "/mnt"));
+		assert_true(scan_equals(&line.type, "ext3") && scan_equals(&line.source, "/dev/root"));
+	}
+}
+
+static void a_mount_may_have_an_empty_source(void **state)
+{
+	struct mountinfo_line line;
+
+	(void)state;
+	assert_int_equal(parse("36 35 0:7 / /mnt rw - tmpfs  rw", &line), 0);
+	assert_int_equal(scan_len(&line.source), 0);
+}
+
+static void rejects_lines_that_make_no_sense(void **state)
+{
+	static const char *const lines[] = {
+		"",
+		"36",
+		"36 35",
+		"36 35 98",
+		"36 35 98: / /mnt rw - ext3 /dev/root rw",
+		"36 35 98:7x / /mnt rw - ext3 /dev/root rw",
+		"x 35 98:7 / /mnt rw - ext3 /dev/root rw",
+		"36 35 98:7 / /mnt rw ext3 /dev/root rw",
+		"36 35 98:7 / /mnt - ext3 /dev/root rw",
+		"36 35 98:7 / /mnt rw -",
+		"36 35 98:7 / /mnt rw - ext3",
+		"36 35 98:7 / /mnt rw - ext3 /dev/root",
+		"36 35 4294967296:7 / /mnt rw - ext3 /dev/root rw",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+		struct mountinfo_line line = {.id = 42};
+
+		assert_int_equal(parse(lines[i], &line), -EBADMSG);
+		assert_true(line.id == 42);
+	}
+}
+
+static void undoes_the_kernels_escapes_and_no_others(void **state)
+{
+	static const struct {
+		const char *escaped, *want;
+	} cases[] = {
+		{"/mnt/a\\040b", "/mnt/a b"},
+		{"/tab\\011nl\\012bs\\134", "/tab\tnl\nbs\\"},
+		{"/\xff\xfe", "/\xff\xfe"},
+		{"/cut\\04", "/cut\\04"},
+		{"/nul\\000x", "/nul\\000x"},
+		{"/not\\089", "/not\\089"},
+		{"/big\\777", "/big\\777"},
+		{"\\", "\\"},
+		{"", ""},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct scan field = scan_of(cases[i].escaped);
+		char out[64];
+
+		assert_int_equal(mountinfo_unescape(&field, out, sizeof(out)), strlen(cases[i].want));
+		assert_string_equal(out, cases[i].want);
+	}
+}
+
+static void a_path_that_does_not_fit_is_refused(void **state)
+{
+	struct scan field = scan_of("/12345"), empty = scan_of("");
+	char out[8];
+
+	(void)state;
+	assert_int_equal(mountinfo_unescape(&field, out, 7), 6);
+	assert_int_equal(mountinfo_unescape(&field, out, 6), -ENAMETOOLONG);
+	assert_int_equal(mountinfo_unescape(&empty, out, 0), -ENAMETOOLONG);
+}
+
+static void types_are_local_probed_or_ignored(void **state)
+{
+	static const struct {
+		const char *type;
+		unsigned major;
+		enum mount_class want;
+	} cases[] = {
+		{"ext4", 254, MOUNT_LOCAL},	  {"btrfs", 0, MOUNT_LOCAL},	  {"vfat", 8, MOUNT_LOCAL},
+		{"nfs4", 0, MOUNT_PROBED},	  {"cifs", 0, MOUNT_PROBED},	  {"fuse.sshfs", 0, MOUNT_PROBED},
+		{"fuseblk", 8, MOUNT_PROBED},	  {"virtiofs", 0, MOUNT_PROBED},  {"newfs", 8, MOUNT_PROBED},
+		{"proc", 0, MOUNT_IGNORED},	  {"tmpfs", 0, MOUNT_IGNORED},	  {"overlay", 0, MOUNT_IGNORED},
+		{"squashfs", 7, MOUNT_IGNORED},	  {"cgroup2", 0, MOUNT_IGNORED},  {"newpseudo", 0, MOUNT_IGNORED},
+		{"fuse.lxcfs", 0, MOUNT_IGNORED}, {"devtmpfs", 0, MOUNT_IGNORED}, {"fusectl", 0, MOUNT_IGNORED},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct scan type = scan_of(cases[i].type);
+
+		assert_int_equal(mount_classify(&type, (uint64_t)cases[i].major << 32 | 1), cases[i].want);
+	}
+}
+
+static void lists_storage_and_leaves_the_rest_out(void **state)
+{
+	(void)state;
+	assert_table("22 28 0:20 / /sys rw - sysfs sysfs rw\n23 28 0:21 / /proc rw - proc proc rw\n"
+		     "28 1 254:1 / / rw - ext4 /dev/vda1 rw\n29 28 0:24 / /run rw - tmpfs tmpfs rw\n"
+		     "30 28 254:15 / /boot/efi rw - vfat /dev/vda15 rw\n31 28 0:40 / /srv rw - nfs4 host:/srv rw\n",
+		     "/ /boot/efi */srv ");
+}
+
+static void the_root_is_listed_whatever_it_is(void **state)
+{
+	(void)state;
+	assert_table("5 4 254:2 / /data rw - xfs /dev/vda2 rw\n4 1 0:50 / / rw - overlay overlay rw\n", "/ /data ");
+	assert_table("4 1 0:50 / / rw - nfs server:/root rw\n", "*/ ");
+}
+
+static void a_device_is_listed_once_at_its_best_mount_point(void **state)
+{
+	(void)state;
+	assert_table("1 1 0:5 / / rw - overlay o rw\n2 1 8:1 /etc/hosts /etc/hosts rw - ext4 /dev/sda1 rw\n"
+		     "3 1 8:1 / /mnt/whole/disk rw - ext4 /dev/sda1 rw\n4 1 8:1 / /mnt/disk rw - ext4 /dev/sda1 rw\n",
+		     "/ /mnt/disk ");
+	assert_table("1 1 0:30 /@ / rw - btrfs /dev/vda2 rw\n2 1 0:30 / /mnt/top rw - btrfs /dev/vda2 rw\n", "/ ");
+}
+
+static void what_lies_under_another_mount_is_hidden(void **state)
+{
+	(void)state;
+	/* The second stands on the first; what was mounted inside the first cannot be reached. */
+	assert_table("1 1 8:1 / / rw - ext4 a rw\n2 1 8:2 / /mnt rw - ext4 b rw\n3 2 8:3 / /mnt/in rw - ext4 c rw\n"
+		     "4 2 8:4 / /mnt rw - ext4 d rw\n5 4 8:5 / /mnt/new rw - ext4 e rw\n",
+		     "/ /mnt /mnt/new ");
+	/* The root of a guest stands on the initramfs. */
+	assert_table(
+		"1 1 0:2 / / rw - rootfs rootfs rw\n28 1 8:1 / / rw - ext4 a rw\n29 28 8:2 / /home rw - ext4 b rw\n",
+		"/ /home ");
+}
+
+static void a_hidden_tmpfs_still_hides(void **state)
+{
+	(void)state;
+	assert_table("1 1 8:1 / / rw - ext4 a rw\n2 1 8:2 / /mnt rw - ext4 b rw\n3 2 0:9 / /mnt rw - tmpfs t rw\n",
+		     "/ ");
+}
+
+static void a_path_through_a_network_mount_is_probed(void **state)
+{
+	(void)state;
+	assert_table("1 1 8:1 / / rw - ext4 a rw\n2 1 0:40 / /net rw - nfs h:/ rw\n3 2 7:1 / /net/img rw - ext4 "
+		     "/dev/loop1 rw\n",
+		     "/ */net */net/img ");
+}
+
+static void cycles_of_parents_end(void **state)
+{
+	(void)state;
+	assert_table("1 2 8:1 / /a rw - ext4 a rw\n2 1 8:2 / /b rw - ext4 b rw\n", "/a /b ");
+}
+
+static void lines_of_nonsense_cost_only_themselves(void **state)
+{
+	struct mount_table table = {0};
+
+	(void)state;
+	assert_table("garbage\n1 1 8:1 / / rw - ext4 a rw\n2 1 8:2 / /m", "/ ");
+	assert_int_equal(mount_table_build(&table, "garbage\n", 8), -EBADMSG);
+	assert_int_equal(mount_table_build(&table, NULL, 0), -EBADMSG);
+}
+
+static void every_cut_of_the_text_is_survived(void **state)
+{
+	const char *text = "1 1 8:1 / / rw - ext4 a rw\n2 1 0:40 / /n\\040t rw master:1 - nfs h:/ rw\n";
+
+	(void)state;
+	for (size_t len = 0; len <= strlen(text); len++) {
+		struct mount_table table = {0};
+		char *exact = malloc(len ? len : 1);
+		int r;
+
+		memcpy(exact, text, len);
+		r = mount_table_build(&table, exact, len);
+		free(exact);
+		mount_table_free(&table);
+		assert_true(r == 0 || r == -EBADMSG);
+	}
+}
+
+static void thousands_of_mounts_are_cut_to_the_limit_and_counted(void **state)
+{
+	struct mount_table table = {0};
+	size_t size = 5000 * 64, len = 0;
+	char *text = malloc(size);
+
+	(void)state;
+	for (int i = 2; i < 4000; i++)
+		len += (size_t)snprintf(text + len, size - len, "%d 1 8:%d / /mnt/%d rw - ext4 d rw\n", i, i, i);
+	len += (size_t)snprintf(text + len, size - len, "1 1 8:1 / / rw - ext4 d rw\n");
+	assert_int_equal(mount_table_build(&table, text, len), 0);
+	assert_int_equal(table.count, MOUNT_TABLE_MAX);
+	assert_int_equal(table.total, 3999);
+	assert_string_equal(table.mounts[0].mount_point, "/");
+	mount_table_free(&table);
+	free(text);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(parses_lines_with_any_number_of_optional_fields),
+		cmocka_unit_test(a_mount_may_have_an_empty_source),
+		cmocka_unit_test(rejects_lines_that_make_no_sense),
+		cmocka_unit_test(undoes_the_kernels_escapes_and_no_others),
+		cmocka_unit_test(a_path_that_does_not_fit_is_refused),
+		cmocka_unit_test(types_are_local_probed_or_ignored),
+		cmocka_unit_test(lists_storage_and_leaves_the_rest_out),
+		cmocka_unit_test(the_root_is_listed_whatever_it_is),
+		cmocka_unit_test(a_device_is_listed_once_at_its_best_mount_point),
+		cmocka_unit_test(what_lies_under_another_mount_is_hidden),
+		cmocka_unit_test(a_hidden_tmpfs_still_hides),
+		cmocka_unit_test(a_path_through_a_network_mount_is_probed),
+		cmocka_unit_test(cycles_of_parents_end),
+		cmocka_unit_test(lines_of_nonsense_cost_only_themselves),
+		cmocka_unit_test(every_cut_of_the_text_is_survived),
+		cmocka_unit_test(thousands_of_mounts_are_cut_to_the_limit_and_counted),
+	};
+
+	return cmocka_run_group_tests_name("mountinfo", tests, NULL, NULL);
+}

@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: MIT */
+/* The table of ports from hand-made inet_diag messages, and the collector over sockets that the test opens. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <linux/inet_diag.h>
+#include <linux/sock_diag.h>
+
+#include "collector_harness.h"
+#include "collectors/portowner.h"
+#include "collectors/ports.h"
+#include "collectors/table.h"
+
+/* ------------------------------------------------------------------------------------------------------ the table */
+
+static int table_setup(void **state)
+{
+	struct port_table *table = calloc(1, sizeof(*table));
+
+	*state = table;
+	if (table)
+		table->protocol = IPPROTO_TCP;
+	return table ? 0 : -1;
+}
+
+static int table_teardown(void **state)
+{
+	port_table_free(*state);
+	free(*state);
+	return 0;
+}
+
+static void feed(struct port_table *table, uint8_t tcp_state, const char *address, uint16_t port, uint32_t inode)
+{
+	struct inet_diag_msg msg = {.idiag_family = strchr(address, ':') ? AF_INET6 : AF_INET,
+				    .idiag_state = tcp_state,
+				    .idiag_inode = inode};
+	const uint8_t *at = (const uint8_t *)&msg;
+
+	msg.id.idiag_sport = htons(port);
+	assert_int_equal(inet_pton(msg.idiag_family, address, msg.id.idiag_src), 1);
+	assert_int_equal(port_table_message(table, SOCK_DIAG_BY_FAMILY, (struct netlink_part){at, at + sizeof(msg)}),
+			 0);
+}
+
+static void counts_listeners_and_connections_of_a_port_together(void **state)
+{
+	struct port_table *table = *state;
+
+	feed(table, TCP_LISTEN, "0.0.0.0", 80, 5);
+	feed(table, TCP_ESTABLISHED, "192.0.2.1", 80, 6);
+	feed(table, TCP_ESTABLISHED, "2001:db8::1", 80, 7);
+	feed(table, TCP_ESTABLISHED, "192.0.2.1", 40000, 8);
+	assert_int_equal(table->count, 2);
+	assert_int_equal(table->slots[0].port, 80);
+	assert_int_equal(table->slots[0].listeners, 1);
+	assert_int_equal(table->slots[0].connections, 2);
+	assert_int_equal(table->slots[1].port, 40000);
+	assert_int_equal(table->slots[1].listeners, 0);
+	assert_int_equal(table->slots[1].connections, 1);
+}
+
+static void keeps_protocols_apart(void **state)
+{
+	struct port_table *table = *state;
+
+	feed(table, TCP_LISTEN, "0.0.0.0", 53, 5);
+	table->protocol = IPPROTO_UDP;
+	feed(table, TCP_CLOSE, "0.0.0.0", 53, 6);
+	assert_int_equal(table->count, 2);
+	assert_int_equal(table->slots[1].protocol, IPPROTO_UDP);
+}
+
+static void shows_the_listener_that_reaches_farthest_whatever_the_order(void **state)
+{
+	static const struct {
+		const char *address;
+		uint32_t inode;
+	} sockets[] = {{"127.0.0.1", 1}, {"192.0.2.1", 2}, {"::", 9}, {"0.0.0.0", 8}, {"::1", 3}};
+	struct port_table *table = *state;
+
+	for (size_t first = 0; first < ARRAY_SIZE(sockets); first++) {
+		port_table_clear(table);
+		for (size_t i = 0; i < ARRAY_SIZE(sockets); i++) {
+			size_t at = (first + i) % ARRAY_SIZE(sockets);
+
+			feed(table, TCP_LISTEN, sockets[at].address, 53, sockets[at].inode);
+		}
+		assert_int_equal(table->count, 1);
+		assert_int_equal(table->slots[0].listeners, 5);
+		assert_int_equal(table->slots[0].inode, 8);
+		assert_int_equal(table->slots[0].family, AF_INET);
+	}
+}
+
+static void skips_sockets_without_a_port_and_other_states(void **state)
+{
+	struct port_table *table = *state;
+
+	feed(table, TCP_CLOSE, "0.0.0.0", 0, 5);
+	feed(table, TCP_TIME_WAIT, "192.0.2.1", 80, 0);
+	feed(table, TCP_SYN_SENT, "192.0.2.1", 80, 7);
+	assert_int_equal(table->count, 0);
+}
+
+static void refuses_every_message_cut_short(void **state)
+{
+	struct port_table *table = *state;
+
+	for (size_t len = 0; len < sizeof(struct inet_diag_msg); len++) {
+		uint8_t *bytes = calloc(1, len ? len : 1);
+
+		assert_int_equal(port_table_message(table, TCPDIAG_GETSOCK, (struct netlink_part){bytes, bytes + len}),
+				 -EBADMSG);
+		free(bytes);
+	}
+	assert_int_equal(table->count, 0);
+}
+
+static void holds_every_port_there_is(void **state)
+{
+	struct port_table *table = *state;
+
+	for (unsigned port = 1; port < 65536; port++)
+		feed(table, TCP_ESTABLISHED, "192.0.2.1", (uint16_t)port, port);
+	for (unsigned port = 65535; port > 0; port--)
+		feed(table, TCP_ESTABLISHED, "192.0.2.1", (uint16_t)port, port);
+	assert_int_equal(table->count, 65535);
+	for (unsigned i = 0; i < table->count; i++)
+		assert_int_equal(table->slots[i].connections, 2);
+}
+
+/* ----------------------------------------------------------------------------------------------------- the owners */
+
+static struct probe_request asked;
+static uint64_t asked_inodes[8];
+static unsigned asked_count;
+
+static int ask_later(struct prober *prober, const struct probe_request *request)
+{
+	(void)prober;
+	if (request->kind != PROBE_SOCKETS)
+		return 0;
+	asked = *request;
+	asked_count++;
+	memcpy(asked_inodes, request->arg,
+	       request->arg_len < sizeof(asked_inodes) ? request->arg_len : sizeof(asked_inodes));
+	return 0;
+}
+
+struct owners_test {
+	struct portowners owners;
+	struct prober prober;
+	struct collect_ctx ctx;
+};
+
+static int owners_setup(void **state)
+{
+	struct owners_test *t = calloc(1, sizeof(*t));
+
+	*state = t;
+	if (!t)
+		return -1;
+	t->prober.request = ask_later;
+	t->ctx.prober = &t->prober;
+	t->ctx.now = moment_now();
+	t->ctx.proc_fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	asked_count = 0;
+	return t->ctx.proc_fd < 0 ? -1 : 0;
+}
+
+static int owners_teardown(void **state)
+{
+	struct owners_test *t = *state;
+
+	portowners_free(&t->owners);
+	close_fd(&t->ctx.proc_fd);
+	free(t);
+	return 0;
+}
+
+/* One collect in which the sockets 7 and 8 are listening (8 only if asked for). */
+static void look(struct owners_test *t, bool both)
+{
+	assert_int_equal(portowners_see(&t->owners, 7), 0);
+	if (both)
+		assert_int_equal(portowners_see(&t->owners, 8), 0);
+	assert_int_equal(portowners_update(&t->owners, &t->ctx), 0);
+	t->ctx.now.mono_ns += NS_PER_S;
+}
+
+static void answer(struct owners_test *t, const struct probe_socket *found, size_t count)
+{
+	portowners_probed(&t->owners, &(struct probe_result){.kind = PROBE_SOCKETS,
+							     .key = asked.key,
+							     .data = found,
+							     .data_len = count * sizeof(*found)});
+}
+
+static void asks_about_new_inodes_only(void **state)
+{
+	const struct probe_socket mine[] = {{7, getpid()}, {8, getpid()}};
+	struct owners_test *t = *state;
+
+	look(t, false);
+	assert_int_equal(asked_count, 1);
+	assert_int_equal(asked.arg_len, sizeof(uint64_t));
+	assert_int_equal(asked_inodes[0], 7);
+	look(t, false); /* one request at a time */
+	assert_int_equal(asked_count, 1);
+	answer(t, mine, 1);
+	assert_int_equal(portowners_find(&t->owners, 7)->pid, getpid());
+	look(t, false);
+	assert_int_equal(asked_count, 1);
+	look(t, true);
+	assert_int_equal(asked_count, 2);
+	assert_int_equal(asked.arg_len, sizeof(uint64_t));
+	assert_int_equal(asked_inodes[0], 8);
+}
+
+static void means_the_service_and_not_the_systemd_that_opened_its_socket(void **state)
+{
+	const struct probe_socket found[] = {{7, 1}, {7, getpid()}, {7, INT32_MAX}, {99, 5}, {7, -3}};
+	struct owners_test *t = *state;
+
+	look(t, false);
+	answer(t, found, ARRAY_SIZE(found));
+	assert_int_equal(portowners_find(&t->owners, 7)->pid, getpid());
+	assert_null(portowners_find(&t->owners, 99));
+}
+
+static void forgets_an_inode_that_has_gone(void **state)
+{
+	const struct probe_socket mine[] = {{7, getpid()}, {8, getpid()}};
+	struct owners_test *t = *state;
+
+	look(t, true);
+	answer(t, mine, 2);
+	assert_int_equal(portowners_see(&t->owners, 8), 0);
+	assert_int_equal(portowners_update(&t->owners, &t->ctx), 0);
+	assert_null(portowners_find(&t->owners, 7));
+	assert_int_equal(portowners_find(&t->owners, 8)->pid, getpid());
+}
+
+static void asks_again_soon_once_and_then_seldom_where_nothing_was_found(void **state)
+{
+	struct owners_test *t = *state;
+
+	for (int i = 0; i < 50; i++) {
+		unsigned before = asked_count;
+
+		look(t, false);
+		if (asked_count > before)
+			answer(t, NULL, 0);
+	}
+	assert_int_equal(asked_count, 2);
+	assert_int_equal(portowners_find(&t->owners, 7)->state, PORTOWNER_UNKNOWN);
+	t->ctx.now.mono_ns += 60 * NS_PER_S;
+	look(t, false);
+	assert_int_equal(asked_count, 3);
+}
+
+static void asks_anew_when_the_process_has_died(void **state)
+{
+	const struct probe_socket found[] = {{7, INT32_MAX}};
+	struct owners_test *t = *state;
+
+	look(t, false);
+	answer(t, found, 1); /* no such process: it was gone before its name could be read */
+	assert_int_not_equal(portowners_find(&t->owners, 7)->state, PORTOWNER_KNOWN);
+	look(t, false);
+	assert_int_equal(asked_count, 2);
+}
+
+/* -------------------------------------------------------------------------------------------------- the collector */
+
+static struct direct_prober direct;
+
+static int live_setup(void **state)
+{
+	struct harness *h = harness_new(&collector_ports, true);
+
+	*state = h;
+	if (!h)
+		return -1;
+	direct_prober_attach(&direct, h);
+	return collector_ports.open(&h->ctx, &h->state);
+}
+
+static int live_teardown(void **state)
+{
+	harness_free(*state);
+	return 0;
+}
+
+/* A bound socket on a free port of the loopback; TCP ones listen. */
+static int bound_socket(int family, int type, uint16_t *ret_port)
+{
+	struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	struct sockaddr_in four = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr *address = family == AF_INET ? (struct sockaddr *)&four : (struct sockaddr *)&six;
+	socklen_t len = family == AF_INET ? sizeof(four) : sizeof(six);
+	int fd = socket(family, type | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || bind(fd, address, len) < 0 || (type == SOCK_STREAM && listen(fd, 5) < 0) ||
+	    getsockname(fd, address, &len) < 0) {
+		close_fd(&fd);
+		return -1;
+	}
+	*ret_port = ntohs(family == AF_INET ? four.sin_port : six.sin6_port);
+	return fd;
+}
+
+static struct json_object *port_of(struct json_object *all, const char *protocol, uint16_t port)
+{
+	struct json_object *list = json_at(all, "ports");
+
+	for (size_t i = 0; i < json_object_array_length(list); i++) {
+		struct json_object *item = json_object_array_get_idx(list, i);
+
+		if (json_object_get_int(json_at(item, "port")) == port &&
+		    strcmp(json_object_get_string(json_at(item, "protocol")), protocol) == 0)
+			return item;
+	}
+	return NULL;
+}
+
+static struct json_object *collect(struct harness *h)
+{
+	assert_int_equal(collector_ports.collect(h->state, &h->ctx), 0);
+	return harness_emit(h);
+}
+
+static void shows_a_listening_socket_with_its_process_by_the_second_sample(void **state)
+{
+	static const int families[] = {AF_INET, AF_INET6};
+	struct harness *h = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
+		struct json_object *all, *row;
+		uint16_t port = 0;
+		int fd = bound_socket(families[i], SOCK_STREAM, &port);
+
+		if (fd < 0 && families[i] == AF_INET6)
+			continue; /* a kernel without IPv6 */
+		assert_true(fd >= 0);
+		json_object_put(collect(h));
+		all = collect(h);
+		row = port_of(all, "TCP", port);
+		assert_non_null(row);
+		assert_string_equal(json_object_get_string(json_at(row, "state")), "LISTEN");
+		assert_true(json_object_get_boolean(json_at(row, "is_listening")));
+		assert_int_equal(json_object_get_int(json_at(row, "pid")), getpid());
+		assert_string_equal(json_object_get_string(json_at(row, "process_name")), "test_ports");
+		assert_non_null(strstr(json_object_get_string(json_at(row, "exe_path")), "test_ports"));
+		assert_string_equal(json_object_get_string(json_at(row, "address")),
+				    families[i] == AF_INET ? "127.0.0.1" : "::1");
+		json_object_put(all);
+		close(fd);
+		all = collect(h);
+		assert_null(port_of(all, "TCP", port));
+		json_object_put(all);
+	}
+}
+
+static void counts_connections_to_a_listener_and_shows_the_other_end(void **state)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}, from;
+	socklen_t len = sizeof(from);
+	struct json_object *all, *row;
+	uint16_t port = 0;
+	int listener = bound_socket(AF_INET, SOCK_STREAM, &port), client = socket(AF_INET, SOCK_STREAM, 0), server;
+
+	assert_true(listener >= 0 && client >= 0);
+	to.sin_port = htons(port);
+	assert_int_equal(connect(client, (struct sockaddr *)&to, sizeof(to)), 0);
+	server = accept(listener, NULL, NULL);
+	assert_int_equal(getsockname(client, (struct sockaddr *)&from, &len), 0);
+	all = collect(*state);
+	row = port_of(all, "TCP", port);
+	assert_int_equal(json_object_get_int(json_at(row, "connection_count")), 1);
+	row = port_of(all, "TCP", ntohs(from.sin_port));
+	assert_string_equal(json_object_get_string(json_at(row, "state")), "ESTABLISHED");
+	assert_false(json_object_get_boolean(json_at(row, "is_listening")));
+	assert_int_equal(json_object_get_int(json_at(row, "connection_count")), 1);
+	assert_null(json_at(row, "pid"));
+	json_object_put(all);
+	close(server);
+	close(client);
+	close(listener);
+}
+
+static void shows_a_bound_udp_socket_as_unconn(void **state)
+{
+	struct json_object *all, *row;
+	uint16_t port = 0;
+	int fd = bound_socket(AF_INET, SOCK_DGRAM, &port);
+
+	assert_true(fd >= 0);
+	all = collect(*state);
+	row = port_of(all, "UDP", port);
+	assert_string_equal(json_object_get_string(json_at(row, "state")), "UNCONN");
+	assert_true(json_object_get_boolean(json_at(row, "is_listening")));
+	json_object_put(all);
+	close(fd);
+}
+
+static void shows_at_most_ports_max_and_says_so(void **state)
+{
+	struct harness *h = *state;
+	struct json_object *all;
+	uint16_t port;
+	int one = bound_socket(AF_INET, SOCK_STREAM, &port), two = bound_socket(AF_INET, SOCK_STREAM, &port);
+
+	assert_true(one >= 0 && two >= 0);
+	h->ctx.limits.ports_max = 1;
+	all = collect(h);
+	assert_int_equal(json_object_array_length(json_at(all, "ports")), 1);
+	assert_true(json_object_get_boolean(json_at(all, "ports_truncated")));
+	assert_true(json_object_get_int(json_at(all, "ports_total")) >= 2);
+	json_object_put(all);
+	close(one);
+	close(two);
+}
+
+static void says_null_for_a_process_it_may_not_see(void **state)
+{
+	struct json_object *all, *row;
+	uint16_t port = 0;
+	int fd = bound_socket(AF_INET, SOCK_STREAM, &port);
+
+	direct.denied = true;
+	json_object_put(collect(*state));
+	all = collect(*state);
+	row = port_of(all, "TCP", port);
+	assert_true(json_object_object_get_ex(row, "pid", NULL));
+	assert_null(json_at(row, "pid"));
+	assert_null(json_at(row, "process_name"));
+	json_object_put(all);
+	close(fd);
+}
+
+static void has_nothing_to_say_of_a_fixture(void **state)
+{
+	struct harness *h = *state;
+
+	h->ctx.live = false;
+	assert_int_equal(collector_ports.collect(h->state, &h->ctx), -EOPNOTSUPP);
+}
+
+int main(void)
+{
+#define TABLE(name)  cmocka_unit_test_setup_teardown(name, table_setup, table_teardown)
+#define OWNERS(name) cmocka_unit_test_setup_teardown(name, owners_setup, owners_teardown)
+#define LIVE(name)   cmocka_unit_test_setup_teardown(name, live_setup, live_teardown)
+	const struct CMUnitTest tests[] = {
+		TABLE(counts_listeners_and_connections_of_a_port_together),
+		TABLE(keeps_protocols_apart),
+		TABLE(shows_the_listener_that_reaches_farthest_whatever_the_order),
+		TABLE(skips_sockets_without_a_port_and_other_states),
+		TABLE(refuses_every_message_cut_short),
+		TABLE(holds_every_port_there_is),
+		OWNERS(asks_about_new_inodes_only),
+		OWNERS(means_the_service_and_not_the_systemd_that_opened_its_socket),
+		OWNERS(forgets_an_inode_that_has_gone),
+		OWNERS(asks_again_soon_once_and_then_seldom_where_nothing_was_found),
+		OWNERS(asks_anew_when_the_process_has_died),
+		LIVE(shows_a_listening_socket_with_its_process_by_the_second_sample),
+		LIVE(counts_connections_to_a_listener_and_shows_the_other_end),
+		LIVE(shows_a_bound_udp_socket_as_unconn),
+		LIVE(shows_at_most_ports_max_and_says_so),
+		LIVE(says_null_for_a_process_it_may_not_see),
+		LIVE(has_nothing_to_say_of_a_fixture),
+	};
+
+	return cmocka_run_group_tests_name("ports", tests, NULL, NULL);
+}

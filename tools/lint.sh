@@ -1,0 +1,91 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Everything a machine can judge without argument: no warnings under two compilers, includes that point one way, the
+# static checkers quiet, scripts clean, units within their exposure. Prints each finding and ends with a count.
+#
+#   tools/lint.sh [BUILD]
+set -u
+build=${1:-build}
+failed=0
+passed=0
+
+check() {
+	name=$1
+	shift
+	if out=$("$@" 2>&1); then
+		passed=$((passed + 1))
+		echo "ok   $name"
+	else
+		failed=$((failed + 1))
+		echo "FAIL $name"
+		echo "$out" | sed 's/^/     | /'
+	fi
+}
+
+compiles_with() {
+	make -s -k BUILD="$build/lint-$1" CC="$1" WERROR=1 all unit-programs >"$build/lint-$1.log" 2>&1 || {
+		grep -E 'error|warning|undefined' "$build/lint-$1.log" | head -40
+		return 1
+	}
+}
+
+# collectors and transport see include/ and themselves; nobody climbs out of a folder; tools look, they do not decide.
+includes_point_one_way() {
+	! {
+		grep -rnE '#include "\.\./' --include='*.[ch]' agent collectors transport tools include tests
+		grep -rnE '#include "(agent|transport|collectors|tools)/' --include='*.[ch]' collectors transport include
+		grep -rnE '#include "agent/' --include='*.[ch]' tools | grep -vE '"agent/(log|config)/'
+		grep -rnE '#include "(agent/[a-z_]*\.h|collectors/|tools/)' --include='*.[ch]' agent/log agent/config agent/executor |
+			grep -vE 'agent/helper\.h'
+		grep -rlE '<ev\.h>' --include='*.[ch]' collectors transport tools agent/log agent/config agent/executor
+	} | grep .
+}
+
+no_leftovers() {
+	! grep -rnE 'TODO|FIXME|XXX\b|not implemented' --include='*.[ch]' --include='*.sh' --include='*.py' \
+		agent collectors transport include tools tests packaging | grep -v 'tools/lint.sh' | grep .
+}
+
+analyses() {
+	cppcheck --quiet --enable=warning,performance,portability --inline-suppr --suppress=missingIncludeSystem \
+		--suppress=normalCheckLevelMaxBranches --std=c11 --error-exitcode=1 -Iinclude -I. -Icollectors -Itransport -D_GNU_SOURCE \
+		-DINFINISERVICE_VERSION='"0"' -DSYSCONFDIR='"/etc"' -DLIBEXECDIR='"/usr/libexec"' \
+		agent collectors transport tools
+}
+
+tidies() {
+	make -s BUILD="$build/lint-clang" CC=clang compile_commands.json || return 1
+	git ls-files 'agent/*.c' 'collectors/*.c' 'transport/*.c' 'tools/*.c' |
+		xargs -P 2 -n 8 clang-tidy --quiet -p . --warnings-as-errors='*' 2>/dev/null | grep -E 'warning|error' >"$build/tidy.log"
+	! grep . "$build/tidy.log"
+}
+
+scripts_are_clean() {
+	git ls-files '*.sh' .ci/run 'packaging/*.sh' | xargs shellcheck
+}
+
+pythons_compile() {
+	git ls-files '*.py' tests/run | xargs /usr/bin/python3 -c '
+import ast, sys
+for path in sys.argv[1:]:
+    ast.parse(open(path).read(), path)'
+}
+
+units_are_contained() {
+	command -v systemd-analyze >/dev/null || { echo "systemd-analyze is not here"; return 1; }
+	systemd-analyze security --offline=true --threshold=20 packaging/infiniservice.service >"$build/security.log" 2>&1 ||
+		{ tail -3 "$build/security.log"; return 1; }
+}
+
+mkdir -p "$build"
+check "gcc without warnings" compiles_with gcc
+check "clang without warnings" compiles_with clang
+check "includes point one way" includes_point_one_way
+check "nothing left over" no_leftovers
+check "cppcheck" analyses
+check "clang-tidy" tidies
+check "shellcheck" scripts_are_clean
+check "python parses" pythons_compile
+check "exposure of the unit" units_are_contained
+echo "$passed passed, $failed failed, 0 skipped"
+[ "$failed" -eq 0 ]

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The id of a line that cannot be parsed, so that its sender gets an answer. The top level is read strictly, what lies
+ * below is only skipped; at the first thing that could be read in two ways the search ends.
+ */
+#include "json_check.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "json_escape.h"
+#include "utf8.h"
+
+struct scan {
+	const unsigned char *at, *end;
+};
+
+static void skip_space(struct scan *s)
+{
+	while (s->at < s->end && (*s->at == ' ' || *s->at == '\t' || *s->at == '\r' || *s->at == '\n'))
+		s->at++;
+}
+
+static unsigned char peek(const struct scan *s)
+{
+	return s->at < s->end ? *s->at : 0;
+}
+
+/* Bytes of `code` in UTF-8, written at `out` if they fit in `room`; 0 if not. */
+static size_t utf8_encode(uint32_t code, char *out, size_t room)
+{
+	size_t n = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+	static const unsigned char lead[] = {0, 0, 0xC0, 0xE0, 0xF0};
+
+	if (n > room)
+		return 0;
+	for (size_t i = n; i-- > 1; code >>= 6)
+		out[i] = (char)(0x80 | (code & 0x3F));
+	out[0] = (char)(lead[n] | code);
+	return n;
+}
+
+/* Decodes the string behind the quote at `p` into out[JSON_ID_MAX + 1]; its length, or 0 if it is no acceptable id. */
+static size_t id_decode(const unsigned char *p, const unsigned char *end, char *out)
+{
+	size_t len = 0;
+
+	for (p++; p < end && *p != '"';) {
+		uint32_t code = 0;
+		int n = *p == '\\' ? json_escape_decode(p, end, &code) : utf8_decode(p, end, &code);
+		size_t bytes;
+
+		if (n <= 0 || *p < 0x20 || code == 0)
+			return 0;
+		bytes = utf8_encode(code, out + len, JSON_ID_MAX - len);
+		if (bytes == 0)
+			return 0;
+		len += bytes;
+		p += n;
+	}
+	if (p >= end)
+		return 0;
+	out[len] = '\0';
+	return len;
+}
+
+/* Behind the string whose opening quote is at `p`; `end` if it does not close. */
+static const unsigned char *skip_string(const unsigned char *p, const unsigned char *end)
+{
+	for (p++; p < end && *p != '"'; p++)
+		if (*p == '\\')
+			p++;
+	return p < end ? p + 1 : end;
+}
+
+/* What numbers, true, false, null and the likes of NaN are made of. */
+static bool is_scalar_byte(unsigned char c)
+{
+	return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '-' || c == '+' || c == '.';
+}
+
+/* Behind the value at `p`, whatever is wrong inside of it; NULL if its end cannot be told. */
+static const unsigned char *skip_value(const unsigned char *p, const unsigned char *end)
+{
+	size_t depth = 0;
+
+	while (p < end) {
+		if (*p == '"') {
+			p = skip_string(p, end);
+		} else if (*p == '{' || *p == '[') {
+			depth++;
+			p++;
+		} else if (*p == '}' || *p == ']') {
+			if (depth == 0)
+				return p;
+			depth--;
+			p++;
+		} else if (depth == 0 && (*p == ',' || *p == ' ' || *p == '\t')) {
+			return p;
+		} else if (depth == 0 && !is_scalar_byte(*p)) {
+			return NULL;
+		} else {
+			p++;
+			continue;
+		}
+		if (depth == 0)
+			return p;
+	}
+	return NULL;
+}
+
+size_t json_scan_id(const char *line, size_t len, char out[JSON_ID_MAX + 1])
+{
+	struct scan s = {(const unsigned char *)line, (const unsigned char *)line + len};
+	size_t id_len = 0;
+	bool seen = false;
+
+	skip_space(&s);
+	for (unsigned char before = '{'; peek(&s) == before; before = ',') {
+		char key[JSON_ID_MAX + 1];
+		const unsigned char *next;
+		bool is_id;
+
+		s.at++;
+		skip_space(&s);
+		if (peek(&s) != '"')
+			break;
+		is_id = id_decode(s.at, s.end, key) == 2 && memcmp(key, "id", 2) == 0;
+		s.at = skip_string(s.at, s.end);
+		skip_space(&s);
+		if (peek(&s) != ':')
+			break;
+		s.at++;
+		skip_space(&s);
+		if (is_id && seen)
+			return 0;
+		if (is_id) {
+			seen = true;
+			id_len = peek(&s) == '"' ? id_decode(s.at, s.end, out) : 0;
+		}
+		next = skip_value(s.at, s.end);
+		if (!next)
+			break;
+		s.at = next;
+		skip_space(&s);
+	}
+	return id_len;
+}

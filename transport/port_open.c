@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From a spec to open fds, and back. A port that cannot be opened is never an error of the agent: it is tried again
+ * when its node changes and, as a safety net, with exponential back-off.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/epoll.h>
+
+#include "port_private.h"
+
+/* A stream session that lasted this long, or in which bytes came, was a success: the next attempt is not put off. */
+#define SESSION_GOOD_NS (5 * NS_PER_S)
+
+uint32_t port_random(struct port *port)
+{
+	return backoff_random(&port->random);
+}
+
+void port_fault(struct port *port, enum port_fault_kind kind, int error, unsigned consecutive, uint64_t retry_ns)
+{
+	char text[PATH_MAX + 128];
+
+	port->stats.faults++;
+	if (!port->events->fault)
+		return;
+	snprintf(text, sizeof(text), "%s: %s", port->where,
+		 kind == PORT_FAULT_STALL   ? "the host has taken nothing for 30 s" :
+		 kind == PORT_FAULT_REFUSED ? "the output queue is full of replies" :
+					      strerror(-error));
+	port->events->fault(port->data, &(struct port_fault){ .kind = kind, .error = error, .text = text,
+							       .consecutive = consecutive, .retry_ns = retry_ns });
+}
+
+static void end_close(struct port *port, struct port_end *end)
+{
+	if (end->fd < 0)
+		return;
+	/* Explicitly: closing a duplicate does not take the shared description out of the epoll set, see epoll(7). */
+	epoll_ctl(port->epoll_fd, EPOLL_CTL_DEL, end->fd, NULL);
+	if (end->shared_flags >= 0)
+		fcntl(end->fd, F_SETFL, end->shared_flags);
+	close_fd(&end->fd);
+}
+
+void port_link_close(struct port *port)
+{
+	struct port_link *link = &port->link;
+
+	if (link->tty && link->in.fd >= 0)
+		tcsetattr(link->in.fd, TCSANOW, &link->saved);
+	if (link->out.fd == link->in.fd)
+		link->out.fd = -1;
+	end_close(port, &link->in);
+	end_close(port, &link->out);
+	*link = (struct port_link){ .in = { -1, false, -1 }, .out = { -1, false, -1 } };
+	port->more_input = false;
+	port->broken = 0;
+}
+
+static int end_register(struct port *port, int fd, uint32_t mask, enum port_tag tag)
+{
+	struct epoll_event event = { .events = mask | EPOLLET, .data.u32 = tag };
+
+	if (epoll_ctl(port->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0)
+		return 0;
+	if (errno != EPERM)
+		return -errno;
+	port->link.unpollable = true;
+	return 0;
+}
+
+static int link_register(struct port *port)
+{
+	struct port_link *link = &port->link;
+	bool one = link->in.fd == link->out.fd;
+	/* Without OUT a virtio port says nothing when its host arrives. */
+	int r = end_register(port, link->in.fd, EPOLLIN | EPOLLRDHUP | (one ? EPOLLOUT : 0), PORT_TAG_IN);
+
+	return r < 0 || one ? r : end_register(port, link->out.fd, EPOLLOUT, PORT_TAG_OUT);
+}
+
+static int link_open(struct port *port)
+{
+	static int (*const openers[])(struct port *) = {
+		[PORT_KIND_VIRTIO] = port_virtio_open,
+		[PORT_KIND_PATH] = port_path_open,
+		[PORT_KIND_UNIX] = port_unix_open,
+		[PORT_KIND_STDIO] = port_stdio_open,
+	};
+	int r;
+
+	port_link_close(port);
+	r = openers[port->kind](port);
+	if (r == 0)
+		r = link_register(port);
+	if (r < 0) {
+		port_link_close(port);
+		return r;
+	}
+	port->link.open = true;
+	return 0;
+}
+
+/* What nobody has made yet, as opposed to what is there and cannot be had. */
+static bool means_absent(int error)
+{
+	return error == -ENOENT || error == -ENOTDIR || error == -ECONNREFUSED || error == -ENODEV;
+}
+
+static void open_failed(struct port *port, int error)
+{
+	port->retry_ns = backoff_fail(&port->retry, port->now_ns, port_random(port));
+	port->open_error = error;
+	port->state = means_absent(error) ? PORT_ABSENT : PORT_BACKOFF;
+	if (port->kind == PORT_KIND_STDIO) {
+		port->state = PORT_CLOSED;
+		port->retry_ns = TIME_NEVER;
+	}
+	port_fault(port, PORT_FAULT_OPEN, error, port->retry.failures, port->retry_ns);
+}
+
+/* Looks, watches, and looks again: what appears between looking and watching would otherwise wait for the back-off. */
+void port_try(struct port *port)
+{
+	int r = link_open(port);
+
+	if (r < 0 && port->kind != PORT_KIND_STDIO) {
+		port_watch_arm(port);
+		r = link_open(port);
+	}
+	if (r < 0) {
+		open_failed(port, r);
+		return;
+	}
+	port_watch_disarm(port);
+	port->held = false;
+	port->stats.opens++;
+	port->state = PORT_WAITING;
+	port_virtio_reset(port);
+	port->more_input = true; /* whatever is there already; and for a virtio port, whether there is a host */
+	if (port->link.virtio)
+		backoff_succeed(&port->retry);
+	else
+		port_session_begin(port);
+}
+
+void port_lost(struct port *port, int fault_kind, int error)
+{
+	bool stalled = fault_kind == PORT_FAULT_STALL;
+	bool good = port->session_heard || port->now_ns - port->session_ns >= SESSION_GOOD_NS;
+
+	port_session_end(port);
+	port_link_close(port);
+	port->held = stalled;
+	if (stalled) {
+		port->retry_ns = backoff_fail(&port->stall_retry, port->now_ns, port_random(port));
+	} else {
+		if (good)
+			backoff_succeed(&port->retry);
+		port->retry_ns = backoff_fail(&port->retry, port->now_ns, port_random(port));
+		port_watch_arm(port);
+	}
+	port->state = fault_kind == PORT_FAULT_GONE || fault_kind < 0 ? PORT_ABSENT : PORT_BACKOFF;
+	if (fault_kind >= 0)
+		port_fault(port, (enum port_fault_kind)fault_kind, error,
+			   stalled ? port->stall_retry.failures : port->retry.failures, port->retry_ns);
+}
