@@ -31,7 +31,7 @@ struct logger_config {
 	struct log_child_config child;
 	bool enabled; /* lines are logged; latest.json is written in any case */
 	size_t queue_bytes; /* 0: LOGGER_QUEUE_BYTES */
-	/* Told once at each change; `error` 0 or -errno. May call logger_stats, nothing else of the logger. */
+	/* Told once at each change; `error` 0 or -errno. May call logger_stats, nothing else. */
 	void (*changed)(void *data, enum logger_state state, int error);
 	void *data;
 };

@@ -20,10 +20,12 @@ static void answer_error(struct session *session, const char *component, enum er
 		session_answer(agent, session, LINE_REPLY);
 }
 
-static void answer_fault(struct session *session, const struct message_fault *fault)
+/* `command_type` is what the line asked for, as far as that could be told; the host requires a text. */
+static void answer_fault(struct session *session, const struct message_fault *fault, const char *command_type)
 {
 	struct agent *agent = session->agent;
-	struct response response = { .id = fault->id, .code = fault->code, .error = fault->text, .reason = fault->reason };
+	struct response response = { .id = fault->id, .code = fault->code, .error = fault->text, .reason = fault->reason,
+				     .command_type = command_type ? command_type : "unknown" };
 
 	session->bad_lines++;
 	report_limited(&agent->refuse_topic, agent_now(agent).mono_ns, LOG_NOTICE, "%s: line refused: %s (%s at byte %zu)",
@@ -42,7 +44,7 @@ static void answer_unoffered(struct session *session, const struct message *mess
 	snprintf(fault.id, sizeof(fault.id), "%s", message->id);
 	snprintf(fault.text, sizeof(fault.text), "%s is not offered by this agent (see the capabilities of its handshake)",
 		 message_type_name(message->type));
-	answer_fault(session, &fault);
+	answer_fault(session, &fault, message_type_name(message->type));
 }
 
 /* Every script received is completed, one that may not run included. */
@@ -110,14 +112,14 @@ static bool signature_required(const struct agent *agent)
 	       (agent->config.auth.require_signature == CONFIG_SIGNATURE_AUTO && agent->secret.len > 0);
 }
 
-static void refuse_envelope(struct session *session, enum envelope_verdict verdict, const char *id)
+static void refuse_envelope(struct session *session, enum envelope_verdict verdict, const char *id, const char *command_type)
 {
 	struct message_fault fault = { .code = envelope_code(verdict), .reason = envelope_reason(verdict), .has_id = *id != '\0' };
 
 	snprintf(fault.id, sizeof(fault.id), "%s", id);
 	snprintf(fault.text, sizeof(fault.text), "%s",
 		 verdict == ENVELOPE_UNSIGNED ? "this guest accepts signed messages only" : "the signed envelope was refused");
-	answer_fault(session, &fault);
+	answer_fault(session, &fault, command_type);
 }
 
 /* A signed message is opened, and its payload parsed only when every check has passed. Takes over the envelope. */
@@ -134,7 +136,7 @@ static int open_envelope(struct session *session, struct message *message)
 
 	if (verdict != ENVELOPE_GOOD) {
 		message_free(message);
-		refuse_envelope(session, verdict, "");
+		refuse_envelope(session, verdict, "", NULL);
 		return -EPERM;
 	}
 	r = message_parse(&agent->parser, payload, len, &inner, &fault);
@@ -145,7 +147,7 @@ static int open_envelope(struct session *session, struct message *message)
 		r = -EBADMSG;
 	}
 	if (r < 0)
-		answer_fault(session, &fault);
+		answer_fault(session, &fault, NULL);
 	else
 		*message = inner;
 	return r;
@@ -159,15 +161,15 @@ static void take_line(struct session *session, const char *line, size_t len)
 
 	session->lines_in++;
 	if (message_parse(&agent->parser, line, len, &message, &fault) < 0) {
-		/* Behind a required signature nothing of a plain line is trusted, its id is only echoed. */
-		answer_fault(session, &fault);
+		answer_fault(session, &fault, NULL);
 		return;
 	}
 	if (message.type == MESSAGE_SIGNED) {
 		if (open_envelope(session, &message) < 0)
 			return;
 	} else if (session->kind == SESSION_PORT && signature_required(agent)) {
-		refuse_envelope(session, ENVELOPE_UNSIGNED, message.id);
+		refuse_envelope(session, ENVELOPE_UNSIGNED, message.id,
+				message.action ? message.action : message_type_name(message.type));
 		message_free(&message);
 		return;
 	}
@@ -187,7 +189,7 @@ static void take_lines(struct session *session)
 			take_line(session, line, len);
 		} else {
 			message_fault_of_frame(what, &fault);
-			answer_fault(session, &fault);
+			answer_fault(session, &fault, NULL);
 		}
 	}
 }

@@ -390,8 +390,6 @@ static int append_once(struct writer *w, const char *line, size_t len, uint64_t 
 
 int writer_append(struct writer *w, const char *line, size_t len, uint64_t seq, struct moment now)
 {
-	/* The file may be the trouble, then a new one helps; what has no line yet was new. */
-	bool worn = w->fd >= 0 && w->lines > 0;
 	int sync_error = 0, rc;
 
 	if (len < 2 || line[len - 1] != '\n')
@@ -399,7 +397,8 @@ int writer_append(struct writer *w, const char *line, size_t len, uint64_t seq, 
 	if (len + HEADER_MAX > w->config.max_total_bytes)
 		return -EFBIG;
 	rc = append_once(w, line, len, seq, now, &sync_error);
-	if (worn && (rc == -EIO || rc == -EFBIG)) {
+	/* The file may be the trouble, then a new one helps; a file that has no line yet was new. */
+	if (w->lines > 0 && (rc == -EIO || rc == -EFBIG)) {
 		segment_abandon(w);
 		rc = append_once(w, line, len, seq, now, &sync_error);
 	}

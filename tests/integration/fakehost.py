@@ -25,7 +25,7 @@ import tty
 import schema
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-BUILD = os.path.join(ROOT, os.environ.get("BUILD", "build"))
+BUILD = os.environ.get("INFINISERVICE_BUILD") or os.path.join(ROOT, "build")
 PR_SET_CHILD_SUBREAPER = 36
 # Sanitizers and emulated machines are slower: limits of the tests, not of the product, are multiplied by this.
 SLOW = float(os.environ.get("TEST_SLOW", "1"))

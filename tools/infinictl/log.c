@@ -231,16 +231,16 @@ static int report(const struct options *o, const struct reader *reader)
 	struct reader_stats stats = reader_stats(reader);
 
 	if (stats.bad_lines)
-		cli_fail("%llu damaged lines were passed over", (unsigned long long)stats.bad_lines);
+		cli_fail("damaged lines passed over: %llu", (unsigned long long)stats.bad_lines);
 	if (stats.torn_tails)
-		cli_fail("%llu files end inside a line (written at this moment, or by a crash)",
+		cli_fail("files that end inside a line (being written, or after a crash): %llu",
 			 (unsigned long long)stats.torn_tails);
 	for (unsigned i = 0; i < o->metric_count && stats.lines; i++)
 		if (!o->seen[i])
 			cli_fail("%s: in none of the samples", o->metrics[i].label);
 	if (!stats.unreadable)
 		return CLI_OK;
-	cli_fail("%llu files could not be read: %s", (unsigned long long)stats.unreadable, strerror(-stats.error));
+	cli_fail("files that could not be read: %llu (%s)", (unsigned long long)stats.unreadable, strerror(-stats.error));
 	if (stats.error == -EACCES)
 		access_hint(o->dir ? o->dir : ".", "infiniservice");
 	return CLI_FAILED;
