@@ -152,6 +152,8 @@ void command_answer(struct command *command, struct response *response)
 	count_state(commands, command->state, -1);
 	unlink_command(commands, command);
 	message_free(&command->message);
+	if (command->work_free)
+		command->work_free(command->work);
 	free(command);
 	start_queued(commands);
 	stop_advance(agent);

@@ -25,6 +25,7 @@
 
 struct agent;
 struct exec_job;
+struct exec_outcome;
 struct session;
 
 enum command_state {
@@ -42,7 +43,10 @@ struct command {
 	uint64_t received_ns;
 	uint64_t term_ns, deadline_ns; /* CLOCK_MONOTONIC; see command_deadlines */
 	ev_timer timer; /* while queued or waiting: the deadline */
-	struct exec_job *job;
+	struct exec_job *job; /* what runs for it now */
+	void (*on_run_done)(struct command *command, struct exec_outcome *outcome); /* run.c: the present step's end */
+	void *work;		       /* an action's own state between steps, */
+	void (*work_free)(void *work); /* freed with the command */
 	bool asked;     /* a loop action has asked the prober what it wanted to know */
 	unsigned round; /* of commands_probed that last looked at it */
 	struct command *next; /* all commands, in the order received */

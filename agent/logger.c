@@ -66,7 +66,7 @@ struct logger {
 static void pump(struct logger *l);
 static void child_start(struct logger *l);
 
-/* ----------------------------------------------------------------------------------------------------------- state */
+/* ------------------------------------------------------------------------------------------------------ state */
 
 static void state_set(struct logger *l, enum logger_state state, int error)
 {
@@ -85,7 +85,7 @@ static void overload(struct logger *l)
 		state_set(l, LOGGER_LAGGING, -ENOBUFS);
 }
 
-/* ----------------------------------------------------------------------------------------------------------- queue */
+/* ------------------------------------------------------------------------------------------------------ queue */
 
 static bool is_line(const struct entry *e)
 {
@@ -169,7 +169,7 @@ static bool drop_oldest(struct logger *l)
 	return true;
 }
 
-/* ---------------------------------------------------------------------------------------------------------- answers */
+/* ---------------------------------------------------------------------------------------------------- answers */
 
 static void finish(struct logger *l)
 {
@@ -240,7 +240,7 @@ static int acks_read(struct logger *l)
 	return 0;
 }
 
-/* ------------------------------------------------------------------------------------------------------------ child */
+/* ------------------------------------------------------------------------------------------------------ child */
 
 /* What was sent and not answered goes to the next child once; what has been through that already is lost. */
 static void requeue(struct logger *l)
@@ -328,7 +328,7 @@ static void on_finished(struct ev_loop *loop, struct ev_async *async, int events
 		done(l->done_data); /* may free the logger */
 }
 
-/* ---------------------------------------------------------------------------------------------------------- sending */
+/* ---------------------------------------------------------------------------------------------------- sending */
 
 /* Sends as much of `next` as the socket takes. 1 all, 0 it is full, -errno. */
 static int send_next(struct logger *l)
@@ -423,7 +423,7 @@ static void child_start(struct logger *l)
 	io_events(l, EV_READ);
 }
 
-/* -------------------------------------------------------------------------------------------------------------- API */
+/* -------------------------------------------------------------------------------------------------------- API */
 
 int logger_new(struct ev_loop *loop, const struct logger_config *config, struct logger **ret)
 {

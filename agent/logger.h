@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The loop's side of the metric log: a bounded queue of lines in front of the log-writer child. Nothing here waits:
- * when the child lags (a frozen disk) the oldest unsent lines are dropped and counted, when it dies it is started again with
- * back-off and gets once more what it had not acknowledged. Every line put ends in exactly one of written and dropped.
+ * when the child lags (a frozen disk) the oldest unsent lines are dropped and counted, when it dies it is started
+ * again with back-off and gets once more what it had not acknowledged. Every line put ends in exactly one of written
+ * and dropped.
  */
 #ifndef AGENT_LOGGER_H
 #define AGENT_LOGGER_H
@@ -69,8 +70,9 @@ void logger_check(struct logger *logger, struct moment now);
 struct logger_stats logger_stats(const struct logger *logger);
 
 /*
- * Takes no more lines, lets the child write what is queued, sync and end, then calls `done` once, from the loop (never from within
- * this call). Deadlines are the caller's: logger_free may come first, and then `done` is not called.
+ * Takes no more lines, lets the child write what is queued, sync and end, then calls `done` once, from the loop
+ * (never from within this call). Deadlines are the caller's: logger_free may come first, and then `done` is not
+ * called.
  */
 void logger_stop(struct logger *logger, void (*done)(void *data), void *data);
 

@@ -111,7 +111,8 @@ int config_set(struct config *config, const char *assignment, struct err *err)
 	snprintf(name, sizeof(name), "%.*s", (int)(equals - dot - 1), dot + 1);
 	key = config_key_find(section, name);
 	if (!key)
-		return err_set(err, -EINVAL, "there is no key %s.%s; `infinictl config show` lists them", section, name);
+		return err_set(err, -EINVAL, "there is no key %s.%s; `infinictl config show` lists them", section,
+			       name);
 	return config_key_parse(config, key, equals + 1, false, err);
 }
 

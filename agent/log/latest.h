@@ -10,7 +10,10 @@
 
 #define LATEST_NAME "latest.json"
 
-/* Replaces DIR/latest.json (mode 0644; the directory's mode says who may read it). 0 or -errno. Blocks if the disk does. */
+/*
+ * Replaces DIR/latest.json (mode 0644; the directory's mode says who may read it). 0 or -errno. Blocks if the disk
+ * does.
+ */
 int latest_write(const char *dir, const char *text, size_t len);
 
 /* True if the directory is in memory (tmpfs, ramfs), where writing never waits for a disk. */

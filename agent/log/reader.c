@@ -93,7 +93,7 @@ static int entry_add(struct reader *r, const struct entry *entry)
 	return 0;
 }
 
-/* ------------------------------------------------------------------------------------------------------- directory */
+/* -------------------------------------------------------------------------------------------------- directory */
 
 static int by_name(const void *a, const void *b)
 {
@@ -167,7 +167,7 @@ int reader_open_dir(const char *dir, struct reader **ret, struct err *err)
 	return 0;
 }
 
-/* ----------------------------------------------------------------------------------------------------------- files */
+/* ------------------------------------------------------------------------------------------------------ files */
 
 static int by_time(const void *a, const void *b)
 {
@@ -221,7 +221,7 @@ void reader_headers(struct reader *r, bool wanted)
 	r->headers = wanted;
 }
 
-/* --------------------------------------------------------------------------------------------------------- reading */
+/* ---------------------------------------------------------------------------------------------------- reading */
 
 static int entry_open(struct reader *r, const struct entry *entry)
 {

@@ -24,8 +24,8 @@ struct repair {
 };
 
 /*
- * Repairs the directory. `ret->fd` belongs to the caller. 0 or -errno (*ret untouched). An unsafe newest file (a link, a
- * FIFO, a foreign owner) is no error: it is left alone and a new segment follows it.
+ * Repairs the directory. `ret->fd` belongs to the caller. 0 or -errno (*ret untouched). An unsafe newest file (a
+ * link, a FIFO, a foreign owner) is no error: it is left alone and a new segment follows it.
  */
 int repair_run(int dir_fd, struct repair *ret);
 

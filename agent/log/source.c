@@ -99,7 +99,7 @@ int source_open(int dir_fd, const char *path, bool follow_links, struct source *
 	return 0;
 }
 
-/* --------------------------------------------------------------------------------------------------------- filling */
+/* ---------------------------------------------------------------------------------------------------- filling */
 
 static int buffer_make_room(struct source *s)
 {
@@ -225,7 +225,7 @@ bool source_torn(const struct source *s)
 	return s->torn;
 }
 
-/* ----------------------------------------------------------------------------------------------------------- times */
+/* ------------------------------------------------------------------------------------------------------ times */
 
 /*
  * The first whole line of ours in [from, to) that begins after a newline (or at offset 0): its place and time. 1, 0 if

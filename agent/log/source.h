@@ -23,8 +23,8 @@ int source_open(int dir_fd, const char *path, bool follow_links, struct source *
 struct source *source_free(struct source *source);
 
 /*
- * Reads the next line: its text without '\n', NUL-terminated, valid until the next call. Returns enum source_result, or -errno
- * (-EBADMSG: damaged compressed data; what came before it was given out).
+ * Reads the next line: its text without '\n', NUL-terminated, valid until the next call. Returns enum source_result,
+ * or -errno (-EBADMSG: damaged compressed data; what came before it was given out).
  */
 int source_next(struct source *source, const char **ret_text, size_t *ret_len);
 
@@ -32,8 +32,8 @@ int source_next(struct source *source, const char **ret_text, size_t *ret_len);
 bool source_torn(const struct source *source);
 
 /*
- * Goes to the last place found by bisection where lines are still older than begin_ms; the caller drops the few that remain. A
- * compressed file cannot be searched and is read from its beginning. 0 or -errno.
+ * Goes to the last place found by bisection where lines are still older than begin_ms; the caller drops the few that
+ * remain. A compressed file cannot be searched and is read from its beginning. 0 or -errno.
  */
 int source_seek(struct source *source, int64_t begin_ms);
 

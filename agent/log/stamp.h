@@ -17,7 +17,8 @@ unsigned stamp_month_days(int64_t year, unsigned month);
 
 /*
  * Parses "2026-01-02T03:04:05[.fraction](Z|+hh:mm|-hh:mm)", years 1970-9999 ('t', 'z' and a blank for T are taken as
- * well; a leap second counts as the next second). All of `len` must be used. False and *ret_ms untouched if it is not one.
+ * well; a leap second counts as the next second). All of `len` must be used. False and *ret_ms untouched if it is
+ * not one.
  */
 bool stamp_parse(const char *text, size_t len, int64_t *ret_ms);
 

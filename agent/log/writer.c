@@ -41,7 +41,10 @@ static bool owner_ok(const struct stat *st)
 	return st->st_uid == 0 || st->st_uid == geteuid();
 }
 
-/* A directory in which only root, we, or (when it is sticky) the owner of an entry can put something else in our place. */
+/*
+ * A directory in which only root, we, or (when it is sticky) the owner of an entry can put something else in our
+ * place.
+ */
 static bool parent_ok(const struct stat *st)
 {
 	return owner_ok(st) && (!(st->st_mode & (S_IWGRP | S_IWOTH)) || (st->st_mode & S_ISVTX));
@@ -283,7 +286,10 @@ static int segment_begin(struct writer *w, size_t len, uint64_t seq, struct mome
 
 /* ---------------------------------------------------------------------------------------------------------- open */
 
-/* Continues what the last writer left, the first time; a directory that was swapped under us only tells its newest name. */
+/*
+ * Continues what the last writer left, the first time; a directory that was swapped under us only tells its newest
+ * name.
+ */
 static int segment_resume(struct writer *w)
 {
 	struct repair repair;

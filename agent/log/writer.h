@@ -79,14 +79,17 @@ void writer_init(struct writer *writer, const struct writer_config *config);
 int writer_open(struct writer *writer);
 
 /*
- * Appends one line (its '\n' included). `now.wall_ms` is the line's time; seq 0 means none. 0 when the whole line is in
- * the file (and on the disk with LOG_SYNC_ALWAYS); else -errno and nothing of it is; -EFBIG when it can never fit. Every
- * call starts anew, so it recovers by itself once the cause is gone. A positive return is the errno of a failed
- * periodic sync: the line is written, but earlier ones may not be on the disk.
+ * Appends one line (its '\n' included). `now.wall_ms` is the line's time; seq 0 means none. 0 when the whole line is
+ * in the file (and on the disk with LOG_SYNC_ALWAYS); else -errno and nothing of it is; -EFBIG when it can never
+ * fit. Every call starts anew, so it recovers by itself once the cause is gone. A positive return is the errno of a
+ * failed periodic sync: the line is written, but earlier ones may not be on the disk.
  */
 int writer_append(struct writer *writer, const char *line, size_t len, uint64_t seq, struct moment now);
 
-/* fdatasync if anything was written since the last one (not with LOG_SYNC_NONE). 0 or -errno; the file is then given up. */
+/*
+ * fdatasync if anything was written since the last one (not with LOG_SYNC_NONE). 0 or -errno; the file is then given
+ * up.
+ */
 int writer_sync(struct writer *writer, struct moment now);
 
 /* Syncs and closes; the segment stays plain and is continued by the next writer. Accepts a struct never opened. */

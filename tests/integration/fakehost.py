@@ -256,6 +256,13 @@ class Agent:
 
 # ------------------------------------------------------------------------------------------------------------ hosts
 
+def ready(fd, events, timeout):
+    """What of `events` an fd is ready for; 0 after `timeout` seconds."""
+    poll = select.poll()  # not select(), which ends at descriptor 1023
+    poll.register(fd, events)
+    return next((found for _, found in poll.poll(max(0, timeout) * 1000)), 0)
+
+
 class Channel:
     """A byte stream to the agent, read as a host reads it. Messages not yet asked for wait in `pending`."""
 
@@ -280,7 +287,7 @@ class Channel:
 
     def pump(self, timeout=0.0):
         """Reads what is there, waiting up to `timeout` for the first byte. False at the end of the stream."""
-        if not select.select([self.fd], [], [], timeout)[0]:
+        if not ready(self.fd, select.POLLIN, timeout):
             return True
         data = self._read(1 << 16)
         if not data:
@@ -344,10 +351,10 @@ class Channel:
         view = memoryview(data)
         end = time.monotonic() + timeout * SLOW
         while view:
-            readable, writable, _ = select.select([self.fd], [self.fd], [], 1)
-            if readable:
+            events = ready(self.fd, select.POLLIN | select.POLLOUT, 1)
+            if events & select.POLLIN:
                 self.pump()
-            if writable:
+            if events & select.POLLOUT:
                 view = view[self._write(view[:65536]):]
             if time.monotonic() > end:
                 raise TimeOut("the agent does not read")
@@ -428,7 +435,7 @@ class UnixHost(Channel):
 
     def accept(self, timeout=5.0, hello=True):
         """Waits for the agent; with `hello` until its newline and handshake have come, which are given."""
-        if not select.select([self.listener], [], [], timeout * SLOW)[0]:
+        if not ready(self.listener.fileno(), select.POLLIN, timeout * SLOW):
             raise TimeOut(f"the agent did not connect within {timeout * SLOW:.1f} s")
         self.socket, _ = self.listener.accept()
         self.fd = self.socket.fileno()

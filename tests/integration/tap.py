@@ -37,12 +37,9 @@ def note(text):
 def _tell(story):
     """Runs one story and gives (ok, reason it was skipped, report)."""
     global _kept
-    _kept = contextlib.ExitStack()
     try:
-        try:
+        with contextlib.ExitStack() as _kept:
             story()
-        finally:
-            _kept.close()
     except Skip as skip:
         return True, str(skip), ""
     except BaseException as failure:  # pylint: disable=broad-except

@@ -113,7 +113,15 @@ class HostPort:
         self.seen = []
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(limit_s)
-        self.socket.connect(path)
+        wait_for(self._connected, limit_s, 0.005, "a connection to " + path)
+
+    def _connected(self):
+        """QEMU listens with a backlog of one: in a storm of connections it is full for a moment."""
+        try:
+            self.socket.connect(self.path)
+        except BlockingIOError:
+            return False
+        return True
 
     def send_bytes(self, data, limit_s=None):
         self.socket.settimeout(limit_s or self.limit_s)

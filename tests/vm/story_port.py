@@ -43,7 +43,8 @@ def an_agent_without_a_host_sleeps(guest):
 @story(limit_s=60)
 def a_host_that_connects_is_greeted_within_100_ms(guest):
     times = []
-    for _ in range(15):
+    for _ in range(10):
+        time.sleep(1.2)
         begin = time.monotonic()
         port = AgentPort(guest.path("port1"))
         first = port.read_bytes(5)
@@ -53,7 +54,6 @@ def a_host_that_connects_is_greeted_within_100_ms(guest):
         assert port.message()["type"] == "handshake"
         assert port.message()["type"] == "metrics"
         port.close()
-        time.sleep(0.1)
     # The machine that emulates the guest has other work too; the agent is judged by what is usual.
     assert statistics.median(times) < 0.1, times
 
@@ -73,8 +73,18 @@ def a_line_cut_off_by_a_disconnect_does_not_reach_the_next_session(guest):
         with host(guest) as port:
             port.send_bytes(half)
         with host(guest) as port:
+            port.keep_alive(40)
+            assert not [m for m in port.seen if m.get("id") == "half"]
+
+
+@story(rows=[40], limit_s=60)
+def a_host_that_comes_back_at_once_is_in_step_after_its_newline(guest):
+    for turn in range(50):
+        with AgentPort(guest.path("port1")) as port:
+            port.send_bytes(b'{"type":"SafeCommand","id":"half')
+        with AgentPort(guest.path("port1")) as port:
             port.send_bytes(b"\n")
-            port.keep_alive(41)
+            port.keep_alive(turn)
             assert not [m for m in port.seen if m.get("id") == "half"]
 
 

@@ -24,7 +24,10 @@ int log_main(int argc, char **argv);
 int status_main(int argc, char **argv);
 int config_main(int argc, char **argv);
 
-/* Prints text with every control byte (C0, DEL, C1) and invalid UTF-8 replaced by '?', so that data cannot drive a terminal. */
+/*
+ * Prints text with every control byte (C0, DEL, C1) and invalid UTF-8 replaced by '?', so that data cannot drive a
+ * terminal.
+ */
 void cli_print_text(FILE *out, const char *text, size_t len);
 
 /* "infinictl: " and the words on standard error. Returns CLI_FAILED. */

@@ -37,7 +37,8 @@ static const char help[] =
 	"  --end TIME      up to this time, not included\n"
 	"  --follow, -f    go on with what is being written\n"
 	"  --metric PATH   print the time and this value of data, such as system.cpu.usage_percent,\n"
-	"                  system.network.interfaces[eth0].bytes_received or system.cpu.cores_usage[0]; may be repeated\n"
+	"                  system.network.interfaces[eth0].bytes_received or\n"
+	"                  system.cpu.cores_usage[0]; may be repeated\n"
 	"  --json          print the lines as they are\n"
 	"  --utc           times in UTC instead of local time\n"
 	"\n"
@@ -55,7 +56,7 @@ struct options {
 	struct table table;
 };
 
-/* ------------------------------------------------------------------------------------------------------------ output */
+/* ----------------------------------------------------------------------------------------------------- output */
 
 static void print_value(struct json_object *value)
 {
@@ -120,7 +121,7 @@ static void print_line(struct options *o, const struct reader_line *line)
 		table_print(&o->table, line->wall_ms, message);
 }
 
-/* ----------------------------------------------------------------------------------------------------------- options */
+/* ---------------------------------------------------------------------------------------------------- options */
 
 static int take_time(const char *option, const char *text, int64_t *ret_ms)
 {
@@ -224,7 +225,7 @@ static int open_reader(struct options *o, int count, char **files, struct reader
 	return rc ? CLI_FAILED : CLI_OK;
 }
 
-/* --------------------------------------------------------------------------------------------------------------- run */
+/* -------------------------------------------------------------------------------------------------------- run */
 
 static int report(const struct options *o, const struct reader *reader)
 {
@@ -240,7 +241,8 @@ static int report(const struct options *o, const struct reader *reader)
 			cli_fail("%s: in none of the samples", o->metrics[i].label);
 	if (!stats.unreadable)
 		return CLI_OK;
-	cli_fail("files that could not be read: %llu (%s)", (unsigned long long)stats.unreadable, strerror(-stats.error));
+	cli_fail("files that could not be read: %llu (%s)", (unsigned long long)stats.unreadable,
+		 strerror(-stats.error));
 	if (stats.error == -EACCES)
 		access_hint(o->dir ? o->dir : ".", "infiniservice");
 	return CLI_FAILED;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A path into a message's data: names by dots, in [] an index, or the name of an item: network.interfaces[eth0].bytes_sent,
- * disk.usage_stats[/].used_gb, cpu.cores_usage[0].
+ * A path into a message's data: names by dots, in [] an index, or the name of an item:
+ * network.interfaces[eth0].bytes_sent, disk.usage_stats[/].used_gb, cpu.cores_usage[0].
  */
 #ifndef TOOLS_INFINICTL_METRIC_H
 #define TOOLS_INFINICTL_METRIC_H
@@ -33,8 +33,8 @@ struct metric {
 int metric_parse(const char *text, struct metric *ret, struct err *err);
 
 /*
- * Looks the path up in `data`; an item is chosen by its name, mount_point, device, pid or port. True and *ret (borrowed,
- * NULL for a JSON null) if it is there.
+ * Looks the path up in `data`; an item is chosen by its name, mount_point, device, pid or port. True and *ret
+ * (borrowed, NULL for a JSON null) if it is there.
  */
 bool metric_find(const struct metric *metric, struct json_object *data, struct json_object **ret);
 

@@ -34,7 +34,7 @@ static const char help[] = "infinictl status [--socket PATH] [--json]\n"
 			   "\n"
 			   "Exit status: 0 done, 1 failed, 2 wrong use, 3 the agent does not run.\n";
 
-/* ------------------------------------------------------------------------------------------------------------ socket */
+/* ----------------------------------------------------------------------------------------------------- socket */
 
 static int socket_connect(const char *path)
 {
@@ -123,7 +123,7 @@ static int ask(const char *path, struct json_object **ret)
 	return receive_answer(fd, id, ret);
 }
 
-/* ------------------------------------------------------------------------------------------------------------ output */
+/* ----------------------------------------------------------------------------------------------------- output */
 
 static void print_indent(unsigned depth)
 {
@@ -215,7 +215,7 @@ static void print_latest_age(const char *runtime_dir)
 		cli_fail("there is no last sample in %s; `infinictl log` shows the metric log", runtime_dir);
 }
 
-/* --------------------------------------------------------------------------------------------------------------- run */
+/* -------------------------------------------------------------------------------------------------------- run */
 
 static int run(const char *path, const struct config *config, bool json)
 {

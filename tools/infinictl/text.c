@@ -107,7 +107,10 @@ void text_bytes(double bytes, bool known, char *out, size_t size)
 	snprintf(out, size, unit && bytes < 10 ? "%.1f%c" : "%.0f%c", bytes, units[unit]);
 }
 
-/* Length of the valid UTF-8 character at `text`, 0 if there is none. C1 controls (U+0080-U+009F) do not count as valid. */
+/*
+ * Length of the valid UTF-8 character at `text`, 0 if there is none. C1 controls (U+0080-U+009F) do not count as
+ * valid.
+ */
 static size_t utf8_length(const unsigned char *text, size_t len)
 {
 	size_t want = text[0] >= 0xf0 ? 4 : text[0] >= 0xe0 ? 3 : 2;

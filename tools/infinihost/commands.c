@@ -357,17 +357,14 @@ static int exec_options_parse(int argc, char **argv, struct exec_options *out)
 	return optind < argc ? 0 : -EINVAL;
 }
 
-/* The command's own exit code; without one, whose fault it was. */
+/* The exit code of a command that ended by itself, however it went; else whose fault it was. */
 static int exec_status(struct json_object *answer)
 {
 	struct json_object *code = summary_find(answer, "exit_code");
+	const char *error_code = summary_find_text(answer, "error_code");
 
-	if (json_object_is_type(code, json_type_int)) {
-		if (!succeeded(answer) && *summary_find_text(answer, "error_code") &&
-		    strcmp(summary_find_text(answer, "error_code"), "COMMAND_FAILED"))
-			explain_failure(answer);
+	if (json_object_is_type(code, json_type_int) && (!*error_code || !strcmp(error_code, "COMMAND_FAILED")))
 		return json_object_get_int(code) & 0xff;
-	}
 	return succeeded(answer) ? HOST_OK : explain_failure(answer);
 }
 

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+/* Programs on behalf of commands; see run.h. */
+#include "agent/run.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <infiniservice/cleanup.h>
+#include <json-c/json.h>
+
+#include "agent/agent.h"
+
+#define ENVIRONMENT_MAX 256
+
+/* Nothing of the agent's own environment reaches a program. */
+static const char *const base_environment[] = {
+	"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+	"LC_ALL=C.UTF-8",
+	"HOME=/",
+	"SHELL=/bin/sh",
+	"TERM=dumb",
+	"DEBIAN_FRONTEND=noninteractive",
+};
+
+static const char *const directories[] = {
+	"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin",
+};
+
+bool run_find(const char *name, char *out, size_t size)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(directories); i++)
+		if (snprintf(out, size, "%s/%s", directories[i], name) < (int)size && access(out, X_OK) == 0)
+			return true;
+	return false;
+}
+
+struct environment {
+	char *list[ENVIRONMENT_MAX + 1]; /* NULL at the end; each on the heap */
+	size_t count;
+};
+
+static void environment_done(struct environment *env)
+{
+	for (size_t i = 0; i < env->count; i++)
+		free(env->list[i]);
+}
+
+static int environment_add(struct environment *env, char *assignment)
+{
+	if (!assignment || env->count == ENVIRONMENT_MAX) {
+		free(assignment);
+		return -ENOMEM;
+	}
+	env->list[env->count++] = assignment;
+	env->list[env->count] = NULL;
+	return 0;
+}
+
+/* Each name once: the value set last counts, so a host may replace what we put there. */
+static int environment_set(struct environment *env, const char *name, const char *value)
+{
+	size_t len = strlen(name);
+	char *assignment;
+
+	if (asprintf(&assignment, "%s=%s", name, value) < 0)
+		return -ENOMEM;
+	for (size_t i = 0; i < env->count; i++) {
+		if (strncmp(env->list[i], name, len) == 0 && env->list[i][len] == '=') {
+			free(env->list[i]);
+			env->list[i] = assignment;
+			return 0;
+		}
+	}
+	return environment_add(env, assignment);
+}
+
+static int environment_make(struct environment *env, struct json_object *wanted)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(base_environment); i++)
+		if (environment_add(env, strdup(base_environment[i])) < 0)
+			return -ENOMEM;
+	if (!wanted)
+		return 0;
+	json_object_object_foreach(wanted, name, value) {
+		int r = environment_set(env, name, json_object_get_string(value));
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static const char *words_of_stage(enum exec_stage stage)
+{
+	switch (stage) {
+	case EXEC_STAGE_USER:
+		return "the user it should run as cannot be used";
+	case EXEC_STAGE_CWD:
+		return "working_dir cannot be used";
+	case EXEC_STAGE_EXEC:
+		return "the program could not be executed";
+	default:
+		return "the guest lacks the resources to start it";
+	}
+}
+
+static enum error_code code_of_stage(enum exec_stage stage, int error)
+{
+	switch (stage) {
+	case EXEC_STAGE_USER:
+		return error == EPERM ? CODE_PERMISSION_DENIED : CODE_INVALID_PARAMETERS;
+	case EXEC_STAGE_CWD:
+		return CODE_INVALID_PARAMETERS;
+	case EXEC_STAGE_EXEC:
+		return CODE_COMMAND_FAILED;
+	default:
+		return CODE_INTERNAL;
+	}
+}
+
+/* Fills code, reason and error text from how the command ended. `text` is storage for the words. */
+static void judge(struct response *response, const struct exec_outcome *outcome, bool stopping, char *text, size_t size)
+{
+	if (outcome->lost) {
+		response->code = CODE_INTERNAL;
+		response->reason = "lost";
+		snprintf(text, size, "the executor died; the command was killed with it");
+	} else if (!outcome->started && outcome->spawn_errno) {
+		response->code = code_of_stage(outcome->spawn_stage, outcome->spawn_errno);
+		response->reason = outcome->spawn_stage == EXEC_STAGE_EXEC ? "exec_failed" :
+				   outcome->spawn_stage == EXEC_STAGE_RESOURCE ? "resource" : "bad_value";
+		snprintf(text, size, "%s: %s", words_of_stage(outcome->spawn_stage), strerror(outcome->spawn_errno));
+	} else if (outcome->cancelled) {
+		response->code = stopping ? CODE_SHUTTING_DOWN : CODE_CANCELLED;
+		snprintf(text, size, stopping ? "the agent is stopping; the command was killed" : "the command was cancelled");
+	} else if (outcome->stuck) {
+		response->code = CODE_COMMAND_TIMEOUT;
+		response->reason = "stuck";
+		snprintf(text, size, "it does not die (in uninterruptible sleep); its slot stays taken until it does");
+	} else if (outcome->timed_out) {
+		response->code = CODE_COMMAND_TIMEOUT;
+		snprintf(text, size, "not finished at its deadline; it was killed");
+	} else if (outcome->exit_code != 0) {
+		response->code = CODE_COMMAND_FAILED;
+		snprintf(text, size, outcome->signal ? "ended by signal %d" : "exit code %d",
+			 outcome->signal ? outcome->signal : outcome->exit_code);
+	} else {
+		response->success = true;
+	}
+}
+
+bool run_succeeded(const struct exec_outcome *outcome)
+{
+	return outcome->started && !outcome->lost && !outcome->cancelled && !outcome->stuck && !outcome->timed_out &&
+	       outcome->exit_code == 0;
+}
+
+void run_answer(struct command *command, const struct exec_outcome *outcome,
+		void (*data)(struct sink *sink, const char *key, const void *arg), const void *arg)
+{
+	char text[256] = "";
+	struct response response = {
+		.has_exit_code = outcome->exit_code >= 0,
+		.exit_code = outcome->exit_code,
+		.out = { outcome->out.bytes, outcome->out.len, outcome->out.total },
+		.err = { outcome->err.bytes, outcome->err.len, outcome->err.total },
+		.data = data,
+		.arg = arg,
+		.error = text,
+	};
+
+	judge(&response, outcome, command->agent->stopping != STOP_NOT, text, sizeof(text));
+	if (response.success)
+		response.error = NULL;
+	command_answer(command, &response);
+}
+
+static void on_done(void *data, struct exec_outcome *outcome)
+{
+	struct command *command = data;
+
+	command->job = NULL;
+	if (command->on_run_done)
+		command->on_run_done(command, outcome);
+	else
+		run_answer(command, outcome, NULL, NULL);
+}
+
+static void fail_start(struct command *command, int error)
+{
+	if (error == -EINVAL)
+		command_fail(command, CODE_INVALID_PARAMETERS, "bad_value", "working_dir must be an absolute path");
+	else if (error == -E2BIG)
+		command_fail(command, CODE_TOO_LARGE, "too_large", "command and environment together are over 128 KiB");
+	else if (error == -ESHUTDOWN)
+		command_fail(command, CODE_SHUTTING_DOWN, NULL, "the agent is stopping");
+	else
+		command_fail(command, CODE_INTERNAL, "resource", "the command could not be handed over: %s", strerror(-error));
+}
+
+enum action_result run_program(struct command *command, const struct run *run)
+{
+	static const struct exec_callbacks callbacks = { .done = on_done };
+	const struct config *config = &command->agent->config;
+	_cleanup_(environment_done) struct environment env = { .count = 0 };
+	struct exec_request request = {
+		.argv = run->argv,
+		.envp = (const char *const *)env.list,
+		.cwd = run->cwd,
+		.user = run->user,
+		.term_ns = command->term_ns,
+		.kill_ns = command->deadline_ns,
+		.max_output_bytes = run->max_output_bytes ? run->max_output_bytes : config->commands.max_output_bytes,
+	};
+	int r = environment_make(&env, run->variables);
+
+	command->on_run_done = run->done;
+	if (r == 0)
+		r = exec_start(command->agent->exec, &request, &callbacks, command, &command->job);
+	if (r < 0)
+		fail_start(command, r);
+	return ACTION_TAKEN;
+}

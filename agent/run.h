@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Programs on behalf of a command: from an argv to the command's answer, through the executor. An action says what to run and what
+ * to make of its output; how it is started, watched, killed and refused is the same for all and lives here.
+ *
+ *	run_program ─► executor ─► done(command, outcome) ─► run_answer, or another run_program
+ *	      └► refused: the command has been answered
+ */
+#ifndef AGENT_RUN_H
+#define AGENT_RUN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "agent/action.h"
+#include "agent/exec.h"
+
+struct json_object;
+struct response;
+struct sink;
+
+struct run {
+	const char *const *argv;       /* argv[0] is an absolute path; names from a host come after "--" */
+	struct json_object *variables; /* further environment: an object of texts; NULL: none */
+	const char *cwd;	       /* NULL: "/" */
+	const char *user;	       /* NULL: the executor's own */
+	bool privileged;	       /* changes something or needs rights: else it runs as the agent does */
+	size_t max_output_bytes;       /* kept per stream; 0: commands.max_output_bytes */
+	/* Called once when the program has ended, in whatever way. NULL: run_answer without data. */
+	void (*done)(struct command *command, struct exec_outcome *outcome);
+};
+
+/*
+ * Starts the program within the command's deadlines. Always ACTION_TAKEN: if it cannot be started the command has been answered, and
+ * must not be touched any more. May be called again from `done` for a further step of the same command.
+ */
+enum action_result run_program(struct command *command, const struct run *run);
+
+/* True if the program ran to its end with exit code 0. */
+bool run_succeeded(const struct exec_outcome *outcome);
+
+/* Answers with the streams, the exit code, and the error that fits how it ended; `data` as in struct response, or NULL. */
+void run_answer(struct command *command, const struct exec_outcome *outcome,
+		void (*data)(struct sink *sink, const char *key, const void *arg), const void *arg);
+
+/* The path of `name` in the fixed directories /usr/local/sbin … /bin where it is executable, in `out`; false if nowhere. */
+bool run_find(const char *name, char *out, size_t size);
+
+#endif
