@@ -135,6 +135,8 @@ def story_row_78_a_clock_step_changes_no_interval_and_is_reported():
         set_clock(offset)
         begun = time.monotonic()
         before = len(host.lines)
+        event = host.expect("agent_event", 5, lambda m: m["source"] == "clock")
+        assert abs(year_of(event) - (datetime.datetime.now().year + years)) <= 1, event
         step = host.expect("metrics", 5, lambda m, y=years: abs(year_of(m) - (datetime.datetime.now().year + y)) <= 1)
         host.expect("metrics")
         host.expect("metrics")
