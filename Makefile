@@ -11,6 +11,11 @@ LIBEXECDIR ?= $(PREFIX)/libexec
 UNITDIR ?= /lib/systemd/system
 UDEVDIR ?= /lib/udev/rules.d
 SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
+MANDIR ?= $(PREFIX)/share/man
+DOCDIR ?= $(PREFIX)/share/doc/infiniservice
+BASHDIR ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR ?= $(PREFIX)/share/zsh/vendor-completions
+FISHDIR ?= $(PREFIX)/share/fish/vendor_completions.d
 
 # SANITIZE=1 builds with ASan and UBSan; WERROR=1 turns warnings into errors (CI does).
 SANITIZE ?=
@@ -77,7 +82,7 @@ SYS_host := -ljson-c -linih -lzstd -lnettle -lm
 
 PROGRAMS := infiniservice infiniservice-exec infinictl infinihost
 
-.PHONY: all help deps run unit check soak asan lint fuzz bench format install uninstall clean compile_commands.json
+.PHONY: all help deps run unit check soak asan lint fuzz bench format install uninstall deb clean compile_commands.json
 all: $(addprefix $(BUILD)/,$(PROGRAMS)) ## build the four programs into build/
 
 $(BUILD)/infiniservice: $(BUILD)/agent/main.o $(LINK_agent)
@@ -120,7 +125,9 @@ $(BUILD)/tests/unit/test_%: $(BUILD)/tests/unit/test_%.o $(UNIT_LINK)
 	$(if $(V),,@echo "  LINK $(@F)")
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SYS_agent) -lcmocka -lm $(LDLIBS_$*)
 # A test that fails calls of the C library names them here; it stands alone, so that only our own calls are failed.
-LDLIBS_oom := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
+comma := ,
+OOM_WRAPS := malloc calloc realloc reallocarray free strdup strndup asprintf __asprintf_chk opendir fdopendir fopen scandir
+LDLIBS_oom := $(patsubst %,-Wl$(comma)--wrap=%,$(OOM_WRAPS) clock_gettime ev_timer_start ev_timer_again)
 
 # One program per target that runs it over the files of its corpus, with the ordinary compiler.
 $(BUILD)/tests/fuzz/replay_%: $(BUILD)/tests/fuzz/replay.o $(BUILD)/tests/fuzz/fuzz_%.o $(UNIT_LINK)
@@ -197,6 +204,15 @@ compile_commands.json: ## the compile database for editors and clang-tidy
 
 # --------------------------------------------------------------------------------------------------------- install
 INSTALL = install -D
+UNITS := infiniservice.service infiniservice-port@.service infiniservice-exec.service infiniservice-exec.socket
+MAN_PAGES := infinictl.1 infinihost.1 infiniservice.conf.5 infiniservice-protocol.7 infiniservice.8
+COMPLETED := infiniservice infinictl infinihost
+EXAMPLES := $(notdir $(wildcard packaging/examples/*))
+# All that install puts anywhere, but for the configuration.
+INSTALLED = $(PREFIX)/sbin/infiniservice $(LIBEXECDIR)/infiniservice-exec $(PREFIX)/bin/infinictl $(PREFIX)/bin/infinihost \
+	$(addprefix $(UNITDIR)/,$(UNITS)) $(UDEVDIR)/60-infiniservice.rules $(SYSUSERSDIR)/infiniservice.conf \
+	$(foreach m,$(MAN_PAGES),$(MANDIR)/man$(subst .,,$(suffix $m))/$m) $(addprefix $(DOCDIR)/examples/,$(EXAMPLES)) \
+	$(foreach c,$(COMPLETED),$(BASHDIR)/$c $(ZSHDIR)/_$c $(FISHDIR)/$c.fish)
 
 install: all ## install under DESTDIR
 	$(INSTALL) -m 755 $(BUILD)/infiniservice $(DESTDIR)$(PREFIX)/sbin/infiniservice
@@ -204,16 +220,25 @@ install: all ## install under DESTDIR
 	$(INSTALL) -m 755 $(BUILD)/infinictl $(DESTDIR)$(PREFIX)/bin/infinictl
 	$(INSTALL) -m 755 $(BUILD)/infinihost $(DESTDIR)$(PREFIX)/bin/infinihost
 	$(INSTALL) -m 644 packaging/infiniservice.conf $(DESTDIR)$(SYSCONFDIR)/infiniservice/infiniservice.conf
-	$(INSTALL) -m 644 packaging/infiniservice.service $(DESTDIR)$(UNITDIR)/infiniservice.service
-	$(INSTALL) -m 644 packaging/infiniservice-port@.service $(DESTDIR)$(UNITDIR)/infiniservice-port@.service
+	install -d -m 755 $(DESTDIR)$(SYSCONFDIR)/infiniservice/conf.d
+	for u in $(UNITS); do $(INSTALL) -m 644 packaging/$$u $(DESTDIR)$(UNITDIR)/$$u && \
+		sed -i 's|=/usr/sbin/|=$(PREFIX)/sbin/|; s|=/usr/libexec/|=$(LIBEXECDIR)/|' $(DESTDIR)$(UNITDIR)/$$u || exit 1; done
 	$(INSTALL) -m 644 packaging/60-infiniservice.rules $(DESTDIR)$(UDEVDIR)/60-infiniservice.rules
 	$(INSTALL) -m 644 packaging/sysusers.conf $(DESTDIR)$(SYSUSERSDIR)/infiniservice.conf
+	for m in $(MAN_PAGES); do $(INSTALL) -m 644 packaging/man/$$m $(DESTDIR)$(MANDIR)/man$${m##*.}/$$m || exit 1; done
+	for c in $(COMPLETED); do \
+		$(INSTALL) -m 644 packaging/completions/$$c.bash $(DESTDIR)$(BASHDIR)/$$c && \
+		$(INSTALL) -m 644 packaging/completions/$$c.zsh $(DESTDIR)$(ZSHDIR)/_$$c && \
+		$(INSTALL) -m 644 packaging/completions/$$c.fish $(DESTDIR)$(FISHDIR)/$$c.fish || exit 1; done
+	for e in $(EXAMPLES); do $(INSTALL) -m 644 packaging/examples/$$e $(DESTDIR)$(DOCDIR)/examples/$$e || exit 1; done
 
 uninstall: ## remove what install put there (the configuration stays)
-	rm -f $(DESTDIR)$(PREFIX)/sbin/infiniservice $(DESTDIR)$(LIBEXECDIR)/infiniservice-exec \
-		$(DESTDIR)$(PREFIX)/bin/infinictl $(DESTDIR)$(PREFIX)/bin/infinihost \
-		$(DESTDIR)$(UNITDIR)/infiniservice.service $(DESTDIR)$(UNITDIR)/infiniservice-port@.service \
-		$(DESTDIR)$(UDEVDIR)/60-infiniservice.rules $(DESTDIR)$(SYSUSERSDIR)/infiniservice.conf
+	rm -f $(addprefix $(DESTDIR),$(INSTALLED))
+	-rmdir $(DESTDIR)$(DOCDIR)/examples $(DESTDIR)$(DOCDIR)
+
+deb: ## Debian packages infiniservice and infiniservice-host, into build/deb
+	@tools/deps.sh build deb
+	@packaging/build-deb.sh $(BUILD)/deb
 
 clean: ## remove what was built (the cached guest images too)
 	rm -rf $(BUILD) compile_commands.json

@@ -12,17 +12,31 @@
 #include "agent/policy.h"
 
 struct command;
+struct message;
+
+/* Which of the slots an action may hold; how many there are of each is command.c's matter. */
+enum slot_kind {
+	SLOTS_ANY,
+	SLOTS_PACKAGES,
+	SLOTS_POWER,
+	SLOTS_SCRIPTS,
+	SLOT_KINDS,
+};
 
 struct action {
 	const char *name;
 	enum policy_group group;
+	/* Optional: the group depends on the parameters. What only observes takes no slot then. */
+	enum policy_group (*group_of)(const struct message *message);
 	bool slot; /* runs something: takes a slot; else it is answered from the cache or in the loop */
+	enum slot_kind slots; /* SLOTS_ANY: those of its group */
 	uint32_t timeout_s; /* 0: commands.default_timeout_s */
 	/*
 	 * Starts (or, for a waiting loop action, continues) the work. Either it reaches command_answer, then or later, or it
-	 * returns ACTION_WAIT to be called again when the prober has answered.
+	 * returns ACTION_WAIT to be called again when the prober has answered, or ACTION_ASYNC when it goes on by itself (a
+	 * call on the bus): the command's deadline is kept for it, work_free has to stop what it waits for.
 	 */
-	enum action_result { ACTION_TAKEN, ACTION_WAIT } (*run)(struct command *command);
+	enum action_result { ACTION_TAKEN, ACTION_WAIT, ACTION_ASYNC } (*run)(struct command *command);
 };
 
 enum action_kind {

@@ -18,6 +18,7 @@
 #include "agent/log/latest.h"
 #include "agent/log/repair.h"
 #include "agent/notify.h"
+#include "agent/reserve.h"
 #include "transport/json_write.h"
 
 #define TURN_LONG_NS NS_PER_MS
@@ -406,10 +407,12 @@ static int build(struct agent *agent, struct err *e)
 {
 	int r;
 
-	agent->loop = ev_default_loop(EVFLAG_AUTO);
+	agent->loop = reserve_loop(e);
+	if (!agent->loop)
+		return e->code;
 	agent->writer_text = malloc(REPLY_LINE_MAX + 1);
-	if (!agent->loop || !agent->writer_text)
-		return err_set(e, -ENOMEM, "the event loop could not be made");
+	if (!agent->writer_text)
+		return err_set(e, -ENOMEM, "out of memory");
 	json_writer_init(&agent->writer, agent->writer_text, REPLY_LINE_MAX);
 	clockwatch_init(&agent->clock, &agent->now);
 	commands_init(&agent->commands, agent);

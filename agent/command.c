@@ -2,7 +2,6 @@
 /* Admission, slots, queue and the one answer of every command; see command.h. */
 #include "agent/command.h"
 
-#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,11 +34,47 @@ static void set_deadlines(struct command *command)
 	command_deadlines(command->received_ns, timeout_s, &command->term_ns, &command->deadline_ns);
 }
 
+static void on_deadline(struct ev_loop *loop, ev_timer *timer, int events);
+
+static void arm_deadline(struct command *command)
+{
+	uint64_t now_ns = agent_now(command->agent).mono_ns;
+	double left = command->deadline_ns > now_ns ? (double)(command->deadline_ns - now_ns) / (double)NS_PER_S : 0;
+
+	ev_timer_init(&command->timer, on_deadline, left, 0);
+	command->timer.data = command;
+	ev_timer_start(command->agent->loop, &command->timer);
+}
+
 /* ------------------------------------------------------------------------------------------------ slots and queue */
 
-static bool slot_free(const struct commands *commands)
+/* How many of the slots commands of one kind may hold at once. */
+static unsigned slot_share(const struct commands *commands, enum slot_kind kind)
 {
-	return commands->running < commands->agent->config.commands.max_concurrent;
+	unsigned all = (unsigned)commands->agent->config.commands.max_concurrent;
+
+	switch (kind) {
+	case SLOTS_PACKAGES:
+	case SLOTS_POWER:
+		return 1;
+	case SLOTS_SCRIPTS:
+		return all > 1 ? all - 1 : 1;
+	default:
+		return all;
+	}
+}
+
+static enum slot_kind slots_of(const struct action *action)
+{
+	if (action->slots != SLOTS_ANY)
+		return action->slots;
+	return action->group == GROUP_PACKAGES ? SLOTS_PACKAGES : action->group == GROUP_POWER ? SLOTS_POWER : SLOTS_ANY;
+}
+
+static bool slot_free(const struct commands *commands, enum slot_kind kind)
+{
+	return commands->running < commands->agent->config.commands.max_concurrent &&
+	       commands->held[kind] < slot_share(commands, kind);
 }
 
 static void link_command(struct commands *commands, struct command *command)
@@ -67,29 +102,55 @@ static void count_state(struct commands *commands, enum command_state state, int
 	*counter += (unsigned)by;
 }
 
+static void count_slot(struct command *command, int by)
+{
+	if (command->state == COMMAND_RUNNING)
+		command->agent->commands.held[command->slots] += (unsigned)by;
+}
+
 static void set_state(struct command *command, enum command_state state)
 {
 	struct commands *commands = &command->agent->commands;
 
 	count_state(commands, command->state, -1);
+	count_slot(command, -1);
 	command->state = state;
 	count_state(commands, state, 1);
+	count_slot(command, 1);
+}
+
+/* The action goes on by itself; it is over at its deadline all the same. */
+static void keep_async(struct command *command)
+{
+	command->async = true;
+	arm_deadline(command);
 }
 
 static void run(struct command *command)
 {
 	set_state(command, COMMAND_RUNNING);
 	ev_timer_stop(command->agent->loop, &command->timer);
-	if (command->action->group != GROUP_OBSERVE)
+	if (command->group != GROUP_OBSERVE)
 		report(LOG_NOTICE, "command %s: %s from %s started", command->message.id, command->action->name, origin(command));
-	command->action->run(command);
+	if (command->action->run(command) == ACTION_ASYNC)
+		keep_async(command);
 }
 
-static struct command *find_queued(const struct commands *commands)
+static struct command *find_in_state(const struct commands *commands, enum command_state state)
 {
 	struct command *command = commands->first;
 
-	while (command && command->state != COMMAND_QUEUED)
+	while (command && command->state != state)
+		command = command->next;
+	return command;
+}
+
+/* The oldest that has a slot to go to: what waits for a slot of its kind holds up nobody behind it. */
+static struct command *find_startable(const struct commands *commands)
+{
+	struct command *command = commands->first;
+
+	while (command && (command->state != COMMAND_QUEUED || !slot_free(commands, command->slots)))
 		command = command->next;
 	return command;
 }
@@ -102,7 +163,7 @@ static void start_queued(struct commands *commands)
 	if (commands->starting || commands->closed)
 		return;
 	commands->starting = true;
-	while (slot_free(commands) && (command = find_queued(commands)))
+	while (commands->queued && (command = find_startable(commands)))
 		run(command);
 	commands->starting = false;
 }
@@ -143,13 +204,14 @@ void command_answer(struct command *command, struct response *response)
 	count_answer(&commands->stats, response);
 	encode_response(agent, response);
 	session_answer(agent, command->session, LINE_REPLY);
-	if (command->action->group != GROUP_OBSERVE)
+	if (command->group != GROUP_OBSERVE)
 		report(LOG_NOTICE, "command %s: %s %s after %llu ms%s%s", command->message.id, command->action->name,
 		       response->success ? "succeeded" : "failed", (unsigned long long)response->execution_time_ms,
 		       response->success ? "" : ": ", response->success ? "" : code_name(response->code));
 
 	ev_timer_stop(agent->loop, &command->timer);
 	count_state(commands, command->state, -1);
+	count_slot(command, -1);
 	unlink_command(commands, command);
 	message_free(&command->message);
 	if (command->work_free)
@@ -185,9 +247,12 @@ static void on_deadline(struct ev_loop *loop, ev_timer *timer, int events)
 
 	(void)loop;
 	(void)events;
-	command_fail(command, CODE_COMMAND_TIMEOUT, NULL,
-		     command->state == COMMAND_QUEUED ? "still waiting for a free slot at its deadline; it was never started" :
-							"the guest did not give its values in time");
+	if (command->async && command->on_expired)
+		command->on_expired(command);
+	else
+		command_fail(command, CODE_COMMAND_TIMEOUT, NULL,
+			     command->state == COMMAND_QUEUED ? "still waiting for a free slot at its deadline; it was never started" :
+								"the guest did not give its values in time");
 }
 
 /* ------------------------------------------------------------------------------------------------------- admission */
@@ -246,7 +311,18 @@ static const struct action *find_action(struct commands *commands, struct sessio
 	return action;
 }
 
-static bool permitted(const struct agent *agent, const struct session *session, const struct action *action)
+static enum policy_group group_of(const struct action *action, const struct message *message)
+{
+	return action->group_of ? action->group_of(message) : action->group;
+}
+
+static bool needs_slot(const struct action *action, enum policy_group group)
+{
+	return action->slot && !(action->group_of && group == GROUP_OBSERVE);
+}
+
+static bool permitted(const struct agent *agent, const struct session *session, const struct action *action,
+		      enum policy_group group)
 {
 	struct policy policy = {
 		.enabled = agent->config.commands.enabled,
@@ -256,8 +332,8 @@ static bool permitted(const struct agent *agent, const struct session *session, 
 	};
 
 	if (session->kind == SESSION_LOCAL)
-		return action->group == GROUP_OBSERVE;
-	return policy_allows(&policy, action->name, action->group);
+		return group == GROUP_OBSERVE;
+	return policy_allows(&policy, action->name, group);
 }
 
 /* All that may keep a command from being admitted, in the order of the protocol. NULL when it was refused. */
@@ -265,6 +341,8 @@ static const struct action *admissible(struct commands *commands, struct session
 {
 	struct agent *agent = commands->agent;
 	const struct action *action;
+	enum policy_group group;
+	bool slot;
 
 	if (in_flight(commands, session, message->id)) {
 		refuse_duplicate(commands, session, message);
@@ -273,18 +351,20 @@ static const struct action *admissible(struct commands *commands, struct session
 	action = find_action(commands, session, message);
 	if (!action)
 		return NULL;
+	group = group_of(action, message);
+	slot = needs_slot(action, group);
 	if (commands->closed) {
 		refuse(commands, session, message, CODE_SHUTTING_DOWN, NULL, "the agent is stopping");
-	} else if (!permitted(agent, session, action)) {
+	} else if (!permitted(agent, session, action, group)) {
 		refuse(commands, session, message, CODE_POLICY_DENIED, NULL,
 		       "the policy of this guest does not allow it ([commands] in infiniservice.conf)");
 	} else if (!token_bucket_take(&session->bucket, (unsigned)agent->config.commands.rate_per_s, agent_now(agent).mono_ns)) {
 		commands->stats.queue_full++;
 		refuse(commands, session, message, CODE_QUEUE_FULL, "rate", "more commands a second than this guest takes");
-	} else if (action->slot && !slot_free(commands) && commands->queued >= agent->config.commands.queue_size) {
+	} else if (slot && !slot_free(commands, slots_of(action)) && commands->queued >= agent->config.commands.queue_size) {
 		commands->stats.queue_full++;
 		refuse(commands, session, message, CODE_QUEUE_FULL, "busy", "all slots and the queue are taken");
-	} else if (!action->slot && commands->waiting >= agent->config.commands.queue_size) {
+	} else if (!slot && commands->waiting >= agent->config.commands.queue_size) {
 		commands->stats.queue_full++;
 		refuse(commands, session, message, CODE_QUEUE_FULL, "busy", "too many questions wait for their answers");
 	} else {
@@ -293,21 +373,19 @@ static const struct action *admissible(struct commands *commands, struct session
 	return NULL;
 }
 
-static void arm_deadline(struct command *command)
-{
-	uint64_t now_ns = agent_now(command->agent).mono_ns;
-	double left = command->deadline_ns > now_ns ? (double)(command->deadline_ns - now_ns) / (double)NS_PER_S : 0;
-
-	ev_timer_init(&command->timer, on_deadline, left, 0);
-	command->timer.data = command;
-	ev_timer_start(command->agent->loop, &command->timer);
-}
-
 /* A loop action is run where it stands; only one that waits for the prober stays. */
 static void run_in_loop(struct command *command)
 {
-	if (command->action->run(command) == ACTION_WAIT)
+	switch (command->action->run(command)) {
+	case ACTION_WAIT:
 		arm_deadline(command);
+		break;
+	case ACTION_ASYNC:
+		keep_async(command);
+		break;
+	case ACTION_TAKEN:
+		break;
+	}
 }
 
 void commands_submit(struct commands *commands, struct session *session, struct message *message)
@@ -332,13 +410,16 @@ void commands_submit(struct commands *commands, struct session *session, struct 
 	command->message = *message;
 	command->action = action;
 	command->received_ns = agent_now(commands->agent).mono_ns;
-	command->state = action->slot ? COMMAND_QUEUED : COMMAND_WAITING;
+	command->group = group_of(action, &command->message);
+	command->slot = needs_slot(action, command->group);
+	command->slots = slots_of(action);
+	command->state = command->slot ? COMMAND_QUEUED : COMMAND_WAITING;
 	count_state(commands, command->state, 1);
 	link_command(commands, command);
 	set_deadlines(command);
-	if (!action->slot) {
+	if (!command->slot) {
 		run_in_loop(command);
-	} else if (slot_free(commands)) {
+	} else if (slot_free(commands, command->slots)) {
 		run(command);
 	} else {
 		arm_deadline(command);
@@ -358,12 +439,12 @@ void commands_orphan(struct commands *commands, const struct session *session)
 			command->session = NULL;
 }
 
-/* The next waiting command that this round has not asked yet. */
+/* The next that waits for the prober and that this round has not asked yet. */
 static struct command *find_waiting(const struct commands *commands, unsigned round)
 {
 	struct command *command = commands->first;
 
-	while (command && (command->state != COMMAND_WAITING || command->round == round))
+	while (command && (command->state != COMMAND_WAITING || command->round == round || command->async))
 		command = command->next;
 	return command;
 }
@@ -384,8 +465,25 @@ void commands_close(struct commands *commands)
 	struct command *command;
 
 	commands->closed = true;
-	while ((command = find_queued(commands)) || (command = find_waiting(commands, UINT_MAX)))
+	while ((command = find_in_state(commands, COMMAND_QUEUED)) || (command = find_in_state(commands, COMMAND_WAITING)))
 		command_fail(command, CODE_SHUTTING_DOWN, NULL, "the agent is stopping; it was never started");
+}
+
+static struct command *find_async(const struct commands *commands)
+{
+	struct command *command = commands->first;
+
+	while (command && !command->async)
+		command = command->next;
+	return command;
+}
+
+void commands_kill(struct commands *commands)
+{
+	struct command *command;
+
+	while ((command = find_async(commands)))
+		command_fail(command, CODE_SHUTTING_DOWN, NULL, "the agent is stopping; how it ended is not known");
 }
 
 void commands_report(const struct commands *commands, struct sink *out)

@@ -39,14 +39,19 @@ struct command {
 	struct session *session; /* NULL once the asker is gone */
 	struct message message;  /* owned */
 	const struct action *action;
+	enum policy_group group; /* what it was judged as, see group_of of its action */
+	bool slot;		 /* needs one, */
+	enum slot_kind slots;	 /* of these */
 	enum command_state state;
 	uint64_t received_ns;
 	uint64_t term_ns, deadline_ns; /* CLOCK_MONOTONIC; see command_deadlines */
-	ev_timer timer; /* while queued or waiting: the deadline */
+	ev_timer timer; /* while queued, waiting or async: the deadline */
 	struct exec_job *job; /* what runs for it now */
 	void (*on_run_done)(struct command *command, struct exec_outcome *outcome); /* run.c: the present step's end */
 	void *work;		       /* an action's own state between steps, */
 	void (*work_free)(void *work); /* freed with the command */
+	bool async; /* goes on by itself: ACTION_ASYNC */
+	void (*on_expired)(struct command *command); /* answers an async command at its deadline; NULL: COMMAND_TIMEOUT */
 	bool asked;     /* a loop action has asked the prober what it wanted to know */
 	unsigned round; /* of commands_probed that last looked at it */
 	struct command *next; /* all commands, in the order received */
@@ -62,6 +67,7 @@ struct commands {
 	struct agent *agent;
 	struct command *first, **end;
 	unsigned running, queued, waiting;
+	unsigned held[SLOT_KINDS]; /* of the running ones */
 	bool closed;   /* shutting down: nothing more is taken */
 	bool starting; /* start_queued is at work further up the stack */
 	unsigned round;
@@ -78,6 +84,9 @@ void commands_orphan(struct commands *commands, const struct session *session);
 
 /* Shutdown: nothing more is admitted, what is queued or waiting is answered SHUTTING_DOWN; what runs goes on. */
 void commands_close(struct commands *commands);
+
+/* The grace time is over: what goes on by itself is answered SHUTTING_DOWN (programs are ended by exec_stop). */
+void commands_kill(struct commands *commands);
 
 /* The prober has answered all it was asked: loop actions that waited for it go on. */
 void commands_probed(struct commands *commands);

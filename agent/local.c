@@ -236,9 +236,10 @@ static void give_to_group(const struct local *local, const char *name, struct er
 
 	if (!*name)
 		return;
+	/* One's own group is what the socket has already; a sandbox may forbid chown(2) altogether. */
 	if (!find_group(name, &gid))
 		err_set(warning, -ENOENT, "socket.group: no group '%s': only this user and root may use %s", name, local->path);
-	else if (chown(local->path, (uid_t)-1, gid) < 0 || chmod(local->path, 0660) < 0)
+	else if ((gid != getegid() && chown(local->path, (uid_t)-1, gid) < 0) || chmod(local->path, 0660) < 0)
 		err_set(warning, -errno, "%s: cannot be given to group '%s': %s", local->path, name, strerror(errno));
 }
 

@@ -54,6 +54,7 @@ void stop_begin(struct agent *agent)
 	if (agent->stopping == STOP_DRAIN) {
 		enter(agent, STOP_KILL, KILL_NS);
 		exec_stop(agent->exec, 0);
+		commands_kill(&agent->commands);
 	} else if (agent->stopping == STOP_NOT) {
 		report(LOG_INFO, "stopping: %u commands run, %u wait", agent->commands.running, agent->commands.queued);
 		notify_stopping();
@@ -78,6 +79,7 @@ void stop_advance(struct agent *agent)
 		} else if (late) {
 			enter(agent, STOP_KILL, KILL_NS);
 			exec_stop(agent->exec, 0);
+			commands_kill(&agent->commands);
 		}
 		break;
 	case STOP_KILL:

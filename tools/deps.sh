@@ -3,7 +3,7 @@
 # Installs the Debian packages that a group of targets needs and that this machine lacks: nothing else, and nothing at
 # all (in a few milliseconds, silently) when all of them are there.
 #
-#   tools/deps.sh [GROUP…]     build (default), test, lint, fuzz, bench, or all
+#   tools/deps.sh [GROUP…]     build (default), test, lint, fuzz, bench, deb, or all
 #
 # root installs; an ordinary user does it through sudo where that works without a question or where a terminal can ask
 # it; otherwise the one command to type is printed and the exit status is 1.
@@ -15,9 +15,10 @@ TEST="libcmocka-dev python3 iproute2 procps strace jq zstd"
 GUEST="qemu-system-x86 qemu-utils mmdebstrap e2fsprogs uidmap debian-archive-keyring"
 LINT="systemd clang clang-format clang-tidy cppcheck shellcheck"
 FUZZ="clang llvm libclang-rt-14-dev"
+DEB="build-essential dpkg-dev debhelper fakeroot lintian"
 
 usage() {
-	echo "usage: tools/deps.sh [build|test|lint|fuzz|bench|all]…" >&2
+	echo "usage: tools/deps.sh [build|test|lint|fuzz|bench|deb|all]…" >&2
 	exit 2
 }
 
@@ -29,7 +30,8 @@ for group in "${@:-build}"; do
 	lint) packages="$packages $BUILD $TEST $LINT" ;;
 	fuzz) packages="$packages $BUILD $FUZZ" ;;
 	bench) packages="$packages $BUILD $TEST" ;;
-	all) packages="$packages $BUILD $TEST $GUEST $LINT $FUZZ" ;;
+	deb) packages="$packages $BUILD libcmocka-dev $DEB" ;;
+	all) packages="$packages $BUILD $TEST $GUEST $LINT $FUZZ $DEB" ;;
 	*) usage ;;
 	esac
 done

@@ -281,6 +281,17 @@ static void write_text(struct sink *sink, const char *key, const char *bytes, si
 	done(w, at);
 }
 
+void json_write_encoded(struct sink *sink, const char *bytes, size_t len)
+{
+	struct json_writer *w = writer_of(sink);
+	char *at = len ? begin_value(w, NULL, len) : NULL;
+
+	if (!at)
+		return;
+	memcpy(at, bytes, len);
+	done(w, at + len);
+}
+
 static struct sink_mark write_mark(const struct sink *sink)
 {
 	const struct json_writer *w = writer_of_const(sink);

@@ -62,6 +62,9 @@ int json_writer_finish(struct json_writer *w, const char **ret_text, size_t *ret
  */
 void json_write_object(struct sink *sink, const char *key, struct json_object *value);
 
+/* Writes bytes that are one or more encoded values already, commas between them included; nothing for no bytes. */
+void json_write_encoded(struct sink *sink, const char *bytes, size_t len);
+
 /* Bytes that sink_text writes for this text, without the quotes. */
 size_t json_text_encoded_len(const char *bytes, size_t len);
 

@@ -15,6 +15,7 @@
 #include "frame.h"
 
 #define ACTION_MAX	 64
+#define INTERVAL_MAX_MS	 86400000
 #define KEEP_TOKENER_MAX (64 * 1024) /* a longer line leaves a buffer of its size in the tokener */
 
 struct message_kind {
@@ -254,9 +255,38 @@ static int read_cancel(struct message *m, struct message_fault *fault)
 
 static int read_topics(struct message *m, struct message_fault *fault)
 {
-	int result = as_type(get(m->root, "topics"), "topics", json_type_array, &m->items, fault);
+	int64_t interval = 0;
 
-	return result < 0 ? result : 0;
+	if (as_type(get(m->root, "topics"), "topics", json_type_array, &m->items, fault) < 0 ||
+	    as_integer(get(m->root, "interval_ms"), "interval_ms", 0, INTERVAL_MAX_MS, &interval, fault) < 0)
+		return -EBADMSG;
+	m->interval_ms = (uint64_t)interval;
+	return 0;
+}
+
+/* A time is a number or a text; which texts are times is not for this file to know. */
+static int as_time(struct json_object *value, const char *name, struct json_object **ret, struct message_fault *fault)
+{
+	if (value && !json_object_is_type(value, json_type_int) && !json_object_is_type(value, json_type_string))
+		return fail(fault, CODE_INVALID_PARAMETERS, "bad_type",
+			    "%.64s has to be an RFC 3339 time or milliseconds since 1970", name);
+	*ret = value;
+	return 0;
+}
+
+static int read_history(struct message *m, struct message_fault *fault)
+{
+	int64_t limit = 0, interval = 0;
+
+	if (as_time(get(m->root, "begin"), "begin", &m->begin, fault) < 0 ||
+	    as_time(get(m->root, "end"), "end", &m->end, fault) < 0 ||
+	    read_u64(get(m->root, "from_seq"), "from_seq", &m->from_seq, fault) < 0 ||
+	    as_integer(get(m->root, "limit"), "limit", 1, MESSAGE_HISTORY_MAX, &limit, fault) < 0 ||
+	    as_integer(get(m->root, "interval_ms"), "interval_ms", 0, INTERVAL_MAX_MS, &interval, fault) < 0)
+		return -EBADMSG;
+	m->limit = (uint64_t)limit;
+	m->interval_ms = (uint64_t)interval;
+	return read_options(m, fault);
 }
 
 static int read_set_config(struct message *m, struct message_fault *fault)
@@ -285,7 +315,7 @@ static const struct message_kind kinds[MESSAGE_TYPES] = {
 	[MESSAGE_UNSUBSCRIBE] = {"Unsubscribe", true, read_topics},
 	[MESSAGE_SET_CONFIG] = {"SetConfig", true, read_set_config},
 	[MESSAGE_STATUS] = {"Status", true, read_nothing},
-	[MESSAGE_GET_HISTORY] = {"GetHistory", true, read_nothing},
+	[MESSAGE_GET_HISTORY] = {"GetHistory", true, read_history},
 	[MESSAGE_ACK] = {"Ack", false, read_ack},
 	[MESSAGE_SIGNED] = {"signed", false, read_nothing},
 };

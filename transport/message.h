@@ -19,6 +19,7 @@ struct json_tokener;
 #define MESSAGE_ID_SIZE	      (JSON_ID_MAX + 1)
 #define MESSAGE_TIMEOUT_MAX_S 86400
 #define MESSAGE_RETRIES_MAX   10
+#define MESSAGE_HISTORY_MAX   100000 /* samples in one answer to GetHistory */
 
 enum message_type {
 	MESSAGE_SAFE_COMMAND,
@@ -67,6 +68,13 @@ struct message {
 				     * topics of Subscribe and Unsubscribe (null: all) */
 	struct json_object *values; /* SetConfig: object */
 	bool stop_on_error;	    /* CommandBatch: on_error is "stop" */
+
+	/* Subscribe, GetHistory: least distance of samples; 0: every one */
+	uint64_t interval_ms;
+	/* GetHistory: times as sent, numbers of milliseconds or RFC 3339 texts; NULL: no limit on that side */
+	struct json_object *begin, *end;
+	uint64_t from_seq; /* 0: from the begin */
+	uint64_t limit;	   /* 0: none given */
 };
 
 /* Why a line cannot be taken. has_id: answer with a `response` to `id`; else with an `error`, id null. */

@@ -105,6 +105,9 @@ struct response {
 	enum error_code code; /* CODE_NONE on success */
 	const char *error;    /* NULL on failure: the code's name stands in */
 	const char *reason;   /* lower-case word, written beside error when there is one */
+	bool streamed;	      /* output was sent as it came: stream_chunks and stream_dropped are written */
+	uint64_t stream_chunks, stream_dropped;
+	unsigned attempts; /* over 1: written */
 };
 
 /*

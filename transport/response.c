@@ -123,6 +123,12 @@ static void write_outcome(struct sink *out, const struct response *response)
 	sink_str(out, "error_code", code_name(response->code));
 	if (response->reason)
 		sink_str(out, "reason", response->reason);
+	if (response->streamed) {
+		sink_uint(out, "stream_chunks", response->stream_chunks);
+		sink_uint(out, "stream_dropped", response->stream_dropped);
+	}
+	if (response->attempts > 1)
+		sink_uint(out, "attempts", response->attempts);
 }
 
 /*

@@ -204,6 +204,11 @@ static int wrong_value(const struct config_key *key, const char *text, struct er
 		       range);
 }
 
+static int no_memory(const struct config_key *key, struct err *err)
+{
+	return err_set(err, -ENOMEM, "%s.%s: out of memory", key->section, key->name);
+}
+
 static int parse_text(char **to, const struct config_key *key, const char *text, struct err *err)
 {
 	size_t len = strlen(text);
@@ -216,7 +221,7 @@ static int parse_text(char **to, const struct config_key *key, const char *text,
 			       key->section, key->name);
 	copy = strdup(text);
 	if (!copy)
-		return -ENOMEM;
+		return no_memory(key, err);
 	free(*to);
 	*to = copy;
 	return 0;
@@ -229,17 +234,17 @@ static int parse_list(char ***to, const struct config_key *key, const char *text
 	size_t count = 0;
 
 	if (!list)
-		return -ENOMEM;
+		return no_memory(key, err);
 	for (size_t i = 0; append && *to && (*to)[i]; i++)
 		if (!(list[count++] = strdup((*to)[i])))
-			return -ENOMEM;
+			return no_memory(key, err);
 	for (size_t len; *(text += strspn(text, " ,\t")); text += len) {
 		len = strcspn(text, " ,\t");
 		if (count == CONFIG_LIST_MAX)
 			return err_set(err, -EINVAL, "%s.%s: more than %d items", key->section, key->name,
 				       CONFIG_LIST_MAX);
 		if (!(list[count++] = strndup(text, len)))
-			return -ENOMEM;
+			return no_memory(key, err);
 	}
 	strv_free(*to);
 	*to = TAKE_PTR(list);

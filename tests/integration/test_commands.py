@@ -179,6 +179,21 @@ def story_a_command_queued_first_starts_first():
         assert file.read().split() == [str(i) for i in range(20)]
 
 
+def story_queued_commands_that_cannot_start_are_each_answered_when_their_turn_comes():
+    """One that fails in the moment it leaves the queue gives its slot to the next one, which may fail likewise."""
+    _, host = talk(tap.keep, unsafe(commands__max_concurrent=1))
+    blocker = host.unsafe("sleep 0.3", timeout=30)
+    ids = []
+    for i in range(30):
+        bad = {"shell": "fish-of-doom"} if i % 3 else {"working_dir": "/no/such/directory"}
+        ids.append(host.unsafe("true", timeout=30, **bad))
+    ids.append(host.unsafe("echo last", timeout=30))
+    answers = {m["id"]: m for m in host.responses([blocker] + ids)}
+    assert not any(answers[i]["success"] for i in ids[:-1])
+    assert answers[ids[-1]]["stdout"] == "last\n"
+    host.in_step()
+
+
 def story_a_missing_program_and_a_script_without_interpreter_are_told():
     agent, host = talk(tap.keep, UNSAFE)
     answer = host.run("no-such-program-here")
@@ -208,8 +223,8 @@ def story_a_time_out_that_fires_as_the_command_ends_gives_one_answer():
 
 def story_thousands_of_short_commands_leave_no_zombie_and_no_descriptor():
     agent, host = talk(tap.keep, UNSAFE)
-    host.run("true")
     host.expect("metrics")
+    host.responses([host.unsafe("sleep 0.1", timeout=30) for _ in range(20)], 30)  # all slots were in use once
     time.sleep(0.3)
     executor = max(children_of(agent.pid))
     before = {pid: fd_count(pid) for pid in [agent.pid] + children_of(agent.pid)}

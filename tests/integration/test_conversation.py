@@ -255,6 +255,7 @@ def story_output_of_any_bytes_becomes_text_a_host_can_store():
 
 def story_a_conversation_leaks_no_descriptor():
     agent, host = talk(tap.keep, UNSAFE)
+    host.expect("metrics")  # by now the log writer is there too
     host.run("true")
     host.ask("ProcessList")
     before = fd_count(agent.pid)

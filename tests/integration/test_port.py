@@ -94,13 +94,14 @@ def story_a_host_that_only_connects_and_leaves_does_no_harm():
     host.expect("metrics")
     time.sleep(0.3)
     descriptors = fd_count(agent.pid)
-    for _ in range(6):  # each is followed by a longer pause: nothing was said on it
+    for _ in range(5):  # each is followed by a longer pause: nothing was said on it
         host.disconnect()
         host.accept(35, hello=False)
     host.disconnect()
     host.accept(35)
     host.in_step()
-    wait_until(lambda: fd_count(agent.pid) == descriptors, 3, "the closing of old connections")
+    # One more may stay: the watch on the directory, which is set up when the first retry is needed.
+    wait_until(lambda: fd_count(agent.pid) <= descriptors + 1, 3, "the closing of old connections")
 
 
 def story_row_41_a_host_that_never_reads_costs_bounded_memory_and_little_cpu():
@@ -108,10 +109,10 @@ def story_row_41_a_host_that_never_reads_costs_bounded_memory_and_little_cpu():
     agent = tap.keep(Agent(host.spec, {**SAMPLE, "port.queue_bytes": "1M", "timers.metrics_interval_ms": 50}))
     host.accept()
     host.expect("metrics")
-    time.sleep(8)
+    time.sleep(6)
     before, begun = memory_kb(agent.pid), time.monotonic()
     cpu = cpu_seconds(agent.pid)
-    time.sleep(4)
+    time.sleep(3)
     assert memory_kb(agent.pid) - before < 512
     # 20 samples a second are the work asked for; a spinning loop would show 100 %.
     assert (cpu_seconds(agent.pid) - cpu) / (time.monotonic() - begun) < 0.6 * SLOW

@@ -50,6 +50,11 @@ def evidence(guest):
 
 class AgentPort(HostPort):
     """Every line is checked against the protocol as a host needs it."""
+    last_left = 0.0
+
+    def close(self):
+        super().close()
+        AgentPort.last_left = time.monotonic()
 
     def message(self, limit_s=None):
         return schema.parse_line(self.line(limit_s))
@@ -81,22 +86,17 @@ def unsafe(script, command_id, timeout_s=30):
     return {"type": "UnsafeCommand", "id": command_id, "raw_command": script, "timeout": timeout_s}
 
 
-last_left = 0.0
-
-
 @contextlib.contextmanager
 def host(guest, limit_s=10):
     """A host that connects and is greeted. Like real ones it does not come back within the same second: on a virtio port
     such a change of hosts looks like nothing but a port that became writable."""
-    global last_left
-    time.sleep(max(0, last_left + 1.2 - time.monotonic()))
+    time.sleep(max(0, AgentPort.last_left + 1.2 - time.monotonic()))
     port = AgentPort(guest.path("port1"), limit_s)
     try:
         port.handshake = port.expect("handshake")
         yield port
     finally:
         port.close()
-        last_left = time.monotonic()
 
 
 # ------------------------------------------------------------------------------------------------ seen from outside

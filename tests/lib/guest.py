@@ -242,44 +242,41 @@ class Shell:
 
 
 class Guest:
-    def __init__(self, release="bookworm", overlay=None, memory_mib=512, cpus=1, keep_disk=False, ports=(AGENT_PORT,),
-                 hardware=()):
+    def __init__(self, release="bookworm", overlay=None, memory_mib=512, cpus=1, ports=(AGENT_PORT,), hardware=()):
         need("qemu-system-x86_64")
         self.release = release
         self.overlay = overlay or Overlay()
         self.memory_mib = memory_mib
         self.cpus = cpus
-        self.keep_disk = keep_disk
         self.port_names = list(ports)
         self.hardware = list(hardware)  # further arguments for QEMU
         self.work = tempfile.mkdtemp(prefix="infinitest-")
         self.process = None
         self.monitor = None
         self.shell = None
+        self.hosts = 0  # how many QEMUs this guest has lived in
         self.took = {}
         atexit.register(self.close)
 
     # ---------------------------------------------------------------------------------------------- life
 
     def path(self, name):
-        return os.path.join(self.work, name)
+        """A file of the QEMU that the guest is in now."""
+        return os.path.join(self.work, "%d.%s" % (self.hosts, name))
 
     def _disk(self):
-        """The image itself is never written to: a throw-away snapshot, or with keep_disk a layer that lasts for many boots."""
-        base = root_image(self.release)
-        if not self.keep_disk:
-            return ["-drive", "file=%s,if=virtio,format=raw,snapshot=on" % base]
-        layer = self.path("disk.qcow2")
+        """A layer over the image, which itself is never written to. It lasts as long as this object, over many boots."""
+        layer = os.path.join(self.work, "disk.qcow2")
         if not os.path.exists(layer):
-            run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", base, "-F", "raw", layer], 20)
-        return ["-drive", "file=%s,if=virtio,format=qcow2,cache=writeback" % layer]
+            run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", root_image(self.release), "-F", "raw", layer], 20)
+        return ["-drive", "file=%s,if=virtio,format=qcow2,cache=unsafe" % layer]
 
     def _argv(self):
         argv = ["qemu-system-x86_64", "-accel", "tcg", "-machine", "q35", "-cpu", "max", "-smp", str(self.cpus),
                 "-m", str(self.memory_mib), "-uuid", MACHINE_UUID, "-display", "none", "-no-reboot", "-nodefaults",
                 "-serial", "file:" + self.path("serial.log"), "-device", "virtio-rng-pci",
                 "-qmp", "unix:%s,server=on,wait=off" % self.path("qmp"),
-                "-kernel", vmlinuz(self.release), "-initrd", self.path("initrd"),
+                "-kernel", vmlinuz(self.release), "-initrd", os.path.join(self.work, "initrd"),
                 "-append", "console=ttyS0 panic=-1 quiet loglevel=4 root=/dev/vda rw mitigations=off "
                            "systemd.show_status=0 audit=0",
                 # A network of its own with nothing behind it; no boot ROM, which is another package.
@@ -296,11 +293,17 @@ class Guest:
         if len(self.path("qmp")) > 100:
             raise Unavailable("TMPDIR is too long for a socket's path")
         begin = time.monotonic()
-        argv = self._argv()
-        self.overlay.write(self.release, self.path("initrd"))
-        libc = ctypes.CDLL(None)
+        self.overlay.write(self.release, os.path.join(self.work, "initrd"))
+        root_image(self.release)
         self.began = time.monotonic()
         self.took["made ready"] = self.began - begin
+        self._launch([])
+        self.shell = Shell(self.path("port0"))
+
+    def _launch(self, more):
+        self.hosts += 1
+        argv = self._argv() + more
+        libc = ctypes.CDLL(None)
         with open(self.path("qemu.log"), "wb") as log:
             self.process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -315,7 +318,6 @@ class Guest:
             return None
 
         self.monitor = wait_for(monitor, 20, 0.02, "QEMU's monitor")
-        self.shell = Shell(self.path("port0"))
 
     def start(self, limit_s=60):
         """Boots up to multi-user.target; `took` says how long the parts took."""
@@ -343,9 +345,6 @@ class Guest:
             self.process.kill()
             self.process.wait()
             self.process = None
-        for name in os.listdir(self.work) if os.path.isdir(self.work) else ():
-            if name == "qmp" or name.startswith("port"):
-                os.unlink(self.path(name))
 
     def shutdown(self, limit_s=30):
         """An orderly power-off; returns how long it took."""
@@ -435,6 +434,26 @@ class Guest:
 
     def load(self, name):
         self._human("loadvm " + name)
+
+    def migrate(self, limit_s=60):
+        """Moves the running guest into another QEMU, as to another machine: sockets are others afterwards."""
+        old, old_monitor, old_shell = self.process, self.monitor, self.shell
+        channel = os.path.join(self.work, "migration")
+        self._launch(["-incoming", "unix:" + channel])
+        old_monitor("migrate", uri="unix:" + channel)
+
+        def arrived():
+            state = old_monitor("query-migrate").get("status")
+            assert state not in ("failed", "cancelled"), state
+            return state == "completed"
+
+        wait_for(arrived, limit_s, 0.1, "the migration")
+        self.shell = Shell(self.path("port0"))
+        self.shell.next_id = old_shell.next_id
+        for part in (old_monitor, old_shell):
+            part.close()
+        old.kill()
+        old.wait()
 
     def plug(self, number=1, nr=None, name=None):
         """Puts the port (back) in; with another nr it gets another node, vport0pNR."""

@@ -134,12 +134,31 @@ int command_watch(const struct host_options *options, int argc, char **argv)
 
 /* ------------------------------------------------------------------------------------------------- run and exec */
 
+/* True if all of `text` is one JSON value; json-c takes 'x', NaN and Infinity too, which therefore must not begin it. */
+static bool parse_value(const char *text, struct json_object **ret)
+{
+	struct json_tokener *tokener;
+	bool whole;
+
+	if (!*text || !strchr("-0123456789{[\"tfn", *text) || !strncmp(text, "-I", 2))
+		return false;
+	tokener = json_tokener_new();
+	if (!tokener)
+		return false;
+	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
+	*ret = json_tokener_parse_ex(tokener, text, (int)strlen(text) + 1);
+	whole = json_tokener_get_error(tokener) == json_tokener_success && json_tokener_get_parse_end(tokener) == strlen(text);
+	json_tokener_free(tokener);
+	if (!whole)
+		json_object_put(*ret);
+	return whole;
+}
+
 int command_parameter(struct json_object *into, const char *text)
 {
 	const char *equals = strchr(text, '=');
 	_cleanup_(freep) char *key = equals ? strndup(text, (size_t)(equals - text)) : NULL;
 	struct json_object *value = NULL;
-	enum json_tokener_error fault;
 
 	if (!equals || equals == text)
 		return -EINVAL;
@@ -147,9 +166,7 @@ int command_parameter(struct json_object *into, const char *text)
 		return -ENOMEM;
 	if (!strcmp(key, "action"))
 		return -EINVAL;
-	value = json_tokener_parse_verbose(equals + 1, &fault);
-	if (fault != json_tokener_success || strchr("'\"NI", equals[1])) {
-		json_object_put(value);
+	if (!parse_value(equals + 1, &value)) {
 		value = json_object_new_string(equals + 1);
 		if (!value)
 			return -ENOMEM;

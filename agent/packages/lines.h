@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/* Text by lines and fields, without NULs to rely on: what all parsers of this folder share. */
+#ifndef AGENT_PACKAGES_LINES_H
+#define AGENT_PACKAGES_LINES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+struct piece {
+	const char *at;
+	size_t len;
+};
+
+/* Takes the next piece up to `end` from *text into *ret; false when nothing is left. The last one needs no `end`. */
+static inline bool piece_cut(struct piece *text, char end, struct piece *ret)
+{
+	const char *stop;
+
+	if (text->len == 0)
+		return false;
+	stop = memchr(text->at, end, text->len);
+	ret->at = text->at;
+	ret->len = stop ? (size_t)(stop - text->at) : text->len;
+	text->at += ret->len + (stop != NULL);
+	text->len -= ret->len + (stop != NULL);
+	return true;
+}
+
+/* The next line without its end; a last line that is not ended is one too. */
+static inline bool line_cut(struct piece *text, struct piece *ret)
+{
+	if (!piece_cut(text, '\n', ret))
+		return false;
+	if (ret->len && ret->at[ret->len - 1] == '\r')
+		ret->len--;
+	return true;
+}
+
+/* The next word between blanks; false when there is none. */
+static inline bool word_cut(struct piece *text, struct piece *ret)
+{
+	while (text->len && (*text->at == ' ' || *text->at == '\t')) {
+		text->at++;
+		text->len--;
+	}
+	if (text->len == 0)
+		return false;
+	ret->at = text->at;
+	while (text->len && *text->at != ' ' && *text->at != '\t') {
+		text->at++;
+		text->len--;
+	}
+	ret->len = (size_t)(text->at - ret->at);
+	return true;
+}
+
+/* Cuts a line at tabs into exactly `count` fields (the last one keeps further tabs); false if it has fewer. */
+static inline bool fields_cut(struct piece line, struct piece fields[], size_t count)
+{
+	for (size_t i = 0; i + 1 < count; i++) {
+		const char *tab = line.len ? memchr(line.at, '\t', line.len) : NULL;
+
+		if (!tab)
+			return false;
+		fields[i] = (struct piece){ line.at, (size_t)(tab - line.at) };
+		line.len -= fields[i].len + 1;
+		line.at = tab + 1;
+	}
+	fields[count - 1] = line;
+	return true;
+}
+
+static inline bool piece_is(struct piece piece, const char *text)
+{
+	return piece.len == strlen(text) && memcmp(piece.at, text, piece.len) == 0;
+}
+
+static inline bool piece_starts(struct piece piece, const char *text)
+{
+	return piece.len >= strlen(text) && memcmp(piece.at, text, strlen(text)) == 0;
+}
+
+static inline bool piece_has(struct piece piece, const char *text)
+{
+	return piece.len && memmem(piece.at, piece.len, text, strlen(text));
+}
+
+/* A decimal number of at most 18 digits and nothing else; -1 for anything else. */
+static inline int64_t piece_number(struct piece piece)
+{
+	int64_t value = 0;
+
+	if (piece.len == 0 || piece.len > 18)
+		return -1;
+	for (size_t i = 0; i < piece.len; i++) {
+		if (piece.at[i] < '0' || piece.at[i] > '9')
+			return -1;
+		value = value * 10 + (piece.at[i] - '0');
+	}
+	return value;
+}
+
+#endif

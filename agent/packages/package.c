@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/* Lists of packages and the grammar of their names; see package.h. */
+#include "agent/packages/package.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define CHUNK_SIZE 32768
+
+struct package_chunk {
+	struct package_chunk *next;
+	size_t used, size;
+	char text[];
+};
+
+void package_list_done(struct package_list *list)
+{
+	while (list->chunks) {
+		struct package_chunk *chunk = list->chunks;
+
+		list->chunks = chunk->next;
+		free(chunk);
+	}
+	free(list->rows);
+	*list = (struct package_list){ .rows = NULL };
+}
+
+struct package *package_list_add(struct package_list *list)
+{
+	if (list->count == list->room) {
+		size_t room = list->room ? list->room * 2 : 256;
+		struct package *rows = list->count < PACKAGES_MAX ? reallocarray(list->rows, room, sizeof(*rows)) : NULL;
+
+		if (!rows) {
+			list->truncated = true;
+			return NULL;
+		}
+		list->rows = rows;
+		list->room = room;
+	}
+	list->rows[list->count] = (struct package){ .installed_kb = -1, .download_bytes = -1, .installed_s = -1 };
+	return &list->rows[list->count++];
+}
+
+const char *package_list_text(struct package_list *list, const char *bytes, size_t len)
+{
+	struct package_chunk *chunk = list->chunks;
+	char *copy;
+
+	if (len == 0)
+		return NULL;
+	if (!chunk || chunk->size - chunk->used < len + 1) {
+		size_t size = len + 1 > CHUNK_SIZE ? len + 1 : CHUNK_SIZE;
+
+		chunk = malloc(sizeof(*chunk) + size);
+		if (!chunk) {
+			list->truncated = true;
+			return NULL;
+		}
+		*chunk = (struct package_chunk){ .next = list->chunks, .size = size };
+		list->chunks = chunk;
+	}
+	copy = chunk->text + chunk->used;
+	memcpy(copy, bytes, len);
+	copy[len] = '\0';
+	chunk->used += len + 1;
+	return copy;
+}
+
+static int compare_texts(const char *a, const char *b)
+{
+	return !a || !b ? !!a - !!b : strcmp(a, b);
+}
+
+static int compare(const void *left, const void *right)
+{
+	const struct package *a = left, *b = right;
+	int order = compare_texts(a->name, b->name);
+
+	return order ? order : compare_texts(a->architecture, b->architecture);
+}
+
+void package_list_sort(struct package_list *list)
+{
+	if (list->count)
+		qsort(list->rows, list->count, sizeof(*list->rows), compare);
+}
+
+/* The first row whose name is not below `name`. */
+static size_t lower_bound(const struct package_list *list, const char *name)
+{
+	size_t low = 0, high = list->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (compare_texts(list->rows[middle].name, name) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+struct package *package_list_find(const struct package_list *list, const char *name, const char *architecture)
+{
+	for (size_t i = lower_bound(list, name); i < list->count && compare_texts(list->rows[i].name, name) == 0; i++)
+		if (!architecture || compare_texts(list->rows[i].architecture, architecture) == 0)
+			return &list->rows[i];
+	return NULL;
+}
+
+void package_history_done(struct package_history *history)
+{
+	package_list_done(&history->texts);
+	free(history->events);
+	*history = (struct package_history){ .events = NULL };
+}
+
+struct package_event *package_history_add(struct package_history *history)
+{
+	if (history->count == history->room) {
+		size_t room = history->room ? history->room * 2 : 64;
+		struct package_event *events =
+			history->count < PACKAGES_MAX ? reallocarray(history->events, room, sizeof(*events)) : NULL;
+
+		if (!events)
+			return NULL;
+		history->events = events;
+		history->room = room;
+	}
+	history->events[history->count] = (struct package_event){ .time_s = -1 };
+	return &history->events[history->count++];
+}
+
+static bool alphanumeric(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+static bool name_valid(const char *name, size_t len)
+{
+	if (len == 0 || len > 128 || !alphanumeric(name[0]) || name[len - 1] == '-')
+		return false;
+	for (size_t i = 1; i < len; i++)
+		if (!alphanumeric(name[i]) && !memchr("+.:~_-", name[i], 6))
+			return false;
+	return true;
+}
+
+bool package_name_valid(const char *name)
+{
+	return name_valid(name, strnlen(name, 129));
+}
+
+size_t package_words(const char *query, char *buffer, size_t size, const char *words[PACKAGE_WORDS_MAX])
+{
+	size_t count = 0, len = strnlen(query, size);
+	char *save = NULL;
+
+	if (len == size)
+		return 0;
+	memcpy(buffer, query, len + 1);
+	for (char *word = strtok_r(buffer, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
+		if (count == PACKAGE_WORDS_MAX || !package_name_valid(word))
+			return 0;
+		words[count++] = word;
+	}
+	return count;
+}

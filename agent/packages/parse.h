@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What package managers print, parsed: pure functions of bytes and length into a list. A line that is not understood is passed
+ * over; output that was cut off ends the list early. Each returns 0 or -ENOMEM.
+ */
+#ifndef AGENT_PACKAGES_PARSE_H
+#define AGENT_PACKAGES_PARSE_H
+
+#include "agent/packages/package.h"
+
+/* The format of dpkg-query and rpm queries: tabs between, one line a package, what may hold anything last. */
+#define DPKG_FORMAT                                                                                       \
+	"${Package}\\t${Version}\\t${Architecture}\\t${db:Status-Status}\\t${Installed-Size}\\t"             \
+	"${db-fsys:Last-Modified}\\t${Section}\\t${source:Package}\\t${Maintainer}\\t${binary:Summary}\\n"
+#define RPM_FORMAT                                                                                        \
+	"%{NAME}\\t%|EPOCH?{%{EPOCH}:}:{}|%{VERSION}-%{RELEASE}\\t%{ARCH}\\t%{SIZE}\\t%{INSTALLTIME}\\t"      \
+	"%{GROUP}\\t%{SOURCERPM}\\t%{VENDOR}\\t%{SUMMARY}\\n"
+#define DNF_FORMAT                                                                                        \
+	"%{name}\\t%{evr}\\t%{arch}\\t%{repoid}\\t%{downloadsize}\\t%{installsize}\\t%{url}\\t%{summary}\\n"
+
+/* dpkg-query -W -f DPKG_FORMAT: rows that are installed. */
+int dpkg_list_parse(const char *text, size_t len, struct package_list *list);
+
+/* apt-get -s …: its Inst lines, as rows with `candidate` and, when something older is there, `version`. */
+int apt_simulation_parse(const char *text, size_t len, struct package_list *list);
+
+/* Records of apt-cache show and search --full: rows with `candidate`, not installed. */
+int apt_records_parse(const char *text, size_t len, struct package_list *list);
+
+/* rpm -qa --qf RPM_FORMAT; dnf repoquery --qf DNF_FORMAT (rows with `candidate`). */
+int rpm_list_parse(const char *text, size_t len, struct package_list *list);
+int dnf_query_parse(const char *text, size_t len, struct package_list *list);
+
+/* dnf updateinfo list --security: marks those rows of `list` whose name-version-release.arch it names. */
+int dnf_security_parse(const char *text, size_t len, struct package_list *list);
+
+/* apk list --installed, --upgradable or --available; apk search -v -d. */
+int apk_list_parse(const char *text, size_t len, struct package_list *list);
+int apk_search_parse(const char *text, size_t len, struct package_list *list);
+
+/* /var/log/dpkg.log, events not before `since_s`. Its times are the guest's local time. */
+int dpkg_log_parse(const char *text, size_t len, int64_t since_s, struct package_history *history);
+
+/* "%Y %n" of stat(1): the time of `path`, or -1 if it was not there. */
+int64_t stat_time(const char *text, size_t len, const char *path);
+
+/* Why a run of a package manager failed, from what it printed. */
+enum package_fault {
+	PACKAGE_FAULT_OTHER,
+	PACKAGE_FAULT_LOCKED,	  /* another one is at work: try again */
+	PACKAGE_FAULT_PERMISSION, /* needs root */
+	PACKAGE_FAULT_NOT_FOUND,
+	PACKAGE_FAULT_NETWORK, /* repositories out of reach */
+	PACKAGE_FAULT_SPACE,
+};
+enum package_fault package_fault_of(const char *text, size_t len, int exit_code);
+
+/* dpkg --verify and rpm -Va: one file that is not as its package brought it. */
+struct verify_line {
+	const char *flags; /* nine characters of which "5" says the content differs, or "missing" */
+	size_t flags_len;
+	const char *path;
+	size_t path_len;
+	bool missing, config;
+};
+
+/* Takes the next such line from *text (moved on). False when there is none left. */
+bool verify_next(const char **text, size_t *len, struct verify_line *ret);
+
+#endif

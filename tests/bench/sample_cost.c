@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A sample in a hot loop, in this process: the agent's collect and encode against the floor of the same data. Rounds
+ * alternate, medians are compared. `sample_cost [ROUNDS [SAMPLES]]` prints, for the system alone and for everything, the
+ * nanoseconds of the floor, of collecting and of encoding, the ratio and the bytes of the line.
+ */
+#include <infiniservice/cleanup.h>
+#include <infiniservice/moment.h>
+
+#include "agent/config/config.h"
+#include "agent/sample.h"
+#include "floor.h"
+
+#define ROUNDS_MAX 200
+
+static void ignore_change(void *data, const struct collector *collector, int error)
+{
+	(void)data;
+	fprintf(stderr, "%s: %s\n", collector->name, strerror(-error));
+}
+
+static struct sampler *sampler_make(const char *const *switched_off)
+{
+	static struct config config;
+	struct moment now = moment_now();
+	struct sampler *sampler;
+	struct err e;
+
+	if (config_init(&config) < 0)
+		give_up("config");
+	for (; *switched_off; switched_off++)
+		if (config_set(&config, *switched_off, &e) < 0)
+			give_up(*switched_off);
+	if (sampler_new(&config, NULL, &now, ignore_change, NULL, &sampler) < 0)
+		give_up("sampler");
+	config_free(&config);
+	return sampler;
+}
+
+static double floor_round(struct floor *floor, bool full, unsigned samples)
+{
+	uint64_t begin_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+
+	for (unsigned i = 0; i < samples; i++) {
+		if (full)
+			floor_read_full(floor);
+		else
+			floor_read_system(floor);
+	}
+	return (double)(clock_ns(CLOCK_PROCESS_CPUTIME_ID) - begin_ns) / samples;
+}
+
+struct cost {
+	double collect_ns, encode_ns;
+	size_t bytes;
+};
+
+static struct cost agent_round(struct sampler *sampler, unsigned samples)
+{
+	static const struct identity id = { .vm_id = "bench", .boot_id = "00000000000000000000000000000000" };
+	static uint64_t seq;
+	uint64_t collect_ns = 0, begin_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+	struct cost cost = { 0 };
+
+	for (unsigned i = 0; i < samples; i++) {
+		struct moment now = moment_now();
+		uint64_t before_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+		struct line *line;
+
+		sampler_collect(sampler, &now, false);
+		collect_ns += clock_ns(CLOCK_PROCESS_CPUTIME_ID) - before_ns;
+		line = sampler_encode(sampler, &id, ++seq, &now);
+		if (!line)
+			give_up("sampler_encode");
+		cost.bytes = line->len;
+		line_unref(line);
+	}
+	cost.collect_ns = (double)collect_ns / samples;
+	cost.encode_ns = (double)(clock_ns(CLOCK_PROCESS_CPUTIME_ID) - begin_ns) / samples - cost.collect_ns;
+	return cost;
+}
+
+static void compare(const char *name, struct floor *floor, struct sampler *sampler, bool full, unsigned rounds, unsigned samples)
+{
+	double floors[ROUNDS_MAX], collects[ROUNDS_MAX], encodes[ROUNDS_MAX], ratios[ROUNDS_MAX];
+	struct cost cost;
+
+	floor_round(floor, full, 3);
+	agent_round(sampler, 3);
+	for (unsigned i = 0; i < rounds; i++) {
+		floors[i] = floor_round(floor, full, samples);
+		cost = agent_round(sampler, samples);
+		collects[i] = cost.collect_ns;
+		encodes[i] = cost.encode_ns;
+		ratios[i] = (cost.collect_ns + cost.encode_ns) / floors[i];
+	}
+	printf("%s %.0f %.0f %.0f %.3f %zu\n", name, median(floors, rounds), median(collects, rounds), median(encodes, rounds),
+	       median(ratios, rounds), cost.bytes);
+}
+
+int main(int argc, char **argv)
+{
+	static const char *const system_off[] = { "collectors.processes=no", "collectors.ports=no", NULL };
+	static const char *const none_off[] = { NULL };
+	static struct floor floor;
+	unsigned rounds = argument(argc, argv, 1, 15, ROUNDS_MAX), samples = argument(argc, argv, 2, 300, 1000000);
+	struct sampler *system, *full;
+
+	floor_open(&floor);
+	system = sampler_make(system_off);
+	compare("system", &floor, system, false, rounds, samples);
+	sampler_free(system);
+	full = sampler_make(none_off);
+	compare("full", &floor, full, true, rounds, samples / 10 + 1);
+	sampler_free(full);
+	return EXIT_SUCCESS;
+}
