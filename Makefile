@@ -51,11 +51,13 @@ INC_tools := -Iinclude -I.
 INC_tests := -Iinclude -I. -Itests -Wno-frame-larger-than
 
 # ---------------------------------------------------------------------------------------------------- libraries
-LIBS := collectors transport config log executor agent ctl host
+LIBS := collectors transport config log packages cleaner executor agent ctl host
 DIR_collectors := collectors
 DIR_transport := transport
 DIR_config := agent/config
 DIR_log := agent/log
+DIR_packages := agent/packages
+DIR_cleaner := agent/cleaner
 DIR_executor := agent/executor
 DIR_agent := agent
 DIR_ctl := tools/infinictl
@@ -71,8 +73,8 @@ endef
 $(foreach l,$(LIBS),$(eval $(call library,$(l))))
 
 A = $(BUILD)/lib$(1).a
-LINK_agent := $(call A,agent) $(call A,executor) $(call A,log) $(call A,config) $(call A,collectors) $(call A,transport)
-LINK_executor := $(call A,executor)
+LINK_agent := $(call A,agent) $(call A,packages) $(call A,cleaner) $(call A,executor) $(call A,log) $(call A,config) $(call A,collectors) $(call A,transport)
+LINK_executor := $(call A,executor) $(call A,cleaner)
 LINK_ctl := $(call A,ctl) $(call A,log) $(call A,config) $(call A,transport)
 LINK_host := $(call A,host) $(call A,log) $(call A,config) $(call A,transport)
 SYS_agent := -lev -ljson-c -lsystemd -linih -lzstd -lnettle
@@ -111,7 +113,7 @@ $(BUILD)/.flags: force
 
 # -------------------------------------------------------------------------------------------------------- tests
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
-UNIT_LINK := $(foreach l,agent executor ctl host log config collectors transport,$(call A,$(l)))
+UNIT_LINK := $(foreach l,agent packages cleaner executor ctl host log config collectors transport,$(call A,$(l)))
 INTEGRATION_TESTS := $(wildcard tests/integration/test_*.py)
 BENCHES := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
 FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -156,7 +158,7 @@ unit: unit-programs all ## unit tests: no root, no network, no clang, under 30 s
 check: ## everything: units, corpora, the real binary, one booted guest (installs what the tests need)
 	@tools/deps.sh build test
 	@$(MAKE) --no-print-directory test-programs
-	@tests/run -t 480 $(CHECK_SUMMARY) $(UNIT_TESTS) tests/fuzz/test_corpora.py $(INTEGRATION_TESTS) tests/vm/run_guest.py
+	@tests/run -j 2 -t 900 $(CHECK_SUMMARY) tests/vm/run_guest.py $(UNIT_TESTS) tests/fuzz/test_corpora.py $(INTEGRATION_TESTS)
 
 asan: ## units, corpora and the real binary once more under ASan and UBSan
 	@tools/deps.sh build test
@@ -203,9 +205,10 @@ compile_commands.json: ## the compile database for editors and clang-tidy
 	@$(MAKE) -n -B all unit-programs BUILD=$(BUILD) | tools/compile_commands.py >$@
 
 # --------------------------------------------------------------------------------------------------------- install
-INSTALL = install -D
+INSTALL = install
 UNITS := infiniservice.service infiniservice-port@.service infiniservice-exec.service infiniservice-exec.socket
-MAN_PAGES := infinictl.1 infinihost.1 infiniservice.conf.5 infiniservice-protocol.7 infiniservice.8
+MAN_PAGES := infinictl.1 infinihost.1 infiniservice.conf.5 infiniservice-protocol.7 infiniservice.8 \
+	infiniservice-exec.8
 COMPLETED := infiniservice infinictl infinihost
 EXAMPLES := $(notdir $(wildcard packaging/examples/*))
 # All that install puts anywhere, but for the configuration.
@@ -215,22 +218,22 @@ INSTALLED = $(PREFIX)/sbin/infiniservice $(LIBEXECDIR)/infiniservice-exec $(PREF
 	$(foreach c,$(COMPLETED),$(BASHDIR)/$c $(ZSHDIR)/_$c $(FISHDIR)/$c.fish)
 
 install: all ## install under DESTDIR
-	$(INSTALL) -m 755 $(BUILD)/infiniservice $(DESTDIR)$(PREFIX)/sbin/infiniservice
-	$(INSTALL) -m 755 $(BUILD)/infiniservice-exec $(DESTDIR)$(LIBEXECDIR)/infiniservice-exec
-	$(INSTALL) -m 755 $(BUILD)/infinictl $(DESTDIR)$(PREFIX)/bin/infinictl
-	$(INSTALL) -m 755 $(BUILD)/infinihost $(DESTDIR)$(PREFIX)/bin/infinihost
-	$(INSTALL) -m 644 packaging/infiniservice.conf $(DESTDIR)$(SYSCONFDIR)/infiniservice/infiniservice.conf
-	install -d -m 755 $(DESTDIR)$(SYSCONFDIR)/infiniservice/conf.d
-	for u in $(UNITS); do $(INSTALL) -m 644 packaging/$$u $(DESTDIR)$(UNITDIR)/$$u && \
+	$(INSTALL) -D -m 755 $(BUILD)/infiniservice $(DESTDIR)$(PREFIX)/sbin/infiniservice
+	$(INSTALL) -D -m 755 $(BUILD)/infiniservice-exec $(DESTDIR)$(LIBEXECDIR)/infiniservice-exec
+	$(INSTALL) -D -m 755 $(BUILD)/infinictl $(DESTDIR)$(PREFIX)/bin/infinictl
+	$(INSTALL) -D -m 755 $(BUILD)/infinihost $(DESTDIR)$(PREFIX)/bin/infinihost
+	$(INSTALL) -D -m 644 packaging/infiniservice.conf $(DESTDIR)$(SYSCONFDIR)/infiniservice/infiniservice.conf
+	$(INSTALL) -d -m 755 $(DESTDIR)$(SYSCONFDIR)/infiniservice/conf.d
+	for u in $(UNITS); do $(INSTALL) -D -m 644 packaging/$$u $(DESTDIR)$(UNITDIR)/$$u && \
 		sed -i 's|=/usr/sbin/|=$(PREFIX)/sbin/|; s|=/usr/libexec/|=$(LIBEXECDIR)/|' $(DESTDIR)$(UNITDIR)/$$u || exit 1; done
-	$(INSTALL) -m 644 packaging/60-infiniservice.rules $(DESTDIR)$(UDEVDIR)/60-infiniservice.rules
-	$(INSTALL) -m 644 packaging/sysusers.conf $(DESTDIR)$(SYSUSERSDIR)/infiniservice.conf
-	for m in $(MAN_PAGES); do $(INSTALL) -m 644 packaging/man/$$m $(DESTDIR)$(MANDIR)/man$${m##*.}/$$m || exit 1; done
+	$(INSTALL) -D -m 644 packaging/60-infiniservice.rules $(DESTDIR)$(UDEVDIR)/60-infiniservice.rules
+	$(INSTALL) -D -m 644 packaging/sysusers.conf $(DESTDIR)$(SYSUSERSDIR)/infiniservice.conf
+	for m in $(MAN_PAGES); do $(INSTALL) -D -m 644 packaging/man/$$m $(DESTDIR)$(MANDIR)/man$${m##*.}/$$m || exit 1; done
 	for c in $(COMPLETED); do \
-		$(INSTALL) -m 644 packaging/completions/$$c.bash $(DESTDIR)$(BASHDIR)/$$c && \
-		$(INSTALL) -m 644 packaging/completions/$$c.zsh $(DESTDIR)$(ZSHDIR)/_$$c && \
-		$(INSTALL) -m 644 packaging/completions/$$c.fish $(DESTDIR)$(FISHDIR)/$$c.fish || exit 1; done
-	for e in $(EXAMPLES); do $(INSTALL) -m 644 packaging/examples/$$e $(DESTDIR)$(DOCDIR)/examples/$$e || exit 1; done
+		$(INSTALL) -D -m 644 packaging/completions/$$c.bash $(DESTDIR)$(BASHDIR)/$$c && \
+		$(INSTALL) -D -m 644 packaging/completions/$$c.zsh $(DESTDIR)$(ZSHDIR)/_$$c && \
+		$(INSTALL) -D -m 644 packaging/completions/$$c.fish $(DESTDIR)$(FISHDIR)/$$c.fish || exit 1; done
+	for e in $(EXAMPLES); do $(INSTALL) -D -m 644 packaging/examples/$$e $(DESTDIR)$(DOCDIR)/examples/$$e || exit 1; done
 
 uninstall: ## remove what install put there (the configuration stays)
 	rm -f $(addprefix $(DESTDIR),$(INSTALLED))
@@ -244,6 +247,6 @@ clean: ## remove what was built (the cached guest images too)
 	rm -rf $(BUILD) compile_commands.json
 
 help: ## this list
-	@sed -n 's/^\([a-z_.-]*\):[^#]*## \(.*\)/  \1|\2/p' Makefile | column -t -s '|'
+	@sed -n 's/^\([a-z_.-]*\):[^#]*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-24s%s\n", $$1, $$2 }'
 
 -include $(shell find $(BUILD) -name '*.d' -not -path '$(BUILD)/asan/*' -not -path '$(BUILD)/fuzz/*' 2>/dev/null)

@@ -3,6 +3,40 @@
 #include "agent/action.h"
 
 #include "agent/agent.h"
+#include "agent/subscribe.h"
+
+static void emit_breaker(struct sink *out, const struct agent *agent)
+{
+	static const char *const states[] = { "Closed", "Open", "HalfOpen" };
+	struct moment now = agent_now(agent);
+	struct reply_breaker_state breaker = breaker_describe(&agent->breaker, &now);
+	char timestamp[RFC3339_SIZE];
+
+	sink_object_begin(out, "circuit_breaker");
+	sink_str(out, "state", states[breaker.state]);
+	sink_uint(out, "failure_count", breaker.failure_count);
+	if (breaker.last_failure_ms >= 0)
+		rfc3339_format(breaker.last_failure_ms, timestamp);
+	sink_str(out, "last_failure_time", breaker.last_failure_ms >= 0 ? timestamp : NULL);
+	if (breaker.recovery_eta_s >= 0)
+		sink_int(out, "recovery_eta_seconds", breaker.recovery_eta_s);
+	else
+		sink_null(out, "recovery_eta_seconds");
+	sink_object_end(out);
+}
+
+static void emit_additions(struct sink *out, const struct agent *agent)
+{
+	sink_object_begin(out, "subscriptions");
+	subscribe_report(agent, out);
+	sink_object_end(out);
+	sink_object_begin(out, "scripts");
+	scripts_report(&agent->scripts, out);
+	sink_object_end(out);
+	sink_object_begin(out, "audit");
+	audit_report(&agent->audit, out);
+	sink_object_end(out);
+}
 
 static void emit_port(struct sink *out, const struct agent *agent)
 {
@@ -23,6 +57,7 @@ static void emit_port(struct sink *out, const struct agent *agent)
 	sink_uint(out, "samples_dropped", stats->lines_dropped[LINE_SAMPLE] + stats->lines_refused[LINE_SAMPLE]);
 	sink_uint(out, "stalls", stats->stalls);
 	sink_uint(out, "faults", stats->faults);
+	emit_breaker(out, agent);
 	sink_uint(out, "lines_in", agent->port_session.lines_in);
 	sink_uint(out, "bad_lines", agent->port_session.bad_lines);
 	sink_object_end(out);
@@ -122,6 +157,7 @@ static void emit_status(struct sink *out, const char *key, const void *arg)
 	sink_object_begin(out, "local");
 	local_report(agent->local, out);
 	sink_object_end(out);
+	emit_additions(out, agent);
 	emit_loop(out, agent);
 	sink_object_end(out);
 }

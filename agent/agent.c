@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,9 +20,15 @@
 #include "agent/log/repair.h"
 #include "agent/notify.h"
 #include "agent/reserve.h"
+#include "agent/subscribe.h"
 #include "transport/json_write.h"
 
 #define TURN_LONG_NS NS_PER_MS
+/*
+ * From here on an allocation gets pages of its own (mallopt(3)): only those it uses become real, while calloc clears all
+ * of what it takes from the heap; and they go back when it is freed.
+ */
+#define OWN_PAGES_BYTES 32768
 
 struct moment agent_now(const struct agent *agent)
 {
@@ -104,6 +111,15 @@ static void keep_fixed(struct config *new, struct config *old)
 	}
 }
 
+void agent_apply_config(struct agent *agent, struct config *fresh)
+{
+	keep_fixed(fresh, &agent->config);
+	config_free(&agent->config);
+	agent->config = *fresh;
+	set_log_level(agent);
+	tick_reconfigure(agent);
+}
+
 void agent_reload(struct agent *agent)
 {
 	struct config fresh;
@@ -123,14 +139,10 @@ void agent_reload(struct agent *agent)
 		report(LOG_ERR, "configuration not reloaded, the old one stays: %s", e.text);
 		hostlink_event(agent, REPLY_ERROR, "config", "configuration not reloaded, the old one stays: %s", e.text);
 	} else {
-		keep_fixed(&fresh, &agent->config);
-		config_free(&agent->config);
-		agent->config = fresh;
+		agent_apply_config(agent, &fresh);
 		/* A secret that came with the environment is gone from there by now. */
 		if (secret.len > 0 || *agent->config.auth.secret_file)
 			agent->secret = secret;
-		set_log_level(agent);
-		tick_reconfigure(agent);
 		agent->counters.reloads++;
 		report(LOG_INFO, "configuration reloaded");
 		hostlink_event(agent, REPLY_INFO, "config", "configuration reloaded");
@@ -257,7 +269,13 @@ static void watch_everything(struct agent *agent)
 
 static int hub_to_port(void *data, struct line *line)
 {
-	return port_send(((struct agent *)data)->port, line);
+	return hostlink_sample(data, line);
+}
+
+static int hub_to_feed(void *data, struct line *line)
+{
+	subscribe_publish(data, FEED_METRICS, line);
+	return 0;
 }
 
 static int hub_to_log(void *data, struct line *line)
@@ -387,6 +405,18 @@ static int build_port(struct agent *agent, struct err *e)
 	return port_new(&config, &hostlink_events, agent, seed, &agent->port, e);
 }
 
+/*
+ * What will be needed within the first sample is forked while there is little to inherit: a page that the agent writes
+ * to after the fork is there twice.
+ */
+static void fork_helpers(struct agent *agent)
+{
+	if (agent->config.log.enabled)
+		logger_start(agent->logger);
+	if (agent->config.collectors.processes || agent->config.collectors.ports)
+		prober_warm(agent->prober);
+}
+
 static int build_helpers(struct agent *agent)
 {
 	struct prober_config prober = { .idle = on_probes_answered, .idle_data = agent };
@@ -395,12 +425,36 @@ static int build_helpers(struct agent *agent)
 		.lost = on_executor_lost,
 		.lost_data = agent,
 	};
+	int r;
 
 	agent->prober = prober_new(agent->loop, &prober);
 	agent->exec = exec_new(agent->loop, &exec);
-	if (!agent->prober || !agent->exec)
+	agent->bus = bus_new(agent->loop, &(struct bus_config){ .address = NULL });
+	if (!agent->prober || !agent->exec || !agent->bus)
 		return -ENOMEM;
-	return new_logger(agent);
+	r = new_logger(agent);
+	if (r == 0)
+		fork_helpers(agent);
+	return r;
+}
+
+static void open_journal(struct agent *agent)
+{
+	int r = journal_open(&agent->journal, agent->config.agent.runtime_dir);
+
+	if (r < 0)
+		report(LOG_WARNING, "%s/" JOURNAL_NAME ": %s: commands are not remembered over a crash", agent->config.agent.runtime_dir,
+		       strerror(-r));
+}
+
+/* As soon as there is a host; hostlink.c answers the commands. */
+static void complete_lost_scripts(struct agent *agent)
+{
+	for (struct journal_entry *entry = agent->journal.lost, *next; entry; entry = next) {
+		next = entry->next;
+		if (entry->kind == JOURNAL_SCRIPT)
+			scripts_lost(&agent->scripts, entry->serial, entry->id);
+	}
 }
 
 static int build(struct agent *agent, struct err *e)
@@ -416,15 +470,22 @@ static int build(struct agent *agent, struct err *e)
 	json_writer_init(&agent->writer, agent->writer_text, REPLY_LINE_MAX);
 	clockwatch_init(&agent->clock, &agent->now);
 	commands_init(&agent->commands, agent);
+	subscribe_init(agent);
+	audit_init(&agent->audit, agent->config.agent.state_dir, NULL);
+	scripts_init(&agent->scripts, agent);
+	open_journal(agent);
+	power_init(&agent->power, agent);
 	r = build_port(agent, e);
 	if (r < 0)
 		return r;
+	complete_lost_scripts(agent);
 	r = build_helpers(agent);
 	if (r == 0)
 		r = sampler_new(&agent->config, agent->prober, &agent->now, on_collector_changed, agent, &agent->sampler);
 	if (r < 0)
 		return err_set(e, r, "out of memory");
 	hub_subscribe(&agent->hub, "port", HUB_PORT, hub_to_port, agent);
+	hub_subscribe(&agent->hub, "feed", HUB_PORT, hub_to_feed, agent);
 	hub_subscribe(&agent->hub, "log", HUB_LOG, hub_to_log, agent);
 	hub_subscribe(&agent->hub, "latest", HUB_LATEST, hub_to_latest, agent);
 	return 0;
@@ -446,6 +507,7 @@ int agent_init(struct agent *agent, const struct agent_options *options, struct 
 	*agent = (struct agent){ .options = options, .started = moment_now(), .port_deadline_ns = TIME_NEVER };
 	agent->state.dir_fd = agent->state.lock_fd = agent->clock.fd = -1;
 	agent->now = agent->started;
+	mallopt(M_MMAP_THRESHOLD, OWN_PAGES_BYTES);
 	r = agent_load_config(&agent->config, options, e);
 	if (r < 0)
 		return r;
@@ -504,15 +566,21 @@ void agent_done(struct agent *agent)
 {
 	if (agent->port)
 		port_close(agent->port);
+	scripts_done(&agent->scripts);
 	agent->local = local_free(agent->local);
 	session_done(&agent->port_session);
 	finish_state(agent);
 	agent->sampler = sampler_free(agent->sampler);
+	power_done(&agent->power);
+	agent->bus = bus_free(agent->bus);
 	agent->exec = exec_free(agent->exec);
 	agent->prober = prober_free(agent->prober);
 	agent->logger = logger_free(agent->logger);
 	agent->port = port_free(agent->port);
 	hub_done(&agent->hub);
+	feed_done(&agent->feed);
+	journal_close(&agent->journal);
+	audit_done(&agent->audit);
 	message_parser_free(&agent->parser);
 	envelope_guard_free(&agent->guard);
 	clockwatch_done(&agent->clock);

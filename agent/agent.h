@@ -10,20 +10,27 @@
 
 #include <infiniservice/moment.h>
 
+#include "agent/bus.h"
+#include "agent/audit.h"
+#include "agent/breaker.h"
 #include "agent/clockwatch.h"
 #include "agent/command.h"
 #include "agent/config/config.h"
 #include "agent/config/keys.h"
 #include "agent/config/secret.h"
 #include "agent/exec.h"
+#include "agent/feed.h"
 #include "agent/hub.h"
 #include "agent/identity.h"
+#include "agent/journal.h"
 #include "agent/local.h"
 #include "agent/logger.h"
+#include "agent/power.h"
 #include "agent/prober.h"
 #include "agent/report.h"
 #include "agent/sample.h"
 #include "agent/schedule.h"
+#include "agent/script.h"
 #include "agent/session.h"
 #include "agent/state.h"
 #include "transport/envelope.h"
@@ -79,8 +86,17 @@ struct agent {
 	struct sampler *sampler;
 	struct prober_pool *prober;
 	struct hub hub;
+	struct feed feed;
+	ev_timer feed_timer; /* one-shot: the rest of the readers */
+	struct audit audit;
+	struct journal journal;
+	struct scripts scripts;
+	struct breaker breaker; /* of the port */
+	unsigned histories;	/* being read now */
 	struct logger *logger;
 	struct exec *exec;
+	struct bus *bus;
+	struct power power;
 	struct commands commands;
 	struct message_parser parser;
 	struct envelope_guard guard;
@@ -138,6 +154,9 @@ void agent_done(struct agent *agent);
 /* Reads configuration from file and command line into `config`, checked; used at start, by --check-config and for reloading. */
 int agent_load_config(struct config *config, const struct agent_options *options, struct err *e);
 
+/* Makes a checked configuration the one in force, and takes it over. */
+void agent_apply_config(struct agent *agent, struct config *fresh);
+
 /* SIGHUP: a new configuration if it is whole and valid, else everything stays. */
 void agent_reload(struct agent *agent);
 
@@ -170,6 +189,8 @@ void stop_advance(struct agent *agent);
 
 extern const struct port_events hostlink_events;
 void hostlink_init(struct agent *agent);
+/* A sample for the host, unless it has subscribed to samples at a pace of its own. 0 or -errno. */
+int hostlink_sample(struct agent *agent, struct line *line);
 /* An `agent_event` for the host; nothing when there is none. */
 __attribute__((format(printf, 4, 5))) void hostlink_event(struct agent *agent, enum reply_level level, const char *source,
 							   const char *format, ...);

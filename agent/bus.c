@@ -22,6 +22,7 @@
 struct bus_call {
 	struct bus *bus;
 	sd_bus_slot *slot;
+	uint64_t generation; /* of the connection it was sent on */
 	ev_timer timer;
 	bus_reply_fn done;
 	void *data;
@@ -31,6 +32,7 @@ struct bus_call {
 struct bus_watch {
 	struct bus *bus; /* NULL: the connection it was made for is gone */
 	sd_bus_slot *slot;
+	uint64_t generation;
 	bus_signal_fn fn;
 	void *data;
 	struct bus_watch *next;
@@ -152,21 +154,48 @@ static void bus_close(struct bus *bus)
 		bus->conn = sd_bus_close_unref(bus->conn);
 }
 
-/* Tells everybody who waits; what they do then may open the bus anew, which these calls are no part of. */
+static struct bus_call *find_lost_call(const struct bus *bus, uint64_t generation)
+{
+	struct bus_call *call = bus->calls;
+
+	while (call && call->generation > generation)
+		call = call->next;
+	return call;
+}
+
+static struct bus_watch *find_lost_watch(const struct bus *bus, uint64_t generation)
+{
+	struct bus_watch *watch = bus->watches;
+
+	while (watch && watch->generation > generation)
+		watch = watch->next;
+	return watch;
+}
+
+static void watch_unlink(struct bus_watch *watch)
+{
+	struct bus_watch **at = &watch->bus->watches;
+
+	while (*at != watch)
+		at = &(*at)->next;
+	*at = watch->next;
+	watch->slot = sd_bus_slot_unref(watch->slot);
+	watch->bus = NULL;
+}
+
+/* Tells everybody who waits; each may open the bus anew at once, or give up others who wait. */
 static void bus_lost(struct bus *bus)
 {
 	static const struct bus_reply gone = { .error = -ENOTCONN, .name = "", .text = "the bus has gone away" };
+	uint64_t generation = bus->generation;
 	struct bus_watch *watch;
-	unsigned left = bus->call_count;
+	struct bus_call *call;
 
 	bus_close(bus);
-	/* New calls are put at the end, so the first `left` are the lost ones, less those cancelled meanwhile. */
-	for (struct bus_call *call; left && (call = bus->calls) && call->slot && !ev_is_active(&bus->io); left--)
+	while ((call = find_lost_call(bus, generation)))
 		call_end(call, &gone);
-	while ((watch = bus->watches)) {
-		bus->watches = watch->next;
-		watch->slot = sd_bus_slot_unref(watch->slot);
-		watch->bus = NULL;
+	while ((watch = find_lost_watch(bus, generation))) {
+		watch_unlink(watch);
 		watch->fn(watch->data, NULL);
 	}
 }
@@ -303,10 +332,8 @@ struct bus *bus_free(struct bus *bus)
 		return NULL;
 	while (bus->calls)
 		bus_cancel(bus->calls);
-	for (struct bus_watch *watch = bus->watches; watch; watch = watch->next) {
-		watch->slot = sd_bus_slot_unref(watch->slot);
-		watch->bus = NULL;
-	}
+	while (bus->watches)
+		watch_unlink(bus->watches);
 	bus_close(bus);
 	free(bus);
 	return NULL;
@@ -320,17 +347,6 @@ int bus_message(struct bus *bus, const char *destination, const char *path, cons
 	return r < 0 ? r : sd_bus_message_new_method_call(bus->conn, ret, destination, path, interface, member);
 }
 
-/* At the end of the list: see bus_lost. */
-static void call_link(struct bus *bus, struct bus_call *call)
-{
-	struct bus_call **at = &bus->calls;
-
-	while (*at)
-		at = &(*at)->next;
-	*at = call;
-	bus->call_count++;
-}
-
 int bus_call(struct bus *bus, sd_bus_message *message, uint64_t timeout_ns, bus_reply_fn done, void *data,
 	     struct bus_call **ret)
 {
@@ -341,7 +357,7 @@ int bus_call(struct bus *bus, sd_bus_message *message, uint64_t timeout_ns, bus_
 		return -ENOMEM;
 	if (bus->call_count >= BUS_CALLS_MAX)
 		return -EBUSY;
-	*call = (struct bus_call){ .bus = bus, .done = done, .data = data };
+	*call = (struct bus_call){ .bus = bus, .generation = bus->generation, .done = done, .data = data, .next = bus->calls };
 	if (!bus->conn || sd_bus_message_get_bus(message) != bus->conn)
 		return -ENOTCONN;
 	/* Its own time-outs begin to count only when the connection stands; ours counts from now. */
@@ -352,7 +368,8 @@ int bus_call(struct bus *bus, sd_bus_message *message, uint64_t timeout_ns, bus_
 	call->timer.data = call;
 	if (timeout_ns != TIME_NEVER)
 		ev_timer_start(bus->loop, &call->timer);
-	call_link(bus, call);
+	bus->calls = call;
+	bus->call_count++;
 	bus_rearm(bus);
 	watch_idle(bus);
 	*ret = TAKE_PTR(call);
@@ -381,7 +398,7 @@ int bus_watch(struct bus *bus, const char *sender, const char *path, const char 
 
 	if (r < 0)
 		return r;
-	*watch = (struct bus_watch){ .bus = bus, .fn = fn, .data = data, .next = bus->watches };
+	*watch = (struct bus_watch){ .bus = bus, .generation = bus->generation, .fn = fn, .data = data, .next = bus->watches };
 	/* Messages of a direct peer carry no sender. */
 	r = sd_bus_match_signal_async(bus->conn, &watch->slot, bus->config.connect ? NULL : sender, path, interface, member,
 				      on_signal, on_match_installed, watch);
@@ -402,12 +419,7 @@ struct bus_watch *bus_unwatch(struct bus_watch *watch)
 		return NULL;
 	bus = watch->bus;
 	if (bus) {
-		struct bus_watch **at = &bus->watches;
-
-		while (*at != watch)
-			at = &(*at)->next;
-		*at = watch->next;
-		sd_bus_slot_unref(watch->slot);
+		watch_unlink(watch);
 		bus_rearm(bus);
 		watch_idle(bus);
 	}

@@ -95,14 +95,24 @@ static enum mode parse(int argc, char *argv[], struct agent_options *options)
 
 static int check_config(const struct agent_options *options)
 {
+	static const struct port_events none;
+	struct port *port = NULL;
 	struct config config;
 	struct err e;
+	int r;
 
 	if (agent_load_config(&config, options, &e) < 0) {
 		fprintf(stderr, "infiniservice: %s\n", e.text);
 		return EXIT_USAGE;
 	}
+	/* The port judges its own spec; nothing is opened before the first dispatch. */
+	r = port_new(&(struct port_config){ .spec = config.port.spec }, &none, NULL, 0, &port, &e);
+	port_free(port);
 	config_free(&config);
+	if (r < 0) {
+		fprintf(stderr, "infiniservice: port.spec: %s\n", e.text);
+		return EXIT_USAGE;
+	}
 	puts("configuration is valid");
 	return EXIT_DONE;
 }

@@ -2,12 +2,18 @@
 /* Admission, slots, queue and the one answer of every command; see command.h. */
 #include "agent/command.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "agent/agent.h"
+#include "agent/batch.h"
+#include "agent/retry.h"
+#include "agent/stream.h"
+#include "agent/trace.h"
+#include "transport/backoff.h"
 
 static const char *origin(const struct command *command)
 {
@@ -71,9 +77,20 @@ static enum slot_kind slots_of(const struct action *action)
 	return action->group == GROUP_PACKAGES ? SLOTS_PACKAGES : action->group == GROUP_POWER ? SLOTS_POWER : SLOTS_ANY;
 }
 
+/*
+ * Nothing more is started for a host that does not read the answers it has: what runs already may fill the rest of the queue
+ * (five answers of half a megabyte into three quarters of four), and an answer must find room.
+ */
+static bool host_reads(const struct commands *commands)
+{
+	const struct agent *agent = commands->agent;
+
+	return port_queued_bytes(agent->port) <= agent->config.port.queue_bytes / 4;
+}
+
 static bool slot_free(const struct commands *commands, enum slot_kind kind)
 {
-	return commands->running < commands->agent->config.commands.max_concurrent &&
+	return host_reads(commands) && commands->running < commands->agent->config.commands.max_concurrent &&
 	       commands->held[kind] < slot_share(commands, kind);
 }
 
@@ -130,8 +147,10 @@ static void run(struct command *command)
 {
 	set_state(command, COMMAND_RUNNING);
 	ev_timer_stop(command->agent->loop, &command->timer);
+	command->attempts++;
 	if (command->group != GROUP_OBSERVE)
 		report(LOG_NOTICE, "command %s: %s from %s started", command->message.id, command->action->name, origin(command));
+	trace_started(command);
 	if (command->action->run(command) == ACTION_ASYNC)
 		keep_async(command);
 }
@@ -150,7 +169,7 @@ static struct command *find_startable(const struct commands *commands)
 {
 	struct command *command = commands->first;
 
-	while (command && (command->state != COMMAND_QUEUED || !slot_free(commands, command->slots)))
+	while (command && (command->state != COMMAND_QUEUED || command->pausing || !slot_free(commands, command->slots)))
 		command = command->next;
 	return command;
 }
@@ -168,6 +187,69 @@ static void start_queued(struct commands *commands)
 	commands->starting = false;
 }
 
+bool commands_hold(struct commands *commands)
+{
+	bool held = commands->starting;
+
+	commands->starting = true;
+	return held;
+}
+
+void commands_release(struct commands *commands, bool held)
+{
+	commands->starting = held;
+	start_queued(commands);
+}
+
+/* ---------------------------------------------------------------------------------------------------- another try */
+
+/* Freed of what its last try left, it gives back its slot and stands in the queue again when its pause is over. */
+static void pause_command(struct command *command, uint64_t wait_ns)
+{
+	struct commands *commands = &command->agent->commands;
+
+	if (command->work_free)
+		command->work_free(command->work);
+	command->work = NULL;
+	command->work_free = NULL;
+	command->on_run_done = NULL;
+	command->on_expired = NULL;
+	command->async = false;
+	command->pausing = true;
+	set_state(command, COMMAND_QUEUED);
+	commands->stats.retried++;
+	ev_timer_stop(command->agent->loop, &command->timer);
+	ev_timer_init(&command->timer, on_deadline, (double)wait_ns / (double)NS_PER_S, 0);
+	command->timer.data = command;
+	ev_timer_start(command->agent->loop, &command->timer);
+	start_queued(commands);
+}
+
+static void end_pause(struct command *command)
+{
+	command->pausing = false;
+	arm_deadline(command);
+	start_queued(&command->agent->commands);
+}
+
+/* True when the failure is not told, because there will be another try. It must be able to begin before SIGTERM is due. */
+static bool try_again(struct command *command, const struct response *response)
+{
+	struct agent *agent = command->agent;
+	uint32_t random = (uint32_t)agent_now(agent).mono_ns;
+	uint64_t wait_ns;
+
+	if (response->success || !command->slot || command->attempts == 0 || command->attempts > command->message.retries ||
+	    command->cancelled || command->state != COMMAND_RUNNING || agent->commands.closed ||
+	    !retry_helps(response->code, response->reason))
+		return false;
+	wait_ns = retry_delay_ns(command->attempts + 1, response->reason, backoff_random(&random));
+	if (agent_now(agent).mono_ns + wait_ns >= command->term_ns)
+		return false;
+	pause_command(command, wait_ns);
+	return true;
+}
+
 /* ------------------------------------------------------------------------------------------------------ the answer */
 
 static void count_answer(struct command_stats *stats, const struct response *response)
@@ -182,14 +264,19 @@ static void count_answer(struct command_stats *stats, const struct response *res
 }
 
 /* An answer that cannot be built as asked for (data too large, a mistake of ours) is still an answer. */
-static void encode_response(struct agent *agent, struct response *response)
+static void encode_response(struct command *command, struct response *response)
 {
+	struct agent *agent = command->agent;
 	int64_t wall_ms = agent_now(agent).wall_ms;
 	struct response bare = { .id = response->id, .command_type = response->command_type, .code = CODE_INTERNAL,
 				 .execution_time_ms = response->execution_time_ms, .error = "the answer could not be encoded" };
 
-	if (reply_response(&agent->writer, wall_ms, response) < 0)
+	if (command->action->encode) {
+		if (command->action->encode(command, response) < 0)
+			command->action->encode(command, &bare);
+	} else if (reply_response(&agent->writer, wall_ms, response) < 0) {
 		reply_response(&agent->writer, wall_ms, &bare);
+	}
 }
 
 void command_answer(struct command *command, struct response *response)
@@ -197,13 +284,25 @@ void command_answer(struct command *command, struct response *response)
 	struct agent *agent = command->agent;
 	struct commands *commands = &agent->commands;
 	uint64_t took_ns = agent_now(agent).mono_ns - command->received_ns;
+	struct command *batch = command->batch;
+	unsigned index = command->batch_index;
+	bool success = response->success, held;
+	enum error_code code = response->code;
 
+	if (try_again(command, response))
+		return;
+	stream_end(command, response);
+	response->attempts = command->attempts;
 	response->id = command->message.id;
 	response->command_type = command->action->name;
 	response->execution_time_ms = took_ns / NS_PER_MS;
 	count_answer(&commands->stats, response);
-	encode_response(agent, response);
-	session_answer(agent, command->session, LINE_REPLY);
+	encode_response(command, response);
+	if (command->action->deliver)
+		command->action->deliver(command);
+	else
+		session_answer(agent, command->session, LINE_REPLY);
+	trace_answered(command, response);
 	if (command->group != GROUP_OBSERVE)
 		report(LOG_NOTICE, "command %s: %s %s after %llu ms%s%s", command->message.id, command->action->name,
 		       response->success ? "succeeded" : "failed", (unsigned long long)response->execution_time_ms,
@@ -216,9 +315,46 @@ void command_answer(struct command *command, struct response *response)
 	message_free(&command->message);
 	if (command->work_free)
 		command->work_free(command->work);
+	stream_free(command);
 	free(command);
-	start_queued(commands);
+	held = commands_hold(commands);
+	if (batch)
+		batch_member_done(batch, index, success, code);
+	commands_release(commands, held);
 	stop_advance(agent);
+}
+
+struct command *commands_find(const struct commands *commands, const struct session *session, const char *id)
+{
+	struct command *orphan = NULL;
+
+	for (struct command *command = commands->first; command; command = command->next) {
+		if (strcmp(command->message.id, id) != 0 || command->action->encode)
+			continue;
+		if (command->session == session)
+			return command;
+		if (!command->session && command->from_host && session->kind == SESSION_PORT)
+			orphan = command;
+	}
+	return orphan;
+}
+
+/* Time between SIGTERM and SIGKILL of a command that is cancelled. */
+#define CANCEL_GRACE_NS (2 * NS_PER_S)
+
+void command_cancel(struct command *command, const char *words)
+{
+	if (batch_is(command)) {
+		batch_cancel(command);
+	} else if (command->job) {
+		command->cancelled = true;
+		exec_cancel(command->job, CANCEL_GRACE_NS);
+	} else if (command->state == COMMAND_RUNNING && !command->async) {
+		command->cancelled = true; /* seen before its next step */
+	} else {
+		command->cancelled = true;
+		command_fail(command, CODE_CANCELLED, NULL, "%s", words);
+	}
 }
 
 void command_succeed(struct command *command, void (*data)(struct sink *sink, const char *key, const void *arg), const void *arg)
@@ -247,7 +383,9 @@ static void on_deadline(struct ev_loop *loop, ev_timer *timer, int events)
 
 	(void)loop;
 	(void)events;
-	if (command->async && command->on_expired)
+	if (command->pausing)
+		end_pause(command);
+	else if (command->async && command->on_expired)
 		command->on_expired(command);
 	else
 		command_fail(command, CODE_COMMAND_TIMEOUT, NULL,
@@ -262,9 +400,13 @@ static void refuse(struct commands *commands, struct session *session, const str
 {
 	struct agent *agent = commands->agent;
 	struct response response = { .id = message->id, .code = code, .reason = reason, .error = text,
-				     .command_type = message->action ? message->action : "unsafe" };
+				     .command_type = message->action ? message->action :
+						     message->type == MESSAGE_UNSAFE_COMMAND ? action_unsafe.name :
+												 message_type_name(message->type) };
 
 	commands->stats.refused++;
+	commands->refusal = code;
+	trace_refused(agent, session, message, code);
 	if (reply_response(&agent->writer, agent_now(agent).wall_ms, &response) == 0)
 		session_answer(agent, session, LINE_REPLY);
 }
@@ -277,6 +419,7 @@ static void refuse_duplicate(struct commands *commands, struct session *session,
 				     .code = CODE_DUPLICATE_ID, .reason = "duplicate_id", .id = message->id };
 
 	commands->stats.refused++;
+	commands->refusal = CODE_DUPLICATE_ID;
 	if (reply_error(&agent->writer, agent_now(agent).wall_ms, &error) == 0)
 		session_answer(agent, session, LINE_REPLY);
 }
@@ -284,7 +427,7 @@ static void refuse_duplicate(struct commands *commands, struct session *session,
 static bool in_flight(const struct commands *commands, const struct session *session, const char *id)
 {
 	for (const struct command *command = commands->first; command; command = command->next)
-		if (command->session == session && strcmp(command->message.id, id) == 0)
+		if (command->session == session && !command->action->encode && strcmp(command->message.id, id) == 0)
 			return true;
 	return false;
 }
@@ -294,10 +437,8 @@ static const struct action *find_action(struct commands *commands, struct sessio
 {
 	const struct action *action = NULL;
 
-	if (message->type == MESSAGE_UNSAFE_COMMAND)
-		return &action_unsafe;
-	if (message->type == MESSAGE_STATUS)
-		return &action_status;
+	if (message->type != MESSAGE_SAFE_COMMAND)
+		return action_of_type(message->type);
 	switch (action_find(message->action, &action)) {
 	case ACTION_KNOWN:
 		break;
@@ -331,6 +472,8 @@ static bool permitted(const struct agent *agent, const struct session *session, 
 		.deny = agent->config.commands.deny,
 	};
 
+	if (action->always)
+		return true;
 	if (session->kind == SESSION_LOCAL)
 		return group == GROUP_OBSERVE;
 	return policy_allows(&policy, action->name, group);
@@ -358,13 +501,14 @@ static const struct action *admissible(struct commands *commands, struct session
 	} else if (!permitted(agent, session, action, group)) {
 		refuse(commands, session, message, CODE_POLICY_DENIED, NULL,
 		       "the policy of this guest does not allow it ([commands] in infiniservice.conf)");
-	} else if (!token_bucket_take(&session->bucket, (unsigned)agent->config.commands.rate_per_s, agent_now(agent).mono_ns)) {
+	} else if (!action->always &&
+		   !token_bucket_take(&session->bucket, (unsigned)agent->config.commands.rate_per_s, agent_now(agent).mono_ns)) {
 		commands->stats.queue_full++;
 		refuse(commands, session, message, CODE_QUEUE_FULL, "rate", "more commands a second than this guest takes");
 	} else if (slot && !slot_free(commands, slots_of(action)) && commands->queued >= agent->config.commands.queue_size) {
 		commands->stats.queue_full++;
 		refuse(commands, session, message, CODE_QUEUE_FULL, "busy", "all slots and the queue are taken");
-	} else if (!slot && commands->waiting >= agent->config.commands.queue_size) {
+	} else if (!slot && action != &action_cancel && commands->waiting >= agent->config.commands.queue_size) {
 		commands->stats.queue_full++;
 		refuse(commands, session, message, CODE_QUEUE_FULL, "busy", "too many questions wait for their answers");
 	} else {
@@ -376,6 +520,7 @@ static const struct action *admissible(struct commands *commands, struct session
 /* A loop action is run where it stands; only one that waits for the prober stays. */
 static void run_in_loop(struct command *command)
 {
+	trace_started(command);
 	switch (command->action->run(command)) {
 	case ACTION_WAIT:
 		arm_deadline(command);
@@ -388,25 +533,17 @@ static void run_in_loop(struct command *command)
 	}
 }
 
-void commands_submit(struct commands *commands, struct session *session, struct message *message)
+/* An admitted command, in the list and with its deadlines; takes over the message. NULL when out of memory. */
+static struct command *command_new(struct commands *commands, struct session *session, struct message *message,
+				   const struct action *action)
 {
-	const struct action *action;
-	struct command *command;
+	struct command *command = calloc(1, sizeof(*command));
 
-	commands->stats.received++;
-	action = admissible(commands, session, message);
-	if (!action) {
-		message_free(message);
-		return;
-	}
-	command = calloc(1, sizeof(*command));
-	if (!command) {
-		refuse(commands, session, message, CODE_INTERNAL, "no_memory", "out of memory");
-		message_free(message);
-		return;
-	}
+	if (!command)
+		return NULL;
 	command->agent = commands->agent;
 	command->session = session;
+	command->from_host = session->kind == SESSION_PORT;
 	command->message = *message;
 	command->action = action;
 	command->received_ns = agent_now(commands->agent).mono_ns;
@@ -417,19 +554,76 @@ void commands_submit(struct commands *commands, struct session *session, struct 
 	count_state(commands, command->state, 1);
 	link_command(commands, command);
 	set_deadlines(command);
-	if (!command->slot) {
+	return command;
+}
+
+static void begin(struct command *command)
+{
+	trace_accepted(command);
+	if (!command->slot)
 		run_in_loop(command);
-	} else if (slot_free(commands, command->slots)) {
+	else if (slot_free(&command->agent->commands, command->slots))
 		run(command);
-	} else {
+	else
 		arm_deadline(command);
+}
+
+void commands_submit_member(struct commands *commands, struct session *session, struct message *message, struct command *batch,
+			    unsigned index)
+{
+	const struct action *action;
+	struct command *command = NULL;
+
+	commands->stats.received++;
+	action = admissible(commands, session, message);
+	if (action) {
+		command = command_new(commands, session, message, action);
+		if (!command)
+			refuse(commands, session, message, CODE_INTERNAL, "no_memory", "out of memory");
 	}
+	if (command) {
+		command->batch = batch;
+		command->batch_index = index;
+		begin(command);
+	} else {
+		message_free(message);
+		if (batch)
+			batch_member_done(batch, index, false, commands->refusal);
+	}
+}
+
+void commands_submit(struct commands *commands, struct session *session, struct message *message)
+{
+	commands_submit_member(commands, session, message, NULL, 0);
+}
+
+int commands_submit_action(struct commands *commands, struct session *session, struct message *message,
+			   const struct action *action, void *work, void (*work_free)(void *work))
+{
+	bool room = slot_free(commands, slots_of(action)) || commands->queued < commands->agent->config.commands.queue_size;
+	struct command *command = room ? command_new(commands, session, message, action) : NULL;
+
+	commands->stats.received++;
+	if (!command) {
+		message_free(message);
+		return room ? -ENOMEM : -ENOBUFS;
+	}
+	command->work = work;
+	command->work_free = work_free;
+	begin(command);
+	return 0;
 }
 
 void commands_init(struct commands *commands, struct agent *agent)
 {
 	*commands = (struct commands){ .agent = agent };
 	commands->end = &commands->first;
+}
+
+void commands_resume(struct commands *commands)
+{
+	if (commands->queued)
+		start_queued(commands);
 }
 
 void commands_orphan(struct commands *commands, const struct session *session)

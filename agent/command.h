@@ -27,6 +27,7 @@ struct agent;
 struct exec_job;
 struct exec_outcome;
 struct session;
+struct stream;
 
 enum command_state {
 	COMMAND_QUEUED,
@@ -52,6 +53,16 @@ struct command {
 	void (*work_free)(void *work); /* freed with the command */
 	bool async; /* goes on by itself: ACTION_ASYNC */
 	void (*on_expired)(struct command *command); /* answers an async command at its deadline; NULL: COMMAND_TIMEOUT */
+	bool from_host; /* or from a local client */
+	struct command *batch; /* the batch it is a member of, or NULL, */
+	unsigned batch_index;  /* and its place there */
+	bool cancelled; /* is being killed on request */
+	bool pausing;	/* queued, but not before its timer has run: between two tries */
+	unsigned attempts; /* begun */
+	uint64_t serial; /* in the journal; 0: not there */
+	pid_t pid;	 /* of the program that runs for it now; 0: none */
+	uint64_t output_bytes; /* written by its programs so far */
+	struct stream *stream; /* output is sent as it comes */
 	bool asked;     /* a loop action has asked the prober what it wanted to know */
 	unsigned round; /* of commands_probed that last looked at it */
 	struct command *next; /* all commands, in the order received */
@@ -61,6 +72,7 @@ struct command_stats {
 	uint64_t received, answered, succeeded, failed, refused, timed_out, cancelled;
 	uint64_t unclaimed; /* answered, but the asker was gone */
 	uint64_t queue_full;
+	uint64_t retried;
 };
 
 struct commands {
@@ -69,6 +81,7 @@ struct commands {
 	unsigned running, queued, waiting;
 	unsigned held[SLOT_KINDS]; /* of the running ones */
 	bool closed;   /* shutting down: nothing more is taken */
+	enum error_code refusal; /* of the last command that was not admitted */
 	bool starting; /* start_queued is at work further up the stack */
 	unsigned round;
 	struct command_stats stats;
@@ -78,6 +91,34 @@ void commands_init(struct commands *commands, struct agent *agent);
 
 /* Takes over `message`. */
 void commands_submit(struct commands *commands, struct session *session, struct message *message);
+
+/* The same for member number `index` of a batch, which is told how it ended (batch_member_done). */
+void commands_submit_member(struct commands *commands, struct session *session, struct message *message, struct command *batch,
+			    unsigned index);
+
+/*
+ * A command that did not come as a message of its own (a script): admitted with `action`, whose encode and deliver answer it. The caller
+ * has made sure that it may run. Takes over `message`, and `work` on success. -ENOBUFS when the queue is full, -ENOMEM (the message is
+ * freed, `work` is not); after 0 the command may have been answered already.
+ */
+int commands_submit_action(struct commands *commands, struct session *session, struct message *message,
+			   const struct action *action, void *work, void (*work_free)(void *work));
+
+/* One under way with this id that `session` may speak for: its own, or one of an earlier session of the same host. NULL: none. */
+struct command *commands_find(const struct commands *commands, const struct session *session, const char *id);
+
+/*
+ * Ends a command. What runs is killed and answers when it is dead, what is queued or waits is answered CANCELLED at once, with these
+ * words.
+ */
+void command_cancel(struct command *command, const char *words);
+
+/* Nothing of the queue is started until it is released, with what commands_hold gave. */
+bool commands_hold(struct commands *commands);
+void commands_release(struct commands *commands, bool held);
+
+/* The host has taken an answer: what waited for that may start. */
+void commands_resume(struct commands *commands);
 
 /* The asker is gone: its commands go on, their answers are counted. */
 void commands_orphan(struct commands *commands, const struct session *session);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -49,6 +50,7 @@ struct exec_job {
 	uint64_t limit_ns; /* what the timer below stands for */
 	struct ev_timer limit;
 	size_t max_output;
+	bool deed;
 	struct stream streams[2];
 	struct exec_outcome outcome;
 	void *message; /* the RUN, until sent */
@@ -58,7 +60,7 @@ struct exec_job {
 struct exec {
 	struct ev_loop *loop;
 	struct exec_config config;
-	char *program;
+	char *program, *socket_path;
 	int fd; /* -1: no executor */
 	pid_t pid;
 	struct ev_io io;
@@ -284,8 +286,9 @@ static struct exec_job *job_find(struct exec *exec, uint64_t id)
 	return NULL;
 }
 
-static void job_refused(struct exec_job *job, int error, int stage)
+static void job_refused(struct exec_job *job, int error, int stage, const char *words)
 {
+	job->outcome.words = words;
 	job->outcome.spawn_errno = error ? error : EIO;
 	job->outcome.spawn_stage = (enum exec_stage)stage;
 	job_done(job);
@@ -325,6 +328,7 @@ static void job_exited(struct exec_job *job, const struct executor_reply *reply)
 	o->cancelled = reply->flags & EXECUTOR_CANCELLED;
 	o->stuck = reply->flags & EXECUTOR_STUCK;
 	o->lost = reply->flags & EXECUTOR_LOST;
+	o->oom_killed = reply->flags & EXECUTOR_OOM;
 	if (!o->stuck && !o->lost)
 		outcome_status(o, reply->status);
 	if (reply->end_ns > job->begin_ns)
@@ -349,14 +353,28 @@ static void job_exited(struct exec_job *job, const struct executor_reply *reply)
 	limit_arm(job, drained < last ? drained : last);
 }
 
-static void reply_take(struct exec *exec, const struct executor_reply *reply, int fds[2])
+/* A deed has no output: it is over with its answer. */
+static void job_answered(struct exec_job *job, const struct executor_answer *answer)
 {
+	job->outcome.started = true;
+	job->outcome.deed_error = -answer->reply.error;
+	job->outcome.words = answer->text;
+	job_done(job);
+}
+
+static void reply_take(struct exec *exec, const struct executor_answer *answer, int fds[2])
+{
+	const struct executor_reply *reply = &answer->reply;
 	struct exec_job *job = job_find(exec, reply->id);
 
 	if (!job)
 		return; /* answered already: stuck, or lost with an earlier executor */
 	if (reply->op == EXECUTOR_REFUSED)
-		job_refused(job, reply->error, reply->stage);
+		job_refused(job, reply->error, reply->stage, answer->text);
+	else if (job->deed != (reply->op == EXECUTOR_ANSWERED))
+		return; /* of another kind than the question */
+	else if (job->deed)
+		job_answered(job, answer);
 	else if (reply->op == EXECUTOR_EXITED)
 		job_exited(job, reply);
 	else if (job->state == JOB_SENT && fds[0] >= 0 && fds[1] >= 0)
@@ -364,7 +382,7 @@ static void reply_take(struct exec *exec, const struct executor_reply *reply, in
 	else if (job->state == JOB_SENT) {
 		/* The pipes did not fit into our fd table. The command would run unheard. */
 		cancel_send(job, 0);
-		job_refused(job, EMFILE, EXEC_STAGE_RESOURCE);
+		job_refused(job, EMFILE, EXEC_STAGE_RESOURCE, "");
 	}
 }
 
@@ -375,7 +393,7 @@ static bool reply_receive(struct exec *exec, bool *ended)
 		char bytes[CMSG_SPACE(2 * sizeof(int))];
 		struct cmsghdr head;
 	} control;
-	struct executor_reply bytes, reply;
+	struct executor_answer bytes, reply;
 	struct iovec iov = { .iov_base = &bytes, .iov_len = sizeof(bytes) };
 	struct msghdr msg = {
 		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
@@ -410,14 +428,12 @@ static void executor_close(struct exec *exec)
 /*
  * The program beside our own first, so that a build or a copied directory works as it is. `path` is the buffer for it.
  */
-static const char *program_find(const struct exec *exec, char *path, size_t size)
+const char *exec_program_path(char *path, size_t size)
 {
 	static const char name[] = "infiniservice-exec";
 	ssize_t len = readlink("/proc/self/exe", path, size - sizeof(name) - 1);
 	char *slash;
 
-	if (exec->program)
-		return exec->program;
 	path[len < 0 ? 0 : len] = '\0';
 	slash = strrchr(path, '/');
 	if (slash) {
@@ -428,14 +444,40 @@ static const char *program_find(const struct exec *exec, char *path, size_t size
 	return LIBEXECDIR "/infiniservice-exec";
 }
 
+/* Only root, or somebody who could kill us anyhow, may be the one who listens there. */
+static int executor_connect(const char *path, int *ret_fd, pid_t *ret_pid)
+{
+	_cleanup_(closep) int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	if (fd < 0)
+		return -errno;
+	if (strlen(path) >= sizeof(address.sun_path))
+		return -ENAMETOOLONG;
+	memcpy(address.sun_path, path, strlen(path) + 1);
+	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+		return -errno;
+	if (peer.uid != 0 && peer.uid != geteuid())
+		return -EPERM;
+	*ret_fd = TAKE_FD(fd);
+	*ret_pid = 0;
+	return 0;
+}
+
 static int executor_launch(struct exec *exec, int *fd, pid_t *pid)
 {
 	char path[4096], name[] = "infiniservice-exec", option[] = "--no-cgroup";
 	char *argv[] = { name, exec->config.no_cgroup ? option : NULL, NULL };
 
+	if (exec->config.socket_path)
+		return executor_connect(exec->config.socket_path, fd, pid);
 	if (exec->config.child)
 		return helper_fork("exec", exec->config.child, NULL, SOCK_SEQPACKET, fd, pid);
-	return helper_exec(program_find(exec, path, sizeof(path)), argv, NULL, SOCK_SEQPACKET, fd, pid);
+	return helper_exec(exec->program ? exec->program : exec_program_path(path, sizeof(path)), argv, NULL,
+			   SOCK_SEQPACKET, fd, pid);
 }
 
 static void retry_arm(struct exec *exec)
@@ -457,6 +499,8 @@ int exec_warm(struct exec *exec)
 	if (exec->stopping)
 		return -ESHUTDOWN;
 	error = executor_launch(exec, &fd, &pid);
+	if (error < 0 && exec->config.socket_path)
+		return error; /* it is off: there is nothing to wait for, and nothing has gone wrong */
 	if (error < 0) {
 		retry_arm(exec);
 		if (exec->config.lost)
@@ -469,9 +513,26 @@ int exec_warm(struct exec *exec)
 	ev_io_set(&exec->io, fd, EV_READ);
 	ev_io_start(exec->loop, &exec->io);
 	ev_child_stop(exec->loop, &exec->child);
-	ev_child_set(&exec->child, pid, 0);
-	ev_child_start(exec->loop, &exec->child);
+	if (pid > 0) {
+		ev_child_set(&exec->child, pid, 0);
+		ev_child_start(exec->loop, &exec->child);
+	}
 	return 0;
+}
+
+/* There is no executor to connect to (any more): what waits for one is answered at once, as it would have been without a wait. */
+static void jobs_abandon(struct exec *exec, int error)
+{
+	struct exec_job *job = exec->jobs;
+
+	while (job) {
+		if (job->state != JOB_UNSENT) {
+			job = job->next;
+			continue;
+		}
+		job_refused(job, -error, EXEC_STAGE_CONNECT, "");
+		job = exec->jobs;
+	}
 }
 
 /*
@@ -543,9 +604,12 @@ static void on_retry(struct ev_loop *loop, struct ev_timer *timer, int events)
 
 	(void)loop;
 	(void)events;
-	if (!exec->jobs || exec_warm(exec) < 0)
-		return; /* none needs it; or the next try is set */
-	jobs_send(exec);
+	int error = exec->jobs ? exec_warm(exec) : 0;
+
+	if (error < 0 && exec->config.socket_path)
+		jobs_abandon(exec, error);
+	else if (error == 0)
+		jobs_send(exec);
 }
 
 /* ---------------------------------------- jobs */
@@ -571,11 +635,12 @@ static void on_limit(struct ev_loop *loop, struct ev_timer *timer, int events)
 	job_done(job);
 }
 
-static int job_pack(struct exec_job *job, const struct exec_request *r)
+static int64_t run_build(const struct exec_job *job, const struct exec_request *r, char *packed, size_t size)
 {
-	static char packed[EXECUTOR_MESSAGE_MAX];
 	struct executor_run run = {
 		.head = { .id = job->id, .term_ns = job->term_ns, .kill_ns = job->kill_ns },
+		.group = r->group,
+		.flags = r->keep ? EXECUTOR_RUN_KEEP : 0,
 		.limits = { [EXECUTOR_LIMIT_AS] = r->limits.address_space_bytes,
 			    [EXECUTOR_LIMIT_FSIZE] = r->limits.file_bytes,
 			    [EXECUTOR_LIMIT_CPU] = r->limits.cpu_s,
@@ -583,7 +648,23 @@ static int job_pack(struct exec_job *job, const struct exec_request *r)
 			    [EXECUTOR_LIMIT_NOFILE] = r->limits.open_files },
 		.oom_score_adj = OOM_SCORE_ADJ,
 	};
-	int64_t len = executor_run_build(run, r->argv, r->envp, r->cwd, r->user, packed, sizeof(packed));
+
+	return executor_run_build(run, r->argv, r->envp, r->cwd, r->user, r->action, packed, size);
+}
+
+static int64_t deed_build(const struct exec_job *job, const struct exec_request *r, char *packed, size_t size)
+{
+	struct executor_deed_request deed = {
+		.head = { .id = job->id, .term_ns = job->term_ns, .kill_ns = job->kill_ns }, .deed = r->deed, .group = r->group,
+	};
+
+	return executor_deed_build(deed, r->action ? r->action : "", r->argument ? r->argument : "", packed, size);
+}
+
+static int job_pack(struct exec_job *job, const struct exec_request *r)
+{
+	static char packed[EXECUTOR_MESSAGE_MAX];
+	int64_t len = r->deed ? deed_build(job, r, packed, sizeof(packed)) : run_build(job, r, packed, sizeof(packed));
 
 	if (len < 0)
 		return (int)len;
@@ -597,6 +678,8 @@ static int job_pack(struct exec_job *job, const struct exec_request *r)
 
 static int request_check(const struct exec_request *r)
 {
+	if (r->deed)
+		return 0;
 	if (!r->argv || !r->argv[0] || r->argv[0][0] != '/' || (r->cwd && r->cwd[0] != '/'))
 		return -EINVAL;
 	for (const char *const *env = r->envp; env && *env; env++)
@@ -614,6 +697,8 @@ static void job_init(struct exec_job *job, struct exec *exec, const struct exec_
 	job->begin_ns = now_ns();
 	job->max_output = r->max_output_bytes ? r->max_output_bytes : exec->config.max_output_bytes;
 	job->outcome.exit_code = -1;
+	job->outcome.words = "";
+	job->deed = r->deed != EXECUTOR_DEED_NONE;
 	ev_init(&job->limit, on_limit);
 	for (int i = 0; i < 2; i++) {
 		job->streams[i].job = job;
@@ -634,6 +719,8 @@ int exec_start(struct exec *exec, const struct exec_request *request, const stru
 		return error;
 	if (exec->stats.running >= exec->config.max_jobs)
 		return -ENOBUFS;
+	if (exec->config.socket_path && exec_warm(exec) < 0)
+		return -ENOTCONN;
 	job = calloc(1, sizeof(*job));
 	if (!job)
 		return -ENOMEM;
@@ -689,6 +776,14 @@ struct exec *exec_new(struct ev_loop *loop, const struct exec_config *config)
 		if (!exec->program)
 			return NULL;
 	}
+	if (config->socket_path) {
+		exec->socket_path = strdup(config->socket_path);
+		if (!exec->socket_path) {
+			free(exec->program);
+			return NULL;
+		}
+		exec->config.socket_path = exec->socket_path;
+	}
 	if (exec->config.max_jobs == 0 || exec->config.max_jobs > EXEC_JOBS_MAX)
 		exec->config.max_jobs = EXEC_JOBS_MAX;
 	if (exec->config.max_output_bytes == 0)
@@ -713,6 +808,7 @@ struct exec *exec_free(struct exec *exec)
 	ev_timer_stop(exec->loop, &exec->retry);
 	ev_child_stop(exec->loop, &exec->child);
 	free(exec->program);
+	free(exec->socket_path);
 	free(exec);
 	return NULL;
 }

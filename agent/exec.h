@@ -6,7 +6,8 @@
  * them), at kill_ns + 100 ms at the latest whatever the command does, or when the executor is lost.
  *
  * The executor is started at the first job, restarted with back-off when it dies, and takes every command with it.
- * Whether a command may run at all is decided by the caller.
+ * Whether a command may run at all is decided by the caller. With `socket_path` it is not started but connected to: the
+ * privileged one of an installation (agent/broker/), which decides once more.
  */
 #ifndef INFINISERVICE_EXEC_H
 #define INFINISERVICE_EXEC_H
@@ -29,6 +30,7 @@ struct exec_job;
 
 struct exec_config {
 	const char *program;     /* NULL: infiniservice-exec beside /proc/self/exe, then in LIBEXECDIR */
+	const char *socket_path; /* connect to this one instead; NULL: start one */
 	int (*child)(int fd, void *data); /* tests: runs this in a forked helper instead of a program; NULL otherwise */
 	size_t max_output_bytes; /* kept per stream and job when the request does not say; 0: 256 KiB */
 	unsigned max_jobs;       /* 0 or more than EXEC_JOBS_MAX: EXEC_JOBS_MAX */
@@ -55,6 +57,11 @@ struct exec_request {
 	uint64_t kill_ns;        /* CLOCK_MONOTONIC: SIGKILL to the whole tree; TIME_NEVER: never */
 	size_t max_output_bytes; /* kept per stream; 0: the config's */
 	struct exec_limits limits;
+	const char *action; /* what it is for: its name on the wire, */
+	unsigned group;	    /* and its enum policy_group */
+	bool keep;	    /* goes on when we end, where the executor can do that */
+	unsigned deed;	    /* enum executor_deed: done instead of a program; argv is not looked at */
+	const char *argument; /* of the deed; NULL: none */
 };
 
 enum exec_stream { EXEC_STDOUT, EXEC_STDERR };
@@ -73,6 +80,8 @@ enum exec_stage {
 	EXEC_STAGE_CWD,
 	EXEC_STAGE_LIMITS,
 	EXEC_STAGE_EXEC, /* execve: ENOENT, EACCES, ENOEXEC … */
+	EXEC_STAGE_POLICY, /* the executor's own look at the policy said no: `words` */
+	EXEC_STAGE_CONNECT, /* there is no executor at socket_path */
 };
 
 struct exec_outcome {
@@ -83,10 +92,13 @@ struct exec_outcome {
 	int signal;    /* 0 when it exited by itself */
 	bool timed_out; /* the term or kill time came first, also when it never started */
 	bool cancelled;
+	bool oom_killed; /* it went over its memory */
 	bool stuck;     /* SIGKILL did not end it; its slot stays taken until the kernel lets it go */
 	bool lost;      /* the executor died: nothing is known of the command but that it is dead */
 	bool truncated; /* output dropped: over the limit, or cut off at the end of the drain time */
 	struct exec_output out, err;
+	int deed_error;	      /* of a deed that was tried: 0, or -errno; -EREMOTEIO: the peer refused */
+	const char *words;    /* the executor's: of a refusal, or of a deed as in struct executor_answer; never NULL */
 	uint64_t duration_ns; /* from the start (or the request, when never started) to the end of the command */
 };
 
@@ -126,7 +138,7 @@ int exec_warm(struct exec *exec);
 /*
  * 0 and *ret (valid until its `done` returns, which never happens inside this call), or: -EINVAL (argv, cwd or
  * environment not acceptable), -E2BIG (more than 128 KiB of strings), -ENOBUFS (max_jobs running), -ESHUTDOWN (after
- * exec_stop), -ENOMEM.
+ * exec_stop), -ENOMEM, -ENOTCONN (nobody at socket_path).
  */
 int exec_start(struct exec *exec, const struct exec_request *request, const struct exec_callbacks *callbacks,
 	       void *data, struct exec_job **ret);
@@ -139,6 +151,9 @@ void exec_cancel(struct exec_job *job, uint64_t grace_ns);
 
 /* Cancels all jobs like exec_cancel and accepts no more. Their `done` calls follow. */
 void exec_stop(struct exec *exec, uint64_t grace_ns);
+
+/* The path of infiniservice-exec as exec_start would find it, for its verbs; in `path` or static. */
+const char *exec_program_path(char *path, size_t size);
 
 struct exec_stats exec_stats(const struct exec *exec);
 

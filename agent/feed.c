@@ -171,11 +171,16 @@ static void pump_topic(struct feed *feed, struct feed_reader *reader, enum feed_
 	}
 }
 
+/* A line that leaves at once makes room, which must not lead back in here. */
 void feed_pump_reader(struct feed *feed, struct feed_reader *reader)
 {
+	if (reader->pumping)
+		return;
+	reader->pumping = true;
 	for (unsigned topic = 0; topic < FEED_TOPICS; topic++)
 		if (reader->topics & 1U << topic)
 			pump_topic(feed, reader, (enum feed_topic)topic);
+	reader->pumping = false;
 }
 
 bool feed_pump(struct feed *feed, unsigned budget)

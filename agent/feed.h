@@ -46,6 +46,7 @@ struct feed_reader {
 		uint64_t seq;  /* and its seq, as far as can be told: one behind the last that was read */
 		uint64_t lost; /* since `seq`, not told yet */
 	} cursors[FEED_TOPICS];
+	bool pumping;
 	uint64_t taken, missed;
 };
 

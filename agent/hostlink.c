@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The host's side of the port: sessions begin with a handshake and a sample, faults are told once, answers go out. */
 #include "agent/agent.h"
+#include "agent/subscribe.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,7 +11,9 @@
 #define YOUNG_NS (2 * NS_PER_S)
 
 static const char *const capabilities[] = {
-	"metrics", "keep_alive", "commands", "unsafe_command", "signed", "status", "script_refusal", NULL,
+	"metrics",	  "keep_alive", "commands",  "unsafe_command", "signed",      "scripts", "circuit_breaker", "status",
+	"command_batch",  "cancel",	"stream",    "retries",	       "subscribe",   "set_config", "get_history",  "ack",
+	"lost_commands",  NULL,
 };
 
 static int send_to_port(struct session *session, struct line *line)
@@ -36,17 +39,76 @@ static void tell_survived(struct agent *agent)
 		session_answer(agent, &agent->port_session, LINE_EVENT);
 }
 
+/* What became of the connection while nobody could be told. */
+static void tell_breaker(struct agent *agent)
+{
+	struct moment now = agent_now(agent);
+	struct reply_breaker_state told = breaker_describe(&agent->breaker, &now);
+
+	if (!agent->breaker.untold)
+		return;
+	agent->breaker.untold = false;
+	if (reply_circuit_breaker_state(&agent->writer, now.wall_ms, &told) == 0)
+		session_answer(agent, &agent->port_session, LINE_EVENT);
+}
+
+static bool answer_lost_command(struct agent *agent, const struct journal_entry *entry)
+{
+	struct response response = { .id = entry->id, .command_type = entry->action, .code = CODE_INTERNAL,
+				     .reason = "lost: agent_restart", .error = "lost: agent_restart (the agent ended before the command did)" };
+	struct line *line;
+	bool sent;
+
+	if (reply_response(&agent->writer, agent_now(agent).wall_ms, &response) < 0)
+		return true;
+	line = line_new(LINE_REPLY, agent->writer.buf, agent->writer.len);
+	sent = line && port_send(agent->port, line) == 0;
+	line_unref(line);
+	return sent;
+}
+
+/* What an earlier run of the agent accepted and never answered. */
+static void answer_lost(struct agent *agent)
+{
+	for (struct journal_entry *entry = agent->journal.lost, *next; entry; entry = next) {
+		next = entry->next;
+		if (entry->kind != JOURNAL_COMMAND)
+			continue;
+		if (!answer_lost_command(agent, entry))
+			return;
+		journal_answered(&agent->journal, entry->serial);
+	}
+}
+
 static void greet(struct agent *agent)
 {
 	struct moment now = agent_now(agent);
 
+	/* Of the class of replies: requests that waited in the port are answered in the same turn and must not overtake it. */
 	if (reply_handshake(&agent->writer, now.wall_ms, agent->id.vm_id, INFINISERVICE_VERSION, capabilities) == 0)
-		session_answer(agent, &agent->port_session, LINE_EVENT);
+		session_answer(agent, &agent->port_session, LINE_REPLY);
 	tell_survived(agent);
+	breaker_worked(&agent->breaker);
+	tell_breaker(agent);
+	answer_lost(agent);
+	scripts_greet(&agent->scripts);
 	if (agent->hub.latest && now.mono_ns - agent->last_sample_ns < YOUNG_NS)
-		port_send(agent->port, agent->hub.latest);
+		hostlink_sample(agent, agent->hub.latest);
 	else
 		tick_sample_soon(agent, HUB_PORT | HUB_LOG | HUB_LATEST);
+}
+
+int hostlink_sample(struct agent *agent, struct line *line)
+{
+	struct session *session = &agent->port_session;
+	int r;
+
+	if (subscribe_reads(session, FEED_METRICS))
+		return 0;
+	r = port_send(agent->port, line);
+	if (r == 0 && session->first_seq == 0)
+		session->first_seq = line->seq;
+	return r;
 }
 
 static void on_connected(void *data)
@@ -79,6 +141,7 @@ static void on_disconnected(void *data)
 	struct agent *agent = data;
 
 	report(LOG_DEBUG, "port %s: host gone", port_where(agent->port));
+	scripts_stop(&agent->scripts);
 	session_reset(&agent->port_session);
 	stop_advance(agent);
 }
@@ -93,8 +156,12 @@ static void on_dropped(void *data, const struct line *line)
 
 static void on_sent(void *data, const struct line *line)
 {
-	(void)line;
-	stop_advance(data);
+	struct agent *agent = data;
+
+	session_drained(&agent->port_session);
+	if (line->class == LINE_REPLY)
+		commands_resume(&agent->commands);
+	stop_advance(agent);
 }
 
 /* The host learns of what was survived once it is there again: a fault it can see itself needs no report. */
@@ -106,6 +173,8 @@ static void on_fault(void *data, const struct port_fault *fault)
 
 	report_limited(&agent->port_topic, now.mono_ns, level, "port: %s (%s, %u in a row), trying again%s", fault->text,
 		       port_fault_name(fault->kind), fault->consecutive, fault->retry_ns == TIME_NEVER ? " when the node changes" : "");
+	if (fault->kind == PORT_FAULT_OPEN || fault->kind == PORT_FAULT_STALL)
+		breaker_failed(&agent->breaker, &now, fault->retry_ns);
 	if (fault->kind != PORT_FAULT_OPEN) {
 		agent->survived = fault->kind;
 		agent->survived_attempts = fault->consecutive;
@@ -122,23 +191,39 @@ const struct port_events hostlink_events = {
 	.fault = on_fault,
 };
 
+static size_t port_backlog(const struct session *session)
+{
+	return port_queued_bytes(session->agent->port);
+}
+
 void hostlink_init(struct agent *agent)
 {
 	session_init(&agent->port_session, agent, SESSION_PORT, send_to_port);
+	agent->port_session.backlog = port_backlog;
+	agent->port_session.backlog_max = agent->config.port.queue_bytes / 4;
 	snprintf(agent->port_session.name, sizeof(agent->port_session.name), "host");
 }
 
 void hostlink_event(struct agent *agent, enum reply_level level, const char *source, const char *format, ...)
 {
+	bool connected = port_state(agent->port) == PORT_CONNECTED;
 	char text[512];
 	struct reply_event event = { .severity = level, .source = source, .message = text };
+	struct line *line;
 	va_list args;
 
-	if (port_state(agent->port) != PORT_CONNECTED)
+	if (!connected && !feed_wanted(&agent->feed, FEED_EVENTS))
 		return;
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	if (reply_agent_event(&agent->writer, agent_now(agent).wall_ms, &event) == 0)
-		session_answer(agent, &agent->port_session, LINE_EVENT);
+	if (reply_agent_event(&agent->writer, agent_now(agent).wall_ms, &event) < 0)
+		return;
+	line = line_new(LINE_EVENT, agent->writer.buf, agent->writer.len);
+	if (!line)
+		return;
+	if (connected && port_send(agent->port, line) < 0)
+		agent->port_session.answers_lost++;
+	subscribe_publish(agent, FEED_EVENTS, line);
+	line_unref(line);
 }

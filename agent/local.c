@@ -75,6 +75,8 @@ static void client_flush(struct client *client)
 	size_t len;
 	ssize_t n;
 
+	bool had = outq_ready(&client->queue, true);
+
 	while (outq_ready(&client->queue, true)) {
 		len = outq_gather(&client->queue, true, chunk, sizeof(chunk));
 		n = send(client->fd, chunk, len, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -88,22 +90,40 @@ static void client_flush(struct client *client)
 		outq_consume(&client->queue, true, (size_t)n);
 	}
 	ev_io_stop(client->local->agent->loop, &client->out);
+	if (had)
+		session_drained(&client->session);
 }
 
+static size_t client_backlog(const struct session *session)
+{
+	const struct client *client = (const struct client *)(const void *)((const char *)session - offsetof(struct client, session));
+
+	return client->queue.bytes;
+}
+
+/* With nothing queued before it, a line goes out as it stands; what the socket does not take is queued as begun. */
 static int client_send(struct session *session, struct line *line)
 {
 	struct client *client = container_of(session, struct client, session);
+	ssize_t sent = -1;
 	int r;
 
 	if (client->dead)
 		return -ENOTCONN;
+	if (!outq_ready(&client->queue, true)) {
+		sent = send(client->fd, line->text, line->len, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (sent == (ssize_t)line->len)
+			return 0;
+	}
 	r = outq_push(&client->queue, line);
 	if (r < 0) {
 		client->local->cut_off++;
 		client_kill(client);
 		return r;
 	}
-	client_flush(client);
+	if (sent > 0)
+		outq_consume(&client->queue, true, (size_t)sent);
+	ev_io_start(client->local->agent->loop, &client->out);
 	return 0;
 }
 
@@ -179,6 +199,8 @@ static void client_new(struct local *local, int fd)
 	outq_init(&client->queue, LOCAL_QUEUE_BYTES, NULL, NULL, NULL);
 	session_init(&client->session, local->agent, SESSION_LOCAL, client_send);
 	client->session.uid = peer.uid;
+	client->session.backlog = client_backlog;
+	client->session.backlog_max = LOCAL_QUEUE_BYTES / 4;
 	snprintf(client->session.name, sizeof(client->session.name), "uid %u", (unsigned)peer.uid);
 	ev_io_init(&client->in, on_client_in, fd, EV_READ);
 	ev_io_init(&client->out, on_client_out, fd, EV_WRITE);

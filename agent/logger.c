@@ -500,6 +500,7 @@ void logger_latest(struct logger *l, struct line *line, struct moment now)
 		l->stats.queued_bytes += entry_cost(e);
 	} else {
 		l->latest = entry_add(l, LOG_LATEST, line);
+		l->stats.latest_failed += !l->latest;
 	}
 	logger_check(l, now);
 	child_start(l);

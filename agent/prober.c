@@ -215,6 +215,12 @@ static struct worker *worker_start(struct prober_pool *pool)
 	return worker;
 }
 
+void prober_warm(struct prober_pool *pool)
+{
+	if (!pool->current)
+		pool->current = worker_start(pool);
+}
+
 static ssize_t ask_send(const struct worker *worker, struct ask *ask)
 {
 	struct prober_wire head = { .id = ask->id, .kind = (int32_t)ask->kind };

@@ -49,8 +49,14 @@ struct prober_stats {
 	pid_t child;    /* 0: not running */
 };
 
-/* `loop` must be the default loop (it reaps). No child is started before the first request. NULL: out of memory. */
+/*
+ * `loop` must be the default loop (it reaps). No child is started before the first request or prober_warm. NULL: out of
+ * memory.
+ */
 struct prober_pool *prober_new(struct ev_loop *loop, const struct prober_config *config);
+
+/* Starts a child ahead of the first request. When that fails the first request tries again. */
+void prober_warm(struct prober_pool *pool);
 
 /* Kills all children; nothing is delivered any more. All handles become invalid. Accepts NULL. Returns NULL. */
 struct prober_pool *prober_free(struct prober_pool *pool);

@@ -43,7 +43,7 @@ static void write_without_waiting(const char *text, size_t len)
 		lost_lines++;
 }
 
-static void report_args(int level, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void report_args(int level, const char *format, va_list args)
 {
 	char line[REPORT_LINE_MAX];
 	int prefix = snprintf(line, sizeof(line), "<%d>", level), len;

@@ -11,6 +11,7 @@
 #include <json-c/json.h>
 
 #include "agent/agent.h"
+#include "agent/stream.h"
 
 #define ENVIRONMENT_MAX 256
 
@@ -177,15 +178,47 @@ void run_answer(struct command *command, const struct exec_outcome *outcome,
 	command_answer(command, &response);
 }
 
+void run_answer_as(struct command *command, const struct exec_outcome *outcome, enum error_code code, const char *reason,
+		   const char *error)
+{
+	struct response response = {
+		.has_exit_code = outcome->exit_code >= 0,
+		.exit_code = outcome->exit_code,
+		.out = { outcome->out.bytes, outcome->out.len, outcome->out.total },
+		.err = { outcome->err.bytes, outcome->err.len, outcome->err.total },
+		.code = code,
+		.reason = reason,
+		.error = error,
+	};
+
+	command_answer(command, &response);
+}
+
 static void on_done(void *data, struct exec_outcome *outcome)
 {
 	struct command *command = data;
 
 	command->job = NULL;
+	command->pid = 0;
 	if (command->on_run_done)
 		command->on_run_done(command, outcome);
 	else
 		run_answer(command, outcome, NULL, NULL);
+}
+
+static void on_started(void *data, pid_t pid)
+{
+	struct command *command = data;
+
+	command->pid = pid;
+}
+
+static void on_output(void *data, enum exec_stream from, const char *bytes, size_t len)
+{
+	struct command *command = data;
+
+	command->output_bytes += len;
+	stream_put(command, from, bytes, len);
 }
 
 static void fail_start(struct command *command, int error)
@@ -202,7 +235,7 @@ static void fail_start(struct command *command, int error)
 
 enum action_result run_program(struct command *command, const struct run *run)
 {
-	static const struct exec_callbacks callbacks = { .done = on_done };
+	static const struct exec_callbacks callbacks = { .started = on_started, .output = on_output, .done = on_done };
 	const struct config *config = &command->agent->config;
 	_cleanup_(environment_done) struct environment env = { .count = 0 };
 	struct exec_request request = {
@@ -216,7 +249,12 @@ enum action_result run_program(struct command *command, const struct run *run)
 	};
 	int r = environment_make(&env, run->variables);
 
+	if (command->cancelled) {
+		command_fail(command, CODE_CANCELLED, NULL, "the command was cancelled");
+		return ACTION_TAKEN;
+	}
 	command->on_run_done = run->done;
+	stream_begin(command);
 	if (r == 0)
 		r = exec_start(command->agent->exec, &request, &callbacks, command, &command->job);
 	if (r < 0)

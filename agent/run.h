@@ -14,6 +14,7 @@
 
 #include "agent/action.h"
 #include "agent/exec.h"
+#include "transport/codes.h"
 
 struct json_object;
 struct response;
@@ -42,6 +43,10 @@ bool run_succeeded(const struct exec_outcome *outcome);
 /* Answers with the streams, the exit code, and the error that fits how it ended; `data` as in struct response, or NULL. */
 void run_answer(struct command *command, const struct exec_outcome *outcome,
 		void (*data)(struct sink *sink, const char *key, const void *arg), const void *arg);
+
+/* The same for a program that ran and failed in a way the action understands: with its streams and exit code, but this error. */
+void run_answer_as(struct command *command, const struct exec_outcome *outcome, enum error_code code, const char *reason,
+		   const char *error);
 
 /* The path of `name` in the fixed directories /usr/local/sbin … /bin where it is executable, in `out`; false if nowhere. */
 bool run_find(const char *name, char *out, size_t size);

@@ -45,6 +45,7 @@ struct sampler {
 	void *changed_data;
 	unsigned rounds; /* of collect, saturating at 2 */
 	bool gap;
+	bool opened; /* since it was last asked */
 	unsigned count;
 	struct slot slots[COLLECTORS_MAX];
 	char text[SAMPLE_MAX];
@@ -116,6 +117,7 @@ static int slot_collect(struct sampler *sampler, struct slot *slot, const struct
 		r = slot->collector->open(&ctx, &slot->state);
 		if (r < 0)
 			return r;
+		sampler->opened = true;
 	}
 	return slot->collector->collect(slot->state, &ctx);
 }
@@ -154,6 +156,7 @@ void sampler_configure(struct sampler *sampler, const struct config *config, con
 			ctx = context(sampler, slot, now);
 			if (slot->collector->open(&ctx, &slot->state) < 0)
 				slot->state = NULL;
+			sampler->opened = true;
 		}
 	}
 }
@@ -171,13 +174,18 @@ int sampler_new(const struct config *config, struct prober_pool *probers, const 
 	sampler->probers = probers;
 	sampler->changed = changed;
 	sampler->changed_data = data;
-	for (unsigned i = 0; collectors[i] && i < COLLECTORS_MAX; i++) {
+	for (unsigned i = 0; i < COLLECTORS_MAX && collectors[i]; i++) {
 		struct slot *slot = &sampler->slots[sampler->count++];
 
 		slot->collector = collectors[i];
 		backoff_init(&slot->backoff, RETRY_MIN_NS, RETRY_MAX_NS);
-		if (probers && slot->collector->probed)
-			slot->prober = prober_for(probers, forward_probe, slot);
+		if (!probers || !slot->collector->probed)
+			continue;
+		slot->prober = prober_for(probers, forward_probe, slot);
+		if (!slot->prober) {
+			sampler_free(sampler);
+			return -ENOMEM;
+		}
 	}
 	sampler_configure(sampler, config, now);
 	*ret = sampler;
@@ -228,6 +236,14 @@ unsigned sampler_collect(struct sampler *sampler, const struct moment *now, bool
 	if (sampler->rounds < 2)
 		sampler->rounds++;
 	return failed;
+}
+
+bool sampler_opened(struct sampler *sampler)
+{
+	bool opened = sampler->opened;
+
+	sampler->opened = false;
+	return opened;
 }
 
 bool sampler_has_baseline(const struct sampler *sampler)

@@ -37,6 +37,12 @@ void sampler_configure(struct sampler *sampler, const struct config *config, con
 /* Step one. `gap`: the clock stepped or the guest slept since the last time. Returns the number of collectors that failed. */
 unsigned sampler_collect(struct sampler *sampler, const struct moment *now, bool gap);
 
+/*
+ * True if a collector was opened since this was last asked: at a collect too, where a former try had failed. Its state and its wake fd
+ * are new then.
+ */
+bool sampler_opened(struct sampler *sampler);
+
 /* True once two collects lie behind us, so that rates have a baseline. */
 bool sampler_has_baseline(const struct sampler *sampler);
 

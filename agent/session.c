@@ -9,6 +9,8 @@
 #include <json-c/json.h>
 
 #include "agent/agent.h"
+#include "agent/history.h"
+#include "agent/subscribe.h"
 
 static void answer_error(struct session *session, const char *component, enum error_code code, const char *reason,
 			 const char *id, const char *text)
@@ -20,53 +22,26 @@ static void answer_error(struct session *session, const char *component, enum er
 		session_answer(agent, session, LINE_REPLY);
 }
 
-/* `command_type` is what the line asked for, as far as that could be told; the host requires a text. */
-static void answer_fault(struct session *session, const struct message_fault *fault, const char *command_type)
+void session_refuse(struct session *session, const struct message_fault *fault, const char *command_type)
 {
 	struct agent *agent = session->agent;
 	struct response response = { .id = fault->id, .code = fault->code, .error = fault->text, .reason = fault->reason,
 				     .command_type = command_type ? command_type : "unknown" };
 
-	session->bad_lines++;
-	report_limited(&agent->refuse_topic, agent_now(agent).mono_ns, LOG_NOTICE, "%s: line refused: %s (%s at byte %zu)",
-		       session->name, fault->text, fault->reason, fault->offset);
 	if (!fault->has_id)
 		answer_error(session, "transport", fault->code, fault->reason, NULL, fault->text);
 	else if (reply_response(&agent->writer, agent_now(agent).wall_ms, &response) == 0)
 		session_answer(agent, session, LINE_REPLY);
 }
 
-/* Types that are parsed but that this agent does not offer. */
-static void answer_unoffered(struct session *session, const struct message *message)
+static void answer_fault(struct session *session, const struct message_fault *fault, const char *command_type)
 {
-	struct message_fault fault = { .code = CODE_UNKNOWN_COMMAND, .reason = "unknown_type", .has_id = *message->id != '\0' };
-
-	snprintf(fault.id, sizeof(fault.id), "%s", message->id);
-	snprintf(fault.text, sizeof(fault.text), "%s is not offered by this agent (see the capabilities of its handshake)",
-		 message_type_name(message->type));
-	answer_fault(session, &fault, message_type_name(message->type));
-}
-
-/* Every script received is completed, one that may not run included. */
-static void refuse_scripts(struct session *session, const struct message *message)
-{
-	static const char words[] = "scripts are not run by this agent\n";
 	struct agent *agent = session->agent;
-	size_t count = json_object_array_length(message->items);
 
-	for (size_t i = 0; i < count; i++) {
-		struct json_object *id = NULL, *script = json_object_array_get_idx(message->items, i);
-		struct reply_script reply = { .exit_code = -1, .err = { words, sizeof(words) - 1, sizeof(words) - 1 } };
-
-		if (!json_object_object_get_ex(script, "execution_id", &id) || !json_object_is_type(id, json_type_string)) {
-			answer_error(session, "scripts", CODE_INVALID_MESSAGE, "missing_field", NULL,
-				     "a script without execution_id cannot be answered");
-			continue;
-		}
-		reply.execution_id = json_object_get_string(id);
-		if (reply_script_completion(&agent->writer, agent_now(agent).wall_ms, &reply) == 0)
-			session_answer(agent, session, LINE_REPLY);
-	}
+	session->bad_lines++;
+	report_limited(&agent->refuse_topic, agent_now(agent).mono_ns, LOG_NOTICE, "%s: line refused: %s (%s at byte %zu)",
+		       session->name, fault->text, fault->reason, fault->offset);
+	session_refuse(session, fault, command_type);
 }
 
 static void answer_keep_alive(struct session *session, const struct message *message)
@@ -86,6 +61,12 @@ static void take_message(struct session *session, struct message *message)
 	case MESSAGE_SAFE_COMMAND:
 	case MESSAGE_UNSAFE_COMMAND:
 	case MESSAGE_STATUS:
+	case MESSAGE_COMMAND_BATCH:
+	case MESSAGE_CANCEL_COMMAND:
+	case MESSAGE_SUBSCRIBE:
+	case MESSAGE_UNSUBSCRIBE:
+	case MESSAGE_SET_CONFIG:
+	case MESSAGE_GET_HISTORY:
 		commands_submit(&agent->commands, session, message);
 		return;
 	case MESSAGE_KEEP_ALIVE_REQUEST:
@@ -97,11 +78,14 @@ static void take_message(struct session *session, struct message *message)
 		tick_sample_soon(agent, HUB_PORT | HUB_LOG | HUB_LATEST);
 		break;
 	case MESSAGE_PENDING_SCRIPTS:
-		refuse_scripts(session, message);
+		scripts_take(&agent->scripts, session, message->items);
 		break;
-	default:
-		answer_unoffered(session, message);
+	case MESSAGE_ACK:
+		history_ack(session, message->sequence_number);
 		break;
+	case MESSAGE_SIGNED:
+	case MESSAGE_TYPES:
+		break; /* opened before, or none */
 	}
 	message_free(message);
 }
@@ -229,6 +213,10 @@ void session_reset(struct session *session)
 	frame_reset(&session->frames);
 	ev_timer_stop(session->agent->loop, &session->half_line);
 	commands_orphan(&session->agent->commands, session);
+	history_leave(session);
+	subscribe_leave(session);
+	session->first_seq = session->acked_seq = 0;
+	session->acked = false;
 }
 
 void session_done(struct session *session)
@@ -255,6 +243,17 @@ void session_receive(struct session *session, const char *bytes, size_t len)
 		take_lines(session);
 	}
 	watch_half_line(session);
+}
+
+bool session_crowded(const struct session *session)
+{
+	return session->backlog(session) > session->backlog_max;
+}
+
+void session_drained(struct session *session)
+{
+	if (session->feed.topics)
+		feed_pump_reader(&session->agent->feed, &session->feed);
 }
 
 void session_answer(struct agent *agent, struct session *session, enum line_class class)

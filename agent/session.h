@@ -17,10 +17,13 @@
 #include <infiniservice/line.h>
 #include <infiniservice/moment.h>
 
+#include "agent/feed.h"
 #include "agent/policy.h"
 #include "transport/frame.h"
 
 struct agent;
+struct history;
+struct message_fault;
 
 enum session_kind {
 	SESSION_PORT,  /* the host */
@@ -34,6 +37,15 @@ struct session {
 	uid_t uid;     /* of a local client */
 	int (*send)(struct session *session, struct line *line); /* takes its own reference; 0 or -errno */
 
+	/* Bytes that wait to be sent, and from how many on the peer counts as slow. */
+	size_t (*backlog)(const struct session *session);
+	size_t backlog_max;
+
+	struct feed_reader feed;   /* what it has subscribed to */
+	struct history *history;   /* samples being read for it (Ack); owned by history.c */
+	uint64_t first_seq;	   /* of the samples offered in this session; 0: none yet */
+	bool acked;		   /* the peer says what it holds: */
+	uint64_t acked_seq;
 	struct frame_reader frames;
 	struct token_bucket bucket;
 	ev_timer half_line; /* runs while part of a line has arrived and the rest has not */
@@ -54,6 +66,18 @@ void session_reset(struct session *session);
 
 /* Bytes from the peer, in order. */
 void session_receive(struct session *session, const char *bytes, size_t len);
+
+/*
+ * The one answer to a message that cannot be taken: a `response` when its id is known, else an `error`. `command_type` is what it
+ * asked for, as far as that could be told (or NULL): the host requires a text.
+ */
+void session_refuse(struct session *session, const struct message_fault *fault, const char *command_type);
+
+/* Is so much waiting to be sent already that what may be left out should be? */
+bool session_crowded(const struct session *session);
+
+/* Its output has moved on: who waits for room goes on. */
+void session_drained(struct session *session);
 
 /* Sends what reply_* left in the agent's writer, as a line of `class`. Counts what cannot be delivered. `session` may be
  * NULL (the asker is gone). */

@@ -18,6 +18,8 @@
 #define CHANGE_SETTLE_NS (500 * NS_PER_MS)
 #define CHANGE_SPACING_NS (2 * NS_PER_S)
 
+static void attach_collectors(struct agent *agent);
+
 static double seconds(uint64_t ns)
 {
 	return (double)ns / (double)NS_PER_S;
@@ -69,6 +71,7 @@ static void take_sample(struct agent *agent, unsigned topics)
 	}
 	tick_check_clock(agent);
 	sampler_collect(agent->sampler, &agent->now, agent->gap);
+	attach_collectors(agent);
 	agent->gap = false;
 	agent->last_collect_ns = agent->now.mono_ns;
 	agent->pending_topics = topics;
@@ -286,6 +289,16 @@ static void attach_self(struct agent *agent)
 		self_attach(self, emit_self, agent);
 }
 
+/* A collector that could not be opened at first, or failed, may be there by now. */
+static void attach_collectors(struct agent *agent)
+{
+	attach_self(agent);
+	if (!sampler_opened(agent->sampler))
+		return;
+	unwatch_wake_fds(agent);
+	sampler_each_wake_fd(agent->sampler, watch_wake_fd, agent);
+}
+
 static void init_timer(struct agent *agent, ev_timer *timer, void (*callback)(struct ev_loop *, ev_timer *, int))
 {
 	ev_timer_init(timer, callback, 0, 0);
@@ -309,8 +322,7 @@ void tick_start(struct agent *agent)
 	/* A silent baseline: the first message then has rates, not inventions. */
 	sampler_collect(agent->sampler, &agent->now, false);
 	agent->last_collect_ns = now_ns;
-	attach_self(agent);
-	sampler_each_wake_fd(agent->sampler, watch_wake_fd, agent);
+	attach_collectors(agent);
 	tick_sample_soon(agent, HUB_LOG | HUB_LATEST);
 
 	arm(agent->loop, &agent->metrics_timer, schedule_left(&agent->metrics, now_ns));
@@ -333,8 +345,8 @@ void tick_reconfigure(struct agent *agent)
 	schedule_change(&agent->health, health_period_ns(agent), now_ns);
 	unwatch_wake_fds(agent);
 	sampler_configure(agent->sampler, &agent->config, &agent->now);
-	attach_self(agent);
 	sampler_each_wake_fd(agent->sampler, watch_wake_fd, agent);
+	attach_collectors(agent);
 	arm(agent->loop, &agent->metrics_timer, schedule_left(&agent->metrics, now_ns));
 	arm(agent->loop, &agent->health_timer, schedule_left(&agent->health, now_ns));
 	arm_log_timer(agent);

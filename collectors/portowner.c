@@ -187,6 +187,7 @@ static void take_sockets(struct portowners *owners, const struct probe_result *r
 		check_process(owners, owner);
 	}
 	for (size_t i = 0; i < owners->count; i++)
+		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): without items the count is 0 */
 		if (owners->items[i].state == PORTOWNER_ASKED)
 			not_found(&owners->items[i], asked_ns);
 }

@@ -12,7 +12,7 @@
 
 #include <infiniservice/cleanup.h>
 
-#define BUFFER_FIRST 8192
+#define BUFFER_FIRST 2048 /* most texts fit, and several share a page */
 
 /* What a kept fd says when the thing behind it has gone or was replaced. */
 static bool fd_died(int error)

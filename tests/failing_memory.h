@@ -204,7 +204,7 @@ char *__wrap_strndup(const char *text, size_t max)
 	return refused() ? NULL : track(__real_strndup(text, max));
 }
 
-static int print_new(char **ret, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static int print_new(char **ret, const char *format, va_list args)
 {
 	int len = refused() ? -1 : vasprintf(ret, format, args);
 

@@ -13,8 +13,10 @@ BUILD="gcc make libc6-dev libev-dev libjson-c-dev libsystemd-dev libinih-dev lib
 TEST="libcmocka-dev python3 iproute2 procps strace jq zstd"
 # The guest tests: an emulator, and what makes a root file system as root or (uidmap) as an ordinary user.
 GUEST="qemu-system-x86 qemu-utils mmdebstrap e2fsprogs uidmap debian-archive-keyring"
-LINT="systemd clang clang-format clang-tidy cppcheck shellcheck"
+LINT="systemd clang clang-format clang-tidy cppcheck shellcheck groff-base"
 FUZZ="clang llvm libclang-rt-14-dev"
+# Peers to compare with, of those that start no service by being installed.
+PEERS="qemu-guest-agent sysstat collectd-core"
 DEB="build-essential dpkg-dev debhelper fakeroot lintian"
 
 usage() {
@@ -29,9 +31,9 @@ for group in "${@:-build}"; do
 	test) packages="$packages $BUILD $TEST $GUEST" ;;
 	lint) packages="$packages $BUILD $TEST $LINT" ;;
 	fuzz) packages="$packages $BUILD $FUZZ" ;;
-	bench) packages="$packages $BUILD $TEST" ;;
+	bench) packages="$packages $BUILD $TEST $PEERS" ;;
 	deb) packages="$packages $BUILD libcmocka-dev $DEB" ;;
-	all) packages="$packages $BUILD $TEST $GUEST $LINT $FUZZ $DEB" ;;
+	all) packages="$packages $BUILD $TEST $GUEST $LINT $FUZZ $PEERS $DEB" ;;
 	*) usage ;;
 	esac
 done

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RESYNC	  ((char)0xFF)
+#define RESYNC	  0xFF
 #define KEEP_SIZE (2 * FRAME_ROOM) /* a larger buffer is given back when it is empty */
 
 void frame_init(struct frame_reader *r, size_t max_line)
@@ -196,7 +196,7 @@ int frame_next(struct frame_reader *r, const char **ret_line, size_t *ret_len)
 			return FRAME_TOO_LONG;
 		if (stop == r->end)
 			break;
-		if (r->buf[stop] == RESYNC) {
+		if ((unsigned char)r->buf[stop] == RESYNC) {
 			resync(r, stop);
 			continue;
 		}

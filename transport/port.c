@@ -240,7 +240,7 @@ static bool take_events(struct port *port)
 			port_virtio_edge(port, mask);
 		else if (mask & (EPOLLOUT | EPOLLERR | EPOLLHUP))
 			port->blocked = false; /* a hang-up too: the next write tells why */
-		input |= events[i].data.u32 == PORT_TAG_IN;
+		input |= events[i].data.u32 == PORT_TAG_IN && (port->link.virtio || mask != EPOLLOUT);
 	}
 	return input;
 }

@@ -11,6 +11,8 @@
 
 /* A stream session that lasted this long, or in which bytes came, was a success: the next attempt is not put off. */
 #define SESSION_GOOD_NS (5 * NS_PER_S)
+/* Attempts, over some 3 s, before a port that is not there is left to the watch and the longest wait. */
+#define NAME_TRIES 5
 
 uint32_t port_random(struct port *port)
 {
@@ -111,6 +113,9 @@ static bool means_absent(int error)
 static void open_failed(struct port *port, int error)
 {
 	port->retry_ns = backoff_fail(&port->retry, port->now_ns, port_random(port));
+	/* A node that is watched for tells when it comes; its name may follow a little later (sysfs, then udev). */
+	if (port->kind == PORT_KIND_VIRTIO && error == -ENOENT && port->watch.count > 0 && port->retry.failures > NAME_TRIES)
+		port->retry_ns = port->now_ns + port->retry.max_ns;
 	port->open_error = error;
 	port->state = means_absent(error) ? PORT_ABSENT : PORT_BACKOFF;
 	if (port->kind == PORT_KIND_STDIO) {

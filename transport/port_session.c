@@ -22,6 +22,9 @@ void port_session_begin(struct port *port)
 	backoff_succeed(&port->soft_retry);
 	if (port->events->connected)
 		port->events->connected(port->data);
+	/* What greets the host leaves before answers to what it has sent already, which would overtake it. */
+	if (port->queue.bytes > 0)
+		port_flush(port);
 }
 
 void port_session_end(struct port *port)

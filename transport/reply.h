@@ -101,7 +101,8 @@ struct response {
 	void (*data)(struct sink *sink, const char *key, const void *arg);
 	const void *arg;
 	struct json_object *object;
-	bool data_truncated;  /* data was already cut by its maker */
+	bool data_truncated;  /* data was already cut by its maker; `data` itself may still set this, */
+	uint64_t total_count; /* and how many items there are, when data is the cut list (0: not written) */
 	enum error_code code; /* CODE_NONE on success */
 	const char *error;    /* NULL on failure: the code's name stands in */
 	const char *reason;   /* lower-case word, written beside error when there is one */

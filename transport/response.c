@@ -138,13 +138,15 @@ int reply_response(struct json_writer *w, int64_t wall_ms, const struct response
 {
 	struct sink *out = reply_begin(w, "response", wall_ms);
 	struct json_room whole = {w->limit, w->tail};
-	bool truncated = response->data_truncated, cut;
+	bool truncated, cut;
 
 	write_outcome(out, response);
 	if (w->limit > w->len + FIELDS_RESERVE)
 		json_writer_bound(w, w->limit - w->len - FIELDS_RESERVE);
-	truncated |= write_data(w, response);
+	truncated = write_data(w, response) || response->data_truncated;
 	json_writer_restore(w, whole);
+	if (response->data_truncated && response->total_count)
+		sink_uint(out, "total_count", response->total_count);
 	cut = write_streams(w, &response->out, &response->err, FIELDS_RESERVE);
 	sink_bool(out, "truncated", truncated || cut);
 	if (cut)

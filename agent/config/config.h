@@ -73,6 +73,7 @@ struct config {
 		uint64_t max_output_bytes;
 		char **allow; /* actions or groups */
 		char **deny;
+		bool audit_reads;
 		bool allow_unsafe;
 		char *run_as; /* "": the agent's own user */
 	} commands;

@@ -29,6 +29,8 @@ static const char *const syncs[] = { "none", "interval", "always", NULL };
 #define AT(field) .offset = offsetof(struct config, field)
 #define BOOL(s, n, d, h) { #s, #n, CONFIG_BOOL, AT(s.n), .fallback = d, .help = h }
 #define UINT(s, n, lo, hi, d, h) { #s, #n, CONFIG_UINT, AT(s.n), .min = lo, .max = hi, .fallback = d, .help = h }
+#define UINT_HOST(s, n, lo, hi, d, h) \
+	{ #s, #n, CONFIG_UINT, AT(s.n), .min = lo, .max = hi, .host_may_set = true, .fallback = d, .help = h }
 #define UINT0(s, n, lo, hi, d, h) { #s, #n, CONFIG_UINT, AT(s.n), .min = lo, .max = hi, .zero = true, .fallback = d, .help = h }
 #define SIZE(s, n, lo, hi, d, h) { #s, #n, CONFIG_SIZE, AT(s.n), .min = lo, .max = hi, .fallback = d, .help = h }
 #define ENUM(s, n, v, d, h) { #s, #n, CONFIG_ENUM, AT(s.n), .values = v, .fallback = d, .help = h }
@@ -47,10 +49,10 @@ const struct config_key config_keys[] = {
 	SIZE(port, max_line_bytes, 1024, 16 * MIB, "1M", "Longest line taken from the host."),
 	SIZE(port, queue_bytes, 64 * KIB, 256 * MIB, "4M", "Output kept for a host that does not read; beyond it the oldest samples are dropped."),
 
-	UINT(timers, metrics_interval_ms, 10, DAY_MS, "30000", "Between two samples."),
+	UINT_HOST(timers, metrics_interval_ms, 10, DAY_MS, "30000", "Between two samples."),
 	UINT(timers, command_poll_ms, 10, DAY_MS, "100", "Between two looks for commands, only on ports that cannot be waited on."),
 	UINT(timers, health_interval_ms, 10, DAY_MS, "60000", "Between two looks at the agent's own health."),
-	UINT(timers, collect_timeout_ms, 10, DAY_MS, "5000", "What is not measured by then is left out of the sample."),
+	UINT_HOST(timers, collect_timeout_ms, 10, DAY_MS, "5000", "What is not measured by then is left out of the sample."),
 
 	BOOL(collectors, cpu, "yes", "Use of the processors."),
 	BOOL(collectors, memory, "yes", "Memory and swap."),
@@ -61,8 +63,8 @@ const struct config_key config_keys[] = {
 	BOOL(collectors, processes, "yes", "The busiest processes."),
 	BOOL(collectors, ports, "yes", "Listening and connected sockets."),
 	BOOL(collectors, self, "yes", "What the agent itself costs."),
-	UINT(collectors, processes_top, 0, 1000, "20", "How many processes a sample lists."),
-	UINT(collectors, ports_max, 0, 1000, "1000", "How many ports a sample lists."),
+	UINT_HOST(collectors, processes_top, 0, 1000, "20", "How many processes a sample lists."),
+	UINT_HOST(collectors, ports_max, 0, 1000, "1000", "How many ports a sample lists."),
 
 	BOOL(commands, enabled, "yes", "Take commands at all."),
 	UINT(commands, max_concurrent, 1, 64, "5", "Commands that run at the same time."),
@@ -71,6 +73,7 @@ const struct config_key config_keys[] = {
 	UINT(commands, default_timeout_s, 1, 86400, "30", "For a command that brings no time-out."),
 	SIZE(commands, max_output_bytes, 1024, 512 * KIB, "256K", "Kept of each output stream of a command; the rest is read and counted."),
 	LIST(commands, allow, "observe", "Actions or groups the host may use: observe, control, packages, power."),
+	BOOL(commands, audit_reads, "no", "Record commands that only read what the agent knows already, too."),
 	LIST(commands, deny, "", "Actions or groups it may not; deny wins over allow."),
 	BOOL(commands, allow_unsafe, "no", "Let the host run any program and script (UnsafeCommand)."),
 	TEXT(commands, run_as, "", "User that programs run as. Empty: the one the agent, or its executor, runs as."),

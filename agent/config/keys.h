@@ -30,6 +30,7 @@ struct config_key {
 	enum config_type type;
 	size_t offset;		   /* in struct config */
 	uint64_t min, max;	   /* CONFIG_UINT and CONFIG_SIZE; `min` 1 forbids "" for texts */
+	bool host_may_set;	   /* SetConfig: harmless for a host that may use it at all */
 	bool zero;		   /* 0 is allowed besides min to max */
 	const char *const *values; /* CONFIG_ENUM: names, NULL-terminated */
 	const char *fallback;	   /* the default, as a user would write it */

@@ -180,6 +180,8 @@ static void agent_read(struct executor *e)
 		request_run(e, &head, (size_t)len);
 	else if (head.op == EXECUTOR_CANCEL)
 		request_cancel(e, &head);
+	else if (head.op == EXECUTOR_DEED) /* the privileged one's: an agent that may do it does it itself */
+		reply_refused(e, head.id, EOPNOTSUPP);
 	else
 		executor_end(e);
 }

@@ -1,10 +1,24 @@
 /* SPDX-License-Identifier: MIT */
-/* infiniservice-exec: started by the agent with its socket as fd 3; not meant to be started by hand. */
+/*
+ * infiniservice-exec: started by the agent with its socket as fd 3; not meant to be started by hand. With a verb it is a program of its own,
+ * for the work that is ours and needs rights.
+ */
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
+#include <infiniservice/cleanup.h>
+
+#include "agent/cleaner/cleaner.h"
 #include "agent/executor/executor.h"
+
+static const struct {
+	const char *name;
+	int (*main)(int argc, char *argv[]);
+} verbs[] = {
+	{ "clean", cleaner_main },
+	{ "golden", golden_main },
+};
 
 int main(int argc, char **argv)
 {
@@ -12,6 +26,9 @@ int main(int argc, char **argv)
 	int type = 0;
 	socklen_t len = sizeof(type);
 
+	for (size_t i = 0; i < ARRAY_SIZE(verbs) && argc > 1; i++)
+		if (strcmp(argv[1], verbs[i].name) == 0)
+			return verbs[i].main(argc - 1, argv + 1);
 	if (getsockopt(3, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_SEQPACKET) {
 		fputs("infiniservice-exec: started by infiniservice, with a socket as fd 3\n", stderr);
 		return 2;

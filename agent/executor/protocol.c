@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include <infiniservice/cleanup.h>
+
 int executor_request_parse(const void *message, size_t len, struct executor_request *ret)
 {
 	struct executor_request r;
@@ -13,9 +15,9 @@ int executor_request_parse(const void *message, size_t len, struct executor_requ
 	memcpy(&r, message, sizeof(r));
 	if (r.version != EXECUTOR_VERSION)
 		return -EPROTO;
-	if (r.size != len || r.op < EXECUTOR_RUN || r.op > EXECUTOR_STOP || r.kill_ns < r.term_ns)
+	if (r.size != len || r.op < EXECUTOR_RUN || r.op > EXECUTOR_DEED || r.kill_ns < r.term_ns)
 		return -EBADMSG;
-	if ((r.id == 0) != (r.op == EXECUTOR_STOP) || (r.op != EXECUTOR_RUN && len != sizeof(r)))
+	if ((r.id == 0) != (r.op == EXECUTOR_STOP) || (r.op != EXECUTOR_RUN && r.op != EXECUTOR_DEED && len != sizeof(r)))
 		return -EBADMSG;
 	*ret = r;
 	return 0;
@@ -57,7 +59,7 @@ static int run_check(const struct executor_run *run, size_t len)
 int executor_run_parse(char *message, size_t len, struct executor_command *ret)
 {
 	struct executor_request head;
-	char *at = message + sizeof(ret->run), *end = message + len, *rest[2];
+	char *at = message + sizeof(ret->run), *end = message + len, *rest[3];
 	int error = executor_request_parse(message, len, &head);
 
 	if (error < 0)
@@ -69,12 +71,14 @@ int executor_run_parse(char *message, size_t len, struct executor_command *ret)
 	if (error < 0)
 		return error;
 	if (strings_split(&at, end, ret->argv, ret->run.argc) < 0 ||
-	    strings_split(&at, end, ret->envp, ret->run.envc) < 0 || strings_split(&at, end, rest, 2) < 0 || at != end)
+	    strings_split(&at, end, ret->envp, ret->run.envc) < 0 || strings_split(&at, end, rest, ARRAY_SIZE(rest)) < 0 ||
+	    at != end)
 		return -EBADMSG;
 	ret->argv[ret->run.argc] = NULL;
 	ret->envp[ret->run.envc] = NULL;
 	ret->cwd = *rest[0] ? rest[0] : NULL;
 	ret->user = *rest[1] ? rest[1] : NULL;
+	ret->action = *rest[2] ? rest[2] : NULL;
 	if (ret->argv[0][0] != '/' || (ret->cwd && ret->cwd[0] != '/'))
 		return -EINVAL;
 	return environment_check(ret->envp, ret->run.envc);
@@ -107,7 +111,7 @@ static int64_t strings_put(struct writer *w, const char *const *list)
 }
 
 int64_t executor_run_build(struct executor_run run, const char *const argv[], const char *const envp[], const char *cwd,
-			   const char *user, void *out, size_t size)
+			   const char *user, const char *action, void *out, size_t size)
 {
 	struct writer w = { .out = out, .len = sizeof(run), .size = size };
 	int64_t argc, envc;
@@ -118,7 +122,8 @@ int64_t executor_run_build(struct executor_run run, const char *const argv[], co
 		return -E2BIG;
 	argc = strings_put(&w, argv);
 	envc = strings_put(&w, envp);
-	if (argc < 0 || envc < 0 || string_put(&w, cwd ? cwd : "") < 0 || string_put(&w, user ? user : "") < 0)
+	if (argc < 0 || envc < 0 || string_put(&w, cwd ? cwd : "") < 0 || string_put(&w, user ? user : "") < 0 ||
+	    string_put(&w, action ? action : "") < 0)
 		return -E2BIG;
 	if (argc == 0)
 		return -EINVAL;
@@ -132,15 +137,65 @@ int64_t executor_run_build(struct executor_run run, const char *const argv[], co
 	return (int64_t)w.len;
 }
 
-int executor_reply_parse(const void *message, size_t len, struct executor_reply *ret)
+int executor_deed_parse(char *message, size_t len, struct executor_call *ret)
 {
-	struct executor_reply r;
+	char *at = message + sizeof(ret->deed), *end = message + len, *rest[2];
+	int error = executor_request_parse(message, len, &ret->deed.head);
 
-	if (len != sizeof(r))
+	if (error < 0)
+		return error;
+	if (len < sizeof(ret->deed))
 		return -EBADMSG;
-	memcpy(&r, message, sizeof(r));
-	if (r.version != EXECUTOR_VERSION || r.op < EXECUTOR_STARTED || r.op > EXECUTOR_REFUSED || r.id == 0)
+	memcpy(&ret->deed, message, sizeof(ret->deed));
+	if (ret->deed.head.op != EXECUTOR_DEED || ret->deed.strings != len - sizeof(ret->deed) || ret->deed.reserved != 0 ||
+	    ret->deed.deed == EXECUTOR_DEED_NONE || ret->deed.deed >= EXECUTOR_DEEDS)
 		return -EBADMSG;
-	*ret = r;
+	if (strings_split(&at, end, rest, ARRAY_SIZE(rest)) < 0 || at != end)
+		return -EBADMSG;
+	ret->action = rest[0];
+	ret->argument = rest[1];
 	return 0;
+}
+
+int64_t executor_deed_build(struct executor_deed_request deed, const char *action, const char *argument, void *out,
+			    size_t size)
+{
+	struct writer w = { .out = out, .len = sizeof(deed), .size = size };
+
+	if (size < sizeof(deed) || string_put(&w, action) < 0 || string_put(&w, argument) < 0 || w.len > EXECUTOR_MESSAGE_MAX)
+		return -E2BIG;
+	deed.head.version = EXECUTOR_VERSION;
+	deed.head.op = EXECUTOR_DEED;
+	deed.head.size = (uint32_t)w.len;
+	deed.strings = (uint32_t)(w.len - sizeof(deed));
+	deed.reserved = 0;
+	memcpy(out, &deed, sizeof(deed));
+	return (int64_t)w.len;
+}
+
+int executor_reply_parse(const void *message, size_t len, struct executor_answer *ret)
+{
+	struct executor_answer answer = { .text = "" };
+	struct executor_reply *r = &answer.reply;
+
+	if (len < sizeof(*r) || len > sizeof(answer))
+		return -EBADMSG;
+	memcpy(&answer, message, len);
+	if (r->version != EXECUTOR_VERSION || r->op < EXECUTOR_STARTED || r->op > EXECUTOR_ANSWERED || r->id == 0)
+		return -EBADMSG;
+	if (r->text != len - sizeof(*r) || (r->text && answer.text[r->text - 1] != '\0'))
+		return -EBADMSG;
+	*ret = answer;
+	return 0;
+}
+
+size_t executor_answer_fill(struct executor_answer *answer, const char *text)
+{
+	size_t len = strnlen(text, sizeof(answer->text) - 1);
+
+	memcpy(answer->text, text, len);
+	answer->text[len] = '\0';
+	answer->reply.version = EXECUTOR_VERSION;
+	answer->reply.text = (uint32_t)len + 1;
+	return sizeof(answer->reply) + len + 1;
 }

@@ -2,8 +2,12 @@
 /*
  * What the agent and the executor say to each other over a SOCK_SEQPACKET socket: fixed binary structures in the
  * machine's byte order, one message a packet, because no parser of free text belongs in the part that may hold
- * privilege. A RUN carries its strings behind the header, each ended by NUL: argv, then the environment, then cwd and
- * user ("" for none). Parsing is a pure function of bytes; every count and length is checked against the packet.
+ * privilege. A RUN carries its strings behind the header, each ended by NUL: argv, then the environment, then cwd,
+ * user and action ("" for none); a DEED action and argument. Parsing is a pure function of bytes; every count and length
+ * is checked against the packet.
+ *
+ * Two programs speak it: the executor that the agent starts for itself (executor.h), which runs what it is told, and the
+ * one that an installation starts with privilege (agent/broker/), which asks the policy first and alone does deeds.
  */
 #ifndef INFINISERVICE_EXECUTOR_PROTOCOL_H
 #define INFINISERVICE_EXECUTOR_PROTOCOL_H
@@ -11,19 +15,35 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define EXECUTOR_VERSION 1
+#define EXECUTOR_VERSION 2
 #define EXECUTOR_STRINGS_MAX (128 * 1024)
 #define EXECUTOR_ARGS_MAX 1024 /* argc and envc, each */
 #define EXECUTOR_MESSAGE_MAX (EXECUTOR_STRINGS_MAX + 256)
 #define EXECUTOR_SLOTS 64
+#define EXECUTOR_TEXT_MAX 512 /* behind a reply */
 
 enum executor_op {
 	EXECUTOR_RUN = 1,    /* answered by STARTED and, when that has no error, EXITED; or by REFUSED */
 	EXECUTOR_CANCEL = 2, /* SIGTERM now, SIGKILL at kill_ns; no answer of its own, unknown ids are ignored */
 	EXECUTOR_STOP = 3,   /* as the end of the socket: SIGKILL to all, and the executor (or supervisor) leaves */
+	EXECUTOR_DEED = 4,   /* something done for the agent without a program; answered by ANSWERED or REFUSED */
 	EXECUTOR_STARTED = 65, /* carries the read ends of stdout and stderr by SCM_RIGHTS unless error is set */
 	EXECUTOR_EXITED = 66,
 	EXECUTOR_REFUSED = 67, /* never started: error says why */
+	EXECUTOR_ANSWERED = 68, /* a deed was done (error 0), or could not be: the peer's words follow */
+};
+
+/* What needs rights and is one call to the service manager or the login manager. */
+enum executor_deed {
+	EXECUTOR_DEED_NONE,
+	EXECUTOR_DEED_START, /* a unit; these three are answered when the job has ended, with its result */
+	EXECUTOR_DEED_STOP,
+	EXECUTOR_DEED_RESTART,
+	EXECUTOR_DEED_ENABLE, /* a unit's file; the manager is reloaded then */
+	EXECUTOR_DEED_DISABLE,
+	EXECUTOR_DEED_REBOOT, /* no argument */
+	EXECUTOR_DEED_POWER_OFF,
+	EXECUTOR_DEEDS,
 };
 
 enum executor_limit {
@@ -51,6 +71,18 @@ struct executor_run {
 	uint32_t argc;                    /* at least 1 */
 	uint32_t envc;
 	uint32_t strings; /* bytes of strings after this structure */
+	uint32_t group;	  /* enum policy_group of the action that it is for */
+	uint32_t flags;	  /* EXECUTOR_RUN_… */
+};
+
+#define EXECUTOR_RUN_KEEP 1U /* goes on when agent and executor end */
+
+struct executor_deed_request {
+	struct executor_request head;
+	uint32_t deed; /* enum executor_deed */
+	uint32_t group;
+	uint32_t strings;
+	uint32_t reserved;
 };
 
 #define EXECUTOR_TIMED_OUT 1U /* a signal was sent because a deadline passed */
@@ -58,6 +90,8 @@ struct executor_run {
 #define EXECUTOR_CANCELLED 4U
 #define EXECUTOR_STUCK 8U /* still there EXECUTOR_STUCK_MS after SIGKILL: `status` means nothing */
 #define EXECUTOR_LOST 16U /* its supervisor died; the tree is killed; `status` means nothing */
+
+#define EXECUTOR_OOM 32U /* killed because it went over its memory */
 
 #define EXECUTOR_STUCK_MS 80
 
@@ -68,6 +102,7 @@ enum executor_stage { /* as enum exec_stage of agent/exec.h */
 	EXECUTOR_STAGE_CWD,
 	EXECUTOR_STAGE_LIMITS,
 	EXECUTOR_STAGE_EXEC,
+	EXECUTOR_STAGE_POLICY, /* the executor's own look at the policy said no */
 };
 
 struct executor_reply {
@@ -79,6 +114,16 @@ struct executor_reply {
 	int32_t stage;  /* with error: enum executor_stage */
 	int32_t status; /* EXITED: as of waitpid */
 	uint64_t end_ns; /* EXITED: when it was seen, CLOCK_MONOTONIC */
+	uint32_t text, reserved; /* REFUSED, ANSWERED: bytes behind this structure, NUL included; at most EXECUTOR_TEXT_MAX */
+};
+
+/*
+ * A reply with its words: of REFUSED what is to be told, or ""; of ANSWERED the result (error 0), else the name of the
+ * peer's error, a blank, and its words.
+ */
+struct executor_answer {
+	struct executor_reply reply;
+	char text[EXECUTOR_TEXT_MAX];
 };
 
 /* A RUN taken apart; the strings point into the message. */
@@ -88,6 +133,13 @@ struct executor_command {
 	char *envp[EXECUTOR_ARGS_MAX + 1];
 	const char *cwd;  /* NULL: none given */
 	const char *user; /* NULL: none given */
+	const char *action; /* NULL: none given */
+};
+
+/* The same of a DEED. */
+struct executor_call {
+	struct executor_deed_request deed;
+	const char *action, *argument; /* never NULL */
 };
 
 /* Checks what all requests share. 0 and *ret, -EBADMSG (sizes, op, id, deadlines) or -EPROTO (another version). */
@@ -102,13 +154,23 @@ int executor_run_parse(char *message, size_t len, struct executor_command *ret);
 
 /*
  * Builds a RUN: `run` with its head's id and deadlines, limits and oom_score_adj set; the counts are filled in. argv
- * and envp end with NULL; envp, cwd and user may be NULL. Returns the length written to `out` (`size` bytes), or
+ * and envp end with NULL; envp, cwd, user and action may be NULL. Returns the length written to `out` (`size` bytes), or
  * -E2BIG or -EINVAL.
  */
 int64_t executor_run_build(struct executor_run run, const char *const argv[], const char *const envp[], const char *cwd,
-			   const char *user, void *out, size_t size);
+			   const char *user, const char *action, void *out, size_t size);
 
-/* 0, or -EBADMSG when these are not the bytes of a reply. */
-int executor_reply_parse(const void *message, size_t len, struct executor_reply *ret);
+/* A DEED taken apart: 0, -EBADMSG or -EPROTO. */
+int executor_deed_parse(char *message, size_t len, struct executor_call *ret);
+
+/* Builds a DEED: id, deadlines, deed and group set. The length, or -E2BIG. */
+int64_t executor_deed_build(struct executor_deed_request deed, const char *action, const char *argument, void *out,
+			    size_t size);
+
+/* 0, or -EBADMSG when these are not the bytes of a reply. The text is always ended. */
+int executor_reply_parse(const void *message, size_t len, struct executor_answer *ret);
+
+/* The bytes of a reply to send, its text cut to fit and counted in. */
+size_t executor_answer_fill(struct executor_answer *answer, const char *text);
 
 #endif

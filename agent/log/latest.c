@@ -31,6 +31,13 @@ static int write_all(int fd, const char *text, size_t len)
 	return 0;
 }
 
+static int temporary_make(int dir_fd)
+{
+	int fd = openat(dir_fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+
+	return fd < 0 ? -errno : fd;
+}
+
 int latest_write(const char *dir, const char *text, size_t len)
 {
 	_cleanup_(closep) int dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -39,12 +46,12 @@ int latest_write(const char *dir, const char *text, size_t len)
 
 	if (dir_fd < 0)
 		return -errno;
+	fd = temporary_make(dir_fd);
 	/* Left over from one that died here, or put there by somebody: never opened, always a new file. */
-	if (unlinkat(dir_fd, temporary, 0) < 0 && errno != ENOENT)
-		return -errno;
-	fd = openat(dir_fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	if (fd == -EEXIST)
+		fd = unlinkat(dir_fd, temporary, 0) < 0 ? -errno : temporary_make(dir_fd);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	rc = fchmod(fd, 0644) < 0 ? -errno : write_all(fd, text, len);
 	if (!rc && renameat(dir_fd, temporary, dir_fd, LATEST_NAME) < 0)
 		rc = -errno;

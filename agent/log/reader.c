@@ -143,7 +143,8 @@ static int list_refresh(struct reader *r)
 		if (names_parse(item->d_name, &entry.name) && (!any || names_compare(&entry.name, &last) > 0))
 			rc = entry_add(r, &entry);
 	}
-	qsort(r->entries, r->count, r->count ? sizeof(r->entries[0]) : 1, by_name);
+	if (r->count > 1)
+		qsort(r->entries, r->count, sizeof(r->entries[0]), by_name);
 	drop_twins(r, 0);
 	r->at = any;
 	return rc;
@@ -205,7 +206,8 @@ int reader_open_files(char *const paths[], size_t count, struct reader **ret, st
 		if (rc)
 			return err_set(err, rc, "%s: %s", paths[i], strerror(-rc));
 	}
-	qsort(r->entries, r->count, r->count ? sizeof(r->entries[0]) : 1, by_time);
+	if (r->count > 1)
+		qsort(r->entries, r->count, sizeof(r->entries[0]), by_time);
 	*ret = TAKE_PTR(r);
 	return 0;
 }

@@ -233,7 +233,15 @@ class Agent:
         self.process.wait()
 
     def __enter__(self):
-        return self.start()
+        try:
+            return self.start()
+        except BaseException:
+            self.remove()
+            raise
+
+    def remove(self):
+        if self.own_directory and not os.environ.get("TEST_KEEP"):
+            shutil.rmtree(self.directory, ignore_errors=True)
 
     def __exit__(self, kind, value, trace):
         try:
@@ -254,8 +262,7 @@ class Agent:
                     os.waitpid(pid, 0)
                 except (ProcessLookupError, ChildProcessError):
                     pass
-            if self.own_directory and not os.environ.get("TEST_KEEP"):
-                shutil.rmtree(self.directory, ignore_errors=True)
+            self.remove()
 
 
 # ------------------------------------------------------------------------------------------------------------ hosts

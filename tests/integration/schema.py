@@ -198,6 +198,35 @@ def handshake(message, path):
     record(vm_id=word, version=word, platform=one_of("linux"), capabilities=list_of(word))(message, path)
 
 
+# ------------------------------------------------------------------------------------------------- data by action
+
+health = record(status=one_of("passed", "warning", "failed"), message=word, details=mapping)
+service = record(name=word, display_name=text, status=one_of("running", "exited", "stopped", "failed", "starting", "stopping", "reloading"),
+                 description=maybe(text), startup_type=maybe(word), can_start=boolean, can_stop=boolean, can_restart=boolean)
+power = record(action=one_of("reboot", "shutdown"), delay_s=natural, at=stamp)
+
+DATA = {
+    "ServiceList": list_of(service),
+    "ServiceControl": record(service=word, active_state=word, sub_state=word, enabled=boolean, main_pid=maybe(natural)),
+    "RestartServices": record(restarted=list_of(word), failed=list_of(record(name=word, result=word))),
+    "UserList": record(users=list_of(record(name=word, uid=natural, gid=natural, full_name=text, home=text, shell=text,
+                                            can_login=boolean)), count=natural),
+    "ProcessKill": one_of(None),
+    "RebootSystem": power,
+    "ShutdownSystem": power,
+    "CheckLinuxSecurity": health,
+    "GetLinuxSecurityStatus": health,
+    "GetLinuxFirewallStatus": health,
+    "CheckFirewallStatus": health,
+    "CheckSecurityModules": health,
+}
+
+
+def check_data(action, data):
+    """Raises Fault unless this is what a host expects of a successful command of that action."""
+    DATA[action](data, action + ".data")
+
+
 CHECKS = {
     "handshake": handshake,
     "metrics": metrics,

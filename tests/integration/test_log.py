@@ -93,9 +93,8 @@ def log_lines_while_written(agent):
 def story_seq_grows_over_restarts_without_holes():
     with tempfile.TemporaryDirectory(prefix="infini-") as directory:
         for _ in range(3):
-            with Agent("none", FAST, directory=directory) as agent:
+            with Agent("none", FAST, directory=directory):
                 time.sleep(0.6)
-            del agent
         lines = log_lines(os.path.join(directory, "log"))
         check_no_holes(seqs(lines))
         assert len(lines) >= 9
@@ -139,11 +138,9 @@ def story_files_and_directory_keep_others_out():
     wait_until(lambda: segments(agent.path("log")), 5)
     for path in segments(agent.path("log")):
         assert stat.S_IMODE(os.stat(path).st_mode) == 0o640, oct(os.stat(path).st_mode)
-    os.rmdir(agent.path("elsewhere")) if os.path.isdir(agent.path("elsewhere")) else None
-    with Agent("none", {**FAST, "log.dir": agent.path("elsewhere")}) as other:
+    with Agent("none", {**FAST, "log.dir": agent.path("elsewhere")}):
         wait_until(lambda: os.path.isdir(agent.path("elsewhere")) and segments(agent.path("elsewhere")), 5)
         assert stat.S_IMODE(os.stat(agent.path("elsewhere")).st_mode) == 0o750
-    del other
 
 
 def story_a_torn_tail_is_cut_off_at_the_next_start_and_nothing_else():
@@ -189,7 +186,7 @@ def story_kill_minus_9_at_any_moment_loses_no_earlier_line_and_repeats_no_number
 
 def story_a_killed_log_writer_is_restarted_and_nothing_is_written_twice():
     agent, host = talk(tap.keep, FAST)
-    for turn in range(4):
+    for _ in range(4):
         host.expect("metrics")
         writer = host.ask("Status")["data"]["log"]["pid"]
         assert writer in children_of(agent.pid), (writer, children_of(agent.pid))
@@ -262,8 +259,7 @@ def story_once_works_beside_a_running_agent():
 
 
 def story_a_log_that_cannot_be_written_costs_the_port_nothing():
-    agent_dir = tempfile.mkdtemp(prefix="infini-")
-    blocked = os.path.join(agent_dir, "file")
+    blocked = os.path.join(tap.keep(tempfile.TemporaryDirectory(prefix="infini-")), "file")
     with open(blocked, "w", encoding="ascii"):
         pass
     agent, host = talk(tap.keep, {**FAST, "log.dir": blocked + "/log"})
@@ -273,8 +269,6 @@ def story_a_log_that_cannot_be_written_costs_the_port_nothing():
     assert report["error"] or report["state"] != "ok", report
     said = [line for line in agent.stderr().splitlines() if blocked in line]
     assert 1 <= len(said) <= 5, said
-    os.unlink(blocked)
-    os.rmdir(agent_dir)
 
 
 def story_a_full_disk_is_counted_and_recovers_alone():

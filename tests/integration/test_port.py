@@ -4,6 +4,7 @@
 read (rows 40 to 43 of the fault matrix as a socket shows them)."""
 import json
 import os
+import select
 import socket
 import subprocess
 import threading
@@ -228,11 +229,12 @@ class agent_of:  # pylint: disable=invalid-name
         agent = self.agent
         agent.process.terminate()
         _, stderr = agent.process.communicate(timeout=15)
+        agent.remove()
         assert agent.process.returncode == 0, (agent.process.returncode, stderr)
 
 
-def story_a_missing_port_is_no_error_and_found_when_it_comes():
-    agent = tap.keep(Agent("/tmp/infini-no-such-device-yet"))
+def story_a_missing_port_is_no_error_and_the_log_is_written():
+    agent = tap.keep(Agent("/dev/no-such-port-yet"))
     time.sleep(0.5)
     assert agent.alive()
     wait_until(lambda: os.listdir(agent.path("log")), 5, "a log without a port")
@@ -253,7 +255,7 @@ def story_a_busy_host_side_does_not_starve_the_samples():
 def story_infinihost_speaks_with_the_agent_as_a_host_does():
     """The chardev of QEMU is a server: a relay stands between the two clients."""
     with UnixHost() as front, UnixHost() as back:
-        agent = tap.keep(Agent(back.spec, {"commands.allow_unsafe": "yes", "timers.metrics_interval_ms": 200}))
+        tap.keep(Agent(back.spec, {"commands.allow_unsafe": "yes", "timers.metrics_interval_ms": 200}))
         back.accept(hello=False)
         relay = threading.Thread(target=relay_between, args=(front.listener, back.socket), daemon=True)
         relay.start()
@@ -283,12 +285,10 @@ def story_infinihost_speaks_with_the_agent_as_a_host_does():
         done = host("ping")
         assert done.returncode == 0 and "ms" in done.stdout, done
         back.socket.shutdown(socket.SHUT_RDWR)
-        del agent
 
 
 def relay_between(listener, agent):
     """Joins one client after the other with the agent's connection."""
-    import select  # pylint: disable=import-outside-toplevel
     client = None
     while True:
         ready = select.select([agent, client or listener], [], [])[0]

@@ -122,7 +122,7 @@ def story_stale_messages_are_refused_on_both_sides_of_the_window():
 
 
 def story_a_replayed_message_is_refused():
-    _, host = signed_talk({}.get("x", SECRET))
+    _, host = signed_talk()
     message = envelope(command("once"))
     host.send(message)
     assert host.response("once")["success"]

@@ -3,6 +3,7 @@
 """The values themselves: against the output of df, free, ip, ss and ps, and against load made here (a burning core, 50 MB
 written and synced, an interface and an address added, a listening port). Nothing of the project's own parsers is used."""
 import contextlib
+import datetime
 import json
 import os
 import resource
@@ -120,12 +121,8 @@ def burner():
 
 
 def cpu_time(pid):
-    """User and system time of a living process in seconds, as ps tells it (whole seconds) refined by its clock."""
-    return time.clock_gettime(clock_of(pid))
-
-
-def clock_of(pid):
-    return (~pid << 3) | 2  # the CPU-time clock of a process, clock_getcpuclockid(3)
+    """Seconds of processor time of a living process, by its own clock (clock_getcpuclockid(3))."""
+    return time.clock_gettime((~pid << 3) | 2)
 
 
 def story_a_burning_core_is_seen_in_the_whole_the_core_and_the_process():
@@ -326,7 +323,6 @@ def story_start_time_and_command_line_agree_with_ps():
         assert rows[0]["exe_path"] is None or os.path.basename(rows[0]["exe_path"]) in ("sleep", "coreutils", "busybox"), rows
         assert rows[0]["status"] == "Sleeping" and rows[0]["ppid"] == os.getpid(), rows
         stamp = rows[0]["start_time"]
-        import datetime  # pylint: disable=import-outside-toplevel
         told = datetime.datetime.fromisoformat(stamp.replace("Z", "+00:00")).timestamp()
         close_to(told, began, slack=1.5, what="start time")
     finally:
@@ -414,12 +410,6 @@ def story_a_hostile_process_name_arrives_as_harmless_text():
     with tempfile.TemporaryDirectory(prefix="infini-") as directory:
         name = os.path.join(os.fsencode(directory), b"a)\x1b]0;\n\xff\"\\")
         shutil.copy("/bin/sleep", name)
-        child = subprocess.Popen([name, b"32.5", b"\xff\x00\x1b["[:1]])
-        try:
-            time.sleep(0.2)
-        finally:
-            child.kill()
-            child.wait()
         child = subprocess.Popen([name, b"32.5"])
         try:
             _, host = talk(tap.keep, FAST)
@@ -430,7 +420,7 @@ def story_a_hostile_process_name_arrives_as_harmless_text():
             child.wait()
 
 
-def story_a_thousand_processes_and_sockets_fit_into_the_message():
+def story_more_than_a_thousand_sockets_fit_into_the_message():
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(limit[1], 4096), limit[1]))
     with contextlib.ExitStack() as stack:

@@ -7,7 +7,7 @@ import sys
 import time
 
 from guest import HostPort, wait_for
-from image import TOP, Overlay, build_dir
+from image import TOP, Overlay, Unavailable, build_dir
 
 sys.path.insert(0, os.path.join(TOP, "tests", "integration"))
 import schema  # noqa: E402  pylint: disable=wrong-import-position
@@ -19,9 +19,8 @@ PLACES = {
     "infiniservice-exec": "/usr/libexec/infiniservice-exec",
     "infinictl": "/usr/bin/infinictl",
 }
+UNITS = "/lib/systemd/system/"
 PACKAGING = {
-    "infiniservice.service": "/lib/systemd/system/infiniservice.service",
-    "infiniservice-port@.service": "/lib/systemd/system/infiniservice-port@.service",
     "60-infiniservice.rules": "/lib/udev/rules.d/60-infiniservice.rules",
     "sysusers.conf": "/usr/lib/sysusers.d/infiniservice.conf",
     "infiniservice.conf": "/etc/infiniservice/infiniservice.conf",
@@ -33,17 +32,21 @@ def overlay():
     """Where `make install` puts things, and the service enabled."""
     files = Overlay()
     for name, place in PLACES.items():
+        if not os.path.exists(os.path.join(build_dir(), name)):
+            raise Unavailable("%s is not built" % name)
         files.copy(place, os.path.join(build_dir(), name), 0o755)
-    for name, place in PACKAGING.items():
-        files.copy(place, os.path.join(TOP, "packaging", name), 0o644)
-    files.link("/etc/systemd/system/multi-user.target.wants/infiniservice.service", PACKAGING["infiniservice.service"])
+    packaging = os.path.join(TOP, "packaging")
+    units = {name: UNITS + name for name in os.listdir(packaging) if name.endswith((".service", ".socket"))}
+    for name, place in sorted(dict(PACKAGING, **units).items()):
+        files.copy(place, os.path.join(packaging, name), 0o644)
+    files.link("/etc/systemd/system/multi-user.target.wants/infiniservice.service", UNITS + "infiniservice.service")
     files.file("/etc/infiniservice/conf.d/10-stories.conf", CONFIG)
     return files
 
 
 def evidence(guest):
     """What a failure's reader wants to see."""
-    return guest.sh("journalctl -u 'infiniservice*' -n 40 --no-pager -o short-monotonic 2>&1; ls -l /dev/virtio-ports", 15)
+    return guest.sh("journalctl -u 'infiniservice*' -n 40 --no-pager -o short-monotonic; ls -l /dev/virtio-ports", 15)
 
 
 # ----------------------------------------------------------------------------------------------------- the host's end
@@ -88,8 +91,8 @@ def unsafe(script, command_id, timeout_s=30):
 
 @contextlib.contextmanager
 def host(guest, limit_s=10):
-    """A host that connects and is greeted. Like real ones it does not come back within the same second: on a virtio port
-    such a change of hosts looks like nothing but a port that became writable."""
+    """A host that connects and is greeted. Like real ones it does not come back within the same second: on a
+    virtio port such a change of hosts looks like nothing but a port that became writable."""
     time.sleep(max(0, AgentPort.last_left + 1.2 - time.monotonic()))
     port = AgentPort(guest.path("port1"), limit_s)
     try:
@@ -118,7 +121,8 @@ def processes(guest):
 def resources(guest):
     """Open descriptors and private dirty memory of the agent itself."""
     pid = main_pid(guest)
-    fds, dirty = guest.sh("ls /proc/%d/fd | wc -l; sed -n 's/^Private_Dirty: *//p' /proc/%d/smaps_rollup" % (pid, pid)).split()[:2]
+    text = guest.sh("ls /proc/%d/fd | wc -l; sed -n 's/^Private_Dirty: *//p' /proc/%d/smaps_rollup" % (pid, pid))
+    fds, dirty = text.split()[:2]
     return int(fds), int(dirty)
 
 
@@ -156,4 +160,5 @@ def freshly_started(guest):
 
 
 def port_is_open(guest):
-    return guest.run("grep -l org.infinibay.agent /sys/kernel/debug/virtio-ports/* | xargs grep -q 'guest_connected: 1'").status == 0
+    files = "/sys/kernel/debug/virtio-ports/*"
+    return guest.run("grep -l org.infinibay.agent %s | xargs grep -q 'guest_connected: 1'" % files).status == 0

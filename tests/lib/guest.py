@@ -8,8 +8,8 @@
         port.send({"type": "keep_alive_request", "sequence_number": 1})
         guest.qmp("stop")
 
-The emulator is plain TCG: a /dev/kvm that can be opened may still be unable to run a stock kernel. Everything has a time
-limit, and no QEMU outlives the process that started it.
+The emulator is plain TCG: a /dev/kvm that can be opened may still be unable to run a stock kernel. Everything has a
+time limit, and no QEMU outlives the process that started it.
 """
 
 import atexit
@@ -265,7 +265,7 @@ class Guest:
         return os.path.join(self.work, "%d.%s" % (self.hosts, name))
 
     def _disk(self):
-        """A layer over the image, which itself is never written to. It lasts as long as this object, over many boots."""
+        """A layer over the image, which itself is never written to. It lasts as long as this object does."""
         layer = os.path.join(self.work, "disk.qcow2")
         if not os.path.exists(layer):
             run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", root_image(self.release), "-F", "raw", layer], 20)
@@ -397,7 +397,8 @@ class Guest:
         return lambda: self.shell.end(number, limit_s + 5)
 
     def put(self, path, data, mode=0o644):
-        self.sh("cat >'%s' && chmod %o '%s'" % (path, mode, path), stdin=data if isinstance(data, bytes) else data.encode())
+        data = data if isinstance(data, bytes) else data.encode()
+        self.sh("cat >'%s' && chmod %o '%s'" % (path, mode, path), stdin=data)
 
     def read(self, path):
         return self.run("cat '%s'" % path)

@@ -21,7 +21,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 SOURCES = os.path.join(TOP, "tests", "vm")
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
-# The guest has no modules and no modprobe of its own: what a Debian loads by itself when it is asked for comes along too.
+# The guest has no modules and no modprobe of its own: what Debian loads when it is asked for comes along too.
 MODULES = ["virtio_pci", "virtio_console", "virtio_blk", "virtio_net", "tcp_diag", "udp_diag", "unix_diag",
            "loop", "dummy", "veth", "fuse"]
 PACKAGES = {
@@ -58,7 +58,7 @@ def need(*programs):
 def run(argv, limit_s, **more):
     env = dict(os.environ, PATH=os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/sbin:/sbin", LC_ALL="C.UTF-8")
     try:
-        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=more.pop("stdin", subprocess.DEVNULL),
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                               timeout=limit_s, env=env, check=False, **more)
     except subprocess.TimeoutExpired:
         raise Unavailable("%s took more than %d s" % (argv[0], limit_s)) from None
@@ -326,10 +326,11 @@ echo guest >"$1/etc/hostname"
 : >"$1/etc/fstab"
 echo 00112233445566778899aabbccddeeff >"$1/etc/machine-id"
 chroot "$1" passwd -d root >/dev/null
-rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*.bin "$1"/usr/share/doc/* "$1"/usr/share/man/* "$1"/usr/share/locale/*
+cd "$1" && rm -rf var/lib/apt/lists/* var/cache/apt/*.bin usr/share/doc/* usr/share/man/* usr/share/locale/*
 # Nothing that wakes up by itself while a test measures.
-for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer \\
-	systemd-tmpfiles-clean.timer systemd-timesyncd.service systemd-networkd.service getty@tty1.service console-getty.service; do
+for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service \\
+	fstrim.timer systemd-tmpfiles-clean.timer systemd-timesyncd.service systemd-networkd.service \\
+	getty@tty1.service console-getty.service; do
 	ln -sf /dev/null "$1/etc/systemd/system/$unit"
 done
 # /proc and others are mounted in there at this moment, and device nodes cannot be made in a user namespace.
@@ -346,7 +347,8 @@ def root_image(release):
     packages = PACKAGES[release]
     origin = sources(release)
     with locked("root-" + release):
-        path = os.path.join(cache_dir(), "root-%s-%s.ext4" % (release, hash_of(CUSTOMIZE, IMAGE_MIB, *packages, *origin)))
+        made_of = hash_of(CUSTOMIZE, IMAGE_MIB, *packages, *origin)
+        path = os.path.join(cache_dir(), "root-%s-%s.ext4" % (release, made_of))
         if newest(path):
             return path
         need("mmdebstrap", "mke2fs", "qemu-system-x86_64")

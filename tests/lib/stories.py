@@ -4,8 +4,8 @@
     @story(rows=[46, 47], limit_s=40)
     def the_port_comes_back_under_another_number(guest): …
 
-A story's name is its sentence; the rows are those of the fault matrix it stands for. It leaves the guest as it found it.
-After a story that failed the guest is asked for a sign of life, and booted anew if there is none.
+A story's name is its sentence; the rows are those of the fault matrix it stands for. It leaves the guest as it found
+it. After a story that failed the guest is asked for a sign of life, and booted anew if there is none.
 """
 
 import importlib

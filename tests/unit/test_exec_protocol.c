@@ -27,7 +27,7 @@ static const char *const env[] = { "A=1", "B=", NULL };
 
 static size_t build(void)
 {
-	int64_t len = executor_run_build(plain, args, env, "/tmp", "nobody", message, sizeof(message));
+	int64_t len = executor_run_build(plain, args, env, "/tmp", "nobody", "unsafe", message, sizeof(message));
 
 	assert_true(len > 0);
 	return (size_t)len;
@@ -53,7 +53,7 @@ static void takes_apart_what_was_built(void **state)
 
 static void absent_strings_are_null(void **state)
 {
-	int64_t len = executor_run_build(plain, args, NULL, NULL, NULL, message, sizeof(message));
+	int64_t len = executor_run_build(plain, args, NULL, NULL, NULL, NULL, message, sizeof(message));
 
 	(void)state;
 	assert_int_equal(executor_run_parse(message, (size_t)len, &command), 0);
@@ -84,7 +84,7 @@ static void rejects_wrong_heads_and_counts(void **state)
 		uint64_t value;
 		int error;
 	} cases[] = {
-		{ offsetof(struct executor_run, head.version), 2, 2, -EPROTO },
+		{ offsetof(struct executor_run, head.version), 2, 1, -EPROTO },
 		{ offsetof(struct executor_run, head.op), 2, 0, -EBADMSG },
 		{ offsetof(struct executor_run, head.op), 2, EXECUTOR_CANCEL, -EBADMSG },
 		{ offsetof(struct executor_run, head.op), 2, EXECUTOR_STARTED, -EBADMSG },
@@ -125,7 +125,7 @@ static void rejects_paths_that_are_not_absolute_and_nameless_variables(void **st
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		const char *const argv[] = { cases[i].path, NULL }, *const envp[] = { cases[i].variable, NULL };
-		int64_t len = executor_run_build(plain, argv, envp, cases[i].cwd, NULL, message, sizeof(message));
+		int64_t len = executor_run_build(plain, argv, envp, cases[i].cwd, NULL, NULL, message, sizeof(message));
 
 		assert_int_equal(executor_run_parse(message, (size_t)len, &command), -EINVAL);
 	}
@@ -141,12 +141,12 @@ static void builds_no_more_than_fits(void **state)
 	memset(big, 'x', sizeof(big) - 1);
 	for (size_t i = 0; i <= EXECUTOR_ARGS_MAX; i++)
 		many[i] = "/x";
-	assert_int_equal(executor_run_build(plain, argv, NULL, NULL, NULL, message, sizeof(message)), -E2BIG);
-	assert_int_equal(executor_run_build(plain, many, NULL, NULL, NULL, message, sizeof(message)), -E2BIG);
-	assert_int_equal(executor_run_build(plain, none, NULL, NULL, NULL, message, sizeof(message)), -EINVAL);
-	assert_int_equal(executor_run_build(plain, args, env, NULL, NULL, message, 10), -E2BIG);
+	assert_int_equal(executor_run_build(plain, argv, NULL, NULL, NULL, NULL, message, sizeof(message)), -E2BIG);
+	assert_int_equal(executor_run_build(plain, many, NULL, NULL, NULL, NULL, message, sizeof(message)), -E2BIG);
+	assert_int_equal(executor_run_build(plain, none, NULL, NULL, NULL, NULL, message, sizeof(message)), -EINVAL);
+	assert_int_equal(executor_run_build(plain, args, env, NULL, NULL, NULL, message, 10), -E2BIG);
 	big[EXECUTOR_STRINGS_MAX - 13] = '\0'; /* "/bin/echo" and three NULs more: exactly the limit */
-	assert_int_equal(executor_run_build(plain, argv, NULL, NULL, NULL, message, sizeof(message)),
+	assert_int_equal(executor_run_build(plain, argv, NULL, NULL, NULL, NULL, message, sizeof(message)),
 			 EXECUTOR_STRINGS_MAX + sizeof(struct executor_run));
 }
 

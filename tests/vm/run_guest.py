@@ -30,8 +30,8 @@ def main():
     # atexit, and with it the end of QEMU, needs an orderly exit
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 
-    stories.load(HERE, args.stories)
     try:
+        stories.load(HERE, args.stories)
         with Guest(overlay=agent_guest.overlay(), ports=agent_guest.PORTS) as guest:
             guest.start(120)
             stories.remark("guest: " + ", ".join("%s after %.1f s" % item for item in guest.took.items()))

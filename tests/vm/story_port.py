@@ -4,8 +4,8 @@
 import statistics
 import time
 
-from agent_guest import (AGENT_NODE, AgentPort, configured, cpu_ns, freshly_started, host, logged, main_pid, port_is_open,
-                         processes, resources, restarts, switches, unsafe)
+from agent_guest import (AGENT_NODE, AgentPort, configured, cpu_ns, freshly_started, host, logged, main_pid,
+                         port_is_open, processes, resources, restarts, switches, unsafe)
 from guest import Timeout, wait_for
 from stories import story
 
@@ -117,8 +117,9 @@ def hosts_that_come_and_go_without_a_word_wear_nothing_out(guest):
 @story(rows=[2, 5, 8, 9], limit_s=90)
 def hostile_lines_are_each_answered_once(guest):
     with host(guest, 30) as port:
-        for line, reason in ((b"x" * 3000000, "line_too_long"), (b"[" * 100000, "too_deep"), (b'{"type":"\xff\xfe"}', "bad_utf8"),
-                             (b"[" + b"{}," * 300000 + b"{}]", "too_many_tokens"), (b'{"type":', "bad_json")):
+        for line, reason in ((b"x" * 3000000, "line_too_long"), (b"[" * 100000, "too_deep"),
+                             (b'{"type":"\xff\xfe"}', "bad_utf8"), (b'{"type":', "bad_json"),
+                             (b"[" + b"{}," * 300000 + b"{}]", "too_many_tokens")):
             del port.seen[:]
             port.send_bytes(line + b"\n", 60)
             answer = port.expect("error", 30)

@@ -56,7 +56,8 @@ def the_watchdog_is_fed_and_a_stalled_agent_is_replaced(guest):
         guest.sh("kill -STOP %d" % pid)
         wait_for(lambda: restarts(guest) > before and main_pid(guest) not in (0, pid), 15, 0.3, "systemd replaces it")
     finally:
-        guest.sh("rm -r /run/systemd/system/infiniservice.service.d; systemctl daemon-reload; systemctl restart infiniservice")
+        guest.sh("rm -r /run/systemd/system/infiniservice.service.d; systemctl daemon-reload;"
+                 "systemctl restart infiniservice")
 
 
 @story()
@@ -82,9 +83,11 @@ def an_address_that_is_added_is_reported_at_once(guest):
             guest.sh("ip link add story0 type dummy && ip addr add 192.0.2.77/24 dev story0 && ip link set story0 up")
             try:
                 def has_it(message):
-                    return message["type"] == "metrics" and any(
-                        "192.0.2.77" in interface["ip_addresses"]
-                        for interface in message["data"]["system"]["network"]["interfaces"] if interface["name"] == "story0")
+                    if message["type"] != "metrics":
+                        return False
+                    interfaces = message["data"]["system"]["network"]["interfaces"]
+                    return any("192.0.2.77" in item["ip_addresses"] for item in interfaces if item["name"] == "story0")
+
                 port.expect(has_it, 6)
                 assert time.monotonic() - begin < 4
             finally:
@@ -92,8 +95,9 @@ def an_address_that_is_added_is_reported_at_once(guest):
 
 
 @story(limit_s=60)
-def file_systems_and_ports_agree_with_what_the_guests_own_tools_say(guest):
-    guest.sh("truncate -s 64M /run/disk && mkfs.ext4 -q /run/disk && mkdir -p /srv/story && mount -o loop /run/disk /srv/story")
+def file_systems_agree_with_what_the_guests_own_tools_say(guest):
+    guest.sh("truncate -s 64M /run/disk && mkfs.ext4 -q /run/disk &&"
+             "mkdir -p /srv/story && mount -o loop /run/disk /srv/story")
     try:
         guest.sh("dd if=/dev/zero of=/srv/story/file bs=1M count=20 conv=fsync 2>/dev/null")
         with configured(guest, "[timers]\nmetrics_interval_ms = 500\n"):
@@ -110,9 +114,10 @@ def file_systems_and_ports_agree_with_what_the_guests_own_tools_say(guest):
 
 
 @story(limit_s=60)
-def removing_and_restoring_the_nodes_owner_by_udev_works(guest):
+def a_change_event_gives_the_node_back_to_the_agent(guest):
     node = guest.sh("readlink -f " + AGENT_NODE)
-    guest.sh("chown root:root %s; udevadm trigger --action=change --settle %s" % (node, "/sys/class/virtio-ports/" + node[5:]))
+    guest.sh("chown root:root " + node)
+    guest.sh("udevadm trigger --action=change --settle /sys/class/virtio-ports/" + node[len("/dev/"):])
     guest.wait("test $(stat -c %%U %s) = infiniservice" % node, 10)
 
 

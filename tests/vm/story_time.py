@@ -31,8 +31,8 @@ def a_clock_that_jumps_ten_years_changes_no_interval(guest):
             for step in ("+10 years", "-20 years", "+10 years"):
                 guest.sh("date -s \"$(date -d '%s' '+%%F %%T')\"" % step)
                 year = int(guest.sh("date -u +%Y"))
-                found = samples_for(port, 3)
-                # two a second, and one out of turn that tells of the step
+                # What waited in the socket is not of this window: two a second, and one out of turn that tells of the step.
+                found = [(at, message) for at, message in samples_for(port, 3) if at > 0.05]
                 assert 5 <= len(found) <= 8, (step, [at for at, _ in found])
                 stamped = [int(message["timestamp"][:4]) for _, message in found]
                 assert stamped[-1] == year, (step, stamped)

@@ -15,6 +15,7 @@
 #include <infiniservice/cleanup.h>
 #include <infiniservice/moment.h>
 
+#include "tools/infinihost/request.h"
 #include "tools/infinihost/summary.h"
 
 #define DEFAULT_TIMEOUT_S 30.0
@@ -134,89 +135,6 @@ int command_watch(const struct host_options *options, int argc, char **argv)
 
 /* ------------------------------------------------------------------------------------------------- run and exec */
 
-/* True if all of `text` is one JSON value; json-c takes 'x', NaN and Infinity too, which therefore must not begin it. */
-static bool parse_value(const char *text, struct json_object **ret)
-{
-	struct json_tokener *tokener;
-	bool whole;
-
-	if (!*text || !strchr("-0123456789{[\"tfn", *text) || !strncmp(text, "-I", 2))
-		return false;
-	tokener = json_tokener_new();
-	if (!tokener)
-		return false;
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
-	*ret = json_tokener_parse_ex(tokener, text, (int)strlen(text) + 1);
-	whole = json_tokener_get_error(tokener) == json_tokener_success && json_tokener_get_parse_end(tokener) == strlen(text);
-	json_tokener_free(tokener);
-	if (!whole)
-		json_object_put(*ret);
-	return whole;
-}
-
-int command_parameter(struct json_object *into, const char *text)
-{
-	const char *equals = strchr(text, '=');
-	_cleanup_(freep) char *key = equals ? strndup(text, (size_t)(equals - text)) : NULL;
-	struct json_object *value = NULL;
-
-	if (!equals || equals == text)
-		return -EINVAL;
-	if (!key)
-		return -ENOMEM;
-	if (!strcmp(key, "action"))
-		return -EINVAL;
-	if (!parse_value(equals + 1, &value)) {
-		value = json_object_new_string(equals + 1);
-		if (!value)
-			return -ENOMEM;
-	}
-	if (json_object_object_add(into, key, value) < 0) {
-		json_object_put(value);
-		return -ENOMEM;
-	}
-	return 0;
-}
-
-/* Adds a string; a failure becomes visible as a missing required field and is tested once by `complete`. */
-static int add_string(struct json_object *into, const char *key, const char *text)
-{
-	struct json_object *value = text ? json_object_new_string(text) : NULL;
-
-	if (!text)
-		return 0;
-	if (!value || json_object_object_add(into, key, value) < 0) {
-		json_object_put(value);
-		return -ENOMEM;
-	}
-	return 0;
-}
-
-/* The agent takes whole seconds, one at least. */
-static int add_timeout(struct json_object *into, double seconds)
-{
-	int64_t whole = (int64_t)seconds;
-	struct json_object *value = json_object_new_int64(seconds < 1 ? 1 : whole + (seconds > (double)whole));
-
-	if (!value || json_object_object_add(into, "timeout", value) < 0) {
-		json_object_put(value);
-		return -ENOMEM;
-	}
-	return 0;
-}
-
-/* A message of this type with a new id and the time limit; NULL without memory. */
-static struct json_object *new_command(const char *type, const char *id, double timeout_s)
-{
-	struct json_object *message = json_object_new_object();
-
-	if (message && !add_string(message, "type", type) && !add_string(message, "id", id) &&
-	    !add_timeout(message, timeout_s))
-		return message;
-	json_object_put(message);
-	return NULL;
-}
-
 /* Sends and waits for the answer. LINK_LINE, or a negative errno with the exit code said. */
 static int ask(const struct host_options *options, struct json_object *message, double timeout_s,
 	       struct talk_message *ret, struct talk *talk, int *ret_exit)
@@ -265,25 +183,6 @@ static void print_streams(struct json_object *answer)
 		fprintf(stderr, "infinihost: the output was cut\n");
 }
 
-static struct json_object *safe_command(const char *id, double timeout_s, int argc, char **argv)
-{
-	struct json_object *message = new_command("SafeCommand", id, timeout_s);
-	struct json_object *type = json_object_new_object();
-	int r = message && type ? add_string(type, "action", argv[0]) : -ENOMEM;
-
-	for (int i = 1; i < argc && r == 0; i++) {
-		r = command_parameter(type, argv[i]);
-		if (r == -EINVAL)
-			fprintf(stderr, "infinihost: %s: a parameter is key=value\n", argv[i]);
-	}
-	if (r == 0 && json_object_object_add(message, "params", NULL) == 0 &&
-	    json_object_object_add(message, "command_type", type) == 0)
-		return message;
-	json_object_put(type);
-	json_object_put(message);
-	return NULL;
-}
-
 int command_run(const struct host_options *options, int argc, char **argv)
 {
 	double timeout_s = options->timeout_s < 0 ? DEFAULT_TIMEOUT_S : options->timeout_s;
@@ -297,7 +196,7 @@ int command_run(const struct host_options *options, int argc, char **argv)
 	if (argc < 2 || argv[1][0] == '-')
 		return command_usage("usage: run ACTION [key=value...]");
 	talk_id(id);
-	message = safe_command(id, timeout_s, argc - 1, argv + 1);
+	message = request_action(id, timeout_s, argc - 1, argv + 1);
 	if (!message)
 		return HOST_USAGE;
 	if (ask(options, message, timeout_s, &answer, &talk, &status) < 0)
@@ -314,40 +213,6 @@ int command_run(const struct host_options *options, int argc, char **argv)
 	}
 	talk_message_done(&answer);
 	return status;
-}
-
-/* Appends `word` in single quotes; a quote inside becomes '\''. */
-static char *append_quoted(char *at, const char *word)
-{
-	*at++ = '\'';
-	for (; *word; word++) {
-		if (*word == '\'')
-			at = stpcpy(at, "'\\''");
-		else
-			*at++ = *word;
-	}
-	*at++ = '\'';
-	return at;
-}
-
-char *command_shell_line(int count, char **words)
-{
-	size_t size = 1;
-	char *line, *at;
-
-	if (count == 1)
-		return strdup(words[0]);
-	for (int i = 0; i < count; i++)
-		size += 4 * strlen(words[i]) + 3;
-	line = at = malloc(size);
-	for (int i = 0; line && i < count; i++) {
-		if (i > 0)
-			*at++ = ' ';
-		at = append_quoted(at, words[i]);
-	}
-	if (line)
-		*at = '\0';
-	return line;
 }
 
 struct exec_options {
@@ -398,10 +263,10 @@ int command_exec(const struct host_options *options, int argc, char **argv)
 	if (exec_options_parse(argc, argv, &how) < 0)
 		return command_usage("usage: exec [--shell S] [--timeout S] [--cwd DIR] -- COMMAND...");
 	talk_id(id);
-	line = command_shell_line(argc - optind, argv + optind);
-	message = new_command("UnsafeCommand", id, how.timeout_s);
-	if (!line || !message || add_string(message, "raw_command", line) || add_string(message, "shell", how.shell) ||
-	    add_string(message, "working_dir", how.working_dir))
+	line = request_shell_line(argc - optind, argv + optind);
+	message = request_new("UnsafeCommand", id, how.timeout_s);
+	if (!line || !message || request_add_text(message, "raw_command", line) || request_add_text(message, "shell", how.shell) ||
+	    request_add_text(message, "working_dir", how.working_dir))
 		return HOST_FAILED;
 	if (ask(options, message, how.timeout_s, &answer, &talk, &status) < 0)
 		return status;

@@ -3,7 +3,7 @@
 #ifndef INFINIHOST_COMMANDS_H
 #define INFINIHOST_COMMANDS_H
 
-#include <json-c/json.h>
+#include <stdint.h>
 
 #include "tools/infinihost/talk.h"
 
@@ -18,15 +18,6 @@ int command_usage(const char *text);
 
 /* Opens and greets. A negative errno after saying why; *ret_exit is then the exit code. talk_close is allowed either way. */
 int command_begin(struct talk *talk, const struct host_options *options, uint64_t deadline_ns, int *ret_exit);
-
-/*
- * "key=value" as a member of `into`: the value as JSON if it is a number, a boolean, null, an object or an array, else as a
- * string. 0, -EINVAL (no "=", an empty key, the key "action") or -ENOMEM.
- */
-int command_parameter(struct json_object *into, const char *text);
-
-/* The words of a command as one shell line: one word as it is, several each quoted for sh. To be freed; NULL: no memory. */
-char *command_shell_line(int count, char **words);
 
 /* Reads a non-negative number of seconds. 0 or -EINVAL. */
 int command_seconds(const char *text, double *ret_s);

@@ -35,7 +35,9 @@ struct demo {
 	char dir[DIR_SIZE];
 	char socket[PATH_SIZE], config[PATH_SIZE], stderr_path[PATH_SIZE];
 	char settings[SETTINGS][PATH_SIZE];
-	pid_t agent;
+	bool started;
+	pid_t agent; /* 0 once it has ended, with this status */
+	int status;
 	unsigned long messages;
 };
 
@@ -140,15 +142,16 @@ static int demo_start(struct demo *demo, int argc, char **argv, struct err *e)
 		return err_set(e, -errno, "fork: %s", strerror(errno));
 	if (demo->agent == 0)
 		become_agent(demo, arguments, host);
+	demo->started = true;
 	return 0;
 }
 
-/* Waits up to `deadline_ns` for the agent's end; true with its wait status. */
-static bool agent_ended(struct demo *demo, uint64_t deadline_ns, int *ret_status)
+/* True once the agent has ended by itself, waiting for that until `deadline_ns`. */
+static bool agent_ended(struct demo *demo, uint64_t deadline_ns)
 {
 	const struct timespec pause = { .tv_nsec = 10 * NS_PER_MS };
 
-	while (waitpid(demo->agent, ret_status, WNOHANG) != demo->agent) {
+	while (demo->agent > 0 && waitpid(demo->agent, &demo->status, WNOHANG) != demo->agent) {
 		if (clock_ns(CLOCK_MONOTONIC) >= deadline_ns)
 			return false;
 		nanosleep(&pause, NULL);
@@ -160,21 +163,18 @@ static bool agent_ended(struct demo *demo, uint64_t deadline_ns, int *ret_status
 /* Asks the agent to stop, kills it if it does not. 0 when it ended by itself with exit code 0. */
 static int demo_stop(struct demo *demo)
 {
-	int status = 0;
-
-	if (demo->agent <= 0)
-		return -ECHILD;
-	kill(demo->agent, SIGTERM);
-	if (agent_ended(demo, command_deadline(STOP_TIMEOUT_S), &status) && WIFEXITED(status) && WEXITSTATUS(status) == 0)
-		return 0;
-	if (demo->agent > 0) {
+	if (demo->agent > 0)
+		kill(demo->agent, SIGTERM);
+	if (!agent_ended(demo, command_deadline(STOP_TIMEOUT_S))) {
 		fprintf(stderr, "infinihost: the agent did not stop within %.0f s and was killed\n", STOP_TIMEOUT_S);
 		kill(-demo->agent, SIGKILL);
-		waitpid(demo->agent, &status, 0);
-	} else if (WIFSIGNALED(status)) {
-		fprintf(stderr, "infinihost: the agent was ended by signal %d\n", WTERMSIG(status));
+		waitpid(demo->agent, &demo->status, 0);
+	} else if (WIFSIGNALED(demo->status)) {
+		fprintf(stderr, "infinihost: the agent was ended by signal %d\n", WTERMSIG(demo->status));
+	} else if (WEXITSTATUS(demo->status) != 0) {
+		fprintf(stderr, "infinihost: the agent exited with %d\n", WEXITSTATUS(demo->status));
 	} else {
-		fprintf(stderr, "infinihost: the agent exited with %d\n", WEXITSTATUS(status));
+		return 0;
 	}
 	return -ECHILD;
 }
@@ -201,11 +201,25 @@ static int ask_for_system(struct talk *talk)
 			      command_deadline(START_TIMEOUT_S));
 }
 
+/* Waits for the agent to connect, as long as it lives. */
+static int await_agent(struct demo *demo, struct talk *talk)
+{
+	uint64_t deadline_ns = command_deadline(START_TIMEOUT_S);
+	int r;
+
+	do {
+		r = link_accept(&talk->link, command_deadline(0.1));
+		if (r == -ETIMEDOUT && agent_ended(demo, 0))
+			return -ECHILD;
+	} while (r == -ETIMEDOUT && clock_ns(CLOCK_MONOTONIC) < deadline_ns);
+	return r < 0 ? r : talk_greet(talk, deadline_ns);
+}
+
 /* Shows messages until the time is over or a signal comes: 0 then, else what went wrong. */
 static int converse(struct demo *demo, struct talk *talk, const struct host_options *options, uint64_t deadline_ns)
 {
 	bool asked = false;
-	int r = talk_greet(talk, command_deadline(START_TIMEOUT_S));
+	int r = await_agent(demo, talk);
 
 	while (r >= 0) {
 		struct talk_message message;
@@ -247,9 +261,9 @@ static int demo_run(struct demo *demo, const struct host_options *options, uint6
 	r = demo_start(demo, argc, argv, &e);
 	if (r < 0)
 		fprintf(stderr, "infinihost: %s\n", e.text);
-	else if ((r = converse(demo, &talk, options, duration_end_ns)) < 0)
+	else if ((r = converse(demo, &talk, options, duration_end_ns)) < 0 && r != -ECHILD)
 		talk_explain(&here, r, "agent's messages");
-	if (demo_stop(demo) < 0)
+	if (demo->started && demo_stop(demo) < 0)
 		r = -ECHILD;
 	talk_close(&talk);
 	return r < 0 ? HOST_FAILED : HOST_OK;

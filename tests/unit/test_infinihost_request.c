@@ -14,6 +14,7 @@
 #include <infiniservice/moment.h>
 
 #include "tools/infinihost/commands.h"
+#include "tools/infinihost/request.h"
 
 static void a_value_is_json_where_it_can_be_and_text_otherwise(void **state)
 {
@@ -26,6 +27,7 @@ static void a_value_is_json_where_it_can_be_and_text_otherwise(void **state)
 		{ "force=null", "{\"force\":null}" },
 		{ "more={\"a\":[1,\"x\"]}", "{\"more\":{\"a\":[1,\"x\"]}}" },
 		{ "targets=[\"a\",\"b\"]", "{\"targets\":[\"a\",\"b\"]}" },
+		{ "id=\"5\"", "{\"id\":\"5\"}" },
 		{ "name=nginx", "{\"name\":\"nginx\"}" },
 		{ "name=", "{\"name\":\"\"}" },
 		{ "name=a=b", "{\"name\":\"a=b\"}" },
@@ -41,7 +43,7 @@ static void a_value_is_json_where_it_can_be_and_text_otherwise(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct json_object *into = json_object_new_object();
 
-		assert_int_equal(command_parameter(into, cases[i].text), 0);
+		assert_int_equal(request_parameter(into, cases[i].text), 0);
 		assert_string_equal(json_object_to_json_string_ext(into, JSON_C_TO_STRING_PLAIN), cases[i].want);
 		json_object_put(into);
 	}
@@ -54,7 +56,7 @@ static void what_is_no_parameter_is_refused(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-		assert_int_equal(command_parameter(into, cases[i]), -EINVAL);
+		assert_int_equal(request_parameter(into, cases[i]), -EINVAL);
 	assert_int_equal(json_object_object_length(into), 0);
 	json_object_put(into);
 }
@@ -63,12 +65,12 @@ static void one_word_is_a_shell_line_and_several_are_quoted(void **state)
 {
 	static char one[] = "echo $HOME | wc", printf_[] = "printf", format[] = "%s", quote[] = "it's", empty[] = "";
 	char *single[] = { one }, *several[] = { printf_, format, quote, empty };
-	char *line = command_shell_line(1, single);
+	char *line = request_shell_line(1, single);
 
 	(void)state;
 	assert_string_equal(line, "echo $HOME | wc");
 	free(line);
-	line = command_shell_line(4, several);
+	line = request_shell_line(4, several);
 	assert_string_equal(line, "'printf' '%s' 'it'\\''s' ''");
 	free(line);
 }
@@ -97,5 +99,5 @@ int main(void)
 		cmocka_unit_test(seconds_are_finite_and_not_negative),
 	};
 
-	return cmocka_run_group_tests_name("infinihost_commands", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("infinihost_request", tests, NULL, NULL);
 }

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ProcessKill: one signal to exactly the process that was meant. The pidfd comes first and what it is known by is read afterwards: were
+ * the pid another process's by then, the signal would find the first one dead, see pidfd_open(2).
+ */
+#include "agent/action.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include <infiniservice/cleanup.h>
+
+#include "agent/agent.h"
+#include "agent/kill_guard.h"
+#include "collectors/pidstat.h"
+#include "collectors/procfs.h"
+#include "collectors/table.h"
+
+#define PID_MAX_LIMIT 4194304 /* linux/threads.h */
+
+struct target {
+	int64_t pid;
+	bool force;
+	const char *start_time; /* NULL: not given */
+	int64_t start_ms;
+};
+
+/* False: the command has been answered. */
+static bool parameters(struct command *command, struct target *target)
+{
+	const struct message *message = &command->message;
+	struct message_fault fault;
+	int r = message_param_integer(message, "pid", 1, PID_MAX_LIMIT, &target->pid, &fault);
+
+	if (r > 0) {
+		command_fail(command, CODE_INVALID_PARAMETERS, "missing_field", "pid is missing");
+		return false;
+	}
+	if (r < 0 || message_param_bool(message, "force", &target->force, &fault) < 0 ||
+	    message_param_text(message, "start_time", &target->start_time, &fault) < 0) {
+		command_fail(command, fault.code, fault.reason, "%s", fault.text);
+		return false;
+	}
+	if (target->start_time && !kill_guard_parse(target->start_time, &target->start_ms)) {
+		command_fail(command, CODE_INVALID_PARAMETERS, "bad_value", "start_time is a time as ProcessList gives it");
+		return false;
+	}
+	return true;
+}
+
+/* The agent and what it lives by: its helpers, and the supervisors of its commands. */
+static bool is_ours(const struct agent *agent, const struct pidstat *stat)
+{
+	pid_t executor = exec_stats(agent->exec).executor;
+
+	return stat->pid == getpid() || stat->ppid == getpid() || (executor > 0 && stat->ppid == executor);
+}
+
+/* Why it must not be killed, or NULL. */
+static const char *protection(const struct agent *agent, const struct pidstat *stat)
+{
+	if (stat->pid == 1)
+		return "pid 1 is not killed";
+	if (pidstat_is_kernel(stat))
+		return "it is a kernel thread";
+	if (is_ours(agent, stat))
+		return "it is the agent or one of its helpers";
+	return NULL;
+}
+
+static void answer_signal(struct command *command, int error)
+{
+	if (error == 0)
+		command_succeed(command, NULL, NULL);
+	else if (error == ESRCH)
+		command_fail(command, CODE_NOT_FOUND, "no_such_process", "there is no such process (any more)");
+	else if (error == EPERM)
+		command_fail(command, CODE_PERMISSION_DENIED, "no_privilege", "the agent has no right to signal it");
+	else
+		command_fail(command, CODE_COMMAND_FAILED, NULL, "the signal could not be sent: %s", strerror(error));
+}
+
+static bool start_matches(const struct agent *agent, const struct target *target, const struct pidstat *stat)
+{
+	struct moment now = agent_now(agent);
+
+	return !target->start_time || kill_guard_matches(target->start_ms, stat->start_ticks, (uint64_t)sysconf(_SC_CLK_TCK), &now);
+}
+
+/* The command is answered here in every case. */
+static void kill_process(struct command *command, const struct target *target)
+{
+	struct agent *agent = command->agent;
+	struct moment now = agent_now(agent);
+	struct collect_ctx ctx = sampler_context(agent->sampler, &collector_processes, &now);
+	_cleanup_(closep) int pidfd = (int)syscall(SYS_pidfd_open, (pid_t)target->pid, 0);
+	const char *reason;
+	struct pidstat stat;
+	int r;
+
+	/* EINVAL: the id of a thread */
+	if (pidfd < 0) {
+		answer_signal(command, errno == EINVAL ? ESRCH : errno);
+		return;
+	}
+	r = pidstat_read(ctx.proc_fd, (pid_t)target->pid, &stat);
+	if (r < 0) {
+		answer_signal(command, r == -ENOENT ? ESRCH : -r);
+		return;
+	}
+	reason = protection(agent, &stat);
+	if (reason)
+		command_fail(command, CODE_PERMISSION_DENIED, "protected", "%s", reason);
+	else if (!start_matches(agent, target, &stat))
+		command_fail(command, CODE_NOT_FOUND, "start_time", "the process of that pid was started at another time");
+	else
+		answer_signal(command, syscall(SYS_pidfd_send_signal, pidfd, target->force ? SIGKILL : SIGTERM, NULL, 0) < 0 ? errno : 0);
+}
+
+enum action_result action_run_process_kill(struct command *command)
+{
+	struct target target = { .force = false };
+
+	if (parameters(command, &target))
+		kill_process(command, &target);
+	return ACTION_TAKEN;
+}

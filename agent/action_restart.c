@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * RestartServices: one service by its name, or without a name those that have failed. Jobs run side by side; data says
+ * which of them came up and which did not.
+ */
+#include "agent/action.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <infiniservice/cleanup.h>
+
+#include "agent/agent.h"
+#include "agent/bus_work.h"
+#include "agent/privilege.h"
+#include "agent/service_table.h"
+#include "agent/unit_jobs.h"
+#include "agent/unit_name.h"
+
+struct restart {
+	struct bus_work bus; /* first: see bus_work.h */
+	char units[UNIT_JOBS_MAX][UNIT_NAME_SIZE];
+	size_t count, left_out;
+	struct unit_jobs jobs;
+};
+
+static void emit_failure(struct sink *out, const struct unit_job *job)
+{
+	sink_object_begin(out, NULL);
+	sink_str(out, "name", job->unit);
+	sink_str(out, "result", job->refused ? "refused" : job->result);
+	if (job->refused)
+		sink_str(out, "error", job->error);
+	sink_object_end(out);
+}
+
+static void emit_restart(struct sink *out, const char *key, const void *arg)
+{
+	const struct restart *restart = arg;
+
+	sink_object_begin(out, key);
+	sink_array_begin(out, "restarted");
+	for (size_t i = 0; i < restart->jobs.count; i++)
+		if (unit_job_succeeded(&restart->jobs.list[i]))
+			sink_str(out, NULL, restart->jobs.list[i].unit);
+	sink_array_end(out);
+	sink_array_begin(out, "failed");
+	for (size_t i = 0; i < restart->jobs.count; i++)
+		if (!unit_job_succeeded(&restart->jobs.list[i]))
+			emit_failure(out, &restart->jobs.list[i]);
+	sink_array_end(out);
+	if (restart->left_out) {
+		sink_bool(out, "truncated", true);
+		sink_uint(out, "total_count", restart->count + restart->left_out);
+	}
+	sink_object_end(out);
+}
+
+static void answer(struct command *command)
+{
+	struct restart *restart = command->work;
+	struct response response = { .success = true, .data = emit_restart, .arg = restart };
+	size_t failed = 0;
+	char text[512];
+
+	for (size_t i = 0; i < restart->jobs.count; i++)
+		failed += !unit_job_succeeded(&restart->jobs.list[i]);
+	if (failed) {
+		const struct unit_job *job = restart->jobs.list;
+
+		response.success = false;
+		response.code = strstr(job->name, "NoSuchUnit") && restart->jobs.count == 1 ? CODE_NOT_FOUND : CODE_COMMAND_FAILED;
+		snprintf(text, sizeof(text), "%zu of %zu services could not be restarted%s%s", failed, restart->jobs.count,
+			 restart->jobs.count == 1 && job->refused ? ": " : "",
+			 restart->jobs.count == 1 && job->refused ? job->error : "");
+		response.error = text;
+	}
+	command_answer(command, &response);
+}
+
+static void on_jobs_done(void *data, int error)
+{
+	struct command *command = data;
+	struct restart *restart = command->work;
+
+	restart->bus.heard = restart->bus.heard || restart->jobs.heard;
+	if (error < 0)
+		bus_work_fail(command, error);
+	else
+		answer(command);
+}
+
+/* False: the command has been answered. */
+static bool start(struct command *command)
+{
+	struct restart *restart = command->work;
+	int r = unit_jobs_start(&restart->jobs, command->agent->bus, "RestartUnit", restart->units, restart->count, on_jobs_done,
+				command);
+
+	if (r < 0)
+		bus_work_fail(command, r);
+	return r >= 0;
+}
+
+static void on_units(struct command *command, const struct bus_reply *reply)
+{
+	struct restart *restart = command->work;
+	struct service_table table = { .count = 0 };
+	int r;
+
+	if (bus_work_failed(command, reply))
+		return;
+	r = service_table_add_units(&table, reply->message);
+	for (size_t i = 0; i < table.count && r >= 0; i++) {
+		if (strcmp(service_row_status(&table.rows[i]), "failed") != 0)
+			continue;
+		if (restart->count == UNIT_JOBS_MAX || strlen(table.rows[i].name) > UNIT_NAME_MAX)
+			restart->left_out++;
+		else
+			snprintf(restart->units[restart->count++], UNIT_NAME_SIZE, "%s", table.rows[i].name);
+	}
+	service_table_done(&table);
+	if (r < 0)
+		bus_work_fail(command, r);
+	else if (restart->count == 0)
+		answer(command);
+	else
+		start(command);
+}
+
+static void restart_done(struct bus_work *work)
+{
+	unit_jobs_done(&container_of(work, struct restart, bus)->jobs);
+}
+
+enum action_result action_run_restart_services(struct command *command)
+{
+	struct message_fault fault;
+	const char *name = NULL;
+	char unit[UNIT_NAME_SIZE] = "";
+	struct restart *restart;
+
+	if (message_param_text(&command->message, "service_name", &name, &fault) < 0) {
+		command_fail(command, fault.code, fault.reason, "%s", fault.text);
+		return ACTION_TAKEN;
+	}
+	if (name && (!unit_name_make(name, unit) || unit_name_is_power(unit))) {
+		command_fail(command, CODE_INVALID_PARAMETERS, "bad_value",
+			     "service_name has to be the name of a service, socket, timer or path unit");
+		return ACTION_TAKEN;
+	}
+	if (!privilege_require(command))
+		return ACTION_TAKEN;
+	restart = bus_work_new(command, sizeof(*restart));
+	if (!restart)
+		return ACTION_TAKEN;
+	restart->bus.done = restart_done;
+	if (!name)
+		return bus_call_manager(command, on_units, "ListUnits", NULL) ? ACTION_ASYNC : ACTION_TAKEN;
+	memcpy(restart->units[restart->count++], unit, sizeof(unit));
+	return start(command) ? ACTION_ASYNC : ACTION_TAKEN;
+}

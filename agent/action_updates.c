@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What could be updated and what is installed, under the many names hosts ask for it. All of it is read from the lists the guest
+ * has; `last_check` says of when they are. Nothing here refreshes them: that is a change (UpdateSystemSoftware).
+ */
+#include "agent/action.h"
+
+#include "agent/agent.h"
+#include "agent/package_emit.h"
+#include "agent/package_job.h"
+#include "collectors/host.h"
+#include "collectors/table.h"
+
+#define DAYS_DEFAULT 30
+#define DAYS_MAX 3650
+#define DAY_S 86400
+
+static const enum job_step plan_updates[] = { JOB_LIST, JOB_PENDING, JOB_ADVISORIES, JOB_SIZES, JOB_FACTS, JOB_END };
+static const enum job_step plan_history[] = { JOB_LIST,	 JOB_PENDING, JOB_ADVISORIES, JOB_SIZES,
+					      JOB_FACTS, JOB_HISTORY, JOB_END };
+static const enum job_step plan_one[] = { JOB_LIST, JOB_PENDING, JOB_ADVISORIES, JOB_SIZES, JOB_END };
+static const enum job_step plan_details[] = { JOB_LIST, JOB_PENDING, JOB_ADVISORIES, JOB_SIZES, JOB_SHOW, JOB_END };
+
+static const char *distro_of(const struct agent *agent)
+{
+	const void *state = sampler_state(agent->sampler, &collector_host);
+	struct host_facts facts;
+
+	if (!state)
+		return NULL;
+	host_facts_get(state, &facts);
+	return facts.linux_distro;
+}
+
+static void answer_updates(struct command *command, struct package_job *job)
+{
+	job->distro = distro_of(command->agent);
+	package_job_succeed(command, package_emit_updates, job);
+}
+
+static void answer_both(struct command *command, struct package_job *job)
+{
+	job->distro = distro_of(command->agent);
+	package_job_succeed(command, package_emit_updates_and_applications, job);
+}
+
+static void answer_applications(struct command *command, struct package_job *job)
+{
+	package_job_succeed(command, package_emit_applications, job);
+}
+
+static enum action_result ask(struct command *command, bool security_only, void (*answer)(struct command *, struct package_job *))
+{
+	struct package_job *job = package_job_new(command);
+
+	if (!job)
+		return ACTION_TAKEN;
+	job->security_only = security_only;
+	return package_job_start(command, plan_updates, answer);
+}
+
+static enum action_result ask_history(struct command *command, void (*answer)(struct command *, struct package_job *))
+{
+	struct message_fault fault;
+	struct package_job *job;
+	int64_t days = DAYS_DEFAULT;
+
+	if (message_param_integer(&command->message, "days", 1, DAYS_MAX, &days, &fault) < 0) {
+		command_fail(command, fault.code, fault.reason, "%s", fault.text);
+		return ACTION_TAKEN;
+	}
+	job = package_job_new(command);
+	if (!job)
+		return ACTION_TAKEN;
+	job->days = (unsigned)days;
+	job->since_s = agent_now(command->agent).wall_ms / 1000 - days * DAY_S;
+	return package_job_start(command, plan_history, answer);
+}
+
+static enum action_result ask_one(struct command *command, const enum job_step *plan,
+				  void (*answer)(struct command *, struct package_job *))
+{
+	const char *name = NULL;
+	struct package_job *job;
+
+	if (!package_parameter(command, "app_id", true, &name))
+		return ACTION_TAKEN;
+	job = package_job_new(command);
+	if (!job)
+		return ACTION_TAKEN;
+	job->name = name;
+	return package_job_start(command, plan, answer);
+}
+
+enum action_result action_run_check_linux_updates(struct command *command)
+{
+	return ask(command, false, answer_updates);
+}
+
+enum action_result action_run_linux_security_updates(struct command *command)
+{
+	return ask(command, true, answer_updates);
+}
+
+enum action_result action_run_linux_update_history(struct command *command)
+{
+	return ask_history(command, answer_updates);
+}
+
+enum action_result action_run_available_updates(struct command *command)
+{
+	return ask(command, false, answer_both);
+}
+
+enum action_result action_run_security_updates(struct command *command)
+{
+	return ask(command, true, answer_both);
+}
+
+enum action_result action_run_update_history(struct command *command)
+{
+	return ask_history(command, answer_both);
+}
+
+enum action_result action_run_applications(struct command *command)
+{
+	return ask(command, false, answer_applications);
+}
+
+static void answer_application(struct command *command, struct package_job *job)
+{
+	package_job_succeed(command, package_emit_application, job);
+}
+
+static void answer_details(struct command *command, struct package_job *job)
+{
+	package_job_succeed(command, package_emit_details, job);
+}
+
+static void answer_size(struct command *command, struct package_job *job)
+{
+	package_job_succeed(command, package_emit_size, job);
+}
+
+enum action_result action_run_application_details(struct command *command)
+{
+	return ask_one(command, plan_details, answer_details);
+}
+
+enum action_result action_run_specific_app_updates(struct command *command)
+{
+	return ask_one(command, plan_one, answer_application);
+}
+
+enum action_result action_run_estimate_update_size(struct command *command)
+{
+	return ask_one(command, plan_one, answer_size);
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a trend says about the size of the guest: pure rules over measured shares. Nothing is said without history, and nothing about
+ * what was not measured.
+ */
+#ifndef AGENT_ADVICE_H
+#define AGENT_ADVICE_H
+
+#include "agent/trend.h"
+
+#define ADVICE_MAX (2 + TREND_MOUNTS)
+
+struct advice {
+	char resource[140]; /* "cpu", "memory", "disk:/var" */
+	double current, recommended;
+	const char *unit; /* "cores", "MB", "GB": static */
+	char reason[200];
+	double savings_percent; /* of the resource; 0 when more of it is recommended */
+};
+
+/* Fills at most ADVICE_MAX; returns how many. None when trend_enough is false. */
+size_t advice_make(const struct trend *trend, struct advice out[ADVICE_MAX]);
+
+#endif

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/* Batches of commands; see batch.h. */
+#include "agent/batch.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <json-c/json.h>
+
+#include "agent/agent.h"
+
+/* A batch is answered this long after the last of its members must have been. */
+#define MARGIN_NS NS_PER_S
+
+struct member {
+	char id[MESSAGE_ID_SIZE]; /* "": could not be read */
+	bool done, success;
+	enum error_code code;
+};
+
+struct batch {
+	struct command *command;
+	bool stop_on_error;
+	bool stopped;	/* no further member is started */
+	bool cancelled; /* by CancelCommand */
+	bool submitting;
+	unsigned count, done, failed;
+	struct member members[];
+};
+
+bool batch_is(const struct command *command)
+{
+	return command->action == &action_batch;
+}
+
+static void emit_results(struct sink *out, const char *key, const void *arg)
+{
+	const struct batch *batch = arg;
+
+	sink_object_begin(out, key);
+	sink_array_begin(out, "results");
+	for (unsigned i = 0; i < batch->count; i++) {
+		const struct member *member = &batch->members[i];
+
+		sink_object_begin(out, NULL);
+		sink_str(out, "id", *member->id ? member->id : NULL);
+		sink_bool(out, "success", member->success);
+		sink_str(out, "error_code", member->success ? NULL : code_name(member->code));
+		sink_object_end(out);
+	}
+	sink_array_end(out);
+	sink_object_end(out);
+}
+
+static void answer(struct batch *batch)
+{
+	char text[96];
+	struct response response = { .success = batch->failed == 0, .data = emit_results, .arg = batch };
+
+	if (batch->failed) {
+		snprintf(text, sizeof(text), "%u of %u commands did not succeed", batch->failed, batch->count);
+		response.code = batch->cancelled ? CODE_CANCELLED : CODE_COMMAND_FAILED;
+		response.error = text;
+	}
+	command_answer(batch->command, &response);
+}
+
+static void record(struct batch *batch, unsigned index, bool success, enum error_code code)
+{
+	struct member *member = &batch->members[index];
+
+	if (member->done)
+		return;
+	*member = (struct member){ .done = true, .success = success, .code = code };
+	if (index < batch->count && batch->command) {
+		struct json_object *id = NULL, *item = json_object_array_get_idx(batch->command->message.items, index);
+
+		if (json_object_object_get_ex(item, "id", &id) && json_object_is_type(id, json_type_string))
+			snprintf(member->id, sizeof(member->id), "%s", json_object_get_string(id));
+	}
+	batch->done++;
+	batch->failed += !success;
+}
+
+static struct command *find_member(const struct command *batch)
+{
+	struct command *command = batch->agent->commands.first;
+
+	while (command && (command->batch != batch || command->cancelled))
+		command = command->next;
+	return command;
+}
+
+/* Nothing of the queue may start meanwhile: it could be a member that is about to be cancelled. */
+static void cancel_members(struct batch *batch)
+{
+	struct commands *commands = &batch->command->agent->commands;
+	bool held = commands_hold(commands), submitting = batch->submitting;
+	struct command *member;
+
+	batch->submitting = true; /* not answered from within the cancelling of its members */
+	while ((member = find_member(batch->command)))
+		command_cancel(member, "cancelled with the rest of its batch");
+	batch->submitting = submitting;
+	commands_release(commands, held);
+}
+
+static void member_failed(struct batch *batch)
+{
+	if (!batch->stop_on_error || batch->stopped)
+		return;
+	batch->stopped = true;
+	cancel_members(batch);
+}
+
+void batch_member_done(struct command *command, unsigned index, bool success, enum error_code code)
+{
+	struct batch *batch = command->work;
+
+	record(batch, index, success, code);
+	if (!success)
+		member_failed(batch);
+	if (batch->done == batch->count && !batch->submitting)
+		answer(batch);
+}
+
+void batch_cancel(struct command *command)
+{
+	struct batch *batch = command->work;
+
+	batch->stopped = batch->cancelled = true;
+	cancel_members(batch);
+	if (batch->done == batch->count)
+		answer(batch);
+}
+
+/* The members outlive their batch when it is answered early: at its deadline, or at the end of the agent. */
+static void batch_free(void *work)
+{
+	struct batch *batch = work;
+
+	for (struct command *command = batch->command->agent->commands.first; command; command = command->next)
+		if (command->batch == batch->command)
+			command->batch = NULL;
+	free(batch);
+}
+
+static void submit_member(struct batch *batch, unsigned index)
+{
+	struct command *command = batch->command;
+	struct json_object *item = json_object_array_get_idx(command->message.items, index);
+	struct message_fault fault;
+	struct message message;
+
+	if (message_from_object(item, &message, &fault) < 0) {
+		session_refuse(command->session, &fault, NULL);
+		record(batch, index, false, fault.code);
+		return;
+	}
+	if (message.type != MESSAGE_SAFE_COMMAND && message.type != MESSAGE_UNSAFE_COMMAND && message.type != MESSAGE_STATUS) {
+		fault = (struct message_fault){ .code = CODE_INVALID_PARAMETERS, .reason = "bad_value", .has_id = *message.id,
+						.text = "a batch holds SafeCommand, UnsafeCommand and Status only" };
+		memcpy(fault.id, message.id, sizeof(fault.id));
+		session_refuse(command->session, &fault, message_type_name(message.type));
+		message_free(&message);
+		record(batch, index, false, fault.code);
+		return;
+	}
+	commands_submit_member(&command->agent->commands, command->session, &message, command, index);
+}
+
+/* The rest after a failure, or when the asker has gone meanwhile, is answered without having been tried. */
+static void skip_member(struct batch *batch, unsigned index)
+{
+	struct message_fault fault = { .code = CODE_CANCELLED, .text = "not started: an earlier command of its batch failed" };
+	struct command *command = batch->command;
+
+	record(batch, index, false, CODE_CANCELLED);
+	fault.has_id = *batch->members[index].id;
+	memcpy(fault.id, batch->members[index].id, sizeof(fault.id));
+	if (command->session)
+		session_refuse(command->session, &fault, NULL);
+}
+
+static void extend_deadline(struct command *batch)
+{
+	for (const struct command *command = batch->agent->commands.first; command; command = command->next)
+		if (command->batch == batch && command->deadline_ns + MARGIN_NS > batch->deadline_ns)
+			batch->deadline_ns = command->deadline_ns + MARGIN_NS;
+}
+
+enum action_result action_run_batch(struct command *command)
+{
+	size_t count = json_object_array_length(command->message.items);
+	struct batch *batch;
+
+	if (count == 0 || count > BATCH_MEMBERS_MAX) {
+		command_fail(command, CODE_INVALID_PARAMETERS, "out_of_range", "a batch has 1 to %d commands", BATCH_MEMBERS_MAX);
+		return ACTION_TAKEN;
+	}
+	batch = calloc(1, sizeof(*batch) + count * sizeof(batch->members[0]));
+	if (!batch) {
+		command_fail(command, CODE_INTERNAL, "no_memory", "out of memory");
+		return ACTION_TAKEN;
+	}
+	batch->command = command;
+	batch->count = (unsigned)count;
+	batch->stop_on_error = command->message.stop_on_error;
+	batch->submitting = true;
+	command->work = batch;
+	command->work_free = batch_free;
+	for (unsigned i = 0; i < batch->count; i++) {
+		if (batch->stopped || !command->session)
+			skip_member(batch, i);
+		else
+			submit_member(batch, i);
+		if (batch->failed)
+			member_failed(batch);
+	}
+	batch->submitting = false;
+	extend_deadline(command);
+	if (batch->done < batch->count)
+		return ACTION_ASYNC;
+	answer(batch);
+	return ACTION_TAKEN;
+}

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: MIT */
+/* The checks; see health.h. Files of /proc are read here and now: they come from memory, not from a disk. */
+#include "agent/health.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/timex.h>
+#include <unistd.h>
+
+#include <infiniservice/cleanup.h>
+
+#include "agent/advice.h"
+#include "agent/agent.h"
+#include "collectors/filesystem.h"
+#include "collectors/host.h"
+#include "collectors/memory.h"
+#include "collectors/procfs.h"
+#include "collectors/table.h"
+
+#define DISK_WARNING 80.0
+#define DISK_FAILED 90.0
+#define INODES_FAILED 95.0
+#define MEMORY_WARNING 10.0 /* percent available */
+#define MEMORY_FAILED 5.0
+#define LOAD_WARNING 2.0 /* a core, over 5 minutes */
+#define LOAD_FAILED 8.0
+#define PRESSURE_WARNING 20.0 /* percent of a minute in which some tasks waited */
+#define PRESSURE_FAILED 60.0
+
+void health_say(struct health_result *result, enum health_status status, const char *format, ...)
+{
+	va_list args;
+
+	if (result->message[0] && status < result->status)
+		return;
+	result->status = status;
+	va_start(args, format);
+	vsnprintf(result->message, sizeof(result->message), format, args);
+	va_end(args);
+}
+
+void health_number(struct health_result *result, const char *key, double value)
+{
+	if (result->detail_count < HEALTH_DETAILS_MAX)
+		result->details[result->detail_count++] = (struct health_detail){ .key = key, .number = value };
+}
+
+void health_text(struct health_result *result, const char *key, const char *value)
+{
+	struct health_detail *detail;
+
+	if (result->detail_count == HEALTH_DETAILS_MAX)
+		return;
+	detail = &result->details[result->detail_count++];
+	*detail = (struct health_detail){ .key = key, .is_text = true };
+	snprintf(detail->text, sizeof(detail->text), "%s", value);
+}
+
+/* ------------------------------------------------------------------------------------------------------- the checks */
+
+static double share(uint64_t part, uint64_t whole)
+{
+	return whole ? (double)part * 100 / (double)whole : 0;
+}
+
+static void check_disk_space(struct agent *agent, const struct health_facts *facts, struct health_result *result)
+{
+	const void *state = sampler_state(agent->sampler, &collector_filesystem);
+	struct filesystem_row row, worst = { .mount_point = "/" };
+	double worst_used = -1, worst_inodes = 0;
+	unsigned unknown = 0;
+
+	(void)facts;
+	for (size_t i = 0; state && filesystem_get(state, i, &row); i++) {
+		double used = share(row.used_bytes, row.used_bytes + row.available_bytes);
+		double inodes = share(row.inodes_total - row.inodes_free, row.inodes_total);
+
+		unknown += !row.known;
+		if (!row.known || row.read_only)
+			continue;
+		worst_inodes = inodes > worst_inodes ? inodes : worst_inodes;
+		if (used > worst_used) {
+			worst_used = used;
+			worst = row;
+		}
+	}
+	if (worst_used < 0) {
+		health_say(result, HEALTH_WARNING, "how full the file systems are is not known");
+		return;
+	}
+	health_say(result, worst_used >= DISK_FAILED ? HEALTH_FAILED : worst_used >= DISK_WARNING ? HEALTH_WARNING : HEALTH_PASSED,
+		   "%.100s is %.1f %% full", worst.mount_point, worst_used);
+	if (worst_inodes >= INODES_FAILED)
+		health_say(result, HEALTH_FAILED, "a file system has %.1f %% of its inodes in use", worst_inodes);
+	health_text(result, "fullest_mount_point", worst.mount_point);
+	health_number(result, "usage_percent", worst_used);
+	health_number(result, "available_gb", (double)worst.available_bytes / (1 << 30));
+	health_number(result, "inodes_percent", worst_inodes);
+	health_number(result, "mounts_not_answering", unknown);
+}
+
+static ssize_t read_proc(struct agent *agent, const char *path, char *text, size_t size)
+{
+	struct moment now = agent_now(agent);
+	struct collect_ctx ctx = sampler_context(agent->sampler, &collector_memory, &now);
+
+	return procfs_read_once(ctx.proc_fd, path, text, size);
+}
+
+static void check_memory(struct agent *agent, const struct health_facts *facts, struct health_result *result)
+{
+	char text[8192];
+	ssize_t len = read_proc(agent, "meminfo", text, sizeof(text));
+	struct meminfo info;
+	double available;
+
+	(void)facts;
+	if (len < 0 || meminfo_parse(text, (size_t)len, &info) < 0) {
+		health_say(result, HEALTH_WARNING, "memory use is not known");
+		return;
+	}
+	available = share(info.available_kb, info.total_kb);
+	health_say(result, available < MEMORY_FAILED ? HEALTH_FAILED : available < MEMORY_WARNING ? HEALTH_WARNING : HEALTH_PASSED,
+		   "%.1f %% of %.0f MB are available", available, (double)info.total_kb / 1024);
+	health_number(result, "total_kb", (double)info.total_kb);
+	health_number(result, "available_kb", (double)info.available_kb);
+	if (info.swap_total_kb != MEMINFO_ABSENT && info.swap_total_kb && info.swap_free_kb <= info.swap_total_kb)
+		health_number(result, "swap_used_percent", share(info.swap_total_kb - info.swap_free_kb, info.swap_total_kb));
+}
+
+static void check_cpu_load(struct agent *agent, const struct health_facts *facts, struct health_result *result)
+{
+	char text[256];
+	ssize_t len = read_proc(agent, "loadavg", text, sizeof(text));
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	struct host_load load;
+	double each;
+
+	(void)facts;
+	if (len < 0 || loadavg_parse(text, (size_t)len, &load) < 0 || cores < 1) {
+		health_say(result, HEALTH_WARNING, "the load is not known");
+		return;
+	}
+	each = load.load_5min / (double)cores;
+	health_say(result, each >= LOAD_FAILED ? HEALTH_FAILED : each >= LOAD_WARNING ? HEALTH_WARNING : HEALTH_PASSED,
+		   "load %.2f over 5 minutes on %ld cores", load.load_5min, cores);
+	health_number(result, "load_1min", load.load_1min);
+	health_number(result, "load_5min", load.load_5min);
+	health_number(result, "load_15min", load.load_15min);
+	health_number(result, "cores", (double)cores);
+}
+
+/* "some avg10=0.00 avg60=1.23 avg300=… total=…", Documentation/accounting/psi.rst. Negative: not there. */
+static double pressure_of(struct agent *agent, const char *path)
+{
+	char text[512];
+	ssize_t len = read_proc(agent, path, text, sizeof(text) - 1);
+	const char *at;
+	double value;
+
+	if (len < 0)
+		return -1;
+	text[len] = '\0';
+	at = strstr(text, "avg60=");
+	return at && sscanf(at, "avg60=%lf", &value) == 1 ? value : -1;
+}
+
+static void check_pressure(struct agent *agent, const struct health_facts *facts, struct health_result *result)
+{
+	static const struct {
+		const char *path, *key, *words;
+	} files[] = {
+		{ "pressure/cpu", "cpu_percent", "a CPU" },
+		{ "pressure/memory", "memory_percent", "memory" },
+		{ "pressure/io", "io_percent", "I/O" },
+	};
+	bool known = false;
+
+	(void)facts;
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		double value = pressure_of(agent, files[i].path);
+
+		if (value < 0)
+			continue;
+		known = true;
+		health_number(result, files[i].key, value);
+		if (value >= PRESSURE_WARNING)
+			health_say(result, value >= PRESSURE_FAILED ? HEALTH_FAILED : HEALTH_WARNING,
+				   "tasks waited for %s in %.0f %% of the last minute", files[i].words, value);
+	}
+	health_say(result, HEALTH_PASSED, known ? "hardly a task had to wait" : "this kernel does not measure pressure");
+}
+
+/* The kernel's own view: STA_UNSYNC is cleared by whatever disciplines the clock, adjtimex(2). */
+static void check_clock(struct agent *agent, const struct health_facts *facts, struct health_result *result)
+{
+	struct timex state = { .modes = 0 };
+
+	(void)facts;
+	if (adjtimex(&state) < 0)
+		health_say(result, HEALTH_PASSED, "whether the clock is synchronised is not known");
+	else if (state.status & STA_UNSYNC)
+		health_say(result, HEALTH_WARNING, "nothing synchronises the clock");
+	else
+		health_say(result, HEALTH_PASSED, "the clock is synchronised");
+	health_number(result, "clock_steps", (double)agent->counters.clock_steps);
+}
+
+static void check_log(struct agent *agent, const struct health_facts *facts, struct health_result *result)
+{
+	struct logger_stats stats = logger_stats(agent->logger);
+
+	(void)facts;
+	if (!agent->config.log.enabled)
+		health_say(result, HEALTH_PASSED, "the metric log is switched off");
+	else if (stats.state == LOGGER_FAILED)
+		health_say(result, HEALTH_FAILED, "the metric log cannot be written: %s", strerror(stats.error < 0 ? -stats.error : EIO));
+	else if (stats.state == LOGGER_LAGGING)
+		health_say(result, HEALTH_WARNING, "the metric log lags behind");
+	else
+		health_say(result, HEALTH_PASSED, "the metric log is written");
+	health_number(result, "written", (double)stats.written);
+	health_number(result, "dropped", (double)stats.dropped);
+	health_number(result, "queued", (double)stats.queued);
+}
+
+static void check_resource_optimization(struct agent *agent, const struct health_facts *facts, struct health_result *result)
+{
+	struct advice advice[ADVICE_MAX];
+	size_t count = facts->trend ? advice_make(facts->trend, advice) : 0;
+
+	(void)agent;
+	health_number(result, "window_days", facts->window_days);
+	if (!facts->trend || facts->trend->error < 0) {
+		health_say(result, HEALTH_PASSED, "the metric log could not be read; nothing is known of the past");
+		return;
+	}
+	health_number(result, "samples", (double)facts->trend->samples);
+	health_number(result, "hours_covered", (double)(facts->trend->last_ms - facts->trend->first_ms) / 3600000);
+	if (!trend_enough(facts->trend))
+		health_say(result, HEALTH_PASSED, "not enough history yet: a day of samples is needed");
+	else if (count)
+		health_say(result, HEALTH_WARNING, "%.100s: %s", advice[0].resource, advice[0].reason);
+	else
+		health_say(result, HEALTH_PASSED, "the guest's size fits its use");
+	health_number(result, "recommendations", (double)count);
+}
+
+static void check_failed_units(struct agent *agent, const struct health_facts *facts, struct health_result *result)
+{
+	(void)agent;
+	if (!facts->units_known) {
+		health_say(result, HEALTH_PASSED, "there is no service manager to ask");
+		return;
+	}
+	if (facts->failed_units) {
+		health_say(result, HEALTH_WARNING, "%u units have failed", facts->failed_units);
+		health_text(result, "units", facts->failed_names);
+	} else {
+		health_say(result, HEALTH_PASSED, "no unit has failed");
+	}
+	health_number(result, "failed_units", facts->failed_units);
+}
+
+static void check_reboot_required(struct agent *agent, const struct health_facts *facts, struct health_result *result)
+{
+	(void)agent;
+	if (!facts->reboot_known)
+		health_say(result, HEALTH_PASSED, "this distribution does not say whether a reboot is due");
+	else if (facts->reboot_required)
+		health_say(result, HEALTH_WARNING, "an update waits for a reboot");
+	else
+		health_say(result, HEALTH_PASSED, "no reboot is due");
+}
+
+static const struct health_check checks[] = {
+	{ .name = "disk_space", .run = check_disk_space },
+	{ .name = "resource_optimization", .needs_trend = true, .run = check_resource_optimization },
+	{ .name = "memory", .run = check_memory },
+	{ .name = "cpu_load", .run = check_cpu_load },
+	{ .name = "pressure", .run = check_pressure },
+	{ .name = "clock", .run = check_clock },
+	{ .name = "log", .run = check_log },
+	{ .name = "failed_units", .needs_units = true, .run = check_failed_units },
+	{ .name = "reboot_required", .needs_reboot = true, .run = check_reboot_required },
+};
+
+const struct health_check *health_check_at(size_t index)
+{
+	return index < ARRAY_SIZE(checks) ? &checks[index] : NULL;
+}
+
+const struct health_check *health_check_find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(checks); i++)
+		if (strcmp(checks[i].name, name) == 0)
+			return &checks[i];
+	return NULL;
+}
+
+/* ------------------------------------------------------------------------------------------------------------ data */
+
+const char *health_status_name(enum health_status status)
+{
+	static const char *const names[] = { "passed", "warning", "failed" };
+
+	return names[status];
+}
+
+void health_emit(struct sink *out, const char *key, const struct health_result *result)
+{
+	sink_object_begin(out, key);
+	sink_str(out, "status", health_status_name(result->status));
+	sink_str(out, "message", result->message);
+	sink_object_begin(out, "details");
+	for (size_t i = 0; i < result->detail_count; i++) {
+		if (result->details[i].is_text)
+			sink_str(out, result->details[i].key, result->details[i].text);
+		else
+			sink_real(out, result->details[i].key, result->details[i].number, 2);
+	}
+	sink_object_end(out);
+	sink_object_end(out);
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The health of the guest, as named checks: each looks at one thing the agent already knows (or was given in the facts) and says
+ * passed, warning or failed, with numbers. What a check cannot know it says, and does not hold against the guest.
+ */
+#ifndef AGENT_HEALTH_H
+#define AGENT_HEALTH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <infiniservice/sink.h>
+
+#include "agent/trend.h"
+
+struct agent;
+
+enum health_status {
+	HEALTH_PASSED,
+	HEALTH_WARNING,
+	HEALTH_FAILED,
+};
+
+#define HEALTH_DETAILS_MAX 8
+
+struct health_detail {
+	const char *key; /* static */
+	bool is_text;
+	double number;
+	char text[256];
+};
+
+struct health_result {
+	enum health_status status;
+	char message[256];
+	struct health_detail details[HEALTH_DETAILS_MAX];
+	size_t detail_count;
+};
+
+/* What had to be asked for before the checks can be made. */
+struct health_facts {
+	const struct trend *trend; /* NULL: could not be had */
+	unsigned window_days;
+	bool units_known;
+	unsigned failed_units;
+	char failed_names[256]; /* as many as fit */
+	bool reboot_known, reboot_required;
+};
+
+struct health_check {
+	const char *name;
+	/* What of the facts it needs. */
+	bool needs_trend, needs_units, needs_reboot;
+	void (*run)(struct agent *agent, const struct health_facts *facts, struct health_result *result);
+};
+
+/* The checks in the order they are shown; NULL after the last. */
+const struct health_check *health_check_at(size_t index);
+const struct health_check *health_check_find(const char *name);
+
+/* "passed", "warning", "failed" */
+const char *health_status_name(enum health_status status);
+
+/* {status, message, details} under `key`. */
+void health_emit(struct sink *out, const char *key, const struct health_result *result);
+
+/* For the checks: the worse status stays. */
+__attribute__((format(printf, 3, 4))) void health_say(struct health_result *result, enum health_status status, const char *format, ...);
+void health_number(struct health_result *result, const char *key, double value);
+void health_text(struct health_result *result, const char *key, const char *value);
+
+#endif

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * dpkg and apt: lists, simulations, records and the log. apt(8) itself warns that its output is not for programs; apt-get -s, apt-cache
+ * and dpkg-query have kept theirs for decades.
+ */
+#include "agent/packages/parse.h"
+
+#include <errno.h>
+#include <time.h>
+
+#include <infiniservice/cleanup.h>
+
+#include "agent/packages/lines.h"
+
+static int oom(const struct package_list *list)
+{
+	return list->truncated ? -ENOMEM : 0;
+}
+
+/* Package, Version, Architecture, Status, Installed-Size (KiB), Last-Modified, Section, Source, Maintainer, Summary. */
+int dpkg_list_parse(const char *text, size_t len, struct package_list *list)
+{
+	struct piece rest = { text, len }, line, field[10];
+
+	while (line_cut(&rest, &line)) {
+		struct package *package;
+
+		if (!fields_cut(line, field, ARRAY_SIZE(field)) || !field[0].len || !piece_is(field[3], "installed"))
+			continue;
+		package = package_list_add(list);
+		if (!package)
+			break;
+		package->name = package_list_text(list, field[0].at, field[0].len);
+		package->version = package_list_text(list, field[1].at, field[1].len);
+		package->architecture = package_list_text(list, field[2].at, field[2].len);
+		package->installed = true;
+		package->installed_kb = piece_number(field[4]);
+		package->installed_s = piece_number(field[5]);
+		package->section = package_list_text(list, field[6].at, field[6].len);
+		package->source = package_list_text(list, field[7].at, field[7].len);
+		package->publisher = package_list_text(list, field[8].at, field[8].len);
+		package->summary = package_list_text(list, field[9].at, field[9].len);
+	}
+	return oom(list);
+}
+
+/* Takes "[…]" or "(…)" from the front of *text; false if the next word is not one. */
+static bool bracket_cut(struct piece *text, char open, char close, struct piece *ret)
+{
+	while (text->len && *text->at == ' ') {
+		text->at++;
+		text->len--;
+	}
+	if (text->len == 0 || *text->at != open)
+		return false;
+	text->at++;
+	text->len--;
+	return piece_cut(text, close, ret);
+}
+
+/* "name" or "name:arch". */
+static struct piece without_architecture(struct piece name)
+{
+	const char *colon = memchr(name.at, ':', name.len);
+
+	return (struct piece){ name.at, colon ? (size_t)(colon - name.at) : name.len };
+}
+
+/* "5.2.15-2+b13 Debian:12.15/oldstable, Debian-Security:12/oldstable-security [amd64]"; the origins may be missing. */
+static void candidate_parse(struct piece inside, struct package *package, struct package_list *list)
+{
+	struct piece version, architecture = { NULL, 0 };
+	const char *bracket = inside.len ? memrchr(inside.at, '[', inside.len) : NULL;
+
+	if (bracket && inside.at[inside.len - 1] == ']') {
+		architecture = (struct piece){ bracket + 1, inside.len - (size_t)(bracket - inside.at) - 2 };
+		inside.len = (size_t)(bracket - inside.at);
+	}
+	if (!word_cut(&inside, &version))
+		return;
+	while (inside.len && *inside.at == ' ') {
+		inside.at++;
+		inside.len--;
+	}
+	while (inside.len && inside.at[inside.len - 1] == ' ')
+		inside.len--;
+	package->candidate = package_list_text(list, version.at, version.len);
+	package->repository = package_list_text(list, inside.at, inside.len);
+	package->architecture = package_list_text(list, architecture.at, architecture.len);
+	/* "Debian-Security:12/stable-security" and "Ubuntu:24.04/noble-security" */
+	package->security = piece_has(inside, "-Security:") || piece_has(inside, "-security");
+}
+
+/* Inst bash [5.2.15-2+b8] (5.2.15-2+b13 Debian:12.15/oldstable [amd64]) [further words] */
+int apt_simulation_parse(const char *text, size_t len, struct package_list *list)
+{
+	struct piece rest = { text, len }, line, word, before, inside;
+
+	while (line_cut(&rest, &line)) {
+		struct package *package;
+		bool upgrade;
+
+		if (!piece_starts(line, "Inst ") || !word_cut(&line, &word) || !word_cut(&line, &word))
+			continue;
+		upgrade = bracket_cut(&line, '[', ']', &before);
+		if (!bracket_cut(&line, '(', ')', &inside))
+			continue;
+		package = package_list_add(list);
+		if (!package)
+			break;
+		word = without_architecture(word);
+		package->name = package_list_text(list, word.at, word.len);
+		if (upgrade)
+			package->version = package_list_text(list, before.at, before.len);
+		package->installed = upgrade;
+		candidate_parse(inside, package, list);
+	}
+	return oom(list);
+}
+
+/* The value of "Key: value" when the line is of that key. */
+static bool value_of(struct piece line, const char *key, struct piece *ret)
+{
+	size_t len = strlen(key);
+
+	if (!piece_starts(line, key) || line.len <= len || line.at[len] != ':')
+		return false;
+	ret->at = line.at + len + 1;
+	ret->len = line.len - len - 1;
+	while (ret->len && *ret->at == ' ') {
+		ret->at++;
+		ret->len--;
+	}
+	return true;
+}
+
+static void record_line(struct package_list *list, struct package *package, struct piece line)
+{
+	const struct {
+		const char *key;
+		const char **text;
+		int64_t *number;
+	} known[] = {
+		{ "Version", &package->candidate, NULL },
+		{ "Architecture", &package->architecture, NULL },
+		{ "Maintainer", &package->publisher, NULL },
+		{ "Description", &package->summary, NULL },
+		{ "Description-en", &package->summary, NULL },
+		{ "Section", &package->section, NULL },
+		{ "Source", &package->source, NULL },
+		{ "Homepage", &package->homepage, NULL },
+		{ "Depends", &package->depends, NULL },
+		{ "Installed-Size", NULL, &package->installed_kb },
+		{ "Size", NULL, &package->download_bytes },
+	};
+	struct piece value;
+
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+		if (!value_of(line, known[i].key, &value))
+			continue;
+		if (known[i].text && !*known[i].text)
+			*known[i].text = package_list_text(list, value.at, value.len);
+		if (known[i].number)
+			*known[i].number = piece_number(value);
+		return;
+	}
+}
+
+/* Paragraphs as in deb-control(5); lines that begin with a blank continue a value that is not wanted here. */
+int apt_records_parse(const char *text, size_t len, struct package_list *list)
+{
+	struct piece rest = { text, len }, line, value;
+	struct package *package = NULL;
+
+	while (line_cut(&rest, &line)) {
+		if (line.len == 0) {
+			package = NULL;
+		} else if (value_of(line, "Package", &value) && value.len) {
+			package = package_list_add(list);
+			if (!package)
+				break;
+			package->name = package_list_text(list, value.at, value.len);
+		} else if (package) {
+			record_line(list, package, line);
+		}
+	}
+	return oom(list);
+}
+
+/* "2025-06-24" and "14:36:25" in local time; -1 if they are none. */
+static int64_t local_time(struct piece date, struct piece clock)
+{
+	char words[32];
+	struct tm tm = { .tm_isdst = -1 };
+	const char *end;
+
+	if (date.len != 10 || clock.len != 8)
+		return -1;
+	memcpy(words, date.at, 10);
+	words[10] = ' ';
+	memcpy(words + 11, clock.at, 8);
+	words[19] = '\0';
+	end = strptime(words, "%Y-%m-%d %H:%M:%S", &tm);
+	return end && *end == '\0' ? (int64_t)mktime(&tm) : -1;
+}
+
+static const char *known_action(struct piece word)
+{
+	static const char *const actions[] = { "install", "upgrade", "remove", "purge" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(actions); i++)
+		if (piece_is(word, actions[i]))
+			return actions[i];
+	return NULL;
+}
+
+static const char *version_text(struct package_list *texts, struct piece version)
+{
+	return piece_is(version, "<none>") ? NULL : package_list_text(texts, version.at, version.len);
+}
+
+/* 2025-06-24 14:36:25 upgrade libsystemd0:amd64 252.36-1~deb12u1 252.38-1~deb12u1 */
+int dpkg_log_parse(const char *text, size_t len, int64_t since_s, struct package_history *history)
+{
+	struct piece rest = { text, len }, line, word[6];
+
+	while (line_cut(&rest, &line)) {
+		struct package_event *event;
+		struct piece name;
+		const char *action;
+		int64_t time_s;
+		size_t words = 0;
+
+		while (words < ARRAY_SIZE(word) && word_cut(&line, &word[words]))
+			words++;
+		if (words < ARRAY_SIZE(word) || !(action = known_action(word[2])))
+			continue;
+		time_s = local_time(word[0], word[1]);
+		if (time_s < 0 || time_s < since_s)
+			continue;
+		event = package_history_add(history);
+		if (!event)
+			return -ENOMEM;
+		name = without_architecture(word[3]);
+		event->time_s = time_s;
+		event->action = action;
+		event->name = package_list_text(&history->texts, name.at, name.len);
+		if (name.len + 1 < word[3].len)
+			event->architecture = package_list_text(&history->texts, name.at + name.len + 1, word[3].len - name.len - 1);
+		event->before = version_text(&history->texts, word[4]);
+		event->after = version_text(&history->texts, word[5]);
+	}
+	return oom(&history->texts);
+}

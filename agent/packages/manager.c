@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/* The table of package managers; see manager.h. */
+#include "agent/packages/manager.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <infiniservice/cleanup.h>
+
+/*
+ * Questions are asked with Debug::NoLocking, since a lock would need root and would fail while another apt runs. Changes never wait for
+ * a lock: they fail at once, and the host may try again.
+ */
+#define APT_ASK "apt-get", "-s", "-q", "-o", "Debug::NoLocking=1", "-o", "APT::Get::Show-User-Simulation-Note=false"
+#define APT_DO                                                                                                     \
+	"apt-get", "-y", "-q", "-o", "DPkg::Lock::Timeout=0", "-o", "Dpkg::Use-Pty=0", "-o",                         \
+		"Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"
+#define ARGV(...) ((const char *const[]){ __VA_ARGS__, NULL })
+
+/* dnf asks its repositories only in changes; questions use the cache that the system keeps (-C), as dnf(8) says of other users. */
+#define DNF_ASK "dnf", "-q", "-C"
+#define DNF_DO "dnf", "-y", "-q", "--setopt=exit_on_lock=True"
+
+static const struct package_manager managers[] = {
+	{
+		.name = "apt",
+		.probe = "apt-get",
+		.lists_path = "/var/lib/apt/lists",
+		.reboot_path = "/run/reboot-required",
+		.lower_case = true,
+		.steps = {
+			[PACKAGE_LIST] = { .argv = ARGV("dpkg-query", "-W", "-f", DPKG_FORMAT, "--"), .parse = dpkg_list_parse, .also_ok = 1 },
+			[PACKAGE_SEARCH] = { .argv = ARGV("apt-cache", "search", "--full", "--"), .parse = apt_records_parse, .escape = true },
+			[PACKAGE_COUNT] = { .argv = ARGV("apt-cache", "search", "--"), .escape = true },
+			[PACKAGE_SHOW] = { .argv = ARGV("apt-cache", "show", "--no-all-versions", "--"), .parse = apt_records_parse, .also_ok = 100 },
+			[PACKAGE_PENDING] = { .argv = ARGV(APT_ASK, "dist-upgrade"), .parse = apt_simulation_parse },
+			[PACKAGE_FACTS] = { .argv = ARGV("stat", "-c", "%Y %n", "--", "/var/lib/apt/lists", "/run/reboot-required"), .also_ok = 1 },
+			[PACKAGE_HISTORY] = { .argv = ARGV("tail", "-q", "-c", "2097152", "--", "/var/log/dpkg.log.1", "/var/log/dpkg.log"), .also_ok = 1 },
+			[PACKAGE_REFRESH] = { .argv = ARGV("apt-get", "-q", "-o", "DPkg::Lock::Timeout=0", "update") },
+			[PACKAGE_INSTALL] = { .argv = ARGV(APT_DO, "install", "--") },
+			[PACKAGE_REMOVE] = { .argv = ARGV(APT_DO, "remove", "--") },
+			[PACKAGE_UPDATE] = { .argv = ARGV(APT_DO, "--only-upgrade", "install", "--") },
+			[PACKAGE_UPDATE_ALL] = { .argv = ARGV(APT_DO, "dist-upgrade") },
+			[PACKAGE_VERIFY] = { .argv = ARGV("dpkg", "--verify") },
+		},
+	},
+	{
+		.name = "dnf",
+		.probe = "dnf",
+		.lists_path = "/var/cache/dnf",
+		.steps = {
+			[PACKAGE_LIST] = { .argv = ARGV("rpm", "-qa", "--qf", RPM_FORMAT, "--"), .parse = rpm_list_parse },
+			[PACKAGE_SEARCH] = { .argv = ARGV(DNF_ASK, "repoquery", "--latest-limit=1", "--qf", DNF_FORMAT, "--"), .parse = dnf_query_parse },
+			[PACKAGE_SHOW] = { .argv = ARGV(DNF_ASK, "repoquery", "--latest-limit=1", "--qf", DNF_FORMAT, "--"), .parse = dnf_query_parse },
+			[PACKAGE_PENDING] = { .argv = ARGV(DNF_ASK, "repoquery", "--upgrades", "--latest-limit=1", "--qf", DNF_FORMAT),
+					      .parse = dnf_query_parse },
+			[PACKAGE_ADVISORIES] = { .argv = ARGV(DNF_ASK, "updateinfo", "list", "--security"), .parse = dnf_security_parse },
+			[PACKAGE_FACTS] = { .argv = ARGV("stat", "-c", "%Y %n", "--", "/var/cache/dnf"), .also_ok = 1 },
+			[PACKAGE_REFRESH] = { .argv = ARGV(DNF_DO, "makecache") },
+			[PACKAGE_INSTALL] = { .argv = ARGV(DNF_DO, "install", "--") },
+			[PACKAGE_REMOVE] = { .argv = ARGV(DNF_DO, "remove", "--") },
+			[PACKAGE_UPDATE] = { .argv = ARGV(DNF_DO, "upgrade", "--") },
+			[PACKAGE_UPDATE_ALL] = { .argv = ARGV(DNF_DO, "upgrade") },
+			[PACKAGE_VERIFY] = { .argv = ARGV("rpm", "-Va"), .also_ok = 1 },
+		},
+	},
+	{
+		.name = "apk",
+		.probe = "apk",
+		.lists_path = "/var/cache/apk",
+		.steps = {
+			[PACKAGE_LIST] = { .argv = ARGV("apk", "list", "--installed", "--"), .parse = apk_list_parse },
+			[PACKAGE_SEARCH] = { .argv = ARGV("apk", "search", "-v", "-d", "--"), .parse = apk_search_parse },
+			[PACKAGE_SHOW] = { .argv = ARGV("apk", "list", "--available", "--"), .parse = apk_list_parse },
+			[PACKAGE_PENDING] = { .argv = ARGV("apk", "list", "--upgradable"), .parse = apk_list_parse },
+			[PACKAGE_FACTS] = { .argv = ARGV("stat", "-c", "%Y %n", "--", "/var/cache/apk"), .also_ok = 1 },
+			[PACKAGE_REFRESH] = { .argv = ARGV("apk", "update") },
+			[PACKAGE_INSTALL] = { .argv = ARGV("apk", "add", "--") },
+			[PACKAGE_REMOVE] = { .argv = ARGV("apk", "del", "--") },
+			[PACKAGE_UPDATE] = { .argv = ARGV("apk", "add", "--upgrade", "--") },
+			[PACKAGE_UPDATE_ALL] = { .argv = ARGV("apk", "upgrade") },
+		},
+	},
+};
+
+const struct package_manager *package_manager_at(size_t index)
+{
+	return index < ARRAY_SIZE(managers) ? &managers[index] : NULL;
+}
+
+bool package_manager_takes(const struct package_manager *manager, const char *name)
+{
+	if (!package_name_valid(name))
+		return false;
+	for (; manager->lower_case && *name; name++)
+		if (*name >= 'A' && *name <= 'Z')
+			return false;
+	return true;
+}
+
+int package_argv(const struct package_command *step, const char *path, const char *const names[], size_t count,
+		 const char *argv[PACKAGE_ARGS_MAX])
+{
+	size_t filled = 0;
+
+	for (; step->argv[filled]; filled++)
+		argv[filled] = filled ? step->argv[filled] : path;
+	if (count >= PACKAGE_ARGS_MAX - filled)
+		return -E2BIG;
+	for (size_t i = 0; i < count; i++)
+		argv[filled++] = names[i];
+	argv[filled] = NULL;
+	return 0;
+}
+
+int package_word_escape(const char *word, char *out, size_t size)
+{
+	for (; *word; word++) {
+		if (size < 3)
+			return -E2BIG;
+		if (*word == '+' || *word == '.') {
+			*out++ = '\\';
+			size--;
+		}
+		*out++ = *word;
+		size--;
+	}
+	*out = '\0';
+	return 0;
+}

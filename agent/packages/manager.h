@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The package managers, behind one table: for each thing an action may want, the program, its arguments and the parser of its
+ * output. What a manager does not have is absent, and the answer says so.
+ */
+#ifndef AGENT_PACKAGES_MANAGER_H
+#define AGENT_PACKAGES_MANAGER_H
+
+#include "agent/packages/parse.h"
+
+enum package_step {
+	PACKAGE_LIST,	    /* what is installed; with names, those alone */
+	PACKAGE_SEARCH,	    /* of words */
+	PACKAGE_COUNT,	    /* the lines of a search, when its records are too many */
+	PACKAGE_SHOW,	    /* records of names */
+	PACKAGE_PENDING,    /* what an update of all would bring */
+	PACKAGE_ADVISORIES, /* which of those are for security, where their origin does not say it */
+	PACKAGE_FACTS,	    /* times of files: lists and reboot flag */
+	PACKAGE_HISTORY,    /* the log of changes */
+	PACKAGE_REFRESH,    /* from here on: changes the guest */
+	PACKAGE_INSTALL,
+	PACKAGE_REMOVE,
+	PACKAGE_UPDATE,
+	PACKAGE_UPDATE_ALL,
+	PACKAGE_VERIFY, /* files against what their packages brought; needs rights, changes nothing */
+	PACKAGE_STEPS,
+};
+
+struct package_command {
+	const char *const *argv; /* argv[0] is a name, to be found in the fixed directories; ends with NULL; names follow */
+	int (*parse)(const char *text, size_t len, struct package_list *list);
+	int also_ok;	/* an exit code beside 0 that is no failure; 0: none */
+	bool escape;	/* words are regular expressions there: "+" and "." are escaped */
+};
+
+struct package_manager {
+	const char *name;  /* "apt", "dnf", "apk" */
+	const char *probe; /* there when this program is */
+	const char *lists_path;	 /* changed when the lists were refreshed; NULL: not known */
+	const char *reboot_path; /* there when a reboot is due; NULL: not known */
+	bool lower_case;	 /* names have no capitals */
+	struct package_command steps[PACKAGE_STEPS]; /* argv NULL: not there */
+};
+
+/* The managers in the order of preference; NULL after the last. */
+const struct package_manager *package_manager_at(size_t index);
+
+/* A name this manager may be given. */
+bool package_manager_takes(const struct package_manager *manager, const char *name);
+
+#define PACKAGE_ARGS_MAX 960 /* a request to the executor holds 1024 */
+
+/*
+ * The argv of a step: `path` (the program's, found by the caller), the fixed arguments, then `names`. 0, or -E2BIG. `argv` has
+ * PACKAGE_ARGS_MAX places.
+ */
+int package_argv(const struct package_command *step, const char *path, const char *const names[], size_t count,
+		 const char *argv[PACKAGE_ARGS_MAX]);
+
+/* Escapes a word for an extended regular expression, so that it stands for itself. 0 or -E2BIG. */
+int package_word_escape(const char *word, char *out, size_t size);
+
+#endif

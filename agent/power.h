@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The one reboot or power-off that may be pending: it was answered before, so that the answer has left when it happens. logind is
+ * asked first; where there is none, the service manager itself.
+ */
+#ifndef AGENT_POWER_H
+#define AGENT_POWER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <ev.h>
+
+struct agent;
+struct bus_call;
+
+enum power_deed {
+	POWER_REBOOT,
+	POWER_OFF,
+};
+
+#define POWER_DELAY_S 3
+#define POWER_DELAY_MAX_S 86400
+
+struct power {
+	struct agent *agent;
+	enum power_deed deed;
+	bool pending; /* from power_schedule until it has been handed over, or failed */
+	bool asked_logind;
+	ev_timer timer;
+	struct bus_call *call;
+};
+
+void power_init(struct power *power, struct agent *agent);
+/* What is pending is forgotten. Accepts a zeroed one. */
+void power_done(struct power *power);
+
+/* After `delay_s` the guest reboots or goes off. 0, or -EALREADY when one is pending. */
+int power_schedule(struct power *power, enum power_deed deed, uint64_t delay_s);
+
+#endif

@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: MIT */
+/* Scripts from their arrival to their one completion; see script.h. */
+#include "agent/script.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include <infiniservice/cleanup.h>
+#include <json-c/json.h>
+
+#include "agent/agent.h"
+#include "agent/run.h"
+#include "agent/script_file.h"
+#include "agent/trace.h"
+
+#define REQUEST_AGAIN_S 10.0
+#define ENVIRONMENT_NAME_MAX 128
+
+/* A completion that could not be sent yet. */
+struct unsent {
+	struct unsent *next;
+	uint64_t serial; /* in the journal */
+	struct line *line;
+};
+
+/* ------------------------------------------------------------------------------------------------------------- pure */
+
+const char *script_interpreter(const char *shell)
+{
+	static const char *const known[] = { "sh", "bash", "dash", "zsh", "ksh", "python3", "perl" };
+
+	if (!shell || !*shell)
+		return "sh";
+	if (strcasecmp(shell, "python") == 0)
+		return "python3";
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+		if (strcasecmp(shell, known[i]) == 0)
+			return known[i];
+	return NULL;
+}
+
+bool script_input_name(const char *name, bool capitals, char *out, size_t size)
+{
+	size_t prefix = strlen("INPUT_"), len = strlen(name);
+
+	if (len == 0 || prefix + len >= size)
+		return false;
+	memcpy(out, "INPUT_", prefix);
+	for (size_t i = 0; i <= len; i++) {
+		unsigned char c = (unsigned char)name[i];
+
+		if (c && !(c < 0x80 && isalnum(c)))
+			c = '_';
+		out[prefix + i] = (char)(capitals ? toupper(c) : c);
+	}
+	return true;
+}
+
+/* -------------------------------------------------------------------------------------------------------- completions */
+
+static bool host_is_there(const struct agent *agent)
+{
+	return port_state(agent->port) == PORT_CONNECTED;
+}
+
+/* Kept for the next session; the oldest gives way. */
+static void keep_unsent(struct scripts *scripts, struct line *line, uint64_t serial)
+{
+	struct unsent *unsent = calloc(1, sizeof(*unsent));
+
+	while (scripts->unsent && (scripts->unsent_count >= SCRIPTS_UNSENT_MAX || scripts->unsent_bytes + line->len > SCRIPTS_UNSENT_BYTES)) {
+		struct unsent *oldest = scripts->unsent;
+
+		scripts->unsent = oldest->next;
+		if (!scripts->unsent)
+			scripts->unsent_end = &scripts->unsent;
+		scripts->unsent_count--;
+		scripts->unsent_bytes -= oldest->line->len;
+		scripts->dropped++;
+		journal_answered(&scripts->agent->journal, oldest->serial);
+		line_unref(oldest->line);
+		free(oldest);
+	}
+	if (!unsent) {
+		scripts->dropped++;
+		return;
+	}
+	*unsent = (struct unsent){ .line = line_ref(line), .serial = serial };
+	*scripts->unsent_end = unsent;
+	scripts->unsent_end = &unsent->next;
+	scripts->unsent_count++;
+	scripts->unsent_bytes += line->len;
+}
+
+/* Sends the completion that lies in the writer, or keeps it. True when it was sent. */
+static bool complete(struct scripts *scripts, uint64_t serial)
+{
+	struct agent *agent = scripts->agent;
+	struct line *line = line_new(LINE_REPLY, agent->writer.buf, agent->writer.len);
+	bool sent;
+
+	scripts->completed++;
+	if (!line) {
+		scripts->dropped++;
+		return false;
+	}
+	sent = host_is_there(agent) && port_send(agent->port, line) == 0;
+	if (!sent)
+		keep_unsent(scripts, line, serial);
+	line_unref(line);
+	return sent;
+}
+
+static void complete_unrun(struct scripts *scripts, const char *id, uint64_t serial, const char *words)
+{
+	struct agent *agent = scripts->agent;
+	size_t len = strlen(words);
+	struct reply_script reply = { .execution_id = id, .exit_code = -1, .err = { words, len, len } };
+
+	if (reply_script_completion(&agent->writer, agent_now(agent).wall_ms, &reply) == 0 && complete(scripts, serial))
+		journal_answered(&agent->journal, serial);
+}
+
+void scripts_lost(struct scripts *scripts, uint64_t serial, const char *execution_id)
+{
+	complete_unrun(scripts, execution_id, serial, "lost: agent_restart\n");
+}
+
+static void send_unsent(struct scripts *scripts)
+{
+	while (scripts->unsent && port_send(scripts->agent->port, scripts->unsent->line) == 0) {
+		struct unsent *sent = scripts->unsent;
+
+		scripts->unsent = sent->next;
+		if (!scripts->unsent)
+			scripts->unsent_end = &scripts->unsent;
+		scripts->unsent_count--;
+		scripts->unsent_bytes -= sent->line->len;
+		journal_answered(&scripts->agent->journal, sent->serial);
+		line_unref(sent->line);
+		free(sent);
+	}
+}
+
+/* ----------------------------------------------------------------------------------------------------------- requests */
+
+static bool scripts_allowed(const struct agent *agent)
+{
+	struct policy policy = {
+		.enabled = agent->config.commands.enabled,
+		.allow_unsafe = agent->config.commands.allow_unsafe,
+		.deny = agent->config.commands.deny,
+	};
+
+	return policy_allows(&policy, action_script.name, GROUP_EXEC);
+}
+
+static void request(struct scripts *scripts)
+{
+	struct agent *agent = scripts->agent;
+
+	ev_timer_stop(agent->loop, &scripts->request_timer);
+	if (!host_is_there(agent) || agent->stopping != STOP_NOT || !scripts_allowed(agent))
+		return;
+	if (reply_request_pending_scripts(&agent->writer, agent_now(agent).wall_ms, agent->id.vm_id) == 0)
+		session_answer(agent, &agent->port_session, LINE_EVENT);
+	if (++scripts->requests >= SCRIPTS_REQUESTS)
+		return;
+	ev_timer_set(&scripts->request_timer, REQUEST_AGAIN_S * scripts->requests, 0);
+	ev_timer_start(agent->loop, &scripts->request_timer);
+}
+
+static void on_request(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	(void)loop;
+	(void)events;
+	request(timer->data);
+}
+
+void scripts_greet(struct scripts *scripts)
+{
+	send_unsent(scripts);
+	scripts->requests = 0;
+	request(scripts);
+}
+
+void scripts_stop(struct scripts *scripts)
+{
+	ev_timer_stop(scripts->agent->loop, &scripts->request_timer);
+}
+
+void scripts_init(struct scripts *scripts, struct agent *agent)
+{
+	*scripts = (struct scripts){ .agent = agent };
+	scripts->unsent_end = &scripts->unsent;
+	ev_timer_init(&scripts->request_timer, on_request, 0, 0);
+	scripts->request_timer.data = scripts;
+	script_file_sweep(agent->config.agent.runtime_dir);
+}
+
+void scripts_done(struct scripts *scripts)
+{
+	if (!scripts->agent)
+		return;
+	scripts_stop(scripts);
+	while (scripts->unsent) {
+		struct unsent *unsent = scripts->unsent;
+
+		scripts->unsent = unsent->next;
+		line_unref(unsent->line);
+		free(unsent);
+	}
+}
+
+void scripts_report(const struct scripts *scripts, struct sink *out)
+{
+	sink_uint(out, "received", scripts->received);
+	sink_uint(out, "refused", scripts->refused);
+	sink_uint(out, "completed", scripts->completed);
+	sink_uint(out, "unsent", scripts->unsent_count);
+	sink_uint(out, "dropped", scripts->dropped);
+}
+
+/* -------------------------------------------------------------------------------------------------------------- taking */
+
+/* A script as received. The texts are borrowed from the message. */
+struct script {
+	const char *id, *content, *shell, *run_as;
+	size_t content_len;
+	struct json_object *inputs; /* object, or NULL */
+	int64_t timeout_s;	    /* 0: the default */
+};
+
+/* A text member, NULL when it is absent or null; false when it is something else or holds a NUL. */
+static bool find_text(struct json_object *object, const char *key, const char **ret)
+{
+	struct json_object *value = NULL;
+
+	if (!json_object_object_get_ex(object, key, &value) || !value)
+		return true;
+	if (!json_object_is_type(value, json_type_string) ||
+	    strlen(json_object_get_string(value)) != (size_t)json_object_get_string_len(value))
+		return false;
+	*ret = json_object_get_string(value);
+	return true;
+}
+
+static bool inputs_are_fit(struct json_object *inputs)
+{
+	char name[ENVIRONMENT_NAME_MAX];
+
+	json_object_object_foreach(inputs, key, value) {
+		const char *text = NULL;
+
+		if (!script_input_name(key, false, name, sizeof(name)))
+			return false;
+		if (json_object_is_type(value, json_type_string) && !find_text(inputs, key, &text))
+			return false;
+	}
+	return true;
+}
+
+/* NULL when it can be run; else why not. */
+static const char *read_script(struct json_object *item, struct script *script)
+{
+	struct json_object *timeout = NULL;
+
+	if (!find_text(item, "script_content", &script->content) || !script->content)
+		return "script_content is missing or no text";
+	script->content_len = strlen(script->content);
+	if (!find_text(item, "shell", &script->shell) || !script_interpreter(script->shell))
+		return "shell is none of sh, bash, dash, zsh, ksh, python3, python, perl";
+	if (!find_text(item, "run_as", &script->run_as))
+		return "run_as is no text";
+	if (json_object_object_get_ex(item, "timeout_seconds", &timeout) && timeout) {
+		script->timeout_s = json_object_is_type(timeout, json_type_int) ? json_object_get_int64(timeout) : -1;
+		if (script->timeout_s < 1 || script->timeout_s > MESSAGE_TIMEOUT_MAX_S)
+			return "timeout_seconds has to be 1 to 86400";
+	}
+	json_object_object_get_ex(item, "input_values", &script->inputs);
+	if (script->inputs && (!json_object_is_type(script->inputs, json_type_object) || !inputs_are_fit(script->inputs)))
+		return "input_values has to be an object of values that an environment can hold";
+	return NULL;
+}
+
+static bool under_way(const struct agent *agent, const char *id)
+{
+	for (const struct command *command = agent->commands.first; command; command = command->next)
+		if (command->action == &action_script && strcmp(command->message.id, id) == 0)
+			return true;
+	return false;
+}
+
+static void refuse(struct scripts *scripts, struct session *session, const struct message *message, enum error_code code,
+		   const char *words)
+{
+	char text[160];
+
+	scripts->refused++;
+	trace_refused(scripts->agent, session, message, code);
+	snprintf(text, sizeof(text), "%s\n", words);
+	complete_unrun(scripts, message->id, 0, text);
+}
+
+static struct message message_of(struct json_object *item, const char *id, const struct script *script)
+{
+	struct message message = { .type = MESSAGE_PENDING_SCRIPTS, .root = json_object_get(item) };
+
+	snprintf(message.id, sizeof(message.id), "%s", id);
+	message.has_timeout = script->timeout_s > 0;
+	message.timeout_s = (uint32_t)script->timeout_s;
+	return message;
+}
+
+static void start(struct scripts *scripts, struct session *session, struct message *message)
+{
+	struct message told = *message;
+	int r;
+
+	json_object_get(told.root);
+	r = commands_submit_action(&scripts->agent->commands, session, message, &action_script, NULL, NULL);
+	if (r < 0)
+		refuse(scripts, session, &told, CODE_QUEUE_FULL, r == -ENOBUFS ? "all slots and the queue are taken" : "out of memory");
+	json_object_put(told.root);
+}
+
+static void take(struct scripts *scripts, struct session *session, struct json_object *item, const char *id)
+{
+	struct agent *agent = scripts->agent;
+	struct script script = { .id = id };
+	const char *fault = read_script(item, &script);
+	struct message message = message_of(item, id, &script);
+
+	if (fault)
+		refuse(scripts, session, &message, CODE_INVALID_PARAMETERS, fault);
+	else if (session->kind != SESSION_PORT || !scripts_allowed(agent))
+		refuse(scripts, session, &message, CODE_POLICY_DENIED,
+		       "the policy of this guest does not allow scripts ([commands] allow_unsafe in infiniservice.conf)");
+	else if (agent->commands.closed)
+		refuse(scripts, session, &message, CODE_SHUTTING_DOWN, "the agent is stopping");
+	else {
+		start(scripts, session, &message);
+		return;
+	}
+	message_free(&message);
+}
+
+static void answer_unnamed(struct session *session)
+{
+	struct message_fault fault = { .code = CODE_INVALID_MESSAGE, .reason = "missing_field",
+				       .text = "a script without an execution_id of 1 to 128 bytes cannot be answered" };
+
+	session_refuse(session, &fault, NULL);
+}
+
+void scripts_take(struct scripts *scripts, struct session *session, struct json_object *items)
+{
+	size_t count = json_object_array_length(items);
+
+	if (session->kind == SESSION_PORT)
+		scripts_stop(scripts);
+	for (size_t i = 0; i < count; i++) {
+		struct json_object *item = json_object_array_get_idx(items, i);
+		const char *id = NULL;
+
+		if (!json_object_is_type(item, json_type_object) || !find_text(item, "execution_id", &id) || !id || !*id ||
+		    strlen(id) >= MESSAGE_ID_SIZE) {
+			answer_unnamed(session);
+			continue;
+		}
+		scripts->received++;
+		if (!under_way(scripts->agent, id)) /* else the one that runs answers for both */
+			take(scripts, session, item, id);
+	}
+}
+
+/* ------------------------------------------------------------------------------------------------------------- running */
+
+/* Both INPUT_name and INPUT_NAME: people write either. */
+static struct json_object *make_environment(struct json_object *inputs)
+{
+	struct json_object *variables = json_object_new_object();
+	char name[ENVIRONMENT_NAME_MAX];
+
+	if (!variables || !inputs)
+		return variables;
+	json_object_object_foreach(inputs, key, value) {
+		const char *text = value ? json_object_get_string(value) : "";
+
+		for (int capitals = 0; capitals < 2; capitals++) {
+			struct json_object *copy = json_object_new_string(text ? text : "");
+
+			if (!copy || !script_input_name(key, capitals, name, sizeof(name)) ||
+			    json_object_object_add(variables, name, copy) < 0) {
+				json_object_put(copy);
+				json_object_put(variables);
+				return NULL;
+			}
+		}
+	}
+	return variables;
+}
+
+enum action_result script_run(struct command *command)
+{
+	const struct config *config = &command->agent->config;
+	char program[64];
+	struct script script = { .id = command->message.id };
+	struct json_object *variables;
+	struct script_file *file;
+	struct run run = { .privileged = true };
+
+	read_script(command->message.root, &script);
+	if (!run_find(script_interpreter(script.shell), program, sizeof(program))) {
+		command_fail(command, CODE_NOT_FOUND, "no_interpreter", "%s is not installed on this guest", script_interpreter(script.shell));
+		return ACTION_TAKEN;
+	}
+	run.user = script.run_as && *script.run_as ? script.run_as : *config->commands.run_as ? config->commands.run_as : NULL;
+	file = script_file_new(config->agent.runtime_dir, run.user, script.content, script.content_len);
+	variables = make_environment(script.inputs);
+	if (file && variables) {
+		const char *const argv[] = { program, script_file_path(file), NULL };
+
+		command->work = file;
+		command->work_free = script_file_free;
+		run.argv = argv;
+		run.variables = variables;
+		run_program(command, &run);
+	} else {
+		script_file_free(file);
+		command_fail(command, CODE_INTERNAL, "resource", "the script could not be kept in %s", config->agent.runtime_dir);
+	}
+	json_object_put(variables);
+	return ACTION_TAKEN;
+}
+
+/* A completion has no field for why it failed: the last line of stderr says it, unless it is but the script's own exit code. */
+static char *add_reason(const struct response *response, struct reply_stream *err)
+{
+	size_t words = response->error ? strlen(response->error) : 0;
+	char *text;
+
+	if (response->success || response->code == CODE_COMMAND_FAILED || words == 0)
+		return NULL;
+	text = malloc(err->len + words + 32);
+	if (!text)
+		return NULL;
+	if (err->len)
+		memcpy(text, err->bytes, err->len);
+	words = (size_t)sprintf(text + err->len, "%sinfiniservice: %s\n", err->len && err->bytes[err->len - 1] != '\n' ? "\n" : "",
+				response->error);
+	*err = (struct reply_stream){ .bytes = text, .len = err->len + words, .total = err->total + words };
+	return text;
+}
+
+int script_encode(struct command *command, const struct response *response)
+{
+	struct agent *agent = command->agent;
+	struct reply_script reply = {
+		.execution_id = command->message.id,
+		.exit_code = response->has_exit_code ? response->exit_code : -1,
+		.out = response->out,
+		.err = response->err,
+	};
+	_cleanup_(freep) char *text = add_reason(response, &reply.err);
+
+	return reply_script_completion(&agent->writer, agent_now(agent).wall_ms, &reply);
+}
+
+/* Whatever has become of the session that brought it: the execution is known to every session of this host. */
+void script_deliver(struct command *command)
+{
+	struct agent *agent = command->agent;
+
+	if (!complete(&agent->scripts, command->serial))
+		command->serial = 0; /* owed until it has been sent */
+}

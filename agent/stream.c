@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/* Chunks of output; see stream.h. What ends inside a character waits for its rest, at most three bytes per stream. */
+#include "agent/stream.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <infiniservice/cleanup.h>
+
+#include "agent/agent.h"
+#include "transport/addition.h"
+
+struct stream {
+	uint64_t chunks, dropped;
+	struct held {
+		char bytes[4];
+		size_t len;
+	} held[2];
+};
+
+static const char *const names[] = { [EXEC_STDOUT] = "stdout", [EXEC_STDERR] = "stderr" };
+
+void stream_begin(struct command *command)
+{
+	if (command->message.stream && !command->stream)
+		command->stream = calloc(1, sizeof(*command->stream));
+}
+
+static void send_chunk(struct command *command, enum exec_stream from, const char *bytes, size_t len)
+{
+	struct stream *stream = command->stream;
+	struct agent *agent = command->agent;
+	uint64_t seq = stream->chunks++;
+
+	if (!command->session || session_crowded(command->session) ||
+	    addition_output(&agent->writer, agent_now(agent).wall_ms, command->message.id, names[from], seq, bytes, len) < 0)
+		stream->dropped++;
+	else
+		session_answer(agent, command->session, LINE_REPLY);
+}
+
+/* Sends the whole characters of a chunk and keeps the rest back. */
+static size_t send_whole(struct command *command, enum exec_stream from, const char *bytes, size_t len)
+{
+	size_t whole = addition_whole_characters(bytes, len);
+
+	if (whole)
+		send_chunk(command, from, bytes, whole);
+	return whole;
+}
+
+/* The held bytes and the first new ones become one chunk of their own. */
+static size_t complete_held(struct command *command, enum exec_stream from, const char *bytes, size_t len)
+{
+	struct held *held = &command->stream->held[from];
+	size_t taken = 0;
+
+	while (held->len && taken < len) {
+		held->bytes[held->len++] = bytes[taken++];
+		if (held->len == sizeof(held->bytes) || addition_whole_characters(held->bytes, held->len) == held->len) {
+			send_chunk(command, from, held->bytes, held->len);
+			held->len = 0;
+		}
+	}
+	return taken;
+}
+
+void stream_put(struct command *command, enum exec_stream from, const char *bytes, size_t len)
+{
+	struct held *held;
+	size_t at;
+
+	if (!command->stream)
+		return;
+	held = &command->stream->held[from];
+	for (at = complete_held(command, from, bytes, len); at < len;) {
+		size_t size = len - at < ADDITION_CHUNK_MAX ? len - at : ADDITION_CHUNK_MAX;
+		size_t sent = send_whole(command, from, bytes + at, size);
+
+		at += sent;
+		if (sent < size && at - sent + size == len) {
+			memcpy(held->bytes, bytes + at, len - at);
+			held->len = len - at;
+			break;
+		}
+	}
+}
+
+void stream_end(struct command *command, struct response *response)
+{
+	struct stream *stream = command->stream;
+
+	if (!stream)
+		return;
+	for (unsigned from = 0; from < ARRAY_SIZE(stream->held); from++)
+		if (stream->held[from].len)
+			send_chunk(command, (enum exec_stream)from, stream->held[from].bytes, stream->held[from].len);
+	response->streamed = true;
+	response->stream_chunks = stream->chunks;
+	response->stream_dropped = stream->dropped;
+}
+
+void stream_free(struct command *command)
+{
+	free(command->stream);
+	command->stream = NULL;
+}

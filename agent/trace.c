@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/* Listeners of a command's life; see trace.h. */
+#include "agent/trace.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <json-c/json.h>
+
+#include "agent/agent.h"
+#include "agent/subscribe.h"
+#include "transport/addition.h"
+
+static const char *origin(const struct command *command)
+{
+	return command->session ? command->session->name : command->from_host ? "host (gone)" : "local (gone)";
+}
+
+/* What was asked, in a form fit for a record: program text without its secrets, or the parameters. */
+static const char *describe(const struct message *message, char *out, size_t size)
+{
+	struct json_object *parameters = NULL;
+
+	*out = '\0';
+	if (message->raw_command) {
+		audit_redact_text(message->raw_command, out, size);
+	} else if (message->type == MESSAGE_PENDING_SCRIPTS) {
+		struct json_object *name = NULL, *shell = NULL;
+
+		json_object_object_get_ex(message->root, "script_name", &name);
+		json_object_object_get_ex(message->root, "shell", &shell);
+		snprintf(out, size, "%.200s (%.40s)", name ? json_object_get_string(name) : "script",
+			 shell ? json_object_get_string(shell) : "sh");
+	} else if (message->type == MESSAGE_SAFE_COMMAND && json_object_object_get_ex(message->root, "command_type", &parameters)) {
+		audit_redact_object(parameters, out, size);
+	} else if (message->values) {
+		audit_redact_object(message->values, out, size);
+	} else if (message->target_id) {
+		snprintf(out, size, "%s", message->target_id);
+	}
+	return *out ? out : NULL;
+}
+
+static bool is_audited(const struct agent *agent, bool slot, enum policy_group group)
+{
+	return slot || group != GROUP_OBSERVE || agent->config.commands.audit_reads;
+}
+
+static void publish(const struct command *command, const char *state, const struct response *response)
+{
+	struct agent *agent = command->agent;
+	struct addition_command told = { .id = command->message.id, .action = command->action->name, .origin = origin(command),
+					 .state = state, .done = response != NULL };
+
+	if (response) {
+		told.success = response->success;
+		told.error_code = code_name(response->code);
+		told.duration_ms = response->execution_time_ms;
+	}
+	subscribe_publish_command(agent, &told);
+}
+
+void trace_accepted(struct command *command)
+{
+	struct agent *agent = command->agent;
+	enum journal_kind kind = command->action == &action_script ? JOURNAL_SCRIPT : JOURNAL_COMMAND;
+
+	if (command->slot && command->from_host)
+		command->serial = journal_accepted(&agent->journal, kind, command->action->name, command->message.id);
+	if (command->slot)
+		publish(command, "accepted", NULL);
+}
+
+void trace_started(struct command *command)
+{
+	struct agent *agent = command->agent;
+	char detail[AUDIT_DETAIL_MAX];
+	struct audit_record record = { .phase = AUDIT_STARTED, .id = command->message.id, .action = command->action->name,
+				       .origin = origin(command) };
+
+	if (is_audited(agent, command->slot, command->group)) {
+		record.detail = describe(&command->message, detail, sizeof(detail));
+		audit_put(&agent->audit, &agent->now, &record);
+	}
+	if (command->slot)
+		publish(command, "started", NULL);
+}
+
+void trace_answered(struct command *command, const struct response *response)
+{
+	struct agent *agent = command->agent;
+	struct audit_record record = {
+		.phase = AUDIT_FINISHED,
+		.id = command->message.id,
+		.action = command->action->name,
+		.origin = origin(command),
+		.success = response->success,
+		.error_code = response->success ? NULL : code_name(response->code),
+		.has_exit_code = response->has_exit_code,
+		.exit_code = response->exit_code,
+		.duration_ms = response->execution_time_ms,
+	};
+
+	if (is_audited(agent, command->slot, command->group))
+		audit_put(&agent->audit, &agent->now, &record);
+	journal_answered(&agent->journal, command->serial);
+	publish(command, "finished", response);
+}
+
+void trace_refused(struct agent *agent, const struct session *session, const struct message *message, enum error_code code)
+{
+	char detail[AUDIT_DETAIL_MAX];
+	struct audit_record record = {
+		.phase = AUDIT_REFUSED,
+		.id = message->id,
+		.action = message->action ? message->action : message_type_name(message->type),
+		.origin = session->name,
+		.detail = describe(message, detail, sizeof(detail)),
+		.error_code = code_name(code),
+	};
+	struct addition_command told = { .id = record.id, .action = record.action, .origin = record.origin, .state = "refused",
+					 .done = true, .error_code = record.error_code };
+
+	/* Load is not worth a record each: a burst of ten thousand would push everything else out of the log. */
+	if (code != CODE_QUEUE_FULL && code != CODE_SHUTTING_DOWN)
+		audit_put(&agent->audit, &agent->now, &record);
+	subscribe_publish_command(agent, &told);
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+/* Jobs of the service manager; see unit_jobs.h and org.freedesktop.systemd1(5). */
+#include "agent/unit_jobs.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <infiniservice/moment.h>
+
+#include "agent/bus_work.h"
+
+static void stop_waiting(struct unit_jobs *jobs)
+{
+	jobs->watch = bus_unwatch(jobs->watch);
+	jobs->subscription = bus_cancel(jobs->subscription);
+	for (size_t i = 0; i < jobs->count; i++)
+		jobs->list[i].call = bus_cancel(jobs->list[i].call);
+}
+
+static void end_job(struct unit_job *job)
+{
+	struct unit_jobs *jobs = job->jobs;
+
+	job->ended = true;
+	job->path[0] = '\0';
+	if (--jobs->running > 0)
+		return;
+	stop_waiting(jobs);
+	jobs->done(jobs->data, 0);
+}
+
+/* Unique names, so that nobody else can say that a job has ended; "" where there is no daemon between. */
+static const char *sender_of(sd_bus_message *message)
+{
+	const char *sender = sd_bus_message_get_sender(message);
+
+	return sender ? sender : "";
+}
+
+/* JobRemoved(u id, o job, s unit, s result) */
+static void on_removed(void *data, sd_bus_message *signal)
+{
+	struct unit_jobs *jobs = data;
+	const char *path, *unit, *result;
+	uint32_t id;
+
+	if (!signal) {
+		stop_waiting(jobs);
+		jobs->done(jobs->data, -ENOTCONN);
+		return;
+	}
+	if (strcmp(jobs->sender, sender_of(signal)) != 0 || sd_bus_message_read(signal, "uoss", &id, &path, &unit, &result) < 0)
+		return;
+	for (size_t i = 0; i < jobs->count; i++) {
+		struct unit_job *job = &jobs->list[i];
+
+		if (job->ended || strcmp(job->path, path) != 0)
+			continue;
+		snprintf(job->result, sizeof(job->result), "%s", result);
+		/* It may be the last: then everything here is gone. */
+		end_job(job);
+		return;
+	}
+}
+
+static void on_job(void *data, const struct bus_reply *reply)
+{
+	struct unit_job *job = data;
+	const char *path = "";
+
+	job->call = NULL;
+	job->jobs->heard = job->jobs->heard || reply->error == 0 || reply->error == -EREMOTEIO;
+	if (reply->error == 0 && sd_bus_message_read(reply->message, "o", &path) >= 0 && strlen(path) < sizeof(job->path)) {
+		memcpy(job->path, path, strlen(path) + 1);
+		snprintf(job->jobs->sender, sizeof(job->jobs->sender), "%s", sender_of(reply->message));
+		return;
+	}
+	job->refused = true;
+	snprintf(job->name, sizeof(job->name), "%s", reply->name);
+	snprintf(job->error, sizeof(job->error), "%s", reply->error ? reply->text : "the answer made no sense");
+	end_job(job);
+}
+
+/* A second subscription of one connection is refused, and is as good. */
+static void on_subscribed(void *data, const struct bus_reply *reply)
+{
+	struct unit_jobs *jobs = data;
+
+	(void)reply;
+	jobs->subscription = NULL;
+}
+
+static int subscribe(struct unit_jobs *jobs)
+{
+	sd_bus_message *message = NULL;
+	int r = bus_watch(jobs->bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "JobRemoved", on_removed, jobs, &jobs->watch);
+
+	if (r >= 0)
+		r = bus_message(jobs->bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "Subscribe", &message);
+	if (r >= 0)
+		r = bus_call(jobs->bus, message, TIME_NEVER, on_subscribed, jobs, &jobs->subscription);
+	sd_bus_message_unref(message);
+	return r;
+}
+
+static int start(struct unit_job *job, const char *verb)
+{
+	struct bus *bus = job->jobs->bus;
+	sd_bus_message *message = NULL;
+	int r = bus_message(bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, verb, &message);
+
+	if (r >= 0)
+		r = sd_bus_message_append(message, "ss", job->unit, "replace");
+	if (r >= 0)
+		r = bus_call(bus, message, TIME_NEVER, on_job, job, &job->call);
+	sd_bus_message_unref(message);
+	return r;
+}
+
+int unit_jobs_start(struct unit_jobs *jobs, struct bus *bus, const char *verb, char (*units)[UNIT_NAME_SIZE], size_t count,
+		    unit_jobs_fn done, void *data)
+{
+	int r;
+
+	*jobs = (struct unit_jobs){ .bus = bus, .done = done, .data = data };
+	if (count == 0 || count > UNIT_JOBS_MAX)
+		return -EINVAL;
+	jobs->list = calloc(count, sizeof(*jobs->list));
+	if (!jobs->list)
+		return -ENOMEM;
+	jobs->count = jobs->running = count;
+	r = subscribe(jobs);
+	for (size_t i = 0; i < count && r >= 0; i++) {
+		struct unit_job *job = &jobs->list[i];
+
+		job->jobs = jobs;
+		memcpy(job->unit, units[i], UNIT_NAME_SIZE);
+		r = start(job, verb);
+	}
+	if (r < 0) {
+		unit_jobs_done(jobs);
+		return r;
+	}
+	return 0;
+}
+
+void unit_jobs_done(struct unit_jobs *jobs)
+{
+	stop_waiting(jobs);
+	free(jobs->list);
+	*jobs = (struct unit_jobs){ .bus = NULL };
+}
+
+bool unit_job_succeeded(const struct unit_job *job)
+{
+	return !job->refused && (strcmp(job->result, "done") == 0 || strcmp(job->result, "skipped") == 0);
+}

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: MIT
+# bash completion of infinictl(1)
+_infinictl() {
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} words
+	case ${COMP_CWORD}:${COMP_WORDS[1]} in
+	1:*) words="log status config --help --version" ;;
+	*:log) words="--dir --begin --end --follow -f --metric --json --utc --help" ;;
+	*:status) words="--socket --json --help" ;;
+	2:config) words="check show example --help" ;;
+	esac
+	case $prev in
+	--dir)
+		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+		return
+		;;
+	--socket)
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		return
+		;;
+	--begin | --end)
+		mapfile -t COMPREPLY < <(compgen -W "now today yesterday" -- "$cur")
+		return
+		;;
+	--metric) return ;;
+	esac
+	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
+	# Files come after log, check and show.
+	if [ ${#COMPREPLY[@]} -eq 0 ] && [ "$COMP_CWORD" -gt 1 ] && [[ $cur != -* ]]; then
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		compopt -o filenames
+	fi
+}
+complete -F _infinictl infinictl

@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: MIT
+set -l none 'not __fish_seen_subcommand_from log status config'
+complete -c infinictl -n $none -f
+complete -c infinictl -n $none -a log -d 'Print the metric log'
+complete -c infinictl -n $none -a status -d 'Ask the running agent how it is'
+complete -c infinictl -n $none -a config -d 'The configuration as the agent would read it'
+complete -c infinictl -l help -d 'Print a help text'
+complete -c infinictl -n $none -l version -d 'Print the version'
+complete -c infinictl -n '__fish_seen_subcommand_from log' -l dir -r -d 'The log of another directory'
+complete -c infinictl -n '__fish_seen_subcommand_from log' -l begin -x -a 'now today yesterday' -d 'From this time on'
+complete -c infinictl -n '__fish_seen_subcommand_from log' -l end -x -a 'now today yesterday' -d 'Up to this time'
+complete -c infinictl -n '__fish_seen_subcommand_from log' -s f -l follow -d 'Go on with what is being written'
+complete -c infinictl -n '__fish_seen_subcommand_from log' -l metric -x -d 'Print this value'
+complete -c infinictl -n '__fish_seen_subcommand_from log' -l utc -d 'Times in UTC'
+complete -c infinictl -n '__fish_seen_subcommand_from log status' -l json -d 'Print JSON'
+complete -c infinictl -n '__fish_seen_subcommand_from status' -l socket -r -d 'The socket of the agent'
+complete -c infinictl -n '__fish_seen_subcommand_from config' -a 'check show example'

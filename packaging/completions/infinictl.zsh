@@ -1,0 +1,23 @@
+#compdef infinictl
+# SPDX-License-Identifier: MIT
+_infinictl() {
+	local state line
+	_arguments -C '--help[print a help text]' '--version[print the version]' \
+		'1:subcommand:((log\:"print the metric log" status\:"ask the running agent" config\:"the configuration"))' \
+		'*::argument:->rest'
+	[[ $state == rest ]] || return
+	case $line[1] in
+	log)
+		_arguments '--dir[the log of another directory]:directory:_files -/' '--begin[from this time on]:time:(now today yesterday)' \
+			'--end[up to this time]:time:(now today yesterday)' '(-f --follow)'{-f,--follow}'[go on with what is being written]' \
+			'*--metric[print this value]:path:' '--json[print the lines as they are]' '--utc[times in UTC]' '*:file:_files'
+		;;
+	status)
+		_arguments '--socket[the socket of the agent]:socket:_files' '--json[print JSON]'
+		;;
+	config)
+		_arguments '1:what:(check show example)' '2:file:_files'
+		;;
+	esac
+}
+_infinictl "$@"

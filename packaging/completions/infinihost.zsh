@@ -1,0 +1,20 @@
+#compdef infinihost
+# SPDX-License-Identifier: MIT
+_infinihost() {
+	local state line
+	_arguments -C \
+		'(-c --connect)'{-c,--connect}'[connect to a socket]:socket:_files' \
+		'(-l --listen)'{-l,--listen}'[listen on a socket]:socket:_files' \
+		'(-s --secret)'{-s,--secret}'[sign with the secret in this file]:file:_files' \
+		'(-t --timeout)'{-t,--timeout}'[seconds to wait]:seconds:' \
+		'(-j --json)'{-j,--json}'[print the messages as they came]' \
+		'(-h --help)'{-h,--help}'[print a help text]' '(-V --version)'{-V,--version}'[print the version]' \
+		'1:command:(watch run exec raw ping demo)' '*::argument:->rest'
+	[[ $state == rest ]] || return
+	case $line[1] in
+	watch) _arguments '--count[end after so many]:number:' '--types[only the types]' ;;
+	exec) _arguments '--shell[run it by this shell]:shell:(sh bash)' '--timeout[seconds]:seconds:' '--cwd[directory in the guest]:directory:' ;;
+	demo) _arguments '--duration[seconds]:seconds:' '*:agent:_files' ;;
+	esac
+}
+_infinihost "$@"

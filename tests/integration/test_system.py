@@ -1,0 +1,204 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Services, users, processes, power and security checks: who may ask for what, and that a hostile parameter runs nothing."""
+import json
+import os
+import pwd
+import signal
+import subprocess
+import time
+
+import schema
+import tap
+from fakehost import children_of, descendants, talk, wait_until
+
+ALLOWED = {"commands.allow": "observe control", "commands.deny": ""}
+SYSTEM_BUS = "/run/dbus/system_bus_socket"
+HOSTILE = ["", "-", "--help", "-H", "../../etc/passwd", "/etc/passwd", "ssh\n", "ssh\nExecStart=/bin/sh", "ssh; id", "$(touch /x)",
+           "`id`", "a|b", "@", "@.service", "getty@.service", "\\x2d-help", "\\x2e\\x2e\\x2fssh", "a\\", "a\\q", "ssh\u00e9", "~",
+           "*", "?", "reboot.target", "-.mount", "system.slice", "a" * 256, "a" * 100000, "ssh\u0000", " ssh", "ssh.service/x"]
+
+
+def refused(answer, code, reason=None):
+    assert not answer["success"] and answer["error_code"] == code, answer
+    assert reason is None or answer.get("reason") == reason, answer
+    assert answer["data"] is None, answer
+
+
+def sleeper():
+    child = subprocess.Popen(["sleep", "60"])
+    tap.keep(Ended(child))
+    return child
+
+
+class Ended:
+    """A child that does not outlive its story."""
+
+    def __init__(self, child):
+        self.child = child
+
+    def __enter__(self):
+        return self.child
+
+    def __exit__(self, *_):
+        self.child.kill()
+        self.child.wait()
+
+
+def story_status_of_a_service_is_observing_and_the_rest_of_service_control_is_not():
+    _, host = talk(tap.keep)
+    for operation in ("start", "stop", "restart", "enable", "disable", "nonsense", None):
+        refused(host.ask("ServiceControl", service="no-such-service-here", operation=operation), "POLICY_DENIED")
+    assert host.ask("ServiceControl", service="no-such-service-here", operation="status")["error_code"] != "POLICY_DENIED"
+    assert host.ask("ServiceControl", params={"service": "no-such-service-here", "operation": "status"})["error_code"] != "POLICY_DENIED"
+    for action, more in (("RestartServices", {}), ("ProcessKill", {"pid": 999999}), ("RebootSystem", {}), ("ShutdownSystem", {})):
+        refused(host.ask(action, **more), "POLICY_DENIED")
+
+
+def story_a_name_that_is_no_unit_runs_nothing():
+    _, host = talk(tap.keep, ALLOWED)
+    for name in HOSTILE:
+        for operation in ("status", "start", "enable"):
+            refused(host.ask("ServiceControl", service=name, operation=operation), "INVALID_PARAMETERS")
+        refused(host.ask("RestartServices", service_name=name), "INVALID_PARAMETERS")
+    host.in_step()
+
+
+def story_parameters_of_the_wrong_type_or_missing_are_named():
+    _, host = talk(tap.keep, ALLOWED)
+    for value in (7, True, [], {"a": 1}):
+        refused(host.ask("ServiceControl", service=value, operation="status"), "INVALID_PARAMETERS")
+        refused(host.ask("ServiceControl", service="ssh", operation=value), "INVALID_PARAMETERS")
+    refused(host.ask("ServiceControl", operation="status"), "INVALID_PARAMETERS", "missing_field")
+    refused(host.ask("ServiceControl", service="ssh"), "INVALID_PARAMETERS", "missing_field")
+    refused(host.ask("ServiceControl", service="ssh", operation="START"), "INVALID_PARAMETERS", "bad_value")
+    refused(host.ask("ServiceControl", service="systemd-reboot.service", operation="start"), "INVALID_PARAMETERS", "bad_value")
+
+
+def story_without_a_bus_the_answer_says_so_at_once():
+    if os.path.exists(SYSTEM_BUS):
+        raise tap.Skip("this machine has a system bus")
+    _, host = talk(tap.keep, ALLOWED)
+    begun = time.monotonic()
+    refused(host.ask("ServiceList"), "COMMAND_FAILED", "no_bus")
+    refused(host.ask("ServiceControl", service="ssh", operation="status"), "COMMAND_FAILED", "no_bus")
+    if os.geteuid() == 0:
+        refused(host.ask("ServiceControl", service="ssh", operation="start"), "COMMAND_FAILED", "no_bus")
+        refused(host.ask("RestartServices"), "COMMAND_FAILED", "no_bus")
+    assert time.monotonic() - begun < 2
+    host.in_step()
+
+
+def story_without_rights_what_changes_something_is_refused():
+    if os.geteuid() == 0:
+        raise tap.Skip("this is root, which has the rights")
+    _, host = talk(tap.keep, {"commands.allow": "observe control power"})
+    refused(host.ask("ServiceControl", service="no-such-service-here", operation="start"), "PERMISSION_DENIED", "no_privilege")
+    refused(host.ask("RestartServices", service_name="no-such-service-here"), "PERMISSION_DENIED", "no_privilege")
+    refused(host.ask("ProcessKill", pid=2 if os.path.exists("/proc/2") else 1), "PERMISSION_DENIED")
+
+
+def story_power_has_a_range_for_its_delay():
+    _, host = talk(tap.keep, {"commands.allow": "power"})
+    for delay in (-1, 86401, 2 ** 63, 1.5, "3"):
+        for action in ("RebootSystem", "ShutdownSystem"):
+            refused(host.ask(action, delay_s=delay), "INVALID_PARAMETERS")
+    refused(host.ask("RebootSystem", force="yes"), "INVALID_PARAMETERS")
+
+
+def story_the_users_are_those_of_etc_passwd():
+    _, host = talk(tap.keep)
+    data = host.ask("UserList")["data"]
+    schema.check_data("UserList", data)
+    local = {}
+    with open("/etc/passwd", encoding="utf-8", errors="replace") as file:
+        for line in file:
+            fields = line.rstrip("\n").split(":")
+            if len(fields) == 7 and fields[2].isdigit():
+                local[fields[0]] = fields
+    assert data["count"] == len(data["users"]) == len(local), (data["count"], len(local))
+    for user in data["users"]:
+        fields = local[user["name"]]
+        assert (str(user["uid"]), str(user["gid"])) == (fields[2], fields[3]), user
+        assert (user["home"], user["shell"]) == (fields[5], fields[6]), user
+    assert pwd.getpwuid(0).pw_name in [user["name"] for user in data["users"]]
+
+
+def story_a_process_is_asked_to_end_or_killed():
+    _, host = talk(tap.keep, ALLOWED)
+    child = sleeper()
+    answer = host.ask("ProcessKill", pid=child.pid)
+    assert answer["success"] and answer["data"] is None, answer
+    assert child.wait(5) == -signal.SIGTERM
+    stubborn = subprocess.Popen(["sh", "-c", "trap '' TERM; echo; while :; do sleep 0.1; done"], stdout=subprocess.PIPE)
+    tap.keep(Ended(stubborn))
+    stubborn.stdout.readline()
+    assert host.ask("ProcessKill", pid=stubborn.pid)["success"]
+    time.sleep(0.2)
+    assert stubborn.poll() is None
+    assert host.ask("ProcessKill", pid=stubborn.pid, force=True)["success"]
+    assert stubborn.wait(5) == -signal.SIGKILL
+    stubborn.stdout.close()
+
+
+def story_a_process_that_is_gone_or_is_another_by_now_is_not_found():
+    _, host = talk(tap.keep, ALLOWED)
+    child = sleeper()
+    row = [row for row in host.ask("ProcessList")["data"] if row["pid"] == child.pid][0]
+    refused(host.ask("ProcessKill", pid=child.pid, start_time="2001-01-01T00:00:00.000Z"), "NOT_FOUND", "start_time")
+    refused(host.ask("ProcessKill", pid=child.pid, start_time="yesterday"), "INVALID_PARAMETERS", "bad_value")
+    assert child.poll() is None
+    assert host.ask("ProcessKill", pid=child.pid, start_time=row["start_time"])["success"]
+    child.wait(5)
+    refused(host.ask("ProcessKill", pid=child.pid), "NOT_FOUND", "no_such_process")
+
+
+def story_pids_out_of_range_are_refused():
+    _, host = talk(tap.keep, ALLOWED)
+    for pid in (0, -1, -999, 2 ** 22 + 1, 2 ** 32 + 1, 1.5, "1", None):
+        refused(host.ask("ProcessKill", pid=pid), "INVALID_PARAMETERS")
+
+
+def story_init_and_the_agent_with_its_helpers_are_protected():
+    agent, host = talk(tap.keep, {**ALLOWED, "commands.allow_unsafe": "yes"})
+    host.run("true")
+    family = [1, agent.pid] + children_of(agent.pid)
+    assert len(family) > 2
+    for pid in family:
+        refused(host.ask("ProcessKill", pid=pid, force=True), "PERMISSION_DENIED", "protected")
+    assert agent.alive()
+    host.in_step()
+
+
+def story_a_command_of_a_host_may_be_killed_by_its_pid():
+    agent, host = talk(tap.keep, {**ALLOWED, "commands.allow_unsafe": "yes"})
+    command = host.unsafe("exec sleep 61.25", timeout=30)
+
+    def sleeping():
+        for pid in descendants(agent.pid):
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                if file.read() == b"sleep\x0061.25\x00":
+                    return pid
+        return None
+
+    pid = wait_until(sleeping, what="the command runs")
+    assert host.ask("ProcessKill", pid=pid)["success"]
+    answer = host.response(command)
+    assert answer["exit_code"] == 128 + signal.SIGTERM, answer
+
+
+def story_security_checks_have_the_shape_of_health_checks_and_no_null():
+    _, host = talk(tap.keep)
+    for action in ("CheckLinuxSecurity", "GetLinuxSecurityStatus", "GetLinuxFirewallStatus", "CheckFirewallStatus",
+                   "CheckSecurityModules"):
+        answer = host.ask(action)
+        assert answer["success"], answer
+        schema.check_data(action, answer["data"])
+        assert "null" not in json.dumps(answer["data"]), answer["data"]
+    details = host.ask("CheckLinuxSecurity")["data"]["details"]
+    assert set(details) == {"security_modules", "firewall", "automatic_updates", "ssh"}, details
+    for check in details.values():
+        schema.check_data("CheckSecurityModules", check)
+
+
+tap.main(globals())

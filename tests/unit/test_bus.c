@@ -1,0 +1,579 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Conversations on a bus: the other end is sd-bus as a server on a socketpair, in the same loop, and plays the service manager.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <cmocka.h>
+
+#include <ev.h>
+#include <systemd/sd-bus.h>
+#include <systemd/sd-id128.h>
+
+#include <infiniservice/cleanup.h>
+#include <infiniservice/moment.h>
+
+#include "agent/bus.h"
+#include "agent/bus_work.h"
+#include "agent/service_table.h"
+#include "agent/unit_jobs.h"
+
+#define JOB_PATH "/org/freedesktop/systemd1/job/7"
+
+struct fixture {
+	struct ev_loop *loop;
+	struct bus *bus;
+	sd_bus *peer;
+	int peer_fd; /* while no peer has been made of it */
+	bool mute;   /* the peer never says a word */
+	ev_io io;
+	ev_timer guard;
+	unsigned connections;
+	const char *job_result; /* what jobs end with */
+	unsigned jobs, subscriptions;
+
+	unsigned replies;
+	int error;
+	char text[256], name[128];
+	bool jobs_over;
+	int jobs_error;
+};
+
+/* ------------------------------------------------------------------------------------------------- the manager's part */
+
+static int on_start_unit(sd_bus_message *message, void *data, sd_bus_error *error)
+{
+	struct fixture *fixture = data;
+	const char *unit, *mode, *job = JOB_PATH;
+	int r = sd_bus_message_read(message, "ss", &unit, &mode);
+
+	if (r < 0)
+		return r;
+	if (strcmp(unit, "missing.service") == 0)
+		return sd_bus_error_set(error, "org.freedesktop.systemd1.NoSuchUnit", "Unit missing.service not found.");
+	fixture->jobs++;
+	r = sd_bus_reply_method_return(message, "o", job);
+	/* A job of somebody else ends first. */
+	if (r >= 0)
+		r = sd_bus_emit_signal(fixture->peer, SYSTEMD_PATH, SYSTEMD_MANAGER, "JobRemoved", "uoss", 6,
+				       "/org/freedesktop/systemd1/job/6", "other.service", "failed");
+	if (r >= 0 && fixture->job_result)
+		r = sd_bus_emit_signal(fixture->peer, SYSTEMD_PATH, SYSTEMD_MANAGER, "JobRemoved", "uoss", 7, job, unit,
+				       fixture->job_result);
+	return r < 0 ? r : 1;
+}
+
+static int on_subscribe(sd_bus_message *message, void *data, sd_bus_error *error)
+{
+	struct fixture *fixture = data;
+
+	(void)error;
+	fixture->subscriptions++;
+	return sd_bus_reply_method_return(message, NULL);
+}
+
+static int on_echo(sd_bus_message *message, void *data, sd_bus_error *error)
+{
+	const char *text;
+	int r = sd_bus_message_read(message, "s", &text);
+
+	(void)data;
+	(void)error;
+	return r < 0 ? r : sd_bus_reply_method_return(message, "s", text);
+}
+
+static int on_silent(sd_bus_message *message, void *data, sd_bus_error *error)
+{
+	(void)message;
+	(void)data;
+	(void)error;
+	return 1;
+}
+
+static int on_refuse(sd_bus_message *message, void *data, sd_bus_error *error)
+{
+	(void)message;
+	(void)data;
+	return sd_bus_error_set(error, "org.example.No", "I will not");
+}
+
+static int append_unit(sd_bus_message *reply, const char *name, const char *load, const char *active, const char *sub)
+{
+	return sd_bus_message_append(reply, "(ssssssouso)", name, "About it", load, active, sub, "", "/x", 0, "", "/");
+}
+
+static int on_list_units(sd_bus_message *message, void *data, sd_bus_error *error)
+{
+	sd_bus_message *reply = NULL;
+	int r = sd_bus_message_new_method_return(message, &reply);
+
+	(void)data;
+	(void)error;
+	if (r >= 0)
+		r = sd_bus_message_open_container(reply, 'a', "(ssssssouso)");
+	if (r >= 0)
+		r = append_unit(reply, "ssh.service", "loaded", "active", "running");
+	if (r >= 0)
+		r = append_unit(reply, "a-oneshot.service", "loaded", "active", "exited");
+	if (r >= 0)
+		r = append_unit(reply, "gone.service", "not-found", "inactive", "dead");
+	if (r >= 0)
+		r = append_unit(reply, "bad.service", "loaded", "failed", "failed");
+	if (r >= 0)
+		r = append_unit(reply, "dbus.socket", "loaded", "active", "running");
+	if (r >= 0)
+		r = sd_bus_message_close_container(reply);
+	if (r >= 0)
+		r = sd_bus_send(NULL, reply, NULL);
+	sd_bus_message_unref(reply);
+	return r;
+}
+
+static int on_list_files(sd_bus_message *message, void *data, sd_bus_error *error)
+{
+	(void)data;
+	(void)error;
+	return sd_bus_reply_method_return(message, "a(ss)", 5, "/lib/systemd/system/ssh.service", "enabled",
+					  "/lib/systemd/system/getty@.service", "enabled", "/lib/systemd/system/rest.service", "disabled",
+					  "/etc/systemd/system/off.service", "masked", "/lib/systemd/system/x.target", "static");
+}
+
+static const sd_bus_vtable manager[] = {
+	SD_BUS_VTABLE_START(0),
+	SD_BUS_METHOD("StartUnit", "ss", "o", on_start_unit, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD("Subscribe", "", "", on_subscribe, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD("Echo", "s", "s", on_echo, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD("Silent", "", "", on_silent, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD("Refuse", "", "", on_refuse, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD("ListUnits", "", "a(ssssssouso)", on_list_units, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD("ListUnitFiles", "", "a(ss)", on_list_files, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_SIGNAL("JobRemoved", "uoss", 0),
+	SD_BUS_VTABLE_END,
+};
+
+static void peer_end(struct fixture *fixture)
+{
+	if (fixture->peer)
+		ev_io_stop(fixture->loop, &fixture->io);
+	fixture->peer = sd_bus_close_unref(fixture->peer);
+	close_fd(&fixture->peer_fd);
+}
+
+static void on_peer(struct ev_loop *loop, ev_io *io, int events)
+{
+	struct fixture *fixture = io->data;
+	int r;
+
+	(void)loop;
+	(void)events;
+	while (fixture->peer && (r = sd_bus_process(fixture->peer, NULL)) > 0)
+		;
+}
+
+static int peer_connect(void *data)
+{
+	struct fixture *fixture = data;
+	sd_id128_t id = SD_ID128_MAKE(01, 02, 03, 04, 05, 06, 07, 08, 09, 0a, 0b, 0c, 0d, 0e, 0f, 10);
+	int ends[2];
+
+	peer_end(fixture);
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
+		return -errno;
+	fixture->connections++;
+	fixture->peer_fd = ends[1];
+	if (fixture->mute)
+		return ends[0];
+	if (sd_bus_new(&fixture->peer) < 0 || sd_bus_set_fd(fixture->peer, ends[1], ends[1]) < 0)
+		return -EIO;
+	fixture->peer_fd = -1;
+	if (sd_bus_set_server(fixture->peer, true, id) < 0 || sd_bus_set_anonymous(fixture->peer, true) < 0 ||
+	    sd_bus_start(fixture->peer) < 0 ||
+	    sd_bus_add_object_vtable(fixture->peer, NULL, SYSTEMD_PATH, SYSTEMD_MANAGER, manager, fixture) < 0)
+		return -EIO;
+	ev_io_init(&fixture->io, on_peer, ends[1], EV_READ);
+	fixture->io.data = fixture;
+	ev_io_start(fixture->loop, &fixture->io);
+	return ends[0];
+}
+
+/* -------------------------------------------------------------------------------------------------------- the fixture */
+
+static void on_guard(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	(void)timer;
+	(void)events;
+	ev_break(loop, EVBREAK_ALL);
+}
+
+static int setup_with(void **state, double idle_s)
+{
+	struct fixture *fixture = calloc(1, sizeof(*fixture));
+	struct bus_config config = { .connect = peer_connect, .connect_data = fixture, .idle_s = idle_s };
+
+	if (!fixture)
+		return -1;
+	fixture->peer_fd = -1;
+	fixture->job_result = "done";
+	fixture->loop = ev_loop_new(0);
+	fixture->bus = bus_new(fixture->loop, &config);
+	ev_timer_init(&fixture->guard, on_guard, 2, 0);
+	ev_timer_start(fixture->loop, &fixture->guard);
+	ev_unref(fixture->loop);
+	*state = fixture;
+	return fixture->bus ? 0 : -1;
+}
+
+static int setup(void **state)
+{
+	return setup_with(state, 0);
+}
+
+static int setup_impatient(void **state)
+{
+	return setup_with(state, 0.02);
+}
+
+static int teardown(void **state)
+{
+	struct fixture *fixture = *state;
+
+	bus_free(fixture->bus);
+	peer_end(fixture);
+	ev_ref(fixture->loop);
+	ev_timer_stop(fixture->loop, &fixture->guard);
+	ev_loop_destroy(fixture->loop);
+	free(fixture);
+	return 0;
+}
+
+static void on_reply(void *data, const struct bus_reply *reply)
+{
+	struct fixture *fixture = data;
+	const char *text = reply->text;
+
+	fixture->replies++;
+	fixture->error = reply->error;
+	if (reply->message)
+		sd_bus_message_read(reply->message, "s", &text);
+	strncpy(fixture->text, text, sizeof(fixture->text) - 1);
+	strncpy(fixture->name, reply->name, sizeof(fixture->name) - 1);
+	ev_break(fixture->loop, EVBREAK_ALL);
+}
+
+static struct bus_call *ask(struct fixture *fixture, const char *member, const char *text, uint64_t timeout_ns)
+{
+	sd_bus_message *message = NULL;
+	struct bus_call *call = NULL;
+
+	assert_int_equal(bus_message(fixture->bus, NULL, SYSTEMD_PATH, SYSTEMD_MANAGER, member, &message), 0);
+	if (text)
+		assert_true(sd_bus_message_append(message, "s", text) >= 0);
+	assert_int_equal(bus_call(fixture->bus, message, timeout_ns, on_reply, fixture, &call), 0);
+	sd_bus_message_unref(message);
+	return call;
+}
+
+/* ---------------------------------------------------------------------------------------------------------- the tests */
+
+static void nothing_is_opened_before_it_is_needed(void **state)
+{
+	struct fixture *fixture = *state;
+
+	ev_run(fixture->loop, EVRUN_NOWAIT);
+	assert_int_equal(fixture->connections, 0);
+	assert_int_equal(bus_generation(fixture->bus), 0);
+}
+
+static void a_call_is_answered_once_and_never_from_within_itself(void **state)
+{
+	struct fixture *fixture = *state;
+
+	ask(fixture, "Echo", "hello", TIME_NEVER);
+	assert_int_equal(fixture->replies, 0);
+	ev_run(fixture->loop, 0);
+	assert_int_equal(fixture->replies, 1);
+	assert_int_equal(fixture->error, 0);
+	assert_string_equal(fixture->text, "hello");
+	ask(fixture, "Echo", "again", TIME_NEVER);
+	assert_int_equal(fixture->replies, 1);
+	ev_run(fixture->loop, 0);
+	assert_int_equal(fixture->replies, 2);
+	assert_int_equal(fixture->connections, 1);
+}
+
+static void a_refusal_comes_with_name_and_words(void **state)
+{
+	struct fixture *fixture = *state;
+
+	ask(fixture, "Refuse", NULL, TIME_NEVER);
+	ev_run(fixture->loop, 0);
+	assert_int_equal(fixture->error, -EREMOTEIO);
+	assert_string_equal(fixture->name, "org.example.No");
+	assert_string_equal(fixture->text, "I will not");
+}
+
+static void what_is_not_answered_ends_at_its_time(void **state)
+{
+	struct fixture *fixture = *state;
+
+	ask(fixture, "Silent", NULL, 20 * NS_PER_MS);
+	ev_run(fixture->loop, 0);
+	assert_int_equal(fixture->replies, 1);
+	assert_int_equal(fixture->error, -ETIMEDOUT);
+}
+
+/* Connected, but not even the authentication is answered. */
+static void a_bus_that_says_nothing_at_all_costs_the_time_of_the_call(void **state)
+{
+	struct fixture *fixture = *state;
+
+	fixture->mute = true;
+	ask(fixture, "Echo", "hello", 20 * NS_PER_MS);
+	ev_run(fixture->loop, 0);
+	assert_int_equal(fixture->replies, 1);
+	assert_int_equal(fixture->error, -ETIMEDOUT);
+}
+
+static void a_bus_that_goes_away_fails_what_is_outstanding(void **state)
+{
+	struct fixture *fixture = *state;
+
+	ask(fixture, "Echo", "hello", TIME_NEVER);
+	ev_run(fixture->loop, 0);
+	ask(fixture, "Silent", NULL, TIME_NEVER);
+	ask(fixture, "Silent", NULL, TIME_NEVER);
+	peer_end(fixture);
+	ev_run(fixture->loop, 0);
+	if (fixture->replies == 2)
+		ev_run(fixture->loop, 0);
+	assert_int_equal(fixture->replies, 3);
+	assert_int_equal(fixture->error, -ENOTCONN);
+	ask(fixture, "Echo", "anew", TIME_NEVER);
+	ev_run(fixture->loop, 0);
+	assert_string_equal(fixture->text, "anew");
+	assert_int_equal(fixture->connections, 2);
+}
+
+static void a_cancelled_call_is_never_answered(void **state)
+{
+	struct fixture *fixture = *state;
+
+	bus_cancel(ask(fixture, "Echo", "forget me", TIME_NEVER));
+	ask(fixture, "Echo", "me not", TIME_NEVER);
+	ev_run(fixture->loop, 0);
+	assert_int_equal(fixture->replies, 1);
+	assert_string_equal(fixture->text, "me not");
+}
+
+static void too_many_calls_at_once_are_refused(void **state)
+{
+	struct fixture *fixture = *state;
+	sd_bus_message *message = NULL;
+	struct bus_call *call = NULL;
+
+	for (unsigned i = 0; i < BUS_CALLS_MAX; i++)
+		ask(fixture, "Silent", NULL, TIME_NEVER);
+	assert_int_equal(bus_message(fixture->bus, NULL, SYSTEMD_PATH, SYSTEMD_MANAGER, "Silent", &message), 0);
+	assert_int_equal(bus_call(fixture->bus, message, TIME_NEVER, on_reply, fixture, &call), -EBUSY);
+	sd_bus_message_unref(message);
+}
+
+static void an_idle_connection_is_closed_and_opened_anew_when_needed(void **state)
+{
+	struct fixture *fixture = *state;
+
+	ask(fixture, "Echo", "hello", TIME_NEVER);
+	ev_run(fixture->loop, 0);
+	ev_set_timeout_collect_interval(fixture->loop, 0);
+	for (unsigned i = 0; i < 5; i++)
+		ev_run(fixture->loop, EVRUN_ONCE);
+	ask(fixture, "Echo", "anew", TIME_NEVER);
+	ev_run(fixture->loop, 0);
+	assert_int_equal(fixture->connections, 2);
+	assert_string_equal(fixture->text, "anew");
+}
+
+static void an_address_where_nobody_listens_refuses_at_once(void **state)
+{
+	struct bus_config config = { .address = "unix:path=/nonexistent/socket" };
+	struct ev_loop *loop = ev_loop_new(0);
+	struct bus *bus = bus_new(loop, &config);
+	sd_bus_message *message = NULL;
+
+	(void)state;
+	assert_non_null(bus);
+	assert_int_equal(bus_message(bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "Echo", &message), -ENOENT);
+	bus_free(bus);
+	ev_loop_destroy(loop);
+}
+
+static void on_jobs_done(void *data, int error)
+{
+	struct fixture *fixture = data;
+
+	fixture->jobs_over = true;
+	fixture->jobs_error = error;
+	ev_break(fixture->loop, EVBREAK_ALL);
+}
+
+static void a_job_is_over_when_its_own_end_is_signalled(void **state)
+{
+	struct fixture *fixture = *state;
+	char units[1][UNIT_NAME_SIZE] = { "ssh.service" };
+	struct unit_jobs jobs;
+
+	assert_int_equal(unit_jobs_start(&jobs, fixture->bus, "StartUnit", units, 1, on_jobs_done, fixture), 0);
+	assert_false(fixture->jobs_over);
+	ev_run(fixture->loop, 0);
+	assert_true(fixture->jobs_over);
+	assert_int_equal(fixture->jobs_error, 0);
+	assert_int_equal(fixture->subscriptions, 1);
+	assert_string_equal(jobs.list[0].result, "done");
+	assert_true(unit_job_succeeded(&jobs.list[0]));
+	unit_jobs_done(&jobs);
+}
+
+static void a_job_that_fails_and_one_that_is_refused_are_told_apart(void **state)
+{
+	struct fixture *fixture = *state;
+	char units[2][UNIT_NAME_SIZE] = { "missing.service", "ssh.service" };
+	struct unit_jobs jobs;
+
+	fixture->job_result = "failed";
+	assert_int_equal(unit_jobs_start(&jobs, fixture->bus, "StartUnit", units, 2, on_jobs_done, fixture), 0);
+	ev_run(fixture->loop, 0);
+	assert_true(fixture->jobs_over);
+	assert_true(jobs.list[0].refused);
+	assert_string_equal(jobs.list[0].name, "org.freedesktop.systemd1.NoSuchUnit");
+	assert_false(jobs.list[1].refused);
+	assert_string_equal(jobs.list[1].result, "failed");
+	assert_false(unit_job_succeeded(&jobs.list[1]));
+	unit_jobs_done(&jobs);
+}
+
+static void on_time(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	(void)loop;
+	(void)events;
+	peer_end(timer->data);
+}
+
+static void jobs_end_with_the_bus_when_that_goes_away(void **state)
+{
+	struct fixture *fixture = *state;
+	char units[1][UNIT_NAME_SIZE] = { "ssh.service" };
+	struct unit_jobs jobs;
+	ev_timer timer;
+
+	fixture->job_result = NULL;
+	assert_int_equal(unit_jobs_start(&jobs, fixture->bus, "StartUnit", units, 1, on_jobs_done, fixture), 0);
+	ev_timer_init(&timer, on_time, 0.03, 0);
+	timer.data = fixture;
+	ev_timer_start(fixture->loop, &timer);
+	ev_run(fixture->loop, 0);
+	assert_int_equal(fixture->jobs, 1);
+	assert_true(fixture->jobs_over);
+	assert_int_equal(fixture->jobs_error, -ENOTCONN);
+	unit_jobs_done(&jobs);
+}
+
+static void jobs_given_up_leave_nothing_behind(void **state)
+{
+	struct fixture *fixture = *state;
+	char units[1][UNIT_NAME_SIZE] = { "ssh.service" };
+	struct unit_jobs jobs;
+
+	assert_int_equal(unit_jobs_start(&jobs, fixture->bus, "StartUnit", units, 1, on_jobs_done, fixture), 0);
+	unit_jobs_done(&jobs);
+	ask(fixture, "Echo", "hello", TIME_NEVER);
+	ev_run(fixture->loop, 0);
+	assert_false(fixture->jobs_over);
+}
+
+struct listing {
+	struct fixture *fixture;
+	struct service_table table;
+	int r;
+};
+
+static void on_list(void *data, const struct bus_reply *reply)
+{
+	struct listing *listing = data;
+
+	assert_int_equal(reply->error, 0);
+	if (listing->table.units)
+		listing->r = service_table_add_files(&listing->table, reply->message);
+	else
+		listing->r = service_table_add_units(&listing->table, reply->message);
+	ev_break(listing->fixture->loop, EVBREAK_ALL);
+}
+
+static void list(struct listing *listing, const char *member)
+{
+	sd_bus_message *message = NULL;
+	struct bus_call *call;
+
+	assert_int_equal(bus_message(listing->fixture->bus, NULL, SYSTEMD_PATH, SYSTEMD_MANAGER, member, &message), 0);
+	assert_int_equal(bus_call(listing->fixture->bus, message, TIME_NEVER, on_list, listing, &call), 0);
+	sd_bus_message_unref(message);
+	listing->r = -1;
+	ev_run(listing->fixture->loop, 0);
+	assert_int_equal(listing->r, 0);
+}
+
+static void units_and_files_become_one_table_of_services(void **state)
+{
+	static const struct {
+		const char *name, *status, *file_state;
+		bool usable;
+	} want[] = {
+		{ "a-oneshot.service", "exited", NULL, true },	 { "bad.service", "failed", NULL, true },
+		{ "off.service", "stopped", "masked", false },	 { "rest.service", "stopped", "disabled", true },
+		{ "ssh.service", "running", "enabled", true },
+	};
+	struct listing listing = { .fixture = *state };
+
+	list(&listing, "ListUnits");
+	list(&listing, "ListUnitFiles");
+	assert_int_equal(listing.table.count, ARRAY_SIZE(want));
+	for (size_t i = 0; i < ARRAY_SIZE(want); i++) {
+		const struct service_row *row = &listing.table.rows[i];
+
+		assert_string_equal(row->name, want[i].name);
+		assert_string_equal(service_row_status(row), want[i].status);
+		assert_int_equal(service_row_usable(row), want[i].usable);
+		if (want[i].file_state)
+			assert_string_equal(row->file_state, want[i].file_state);
+		else
+			assert_null(row->file_state);
+	}
+	service_table_done(&listing.table);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(nothing_is_opened_before_it_is_needed, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_call_is_answered_once_and_never_from_within_itself, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_refusal_comes_with_name_and_words, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_not_answered_ends_at_its_time, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_bus_that_says_nothing_at_all_costs_the_time_of_the_call, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_bus_that_goes_away_fails_what_is_outstanding, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_cancelled_call_is_never_answered, setup, teardown),
+		cmocka_unit_test_setup_teardown(too_many_calls_at_once_are_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(an_idle_connection_is_closed_and_opened_anew_when_needed, setup_impatient, teardown),
+		cmocka_unit_test(an_address_where_nobody_listens_refuses_at_once),
+		cmocka_unit_test_setup_teardown(a_job_is_over_when_its_own_end_is_signalled, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_job_that_fails_and_one_that_is_refused_are_told_apart, setup, teardown),
+		cmocka_unit_test_setup_teardown(jobs_end_with_the_bus_when_that_goes_away, setup, teardown),
+		cmocka_unit_test_setup_teardown(jobs_given_up_leave_nothing_behind, setup, teardown),
+		cmocka_unit_test_setup_teardown(units_and_files_become_one_table_of_services, setup, teardown),
+	};
+
+	return cmocka_run_group_tests_name("bus", tests, NULL, NULL);
+}
