@@ -51,7 +51,7 @@ INC_tools := -Iinclude -I.
 INC_tests := -Iinclude -I. -Itests -Wno-frame-larger-than
 
 # ---------------------------------------------------------------------------------------------------- libraries
-LIBS := collectors transport config log packages cleaner executor agent ctl host
+LIBS := collectors transport config log packages cleaner executor broker agent ctl host
 DIR_collectors := collectors
 DIR_transport := transport
 DIR_config := agent/config
@@ -59,6 +59,7 @@ DIR_log := agent/log
 DIR_packages := agent/packages
 DIR_cleaner := agent/cleaner
 DIR_executor := agent/executor
+DIR_broker := agent/broker
 DIR_agent := agent
 DIR_ctl := tools/infinictl
 DIR_host := tools/infinihost
@@ -74,17 +75,17 @@ $(foreach l,$(LIBS),$(eval $(call library,$(l))))
 
 A = $(BUILD)/lib$(1).a
 LINK_agent := $(call A,agent) $(call A,packages) $(call A,cleaner) $(call A,executor) $(call A,log) $(call A,config) $(call A,collectors) $(call A,transport)
-LINK_executor := $(call A,executor) $(call A,cleaner)
+LINK_executor := $(call A,broker) $(call A,agent) $(call A,packages) $(call A,cleaner) $(call A,executor) $(call A,config)
 LINK_ctl := $(call A,ctl) $(call A,log) $(call A,config) $(call A,transport)
 LINK_host := $(call A,host) $(call A,log) $(call A,config) $(call A,transport)
-SYS_agent := -lev -ljson-c -lsystemd -linih -lzstd -lnettle
-SYS_executor :=
-SYS_ctl := -ljson-c -linih -lzstd -lnettle -lm
+SYS_agent := -lev -ljson-c -lsystemd -linih -lzstd -lnettle -lm
+SYS_executor := -lsystemd -linih
+SYS_ctl := -ljson-c -lsystemd -linih -lzstd -lnettle -lm
 SYS_host := -ljson-c -linih -lzstd -lnettle -lm
 
 PROGRAMS := infiniservice infiniservice-exec infinictl infinihost
 
-.PHONY: all help deps run unit check soak asan lint fuzz bench format install uninstall deb clean compile_commands.json
+.PHONY: all help deps run unit check soak asan lint fuzz bench format install uninstall portable deb clean compile_commands.json
 all: $(addprefix $(BUILD)/,$(PROGRAMS)) ## build the four programs into build/
 
 $(BUILD)/infiniservice: $(BUILD)/agent/main.o $(LINK_agent)
@@ -100,6 +101,26 @@ $(BUILD)/infinihost: $(BUILD)/tools/infinihost/main.o $(LINK_host)
 	$(if $(V),,@echo "  LINK $(@F)")
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SYS_host)
 
+UNITS := infiniservice.service infiniservice-port@.service infiniservice-exec.service infiniservice-exec.socket
+
+# One file for every Linux of this architecture: glibc and all libraries in it, and both programs in one.
+PORTABLE := $(patsubst %.c,$(BUILD)/%.o,$(wildcard agent/portable/*.c)) $(BUILD)/agent/portable/executor_main.o
+$(BUILD)/agent/portable/executor_main.o: agent/executor/main.c $(BUILD)/.flags
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(INC_agent) $(ALL_CFLAGS) -Dmain=executor_main -Wno-missing-prototypes -c -o $@ $<
+$(BUILD)/portable/infiniservice: $(PORTABLE) $(sort $(LINK_agent) $(LINK_executor))
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  LINK portable/$(@F)")
+	$(Q)$(CC) $(filter-out -pie,$(ALL_LDFLAGS)) -static-pie -Wl,--fatal-warnings -o $@ -Wl,--start-group $^ -Wl,--end-group \
+		$(filter-out -lsystemd,$(SYS_agent))
+	$(Q)strip $@
+# The installer that may be pushed with it, whole.
+INSTALLER_PARTS := $(UNITS) 60-infiniservice.rules infiniservice.conf
+$(BUILD)/portable/install-linux.sh: packaging/install-linux.sh $(addprefix packaging/,$(INSTALLER_PARTS))
+	@mkdir -p $(@D)
+	@{ cat $<; for p in $(INSTALLER_PARTS); do echo "#== $$p"; cat packaging/$$p; done; } >$@
+	@chmod 755 $@
+
 $(BUILD)/%.o: %.c $(BUILD)/.flags
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  CC   $<")
@@ -113,7 +134,7 @@ $(BUILD)/.flags: force
 
 # -------------------------------------------------------------------------------------------------------- tests
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
-UNIT_LINK := $(foreach l,agent packages cleaner executor ctl host log config collectors transport,$(call A,$(l)))
+UNIT_LINK := $(foreach l,broker agent packages cleaner executor ctl host log config collectors transport,$(call A,$(l)))
 INTEGRATION_TESTS := $(wildcard tests/integration/test_*.py)
 BENCHES := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
 FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -206,7 +227,6 @@ compile_commands.json: ## the compile database for editors and clang-tidy
 
 # --------------------------------------------------------------------------------------------------------- install
 INSTALL = install
-UNITS := infiniservice.service infiniservice-port@.service infiniservice-exec.service infiniservice-exec.socket
 MAN_PAGES := infinictl.1 infinihost.1 infiniservice.conf.5 infiniservice-protocol.7 infiniservice.8 \
 	infiniservice-exec.8
 COMPLETED := infiniservice infinictl infinihost
@@ -238,6 +258,8 @@ install: all ## install under DESTDIR
 uninstall: ## remove what install put there (the configuration stays)
 	rm -f $(addprefix $(DESTDIR),$(INSTALLED))
 	-rmdir $(DESTDIR)$(DOCDIR)/examples $(DESTDIR)$(DOCDIR)
+
+portable: $(BUILD)/portable/infiniservice $(BUILD)/portable/install-linux.sh ## one static program and its installer, into build/portable
 
 deb: ## Debian packages infiniservice and infiniservice-host, into build/deb
 	@tools/deps.sh build deb

@@ -119,6 +119,7 @@ enum action_result action_run_all_health_checks(struct command *command);
 enum action_result action_run_validate_system_health(struct command *command);
 enum action_result action_run_check_resource_optimization(struct command *command);
 enum action_result action_run_check_system_integrity(struct command *command);
+enum policy_group action_group_of_maintenance(const struct message *message);
 enum action_result action_run_maintenance_task(struct command *command);
 
 #endif

@@ -94,8 +94,7 @@ static void on_jobs_done(void *data, int error)
 static bool start(struct command *command)
 {
 	struct restart *restart = command->work;
-	int r = unit_jobs_start(&restart->jobs, command->agent->bus, "RestartUnit", restart->units, restart->count, on_jobs_done,
-				command);
+	int r = unit_jobs_start_for(&restart->jobs, command, "RestartUnit", restart->units, restart->count, on_jobs_done, command);
 
 	if (r < 0)
 		bus_work_fail(command, r);

@@ -42,6 +42,7 @@ struct control {
 	char unit[1][UNIT_NAME_SIZE];
 	char path[512]; /* of the unit's object */
 	struct unit_jobs jobs;
+	struct privilege_deed *deed;
 	char load_state[32], active_state[32], sub_state[32], file_state[32];
 	uint32_t main_pid;
 };
@@ -224,6 +225,45 @@ static void on_files_changed(struct command *command, const struct bus_reply *re
 		bus_call_manager(command, on_reloaded, "Reload", NULL);
 }
 
+static void on_files_deed(void *data, const struct bus_reply *reply)
+{
+	struct command *command = data;
+	struct control *control = command->work;
+
+	control->deed = NULL;
+	if (!bus_work_failed(command, reply))
+		ask_state(command);
+}
+
+static void change_files_by_executor(struct command *command)
+{
+	struct control *control = command->work;
+	struct privilege_wish wish = {
+		.deed = control->verb->operation == OPERATION_ENABLE ? EXECUTOR_DEED_ENABLE : EXECUTOR_DEED_DISABLE,
+		.action = command->action->name,
+		.group = command->group,
+		.unit = control->unit[0],
+		.deadline_ns = command->deadline_ns,
+	};
+	int r = privilege_deed_start(command->agent, &wish, on_files_deed, command, &control->deed);
+
+	if (r < 0)
+		bus_work_fail(command, r);
+}
+
+static void change_files(struct command *command)
+{
+	struct control *control = command->work;
+	const char *member = control->verb->member;
+
+	if (!privilege_available(command->agent))
+		change_files_by_executor(command);
+	else if (control->verb->operation == OPERATION_ENABLE)
+		bus_call_manager(command, on_files_changed, member, "asbb", 1, control->unit[0], false, false);
+	else
+		bus_call_manager(command, on_files_changed, member, "asb", 1, control->unit[0], false);
+}
+
 static void start_verb(struct command *command)
 {
 	struct control *control = command->work;
@@ -235,15 +275,13 @@ static void start_verb(struct command *command)
 		ask_properties(command);
 		break;
 	case OPERATION_JOB:
-		r = unit_jobs_start(&control->jobs, command->agent->bus, verb->member, control->unit, 1, on_job_done, command);
+		r = unit_jobs_start_for(&control->jobs, command, verb->member, control->unit, 1, on_job_done, command);
 		if (r < 0)
 			bus_work_fail(command, r);
 		break;
 	case OPERATION_ENABLE:
-		bus_call_manager(command, on_files_changed, verb->member, "asbb", 1, control->unit[0], false, false);
-		break;
 	case OPERATION_DISABLE:
-		bus_call_manager(command, on_files_changed, verb->member, "asb", 1, control->unit[0], false);
+		change_files(command);
 		break;
 	}
 }
@@ -278,7 +316,10 @@ static void on_path(struct command *command, const struct bus_reply *reply)
 
 static void control_done(struct bus_work *work)
 {
-	unit_jobs_done(&container_of(work, struct control, bus)->jobs);
+	struct control *control = container_of(work, struct control, bus);
+
+	unit_jobs_done(&control->jobs);
+	control->deed = privilege_deed_cancel(control->deed);
 }
 
 /* False: the command has been answered. */

@@ -19,6 +19,7 @@
 #include "agent/log/latest.h"
 #include "agent/log/repair.h"
 #include "agent/notify.h"
+#include "agent/privilege.h"
 #include "agent/reserve.h"
 #include "agent/subscribe.h"
 #include "transport/json_write.h"
@@ -432,6 +433,12 @@ static int build_helpers(struct agent *agent)
 	agent->bus = bus_new(agent->loop, &(struct bus_config){ .address = NULL });
 	if (!agent->prober || !agent->exec || !agent->bus)
 		return -ENOMEM;
+	exec.socket_path = agent->config.commands.executor_socket;
+	if (!privilege_available(agent)) {
+		agent->privileged = exec_new(agent->loop, &exec);
+		if (!agent->privileged)
+			return -ENOMEM;
+	}
 	r = new_logger(agent);
 	if (r == 0)
 		fork_helpers(agent);
@@ -573,6 +580,7 @@ void agent_done(struct agent *agent)
 	agent->sampler = sampler_free(agent->sampler);
 	power_done(&agent->power);
 	agent->bus = bus_free(agent->bus);
+	agent->privileged = exec_free(agent->privileged);
 	agent->exec = exec_free(agent->exec);
 	agent->prober = prober_free(agent->prober);
 	agent->logger = logger_free(agent->logger);

@@ -95,6 +95,7 @@ struct agent {
 	unsigned histories;	/* being read now */
 	struct logger *logger;
 	struct exec *exec;
+	struct exec *privileged; /* through the executor of the installation; NULL: we are root and need none */
 	struct bus *bus;
 	struct power power;
 	struct commands commands;

@@ -9,6 +9,7 @@
 #include <infiniservice/cleanup.h>
 
 #include "agent/agent.h"
+#include "agent/privilege.h"
 
 static void message_unrefp(sd_bus_message **message)
 {
@@ -76,6 +77,9 @@ static const struct {
 	{ "org.freedesktop.systemd1.UnitMasked", CODE_COMMAND_FAILED, "masked" },
 	{ "org.freedesktop.systemd1.OnlyByDependency", CODE_COMMAND_FAILED, "only_by_dependency" },
 	{ SD_BUS_ERROR_FILE_NOT_FOUND, CODE_NOT_FOUND, "no_such_unit" },
+	{ PRIVILEGE_ERROR_ABSENT, CODE_PERMISSION_DENIED, "no_executor" },
+	{ PRIVILEGE_ERROR_POLICY, CODE_POLICY_DENIED, "executor" },
+	{ PRIVILEGE_ERROR_LOST, CODE_INTERNAL, "lost" },
 	{ SD_BUS_ERROR_ACCESS_DENIED, CODE_PERMISSION_DENIED, "no_privilege" },
 	{ SD_BUS_ERROR_AUTH_FAILED, CODE_PERMISSION_DENIED, "no_privilege" },
 	{ SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED, CODE_PERMISSION_DENIED, "no_privilege" },

@@ -15,11 +15,6 @@
 #include "agent/trace.h"
 #include "transport/backoff.h"
 
-static const char *origin(const struct command *command)
-{
-	return command->session ? command->session->name : "gone";
-}
-
 void command_deadlines(uint64_t received_ns, uint32_t timeout_s, uint64_t *ret_term_ns, uint64_t *ret_deadline_ns)
 {
 	uint64_t timeout_ns = timeout_s * NS_PER_S;
@@ -140,6 +135,7 @@ static void set_state(struct command *command, enum command_state state)
 static void keep_async(struct command *command)
 {
 	command->async = true;
+	trace_waits(command);
 	arm_deadline(command);
 }
 
@@ -148,8 +144,6 @@ static void run(struct command *command)
 	set_state(command, COMMAND_RUNNING);
 	ev_timer_stop(command->agent->loop, &command->timer);
 	command->attempts++;
-	if (command->group != GROUP_OBSERVE)
-		report(LOG_NOTICE, "command %s: %s from %s started", command->message.id, command->action->name, origin(command));
 	trace_started(command);
 	if (command->action->run(command) == ACTION_ASYNC)
 		keep_async(command);
@@ -303,10 +297,6 @@ void command_answer(struct command *command, struct response *response)
 	else
 		session_answer(agent, command->session, LINE_REPLY);
 	trace_answered(command, response);
-	if (command->group != GROUP_OBSERVE)
-		report(LOG_NOTICE, "command %s: %s %s after %llu ms%s%s", command->message.id, command->action->name,
-		       response->success ? "succeeded" : "failed", (unsigned long long)response->execution_time_ms,
-		       response->success ? "" : ": ", response->success ? "" : code_name(response->code));
 
 	ev_timer_stop(agent->loop, &command->timer);
 	count_state(commands, command->state, -1);
@@ -462,8 +452,7 @@ static bool needs_slot(const struct action *action, enum policy_group group)
 	return action->slot && !(action->group_of && group == GROUP_OBSERVE);
 }
 
-static bool permitted(const struct agent *agent, const struct session *session, const struct action *action,
-		      enum policy_group group)
+bool commands_permit(const struct agent *agent, const struct session *session, const char *action, enum policy_group group)
 {
 	struct policy policy = {
 		.enabled = agent->config.commands.enabled,
@@ -472,11 +461,15 @@ static bool permitted(const struct agent *agent, const struct session *session, 
 		.deny = agent->config.commands.deny,
 	};
 
-	if (action->always)
-		return true;
 	if (session->kind == SESSION_LOCAL)
 		return group == GROUP_OBSERVE;
-	return policy_allows(&policy, action->name, group);
+	return policy_allows(&policy, action, group);
+}
+
+static bool permitted(const struct agent *agent, const struct session *session, const struct action *action,
+		      enum policy_group group)
+{
+	return action->always || commands_permit(agent, session, action->name, group);
 }
 
 /* All that may keep a command from being admitted, in the order of the protocol. NULL when it was refused. */
@@ -523,6 +516,7 @@ static void run_in_loop(struct command *command)
 	trace_started(command);
 	switch (command->action->run(command)) {
 	case ACTION_WAIT:
+		trace_waits(command);
 		arm_deadline(command);
 		break;
 	case ACTION_ASYNC:
@@ -678,22 +672,4 @@ void commands_kill(struct commands *commands)
 
 	while ((command = find_async(commands)))
 		command_fail(command, CODE_SHUTTING_DOWN, NULL, "the agent is stopping; how it ended is not known");
-}
-
-void commands_report(const struct commands *commands, struct sink *out)
-{
-	const struct command_stats *stats = &commands->stats;
-
-	sink_uint(out, "running", commands->running);
-	sink_uint(out, "queued", commands->queued);
-	sink_uint(out, "waiting", commands->waiting);
-	sink_uint(out, "received", stats->received);
-	sink_uint(out, "answered", stats->answered);
-	sink_uint(out, "succeeded", stats->succeeded);
-	sink_uint(out, "failed", stats->failed);
-	sink_uint(out, "refused", stats->refused);
-	sink_uint(out, "queue_full", stats->queue_full);
-	sink_uint(out, "timed_out", stats->timed_out);
-	sink_uint(out, "cancelled", stats->cancelled);
-	sink_uint(out, "unclaimed", stats->unclaimed);
 }

@@ -113,6 +113,9 @@ struct command *commands_find(const struct commands *commands, const struct sess
  */
 void command_cancel(struct command *command, const char *words);
 
+/* What the guest's owner lets this peer do: a local client may look, a host what [commands] says. */
+bool commands_permit(const struct agent *agent, const struct session *session, const char *action, enum policy_group group);
+
 /* Nothing of the queue is started until it is released, with what commands_hold gave. */
 bool commands_hold(struct commands *commands);
 void commands_release(struct commands *commands, bool held);
@@ -149,6 +152,9 @@ void command_deadlines(uint64_t received_ns, uint32_t timeout_s, uint64_t *ret_t
 
 /* Answers and frees the command, and starts what waited for its slot. `response`: id, type and time are filled in here. */
 void command_answer(struct command *command, struct response *response);
+
+/* True if the policy would let the command's source do `action`: for actions that are another name for others. */
+bool command_permits(const struct command *command, const struct action *action);
 
 /* The short forms: success with data; failure with a code, a reason word (or NULL) and words. */
 void command_succeed(struct command *command, void (*data)(struct sink *sink, const char *key, const void *arg), const void *arg);

@@ -425,6 +425,8 @@ static void executor_close(struct exec *exec)
 	}
 }
 
+bool exec_own_program;
+
 /*
  * The program beside our own first, so that a build or a copied directory works as it is. `path` is the buffer for it.
  */
@@ -441,7 +443,7 @@ const char *exec_program_path(char *path, size_t size)
 		if (access(path, X_OK) == 0)
 			return path;
 	}
-	return LIBEXECDIR "/infiniservice-exec";
+	return exec_own_program ? "/proc/self/exe" : LIBEXECDIR "/infiniservice-exec";
 }
 
 /* Only root, or somebody who could kill us anyhow, may be the one who listens there. */
@@ -756,6 +758,8 @@ void exec_cancel(struct exec_job *job, uint64_t grace_ns)
 
 void exec_stop(struct exec *exec, uint64_t grace_ns)
 {
+	if (!exec)
+		return;
 	for (struct exec_job *job = exec->jobs; job; job = job->next)
 		exec_cancel(job, grace_ns);
 	exec->stopping = true;

@@ -28,6 +28,9 @@ struct exec_job;
 /* Jobs at once, whatever the config says (the executor's slots). */
 #define EXEC_JOBS_MAX 64
 
+/* This program is the executor too, when it is started under that name: it is not looked for in LIBEXECDIR. */
+extern bool exec_own_program;
+
 struct exec_config {
 	const char *program;     /* NULL: infiniservice-exec beside /proc/self/exe, then in LIBEXECDIR */
 	const char *socket_path; /* connect to this one instead; NULL: start one */
@@ -149,7 +152,7 @@ int exec_start(struct exec *exec, const struct exec_request *request, const stru
  */
 void exec_cancel(struct exec_job *job, uint64_t grace_ns);
 
-/* Cancels all jobs like exec_cancel and accepts no more. Their `done` calls follow. */
+/* Cancels all jobs like exec_cancel and accepts no more. Their `done` calls follow. Accepts NULL. */
 void exec_stop(struct exec *exec, uint64_t grace_ns);
 
 /* The path of infiniservice-exec as exec_start would find it, for its verbs; in `path` or static. */

@@ -59,6 +59,7 @@ struct logger {
 	bool dropped_since;   /* since the last answer */
 	struct logger_stats stats;
 	bool stopping, stopped;
+	bool draining; /* a change told from within asks for the figures again */
 	void (*done)(void *data);
 	void *done_data;
 };
@@ -361,11 +362,22 @@ static int send_next(struct logger *l)
 
 static void io_events(struct logger *l, int events)
 {
-	if (l->io.events == events && ev_is_active(&l->io))
+	if (l->io.events == events && ev_is_active(&l->io) == (events != 0))
 		return;
 	ev_io_stop(l->loop, &l->io);
+	if (!events)
+		return;
 	ev_io_set(&l->io, l->fd, events);
 	ev_io_start(l->loop, &l->io);
+}
+
+/*
+ * While nothing waits to be sent the answers are not waited for either: they lie in the socket until the next line, the health tick or
+ * a question takes them, and an idle agent is not woken once more for each line.
+ */
+static int wanted_events(const struct logger *l)
+{
+	return (l->next ? EV_READ | EV_WRITE : 0) | (l->stopping ? EV_READ : 0);
 }
 
 static void pump(struct logger *l)
@@ -377,7 +389,18 @@ static void pump(struct logger *l)
 	if (rc < 0)
 		child_gone(l, rc);
 	else if (l->fd >= 0)
-		io_events(l, l->next ? EV_READ | EV_WRITE : EV_READ);
+		io_events(l, wanted_events(l));
+}
+
+/* Takes the answers that have come. */
+static void drain(struct logger *l)
+{
+	if (l->fd < 0 || l->draining)
+		return;
+	l->draining = true;
+	if (acks_read(l) < 0)
+		child_gone(l, -EPIPE);
+	l->draining = false;
 }
 
 static void on_io(struct ev_loop *loop, struct ev_io *io, int events)
@@ -420,7 +443,6 @@ static void child_start(struct logger *l)
 	ev_child_set(&l->death, pid, 0);
 	ev_child_start(l->loop, &l->death);
 	l->running = true;
-	io_events(l, EV_READ);
 }
 
 /* -------------------------------------------------------------------------------------------------------- API */
@@ -464,6 +486,7 @@ void logger_put(struct logger *l, struct line *line, struct moment now)
 
 	if (!l->config.enabled || l->stopping)
 		return;
+	drain(l);
 	l->stats.put++;
 	if (cost <= l->config.queue_bytes && line->len <= LOG_PAYLOAD_MAX) {
 		while (l->stats.queued_bytes + cost > l->config.queue_bytes && drop_oldest(l))
@@ -509,6 +532,7 @@ void logger_latest(struct logger *l, struct line *line, struct moment now)
 
 void logger_check(struct logger *l, struct moment now)
 {
+	drain(l);
 	if (!l->head)
 		l->answered_ns = 0;
 	else if (!l->answered_ns)
@@ -517,8 +541,9 @@ void logger_check(struct logger *l, struct moment now)
 		state_set(l, LOGGER_LAGGING, -ETIMEDOUT);
 }
 
-struct logger_stats logger_stats(const struct logger *l)
+struct logger_stats logger_stats(struct logger *l)
 {
+	drain(l);
 	return l->stats;
 }
 

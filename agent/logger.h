@@ -67,7 +67,8 @@ void logger_latest(struct logger *logger, struct line *line, struct moment now);
 /* Looks at the age of what is unanswered (state only); for the health tick. */
 void logger_check(struct logger *logger, struct moment now);
 
-struct logger_stats logger_stats(const struct logger *logger);
+/* Takes the answers of the child that have come, so it may tell a change. */
+struct logger_stats logger_stats(struct logger *logger);
 
 /*
  * Takes no more lines, lets the child write what is queued, sync and end, then calls `done` once, from the loop

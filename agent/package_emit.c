@@ -63,7 +63,10 @@ static void emit_rows(struct sink *out, const char *key, const struct package_jo
 		total = known_total;
 	if (cut || written < total || job->truncated) {
 		sink_bool(out, "truncated", true);
-		sink_uint(out, "total_count", total);
+		if (job->truncated && known_total == 0)
+			sink_null(out, "total_count"); /* the output was cut, too: nobody has counted */
+		else
+			sink_uint(out, "total_count", total);
 	}
 }
 

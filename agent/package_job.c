@@ -103,12 +103,15 @@ static const struct {
 	{ PACKAGE_FAULT_SPACE, CODE_COMMAND_FAILED, "no_space", "there is not enough free space" },
 };
 
-static void fail(struct command *command, const struct exec_outcome *outcome)
+static void fail(struct command *command, struct exec_outcome *outcome, bool question)
 {
 	enum package_fault fault = package_fault_of(outcome->err.bytes, outcome->err.len, outcome->exit_code);
 
 	if (fault == PACKAGE_FAULT_OTHER)
 		fault = package_fault_of(outcome->out.bytes, outcome->out.len, outcome->exit_code);
+	/* Half an answer meant for a parser is of no use to a host. */
+	if (question)
+		outcome->out.len = outcome->out.total = 0;
 	for (size_t i = 0; i < ARRAY_SIZE(faults); i++) {
 		if (faults[i].fault == fault && outcome->started && !outcome->timed_out && !outcome->cancelled && !outcome->lost) {
 			run_answer_as(command, outcome, faults[i].code, faults[i].reason, faults[i].words);
@@ -192,7 +195,7 @@ static int digest(struct package_job *job, enum job_step step, struct exec_outco
 		return found_exactly(job) ? 0 : -ENOENT;
 	case JOB_SEARCH:
 		job->truncated = len < outcome->out.total;
-		job->total = job->found.count;
+		job->total = job->truncated ? 0 : job->found.count;
 		return 0;
 	case JOB_COUNT:
 		job->total = count_lines(text, len);
@@ -226,7 +229,7 @@ static void on_step(struct command *command, struct exec_outcome *outcome)
 	int r;
 
 	if (!ended_well(outcome, &job->manager->steps[steps[step].step])) {
-		fail(command, outcome);
+		fail(command, outcome, !steps[step].privileged);
 		return;
 	}
 	r = digest(job, step, outcome);
@@ -295,10 +298,19 @@ static void run_step(struct command *command, const char *const names[], size_t 
 		run_program(command, &run);
 }
 
-/* A step that this job can do without. */
-static bool dispensable(const struct package_job *job, enum job_step step)
+/* To count takes as long as to search: only when a third of the time was enough for that. */
+static bool worth_counting(const struct command *command, const struct package_job *job)
 {
-	return (steps[step].optional && !job->manager->steps[steps[step].step].argv) || (step == JOB_COUNT && !job->truncated) ||
+	uint64_t now_ns = agent_now(command->agent).mono_ns;
+
+	return job->truncated && now_ns - command->received_ns < (command->term_ns - command->received_ns) / 3;
+}
+
+/* A step that this job can do without. */
+static bool dispensable(const struct command *command, const struct package_job *job, enum job_step step)
+{
+	return (steps[step].optional && !job->manager->steps[steps[step].step].argv) ||
+	       (step == JOB_COUNT && !worth_counting(command, job)) ||
 	       (step == JOB_ADVISORIES && job->pending.count == 0);
 }
 
@@ -313,7 +325,7 @@ static void next(struct command *command)
 			job->finish(command, job);
 			return;
 		}
-		if (dispensable(job, *job->plan))
+		if (dispensable(command, job, *job->plan))
 			continue;
 		count = names_of(job, names);
 		if (count || steps[*job->plan].names == NAMES_NONE)

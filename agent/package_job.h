@@ -55,7 +55,7 @@ struct package_job {
 	struct package_list installed, after, found, pending; /* sorted, except `found` */
 	struct package_history history;
 	size_t priced;	      /* rows of `pending` whose size has been asked for */
-	uint64_t total;	      /* matches of a search */
+	uint64_t total;	      /* matches of a search; 0: not counted */
 	bool truncated;	      /* an output was too large */
 	int64_t refreshed_s;  /* when the manager's lists were; -1: not known */
 	bool reboot_required; /* if the manager can tell */

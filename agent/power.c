@@ -7,6 +7,7 @@
 
 #include "agent/agent.h"
 #include "agent/bus_work.h"
+#include "agent/privilege.h"
 
 #define CALL_NS (25 * NS_PER_S)
 #define LOGIND_NAME "org.freedesktop.login1"
@@ -60,11 +61,37 @@ static int build(const struct power *power, sd_bus_message **message)
 	return r < 0 ? r : sd_bus_message_append(*message, "ss", deeds[power->deed].target, "replace-irreversibly");
 }
 
+static void on_deed(void *data, const struct bus_reply *reply)
+{
+	struct power *power = data;
+
+	power->by_executor = NULL;
+	end(power, reply->error ? reply->text : NULL);
+}
+
+static int ask_executor(struct power *power)
+{
+	struct privilege_wish wish = {
+		.deed = power->deed == POWER_REBOOT ? EXECUTOR_DEED_REBOOT : EXECUTOR_DEED_POWER_OFF,
+		.action = power->deed == POWER_REBOOT ? "RebootSystem" : "ShutdownSystem",
+		.group = GROUP_POWER,
+		.unit = "",
+		.deadline_ns = agent_now(power->agent).mono_ns + CALL_NS,
+	};
+
+	return privilege_deed_start(power->agent, &wish, on_deed, power, &power->by_executor);
+}
+
 static void ask(struct power *power)
 {
 	sd_bus_message *message = NULL;
-	int r = build(power, &message);
+	int r = privilege_available(power->agent) ? build(power, &message) : ask_executor(power);
 
+	if (!message) {
+		if (r < 0)
+			end(power, strerror(-r));
+		return;
+	}
 	if (r >= 0)
 		r = bus_call(power->agent->bus, message, CALL_NS, on_reply, power, &power->call);
 	sd_bus_message_unref(message);
@@ -95,7 +122,16 @@ void power_done(struct power *power)
 		return;
 	ev_timer_stop(power->agent->loop, &power->timer);
 	power->call = bus_cancel(power->call);
+	power->by_executor = privilege_deed_cancel(power->by_executor);
 	power->pending = false;
+}
+
+void power_cancel(struct power *power)
+{
+	if (!ev_is_active(&power->timer))
+		return;
+	ev_timer_stop(power->agent->loop, &power->timer);
+	end(power, "the agent was stopped before");
 }
 
 int power_schedule(struct power *power, enum power_deed deed, uint64_t delay_s)

@@ -13,6 +13,7 @@
 
 struct agent;
 struct bus_call;
+struct privilege_deed;
 
 enum power_deed {
 	POWER_REBOOT,
@@ -29,11 +30,15 @@ struct power {
 	bool asked_logind;
 	ev_timer timer;
 	struct bus_call *call;
+	struct privilege_deed *by_executor; /* instead of the call */
 };
 
 void power_init(struct power *power, struct agent *agent);
 /* What is pending is forgotten. Accepts a zeroed one. */
 void power_done(struct power *power);
+
+/* The agent stops: what is pending is given up, and the host is told so; what has begun goes on. */
+void power_cancel(struct power *power);
 
 /* After `delay_s` the guest reboots or goes off. 0, or -EALREADY when one is pending. */
 int power_schedule(struct power *power, enum power_deed deed, uint64_t delay_s);

@@ -1,10 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-/* Rights of the agent's own process; see privilege.h. */
+/* Rights, the agent's own or the executor's; see privilege.h. */
 #include "agent/privilege.h"
 
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
-#include "agent/command.h"
+#include <infiniservice/cleanup.h>
+
+#include "agent/agent.h"
+
+struct privilege_deed {
+	bus_reply_fn done; /* NULL: forgotten */
+	void *data;
+};
 
 bool privilege_available(const struct agent *agent)
 {
@@ -14,8 +25,78 @@ bool privilege_available(const struct agent *agent)
 
 bool privilege_require(struct command *command)
 {
-	if (privilege_available(command->agent))
+	struct agent *agent = command->agent;
+
+	if (privilege_available(agent) || (agent->privileged && exec_warm(agent->privileged) == 0))
 		return true;
-	command_fail(command, CODE_PERMISSION_DENIED, "no_privilege", "the agent runs without the rights for this");
+	command_fail(command, CODE_PERMISSION_DENIED, "no_executor", "%s", PRIVILEGE_NO_EXECUTOR);
 	return false;
+}
+
+/* "NAME WORDS" of the peer, taken apart in `words`. */
+static struct bus_reply reply_of_peer(char *words)
+{
+	char *blank = strchr(words, ' ');
+
+	if (blank)
+		*blank++ = '\0';
+	return (struct bus_reply){ .error = -EREMOTEIO, .name = words, .text = blank ? blank : "" };
+}
+
+static struct bus_reply reply_of_outcome(const struct exec_outcome *outcome, char *words)
+{
+	if (outcome->spawn_stage == EXEC_STAGE_POLICY)
+		return (struct bus_reply){ .error = -EREMOTEIO, .name = PRIVILEGE_ERROR_POLICY, .text = words };
+	if (outcome->spawn_stage == EXEC_STAGE_CONNECT)
+		return (struct bus_reply){ .error = -EREMOTEIO, .name = PRIVILEGE_ERROR_ABSENT, .text = PRIVILEGE_NO_EXECUTOR };
+	if (outcome->timed_out)
+		return (struct bus_reply){ .error = -ETIMEDOUT, .name = "", .text = "no answer in time" };
+	if (outcome->lost || outcome->spawn_errno || outcome->cancelled)
+		return (struct bus_reply){ .error = -EREMOTEIO, .name = PRIVILEGE_ERROR_LOST,
+					   .text = "the executor died or has no room; what became of it is not known" };
+	if (outcome->deed_error == -EREMOTEIO)
+		return reply_of_peer(words);
+	return (struct bus_reply){ .error = outcome->deed_error, .name = "", .text = words };
+}
+
+static void on_done(void *data, struct exec_outcome *outcome)
+{
+	_cleanup_(freep) struct privilege_deed *deed = data;
+	char words[EXECUTOR_TEXT_MAX];
+	struct bus_reply reply;
+
+	snprintf(words, sizeof(words), "%s", outcome->words);
+	reply = reply_of_outcome(outcome, words);
+	if (deed->done)
+		deed->done(deed->data, &reply);
+}
+
+int privilege_deed_start(struct agent *agent, const struct privilege_wish *wish, bus_reply_fn done, void *data,
+			 struct privilege_deed **ret)
+{
+	static const struct exec_callbacks callbacks = { .done = on_done };
+	_cleanup_(freep) struct privilege_deed *deed = calloc(1, sizeof(*deed));
+	struct exec_request request = { .deed = wish->deed, .action = wish->action, .group = wish->group, .argument = wish->unit,
+					.term_ns = wish->deadline_ns, .kill_ns = wish->deadline_ns };
+	struct exec_job *job;
+	int r;
+
+	if (!deed)
+		return -ENOMEM;
+	if (!agent->privileged)
+		return -ENOTCONN;
+	*deed = (struct privilege_deed){ .done = done, .data = data };
+	r = exec_start(agent->privileged, &request, &callbacks, deed, &job);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(deed);
+	return 0;
+}
+
+/* Its answer, or the executor's end, frees it. */
+struct privilege_deed *privilege_deed_cancel(struct privilege_deed *deed)
+{
+	if (deed)
+		deed->done = NULL;
+	return NULL;
 }

@@ -1,19 +1,55 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whether what needs rights can be done, and by whom: every action that changes something asks here and nowhere else.
+ * Whether what needs rights can be done, and by whom: every action that changes something asks here and nowhere else. An agent that is
+ * root does it itself; another one has it done by the privileged executor of the installation (agent/broker/), if that is on.
  */
 #ifndef AGENT_PRIVILEGE_H
 #define AGENT_PRIVILEGE_H
 
 #include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/bus.h"
+#include "agent/executor/protocol.h"
+#include "agent/policy.h"
 
 struct agent;
 struct command;
+struct privilege_deed;
+
+#define PRIVILEGE_NO_EXECUTOR                                                                       \
+	"the agent has no rights and there is no executor; the owner of this guest enables it by: " \
+	"systemctl enable --now infiniservice-exec.socket"
+
+/* Names of errors that a deed may have besides those of its D-Bus peer. */
+#define PRIVILEGE_ERROR_ABSENT "org.infinibay.NoExecutor"
+#define PRIVILEGE_ERROR_POLICY "org.infinibay.PolicyDenied"
+#define PRIVILEGE_ERROR_LOST "org.infinibay.ExecutorLost"
 
 /* True when D-Bus calls that change the system, and signals to processes of others, may be made by this process itself. */
 bool privilege_available(const struct agent *agent);
 
-/* The same for a command: false with the command answered PERMISSION_DENIED (it must not be touched any more). */
+/*
+ * True when it can be done, by this process or by the executor; else false with the command answered PERMISSION_DENIED (it must not be
+ * touched any more).
+ */
 bool privilege_require(struct command *command);
+
+struct privilege_wish {
+	enum executor_deed deed;
+	const char *action; /* what it is part of, */
+	enum policy_group group;
+	const char *unit; /* "" for the power deeds */
+	uint64_t deadline_ns; /* CLOCK_MONOTONIC */
+};
+
+/*
+ * Has a deed done by the executor. `done` is called once, never from within this call: as of a call on the bus, but its text is the
+ * result of the job when there is no error. 0 and *ret, valid until `done` begins, or -errno (-ENOTCONN: there is no executor).
+ */
+int privilege_deed_start(struct agent *agent, const struct privilege_wish *wish, bus_reply_fn done, void *data,
+			 struct privilege_deed **ret);
+/* Forgets it: what was asked may still happen. Accepts NULL, returns NULL. */
+struct privilege_deed *privilege_deed_cancel(struct privilege_deed *deed);
 
 #endif

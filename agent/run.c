@@ -2,6 +2,7 @@
 /* Programs on behalf of commands; see run.h. */
 #include "agent/run.h"
 
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,28 +12,16 @@
 #include <json-c/json.h>
 
 #include "agent/agent.h"
+#include "agent/executor/surroundings.h"
+#include "agent/privilege.h"
 #include "agent/stream.h"
 
 #define ENVIRONMENT_MAX 256
 
-/* Nothing of the agent's own environment reaches a program. */
-static const char *const base_environment[] = {
-	"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-	"LC_ALL=C.UTF-8",
-	"HOME=/",
-	"SHELL=/bin/sh",
-	"TERM=dumb",
-	"DEBIAN_FRONTEND=noninteractive",
-};
-
-static const char *const directories[] = {
-	"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin",
-};
-
 bool run_find(const char *name, char *out, size_t size)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(directories); i++)
-		if (snprintf(out, size, "%s/%s", directories[i], name) < (int)size && access(out, X_OK) == 0)
+	for (size_t i = 0; executor_directories[i]; i++)
+		if (snprintf(out, size, "%s/%s", executor_directories[i], name) < (int)size && access(out, X_OK) == 0)
 			return true;
 	return false;
 }
@@ -79,8 +68,8 @@ static int environment_set(struct environment *env, const char *name, const char
 
 static int environment_make(struct environment *env, struct json_object *wanted)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(base_environment); i++)
-		if (environment_add(env, strdup(base_environment[i])) < 0)
+	for (size_t i = 0; executor_environment[i]; i++)
+		if (environment_add(env, strdup(executor_environment[i])) < 0)
 			return -ENOMEM;
 	if (!wanted)
 		return 0;
@@ -128,7 +117,15 @@ static void judge(struct response *response, const struct exec_outcome *outcome,
 		response->code = CODE_INTERNAL;
 		response->reason = "lost";
 		snprintf(text, size, "the executor died; the command was killed with it");
-	} else if (!outcome->started && outcome->spawn_errno) {
+	} else if (outcome->spawn_stage == EXEC_STAGE_POLICY) {
+		response->code = CODE_POLICY_DENIED;
+		response->reason = "executor";
+		snprintf(text, size, "%s", outcome->words);
+	} else if (outcome->spawn_stage == EXEC_STAGE_CONNECT) {
+		response->code = CODE_PERMISSION_DENIED;
+		response->reason = "no_executor";
+		snprintf(text, size, "%s", PRIVILEGE_NO_EXECUTOR);
+	} else if (outcome->spawn_errno) {
 		response->code = code_of_stage(outcome->spawn_stage, outcome->spawn_errno);
 		response->reason = outcome->spawn_stage == EXEC_STAGE_EXEC ? "exec_failed" :
 				   outcome->spawn_stage == EXEC_STAGE_RESOURCE ? "resource" : "bad_value";
@@ -136,6 +133,10 @@ static void judge(struct response *response, const struct exec_outcome *outcome,
 	} else if (outcome->cancelled) {
 		response->code = stopping ? CODE_SHUTTING_DOWN : CODE_CANCELLED;
 		snprintf(text, size, stopping ? "the agent is stopping; the command was killed" : "the command was cancelled");
+	} else if (outcome->oom_killed) {
+		response->code = CODE_COMMAND_FAILED;
+		response->reason = "oom_killed";
+		snprintf(text, size, "it took more memory than there is for it; it was killed");
 	} else if (outcome->stuck) {
 		response->code = CODE_COMMAND_TIMEOUT;
 		response->reason = "stuck";
@@ -154,7 +155,7 @@ static void judge(struct response *response, const struct exec_outcome *outcome,
 
 bool run_succeeded(const struct exec_outcome *outcome)
 {
-	return outcome->started && !outcome->lost && !outcome->cancelled && !outcome->stuck && !outcome->timed_out &&
+	return outcome->started && outcome->spawn_errno == 0 && !outcome->oom_killed && !outcome->lost && !outcome->cancelled && !outcome->stuck && !outcome->timed_out &&
 	       outcome->exit_code == 0;
 }
 
@@ -227,14 +228,32 @@ static void fail_start(struct command *command, int error)
 		command_fail(command, CODE_INVALID_PARAMETERS, "bad_value", "working_dir must be an absolute path");
 	else if (error == -E2BIG)
 		command_fail(command, CODE_TOO_LARGE, "too_large", "command and environment together are over 128 KiB");
+	else if (error == -ENOTCONN)
+		command_fail(command, CODE_PERMISSION_DENIED, "no_executor", "%s", PRIVILEGE_NO_EXECUTOR);
 	else if (error == -ESHUTDOWN)
 		command_fail(command, CODE_SHUTTING_DOWN, NULL, "the agent is stopping");
 	else
 		command_fail(command, CODE_INTERNAL, "resource", "the command could not be handed over: %s", strerror(-error));
 }
 
+/* What is to run as the agent's own user needs nobody's rights. */
+static bool is_own_user(const char *name)
+{
+	const struct passwd *entry = name ? getpwnam(name) : NULL;
+
+	return entry && entry->pw_uid == geteuid();
+}
+
+static struct exec *choose_executor(const struct command *command, const struct run *run)
+{
+	if (!run->privileged || privilege_available(command->agent) || is_own_user(run->user))
+		return command->agent->exec;
+	return command->agent->privileged;
+}
+
 enum action_result run_program(struct command *command, const struct run *run)
 {
+	struct exec *exec = choose_executor(command, run);
 	static const struct exec_callbacks callbacks = { .started = on_started, .output = on_output, .done = on_done };
 	const struct config *config = &command->agent->config;
 	_cleanup_(environment_done) struct environment env = { .count = 0 };
@@ -246,6 +265,9 @@ enum action_result run_program(struct command *command, const struct run *run)
 		.term_ns = command->term_ns,
 		.kill_ns = command->deadline_ns,
 		.max_output_bytes = run->max_output_bytes ? run->max_output_bytes : config->commands.max_output_bytes,
+		.action = command->action->name,
+		.group = command->group,
+		.keep = command->group == GROUP_PACKAGES || command->group == GROUP_POWER,
 	};
 	int r = environment_make(&env, run->variables);
 
@@ -253,10 +275,14 @@ enum action_result run_program(struct command *command, const struct run *run)
 		command_fail(command, CODE_CANCELLED, NULL, "the command was cancelled");
 		return ACTION_TAKEN;
 	}
+	/* The privileged executor limits the command as a whole, by its own look at these. */
+	if (exec == command->agent->exec)
+		request.limits = (struct exec_limits){ .address_space_bytes = config->commands.max_memory_bytes,
+						       .processes = config->commands.max_tasks };
 	command->on_run_done = run->done;
 	stream_begin(command);
 	if (r == 0)
-		r = exec_start(command->agent->exec, &request, &callbacks, command, &command->job);
+		r = exec_start(exec, &request, &callbacks, command, &command->job);
 	if (r < 0)
 		fail_start(command, r);
 	return ACTION_TAKEN;

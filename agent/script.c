@@ -125,6 +125,14 @@ static void complete_unrun(struct scripts *scripts, const char *id, uint64_t ser
 		journal_answered(&agent->journal, serial);
 }
 
+void scripts_dropped(struct scripts *scripts, struct line *line)
+{
+	static const char begin[] = "{\"type\":\"script_completion\"";
+
+	if (line->len > sizeof(begin) && memcmp(line->text, begin, sizeof(begin) - 1) == 0)
+		keep_unsent(scripts, line, 0);
+}
+
 void scripts_lost(struct scripts *scripts, uint64_t serial, const char *execution_id)
 {
 	complete_unrun(scripts, execution_id, serial, "lost: agent_restart\n");
@@ -148,15 +156,9 @@ static void send_unsent(struct scripts *scripts)
 
 /* ----------------------------------------------------------------------------------------------------------- requests */
 
-static bool scripts_allowed(const struct agent *agent)
+static bool scripts_allowed(const struct agent *agent, const struct session *session)
 {
-	struct policy policy = {
-		.enabled = agent->config.commands.enabled,
-		.allow_unsafe = agent->config.commands.allow_unsafe,
-		.deny = agent->config.commands.deny,
-	};
-
-	return policy_allows(&policy, action_script.name, GROUP_EXEC);
+	return commands_permit(agent, session, action_script.name, GROUP_EXEC);
 }
 
 static void request(struct scripts *scripts)
@@ -164,7 +166,7 @@ static void request(struct scripts *scripts)
 	struct agent *agent = scripts->agent;
 
 	ev_timer_stop(agent->loop, &scripts->request_timer);
-	if (!host_is_there(agent) || agent->stopping != STOP_NOT || !scripts_allowed(agent))
+	if (!host_is_there(agent) || agent->stopping != STOP_NOT || !scripts_allowed(agent, &agent->port_session))
 		return;
 	if (reply_request_pending_scripts(&agent->writer, agent_now(agent).wall_ms, agent->id.vm_id) == 0)
 		session_answer(agent, &agent->port_session, LINE_EVENT);
@@ -337,7 +339,7 @@ static void take(struct scripts *scripts, struct session *session, struct json_o
 
 	if (fault)
 		refuse(scripts, session, &message, CODE_INVALID_PARAMETERS, fault);
-	else if (session->kind != SESSION_PORT || !scripts_allowed(agent))
+	else if (!scripts_allowed(agent, session))
 		refuse(scripts, session, &message, CODE_POLICY_DENIED,
 		       "the policy of this guest does not allow scripts ([commands] allow_unsafe in infiniservice.conf)");
 	else if (agent->commands.closed)
@@ -466,9 +468,11 @@ int script_encode(struct command *command, const struct response *response)
 		.out = response->out,
 		.err = response->err,
 	};
-	_cleanup_(freep) char *text = add_reason(response, &reply.err);
+	char *text = add_reason(response, &reply.err);
+	int r = reply_script_completion(&agent->writer, agent_now(agent).wall_ms, &reply);
 
-	return reply_script_completion(&agent->writer, agent_now(agent).wall_ms, &reply);
+	free(text);
+	return r;
 }
 
 /* Whatever has become of the session that brought it: the execution is known to every session of this host. */

@@ -48,6 +48,9 @@ void scripts_greet(struct scripts *scripts);
 /* It is gone. */
 void scripts_stop(struct scripts *scripts);
 
+/* A line that was to go to the host and never will: a completion is kept for the next session. */
+void scripts_dropped(struct scripts *scripts, struct line *line);
+
 /* The scripts of a pending_scripts_response. */
 void scripts_take(struct scripts *scripts, struct session *session, struct json_object *items);
 

@@ -81,7 +81,10 @@ static void take_message(struct session *session, struct message *message)
 		scripts_take(&agent->scripts, session, message->items);
 		break;
 	case MESSAGE_ACK:
-		history_ack(session, message->sequence_number);
+		if (commands_permit(agent, session, "Ack", GROUP_OBSERVE))
+			history_ack(session, message->sequence_number);
+		else
+			answer_error(session, "commands", CODE_POLICY_DENIED, NULL, NULL, "the policy of this guest does not allow Ack");
 		break;
 	case MESSAGE_SIGNED:
 	case MESSAGE_TYPES:

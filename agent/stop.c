@@ -54,11 +54,13 @@ void stop_begin(struct agent *agent)
 	if (agent->stopping == STOP_DRAIN) {
 		enter(agent, STOP_KILL, KILL_NS);
 		exec_stop(agent->exec, 0);
+		exec_stop(agent->privileged, 0);
 		commands_kill(&agent->commands);
 	} else if (agent->stopping == STOP_NOT) {
 		report(LOG_INFO, "stopping: %u commands run, %u wait", agent->commands.running, agent->commands.queued);
 		notify_stopping();
 		tick_stop(agent);
+		power_cancel(&agent->power);
 		enter(agent, STOP_DRAIN, agent->config.agent.shutdown_grace_s * NS_PER_S);
 		commands_close(&agent->commands);
 	}
@@ -79,6 +81,7 @@ void stop_advance(struct agent *agent)
 		} else if (late) {
 			enter(agent, STOP_KILL, KILL_NS);
 			exec_stop(agent->exec, 0);
+			exec_stop(agent->privileged, 0);
 			commands_kill(&agent->commands);
 		}
 		break;

@@ -60,15 +60,20 @@ static void publish(const struct command *command, const char *state, const stru
 	subscribe_publish_command(agent, &told);
 }
 
-void trace_accepted(struct command *command)
+void trace_waits(struct command *command)
 {
-	struct agent *agent = command->agent;
 	enum journal_kind kind = command->action == &action_script ? JOURNAL_SCRIPT : JOURNAL_COMMAND;
 
-	if (command->slot && command->from_host)
-		command->serial = journal_accepted(&agent->journal, kind, command->action->name, command->message.id);
-	if (command->slot)
-		publish(command, "accepted", NULL);
+	if (command->from_host && command->serial == 0)
+		command->serial = journal_accepted(&command->agent->journal, kind, command->action->name, command->message.id);
+}
+
+void trace_accepted(struct command *command)
+{
+	if (!command->slot)
+		return;
+	trace_waits(command);
+	publish(command, "accepted", NULL);
 }
 
 void trace_started(struct command *command)

@@ -9,7 +9,9 @@
 
 #include <infiniservice/moment.h>
 
+#include "agent/agent.h"
 #include "agent/bus_work.h"
+#include "agent/privilege.h"
 
 static void stop_waiting(struct unit_jobs *jobs)
 {
@@ -17,6 +19,8 @@ static void stop_waiting(struct unit_jobs *jobs)
 	jobs->subscription = bus_cancel(jobs->subscription);
 	for (size_t i = 0; i < jobs->count; i++)
 		jobs->list[i].call = bus_cancel(jobs->list[i].call);
+	for (size_t i = 0; i < jobs->count; i++)
+		jobs->list[i].deed = privilege_deed_cancel(jobs->list[i].deed);
 }
 
 static void end_job(struct unit_job *job)
@@ -144,6 +148,69 @@ int unit_jobs_start(struct unit_jobs *jobs, struct bus *bus, const char *verb, c
 		return r;
 	}
 	return 0;
+}
+
+/* ------------------------------------------------------------------------------------------------- by the executor */
+
+static void on_deed(void *data, const struct bus_reply *reply)
+{
+	struct unit_job *job = data;
+
+	job->deed = NULL;
+	job->jobs->heard = true;
+	job->refused = reply->error != 0;
+	if (!job->refused) {
+		snprintf(job->result, sizeof(job->result), "%s", reply->text);
+	} else {
+		snprintf(job->name, sizeof(job->name), "%s", reply->name);
+		snprintf(job->error, sizeof(job->error), "%s", reply->text);
+	}
+	end_job(job);
+}
+
+static enum executor_deed deed_of(const char *verb)
+{
+	if (strcmp(verb, "StopUnit") == 0)
+		return EXECUTOR_DEED_STOP;
+	return strcmp(verb, "RestartUnit") == 0 ? EXECUTOR_DEED_RESTART : EXECUTOR_DEED_START;
+}
+
+static int start_by_executor(struct unit_jobs *jobs, struct command *command, const char *verb, char (*units)[UNIT_NAME_SIZE],
+			     size_t count)
+{
+	struct privilege_wish wish = { .deed = deed_of(verb), .action = command->action->name, .group = command->group,
+				       .deadline_ns = command->deadline_ns };
+	int r = 0;
+
+	jobs->list = calloc(count, sizeof(*jobs->list));
+	if (!jobs->list)
+		return -ENOMEM;
+	jobs->count = jobs->running = count;
+	for (size_t i = 0; i < count && r >= 0; i++) {
+		struct unit_job *job = &jobs->list[i];
+
+		job->jobs = jobs;
+		memcpy(job->unit, units[i], UNIT_NAME_SIZE);
+		wish.unit = job->unit;
+		r = privilege_deed_start(command->agent, &wish, on_deed, job, &job->deed);
+	}
+	return r;
+}
+
+int unit_jobs_start_for(struct unit_jobs *jobs, struct command *command, const char *verb, char (*units)[UNIT_NAME_SIZE],
+			size_t count, unit_jobs_fn done, void *data)
+{
+	int r;
+
+	if (privilege_available(command->agent))
+		return unit_jobs_start(jobs, command->agent->bus, verb, units, count, done, data);
+	*jobs = (struct unit_jobs){ .bus = command->agent->bus, .done = done, .data = data };
+	if (count == 0 || count > UNIT_JOBS_MAX)
+		return -EINVAL;
+	r = start_by_executor(jobs, command, verb, units, count);
+	if (r < 0)
+		unit_jobs_done(jobs);
+	return r;
 }
 
 void unit_jobs_done(struct unit_jobs *jobs)

@@ -12,6 +12,9 @@
 #include "agent/bus.h"
 #include "agent/unit_name.h"
 
+struct command;
+struct privilege_deed;
+
 #define UNIT_JOBS_MAX 64
 
 struct unit_job {
@@ -19,6 +22,7 @@ struct unit_job {
 	char unit[UNIT_NAME_SIZE];
 	char path[64];	   /* of the job while it runs; "" before and after */
 	struct bus_call *call;
+	struct privilege_deed *deed; /* instead of the call: the executor does it */
 	bool ended;
 	bool refused;	   /* there was no job: `error` and `name` are the peer's words */
 	char result[32];   /* of a job: "done", "failed", "canceled", "timeout", "dependency", "skipped" */
@@ -47,6 +51,10 @@ struct unit_jobs {
  */
 int unit_jobs_start(struct unit_jobs *jobs, struct bus *bus, const char *verb, char (*units)[UNIT_NAME_SIZE], size_t count,
 		    unit_jobs_fn done, void *data);
+
+/* The same on behalf of a command: by ourselves, or by the executor when it takes rights that we have not. */
+int unit_jobs_start_for(struct unit_jobs *jobs, struct command *command, const char *verb, char (*units)[UNIT_NAME_SIZE],
+			size_t count, unit_jobs_fn done, void *data);
 
 /* Stops waiting; the jobs go on. Accepts a zeroed one. */
 void unit_jobs_done(struct unit_jobs *jobs);

@@ -71,11 +71,14 @@ struct config {
 		uint64_t rate_per_s; /* 0: unlimited */
 		uint64_t default_timeout_s;
 		uint64_t max_output_bytes;
+		uint64_t max_memory_bytes; /* 0: no limit */
+		uint64_t max_tasks;	   /* 0: no limit */
 		char **allow; /* actions or groups */
 		char **deny;
 		bool audit_reads;
 		bool allow_unsafe;
 		char *run_as; /* "": the agent's own user */
+		char *executor_socket;
 	} commands;
 	struct {
 		char *secret_file; /* "": the usual places, see secret.h */

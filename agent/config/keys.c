@@ -33,6 +33,7 @@ static const char *const syncs[] = { "none", "interval", "always", NULL };
 	{ #s, #n, CONFIG_UINT, AT(s.n), .min = lo, .max = hi, .host_may_set = true, .fallback = d, .help = h }
 #define UINT0(s, n, lo, hi, d, h) { #s, #n, CONFIG_UINT, AT(s.n), .min = lo, .max = hi, .zero = true, .fallback = d, .help = h }
 #define SIZE(s, n, lo, hi, d, h) { #s, #n, CONFIG_SIZE, AT(s.n), .min = lo, .max = hi, .fallback = d, .help = h }
+#define SIZE0(s, n, lo, hi, d, h) { #s, #n, CONFIG_SIZE, AT(s.n), .min = lo, .max = hi, .zero = true, .fallback = d, .help = h }
 #define ENUM(s, n, v, d, h) { #s, #n, CONFIG_ENUM, AT(s.n), .values = v, .fallback = d, .help = h }
 #define TEXT(s, n, d, h) { #s, #n, CONFIG_TEXT, AT(s.n), .fallback = d, .help = h }
 #define PATHS(s, n, lo, d, h) { #s, #n, CONFIG_PATH, AT(s.n), .min = lo, .fallback = d, .help = h }
@@ -72,11 +73,14 @@ const struct config_key config_keys[] = {
 	UINT(commands, rate_per_s, 0, 100000, "0", "Commands taken in a second from one source; 0 is unlimited."),
 	UINT(commands, default_timeout_s, 1, 86400, "30", "For a command that brings no time-out."),
 	SIZE(commands, max_output_bytes, 1024, 512 * KIB, "256K", "Kept of each output stream of a command; the rest is read and counted."),
+	SIZE0(commands, max_memory_bytes, MIB, 1024 * GIB, "0", "Address space that each process of a command may have; 0: no limit.|Those that start as units of their own are limited as a whole."),
+	UINT0(commands, max_tasks, 8, 1000000, "0", "Processes and threads that the user of a command may have when it runs; 0: no limit.|Root is exempt, except in units of their own."),
 	LIST(commands, allow, "observe", "Actions or groups the host may use: observe, control, packages, power."),
 	BOOL(commands, audit_reads, "no", "Record commands that only read what the agent knows already, too."),
 	LIST(commands, deny, "", "Actions or groups it may not; deny wins over allow."),
 	BOOL(commands, allow_unsafe, "no", "Let the host run any program and script (UnsafeCommand)."),
 	TEXT(commands, run_as, "", "User that programs run as. Empty: the one the agent, or its executor, runs as."),
+	PATHS(commands, executor_socket, 1, "/run/infiniservice-exec/exec.sock", "Where an agent that is not root reaches the executor, for all that changes something.|It is there once infiniservice-exec.socket is enabled."),
 
 	PATHS(auth, secret_file, 0, "", "Secret shared with the host. Empty: a systemd credential \"secret\", else " SYSCONFDIR "/infiniservice/secret,|else $INFINISERVICE_SHARED_SECRET; none of them: no secret."),
 	ENUM(auth, require_signature, signatures, "auto", "Refuse what is not signed; auto: when there is a secret."),
@@ -367,7 +371,7 @@ static void range_numbers(const struct config_key *key, char *out, size_t size)
 	if (key->type == CONFIG_SIZE) {
 		format_size(key->min, min, sizeof(min));
 		format_size(key->max, max, sizeof(max));
-		snprintf(out, size, "a size from %s to %s (in bytes, or with K, M, G)", min, max);
+		snprintf(out, size, "%sa size from %s to %s (in bytes, or with K, M, G)", key->zero ? "0 or " : "", min, max);
 	} else {
 		snprintf(out, size, "%sa whole number from %" PRIu64 " to %" PRIu64, key->zero ? "0 or " : "", key->min,
 			 key->max);

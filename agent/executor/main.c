@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * infiniservice-exec: started by the agent with its socket as fd 3; not meant to be started by hand. With a verb it is a program of its own,
- * for the work that is ours and needs rights.
+ * infiniservice-exec: started by the agent with its socket as fd 3, or by systemd with a socket that the agent connects to (broker.h); not
+ * meant to be started by hand. With a verb it is a program of its own, for the work that is ours and needs rights.
  */
 #include <stdio.h>
 #include <string.h>
@@ -9,8 +9,13 @@
 
 #include <infiniservice/cleanup.h>
 
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "agent/broker/broker.h"
 #include "agent/cleaner/cleaner.h"
 #include "agent/executor/executor.h"
+#include "agent/executor/launch.h"
 
 static const struct {
 	const char *name;
@@ -18,7 +23,19 @@ static const struct {
 } verbs[] = {
 	{ "clean", cleaner_main },
 	{ "golden", golden_main },
+	{ "launch", launch_main },
 };
+
+static int serve_installation(void)
+{
+	static char program[4096];
+	struct broker_options options = { .listen_fd = SD_LISTEN_FDS_START, .program = program };
+	ssize_t len = readlink("/proc/self/exe", program, sizeof(program) - 1);
+
+	if (len < 0)
+		memcpy(program, LIBEXECDIR "/infiniservice-exec", sizeof(LIBEXECDIR "/infiniservice-exec"));
+	return broker_serve(&options);
+}
 
 int main(int argc, char **argv)
 {
@@ -29,6 +46,8 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < ARRAY_SIZE(verbs) && argc > 1; i++)
 		if (strcmp(argv[1], verbs[i].name) == 0)
 			return verbs[i].main(argc - 1, argv + 1);
+	if (sd_listen_fds(1) == 1 && sd_is_socket(SD_LISTEN_FDS_START, AF_UNIX, SOCK_SEQPACKET, 1) > 0)
+		return serve_installation();
 	if (getsockopt(3, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_SEQPACKET) {
 		fputs("infiniservice-exec: started by infiniservice, with a socket as fd 3\n", stderr);
 		return 2;

@@ -124,6 +124,22 @@ static bool user_become(const struct spawn_user *user)
 				 setresuid(user->uid, user->uid, user->uid) == 0);
 }
 
+/* What the command is to be besides its descriptors. False with failure->stage telling what could not be done. */
+static bool command_dress(const struct executor_command *command, const struct spawn_user *user,
+			  volatile struct spawn_failure *failure)
+{
+	if (command->run.oom_score_adj)
+		oom_set(command->run.oom_score_adj);
+	failure->stage = EXECUTOR_STAGE_LIMITS;
+	if (!limits_set(command->run.limits))
+		return false;
+	failure->stage = EXECUTOR_STAGE_USER;
+	if (!user_become(user))
+		return false;
+	failure->stage = EXECUTOR_STAGE_CWD;
+	return !command->cwd || chdir(command->cwd) == 0;
+}
+
 /* In the child, maybe on borrowed memory: system calls only. `failure` is shared with the parent. */
 static void child_run(const struct executor_command *command, const struct spawn_io *io, const struct spawn_user *user,
 		      pid_t parent, volatile struct spawn_failure *failure)
@@ -134,16 +150,7 @@ static void child_run(const struct executor_command *command, const struct spawn
 	setsid();
 	if (!fds_set(io))
 		goto fail;
-	if (command->run.oom_score_adj)
-		oom_set(command->run.oom_score_adj);
-	failure->stage = EXECUTOR_STAGE_LIMITS;
-	if (!limits_set(command->run.limits))
-		goto fail;
-	failure->stage = EXECUTOR_STAGE_USER;
-	if (!user_become(user))
-		goto fail;
-	failure->stage = EXECUTOR_STAGE_CWD;
-	if (command->cwd && chdir(command->cwd) < 0)
+	if (!command_dress(command, user, failure))
 		goto fail;
 	prctl(PR_SET_PDEATHSIG, SIGKILL); /* after setresuid, which clears it */
 	if (getppid() != parent)
@@ -216,4 +223,37 @@ pid_t spawn_command(const struct executor_command *command, const struct spawn_i
 	while (waitpid((pid_t)pid, NULL, 0) < 0 && errno == EINTR)
 		;
 	return fail(ret_failure, shared->error, shared->stage);
+}
+
+static bool stdin_empty(void)
+{
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	bool done = fd >= 0 && dup2(fd, STDIN_FILENO) >= 0;
+
+	if (fd >= 0)
+		close(fd);
+	return done;
+}
+
+void spawn_replace(const struct executor_command *command, int keep_fd, struct spawn_failure *ret_failure)
+{
+	struct sigaction action = { .sa_handler = SIG_DFL };
+	static struct spawn_user user;
+	sigset_t none;
+	int error;
+
+	error = command->user ? user_find(command->user, &user) : 0;
+	*ret_failure = (struct spawn_failure){ error, EXECUTOR_STAGE_USER };
+	if (error)
+		return;
+	ret_failure->stage = EXECUTOR_STAGE_RESOURCE;
+	for (int sig = 1; sig < NSIG; sig++)
+		sigaction(sig, &action, NULL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	if (stdin_empty() && fcntl(keep_fd, F_SETFD, FD_CLOEXEC) == 0 && command_dress(command, &user, ret_failure)) {
+		ret_failure->stage = EXECUTOR_STAGE_EXEC;
+		execve(command->argv[0], command->argv, command->envp);
+	}
+	ret_failure->error = errno;
 }

@@ -29,4 +29,10 @@ struct spawn_failure {
 pid_t spawn_command(const struct executor_command *command, const struct spawn_io *io,
 		    struct spawn_failure *ret_failure);
 
+/*
+ * Becomes the command: for a process of its own, with stdout and stderr in place, whatever started it. Comes back only
+ * when that is not possible, with *ret_failure filled; `keep_fd` is still open then, and is not in the command.
+ */
+void spawn_replace(const struct executor_command *command, int keep_fd, struct spawn_failure *ret_failure);
+
 #endif

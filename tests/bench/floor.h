@@ -88,7 +88,7 @@ static inline void floor_dump_sockets(struct floor *f, int family, int protocol)
 		give_up("sock_diag");
 	for (;;) {
 		ssize_t n = recv(f->diag, f->text, sizeof(f->text), 0);
-		const struct nlmsghdr *message = (const struct nlmsghdr *)(const void *)f->text;
+		struct nlmsghdr *message = (struct nlmsghdr *)(void *)f->text;
 
 		if (n <= 0)
 			give_up("sock_diag");

@@ -205,7 +205,69 @@ service = record(name=word, display_name=text, status=one_of("running", "exited"
                  description=maybe(text), startup_type=maybe(word), can_start=boolean, can_stop=boolean, can_restart=boolean)
 power = record(action=one_of("reboot", "shutdown"), delay_s=natural, at=stamp)
 
+package = record(name=word, version=maybe(text), description=text, installed=boolean, publisher=maybe(text), source=word)
+pending_update = record(package_name=word, current_version=maybe(text), available_version=word, repository=maybe(text),
+                        is_security=boolean, size_kb=maybe(natural), architecture=maybe(text))
+updates = record(pending_updates=list_of(pending_update), security_updates_count=natural, total_pending_count=natural,
+                 last_check=maybe(stamp), package_manager=one_of("apt", "dnf", "apk"), reboot_required=maybe(boolean), distro=maybe(text))
+application = record(name=word, version=maybe(text), publisher=maybe(text), install_date=maybe(stamp), size_mb=maybe(positive),
+                     update_available=boolean, new_version=maybe(text), update_source=maybe(text),
+                     update_size_bytes=maybe(natural), is_security_update=boolean)
+applications = record(applications=list_of(application, 5000),
+                      summary=record(total_applications=natural, updates_available=natural, security_updates=natural))
+event = record(package_name=word, action=one_of("install", "upgrade", "remove", "purge"), previous_version=maybe(text),
+               version=maybe(text), architecture=maybe(text), date=stamp)
+history = record(history=list_of(event), days=natural, history_count=natural, history_available=boolean)
+all_health = record(overall_health=one_of("Healthy", "Warning", "Critical"),
+                    checks=list_of(record(check_name=word, status=one_of("passed", "warning", "failed"), message=word)),
+                    disk_space=health, resource_optimization=health)
+recommendation = record(resource=word, current_value=positive, recommended_value=positive, unit=word, reason=word,
+                        potential_savings_percent=percent)
+cleanup = record(freed_bytes=natural, cleaned_items=list_of(word), dry_run=boolean, kept_count=natural, error_count=natural)
+
+
+def every(*checks):
+    def check(value, path):
+        for one in checks:
+            one(value, path)
+    return check
+
+
+def one_or_all(value, path):
+    (all_health if type(value) is dict and "checks" in value else health)(value, path)
+
+
 DATA = {
+    "PackageList": record(packages=list_of(package)),
+    "PackageSearch": record(packages=list_of(package)),
+    "PackageInstall": one_of(None),
+    "PackageRemove": one_of(None),
+    "PackageUpdate": one_of(None),
+    "UpdateSystemSoftware": record(updated=list_of(word), reboot_required=maybe(boolean)),
+    "CheckLinuxUpdates": updates,
+    "GetLinuxSecurityUpdates": updates,
+    "GetPendingLinuxUpdates": updates,
+    "GetLinuxUpdateHistory": every(updates, history),
+    "GetAvailableUpdates": every(updates, applications),
+    "GetPendingUpdates": every(updates, applications),
+    "GetSecurityUpdates": every(updates, applications),
+    "GetUpdateHistory": every(updates, applications, history),
+    "CheckApplicationUpdates": applications,
+    "GetInstalledApplicationsWMI": applications,
+    "GetApplicationDetails": maybe(record(application=application, metadata=mapping)),
+    "CheckSpecificAppUpdates": maybe(application),
+    "EstimateUpdateSize": maybe(record(app_id=word, size_bytes=maybe(natural), size_mb=maybe(positive), formatted_size=maybe(word))),
+    "RunHealthCheck": one_or_all,
+    "RunAllHealthChecks": all_health,
+    "ValidateSystemHealth": every(all_health, record(valid=boolean, failed_units_count=natural, reboot_due=boolean)),
+    "CheckResourceOptimization": record(status=one_of("optimal", "suboptimal"), recommendations=list_of(recommendation),
+                                        processes=list_of(record(pid=natural, name=text)), message=word,
+                                        history=record(enough=boolean, samples=natural)),
+    "CheckSystemIntegrity": every(health, record(changed_files=list_of(record(path=word, flags=word, missing=boolean,
+                                                                              config_file=boolean)))),
+    "DiskCleanup": cleanup,
+    "CleanTemporaryFiles": cleanup,
+    "PrepareGoldenImage": every(cleanup, record(shutdown_scheduled=boolean)),
     "ServiceList": list_of(service),
     "ServiceControl": record(service=word, active_state=word, sub_state=word, enabled=boolean, main_pid=maybe(natural)),
     "RestartServices": record(restarted=list_of(word), failed=list_of(record(name=word, result=word))),
@@ -227,6 +289,21 @@ def check_data(action, data):
     DATA[action](data, action + ".data")
 
 
+def batch(message, path):
+    record(id=maybe(word), last=boolean, samples=list_of(sample, 100))(message, path)
+
+
+def sample(message, path):
+    record(type=one_of("metrics"))(message, path)
+    metrics(message, path)
+
+
+def command_event(message, path):
+    record(id=word, action=word, origin=word, state=one_of("accepted", "started", "finished", "refused"))(message, path)
+    if message["state"] in ("finished", "refused"):
+        record(success=boolean, error_code=maybe(one_of(*sorted(CODES))), duration_ms=natural)(message, path)
+
+
 CHECKS = {
     "handshake": handshake,
     "metrics": metrics,
@@ -242,6 +319,10 @@ CHECKS = {
                           executionId=maybe(text), context=anything),
     "request_pending_scripts": record(vm_id=word, request_timestamp=any_stamp),
     "script_completion": record(execution_id=word, exit_code=integer, stdout=text, stderr=text, log_file=one_of(None)),
+    "output": record(id=word, stream=one_of("stdout", "stderr"), seq=natural, data=text),
+    "lagged": record(topic=one_of("metrics", "events", "commands"), from_seq=natural, count=natural),
+    "metrics_batch": batch,
+    "command_event": command_event,
     "log_header": record(schema=natural, boot_id=word, first_seq=natural),
 }
 

@@ -211,9 +211,9 @@ def story_stdio_carries_the_conversation():
     for line in agent.process.stdout:
         if line.strip():
             types.append(json.loads(line)["type"])
-        if "response" in types:
+        if "response" in types and "metrics" in types:
             break
-    assert types[0] == "handshake" and "metrics" in types, types
+    assert types[0] == "handshake" and "response" in types and "metrics" in types, types
 
 
 class agent_of:  # pylint: disable=invalid-name

@@ -4,6 +4,7 @@
 import json
 import os
 import pwd
+import re
 import signal
 import subprocess
 import time
@@ -185,6 +186,15 @@ def story_a_command_of_a_host_may_be_killed_by_its_pid():
     assert host.ask("ProcessKill", pid=pid)["success"]
     answer = host.response(command)
     assert answer["exit_code"] == 128 + signal.SIGTERM, answer
+
+
+def story_limits_of_memory_and_tasks_reach_commands():
+    _, host = talk(tap.keep, {"commands.allow_unsafe": "yes", "commands.max_memory_bytes": "256M", "commands.max_tasks": "4321"})
+    limits = host.run("cat /proc/self/limits")["stdout"]
+    assert re.search(r"^Max address space +%d +%d " % (256 << 20, 256 << 20), limits, re.M), limits
+    assert re.search(r"^Max processes +4321 +4321 ", limits, re.M), limits
+    assert host.run("head -c 400M /dev/zero | tail -c 400M | wc -c")["stdout"] != f"{400 << 20}\n"
+    host.in_step()
 
 
 def story_security_checks_have_the_shape_of_health_checks_and_no_null():

@@ -49,6 +49,7 @@ static void takes_apart_what_was_built(void **state)
 	assert_null(command.envp[2]);
 	assert_string_equal(command.cwd, "/tmp");
 	assert_string_equal(command.user, "nobody");
+	assert_string_equal(command.action, "unsafe");
 }
 
 static void absent_strings_are_null(void **state)
@@ -60,6 +61,7 @@ static void absent_strings_are_null(void **state)
 	assert_null(command.envp[0]);
 	assert_null(command.cwd);
 	assert_null(command.user);
+	assert_null(command.action);
 }
 
 static void rejects_every_shorter_and_longer_message(void **state)
@@ -145,7 +147,7 @@ static void builds_no_more_than_fits(void **state)
 	assert_int_equal(executor_run_build(plain, many, NULL, NULL, NULL, NULL, message, sizeof(message)), -E2BIG);
 	assert_int_equal(executor_run_build(plain, none, NULL, NULL, NULL, NULL, message, sizeof(message)), -EINVAL);
 	assert_int_equal(executor_run_build(plain, args, env, NULL, NULL, NULL, message, 10), -E2BIG);
-	big[EXECUTOR_STRINGS_MAX - 13] = '\0'; /* "/bin/echo" and three NULs more: exactly the limit */
+	big[EXECUTOR_STRINGS_MAX - 14] = '\0'; /* "/bin/echo" and four NULs more: exactly the limit */
 	assert_int_equal(executor_run_build(plain, argv, NULL, NULL, NULL, NULL, message, sizeof(message)),
 			 EXECUTOR_STRINGS_MAX + sizeof(struct executor_run));
 }
@@ -172,18 +174,92 @@ static void survives_damaged_messages(void **state)
 
 static void takes_only_whole_replies(void **state)
 {
-	struct executor_reply reply = { .version = EXECUTOR_VERSION, .op = EXECUTOR_EXITED, .id = 3, .status = 256 },
-			      got;
+	struct executor_reply reply = { .version = EXECUTOR_VERSION, .op = EXECUTOR_EXITED, .id = 3, .status = 256 };
+	struct executor_answer got;
 
 	(void)state;
 	assert_int_equal(executor_reply_parse(&reply, sizeof(reply), &got), 0);
-	assert_int_equal(got.status, 256);
+	assert_int_equal(got.reply.status, 256);
+	assert_string_equal(got.text, "");
 	assert_int_equal(executor_reply_parse(&reply, sizeof(reply) - 1, &got), -EBADMSG);
 	reply.op = EXECUTOR_RUN;
 	assert_int_equal(executor_reply_parse(&reply, sizeof(reply), &got), -EBADMSG);
 	reply.op = EXECUTOR_EXITED;
 	reply.id = 0;
 	assert_int_equal(executor_reply_parse(&reply, sizeof(reply), &got), -EBADMSG);
+}
+
+static void replies_carry_their_words_and_nothing_unended(void **state)
+{
+	struct executor_answer answer = { .reply = { .op = EXECUTOR_ANSWERED, .id = 3 } }, got;
+	char longer[2 * EXECUTOR_TEXT_MAX];
+	size_t len = executor_answer_fill(&answer, "done");
+
+	(void)state;
+	assert_int_equal(executor_reply_parse(&answer, len, &got), 0);
+	assert_string_equal(got.text, "done");
+	for (size_t cut = sizeof(answer.reply); cut < len; cut++)
+		assert_int_equal(executor_reply_parse(&answer, cut, &got), -EBADMSG);
+	assert_int_equal(executor_reply_parse(&answer, len + 1, &got), -EBADMSG);
+	answer.text[4] = 'x';
+	assert_int_equal(executor_reply_parse(&answer, len, &got), -EBADMSG);
+
+	memset(longer, 'y', sizeof(longer) - 1);
+	longer[sizeof(longer) - 1] = '\0';
+	len = executor_answer_fill(&answer, longer);
+	assert_int_equal(len, sizeof(answer));
+	assert_int_equal(executor_reply_parse(&answer, len, &got), 0);
+	assert_int_equal(strlen(got.text), EXECUTOR_TEXT_MAX - 1);
+}
+
+static const struct executor_deed_request start = { .head = { .id = 9, .term_ns = 1, .kill_ns = 2 },
+						    .deed = EXECUTOR_DEED_START, .group = 1 };
+
+static void takes_apart_a_deed(void **state)
+{
+	int64_t len = executor_deed_build(start, "ServiceControl", "cron.service", message, sizeof(message));
+	struct executor_call call;
+
+	(void)state;
+	assert_true(len > 0);
+	assert_int_equal(executor_deed_parse(message, (size_t)len, &call), 0);
+	assert_int_equal(call.deed.deed, EXECUTOR_DEED_START);
+	assert_string_equal(call.action, "ServiceControl");
+	assert_string_equal(call.argument, "cron.service");
+	assert_int_equal(executor_run_parse(message, (size_t)len, &command), -EBADMSG);
+}
+
+static void rejects_damaged_deeds(void **state)
+{
+	const struct {
+		size_t offset, width;
+		uint64_t value;
+	} cases[] = {
+		{ offsetof(struct executor_deed_request, deed), 4, EXECUTOR_DEED_NONE },
+		{ offsetof(struct executor_deed_request, deed), 4, EXECUTOR_DEEDS },
+		{ offsetof(struct executor_deed_request, deed), 4, UINT32_MAX },
+		{ offsetof(struct executor_deed_request, strings), 4, 3 },
+		{ offsetof(struct executor_deed_request, reserved), 4, 1 },
+		{ offsetof(struct executor_deed_request, head.op), 2, EXECUTOR_RUN },
+		{ offsetof(struct executor_deed_request, head.id), 8, 0 },
+	};
+	struct executor_call call;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		int64_t len = executor_deed_build(start, "a", "b", message, sizeof(message));
+
+		memcpy(message + cases[i].offset, &cases[i].value, cases[i].width);
+		assert_int_equal(executor_deed_parse(message, (size_t)len, &call), -EBADMSG);
+	}
+	for (size_t cut = 0; cut < sizeof(start) + 4; cut++) {
+		char *exact = malloc(cut + 1);
+
+		executor_deed_build(start, "a", "b", message, sizeof(message));
+		memcpy(exact, message, cut);
+		assert_int_equal(executor_deed_parse(exact, cut, &call), -EBADMSG);
+		free(exact);
+	}
 }
 
 static void finds_the_own_cgroup_in_every_layout(void **state)
@@ -246,6 +322,9 @@ int main(void)
 		cmocka_unit_test(builds_no_more_than_fits),
 		cmocka_unit_test(survives_damaged_messages),
 		cmocka_unit_test(takes_only_whole_replies),
+		cmocka_unit_test(replies_carry_their_words_and_nothing_unended),
+		cmocka_unit_test(takes_apart_a_deed),
+		cmocka_unit_test(rejects_damaged_deeds),
 		cmocka_unit_test(finds_the_own_cgroup_in_every_layout),
 		cmocka_unit_test(reads_a_stat_line_whatever_the_name),
 	};

@@ -15,6 +15,8 @@ static const char help[] =
 	"\n"
 	"  infinictl log [OPTION]... [FILE]...   print the metric log (the agent need not run)\n"
 	"  infinictl status [OPTION]...          ask the running agent how it is\n"
+	"  infinictl ps [OPTION]...              show the commands that run or wait\n"
+	"  infinictl audit [OPTION]...           print what hosts asked of this machine (the agent need not run)\n"
 	"  infinictl config check [FILE]         check the configuration\n"
 	"  infinictl config show [FILE]          print every setting with its value\n"
 	"  infinictl config example              print the commented default file\n"
@@ -64,7 +66,11 @@ int cli_main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		int (*main)(int argc, char **argv);
-	} commands[] = { { "log", log_main }, { "status", status_main }, { "config", config_main } };
+	} commands[] = { { "log", log_main },
+			 { "status", status_main },
+			 { "ps", ps_main },
+			 { "audit", audit_main },
+			 { "config", config_main } };
 
 	if (argc < 2)
 		return cli_usage("a subcommand is missing");

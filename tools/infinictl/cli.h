@@ -22,6 +22,8 @@ int cli_main(int argc, char **argv);
 /* Subcommands; argv[0] is the subcommand's name. */
 int log_main(int argc, char **argv);
 int status_main(int argc, char **argv);
+int ps_main(int argc, char **argv);
+int audit_main(int argc, char **argv);
 int config_main(int argc, char **argv);
 
 /*

@@ -2,29 +2,12 @@
 /*
  * infinictl status: asks the agent over its local socket. Without an agent it tells how old the last sample is.
  */
-#include <errno.h>
-#include <getopt.h>
 #include <json-c/json.h>
-#include <poll.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
 
-#include <infiniservice/cleanup.h>
-#include <infiniservice/moment.h>
-
-#include "agent/config/config.h"
-#include "agent/log/latest.h"
-#include "tools/infinictl/access.h"
+#include "tools/infinictl/ask.h"
 #include "tools/infinictl/cli.h"
-#include "tools/infinictl/text.h"
 
-#define ANSWER_MS 5000
-/* Of everything the agent says before it answers, and of one line. */
-#define ANSWER_BYTES_MAX (8u << 20)
 #define NESTING_MAX 8
 
 static const char help[] = "infinictl status [--socket PATH] [--json]\n"
@@ -33,95 +16,6 @@ static const char help[] = "infinictl status [--socket PATH] [--json]\n"
 			   "  --json          print the answer's data as JSON\n"
 			   "\n"
 			   "Exit status: 0 done, 1 failed, 2 wrong use, 3 the agent does not run.\n";
-
-/* ----------------------------------------------------------------------------------------------------- socket */
-
-static int socket_connect(const char *path)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int fd, error;
-
-	if (strlen(path) >= sizeof(address.sun_path))
-		return -ENAMETOOLONG;
-	memcpy(address.sun_path, path, strlen(path));
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0)
-		return fd;
-	error = -errno;
-	close(fd);
-	return error;
-}
-
-static bool is_answer(struct json_object *message, const char *id)
-{
-	struct json_object *type = text_member(message, "type", NULL), *theirs = text_member(message, "id", NULL);
-
-	return json_object_is_type(type, json_type_string) && !strcmp(json_object_get_string(type), "response") &&
-	       json_object_is_type(theirs, json_type_string) && !strcmp(json_object_get_string(theirs), id);
-}
-
-/* Takes the whole lines out of the buffer; the answer, or NULL when it is not among them. */
-static struct json_object *find_answer(char *buffer, size_t *len, const char *id)
-{
-	char *newline;
-
-	while ((newline = memchr(buffer, '\n', *len))) {
-		size_t line = (size_t)(newline - buffer);
-		struct json_object *message = text_parse(buffer, line);
-
-		*len -= line + 1;
-		memmove(buffer, newline + 1, *len);
-		if (is_answer(message, id))
-			return message;
-		json_object_put(message);
-	}
-	return NULL;
-}
-
-static int receive_answer(int fd, const char *id, struct json_object **ret)
-{
-	_cleanup_(freep) char *buffer = malloc(ANSWER_BYTES_MAX);
-	uint64_t deadline_ns = clock_ns(CLOCK_MONOTONIC) + ANSWER_MS * NS_PER_MS, now_ns;
-	size_t len = 0, total = 0;
-
-	if (!buffer)
-		return -ENOMEM;
-	while ((now_ns = clock_ns(CLOCK_MONOTONIC)) < deadline_ns && total < ANSWER_BYTES_MAX) {
-		struct pollfd p = { .fd = fd, .events = POLLIN };
-		ssize_t got;
-
-		if (poll(&p, 1, (int)((deadline_ns - now_ns) / NS_PER_MS) + 1) <= 0)
-			continue;
-		got = recv(fd, buffer + len, ANSWER_BYTES_MAX - total, 0);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			return got ? -errno : -ECONNRESET;
-		len += (size_t)got;
-		total += (size_t)got;
-		*ret = find_answer(buffer, &len, id);
-		if (*ret)
-			return 0;
-	}
-	return total < ANSWER_BYTES_MAX ? -ETIMEDOUT : -EMSGSIZE;
-}
-
-static int ask(const char *path, struct json_object **ret)
-{
-	_cleanup_(closep) int fd = socket_connect(path);
-	char id[40], request[100];
-	int len;
-
-	if (fd < 0)
-		return fd;
-	snprintf(id, sizeof(id), "infinictl-%d", (int)getpid());
-	len = snprintf(request, sizeof(request), "\n{\"type\":\"Status\",\"id\":\"%s\"}\n", id);
-	if (send(fd, request, (size_t)len, MSG_NOSIGNAL) != len)
-		return -EPIPE;
-	return receive_answer(fd, id, ret);
-}
 
 /* ----------------------------------------------------------------------------------------------------- output */
 
@@ -188,13 +82,8 @@ static void print_object(struct json_object *object, unsigned depth)
 			print_nested(name, nested, depth);
 }
 
-static int print_answer(struct json_object *answer, bool json)
+static int print_data(struct json_object *data, bool json)
 {
-	struct json_object *data = text_member(answer, "data", NULL), *error = text_member(answer, "error", NULL);
-
-	if (!json_object_get_boolean(text_member(answer, "success", NULL)))
-		return cli_fail("the agent refused: %s",
-				json_object_is_type(error, json_type_string) ? json_object_get_string(error) : "no reason");
 	if (json)
 		puts(json_object_to_json_string_ext(data, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
 	else
@@ -202,66 +91,7 @@ static int print_answer(struct json_object *answer, bool json)
 	return CLI_OK;
 }
 
-static void print_latest_age(const char *runtime_dir)
-{
-	char path[4096];
-	struct stat st;
-
-	snprintf(path, sizeof(path), "%s/" LATEST_NAME, runtime_dir);
-	if (stat(path, &st) == 0)
-		cli_fail("its last sample is %lld s old (%s)",
-			 (long long)(moment_now().wall_ms / 1000 - (int64_t)st.st_mtim.tv_sec), path);
-	else
-		cli_fail("there is no last sample in %s; `infinictl log` shows the metric log", runtime_dir);
-}
-
-/* -------------------------------------------------------------------------------------------------------- run */
-
-static int run(const char *path, const struct config *config, bool json)
-{
-	_cleanup_(text_putp) struct json_object *answer = NULL;
-	int rc = ask(path, &answer);
-
-	if (rc == 0)
-		return print_answer(answer, json);
-	if (rc == -ENOENT || rc == -ECONNREFUSED || rc == -ENOTDIR) {
-		cli_fail("the agent does not run: %s: %s", path, strerror(-rc));
-		print_latest_age(config->agent.runtime_dir);
-		return CLI_NOT_RUNNING;
-	}
-	cli_fail("%s: %s", path, rc == -ETIMEDOUT ? "no answer within 5 s" : strerror(-rc));
-	if (rc == -EACCES)
-		access_hint(path, config->socket.group[0] ? config->socket.group : "infiniservice");
-	return CLI_FAILED;
-}
-
 int status_main(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "socket", required_argument, NULL, 's' },
-		{ "json", no_argument, NULL, 'j' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
-	};
-	const char *path = NULL;
-	struct config config;
-	bool json = false;
-	int option, rc;
-
-	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		if (option == 'h')
-			return fputs(help, stdout) < 0 ? CLI_FAILED : CLI_OK;
-		if (option != 's' && option != 'j')
-			return CLI_USAGE; /* getopt has said what is wrong */
-		json |= option == 'j';
-		path = option == 's' ? optarg : path;
-	}
-	if (optind < argc)
-		return cli_usage("status takes no \"%.50s\"", argv[optind]);
-	if (config_init(&config))
-		return cli_fail("out of memory");
-	config_load(&config, NULL, NULL, NULL, NULL); /* as far as it may be read; the defaults do otherwise */
-	rc = run(path ? path : config.socket.path, &config, json);
-	config_free(&config);
-	return rc;
+	return ask_main(argc, argv, help, print_data);
 }

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/* RunHealthCheck, RunAllHealthChecks and ValidateSystemHealth: the named checks of health.h, one or all. */
+#include "agent/action.h"
+
+#include <stdlib.h>
+
+#include <infiniservice/cleanup.h>
+
+#include "agent/agent.h"
+#include "agent/health_work.h"
+
+#define WINDOW_DAYS 7
+#define CHECKS_MAX 32
+
+struct results {
+	const struct health_work *work;
+	struct health_result list[CHECKS_MAX]; /* as health_check_at counts */
+	size_t count;
+};
+
+static enum health_status worst_of(const struct results *results)
+{
+	enum health_status worst = HEALTH_PASSED;
+
+	for (size_t i = 0; i < results->count; i++)
+		if (results->list[i].status > worst)
+			worst = results->list[i].status;
+	return worst;
+}
+
+static void emit_checks(struct sink *out, const struct results *results)
+{
+	sink_array_begin(out, "checks");
+	for (size_t i = 0; i < results->count; i++) {
+		sink_object_begin(out, NULL);
+		sink_str(out, "check_name", health_check_at(i)->name);
+		sink_str(out, "status", health_status_name(results->list[i].status));
+		sink_str(out, "message", results->list[i].message);
+		sink_object_end(out);
+	}
+	sink_array_end(out);
+}
+
+static void emit_all(struct sink *out, const char *key, const void *arg)
+{
+	static const char *const words[] = { "Healthy", "Warning", "Critical" };
+	const struct results *results = arg;
+	const struct health_facts *facts = &results->work->facts;
+
+	sink_object_begin(out, key);
+	sink_str(out, "overall_health", words[worst_of(results)]);
+	for (size_t i = 0; i < results->count; i++)
+		health_emit(out, health_check_at(i)->name, &results->list[i]);
+	emit_checks(out, results);
+	if (results->work->validating) {
+		sink_bool(out, "valid", worst_of(results) != HEALTH_FAILED);
+		sink_bool(out, "failed_units_known", facts->units_known);
+		sink_uint(out, "failed_units_count", facts->failed_units);
+		sink_bool(out, "reboot_due", facts->reboot_required);
+	}
+	sink_object_end(out);
+}
+
+static void answer_all(struct command *command, struct health_work *work)
+{
+	_cleanup_(freep) struct results *results = calloc(1, sizeof(*results));
+	const struct health_check *check;
+
+	if (!results) {
+		command_fail(command, CODE_INTERNAL, "no_memory", "out of memory");
+		return;
+	}
+	results->work = work;
+	for (; results->count < CHECKS_MAX && (check = health_check_at(results->count)); results->count++)
+		check->run(command->agent, &work->facts, &results->list[results->count]);
+	command_succeed(command, emit_all, results);
+}
+
+static void emit_one(struct sink *out, const char *key, const void *arg)
+{
+	health_emit(out, key, arg);
+}
+
+static void answer_one(struct command *command, struct health_work *work)
+{
+	struct health_result result = { .status = HEALTH_PASSED };
+
+	work->one->run(command->agent, &work->facts, &result);
+	command_succeed(command, emit_one, &result);
+}
+
+static enum action_result start(struct command *command, const struct health_check *one, bool validating)
+{
+	struct health_work *work = health_work_new(command);
+
+	if (!work)
+		return ACTION_TAKEN;
+	work->one = one;
+	work->validating = validating;
+	work->window_days = work->facts.window_days = WINDOW_DAYS;
+	work->want_trend = !one || one->needs_trend;
+	work->want_units = !one || one->needs_units;
+	work->want_reboot = !one || one->needs_reboot;
+	work->finish = one ? answer_one : answer_all;
+	return health_work_start(work);
+}
+
+enum action_result action_run_health_check(struct command *command)
+{
+	const struct health_check *check = NULL;
+	struct message_fault fault;
+	const char *name = NULL;
+
+	if (message_param_text(&command->message, "check_name", &name, &fault) < 0) {
+		command_fail(command, fault.code, fault.reason, "%s", fault.text);
+		return ACTION_TAKEN;
+	}
+	if (name && !(check = health_check_find(name))) {
+		command_fail(command, CODE_INVALID_PARAMETERS, "bad_value",
+			     "check_name is disk_space, resource_optimization, memory, cpu_load, pressure, clock, log, failed_units or "
+			     "reboot_required");
+		return ACTION_TAKEN;
+	}
+	return start(command, check, false);
+}
+
+enum action_result action_run_all_health_checks(struct command *command)
+{
+	return start(command, NULL, false);
+}
+
+enum action_result action_run_validate_system_health(struct command *command)
+{
+	return start(command, NULL, true);
+}

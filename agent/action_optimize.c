@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * CheckResourceOptimization: whether the guest's size fits its use, by what the local metric log holds of the days asked for. Without
+ * a day of history there is no advice, and the answer says so.
+ */
+#include "agent/action.h"
+
+#include <infiniservice/cleanup.h>
+
+#include "agent/advice.h"
+#include "agent/agent.h"
+#include "agent/health_work.h"
+#include "collectors/processes.h"
+#include "collectors/table.h"
+
+#define WINDOW_DAYS 7
+#define WINDOW_DAYS_MAX 365
+#define PROCESSES 5
+
+struct findings {
+	struct command *command;
+	const struct health_work *work;
+	struct advice advice[ADVICE_MAX];
+	size_t count;
+};
+
+static void emit_advice(struct sink *out, const struct advice *advice)
+{
+	sink_object_begin(out, NULL);
+	sink_str(out, "resource", advice->resource);
+	sink_real(out, "current_value", advice->current, 2);
+	sink_real(out, "recommended_value", advice->recommended, 2);
+	sink_str(out, "unit", advice->unit);
+	sink_str(out, "reason", advice->reason);
+	sink_real(out, "potential_savings_percent", advice->savings_percent, 1);
+	sink_object_end(out);
+}
+
+/* Who uses most of the CPU now: beside the advice, not its reason. */
+static void emit_processes(struct sink *out, const struct findings *findings)
+{
+	struct agent *agent = findings->command->agent;
+	struct moment now = agent_now(agent);
+	struct collect_ctx ctx = sampler_context(agent->sampler, &collector_processes, &now);
+	void *state = sampler_state(agent->sampler, &collector_processes);
+	struct process_row rows[PROCESSES];
+	size_t count = state ? processes_sorted(state, &ctx, PROCESSES_BY_CPU, rows, ARRAY_SIZE(rows)) : 0;
+
+	sink_array_begin(out, "processes");
+	for (size_t i = 0; i < count; i++) {
+		sink_object_begin(out, NULL);
+		sink_int(out, "pid", rows[i].pid);
+		sink_text(out, "name", rows[i].comm, rows[i].comm_len, SINK_COMM_MAX);
+		sink_real(out, "cpu_usage", rows[i].cpu_percent, 2);
+		sink_uint(out, "memory_kb", rows[i].rss_kb);
+		sink_object_end(out);
+	}
+	sink_array_end(out);
+}
+
+static void emit_share(struct sink *out, const char *key, const struct trend_share *share)
+{
+	sink_object_begin(out, key);
+	sink_real(out, "average_percent", trend_share_average(share), 2);
+	sink_real(out, "p95_percent", trend_share_percentile(share, 95), 2);
+	sink_real(out, "max_percent", share->max, 2);
+	sink_object_end(out);
+}
+
+static void emit_basis(struct sink *out, const struct health_work *work)
+{
+	const struct trend *trend = &work->trend;
+	char text[RFC3339_SIZE];
+
+	sink_object_begin(out, "history");
+	sink_uint(out, "evaluation_window_days", work->window_days);
+	sink_bool(out, "enough", work->facts.trend && trend_enough(trend));
+	sink_bool(out, "complete", work->facts.trend && !trend->partial && trend->error == 0);
+	sink_uint(out, "samples", trend->samples);
+	if (trend->samples) {
+		rfc3339_format(trend->first_ms, text);
+		sink_str(out, "begin", text);
+		rfc3339_format(trend->last_ms, text);
+		sink_str(out, "end", text);
+		emit_share(out, "cpu", &trend->cpu);
+		emit_share(out, "memory", &trend->memory);
+	}
+	sink_object_end(out);
+}
+
+static const char *message_of(const struct findings *findings)
+{
+	const struct health_work *work = findings->work;
+
+	if (!work->facts.trend || work->trend.error < 0)
+		return "the metric log could not be read: nothing is known of the past";
+	if (!trend_enough(&work->trend))
+		return "not enough history: at least a day of samples is needed before anything can be recommended";
+	return findings->count ? "the guest's size does not fit its use" : "the guest's size fits its use";
+}
+
+static void emit_findings(struct sink *out, const char *key, const void *arg)
+{
+	const struct findings *findings = arg;
+
+	sink_object_begin(out, key);
+	sink_str(out, "status", findings->count ? "suboptimal" : "optimal");
+	sink_str(out, "message", message_of(findings));
+	sink_array_begin(out, "recommendations");
+	for (size_t i = 0; i < findings->count; i++)
+		emit_advice(out, &findings->advice[i]);
+	sink_array_end(out);
+	emit_processes(out, findings);
+	emit_basis(out, findings->work);
+	sink_object_end(out);
+}
+
+static void answer(struct command *command, struct health_work *work)
+{
+	struct findings findings = { .command = command, .work = work };
+
+	if (work->facts.trend)
+		findings.count = advice_make(&work->trend, findings.advice);
+	command_succeed(command, emit_findings, &findings);
+}
+
+enum action_result action_run_check_resource_optimization(struct command *command)
+{
+	struct health_work *work;
+	struct message_fault fault;
+	int64_t days = WINDOW_DAYS;
+
+	if (message_param_integer(&command->message, "evaluation_window_days", 1, WINDOW_DAYS_MAX, &days, &fault) < 0) {
+		command_fail(command, fault.code, fault.reason, "%s", fault.text);
+		return ACTION_TAKEN;
+	}
+	work = health_work_new(command);
+	if (!work)
+		return ACTION_TAKEN;
+	work->window_days = work->facts.window_days = (unsigned)days;
+	work->want_trend = true;
+	work->finish = answer;
+	return health_work_start(work);
+}

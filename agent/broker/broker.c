@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: MIT */
+#include "agent/broker/broker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <syslog.h>
+#include <systemd/sd-login.h>
+#include <unistd.h>
+
+#include <infiniservice/cleanup.h>
+#include <infiniservice/moment.h>
+
+#include "agent/broker/deed.h"
+#include "agent/broker/manager_call.h"
+#include "agent/broker/rules.h"
+#include "agent/broker/unit.h"
+
+#define AGENT_USER "infiniservice"
+#define RECONNECT_MS 50
+#define RECONNECTS_MAX 200 /* PID 1 is away while it executes itself anew, for a second or two */
+
+void broker_log(int priority, const char *format, ...)
+{
+	char text[1024];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	fprintf(stderr, "<%d>%s\n", priority, text);
+}
+
+/* --------------------------------------------------------------------------------------------------------- replies */
+
+static void reply_send(struct broker *broker, struct msghdr *message)
+{
+	if (broker->peer_fd < 0 || sendmsg(broker->peer_fd, message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+		return;
+	/* It has at most a reply or two for each of its requests to take: one that does not is none. */
+	broker_log(LOG_WARNING, "the agent does not take its answers: %s", strerror(errno));
+	shutdown(broker->peer_fd, SHUT_RDWR);
+}
+
+void broker_reply(struct broker *broker, struct executor_answer *answer, const char *words)
+{
+	struct iovec iov = { .iov_base = answer };
+	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	iov.iov_len = executor_answer_fill(answer, words);
+	reply_send(broker, &message);
+}
+
+void broker_reply_fds(struct broker *broker, struct executor_answer *answer, const int fds[2])
+{
+	union {
+		char bytes[CMSG_SPACE(2 * sizeof(int))];
+		struct cmsghdr head;
+	} control = { 0 };
+	struct iovec iov = { .iov_base = answer };
+	struct msghdr message = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+	};
+
+	control.head.cmsg_level = SOL_SOCKET;
+	control.head.cmsg_type = SCM_RIGHTS;
+	control.head.cmsg_len = CMSG_LEN(2 * sizeof(int));
+	memcpy(CMSG_DATA(&control.head), fds, 2 * sizeof(int));
+	iov.iov_len = executor_answer_fill(answer, "");
+	reply_send(broker, &message);
+}
+
+void broker_refuse(struct broker *broker, uint64_t id, int error, int stage, const char *words)
+{
+	struct executor_answer answer = { .reply = { .op = EXECUTOR_REFUSED, .id = id, .error = error, .stage = stage } };
+
+	broker_reply(broker, &answer, words);
+}
+
+/* -------------------------------------------------------------------------------------------------- the connection */
+
+static int on_reconnect(sd_event_source *source, uint64_t usec, void *data)
+{
+	struct broker *broker = data;
+
+	(void)source;
+	(void)usec;
+	if (broker->unit_count == 0)
+		return 0;
+	if (broker_manager(broker) >= 0) {
+		unit_look_again(broker);
+		return 0;
+	}
+	if (++broker->reconnects > RECONNECTS_MAX) {
+		broker_log(LOG_ERR, "the service manager cannot be reached any more");
+		return sd_event_exit(broker->event, EXIT_FAILURE);
+	}
+	sd_event_source_set_time_relative(broker->reconnect, RECONNECT_MS * NS_PER_MS / NS_PER_US);
+	return sd_event_source_set_enabled(broker->reconnect, SD_EVENT_ONESHOT);
+}
+
+static void manager_close(struct broker *broker)
+{
+	broker->lost_slot = sd_bus_slot_unref(broker->lost_slot);
+	if (!broker->manager)
+		return;
+	sd_bus_detach_event(broker->manager);
+	broker->manager = sd_bus_close_unref(broker->manager);
+}
+
+static int on_disconnected(sd_bus_message *message, void *data, sd_bus_error *error)
+{
+	struct broker *broker = data;
+
+	(void)message;
+	(void)error;
+	manager_close(broker);
+	deed_forget_all(broker, true);
+	sd_event_source_set_time_relative(broker->reconnect, RECONNECT_MS * NS_PER_MS / NS_PER_US);
+	sd_event_source_set_enabled(broker->reconnect, SD_EVENT_ONESHOT);
+	return 0;
+}
+
+static int on_job_removed(sd_bus_message *message, void *data, sd_bus_error *error)
+{
+	(void)error;
+	deed_job_removed(data, message);
+	return 0;
+}
+
+static int on_unit_removed(sd_bus_message *message, void *data, sd_bus_error *error)
+{
+	(void)error;
+	unit_removed(data, message);
+	return 0;
+}
+
+/* PID 1 sends its signals to whoever is connected to it directly, subscribed or not. */
+static int manager_open(struct broker *broker, sd_bus *bus)
+{
+	const char *address = broker->options.manager_address ? broker->options.manager_address : BROKER_MANAGER_ADDRESS;
+	int r = sd_bus_set_address(bus, address);
+
+	if (r >= 0)
+		r = sd_bus_negotiate_fds(bus, true);
+	if (r >= 0)
+		r = sd_bus_start(bus);
+	if (r >= 0)
+		r = sd_bus_match_signal(bus, &broker->lost_slot, NULL, NULL, "org.freedesktop.DBus.Local", "Disconnected",
+					on_disconnected, broker);
+	if (r >= 0)
+		r = sd_bus_match_signal(bus, NULL, NULL, MANAGER_PATH, MANAGER_INTERFACE, "JobRemoved", on_job_removed, broker);
+	if (r >= 0)
+		r = sd_bus_match_signal(bus, NULL, NULL, MANAGER_PATH, MANAGER_INTERFACE, "UnitRemoved", on_unit_removed, broker);
+	return r < 0 ? r : sd_bus_attach_event(bus, broker->event, SD_EVENT_PRIORITY_NORMAL);
+}
+
+int broker_manager(struct broker *broker)
+{
+	sd_bus *bus = NULL;
+	int r;
+
+	if (broker->manager)
+		return 0;
+	r = sd_bus_new(&bus);
+	if (r >= 0)
+		r = manager_open(broker, bus);
+	if (r < 0) {
+		broker->lost_slot = sd_bus_slot_unref(broker->lost_slot);
+		sd_bus_close_unref(bus);
+		return r;
+	}
+	broker->manager = bus;
+	broker->generation++;
+	broker->reconnects = 0;
+	return 0;
+}
+
+/* -------------------------------------------------------------------------------------------------------- requests */
+
+/* NULL: nothing speaks against the configuration being asked. */
+static const char *configuration(struct broker *broker)
+{
+	if (guard_refresh(&broker->guard) && !broker->guard.usable)
+		broker_log(LOG_ERR, "nothing is allowed: %s", broker->guard.err.text);
+	return broker->guard.usable ? NULL : broker->guard.err.text;
+}
+
+static void refuse_policy(struct broker *broker, uint64_t id, const char *action, const char *words)
+{
+	broker_log(LOG_WARNING, "refused to the agent: %s: %s", action ? action : "(no action)", words);
+	broker_refuse(broker, id, EACCES, EXECUTOR_STAGE_POLICY, words);
+}
+
+static int request_run(struct broker *broker, size_t len)
+{
+	static struct executor_command command;
+	struct rules_verdict verdict = { .refusal = configuration(broker) };
+	int error = executor_run_parse(broker->message, len, &command);
+
+	if (error == -EBADMSG || error == -EPROTO)
+		return error;
+	if (error < 0) {
+		broker_refuse(broker, command.run.head.id, -error, EXECUTOR_STAGE_EXEC, "");
+		return 0;
+	}
+	if (!verdict.refusal)
+		verdict = rules_judge_run(&command, &broker->guard.config);
+	if (verdict.refusal)
+		refuse_policy(broker, command.run.head.id, command.action, verdict.refusal);
+	else
+		unit_start(broker, &command, &verdict);
+	return 0;
+}
+
+static int request_deed(struct broker *broker, size_t len)
+{
+	const char *refusal = configuration(broker);
+	struct executor_call call;
+	int error = executor_deed_parse(broker->message, len, &call);
+
+	if (error < 0)
+		return error;
+	if (!refusal)
+		refusal = rules_judge_deed(&call, &broker->guard.config).refusal;
+	if (refusal)
+		refuse_policy(broker, call.deed.head.id, call.action, refusal);
+	else
+		deed_start(broker, &call);
+	return 0;
+}
+
+/* Negative: whoever is there does not keep to the protocol, or says that it leaves. */
+static int request_take(struct broker *broker, size_t len)
+{
+	struct executor_request head;
+	int error = executor_request_parse(broker->message, len, &head);
+
+	if (error < 0)
+		return error;
+	switch (head.op) {
+	case EXECUTOR_RUN:
+		return request_run(broker, len);
+	case EXECUTOR_DEED:
+		return request_deed(broker, len);
+	case EXECUTOR_CANCEL:
+		unit_cancel(broker, head.id, head.kill_ns);
+		return 0;
+	default:
+		return -ESHUTDOWN;
+	}
+}
+
+/* ----------------------------------------------------------------------------------------------------------- agents */
+
+static void peer_end(struct broker *broker)
+{
+	broker->peer_source = sd_event_source_disable_unref(broker->peer_source);
+	close_fd(&broker->peer_fd);
+	deed_forget_all(broker, false);
+	unit_orphan_all(broker);
+	sd_event_source_set_enabled(broker->listener, SD_EVENT_ON);
+	broker_rest(broker);
+}
+
+static int on_peer(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	struct broker *broker = data;
+	ssize_t len = recv(fd, broker->message, sizeof(broker->message), MSG_DONTWAIT | MSG_TRUNC);
+	int error;
+
+	(void)source;
+	(void)events;
+	if (len < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	error = len <= 0 ? -ESHUTDOWN : request_take(broker, (size_t)len);
+	if (error == -EBADMSG || error == -EPROTO)
+		broker_log(LOG_WARNING, "the agent does not keep to the protocol (%s): it is cut off", strerror(-error));
+	if (error < 0)
+		peer_end(broker);
+	return 0;
+}
+
+static bool peer_welcome(const struct broker *broker, int fd)
+{
+	const struct passwd *user = getpwnam(broker->options.user ? broker->options.user : AGENT_USER);
+	struct ucred peer = { .uid = (uid_t)-1 };
+	socklen_t len = sizeof(peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+		return false;
+	if (peer.uid == 0 || (user && peer.uid == user->pw_uid))
+		return true;
+	broker_log(LOG_WARNING, "uid %u is not the agent's: refused", (unsigned)peer.uid);
+	return false;
+}
+
+/* One at a time: whoever comes while there is one waits in the socket's queue. */
+static int on_connection(sd_event_source *source, int listen_fd, uint32_t events, void *data)
+{
+	struct broker *broker = data;
+	int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	(void)source;
+	(void)events;
+	if (fd < 0)
+		return 0;
+	if (!peer_welcome(broker, fd) || sd_event_add_io(broker->event, &broker->peer_source, fd, EPOLLIN, on_peer, broker) < 0) {
+		close(fd);
+		return 0;
+	}
+	broker->peer_fd = fd;
+	sd_event_source_set_enabled(broker->listener, SD_EVENT_OFF);
+	broker_rest(broker);
+	return 0;
+}
+
+/* ------------------------------------------------------------------------------------------------------------- life */
+
+void broker_rest(struct broker *broker)
+{
+	uint64_t idle_ms = broker->options.idle_ms ? broker->options.idle_ms : BROKER_IDLE_MS;
+
+	if (broker->unit_count || broker->deed_count) {
+		sd_event_source_set_enabled(broker->idle, SD_EVENT_OFF);
+		return;
+	}
+	sd_event_source_set_time_relative(broker->idle, idle_ms * NS_PER_MS / NS_PER_US);
+	sd_event_source_set_enabled(broker->idle, SD_EVENT_ONESHOT);
+}
+
+/* The connection to PID 1 would wake us at every change of any unit. */
+static int on_idle(sd_event_source *source, uint64_t usec, void *data)
+{
+	struct broker *broker = data;
+
+	(void)source;
+	(void)usec;
+	if (broker->unit_count || broker->deed_count)
+		return 0;
+	manager_close(broker);
+	if (broker->system) {
+		sd_bus_detach_event(broker->system);
+		broker->system = sd_bus_close_unref(broker->system);
+	}
+	return broker->peer_fd >= 0 ? 0 : sd_event_exit(broker->event, EXIT_SUCCESS);
+}
+
+static void own_unit_find(struct broker *broker)
+{
+	char *unit = NULL;
+
+	if (sd_pid_get_unit(0, &unit) >= 0 && strlen(unit) > 8 && strcmp(unit + strlen(unit) - 8, ".service") == 0)
+		snprintf(broker->own_unit, sizeof(broker->own_unit), "%s", unit);
+	free(unit);
+}
+
+static int broker_open(struct broker *broker)
+{
+	int r = sd_event_new(&broker->event);
+
+	if (r >= 0)
+		r = sd_event_add_io(broker->event, &broker->listener, broker->options.listen_fd, EPOLLIN, on_connection, broker);
+	if (r >= 0)
+		r = sd_event_add_time(broker->event, &broker->idle, CLOCK_MONOTONIC, UINT64_MAX, 0, on_idle, broker);
+	if (r >= 0)
+		r = sd_event_add_time(broker->event, &broker->reconnect, CLOCK_MONOTONIC, UINT64_MAX, 0, on_reconnect, broker);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(broker->reconnect, SD_EVENT_OFF);
+	return r;
+}
+
+static void broker_close(struct broker *broker)
+{
+	deed_forget_all(broker, false);
+	unit_free_all(broker);
+	manager_close(broker);
+	sd_bus_close_unref(broker->system);
+	close_fd(&broker->peer_fd);
+	sd_event_source_unref(broker->peer_source);
+	sd_event_source_unref(broker->listener);
+	sd_event_source_unref(broker->idle);
+	sd_event_source_unref(broker->reconnect);
+	sd_event_unref(broker->event);
+	guard_done(&broker->guard);
+}
+
+int broker_serve(const struct broker_options *options)
+{
+	static struct broker broker;
+	int r;
+
+	broker = (struct broker){ .options = *options, .peer_fd = -1, .next_number = clock_ns(CLOCK_BOOTTIME) / NS_PER_MS };
+	guard_init(&broker.guard, options->config_dir);
+	own_unit_find(&broker);
+	fcntl(options->listen_fd, F_SETFL, O_NONBLOCK);
+	signal(SIGPIPE, SIG_IGN);
+	r = broker_open(&broker);
+	if (r >= 0) {
+		configuration(&broker);
+		unit_sweep(&broker);
+		broker_rest(&broker);
+		r = sd_event_loop(broker.event);
+	}
+	if (r < 0)
+		broker_log(LOG_ERR, "the executor cannot go on: %s", strerror(-r));
+	broker_close(&broker);
+	return r < 0 ? EXIT_FAILURE : r;
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The privileged executor of an installation: started by its socket, root without a capability, it serves one agent at
+ * a time, asks the policy itself, and has everything done by PID 1: each command as a transient unit with limits of its
+ * own, each deed as one call.
+ *
+ *	agent ─RUN─► rules, policy ─► unit (StartTransientUnit) ─► STARTED with its pipes ─► EXITED
+ *	      ─DEED─► rules, policy ─► call ─► ANSWERED
+ *	      ─end─► its units are killed, but for those that are to be kept
+ *
+ * It ends when there has been nothing to do for a while; its socket starts it again.
+ */
+#ifndef AGENT_BROKER_BROKER_H
+#define AGENT_BROKER_BROKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <systemd/sd-bus.h>
+#include <systemd/sd-event.h>
+
+#include "agent/broker/guard.h"
+#include "agent/executor/protocol.h"
+
+#define BROKER_MANAGER_ADDRESS "unix:path=/run/systemd/private"
+#define BROKER_SYSTEM_ADDRESS "unix:path=/run/dbus/system_bus_socket"
+#define BROKER_IDLE_MS 20000 /* without an agent */
+#define BROKER_DEEDS_MAX 32
+
+struct broker_options {
+	int listen_fd;
+	const char *config_dir;	     /* NULL: the system's */
+	const char *manager_address; /* NULL: BROKER_MANAGER_ADDRESS */
+	const char *system_address;  /* NULL: BROKER_SYSTEM_ADDRESS */
+	const char *user;	     /* who may connect besides root; NULL: "infiniservice" */
+	char *program;		     /* the path of this program, for its verbs */
+	uint64_t idle_ms;	     /* 0: BROKER_IDLE_MS */
+};
+
+/* Serves until it is idle or told to stop. Returns the exit status. */
+int broker_serve(const struct broker_options *options);
+
+/* ---- for the parts in this folder */
+
+struct deed;
+struct unit;
+
+struct broker {
+	struct broker_options options;
+	sd_event *event;
+	sd_event_source *listener, *peer_source, *idle, *reconnect;
+	int peer_fd; /* -1: no agent */
+	struct guard guard;
+	sd_bus *manager; /* straight to PID 1; NULL: not connected */
+	uint64_t generation; /* of that connection */
+	sd_bus *system;	 /* to the login manager, for power */
+	sd_bus_slot *lost_slot;
+	unsigned reconnects; /* in a row */
+	struct unit *units;
+	unsigned unit_count;
+	uint64_t next_number; /* of a unit */
+	char own_unit[256];   /* that units are bound to; "": we are not one */
+	struct deed *deeds;
+	unsigned deed_count;
+	char message[EXECUTOR_MESSAGE_MAX];
+};
+
+/* The connection to PID 1, opened if need be. 0 or -errno. */
+int broker_manager(struct broker *broker);
+
+/* Sends a reply with words to the agent, if there is one; one that does not take it is given up. */
+void broker_reply(struct broker *broker, struct executor_answer *answer, const char *words);
+
+/* The same with descriptors (they stay open here). */
+void broker_reply_fds(struct broker *broker, struct executor_answer *answer, const int fds[2]);
+
+/* What a request that was not even tried is answered. */
+void broker_refuse(struct broker *broker, uint64_t id, int error, int stage, const char *words);
+
+/* Something has ended: it may be time to go. */
+void broker_rest(struct broker *broker);
+
+/* One line to the journal. */
+__attribute__((format(printf, 2, 3))) void broker_log(int priority, const char *format, ...);
+
+#endif

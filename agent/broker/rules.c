@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+#include "agent/broker/rules.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include <infiniservice/cleanup.h>
+
+#include "agent/config/config.h"
+#include "agent/executor/surroundings.h"
+#include "agent/packages/manager.h"
+#include "agent/policy.h"
+#include "agent/unit_name.h"
+
+#define STEP(name) (1U << PACKAGE_##name)
+#define DEED(name) (1U << EXECUTOR_DEED_##name)
+
+static const struct rule {
+	const char *action;
+	enum policy_group group;
+	unsigned steps; /* of the package managers */
+	unsigned deeds;
+	const char *verb; /* of this program */
+	bool free;
+} rules[] = {
+	{ .action = "ServiceControl", .group = GROUP_CONTROL,
+	  .deeds = DEED(START) | DEED(STOP) | DEED(RESTART) | DEED(ENABLE) | DEED(DISABLE) },
+	{ .action = "RestartServices", .group = GROUP_CONTROL, .deeds = DEED(RESTART) },
+	{ .action = "ProcessKill", .group = GROUP_CONTROL, .verb = "kill" },
+	{ .action = "DiskCleanup", .group = GROUP_CONTROL, .verb = "clean" },
+	{ .action = "CleanTemporaryFiles", .group = GROUP_CONTROL, .verb = "clean" },
+	{ .action = "RunMaintenanceTask", .group = GROUP_CONTROL, .verb = "clean", .deeds = DEED(RESTART),
+	  .steps = STEP(REFRESH) | STEP(UPDATE) | STEP(UPDATE_ALL) },
+	{ .action = "PackageInstall", .group = GROUP_PACKAGES, .steps = STEP(REFRESH) | STEP(INSTALL) },
+	{ .action = "PackageRemove", .group = GROUP_PACKAGES, .steps = STEP(REMOVE) },
+	{ .action = "PackageUpdate", .group = GROUP_PACKAGES, .steps = STEP(REFRESH) | STEP(UPDATE) },
+	{ .action = "UpdateSystemSoftware", .group = GROUP_PACKAGES, .steps = STEP(REFRESH) | STEP(UPDATE) | STEP(UPDATE_ALL) },
+	{ .action = "CheckSystemIntegrity", .group = GROUP_OBSERVE, .steps = STEP(VERIFY) },
+	{ .action = "RebootSystem", .group = GROUP_POWER, .deeds = DEED(REBOOT) },
+	{ .action = "ShutdownSystem", .group = GROUP_POWER, .deeds = DEED(POWER_OFF) },
+	{ .action = "PrepareGoldenImage", .group = GROUP_POWER, .verb = "golden", .deeds = DEED(POWER_OFF) },
+	{ .action = "unsafe", .group = GROUP_EXEC, .free = true },
+	{ .action = "script", .group = GROUP_EXEC, .free = true },
+};
+
+static const struct rule *find_rule(const char *action)
+{
+	for (size_t i = 0; action && i < ARRAY_SIZE(rules); i++)
+		if (strcmp(rules[i].action, action) == 0)
+			return &rules[i];
+	return NULL;
+}
+
+/* Why the owner's policy, or the shape of the request, speaks against the action as such; NULL: nothing does. */
+static const char *judge_action(const struct rule *rule, const char *action, uint32_t group, const struct config *config)
+{
+	struct policy policy = {
+		.enabled = config->commands.enabled,
+		.allow_unsafe = config->commands.allow_unsafe,
+		.allow = config->commands.allow,
+		.deny = config->commands.deny,
+	};
+
+	if (!rule)
+		return "the executor does nothing for this action";
+	if (group != rule->group)
+		return "the action is of another group";
+	if (!policy_allows(&policy, action, rule->group))
+		return "the policy that the executor reads does not allow it ([commands] in infiniservice.conf)";
+	return NULL;
+}
+
+/* /usr/bin/apt-get for "apt-get"; only from the directories that programs are looked for in. */
+static bool is_program(const char *path, const char *name)
+{
+	for (size_t i = 0; executor_directories[i]; i++) {
+		size_t len = strlen(executor_directories[i]);
+
+		if (strncmp(path, executor_directories[i], len) == 0 && path[len] == '/' && strcmp(path + len + 1, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The fixed words of the step as they stand, then names, if it takes any. */
+static bool is_step(char *const *argv, const struct package_manager *manager, const char *const *words)
+{
+	size_t i = 1;
+
+	if (!words || !is_program(argv[0], words[0]))
+		return false;
+	for (; words[i]; i++)
+		if (!argv[i] || strcmp(argv[i], words[i]) != 0)
+			return false;
+	if (argv[i] && strcmp(words[i - 1], "--") != 0)
+		return false;
+	for (; argv[i]; i++)
+		if (!package_manager_takes(manager, argv[i]))
+			return false;
+	return true;
+}
+
+static bool is_permitted_step(char *const *argv, unsigned steps)
+{
+	const struct package_manager *manager;
+
+	for (size_t i = 0; (manager = package_manager_at(i)); i++)
+		for (unsigned step = 0; step < PACKAGE_STEPS; step++)
+			if ((steps & (1U << step)) && is_step(argv, manager, manager->steps[step].argv))
+				return true;
+	return false;
+}
+
+/* Our own program by whatever path: it is replaced by ours. */
+static bool is_verb(char *const *argv, const char *verb)
+{
+	const char *name = strrchr(argv[0], '/');
+
+	return verb && name && strcmp(name, "/infiniservice-exec") == 0 && argv[1] && strcmp(argv[1], verb) == 0;
+}
+
+struct rules_verdict rules_judge_run(const struct executor_command *command, const struct config *config)
+{
+	const struct rule *rule = find_rule(command->action);
+	const char *refusal = judge_action(rule, command->action, command->run.group, config);
+	const char *run_as = config->commands.run_as;
+
+	if (refusal)
+		return (struct rules_verdict){ .refusal = refusal };
+	if (rule->free) {
+		if (*run_as && (!command->user || strcmp(command->user, run_as) != 0))
+			refusal = "commands run as the user of commands.run_as alone";
+		return (struct rules_verdict){ .refusal = refusal, .free = true };
+	}
+	if (command->user || (command->cwd && strcmp(command->cwd, "/") != 0))
+		return (struct rules_verdict){ .refusal = "this action has neither user nor directory" };
+	if (is_verb(command->argv, rule->verb))
+		return (struct rules_verdict){ .own_program = true };
+	if (is_permitted_step(command->argv, rule->steps))
+		return (struct rules_verdict){ .refusal = NULL };
+	return (struct rules_verdict){ .refusal = "this program with these arguments is no part of the action" };
+}
+
+static bool takes_unit(uint32_t deed)
+{
+	return deed != EXECUTOR_DEED_REBOOT && deed != EXECUTOR_DEED_POWER_OFF;
+}
+
+struct rules_verdict rules_judge_deed(const struct executor_call *call, const struct config *config)
+{
+	const struct rule *rule = find_rule(call->action);
+	const char *refusal = judge_action(rule, call->action, call->deed.group, config);
+	char unit[UNIT_NAME_SIZE];
+
+	if (!refusal && !(rule->deeds & (1U << call->deed.deed)))
+		refusal = "this deed is no part of the action";
+	if (!refusal && !takes_unit(call->deed.deed) && *call->argument)
+		refusal = "this deed takes no argument";
+	/* A name that is whole already comes back as it is. */
+	if (!refusal && takes_unit(call->deed.deed) &&
+	    (!unit_name_make(call->argument, unit) || strcmp(unit, call->argument) != 0 || unit_name_is_power(unit)))
+		refusal = "this is no unit that an action may be about";
+	return (struct rules_verdict){ .refusal = refusal };
+}

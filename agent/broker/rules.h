@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the privileged executor does at all: for each action of the protocol the programs, verbs and deeds it is made
+ * of. An agent that has been taken over can ask for nothing else, whatever it says it is for. Pure decisions; the
+ * policy of the guest's owner comes on top of them, out of the same configuration that the agent reads.
+ */
+#ifndef AGENT_BROKER_RULES_H
+#define AGENT_BROKER_RULES_H
+
+#include <stdbool.h>
+
+#include "agent/executor/protocol.h"
+
+struct config;
+
+struct rules_verdict {
+	const char *refusal; /* NULL: it may be done; else words for whoever asked */
+	bool own_program;    /* argv[0] is ours: to be replaced by our own path */
+	bool free;	     /* a command of the host's choice: with the environment, directory and user it brings */
+};
+
+/* The program of a RUN, with the policy of `config`. */
+struct rules_verdict rules_judge_run(const struct executor_command *command, const struct config *config);
+
+/* The same for a deed. */
+struct rules_verdict rules_judge_deed(const struct executor_call *call, const struct config *config);
+
+#endif

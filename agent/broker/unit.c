@@ -1,0 +1,539 @@
+/* SPDX-License-Identifier: MIT */
+/* Transient units; see unit.h and org.freedesktop.systemd1(5). */
+#include "agent/broker/unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/wait.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include <infiniservice/cleanup.h>
+#include <infiniservice/moment.h>
+
+#include "agent/broker/manager_call.h"
+#include "agent/broker/transient.h"
+#include "agent/executor/launch.h"
+
+#define PROPERTIES_INTERFACE "org.freedesktop.DBus.Properties"
+#define UNIT_INTERFACE "org.freedesktop.systemd1.Unit"
+#define SERVICE_INTERFACE "org.freedesktop.systemd1.Service"
+
+struct unit {
+	struct broker *broker;
+	struct unit *next;
+	uint64_t id; /* 0: nobody waits for its end */
+	uint64_t generation; /* of the connection that it is watched on */
+	char name[64];
+	char *path; /* of its object */
+	bool keep, started, stopping;
+	uint32_t flags;			    /* EXECUTOR_… of the reply */
+	uint64_t term_ns, kill_ns, stuck_ns; /* TIME_NEVER when done */
+	sd_event_source *timer;
+	sd_event_source *drains[2]; /* of pipes that nobody else reads */
+	sd_bus_slot *start, *watch, *look[2];
+	int pipes[2]; /* read ends: until the agent has them, or as long as it is to be kept */
+	int file;     /* the request, and what the launcher says to it */
+	bool active;
+	char state[16], result[24]; /* ActiveState, Result */
+	int32_t pid, code, status;  /* ExecMainPID, -Code (of siginfo), -Status */
+};
+
+/* ------------------------------------------------------------------------------------------------------------ ends */
+
+static void unit_free(struct unit *unit)
+{
+	struct broker *broker = unit->broker;
+	struct unit **at = &broker->units;
+
+	while (*at != unit)
+		at = &(*at)->next;
+	*at = unit->next;
+	broker->unit_count--;
+	sd_event_source_disable_unref(unit->timer);
+	sd_bus_slot_unref(unit->start);
+	sd_bus_slot_unref(unit->watch);
+	for (int i = 0; i < 2; i++) {
+		sd_bus_slot_unref(unit->look[i]);
+		sd_event_source_disable_unref(unit->drains[i]);
+		close_fd(&unit->pipes[i]);
+	}
+	close_fd(&unit->file);
+	free(unit->path);
+	free(unit);
+}
+
+static void answer_started(struct unit *unit)
+{
+	struct executor_answer answer = { .reply = { .op = EXECUTOR_STARTED, .id = unit->id, .pid = unit->pid } };
+
+	unit->started = true;
+	if (unit->id)
+		broker_reply_fds(unit->broker, &answer, unit->pipes);
+	/* Of what is to be kept we hold the pipes too: without a reader it would be killed by SIGPIPE. */
+	for (int i = 0; i < 2 && !unit->keep; i++)
+		close_fd(&unit->pipes[i]);
+}
+
+static void answer_exited(struct unit *unit, uint32_t flags, int status)
+{
+	struct executor_answer answer = { .reply = { .op = EXECUTOR_EXITED, .id = unit->id, .flags = unit->flags | flags,
+						     .status = status, .end_ns = clock_ns(CLOCK_MONOTONIC) } };
+
+	if (!unit->id)
+		return;
+	if (!unit->started)
+		answer_started(unit);
+	broker_reply(unit->broker, &answer, "");
+	unit->id = 0;
+}
+
+/* As waitpid gives it; siginfo's codes are those of ExecMainCode. */
+static int wait_status(const struct unit *unit)
+{
+	return unit->code == CLD_EXITED ? (unit->status & 0xff) << 8 : unit->status & 0x7f;
+}
+
+/* PID 1 has nothing more to say about it. */
+static void unit_end(struct unit *unit, bool known)
+{
+	struct spawn_failure failure = launch_failure(unit->file);
+	struct broker *broker = unit->broker;
+
+	if (strcmp(unit->result, "oom-kill") == 0)
+		unit->flags |= EXECUTOR_OOM;
+	if (strcmp(unit->result, "timeout") == 0 && !(unit->flags & EXECUTOR_CANCELLED))
+		unit->flags |= EXECUTOR_TIMED_OUT | EXECUTOR_KILLED;
+	if (failure.error && unit->id)
+		broker_refuse(broker, unit->id, failure.error, failure.stage, "");
+	else if (strcmp(unit->result, "resources") == 0 && unit->code == 0 && unit->id)
+		broker_refuse(broker, unit->id, EAGAIN, EXECUTOR_STAGE_RESOURCE, "");
+	else if (unit->stopping && unit->code == 0)
+		answer_exited(unit, 0, SIGKILL); /* before it had begun */
+	else if (!known || unit->code == 0)
+		answer_exited(unit, EXECUTOR_LOST, 0);
+	else
+		answer_exited(unit, 0, wait_status(unit));
+	unit_free(unit);
+	broker_rest(broker);
+}
+
+/* ------------------------------------------------------------------------------------------------------- deadlines */
+
+static void deadline_arm(struct unit *unit)
+{
+	uint64_t due = unit->term_ns < unit->kill_ns ? unit->term_ns : unit->kill_ns;
+
+	due = due < unit->stuck_ns ? due : unit->stuck_ns;
+	if (due == TIME_NEVER) {
+		sd_event_source_set_enabled(unit->timer, SD_EVENT_OFF);
+		return;
+	}
+	sd_event_source_set_time(unit->timer, due / NS_PER_US);
+	sd_event_source_set_enabled(unit->timer, SD_EVENT_ONESHOT);
+}
+
+/* To all in its group. A stopped process takes a SIGTERM only when it goes on. */
+static void unit_term(struct unit *unit)
+{
+	manager_tell(unit->broker, "KillUnit", "ssi", unit->name, "all", SIGTERM);
+	manager_tell(unit->broker, "KillUnit", "ssi", unit->name, "all", SIGCONT);
+}
+
+/* The unit's own signal for a stop is SIGKILL, unless it is to be kept. */
+static void unit_kill(struct unit *unit)
+{
+	unit->stopping = true;
+	manager_tell(unit->broker, "KillUnit", "ssi", unit->name, "all", SIGKILL);
+	manager_tell(unit->broker, "StopUnit", "ss", unit->name, "replace");
+}
+
+static int on_deadline(sd_event_source *source, uint64_t usec, void *data)
+{
+	uint64_t now = clock_ns(CLOCK_MONOTONIC);
+	struct unit *unit = data;
+
+	(void)source;
+	(void)usec;
+	if (now >= unit->kill_ns) {
+		unit->flags |= EXECUTOR_KILLED | (unit->flags & EXECUTOR_CANCELLED ? 0 : EXECUTOR_TIMED_OUT);
+		unit->term_ns = unit->kill_ns = TIME_NEVER;
+		unit->stuck_ns = now + EXECUTOR_STUCK_MS * NS_PER_MS;
+		unit_kill(unit);
+	} else if (now >= unit->term_ns) {
+		unit->flags |= unit->flags & EXECUTOR_CANCELLED ? 0 : EXECUTOR_TIMED_OUT;
+		unit->term_ns = TIME_NEVER;
+		unit_term(unit);
+	} else if (now >= unit->stuck_ns) {
+		/* Its place in the table stays taken until PID 1 sees its end. */
+		unit->stuck_ns = TIME_NEVER;
+		answer_exited(unit, EXECUTOR_STUCK, 0);
+	}
+	deadline_arm(unit);
+	return 0;
+}
+
+void unit_cancel(struct broker *broker, uint64_t id, uint64_t kill_ns)
+{
+	for (struct unit *unit = broker->units; unit; unit = unit->next) {
+		if (unit->id != id)
+			continue;
+		unit->flags |= EXECUTOR_CANCELLED;
+		unit->term_ns = 0;
+		if (kill_ns < unit->kill_ns)
+			unit->kill_ns = kill_ns;
+		deadline_arm(unit);
+	}
+}
+
+/* ---------------------------------------------------------------------------------------------------- what it says */
+
+static int text_read(sd_bus_message *message, char *out, size_t size)
+{
+	const char *text;
+	int r = sd_bus_message_read(message, "v", "s", &text);
+
+	if (r >= 0)
+		snprintf(out, size, "%s", text);
+	return r;
+}
+
+static int number_read(sd_bus_message *message, const char *type, int32_t *out)
+{
+	return sd_bus_message_read(message, "v", type, out);
+}
+
+static int property_read(sd_bus_message *message, struct unit *unit)
+{
+	const char *name;
+	int r = sd_bus_message_read(message, "s", &name);
+
+	if (r < 0)
+		return r;
+	if (strcmp(name, "ActiveState") == 0)
+		return text_read(message, unit->state, sizeof(unit->state));
+	if (strcmp(name, "Result") == 0)
+		return text_read(message, unit->result, sizeof(unit->result));
+	if (strcmp(name, "ExecMainPID") == 0)
+		return number_read(message, "u", &unit->pid);
+	if (strcmp(name, "ExecMainCode") == 0)
+		return number_read(message, "i", &unit->code);
+	if (strcmp(name, "ExecMainStatus") == 0)
+		return number_read(message, "i", &unit->status);
+	return sd_bus_message_skip(message, "v");
+}
+
+/* a{sv} */
+static int properties_read(sd_bus_message *message, struct unit *unit)
+{
+	int r = sd_bus_message_enter_container(message, 'a', "{sv}");
+
+	while (r >= 0 && (r = sd_bus_message_enter_container(message, 'e', "sv")) > 0) {
+		r = property_read(message, unit);
+		if (r >= 0)
+			r = sd_bus_message_exit_container(message);
+	}
+	return r < 0 ? r : sd_bus_message_exit_container(message);
+}
+
+/* What follows from the state it is in now. May free it. */
+static void unit_advance(struct unit *unit)
+{
+	bool over = strcmp(unit->state, "inactive") == 0 || strcmp(unit->state, "failed") == 0;
+
+	if (strcmp(unit->state, "active") == 0)
+		unit->active = true;
+	/* It is inactive before its start too, even with its process there already: only one that has exited is at its end. */
+	if (over && (unit->code || unit->active || strcmp(unit->state, "failed") == 0))
+		unit_end(unit, true);
+	else if (unit->active && !unit->started && unit->pid)
+		answer_started(unit);
+}
+
+static int on_changed(sd_bus_message *message, void *data, sd_bus_error *error)
+{
+	struct unit *unit = data;
+	const char *interface;
+
+	(void)error;
+	if (sd_bus_message_read(message, "s", &interface) < 0 || properties_read(message, unit) < 0)
+		return 0;
+	/* PID 1 sends those of the service first, so that they are known when the state says that it is over. */
+	if (strcmp(interface, UNIT_INTERFACE) == 0)
+		unit_advance(unit);
+	return 0;
+}
+
+static int watch(struct unit *unit)
+{
+	unit->watch = sd_bus_slot_unref(unit->watch);
+	unit->generation = unit->broker->generation;
+	return sd_bus_match_signal(unit->broker->manager, &unit->watch, NULL, unit->path, PROPERTIES_INTERFACE,
+				   "PropertiesChanged", on_changed, unit);
+}
+
+/* ----------------------------------------------------------------------------------------------------------- start */
+
+/* PID 1 is away, which says nothing about the units: it is asked again when it is back. */
+static bool is_disconnection(const sd_bus_error *error)
+{
+	return sd_bus_error_has_name(error, SD_BUS_ERROR_DISCONNECTED) || sd_bus_error_has_name(error, SD_BUS_ERROR_NO_REPLY);
+}
+
+static int on_start(sd_bus_message *message, void *data, sd_bus_error *error)
+{
+	const sd_bus_error *failed = sd_bus_message_get_error(message);
+	struct unit *unit = data;
+	struct broker *broker = unit->broker;
+
+	(void)error;
+	unit->start = sd_bus_slot_unref(unit->start);
+	if (!failed)
+		return 1;
+	if (is_disconnection(failed))
+		return 1; /* it may run or not: unit_look_again will know */
+	broker_log(LOG_ERR, "the service manager does not start %s: %s", unit->name, failed->message);
+	if (unit->id)
+		broker_refuse(broker, unit->id, EIO, EXECUTOR_STAGE_RESOURCE, failed->message ? failed->message : "");
+	unit_free(unit);
+	broker_rest(broker);
+	return 1;
+}
+
+static int request_send(struct unit *unit, const struct executor_command *command, const int ends[2])
+{
+	const struct config *config = &unit->broker->guard.config;
+	struct transient transient = {
+		.name = unit->name,
+		.action = command->action,
+		.program = unit->broker->options.program,
+		.bound_to = unit->keep || !*unit->broker->own_unit ? NULL : unit->broker->own_unit,
+		.keep = unit->keep,
+		.stdio = { unit->file, ends[0], ends[1] },
+		.memory_max = config->commands.max_memory_bytes,
+		.tasks_max = config->commands.max_tasks,
+		.kill_ns = unit->kill_ns,
+	};
+	sd_bus_message *message = NULL;
+	int r = transient_message(unit->broker->manager, &transient, clock_ns(CLOCK_MONOTONIC), &message);
+
+	if (r >= 0)
+		r = sd_bus_call_async(unit->broker->manager, &unit->start, message, on_start, unit, UINT64_MAX);
+	sd_bus_message_unref(message);
+	return r;
+}
+
+static struct unit *unit_new(struct broker *broker, const struct executor_command *command)
+{
+	struct unit *unit = calloc(1, sizeof(*unit));
+
+	if (!unit)
+		return NULL;
+	*unit = (struct unit){ .broker = broker, .next = broker->units, .id = command->run.head.id,
+			       .term_ns = command->run.head.term_ns, .kill_ns = command->run.head.kill_ns, .stuck_ns = TIME_NEVER,
+			       .keep = command->run.flags & EXECUTOR_RUN_KEEP, .pipes = { -1, -1 }, .file = -1 };
+	snprintf(unit->name, sizeof(unit->name), "%s%llx-%x.service", unit->keep ? UNIT_KEEP_PREFIX : UNIT_PREFIX,
+		 (unsigned long long)broker->next_number++, (unsigned)getpid());
+	broker->units = unit;
+	broker->unit_count++;
+	return unit;
+}
+
+/* Pipes, deadlines, the unit's object; `ends` are what the command writes to. */
+static int unit_prepare(struct unit *unit, const struct executor_command *command, int ends[2])
+{
+	struct broker *broker = unit->broker;
+	int r = broker_manager(broker);
+
+	for (int i = 0; i < 2 && r >= 0; i++) {
+		int pair[2];
+
+		r = pipe2(pair, O_CLOEXEC) < 0 ? -errno : 0;
+		if (r < 0)
+			break;
+		unit->pipes[i] = pair[0];
+		ends[i] = pair[1];
+	}
+	if (r >= 0)
+		r = unit->file = launch_file(broker->message, command->run.head.size);
+	if (r >= 0)
+		r = sd_bus_path_encode("/org/freedesktop/systemd1/unit", unit->name, &unit->path);
+	if (r >= 0)
+		r = watch(unit);
+	if (r >= 0)
+		r = sd_event_add_time(broker->event, &unit->timer, CLOCK_MONOTONIC, UINT64_MAX, 1, on_deadline, unit);
+	return r;
+}
+
+/* Our verbs run by our own path, actions by their fixed environment, whatever was sent. */
+static int command_pin(struct broker *broker, struct executor_command *command, const struct rules_verdict *verdict)
+{
+	struct executor_run run = command->run;
+	static char packed[EXECUTOR_MESSAGE_MAX];
+	int64_t len;
+
+	if (verdict->free)
+		return 0;
+	if (verdict->own_program)
+		command->argv[0] = broker->options.program;
+	len = executor_run_build(run, (const char *const *)command->argv, transient_environment(), NULL, NULL, command->action,
+				 packed, sizeof(packed));
+	if (len < 0)
+		return (int)len;
+	memcpy(broker->message, packed, (size_t)len);
+	return executor_run_parse(broker->message, (size_t)len, command);
+}
+
+void unit_start(struct broker *broker, struct executor_command *command, const struct rules_verdict *verdict)
+{
+	uint64_t id = command->run.head.id;
+	int ends[2] = { -1, -1 }, r = broker->unit_count >= EXECUTOR_SLOTS ? -EBUSY : command_pin(broker, command, verdict);
+	struct unit *unit = r < 0 ? NULL : unit_new(broker, command);
+
+	if (r >= 0)
+		r = unit ? unit_prepare(unit, command, ends) : -ENOMEM;
+	if (r >= 0)
+		r = request_send(unit, command, ends);
+	for (int i = 0; i < 2; i++)
+		close_fd(&ends[i]);
+	if (r >= 0) {
+		deadline_arm(unit);
+		return;
+	}
+	broker_refuse(broker, id, -r, EXECUTOR_STAGE_RESOURCE, "");
+	if (unit)
+		unit_free(unit);
+}
+
+/* ------------------------------------------------------------------------------------------------- agent and manager */
+
+/* What it writes is nobody's any more, but it must be able to write. */
+static int on_drain(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	static char nowhere[65536];
+
+	(void)events;
+	(void)data;
+	if (read(fd, nowhere, sizeof(nowhere)) == 0)
+		sd_event_source_set_enabled(source, SD_EVENT_OFF);
+	return 0;
+}
+
+static void unit_drain_begin(struct unit *unit)
+{
+	for (int i = 0; i < 2; i++) {
+		if (unit->pipes[i] < 0 || unit->drains[i])
+			continue;
+		fcntl(unit->pipes[i], F_SETFL, O_NONBLOCK);
+		sd_event_add_io(unit->broker->event, &unit->drains[i], unit->pipes[i], EPOLLIN, on_drain, unit);
+	}
+}
+
+void unit_orphan_all(struct broker *broker)
+{
+	for (struct unit *unit = broker->units; unit; unit = unit->next) {
+		unit->id = 0;
+		if (unit->keep) {
+			unit_drain_begin(unit);
+			continue;
+		}
+		unit->term_ns = unit->kill_ns = unit->stuck_ns = TIME_NEVER;
+		deadline_arm(unit);
+		unit_kill(unit);
+	}
+}
+
+static int on_look(sd_bus_message *message, void *data, sd_bus_error *error)
+{
+	const sd_bus_error *failed = sd_bus_message_get_error(message);
+	struct unit *unit = data;
+	bool last = sd_bus_get_current_slot(sd_bus_message_get_bus(message)) == unit->look[1];
+
+	(void)error;
+	if (failed && is_disconnection(failed))
+		return 1;
+	if (failed || properties_read(message, unit) < 0) {
+		if (last)
+			unit_end(unit, false);
+		return 1;
+	}
+	/* A unit that nobody knows any more is one that is inactive and never ran: its end was missed. */
+	if (last && strcmp(unit->state, "inactive") == 0 && unit->code == 0 && !unit->start)
+		unit_end(unit, false);
+	else if (last)
+		unit_advance(unit);
+	return 1;
+}
+
+static void unit_look(struct unit *unit)
+{
+	static const char *const interfaces[2] = { SERVICE_INTERFACE, UNIT_INTERFACE };
+
+	for (int i = 0; i < 2; i++) {
+		unit->look[i] = sd_bus_slot_unref(unit->look[i]);
+		sd_bus_call_method_async(unit->broker->manager, &unit->look[i], NULL, unit->path, PROPERTIES_INTERFACE, "GetAll",
+					 on_look, unit, "s", interfaces[i]);
+	}
+}
+
+void unit_look_again(struct broker *broker)
+{
+	for (struct unit *unit = broker->units; unit; unit = unit->next)
+		if (unit->generation != broker->generation) {
+			watch(unit);
+			unit_look(unit);
+		}
+}
+
+/* It is gone, or it is only being read anew: PID 1 says the same of every unit when it reloads. */
+void unit_removed(struct broker *broker, sd_bus_message *signal)
+{
+	const char *name;
+
+	if (!broker->units || sd_bus_message_read(signal, "s", &name) < 0)
+		return;
+	for (struct unit *unit = broker->units; unit; unit = unit->next)
+		if (strcmp(unit->name, name) == 0)
+			unit_look(unit);
+}
+
+static int on_swept(sd_bus_message *message, void *data, sd_bus_error *error)
+{
+	struct broker *broker = data;
+	const char *name, *text, *path;
+	uint32_t job;
+	int r = sd_bus_message_is_method_error(message, NULL) ? -EIO :
+								sd_bus_message_enter_container(message, 'a', "(ssssssouso)");
+
+	(void)error;
+	while (r >= 0 && (r = sd_bus_message_read(message, "(ssssssouso)", &name, &text, &text, &text, &text, &text, &path, &job,
+						  &text, &path)) > 0) {
+		bool ours = false;
+
+		for (const struct unit *unit = broker->units; unit; unit = unit->next)
+			ours = ours || strcmp(unit->name, name) == 0;
+		if (ours)
+			continue;
+		broker_log(LOG_NOTICE, "%s was left by an executor that is gone: killed", name);
+		manager_tell(broker, "StopUnit", "ss", name, "replace");
+	}
+	return 1;
+}
+
+void unit_sweep(struct broker *broker)
+{
+	if (broker_manager(broker) >= 0)
+		sd_bus_call_method_async(broker->manager, NULL, MANAGER_NAME, MANAGER_PATH, MANAGER_INTERFACE, "ListUnitsByPatterns",
+					 on_swept, broker, "asas", 0, 1, UNIT_PREFIX "*");
+}
+
+void unit_free_all(struct broker *broker)
+{
+	while (broker->units)
+		unit_free(broker->units);
+}

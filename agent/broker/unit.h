@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One privileged command as a transient unit of PID 1. What becomes of it is told by signals of the unit's properties;
+ * its deadlines are kept here, and once more, a little later, by PID 1 itself (RuntimeMaxSec).
+ */
+#ifndef AGENT_BROKER_UNIT_H
+#define AGENT_BROKER_UNIT_H
+
+#include "agent/broker/broker.h"
+#include "agent/broker/rules.h"
+
+/* Units of commands that end with the agent, and of those that do not. */
+#define UNIT_PREFIX "infiniservice-cmd-"
+#define UNIT_KEEP_PREFIX "infiniservice-keep-"
+#define UNIT_SLICE "infiniservice.slice"
+
+/* Starts the command; `command` may be changed (argv[0]). Answers for every failure. */
+void unit_start(struct broker *broker, struct executor_command *command, const struct rules_verdict *verdict);
+
+/* SIGTERM now, SIGKILL at kill_ns. Unknown ids are ignored. */
+void unit_cancel(struct broker *broker, uint64_t id, uint64_t kill_ns);
+
+/* The agent is gone: kills what ends with it, and forgets what to answer. */
+void unit_orphan_all(struct broker *broker);
+
+/* The connection to PID 1 stands again: how are they? */
+void unit_look_again(struct broker *broker);
+
+/* Signal UnitRemoved. */
+void unit_removed(struct broker *broker, sd_bus_message *signal);
+
+/* Left by an executor that is no more: kills what would have ended with it. */
+void unit_sweep(struct broker *broker);
+
+/* At the end. */
+void unit_free_all(struct broker *broker);
+
+#endif

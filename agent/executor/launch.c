@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+#include "agent/executor/launch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <infiniservice/cleanup.h>
+
+/* By the shell's convention for a command that could not be executed. */
+#define EXIT_NOT_EXECUTED 127
+
+static int write_all(int fd, const char *bytes, size_t len)
+{
+	while (len > 0) {
+		ssize_t put = write(fd, bytes, len);
+
+		if (put < 0 && errno != EINTR)
+			return -errno;
+		bytes += put > 0 ? put : 0;
+		len -= put > 0 ? (size_t)put : 0;
+	}
+	return 0;
+}
+
+int launch_file(const void *run, size_t len)
+{
+	_cleanup_(closep) int fd = memfd_create("infiniservice-command", MFD_CLOEXEC);
+	int error = fd < 0 ? -errno : write_all(fd, run, len);
+
+	if (error < 0)
+		return error;
+	return lseek(fd, 0, SEEK_SET) < 0 ? -errno : TAKE_FD(fd);
+}
+
+struct spawn_failure launch_failure(int fd)
+{
+	struct spawn_failure failure;
+
+	if (pread(fd, &failure, sizeof(failure), LAUNCH_FAILURE_OFFSET) != sizeof(failure))
+		return (struct spawn_failure){ 0, EXECUTOR_STAGE_NONE };
+	return failure;
+}
+
+/* The length of the request, or -errno. */
+static ssize_t request_read(int fd, char *message, size_t size)
+{
+	struct stat st;
+	ssize_t len;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode) || st.st_size > (off_t)size)
+		return -EBADMSG;
+	len = pread(fd, message, size, 0);
+	return len < 0 ? -errno : len;
+}
+
+int launch_main(int argc, char *argv[])
+{
+	static char message[EXECUTOR_MESSAGE_MAX];
+	static struct executor_command command;
+	struct spawn_failure failure = { .stage = EXECUTOR_STAGE_RESOURCE };
+	int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+	ssize_t len = fd < 0 ? -EBADF : request_read(fd, message, sizeof(message));
+	int error = len < 0 ? (int)len : executor_run_parse(message, (size_t)len, &command);
+
+	(void)argc;
+	(void)argv;
+	if (error == 0)
+		spawn_replace(&command, fd, &failure);
+	else
+		failure.error = -error;
+	if (fd < 0 || pwrite(fd, &failure, sizeof(failure), LAUNCH_FAILURE_OFFSET) != sizeof(failure))
+		fprintf(stderr, "infiniservice-exec: the command could not be started: %s\n", strerror(failure.error));
+	return EXIT_NOT_EXECUTED;
+}

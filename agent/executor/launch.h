@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * `infiniservice-exec launch`: the first thing in the unit of a privileged command. The request comes as a memory file on
+ * stdin, so that neither its environment nor its arguments stand in a unit file for all to read, and nothing expands
+ * them; it then becomes the command. When it cannot, it writes why behind the request, where the executor looks.
+ */
+#ifndef INFINISERVICE_EXECUTOR_LAUNCH_H
+#define INFINISERVICE_EXECUTOR_LAUNCH_H
+
+#include <stddef.h>
+
+#include "agent/executor/protocol.h"
+#include "agent/executor/spawn.h"
+
+/* Where in the memory file a failure is; before it is the RUN. */
+#define LAUNCH_FAILURE_OFFSET EXECUTOR_MESSAGE_MAX
+
+/* A memory file that holds the RUN, or -errno. */
+int launch_file(const void *run, size_t len);
+
+/* The failure written to it; error is 0 when there is none. */
+struct spawn_failure launch_failure(int fd);
+
+/* The verb. */
+int launch_main(int argc, char *argv[]);
+
+#endif

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+/* Gathering facts for health checks; see health_work.h. What waits in the loop comes first, the program last. */
+#include "agent/health_work.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/agent.h"
+#include "agent/bus_work.h"
+#include "agent/package_job.h"
+#include "agent/run.h"
+
+#define DAY_MS INT64_C(86400000)
+
+static void work_free(void *data)
+{
+	struct health_work *work = data;
+
+	work->job = trend_cancel(work->job);
+	work->call = bus_cancel(work->call);
+	free(work);
+}
+
+struct health_work *health_work_new(struct command *command)
+{
+	struct health_work *work = calloc(1, sizeof(*work));
+
+	if (!work) {
+		command_fail(command, CODE_INTERNAL, "no_memory", "out of memory");
+		return NULL;
+	}
+	work->command = command;
+	command->work = work;
+	command->work_free = work_free;
+	return work;
+}
+
+/* ------------------------------------------------------------------------------------------------------- the trend */
+
+static void on_trend(void *data, const struct trend *trend)
+{
+	struct health_work *work = data;
+
+	work->job = NULL;
+	if (trend) {
+		work->trend = *trend;
+		work->facts.trend = &work->trend;
+	}
+	health_work_start(work);
+}
+
+/* Half of the time there is, so that the rest remains for the other facts. */
+static bool ask_trend(struct health_work *work)
+{
+	struct agent *agent = work->command->agent;
+	struct moment now = agent_now(agent);
+	struct trend_request *request = calloc(1, sizeof(*request));
+	bool asked;
+
+	if (!request)
+		return false;
+	request->begin_ms = now.wall_ms - work->window_days * DAY_MS;
+	request->end_ms = INT64_MAX;
+	request->limit_ms = work->command->term_ns > now.mono_ns ? (work->command->term_ns - now.mono_ns) / 2 / NS_PER_MS : 0;
+	snprintf(request->dir, sizeof(request->dir), "%s", agent->config.log.dir);
+	asked = agent->config.log.enabled && trend_start(agent->loop, request, on_trend, work, &work->job) == 0;
+	free(request);
+	return asked;
+}
+
+/* -------------------------------------------------------------------------------------------------- failed units */
+
+static void add_unit(struct health_facts *facts, const char *name)
+{
+	size_t len = strlen(facts->failed_names), more = strlen(name);
+
+	facts->failed_units++;
+	if (len + more + 3 > sizeof(facts->failed_names))
+		return;
+	snprintf(facts->failed_names + len, sizeof(facts->failed_names) - len, "%s%s", len ? ", " : "", name);
+}
+
+/* a(ssssssouso): the name comes first, org.freedesktop.systemd1(5). */
+static bool read_units(sd_bus_message *message, struct health_facts *facts)
+{
+	const char *name;
+	int r = sd_bus_message_enter_container(message, 'a', "(ssssssouso)");
+
+	while (r >= 0 && (r = sd_bus_message_enter_container(message, 'r', "ssssssouso")) > 0) {
+		r = sd_bus_message_read(message, "s", &name);
+		if (r >= 0)
+			r = sd_bus_message_skip(message, "sssssouso");
+		if (r >= 0)
+			r = sd_bus_message_exit_container(message);
+		if (r >= 0)
+			add_unit(facts, name);
+	}
+	return r >= 0;
+}
+
+static void on_units(void *data, const struct bus_reply *reply)
+{
+	struct health_work *work = data;
+
+	work->call = NULL;
+	work->facts.units_known = reply->error == 0 && read_units(reply->message, &work->facts);
+	health_work_start(work);
+}
+
+static bool ask_units(struct health_work *work)
+{
+	struct bus *bus = work->command->agent->bus;
+	sd_bus_message *message = NULL;
+	int r = bus_message(bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "ListUnitsFiltered", &message);
+
+	if (r >= 0)
+		r = sd_bus_message_append(message, "as", 1, "failed");
+	if (r >= 0)
+		r = bus_call(bus, message, 10 * NS_PER_S, on_units, work, &work->call);
+	sd_bus_message_unref(message);
+	return r >= 0;
+}
+
+/* ---------------------------------------------------------------------------------------------------- reboot flag */
+
+static const struct package_manager *find_manager(void)
+{
+	const struct package_manager *manager;
+	char path[64];
+
+	for (size_t i = 0; (manager = package_manager_at(i)); i++)
+		if (run_find(manager->probe, path, sizeof(path)))
+			return manager;
+	return NULL;
+}
+
+static void on_reboot_flag(struct command *command, struct exec_outcome *outcome)
+{
+	struct health_work *work = command->work;
+	const struct package_manager *manager = find_manager();
+
+	if (!outcome->started || outcome->lost || outcome->cancelled || outcome->timed_out || outcome->stuck) {
+		run_answer(command, outcome, NULL, NULL);
+		return;
+	}
+	work->facts.reboot_known = manager && manager->reboot_path && outcome->exit_code <= 1;
+	work->facts.reboot_required = work->facts.reboot_known &&
+				      stat_time(outcome->out.bytes, outcome->out.len, manager->reboot_path) >= 0;
+	work->finish(command, work);
+}
+
+/* From here on the executor keeps the deadlines, not the command's own timer. */
+static bool ask_reboot_flag(struct health_work *work)
+{
+	const struct package_manager *manager = find_manager();
+	const char *argv[PACKAGE_ARGS_MAX];
+	char path[64];
+	struct run run = { .argv = argv, .done = on_reboot_flag };
+	const struct package_command *step = manager ? &manager->steps[PACKAGE_FACTS] : NULL;
+
+	if (!step || !step->argv || !manager->reboot_path || !run_find(step->argv[0], path, sizeof(path)) ||
+	    package_argv(step, path, NULL, 0, argv) < 0)
+		return false;
+	work->command->async = false;
+	ev_timer_stop(work->command->agent->loop, &work->command->timer);
+	run_program(work->command, &run);
+	return true;
+}
+
+enum action_result health_work_start(struct health_work *work)
+{
+	if (work->want_trend) {
+		work->want_trend = false;
+		if (ask_trend(work))
+			return ACTION_ASYNC;
+	}
+	if (work->want_units) {
+		work->want_units = false;
+		if (ask_units(work))
+			return ACTION_ASYNC;
+	}
+	if (work->want_reboot) {
+		work->want_reboot = false;
+		if (ask_reboot_flag(work))
+			return ACTION_TAKEN;
+	}
+	work->finish(work->command, work);
+	return ACTION_TAKEN;
+}

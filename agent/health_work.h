@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The facts that health checks need and the agent does not have at hand, gathered one after the other: the trend of the metric
+ * log (a helper), failed units (the bus), the reboot flag (a file: a program looks at it, the loop touches no disk).
+ */
+#ifndef AGENT_HEALTH_WORK_H
+#define AGENT_HEALTH_WORK_H
+
+#include "agent/action.h"
+#include "agent/health.h"
+
+struct bus_call;
+struct command;
+
+struct health_work {
+	struct command *command;
+	const struct health_check *one; /* NULL: all of them */
+	bool validating;		/* ValidateSystemHealth: some keys more */
+	bool want_trend, want_units, want_reboot;
+	unsigned window_days;
+	void (*finish)(struct command *command, struct health_work *work);
+
+	struct trend_job *job;
+	struct bus_call *call;
+	struct trend trend;
+	struct health_facts facts;
+};
+
+/* Gives the command a zeroed work; NULL: it has been answered. */
+struct health_work *health_work_new(struct command *command);
+
+/* Gathers what is wanted, then calls `finish`, which answers. What cannot be had is left unknown. */
+enum action_result health_work_start(struct health_work *work);
+
+#endif

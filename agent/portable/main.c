@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* The portable program is both: the executor when it is called by that name, else the agent, which starts itself as one. */
+#include <string.h>
+
+#include "agent/cli.h"
+#include "agent/exec.h"
+#include "agent/portable/portable.h"
+
+int main(int argc, char *argv[])
+{
+	const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
+	const char *name = argc > 0 ? (slash ? slash + 1 : argv[0]) : "";
+
+	if (strcmp(name, "infiniservice-exec") == 0)
+		return executor_main(argc, argv);
+	exec_own_program = true;
+	return cli_main(argc, argv);
+}

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the agent uses of libsystemd, for the portable build: there is no static libsystemd. The datagrams of sd_notify(3), the
+ * passed sockets of sd_listen_fds(3) and the ids of sd-id128(3) are small and the same; the bus is not there, and whoever
+ * asks for it is told so as on a machine without one.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <nettle/hmac.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <systemd/sd-daemon.h>
+#include <systemd/sd-id128.h>
+#include <unistd.h>
+
+#include <infiniservice/cleanup.h>
+
+/* ---------------------------------------------------------------------------------------------------- sd_notify(3) */
+
+int sd_notify(int unset_environment, const char *state)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	_cleanup_(closep) int fd = -1;
+	size_t len = path ? strlen(path) : 0;
+
+	if (len == 0)
+		return 0;
+	if ((path[0] != '/' && path[0] != '@') || len >= sizeof(address.sun_path))
+		return -EINVAL;
+	memcpy(address.sun_path, path, len);
+	if (path[0] == '@') /* the abstract namespace */
+		address.sun_path[0] = '\0';
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (sendto(fd, state, strlen(state), MSG_NOSIGNAL | MSG_DONTWAIT, (const struct sockaddr *)&address,
+		   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) < 0)
+		return -errno;
+	if (unset_environment)
+		unsetenv("NOTIFY_SOCKET");
+	return 1;
+}
+
+int sd_notifyf(int unset_environment, const char *format, ...)
+{
+	char state[1024];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(state, sizeof(state), format, args);
+	va_end(args);
+	return sd_notify(unset_environment, state);
+}
+
+/* A number in the environment that belongs to this process alone, by the pid in another variable. */
+static unsigned long long number_for_us(const char *name, const char *pid_name)
+{
+	const char *text = getenv(name), *pid = getenv(pid_name);
+	char *end;
+	unsigned long long number;
+
+	if (!text || (pid && strtoll(pid, NULL, 10) != getpid()))
+		return 0;
+	number = strtoull(text, &end, 10);
+	return *end ? 0 : number;
+}
+
+int sd_watchdog_enabled(int unset_environment, uint64_t *ret_usec)
+{
+	unsigned long long usec = number_for_us("WATCHDOG_USEC", "WATCHDOG_PID");
+
+	(void)unset_environment;
+	if (usec == 0)
+		return 0;
+	if (ret_usec)
+		*ret_usec = usec;
+	return 1;
+}
+
+/* ------------------------------------------------------------------------------------------------ sd_listen_fds(3) */
+
+int sd_listen_fds(int unset_environment)
+{
+	unsigned long long count = getenv("LISTEN_PID") ? number_for_us("LISTEN_FDS", "LISTEN_PID") : 0;
+
+	if (count > 64)
+		return -EINVAL;
+	for (int fd = SD_LISTEN_FDS_START; fd < SD_LISTEN_FDS_START + (int)count; fd++)
+		if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+			return -errno;
+	if (unset_environment) {
+		unsetenv("LISTEN_PID");
+		unsetenv("LISTEN_FDS");
+		unsetenv("LISTEN_FDNAMES");
+	}
+	return (int)count;
+}
+
+int sd_is_socket(int fd, int family, int type, int listening)
+{
+	struct sockaddr_storage address;
+	socklen_t len = sizeof(address), size = sizeof(int);
+	int value;
+
+	if (getsockname(fd, (struct sockaddr *)&address, &len) < 0 || getsockopt(fd, SOL_SOCKET, SO_TYPE, &value, &size) < 0)
+		return errno == ENOTSOCK ? 0 : -errno;
+	if ((family != AF_UNSPEC && address.ss_family != family) || (type != 0 && value != type))
+		return 0;
+	if (listening < 0)
+		return 1;
+	size = sizeof(int);
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &value, &size) < 0)
+		return -errno;
+	return !value == !listening;
+}
+
+/* The path is never asked for by the agent. */
+int sd_is_socket_unix(int fd, int type, int listening, const char *path, size_t length)
+{
+	(void)path;
+	(void)length;
+	return sd_is_socket(fd, AF_UNIX, type, listening);
+}
+
+/* ---------------------------------------------------------------------------------------------------- sd-id128(3) */
+
+static int hex_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* 32 hex digits, dashes passed over. */
+static int id_parse(const char *text, sd_id128_t *ret)
+{
+	sd_id128_t id = { 0 };
+	unsigned digits = 0;
+
+	for (; *text && *text != '\n' && digits < 32; text++) {
+		int value = hex_value(*text);
+
+		if (*text == '-')
+			continue;
+		if (value < 0)
+			return -EINVAL;
+		id.bytes[digits / 2] = (uint8_t)(id.bytes[digits / 2] << 4 | value);
+		digits++;
+	}
+	if (digits != 32 || (*text && *text != '\n'))
+		return -EINVAL;
+	*ret = id;
+	return 0;
+}
+
+static int id_read(const char *path, sd_id128_t *ret)
+{
+	_cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	char text[64];
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+	if (n < 0)
+		return -errno;
+	text[n] = '\0';
+	return id_parse(text, ret);
+}
+
+/* As libsystemd does it: the id is the key, and the result is dressed as a random UUID (RFC 4122, version 4). */
+int sd_id128_get_machine_app_specific(sd_id128_t app_id, sd_id128_t *ret)
+{
+	struct hmac_sha256_ctx context;
+	sd_id128_t machine;
+	int r = id_read("/etc/machine-id", &machine);
+
+	if (r < 0)
+		return r;
+	hmac_sha256_set_key(&context, sizeof(machine.bytes), machine.bytes);
+	hmac_sha256_update(&context, sizeof(app_id.bytes), app_id.bytes);
+	hmac_sha256_digest(&context, sizeof(ret->bytes), ret->bytes);
+	ret->bytes[6] = (uint8_t)((ret->bytes[6] & 0x0f) | 0x40);
+	ret->bytes[8] = (uint8_t)((ret->bytes[8] & 0x3f) | 0x80);
+	return 0;
+}
+
+int sd_id128_get_boot(sd_id128_t *ret)
+{
+	return id_read("/proc/sys/kernel/random/boot_id", ret);
+}
+
+char *sd_id128_to_string(sd_id128_t id, char s[SD_ID128_STRING_MAX])
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (unsigned i = 0; i < 16; i++) {
+		s[2 * i] = digits[id.bytes[i] >> 4];
+		s[2 * i + 1] = digits[id.bytes[i] & 15];
+	}
+	s[32] = '\0';
+	return s;
+}

@@ -1,0 +1,340 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Installs the agent from the files that lie beside this script, for hosts that push them into their virtual machines.
+#
+#   install-linux.sh normal [VM_ID]      $INFINISERVICE_SHARED_SECRET: the secret shared with the host, kept if not given
+#   install-linux.sh uninstall [--purge] --purge: the metric log and the user too
+#
+# `normal` lets the host do everything: whoever pushes files into a machine as root owns it already. It may be run again
+# with a newer program or another secret. Needed beside it: infiniservice, infiniservice-exec (not with the portable
+# build, which is both) and infinictl if it is wanted. Units and the like are at the end of this script once `make
+# portable` has put them there, else they lie beside it.
+set -eu
+
+prefix=/usr/local
+etc=/etc/infiniservice
+user=infiniservice
+here=$(cd "$(dirname "$0")" && pwd)
+script=$here/$(basename "$0")
+
+usage() {
+	echo "usage: install-linux.sh normal [VM_ID] | uninstall [--purge]" >&2
+	exit 2
+}
+
+fail() {
+	echo "install-linux.sh: $*" >&2
+	exit 1
+}
+
+say() {
+	echo "infiniservice: $*"
+}
+
+have() {
+	command -v "$1" >/dev/null 2>&1
+}
+
+# ------------------------------------------------------------------------------------------------------------- files
+
+# Prints a file of packaging/ with the paths of this installation.
+part() {
+	if grep -qxF "#== $1" "$script"; then
+		awk -v name="$1" '/^#== / { on = $2 == name; next } on' "$script"
+	elif [ -f "$here/$1" ]; then
+		cat "$here/$1"
+	else
+		fail "$1 is neither in this script nor beside it"
+	fi | sed "s|=/usr/sbin/|=$prefix/sbin/|; s|=/usr/libexec/|=$prefix/sbin/|"
+}
+
+# A file is never half written, and what runs is never written over.
+put() {
+	mode=$1 path=$2
+	mkdir -p "$(dirname "$path")"
+	cat >"$path.new"
+	chmod "$mode" "$path.new"
+	mv -f "$path.new" "$path"
+}
+
+put_program() {
+	[ ! -f "$here/$1" ] || put 755 "$2" <"$here/$1"
+}
+
+# ------------------------------------------------------------------------------------------------------------- system
+
+make_user() {
+	if ! grep -q "^$user:" /etc/group; then
+		if have groupadd; then groupadd --system "$user"; else addgroup -S "$user"; fi
+	fi
+	if ! grep -q "^$user:" /etc/passwd; then
+		shell=/usr/sbin/nologin
+		[ -x "$shell" ] || shell=/sbin/nologin
+		if have useradd; then
+			useradd --system --gid "$user" --home-dir /var/lib/infiniservice --no-create-home --shell "$shell" "$user"
+		else
+			adduser -S -D -H -G "$user" -h /var/lib/infiniservice -s "$shell" "$user"
+		fi
+	fi
+}
+
+# systemd: it runs, it is there but something else runs (an image being made), openrc, sysv, or none.
+init_system() {
+	if [ -d /run/systemd/system ]; then
+		echo systemd
+	elif have rc-update && [ -x /sbin/openrc-run ]; then
+		echo openrc
+	elif have systemctl && [ -d /etc/systemd/system ]; then
+		echo systemd-image
+	elif [ -d /etc/init.d ] && have start-stop-daemon; then
+		echo sysv
+	else
+		echo none
+	fi
+}
+
+port_nodes() {
+	for name in /sys/class/virtio-ports/*/name; do
+		[ "$(cat "$name" 2>/dev/null)" = org.infinibay.agent ] || continue
+		node=${name%/name}
+		echo "/dev/${node##*/}"
+	done
+}
+
+give_ports() {
+	for node in $(port_nodes); do
+		chmod 0600 "$node" && chown "$1" "$node"
+	done
+}
+
+start_systemd() {
+	for unit in infiniservice.service infiniservice-port@.service infiniservice-exec.service infiniservice-exec.socket; do
+		part $unit | put 644 /etc/systemd/system/$unit
+	done
+	part 60-infiniservice.rules | put 644 /etc/udev/rules.d/60-infiniservice.rules
+	if [ "$1" = systemd-image ]; then
+		systemctl enable infiniservice.service infiniservice-exec.socket >/dev/null 2>&1 || fail "systemctl enable failed"
+		say "starts with the next boot"
+		return
+	fi
+	systemctl daemon-reload
+	if have udevadm; then
+		udevadm control --reload || true
+		udevadm trigger --subsystem-match=virtio-ports --action=change || true
+	fi
+	give_ports "$user:$user"
+	systemctl enable --quiet infiniservice.service infiniservice-exec.socket
+	systemctl restart infiniservice-exec.socket
+	systemctl stop infiniservice-exec.service
+	systemctl restart infiniservice.service
+	say "runs; systemctl status infiniservice"
+}
+
+# What the unit does before the start, for the others.
+prepare_script() {
+	cat <<'PREPARE'
+	for dir in /var/lib/infiniservice:750 /var/log/infiniservice:750 /run/infiniservice:755; do
+		mkdir -p "${dir%:*}" && chmod "${dir#*:}" "${dir%:*}" && chown infiniservice:infiniservice "${dir%:*}"
+	done
+	if [ -e /sys/class/dmi/id/product_uuid ]; then
+		cat /sys/class/dmi/id/product_uuid >/run/infiniservice/product_uuid
+		chmod 440 /run/infiniservice/product_uuid && chown root:infiniservice /run/infiniservice/product_uuid
+	fi
+	for name in /sys/class/virtio-ports/*/name; do
+		[ "$(cat "$name" 2>/dev/null)" = org.infinibay.agent ] || continue
+		node=${name%/name}
+		chmod 0600 "/dev/${node##*/}" && chown infiniservice:infiniservice "/dev/${node##*/}"
+	done
+PREPARE
+}
+
+start_openrc() {
+	{
+		cat <<OPENRC
+#!/sbin/openrc-run
+name="InfiniService guest monitoring agent"
+supervisor=supervise-daemon
+command=$prefix/sbin/infiniservice
+command_user=$user:$user
+respawn_delay=1
+respawn_max=0
+error_logger="logger -t infiniservice"
+
+depend() {
+	need localmount
+	after dev mdev udev
+}
+
+start_pre() {
+OPENRC
+		prepare_script
+		echo "}"
+	} | put 755 /etc/init.d/infiniservice
+	rc-update -q add infiniservice default
+	rc-service infiniservice restart || say "could not be started now; it starts with the next boot"
+}
+
+start_sysv() {
+	{
+		cat <<'SYSV'
+#!/bin/sh
+### BEGIN INIT INFO
+# Provides:          infiniservice
+# Required-Start:    $local_fs
+# Required-Stop:     $local_fs
+# Default-Start:     2 3 4 5
+# Default-Stop:      0 1 6
+# Short-Description: InfiniService guest monitoring agent
+### END INIT INFO
+pidfile=/run/infiniservice.pid
+
+prepare() {
+SYSV
+		prepare_script
+		cat <<SYSV
+}
+
+start() {
+	prepare
+	rm -f /run/infiniservice/log
+	mkfifo -m 600 /run/infiniservice/log
+	chown infiniservice /run/infiniservice/log
+	logger -t infiniservice </run/infiniservice/log &
+	start-stop-daemon --start --quiet --oknodo --background --make-pidfile --pidfile \$pidfile --chuid $user:$user \\
+		--startas /bin/sh -- -c "exec $prefix/sbin/infiniservice 2>/run/infiniservice/log"
+}
+
+stop() {
+	start-stop-daemon --stop --quiet --oknodo --retry TERM/15/KILL/5 --remove-pidfile --pidfile \$pidfile
+}
+
+case \$1 in
+start) start ;;
+stop) stop ;;
+restart | force-reload) stop; start ;;
+reload) start-stop-daemon --stop --signal HUP --pidfile \$pidfile ;;
+status) start-stop-daemon --status --pidfile \$pidfile ;;
+*) echo "usage: \$0 start|stop|restart|reload|status" >&2; exit 2 ;;
+esac
+SYSV
+	} | put 755 /etc/init.d/infiniservice
+	if have update-rc.d; then
+		update-rc.d infiniservice defaults >/dev/null
+	elif have chkconfig; then
+		chkconfig --add infiniservice
+	fi
+	/etc/init.d/infiniservice restart || say "could not be started now"
+}
+
+# ------------------------------------------------------------------------------------------------------------- verbs
+
+write_configuration() {
+	part infiniservice.conf | put 644 $etc/infiniservice.conf
+	{
+		echo "# Written by install-linux.sh on behalf of this machine's host."
+		[ -z "$1" ] || printf '[agent]\nvm_id = %s\n' "$1"
+		printf '[commands]\nallow = observe, control, packages, power\nallow_unsafe = yes\n'
+	} | put 644 $etc/conf.d/50-host.conf
+	if [ -n "${INFINISERVICE_SHARED_SECRET:-}" ]; then
+		(umask 077 && printf '%s\n' "$INFINISERVICE_SHARED_SECRET" | put 600 $etc/secret)
+		chown "root:$user" $etc/secret
+		chmod 640 $etc/secret
+	fi
+}
+
+install_agent() {
+	[ -f "$here/infiniservice" ] || fail "there is no infiniservice beside this script"
+	# Tried as a copy, since what was pushed may not be executable or lie on a file system that nothing is executed from.
+	put_program infiniservice $prefix/sbin/infiniservice.try
+	if ! version=$($prefix/sbin/infiniservice.try --version 2>&1); then
+		rm -f $prefix/sbin/infiniservice.try
+		fail "the program does not run here ($version): the portable build needs no libraries"
+	fi
+	mv -f $prefix/sbin/infiniservice.try $prefix/sbin/infiniservice
+	put_program infiniservice-exec $prefix/sbin/infiniservice-exec
+	# The portable program is both.
+	[ -f "$here/infiniservice-exec" ] || ln -sf infiniservice $prefix/sbin/infiniservice-exec
+	put_program infinictl $prefix/bin/infinictl
+	make_user
+	write_configuration "$1"
+	if have restorecon; then
+		restorecon $prefix/sbin/infiniservice $prefix/sbin/infiniservice-exec 2>/dev/null || true
+	fi
+	$prefix/sbin/infiniservice --check-config >/dev/null || fail "the configuration is not valid"
+	say "$version is installed"
+	init=$(init_system)
+	case $init in
+	systemd*) start_systemd "$init" ;;
+	openrc) start_openrc ;;
+	sysv) start_sysv ;;
+	none) say "nothing here starts services: have $prefix/sbin/infiniservice started at every boot" ;;
+	esac
+}
+
+uninstall_agent() {
+	case $(init_system) in
+	systemd*)
+		systemctl disable --quiet --now infiniservice.service infiniservice-exec.socket 2>/dev/null || true
+		systemctl stop infiniservice-exec.service 2>/dev/null || true
+		;;
+	openrc)
+		rc-service -q infiniservice stop || true
+		rc-update -q del infiniservice || true
+		;;
+	sysv) [ ! -x /etc/init.d/infiniservice ] || /etc/init.d/infiniservice stop || true ;;
+	esac
+	rm -f /etc/systemd/system/infiniservice.service /etc/systemd/system/infiniservice-port@.service \
+		/etc/systemd/system/infiniservice-exec.service /etc/systemd/system/infiniservice-exec.socket \
+		/etc/systemd/system/multi-user.target.wants/infiniservice.service \
+		/etc/systemd/system/sockets.target.wants/infiniservice-exec.socket \
+		/etc/udev/rules.d/60-infiniservice.rules /etc/init.d/infiniservice \
+		$prefix/sbin/infiniservice $prefix/sbin/infiniservice-exec $prefix/bin/infinictl
+	rm -rf $etc /var/lib/infiniservice /run/infiniservice /run/infiniservice-exec
+	if have update-rc.d; then update-rc.d infiniservice remove >/dev/null 2>&1 || true; fi
+	give_ports root:root
+	if [ -d /run/systemd/system ]; then
+		systemctl daemon-reload
+		if have udevadm; then
+			udevadm control --reload || true
+			udevadm trigger --subsystem-match=virtio-ports --action=change || true
+		fi
+	fi
+	if [ "${1:-}" = --purge ]; then
+		rm -rf /var/log/infiniservice
+		if have userdel; then userdel $user 2>/dev/null || true; elif have deluser; then deluser $user 2>/dev/null || true; fi
+		if have groupdel; then groupdel $user 2>/dev/null || true; elif have delgroup; then delgroup $user 2>/dev/null || true; fi
+	fi
+	say "removed"
+}
+
+case ${1:-} in
+normal)
+	[ $# -le 2 ] || usage
+	case ${2:-} in
+	*[!A-Za-z0-9._:-]*) fail "a VM_ID has letters, digits, '.', '_', ':' and '-' only" ;;
+	esac
+	[ ${#2} -le 128 ] 2>/dev/null || [ $# -eq 1 ] || fail "a VM_ID has at most 128 characters"
+	verb=install
+	;;
+uninstall)
+	case ${2:-} in "" | --purge) ;; *) usage ;; esac
+	verb=uninstall
+	;;
+*) usage ;;
+esac
+[ "$(id -u)" -eq 0 ] || fail "has to be run as root"
+if have dpkg-query && dpkg-query -W -f '${db:Status-Status}' infiniservice 2>/dev/null | grep -q '^installed'; then
+	[ "$verb" = install ] || fail "the Debian package is installed: apt purge infiniservice"
+	make_user
+	write_configuration "${2:-}"
+	systemctl enable --quiet --now infiniservice-exec.socket
+	systemctl restart infiniservice.service
+	say "the Debian package is here already: only its configuration was written"
+	exit 0
+fi
+umask 022
+case $verb in
+install) install_agent "${2:-}" ;;
+uninstall) uninstall_agent "${2:-}" ;;
+esac
+exit 0

@@ -1,0 +1,174 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""The audit record: before and after each command, without its secrets, in the journal or in a file, and readable with infinictl."""
+import json
+import os
+import subprocess
+import time
+
+import tap
+from fakehost import Agent, UnixHost, program, talk, wait_until
+
+UNSAFE = {"commands.allow_unsafe": "yes"}
+
+
+def need_no_journal():
+    if os.path.exists("/run/systemd/journal/socket"):
+        raise tap.Skip("a journal takes the records")
+
+
+def records(agent):
+    try:
+        with open(agent.path("state/audit.ndjson"), encoding="ascii") as file:
+            return [json.loads(line) for line in file if line.endswith("\n")]
+    except FileNotFoundError:
+        return []
+
+
+def record_of(agent, command_id, phase):
+    return wait_until(lambda: [r for r in records(agent) if r["id"] == command_id and r["phase"] == phase], 3,
+                      f"the record of {command_id} {phase}")[0]
+
+
+def story_a_command_is_recorded_before_it_runs_and_after():
+    need_no_journal()
+    agent, host = talk(tap.keep, UNSAFE)
+    target = host.unsafe("sleep 0.6; exit 5", timeout=10)
+    started = record_of(agent, target, "started")
+    assert started["action"] == "unsafe" and started["origin"] == "host" and started["detail"] == "sleep 0.6; exit 5", started
+    assert not [r for r in records(agent) if r["id"] == target and r["phase"] == "finished"]
+    host.response(target)
+    finished = record_of(agent, target, "finished")
+    assert finished["success"] is False and finished["exit_code"] == 5 and finished["error_code"] == "COMMAND_FAILED", finished
+    assert 500 <= finished["duration_ms"] < 5000
+    assert os.stat(agent.path("state/audit.ndjson")).st_mode & 0o777 == 0o640
+
+
+def story_refusals_are_recorded_and_reads_only_on_request():
+    need_no_journal()
+    agent, host = talk(tap.keep)
+    host.run("echo forbidden", command_id="denied")
+    host.ask("SystemInfo", command_id="read")
+    refused = record_of(agent, "denied", "refused")
+    assert refused["error_code"] == "POLICY_DENIED" and "forbidden" in refused["detail"], refused
+    assert not [r for r in records(agent) if r["id"] == "read"]
+    other = tap.keep(UnixHost())
+    reading = tap.keep(Agent(other.spec, {"commands.audit_reads": "yes"}))
+    other.accept()
+    other.ask("SystemInfo", command_id="read")
+    assert record_of(reading, "read", "finished")["success"]
+
+
+def story_secrets_are_in_no_record_and_in_no_message_of_the_agent():
+    need_no_journal()
+    agent, host = talk(tap.keep, UNSAFE)
+    lines = ["mysql -uroot -phunter2 -e 'select 1'", "export DB_PASSWORD=hunter2; true", "curl -H 'Authorization: Bearer hunter2' x",
+             "true --password hunter2", 'true --token="hunter2 and more"', "git clone https://me:hunter2@example.org/x",
+             "echo root:hunter2 | chpasswd", "API_KEY=hunter2 true"]
+    for i, line in enumerate(lines):
+        host.run(line, timeout=2, command_id=f"s{i}", env_vars={"HIDDEN_TOKEN": "hunter2"})
+        record_of(agent, f"s{i}", "finished")
+    host.send({"type": "SafeCommand", "id": "join", "params": None,
+               "command_type": {"action": "JoinDomain", "domain": "d", "password": "hunter2", "nested": {"secretKey": "hunter2"}}})
+    host.response("join")
+    assert "***" in record_of(agent, "join", "refused")["detail"]
+    for name in ("state/audit.ndjson", "stderr"):
+        with open(agent.path(name), encoding="utf-8") as file:
+            text = file.read()
+        assert "hunter2" not in text, [line for line in text.splitlines() if "hunter2" in line]
+
+
+def story_scripts_are_recorded_by_name_and_not_by_text():
+    need_no_journal()
+    agent, host = talk(tap.keep, UNSAFE)
+    host.send({"type": "pending_scripts_response", "scripts": [
+        {"execution_id": "x1", "script_name": "Clean up", "script_content": "true # hunter2", "shell": "bash",
+         "input_values": {"key": "hunter2"}}]})
+    host.expect("script_completion")
+    assert record_of(agent, "x1", "started")["detail"] == "Clean up (bash)"
+    record_of(agent, "x1", "finished")
+    with open(agent.path("state/audit.ndjson"), encoding="ascii") as file:
+        assert "hunter2" not in file.read()
+
+
+def story_hostile_text_in_a_record_is_one_valid_line():
+    need_no_journal()
+    agent, host = talk(tap.keep, UNSAFE)
+    evil = "true # \n\x1b[31m\u2028 \U0001f427 \" \\ " + "x" * 100000
+    host.run(evil, command_id="evil\n\x1b id")
+    record = record_of(agent, "evil\n\x1b id", "started")
+    assert record["detail"].startswith("true # ") and len(record["detail"]) <= 1024
+    with open(agent.path("state/audit.ndjson"), "rb") as file:
+        assert all(byte in (10,) or 32 <= byte < 127 for byte in file.read())
+
+
+def story_a_lost_writer_is_replaced_and_what_it_did_not_get_is_counted():
+    need_no_journal()
+    agent, host = talk(tap.keep, UNSAFE)
+    host.run("true", command_id="first")
+    record_of(agent, "first", "finished")
+    writer = [pid for pid in agent.children() if name_of(pid) == "infini-audit"]
+    assert len(writer) == 1
+    os.kill(writer[0], 9)
+    time.sleep(0.3)
+    for i in range(4):
+        assert host.run("true", command_id=f"lost{i}")["success"]
+    host.send({"type": "Status", "id": "st"})
+    assert host.response("st")["data"]["audit"]["lost"] >= 1
+    wait_until(lambda: host.run("true", command_id=f"n{time.monotonic()}") and
+               [pid for pid in agent.children() if name_of(pid) == "infini-audit"], 15, "a new writer", 1)
+
+
+def name_of(pid):
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+# ----------------------------------------------------------------------------------------------------------- infinictl
+
+def infinictl(agent, *arguments):
+    done = subprocess.run([program("infinictl"), *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=20,
+                          check=False, env={**os.environ, "STATE_DIRECTORY": agent.path("state")}, encoding="utf-8")
+    return done.returncode, done.stdout, done.stderr
+
+
+def story_infinictl_audit_prints_what_was_recorded():
+    need_no_journal()
+    agent, host = talk(tap.keep, UNSAFE)
+    host.run("echo \x1b[31mred; exit 2", command_id="ctl-1")
+    host.run("echo two", command_id="ctl-2")
+    record_of(agent, "ctl-2", "finished")
+    code, out, err = infinictl(agent, "audit")
+    assert code == 0, err
+    assert "ctl-1" in out and "ctl-2" in out and "COMMAND_FAILED" in out and "\x1b" not in out, out
+    code, out, err = infinictl(agent, "audit", "--json", "--lines", "2")
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert code == 0 and [line["id"] for line in lines] == ["ctl-2", "ctl-2"], (lines, err)
+    code, out, err = infinictl(agent, "audit", "--id", "ctl-1", "--json")
+    assert [json.loads(line)["phase"] for line in out.splitlines()] == ["started", "finished"]
+
+
+def story_infinictl_ps_shows_what_runs_and_what_waits():
+    agent, host = talk(tap.keep, {**UNSAFE, "commands.max_concurrent": 1})
+    running = host.unsafe("echo 12345; sleep 2", timeout=20, command_id="long one")
+    host.unsafe("true", timeout=20, command_id="waits")
+    host.in_step()
+    time.sleep(0.3)
+    code, out, err = infinictl(agent, "ps", "--socket", agent.settings["socket.path"])
+    assert code == 0, err
+    lines = [line for line in out.splitlines() if "unsafe" in line]
+    assert len(lines) == 2 and "long one" in lines[0] and "running" in lines[0] and "queued" in lines[1], out
+    code, out, _ = infinictl(agent, "ps", "--json", "--socket", agent.settings["socket.path"])
+    rows = json.loads(out)
+    assert rows[0]["id"] == "long one" and rows[0]["bytes"] == 6 and rows[0]["pid"] > 1, rows
+    assert rows[0]["age_ms"] >= 300 and rows[0]["origin"] == "host" and rows[1]["pid"] is None
+    assert "12345" not in out
+    host.response(running)
+    host.response("waits")
+    assert json.loads(infinictl(agent, "ps", "--json", "--socket", agent.settings["socket.path"])[1]) == []
+
+
+tap.main(globals())

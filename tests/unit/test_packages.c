@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What package managers print. The texts of dpkg and apt were taken from a Debian 12; those of rpm, dnf and apk follow their manuals.
+ * Every parser is also given each of its texts cut at every byte.
+ */
+#include "agent/packages/parse.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include <infiniservice/cleanup.h>
+
+#include "agent/packages/manager.h"
+
+static const char dpkg_text[] =
+	"adduser\t3.134\tall\tinstalled\t686\t1747699200\tadmin\tadduser\tDebian Adduser Developers <adduser@packages.debian.org>\tadd and "
+	"remove users and groups\n"
+	"bash\t5.2.15-2+b8\tamd64\tinstalled\t7164\t1747699200\tshells\tbash\tMatthias Klose <doko@debian.org>\tGNU Bourne Again SHell\n"
+	"libmount1\t2.38.1-5+deb12u3\tamd64\tconfig-files\t\t1747699200\tlibs\tutil-linux\tNobody\tgone but for its configuration\n"
+	"short\tline\n"
+	"\t\t\tinstalled\t\t\t\t\t\t\n";
+
+static const char apt_text[] =
+	"Reading package lists...\n"
+	"The following packages will be upgraded:\n"
+	"  bash libc6\n"
+	"Inst bash [5.2.15-2+b8] (5.2.15-2+b13 Debian:12.15/oldstable [amd64])\n"
+	"Inst libgcrypt20-dev [1.10.1-3] (1.10.1-3+deb12u1 Debian:12.15/oldstable, Debian-Security:12/oldstable-security [amd64]) []\n"
+	"Inst libpam-modules-bin [1.5.2-6+deb12u1] (1.5.2-6+deb12u2 Debian:12.15/oldstable [amd64]) [libpam-modules:amd64 on "
+	"libpam-modules-bin:amd64] [libpam-modules:amd64 ]\n"
+	"Inst sl (5.02-1+b1 Debian:12.15/oldstable [amd64])\n"
+	"Inst libc6:i386 [2.36-9] (2.36-10 Ubuntu:22.04/jammy-security [i386])\n"
+	"Inst tiny [1.0] (1.1 localhost [all])\n"
+	"Inst bare (1.1 [all])\n"
+	"Conf bash (5.2.15-2+b13 Debian:12.15/oldstable [amd64])\n"
+	"Remv old [1.0]\n"
+	"Inst\nInst x\nInst x [\nInst x [1] (\nInst x (2\n";
+
+static const char records_text[] =
+	"Package: bash\nSource: bash (5.2.15-2)\nVersion: 5.2.15-2+b13\nInstalled-Size: 7164\nMaintainer: Matthias Klose "
+	"<doko@debian.org>\nArchitecture: amd64\nDepends: base-files (>= 2.1.12)\nDescription: GNU Bourne Again SHell\nTag: admin::TODO,\n "
+	"interface::shell\nHomepage: http://tiswww.case.edu/\nSection: shells\nSize: 1490652\n\n"
+	"Package: sl\nVersion: 5.02-1\nSize: many\nDescription-en: Correct you if you type\n Version: 9\n\n";
+
+static const char log_text[] =
+	"2025-06-24 14:36:25 startup archives unpack\n"
+	"2025-06-24 14:36:25 upgrade libsystemd0:amd64 252.36-1~deb12u1 252.38-1~deb12u1\n"
+	"2025-06-24 14:36:26 status triggers-pending libc-bin:amd64 2.36-9+deb12u10\n"
+	"2025-06-25 14:36:25 install sl:amd64 <none> 5.02-1\n"
+	"2025-06-26 14:36:25 remove sl:amd64 5.02-1 <none>\n"
+	"not-a-date 14:36:25 remove sl:amd64 5.02-1 <none>\n";
+
+static const char rpm_text[] =
+	"bash\t5.2.26-1.fc39\tx86_64\t8470000\t1708000000\tUnspecified\tbash-5.2.26-1.fc39.src.rpm\tFedora Project\tThe GNU Bourne Again shell\n"
+	"vim-minimal\t2:9.1.113-1.fc39\tx86_64\t1700000\t1708000000\tUnspecified\tvim.src.rpm\t(none)\tA minimal version\n"
+	"gpg-pubkey\t18b8e74c-62f2920f\t(none)\t0\t1708000000\tPublic Keys\t(none)\t(none)\tFedora\n"
+	"package nosuch is not installed\n";
+
+static const char dnf_text[] =
+	"bash\t5.2.26-3.fc39\tx86_64\tupdates\t1900000\t8470000\thttps://www.gnu.org/software/bash\tThe GNU Bourne Again shell\n\n"
+	"vim-minimal\t2:9.1.200-1.fc39\tx86_64\tupdates\t800000\t1700000\thttps://www.vim.org\tA minimal version\n";
+
+static const char dnf4_advisories[] = "FEDORA-2024-0a1b2c3d4e Important/Sec. vim-minimal-9.1.200-1.fc39.x86_64\n";
+static const char dnf5_advisories[] =
+	"Name                   Type     Severity  Package                             Issued\n"
+	"FEDORA-2024-0a1b2c3d4e security Important vim-minimal-9.1.200-1.fc39.x86_64 2024-03-01 01:02:03\n";
+
+static const char apk_text[] =
+	"musl-1.2.4-r2 x86_64 {musl} (MIT) [installed]\n"
+	"py3-3to2-1.1.1-r5 x86_64 {py3-3to2} (Apache-2.0) [installed]\n"
+	"busybox-1.36.1-r2 x86_64 {busybox} (GPL-2.0-only) [upgradable from: busybox-1.36.1-r1]\n"
+	"WARNING: opening /var/cache/apk: No such file\n";
+
+static const char verify_text[] =
+	"missing   c /etc/debuginfod/elfutils.urls\n"
+	"missing     /usr/lib/node_modules/npm/.npmrc\n"
+	"??5?????? c /etc/ssh/sshd_config\n"
+	"S.5....T.    /usr/bin/true\n"
+	"Unsatisfied dependencies for foo\n";
+
+struct fixture {
+	struct package_list list;
+	struct package_history history;
+};
+
+static int setup(void **state)
+{
+	*state = calloc(1, sizeof(struct fixture));
+	setenv("TZ", "UTC", 1);
+	tzset();
+	return *state ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	package_list_done(&f->list);
+	package_history_done(&f->history);
+	free(f);
+	return 0;
+}
+
+#define PARSE(fn, text) assert_int_equal(fn(text, sizeof(text) - 1, &f->list), 0)
+
+static void lists_what_dpkg_has_installed(void **state)
+{
+	struct fixture *f = *state;
+
+	PARSE(dpkg_list_parse, dpkg_text);
+	assert_int_equal(f->list.count, 2);
+	assert_string_equal(f->list.rows[1].name, "bash");
+	assert_string_equal(f->list.rows[1].version, "5.2.15-2+b8");
+	assert_string_equal(f->list.rows[1].summary, "GNU Bourne Again SHell");
+	assert_int_equal(f->list.rows[1].installed_kb, 7164);
+	assert_int_equal(f->list.rows[1].installed_s, 1747699200);
+	assert_true(f->list.rows[1].installed);
+}
+
+static void reads_a_simulation_of_apt(void **state)
+{
+	struct fixture *f = *state;
+
+	PARSE(apt_simulation_parse, apt_text);
+	assert_int_equal(f->list.count, 8);
+	assert_string_equal(f->list.rows[0].version, "5.2.15-2+b8");
+	assert_string_equal(f->list.rows[0].candidate, "5.2.15-2+b13");
+	assert_string_equal(f->list.rows[0].repository, "Debian:12.15/oldstable");
+	assert_string_equal(f->list.rows[0].architecture, "amd64");
+	assert_false(f->list.rows[0].security);
+	assert_true(f->list.rows[1].security);
+	assert_string_equal(f->list.rows[2].candidate, "1.5.2-6+deb12u2");
+	assert_null(f->list.rows[3].version);
+	assert_string_equal(f->list.rows[4].name, "libc6");
+	assert_true(f->list.rows[4].security);
+	assert_string_equal(f->list.rows[5].repository, "localhost");
+	assert_null(f->list.rows[6].repository);
+	assert_string_equal(f->list.rows[6].architecture, "all");
+}
+
+static void reads_records_of_apt_cache(void **state)
+{
+	struct fixture *f = *state;
+
+	PARSE(apt_records_parse, records_text);
+	assert_int_equal(f->list.count, 2);
+	assert_int_equal(f->list.rows[0].download_bytes, 1490652);
+	assert_string_equal(f->list.rows[0].homepage, "http://tiswww.case.edu/");
+	assert_string_equal(f->list.rows[0].publisher, "Matthias Klose <doko@debian.org>");
+	assert_int_equal(f->list.rows[1].download_bytes, -1);
+	assert_string_equal(f->list.rows[1].candidate, "5.02-1");
+	assert_string_equal(f->list.rows[1].summary, "Correct you if you type");
+	assert_false(f->list.rows[1].installed);
+}
+
+static void reads_the_log_of_dpkg_from_a_day_on(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(dpkg_log_parse(log_text, sizeof(log_text) - 1, 1750809600, &f->history), 0); /* 2025-06-25 00:00 UTC */
+	assert_int_equal(f->history.count, 2);
+	assert_string_equal(f->history.events[0].action, "install");
+	assert_null(f->history.events[0].before);
+	assert_string_equal(f->history.events[0].after, "5.02-1");
+	assert_string_equal(f->history.events[0].name, "sl");
+	assert_string_equal(f->history.events[0].architecture, "amd64");
+	assert_int_equal(f->history.events[0].time_s, 1750862185);
+	assert_string_equal(f->history.events[1].action, "remove");
+}
+
+static void lists_what_rpm_has_installed(void **state)
+{
+	struct fixture *f = *state;
+
+	PARSE(rpm_list_parse, rpm_text);
+	assert_int_equal(f->list.count, 2);
+	assert_string_equal(f->list.rows[1].version, "2:9.1.113-1.fc39");
+	assert_null(f->list.rows[1].publisher);
+	assert_int_equal(f->list.rows[0].installed_kb, 8272);
+}
+
+static void marks_what_dnf_calls_a_security_update(void **state)
+{
+	struct fixture *f = *state;
+
+	PARSE(dnf_query_parse, dnf_text);
+	assert_int_equal(f->list.count, 2);
+	assert_int_equal(f->list.rows[0].download_bytes, 1900000);
+	assert_int_equal(dnf_security_parse(dnf4_advisories, sizeof(dnf4_advisories) - 1, &f->list), 0);
+	assert_false(f->list.rows[0].security);
+	assert_true(f->list.rows[1].security);
+	f->list.rows[1].security = false;
+	assert_int_equal(dnf_security_parse(dnf5_advisories, sizeof(dnf5_advisories) - 1, &f->list), 0);
+	assert_true(f->list.rows[1].security);
+}
+
+static void tells_name_from_version_in_apk(void **state)
+{
+	struct fixture *f = *state;
+
+	PARSE(apk_list_parse, apk_text);
+	assert_int_equal(f->list.count, 3);
+	assert_string_equal(f->list.rows[0].name, "musl");
+	assert_string_equal(f->list.rows[0].version, "1.2.4-r2");
+	assert_string_equal(f->list.rows[1].name, "py3-3to2");
+	assert_string_equal(f->list.rows[1].version, "1.1.1-r5");
+	assert_string_equal(f->list.rows[2].version, "1.36.1-r1");
+	assert_string_equal(f->list.rows[2].candidate, "1.36.1-r2");
+	assert_true(f->list.rows[2].installed);
+}
+
+static void reads_a_search_of_apk(void **state)
+{
+	struct fixture *f = *state;
+	static const char text[] = "nginx-1.24.0-r7 - HTTP and reverse proxy server (stable version)\n\nnonsense\n";
+
+	PARSE(apk_search_parse, text);
+	assert_int_equal(f->list.count, 1);
+	assert_string_equal(f->list.rows[0].summary, "HTTP and reverse proxy server (stable version)");
+}
+
+static void reads_what_verify_found(void **state)
+{
+	const char *text = verify_text;
+	size_t len = sizeof(verify_text) - 1;
+	struct verify_line line;
+
+	(void)state;
+	assert_true(verify_next(&text, &len, &line));
+	assert_true(line.missing && line.config);
+	assert_memory_equal(line.path, "/etc/debuginfod/elfutils.urls", line.path_len);
+	assert_true(verify_next(&text, &len, &line));
+	assert_true(line.missing && !line.config);
+	assert_true(verify_next(&text, &len, &line));
+	assert_true(!line.missing && line.config);
+	assert_memory_equal(line.flags, "??5??????", 9);
+	assert_true(verify_next(&text, &len, &line));
+	assert_true(!line.missing && !line.config);
+	assert_memory_equal(line.path, "/usr/bin/true", line.path_len);
+	assert_false(verify_next(&text, &len, &line));
+}
+
+/* A buffer of exactly the bytes given: the sanitizers see what is read beyond it. */
+static void cut_everywhere(const char *text, size_t len, int (*parse)(const char *, size_t, struct package_list *))
+{
+	for (size_t cut = 0; cut <= len; cut++) {
+		struct package_list list = { .rows = NULL };
+		char *copy = malloc(cut ? cut : 1);
+
+		assert_non_null(copy);
+		memcpy(copy, text, cut);
+		assert_int_equal(parse(copy, cut, &list), 0);
+		package_list_done(&list);
+		free(copy);
+	}
+}
+
+static int parse_log(const char *text, size_t len, struct package_list *list)
+{
+	struct package_history history = { .events = NULL };
+	int r = dpkg_log_parse(text, len, 0, &history);
+
+	(void)list;
+	package_history_done(&history);
+	return r;
+}
+
+static int parse_verify(const char *text, size_t len, struct package_list *list)
+{
+	struct verify_line line;
+
+	(void)list;
+	while (verify_next(&text, &len, &line))
+		;
+	(void)package_fault_of(text, len, 1);
+	(void)stat_time(text, len, "/x");
+	return 0;
+}
+
+static void takes_every_text_cut_anywhere(void **state)
+{
+	(void)state;
+	cut_everywhere(dpkg_text, sizeof(dpkg_text) - 1, dpkg_list_parse);
+	cut_everywhere(apt_text, sizeof(apt_text) - 1, apt_simulation_parse);
+	cut_everywhere(records_text, sizeof(records_text) - 1, apt_records_parse);
+	cut_everywhere(rpm_text, sizeof(rpm_text) - 1, rpm_list_parse);
+	cut_everywhere(dnf_text, sizeof(dnf_text) - 1, dnf_query_parse);
+	cut_everywhere(apk_text, sizeof(apk_text) - 1, apk_list_parse);
+	cut_everywhere(apk_text, sizeof(apk_text) - 1, apk_search_parse);
+	cut_everywhere(log_text, sizeof(log_text) - 1, parse_log);
+	cut_everywhere(verify_text, sizeof(verify_text) - 1, parse_verify);
+}
+
+static void takes_bytes_that_are_no_text(void **state)
+{
+	static const char hostile[] = "\0\0\t\t\t\t\t\t\t\t\t\t\t\n\xff\xfe -[](){}:\n---1-r--\n -1 x\n-1 x\nInst \0 [\xff] (\t)\nPackage:\nPackage: \n: x\n";
+	static int (*const parsers[])(const char *, size_t, struct package_list *) = {
+		dpkg_list_parse, apt_simulation_parse, apt_records_parse, rpm_list_parse,   dnf_query_parse,
+		apk_list_parse,	 apk_search_parse,     parse_log,	  parse_verify,
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(parsers); i++)
+		cut_everywhere(hostile, sizeof(hostile) - 1, parsers[i]);
+}
+
+static void knows_why_a_package_manager_failed(void **state)
+{
+	static const struct {
+		const char *text;
+		int exit_code;
+		enum package_fault want;
+	} cases[] = {
+		{ "E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 1 (apt-get)\nE: Unable to acquire the dpkg "
+		  "frontend lock (/var/lib/dpkg/lock-frontend), is another process using it?\n", 100, PACKAGE_FAULT_LOCKED },
+		{ "E: Could not open lock file /var/lib/dpkg/lock-frontend - open (13: Permission denied)\nE: Unable to acquire the dpkg "
+		  "frontend lock (/var/lib/dpkg/lock-frontend), are you root?\n", 100, PACKAGE_FAULT_PERMISSION },
+		{ "E: Unable to locate package nosuch\n", 100, PACKAGE_FAULT_NOT_FOUND },
+		{ "ERROR: Unable to lock database: Resource temporarily unavailable\n", 99, PACKAGE_FAULT_LOCKED },
+		{ "ERROR: Unable to lock database: Permission denied\n", 99, PACKAGE_FAULT_PERMISSION },
+		{ "Error: Unable to find a match: nosuch\nNo match for argument: nosuch\n", 1, PACKAGE_FAULT_NOT_FOUND },
+		{ "", 200, PACKAGE_FAULT_LOCKED },
+		{ "E: You don't have enough free space in /var/cache/apt/archives/.\n", 100, PACKAGE_FAULT_SPACE },
+		{ "E: Failed to fetch http://deb/x.deb  404  Not Found\n", 100, PACKAGE_FAULT_NETWORK },
+		{ "dpkg: error processing package broken\n", 100, PACKAGE_FAULT_OTHER },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_int_equal(package_fault_of(cases[i].text, strlen(cases[i].text), cases[i].exit_code), cases[i].want);
+}
+
+static void finds_the_time_of_a_file(void **state)
+{
+	static const char text[] = "1795205609 /var/lib/apt/lists\n1795205700 /run/reboot-required\n";
+
+	(void)state;
+	assert_int_equal(stat_time(text, sizeof(text) - 1, "/var/lib/apt/lists"), 1795205609);
+	assert_int_equal(stat_time(text, sizeof(text) - 1, "/run/reboot"), -1);
+	assert_int_equal(stat_time(text, 0, "/var/lib/apt/lists"), -1);
+}
+
+static void takes_names_of_packages_and_nothing_else(void **state)
+{
+	static const char *const good[] = { "bash", "g++", "libstdc++6", "0ad", "linux-image-6.1.0-49-amd64", "libc6:i386", "NetworkManager" };
+	static const char *const bad[] = { "",	     "-y",	"--help",  "../etc",	 "a/b",	  "a b",     "a\nb", "a;b",
+					   "$(id)",  "a`id`",	"bash-",   "a*",	 "a?",	  "a=1",     "@core", "a\x7f",
+					   "a|b",    "a&b",	"a'b",	   "a\"b",	 ".hidden", "+x",    "_x",    "\xc3\xa4" };
+	char longest[130];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
+		assert_true(package_name_valid(good[i]));
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_false(package_name_valid(bad[i]));
+	memset(longest, 'a', sizeof(longest));
+	longest[128] = '\0';
+	assert_true(package_name_valid(longest));
+	longest[128] = 'a';
+	longest[129] = '\0';
+	assert_false(package_name_valid(longest));
+}
+
+static void apt_takes_no_capitals(void **state)
+{
+	(void)state;
+	assert_string_equal(package_manager_at(0)->name, "apt");
+	assert_false(package_manager_takes(package_manager_at(0), "NetworkManager"));
+	assert_true(package_manager_takes(package_manager_at(1), "NetworkManager"));
+	assert_false(package_manager_takes(package_manager_at(1), "-y"));
+}
+
+static void cuts_a_query_into_words(void **state)
+{
+	const char *words[PACKAGE_WORDS_MAX];
+	char buffer[64], escaped[8];
+
+	(void)state;
+	assert_int_equal(package_words("  web  server ", buffer, sizeof(buffer), words), 2);
+	assert_string_equal(words[1], "server");
+	assert_int_equal(package_words("a -b", buffer, sizeof(buffer), words), 0);
+	assert_int_equal(package_words("", buffer, sizeof(buffer), words), 0);
+	assert_int_equal(package_words("a b c d e f g h i", buffer, sizeof(buffer), words), 0);
+	assert_int_equal(package_words("a; rm", buffer, sizeof(buffer), words), 0);
+	assert_int_equal(package_word_escape("g++", escaped, sizeof(escaped)), 0);
+	assert_string_equal(escaped, "g\\+\\+");
+	assert_true(package_word_escape("+++++++", escaped, sizeof(escaped)) < 0);
+}
+
+static void puts_names_behind_the_fixed_arguments(void **state)
+{
+	const struct package_manager *apt = package_manager_at(0);
+	const char *argv[PACKAGE_ARGS_MAX], *names[] = { "g++", "sl" };
+	size_t count = 0;
+
+	(void)state;
+	assert_int_equal(package_argv(&apt->steps[PACKAGE_INSTALL], "/usr/bin/apt-get", names, 2, argv), 0);
+	while (argv[count])
+		count++;
+	assert_string_equal(argv[0], "/usr/bin/apt-get");
+	assert_string_equal(argv[count - 3], "--");
+	assert_string_equal(argv[count - 1], "sl");
+	assert_true(package_argv(&apt->steps[PACKAGE_INSTALL], "x", names, PACKAGE_ARGS_MAX, argv) < 0);
+}
+
+/* Every step that takes names ends with "--" in every manager's table. */
+static void names_can_never_be_options(void **state)
+{
+	static const enum package_step with_names[] = { PACKAGE_LIST, PACKAGE_SEARCH, PACKAGE_COUNT, PACKAGE_SHOW,
+							PACKAGE_INSTALL, PACKAGE_REMOVE, PACKAGE_UPDATE };
+	const struct package_manager *manager;
+
+	(void)state;
+	for (size_t i = 0; (manager = package_manager_at(i)); i++) {
+		for (size_t k = 0; k < ARRAY_SIZE(with_names); k++) {
+			const char *const *argv = manager->steps[with_names[k]].argv;
+			const char *last = NULL;
+
+			for (; argv && *argv; argv++)
+				last = *argv;
+			if (last)
+				assert_string_equal(last, "--");
+		}
+	}
+}
+
+static void finds_by_name_and_architecture(void **state)
+{
+	struct fixture *f = *state;
+	static const char text[] = "libc6\t1\ti386\tinstalled\t\t\t\t\t\t\nbash\t1\tamd64\tinstalled\t\t\t\t\t\t\nlibc6\t1\tamd64\tinstalled\t\t\t\t\t\t\n";
+
+	PARSE(dpkg_list_parse, text);
+	package_list_sort(&f->list);
+	assert_string_equal(package_list_find(&f->list, "libc6", NULL)->architecture, "amd64");
+	assert_string_equal(package_list_find(&f->list, "libc6", "i386")->architecture, "i386");
+	assert_null(package_list_find(&f->list, "libc6", "arm64"));
+	assert_null(package_list_find(&f->list, "zsh", NULL));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(lists_what_dpkg_has_installed),
+		TEST(reads_a_simulation_of_apt),
+		TEST(reads_records_of_apt_cache),
+		TEST(reads_the_log_of_dpkg_from_a_day_on),
+		TEST(lists_what_rpm_has_installed),
+		TEST(marks_what_dnf_calls_a_security_update),
+		TEST(tells_name_from_version_in_apk),
+		TEST(reads_a_search_of_apk),
+		TEST(reads_what_verify_found),
+		TEST(takes_every_text_cut_anywhere),
+		TEST(takes_bytes_that_are_no_text),
+		TEST(knows_why_a_package_manager_failed),
+		TEST(finds_the_time_of_a_file),
+		TEST(takes_names_of_packages_and_nothing_else),
+		TEST(apt_takes_no_capitals),
+		TEST(cuts_a_query_into_words),
+		TEST(puts_names_behind_the_fixed_arguments),
+		TEST(names_can_never_be_options),
+		TEST(finds_by_name_and_architecture),
+	};
+
+	return cmocka_run_group_tests_name("packages", tests, NULL, NULL);
+}

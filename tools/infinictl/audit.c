@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * infinictl audit: what hosts asked of this guest. The records lie in the journal, and where no journal took them in the agent's own
+ * file; both are read, put in the order of time, and the last of them printed.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <json-c/json.h>
+#include <stdlib.h>
+#include <string.h>
+#include <systemd/sd-journal.h>
+#include <unistd.h>
+
+#include <infiniservice/cleanup.h>
+#include <infiniservice/moment.h>
+
+#include "agent/audit.h"
+#include "agent/config/config.h"
+#include "agent/log/stamp.h"
+#include "tools/infinictl/access.h"
+#include "tools/infinictl/cli.h"
+#include "tools/infinictl/text.h"
+
+#define LINES_DEFAULT 50
+#define LINES_MAX 100000
+#define LINE_BYTES_MAX 65536
+
+static const char help[] = "infinictl audit [--lines N] [--id ID] [--utc] [--json]\n"
+			   "\n"
+			   "  --lines N   at most the last N records (default 50)\n"
+			   "  --id ID     those of one command\n"
+			   "  --utc       times in UTC\n"
+			   "  --json      one JSON object a line\n"
+			   "\n"
+			   "Reads the system's journal and the agent's audit.ndjson; the agent need not run.\n"
+			   "\n"
+			   "Exit status: 0 done, 1 failed, 2 wrong use.\n";
+
+struct wanted {
+	size_t lines;
+	const char *id;
+	bool utc, json;
+};
+
+struct entry {
+	int64_t wall_ms;
+	uint64_t order; /* of reading, for records of the same time */
+	struct json_object *record;
+};
+
+/* The newest `lines` of what was added, as a ring. */
+struct records {
+	const struct wanted *wanted;
+	struct entry *entries;
+	size_t count;
+	uint64_t added;
+};
+
+static void records_free(struct records *records)
+{
+	for (size_t i = 0; records->entries && i < records->count; i++)
+		json_object_put(records->entries[i].record);
+	free(records->entries);
+}
+
+static int by_time(const void *a, const void *b)
+{
+	const struct entry *left = a, *right = b;
+
+	if (left->wall_ms != right->wall_ms)
+		return left->wall_ms < right->wall_ms ? -1 : 1;
+	return left->order < right->order ? -1 : 1;
+}
+
+/* Takes over the record. */
+static void add(struct records *records, int64_t wall_ms, struct json_object *record)
+{
+	struct json_object *id = text_member(record, "id", NULL);
+	size_t limit = 2 * records->wanted->lines;
+
+	if (records->wanted->id && (!id || strcmp(json_object_get_string(id), records->wanted->id) != 0)) {
+		json_object_put(record);
+		return;
+	}
+	if (records->count == limit) {
+		qsort(records->entries, records->count, sizeof(*records->entries), by_time);
+		for (size_t i = 0; i < limit / 2; i++)
+			json_object_put(records->entries[i].record);
+		memmove(records->entries, records->entries + limit / 2, (limit - limit / 2) * sizeof(*records->entries));
+		records->count = limit - limit / 2;
+	}
+	records->entries[records->count++] = (struct entry){ wall_ms, records->added++, record };
+}
+
+/* ------------------------------------------------------------------------------------------------------------- file */
+
+static void take_line(struct records *records, const char *line, size_t len)
+{
+	struct json_object *record = text_parse(line, len), *stamp = text_member(record, "timestamp", NULL);
+	int64_t wall_ms;
+
+	if (json_object_is_type(stamp, json_type_string) &&
+	    stamp_parse(json_object_get_string(stamp), (size_t)json_object_get_string_len(stamp), &wall_ms))
+		add(records, wall_ms, record);
+	else
+		json_object_put(record);
+}
+
+/* 0, or -errno when there is a file that cannot be read. */
+static int read_file(struct records *records, const char *dir, const char *name)
+{
+	_cleanup_(fclosep) FILE *file = NULL;
+	_cleanup_(freep) char *line = NULL;
+	char path[4096 + 32];
+	size_t size = 0;
+	ssize_t len;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	file = fopen(path, "re");
+	if (!file)
+		return errno == ENOENT ? 0 : -errno;
+	while ((len = getline(&line, &size, file)) > 0)
+		if (line[len - 1] == '\n' && len <= LINE_BYTES_MAX)
+			take_line(records, line, (size_t)len - 1);
+	return 0;
+}
+
+/* ---------------------------------------------------------------------------------------------------------- journal */
+
+/* A field of the present entry as a new string object; NULL when it is not there. */
+static struct json_object *journal_field(sd_journal *journal, const char *name)
+{
+	const void *data;
+	size_t len, skip = strlen(name) + 1;
+
+	if (sd_journal_get_data(journal, name, &data, &len) < 0 || len < skip)
+		return NULL;
+	return json_object_new_string_len((const char *)data + skip, (int)(len - skip));
+}
+
+static struct json_object *as_number(struct json_object *text)
+{
+	struct json_object *number = text ? json_object_new_int64(json_object_get_int64(text)) : NULL;
+
+	json_object_put(text);
+	return number;
+}
+
+static struct json_object *as_bool(struct json_object *text)
+{
+	struct json_object *value = text ? json_object_new_boolean(strcmp(json_object_get_string(text), "true") == 0) : NULL;
+
+	json_object_put(text);
+	return value;
+}
+
+/* The same keys as in the file. */
+static struct json_object *journal_record(sd_journal *journal, int64_t wall_ms)
+{
+	static const char *const texts[][2] = {
+		{ "phase", "INFINISERVICE_PHASE" },   { "id", "INFINISERVICE_ID" },	{ "action", "INFINISERVICE_ACTION" },
+		{ "origin", "INFINISERVICE_ORIGIN" }, { "detail", "INFINISERVICE_DETAIL" }, { "error_code", "INFINISERVICE_ERROR_CODE" },
+	};
+	struct json_object *record = json_object_new_object(), *value;
+	char timestamp[RFC3339_SIZE];
+
+	if (!record)
+		return NULL;
+	rfc3339_format(wall_ms, timestamp);
+	json_object_object_add(record, "type", json_object_new_string("audit"));
+	json_object_object_add(record, "timestamp", json_object_new_string(timestamp));
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		json_object_object_add(record, texts[i][0], journal_field(journal, texts[i][1]));
+	if ((value = as_bool(journal_field(journal, "INFINISERVICE_SUCCESS"))))
+		json_object_object_add(record, "success", value);
+	if ((value = as_number(journal_field(journal, "INFINISERVICE_EXIT_CODE"))))
+		json_object_object_add(record, "exit_code", value);
+	if ((value = as_number(journal_field(journal, "INFINISERVICE_DURATION_MS"))))
+		json_object_object_add(record, "duration_ms", value);
+	return record;
+}
+
+static void read_journal(struct records *records)
+{
+	char match[256];
+	sd_journal *journal;
+	uint64_t wall_us;
+
+	if (sd_journal_open(&journal, SD_JOURNAL_LOCAL_ONLY) < 0)
+		return; /* a machine without one */
+	sd_journal_add_match(journal, "MESSAGE_ID=" AUDIT_MESSAGE_ID, 0);
+	if (records->wanted->id && snprintf(match, sizeof(match), "INFINISERVICE_ID=%s", records->wanted->id) < (int)sizeof(match))
+		sd_journal_add_match(journal, match, 0);
+	sd_journal_seek_tail(journal);
+	for (size_t i = 0; i < records->wanted->lines && sd_journal_previous(journal) > 0; i++)
+		if (sd_journal_get_realtime_usec(journal, &wall_us) >= 0)
+			add(records, (int64_t)(wall_us / 1000), journal_record(journal, (int64_t)(wall_us / 1000)));
+	sd_journal_close(journal);
+}
+
+/* ----------------------------------------------------------------------------------------------------------- output */
+
+static void print_member(struct json_object *record, const char *key)
+{
+	struct json_object *value = text_member(record, key, NULL);
+	const char *text = value ? json_object_get_string(value) : "-";
+
+	cli_print_text(stdout, text, strlen(text));
+	putchar(' ');
+}
+
+static void print_result(struct json_object *record)
+{
+	struct json_object *code = text_member(record, "error_code", NULL), *exit_code = text_member(record, "exit_code", NULL);
+	double ms;
+
+	if (code)
+		print_member(record, "error_code");
+	else if (text_member(record, "success", NULL))
+		fputs("ok ", stdout);
+	if (exit_code)
+		printf("exit %d ", json_object_get_int(exit_code));
+	if (text_number(text_member(record, "duration_ms", NULL), &ms))
+		printf("%.3f s ", ms / 1000);
+}
+
+static void print_record(const struct wanted *wanted, const struct entry *entry)
+{
+	char when[TEXT_TIME_SIZE];
+
+	if (wanted->json) {
+		puts(json_object_to_json_string_ext(entry->record, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+		return;
+	}
+	text_time(entry->wall_ms, wanted->utc, true, when);
+	printf("%s ", when);
+	print_member(entry->record, "phase");
+	print_member(entry->record, "origin");
+	print_member(entry->record, "action");
+	print_member(entry->record, "id");
+	print_result(entry->record);
+	if (text_member(entry->record, "detail", NULL))
+		print_member(entry->record, "detail");
+	putchar('\n');
+}
+
+static int print_all(const struct wanted *wanted, struct records *records)
+{
+	size_t first;
+
+	qsort(records->entries, records->count, sizeof(*records->entries), by_time);
+	first = records->count > wanted->lines ? records->count - wanted->lines : 0;
+	for (size_t i = first; i < records->count; i++)
+		print_record(wanted, &records->entries[i]);
+	return CLI_OK;
+}
+
+static int run(const struct wanted *wanted, const char *dir)
+{
+	_cleanup_(records_free) struct records records = {
+		.wanted = wanted, .entries = calloc(2 * wanted->lines, sizeof(struct entry))
+	};
+	int r;
+
+	if (!records.entries)
+		return cli_fail("out of memory");
+	r = read_file(&records, dir, AUDIT_FILE_OLD);
+	if (r == 0)
+		r = read_file(&records, dir, AUDIT_FILE);
+	read_journal(&records);
+	if (r < 0 && records.count == 0) {
+		cli_fail("%s/" AUDIT_FILE ": %s", dir, strerror(-r));
+		if (r == -EACCES)
+			access_hint(dir, "infiniservice");
+		return CLI_FAILED;
+	}
+	return print_all(wanted, &records);
+}
+
+static bool parse_lines(const char *text, size_t *ret)
+{
+	char *end;
+	unsigned long value = strtoul(text, &end, 10);
+
+	if (*text < '0' || *text > '9' || *end || value == 0 || value > LINES_MAX)
+		return false;
+	*ret = value;
+	return true;
+}
+
+int audit_main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "lines", required_argument, NULL, 'n' }, { "id", required_argument, NULL, 'i' }, { "utc", no_argument, NULL, 'u' },
+		{ "json", no_argument, NULL, 'j' },	   { "help", no_argument, NULL, 'h' },	   { NULL, 0, NULL, 0 },
+	};
+	struct wanted wanted = { .lines = LINES_DEFAULT };
+	struct config config;
+	int option, rc;
+
+	while ((option = getopt_long(argc, argv, "n:h", options, NULL)) != -1) {
+		if (option == 'h')
+			return fputs(help, stdout) < 0 ? CLI_FAILED : CLI_OK;
+		if (option == 'n' && !parse_lines(optarg, &wanted.lines))
+			return cli_usage("--lines takes a number from 1 to %d", LINES_MAX);
+		if (option == '?')
+			return CLI_USAGE;
+		wanted.id = option == 'i' ? optarg : wanted.id;
+		wanted.utc |= option == 'u';
+		wanted.json |= option == 'j';
+	}
+	if (optind < argc)
+		return cli_usage("audit takes no \"%.50s\"", argv[optind]);
+	if (config_init(&config))
+		return cli_fail("out of memory");
+	config_load(&config, NULL, NULL, NULL, NULL);
+	rc = run(&wanted, config.agent.state_dir);
+	config_free(&config);
+	return rc;
+}
