@@ -10,7 +10,7 @@
 
 /* Reading the log takes as long as the log is large. */
 #define HISTORY_TIMEOUT_S 300
-#define SCRIPT_TIMEOUT_S 600
+#define SCRIPT_TIMEOUT_S  600
 
 static enum action_result run_cancel(struct command *command);
 
@@ -20,19 +20,23 @@ const struct action action_batch = {
 const struct action action_cancel = {
 	.name = "CancelCommand", .group = GROUP_OBSERVE, .always = true, .run = run_cancel
 };
-const struct action action_script = {
-	.name = "script", .group = GROUP_EXEC, .slot = true, .slots = SLOTS_SCRIPTS, .timeout_s = SCRIPT_TIMEOUT_S,
-	.run = script_run, .encode = script_encode, .deliver = script_deliver
-};
-static const struct action action_subscribe = {
-	.name = "Subscribe", .group = GROUP_OBSERVE, .run = action_run_subscribe
-};
-static const struct action action_unsubscribe = {
-	.name = "Unsubscribe", .group = GROUP_OBSERVE, .run = action_run_unsubscribe
-};
-static const struct action action_set_config = {
-	.name = "SetConfig", .group = GROUP_CONTROL, .run = action_run_set_config
-};
+const struct action action_script = { .name = "script",
+				      .group = GROUP_EXEC,
+				      .slot = true,
+				      .slots = SLOTS_SCRIPTS,
+				      .timeout_s = SCRIPT_TIMEOUT_S,
+				      .run = script_run,
+				      .encode = script_encode,
+				      .deliver = script_deliver };
+static const struct action action_subscribe = { .name = "Subscribe",
+						.group = GROUP_OBSERVE,
+						.run = action_run_subscribe };
+static const struct action action_unsubscribe = { .name = "Unsubscribe",
+						  .group = GROUP_OBSERVE,
+						  .run = action_run_unsubscribe };
+static const struct action action_set_config = { .name = "SetConfig",
+						 .group = GROUP_CONTROL,
+						 .run = action_run_set_config };
 static const struct action action_get_history = {
 	.name = "GetHistory", .group = GROUP_OBSERVE, .timeout_s = HISTORY_TIMEOUT_S, .run = action_run_get_history
 };

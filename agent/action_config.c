@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * SetConfig: the few settings that a host may change, if the policy grants it at all. All values or none; they hold until the
- * configuration is read again (a reload, a restart), and are written nowhere: what is in the guest's files is its owner's.
+ * SetConfig: the few settings that a host may change, if the policy grants it at all. All values or none; they hold
+ * until the configuration is read again (a reload, a restart), and are written nowhere: what is in the guest's files is
+ * its owner's.
  */
 #include "agent/action.h"
 
@@ -33,7 +34,8 @@ static bool is_scalar(struct json_object *value)
 /* CODE_NONE when all values have been put into `config`. */
 static enum error_code put_values(struct config *config, struct json_object *values, struct err *e)
 {
-	json_object_object_foreach(values, name, value) {
+	json_object_object_foreach(values, name, value)
+	{
 		const struct config_key *key = find_key(name);
 
 		if (!key) {
@@ -45,7 +47,8 @@ static enum error_code put_values(struct config *config, struct json_object *val
 			return CODE_POLICY_DENIED;
 		}
 		if (!is_scalar(value)) {
-			err_set(e, -EINVAL, "%s.%s: a text, an integer, true or false is expected", key->section, key->name);
+			err_set(e, -EINVAL, "%s.%s: a text, an integer, true or false is expected", key->section,
+				key->name);
 			return CODE_INVALID_PARAMETERS;
 		}
 		if (config_key_parse(config, key, json_object_get_string(value), false, e) < 0)
@@ -61,7 +64,8 @@ static void emit_values(struct sink *out, const char *key, const void *arg)
 
 	sink_object_begin(out, key);
 	sink_object_begin(out, "values");
-	json_object_object_foreach(command->message.values, name, value) {
+	json_object_object_foreach(command->message.values, name, value)
+	{
 		(void)value;
 		config_key_format(&command->agent->config, find_key(name), text);
 		sink_str(out, name, text);

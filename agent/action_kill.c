@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -15,7 +16,10 @@
 #include <infiniservice/cleanup.h>
 
 #include "agent/agent.h"
+#include "agent/executor/kill.h"
 #include "agent/kill_guard.h"
+#include "agent/privilege.h"
+#include "agent/run.h"
 #include "collectors/pidstat.h"
 #include "collectors/procfs.h"
 #include "collectors/table.h"
@@ -91,6 +95,30 @@ static bool start_matches(const struct agent *agent, const struct target *target
 	return !target->start_time || kill_guard_matches(target->start_ms, stat->start_ticks, (uint64_t)sysconf(_SC_CLK_TCK), &now);
 }
 
+static void on_killed(struct command *command, struct exec_outcome *outcome)
+{
+	if (run_succeeded(outcome))
+		command_succeed(command, NULL, NULL);
+	else if (outcome->exit_code == KILL_EXIT_GONE && outcome->started)
+		answer_signal(command, ESRCH);
+	else if (outcome->exit_code == KILL_EXIT_PROTECTED && outcome->started)
+		command_fail(command, CODE_PERMISSION_DENIED, "protected", "it is a thread of the kernel, or pid 1");
+	else
+		run_answer(command, outcome, NULL, NULL);
+}
+
+/* A process of another user: the executor looks at it once more, by its pid and when it was started. */
+static void kill_by_executor(struct command *command, const struct target *target, const struct pidstat *stat)
+{
+	char path[4096], pid[16], ticks[24];
+	const char *const argv[] = { exec_program_path(path, sizeof(path)), "kill", pid, ticks, target->force ? "KILL" : "TERM", NULL };
+	struct run run = { .argv = argv, .privileged = true, .done = on_killed };
+
+	snprintf(pid, sizeof(pid), "%d", (int)stat->pid);
+	snprintf(ticks, sizeof(ticks), "%llu", (unsigned long long)stat->start_ticks);
+	run_program(command, &run);
+}
+
 /* The command is answered here in every case. */
 static void kill_process(struct command *command, const struct target *target)
 {
@@ -100,7 +128,7 @@ static void kill_process(struct command *command, const struct target *target)
 	_cleanup_(closep) int pidfd = (int)syscall(SYS_pidfd_open, (pid_t)target->pid, 0);
 	const char *reason;
 	struct pidstat stat;
-	int r;
+	int r, error;
 
 	/* EINVAL: the id of a thread */
 	if (pidfd < 0) {
@@ -113,12 +141,19 @@ static void kill_process(struct command *command, const struct target *target)
 		return;
 	}
 	reason = protection(agent, &stat);
-	if (reason)
+	if (reason) {
 		command_fail(command, CODE_PERMISSION_DENIED, "protected", "%s", reason);
-	else if (!start_matches(agent, target, &stat))
+		return;
+	}
+	if (!start_matches(agent, target, &stat)) {
 		command_fail(command, CODE_NOT_FOUND, "start_time", "the process of that pid was started at another time");
+		return;
+	}
+	error = syscall(SYS_pidfd_send_signal, pidfd, target->force ? SIGKILL : SIGTERM, NULL, 0) < 0 ? errno : 0;
+	if (error == EPERM && !privilege_available(agent))
+		kill_by_executor(command, target, &stat);
 	else
-		answer_signal(command, syscall(SYS_pidfd_send_signal, pidfd, target->force ? SIGKILL : SIGTERM, NULL, 0) < 0 ? errno : 0);
+		answer_signal(command, error);
 }
 
 enum action_result action_run_process_kill(struct command *command)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The way out of audit records; see audit.h. The child's socket is the bounded queue: a datagram that it has no room for is counted
- * and gone, so that a frozen disk costs records, never the loop. The child needs no stopping: it ends at end of file.
+ * The way out of audit records; see audit.h. The child's socket is the bounded queue: a datagram that it has no room
+ * for is counted and gone, so that a frozen disk costs records, never the loop. The child needs no stopping: it ends at
+ * end of file.
  */
 #include "agent/audit.h"
 

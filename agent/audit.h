@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The record of what was asked of this guest and what came of it, kept where a host cannot reach: in the journal, as structured fields
- * (one datagram, never waited for), or, where no journal takes it, in state_dir/audit.ndjson, written by a child on a bounded
- * socket. What neither takes is counted. Secrets in commands are made unreadable first.
+ * The record of what was asked of this guest and what came of it, kept where a host cannot reach: in the journal, as
+ * structured fields (one datagram, never waited for), or, where no journal takes it, in state_dir/audit.ndjson, written
+ * by a child on a bounded socket. What neither takes is counted. Secrets in commands are made unreadable first.
  */
 #ifndef AGENT_AUDIT_H
 #define AGENT_AUDIT_H
@@ -18,16 +18,16 @@
 #include "agent/audit_record.h"
 
 /* Two files of at most this much each: audit.ndjson and, once that is full, audit.ndjson.1. */
-#define AUDIT_FILE "audit.ndjson"
-#define AUDIT_FILE_OLD "audit.ndjson.1"
-#define AUDIT_FILE_BYTES (4u << 20)
+#define AUDIT_FILE	     "audit.ndjson"
+#define AUDIT_FILE_OLD	     "audit.ndjson.1"
+#define AUDIT_FILE_BYTES     (4u << 20)
 #define AUDIT_JOURNAL_SOCKET "/run/systemd/journal/socket"
 
 struct audit {
 	char dir[4096];
 	const char *journal_path;
-	int journal_fd;	/* -1: none */
-	int writer_fd;	/* -1: the child does not run */
+	int journal_fd;	      /* -1: none */
+	int writer_fd;	      /* -1: the child does not run */
 	uint64_t next_try_ns; /* of starting the child again */
 	uint64_t recorded, lost;
 };

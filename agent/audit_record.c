@@ -16,7 +16,7 @@
 
 #include "transport/json_write.h"
 
-#define HIDDEN "***"
+#define HIDDEN	  "***"
 #define DEPTH_MAX 8
 
 const char *audit_phase_name(enum audit_phase phase)
@@ -29,8 +29,8 @@ const char *audit_phase_name(enum audit_phase phase)
 /* ------------------------------------------------------------------------------------------------------- redaction */
 
 static const char *const secret_words[] = {
-	"passw", "passphrase", "pwd", "secret", "token", "apikey", "api_key", "api-key", "access_key", "private_key", "credential",
-	"authorization",
+	"passw",   "passphrase", "pwd",	       "secret",      "token",	    "apikey",
+	"api_key", "api-key",	 "access_key", "private_key", "credential", "authorization",
 };
 
 static bool names_secret(const char *name, size_t len)
@@ -64,7 +64,8 @@ static bool is_name(char c)
 	return isalnum((unsigned char)c) || c == '_' || c == '-';
 }
 
-/* Behind the value that begins at `at`: a quoted one ends at its quote, another at a blank or what ends a word of a shell. */
+/* Behind the value that begins at `at`: a quoted one ends at its quote, another at a blank or what ends a word of a
+ * shell. */
 static const char *skip_value(const char *at)
 {
 	if (*at == '"' || *at == '\'') {
@@ -120,7 +121,8 @@ static void redact_word(struct copier *out, const char **at)
 /* user:password@ behind "://". True when it was one. */
 static bool redact_url(struct copier *out, const char **at)
 {
-	const char *host = *at + 3, *sign = host + strcspn(host, "@/ \t\n\"'"), *colon = memchr(host, ':', (size_t)(sign - host));
+	const char *host = *at + 3, *sign = host + strcspn(host, "@/ \t\n\"'"),
+		   *colon = memchr(host, ':', (size_t)(sign - host));
 
 	if (*sign != '@' || !colon)
 		return false;
@@ -161,7 +163,8 @@ static void write_redacted(struct sink *sink, const char *key, struct json_objec
 		sink_null(sink, key);
 	} else if (json_object_is_type(value, json_type_object)) {
 		sink_object_begin(sink, key);
-		json_object_object_foreach(value, name, member) {
+		json_object_object_foreach(value, name, member)
+		{
 			if (names_secret(name, strlen(name)))
 				sink_str(sink, name, HIDDEN);
 			else
@@ -191,7 +194,8 @@ void audit_redact_object(struct json_object *object, char *out, size_t size)
 		out[len - 1] = '\0';
 }
 
-/* --------------------------------------------------------------------------------------------------------- encodings */
+/* --------------------------------------------------------------------------------------------------------- encodings
+ */
 
 int audit_record_json(const struct audit_record *record, int64_t wall_ms, char *out, size_t size)
 {
@@ -252,12 +256,12 @@ static void put_message(struct copier *out, const struct audit_record *record)
 	char text[512];
 
 	if (record->phase == AUDIT_FINISHED)
-		snprintf(text, sizeof(text), "command %s: %s from %s %s after %" PRIu64 " ms%s%s", record->id, record->action,
-			 record->origin, record->success ? "succeeded" : "failed", record->duration_ms,
+		snprintf(text, sizeof(text), "command %s: %s from %s %s after %" PRIu64 " ms%s%s", record->id,
+			 record->action, record->origin, record->success ? "succeeded" : "failed", record->duration_ms,
 			 record->error_code ? ": " : "", record->error_code ? record->error_code : "");
 	else
-		snprintf(text, sizeof(text), "command %s: %s from %s %s%s%s", record->id, record->action, record->origin,
-			 audit_phase_name(record->phase), record->error_code ? ": " : "",
+		snprintf(text, sizeof(text), "command %s: %s from %s %s%s%s", record->id, record->action,
+			 record->origin, audit_phase_name(record->phase), record->error_code ? ": " : "",
 			 record->error_code ? record->error_code : "");
 	put_field(out, "MESSAGE", text);
 }

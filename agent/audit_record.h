@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One audit record as bytes: an NDJSON line for the file, the native protocol for the journal (systemd, "Native Journal Protocol"), and
- * the redaction that both go through. Pure.
+ * One audit record as bytes: an NDJSON line for the file, the native protocol for the journal (systemd, "Native Journal
+ * Protocol"), and the redaction that both go through. Pure.
  */
 #ifndef AGENT_AUDIT_RECORD_H
 #define AGENT_AUDIT_RECORD_H
@@ -44,8 +44,9 @@ int audit_record_json(const struct audit_record *record, int64_t wall_ms, char *
 int audit_record_journal(const struct audit_record *record, char *out, size_t size);
 
 /*
- * Copies a command line with what looks like a secret replaced by "***": the value after a word such as password, token, secret, key or
- * authorization (with '=', ':' or a blank between), -pPASSWORD of mysql, and the password in a URL. Cut to fit, always ended.
+ * Copies a command line with what looks like a secret replaced by "***": the value after a word such as password,
+ * token, secret, key or authorization (with '=', ':' or a blank between), -pPASSWORD of mysql, and the password in a
+ * URL. Cut to fit, always ended.
  */
 void audit_redact_text(const char *text, char *out, size_t size);
 

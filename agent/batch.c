@@ -158,8 +158,11 @@ static void submit_member(struct batch *batch, unsigned index)
 		record(batch, index, false, fault.code);
 		return;
 	}
-	if (message.type != MESSAGE_SAFE_COMMAND && message.type != MESSAGE_UNSAFE_COMMAND && message.type != MESSAGE_STATUS) {
-		fault = (struct message_fault){ .code = CODE_INVALID_PARAMETERS, .reason = "bad_value", .has_id = *message.id,
+	if (message.type != MESSAGE_SAFE_COMMAND && message.type != MESSAGE_UNSAFE_COMMAND &&
+	    message.type != MESSAGE_STATUS) {
+		fault = (struct message_fault){ .code = CODE_INVALID_PARAMETERS,
+						.reason = "bad_value",
+						.has_id = *message.id,
 						.text = "a batch holds SafeCommand, UnsafeCommand and Status only" };
 		memcpy(fault.id, message.id, sizeof(fault.id));
 		session_refuse(command->session, &fault, message_type_name(message.type));
@@ -173,7 +176,8 @@ static void submit_member(struct batch *batch, unsigned index)
 /* The rest after a failure, or when the asker has gone meanwhile, is answered without having been tried. */
 static void skip_member(struct batch *batch, unsigned index)
 {
-	struct message_fault fault = { .code = CODE_CANCELLED, .text = "not started: an earlier command of its batch failed" };
+	struct message_fault fault = { .code = CODE_CANCELLED,
+				       .text = "not started: an earlier command of its batch failed" };
 	struct command *command = batch->command;
 
 	record(batch, index, false, CODE_CANCELLED);
@@ -196,7 +200,8 @@ enum action_result action_run_batch(struct command *command)
 	struct batch *batch;
 
 	if (count == 0 || count > BATCH_MEMBERS_MAX) {
-		command_fail(command, CODE_INVALID_PARAMETERS, "out_of_range", "a batch has 1 to %d commands", BATCH_MEMBERS_MAX);
+		command_fail(command, CODE_INVALID_PARAMETERS, "out_of_range", "a batch has 1 to %d commands",
+			     BATCH_MEMBERS_MAX);
 		return ACTION_TAKEN;
 	}
 	batch = calloc(1, sizeof(*batch) + count * sizeof(batch->members[0]));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * CommandBatch: several commands in one message. Each member is judged, queued, run and answered as if it had come alone; the batch
- * itself is a command that holds no slot, waits for all of them, and is answered last with their results in the order given.
+ * CommandBatch: several commands in one message. Each member is judged, queued, run and answered as if it had come
+ * alone; the batch itself is a command that holds no slot, waits for all of them, and is answered last with their
+ * results in the order given.
  */
 #ifndef AGENT_BATCH_H
 #define AGENT_BATCH_H

@@ -31,7 +31,8 @@ void breaker_worked(struct breaker *breaker)
 
 enum reply_breaker breaker_state(const struct breaker *breaker, const struct moment *now)
 {
-	if (breaker->state == REPLY_BREAKER_OPEN && breaker->retry_ns != TIME_NEVER && now->mono_ns >= breaker->retry_ns)
+	if (breaker->state == REPLY_BREAKER_OPEN && breaker->retry_ns != TIME_NEVER &&
+	    now->mono_ns >= breaker->retry_ns)
 		return REPLY_BREAKER_HALF_OPEN;
 	return breaker->state;
 }

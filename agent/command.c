@@ -153,7 +153,8 @@ static struct command *find_in_state(const struct commands *commands, enum comma
 {
 	struct command *command = commands->first;
 
-	while (command && command->state != state)
+	/* What runs a program without a slot ends when that does. */
+	while (command && (command->state != state || command->job))
 		command = command->next;
 	return command;
 }
@@ -472,6 +473,13 @@ static bool permitted(const struct agent *agent, const struct session *session, 
 	return action->always || commands_permit(agent, session, action->name, group);
 }
 
+bool command_permits(const struct command *command, const struct action *action)
+{
+	static const struct session host = { .kind = SESSION_PORT };
+
+	return permitted(command->agent, command->session ? command->session : &host, action, action->group);
+}
+
 /* All that may keep a command from being admitted, in the order of the protocol. NULL when it was refused. */
 static const struct action *admissible(struct commands *commands, struct session *session, const struct message *message)
 {
@@ -632,7 +640,7 @@ static struct command *find_waiting(const struct commands *commands, unsigned ro
 {
 	struct command *command = commands->first;
 
-	while (command && (command->state != COMMAND_WAITING || command->round == round || command->async))
+	while (command && (command->state != COMMAND_WAITING || command->round == round || command->async || command->job))
 		command = command->next;
 	return command;
 }

@@ -14,7 +14,9 @@ static const char *origin(const struct command *command)
 
 static const char *state_word(const struct command *command)
 {
-	static const char *const words[] = { [COMMAND_QUEUED] = "queued", [COMMAND_RUNNING] = "running", [COMMAND_WAITING] = "waiting" };
+	static const char *const words[] = {
+		[COMMAND_QUEUED] = "queued", [COMMAND_RUNNING] = "running", [COMMAND_WAITING] = "waiting"
+	};
 
 	return command->pausing ? "pausing" : command->cancelled ? "ending" : words[command->state];
 }

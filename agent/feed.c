@@ -117,10 +117,12 @@ void feed_publish(struct feed *feed, enum feed_topic topic, struct line *line, u
 	feed->todo = feed->readers;
 }
 
-/* ------------------------------------------------------------------------------------------------------- handing out */
+/* ------------------------------------------------------------------------------------------------------- handing out
+ */
 
 /* What the ring has dropped before it was read. */
-static void notice_loss(struct feed *feed, const struct feed_ring *ring, struct feed_reader *reader, struct feed_cursor *cursor)
+static void notice_loss(struct feed *feed, const struct feed_ring *ring, struct feed_reader *reader,
+			struct feed_cursor *cursor)
 {
 	uint64_t lost = ring->tail > cursor->at ? ring->tail - cursor->at : 0;
 

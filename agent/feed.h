@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Fan-out to any number of readers that may be slow: one ring of shared encodings per topic, and a cursor per reader. A
- * line is encoded once, stands in the ring once, and is handed out by reference. A reader without room stays where it is; when the
- * ring has moved on it has lost the oldest lines, is told how many, and nobody else notices.
+ * line is encoded once, stands in the ring once, and is handed out by reference. A reader without room stays where it
+ * is; when the ring has moved on it has lost the oldest lines, is told how many, and nobody else notices.
  *
  * Visiting all readers may be cut into slices (feed_pump), so that a thousand of them do not hold up the loop.
  */
@@ -29,7 +29,7 @@ enum feed_topic {
 struct feed_reader;
 
 struct feed_reader_ops {
-	bool (*room)(struct feed_reader *reader); /* is it worth handing it a line now? */
+	bool (*room)(struct feed_reader *reader);		   /* is it worth handing it a line now? */
 	int (*put)(struct feed_reader *reader, struct line *line); /* takes its own reference; 0 or -errno: later */
 	/* `count` lines were lost, the first of them `from_seq`. 0, or -errno: to be told later. */
 	int (*lagged)(struct feed_reader *reader, enum feed_topic topic, uint64_t from_seq, uint64_t count);
@@ -39,7 +39,7 @@ struct feed_reader_ops {
 struct feed_reader {
 	struct feed_reader *next;
 	const struct feed_reader_ops *ops;
-	unsigned topics; /* bit per enum feed_topic; 0: not in the list */
+	unsigned topics;	      /* bit per enum feed_topic; 0: not in the list */
 	uint64_t interval_ns, due_ns; /* least distance of samples; 0: every one */
 	struct feed_cursor {
 		uint64_t at;   /* number of the next line to read */
@@ -74,8 +74,8 @@ const char *feed_topic_name(enum feed_topic topic);
 enum feed_topic feed_topic_find(const char *name);
 
 /*
- * Adds topics (bits) to a reader, from the next line on. `seq` is that of the last sample published before, for the first
- * `lagged`. The reader must stay in its place until feed_unsubscribe has taken away its last topic.
+ * Adds topics (bits) to a reader, from the next line on. `seq` is that of the last sample published before, for the
+ * first `lagged`. The reader must stay in its place until feed_unsubscribe has taken away its last topic.
  */
 void feed_subscribe(struct feed *feed, struct feed_reader *reader, unsigned topics, uint64_t seq);
 void feed_unsubscribe(struct feed *feed, struct feed_reader *reader, unsigned topics);
@@ -83,7 +83,8 @@ void feed_unsubscribe(struct feed *feed, struct feed_reader *reader, unsigned to
 /* Is there anybody for this topic? What nobody wants need not be encoded. */
 bool feed_wanted(const struct feed *feed, enum feed_topic topic);
 
-/* Keeps a reference to the line for those who want it. Lines without a seq get the next number of their topic. Then call feed_pump. */
+/* Keeps a reference to the line for those who want it. Lines without a seq get the next number of their topic. Then
+ * call feed_pump. */
 void feed_publish(struct feed *feed, enum feed_topic topic, struct line *line, uint64_t now_ns);
 
 /* Visits up to `budget` readers that have not been visited since the last line. True: there are more. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The loop's side of reading the past; see history.h. The child is slowed down by not reading from it: between two batches, and while the
- * peer has much to read already.
+ * The loop's side of reading the past; see history.h. The child is slowed down by not reading from it: between two
+ * batches, and while the peer has much to read already.
  */
 #include "agent/history.h"
 
@@ -22,9 +22,9 @@
 
 #define BATCH_WAIT_S 0.5
 /* Between two batches, so that a long history leaves room for everything else; and while the peer is slow. */
-#define PACE_S 0.02
-#define CROWDED_S 0.1
-#define READ_BYTES 65536
+#define PACE_S	       0.02
+#define CROWDED_S      0.1
+#define READ_BYTES     65536
 #define LINE_BYTES_MAX (ADDITION_SAMPLE_MAX + HISTORY_SEQ_DIGITS + 2)
 
 struct bytes {
@@ -42,8 +42,8 @@ struct history {
 	ev_timer wait; /* runs while a batch is incomplete */
 	ev_timer pace; /* runs while nothing is read */
 	struct bytes in, batch;
-	unsigned items;	 /* in the batch */
-	bool more;	 /* the limit was reached */
+	unsigned items; /* in the batch */
+	bool more;	/* the limit was reached */
 	uint64_t sent, first_seq, last_seq;
 };
 
@@ -82,7 +82,8 @@ static void history_free(void *work)
 	agent->histories--;
 }
 
-/* ------------------------------------------------------------------------------------------------------------ batches */
+/* ------------------------------------------------------------------------------------------------------------ batches
+ */
 
 static void pause_for(struct history *history, double seconds)
 {
@@ -100,7 +101,8 @@ static void send_batch(struct history *history, bool last)
 	const char *id = history->command ? history->command->message.id : NULL;
 
 	ev_timer_stop(agent->loop, &history->wait);
-	if (addition_metrics_batch(&agent->writer, agent_now(agent).wall_ms, id, history->batch.at, history->batch.len, last) == 0)
+	if (addition_metrics_batch(&agent->writer, agent_now(agent).wall_ms, id, history->batch.at, history->batch.len,
+				   last) == 0)
 		session_answer(agent, history->session, LINE_REPLY);
 	history->batch.len = 0;
 	history->items = 0;
@@ -146,7 +148,8 @@ static void fail(struct history *history, const char *words)
 /* Does this sample still fit into the batch? */
 static bool fits(const struct history *history, size_t len)
 {
-	return history->items == 0 || (history->items < HISTORY_BATCH_ITEMS && history->batch.len + len + 1 <= ADDITION_BATCH_MAX);
+	return history->items == 0 ||
+	       (history->items < HISTORY_BATCH_ITEMS && history->batch.len + len + 1 <= ADDITION_BATCH_MAX);
 }
 
 static bool add_sample(struct history *history, const char *json, size_t len, uint64_t seq)
@@ -274,7 +277,8 @@ static void on_wait(struct ev_loop *loop, ev_timer *timer, int events)
 		send_batch(history, false);
 }
 
-/* ------------------------------------------------------------------------------------------------------------- start */
+/* ------------------------------------------------------------------------------------------------------------- start
+ */
 
 static int history_start(struct session *session, struct command *command, const struct history_wanted *wanted,
 			 struct history **ret)
@@ -334,13 +338,15 @@ enum action_result action_run_get_history(struct command *command)
 
 	snprintf(wanted.dir, sizeof(wanted.dir), "%s", agent->config.log.dir);
 	if (!find_time(message->begin, &wanted.begin_ms) || !find_time(message->end, &wanted.end_ms)) {
-		command_fail(command, CODE_INVALID_PARAMETERS, "bad_value", "begin and end are RFC 3339 times or milliseconds since 1970");
+		command_fail(command, CODE_INVALID_PARAMETERS, "bad_value",
+			     "begin and end are RFC 3339 times or milliseconds since 1970");
 	} else if (!agent->config.log.enabled) {
 		command_fail(command, CODE_NOT_FOUND, "no_log", "this guest keeps no metric log (log.enabled)");
 	} else if (agent->histories >= HISTORIES_MAX) {
 		command_fail(command, CODE_QUEUE_FULL, "busy", "%d histories are being read already", HISTORIES_MAX);
 	} else if ((r = history_start(command->session, command, &wanted, &history)) < 0) {
-		command_fail(command, CODE_INTERNAL, "resource", "the log's reader could not be started: %s", strerror(-r));
+		command_fail(command, CODE_INTERNAL, "resource", "the log's reader could not be started: %s",
+			     strerror(-r));
 	} else {
 		command->work = history;
 		command->work_free = history_free;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Picks samples out of the log; see history_child.h. What is handed on has been parsed: a damaged file must not damage a message. */
+/* Picks samples out of the log; see history_child.h. What is handed on has been parsed: a damaged file must not damage
+ * a message. */
 #include "agent/history_child.h"
 
 #include <errno.h>
@@ -92,7 +93,8 @@ static int pick(int fd, struct reader *reader, struct json_tokener *tokener, con
 	while (reader_next(reader, &line) > 0) {
 		if (++looked % LOOK_EVERY == 0 && is_left(fd))
 			return 0;
-		if (line.seq < wanted->from_seq || line.seq > wanted->to_seq || line.wall_ms < due_ms || !is_sample(tokener, &line))
+		if (line.seq < wanted->from_seq || line.seq > wanted->to_seq || line.wall_ms < due_ms ||
+		    !is_sample(tokener, &line))
 			continue;
 		if (picked == wanted->limit)
 			return say(fd, '+', "");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The child that reads the log for history.c. It writes, on its socket, one line per picked sample, "SEQ JSON\n", and a last line:
+ * The child that reads the log for history.c. It writes, on its socket, one line per picked sample, "SEQ JSON\n", and a
+ * last line:
  * ".\n" when nothing more matches, "+\n" when the limit was reached, "!words\n" when the log could not be read.
  */
 #ifndef AGENT_HISTORY_CHILD_H
@@ -12,7 +13,7 @@
 
 struct history_wanted {
 	char dir[4096];
-	int64_t begin_ms, end_ms; /* begin <= time < end */
+	int64_t begin_ms, end_ms;  /* begin <= time < end */
 	uint64_t from_seq, to_seq; /* both included */
 	uint64_t limit;
 	uint64_t interval_ms; /* least distance of two; 0: every one */

@@ -54,8 +54,13 @@ static void tell_breaker(struct agent *agent)
 
 static bool answer_lost_command(struct agent *agent, const struct journal_entry *entry)
 {
-	struct response response = { .id = entry->id, .command_type = entry->action, .code = CODE_INTERNAL,
-				     .reason = "lost: agent_restart", .error = "lost: agent_restart (the agent ended before the command did)" };
+	struct response response = {
+		.id = entry->id,
+		.command_type = entry->action,
+		.code = CODE_INTERNAL,
+		.reason = "lost: agent_restart",
+		.error = "lost: agent_restart (the agent ended before the command did)",
+	};
 	struct line *line;
 	bool sent;
 
@@ -152,6 +157,7 @@ static void on_dropped(void *data, const struct line *line)
 
 	if (line->class == LINE_REPLY)
 		agent->port_session.answers_lost++;
+	scripts_dropped(&agent->scripts, line);
 }
 
 static void on_sent(void *data, const struct line *line)

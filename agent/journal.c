@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The journal of accepted commands; see journal.h. Ids are any text, so they are written as %XX where they are not plain. */
+/* The journal of accepted commands; see journal.h. Ids are any text, so they are written as %XX where they are not
+ * plain. */
 #include "agent/journal.h"
 
 #include <ctype.h>
@@ -187,7 +188,8 @@ static void write_list(struct journal *journal, const struct journal_entry *entr
 /* A new file with the open entries alone takes the place of the old one by rename. */
 static int rewrite(struct journal *journal)
 {
-	int fd = openat(journal->dir_fd, TEMPORARY, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int fd = openat(journal->dir_fd, TEMPORARY, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW,
+			0600);
 
 	if (fd < 0)
 		return -errno;
@@ -228,7 +230,8 @@ static void take_line(struct journal *journal, struct journal_entry ***end, cons
 
 static int read_old(struct journal *journal)
 {
-	_cleanup_(closep) int fd = openat(journal->dir_fd, JOURNAL_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	_cleanup_(closep) int fd =
+		openat(journal->dir_fd, JOURNAL_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	struct journal_entry **end = &journal->lost;
 	_cleanup_(freep) char *text = NULL;
 	const char *at, *newline;
@@ -237,14 +240,16 @@ static int read_old(struct journal *journal)
 
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -errno;
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (st.st_uid != geteuid() && st.st_uid != 0) || st.st_size > FILE_MAX_BYTES)
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (st.st_uid != geteuid() && st.st_uid != 0) ||
+	    st.st_size > FILE_MAX_BYTES)
 		return -EPERM;
 	text = malloc((size_t)st.st_size + 1);
 	if (!text)
 		return -ENOMEM;
 	len = read(fd, text, (size_t)st.st_size);
 	at = text;
-	for (; len > 0 && (newline = memchr(at, '\n', (size_t)len)) && journal->open_count < JOURNAL_OPEN_MAX; at = newline + 1) {
+	for (; len > 0 && (newline = memchr(at, '\n', (size_t)len)) && journal->open_count < JOURNAL_OPEN_MAX;
+	     at = newline + 1) {
 		take_line(journal, &end, at, (size_t)(newline - at));
 		len -= newline + 1 - at;
 	}

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What was accepted and not answered yet, on record: if the agent is killed, the next one knows whom it owes an answer. A small
- * append-only file in runtime_dir (memory, by default), one line when a command is accepted and one when it is answered; nothing is
- * synced, so no command waits for a disk. A torn last line is one that was never completed, and is passed over.
+ * What was accepted and not answered yet, on record: if the agent is killed, the next one knows whom it owes an answer.
+ *A small append-only file in runtime_dir (memory, by default), one line when a command is accepted and one when it is
+ *answered; nothing is synced, so no command waits for a disk. A torn last line is one that was never completed, and is
+ *passed over.
  *
  *	+ 7 c unsafe id%20of%20the%20command
  *	- 7
@@ -35,16 +36,16 @@ struct journal_entry {
 struct journal {
 	int dir_fd, fd; /* -1: not kept */
 	uint64_t next_serial;
-	struct journal_entry *open;  /* of this run, newest first */
-	struct journal_entry *lost;  /* of an earlier run, oldest first: answer and journal_answered each */
+	struct journal_entry *open; /* of this run, newest first */
+	struct journal_entry *lost; /* of an earlier run, oldest first: answer and journal_answered each */
 	unsigned open_count;
 	size_t bytes, base_bytes; /* of the file; after it was last written anew */
 	uint64_t unrecorded;
 };
 
 /*
- * Opens DIR/commands.journal, reads what an earlier run left open into `lost`, and writes the file anew. 0 or -errno; the journal may
- * be used in either case (then it is kept in no file).
+ * Opens DIR/commands.journal, reads what an earlier run left open into `lost`, and writes the file anew. 0 or -errno;
+ * the journal may be used in either case (then it is kept in no file).
  */
 int journal_open(struct journal *journal, const char *dir);
 /* Accepts a zeroed one. */
@@ -56,7 +57,8 @@ uint64_t journal_accepted(struct journal *journal, enum journal_kind kind, const
 /* It has been answered. 0 is accepted, and a serial that is not open. */
 void journal_answered(struct journal *journal, uint64_t serial);
 
-/* Pure: one line without its newline. 1 for an accepted command (*ret is on the heap), 2 for an answer (*ret_serial), -EBADMSG, -ENOMEM. */
+/* Pure: one line without its newline. 1 for an accepted command (*ret is on the heap), 2 for an answer (*ret_serial),
+ * -EBADMSG, -ENOMEM. */
 int journal_parse(const char *line, size_t len, struct journal_entry **ret, uint64_t *ret_serial);
 
 /* Pure: the line of an entry, newline included, into `out`; its length, or -ENOBUFS. */

@@ -6,9 +6,9 @@
 
 #include <infiniservice/moment.h>
 
-#define FIRST_NS (200 * NS_PER_MS)
+#define FIRST_NS      (200 * NS_PER_MS)
 #define FIRST_LOCK_NS NS_PER_S
-#define LONGEST_NS (15 * NS_PER_S)
+#define LONGEST_NS    (15 * NS_PER_S)
 
 static bool is(const char *reason, const char *word)
 {
@@ -18,7 +18,8 @@ static bool is(const char *reason, const char *word)
 bool retry_helps(enum error_code code, const char *reason)
 {
 	/* "resource": fork, pipe or memory failed before anything ran. */
-	return code == CODE_COMMAND_FAILED || is(reason, "lock_busy") || (code == CODE_INTERNAL && is(reason, "resource"));
+	return code == CODE_COMMAND_FAILED || is(reason, "lock_busy") ||
+	       (code == CODE_INTERNAL && is(reason, "resource"));
 }
 
 uint64_t retry_delay_ns(unsigned attempt, const char *reason, uint32_t random)

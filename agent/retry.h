@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which failures another try may cure, and how long to wait before it. Pure. A command whose sender asked for retries gives its
- * slot back while it waits and stands in the queue again afterwards, all within its first deadline.
+ * Which failures another try may cure, and how long to wait before it. Pure. A command whose sender asked for retries
+ * gives its slot back while it waits and stands in the queue again afterwards, all within its first deadline.
  */
 #ifndef AGENT_RETRY_H
 #define AGENT_RETRY_H
@@ -12,8 +12,9 @@
 #include "transport/codes.h"
 
 /*
- * True for a program that failed, a lock that somebody else holds, and resources that were short; never for what would fail again in
- * the same way (shape, policy, names that do not exist) nor for what used up its time or was stopped on purpose.
+ * True for a program that failed, a lock that somebody else holds, and resources that were short; never for what would
+ * fail again in the same way (shape, policy, names that do not exist) nor for what used up its time or was stopped on
+ * purpose.
  */
 bool retry_helps(enum error_code code, const char *reason);
 

@@ -2,12 +2,10 @@
 /* Scripts from their arrival to their one completion; see script.h. */
 #include "agent/script.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include <infiniservice/cleanup.h>
 #include <json-c/json.h>
@@ -15,10 +13,10 @@
 #include "agent/agent.h"
 #include "agent/run.h"
 #include "agent/script_file.h"
+#include "agent/script_read.h"
 #include "agent/trace.h"
 
 #define REQUEST_AGAIN_S 10.0
-#define ENVIRONMENT_NAME_MAX 128
 
 /* A completion that could not be sent yet. */
 struct unsent {
@@ -27,40 +25,8 @@ struct unsent {
 	struct line *line;
 };
 
-/* ------------------------------------------------------------------------------------------------------------- pure */
-
-const char *script_interpreter(const char *shell)
-{
-	static const char *const known[] = { "sh", "bash", "dash", "zsh", "ksh", "python3", "perl" };
-
-	if (!shell || !*shell)
-		return "sh";
-	if (strcasecmp(shell, "python") == 0)
-		return "python3";
-	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
-		if (strcasecmp(shell, known[i]) == 0)
-			return known[i];
-	return NULL;
-}
-
-bool script_input_name(const char *name, bool capitals, char *out, size_t size)
-{
-	size_t prefix = strlen("INPUT_"), len = strlen(name);
-
-	if (len == 0 || prefix + len >= size)
-		return false;
-	memcpy(out, "INPUT_", prefix);
-	for (size_t i = 0; i <= len; i++) {
-		unsigned char c = (unsigned char)name[i];
-
-		if (c && !(c < 0x80 && isalnum(c)))
-			c = '_';
-		out[prefix + i] = (char)(capitals ? toupper(c) : c);
-	}
-	return true;
-}
-
-/* -------------------------------------------------------------------------------------------------------- completions */
+/* -------------------------------------------------------------------------------------------------------- completions
+ */
 
 static bool host_is_there(const struct agent *agent)
 {
@@ -72,7 +38,8 @@ static void keep_unsent(struct scripts *scripts, struct line *line, uint64_t ser
 {
 	struct unsent *unsent = calloc(1, sizeof(*unsent));
 
-	while (scripts->unsent && (scripts->unsent_count >= SCRIPTS_UNSENT_MAX || scripts->unsent_bytes + line->len > SCRIPTS_UNSENT_BYTES)) {
+	while (scripts->unsent && (scripts->unsent_count >= SCRIPTS_UNSENT_MAX ||
+				   scripts->unsent_bytes + line->len > SCRIPTS_UNSENT_BYTES)) {
 		struct unsent *oldest = scripts->unsent;
 
 		scripts->unsent = oldest->next;
@@ -125,12 +92,17 @@ static void complete_unrun(struct scripts *scripts, const char *id, uint64_t ser
 		journal_answered(&agent->journal, serial);
 }
 
-void scripts_dropped(struct scripts *scripts, struct line *line)
+void scripts_dropped(struct scripts *scripts, const struct line *line)
 {
 	static const char begin[] = "{\"type\":\"script_completion\"";
+	struct line *copy;
 
-	if (line->len > sizeof(begin) && memcmp(line->text, begin, sizeof(begin) - 1) == 0)
-		keep_unsent(scripts, line, 0);
+	if (line->len < sizeof(begin) || memcmp(line->text, begin, sizeof(begin) - 1) != 0)
+		return;
+	copy = line_new(LINE_REPLY, line->text, line->len);
+	if (copy)
+		keep_unsent(scripts, copy, 0);
+	line_unref(copy);
 }
 
 void scripts_lost(struct scripts *scripts, uint64_t serial, const char *execution_id)
@@ -154,7 +126,8 @@ static void send_unsent(struct scripts *scripts)
 	}
 }
 
-/* ----------------------------------------------------------------------------------------------------------- requests */
+/* ----------------------------------------------------------------------------------------------------------- requests
+ */
 
 static bool scripts_allowed(const struct agent *agent, const struct session *session)
 {
@@ -227,67 +200,8 @@ void scripts_report(const struct scripts *scripts, struct sink *out)
 	sink_uint(out, "dropped", scripts->dropped);
 }
 
-/* -------------------------------------------------------------------------------------------------------------- taking */
-
-/* A script as received. The texts are borrowed from the message. */
-struct script {
-	const char *id, *content, *shell, *run_as;
-	size_t content_len;
-	struct json_object *inputs; /* object, or NULL */
-	int64_t timeout_s;	    /* 0: the default */
-};
-
-/* A text member, NULL when it is absent or null; false when it is something else or holds a NUL. */
-static bool find_text(struct json_object *object, const char *key, const char **ret)
-{
-	struct json_object *value = NULL;
-
-	if (!json_object_object_get_ex(object, key, &value) || !value)
-		return true;
-	if (!json_object_is_type(value, json_type_string) ||
-	    strlen(json_object_get_string(value)) != (size_t)json_object_get_string_len(value))
-		return false;
-	*ret = json_object_get_string(value);
-	return true;
-}
-
-static bool inputs_are_fit(struct json_object *inputs)
-{
-	char name[ENVIRONMENT_NAME_MAX];
-
-	json_object_object_foreach(inputs, key, value) {
-		const char *text = NULL;
-
-		if (!script_input_name(key, false, name, sizeof(name)))
-			return false;
-		if (json_object_is_type(value, json_type_string) && !find_text(inputs, key, &text))
-			return false;
-	}
-	return true;
-}
-
-/* NULL when it can be run; else why not. */
-static const char *read_script(struct json_object *item, struct script *script)
-{
-	struct json_object *timeout = NULL;
-
-	if (!find_text(item, "script_content", &script->content) || !script->content)
-		return "script_content is missing or no text";
-	script->content_len = strlen(script->content);
-	if (!find_text(item, "shell", &script->shell) || !script_interpreter(script->shell))
-		return "shell is none of sh, bash, dash, zsh, ksh, python3, python, perl";
-	if (!find_text(item, "run_as", &script->run_as))
-		return "run_as is no text";
-	if (json_object_object_get_ex(item, "timeout_seconds", &timeout) && timeout) {
-		script->timeout_s = json_object_is_type(timeout, json_type_int) ? json_object_get_int64(timeout) : -1;
-		if (script->timeout_s < 1 || script->timeout_s > MESSAGE_TIMEOUT_MAX_S)
-			return "timeout_seconds has to be 1 to 86400";
-	}
-	json_object_object_get_ex(item, "input_values", &script->inputs);
-	if (script->inputs && (!json_object_is_type(script->inputs, json_type_object) || !inputs_are_fit(script->inputs)))
-		return "input_values has to be an object of values that an environment can hold";
-	return NULL;
-}
+/* -------------------------------------------------------------------------------------------------------------- taking
+ */
 
 static bool under_way(const struct agent *agent, const char *id)
 {
@@ -297,8 +211,8 @@ static bool under_way(const struct agent *agent, const char *id)
 	return false;
 }
 
-static void refuse(struct scripts *scripts, struct session *session, const struct message *message, enum error_code code,
-		   const char *words)
+static void refuse(struct scripts *scripts, struct session *session, const struct message *message,
+		   enum error_code code, const char *words)
 {
 	char text[160];
 
@@ -326,7 +240,8 @@ static void start(struct scripts *scripts, struct session *session, struct messa
 	json_object_get(told.root);
 	r = commands_submit_action(&scripts->agent->commands, session, message, &action_script, NULL, NULL);
 	if (r < 0)
-		refuse(scripts, session, &told, CODE_QUEUE_FULL, r == -ENOBUFS ? "all slots and the queue are taken" : "out of memory");
+		refuse(scripts, session, &told, CODE_QUEUE_FULL,
+		       r == -ENOBUFS ? "all slots and the queue are taken" : "out of memory");
 	json_object_put(told.root);
 }
 
@@ -334,14 +249,15 @@ static void take(struct scripts *scripts, struct session *session, struct json_o
 {
 	struct agent *agent = scripts->agent;
 	struct script script = { .id = id };
-	const char *fault = read_script(item, &script);
+	const char *fault = script_read(item, &script);
 	struct message message = message_of(item, id, &script);
 
 	if (fault)
 		refuse(scripts, session, &message, CODE_INVALID_PARAMETERS, fault);
 	else if (!scripts_allowed(agent, session))
 		refuse(scripts, session, &message, CODE_POLICY_DENIED,
-		       "the policy of this guest does not allow scripts ([commands] allow_unsafe in infiniservice.conf)");
+		       "the policy of this guest does not allow scripts ([commands] allow_unsafe in "
+		       "infiniservice.conf)");
 	else if (agent->commands.closed)
 		refuse(scripts, session, &message, CODE_SHUTTING_DOWN, "the agent is stopping");
 	else {
@@ -353,8 +269,11 @@ static void take(struct scripts *scripts, struct session *session, struct json_o
 
 static void answer_unnamed(struct session *session)
 {
-	struct message_fault fault = { .code = CODE_INVALID_MESSAGE, .reason = "missing_field",
-				       .text = "a script without an execution_id of 1 to 128 bytes cannot be answered" };
+	struct message_fault fault = {
+		.code = CODE_INVALID_MESSAGE,
+		.reason = "missing_field",
+		.text = "a script without an execution_id of 1 to 128 bytes cannot be answered"
+	};
 
 	session_refuse(session, &fault, NULL);
 }
@@ -369,8 +288,8 @@ void scripts_take(struct scripts *scripts, struct session *session, struct json_
 		struct json_object *item = json_object_array_get_idx(items, i);
 		const char *id = NULL;
 
-		if (!json_object_is_type(item, json_type_object) || !find_text(item, "execution_id", &id) || !id || !*id ||
-		    strlen(id) >= MESSAGE_ID_SIZE) {
+		if (!json_object_is_type(item, json_type_object) || !script_text(item, "execution_id", &id) || !id ||
+		    !*id || strlen(id) >= MESSAGE_ID_SIZE) {
 			answer_unnamed(session);
 			continue;
 		}
@@ -380,32 +299,8 @@ void scripts_take(struct scripts *scripts, struct session *session, struct json_
 	}
 }
 
-/* ------------------------------------------------------------------------------------------------------------- running */
-
-/* Both INPUT_name and INPUT_NAME: people write either. */
-static struct json_object *make_environment(struct json_object *inputs)
-{
-	struct json_object *variables = json_object_new_object();
-	char name[ENVIRONMENT_NAME_MAX];
-
-	if (!variables || !inputs)
-		return variables;
-	json_object_object_foreach(inputs, key, value) {
-		const char *text = value ? json_object_get_string(value) : "";
-
-		for (int capitals = 0; capitals < 2; capitals++) {
-			struct json_object *copy = json_object_new_string(text ? text : "");
-
-			if (!copy || !script_input_name(key, capitals, name, sizeof(name)) ||
-			    json_object_object_add(variables, name, copy) < 0) {
-				json_object_put(copy);
-				json_object_put(variables);
-				return NULL;
-			}
-		}
-	}
-	return variables;
-}
+/* ------------------------------------------------------------------------------------------------------------- running
+ */
 
 enum action_result script_run(struct command *command)
 {
@@ -416,14 +311,17 @@ enum action_result script_run(struct command *command)
 	struct script_file *file;
 	struct run run = { .privileged = true };
 
-	read_script(command->message.root, &script);
+	script_read(command->message.root, &script);
 	if (!run_find(script_interpreter(script.shell), program, sizeof(program))) {
-		command_fail(command, CODE_NOT_FOUND, "no_interpreter", "%s is not installed on this guest", script_interpreter(script.shell));
+		command_fail(command, CODE_NOT_FOUND, "no_interpreter", "%s is not installed on this guest",
+			     script_interpreter(script.shell));
 		return ACTION_TAKEN;
 	}
-	run.user = script.run_as && *script.run_as ? script.run_as : *config->commands.run_as ? config->commands.run_as : NULL;
+	run.user = script.run_as && *script.run_as ? script.run_as
+		   : *config->commands.run_as	   ? config->commands.run_as
+						   : NULL;
 	file = script_file_new(config->agent.runtime_dir, run.user, script.content, script.content_len);
-	variables = make_environment(script.inputs);
+	variables = script_environment(script.inputs);
 	if (file && variables) {
 		const char *const argv[] = { program, script_file_path(file), NULL };
 
@@ -434,13 +332,15 @@ enum action_result script_run(struct command *command)
 		run_program(command, &run);
 	} else {
 		script_file_free(file);
-		command_fail(command, CODE_INTERNAL, "resource", "the script could not be kept in %s", config->agent.runtime_dir);
+		command_fail(command, CODE_INTERNAL, "resource", "the script could not be kept in %s",
+			     config->agent.runtime_dir);
 	}
 	json_object_put(variables);
 	return ACTION_TAKEN;
 }
 
-/* A completion has no field for why it failed: the last line of stderr says it, unless it is but the script's own exit code. */
+/* A completion has no field for why it failed: the last line of stderr says it, unless it is but the script's own exit
+ * code. */
 static char *add_reason(const struct response *response, struct reply_stream *err)
 {
 	size_t words = response->error ? strlen(response->error) : 0;
@@ -453,8 +353,8 @@ static char *add_reason(const struct response *response, struct reply_stream *er
 		return NULL;
 	if (err->len)
 		memcpy(text, err->bytes, err->len);
-	words = (size_t)sprintf(text + err->len, "%sinfiniservice: %s\n", err->len && err->bytes[err->len - 1] != '\n' ? "\n" : "",
-				response->error);
+	words = (size_t)sprintf(text + err->len, "%sinfiniservice: %s\n",
+				err->len && err->bytes[err->len - 1] != '\n' ? "\n" : "", response->error);
 	*err = (struct reply_stream){ .bytes = text, .len = err->len + words, .total = err->total + words };
 	return text;
 }

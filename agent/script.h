@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Scripts that a host sends: asked for once after it connects, taken whenever they come. Each becomes a command that runs an
- * interpreter over a private file, and each is answered by exactly one `script_completion`: also one that may not run, one whose host
- * has gone meanwhile (kept for the next session), and one that an earlier run of the agent left behind.
+ * Scripts that a host sends: asked for once after it connects, taken whenever they come. Each becomes a command that
+ * runs an interpreter over a private file, and each is answered by exactly one `script_completion`: also one that may
+ * not run, one whose host has gone meanwhile (kept for the next session), and one that an earlier run of the agent left
+ * behind.
  */
 #ifndef AGENT_SCRIPT_H
 #define AGENT_SCRIPT_H
@@ -23,7 +24,7 @@ struct json_object;
 struct session;
 
 /* Completions kept for a host that is away. */
-#define SCRIPTS_UNSENT_MAX 200
+#define SCRIPTS_UNSENT_MAX   200
 #define SCRIPTS_UNSENT_BYTES (2u << 20)
 /* request_pending_scripts is sent this often, after 0, 10 and 30 s, until a list comes. */
 #define SCRIPTS_REQUESTS 3
@@ -33,7 +34,7 @@ struct unsent;
 struct scripts {
 	struct agent *agent;
 	ev_timer request_timer;
-	unsigned requests; /* sent in this session */
+	unsigned requests;		     /* sent in this session */
 	struct unsent *unsent, **unsent_end; /* oldest first */
 	unsigned unsent_count;
 	size_t unsent_bytes;
@@ -49,7 +50,7 @@ void scripts_greet(struct scripts *scripts);
 void scripts_stop(struct scripts *scripts);
 
 /* A line that was to go to the host and never will: a completion is kept for the next session. */
-void scripts_dropped(struct scripts *scripts, struct line *line);
+void scripts_dropped(struct scripts *scripts, const struct line *line);
 
 /* The scripts of a pending_scripts_response. */
 void scripts_take(struct scripts *scripts, struct session *session, struct json_object *items);
@@ -63,11 +64,5 @@ void scripts_report(const struct scripts *scripts, struct sink *out);
 enum action_result script_run(struct command *command);
 int script_encode(struct command *command, const struct response *response);
 void script_deliver(struct command *command);
-
-/* Pure: the path of the interpreter that `shell` (any case, NULL: sh) names, NULL when there is none such. */
-const char *script_interpreter(const char *shell);
-
-/* Pure: INPUT_ and the name with everything but letters, digits and '_' made '_'; `capitals` too. False when it does not fit. */
-bool script_input_name(const char *name, bool capitals, char *out, size_t size);
 
 #endif

@@ -49,7 +49,8 @@ static bool find_user(const char *name, uid_t *ret_uid)
 	return false;
 }
 
-/* Another user may only pass through the directory. Where the file cannot be given to that user, its name is what protects it. */
+/* Another user may only pass through the directory. Where the file cannot be given to that user, its name is what
+ * protects it. */
 static int give_to(int dir_fd, int fd, const char *user)
 {
 	uid_t uid;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The text of a script while it runs: a file with a name nobody can guess, below a directory nobody can list, gone when the script is.
- * An interpreter takes it as an argument, so that its text is in no process list and its stdin stays free.
+ * The text of a script while it runs: a file with a name nobody can guess, below a directory nobody can list, gone when
+ * the script is. An interpreter takes it as an argument, so that its text is in no process list and its stdin stays
+ * free.
  */
 #ifndef AGENT_SCRIPT_FILE_H
 #define AGENT_SCRIPT_FILE_H

@@ -33,7 +33,8 @@ static void send_chunk(struct command *command, enum exec_stream from, const cha
 	uint64_t seq = stream->chunks++;
 
 	if (!command->session || session_crowded(command->session) ||
-	    addition_output(&agent->writer, agent_now(agent).wall_ms, command->message.id, names[from], seq, bytes, len) < 0)
+	    addition_output(&agent->writer, agent_now(agent).wall_ms, command->message.id, names[from], seq, bytes,
+			    len) < 0)
 		stream->dropped++;
 	else
 		session_answer(agent, command->session, LINE_REPLY);
@@ -57,7 +58,8 @@ static size_t complete_held(struct command *command, enum exec_stream from, cons
 
 	while (held->len && taken < len) {
 		held->bytes[held->len++] = bytes[taken++];
-		if (held->len == sizeof(held->bytes) || addition_whole_characters(held->bytes, held->len) == held->len) {
+		if (held->len == sizeof(held->bytes) ||
+		    addition_whole_characters(held->bytes, held->len) == held->len) {
 			send_chunk(command, from, held->bytes, held->len);
 			held->len = 0;
 		}

@@ -129,9 +129,9 @@ static unsigned find_topics(struct command *command)
 		return (1U << FEED_TOPICS) - 1;
 	for (size_t i = 0; i < count; i++) {
 		struct json_object *item = json_object_array_get_idx(items, i);
-		enum feed_topic topic = json_object_is_type(item, json_type_string) ?
-						feed_topic_find(json_object_get_string(item)) :
-						FEED_TOPICS;
+		enum feed_topic topic = json_object_is_type(item, json_type_string)
+						? feed_topic_find(json_object_get_string(item))
+						: FEED_TOPICS;
 
 		topics = topic == FEED_TOPICS ? 0 : topics | 1U << topic;
 		if (!topics)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sessions as readers of the feed: Subscribe and Unsubscribe, and what is published to those who did. A host that subscribes to
- * "metrics" gets samples as it asked for them instead of every one.
+ * Sessions as readers of the feed: Subscribe and Unsubscribe, and what is published to those who did. A host that
+ * subscribes to "metrics" gets samples as it asked for them instead of every one.
  */
 #ifndef AGENT_SUBSCRIBE_H
 #define AGENT_SUBSCRIBE_H

@@ -31,7 +31,8 @@ static const char *describe(const struct message *message, char *out, size_t siz
 		json_object_object_get_ex(message->root, "shell", &shell);
 		snprintf(out, size, "%.200s (%.40s)", name ? json_object_get_string(name) : "script",
 			 shell ? json_object_get_string(shell) : "sh");
-	} else if (message->type == MESSAGE_SAFE_COMMAND && json_object_object_get_ex(message->root, "command_type", &parameters)) {
+	} else if (message->type == MESSAGE_SAFE_COMMAND &&
+		   json_object_object_get_ex(message->root, "command_type", &parameters)) {
 		audit_redact_object(parameters, out, size);
 	} else if (message->values) {
 		audit_redact_object(message->values, out, size);
@@ -49,8 +50,11 @@ static bool is_audited(const struct agent *agent, bool slot, enum policy_group g
 static void publish(const struct command *command, const char *state, const struct response *response)
 {
 	struct agent *agent = command->agent;
-	struct addition_command told = { .id = command->message.id, .action = command->action->name, .origin = origin(command),
-					 .state = state, .done = response != NULL };
+	struct addition_command told = { .id = command->message.id,
+					 .action = command->action->name,
+					 .origin = origin(command),
+					 .state = state,
+					 .done = response != NULL };
 
 	if (response) {
 		told.success = response->success;
@@ -65,7 +69,8 @@ void trace_waits(struct command *command)
 	enum journal_kind kind = command->action == &action_script ? JOURNAL_SCRIPT : JOURNAL_COMMAND;
 
 	if (command->from_host && command->serial == 0)
-		command->serial = journal_accepted(&command->agent->journal, kind, command->action->name, command->message.id);
+		command->serial =
+			journal_accepted(&command->agent->journal, kind, command->action->name, command->message.id);
 }
 
 void trace_accepted(struct command *command)
@@ -80,7 +85,9 @@ void trace_started(struct command *command)
 {
 	struct agent *agent = command->agent;
 	char detail[AUDIT_DETAIL_MAX];
-	struct audit_record record = { .phase = AUDIT_STARTED, .id = command->message.id, .action = command->action->name,
+	struct audit_record record = { .phase = AUDIT_STARTED,
+				       .id = command->message.id,
+				       .action = command->action->name,
 				       .origin = origin(command) };
 
 	if (is_audited(agent, command->slot, command->group)) {
@@ -112,7 +119,8 @@ void trace_answered(struct command *command, const struct response *response)
 	publish(command, "finished", response);
 }
 
-void trace_refused(struct agent *agent, const struct session *session, const struct message *message, enum error_code code)
+void trace_refused(struct agent *agent, const struct session *session, const struct message *message,
+		   enum error_code code)
 {
 	char detail[AUDIT_DETAIL_MAX];
 	struct audit_record record = {
@@ -123,8 +131,12 @@ void trace_refused(struct agent *agent, const struct session *session, const str
 		.detail = describe(message, detail, sizeof(detail)),
 		.error_code = code_name(code),
 	};
-	struct addition_command told = { .id = record.id, .action = record.action, .origin = record.origin, .state = "refused",
-					 .done = true, .error_code = record.error_code };
+	struct addition_command told = { .id = record.id,
+					 .action = record.action,
+					 .origin = record.origin,
+					 .state = "refused",
+					 .done = true,
+					 .error_code = record.error_code };
 
 	/* Load is not worth a record each: a burst of ten thousand would push everything else out of the log. */
 	if (code != CODE_QUEUE_FULL && code != CODE_SHUTTING_DOWN)

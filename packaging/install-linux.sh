@@ -40,11 +40,16 @@ have() {
 # Prints a file of packaging/ with the paths of this installation.
 part() {
 	if grep -qxF "#== $1" "$script"; then
-		awk -v name="$1" '/^#== / { on = $2 == name; next } on' "$script"
+		inside=""
+		while IFS= read -r line; do
+			case $line in
+			"#== $1") inside=yes ;;
+			"#== "*) inside="" ;;
+			*) [ -z "$inside" ] || printf '%s\n' "$line" ;;
+			esac
+		done <"$script"
 	elif [ -f "$here/$1" ]; then
 		cat "$here/$1"
-	else
-		fail "$1 is neither in this script nor beside it"
 	fi | sed "s|=/usr/sbin/|=$prefix/sbin/|; s|=/usr/libexec/|=$prefix/sbin/|"
 }
 
@@ -53,6 +58,7 @@ put() {
 	mode=$1 path=$2
 	mkdir -p "$(dirname "$path")"
 	cat >"$path.new"
+	[ -s "$path.new" ] || fail "what is to be $path is neither in this script nor beside it"
 	chmod "$mode" "$path.new"
 	mv -f "$path.new" "$path"
 }
@@ -196,12 +202,16 @@ SYSV
 
 start() {
 	prepare
-	rm -f /run/infiniservice/log
-	mkfifo -m 600 /run/infiniservice/log
-	chown infiniservice /run/infiniservice/log
-	logger -t infiniservice </run/infiniservice/log &
+	log=/dev/null
+	if [ -S /dev/log ] && command -v logger >/dev/null; then
+		log=/run/infiniservice/log
+		rm -f \$log
+		mkfifo -m 600 \$log
+		chown infiniservice \$log
+		logger -t infiniservice <\$log &
+	fi
 	start-stop-daemon --start --quiet --oknodo --background --make-pidfile --pidfile \$pidfile --chuid $user:$user \\
-		--startas /bin/sh -- -c "exec $prefix/sbin/infiniservice 2>/run/infiniservice/log"
+		--startas /bin/sh -- -c "exec $prefix/sbin/infiniservice 2>\$log"
 }
 
 stop() {

@@ -29,8 +29,8 @@ static const struct rule {
 	{ .action = "ProcessKill", .group = GROUP_CONTROL, .verb = "kill" },
 	{ .action = "DiskCleanup", .group = GROUP_CONTROL, .verb = "clean" },
 	{ .action = "CleanTemporaryFiles", .group = GROUP_CONTROL, .verb = "clean" },
-	{ .action = "RunMaintenanceTask", .group = GROUP_CONTROL, .verb = "clean", .deeds = DEED(RESTART),
-	  .steps = STEP(REFRESH) | STEP(UPDATE) | STEP(UPDATE_ALL) },
+	{ .action = "RunMaintenanceTask", .group = GROUP_CONTROL, .verb = "clean", .deeds = DEED(RESTART) },
+	{ .action = "RunMaintenanceTask", .group = GROUP_PACKAGES, .steps = STEP(REFRESH) | STEP(UPDATE) | STEP(UPDATE_ALL) },
 	{ .action = "PackageInstall", .group = GROUP_PACKAGES, .steps = STEP(REFRESH) | STEP(INSTALL) },
 	{ .action = "PackageRemove", .group = GROUP_PACKAGES, .steps = STEP(REMOVE) },
 	{ .action = "PackageUpdate", .group = GROUP_PACKAGES, .steps = STEP(REFRESH) | STEP(UPDATE) },
@@ -43,12 +43,15 @@ static const struct rule {
 	{ .action = "script", .group = GROUP_EXEC, .free = true },
 };
 
-static const struct rule *find_rule(const char *action)
+/* The row of the action, of this group if it has one: what a maintenance task is depends on its type. */
+static const struct rule *find_rule(const char *action, uint32_t group)
 {
+	const struct rule *found = NULL;
+
 	for (size_t i = 0; action && i < ARRAY_SIZE(rules); i++)
-		if (strcmp(rules[i].action, action) == 0)
-			return &rules[i];
-	return NULL;
+		if (strcmp(rules[i].action, action) == 0 && (!found || rules[i].group == group))
+			found = &rules[i];
+	return found;
 }
 
 /* Why the owner's policy, or the shape of the request, speaks against the action as such; NULL: nothing does. */
@@ -121,7 +124,7 @@ static bool is_verb(char *const *argv, const char *verb)
 
 struct rules_verdict rules_judge_run(const struct executor_command *command, const struct config *config)
 {
-	const struct rule *rule = find_rule(command->action);
+	const struct rule *rule = find_rule(command->action, command->run.group);
 	const char *refusal = judge_action(rule, command->action, command->run.group, config);
 	const char *run_as = config->commands.run_as;
 
@@ -148,7 +151,7 @@ static bool takes_unit(uint32_t deed)
 
 struct rules_verdict rules_judge_deed(const struct executor_call *call, const struct config *config)
 {
-	const struct rule *rule = find_rule(call->action);
+	const struct rule *rule = find_rule(call->action, call->deed.group);
 	const char *refusal = judge_action(rule, call->action, call->deed.group, config);
 	char unit[UNIT_NAME_SIZE];
 

@@ -138,9 +138,15 @@ static void deadline_arm(struct unit *unit)
 	sd_event_source_set_enabled(unit->timer, SD_EVENT_ONESHOT);
 }
 
-/* To all in its group. A stopped process takes a SIGTERM only when it goes on. */
+static void unit_kill(struct unit *unit);
+
+/* To all in its group. A stopped process takes a SIGTERM only when it goes on; what has not begun yet needs no grace. */
 static void unit_term(struct unit *unit)
 {
+	if (!unit->active) {
+		unit_kill(unit);
+		return;
+	}
 	manager_tell(unit->broker, "KillUnit", "ssi", unit->name, "all", SIGTERM);
 	manager_tell(unit->broker, "KillUnit", "ssi", unit->name, "all", SIGCONT);
 }
@@ -455,6 +461,8 @@ static int on_look(sd_bus_message *message, void *data, sd_bus_error *error)
 	bool last = sd_bus_get_current_slot(sd_bus_message_get_bus(message)) == unit->look[1];
 
 	(void)error;
+	if (last)
+		unit->look[1] = sd_bus_slot_unref(unit->look[1]);
 	if (failed && is_disconnection(failed))
 		return 1;
 	if (failed || properties_read(message, unit) < 0) {
@@ -462,8 +470,11 @@ static int on_look(sd_bus_message *message, void *data, sd_bus_error *error)
 			unit_end(unit, false);
 		return 1;
 	}
-	/* A unit that nobody knows any more is one that is inactive and never ran: its end was missed. */
-	if (last && strcmp(unit->state, "inactive") == 0 && unit->code == 0 && !unit->start)
+	/*
+	 * A unit that nobody knows any more is one that is inactive and never ran: its end was missed. It must be over then: to ask for
+	 * it makes PID 1 load it and, finding nothing, say once more that it is removed.
+	 */
+	if (last && strcmp(unit->state, "inactive") == 0 && unit->code == 0)
 		unit_end(unit, false);
 	else if (last)
 		unit_advance(unit);
@@ -474,11 +485,13 @@ static void unit_look(struct unit *unit)
 {
 	static const char *const interfaces[2] = { SERVICE_INTERFACE, UNIT_INTERFACE };
 
-	for (int i = 0; i < 2; i++) {
-		unit->look[i] = sd_bus_slot_unref(unit->look[i]);
+	/* Its answer will do for whoever asks meanwhile: to ask may be what brings the next question. */
+	if (unit->look[1])
+		return;
+	unit->look[0] = sd_bus_slot_unref(unit->look[0]);
+	for (int i = 0; i < 2; i++)
 		sd_bus_call_method_async(unit->broker->manager, &unit->look[i], NULL, unit->path, PROPERTIES_INTERFACE, "GetAll",
 					 on_look, unit, "s", interfaces[i]);
-	}
 }
 
 void unit_look_again(struct broker *broker)
@@ -486,6 +499,7 @@ void unit_look_again(struct broker *broker)
 	for (struct unit *unit = broker->units; unit; unit = unit->next)
 		if (unit->generation != broker->generation) {
 			watch(unit);
+			unit->look[1] = sd_bus_slot_unref(unit->look[1]);
 			unit_look(unit);
 		}
 }

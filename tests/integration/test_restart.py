@@ -83,6 +83,16 @@ def story_a_script_is_completed_after_a_restart_in_the_middle_of_it():
     host.quiet(0.7, kinds=("script_completion", "response"))
 
 
+def story_a_batch_is_answered_after_its_members():
+    agent, host = pair()
+    host.send({"type": "CommandBatch", "id": "batch", "commands": [
+        {"type": "UnsafeCommand", "id": f"m{i}", "raw_command": "sleep 30.2", "timeout": 60} for i in range(3)]})
+    host.in_step()
+    again(agent, host)
+    assert sorted(m["id"] for m in lost_of(host, 4)) == ["batch", "m0", "m1", "m2"]
+    host.quiet(0.5)
+
+
 def story_a_clean_stop_leaves_no_debt():
     agent, host = pair({"agent.shutdown_grace_s": 0})
     ids = [host.unsafe("sleep 30", timeout=60) for _ in range(8)]

@@ -185,6 +185,16 @@ def story_a_completion_waits_for_a_host_that_went_away():
     host.quiet(0.5, kinds=("script_completion",))
 
 
+def story_a_completion_that_the_connection_took_with_it_comes_again():
+    _, host = talk(tap.keep, {**UNSAFE, "port.queue_bytes": "2M", "commands.max_output_bytes": "512K"})
+    ids = send(host, *[script("head -c 400000 /dev/zero | tr '\\0' a") for _ in range(6)])
+    time.sleep(1.5 * SLOW)  # more than the socket holds: the rest waits in the agent
+    host.disconnect()
+    host.accept(35)
+    found = {host.expect("script_completion", 5)["execution_id"] for _ in range(2)}
+    assert found <= set(ids), found
+
+
 def story_a_full_queue_completes_what_it_cannot_take():
     _, host = talk(tap.keep, {**UNSAFE, "commands.max_concurrent": 1, "commands.queue_size": 2})
     ids = set(send(host, *[script("sleep 0.2") for _ in range(10)]))

@@ -25,7 +25,8 @@ PACKAGING = {
     "sysusers.conf": "/usr/lib/sysusers.d/infiniservice.conf",
     "infiniservice.conf": "/etc/infiniservice/infiniservice.conf",
 }
-CONFIG = "[commands]\nallow_unsafe = yes\n"
+# As its own user the agent runs commands itself; story_executor.py tells of those that need more.
+CONFIG = "[commands]\nallow_unsafe = yes\nrun_as = infiniservice\n"
 
 
 def overlay():

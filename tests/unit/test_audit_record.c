@@ -12,7 +12,7 @@
 #include <json-c/json.h>
 
 #include "agent/audit_record.h"
-#include "agent/script.h"
+#include "agent/script_read.h"
 #include "transport/addition.h"
 
 static void secrets_in_command_lines_are_hidden(void **state)
@@ -63,7 +63,8 @@ static void redaction_never_writes_beyond_its_room(void **state)
 
 static void secret_parameters_are_hidden_at_any_depth(void **state)
 {
-	struct json_object *object = json_tokener_parse("{\"user\":\"u\",\"password\":\"x1\",\"in\":[{\"secretKey\":{\"a\":\"x1\"}}]}");
+	struct json_object *object =
+		json_tokener_parse("{\"user\":\"u\",\"password\":\"x1\",\"in\":[{\"secretKey\":{\"a\":\"x1\"}}]}");
 	char out[256], tiny[20];
 
 	(void)state;
@@ -76,12 +77,20 @@ static void secret_parameters_are_hidden_at_any_depth(void **state)
 
 static void a_record_is_one_line_and_one_datagram(void **state)
 {
-	const struct audit_record record = { .phase = AUDIT_FINISHED, .id = "a\nb", .action = "unsafe", .origin = "host", .detail = "x\ny",
-					     .error_code = "COMMAND_FAILED", .has_exit_code = true, .exit_code = 3, .duration_ms = 12 };
-	static const char want_json[] =
-		"{\"type\":\"audit\",\"timestamp\":\"1970-01-01T00:00:00.000Z\",\"phase\":\"finished\",\"id\":\"a\\nb\",\"action\":\"unsafe\","
-		"\"origin\":\"host\",\"detail\":\"x\\ny\",\"success\":false,\"error_code\":\"COMMAND_FAILED\",\"exit_code\":3,"
-		"\"duration_ms\":12}\n";
+	const struct audit_record record = { .phase = AUDIT_FINISHED,
+					     .id = "a\nb",
+					     .action = "unsafe",
+					     .origin = "host",
+					     .detail = "x\ny",
+					     .error_code = "COMMAND_FAILED",
+					     .has_exit_code = true,
+					     .exit_code = 3,
+					     .duration_ms = 12 };
+	static const char want_json[] = "{\"type\":\"audit\",\"timestamp\":\"1970-01-01T00:00:00.000Z\",\"phase\":"
+					"\"finished\",\"id\":\"a\\nb\",\"action\":\"unsafe\","
+					"\"origin\":\"host\",\"detail\":\"x\\ny\",\"success\":false,\"error_code\":"
+					"\"COMMAND_FAILED\",\"exit_code\":3,"
+					"\"duration_ms\":12}\n";
 	char out[AUDIT_RECORD_MAX];
 	int len = audit_record_json(&record, 0, out, sizeof(out));
 
@@ -130,8 +139,18 @@ static void only_a_character_that_has_begun_waits_for_its_rest(void **state)
 		const char *bytes;
 		size_t whole;
 	} cases[] = {
-		{ "", 0 }, { "abc", 3 }, { "a\xc3", 1 }, { "a\xc3\xa4", 3 }, { "\xe2\x82", 0 }, { "x\xe2", 1 }, { "\xe2\x82\xac", 3 },
-		{ "\xf0\x9f\x90", 0 }, { "\xf0\x9f\x90\xa7", 4 }, { "a\xff", 2 }, { "\x80\x80\x80\x80", 4 }, { "\xc0", 1 },
+		{ "", 0 },
+		{ "abc", 3 },
+		{ "a\xc3", 1 },
+		{ "a\xc3\xa4", 3 },
+		{ "\xe2\x82", 0 },
+		{ "x\xe2", 1 },
+		{ "\xe2\x82\xac", 3 },
+		{ "\xf0\x9f\x90", 0 },
+		{ "\xf0\x9f\x90\xa7", 4 },
+		{ "a\xff", 2 },
+		{ "\x80\x80\x80\x80", 4 },
+		{ "\xc0", 1 },
 	};
 
 	(void)state;
@@ -149,8 +168,10 @@ static void batches_hold_encoded_samples_as_they_are(void **state)
 	json_writer_init(&writer, text, sizeof(text));
 	assert_int_equal(addition_metrics_batch(&writer, 0, NULL, samples, strlen(samples), true), 0);
 	text[writer.len] = '\0';
-	assert_string_equal(text, "{\"type\":\"metrics_batch\",\"timestamp\":\"1970-01-01T00:00:00.000Z\",\"id\":null,\"last\":true,"
-				  "\"samples\":[{\"seq\":1},{\"seq\":2}]}\n");
+	assert_string_equal(
+		text,
+		"{\"type\":\"metrics_batch\",\"timestamp\":\"1970-01-01T00:00:00.000Z\",\"id\":null,\"last\":true,"
+		"\"samples\":[{\"seq\":1},{\"seq\":2}]}\n");
 	assert_int_equal(addition_metrics_batch(&writer, 0, "i", NULL, 0, false), 0);
 	text[writer.len] = '\0';
 	assert_non_null(strstr(text, "\"id\":\"i\",\"last\":false,\"samples\":[]}"));

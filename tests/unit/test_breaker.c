@@ -96,15 +96,15 @@ static void only_what_may_pass_is_tried_again(void **state)
 		const char *reason;
 		bool helps;
 	} cases[] = {
-		{ CODE_COMMAND_FAILED, NULL, true },	   { CODE_COMMAND_FAILED, "lock_busy", true },
-		{ CODE_INTERNAL, "lock_busy", true },	   { CODE_INTERNAL, "resource", true },
-		{ CODE_INTERNAL, "lost", false },	   { CODE_INTERNAL, NULL, false },
-		{ CODE_INVALID_PARAMETERS, NULL, false },  { CODE_INVALID_MESSAGE, NULL, false },
-		{ CODE_POLICY_DENIED, NULL, false },	   { CODE_PERMISSION_DENIED, NULL, false },
-		{ CODE_NOT_FOUND, "not_found", false },	   { CODE_COMMAND_TIMEOUT, NULL, false },
-		{ CODE_COMMAND_TIMEOUT, "stuck", false },  { CODE_CANCELLED, NULL, false },
-		{ CODE_SHUTTING_DOWN, NULL, false },	   { CODE_UNSUPPORTED_PLATFORM, NULL, false },
-		{ CODE_TOO_LARGE, "too_large", false },	   { CODE_NONE, NULL, false },
+		{ CODE_COMMAND_FAILED, NULL, true },	  { CODE_COMMAND_FAILED, "lock_busy", true },
+		{ CODE_INTERNAL, "lock_busy", true },	  { CODE_INTERNAL, "resource", true },
+		{ CODE_INTERNAL, "lost", false },	  { CODE_INTERNAL, NULL, false },
+		{ CODE_INVALID_PARAMETERS, NULL, false }, { CODE_INVALID_MESSAGE, NULL, false },
+		{ CODE_POLICY_DENIED, NULL, false },	  { CODE_PERMISSION_DENIED, NULL, false },
+		{ CODE_NOT_FOUND, "not_found", false },	  { CODE_COMMAND_TIMEOUT, NULL, false },
+		{ CODE_COMMAND_TIMEOUT, "stuck", false }, { CODE_CANCELLED, NULL, false },
+		{ CODE_SHUTTING_DOWN, NULL, false },	  { CODE_UNSUPPORTED_PLATFORM, NULL, false },
+		{ CODE_TOO_LARGE, "too_large", false },	  { CODE_NONE, NULL, false },
 	};
 
 	(void)state;

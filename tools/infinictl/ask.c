@@ -138,7 +138,8 @@ static int give_data(struct json_object *answer, bool json, int (*print)(struct 
 			json_object_is_type(error, json_type_string) ? json_object_get_string(error) : "no reason");
 }
 
-static int run(const char *path, const struct config *config, bool json, int (*print)(struct json_object *data, bool json))
+static int run(const char *path, const struct config *config, bool json,
+	       int (*print)(struct json_object *data, bool json))
 {
 	_cleanup_(text_putp) struct json_object *answer = NULL;
 	int rc = ask(path, &answer);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * infinictl audit: what hosts asked of this guest. The records lie in the journal, and where no journal took them in the agent's own
- * file; both are read, put in the order of time, and the last of them printed.
+ * infinictl audit: what hosts asked of this guest. The records lie in the journal, and where no journal took them in
+ * the agent's own file; both are read, put in the order of time, and the last of them printed.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -21,8 +21,8 @@
 #include "tools/infinictl/cli.h"
 #include "tools/infinictl/text.h"
 
-#define LINES_DEFAULT 50
-#define LINES_MAX 100000
+#define LINES_DEFAULT  50
+#define LINES_MAX      100000
 #define LINE_BYTES_MAX 65536
 
 static const char help[] = "infinictl audit [--lines N] [--id ID] [--utc] [--json]\n"
@@ -86,7 +86,8 @@ static void add(struct records *records, int64_t wall_ms, struct json_object *re
 		qsort(records->entries, records->count, sizeof(*records->entries), by_time);
 		for (size_t i = 0; i < limit / 2; i++)
 			json_object_put(records->entries[i].record);
-		memmove(records->entries, records->entries + limit / 2, (limit - limit / 2) * sizeof(*records->entries));
+		memmove(records->entries, records->entries + limit / 2,
+			(limit - limit / 2) * sizeof(*records->entries));
 		records->count = limit - limit / 2;
 	}
 	records->entries[records->count++] = (struct entry){ wall_ms, records->added++, record };
@@ -148,7 +149,8 @@ static struct json_object *as_number(struct json_object *text)
 
 static struct json_object *as_bool(struct json_object *text)
 {
-	struct json_object *value = text ? json_object_new_boolean(strcmp(json_object_get_string(text), "true") == 0) : NULL;
+	struct json_object *value =
+		text ? json_object_new_boolean(strcmp(json_object_get_string(text), "true") == 0) : NULL;
 
 	json_object_put(text);
 	return value;
@@ -158,8 +160,9 @@ static struct json_object *as_bool(struct json_object *text)
 static struct json_object *journal_record(sd_journal *journal, int64_t wall_ms)
 {
 	static const char *const texts[][2] = {
-		{ "phase", "INFINISERVICE_PHASE" },   { "id", "INFINISERVICE_ID" },	{ "action", "INFINISERVICE_ACTION" },
-		{ "origin", "INFINISERVICE_ORIGIN" }, { "detail", "INFINISERVICE_DETAIL" }, { "error_code", "INFINISERVICE_ERROR_CODE" },
+		{ "phase", "INFINISERVICE_PHASE" },   { "id", "INFINISERVICE_ID" },
+		{ "action", "INFINISERVICE_ACTION" }, { "origin", "INFINISERVICE_ORIGIN" },
+		{ "detail", "INFINISERVICE_DETAIL" }, { "error_code", "INFINISERVICE_ERROR_CODE" },
 	};
 	struct json_object *record = json_object_new_object(), *value;
 	char timestamp[RFC3339_SIZE];
@@ -189,7 +192,8 @@ static void read_journal(struct records *records)
 	if (sd_journal_open(&journal, SD_JOURNAL_LOCAL_ONLY) < 0)
 		return; /* a machine without one */
 	sd_journal_add_match(journal, "MESSAGE_ID=" AUDIT_MESSAGE_ID, 0);
-	if (records->wanted->id && snprintf(match, sizeof(match), "INFINISERVICE_ID=%s", records->wanted->id) < (int)sizeof(match))
+	if (records->wanted->id &&
+	    snprintf(match, sizeof(match), "INFINISERVICE_ID=%s", records->wanted->id) < (int)sizeof(match))
 		sd_journal_add_match(journal, match, 0);
 	sd_journal_seek_tail(journal);
 	for (size_t i = 0; i < records->wanted->lines && sd_journal_previous(journal) > 0; i++)
@@ -211,7 +215,8 @@ static void print_member(struct json_object *record, const char *key)
 
 static void print_result(struct json_object *record)
 {
-	struct json_object *code = text_member(record, "error_code", NULL), *exit_code = text_member(record, "exit_code", NULL);
+	struct json_object *code = text_member(record, "error_code", NULL),
+			   *exit_code = text_member(record, "exit_code", NULL);
 	double ms;
 
 	if (code)
@@ -229,7 +234,8 @@ static void print_record(const struct wanted *wanted, const struct entry *entry)
 	char when[TEXT_TIME_SIZE];
 
 	if (wanted->json) {
-		puts(json_object_to_json_string_ext(entry->record, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+		puts(json_object_to_json_string_ext(entry->record,
+						    JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
 		return;
 	}
 	text_time(entry->wall_ms, wanted->utc, true, when);
@@ -257,9 +263,8 @@ static int print_all(const struct wanted *wanted, struct records *records)
 
 static int run(const struct wanted *wanted, const char *dir)
 {
-	_cleanup_(records_free) struct records records = {
-		.wanted = wanted, .entries = calloc(2 * wanted->lines, sizeof(struct entry))
-	};
+	_cleanup_(records_free) struct records records = { .wanted = wanted,
+							   .entries = calloc(2 * wanted->lines, sizeof(struct entry)) };
 	int r;
 
 	if (!records.entries)
@@ -291,8 +296,9 @@ static bool parse_lines(const char *text, size_t *ret)
 int audit_main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "lines", required_argument, NULL, 'n' }, { "id", required_argument, NULL, 'i' }, { "utc", no_argument, NULL, 'u' },
-		{ "json", no_argument, NULL, 'j' },	   { "help", no_argument, NULL, 'h' },	   { NULL, 0, NULL, 0 },
+		{ "lines", required_argument, NULL, 'n' }, { "id", required_argument, NULL, 'i' },
+		{ "utc", no_argument, NULL, 'u' },	   { "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },	   { NULL, 0, NULL, 0 },
 	};
 	struct wanted wanted = { .lines = LINES_DEFAULT };
 	struct config config;

@@ -10,15 +10,16 @@
 #include "tools/infinictl/cli.h"
 #include "tools/infinictl/text.h"
 
-static const char help[] = "infinictl ps [--socket PATH] [--json]\n"
-			   "\n"
-			   "  --socket PATH   the agent's socket (default: socket.path of the configuration)\n"
-			   "  --json          print the rows as a JSON array\n"
-			   "\n"
-			   "Columns: state, age since the command was received, pid of what runs for it, bytes of output so far, who\n"
-			   "asked, action, id.\n"
-			   "\n"
-			   "Exit status: 0 done, 1 failed, 2 wrong use, 3 the agent does not run.\n";
+static const char help[] =
+	"infinictl ps [--socket PATH] [--json]\n"
+	"\n"
+	"  --socket PATH   the agent's socket (default: socket.path of the configuration)\n"
+	"  --json          print the rows as a JSON array\n"
+	"\n"
+	"Columns: state, age since the command was received, pid of what runs for it, bytes of output so far, who\n"
+	"asked, action, id.\n"
+	"\n"
+	"Exit status: 0 done, 1 failed, 2 wrong use, 3 the agent does not run.\n";
 
 static void print_field(struct json_object *row, const char *key, int width)
 {
@@ -58,7 +59,8 @@ static int print_list(struct json_object *data, bool json)
 		return CLI_OK;
 	}
 	if (json_object_array_length(list) > 0)
-		printf("%-8s  %10s  %-8s  %8s  %-12s  %-22s  %s\n", "STATE", "AGE", "PID", "BYTES", "ORIGIN", "ACTION", "ID");
+		printf("%-8s  %10s  %-8s  %8s  %-12s  %-22s  %s\n", "STATE", "AGE", "PID", "BYTES", "ORIGIN", "ACTION",
+		       "ID");
 	for (size_t i = 0; i < json_object_array_length(list); i++)
 		print_row(json_object_array_get_idx(list, i));
 	return CLI_OK;

@@ -1,0 +1,133 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""The portable program: one static file that is agent and executor, and needs nothing of the system it comes to."""
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+
+import tap
+from fakehost import BUILD, ROOT, SANITIZED, program
+
+PT_INTERP, PT_DYNAMIC, DT_NEEDED = 3, 2, 1
+
+
+def portable():
+    if SANITIZED:
+        raise tap.Skip("sanitizers need the shared C library")
+    path = os.path.join(BUILD, "portable", "infiniservice")
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    done = subprocess.run(["make", "-s", "-C", ROOT, "BUILD=" + BUILD, path], capture_output=True, text=True, timeout=300,
+                          check=False, env=env)
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+def directory():
+    return tap.keep(tempfile.TemporaryDirectory(prefix="infini-"))
+
+
+def settings(where):
+    """Options that keep all it writes in one directory."""
+    config = os.path.join(where, "agent.conf")
+    with open(os.open(config, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8"):
+        pass
+    options = ["--config", config]
+    for key, name in (("agent.state_dir", "state"), ("agent.runtime_dir", "run"), ("log.dir", "log")):
+        options += ["--set", "%s=%s" % (key, os.path.join(where, name))]
+    return options + ["--set", "socket.path=" + os.path.join(where, "agent.sock"), "--set", "commands.allow_unsafe=yes"]
+
+
+def started(argv, **more):
+    child = subprocess.Popen(argv, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, **more)
+
+    def stop():
+        child.send_signal(signal.SIGTERM)
+        try:
+            child.communicate(timeout=10)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.communicate()
+            raise
+
+    tap.keep(contextlib.ExitStack()).callback(stop)
+    return child
+
+
+def story_it_asks_for_no_loader_and_no_library():
+    with open(portable(), "rb") as file:
+        image = file.read()
+    offset, size, count = struct.unpack_from("<Q14xHH", image, 32)
+    for number in range(count):
+        kind, _, at, _, _, length = struct.unpack_from("<IIQQQQ", image, offset + number * size)
+        assert kind != PT_INTERP
+        if kind == PT_DYNAMIC:
+            tags = [struct.unpack_from("<Q", image, at + step)[0] for step in range(0, length, 16)]
+            assert DT_NEEDED not in tags
+
+
+def story_it_measures_in_a_root_with_nothing_else_in_it():
+    tap.need_root()
+    path, root = portable(), directory()
+    os.mkdir(os.path.join(root, "proc"))
+    shutil.copy(path, root)
+    done = subprocess.run(["unshare", "--mount", "sh", "-c", "mount --bind /proc %s/proc && exec chroot %s /infiniservice --once" %
+                           (root, root)], capture_output=True, text=True, timeout=30, check=False)
+    if "unshare" in done.stderr or "mount" in done.stderr:
+        raise tap.Skip("no mount namespace may be made here")
+    assert done.returncode == 0, done.stderr
+    message = json.loads(done.stdout)
+    assert message["type"] == "metrics" and message["data"]["system"]["memory"]["total_kb"] > 0
+
+
+def story_it_is_the_executor_too():
+    path, where = portable(), directory()
+    shutil.copy(path, os.path.join(where, "infiniservice"))
+    link = os.path.join(where, "host.sock")
+    host = subprocess.Popen([program("infinihost"), "--listen", link, "--timeout", "20", "exec", "--", "echo run by $PPID; id -un"],
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    started([os.path.join(where, "infiniservice"), "--port", "unix:" + link] + settings(where))
+    out, err = host.communicate(timeout=30)
+    assert host.returncode == 0 and out.startswith("run by "), (out, err)
+
+
+def story_under_the_executors_name_it_is_nothing_else():
+    path, where = portable(), directory()
+    os.symlink(path, os.path.join(where, "infiniservice-exec"))
+    done = subprocess.run([os.path.join(where, "infiniservice-exec"), "--version"], capture_output=True, text=True, timeout=10,
+                          check=False, stdin=subprocess.DEVNULL)
+    assert done.returncode != 0 and "infiniservice-exec" in done.stderr and not done.stdout, done
+
+
+def story_it_tells_its_manager_that_it_is_ready():
+    path, where = portable(), directory()
+    manager = tap.keep(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+    manager.bind(os.path.join(where, "notify"))
+    manager.settimeout(10)
+    started([path, "--port", "none"] + settings(where), env=dict(os.environ, NOTIFY_SOCKET=os.path.join(where, "notify")))
+    seen = b""
+    while b"READY=1" not in seen:
+        seen += manager.recv(4096) + b"\n"
+
+
+def story_it_names_the_machine_as_the_other_build_does():
+    path, where = portable(), directory()
+    ids = []
+    for name in (path, program("infiniservice")):
+        child = started([name, "--port", "none", "--verbose"] + settings(where))
+        line = child.stderr.readline()
+        while ": vm " not in line and line:
+            line = child.stderr.readline()
+        ids.append(line.split(": vm ")[1].split(", port")[0])
+        child.send_signal(signal.SIGTERM)
+        child.wait(10)
+    assert ids[0] == ids[1], ids
+
+
+if __name__ == "__main__":
+    tap.main(globals())

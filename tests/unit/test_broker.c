@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: MIT */
+/* The privileged executor between an agent, who is the test, and a service manager that is played by a child. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <infiniservice/cleanup.h>
+#include <infiniservice/moment.h>
+
+#include "agent/broker/broker.h"
+#include "agent/broker/manager_call.h"
+#include "agent/policy.h"
+
+#define WAIT_MS 5000
+
+static char dir[] = "/tmp/test_broker.XXXXXX";
+static char manager_path[64], broker_path[64], config_path[64];
+static pid_t manager_pid, broker_pid;
+static int stops[2]; /* the manager writes a byte at each StopUnit */
+
+/* ------------------------------------------------------------------------- a service manager of two kinds of units */
+
+static void properties(sd_bus *bus, const char *name, const char *interface, const char *state, int code, int status,
+		       const char *result)
+{
+	sd_bus_message *signal = NULL;
+	char *path = NULL;
+
+	sd_bus_path_encode("/org/freedesktop/systemd1/unit", name, &path);
+	sd_bus_message_new_signal(bus, &signal, path, "org.freedesktop.DBus.Properties", "PropertiesChanged");
+	if (state)
+		sd_bus_message_append(signal, "sa{sv}as", interface, 1, "ActiveState", "s", state, 0);
+	else
+		sd_bus_message_append(signal, "sa{sv}as", interface, 4, "ExecMainPID", "u", 4711, "ExecMainCode", "i", code,
+				      "ExecMainStatus", "i", status, "Result", "s", result, 0);
+	sd_bus_send(bus, signal, NULL);
+	sd_bus_message_unref(signal);
+	free(path);
+}
+
+static void unit_is(sd_bus *bus, const char *name, const char *state, int code, int status, const char *result)
+{
+	properties(bus, name, "org.freedesktop.systemd1.Service", NULL, code, status, result);
+	properties(bus, name, "org.freedesktop.systemd1.Unit", state, 0, 0, NULL);
+}
+
+/* Of the properties only these matter here: where it writes, and which action it is for. */
+static int take_properties(sd_bus_message *m, int *out, char action[32])
+{
+	const char *name, *word;
+	int r = sd_bus_message_enter_container(m, 'a', "(sv)");
+
+	while (r >= 0 && (r = sd_bus_message_enter_container(m, 'r', "sv")) > 0) {
+		r = sd_bus_message_read(m, "s", &name);
+		if (r >= 0 && strcmp(name, "StandardOutputFileDescriptor") == 0) {
+			r = sd_bus_message_read(m, "v", "h", out);
+		} else if (r >= 0 && strcmp(name, "Description") == 0) {
+			r = sd_bus_message_read(m, "v", "s", &word);
+			snprintf(action, 32, "%s", r < 0 ? "" : strrchr(word, ' ') + 1);
+		} else if (r >= 0) {
+			r = sd_bus_message_skip(m, "v");
+		}
+		if (r >= 0)
+			r = sd_bus_message_exit_container(m);
+	}
+	return r;
+}
+
+/* A unit of "unsafe" says something and exits with 7; any other goes on until it is stopped. */
+static int start_unit(sd_bus_message *m)
+{
+	sd_bus *bus = sd_bus_message_get_bus(m);
+	const char *name, *mode;
+	char action[32] = "";
+	int out = -1;
+
+	if (sd_bus_message_read(m, "ss", &name, &mode) < 0 || take_properties(m, &out, action) < 0)
+		return sd_bus_reply_method_errnof(m, EINVAL, "not understood");
+	sd_bus_reply_method_return(m, "o", "/org/freedesktop/systemd1/job/1");
+	unit_is(bus, name, "active", 0, 0, "success");
+	if (strcmp(action, "unsafe") == 0) {
+		if (write(out, "hello", 5) != 5)
+			_exit(1);
+		unit_is(bus, name, "failed", CLD_EXITED, 7, "exit-code");
+	}
+	return 1;
+}
+
+static int on_call(sd_bus_message *m, void *data, sd_bus_error *error)
+{
+	sd_bus *bus = sd_bus_message_get_bus(m);
+	const char *name = "", *member = sd_bus_message_get_member(m);
+
+	(void)data;
+	(void)error;
+	if (!member || !sd_bus_message_is_method_call(m, NULL, NULL))
+		return 0;
+	if (strcmp(member, "StartTransientUnit") == 0)
+		return start_unit(m);
+	if (strcmp(member, "StopUnit") == 0 && sd_bus_message_read(m, "s", &name) >= 0) {
+		unit_is(bus, name, "failed", CLD_KILLED, SIGKILL, "oom-kill");
+		return write(stops[1], "S", 1) == 1;
+	}
+	if (strcmp(member, "StartUnit") == 0 && sd_bus_message_read(m, "s", &name) >= 0) {
+		if (strcmp(name, "absent.service") == 0)
+			return sd_bus_reply_method_errorf(m, "org.freedesktop.systemd1.NoSuchUnit", "Unit %s not found.", name);
+		sd_bus_reply_method_return(m, "o", "/org/freedesktop/systemd1/job/2");
+		return sd_bus_emit_signal(bus, MANAGER_PATH, MANAGER_INTERFACE, "JobRemoved", "uoss", 2,
+					  "/org/freedesktop/systemd1/job/2", name, "done");
+	}
+	if (strcmp(member, "ListUnitsByPatterns") == 0)
+		return sd_bus_reply_method_return(m, "a(ssssssouso)", 0);
+	return 1;
+}
+
+static int on_manager_connection(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	sd_event *event = sd_event_source_get_event(source);
+	sd_id128_t id = { .bytes = { 1 } };
+	sd_bus *bus = NULL;
+
+	(void)events;
+	(void)data;
+	sd_bus_new(&bus);
+	fd = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	sd_bus_set_fd(bus, fd, fd);
+	sd_bus_set_server(bus, true, id);
+	sd_bus_negotiate_fds(bus, true);
+	sd_bus_add_filter(bus, NULL, on_call, NULL);
+	if (sd_bus_start(bus) < 0 || sd_bus_attach_event(bus, event, 0) < 0)
+		_exit(1);
+	return 0;
+}
+
+static void manager_main(int fd)
+{
+	sd_event *event = NULL;
+
+	sd_event_new(&event);
+	sd_event_add_io(event, NULL, fd, POLLIN, on_manager_connection, NULL);
+	_exit(sd_event_loop(event) < 0);
+}
+
+/* ---------------------------------------------------------------------------------------------------- the cast */
+
+static int listen_at(const char *path, int type)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(fd, 8), 0);
+	return fd;
+}
+
+static void policy_put(const char *text)
+{
+	FILE *out = fopen(config_path, "w");
+
+	assert_non_null(out);
+	fputs(text, out);
+	assert_int_equal(fclose(out), 0);
+}
+
+static pid_t play(void (*role)(int fd), int fd)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		role(fd);
+	}
+	close(fd);
+	return pid;
+}
+
+static char user_name[64];
+
+static void broker_main(int fd)
+{
+	static char address[96], program[] = "/nowhere/infiniservice-exec";
+	struct broker_options options = { .listen_fd = fd, .config_dir = dir, .manager_address = address, .user = user_name,
+					  .program = program };
+
+	snprintf(address, sizeof(address), "unix:path=%s", manager_path);
+	if (!freopen("/dev/null", "w", stderr))
+		_exit(1);
+	_exit(broker_serve(&options));
+}
+
+static int begin(void **state)
+{
+	const struct passwd *user = getpwuid(geteuid());
+
+	(void)state;
+	strcpy(dir + sizeof(dir) - 7, "XXXXXX");
+	if (!mkdtemp(dir) || pipe(stops) < 0)
+		return -1;
+	snprintf(user_name, sizeof(user_name), "%s", user ? user->pw_name : "root");
+	snprintf(manager_path, sizeof(manager_path), "%s/private", dir);
+	snprintf(broker_path, sizeof(broker_path), "%s/exec.sock", dir);
+	snprintf(config_path, sizeof(config_path), "%s/infiniservice.conf", dir);
+	policy_put("[commands]\nallow = control\nallow_unsafe = yes\n");
+	manager_pid = play(manager_main, listen_at(manager_path, SOCK_STREAM));
+	broker_pid = play(broker_main, listen_at(broker_path, SOCK_SEQPACKET));
+	return 0;
+}
+
+static int end(void **state)
+{
+	(void)state;
+	kill(broker_pid, SIGKILL);
+	kill(manager_pid, SIGKILL);
+	waitpid(broker_pid, NULL, 0);
+	waitpid(manager_pid, NULL, 0);
+	close(stops[0]);
+	close(stops[1]);
+	unlink(manager_path);
+	unlink(broker_path);
+	unlink(config_path);
+	return rmdir(dir);
+}
+
+/* ---------------------------------------------------------------------------------------------------- the agent */
+
+static int agent_connect(void)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", broker_path);
+	assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+	return fd;
+}
+
+static void ask_run(int fd, uint64_t id, const char *action, enum policy_group group)
+{
+	static char message[EXECUTOR_MESSAGE_MAX];
+	const char *const argv[] = { "/bin/sh", "-c", "whatever", NULL };
+	struct executor_run run = { .head = { .id = id, .term_ns = TIME_NEVER, .kill_ns = TIME_NEVER }, .group = group };
+	int64_t len = executor_run_build(run, argv, NULL, NULL, NULL, action, message, sizeof(message));
+
+	assert_true(len > 0);
+	assert_int_equal(send(fd, message, (size_t)len, 0), len);
+}
+
+static void ask_deed(int fd, uint64_t id, const char *unit)
+{
+	char message[512];
+	struct executor_deed_request deed = { .head = { .id = id, .term_ns = TIME_NEVER, .kill_ns = TIME_NEVER },
+					      .deed = EXECUTOR_DEED_START, .group = GROUP_CONTROL };
+	int64_t len = executor_deed_build(deed, "ServiceControl", unit, message, sizeof(message));
+
+	assert_int_equal(send(fd, message, (size_t)len, 0), len);
+}
+
+/* The next reply, its descriptors in fds if there are any. False at the end of the connection. */
+static bool hear(int fd, struct executor_answer *answer, int fds[2])
+{
+	union {
+		char bytes[CMSG_SPACE(2 * sizeof(int))];
+		struct cmsghdr head;
+	} control;
+	struct executor_answer bytes;
+	struct iovec iov = { .iov_base = &bytes, .iov_len = sizeof(bytes) };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
+	struct pollfd wait = { .fd = fd, .events = POLLIN };
+	ssize_t len;
+
+	assert_int_equal(poll(&wait, 1, WAIT_MS), 1);
+	len = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
+	if (len <= 0)
+		return false;
+	assert_int_equal(executor_reply_parse(&bytes, (size_t)len, answer), 0);
+	if (msg.msg_controllen >= CMSG_LEN(2 * sizeof(int)))
+		memcpy(fds, CMSG_DATA(&control.head), 2 * sizeof(int));
+	return true;
+}
+
+static struct executor_answer expect(int fd, unsigned op)
+{
+	struct executor_answer answer;
+	int fds[2] = { -1, -1 };
+
+	assert_true(hear(fd, &answer, fds));
+	close_fd(&fds[0]);
+	close_fd(&fds[1]);
+	assert_int_equal(answer.reply.op, op);
+	return answer;
+}
+
+static bool ended(int fd)
+{
+	struct executor_answer answer;
+	int fds[2];
+
+	return !hear(fd, &answer, fds);
+}
+
+static void runs_a_command_as_a_unit_and_hands_its_pipes_over(void **state)
+{
+	struct executor_answer answer;
+	char text[8] = "";
+	int fd = agent_connect(), fds[2] = { -1, -1 };
+
+	(void)state;
+	ask_run(fd, 5, "unsafe", GROUP_EXEC);
+	assert_true(hear(fd, &answer, fds));
+	assert_int_equal(answer.reply.op, EXECUTOR_STARTED);
+	assert_int_equal(answer.reply.pid, 4711);
+	assert_int_equal(read(fds[0], text, sizeof(text)), 5);
+	assert_string_equal(text, "hello");
+	answer = expect(fd, EXECUTOR_EXITED);
+	assert_int_equal(answer.reply.id, 5);
+	assert_int_equal(WEXITSTATUS(answer.reply.status), 7);
+	assert_int_equal(answer.reply.flags, 0);
+	close(fds[0]);
+	close(fds[1]);
+	close(fd);
+}
+
+static void refuses_what_the_policy_it_reads_forbids(void **state)
+{
+	struct executor_answer answer;
+	int fd = agent_connect();
+
+	(void)state;
+	policy_put("[commands]\nallow = observe\nallow_unsafe = no\n");
+	ask_run(fd, 6, "unsafe", GROUP_EXEC);
+	answer = expect(fd, EXECUTOR_REFUSED);
+	assert_int_equal(answer.reply.stage, EXECUTOR_STAGE_POLICY);
+	assert_non_null(strstr(answer.text, "policy"));
+	ask_deed(fd, 7, "cron.service");
+	answer = expect(fd, EXECUTOR_REFUSED);
+	assert_int_equal(answer.reply.id, 7);
+	close(fd);
+}
+
+static void an_agent_cannot_claim_another_group(void **state)
+{
+	int fd = agent_connect();
+
+	(void)state;
+	ask_run(fd, 6, "unsafe", GROUP_OBSERVE);
+	assert_int_equal(expect(fd, EXECUTOR_REFUSED).reply.stage, EXECUTOR_STAGE_POLICY);
+	ask_run(fd, 7, "SystemInfo", GROUP_OBSERVE);
+	assert_int_equal(expect(fd, EXECUTOR_REFUSED).reply.stage, EXECUTOR_STAGE_POLICY);
+	close(fd);
+}
+
+static void cuts_off_who_does_not_keep_to_the_protocol_and_serves_the_next(void **state)
+{
+	static const char *const rubbish[] = { "", "GET / HTTP/1.1\r\n", "\2\0\1\0aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" };
+	int fd;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rubbish); i++) {
+		fd = agent_connect();
+		assert_true(send(fd, rubbish[i], i == 2 ? 48 : strlen(rubbish[i]), 0) >= 0);
+		if (i == 0)
+			shutdown(fd, SHUT_WR);
+		assert_true(ended(fd));
+		close(fd);
+	}
+	fd = agent_connect();
+	ask_run(fd, 8, "unsafe", GROUP_EXEC);
+	expect(fd, EXECUTOR_STARTED);
+	close(fd);
+}
+
+static void serves_the_user_it_is_for_and_root_alone(void **state)
+{
+	int fd;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip(); /* to be somebody else takes rights */
+	assert_int_equal(chmod(dir, 0755), 0);
+	assert_int_equal(chmod(broker_path, 0666), 0);
+	assert_int_equal(seteuid(65534), 0);
+	fd = agent_connect();
+	assert_int_equal(seteuid(0), 0);
+	assert_true(ended(fd));
+	close(fd);
+}
+
+static void cancels_by_its_unit_and_tells_of_memory(void **state)
+{
+	struct executor_request cancel = { .version = EXECUTOR_VERSION, .op = EXECUTOR_CANCEL, .size = sizeof(cancel), .id = 9 };
+	struct executor_answer answer;
+	int fd = agent_connect();
+
+	(void)state;
+	ask_run(fd, 9, "script", GROUP_EXEC);
+	expect(fd, EXECUTOR_STARTED);
+	assert_int_equal(send(fd, &cancel, sizeof(cancel), 0), sizeof(cancel));
+	answer = expect(fd, EXECUTOR_EXITED);
+	assert_true(answer.reply.flags & EXECUTOR_CANCELLED);
+	assert_true(answer.reply.flags & EXECUTOR_OOM);
+	assert_int_equal(WTERMSIG(answer.reply.status), SIGKILL);
+	close(fd);
+}
+
+static void stops_the_units_of_an_agent_that_is_gone(void **state)
+{
+	struct pollfd wait = { .fd = stops[0], .events = POLLIN };
+	int fd = agent_connect();
+
+	(void)state;
+	ask_run(fd, 10, "script", GROUP_EXEC);
+	expect(fd, EXECUTOR_STARTED);
+	assert_int_equal(poll(&wait, 1, 0), 0);
+	close(fd);
+	assert_int_equal(poll(&wait, 1, 1000), 1);
+}
+
+static void answers_a_deed_when_its_job_has_ended(void **state)
+{
+	struct executor_answer answer;
+	int fd = agent_connect();
+
+	(void)state;
+	ask_deed(fd, 11, "cron.service");
+	answer = expect(fd, EXECUTOR_ANSWERED);
+	assert_int_equal(answer.reply.error, 0);
+	assert_string_equal(answer.text, "done");
+	ask_deed(fd, 12, "absent.service");
+	answer = expect(fd, EXECUTOR_ANSWERED);
+	assert_int_equal(answer.reply.error, EREMOTEIO);
+	assert_string_equal(answer.text, "org.freedesktop.systemd1.NoSuchUnit Unit absent.service not found.");
+	close(fd);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(runs_a_command_as_a_unit_and_hands_its_pipes_over, begin, end),
+		cmocka_unit_test_setup_teardown(refuses_what_the_policy_it_reads_forbids, begin, end),
+		cmocka_unit_test_setup_teardown(an_agent_cannot_claim_another_group, begin, end),
+		cmocka_unit_test_setup_teardown(cuts_off_who_does_not_keep_to_the_protocol_and_serves_the_next, begin, end),
+		cmocka_unit_test_setup_teardown(serves_the_user_it_is_for_and_root_alone, begin, end),
+		cmocka_unit_test_setup_teardown(cancels_by_its_unit_and_tells_of_memory, begin, end),
+		cmocka_unit_test_setup_teardown(stops_the_units_of_an_agent_that_is_gone, begin, end),
+		cmocka_unit_test_setup_teardown(answers_a_deed_when_its_job_has_ended, begin, end),
+	};
+
+	return cmocka_run_group_tests_name("broker", tests, NULL, NULL);
+}

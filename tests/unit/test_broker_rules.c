@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: MIT */
+/* What the privileged executor lets an agent do, whatever that agent says; and the configuration it goes by. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <infiniservice/cleanup.h>
+
+#include "agent/broker/guard.h"
+#include "agent/broker/rules.h"
+#include "agent/config/config.h"
+#include "agent/policy.h"
+
+static struct config config;
+static struct executor_command command;
+
+static void allow(const char *allow, const char *deny, const char *more)
+{
+	char text[256];
+
+	config_free(&config);
+	assert_int_equal(config_init(&config), 0);
+	snprintf(text, sizeof(text), "commands.allow=%s", allow);
+	assert_int_equal(config_set(&config, text, NULL), 0);
+	snprintf(text, sizeof(text), "commands.deny=%s", deny);
+	assert_int_equal(config_set(&config, text, NULL), 0);
+	if (more)
+		assert_int_equal(config_set(&config, more, NULL), 0);
+}
+
+/* Words separated by blanks. */
+static struct rules_verdict judge(const char *action, enum policy_group group, const char *words)
+{
+	static char text[512];
+	char *at = text;
+	size_t count = 0;
+
+	snprintf(text, sizeof(text), "%s", words);
+	command = (struct executor_command){ .action = action, .run = { .group = group } };
+	while ((command.argv[count] = strsep(&at, " ")))
+		count++;
+	return rules_judge_run(&command, &config);
+}
+
+#define APT_DO                                                                                                     \
+	"/usr/bin/apt-get -y -q -o DPkg::Lock::Timeout=0 -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confdef " \
+	"-o Dpkg::Options::=--force-confold "
+
+static void lets_each_action_do_what_it_is_made_of(void **state)
+{
+	(void)state;
+	allow("control packages power", "", NULL);
+	assert_null(judge("PackageInstall", GROUP_PACKAGES, APT_DO "install -- hello").refusal);
+	assert_null(judge("PackageRemove", GROUP_PACKAGES, APT_DO "remove -- hello").refusal);
+	assert_null(judge("UpdateSystemSoftware", GROUP_PACKAGES, APT_DO "dist-upgrade").refusal);
+	assert_true(judge("DiskCleanup", GROUP_CONTROL, "/x/infiniservice-exec clean -- tmp").own_program);
+	assert_null(judge("DiskCleanup", GROUP_CONTROL, "/x/infiniservice-exec clean -- tmp").refusal);
+	assert_null(judge("ProcessKill", GROUP_CONTROL, "/x/infiniservice-exec kill 7 9 TERM").refusal);
+	assert_null(judge("PrepareGoldenImage", GROUP_POWER, "/x/infiniservice-exec golden").refusal);
+}
+
+static void refuses_what_an_action_is_not_made_of(void **state)
+{
+	const struct {
+		const char *action;
+		enum policy_group group;
+		const char *words;
+	} cases[] = {
+		{ "PackageInstall", GROUP_PACKAGES, "/bin/sh -c id" },
+		{ "PackageInstall", GROUP_PACKAGES, APT_DO "remove -- hello" },
+		{ "PackageRemove", GROUP_PACKAGES, APT_DO "install -- hello" },
+		{ "PackageInstall", GROUP_PACKAGES, "/tmp/apt-get -y -q install -- hello" },
+		{ "PackageInstall", GROUP_PACKAGES, "/usr/bin/../../tmp/apt-get" },
+		{ "PackageInstall", GROUP_PACKAGES, "/usr/bin/apt-get -o DPkg::Pre-Invoke::=id install -- hello" },
+		{ "PackageInstall", GROUP_PACKAGES, APT_DO "install -- -oDPkg::Pre-Invoke::=id" },
+		{ "PackageInstall", GROUP_PACKAGES, APT_DO "install -- ./evil.deb" },
+		{ "PackageInstall", GROUP_PACKAGES, APT_DO "install" },
+		{ "UpdateSystemSoftware", GROUP_PACKAGES, APT_DO "dist-upgrade hello" },
+		{ "DiskCleanup", GROUP_CONTROL, "/x/infiniservice-exec golden" },
+		{ "DiskCleanup", GROUP_CONTROL, "/x/infiniservice-exec launch" },
+		{ "DiskCleanup", GROUP_CONTROL, "/x/infiniservice-exec" },
+		{ "DiskCleanup", GROUP_CONTROL, "/bin/rm -rf /" },
+		{ "ServiceControl", GROUP_CONTROL, "/bin/true" },
+		{ "SystemInfo", GROUP_OBSERVE, "/bin/true" },
+		{ "unsafe", GROUP_CONTROL, "/bin/true" },
+		{ "PackageInstall", GROUP_OBSERVE, APT_DO "install -- hello" },
+		{ "PackageInstall", (enum policy_group)77, APT_DO "install -- hello" },
+		{ NULL, GROUP_EXEC, "/bin/true" },
+	};
+
+	(void)state;
+	allow("observe control packages power", "", "commands.allow_unsafe=yes");
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		if (!judge(cases[i].action, cases[i].group, cases[i].words).refusal)
+			fail_msg("%s: %s", cases[i].action, cases[i].words);
+}
+
+static void asks_the_owners_policy_itself(void **state)
+{
+	(void)state;
+	allow("observe", "", NULL);
+	assert_non_null(judge("PackageInstall", GROUP_PACKAGES, APT_DO "install -- hello").refusal);
+	assert_non_null(judge("unsafe", GROUP_EXEC, "/bin/true").refusal);
+	allow("packages", "PackageInstall", "commands.allow_unsafe=yes");
+	assert_non_null(judge("PackageInstall", GROUP_PACKAGES, APT_DO "install -- hello").refusal);
+	assert_null(judge("PackageRemove", GROUP_PACKAGES, APT_DO "remove -- hello").refusal);
+	assert_null(judge("unsafe", GROUP_EXEC, "/bin/true").refusal);
+	assert_true(judge("unsafe", GROUP_EXEC, "/bin/true").free);
+	allow("packages", "", "commands.enabled=no");
+	assert_non_null(judge("PackageInstall", GROUP_PACKAGES, APT_DO "install -- hello").refusal);
+}
+
+static void holds_free_commands_to_the_user_that_is_set(void **state)
+{
+	(void)state;
+	allow("observe", "", "commands.allow_unsafe=yes");
+	assert_int_equal(config_set(&config, "commands.run_as=nobody", NULL), 0);
+	assert_non_null(judge("unsafe", GROUP_EXEC, "/bin/true").refusal);
+	command.user = "root";
+	assert_non_null(rules_judge_run(&command, &config).refusal);
+	command.user = "nobody";
+	assert_null(rules_judge_run(&command, &config).refusal);
+}
+
+static void gives_no_user_and_directory_to_what_is_not_free(void **state)
+{
+	(void)state;
+	allow("packages", "", NULL);
+	assert_null(judge("PackageRemove", GROUP_PACKAGES, APT_DO "remove -- hello").refusal);
+	command.user = "nobody";
+	assert_non_null(rules_judge_run(&command, &config).refusal);
+	command.user = NULL;
+	command.cwd = "/tmp";
+	assert_non_null(rules_judge_run(&command, &config).refusal);
+}
+
+static const char *judge_deed(const char *action, enum policy_group group, enum executor_deed deed, const char *unit)
+{
+	struct executor_call call = { .deed = { .deed = deed, .group = group }, .action = action, .argument = unit };
+
+	return rules_judge_deed(&call, &config).refusal;
+}
+
+static void lets_deeds_be_about_whole_names_of_units_only(void **state)
+{
+	(void)state;
+	allow("control", "", NULL);
+	assert_null(judge_deed("ServiceControl", GROUP_CONTROL, EXECUTOR_DEED_START, "cron.service"));
+	assert_null(judge_deed("RestartServices", GROUP_CONTROL, EXECUTOR_DEED_RESTART, "getty@tty1.service"));
+	assert_non_null(judge_deed("RestartServices", GROUP_CONTROL, EXECUTOR_DEED_STOP, "cron.service"));
+	assert_non_null(judge_deed("ServiceControl", GROUP_CONTROL, EXECUTOR_DEED_START, "cron"));
+	assert_non_null(judge_deed("ServiceControl", GROUP_CONTROL, EXECUTOR_DEED_START, "reboot.target"));
+	assert_non_null(judge_deed("ServiceControl", GROUP_CONTROL, EXECUTOR_DEED_START, "systemd-reboot.service"));
+	assert_non_null(judge_deed("ServiceControl", GROUP_CONTROL, EXECUTOR_DEED_ENABLE, "/etc/evil.service"));
+	assert_non_null(judge_deed("ServiceControl", GROUP_CONTROL, EXECUTOR_DEED_START, ""));
+	assert_non_null(judge_deed("ServiceControl", GROUP_CONTROL, EXECUTOR_DEED_REBOOT, ""));
+	assert_non_null(judge_deed("RebootSystem", GROUP_POWER, EXECUTOR_DEED_REBOOT, ""));
+	allow("power", "", NULL);
+	assert_null(judge_deed("RebootSystem", GROUP_POWER, EXECUTOR_DEED_REBOOT, ""));
+	assert_non_null(judge_deed("RebootSystem", GROUP_POWER, EXECUTOR_DEED_REBOOT, "x"));
+	assert_non_null(judge_deed("RebootSystem", GROUP_POWER, EXECUTOR_DEED_POWER_OFF, ""));
+	assert_non_null(judge_deed("ServiceControl", GROUP_CONTROL, EXECUTOR_DEED_START, "cron.service"));
+}
+
+/* ----------------------------------------------------------------------------------------------------- the guard */
+
+static char dir[] = "/tmp/test_guard.XXXXXX";
+static char file[64];
+
+static void put(const char *text, mode_t mode)
+{
+	char fresh[80];
+	FILE *out;
+
+	snprintf(fresh, sizeof(fresh), "%s.new", file);
+	out = fopen(fresh, "w");
+	assert_non_null(out);
+	fputs(text, out);
+	assert_int_equal(fclose(out), 0);
+	assert_int_equal(chmod(fresh, mode), 0);
+	assert_int_equal(rename(fresh, file), 0);
+}
+
+static void reads_the_policy_again_when_it_has_changed(void **state)
+{
+	struct guard guard;
+
+	(void)state;
+	put("[commands]\nallow = control\n", 0644);
+	guard_init(&guard, dir);
+	assert_true(guard_refresh(&guard));
+	assert_true(guard.usable);
+	assert_string_equal(guard.config.commands.allow[0], "control");
+	assert_false(guard_refresh(&guard));
+	put("[commands]\nallow = power\n", 0644);
+	assert_true(guard_refresh(&guard));
+	assert_string_equal(guard.config.commands.allow[0], "power");
+	guard_done(&guard);
+}
+
+static void allows_nothing_while_the_policy_is_unsafe_or_broken(void **state)
+{
+	struct guard guard;
+
+	(void)state;
+	guard_init(&guard, dir);
+	put("[commands]\nallow = control\n", 0666);
+	assert_true(guard_refresh(&guard));
+	assert_false(guard.usable);
+	assert_non_null(strstr(guard.err.text, "can be written by others"));
+	put("[commands]\nenabled = perhaps\n", 0644);
+	assert_true(guard_refresh(&guard));
+	assert_false(guard.usable);
+	assert_non_null(strstr(guard.err.text, ":2:"));
+	put("[commands]\nenabled = yes\n", 0644);
+	assert_true(guard_refresh(&guard));
+	assert_true(guard.usable);
+	guard_done(&guard);
+}
+
+static int make_dir(void **state)
+{
+	(void)state;
+	if (!mkdtemp(dir))
+		return -1;
+	snprintf(file, sizeof(file), "%s/infiniservice.conf", dir);
+	return 0;
+}
+
+static int remove_dir(void **state)
+{
+	(void)state;
+	config_free(&config);
+	unlink(file);
+	return rmdir(dir);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(lets_each_action_do_what_it_is_made_of),
+		cmocka_unit_test(refuses_what_an_action_is_not_made_of),
+		cmocka_unit_test(asks_the_owners_policy_itself),
+		cmocka_unit_test(holds_free_commands_to_the_user_that_is_set),
+		cmocka_unit_test(gives_no_user_and_directory_to_what_is_not_free),
+		cmocka_unit_test(lets_deeds_be_about_whole_names_of_units_only),
+		cmocka_unit_test(reads_the_policy_again_when_it_has_changed),
+		cmocka_unit_test(allows_nothing_while_the_policy_is_unsafe_or_broken),
+	};
+
+	return cmocka_run_group_tests_name("broker_rules", tests, make_dir, remove_dir);
+}
