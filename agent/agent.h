@@ -152,6 +152,8 @@ int agent_run(struct agent *agent);
 /* Accepts a half-built or zeroed agent. */
 void agent_done(struct agent *agent);
 
+/* ---- settings.c: the configuration */
+
 /* Reads configuration from file and command line into `config`, checked; used at start, by --check-config and for reloading. */
 int agent_load_config(struct config *config, const struct agent_options *options, struct err *e);
 
@@ -160,6 +162,11 @@ void agent_apply_config(struct agent *agent, struct config *fresh);
 
 /* SIGHUP: a new configuration if it is whole and valid, else everything stays. */
 void agent_reload(struct agent *agent);
+
+/* The log level that configuration and --verbose give. */
+void agent_set_log_level(const struct agent *agent);
+
+/* ---- agent.c again: the turns of the loop */
 
 /* Does what the port has to do and keeps its deadline. */
 void agent_dispatch_port(struct agent *agent);

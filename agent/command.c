@@ -274,6 +274,30 @@ static void encode_response(struct command *command, struct response *response)
 	}
 }
 
+void command_leave(struct command *command)
+{
+	struct commands *commands = &command->agent->commands;
+
+	ev_timer_stop(command->agent->loop, &command->timer);
+	count_state(commands, command->state, -1);
+	count_slot(command, -1);
+	unlink_command(commands, command);
+	message_free(&command->message);
+	if (command->work_free)
+		command->work_free(command->work);
+	stream_free(command);
+	free(command);
+}
+
+bool commands_idle(const struct commands *commands)
+{
+	const struct command *command = commands->first;
+
+	while (command && command->kept)
+		command = command->next;
+	return !command;
+}
+
 void command_answer(struct command *command, struct response *response)
 {
 	struct agent *agent = command->agent;
@@ -299,15 +323,7 @@ void command_answer(struct command *command, struct response *response)
 		session_answer(agent, command->session, LINE_REPLY);
 	trace_answered(command, response);
 
-	ev_timer_stop(agent->loop, &command->timer);
-	count_state(commands, command->state, -1);
-	count_slot(command, -1);
-	unlink_command(commands, command);
-	message_free(&command->message);
-	if (command->work_free)
-		command->work_free(command->work);
-	stream_free(command);
-	free(command);
+	command_leave(command);
 	held = commands_hold(commands);
 	if (batch)
 		batch_member_done(batch, index, success, code);

@@ -57,6 +57,7 @@ struct command {
 	struct command *batch; /* the batch it is a member of, or NULL, */
 	unsigned batch_index;  /* and its place there */
 	bool cancelled; /* is being killed on request */
+	bool kept;	/* what runs for it outlives the agent */
 	bool pausing;	/* queued, but not before its timer has run: between two tries */
 	unsigned attempts; /* begun */
 	uint64_t serial; /* in the journal; 0: not there */
@@ -135,11 +136,8 @@ void commands_kill(struct commands *commands);
 /* The prober has answered all it was asked: loop actions that waited for it go on. */
 void commands_probed(struct commands *commands);
 
-/* True when nothing is left to answer. */
-static inline bool commands_idle(const struct commands *commands)
-{
-	return commands->first == NULL;
-}
+/* True when nothing is left to answer, but for what outlives the agent and is answered by the next one. */
+bool commands_idle(const struct commands *commands);
 
 /* Keys of Status, into an open object. */
 void commands_report(const struct commands *commands, struct sink *out);
@@ -149,6 +147,9 @@ void commands_report(const struct commands *commands, struct sink *out);
  * short time-out) earlier, SIGTERM goes out two seconds (or a fifth) before that.
  */
 void command_deadlines(uint64_t received_ns, uint32_t timeout_s, uint64_t *ret_term_ns, uint64_t *ret_deadline_ns);
+
+/* Frees the command without an answer: what runs for it goes on when the agent has ended, and the journal remembers it. */
+void command_leave(struct command *command);
 
 /* Answers and frees the command, and starts what waited for its slot. `response`: id, type and time are filled in here. */
 void command_answer(struct command *command, struct response *response);

@@ -50,7 +50,7 @@ struct exec_job {
 	uint64_t limit_ns; /* what the timer below stands for */
 	struct ev_timer limit;
 	size_t max_output;
-	bool deed;
+	bool deed, keep;
 	struct stream streams[2];
 	struct exec_outcome outcome;
 	void *message; /* the RUN, until sent */
@@ -701,6 +701,7 @@ static void job_init(struct exec_job *job, struct exec *exec, const struct exec_
 	job->outcome.exit_code = -1;
 	job->outcome.words = "";
 	job->deed = r->deed != EXECUTOR_DEED_NONE;
+	job->keep = r->keep && exec->config.socket_path;
 	ev_init(&job->limit, on_limit);
 	for (int i = 0; i < 2; i++) {
 		job->streams[i].job = job;
@@ -761,7 +762,8 @@ void exec_stop(struct exec *exec, uint64_t grace_ns)
 	if (!exec)
 		return;
 	for (struct exec_job *job = exec->jobs; job; job = job->next)
-		exec_cancel(job, grace_ns);
+		if (!job->keep)
+			exec_cancel(job, grace_ns);
 	exec->stopping = true;
 }
 
@@ -808,6 +810,8 @@ struct exec *exec_free(struct exec *exec)
 		return NULL;
 	exec->stopping = true;
 	executor_close(exec);
+	for (struct exec_job *job = exec->jobs; job; job = job->next)
+		job->outcome.kept = job->keep && (job->state == JOB_SENT || job->state == JOB_RUNNING);
 	jobs_lose(exec, true);
 	ev_timer_stop(exec->loop, &exec->retry);
 	ev_child_stop(exec->loop, &exec->child);

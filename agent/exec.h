@@ -97,6 +97,7 @@ struct exec_outcome {
 	bool cancelled;
 	bool oom_killed; /* it went over its memory */
 	bool stuck;     /* SIGKILL did not end it; its slot stays taken until the kernel lets it go */
+	bool kept;      /* with lost: it is we who end, it goes on */
 	bool lost;      /* the executor died: nothing is known of the command but that it is dead */
 	bool truncated; /* output dropped: over the limit, or cut off at the end of the drain time */
 	struct exec_output out, err;
@@ -152,7 +153,10 @@ int exec_start(struct exec *exec, const struct exec_request *request, const stru
  */
 void exec_cancel(struct exec_job *job, uint64_t grace_ns);
 
-/* Cancels all jobs like exec_cancel and accepts no more. Their `done` calls follow. Accepts NULL. */
+/*
+ * Cancels all jobs like exec_cancel, but for those that are to be kept where the executor can keep them, and accepts no more. The `done` calls
+ * of the others follow. Accepts NULL.
+ */
 void exec_stop(struct exec *exec, uint64_t grace_ns);
 
 /* The path of infiniservice-exec as exec_start would find it, for its verbs; in `path` or static. */

@@ -76,9 +76,11 @@ static void check_disk_space(struct agent *agent, const struct health_facts *fac
 	for (size_t i = 0; state && filesystem_get(state, i, &row); i++) {
 		double used = share(row.used_bytes, row.used_bytes + row.available_bytes);
 		double inodes = share(row.inodes_total - row.inodes_free, row.inodes_total);
+		/* While a new answer is on its way, those of the sample before are still good for this. */
+		bool known = row.known || (row.error == 0 && row.total_bytes);
 
-		unknown += !row.known;
-		if (!row.known || row.read_only)
+		unknown += !known;
+		if (!known || row.read_only)
 			continue;
 		worst_inodes = inodes > worst_inodes ? inodes : worst_inodes;
 		if (used > worst_used) {

@@ -201,7 +201,10 @@ static void on_done(void *data, struct exec_outcome *outcome)
 
 	command->job = NULL;
 	command->pid = 0;
-	if (command->on_run_done)
+	command->kept = false;
+	if (outcome->kept)
+		command_leave(command);
+	else if (command->on_run_done)
 		command->on_run_done(command, outcome);
 	else
 		run_answer(command, outcome, NULL, NULL);
@@ -283,6 +286,7 @@ enum action_result run_program(struct command *command, const struct run *run)
 	stream_begin(command);
 	if (r == 0)
 		r = exec_start(exec, &request, &callbacks, command, &command->job);
+	command->kept = r == 0 && request.keep && exec == command->agent->privileged;
 	if (r < 0)
 		fail_start(command, r);
 	return ACTION_TAKEN;

@@ -12,6 +12,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <syslog.h>
+#include <systemd/sd-daemon.h>
 #include <systemd/sd-login.h>
 #include <unistd.h>
 
@@ -258,6 +259,42 @@ static int request_take(struct broker *broker, size_t len)
 	}
 }
 
+/* ------------------------------------------------------------------------------------------------------- kept pipes */
+
+void broker_keep(const int fds[2])
+{
+	sd_pid_notify_with_fds(0, false, "FDSTORE=1\nFDNAME=kept", fds, 2);
+}
+
+/* PID 1 lets go of its copy by itself when the last writer is gone. */
+static int on_drain(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	static char nowhere[65536];
+	struct broker *broker = data;
+	ssize_t len = read(fd, nowhere, sizeof(nowhere));
+
+	(void)events;
+	if (len > 0 || (len < 0 && (errno == EAGAIN || errno == EINTR)))
+		return 0;
+	sd_event_source_disable_unref(source);
+	broker->drain_count--;
+	broker_rest(broker);
+	return 0;
+}
+
+void broker_drain(struct broker *broker, int fd)
+{
+	_cleanup_(closep) int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	sd_event_source *source;
+
+	if (copy < 0 || fcntl(copy, F_SETFL, O_NONBLOCK) < 0 ||
+	    sd_event_add_io(broker->event, &source, copy, EPOLLIN, on_drain, broker) < 0)
+		return;
+	sd_event_source_set_io_fd_own(source, true);
+	copy = -1;
+	broker->drain_count++;
+}
+
 /* ----------------------------------------------------------------------------------------------------------- agents */
 
 static void peer_end(struct broker *broker)
@@ -328,7 +365,7 @@ void broker_rest(struct broker *broker)
 {
 	uint64_t idle_ms = broker->options.idle_ms ? broker->options.idle_ms : BROKER_IDLE_MS;
 
-	if (broker->unit_count || broker->deed_count) {
+	if (broker->unit_count || broker->deed_count || broker->drain_count) {
 		sd_event_source_set_enabled(broker->idle, SD_EVENT_OFF);
 		return;
 	}
@@ -343,7 +380,7 @@ static int on_idle(sd_event_source *source, uint64_t usec, void *data)
 
 	(void)source;
 	(void)usec;
-	if (broker->unit_count || broker->deed_count)
+	if (broker->unit_count || broker->deed_count || broker->drain_count)
 		return 0;
 	manager_close(broker);
 	if (broker->system) {
@@ -406,6 +443,8 @@ int broker_serve(const struct broker_options *options)
 	if (r >= 0) {
 		configuration(&broker);
 		unit_sweep(&broker);
+		for (unsigned i = 0; i < options->kept_count; i++)
+			broker_drain(&broker, options->kept[i]);
 		broker_rest(&broker);
 		r = sd_event_loop(broker.event);
 	}

@@ -29,6 +29,8 @@
 
 struct broker_options {
 	int listen_fd;
+	const int *kept; /* pipes that an earlier run gave to PID 1 to keep, see broker_keep */
+	unsigned kept_count;
 	const char *config_dir;	     /* NULL: the system's */
 	const char *manager_address; /* NULL: BROKER_MANAGER_ADDRESS */
 	const char *system_address;  /* NULL: BROKER_SYSTEM_ADDRESS */
@@ -57,7 +59,7 @@ struct broker {
 	sd_bus_slot *lost_slot;
 	unsigned reconnects; /* in a row */
 	struct unit *units;
-	unsigned unit_count;
+	unsigned unit_count, drain_count;
 	uint64_t next_number; /* of a unit */
 	char own_unit[256];   /* that units are bound to; "": we are not one */
 	struct deed *deeds;
@@ -76,6 +78,15 @@ void broker_reply_fds(struct broker *broker, struct executor_answer *answer, con
 
 /* What a request that was not even tried is answered. */
 void broker_refuse(struct broker *broker, uint64_t id, int error, int stage, const char *words);
+
+/*
+ * Pipes of a command that outlives agent and executor: without a reader it would be killed by SIGPIPE at its next word. PID 1 keeps a copy
+ * and gives it to the next executor (FileDescriptorStoreMax=).
+ */
+void broker_keep(const int fds[2]);
+
+/* Reads the pipe (a copy is made) to its end, for nobody. */
+void broker_drain(struct broker *broker, int fd);
 
 /* Something has ended: it may be time to go. */
 void broker_rest(struct broker *broker);

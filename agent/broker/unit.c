@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/wait.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -35,7 +34,6 @@ struct unit {
 	uint32_t flags;			    /* EXECUTOR_… of the reply */
 	uint64_t term_ns, kill_ns, stuck_ns; /* TIME_NEVER when done */
 	sd_event_source *timer;
-	sd_event_source *drains[2]; /* of pipes that nobody else reads */
 	sd_bus_slot *start, *watch, *look[2];
 	int pipes[2]; /* read ends: until the agent has them, or as long as it is to be kept */
 	int file;     /* the request, and what the launcher says to it */
@@ -60,7 +58,6 @@ static void unit_free(struct unit *unit)
 	sd_bus_slot_unref(unit->watch);
 	for (int i = 0; i < 2; i++) {
 		sd_bus_slot_unref(unit->look[i]);
-		sd_event_source_disable_unref(unit->drains[i]);
 		close_fd(&unit->pipes[i]);
 	}
 	close_fd(&unit->file);
@@ -365,6 +362,8 @@ static int unit_prepare(struct unit *unit, const struct executor_command *comman
 		unit->pipes[i] = pair[0];
 		ends[i] = pair[1];
 	}
+	if (r >= 0 && unit->keep)
+		broker_keep(unit->pipes);
 	if (r >= 0)
 		r = unit->file = launch_file(broker->message, command->run.head.size);
 	if (r >= 0)
@@ -418,34 +417,13 @@ void unit_start(struct broker *broker, struct executor_command *command, const s
 
 /* ------------------------------------------------------------------------------------------------- agent and manager */
 
-/* What it writes is nobody's any more, but it must be able to write. */
-static int on_drain(sd_event_source *source, int fd, uint32_t events, void *data)
-{
-	static char nowhere[65536];
-
-	(void)events;
-	(void)data;
-	if (read(fd, nowhere, sizeof(nowhere)) == 0)
-		sd_event_source_set_enabled(source, SD_EVENT_OFF);
-	return 0;
-}
-
-static void unit_drain_begin(struct unit *unit)
-{
-	for (int i = 0; i < 2; i++) {
-		if (unit->pipes[i] < 0 || unit->drains[i])
-			continue;
-		fcntl(unit->pipes[i], F_SETFL, O_NONBLOCK);
-		sd_event_add_io(unit->broker->event, &unit->drains[i], unit->pipes[i], EPOLLIN, on_drain, unit);
-	}
-}
-
 void unit_orphan_all(struct broker *broker)
 {
 	for (struct unit *unit = broker->units; unit; unit = unit->next) {
 		unit->id = 0;
 		if (unit->keep) {
-			unit_drain_begin(unit);
+			for (int i = 0; i < 2; i++)
+				broker_drain(broker, unit->pipes[i]);
 			continue;
 		}
 		unit->term_ns = unit->kill_ns = unit->stuck_ns = TIME_NEVER;

@@ -28,28 +28,36 @@ static const struct {
 	{ "launch", launch_main },
 };
 
-static int serve_installation(void)
+/* systemd hands over the socket and, after a restart, what it has kept for us; in whatever order. */
+static int serve_installation(int count)
 {
 	static char program[4096];
-	struct broker_options options = { .listen_fd = SD_LISTEN_FDS_START, .program = program };
+	static int kept[EXECUTOR_SLOTS * 2];
+	struct broker_options options = { .listen_fd = -1, .kept = kept, .program = program };
 	ssize_t len = readlink("/proc/self/exe", program, sizeof(program) - 1);
 
 	if (len < 0)
 		memcpy(program, LIBEXECDIR "/infiniservice-exec", sizeof(LIBEXECDIR "/infiniservice-exec"));
-	return broker_serve(&options);
+	for (int fd = SD_LISTEN_FDS_START; fd < SD_LISTEN_FDS_START + count; fd++)
+		if (sd_is_socket(fd, AF_UNIX, SOCK_SEQPACKET, 1) > 0)
+			options.listen_fd = fd;
+		else if (options.kept_count < ARRAY_SIZE(kept))
+			kept[options.kept_count++] = fd;
+	return options.listen_fd < 0 ? 2 : broker_serve(&options);
 }
 
 int main(int argc, char **argv)
 {
 	struct executor_options options = { .no_cgroup = argc > 1 && strcmp(argv[1], "--no-cgroup") == 0 };
-	int type = 0;
+	int type = 0, listening;
 	socklen_t len = sizeof(type);
 
 	for (size_t i = 0; i < ARRAY_SIZE(verbs) && argc > 1; i++)
 		if (strcmp(argv[1], verbs[i].name) == 0)
 			return verbs[i].main(argc - 1, argv + 1);
-	if (sd_listen_fds(1) == 1 && sd_is_socket(SD_LISTEN_FDS_START, AF_UNIX, SOCK_SEQPACKET, 1) > 0)
-		return serve_installation();
+	listening = sd_listen_fds(1);
+	if (listening > 0)
+		return serve_installation(listening);
 	if (getsockopt(3, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_SEQPACKET) {
 		fputs("infiniservice-exec: started by infiniservice, with a socket as fd 3\n", stderr);
 		return 2;

@@ -86,7 +86,7 @@ def data_of(port, action, timeout_s=120, **parameters):
 
 
 def version(guest, name):
-    return guest.run("dpkg-query -W -f '${db:Status-Status} ${Version}' %s" % name).stdout.decode().strip()
+    return guest.sh("dpkg-query -W -f '${db:Status-Status} ${Version}' %s 2>/dev/null || true" % name).strip()
 
 
 @story(limit_s=240)
@@ -208,7 +208,9 @@ def the_health_of_the_guest_is_told(guest):
             assert data["reboot_due"] is True and data["reboot_required"]["status"] == "warning"
             assert data["overall_health"] in ("Warning", "Critical")
             guest.run("systemctl reset-failed; rm /run/reboot-required")
-            data = data_of(port, "RunAllHealthChecks", 120)
+            # after a change of mounts, how full they are is known with the next sample
+            data = wait_for(lambda: (lambda d: "usage_percent" in d["disk_space"]["details"] and d)(
+                data_of(port, "RunAllHealthChecks", 120)), 40, 1, "how full the disk is")
             assert data["failed_units"]["status"] == "passed" and data["reboot_required"]["status"] == "passed", data
             used = int(guest.sh("df --output=pcent / | tail -1").strip().rstrip("%"))
             assert abs(data["disk_space"]["details"]["usage_percent"] - used) <= 2 or data["disk_space"]["details"]["fullest_mount_point"] != "/"
@@ -232,8 +234,8 @@ def a_changed_file_is_found_by_the_integrity_check(guest):
 
 @story(limit_s=60)
 def a_golden_image_can_be_planned_without_being_made(guest):
-    before = guest.sh("cat /etc/machine-id; ls /etc/ssh 2>/dev/null")
+    before = guest.sh("cat /etc/machine-id; ls /etc/ssh 2>/dev/null; true")
     with configured(guest, CONFIG), host(guest) as port:
         data = data_of(port, "PrepareGoldenImage", 60, dry_run=True)
         assert "/etc/machine-id" in data["cleaned_items"] and data["shutdown_scheduled"] is False, data
-    assert guest.sh("cat /etc/machine-id; ls /etc/ssh 2>/dev/null") == before
+    assert guest.sh("cat /etc/machine-id; ls /etc/ssh 2>/dev/null; true") == before

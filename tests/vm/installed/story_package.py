@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The package from its first installation to its last trace, each story on what the one before left."""
 
+import json
 import time
 
 from agent_guest import (AGENT_NODE, AgentPort, configured, host, main_pid, port_is_open, restarts)
@@ -176,7 +177,6 @@ def an_unprivileged_user_cannot_speak_to_the_agent(guest):
 @story(limit_s=60)
 def an_unprivileged_user_cannot_exhaust_it(guest):
     # A member of the group, which may at least connect.
-    guest.put("/tmp/crowd.py", "", 0o644)
     pid = main_pid(guest)
     crowd = guest.background("setpriv --reuid 65534 --regid 65534 --groups $(id -g infiniservice) bash -c '"
                              "for i in $(seq 60); do (infinictl status >/dev/null 2>&1; exec sleep 3) & done; wait'", 50)
@@ -257,6 +257,118 @@ def at_its_memory_limit_it_is_restarted_and_goes_on(guest):
         assert restarts(guest) > was
         assert max(sequence_numbers(guest)) > last
     guest.sh("systemctl revert infiniservice; systemctl daemon-reload; systemctl restart infiniservice")
+
+
+# ------------------------------------------------------------------------------------------------------ the sandbox
+
+def identity_of(row):
+    """What tells one row of a list from the others."""
+    return tuple(row.get(key) for key in ("mount_point", "name", "pid", "protocol", "port", "state") if key in row)
+
+
+def flat(value, path=""):
+    """Every leaf by its path; rows by what they are, not by their place."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from flat(inner, path + "." + key)
+    elif isinstance(value, list) and value and isinstance(value[0], dict):
+        for row in value:
+            yield from flat(row, "%s%r" % (path, identity_of(row)))
+    else:
+        yield path, value
+
+
+def same_kind(a, b):
+    return type(a) is type(b) or {type(a), type(b)} == {int, float}
+
+
+STEADY = ("total_kb", "total_gb", "filesystem", "device", "ip_addresses", "is_up", "hostname", "kernel_version", "os_version", "name",
+          "mount_point", "exe_path", "cmd_line", "ppid", "start_time", "cores_usage")
+# A first sample has no rates, and no two processes measure themselves alike.
+OWN = (".self", "per_sec", "_state", ".rates", "percent", "temperature")
+
+
+@story(limit_s=90)
+def inside_the_sandbox_it_measures_what_it_measures_outside(guest):
+    guest.sh("mkdir -p /home/data /srv/data; if command -v mkfs.ext4 >/dev/null; then truncate -s 8M /var/tmp/data.img && "
+             "mkfs.ext4 -q /var/tmp/data.img && mount -o loop /var/tmp/data.img /home/data; fi")
+    try:
+        with configured(guest, "[collectors]\nprocesses_top = 1000\n"):
+            with host(guest) as port:
+                port.send({"type": "Metrics"})
+                port.expect("metrics")
+                time.sleep(1)
+                port.send({"type": "Metrics"})
+                inside = dict(flat(port.expect("metrics")["data"]))
+            outside = dict(flat(json.loads(guest.sh("runuser -u infiniservice -- infiniservice --once"))["data"]))
+    finally:
+        guest.sh("umount /home/data 2>/dev/null; rm -f /var/tmp/data.img; rmdir /home/data /srv/data")
+    both = {path for path in inside if path in outside and not any(word in path for word in OWN)}
+    assert len(both) > 200, len(both)
+    wrong = {path: (inside[path], outside[path]) for path in both if not same_kind(inside[path], outside[path])}
+    assert not wrong, wrong
+    wrong = {path: (inside[path], outside[path]) for path in both
+             if path.split(".")[-1] in STEADY and inside[path] != outside[path] and "cores_usage" not in path}
+    assert not wrong, wrong
+    # What one of them saw alone: processes that came or went, nothing else.
+    for path in set(inside) ^ set(outside):
+        assert path.startswith((".processes", ".ports", ".self")) or any(word in path for word in OWN), path
+    seen = {path.split(")")[0] for path in inside if path.startswith(".processes")}
+    there = {path.split(")")[0] for path in outside if path.startswith(".processes")}
+    assert len(seen & there) > 0.8 * len(there), (len(seen), len(there))
+    assert any("'/'" in path for path in both if "usage_stats" in path)
+
+
+@story(limit_s=60)
+def what_needs_root_is_denied_while_the_executor_is_off(guest):
+    with configured(guest, "[commands]\nallow = observe, control, packages, power\n"):
+        with host(guest) as port:
+            answer = port.ask("ServiceControl", "restart", service="dbus", operation="restart")
+            assert answer["error_code"] == "PERMISSION_DENIED", answer
+            answer = port.ask("PackageRemove", "remove", package="procps")
+            assert answer["error_code"] == "PERMISSION_DENIED", answer
+            answer = port.ask("RebootSystem", "reboot")
+            assert answer["error_code"] == "PERMISSION_DENIED", answer
+    with host(guest) as port:
+        assert port.ask("RebootSystem", "policy")["error_code"] == "POLICY_DENIED"
+
+
+@story(limit_s=60)
+def without_the_bus_it_measures_and_answers(guest):
+    guest.sh("systemctl stop dbus.socket dbus.service; systemctl restart infiniservice")
+    try:
+        with host(guest) as port:
+            port.keep_alive(1)
+            assert port.ask("SystemInfo", "info")["success"]
+            assert not port.ask("ServiceList", "services", 10)["success"]
+            port.keep_alive(2)
+    finally:
+        guest.sh("systemctl start dbus.socket dbus.service")
+
+
+@story(limit_s=60)
+def two_ports_of_other_names_do_not_confuse_it(guest):
+    assert guest.sh("ls /dev/virtio-ports | wc -l") == "3"
+    owners = guest.sh("stat -L -c '%n %U' /dev/virtio-ports/*")
+    assert owners.count(" infiniservice") == 1, owners
+    guest.unplug(2)
+    guest.plug(2, nr=5)
+    with host(guest) as port:
+        port.keep_alive(6)
+
+
+@story(limit_s=60)
+def on_a_read_only_root_it_reports_without_a_log(guest):
+    # What a kernel does to a disk with errors: whoever has files open is not asked.
+    guest.sh("systemctl stop infiniservice; echo u >/proc/sysrq-trigger")
+    guest.wait("! touch /etc/infiniservice/writable 2>/dev/null")
+    try:
+        guest.sh("systemctl start infiniservice")
+        with host(guest) as port:
+            port.keep_alive(7)
+            assert port.ask("SystemInfo", "info")["success"]
+    finally:
+        guest.sh("mount -o remount,rw /; systemctl restart infiniservice")
 
 
 # ---------------------------------------------------------------------------------------------- upgrading, removing

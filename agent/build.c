@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: MIT */
+/* The parts of the agent, made in the order in which they need each other, and wired to what the agent does when they speak. */
+#include "agent/build.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <infiniservice/cleanup.h>
+
+#include "agent/agent.h"
+#include "agent/log/latest.h"
+#include "agent/log/repair.h"
+#include "agent/notify.h"
+#include "agent/privilege.h"
+#include "agent/reserve.h"
+#include "agent/subscribe.h"
+#include "transport/json_write.h"
+
+static int hub_to_port(void *data, struct line *line)
+{
+	return hostlink_sample(data, line);
+}
+
+static int hub_to_feed(void *data, struct line *line)
+{
+	subscribe_publish(data, FEED_METRICS, line);
+	return 0;
+}
+
+static int hub_to_log(void *data, struct line *line)
+{
+	struct agent *agent = data;
+
+	logger_put(agent->logger, line, agent->now);
+	return 0;
+}
+
+static int hub_to_latest(void *data, struct line *line)
+{
+	struct agent *agent = data;
+
+	logger_latest(agent->logger, line, agent->now);
+	return 0;
+}
+
+static void on_collector_changed(void *data, const struct collector *collector, int error)
+{
+	struct agent *agent = data;
+
+	if (error)
+		report(LOG_WARNING, "collector %s: %s; it goes on being tried", collector->name, strerror(-error));
+	else
+		report(LOG_NOTICE, "collector %s works again", collector->name);
+	if (agent->port)
+		hostlink_event(agent, error ? REPLY_WARN : REPLY_INFO, "collector", "%s: %s", collector->name,
+			       error ? strerror(-error) : "works again");
+}
+
+static void on_logger_changed(void *data, enum logger_state state, int error)
+{
+	struct agent *agent = data;
+	static const char *const words[] = { "is written again", "lags: its disk is slow or frozen", "cannot be written" };
+
+	report(state == LOGGER_OK ? LOG_NOTICE : LOG_WARNING, "metric log in %s %s%s%s", agent->config.log.dir, words[state],
+	       error ? ": " : "", error ? strerror(-error) : "");
+	if (agent->port)
+		hostlink_event(agent, state == LOGGER_OK ? REPLY_INFO : REPLY_WARN, "log", "the metric log %s", words[state]);
+}
+
+static void on_probes_answered(void *data)
+{
+	struct agent *agent = data;
+
+	tick_probed(agent);
+	commands_probed(&agent->commands);
+}
+
+static void on_executor_lost(void *data, int error)
+{
+	struct agent *agent = data;
+
+	report_limited(&agent->exec_topic, agent->now.mono_ns, LOG_ERR, "executor %s%s", error ? "cannot be started: " : "died; its commands are answered INTERNAL and it is started again",
+		       error ? strerror(-error) : "");
+}
+
+/* The seq of latest.json: in memory, so it survives a crash of the agent that the log's last write did not. */
+static uint64_t seq_of_latest(const char *dir)
+{
+	char path[PATH_MAX], text[256];
+	_cleanup_(closep) int fd = -1;
+	const char *at;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, LATEST_NAME);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (n <= 0)
+		return 0;
+	text[n] = '\0';
+	at = strstr(text, "\"seq\":");
+	return at ? strtoull(at + strlen("\"seq\":"), NULL, 10) : 0;
+}
+
+static void find_first_seq(struct agent *agent)
+{
+	uint64_t log_seq = 0, latest_seq = seq_of_latest(agent->config.agent.runtime_dir);
+
+	if (agent->config.log.enabled && repair_last_seq(agent->config.log.dir, &log_seq) < 0)
+		log_seq = 0;
+	agent->next_seq = state_first_seq(&agent->state, log_seq > latest_seq ? log_seq : latest_seq, agent->id.boot_id);
+	if (state_begin(&agent->state, agent->next_seq, agent->id.boot_id) < 0)
+		report(LOG_WARNING, "%s cannot be written: sample numbers rest on the log alone", agent->config.agent.state_dir);
+}
+
+int build_state(struct agent *agent, struct err *e)
+{
+	const char *runtime_dir = agent->config.agent.runtime_dir;
+	int r = state_open(&agent->state, agent->config.agent.state_dir, e);
+
+	if (r < 0)
+		return r;
+	if (mkdir(runtime_dir, 0755) < 0 && errno != EEXIST)
+		report(LOG_WARNING, "%s: %s: no %s is kept", runtime_dir, strerror(errno), LATEST_NAME);
+	identity_find(&agent->id, agent->config.agent.vm_id, runtime_dir);
+	find_first_seq(agent);
+	return 0;
+}
+
+static int new_logger(struct agent *agent)
+{
+	const struct config *config = &agent->config;
+	struct logger_config logger = { .enabled = config->log.enabled, .changed = on_logger_changed, .data = agent };
+	struct writer_config *writer = &logger.child.writer;
+
+	snprintf(writer->dir, sizeof(writer->dir), "%s", config->log.dir);
+	snprintf(writer->boot_id, sizeof(writer->boot_id), "%s", agent->id.boot_id);
+	writer->segment_bytes = config->log.segment_bytes;
+	writer->max_total_bytes = config->log.max_total_bytes;
+	writer->sync = (enum log_sync)config->log.sync;
+	snprintf(logger.child.runtime_dir, sizeof(logger.child.runtime_dir), "%s", config->agent.runtime_dir);
+	return logger_new(agent->loop, &logger, &agent->logger);
+}
+
+static int build_port(struct agent *agent, struct err *e)
+{
+	struct port_config config = { .spec = agent->config.port.spec, .queue_bytes = agent->config.port.queue_bytes };
+	uint32_t seed = (uint32_t)agent->now.mono_ns;
+
+	if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) < 0)
+		seed ^= (uint32_t)getpid();
+	message_parser_init(&agent->parser, seed);
+	envelope_guard_init(&agent->guard);
+	hostlink_init(agent);
+	return port_new(&config, &hostlink_events, agent, seed, &agent->port, e);
+}
+
+/*
+ * What will be needed within the first sample is forked while there is little to inherit: a page that the agent writes
+ * to after the fork is there twice.
+ */
+static void fork_helpers(struct agent *agent)
+{
+	if (agent->config.log.enabled)
+		logger_start(agent->logger);
+	if (agent->config.collectors.processes || agent->config.collectors.ports)
+		prober_warm(agent->prober);
+}
+
+static int build_helpers(struct agent *agent)
+{
+	struct prober_config prober = { .idle = on_probes_answered, .idle_data = agent };
+	struct exec_config exec = {
+		.max_output_bytes = agent->config.commands.max_output_bytes,
+		.lost = on_executor_lost,
+		.lost_data = agent,
+	};
+	int r;
+
+	agent->prober = prober_new(agent->loop, &prober);
+	agent->exec = exec_new(agent->loop, &exec);
+	agent->bus = bus_new(agent->loop, &(struct bus_config){ .address = NULL });
+	if (!agent->prober || !agent->exec || !agent->bus)
+		return -ENOMEM;
+	exec.socket_path = agent->config.commands.executor_socket;
+	if (!privilege_available(agent)) {
+		agent->privileged = exec_new(agent->loop, &exec);
+		if (!agent->privileged)
+			return -ENOMEM;
+	}
+	r = new_logger(agent);
+	if (r == 0)
+		fork_helpers(agent);
+	return r;
+}
+
+static void open_journal(struct agent *agent)
+{
+	int r = journal_open(&agent->journal, agent->config.agent.runtime_dir);
+
+	if (r < 0)
+		report(LOG_WARNING, "%s/" JOURNAL_NAME ": %s: commands are not remembered over a crash", agent->config.agent.runtime_dir,
+		       strerror(-r));
+}
+
+/* As soon as there is a host; hostlink.c answers the commands. */
+static void complete_lost_scripts(struct agent *agent)
+{
+	for (struct journal_entry *entry = agent->journal.lost, *next; entry; entry = next) {
+		next = entry->next;
+		if (entry->kind == JOURNAL_SCRIPT)
+			scripts_lost(&agent->scripts, entry->serial, entry->id);
+	}
+}
+
+int build_parts(struct agent *agent, struct err *e)
+{
+	int r;
+
+	agent->loop = reserve_loop(e);
+	if (!agent->loop)
+		return e->code;
+	agent->writer_text = malloc(REPLY_LINE_MAX + 1);
+	if (!agent->writer_text)
+		return err_set(e, -ENOMEM, "out of memory");
+	json_writer_init(&agent->writer, agent->writer_text, REPLY_LINE_MAX);
+	clockwatch_init(&agent->clock, &agent->now);
+	commands_init(&agent->commands, agent);
+	subscribe_init(agent);
+	audit_init(&agent->audit, agent->config.agent.state_dir, NULL);
+	scripts_init(&agent->scripts, agent);
+	open_journal(agent);
+	power_init(&agent->power, agent);
+	r = build_port(agent, e);
+	if (r < 0)
+		return r;
+	complete_lost_scripts(agent);
+	r = build_helpers(agent);
+	if (r == 0)
+		r = sampler_new(&agent->config, agent->prober, &agent->now, on_collector_changed, agent, &agent->sampler);
+	if (r < 0)
+		return err_set(e, r, "out of memory");
+	hub_subscribe(&agent->hub, "port", HUB_PORT, hub_to_port, agent);
+	hub_subscribe(&agent->hub, "feed", HUB_PORT, hub_to_feed, agent);
+	hub_subscribe(&agent->hub, "log", HUB_LOG, hub_to_log, agent);
+	hub_subscribe(&agent->hub, "latest", HUB_LATEST, hub_to_latest, agent);
+	return 0;
+}

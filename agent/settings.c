@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/* The configuration as the agent takes it: file, command line and host, at start and at run time. A bad one changes nothing. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <infiniservice/cleanup.h>
+
+#include "agent/agent.h"
+#include "agent/notify.h"
+
+static void warn_config(void *data, const char *text)
+{
+	(void)data;
+	report(LOG_WARNING, "%s", text);
+}
+
+static int apply_options(struct config *config, const struct agent_options *options, struct err *e)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < options->setting_count && r == 0; i++) {
+		r = config_set(config, options->settings[i], e);
+		if (r < 0)
+			err_context(e, "--set %s", options->settings[i]);
+	}
+	if (r == 0 && options->port_spec) {
+		_cleanup_(freep) char *assignment = NULL;
+
+		if (asprintf(&assignment, "port.spec=%s", options->port_spec) < 0)
+			return err_set(e, -ENOMEM, "out of memory");
+		r = config_set(config, assignment, e);
+		if (r < 0)
+			err_context(e, "--port %s", options->port_spec);
+	}
+	return r;
+}
+
+int agent_load_config(struct config *config, const struct agent_options *options, struct err *e)
+{
+	int r = config_init(config);
+
+	if (r < 0)
+		return err_set(e, r, "out of memory");
+	r = config_load(config, options->config_path, warn_config, NULL, e);
+	if (r == 0)
+		r = apply_options(config, options, e);
+	if (r == 0)
+		r = config_check(config, warn_config, NULL, e);
+	if (r < 0)
+		config_free(config);
+	return r;
+}
+
+void agent_set_log_level(const struct agent *agent)
+{
+	static const int levels[] = { LOG_ERR, LOG_WARNING, LOG_NOTICE, LOG_INFO, LOG_DEBUG };
+
+	report_set_level(agent->options->verbose ? LOG_DEBUG : levels[agent->config.agent.log_level]);
+}
+
+/* Settings that only a start can change keep their running values. */
+static void keep_fixed(struct config *new, struct config *old)
+{
+	static const char *const fixed[] = { "agent.state_dir", "agent.runtime_dir", "agent.vm_id", "port.spec", "port.queue_bytes",
+					     "port.max_line_bytes", "socket.path", "socket.group", "log.dir", "log.segment_bytes",
+					     "log.max_total_bytes", "log.sync", "log.compress", "log.enabled" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(fixed); i++) {
+		char section[32], before[CONFIG_VALUE_MAX], after[CONFIG_VALUE_MAX];
+		const char *name = strchr(fixed[i], '.') + 1;
+		const struct config_key *key;
+		struct err e;
+
+		snprintf(section, sizeof(section), "%.*s", (int)(name - fixed[i] - 1), fixed[i]);
+		key = config_key_find(section, name);
+		config_key_format(old, key, before);
+		config_key_format(new, key, after);
+		if (strcmp(before, after) == 0)
+			continue;
+		report(LOG_WARNING, "%s takes effect at the next start", fixed[i]);
+		config_key_parse(new, key, before, false, &e);
+	}
+}
+
+void agent_apply_config(struct agent *agent, struct config *fresh)
+{
+	keep_fixed(fresh, &agent->config);
+	config_free(&agent->config);
+	agent->config = *fresh;
+	agent_set_log_level(agent);
+	tick_reconfigure(agent);
+}
+
+void agent_reload(struct agent *agent)
+{
+	struct config fresh;
+	struct secret secret = { 0 };
+	struct err e = { 0 };
+	int r;
+
+	notify_reloading(agent->now.mono_ns);
+	r = agent_load_config(&fresh, agent->options, &e);
+	if (r == 0) {
+		r = secret_find(fresh.auth.secret_file, &secret, &e);
+		if (r < 0)
+			config_free(&fresh);
+	}
+	if (r < 0) {
+		agent->counters.reloads_failed++;
+		report(LOG_ERR, "configuration not reloaded, the old one stays: %s", e.text);
+		hostlink_event(agent, REPLY_ERROR, "config", "configuration not reloaded, the old one stays: %s", e.text);
+	} else {
+		agent_apply_config(agent, &fresh);
+		/* A secret that came with the environment is gone from there by now. */
+		if (secret.len > 0 || *agent->config.auth.secret_file)
+			agent->secret = secret;
+		agent->counters.reloads++;
+		report(LOG_INFO, "configuration reloaded");
+		hostlink_event(agent, REPLY_INFO, "config", "configuration reloaded");
+	}
+	secret_wipe(&secret);
+	notify_ready();
+}
