@@ -65,6 +65,20 @@ static double share(uint64_t part, uint64_t whole)
 	return whole ? (double)part * 100 / (double)whole : 0;
 }
 
+/*
+ * File systems that are full by nature. The read-only flag says nothing: in the service's own view of the mounts (ProtectSystem=)
+ * even "/" has it.
+ */
+static bool is_image(const struct filesystem_row *row)
+{
+	static const char *const types[] = { "iso9660", "udf", "squashfs", "erofs", "cramfs" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+		if (strcmp(types[i], row->type) == 0)
+			return true;
+	return false;
+}
+
 static void check_disk_space(struct agent *agent, const struct health_facts *facts, struct health_result *result)
 {
 	const void *state = sampler_state(agent->sampler, &collector_filesystem);
@@ -80,7 +94,7 @@ static void check_disk_space(struct agent *agent, const struct health_facts *fac
 		bool known = row.known || (row.error == 0 && row.total_bytes);
 
 		unknown += !known;
-		if (!known || row.read_only)
+		if (!known || is_image(&row))
 			continue;
 		worst_inodes = inodes > worst_inodes ? inodes : worst_inodes;
 		if (used > worst_used) {

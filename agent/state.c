@@ -21,12 +21,23 @@
  */
 #define SEQ_CRASH_MARGIN 3000
 
+/* A disk that has gone read-only is when a machine needs watching most: the lock holds without a pid in it, or there is none. */
+static int take_lock_unwritten(struct state *state, const char *dir, struct err *e)
+{
+	state->lock_fd = openat(state->dir_fd, LOCK_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (state->lock_fd >= 0 && flock(state->lock_fd, LOCK_EX | LOCK_NB) < 0)
+		return err_set(e, -EBUSY, "%s: in use by another infiniservice: stop it, or give this one its own agent.state_dir", dir);
+	return 0;
+}
+
 static int take_lock(struct state *state, const char *dir, struct err *e)
 {
 	char pid[24] = "";
 	ssize_t n;
 
 	state->lock_fd = openat(state->dir_fd, LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (state->lock_fd < 0 && errno == EROFS)
+		return take_lock_unwritten(state, dir, e);
 	if (state->lock_fd < 0)
 		return err_set(e, -errno, "%s/%s: %s (make it writable for this user, or set agent.state_dir)", dir, LOCK_FILE,
 			       strerror(errno));

@@ -22,7 +22,7 @@
 #define GIB (1024.0 * 1024.0 * 1024.0)
 
 struct usage {
-	bool known, read_only;
+	bool known;
 	int error;
 	uint64_t total_bytes, used_bytes, available_bytes, inodes_total, inodes_free;
 };
@@ -125,7 +125,7 @@ static int mounts_update(struct filesystem *fs, const struct collect_ctx *ctx)
 /* False when the figures contradict each other, as a broken FUSE file system's may. */
 static bool usage_fill(struct usage *usage, const struct probe_statvfs *v)
 {
-	struct usage next = {.known = true, .read_only = v->flags & ST_RDONLY};
+	struct usage next = {.known = true};
 
 	if (v->bfree > v->blocks || __builtin_mul_overflow(v->blocks, v->block_size, &next.total_bytes))
 		return false;
@@ -264,7 +264,8 @@ bool filesystem_get(const void *state, size_t index, struct filesystem_row *ret)
 		.device_number = mount->device_number,
 		.known = usage->known,
 		.error = usage->error,
-		.read_only = usage->read_only,
+		/* Not statvfs's flag: that is of our own view, which a sandbox makes read-only as a whole. */
+		.read_only = mount->read_only,
 		.total_bytes = usage->total_bytes,
 		.used_bytes = usage->used_bytes,
 		.available_bytes = usage->available_bytes,

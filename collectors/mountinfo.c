@@ -34,6 +34,17 @@ static bool device_parse(const struct scan *field, uint64_t *ret)
  * Field 7 is there zero or more times; 8, a single hyphen, ends it. The source (10) may be empty: then two blanks
  *follow the type, as with mount -t tmpfs "" /mnt.
  */
+/* True if "ro" is one of the options, which commas part. */
+static bool options_read_only(struct scan options)
+{
+	struct scan option;
+
+	while (scan_until(&options, ',', &option))
+		if (scan_equals(&option, "ro"))
+			return true;
+	return scan_equals(&options, "ro");
+}
+
 int mountinfo_parse_line(const char *text, size_t len, struct mountinfo_line *out)
 {
 	struct scan line = scan_text(text, len), field;
@@ -45,6 +56,7 @@ int mountinfo_parse_line(const char *text, size_t len, struct mountinfo_line *ou
 		return -EBADMSG;
 	if (!scan_field(&line, &mount.root) || !scan_field(&line, &mount.mount_point) || !scan_field(&line, &field))
 		return -EBADMSG;
+	mount.read_only = options_read_only(field);
 	do {
 		if (!scan_field(&line, &field))
 			return -EBADMSG;
@@ -53,6 +65,7 @@ int mountinfo_parse_line(const char *text, size_t len, struct mountinfo_line *ou
 		return -EBADMSG;
 	if (!scan_until(&line, ' ', &mount.source))
 		return -EBADMSG;
+	mount.read_only |= scan_field(&line, &field) && options_read_only(field);
 	*out = mount;
 	return 0;
 }
@@ -308,6 +321,7 @@ static void mount_fill(struct mount *mount, const struct entry *entry, char **ar
 	mount->mount_point = arena_put(arena, &entry->line.mount_point);
 	mount->device = arena_put(arena, &entry->line.source);
 	mount->type = arena_put(arena, &entry->line.type);
+	mount->read_only = entry->line.read_only;
 }
 
 static size_t texts_len(const struct entry *entry)

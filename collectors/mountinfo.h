@@ -21,6 +21,7 @@ struct mountinfo_line {
 	uint64_t id, parent;
 	uint64_t device; /* major << 32 | minor */
 	struct scan root, mount_point, type, source;
+	bool read_only; /* the mount or the file system under it */
 };
 
 /* Parses one line (no '\n'). 0 or -EBADMSG (*out untouched). */
@@ -45,6 +46,7 @@ enum mount_class mount_classify(const struct scan *type, uint64_t device);
 struct mount {
 	uint64_t device_number; /* major << 32 | minor */
 	enum mount_class class;
+	bool read_only;
 	const char *mount_point, *device, *type;
 };
 

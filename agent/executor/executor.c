@@ -21,6 +21,7 @@
 #include <infiniservice/moment.h>
 
 #include "agent/executor/protocol.h"
+#include "agent/executor/spawn.h"
 #include "agent/executor/supervise.h"
 #include "agent/executor/tree.h"
 
@@ -276,12 +277,10 @@ static void executor_turn(struct executor *e)
  */
 static int process_prepare(void)
 {
-	struct sigaction action = { .sa_handler = SIG_DFL };
 	struct rlimit files;
 	sigset_t all, child;
 
-	for (int sig = 1; sig < NSIG; sig++)
-		sigaction(sig, &action, NULL);
+	spawn_signals_default();
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	umask(022);

@@ -235,9 +235,22 @@ static bool stdin_empty(void)
 	return done;
 }
 
+void spawn_signals_default(void)
+{
+	/* As the kernel has it (rt_sigaction(2), asm-generic/signal.h): all zero is SIG_DFL. */
+	const struct {
+		void (*handler)(int);
+		unsigned long flags;
+		void (*restorer)(void);
+		unsigned long mask;
+	} action = { 0 };
+
+	for (int sig = 1; sig < NSIG; sig++)
+		syscall(SYS_rt_sigaction, sig, &action, NULL, sizeof(action.mask));
+}
+
 void spawn_replace(const struct executor_command *command, int keep_fd, struct spawn_failure *ret_failure)
 {
-	struct sigaction action = { .sa_handler = SIG_DFL };
 	static struct spawn_user user;
 	sigset_t none;
 	int error;
@@ -247,8 +260,7 @@ void spawn_replace(const struct executor_command *command, int keep_fd, struct s
 	if (error)
 		return;
 	ret_failure->stage = EXECUTOR_STAGE_RESOURCE;
-	for (int sig = 1; sig < NSIG; sig++)
-		sigaction(sig, &action, NULL);
+	spawn_signals_default();
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (stdin_empty() && fcntl(keep_fd, F_SETFD, FD_CLOEXEC) == 0 && command_dress(command, &user, ret_failure)) {

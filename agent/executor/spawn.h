@@ -35,4 +35,10 @@ pid_t spawn_command(const struct executor_command *command, const struct spawn_i
  */
 void spawn_replace(const struct executor_command *command, int keep_fd, struct spawn_failure *ret_failure);
 
+/*
+ * Every disposition back to its default: also those of 32 and 33, which sigaction(3) keeps to itself, so that nobody else
+ * could undo it when whoever started us left them ignored.
+ */
+void spawn_signals_default(void);
+
 #endif

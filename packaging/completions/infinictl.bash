@@ -3,9 +3,10 @@
 _infinictl() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} words
 	case ${COMP_CWORD}:${COMP_WORDS[1]} in
-	1:*) words="log status config --help --version" ;;
+	1:*) words="log status ps audit config --help --version" ;;
 	*:log) words="--dir --begin --end --follow -f --metric --json --utc --help" ;;
-	*:status) words="--socket --json --help" ;;
+	*:status | *:ps) words="--socket --json --help" ;;
+	*:audit) words="--lines --id --utc --json --help" ;;
 	2:config) words="check show example --help" ;;
 	esac
 	case $prev in
@@ -21,7 +22,7 @@ _infinictl() {
 		mapfile -t COMPREPLY < <(compgen -W "now today yesterday" -- "$cur")
 		return
 		;;
-	--metric) return ;;
+	--metric | --lines | --id) return ;;
 	esac
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 	# Files come after log, check and show.

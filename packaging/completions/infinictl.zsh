@@ -3,7 +3,7 @@
 _infinictl() {
 	local state line
 	_arguments -C '--help[print a help text]' '--version[print the version]' \
-		'1:subcommand:((log\:"print the metric log" status\:"ask the running agent" config\:"the configuration"))' \
+		'1:subcommand:((log\:"print the metric log" status\:"ask the running agent" ps\:"commands that run or wait" audit\:"what hosts asked" config\:"the configuration"))' \
 		'*::argument:->rest'
 	[[ $state == rest ]] || return
 	case $line[1] in
@@ -12,8 +12,11 @@ _infinictl() {
 			'--end[up to this time]:time:(now today yesterday)' '(-f --follow)'{-f,--follow}'[go on with what is being written]' \
 			'*--metric[print this value]:path:' '--json[print the lines as they are]' '--utc[times in UTC]' '*:file:_files'
 		;;
-	status)
+	status | ps)
 		_arguments '--socket[the socket of the agent]:socket:_files' '--json[print JSON]'
+		;;
+	audit)
+		_arguments '--lines[at most the last records]:number:' '--id[those of one command]:id:' '--utc[times in UTC]' '--json[print JSON]'
 		;;
 	config)
 		_arguments '1:what:(check show example)' '2:file:_files'

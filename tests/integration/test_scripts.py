@@ -102,7 +102,7 @@ def story_the_text_of_a_script_is_in_no_process_list_and_its_file_goes_with_it()
     assert len(names) == 1 and os.stat(os.path.join(directory, names[0])).st_mode & 0o777 == 0o400
     answer = completion(host, execution_id)
     assert answer["stdout"].strip() == os.path.join(directory, names[0])
-    assert not os.listdir(directory)
+    wait_until(lambda: not os.listdir(directory), 1, "the removal of the script's file")
 
 
 def story_a_script_of_a_megabyte_runs():

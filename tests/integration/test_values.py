@@ -49,8 +49,18 @@ def fresh(host):
 
 # ------------------------------------------------------------------------------------------------------ filesystems
 
+def in_a_chroot():
+    """df then speaks of another tree than the one pid 1 and the agent see."""
+    try:
+        return os.stat("/proc/1/root/") != os.stat("/") and not os.path.samefile("/proc/1/root/", "/")
+    except OSError:
+        return False
+
+
 def story_filesystems_agree_with_df():
     need("df")
+    if in_a_chroot():
+        raise tap.Skip("in a chroot df sees other mounts than the machine has")
     _, host = talk(tap.keep)
     listed = {m["mount_point"]: m for m in fresh(host)["data"]["system"]["disk"]["usage_stats"]}
     for mount, item in listed.items():

@@ -115,7 +115,7 @@ static void an_answer_fills_the_row_until_the_next_collect(void **state)
 			  "{\"mount_point\":\"/"
 			  "net\",\"total_gb\":4.000,\"used_gb\":1.000,\"available_gb\":2.000,\"filesystem\":\"nfs\","
 			  "\"device\":\"host:/export\",\"total_bytes\":4294967296,\"used_bytes\":1073741824,"
-			  "\"available_bytes\":2147483648,\"inodes_total\":100,\"inodes_free\":40,\"read_only\":true,"
+			  "\"available_bytes\":2147483648,\"inodes_total\":100,\"inodes_free\":40,\"read_only\":false,"
 			  "\"stale\":false}]"));
 	asking.answer = -EALREADY;
 	assert_int_equal(collect(*state, NULL), 0);

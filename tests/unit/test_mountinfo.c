@@ -58,6 +58,30 @@ static void parses_lines_with_any_number_of_optional_fields(void **state)
 	}
 }
 
+static void tells_read_only_by_the_mount_or_by_the_file_system(void **state)
+{
+	static const struct {
+		const char *line;
+		bool want;
+	} cases[] = {
+		{"1 0 8:1 / / rw,relatime - ext4 /dev/sda1 rw,errors=remount-ro", false},
+		{"1 0 8:1 / / ro,relatime - ext4 /dev/sda1 rw", true},
+		{"1 0 8:1 / / rw shared:1 - ext4 /dev/sda1 ro,errors=remount-ro", true},
+		{"1 0 8:1 / / relatime,ro - ext4 /dev/sda1 rw", true},
+		{"1 0 8:1 / / rw,root - ext4 /dev/sda1 rw,ro_nothing", false},
+		{"1 0 8:1 / / rw - ext4 /dev/sda1 ", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct mountinfo_line line;
+
+		assert_int_equal(parse(cases[i].line, &line), 0);
+		if (line.read_only != cases[i].want)
+			fail_msg("'%s'", cases[i].line);
+	}
+}
+
 static void a_mount_may_have_an_empty_source(void **state)
 {
 	struct mountinfo_line line;
@@ -263,6 +287,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(parses_lines_with_any_number_of_optional_fields),
+		cmocka_unit_test(tells_read_only_by_the_mount_or_by_the_file_system),
 		cmocka_unit_test(a_mount_may_have_an_empty_source),
 		cmocka_unit_test(rejects_lines_that_make_no_sense),
 		cmocka_unit_test(undoes_the_kernels_escapes_and_no_others),

@@ -68,7 +68,7 @@ def twenty_five_sleeps_of_a_second_take_five_or_six(guest):
         for _ in range(25):
             assert port.expect("response", 30)["success"]
         took = time.monotonic() - begin
-        assert 4.9 < took < 7, took
+        assert 4.9 < took < 10, took  # emulated; the integration test holds it to 6
 
 
 @story(limit_s=60)
