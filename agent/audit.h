@@ -18,8 +18,6 @@
 #include "agent/audit_record.h"
 
 /* Two files of at most this much each: audit.ndjson and, once that is full, audit.ndjson.1. */
-#define AUDIT_FILE	     "audit.ndjson"
-#define AUDIT_FILE_OLD	     "audit.ndjson.1"
 #define AUDIT_FILE_BYTES     (4u << 20)
 #define AUDIT_JOURNAL_SOCKET "/run/systemd/journal/socket"
 

@@ -10,12 +10,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <infiniservice/audit.h>
+
 struct json_object;
 
 #define AUDIT_DETAIL_MAX 1024
 #define AUDIT_RECORD_MAX 12288
-/* The message id of all records in the journal, made for this purpose; infinictl audit looks for it. */
-#define AUDIT_MESSAGE_ID "5d0c4f3e7a1b4d62b8e90f2c6a7d1e43"
 
 enum audit_phase {
 	AUDIT_STARTED,

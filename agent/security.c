@@ -247,7 +247,8 @@ void security_emit_ssh(struct sink *out, const char *key, const struct security_
 
 void security_emit_all(struct sink *out, const char *key, const struct security_facts *facts)
 {
-	enum security_status (*const judges[])(const struct security_facts *, const char **) = {
+	typedef enum security_status judge_fn(const struct security_facts *facts, const char **ret_message);
+	static judge_fn *const judges[] = {
 		security_judge_modules, security_judge_firewall, security_judge_updates, security_judge_ssh,
 	};
 	enum security_status worst = SECURITY_PASSED;

@@ -10,11 +10,11 @@
 
 /* The format of dpkg-query and rpm queries: tabs between, one line a package, what may hold anything last. */
 #define DPKG_FORMAT                                                                                       \
-	"${Package}\\t${Version}\\t${Architecture}\\t${db:Status-Status}\\t${Installed-Size}\\t"             \
-	"${db-fsys:Last-Modified}\\t${Section}\\t${source:Package}\\t${Maintainer}\\t${binary:Summary}\\n"
+	("${Package}\\t${Version}\\t${Architecture}\\t${db:Status-Status}\\t${Installed-Size}\\t"             \
+	"${db-fsys:Last-Modified}\\t${Section}\\t${source:Package}\\t${Maintainer}\\t${binary:Summary}\\n")
 #define RPM_FORMAT                                                                                        \
-	"%{NAME}\\t%|EPOCH?{%{EPOCH}:}:{}|%{VERSION}-%{RELEASE}\\t%{ARCH}\\t%{SIZE}\\t%{INSTALLTIME}\\t"      \
-	"%{GROUP}\\t%{SOURCERPM}\\t%{VENDOR}\\t%{SUMMARY}\\n"
+	("%{NAME}\\t%|EPOCH?{%{EPOCH}:}:{}|%{VERSION}-%{RELEASE}\\t%{ARCH}\\t%{SIZE}\\t%{INSTALLTIME}\\t"      \
+	"%{GROUP}\\t%{SOURCERPM}\\t%{VENDOR}\\t%{SUMMARY}\\n")
 #define DNF_FORMAT                                                                                        \
 	"%{name}\\t%{evr}\\t%{arch}\\t%{repoid}\\t%{downloadsize}\\t%{installsize}\\t%{url}\\t%{summary}\\n"
 

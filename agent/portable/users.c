@@ -12,14 +12,15 @@
 
 #include <infiniservice/cleanup.h>
 
-static int find(const char *name, const uid_t *uid, struct passwd *entry, char *text, size_t size, struct passwd **ret)
+/* By name, or by uid when there is no name. */
+static int find(const char *name, uid_t uid, struct passwd *entry, char *text, size_t size, struct passwd **ret)
 {
 	_cleanup_(fclosep) FILE *file = fopen("/etc/passwd", "re");
 	int error = file ? 0 : errno;
 
 	*ret = NULL;
 	while (file && (error = fgetpwent_r(file, entry, text, size, ret)) == 0)
-		if (name ? strcmp(entry->pw_name, name) == 0 : entry->pw_uid == *uid)
+		if (name ? strcmp(entry->pw_name, name) == 0 : entry->pw_uid == uid)
 			return 0;
 	*ret = NULL;
 	return error == ENOENT ? 0 : error;
@@ -27,12 +28,12 @@ static int find(const char *name, const uid_t *uid, struct passwd *entry, char *
 
 int getpwnam_r(const char *name, struct passwd *entry, char *text, size_t size, struct passwd **ret)
 {
-	return find(name, NULL, entry, text, size, ret);
+	return find(name, 0, entry, text, size, ret);
 }
 
 int getpwuid_r(uid_t uid, struct passwd *entry, char *text, size_t size, struct passwd **ret)
 {
-	return find(NULL, &uid, entry, text, size, ret);
+	return find(NULL, uid, entry, text, size, ret);
 }
 
 struct passwd *getpwnam(const char *name)
@@ -41,7 +42,7 @@ struct passwd *getpwnam(const char *name)
 	static char text[16384];
 	struct passwd *found;
 
-	errno = find(name, NULL, &entry, text, sizeof(text), &found);
+	errno = find(name, 0, &entry, text, sizeof(text), &found);
 	return found;
 }
 

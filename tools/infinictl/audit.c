@@ -11,10 +11,10 @@
 #include <systemd/sd-journal.h>
 #include <unistd.h>
 
+#include <infiniservice/audit.h>
 #include <infiniservice/cleanup.h>
 #include <infiniservice/moment.h>
 
-#include "agent/audit.h"
 #include "agent/config/config.h"
 #include "agent/log/stamp.h"
 #include "tools/infinictl/access.h"

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* Where the agent's record of commands is found: the names that the agent writes to and infinictl reads from. */
+#ifndef INFINISERVICE_AUDIT_H
+#define INFINISERVICE_AUDIT_H
+
+/* In state_dir, one JSON object a line; the second is the first one's predecessor. */
+#define AUDIT_FILE     "audit.ndjson"
+#define AUDIT_FILE_OLD "audit.ndjson.1"
+
+/* The message id of all records in the journal (systemd.journal-fields(7)), made for this purpose. */
+#define AUDIT_MESSAGE_ID "5d0c4f3e7a1b4d62b8e90f2c6a7d1e43"
+
+#endif
