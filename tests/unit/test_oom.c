@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every allocation of our code fails once, and then for ever (reliability 82). Each scenario is run again and again in a process of its
+ * Every allocation of our code fails once, and then for ever (row 82). Each scenario is run again and again in a process of its
  * own, with the next allocation failing, until a run meets no failure. No run may crash, hang, leak, keep a descriptor or
  * say anything wrong, and when memory is back the work goes on.
  *

@@ -181,6 +181,7 @@ static void measures_cpu_over_the_time_since_the_last_collect(void **state)
 	assert_true(cpu_of(h, 11) == 0);
 }
 
+/* Row 65. */
 static void does_not_take_a_reused_pid_for_the_process_before(void **state)
 {
 	struct json_object *all;
@@ -237,6 +238,7 @@ static void never_asks_about_kernel_threads_and_zombies(void **state)
 	json_object_put(all);
 }
 
+/* Row 64: an entry may be gone between readdir, open and read. */
 static void skips_what_vanishes_or_makes_no_sense(void **state)
 {
 	struct json_object *all;
