@@ -50,11 +50,9 @@ def fresh(host):
 # ------------------------------------------------------------------------------------------------------ filesystems
 
 def in_a_chroot():
-    """df then speaks of another tree than the one pid 1 and the agent see."""
-    try:
-        return os.stat("/proc/1/root/") != os.stat("/") and not os.path.samefile("/proc/1/root/", "/")
-    except OSError:
-        return False
+    """Nothing is mounted at "/" then, and df speaks of another tree than the one pid 1 and the agent see."""
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:
+        return all(line.split()[4] != "/" for line in file)
 
 
 def story_filesystems_agree_with_df():
