@@ -148,6 +148,9 @@ void commands_report(const struct commands *commands, struct sink *out);
  */
 void command_deadlines(uint64_t received_ns, uint32_t timeout_s, uint64_t *ret_term_ns, uint64_t *ret_deadline_ns);
 
+/* An admitted command, in the list: runs it, or has it wait for its slot until its deadline. It may have been answered and freed then. */
+void command_begin(struct command *command);
+
 /* Frees the command without an answer: what runs for it goes on when the agent has ended, and the journal remembers it. */
 void command_leave(struct command *command);
 

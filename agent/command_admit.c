@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+/* Which commands are taken: shape, policy, rate, slot or a place in the queue, in this order; see command.h. */
+#include "agent/command.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/agent.h"
+#include "agent/batch.h"
+#include "agent/command_queue.h"
+#include "agent/trace.h"
+
+static void refuse(struct commands *commands, struct session *session, const struct message *message, enum error_code code,
+		   const char *reason, const char *text)
+{
+	struct agent *agent = commands->agent;
+	struct response response = { .id = message->id, .code = code, .reason = reason, .error = text,
+				     .command_type = message->action ? message->action :
+						     message->type == MESSAGE_UNSAFE_COMMAND ? action_unsafe.name :
+												 message_type_name(message->type) };
+
+	commands->stats.refused++;
+	commands->refusal = code;
+	trace_refused(agent, session, message, code);
+	if (reply_response(&agent->writer, agent_now(agent).wall_ms, &response) == 0)
+		session_answer(agent, session, LINE_REPLY);
+}
+
+/* A `response` would resolve the first command of that id on the host: this one is told by an `error`. */
+static void refuse_duplicate(struct commands *commands, struct session *session, const struct message *message)
+{
+	struct agent *agent = commands->agent;
+	struct reply_error error = { .text = "a command with this id is still being worked on", .component = "commands",
+				     .code = CODE_DUPLICATE_ID, .reason = "duplicate_id", .id = message->id };
+
+	commands->stats.refused++;
+	commands->refusal = CODE_DUPLICATE_ID;
+	if (reply_error(&agent->writer, agent_now(agent).wall_ms, &error) == 0)
+		session_answer(agent, session, LINE_REPLY);
+}
+
+static bool in_flight(const struct commands *commands, const struct session *session, const char *id)
+{
+	for (const struct command *command = commands->first; command; command = command->next)
+		if (command->session == session && !command->action->encode && strcmp(command->message.id, id) == 0)
+			return true;
+	return false;
+}
+
+/* The row behind the message, or NULL with the refusal sent. */
+static const struct action *find_action(struct commands *commands, struct session *session, const struct message *message)
+{
+	const struct action *action = NULL;
+
+	if (message->type != MESSAGE_SAFE_COMMAND)
+		return action_of_type(message->type);
+	switch (action_find(message->action, &action)) {
+	case ACTION_KNOWN:
+		break;
+	case ACTION_FOREIGN:
+		refuse(commands, session, message, CODE_UNSUPPORTED_PLATFORM, NULL, "this action exists on Windows guests only");
+		break;
+	case ACTION_UNKNOWN:
+		refuse(commands, session, message, CODE_UNKNOWN_COMMAND, "unknown_action", "this agent knows no such action");
+		break;
+	}
+	return action;
+}
+
+static enum policy_group group_of(const struct action *action, const struct message *message)
+{
+	return action->group_of ? action->group_of(message) : action->group;
+}
+
+static bool needs_slot(const struct action *action, enum policy_group group)
+{
+	return action->slot && !(action->group_of && group == GROUP_OBSERVE);
+}
+
+bool commands_permit(const struct agent *agent, const struct session *session, const char *action, enum policy_group group)
+{
+	struct policy policy = {
+		.enabled = agent->config.commands.enabled,
+		.allow_unsafe = agent->config.commands.allow_unsafe,
+		.allow = agent->config.commands.allow,
+		.deny = agent->config.commands.deny,
+	};
+
+	if (session->kind == SESSION_LOCAL)
+		return group == GROUP_OBSERVE;
+	return policy_allows(&policy, action, group);
+}
+
+static bool permitted(const struct agent *agent, const struct session *session, const struct action *action,
+		      enum policy_group group)
+{
+	return action->always || commands_permit(agent, session, action->name, group);
+}
+
+bool command_permits(const struct command *command, const struct action *action)
+{
+	static const struct session host = { .kind = SESSION_PORT };
+
+	return permitted(command->agent, command->session ? command->session : &host, action, action->group);
+}
+
+/* All that may keep a command from being admitted, in the order of the protocol. NULL when it was refused. */
+static const struct action *admissible(struct commands *commands, struct session *session, const struct message *message)
+{
+	struct agent *agent = commands->agent;
+	const struct action *action;
+	enum policy_group group;
+	bool slot;
+
+	if (in_flight(commands, session, message->id)) {
+		refuse_duplicate(commands, session, message);
+		return NULL;
+	}
+	action = find_action(commands, session, message);
+	if (!action)
+		return NULL;
+	group = group_of(action, message);
+	slot = needs_slot(action, group);
+	if (commands->closed) {
+		refuse(commands, session, message, CODE_SHUTTING_DOWN, NULL, "the agent is stopping");
+	} else if (!permitted(agent, session, action, group)) {
+		refuse(commands, session, message, CODE_POLICY_DENIED, NULL,
+		       "the policy of this guest does not allow it ([commands] in infiniservice.conf)");
+	} else if (!action->always &&
+		   !token_bucket_take(&session->bucket, (unsigned)agent->config.commands.rate_per_s, agent_now(agent).mono_ns)) {
+		commands->stats.queue_full++;
+		refuse(commands, session, message, CODE_QUEUE_FULL, "rate", "more commands a second than this guest takes");
+	} else if (slot && !queue_slot_free(commands, queue_slots_of(action)) && commands->queued >= agent->config.commands.queue_size) {
+		commands->stats.queue_full++;
+		refuse(commands, session, message, CODE_QUEUE_FULL, "busy", "all slots and the queue are taken");
+	} else if (!slot && action != &action_cancel && commands->waiting >= agent->config.commands.queue_size) {
+		commands->stats.queue_full++;
+		refuse(commands, session, message, CODE_QUEUE_FULL, "busy", "too many questions wait for their answers");
+	} else {
+		return action;
+	}
+	return NULL;
+}
+
+/* An admitted command, in the list; takes over the message. NULL when out of memory. */
+static struct command *command_new(struct commands *commands, struct session *session, struct message *message,
+				   const struct action *action)
+{
+	struct command *command = calloc(1, sizeof(*command));
+
+	if (!command)
+		return NULL;
+	command->agent = commands->agent;
+	command->session = session;
+	command->from_host = session->kind == SESSION_PORT;
+	command->message = *message;
+	command->action = action;
+	command->received_ns = agent_now(commands->agent).mono_ns;
+	command->group = group_of(action, &command->message);
+	command->slot = needs_slot(action, command->group);
+	command->slots = queue_slots_of(action);
+	command->state = command->slot ? COMMAND_QUEUED : COMMAND_WAITING;
+	queue_add(commands, command);
+	return command;
+}
+
+void commands_submit_member(struct commands *commands, struct session *session, struct message *message, struct command *batch,
+			    unsigned index)
+{
+	const struct action *action;
+	struct command *command = NULL;
+
+	commands->stats.received++;
+	action = admissible(commands, session, message);
+	if (action) {
+		command = command_new(commands, session, message, action);
+		if (!command)
+			refuse(commands, session, message, CODE_INTERNAL, "no_memory", "out of memory");
+	}
+	if (command) {
+		command->batch = batch;
+		command->batch_index = index;
+		command_begin(command);
+	} else {
+		message_free(message);
+		if (batch)
+			batch_member_done(batch, index, false, commands->refusal);
+	}
+}
+
+void commands_submit(struct commands *commands, struct session *session, struct message *message)
+{
+	commands_submit_member(commands, session, message, NULL, 0);
+}
+
+int commands_submit_action(struct commands *commands, struct session *session, struct message *message,
+			   const struct action *action, void *work, void (*work_free)(void *work))
+{
+	bool room = queue_slot_free(commands, queue_slots_of(action)) || commands->queued < commands->agent->config.commands.queue_size;
+	struct command *command = room ? command_new(commands, session, message, action) : NULL;
+
+	commands->stats.received++;
+	if (!command) {
+		message_free(message);
+		return room ? -ENOMEM : -ENOBUFS;
+	}
+	command->work = work;
+	command->work_free = work_free;
+	command_begin(command);
+	return 0;
+}
