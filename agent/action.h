@@ -44,7 +44,7 @@ struct action {
 	void (*deliver)(struct command *command);
 	/*
 	 * Starts (or, for a waiting loop action, continues) the work. Either it reaches command_answer, then or later, or it
-	 * returns ACTION_WAIT to be called again when the prober has answered, or ACTION_ASYNC when it goes on by itself (a
+	 * returns ACTION_WAIT to be called again when the prober has answered or a scan is over, or ACTION_ASYNC when it goes on by itself (a
 	 * call on the bus): the command's deadline is kept for it, work_free has to stop what it waits for.
 	 */
 	enum action_result (*run)(struct command *command);

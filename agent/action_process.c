@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * ProcessList and ProcessTop: the processes as they are now, not as the last tick saw them. Command lines come from the prober
- * (reading one may hang), so the action may have to wait for them; it never waits longer than the probe's own deadline.
+ * (reading one may hang), so the action may have to wait for them; it never waits longer than the probe's own deadline. Where there are many
+ * processes it waits for the scan, too, which is done in slices.
  */
 #include "agent/action.h"
 
@@ -19,6 +20,8 @@
 #define TOP_LIMIT_DEFAULT 10
 /* Command lines asked for in one go; a longer list has them for its first rows and for what is cached. */
 #define ASK_MAX 200
+
+enum list_step { LIST_NEW, LIST_SCANNING, LIST_ASKED };
 
 struct rows {
 	const struct process_row *rows;
@@ -92,6 +95,18 @@ static bool parameters(struct command *command, int64_t *limit, enum processes_s
 	return true;
 }
 
+/* It is called again when either is over: the scan, or the prober's work. */
+static bool must_wait(struct command *command)
+{
+	struct agent *agent = command->agent;
+
+	if (command->step == LIST_NEW) {
+		command->scan = tick_scan_processes(agent);
+		command->step = LIST_SCANNING;
+	}
+	return command->step == LIST_SCANNING ? agent->scans < command->scan : prober_outstanding(agent->prober, NULL) > 0;
+}
+
 static enum action_result list(struct command *command, int64_t limit, enum processes_sort sort)
 {
 	struct agent *agent = command->agent;
@@ -100,18 +115,19 @@ static enum action_result list(struct command *command, int64_t limit, enum proc
 	void *state = sampler_state(agent->sampler, &collector_processes);
 	_cleanup_(freep) struct process_row *table = NULL;
 	struct rows rows;
-	bool first = command->state == COMMAND_WAITING && !command->asked;
 
 	if (!parameters(command, &limit, &sort))
 		return ACTION_TAKEN;
+	if (must_wait(command))
+		return ACTION_WAIT;
 	table = calloc((size_t)limit, sizeof(*table));
-	if (!table || !state || (first && processes_refresh(state, &ctx) < 0)) {
+	if (!table || !state) {
 		command_fail(command, CODE_INTERNAL, "collector", "the processes collector is off or failing (see Status)");
 		return ACTION_TAKEN;
 	}
 	rows = (struct rows){ .rows = table, .count = processes_sorted(state, &ctx, sort, table, (size_t)limit) };
-	if (first) {
-		command->asked = true;
+	if (command->step == LIST_SCANNING) {
+		command->step = LIST_ASKED;
 		if (processes_ask(state, &ctx, table, rows.count < ASK_MAX ? rows.count : ASK_MAX) > 0)
 			return ACTION_WAIT;
 	}

@@ -116,12 +116,17 @@ struct agent {
 	uint64_t last_collect_ns; /* CLOCK_MONOTONIC; 0: none yet */
 	uint64_t last_sample_ns;
 	uint64_t last_extra_ns;
-	unsigned pending_topics; /* who gets the sample that is being collected; 0: none is */
+	bool collecting;	 /* a sample, or the baseline, in slices */
+	bool scanning;		 /* the processes alone, likewise, */
+	bool scan_again;	 /* and once more after this */
+	uint64_t scans;		 /* of the processes, ended */
+	unsigned pending_topics; /* who gets the sample that is being collected; 0: nobody yet */
 	unsigned extra_topics;	 /* who gets the next sample out of turn */
 	bool gap;		 /* time broke since the last collect */
 
 	ev_timer metrics_timer, health_timer, poll_timer, log_timer; /* poll: only while the port cannot be waited on */
 	ev_timer extra_timer;	/* one-shot: a sample out of turn */
+	ev_timer slice_timer;	/* one-shot, at once: the next slice */
 	ev_timer collect_timer; /* one-shot: the end of waiting for probes */
 	ev_timer port_timer;	/* one-shot: port_deadline_ns */
 	ev_timer stop_timer;	/* one-shot: end of a stop phase */
@@ -183,6 +188,8 @@ void tick_reconfigure(struct agent *agent);
 void tick_sample_soon(struct agent *agent, unsigned topics);
 /* Looks whether time broke; then rates are marked and the host is told. */
 void tick_check_clock(struct agent *agent);
+/* Sees to it that the processes are scanned. The number that agent->scans has reached when that is done, which may be now. */
+uint64_t tick_scan_processes(struct agent *agent);
 /* All probes have been answered: a sample that waited for them is finished. */
 void tick_probed(struct agent *agent);
 

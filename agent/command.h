@@ -32,7 +32,7 @@ struct stream;
 enum command_state {
 	COMMAND_QUEUED,
 	COMMAND_RUNNING, /* holds a slot */
-	COMMAND_WAITING, /* a loop action that waits for the prober; holds no slot */
+	COMMAND_WAITING, /* a loop action that waits for the prober or a scan; holds no slot */
 };
 
 struct command {
@@ -64,7 +64,8 @@ struct command {
 	pid_t pid;	 /* of the program that runs for it now; 0: none */
 	uint64_t output_bytes; /* written by its programs so far */
 	struct stream *stream; /* output is sent as it comes */
-	bool asked;     /* a loop action has asked the prober what it wanted to know */
+	unsigned step;  /* of a loop action that waits: what it has behind it */
+	uint64_t scan;	/* and which scan of the processes it waits for */
 	unsigned round; /* of commands_probed that last looked at it */
 	struct command *next; /* all commands, in the order received */
 };
@@ -133,7 +134,7 @@ void commands_close(struct commands *commands);
 /* The grace time is over: what goes on by itself is answered SHUTTING_DOWN (programs are ended by exec_stop). */
 void commands_kill(struct commands *commands);
 
-/* The prober has answered all it was asked: loop actions that waited for it go on. */
+/* The prober has answered all it was asked, or the processes have been scanned: loop actions that waited for that go on. */
 void commands_probed(struct commands *commands);
 
 /* True when nothing is left to answer, but for what outlives the agent and is answered by the next one. */

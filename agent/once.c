@@ -58,10 +58,10 @@ int once_print(const struct config *config, FILE *out)
 	if (r < 0)
 		goto out;
 	identity_find(&id, config->agent.vm_id, config->agent.runtime_dir);
-	sampler_collect(sampler, &now, false);
+	sampler_collect_all(sampler, &now);
 	for (uint64_t end_ns = now.mono_ns + BETWEEN_READINGS_NS; now.mono_ns < end_ns; now = moment_now())
 		wait_for(loop, (double)(end_ns - now.mono_ns) / (double)NS_PER_S);
-	sampler_collect(sampler, &now, false);
+	sampler_collect_all(sampler, &now);
 	if (prober_outstanding(pool, NULL))
 		wait_for(loop, (double)config->timers.collect_timeout_ms / 1000);
 	line = sampler_encode(sampler, &id, 0, &now);

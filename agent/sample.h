@@ -3,7 +3,7 @@
  * Runs the collectors and turns their state into one `metrics` line. Two steps, because what may hang is answered by the
  * prober in between:
  *
- *	sampler_collect ─► (probes outstanding? wait for them, with a limit) ─► sampler_encode
+ *	sampler_collect ─► sampler_go_on … ─► (probes outstanding? wait for them, with a limit) ─► sampler_encode
  *
  * A collector that fails costs its own part only: its keys are left out, data.collectors says why, and it is tried again with
  * back-off. The state of each collector stays readable between samples, as the cache that commands answer from.
@@ -34,8 +34,15 @@ struct sampler *sampler_free(struct sampler *sampler);
 /* Switches collectors on and off as a new configuration says. */
 void sampler_configure(struct sampler *sampler, const struct config *config, const struct moment *now);
 
-/* Step one. `gap`: the clock stepped or the guest slept since the last time. Returns the number of collectors that failed. */
-unsigned sampler_collect(struct sampler *sampler, const struct moment *now, bool gap);
+/*
+ * Step one. `gap`: the clock stepped or the guest slept since the last time. True when it is not done, because a collector has more to read than
+ * the loop should wait for: sampler_go_on is then called until it returns false. Not while one is under way.
+ */
+bool sampler_collect(struct sampler *sampler, const struct moment *now, bool gap);
+bool sampler_go_on(struct sampler *sampler, const struct moment *now);
+
+/* The same in one go, however long it takes: where no loop waits. */
+void sampler_collect_all(struct sampler *sampler, const struct moment *now);
 
 /*
  * True if a collector was opened since this was last asked: at a collect too, where a former try had failed. Its state and its wake fd

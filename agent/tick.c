@@ -3,12 +3,13 @@
  * The periodic work: the metrics tick, the health tick, samples out of turn, and the clock. Each timer is one-shot and armed anew from
  * its grid (schedule.h), so nothing drifts and nothing comes in bursts.
  *
- *	collect ─► all probes answered, or collect_timer ─► encode ─► hub
+ *	collect, a slice a turn ─► all probes answered, or collect_timer ─► encode ─► hub
  */
 #include <infiniservice/cleanup.h>
 
 #include "agent/agent.h"
 #include "agent/notify.h"
+#include "collectors/processes.h"
 #include "collectors/self.h"
 #include "collectors/table.h"
 
@@ -62,29 +63,116 @@ static uint64_t probe_wait_ns(const struct agent *agent)
 	return limit_ns < half_ns ? limit_ns : half_ns;
 }
 
-/* A sample that still waits for its probes takes the new topics along: there is never more than one in the making. */
+/* The collectors have read all they can by themselves. */
+static void collected(struct agent *agent)
+{
+	agent->collecting = false;
+	attach_collectors(agent);
+	if (agent->pending_topics && prober_outstanding(agent->prober, NULL))
+		arm(agent->loop, &agent->collect_timer, probe_wait_ns(agent));
+	else if (agent->pending_topics)
+		finish_sample(agent);
+}
+
+static void next_slice(struct agent *agent)
+{
+	arm(agent->loop, &agent->slice_timer, 0);
+}
+
+static void collect(struct agent *agent)
+{
+	agent->last_collect_ns = agent->now.mono_ns;
+	agent->collecting = sampler_collect(agent->sampler, &agent->now, agent->gap);
+	agent->gap = false;
+	if (agent->collecting)
+		next_slice(agent);
+	else
+		collected(agent);
+}
+
+static void extra_at(struct agent *agent, unsigned topics, uint64_t due_ns);
+
+/*
+ * A sample that is not finished yet takes the new topics along: there is never more than one in the making. The baseline is none: it has no
+ * rates.
+ */
 static void take_sample(struct agent *agent, unsigned topics)
 {
-	if (agent->pending_topics) {
-		agent->pending_topics |= topics;
+	bool baseline = agent->collecting && !agent->pending_topics, busy = agent->collecting || agent->pending_topics;
+
+	if (baseline) {
+		extra_at(agent, topics, agent->now.mono_ns);
 		return;
 	}
+	agent->pending_topics |= topics;
+	if (busy)
+		return;
 	tick_check_clock(agent);
-	sampler_collect(agent->sampler, &agent->now, agent->gap);
-	attach_collectors(agent);
-	agent->gap = false;
-	agent->last_collect_ns = agent->now.mono_ns;
-	agent->pending_topics = topics;
-	if (prober_outstanding(agent->prober, NULL))
-		arm(agent->loop, &agent->collect_timer, probe_wait_ns(agent));
-	else
-		finish_sample(agent);
+	collect(agent);
 }
 
 void tick_probed(struct agent *agent)
 {
-	if (agent->pending_topics)
+	if (agent->pending_topics && !agent->collecting)
 		finish_sample(agent);
+}
+
+/* True when there is more to scan. One that fails is over too: the table is as it was. */
+static bool scan_step(struct agent *agent)
+{
+	struct collect_ctx ctx = sampler_context(agent->sampler, &collector_processes, &agent->now);
+	void *state = sampler_state(agent->sampler, &collector_processes);
+
+	return state && processes_refresh(state, &ctx) == COLLECT_MORE;
+}
+
+/* True when it goes on in the next turns of the loop. */
+static bool scan(struct agent *agent)
+{
+	agent->scanning = scan_step(agent);
+	if (agent->scanning)
+		next_slice(agent);
+	else
+		agent->scans++;
+	return agent->scanning;
+}
+
+/* What a scan under way has read already may be older than the question: that wants the one after it. */
+uint64_t tick_scan_processes(struct agent *agent)
+{
+	if (agent->collecting || agent->scanning) {
+		agent->scan_again = true;
+		return agent->scans + 2;
+	}
+	return scan(agent) ? agent->scans + 1 : agent->scans;
+}
+
+/* Something may wait for the processes, whoever had them scanned. */
+static void scanned(struct agent *agent)
+{
+	bool again = agent->scan_again;
+
+	agent->scanning = agent->scan_again = false;
+	agent->scans++;
+	if (!again || !scan(agent))
+		commands_probed(&agent->commands);
+}
+
+/* A collect scans the processes too, and finishes what was begun for a command. */
+static void on_slice(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct agent *agent = timer->data;
+	bool more = agent->collecting ? sampler_go_on(agent->sampler, &agent->now) : scan_step(agent);
+
+	(void)loop;
+	(void)events;
+	if (more) {
+		next_slice(agent);
+		return;
+	}
+	if (agent->collecting)
+		collected(agent);
+	scanned(agent);
 }
 
 static void on_collect_timer(struct ev_loop *loop, ev_timer *timer, int events)
@@ -317,12 +405,11 @@ void tick_start(struct agent *agent)
 	init_timer(agent, &agent->health_timer, on_health);
 	init_timer(agent, &agent->log_timer, on_log_only);
 	init_timer(agent, &agent->extra_timer, on_extra);
+	init_timer(agent, &agent->slice_timer, on_slice);
 	init_timer(agent, &agent->collect_timer, on_collect_timer);
 
 	/* A silent baseline: the first message then has rates, not inventions. */
-	sampler_collect(agent->sampler, &agent->now, false);
-	agent->last_collect_ns = now_ns;
-	attach_collectors(agent);
+	collect(agent);
 	tick_sample_soon(agent, HUB_LOG | HUB_LATEST);
 
 	arm(agent->loop, &agent->metrics_timer, schedule_left(&agent->metrics, now_ns));
@@ -361,5 +448,7 @@ void tick_stop(struct agent *agent)
 	ev_timer_stop(agent->loop, &agent->log_timer);
 	ev_timer_stop(agent->loop, &agent->extra_timer);
 	ev_timer_stop(agent->loop, &agent->collect_timer);
+	ev_timer_stop(agent->loop, &agent->slice_timer);
+	agent->collecting = agent->scanning = agent->scan_again = false;
 	agent->pending_topics = agent->extra_topics = 0;
 }

@@ -319,7 +319,7 @@ static int processes_collect(void *state, const struct collect_ctx *ctx)
 	struct processes *processes = state;
 	int r = proctable_scan(&processes->table, ctx, true);
 
-	if (r < 0)
+	if (r != 0)
 		return r;
 	boot_update(processes, ctx);
 	/* Without the file, or memory for it, users are shown by number. */
@@ -422,7 +422,7 @@ int processes_refresh(void *state, const struct collect_ctx *ctx)
 	struct processes *processes = state;
 	int r = proctable_scan(&processes->table, ctx, false);
 
-	if (r < 0)
+	if (r != 0)
 		return r;
 	boot_update(processes, ctx);
 	passwd_refresh(&processes->passwd, ctx->root_fd);

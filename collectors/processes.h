@@ -49,7 +49,8 @@ struct process_row {
 
 /*
  * Scans the processes now. The baseline of the metrics stays: cpu_percent is over the time since the last collect, or,
- * if that was less than 200 ms ago, since the one before it. 0 or -errno.
+ * if that was less than 200 ms ago, since the one before it. 0; COLLECT_MORE: as of collect, call again; or -errno. Not while a
+ * collect is under way.
  */
 int processes_refresh(void *state, const struct collect_ctx *ctx);
 

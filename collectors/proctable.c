@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Rows live in two arrays: a scan merges the old one and the list of pids into the other, and then they change places.
+/*
+ * A scan brings old rows up to date where they stand, marks those that have gone and gathers new ones apart; at its end, and only then, rows
+ * go and come. So the table may be read between the slices of a scan.
  */
 #include "proctable.h"
 
@@ -14,7 +16,10 @@
 
 #include <infiniservice/cleanup.h>
 
-#define NAMES_SIZE 32768U
+#define NAMES_SIZE 8192U
+#define NAMES_PER_READ 8
+/* Rows for new processes that stay allocated between scans. */
+#define FRESH_KEPT 256U
 /* Left for the rest of the agent when RLIMIT_NOFILE is small. */
 #define FDS_RESERVED 512U
 
@@ -66,14 +71,16 @@ static void row_drop(struct proctable *table, struct process *row)
 	proctable_set_detail(table, row, NULL);
 }
 
+static void fresh_drop(struct proctable *table);
+
 void proctable_done(struct proctable *table)
 {
 	for (size_t i = 0; i < table->count; i++)
 		row_drop(table, &table->rows[i]);
+	fresh_drop(table);
 	if (table->dir_fd >= 0)
 		close_fd(&table->dir_fd);
 	free(table->rows);
-	free(table->spare);
 	free(table->pids);
 	free(table->names);
 }
@@ -159,29 +166,35 @@ static void pids_sort(struct proctable *table)
 		}
 }
 
-static int pids_list(struct proctable *table, const struct collect_ctx *ctx)
+/*
+ * As much of the list as *left allows, in the order of the kernel; less is left then. A name costs an eighth of a process that is read.
+ * 0 when it is whole, COLLECT_MORE, or -errno.
+ */
+static int pids_list(struct proctable *table, const struct collect_ctx *ctx, size_t *left)
 {
-	ssize_t n;
-	int r = 0;
-
 	if (!table->names && !(table->names = malloc(NAMES_SIZE)))
 		return -ENOMEM;
 	if (table->dir_fd < 0)
 		table->dir_fd = openat(ctx->proc_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (table->dir_fd < 0 || lseek(table->dir_fd, 0, SEEK_SET) < 0)
+	if (table->dir_fd < 0 || (table->pid_count == 0 && lseek(table->dir_fd, 0, SEEK_SET) < 0))
 		return -errno;
-	table->pid_count = 0;
 	table->truncated = false;
-	while (r == 0 && !table->truncated) {
-		n = getdents64(table->dir_fd, table->names, NAMES_SIZE);
-		if (n < 0)
-			return -errno;
+	while (!table->truncated) {
+		size_t before = table->pid_count, cost;
+		ssize_t n = getdents64(table->dir_fd, table->names, NAMES_SIZE);
+		int r = n < 0 ? -errno : names_take(table, (size_t)n);
+
+		if (r < 0)
+			return r;
 		if (n == 0)
 			break;
-		r = names_take(table, (size_t)n);
+		cost = (table->pid_count - before) / NAMES_PER_READ;
+		if (cost >= *left)
+			return COLLECT_MORE;
+		*left -= cost;
 	}
 	pids_sort(table);
-	return r;
+	return 0;
 }
 
 /* -------------------------------------------------------------------------------------------------------- reading */
@@ -256,7 +269,7 @@ static int row_update(struct proctable *table, const struct collect_ctx *ctx, st
 	return 0;
 }
 
-/* ------------------------------------------------------------------------------------------------------- the scan */
+/* ------------------------------------------------------------------------------------------------------ measuring */
 
 /* Which baseline a scan at ctx->now is measured from; -1: there is none. */
 static int baseline_choose(const struct proctable *table, const struct collect_ctx *ctx, double *ret_seconds)
@@ -308,33 +321,7 @@ static void rows_measure(struct proctable *table, const struct collect_ctx *ctx,
 	}
 }
 
-/* Room for all that was listed, and none for a crowd long gone. */
-static int spare_prepare(struct proctable *table)
-{
-	size_t wanted = table->pid_count + table->pid_count / 4 + 32;
-
-	if (table->spare_size >= table->pid_count && table->spare_size / 8 <= wanted)
-		return 0;
-	free(table->spare);
-	table->spare_size = 0;
-	table->spare = calloc(wanted, sizeof(*table->spare));
-	if (!table->spare)
-		return -ENOMEM;
-	table->spare_size = wanted;
-	return 0;
-}
-
-static void spare_swap(struct proctable *table, size_t count)
-{
-	struct process *rows = table->rows;
-	size_t size = table->size;
-
-	table->rows = table->spare;
-	table->size = table->spare_size;
-	table->count = count;
-	table->spare = rows;
-	table->spare_size = size;
-}
+/* ----------------------------------------------------------------------------------------------------- the scan */
 
 /* Errors of our own, as opposed to those of one process (gone, not permitted, a text that makes no sense). */
 static bool is_fatal(int error)
@@ -342,36 +329,152 @@ static bool is_fatal(int error)
 	return error == -EMFILE || error == -ENFILE || error == -ENOMEM;
 }
 
-int proctable_scan(struct proctable *table, const struct collect_ctx *ctx, bool baseline)
+/* A row for one that was not there at the last scan, kept apart until all have been looked at. */
+static int fresh_add(struct proctable *table, const struct collect_ctx *ctx, pid_t pid)
 {
-	size_t old = 0, count = 0;
-	int r = pids_list(table, ctx), failed = 0;
+	struct proctable_scan *scan = &table->scan;
+	struct process row = {.fd = -1, .base_ticks = {PROCESS_NO_BASE, PROCESS_NO_BASE}};
+	size_t wanted = scan->fresh_size ? scan->fresh_size * 2 : 32;
+	struct process *bigger;
+	int r = row_update(table, ctx, &row, pid, false);
 
-	if (r == 0)
-		r = spare_prepare(table);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < table->pid_count; i++) {
-		struct process *row = &table->spare[count];
-		pid_t pid = table->pids[i];
-		bool known;
-
-		while (old < table->count && table->rows[old].stat.pid < pid)
-			row_drop(table, &table->rows[old++]);
-		known = old < table->count && table->rows[old].stat.pid == pid;
-		*row = known ? table->rows[old++]
-			     : (struct process){.fd = -1, .base_ticks = {PROCESS_NO_BASE, PROCESS_NO_BASE}};
-		r = row_update(table, ctx, row, pid, known);
-		if (r == 0) {
-			count++;
-			continue;
+	if (scan->fresh_count == scan->fresh_size) {
+		bigger = reallocarray(scan->fresh, wanted, sizeof(*bigger));
+		if (!bigger) {
+			row_drop(table, &row);
+			return -ENOMEM;
 		}
-		failed = is_fatal(r) ? r : failed;
-		row_drop(table, row);
+		scan->fresh = bigger;
+		scan->fresh_size = wanted;
 	}
-	while (old < table->count)
-		row_drop(table, &table->rows[old++]);
-	spare_swap(table, count);
-	rows_measure(table, ctx, baseline && failed == 0);
-	return failed ? failed : count == 0 ? -ENODATA : 0;
+	scan->fresh[scan->fresh_count++] = row;
+	return 0;
+}
+
+/* The next pid of the list: an old row is brought up to date where it stands. */
+static void pid_take(struct proctable *table, const struct collect_ctx *ctx, pid_t pid)
+{
+	struct proctable_scan *scan = &table->scan;
+	int r;
+
+	while (scan->old < table->count && table->rows[scan->old].stat.pid < pid)
+		table->rows[scan->old++].gone = true;
+	if (scan->old < table->count && table->rows[scan->old].stat.pid == pid) {
+		struct process *row = &table->rows[scan->old++];
+
+		r = row_update(table, ctx, row, pid, true);
+		row->gone = r < 0;
+	} else {
+		r = fresh_add(table, ctx, pid);
+	}
+	if (is_fatal(r))
+		scan->failed = r;
+}
+
+static void drop_gone(struct proctable *table)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < table->count; i++)
+		if (table->rows[i].gone)
+			row_drop(table, &table->rows[i]);
+		else
+			table->rows[kept++] = table->rows[i];
+	table->count = kept;
+}
+
+/* Room for the new rows, and none for a crowd long gone. */
+static int rows_reserve(struct proctable *table, size_t count)
+{
+	size_t wanted = count + count / 4 + 32;
+	struct process *rows;
+
+	if (table->size >= count && table->size / 8 <= wanted)
+		return 0;
+	rows = reallocarray(table->rows, wanted, sizeof(*rows));
+	if (!rows)
+		return table->size >= count ? 0 : -ENOMEM;
+	table->rows = rows;
+	table->size = wanted;
+	return 0;
+}
+
+/* Both are in the order of pids; from the end, so that no row is written over before it has moved. */
+static void fresh_merge(struct proctable *table)
+{
+	struct proctable_scan *scan = &table->scan;
+	size_t old = table->count, fresh = scan->fresh_count, at = old + fresh;
+
+	table->count = at;
+	while (fresh > 0) {
+		if (old > 0 && table->rows[old - 1].stat.pid > scan->fresh[fresh - 1].stat.pid)
+			table->rows[--at] = table->rows[--old];
+		else
+			table->rows[--at] = scan->fresh[--fresh];
+	}
+	scan->fresh_count = 0;
+}
+
+static void fresh_drop(struct proctable *table)
+{
+	struct proctable_scan *scan = &table->scan;
+
+	for (size_t i = 0; i < scan->fresh_count; i++)
+		row_drop(table, &scan->fresh[i]);
+	free(scan->fresh);
+	scan->fresh = NULL;
+	scan->fresh_count = scan->fresh_size = 0;
+}
+
+static void scan_begin(struct proctable *table)
+{
+	struct proctable_scan *scan = &table->scan;
+
+	*scan = (struct proctable_scan){.active = true, .listing = true, .fresh = scan->fresh, .fresh_size = scan->fresh_size};
+	table->pid_count = 0;
+}
+
+static int scan_end(struct proctable *table, const struct collect_ctx *ctx)
+{
+	struct proctable_scan *scan = &table->scan;
+	int r;
+
+	while (scan->old < table->count)
+		table->rows[scan->old++].gone = true;
+	drop_gone(table);
+	r = rows_reserve(table, table->count + scan->fresh_count);
+	if (r == 0)
+		fresh_merge(table);
+	else
+		scan->failed = r;
+	/* The first scan finds all of them: that room is not needed again. */
+	if (scan->fresh_size > FRESH_KEPT)
+		fresh_drop(table);
+	scan->active = false;
+	rows_measure(table, ctx, scan->baseline && !scan->failed);
+	return scan->failed ? scan->failed : table->count == 0 ? -ENODATA : 0;
+}
+
+int proctable_scan(struct proctable *table, const struct collect_ctx *ctx, bool baseline)
+{
+	struct proctable_scan *scan = &table->scan;
+	size_t left = ctx->slice ? ctx->slice : SIZE_MAX;
+	int r;
+
+	if (!scan->active)
+		scan_begin(table);
+	scan->baseline |= baseline;
+	if (scan->listing) {
+		r = pids_list(table, ctx, &left);
+		if (r < 0)
+			scan->active = false;
+		if (r != 0)
+			return r;
+		scan->listing = false;
+	}
+	for (; left > 0 && scan->at < table->pid_count; left--)
+		pid_take(table, ctx, table->pids[scan->at++]);
+	return scan->at < table->pid_count ? COLLECT_MORE : scan_end(table, ctx);
 }

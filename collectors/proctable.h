@@ -3,7 +3,7 @@
  * The table behind the processes collector: one row a process, sorted by pid, and the scan that brings it up to date.
  *
  * The kernel lists /proc in ascending order of pid, so a scan is a merge of that list with the rows before, without a
- * hash. A `stat` read through an fd that stays open costs less than half of open, read, close (and can only ever be the
+ * hash. It can be done in slices (ctx->slice): the rows stay those of the last scan, some of them newer, until it ends. A `stat` read through an fd that stays open costs less than half of open, read, close (and can only ever be the
  * same process), but holds a page of kernel memory; so the first PROCTABLE_KEPT_MAX that are seen twice keep theirs.
  */
 #ifndef COLLECTORS_PROCTABLE_H
@@ -38,6 +38,7 @@ struct process {
 	uid_t uid;
 	uint64_t looked_ns; /* when uid and the right to read io were last looked at; 0: never */
 	bool uid_known, io_denied;
+	bool gone;		       /* during a scan: not there any more */
 	bool asked;		       /* the prober is at it */
 	uint64_t asked_ns;	       /* when it was last asked; 0: never */
 	struct process_detail *detail; /* NULL: not known */
@@ -45,10 +46,21 @@ struct process {
 
 #define PROCESS_NO_BASE UINT64_MAX
 
+/* A scan under way. */
+struct proctable_scan {
+	bool active, listing, baseline;
+	size_t at;  /* the next of the pids listed, */
+	size_t old; /* and of the rows */
+	struct process *fresh; /* rows of new processes */
+	size_t fresh_count, fresh_size;
+	int failed; /* -errno of ours */
+};
+
 /* Initialise with proctable_init. */
 struct proctable {
-	struct process *rows, *spare;
-	size_t count, size, spare_size;
+	struct process *rows;
+	size_t count, size;
+	struct proctable_scan scan;
 	int32_t *pids; /* as listed, during a scan */
 	size_t pid_count, pid_size;
 	char *names; /* the directory's entries */
@@ -66,12 +78,12 @@ void proctable_done(struct proctable *table);
 /*
  * Reads all processes. cpu_percent is over the time since the newer baseline, or since the older if that is not
  * PROCTABLE_BASELINE_NS ago; for a process younger than that, CPU time ÷ age. With `baseline`, this scan becomes
- * the newer baseline (unless the one there is younger than that). 0 or -errno; then the rows may be fewer than there
- * are.
+ * the newer baseline (unless the one there is younger than that). 0; COLLECT_MORE: call again, it is not done; or -errno: then the rows may be
+ * fewer than there are, or old.
  */
 int proctable_scan(struct proctable *table, const struct collect_ctx *ctx, bool baseline);
 
-/* The row of a pid, NULL when there is none. Valid until the next scan. */
+/* The row of a pid, NULL when there is none. Valid until a scan ends. */
 struct process *proctable_find(const struct proctable *table, pid_t pid);
 
 /* Gives a row what was found out (taken over); NULL forgets it. */

@@ -6,8 +6,8 @@
  *	           │
  *	           └─ wake_fd readable ─► wake ─► an extra collect soon
  *
- * collect reads and parses into the collector's own state, relative to the directory fds of the context, and never
- * blocks: what may hang (statvfs of a network mount, a command line, a scan of all fds) is asked of the prober, whose
+ * collect reads and parses into the collector's own state, relative to the directory fds of the context, in slices where there may be
+ * much of it, and never blocks: what may hang (statvfs of a network mount, a command line, a scan of all fds) is asked of the prober, whose
  * answers arrive through `probed`, before emit or, when late, before the next one. emit only writes what the
  * state holds; it may be called more than once for one collect.
  */
@@ -73,6 +73,9 @@ struct prober {
 	int (*request)(struct prober *prober, const struct probe_request *request);
 };
 
+/* collect has not read everything yet: the state is as before, or partly newer. */
+#define COLLECT_MORE 1
+
 struct collect_limits {
 	unsigned processes_top; /* rows of data.processes */
 	unsigned ports_max;     /* rows of data.ports */
@@ -86,6 +89,7 @@ struct collect_ctx {
 	struct moment now;
 	bool gap; /* the clock stepped or the guest slept since the last collect: rates are over the time really passed,
 		   * and their state says `gap` */
+	unsigned slice; /* items (processes, …) that one call of collect may read; 0: all of them */
 	struct collect_limits limits;
 	struct prober *prober; /* this collector's own; may be NULL: then what needs it stays null */
 };
@@ -103,7 +107,10 @@ struct collector {
 	int (*open)(const struct collect_ctx *ctx, void **ret_state);
 	/* Accepts NULL and half-built state. */
 	void (*close)(void *state);
-	/* 0, or -errno: nothing usable was read (-EBADMSG: the kernel's text made no sense). State keeps its last values. */
+	/*
+	 * 0, or -errno: nothing usable was read (-EBADMSG: the kernel's text made no sense). State keeps its last values. COLLECT_MORE: it
+	 * is called again, with the same ctx, before anything else of this collector but `probed`, emit and its accessors.
+	 */
 	int (*collect)(void *state, const struct collect_ctx *ctx);
 	/* Optional: a probe's answer. */
 	void (*probed)(void *state, const struct probe_result *result);

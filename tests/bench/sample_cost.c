@@ -67,7 +67,7 @@ static struct cost agent_round(struct sampler *sampler, unsigned samples)
 		uint64_t before_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
 		struct line *line;
 
-		sampler_collect(sampler, &now, false);
+		sampler_collect_all(sampler, &now);
 		collect_ns += clock_ns(CLOCK_PROCESS_CPUTIME_ID) - before_ns;
 		line = sampler_encode(sampler, &id, ++seq, &now);
 		if (!line)

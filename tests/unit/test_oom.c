@@ -708,7 +708,7 @@ static struct json_object *sample_of(struct sampler *sampler, struct moment *now
 	now->mono_ns += NS_PER_S;
 	now->boot_ns += NS_PER_S;
 	now->wall_ms += 1000;
-	sampler_collect(sampler, now, false);
+	sampler_collect_all(sampler, now);
 	line = sampler_encode(sampler, &id, 1, now);
 	if (!line)
 		return NULL;

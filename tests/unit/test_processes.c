@@ -344,6 +344,70 @@ static void gives_rows_in_the_order_asked_for(void **state)
 	assert_false(processes_find(h->state, &h->ctx, 11, &rows[0]));
 }
 
+/* Slices of three; returns how many there were. */
+static unsigned collect_in_slices(struct harness *h)
+{
+	unsigned slices = 1;
+
+	h->ctx.slice = 3;
+	while (collector_processes.collect(h->state, &h->ctx) == COLLECT_MORE) {
+		struct process_row rows[64];
+
+		/* Whoever looks in between finds a whole table. */
+		processes_sorted(h->state, &h->ctx, PROCESSES_BY_CPU, rows, 64);
+		slices++;
+	}
+	h->ctx.slice = 0;
+	return slices;
+}
+
+static void a_scan_in_slices_ends_as_one_in_one_go(void **state)
+{
+	static const char *const gone[] = {"proc/100", "proc/107", "proc/119"};
+	struct process_row rows[64];
+	struct harness *h = *state;
+
+	for (int i = 0; i < 20; i++)
+		put(h, (struct fake){.pid = 100 + i, .comm = "old", .ticks = 100, .start = 100});
+	assert_true(collect_in_slices(h) >= 7);
+	assert_int_equal(processes_count(h->state), 20);
+	harness_pass(h, 1000);
+	for (size_t i = 0; i < 3; i++)
+		harness_remove(h, gone[i]);
+	put(h, (struct fake){.pid = 50, .comm = "new", .ticks = 1, .start = 100050});
+	put(h, (struct fake){.pid = 107, .comm = "again", .ticks = 1, .start = 100060});
+	put(h, (struct fake){.pid = 300, .comm = "new", .ticks = 1, .start = 100070});
+	put(h, (struct fake){.pid = 110, .comm = "old", .ticks = 150, .start = 100});
+	assert_true(collect_in_slices(h) >= 7);
+	assert_int_equal(processes_sorted(h->state, &h->ctx, PROCESSES_BY_PID, rows, 64), 20);
+	assert_int_equal(rows[0].pid, 50);
+	assert_int_equal(rows[1].pid, 101);
+	assert_int_equal(rows[7].pid, 107);
+	assert_memory_equal(rows[7].comm, "again", 5);
+	assert_int_equal(rows[18].pid, 118);
+	assert_int_equal(rows[19].pid, 300);
+	assert_true(fabs(cpu_of(h, 110) - 50) < 0.01);
+}
+
+static void a_refresh_that_a_collect_overtakes_is_the_collects(void **state)
+{
+	struct harness *h = *state;
+
+	for (int i = 0; i < 20; i++)
+		put(h, (struct fake){.pid = 100 + i, .comm = "old", .ticks = 100, .start = 100});
+	collect(h);
+	harness_pass(h, 1000);
+	h->ctx.slice = 3;
+	assert_int_equal(processes_refresh(h->state, &h->ctx), COLLECT_MORE);
+	for (int i = 0; i < 20; i++)
+		put(h, (struct fake){.pid = 100 + i, .comm = "old", .ticks = 110, .start = 100});
+	assert_true(collect_in_slices(h) > 1);
+	harness_pass(h, 1000);
+	put(h, (struct fake){.pid = 119, .comm = "old", .ticks = 120, .start = 100});
+	collect(h);
+	assert_true(fabs(cpu_of(h, 119) - 10) < 0.01);
+}
+
 static struct probe_request last_request;
 
 static int never_answers(struct prober *prober, const struct probe_request *request)
@@ -384,6 +448,36 @@ static void waits_for_command_lines_until_they_come(void **state)
 	processes_refresh(h->state, &h->ctx);
 	assert_true(processes_find(h->state, &h->ctx, 11, &row));
 	assert_int_equal(processes_ask(h->state, &h->ctx, &row, 1), -ENOSYS);
+}
+
+static void an_answer_that_comes_during_a_scan_is_taken(void **state)
+{
+	struct prober silent = {.request = never_answers};
+	struct {
+		struct probe_process head;
+		char text[7];
+	} answer = {{.start_ticks = 100, .cmdline_len = 3, .exe_len = 4}, "a b/exe"};
+	struct probe_result result = {
+		.kind = PROBE_PROCESS, .data = &answer, .data_len = sizeof(answer.head) + sizeof(answer.text)};
+	struct process_row row;
+	struct harness *h = *state;
+
+	h->ctx.prober = &silent;
+	for (int i = 0; i < 8; i++)
+		put(h, (struct fake){.pid = 10 + i, .comm = "a", .start = 100});
+	assert_int_equal(processes_refresh(h->state, &h->ctx), 0);
+	for (int pid = 10; pid <= 17; pid += 7) {
+		assert_true(processes_find(h->state, &h->ctx, pid, &row));
+		assert_int_equal(processes_ask(h->state, &h->ctx, &row, 1), 1);
+		h->ctx.slice = 3;
+		assert_int_equal(processes_refresh(h->state, &h->ctx), COLLECT_MORE);
+		result.key = last_request.key;
+		collector_processes.probed(h->state, &result);
+		h->ctx.slice = 0;
+		assert_int_equal(processes_refresh(h->state, &h->ctx), 0);
+		assert_true(processes_find(h->state, &h->ctx, pid, &row));
+		assert_int_equal(row.cmdline_len, 3);
+	}
 }
 
 static void ignores_answers_that_make_no_sense_or_are_about_another(void **state)
@@ -459,6 +553,9 @@ int main(void)
 		TEST(shows_a_hostile_name_as_json),
 		TEST(refresh_leaves_the_baseline_of_the_metrics_alone),
 		TEST(gives_rows_in_the_order_asked_for),
+		TEST(a_scan_in_slices_ends_as_one_in_one_go),
+		TEST(a_refresh_that_a_collect_overtakes_is_the_collects),
+		TEST(an_answer_that_comes_during_a_scan_is_taken),
 		TEST(waits_for_command_lines_until_they_come),
 		TEST(ignores_answers_that_make_no_sense_or_are_about_another),
 		cmocka_unit_test_setup_teardown(sees_a_child_come_and_go, setup_live, teardown),
