@@ -10,7 +10,9 @@
 
 #include "agent/agent.h"
 #include "agent/batch.h"
+#include "agent/kept.h"
 #include "agent/retry.h"
+#include "agent/run.h"
 #include "agent/stream.h"
 #include "agent/trace.h"
 #include "transport/backoff.h"
@@ -298,6 +300,21 @@ bool commands_idle(const struct commands *commands)
 	return !command;
 }
 
+/* What an earlier run has begun is owed to whichever host is there, or comes. */
+static void deliver(struct command *command)
+{
+	struct agent *agent = command->agent;
+
+	if (command->action->deliver)
+		command->action->deliver(command);
+	else if (!command->resumed || command->session)
+		session_answer(agent, command->session, LINE_REPLY);
+	else if (port_state(agent->port) == PORT_CONNECTED)
+		session_answer(agent, &agent->port_session, LINE_REPLY);
+	else
+		kept_hold(command);
+}
+
 void command_answer(struct command *command, struct response *response)
 {
 	struct agent *agent = command->agent;
@@ -317,11 +334,9 @@ void command_answer(struct command *command, struct response *response)
 	response->execution_time_ms = took_ns / NS_PER_MS;
 	count_answer(&commands->stats, response);
 	encode_response(command, response);
-	if (command->action->deliver)
-		command->action->deliver(command);
-	else
-		session_answer(agent, command->session, LINE_REPLY);
+	deliver(command);
 	trace_answered(command, response);
+	kept_end(command);
 
 	command_leave(command);
 	held = commands_hold(commands);
@@ -493,7 +508,9 @@ bool command_permits(const struct command *command, const struct action *action)
 {
 	static const struct session host = { .kind = SESSION_PORT };
 
-	return permitted(command->agent, command->session ? command->session : &host, action, action->group);
+	/* What runs already was permitted. */
+	return command->attach ||
+	       permitted(command->agent, command->session ? command->session : &host, action, action->group);
 }
 
 /* All that may keep a command from being admitted, in the order of the protocol. NULL when it was refused. */
@@ -630,6 +647,28 @@ int commands_submit_action(struct commands *commands, struct session *session, s
 	command->work_free = work_free;
 	begin(command);
 	return 0;
+}
+
+struct command *commands_adopt(struct commands *commands, struct message *message, const struct action *action)
+{
+	struct command *command = command_new(commands, &commands->agent->port_session, message, action);
+
+	if (!command)
+		return NULL;
+	command->session = NULL;
+	command->resumed = true;
+	set_state(command, COMMAND_RUNNING);
+	return command;
+}
+
+void commands_go_on(struct command *command, bool known)
+{
+	struct run run = { .privileged = true };
+
+	if (known)
+		command->action->run(command);
+	else
+		run_program(command, &run);
 }
 
 void commands_init(struct commands *commands, struct agent *agent)

@@ -16,13 +16,16 @@
 #include <infiniservice/cleanup.h>
 #include <infiniservice/moment.h>
 
+#include "agent/exec_keep.h"
 #include "agent/executor/protocol.h"
 #include "agent/helper.h"
 #include "transport/backoff.h"
 
 #define OUTPUT_DEFAULT (256 * 1024)
 #define READ_SIZE 16384
+#define EXEC_END_MS 2000 /* what a kept command has left to do when its deadline is over, and its files to be read */
 #define READS_PER_TURN 8 /* of one pipe, before other watchers get theirs */
+#define LAG_MAX (4 << 20) /* of a kept command's file, behind its writer; beyond that it is passed over */
 #define OOM_SCORE_ADJ 500 /* when memory runs out a command goes before the agent */
 
 enum job_state {
@@ -50,7 +53,13 @@ struct exec_job {
 	uint64_t limit_ns; /* what the timer below stands for */
 	struct ev_timer limit;
 	size_t max_output;
-	bool deed, keep;
+	bool deed;
+	char unit[EXECUTOR_UNIT_SIZE]; /* of one that is kept; "": it is not, */
+	bool attached, live;	       /* asks after it instead of running it; all of its output is wanted */
+	struct exec_keep keep;
+	uint64_t ends[2]; /* of its files, when it had exited */
+	struct ev_io written;
+	struct ev_timer more; /* the rest of what was written, in the next turn */
 	struct stream streams[2];
 	struct exec_outcome outcome;
 	void *message; /* the RUN, until sent */
@@ -60,7 +69,8 @@ struct exec_job {
 struct exec {
 	struct ev_loop *loop;
 	struct exec_config config;
-	char *program, *socket_path;
+	char *program, *socket_path, *keep_path;
+	int keep_dir; /* -1: not opened yet */
 	int fd; /* -1: no executor */
 	pid_t pid;
 	struct ev_io io;
@@ -100,6 +110,9 @@ static void job_free(struct exec_job *job)
 	else
 		exec->tail = job->link;
 	ev_timer_stop(exec->loop, &job->limit);
+	ev_timer_stop(exec->loop, &job->more);
+	ev_io_stop(exec->loop, &job->written);
+	exec_keep_close(&job->keep);
 	for (int i = 0; i < 2; i++)
 		stream_close(exec->loop, &job->streams[i]);
 	free(job->message);
@@ -131,7 +144,8 @@ static void job_done(struct exec_job *job)
 	 * for.
 	 */
 	o->truncated = o->out.total > o->out.len || o->err.total > o->err.len ||
-		       job->streams[EXEC_STDOUT].io.fd >= 0 || job->streams[EXEC_STDERR].io.fd >= 0;
+		       job->streams[EXEC_STDOUT].io.fd >= 0 || job->streams[EXEC_STDERR].io.fd >= 0 ||
+		       o->out.total < job->ends[EXEC_STDOUT] || o->err.total < job->ends[EXEC_STDERR];
 	if (o->duration_ns == 0)
 		o->duration_ns = now_ns() - job->begin_ns;
 	stats_count(&job->exec->stats, o);
@@ -206,9 +220,19 @@ static void stream_read(struct stream *s)
 		stream_close(job->exec->loop, s);
 }
 
+static bool is_kept(const struct exec_job *job)
+{
+	return *job->unit != '\0';
+}
+
 static bool job_finished(const struct exec_job *job)
 {
-	return job->state == JOB_EXITED && job->streams[0].io.fd < 0 && job->streams[1].io.fd < 0;
+	if (job->state != JOB_EXITED)
+		return false;
+	for (int i = 0; i < 2; i++)
+		if (is_kept(job) ? job->streams[i].output.total < job->ends[i] : job->streams[i].io.fd >= 0)
+			return false;
+	return true;
 }
 
 static void on_stream(struct ev_loop *loop, struct ev_io *io, int events)
@@ -220,6 +244,81 @@ static void on_stream(struct ev_loop *loop, struct ev_io *io, int events)
 	stream_read(s);
 	if (job_finished(s->job))
 		job_done(s->job);
+}
+
+/* ---------------------------------------- output of what is kept */
+
+static void output_tell(struct stream *s, const char *bytes, size_t len)
+{
+	struct exec_job *job = s->job;
+
+	job->exec->stats.output_bytes += len;
+	if (job->callbacks.output)
+		job->callbacks.output(job->data, (enum exec_stream)(s - job->streams), bytes, len);
+}
+
+static bool file_is_wanted(const struct stream *s)
+{
+	return s->job->live || (s->output.len == s->output.total && s->output.len < s->job->max_output);
+}
+
+/* The file up to `end`: what is wanted of it, within the turn's share, is read, the rest passed over. */
+static void file_read(struct stream *s, uint64_t end)
+{
+	static char buffer[READ_SIZE];
+	struct exec_job *job = s->job;
+	struct exec_output *o = &s->output;
+	int stream = (int)(s - job->streams);
+
+	for (int i = 0; i < READS_PER_TURN && o->total < end && file_is_wanted(s); i++) {
+		uint64_t left = end - o->total;
+		ssize_t got = exec_keep_read(&job->keep, stream, buffer, left < READ_SIZE ? left : READ_SIZE, o->total);
+
+		if (got <= 0)
+			break;
+		output_tell(s, buffer, (size_t)got);
+		output_keep(s, buffer, (size_t)got);
+	}
+	if (o->total < end && (!file_is_wanted(s) || end - o->total > LAG_MAX)) {
+		output_tell(s, NULL, end - o->total);
+		o->total = end;
+	}
+	exec_keep_cut(&job->keep, stream, job->max_output, o->total);
+}
+
+static void files_read(struct exec_job *job)
+{
+	bool rest = false;
+
+	for (int i = 0; i < 2; i++) {
+		uint64_t end = job->state == JOB_EXITED ? job->ends[i] : exec_keep_size(&job->keep, i);
+
+		file_read(&job->streams[i], end);
+		rest = rest || job->streams[i].output.total < end;
+	}
+	if (rest && !ev_is_active(&job->more)) {
+		ev_timer_set(&job->more, 0., 0.);
+		ev_timer_start(job->exec->loop, &job->more);
+	}
+	if (job_finished(job))
+		job_done(job);
+}
+
+static void on_more(struct ev_loop *loop, struct ev_timer *timer, int events)
+{
+	(void)loop;
+	(void)events;
+	files_read(container_of(timer, struct exec_job, more));
+}
+
+static void on_written(struct ev_loop *loop, struct ev_io *io, int events)
+{
+	struct exec_job *job = container_of(io, struct exec_job, written);
+
+	(void)loop;
+	(void)events;
+	exec_keep_woken(&job->keep);
+	files_read(job);
 }
 
 /* ---------------------------------------- requests */
@@ -235,14 +334,35 @@ static void want_write(struct exec *exec, bool yes)
 	ev_io_start(exec->loop, &exec->io);
 }
 
+/* With the files of a command that is to be kept, when it is to be run. */
+static ssize_t message_send(const struct exec_job *job)
+{
+	union {
+		char bytes[CMSG_SPACE(2 * sizeof(int))];
+		struct cmsghdr head;
+	} control = { .bytes = "" };
+	struct iovec iov = { .iov_base = job->message, .iov_len = job->message_len };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	if (job->keep.writers[0] >= 0) {
+		control.head = (struct cmsghdr){ .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS,
+						 .cmsg_len = CMSG_LEN(2 * sizeof(int)) };
+		memcpy(CMSG_DATA(&control.head), job->keep.writers, 2 * sizeof(int));
+		msg.msg_control = &control;
+		msg.msg_controllen = sizeof(control);
+	}
+	return sendmsg(job->exec->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 static bool job_send(struct exec_job *job)
 {
 	struct executor_request cancel = { .version = EXECUTOR_VERSION, .op = EXECUTOR_CANCEL, .size = sizeof(cancel),
 					   .id = job->id, .kill_ns = job->kill_ns };
 
 	if (job->state == JOB_UNSENT) {
-		if (send(job->exec->fd, job->message, job->message_len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		if (message_send(job) < 0)
 			return false;
+		exec_keep_close_writers(&job->keep);
 		free(job->message);
 		job->message = NULL;
 		job->state = JOB_SENT;
@@ -272,7 +392,7 @@ static void cancel_send(struct exec_job *job, uint64_t kill_ns)
 {
 	if (kill_ns < job->kill_ns)
 		job->kill_ns = kill_ns;
-	job->cancel_unsent = job->state != JOB_UNSENT;
+	job->cancel_unsent = job->state != JOB_UNSENT || job->attached;
 	jobs_send(job->exec);
 }
 
@@ -289,14 +409,26 @@ static struct exec_job *job_find(struct exec *exec, uint64_t id)
 static void job_refused(struct exec_job *job, int error, int stage, const char *words)
 {
 	job->outcome.words = words;
-	job->outcome.spawn_errno = error ? error : EIO;
-	job->outcome.spawn_stage = (enum exec_stage)stage;
+	if (job->attached) {
+		job->outcome.lost = true; /* it had been started: whatever keeps us from it, its end is not known */
+	} else {
+		job->outcome.spawn_errno = error ? error : EIO;
+		job->outcome.spawn_stage = (enum exec_stage)stage;
+	}
 	job_done(job);
+}
+
+/* The deadline of what is asked after may be over already: the executor ends it then, and says so. */
+static void limit_arm_attached(struct exec_job *job)
+{
+	uint64_t soon = now_ns() + EXEC_END_MS * NS_PER_MS;
+
+	limit_arm(job, after(job->kill_ns < soon ? soon : job->kill_ns, EXEC_STUCK_MS));
 }
 
 static void job_started(struct exec_job *job, pid_t pid, int fds[2])
 {
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 2 && !is_kept(job); i++) {
 		struct stream *s = &job->streams[i];
 
 		fcntl(fds[i], F_SETFL, O_NONBLOCK);
@@ -304,8 +436,11 @@ static void job_started(struct exec_job *job, pid_t pid, int fds[2])
 		ev_io_start(job->exec->loop, &s->io);
 	}
 	job->state = JOB_RUNNING;
+	if (!job->outcome.started)
+		job->begin_ns = now_ns();
 	job->outcome.started = true;
-	job->begin_ns = now_ns();
+	if (job->attached)
+		limit_arm_attached(job);
 	if (job->callbacks.started)
 		job->callbacks.started(job->data, pid);
 }
@@ -320,12 +455,23 @@ static void outcome_status(struct exec_outcome *o, int status)
 	}
 }
 
+/* What something it left behind writes later is not waited for. */
+static void kept_exited(struct exec_job *job)
+{
+	for (int i = 0; i < 2; i++)
+		job->ends[i] = exec_keep_size(&job->keep, i);
+	ev_io_stop(job->exec->loop, &job->written);
+	limit_arm(job, after(now_ns(), EXEC_END_MS));
+	files_read(job);
+}
+
 static void job_exited(struct exec_job *job, const struct executor_reply *reply)
 {
 	struct exec_outcome *o = &job->outcome;
 
 	o->timed_out = reply->flags & EXECUTOR_TIMED_OUT;
-	o->cancelled = reply->flags & EXECUTOR_CANCELLED;
+	/* An executor that came after the cancelling does not know why it was killed. */
+	o->cancelled = reply->flags & EXECUTOR_CANCELLED || (o->cancelled && job->attached && WIFSIGNALED(reply->status));
 	o->stuck = reply->flags & EXECUTOR_STUCK;
 	o->lost = reply->flags & EXECUTOR_LOST;
 	o->oom_killed = reply->flags & EXECUTOR_OOM;
@@ -334,6 +480,10 @@ static void job_exited(struct exec_job *job, const struct executor_reply *reply)
 	if (reply->end_ns > job->begin_ns)
 		o->duration_ns = reply->end_ns - job->begin_ns;
 	job->state = JOB_EXITED;
+	if (is_kept(job)) {
+		kept_exited(job);
+		return;
+	}
 	/* Most often all is in the pipes already: no need to wait for the loop to say so. */
 	for (int i = 0; i < 2; i++)
 		while (job->streams[i].io.fd >= 0) {
@@ -377,7 +527,7 @@ static void reply_take(struct exec *exec, const struct executor_answer *answer, 
 		job_answered(job, answer);
 	else if (reply->op == EXECUTOR_EXITED)
 		job_exited(job, reply);
-	else if (job->state == JOB_SENT && fds[0] >= 0 && fds[1] >= 0)
+	else if (job->state == JOB_SENT && (is_kept(job) || (fds[0] >= 0 && fds[1] >= 0)))
 		job_started(job, reply->pid, fds);
 	else if (job->state == JOB_SENT) {
 		/* The pipes did not fit into our fd table. The command would run unheard. */
@@ -522,13 +672,18 @@ int exec_warm(struct exec *exec)
 	return 0;
 }
 
-/* There is no executor to connect to (any more): what waits for one is answered at once, as it would have been without a wait. */
+/*
+ * There is no executor to connect to (any more): what waits for one is answered at once, as it would have been without a wait. But what
+ * is asked after runs on, and is asked after as long as may be.
+ */
 static void jobs_abandon(struct exec *exec, int error)
 {
 	struct exec_job *job = exec->jobs;
 
 	while (job) {
-		if (job->state != JOB_UNSENT) {
+		if (job->state != JOB_UNSENT || job->attached) {
+			if (job->attached && !ev_is_active(&exec->retry))
+				retry_arm(exec);
 			job = job->next;
 			continue;
 		}
@@ -537,16 +692,38 @@ static void jobs_abandon(struct exec *exec, int error)
 	}
 }
 
+/* The job becomes a question for the next executor. */
+static int job_ask_after(struct exec_job *job)
+{
+	struct executor_request head = { .op = EXECUTOR_ATTACH, .id = job->id, .term_ns = job->term_ns, .kill_ns = job->kill_ns };
+	char packed[sizeof(struct executor_unit_request) + EXECUTOR_UNIT_SIZE];
+	int64_t len;
+
+	len = executor_unit_build(head, job->unit, packed, sizeof(packed));
+	free(job->message);
+	job->message = len < 0 ? NULL : malloc((size_t)len);
+	if (!job->message)
+		return -ENOMEM;
+	memcpy(job->message, packed, (size_t)len);
+	job->message_len = (size_t)len;
+	job->state = JOB_UNSENT;
+	job->attached = true;
+	job->cancel_unsent = job->outcome.cancelled;
+	limit_arm(job, after(now_ns(), EXEC_ATTACH_MS));
+	return 0;
+}
+
 /*
  * Every command it had dies with the executor, so all jobs it knew are lost; what was never sent waits for the next
- * one. `done` may start new jobs: they are at the end of the list and unsent.
+ * one, and what is kept is asked after there (unless `all` is to end). `done` may start new jobs: they are at the end of the list and unsent.
  */
-static void jobs_lose(struct exec *exec, bool unsent_too)
+static void jobs_lose(struct exec *exec, bool unsent_too, bool all)
 {
 	struct exec_job *job = exec->jobs;
 
 	while (job) {
-		if (job->state == JOB_UNSENT && !unsent_too) {
+		if ((job->state == JOB_UNSENT && (!unsent_too || (job->attached && !all))) ||
+		    (!all && is_kept(job) && (job->state == JOB_SENT || job->state == JOB_RUNNING) && job_ask_after(job) == 0)) {
 			job = job->next;
 			continue;
 		}
@@ -569,7 +746,7 @@ static void executor_lost(struct exec *exec)
 		retry_arm(exec);
 	if (!exec->stopping && exec->config.lost)
 		exec->config.lost(exec->config.lost_data, 0);
-	jobs_lose(exec, exec->stopping);
+	jobs_lose(exec, exec->stopping, false);
 }
 
 static void on_socket(struct ev_loop *loop, struct ev_io *io, int events)
@@ -628,7 +805,9 @@ static void on_limit(struct ev_loop *loop, struct ev_timer *timer, int events)
 		limit_arm(job, job->limit_ns); /* the loop's clock was late when it was set */
 		return;
 	}
-	if (job->state != JOB_EXITED) {
+	if (job->attached && job->state < JOB_RUNNING) {
+		o->lost = true;
+	} else if (job->state != JOB_EXITED) {
 		o->timed_out = !o->cancelled;
 		o->stuck = job->state != JOB_UNSENT;
 		if (o->stuck)
@@ -642,7 +821,7 @@ static int64_t run_build(const struct exec_job *job, const struct exec_request *
 	struct executor_run run = {
 		.head = { .id = job->id, .term_ns = job->term_ns, .kill_ns = job->kill_ns },
 		.group = r->group,
-		.flags = r->keep ? EXECUTOR_RUN_KEEP : 0,
+		.flags = is_kept(job) ? EXECUTOR_RUN_KEEP : 0,
 		.limits = { [EXECUTOR_LIMIT_AS] = r->limits.address_space_bytes,
 			    [EXECUTOR_LIMIT_FSIZE] = r->limits.file_bytes,
 			    [EXECUTOR_LIMIT_CPU] = r->limits.cpu_s,
@@ -651,7 +830,8 @@ static int64_t run_build(const struct exec_job *job, const struct exec_request *
 		.oom_score_adj = OOM_SCORE_ADJ,
 	};
 
-	return executor_run_build(run, r->argv, r->envp, r->cwd, r->user, r->action, packed, size);
+	return executor_run_build(run, r->argv, r->envp, r->cwd, r->user, r->action,
+				  is_kept(job) ? job->unit : NULL, packed, size);
 }
 
 static int64_t deed_build(const struct exec_job *job, const struct exec_request *r, char *packed, size_t size)
@@ -666,8 +846,11 @@ static int64_t deed_build(const struct exec_job *job, const struct exec_request 
 static int job_pack(struct exec_job *job, const struct exec_request *r)
 {
 	static char packed[EXECUTOR_MESSAGE_MAX];
-	int64_t len = r->deed ? deed_build(job, r, packed, sizeof(packed)) : run_build(job, r, packed, sizeof(packed));
+	int64_t len;
 
+	if (job->attached)
+		return job_ask_after(job);
+	len = r->deed ? deed_build(job, r, packed, sizeof(packed)) : run_build(job, r, packed, sizeof(packed));
 	if (len < 0)
 		return (int)len;
 	job->message = malloc((size_t)len);
@@ -680,7 +863,9 @@ static int job_pack(struct exec_job *job, const struct exec_request *r)
 
 static int request_check(const struct exec_request *r)
 {
-	if (r->deed)
+	if (r->keep_unit && !executor_unit_valid(r->keep_unit))
+		return -EINVAL;
+	if (r->deed || r->attach)
 		return 0;
 	if (!r->argv || !r->argv[0] || r->argv[0][0] != '/' || (r->cwd && r->cwd[0] != '/'))
 		return -EINVAL;
@@ -701,13 +886,57 @@ static void job_init(struct exec_job *job, struct exec *exec, const struct exec_
 	job->outcome.exit_code = -1;
 	job->outcome.words = "";
 	job->deed = r->deed != EXECUTOR_DEED_NONE;
-	job->keep = r->keep && exec->config.socket_path;
+	job->keep = EXEC_KEEP_NONE;
+	if (r->keep_unit && exec->config.socket_path)
+		snprintf(job->unit, sizeof(job->unit), "%s", r->keep_unit);
+	job->attached = job->outcome.attached = r->attach;
+	job->live = r->live;
+	ev_init(&job->more, on_more);
+	ev_init(&job->written, on_written);
 	ev_init(&job->limit, on_limit);
 	for (int i = 0; i < 2; i++) {
 		job->streams[i].job = job;
 		ev_init(&job->streams[i].io, on_stream);
 		job->streams[i].io.fd = -1;
 	}
+}
+
+int exec_keep_dir(struct exec *exec)
+{
+	if (exec->keep_dir < 0 && exec->keep_path)
+		exec->keep_dir = open(exec->keep_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return exec->keep_dir;
+}
+
+/* Without its files one that is asked after can still tell how it ended. */
+static int job_keep(struct exec_job *job, const struct exec_request *r)
+{
+	int dir_fd, error;
+
+	if (!is_kept(job))
+		return 0;
+	dir_fd = exec_keep_dir(job->exec);
+	if (dir_fd < 0)
+		return r->attach ? 0 : -EIO;
+	error = r->attach ? exec_keep_open(&job->keep, dir_fd, job->unit) : exec_keep_create(&job->keep, dir_fd, job->unit);
+	return r->attach ? 0 : error;
+}
+
+static void keep_undo(struct exec_job *job)
+{
+	bool created = job->keep.writers[0] >= 0;
+
+	exec_keep_close(&job->keep);
+	if (created)
+		exec_keep_remove(job->exec->keep_dir, job->unit);
+}
+
+static void keep_watch(struct exec_job *job)
+{
+	if (job->keep.watch < 0)
+		return;
+	ev_io_set(&job->written, job->keep.watch, EV_READ);
+	ev_io_start(job->exec->loop, &job->written);
 }
 
 int exec_start(struct exec *exec, const struct exec_request *request, const struct exec_callbacks *callbacks,
@@ -722,15 +951,20 @@ int exec_start(struct exec *exec, const struct exec_request *request, const stru
 		return error;
 	if (exec->stats.running >= exec->config.max_jobs)
 		return -ENOBUFS;
-	if (exec->config.socket_path && exec_warm(exec) < 0)
+	if (exec->config.socket_path && exec_warm(exec) < 0 && !request->attach)
 		return -ENOTCONN;
 	job = calloc(1, sizeof(*job));
 	if (!job)
 		return -ENOMEM;
 	job_init(job, exec, request);
-	error = job_pack(job, request);
-	if (error < 0)
+	error = job_keep(job, request);
+	if (error == 0)
+		error = job_pack(job, request);
+	if (error < 0) {
+		ev_timer_stop(exec->loop, &job->limit);
+		keep_undo(job);
 		return error;
+	}
 	job->callbacks = *callbacks;
 	job->data = data;
 	job->link = exec->tail;
@@ -738,11 +972,28 @@ int exec_start(struct exec *exec, const struct exec_request *request, const stru
 	exec->tail = &job->next;
 	exec->stats.accepted++;
 	exec->stats.running++;
-	limit_arm(job, after(job->kill_ns, EXEC_STUCK_MS));
+	if (!job->attached)
+		limit_arm(job, after(job->kill_ns, EXEC_STUCK_MS));
+	keep_watch(job);
 	*ret = TAKE_PTR(job);
-	exec_warm(exec); /* when that fails the retry timer is set, and the job's limit counts */
+	/* When that fails the retry timer is set, and the job's limit counts. */
+	if (exec_warm(exec) < 0 && !ev_is_active(&exec->retry))
+		retry_arm(exec);
 	jobs_send(exec);
 	return 0;
+}
+
+void exec_release(struct exec *exec, const char *unit)
+{
+	struct executor_request head = { .op = EXECUTOR_RELEASE, .id = ++exec->next_id };
+	char packed[sizeof(struct executor_unit_request) + EXECUTOR_UNIT_SIZE];
+	int64_t len = executor_unit_build(head, unit, packed, sizeof(packed));
+
+	if (exec_keep_dir(exec) >= 0)
+		exec_keep_remove(exec->keep_dir, unit);
+	/* One that is not told finds out by itself that nobody asks for it (sweep.h). */
+	if (len > 0 && exec->fd >= 0)
+		send(exec->fd, packed, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 void exec_cancel(struct exec_job *job, uint64_t grace_ns)
@@ -753,6 +1004,8 @@ void exec_cancel(struct exec_job *job, uint64_t grace_ns)
 		return;
 	job->outcome.cancelled = true;
 	cancel_send(job, kill_ns);
+	if (job->attached && job->state < JOB_RUNNING)
+		return; /* it goes with the question */
 	/* Never sent: nothing to wait for, but `done` is called from the loop only. */
 	limit_arm(job, job->state == JOB_UNSENT ? now : after(job->kill_ns, EXEC_STUCK_MS));
 }
@@ -762,7 +1015,7 @@ void exec_stop(struct exec *exec, uint64_t grace_ns)
 	if (!exec)
 		return;
 	for (struct exec_job *job = exec->jobs; job; job = job->next)
-		if (!job->keep)
+		if (!is_kept(job))
 			exec_cancel(job, grace_ns);
 	exec->stopping = true;
 }
@@ -790,6 +1043,15 @@ struct exec *exec_new(struct ev_loop *loop, const struct exec_config *config)
 		}
 		exec->config.socket_path = exec->socket_path;
 	}
+	if (config->keep_dir) {
+		exec->keep_path = strdup(config->keep_dir);
+		if (!exec->keep_path) {
+			free(exec->socket_path);
+			free(exec->program);
+			return NULL;
+		}
+	}
+	exec->keep_dir = -1;
 	if (exec->config.max_jobs == 0 || exec->config.max_jobs > EXEC_JOBS_MAX)
 		exec->config.max_jobs = EXEC_JOBS_MAX;
 	if (exec->config.max_output_bytes == 0)
@@ -811,12 +1073,14 @@ struct exec *exec_free(struct exec *exec)
 	exec->stopping = true;
 	executor_close(exec);
 	for (struct exec_job *job = exec->jobs; job; job = job->next)
-		job->outcome.kept = job->keep && (job->state == JOB_SENT || job->state == JOB_RUNNING);
-	jobs_lose(exec, true);
+		job->outcome.kept = is_kept(job) && (job->state != JOB_UNSENT || job->attached) && job->state != JOB_EXITED;
+	jobs_lose(exec, true, true);
 	ev_timer_stop(exec->loop, &exec->retry);
 	ev_child_stop(exec->loop, &exec->child);
 	free(exec->program);
 	free(exec->socket_path);
+	free(exec->keep_path);
+	close_fd(&exec->keep_dir);
 	free(exec);
 	return NULL;
 }
