@@ -20,6 +20,7 @@ WAIT = "echo begun; touch /run/story-begun; while [ ! -e %s ]; do sleep 0.2; don
 @contextlib.contextmanager
 def package(guest, script="", more=""):
     """The executor, and a package whose installation waits for `let_go`."""
+    guest.sh("rm -f %s /run/story-*" % GATE)
     with repository(guest, WAIT + script), executor(guest, more):
         try:
             yield
@@ -32,6 +33,10 @@ def package(guest, script="", more=""):
 def begin(guest, port, command_id="install", timeout_s=300, **more):
     port.send(dict(command("PackageInstall", command_id, timeout_s, package=PACKAGE), **more))
     wait_for(lambda: guest.run("test -e /run/story-begun").status == 0, 150, 0.3, "the package's script runs")
+
+
+def systemctl(guest, words):
+    guest.sh("systemctl " + words, 120)
 
 
 def let_go(guest):
@@ -52,7 +57,7 @@ def answered_once(guest, command_id="install", limit_s=150):
         assert guest.sh("ls /run/infiniservice/ | grep ^keep- || true") == ""
         port.drain(0.5)
         assert not [m for m in port.seen if m.get("id") == command_id and m is not answer]
-    guest.sh("systemctl restart infiniservice")
+    systemctl(guest, "restart infiniservice")
     wait_for(lambda: port_is_open(guest), 40, 0.1, "the agent opens the port")
     with host(guest) as port:
         port.keep_alive(1)
@@ -114,14 +119,14 @@ def a_package_run_outlives_a_stop_and_is_answered_after_the_start(guest):
     with package(guest, "echo done"):
         with host(guest, 60) as port:
             begin(guest, port)
-            guest.sh("systemctl stop infiniservice.service", 40)
+            systemctl(guest, "stop infiniservice.service")
             assert not [m for m in port.seen if m.get("id") == "install"]
             let_go(guest)
             wait_for(lambda: is_over(guest), 120, 0.3, "it ends")
             assert installed(guest)
-            guest.sh("systemctl stop infiniservice-exec.service")
+            systemctl(guest, "stop infiniservice-exec.service")
             assert len(units(guest)) == 1, "its end is remembered"
-            guest.sh("systemctl start infiniservice.service")
+            systemctl(guest, "start infiniservice.service")
         answer = answered_once(guest)
         assert answer["success"] and "begun\ndone\n" in answer["stdout"], answer
 
@@ -154,7 +159,7 @@ def more_output_than_is_kept_takes_no_more_memory_than_that(guest):
             size, blocks = guest.sh("stat -c '%s %b' /run/infiniservice/keep-*.out").split()
             assert int(size) >= 3000000, size
             wait_for(lambda: int(guest.sh("stat -c %b /run/infiniservice/keep-*.out")) * 512 <= 300000, 5, 0.2, "the rest is cut out")
-            guest.sh("systemctl restart infiniservice")
+            systemctl(guest, "restart infiniservice")
             guest.sh("touch /run/story-end")
         answer = answered_once(guest)
         assert answer["success"] and answer["truncated"], (answer["success"], blocks)
@@ -166,10 +171,10 @@ def a_package_run_that_fails_while_no_agent_is_there_is_told_as_failed(guest):
     with package(guest, "echo broken >&2; exit 3"):
         with host(guest, 60) as port:
             begin(guest, port)
-            guest.sh("systemctl stop %s" % BOTH, 40)
+            systemctl(guest, "stop " + BOTH)
             let_go(guest)
             wait_for(lambda: is_over(guest), 120, 0.3, "it ends")
-            guest.sh("systemctl start infiniservice.service")
+            systemctl(guest, "start infiniservice.service")
         answer = answered_once(guest)
         assert not answer["success"] and answer["error_code"] == "COMMAND_FAILED" and answer["exit_code"] == 100, answer
         assert "broken\n" in answer["stderr"] and "post-installation" in answer["stdout"] + answer["stderr"], answer
@@ -181,10 +186,10 @@ def a_package_run_that_meets_its_deadline_while_nobody_is_there_is_told_as_timed
         with host(guest, 60) as port:
             asked = time.monotonic()
             begin(guest, port, timeout_s=120)
-            guest.sh("systemctl stop %s" % BOTH, 40)
+            systemctl(guest, "stop " + BOTH)
             wait_for(lambda: is_over(guest), 200, 0.5, "it is ended")
             assert time.monotonic() - asked > 110
-            guest.sh("systemctl start infiniservice.service")
+            systemctl(guest, "start infiniservice.service")
         answer = answered_once(guest)
         assert answer["error_code"] == "COMMAND_TIMEOUT" and "begun\n" in answer["stdout"], answer
 
@@ -194,7 +199,7 @@ def a_package_run_that_outlived_the_agent_can_be_cancelled(guest):
     with package(guest):
         with host(guest, 60) as port:
             begin(guest, port)
-            guest.sh("systemctl restart " + BOTH, 40)
+            systemctl(guest, "restart " + BOTH)
         wait_for(lambda: port_is_open(guest), 40, 0.1, "the agent opens the port")
         with host(guest) as port:
             port.send({"type": "CancelCommand", "id": "cancel", "target_id": "install"})
@@ -240,15 +245,15 @@ def an_executor_that_does_not_come_back_costs_a_package_run_its_answer_alone(gue
     with package(guest):
         with host(guest, 60) as port:
             begin(guest, port)
-            guest.sh("systemctl stop infiniservice-exec.socket infiniservice-exec.service")
+            systemctl(guest, "stop infiniservice-exec.socket infiniservice-exec.service")
             try:
                 answer = port.response("install", 60)
             except Timeout:
                 raise AssertionError("no answer, though no executor came back") from None
             finally:
-                guest.sh("systemctl start infiniservice-exec.socket")
+                systemctl(guest, "start infiniservice-exec.socket")
             assert answer["error_code"] == "INTERNAL" and answer["reason"] == "lost", answer
             let_go(guest)
             wait_for(lambda: is_over(guest), 120, 0.3, "it goes on to its end all the same")
             assert installed(guest)
-        guest.sh("systemctl stop 'infiniservice-keep-*'")
+        systemctl(guest, "stop 'infiniservice-keep-*'")
