@@ -273,6 +273,7 @@ void exec_job_started(struct exec_job *job, pid_t pid, int fds[2])
 	if (!job->outcome.started)
 		job->begin_ns = exec_now();
 	job->outcome.started = true;
+	job->ask_until_ns = 0;
 	if (job->attached)
 		limit_arm_attached(job);
 	if (job->callbacks.started)

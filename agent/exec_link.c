@@ -284,9 +284,8 @@ int exec_link_ask_after(struct exec_job *job)
 {
 	struct executor_request head = { .op = EXECUTOR_ATTACH, .id = job->id, .term_ns = job->term_ns, .kill_ns = job->kill_ns };
 	char packed[sizeof(struct executor_unit_request) + EXECUTOR_UNIT_SIZE];
-	int64_t len;
+	int64_t len = executor_unit_build(head, job->unit, packed, sizeof(packed));
 
-	len = executor_unit_build(head, job->unit, packed, sizeof(packed));
 	free(job->message);
 	job->message = len < 0 ? NULL : malloc((size_t)len);
 	if (!job->message)
@@ -296,8 +295,18 @@ int exec_link_ask_after(struct exec_job *job)
 	job->state = JOB_UNSENT;
 	job->attached = true;
 	job->cancel_unsent = job->outcome.cancelled;
-	exec_job_limit(job, exec_after(exec_now(), EXEC_ATTACH_MS));
+	/* Executors that die of the question do not make it longer. */
+	if (job->ask_until_ns == 0)
+		job->ask_until_ns = exec_after(exec_now(), EXEC_ATTACH_MS);
+	exec_job_limit(job, job->ask_until_ns);
 	return 0;
+}
+
+static bool waits_for_another(struct exec_job *job, bool unsent_too, bool all)
+{
+	if (job->state == JOB_UNSENT)
+		return !unsent_too || (job->attached && !all);
+	return !all && exec_job_is_kept(job) && job->state != JOB_EXITED && exec_link_ask_after(job) == 0;
 }
 
 /* `done` may start new jobs: they are at the end of the list and unsent. */
@@ -306,8 +315,7 @@ void exec_link_lose(struct exec *exec, bool unsent_too, bool all)
 	struct exec_job *job = exec->jobs;
 
 	while (job) {
-		if ((job->state == JOB_UNSENT && (!unsent_too || (job->attached && !all))) ||
-		    (!all && exec_job_is_kept(job) && (job->state == JOB_SENT || job->state == JOB_RUNNING) && exec_link_ask_after(job) == 0)) {
+		if (waits_for_another(job, unsent_too, all)) {
 			job = job->next;
 			continue;
 		}

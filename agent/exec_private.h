@@ -44,6 +44,7 @@ struct exec_job {
 	char unit[EXECUTOR_UNIT_SIZE]; /* of one that is kept; "": it is not, */
 	bool attached, live;	       /* asks after it instead of running it; all of its output is wanted */
 	struct exec_keep keep;
+	uint64_t ask_until_ns; /* while it is asked after: when that is given up; 0: it is not */
 	uint64_t ends[2]; /* of its files, when it had exited */
 	struct ev_io written;
 	struct ev_timer more; /* the rest of what was written, in the next turn */

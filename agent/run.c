@@ -291,7 +291,8 @@ enum action_result run_program(struct command *command, const struct run *run)
 	struct exec *exec = choose_executor(command, run);
 	static const struct exec_callbacks callbacks = { .started = on_started, .output = on_output, .done = on_done };
 	const struct config *config = &command->agent->config;
-	bool kept = (command->group == GROUP_PACKAGES || command->group == GROUP_POWER) && exec == command->agent->privileged;
+	bool kept = (command->group == GROUP_PACKAGES || command->group == GROUP_POWER || command->attach) &&
+		    exec == command->agent->privileged;
 	_cleanup_(environment_done) struct environment env = { .count = 0 };
 	struct exec_request request = {
 		.argv = run->argv,

@@ -30,7 +30,7 @@ static bool is_spared(struct broker *broker, const char *name)
 }
 
 /* What ended well is active until it is stopped, what did not is failed until that is reset. Processes it left go with it. */
-static void let_go(struct broker *broker, const char *name)
+void sweep_let_go(struct broker *broker, const char *name)
 {
 	manager_tell(broker, "StopUnit", "ss", name, "replace");
 	manager_tell(broker, "ResetFailedUnit", "s", name);
@@ -44,7 +44,7 @@ static void judge(struct broker *broker, const char *name, const char *state, co
 		broker_log(LOG_NOTICE, "%s was left by an executor that is gone: killed", name);
 		manager_tell(broker, "StopUnit", "ss", name, "replace");
 	} else if (unit_state_over(state, sub) && !is_spared(broker, name)) {
-		let_go(broker, name);
+		sweep_let_go(broker, name);
 	}
 }
 
@@ -94,11 +94,16 @@ int sweep_spare(struct broker *broker, const char *unit)
 void sweep_release(struct broker *broker, const char *unit)
 {
 	char *place = find_spared(broker, unit), name[UNIT_NAME_MAX];
+	struct unit *running;
 
 	if (place)
 		*place = '\0';
 	unit_kept_name(unit, name);
-	list(broker, name);
+	running = unit_find(broker, name);
+	if (running)
+		unit_release(running);
+	else
+		list(broker, name);
 }
 
 void sweep_forget(struct broker *broker)

@@ -20,6 +20,9 @@ void sweep_kept(struct broker *broker);
 /* The agent has asked for this kept unit, and has to let go of it: 0 or -EBUSY (too many). */
 int sweep_spare(struct broker *broker, const char *unit);
 
+/* PID 1 forgets this kept unit, which is over. */
+void sweep_let_go(struct broker *broker, const char *name);
+
 /* It has: PID 1 may forget the unit, unless it still runs. */
 void sweep_release(struct broker *broker, const char *unit);
 

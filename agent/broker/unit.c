@@ -33,6 +33,7 @@ struct unit {
 	char name[UNIT_NAME_MAX];
 	char *path; /* of its object */
 	bool keep, started, stopping;
+	bool released; /* nobody will ask how it ended */
 	bool attached; /* run by an executor that is gone: what it had to say of it is guessed, */
 	bool unseen;   /* and it may be over, or never have been */
 	uint32_t flags;			    /* EXECUTOR_… of the reply */
@@ -110,6 +111,8 @@ static void unit_end(struct unit *unit, bool known)
 	struct spawn_failure failure = launch_failure(unit->file);
 	struct broker *broker = unit->broker;
 
+	if (unit->released)
+		sweep_let_go(broker, unit->name);
 	if (strcmp(unit->is.result, "oom-kill") == 0)
 		unit->flags |= EXECUTOR_OOM;
 	if (strcmp(unit->is.result, "timeout") == 0 && !(unit->flags & EXECUTOR_CANCELLED))
@@ -301,6 +304,11 @@ static int request_send(struct unit *unit, const struct executor_command *comman
 void unit_kept_name(const char *unit, char out[UNIT_NAME_MAX])
 {
 	snprintf(out, UNIT_NAME_MAX, UNIT_KEEP_PREFIX "%s.service", unit);
+}
+
+void unit_release(struct unit *unit)
+{
+	unit->released = true;
 }
 
 struct unit *unit_find(const struct broker *broker, const char *name)

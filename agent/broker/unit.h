@@ -28,6 +28,9 @@ void unit_attach(struct broker *broker, const struct executor_request *head, con
 /* The name of a kept unit from the agent's part of it. */
 void unit_kept_name(const char *unit, char out[UNIT_NAME_MAX]);
 
+/* Its end need not be remembered any more, when it comes. */
+void unit_release(struct unit *unit);
+
 /* One that is waited for, by its name; NULL: none. */
 struct unit *unit_find(const struct broker *broker, const char *name);
 
