@@ -13,6 +13,7 @@
 #include <infiniservice/cleanup.h>
 
 #include "agent/build.h"
+#include "agent/kept.h"
 #include "agent/notify.h"
 
 #define TURN_LONG_NS NS_PER_MS
@@ -232,6 +233,7 @@ void agent_done(struct agent *agent)
 	agent->port = port_free(agent->port);
 	hub_done(&agent->hub);
 	feed_done(&agent->feed);
+	kept_done(agent);
 	journal_close(&agent->journal);
 	audit_done(&agent->audit);
 	message_parser_free(&agent->parser);

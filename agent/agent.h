@@ -90,6 +90,7 @@ struct agent {
 	ev_timer feed_timer; /* one-shot: the rest of the readers */
 	struct audit audit;
 	struct journal journal;
+	struct kept_answer *kept_answers; /* of commands that outlived an earlier run; see kept.h */
 	struct scripts scripts;
 	struct breaker breaker; /* of the port */
 	unsigned histories;	/* being read now */

@@ -13,6 +13,7 @@
 #include <infiniservice/cleanup.h>
 
 #include "agent/agent.h"
+#include "agent/kept.h"
 #include "agent/log/latest.h"
 #include "agent/log/repair.h"
 #include "agent/notify.h"
@@ -84,7 +85,7 @@ static void on_executor_lost(void *data, int error)
 {
 	struct agent *agent = data;
 
-	report_limited(&agent->exec_topic, agent->now.mono_ns, LOG_ERR, "executor %s%s", error ? "cannot be started: " : "died; its commands are answered INTERNAL and it is started again",
+	report_limited(&agent->exec_topic, agent->now.mono_ns, LOG_ERR, "executor %s%s", error ? "cannot be started: " : "died; its commands are answered INTERNAL, packages and power go on, and it is started again",
 		       error ? strerror(-error) : "");
 }
 
@@ -187,6 +188,7 @@ static int build_helpers(struct agent *agent)
 	if (!agent->prober || !agent->exec || !agent->bus)
 		return -ENOMEM;
 	exec.socket_path = agent->config.commands.executor_socket;
+	exec.keep_dir = agent->config.agent.runtime_dir;
 	if (!privilege_available(agent)) {
 		agent->privileged = exec_new(agent->loop, &exec);
 		if (!agent->privileged)
@@ -248,5 +250,6 @@ int build_parts(struct agent *agent, struct err *e)
 	hub_subscribe(&agent->hub, "feed", HUB_PORT, hub_to_feed, agent);
 	hub_subscribe(&agent->hub, "log", HUB_LOG, hub_to_log, agent);
 	hub_subscribe(&agent->hub, "latest", HUB_LATEST, hub_to_latest, agent);
+	kept_resume(agent);
 	return 0;
 }

@@ -11,7 +11,9 @@
 #include "agent/agent.h"
 #include "agent/batch.h"
 #include "agent/command_queue.h"
+#include "agent/kept.h"
 #include "agent/retry.h"
+#include "agent/run.h"
 #include "agent/stream.h"
 #include "agent/trace.h"
 #include "transport/backoff.h"
@@ -222,6 +224,21 @@ bool commands_idle(const struct commands *commands)
 	return !command;
 }
 
+/* What an earlier run has begun is owed to whichever host is there, or comes. */
+static void deliver(struct command *command)
+{
+	struct agent *agent = command->agent;
+
+	if (command->action->deliver)
+		command->action->deliver(command);
+	else if (!command->resumed || command->session)
+		session_answer(agent, command->session, LINE_REPLY);
+	else if (port_state(agent->port) == PORT_CONNECTED)
+		session_answer(agent, &agent->port_session, LINE_REPLY);
+	else
+		kept_hold(command);
+}
+
 void command_answer(struct command *command, struct response *response)
 {
 	struct agent *agent = command->agent;
@@ -241,11 +258,9 @@ void command_answer(struct command *command, struct response *response)
 	response->execution_time_ms = took_ns / NS_PER_MS;
 	count_answer(&commands->stats, response);
 	encode_response(command, response);
-	if (command->action->deliver)
-		command->action->deliver(command);
-	else
-		session_answer(agent, command->session, LINE_REPLY);
+	deliver(command);
 	trace_answered(command, response);
+	kept_end(command);
 
 	command_leave(command);
 	held = commands_hold(commands);
@@ -325,6 +340,16 @@ static void on_deadline(struct ev_loop *loop, ev_timer *timer, int events)
 }
 
 /* ---------------------------------------------------------------------------------------------------- all of them */
+
+void commands_go_on(struct command *command, bool known)
+{
+	struct run run = { .privileged = true };
+
+	if (known)
+		command->action->run(command);
+	else
+		run_program(command, &run);
+}
 
 void commands_init(struct commands *commands, struct agent *agent)
 {

@@ -20,6 +20,8 @@
 #include <infiniservice/sink.h>
 
 #include "agent/action.h"
+#include "agent/executor/protocol.h"
+#include "agent/journal.h"
 #include "transport/message.h"
 #include "transport/reply.h"
 
@@ -58,6 +60,11 @@ struct command {
 	unsigned batch_index;  /* and its place there */
 	bool cancelled; /* is being killed on request */
 	bool kept;	/* what runs for it outlives the agent */
+	bool resumed;	/* it was accepted by an earlier run, see kept.h: whichever host is there is told */
+	bool attach;	/* the next program to be kept runs already, as `unit` (of attach_step of the action) */
+	char unit[EXECUTOR_UNIT_SIZE]; /* of the last program that outlives us; "": none */
+	char attach_step[JOURNAL_STEP_SIZE];
+	size_t attach_max_output;
 	bool pausing;	/* queued, but not before its timer has run: between two tries */
 	unsigned attempts; /* begun */
 	uint64_t serial; /* in the journal; 0: not there */
@@ -105,6 +112,14 @@ void commands_submit_member(struct commands *commands, struct session *session, 
  */
 int commands_submit_action(struct commands *commands, struct session *session, struct message *message,
 			   const struct action *action, void *work, void (*work_free)(void *work));
+
+/*
+ * A command that an earlier run of the agent has begun: running, in its slot, with nobody who asked. The caller fills in the rest and
+ * lets it go on, with its action (`known`) or, if its parameters are not known, to no more than the end of what runs for it.
+ * NULL: out of memory; takes over `message` otherwise.
+ */
+struct command *commands_adopt(struct commands *commands, struct message *message, const struct action *action);
+void commands_go_on(struct command *command, bool known);
 
 /* One under way with this id that `session` may speak for: its own, or one of an earlier session of the same host. NULL: none. */
 struct command *commands_find(const struct commands *commands, const struct session *session, const char *id);

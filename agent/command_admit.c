@@ -102,7 +102,9 @@ bool command_permits(const struct command *command, const struct action *action)
 {
 	static const struct session host = { .kind = SESSION_PORT };
 
-	return permitted(command->agent, command->session ? command->session : &host, action, action->group);
+	/* What runs already was permitted. */
+	return command->attach ||
+	       permitted(command->agent, command->session ? command->session : &host, action, action->group);
 }
 
 /* All that may keep a command from being admitted, in the order of the protocol. NULL when it was refused. */
@@ -209,4 +211,16 @@ int commands_submit_action(struct commands *commands, struct session *session, s
 	command->work_free = work_free;
 	command_begin(command);
 	return 0;
+}
+
+struct command *commands_adopt(struct commands *commands, struct message *message, const struct action *action)
+{
+	struct command *command = command_new(commands, &commands->agent->port_session, message, action);
+
+	if (!command)
+		return NULL;
+	command->session = NULL;
+	command->resumed = true;
+	queue_move(command, COMMAND_RUNNING);
+	return command;
 }

@@ -8,6 +8,10 @@
  * The executor is started at the first job, restarted with back-off when it dies, and takes every command with it.
  * Whether a command may run at all is decided by the caller. With `socket_path` it is not started but connected to: the
  * privileged one of an installation (agent/broker/), which decides once more.
+ *
+ * With `keep_unit` such a command outlives both: it writes to files (exec_keep.h). When the executor is lost it is asked after
+ * at the next one, and so it is by the next agent (`attach`); it is lost only when its unit is gone, or there is no executor
+ * for EXEC_ATTACH_MS. exec_release when nothing needs to be known of it any more.
  */
 #ifndef INFINISERVICE_EXEC_H
 #define INFINISERVICE_EXEC_H
@@ -25,6 +29,8 @@ struct exec_job;
 #define EXEC_DRAIN_MS 200
 /* How long after kill_ns a job is answered at the latest. */
 #define EXEC_STUCK_MS 100
+/* How long an executor that could tell how a kept command ended is waited for. */
+#define EXEC_ATTACH_MS 30000
 /* Jobs at once, whatever the config says (the executor's slots). */
 #define EXEC_JOBS_MAX 64
 
@@ -37,6 +43,7 @@ struct exec_config {
 	int (*child)(int fd, void *data); /* tests: runs this in a forked helper instead of a program; NULL otherwise */
 	size_t max_output_bytes; /* kept per stream and job when the request does not say; 0: 256 KiB */
 	unsigned max_jobs;       /* 0 or more than EXEC_JOBS_MAX: EXEC_JOBS_MAX */
+	const char *keep_dir;	 /* where the files of kept commands are; with socket_path only */
 	bool no_cgroup;          /* follow trees by pid even where cgroups are writable */
 	void (*lost)(void *data, int error); /* optional: the executor died (0) or could not be started (-errno) */
 	void *lost_data;
@@ -62,7 +69,9 @@ struct exec_request {
 	struct exec_limits limits;
 	const char *action; /* what it is for: its name on the wire, */
 	unsigned group;	    /* and its enum policy_group */
-	bool keep;	    /* goes on when we end, where the executor can do that */
+	const char *keep_unit; /* goes on when we end, as this unit (executor_unit_valid); NULL, or no socket_path: it does not */
+	bool attach;	    /* to keep_unit, which has been started already: nothing else of the request is looked at but deadlines */
+	bool live;	    /* with keep_unit: `output` is to be given everything, not only what is kept */
 	unsigned deed;	    /* enum executor_deed: done instead of a program; argv is not looked at */
 	const char *argument; /* of the deed; NULL: none */
 };
@@ -99,6 +108,7 @@ struct exec_outcome {
 	bool stuck;     /* SIGKILL did not end it; its slot stays taken until the kernel lets it go */
 	bool kept;      /* with lost: it is we who end, it goes on */
 	bool lost;      /* the executor died: nothing is known of the command but that it is dead */
+	bool attached;  /* it had been started by an earlier run of the agent */
 	bool truncated; /* output dropped: over the limit, or cut off at the end of the drain time */
 	struct exec_output out, err;
 	int deed_error;	      /* of a deed that was tried: 0, or -errno; -EREMOTEIO: the peer refused */
@@ -108,7 +118,10 @@ struct exec_outcome {
 
 struct exec_callbacks {
 	void (*started)(void *data, pid_t pid); /* optional */
-	/* Optional; everything, before the cap. */
+	/*
+	 * Optional; everything, before the cap. `bytes` NULL: so many that were passed over, of a kept command that is not
+	 * `live` or writes faster than can be read.
+	 */
 	void (*output)(void *data, enum exec_stream stream, const char *bytes, size_t len);
 	/*
 	 * Exactly once per job; the job is freed after it. exec_start and exec_cancel of other jobs are allowed
@@ -158,6 +171,12 @@ void exec_cancel(struct exec_job *job, uint64_t grace_ns);
  * of the others follow. Accepts NULL.
  */
 void exec_stop(struct exec *exec, uint64_t grace_ns);
+
+/* The end of a kept command is known to whoever wanted to know it: PID 1 may forget it, its files go. */
+void exec_release(struct exec *exec, const char *unit);
+
+/* Where the files of kept commands are; -1: nowhere. Stays ours. */
+int exec_keep_dir(struct exec *exec);
 
 /* The path of infiniservice-exec as exec_start would find it, for its verbs; in `path` or static. */
 const char *exec_program_path(char *path, size_t size);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The host's side of the port: sessions begin with a handshake and a sample, faults are told once, answers go out. */
 #include "agent/agent.h"
+#include "agent/kept.h"
 #include "agent/subscribe.h"
 
 #include <stdarg.h>
@@ -96,6 +97,7 @@ static void greet(struct agent *agent)
 	breaker_worked(&agent->breaker);
 	tell_breaker(agent);
 	answer_lost(agent);
+	kept_greet(agent);
 	scripts_greet(&agent->scripts);
 	if (agent->hub.latest && now.mono_ns - agent->last_sample_ns < YOUNG_NS)
 		hostlink_sample(agent, agent->hub.latest);

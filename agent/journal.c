@@ -16,8 +16,9 @@
 #include <infiniservice/cleanup.h>
 
 #define TEMPORARY "." JOURNAL_NAME ".new"
-/* An id has at most 128 bytes (three characters each), an action 64. */
-#define LINE_MAX_BYTES 640
+/* An id has at most 128 bytes, an action 64, recorded parameters JOURNAL_WISH_MAX; three characters each. */
+#define LINE_MAX_BYTES 4096
+#define WORD_MAX_BYTES 640 /* of the widths below */
 #define FILE_MAX_BYTES (16u << 20)
 
 /* ------------------------------------------------------------------------------------------------------------ lines */
@@ -89,6 +90,51 @@ int journal_format(const struct journal_entry *entry, char *out, size_t size)
 	return len < (int)size ? len : -ENOBUFS;
 }
 
+int journal_format_kept(uint64_t serial, const struct journal_kept *kept, char *out, size_t size)
+{
+	char wish[LINE_MAX_BYTES] = "-", step[4 * JOURNAL_STEP_SIZE] = "-";
+	int len;
+
+	if ((kept->wish && put_escaped(wish, sizeof(wish), kept->wish) == sizeof(wish)) ||
+	    (*kept->step && put_escaped(step, sizeof(step), kept->step) == sizeof(step)))
+		return -ENOBUFS;
+	len = snprintf(out, size, "k %" PRIu64 " %s %s %s %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %s\n", serial, kept->unit,
+		       kept->boot_id, step, kept->received_ns, kept->term_ns, kept->deadline_ns, kept->max_output, wish);
+	return len < (int)size && len <= LINE_MAX_BYTES ? len : -ENOBUFS;
+}
+
+static struct journal_kept *kept_free(struct journal_kept *kept)
+{
+	if (kept)
+		free(kept->wish);
+	free(kept);
+	return NULL;
+}
+
+static struct journal_kept *kept_copy(const struct journal_kept *kept)
+{
+	struct journal_kept *copy = malloc(sizeof(*copy));
+
+	if (!copy)
+		return NULL;
+	*copy = *kept;
+	if (kept->wish) {
+		copy->wish = strdup(kept->wish);
+		if (!copy->wish) {
+			free(copy);
+			return NULL;
+		}
+	}
+	return copy;
+}
+
+void journal_entry_free(struct journal_entry *entry)
+{
+	if (entry)
+		kept_free(entry->kept);
+	free(entry);
+}
+
 static struct journal_entry *entry_new(uint64_t serial, enum journal_kind kind, const char *action, const char *id)
 {
 	size_t action_size = strlen(action) + 1, id_size = strlen(id) + 1;
@@ -105,9 +151,45 @@ static struct journal_entry *entry_new(uint64_t serial, enum journal_kind kind, 
 	return entry;
 }
 
+static bool is_boot_id(const char *text)
+{
+	return *text && text[strspn(text, "0123456789abcdef-")] == '\0';
+}
+
+static int parse_kept(const char *text, size_t len, struct journal_entry **ret)
+{
+	char unit[EXECUTOR_UNIT_SIZE], boot[BOOT_ID_SIZE], step[4 * JOURNAL_STEP_SIZE], wish[LINE_MAX_BYTES + 1];
+	struct journal_kept kept = { .unit = "" };
+	struct journal_entry *entry;
+	uint64_t serial;
+	int used = 0;
+
+	if (sscanf(text, "k %19" SCNu64 " %33s %32s %95s %20" SCNu64 " %20" SCNu64 " %20" SCNu64 " %19" SCNu64 " %s%n", &serial, unit, boot,
+		   step, &kept.received_ns, &kept.term_ns, &kept.deadline_ns, &kept.max_output, wish, &used) != 9 ||
+	    used != (int)len || serial == 0 || !executor_unit_valid(unit) || !is_boot_id(boot) ||
+	    kept.deadline_ns < kept.term_ns || kept.term_ns < kept.received_ns)
+		return -EBADMSG;
+	if ((strcmp(step, "-") != 0 && !unescape(step)) || strlen(step) >= JOURNAL_STEP_SIZE ||
+	    (strcmp(wish, "-") != 0 && !unescape(wish)))
+		return -EBADMSG;
+	strcpy(kept.unit, unit);
+	strcpy(kept.boot_id, boot);
+	strcpy(kept.step, strcmp(step, "-") == 0 ? "" : step);
+	kept.wish = strcmp(wish, "-") == 0 ? NULL : wish;
+	entry = entry_new(serial, JOURNAL_COMMAND, "", "");
+	if (entry)
+		entry->kept = kept_copy(&kept);
+	if (!entry || !entry->kept) {
+		free(entry);
+		return -ENOMEM;
+	}
+	*ret = entry;
+	return 3;
+}
+
 int journal_parse(const char *line, size_t len, struct journal_entry **ret, uint64_t *ret_serial)
 {
-	char text[LINE_MAX_BYTES + 1], action[LINE_MAX_BYTES + 1], id[LINE_MAX_BYTES + 1], kind;
+	char text[LINE_MAX_BYTES + 1], action[WORD_MAX_BYTES + 1], id[WORD_MAX_BYTES + 1], kind;
 	uint64_t serial;
 	int used = 0;
 
@@ -119,8 +201,10 @@ int journal_parse(const char *line, size_t len, struct journal_entry **ret, uint
 		*ret_serial = serial;
 		return 2;
 	}
+	if (*text == 'k')
+		return parse_kept(text, len, ret);
 	used = 0;
-	if (sscanf(text, "+ %19" SCNu64 " %c %s %s%n", &serial, &kind, action, id, &used) != 4 || used != (int)len ||
+	if (sscanf(text, "+ %19" SCNu64 " %c %640s %640s%n", &serial, &kind, action, id, &used) != 4 || used != (int)len ||
 	    serial == 0 || (kind != JOURNAL_COMMAND && kind != JOURNAL_SCRIPT) || !unescape(action) || !unescape(id))
 		return -EBADMSG;
 	*ret = entry_new(serial, (enum journal_kind)kind, action, id);
@@ -143,7 +227,7 @@ static bool drop(struct journal *journal, struct journal_entry **list, uint64_t 
 	if (!entry)
 		return false;
 	*at = entry->next;
-	free(entry);
+	journal_entry_free(entry);
 	journal->open_count--;
 	return true;
 }
@@ -154,7 +238,7 @@ static void clear(struct journal_entry **list)
 		struct journal_entry *entry = *list;
 
 		*list = entry->next;
-		free(entry);
+		journal_entry_free(entry);
 	}
 }
 
@@ -173,6 +257,15 @@ static bool append(struct journal *journal, const char *line, size_t len)
 	return false;
 }
 
+static void append_kept(struct journal *journal, const struct journal_entry *entry)
+{
+	char line[LINE_MAX_BYTES + 64];
+	int len = entry->kept ? journal_format_kept(entry->serial, entry->kept, line, sizeof(line)) : 0;
+
+	if (len > 0)
+		append(journal, line, (size_t)len);
+}
+
 static void write_list(struct journal *journal, const struct journal_entry *entry)
 {
 	char line[LINE_MAX_BYTES + 64];
@@ -182,6 +275,7 @@ static void write_list(struct journal *journal, const struct journal_entry *entr
 
 		if (len > 0)
 			append(journal, line, (size_t)len);
+		append_kept(journal, entry);
 	}
 }
 
@@ -205,6 +299,18 @@ static int rewrite(struct journal *journal)
 	return -EIO;
 }
 
+/* To the entry that it is of, if that is still open. */
+static void take_kept(struct journal *journal, struct journal_entry *line)
+{
+	struct journal_entry *entry = *find(&journal->lost, line->serial);
+
+	if (entry) {
+		kept_free(entry->kept);
+		entry->kept = TAKE_PTR(line->kept);
+	}
+	journal_entry_free(line);
+}
+
 static void take_line(struct journal *journal, struct journal_entry ***end, const char *line, size_t len)
 {
 	struct journal_entry *entry;
@@ -222,6 +328,9 @@ static void take_line(struct journal *journal, struct journal_entry ***end, cons
 		drop(journal, &journal->lost, serial);
 		for (*end = &journal->lost; **end;)
 			*end = &(**end)->next;
+		break;
+	case 3:
+		take_kept(journal, entry);
 		break;
 	default:
 		break;
@@ -290,7 +399,7 @@ uint64_t journal_accepted(struct journal *journal, enum journal_kind kind, const
 	if (entry)
 		len = journal_format(entry, line, sizeof(line));
 	if (len < 0 || !append(journal, line, (size_t)len)) {
-		free(entry);
+		journal_entry_free(entry);
 		journal->unrecorded++;
 		return 0;
 	}
@@ -298,6 +407,29 @@ uint64_t journal_accepted(struct journal *journal, enum journal_kind kind, const
 	journal->open = entry;
 	journal->open_count++;
 	return journal->next_serial++;
+}
+
+void journal_keep(struct journal *journal, uint64_t serial, const struct journal_kept *kept)
+{
+	struct journal_entry *entry = serial ? *find(&journal->open, serial) : NULL;
+	struct journal_kept *copy = entry ? kept_copy(kept) : NULL;
+
+	if (!copy)
+		return;
+	kept_free(entry->kept);
+	entry->kept = copy;
+	append_kept(journal, entry);
+}
+
+void journal_adopt(struct journal *journal, uint64_t serial)
+{
+	struct journal_entry **at = find(&journal->lost, serial), *entry = *at;
+
+	if (!entry)
+		return;
+	*at = entry->next;
+	entry->next = journal->open;
+	journal->open = entry;
 }
 
 void journal_answered(struct journal *journal, uint64_t serial)

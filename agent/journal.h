@@ -7,6 +7,11 @@
  *
  *	+ 7 c unsafe id%20of%20the%20command
  *	- 7
+ *
+ * What runs for a command and outlives the agent is on record too, with what is needed to wait for its end and to answer: the last
+ * such line of a command counts.
+ *
+ *	k 8 UNIT BOOT STEP RECEIVED TERM DEADLINE MAX_OUTPUT PARAMETERS		("-": none; times in ns, CLOCK_MONOTONIC)
  */
 #ifndef AGENT_JOURNAL_H
 #define AGENT_JOURNAL_H
@@ -14,6 +19,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "agent/executor/protocol.h"
+#include "agent/identity.h"
 
 #define JOURNAL_NAME "commands.journal"
 /* Open entries, those of an earlier run included; what comes beyond it is not recorded (and counted). */
@@ -26,11 +34,25 @@ enum journal_kind {
 	JOURNAL_SCRIPT = 's',  /* owed a script_completion */
 };
 
+/* Longer parameters are not recorded. */
+#define JOURNAL_WISH_MAX 1024
+#define JOURNAL_STEP_SIZE 24
+
+struct journal_kept {
+	char unit[EXECUTOR_UNIT_SIZE];
+	char boot_id[BOOT_ID_SIZE]; /* the times and the unit mean nothing after another boot */
+	char step[JOURNAL_STEP_SIZE]; /* of the action, in its own words; "": it has but one */
+	uint64_t received_ns, term_ns, deadline_ns;
+	uint64_t max_output; /* kept of each stream */
+	char *wish;	     /* the parameters of the command as JSON; NULL: not recorded */
+};
+
 struct journal_entry {
 	struct journal_entry *next;
 	uint64_t serial;
 	enum journal_kind kind;
 	char *action, *id; /* in one allocation with the entry */
+	struct journal_kept *kept; /* owned; NULL: nothing outlives us */
 };
 
 struct journal {
@@ -54,14 +76,26 @@ void journal_close(struct journal *journal);
 /* Records an accepted command; the serial that journal_answered wants, 0 if it could not be recorded. */
 uint64_t journal_accepted(struct journal *journal, enum journal_kind kind, const char *action, const char *id);
 
+/* Something runs for it now that outlives us; `kept` is copied. 0 is accepted, and a serial that is not open. */
+void journal_keep(struct journal *journal, uint64_t serial, const struct journal_kept *kept);
+
+/* An entry of `lost` is worked on again: it is one of `open` now. */
+void journal_adopt(struct journal *journal, uint64_t serial);
+
 /* It has been answered. 0 is accepted, and a serial that is not open. */
 void journal_answered(struct journal *journal, uint64_t serial);
 
-/* Pure: one line without its newline. 1 for an accepted command (*ret is on the heap), 2 for an answer (*ret_serial),
- * -EBADMSG, -ENOMEM. */
+/* Pure: one line without its newline. 1 for an accepted command (*ret is on the heap), 2 for an answer (*ret_serial), 3 for
+ * what runs for a command (*ret with serial and `kept` alone), -EBADMSG, -ENOMEM. */
 int journal_parse(const char *line, size_t len, struct journal_entry **ret, uint64_t *ret_serial);
+
+/* Accepts NULL. */
+void journal_entry_free(struct journal_entry *entry);
 
 /* Pure: the line of an entry, newline included, into `out`; its length, or -ENOBUFS. */
 int journal_format(const struct journal_entry *entry, char *out, size_t size);
+
+/* The same of what runs for the entry of this serial. */
+int journal_format_kept(uint64_t serial, const struct journal_kept *kept, char *out, size_t size);
 
 #endif

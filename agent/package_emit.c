@@ -384,6 +384,9 @@ void package_emit_updated(struct sink *out, const char *key, const void *arg)
 		sink_bool(out, "reboot_required", job->reboot_required);
 	else
 		sink_null(out, "reboot_required");
-	emit_rows(out, "updated", job, &job->after, SIZE_MAX, changed, emit_name, 0);
+	if (job->incomparable)
+		sink_null(out, "updated");
+	else
+		emit_rows(out, "updated", job, &job->after, SIZE_MAX, changed, emit_name, 0);
 	sink_object_end(out);
 }

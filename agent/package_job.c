@@ -9,6 +9,7 @@
 #include <infiniservice/cleanup.h>
 
 #include "agent/agent.h"
+#include "agent/kept.h"
 #include "agent/run.h"
 
 /* What a question may print; a list of all packages of a large system is about 2 MiB. */
@@ -16,6 +17,12 @@
 #define SEARCH_MAX (4u << 20)
 /* Names asked for in one call. */
 #define NAMES_MAX 500
+
+/* What a kept step is called in the journal, over all versions of the agent. */
+static const char *const step_names[JOB_STEPS] = {
+	[JOB_REFRESH] = "refresh", [JOB_INSTALL] = "install", [JOB_REMOVE] = "remove", [JOB_UPDATE] = "update",
+	[JOB_UPDATE_ALL] = "update-all",
+};
 
 enum names { NAMES_NONE, NAMES_ONE, NAMES_WORDS, NAMES_PENDING };
 
@@ -57,6 +64,7 @@ static void job_free(void *data)
 	package_list_done(&job->found);
 	package_list_done(&job->pending);
 	package_history_done(&job->history);
+	free(job->before.bytes);
 	free(job->out.bytes);
 	free(job);
 }
@@ -170,6 +178,13 @@ static bool found_exactly(const struct package_job *job)
 	return false;
 }
 
+static bool compares(const enum job_step *plan)
+{
+	while (*plan != JOB_END && *plan != JOB_LIST_AGAIN)
+		plan++;
+	return *plan == JOB_LIST_AGAIN;
+}
+
 /* What a step's output means to the job. 0, -ENOMEM, or -ENOENT: there is no such package. */
 static int digest(struct package_job *job, enum job_step step, struct exec_outcome *outcome)
 {
@@ -183,6 +198,12 @@ static int digest(struct package_job *job, enum job_step step, struct exec_outco
 		return r;
 	switch (step) {
 	case JOB_LIST:
+		if (compares(job->plan)) {
+			job->before = outcome->out;
+			job->before.len = len;
+			outcome->out.bytes = NULL;
+		}
+		/* fall through */
 	case JOB_LIST_AGAIN:
 	case JOB_PENDING:
 		job->truncated = job->truncated || len < outcome->out.total;
@@ -287,7 +308,7 @@ static void run_step(struct command *command, const char *const names[], size_t 
 	const struct package_command *program = &job->manager->steps[steps[*job->plan].step];
 	const char *argv[PACKAGE_ARGS_MAX];
 	char path[64];
-	struct run run = { .argv = argv, .privileged = steps[*job->plan].privileged,
+	struct run run = { .argv = argv, .step = step_names[*job->plan], .note = job->before.bytes ? &job->before : NULL, .privileged = steps[*job->plan].privileged,
 			   .max_output_bytes = steps[*job->plan].max_output, .done = on_step };
 
 	if (!run_find(program->argv[0], path, sizeof(path)))
@@ -337,6 +358,34 @@ static void next(struct command *command)
 		run_step(command, names, count);
 }
 
+/* The list from before, which an earlier run of the agent has left for us. */
+static void recall(struct command *command)
+{
+	struct package_job *job = command->work;
+	const struct package_command *program = &job->manager->steps[steps[JOB_LIST].step];
+	_cleanup_(freep) char *text = NULL;
+	size_t len = 0;
+
+	if (!compares(job->plan) || *job->plan == JOB_REFRESH)
+		return;
+	kept_note_read(command, &text, &len);
+	job->incomparable = !text || program->parse(text, len, &job->installed) < 0;
+	package_list_sort(&job->installed);
+}
+
+/* A plan that an earlier run had begun goes on at the step that runs. False if it has no such step: another version's. */
+static bool skip_to_attached(struct command *command)
+{
+	struct package_job *job = command->work;
+
+	while (*job->plan != JOB_END && (!step_names[*job->plan] || strcmp(step_names[*job->plan], command->attach_step) != 0))
+		job->plan++;
+	if (*job->plan == JOB_END)
+		return false;
+	recall(command);
+	return true;
+}
+
 enum action_result package_job_start(struct command *command, const enum job_step *plan,
 				     void (*finish)(struct command *command, struct package_job *job))
 {
@@ -344,6 +393,11 @@ enum action_result package_job_start(struct command *command, const enum job_ste
 
 	job->plan = plan;
 	job->finish = finish;
+	if (command->attach && !skip_to_attached(command)) {
+		struct run run = { .privileged = true };
+
+		return run_program(command, &run);
+	}
 	next(command);
 	return ACTION_TAKEN;
 }

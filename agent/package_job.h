@@ -60,6 +60,8 @@ struct package_job {
 	int64_t refreshed_s;  /* when the manager's lists were; -1: not known */
 	bool reboot_required; /* if the manager can tell */
 	const char *distro;	/* borrowed from the host collector during `finish`; NULL: not known */
+	struct exec_output before; /* what JOB_LIST printed, when it is to be compared with JOB_LIST_AGAIN */
+	bool incomparable;	   /* it is not known any more */
 	struct exec_output out; /* of the last step that changed something: for the answer */
 };
 

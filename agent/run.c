@@ -13,6 +13,7 @@
 
 #include "agent/agent.h"
 #include "agent/executor/surroundings.h"
+#include "agent/kept.h"
 #include "agent/privilege.h"
 #include "agent/stream.h"
 
@@ -113,7 +114,11 @@ static enum error_code code_of_stage(enum exec_stage stage, int error)
 /* Fills code, reason and error text from how the command ended. `text` is storage for the words. */
 static void judge(struct response *response, const struct exec_outcome *outcome, bool stopping, char *text, size_t size)
 {
-	if (outcome->lost) {
+	if (outcome->lost && outcome->attached) {
+		response->code = CODE_INTERNAL;
+		response->reason = "lost: agent_restart";
+		snprintf(text, size, "lost: agent_restart (the agent ended before the command did, and its unit is gone)");
+	} else if (outcome->lost) {
 		response->code = CODE_INTERNAL;
 		response->reason = "lost";
 		snprintf(text, size, "the executor died; the command was killed with it");
@@ -222,7 +227,10 @@ static void on_output(void *data, enum exec_stream from, const char *bytes, size
 	struct command *command = data;
 
 	command->output_bytes += len;
-	stream_put(command, from, bytes, len);
+	if (bytes)
+		stream_put(command, from, bytes, len);
+	else
+		stream_skip(command, from, len);
 }
 
 static void fail_start(struct command *command, int error)
@@ -254,11 +262,37 @@ static struct exec *choose_executor(const struct command *command, const struct 
 	return command->agent->privileged;
 }
 
+/* What it has done is on record with its unit: the next agent will take it from there. */
+static void leave(struct command *command)
+{
+	struct agent *agent = command->agent;
+
+	command_leave(command);
+	stop_advance(agent);
+}
+
+/* Where what is to be kept is kept: in a unit of a name of its own, or one that there is already. */
+static void keep(struct command *command, const struct run *run, struct exec_request *request)
+{
+	request->attach = command->attach;
+	if (command->attach)
+		request->max_output_bytes = command->attach_max_output;
+	else
+		kept_begin(command, run->step, request->max_output_bytes);
+	if (!command->attach && run->note)
+		kept_note_write(command, run->note->bytes, run->note->len);
+	command->attach = false;
+	request->keep_unit = command->unit;
+	request->live = command->message.stream;
+}
+
 enum action_result run_program(struct command *command, const struct run *run)
 {
 	struct exec *exec = choose_executor(command, run);
 	static const struct exec_callbacks callbacks = { .started = on_started, .output = on_output, .done = on_done };
 	const struct config *config = &command->agent->config;
+	bool kept = (command->group == GROUP_PACKAGES || command->group == GROUP_POWER || command->attach) &&
+		    exec == command->agent->privileged;
 	_cleanup_(environment_done) struct environment env = { .count = 0 };
 	struct exec_request request = {
 		.argv = run->argv,
@@ -270,7 +304,6 @@ enum action_result run_program(struct command *command, const struct run *run)
 		.max_output_bytes = run->max_output_bytes ? run->max_output_bytes : config->commands.max_output_bytes,
 		.action = command->action->name,
 		.group = command->group,
-		.keep = command->group == GROUP_PACKAGES || command->group == GROUP_POWER,
 	};
 	int r = environment_make(&env, run->variables);
 
@@ -284,10 +317,14 @@ enum action_result run_program(struct command *command, const struct run *run)
 						       .processes = config->commands.max_tasks };
 	command->on_run_done = run->done;
 	stream_begin(command);
+	if (kept)
+		keep(command, run, &request);
 	if (r == 0)
 		r = exec_start(exec, &request, &callbacks, command, &command->job);
-	command->kept = r == 0 && request.keep && exec == command->agent->privileged;
-	if (r < 0)
+	command->kept = r == 0 && kept;
+	if (r == -ESHUTDOWN && *command->unit && !kept)
+		leave(command);
+	else if (r < 0)
 		fail_start(command, r);
 	return ACTION_TAKEN;
 }

@@ -26,12 +26,17 @@ struct run {
 	const char *cwd;	       /* NULL: "/" */
 	const char *user;	       /* NULL: the executor's own */
 	bool privileged;	       /* changes something or needs rights: else it runs as the agent does */
+	const char *step; /* its name in the action, for kept.h; NULL: the action has but one */
+	/* What the action has to know to go on after a restart of the agent, should this run outlive it; NULL: nothing. */
+	const struct exec_output *note;
 	size_t max_output_bytes;       /* kept per stream; 0: commands.max_output_bytes */
 	/* Called once when the program has ended, in whatever way. NULL: run_answer without data. */
 	void (*done)(struct command *command, struct exec_outcome *outcome);
 };
 
 /*
+ * Programs of the groups packages and power outlive the agent where there is an executor (kept.h).
+ *
  * Starts the program within the command's deadlines. Always ACTION_TAKEN: if it cannot be started the command has been answered, and
  * must not be touched any more. May be called again from `done` for a further step of the same command.
  */

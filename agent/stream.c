@@ -88,6 +88,18 @@ void stream_put(struct command *command, enum exec_stream from, const char *byte
 	}
 }
 
+/* Half a character before a gap is none. */
+void stream_skip(struct command *command, enum exec_stream from, size_t len)
+{
+	struct stream *stream = command->stream;
+
+	if (!stream || len == 0)
+		return;
+	stream->held[from].len = 0;
+	stream->chunks += (len + ADDITION_CHUNK_MAX - 1) / ADDITION_CHUNK_MAX;
+	stream->dropped += (len + ADDITION_CHUNK_MAX - 1) / ADDITION_CHUNK_MAX;
+}
+
 void stream_end(struct command *command, struct response *response)
 {
 	struct stream *stream = command->stream;

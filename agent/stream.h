@@ -19,6 +19,9 @@ void stream_begin(struct command *command);
 /* What a program of the command wrote. Nothing for a command that is not streamed. */
 void stream_put(struct command *command, enum exec_stream from, const char *bytes, size_t len);
 
+/* What it wrote and nobody has read: chunks that were dropped. */
+void stream_skip(struct command *command, enum exec_stream from, size_t len);
+
 /* Sends what was kept back (half a character) and fills in what the response says of the stream. */
 void stream_end(struct command *command, struct response *response);
 

@@ -286,6 +286,10 @@ uninstall_agent() {
 	systemd*)
 		systemctl disable --quiet --now infiniservice.service infiniservice-exec.socket 2>/dev/null || true
 		systemctl stop infiniservice-exec.service 2>/dev/null || true
+		if [ -d /run/systemd/system ]; then
+			systemctl stop 'infiniservice-keep-*.service' 2>/dev/null || true
+			systemctl reset-failed 'infiniservice-keep-*.service' 2>/dev/null || true
+		fi
 		;;
 	openrc)
 		rc-service -q infiniservice stop || true

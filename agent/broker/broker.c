@@ -11,8 +11,8 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <syslog.h>
-#include <systemd/sd-daemon.h>
 #include <systemd/sd-login.h>
 #include <unistd.h>
 
@@ -22,6 +22,7 @@
 #include "agent/broker/deed.h"
 #include "agent/broker/manager_call.h"
 #include "agent/broker/rules.h"
+#include "agent/broker/sweep.h"
 #include "agent/broker/unit.h"
 
 #define AGENT_USER "infiniservice"
@@ -200,7 +201,25 @@ static void refuse_policy(struct broker *broker, uint64_t id, const char *action
 	broker_refuse(broker, id, EACCES, EXECUTOR_STAGE_POLICY, words);
 }
 
-static int request_run(struct broker *broker, size_t len)
+/*
+ * What is kept writes to files of the agent's own, at their end. A descriptor confers what its opener was allowed: one of another
+ * kind, or of somebody else's file, would be a way to have root write there.
+ */
+static bool are_files_of_agent(const struct broker *broker, const int files[2])
+{
+	struct stat st;
+
+	for (int i = 0; i < 2; i++) {
+		int flags = files[i] < 0 ? -1 : fcntl(files[i], F_GETFL);
+
+		if (flags < 0 || (flags & O_ACCMODE) != O_WRONLY || !(flags & O_APPEND) || fstat(files[i], &st) < 0 ||
+		    !S_ISREG(st.st_mode) || st.st_uid != broker->peer_uid)
+			return false;
+	}
+	return true;
+}
+
+static int request_run(struct broker *broker, size_t len, const int files[2])
 {
 	static struct executor_command command;
 	struct rules_verdict verdict = { .refusal = configuration(broker) };
@@ -208,6 +227,8 @@ static int request_run(struct broker *broker, size_t len)
 
 	if (error == -EBADMSG || error == -EPROTO)
 		return error;
+	if (error == 0 && command.unit && !are_files_of_agent(broker, files))
+		return -EBADMSG;
 	if (error < 0) {
 		broker_refuse(broker, command.run.head.id, -error, EXECUTOR_STAGE_EXEC, "");
 		return 0;
@@ -217,7 +238,7 @@ static int request_run(struct broker *broker, size_t len)
 	if (verdict.refusal)
 		refuse_policy(broker, command.run.head.id, command.action, verdict.refusal);
 	else
-		unit_start(broker, &command, &verdict);
+		unit_start(broker, &command, &verdict, files);
 	return 0;
 }
 
@@ -238,8 +259,24 @@ static int request_deed(struct broker *broker, size_t len)
 	return 0;
 }
 
+/* No policy is asked: it was when the unit was started. */
+static int request_unit(struct broker *broker, size_t len)
+{
+	struct executor_unit_request request;
+	const char *unit;
+	int error = executor_unit_parse(broker->message, len, &request, &unit);
+
+	if (error < 0)
+		return error;
+	if (request.head.op == EXECUTOR_ATTACH)
+		unit_attach(broker, &request.head, unit);
+	else
+		sweep_release(broker, unit);
+	return 0;
+}
+
 /* Negative: whoever is there does not keep to the protocol, or says that it leaves. */
-static int request_take(struct broker *broker, size_t len)
+static int request_take(struct broker *broker, size_t len, const int files[2])
 {
 	struct executor_request head;
 	int error = executor_request_parse(broker->message, len, &head);
@@ -248,7 +285,10 @@ static int request_take(struct broker *broker, size_t len)
 		return error;
 	switch (head.op) {
 	case EXECUTOR_RUN:
-		return request_run(broker, len);
+		return request_run(broker, len, files);
+	case EXECUTOR_ATTACH:
+	case EXECUTOR_RELEASE:
+		return request_unit(broker, len);
 	case EXECUTOR_DEED:
 		return request_deed(broker, len);
 	case EXECUTOR_CANCEL:
@@ -259,42 +299,6 @@ static int request_take(struct broker *broker, size_t len)
 	}
 }
 
-/* ------------------------------------------------------------------------------------------------------- kept pipes */
-
-void broker_keep(const int fds[2])
-{
-	sd_pid_notify_with_fds(0, false, "FDSTORE=1\nFDNAME=kept", fds, 2);
-}
-
-/* PID 1 lets go of its copy by itself when the last writer is gone. */
-static int on_drain(sd_event_source *source, int fd, uint32_t events, void *data)
-{
-	static char nowhere[65536];
-	struct broker *broker = data;
-	ssize_t len = read(fd, nowhere, sizeof(nowhere));
-
-	(void)events;
-	if (len > 0 || (len < 0 && (errno == EAGAIN || errno == EINTR)))
-		return 0;
-	sd_event_source_disable_unref(source);
-	broker->drain_count--;
-	broker_rest(broker);
-	return 0;
-}
-
-void broker_drain(struct broker *broker, int fd)
-{
-	_cleanup_(closep) int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-	sd_event_source *source;
-
-	if (copy < 0 || fcntl(copy, F_SETFL, O_NONBLOCK) < 0 ||
-	    sd_event_add_io(broker->event, &source, copy, EPOLLIN, on_drain, broker) < 0)
-		return;
-	sd_event_source_set_io_fd_own(source, true);
-	copy = -1;
-	broker->drain_count++;
-}
-
 /* ----------------------------------------------------------------------------------------------------------- agents */
 
 static void peer_end(struct broker *broker)
@@ -303,29 +307,51 @@ static void peer_end(struct broker *broker)
 	close_fd(&broker->peer_fd);
 	deed_forget_all(broker, false);
 	unit_orphan_all(broker);
+	sweep_forget(broker);
+	sd_event_source_set_enabled(broker->sweep, SD_EVENT_OFF);
 	sd_event_source_set_enabled(broker->listener, SD_EVENT_ON);
 	broker_rest(broker);
+}
+
+/* One packet and up to two descriptors, in `files` (else -1); more than two are none at all. As recvmsg. */
+static ssize_t request_receive(struct broker *broker, int fd, int files[2])
+{
+	union {
+		char bytes[CMSG_SPACE(2 * sizeof(int))];
+		struct cmsghdr head;
+	} control;
+	struct iovec iov = { .iov_base = broker->message, .iov_len = sizeof(broker->message) };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
+	ssize_t len = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC);
+	struct cmsghdr *head = len > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+
+	if (head && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS)
+		memcpy(files, CMSG_DATA(head), head->cmsg_len - CMSG_LEN(0));
+	return len;
 }
 
 static int on_peer(sd_event_source *source, int fd, uint32_t events, void *data)
 {
 	struct broker *broker = data;
-	ssize_t len = recv(fd, broker->message, sizeof(broker->message), MSG_DONTWAIT | MSG_TRUNC);
-	int error;
+	int error, files[2] = { -1, -1 };
+	ssize_t len = request_receive(broker, fd, files);
 
 	(void)source;
 	(void)events;
 	if (len < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
-	error = len <= 0 ? -ESHUTDOWN : request_take(broker, (size_t)len);
+	error = len <= 0 ? -ESHUTDOWN : request_take(broker, (size_t)len, files);
+	for (int i = 0; i < 2; i++)
+		close_fd(&files[i]);
 	if (error == -EBADMSG || error == -EPROTO)
 		broker_log(LOG_WARNING, "the agent does not keep to the protocol (%s): it is cut off", strerror(-error));
 	if (error < 0)
 		peer_end(broker);
-	return 0;
+	/* One of another version: after an upgrade it is we who are old. Our socket starts the program that is there now. */
+	return error == -EPROTO ? sd_event_exit(broker->event, EXIT_SUCCESS) : 0;
 }
 
-static bool peer_welcome(const struct broker *broker, int fd)
+static bool peer_welcome(struct broker *broker, int fd)
 {
 	const struct passwd *user = getpwnam(broker->options.user ? broker->options.user : AGENT_USER);
 	struct ucred peer = { .uid = (uid_t)-1 };
@@ -333,6 +359,7 @@ static bool peer_welcome(const struct broker *broker, int fd)
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
 		return false;
+	broker->peer_uid = peer.uid;
 	if (peer.uid == 0 || (user && peer.uid == user->pw_uid))
 		return true;
 	broker_log(LOG_WARNING, "uid %u is not the agent's: refused", (unsigned)peer.uid);
@@ -355,6 +382,8 @@ static int on_connection(sd_event_source *source, int listen_fd, uint32_t events
 	}
 	broker->peer_fd = fd;
 	sd_event_source_set_enabled(broker->listener, SD_EVENT_OFF);
+	sd_event_source_set_time_relative(broker->sweep, SWEEP_KEPT_MS * NS_PER_MS / NS_PER_US);
+	sd_event_source_set_enabled(broker->sweep, SD_EVENT_ONESHOT);
 	broker_rest(broker);
 	return 0;
 }
@@ -365,7 +394,7 @@ void broker_rest(struct broker *broker)
 {
 	uint64_t idle_ms = broker->options.idle_ms ? broker->options.idle_ms : BROKER_IDLE_MS;
 
-	if (broker->unit_count || broker->deed_count || broker->drain_count) {
+	if (broker->unit_count || broker->deed_count) {
 		sd_event_source_set_enabled(broker->idle, SD_EVENT_OFF);
 		return;
 	}
@@ -380,7 +409,7 @@ static int on_idle(sd_event_source *source, uint64_t usec, void *data)
 
 	(void)source;
 	(void)usec;
-	if (broker->unit_count || broker->deed_count || broker->drain_count)
+	if (broker->unit_count || broker->deed_count)
 		return 0;
 	manager_close(broker);
 	if (broker->system) {
@@ -388,6 +417,16 @@ static int on_idle(sd_event_source *source, uint64_t usec, void *data)
 		broker->system = sd_bus_close_unref(broker->system);
 	}
 	return broker->peer_fd >= 0 ? 0 : sd_event_exit(broker->event, EXIT_SUCCESS);
+}
+
+/* It opens the connection to PID 1 anew, which is to be closed again when nothing needs it. */
+static int on_sweep(sd_event_source *source, uint64_t usec, void *data)
+{
+	(void)source;
+	(void)usec;
+	sweep_kept(data);
+	broker_rest(data);
+	return 0;
 }
 
 static void own_unit_find(struct broker *broker)
@@ -410,6 +449,8 @@ static int broker_open(struct broker *broker)
 	if (r >= 0)
 		r = sd_event_add_time(broker->event, &broker->reconnect, CLOCK_MONOTONIC, UINT64_MAX, 0, on_reconnect, broker);
 	if (r >= 0)
+		r = sd_event_add_time(broker->event, &broker->sweep, CLOCK_MONOTONIC, UINT64_MAX, 0, on_sweep, broker);
+	if (r >= 0)
 		r = sd_event_source_set_enabled(broker->reconnect, SD_EVENT_OFF);
 	return r;
 }
@@ -425,6 +466,7 @@ static void broker_close(struct broker *broker)
 	sd_event_source_unref(broker->listener);
 	sd_event_source_unref(broker->idle);
 	sd_event_source_unref(broker->reconnect);
+	sd_event_source_unref(broker->sweep);
 	sd_event_unref(broker->event);
 	guard_done(&broker->guard);
 }
@@ -442,9 +484,7 @@ int broker_serve(const struct broker_options *options)
 	r = broker_open(&broker);
 	if (r >= 0) {
 		configuration(&broker);
-		unit_sweep(&broker);
-		for (unsigned i = 0; i < options->kept_count; i++)
-			broker_drain(&broker, options->kept[i]);
+		sweep_commands(&broker);
 		broker_rest(&broker);
 		r = sd_event_loop(broker.event);
 	}

@@ -2,9 +2,11 @@
 /*
  * The privileged executor of an installation: started by its socket, root without a capability, it serves one agent at
  * a time, asks the policy itself, and has everything done by PID 1: each command as a transient unit with limits of its
- * own, each deed as one call.
+ * own, each deed as one call. What is to be kept (RUN with EXECUTOR_RUN_KEEP) outlives agent and executor: whoever comes after
+ * them asks PID 1 how it ended.
  *
  *	agent ─RUN─► rules, policy ─► unit (StartTransientUnit) ─► STARTED with its pipes ─► EXITED
+ *	      ─ATTACH─► a unit that was kept ─► STARTED ─► EXITED; ─RELEASE─► PID 1 forgets it
  *	      ─DEED─► rules, policy ─► call ─► ANSWERED
  *	      ─end─► its units are killed, but for those that are to be kept
  *
@@ -15,6 +17,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
@@ -29,8 +32,6 @@
 
 struct broker_options {
 	int listen_fd;
-	const int *kept; /* pipes that an earlier run gave to PID 1 to keep, see broker_keep */
-	unsigned kept_count;
 	const char *config_dir;	     /* NULL: the system's */
 	const char *manager_address; /* NULL: BROKER_MANAGER_ADDRESS */
 	const char *system_address;  /* NULL: BROKER_SYSTEM_ADDRESS */
@@ -50,8 +51,10 @@ struct unit;
 struct broker {
 	struct broker_options options;
 	sd_event *event;
-	sd_event_source *listener, *peer_source, *idle, *reconnect;
+	sd_event_source *listener, *peer_source, *idle, *reconnect, *sweep;
 	int peer_fd; /* -1: no agent */
+	uid_t peer_uid;
+	char spared[EXECUTOR_SLOTS][EXECUTOR_UNIT_SIZE]; /* kept units that the agent has not let go of yet; "": free */
 	struct guard guard;
 	sd_bus *manager; /* straight to PID 1; NULL: not connected */
 	uint64_t generation; /* of that connection */
@@ -59,7 +62,7 @@ struct broker {
 	sd_bus_slot *lost_slot;
 	unsigned reconnects; /* in a row */
 	struct unit *units;
-	unsigned unit_count, drain_count;
+	unsigned unit_count;
 	uint64_t next_number; /* of a unit */
 	char own_unit[256];   /* that units are bound to; "": we are not one */
 	struct deed *deeds;
@@ -78,15 +81,6 @@ void broker_reply_fds(struct broker *broker, struct executor_answer *answer, con
 
 /* What a request that was not even tried is answered. */
 void broker_refuse(struct broker *broker, uint64_t id, int error, int stage, const char *words);
-
-/*
- * Pipes of a command that outlives agent and executor: without a reader it would be killed by SIGPIPE at its next word. PID 1 keeps a copy
- * and gives it to the next executor (FileDescriptorStoreMax=).
- */
-void broker_keep(const int fds[2]);
-
-/* Reads the pipe (a copy is made) to its end, for nobody. */
-void broker_drain(struct broker *broker, int fd);
 
 /* Something has ended: it may be time to go. */
 void broker_rest(struct broker *broker);

@@ -25,14 +25,20 @@ static int append_program(sd_bus_message *m, const struct transient *t)
 	return sd_bus_message_append(m, "(sv)", "ExecStart", "a(sasb)", 1, t->program, 3, t->program, "launch", t->action, false);
 }
 
-/* A command that is not killed gets its group killed at its end: what it leaves behind goes at once. */
+/*
+ * A command that is not killed gets its group killed at its end: what it leaves behind goes at once. One that is kept is remembered
+ * however it ends: active (exited) when that was well, else failed.
+ */
 static int append_ending(sd_bus_message *m, const struct transient *t, uint64_t now_ns)
 {
 	uint64_t left_ns = t->kill_ns > now_ns ? t->kill_ns - now_ns : 0;
 	int r = sd_bus_message_append(m, "(sv)(sv)(sv)(sv)(sv)", "KillMode", "s", "control-group", "KillSignal", "i",
 				      t->keep ? SIGTERM : SIGKILL, "SendSIGKILL", "b", true, "TimeoutStopUSec", "t",
-				      t->keep ? KEEP_STOP_US : STOP_US, "CollectMode", "s", "inactive-or-failed");
+				      t->keep ? KEEP_STOP_US : STOP_US, "CollectMode", "s",
+				      t->keep ? "inactive" : "inactive-or-failed");
 
+	if (r >= 0 && t->keep)
+		r = sd_bus_message_append(m, "(sv)", "RemainAfterExit", "b", true);
 	if (r >= 0 && t->kill_ns != TIME_NEVER)
 		r = sd_bus_message_append(m, "(sv)", "RuntimeMaxUSec", "t",
 					  (left_ns + TRANSIENT_LATE_MS * NS_PER_MS) / NS_PER_US);

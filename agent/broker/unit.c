@@ -16,7 +16,9 @@
 #include <infiniservice/moment.h>
 
 #include "agent/broker/manager_call.h"
+#include "agent/broker/sweep.h"
 #include "agent/broker/transient.h"
+#include "agent/broker/unit_state.h"
 #include "agent/executor/launch.h"
 
 #define PROPERTIES_INTERFACE "org.freedesktop.DBus.Properties"
@@ -28,18 +30,21 @@ struct unit {
 	struct unit *next;
 	uint64_t id; /* 0: nobody waits for its end */
 	uint64_t generation; /* of the connection that it is watched on */
-	char name[64];
+	char name[UNIT_NAME_MAX];
 	char *path; /* of its object */
 	bool keep, started, stopping;
+	bool released; /* nobody will ask how it ended */
+	bool attached; /* run by an executor that is gone: what it had to say of it is guessed, */
+	bool unseen;   /* and it may be over, or never have been */
 	uint32_t flags;			    /* EXECUTOR_… of the reply */
 	uint64_t term_ns, kill_ns, stuck_ns; /* TIME_NEVER when done */
+	uint64_t due_ns;		     /* what term_ns was */
 	sd_event_source *timer;
 	sd_bus_slot *start, *watch, *look[2];
-	int pipes[2]; /* read ends: until the agent has them, or as long as it is to be kept */
-	int file;     /* the request, and what the launcher says to it */
+	int pipes[2]; /* read ends, until the agent has them; what is kept has files instead */
+	int file;     /* the request, and what the launcher says to it; -1 of one attached to */
 	bool active;
-	char state[16], result[24]; /* ActiveState, Result */
-	int32_t pid, code, status;  /* ExecMainPID, -Code (of siginfo), -Status */
+	struct unit_state is;
 };
 
 /* ------------------------------------------------------------------------------------------------------------ ends */
@@ -67,20 +72,24 @@ static void unit_free(struct unit *unit)
 
 static void answer_started(struct unit *unit)
 {
-	struct executor_answer answer = { .reply = { .op = EXECUTOR_STARTED, .id = unit->id, .pid = unit->pid } };
+	struct executor_answer answer = { .reply = { .op = EXECUTOR_STARTED, .id = unit->id, .pid = unit->is.pid } };
 
 	unit->started = true;
-	if (unit->id)
+	if (unit->id && unit->keep)
+		broker_reply(unit->broker, &answer, "");
+	else if (unit->id)
 		broker_reply_fds(unit->broker, &answer, unit->pipes);
-	/* Of what is to be kept we hold the pipes too: without a reader it would be killed by SIGPIPE. */
-	for (int i = 0; i < 2 && !unit->keep; i++)
+	for (int i = 0; i < 2; i++)
 		close_fd(&unit->pipes[i]);
 }
 
 static void answer_exited(struct unit *unit, uint32_t flags, int status)
 {
 	struct executor_answer answer = { .reply = { .op = EXECUTOR_EXITED, .id = unit->id, .flags = unit->flags | flags,
-						     .status = status, .end_ns = clock_ns(CLOCK_MONOTONIC) } };
+						     .status = status, .end_ns = unit->is.exit_us * NS_PER_US } };
+
+	if (answer.reply.end_ns == 0)
+		answer.reply.end_ns = clock_ns(CLOCK_MONOTONIC);
 
 	if (!unit->id)
 		return;
@@ -93,7 +102,7 @@ static void answer_exited(struct unit *unit, uint32_t flags, int status)
 /* As waitpid gives it; siginfo's codes are those of ExecMainCode. */
 static int wait_status(const struct unit *unit)
 {
-	return unit->code == CLD_EXITED ? (unit->status & 0xff) << 8 : unit->status & 0x7f;
+	return unit->is.code == CLD_EXITED ? (unit->is.status & 0xff) << 8 : unit->is.status & 0x7f;
 }
 
 /* PID 1 has nothing more to say about it. */
@@ -102,17 +111,24 @@ static void unit_end(struct unit *unit, bool known)
 	struct spawn_failure failure = launch_failure(unit->file);
 	struct broker *broker = unit->broker;
 
-	if (strcmp(unit->result, "oom-kill") == 0)
+	if (unit->released)
+		sweep_let_go(broker, unit->name);
+	if (strcmp(unit->is.result, "oom-kill") == 0)
 		unit->flags |= EXECUTOR_OOM;
-	if (strcmp(unit->result, "timeout") == 0 && !(unit->flags & EXECUTOR_CANCELLED))
+	if (strcmp(unit->is.result, "timeout") == 0 && !(unit->flags & EXECUTOR_CANCELLED))
 		unit->flags |= EXECUTOR_TIMED_OUT | EXECUTOR_KILLED;
+	/* Whoever sent it a signal at its deadline is not there any more to say so. */
+	if (unit->attached && unit->is.exit_us && unit->is.exit_us * NS_PER_US >= unit->due_ns)
+		unit->flags |= EXECUTOR_TIMED_OUT;
 	if (failure.error && unit->id)
 		broker_refuse(broker, unit->id, failure.error, failure.stage, "");
-	else if (strcmp(unit->result, "resources") == 0 && unit->code == 0 && unit->id)
+	else if (strcmp(unit->is.result, "resources") == 0 && unit->is.code == 0 && unit->id)
 		broker_refuse(broker, unit->id, EAGAIN, EXECUTOR_STAGE_RESOURCE, "");
-	else if (unit->stopping && unit->code == 0)
+	else if (unit->unseen && unit->id && unit->is.code == 0)
+		broker_refuse(broker, unit->id, ENOENT, EXECUTOR_STAGE_RESOURCE, "");
+	else if (unit->stopping && unit->is.code == 0)
 		answer_exited(unit, 0, SIGKILL); /* before it had begun */
-	else if (!known || unit->code == 0)
+	else if (!known || unit->is.code == 0)
 		answer_exited(unit, EXECUTOR_LOST, 0);
 	else
 		answer_exited(unit, 0, wait_status(unit));
@@ -148,12 +164,13 @@ static void unit_term(struct unit *unit)
 	manager_tell(unit->broker, "KillUnit", "ssi", unit->name, "all", SIGCONT);
 }
 
-/* The unit's own signal for a stop is SIGKILL, unless it is to be kept. */
+/* One that is kept is not stopped, or PID 1 might forget how it ended; but one that has not begun yet is not to begin. */
 static void unit_kill(struct unit *unit)
 {
 	unit->stopping = true;
 	manager_tell(unit->broker, "KillUnit", "ssi", unit->name, "all", SIGKILL);
-	manager_tell(unit->broker, "StopUnit", "ss", unit->name, "replace");
+	if (!unit->keep || !unit->active)
+		manager_tell(unit->broker, "StopUnit", "ss", unit->name, "replace");
 }
 
 static int on_deadline(sd_event_source *source, uint64_t usec, void *data)
@@ -190,71 +207,24 @@ void unit_cancel(struct broker *broker, uint64_t id, uint64_t kill_ns)
 		unit->term_ns = 0;
 		if (kill_ns < unit->kill_ns)
 			unit->kill_ns = kill_ns;
-		deadline_arm(unit);
+		if (!unit->unseen) /* it may be over: then there is nothing to end, and its end is still to be told */
+			deadline_arm(unit);
 	}
 }
 
 /* ---------------------------------------------------------------------------------------------------- what it says */
 
-static int text_read(sd_bus_message *message, char *out, size_t size)
-{
-	const char *text;
-	int r = sd_bus_message_read(message, "v", "s", &text);
-
-	if (r >= 0)
-		snprintf(out, size, "%s", text);
-	return r;
-}
-
-static int number_read(sd_bus_message *message, const char *type, int32_t *out)
-{
-	return sd_bus_message_read(message, "v", type, out);
-}
-
-static int property_read(sd_bus_message *message, struct unit *unit)
-{
-	const char *name;
-	int r = sd_bus_message_read(message, "s", &name);
-
-	if (r < 0)
-		return r;
-	if (strcmp(name, "ActiveState") == 0)
-		return text_read(message, unit->state, sizeof(unit->state));
-	if (strcmp(name, "Result") == 0)
-		return text_read(message, unit->result, sizeof(unit->result));
-	if (strcmp(name, "ExecMainPID") == 0)
-		return number_read(message, "u", &unit->pid);
-	if (strcmp(name, "ExecMainCode") == 0)
-		return number_read(message, "i", &unit->code);
-	if (strcmp(name, "ExecMainStatus") == 0)
-		return number_read(message, "i", &unit->status);
-	return sd_bus_message_skip(message, "v");
-}
-
-/* a{sv} */
-static int properties_read(sd_bus_message *message, struct unit *unit)
-{
-	int r = sd_bus_message_enter_container(message, 'a', "{sv}");
-
-	while (r >= 0 && (r = sd_bus_message_enter_container(message, 'e', "sv")) > 0) {
-		r = property_read(message, unit);
-		if (r >= 0)
-			r = sd_bus_message_exit_container(message);
-	}
-	return r < 0 ? r : sd_bus_message_exit_container(message);
-}
-
 /* What follows from the state it is in now. May free it. */
 static void unit_advance(struct unit *unit)
 {
-	bool over = strcmp(unit->state, "inactive") == 0 || strcmp(unit->state, "failed") == 0;
+	bool over = strcmp(unit->is.state, "inactive") == 0 || unit_state_over(unit->is.state, unit->is.sub);
 
-	if (strcmp(unit->state, "active") == 0)
+	if (strcmp(unit->is.state, "active") == 0)
 		unit->active = true;
 	/* It is inactive before its start too, even with its process there already: only one that has exited is at its end. */
-	if (over && (unit->code || unit->active || strcmp(unit->state, "failed") == 0))
+	if (over && (unit->is.code || unit->active || strcmp(unit->is.state, "failed") == 0))
 		unit_end(unit, true);
-	else if (unit->active && !unit->started && unit->pid)
+	else if (unit->active && !unit->started && unit->is.pid)
 		answer_started(unit);
 }
 
@@ -264,7 +234,7 @@ static int on_changed(sd_bus_message *message, void *data, sd_bus_error *error)
 	const char *interface;
 
 	(void)error;
-	if (sd_bus_message_read(message, "s", &interface) < 0 || properties_read(message, unit) < 0)
+	if (sd_bus_message_read(message, "s", &interface) < 0 || unit_state_read(message, &unit->is) < 0)
 		return 0;
 	/* PID 1 sends those of the service first, so that they are known when the state says that it is over. */
 	if (strcmp(interface, UNIT_INTERFACE) == 0)
@@ -331,48 +301,63 @@ static int request_send(struct unit *unit, const struct executor_command *comman
 	return r;
 }
 
-static struct unit *unit_new(struct broker *broker, const struct executor_command *command)
+void unit_kept_name(const char *unit, char out[UNIT_NAME_MAX])
+{
+	snprintf(out, UNIT_NAME_MAX, UNIT_KEEP_PREFIX "%s.service", unit);
+}
+
+void unit_release(struct unit *unit)
+{
+	unit->released = true;
+}
+
+struct unit *unit_find(const struct broker *broker, const char *name)
+{
+	struct unit *unit = broker->units;
+
+	while (unit && strcmp(unit->name, name) != 0)
+		unit = unit->next;
+	return unit;
+}
+
+static struct unit *unit_new(struct broker *broker, const struct executor_request *head, const char *name)
 {
 	struct unit *unit = calloc(1, sizeof(*unit));
 
 	if (!unit)
 		return NULL;
-	*unit = (struct unit){ .broker = broker, .next = broker->units, .id = command->run.head.id,
-			       .term_ns = command->run.head.term_ns, .kill_ns = command->run.head.kill_ns, .stuck_ns = TIME_NEVER,
-			       .keep = command->run.flags & EXECUTOR_RUN_KEEP, .pipes = { -1, -1 }, .file = -1 };
-	snprintf(unit->name, sizeof(unit->name), "%s%llx-%x.service", unit->keep ? UNIT_KEEP_PREFIX : UNIT_PREFIX,
-		 (unsigned long long)broker->next_number++, (unsigned)getpid());
+	*unit = (struct unit){ .broker = broker, .next = broker->units, .id = head->id, .term_ns = head->term_ns,
+			       .kill_ns = head->kill_ns, .due_ns = head->term_ns, .stuck_ns = TIME_NEVER, .pipes = { -1, -1 }, .file = -1 };
+	snprintf(unit->name, sizeof(unit->name), "%s", name);
 	broker->units = unit;
 	broker->unit_count++;
 	return unit;
 }
 
-/* Pipes, deadlines, the unit's object; `ends` are what the command writes to. */
-static int unit_prepare(struct unit *unit, const struct executor_command *command, int ends[2])
+static int make_pipes(struct unit *unit, int ends[2])
+{
+	for (int i = 0; i < 2; i++) {
+		int pair[2];
+
+		if (pipe2(pair, O_CLOEXEC) < 0)
+			return -errno;
+		unit->pipes[i] = pair[0];
+		ends[i] = pair[1];
+	}
+	return 0;
+}
+
+/* The unit's object, and its deadlines' timer. */
+static int unit_prepare(struct unit *unit)
 {
 	struct broker *broker = unit->broker;
 	int r = broker_manager(broker);
 
-	for (int i = 0; i < 2 && r >= 0; i++) {
-		int pair[2];
-
-		r = pipe2(pair, O_CLOEXEC) < 0 ? -errno : 0;
-		if (r < 0)
-			break;
-		unit->pipes[i] = pair[0];
-		ends[i] = pair[1];
-	}
-	if (r >= 0 && unit->keep)
-		broker_keep(unit->pipes);
-	if (r >= 0)
-		r = unit->file = launch_file(broker->message, command->run.head.size);
 	if (r >= 0)
 		r = sd_bus_path_encode("/org/freedesktop/systemd1/unit", unit->name, &unit->path);
 	if (r >= 0)
 		r = watch(unit);
-	if (r >= 0)
-		r = sd_event_add_time(broker->event, &unit->timer, CLOCK_MONOTONIC, UINT64_MAX, 1, on_deadline, unit);
-	return r;
+	return r < 0 ? r : sd_event_add_time(broker->event, &unit->timer, CLOCK_MONOTONIC, UINT64_MAX, 1, on_deadline, unit);
 }
 
 /* Our verbs run by our own path, actions by their fixed environment, whatever was sent. */
@@ -387,23 +372,54 @@ static int command_pin(struct broker *broker, struct executor_command *command, 
 	if (verdict->own_program)
 		command->argv[0] = broker->options.program;
 	len = executor_run_build(run, (const char *const *)command->argv, transient_environment(), NULL, NULL, command->action,
-				 packed, sizeof(packed));
+				 command->unit, packed, sizeof(packed));
 	if (len < 0)
 		return (int)len;
 	memcpy(broker->message, packed, (size_t)len);
 	return executor_run_parse(broker->message, (size_t)len, command);
 }
 
-void unit_start(struct broker *broker, struct executor_command *command, const struct rules_verdict *verdict)
+/* Everything up to the call of PID 1; `ends` are pipes made here, for what is not kept. */
+static int start(struct unit *unit, const struct executor_command *command, const int files[2], int ends[2])
+{
+	int r = unit_prepare(unit);
+
+	if (r >= 0 && !unit->keep)
+		r = make_pipes(unit, ends);
+	if (r >= 0)
+		r = unit->file = launch_file(unit->broker->message, command->run.head.size);
+	return r < 0 ? r : request_send(unit, command, unit->keep ? files : ends);
+}
+
+static void name_of(struct broker *broker, const struct executor_command *command, char out[UNIT_NAME_MAX])
+{
+	if (command->unit)
+		unit_kept_name(command->unit, out);
+	else
+		snprintf(out, UNIT_NAME_MAX, UNIT_PREFIX "%llx-%x.service", (unsigned long long)broker->next_number++,
+			 (unsigned)getpid());
+}
+
+void unit_start(struct broker *broker, struct executor_command *command, const struct rules_verdict *verdict,
+		const int files[2])
 {
 	uint64_t id = command->run.head.id;
 	int ends[2] = { -1, -1 }, r = broker->unit_count >= EXECUTOR_SLOTS ? -EBUSY : command_pin(broker, command, verdict);
-	struct unit *unit = r < 0 ? NULL : unit_new(broker, command);
+	char name[UNIT_NAME_MAX];
+	struct unit *unit = NULL;
 
-	if (r >= 0)
-		r = unit ? unit_prepare(unit, command, ends) : -ENOMEM;
-	if (r >= 0)
-		r = request_send(unit, command, ends);
+	if (r >= 0) {
+		name_of(broker, command, name);
+		r = unit_find(broker, name) ? -EEXIST : command->unit ? sweep_spare(broker, command->unit) : 0;
+	}
+	if (r >= 0) {
+		unit = unit_new(broker, &command->run.head, name);
+		r = unit ? 0 : -ENOMEM;
+	}
+	if (r >= 0) {
+		unit->keep = command->unit;
+		r = start(unit, command, files, ends);
+	}
 	for (int i = 0; i < 2; i++)
 		close_fd(&ends[i]);
 	if (r >= 0) {
@@ -421,11 +437,8 @@ void unit_orphan_all(struct broker *broker)
 {
 	for (struct unit *unit = broker->units; unit; unit = unit->next) {
 		unit->id = 0;
-		if (unit->keep) {
-			for (int i = 0; i < 2; i++)
-				broker_drain(broker, unit->pipes[i]);
+		if (unit->keep)
 			continue;
-		}
 		unit->term_ns = unit->kill_ns = unit->stuck_ns = TIME_NEVER;
 		deadline_arm(unit);
 		unit_kill(unit);
@@ -443,7 +456,7 @@ static int on_look(sd_bus_message *message, void *data, sd_bus_error *error)
 		unit->look[1] = sd_bus_slot_unref(unit->look[1]);
 	if (failed && is_disconnection(failed))
 		return 1;
-	if (failed || properties_read(message, unit) < 0) {
+	if (failed || unit_state_read(message, &unit->is) < 0) {
 		if (last)
 			unit_end(unit, false);
 		return 1;
@@ -452,10 +465,14 @@ static int on_look(sd_bus_message *message, void *data, sd_bus_error *error)
 	 * A unit that nobody knows any more is one that is inactive and never ran: its end was missed. It must be over then: to ask for
 	 * it makes PID 1 load it and, finding nothing, say once more that it is removed.
 	 */
-	if (last && strcmp(unit->state, "inactive") == 0 && unit->code == 0)
+	if (last && strcmp(unit->is.state, "inactive") == 0 && unit->is.code == 0) {
 		unit_end(unit, false);
-	else if (last)
+	} else if (last) {
+		if (unit->unseen)
+			deadline_arm(unit);
+		unit->unseen = false;
 		unit_advance(unit);
+	}
 	return 1;
 }
 
@@ -470,6 +487,44 @@ static void unit_look(struct unit *unit)
 	for (int i = 0; i < 2; i++)
 		sd_bus_call_method_async(unit->broker->manager, &unit->look[i], NULL, unit->path, PROPERTIES_INTERFACE, "GetAll",
 					 on_look, unit, "s", interfaces[i]);
+}
+
+/* Its own table knows more of a unit than PID 1 does: whether it was cancelled, and what its launcher said. */
+static void attach_again(struct unit *unit, uint64_t id)
+{
+	unit->id = id;
+	unit->started = false;
+	unit_advance(unit);
+}
+
+void unit_attach(struct broker *broker, const struct executor_request *head, const char *unit_name)
+{
+	char name[UNIT_NAME_MAX];
+	struct unit *unit;
+	int r = broker->unit_count >= EXECUTOR_SLOTS ? -EBUSY : sweep_spare(broker, unit_name);
+
+	unit_kept_name(unit_name, name);
+	unit = unit_find(broker, name);
+	if (r >= 0 && unit && unit->id == 0) {
+		attach_again(unit, head->id);
+		return;
+	}
+	if (r >= 0 && unit)
+		r = -EBUSY;
+	unit = r < 0 ? NULL : unit_new(broker, head, name);
+	if (unit) {
+		unit->keep = unit->attached = unit->unseen = true;
+		r = unit_prepare(unit);
+	} else if (r >= 0) {
+		r = -ENOMEM;
+	}
+	if (r >= 0) {
+		unit_look(unit);
+		return;
+	}
+	broker_refuse(broker, head->id, -r, EXECUTOR_STAGE_RESOURCE, "");
+	if (unit)
+		unit_free(unit);
 }
 
 void unit_look_again(struct broker *broker)
@@ -487,41 +542,13 @@ void unit_removed(struct broker *broker, sd_bus_message *signal)
 {
 	const char *name;
 
+	struct unit *unit;
+
 	if (!broker->units || sd_bus_message_read(signal, "s", &name) < 0)
 		return;
-	for (struct unit *unit = broker->units; unit; unit = unit->next)
-		if (strcmp(unit->name, name) == 0)
-			unit_look(unit);
-}
-
-static int on_swept(sd_bus_message *message, void *data, sd_bus_error *error)
-{
-	struct broker *broker = data;
-	const char *name, *text, *path;
-	uint32_t job;
-	int r = sd_bus_message_is_method_error(message, NULL) ? -EIO :
-								sd_bus_message_enter_container(message, 'a', "(ssssssouso)");
-
-	(void)error;
-	while (r >= 0 && (r = sd_bus_message_read(message, "(ssssssouso)", &name, &text, &text, &text, &text, &text, &path, &job,
-						  &text, &path)) > 0) {
-		bool ours = false;
-
-		for (const struct unit *unit = broker->units; unit; unit = unit->next)
-			ours = ours || strcmp(unit->name, name) == 0;
-		if (ours)
-			continue;
-		broker_log(LOG_NOTICE, "%s was left by an executor that is gone: killed", name);
-		manager_tell(broker, "StopUnit", "ss", name, "replace");
-	}
-	return 1;
-}
-
-void unit_sweep(struct broker *broker)
-{
-	if (broker_manager(broker) >= 0)
-		sd_bus_call_method_async(broker->manager, NULL, MANAGER_NAME, MANAGER_PATH, MANAGER_INTERFACE, "ListUnitsByPatterns",
-					 on_swept, broker, "asas", 0, 1, UNIT_PREFIX "*");
+	unit = unit_find(broker, name);
+	if (unit)
+		unit_look(unit);
 }
 
 void unit_free_all(struct broker *broker)

@@ -13,9 +13,26 @@
 #define UNIT_PREFIX "infiniservice-cmd-"
 #define UNIT_KEEP_PREFIX "infiniservice-keep-"
 #define UNIT_SLICE "infiniservice.slice"
+#define UNIT_NAME_MAX 64
 
-/* Starts the command; `command` may be changed (argv[0]). Answers for every failure. */
-void unit_start(struct broker *broker, struct executor_command *command, const struct rules_verdict *verdict);
+/*
+ * Starts the command; `command` may be changed (argv[0]). What is to be kept writes to `files`, which stay the caller's. Answers for
+ * every failure.
+ */
+void unit_start(struct broker *broker, struct executor_command *command, const struct rules_verdict *verdict,
+		const int files[2]);
+
+/* Waits for the end of a kept unit, if there is one, with the deadlines that it has had from the start. */
+void unit_attach(struct broker *broker, const struct executor_request *head, const char *unit);
+
+/* The name of a kept unit from the agent's part of it. */
+void unit_kept_name(const char *unit, char out[UNIT_NAME_MAX]);
+
+/* Its end need not be remembered any more, when it comes. */
+void unit_release(struct unit *unit);
+
+/* One that is waited for, by its name; NULL: none. */
+struct unit *unit_find(const struct broker *broker, const char *name);
 
 /* SIGTERM now, SIGKILL at kill_ns. Unknown ids are ignored. */
 void unit_cancel(struct broker *broker, uint64_t id, uint64_t kill_ns);
@@ -28,9 +45,6 @@ void unit_look_again(struct broker *broker);
 
 /* Signal UnitRemoved. */
 void unit_removed(struct broker *broker, sd_bus_message *signal);
-
-/* Left by an executor that is no more: kills what would have ended with it. */
-void unit_sweep(struct broker *broker);
 
 /* At the end. */
 void unit_free_all(struct broker *broker);

@@ -183,7 +183,9 @@ static void agent_read(struct executor *e)
 		request_cancel(e, &head);
 	else if (head.op == EXECUTOR_DEED) /* the privileged one's: an agent that may do it does it itself */
 		reply_refused(e, head.id, EOPNOTSUPP);
-	else
+	else if (head.op == EXECUTOR_ATTACH) /* nothing that is run here outlives us */
+		reply_refused(e, head.id, ENOENT);
+	else if (head.op != EXECUTOR_RELEASE)
 		executor_end(e);
 }
 

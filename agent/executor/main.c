@@ -28,12 +28,11 @@ static const struct {
 	{ "launch", launch_main },
 };
 
-/* systemd hands over the socket and, after a restart, what it has kept for us; in whatever order. */
+/* systemd hands over the socket. */
 static int serve_installation(int count)
 {
 	static char program[4096];
-	static int kept[EXECUTOR_SLOTS * 2];
-	struct broker_options options = { .listen_fd = -1, .kept = kept, .program = program };
+	struct broker_options options = { .listen_fd = -1, .program = program };
 	ssize_t len = readlink("/proc/self/exe", program, sizeof(program) - 1);
 
 	if (len < 0)
@@ -41,8 +40,6 @@ static int serve_installation(int count)
 	for (int fd = SD_LISTEN_FDS_START; fd < SD_LISTEN_FDS_START + count; fd++)
 		if (sd_is_socket(fd, AF_UNIX, SOCK_SEQPACKET, 1) > 0)
 			options.listen_fd = fd;
-		else if (options.kept_count < ARRAY_SIZE(kept))
-			kept[options.kept_count++] = fd;
 	return options.listen_fd < 0 ? 2 : broker_serve(&options);
 }
 

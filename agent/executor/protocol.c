@@ -15,9 +15,10 @@ int executor_request_parse(const void *message, size_t len, struct executor_requ
 	memcpy(&r, message, sizeof(r));
 	if (r.version != EXECUTOR_VERSION)
 		return -EPROTO;
-	if (r.size != len || r.op < EXECUTOR_RUN || r.op > EXECUTOR_DEED || r.kill_ns < r.term_ns)
+	if (r.size != len || r.op < EXECUTOR_RUN || r.op > EXECUTOR_RELEASE || r.kill_ns < r.term_ns)
 		return -EBADMSG;
-	if ((r.id == 0) != (r.op == EXECUTOR_STOP) || (r.op != EXECUTOR_RUN && r.op != EXECUTOR_DEED && len != sizeof(r)))
+	if ((r.id == 0) != (r.op == EXECUTOR_STOP) ||
+	    ((r.op == EXECUTOR_CANCEL || r.op == EXECUTOR_STOP) && len != sizeof(r)))
 		return -EBADMSG;
 	*ret = r;
 	return 0;
@@ -56,10 +57,25 @@ static int run_check(const struct executor_run *run, size_t len)
 	return 0;
 }
 
+/* The length of the digits that `text` begins with, 1 to 16; 0 for anything else. */
+static size_t digits(const char *text)
+{
+	size_t len = strspn(text, "0123456789abcdef");
+
+	return len <= 16 ? len : 0;
+}
+
+bool executor_unit_valid(const char *unit)
+{
+	size_t first = digits(unit), second = first && unit[first] == '-' ? digits(unit + first + 1) : 0;
+
+	return second && unit[first + 1 + second] == '\0';
+}
+
 int executor_run_parse(char *message, size_t len, struct executor_command *ret)
 {
 	struct executor_request head;
-	char *at = message + sizeof(ret->run), *end = message + len, *rest[3];
+	char *at = message + sizeof(ret->run), *end = message + len, *rest[4];
 	int error = executor_request_parse(message, len, &head);
 
 	if (error < 0)
@@ -79,6 +95,9 @@ int executor_run_parse(char *message, size_t len, struct executor_command *ret)
 	ret->cwd = *rest[0] ? rest[0] : NULL;
 	ret->user = *rest[1] ? rest[1] : NULL;
 	ret->action = *rest[2] ? rest[2] : NULL;
+	ret->unit = *rest[3] ? rest[3] : NULL;
+	if (!(ret->run.flags & EXECUTOR_RUN_KEEP) != !ret->unit || (ret->unit && !executor_unit_valid(ret->unit)))
+		return -EBADMSG;
 	if (ret->argv[0][0] != '/' || (ret->cwd && ret->cwd[0] != '/'))
 		return -EINVAL;
 	return environment_check(ret->envp, ret->run.envc);
@@ -111,7 +130,7 @@ static int64_t strings_put(struct writer *w, const char *const *list)
 }
 
 int64_t executor_run_build(struct executor_run run, const char *const argv[], const char *const envp[], const char *cwd,
-			   const char *user, const char *action, void *out, size_t size)
+			   const char *user, const char *action, const char *unit, void *out, size_t size)
 {
 	struct writer w = { .out = out, .len = sizeof(run), .size = size };
 	int64_t argc, envc;
@@ -123,7 +142,7 @@ int64_t executor_run_build(struct executor_run run, const char *const argv[], co
 	argc = strings_put(&w, argv);
 	envc = strings_put(&w, envp);
 	if (argc < 0 || envc < 0 || string_put(&w, cwd ? cwd : "") < 0 || string_put(&w, user ? user : "") < 0 ||
-	    string_put(&w, action ? action : "") < 0)
+	    string_put(&w, action ? action : "") < 0 || string_put(&w, unit ? unit : "") < 0)
 		return -E2BIG;
 	if (argc == 0)
 		return -EINVAL;
@@ -134,6 +153,40 @@ int64_t executor_run_build(struct executor_run run, const char *const argv[], co
 	run.envc = (uint32_t)envc;
 	run.strings = (uint32_t)(w.len - sizeof(run));
 	memcpy(out, &run, sizeof(run));
+	return (int64_t)w.len;
+}
+
+int executor_unit_parse(char *message, size_t len, struct executor_unit_request *ret, const char **ret_unit)
+{
+	struct executor_request head;
+	char *at = message + sizeof(*ret), *unit;
+	int error = executor_request_parse(message, len, &head);
+
+	if (error < 0)
+		return error;
+	if ((head.op != EXECUTOR_ATTACH && head.op != EXECUTOR_RELEASE) || len < sizeof(*ret))
+		return -EBADMSG;
+	memcpy(ret, message, sizeof(*ret));
+	if (ret->strings != len - sizeof(*ret) || ret->reserved != 0 || strings_split(&at, message + len, &unit, 1) < 0 ||
+	    at != message + len || !executor_unit_valid(unit))
+		return -EBADMSG;
+	*ret_unit = unit;
+	return 0;
+}
+
+int64_t executor_unit_build(struct executor_request head, const char *unit, void *out, size_t size)
+{
+	struct executor_unit_request request = { .head = head };
+	struct writer w = { .out = out, .len = sizeof(request), .size = size };
+
+	if (!executor_unit_valid(unit))
+		return -EINVAL;
+	if (size < sizeof(request) || string_put(&w, unit) < 0)
+		return -E2BIG;
+	request.head.version = EXECUTOR_VERSION;
+	request.head.size = (uint32_t)w.len;
+	request.strings = (uint32_t)(w.len - sizeof(request));
+	memcpy(out, &request, sizeof(request));
 	return (int64_t)w.len;
 }
 

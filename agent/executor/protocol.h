@@ -3,8 +3,12 @@
  * What the agent and the executor say to each other over a SOCK_SEQPACKET socket: fixed binary structures in the
  * machine's byte order, one message a packet, because no parser of free text belongs in the part that may hold
  * privilege. A RUN carries its strings behind the header, each ended by NUL: argv, then the environment, then cwd,
- * user and action ("" for none); a DEED action and argument. Parsing is a pure function of bytes; every count and length
- * is checked against the packet.
+ * user, action and unit ("" for none); a DEED action and argument; ATTACH and RELEASE the unit. Parsing is a pure function
+ * of bytes; every count and length is checked against the packet.
+ *
+ * A RUN that is to be kept outlives both of them. Its output goes to two files of the agent's, whose descriptors come with
+ * the RUN by SCM_RIGHTS (stdout, stderr); its unit has a name that the agent chose, so that whoever comes after it can ask
+ * how it ended.
  *
  * Two programs speak it: the executor that the agent starts for itself (executor.h), which runs what it is told, and the
  * one that an installation starts with privilege (agent/broker/), which asks the policy first and alone does deeds.
@@ -12,22 +16,26 @@
 #ifndef INFINISERVICE_EXECUTOR_PROTOCOL_H
 #define INFINISERVICE_EXECUTOR_PROTOCOL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define EXECUTOR_VERSION 2
+#define EXECUTOR_VERSION 3
 #define EXECUTOR_STRINGS_MAX (128 * 1024)
 #define EXECUTOR_ARGS_MAX 1024 /* argc and envc, each */
 #define EXECUTOR_MESSAGE_MAX (EXECUTOR_STRINGS_MAX + 256)
 #define EXECUTOR_SLOTS 64
 #define EXECUTOR_TEXT_MAX 512 /* behind a reply */
+#define EXECUTOR_UNIT_SIZE 34 /* of the agent's part of a kept unit's name: 16 digits, a dash, 16 digits, NUL */
 
 enum executor_op {
 	EXECUTOR_RUN = 1,    /* answered by STARTED and, when that has no error, EXITED; or by REFUSED */
 	EXECUTOR_CANCEL = 2, /* SIGTERM now, SIGKILL at kill_ns; no answer of its own, unknown ids are ignored */
 	EXECUTOR_STOP = 3,   /* as the end of the socket: SIGKILL to all, and the executor (or supervisor) leaves */
 	EXECUTOR_DEED = 4,   /* something done for the agent without a program; answered by ANSWERED or REFUSED */
-	EXECUTOR_STARTED = 65, /* carries the read ends of stdout and stderr by SCM_RIGHTS unless error is set */
+	EXECUTOR_ATTACH = 5, /* to a kept unit: STARTED and EXITED as if it had been run now; REFUSED, ENOENT: there is none */
+	EXECUTOR_RELEASE = 6, /* nobody will ask for a kept unit's end any more; no answer; one that still runs goes on */
+	EXECUTOR_STARTED = 65, /* carries the read ends of stdout and stderr by SCM_RIGHTS, but for what is kept */
 	EXECUTOR_EXITED = 66,
 	EXECUTOR_REFUSED = 67, /* never started: error says why */
 	EXECUTOR_ANSWERED = 68, /* a deed was done (error 0), or could not be: the peer's words follow */
@@ -76,6 +84,12 @@ struct executor_run {
 };
 
 #define EXECUTOR_RUN_KEEP 1U /* goes on when agent and executor end */
+
+struct executor_unit_request { /* ATTACH, RELEASE */
+	struct executor_request head; /* ATTACH: the deadlines that the command has had from the start */
+	uint32_t strings;
+	uint32_t reserved;
+};
 
 struct executor_deed_request {
 	struct executor_request head;
@@ -134,6 +148,7 @@ struct executor_command {
 	const char *cwd;  /* NULL: none given */
 	const char *user; /* NULL: none given */
 	const char *action; /* NULL: none given */
+	const char *unit;   /* NULL: not to be kept */
 };
 
 /* The same of a DEED. */
@@ -145,8 +160,11 @@ struct executor_call {
 /* Checks what all requests share. 0 and *ret, -EBADMSG (sizes, op, id, deadlines) or -EPROTO (another version). */
 int executor_request_parse(const void *message, size_t len, struct executor_request *ret);
 
+/* Whether this may be the agent's part of a kept unit's name: hexadecimal digits, a dash, hexadecimal digits. */
+bool executor_unit_valid(const char *unit);
+
 /*
- * Takes a RUN apart: -EBADMSG for anything that is not exactly one well-formed RUN, -EINVAL for argv[0] or cwd that
+ * Takes a RUN apart: -EBADMSG for anything that is not exactly one well-formed RUN (to be kept: with a valid unit), -EINVAL for argv[0] or cwd that
  * is not an absolute path, an environment entry without a name, or a limit out of range. *ret is scratch on failure.
  * Writes nothing else.
  */
@@ -154,11 +172,17 @@ int executor_run_parse(char *message, size_t len, struct executor_command *ret);
 
 /*
  * Builds a RUN: `run` with its head's id and deadlines, limits and oom_score_adj set; the counts are filled in. argv
- * and envp end with NULL; envp, cwd, user and action may be NULL. Returns the length written to `out` (`size` bytes), or
+ * and envp end with NULL; envp, cwd, user, action and unit may be NULL. Returns the length written to `out` (`size` bytes), or
  * -E2BIG or -EINVAL.
  */
 int64_t executor_run_build(struct executor_run run, const char *const argv[], const char *const envp[], const char *cwd,
-			   const char *user, const char *action, void *out, size_t size);
+			   const char *user, const char *action, const char *unit, void *out, size_t size);
+
+/* An ATTACH or RELEASE taken apart: 0 with *ret and the unit's valid name (within the message), -EBADMSG or -EPROTO. */
+int executor_unit_parse(char *message, size_t len, struct executor_unit_request *ret, const char **ret_unit);
+
+/* Builds one: op, id and deadlines of the head set. The length, -EINVAL for a name that is none, or -E2BIG. */
+int64_t executor_unit_build(struct executor_request head, const char *unit, void *out, size_t size);
 
 /* A DEED taken apart: 0, -EBADMSG or -EPROTO. */
 int executor_deed_parse(char *message, size_t len, struct executor_call *ret);

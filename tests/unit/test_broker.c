@@ -7,6 +7,8 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
+#include <fnmatch.h>
 #include <poll.h>
 #include <pwd.h>
 #include <signal.h>
@@ -25,16 +27,31 @@
 
 #include "agent/broker/broker.h"
 #include "agent/broker/manager_call.h"
+#include "agent/packages/manager.h"
 #include "agent/policy.h"
 
 #define WAIT_MS 5000
 
 static char dir[] = "/tmp/test_broker.XXXXXX";
-static char manager_path[64], broker_path[64], config_path[64];
+static char manager_path[64], broker_path[64], config_path[64], output_path[64];
 static pid_t manager_pid, broker_pid;
 static int stops[2]; /* the manager writes a byte at each StopUnit */
 
-/* ------------------------------------------------------------------------- a service manager of two kinds of units */
+/* ----------------------------------------------------------------------- a service manager of three kinds of units */
+
+/* Units that are kept: remembered after their end, until they are let go. */
+static struct kept_unit {
+	char name[64];
+	bool over;
+} kept_units[4];
+
+static struct kept_unit *kept_find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(kept_units); i++)
+		if (strcmp(kept_units[i].name, name) == 0)
+			return &kept_units[i];
+	return NULL;
+}
 
 static void properties(sd_bus *bus, const char *name, const char *interface, const char *state, int code, int status,
 		       const char *result)
@@ -52,6 +69,96 @@ static void properties(sd_bus *bus, const char *name, const char *interface, con
 	sd_bus_send(bus, signal, NULL);
 	sd_bus_message_unref(signal);
 	free(path);
+}
+
+static void kept_append(sd_bus_message *m, const struct kept_unit *unit, bool service)
+{
+	if (service)
+		sd_bus_message_append(m, "a{sv}", 5, "ExecMainPID", "u", unit ? 4711 : 0, "ExecMainCode", "i",
+				      unit && unit->over ? CLD_EXITED : 0, "ExecMainStatus", "i", unit && unit->over ? 3 : 0, "Result", "s",
+				      "success", "ExecMainExitTimestampMonotonic", "t", unit && unit->over ? (uint64_t)7000000 : 0);
+	else
+		sd_bus_message_append(m, "a{sv}", 2, "ActiveState", "s", unit ? "active" : "inactive", "SubState", "s",
+				      !unit ? "dead" : unit->over ? "exited" : "running");
+}
+
+static void kept_changed(sd_bus *bus, const struct kept_unit *unit)
+{
+	char *path = NULL;
+
+	sd_bus_path_encode("/org/freedesktop/systemd1/unit", unit->name, &path);
+	for (int service = 1; service >= 0; service--) {
+		sd_bus_message *signal = NULL;
+
+		sd_bus_message_new_signal(bus, &signal, path, "org.freedesktop.DBus.Properties", "PropertiesChanged");
+		sd_bus_message_append(signal, "s", service ? "org.freedesktop.systemd1.Service" : "org.freedesktop.systemd1.Unit");
+		kept_append(signal, unit, service);
+		sd_bus_message_append(signal, "as", 0);
+		sd_bus_send(bus, signal, NULL);
+		sd_bus_message_unref(signal);
+	}
+	free(path);
+}
+
+/* "PackageInstall" is over at once, any other goes on for ever. */
+static int kept_start(sd_bus_message *m, const char *name, const char *action, int out)
+{
+	sd_bus *bus = sd_bus_message_get_bus(m);
+	struct kept_unit *unit = kept_find("");
+
+	if (kept_find(name) || !unit)
+		return sd_bus_reply_method_errorf(m, "org.freedesktop.systemd1.UnitExists", "it is there");
+	snprintf(unit->name, sizeof(unit->name), "%s", name);
+	unit->over = false;
+	sd_bus_reply_method_return(m, "o", "/org/freedesktop/systemd1/job/1");
+	kept_changed(bus, unit);
+	unit->over = strcmp(action, "PackageInstall") == 0;
+	if (unit->over && write(out, "hello", 5) == 5)
+		kept_changed(bus, unit);
+	return 1;
+}
+
+static int kept_get_all(sd_bus_message *m)
+{
+	sd_bus_message *reply = NULL;
+	const char *interface = "";
+	char *name = NULL;
+
+	sd_bus_message_read(m, "s", &interface);
+	sd_bus_path_decode(sd_bus_message_get_path(m), "/org/freedesktop/systemd1/unit", &name);
+	sd_bus_message_new_method_return(m, &reply);
+	kept_append(reply, kept_find(name ? name : "?"), strcmp(interface, "org.freedesktop.systemd1.Service") == 0);
+	sd_bus_send(NULL, reply, NULL);
+	sd_bus_message_unref(reply);
+	free(name);
+	return 1;
+}
+
+static int list_units(sd_bus_message *m)
+{
+	sd_bus_message *reply = NULL;
+	const char *pattern = "";
+
+	sd_bus_message_read(m, "asas", 0, 1, &pattern);
+	sd_bus_message_new_method_return(m, &reply);
+	sd_bus_message_open_container(reply, 'a', "(ssssssouso)");
+	for (size_t i = 0; i < ARRAY_SIZE(kept_units); i++)
+		if (*kept_units[i].name && fnmatch(pattern, kept_units[i].name, 0) == 0)
+			sd_bus_message_append(reply, "(ssssssouso)", kept_units[i].name, "", "loaded", "active",
+					      kept_units[i].over ? "exited" : "running", "", "/", 0, "", "/");
+	sd_bus_message_close_container(reply);
+	sd_bus_send(NULL, reply, NULL);
+	sd_bus_message_unref(reply);
+	return 1;
+}
+
+static int stop_unit(const char *name)
+{
+	struct kept_unit *unit = kept_find(name);
+
+	if (unit)
+		*unit->name = '\0';
+	return write(stops[1], unit ? "K" : "S", 1) == 1;
 }
 
 static void unit_is(sd_bus *bus, const char *name, const char *state, int code, int status, const char *result)
@@ -92,6 +199,8 @@ static int start_unit(sd_bus_message *m)
 
 	if (sd_bus_message_read(m, "ss", &name, &mode) < 0 || take_properties(m, &out, action) < 0)
 		return sd_bus_reply_method_errnof(m, EINVAL, "not understood");
+	if (strstr(name, "-keep-"))
+		return kept_start(m, name, action, out);
 	sd_bus_reply_method_return(m, "o", "/org/freedesktop/systemd1/job/1");
 	unit_is(bus, name, "active", 0, 0, "success");
 	if (strcmp(action, "unsafe") == 0) {
@@ -114,8 +223,9 @@ static int on_call(sd_bus_message *m, void *data, sd_bus_error *error)
 	if (strcmp(member, "StartTransientUnit") == 0)
 		return start_unit(m);
 	if (strcmp(member, "StopUnit") == 0 && sd_bus_message_read(m, "s", &name) >= 0) {
-		unit_is(bus, name, "failed", CLD_KILLED, SIGKILL, "oom-kill");
-		return write(stops[1], "S", 1) == 1;
+		if (!kept_find(name))
+			unit_is(bus, name, "failed", CLD_KILLED, SIGKILL, "oom-kill");
+		return stop_unit(name);
 	}
 	if (strcmp(member, "StartUnit") == 0 && sd_bus_message_read(m, "s", &name) >= 0) {
 		if (strcmp(name, "absent.service") == 0)
@@ -125,7 +235,9 @@ static int on_call(sd_bus_message *m, void *data, sd_bus_error *error)
 					  "/org/freedesktop/systemd1/job/2", name, "done");
 	}
 	if (strcmp(member, "ListUnitsByPatterns") == 0)
-		return sd_bus_reply_method_return(m, "a(ssssssouso)", 0);
+		return list_units(m);
+	if (strcmp(member, "GetAll") == 0)
+		return kept_get_all(m);
 	return 1;
 }
 
@@ -217,6 +329,7 @@ static int begin(void **state)
 	snprintf(manager_path, sizeof(manager_path), "%s/private", dir);
 	snprintf(broker_path, sizeof(broker_path), "%s/exec.sock", dir);
 	snprintf(config_path, sizeof(config_path), "%s/infiniservice.conf", dir);
+	snprintf(output_path, sizeof(output_path), "%s/output", dir);
 	policy_put("[commands]\nallow = control\nallow_unsafe = yes\n");
 	manager_pid = play(manager_main, listen_at(manager_path, SOCK_STREAM));
 	broker_pid = play(broker_main, listen_at(broker_path, SOCK_SEQPACKET));
@@ -235,6 +348,7 @@ static int end(void **state)
 	unlink(manager_path);
 	unlink(broker_path);
 	unlink(config_path);
+	unlink(output_path);
 	return rmdir(dir);
 }
 
@@ -255,10 +369,65 @@ static void ask_run(int fd, uint64_t id, const char *action, enum policy_group g
 	static char message[EXECUTOR_MESSAGE_MAX];
 	const char *const argv[] = { "/bin/sh", "-c", "whatever", NULL };
 	struct executor_run run = { .head = { .id = id, .term_ns = TIME_NEVER, .kill_ns = TIME_NEVER }, .group = group };
-	int64_t len = executor_run_build(run, argv, NULL, NULL, NULL, action, message, sizeof(message));
+	int64_t len = executor_run_build(run, argv, NULL, NULL, NULL, action, NULL, message, sizeof(message));
 
 	assert_true(len > 0);
 	assert_int_equal(send(fd, message, (size_t)len, 0), len);
+}
+
+/* A run that is to be kept, with the descriptors for its output. */
+static void ask_kept(int fd, uint64_t id, const char *action, const char *unit, const int *files)
+{
+	static char message[EXECUTOR_MESSAGE_MAX];
+	union {
+		char bytes[CMSG_SPACE(2 * sizeof(int))];
+		struct cmsghdr head;
+	} control = { .bytes = "" };
+	const struct package_manager *apt = package_manager_at(0);
+	bool remove = strcmp(action, "PackageRemove") == 0;
+	const char *argv[PACKAGE_ARGS_MAX], *name = "thing";
+	struct executor_run run = { .head = { .id = id, .term_ns = TIME_NEVER, .kill_ns = TIME_NEVER }, .group = GROUP_PACKAGES,
+				    .flags = EXECUTOR_RUN_KEEP };
+	struct iovec iov = { .iov_base = message };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	assert_int_equal(package_argv(&apt->steps[remove ? PACKAGE_REMOVE : PACKAGE_INSTALL], "/usr/bin/apt-get", &name, 1, argv), 0);
+	iov.iov_len = (size_t)executor_run_build(run, argv, NULL, NULL, NULL, action, unit, message, sizeof(message));
+	if (files) {
+		control.head = (struct cmsghdr){ .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS,
+						 .cmsg_len = CMSG_LEN(2 * sizeof(int)) };
+		memcpy(CMSG_DATA(&control.head), files, 2 * sizeof(int));
+		msg.msg_control = &control;
+		msg.msg_controllen = sizeof(control);
+	}
+	assert_int_equal(sendmsg(fd, &msg, 0), iov.iov_len);
+}
+
+static void ask_unit(int fd, unsigned op, uint64_t id, const char *unit)
+{
+	char message[256];
+	struct executor_request head = { .op = (uint16_t)op, .id = id, .term_ns = TIME_NEVER, .kill_ns = TIME_NEVER };
+	int64_t len = executor_unit_build(head, unit, message, sizeof(message));
+
+	assert_int_equal(send(fd, message, (size_t)len, 0), len);
+}
+
+static void files_open(int files[2], int flags)
+{
+	files[0] = open(output_path, flags | O_CREAT | O_CLOEXEC, 0600);
+	files[1] = fcntl(files[0], F_DUPFD_CLOEXEC, 3);
+	assert_true(files[0] >= 0 && files[1] >= 0);
+}
+
+static void files_close(int files[2])
+{
+	close_fd(&files[0]);
+	close_fd(&files[1]);
+}
+
+static void let_packages(void)
+{
+	policy_put("[commands]\nallow = control packages\n");
 }
 
 static void ask_deed(int fd, uint64_t id, const char *unit)
@@ -367,7 +536,7 @@ static void an_agent_cannot_claim_another_group(void **state)
 
 static void cuts_off_who_does_not_keep_to_the_protocol_and_serves_the_next(void **state)
 {
-	static const char *const rubbish[] = { "", "GET / HTTP/1.1\r\n", "\2\0\1\0aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" };
+	static const char *const rubbish[] = { "", "GET / HTTP/1.1\r\n", "\3\0\1\0aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" };
 	int fd;
 
 	(void)state;
@@ -448,6 +617,148 @@ static void answers_a_deed_when_its_job_has_ended(void **state)
 	close(fd);
 }
 
+static void what_is_kept_writes_to_the_files_it_came_with(void **state)
+{
+	struct executor_answer answer;
+	char text[8] = "";
+	int fd = agent_connect(), files[2], got[2] = { -1, -1 };
+
+	(void)state;
+	let_packages();
+	files_open(files, O_WRONLY | O_APPEND);
+	ask_kept(fd, 20, "PackageInstall", "a-1", files);
+	files_close(files);
+	assert_true(hear(fd, &answer, got));
+	assert_int_equal(answer.reply.op, EXECUTOR_STARTED);
+	assert_int_equal(got[0], -1);
+	answer = expect(fd, EXECUTOR_EXITED);
+	assert_int_equal(WEXITSTATUS(answer.reply.status), 3);
+	assert_int_equal(answer.reply.end_ns, 7 * NS_PER_S);
+	files_open(files, O_RDONLY);
+	assert_int_equal(read(files[0], text, sizeof(text)), 5);
+	assert_string_equal(text, "hello");
+	files_close(files);
+	close(fd);
+}
+
+static void files_that_are_not_the_agents_own_to_append_to_cut_it_off(void **state)
+{
+	static const int flags[] = { O_RDWR | O_APPEND, O_WRONLY, O_RDONLY };
+	int files[2], fd;
+
+	(void)state;
+	let_packages();
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
+		fd = agent_connect();
+		files_open(files, flags[i]);
+		ask_kept(fd, 21, "PackageInstall", "a-2", files);
+		files_close(files);
+		assert_true(ended(fd));
+		close(fd);
+	}
+	fd = agent_connect();
+	ask_kept(fd, 21, "PackageInstall", "a-2", NULL);
+	assert_true(ended(fd));
+	close(fd);
+	fd = agent_connect();
+	files[0] = files[1] = open("/dev/null", O_WRONLY | O_APPEND | O_CLOEXEC);
+	ask_kept(fd, 21, "PackageInstall", "a-2", files);
+	assert_true(ended(fd));
+	close(files[0]);
+	close(fd);
+}
+
+static void the_end_of_what_was_kept_is_told_until_it_is_let_go(void **state)
+{
+	struct pollfd wait = { .fd = stops[0], .events = POLLIN };
+	int fd = agent_connect(), files[2];
+	char what = 0;
+
+	(void)state;
+	let_packages();
+	files_open(files, O_WRONLY | O_APPEND);
+	ask_kept(fd, 22, "PackageInstall", "a-3", files);
+	files_close(files);
+	expect(fd, EXECUTOR_STARTED);
+	expect(fd, EXECUTOR_EXITED);
+	close(fd);
+	for (uint64_t id = 23; id < 25; id++) {
+		fd = agent_connect();
+		ask_unit(fd, EXECUTOR_ATTACH, id, "a-3");
+		assert_int_equal(expect(fd, EXECUTOR_STARTED).reply.id, id);
+		assert_int_equal(WEXITSTATUS(expect(fd, EXECUTOR_EXITED).reply.status), 3);
+		if (id == 23)
+			close(fd);
+	}
+	assert_int_equal(poll(&wait, 1, 0), 0);
+	ask_unit(fd, EXECUTOR_RELEASE, 25, "a-3");
+	assert_int_equal(poll(&wait, 1, WAIT_MS), 1);
+	assert_int_equal(read(stops[0], &what, 1), 1);
+	assert_int_equal(what, 'K');
+	ask_unit(fd, EXECUTOR_ATTACH, 26, "a-3");
+	assert_int_equal(expect(fd, EXECUTOR_REFUSED).reply.error, ENOENT);
+	close(fd);
+}
+
+static void what_is_kept_goes_on_without_its_agent_and_is_not_let_go_before_its_end(void **state)
+{
+	struct pollfd wait = { .fd = stops[0], .events = POLLIN };
+	int fd = agent_connect(), files[2];
+
+	(void)state;
+	let_packages();
+	files_open(files, O_WRONLY | O_APPEND);
+	ask_kept(fd, 30, "PackageRemove", "a-4", files);
+	files_close(files);
+	expect(fd, EXECUTOR_STARTED);
+	close(fd);
+	fd = agent_connect();
+	ask_unit(fd, EXECUTOR_ATTACH, 31, "a-4");
+	assert_int_equal(expect(fd, EXECUTOR_STARTED).reply.id, 31);
+	ask_unit(fd, EXECUTOR_RELEASE, 32, "a-4");
+	ask_unit(fd, EXECUTOR_ATTACH, 33, "a-5");
+	expect(fd, EXECUTOR_REFUSED); /* behind the other in the manager's queue */
+	assert_int_equal(poll(&wait, 1, 0), 0);
+	close(fd);
+}
+
+static void the_next_executor_finds_what_an_earlier_one_kept(void **state)
+{
+	int fd = agent_connect(), files[2];
+
+	(void)state;
+	let_packages();
+	files_open(files, O_WRONLY | O_APPEND);
+	ask_kept(fd, 40, "PackageRemove", "a-6", files);
+	files_close(files);
+	expect(fd, EXECUTOR_STARTED);
+	kill(broker_pid, SIGKILL);
+	waitpid(broker_pid, NULL, 0);
+	close(fd);
+	unlink(broker_path);
+	broker_pid = play(broker_main, listen_at(broker_path, SOCK_SEQPACKET));
+	fd = agent_connect();
+	ask_unit(fd, EXECUTOR_ATTACH, 40, "a-6");
+	assert_int_equal(expect(fd, EXECUTOR_STARTED).reply.pid, 4711);
+	ask_unit(fd, EXECUTOR_ATTACH, 41, "a-7");
+	assert_int_equal(expect(fd, EXECUTOR_REFUSED).reply.id, 41);
+	close(fd);
+}
+
+static void leaves_to_its_successor_when_the_agent_is_of_another_version(void **state)
+{
+	struct executor_request request = { .version = EXECUTOR_VERSION + 1, .op = EXECUTOR_CANCEL, .size = sizeof(request), .id = 1 };
+	int fd = agent_connect(), status = -1;
+
+	(void)state;
+	assert_int_equal(send(fd, &request, sizeof(request), 0), sizeof(request));
+	assert_true(ended(fd));
+	assert_int_equal(waitpid(broker_pid, &status, 0), broker_pid);
+	assert_int_equal(status, 0);
+	close(fd);
+	broker_pid = play(broker_main, listen_at(output_path, SOCK_SEQPACKET));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -459,6 +770,12 @@ int main(void)
 		cmocka_unit_test_setup_teardown(cancels_by_its_unit_and_tells_of_memory, begin, end),
 		cmocka_unit_test_setup_teardown(stops_the_units_of_an_agent_that_is_gone, begin, end),
 		cmocka_unit_test_setup_teardown(answers_a_deed_when_its_job_has_ended, begin, end),
+		cmocka_unit_test_setup_teardown(what_is_kept_writes_to_the_files_it_came_with, begin, end),
+		cmocka_unit_test_setup_teardown(files_that_are_not_the_agents_own_to_append_to_cut_it_off, begin, end),
+		cmocka_unit_test_setup_teardown(the_end_of_what_was_kept_is_told_until_it_is_let_go, begin, end),
+		cmocka_unit_test_setup_teardown(what_is_kept_goes_on_without_its_agent_and_is_not_let_go_before_its_end, begin, end),
+		cmocka_unit_test_setup_teardown(the_next_executor_finds_what_an_earlier_one_kept, begin, end),
+		cmocka_unit_test_setup_teardown(leaves_to_its_successor_when_the_agent_is_of_another_version, begin, end),
 	};
 
 	return cmocka_run_group_tests_name("broker", tests, NULL, NULL);

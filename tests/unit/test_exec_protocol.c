@@ -27,7 +27,7 @@ static const char *const env[] = { "A=1", "B=", NULL };
 
 static size_t build(void)
 {
-	int64_t len = executor_run_build(plain, args, env, "/tmp", "nobody", "unsafe", message, sizeof(message));
+	int64_t len = executor_run_build(plain, args, env, "/tmp", "nobody", "unsafe", NULL, message, sizeof(message));
 
 	assert_true(len > 0);
 	return (size_t)len;
@@ -54,7 +54,7 @@ static void takes_apart_what_was_built(void **state)
 
 static void absent_strings_are_null(void **state)
 {
-	int64_t len = executor_run_build(plain, args, NULL, NULL, NULL, NULL, message, sizeof(message));
+	int64_t len = executor_run_build(plain, args, NULL, NULL, NULL, NULL, NULL, message, sizeof(message));
 
 	(void)state;
 	assert_int_equal(executor_run_parse(message, (size_t)len, &command), 0);
@@ -127,7 +127,7 @@ static void rejects_paths_that_are_not_absolute_and_nameless_variables(void **st
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		const char *const argv[] = { cases[i].path, NULL }, *const envp[] = { cases[i].variable, NULL };
-		int64_t len = executor_run_build(plain, argv, envp, cases[i].cwd, NULL, NULL, message, sizeof(message));
+		int64_t len = executor_run_build(plain, argv, envp, cases[i].cwd, NULL, NULL, NULL, message, sizeof(message));
 
 		assert_int_equal(executor_run_parse(message, (size_t)len, &command), -EINVAL);
 	}
@@ -143,12 +143,12 @@ static void builds_no_more_than_fits(void **state)
 	memset(big, 'x', sizeof(big) - 1);
 	for (size_t i = 0; i <= EXECUTOR_ARGS_MAX; i++)
 		many[i] = "/x";
-	assert_int_equal(executor_run_build(plain, argv, NULL, NULL, NULL, NULL, message, sizeof(message)), -E2BIG);
-	assert_int_equal(executor_run_build(plain, many, NULL, NULL, NULL, NULL, message, sizeof(message)), -E2BIG);
-	assert_int_equal(executor_run_build(plain, none, NULL, NULL, NULL, NULL, message, sizeof(message)), -EINVAL);
-	assert_int_equal(executor_run_build(plain, args, env, NULL, NULL, NULL, message, 10), -E2BIG);
-	big[EXECUTOR_STRINGS_MAX - 14] = '\0'; /* "/bin/echo" and four NULs more: exactly the limit */
-	assert_int_equal(executor_run_build(plain, argv, NULL, NULL, NULL, NULL, message, sizeof(message)),
+	assert_int_equal(executor_run_build(plain, argv, NULL, NULL, NULL, NULL, NULL, message, sizeof(message)), -E2BIG);
+	assert_int_equal(executor_run_build(plain, many, NULL, NULL, NULL, NULL, NULL, message, sizeof(message)), -E2BIG);
+	assert_int_equal(executor_run_build(plain, none, NULL, NULL, NULL, NULL, NULL, message, sizeof(message)), -EINVAL);
+	assert_int_equal(executor_run_build(plain, args, env, NULL, NULL, NULL, NULL, message, 10), -E2BIG);
+	big[EXECUTOR_STRINGS_MAX - 15] = '\0'; /* "/bin/echo" and five NULs more: exactly the limit */
+	assert_int_equal(executor_run_build(plain, argv, NULL, NULL, NULL, NULL, NULL, message, sizeof(message)),
 			 EXECUTOR_STRINGS_MAX + sizeof(struct executor_run));
 }
 
@@ -262,6 +262,103 @@ static void rejects_damaged_deeds(void **state)
 	}
 }
 
+static void what_is_kept_has_a_unit_and_nothing_else_has(void **state)
+{
+	struct executor_run keep = plain;
+	int64_t len;
+
+	(void)state;
+	keep.flags = EXECUTOR_RUN_KEEP;
+	len = executor_run_build(keep, args, env, NULL, NULL, "PackageInstall", "0f-1e", message, sizeof(message));
+	assert_int_equal(executor_run_parse(message, (size_t)len, &command), 0);
+	assert_string_equal(command.unit, "0f-1e");
+	len = executor_run_build(keep, args, env, NULL, NULL, "PackageInstall", NULL, message, sizeof(message));
+	assert_int_equal(executor_run_parse(message, (size_t)len, &command), -EBADMSG);
+	len = executor_run_build(plain, args, env, NULL, NULL, "PackageInstall", "0f-1e", message, sizeof(message));
+	assert_int_equal(executor_run_parse(message, (size_t)len, &command), -EBADMSG);
+	len = executor_run_build(keep, args, env, NULL, NULL, "PackageInstall", "0f-1e/../x", message, sizeof(message));
+	assert_int_equal(executor_run_parse(message, (size_t)len, &command), -EBADMSG);
+}
+
+static void takes_names_of_units_by_their_grammar_alone(void **state)
+{
+	static const char *const bad[] = { "", "-", "1-", "-1", "1", "1-2-3", "1-2.", "1-g", "A-1", "1 -2", "../1-2", "1-2\n", "1_2",
+					   "12345678901234567-1", "1-12345678901234567", "1-\xff" };
+
+	(void)state;
+	assert_true(executor_unit_valid("0-0"));
+	assert_true(executor_unit_valid("0123456789abcdef-fedcba9876543210"));
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct executor_request head = { .op = EXECUTOR_ATTACH, .id = 1 };
+
+		assert_false(executor_unit_valid(bad[i]));
+		assert_int_equal(executor_unit_build(head, bad[i], message, sizeof(message)), -EINVAL);
+	}
+}
+
+static void takes_apart_a_question_for_a_unit(void **state)
+{
+	static const unsigned ops[] = { EXECUTOR_ATTACH, EXECUTOR_RELEASE };
+	struct executor_unit_request request;
+	struct executor_call call;
+	const char *unit = NULL;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(ops); i++) {
+		struct executor_request head = { .op = (uint16_t)ops[i], .id = 5, .term_ns = 3, .kill_ns = 4 };
+		int64_t len = executor_unit_build(head, "1a-2b", message, sizeof(message));
+
+		assert_int_equal(executor_unit_parse(message, (size_t)len, &request, &unit), 0);
+		assert_string_equal(unit, "1a-2b");
+		assert_int_equal(request.head.op, ops[i]);
+		assert_true(request.head.id == 5 && request.head.term_ns == 3 && request.head.kill_ns == 4);
+		assert_int_equal(executor_run_parse(message, (size_t)len, &command), -EBADMSG);
+		assert_int_equal(executor_deed_parse(message, (size_t)len, &call), -EBADMSG);
+		assert_int_equal(executor_unit_build(head, "1a-2b", message, (size_t)len - 1), -E2BIG);
+	}
+}
+
+static void rejects_damaged_questions_for_a_unit(void **state)
+{
+	struct executor_request head = { .op = EXECUTOR_ATTACH, .id = 5, .term_ns = 3, .kill_ns = 4 };
+	const struct {
+		size_t offset, width;
+		uint64_t value;
+		int error;
+	} cases[] = {
+		{ offsetof(struct executor_unit_request, head.version), 2, 2, -EPROTO },
+		{ offsetof(struct executor_unit_request, head.op), 2, EXECUTOR_RUN, -EBADMSG },
+		{ offsetof(struct executor_unit_request, head.op), 2, EXECUTOR_CANCEL, -EBADMSG },
+		{ offsetof(struct executor_unit_request, head.id), 8, 0, -EBADMSG },
+		{ offsetof(struct executor_unit_request, head.kill_ns), 8, 2, -EBADMSG },
+		{ offsetof(struct executor_unit_request, strings), 4, 2, -EBADMSG },
+		{ offsetof(struct executor_unit_request, strings), 4, UINT32_MAX, -EBADMSG },
+		{ offsetof(struct executor_unit_request, reserved), 4, 1, -EBADMSG },
+		{ sizeof(struct executor_unit_request), 1, '/', -EBADMSG },
+		{ sizeof(struct executor_unit_request) + 2, 1, 0, -EBADMSG },
+		{ sizeof(struct executor_unit_request) + 5, 1, '1', -EBADMSG },
+	};
+	struct executor_unit_request request;
+	const char *unit = NULL;
+	int64_t len = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		len = executor_unit_build(head, "1a-2b", message, sizeof(message));
+		memcpy(message + cases[i].offset, &cases[i].value, cases[i].width);
+		assert_int_equal(executor_unit_parse(message, (size_t)len, &request, &unit), cases[i].error);
+	}
+	for (size_t cut = 0; cut < (size_t)len; cut++) {
+		char *exact = malloc(cut + 1);
+
+		executor_unit_build(head, "1a-2b", message, sizeof(message));
+		memcpy(exact, message, cut);
+		assert_int_equal(executor_unit_parse(exact, cut, &request, &unit), -EBADMSG);
+		free(exact);
+	}
+	assert_null(unit);
+}
+
 static void finds_the_own_cgroup_in_every_layout(void **state)
 {
 	static const char unified[] = "26 23 0:23 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw\n";
@@ -325,6 +422,10 @@ int main(void)
 		cmocka_unit_test(replies_carry_their_words_and_nothing_unended),
 		cmocka_unit_test(takes_apart_a_deed),
 		cmocka_unit_test(rejects_damaged_deeds),
+		cmocka_unit_test(what_is_kept_has_a_unit_and_nothing_else_has),
+		cmocka_unit_test(takes_names_of_units_by_their_grammar_alone),
+		cmocka_unit_test(takes_apart_a_question_for_a_unit),
+		cmocka_unit_test(rejects_damaged_questions_for_a_unit),
 		cmocka_unit_test(finds_the_own_cgroup_in_every_layout),
 		cmocka_unit_test(reads_a_stat_line_whatever_the_name),
 	};

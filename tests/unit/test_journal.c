@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <infiniservice/cleanup.h>
+#include <infiniservice/moment.h>
 
 #include "agent/journal.h"
 
@@ -183,8 +184,129 @@ static void a_line_that_parses_prints_the_same(void **state)
 		assert_int_equal(journal_parse(lines[i], strlen(lines[i]) - 1, &entry, &serial), 1);
 		assert_int_equal(journal_format(entry, out, sizeof(out)), strlen(lines[i]));
 		assert_string_equal(out, lines[i]);
-		free(entry);
+		journal_entry_free(entry);
 	}
+}
+
+static struct journal_kept apt(const char *unit)
+{
+	static char wish[] = "{\"package\": \"a b\"}";
+	struct journal_kept kept = { .boot_id = "0123456789abcdef0123456789abcdef", .step = "update-all", .received_ns = 1, .term_ns = 2,
+				     .deadline_ns = TIME_NEVER, .max_output = 4096, .wish = wish };
+
+	strcpy(kept.unit, unit);
+	return kept;
+}
+
+static void what_outlives_us_is_found_again_with_its_last_unit(void **state)
+{
+	struct journal_kept first = apt("1-1"), second = apt("1-2");
+	struct journal journal;
+	uint64_t serial;
+
+	(void)state;
+	second.wish = NULL;
+	second.step[0] = '\0';
+	journal_open(&journal, dir);
+	serial = journal_accepted(&journal, JOURNAL_COMMAND, "PackageInstall", "i");
+	journal_keep(&journal, serial, &first);
+	journal_keep(&journal, 0, &first);
+	journal_keep(&journal, 99, &first);
+	journal_close(&journal);
+	for (int i = 0; i < 2; i++) { /* the second time from a file that was written anew */
+		assert_int_equal(journal_open(&journal, dir), 0);
+		assert_int_equal(lost_count(&journal), 1);
+		assert_non_null(journal.lost->kept);
+		assert_string_equal(journal.lost->kept->unit, "1-1");
+		assert_string_equal(journal.lost->kept->boot_id, first.boot_id);
+		assert_string_equal(journal.lost->kept->step, "update-all");
+		assert_string_equal(journal.lost->kept->wish, first.wish);
+		assert_true(journal.lost->kept->deadline_ns == TIME_NEVER && journal.lost->kept->max_output == 4096);
+		if (i == 0)
+			journal_close(&journal);
+	}
+	journal_adopt(&journal, serial);
+	assert_null(journal.lost);
+	journal_keep(&journal, serial, &second);
+	journal_close(&journal);
+
+	journal_open(&journal, dir);
+	assert_string_equal(journal.lost->kept->unit, "1-2");
+	assert_string_equal(journal.lost->kept->step, "");
+	assert_null(journal.lost->kept->wish);
+	journal_adopt(&journal, serial);
+	journal_answered(&journal, serial);
+	journal_close(&journal);
+	journal_open(&journal, dir);
+	assert_int_equal(lost_count(&journal), 0);
+	journal_close(&journal);
+}
+
+static void a_journal_from_before_there_were_units_is_read(void **state)
+{
+	struct journal journal;
+
+	(void)state;
+	append_text("+ 1 c PackageInstall a\n+ 2 s script b\n- 1\n+ 3 c unsafe c\n");
+	assert_int_equal(journal_open(&journal, dir), 0);
+	assert_int_equal(lost_count(&journal), 2);
+	assert_null(journal.lost->kept);
+	assert_string_equal(journal.lost->next->id, "c");
+	journal_close(&journal);
+}
+
+static void a_hostile_unit_is_no_unit(void **state)
+{
+	static const char *const lines[] = {
+		"k 1 1-1 0a - 1 2 3 4",			   /* too short */
+		"k 1 1-1 0a - 1 2 3 4 - x",		   /* and too long */
+		"k 0 1-1 0a - 1 2 3 4 -",		   /* of no command */
+		"k 1 ../../x 0a - 1 2 3 4 -",		   /* no name of a unit */
+		"k 1 1-1.service 0a - 1 2 3 4 -",
+		"k 1 1 0a - 1 2 3 4 -",
+		"k 1 11111111111111111-1 0a - 1 2 3 4 -",
+		"k 1 1-1 0a/ - 1 2 3 4 -",		   /* no boot */
+		"k 1 1-1 0a - 3 2 3 4 -",		   /* out of order */
+		"k 1 1-1 0a - 1 3 2 4 -",
+		"k 1 1-1 0a a;b 1 2 3 4 -",		   /* not written by us */
+		"k 1 1-1 0a abcdefghijklmnopqrstuvwxyz 1 2 3 4 -",
+		"k 1 1-1 0a - 1 2 3 4 %00",
+		"k 1 1-1 0a - 1 2 3 4 {}",
+		"k 1 1-1 0123456789abcdef0123456789abcdef0 - 1 2 3 4 -",
+		"k",
+		"k 1",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+		struct journal_entry *entry = NULL;
+		uint64_t serial;
+
+		assert_int_equal(journal_parse(lines[i], strlen(lines[i]), &entry, &serial), -EBADMSG);
+		assert_null(entry);
+	}
+}
+
+static void a_unit_is_read_as_it_was_written(void **state)
+{
+	struct journal_kept kept = apt("ffffffffffffffff-0123456789abcdef");
+	char wish[JOURNAL_WISH_MAX + 1], line[8192];
+	struct journal_entry *entry = NULL;
+	uint64_t serial;
+	int len;
+
+	(void)state;
+	memset(wish, '"', JOURNAL_WISH_MAX); /* three characters each */
+	wish[JOURNAL_WISH_MAX] = '\0';
+	kept.wish = wish;
+	len = journal_format_kept(7, &kept, line, sizeof(line));
+	assert_true(len > 0);
+	assert_int_equal(journal_parse(line, (size_t)len - 1, &entry, &serial), 3);
+	assert_int_equal(entry->serial, 7);
+	assert_string_equal(entry->kept->unit, kept.unit);
+	assert_string_equal(entry->kept->wish, wish);
+	journal_entry_free(entry);
+	assert_int_equal(journal_format_kept(7, &kept, line, 100), -ENOBUFS);
 }
 
 int main(void)
@@ -192,6 +314,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(what_was_not_answered_is_found_again_in_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(numbers_go_on_over_a_restart, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_outlives_us_is_found_again_with_its_last_unit, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_journal_from_before_there_were_units_is_read, setup, teardown),
+		cmocka_unit_test(a_hostile_unit_is_no_unit),
+		cmocka_unit_test(a_unit_is_read_as_it_was_written),
 		cmocka_unit_test_setup_teardown(a_torn_or_foreign_line_is_passed_over, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_file_is_written_anew_before_it_grows_large, setup, teardown),
 		cmocka_unit_test_setup_teardown(open_entries_are_bounded, setup, teardown),

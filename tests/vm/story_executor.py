@@ -2,34 +2,12 @@
 """The privileged executor of an installation: off, on, its own look at the policy, its units and their limits, and what becomes
 of them when one of those who know of them dies."""
 
-import contextlib
 import time
 
 from agent_guest import command, configured, host, main_pid, port_is_open, unsafe
+from executor_guest import PACKAGE, ROOT, executor, repository, running, units
 from guest import wait_for
 from stories import story
-
-ROOT = "[commands]\nallow = observe control packages power\nrun_as = root\n"
-PACKAGE = "infini-story"
-
-
-@contextlib.contextmanager
-def executor(guest, more=""):
-    """The executor is on, and commands run as root."""
-    guest.sh("systemctl start infiniservice-exec.socket")
-    try:
-        with configured(guest, ROOT + more):
-            yield
-    finally:
-        guest.sh("systemctl stop infiniservice-exec.socket infiniservice-exec.service")
-
-
-def running(guest, marker):
-    return guest.run("pgrep -f '[%s]%s'" % (marker[0], marker[1:])).split()
-
-
-def units(guest):
-    return guest.sh("systemctl list-units --all --plain --no-legend 'infiniservice-cmd-*' 'infiniservice-keep-*' | cut -d' ' -f1").split()
 
 
 @story(limit_s=60)
@@ -117,26 +95,6 @@ def a_process_of_another_user_is_killed_by_it(guest):
         assert port.ask("ProcessKill", "init", pid=1)["reason"] == "protected"
 
 
-@contextlib.contextmanager
-def repository(guest, postinst=":"):
-    """A repository in the guest with one package in it, which has a setuid file."""
-    guest.sh("""
-        set -e; mkdir -p /srv/repo/%(p)s/DEBIAN /srv/repo/%(p)s/usr/bin; cd /srv/repo; cp /bin/true %(p)s/usr/bin/%(p)s
-        chmod 4755 %(p)s/usr/bin/%(p)s
-        printf 'Package: %(p)s\\nVersion: 1\\nArchitecture: all\\nMaintainer: story <s@example.org>\\nDescription: story\\n' >%(p)s/DEBIAN/control
-        printf '#!/bin/sh\\n%(postinst)s\\n' >%(p)s/DEBIAN/postinst; chmod 755 %(p)s/DEBIAN/postinst
-        dpkg-deb --build %(p)s %(p)s.deb >/dev/null
-        { cat %(p)s/DEBIAN/control; echo "Filename: ./%(p)s.deb"; echo "Size: $(stat -c %%s %(p)s.deb)";
-          echo "SHA256: $(sha256sum %(p)s.deb | cut -d' ' -f1)"; } >Packages
-        mkdir -p /srv/apt; mv /etc/apt/sources.list* /srv/apt/; echo 'deb [trusted=yes] file:/srv/repo ./' >/etc/apt/sources.list
-        apt-get update >/dev/null 2>&1
-    """ % {"p": PACKAGE, "postinst": postinst}, 60)
-    try:
-        yield
-    finally:
-        guest.sh("rm -rf /etc/apt/sources.list*; mv /srv/apt/* /etc/apt/; rm -rf /srv/repo /srv/apt")
-
-
 @story(limit_s=90)
 def a_package_with_a_setuid_file_is_installed_and_removed(guest):
     with repository(guest):
@@ -147,26 +105,6 @@ def a_package_with_a_setuid_file_is_installed_and_removed(guest):
             answer = port.ask("PackageRemove", "remove", package=PACKAGE, timeout_s=60)
             assert answer["success"], answer
             assert guest.run("test -e /usr/bin/%s" % PACKAGE).status != 0
-
-
-@story(limit_s=120)
-def a_package_run_outlives_the_restart_of_agent_and_executor(guest):
-    # as the package of the agent itself does, in the middle of its own installation, and goes on to speak afterwards
-    script = ("systemctl restart infiniservice-exec.service infiniservice.service; echo speaks; echo speaks >&2; sleep 3;"
-              "i=0; while [ $i -lt 3000 ]; do echo line $i of many; i=$((i+1)); done; touch /run/story-done")
-    with repository(guest, script), executor(guest):
-        with host(guest, 60) as port:
-            begin = time.monotonic()
-            port.send(command("PackageInstall", "install", 120, package=PACKAGE))
-            wait_for(lambda: guest.run("systemctl show -p NRestarts,ActiveEnterTimestampMonotonic infiniservice") and
-                     guest.run("test -e /run/story-done").status == 0, 60, 0.5, "the package's script goes to its end")
-            assert time.monotonic() - begin < 50
-        wait_for(lambda: not units(guest), 20, 0.5, "its unit ends")
-        assert guest.sh("dpkg-query -W -f '${Status}' %s" % PACKAGE) == "install ok installed"
-        wait_for(lambda: port_is_open(guest), 10, 0.1, "the new agent opens the port")
-        with host(guest) as port:
-            assert port.execute("echo again", "again", 20)["stdout"] == "again\n"
-        guest.sh("dpkg -P %s >/dev/null; rm -f /run/story-done" % PACKAGE)
 
 
 @story(rows=[29], limit_s=60)

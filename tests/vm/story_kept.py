@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: MIT
+"""Package runs that outlive the agent, the executor or both: restarted, killed, stopped. Each is answered once, by whichever agent is there
+at its end, with what it wrote."""
+
+import contextlib
+import json
+import time
+
+from agent_guest import command, host, main_pid, port_is_open
+from executor_guest import PACKAGE, executor, repository, units
+from guest import Timeout, wait_for
+from stories import story
+
+GATE = "/run/story-gate"
+BOTH = "infiniservice-exec.service infiniservice.service"
+# What the package's script begins with: it says that it runs, and goes on when it is let.
+WAIT = "echo begun; touch /run/story-begun; while [ ! -e %s ]; do sleep 0.2; done\\n" % GATE
+
+
+@contextlib.contextmanager
+def package(guest, script="", more=""):
+    """The executor, and a package whose installation waits for `let_go`."""
+    guest.sh("rm -f %s /run/story-*" % GATE)
+    with repository(guest, WAIT + script), executor(guest, more):
+        try:
+            yield
+        finally:
+            guest.sh("touch %s /run/story-end" % GATE)
+            wait_for(lambda: not guest.run("pgrep -x apt-get").split(), 90, 0.3, "no package is worked on")
+            guest.sh("dpkg -P --force-all %s >/dev/null 2>&1; rm -f %s /run/story-*" % (PACKAGE, GATE))
+
+
+def begin(guest, port, command_id="install", timeout_s=300, **more):
+    port.send(dict(command("PackageInstall", command_id, timeout_s, package=PACKAGE), **more))
+    wait_for(lambda: guest.run("test -e /run/story-begun").status == 0, 150, 0.3, "the package's script runs")
+
+
+def systemctl(guest, words):
+    guest.sh("systemctl " + words, 120)
+
+
+def let_go(guest):
+    guest.sh("touch " + GATE)
+
+
+def is_over(guest):
+    """No unit of a package run has a process."""
+    return not guest.sh("cat /sys/fs/cgroup/infiniservice.slice/infiniservice-keep-*/cgroup.procs 2>/dev/null || true").split()
+
+
+def answered_once(guest, command_id="install", limit_s=150):
+    """The one answer, at this or the next session; nothing of the command is left anywhere then."""
+    wait_for(lambda: port_is_open(guest), 40, 0.1, "the agent opens the port")
+    with host(guest) as port:
+        answer = port.response(command_id, limit_s)
+        wait_for(lambda: not units(guest), 10, 0.2, "its unit is let go")
+        assert guest.sh("ls /run/infiniservice/ | grep ^keep- || true") == ""
+        port.drain(0.5)
+        assert not [m for m in port.seen if m.get("id") == command_id and m is not answer]
+    systemctl(guest, "restart infiniservice")
+    wait_for(lambda: port_is_open(guest), 40, 0.1, "the agent opens the port")
+    with host(guest) as port:
+        port.keep_alive(1)
+        assert not [m for m in port.seen if m.get("id") == command_id], port.seen
+    return answer
+
+
+def installed(guest):
+    return guest.run("dpkg-query -W -f '${Status}' %s" % PACKAGE).strip() == "install ok installed"
+
+
+@story(limit_s=400)
+def a_package_run_outlives_the_restart_of_agent_and_executor(guest):
+    # as the package of the agent itself does, in the middle of its own installation, and goes on to speak afterwards
+    script = ("systemctl restart %s; echo speaks; echo complains >&2;"
+              "i=0; while [ $i -lt 3000 ]; do echo line $i of many; i=$((i+1)); done" % BOTH)
+    with package(guest, script):
+        with host(guest, 60) as port:
+            pid = main_pid(guest)
+            begin(guest, port)
+            let_go(guest)
+            wait_for(lambda: main_pid(guest) not in (0, pid), 90, 0.3, "the agent is another")
+        answer = answered_once(guest)
+        assert answer["success"] and answer["exit_code"] == 0 and answer["command_type"] == "PackageInstall", answer
+        assert "begun\nspeaks\nline 0 of many\n" in answer["stdout"] and "line 2999 of many\n" in answer["stdout"], answer
+        assert answer["execution_time_ms"] > 1000 and not answer.get("truncated"), answer
+        assert installed(guest)
+
+
+@story(limit_s=400)
+def a_package_run_outlives_the_death_of_each_of_them(guest):
+    with package(guest, "echo done"):
+        with host(guest, 60) as port:
+            begin(guest, port)
+            guest.sh("kill -9 $(systemctl show -p MainPID --value infiniservice-exec)")
+            port.keep_alive(2)
+            guest.sh("kill -9 %d" % main_pid(guest))
+            wait_for(lambda: main_pid(guest) != 0 and port_is_open(guest), 40, 0.2, "a new agent")
+        with host(guest) as port:
+            # the new one waits for it, in its slot, and can be asked about it
+            listed = [row for row in port.status()["commands"]["list"] if row["id"] == "install"]
+            assert len(listed) == 1 and listed[0]["state"] == "running", listed
+            port.send(command("PackageInstall", "second", 300, package=PACKAGE))
+            states = {row["id"]: row["state"] for row in port.status("status2")["commands"]["list"]}
+            assert states == {"install": "running", "second": "queued"}, states
+            # and outlives the next executor too
+            guest.sh("kill -9 $(systemctl show -p MainPID --value infiniservice-exec)")
+            port.keep_alive(3)
+            let_go(guest)
+            first, second = port.response("install", 150), port.response("second", 150)
+            assert first["success"] and "begun\ndone\n" in first["stdout"], first
+            assert second["success"], second
+            wait_for(lambda: not units(guest), 10, 0.2, "its unit is let go")
+        assert installed(guest)
+
+
+@story(limit_s=400)
+def a_package_run_outlives_a_stop_and_is_answered_after_the_start(guest):
+    with package(guest, "echo done"):
+        with host(guest, 60) as port:
+            begin(guest, port)
+            systemctl(guest, "stop infiniservice.service")
+            assert not [m for m in port.seen if m.get("id") == "install"]
+            let_go(guest)
+            wait_for(lambda: is_over(guest), 120, 0.3, "it ends")
+            assert installed(guest)
+            systemctl(guest, "stop infiniservice-exec.service")
+            assert len(units(guest)) == 1, "its end is remembered"
+            systemctl(guest, "start infiniservice.service")
+        answer = answered_once(guest)
+        assert answer["success"] and "begun\ndone\n" in answer["stdout"], answer
+
+
+@story(limit_s=400)
+def the_end_of_a_package_run_waits_for_a_host_over_the_death_of_the_agent(guest):
+    with package(guest, "echo done"):
+        with host(guest, 60) as port:
+            begin(guest, port)
+        guest.sh("kill -9 %d" % main_pid(guest))
+        wait_for(lambda: port_is_open(guest), 40, 0.2, "a new agent")
+        let_go(guest)
+        wait_for(lambda: is_over(guest), 120, 0.3, "it ends without a host")
+        wait_for(lambda: "PackageInstall" not in guest.sh("infinictl ps"), 10, 0.3, "the agent has an answer to it")
+        pid = main_pid(guest)
+        guest.sh("kill -9 %d" % pid)
+        wait_for(lambda: main_pid(guest) not in (0, pid), 20, 0.2, "one more agent")
+        answer = answered_once(guest)
+        assert answer["success"] and "begun\ndone\n" in answer["stdout"], answer
+
+
+@story(limit_s=400)
+def more_output_than_is_kept_takes_no_more_memory_than_that(guest):
+    much = "yes xxxxxxxxx | head -c 3000000; touch /run/story-much; while [ ! -e /run/story-end ]; do sleep 0.2; done; echo last"
+    with package(guest, much, "max_output_bytes = 64K\n"):
+        with host(guest, 60) as port:
+            begin(guest, port)
+            let_go(guest)
+            wait_for(lambda: guest.run("test -e /run/story-much").status == 0, 120, 0.3, "it has written much")
+            size = int(guest.sh("stat -c %s /run/infiniservice/keep-*.out"))
+            assert size >= 3000000, size
+            wait_for(lambda: int(guest.sh("stat -c %b /run/infiniservice/keep-*.out")) * 512 <= 300000, 5, 0.2, "the rest is cut out")
+            systemctl(guest, "restart infiniservice")
+            guest.sh("touch /run/story-end")
+        answer = answered_once(guest)
+        assert answer["success"] and answer["truncated"], answer["success"]
+        assert len(answer["stdout"]) == 65536 and "begun\nxxxxxxxxx\n" in answer["stdout"] and "xxx" in answer["stdout"][-10:]
+
+
+@story(limit_s=400)
+def a_package_run_that_fails_while_no_agent_is_there_is_told_as_failed(guest):
+    with package(guest, "echo broken >&2; exit 3"):
+        with host(guest, 60) as port:
+            begin(guest, port)
+            systemctl(guest, "stop " + BOTH)
+            let_go(guest)
+            wait_for(lambda: is_over(guest), 120, 0.3, "it ends")
+            systemctl(guest, "start infiniservice.service")
+        answer = answered_once(guest)
+        assert not answer["success"] and answer["error_code"] == "COMMAND_FAILED" and answer["exit_code"] == 100, answer
+        assert "broken\n" in answer["stderr"] and "post-installation" in answer["stdout"] + answer["stderr"], answer
+
+
+@story(limit_s=400)
+def a_package_run_that_meets_its_deadline_while_nobody_is_there_is_told_as_timed_out(guest):
+    with package(guest):
+        with host(guest, 60) as port:
+            asked = time.monotonic()
+            begin(guest, port, timeout_s=120)
+            systemctl(guest, "stop " + BOTH)
+            wait_for(lambda: is_over(guest), 200, 0.5, "it is ended")
+            assert time.monotonic() - asked > 110
+            systemctl(guest, "start infiniservice.service")
+        answer = answered_once(guest)
+        assert answer["error_code"] == "COMMAND_TIMEOUT" and "begun\n" in answer["stdout"], answer
+
+
+@story(limit_s=400)
+def a_package_run_that_outlived_the_agent_can_be_cancelled(guest):
+    with package(guest):
+        with host(guest, 60) as port:
+            begin(guest, port)
+            systemctl(guest, "restart " + BOTH)
+        wait_for(lambda: port_is_open(guest), 40, 0.1, "the agent opens the port")
+        with host(guest) as port:
+            port.send({"type": "CancelCommand", "id": "cancel", "target_id": "install"})
+            assert port.response("cancel")["success"]
+            assert port.response("install", 20)["error_code"] == "CANCELLED"
+            wait_for(lambda: not units(guest), 10, 0.2, "nothing is left")
+
+
+@story(limit_s=400)
+def what_a_package_run_writes_is_streamed(guest):
+    with package(guest, "echo streamed; echo complains >&2"):
+        with host(guest, 60) as port:
+            begin(guest, port, stream=True)
+            chunk = port.expect(lambda m: m["type"] == "output" and "begun" in m["data"], 20)
+            assert chunk["stream"] == "stdout"
+            let_go(guest)
+            answer = port.response("install", 150)
+            chunks = [m for m in port.seen if m["type"] == "output"]
+            assert [m["seq"] for m in chunks] == list(range(answer["stream_chunks"])) and answer["stream_dropped"] == 0
+            for name in ("stdout", "stderr"):
+                assert "".join(m["data"] for m in chunks if m["stream"] == name) == answer[name]
+            wait_for(lambda: not units(guest), 10, 0.2, "its unit is let go")
+
+
+@story(limit_s=400)
+def a_whole_update_goes_on_where_it_was(guest):
+    older = ("mkdir -p /srv/older/DEBIAN; printf 'Package: %s\\nVersion: 0\\nArchitecture: all\\nMaintainer: s <s@e.org>\\nDescription: s\\n' "
+             ">/srv/older/DEBIAN/control; dpkg-deb -b /srv/older /srv/older.deb >/dev/null; dpkg -i /srv/older.deb >/dev/null; rm -r /srv/older*")
+    with package(guest, "systemctl restart infiniservice"):
+        guest.sh(older % PACKAGE, 60)
+        with host(guest, 60) as port:
+            pid = main_pid(guest)
+            port.send(command("UpdateSystemSoftware", "update", 500))
+            wait_for(lambda: guest.run("test -e /run/story-begun").status == 0, 200, 0.3, "the package's script runs")
+            let_go(guest)
+            wait_for(lambda: main_pid(guest) not in (0, pid), 90, 0.3, "the agent is another")
+        answer = answered_once(guest, "update", 200)
+        assert answer["success"] and answer["data"] == {"reboot_required": False, "updated": [PACKAGE]}, json.dumps(answer)
+
+
+@story(limit_s=400)
+def an_executor_that_does_not_come_back_costs_a_package_run_its_answer_alone(guest):
+    with package(guest):
+        with host(guest, 60) as port:
+            begin(guest, port)
+            systemctl(guest, "stop infiniservice-exec.socket infiniservice-exec.service")
+            try:
+                answer = port.response("install", 60)
+            except Timeout:
+                raise AssertionError("no answer, though no executor came back") from None
+            finally:
+                systemctl(guest, "start infiniservice-exec.socket")
+            assert answer["error_code"] == "INTERNAL" and answer["reason"] == "lost", answer
+            let_go(guest)
+            wait_for(lambda: is_over(guest), 120, 0.3, "it goes on to its end all the same")
+            assert installed(guest)
+        systemctl(guest, "stop 'infiniservice-keep-*'")
