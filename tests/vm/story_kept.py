@@ -13,6 +13,7 @@ from stories import story
 
 GATE = "/run/story-gate"
 BOTH = "infiniservice-exec.service infiniservice.service"
+told = [0]
 # What the package's script begins with: it says that it runs, and goes on when it is let.
 WAIT = "echo begun; touch /run/story-begun; while [ ! -e %s ]; do sleep 0.2; done\\n" % GATE
 
@@ -20,6 +21,7 @@ WAIT = "echo begun; touch /run/story-begun; while [ ! -e %s ]; do sleep 0.2; don
 @contextlib.contextmanager
 def package(guest, script="", more=""):
     """The executor, and a package whose installation waits for `let_go`."""
+    told[0] += 1
     guest.sh("rm -f %s /run/story-*" % GATE)
     with repository(guest, WAIT + script), executor(guest, more):
         try:
@@ -30,8 +32,13 @@ def package(guest, script="", more=""):
             guest.sh("dpkg -P --force-all %s >/dev/null 2>&1; rm -f %s /run/story-*" % (PACKAGE, GATE))
 
 
-def begin(guest, port, command_id="install", timeout_s=300, **more):
-    port.send(dict(command("PackageInstall", command_id, timeout_s, package=PACKAGE), **more))
+def install():
+    """The id of this story's command: an answer of an earlier one, which failed, is none of ours."""
+    return "install%d" % told[0]
+
+
+def begin(guest, port, timeout_s=300, **more):
+    port.send(dict(command("PackageInstall", install(), timeout_s, package=PACKAGE), **more))
     wait_for(lambda: guest.run("test -e /run/story-begun").status == 0, 150, 0.3, "the package's script runs")
 
 
@@ -48,9 +55,10 @@ def is_over(guest):
     return not guest.sh("cat /sys/fs/cgroup/infiniservice.slice/infiniservice-keep-*/cgroup.procs 2>/dev/null || true").split()
 
 
-def answered_once(guest, command_id="install", limit_s=150):
+def answered_once(guest, command_id=None, limit_s=150):
     """The one answer, at this or the next session; nothing of the command is left anywhere then."""
-    wait_for(lambda: port_is_open(guest), 40, 0.1, "the agent opens the port")
+    command_id = command_id or install()
+    wait_for(lambda: port_is_open(guest), 150, 0.1, "the agent opens the port")
     with host(guest) as port:
         answer = port.response(command_id, limit_s)
         wait_for(lambda: not units(guest), 10, 0.2, "its unit is let go")
@@ -58,7 +66,7 @@ def answered_once(guest, command_id="install", limit_s=150):
         port.drain(0.5)
         assert not [m for m in port.seen if m.get("id") == command_id and m is not answer]
     systemctl(guest, "restart infiniservice")
-    wait_for(lambda: port_is_open(guest), 40, 0.1, "the agent opens the port")
+    wait_for(lambda: port_is_open(guest), 150, 0.1, "the agent opens the port")
     with host(guest) as port:
         port.keep_alive(1)
         assert not [m for m in port.seen if m.get("id") == command_id], port.seen
@@ -95,19 +103,19 @@ def a_package_run_outlives_the_death_of_each_of_them(guest):
             guest.sh("kill -9 $(systemctl show -p MainPID --value infiniservice-exec)")
             port.keep_alive(2)
             guest.sh("kill -9 %d" % main_pid(guest))
-            wait_for(lambda: main_pid(guest) != 0 and port_is_open(guest), 40, 0.2, "a new agent")
+            wait_for(lambda: main_pid(guest) != 0 and port_is_open(guest), 150, 0.2, "a new agent")
         with host(guest) as port:
             # the new one waits for it, in its slot, and can be asked about it
-            listed = [row for row in port.status()["commands"]["list"] if row["id"] == "install"]
+            listed = [row for row in port.status()["commands"]["list"] if row["id"] == install()]
             assert len(listed) == 1 and listed[0]["state"] == "running", listed
             port.send(command("PackageInstall", "second", 300, package=PACKAGE))
             states = {row["id"]: row["state"] for row in port.status("status2")["commands"]["list"]}
-            assert states == {"install": "running", "second": "queued"}, states
+            assert states == {install(): "running", "second": "queued"}, states
             # and outlives the next executor too
             guest.sh("kill -9 $(systemctl show -p MainPID --value infiniservice-exec)")
             port.keep_alive(3)
             let_go(guest)
-            first, second = port.response("install", 150), port.response("second", 150)
+            first, second = port.response(install(), 150), port.response("second", 150)
             assert first["success"] and "begun\ndone\n" in first["stdout"], first
             assert second["success"], second
             wait_for(lambda: not units(guest), 10, 0.2, "its unit is let go")
@@ -120,7 +128,7 @@ def a_package_run_outlives_a_stop_and_is_answered_after_the_start(guest):
         with host(guest, 60) as port:
             begin(guest, port)
             systemctl(guest, "stop infiniservice.service")
-            assert not [m for m in port.seen if m.get("id") == "install"]
+            assert not [m for m in port.seen if m.get("id") == install()]
             let_go(guest)
             wait_for(lambda: is_over(guest), 120, 0.3, "it ends")
             assert installed(guest)
@@ -137,13 +145,13 @@ def the_end_of_a_package_run_waits_for_a_host_over_the_death_of_the_agent(guest)
         with host(guest, 60) as port:
             begin(guest, port)
         guest.sh("kill -9 %d" % main_pid(guest))
-        wait_for(lambda: port_is_open(guest), 40, 0.2, "a new agent")
+        wait_for(lambda: port_is_open(guest), 150, 0.2, "a new agent")
         let_go(guest)
         wait_for(lambda: is_over(guest), 120, 0.3, "it ends without a host")
         wait_for(lambda: "PackageInstall" not in guest.sh("infinictl ps"), 10, 0.3, "the agent has an answer to it")
         pid = main_pid(guest)
         guest.sh("kill -9 %d" % pid)
-        wait_for(lambda: main_pid(guest) not in (0, pid), 20, 0.2, "one more agent")
+        wait_for(lambda: main_pid(guest) not in (0, pid), 90, 0.2, "one more agent")
         answer = answered_once(guest)
         assert answer["success"] and "begun\ndone\n" in answer["stdout"], answer
 
@@ -200,11 +208,11 @@ def a_package_run_that_outlived_the_agent_can_be_cancelled(guest):
         with host(guest, 60) as port:
             begin(guest, port)
             systemctl(guest, "restart " + BOTH)
-        wait_for(lambda: port_is_open(guest), 40, 0.1, "the agent opens the port")
+        wait_for(lambda: port_is_open(guest), 150, 0.1, "the agent opens the port")
         with host(guest) as port:
-            port.send({"type": "CancelCommand", "id": "cancel", "target_id": "install"})
+            port.send({"type": "CancelCommand", "id": "cancel", "target_id": install()})
             assert port.response("cancel")["success"]
-            assert port.response("install", 20)["error_code"] == "CANCELLED"
+            assert port.response(install(), 20)["error_code"] == "CANCELLED"
             wait_for(lambda: not units(guest), 10, 0.2, "nothing is left")
 
 
@@ -216,7 +224,7 @@ def what_a_package_run_writes_is_streamed(guest):
             chunk = port.expect(lambda m: m["type"] == "output" and "begun" in m["data"], 20)
             assert chunk["stream"] == "stdout"
             let_go(guest)
-            answer = port.response("install", 150)
+            answer = port.response(install(), 150)
             chunks = [m for m in port.seen if m["type"] == "output"]
             assert [m["seq"] for m in chunks] == list(range(answer["stream_chunks"])) and answer["stream_dropped"] == 0
             for name in ("stdout", "stderr"):
@@ -247,7 +255,7 @@ def an_executor_that_does_not_come_back_costs_a_package_run_its_answer_alone(gue
             begin(guest, port)
             systemctl(guest, "stop infiniservice-exec.socket infiniservice-exec.service")
             try:
-                answer = port.response("install", 60)
+                answer = port.response(install(), 60)
             except Timeout:
                 raise AssertionError("no answer, though no executor came back") from None
             finally:
