@@ -201,7 +201,8 @@ fuzz: ## libFuzzer over every target, FUZZ_SECONDS (60) each
 		LDFLAGS="-fsanitize=fuzzer,address,undefined" fuzzers
 	@for f in $(FUZZERS); do mkdir -p $(BUILD)/fuzz/corpus/$$f; \
 		$(BUILD)/fuzz/tests/fuzz/fuzz_$$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 \
-		-dict=tests/fuzz/$$f.dict $(BUILD)/fuzz/corpus/$$f tests/fuzz/corpus/$$f || exit 1; done
+		$$(test ! -e tests/fuzz/$$f.dict || echo -dict=tests/fuzz/$$f.dict) \
+		$(BUILD)/fuzz/corpus/$$f tests/fuzz/corpus/$$f || exit 1; done
 
 .PHONY: fuzzers
 fuzzers: $(patsubst %,$(BUILD)/tests/fuzz/fuzz_%,$(FUZZERS))

@@ -75,7 +75,7 @@ struct agent {
 	struct ev_loop *loop;
 	const struct agent_options *options;
 	struct config config;
-	struct secret secret;
+	struct secret *secret;
 	struct identity id;
 	struct state state;
 	struct moment started;

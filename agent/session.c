@@ -96,7 +96,7 @@ static void take_message(struct session *session, struct message *message)
 static bool signature_required(const struct agent *agent)
 {
 	return agent->config.auth.require_signature == CONFIG_SIGNATURE_YES ||
-	       (agent->config.auth.require_signature == CONFIG_SIGNATURE_AUTO && agent->secret.len > 0);
+	       (agent->config.auth.require_signature == CONFIG_SIGNATURE_AUTO && agent->secret->len > 0);
 }
 
 static void refuse_envelope(struct session *session, enum envelope_verdict verdict, const char *id, const char *command_type)
@@ -117,7 +117,7 @@ static int open_envelope(struct session *session, struct message *message)
 	struct message_fault fault;
 	const char *payload;
 	size_t len;
-	enum envelope_verdict verdict = envelope_verify(&agent->guard, agent->secret.bytes, agent->secret.len, message->root,
+	enum envelope_verdict verdict = envelope_verify(&agent->guard, agent->secret->bytes, agent->secret->len, message->root,
 							agent_now(agent).wall_ms, &payload, &len);
 	int r;
 

@@ -154,6 +154,17 @@ static const char *decimal(int64_t value, char out[DECIMAL_SIZE])
 	return at;
 }
 
+/*
+ * The key lies padded in what was the stack of nettle's functions, and a process that is forked later would have it. As deep
+ * as they go: a context, the pad of a block, the schedule of a round.
+ */
+static void __attribute__((noinline)) stack_wipe(void)
+{
+	uint8_t below[1024];
+
+	explicit_bzero(below, sizeof(below));
+}
+
 static void mac_bytes(const char *key, size_t key_len, int64_t ts_ms, const char *nonce, size_t nonce_len,
 		      const char *payload, size_t payload_len, uint8_t out[SHA256_DIGEST_SIZE])
 {
@@ -170,6 +181,7 @@ static void mac_bytes(const char *key, size_t key_len, int64_t ts_ms, const char
 	hmac_sha256_update(&hmac, payload_len, (const uint8_t *)payload);
 	hmac_sha256_digest(&hmac, SHA256_DIGEST_SIZE, out);
 	explicit_bzero(&hmac, sizeof(hmac));
+	stack_wipe();
 }
 
 void envelope_mac(const char *key, size_t key_len, int64_t ts_ms, const char *nonce, size_t nonce_len,
