@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The writer of all that leaves the guest, driven by the input: objects, lists, numbers and texts into a buffer of any size, with
- * marks and rewinds. What it gives out is one line of ASCII that validator and json-c take, whatever was cut.
+ * marks (of a text that is whole so far) and rewinds. What it gives out is one line of ASCII that validator and json-c take, whatever was cut.
  */
 #include <json-c/json.h>
 
@@ -75,7 +75,7 @@ static void write_all(struct sink *out, struct input *in)
 			put_real(out, key, in);
 		} else if (what == 6) {
 			sink_null(out, key);
-		} else if (what == 7) {
+		} else if (what == 7 && !sink_full(out)) {
 			mark = sink_mark(out);
 			mark_depth = depth;
 			mark_kinds = kinds;
