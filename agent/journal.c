@@ -18,6 +18,8 @@
 #define TEMPORARY "." JOURNAL_NAME ".new"
 /* An id has at most 128 bytes (three characters each), an action 64. */
 #define LINE_MAX_BYTES 640
+/* scanf takes a minus sign and makes a huge number of it; ours never come near. */
+#define SERIAL_MAX 1000000000000000000U
 #define FILE_MAX_BYTES (16u << 20)
 
 /* ------------------------------------------------------------------------------------------------------------ lines */
@@ -115,13 +117,13 @@ int journal_parse(const char *line, size_t len, struct journal_entry **ret, uint
 		return -EBADMSG;
 	memcpy(text, line, len);
 	text[len] = '\0';
-	if (sscanf(text, "- %19" SCNu64 "%n", &serial, &used) == 1 && used == (int)len) {
+	if (sscanf(text, "- %19" SCNu64 "%n", &serial, &used) == 1 && used == (int)len && serial <= SERIAL_MAX) {
 		*ret_serial = serial;
 		return 2;
 	}
 	used = 0;
 	if (sscanf(text, "+ %19" SCNu64 " %c %s %s%n", &serial, &kind, action, id, &used) != 4 || used != (int)len ||
-	    serial == 0 || (kind != JOURNAL_COMMAND && kind != JOURNAL_SCRIPT) || !unescape(action) || !unescape(id))
+	    serial == 0 || serial > SERIAL_MAX || (kind != JOURNAL_COMMAND && kind != JOURNAL_SCRIPT) || !unescape(action) || !unescape(id))
 		return -EBADMSG;
 	*ret = entry_new(serial, (enum journal_kind)kind, action, id);
 	return *ret ? 1 : -ENOMEM;
