@@ -142,6 +142,37 @@ def story_a_replay_into_the_next_session_is_refused_too():
     refused(host, message, "REPLAYED")
 
 
+def story_a_replay_to_the_next_agent_is_refused_whether_the_last_one_stopped_or_was_killed():
+    agent, host = signed_talk(check_exit=False)
+    messages = [envelope(command(f"before{number}")) for number in range(50)]
+    for message in messages:
+        host.send(message)
+        assert host.response(json.loads(message["payload"])["id"])["success"]
+    for end in (agent.kill, agent.stop):
+        end()
+        host.disconnect()
+        agent.start()
+        host.accept(10)
+        for message in messages[::7]:
+            refused(host, message, "REPLAYED")
+        messages.append(envelope(command(f"new{len(messages)}")))
+        host.send(messages[-1])
+        assert host.response(json.loads(messages[-1]["payload"])["id"])["success"]
+    agent.stop()
+    os.unlink(agent.path("run/nonces"))  # as a reboot does
+    host.disconnect()
+    agent.start()
+    host.accept(10)
+    for message in messages[::-7]:
+        refused(host, message, "REPLAYED")
+    for name in ("run/nonces", "state/nonces"):
+        if os.path.exists(agent.path(name)):
+            assert os.stat(agent.path(name)).st_mode & 0o777 == 0o600
+    with open(agent.path("state/nonces"), "wb") as file:  # of another making
+        file.write(b"\xff" * 5000 + b"x")
+    agent.stop()
+
+
 def story_a_signed_payload_that_makes_no_sense_is_answered_once():
     _, host = signed_talk()
     for payload in ("nonsense", "[]", '{"type":"TeleportVM"}', '{"type":"Status","a":1,"a":2}'):
