@@ -215,7 +215,7 @@ bench: ## figures against floor programs and peers, as ratios
 	@$(MAKE) --no-print-directory all $(BENCHES)
 	@tests/bench/run
 
-soak: ## kills, storms and reconnects, N=… rounds (default 20)
+soak: ## kills, storms, reconnects and power cuts, N=… rounds (default 20)
 	@tools/deps.sh build test
 	@$(MAKE) --no-print-directory check
 	@tests/soak/run $(or $(N),20)
