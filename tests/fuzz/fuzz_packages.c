@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What package managers print, through every parser of it: rows have a name (empty, if a NUL began it), and the list frees what it holds. */
+/* What package managers print, through every parser of it: every named row is found again, and the list frees what it holds. */
 #include "agent/packages/parse.h"
 #include "require.h"
 
@@ -14,9 +14,13 @@ static void check_list(const char *text, size_t size)
 		struct package_list list = { 0 };
 
 		(void)parsers[i](text, size, &list);
-		for (size_t row = 0; row < list.count; row++)
-			REQUIRE(list.rows[row].name);
 		package_list_sort(&list);
+		for (size_t row = 0; row < list.count; row++) {
+			const char *name = list.rows[row].name;
+			struct package *found = name ? package_list_find(&list, name, NULL) : NULL;
+
+			REQUIRE(!name || (found && strcmp(found->name, name) == 0));
+		}
 		package_list_done(&list);
 	}
 }
