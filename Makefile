@@ -201,7 +201,8 @@ fuzz: ## libFuzzer over every target, FUZZ_SECONDS (60) each
 		LDFLAGS="-fsanitize=fuzzer,address,undefined" fuzzers
 	@for f in $(FUZZERS); do mkdir -p $(BUILD)/fuzz/corpus/$$f; \
 		$(BUILD)/fuzz/tests/fuzz/fuzz_$$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 \
-		-dict=tests/fuzz/$$f.dict $(BUILD)/fuzz/corpus/$$f tests/fuzz/corpus/$$f || exit 1; done
+		$$(test ! -e tests/fuzz/$$f.dict || echo -dict=tests/fuzz/$$f.dict) \
+		$(BUILD)/fuzz/corpus/$$f tests/fuzz/corpus/$$f || exit 1; done
 
 .PHONY: fuzzers
 fuzzers: $(patsubst %,$(BUILD)/tests/fuzz/fuzz_%,$(FUZZERS))
@@ -214,7 +215,7 @@ bench: ## figures against floor programs and peers, as ratios
 	@$(MAKE) --no-print-directory all $(BENCHES)
 	@tests/bench/run
 
-soak: ## kills, storms and reconnects, N=… rounds (default 20)
+soak: ## kills, storms, reconnects and power cuts, N=… rounds (default 20)
 	@tools/deps.sh build test
 	@$(MAKE) --no-print-directory check
 	@tests/soak/run $(or $(N),20)

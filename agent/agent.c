@@ -166,7 +166,10 @@ int agent_init(struct agent *agent, const struct agent_options *options, struct 
 		return r;
 	agent_set_log_level(agent);
 	ignore_signals();
-	r = secret_find(agent->config.auth.secret_file, &agent->secret, e);
+	agent->secret = secret_new();
+	if (!agent->secret)
+		return err_set(e, -ENOMEM, "out of memory");
+	r = secret_find(agent->config.auth.secret_file, agent->secret, e);
 	secret_forget_environment();
 	if (r == 0)
 		r = build_state(agent, e);
@@ -237,9 +240,10 @@ void agent_done(struct agent *agent)
 	journal_close(&agent->journal);
 	audit_done(&agent->audit);
 	message_parser_free(&agent->parser);
+	nonces_close(&agent->nonces, agent->config.agent.state_dir, &agent->guard, agent_now(agent).wall_ms);
 	envelope_guard_free(&agent->guard);
 	clockwatch_done(&agent->clock);
-	secret_wipe(&agent->secret);
+	agent->secret = secret_free(agent->secret);
 	free(agent->writer_text);
 	if (agent->loop)
 		reap_helpers();

@@ -25,6 +25,7 @@
 #include "agent/journal.h"
 #include "agent/local.h"
 #include "agent/logger.h"
+#include "agent/nonces.h"
 #include "agent/power.h"
 #include "agent/prober.h"
 #include "agent/report.h"
@@ -75,7 +76,7 @@ struct agent {
 	struct ev_loop *loop;
 	const struct agent_options *options;
 	struct config config;
-	struct secret secret;
+	struct secret *secret;
 	struct identity id;
 	struct state state;
 	struct moment started;
@@ -102,6 +103,7 @@ struct agent {
 	struct commands commands;
 	struct message_parser parser;
 	struct envelope_guard guard;
+	struct nonces nonces;
 	struct json_writer writer; /* for one line at a time, used and emptied within one function */
 	char *writer_text;
 
@@ -143,7 +145,7 @@ struct agent {
 	bool logger_stopped;
 	int exit_code;
 
-	struct report_topic port_topic, encode_topic, exec_topic, refuse_topic;
+	struct report_topic port_topic, encode_topic, exec_topic, refuse_topic, nonce_topic;
 	struct agent_counters counters;
 };
 

@@ -156,6 +156,8 @@ static int build_port(struct agent *agent, struct err *e)
 		seed ^= (uint32_t)getpid();
 	message_parser_init(&agent->parser, seed);
 	envelope_guard_init(&agent->guard);
+	nonces_open(&agent->nonces, agent->config.agent.runtime_dir, agent->config.agent.state_dir, &agent->guard,
+		    agent->now.wall_ms);
 	hostlink_init(agent);
 	return port_new(&config, &hostlink_events, agent, seed, &agent->port, e);
 }

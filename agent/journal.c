@@ -19,6 +19,8 @@
 /* An id has at most 128 bytes, an action 64, recorded parameters JOURNAL_WISH_MAX; three characters each. */
 #define LINE_MAX_BYTES 4096
 #define WORD_MAX_BYTES 640 /* of the widths below */
+/* scanf takes a minus sign and makes a huge number of it; ours never come near. */
+#define SERIAL_MAX 1000000000000000000U
 #define FILE_MAX_BYTES (16u << 20)
 
 /* ------------------------------------------------------------------------------------------------------------ lines */
@@ -166,7 +168,7 @@ static int parse_kept(const char *text, size_t len, struct journal_entry **ret)
 
 	if (sscanf(text, "k %19" SCNu64 " %33s %32s %95s %20" SCNu64 " %20" SCNu64 " %20" SCNu64 " %19" SCNu64 " %s%n", &serial, unit, boot,
 		   step, &kept.received_ns, &kept.term_ns, &kept.deadline_ns, &kept.max_output, wish, &used) != 9 ||
-	    used != (int)len || serial == 0 || !executor_unit_valid(unit) || !is_boot_id(boot) ||
+	    used != (int)len || serial == 0 || serial > SERIAL_MAX || !executor_unit_valid(unit) || !is_boot_id(boot) ||
 	    kept.deadline_ns < kept.term_ns || kept.term_ns < kept.received_ns)
 		return -EBADMSG;
 	if ((strcmp(step, "-") != 0 && !unescape(step)) || strlen(step) >= JOURNAL_STEP_SIZE ||
@@ -197,7 +199,7 @@ int journal_parse(const char *line, size_t len, struct journal_entry **ret, uint
 		return -EBADMSG;
 	memcpy(text, line, len);
 	text[len] = '\0';
-	if (sscanf(text, "- %19" SCNu64 "%n", &serial, &used) == 1 && used == (int)len) {
+	if (sscanf(text, "- %19" SCNu64 "%n", &serial, &used) == 1 && used == (int)len && serial <= SERIAL_MAX) {
 		*ret_serial = serial;
 		return 2;
 	}
@@ -205,7 +207,7 @@ int journal_parse(const char *line, size_t len, struct journal_entry **ret, uint
 		return parse_kept(text, len, ret);
 	used = 0;
 	if (sscanf(text, "+ %19" SCNu64 " %c %640s %640s%n", &serial, &kind, action, id, &used) != 4 || used != (int)len ||
-	    serial == 0 || (kind != JOURNAL_COMMAND && kind != JOURNAL_SCRIPT) || !unescape(action) || !unescape(id))
+	    serial == 0 || serial > SERIAL_MAX || (kind != JOURNAL_COMMAND && kind != JOURNAL_SCRIPT) || !unescape(action) || !unescape(id))
 		return -EBADMSG;
 	*ret = entry_new(serial, (enum journal_kind)kind, action, id);
 	return *ret ? 1 : -ENOMEM;

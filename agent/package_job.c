@@ -158,7 +158,7 @@ static void take_sizes(struct package_job *job)
 {
 	for (size_t i = 0; i < job->found.count; i++) {
 		const struct package *record = &job->found.rows[i];
-		struct package *pending = package_list_find(&job->pending, record->name, NULL);
+		struct package *pending = record->name ? package_list_find(&job->pending, record->name, NULL) : NULL;
 
 		for (; pending && pending < job->pending.rows + job->pending.count && strcmp(pending->name, record->name) == 0; pending++)
 			if (pending->candidate && record->candidate && strcmp(pending->candidate, record->candidate) == 0)

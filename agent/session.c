@@ -96,7 +96,7 @@ static void take_message(struct session *session, struct message *message)
 static bool signature_required(const struct agent *agent)
 {
 	return agent->config.auth.require_signature == CONFIG_SIGNATURE_YES ||
-	       (agent->config.auth.require_signature == CONFIG_SIGNATURE_AUTO && agent->secret.len > 0);
+	       (agent->config.auth.require_signature == CONFIG_SIGNATURE_AUTO && agent->secret->len > 0);
 }
 
 static void refuse_envelope(struct session *session, enum envelope_verdict verdict, const char *id, const char *command_type)
@@ -109,6 +109,16 @@ static void refuse_envelope(struct session *session, enum envelope_verdict verdi
 	answer_fault(session, &fault, command_type);
 }
 
+static void remember_nonce(struct agent *agent)
+{
+	int r = nonces_add(&agent->nonces, agent->config.agent.runtime_dir, &agent->guard, agent_now(agent).wall_ms);
+
+	if (r < 0)
+		report_limited(&agent->nonce_topic, agent_now(agent).mono_ns, LOG_WARNING,
+			       "%s/" NONCES_NAME ": %s: this message would be taken again after a restart",
+			       agent->config.agent.runtime_dir, strerror(-r));
+}
+
 /* A signed message is opened, and its payload parsed only when every check has passed. Takes over the envelope. */
 static int open_envelope(struct session *session, struct message *message)
 {
@@ -117,7 +127,7 @@ static int open_envelope(struct session *session, struct message *message)
 	struct message_fault fault;
 	const char *payload;
 	size_t len;
-	enum envelope_verdict verdict = envelope_verify(&agent->guard, agent->secret.bytes, agent->secret.len, message->root,
+	enum envelope_verdict verdict = envelope_verify(&agent->guard, agent->secret->bytes, agent->secret->len, message->root,
 							agent_now(agent).wall_ms, &payload, &len);
 	int r;
 
@@ -126,6 +136,7 @@ static int open_envelope(struct session *session, struct message *message)
 		refuse_envelope(session, verdict, "", NULL);
 		return -EPERM;
 	}
+	remember_nonce(agent);
 	r = message_parse(&agent->parser, payload, len, &inner, &fault);
 	message_free(message);
 	if (r == 0 && inner.type == MESSAGE_SIGNED) {

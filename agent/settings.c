@@ -94,15 +94,15 @@ void agent_apply_config(struct agent *agent, struct config *fresh)
 
 void agent_reload(struct agent *agent)
 {
+	struct secret *secret = secret_new();
 	struct config fresh;
-	struct secret secret = { 0 };
 	struct err e = { 0 };
 	int r;
 
 	notify_reloading(agent->now.mono_ns);
-	r = agent_load_config(&fresh, agent->options, &e);
+	r = secret ? agent_load_config(&fresh, agent->options, &e) : err_set(&e, -ENOMEM, "out of memory");
 	if (r == 0) {
-		r = secret_find(fresh.auth.secret_file, &secret, &e);
+		r = secret_find(fresh.auth.secret_file, secret, &e);
 		if (r < 0)
 			config_free(&fresh);
 	}
@@ -113,12 +113,12 @@ void agent_reload(struct agent *agent)
 	} else {
 		agent_apply_config(agent, &fresh);
 		/* A secret that came with the environment is gone from there by now. */
-		if (secret.len > 0 || *agent->config.auth.secret_file)
-			agent->secret = secret;
+		if (secret->len > 0 || *agent->config.auth.secret_file)
+			memcpy(agent->secret, secret, sizeof(*secret));
 		agent->counters.reloads++;
 		report(LOG_INFO, "configuration reloaded");
 		hostlink_event(agent, REPLY_INFO, "config", "configuration reloaded");
 	}
-	secret_wipe(&secret);
+	secret_free(secret);
 	notify_ready();
 }

@@ -107,23 +107,22 @@ static int guard_rebuild(struct envelope_guard *guard, int64_t now_ms)
 		if (guard->slots[i].expires_ms > now_ms)
 			*guard_slot(&fresh, guard->slots[i].digest) = guard->slots[i];
 	fresh.used = live;
+	fresh.last = guard->last;
 	free(guard->slots);
 	*guard = fresh;
 	return 0;
 }
 
-static enum envelope_verdict guard_admit(struct envelope_guard *guard, const char *nonce, size_t len, int64_t ts_ms,
-					 int64_t now_ms)
+static enum envelope_verdict guard_remember(struct envelope_guard *guard, const struct envelope_nonce *entry, int64_t now_ms)
 {
-	struct envelope_nonce entry = {.expires_ms = ts_ms + ENVELOPE_WINDOW_MS + 1}, *slot = NULL;
+	struct envelope_nonce *slot = NULL;
 
-	nonce_digest(nonce, len, entry.digest);
 	if (guard->size > 0) {
-		slot = guard_slot(guard, entry.digest);
+		slot = guard_slot(guard, entry->digest);
 		if (slot->expires_ms > now_ms)
 			return ENVELOPE_REPLAYED;
 		if (slot->expires_ms != 0) { /* expired: the nonce may serve again */
-			slot->expires_ms = entry.expires_ms;
+			guard->last = *slot = *entry;
 			return ENVELOPE_GOOD;
 		}
 	}
@@ -132,11 +131,26 @@ static enum envelope_verdict guard_admit(struct envelope_guard *guard, const cha
 			return ENVELOPE_NONCES_FULL;
 		if (guard_rebuild(guard, now_ms) < 0)
 			return ENVELOPE_NONCES_FULL;
-		slot = guard_slot(guard, entry.digest);
+		slot = guard_slot(guard, entry->digest);
 	}
-	*slot = entry;
+	guard->last = *slot = *entry;
 	guard->used++;
 	return ENVELOPE_GOOD;
+}
+
+static enum envelope_verdict guard_admit(struct envelope_guard *guard, const char *nonce, size_t len, int64_t ts_ms,
+					 int64_t now_ms)
+{
+	struct envelope_nonce entry = {.expires_ms = ts_ms + ENVELOPE_WINDOW_MS + 1};
+
+	nonce_digest(nonce, len, entry.digest);
+	return guard_remember(guard, &entry, now_ms);
+}
+
+void envelope_guard_restore(struct envelope_guard *guard, const struct envelope_nonce *nonce, int64_t now_ms)
+{
+	if (nonce->expires_ms > now_ms && nonce->expires_ms <= now_ms + 2 * ENVELOPE_WINDOW_MS + 1)
+		guard_remember(guard, nonce, now_ms);
 }
 
 /* Decimal text of `value` at the end of `out`; returns where it begins. */
@@ -152,6 +166,17 @@ static const char *decimal(int64_t value, char out[DECIMAL_SIZE])
 	if (value < 0)
 		*--at = '-';
 	return at;
+}
+
+/*
+ * The key lies padded in what was the stack of nettle's functions, and a process that is forked later would have it. As deep
+ * as they go: a context, the pad of a block, the schedule of a round.
+ */
+static void __attribute__((noinline)) stack_wipe(void)
+{
+	uint8_t below[1024];
+
+	explicit_bzero(below, sizeof(below));
 }
 
 static void mac_bytes(const char *key, size_t key_len, int64_t ts_ms, const char *nonce, size_t nonce_len,
@@ -170,6 +195,7 @@ static void mac_bytes(const char *key, size_t key_len, int64_t ts_ms, const char
 	hmac_sha256_update(&hmac, payload_len, (const uint8_t *)payload);
 	hmac_sha256_digest(&hmac, SHA256_DIGEST_SIZE, out);
 	explicit_bzero(&hmac, sizeof(hmac));
+	stack_wipe();
 }
 
 void envelope_mac(const char *key, size_t key_len, int64_t ts_ms, const char *nonce, size_t nonce_len,

@@ -51,10 +51,14 @@ struct envelope_guard {
 	size_t size; /* a power of two, or 0 */
 	size_t used; /* expired ones included */
 	int64_t full_until_ms;
+	struct envelope_nonce last; /* the one remembered last */
 };
 
 void envelope_guard_init(struct envelope_guard *guard);
 void envelope_guard_free(struct envelope_guard *guard);
+
+/* Remembers a nonce of an earlier run. What has expired, or lies further ahead than a nonce can, is passed over. */
+void envelope_guard_restore(struct envelope_guard *guard, const struct envelope_nonce *nonce, int64_t now_ms);
 
 /*
  * Checks the envelope whose parsed object is `root` (message_parse gives it for MESSAGE_SIGNED). ENVELOPE_GOOD:

@@ -30,12 +30,14 @@ static int read_all(int fd, size_t max, char **ret_text, size_t *ret_len)
 {
 	_cleanup_(freep) char *text = NULL;
 	size_t len = 0, room = 0;
+	/* A small file is read into one buffer: growing would leave a copy of it, maybe a secret, in what is given back. */
+	const size_t first = max < 8192 ? max + 1 : 4096;
 
 	for (;;) {
 		ssize_t got;
 
 		if (len == room) {
-			char *more = realloc(text, (room = room ? 2 * room : 4096) + 1);
+			char *more = realloc(text, (room = room ? 2 * room : first) + 1);
 
 			if (!more)
 				return -ENOMEM;

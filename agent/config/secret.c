@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "agent/config/safe_file.h"
@@ -84,6 +85,27 @@ void secret_forget_environment(void)
 	if (text)
 		explicit_bzero(text, strlen(text));
 	unsetenv(SECRET_ENVIRONMENT);
+}
+
+struct secret *secret_new(void)
+{
+	void *pages = mmap(NULL, sizeof(struct secret), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (pages == MAP_FAILED)
+		return NULL;
+	/* Advice only: a kernel that does not know it leaves us where other programs are. */
+	madvise(pages, sizeof(struct secret), MADV_WIPEONFORK);
+	madvise(pages, sizeof(struct secret), MADV_DONTDUMP);
+	return pages;
+}
+
+struct secret *secret_free(struct secret *secret)
+{
+	if (secret) {
+		secret_wipe(secret);
+		munmap(secret, sizeof(*secret));
+	}
+	return NULL;
 }
 
 void secret_wipe(struct secret *secret)

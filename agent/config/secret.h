@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The secret shared with the host: the bytes of a file (or of an environment variable) without trailing white space.
- * It is never printed; whoever holds a struct secret wipes it.
+ * It is never printed; whoever holds a struct secret wipes it. The one that is kept lies in pages of its own (secret_new),
+ * which no forked helper and no core dump has.
  */
 #ifndef AGENT_CONFIG_SECRET_H
 #define AGENT_CONFIG_SECRET_H
@@ -17,6 +18,15 @@ struct secret {
 	size_t len; /* 0: none */
 	char bytes[SECRET_MAX + 1]; /* NUL after the end */
 };
+
+/*
+ * An empty secret in memory that the kernel zeroes in every child (MADV_WIPEONFORK, since Linux 4.14) and leaves out of
+ * dumps. NULL when out of memory.
+ */
+struct secret *secret_new(void);
+
+/* Wipes and frees; accepts NULL. Always NULL. */
+struct secret *secret_free(struct secret *secret);
 
 /* Reads the file. 0; -EINVAL when it is empty; else what safe_file_read says. */
 int secret_load(const char *path, struct secret *ret, struct err *err);

@@ -42,9 +42,9 @@ static bool upgrade_from(struct piece rest, struct piece *ret)
 
 	if (!at)
 		return false;
-	word.at = at + sizeof(mark) - 1;
-	word.len = rest.len - (size_t)(word.at - rest.at);
-	return piece_cut(&word, ']', &word) && split(word, &name, ret);
+	rest.len -= (size_t)(at + sizeof(mark) - 1 - rest.at);
+	rest.at = at + sizeof(mark) - 1;
+	return piece_cut(&rest, ']', &word) && split(word, &name, ret);
 }
 
 /*

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * How many UnsafeCommands a second the whole agent runs, asked over its socket, against posix_spawn of the same argv, as
- * many in flight. Rounds alternate, medians are compared. `command_rate PATH [COMMANDS [ROUNDS [IN_FLIGHT]]]`: the agent
- * connects to the socket PATH and has to allow unsafe commands.
+ * many in flight. Rounds alternate, medians are compared. `command_rate PATH [COMMANDS [ROUNDS [IN_FLIGHT [HANG_UP]]]]`: the
+ * agent connects to the socket PATH and has to allow unsafe commands. With HANG_UP the host leaves after as many answers, with
+ * commands in flight, which are counted as done though nobody hears of them, and is there again at once.
  */
 #include "spawn_floor.h"
 
 #define ROUNDS_MAX 64
 
-static int host;
+static int listener, host;
+static size_t text_len; /* of answers not looked at yet */
 
 static void ask(void)
 {
@@ -34,26 +36,34 @@ static bool is_answer(const char *line)
 static unsigned answers_read(void)
 {
 	static char text[1 << 20];
-	static size_t len;
 	unsigned answers = 0;
 	char *line = text, *newline;
-	ssize_t n = read(host, text + len, sizeof(text) - len);
+	ssize_t n = read(host, text + text_len, sizeof(text) - text_len);
 
 	if (n <= 0)
 		give_up("read");
-	len += (size_t)n;
-	while ((newline = memchr(line, '\n', (size_t)(text + len - line)))) {
+	text_len += (size_t)n;
+	while ((newline = memchr(line, '\n', (size_t)(text + text_len - line)))) {
 		*newline = '\0';
 		answers += is_answer(line);
 		line = newline + 1;
 	}
-	len -= (size_t)(line - text);
-	memmove(text, line, len);
+	text_len -= (size_t)(line - text);
+	memmove(text, line, text_len);
 	return answers;
 }
 
-static double agent_round(unsigned total, unsigned in_flight)
+static void host_enter(void)
 {
+	text_len = 0;
+	host = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	if (host < 0)
+		give_up("accept");
+}
+
+static double agent_round(unsigned total, unsigned in_flight, unsigned hang_up)
+{
+	unsigned heard = 0;
 	uint64_t begin = clock_ns(CLOCK_MONOTONIC);
 	unsigned begun = 0, done = 0;
 
@@ -62,6 +72,13 @@ static double agent_round(unsigned total, unsigned in_flight)
 	while (done < total) {
 		unsigned answers = answers_read();
 
+		heard += answers;
+		if (hang_up && heard >= hang_up && done + answers < total) {
+			close(host);
+			host_enter();
+			answers = begun - done;
+			heard = 0;
+		}
 		for (done += answers; answers && begun < total; answers--, begun++)
 			ask();
 	}
@@ -72,16 +89,18 @@ int main(int argc, char **argv)
 {
 	unsigned total = argument(argc, argv, 2, 1000, 1000000), rounds = argument(argc, argv, 3, 7, ROUNDS_MAX);
 	unsigned in_flight = argument(argc, argv, 4, 5, FLIGHT_MAX);
+	unsigned hang_up = argc > 5 ? argument(argc, argv, 5, 100, 1000000) : 0;
 	double floors[ROUNDS_MAX], agents[ROUNDS_MAX], ratios[ROUNDS_MAX];
 
 	if (argc < 2)
 		return EXIT_FAILURE;
 	signal(SIGPIPE, SIG_IGN);
-	host = socket_accept(argv[1]);
-	agent_round(50, in_flight);
+	listener = socket_listen(argv[1]);
+	host_enter();
+	agent_round(50, in_flight, 0);
 	for (unsigned i = 0; i < rounds; i++) {
 		floors[i] = floor_round(total, in_flight);
-		agents[i] = agent_round(total, in_flight);
+		agents[i] = agent_round(total, in_flight, hang_up);
 		ratios[i] = agents[i] / floors[i];
 	}
 	printf("sh -c true, %u in flight, %u commands, median of %u rounds\n", in_flight, total, rounds);

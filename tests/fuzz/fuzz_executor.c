@@ -1,26 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What an agent that has been taken over may send to the executor: every parser of a request sees every input. Whatever is taken for a
- * request is one: built again from its parts it is the same bytes, and a unit's name is never more than digits and a dash.
+ * request is one: built again from its parts it is the same bytes, its strings lie ended within it, a unit's name is never more than digits and
+ * a dash, and the rules have an answer to it.
  */
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include <errno.h>
 
-#include "agent/executor/protocol.h"
+#include "agent/broker/rules.h"
+#include "agent/config/config.h"
+#include "require.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define REQUIRE(condition)                                              \
-	do {                                                            \
-		if (!(condition)) {                                     \
-			fprintf(stderr, "violated: %s\n", #condition); \
-			abort();                                        \
-		}                                                       \
-	} while (0)
-
+static struct config config;
 static char again[EXECUTOR_MESSAGE_MAX];
+
+static void require_string(const char *message, size_t size, const char *text)
+{
+	REQUIRE(text >= message && text < message + size && memchr(text, '\0', (size_t)(message + size - text)));
+}
 
 static void require_unit(const char *unit)
 {
@@ -38,6 +34,14 @@ static void run(char *message, size_t size)
 	REQUIRE(!(command.run.flags & EXECUTOR_RUN_KEEP) == !command.unit);
 	if (command.unit)
 		require_unit(command.unit);
+	for (unsigned i = 0; i < command.run.argc; i++)
+		require_string(message, size, command.argv[i]);
+	for (unsigned i = 0; i < command.run.envc; i++) {
+		require_string(message, size, command.envp[i]);
+		REQUIRE(strchr(command.envp[i], '=') > command.envp[i]);
+	}
+	REQUIRE(!command.cwd || command.cwd[0] == '/');
+	(void)rules_judge_run(&command, &config);
 	len = executor_run_build(command.run, (const char *const *)command.argv, (const char *const *)command.envp, command.cwd,
 				 command.user, command.action, command.unit, again, sizeof(again));
 	REQUIRE(len == (int64_t)size && memcmp(again, message, size) == 0);
@@ -50,6 +54,9 @@ static void deed(char *message, size_t size)
 
 	if (executor_deed_parse(message, size, &call) < 0)
 		return;
+	require_string(message, size, call.action);
+	require_string(message, size, call.argument);
+	(void)rules_judge_deed(&call, &config);
 	len = executor_deed_build(call.deed, call.action, call.argument, again, sizeof(again));
 	REQUIRE(len == (int64_t)size && memcmp(again, message, size) == 0);
 }
@@ -67,14 +74,28 @@ static void unit(char *message, size_t size)
 	REQUIRE(len == (int64_t)size && memcmp(again, message, size) == 0);
 }
 
+/* What the agent takes from the executor. */
+static void reply(const char *message, size_t size)
+{
+	static struct executor_answer answer;
+
+	if (executor_reply_parse(message, size, &answer) == 0)
+		REQUIRE(memchr(answer.text, '\0', sizeof(answer.text)));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char *message = malloc(size ? size : 1);
+	struct executor_request head;
+	int r;
 
-	if (!message)
+	if (!message || (!config.commands.allow && config_init(&config) < 0))
 		return 0;
 	if (size)
 		memcpy(message, data, size);
+	r = executor_request_parse(message, size, &head);
+	REQUIRE(r == 0 || r == -EBADMSG || r == -EPROTO);
+	reply(message, size);
 	run(message, size);
 	deed(message, size);
 	unit(message, size);

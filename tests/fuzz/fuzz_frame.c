@@ -4,27 +4,14 @@
  * gives the same lines and verdicts as one feed; what the validator accepts json-c accepts too; what the writer makes
  * of arbitrary text the validator accepts, and it decodes to what json_text_encoded_len counted.
  */
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include <json-c/json.h>
 
 #include "transport/frame.h"
 #include "transport/json_check.h"
 #include "transport/json_write.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "require.h"
 
 #define MAX_LINE 300
-#define REQUIRE(condition)                                                                                             \
-	do {                                                                                                           \
-		if (!(condition)) {                                                                                    \
-			fprintf(stderr, "violated: %s\n", #condition);                                                 \
-			abort();                                                                                       \
-		}                                                                                                      \
-	} while (0)
 
 static struct json_check check;
 

@@ -4,28 +4,16 @@
  * a code and a reason; an echo of the tree by the writer passes the validator.
  */
 #include <errno.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include <json-c/json.h>
 
 #include "transport/envelope.h"
 #include "transport/json_write.h"
 #include "transport/message.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "require.h"
 
 #define KEY "69694c4da93700c86640f8db66ef84d3c6441ba86725212ec25b552ea20bfa56"
 #define NOW 1790000000000
-#define REQUIRE(condition)                                                                                             \
-	do {                                                                                                           \
-		if (!(condition)) {                                                                                    \
-			fprintf(stderr, "violated: %s\n", #condition);                                                 \
-			abort();                                                                                       \
-		}                                                                                                      \
-	} while (0)
 
 static struct message_parser parser;
 

@@ -5,12 +5,14 @@ import hashlib
 import hmac
 import json
 import os
+import re
+import signal
 import subprocess
 import time
 import uuid
 
 import tap
-from fakehost import Agent, UnixHost, program, talk
+from fakehost import Agent, UnixHost, children_of, descendants, processes_running, program, talk, wait_until
 
 SECRET = "69694c4da93700c86640f8db66ef84d3c6441ba86725212ec25b552ea20bfa56"
 VECTOR_PAYLOAD = ('{"type":"SafeCommand","id":"c1","command_type":{"action":"SystemInfo"},"params":null,"timeout":30}')
@@ -140,6 +142,37 @@ def story_a_replay_into_the_next_session_is_refused_too():
     refused(host, message, "REPLAYED")
 
 
+def story_a_replay_to_the_next_agent_is_refused_whether_the_last_one_stopped_or_was_killed():
+    agent, host = signed_talk(check_exit=False)
+    messages = [envelope(command(f"before{number}")) for number in range(50)]
+    for message in messages:
+        host.send(message)
+        assert host.response(json.loads(message["payload"])["id"])["success"]
+    for end in (agent.kill, agent.stop):
+        end()
+        host.disconnect()
+        agent.start()
+        host.accept(10)
+        for message in messages[::7]:
+            refused(host, message, "REPLAYED")
+        messages.append(envelope(command(f"new{len(messages)}")))
+        host.send(messages[-1])
+        assert host.response(json.loads(messages[-1]["payload"])["id"])["success"]
+    agent.stop()
+    os.unlink(agent.path("run/nonces"))  # as a reboot does
+    host.disconnect()
+    agent.start()
+    host.accept(10)
+    for message in messages[::-7]:
+        refused(host, message, "REPLAYED")
+    for name in ("run/nonces", "state/nonces"):
+        if os.path.exists(agent.path(name)):
+            assert os.stat(agent.path(name)).st_mode & 0o777 == 0o600
+    with open(agent.path("state/nonces"), "wb") as file:  # of another making
+        file.write(b"\xff" * 5000 + b"x")
+    agent.stop()
+
+
 def story_a_signed_payload_that_makes_no_sense_is_answered_once():
     _, host = signed_talk()
     for payload in ("nonsense", "[]", '{"type":"TeleportVM"}', '{"type":"Status","a":1,"a":2}'):
@@ -185,6 +218,66 @@ def story_the_secret_may_come_by_the_environment_and_reaches_no_child():
     host.send(command("plain"))
     assert host.response("plain")["error_code"] == "UNSIGNED"
     assert SECRET not in agent.stderr()
+
+
+def mappings(pid):
+    """(begin, end, flags) of all that may hold data."""
+    with open(f"/proc/{pid}/smaps", encoding="ascii", errors="replace") as file:
+        text = file.read()
+    heads = re.split(r"^(?=[0-9a-f]+-[0-9a-f]+ )", text, flags=re.M)[1:]
+    for head in heads:
+        begin, end, mode = re.match(r"([0-9a-f]+)-([0-9a-f]+) (\S+)", head).groups()
+        flags = re.search(r"^VmFlags: (.*)$", head, re.M)
+        if mode.startswith("rw"):
+            yield int(begin, 16), int(end, 16), flags.group(1).split() if flags else []
+
+
+def holding(pid, secret=SECRET):
+    """Flags of the mappings that hold the secret, plainly or as a pad of HMAC (RFC 2104: the key xor 0x36 or 0x5c)."""
+    key = secret.encode()
+    needles = [bytes(byte ^ pad for byte in part) for part in (key[:24], key[-24:]) for pad in (0, 0x36, 0x5c)]
+    found = []
+    with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+        for begin, end, flags in mappings(pid):
+            try:
+                memory.seek(begin)
+                data = memory.read(end - begin)
+            except OSError:
+                continue
+            if any(needle in data for needle in needles):
+                found.append(flags)
+    return found
+
+
+def story_no_other_process_and_no_dump_has_the_secret():
+    """Helpers are forked from the agent: what it holds in its memory they would hold too, for as long as they live."""
+    agent, host = signed_talk(SECRET + "\n", settings={"commands.allow_unsafe": "yes"})
+    host.send(envelope(command("first")))
+    assert host.response("first")["success"]
+    helpers = children_of(agent.pid)
+    assert helpers, "no helper to look into"
+    for pid in helpers:  # the next ones are forked from an agent that has used its key
+        os.kill(pid, signal.SIGKILL)
+    host.send(envelope({"type": "UnsafeCommand", "id": "long", "raw_command": "sleep 61.5", "timeout": 60}))
+    host.send(envelope({"type": "GetHistory", "id": "past", "begin": "2026-01-01T00:00:00Z"}))
+    host.response("past")
+    host.send(envelope({"type": "Metrics"}))
+    wait_until(lambda: processes_running("sleep 61.5"), 10, "the command")
+    wait_until(lambda: len(children_of(agent.pid)) >= 3, 15, "new helpers and the executor")
+    own = holding(agent.pid)
+    assert len(own) == 1, own  # one place, and the search finds it
+    assert "dd" in own[0] and "wf" in own[0], own  # not in dumps, wiped by fork: proc_pid_smaps(5)
+    for pid in descendants(agent.pid):
+        assert not holding(pid), f"the secret is in {open(f'/proc/{pid}/comm').read()}"
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            assert SECRET.encode() not in file.read()
+    with open(agent.path("secret"), "w", encoding="ascii") as file:
+        file.write("f" * 64)
+    agent.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "reloaded" in agent.stderr(), 5, "the reload")
+    assert not holding(agent.pid), "the old secret is still there"
+    host.send(envelope(command("new"), secret="f" * 64))
+    assert host.response("new")["success"]
 
 
 def story_a_secret_that_others_may_write_is_refused_at_start():

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* What package managers print, through every parser of it: every named row is found again, and the list frees what it holds. */
+#include "agent/packages/parse.h"
+#include "require.h"
+
+static int (*const parsers[])(const char *text, size_t len, struct package_list *list) = {
+	dpkg_list_parse, apt_simulation_parse, apt_records_parse, rpm_list_parse,
+	dnf_query_parse, dnf_security_parse,   apk_list_parse,	  apk_search_parse,
+};
+
+static void check_list(const char *text, size_t size)
+{
+	for (size_t i = 0; i < sizeof(parsers) / sizeof(parsers[0]); i++) {
+		struct package_list list = { 0 };
+
+		(void)parsers[i](text, size, &list);
+		package_list_sort(&list);
+		for (size_t row = 0; row < list.count; row++) {
+			const char *name = list.rows[row].name;
+			struct package *found = name ? package_list_find(&list, name, NULL) : NULL;
+
+			REQUIRE(!name || (found && strcmp(found->name, name) == 0));
+		}
+		package_list_done(&list);
+	}
+}
+
+static void check_verify(const char *text, size_t size)
+{
+	const char *end = text + size;
+	struct verify_line line;
+	size_t left = size;
+
+	while (verify_next(&text, &left, &line))
+		REQUIRE(line.path_len > 0 && line.path + line.path_len <= end && text + left == end);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	const char *text = (const char *)data;
+	struct package_history history = { 0 };
+
+	check_list(text, size);
+	check_verify(text, size);
+	(void)dpkg_log_parse(text, size, 0, &history);
+	package_history_done(&history);
+	(void)stat_time(text, size, "/run/reboot-required");
+	REQUIRE(package_fault_of(text, size, 1) <= PACKAGE_FAULT_SPACE);
+	return 0;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/* The other texts of /proc and /etc that are read as a whole: stat, meminfo, loadavg, uptime, os-release, passwd. */
+#include <math.h>
+
+#include "collectors/cpu.h"
+#include "collectors/host.h"
+#include "collectors/memory.h"
+#include "require.h"
+
+static void check_cpu(const char *text, size_t size)
+{
+	struct cpu_times cores[8];
+	struct cpu_stat stat = { .cores = cores, .cores_max = 8 };
+	struct cpu_share share;
+
+	if (cpu_stat_parse(text, size, &stat) < 0)
+		return;
+	REQUIRE(stat.cores_count <= stat.cores_max && stat.cores_count <= stat.cores_seen);
+	for (size_t i = 1; i < stat.cores_count; i++)
+		REQUIRE(cores[i].id > cores[i - 1].id && cores[i].id <= CPU_ID_MAX);
+	for (size_t i = 0; i + 1 < stat.cores_count; i++) {
+		share = cpu_share_between(&cores[i], &cores[i + 1]);
+		REQUIRE(share.usage >= 0 && share.usage <= 100);
+	}
+}
+
+static void check_host(const char *text, size_t size)
+{
+	struct os_release release;
+	struct host_load load;
+	double seconds;
+	char shell[64];
+
+	os_release_parse(text, size, &release);
+	REQUIRE(memchr(release.pretty_name, '\0', sizeof(release.pretty_name)));
+	REQUIRE(memchr(release.version_id, '\0', sizeof(release.version_id)));
+	if (loadavg_parse(text, size, &load) == 0)
+		REQUIRE(isfinite(load.load_1min) && load.load_1min >= 0);
+	if (uptime_parse(text, size, &seconds) == 0)
+		REQUIRE(isfinite(seconds) && seconds >= 0);
+	if (passwd_root_shell(text, size, shell, sizeof(shell)))
+		REQUIRE(memchr(shell, '\0', sizeof(shell)));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct meminfo memory;
+
+	check_cpu((const char *)data, size);
+	check_host((const char *)data, size);
+	(void)meminfo_parse((const char *)data, size, &memory);
+	return 0;
+}
