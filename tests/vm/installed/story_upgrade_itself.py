@@ -35,15 +35,15 @@ def the_agent_upgrades_itself_and_answers_once(guest):
     guest.sh("rm -f /usr/sbin/policy-rc.d; DEBIAN_FRONTEND=noninteractive apt-get -q -y --allow-downgrades install %s 2>&1" % NOW, 300)
     guest.sh(REPOSITORY, 120)
     try:
-        guest.sh("systemctl start infiniservice-exec.socket")
-        wait_for(lambda: port_is_open(guest), 40, 0.2, "the agent opens its port")
+        guest.sh("systemctl start infiniservice-exec.socket", 120)
+        wait_for(lambda: port_is_open(guest), 150, 0.3, "the agent opens its port")
         with configured(guest, POLICY):
             with host(guest, 300) as port:
                 agent = main_pid(guest)
                 begin = time.monotonic()
                 port.send({"type": "SafeCommand", "id": "upgrade", "timeout": 500,
                            "command_type": {"action": "PackageUpdate", "package": "infiniservice"}})
-                wait_for(lambda: pid_of_executor(guest) != 0, 60, 0.2, "the executor is at work")
+                wait_for(lambda: pid_of_executor(guest) != 0, 200, 0.3, "the executor is at work")
                 executor = pid_of_executor(guest)
                 answer = port.response("upgrade", 500)
                 took = time.monotonic() - begin
@@ -57,8 +57,8 @@ def the_agent_upgrades_itself_and_answers_once(guest):
                          "its unit is let go")
                 port.drain(1)
                 assert len([m for m in port.seen if m.get("id") == "upgrade"]) == 1
-            guest.sh("systemctl restart infiniservice")
-            wait_for(lambda: port_is_open(guest), 40, 0.2, "the agent opens its port")
+            guest.sh("systemctl restart infiniservice", 120)
+            wait_for(lambda: port_is_open(guest), 150, 0.3, "the agent opens its port")
             with host(guest) as port:
                 port.keep_alive(1)
                 assert not [m for m in port.seen if m.get("id") == "upgrade"]
