@@ -15,6 +15,7 @@
 #include "agent/executor/surroundings.h"
 #include "agent/privilege.h"
 #include "agent/stream.h"
+#include "agent/trace.h"
 
 #define ENVIRONMENT_MAX 256
 
@@ -284,6 +285,7 @@ enum action_result run_program(struct command *command, const struct run *run)
 						       .processes = config->commands.max_tasks };
 	command->on_run_done = run->done;
 	stream_begin(command);
+	trace_program(command, run->argv);
 	if (r == 0)
 		r = exec_start(exec, &request, &callbacks, command, &command->job);
 	command->kept = r == 0 && request.keep && exec == command->agent->privileged;
