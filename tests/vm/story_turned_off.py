@@ -43,7 +43,7 @@ def restore(guest):
     guest.run("systemctl stop infiniservice-exec.socket infiniservice-exec.service; rm -f %s; systemctl reload infiniservice" % DROP_IN, 30)
 
 
-def goes_off(guest, limit_s=90):
+def goes_off(guest, limit_s=180):
     try:
         guest.process.wait(limit_s)
     except subprocess.TimeoutExpired:
