@@ -2,58 +2,28 @@
 /* RunHealthCheck, RunAllHealthChecks and ValidateSystemHealth: the named checks of health.h, one or all. */
 #include "agent/action.h"
 
-#include <stdlib.h>
-
 #include <infiniservice/cleanup.h>
 
 #include "agent/agent.h"
+#include "agent/health_results.h"
 #include "agent/health_work.h"
 
 #define WINDOW_DAYS 7
-#define CHECKS_MAX 32
 
-struct results {
+struct report {
 	const struct health_work *work;
-	struct health_result list[CHECKS_MAX]; /* as health_check_at counts */
-	size_t count;
+	const struct health_results *results;
 };
-
-static enum health_status worst_of(const struct results *results)
-{
-	enum health_status worst = HEALTH_PASSED;
-
-	for (size_t i = 0; i < results->count; i++)
-		if (results->list[i].status > worst)
-			worst = results->list[i].status;
-	return worst;
-}
-
-static void emit_checks(struct sink *out, const struct results *results)
-{
-	sink_array_begin(out, "checks");
-	for (size_t i = 0; i < results->count; i++) {
-		sink_object_begin(out, NULL);
-		sink_str(out, "check_name", health_check_at(i)->name);
-		sink_str(out, "status", health_status_name(results->list[i].status));
-		sink_str(out, "message", results->list[i].message);
-		sink_object_end(out);
-	}
-	sink_array_end(out);
-}
 
 static void emit_all(struct sink *out, const char *key, const void *arg)
 {
-	static const char *const words[] = { "Healthy", "Warning", "Critical" };
-	const struct results *results = arg;
-	const struct health_facts *facts = &results->work->facts;
+	const struct report *report = arg;
+	const struct health_facts *facts = &report->work->facts;
 
 	sink_object_begin(out, key);
-	sink_str(out, "overall_health", words[worst_of(results)]);
-	for (size_t i = 0; i < results->count; i++)
-		health_emit(out, health_check_at(i)->name, &results->list[i]);
-	emit_checks(out, results);
-	if (results->work->validating) {
-		sink_bool(out, "valid", worst_of(results) != HEALTH_FAILED);
+	health_results_emit(out, report->results);
+	if (report->work->validating) {
+		sink_bool(out, "valid", health_results_worst(report->results) != HEALTH_FAILED);
 		sink_bool(out, "failed_units_known", facts->units_known);
 		sink_uint(out, "failed_units_count", facts->failed_units);
 		sink_bool(out, "reboot_due", facts->reboot_required);
@@ -63,17 +33,13 @@ static void emit_all(struct sink *out, const char *key, const void *arg)
 
 static void answer_all(struct command *command, struct health_work *work)
 {
-	_cleanup_(freep) struct results *results = calloc(1, sizeof(*results));
-	const struct health_check *check;
+	_cleanup_(freep) struct health_results *results = health_results_new(command->agent, &work->facts);
+	struct report report = { .work = work, .results = results };
 
-	if (!results) {
+	if (results)
+		command_succeed(command, emit_all, &report);
+	else
 		command_fail(command, CODE_INTERNAL, "no_memory", "out of memory");
-		return;
-	}
-	results->work = work;
-	for (; results->count < CHECKS_MAX && (check = health_check_at(results->count)); results->count++)
-		check->run(command->agent, &work->facts, &results->list[results->count]);
-	command_succeed(command, emit_all, results);
 }
 
 static void emit_one(struct sink *out, const char *key, const void *arg)

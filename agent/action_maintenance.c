@@ -1,137 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * CheckSystemIntegrity, and RunMaintenanceTask: another name for four other actions. What it does is judged as what it is: a task of updates
- * needs the group of packages, and an action that is denied is denied as a task as well.
+ * RunMaintenanceTask: another name for four other actions. What it does is judged as what it is: a task of updates needs the group of
+ * packages, and an action that is denied is denied as a task as well. It may be put between two looks at the guest's health:
+ *
+ *	[checks; a failed one ends it] ─► the action ─► its answer, kept ─► [checks] ─► the answer with `validation`
  */
 #include "agent/action.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <infiniservice/cleanup.h>
 #include <json-c/json.h>
 
 #include "agent/agent.h"
-#include "agent/package_job.h"
-#include "agent/run.h"
+#include "agent/health_results.h"
+#include "agent/health_work.h"
 
-#define VERIFY_MAX (4u << 20)
-
-/* -------------------------------------------------------------------------------------------------------- integrity */
-
-struct integrity {
-	const char *text;
-	size_t len;
-	uint64_t changed, configs, missing;
-	const char *tool;
-	bool complete;
-};
-
-static void count_changes(struct integrity *integrity)
-{
-	const char *text = integrity->text;
-	size_t len = integrity->len;
-	struct verify_line line;
-
-	while (verify_next(&text, &len, &line)) {
-		integrity->changed++;
-		integrity->configs += line.config;
-		integrity->missing += line.missing;
-	}
-}
-
-static void emit_changes(struct sink *out, const struct integrity *integrity)
-{
-	const char *text = integrity->text;
-	size_t len = integrity->len;
-	struct verify_line line;
-	uint64_t written = 0;
-
-	sink_array_begin(out, "changed_files");
-	while (verify_next(&text, &len, &line)) {
-		struct sink_mark mark = sink_mark(out);
-
-		sink_object_begin(out, NULL);
-		sink_text(out, "path", line.path, line.path_len, SINK_PATH_MAX);
-		sink_text(out, "flags", line.flags, line.flags_len, 16);
-		sink_bool(out, "missing", line.missing);
-		sink_bool(out, "config_file", line.config);
-		sink_object_end(out);
-		if (sink_full(out)) {
-			sink_rewind(out, mark);
-			break;
-		}
-		written++;
-	}
-	sink_array_end(out);
-	if (written < integrity->changed) {
-		sink_bool(out, "truncated", true);
-		sink_uint(out, "total_count", integrity->changed);
-	}
-}
-
-/* Configuration files are there to be changed. */
-static void emit_integrity(struct sink *out, const char *key, const void *arg)
-{
-	const struct integrity *integrity = arg;
-	uint64_t serious = integrity->changed - integrity->configs;
-
-	sink_object_begin(out, key);
-	sink_str(out, "status", serious ? "warning" : "passed");
-	sink_str(out, "message", !integrity->complete ? "the time was not enough for all packages" :
-				 serious ? "files are not as their packages brought them" :
-					   "all files but configuration are as their packages brought them");
-	sink_object_begin(out, "details");
-	sink_str(out, "tool", integrity->tool);
-	sink_bool(out, "complete", integrity->complete);
-	sink_uint(out, "changed_count", integrity->changed);
-	sink_uint(out, "config_count", integrity->configs);
-	sink_uint(out, "missing_count", integrity->missing);
-	sink_object_end(out);
-	emit_changes(out, integrity);
-	sink_object_end(out);
-}
-
-/* rpm -Va and newer dpkg end with 1 when they found something. */
-static void on_verified(struct command *command, struct exec_outcome *outcome)
-{
-	const struct package_manager *manager = package_manager_require(command);
-	struct integrity integrity = { .text = outcome->out.bytes, .len = outcome->out.len };
-
-	if (!manager)
-		return;
-	integrity.tool = manager->steps[PACKAGE_VERIFY].argv[0];
-	integrity.complete = outcome->started && !outcome->timed_out && !outcome->truncated && outcome->exit_code >= 0 &&
-			     outcome->exit_code <= 1;
-	count_changes(&integrity);
-	if (outcome->started && !outcome->lost && !outcome->cancelled && outcome->exit_code >= 0 && outcome->exit_code <= 1 &&
-	    !outcome->timed_out) {
-		command_succeed(command, emit_integrity, &integrity);
-		return;
-	}
-	/* At its deadline: what was found by then. */
-	outcome->out.len = 0;
-	outcome->out.total = 0;
-	run_answer(command, outcome, emit_integrity, &integrity);
-}
-
-enum action_result action_run_check_system_integrity(struct command *command)
-{
-	const struct package_manager *manager = package_manager_require(command);
-	const char *argv[PACKAGE_ARGS_MAX];
-	char path[64];
-	struct run run = { .argv = argv, .privileged = true, .max_output_bytes = VERIFY_MAX, .done = on_verified };
-
-	if (!manager)
-		return ACTION_TAKEN;
-	if (!manager->steps[PACKAGE_VERIFY].argv || !run_find(manager->steps[PACKAGE_VERIFY].argv[0], path, sizeof(path)) ||
-	    package_argv(&manager->steps[PACKAGE_VERIFY], path, NULL, 0, argv) < 0) {
-		command_fail(command, CODE_UNSUPPORTED_PLATFORM, "not_supported", "%s cannot do that", manager->name);
-		return ACTION_TAKEN;
-	}
-	return run_program(command, &run);
-}
-
-/* ------------------------------------------------------------------------------------------------------ maintenance */
+#define WINDOW_DAYS 7
+/* Of the task's own data, so that the checks find room beside it. */
+#define DATA_MAX (REPLY_DATA_MAX - 65536)
 
 static const struct {
 	const char *type, *action;
@@ -196,6 +85,235 @@ static bool check_parameters(struct command *command)
 	return false;
 }
 
+/* ---------------------------------------------------------------------------------------------- between two validations */
+
+enum stage { STAGE_BEFORE, STAGE_TASK, STAGE_AFTER };
+
+struct task {
+	struct command_frame frame; /* first */
+	const struct action *action;
+	enum stage stage;
+	bool before, after; /* wanted */
+	struct health_results *checked_before, *checked_after; /* NULL: not done */
+	/* The action's answer, with all that it borrowed. */
+	struct response answer;
+	char *data, *out, *err, *error;
+	size_t data_len;
+};
+
+static void task_free(struct command_frame *frame)
+{
+	struct task *task = container_of(frame, struct task, frame);
+
+	free(task->checked_before);
+	free(task->checked_after);
+	free(task->data);
+	free(task->out);
+	free(task->err);
+	free(task->error);
+	free(task);
+}
+
+static void emit_validation(struct sink *out, const char *key, const struct health_results *results)
+{
+	if (!results) {
+		sink_null(out, key);
+		return;
+	}
+	sink_object_begin(out, key);
+	health_results_emit(out, results);
+	sink_object_end(out);
+}
+
+/* The members of the action's data, then what the checks said. */
+static void emit_task(struct sink *out, const char *key, const void *arg)
+{
+	const struct task *task = arg;
+
+	sink_object_begin(out, key);
+	if (task->data_len > 2)
+		json_write_encoded(out, task->data + 1, task->data_len - 2);
+	sink_object_begin(out, "validation");
+	emit_validation(out, "before", task->checked_before);
+	emit_validation(out, "after", task->checked_after);
+	sink_object_end(out);
+	sink_object_end(out);
+}
+
+static char *copy_of(const char *bytes, size_t len)
+{
+	char *copy = len ? malloc(len) : NULL;
+
+	if (copy)
+		memcpy(copy, bytes, len);
+	return copy;
+}
+
+/* Data that is no object, or too large, is left out and said to be cut. */
+static void keep_data(struct task *task, const struct response *response)
+{
+	struct json_writer writer;
+	const char *text;
+	size_t len;
+
+	if (!response->data || !(task->data = malloc(DATA_MAX)))
+		return;
+	json_writer_init(&writer, task->data, DATA_MAX);
+	response->data(&writer.sink, NULL, response->arg);
+	if (json_writer_finish(&writer, &text, &len) == 0 && text[0] == '{')
+		task->data_len = len - 1; /* the newline */
+	else
+		task->answer.data_truncated = true;
+}
+
+/* What the answer points to goes with the action's own work. */
+static void keep_answer(struct task *task, const struct response *response)
+{
+	task->answer = *response;
+	task->out = copy_of(response->out.bytes, response->out.len);
+	task->err = copy_of(response->err.bytes, response->err.len);
+	task->error = response->error ? strdup(response->error) : NULL;
+	keep_data(task, response);
+	task->answer.out = (struct reply_stream){ task->out, task->out ? response->out.len : 0, response->out.total };
+	task->answer.err = (struct reply_stream){ task->err, task->err ? response->err.len : 0, response->err.total };
+	task->answer.error = task->error;
+	task->answer.data = emit_task;
+	task->answer.arg = task;
+}
+
+/* Between two parts of it nothing is left of the first, and nobody keeps its deadline yet. */
+static void begin_part(struct command *command)
+{
+	if (command->work_free)
+		command->work_free(command->work);
+	command->work = NULL;
+	command->work_free = NULL;
+	command->on_expired = NULL;
+	command->on_run_done = NULL;
+	command->async = false;
+	ev_timer_stop(command->agent->loop, &command->timer);
+}
+
+static enum action_result validate(struct command *command, void (*finish)(struct command *command, struct health_work *work))
+{
+	struct health_work *work = health_work_new(command);
+
+	if (!work)
+		return ACTION_TAKEN;
+	work->window_days = work->facts.window_days = WINDOW_DAYS;
+	work->want_trend = work->want_units = work->want_reboot = true;
+	work->finish = finish;
+	return health_work_start(work);
+}
+
+static void on_checked_after(struct command *command, struct health_work *work)
+{
+	struct task *task = container_of(command->frame, struct task, frame);
+
+	task->checked_after = health_results_new(command->agent, &work->facts);
+	command_answer(command, &task->answer);
+}
+
+/* It was done, in whatever way: what came before (a wrong parameter, a missing right, a cancel) says nothing of the guest. */
+static bool was_done(const struct response *response)
+{
+	return response->success || (response->code == CODE_COMMAND_FAILED && response->has_exit_code) || response->data;
+}
+
+/* Once the action is done its answer stands, whatever becomes of the checks behind it. */
+static bool on_answer(struct command *command, struct response *response)
+{
+	struct task *task = container_of(command->frame, struct task, frame);
+
+	if (task->stage == STAGE_BEFORE)
+		return false;
+	if (task->stage == STAGE_TASK) {
+		if (!was_done(response) && !task->checked_before)
+			return false;
+		keep_answer(task, response);
+		task->stage = STAGE_AFTER;
+		if (task->after && was_done(response) && !command->cancelled) {
+			begin_part(command);
+			if (validate(command, on_checked_after) == ACTION_ASYNC)
+				command_keep_async(command);
+			return true;
+		}
+	}
+	if (response != &task->answer)
+		*response = task->answer;
+	return false;
+}
+
+static void stop_unhealthy(struct command *command, const struct health_result *worst, const char *check_name)
+{
+	struct task *task = container_of(command->frame, struct task, frame);
+	char text[512];
+	struct response response = { .code = CODE_COMMAND_FAILED, .reason = "unhealthy", .error = text, .data = emit_task, .arg = task };
+
+	snprintf(text, sizeof(text), "the task was not begun: the check %s failed: %s", check_name, worst->message);
+	command_answer(command, &response);
+}
+
+static void on_checked_before(struct command *command, struct health_work *work)
+{
+	struct task *task = container_of(command->frame, struct task, frame);
+	struct health_results *results = health_results_new(command->agent, &work->facts);
+
+	if (!results) {
+		command_fail(command, CODE_INTERNAL, "no_memory", "out of memory");
+		return;
+	}
+	task->checked_before = results;
+	for (size_t i = 0; i < results->count; i++) {
+		if (results->list[i].status == HEALTH_FAILED) {
+			stop_unhealthy(command, &results->list[i], health_check_at(i)->name);
+			return;
+		}
+	}
+	begin_part(command);
+	task->stage = STAGE_TASK;
+	if (task->action->run(command) == ACTION_ASYNC)
+		command_keep_async(command);
+}
+
+/* A further try begins anew. */
+static struct task *task_new(struct command *command, const struct action *action, bool before, bool after)
+{
+	struct task *task = calloc(1, sizeof(*task));
+
+	if (command->frame)
+		command->frame->free(command->frame);
+	command->frame = NULL;
+	if (!task) {
+		command_fail(command, CODE_INTERNAL, "no_memory", "out of memory");
+		return NULL;
+	}
+	*task = (struct task){ .frame = { .answer = on_answer, .free = task_free },
+			       .action = action,
+			       .stage = before ? STAGE_BEFORE : STAGE_TASK,
+			       .before = before,
+			       .after = after };
+	command->frame = &task->frame;
+	return task;
+}
+
+static enum action_result run_task(struct command *command, const struct action *action)
+{
+	struct message_fault fault;
+	bool before = false, after = false;
+
+	/* Their types have been checked. */
+	message_param_bool(&command->message, "validate_before", &before, &fault);
+	message_param_bool(&command->message, "validate_after", &after, &fault);
+	/* What an earlier run of the agent has begun was begun on such a look. */
+	before = before && !command->attach;
+	if (!before && !after)
+		return action->run(command);
+	if (!task_new(command, action, before, after))
+		return ACTION_TAKEN;
+	return before ? validate(command, on_checked_before) : action->run(command);
+}
+
 enum action_result action_run_maintenance_task(struct command *command)
 {
 	const char *type = task_type(&command->message);
@@ -219,5 +337,5 @@ enum action_result action_run_maintenance_task(struct command *command)
 		command_fail(command, CODE_INVALID_PARAMETERS, "bad_type", "parameters is an object");
 		return ACTION_TAKEN;
 	}
-	return action->run(command);
+	return run_task(command, action);
 }

@@ -32,6 +32,7 @@ static void answer_found(struct command *command, struct package_job *job)
 
 static bool take_query(struct command *command, struct package_job *job)
 {
+	enum package_form form = job->manager->steps[PACKAGE_SEARCH].form;
 	struct message_fault fault;
 	const char *query = NULL;
 
@@ -45,7 +46,7 @@ static bool take_query(struct command *command, struct package_job *job)
 	}
 	job->word_count = package_words(query, job->query, sizeof(job->query), job->words);
 	for (size_t i = 0; i < job->word_count; i++)
-		if (package_word_escape(job->words[i], job->escaped[i], sizeof(job->escaped[i])) < 0)
+		if (package_word_form(form, job->words[i], job->escaped[i], sizeof(job->escaped[i])) < 0)
 			job->word_count = 0;
 	if (job->word_count == 0) {
 		command_fail(command, CODE_INVALID_PARAMETERS, "bad_value",

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * UnsafeCommand: a line for a shell. What the host may choose is checked here: the shell by name from a short list (never a path), the
- * user by configuration when the host names none.
+ * user by configuration, or by the host where that names none.
  */
 #include "agent/action.h"
 
@@ -32,18 +32,21 @@ static const char *find_shell(const char *name)
 enum action_result action_run_unsafe(struct command *command)
 {
 	const struct message *message = &command->message;
-	const char *run_as = command->agent->config.commands.run_as, *shell = find_shell(message->shell);
+	const char *shell = find_shell(message->shell);
 	const char *const argv[] = { shell, "-c", message->raw_command, NULL };
 	struct run run = {
 		.argv = argv,
 		.variables = message->env_vars,
 		.cwd = message->working_dir,
-		.user = message->run_as ? message->run_as : *run_as ? run_as : NULL,
 		.privileged = true,
 	};
 
 	if (!shell) {
 		command_fail(command, CODE_INVALID_PARAMETERS, "bad_value", "shell is one of sh, bash, dash, ash, ksh, zsh");
+		return ACTION_TAKEN;
+	}
+	if (!policy_user(command->agent->config.commands.run_as, message->run_as, &run.user)) {
+		command_fail(command, CODE_POLICY_DENIED, "run_as", POLICY_USER_WORDS);
 		return ACTION_TAKEN;
 	}
 	return run_program(command, &run);

@@ -138,8 +138,17 @@ void audit_put(struct audit *audit, const struct moment *now, const struct audit
 		audit->lost++;
 }
 
+bool audit_takes_read(struct audit *audit, const struct moment *now)
+{
+	if (token_bucket_take(&audit->reads, AUDIT_READS_PER_S, now->mono_ns))
+		return true;
+	audit->reads_left_out++;
+	return false;
+}
+
 void audit_report(const struct audit *audit, struct sink *out)
 {
 	sink_uint(out, "recorded", audit->recorded);
 	sink_uint(out, "lost", audit->lost);
+	sink_uint(out, "reads_left_out", audit->reads_left_out);
 }

@@ -21,7 +21,7 @@
 
 const char *audit_phase_name(enum audit_phase phase)
 {
-	static const char *const names[] = { "started", "finished", "refused" };
+	static const char *const names[] = { "started", "program", "finished", "refused" };
 
 	return names[phase];
 }
@@ -157,6 +157,43 @@ void audit_redact_text(const char *text, char *out, size_t size)
 	*copier.at = '\0';
 }
 
+static bool is_plain(const char *word)
+{
+	return *word && word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-")] == '\0';
+}
+
+/* In quotes if a shell would take it for more than one word, or for something else. */
+static void put_word(struct copier *out, const char *word)
+{
+	if (is_plain(word)) {
+		put(out, word, strlen(word));
+		return;
+	}
+	put(out, "'", 1);
+	for (; *word; word++)
+		if (*word == '\'')
+			put(out, "'\\''", 4);
+		else
+			put(out, word, 1);
+	put(out, "'", 1);
+}
+
+void audit_redact_argv(const char *const argv[], char *out, size_t size)
+{
+	char text[4 * AUDIT_DETAIL_MAX];
+	struct copier copier = { text, text + sizeof(text) - 1 };
+
+	for (size_t i = 0; argv[i] && copier.at < copier.end; i++) {
+		if (i)
+			put(&copier, " ", 1);
+		put_word(&copier, argv[i]);
+	}
+	*copier.at = '\0';
+	audit_redact_text(text, out, size);
+	if (strlen(out) + 1 == size)
+		memcpy(out + size - 4, "...", 4);
+}
+
 static void write_redacted(struct sink *sink, const char *key, struct json_object *value, unsigned depth)
 {
 	if (depth > DEPTH_MAX) {
@@ -216,7 +253,7 @@ int audit_record_json(const struct audit_record *record, int64_t wall_ms, char *
 	sink_str(sink, "detail", record->detail);
 	if (record->phase == AUDIT_FINISHED)
 		sink_bool(sink, "success", record->success);
-	if (record->phase != AUDIT_STARTED)
+	if (record->phase == AUDIT_FINISHED || record->phase == AUDIT_REFUSED)
 		sink_str(sink, "error_code", record->error_code);
 	if (record->has_exit_code)
 		sink_int(sink, "exit_code", record->exit_code);
@@ -259,6 +296,9 @@ static void put_message(struct copier *out, const struct audit_record *record)
 		snprintf(text, sizeof(text), "command %s: %s from %s %s after %" PRIu64 " ms%s%s", record->id,
 			 record->action, record->origin, record->success ? "succeeded" : "failed", record->duration_ms,
 			 record->error_code ? ": " : "", record->error_code ? record->error_code : "");
+	else if (record->phase == AUDIT_PROGRAM)
+		snprintf(text, sizeof(text), "command %s: %s from %s runs %s", record->id, record->action,
+			 record->origin, record->detail);
 	else
 		snprintf(text, sizeof(text), "command %s: %s from %s %s%s%s", record->id, record->action,
 			 record->origin, audit_phase_name(record->phase), record->error_code ? ": " : "",

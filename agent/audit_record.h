@@ -19,6 +19,7 @@ struct json_object;
 
 enum audit_phase {
 	AUDIT_STARTED,
+	AUDIT_PROGRAM,
 	AUDIT_FINISHED,
 	AUDIT_REFUSED,
 };
@@ -26,7 +27,7 @@ enum audit_phase {
 struct audit_record {
 	enum audit_phase phase;
 	const char *id, *action, *origin;
-	const char *detail;	/* what was asked, redacted; NULL: none */
+	const char *detail;	/* what was asked, or the argv that runs, redacted; NULL: none */
 	bool success;		/* of AUDIT_FINISHED */
 	const char *error_code; /* NULL: none */
 	bool has_exit_code;
@@ -34,7 +35,7 @@ struct audit_record {
 	uint64_t duration_ms;
 };
 
-/* "started", "finished", "refused" */
+/* "started", "program", "finished", "refused" */
 const char *audit_phase_name(enum audit_phase phase);
 
 /* The line with its newline; its length, or -ENOBUFS. */
@@ -49,6 +50,9 @@ int audit_record_journal(const struct audit_record *record, char *out, size_t si
  * URL. Cut to fit, always ended.
  */
 void audit_redact_text(const char *text, char *out, size_t size);
+
+/* The same for an argv, its words as a shell would take them; one that is cut ends with "...". */
+void audit_redact_argv(const char *const argv[], char *out, size_t size);
 
 /* The same for parameters: members whose name says that they hold a secret, at any depth. As compact JSON. */
 void audit_redact_object(struct json_object *object, char *out, size_t size);

@@ -52,8 +52,7 @@ static void arm_deadline(struct command *command)
 
 /* -------------------------------------------------------------------------------------------------------- its run */
 
-/* The action goes on by itself; it is over at its deadline all the same. */
-static void keep_async(struct command *command)
+void command_keep_async(struct command *command)
 {
 	command->async = true;
 	trace_waits(command);
@@ -67,7 +66,7 @@ static void run(struct command *command)
 	command->attempts++;
 	trace_started(command);
 	if (command->action->run(command) == ACTION_ASYNC)
-		keep_async(command);
+		command_keep_async(command);
 }
 
 /* A loop action is run where it stands; only one that waits for the prober stays. */
@@ -80,7 +79,7 @@ static void run_in_loop(struct command *command)
 		arm_deadline(command);
 		break;
 	case ACTION_ASYNC:
-		keep_async(command);
+		command_keep_async(command);
 		break;
 	case ACTION_TAKEN:
 		break;
@@ -211,6 +210,8 @@ void command_leave(struct command *command)
 	message_free(&command->message);
 	if (command->work_free)
 		command->work_free(command->work);
+	if (command->frame)
+		command->frame->free(command->frame);
 	stream_free(command);
 	free(command);
 }
@@ -246,11 +247,13 @@ void command_answer(struct command *command, struct response *response)
 	uint64_t took_ns = agent_now(agent).mono_ns - command->received_ns;
 	struct command *batch = command->batch;
 	unsigned index = command->batch_index;
-	bool success = response->success, held;
-	enum error_code code = response->code;
+	enum error_code code;
+	bool success, held;
 
-	if (try_again(command, response))
+	if (try_again(command, response) || (command->frame && command->frame->answer(command, response)))
 		return;
+	success = response->success;
+	code = response->code;
 	stream_end(command, response);
 	response->attempts = command->attempts;
 	response->id = command->message.id;

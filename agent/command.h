@@ -27,9 +27,19 @@
 
 struct agent;
 struct exec_job;
+struct command;
 struct exec_outcome;
 struct session;
 struct stream;
+
+/*
+ * What an action that is done as a part of another one is put in: it sees the answer before it goes out, and may change it. True: the
+ * answer has been taken over, and command_answer will be called again.
+ */
+struct command_frame {
+	bool (*answer)(struct command *command, struct response *response);
+	void (*free)(struct command_frame *frame);
+};
 
 enum command_state {
 	COMMAND_QUEUED,
@@ -53,12 +63,14 @@ struct command {
 	void (*on_run_done)(struct command *command, struct exec_outcome *outcome); /* run.c: the present step's end */
 	void *work;		       /* an action's own state between steps, */
 	void (*work_free)(void *work); /* freed with the command */
+	struct command_frame *frame;   /* NULL: none; freed with the command */
 	bool async; /* goes on by itself: ACTION_ASYNC */
 	void (*on_expired)(struct command *command); /* answers an async command at its deadline; NULL: COMMAND_TIMEOUT */
 	bool from_host; /* or from a local client */
 	struct command *batch; /* the batch it is a member of, or NULL, */
 	unsigned batch_index;  /* and its place there */
 	bool cancelled; /* is being killed on request */
+	bool audited;	/* its start has been recorded, so its end will be */
 	bool kept;	/* what runs for it outlives the agent */
 	bool resumed;	/* it was accepted by an earlier run, see kept.h: whichever host is there is told */
 	bool attach;	/* the next program to be kept runs already, as `unit` (of attach_step of the action) */
@@ -172,6 +184,9 @@ void command_leave(struct command *command);
 
 /* Answers and frees the command, and starts what waited for its slot. `response`: id, type and time are filled in here. */
 void command_answer(struct command *command, struct response *response);
+
+/* The command goes on by itself, as after ACTION_ASYNC; it is over at its deadline all the same. */
+void command_keep_async(struct command *command);
 
 /* True if the policy would let the command's source do `action`: for actions that are another name for others. */
 bool command_permits(const struct command *command, const struct action *action);

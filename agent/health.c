@@ -185,12 +185,14 @@ static double pressure_of(struct agent *agent, const char *path)
 
 static void check_pressure(struct agent *agent, const struct health_facts *facts, struct health_result *result)
 {
+	/* One task more than there are CPUs makes "some" of cpu 100 %: busy, not broken. How busy is check_cpu_load's matter. */
 	static const struct {
 		const char *path, *key, *words;
+		enum health_status worst;
 	} files[] = {
-		{ "pressure/cpu", "cpu_percent", "a CPU" },
-		{ "pressure/memory", "memory_percent", "memory" },
-		{ "pressure/io", "io_percent", "I/O" },
+		{ "pressure/cpu", "cpu_percent", "a CPU", HEALTH_WARNING },
+		{ "pressure/memory", "memory_percent", "memory", HEALTH_FAILED },
+		{ "pressure/io", "io_percent", "I/O", HEALTH_FAILED },
 	};
 	bool known = false;
 
@@ -203,7 +205,7 @@ static void check_pressure(struct agent *agent, const struct health_facts *facts
 		known = true;
 		health_number(result, files[i].key, value);
 		if (value >= PRESSURE_WARNING)
-			health_say(result, value >= PRESSURE_FAILED ? HEALTH_FAILED : HEALTH_WARNING,
+			health_say(result, value >= PRESSURE_FAILED ? files[i].worst : HEALTH_WARNING,
 				   "tasks waited for %s in %.0f %% of the last minute", files[i].words, value);
 	}
 	health_say(result, HEALTH_PASSED, known ? "hardly a task had to wait" : "this kernel does not measure pressure");

@@ -162,7 +162,7 @@ static void emit_history(struct sink *out, const struct package_job *job)
 
 	sink_uint(out, "days", job->days);
 	sink_uint(out, "history_count", history->count);
-	sink_bool(out, "history_available", job->manager->steps[PACKAGE_HISTORY].argv != NULL);
+	sink_bool(out, "history_available", job->history_known);
 	sink_array_begin(out, "history");
 	for (; written < history->count; written++) {
 		struct sink_mark mark = sink_mark(out);

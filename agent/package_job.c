@@ -185,6 +185,24 @@ static bool compares(const enum job_step *plan)
 	return *plan == JOB_LIST_AGAIN;
 }
 
+static bool matches(const struct package *row, const char *const words[], size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!(row->name && strcasestr(row->name, words[i])) && !(row->summary && strcasestr(row->summary, words[i])))
+			return false;
+	return true;
+}
+
+static void keep_matching(struct package_job *job)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < job->found.count; i++)
+		if (matches(&job->found.rows[i], job->words, job->word_count))
+			job->found.rows[kept++] = job->found.rows[i];
+	job->found.count = kept;
+}
+
 /* What a step's output means to the job. 0, -ENOMEM, or -ENOENT: there is no such package. */
 static int digest(struct package_job *job, enum job_step step, struct exec_outcome *outcome)
 {
@@ -215,6 +233,8 @@ static int digest(struct package_job *job, enum job_step step, struct exec_outco
 	case JOB_EXISTS:
 		return found_exactly(job) ? 0 : -ENOENT;
 	case JOB_SEARCH:
+		if (program->form == PACKAGE_FORM_GLOB)
+			keep_matching(job);
 		job->truncated = len < outcome->out.total;
 		job->total = job->truncated ? 0 : job->found.count;
 		return 0;
@@ -229,7 +249,8 @@ static int digest(struct package_job *job, enum job_step step, struct exec_outco
 		job->reboot_required = job->manager->reboot_path && stat_time(text, len, job->manager->reboot_path) >= 0;
 		return 0;
 	case JOB_HISTORY:
-		return dpkg_log_parse(text, len, job->since_s, &job->history);
+		job->history_known = len > 0;
+		return job->manager->history(text, len, job->since_s, &job->history);
 	case JOB_UPDATE:
 	case JOB_UPDATE_ALL:
 	case JOB_INSTALL:
@@ -293,7 +314,7 @@ static size_t names_of(struct package_job *job, const char *names[NAMES_MAX])
 		return 1;
 	case NAMES_WORDS:
 		for (size_t i = 0; i < job->word_count; i++)
-			names[i] = program->escape ? job->escaped[i] : job->words[i];
+			names[i] = program->form != PACKAGE_FORM_PLAIN ? job->escaped[i] : job->words[i];
 		return job->word_count;
 	case NAMES_PENDING:
 		return names_pending(job, names);

@@ -48,7 +48,8 @@ struct package_job {
 	char escaped[PACKAGE_WORDS_MAX][264];
 	const char *words[PACKAGE_WORDS_MAX];
 	size_t word_count;
-	int64_t since_s; /* of JOB_HISTORY */
+	int64_t since_s; /* of JOB_HISTORY, */
+	bool history_known; /* which has found something to read */
 	unsigned days;
 	bool security_only;
 

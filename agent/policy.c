@@ -31,6 +31,16 @@ bool policy_allows(const struct policy *policy, const char *action, enum policy_
 	return listed(policy->allow, action, group);
 }
 
+bool policy_user(const char *configured, const char *wanted, const char **ret)
+{
+	bool set = configured && *configured, wants = wanted && *wanted;
+
+	if (set && wants && strcmp(configured, wanted) != 0)
+		return false;
+	*ret = wants ? wanted : set ? configured : NULL;
+	return true;
+}
+
 bool token_bucket_take(struct token_bucket *bucket, unsigned rate_per_s, uint64_t now_ns)
 {
 	if (rate_per_s == 0)

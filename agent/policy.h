@@ -33,6 +33,13 @@ struct policy {
 bool policy_allows(const struct policy *policy, const char *action, enum policy_group group);
 
 /*
+ * Whom a program runs as: `configured` (commands.run_as) where it is set, and then nobody else; else whom the host wants. NULL and "" say
+ * nothing; *ret is NULL when neither says anything. False: the owner has not allowed it.
+ */
+bool policy_user(const char *configured, const char *wanted, const char **ret);
+#define POLICY_USER_WORDS "the policy of this guest lets commands run as the user of commands.run_as alone"
+
+/*
  * A token bucket: `rate_per_s` tokens a second, as many saved at most. 0 means no limit. Zeroed memory is a full bucket.
  */
 struct token_bucket {

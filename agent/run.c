@@ -16,6 +16,7 @@
 #include "agent/kept.h"
 #include "agent/privilege.h"
 #include "agent/stream.h"
+#include "agent/trace.h"
 
 #define ENVIRONMENT_MAX 256
 
@@ -317,6 +318,8 @@ enum action_result run_program(struct command *command, const struct run *run)
 						       .processes = config->commands.max_tasks };
 	command->on_run_done = run->done;
 	stream_begin(command);
+	if (!command->attach)
+		trace_program(command, run->argv);
 	if (kept)
 		keep(command, run, &request);
 	if (r == 0)

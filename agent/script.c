@@ -317,9 +317,10 @@ enum action_result script_run(struct command *command)
 			     script_interpreter(script.shell));
 		return ACTION_TAKEN;
 	}
-	run.user = script.run_as && *script.run_as ? script.run_as
-		   : *config->commands.run_as	   ? config->commands.run_as
-						   : NULL;
+	if (!policy_user(config->commands.run_as, script.run_as, &run.user)) {
+		command_fail(command, CODE_POLICY_DENIED, "run_as", POLICY_USER_WORDS);
+		return ACTION_TAKEN;
+	}
 	file = script_file_new(config->agent.runtime_dir, run.user, script.content, script.content_len);
 	variables = script_environment(script.inputs);
 	if (file && variables) {

@@ -42,9 +42,15 @@ static const char *describe(const struct message *message, char *out, size_t siz
 	return *out ? out : NULL;
 }
 
-static bool is_audited(const struct agent *agent, bool slot, enum policy_group group)
+/* Asked once for each command: one that was begun is also told the end of. */
+static bool is_audited(struct command *command)
 {
-	return slot || group != GROUP_OBSERVE || agent->config.commands.audit_reads;
+	struct agent *agent = command->agent;
+
+	if (!command->audited)
+		command->audited = command->slot || command->group != GROUP_OBSERVE ||
+				   (agent->config.commands.audit_reads && audit_takes_read(&agent->audit, &agent->now));
+	return command->audited;
 }
 
 static void publish(const struct command *command, const char *state, const struct response *response)
@@ -90,12 +96,29 @@ void trace_started(struct command *command)
 				       .action = command->action->name,
 				       .origin = origin(command) };
 
-	if (is_audited(agent, command->slot, command->group)) {
+	if (is_audited(command)) {
 		record.detail = describe(&command->message, detail, sizeof(detail));
 		audit_put(&agent->audit, &agent->now, &record);
 	}
 	if (command->slot)
 		publish(command, "started", NULL);
+}
+
+/* The text of what a host itself wrote has been recorded whole with its start. */
+void trace_program(struct command *command, const char *const argv[])
+{
+	struct agent *agent = command->agent;
+	char detail[AUDIT_DETAIL_MAX];
+	struct audit_record record = { .phase = AUDIT_PROGRAM,
+				       .id = command->message.id,
+				       .action = command->action->name,
+				       .origin = origin(command),
+				       .detail = detail };
+
+	if (command->group == GROUP_EXEC)
+		return;
+	audit_redact_argv(argv, detail, sizeof(detail));
+	audit_put(&agent->audit, &agent->now, &record);
 }
 
 void trace_answered(struct command *command, const struct response *response)
@@ -113,7 +136,7 @@ void trace_answered(struct command *command, const struct response *response)
 		.duration_ms = response->execution_time_ms,
 	};
 
-	if (is_audited(agent, command->slot, command->group))
+	if (command->audited || command->slot || command->group != GROUP_OBSERVE)
 		audit_put(&agent->audit, &agent->now, &record);
 	journal_answered(&agent->journal, command->serial);
 	publish(command, "finished", response);

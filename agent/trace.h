@@ -24,6 +24,9 @@ void trace_waits(struct command *command);
 /* It is about to run. */
 void trace_started(struct command *command);
 
+/* A program is about to run for it, with these words. */
+void trace_program(struct command *command, const char *const argv[]);
+
 /* Its answer is on its way. */
 void trace_answered(struct command *command, const struct response *response);
 

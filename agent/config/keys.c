@@ -76,10 +76,10 @@ const struct config_key config_keys[] = {
 	SIZE0(commands, max_memory_bytes, MIB, 1024 * GIB, "0", "Address space that each process of a command may have; 0: no limit.|Those that start as units of their own are limited as a whole."),
 	UINT0(commands, max_tasks, 8, 1000000, "0", "Processes and threads that the user of a command may have when it runs; 0: no limit.|Root is exempt, except in units of their own."),
 	LIST(commands, allow, "observe", "Actions or groups the host may use: observe, control, packages, power."),
-	BOOL(commands, audit_reads, "no", "Record commands that only read what the agent knows already, too."),
+	BOOL(commands, audit_reads, "yes", "Record commands that only read what the agent knows already, too.|Of more than 20 a second it is counted only how many they were."),
 	LIST(commands, deny, "", "Actions or groups it may not; deny wins over allow."),
 	BOOL(commands, allow_unsafe, "no", "Let the host run any program and script (UnsafeCommand)."),
-	TEXT(commands, run_as, "", "User that programs run as. Empty: the one the agent, or its executor, runs as."),
+	TEXT(commands, run_as, "", "User that programs run as; the host can then name no other.|Empty: the one the host names, else the one the agent, or its executor, runs as."),
 	PATHS(commands, executor_socket, 1, "/run/infiniservice-exec/exec.sock", "Where an agent that is not root reaches the executor, for all that changes something.|It is there once infiniservice-exec.socket is enabled."),
 
 	PATHS(auth, secret_file, 0, "", "Secret shared with the host. Empty: a systemd credential \"secret\", else " SYSCONFDIR "/infiniservice/secret,|else $INFINISERVICE_SHARED_SECRET; none of them: no secret."),

@@ -29,6 +29,7 @@ static const struct {
 	{ "Unable to locate package", PACKAGE_FAULT_NOT_FOUND },
 	{ "has no installation candidate", PACKAGE_FAULT_NOT_FOUND },
 	{ "No match for argument", PACKAGE_FAULT_NOT_FOUND },
+	{ "Unable to find a match", PACKAGE_FAULT_NOT_FOUND },
 	{ "(no such package)", PACKAGE_FAULT_NOT_FOUND },
 	{ "don't have enough free space", PACKAGE_FAULT_SPACE },
 	{ "No space left on device", PACKAGE_FAULT_SPACE },

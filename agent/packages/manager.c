@@ -3,6 +3,7 @@
 #include "agent/packages/manager.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <infiniservice/cleanup.h>
@@ -27,11 +28,12 @@ static const struct package_manager managers[] = {
 		.probe = "apt-get",
 		.lists_path = "/var/lib/apt/lists",
 		.reboot_path = "/run/reboot-required",
+		.history = dpkg_log_parse,
 		.lower_case = true,
 		.steps = {
 			[PACKAGE_LIST] = { .argv = ARGV("dpkg-query", "-W", "-f", DPKG_FORMAT, "--"), .parse = dpkg_list_parse, .also_ok = 1 },
-			[PACKAGE_SEARCH] = { .argv = ARGV("apt-cache", "search", "--full", "--"), .parse = apt_records_parse, .escape = true },
-			[PACKAGE_COUNT] = { .argv = ARGV("apt-cache", "search", "--"), .escape = true },
+			[PACKAGE_SEARCH] = { .argv = ARGV("apt-cache", "search", "--full", "--"), .parse = apt_records_parse, .form = PACKAGE_FORM_REGEX },
+			[PACKAGE_COUNT] = { .argv = ARGV("apt-cache", "search", "--"), .form = PACKAGE_FORM_REGEX },
 			[PACKAGE_SHOW] = { .argv = ARGV("apt-cache", "show", "--no-all-versions", "--"), .parse = apt_records_parse, .also_ok = 100 },
 			[PACKAGE_PENDING] = { .argv = ARGV(APT_ASK, "dist-upgrade"), .parse = apt_simulation_parse },
 			[PACKAGE_FACTS] = { .argv = ARGV("stat", "-c", "%Y %n", "--", "/var/lib/apt/lists", "/run/reboot-required"), .also_ok = 1 },
@@ -48,14 +50,18 @@ static const struct package_manager managers[] = {
 		.name = "dnf",
 		.probe = "dnf",
 		.lists_path = "/var/cache/dnf",
+		.history = dnf_log_parse,
 		.steps = {
 			[PACKAGE_LIST] = { .argv = ARGV("rpm", "-qa", "--qf", RPM_FORMAT, "--"), .parse = rpm_list_parse },
-			[PACKAGE_SEARCH] = { .argv = ARGV(DNF_ASK, "repoquery", "--latest-limit=1", "--qf", DNF_FORMAT, "--"), .parse = dnf_query_parse },
+			[PACKAGE_SEARCH] = { .argv = ARGV(DNF_ASK, "repoquery", "--latest-limit=1", "--qf", DNF_FORMAT, "--"), .parse = dnf_query_parse,
+					     .form = PACKAGE_FORM_GLOB },
 			[PACKAGE_SHOW] = { .argv = ARGV(DNF_ASK, "repoquery", "--latest-limit=1", "--qf", DNF_FORMAT, "--"), .parse = dnf_query_parse },
 			[PACKAGE_PENDING] = { .argv = ARGV(DNF_ASK, "repoquery", "--upgrades", "--latest-limit=1", "--qf", DNF_FORMAT),
 					      .parse = dnf_query_parse },
 			[PACKAGE_ADVISORIES] = { .argv = ARGV(DNF_ASK, "updateinfo", "list", "--security"), .parse = dnf_security_parse },
 			[PACKAGE_FACTS] = { .argv = ARGV("stat", "-c", "%Y %n", "--", "/var/cache/dnf"), .also_ok = 1 },
+			[PACKAGE_HISTORY] = { .argv = ARGV("tail", "-q", "-c", "2097152", "--", "/var/log/dnf.rpm.log.1", "/var/log/dnf.rpm.log"),
+					      .also_ok = 1 },
 			[PACKAGE_REFRESH] = { .argv = ARGV(DNF_DO, "makecache") },
 			[PACKAGE_INSTALL] = { .argv = ARGV(DNF_DO, "install", "--") },
 			[PACKAGE_REMOVE] = { .argv = ARGV(DNF_DO, "remove", "--") },
@@ -113,7 +119,7 @@ int package_argv(const struct package_command *step, const char *path, const cha
 	return 0;
 }
 
-int package_word_escape(const char *word, char *out, size_t size)
+static int escape(const char *word, char *out, size_t size)
 {
 	for (; *word; word++) {
 		if (size < 3)
@@ -127,4 +133,11 @@ int package_word_escape(const char *word, char *out, size_t size)
 	}
 	*out = '\0';
 	return 0;
+}
+
+int package_word_form(enum package_form form, const char *word, char *out, size_t size)
+{
+	if (form == PACKAGE_FORM_REGEX)
+		return escape(word, out, size);
+	return snprintf(out, size, form == PACKAGE_FORM_GLOB ? "*%s*" : "%s", word) < (int)size ? 0 : -E2BIG;
 }

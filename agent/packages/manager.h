@@ -26,11 +26,18 @@ enum package_step {
 	PACKAGE_STEPS,
 };
 
+/* How the words of a search are handed over. */
+enum package_form {
+	PACKAGE_FORM_PLAIN,
+	PACKAGE_FORM_REGEX, /* "+" and "." are escaped; the manager looks for them in names and descriptions */
+	PACKAGE_FORM_GLOB,  /* "*word*", of names alone and any of them: what does not match all words is left out afterwards */
+};
+
 struct package_command {
 	const char *const *argv; /* argv[0] is a name, to be found in the fixed directories; ends with NULL; names follow */
 	int (*parse)(const char *text, size_t len, struct package_list *list);
 	int also_ok;	/* an exit code beside 0 that is no failure; 0: none */
-	bool escape;	/* words are regular expressions there: "+" and "." are escaped */
+	enum package_form form;
 };
 
 struct package_manager {
@@ -38,6 +45,7 @@ struct package_manager {
 	const char *probe; /* there when this program is */
 	const char *lists_path;	 /* changed when the lists were refreshed; NULL: not known */
 	const char *reboot_path; /* there when a reboot is due; NULL: not known */
+	int (*history)(const char *text, size_t len, int64_t since_s, struct package_history *history); /* of PACKAGE_HISTORY */
 	bool lower_case;	 /* names have no capitals */
 	struct package_command steps[PACKAGE_STEPS]; /* argv NULL: not there */
 };
@@ -57,7 +65,7 @@ bool package_manager_takes(const struct package_manager *manager, const char *na
 int package_argv(const struct package_command *step, const char *path, const char *const names[], size_t count,
 		 const char *argv[PACKAGE_ARGS_MAX]);
 
-/* Escapes a word for an extended regular expression, so that it stands for itself. 0 or -E2BIG. */
-int package_word_escape(const char *word, char *out, size_t size);
+/* The word of a search as this form has it. 0 or -E2BIG. */
+int package_word_form(enum package_form form, const char *word, char *out, size_t size);
 
 #endif

@@ -31,7 +31,7 @@ int apt_records_parse(const char *text, size_t len, struct package_list *list);
 int rpm_list_parse(const char *text, size_t len, struct package_list *list);
 int dnf_query_parse(const char *text, size_t len, struct package_list *list);
 
-/* dnf updateinfo list --security: marks those rows of `list` whose name-version-release.arch it names. */
+/* dnf updateinfo list --security: marks those rows of `list` that it names, with their epoch or without. */
 int dnf_security_parse(const char *text, size_t len, struct package_list *list);
 
 /* apk list --installed, --upgradable or --available; apk search -v -d. */
@@ -40,6 +40,9 @@ int apk_search_parse(const char *text, size_t len, struct package_list *list);
 
 /* /var/log/dpkg.log, events not before `since_s`. Its times are the guest's local time. */
 int dpkg_log_parse(const char *text, size_t len, int64_t since_s, struct package_history *history);
+
+/* /var/log/dnf.rpm.log of dnf 4, likewise; its times carry their zone. */
+int dnf_log_parse(const char *text, size_t len, int64_t since_s, struct package_history *history);
 
 /* "%Y %n" of stat(1): the time of `path`, or -1 if it was not there. */
 int64_t stat_time(const char *text, size_t len, const char *path);

@@ -7,6 +7,8 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
+#include <time.h>
 
 #include <infiniservice/cleanup.h>
 
@@ -78,32 +80,156 @@ int dnf_query_parse(const char *text, size_t len, struct package_list *list)
 	return list->truncated ? -ENOMEM : 0;
 }
 
-/* "bash-5.2.26-1.fc39.x86_64": the epoch, "0:" or another, is not part of it. */
-static bool names(struct piece word, const struct package *package)
+static bool is_text(struct piece piece, const char *text)
 {
-	const char *version = package->candidate, *colon;
-	char full[512];
-	int length;
+	return text && piece_is(piece, text);
+}
 
-	if (!package->name || !version || !package->architecture)
+/* "bash-5.2.26-1.fc39.x86_64", with the epoch before the version or, as dnf 5 and old ones print it, without. */
+struct nevra {
+	struct piece name, version, architecture; /* version: EPOCH:VERSION-RELEASE */
+};
+
+static bool cut_last(struct piece *text, char at, struct piece *ret)
+{
+	const char *found = text->len ? memrchr(text->at, at, text->len) : NULL;
+
+	if (!found)
 		return false;
-	colon = strchr(version, ':');
-	length = snprintf(full, sizeof(full), "%s-%s.%s", package->name, colon ? colon + 1 : version, package->architecture);
-	return length > 0 && (size_t)length == word.len && memcmp(full, word.at, word.len) == 0;
+	ret->at = found + 1;
+	ret->len = text->len - (size_t)(found + 1 - text->at);
+	text->len = (size_t)(found - text->at);
+	return true;
+}
+
+static bool nevra_cut(struct piece word, struct nevra *ret)
+{
+	struct piece release, version;
+
+	ret->name = word;
+	if (!cut_last(&ret->name, '.', &ret->architecture) || !cut_last(&ret->name, '-', &release) ||
+	    !cut_last(&ret->name, '-', &version))
+		return false;
+	ret->version = (struct piece){ version.at, version.len + 1 + release.len };
+	return ret->name.len && version.len && release.len && ret->architecture.len;
+}
+
+static bool names(const struct nevra *nevra, const struct package *package)
+{
+	const char *version = package->candidate, *colon = version ? strchr(version, ':') : NULL;
+
+	return is_text(nevra->name, package->name) && is_text(nevra->architecture, package->architecture) &&
+	       (is_text(nevra->version, version) || (colon && is_text(nevra->version, colon + 1)));
 }
 
 /*
- * FEDORA-2024-0a1b2c3d4e Important/Sec. bash-5.2.26-1.fc39.x86_64        (dnf 4)
+ * FEDORA-2024-0a1b2c3d4e Important/Sec. bind-32:9.18.21-1.fc39.x86_64        (dnf 4)
  * FEDORA-2024-0a1b2c3d4e security Important bash-5.2.26-1.fc39.x86_64 2024-02-01 …        (dnf 5)
  */
 int dnf_security_parse(const char *text, size_t len, struct package_list *list)
 {
 	struct piece rest = { text, len }, line, word;
+	struct nevra nevra;
 
 	while (line_cut(&rest, &line))
 		while (word_cut(&line, &word))
-			for (size_t i = 0; i < list->count; i++)
-				if (!list->rows[i].security && names(word, &list->rows[i]))
+			for (size_t i = 0; nevra_cut(word, &nevra) && i < list->count; i++)
+				if (!list->rows[i].security && names(&nevra, &list->rows[i]))
 					list->rows[i].security = true;
+	return 0;
+}
+
+/* ---------------------------------------------------------------------------------------------------------- history */
+
+static const struct {
+	const char *word, *action;
+	bool before; /* what was there before: told of a change that has its line already */
+} verbs[] = {
+	{ "Installed:", "install", false }, { "Reinstall:", "install", false }, { "Upgrade:", "upgrade", false },
+	{ "Downgrade:", "upgrade", false }, { "Erase:", "remove", false },	{ "Obsoleted:", "remove", false },
+	{ "Upgraded:", "upgrade", true },   { "Downgraded:", "upgrade", true },
+};
+
+/* "2026-11-27T00:05:17+0000", or with a "Z". -1 for anything else. */
+static int64_t log_time(struct piece word)
+{
+	char text[32], sign = '+';
+	int hours = 0, minutes = 0, end = 0;
+	struct tm tm = { .tm_isdst = 0 };
+
+	if (word.len >= sizeof(text))
+		return -1;
+	memcpy(text, word.at, word.len);
+	text[word.len] = '\0';
+	if (sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &end) != 6 ||
+	    (strcmp(text + end, "Z") != 0 && sscanf(text + end, "%c%2d%2d", &sign, &hours, &minutes) != 3))
+		return -1;
+	tm.tm_year -= 1900;
+	tm.tm_mon -= 1;
+	return (int64_t)timegm(&tm) - (sign == '-' ? -1 : 1) * (hours * 3600 + minutes * 60);
+}
+
+/* The change that a line about the version before belongs to: the last of that name which has none yet. */
+static struct package_event *find_change(struct package_history *history, const struct nevra *nevra)
+{
+	for (size_t i = history->count; i-- > 0;)
+		if (!history->events[i].before && is_text(nevra->name, history->events[i].name))
+			return strcmp(history->events[i].action, "upgrade") == 0 ? &history->events[i] : NULL;
+	return NULL;
+}
+
+static int add_change(struct package_history *history, const char *action, int64_t time_s, const struct nevra *nevra)
+{
+	struct package_event *event = package_history_add(history);
+	const char *version = package_list_text(&history->texts, nevra->version.at, nevra->version.len);
+
+	if (!event)
+		return -ENOMEM;
+	event->action = action;
+	event->time_s = time_s;
+	event->name = package_list_text(&history->texts, nevra->name.at, nevra->name.len);
+	event->architecture = package_list_text(&history->texts, nevra->architecture.at, nevra->architecture.len);
+	if (strcmp(action, "remove") == 0)
+		event->before = version;
+	else
+		event->after = version;
+	return event->name && event->architecture && version ? 0 : -ENOMEM;
+}
+
+static int take_line(struct package_history *history, struct piece verb, struct piece word, int64_t time_s)
+{
+	struct package_event *change;
+	struct nevra nevra;
+
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
+		if (!piece_is(verb, verbs[i].word) || !nevra_cut(word, &nevra))
+			continue;
+		if (!verbs[i].before)
+			return add_change(history, verbs[i].action, time_s, &nevra);
+		change = find_change(history, &nevra);
+		if (change)
+			change->before = package_list_text(&history->texts, nevra.version.at, nevra.version.len);
+		return 0;
+	}
+	return 0;
+}
+
+/*
+ * 2026-11-27T00:05:17+0000 SUBDEBUG Upgrade: story-3:2.1-1.noarch
+ * 2026-11-27T00:05:17+0000 SUBDEBUG Upgraded: story-3:2.0-1.noarch
+ */
+int dnf_log_parse(const char *text, size_t len, int64_t since_s, struct package_history *history)
+{
+	struct piece rest = { text, len }, line, when, level, verb, word;
+
+	while (line_cut(&rest, &line)) {
+		int64_t time_s;
+
+		if (!word_cut(&line, &when) || !word_cut(&line, &level) || !word_cut(&line, &verb) || !word_cut(&line, &word))
+			continue;
+		time_s = log_time(when);
+		if (time_s >= 0 && time_s >= since_s && take_line(history, verb, word, time_s) < 0)
+			return -ENOMEM;
+	}
 	return 0;
 }

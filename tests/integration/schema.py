@@ -237,7 +237,22 @@ def one_or_all(value, path):
     (all_health if type(value) is dict and "checks" in value else health)(value, path)
 
 
+system_info = record(os_type=word, version=text, architecture=word, hostname=word, kernel_version=word, linux_distro=maybe(text))
+process_row = record(pid=natural, name=text, cpu_usage=positive, memory_kb=natural, status=one_of(*sorted(STATUSES)), cmd_line=maybe(text),
+                     user=anything, start_time=stamp)
+disks = record(status=one_of("ok", "warning", "critical"),
+               disks=list_of(record(mount_point=word, total_gb=positive, used_gb=positive, available_gb=positive, usage_percent=percent)),
+               drives=list_of(record(drive=word, drive_letter=word, label=maybe(text), total_gb=positive, used_gb=positive, free_gb=positive,
+                                     available_gb=positive, used_percent=percent)))
+
 DATA = {
+    "SystemInfo": system_info,
+    "OsInfo": every(system_info, record(available_package_managers=list_of(word), default_shell=maybe(word))),
+    "ProcessList": list_of(process_row),
+    "ProcessTop": list_of(process_row),
+    "CheckDiskSpace": disks,
+    "RunMaintenanceTask": mapping,  # that of the action it stands for
+    "Status": mapping,
     "PackageList": record(packages=list_of(package)),
     "PackageSearch": record(packages=list_of(package)),
     "PackageInstall": one_of(None),

@@ -44,19 +44,59 @@ def story_a_command_is_recorded_before_it_runs_and_after():
     assert os.stat(agent.path("state/audit.ndjson")).st_mode & 0o777 == 0o640
 
 
-def story_refusals_are_recorded_and_reads_only_on_request():
+def story_refusals_and_reads_are_recorded_too():
     need_no_journal()
     agent, host = talk(tap.keep)
     host.run("echo forbidden", command_id="denied")
-    host.ask("SystemInfo", command_id="read")
+    host.ask("ProcessTop", command_id="read", limit=3)
+    host.send({"type": "keep_alive_request", "sequence_number": 1, "timestamp": "2026-01-01T00:00:00.000Z"})
+    host.send({"type": "Status", "id": "state"})
+    host.response("state")
     refused = record_of(agent, "denied", "refused")
     assert refused["error_code"] == "POLICY_DENIED" and "forbidden" in refused["detail"], refused
+    started = record_of(agent, "read", "started")
+    assert started["action"] == "ProcessTop" and json.loads(started["detail"]) == {"action": "ProcessTop", "limit": 3}, started
+    assert record_of(agent, "read", "finished")["success"] and record_of(agent, "state", "finished")["success"]
+    assert {r["id"] for r in records(agent)} == {"denied", "read", "state"}, "a keep-alive is no command"
+
+
+def story_reads_are_not_recorded_where_that_is_switched_off():
+    need_no_journal()
+    agent, host = talk(tap.keep, {"commands.audit_reads": "no", **UNSAFE})
+    host.ask("SystemInfo", command_id="read")
+    host.run("true", command_id="runs")
+    record_of(agent, "runs", "finished")
     assert not [r for r in records(agent) if r["id"] == "read"]
-    other = tap.keep(UnixHost())
-    reading = tap.keep(Agent(other.spec, {"commands.audit_reads": "yes"}))
-    other.accept()
-    other.ask("SystemInfo", command_id="read")
-    assert record_of(reading, "read", "finished")["success"]
+
+
+def story_a_flood_of_reads_pushes_nothing_else_out_of_the_record():
+    need_no_journal()
+    agent, host = talk(tap.keep, UNSAFE)
+    ids = [host.command("SystemInfo", command_id=f"flood{i}") for i in range(3000)]
+    target = host.unsafe("exit 3", command_id="among them")
+    host.responses([*ids, target])
+    assert record_of(agent, target, "started") and record_of(agent, target, "finished")["exit_code"] == 3
+    found = [r for r in records(agent) if r["id"].startswith("flood")]
+    begun, ended = ({r["id"] for r in found if r["phase"] == phase} for phase in ("started", "finished"))
+    assert begun == ended and 20 <= len(begun) < 1500, (len(begun), len(ended))
+    host.send({"type": "Status", "id": "st"})
+    assert host.response("st")["data"]["audit"]["reads_left_out"] == 3000 - len(begun)
+
+
+def story_the_words_of_each_program_are_recorded_before_it_runs():
+    need_no_journal()
+    if not os.path.exists("/usr/bin/dpkg-query"):
+        raise tap.Skip("this machine has no dpkg")
+    agent, host = talk(tap.keep)
+    host.ask("PackageSearch", command_id="words", timeout=60, query="libstdc++6 gnu")
+    finished = record_of(agent, "words", "finished")
+    mine = [r for r in records(agent) if r["id"] == "words"]
+    assert [r["phase"] for r in mine] == ["started", "program", "program", "finished"], mine
+    assert mine[1]["detail"].startswith("/usr/bin/dpkg-query -W -f '${Package}\\t") and mine[1]["detail"].endswith("' --"), mine[1]
+    assert mine[2]["detail"] == "/usr/bin/apt-cache search --full -- 'libstdc\\+\\+6' gnu", mine[2]
+    assert finished["success"]
+    _, out, _ = infinictl(agent, "audit", "--id", "words")
+    assert "program host PackageSearch words /usr/bin/apt-cache search --full -- " in out, out
 
 
 def story_secrets_are_in_no_record_and_in_no_message_of_the_agent():

@@ -10,7 +10,7 @@ import time
 
 import schema
 import tap
-from fakehost import SLOW, descendants, command_line, talk
+from fakehost import SLOW, descendants, command_line, talk, wait_until
 
 ALL = {"commands.allow": "observe,control,packages,power"}
 ENVIRONMENT = {"LC_ALL": "C.UTF-8", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
@@ -251,6 +251,48 @@ def story_a_maintenance_task_takes_the_parameters_of_its_action():
     assert bad["error_code"] == "INVALID_PARAMETERS", bad
     bad = host.ask("RunMaintenanceTask", task_type="cleanup", parameters={"targets": ["/etc"]})
     assert bad["error_code"] == "INVALID_PARAMETERS", bad
+
+
+def cleanup_task(host, timeout=60, **more):
+    return host.ask("RunMaintenanceTask", timeout=timeout, task_type="cleanup", parameters={"dry_run": True, "targets": ["crash"]}, **more)
+
+
+def story_a_maintenance_task_tells_the_health_before_and_after_it():
+    _, host = talk(tap.keep, ALL)
+    host.expect("metrics")
+    for before, after in ((True, True), (True, False), (False, True)):
+        answer = cleanup_task(host, validate_before=before, validate_after=after)
+        if before and not answer["success"]:  # a machine that is loaded beyond its limits is told so here as well
+            assert data_of(host, "RunAllHealthChecks")["overall_health"] == "Critical", answer
+            continue
+        assert answer["success"], answer
+        schema.check_data("DiskCleanup", answer["data"])
+        told = answer["data"]["validation"]
+        for wanted, checks in ((before, told["before"]), (after, told["after"])):
+            if wanted:
+                schema.check_data("RunAllHealthChecks", checks)
+            else:
+                assert checks is None, told
+    for no in ({}, {"validate_before": False, "validate_after": None}):
+        assert "validation" not in cleanup_task(host, **no)["data"]
+    for flag in ("validate_before", "validate_after"):
+        assert cleanup_task(host, **{flag: "yes"})["error_code"] == "INVALID_PARAMETERS"
+    bad = host.ask("RunMaintenanceTask", task_type="cleanup", validate_after=True, parameters={"targets": ["/etc"]})
+    assert bad["error_code"] == "INVALID_PARAMETERS" and bad["data"] is None, bad
+
+
+def story_a_guest_in_critical_health_is_not_maintained():
+    directory = tap.keep(__import__("tempfile").TemporaryDirectory())
+    with open(os.path.join(directory, "file"), "w", encoding="ascii"):
+        pass
+    _, host = talk(tap.keep, {**ALL, "log.dir": os.path.join(directory, "file")})
+    host.expect("metrics")
+    answer = wait_until(lambda: (lambda a: not a["success"] and a)(cleanup_task(host, validate_before=True)), 10, "a failing check", 0.3)
+    assert answer["error_code"] == "COMMAND_FAILED" and answer["reason"] == "unhealthy", answer
+    assert answer["data"]["validation"]["before"]["overall_health"] == "Critical" and "freed_bytes" not in answer["data"], answer
+    assert answer["data"]["validation"]["before"]["log"]["status"] == "failed" and "log" in answer["error"], answer
+    answer = cleanup_task(host, validate_after=True)
+    assert answer["success"] and answer["data"]["validation"]["after"]["overall_health"] == "Critical", answer
 
 
 tap.main(globals())

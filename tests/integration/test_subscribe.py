@@ -1,12 +1,14 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """Subscribe: one encoding for everybody, each at its own pace; who lags loses the oldest, is told so, and slows nobody. SetConfig."""
+import os
+import re
 import resource
 import select
 import time
 
 import tap
-from fakehost import SLOW, Agent, UnixHost, fd_count, memory_kb, talk, wait_until
+from fakehost import ROOT, SLOW, Agent, UnixHost, fd_count, memory_kb, talk, wait_until
 from localclient import LocalClient
 
 FAST = {"timers.metrics_interval_ms": 200}
@@ -209,6 +211,41 @@ def story_no_host_changes_a_policy_a_secret_or_a_path():
         answer = set_config(host, **{key: "yes"})
         assert answer["error_code"] == "POLICY_DENIED", (key, answer)
     assert host.run("true")["error_code"] == "POLICY_DENIED"
+
+
+def every_key():
+    """All keys there are, as the default configuration names them."""
+    section, keys = None, []
+    with open(os.path.join(ROOT, "packaging", "infiniservice.conf"), encoding="utf-8") as file:
+        for line in file:
+            found = re.match(r"\[(\w+)\]$|#?(\w+) = ?(.*)$", line)
+            if found and found[1]:
+                section = found[1]
+            elif found and not line.startswith("# "):
+                keys.append((f"{section}.{found[2]}", found[3].strip()))
+    return keys
+
+
+def story_of_all_keys_a_host_may_set_four():
+    agent, host = talk(tap.keep, config="[commands]\nallow = observe control packages power\n")
+    may = {"timers.metrics_interval_ms", "timers.collect_timeout_ms", "collectors.processes_top", "collectors.ports_max"}
+    keys = every_key()
+    assert len(keys) > 40 and may < {key for key, _ in keys}, keys
+    for key, value in keys:
+        answer = set_config(host, **{key: value})
+        if key in may:
+            assert answer["success"], (key, answer)
+        else:
+            assert answer["error_code"] == "POLICY_DENIED" and answer["data"] is None, (key, answer)
+        # Nor beside one that it may set, nor by another spelling.
+        both = set_config(host, **{"collectors.processes_top": 3, "commands.allow_unsafe": "yes"})
+        assert both["error_code"] == "POLICY_DENIED", both
+    for odd in ("commands.ALLOW", "Commands.allow", " commands.allow", "commands.allow ", "commands", "commands.", ".allow", "commands.allow.x", "",
+                "timers.metrics_interval_ms\ncommands.allow_unsafe", "allow_unsafe", "x" * 100000):
+        assert set_config(host, **{odd: "yes"})["error_code"] in ("POLICY_DENIED", "INVALID_PARAMETERS"), odd
+    assert host.run("true")["error_code"] == "POLICY_DENIED"
+    with open(agent.path("agent.conf"), encoding="utf-8") as file:
+        assert file.read() == "[commands]\nallow = observe control packages power\n", "nothing is written"
 
 
 def story_all_values_are_taken_or_none():

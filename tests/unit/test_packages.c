@@ -200,6 +200,53 @@ static void marks_what_dnf_calls_a_security_update(void **state)
 	assert_true(f->list.rows[1].security);
 }
 
+/* As dnf 4.14 wrote it. */
+static const char dnf_log[] = "2026-11-27T00:04:20+0000 INFO --- logging initialized ---\n"
+			      "2026-11-27T00:04:24+0000 SUBDEBUG Installed: story-tiny-1.0-1.noarch\n"
+			      "2026-11-27T01:04:34+0100 SUBDEBUG Installed: story-epoch-3:2.0-1.noarch\n"
+			      "2026-11-27T00:05:02+0000 SUBDEBUG Upgrade: story-tiny-1.1-1.noarch\n"
+			      "2026-11-27T00:05:02+0000 SUBDEBUG Upgrade: story-epoch-3:2.1-1.noarch\n"
+			      "2026-11-27T00:05:02+0000 SUBDEBUG Upgraded: story-tiny-1.0-1.noarch\n"
+			      "2026-11-27T00:05:02+0000 SUBDEBUG Upgraded: story-epoch-3:2.0-1.noarch\n"
+			      "2026-11-27T00:05:06Z SUBDEBUG Erase: story-tiny-1.1-1.noarch\n"
+			      "2026-11-27T00:05:06+0000 INFO warning: /opt/conf saved as /opt/conf.rpmsave\n\n"
+			      "2026-11-27T00:05:07+0000 SUBDEBUG Upgraded: story-tiny-1.1-1.noarch\n"
+			      "2026-11-27T00:05:07+0000 SUBDEBUG Installed: nonsense\n";
+
+static void reads_the_log_of_dnf_from_a_time_on(void **state)
+{
+	struct fixture *f = *state;
+	const int64_t since_s = 1795737865; /* behind the first installation */
+
+	assert_int_equal(dnf_log_parse(dnf_log, sizeof(dnf_log) - 1, since_s, &f->history), 0);
+	assert_int_equal(f->history.count, 4);
+	assert_string_equal(f->history.events[0].name, "story-epoch");
+	assert_string_equal(f->history.events[0].after, "3:2.0-1");
+	assert_int_equal(f->history.events[0].time_s, 1795737874);
+	assert_string_equal(f->history.events[1].before, "1.0-1");
+	assert_string_equal(f->history.events[1].after, "1.1-1");
+	assert_string_equal(f->history.events[2].action, "upgrade");
+	assert_string_equal(f->history.events[2].before, "3:2.0-1");
+	assert_string_equal(f->history.events[3].action, "remove");
+	assert_string_equal(f->history.events[3].before, "1.1-1");
+	assert_null(f->history.events[3].after);
+}
+
+static void marks_a_security_update_by_its_epoch_too(void **state)
+{
+	struct fixture *f = *state;
+	static const char query[] = "bind\t32:9.18.21-1.fc39\tx86_64\tupdates\t1\t1\tu\ts\nbind\t32:9.18.21-1.fc39\ti686\tupdates\t1\t1\tu\ts\n";
+	static const char with[] = "FEDORA-2024-1 Important/Sec. bind-32:9.18.21-1.fc39.x86_64\n";
+	static const char without[] = "FEDORA-2024-1 security Important bind-9.18.21-1.fc39.i686 2024-02-01\n";
+
+	PARSE(dnf_query_parse, query);
+	assert_int_equal(dnf_security_parse(with, sizeof(with) - 1, &f->list), 0);
+	assert_true(f->list.rows[0].security);
+	assert_false(f->list.rows[1].security);
+	assert_int_equal(dnf_security_parse(without, sizeof(without) - 1, &f->list), 0);
+	assert_true(f->list.rows[1].security);
+}
+
 static void tells_name_from_version_in_apk(void **state)
 {
 	struct fixture *f = *state;
@@ -267,6 +314,8 @@ static int parse_log(const char *text, size_t len, struct package_list *list)
 	int r = dpkg_log_parse(text, len, 0, &history);
 
 	(void)list;
+	if (r == 0)
+		r = dnf_log_parse(text, len, 0, &history);
 	package_history_done(&history);
 	return r;
 }
@@ -294,6 +343,7 @@ static void takes_every_text_cut_anywhere(void **state)
 	cut_everywhere(apk_text, sizeof(apk_text) - 1, apk_list_parse);
 	cut_everywhere(apk_text, sizeof(apk_text) - 1, apk_search_parse);
 	cut_everywhere(log_text, sizeof(log_text) - 1, parse_log);
+	cut_everywhere(dnf_log, sizeof(dnf_log) - 1, parse_log);
 	cut_everywhere(verify_text, sizeof(verify_text) - 1, parse_verify);
 }
 
@@ -388,9 +438,12 @@ static void cuts_a_query_into_words(void **state)
 	assert_int_equal(package_words("", buffer, sizeof(buffer), words), 0);
 	assert_int_equal(package_words("a b c d e f g h i", buffer, sizeof(buffer), words), 0);
 	assert_int_equal(package_words("a; rm", buffer, sizeof(buffer), words), 0);
-	assert_int_equal(package_word_escape("g++", escaped, sizeof(escaped)), 0);
+	assert_int_equal(package_word_form(PACKAGE_FORM_REGEX, "g++", escaped, sizeof(escaped)), 0);
 	assert_string_equal(escaped, "g\\+\\+");
-	assert_true(package_word_escape("+++++++", escaped, sizeof(escaped)) < 0);
+	assert_int_equal(package_word_form(PACKAGE_FORM_GLOB, "g++", escaped, sizeof(escaped)), 0);
+	assert_string_equal(escaped, "*g++*");
+	assert_true(package_word_form(PACKAGE_FORM_GLOB, "longword", escaped, sizeof(escaped)) < 0);
+	assert_true(package_word_form(PACKAGE_FORM_REGEX, "+++++++", escaped, sizeof(escaped)) < 0);
 }
 
 static void puts_names_behind_the_fixed_arguments(void **state)
@@ -454,6 +507,8 @@ int main(void)
 		TEST(reads_the_log_of_dpkg_from_a_day_on),
 		TEST(lists_what_rpm_has_installed),
 		TEST(marks_what_dnf_calls_a_security_update),
+		TEST(marks_a_security_update_by_its_epoch_too),
+		TEST(reads_the_log_of_dnf_from_a_time_on),
 		TEST(tells_name_from_version_in_apk),
 		TEST(reads_a_search_of_apk),
 		TEST(reads_what_verify_found),

@@ -60,6 +60,29 @@ static void exec_is_granted_by_allow_unsafe_alone(void **state)
 	assert_false(policy_allows(&policy, "unsafe", GROUP_EXEC));
 }
 
+static void the_owner_says_who_runs_commands_and_the_host_only_where_he_does_not(void **state)
+{
+	static const struct {
+		const char *configured, *wanted, *user;
+		bool allowed;
+	} cases[] = {
+		{ "", NULL, NULL, true },	 { "", "", NULL, true },	   { "", "web", "web", true },
+		{ "nobody", NULL, "nobody", true }, { "nobody", "", "nobody", true }, { "nobody", "nobody", "nobody", true },
+		{ "nobody", "root", NULL, false }, { "nobody", "nobody2", NULL, false }, { NULL, NULL, NULL, true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		const char *user = NULL;
+
+		assert_int_equal(policy_user(cases[i].configured, cases[i].wanted, &user), cases[i].allowed);
+		if (cases[i].user)
+			assert_string_equal(user, cases[i].user);
+		else
+			assert_null(user);
+	}
+}
+
 static void a_rate_of_zero_is_no_limit(void **state)
 {
 	struct token_bucket bucket = { 0 };
@@ -91,6 +114,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(decides_by_group_and_by_name),
 		cmocka_unit_test(exec_is_granted_by_allow_unsafe_alone),
+		cmocka_unit_test(the_owner_says_who_runs_commands_and_the_host_only_where_he_does_not),
 		cmocka_unit_test(a_rate_of_zero_is_no_limit),
 		cmocka_unit_test(a_bucket_gives_one_second_at_once_and_then_the_rate),
 	};

@@ -39,11 +39,11 @@ allow = observe control power
 
 
 @contextlib.contextmanager
-def root_agent(guest):
+def root_agent(guest, *options):
     guest.sh("mkdir -p /run/root-agent")
     guest.put("/run/root-agent/agent.conf", CONFIG)
     guest.sh("systemctl reset-failed root-agent 2>/dev/null; systemctl stop root-agent 2>/dev/null;"
-             "systemd-run -q --collect --unit=root-agent /usr/sbin/infiniservice --config /run/root-agent/agent.conf")
+             "systemd-run -q --collect --unit=root-agent %s /usr/sbin/infiniservice --config /run/root-agent/agent.conf" % " ".join(options))
     try:
         time.sleep(max(0, AgentPort.last_left + 1.2 - time.monotonic()))
         port = AgentPort(guest.path("port2"), 15)

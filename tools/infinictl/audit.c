@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <json-c/json.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-journal.h>
@@ -183,6 +184,25 @@ static struct json_object *journal_record(sd_journal *journal, int64_t wall_ms)
 	return record;
 }
 
+static void match_uid(sd_journal *journal, uid_t uid)
+{
+	char match[32];
+
+	snprintf(match, sizeof(match), "_UID=%u", (unsigned)uid);
+	sd_journal_add_match(journal, match, 0);
+}
+
+/* Anybody may write entries with our fields; who did, the journal says itself (systemd.journal-fields(7), trusted fields). */
+static void match_writers(sd_journal *journal)
+{
+	const struct passwd *service = getpwnam("infiniservice");
+
+	match_uid(journal, 0);
+	match_uid(journal, getuid());
+	if (service)
+		match_uid(journal, service->pw_uid);
+}
+
 static void read_journal(struct records *records)
 {
 	char match[256];
@@ -192,6 +212,7 @@ static void read_journal(struct records *records)
 	if (sd_journal_open(&journal, SD_JOURNAL_LOCAL_ONLY) < 0)
 		return; /* a machine without one */
 	sd_journal_add_match(journal, "MESSAGE_ID=" AUDIT_MESSAGE_ID, 0);
+	match_writers(journal);
 	if (records->wanted->id &&
 	    snprintf(match, sizeof(match), "INFINISERVICE_ID=%s", records->wanted->id) < (int)sizeof(match))
 		sd_journal_add_match(journal, match, 0);

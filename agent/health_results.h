@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* What all checks of health.h said at one time. */
+#ifndef AGENT_HEALTH_RESULTS_H
+#define AGENT_HEALTH_RESULTS_H
+
+#include "agent/health.h"
+
+#define HEALTH_CHECKS_MAX 32
+
+struct health_results {
+	struct health_result list[HEALTH_CHECKS_MAX]; /* as health_check_at counts */
+	size_t count;
+};
+
+/* Makes all checks; to be freed with free(). NULL when out of memory. */
+struct health_results *health_results_new(struct agent *agent, const struct health_facts *facts);
+
+enum health_status health_results_worst(const struct health_results *results);
+
+/* overall_health, an object under the name of each check, and checks[]; into an open object. */
+void health_results_emit(struct sink *out, const struct health_results *results);
+
+#endif
