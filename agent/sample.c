@@ -45,7 +45,8 @@ struct sampler {
 	void *changed_data;
 	unsigned rounds; /* of collect, saturating at 2 */
 	bool gap;
-	bool opened; /* since it was last asked */
+	const char *broke; /* what of the measuring's continuity the next sample has to tell, or NULL */
+	bool opened;	   /* since it was last asked */
 	unsigned count;
 	struct slot slots[COLLECTORS_MAX];
 	char text[SAMPLE_MAX];
@@ -210,6 +211,8 @@ unsigned sampler_collect(struct sampler *sampler, const struct moment *now, bool
 	unsigned failed = 0;
 
 	sampler->gap = gap;
+	if (gap && !sampler->broke)
+		sampler->broke = "clock";
 	for (unsigned i = 0; i < sampler->count; i++) {
 		struct slot *slot = &sampler->slots[i];
 		uint64_t before;
@@ -236,6 +239,11 @@ unsigned sampler_collect(struct sampler *sampler, const struct moment *now, bool
 	if (sampler->rounds < 2)
 		sampler->rounds++;
 	return failed;
+}
+
+void sampler_started(struct sampler *sampler)
+{
+	sampler->broke = "start";
 }
 
 bool sampler_opened(struct sampler *sampler)
@@ -344,6 +352,8 @@ struct line *sampler_encode(struct sampler *sampler, const struct identity *id, 
 	sink_uint(out, "seq", seq);
 	sink_str(out, "boot_id", id->boot_id);
 	sink_int(out, "schema", SAMPLE_SCHEMA);
+	if (sampler->broke)
+		sink_str(out, "gap", sampler->broke);
 	sink_object_begin(out, "data");
 	emit_data(sampler, out);
 	emit_failures(sampler, out);
@@ -352,8 +362,10 @@ struct line *sampler_encode(struct sampler *sampler, const struct identity *id, 
 	if (json_writer_finish(&writer, &text, &len) < 0)
 		return NULL;
 	line = line_new(LINE_SAMPLE, text, len);
-	if (line)
-		line->seq = seq;
+	if (!line)
+		return NULL;
+	line->seq = seq;
+	sampler->broke = NULL;
 	return line;
 }
 

@@ -321,6 +321,7 @@ void tick_start(struct agent *agent)
 
 	/* A silent baseline: the first message then has rates, not inventions. */
 	sampler_collect(agent->sampler, &agent->now, false);
+	sampler_started(agent->sampler);
 	agent->last_collect_ns = now_ns;
 	attach_collectors(agent);
 	tick_sample_soon(agent, HUB_LOG | HUB_LATEST);
