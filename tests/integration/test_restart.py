@@ -3,11 +3,12 @@
 """An agent killed in the middle owes answers: the next one gives each exactly once, and nothing that was answered is answered again."""
 import json
 import os
+import subprocess
 import time
 import uuid
 
 import tap
-from fakehost import SLOW, Agent, UnixHost, processes_running, wait_until
+from fakehost import SLOW, Agent, UnixHost, processes_running, program, wait_until
 
 UNSAFE = {"commands.allow_unsafe": "yes"}
 
@@ -128,6 +129,8 @@ def story_the_first_sample_after_each_start_says_so_and_no_other_does():
     marked = [index for index, (_, gap) in enumerate(samples) if gap]
     assert marked[0] == 0 and len(marked) == 2 and {samples[i][1] for i in marked} == {"start"}, samples
     assert [seq for seq, _ in samples] == sorted({seq for seq, _ in samples}), samples
+    shown = subprocess.run([program("infinictl"), "log", "--dir", fresh.path("log")], capture_output=True, text=True, check=True)
+    assert [row.endswith("  gap: start") for row in shown.stdout.splitlines() if row[:2] == "20"] == [bool(gap) for _, gap in samples]
 
 
 def story_a_torn_or_foreign_journal_is_survived():

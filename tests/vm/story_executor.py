@@ -7,10 +7,10 @@ import time
 
 from agent_guest import command, configured, host, main_pid, port_is_open, unsafe
 from guest import wait_for
+from repository import PACKAGE, repository
 from stories import story
 
 ROOT = "[commands]\nallow = observe control packages power\nrun_as = root\n"
-PACKAGE = "infini-story"
 
 
 @contextlib.contextmanager
@@ -115,26 +115,6 @@ def a_process_of_another_user_is_killed_by_it(guest):
         wait_for(lambda: not running(guest, "sleep 3998"), 3, 0.1, "it is dead")
         assert port.ask("ProcessKill", "again", pid=pid)["error_code"] == "NOT_FOUND"
         assert port.ask("ProcessKill", "init", pid=1)["reason"] == "protected"
-
-
-@contextlib.contextmanager
-def repository(guest, postinst=":"):
-    """A repository in the guest with one package in it, which has a setuid file."""
-    guest.sh("""
-        set -e; mkdir -p /srv/repo/%(p)s/DEBIAN /srv/repo/%(p)s/usr/bin; cd /srv/repo; cp /bin/true %(p)s/usr/bin/%(p)s
-        chmod 4755 %(p)s/usr/bin/%(p)s
-        printf 'Package: %(p)s\\nVersion: 1\\nArchitecture: all\\nMaintainer: story <s@example.org>\\nDescription: story\\n' >%(p)s/DEBIAN/control
-        printf '#!/bin/sh\\n%(postinst)s\\n' >%(p)s/DEBIAN/postinst; chmod 755 %(p)s/DEBIAN/postinst
-        dpkg-deb --build %(p)s %(p)s.deb >/dev/null
-        { cat %(p)s/DEBIAN/control; echo "Filename: ./%(p)s.deb"; echo "Size: $(stat -c %%s %(p)s.deb)";
-          echo "SHA256: $(sha256sum %(p)s.deb | cut -d' ' -f1)"; } >Packages
-        mkdir -p /srv/apt; mv /etc/apt/sources.list* /srv/apt/; echo 'deb [trusted=yes] file:/srv/repo ./' >/etc/apt/sources.list
-        apt-get update >/dev/null 2>&1
-    """ % {"p": PACKAGE, "postinst": postinst}, 60)
-    try:
-        yield
-    finally:
-        guest.sh("rm -rf /etc/apt/sources.list*; mv /srv/apt/* /etc/apt/; rm -rf /srv/repo /srv/apt")
 
 
 @story(limit_s=90)
