@@ -62,7 +62,7 @@ def mounts(data):
 
 
 def interfaces(data):
-    return rows(data["system"]["network"]["interfaces"], lambda row: row["name"], "ip_addresses", "is_up", "mtu", "mac_address")
+    return rows(data["system"]["network"]["interfaces"], lambda row: row["name"], "ip_addresses", "is_up", "mtu", "mac")
 
 
 def processes(data):
@@ -110,8 +110,8 @@ def inside_the_sandbox_it_measures_what_it_measures_outside(guest):
     # Every other value is there in both, or in neither, and of one kind; what names the machine is the same.
     inner, outer = shape(inside["system"]), shape(outside["system"])
     assert inner == outer, set(inner.items()) ^ set(outer.items())
-    for key in ("hostname", "kernel_version", "os_version", "name", "boot_time"):
-        assert inside["system"][key][:19] == outside["system"][key][:19], key
+    for key in ("hostname", "kernel_version", "os_version", "name"):
+        assert inside["system"][key] == outside["system"][key], key
     assert inside["system"]["memory"]["total_kb"] == outside["system"]["memory"]["total_kb"]
     assert len(inside["system"]["cpu"]["cores_usage"]) == len(outside["system"]["cpu"]["cores_usage"])
 
