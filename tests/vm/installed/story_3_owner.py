@@ -145,6 +145,8 @@ def what_needs_root_is_denied_while_the_executor_is_off(guest):
         with host(guest) as port:
             for answer in (port.ask("ServiceControl", "restart", service="dbus", operation="restart"),
                            port.ask("PackageInstall", "install", package=PACKAGE),
+                           port.ask("PackageInstall", "unknown", package="no-such-package"),
+                           port.ask("UpdateSystemSoftware", "update"),
                            port.ask("PackageRemove", "remove", package="procps"),
                            port.execute("id -u", "command"), port.ask("RebootSystem", "reboot")):
                 assert answer["error_code"] == "PERMISSION_DENIED", answer
