@@ -3,7 +3,7 @@
 
 import random
 
-from agent_guest import configured, host, main_pid, restarts
+from agent_guest import command, configured, host, main_pid, port_is_open, restarts
 from guest import wait_for
 from package_guest import Load, is_back, more_samples, numbers, property_of, samples, story
 from stories import remark
@@ -47,6 +47,24 @@ def a_second_port_of_the_same_name_does_not_exist(guest):
         assert "already exists" in str(refused), refused
     finally:
         guest.plug(2)
+
+
+@story(limit_s=60)
+def a_command_that_is_half_sent_at_a_restart_is_answered_after_it(guest):
+    with host(guest) as port:
+        port.keep_alive(1)
+        pid = main_pid(guest)
+        port.send_bytes(b'{"type":"SafeCommand","id":"halved","command_type":{"act')
+        guest.sh("sleep 0.3; systemctl restart infiniservice")
+        port.send_bytes(b'ion":"SystemInfo"},"timeout":20}\n')
+        assert port.response("halved")["success"]
+        assert main_pid(guest) != pid and "handshake" in [m["type"] for m in port.seen], port.seen
+        # A real stop closes the port: what is sent then waits for the next start outside of the guest.
+        guest.sh("systemctl stop infiniservice")
+        wait_for(lambda: not port_is_open(guest), 5, 0.1, "the port is closed")
+        port.send(command("SystemInfo", "waited"))
+        guest.sh("systemctl start infiniservice")
+        assert port.response("waited")["success"]
 
 
 # ------------------------------------------------------------------------------------------------------------ killed
