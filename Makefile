@@ -167,6 +167,7 @@ $(BUILD)/tests/fuzz/replay_%: $(BUILD)/tests/fuzz/replay.o $(BUILD)/tests/fuzz/f
 $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(UNIT_LINK)
 	$(if $(V),,@echo "  LINK $(@F)")
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SYS_agent) -lm
+PACKAGE_RUNS := $(foreach release,bookworm trixie,"tests/vm/run_package.py --release $(release)")
 .SECONDARY:
 .PHONY: unit-programs test-programs
 unit-programs: $(UNIT_TESTS)
@@ -273,9 +274,9 @@ deb: ## Debian packages infiniservice and infiniservice-host, into build/deb
 	@tools/deps.sh build deb
 	@packaging/build-deb.sh $(BUILD)/deb
 
-check-package: deb ## the life of the installed package, told in a booted guest (about 4 minutes)
+check-package: deb ## the life of the installed package, told in a booted Debian 12 and a booted Debian 13
 	@tools/deps.sh test
-	@tests/run -t 480 tests/vm/run_package.py
+	@tests/run -j 2 -t 900 --again $(PACKAGE_RUNS)
 
 clean: ## remove what was built (the cached guest images too)
 	rm -rf $(BUILD) compile_commands.json

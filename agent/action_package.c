@@ -10,6 +10,7 @@
 #include "agent/agent.h"
 #include "agent/package_emit.h"
 #include "agent/package_job.h"
+#include "agent/privilege.h"
 
 static void answer_installed(struct command *command, struct package_job *job)
 {
@@ -77,7 +78,8 @@ static enum action_result change(struct command *command, const enum job_step *p
 	const char *name = NULL;
 	struct package_job *job;
 
-	if (!package_parameter(command, "package", true, &name))
+	/* Rights before the look for the package: without them it does not matter whether there is one. */
+	if (!package_parameter(command, "package", true, &name) || !privilege_require(command))
 		return ACTION_TAKEN;
 	job = package_job_new(command);
 	if (!job)
@@ -120,7 +122,7 @@ enum action_result action_run_update_system_software(struct command *command)
 	const char *name = NULL;
 	struct package_job *job;
 
-	if (!package_parameter(command, "package", false, &name))
+	if (!package_parameter(command, "package", false, &name) || !privilege_require(command))
 		return ACTION_TAKEN;
 	job = package_job_new(command);
 	if (!job)

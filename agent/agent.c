@@ -220,8 +220,11 @@ static void reap_helpers(void)
 
 void agent_done(struct agent *agent)
 {
-	if (agent->port)
+	if (agent->port) {
+		if (agent->stopping == STOP_END)
+			hostlink_hand_over(agent);
 		port_close(agent->port);
+	}
 	scripts_done(&agent->scripts);
 	agent->local = local_free(agent->local);
 	session_done(&agent->port_session);

@@ -207,6 +207,8 @@ void stop_advance(struct agent *agent);
 
 extern const struct port_events hostlink_events;
 void hostlink_init(struct agent *agent);
+/* At the very end: the next agent, if this is a restart, goes on reading where this one stopped. */
+void hostlink_hand_over(struct agent *agent);
 /* A sample for the host, unless it has subscribed to samples at a pace of its own. 0 or -errno. */
 int hostlink_sample(struct agent *agent, struct line *line);
 /* An `agent_event` for the host; nothing when there is none. */

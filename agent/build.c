@@ -149,7 +149,8 @@ static int new_logger(struct agent *agent)
 
 static int build_port(struct agent *agent, struct err *e)
 {
-	struct port_config config = { .spec = agent->config.port.spec, .queue_bytes = agent->config.port.queue_bytes };
+	struct port_kept kept = { .fd = notify_kept(NOTIFY_PORT), .input_fd = notify_kept(NOTIFY_HALF_LINE) };
+	struct port_config config = { .spec = agent->config.port.spec, .queue_bytes = agent->config.port.queue_bytes, .kept = &kept };
 	uint32_t seed = (uint32_t)agent->now.mono_ns;
 
 	if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) < 0)

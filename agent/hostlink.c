@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* The host's side of the port: sessions begin with a handshake and a sample, faults are told once, answers go out. */
 #include "agent/agent.h"
-#include "agent/kept.h"
-#include "agent/subscribe.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <infiniservice/cleanup.h>
+
+#include "agent/kept.h"
+#include "agent/notify.h"
+#include "agent/subscribe.h"
 
 /* A sample this young is sent again to a host that has just come instead of taking another. */
 #define YOUNG_NS (2 * NS_PER_S)
@@ -198,6 +204,34 @@ const struct port_events hostlink_events = {
 	.sent = on_sent,
 	.fault = on_fault,
 };
+
+/* The beginning of a line whose rest is still to come. */
+static int half_line_file(const char *bytes, size_t len)
+{
+	_cleanup_(closep) int fd = memfd_create("half-line", MFD_CLOEXEC);
+
+	if (fd < 0 || write(fd, bytes, len) != (ssize_t)len || lseek(fd, 0, SEEK_SET) < 0)
+		return -1;
+	return TAKE_FD(fd);
+}
+
+/*
+ * A virtio port that is closed throws away what has arrived and not been read. So it stays open over a restart, in the manager's
+ * hands, and no command is lost between the last one that was answered here and the first one there.
+ */
+void hostlink_hand_over(struct agent *agent)
+{
+	const char *bytes;
+	size_t len = frame_half(&agent->port_session.frames, &bytes);
+	_cleanup_(closep) int half = len ? half_line_file(bytes, len) : -1;
+	int fd = port_keep(agent->port);
+
+	if (fd < 0 || (len && half < 0))
+		return;
+	if (len)
+		notify_keep(NOTIFY_HALF_LINE, half);
+	notify_keep(NOTIFY_PORT, fd);
+}
 
 static size_t port_backlog(const struct session *session)
 {

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
 
@@ -35,6 +36,31 @@ void notify_stopping(void)
 void notify_watchdog(void)
 {
 	sd_notify(0, "WATCHDOG=1");
+}
+
+/* FDPOLL=0: a virtio port without a host looks hung up for ever, for which the manager would close it. */
+void notify_keep(const char *name, int fd)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "FDSTORE=1\nFDPOLL=0\nFDNAME=%s", name);
+	sd_pid_notify_with_fds(0, 0, text, &fd, 1);
+}
+
+int notify_kept(const char *name)
+{
+	char **names = NULL;
+	int count = sd_listen_fds_with_names(0, &names), found = -1;
+
+	for (int i = 0; names && i < count; i++) {
+		if (found < 0 && strcmp(names[i], name) == 0)
+			found = SD_LISTEN_FDS_START + i;
+		free(names[i]);
+	}
+	free(names);
+	if (found >= 0)
+		sd_notifyf(0, "FDSTOREREMOVE=1\nFDNAME=%s", name);
+	return found;
 }
 
 void notify_status(const char *format, ...)

@@ -52,7 +52,8 @@ struct sampler {
 	struct moment slot_now; /* and when */
 	unsigned slice;
 	bool gap;
-	bool opened; /* since it was last asked */
+	const char *broke; /* what of the measuring's continuity the next sample has to tell, or NULL */
+	bool opened;	   /* since it was last asked */
 	unsigned count;
 	struct slot slots[COLLECTORS_MAX];
 	char text[SAMPLE_MAX];
@@ -256,6 +257,8 @@ bool sampler_go_on(struct sampler *sampler, const struct moment *now)
 bool sampler_collect(struct sampler *sampler, const struct moment *now, bool gap)
 {
 	sampler->gap = gap;
+	if (gap && !sampler->broke)
+		sampler->broke = "clock";
 	sampler->at = 0;
 	sampler->within = false;
 	return sampler_go_on(sampler, now);
@@ -270,6 +273,11 @@ void sampler_collect_all(struct sampler *sampler, const struct moment *now)
 	while (sampler_go_on(sampler, now))
 		;
 	sampler->slice = SLICE;
+}
+
+void sampler_started(struct sampler *sampler)
+{
+	sampler->broke = "start";
 }
 
 bool sampler_opened(struct sampler *sampler)
@@ -378,6 +386,8 @@ struct line *sampler_encode(struct sampler *sampler, const struct identity *id, 
 	sink_uint(out, "seq", seq);
 	sink_str(out, "boot_id", id->boot_id);
 	sink_int(out, "schema", SAMPLE_SCHEMA);
+	if (sampler->broke)
+		sink_str(out, "gap", sampler->broke);
 	sink_object_begin(out, "data");
 	emit_data(sampler, out);
 	emit_failures(sampler, out);
@@ -386,8 +396,10 @@ struct line *sampler_encode(struct sampler *sampler, const struct identity *id, 
 	if (json_writer_finish(&writer, &text, &len) < 0)
 		return NULL;
 	line = line_new(LINE_SAMPLE, text, len);
-	if (line)
-		line->seq = seq;
+	if (!line)
+		return NULL;
+	line->seq = seq;
+	sampler->broke = NULL;
 	return line;
 }
 

@@ -34,6 +34,9 @@ struct sampler *sampler_free(struct sampler *sampler);
 /* Switches collectors on and off as a new configuration says. */
 void sampler_configure(struct sampler *sampler, const struct config *config, const struct moment *now);
 
+/* The next sample says that nothing was measured before it: the agent has just been started. */
+void sampler_started(struct sampler *sampler);
+
 /*
  * Step one. `gap`: the clock stepped or the guest slept since the last time. True when it is not done, because a collector has more to read than
  * the loop should wait for: sampler_go_on is then called until it returns false. Not while one is under way.

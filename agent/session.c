@@ -78,7 +78,11 @@ static void take_message(struct session *session, struct message *message)
 		tick_sample_soon(agent, HUB_PORT | HUB_LOG | HUB_LATEST);
 		break;
 	case MESSAGE_PENDING_SCRIPTS:
-		scripts_take(&agent->scripts, session, message->items);
+		/* Of a local client not even to refuse them: the host would be told that a script of its own had failed. */
+		if (session->kind == SESSION_LOCAL)
+			answer_error(session, "commands", CODE_POLICY_DENIED, NULL, NULL, "scripts are taken from the host alone");
+		else
+			scripts_take(&agent->scripts, session, message->items);
 		break;
 	case MESSAGE_ACK:
 		if (commands_permit(agent, session, "Ack", GROUP_OBSERVE))

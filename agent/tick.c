@@ -410,6 +410,7 @@ void tick_start(struct agent *agent)
 
 	/* A silent baseline: the first message then has rates, not inventions. */
 	collect(agent);
+	sampler_started(agent->sampler);
 	tick_sample_soon(agent, HUB_LOG | HUB_LATEST);
 
 	arm(agent->loop, &agent->metrics_timer, schedule_left(&agent->metrics, now_ns));

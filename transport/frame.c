@@ -213,6 +213,12 @@ size_t frame_pending(const struct frame_reader *r)
 	return r->skipped + (r->end - r->start);
 }
 
+size_t frame_half(const struct frame_reader *r, const char **ret_bytes)
+{
+	*ret_bytes = r->buf + r->start;
+	return r->skipping || r->cut || r->skipped ? 0 : r->end - r->start;
+}
+
 size_t frame_reset(struct frame_reader *r)
 {
 	size_t pending = frame_pending(r);

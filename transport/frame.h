@@ -64,6 +64,9 @@ int frame_next(struct frame_reader *r, const char **ret_line, size_t *ret_len);
 /* Bytes received of a line that has not ended (those skipped of a too long one included): 0 means in step. */
 size_t frame_pending(const struct frame_reader *r);
 
+/* Those bytes themselves, borrowed; 0 of them when the line's beginning is not there any more. */
+size_t frame_half(const struct frame_reader *r, const char **ret_bytes);
+
 /* Throws away a half line (and anything not yet taken): a new peer begins. Returns how many bytes that were. */
 size_t frame_reset(struct frame_reader *r);
 

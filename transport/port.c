@@ -76,6 +76,12 @@ static void report_dropped(void *data, const struct line *line)
 		port->events->dropped(port->data, line);
 }
 
+static void forget_kept(struct port *port)
+{
+	close_fd(&port->kept.fd);
+	close_fd(&port->kept.input_fd);
+}
+
 static void port_freep(struct port **port)
 {
 	port_free(*port);
@@ -83,7 +89,8 @@ static void port_freep(struct port **port)
 
 static void port_init(struct port *port, const struct port_config *config, uint32_t seed)
 {
-	port->epoll_fd = port->watch.fd = port->link.in.fd = port->link.out.fd = -1;
+	port->epoll_fd = port->watch.fd = port->link.in.fd = port->link.out.fd = port->link.kept_input = -1;
+	port->kept = config->kept ? *config->kept : (struct port_kept){ -1, -1 };
 	port->state = PORT_ABSENT;
 	port->random = seed;
 	port->linger_ns = port->renew_ns = TIME_NEVER;
@@ -116,6 +123,8 @@ int port_new(const struct port_config *config, const struct port_events *events,
 		return spec_error(err, config->spec);
 	if (port->kind == PORT_KIND_NONE)
 		port->state = PORT_CLOSED;
+	if (port->kind != PORT_KIND_VIRTIO)
+		forget_kept(port);
 	snprintf(port->where, sizeof(port->where), "%.*s", (int)sizeof(port->where) - 1, port->spec);
 	port->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (port->epoll_fd < 0)
@@ -131,6 +140,7 @@ struct port *port_free(struct port *port)
 	outq_done(&port->queue);
 	port_link_close(port);
 	port_watch_close(port);
+	forget_kept(port);
 	close_fd(&port->epoll_fd);
 	free(port->spec);
 	free(port->sys_dir);
@@ -195,13 +205,26 @@ static void link_failed(struct port *port, enum port_fault_kind kind, int error)
 		port_lost(port, (int)(gone ? PORT_FAULT_GONE : kind), -error);
 }
 
+/* What was read for us before comes first. */
+static ssize_t next_input(struct port *port)
+{
+	ssize_t n = -1;
+
+	if (port->link.kept_input >= 0)
+		n = read(port->link.kept_input, port->input, sizeof(port->input));
+	if (n > 0)
+		return n;
+	close_fd(&port->link.kept_input);
+	return end_read(&port->link.in, port->input, sizeof(port->input));
+}
+
 /* Reads to the end of what is there, or for as long as one turn may take. */
 static void read_input(struct port *port)
 {
 	ssize_t n = 0;
 
 	for (size_t taken = 0; taken < PORT_INPUT_TURN; taken += (size_t)n) {
-		n = end_read(&port->link.in, port->input, sizeof(port->input));
+		n = next_input(port);
 		if (n <= 0)
 			break;
 		deliver(port, (size_t)n);

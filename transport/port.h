@@ -37,6 +37,15 @@ struct port_config {
 	size_t queue_bytes;  /* bound of the output queue; 0 means PORT_QUEUE_BYTES_DEFAULT */
 	const char *sys_dir; /* NULL means "/sys"; another one in tests. Copied. */
 	const char *dev_dir; /* NULL means "/dev"; likewise */
+	/*
+	 * What an agent before this one left open (port_keep), or NULL: the fd of a virtio port, and a file with the half line
+	 * it had read, or -1. Both are taken over, and closed when the port is not to be found any more or is another one.
+	 */
+	const struct port_kept *kept;
+};
+
+struct port_kept {
+	int fd, input_fd;
 };
 
 enum port_state {
@@ -139,6 +148,12 @@ int port_send(struct port *port, struct line *line);
 
 /* Ends the session (drops with events) and closes the fds. For shutdown, when the queue is empty or time is up. */
 void port_close(struct port *port);
+
+/*
+ * The fd of an open virtio port whose output has all left, else -1; borrowed. Whoever keeps a copy of it open while this port is
+ * closed keeps the port open: what the host sends meanwhile waits in the guest's kernel instead of being thrown away.
+ */
+int port_keep(const struct port *port);
 
 /* Bytes of lines accepted by port_send and not yet handed to the kernel. */
 size_t port_queued_bytes(const struct port *port);

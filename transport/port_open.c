@@ -55,7 +55,8 @@ void port_link_close(struct port *port)
 		link->out.fd = -1;
 	end_close(port, &link->in);
 	end_close(port, &link->out);
-	*link = (struct port_link){ .in = { -1, false, -1 }, .out = { -1, false, -1 } };
+	close_fd(&link->kept_input);
+	*link = (struct port_link){ .in = { -1, false, -1 }, .out = { -1, false, -1 }, .kept_input = -1 };
 	port->more_input = false;
 	port->broken = 0;
 }

@@ -45,6 +45,7 @@ struct port_link {
 	bool virtio;	 /* read() == 0 is a state (no host), not the end */
 	bool tty;	 /* `saved` is to be restored */
 	bool unpollable; /* epoll refused it */
+	int kept_input;	 /* read before the port itself: what a former owner of the fd had begun to read; or -1 */
 	struct termios saved;
 };
 
@@ -72,6 +73,7 @@ struct port {
 	int epoll_fd;
 	struct port_link link;
 	struct port_watch watch;
+	struct port_kept kept; /* until the port is opened first */
 	enum port_state state;
 	struct port_stats stats;
 	uint32_t random;

@@ -12,6 +12,11 @@ bool port_needs_poll(const struct port *port)
 	return port->link.open && port->link.unpollable;
 }
 
+int port_keep(const struct port *port)
+{
+	return port->link.open && port->link.virtio && port->queue.bytes == 0 ? port->link.in.fd : -1;
+}
+
 size_t port_queued_bytes(const struct port *port)
 {
 	return port->queue.bytes;

@@ -113,6 +113,19 @@ static int find_node(struct port *port)
 	return 0;
 }
 
+/* The fd that was left open for us, if it is of the very node that was found: it was tried once, whatever comes of it. */
+static int take_kept(struct port *port)
+{
+	_cleanup_(closep) int fd = TAKE_FD(port->kept.fd), input_fd = TAKE_FD(port->kept.input_fd);
+	struct stat kept, node;
+
+	if (fd < 0 || fstat(fd, &kept) < 0 || stat(port->where, &node) < 0 || !S_ISCHR(node.st_mode) ||
+	    kept.st_rdev != node.st_rdev || fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK) < 0)
+		return -1;
+	port->link.kept_input = TAKE_FD(input_fd);
+	return TAKE_FD(fd);
+}
+
 int port_virtio_open(struct port *port)
 {
 	_cleanup_(closep) int fd = -1;
@@ -121,7 +134,9 @@ int port_virtio_open(struct port *port)
 
 	if (r < 0)
 		return r;
-	fd = open(port->where, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+	fd = take_kept(port);
+	if (fd < 0)
+		fd = open(port->where, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
 	if (fd < 0)
 		return -errno;
 	if (fstat(fd, &st) < 0 || !S_ISCHR(st.st_mode))

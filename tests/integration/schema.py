@@ -161,6 +161,8 @@ metrics_data = record(system=system, processes=list_of(process, 1000), ports=lis
 
 def metrics(message, path):
     record(timestamp=stamp, seq=natural, boot_id=word, schema=natural, data=metrics_data)(message, path)
+    if "gap" in message:
+        one_of("start", "clock")(message["gap"], path + ".gap")
     if not message["data"]["system"]["cpu"]["cores_usage"]:
         _fail(path + ".data.system.cpu.cores_usage", "is empty")
     for i, item in enumerate(message["data"]["system"]["network"]["interfaces"]):

@@ -1,12 +1,14 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """An agent killed in the middle owes answers: the next one gives each exactly once, and nothing that was answered is answered again."""
+import json
 import os
+import subprocess
 import time
 import uuid
 
 import tap
-from fakehost import SLOW, Agent, UnixHost, processes_running, wait_until
+from fakehost import SLOW, Agent, UnixHost, processes_running, program, wait_until
 
 UNSAFE = {"commands.allow_unsafe": "yes"}
 
@@ -104,6 +106,31 @@ def story_a_clean_stop_leaves_no_debt():
     tap.keep(Agent(host.spec, dict(agent.settings), directory=agent.directory, check_exit=False))
     host.accept(10)
     host.quiet(1.0)
+
+
+def logged(agent):
+    """Every logged sample as (seq, what its `gap` says)."""
+    found = []
+    for name in sorted(os.listdir(agent.path("log"))):
+        if name.endswith(".ndjson"):
+            with open(os.path.join(agent.path("log"), name), encoding="ascii") as file:
+                found += [(m["seq"], m.get("gap")) for m in map(json.loads, file) if m["type"] == "metrics"]
+    return found
+
+
+def story_the_first_sample_after_each_start_says_so_and_no_other_does():
+    agent, host = pair({"timers.metrics_interval_ms": 100})
+    wait_until(lambda: len(logged(agent)) > 4, 10, "samples")
+    before = len(logged(agent))
+    fresh, _ = again(agent, host)
+    wait_until(lambda: len(logged(fresh)) > before + 4, 10, "samples after the restart")
+    fresh.stop()
+    samples = logged(fresh)
+    marked = [index for index, (_, gap) in enumerate(samples) if gap]
+    assert marked[0] == 0 and len(marked) == 2 and {samples[i][1] for i in marked} == {"start"}, samples
+    assert [seq for seq, _ in samples] == sorted({seq for seq, _ in samples}), samples
+    shown = subprocess.run([program("infinictl"), "log", "--dir", fresh.path("log")], capture_output=True, text=True, check=True)
+    assert [row.endswith("  gap: start") for row in shown.stdout.splitlines() if row[:2] == "20"] == [bool(gap) for _, gap in samples]
 
 
 def story_a_torn_or_foreign_journal_is_survived():

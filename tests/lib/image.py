@@ -28,7 +28,8 @@ PACKAGES = {
     "bullseye": ["systemd", "systemd-sysv", "udev", "dbus", "iproute2", "procps"],
     "bookworm": ["systemd", "systemd-sysv", "udev", "dbus", "iproute2", "procps",
                  "libev4", "libjson-c5", "libsystemd0", "libinih1", "libzstd1", "libnettle8"],
-    "trixie": ["systemd", "systemd-sysv", "udev", "dbus", "iproute2", "procps", "e2fsprogs"],
+    "trixie": ["systemd", "systemd-sysv", "udev", "dbus", "iproute2", "procps", "e2fsprogs",
+               "libev4t64", "libjson-c5", "libsystemd0", "libinih1", "libzstd1", "libnettle8t64"],
 }
 IMAGE_MIB = 1024
 
@@ -248,15 +249,16 @@ class Cpio:
         return b"".join(self.parts)
 
 
-def helper(name):
-    """A program of tests/vm, linked statically."""
+def helper(name, *options):
+    """A program of tests/vm, linked statically unless the compiler is told otherwise."""
+    options = options or ("-static",)
     source = os.path.join(SOURCES, name + ".c")
     with open(source, "rb") as file:
         text = file.read()
-    path = os.path.join(cache_dir(), "%s-%s" % (name, hash_of(text)))
+    path = os.path.join(cache_dir(), "%s-%s" % (name, hash_of(text, *options)))
     if not newest(path):
         need("gcc")
-        run(["gcc", "-static", "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror",
+        run(["gcc", *options, "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror",
              "-o", "%s.%d" % (path, os.getpid()), source], 60)
         os.rename("%s.%d" % (path, os.getpid()), path)
     with open(path, "rb") as file:

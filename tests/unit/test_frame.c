@@ -188,8 +188,13 @@ static void throws_a_half_line_away_on_reset(void **state)
 {
 	struct story *story = *state;
 
-	feed_text(story, "HALF");
+	const char *bytes;
+
+	feed_text(story, "one\nHALF");
+	assert_int_equal(frame_half(&story->reader, &bytes), 4);
+	assert_memory_equal(bytes, "HALF", 4);
 	assert_int_equal(frame_reset(&story->reader), 4);
+	story->text[0] = '\0';
 	assert_int_equal(frame_pending(&story->reader), 0);
 	feed_text(story, "whole\n");
 	assert_string_equal(story->text, "[whole]");

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -157,15 +158,20 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void port_make(struct fixture *f, const char *spec, size_t queue_bytes)
+static void port_make_kept(struct fixture *f, const char *spec, size_t queue_bytes, const struct port_kept *kept)
 {
 	char sys[80], dev[80];
-	struct port_config config = { .spec = spec, .queue_bytes = queue_bytes, .sys_dir = sys, .dev_dir = dev };
+	struct port_config config = { .spec = spec, .queue_bytes = queue_bytes, .sys_dir = sys, .dev_dir = dev, .kept = kept };
 	struct err err = { 0 };
 
 	snprintf(sys, sizeof(sys), "%s/sys", f->dir);
 	snprintf(dev, sizeof(dev), "%s/dev", f->dir);
 	assert_int_equal(port_new(&config, &events, f, 1, &f->port, &err), 0);
+}
+
+static void port_make(struct fixture *f, const char *spec, size_t queue_bytes)
+{
+	port_make_kept(f, spec, queue_bytes, NULL);
 }
 
 static void listen_there(struct fixture *f)
@@ -722,6 +728,76 @@ static void a_virtio_port_is_found_by_its_name_in_sysfs(void **state)
 	assert_non_null(strstr(port_where(f->port), "/dev/vport3p7"));
 }
 
+/* A file as an agent leaves it behind: the beginning of a line. */
+static int half_line(const char *text)
+{
+	int fd = memfd_create("half", MFD_CLOEXEC);
+
+	assert_true(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text) && lseek(fd, 0, SEEK_SET) == 0);
+	return fd;
+}
+
+/* Under a number that nothing else takes once it is closed. */
+static int high(int fd)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 100);
+
+	assert_true(copy >= 100 && close(fd) == 0);
+	return copy;
+}
+
+static void a_port_that_was_left_open_is_taken_over_with_its_half_line(void **state)
+{
+	struct fixture *f = *state;
+	struct port_kept kept;
+	char path[64];
+
+	f->host = pty_open(path, sizeof(path));
+	make_dirs(f, "dev");
+	sysfs_port(f, "vport3p7", NAME);
+	dev_link(f, "vport3p7", path);
+	kept = (struct port_kept){ high(open(path, O_RDWR | O_NOCTTY | O_CLOEXEC)), high(half_line("{\"half")) };
+	assert_int_equal(write(f->host, "line\"}\n", 7), 7);
+	port_make_kept(f, "virtio:" NAME, 0, &kept);
+	settle(f);
+	assert_int_equal(port_keep(f->port), kept.fd);
+	assert_int_equal(f->connected, 1);
+	assert_memory_equal(f->in, "{\"halfline\"}\n", 13);
+	assert_int_equal(fcntl(kept.input_fd, F_GETFD), -1);
+	assert_true(fcntl(kept.fd, F_GETFL) & O_NONBLOCK);
+}
+
+static void what_was_left_open_of_another_port_is_closed(void **state)
+{
+	struct fixture *f = *state;
+	struct port_kept kept;
+	char path[64], other[64];
+	int other_host = pty_open(other, sizeof(other));
+
+	f->host = pty_open(path, sizeof(path));
+	make_dirs(f, "dev");
+	sysfs_port(f, "vport3p7", NAME);
+	dev_link(f, "vport3p7", path);
+	kept = (struct port_kept){ high(open(other, O_RDWR | O_NOCTTY | O_CLOEXEC)), half_line("half") };
+	port_make_kept(f, "virtio:" NAME, 0, &kept);
+	settle(f);
+	assert_int_equal(port_state(f->port), PORT_CONNECTED);
+	assert_true(port_keep(f->port) >= 0 && port_keep(f->port) != kept.fd);
+	assert_int_equal(fcntl(kept.fd, F_GETFD), -1);
+	assert_int_equal(f->in_total, 0);
+	close(other_host);
+}
+
+static void only_a_virtio_port_without_output_is_left_open(void **state)
+{
+	struct fixture *f = *state;
+	struct port_kept kept = { high(half_line("")), -1 };
+
+	port_make_kept(f, f->spec, 0, &kept);
+	assert_int_equal(port_keep(f->port), -1);
+	assert_int_equal(fcntl(kept.fd, F_GETFD), -1);
+}
+
 static void a_virtio_port_is_found_by_the_link_of_udev(void **state)
 {
 	struct fixture *f = *state;
@@ -1024,6 +1100,9 @@ int main(void)
 		T(a_pty_whose_master_goes_ends_the_session),
 		T(a_path_that_is_no_device_is_a_fault),
 		T(a_virtio_port_is_found_by_its_name_in_sysfs),
+		T(a_port_that_was_left_open_is_taken_over_with_its_half_line),
+		T(what_was_left_open_of_another_port_is_closed),
+		T(only_a_virtio_port_without_output_is_left_open),
 		T(a_virtio_port_is_found_by_the_link_of_udev),
 		T(a_node_without_a_name_yet_is_waited_for),
 		T(a_node_that_appears_is_opened_at_once),

@@ -5,8 +5,9 @@ of them when one of those who know of them dies."""
 import time
 
 from agent_guest import command, configured, host, main_pid, port_is_open, unsafe
-from executor_guest import PACKAGE, ROOT, executor, repository, running, units
+from executor_guest import ROOT, executor, running, units
 from guest import wait_for
+from repository import PACKAGE, repository
 from stories import story
 
 

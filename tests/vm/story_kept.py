@@ -7,8 +7,9 @@ import json
 import time
 
 from agent_guest import command, host, main_pid, port_is_open
-from executor_guest import PACKAGE, executor, repository, units
+from executor_guest import executor, units
 from guest import Timeout, wait_for
+from repository import PACKAGE, repository
 from stories import story
 
 GATE = "/run/story-gate"

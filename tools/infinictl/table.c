@@ -7,6 +7,7 @@
 #include <json-c/json.h>
 #include <string.h>
 
+#include "tools/infinictl/cli.h"
 #include "tools/infinictl/text.h"
 
 #define HEADING_EVERY 40
@@ -103,6 +104,17 @@ static void print_traffic(struct table *t, int64_t wall_ms, struct json_object *
 	snprintf(t->boot_id, sizeof(t->boot_id), "%s", boot_id);
 }
 
+/* Where nothing was measured before this row. */
+static void print_gap(struct table *t, struct json_object *message)
+{
+	struct json_object *gap = text_member(message, "gap", NULL);
+
+	if (json_object_is_type(gap, json_type_string)) {
+		fputs("  gap: ", t->out);
+		cli_print_text(t->out, json_object_get_string(gap), (size_t)json_object_get_string_len(gap));
+	}
+}
+
 void table_print(struct table *t, int64_t wall_ms, struct json_object *message)
 {
 	struct json_object *type = text_member(message, "type", NULL), *system, *io;
@@ -121,5 +133,6 @@ void table_print(struct table *t, int64_t wall_ms, struct json_object *message)
 	print_bytes(t, text_member(io, "write_bytes_per_sec", NULL), 1, 8);
 	print_traffic(t, wall_ms, message, text_member(system, "network", NULL));
 	print_number(t, text_member(system, "load_average", "load_1min", NULL), 2);
+	print_gap(t, message);
 	fputc('\n', t->out);
 }

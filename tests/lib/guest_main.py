@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: MIT
+"""What the programs that tell stories in a guest have in common: their arguments, the boot, the exit status.
+
+    sys.exit(guest_main.main(__doc__, folder, overlay))      # overlay() -> Overlay, or raises Unavailable
+
+Exit status: 0 all told, 1 one failed, 77 this machine cannot run the guest.
+"""
+
+import argparse
+import signal
+import sys
+
+import agent_guest
+import stories
+from guest import Guest, Timeout
+from image import PACKAGES, Unavailable
+
+BOOT_LIMIT_S = 120
+
+
+def arguments(text):
+    options = argparse.ArgumentParser(description=text.splitlines()[0])
+    options.add_argument("--only", metavar="WORD", help="only stories with this word in their function's name")
+    options.add_argument("--release", default="bookworm", choices=sorted(PACKAGES), help="the guest's Debian")
+    options.add_argument("stories", nargs="*", metavar="STORY", help="story_STORY.py only")
+    return options.parse_args()
+
+
+def told(folder, overlay, args):
+    """Boots, tells, and returns how many stories failed."""
+    stories.load(folder, args.stories)
+    with Guest(args.release, overlay=overlay(), ports=agent_guest.PORTS) as guest:
+        guest.start(BOOT_LIMIT_S)
+        stories.remark("guest: %s, " % args.release + ", ".join("%s after %.1f s" % item for item in guest.took.items()))
+        return stories.tell_all(guest, agent_guest.evidence, args.only)
+
+
+def main(text, folder, overlay):
+    args = arguments(text)
+    # atexit, and with it the end of QEMU, needs an orderly exit
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    try:
+        failed = told(folder, overlay, args)
+    except Unavailable as reason:
+        print(reason)
+        return 77
+    except Timeout as error:
+        print("1..1\nnot ok 1 - the guest boots")
+        stories.remark(str(error))
+        return 1
+    return 1 if failed else 0

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: MIT
+"""The package comes: without a port, with one, under load over the version before it. Each story goes on from what the
+one before left; the others of this folder are about what is upgraded here."""
+
+import time
+
+from agent_guest import AGENT_NODE, AgentPort, configured, host, main_pid, restarts
+from owners import check_files
+from package_guest import (BEFORE, HOST, LOG, NOW, Load, allow_starts, dpkg, files, install, is_active, more_samples, property_of,
+                           samples, story)
+from stories import remark
+from stories import story as bare
+
+there = {}
+
+
+def remember(guest):
+    """What there was before the package: what is there after its purge."""
+    there["files"] = files(guest)
+    there["users"] = guest.sh("cat /etc/passwd /etc/group /etc/shadow /etc/gshadow")
+    there["foreign"] = foreign(guest)
+
+
+def foreign(guest):
+    """Whatever bears the agent's name in the places that others write to, too."""
+    return guest.run("find /run /tmp /var/tmp /var/lib/systemd /var/cache /etc/systemd -name '*infiniservice*' | sort")
+
+
+def nothing_is_left(guest):
+    assert not guest.run("pgrep -a infiniservice")
+    left = files(guest) ^ there["files"]
+    assert not left, left
+    assert guest.sh("cat /etc/passwd /etc/group /etc/shadow /etc/gshadow") == there["users"]
+    assert foreign(guest) == there["foreign"], foreign(guest)
+    assert property_of(guest, "LoadState") == "not-found"
+    assert guest.sh("systemctl list-units --all --plain --no-legend 'infiniservice*'") == ""
+    assert guest.sh("stat -L -c '%%U %%a' %s 2>/dev/null || echo unplugged" % AGENT_NODE) in ("root 600", "unplugged")
+
+
+@bare(limit_s=60)
+def installed_without_a_port_it_runs_and_logs_locally(guest):
+    allow_starts(guest)
+    remember(guest)
+    guest.unplug()
+    said = guest.sh("DEBIAN_FRONTEND=noninteractive apt-get -q -y install %s 2>&1" % NOW, 60)
+    assert "error" not in said and "arning" not in said, said
+    assert is_active(guest)
+    guest.wait("grep -q '\"type\":\"metrics\"' %s/*.ndjson" % LOG, 5)
+    assert property_of(guest, "ActiveState", "infiniservice-exec.socket") == "inactive"
+
+
+@story(limit_s=60)
+def purged_while_running_it_leaves_nothing(guest):
+    if not there:
+        return  # told alone: there is nothing to compare with
+    dpkg(guest, "--purge infiniservice")
+    nothing_is_left(guest)
+
+
+@bare(limit_s=60)
+def installed_with_the_port_present_it_talks_within_5_s(guest):
+    """From the end of dpkg, which itself takes seconds here; from its beginning is a remark."""
+    if guest.run("test -e " + AGENT_NODE).status != 0:
+        guest.plug()
+    guest.wait("test -e " + AGENT_NODE)
+    assert guest.sh("stat -L -c '%%U %%a' %s" % AGENT_NODE) == "root 600"
+    begin = time.monotonic()
+    with AgentPort(guest.path("port1"), 20) as port:
+        install(guest, BEFORE)
+        installed = time.monotonic()
+        port.expect("handshake")
+        port.keep_alive(1)
+        talking = time.monotonic()
+    remark("dpkg took %.1f s, the first answer came %.1f s after it" % (installed - begin, talking - installed))
+    assert talking - installed < 5
+    assert guest.sh("stat -L -c '%%U:%%G %%a' %s" % AGENT_NODE) == "infiniservice:infiniservice 600"
+    assert guest.sh("systemctl is-enabled infiniservice") == "enabled"
+    assert guest.sh("systemctl is-enabled infiniservice-exec.socket || true") == "disabled"
+    assert restarts(guest) == 0
+
+
+@story(limit_s=60)
+def every_file_it_makes_has_the_owner_and_mode_it_should(guest):
+    with host(guest) as port:
+        assert port.ask("SystemInfo", "one command, so that all there is is there")["success"]
+    check_files(guest, there.get("files"))
+
+
+@story(limit_s=60)
+def what_is_shown_to_a_manager_is_true(guest):
+    with host(guest) as port:
+        port.keep_alive(1)
+        assert "samples" in property_of(guest, "StatusText")
+    assert property_of(guest, "Type") == "notify"
+    mark = property_of(guest, "ActiveEnterTimestampMonotonic")
+    guest.sh("systemctl reload infiniservice")
+    assert property_of(guest, "ActiveEnterTimestampMonotonic") == mark
+    assert guest.sh("sed -n 's/^CapEff:\\s*//p;s/^CapBnd:\\s*//p;s/^NoNewPrivs:\\s*//p' /proc/%d/status" %
+                    main_pid(guest)).split() == ["0000000000000000", "0000000000000000", "1"]
+
+
+# ------------------------------------------------------------------------------------------------------- upgrading
+
+SLEEPING = {"type": "UnsafeCommand", "raw_command": "sleep 2; echo slept", "timeout": 30}
+
+
+@story(limit_s=120)
+def an_upgrade_under_load_marks_the_gap_and_loses_nothing_else(guest):
+    with configured(guest, "[timers]\nmetrics_interval_ms = 100\n[commands]\nallow_unsafe = yes\nrun_as = infiniservice\n"):
+        more_samples(guest, 3)
+        pid = main_pid(guest)
+        version = guest.sh("dpkg-query -W -f '${Version}' infiniservice")
+        with AgentPort(guest.path("port1"), 30) as port:
+            port.expect("handshake")
+            load = Load(port, "load")
+            upgrade = guest.background("DEBIAN_FRONTEND=noninteractive dpkg -i %s 2>&1" % NOW, 60)
+            begin = time.monotonic()
+            while not load.handshakes and time.monotonic() - begin < 60:
+                load.one(**(SLEEPING if len(load.sent) % 20 == 0 else {}))
+            for _ in range(20):
+                load.one()
+            said = upgrade()
+            assert said.status == 0, said
+            load.finish()
+        remark("%d commands were sent in %.1f s" % (len(load.sent), time.monotonic() - begin))
+        assert main_pid(guest) != pid and guest.sh("dpkg-query -W -f '${Version}' infiniservice") != version
+        logged = samples(guest)
+    refused = [name for name, (answer,) in load.answers.items() if not answer["success"]]
+    assert {load.answers[name][0]["error_code"] for name in refused} <= {"SHUTTING_DOWN", "QUEUE_FULL"}, refused
+    seqs = [seq for seq, _ in logged]
+    assert seqs == list(range(seqs[0], seqs[0] + len(seqs))), "no hole and no double: %s" % seqs
+    assert [gap for _, gap in logged].count("start") == 2 and logged[0][1] == "start", logged
+
+
+@story(limit_s=60)
+def after_the_upgrade_every_file_still_has_the_owner_and_mode_it_should(guest):
+    check_files(guest, there.get("files"))
+
+
+@story(limit_s=60)
+def a_stop_by_the_administrator_survives_an_upgrade(guest):
+    guest.sh("systemctl disable --now infiniservice 2>/dev/null")
+    said = install(guest)
+    assert not is_active(guest), said
+    assert guest.sh("systemctl is-enabled infiniservice || true") == "disabled"
+    guest.sh("systemctl enable --now infiniservice 2>/dev/null")
+    with host(guest) as port:
+        port.keep_alive(3)
+
+
+@bare(limit_s=60)
+def the_package_for_hosts_installs_runs_and_goes(guest):
+    before = files(guest)
+    dpkg(guest, "-i " + HOST)
+    assert guest.sh("infinihost --version") == "infinihost " + guest.sh("dpkg-query -W -f '${Version}' infiniservice-host")
+    dpkg(guest, "--purge infiniservice-host")
+    assert files(guest) == before, files(guest) ^ before

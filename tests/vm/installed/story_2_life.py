@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: MIT
+"""The installed service lives: its port goes and comes, it and its helpers are killed, what it stands on is taken away."""
+
+import random
+
+from agent_guest import command, configured, host, main_pid, port_is_open, restarts
+from guest import wait_for
+from package_guest import Load, is_back, more_samples, numbers, property_of, samples, story
+from stories import remark
+
+FAST = "[timers]\nmetrics_interval_ms = 100\n"
+CGROUP = "/sys/fs/cgroup/system.slice/infiniservice.service"
+
+
+@story(limit_s=60)
+def the_unprivileged_agent_gets_a_port_that_is_unplugged_and_replugged(guest):
+    pid = main_pid(guest)
+    for number in (None, 17, None):
+        guest.unplug()
+        guest.plug(nr=number)
+        with host(guest) as port:
+            port.keep_alive(2)
+    assert main_pid(guest) == pid
+
+
+@story(limit_s=60)
+def another_port_is_left_alone(guest):
+    assert guest.sh("ls /dev/virtio-ports | wc -l") == "3"
+    owners = guest.sh("stat -L -c '%n %U' /dev/virtio-ports/*")
+    assert owners.count(" infiniservice") == 1, owners
+    guest.unplug(2)
+    guest.plug(2, nr=5)
+    guest.wait("test -e /dev/virtio-ports/org.infinibay.spare")
+    assert guest.sh("stat -L -c %U /dev/virtio-ports/org.infinibay.spare") == "root"
+    with host(guest) as port:
+        port.keep_alive(6)
+
+
+@story()
+def a_second_port_of_the_same_name_does_not_exist(guest):
+    """The machine itself forbids it, on whatever bus, so that there is nothing to choose between."""
+    guest.unplug(2)
+    try:
+        guest.plug(2, nr=5, name=guest.port_names[0])
+        raise AssertionError("two ports have one name now")
+    except RuntimeError as refused:
+        assert "already exists" in str(refused), refused
+    finally:
+        guest.plug(2)
+
+
+@story(limit_s=60)
+def a_command_that_is_half_sent_at_a_restart_is_answered_after_it(guest):
+    with host(guest) as port:
+        port.keep_alive(1)
+        pid = main_pid(guest)
+        port.send_bytes(b'{"type":"SafeCommand","id":"halved","command_type":{"act')
+        guest.sh("sleep 0.3; systemctl restart infiniservice")
+        port.send_bytes(b'ion":"SystemInfo"},"timeout":20}\n')
+        assert port.response("halved")["success"]
+        assert main_pid(guest) != pid and "handshake" in [m["type"] for m in port.seen], port.seen
+        # A real stop closes the port: what is sent then waits for the next start outside of the guest.
+        guest.sh("systemctl stop infiniservice")
+        wait_for(lambda: not port_is_open(guest), 5, 0.1, "the port is closed")
+        port.send(command("SystemInfo", "waited"))
+        guest.sh("systemctl start infiniservice")
+        assert port.response("waited")["success"]
+
+
+# ------------------------------------------------------------------------------------------------------------ killed
+
+@story(limit_s=60)
+def killed_it_is_back_within_2_s_and_its_log_is_whole(guest):
+    took = []
+    with configured(guest, FAST):
+        for _ in range(3):
+            more_samples(guest, 3)
+            pid = main_pid(guest)
+            killed = float(guest.sh("cut -d' ' -f1 /proc/uptime; kill -9 %d" % pid))
+            took.append(is_back(guest, pid) - killed)
+        more_samples(guest, 3)
+        logged = samples(guest)
+    remark("back after %s s of the guest's time" % ", ".join("%.2f" % seconds for seconds in took))
+    assert max(took) < 2, took
+    seqs = [seq for seq, _ in logged]
+    assert seqs == sorted(set(seqs)), "every number once, growing"
+    assert [gap for _, gap in logged][-1] == "-" and [gap for _, gap in logged].count("start") >= 3
+    assert guest.sh("infinictl log --json | wc -l") and guest.run("infinictl log --json 2>&1 >/dev/null") == ""
+
+
+DROPIN = "/run/systemd/system/infiniservice.service.d"
+
+
+def watched(guest, seconds, more=""):
+    """As installed the watchdog waits 30 s; here less, so as not to wait."""
+    guest.sh("mkdir -p " + DROPIN)
+    guest.put(DROPIN + "/story.conf", "[Service]\nWatchdogSec=%d\n%s" % (seconds, more))
+    guest.sh("systemctl daemon-reload && systemctl restart infiniservice")
+
+
+def unwatched(guest):
+    guest.sh("rm -r %s; systemctl daemon-reload; systemctl restart infiniservice" % DROPIN)
+    assert property_of(guest, "WatchdogUSec") == "30s"
+
+
+def last_words(guest):
+    return guest.sh("journalctl -u infiniservice -n 30 --no-pager").lower()
+
+
+@story(rows=[84], limit_s=60)
+def a_stalled_loop_is_restarted_by_the_watchdog(guest):
+    assert property_of(guest, "WatchdogUSec") == "30s"
+    watched(guest, 2)
+    try:
+        fed = set()
+        wait_for(lambda: len(fed.add(property_of(guest, "WatchdogTimestampMonotonic")) or fed) > 4, 15, 0.1, "it is fed")
+        assert restarts(guest) == 0, "an agent that works is fed"
+        pid = main_pid(guest)
+        guest.sh("kill -STOP %d" % pid)
+        is_back(guest, pid, 12)
+        assert "watchdog" in last_words(guest)
+        with host(guest) as port:
+            port.keep_alive(84)
+    finally:
+        unwatched(guest)
+
+
+@story(rows=[84], limit_s=60)
+def a_loop_that_turns_without_doing_its_work_is_restarted_too(guest):
+    """tests/vm/stall.c keeps its samples from being taken, and nothing else."""
+    stalled = "/run/infiniservice/stalled"
+    watched(guest, 2, "Environment=LD_PRELOAD=/usr/local/lib/infinitest-stall.so\n")
+    try:
+        with configured(guest, "[timers]\nmetrics_interval_ms = 80\ncollect_timeout_ms = 500\n"), host(guest) as port:
+            more_samples(guest, 3)
+            pid = main_pid(guest)
+            guest.sh("touch " + stalled)
+            port.drain(0.3, 2)
+            for number in range(3):
+                port.keep_alive(number)
+            assert main_pid(guest) == pid
+            is_back(guest, pid, 15)
+            assert property_of(guest, "NRestarts") == "1" and "watchdog" in last_words(guest)
+    finally:
+        guest.sh("rm -f " + stalled)
+        unwatched(guest)
+
+
+@story(rows=[86], limit_s=90)
+def helpers_killed_at_any_moment_are_replaced_and_cost_no_answer(guest):
+    random.seed(86)
+    pid = main_pid(guest)
+    with configured(guest, FAST + "[commands]\nallow_unsafe = yes\nrun_as = infiniservice\n"), host(guest, 30) as port:
+        load = Load(port, "helper")
+        for _ in range(12):
+            for _ in range(random.randint(1, 8)):
+                load.one(**random.choice(({}, {"command_type": {"action": "CheckDiskSpace"}},
+                                          {"type": "UnsafeCommand", "raw_command": "echo done"})))
+            guest.run("kill -9 $(pgrep -P %d | shuf -n 1)" % pid)
+        load.finish()
+        codes = {answer.get("error_code") for (answer,) in load.answers.values()}
+        assert codes <= {None, "INTERNAL", "COMMAND_FAILED"}, codes
+        more_samples(guest, 3, 15)
+        assert port.ask("CheckDiskSpace", "afterwards")["success"]
+        dropped = port.status()["log"]["dropped"]
+    logged = numbers(guest)
+    assert logged == sorted(set(logged)), "every number once, growing"
+    assert main_pid(guest) == pid
+    assert int(guest.sh("pgrep -c -P %d" % pid)) <= 3
+    assert guest.run("ps -o ppid= -C infiniservice").split().count("1") == 1, "no helper has lost its agent"
+    remark("%d commands, %s samples not logged" % (len(load.sent), dropped))
+
+
+@story(rows=[83], limit_s=60)
+def at_its_memory_limit_it_is_restarted_and_goes_on(guest):
+    with configured(guest, FAST):
+        more_samples(guest, 3)
+        last = max(numbers(guest))
+        pid, was = main_pid(guest), restarts(guest)
+        # Less than it has: the kernel takes what it can and kills it, unless it is the helper that goes.
+        killed = float(guest.sh("cut -d' ' -f1 /proc/uptime; echo 1M >%s/memory.max; echo 512M >%s/memory.max || true" % (CGROUP, CGROUP)))
+        back = is_back(guest, pid, 15)
+        remark("back after %.2f s of the guest's time" % (back - killed))
+        assert restarts(guest) > was and back - killed < 2, back - killed
+        assert int(property_of(guest, "MemoryMax")) == 512 << 20 == int(guest.sh("cat %s/memory.max" % CGROUP))
+        with host(guest) as port:
+            port.keep_alive(83)
+        more_samples(guest, 3)
+        logged = numbers(guest)
+        assert logged == sorted(set(logged)) and logged[-1] > last
+    assert "oom" in last_words(guest)
+
+
+# ------------------------------------------------------------------------------------------------ what it stands on
+
+@story(limit_s=60)
+def without_the_bus_it_starts_measures_and_answers(guest):
+    guest.sh("systemctl stop dbus.socket dbus.service; systemctl restart infiniservice")
+    try:
+        with host(guest) as port:
+            port.keep_alive(1)
+            assert port.ask("SystemInfo", "info")["success"]
+            assert not port.ask("ServiceList", "services", 10)["success"]
+            port.keep_alive(2)
+    finally:
+        guest.sh("systemctl start dbus.socket dbus.service")
+
+
+@story(limit_s=60)
+def on_a_read_only_root_it_reports_without_a_log(guest):
+    # What a kernel does to a disk with errors: whoever has files open is not asked.
+    guest.sh("systemctl stop infiniservice; echo u >/proc/sysrq-trigger")
+    guest.wait("! touch /etc/infiniservice/writable 2>/dev/null")
+    try:
+        guest.sh("systemctl start infiniservice")
+        with host(guest) as port:
+            port.keep_alive(7)
+            assert port.ask("SystemInfo", "info")["success"]
+            assert port.status()["log"]["state"] != "ok"
+    finally:
+        guest.sh("mount -o remount,rw /; systemctl restart infiniservice")
+    more_samples(guest)
