@@ -151,6 +151,7 @@ $(BUILD)/tests/unit/test_%: $(BUILD)/tests/unit/test_%.o $(UNIT_LINK)
 # The tests of the bus once more, with the portable build's own: everything but the peer that a test plays calls it by names of
 # its own, so that the peer can be libsystemd.
 PORTABLE_BUS := $(filter-out %/main.o %/users.o %/executor_main.o,$(PORTABLE))
+$(BUILD)/tests/unit/test_wire: $(PORTABLE_BUS)
 PORTABLE_LINK = $(patsubst $(BUILD)/%,$(BUILD)/tests/portable/%,$(UNIT_LINK))
 $(BUILD)/tests/portable/names: $(PORTABLE_BUS)
 	@mkdir -p $(@D)
