@@ -279,7 +279,9 @@ uninstall: ## remove what install put there (the configuration stays)
 	rm -f $(addprefix $(DESTDIR),$(INSTALLED))
 	-rmdir $(DESTDIR)$(DOCDIR)/examples $(DESTDIR)$(DOCDIR)
 
-portable: $(BUILD)/portable/infiniservice $(BUILD)/portable/install-linux.sh ## one static program and its installer, into build/portable
+portable: ## one static program and its installer, into build/portable
+	@tools/deps.sh build
+	@$(MAKE) --no-print-directory $(BUILD)/portable/infiniservice $(BUILD)/portable/install-linux.sh
 
 deb: ## Debian packages infiniservice and infiniservice-host, into build/deb
 	@tools/deps.sh build deb
@@ -295,4 +297,4 @@ clean: ## remove what was built (the cached guest images too)
 help: ## this list
 	@sed -n 's/^\([a-z_.-]*\):[^#]*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-24s%s\n", $$1, $$2 }'
 
--include $(shell find $(BUILD) -name '*.d' -not -path '$(BUILD)/asan/*' -not -path '$(BUILD)/fuzz/*' 2>/dev/null)
+-include $(shell find $(BUILD) \( -path $(BUILD)/asan -o -path $(BUILD)/fuzz -o -path $(BUILD)/cache \) -prune -o -name '*.d' -print 2>/dev/null)

@@ -10,7 +10,7 @@
 set -eu
 
 BUILD="gcc make libc6-dev libev-dev libjson-c-dev libsystemd-dev libinih-dev libzstd-dev nettle-dev"
-TEST="libcmocka-dev python3 iproute2 procps strace jq zstd faketime"
+TEST="libcmocka-dev python3 iproute2 procps strace jq zstd faketime dbus-daemon"
 # The guest tests: an emulator, and what makes a root file system as root or (uidmap) as an ordinary user.
 GUEST="qemu-system-x86 qemu-utils mmdebstrap e2fsprogs uidmap debian-archive-keyring"
 LINT="systemd clang clang-format clang-tidy cppcheck shellcheck groff-base"

@@ -173,6 +173,17 @@ def story_under_the_executors_name_it_is_nothing_else():
     assert done.returncode != 0 and "infiniservice-exec" in done.stderr and not done.stdout, done
 
 
+def story_with_a_verb_it_does_the_executors_work_whatever_its_name():
+    path, where = portable(), directory()
+    shutil.copy(path, os.path.join(where, "infiniservice"))
+    done = subprocess.run([os.path.join(where, "infiniservice"), "kill"], capture_output=True, text=True, timeout=10, check=False)
+    assert done.returncode == 2 and "infiniservice-exec kill" in done.stderr, done
+    os.mkdir(os.path.join(where, "rubbish"))
+    agent = [os.path.join(where, "infiniservice"), "--port", "unix:" + os.path.join(where, "host.sock")] + settings(where)
+    code, out, err = commanded(agent + ["--set", "commands.allow=observe, control"], where, "run", "DiskCleanup", "dry_run=true")
+    assert code == 0, (code, out, err)
+
+
 def story_it_tells_its_manager_that_it_is_ready():
     path, where = portable(), directory()
     manager = tap.keep(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
