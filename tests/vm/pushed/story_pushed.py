@@ -303,7 +303,7 @@ def a_newer_program_takes_the_place_of_the_old_one(guest):
     assert version(guest) == old.replace(number, newer)
     assert main_pid(guest) not in (0, pid)
     with host(guest) as port:
-        assert port.handshake["agent_version"] == newer, port.handshake
+        assert port.handshake["version"] == newer, port.handshake
         assert port.execute("readlink -f /proc/$PPID/exe >/dev/null; id -u", "root")["stdout"] == "0\n"
 
 
