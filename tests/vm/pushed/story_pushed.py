@@ -242,12 +242,12 @@ def a_service_manager_that_executes_itself_anew_costs_no_command(guest):
 def an_agent_that_is_killed_comes_back_and_a_dead_executor_is_answered_for(guest):
     pid = main_pid(guest)
     guest.sh("kill -9 %d" % pid)
-    wait_for(lambda: main_pid(guest) not in (0, pid), 5, 0.1, "the agent is back")
+    wait_for(lambda: main_pid(guest) not in (0, pid), 15, 0.1, "the agent is back")
     with host(guest) as port:
         port.send({"type": "UnsafeCommand", "id": "lost", "raw_command": "sleep 50", "timeout": 60})
         wait_for(lambda: guest.run("pgrep -f 'sleep [5]0'").status == 0, 10, 0.1, "the command runs")
         guest.sh("kill -9 $(systemctl show -p MainPID --value infiniservice-exec)")
-        answer = port.response("lost", 10)
+        answer = port.response("lost", 20)
         assert answer["error_code"] == "INTERNAL", answer
         wait_for(lambda: guest.run("pgrep -f 'sleep [5]0'").status != 0, 5, 0.1, "the command is gone")
         assert port.execute("id -u", "again")["stdout"] == "0\n"
