@@ -253,7 +253,7 @@ def an_agent_that_is_killed_comes_back_and_a_dead_executor_is_answered_for(guest
         assert port.execute("id -u", "again")["stdout"] == "0\n"
 
 
-@story(limit_s=200)
+@story(limit_s=300)
 def a_reboot_is_answered_first_and_the_agent_is_there_after_it(guest):
     boot_id = guest.sh("cat /proc/sys/kernel/random/boot_id")
     with host(guest) as port:
