@@ -46,7 +46,7 @@ def push(guest, program=None):
 def script(guest, arguments, secret=None):
     given = "INFINISERVICE_SHARED_SECRET=%s " % secret if secret else ""
     said = guest.run("%ssh %sinstall-linux.sh %s 2>&1" % (given, PLACE, arguments), 160)
-    assert said.status == 0, said
+    assert said.status == 0, "exit status %d: %s" % (said.status, said)
     assert SECRET not in said
     return said
 
