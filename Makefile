@@ -108,14 +108,7 @@ PORTABLE := $(patsubst %.c,$(BUILD)/%.o,$(wildcard agent/portable/*.c)) $(BUILD)
 $(BUILD)/agent/portable/executor_main.o: agent/executor/main.c $(BUILD)/.flags
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(INC_agent) $(ALL_CFLAGS) -Dmain=executor_main -Wno-missing-prototypes -c -o $@ $<
-# What is used of sd-bus and sd-event and is never reached, see agent/portable/bus.c.
-$(BUILD)/agent/portable/never.c: $(PORTABLE) $(sort $(LINK_agent) $(LINK_executor))
-	@nm -g --defined-only $(PORTABLE) | sed -n 's/.* T \(sd_.*\)/\1/p' | sort -u >$@.there
-	@nm -gu $^ | sed -n 's/^ *U \(sd_.*\)/\1/p' | sort -u | comm -23 - $@.there | \
-		sed 's/.*/long &(void);\nlong &(void)\n{\n\treturn 0;\n}/' >$@
-$(BUILD)/agent/portable/never.o: $(BUILD)/agent/portable/never.c
-	$(Q)$(CC) $(ALL_CFLAGS) -c -o $@ $<
-$(BUILD)/portable/infiniservice: $(PORTABLE) $(BUILD)/agent/portable/never.o $(sort $(LINK_agent) $(LINK_executor))
+$(BUILD)/portable/infiniservice: $(PORTABLE) $(sort $(LINK_agent) $(LINK_executor))
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  LINK portable/$(@F)")
 	$(Q)$(CC) $(filter-out -pie,$(ALL_LDFLAGS)) -static-pie -Wl,--fatal-warnings -o $@ -Wl,--start-group $^ -Wl,--end-group \
@@ -140,7 +133,7 @@ $(BUILD)/.flags: force
 	@echo '$(CC) $(ALL_CFLAGS)' | cmp -s - $@ || echo '$(CC) $(ALL_CFLAGS)' >$@
 
 # -------------------------------------------------------------------------------------------------------- tests
-UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
+UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c)) $(addprefix $(BUILD)/tests/unit/test_portable_,bus broker)
 UNIT_LINK := $(foreach l,broker agent packages cleaner executor ctl host log config collectors transport,$(call A,$(l)))
 INTEGRATION_TESTS := $(wildcard tests/integration/test_*.py)
 BENCHES := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
@@ -154,6 +147,26 @@ export INFINISERVICE_BUILD := $(abspath $(BUILD))
 $(BUILD)/tests/unit/test_%: $(BUILD)/tests/unit/test_%.o $(UNIT_LINK)
 	$(if $(V),,@echo "  LINK $(@F)")
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SYS_agent) -lcmocka -lm $(LDLIBS_$*)
+
+# The tests of the bus once more, with the portable build's own: everything but the peer that a test plays calls it by names of
+# its own, so that the peer can be libsystemd.
+PORTABLE_BUS := $(filter-out %/main.o %/users.o %/executor_main.o,$(PORTABLE))
+$(BUILD)/tests/unit/test_wire: $(PORTABLE_BUS)
+PORTABLE_LINK = $(patsubst $(BUILD)/%,$(BUILD)/tests/portable/%,$(UNIT_LINK))
+$(BUILD)/tests/portable/names: $(PORTABLE_BUS)
+	@mkdir -p $(@D)
+	@nm -g --defined-only $^ | sed -n 's/.* T \(sd_.*\)/\1 portable_\1/p' >$@
+$(BUILD)/tests/portable/bus.o: $(PORTABLE_BUS) $(BUILD)/tests/portable/names
+	$(Q)$(LD) -r -o $@ $(PORTABLE_BUS) && objcopy --redefine-syms=$(@D)/names $@
+$(BUILD)/tests/portable/lib%.a: $(BUILD)/lib%.a $(BUILD)/tests/portable/names
+	$(Q)objcopy --redefine-syms=$(@D)/names $< $@
+$(BUILD)/tests/portable/test_%.o: tests/unit/test_%.c $(BUILD)/.flags
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(INC_tests) $(ALL_CFLAGS) -DPORTABLE_BUS -c -o $@ $<
+$(BUILD)/tests/unit/test_portable_%: $(BUILD)/tests/portable/test_%.o $(BUILD)/tests/portable/bus.o $(PORTABLE_LINK)
+	$(if $(V),,@echo "  LINK $(@F)")
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SYS_agent) -lcmocka -lm
+
 # A test that fails calls of the C library names them here; it stands alone, so that only our own calls are failed.
 comma := ,
 OOM_WRAPS := malloc calloc realloc reallocarray free strdup strndup asprintf __asprintf_chk opendir fdopendir fopen scandir
@@ -268,7 +281,9 @@ uninstall: ## remove what install put there (the configuration stays)
 	rm -f $(addprefix $(DESTDIR),$(INSTALLED))
 	-rmdir $(DESTDIR)$(DOCDIR)/examples $(DESTDIR)$(DOCDIR)
 
-portable: $(BUILD)/portable/infiniservice $(BUILD)/portable/install-linux.sh ## one static program and its installer, into build/portable
+portable: ## one static program and its installer, into build/portable
+	@tools/deps.sh build
+	@$(MAKE) --no-print-directory $(BUILD)/portable/infiniservice $(BUILD)/portable/install-linux.sh
 
 deb: ## Debian packages infiniservice and infiniservice-host, into build/deb
 	@tools/deps.sh build deb
@@ -284,4 +299,4 @@ clean: ## remove what was built (the cached guest images too)
 help: ## this list
 	@sed -n 's/^\([a-z_.-]*\):[^#]*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-24s%s\n", $$1, $$2 }'
 
--include $(shell find $(BUILD) -name '*.d' -not -path '$(BUILD)/asan/*' -not -path '$(BUILD)/fuzz/*' 2>/dev/null)
+-include $(shell find $(BUILD) \( -path $(BUILD)/asan -o -path $(BUILD)/fuzz -o -path $(BUILD)/cache \) -prune -o -name '*.d' -print 2>/dev/null)

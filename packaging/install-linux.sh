@@ -40,14 +40,7 @@ have() {
 # Prints a file of packaging/ with the paths of this installation.
 part() {
 	if grep -qxF "#== $1" "$script"; then
-		inside=""
-		while IFS= read -r line; do
-			case $line in
-			"#== $1") inside=yes ;;
-			"#== "*) inside="" ;;
-			*) [ -z "$inside" ] || printf '%s\n' "$line" ;;
-			esac
-		done <"$script"
+		sed -n "/^#== $1\$/,/^#== /{/^#== /!p;}" "$script"
 	elif [ -f "$here/$1" ]; then
 		cat "$here/$1"
 	fi | sed "s|=/usr/sbin/|=$prefix/sbin/|; s|=/usr/libexec/|=$prefix/sbin/|"

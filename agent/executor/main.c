@@ -17,6 +17,7 @@
 #include "agent/executor/executor.h"
 #include "agent/executor/kill.h"
 #include "agent/executor/launch.h"
+#include "agent/executor/verbs.h"
 
 static const struct {
 	const char *name;
@@ -27,6 +28,14 @@ static const struct {
 	{ "kill", kill_main },
 	{ "launch", launch_main },
 };
+
+bool executor_has_verb(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
+		if (strcmp(name, verbs[i].name) == 0)
+			return true;
+	return false;
+}
 
 /* systemd hands over the socket. */
 static int serve_installation(int count)

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the agent uses of libsystemd, for the portable build: there is no static libsystemd. The datagrams of sd_notify(3), the
- * passed sockets of sd_listen_fds(3) and the ids of sd-id128(3) are small and the same; the bus is not there, and whoever
- * asks for it is told so as on a machine without one.
+ * What the programs use of libsystemd beside the bus (wire.h), for the portable build: there is no static libsystemd. The datagrams
+ * of sd_notify(3), the passed sockets of sd_listen_fds(3) and the ids of sd-id128(3) are small and the same.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,35 +15,79 @@
 #include <sys/un.h>
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-id128.h>
+#include <systemd/sd-login.h>
 #include <unistd.h>
 
 #include <infiniservice/cleanup.h>
 
+#define NOTIFY_FDS_MAX 16
+
 /* ---------------------------------------------------------------------------------------------------- sd_notify(3) */
 
-int sd_notify(int unset_environment, const char *state)
+/* Whoever is named by $NOTIFY_SOCKET. 1, 0: nobody is; or -errno. */
+static int manager_address(struct sockaddr_un *address, socklen_t *ret_len)
 {
 	const char *path = getenv("NOTIFY_SOCKET");
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	_cleanup_(closep) int fd = -1;
 	size_t len = path ? strlen(path) : 0;
 
 	if (len == 0)
 		return 0;
-	if ((path[0] != '/' && path[0] != '@') || len >= sizeof(address.sun_path))
+	if ((path[0] != '/' && path[0] != '@') || len >= sizeof(address->sun_path))
 		return -EINVAL;
-	memcpy(address.sun_path, path, len);
+	*address = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	memcpy(address->sun_path, path, len);
 	if (path[0] == '@') /* the abstract namespace */
-		address.sun_path[0] = '\0';
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	if (sendto(fd, state, strlen(state), MSG_NOSIGNAL | MSG_DONTWAIT, (const struct sockaddr *)&address,
-		   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) < 0)
-		return -errno;
-	if (unset_environment)
-		unsetenv("NOTIFY_SOCKET");
+		address->sun_path[0] = '\0';
+	*ret_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
 	return 1;
+}
+
+static int manager_tell(const char *state, const int *fds, unsigned count)
+{
+	union {
+		char bytes[CMSG_SPACE(NOTIFY_FDS_MAX * sizeof(int))];
+		struct cmsghdr head;
+	} control = { 0 };
+	struct sockaddr_un address;
+	struct iovec iov = { .iov_len = strlen(state) };
+	struct msghdr message = { .msg_name = &address, .msg_iov = &iov, .msg_iovlen = 1 };
+	_cleanup_(closep) int fd = -1;
+	int r = count > NOTIFY_FDS_MAX ? -E2BIG : manager_address(&address, &message.msg_namelen);
+
+	if (r <= 0)
+		return r;
+	memcpy(&iov.iov_base, &state, sizeof(state)); /* it is only read */
+	if (count > 0) {
+		message.msg_control = &control;
+		message.msg_controllen = CMSG_SPACE(count * sizeof(int));
+		control.head.cmsg_level = SOL_SOCKET;
+		control.head.cmsg_type = SCM_RIGHTS;
+		control.head.cmsg_len = CMSG_LEN(count * sizeof(int));
+		memcpy(CMSG_DATA(&control.head), fds, count * sizeof(int));
+	}
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		return -errno;
+	return 1;
+}
+
+int sd_notify(int unset_environment, const char *state)
+{
+	int r = manager_tell(state, NULL, 0);
+
+	if (r > 0 && unset_environment)
+		unsetenv("NOTIFY_SOCKET");
+	return r;
+}
+
+/* Only about itself does the program ever speak: `pid` is 0. */
+int sd_pid_notify_with_fds(pid_t pid, int unset_environment, const char *state, const int *fds, unsigned n_fds)
+{
+	int r = pid ? -EOPNOTSUPP : manager_tell(state, fds, n_fds);
+
+	if (r > 0 && unset_environment)
+		unsetenv("NOTIFY_SOCKET");
+	return r;
 }
 
 int sd_notifyf(int unset_environment, const char *format, ...)
@@ -204,4 +247,42 @@ char *sd_id128_to_string(sd_id128_t id, char s[SD_ID128_STRING_MAX])
 	}
 	s[32] = '\0';
 	return s;
+}
+
+/* ---------------------------------------------------------------------------------------------- sd_pid_get_unit(3) */
+
+/* "0::/system.slice/infiniservice-exec.service", or "1:name=systemd:/…" under the older hierarchy: what stands below the last slice. */
+static int unit_of(const char *path, char **unit)
+{
+	const char *at = path, *slash;
+
+	for (const char *next = path; (slash = strchr(next, '/')); next = slash + 1)
+		if (slash - next >= 6 && memcmp(slash - 6, ".slice", 6) == 0)
+			at = slash;
+	while (*at == '/')
+		at++;
+	if (*at == '_') /* put before a name that looks like a file of the kernel's */
+		at++;
+	*unit = strndup(at, strcspn(at, "/\n"));
+	if (!*unit)
+		return -ENOMEM;
+	if (**unit)
+		return 0;
+	free(*unit);
+	*unit = NULL;
+	return -ENODATA;
+}
+
+int sd_pid_get_unit(pid_t pid, char **unit)
+{
+	_cleanup_(fclosep) FILE *file = pid ? NULL : fopen("/proc/self/cgroup", "re");
+	char line[4096];
+
+	while (file && fgets(line, sizeof(line), file)) {
+		if (strncmp(line, "0::", 3) == 0 && line[3] == '/' && line[4] != '\n')
+			return unit_of(line + 3, unit);
+		if (strstr(line, ":name=systemd:/"))
+			return unit_of(strstr(line, ":name=systemd:/") + 14, unit);
+	}
+	return -ENODATA;
 }

@@ -9,10 +9,14 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import tempfile
 
 import tap
 from fakehost import BUILD, ROOT, SANITIZED, program
+
+sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
+import image  # noqa: E402  pylint: disable=wrong-import-position
 
 PT_INTERP, PT_DYNAMIC, DT_NEEDED = 3, 2, 1
 
@@ -85,6 +89,71 @@ def story_it_measures_in_a_root_with_nothing_else_in_it():
     assert message["type"] == "metrics" and message["data"]["system"]["memory"]["total_kb"] > 0
 
 
+# ------------------------------------------------------------------------------------------------------- clean roots
+
+# In the folder that the test shares with it; nothing else of the root is written to.
+INSIDE = "mount --bind %(shared)s %(root)s/tmp && mount --bind /proc %(root)s/proc && mount -o remount,bind,ro %(root)s"
+
+
+def inside(release):
+    """A function that starts a program in a clean root of that Debian, and the folder that is its /tmp, the program in it."""
+    tap.need_root()
+    path, shared = portable(), directory()
+    try:
+        root = image.root_folder(release)
+    except image.Unavailable as reason:
+        raise tap.Skip(str(reason)) from None
+    shutil.copy(path, os.path.join(shared, "infiniservice"))
+    os.chmod(shared, 0o755)
+    setup = "mount --bind %s %s && " % (root, root) + INSIDE % {"shared": shared, "root": root}
+    if subprocess.run(["unshare", "--mount", "sh", "-c", setup], capture_output=True, check=False).returncode != 0:
+        raise tap.Skip("no mount namespace may be made here")
+    return (lambda *argv: ["unshare", "--mount", "sh", "-c", setup + " && exec chroot %s \"$@\"" % root, "sh", *argv]), shared
+
+
+def told(argv):
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0 and not done.stderr, done
+    return done.stdout
+
+
+def commanded(argv, shared, *arguments):
+    """What a host gets for one request to an agent that is started by `argv`."""
+    link = os.path.join(shared, "host.sock")
+    host = subprocess.Popen([program("infinihost"), "--listen", link, "--timeout", "20", *arguments],
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    started(argv)
+    out, err = host.communicate(timeout=40)
+    return host.returncode, out, err
+
+
+def runs_in(release, number):
+    start, shared = inside(release)
+    assert told(start("/tmp/infiniservice", "--version")).startswith("infiniservice ")
+    message = json.loads(told(start("/tmp/infiniservice", "--once")))
+    assert message["type"] == "metrics" and message["data"]["system"]["memory"]["total_kb"] > 0
+    os.mkdir(os.path.join(shared, "own"))
+    agent = ["/tmp/infiniservice", "--port", "unix:/tmp/host.sock"]
+    for option in settings(os.path.join(shared, "own")):
+        agent.append(option.replace(shared, "/tmp"))
+    code, out, err = commanded(start(*agent), shared, "exec", "--", "id -u; . /etc/os-release; echo $VERSION_ID; readlink /proc/$PPID/exe")
+    assert code == 0 and out == "0\n%s\n/tmp/infiniservice\n" % number, (code, out, err)
+    code, out, err = commanded(start(*agent), shared, "run", "ServiceList")
+    assert code != 0 and "bus" in out + err, (code, out, err)
+
+
+def story_it_runs_in_a_clean_debian_11():
+    runs_in("bullseye", 11)
+
+
+def story_it_runs_in_a_clean_debian_12():
+    runs_in("bookworm", 12)
+
+
+def story_it_runs_in_a_clean_debian_13():
+    runs_in("trixie", 13)
+
+
 def story_it_is_the_executor_too():
     path, where = portable(), directory()
     shutil.copy(path, os.path.join(where, "infiniservice"))
@@ -102,6 +171,17 @@ def story_under_the_executors_name_it_is_nothing_else():
     done = subprocess.run([os.path.join(where, "infiniservice-exec"), "--version"], capture_output=True, text=True, timeout=10,
                           check=False, stdin=subprocess.DEVNULL)
     assert done.returncode != 0 and "infiniservice-exec" in done.stderr and not done.stdout, done
+
+
+def story_with_a_verb_it_does_the_executors_work_whatever_its_name():
+    path, where = portable(), directory()
+    shutil.copy(path, os.path.join(where, "infiniservice"))
+    done = subprocess.run([os.path.join(where, "infiniservice"), "kill"], capture_output=True, text=True, timeout=10, check=False)
+    assert done.returncode == 2 and "infiniservice-exec kill" in done.stderr, done
+    os.mkdir(os.path.join(where, "rubbish"))
+    agent = [os.path.join(where, "infiniservice"), "--port", "unix:" + os.path.join(where, "host.sock")] + settings(where)
+    code, out, err = commanded(agent + ["--set", "commands.allow=observe, control"], where, "run", "DiskCleanup", "dry_run=true")
+    assert code == 0, (code, out, err)
 
 
 def story_it_tells_its_manager_that_it_is_ready():

@@ -344,6 +344,17 @@ mke2fs -q -F -t ext4 -m 0 -L root -d "$tree" "%(work)s/root.ext4" %(mib)dM
 """
 
 
+def bootstrap(release, work, target, *options):
+    """mmdebstrap from this machine's sources, without what only people read."""
+    listing = os.path.join(work, "sources.list")
+    with open(listing, "w", encoding="ascii") as file:
+        file.write("\n".join(sources(release)) + "\n")
+    argv = ["mmdebstrap", "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*",
+            "--aptopt=Acquire::Languages \"none\"", *options]
+    argv += ["--aptopt=" + option for option in acquire_options()]
+    run(argv + [release, target, listing], 600)
+
+
 def root_image(release):
     """An ext4 image of a small Debian with systemd; the one slow step, and the one that is worth its cache."""
     packages = PACKAGES[release]
@@ -368,16 +379,32 @@ def root_image(release):
             with open(script, "w", encoding="utf-8") as file:
                 file.write("#!/bin/sh\n" + CUSTOMIZE % {"work": work, "mib": IMAGE_MIB})
                 os.chmod(script, 0o755)
-            argv = ["mmdebstrap", "--variant=minbase", "--format=null", "--include=" + ",".join(packages),
-                    "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*",
-                    "--aptopt=Acquire::Languages \"none\"", "--customize-hook=%s \"$1\"" % script]
-            argv += ["--aptopt=" + option for option in acquire_options()]
-            listing = os.path.join(work, "sources.list")
-            with open(listing, "w", encoding="ascii") as file:
-                file.write("\n".join(origin) + "\n")
-            run(argv + [release, "/dev/null", listing], 600)
+            bootstrap(release, work, "/dev/null", "--variant=minbase", "--format=null", "--include=" + ",".join(packages),
+                      "--customize-hook=%s \"$1\"" % script)
             # cp keeps the holes and can share blocks
             run(["cp", "--sparse=always", "--reflink=auto", image, path + ".new"], 60)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+        os.rename(path + ".new", path)
+        return path
+
+
+def root_folder(release):
+    """A Debian of essential packages alone, as a folder to chroot into; whoever does so changes nothing in it. root makes it."""
+    with locked("clean-" + release):
+        path = os.path.join(cache_dir(), "clean-%s-%s" % (release, hash_of(*sources(release))))
+        if newest(path):
+            return path
+        need("mmdebstrap")
+        # Here and not below the cache: the maker passes through every folder above as another user.
+        work = tempfile.mkdtemp(prefix="infinitest-")
+        try:
+            os.chmod(work, 0o755)
+            root = os.path.join(work, "root")
+            bootstrap(release, work, root, "--variant=essential", "--format=directory",
+                      "--dpkgopt=path-exclude=/usr/share/locale/*")
+            shutil.rmtree(path + ".new", ignore_errors=True)
+            run(["cp", "-a", root, path + ".new"], 60)
         finally:
             shutil.rmtree(work, ignore_errors=True)
         os.rename(path + ".new", path)

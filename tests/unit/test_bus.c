@@ -201,6 +201,9 @@ static int peer_connect(void *data)
 	return ends[0];
 }
 
+/* From here on the bus is the one under test. */
+#include "tests/unit/portable_bus.h"
+
 /* -------------------------------------------------------------------------------------------------------- the fixture */
 
 static void on_guard(struct ev_loop *loop, ev_timer *timer, int events)
