@@ -145,6 +145,42 @@ int sd_listen_fds(int unset_environment)
 	return (int)count;
 }
 
+static char **names_free(char **names, int count)
+{
+	for (int i = 0; i < count; i++)
+		free(names[i]);
+	free(names);
+	return NULL;
+}
+
+/* "NAME:NAME"; an fd without one is "unknown", as it is to the manager. */
+static char **names_split(const char *text, int count)
+{
+	char **names = calloc((size_t)count + 1, sizeof(*names));
+
+	for (int i = 0; names && i < count; i++) {
+		size_t len = text ? strcspn(text, ":") : 0;
+
+		names[i] = len ? strndup(text, len) : strdup("unknown");
+		if (!names[i])
+			return names_free(names, i);
+		text = text && text[len] ? text + len + 1 : NULL;
+	}
+	return names;
+}
+
+int sd_listen_fds_with_names(int unset_environment, char ***names)
+{
+	const char *text = getenv("LISTEN_FDNAMES");
+	_cleanup_(freep) char *copy = text ? strdup(text) : NULL;
+	int count = sd_listen_fds(unset_environment);
+
+	if (count <= 0)
+		return count;
+	*names = names_split(copy, count);
+	return *names ? count : -ENOMEM;
+}
+
 int sd_is_socket(int fd, int family, int type, int listening)
 {
 	struct sockaddr_storage address;

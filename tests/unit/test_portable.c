@@ -43,6 +43,7 @@ int portable_notify(int unset, const char *state);
 int portable_notifyf(int unset, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int portable_watchdog(int unset, uint64_t *usec);
 int portable_listen(int unset);
+int portable_listen_names(int unset, char ***names);
 int portable_is_socket(int fd, int family, int type, int listening);
 int portable_is_unix(int fd, int type, int listening, const char *path, size_t length);
 int portable_app_specific(sd_id128_t app, sd_id128_t *ret);
@@ -57,6 +58,7 @@ int portable_getgrouplist(const char *user, gid_t first, gid_t *groups, int *cou
 #define sd_notifyf portable_notifyf
 #define sd_watchdog_enabled portable_watchdog
 #define sd_listen_fds portable_listen
+#define sd_listen_fds_with_names portable_listen_names
 #define sd_is_socket portable_is_socket
 #define sd_is_socket_unix portable_is_unix
 #define sd_id128_get_machine_app_specific portable_app_specific
@@ -191,6 +193,30 @@ static void sockets_are_passed_to_our_pid_alone(void **state)
 		close(kept);
 }
 
+static void names_of_passed_descriptors_are_cut_at_their_colons(void **state)
+{
+	static const struct {
+		const char *text;
+		const char *names[4];
+	} cases[] = {
+		{ "port:half-line:socket", { "port", "half-line", "socket" } },
+		{ "port::socket:too:many", { "port", "unknown", "socket" } },
+		{ "port", { "port", "unknown", "unknown" } },
+		{ NULL, { "unknown", "unknown", "unknown" } },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char **names = names_split(cases[i].text, 3);
+
+		assert_non_null(names);
+		for (int j = 0; j < 3; j++)
+			assert_string_equal(names[j], cases[i].names[j]);
+		assert_null(names[3]);
+		names_free(names, 3);
+	}
+}
+
 static void the_kind_of_a_socket_is_told(void **state)
 {
 	struct sockaddr_un nameless = { .sun_family = AF_UNIX };
@@ -281,6 +307,7 @@ int main(void)
 		cmocka_unit_test(without_a_manager_nothing_is_said),
 		cmocka_unit_test(a_watchdog_is_ours_only_by_our_pid),
 		cmocka_unit_test(sockets_are_passed_to_our_pid_alone),
+		cmocka_unit_test(names_of_passed_descriptors_are_cut_at_their_colons),
 		cmocka_unit_test(the_kind_of_a_socket_is_told),
 		cmocka_unit_test(ids_are_those_of_libsystemd),
 		cmocka_unit_test(ids_that_are_none_are_refused),
