@@ -116,7 +116,7 @@ def an_upgrade_under_load_marks_the_gap_and_loses_nothing_else(guest):
             upgrade = guest.background("DEBIAN_FRONTEND=noninteractive dpkg -i %s 2>&1" % NOW, 60)
             begin = time.monotonic()
             while not load.handshakes and time.monotonic() - begin < 60:
-                load.one(**(SLEEPING if len(load.sent) % 20 == 0 else {}))
+                load.one(**(SLEEPING if len(load.sent) % 100 == 0 else {}))
             for _ in range(20):
                 load.one()
             said = upgrade()
@@ -125,8 +125,8 @@ def an_upgrade_under_load_marks_the_gap_and_loses_nothing_else(guest):
         remark("%d commands were sent in %.1f s" % (len(load.sent), time.monotonic() - begin))
         assert main_pid(guest) != pid and guest.sh("dpkg-query -W -f '${Version}' infiniservice") != version
         logged = samples(guest)
-    refused = [name for name, (answer,) in load.answers.items() if not answer["success"]]
-    assert {load.answers[name][0]["error_code"] for name in refused} <= {"SHUTTING_DOWN", "QUEUE_FULL"}, refused
+    codes = {answer["error_code"] for (answer,) in load.answers.values()}
+    assert codes <= {None, "SHUTTING_DOWN"}, codes
     seqs = [seq for seq, _ in logged]
     assert seqs == list(range(seqs[0], seqs[0] + len(seqs))), "no hole and no double: %s" % seqs
     assert [gap for _, gap in logged].count("start") == 2 and logged[0][1] == "start", logged
