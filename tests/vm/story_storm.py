@@ -71,9 +71,7 @@ class Storm:
             for _ in range(min(chance.randrange(1, 20), COUNT - self.sent)):
                 self.port.send(unsafe("echo %d >>%s" % (self.sent, marks), "s%d" % self.sent, 60))
                 self.sent += 1
-            end = time.monotonic() + 5
-            while self.sent - len(self.answers) > 60 and time.monotonic() < end:  # most of them run, not all find the queue full
-                self.take(0.3)
+            self.take(0.3)
             if chance.random() < 0.1:
                 self.port.close()
                 hang_ups += 1
