@@ -77,8 +77,8 @@ def is_back(guest, pid, limit_s=10):
 
 def samples(guest):
     """Every logged sample, in the order of the log, as (seq, what its `gap` says or "-")."""
-    text = guest.sh("infinictl log --json | sed -n 's/^.*\"type\":\"metrics\".*\"seq\":\\([0-9]*\\),.*\"schema\":[0-9]*,"
-                    "\\(\"gap\":\"[a-z]*\"\\)\\?.*$/\\1 \\2/p'", 60)
+    text = guest.sh("infinictl log --json | cut -c 1-240 | sed -n 's/^{\"type\":\"metrics\",[^{]*\"seq\":\\([0-9]*\\),[^{]*"
+                    "\"schema\":[0-9]*,\\(\"gap\":\"[a-z]*\"\\)\\?.*$/\\1 \\2/p'", 60)
     return [(int(number), gap[len('"gap":"'):-1] or "-") for number, _, gap in (line.partition(" ") for line in text.splitlines())]
 
 
