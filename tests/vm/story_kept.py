@@ -136,7 +136,7 @@ def a_package_run_outlives_a_stop_and_is_answered_after_the_start(guest):
             assert installed(guest)
             systemctl(guest, "stop infiniservice-exec.service")
             assert len(units(guest)) == 1, "its end is remembered"
-            systemctl(guest, "start infiniservice.service")
+        systemctl(guest, "start infiniservice.service")
         answer = answered_once(guest)
         assert answer["success"] and "begun\ndone\n" in answer["stdout"], answer
 
@@ -170,7 +170,7 @@ def more_output_than_is_kept_takes_no_more_memory_than_that(guest):
             assert size >= 3000000, size
             wait_for(lambda: int(guest.sh("stat -c %b /run/infiniservice/keep-*.out")) * 512 <= 300000, 5, 0.2, "the rest is cut out")
             systemctl(guest, "restart infiniservice")
-            guest.sh("touch /run/story-end")
+        guest.sh("touch /run/story-end")
         answer = answered_once(guest)
         assert answer["success"] and answer["truncated"], answer["success"]
         assert len(answer["stdout"]) == 65536 and "begun\nxxxxxxxxx\n" in answer["stdout"] and "xxx" in answer["stdout"][-10:]
@@ -184,7 +184,7 @@ def a_package_run_that_fails_while_no_agent_is_there_is_told_as_failed(guest):
             systemctl(guest, "stop " + BOTH)
             let_go(guest)
             wait_for(lambda: is_over(guest), 120, 0.3, "it ends")
-            systemctl(guest, "start infiniservice.service")
+        systemctl(guest, "start infiniservice.service")
         answer = answered_once(guest)
         assert not answer["success"] and answer["error_code"] == "COMMAND_FAILED" and answer["exit_code"] == 100, answer
         assert "broken\n" in answer["stderr"] and "post-installation" in answer["stdout"] + answer["stderr"], answer
@@ -199,7 +199,7 @@ def a_package_run_that_meets_its_deadline_while_nobody_is_there_is_told_as_timed
             systemctl(guest, "stop " + BOTH)
             wait_for(lambda: is_over(guest), 200, 0.5, "it is ended")
             assert time.monotonic() - asked > 110
-            systemctl(guest, "start infiniservice.service")
+        systemctl(guest, "start infiniservice.service")
         answer = answered_once(guest)
         assert answer["error_code"] == "COMMAND_TIMEOUT" and "begun\n" in answer["stdout"], answer
 

@@ -17,10 +17,10 @@ from repository import PACKAGE, repository
 
 @contextlib.contextmanager
 def things_to_see(guest):
-    """Mounts that a sandbox likes to hide, an interface, and programs that listen."""
+    """Mounts that a sandbox likes to hide (not below /tmp: that is the agent's own), an interface, and programs that listen."""
     guest.sh("""
-        mkdir -p /home/data /srv/data /tmp/data
-        for place in home srv tmp; do
+        mkdir -p /home/data /srv/data
+        for place in home srv; do
             truncate -s 8M /var/tmp/$place.img; mkfs.ext4 -q /var/tmp/$place.img; mount -o loop /var/tmp/$place.img /$place/data
         done
         ip link add seen0 type dummy; ip addr add 192.0.2.7/24 dev seen0; ip link set seen0 up
@@ -29,11 +29,11 @@ def things_to_see(guest):
                             "socket(T, PF_INET, SOCK_STREAM, 0); bind(T, sockaddr_in(4711, INADDR_ANY)); listen(T, 5);"
                             "socket(U, PF_INET, SOCK_DGRAM, 0); bind(U, sockaddr_in(4712, INADDR_ANY)); $0 = \"story-listener\"; sleep 99'", 60)
     try:
-        guest.wait("pgrep -x story-listener || pgrep -f story-listener")
+        guest.wait("pgrep -f '[s]tory-listener'")
         yield
     finally:
-        guest.sh("pkill -f story-listener || pkill perl; ip link del seen0; umount /home/data /srv/data /tmp/data;"
-                 "rm -rf /var/tmp/home.img /var/tmp/srv.img /var/tmp/tmp.img; rmdir /home/data /srv/data /tmp/data")
+        guest.sh("pkill perl; ip link del seen0; umount /home/data /srv/data;"
+                 "rm -rf /var/tmp/home.img /var/tmp/srv.img; rmdir /home/data /srv/data")
         stop()
 
 
@@ -93,7 +93,7 @@ def inside_the_sandbox_it_measures_what_it_measures_outside(guest):
         outside = json.loads(guest.sh("runuser -u infiniservice -- infiniservice --once"))["data"]
         seen = guest.sh("findmnt -rn -o TARGET -t ext4").split()
         lasting &= pids(guest)
-    assert set(mounts(inside)) >= {"/", "/home/data", "/srv/data", "/tmp/data"} == set(seen), (mounts(inside), seen)
+    assert set(mounts(inside)) >= {"/", "/home/data", "/srv/data"} == set(seen), (mounts(inside), seen)
     assert mounts(inside) == mounts(outside)
     for place, mib in usage(inside).items():
         assert abs(mib - usage(outside)[place]) < 4, (place, mib)
@@ -168,7 +168,7 @@ def switched_on_by_one_command_a_package_with_a_setuid_file_is_installed(guest):
             answer = port.ask("PackageRemove", "remove", package=PACKAGE, timeout_s=60)
             assert answer["success"] and guest.run("test -e /usr/bin/%s" % PACKAGE).status != 0, answer
     assert guest.sh("systemctl is-enabled infiniservice-exec.socket || true") == "disabled"
-    assert guest.run("ls /run/infiniservice-exec 2>&1").status != 0
+    assert guest.sh("ls -A /run/infiniservice-exec") == ""
     guest.sh("dpkg --purge %s" % PACKAGE)
 
 
