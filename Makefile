@@ -180,6 +180,10 @@ $(BUILD)/tests/fuzz/replay_%: $(BUILD)/tests/fuzz/replay.o $(BUILD)/tests/fuzz/f
 $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(UNIT_LINK)
 	$(if $(V),,@echo "  LINK $(@F)")
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SYS_agent) -lm
+# Two guests, for two processors: each story is told in one of them.
+STORIES := $(patsubst tests/vm/story_%.py,%,$(wildcard tests/vm/story_*.py))
+STORIES_APART := executor kept power signed storm
+GUEST_RUNS := "tests/vm/run_guest.py $(STORIES_APART)" "tests/vm/run_guest.py $(filter-out $(STORIES_APART),$(STORIES))"
 PACKAGE_RUNS := $(foreach release,bookworm trixie,"tests/vm/run_package.py --release $(release)")
 .SECONDARY:
 .PHONY: unit-programs test-programs
@@ -200,7 +204,7 @@ unit: unit-programs all ## unit tests: no root, no network, no clang, under 30 s
 check: ## everything: units, corpora, the real binary, one booted guest (installs what the tests need)
 	@tools/deps.sh build test
 	@$(MAKE) --no-print-directory test-programs
-	@tests/run -j 2 -t 900 --again $(CHECK_SUMMARY) tests/vm/run_guest.py $(UNIT_TESTS) tests/fuzz/test_corpora.py $(INTEGRATION_TESTS)
+	@tests/run -j 2 -t 1800 --again $(CHECK_SUMMARY) $(GUEST_RUNS) $(UNIT_TESTS) tests/fuzz/test_corpora.py $(INTEGRATION_TESTS)
 
 asan: ## units, corpora and the real binary once more under ASan and UBSan
 	@tools/deps.sh build test
@@ -291,7 +295,7 @@ deb: ## Debian packages infiniservice and infiniservice-host, into build/deb
 
 check-package: deb ## the life of the installed package, told in a booted Debian 12 and a booted Debian 13
 	@tools/deps.sh test
-	@tests/run -j 2 -t 900 --again $(PACKAGE_RUNS)
+	@tests/run -j 2 -t 1200 --again $(PACKAGE_RUNS)
 
 clean: ## remove what was built (the cached guest images too)
 	rm -rf $(BUILD) compile_commands.json
