@@ -82,6 +82,7 @@ struct command {
 	uint64_t serial; /* in the journal; 0: not there */
 	pid_t pid;	 /* of the program that runs for it now; 0: none */
 	uint64_t output_bytes; /* written by its programs so far */
+	bool question;	       /* its present program's output is not streamed */
 	struct stream *stream; /* output is sent as it comes */
 	unsigned step;  /* of a loop action that waits: what it has behind it */
 	uint64_t scan;	/* and which scan of the processes it waits for */

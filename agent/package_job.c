@@ -329,8 +329,10 @@ static void run_step(struct command *command, const char *const names[], size_t 
 	const struct package_command *program = &job->manager->steps[steps[*job->plan].step];
 	const char *argv[PACKAGE_ARGS_MAX];
 	char path[64];
-	struct run run = { .argv = argv, .step = step_names[*job->plan], .note = job->before.bytes ? &job->before : NULL, .privileged = steps[*job->plan].privileged,
-			   .max_output_bytes = steps[*job->plan].max_output, .done = on_step };
+	size_t max_output = steps[*job->plan].max_output;
+	struct run run = { .argv = argv, .step = step_names[*job->plan], .note = job->before.bytes ? &job->before : NULL,
+			   .privileged = steps[*job->plan].privileged, .question = max_output != 0,
+			   .max_output_bytes = max_output, .done = on_step };
 
 	if (!run_find(program->argv[0], path, sizeof(path)))
 		command_fail(command, CODE_UNSUPPORTED_PLATFORM, "no_program", "this guest has no %s", program->argv[0]);

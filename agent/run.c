@@ -228,6 +228,8 @@ static void on_output(void *data, enum exec_stream from, const char *bytes, size
 	struct command *command = data;
 
 	command->output_bytes += len;
+	if (command->question)
+		return;
 	if (bytes)
 		stream_put(command, from, bytes, len);
 	else
@@ -317,6 +319,7 @@ enum action_result run_program(struct command *command, const struct run *run)
 		request.limits = (struct exec_limits){ .address_space_bytes = config->commands.max_memory_bytes,
 						       .processes = config->commands.max_tasks };
 	command->on_run_done = run->done;
+	command->question = run->question;
 	stream_begin(command);
 	if (!command->attach)
 		trace_program(command, run->argv);
