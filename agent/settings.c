@@ -100,13 +100,13 @@ void agent_reload(struct agent *agent)
 	int r;
 
 	notify_reloading(agent->now.mono_ns);
-	r = secret ? agent_load_config(&fresh, agent->options, &e) : err_set(&e, -ENOMEM, "out of memory");
+	r = agent_load_config(&fresh, agent->options, &e);
 	if (r == 0) {
-		r = secret_find(fresh.auth.secret_file, secret, &e);
+		r = secret ? secret_find(fresh.auth.secret_file, secret, &e) : err_set(&e, -ENOMEM, "out of memory");
 		if (r < 0)
 			config_free(&fresh);
 	}
-	if (r < 0) {
+	if (r < 0 || !secret) {
 		agent->counters.reloads_failed++;
 		report(LOG_ERR, "configuration not reloaded, the old one stays: %s", e.text);
 		hostlink_event(agent, REPLY_ERROR, "config", "configuration not reloaded, the old one stays: %s", e.text);
