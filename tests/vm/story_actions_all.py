@@ -127,7 +127,7 @@ def the_processes_are_those_of_ps(guest):
     guest.background("exec sh -c 'while :; do :; done'", 120)
     try:
         with host(guest) as port:
-            wait_for(lambda: guest.run("pgrep -f 'story ho[g]'").status == 0, 20, 0.2)
+            wait_for(lambda: guest.run("grep -lx 'story hog' /proc/[0-9]*/comm").status == 0, 20, 0.2, "it has its memory and its name")
             before = ps_of(guest)
             listed = {row["pid"]: row for row in data_of(port, "ProcessList", limit=10000)}
             after = ps_of(guest)
