@@ -133,6 +133,11 @@ def switches(guest, pid):
     return sum(int(number) for number in text.split())
 
 
+def wakeups(guest, pid):
+    """How often it went to sleep, and so was woken: being preempted while it works is none."""
+    return int(guest.sh("sed -n 's/^voluntary_ctxt_switches:\\s*//p' /proc/%d/status" % pid))
+
+
 def cpu_ns(guest, pid):
     return int(guest.sh("cut -d' ' -f1 /proc/%d/schedstat" % pid))
 

@@ -5,7 +5,7 @@ import statistics
 import time
 
 from agent_guest import (AGENT_NODE, AgentPort, configured, cpu_ns, freshly_started, host, logged, main_pid,
-                         port_is_open, processes, resources, restarts, switches, unsafe)
+                         port_is_open, processes, resources, restarts, switches, wakeups, unsafe)
 from guest import Timeout, wait_for
 from stories import story
 
@@ -32,11 +32,12 @@ def an_agent_without_a_host_sleeps(guest):
     freshly_started(guest)
     time.sleep(3)
     pids = processes(guest)
-    before = {pid: switches(guest, pid) for pid in pids}
+    before = {pid: wakeups(guest, pid) for pid in pids}
     busy = cpu_ns(guest, main_pid(guest))
     guest.sh("sleep 10")
-    wakeups = {pid: switches(guest, pid) - before[pid] for pid in pids}
-    assert sum(wakeups.values()) <= 3, wakeups
+    woken = {pid: wakeups(guest, pid) - before[pid] for pid in pids}
+    # the watchdog's half time may lie in between
+    assert sum(woken.values()) <= 3, woken
     assert cpu_ns(guest, main_pid(guest)) - busy < 20e6
 
 
