@@ -146,7 +146,12 @@ def story_a_thousand_subscribers_get_every_sample_in_time():
     host = tap.keep(UnixHost())
     agent = tap.keep(Agent(host.spec, {"timers.metrics_interval_ms": 1000}))
     host.accept()
-    host.expect("metrics", 10)  # by then all that a sample needs is open
+    host.expect("metrics", 10)  # by then all that a sample needs is open,
+    client = LocalClient(agent)
+    client.send({"type": "Subscribe", "id": "s", "topics": ["metrics"]})
+    client.expect("response", 10)  # and what the record of a command needs
+    client.socket.close()
+    time.sleep(0.5)
     descriptors = fd_count(agent.pid)
     clients = [tap.keep(LocalClient(agent)) for _ in range(1000)]
     for client in clients:
