@@ -201,7 +201,7 @@ run: ## install what is missing, build, and watch the agent talk to an embedded 
 unit: unit-programs all ## unit tests: no root, no network, no clang, under 30 s
 	@tests/run $(UNIT_TESTS)
 
-check: ## everything: units, corpora, the real binary, one booted guest (installs what the tests need)
+check: ## everything: units, corpora, the real binary, two booted guests (installs what the tests need)
 	@tools/deps.sh build test
 	@$(MAKE) --no-print-directory test-programs
 	@tests/run -j 2 -t 1800 --again $(CHECK_SUMMARY) $(GUEST_RUNS) $(UNIT_TESTS) tests/fuzz/test_corpora.py $(INTEGRATION_TESTS)
