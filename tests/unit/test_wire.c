@@ -482,7 +482,7 @@ static void who_takes_nothing_is_not_waited_for(void **state)
 static void a_listener_with_a_full_queue_costs_no_time(void **state)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	char dir[] = "/tmp/infini-XXXXXX", text[80];
+	char dir[] = "/tmp/infini-XXXXXX", text[sizeof("unix:path=") + sizeof(address.sun_path)];
 	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), first = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	sd_bus *bus = NULL;
 
