@@ -79,8 +79,10 @@ def story_a_flood_of_reads_pushes_nothing_else_out_of_the_record():
     found = [r for r in records(agent) if r["id"].startswith("flood")]
     begun, ended = ({r["id"] for r in found if r["phase"] == phase} for phase in ("started", "finished"))
     assert begun == ended and 20 <= len(begun) < 1500, (len(begun), len(ended))
+    time.sleep(0.5)  # to ask for the count is a read as well, and is not to be one that is left out
     host.send({"type": "Status", "id": "st"})
-    assert host.response("st")["data"]["audit"]["reads_left_out"] == 3000 - len(begun)
+    audit = host.response("st")["data"]["audit"]
+    assert audit["reads_left_out"] == 3000 - len(begun), (audit, len(begun))
 
 
 def story_the_words_of_each_program_are_recorded_before_it_runs():
