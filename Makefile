@@ -1,6 +1,7 @@
 # InfiniService. `make help` lists what there is to do.
 
 VERSION := 0.1.0
+.DEFAULT_GOAL := all
 BUILD ?= build
 ifeq ($(origin CC),default)
 CC := gcc

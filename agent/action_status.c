@@ -164,6 +164,8 @@ static void emit_status(struct sink *out, const char *key, const void *arg)
 
 enum action_result action_run_status(struct command *command)
 {
+	/* Before the answer is begun: a change of the log's state is told by a message of its own. */
+	logger_check(command->agent->logger, agent_now(command->agent));
 	command_succeed(command, emit_status, command->agent);
 	return ACTION_TAKEN;
 }

@@ -228,9 +228,11 @@ static void check_clock(struct agent *agent, const struct health_facts *facts, s
 
 static void check_log(struct agent *agent, const struct health_facts *facts, struct health_result *result)
 {
-	struct logger_stats stats = logger_stats(agent->logger);
+	struct logger_stats stats;
 
 	(void)facts;
+	logger_check(agent->logger, agent->now);
+	stats = logger_stats(agent->logger);
 	if (!agent->config.log.enabled)
 		health_say(result, HEALTH_PASSED, "the metric log is switched off");
 	else if (stats.state == LOGGER_FAILED)

@@ -13,12 +13,14 @@
 #include <unistd.h>
 
 #include <infiniservice/cleanup.h>
+#include <infiniservice/moment.h>
 
 #include "agent/agent.h"
 #include "transport/outq.h"
 
 #define CHUNK 8192
-#define READS_PER_TURN 16
+#define READ_BYTES 1024
+#define TURN_NS (2 * NS_PER_MS) /* of a turn of the loop, for all clients together */
 #define ACCEPTS_PER_TURN 64
 #define PAUSE_S 1.0
 
@@ -27,7 +29,8 @@ struct client {
 	struct client *next;
 	int fd;
 	uid_t uid;
-	bool dead; /* to be freed when the loop comes back to it */
+	bool dead;    /* to be freed when the loop comes back to it */
+	bool waiting; /* the last turn was over before it was read */
 	ev_io in, out;
 	struct session session;
 	struct outq queue;
@@ -40,15 +43,24 @@ struct local {
 	ev_io accept_io;
 	ev_timer resume; /* accepting pauses when there are no fds left */
 	struct client *clients;
-	unsigned count;
+	unsigned count, waiting;
+	unsigned turn; /* ev_iteration() */
+	uint64_t turn_end_ns;
 	uint64_t accepted, refused, cut_off;
 };
+
+static void set_waiting(struct client *client, bool waiting)
+{
+	client->local->waiting += (unsigned)waiting - (unsigned)client->waiting;
+	client->waiting = waiting;
+}
 
 static void client_free(struct client *client)
 {
 	struct local *local = client->local;
 	struct client **at = &local->clients;
 
+	set_waiting(client, false);
 	while (*at != client)
 		at = &(*at)->next;
 	*at = client->next;
@@ -65,6 +77,7 @@ static void client_free(struct client *client)
 static void client_kill(struct client *client)
 {
 	client->dead = true;
+	set_waiting(client, false);
 	ev_io_stop(client->local->agent->loop, &client->in);
 	ev_feed_event(client->local->agent->loop, &client->out, EV_WRITE);
 }
@@ -139,23 +152,38 @@ static void on_client_out(struct ev_loop *loop, ev_io *io, int events)
 		client_flush(client);
 }
 
+static bool turn_is_over(struct local *local)
+{
+	unsigned turn = ev_iteration(local->agent->loop);
+	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+
+	if (turn != local->turn) {
+		local->turn = turn;
+		local->turn_end_ns = now_ns + TURN_NS;
+	}
+	return now_ns >= local->turn_end_ns;
+}
+
+/* The host and the timers wait no longer than one turn, however many clients send. Who missed a turn is first in the next. */
 static void on_client_in(struct ev_loop *loop, ev_io *io, int events)
 {
 	struct client *client = container_of(io, struct client, in);
-	char bytes[CHUNK];
+	bool over = turn_is_over(client->local) || (client->local->waiting && !client->waiting);
+	char bytes[READ_BYTES];
 
 	(void)loop;
 	(void)events;
-	for (unsigned i = 0; i < READS_PER_TURN && !client->dead; i++) {
+	set_waiting(client, over);
+	while (!over && !client->dead) {
 		ssize_t n = recv(client->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
 
-		if (n > 0) {
+		if (n > 0)
 			session_receive(&client->session, bytes, (size_t)n);
-		} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+		else if (n == 0 || (errno != EAGAIN && errno != EINTR))
 			client_kill(client);
-		} else {
-			break;
-		}
+		if (n < (ssize_t)sizeof(bytes))
+			return;
+		over = turn_is_over(client->local);
 	}
 }
 

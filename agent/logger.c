@@ -541,9 +541,8 @@ void logger_check(struct logger *l, struct moment now)
 		state_set(l, LOGGER_LAGGING, -ETIMEDOUT);
 }
 
-struct logger_stats logger_stats(struct logger *l)
+struct logger_stats logger_stats(const struct logger *l)
 {
-	drain(l);
 	return l->stats;
 }
 

@@ -64,11 +64,11 @@ void logger_put(struct logger *logger, struct line *line, struct moment now);
 /* Makes the line the content of latest.json: at once if the directory is in memory, else through the child. */
 void logger_latest(struct logger *logger, struct line *line, struct moment now);
 
-/* Looks at the age of what is unanswered (state only); for the health tick. */
+/* Takes the answers of the child that have come and looks at the age of what is unanswered: it may tell a change. */
 void logger_check(struct logger *logger, struct moment now);
 
-/* Takes the answers of the child that have come, so it may tell a change. */
-struct logger_stats logger_stats(struct logger *logger);
+/* As of the last logger_put or logger_check. */
+struct logger_stats logger_stats(const struct logger *logger);
 
 /*
  * Takes no more lines, lets the child write what is queued, sync and end, then calls `done` once, from the loop

@@ -42,6 +42,7 @@ static void finish_sample(struct agent *agent)
 
 	agent->pending_topics = 0;
 	ev_timer_stop(agent->loop, &agent->collect_timer);
+	logger_check(agent->logger, agent->now); /* its figures are part of the sample */
 	line = sampler_encode(agent->sampler, &agent->id, agent->next_seq, &agent->now);
 	if (!line) {
 		agent->counters.samples_lost++;

@@ -20,14 +20,11 @@
 #include <infiniservice/moment.h>
 
 #include "agent/broker/deed.h"
-#include "agent/broker/manager_call.h"
 #include "agent/broker/rules.h"
 #include "agent/broker/sweep.h"
 #include "agent/broker/unit.h"
 
 #define AGENT_USER "infiniservice"
-#define RECONNECT_MS 50
-#define RECONNECTS_MAX 200 /* PID 1 is away while it executes itself anew, for a second or two */
 
 void broker_log(int priority, const char *format, ...)
 {
@@ -84,105 +81,6 @@ void broker_refuse(struct broker *broker, uint64_t id, int error, int stage, con
 	struct executor_answer answer = { .reply = { .op = EXECUTOR_REFUSED, .id = id, .error = error, .stage = stage } };
 
 	broker_reply(broker, &answer, words);
-}
-
-/* -------------------------------------------------------------------------------------------------- the connection */
-
-static int on_reconnect(sd_event_source *source, uint64_t usec, void *data)
-{
-	struct broker *broker = data;
-
-	(void)source;
-	(void)usec;
-	if (broker->unit_count == 0)
-		return 0;
-	if (broker_manager(broker) >= 0) {
-		unit_look_again(broker);
-		return 0;
-	}
-	if (++broker->reconnects > RECONNECTS_MAX) {
-		broker_log(LOG_ERR, "the service manager cannot be reached any more");
-		return sd_event_exit(broker->event, EXIT_FAILURE);
-	}
-	sd_event_source_set_time_relative(broker->reconnect, RECONNECT_MS * NS_PER_MS / NS_PER_US);
-	return sd_event_source_set_enabled(broker->reconnect, SD_EVENT_ONESHOT);
-}
-
-static void manager_close(struct broker *broker)
-{
-	broker->lost_slot = sd_bus_slot_unref(broker->lost_slot);
-	if (!broker->manager)
-		return;
-	sd_bus_detach_event(broker->manager);
-	broker->manager = sd_bus_close_unref(broker->manager);
-}
-
-static int on_disconnected(sd_bus_message *message, void *data, sd_bus_error *error)
-{
-	struct broker *broker = data;
-
-	(void)message;
-	(void)error;
-	manager_close(broker);
-	deed_forget_all(broker, true);
-	sd_event_source_set_time_relative(broker->reconnect, RECONNECT_MS * NS_PER_MS / NS_PER_US);
-	sd_event_source_set_enabled(broker->reconnect, SD_EVENT_ONESHOT);
-	return 0;
-}
-
-static int on_job_removed(sd_bus_message *message, void *data, sd_bus_error *error)
-{
-	(void)error;
-	deed_job_removed(data, message);
-	return 0;
-}
-
-static int on_unit_removed(sd_bus_message *message, void *data, sd_bus_error *error)
-{
-	(void)error;
-	unit_removed(data, message);
-	return 0;
-}
-
-/* PID 1 sends its signals to whoever is connected to it directly, subscribed or not. */
-static int manager_open(struct broker *broker, sd_bus *bus)
-{
-	const char *address = broker->options.manager_address ? broker->options.manager_address : BROKER_MANAGER_ADDRESS;
-	int r = sd_bus_set_address(bus, address);
-
-	if (r >= 0)
-		r = sd_bus_negotiate_fds(bus, true);
-	if (r >= 0)
-		r = sd_bus_start(bus);
-	if (r >= 0)
-		r = sd_bus_match_signal(bus, &broker->lost_slot, NULL, NULL, "org.freedesktop.DBus.Local", "Disconnected",
-					on_disconnected, broker);
-	if (r >= 0)
-		r = sd_bus_match_signal(bus, NULL, NULL, MANAGER_PATH, MANAGER_INTERFACE, "JobRemoved", on_job_removed, broker);
-	if (r >= 0)
-		r = sd_bus_match_signal(bus, NULL, NULL, MANAGER_PATH, MANAGER_INTERFACE, "UnitRemoved", on_unit_removed, broker);
-	return r < 0 ? r : sd_bus_attach_event(bus, broker->event, SD_EVENT_PRIORITY_NORMAL);
-}
-
-int broker_manager(struct broker *broker)
-{
-	sd_bus *bus = NULL;
-	int r;
-
-	if (broker->manager)
-		return 0;
-	r = sd_bus_new(&bus);
-	if (r >= 0)
-		r = manager_open(broker, bus);
-	if (r < 0) {
-		broker->lost_slot = sd_bus_slot_unref(broker->lost_slot);
-		sd_bus_close_unref(bus);
-		return r;
-	}
-	broker->manager = bus;
-	broker->generation++;
-	broker->reconnects = 0;
-	return 0;
 }
 
 /* -------------------------------------------------------------------------------------------------------- requests */
@@ -313,7 +211,7 @@ static void peer_end(struct broker *broker)
 	broker_rest(broker);
 }
 
-/* One packet and up to two descriptors, in `files` (else -1); more than two are none at all. As recvmsg. */
+/* One packet and up to two descriptors, in `files` (else -1); what comes beyond two never arrives. As recvmsg. */
 static ssize_t request_receive(struct broker *broker, int fd, int files[2])
 {
 	union {
@@ -411,7 +309,7 @@ static int on_idle(sd_event_source *source, uint64_t usec, void *data)
 	(void)usec;
 	if (broker->unit_count || broker->deed_count)
 		return 0;
-	manager_close(broker);
+	broker_manager_close(broker);
 	if (broker->system) {
 		sd_bus_detach_event(broker->system);
 		broker->system = sd_bus_close_unref(broker->system);
@@ -447,7 +345,7 @@ static int broker_open(struct broker *broker)
 	if (r >= 0)
 		r = sd_event_add_time(broker->event, &broker->idle, CLOCK_MONOTONIC, UINT64_MAX, 0, on_idle, broker);
 	if (r >= 0)
-		r = sd_event_add_time(broker->event, &broker->reconnect, CLOCK_MONOTONIC, UINT64_MAX, 0, on_reconnect, broker);
+		r = sd_event_add_time(broker->event, &broker->reconnect, CLOCK_MONOTONIC, UINT64_MAX, 0, broker_reconnect, broker);
 	if (r >= 0)
 		r = sd_event_add_time(broker->event, &broker->sweep, CLOCK_MONOTONIC, UINT64_MAX, 0, on_sweep, broker);
 	if (r >= 0)
@@ -459,7 +357,7 @@ static void broker_close(struct broker *broker)
 {
 	deed_forget_all(broker, false);
 	unit_free_all(broker);
-	manager_close(broker);
+	broker_manager_close(broker);
 	sd_bus_close_unref(broker->system);
 	close_fd(&broker->peer_fd);
 	sd_event_source_unref(broker->peer_source);

@@ -73,6 +73,11 @@ struct broker {
 /* The connection to PID 1, opened if need be. 0 or -errno. */
 int broker_manager(struct broker *broker);
 
+void broker_manager_close(struct broker *broker);
+
+/* The timer for the next try to reach PID 1, where units wait for it. */
+int broker_reconnect(sd_event_source *source, uint64_t usec, void *data);
+
 /* Sends a reply with words to the agent, if there is one; one that does not take it is given up. */
 void broker_reply(struct broker *broker, struct executor_answer *answer, const char *words);
 

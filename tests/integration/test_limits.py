@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """Where the machine ends: a gigabyte of output, no descriptors left, programs that cannot be executed (rows 22 to 24 and 35)."""
+import contextlib
 import os
 import resource
 import shutil
@@ -105,6 +106,19 @@ def story_row_35_without_descriptors_accepting_pauses_and_nothing_else_stops():
     assert client.response("later", 5)["success"], "it was not accepted when there was room again"
     assert host.run("echo room")["stdout"] == "room\n"
     wait_until(lambda: client.status()["log"]["state"] == "ok", 10, "a log that is written", 0.2)
+
+
+def story_a_host_waits_one_turn_however_many_clients_send():
+    agent, host = talk(tap.keep)
+    clients = [tap.keep(LocalClient(agent)) for _ in range(200)]
+    flood = b'{"type":"Status","id":"flood"}\n' * 20
+    for client in clients:
+        client.socket.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                client.socket.send(flood)
+    for _ in range(20):
+        host.in_step(0.5)  # all that waits takes seconds
 
 
 tap.main(globals())

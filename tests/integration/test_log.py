@@ -271,7 +271,9 @@ def story_a_log_that_cannot_be_written_costs_the_port_nothing():
     assert 1 <= len(said) <= 5, said
 
 
-def story_a_full_disk_is_counted_and_recovers_alone():
+@contextlib.contextmanager
+def small_disk():
+    """A file system of its own with a directory for a log, and the file that fills it when it is written."""
     tap.need_root()
     with tempfile.TemporaryDirectory(prefix="infini-") as mount:
         if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1M", "none", mount], check=False,
@@ -279,26 +281,47 @@ def story_a_full_disk_is_counted_and_recovers_alone():
             raise tap.Skip("cannot mount a tmpfs here")
         try:
             os.mkdir(mount + "/log", 0o750)
-            filler = mount + "/filler"
-            agent, host = talk(tap.keep, {**FAST, "log.dir": mount + "/log", "log.segment_bytes": "64K"})
-            host.expect("metrics")
-            with open(filler, "wb") as file:
-                try:
-                    file.write(b"x" * (2 << 20))
-                    file.flush()
-                except OSError:
-                    pass
-            first = host.expect("metrics")["seq"]
-            for i in range(1, 20):
-                assert host.expect("metrics")["seq"] == first + i
-            os.unlink(filler)
-            number = host.expect("metrics")["seq"] + 5
-            wait_until(lambda: any(n >= number for n in whole_seqs(mount + "/log")), 20, "the log to go on", 0.2)
-            agent.stop()
-            numbers = whole_seqs(mount + "/log")
-            assert numbers == sorted(set(numbers)), numbers
+            yield mount + "/log", mount + "/filler"
         finally:
             subprocess.run(["umount", "-l", mount], check=False)
+
+
+def fill(filler):
+    with open(filler, "wb") as file, contextlib.suppress(OSError):
+        file.write(b"x" * (2 << 20))
+        file.flush()
+
+
+def story_a_full_disk_is_counted_and_recovers_alone():
+    with small_disk() as (directory, filler):
+        agent, host = talk(tap.keep, {**FAST, "log.dir": directory, "log.segment_bytes": "64K"})
+        host.expect("metrics")
+        fill(filler)
+        first = host.expect("metrics")["seq"]
+        for i in range(1, 20):
+            assert host.expect("metrics")["seq"] == first + i
+        os.unlink(filler)
+        number = host.expect("metrics")["seq"] + 5
+        wait_until(lambda: any(n >= number for n in whole_seqs(directory)), 20, "the log to go on", 0.2)
+        agent.stop()
+        numbers = whole_seqs(directory)
+        assert numbers == sorted(set(numbers)), numbers
+
+
+def story_an_answer_is_whole_though_the_log_fails_meanwhile():
+    with small_disk() as (directory, filler):
+        _, host = talk(tap.keep, {"log.dir": directory, "timers.metrics_interval_ms": 3600000})
+        host.send({"type": "Subscribe", "id": "events", "topics": ["events"]})
+        assert host.response("events")["success"]
+        fill(filler)
+        host.send({"type": "Metrics"})
+        end = time.monotonic() + 5 * SLOW
+        state = "ok"
+        while state == "ok" and time.monotonic() < end:  # one of them is the first to know of it
+            answer = host.ask("Status")
+            assert answer["success"], answer
+            state = answer["data"]["log"]["state"]
+        assert state == "failed" and answer["data"]["log"]["error"] == "ENOSPC", answer["data"]["log"]
 
 
 def whole_seqs(directory):

@@ -91,11 +91,11 @@ def unsafe(script, command_id, timeout_s=30):
 
 
 @contextlib.contextmanager
-def host(guest, limit_s=10):
+def host(guest, limit_s=10, kind=AgentPort):
     """A host that connects and is greeted. Like real ones it does not come back within the same second: on a
     virtio port such a change of hosts looks like nothing but a port that became writable."""
     time.sleep(max(0, AgentPort.last_left + 1.2 - time.monotonic()))
-    port = AgentPort(guest.path("port1"), limit_s)
+    port = kind(guest.path("port1"), limit_s)
     try:
         port.handshake = port.expect("handshake")
         yield port

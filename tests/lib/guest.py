@@ -354,7 +354,7 @@ class Guest:
         """An orderly power-off; returns how long it took."""
         begin = time.monotonic()
         with contextlib.suppress(ConnectionError, Timeout):
-            self.sh("systemctl --no-block poweroff", 5)
+            self.run("systemctl --no-block poweroff", 20)
         try:
             self.process.wait(limit_s * SLOW)
         except subprocess.TimeoutExpired:

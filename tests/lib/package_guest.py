@@ -3,9 +3,10 @@
 
 import functools
 import re
+import time
 
 import stories
-from guest import wait_for
+from guest import SLOW, wait_for
 
 PLACE = "/var/tmp/packages/"
 NOW = PLACE + "now.deb"
@@ -63,14 +64,16 @@ def uptime_s(guest):
 
 
 def is_back(guest, pid, limit_s=10):
-    """Waits for another agent than that one to be ready; returns when it was, in seconds of the guest's uptime."""
+    """Waits for another agent than that one to be ready; returns when it was, in seconds of the guest's uptime. To ask often would
+    take the one processor from what is asked about."""
     def ready():
         said = dict(line.split("=", 1) for line in guest.sh(
             "systemctl show -p ActiveState,MainPID,ActiveEnterTimestampMonotonic infiniservice").splitlines())
         if said["ActiveState"] == "active" and said["MainPID"] != str(pid):
             return int(said["ActiveEnterTimestampMonotonic"]) / 1e6
         return None
-    return wait_for(ready, limit_s, 0.05, "another agent than %d is ready" % pid)
+    time.sleep(2 * SLOW)
+    return wait_for(ready, limit_s, 1, "another agent than %d is ready" % pid)
 
 
 # ------------------------------------------------------------------------------------------------------------- the log

@@ -69,6 +69,12 @@ static void put(struct logger_fixture *f, size_t len)
 	line_unref(line);
 }
 
+static struct logger_stats stats_now(struct logger_fixture *f)
+{
+	logger_check(f->logger, at(T0 + (int64_t)f->seq));
+	return logger_stats(f->logger);
+}
+
 static void on_guard(struct ev_loop *loop, struct ev_timer *timer, int events)
 {
 	(void)loop, (void)events;
@@ -96,7 +102,7 @@ static bool run_until(struct logger_fixture *f, bool (*condition)(struct logger_
 
 static bool nothing_queued(struct logger_fixture *f)
 {
-	return logger_stats(f->logger).queued == 0;
+	return stats_now(f).queued == 0;
 }
 
 static bool is_done(struct logger_fixture *f)
@@ -138,7 +144,7 @@ static void lines_reach_the_log_and_are_counted(void **state)
 	for (int i = 0; i < 100; i++)
 		put(f, 1000);
 	assert_true(run_until(f, nothing_queued));
-	s = logger_stats(f->logger);
+	s = stats_now(f);
 	assert_int_equal(s.put, 100);
 	assert_int_equal(s.written, 100);
 	assert_int_equal(s.last_seq, 100);
@@ -152,9 +158,9 @@ static void no_child_is_started_before_the_first_line(void **state)
 	struct logger_fixture *f = *state;
 
 	start(f);
-	assert_int_equal(logger_stats(f->logger).pid, -1);
+	assert_int_equal(stats_now(f).pid, -1);
 	put(f, 0);
-	assert_true(logger_stats(f->logger).pid > 0);
+	assert_true(stats_now(f).pid > 0);
 }
 
 static void stop_writes_everything_first_and_calls_done_once(void **state)
@@ -168,10 +174,10 @@ static void stop_writes_everything_first_and_calls_done_once(void **state)
 	assert_int_equal(f->done, 0);
 	assert_true(run_until(f, is_done));
 	assert_int_equal(f->done, 1);
-	assert_int_equal(logger_stats(f->logger).written, 500);
+	assert_int_equal(stats_now(f).written, 500);
 	assert_int_equal(logged(f), 500);
 	put(f, 0); /* no longer taken */
-	assert_int_equal(logger_stats(f->logger).put, 500);
+	assert_int_equal(stats_now(f).put, 500);
 }
 
 static void stop_without_a_child_is_done_from_the_loop(void **state)
@@ -196,12 +202,12 @@ static void a_killed_child_costs_no_line_and_doubles_none(void **state)
 			put(f, 3000);
 		if (round == 1)
 			assert_true(run_until(f, nothing_queued));
-		assert_int_equal(kill((pid_t)logger_stats(f->logger).pid, SIGKILL), 0);
+		assert_int_equal(kill((pid_t)stats_now(f).pid, SIGKILL), 0);
 		for (int i = 0; i < 40; i++)
 			put(f, 3000);
 		assert_true(run_until(f, nothing_queued));
 	}
-	s = logger_stats(f->logger);
+	s = stats_now(f);
 	assert_int_equal(s.put, 240);
 	assert_int_equal(s.written, 240);
 	assert_int_equal(s.restarts, 3);
@@ -218,14 +224,14 @@ static void a_stuck_child_delays_nobody_and_drops_are_counted(void **state)
 	start(f);
 	put(f, 0);
 	assert_true(run_until(f, nothing_queued));
-	kill((pid_t)logger_stats(f->logger).pid, SIGSTOP);
+	kill((pid_t)stats_now(f).pid, SIGSTOP);
 	before_ns = clock_ns(CLOCK_MONOTONIC);
 	for (int i = 0; i < 100; i++) {
 		put(f, 100000);
 		ev_run(f->loop, EVRUN_NOWAIT);
 	}
 	assert_true(clock_ns(CLOCK_MONOTONIC) - before_ns < 2 * NS_PER_S);
-	s = logger_stats(f->logger);
+	s = stats_now(f);
 	assert_true(s.queued_bytes <= LOGGER_QUEUE_BYTES);
 	assert_true(s.dropped > 50);
 	assert_int_equal(s.put, s.written + s.dropped + s.queued);
@@ -233,7 +239,7 @@ static void a_stuck_child_delays_nobody_and_drops_are_counted(void **state)
 	assert_int_equal(f->changes, 1);
 	kill((pid_t)s.pid, SIGCONT);
 	assert_true(run_until(f, nothing_queued));
-	s = logger_stats(f->logger);
+	s = stats_now(f);
 	assert_int_equal(s.written + s.dropped, s.put);
 	assert_int_equal(s.last_seq, 101); /* the newest was kept */
 	assert_int_equal(logged(f), s.written);
@@ -246,13 +252,13 @@ static void a_child_that_does_not_answer_is_called_lagging(void **state)
 
 	start(f);
 	logger_start(f->logger);
-	kill((pid_t)logger_stats(f->logger).pid, SIGSTOP);
+	kill((pid_t)stats_now(f).pid, SIGSTOP);
 	put(f, 0);
 	logger_check(f->logger, at(T0 + 1 + 4900));
 	assert_int_equal(f->changes, 0);
 	logger_check(f->logger, at(T0 + 1 + 5100));
 	assert_int_equal(f->state, LOGGER_LAGGING);
-	kill((pid_t)logger_stats(f->logger).pid, SIGCONT);
+	kill((pid_t)stats_now(f).pid, SIGCONT);
 	assert_true(run_until(f, nothing_queued));
 	assert_int_equal(f->state, LOGGER_OK);
 }
@@ -269,13 +275,13 @@ static void a_directory_that_cannot_be_used_is_told_once_and_recovers(void **sta
 	assert_true(run_until(f, nothing_queued));
 	assert_true(has_failed(f));
 	assert_int_equal(f->changes, 1);
-	assert_int_equal(logger_stats(f->logger).dropped, 10);
-	assert_int_equal(logger_stats(f->logger).error, -ENOTDIR);
+	assert_int_equal(stats_now(f).dropped, 10);
+	assert_int_equal(stats_now(f).error, -ENOTDIR);
 	run(f->log->base, "rm log");
 	put(f, 0);
 	assert_true(run_until(f, nothing_queued));
 	assert_int_equal(f->state, LOGGER_OK);
-	assert_int_equal(logger_stats(f->logger).written, 1);
+	assert_int_equal(stats_now(f).written, 1);
 }
 
 static void latest_is_the_last_line_even_when_logging_is_off(void **state)
@@ -287,7 +293,7 @@ static void latest_is_the_last_line_even_when_logging_is_off(void **state)
 	f->config.enabled = false;
 	start(f);
 	put(f, 0);
-	assert_int_equal(logger_stats(f->logger).put, 0);
+	assert_int_equal(stats_now(f).put, 0);
 	logger_latest(f->logger, line, at(T0));
 	logger_latest(f->logger, last, at(T0));
 	logger_stop(f->logger, on_done, f);
@@ -295,7 +301,7 @@ static void latest_is_the_last_line_even_when_logging_is_off(void **state)
 	text = slurp(f->log->base, "latest.json", NULL);
 	assert_string_equal(text, "{\"n\":2}\n");
 	free(text);
-	assert_int_equal(logger_stats(f->logger).latest_failed, 0);
+	assert_int_equal(stats_now(f).latest_failed, 0);
 	assert_int_equal(access(f->log->dir, F_OK), -1);
 	assert_int_equal(line->refs + last->refs, 2);
 	line_unref(line);

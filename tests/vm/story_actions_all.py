@@ -15,8 +15,9 @@ import story_actions_system as system
 from agent_guest import configured
 from guest import wait_for
 from image import TOP
+from repository import PLACE, publish, refresh, repository
 from stories import registered, story
-from story_actions_packages import ask, build, data_of, host, repository
+from story_actions_packages import ask, data_of, host
 
 CONFIG = "[commands]\nallow = observe control packages power\n"
 FOREIGN = ("JoinDomain", "CheckWindowsUpdates", "GetWindowsUpdateHistory", "InstallWindowsUpdates", "CheckWindowsDefender", "GetDefenderStatus",
@@ -251,12 +252,10 @@ def units_with_instances_and_escapes_are_units(guest):
 
 # ----------------------------------------------------------------------------------------------------------- packages
 
-SECURITY = r"""set -e
-cd %(repo)s
-size=$(stat -c %%s Packages); sum=$(sha256sum Packages | cut -d' ' -f1)
-printf 'Origin: Debian\nLabel: Debian-Security\nSuite: stable-security\nVersion: 12\nCodename: bookworm-security\nDate: %%s\nSHA256:\n %%s %%s Packages\n' \
-	"$(LC_ALL=C date -u '+%%a, %%d %%b %%Y %%H:%%M:%%S UTC')" $sum $size >Release
-apt-get -q -o Dir::Etc::sourcelist=/etc/apt/sources.list.d/story.list -o Dir::Etc::sourceparts=- update >/dev/null
+SECURITY = r"""
+size=$(stat -c %s Packages); sum=$(sha256sum Packages | cut -d' ' -f1)
+printf 'Origin: Debian\nLabel: Debian-Security\nSuite: stable-security\nVersion: 12\nCodename: bookworm-security\nDate: %s\nSHA256:\n %s %s Packages\n' \
+	"$(LC_ALL=C date -u '+%a, %d %b %Y %H:%M:%S UTC')" $sum $size >Release
 """
 
 
@@ -279,8 +278,8 @@ def updates_have_the_same_numbers_under_every_name(guest):
     with repository(guest, ("story-tiny", "1.0", "true"), ("story-plain", "1.0", "true")), configured(guest, CONFIG), host(guest) as port:
         for name in ("story-tiny", "story-plain"):
             assert ask(port, "PackageInstall", 300, package=name)["success"]
-        build(guest, ("story-tiny", "1.1", "true"))
-        guest.sh(SECURITY % {"repo": packages.REPOSITORY}, 120)
+        publish(guest, ("story-tiny", "1.1", "true"))
+        refresh(guest, SECURITY)
         want = upgradable(guest)
         assert want.get("story-tiny") == ("1.0", "1.1"), want
         security = {line.split()[1] for line in guest.sh("LC_ALL=C apt-get -s dist-upgrade", 60).splitlines()
@@ -311,7 +310,7 @@ def updates_have_the_same_numbers_under_every_name(guest):
 def applications_are_the_packages_of_dpkg(guest):
     with repository(guest, ("story-tiny", "1.0", "true")), configured(guest, CONFIG), host(guest) as port:
         assert ask(port, "PackageInstall", 300, package="story-tiny")["success"]
-        build(guest, ("story-tiny", "1.1", "true"))
+        publish(guest, ("story-tiny", "1.1", "true"))
         updates = upgradable(guest)
         lines = guest.sh("dpkg-query -W -f '${Package}\\t${Version}\\t${Installed-Size}\\t${db:Status-Status}\\n'").splitlines()
         want = {line.split("\t")[0]: line.split("\t")[1:3] for line in lines if line.endswith("\tinstalled")}
@@ -332,7 +331,7 @@ def applications_are_the_packages_of_dpkg(guest):
         metadata = details["metadata"]
         assert (metadata["section"], metadata["architecture"], metadata["description"]) == \
             (shown["Section"], shown["Architecture"], shown["Description"]), (metadata, shown)
-        size = int(guest.sh("stat -c %%s %s/story-tiny_1.1_all.deb" % packages.REPOSITORY))
+        size = int(guest.sh("stat -c %%s %s/story-tiny_1.1_all.deb" % PLACE))
         estimate = data_of(port, "EstimateUpdateSize", 60, app_id="story-tiny")
         assert (estimate["app_id"], estimate["size_bytes"]) == ("story-tiny", size), (estimate, size)
         for action in ("GetApplicationDetails", "CheckSpecificAppUpdates", "EstimateUpdateSize"):
@@ -404,7 +403,7 @@ def a_maintenance_task_does_what_its_action_does(guest):
     try:
         with repository(guest, ("story-tiny", "1.0", "true")), configured(guest, CONFIG), host(guest) as port:
             assert ask(port, "PackageInstall", 300, package="story-tiny")["success"]
-            build(guest, ("story-tiny", "1.1", "true"))
+            publish(guest, ("story-tiny", "1.1", "true"))
             guest.sh("touch /run/story-repaired")
             # What came before may have kept an emulated disk busy for a minute.
             wait_for(lambda: data_of(port, "RunAllHealthChecks")["overall_health"] != "Critical", 100, 5, "a guest that is fit for it")

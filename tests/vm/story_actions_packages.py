@@ -9,56 +9,12 @@ import time
 from agent_guest import configured, schema
 from agent_guest import host as connected
 from guest import wait_for
+from repository import PLACE, publish, repository
 from stories import story
 
 numbers = itertools.count(1)
 
 CONFIG = "[commands]\nallow = observe control packages power\nqueue_size = 100\n"
-REPOSITORY = "/srv/story-repository"
-
-# NAME VERSION POSTINST: a package of one file, and the index that apt reads.
-BUILD = r"""
-set -e
-mkdir -p %(repo)s; cd %(repo)s
-make() {
-	rm -rf tree; mkdir -p tree/DEBIAN tree/usr/share/$1
-	printf 'Package: %%s\nVersion: %%s\nArchitecture: all\nMaintainer: A Story <story@example.org>\nSection: misc\nPriority: optional\nInstalled-Size: 12\nDescription: a package of the story %%s\n' $1 $2 $1 >tree/DEBIAN/control
-	printf '%%s\n' $2 >tree/usr/share/$1/version
-	printf '#!/bin/sh\n%%s\n' "$3" >tree/DEBIAN/postinst
-	chmod 755 tree/DEBIAN/postinst
-	dpkg-deb --root-owner-group -b tree $1_$2_all.deb >/dev/null
-	rm -rf tree
-}
-index() {
-	for deb in *.deb; do
-		dpkg-deb -f $deb
-		printf 'Filename: ./%%s\nSize: %%s\nSHA256: %%s\n\n' $deb $(stat -c %%s $deb) $(sha256sum $deb | cut -d' ' -f1)
-	done >Packages
-}
-%(make)s
-index
-echo 'deb [trusted=yes] file:%(repo)s ./' >/etc/apt/sources.list.d/story.list
-apt-get -q -o Dir::Etc::sourcelist=/etc/apt/sources.list.d/story.list -o Dir::Etc::sourceparts=- update >/dev/null
-"""
-
-
-def build(guest, *packages):
-    lines = "\n".join("make %s %s '%s'" % package for package in packages)
-    guest.sh(BUILD % {"repo": REPOSITORY, "make": lines}, 120)
-
-
-@contextlib.contextmanager
-def repository(guest, *packages):
-    names = " ".join(sorted({name for name, _, _ in packages}))
-    other = "for f in /etc/apt/sources.list /etc/apt/sources.list.d/*.sources; do test -e $f && mv $f $f.%s; done; true"
-    guest.sh(other % "away")
-    try:
-        build(guest, *packages)
-        yield
-    finally:
-        guest.run("dpkg --purge %s" % names, 60)
-        guest.run("rm -rf %s /etc/apt/sources.list.d/story.list /var/lib/apt/lists/*story*;"
-                  "for f in /etc/apt/sources.list.away /etc/apt/sources.list.d/*.away; do test -e $f && mv $f ${f%%.away}; done" % REPOSITORY)
 
 
 @contextlib.contextmanager
@@ -102,11 +58,11 @@ def a_package_is_found_installed_updated_listed_and_removed(guest):
         listed = {(row["name"], row["version"]) for row in data_of(port, "PackageList")["packages"]}
         want = guest.sh("dpkg-query -W -f '${Package} ${Version} ${db:Status-Status}\\n' | sed -n 's/ installed$//p'").splitlines()
         assert listed == {tuple(line.split()) for line in want}
-        build(guest, ("story-tiny", "1.1", "true"))
+        publish(guest, ("story-tiny", "1.1", "true"))
         update = [row for row in data_of(port, "CheckLinuxUpdates", 300)["pending_updates"] if row["package_name"] == "story-tiny"]
         assert [(row["current_version"], row["available_version"], row["is_security"]) for row in update] == [("1.0", "1.1", False)], update
         size = data_of(port, "EstimateUpdateSize", app_id="story-tiny")["size_bytes"]
-        assert size == int(guest.sh("stat -c %%s %s/story-tiny_1.1_all.deb" % REPOSITORY)), size
+        assert size == int(guest.sh("stat -c %%s %s/story-tiny_1.1_all.deb" % PLACE)), size
         assert data_of(port, "CheckSpecificAppUpdates", app_id="story-tiny")["new_version"] == "1.1"
         assert ask(port, "PackageUpdate", 300, package="story-tiny")["success"]
         assert version(guest, "story-tiny") == "installed 1.1"
@@ -121,7 +77,7 @@ def a_package_is_found_installed_updated_listed_and_removed(guest):
 def the_whole_system_is_brought_up_to_date(guest):
     with repository(guest, ("story-tiny", "1.0", "true")), configured(guest, CONFIG), host(guest) as port:
         assert ask(port, "PackageInstall", 300, package="story-tiny")["success"]
-        build(guest, ("story-tiny", "2.0", "true"))
+        publish(guest, ("story-tiny", "2.0", "true"))
         data = data_of(port, "UpdateSystemSoftware", 600)
         assert data["updated"] == ["story-tiny"], data
         assert data["reboot_required"] is False

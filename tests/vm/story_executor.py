@@ -7,7 +7,7 @@ import time
 from agent_guest import command, configured, host, main_pid, port_is_open, unsafe
 from executor_guest import ROOT, executor, running, units
 from guest import wait_for
-from repository import PACKAGE, repository
+from repository import PACKAGE, with_setuid
 from stories import story
 
 
@@ -98,7 +98,7 @@ def a_process_of_another_user_is_killed_by_it(guest):
 
 @story(limit_s=90)
 def a_package_with_a_setuid_file_is_installed_and_removed(guest):
-    with repository(guest):
+    with with_setuid(guest):
         with executor(guest), host(guest, 60) as port:
             answer = port.ask("PackageInstall", "install", package=PACKAGE, timeout_s=60)
             assert answer["success"], answer

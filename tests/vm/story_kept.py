@@ -9,14 +9,14 @@ import time
 from agent_guest import command, host, main_pid, port_is_open
 from executor_guest import executor, units
 from guest import Timeout, wait_for
-from repository import PACKAGE, repository
+from repository import PACKAGE, with_setuid
 from stories import story
 
 GATE = "/run/story-gate"
 BOTH = "infiniservice-exec.service infiniservice.service"
 told = [0]
 # What the package's script begins with: it says that it runs, and goes on when it is let.
-WAIT = "echo begun; touch /run/story-begun; while [ ! -e %s ]; do sleep 0.2; done\\n" % GATE
+WAIT = "echo begun; touch /run/story-begun; while [ ! -e %s ]; do sleep 0.2; done\n" % GATE
 
 
 @contextlib.contextmanager
@@ -24,7 +24,7 @@ def package(guest, script="", more=""):
     """The executor, and a package whose installation waits for `let_go`."""
     told[0] += 1
     guest.sh("rm -f %s /run/story-*" % GATE)
-    with repository(guest, WAIT + script), executor(guest, more):
+    with with_setuid(guest, WAIT + script), executor(guest, more):
         try:
             yield
         finally:

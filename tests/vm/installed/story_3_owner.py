@@ -10,7 +10,7 @@ from agent_guest import configured, host, main_pid, port_is_open, unsafe
 from guest import wait_for
 from owners import NEEDED, check_files
 from package_guest import Load, is_back, story
-from repository import PACKAGE, repository
+from repository import PACKAGE, with_setuid
 
 # ------------------------------------------------------------------------------------------------------ the sandbox
 
@@ -143,7 +143,7 @@ def executor(guest):
 
 @story(limit_s=60)
 def what_needs_root_is_denied_while_the_executor_is_off(guest):
-    with repository(guest), configured(guest, ALLOWED):
+    with with_setuid(guest), configured(guest, ALLOWED):
         with host(guest) as port:
             for answer in (port.ask("ServiceControl", "restart", service="dbus", operation="restart"),
                            port.ask("PackageInstall", "install", package=PACKAGE),
@@ -159,7 +159,7 @@ def what_needs_root_is_denied_while_the_executor_is_off(guest):
 
 @story(limit_s=120)
 def switched_on_by_one_command_a_package_with_a_setuid_file_is_installed(guest):
-    with repository(guest), executor(guest):
+    with with_setuid(guest), executor(guest):
         with host(guest, 60) as port:
             answer = port.ask("PackageInstall", "install", package=PACKAGE, timeout_s=60)
             assert answer["success"], answer
@@ -171,7 +171,6 @@ def switched_on_by_one_command_a_package_with_a_setuid_file_is_installed(guest):
             assert answer["success"] and guest.run("test -e /usr/bin/%s" % PACKAGE).status != 0, answer
     assert guest.sh("systemctl is-enabled infiniservice-exec.socket || true") == "disabled"
     assert guest.sh("ls -A /run/infiniservice-exec") == ""
-    guest.sh("dpkg --purge %s" % PACKAGE)
 
 
 @story(rows=[86], limit_s=60)

@@ -2,7 +2,6 @@
 """What real hosts of this system do: push two files into a VM, run the script as root, and drive the agent with signed commands over the port.
 Each story goes on from what the one before left, up to the last trace."""
 
-import contextlib
 import hashlib
 import hmac
 import itertools
@@ -13,8 +12,10 @@ import time
 import uuid
 
 from agent_guest import AGENT_NODE, AgentPort, main_pid, restarts, schema
+from agent_guest import host as connected
 from guest import Timeout, wait_for
 from image import Unavailable, build_dir
+from repository import PACKAGE, with_setuid
 from stories import story
 
 PLACE = "/root/pushed/"
@@ -79,15 +80,8 @@ class SignedPort(AgentPort):
         return answer["data"]
 
 
-@contextlib.contextmanager
 def host(guest, limit_s=15):
-    time.sleep(max(0, AgentPort.last_left + 1.2 - time.monotonic()))
-    port = SignedPort(guest.path("port1"), limit_s)
-    try:
-        port.handshake = port.expect("handshake")
-        yield port
-    finally:
-        port.close()
+    return connected(guest, limit_s, SignedPort)
 
 
 def show(guest, unit=UNIT):
@@ -176,37 +170,16 @@ def a_shell_command_runs_as_root_in_a_unit_of_its_own(guest):
     wait_for(lambda: not guest.run("systemctl list-units --all --plain --no-legend 'infiniservice-cmd-*'").strip(), 5, 0.2, "no unit is left")
 
 
-PACKAGE = r"""
-set -e
-rm -rf /srv/story; mkdir -p /srv/story/tree/DEBIAN /srv/story/tree/usr/share/story; cd /srv/story
-printf 'Package: story-pushed\nVersion: 1.0\nArchitecture: all\nMaintainer: A Story <story@example.org>\nDescription: a package of a story\n' >tree/DEBIAN/control
-cp /bin/true tree/usr/share/story/setuid; chmod 4755 tree/usr/share/story/setuid
-dpkg-deb --root-owner-group -b tree story-pushed_1.0_all.deb >/dev/null; rm -rf tree
-{ dpkg-deb -f *.deb; printf 'Filename: ./story-pushed_1.0_all.deb\nSize: %s\nSHA256: %s\n\n' $(stat -c %s *.deb) $(sha256sum *.deb | cut -d' ' -f1); } >Packages
-for f in /etc/apt/sources.list /etc/apt/sources.list.d/*; do test ! -f $f || mv $f $f.away; done
-echo 'deb [trusted=yes] file:/srv/story ./' >/etc/apt/sources.list.d/story.list
-apt-get -q update >/dev/null
-"""
-PACKAGE_AWAY = r"""
-rm -rf /srv/story /etc/apt/sources.list.d/story.list /var/lib/apt/lists/*srv_story*
-for f in /etc/apt/sources.list.away /etc/apt/sources.list.d/*.away; do test ! -f $f || mv $f ${f%.away}; done
-"""
-
-
 @story(limit_s=180)
 def a_package_with_a_setuid_file_is_installed_and_removed(guest):
-    guest.sh(PACKAGE, 60)
-    try:
-        with host(guest) as port:
-            answer = port.ask("PackageInstall", "install", 120, package="story-pushed")
-            assert answer["success"] and answer["exit_code"] == 0, answer
-            assert guest.sh("dpkg-query -W -f '${db:Status-Status} ${Version}' story-pushed") == "installed 1.0"
-            assert guest.sh("stat -c '%U %a' /usr/share/story/setuid") == "root 4755"
-            answer = port.ask("PackageRemove", "remove", 120, package="story-pushed")
-            assert answer["success"], answer
-            assert not guest.run("dpkg-query -W -f '${db:Status-Status}' story-pushed 2>/dev/null").startswith("installed")
-    finally:
-        guest.run("dpkg --purge story-pushed; " + PACKAGE_AWAY, 60)
+    with with_setuid(guest), host(guest) as port:
+        answer = port.ask("PackageInstall", "install", 120, package=PACKAGE)
+        assert answer["success"] and answer["exit_code"] == 0, answer
+        assert guest.sh("dpkg-query -W -f '${db:Status-Status} ${Version}' %s" % PACKAGE) == "installed 1"
+        assert guest.sh("stat -c '%%U %%a' /usr/bin/%s" % PACKAGE) == "root 4755"
+        answer = port.ask("PackageRemove", "remove", 120, package=PACKAGE)
+        assert answer["success"], answer
+        assert not guest.run("dpkg-query -W -f '${db:Status-Status}' %s 2>/dev/null" % PACKAGE).startswith("installed")
 
 
 @story(limit_s=60)

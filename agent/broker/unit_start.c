@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/* Starting a transient unit; see unit.h and org.freedesktop.systemd1(5). */
+#include "agent/broker/unit_private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include <infiniservice/cleanup.h>
+#include <infiniservice/moment.h>
+
+#include "agent/broker/sweep.h"
+#include "agent/broker/transient.h"
+#include "agent/executor/launch.h"
+
+void unit_kept_name(const char *unit, char out[UNIT_NAME_MAX])
+{
+	snprintf(out, UNIT_NAME_MAX, UNIT_KEEP_PREFIX "%s.service", unit);
+}
+
+static int on_start(sd_bus_message *message, void *data, sd_bus_error *error)
+{
+	const sd_bus_error *failed = sd_bus_message_get_error(message);
+	struct unit *unit = data;
+	struct broker *broker = unit->broker;
+
+	(void)error;
+	unit->start = sd_bus_slot_unref(unit->start);
+	if (!failed)
+		return 1;
+	if (unit_manager_is_away(failed))
+		return 1; /* it may run or not: unit_look_again will know */
+	broker_log(LOG_ERR, "the service manager does not start %s: %s", unit->name, failed->message);
+	if (unit->id)
+		broker_refuse(broker, unit->id, EIO, EXECUTOR_STAGE_RESOURCE, failed->message ? failed->message : "");
+	unit_free(unit);
+	broker_rest(broker);
+	return 1;
+}
+
+static int request_send(struct unit *unit, const struct executor_command *command, const int ends[2])
+{
+	const struct config *config = &unit->broker->guard.config;
+	struct transient transient = {
+		.name = unit->name,
+		.action = command->action,
+		.program = unit->broker->options.program,
+		.bound_to = unit->keep || !*unit->broker->own_unit ? NULL : unit->broker->own_unit,
+		.keep = unit->keep,
+		.stdio = { unit->file, ends[0], ends[1] },
+		.memory_max = config->commands.max_memory_bytes,
+		.tasks_max = config->commands.max_tasks,
+		.kill_ns = unit->kill_ns,
+	};
+	sd_bus_message *message = NULL;
+	int r = transient_message(unit->broker->manager, &transient, clock_ns(CLOCK_MONOTONIC), &message);
+
+	if (r >= 0)
+		r = sd_bus_call_async(unit->broker->manager, &unit->start, message, on_start, unit, UINT64_MAX);
+	sd_bus_message_unref(message);
+	return r;
+}
+
+static int make_pipes(struct unit *unit, int ends[2])
+{
+	for (int i = 0; i < 2; i++) {
+		int pair[2];
+
+		if (pipe2(pair, O_CLOEXEC) < 0)
+			return -errno;
+		unit->pipes[i] = pair[0];
+		ends[i] = pair[1];
+	}
+	return 0;
+}
+
+/* Our verbs run by our own path, actions by their fixed environment, whatever was sent. */
+static int command_pin(struct broker *broker, struct executor_command *command, const struct rules_verdict *verdict)
+{
+	struct executor_run run = command->run;
+	static char packed[EXECUTOR_MESSAGE_MAX];
+	int64_t len;
+
+	if (verdict->free)
+		return 0;
+	if (verdict->own_program)
+		command->argv[0] = broker->options.program;
+	len = executor_run_build(run, (const char *const *)command->argv, transient_environment(), NULL, NULL, command->action,
+				 command->unit, packed, sizeof(packed));
+	if (len < 0)
+		return (int)len;
+	memcpy(broker->message, packed, (size_t)len);
+	return executor_run_parse(broker->message, (size_t)len, command);
+}
+
+/* Everything up to the call of PID 1; `ends` are pipes made here, for what is not kept. */
+static int start(struct unit *unit, const struct executor_command *command, const int files[2], int ends[2])
+{
+	int r = unit_prepare(unit);
+
+	if (r >= 0 && !unit->keep)
+		r = make_pipes(unit, ends);
+	if (r >= 0)
+		r = unit->file = launch_file(unit->broker->message, command->run.head.size);
+	return r < 0 ? r : request_send(unit, command, unit->keep ? files : ends);
+}
+
+static void name_of(struct broker *broker, const struct executor_command *command, char out[UNIT_NAME_MAX])
+{
+	if (command->unit)
+		unit_kept_name(command->unit, out);
+	else
+		snprintf(out, UNIT_NAME_MAX, UNIT_PREFIX "%llx-%x.service", (unsigned long long)broker->next_number++,
+			 (unsigned)getpid());
+}
+
+void unit_start(struct broker *broker, struct executor_command *command, const struct rules_verdict *verdict,
+		const int files[2])
+{
+	uint64_t id = command->run.head.id;
+	int ends[2] = { -1, -1 }, r = broker->unit_count >= EXECUTOR_SLOTS ? -EBUSY : command_pin(broker, command, verdict);
+	char name[UNIT_NAME_MAX];
+	struct unit *unit = NULL;
+
+	if (r >= 0) {
+		name_of(broker, command, name);
+		r = unit_find(broker, name) ? -EEXIST : command->unit ? sweep_spare(broker, command->unit) : 0;
+	}
+	if (r >= 0) {
+		unit = unit_new(broker, &command->run.head, name);
+		r = unit ? 0 : -ENOMEM;
+	}
+	if (r >= 0) {
+		unit->keep = command->unit;
+		r = start(unit, command, files, ends);
+	}
+	for (int i = 0; i < 2; i++)
+		close_fd(&ends[i]);
+	if (r >= 0) {
+		unit_deadline_arm(unit);
+		return;
+	}
+	broker_refuse(broker, id, -r, EXECUTOR_STAGE_RESOURCE, "");
+	if (unit)
+		unit_free(unit);
+}
