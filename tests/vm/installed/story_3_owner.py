@@ -3,6 +3,7 @@
 switched on, and switched on it does what it is for."""
 
 import contextlib
+import datetime
 import json
 import re
 
@@ -66,7 +67,12 @@ def interfaces(data):
 
 
 def processes(data):
-    return rows(data["processes"], lambda row: (row["pid"], row["start_time"]), "ppid", "name", "exe_path", "cmd_line")
+    return rows(data["processes"], lambda row: row["pid"], "ppid", "name", "exe_path", "cmd_line")
+
+
+def starts(data):
+    """Each agent takes the difference of the clocks for itself."""
+    return {row["pid"]: datetime.datetime.fromisoformat(row["start_time"].replace("Z", "+00:00")).timestamp() for row in data["processes"]}
 
 
 def ports(data):
@@ -103,12 +109,13 @@ def inside_the_sandbox_it_measures_what_it_measures_outside(guest):
     assert {("TCP", 4711), ("UDP", 4712)} <= {key[:2] for key in ports(inside)}
     # What came or went meanwhile may be missing in one of them; what was there all the time may not.
     both = set(processes(inside)) & set(processes(outside))
-    missing = lasting - {pid for pid, _ in both}
+    missing = lasting - both
     assert {1, main_pid(guest)} <= lasting and len(lasting) > 20 and not missing, missing
-    for process in both:
-        inner, outer = processes(inside)[process], processes(outside)[process]
+    for pid in both:
+        inner, outer = processes(inside)[pid], processes(outside)[pid]
         # A worker of the kernel is named after the work it does at the moment.
-        assert inner == outer or inner[1].startswith("kworker/"), (process, inner, outer)
+        assert inner == outer or inner[1].startswith("kworker/"), (pid, inner, outer)
+        assert abs(starts(inside)[pid] - starts(outside)[pid]) < 1, (pid, starts(inside)[pid], starts(outside)[pid])
     # Every other value is there in both, or in neither, and of one kind; what names the machine is the same.
     inner, outer = shape(inside["system"]), shape(outside["system"])
     assert inner == outer, set(inner.items()) ^ set(outer.items())
