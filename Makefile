@@ -184,8 +184,8 @@ $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(UNIT_LINK)
 # Two guests, for two processors: each story is told in one of them.
 STORIES := $(patsubst tests/vm/story_%.py,%,$(wildcard tests/vm/story_*.py))
 STORIES_APART := executor kept power signed storm
-GUEST_RUNS := "tests/vm/run_guest.py $(STORIES_APART)" "tests/vm/run_guest.py $(filter-out $(STORIES_APART),$(STORIES))"
-PACKAGE_RUNS := $(foreach release,bookworm trixie,"tests/vm/run_package.py --release $(release)")
+GUEST_RUNS := "tests/vm/run_guest.py --again $(STORIES_APART)" "tests/vm/run_guest.py --again $(filter-out $(STORIES_APART),$(STORIES))"
+PACKAGE_RUNS := $(foreach release,bookworm trixie,"tests/vm/run_package.py --again --release $(release)")
 .SECONDARY:
 .PHONY: unit-programs test-programs
 unit-programs: $(UNIT_TESTS)

@@ -22,6 +22,7 @@ def arguments(text):
     options = argparse.ArgumentParser(description=text.splitlines()[0])
     options.add_argument("--only", metavar="WORD", help="only stories with this word in their function's name")
     options.add_argument("--release", default="bookworm", choices=sorted(PACKAGES), help="the guest's Debian")
+    options.add_argument("--again", action="store_true", help="tell a story that failed once more; say so when it passes")
     options.add_argument("stories", nargs="*", metavar="STORY", help="story_STORY.py only")
     return options.parse_args()
 
@@ -32,7 +33,7 @@ def told(folder, overlay, args):
     with Guest(args.release, overlay=overlay(), ports=agent_guest.PORTS) as guest:
         guest.start(BOOT_LIMIT_S)
         stories.remark("guest: %s, " % args.release + ", ".join("%s after %.1f s" % item for item in guest.took.items()))
-        return stories.tell_all(guest, agent_guest.evidence, args.only)
+        return stories.tell_all(guest, agent_guest.evidence, args.only, args.again)
 
 
 def main(text, folder, overlay):

@@ -65,8 +65,8 @@ def run_limited(function, guest, limit_s):
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def tell(number, function, rows, limit_s, guest):
-    """Runs one story; true unless it failed."""
+def tell(number, function, rows, limit_s, guest, last=True):
+    """Runs one story; true unless it failed, which is a result when it was the last try."""
     name = "%s: %s" % (function.__module__.replace("story_", ""), function.__name__.replace("_", " "))
     if rows:
         name += " [row%s %s]" % ("s" if len(rows) > 1 else "", ", ".join(map(str, rows)))
@@ -77,7 +77,7 @@ def tell(number, function, rows, limit_s, guest):
         say("ok %d - %s # SKIP %s" % (number, name, reason))
         return True
     except (Exception, OutOfTime):  # pylint: disable=broad-except
-        say("not ok %d - %s" % (number, name))
+        say("not ok %d - %s" % (number, name) if last else "# %s: failed; once more" % name)
         remark(traceback.format_exc(limit=-4))
         return False
     say("ok %d - %s (%.1f s)" % (number, name, time.monotonic() - begin))
@@ -95,12 +95,20 @@ def revive(guest, evidence):
     guest.start()
 
 
-def tell_all(guest, evidence=lambda guest: guest.sh("uptime", 10), only=None):
+def tell_all(guest, evidence=lambda guest: guest.sh("uptime", 10), only=None, again=False):
+    """Returns how many failed. `again`: one that fails is told once more, and called unsteady when it then passes."""
     chosen = [entry for entry in registered if not only or only in entry[0].__name__]
     say("1..%d" % len(chosen))
     failed = 0
     for number, (function, rows, limit_s) in enumerate(chosen, 1):
-        if not tell(number, function, rows, limit_s, guest):
-            failed += 1
+        told = tell(number, function, rows, limit_s, guest, not again)
+        if not told:
             revive(guest, evidence)
+        if not told and again:
+            told = tell(number, function, rows, limit_s, guest)
+            if told:
+                remark("unsteady: " + function.__name__)
+            else:
+                revive(guest, evidence)
+        failed += not told
     return failed

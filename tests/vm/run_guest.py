@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Boots a Debian guest once and tells every story of story_*.py in it, in TAP.
 
-    tests/vm/run_guest.py [--only WORD] [--release NAME] [STORY…]       e.g. `run_guest.py boot port --only unplug`
+    tests/vm/run_guest.py [--again] [--only WORD] [--release NAME] [STORY…]       e.g. `run_guest.py boot port --only unplug`
 
 The programs under test are those in $INFINISERVICE_BUILD (default build/). Exit 77: this machine cannot run a guest.
 """

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Boots a Debian guest without the agent and tells, in TAP, how its package is installed, used, upgraded and removed.
 
-    tests/vm/run_package.py [--only WORD] [--release NAME] [STORY…]
+    tests/vm/run_package.py [--again] [--only WORD] [--release NAME] [STORY…]
 
 The packages are those in $INFINISERVICE_BUILD/deb (`make deb`), whatever the guest's release. The stories of installed/ are told
 in their order, each on what the one before left. Exit 77: this machine cannot run a guest, or there are no packages.

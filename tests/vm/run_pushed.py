@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Boots a Debian guest without the agent and tells, in TAP, how a host pushes the portable program into it and what it then does.
 
-    tests/vm/run_pushed.py [--only WORD] [--release NAME] [STORY…]
+    tests/vm/run_pushed.py [--again] [--only WORD] [--release NAME] [STORY…]
 
 What is pushed are the two files in $INFINISERVICE_BUILD/portable (`make portable`). The stories of pushed/ are told in their order, each
 on what the one before left. Exit 77: this machine cannot run a guest, or there is no portable program.

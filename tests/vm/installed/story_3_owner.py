@@ -33,7 +33,7 @@ def things_to_see(guest):
         guest.wait("pgrep -f '[s]tory-listener'")
         yield
     finally:
-        guest.sh("pkill perl; ip link del seen0; umount /home/data /srv/data;"
+        guest.sh("pkill -f '[s]tory-listener'; ip link del seen0; umount /home/data /srv/data;"
                  "rm -rf /var/tmp/home.img /var/tmp/srv.img; rmdir /home/data /srv/data")
         stop()
 
