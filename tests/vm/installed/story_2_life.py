@@ -204,7 +204,7 @@ def without_the_bus_it_starts_measures_and_answers(guest):
             assert not port.ask("ServiceList", "services", 10)["success"]
             port.keep_alive(2)
     finally:
-        guest.sh("systemctl start dbus.socket dbus.service")
+        guest.sh("systemctl start dbus.socket dbus.service; systemctl restart systemd-logind")
 
 
 @story(limit_s=60)

@@ -191,7 +191,7 @@ def without_the_bus_daemon_it_still_runs_commands_and_changes_units(guest):
             assert port.execute("id -u", "root")["stdout"] == "0\n"
             assert not port.ask("ServiceList", "services", 10)["success"]
     finally:
-        guest.sh("systemctl start dbus.socket dbus.service")
+        guest.sh("systemctl start dbus.socket dbus.service; systemctl restart systemd-logind")
     with host(guest) as port:
         assert port.data_of("ServiceList")
 
