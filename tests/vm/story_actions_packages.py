@@ -179,13 +179,13 @@ def the_health_of_the_guest_is_told(guest):
 def a_changed_file_is_found_by_the_integrity_check(guest):
     with repository(guest, ("story-tiny", "1.0", "true")), configured(guest, CONFIG), host(guest) as port:
         assert ask(port, "PackageInstall", 120, package="story-tiny")["success"]
-        guest.sh("echo changed >/usr/share/story-tiny/version")
+        guest.sh("echo changed >/usr/bin/story-tiny")
         data = data_of(port, "CheckSystemIntegrity", 200)
         changed = {row["path"]: row for row in data["changed_files"]}
-        if "/usr/share/story-tiny/version" not in changed:  # without md5sums in the package only what is missing can be told
-            guest.sh("rm /usr/share/story-tiny/version")
+        if "/usr/bin/story-tiny" not in changed:  # without md5sums in the package only what is missing can be told
+            guest.sh("rm /usr/bin/story-tiny")
             changed = {row["path"]: row for row in data_of(port, "CheckSystemIntegrity", 200)["changed_files"]}
-        assert "/usr/share/story-tiny/version" in changed, list(changed)[:20]
+        assert "/usr/bin/story-tiny" in changed, list(changed)[:20]
 
 
 @story(limit_s=60)
