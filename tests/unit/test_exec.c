@@ -31,6 +31,7 @@
 
 #include "agent/exec.h"
 #include "agent/executor/executor.h"
+#include "tests/loop_turn.h"
 
 #define ARGV(...) ((const char *const[]){ __VA_ARGS__, NULL })
 #define SH(script) ARGV("/bin/sh", "-c", script)
@@ -125,30 +126,12 @@ static uint64_t in_ms(uint64_t ms)
 	return clock_ns(CLOCK_MONOTONIC) + ms * NS_PER_MS;
 }
 
-static void on_tick(struct ev_loop *loop, struct ev_timer *timer, int events)
-{
-	(void)loop;
-	(void)timer;
-	(void)events;
-}
-
-/* One turn of the loop, which ends after 5 ms when nothing happens. */
-static void turn(struct fixture *f)
-{
-	struct ev_timer tick;
-
-	ev_timer_init(&tick, on_tick, 0.005, 0.);
-	ev_timer_start(f->loop, &tick);
-	ev_run(f->loop, EVRUN_ONCE);
-	ev_timer_stop(f->loop, &tick);
-}
-
 static void wait_for(struct fixture *f, const unsigned *what, unsigned want)
 {
 	uint64_t end = in_ms(10000);
 
 	while (*what < want && clock_ns(CLOCK_MONOTONIC) < end)
-		turn(f);
+		loop_turn(f->loop);
 	assert_int_equal(*what, want);
 }
 
@@ -208,7 +191,7 @@ static void assert_gone(struct fixture *f, const char *mark, uint64_t within_ms)
 	uint64_t end = in_ms(within_ms);
 
 	while (process_with(mark) && clock_ns(CLOCK_MONOTONIC) < end)
-		turn(f);
+		loop_turn(f->loop);
 	assert_int_equal(process_with(mark), 0);
 }
 
@@ -625,7 +608,7 @@ static void a_command_that_kill_does_not_end_is_reported_stuck(void **state)
 	assert_int_equal(f->answers[1].outcome.exit_code, 0);
 	ptrace(PTRACE_DETACH, a->pid, NULL, NULL);
 	for (int i = 0; i < 300 && kill(a->pid, 0) == 0; i++)
-		turn(f);
+		loop_turn(f->loop);
 	assert_int_equal(kill(a->pid, 0), -1); /* reaped by its supervisor once it could go */
 }
 
@@ -657,7 +640,7 @@ static void runs_500_commands_and_leaves_no_zombie(void **state)
 			;
 		while (begun < 500 && exec_stats(f->exec).running < 5)
 			start_with(f, &f->answers[begun++], (struct exec_request){ .argv = ARGV("/bin/true") });
-		turn(f);
+		loop_turn(f->loop);
 	}
 	for (unsigned i = 0; i < 500; i++) {
 		assert_int_equal(f->answers[i].done, 1);
@@ -747,14 +730,14 @@ static void everything_dies_when_the_agent_closes_its_side(void **state)
 		   (struct exec_request){ .argv = SH(SCRIPT("trap '' TERM; setsid sleep %s & sleep 50", mark(7))) });
 	wait_for(f, &f->answers[0].started, 1);
 	while (!process_with(mark(7)))
-		turn(f);
+		loop_turn(f->loop);
 	executor = exec_stats(f->exec).executor;
 	f->exec = exec_free(f->exec);
 	assert_int_equal(f->answers[0].done, 1);
 	assert_true(f->answers[0].outcome.lost);
 	assert_gone(f, mark(7), 1000);
 	for (int i = 0; i < 1000 && kill(executor, 0) == 0; i++)
-		turn(f);
+		loop_turn(f->loop);
 	assert_int_equal(kill(executor, 0), -1);
 }
 
@@ -810,7 +793,7 @@ static void running_out_of_fds_fails_one_command_and_not_the_next(void **state)
 	setrlimit(RLIMIT_NOFILE, &tight);
 	start_with(f, &f->answers[1], (struct exec_request){ .argv = ARGV("/bin/sleep", "50") });
 	for (int i = 0; i < 5000 && !f->answers[1].done; i++)
-		turn(f);
+		loop_turn(f->loop);
 	setrlimit(RLIMIT_NOFILE, &before);
 	assert_int_equal(f->answers[1].done, 1);
 	assert_int_equal(f->answers[1].outcome.spawn_errno, EMFILE);

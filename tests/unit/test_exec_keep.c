@@ -28,6 +28,7 @@
 #include "agent/exec.h"
 #include "agent/exec_keep.h"
 #include "agent/executor/protocol.h"
+#include "tests/loop_turn.h"
 
 #define UNIT "1a-2b"
 #define CAP 65536
@@ -131,23 +132,6 @@ static void on_done(void *data, struct exec_outcome *outcome)
 	outcome->out.bytes = outcome->err.bytes = NULL;
 }
 
-static void on_tick(struct ev_loop *loop, struct ev_timer *timer, int events)
-{
-	(void)loop;
-	(void)timer;
-	(void)events;
-}
-
-static void turn(struct fixture *f)
-{
-	struct ev_timer tick;
-
-	ev_timer_init(&tick, on_tick, 0.005, 0.);
-	ev_timer_start(f->loop, &tick);
-	ev_run(f->loop, EVRUN_ONCE);
-	ev_timer_stop(f->loop, &tick);
-}
-
 static void start(struct fixture *f, bool attach, bool live)
 {
 	static const char *const argv[] = { "/usr/bin/apt-get", "install", NULL };
@@ -165,7 +149,7 @@ static void wait_until(struct fixture *f, const unsigned *what)
 	uint64_t end = clock_ns(CLOCK_MONOTONIC) + 20 * NS_PER_S;
 
 	while (!*what && clock_ns(CLOCK_MONOTONIC) < end)
-		turn(f);
+		loop_turn(f->loop);
 	assert_int_equal(*what, 1);
 }
 
@@ -175,7 +159,7 @@ static void wait_told(struct fixture *f, uint64_t want)
 	uint64_t end = clock_ns(CLOCK_MONOTONIC) + 20 * NS_PER_S;
 
 	while (f->answer.told + f->answer.skipped < want && clock_ns(CLOCK_MONOTONIC) < end)
-		turn(f);
+		loop_turn(f->loop);
 	assert_int_equal(f->answer.told + f->answer.skipped, want);
 }
 
@@ -207,7 +191,7 @@ static struct executor_request hear(struct fixture *f)
 	ssize_t len = -1;
 
 	while (len < 0 && clock_ns(CLOCK_MONOTONIC) < end) {
-		turn(f);
+		loop_turn(f->loop);
 		if (f->peer < 0)
 			f->peer = accept4(f->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (f->peer >= 0)
@@ -296,7 +280,7 @@ static void a_file_takes_no_more_room_than_what_is_kept(void **state)
 	id = hear_run(f);
 	for (int i = 0; i < 40; i++) {
 		write_some(f->files[0], 50000);
-		turn(f);
+		loop_turn(f->loop);
 	}
 	wait_told(f, 2000000);
 	assert_int_equal(fstat(f->files[0], &st), 0);
@@ -420,7 +404,7 @@ static void an_executor_that_is_away_is_waited_for_by_who_asks_after(void **stat
 	unlink(f->socket_path);
 	start(f, true, false);
 	for (int i = 0; i < 20; i++)
-		turn(f);
+		loop_turn(f->loop);
 	assert_int_equal(f->answer.done, 0);
 	executor_begins(f);
 	head = hear(f);

@@ -24,6 +24,7 @@
 #include <infiniservice/moment.h>
 
 #include "agent/prober.h"
+#include "tests/loop_turn.h"
 
 #define DEADLINE_NS (30 * NS_PER_MS)
 
@@ -62,29 +63,12 @@ static void on_idle(void *data)
 	((struct fixture *)data)->idle++;
 }
 
-static void on_tick(struct ev_loop *loop, struct ev_timer *timer, int events)
-{
-	(void)loop;
-	(void)timer;
-	(void)events;
-}
-
-static void turn(struct fixture *f)
-{
-	struct ev_timer tick;
-
-	ev_timer_init(&tick, on_tick, 0.005, 0.);
-	ev_timer_start(f->loop, &tick);
-	ev_run(f->loop, EVRUN_ONCE);
-	ev_timer_stop(f->loop, &tick);
-}
-
 static void wait_for(struct fixture *f, const unsigned *what, unsigned want)
 {
 	uint64_t end = clock_ns(CLOCK_MONOTONIC) + 5 * NS_PER_S;
 
 	while (*what < want && clock_ns(CLOCK_MONOTONIC) < end)
-		turn(f);
+		loop_turn(f->loop);
 	assert_int_equal(*what, want);
 }
 
@@ -234,7 +218,7 @@ static void no_child_before_the_first_request(void **state)
 {
 	struct fixture *f = *state;
 
-	turn(f);
+	loop_turn(f->loop);
 	assert_int_equal(prober_stats(f->pool).child_starts, 0);
 	assert_int_equal(ask(f->prober, PROBE_STATVFS, 1, "echo"), 0);
 	wait_for(f, &f->seen.count, 1);
@@ -355,7 +339,7 @@ static void a_child_that_dies_costs_one_answer_and_is_replaced(void **state)
 	assert_int_equal(f->seen.key, 2);
 	kill(prober_stats(f->pool).child, SIGKILL);
 	for (int i = 0; i < 20; i++)
-		turn(f);
+		loop_turn(f->loop);
 	assert_int_equal(ask(f->prober, PROBE_STATVFS, 3, "echo"), 0);
 	wait_for(f, &f->seen.count, 3);
 	assert_int_equal(f->seen.error, 0);

@@ -417,15 +417,17 @@ static int never_answers(struct prober *prober, const struct probe_request *requ
 	return 0;
 }
 
+/* Of a process that started at 100: the command line "a b", the program /exe. */
+static struct {
+	struct probe_process head;
+	char text[7];
+} late_answer = {{.start_ticks = 100, .cmdline_len = 3, .exe_len = 4}, "a b/exe"};
+#define LATE_ANSWER_LEN (sizeof(late_answer.head) + sizeof(late_answer.text))
+
 static void waits_for_command_lines_until_they_come(void **state)
 {
 	struct prober silent = {.request = never_answers};
-	struct {
-		struct probe_process head;
-		char text[7];
-	} answer = {{.start_ticks = 100, .cmdline_len = 3, .exe_len = 4}, "a b/exe"};
-	struct probe_result result = {
-		.kind = PROBE_PROCESS, .data = &answer, .data_len = sizeof(answer.head) + sizeof(answer.text)};
+	struct probe_result result = {.kind = PROBE_PROCESS, .data = &late_answer, .data_len = LATE_ANSWER_LEN};
 	struct process_row row;
 	struct harness *h = *state;
 
@@ -453,12 +455,7 @@ static void waits_for_command_lines_until_they_come(void **state)
 static void an_answer_that_comes_during_a_scan_is_taken(void **state)
 {
 	struct prober silent = {.request = never_answers};
-	struct {
-		struct probe_process head;
-		char text[7];
-	} answer = {{.start_ticks = 100, .cmdline_len = 3, .exe_len = 4}, "a b/exe"};
-	struct probe_result result = {
-		.kind = PROBE_PROCESS, .data = &answer, .data_len = sizeof(answer.head) + sizeof(answer.text)};
+	struct probe_result result = {.kind = PROBE_PROCESS, .data = &late_answer, .data_len = LATE_ANSWER_LEN};
 	struct process_row row;
 	struct harness *h = *state;
 
