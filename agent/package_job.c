@@ -66,6 +66,7 @@ static void job_free(void *data)
 	package_history_done(&job->history);
 	free(job->before.bytes);
 	free(job->out.bytes);
+	free(job->err.bytes);
 	free(job);
 }
 
@@ -256,8 +257,10 @@ static int digest(struct package_job *job, enum job_step step, struct exec_outco
 	case JOB_INSTALL:
 	case JOB_REMOVE:
 		free(job->out.bytes);
+		free(job->err.bytes);
 		job->out = outcome->out;
-		outcome->out = (struct exec_output){ .bytes = NULL };
+		job->err = outcome->err;
+		outcome->out = outcome->err = (struct exec_output){ .bytes = NULL };
 		return 0;
 	default:
 		return 0;
@@ -431,6 +434,7 @@ void package_job_succeed(struct command *command, void (*data)(struct sink *sink
 	struct response response = {
 		.success = true,
 		.out = { job->out.bytes, job->out.len, job->out.total },
+		.err = { job->err.bytes, job->err.len, job->err.total },
 		.data = data,
 		.arg = arg,
 	};

@@ -231,8 +231,7 @@ def what_a_package_run_writes_is_streamed(guest):
             assert [m["seq"] for m in chunks] == list(range(answer["stream_chunks"])) and answer["stream_dropped"] == 0
             streamed = {name: "".join(m["data"] for m in chunks if m["stream"] == name) for name in ("stdout", "stderr")}
             assert streamed["stdout"] == answer["stdout"], (streamed, answer["stdout"])
-            # A package action that succeeded answers with its stdout alone.
-            assert "complains\n" in streamed["stderr"], streamed
+            assert streamed["stderr"] == answer["stderr"] and "complains\n" in answer["stderr"], (streamed, answer["stderr"])
             wait_for(lambda: not units(guest), 10, 0.2, "its unit is let go")
 
 
