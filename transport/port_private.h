@@ -19,8 +19,10 @@
 
 /* One write to a virtio port takes at most 32 KiB (drivers/char/virtio_console.c, port_fops_write). */
 #define PORT_CHUNK (32u << 10)
-/* Read per dispatch, so that a host that never stops sending cannot starve the loop. */
-#define PORT_INPUT_TURN (256u << 10)
+/* One read of a virtio port gives at most a page (virtio_console.c, fill_queue). */
+#define PORT_INPUT_CHUNK (4u << 10)
+/* Read per dispatch: some four hundred short commands, so that a host that never stops sending delays no timer by more than they take. */
+#define PORT_INPUT_TURN (16u << 10)
 /* Samples are handed to a virtio port only while less than this is unanswered by an edge; see port_virtio.c. */
 #define PORT_SAMPLE_WINDOW (64u << 10)
 /* How long a hang-up is doubted when bytes came just before it; see port_virtio.c. */
@@ -113,7 +115,7 @@ struct port {
 	uint64_t renewed_ns, renew_ns; /* the last one; the next one due, or TIME_NEVER */
 
 	char where[PATH_MAX];
-	char input[PORT_CHUNK], output[PORT_CHUNK];
+	char input[PORT_INPUT_CHUNK], output[PORT_CHUNK];
 };
 
 /* port_open.c */
