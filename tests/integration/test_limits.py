@@ -114,7 +114,7 @@ def story_a_host_waits_one_turn_however_many_clients_send():
     flood = b'{"type":"Status","id":"flood"}\n' * 20
     for client in clients:
         client.socket.setblocking(False)
-        with contextlib.suppress(BlockingIOError):
+        with contextlib.suppress(BlockingIOError, ConnectionError):
             while True:
                 client.socket.send(flood)
     for _ in range(20):
