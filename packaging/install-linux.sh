@@ -93,9 +93,9 @@ init_system() {
 }
 
 port_nodes() {
-	for name in /sys/class/virtio-ports/*/name; do
-		[ "$(cat "$name" 2>/dev/null)" = org.infinibay.agent ] || continue
-		node=${name%/name}
+	for named in /sys/class/virtio-ports/*/name; do
+		[ "$(cat "$named" 2>/dev/null)" = org.infinibay.agent ] || continue
+		node=${named%/name}
 		echo "/dev/${node##*/}"
 	done
 }
@@ -139,9 +139,9 @@ prepare_script() {
 		cat /sys/class/dmi/id/product_uuid >/run/infiniservice/product_uuid
 		chmod 440 /run/infiniservice/product_uuid && chown root:infiniservice /run/infiniservice/product_uuid
 	fi
-	for name in /sys/class/virtio-ports/*/name; do
-		[ "$(cat "$name" 2>/dev/null)" = org.infinibay.agent ] || continue
-		node=${name%/name}
+	for named in /sys/class/virtio-ports/*/name; do
+		[ "$(cat "$named" 2>/dev/null)" = org.infinibay.agent ] || continue
+		node=${named%/name}
 		chmod 0600 "/dev/${node##*/}" && chown infiniservice:infiniservice "/dev/${node##*/}"
 	done
 PREPARE
@@ -160,8 +160,8 @@ respawn_max=0
 error_logger="logger -t infiniservice"
 
 depend() {
-	need localmount
-	after dev mdev udev
+	want localmount
+	after localmount dev mdev udev
 }
 
 start_pre() {
