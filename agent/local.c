@@ -18,7 +18,7 @@
 #include "agent/agent.h"
 #include "transport/outq.h"
 
-#define CHUNK 8192
+#define WRITE_BYTES 8192
 #define READ_BYTES 1024
 #define TURN_NS (2 * NS_PER_MS) /* of a turn of the loop, for all clients together */
 #define ACCEPTS_PER_TURN 64
@@ -84,7 +84,7 @@ static void client_kill(struct client *client)
 
 static void client_flush(struct client *client)
 {
-	char chunk[CHUNK];
+	char chunk[WRITE_BYTES];
 	size_t len;
 	ssize_t n;
 

@@ -479,6 +479,17 @@ void logger_start(struct logger *l)
 	child_start(l);
 }
 
+/* How long the oldest of what is unanswered has been so. */
+static void age_check(struct logger *l, struct moment now)
+{
+	if (!l->head)
+		l->answered_ns = 0;
+	else if (!l->answered_ns)
+		l->answered_ns = now.mono_ns;
+	else if (l->stats.state == LOGGER_OK && now.mono_ns - l->answered_ns > LAG_NS)
+		state_set(l, LOGGER_LAGGING, -ETIMEDOUT);
+}
+
 void logger_put(struct logger *l, struct line *line, struct moment now)
 {
 	struct entry *e = NULL;
@@ -500,7 +511,7 @@ void logger_put(struct logger *l, struct line *line, struct moment now)
 		return;
 	}
 	e->message.wall_ms = now.wall_ms;
-	logger_check(l, now);
+	age_check(l, now);
 	child_start(l);
 	pump(l);
 }
@@ -533,12 +544,7 @@ void logger_latest(struct logger *l, struct line *line, struct moment now)
 void logger_check(struct logger *l, struct moment now)
 {
 	drain(l);
-	if (!l->head)
-		l->answered_ns = 0;
-	else if (!l->answered_ns)
-		l->answered_ns = now.mono_ns;
-	else if (l->stats.state == LOGGER_OK && now.mono_ns - l->answered_ns > LAG_NS)
-		state_set(l, LOGGER_LAGGING, -ETIMEDOUT);
+	age_check(l, now);
 }
 
 struct logger_stats logger_stats(const struct logger *l)

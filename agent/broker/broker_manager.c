@@ -14,6 +14,12 @@
 #define RECONNECT_MS 50
 #define RECONNECTS_MAX 200 /* PID 1 is away while it executes itself anew, for a second or two */
 
+static int reconnect_soon(struct broker *broker)
+{
+	sd_event_source_set_time_relative(broker->reconnect, RECONNECT_MS * NS_PER_MS / NS_PER_US);
+	return sd_event_source_set_enabled(broker->reconnect, SD_EVENT_ONESHOT);
+}
+
 int broker_reconnect(sd_event_source *source, uint64_t usec, void *data)
 {
 	struct broker *broker = data;
@@ -30,8 +36,7 @@ int broker_reconnect(sd_event_source *source, uint64_t usec, void *data)
 		broker_log(LOG_ERR, "the service manager cannot be reached any more");
 		return sd_event_exit(broker->event, EXIT_FAILURE);
 	}
-	sd_event_source_set_time_relative(broker->reconnect, RECONNECT_MS * NS_PER_MS / NS_PER_US);
-	return sd_event_source_set_enabled(broker->reconnect, SD_EVENT_ONESHOT);
+	return reconnect_soon(broker);
 }
 
 void broker_manager_close(struct broker *broker)
@@ -51,9 +56,7 @@ static int on_disconnected(sd_bus_message *message, void *data, sd_bus_error *er
 	(void)error;
 	broker_manager_close(broker);
 	deed_forget_all(broker, true);
-	sd_event_source_set_time_relative(broker->reconnect, RECONNECT_MS * NS_PER_MS / NS_PER_US);
-	sd_event_source_set_enabled(broker->reconnect, SD_EVENT_ONESHOT);
-	return 0;
+	return reconnect_soon(broker);
 }
 
 static int on_job_removed(sd_bus_message *message, void *data, sd_bus_error *error)

@@ -17,6 +17,11 @@
 
 /* ----------------------------------------------------------------------------------------------------------- table */
 
+void unit_kept_name(const char *unit, char out[UNIT_NAME_MAX])
+{
+	snprintf(out, UNIT_NAME_MAX, UNIT_KEEP_PREFIX "%s.service", unit);
+}
+
 struct unit *unit_find(const struct broker *broker, const char *name)
 {
 	struct unit *unit = broker->units;

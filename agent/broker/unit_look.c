@@ -103,7 +103,6 @@ void unit_look_again(struct broker *broker)
 void unit_removed(struct broker *broker, sd_bus_message *signal)
 {
 	const char *name;
-
 	struct unit *unit;
 
 	if (!broker->units || sd_bus_message_read(signal, "s", &name) < 0)

@@ -16,11 +16,6 @@
 #include "agent/broker/transient.h"
 #include "agent/executor/launch.h"
 
-void unit_kept_name(const char *unit, char out[UNIT_NAME_MAX])
-{
-	snprintf(out, UNIT_NAME_MAX, UNIT_KEEP_PREFIX "%s.service", unit);
-}
-
 static int on_start(sd_bus_message *message, void *data, sd_bus_error *error)
 {
 	const sd_bus_error *failed = sd_bus_message_get_error(message);

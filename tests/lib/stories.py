@@ -77,7 +77,7 @@ def tell(number, function, rows, limit_s, guest, last=True):
         say("ok %d - %s # SKIP %s" % (number, name, reason))
         return True
     except (Exception, OutOfTime):  # pylint: disable=broad-except
-        say("not ok %d - %s" % (number, name) if last else "# %s: failed; once more" % name)
+        say("not ok %d - %s" % (number, name) if last else "# once more: " + name)
         remark(traceback.format_exc(limit=-4))
         return False
     say("ok %d - %s (%.1f s)" % (number, name, time.monotonic() - begin))
