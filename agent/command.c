@@ -86,16 +86,26 @@ static void run_in_loop(struct command *command)
 	}
 }
 
+static void start_queued(struct commands *commands);
+
+/* It may be its turn at once all the same: those before it may be pausing. */
+static void wait_for_slot(struct command *command)
+{
+	arm_deadline(command);
+	if (!command->from_host)
+		start_queued(&command->agent->commands);
+}
+
 void command_begin(struct command *command)
 {
 	set_deadlines(command);
 	trace_accepted(command);
 	if (!command->slot)
 		run_in_loop(command);
-	else if (queue_slot_free(&command->agent->commands, command->slots))
+	else if (queue_slot_free(&command->agent->commands, command->session, command->slots))
 		run(command);
 	else
-		arm_deadline(command);
+		wait_for_slot(command);
 }
 
 /* A command may be answered, and freed, within run: the search begins anew, and the answer does not come back in here. */
@@ -106,7 +116,7 @@ static void start_queued(struct commands *commands)
 	if (commands->starting || commands->closed)
 		return;
 	commands->starting = true;
-	while (commands->queued && (command = queue_startable(commands)))
+	while ((command = queue_startable(commands)))
 		run(command);
 	commands->starting = false;
 }
@@ -362,8 +372,18 @@ void commands_init(struct commands *commands, struct agent *agent)
 
 void commands_resume(struct commands *commands)
 {
-	if (commands->queued)
+	if (commands->host.queued)
 		start_queued(commands);
+}
+
+unsigned commands_running(const struct commands *commands)
+{
+	return commands->host.running + commands->local.running;
+}
+
+unsigned commands_queued(const struct commands *commands)
+{
+	return commands->host.queued + commands->local.queued;
 }
 
 void commands_orphan(struct commands *commands, const struct session *session)

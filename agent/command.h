@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <ev.h>
 
@@ -66,7 +67,8 @@ struct command {
 	struct command_frame *frame;   /* NULL: none; freed with the command */
 	bool async; /* goes on by itself: ACTION_ASYNC */
 	void (*on_expired)(struct command *command); /* answers an async command at its deadline; NULL: COMMAND_TIMEOUT */
-	bool from_host; /* or from a local client */
+	bool from_host; /* or from a local client, */
+	uid_t uid;	/* of this uid, also when the client has gone */
 	struct command *batch; /* the batch it is a member of, or NULL, */
 	unsigned batch_index;  /* and its place there */
 	bool cancelled; /* is being killed on request */
@@ -97,11 +99,17 @@ struct command_stats {
 	uint64_t retried;
 };
 
+/* What the commands of one source hold. */
+struct command_counts {
+	unsigned running, queued, waiting;
+};
+
 struct commands {
 	struct agent *agent;
 	struct command *first, **end;
-	unsigned running, queued, waiting;
-	unsigned held[SLOT_KINDS]; /* of the running ones */
+	struct command_counts host, local;
+	unsigned held[SLOT_KINDS]; /* of those that run for the host */
+	uid_t served_uid;	   /* of the local client that had the slot last */
 	bool closed;   /* shutting down: nothing more is taken */
 	enum error_code refusal; /* of the last command that was not admitted */
 	bool starting; /* start_queued is at work further up the stack */
@@ -110,6 +118,10 @@ struct commands {
 };
 
 void commands_init(struct commands *commands, struct agent *agent);
+
+/* Of all sources together. */
+unsigned commands_running(const struct commands *commands);
+unsigned commands_queued(const struct commands *commands);
 
 /* Takes over `message`. */
 void commands_submit(struct commands *commands, struct session *session, struct message *message);

@@ -107,6 +107,23 @@ bool command_permits(const struct command *command, const struct action *action)
 	       permitted(command->agent, command->session ? command->session : &host, action, action->group);
 }
 
+/* A user with few places takes one from a user with many: no crowd of users keeps another one out. */
+static bool find_place(struct commands *commands, const struct session *session, bool slot)
+{
+	struct command *yields;
+	bool held;
+
+	if (queue_has_place(commands, session, slot, &yields))
+		return true;
+	if (!yields)
+		return false;
+	held = commands_hold(commands); /* the place is for who asks, not for whoever waits */
+	commands->stats.queue_full++;
+	command_fail(yields, CODE_QUEUE_FULL, "busy", "its place was given to another user, who had fewer");
+	commands_release(commands, held);
+	return queue_has_place(commands, session, slot, &yields);
+}
+
 /* All that may keep a command from being admitted, in the order of the protocol. NULL when it was refused. */
 static const struct action *admissible(struct commands *commands, struct session *session, const struct message *message)
 {
@@ -133,10 +150,11 @@ static const struct action *admissible(struct commands *commands, struct session
 		   !token_bucket_take(&session->bucket, (unsigned)agent->config.commands.rate_per_s, agent_now(agent).mono_ns)) {
 		commands->stats.queue_full++;
 		refuse(commands, session, message, CODE_QUEUE_FULL, "rate", "more commands a second than this guest takes");
-	} else if (slot && !queue_slot_free(commands, queue_slots_of(action)) && commands->queued >= agent->config.commands.queue_size) {
+	} else if (slot && !queue_slot_free(commands, session, queue_slots_of(action)) && !find_place(commands, session, true)) {
 		commands->stats.queue_full++;
-		refuse(commands, session, message, CODE_QUEUE_FULL, "busy", "all slots and the queue are taken");
-	} else if (!slot && action != &action_cancel && commands->waiting >= agent->config.commands.queue_size) {
+		refuse(commands, session, message, CODE_QUEUE_FULL, "busy",
+		       session->kind == SESSION_LOCAL ? "your places in the queue of local clients are taken" : "all slots and the queue are taken");
+	} else if (!slot && action != &action_cancel && !find_place(commands, session, false)) {
 		commands->stats.queue_full++;
 		refuse(commands, session, message, CODE_QUEUE_FULL, "busy", "too many questions wait for their answers");
 	} else {
@@ -156,6 +174,7 @@ static struct command *command_new(struct commands *commands, struct session *se
 	command->agent = commands->agent;
 	command->session = session;
 	command->from_host = session->kind == SESSION_PORT;
+	command->uid = session->uid;
 	command->message = *message;
 	command->action = action;
 	command->received_ns = agent_now(commands->agent).mono_ns;
@@ -199,7 +218,7 @@ void commands_submit(struct commands *commands, struct session *session, struct 
 int commands_submit_action(struct commands *commands, struct session *session, struct message *message,
 			   const struct action *action, void *work, void (*work_free)(void *work))
 {
-	bool room = queue_slot_free(commands, queue_slots_of(action)) || commands->queued < commands->agent->config.commands.queue_size;
+	bool room = queue_slot_free(commands, session, queue_slots_of(action)) || find_place(commands, session, true);
 	struct command *command = room ? command_new(commands, session, message, action) : NULL;
 
 	commands->stats.received++;

@@ -38,20 +38,32 @@ static bool host_reads(const struct commands *commands)
 	return port_queued_bytes(agent->port) <= agent->config.port.queue_bytes / 4;
 }
 
-bool queue_slot_free(const struct commands *commands, enum slot_kind kind)
+static bool host_slot_free(const struct commands *commands, enum slot_kind kind)
 {
-	return host_reads(commands) && commands->running < commands->agent->config.commands.max_concurrent &&
+	return host_reads(commands) && commands->host.running < commands->agent->config.commands.max_concurrent &&
 	       commands->held[kind] < slot_share(commands, kind);
+}
+
+/* Local clients get the one slot they have together in turn: who comes does not pass by those who wait. */
+bool queue_slot_free(const struct commands *commands, const struct session *session, enum slot_kind kind)
+{
+	if (session->kind == SESSION_LOCAL)
+		return commands->local.running < QUEUE_LOCAL_SLOTS && commands->local.queued == 0;
+	return host_slot_free(commands, kind);
+}
+
+static void count_in(struct command_counts *counts, enum command_state state, int by)
+{
+	unsigned *counter = state == COMMAND_QUEUED ? &counts->queued : state == COMMAND_RUNNING ? &counts->running : &counts->waiting;
+
+	*counter += (unsigned)by;
 }
 
 /* What it holds in its state: a place there and, when it runs, a slot. */
 static void count(struct commands *commands, const struct command *command, int by)
 {
-	unsigned *counter = command->state == COMMAND_QUEUED ? &commands->queued :
-			    command->state == COMMAND_RUNNING ? &commands->running : &commands->waiting;
-
-	*counter += (unsigned)by;
-	if (command->state == COMMAND_RUNNING)
+	count_in(command->from_host ? &commands->host : &commands->local, command->state, by);
+	if (command->from_host && command->state == COMMAND_RUNNING)
 		commands->held[command->slots] += (unsigned)by;
 }
 
@@ -82,6 +94,8 @@ void queue_move(struct command *command, enum command_state state)
 	count(commands, command, -1);
 	command->state = state;
 	count(commands, command, 1);
+	if (state == COMMAND_RUNNING && !command->from_host)
+		commands->served_uid = command->uid;
 }
 
 struct command *queue_find(const struct commands *commands, enum command_state state)
@@ -94,12 +108,101 @@ struct command *queue_find(const struct commands *commands, enum command_state s
 	return command;
 }
 
+/* ---------------------------------------------------------------------------------------------------- local clients */
+
+static bool is_local(const struct command *command, enum command_state state)
+{
+	return !command->from_host && command->state == state;
+}
+
+static unsigned places_of(const struct commands *commands, enum command_state state, uid_t uid)
+{
+	unsigned places = 0;
+
+	for (const struct command *command = commands->first; command; command = command->next)
+		places += is_local(command, state) && command->uid == uid;
+	return places;
+}
+
+/* Of the user who has most places, the command that came last. */
+static struct command *youngest_of_most(const struct commands *commands, enum command_state state, unsigned *ret_places)
+{
+	struct command *youngest = NULL;
+
+	*ret_places = 0;
+	for (struct command *command = commands->first; command; command = command->next) {
+		unsigned places = is_local(command, state) && command->uid != 0 ? places_of(commands, state, command->uid) : 0;
+
+		if (places && places >= *ret_places) {
+			*ret_places = places;
+			youngest = command;
+		}
+	}
+	return youngest;
+}
+
+static bool local_has_place(const struct commands *commands, uid_t uid, bool slot, struct command **ret_yields)
+{
+	enum command_state state = slot ? COMMAND_QUEUED : COMMAND_WAITING;
+	unsigned all = slot ? commands->local.queued : commands->local.waiting;
+	unsigned roots = places_of(commands, state, 0), own = uid ? places_of(commands, state, uid) : roots, most;
+	struct command *youngest;
+
+	if (uid == 0)
+		return roots < (slot ? QUEUE_ROOT_PLACES : QUEUE_ROOT_WAITING);
+	if (own >= (slot ? QUEUE_USER_PLACES : QUEUE_USER_WAITING))
+		return false;
+	if (all - roots < (slot ? QUEUE_USERS_PLACES : QUEUE_USERS_WAITING))
+		return true;
+	/* What waits without a slot may be half done: only what has not been begun yields. */
+	youngest = slot ? youngest_of_most(commands, state, &most) : NULL;
+	if (youngest && most > own + 1)
+		*ret_yields = youngest;
+	return false;
+}
+
+bool queue_has_place(const struct commands *commands, const struct session *session, bool slot, struct command **ret_yields)
+{
+	unsigned held = slot ? commands->host.queued : commands->host.waiting;
+
+	*ret_yields = NULL;
+	if (session->kind == SESSION_LOCAL)
+		return local_has_place(commands, session->uid, slot, ret_yields);
+	return held < commands->agent->config.commands.queue_size;
+}
+
+/* The uid behind the one that was served last, and of it the oldest; from the end the turn goes back to the beginning. */
+static struct command *next_in_turn(const struct commands *commands)
+{
+	struct command *behind = NULL, *first = NULL;
+
+	for (struct command *command = commands->first; command; command = command->next) {
+		if (!is_local(command, COMMAND_QUEUED) || command->pausing)
+			continue;
+		if (!first || command->uid < first->uid)
+			first = command;
+		if (command->uid > commands->served_uid && (!behind || command->uid < behind->uid))
+			behind = command;
+	}
+	return behind ? behind : first;
+}
+
 /* The oldest that has a slot to go to: what waits for a slot of its kind holds up nobody behind it. */
-struct command *queue_startable(const struct commands *commands)
+static struct command *next_of_host(const struct commands *commands)
 {
 	struct command *command = commands->first;
 
-	while (command && (command->state != COMMAND_QUEUED || command->pausing || !queue_slot_free(commands, command->slots)))
+	while (command && (!command->from_host || command->state != COMMAND_QUEUED || command->pausing ||
+			   !host_slot_free(commands, command->slots)))
 		command = command->next;
+	return command;
+}
+
+struct command *queue_startable(const struct commands *commands)
+{
+	struct command *command = commands->host.queued ? next_of_host(commands) : NULL;
+
+	if (!command && commands->local.queued && commands->local.running < QUEUE_LOCAL_SLOTS)
+		command = next_in_turn(commands);
 	return command;
 }

@@ -63,9 +63,12 @@ void commands_report(const struct commands *commands, struct sink *out)
 {
 	const struct command_stats *stats = &commands->stats;
 
-	sink_uint(out, "running", commands->running);
-	sink_uint(out, "queued", commands->queued);
-	sink_uint(out, "waiting", commands->waiting);
+	sink_uint(out, "running", commands_running(commands));
+	sink_uint(out, "queued", commands_queued(commands));
+	sink_uint(out, "waiting", commands->host.waiting + commands->local.waiting);
+	sink_uint(out, "local_running", commands->local.running);
+	sink_uint(out, "local_queued", commands->local.queued);
+	sink_uint(out, "local_waiting", commands->local.waiting);
 	sink_uint(out, "received", stats->received);
 	sink_uint(out, "answered", stats->answered);
 	sink_uint(out, "succeeded", stats->succeeded);

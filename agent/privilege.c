@@ -27,6 +27,10 @@ bool privilege_require(struct command *command)
 {
 	struct agent *agent = command->agent;
 
+	if (!command->from_host) {
+		command_fail(command, CODE_POLICY_DENIED, "local", "clients of the local socket may look, and nothing else");
+		return false;
+	}
 	if (privilege_available(agent) || (agent->privileged && exec_warm(agent->privileged) == 0))
 		return true;
 	command_fail(command, CODE_PERMISSION_DENIED, "no_executor", "%s", PRIVILEGE_NO_EXECUTOR);
@@ -85,6 +89,8 @@ int privilege_deed_start(struct agent *agent, const struct privilege_wish *wish,
 		return -ENOMEM;
 	if (!agent->privileged)
 		return -ENOTCONN;
+	if (wish->group == GROUP_OBSERVE)
+		return -EPERM; /* to look needs nobody's rights */
 	*deed = (struct privilege_deed){ .done = done, .data = data };
 	r = exec_start(agent->privileged, &request, &callbacks, deed, &job);
 	if (r < 0)

@@ -258,9 +258,10 @@ static bool is_own_user(const char *name)
 	return entry && entry->pw_uid == geteuid();
 }
 
+/* What a local client has started runs as the agent does, whatever it is: nobody gets rights by looking. */
 static struct exec *choose_executor(const struct command *command, const struct run *run)
 {
-	if (!run->privileged || privilege_available(command->agent) || is_own_user(run->user))
+	if (!run->privileged || !command->from_host || privilege_available(command->agent) || is_own_user(run->user))
 		return command->agent->exec;
 	return command->agent->privileged;
 }

@@ -57,7 +57,7 @@ void stop_begin(struct agent *agent)
 		exec_stop(agent->privileged, 0);
 		commands_kill(&agent->commands);
 	} else if (agent->stopping == STOP_NOT) {
-		report(LOG_INFO, "stopping: %u commands run, %u wait", agent->commands.running, agent->commands.queued);
+		report(LOG_INFO, "stopping: %u commands run, %u wait", commands_running(&agent->commands), commands_queued(&agent->commands));
 		notify_stopping();
 		tick_stop(agent);
 		power_cancel(&agent->power);

@@ -317,7 +317,7 @@ static void show_status(const struct agent *agent)
 		      port_state(agent->port) == PORT_CONNECTED ? "connected" : "absent",
 		      (unsigned long long)agent->counters.samples,
 		      agent->config.log.enabled ? log_states[logger_stats(agent->logger).state] : "off",
-		      agent->commands.running, agent->commands.queued);
+		      commands_running(&agent->commands), commands_queued(&agent->commands));
 }
 
 static void on_health(struct ev_loop *loop, ev_timer *timer, int events)
@@ -364,8 +364,8 @@ static void emit_self(void *data, struct sink *out)
 	sink_uint(out, "port_queued_bytes", port_queued_bytes(agent->port));
 	sink_uint(out, "log_dropped", log.dropped);
 	sink_uint(out, "log_queued", log.queued);
-	sink_uint(out, "commands_running", agent->commands.running);
-	sink_uint(out, "commands_queued", agent->commands.queued);
+	sink_uint(out, "commands_running", commands_running(&agent->commands));
+	sink_uint(out, "commands_queued", commands_queued(&agent->commands));
 	sink_uint(out, "commands_answered", agent->commands.stats.answered);
 	sink_uint(out, "worst_turn_us", agent->counters.turn_ns_worst / NS_PER_US);
 }

@@ -68,8 +68,8 @@ const struct config_key config_keys[] = {
 	UINT_HOST(collectors, ports_max, 0, 1000, "1000", "How many ports a sample lists."),
 
 	BOOL(commands, enabled, "yes", "Take commands at all."),
-	UINT(commands, max_concurrent, 1, 64, "5", "Commands that run at the same time."),
-	UINT(commands, queue_size, 1, 10000, "100", "Commands that wait; one more is answered QUEUE_FULL."),
+	UINT(commands, max_concurrent, 1, 64, "5", "Commands of the host that run at the same time. Local clients have one slot of their own."),
+	UINT(commands, queue_size, 1, 10000, "100", "Commands of the host that wait; one more is answered QUEUE_FULL."),
 	UINT(commands, rate_per_s, 0, 100000, "0", "Commands taken in a second from one source; 0 is unlimited."),
 	UINT(commands, default_timeout_s, 1, 86400, "30", "For a command that brings no time-out."),
 	SIZE(commands, max_output_bytes, 1024, 512 * KIB, "256K", "Kept of each output stream of a command; the rest is read and counted."),

@@ -1,0 +1,231 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Who has what share: a crowd of each kind (the host, root, ordinary users) against what the others have, and what those lose: nothing."""
+import os
+import socket
+import time
+
+import tap
+from crowds import FIRST_UID, Machine, answers_so_far
+from fakehost import wait_until
+
+FEW = {"commands.max_concurrent": 2, "commands.queue_size": 3}
+
+
+def marked(host, count, name, machine):
+    """Commands of the host that run until `name` is let go."""
+    return [host.unsafe(f"echo begun >>{machine.agent.path(name)}; until test -e {machine.agent.path(name)}-go; do sleep 0.05; done", 120)
+            for _ in range(count)]
+
+
+def begun(machine, name):
+    try:
+        with open(machine.agent.path(name), encoding="ascii") as file:
+            return len(file.read().splitlines())
+    except FileNotFoundError:
+        return 0
+
+
+def let(machine, name):
+    with open(machine.agent.path(name + "-go"), "w", encoding="ascii"):
+        pass
+
+
+# ------------------------------------------------------------------------------------------------- slots and the queue
+
+def story_a_crowd_of_users_takes_no_slot_and_no_place_of_the_host():
+    machine = Machine(FEW)
+    crowd = machine.crowd(10)
+    for client in crowd:
+        client.ask_many(14)  # 140 in all
+    wait_until(lambda: machine.commands()["local_queued"] == 16, 10, "a full queue of the users'")
+    held = marked(machine.host, 5, "host", machine)
+    wait_until(lambda: begun(machine, "host") == 2, 10, "both slots of the host at work")
+    state = machine.commands()
+    assert (state["local_running"], state["running"], state["queued"] - state["local_queued"]) == (1, 3, 3), state
+    one_more = machine.host.run("true")
+    assert one_more["error_code"] == "QUEUE_FULL", one_more
+    let(machine, "host")
+    assert all(answer["success"] for answer in machine.host.responses(held, 20))
+    assert len(machine.ran()) == 1, machine.ran()
+    machine.let_go()
+
+
+def story_a_host_that_has_all_its_slots_at_work_leaves_local_clients_theirs():
+    machine = Machine(FEW)
+    held = marked(machine.host, 5, "host", machine)
+    wait_until(lambda: begun(machine, "host") == 2, 10, "both slots of the host at work")
+    machine.let_go()
+    for uid in (0, FIRST_UID):
+        answer = machine.member(uid).ask("PackageList", 30)
+        assert answer["success"], answer
+    let(machine, "host")
+    assert all(answer["success"] for answer in machine.host.responses(held, 20))
+
+
+def story_root_has_places_in_the_local_queue_that_no_crowd_of_users_takes():
+    machine = Machine(FEW)
+    for client in machine.crowd(10):
+        client.ask_many(5)
+    wait_until(lambda: machine.commands()["local_queued"] == 16, 10, "a full queue of the users'")
+    root = machine.member(0)
+    asked = root.ask_many(17)
+    refused = answers_so_far(root)
+    assert list(refused) == asked[16:] and refused[asked[16]]["error_code"] == "QUEUE_FULL", refused
+    assert machine.commands()["local_queued"] == 32
+    machine.let_go()
+    assert all(answer["success"] for answer in root.responses(asked[:16], 60))
+
+
+def story_root_takes_no_place_of_a_user():
+    machine = Machine(FEW)
+    root = machine.member(0)
+    asked = root.ask_many(40)
+    refused = answers_so_far(root)
+    assert list(refused) == asked[17:], refused  # one runs, sixteen wait
+    user = machine.member(FIRST_UID)
+    mine = user.ask_many(4)
+    assert not answers_so_far(user)
+    machine.let_go()
+    assert all(answer["success"] for answer in user.responses(mine, 60))
+    assert all(answer["success"] for answer in root.responses(asked[:17], 60))
+
+
+def story_a_user_has_four_places_however_many_clients_it_is():
+    machine = Machine(FEW)
+    clients = machine.crowd(1, clients=8)
+    asked = {client: client.ask_many(3) for client in clients}
+    wait_until(lambda: machine.commands()["local_queued"] == 4, 10, "four places taken")
+    state = machine.commands()
+    assert (state["local_running"], state["local_queued"], state["queue_full"]) == (1, 4, 19), state
+    for client in clients:  # whoever goes leaves what was asked behind, and makes no room by that
+        client.socket.close()
+    again = machine.member(FIRST_UID)
+    assert again.ask("PackageList")["error_code"] == "QUEUE_FULL"
+    assert sum(map(len, asked.values())) == 24
+    machine.let_go()
+
+
+def story_a_user_who_comes_late_gets_a_place_from_those_who_have_most():
+    machine = Machine(FEW)
+    crowd = machine.crowd(5)
+    first = {client: client.ask_many(4) for client in crowd[:4]}
+    wait_until(lambda: machine.commands()["local_queued"] == 15, 10, "the queue of four users")
+    last = crowd[4].ask_many(3)  # one is the sixteenth, the others have to be given up by those who have four
+    assert not answers_so_far(crowd[4])
+    given_up = [answer for client in crowd[:4] for answer in answers_so_far(client, 0.1).values()]
+    assert len(given_up) == 2 and all(answer["error_code"] == "QUEUE_FULL" for answer in given_up), given_up
+    assert machine.commands()["local_queued"] == 16
+    machine.let_go()
+    assert all(answer["success"] for answer in crowd[4].responses(last, 60))
+    left = [name for names in first.values() for name in names if name not in {answer["id"] for answer in given_up}]
+    answered = [m for client in crowd[:4] for m in answers_so_far(client, 2).values()]
+    assert sorted(m["id"] for m in answered) == sorted(left) and all(m["success"] for m in answered)
+
+
+def story_the_users_who_wait_are_served_in_turn():
+    machine = Machine(FEW)
+    many, few, root = machine.member(FIRST_UID), machine.member(FIRST_UID + 1), machine.member(0)
+    watcher = machine.member(0)
+    watcher.subscribe("commands")
+    asked = many.ask_many(5)
+    wait_until(lambda: machine.commands()["local_queued"] == 4, 10, "the queue of the first")
+    asked += few.ask_many(2) + root.ask_many(2)
+    wait_until(lambda: machine.commands()["local_queued"] == 8, 10, "the queue of all")
+    machine.let_go()
+    started = []
+    while len(started) < 9:
+        event = watcher.expect("command_event", 60, lambda m: m["action"] == "PackageList")
+        if event["state"] == "started":
+            started.append(event["id"])
+    wanted = [asked[i] for i in (0, 5, 7, 1, 6, 8, 2, 3, 4)]
+    assert started == wanted, (started, wanted)
+
+
+def story_a_host_that_does_not_read_its_answers_holds_up_no_local_client():
+    machine = Machine({"port.queue_bytes": "64K", "port.max_line_bytes": "64K"})
+    machine.host.socket.sendall(b"".join(b'{"type":"Status","id":"s%d"}\n' % i for i in range(300)))
+    client = machine.member(FIRST_UID)
+    wait_until(lambda: client.status()["port"]["queued_bytes"] > 16384, 10, "answers that the host does not read")
+    machine.let_go()
+    assert client.ask("PackageList", 30)["success"]
+
+
+def story_questions_that_wait_fill_only_the_share_of_who_asked():
+    machine = Machine({"commands.queue_size": 4})
+    # A history that is not read waits without holding a slot; so does a batch of members that wait.
+    crowd = machine.crowd(6)
+    for client in crowd:
+        for _ in range(6):
+            client.send({"type": "CommandBatch", "id": client.new_id(), "commands": [
+                {"type": "SafeCommand", "id": client.new_id(), "timeout": 100, "command_type": {"action": "PackageList"}}]})
+    wait_until(lambda: machine.commands()["local_waiting"] >= 10, 10, "batches that wait")
+    for _ in range(3):
+        assert machine.host.ask("CheckDiskSpace")["success"]
+    assert machine.member(0).ask("CheckDiskSpace")["success"]
+    machine.let_go()
+
+
+# --------------------------------------------------------------------------------------------------------------- rights
+
+OBSERVE = (("CheckSystemIntegrity", {}), ("PackageList", {}), ("PackageSearch", {"query": "bash"}), ("GetAvailableUpdates", {}),
+           ("RunAllHealthChecks", {}), ("ValidateSystemHealth", {}), ("CheckLinuxSecurity", {}), ("GetLinuxFirewallStatus", {}),
+           ("CheckSecurityModules", {}), ("ServiceControl", {"service": "cron", "operation": "status"}),
+           ("RunMaintenanceTask", {"task_type": "health", "task_name": "x"}), ("GetInstalledApplicationsWMI", {}),
+           ("CheckResourceOptimization", {}), ("GetApplicationDetails", {"app_id": "bash"}), ("ServiceList", {}), ("UserList", {}),
+           ("ProcessList", {}), ("CheckDiskSpace", {}))
+
+
+def story_viewing_never_reaches_the_executor_and_runs_as_the_agent():
+    tap.need_root()
+    uid = 61999
+    directory = os.path.join("/tmp", f"infini-exec-{os.getpid()}")
+    os.mkdir(directory, 0o755)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(os.path.join(directory, "exec.sock"))
+    os.chmod(os.path.join(directory, "exec.sock"), 0o666)
+    listener.listen(8)
+    listener.setblocking(False)
+    try:
+        machine = Machine({"commands.executor_socket": os.path.join(directory, "exec.sock")}, uid=uid)
+        machine.let_go()
+        for viewer in (machine.member(0), machine.member(FIRST_UID)):
+            for action, parameters in OBSERVE:
+                viewer.ask(action, 60, **parameters)
+            answer = viewer.ask("CheckSystemIntegrity", 60)
+            assert answer["success"], answer
+        assert machine.ran("dpkg --verify"), machine.ran()
+        assert {line.split()[0] for line in machine.ran()} == {str(uid)}, machine.ran()
+        try:
+            listener.accept()
+            raise AssertionError("a viewer's question reached the executor")
+        except BlockingIOError:
+            pass
+        machine.host.command("CheckSystemIntegrity", 5)  # the host's does
+        listener.settimeout(10)
+        listener.accept()[0].close()
+    finally:
+        listener.close()
+        os.unlink(os.path.join(directory, "exec.sock"))
+        os.rmdir(directory)
+
+
+def story_a_local_client_may_look_and_nothing_else_whatever_the_host_may():
+    machine = Machine({"commands.allow": "observe,control,packages,power"})
+    refused = (("DiskCleanup", {}), ("ServiceControl", {"service": "cron", "operation": "restart"}), ("ProcessKill", {"pid": 999999}),
+               ("PackageInstall", {"package": "bash"}), ("RebootSystem", {}), ("RestartServices", {}),
+               ("RunMaintenanceTask", {"task_type": "cleanup", "task_name": "x"}), ("PrepareGoldenImage", {"dry_run": True}))
+    for viewer in (machine.member(0), machine.member(FIRST_UID)):
+        for action, parameters in refused:
+            answer = viewer.ask(action, **parameters)
+            assert answer["error_code"] == "POLICY_DENIED", (action, answer)
+        assert viewer.run("true")["error_code"] == "POLICY_DENIED"
+        viewer.send({"type": "SetConfig", "id": "s", "values": {"timers.metrics_interval_ms": 50}})
+        assert viewer.response("s")["error_code"] == "POLICY_DENIED"
+        viewer.send({"type": "CancelCommand", "id": "c", "target_id": "h"})
+        assert viewer.response("c")["error_code"] == "NOT_FOUND"
+    time.sleep(0.1)
+    assert not machine.ran()
+
+
+tap.main(globals())
