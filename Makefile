@@ -52,7 +52,7 @@ INC_tools := -Iinclude -I.
 INC_tests := -Iinclude -I. -Itests -Wno-frame-larger-than
 
 # ---------------------------------------------------------------------------------------------------- libraries
-LIBS := collectors transport config log packages cleaner executor broker agent ctl host
+LIBS := collectors transport config log packages cleaner executor broker agent ctl host show
 DIR_collectors := collectors
 DIR_transport := transport
 DIR_config := agent/config
@@ -64,6 +64,7 @@ DIR_broker := agent/broker
 DIR_agent := agent
 DIR_ctl := tools/infinictl
 DIR_host := tools/infinihost
+DIR_show := tools/show
 MAINS := agent/main.c agent/executor/main.c tools/infinictl/main.c tools/infinihost/main.c
 
 define library
@@ -77,8 +78,8 @@ $(foreach l,$(LIBS),$(eval $(call library,$(l))))
 A = $(BUILD)/lib$(1).a
 LINK_agent := $(call A,agent) $(call A,packages) $(call A,cleaner) $(call A,executor) $(call A,log) $(call A,config) $(call A,collectors) $(call A,transport)
 LINK_executor := $(call A,broker) $(call A,agent) $(call A,packages) $(call A,cleaner) $(call A,executor) $(call A,config)
-LINK_ctl := $(call A,ctl) $(call A,log) $(call A,config) $(call A,transport)
-LINK_host := $(call A,host) $(call A,log) $(call A,config) $(call A,transport)
+LINK_ctl := $(call A,ctl) $(call A,show) $(call A,log) $(call A,config) $(call A,transport)
+LINK_host := $(call A,host) $(call A,show) $(call A,log) $(call A,config) $(call A,transport)
 SYS_agent := -lev -ljson-c -lsystemd -linih -lzstd -lnettle -lm
 SYS_executor := -lsystemd -linih
 SYS_ctl := -ljson-c -lsystemd -linih -lzstd -lnettle -lm
@@ -135,7 +136,7 @@ $(BUILD)/.flags: force
 
 # -------------------------------------------------------------------------------------------------------- tests
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c)) $(addprefix $(BUILD)/tests/unit/test_portable_,bus broker)
-UNIT_LINK := $(foreach l,broker agent packages cleaner executor ctl host log config collectors transport,$(call A,$(l)))
+UNIT_LINK := $(foreach l,broker agent packages cleaner executor ctl host show log config collectors transport,$(call A,$(l)))
 INTEGRATION_TESTS := $(wildcard tests/integration/test_*.py)
 BENCHES := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
 FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))

@@ -4,11 +4,14 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "agent/agent.h"
 #include "agent/once.h"
+#include "transport/printable.h"
 
 enum {
 	EXIT_DONE = 0,
@@ -49,12 +52,35 @@ static const struct option long_options[] = {
 	{ NULL, 0, NULL, 0 },
 };
 
+/* "infiniservice: " and the words on standard error, fit for a terminal whoever wrote the text in them. */
+__attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
+{
+	char text[1024];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	fprintf(stderr, "infiniservice: %.*s\n", (int)printable_clean(text, strlen(text)), text);
+}
+
+static void say_wrong_option(int option, char *argv[])
+{
+	const char *word = argv[optind - 1], *wrong = option == ':' ? "a value is missing" : "no such option, or with a value it does not take";
+
+	if (optopt > ' ' && optopt < 0x7f && strncmp(word, "--", 2) != 0)
+		say("-%c: %s", optopt, wrong);
+	else
+		say("%s: %s", word, wrong);
+}
+
 static enum mode parse(int argc, char *argv[], struct agent_options *options)
 {
 	enum mode mode = MODE_RUN;
 	int option;
 
-	while ((option = getopt_long(argc, argv, "c:p:s:vh", long_options, NULL)) != -1) {
+	opterr = 0; /* said by say_wrong_option */
+	while ((option = getopt_long(argc, argv, ":c:p:s:vh", long_options, NULL)) != -1) {
 		switch (option) {
 		case 'c':
 			options->config_path = optarg;
@@ -64,7 +90,7 @@ static enum mode parse(int argc, char *argv[], struct agent_options *options)
 			break;
 		case 's':
 			if (options->setting_count == AGENT_SETTINGS_MAX) {
-				fprintf(stderr, "infiniservice: more than %d times --set\n", AGENT_SETTINGS_MAX);
+				say("more than %d times --set", AGENT_SETTINGS_MAX);
 				return MODE_WRONG;
 			}
 			options->settings[options->setting_count++] = optarg;
@@ -83,11 +109,12 @@ static enum mode parse(int argc, char *argv[], struct agent_options *options)
 		case 'h':
 			return MODE_HELP;
 		default:
+			say_wrong_option(option, argv);
 			return MODE_WRONG;
 		}
 	}
 	if (optind < argc) {
-		fprintf(stderr, "infiniservice: '%s': no arguments are expected\n", argv[optind]);
+		say("'%s': no arguments are expected", argv[optind]);
 		return MODE_WRONG;
 	}
 	return mode;
@@ -102,7 +129,7 @@ static int check_config(const struct agent_options *options)
 	int r;
 
 	if (agent_load_config(&config, options, &e) < 0) {
-		fprintf(stderr, "infiniservice: %s\n", e.text);
+		say("%s", e.text);
 		return EXIT_USAGE;
 	}
 	/* The port judges its own spec; nothing is opened before the first dispatch. */
@@ -110,7 +137,7 @@ static int check_config(const struct agent_options *options)
 	port_free(port);
 	config_free(&config);
 	if (r < 0) {
-		fprintf(stderr, "infiniservice: port.spec: %s\n", e.text);
+		say("port.spec: %s", e.text);
 		return EXIT_USAGE;
 	}
 	puts("configuration is valid");
@@ -124,13 +151,13 @@ static int print_once(const struct agent_options *options)
 	int r;
 
 	if (agent_load_config(&config, options, &e) < 0) {
-		fprintf(stderr, "infiniservice: %s\n", e.text);
+		say("%s", e.text);
 		return EXIT_USAGE;
 	}
 	r = once_print(&config, stdout);
 	config_free(&config);
 	if (r < 0)
-		fprintf(stderr, "infiniservice: no sample could be taken: %s\n", strerror(-r));
+		say("no sample could be taken: %s", strerror(-r));
 	return r < 0 ? EXIT_FAILED : EXIT_DONE;
 }
 

@@ -16,6 +16,8 @@
 
 #include <infiniservice/moment.h>
 
+#include "transport/printable.h"
+
 #define REPORT_LINE_MAX 2048
 #define REPEAT_NS (60 * NS_PER_S)
 
@@ -51,10 +53,7 @@ __attribute__((format(printf, 2, 0))) static void report_args(int level, const c
 	len = vsnprintf(line + prefix, sizeof(line) - (size_t)prefix - 1, format, args);
 	if (len < 0)
 		return;
-	len = (int)strlen(line);
-	for (int i = 0; i < len; i++)
-		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
-			line[i] = '?';
+	len = (int)printable_clean(line, strlen(line));
 	line[len++] = '\n';
 	write_without_waiting(line, (size_t)len);
 }

@@ -16,6 +16,7 @@
 
 #include <infiniservice/cleanup.h>
 
+#include "agent/log/guarded.h"
 #include "agent/log/names.h"
 #include "agent/log/scan.h"
 #include "agent/log/source.h"
@@ -157,8 +158,10 @@ int reader_open_dir(const char *dir, struct reader **ret, struct err *err)
 
 	if (!r)
 		return err_set(err, -ENOMEM, "out of memory");
-	r->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	rc = r->dir_fd < 0 ? -errno : list_refresh(r);
+	r->dir_fd = guarded_open_dir(dir, err);
+	if (r->dir_fd < 0)
+		return r->dir_fd;
+	rc = list_refresh(r);
 	if (rc)
 		return err_set(err, rc, "%s: %s", dir, strerror(-rc));
 	r->inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
@@ -179,19 +182,20 @@ static int by_time(const void *a, const void *b)
 	return names_compare(&x->name, &y->name);
 }
 
-static int add_file(struct reader *r, const char *path)
+static int add_file(struct reader *r, const char *path, struct err *err)
 {
 	const char *slash = strrchr(path, '/');
 	struct entry entry = { .path = path, .first_ms = INT64_MAX };
 	struct source *source = NULL;
-	int rc = source_open(AT_FDCWD, path, true, &source);
+	int rc = source_open(-1, path, &source, err);
 
 	if (rc)
 		return rc;
 	names_parse(slash ? slash + 1 : path, &entry.name);
 	source_first_time(source, &entry.first_ms);
 	source_free(source);
-	return entry_add(r, &entry);
+	rc = entry_add(r, &entry);
+	return rc ? err_set(err, rc, "%s: %s", path, strerror(-rc)) : 0;
 }
 
 int reader_open_files(char *const paths[], size_t count, struct reader **ret, struct err *err)
@@ -201,10 +205,10 @@ int reader_open_files(char *const paths[], size_t count, struct reader **ret, st
 	if (!r)
 		return err_set(err, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < count; i++) {
-		int rc = add_file(r, paths[i]);
+		int rc = add_file(r, paths[i], err);
 
 		if (rc)
-			return err_set(err, rc, "%s: %s", paths[i], strerror(-rc));
+			return rc;
 	}
 	if (r->count > 1)
 		qsort(r->entries, r->count, sizeof(r->entries[0]), by_time);
@@ -225,24 +229,24 @@ void reader_headers(struct reader *r, bool wanted)
 
 /* ---------------------------------------------------------------------------------------------------- reading */
 
-static int entry_open(struct reader *r, const struct entry *entry)
+static int entry_open(struct reader *r, const struct entry *entry, struct err *err)
 {
 	struct segment_name twin = entry->name;
 	int rc;
 
 	if (entry->path) {
 		r->path = entry->path;
-		return source_open(AT_FDCWD, entry->path, true, &r->source);
+		return source_open(-1, entry->path, &r->source, err);
 	}
 	r->path = r->file;
 	names_format(&entry->name, r->file);
-	rc = source_open(r->dir_fd, r->file, false, &r->source);
+	rc = source_open(r->dir_fd, r->file, &r->source, err);
 	if (rc != -ENOENT)
 		return rc;
 	/* Compressed or removed since the directory was listed. */
 	twin.compressed = !twin.compressed;
 	names_format(&twin, r->file);
-	return source_open(r->dir_fd, r->file, false, &r->source);
+	return source_open(r->dir_fd, r->file, &r->source, err);
 }
 
 /* True if nothing in the open file can be in the range. Times fall by so little within a segment that its ends tell. */
@@ -258,22 +262,34 @@ static bool out_of_range(struct reader *r)
 	return r->begin_ms != INT64_MIN && source_last_time(r->source, &ms) && ms + LOG_BACKWARDS_MS < r->begin_ms;
 }
 
-static void unreadable(struct reader *r, int error)
+static void unreadable(struct reader *r, int error, const char *words)
 {
-	r->stats.unreadable++;
+	if (r->stats.unreadable++ == 0)
+		snprintf(r->stats.why, sizeof(r->stats.why), "%s", words);
 	r->stats.error = error;
+}
+
+/* The open file cannot be read on. */
+static void give_up(struct reader *r, int error)
+{
+	char words[sizeof(r->stats.why)];
+
+	snprintf(words, sizeof(words), "%s: %s", r->path,
+		 error == -EFBIG ? "too long a line, or too much, for a log" : strerror(-error));
+	unreadable(r, error, words);
 }
 
 /* Opens the next file. 1, or 0 if there is none. */
 static int advance(struct reader *r)
 {
 	while (r->at < r->count) {
-		int rc = entry_open(r, &r->entries[r->at++]);
+		struct err err = { 0 };
+		int rc = entry_open(r, &r->entries[r->at++], &err);
 
 		if (rc == -ENOENT)
 			continue; /* removed to keep the bound: no fault */
 		if (rc) {
-			unreadable(r, rc);
+			unreadable(r, rc, err.text);
 			continue;
 		}
 		r->stats.files++;
@@ -349,7 +365,7 @@ int reader_next(struct reader *r, struct reader_line *ret)
 			if (rc == -ENOMEM)
 				return rc;
 			if (rc != -EBADMSG)
-				unreadable(r, rc);
+				give_up(r, rc);
 			close_source(r);
 		} else if (last_look || r->dir_fd < 0) {
 			close_source(r);

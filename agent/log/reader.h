@@ -34,6 +34,7 @@ struct reader_stats {
 	uint64_t torn_tails; /* files that end inside a line or inside a compressed frame */
 	uint64_t unreadable; /* files that could not be opened or read; the last reason is in `error` */
 	int error;
+	char why[sizeof(((struct err *)0)->text)]; /* words for the first of them */
 };
 
 /* Opens a log directory. -EACCES and -ENOENT come with words that help. An empty directory is fine. */

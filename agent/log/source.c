@@ -16,6 +16,7 @@
 
 #include <infiniservice/cleanup.h>
 
+#include "agent/log/guarded.h"
 #include "agent/log/reader.h"
 #include "agent/log/scan.h"
 
@@ -33,6 +34,8 @@ struct source {
 	char *buffer;
 	size_t start, len, size; /* unread: buffer[start..len) */
 	bool skipping;		 /* inside a line that is too long */
+	uint64_t skipped;	 /* bytes of it */
+	uint64_t produced;	 /* bytes decompressed */
 	bool torn;
 };
 
@@ -79,22 +82,19 @@ static int detect(struct source *s)
 	return 0;
 }
 
-int source_open(int dir_fd, const char *path, bool follow_links, struct source **ret)
+int source_open(int dir_fd, const char *path, struct source **ret, struct err *err)
 {
 	_cleanup_(source_freep) struct source *s = calloc(1, sizeof(*s));
-	struct stat st;
 	int rc;
 
 	if (!s)
-		return -ENOMEM;
-	s->fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (follow_links ? 0 : O_NOFOLLOW));
-	if (s->fd < 0 || fstat(s->fd, &st) < 0)
-		return -errno;
-	if (!S_ISREG(st.st_mode))
-		return S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
+		return err_set(err, -ENOMEM, "out of memory");
+	s->fd = dir_fd < 0 ? guarded_open(path, SOURCE_FILE_MAX, err) : guarded_open_at(dir_fd, path, SOURCE_FILE_MAX, err);
+	if (s->fd < 0)
+		return s->fd;
 	rc = detect(s);
 	if (rc)
-		return rc;
+		return err_set(err, rc, "%s: %s", path, strerror(-rc));
 	*ret = TAKE_PTR(s);
 	return 0;
 }
@@ -148,6 +148,9 @@ static ssize_t fill_zstd(struct source *s)
 		if (ZSTD_isError(rc))
 			return -EBADMSG;
 		s->frame_open = rc != 0;
+		s->produced += out.pos;
+		if (s->produced > SOURCE_FILE_MAX)
+			return -EFBIG;
 		if (out.pos == 0 && s->input.pos == before && s->input.size == 0)
 			break;
 	}
@@ -175,12 +178,16 @@ static void consume(struct source *s, size_t len)
 }
 
 /* No newline in what is held: more is needed, or the line is too long to be kept. */
-static void skip_if_too_long(struct source *s)
+static int skip_if_too_long(struct source *s)
 {
-	if (s->len - s->start <= READER_LINE_MAX && !s->skipping)
-		return;
+	size_t held = s->len - s->start;
+
+	if (held <= READER_LINE_MAX && !s->skipping)
+		return 0;
+	s->skipped = (s->skipping ? s->skipped : 0) + held;
 	s->skipping = true;
-	consume(s, s->len - s->start);
+	consume(s, held);
+	return s->skipped > SOURCE_SKIP_MAX ? -EFBIG : 0;
 }
 
 int source_next(struct source *s, const char **ret_text, size_t *ret_len)
@@ -208,9 +215,10 @@ int source_next(struct source *s, const char **ret_text, size_t *ret_len)
 			*ret_len = len;
 			return SOURCE_LINE;
 		}
-		skip_if_too_long(s);
+		got = skip_if_too_long(s);
 		looked = s->len - s->start;
-		got = fill(s);
+		if (got == 0)
+			got = fill(s);
 		if (got > 0)
 			continue;
 		s->torn = s->len > s->start || s->skipping || s->frame_open || got == -EBADMSG;

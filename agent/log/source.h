@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <infiniservice/err.h>
+
 struct source;
 
 enum source_result {
@@ -18,13 +20,20 @@ enum source_result {
 	SOURCE_TOO_LONG, /* a line longer than READER_LINE_MAX was passed over */
 };
 
-/* Opens `path` relative to dir_fd (AT_FDCWD). `follow_links`: for files that a person named. 0 or -errno. */
-int source_open(int dir_fd, const char *path, bool follow_links, struct source **ret);
+/* More of a file is not read, nor decompressed. A segment has 1 GiB at most. */
+#define SOURCE_FILE_MAX (4ULL << 30)
+/* So long a line is no line of ours nor of anybody: the file is given up. */
+#define SOURCE_SKIP_MAX (64ULL << 20)
+
+/*
+ * Opens the file `path`, or with a dir_fd >= 0 that name in it, if guarded.h lets it pass. 0 or -errno with words.
+ */
+int source_open(int dir_fd, const char *path, struct source **ret, struct err *err);
 struct source *source_free(struct source *source);
 
 /*
  * Reads the next line: its text without '\n', NUL-terminated, valid until the next call. Returns enum source_result,
- * or -errno (-EBADMSG: damaged compressed data; what came before it was given out).
+ * or -errno (-EBADMSG: damaged compressed data; what came before it was given out; -EFBIG: no log at all, see above).
  */
 int source_next(struct source *source, const char **ret_text, size_t *ret_len);
 

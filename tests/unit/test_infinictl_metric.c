@@ -12,7 +12,6 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "tools/infinictl/cli.h"
 #include "tools/infinictl/metric.h"
 #include "tools/infinictl/table.h"
 #include "tools/infinictl/text.h"
@@ -78,39 +77,6 @@ static void refuses_a_path_that_makes_no_sense(void **state)
 	}
 }
 
-static char *captured(const char *text, size_t len)
-{
-	char *out = NULL;
-	size_t size;
-	FILE *stream = open_memstream(&out, &size);
-
-	cli_print_text(stream, text, len);
-	fclose(stream);
-	return out;
-}
-
-static void text_for_a_terminal_holds_no_control_bytes(void **state)
-{
-	static const struct {
-		const char *in, *want;
-	} cases[] = {
-		{ "plain", "plain" },
-		{ "a\x1b[31mred", "a?[31mred" },
-		{ "line\nbreak\ttab\x7f", "line?break?tab?" },
-		{ "caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80", "caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80" },
-		{ "\xc2\x9b" "31m", "??31m" }, /* a C1 control is an escape sequence to some terminals */
-		{ "\xff\xc0\xaf\xed\xa0\x80\xe2\x82", "????????" },
-	};
-
-	(void)state;
-	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
-		char *got = captured(cases[i].in, strlen(cases[i].in));
-
-		assert_string_equal(got, cases[i].want);
-		free(got);
-	}
-}
-
 static void hostile_json_is_refused_before_it_costs_memory(void **state)
 {
 	size_t size = 1 << 20;
@@ -160,7 +126,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(finds_values_by_name_index_and_item),
 		cmocka_unit_test(refuses_a_path_that_makes_no_sense),
-		cmocka_unit_test(text_for_a_terminal_holds_no_control_bytes),
 		cmocka_unit_test(hostile_json_is_refused_before_it_costs_memory),
 		cmocka_unit_test(the_table_shows_rates_between_rows_and_dashes_for_the_unknown),
 	};

@@ -101,19 +101,6 @@ static void control_characters_never_reach_the_terminal(void **state)
 	free(text);
 }
 
-static void long_text_is_cut_between_characters(void **state)
-{
-	char *text = NULL;
-	size_t size;
-	FILE *out = open_memstream(&text, &size);
-
-	(void)state;
-	summary_text(out, "abc\xc3\xa9" "def", 4);
-	fclose(out);
-	assert_string_equal(text, "abc\xc3\xa9...");
-	free(text);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -121,7 +108,6 @@ int main(void)
 		cmocka_unit_test(a_sample_shows_use_memory_space_addresses_and_load),
 		cmocka_unit_test(wrong_shapes_do_no_harm),
 		cmocka_unit_test(control_characters_never_reach_the_terminal),
-		cmocka_unit_test(long_text_is_cut_between_characters),
 	};
 
 	return cmocka_run_group_tests_name("infinihost_summary", tests, NULL, NULL);

@@ -19,6 +19,7 @@
 #include <infiniservice/moment.h>
 
 #include "agent/config/config.h"
+#include "agent/log/guarded.h"
 #include "agent/log/latest.h"
 #include "tools/infinictl/access.h"
 #include "tools/infinictl/cli.h"
@@ -28,20 +29,22 @@
 /* Of everything the agent says before it answers, and of one line. */
 #define ANSWER_BYTES_MAX (8u << 20)
 
-static int socket_connect(const char *path)
+/* The socket lies in a directory that the agent's uid can write: it is found first, then reached by its descriptor. */
+static int socket_connect(const char *path, struct err *err)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	_cleanup_(closep) int found = guarded_find_socket(path, err);
 	int fd, error;
 
-	if (strlen(path) >= sizeof(address.sun_path))
-		return -ENAMETOOLONG;
-	memcpy(address.sun_path, path, strlen(path));
+	if (found < 0)
+		return found;
+	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d", found);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return -errno;
+		return err_set(err, -errno, "socket: %s", strerror(errno));
 	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0)
 		return fd;
-	error = -errno;
+	error = err_set(err, -errno, "%s: %s", path, strerror(errno));
 	close(fd);
 	return error;
 }
@@ -100,19 +103,18 @@ static int receive_answer(int fd, const char *id, struct json_object **ret)
 	return total < ANSWER_BYTES_MAX ? -ETIMEDOUT : -EMSGSIZE;
 }
 
-static int ask(const char *path, struct json_object **ret)
+static int ask(const char *path, struct json_object **ret, struct err *err)
 {
-	_cleanup_(closep) int fd = socket_connect(path);
+	_cleanup_(closep) int fd = socket_connect(path, err);
 	char id[40], request[100];
-	int len;
+	int len, r;
 
 	if (fd < 0)
 		return fd;
 	snprintf(id, sizeof(id), "infinictl-%d", (int)getpid());
 	len = snprintf(request, sizeof(request), "\n{\"type\":\"Status\",\"id\":\"%s\"}\n", id);
-	if (send(fd, request, (size_t)len, MSG_NOSIGNAL) != len)
-		return -EPIPE;
-	return receive_answer(fd, id, ret);
+	r = send(fd, request, (size_t)len, MSG_NOSIGNAL) == len ? receive_answer(fd, id, ret) : -EPIPE;
+	return r ? err_set(err, r, "%s: %s", path, r == -ETIMEDOUT ? "no answer within 5 s" : strerror(-r)) : 0;
 }
 
 static void print_latest_age(const char *runtime_dir)
@@ -121,7 +123,7 @@ static void print_latest_age(const char *runtime_dir)
 	struct stat st;
 
 	snprintf(path, sizeof(path), "%s/" LATEST_NAME, runtime_dir);
-	if (stat(path, &st) == 0)
+	if (lstat(path, &st) == 0 && S_ISREG(st.st_mode))
 		cli_fail("its last sample is %lld s old (%s)",
 			 (long long)(moment_now().wall_ms / 1000 - (int64_t)st.st_mtim.tv_sec), path);
 	else
@@ -142,16 +144,17 @@ static int run(const char *path, const struct config *config, bool json,
 	       int (*print)(struct json_object *data, bool json))
 {
 	_cleanup_(text_putp) struct json_object *answer = NULL;
-	int rc = ask(path, &answer);
+	struct err err = { 0 };
+	int rc = ask(path, &answer, &err);
 
 	if (rc == 0)
 		return give_data(answer, json, print);
 	if (rc == -ENOENT || rc == -ECONNREFUSED || rc == -ENOTDIR) {
-		cli_fail("the agent does not run: %s: %s", path, strerror(-rc));
+		cli_fail("the agent does not run: %s", err.text);
 		print_latest_age(config->agent.runtime_dir);
 		return CLI_NOT_RUNNING;
 	}
-	cli_fail("%s: %s", path, rc == -ETIMEDOUT ? "no answer within 5 s" : strerror(-rc));
+	cli_fail("%s", err.text);
 	if (rc == -EACCES)
 		access_hint(path, config->socket.group[0] ? config->socket.group : "infiniservice");
 	return CLI_FAILED;
@@ -170,11 +173,11 @@ int ask_main(int argc, char **argv, const char *help, int (*print)(struct json_o
 	bool json = false;
 	int option, rc;
 
-	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
 		if (option == 'h')
-			return fputs(help, stdout) < 0 ? CLI_FAILED : CLI_OK;
+			return cli_help(help);
 		if (option != 's' && option != 'j')
-			return CLI_USAGE; /* getopt has said what is wrong */
+			return cli_wrong_option(option, argv);
 		json |= option == 'j';
 		path = option == 's' ? optarg : path;
 	}

@@ -17,10 +17,12 @@
 #include <infiniservice/moment.h>
 
 #include "agent/config/config.h"
+#include "agent/log/guarded.h"
 #include "agent/log/stamp.h"
 #include "tools/infinictl/access.h"
 #include "tools/infinictl/cli.h"
 #include "tools/infinictl/text.h"
+#include "tools/show/show.h"
 
 #define LINES_DEFAULT  50
 #define LINES_MAX      100000
@@ -108,23 +110,42 @@ static void take_line(struct records *records, const char *line, size_t len)
 		json_object_put(record);
 }
 
-/* 0, or -errno when there is a file that cannot be read. */
-static int read_file(struct records *records, const char *dir, const char *name)
+/* 0, or -errno with words when there is a file that cannot be read. */
+static int read_file(struct records *records, const char *dir, int dir_fd, const char *name, struct err *err)
 {
 	_cleanup_(fclosep) FILE *file = NULL;
 	_cleanup_(freep) char *line = NULL;
-	char path[4096 + 32];
 	size_t size = 0;
 	ssize_t len;
+	int fd = guarded_open_at(dir_fd, name, AUDIT_FILE_MAX, err);
 
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	file = fopen(path, "re");
-	if (!file)
-		return errno == ENOENT ? 0 : -errno;
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : err_context(err, "%s", dir);
+	file = fdopen(fd, "r");
+	if (!file) {
+		close(fd);
+		return err_set(err, -ENOMEM, "out of memory");
+	}
 	while ((len = getline(&line, &size, file)) > 0)
 		if (line[len - 1] == '\n' && len <= LINE_BYTES_MAX)
 			take_line(records, line, (size_t)len - 1);
 	return 0;
+}
+
+/* One that cannot be read keeps nothing of the other back. */
+static int read_files(struct records *records, const char *dir, struct err *err)
+{
+	_cleanup_(closep) int dir_fd = guarded_open_dir(dir, err);
+	struct err newer_err = { 0 };
+	int older, newer;
+
+	if (dir_fd < 0)
+		return dir_fd == -ENOENT ? 0 : dir_fd;
+	older = read_file(records, dir, dir_fd, AUDIT_FILE_OLD, err);
+	newer = read_file(records, dir, dir_fd, AUDIT_FILE, &newer_err);
+	if (newer)
+		*err = newer_err;
+	return newer ? newer : older;
 }
 
 /* ---------------------------------------------------------------------------------------------------------- journal */
@@ -230,8 +251,7 @@ static void print_member(struct json_object *record, const char *key)
 	struct json_object *value = text_member(record, key, NULL);
 	const char *text = value ? json_object_get_string(value) : "-";
 
-	cli_print_text(stdout, text, strlen(text));
-	putchar(' ');
+	show(stdout, "%s ", text);
 }
 
 static void print_result(struct json_object *record)
@@ -243,11 +263,11 @@ static void print_result(struct json_object *record)
 	if (code)
 		print_member(record, "error_code");
 	else if (text_member(record, "success", NULL))
-		fputs("ok ", stdout);
+		show(stdout, "ok ");
 	if (exit_code)
-		printf("exit %d ", json_object_get_int(exit_code));
+		show(stdout, "exit %d ", json_object_get_int(exit_code));
 	if (text_number(text_member(record, "duration_ms", NULL), &ms))
-		printf("%.3f s ", ms / 1000);
+		show(stdout, "%.3f s ", ms / 1000);
 }
 
 static void print_record(const struct wanted *wanted, const struct entry *entry)
@@ -255,12 +275,11 @@ static void print_record(const struct wanted *wanted, const struct entry *entry)
 	char when[TEXT_TIME_SIZE];
 
 	if (wanted->json) {
-		puts(json_object_to_json_string_ext(entry->record,
-						    JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+		text_json(entry->record, JSON_C_TO_STRING_PLAIN);
 		return;
 	}
 	text_time(entry->wall_ms, wanted->utc, true, when);
-	printf("%s ", when);
+	show(stdout, "%s ", when);
 	print_member(entry->record, "phase");
 	print_member(entry->record, "origin");
 	print_member(entry->record, "action");
@@ -268,10 +287,10 @@ static void print_record(const struct wanted *wanted, const struct entry *entry)
 	print_result(entry->record);
 	if (text_member(entry->record, "detail", NULL))
 		print_member(entry->record, "detail");
-	putchar('\n');
+	show(stdout, "\n");
 }
 
-static int print_all(const struct wanted *wanted, struct records *records)
+static void print_all(const struct wanted *wanted, struct records *records)
 {
 	size_t first;
 
@@ -279,28 +298,27 @@ static int print_all(const struct wanted *wanted, struct records *records)
 	first = records->count > wanted->lines ? records->count - wanted->lines : 0;
 	for (size_t i = first; i < records->count; i++)
 		print_record(wanted, &records->entries[i]);
-	return CLI_OK;
 }
 
 static int run(const struct wanted *wanted, const char *dir)
 {
 	_cleanup_(records_free) struct records records = { .wanted = wanted,
 							   .entries = calloc(2 * wanted->lines, sizeof(struct entry)) };
+	struct err err = { 0 };
 	int r;
 
 	if (!records.entries)
 		return cli_fail("out of memory");
-	r = read_file(&records, dir, AUDIT_FILE_OLD);
-	if (r == 0)
-		r = read_file(&records, dir, AUDIT_FILE);
+	r = read_files(&records, dir, &err);
 	read_journal(&records);
-	if (r < 0 && records.count == 0) {
-		cli_fail("%s/" AUDIT_FILE ": %s", dir, strerror(-r));
-		if (r == -EACCES)
-			access_hint(dir, "infiniservice");
-		return CLI_FAILED;
-	}
-	return print_all(wanted, &records);
+	print_all(wanted, &records);
+	/* Where the journal has them, an ordinary reader of the journal needs no right to the file. */
+	if (r == 0 || (r == -EACCES && records.count > 0))
+		return CLI_OK;
+	cli_fail("%s", err.text);
+	if (r == -EACCES)
+		access_hint(dir, "infiniservice");
+	return CLI_FAILED;
 }
 
 static bool parse_lines(const char *text, size_t *ret)
@@ -325,13 +343,13 @@ int audit_main(int argc, char **argv)
 	struct config config;
 	int option, rc;
 
-	while ((option = getopt_long(argc, argv, "n:h", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, ":n:h", options, NULL)) != -1) {
 		if (option == 'h')
-			return fputs(help, stdout) < 0 ? CLI_FAILED : CLI_OK;
+			return cli_help(help);
 		if (option == 'n' && !parse_lines(optarg, &wanted.lines))
 			return cli_usage("--lines takes a number from 1 to %d", LINES_MAX);
-		if (option == '?')
-			return CLI_USAGE;
+		if (option == '?' || option == ':')
+			return cli_wrong_option(option, argv);
 		wanted.id = option == 'i' ? optarg : wanted.id;
 		wanted.utc |= option == 'u';
 		wanted.json |= option == 'j';

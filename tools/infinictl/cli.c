@@ -4,11 +4,14 @@
  */
 #include "tools/infinictl/cli.h"
 
+#include <getopt.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <infiniservice/cleanup.h>
+
+#include "tools/show/show.h"
 
 static const char help[] =
 	"infinictl - look at the metric log and at the agent of this machine\n"
@@ -34,9 +37,7 @@ int cli_fail(const char *format, ...)
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	fputs("infinictl: ", stderr);
-	cli_print_text(stderr, text, strlen(text));
-	fputc('\n', stderr);
+	show(stderr, "infinictl: %s\n", text);
 	return CLI_FAILED;
 }
 
@@ -49,6 +50,18 @@ int cli_usage(const char *format, ...)
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	cli_fail("%s; `infinictl --help` tells more", text);
+	return CLI_USAGE;
+}
+
+int cli_help(const char *words)
+{
+	show_words(stdout, words);
+	return CLI_OK;
+}
+
+int cli_wrong_option(int option, char *const argv[])
+{
+	show_wrong_option("infinictl", option, argv);
 	return CLI_USAGE;
 }
 
@@ -72,14 +85,13 @@ int cli_main(int argc, char **argv)
 			 { "audit", audit_main },
 			 { "config", config_main } };
 
+	opterr = 0; /* what getopt finds wrong is said by cli_wrong_option */
 	if (argc < 2)
 		return cli_usage("a subcommand is missing");
-	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
-		fputs(help, stdout);
-		return finish(CLI_OK);
-	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help"))
+		return finish(cli_help(help));
 	if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V")) {
-		puts("infinictl " INFINISERVICE_VERSION);
+		show(stdout, "infinictl " INFINISERVICE_VERSION "\n");
 		return finish(CLI_OK);
 	}
 	for (unsigned i = 0; i < ARRAY_SIZE(commands); i++)

@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * infinictl: looks at the metric log and at the agent from inside the guest. Standard output is data, standard error is
- * words. Everything that came from a file or a socket passes cli_print_text before it reaches a terminal.
+ * words. Both go through tools/show/show.h.
  */
 #ifndef TOOLS_INFINICTL_CLI_H
 #define TOOLS_INFINICTL_CLI_H
-
-#include <stddef.h>
-#include <stdio.h>
 
 enum cli_exit {
 	CLI_OK = 0,
@@ -26,16 +23,16 @@ int ps_main(int argc, char **argv);
 int audit_main(int argc, char **argv);
 int config_main(int argc, char **argv);
 
-/*
- * Prints text with every control byte (C0, DEL, C1) and invalid UTF-8 replaced by '?', so that data cannot drive a
- * terminal.
- */
-void cli_print_text(FILE *out, const char *text, size_t len);
-
 /* "infinictl: " and the words on standard error. Returns CLI_FAILED. */
 __attribute__((format(printf, 1, 2))) int cli_fail(const char *format, ...);
 
 /* The same, with a pointer to --help; returns CLI_USAGE. */
 __attribute__((format(printf, 1, 2))) int cli_usage(const char *format, ...);
+
+/* Prints a help text; CLI_OK. */
+int cli_help(const char *words);
+
+/* Says what getopt_long(3) found wrong (opterr is 0, the short options begin with ':'); returns CLI_USAGE. */
+int cli_wrong_option(int option, char *const argv[]);
 
 #endif

@@ -22,6 +22,7 @@
 #include "tools/infinictl/table.h"
 #include "tools/infinictl/text.h"
 #include "tools/infinictl/timespec.h"
+#include "tools/show/show.h"
 
 #define METRICS_MAX 16
 #define FOLLOW_WAIT_MS 1000
@@ -66,7 +67,7 @@ static void print_value(struct json_object *value)
 		text = json_object_get_string(value);
 	else if (value)
 		text = json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
-	cli_print_text(stdout, text ? text : "null", text ? strlen(text) : 4);
+	show(stdout, "%s", text ? text : "null");
 }
 
 static void print_metrics(struct options *o, const struct reader_line *line, struct json_object *message)
@@ -75,7 +76,7 @@ static void print_metrics(struct options *o, const struct reader_line *line, str
 	char time[TEXT_TIME_SIZE];
 
 	text_time(line->wall_ms, o->utc, false, time);
-	fputs(time, stdout);
+	show(stdout, "%s", time);
 	for (unsigned i = 0; i < o->metric_count; i++) {
 		struct json_object *value = NULL;
 		bool found = data && metric_find(&o->metrics[i], data, &value);
@@ -83,23 +84,13 @@ static void print_metrics(struct options *o, const struct reader_line *line, str
 		if (!found)
 			found = metric_find(&o->metrics[i], message, &value);
 		o->seen[i] |= found;
-		fputc('\t', stdout);
+		show_words(stdout, "\t");
 		if (found)
 			print_value(value);
 		else
-			fputc('-', stdout);
+			show(stdout, "-");
 	}
-	fputc('\n', stdout);
-}
-
-/* Byte for byte where a program reads it; a terminal is protected from what a copied file may hold. */
-static void print_raw(const struct reader_line *line)
-{
-	if (isatty(STDOUT_FILENO))
-		cli_print_text(stdout, line->text, line->len);
-	else
-		fwrite(line->text, 1, line->len, stdout);
-	fputc('\n', stdout);
+	show(stdout, "\n");
 }
 
 static void print_line(struct options *o, const struct reader_line *line)
@@ -107,7 +98,7 @@ static void print_line(struct options *o, const struct reader_line *line)
 	_cleanup_(text_putp) struct json_object *message = NULL;
 
 	if (o->json) {
-		print_raw(line);
+		show_json_line(stdout, line->text, line->len);
 		return;
 	}
 	message = text_parse(line->text, line->len);
@@ -156,7 +147,7 @@ static int parse_options(int argc, char **argv, struct options *o)
 	};
 	int option, rc = CLI_OK;
 
-	while (!rc && (option = getopt_long(argc, argv, "fh", options, NULL)) != -1) {
+	while (!rc && (option = getopt_long(argc, argv, ":fh", options, NULL)) != -1) {
 		if (option == 'd')
 			o->dir = optarg;
 		else if (option == 'b')
@@ -172,9 +163,9 @@ static int parse_options(int argc, char **argv, struct options *o)
 		else if (option == 'u')
 			o->utc = true;
 		else if (option == 'h')
-			rc = fputs(help, stdout) < 0 ? CLI_FAILED : -1;
+			rc = cli_help(help) ? CLI_FAILED : -1;
 		else
-			rc = CLI_USAGE; /* getopt has said what is wrong */
+			rc = cli_wrong_option(option, argv);
 	}
 	if (!rc && o->json && o->metric_count)
 		return cli_usage("--json and --metric exclude each other");
@@ -241,8 +232,7 @@ static int report(const struct options *o, const struct reader *reader)
 			cli_fail("%s: in none of the samples", o->metrics[i].label);
 	if (!stats.unreadable)
 		return CLI_OK;
-	cli_fail("files that could not be read: %llu (%s)", (unsigned long long)stats.unreadable,
-		 strerror(-stats.error));
+	cli_fail("files that could not be read: %llu; the first: %s", (unsigned long long)stats.unreadable, stats.why);
 	if (stats.error == -EACCES)
 		access_hint(o->dir ? o->dir : ".", "infiniservice");
 	return CLI_FAILED;

@@ -9,6 +9,7 @@
 #include "tools/infinictl/ask.h"
 #include "tools/infinictl/cli.h"
 #include "tools/infinictl/text.h"
+#include "tools/show/show.h"
 
 static const char help[] =
 	"infinictl ps [--socket PATH] [--json]\n"
@@ -26,8 +27,7 @@ static void print_field(struct json_object *row, const char *key, int width)
 	struct json_object *value = text_member(row, key, NULL);
 	const char *text = value ? json_object_get_string(value) : "-";
 
-	cli_print_text(stdout, text, strlen(text));
-	printf("%*s  ", width > (int)strlen(text) ? width - (int)strlen(text) : 0, "");
+	show(stdout, "%s%*s  ", text, width > (int)strlen(text) ? width - (int)strlen(text) : 0, "");
 }
 
 static void print_row(struct json_object *row)
@@ -39,13 +39,13 @@ static void print_row(struct json_object *row)
 	text_number(text_member(row, "age_ms", NULL), &age_ms);
 	text_bytes(written, known, bytes, sizeof(bytes));
 	print_field(row, "state", 8);
-	printf("%8.1f s  ", age_ms / 1000);
+	show(stdout, "%8.1f s  ", age_ms / 1000);
 	print_field(row, "pid", 8);
-	printf("%8s  ", bytes);
+	show(stdout, "%8s  ", bytes);
 	print_field(row, "origin", 12);
 	print_field(row, "action", 22);
 	print_field(row, "id", 0);
-	putchar('\n');
+	show(stdout, "\n");
 }
 
 static int print_list(struct json_object *data, bool json)
@@ -55,11 +55,11 @@ static int print_list(struct json_object *data, bool json)
 	if (!json_object_is_type(list, json_type_array))
 		return cli_fail("the agent does not say what it runs");
 	if (json) {
-		puts(json_object_to_json_string_ext(list, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
+		text_json(list, JSON_C_TO_STRING_PRETTY);
 		return CLI_OK;
 	}
 	if (json_object_array_length(list) > 0)
-		printf("%-8s  %10s  %-8s  %8s  %-12s  %-22s  %s\n", "STATE", "AGE", "PID", "BYTES", "ORIGIN", "ACTION",
+		show(stdout, "%-8s  %10s  %-8s  %8s  %-12s  %-22s  %s\n", "STATE", "AGE", "PID", "BYTES", "ORIGIN", "ACTION",
 		       "ID");
 	for (size_t i = 0; i < json_object_array_length(list); i++)
 		print_row(json_object_array_get_idx(list, i));

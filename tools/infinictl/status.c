@@ -3,10 +3,11 @@
  * infinictl status: asks the agent over its local socket. Without an agent it tells how old the last sample is.
  */
 #include <json-c/json.h>
-#include <string.h>
 
 #include "tools/infinictl/ask.h"
 #include "tools/infinictl/cli.h"
+#include "tools/infinictl/text.h"
+#include "tools/show/show.h"
 
 #define NESTING_MAX 8
 
@@ -21,7 +22,7 @@ static const char help[] = "infinictl status [--socket PATH] [--json]\n"
 
 static void print_indent(unsigned depth)
 {
-	printf("%*s", (int)depth * 2, "");
+	show(stdout, "%*s", (int)depth * 2, "");
 }
 
 static bool is_nested(struct json_object *value)
@@ -39,8 +40,7 @@ static void print_scalar(struct json_object *value)
 		text = json_object_get_string(value);
 	else if (value)
 		text = json_object_to_json_string_ext(value, JSON_C_TO_STRING_SPACED);
-	cli_print_text(stdout, text, strlen(text));
-	fputc('\n', stdout);
+	show(stdout, "%s\n", text);
 }
 
 static void print_object(struct json_object *object, unsigned depth);
@@ -48,15 +48,14 @@ static void print_object(struct json_object *object, unsigned depth);
 static void print_nested(const char *name, struct json_object *value, unsigned depth)
 {
 	print_indent(depth);
-	cli_print_text(stdout, name, strlen(name));
-	puts(":");
+	show(stdout, "%s:\n", name);
 	if (json_object_is_type(value, json_type_object)) {
 		print_object(value, depth + 1);
 		return;
 	}
 	for (size_t i = 0; i < json_object_array_length(value); i++) {
 		print_indent(depth + 1);
-		printf("%zu:\n", i);
+		show(stdout, "%zu:\n", i);
 		print_object(json_object_array_get_idx(value, i), depth + 2);
 	}
 }
@@ -73,8 +72,7 @@ static void print_object(struct json_object *object, unsigned depth)
 		if (is_nested(value))
 			continue;
 		print_indent(depth);
-		cli_print_text(stdout, key, strlen(key));
-		fputs(": ", stdout);
+		show(stdout, "%s: ", key);
 		print_scalar(value);
 	}
 	json_object_object_foreach(object, name, nested)
@@ -85,7 +83,7 @@ static void print_object(struct json_object *object, unsigned depth)
 static int print_data(struct json_object *data, bool json)
 {
 	if (json)
-		puts(json_object_to_json_string_ext(data, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
+		text_json(data, JSON_C_TO_STRING_PRETTY);
 	else
 		print_object(data, 0);
 	return CLI_OK;

@@ -7,8 +7,8 @@
 #include <json-c/json.h>
 #include <string.h>
 
-#include "tools/infinictl/cli.h"
 #include "tools/infinictl/text.h"
+#include "tools/show/show.h"
 
 #define HEADING_EVERY 40
 
@@ -23,7 +23,7 @@ static void print_heading(struct table *t)
 {
 	if (t->rows++ % HEADING_EVERY)
 		return;
-	fprintf(t->out, "%-19s %6s %6s %6s %6s %8s %8s %8s %8s %6s\n", "time", "cpu%", "mem%", "used", "swap", "read/s",
+	show(t->out, "%-19s %6s %6s %6s %6s %8s %8s %8s %8s %6s\n", "time", "cpu%", "mem%", "used", "swap", "read/s",
 		"write/s", "rx/s", "tx/s", "load");
 }
 
@@ -32,9 +32,9 @@ static void print_number(struct table *t, struct json_object *value, unsigned de
 	double number;
 
 	if (text_number(value, &number))
-		fprintf(t->out, " %6.*f", (int)decimals, number);
+		show(t->out, " %6.*f", (int)decimals, number);
 	else
-		fprintf(t->out, " %6s", "-");
+		show(t->out, " %6s", "-");
 }
 
 static void print_bytes(struct table *t, struct json_object *value, double factor, int width)
@@ -44,7 +44,7 @@ static void print_bytes(struct table *t, struct json_object *value, double facto
 	bool known = text_number(value, &number);
 
 	text_bytes(number * factor, known && number >= 0, text, sizeof(text));
-	fprintf(t->out, " %*s", width, text);
+	show(t->out, " %*s", width, text);
 }
 
 static void print_memory(struct table *t, struct json_object *memory)
@@ -53,9 +53,9 @@ static void print_memory(struct table *t, struct json_object *memory)
 
 	if (text_number(text_member(memory, "used_kb", NULL), &used) &&
 	    text_number(text_member(memory, "total_kb", NULL), &total) && total > 0)
-		fprintf(t->out, " %6.1f", used * 100 / total);
+		show(t->out, " %6.1f", used * 100 / total);
 	else
-		fprintf(t->out, " %6s", "-");
+		show(t->out, " %6s", "-");
 	print_bytes(t, text_member(memory, "used_kb", NULL), 1024, 6);
 	print_bytes(t, text_member(memory, "swap_used_kb", NULL), 1024, 6);
 }
@@ -84,7 +84,7 @@ static void print_rate(struct table *t, bool known, double difference, double se
 	char text[32];
 
 	text_bytes(known ? difference / seconds : 0, known && difference >= 0, text, sizeof(text));
-	fprintf(t->out, " %8s", text);
+	show(t->out, " %8s", text);
 }
 
 static void print_traffic(struct table *t, int64_t wall_ms, struct json_object *message, struct json_object *network)
@@ -110,8 +110,7 @@ static void print_gap(struct table *t, struct json_object *message)
 	struct json_object *gap = text_member(message, "gap", NULL);
 
 	if (json_object_is_type(gap, json_type_string)) {
-		fputs("  gap: ", t->out);
-		cli_print_text(t->out, json_object_get_string(gap), (size_t)json_object_get_string_len(gap));
+		show(t->out, "  gap: %s", json_object_get_string(gap));
 	}
 }
 
@@ -126,7 +125,7 @@ void table_print(struct table *t, int64_t wall_ms, struct json_object *message)
 	io = text_member(system, "disk", "io_stats", NULL);
 	print_heading(t);
 	text_time(wall_ms, t->utc, true, time);
-	fputs(time, t->out);
+	show(t->out, "%s", time);
 	print_number(t, text_member(system, "cpu", "usage_percent", NULL), 1);
 	print_memory(t, text_member(system, "memory", NULL));
 	print_bytes(t, text_member(io, "read_bytes_per_sec", NULL), 1, 8);
@@ -134,5 +133,5 @@ void table_print(struct table *t, int64_t wall_ms, struct json_object *message)
 	print_traffic(t, wall_ms, message, text_member(system, "network", NULL));
 	print_number(t, text_member(system, "load_average", "load_1min", NULL), 2);
 	print_gap(t, message);
-	fputc('\n', t->out);
+	show(t->out, "\n");
 }

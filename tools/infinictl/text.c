@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Nothing read from a file or socket is trusted here: parsing is bounded before json-c sees the text, and what is
- * printed holds no control bytes.
+ * Nothing read from a file or socket is trusted here: parsing is bounded before json-c sees the text.
  */
 #include "tools/infinictl/text.h"
 
@@ -13,7 +12,7 @@
 
 #include <infiniservice/moment.h>
 
-#include "tools/infinictl/cli.h"
+#include "tools/show/show.h"
 
 /* json-c spends some 60 to 260 bytes on a value: a line of the agent has at most about 40,000. */
 #define VALUES_MAX 100000
@@ -58,6 +57,14 @@ struct json_object *text_member(struct json_object *object, ...)
 			object = NULL;
 	va_end(names);
 	return object;
+}
+
+void text_json(struct json_object *value, int flags)
+{
+	const char *text = json_object_to_json_string_ext(value, flags | JSON_C_TO_STRING_NOSLASHESCAPE);
+
+	show_json(stdout, text ? text : "null");
+	show(stdout, "\n");
 }
 
 bool text_number(struct json_object *value, double *ret)
@@ -105,39 +112,4 @@ void text_bytes(double bytes, bool known, char *out, size_t size)
 		unit++;
 	}
 	snprintf(out, size, unit && bytes < 10 ? "%.1f%c" : "%.0f%c", bytes, units[unit]);
-}
-
-/*
- * Length of the valid UTF-8 character at `text`, 0 if there is none. C1 controls (U+0080-U+009F) do not count as
- * valid.
- */
-static size_t utf8_length(const unsigned char *text, size_t len)
-{
-	size_t want = text[0] >= 0xf0 ? 4 : text[0] >= 0xe0 ? 3 : 2;
-
-	if (text[0] < 0xc2 || text[0] > 0xf4 || len < want)
-		return 0;
-	for (size_t i = 1; i < want; i++)
-		if ((text[i] & 0xc0) != 0x80)
-			return 0;
-	if ((text[0] == 0xc2 && text[1] < 0xa0) || (text[0] == 0xe0 && text[1] < 0xa0) ||
-	    (text[0] == 0xed && text[1] > 0x9f) || (text[0] == 0xf0 && text[1] < 0x90) ||
-	    (text[0] == 0xf4 && text[1] > 0x8f))
-		return 0;
-	return want;
-}
-
-void cli_print_text(FILE *out, const char *text, size_t len)
-{
-	for (size_t i = 0, step; i < len; i += step) {
-		unsigned char c = (unsigned char)text[i];
-
-		step = c < 0x80 ? 1 : utf8_length((const unsigned char *)text + i, len - i);
-		if (step == 0 || c < 0x20 || c == 0x7f) {
-			fputc('?', out);
-			step = 1;
-		} else {
-			fwrite(text + i, 1, step, out);
-		}
-	}
 }

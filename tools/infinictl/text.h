@@ -24,6 +24,9 @@ void text_putp(struct json_object **object);
 /* A member of a member …: text_member(data, "system", "cpu", NULL). NULL if any is missing. */
 struct json_object *text_member(struct json_object *object, ...);
 
+/* Prints it and a newline; `flags` are json-c's. */
+void text_json(struct json_object *value, int flags);
+
 /* A finite number; false for anything else. */
 bool text_number(struct json_object *value, double *ret);
 

@@ -17,6 +17,7 @@
 
 #include "tools/infinihost/request.h"
 #include "tools/infinihost/summary.h"
+#include "tools/show/show.h"
 
 #define DEFAULT_TIMEOUT_S 30.0
 
@@ -48,7 +49,7 @@ uint64_t command_deadline(double seconds)
 
 int command_usage(const char *text)
 {
-	fprintf(stderr, "infinihost: %s (infinihost --help lists the commands)\n", text);
+	show(stderr, "infinihost: %s (infinihost --help lists the commands)\n", text);
 	return HOST_USAGE;
 }
 
@@ -58,7 +59,7 @@ int command_begin(struct talk *talk, const struct host_options *options, uint64_
 	int r = talk_open(talk, options, &e);
 
 	if (r < 0) {
-		fprintf(stderr, "infinihost: %s\n", e.text);
+		show(stderr, "infinihost: %s\n", e.text);
 		*ret_exit = !options->path || options->secret_file ? HOST_USAGE : HOST_NOT_CONNECTED;
 		return r;
 	}
@@ -78,7 +79,7 @@ static int watch_options(int argc, char **argv, unsigned long *ret_count, bool *
 	int option;
 	char *end;
 
-	while ((option = getopt_long(argc, argv, "n:t", longs, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, ":n:t", longs, NULL)) != -1) {
 		if (option == 'n') {
 			*ret_count = strtoul(optarg, &end, 10);
 			if (*end || *ret_count == 0)
@@ -95,9 +96,9 @@ static int watch_options(int argc, char **argv, unsigned long *ret_count, bool *
 static void watch_print(const struct host_options *options, const struct talk_message *message, bool types)
 {
 	if (types)
-		printf("%s\n", summary_find_text(message->json, "type"));
+		show(stdout, "%s\n", summary_find_text(message->json, "type"));
 	else if (options->json)
-		printf("%.*s\n", (int)message->len, message->text);
+		show_json_line(stdout, message->text, message->len);
 	else
 		summary_print(stdout, message->json);
 	fflush(stdout);
@@ -160,12 +161,19 @@ static int explain_failure(struct json_object *answer)
 	bool is_response = !strcmp(summary_find_text(answer, "type"), "response");
 	const char *code = summary_find_text(answer, is_response ? "error_code" : "details.code");
 
-	fputs("infinihost: ", stderr);
+	show(stderr, "infinihost: ");
 	if (*code)
-		fprintf(stderr, "%s: ", code);
-	summary_text(stderr, summary_find_text(answer, "error"), 2000);
-	fputc('\n', stderr);
+		show(stderr, "%s: ", code);
+	show_cut(stderr, summary_find_text(answer, "error"), 2000);
+	show(stderr, "\n");
 	return !strcmp(code, "COMMAND_TIMEOUT") ? HOST_TIMEOUT : HOST_AGENT_ERROR;
+}
+
+static void print_data(struct json_object *data)
+{
+	show_json(stdout,
+		  json_object_to_json_string_ext(data, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
+	show(stdout, "\n");
 }
 
 static bool succeeded(struct json_object *answer)
@@ -173,14 +181,20 @@ static bool succeeded(struct json_object *answer)
 	return json_object_get_boolean(summary_find(answer, "success"));
 }
 
+static void print_stream(FILE *out, struct json_object *text)
+{
+	if (json_object_is_type(text, json_type_string))
+		show_stream(out, json_object_get_string(text), (size_t)json_object_get_string_len(text));
+	fflush(out);
+}
+
 /* The streams of a command as the command wrote them. */
 static void print_streams(struct json_object *answer)
 {
-	fputs(summary_find_text(answer, "stdout"), stdout);
-	fflush(stdout);
-	fputs(summary_find_text(answer, "stderr"), stderr);
+	print_stream(stdout, summary_find(answer, "stdout"));
+	print_stream(stderr, summary_find(answer, "stderr"));
 	if (json_object_get_boolean(summary_find(answer, "truncated")))
-		fprintf(stderr, "infinihost: the output was cut\n");
+		show(stderr, "infinihost: the output was cut\n");
 }
 
 int command_run(const struct host_options *options, int argc, char **argv)
@@ -203,13 +217,12 @@ int command_run(const struct host_options *options, int argc, char **argv)
 		return status;
 	status = succeeded(answer.json) ? HOST_OK : explain_failure(answer.json);
 	if (options->json) {
-		printf("%.*s\n", (int)answer.len, answer.text);
+		show_json_line(stdout, answer.text, answer.len);
 	} else {
 		print_streams(answer.json);
 		data = summary_find(answer.json, "data");
 		if (data)
-			printf("%s\n", json_object_to_json_string_ext(data, JSON_C_TO_STRING_PRETTY |
-									JSON_C_TO_STRING_NOSLASHESCAPE));
+			print_data(data);
 	}
 	talk_message_done(&answer);
 	return status;
@@ -228,7 +241,7 @@ static int exec_options_parse(int argc, char **argv, struct exec_options *out)
 					       { 0 } };
 	int option;
 
-	while ((option = getopt_long(argc, argv, "+s:t:C:", longs, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "+:s:t:C:", longs, NULL)) != -1) {
 		if (option == 's')
 			out->shell = optarg;
 		else if (option == 'C')
@@ -271,7 +284,7 @@ int command_exec(const struct host_options *options, int argc, char **argv)
 	if (ask(options, message, how.timeout_s, &answer, &talk, &status) < 0)
 		return status;
 	if (options->json)
-		printf("%.*s\n", (int)answer.len, answer.text);
+		show_json_line(stdout, answer.text, answer.len);
 	else
 		print_streams(answer.json);
 	status = exec_status(answer.json);
@@ -313,6 +326,6 @@ int command_ping(const struct host_options *options, int argc, char **argv)
 	}
 	if (r < 0)
 		return talk_explain(options, r, "keep_alive");
-	printf("keep_alive in %.2f ms\n", (double)(clock_ns(CLOCK_MONOTONIC) - sent_ns) / (double)NS_PER_MS);
+	show(stdout, "keep_alive in %.2f ms\n", (double)(clock_ns(CLOCK_MONOTONIC) - sent_ns) / (double)NS_PER_MS);
 	return HOST_OK;
 }

@@ -23,6 +23,7 @@
 
 #include "tools/infinihost/commands.h"
 #include "tools/infinihost/summary.h"
+#include "tools/show/show.h"
 
 #define DIR_SIZE 64 /* leaves room for a file's name within the 108 bytes of a socket's path */
 #define PATH_SIZE 108
@@ -124,7 +125,7 @@ _Noreturn static void become_agent(const struct demo *demo, const char *const *a
 	dup2(messages, STDERR_FILENO);
 	link_restore_signals();
 	execvp(arguments[0], (char *const *)(uintptr_t)arguments);
-	dprintf(STDERR_FILENO, "%s: %s\n", arguments[0], strerror(errno));
+	show(stderr, "%s: %s\n", arguments[0], strerror(errno));
 	_exit(127);
 }
 
@@ -166,13 +167,13 @@ static int demo_stop(struct demo *demo)
 	if (demo->agent > 0)
 		kill(demo->agent, SIGTERM);
 	if (!agent_ended(demo, command_deadline(STOP_TIMEOUT_S))) {
-		fprintf(stderr, "infinihost: the agent did not stop within %.0f s and was killed\n", STOP_TIMEOUT_S);
+		show(stderr, "infinihost: the agent did not stop within %.0f s and was killed\n", STOP_TIMEOUT_S);
 		kill(-demo->agent, SIGKILL);
 		waitpid(demo->agent, &demo->status, 0);
 	} else if (WIFSIGNALED(demo->status)) {
-		fprintf(stderr, "infinihost: the agent was ended by signal %d\n", WTERMSIG(demo->status));
+		show(stderr, "infinihost: the agent was ended by signal %d\n", WTERMSIG(demo->status));
 	} else if (WEXITSTATUS(demo->status) != 0) {
-		fprintf(stderr, "infinihost: the agent exited with %d\n", WEXITSTATUS(demo->status));
+		show(stderr, "infinihost: the agent exited with %d\n", WEXITSTATUS(demo->status));
 	} else {
 		return 0;
 	}
@@ -187,9 +188,9 @@ static void show_agent_messages(const struct demo *demo)
 
 	while (file && fgets(line, sizeof(line), file)) {
 		line[strcspn(line, "\n")] = '\0';
-		fputs("agent: ", stderr);
-		summary_text(stderr, line, sizeof(line));
-		fputc('\n', stderr);
+		show(stderr, "agent: ");
+		show_cut(stderr, line, sizeof(line));
+		show(stderr, "\n");
 	}
 }
 
@@ -229,7 +230,7 @@ static int converse(struct demo *demo, struct talk *talk, const struct host_opti
 			break;
 		demo->messages++;
 		if (options->json)
-			printf("%.*s\n", (int)message.len, message.text);
+			show_json_line(stdout, message.text, message.len);
 		else
 			summary_print(stdout, message.json);
 		fflush(stdout);
@@ -255,12 +256,12 @@ static int demo_run(struct demo *demo, const struct host_options *options, uint6
 	if (r >= 0)
 		r = talk_open(&talk, &here, &e);
 	if (r < 0) {
-		fprintf(stderr, "infinihost: %s\n", e.text);
+		show(stderr, "infinihost: %s\n", e.text);
 		return HOST_FAILED;
 	}
 	r = demo_start(demo, argc, argv, &e);
 	if (r < 0)
-		fprintf(stderr, "infinihost: %s\n", e.text);
+		show(stderr, "infinihost: %s\n", e.text);
 	else if ((r = converse(demo, &talk, options, duration_end_ns)) < 0 && r != -ECHILD)
 		talk_explain(&here, r, "agent's messages");
 	if (demo->started && demo_stop(demo) < 0)
@@ -277,7 +278,7 @@ static int demo_options(int argc, char **argv, double *ret_duration_s)
 
 	if (from_environment && *from_environment && command_seconds(from_environment, ret_duration_s) < 0)
 		return -EINVAL;
-	while ((option = getopt_long(argc, argv, "+d:", longs, NULL)) != -1)
+	while ((option = getopt_long(argc, argv, "+:d:", longs, NULL)) != -1)
 		if (option != 'd' || command_seconds(optarg, ret_duration_s) < 0)
 			return -EINVAL;
 	return optind < argc ? 0 : -EINVAL;
@@ -292,13 +293,13 @@ int demo_main(const struct host_options *options, int argc, char **argv)
 	if (demo_options(argc, argv, &duration_s) < 0)
 		return command_usage("usage: demo [--duration S] -- AGENT [ARGUMENT...]; DURATION in the environment is seconds too");
 	if (!options->json)
-		fprintf(stderr, duration_s < 0 ? "An agent and its host on this machine; Ctrl-C ends it.\n" :
+		show(stderr, duration_s < 0 ? "An agent and its host on this machine; Ctrl-C ends it.\n" :
 						 "An agent and its host on this machine, for %g s.\n", duration_s);
 	status = demo_run(&demo, options, command_deadline(duration_s), argc - optind, argv + optind);
 	if (status != HOST_OK)
 		show_agent_messages(&demo);
 	else if (!options->json)
-		fprintf(stderr, "%lu messages; the agent stopped cleanly.\n", demo.messages);
+		show(stderr, "%lu messages; the agent stopped cleanly.\n", demo.messages);
 	demo_remove(&demo);
 	return status;
 }

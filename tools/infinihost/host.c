@@ -10,6 +10,7 @@
 
 #include "tools/infinihost/commands.h"
 #include "tools/infinihost/demo.h"
+#include "tools/show/show.h"
 
 static const char help[] =
 	"Usage: infinihost [OPTION...] COMMAND [ARGUMENT...]\n"
@@ -51,7 +52,7 @@ static const struct option long_options[] = {
 };
 
 /* One option; -1 to go on, or an exit code. */
-static int take_option(int option, struct host_options *out)
+static int take_option(int option, char **argv, struct host_options *out)
 {
 	switch (option) {
 	case 'c':
@@ -70,13 +71,14 @@ static int take_option(int option, struct host_options *out)
 		out->json = true;
 		return -1;
 	case 'h':
-		fputs(help, stdout);
+		show_words(stdout, help);
 		return HOST_OK;
 	case 'V':
-		puts("infinihost " INFINISERVICE_VERSION);
+		show(stdout, "infinihost " INFINISERVICE_VERSION "\n");
 		return HOST_OK;
 	default:
-		return command_usage("unknown option, or one without its value");
+		show_wrong_option("infinihost", option, argv);
+		return command_usage("see the options");
 	}
 }
 
@@ -85,8 +87,9 @@ int host_main(int argc, char **argv)
 	struct host_options options = { .timeout_s = -1 };
 	int option, status;
 
-	while ((option = getopt_long(argc, argv, "+c:l:s:t:jhV", long_options, NULL)) != -1) {
-		status = take_option(option, &options);
+	opterr = 0; /* what getopt finds wrong goes the way of all words, tools/show/show.h */
+	while ((option = getopt_long(argc, argv, "+:c:l:s:t:jhV", long_options, NULL)) != -1) {
+		status = take_option(option, argv, &options);
 		if (status >= 0)
 			return status;
 	}
@@ -101,6 +104,6 @@ int host_main(int argc, char **argv)
 		link_catch_signals();
 		return commands[i].main(&options, argc, argv);
 	}
-	fprintf(stderr, "infinihost: %s: no such command\n", argv[optind]);
+	show(stderr, "infinihost: %s: no such command\n", argv[optind]);
 	return command_usage("commands are watch, run, exec, raw, ping and demo");
 }

@@ -13,6 +13,7 @@
 
 #include "tools/infinihost/commands.h"
 #include "tools/infinihost/summary.h"
+#include "tools/show/show.h"
 
 #define ANSWER_TIMEOUT_S 2.0
 #define INPUT_MAX (16U << 20)
@@ -109,7 +110,7 @@ static void print_message(struct talk_message *message, struct tally *tally)
 	const char *type = summary_find_text(message->json, "type");
 
 	tally->answered += !strcmp(type, "response") || !strcmp(type, "error") || !strcmp(type, "keep_alive");
-	printf("%.*s\n", (int)message->len, message->text);
+	show_json_line(stdout, message->text, message->len);
 	fflush(stdout);
 	talk_message_done(message);
 }

@@ -10,6 +10,8 @@
 
 #include <infiniservice/cleanup.h>
 
+#include "tools/show/show.h"
+
 /* True if all of `text` is one JSON value; json-c takes 'x', NaN and Infinity too, which therefore must not begin it. */
 static bool parse_value(const char *text, struct json_object **ret)
 {
@@ -102,7 +104,7 @@ struct json_object *request_action(const char *id, double timeout_s, int argc, c
 	for (int i = 1; i < argc && r == 0; i++) {
 		r = request_parameter(type, argv[i]);
 		if (r == -EINVAL)
-			fprintf(stderr, "infinihost: %s: a parameter is key=value\n", argv[i]);
+			show(stderr, "infinihost: %s: a parameter is key=value\n", argv[i]);
 	}
 	if (r == 0 && json_object_object_add(message, "params", NULL) == 0 &&
 	    json_object_object_add(message, "command_type", type) == 0)

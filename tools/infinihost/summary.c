@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a person watching wants to see of each message. A guest may send anything: every member is looked up by path and its
- * type tested, and its text goes through summary_text, because a process may be called ESC ] … (terminals obey that).
+ * type tested, and its text goes through tools/show/, because a process may be called ESC ] … (terminals obey that).
  */
 #include "summary.h"
 
@@ -10,25 +10,9 @@
 
 #include <infiniservice/cleanup.h>
 
+#include "tools/show/show.h"
+
 #define TEXT_MAX 160
-
-void summary_text(FILE *out, const char *text, size_t max)
-{
-	size_t i = 0;
-
-	for (; text && text[i] && (i < max || (text[i] & 0xc0) == 0x80); i++) { /* not cut inside a character */
-		unsigned char c = (unsigned char)text[i], next = (unsigned char)text[i + 1];
-
-		if (c == 0xc2 && next >= 0x80 && next < 0xa0) { /* C1 controls, U+0080 to U+009F */
-			fputc('?', out);
-			i++;
-		} else {
-			fputc(c < 0x20 || c == 0x7f ? '?' : c, out);
-		}
-	}
-	if (text && text[i])
-		fputs("...", out);
-}
 
 struct json_object *summary_find(struct json_object *from, const char *path)
 {
@@ -69,8 +53,8 @@ static void print_field(FILE *out, const char *label, struct json_object *messag
 
 	if (!value)
 		return;
-	fprintf(out, "  %s ", label);
-	summary_text(out, value_text(value), TEXT_MAX);
+	show(out, "  %s ", label);
+	show_cut(out, value_text(value), TEXT_MAX);
 }
 
 static double number(struct json_object *from, const char *path)
@@ -88,7 +72,7 @@ static void print_handshake(FILE *out, struct json_object *m)
 	print_field(out, "vm", m, "vm_id");
 	print_field(out, "version", m, "version");
 	print_field(out, "platform", m, "platform");
-	fprintf(out, "  %zu capabilities", array_length(summary_find(m, "capabilities")));
+	show(out, "  %zu capabilities", array_length(summary_find(m, "capabilities")));
 }
 
 static void print_filesystems(FILE *out, struct json_object *list)
@@ -97,9 +81,9 @@ static void print_filesystems(FILE *out, struct json_object *list)
 		struct json_object *fs = json_object_array_get_idx(list, i);
 		double total = number(fs, "total_gb");
 
-		fputs("  ", out);
-		summary_text(out, summary_find_text(fs, "mount_point"), 32);
-		fprintf(out, " %.0f%%", total > 0 ? 100 * number(fs, "used_gb") / total : 0);
+		show(out, "  ");
+		show_cut(out, summary_find_text(fs, "mount_point"), 32);
+		show(out, " %.0f%%", total > 0 ? 100 * number(fs, "used_gb") / total : 0);
 	}
 }
 
@@ -114,11 +98,11 @@ static void print_interfaces(FILE *out, struct json_object *list)
 		if (array_length(addresses) == 0 && !json_object_get_boolean(summary_find(interface, "is_up")))
 			continue;
 		shown++;
-		fputs("  ", out);
-		summary_text(out, summary_find_text(interface, "name"), 16);
+		show(out, "  ");
+		show_cut(out, summary_find_text(interface, "name"), 16);
 		if (array_length(addresses) > 0) {
-			fputc(' ', out);
-			summary_text(out, json_object_get_string(json_object_array_get_idx(addresses, 0)), 48);
+			show(out, " ");
+			show_cut(out, json_object_get_string(json_object_array_get_idx(addresses, 0)), 48);
 		}
 	}
 }
@@ -129,14 +113,14 @@ static void print_metrics(FILE *out, struct json_object *m)
 	const double kb_per_gb = 1048576;
 
 	print_field(out, "seq", m, "seq");
-	fprintf(out, "  cpu %.1f%% of %zu", number(system, "cpu.usage_percent"),
+	show(out, "  cpu %.1f%% of %zu", number(system, "cpu.usage_percent"),
 		array_length(summary_find(system, "cpu.cores_usage")));
-	fprintf(out, "  memory %.1f/%.1f GiB", number(system, "memory.used_kb") / kb_per_gb,
+	show(out, "  memory %.1f/%.1f GiB", number(system, "memory.used_kb") / kb_per_gb,
 		number(system, "memory.total_kb") / kb_per_gb);
 	print_filesystems(out, summary_find(system, "disk.usage_stats"));
 	print_interfaces(out, summary_find(system, "network.interfaces"));
-	fprintf(out, "  load %.2f", number(system, "load_average.load_1min"));
-	fprintf(out, "  %zu processes  %zu ports", array_length(summary_find(m, "data.processes")),
+	show(out, "  load %.2f", number(system, "load_average.load_1min"));
+	show(out, "  %zu processes  %zu ports", array_length(summary_find(m, "data.processes")),
 		array_length(summary_find(m, "data.ports")));
 }
 
@@ -146,12 +130,12 @@ static void print_response(FILE *out, struct json_object *m)
 
 	print_field(out, "id", m, "id");
 	print_field(out, "to", m, "command_type");
-	fputs(success ? "  success" : "  failed", out);
+	show(out, success ? "  success" : "  failed");
 	if (!success)
 		print_field(out, "as", m, "error_code");
 	print_field(out, "exit code", m, "exit_code");
 	if (summary_find(m, "execution_time_ms"))
-		fprintf(out, "  in %lld ms", (long long)json_object_get_int64(summary_find(m, "execution_time_ms")));
+		show(out, "  in %lld ms", (long long)json_object_get_int64(summary_find(m, "execution_time_ms")));
 	print_field(out, "error:", m, "error");
 	print_field(out, "data", m, "data");
 }
@@ -178,8 +162,8 @@ static void print_keep_alive(FILE *out, struct json_object *m)
 /* Any other type: its members as they are. */
 static void print_other(FILE *out, struct json_object *m)
 {
-	fputs("  ", out);
-	summary_text(out, value_text(m), TEXT_MAX);
+	show(out, "  ");
+	show_cut(out, value_text(m), TEXT_MAX);
 }
 
 static const struct {
@@ -198,8 +182,8 @@ void summary_print(FILE *out, struct json_object *message)
 	for (size_t i = 0; i < ARRAY_SIZE(printers); i++)
 		if (!strcmp(printers[i].type, type))
 			print = printers[i].print;
-	summary_text(out, *type ? type : "(no type)", TEXT_MAX);
+	show_cut(out, *type ? type : "(no type)", TEXT_MAX);
 	print(out, message);
-	fputc('\n', out);
+	show(out, "\n");
 	fflush(out);
 }

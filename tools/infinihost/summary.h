@@ -10,9 +10,6 @@
 /* Writes the line for `message`. Nothing from the guest reaches the terminal unescaped. */
 void summary_print(FILE *out, struct json_object *message);
 
-/* Writes guest text for a terminal: control characters (C0, DEL and C1) become '?', at most `max` bytes. */
-void summary_text(FILE *out, const char *text, size_t max);
-
 /* A member by its path ("system.cpu.usage_percent"), or NULL. */
 struct json_object *summary_find(struct json_object *from, const char *path);
 /* Its text, or "" when it is absent or no string. Valid as long as `from`. */

@@ -18,6 +18,7 @@
 #include <infiniservice/moment.h>
 
 #include "tools/infinihost/summary.h"
+#include "tools/show/show.h"
 #include "transport/envelope.h"
 #include "transport/json_write.h"
 
@@ -219,9 +220,9 @@ int talk_next(struct talk *talk, int other_fd, uint64_t deadline_ns, struct talk
 			return LINK_LINE;
 		}
 		json_object_put(object);
-		fprintf(stderr, "infinihost: left out %zu bytes that are no message: ", len);
-		summary_text(stderr, line, 60);
-		fputc('\n', stderr);
+		show(stderr, "infinihost: left out %zu bytes that are no message: ", len);
+		show_cut(stderr, line, 60);
+		show(stderr, "\n");
 	}
 	return r;
 }
@@ -271,14 +272,14 @@ int talk_explain(const struct host_options *options, int error, const char *wait
 	case -EINTR:
 		return HOST_INTERRUPTED;
 	case -ETIMEDOUT:
-		fprintf(stderr, "infinihost: %s: no %s in time%s\n", options->path, waited_for,
+		show(stderr, "infinihost: %s: no %s in time%s\n", options->path, waited_for,
 			options->listening ? "" : " (a chardev serves one client at a time: is another connected?)");
 		return HOST_TIMEOUT;
 	case -ENOTCONN:
-		fprintf(stderr, "infinihost: %s: the connection was closed before the %s\n", options->path, waited_for);
+		show(stderr, "infinihost: %s: the connection was closed before the %s\n", options->path, waited_for);
 		return HOST_NOT_CONNECTED;
 	default:
-		fprintf(stderr, "infinihost: %s: %s\n", options->path, strerror(-error));
+		show(stderr, "infinihost: %s: %s\n", options->path, strerror(-error));
 		return HOST_FAILED;
 	}
 }

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+/* The one way to a terminal; see show.h. */
+#include "tools/show/show.h"
+
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <infiniservice/cleanup.h>
+
+#include "transport/printable.h"
+
+/* What stands for a character that may not be shown. */
+enum manner {
+	MANNER_LINE,  /* '?' */
+	MANNER_LINES, /* '?', but newlines and tabs are shown */
+	MANNER_JSON,  /* its escape */
+};
+
+static void show_escape(FILE *out, const unsigned char *p, int bytes)
+{
+	uint32_t code = 0;
+
+	if (utf8_decode(p, p + bytes, &code) < 0)
+		code = 0xFFFD;
+	if (code < 0x10000)
+		fprintf(out, "\\u%04x", (unsigned)code);
+	else /* a surrogate pair, RFC 8259 section 7 */
+		fprintf(out, "\\u%04x\\u%04x", 0xD7C0 + (unsigned)(code >> 10), 0xDC00 + (unsigned)(code & 0x3FF));
+}
+
+static void show_refused(FILE *out, const unsigned char *p, int bytes, enum manner manner)
+{
+	bool space = *p == '\n' || *p == '\t';
+
+	if (space && manner != MANNER_LINE)
+		fputc(*p, out);
+	else if (manner == MANNER_JSON)
+		show_escape(out, p, bytes);
+	else
+		fputc('?', out);
+}
+
+/* Runs of what may be shown go out in one piece. */
+static void show_bytes(FILE *out, const char *text, size_t len, enum manner manner)
+{
+	const unsigned char *p = (const unsigned char *)text, *end = p + len, *run = p;
+
+	while (p < end) {
+		int step = printable_step(p, end);
+
+		if (step > 0) {
+			p += step;
+			continue;
+		}
+		fwrite(run, 1, (size_t)(p - run), out);
+		/* The end of a line as other systems write it. */
+		if (!(manner == MANNER_LINES && *p == '\r' && p + 1 < end && p[1] == '\n'))
+			show_refused(out, p, -step, manner);
+		p -= step;
+		run = p;
+	}
+	fwrite(run, 1, (size_t)(p - run), out);
+}
+
+void show_text(FILE *out, const char *text, size_t len)
+{
+	show_bytes(out, text, len, MANNER_LINE);
+}
+
+void show(FILE *out, const char *format, ...)
+{
+	_cleanup_(freep) char *text = NULL;
+	size_t form = strlen(format);
+	bool ends = form > 0 && format[form - 1] == '\n';
+	va_list args;
+	int len;
+
+	va_start(args, format);
+	len = vasprintf(&text, format, args);
+	va_end(args);
+	if (len < 0) {
+		text = NULL; /* out of memory: the words are lost, the program goes on */
+		return;
+	}
+	show_bytes(out, text, (size_t)len - ends, MANNER_LINE);
+	if (ends)
+		fputc('\n', out);
+}
+
+void show_cut(FILE *out, const char *text, size_t max)
+{
+	size_t len = text ? strlen(text) : 0, cut = len;
+
+	if (len > max)
+		for (cut = max; cut < len && ((unsigned char)text[cut] & 0xC0) == 0x80;)
+			cut++;
+	if (cut > 0)
+		show_bytes(out, text, cut, MANNER_LINE);
+	if (cut < len)
+		fputs("...", out);
+}
+
+void show_words(FILE *out, const char *words)
+{
+	show_bytes(out, words, strlen(words), MANNER_LINES);
+}
+
+int show_on_terminal(FILE *out)
+{
+	return isatty(fileno(out));
+}
+
+void show_stream(FILE *out, const char *text, size_t len)
+{
+	if (show_on_terminal(out))
+		show_bytes(out, text, len, MANNER_LINES);
+	else
+		fwrite(text, 1, len, out);
+}
+
+void show_json(FILE *out, const char *json)
+{
+	show_bytes(out, json, strlen(json), MANNER_JSON);
+}
+
+void show_json_line(FILE *out, const char *line, size_t len)
+{
+	if (show_on_terminal(out))
+		show_bytes(out, line, len, MANNER_JSON);
+	else
+		fwrite(line, 1, len, out);
+	fputc('\n', out);
+}
+
+void show_wrong_option(const char *program, int option, char *const argv[])
+{
+	const char *word = argv[optind - 1];
+
+	if (strncmp(word, "--", 2) != 0 && optopt > 0 && optopt < 0x80)
+		show(stderr, option == ':' ? "%s: -%c needs a value\n" : "%s: there is no option -%c\n", program, optopt);
+	else if (option == ':')
+		show(stderr, "%s: %s needs a value\n", program, word);
+	else if (optopt > 0 && strchr(word, '='))
+		show(stderr, "%s: %.*s takes no value\n", program, (int)strcspn(word, "="), word);
+	else
+		show(stderr, "%s: %s: no such option, or the beginning of several\n", program, word);
+}
