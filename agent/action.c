@@ -44,7 +44,8 @@ static const struct action actions[] = {
 	{ .name = "GetPendingUpdates", .group = GROUP_OBSERVE, .slot = true, .timeout_s = 300, .run = action_run_available_updates },
 	{ .name = "GetSecurityUpdates", .group = GROUP_OBSERVE, .slot = true, .timeout_s = 300, .run = action_run_security_updates },
 	{ .name = "GetUpdateHistory", .group = GROUP_OBSERVE, .slot = true, .timeout_s = 300, .run = action_run_update_history },
-	{ .name = "CheckApplicationUpdates", .group = GROUP_OBSERVE, .slot = true, .timeout_s = 300, .run = action_run_applications },
+	{ .name = "CheckApplicationUpdates", .group = GROUP_OBSERVE, .slot = true, .timeout_s = 300,
+	  .run = action_run_application_updates },
 	{ .name = "GetInstalledApplicationsWMI", .group = GROUP_OBSERVE, .slot = true, .timeout_s = 300,
 	  .run = action_run_applications },
 	{ .name = "GetApplicationDetails", .group = GROUP_OBSERVE, .slot = true, .timeout_s = 120,
@@ -75,7 +76,7 @@ const struct action action_unsafe = {
 const struct action action_status = { .name = "Status", .group = GROUP_OBSERVE, .run = action_run_status };
 
 /* What names of actions that only Windows has contain. GetInstalledApplicationsWMI is asked of Linux guests too. */
-static const char *const foreign[] = { "Windows", "Defender", "PowerShell", "JoinDomain" };
+static const char *const foreign[] = { "Windows", "Defender", "PowerShell", "JoinDomain", "GetThreatHistory", "AutoOptimizeDisk" };
 
 enum action_kind action_find(const char *name, const struct action **ret)
 {

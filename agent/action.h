@@ -105,6 +105,7 @@ enum action_result action_run_linux_update_history(struct command *command);
 enum action_result action_run_available_updates(struct command *command);
 enum action_result action_run_security_updates(struct command *command);
 enum action_result action_run_update_history(struct command *command);
+enum action_result action_run_application_updates(struct command *command);
 enum action_result action_run_applications(struct command *command);
 enum action_result action_run_application_details(struct command *command);
 enum action_result action_run_specific_app_updates(struct command *command);

@@ -36,6 +36,9 @@ static const struct {
 	{ "temp_files", { "tmp", "var_tmp" } },
 	{ "temporary_files", { "tmp", "var_tmp" } },
 	{ "cache", { "package_cache" } },
+	{ "system_cache", { "package_cache" } },
+	{ "browser_cache", { NULL } }, /* the users' own: nothing here is the system's to clean, */
+	{ "recycle_bin", { NULL } },   /* nor here */
 	{ "logs", { "journal", "old_logs" } },
 	{ "crash_dumps", { "crash" } },
 	{ "all", { "tmp", "var_tmp", "package_cache" } },
@@ -87,7 +90,7 @@ static bool take_targets(struct wish *wish, struct json_object *given, const cha
 		if (!json_object_is_type(name, json_type_string) || !add_name(wish, json_object_get_string(name)))
 			return false;
 	}
-	return wish->count > 0;
+	return json_object_array_length(given) > 0;
 }
 
 static bool take_wish(struct command *command, struct wish *wish, const char *const *usual)
@@ -101,7 +104,7 @@ static bool take_wish(struct command *command, struct wish *wish, const char *co
 	}
 	if (!take_targets(wish, message_param(&command->message, "targets"), usual)) {
 		command_fail(command, CODE_INVALID_PARAMETERS, "bad_value",
-			     "targets holds tmp, var_tmp, package_cache, crash, journal or old_logs");
+			     "targets holds tmp, var_tmp, package_cache, crash, journal, old_logs, or a name that hosts use for them");
 		return false;
 	}
 	return true;
@@ -177,6 +180,12 @@ static enum action_result clean(struct command *command, const char *const *usua
 
 	if (!take_wish(command, &wish, usual))
 		return ACTION_TAKEN;
+	if (wish.count == 0) {
+		struct clean_report nothing = { .ended = true, .dry_run = wish.dry_run };
+
+		answer_cleaned(command, &nothing);
+		return ACTION_TAKEN;
+	}
 	verb[count++] = "clean";
 	if (wish.dry_run)
 		verb[count++] = "--dry-run";
@@ -250,9 +259,9 @@ enum action_result action_run_prepare_golden_image(struct command *command)
 		command_fail(command, fault.code, fault.reason, "%s", fault.text);
 		return ACTION_TAKEN;
 	}
-	if (level && strcasecmp(level, "basic") != 0 && strcasecmp(level, "standard") != 0 && strcasecmp(level, "deep") != 0 &&
+	if (level && strcasecmp(level, "basic") != 0 && strcasecmp(level, "minimal") != 0 && strcasecmp(level, "standard") != 0 && strcasecmp(level, "deep") != 0 &&
 	    strcasecmp(level, "full") != 0) {
-		command_fail(command, CODE_INVALID_PARAMETERS, "bad_value", "cleanup_level is basic, standard, deep or full");
+		command_fail(command, CODE_INVALID_PARAMETERS, "bad_value", "cleanup_level is basic, minimal, standard, deep or full");
 		return ACTION_TAKEN;
 	}
 	verb[count++] = "golden";

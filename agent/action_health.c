@@ -42,6 +42,22 @@ static void answer_all(struct command *command, struct health_work *work)
 		command_fail(command, CODE_INTERNAL, "no_memory", "out of memory");
 }
 
+static void emit_worst(struct sink *out, const char *key, const void *arg)
+{
+	health_results_emit_worst(out, key, arg);
+}
+
+/* RunHealthCheck without a name, as hosts send it: they look for the status of one check. */
+static void answer_worst(struct command *command, struct health_work *work)
+{
+	_cleanup_(freep) struct health_results *results = health_results_new(command->agent, &work->facts);
+
+	if (results)
+		command_succeed(command, emit_worst, results);
+	else
+		command_fail(command, CODE_INTERNAL, "no_memory", "out of memory");
+}
+
 static void emit_one(struct sink *out, const char *key, const void *arg)
 {
 	health_emit(out, key, arg);
@@ -55,7 +71,9 @@ static void answer_one(struct command *command, struct health_work *work)
 	command_succeed(command, emit_one, &result);
 }
 
-static enum action_result start(struct command *command, const struct health_check *one, bool validating)
+typedef void (*finish_fn)(struct command *command, struct health_work *work);
+
+static enum action_result start(struct command *command, const struct health_check *one, bool validating, finish_fn finish)
 {
 	struct health_work *work = health_work_new(command);
 
@@ -67,35 +85,44 @@ static enum action_result start(struct command *command, const struct health_che
 	work->want_trend = !one || one->needs_trend;
 	work->want_units = !one || one->needs_units;
 	work->want_reboot = !one || one->needs_reboot;
-	work->finish = one ? answer_one : answer_all;
+	work->finish = one ? answer_one : finish;
 	return health_work_start(work);
+}
+
+/* The check that is asked for, NULL: none is named. False with the command answered. */
+static bool take_check(struct command *command, const struct health_check **ret)
+{
+	struct message_fault fault;
+	const char *name = NULL;
+
+	*ret = NULL;
+	if (message_param_text(&command->message, "check_name", &name, &fault) < 0) {
+		command_fail(command, fault.code, fault.reason, "%s", fault.text);
+		return false;
+	}
+	if (!name || (*ret = health_check_find(name)))
+		return true;
+	command_fail(command, CODE_INVALID_PARAMETERS, "bad_value",
+		     "check_name is disk_space, resource_optimization, memory, cpu_load, pressure, clock, log, failed_units or "
+		     "reboot_required");
+	return false;
 }
 
 enum action_result action_run_health_check(struct command *command)
 {
-	const struct health_check *check = NULL;
-	struct message_fault fault;
-	const char *name = NULL;
+	const struct health_check *check;
 
-	if (message_param_text(&command->message, "check_name", &name, &fault) < 0) {
-		command_fail(command, fault.code, fault.reason, "%s", fault.text);
-		return ACTION_TAKEN;
-	}
-	if (name && !(check = health_check_find(name))) {
-		command_fail(command, CODE_INVALID_PARAMETERS, "bad_value",
-			     "check_name is disk_space, resource_optimization, memory, cpu_load, pressure, clock, log, failed_units or "
-			     "reboot_required");
-		return ACTION_TAKEN;
-	}
-	return start(command, check, false);
+	return take_check(command, &check) ? start(command, check, false, answer_worst) : ACTION_TAKEN;
 }
 
 enum action_result action_run_all_health_checks(struct command *command)
 {
-	return start(command, NULL, false);
+	return start(command, NULL, false, answer_all);
 }
 
 enum action_result action_run_validate_system_health(struct command *command)
 {
-	return start(command, NULL, true);
+	const struct health_check *check;
+
+	return take_check(command, &check) ? start(command, check, true, answer_all) : ACTION_TAKEN;
 }

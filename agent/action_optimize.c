@@ -5,6 +5,9 @@
  */
 #include "agent/action.h"
 
+#include <string.h>
+#include <unistd.h>
+
 #include <infiniservice/cleanup.h>
 
 #include "agent/advice.h"
@@ -16,6 +19,10 @@
 #define WINDOW_DAYS 7
 #define WINDOW_DAYS_MAX 365
 #define PROCESSES 5
+/* Looked at beyond those shown: our own are never more. */
+#define PROCESSES_LOOKED_AT 32
+/* CPU time over the age of a process that has only begun says nothing of what it uses. */
+#define AGE_MIN_MS 1000
 
 struct findings {
 	struct command *command;
@@ -36,6 +43,23 @@ static void emit_advice(struct sink *out, const struct advice *advice)
 	sink_object_end(out);
 }
 
+/* By its name the privileged executor, which is nobody's child of ours. Of root and our own user, so that nobody else hides behind it. */
+static bool is_named_ours(const struct process_row *row)
+{
+	static const char name[] = "infiniservice";
+
+	return row->comm_len >= sizeof(name) - 1 && memcmp(row->comm, name, sizeof(name) - 1) == 0 && row->uid_known &&
+	       (row->uid == 0 || row->uid == geteuid());
+}
+
+/* The agent with its helpers, and the executor with what it keeps beside each command; the commands themselves are somebody's work. */
+static bool is_ours(const struct agent *agent, const struct process_row *row)
+{
+	pid_t executor = exec_stats(agent->exec).executor;
+
+	return row->pid == getpid() || row->ppid == getpid() || (executor > 0 && row->ppid == executor) || is_named_ours(row);
+}
+
 /* Who uses most of the CPU now: beside the advice, not its reason. */
 static void emit_processes(struct sink *out, const struct findings *findings)
 {
@@ -43,11 +67,14 @@ static void emit_processes(struct sink *out, const struct findings *findings)
 	struct moment now = agent_now(agent);
 	struct collect_ctx ctx = sampler_context(agent->sampler, &collector_processes, &now);
 	void *state = sampler_state(agent->sampler, &collector_processes);
-	struct process_row rows[PROCESSES];
-	size_t count = state ? processes_sorted(state, &ctx, PROCESSES_BY_CPU, rows, ARRAY_SIZE(rows)) : 0;
+	struct process_row rows[PROCESSES_LOOKED_AT];
+	size_t count = state ? processes_sorted(state, &ctx, PROCESSES_BY_CPU, rows, ARRAY_SIZE(rows)) : 0, written = 0;
 
 	sink_array_begin(out, "processes");
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < count && written < PROCESSES; i++) {
+		if (is_ours(agent, &rows[i]) || now.wall_ms - rows[i].start_wall_ms < AGE_MIN_MS)
+			continue;
+		written++;
 		sink_object_begin(out, NULL);
 		sink_int(out, "pid", rows[i].pid);
 		sink_text(out, "name", rows[i].comm, rows[i].comm_len, SINK_COMM_MAX);

@@ -18,6 +18,7 @@
 static const enum job_step plan_updates[] = { JOB_LIST, JOB_PENDING, JOB_ADVISORIES, JOB_SIZES, JOB_FACTS, JOB_END };
 static const enum job_step plan_history[] = { JOB_LIST,	 JOB_PENDING, JOB_ADVISORIES, JOB_SIZES,
 					      JOB_FACTS, JOB_HISTORY, JOB_END };
+static const enum job_step plan_log[] = { JOB_HISTORY, JOB_END };
 static const enum job_step plan_one[] = { JOB_LIST, JOB_PENDING, JOB_ADVISORIES, JOB_SIZES, JOB_END };
 static const enum job_step plan_details[] = { JOB_LIST, JOB_PENDING, JOB_ADVISORIES, JOB_SIZES, JOB_SHOW, JOB_END };
 
@@ -49,6 +50,18 @@ static void answer_applications(struct command *command, struct package_job *job
 	package_job_succeed(command, package_emit_applications, job);
 }
 
+/* One line for people beside the data. */
+static void answer_updatable(struct command *command, struct package_job *job)
+{
+	package_say_updatable(job, job->said, sizeof(job->said));
+	package_job_succeed(command, package_emit_updatable, job);
+}
+
+static void answer_history(struct command *command, struct package_job *job)
+{
+	package_job_succeed(command, package_emit_history, job);
+}
+
 static enum action_result ask(struct command *command, bool security_only, void (*answer)(struct command *, struct package_job *))
 {
 	struct package_job *job = package_job_new(command);
@@ -59,7 +72,8 @@ static enum action_result ask(struct command *command, bool security_only, void 
 	return package_job_start(command, plan_updates, answer);
 }
 
-static enum action_result ask_history(struct command *command, void (*answer)(struct command *, struct package_job *))
+static enum action_result ask_history(struct command *command, const enum job_step *plan,
+				      void (*answer)(struct command *, struct package_job *))
 {
 	struct message_fault fault;
 	struct package_job *job;
@@ -74,7 +88,7 @@ static enum action_result ask_history(struct command *command, void (*answer)(st
 		return ACTION_TAKEN;
 	job->days = (unsigned)days;
 	job->since_s = agent_now(command->agent).wall_ms / 1000 - days * DAY_S;
-	return package_job_start(command, plan_history, answer);
+	return package_job_start(command, plan, answer);
 }
 
 static enum action_result ask_one(struct command *command, const enum job_step *plan,
@@ -104,7 +118,7 @@ enum action_result action_run_linux_security_updates(struct command *command)
 
 enum action_result action_run_linux_update_history(struct command *command)
 {
-	return ask_history(command, answer_updates);
+	return ask_history(command, plan_history, answer_updates);
 }
 
 enum action_result action_run_available_updates(struct command *command)
@@ -119,7 +133,12 @@ enum action_result action_run_security_updates(struct command *command)
 
 enum action_result action_run_update_history(struct command *command)
 {
-	return ask_history(command, answer_both);
+	return ask_history(command, plan_log, answer_history);
+}
+
+enum action_result action_run_application_updates(struct command *command)
+{
+	return ask(command, false, answer_updatable);
 }
 
 enum action_result action_run_applications(struct command *command)

@@ -19,6 +19,17 @@ static bool item_cut(struct piece *rest, uint64_t *bytes, struct piece *path)
 	return false;
 }
 
+/* "directories<TAB>count": how many of the items were none of files; 0 when it is not told. */
+static uint64_t directories_of(const char *text, size_t len)
+{
+	struct piece rest = { text, len }, line, field[2];
+
+	while (line_cut(&rest, &line))
+		if (piece_starts(line, "directories\t") && fields_cut(line, field, 2) && piece_number(field[1]) >= 0)
+			return (uint64_t)piece_number(field[1]);
+	return 0;
+}
+
 static bool end_find(const char *text, size_t len, struct clean_report *ret)
 {
 	struct piece rest = { text, len }, line, field[5];
@@ -49,6 +60,9 @@ void clean_report_parse(const char *text, size_t len, struct clean_report *ret)
 		ret->freed_bytes += bytes;
 		ret->items++;
 	}
+	ret->directories = directories_of(text, len);
+	if (ret->directories > ret->items)
+		ret->directories = 0;
 }
 
 void clean_report_emit(struct sink *out, const struct clean_report *report)
@@ -57,6 +71,8 @@ void clean_report_emit(struct sink *out, const struct clean_report *report)
 	uint64_t bytes, written = 0;
 
 	sink_uint(out, "freed_bytes", report->freed_bytes);
+	sink_real(out, "space_cleared_mb", (double)report->freed_bytes / (1 << 20), 2);
+	sink_uint(out, "files_deleted", report->items - report->directories);
 	sink_bool(out, "dry_run", report->dry_run);
 	sink_uint(out, "kept_count", report->kept);
 	sink_uint(out, "error_count", report->errors);

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/timex.h>
 #include <unistd.h>
 
@@ -312,10 +313,20 @@ const struct health_check *health_check_at(size_t index)
 	return index < ARRAY_SIZE(checks) ? &checks[index] : NULL;
 }
 
+/* What hosts call some of them. */
+static const struct {
+	const char *name, *check;
+} aliases[] = {
+	{ "memory_usage", "memory" }, { "cpu_usage", "cpu_load" }, { "critical_services", "failed_units" }
+};
+
 const struct health_check *health_check_find(const char *name)
 {
+	for (size_t i = 0; i < ARRAY_SIZE(aliases); i++)
+		if (strcasecmp(aliases[i].name, name) == 0)
+			name = aliases[i].check;
 	for (size_t i = 0; i < ARRAY_SIZE(checks); i++)
-		if (strcmp(checks[i].name, name) == 0)
+		if (strcasecmp(checks[i].name, name) == 0)
 			return &checks[i];
 	return NULL;
 }

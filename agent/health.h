@@ -22,7 +22,7 @@ enum health_status {
 	HEALTH_FAILED,
 };
 
-#define HEALTH_DETAILS_MAX 8
+#define HEALTH_DETAILS_MAX 10
 
 struct health_detail {
 	const char *key; /* static */
@@ -57,6 +57,7 @@ struct health_check {
 
 /* The checks in the order they are shown; NULL after the last. */
 const struct health_check *health_check_at(size_t index);
+/* By its name, or one that hosts use for it, in any case. NULL: there is none. */
 const struct health_check *health_check_find(const char *name);
 
 /* "passed", "warning", "failed" */

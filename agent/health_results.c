@@ -15,27 +15,28 @@ struct health_results *health_results_new(struct agent *agent, const struct heal
 	return results;
 }
 
-enum health_status health_results_worst(const struct health_results *results)
+static size_t find_worst(const struct health_results *results)
 {
-	enum health_status worst = HEALTH_PASSED;
+	size_t worst = 0;
 
-	for (size_t i = 0; i < results->count; i++)
-		if (results->list[i].status > worst)
-			worst = results->list[i].status;
+	for (size_t i = 1; i < results->count; i++)
+		if (results->list[i].status > results->list[worst].status)
+			worst = i;
 	return worst;
 }
 
-static void emit_checks(struct sink *out, const struct health_results *results)
+enum health_status health_results_worst(const struct health_results *results)
 {
-	sink_array_begin(out, "checks");
-	for (size_t i = 0; i < results->count; i++) {
-		sink_object_begin(out, NULL);
-		sink_str(out, "check_name", health_check_at(i)->name);
-		sink_str(out, "status", health_status_name(results->list[i].status));
-		sink_str(out, "message", results->list[i].message);
-		sink_object_end(out);
-	}
-	sink_array_end(out);
+	return results->list[find_worst(results)].status;
+}
+
+void health_results_emit_worst(struct sink *out, const char *key, const struct health_results *results)
+{
+	size_t worst = find_worst(results);
+	struct health_result result = results->list[worst];
+
+	health_text(&result, "check_name", health_check_at(worst)->name);
+	health_emit(out, key, &result);
 }
 
 void health_results_emit(struct sink *out, const struct health_results *results)
@@ -45,5 +46,4 @@ void health_results_emit(struct sink *out, const struct health_results *results)
 	sink_str(out, "overall_health", words[health_results_worst(results)]);
 	for (size_t i = 0; i < results->count; i++)
 		health_emit(out, health_check_at(i)->name, &results->list[i]);
-	emit_checks(out, results);
 }

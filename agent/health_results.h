@@ -17,7 +17,13 @@ struct health_results *health_results_new(struct agent *agent, const struct heal
 
 enum health_status health_results_worst(const struct health_results *results);
 
-/* overall_health, an object under the name of each check, and checks[]; into an open object. */
+/* {status, message, details} of the worst check, whose name is in its details, under `key`. */
+void health_results_emit_worst(struct sink *out, const char *key, const struct health_results *results);
+
+/*
+ * overall_health, and an object under the name of each check; into an open object. Nothing else: hosts take every key there for a check,
+ * and would show what is none of {status, message, details} as a trouble of the guest.
+ */
 void health_results_emit(struct sink *out, const struct health_results *results);
 
 #endif

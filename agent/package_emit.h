@@ -5,6 +5,8 @@
 
 #include <infiniservice/sink.h>
 
+struct package_job;
+
 /* {packages:[…]} of what is installed, or of what a search found. */
 void package_emit_installed(struct sink *out, const char *key, const void *arg);
 void package_emit_found(struct sink *out, const char *key, const void *arg);
@@ -13,8 +15,13 @@ void package_emit_found(struct sink *out, const char *key, const void *arg);
 void package_emit_updates(struct sink *out, const char *key, const void *arg);
 void package_emit_updates_and_applications(struct sink *out, const char *key, const void *arg);
 
-/* {applications:[…], summary}. */
+/* {applications:[…], summary}: all, or those that have an update; and the latter in a line for people. */
 void package_emit_applications(struct sink *out, const char *key, const void *arg);
+void package_emit_updatable(struct sink *out, const char *key, const void *arg);
+void package_say_updatable(const struct package_job *job, char *out, size_t size);
+
+/* {updates:[…], days, history_count, history_available}: the changes of the log, the newest first, a bounded number of them. */
+void package_emit_history(struct sink *out, const char *key, const void *arg);
 
 /* Of job->name: the application, {application, metadata}, {app_id, size_bytes, …}; null if it is not installed. */
 void package_emit_application(struct sink *out, const char *key, const void *arg);

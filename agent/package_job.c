@@ -439,6 +439,8 @@ void package_job_succeed(struct command *command, void (*data)(struct sink *sink
 		.arg = arg,
 	};
 
+	if (*job->said)
+		response.out = (struct reply_stream){ job->said, strlen(job->said), strlen(job->said) };
 	if (job->out.bytes) {
 		response.has_exit_code = true;
 		response.exit_code = 0;

@@ -63,6 +63,7 @@ struct package_job {
 	const char *distro;	/* borrowed from the host collector during `finish`; NULL: not known */
 	struct exec_output before; /* what JOB_LIST printed, when it is to be compared with JOB_LIST_AGAIN */
 	bool incomparable;	   /* it is not known any more */
+	char said[128];		   /* a line for people in place of a program's output; "": none */
 	struct exec_output out, err; /* of the last step that changed something: for the answer */
 };
 

@@ -365,7 +365,7 @@ int script_encode(struct command *command, const struct response *response)
 	struct agent *agent = command->agent;
 	struct reply_script reply = {
 		.execution_id = command->message.id,
-		.exit_code = response->has_exit_code ? response->exit_code : -1,
+		.exit_code = response->has_exit_code ? reply_exit_code(response) : -1,
 		.out = response->out,
 		.err = response->err,
 	};

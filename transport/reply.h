@@ -92,8 +92,8 @@ struct response {
 	const char *id;
 	const char *command_type; /* the action's name, or "unsafe" */
 	bool success;
-	bool has_exit_code; /* else null */
-	int exit_code;	    /* 128 + signal if signalled */
+	bool has_exit_code; /* a program ran to its end, */
+	int exit_code;	    /* and this was its code, 128 + signal if signalled; see reply_exit_code */
 	struct reply_stream out, err;
 	uint64_t execution_time_ms;
 	/* Writes exactly one value under `key`; NULL: `object` is written, null when that is NULL too. Lists cut by
@@ -110,6 +110,9 @@ struct response {
 	uint64_t stream_chunks, stream_dropped;
 	unsigned attempts; /* over 1: written */
 };
+
+/* What a host is told as `exit_code`: the program's; where none ran 0 on success and 1 on failure; never 0 on failure. */
+int reply_exit_code(const struct response *response);
 
 /*
  * Streams are cut to REPLY_STREAMS_MAX together (each has half; what one does not need is the other's), data that

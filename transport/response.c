@@ -105,6 +105,17 @@ static bool write_data(struct json_writer *w, const struct response *response)
 	return !fits;
 }
 
+/*
+ * A host may read null as 0, and 0 as success: so a failure has a code of its own whatever its program said (one that was killed at
+ * its deadline may have caught the signal and ended with 0), and what was done without a program ended well.
+ */
+int reply_exit_code(const struct response *response)
+{
+	int code = response->has_exit_code ? response->exit_code : 0;
+
+	return response->success || code != 0 ? code : 1;
+}
+
 static void write_outcome(struct sink *out, const struct response *response)
 {
 	const char *error = response->error;
@@ -113,10 +124,7 @@ static void write_outcome(struct sink *out, const struct response *response)
 		error = response->code != CODE_NONE ? code_name(response->code) : "the command failed";
 	sink_str(out, "id", response->id);
 	sink_bool(out, "success", response->success);
-	if (response->has_exit_code)
-		sink_int(out, "exit_code", response->exit_code);
-	else
-		sink_null(out, "exit_code");
+	sink_int(out, "exit_code", reply_exit_code(response));
 	sink_uint(out, "execution_time_ms", response->execution_time_ms);
 	reply_text(out, "command_type", response->command_type, 128);
 	reply_text(out, "error", error, REPLY_TEXT_MAX);

@@ -148,8 +148,10 @@ static void remove_directory(struct walk *walk, int dir_fd, const char *name, co
 
 	if (walk->place->globs || walk->leave_files || cleaner->dry_run || !old_enough(walk, st))
 		return;
-	if (unlinkat(dir_fd, name, AT_REMOVEDIR) == 0)
-		count(walk, name, (uint64_t)st->st_blocks * 512);
+	if (unlinkat(dir_fd, name, AT_REMOVEDIR) < 0)
+		return;
+	count(walk, name, (uint64_t)st->st_blocks * 512);
+	cleaner->directories++;
 }
 
 static void clean_subdirectory(struct walk *walk, int dir_fd, const char *name, const struct stat *st, unsigned depth)

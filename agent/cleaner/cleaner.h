@@ -42,6 +42,7 @@ struct cleaner {
 	void *data;
 
 	uint64_t freed_bytes, items, kept, errors;
+	uint64_t directories; /* of the items */
 };
 
 /*
@@ -64,7 +65,7 @@ int golden_main(int argc, char *argv[]);
 
 /* Writes the report of a verb: "item<TAB>bytes<TAB>path" as it goes, with bytes of control and '\' as \xHH. */
 void cleaner_print(void *data, const char *path, uint64_t bytes);
-/* "end<TAB>freed<TAB>items<TAB>kept<TAB>errors" */
+/* "directories<TAB>count", then "end<TAB>freed<TAB>items<TAB>kept<TAB>errors" */
 void cleaner_print_end(const struct cleaner *cleaner);
 
 #endif

@@ -29,6 +29,7 @@ void cleaner_print(void *data, const char *path, uint64_t bytes)
 
 void cleaner_print_end(const struct cleaner *cleaner)
 {
+	printf("directories\t%llu\n", (unsigned long long)cleaner->directories);
 	printf("end\t%llu\t%llu\t%llu\t%llu\n", (unsigned long long)cleaner->freed_bytes, (unsigned long long)cleaner->items,
 	       (unsigned long long)cleaner->kept, (unsigned long long)cleaner->errors);
 }

@@ -219,7 +219,41 @@ static const char *version_text(struct package_list *texts, struct piece version
 	return piece_is(version, "<none>") ? NULL : package_list_text(texts, version.at, version.len);
 }
 
-/* 2025-06-24 14:36:25 upgrade libsystemd0:amd64 252.36-1~deb12u1 252.38-1~deb12u1 */
+/* Events looked back over for the one that has come to its end: dpkg unpacks many before it configures them. */
+#define LOOK_BACK 4096
+
+/* The state in which what was begun with a package has come to its end. */
+static bool is_end(const char *action, struct piece state)
+{
+	if (strcmp(action, "purge") == 0)
+		return piece_is(state, "not-installed");
+	if (strcmp(action, "remove") == 0)
+		return piece_is(state, "config-files") || piece_is(state, "not-installed");
+	return piece_is(state, "installed");
+}
+
+static void take_state(struct package_history *history, struct piece state, struct piece name)
+{
+	size_t last = history->count > LOOK_BACK ? history->count - LOOK_BACK : 0;
+	struct piece plain = without_architecture(name);
+
+	for (size_t i = history->count; i-- > last;) {
+		struct package_event *event = &history->events[i];
+
+		if (!event->name || !piece_is(plain, event->name))
+			continue;
+		if (event->architecture && name.len > plain.len &&
+		    !piece_is((struct piece){ name.at + plain.len + 1, name.len - plain.len - 1 }, event->architecture))
+			continue;
+		event->done = event->done || is_end(event->action, state);
+		return;
+	}
+}
+
+/*
+ * 2025-06-24 14:36:25 upgrade libsystemd0:amd64 252.36-1~deb12u1 252.38-1~deb12u1
+ * 2025-06-24 14:36:26 status installed libsystemd0:amd64 252.38-1~deb12u1
+ */
 int dpkg_log_parse(const char *text, size_t len, int64_t since_s, struct package_history *history)
 {
 	struct piece rest = { text, len }, line, word[6];
@@ -233,7 +267,13 @@ int dpkg_log_parse(const char *text, size_t len, int64_t since_s, struct package
 
 		while (words < ARRAY_SIZE(word) && word_cut(&line, &word[words]))
 			words++;
-		if (words < ARRAY_SIZE(word) || !(action = known_action(word[2])))
+		if (words < ARRAY_SIZE(word))
+			continue;
+		if (!history->known)
+			package_history_reaches(history, local_time(word[0], word[1]));
+		if (piece_is(word[2], "status") && !piece_starts(word[3], "half-"))
+			take_state(history, word[3], word[4]);
+		if (!(action = known_action(word[2])))
 			continue;
 		time_s = local_time(word[0], word[1]);
 		if (time_s < 0 || time_s < since_s)

@@ -133,6 +133,14 @@ struct package_event *package_history_add(struct package_history *history)
 	return &history->events[history->count++];
 }
 
+void package_history_reaches(struct package_history *history, int64_t time_s)
+{
+	if (time_s < 0 || (history->known && history->oldest_s <= time_s))
+		return;
+	history->known = true;
+	history->oldest_s = time_s;
+}
+
 static bool alphanumeric(char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');

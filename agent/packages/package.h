@@ -53,16 +53,21 @@ struct package_event {
 	const char *action; /* "install", "upgrade", "remove", "purge": static */
 	const char *name, *architecture;
 	const char *before, *after; /* versions; NULL: none */
+	bool done;		    /* it is on record that it came to its end */
 };
 
 struct package_history {
 	struct package_event *events;
 	size_t count, room;
+	bool known;	  /* something was there to read, */
+	int64_t oldest_s; /* from this time on */
 	struct package_list texts; /* owns them */
 };
 
 void package_history_done(struct package_history *history);
 struct package_event *package_history_add(struct package_history *history);
+/* The log had a line of this time (negative: none that could be read). */
+void package_history_reaches(struct package_history *history, int64_t time_s);
 
 /*
  * A name that may be handed to a package manager: [A-Za-z0-9][A-Za-z0-9+.:~_-]{0,127} and no "-" at its end, which apt would take

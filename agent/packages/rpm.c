@@ -187,6 +187,7 @@ static int add_change(struct package_history *history, const char *action, int64
 		return -ENOMEM;
 	event->action = action;
 	event->time_s = time_s;
+	event->done = true; /* written after the fact */
 	event->name = package_list_text(&history->texts, nevra->name.at, nevra->name.len);
 	event->architecture = package_list_text(&history->texts, nevra->architecture.at, nevra->architecture.len);
 	if (strcmp(action, "remove") == 0)
@@ -228,6 +229,7 @@ int dnf_log_parse(const char *text, size_t len, int64_t since_s, struct package_
 		if (!word_cut(&line, &when) || !word_cut(&line, &level) || !word_cut(&line, &verb) || !word_cut(&line, &word))
 			continue;
 		time_s = log_time(when);
+		package_history_reaches(history, time_s);
 		if (time_s >= 0 && time_s >= since_s && take_line(history, verb, word, time_s) < 0)
 			return -ENOMEM;
 	}

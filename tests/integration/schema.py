@@ -176,10 +176,12 @@ def metrics(message, path):
 # -------------------------------------------------------------------------------------------------------- other types
 
 def response(message, path):
-    record(id=word, success=boolean, exit_code=maybe(integer), stdout=text, stderr=text, execution_time_ms=natural,
+    record(id=word, success=boolean, exit_code=integer, stdout=text, stderr=text, execution_time_ms=natural,
            command_type=text, data=anything)(message, path)
     if not message["success"]:
         record(error=word, error_code=one_of(*sorted(CODES)))(message, path)
+        if message["exit_code"] == 0:
+            _fail(path + ".exit_code", "is 0 of a failure")
     elif message.get("error") or message.get("error_code"):
         _fail(path, "success with an error")
     for key in ("truncated",):
@@ -213,19 +215,20 @@ pending_update = record(package_name=word, current_version=maybe(text), availabl
 updates = record(pending_updates=list_of(pending_update), security_updates_count=natural, total_pending_count=natural,
                  last_check=maybe(stamp), package_manager=one_of("apt", "dnf", "apk"), reboot_required=maybe(boolean), distro=maybe(text))
 application = record(name=word, version=maybe(text), publisher=maybe(text), install_date=maybe(stamp), size_mb=maybe(positive),
-                     update_available=boolean, new_version=maybe(text), update_source=maybe(text),
+                     current_version=maybe(text), update_available=maybe(word), available_version=maybe(word),
+                     new_version=maybe(text), can_update=boolean, update_source=maybe(text),
                      update_size_bytes=maybe(natural), is_security_update=boolean)
 applications = record(applications=list_of(application, 5000),
                       summary=record(total_applications=natural, updates_available=natural, security_updates=natural))
 event = record(package_name=word, action=one_of("install", "upgrade", "remove", "purge"), previous_version=maybe(text),
                version=maybe(text), architecture=maybe(text), date=stamp)
 history = record(history=list_of(event), days=natural, history_count=natural, history_available=boolean)
-all_health = record(overall_health=one_of("Healthy", "Warning", "Critical"),
-                    checks=list_of(record(check_name=word, status=one_of("passed", "warning", "failed"), message=word)),
-                    disk_space=health, resource_optimization=health)
+all_checks = record(overall_health=one_of("Healthy", "Warning", "Critical"), disk_space=health, resource_optimization=health)
+change = record(title=word, install_date=stamp, status=one_of("Succeeded", "Incomplete"))
+changes = record(updates=list_of(change, 250), days=natural, history_count=natural, history_available=boolean, history_since=maybe(stamp))
 recommendation = record(resource=word, current_value=positive, recommended_value=positive, unit=word, reason=word,
                         potential_savings_percent=percent)
-cleanup = record(freed_bytes=natural, cleaned_items=list_of(word), dry_run=boolean, kept_count=natural, error_count=natural)
+cleanup = record(freed_bytes=natural, space_cleared_mb=positive, files_deleted=natural, cleaned_items=list_of(word), dry_run=boolean, kept_count=natural, error_count=natural)
 
 
 def every(*checks):
@@ -235,8 +238,36 @@ def every(*checks):
     return check
 
 
+def no_null(value, path):
+    if "null" in json.dumps(value):
+        _fail(path, f"holds a null: {value!r}")
+
+
+# Beside the checks, in what ValidateSystemHealth says of all of them.
+VALIDATION = {"valid": boolean, "failed_units_known": boolean, "failed_units_count": natural, "reboot_due": boolean}
+
+
+def all_health(value, path):
+    """A host takes every key for a check: an object, but for the one word over all."""
+    all_checks(value, path)
+    for key, check in value.items():
+        if key != "overall_health" and key not in VALIDATION:
+            health(check, f"{path}.{key}")
+    no_null(value, path)
+
+
+def with_update(value, path):
+    record(update_available=word, available_version=word, current_version=word, can_update=one_of(True))(value, path)
+
+
+def with_updates(value, path):
+    """A host shows every row as an update."""
+    for i, row in enumerate(value["applications"]):
+        with_update(row, f"{path}.applications[{i}]")
+
+
 def one_or_all(value, path):
-    (all_health if type(value) is dict and "checks" in value else health)(value, path)
+    (all_health if "overall_health" in value else health)(value, path)
 
 
 system_info = record(os_type=word, version=text, architecture=word, hostname=word, kernel_version=word, linux_distro=maybe(text))
@@ -268,15 +299,15 @@ DATA = {
     "GetAvailableUpdates": every(updates, applications),
     "GetPendingUpdates": every(updates, applications),
     "GetSecurityUpdates": every(updates, applications),
-    "GetUpdateHistory": every(updates, applications, history),
-    "CheckApplicationUpdates": applications,
+    "GetUpdateHistory": changes,
+    "CheckApplicationUpdates": every(applications, with_updates),
     "GetInstalledApplicationsWMI": applications,
     "GetApplicationDetails": maybe(record(application=application, metadata=mapping)),
     "CheckSpecificAppUpdates": maybe(application),
     "EstimateUpdateSize": maybe(record(app_id=word, size_bytes=maybe(natural), size_mb=maybe(positive), formatted_size=maybe(word))),
-    "RunHealthCheck": one_or_all,
+    "RunHealthCheck": every(health, no_null),
     "RunAllHealthChecks": all_health,
-    "ValidateSystemHealth": every(all_health, record(valid=boolean, failed_units_count=natural, reboot_due=boolean)),
+    "ValidateSystemHealth": one_or_all,
     "CheckResourceOptimization": record(status=one_of("optimal", "suboptimal"), recommendations=list_of(recommendation),
                                         processes=list_of(record(pid=natural, name=text)), message=word,
                                         history=record(enough=boolean, samples=natural)),

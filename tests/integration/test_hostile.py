@@ -75,7 +75,7 @@ class Watched:
     def refused(self, what, answer):
         self.ids.add(answer["id"])
         assert answer["error_code"] == "INVALID_PARAMETERS", (str(what)[:200], str(answer)[:500])
-        assert answer["exit_code"] is None and answer["stdout"] == "" and answer["data"] is None, (str(what)[:200], str(answer)[:500])
+        assert answer["exit_code"] == 1 and answer["stdout"] == "" and answer["data"] is None, (str(what)[:200], str(answer)[:500])
 
     def nothing_ran(self):
         assert not os.path.exists(self.canary)

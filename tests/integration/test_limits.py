@@ -23,7 +23,7 @@ def story_row_22_what_cannot_be_executed_is_told_with_the_reason():
     if not missing:
         raise tap.Skip("every shell that may be asked for is installed here")
     answer = host.run("true", shell=missing[0])
-    assert answer["error_code"] == "COMMAND_FAILED" and answer["reason"] == "exec_failed" and answer["exit_code"] is None, answer
+    assert answer["error_code"] == "COMMAND_FAILED" and answer["reason"] == "exec_failed" and answer["exit_code"] == 1, answer
     assert "No such file or directory" in answer["error"], answer
     os.mkdir(agent.path("folder"))
     with open(agent.path("plain"), "w", encoding="ascii") as file:

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Packages, updates, health and cleanup against this very machine: what is said is compared with what the tools say, what is hostile runs
 nothing. Nothing here changes the machine: that is done in the guest."""
+import json
 import os
 import re
 import shutil
@@ -10,7 +11,7 @@ import time
 
 import schema
 import tap
-from fakehost import SLOW, descendants, command_line, talk, wait_until
+from fakehost import SLOW, children_of, descendants, command_line, talk, wait_until
 
 ALL = {"commands.allow": "observe,control,packages,power"}
 ENVIRONMENT = {"LC_ALL": "C.UTF-8", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
@@ -97,11 +98,44 @@ def story_every_name_of_the_same_question_has_the_shape_a_host_expects():
 def story_applications_say_which_of_them_have_updates():
     need_apt()
     _, host = talk(tap.keep)
-    data = data_of(host, "CheckApplicationUpdates", 300)
-    assert len(data["applications"]) <= 5000
-    updates = {name for name, _, _ in pending()}
-    assert {row["name"] for row in data["applications"] if row["update_available"]} <= updates
-    assert data["summary"]["updates_available"] == len(pending())
+    answer = host.response(host.command("CheckApplicationUpdates", 300), 300 * SLOW)
+    data, want = answer["data"], pending()
+    schema.check_data("CheckApplicationUpdates", data)
+    assert {(row["name"], row["current_version"], row["update_available"]) for row in data["applications"]} == want
+    assert all(row["available_version"] == row["new_version"] == row["update_available"] for row in data["applications"])
+    assert data["summary"]["updates_available"] == len(want)
+    assert answer["stdout"].startswith(f"{len(want)} of ") and answer["stdout"].count("\n") == 1, answer["stdout"]
+    everything = data_of(host, "GetInstalledApplicationsWMI", 300)["applications"]
+    assert len(everything) == min(5000, data["summary"]["total_applications"]) > len(want)
+    assert {(row["name"], row["update_available"]) for row in everything if row["can_update"]} == {(name, new) for name, _, new in want}
+    assert all(row["update_available"] is None and row["available_version"] is None for row in everything if not row["can_update"])
+
+
+def programs_run(agent):
+    with open(agent.path("state/audit.ndjson"), encoding="ascii") as file:
+        records = [json.loads(line) for line in file]
+    return [record["detail"] for record in records if record["phase"] == "program"]
+
+
+def story_the_update_history_is_that_of_the_log_without_a_simulation():
+    need_apt()
+    agent, host = talk(tap.keep)
+    answer = host.response(host.command("GetUpdateHistory", 300, days=3650), 300 * SLOW)
+    if not os.path.exists("/run/systemd/journal/socket"):  # else the journal has the records
+        ran = programs_run(agent)
+        assert len(ran) == 1 and ran[0].split()[0].endswith("/tail"), ran
+    data = answer["data"]
+    schema.check_data("GetUpdateHistory", data)
+    assert len(str(data)) < 100000 and set(data) >= {"updates"} and "pending_updates" not in data and "applications" not in data
+    lines = run("tail", "-q", "-c", "2097152", "--", "/var/log/dpkg.log.1", "/var/log/dpkg.log").splitlines()
+    changes = [line.split(" ") for line in lines if re.match(r"\S+ \S+ (install|upgrade|remove|purge) ", line)]
+    assert data["history_count"] == len(changes), (data["history_count"], len(changes))
+    assert len(data["updates"]) == min(250, len(changes))
+    assert len(changes) <= 250 or (data["truncated"] is True and data["total_count"] == len(changes)), data["history_count"]
+    for told, (day, clock, action, name, _, version) in zip(data["updates"], reversed(changes)):
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time.mktime(time.strptime(f"{day} {clock}", "%Y-%m-%d %H:%M:%S"))))
+        assert told["install_date"].startswith(stamp) and told["action"] == action, (told, name)
+        assert name.split(":")[0] in told["title"] and (action in ("remove", "purge") or version in told["title"]), (told, name)
 
 
 def story_one_application_and_what_its_update_would_take():
@@ -127,7 +161,7 @@ def story_hostile_names_run_nothing():
                 continue
             answer = host.ask(action, **{key: name})
             assert answer["error_code"] == "INVALID_PARAMETERS", (action, name, answer)
-            assert answer["exit_code"] is None and answer["stdout"] == "", answer
+            assert answer["exit_code"] == 1 and answer["stdout"] == "", answer
     tools = [pid for pid in descendants(agent.pid) if re.search(r"apt|dpkg", command_line(pid))]
     assert not tools, tools
 
@@ -158,16 +192,35 @@ def story_health_checks_have_their_shape_and_no_nulls():
     _, host = talk(tap.keep)
     host.expect("metrics")
     data = data_of(host, "RunAllHealthChecks")
-    names = [row["check_name"] for row in data["checks"]]
+    names = set(data) - {"overall_health"}
     assert {"disk_space", "resource_optimization"} <= set(names)
     for name in names:
         schema.check_data("RunHealthCheck", data[name])
         one = data_of(host, "RunHealthCheck", check_name=name)
         assert None not in one["details"].values(), one
-    data_of(host, "RunHealthCheck")
-    data_of(host, "ValidateSystemHealth")
+    worst = {"passed": 0, "warning": 1, "failed": 2}
+    for _ in range(3):  # a check may change its mind in between
+        one, data = data_of(host, "RunHealthCheck"), data_of(host, "RunAllHealthChecks")
+        if one["status"] == max((data[name]["status"] for name in names), key=worst.get):
+            break
+    assert one["status"] == max((data[name]["status"] for name in names), key=worst.get), (one, data)
+    assert set(one) == {"status", "message", "details"} and one["details"]["check_name"] in names, one
+    assert set(data_of(host, "ValidateSystemHealth")) == names | {"overall_health"} | set(schema.VALIDATION)
+
+
+def story_the_check_that_is_named_is_the_one_that_is_made_in_any_case():
+    _, host = talk(tap.keep)
+    host.expect("metrics")
+    for name, detail in (("disk_space", "usage_percent"), ("DISK_SPACE", "usage_percent"), ("Memory", "total_kb"), ("MEMORY_USAGE", "total_kb"),
+                         ("CPU_USAGE", "load_5min"), ("RESOURCE_OPTIMIZATION", "window_days"), ("log", "written")):
+        for action in ("RunHealthCheck", "ValidateSystemHealth"):
+            data = data_of(host, action, check_name=name)
+            assert set(data) == {"status", "message", "details"} and detail in data["details"], (action, name, data)
+            schema.check_data("RunHealthCheck", data)
+            assert data_of(host, action, params={"check_name": name})["details"].keys() == data["details"].keys()
     for name in ("nonsense", "", "../x", "a" * 100000):
-        assert host.ask("RunHealthCheck", check_name=name)["error_code"] == "INVALID_PARAMETERS"
+        for action in ("RunHealthCheck", "ValidateSystemHealth"):
+            assert host.ask(action, check_name=name)["error_code"] == "INVALID_PARAMETERS"
 
 
 def story_the_disk_check_says_what_df_says():
@@ -186,6 +239,28 @@ def story_without_history_nothing_is_recommended():
     assert data["recommendations"] == [] and data["history"]["enough"] is False and "not enough" in data["message"], data
     for days in (0, -1, 366, "7", 1.5):
         assert host.ask("CheckResourceOptimization", evaluation_window_days=days)["error_code"] == "INVALID_PARAMETERS", days
+
+
+def story_the_agents_own_processes_are_nobodys_top_consumer():
+    busy = subprocess.Popen(["sh", "-c", "while :; do :; done"])
+    try:
+        agent, host = talk(tap.keep, {"timers.metrics_interval_ms": 50, "commands.allow_unsafe": "yes"})
+        work = host.unsafe("while :; do :; done", 60)
+        time.sleep(1.5)
+        for _ in range(5):
+            host.expect("metrics")
+            ours = {agent.pid, *agent.children()} | {pid for child in agent.children() for pid in children_of(child)}
+            told = data_of(host, "CheckResourceOptimization")["processes"]
+            assert not ours & {row["pid"] for row in told}, (ours, told)
+            assert not [row for row in told if row["name"].startswith("infiniservice")], told
+            assert busy.pid in [row["pid"] for row in told], told
+        # What a host has asked for is its own work, not the agent's.
+        assert set(descendants(agent.pid)) - ours & {row["pid"] for row in told}, told
+        host.send({"type": "CancelCommand", "id": "stop", "target_id": work})
+        host.responses([work, "stop"])
+    finally:
+        busy.kill()
+        busy.wait()
 
 
 def write_history(directory, cpu):
@@ -220,6 +295,11 @@ def story_a_dry_run_cleans_nothing_and_a_path_is_no_target():
         for targets in ("/etc", ["/etc"], ["tmp", "../etc"], [], [5], {}, 5, ["-n"], "--dry-run", ["tmp\n"], ["a" * 100000]):
             answer = host.ask(action, targets=targets)
             assert answer["error_code"] == "INVALID_PARAMETERS", (targets, answer)
+    for targets in (["temp_files", "browser_cache", "system_cache", "recycle_bin"], ["TEMP_FILES", "Browser_Cache"], "recycle_bin"):
+        told = data_of(host, "DiskCleanup", dry_run=True, targets=targets)
+        assert told["space_cleared_mb"] == round(told["freed_bytes"] / (1 << 20), 2), told
+        assert told["files_deleted"] == told.get("total_count", len(told["cleaned_items"])), told
+    assert told["files_deleted"] == told["freed_bytes"] == 0, told
     items = data_of(host, "DiskCleanup", dry_run=True, targets=["package_cache"])["cleaned_items"]
     assert all(path.startswith("/var/cache/") and os.path.lexists(path) for path in items), items[:3]
 

@@ -47,7 +47,7 @@ def story_what_ran_and_what_waited_is_answered_once_after_the_restart():
     assert set(answers) == set(ids), (set(answers), ids)
     for answer in answers.values():
         assert answer["error_code"] == "INTERNAL" and answer["reason"] == "lost: agent_restart", answer
-        assert answer["command_type"] == "unsafe" and answer["exit_code"] is None
+        assert answer["command_type"] == "unsafe" and answer["exit_code"] == 1
     host.quiet(0.5)
     again(fresh, host)
     host.quiet(1.0)

@@ -130,6 +130,15 @@ def story_a_script_that_takes_too_long_is_killed_and_completed():
     wait_until(lambda: not processes_running("sleep 33.3"), 2, "the end of its processes")
 
 
+def story_what_catches_the_signal_and_ends_well_has_still_failed():
+    _, host = talk(tap.keep, UNSAFE)
+    text = "trap 'exit 0' TERM; echo begun; while :; do sleep 0.1; done"
+    answer = run(host, text, timeout_seconds=2)
+    assert answer["exit_code"] == 1 and "deadline" in answer["stderr"], answer
+    answer = host.run(text, timeout=2)
+    assert not answer["success"] and answer["exit_code"] == 1 and answer["error_code"] == "COMMAND_TIMEOUT", answer
+
+
 def story_wrong_fields_are_refused_one_by_one():
     _, host = talk(tap.keep, UNSAFE)
     bad = [{"script_content": None}, {"script_content": 5}, {"shell": 7}, {"timeout_seconds": 0}, {"timeout_seconds": "x"},

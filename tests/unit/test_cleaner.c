@@ -333,7 +333,7 @@ static void empties_or_removes_a_single_file(void **state)
 
 static void a_report_is_read_back(void **state)
 {
-	static const char text[] = "item\t4096\t/tmp/a\nitem\t0\t/tmp/b\\x0ac\nnoise\nend\t4096\t2\t7\t1\n";
+	static const char text[] = "item\t4096\t/tmp/a\nitem\t0\t/tmp/b\\x0ac\nnoise\ndirectories\t1\nend\t4096\t2\t7\t1\n";
 	struct clean_report report;
 
 	(void)state;
@@ -341,6 +341,7 @@ static void a_report_is_read_back(void **state)
 	assert_true(report.ended);
 	assert_int_equal(report.freed_bytes, 4096);
 	assert_int_equal(report.items, 2);
+	assert_int_equal(report.directories, 1);
 	assert_int_equal(report.kept, 7);
 	assert_int_equal(report.errors, 1);
 }

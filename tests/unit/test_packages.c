@@ -53,7 +53,13 @@ static const char log_text[] =
 	"2025-06-24 14:36:25 upgrade libsystemd0:amd64 252.36-1~deb12u1 252.38-1~deb12u1\n"
 	"2025-06-24 14:36:26 status triggers-pending libc-bin:amd64 2.36-9+deb12u10\n"
 	"2025-06-25 14:36:25 install sl:amd64 <none> 5.02-1\n"
+	"2025-06-25 14:36:25 status half-installed sl:amd64 5.02-1\n"
+	"2025-06-25 14:36:26 status unpacked sl:amd64 5.02-1\n"
+	"2025-06-25 14:36:27 status installed other:amd64 5.02-1\n"
+	"2025-06-25 14:36:27 status installed sl:i386 5.02-1\n"
+	"2025-06-25 14:36:27 status installed sl:amd64 5.02-1\n"
 	"2025-06-26 14:36:25 remove sl:amd64 5.02-1 <none>\n"
+	"2025-06-26 14:36:25 status half-configured sl:amd64 5.02-1\n"
 	"not-a-date 14:36:25 remove sl:amd64 5.02-1 <none>\n";
 
 static const char rpm_text[] =
@@ -172,6 +178,35 @@ static void reads_the_log_of_dpkg_from_a_day_on(void **state)
 	assert_string_equal(f->history.events[0].architecture, "amd64");
 	assert_int_equal(f->history.events[0].time_s, 1750862185);
 	assert_string_equal(f->history.events[1].action, "remove");
+	assert_true(f->history.known);
+	assert_int_equal(f->history.oldest_s, 1750775785); /* of the first line, an event or not */
+	assert_true(f->history.events[0].done);
+	assert_false(f->history.events[1].done);
+}
+
+static void the_log_tells_of_the_end_of_what_was_begun(void **state)
+{
+	static const struct {
+		const char *action, *end;
+		bool done;
+	} cases[] = {
+		{ "install", "installed", true },   { "install", "unpacked", false },	    { "install", "half-installed", false },
+		{ "upgrade", "installed", true },   { "upgrade", "triggers-pending", false }, { "remove", "config-files", true },
+		{ "remove", "not-installed", true }, { "remove", "installed", false },	    { "purge", "config-files", false },
+		{ "purge", "not-installed", true },
+	};
+	struct fixture *f = *state;
+	char text[256];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		int len = snprintf(text, sizeof(text), "2025-06-26 14:36:25 %s sl:amd64 1 2\n2025-06-26 14:36:26 status %s sl:amd64 2\n",
+				   cases[i].action, cases[i].end);
+
+		assert_int_equal(dpkg_log_parse(text, (size_t)len, 0, &f->history), 0);
+		assert_int_equal(f->history.count, 1);
+		assert_int_equal(f->history.events[0].done, cases[i].done);
+		package_history_done(&f->history);
+	}
 }
 
 static void lists_what_rpm_has_installed(void **state)
@@ -505,6 +540,7 @@ int main(void)
 		TEST(reads_a_simulation_of_apt),
 		TEST(reads_records_of_apt_cache),
 		TEST(reads_the_log_of_dpkg_from_a_day_on),
+		TEST(the_log_tells_of_the_end_of_what_was_begun),
 		TEST(lists_what_rpm_has_installed),
 		TEST(marks_what_dnf_calls_a_security_update),
 		TEST(marks_a_security_update_by_its_epoch_too),

@@ -181,11 +181,39 @@ static void always_says_why_a_response_failed(void **state)
 
 	(void)state;
 	expect(reply_response(&w, WALL, &response),
-	       HEAD("response") "\"id\":\"c1\",\"success\":false,\"exit_code\":null,\"execution_time_ms\":0,\"command_"
+	       HEAD("response") "\"id\":\"c1\",\"success\":false,\"exit_code\":1,\"execution_time_ms\":0,\"command_"
 				"type\":\"A\","
 				"\"error\":\"QUEUE_FULL\",\"error_code\":\"QUEUE_FULL\",\"data\":null,\"stdout\":\"\","
 				"\"stderr\":\"\","
 				"\"truncated\":false}");
+}
+
+static int told_exit_code(const struct response *response)
+{
+	const char *at;
+
+	assert_int_equal(reply_response(&w, WALL, response), 0);
+	w.buf[w.len] = '\0';
+	at = strstr(w.buf, "\"exit_code\":");
+	assert_non_null(at);
+	return atoi(at + strlen("\"exit_code\":"));
+}
+
+static void never_says_0_of_a_failure_nor_null_of_anything(void **state)
+{
+	(void)state;
+	for (enum error_code code = CODE_NONE; code < CODES; code++) {
+		struct response response = {.id = "c1", .command_type = "A", .code = code, .success = code == CODE_NONE};
+
+		assert_int_equal(told_exit_code(&response), code != CODE_NONE);
+		response.has_exit_code = true;
+		assert_int_equal(told_exit_code(&response), code != CODE_NONE);
+		response.exit_code = 143;
+		assert_int_equal(told_exit_code(&response), 143);
+		response.success = false;
+		response.exit_code = 0;
+		assert_int_equal(told_exit_code(&response), 1);
+	}
 }
 
 /* The finished line as json-c sees it; it has to be valid and within the limit. */
@@ -359,6 +387,7 @@ int main(void)
 		TEST(says_script_completion),
 		TEST(says_a_successful_response),
 		TEST(always_says_why_a_response_failed),
+		TEST(never_says_0_of_a_failure_nor_null_of_anything),
 		TEST(caps_streams_on_the_encoded_text),
 		TEST(lets_one_stream_use_what_the_other_leaves),
 		TEST(says_so_when_the_child_wrote_more_than_was_kept),

@@ -256,9 +256,10 @@ static int exec_options_parse(int argc, char **argv, struct exec_options *out)
 static int exec_status(struct json_object *answer)
 {
 	struct json_object *code = summary_find(answer, "exit_code");
-	const char *error_code = summary_find_text(answer, "error_code");
+	const char *error_code = summary_find_text(answer, "error_code"), *reason = summary_find_text(answer, "reason");
 
-	if (json_object_is_type(code, json_type_int) && (!*error_code || !strcmp(error_code, "COMMAND_FAILED")))
+	/* With a reason it is the agent's code, not a program's. */
+	if (json_object_is_type(code, json_type_int) && (!*error_code || (!strcmp(error_code, "COMMAND_FAILED") && !*reason)))
 		return json_object_get_int(code) & 0xff;
 	return succeeded(answer) ? HOST_OK : explain_failure(answer);
 }
