@@ -19,13 +19,15 @@ def rows():
 
 
 def source(name):
-    """The text of the file that a test's name begins with: test_exec, story_storm, …"""
+    """The text of the file that a test's name begins with: test_exec, story_storm, …; of all that have this name."""
+    texts = []
     for pattern in FILES:
         path = os.path.join(ROOT, pattern.format(name))
         if os.path.exists(path):
             with open(path, encoding="utf-8") as file:
-                return file.read()
-    raise AssertionError(f"there is no test file {name}")
+                texts.append(file.read())
+    assert texts, f"there is no test file {name}"
+    return "".join(texts)
 
 
 def exists(file, test):
