@@ -117,10 +117,10 @@ $(BUILD)/portable/infiniservice: $(PORTABLE) $(sort $(LINK_agent) $(LINK_executo
 		$(filter-out -lsystemd,$(SYS_agent))
 	$(Q)strip $@
 # The installer that may be pushed with it, whole.
-INSTALLER_PARTS := $(UNITS) 60-infiniservice.rules infiniservice.conf
+INSTALLER_PARTS := $(UNITS) 60-infiniservice.rules infiniservice.conf examples/10-process-details.conf
 $(BUILD)/portable/install-linux.sh: packaging/install-linux.sh $(addprefix packaging/,$(INSTALLER_PARTS))
 	@mkdir -p $(@D)
-	@{ cat $<; for p in $(INSTALLER_PARTS); do echo "#== $$p"; cat packaging/$$p; done; } >$@
+	@{ cat $<; for p in $(INSTALLER_PARTS); do echo "#== $${p##*/}"; cat packaging/$$p; done; } >$@
 	@chmod 755 $@
 
 $(BUILD)/%.o: %.c $(BUILD)/.flags
@@ -273,7 +273,7 @@ install: all ## install under DESTDIR
 	$(INSTALL) -D -m 644 packaging/infiniservice.conf $(DESTDIR)$(SYSCONFDIR)/infiniservice/infiniservice.conf
 	$(INSTALL) -d -m 755 $(DESTDIR)$(SYSCONFDIR)/infiniservice/conf.d
 	for u in $(UNITS); do $(INSTALL) -D -m 644 packaging/$$u $(DESTDIR)$(UNITDIR)/$$u && \
-		sed -i 's|=/usr/sbin/|=$(PREFIX)/sbin/|; s|=/usr/libexec/|=$(LIBEXECDIR)/|' $(DESTDIR)$(UNITDIR)/$$u || exit 1; done
+		sed -i 's|=\([-+]*\)/usr/sbin/|=\1$(PREFIX)/sbin/|; s|=\([-+]*\)/usr/libexec/|=\1$(LIBEXECDIR)/|' $(DESTDIR)$(UNITDIR)/$$u || exit 1; done
 	$(INSTALL) -D -m 644 packaging/60-infiniservice.rules $(DESTDIR)$(UDEVDIR)/60-infiniservice.rules
 	$(INSTALL) -D -m 644 packaging/sysusers.conf $(DESTDIR)$(SYSUSERSDIR)/infiniservice.conf
 	for m in $(MAN_PAGES); do $(INSTALL) -D -m 644 packaging/man/$$m $(DESTDIR)$(MANDIR)/man$${m##*.}/$$m || exit 1; done

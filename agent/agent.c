@@ -169,8 +169,10 @@ int agent_init(struct agent *agent, const struct agent_options *options, struct 
 	agent->secret = secret_new();
 	if (!agent->secret)
 		return err_set(e, -ENOMEM, "out of memory");
-	r = secret_find(agent->config.auth.secret_file, agent->secret, e);
+	r = secret_find(agent->config.auth.secret_file, agent->secret, &warning, e);
 	secret_forget_environment();
+	if (r == 0 && warning.code)
+		report(LOG_WARNING, "%s", warning.text);
 	if (r == 0)
 		r = build_state(agent, e);
 	if (r == 0)

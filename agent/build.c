@@ -122,14 +122,37 @@ int build_state(struct agent *agent, struct err *e)
 {
 	const char *runtime_dir = agent->config.agent.runtime_dir;
 	int r = state_open(&agent->state, agent->config.agent.state_dir, e);
+	struct err unnamed;
 
 	if (r < 0)
 		return r;
 	if (mkdir(runtime_dir, 0755) < 0 && errno != EEXIST)
 		report(LOG_WARNING, "%s: %s: no %s is kept", runtime_dir, strerror(errno), LATEST_NAME);
-	identity_find(&agent->id, agent->config.agent.vm_id, runtime_dir);
+	identity_find(&agent->id, agent->config.agent.vm_id, agent->state.dir_fd, &unnamed);
+	if (unnamed.code)
+		report(LOG_WARNING, "%s", unnamed.text);
 	find_first_seq(agent);
 	return 0;
+}
+
+/*
+ * Those who may use the local socket; local.c says it when there is no such group. Where it cannot be given to them, the newest
+ * sample is for nobody else; the log stays with the group that its directory was made for.
+ */
+static void find_readers(const struct config *config, struct log_child_config *child)
+{
+	gid_t gid;
+	int r;
+
+	child->latest_readers.kind = LOG_READERS_NOBODY;
+	if (!*config->socket.group || !local_find_group(config->socket.group, &gid))
+		return;
+	r = gid == getegid() ? 0 : log_readers_try(gid);
+	if (r == 0)
+		child->latest_readers = child->writer.readers = (struct log_readers){ .kind = LOG_READERS_GROUP, .gid = gid };
+	else
+		report(LOG_WARNING, "%s/%s cannot be given to group '%s' (%s): only this user and root may read it", config->agent.runtime_dir,
+		       LATEST_NAME, config->socket.group, strerror(-r));
 }
 
 static int new_logger(struct agent *agent)
@@ -143,6 +166,7 @@ static int new_logger(struct agent *agent)
 	writer->segment_bytes = config->log.segment_bytes;
 	writer->max_total_bytes = config->log.max_total_bytes;
 	writer->sync = (enum log_sync)config->log.sync;
+	find_readers(config, &logger.child);
 	snprintf(logger.child.runtime_dir, sizeof(logger.child.runtime_dir), "%s", config->agent.runtime_dir);
 	return logger_new(agent->loop, &logger, &agent->logger);
 }

@@ -266,7 +266,7 @@ static void on_accept(struct ev_loop *loop, ev_io *io, int events)
 }
 
 /* /etc/group itself and not the name service: that may ask a network that is not there yet. */
-static bool find_group(const char *name, gid_t *ret)
+bool local_find_group(const char *name, gid_t *ret)
 {
 	_cleanup_(fclosep) FILE *file = fopen("/etc/group", "re");
 	struct group *group;
@@ -287,7 +287,7 @@ static void give_to_group(const struct local *local, const char *name, struct er
 	if (!*name)
 		return;
 	/* One's own group is what the socket has already; a sandbox may forbid chown(2) altogether. */
-	if (!find_group(name, &gid))
+	if (!local_find_group(name, &gid))
 		err_set(warning, -ENOENT, "socket.group: no group '%s': only this user and root may use %s", name, local->path);
 	else if ((gid != getegid() && chown(local->path, (uid_t)-1, gid) < 0) || chmod(local->path, 0660) < 0)
 		err_set(warning, -errno, "%s: cannot be given to group '%s': %s", local->path, name, strerror(errno));

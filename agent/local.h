@@ -6,7 +6,9 @@
 #ifndef AGENT_LOCAL_H
 #define AGENT_LOCAL_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include <infiniservice/err.h>
 #include <infiniservice/sink.h>
@@ -22,6 +24,9 @@ struct local;
  * socket then stays with its owner, and *ret_warning says so ("" else).
  */
 int local_new(struct agent *agent, struct local **ret, struct err *warning, struct err *e);
+
+/* The gid of a group of /etc/group. False when there is none of that name there. */
+bool local_find_group(const char *name, gid_t *ret);
 
 /* Cuts every client off, stops listening, removes the socket if it was made here. Accepts NULL, returns NULL. */
 struct local *local_free(struct local *local);

@@ -523,7 +523,7 @@ void logger_latest(struct logger *l, struct line *line, struct moment now)
 	if (l->stopping || line->len > LOG_PAYLOAD_MAX)
 		return;
 	if (l->latest_direct) {
-		l->stats.latest_failed += latest_write(l->config.child.runtime_dir, line->text, line->len) != 0;
+		l->stats.latest_failed += latest_write(l->config.child.runtime_dir, &l->config.child.latest_readers, line->text, line->len) != 0;
 		return;
 	}
 	if (e && !(e == l->next && l->sent > 0)) { /* not sent yet: the newer one takes its place */

@@ -57,7 +57,7 @@ int once_print(const struct config *config, FILE *out)
 	r = sampler_new(config, pool, &now, on_changed, NULL, &sampler);
 	if (r < 0)
 		goto out;
-	identity_find(&id, config->agent.vm_id, config->agent.runtime_dir);
+	identity_find(&id, config->agent.vm_id, -1, NULL);
 	sampler_collect_all(sampler, &now);
 	for (uint64_t end_ns = now.mono_ns + BETWEEN_READINGS_NS; now.mono_ns < end_ns; now = moment_now())
 		wait_for(loop, (double)(end_ns - now.mono_ns) / (double)NS_PER_S);

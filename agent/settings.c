@@ -96,13 +96,13 @@ void agent_reload(struct agent *agent)
 {
 	struct secret *secret = secret_new();
 	struct config fresh;
-	struct err e = { 0 };
+	struct err e = { 0 }, warning = { 0 };
 	int r;
 
 	notify_reloading(agent->now.mono_ns);
 	r = agent_load_config(&fresh, agent->options, &e);
 	if (r == 0) {
-		r = secret ? secret_find(fresh.auth.secret_file, secret, &e) : err_set(&e, -ENOMEM, "out of memory");
+		r = secret ? secret_find(fresh.auth.secret_file, secret, &warning, &e) : err_set(&e, -ENOMEM, "out of memory");
 		if (r < 0)
 			config_free(&fresh);
 	}
@@ -111,6 +111,8 @@ void agent_reload(struct agent *agent)
 		report(LOG_ERR, "configuration not reloaded, the old one stays: %s", e.text);
 		hostlink_event(agent, REPLY_ERROR, "config", "configuration not reloaded, the old one stays: %s", e.text);
 	} else {
+		if (warning.code)
+			report(LOG_WARNING, "%s", warning.text);
 		agent_apply_config(agent, &fresh);
 		/* A secret that came with the environment is gone from there by now. */
 		if (secret->len > 0 || *agent->config.auth.secret_file)

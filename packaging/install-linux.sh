@@ -5,17 +5,27 @@
 #   install-linux.sh normal [VM_ID]      $INFINISERVICE_SHARED_SECRET: the secret shared with the host, kept if not given
 #   install-linux.sh uninstall [--purge] --purge: the metric log and the user too
 #
-# `normal` lets the host do everything: whoever pushes files into a machine as root owns it already. It may be run again
-# with a newer program or another secret. Needed beside it: infiniservice, infiniservice-exec (not with the portable
-# build, which is both) and infinictl if it is wanted. Units and the like are at the end of this script once `make
-# portable` has put them there, else they lie beside it.
+# `normal` lets the host do everything, and the agent see everything (10-process-details.conf): whoever pushes files into a
+# machine as root owns it already. It may be run again with a newer program or another secret. Needed beside it:
+# infiniservice, infiniservice-exec (not with the portable build, which is both) and infinictl if it is wanted. Units and
+# the like are at the end of this script once `make portable` has put them there, else they lie beside it.
 set -eu
+# Ranges like A-Z mean what they say, and cd goes where it is told.
+LC_ALL=C
+export LC_ALL
+unset CDPATH
+# Not for the programs that are started here.
+secret=${INFINISERVICE_SHARED_SECRET:-}
+unset INFINISERVICE_SHARED_SECRET
 
 prefix=/usr/local
+executor=$prefix/sbin/infiniservice-exec
 etc=/etc/infiniservice
 user=infiniservice
-here=$(cd "$(dirname "$0")" && pwd)
-script=$here/$(basename "$0")
+here=$(cd -- "$(dirname -- "$0")" && pwd)
+script=$here/$(basename -- "$0")
+dropin=/etc/systemd/system/infiniservice.service.d/10-process-details.conf
+mark="# Written by install-linux.sh on behalf of this machine's host."
 
 usage() {
 	echo "usage: install-linux.sh normal [VM_ID] | uninstall [--purge]" >&2
@@ -43,14 +53,17 @@ part() {
 		sed -n "/^#== $1\$/,/^#== /{/^#== /!p;}" "$script"
 	elif [ -f "$here/$1" ]; then
 		cat "$here/$1"
-	fi | sed "s|=/usr/sbin/|=$prefix/sbin/|; s|=/usr/libexec/|=$prefix/sbin/|"
+	elif [ -f "$here/examples/$1" ]; then
+		cat "$here/examples/$1"
+	fi | sed "s|=\([-+]*\)/usr/sbin/|=\1$prefix/sbin/|; s|=\([-+]*\)/usr/libexec/|=\1$prefix/sbin/|"
 }
 
-# A file is never half written, and what runs is never written over.
+# A file is never half written, what runs is never written over, and nothing that lies in the way is opened (-C).
 put() {
 	mode=$1 path=$2
 	mkdir -p "$(dirname "$path")"
-	cat >"$path.new"
+	rm -f "$path.new"
+	(umask 077 && set -C && cat >"$path.new")
 	[ -s "$path.new" ] || fail "what is to be $path is neither in this script nor beside it"
 	chmod "$mode" "$path.new"
 	mv -f "$path.new" "$path"
@@ -62,6 +75,26 @@ put_program() {
 
 # ------------------------------------------------------------------------------------------------------------- system
 
+# Who runs as the agent's user, so that its entry may be changed.
+stop_agent() {
+	case $(init_system) in
+	systemd) systemctl stop infiniservice.service "user@$(id -u $user).service" 2>/dev/null || true ;;
+	openrc) rc-service -q infiniservice stop || true ;;
+	sysv) [ ! -x /etc/init.d/infiniservice ] || /etc/init.d/infiniservice stop || true ;;
+	esac
+}
+
+# Up to 0.1.0 the state directory was the user's home: whoever took the agent over could plant units of a user's manager there.
+take_home_away() {
+	if ! grep -q "^$user:.*:/nonexistent:[^:]*\$" /etc/passwd; then
+		stop_agent
+		{ have usermod && usermod -d /nonexistent "$user"; } ||
+			sed -i "s|^\($user:[^:]*:[^:]*:[^:]*:[^:]*:\)[^:]*:|\1/nonexistent:|" /etc/passwd
+	fi
+	rm -f "/var/lib/systemd/linger/$user"
+	$executor prepare home || say "what lies in /var/lib/infiniservice/.config and .local should be removed"
+}
+
 make_user() {
 	if ! grep -q "^$user:" /etc/group; then
 		if have groupadd; then groupadd --system "$user"; else addgroup -S "$user"; fi
@@ -70,11 +103,12 @@ make_user() {
 		shell=/usr/sbin/nologin
 		[ -x "$shell" ] || shell=/sbin/nologin
 		if have useradd; then
-			useradd --system --gid "$user" --home-dir /var/lib/infiniservice --no-create-home --shell "$shell" "$user"
+			useradd --system --gid "$user" --home-dir /nonexistent --no-create-home --shell "$shell" "$user"
 		else
-			adduser -S -D -H -G "$user" -h /var/lib/infiniservice -s "$shell" "$user"
+			adduser -S -D -H -G "$user" -h /nonexistent -s "$shell" "$user"
 		fi
 	fi
+	take_home_away
 }
 
 # systemd: it runs, it is there but something else runs (an image being made), openrc, sysv, or none.
@@ -107,6 +141,7 @@ give_ports() {
 }
 
 start_systemd() {
+	write_rights
 	for unit in infiniservice.service infiniservice-port@.service infiniservice-exec.service infiniservice-exec.socket; do
 		part $unit | put 644 /etc/systemd/system/$unit
 	done
@@ -129,16 +164,10 @@ start_systemd() {
 	say "runs; systemctl status infiniservice"
 }
 
-# What the unit does before the start, for the others.
+# What the unit does before the start, for the others. Whatever lies in the agent's own directories, root does not touch it.
 prepare_script() {
+	echo "	$executor prepare directories identity"
 	cat <<'PREPARE'
-	for dir in /var/lib/infiniservice:750 /var/log/infiniservice:750 /run/infiniservice:755; do
-		mkdir -p "${dir%:*}" && chmod "${dir#*:}" "${dir%:*}" && chown infiniservice:infiniservice "${dir%:*}"
-	done
-	if [ -e /sys/class/dmi/id/product_uuid ]; then
-		cat /sys/class/dmi/id/product_uuid >/run/infiniservice/product_uuid
-		chmod 440 /run/infiniservice/product_uuid && chown root:infiniservice /run/infiniservice/product_uuid
-	fi
 	for named in /sys/class/virtio-ports/*/name; do
 		[ "$(cat "$named" 2>/dev/null)" = org.infinibay.agent ] || continue
 		node=${named%/name}
@@ -197,7 +226,7 @@ start() {
 	prepare
 	log=/dev/null
 	if [ -S /dev/log ] && command -v logger >/dev/null; then
-		log=/run/infiniservice/log
+		log=/run/infiniservice-root/log
 		rm -f \$log
 		mkfifo -m 600 \$log
 		chown infiniservice \$log
@@ -234,14 +263,30 @@ SYSV
 write_configuration() {
 	part infiniservice.conf | put 644 $etc/infiniservice.conf
 	{
-		echo "# Written by install-linux.sh on behalf of this machine's host."
+		echo "$mark"
 		[ -z "$1" ] || printf '[agent]\nvm_id = %s\n' "$1"
 		printf '[commands]\nallow = observe, control, packages, power\nallow_unsafe = yes\n'
 	} | put 644 $etc/conf.d/50-host.conf
-	if [ -n "${INFINISERVICE_SHARED_SECRET:-}" ]; then
-		(umask 077 && printf '%s\n' "$INFINISERVICE_SHARED_SECRET" | put 600 $etc/secret)
-		chown "root:$user" $etc/secret
-		chmod 640 $etc/secret
+	if [ -n "$secret" ]; then
+		printf '%s\n' "$secret" | put 600 $etc/secret
+	fi
+	# The agent's alone: who may look at what it measures may not sign as the host.
+	if [ -f $etc/secret ] && [ ! -L $etc/secret ]; then
+		chown "$user:$user" $etc/secret
+		chmod 600 $etc/secret
+	fi
+}
+
+# The host owns this machine: it sees whose each process and socket is, where its program lies and what it reads and writes.
+write_rights() {
+	{ echo "$mark" && part 10-process-details.conf; } | put 644 $dropin
+	say "the agent may see all processes and files ($dropin)"
+}
+
+remove_rights() {
+	if [ -f $dropin ] && grep -qxF "$mark" $dropin; then
+		rm -f $dropin
+		rmdir "$(dirname $dropin)" 2>/dev/null || true
 	fi
 }
 
@@ -282,6 +327,7 @@ uninstall_agent() {
 		if [ -d /run/systemd/system ]; then
 			systemctl stop 'infiniservice-keep-*.service' 2>/dev/null || true
 			systemctl reset-failed 'infiniservice-keep-*.service' 2>/dev/null || true
+			systemctl stop infiniservice.slice 2>/dev/null || true
 		fi
 		;;
 	openrc)
@@ -296,7 +342,9 @@ uninstall_agent() {
 		/etc/systemd/system/sockets.target.wants/infiniservice-exec.socket \
 		/etc/udev/rules.d/60-infiniservice.rules /etc/init.d/infiniservice \
 		$prefix/sbin/infiniservice $prefix/sbin/infiniservice-exec $prefix/bin/infinictl
-	rm -rf $etc /var/lib/infiniservice /run/infiniservice /run/infiniservice-exec
+	remove_rights
+	rm -f "/var/lib/systemd/linger/$user"
+	rm -rf $etc /var/lib/infiniservice /run/infiniservice /run/infiniservice-exec /run/infiniservice-root
 	if have update-rc.d; then update-rc.d infiniservice remove >/dev/null 2>&1 || true; fi
 	give_ports root:root
 	if [ -d /run/systemd/system ]; then
@@ -330,16 +378,19 @@ uninstall)
 *) usage ;;
 esac
 [ "$(id -u)" -eq 0 ] || fail "has to be run as root"
+umask 022
 if have dpkg-query && dpkg-query -W -f '${db:Status-Status}' infiniservice 2>/dev/null | grep -q '^installed'; then
 	[ "$verb" = install ] || fail "the Debian package is installed: apt purge infiniservice"
+	executor=/usr/libexec/infiniservice-exec
 	make_user
 	write_configuration "${2:-}"
+	write_rights
+	systemctl daemon-reload
 	systemctl enable --quiet --now infiniservice-exec.socket
 	systemctl restart infiniservice.service
 	say "the Debian package is here already: only its configuration was written"
 	exit 0
 fi
-umask 022
 case $verb in
 install) install_agent "${2:-}" ;;
 uninstall) uninstall_agent "${2:-}" ;;

@@ -40,7 +40,7 @@ static const char *const syncs[] = { "none", "interval", "always", NULL };
 #define LIST(s, n, d, h) { #s, #n, CONFIG_LIST, AT(s.n), .fallback = d, .help = h }
 
 const struct config_key config_keys[] = {
-	TEXT(agent, vm_id, "", "Name of this VM towards the host. Empty: $INFINIBAY_VM_ID, else the product UUID of the machine."),
+	TEXT(agent, vm_id, "", "Name of this VM towards the host. Empty: $INFINIBAY_VM_ID, else the product UUID of the machine,|else one made from its machine-id, else one made once and kept in state_dir."),
 	ENUM(agent, log_level, log_levels, "info", "Least important message that is logged."),
 	UINT(agent, shutdown_grace_s, 0, 3600, "10", "Time that running commands get to end by themselves when the agent stops."),
 	PATHS(agent, state_dir, 1, "/var/lib/infiniservice", "What has to outlive a reboot. $STATE_DIRECTORY (set by systemd) takes the place of the default."),

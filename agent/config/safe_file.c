@@ -60,7 +60,7 @@ static int read_all(int fd, size_t max, char **ret_text, size_t *ret_len)
 	return 0;
 }
 
-int safe_file_read(const char *path, size_t max, char **ret_text, size_t *ret_len, struct err *err)
+int safe_file_read_stat(const char *path, size_t max, char **ret_text, size_t *ret_len, struct stat *ret_st, struct err *err)
 {
 	/* O_NONBLOCK: a FIFO in its place must not hang us before it is judged. */
 	_cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
@@ -69,6 +69,7 @@ int safe_file_read(const char *path, size_t max, char **ret_text, size_t *ret_le
 
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return err_set(err, -errno, "%s: %s", path, strerror(errno));
+	*ret_st = st;
 	rc = judge(path, &st, err);
 	if (rc)
 		return rc;
@@ -76,4 +77,11 @@ int safe_file_read(const char *path, size_t max, char **ret_text, size_t *ret_le
 	if (rc == -EFBIG)
 		return err_set(err, rc, "%s: longer than %zu bytes", path, max);
 	return rc ? err_set(err, rc, "%s: %s", path, strerror(-rc)) : 0;
+}
+
+int safe_file_read(const char *path, size_t max, char **ret_text, size_t *ret_len, struct err *err)
+{
+	struct stat st;
+
+	return safe_file_read_stat(path, max, ret_text, ret_len, &st, err);
 }

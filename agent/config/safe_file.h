@@ -8,6 +8,7 @@
 #define AGENT_CONFIG_SAFE_FILE_H
 
 #include <stddef.h>
+#include <sys/stat.h>
 
 #include <infiniservice/err.h>
 
@@ -16,5 +17,8 @@
  * with the cure in words when the file is unsafe, -EINVAL when it is not a regular file, else that of open or read.
  */
 int safe_file_read(const char *path, size_t max, char **ret_text, size_t *ret_len, struct err *err);
+
+/* The same; *ret_st is the file as it was judged. */
+int safe_file_read_stat(const char *path, size_t max, char **ret_text, size_t *ret_len, struct stat *ret_st, struct err *err);
 
 #endif

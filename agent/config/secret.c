@@ -34,15 +34,31 @@ static int secret_take(const char *from, const char *text, size_t len, struct se
 	return 0;
 }
 
-int secret_load(const char *path, struct secret *ret, struct err *err)
+/* Signing is the host's right alone; those who may look at what the agent measures are not meant to have it. */
+static void warn_of_readers(const char *path, const struct stat *st, struct err *warning)
+{
+	const char *who = st->st_mode & S_IROTH ? "everybody" : "its group";
+
+	if (st->st_mode & (S_IRGRP | S_IROTH))
+		err_set(warning, -EPERM, "%s: can be read by %s (mode %04o), who may then sign as the host; cure: chown %u '%s' && chmod 0600 '%s'",
+			path, who, (unsigned)(st->st_mode & 07777), (unsigned)geteuid(), path, path);
+}
+
+int secret_load(const char *path, struct secret *ret, struct err *warning, struct err *err)
 {
 	char *text = NULL;
 	size_t len = 0;
+	struct stat st;
 	/* White space at the end does not count, so the file may be a little longer than the secret. */
-	int rc = safe_file_read(path, SECRET_MAX + 256, &text, &len, err);
+	int rc = safe_file_read_stat(path, SECRET_MAX + 256, &text, &len, &st, err);
 
+	if (warning)
+		*warning = (struct err){ 0 };
+	if (rc == -EACCES)
+		return err_set(err, rc, "%s: cannot be read by the agent; cure: chown %u '%s' && chmod 0600 '%s'", path, (unsigned)geteuid(), path, path);
 	if (rc)
 		return rc;
+	warn_of_readers(path, &st, warning);
 	rc = secret_take(path, text, len, ret, err);
 	explicit_bzero(text, len);
 	free(text);
@@ -50,26 +66,29 @@ int secret_load(const char *path, struct secret *ret, struct err *err)
 }
 
 /* 0 found, 1 no such file, -errno. */
-static int secret_try(const char *path, struct secret *ret, struct err *err)
+static int secret_try(const char *path, struct secret *ret, struct err *warning, struct err *err)
 {
-	int rc = secret_load(path, ret, err);
+	int rc = secret_load(path, ret, warning, err);
 
 	return rc == -ENOENT || rc == -ENOTDIR ? 1 : rc;
 }
 
-int secret_find(const char *path, struct secret *ret, struct err *err)
+int secret_find(const char *path, struct secret *ret, struct err *warning, struct err *err)
 {
 	const char *credentials = getenv("CREDENTIALS_DIRECTORY"), *text = getenv(SECRET_ENVIRONMENT);
 	char file[PATH_MAX];
 	int rc = 1;
 
+	if (warning)
+		*warning = (struct err){ 0 };
 	if (path[0])
-		return secret_load(path, ret, err);
+		return secret_load(path, ret, warning, err);
 	if (credentials && credentials[0] == '/' &&
 	    snprintf(file, sizeof(file), "%s/secret", credentials) < (int)sizeof(file))
-		rc = secret_try(file, ret, err);
+		/* What the service manager shows there as the group's is the mask of its access list. */
+		rc = secret_try(file, ret, NULL, err);
 	if (rc == 1)
-		rc = secret_try(SYSCONFDIR "/infiniservice/secret", ret, err);
+		rc = secret_try(SYSCONFDIR "/infiniservice/secret", ret, warning, err);
 	if (rc < 1)
 		return rc;
 	if (text && text[0])

@@ -28,8 +28,11 @@ struct secret *secret_new(void);
 /* Wipes and frees; accepts NULL. Always NULL. */
 struct secret *secret_free(struct secret *secret);
 
-/* Reads the file. 0; -EINVAL when it is empty; else what safe_file_read says. */
-int secret_load(const char *path, struct secret *ret, struct err *err);
+/*
+ * Reads the file. 0; -EINVAL when it is empty; else what safe_file_read says. `warning` (may be NULL, as in secret_find) is set
+ * to -EPERM with the cure in words when others than its owner can read the file: they could sign as the host. Else its code is 0.
+ */
+int secret_load(const char *path, struct secret *ret, struct err *warning, struct err *err);
 
 /*
  * The secret from where it is looked for: `path` if not "" (it must exist then); else the first of
@@ -37,7 +40,7 @@ int secret_load(const char *path, struct secret *ret, struct err *err);
  * but cannot be used is an error, never "no secret". None at all is 0 with ret->len 0. The caller unsets the variable
  * (see secret_forget_environment) before it starts any child.
  */
-int secret_find(const char *path, struct secret *ret, struct err *err);
+int secret_find(const char *path, struct secret *ret, struct err *warning, struct err *err);
 
 /* Overwrites the variable's bytes in this process's environment, where /proc/PID/environ shows them, and unsets it. */
 void secret_forget_environment(void);

@@ -17,6 +17,7 @@
 #include "agent/executor/executor.h"
 #include "agent/executor/kill.h"
 #include "agent/executor/launch.h"
+#include "agent/executor/prepare.h"
 #include "agent/executor/verbs.h"
 
 static const struct {
@@ -27,6 +28,7 @@ static const struct {
 	{ "golden", golden_main },
 	{ "kill", kill_main },
 	{ "launch", launch_main },
+	{ "prepare", prepare_main },
 };
 
 bool executor_has_verb(const char *name)

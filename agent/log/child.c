@@ -109,7 +109,7 @@ static int message_do(struct child *c, const struct log_message *m, struct log_a
 	case LOG_LINE_AGAIN:
 		return line_append(c, m, ack);
 	case LOG_LATEST:
-		return latest_write(c->config->runtime_dir, c->buffer, m->len);
+		return latest_write(c->config->runtime_dir, &c->config->latest_readers, c->buffer, m->len);
 	case LOG_SYNC:
 		return writer_sync(&c->writer, moment_now());
 	case LOG_STOP:

@@ -46,6 +46,7 @@ struct log_ack {
 struct log_child_config {
 	struct writer_config writer;
 	char runtime_dir[PATH_MAX]; /* for LOG_LATEST */
+	struct log_readers latest_readers;
 };
 
 /*

@@ -33,12 +33,12 @@ static int write_all(int fd, const char *text, size_t len)
 
 static int temporary_make(int dir_fd)
 {
-	int fd = openat(dir_fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	int fd = openat(dir_fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 
 	return fd < 0 ? -errno : fd;
 }
 
-int latest_write(const char *dir, const char *text, size_t len)
+int latest_write(const char *dir, const struct log_readers *readers, const char *text, size_t len)
 {
 	_cleanup_(closep) int dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	_cleanup_(closep) int fd = -1;
@@ -52,7 +52,9 @@ int latest_write(const char *dir, const char *text, size_t len)
 		fd = unlinkat(dir_fd, temporary, 0) < 0 ? -errno : temporary_make(dir_fd);
 	if (fd < 0)
 		return fd;
-	rc = fchmod(fd, 0644) < 0 ? -errno : write_all(fd, text, len);
+	rc = log_readers_give(readers, fd, 0640);
+	if (!rc)
+		rc = write_all(fd, text, len);
 	if (!rc && renameat(dir_fd, temporary, dir_fd, LATEST_NAME) < 0)
 		rc = -errno;
 	if (rc)

@@ -8,13 +8,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "agent/log/readers.h"
+
 #define LATEST_NAME "latest.json"
 
-/*
- * Replaces DIR/latest.json (mode 0644; the directory's mode says who may read it). 0 or -errno. Blocks if the disk
- * does.
- */
-int latest_write(const char *dir, const char *text, size_t len);
+/* Replaces DIR/latest.json (0640, or 0600 where there are no readers). 0 or -errno. Blocks if the disk does. */
+int latest_write(const char *dir, const struct log_readers *readers, const char *text, size_t len);
 
 /* True if the directory is in memory (tmpfs, ramfs), where writing never waits for a disk. */
 bool latest_in_memory(const char *dir);

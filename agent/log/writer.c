@@ -67,7 +67,7 @@ static int parent_open(const char *path, const char **ret_name)
 	return fd;
 }
 
-static int directory_make(int parent_fd, const char *name)
+static int directory_make(const struct log_readers *readers, int parent_fd, const char *name)
 {
 	struct stat st;
 	int fd;
@@ -79,13 +79,13 @@ static int directory_make(int parent_fd, const char *name)
 	if (mkdirat(parent_fd, name, 0700) < 0 && errno != EEXIST)
 		return -errno;
 	fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd >= 0 && fchmod(fd, 0750) < 0) /* whatever the umask is */
+	if (fd >= 0 && log_readers_give(readers, fd, 0750) < 0) /* whatever the umask is */
 		close_fd(&fd);
 	return fd < 0 ? -errno : fd;
 }
 
 /* O_NOFOLLOW: the configured directory itself must not be a link that somebody put there. */
-static int directory_open(const char *path)
+static int directory_open(const struct log_readers *readers, const char *path)
 {
 	const char *name;
 	_cleanup_(closep) int parent_fd = parent_open(path, &name);
@@ -96,7 +96,7 @@ static int directory_open(const char *path)
 	fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd >= 0 || errno != ENOENT)
 		return fd >= 0 ? fd : -errno;
-	return directory_make(parent_fd, name);
+	return directory_make(readers, parent_fd, name);
 }
 
 static void directory_forget(struct writer *w)
@@ -270,7 +270,9 @@ static int segment_begin(struct writer *w, size_t len, uint64_t seq, struct mome
 		return rc;
 	w->size = 0;
 	w->lines = 0;
-	rc = fchmod(w->fd, 0640) < 0 || fstat(w->fd, &st) < 0 ? -errno : segment_write(w, header, header_len);
+	rc = log_readers_give(&w->config.readers, w->fd, 0640);
+	if (!rc)
+		rc = fstat(w->fd, &st) < 0 ? -errno : segment_write(w, header, header_len);
 	if (rc) {
 		unlinkat(w->dir_fd, w->file, 0);
 		close_fd(&w->fd);
@@ -329,7 +331,7 @@ int writer_open(struct writer *w)
 	if (w->fd >= 0)
 		w->stats.abandoned++;
 	directory_forget(w);
-	w->dir_fd = directory_open(w->config.dir);
+	w->dir_fd = directory_open(&w->config.readers, w->config.dir);
 	if (w->dir_fd < 0) {
 		rc = w->dir_fd;
 		w->dir_fd = -1;

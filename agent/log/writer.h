@@ -17,6 +17,7 @@
 #include <infiniservice/moment.h>
 
 #include "agent/log/names.h"
+#include "agent/log/readers.h"
 
 enum log_sync {
 	LOG_SYNC_NONE,
@@ -36,6 +37,7 @@ struct writer_config {
 	uint64_t max_total_bytes; /* the segment being written included */
 	enum log_sync sync;
 	char boot_id[LOG_BOOT_ID_SIZE]; /* for the header line */
+	struct log_readers readers;	/* of the directory, where it is made here, and the files */
 };
 
 /* Counts since writer_init. */

@@ -251,21 +251,40 @@ static int id_read(const char *path, sd_id128_t *ret)
 	return id_parse(text, ret);
 }
 
+int sd_id128_get_machine(sd_id128_t *ret)
+{
+	return id_read("/etc/machine-id", ret);
+}
+
 /* As libsystemd does it: the id is the key, and the result is dressed as a random UUID (RFC 4122, version 4). */
-int sd_id128_get_machine_app_specific(sd_id128_t app_id, sd_id128_t *ret)
+static int app_specific(int r, sd_id128_t id, sd_id128_t app_id, sd_id128_t *ret)
 {
 	struct hmac_sha256_ctx context;
-	sd_id128_t machine;
-	int r = id_read("/etc/machine-id", &machine);
 
 	if (r < 0)
 		return r;
-	hmac_sha256_set_key(&context, sizeof(machine.bytes), machine.bytes);
+	hmac_sha256_set_key(&context, sizeof(id.bytes), id.bytes);
 	hmac_sha256_update(&context, sizeof(app_id.bytes), app_id.bytes);
 	hmac_sha256_digest(&context, sizeof(ret->bytes), ret->bytes);
 	ret->bytes[6] = (uint8_t)((ret->bytes[6] & 0x0f) | 0x40);
 	ret->bytes[8] = (uint8_t)((ret->bytes[8] & 0x3f) | 0x80);
 	return 0;
+}
+
+int sd_id128_get_machine_app_specific(sd_id128_t app_id, sd_id128_t *ret)
+{
+	sd_id128_t machine = { 0 };
+	int r = sd_id128_get_machine(&machine);
+
+	return app_specific(r, machine, app_id, ret);
+}
+
+int sd_id128_get_boot_app_specific(sd_id128_t app_id, sd_id128_t *ret)
+{
+	sd_id128_t boot = { 0 };
+	int r = sd_id128_get_boot(&boot);
+
+	return app_specific(r, boot, app_id, ret);
 }
 
 int sd_id128_get_boot(sd_id128_t *ret)

@@ -3,25 +3,14 @@
 """make install and uninstall under DESTDIR, and install-linux.sh in a root of its own under a temporary directory."""
 import os
 import re
-import shutil
 import stat
-import subprocess
 import tempfile
 
 import tap
-from fakehost import BUILD, ROOT, program
+from fakehost import ROOT
+from own_root import make, root, tree
 
 SECRET = "0123456789abcdef" * 4
-
-
-def tree(top):
-    return sorted(os.path.relpath(os.path.join(folder, name), top) for folder, _, names in os.walk(top) for name in names)
-
-
-def make(*arguments):
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
-    return subprocess.run(["make", "-s", "-C", ROOT, "BUILD=" + BUILD, *arguments], capture_output=True, text=True, timeout=120,
-                          check=False, env=env)
 
 
 def story_what_make_installs_make_uninstalls():
@@ -50,80 +39,6 @@ def story_another_prefix_stands_in_the_units_too():
 
 # ---------------------------------------------------------------------------------------------------- install-linux.sh
 
-class Root:
-    """This machine's /usr, read-only, below an /etc, /var and /usr/local of its own; no service manager runs in it."""
-
-    def __init__(self, with_systemd=True):
-        self.top = tempfile.mkdtemp(prefix="infini-")
-        os.chmod(self.top, 0o755)
-        for name in ("usr", "proc", "etc/systemd/system", "etc/udev/rules.d", "var/lib", "var/log", "run", "tmp", "dev", "local", "pushed"):
-            os.makedirs(os.path.join(self.top, name))
-        for name in ("bin", "sbin", "lib", "lib64"):
-            if os.path.islink("/" + name):
-                os.symlink("usr/" + name, os.path.join(self.top, name))
-        for name in ("ld.so.cache", "nsswitch.conf", "login.defs"):
-            if os.path.exists("/etc/" + name):
-                shutil.copy("/etc/" + name, os.path.join(self.top, "etc", name))
-        self.write("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")
-        self.write("etc/group", "root:x:0:\n")
-        self.write("etc/shadow", "root:*::0:99999:7:::\n", 0o600)
-        if not with_systemd:
-            shutil.rmtree(os.path.join(self.top, "etc/systemd"))
-        self.push("infiniservice", program("infiniservice"))
-        self.push("infiniservice-exec", program("infiniservice-exec"))
-        self.whole_installer()
-
-    def path(self, name):
-        return os.path.join(self.top, name)
-
-    def write(self, name, text, mode=0o644):
-        with open(self.path(name), "w", encoding="utf-8") as file:
-            file.write(text)
-            os.chmod(file.fileno(), mode)
-
-    def read(self, name):
-        with open(self.path(name), encoding="utf-8") as file:
-            return file.read()
-
-    def push(self, name, source):
-        shutil.copy(source, self.path("pushed/" + name))
-
-    def whole_installer(self):
-        """As `make portable` makes it: it needs nothing beside it but the programs."""
-        target = os.path.join(BUILD, "portable", "install-linux.sh")
-        done = make(target)
-        assert done.returncode == 0, done.stderr
-        self.push("install-linux.sh", target)
-
-    def run(self, *arguments, secret=None):
-        script = ("set -e; cd %s; mount --bind /usr usr; mount --bind local usr/local; mount -t proc proc proc; "
-                  "mount --bind /dev dev; exec chroot . \"$@\"" % self.top)
-        env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
-        if secret:
-            env["INFINISERVICE_SHARED_SECRET"] = secret
-        return subprocess.run(["unshare", "--mount", "--pid", "--fork", "sh", "-c", script, "sh", *arguments],
-                              capture_output=True, text=True, timeout=60, check=False, env=env)
-
-    def install(self, *arguments, secret=None):
-        return self.run("/pushed/install-linux.sh", *arguments, secret=secret)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        shutil.rmtree(self.top, ignore_errors=True)
-
-
-def root(**how):
-    tap.need_root()
-    if not os.path.islink("/bin"):
-        raise tap.Skip("this machine's /usr is not merged")
-    made = tap.keep(Root(**how))
-    if made.run("true").returncode != 0:
-        raise tap.Skip("no mount namespace may be made here")
-    return made
-
-
 def story_the_host_installs_the_agent():
     guest = root()
     done = guest.install("normal", "vm-17", secret=SECRET)
@@ -131,8 +46,8 @@ def story_the_host_installs_the_agent():
     assert SECRET not in done.stdout + done.stderr
     assert guest.read("etc/infiniservice/secret").strip() == SECRET
     secret = os.stat(guest.path("etc/infiniservice/secret"))
-    assert stat.S_IMODE(secret.st_mode) == 0o640 and secret.st_uid == 0
-    assert re.search(r"^infiniservice:.*:%d:" % secret.st_gid, guest.read("etc/group"), re.M)
+    assert stat.S_IMODE(secret.st_mode) == 0o600, "the agent's alone: who may look may not sign"
+    assert re.search(r"^infiniservice:[^:]*:%d:%d:" % (secret.st_uid, secret.st_gid), guest.read("etc/passwd"), re.M)
     assert "infiniservice:" in guest.read("etc/passwd")
     unit = guest.read("etc/systemd/system/infiniservice.service")
     assert "ExecStart=/usr/local/sbin/infiniservice\n" in unit
@@ -145,6 +60,61 @@ def story_the_host_installs_the_agent():
     assert "vm_id = vm-17" in text and "allow_unsafe = yes" in text
     for word in ("observe", "control", "packages", "power"):
         assert word in text
+
+
+DROP_IN = "etc/systemd/system/infiniservice.service.d/10-process-details.conf"
+
+
+def story_the_agent_of_a_host_that_owns_the_machine_is_given_what_the_documented_drop_in_takes():
+    guest = root()
+    done = guest.install("normal", "vm-17")
+    assert done.returncode == 0 and DROP_IN in done.stdout, done
+    given = guest.read(DROP_IN)
+    with open(os.path.join(ROOT, "packaging/examples/10-process-details.conf"), encoding="utf-8") as file:
+        assert given.endswith(file.read()) and given.startswith("# Written by install-linux.sh"), given
+    assert stat.S_IMODE(os.stat(guest.path(DROP_IN)).st_mode) == 0o644
+    done = guest.install("uninstall")
+    assert done.returncode == 0 and not os.path.exists(os.path.dirname(guest.path(DROP_IN))), done
+
+
+def story_a_drop_in_of_the_owners_own_stays_when_the_host_takes_its_agent_back():
+    guest = root()
+    assert guest.install("normal", "vm-17").returncode == 0
+    guest.write(DROP_IN, "[Service]\nAmbientCapabilities=CAP_SYS_PTRACE\n")
+    guest.write(os.path.dirname(DROP_IN) + "/20-own.conf", "[Service]\nNice=5\n")
+    assert guest.install("uninstall").returncode == 0
+    assert sorted(os.listdir(os.path.dirname(guest.path(DROP_IN)))) == ["10-process-details.conf", "20-own.conf"]
+
+
+def story_the_package_gives_the_agent_no_right_over_others():
+    with tempfile.TemporaryDirectory(prefix="infini-") as top:
+        assert make("-o", "all", "install", "DESTDIR=" + top).returncode == 0
+        assert not [name for name in tree(top) if ".service.d/" in name]
+        with open(os.path.join(top, "lib/systemd/system/infiniservice.service"), encoding="utf-8") as file:
+            assert "\nAmbientCapabilities=\n" in file.read()
+
+
+def story_a_secret_reaches_no_program_and_no_command_line():
+    """Every program that the script starts, with its arguments and its environment."""
+    guest = root()
+    done = guest.run("strace", "-f", "-v", "-s", "4096", "-e", "trace=execve", "-o", "/tmp/trace", "/pushed/install-linux.sh", "normal", "vm-17",
+                     secret=SECRET)
+    assert done.returncode == 0, done
+    started = [line for line in guest.read("tmp/trace").splitlines() if "execve(" in line]
+    assert len(started) > 10 and SECRET in started[0], "the first is the script itself"
+    assert not [line for line in started[1:] if SECRET in line]
+    assert guest.read("etc/infiniservice/secret").strip() == SECRET
+
+
+def story_what_lies_in_the_way_of_a_file_is_not_opened():
+    guest = root()
+    guest.write("etc/kept", "kept\n", 0o600)
+    os.makedirs(guest.path("etc/infiniservice/conf.d"))
+    os.makedirs(guest.path("local/sbin"))
+    for name in ("etc/infiniservice/secret", "etc/infiniservice/conf.d/50-host.conf", "local/sbin/infiniservice.try"):
+        os.symlink("/etc/kept", guest.path(name + ".new"))
+    assert guest.install("normal", "vm-17", secret=SECRET).returncode == 0
+    assert guest.read("etc/kept") == "kept\n" and not os.path.islink(guest.path("etc/infiniservice/secret"))
 
 
 def story_installed_again_it_is_the_same():
@@ -207,7 +177,7 @@ def story_wrong_words_are_refused():
     for arguments in ([], ["paranoid"], ["normal", "a", "b"], ["uninstall", "all"]):
         done = guest.install(*arguments)
         assert done.returncode == 2 and "usage" in done.stderr, (arguments, done)
-    for name in ("a b", "x;reboot", "$(id)", "a\nb", "x" * 129):
+    for name in ("a b", "x;reboot", "$(id)", "a\nb", "x\n", "ä", "é1", "a/b", "`id`", "a'b", "x" * 129):
         done = guest.install("normal", name)
         assert done.returncode == 1 and "VM_ID" in done.stderr, (name, done)
     assert not os.path.exists(guest.path("etc/infiniservice"))

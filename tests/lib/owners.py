@@ -12,15 +12,16 @@ RULES = [(re.compile(pattern + r"\Z"), owner, mode, kind) for pattern, owner, mo
     (r"/etc/infiniservice/conf\.d/[0-9]+-[a-z]+\.conf", "root:root", "644", "f"),
     (r"/run/infiniservice", "agent:agent", "755", "d"),
     (r"/run/infiniservice/agent\.sock", "agent:agent", "660", "s"),
-    (r"/run/infiniservice/latest\.json", "agent:agent", "644", "f"),
-    (r"/run/infiniservice/product_uuid", "root:agent", "440", "f"),
+    (r"/run/infiniservice/latest\.json", "agent:agent", "640", "f"),
+    (r"/run/infiniservice-root", "root:root", "755", "d"),
+    (r"/run/infiniservice-root/product_uuid", "root:agent", "440", "f"),
     (r"/run/infiniservice/commands\.journal", "agent:agent", "600", "f"),
     (r"/run/infiniservice/(output|scripts)", "agent:agent", "700", "d"),
     (r"/run/infiniservice-exec", "root:agent", "710", "d"),
     (r"/run/infiniservice-exec/exec\.sock", "agent:agent", "600", "s"),
     (r"/var/lib/infiniservice", "agent:agent", "750", "d"),
     (r"/var/lib/infiniservice/lock", "agent:agent", "600", "f"),
-    (r"/var/lib/infiniservice/(seq|audit\.[a-z.]+)", "agent:agent", "600", "f"),
+    (r"/var/lib/infiniservice/(seq|vm_id|audit\.[a-z.]+)", "agent:agent", "600", "f"),
     (r"/var/log/infiniservice(/1m|/1h)?", "agent:agent", "750", "d"),
     (r"/var/log/infiniservice/(1m/|1h/)?metrics-[0-9TZ.]+-[0-9]{6}\.ndjson(\.zst)?", "agent:agent", "640", "f"),
     (r"/var/lib/systemd/deb-systemd-helper-enabled/(infiniservice\.service\.dsh-also|multi-user\.target\.wants/infiniservice\.service)",
@@ -28,7 +29,7 @@ RULES = [(re.compile(pattern + r"\Z"), owner, mode, kind) for pattern, owner, mo
     (r"/etc/systemd/system/(multi-user|sockets)\.target\.wants/infiniservice(\.service|-exec\.socket)", "root:root", "777", "l"),
 )]
 NEEDED = ("/etc/infiniservice/infiniservice.conf", "/run/infiniservice/agent.sock", "/run/infiniservice/latest.json",
-          "/run/infiniservice/product_uuid", "/var/lib/infiniservice/lock", "/var/lib/infiniservice/seq", "/var/log/infiniservice")
+          "/run/infiniservice-root/product_uuid", "/var/lib/infiniservice/lock", "/var/lib/infiniservice/seq", "/var/log/infiniservice")
 # Besides what the package is found to have added: places that others write to as well.
 PLACES = ("/run/infiniservice*", "/run/systemd/system/infini*", "/run/systemd/transient/infini*", "/var/lib/systemd/*/*infiniservice*",
           "/var/lib/systemd/*/*/*infiniservice*", "/etc/systemd/system/*/infiniservice*")

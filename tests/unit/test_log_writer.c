@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
+#include <grp.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 
 #include "agent/log/latest.h"
 #include "tests/log_fixture.h"
 
 static char found[64][NAMES_SIZE];
+static const struct log_readers everybody_of_ours = { .kind = LOG_READERS_OWN };
 
 static void begins_a_segment_with_a_header_and_keeps_lines_byte_for_byte(void **state)
 {
@@ -392,13 +395,66 @@ static void latest_is_replaced_whole_and_readable(void **state)
 	struct log_fixture *f = *state;
 	char *text;
 
-	assert_int_equal(latest_write(f->base, "{\"a\":1}\n", 8), 0);
+	assert_int_equal(latest_write(f->base, &everybody_of_ours, "{\"a\":1}\n", 8), 0);
 	spit(f->base, ".latest.json.new", "left over", 9);
-	assert_int_equal(latest_write(f->base, "{}\n", 3), 0);
+	assert_int_equal(latest_write(f->base, &everybody_of_ours, "{}\n", 3), 0);
 	text = slurp(f->base, "latest.json", NULL);
 	assert_string_equal(text, "{}\n");
 	free(text);
-	assert_int_equal(latest_write("/nonexistent", "{}\n", 3), -ENOENT);
+	assert_int_equal(latest_write("/nonexistent", &everybody_of_ours, "{}\n", 3), -ENOENT);
+}
+
+static mode_t mode_of(const char *dir, const char *name)
+{
+	char path[300];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	assert_int_equal(lstat(path, &st), 0);
+	return st.st_mode & 07777;
+}
+
+/* A group that is another's: not even root may be taken for it by accident. */
+static void what_was_measured_is_readable_by_the_viewing_group_alone(void **state)
+{
+	static const struct log_readers nobody = { .kind = LOG_READERS_NOBODY };
+	struct log_fixture *f = *state;
+	struct log_readers ours = { .kind = LOG_READERS_GROUP, .gid = getegid() };
+	mode_t before = umask(0);
+
+	assert_int_equal(log_readers_try(getegid()), 0);
+	assert_int_equal(latest_write(f->base, &ours, "{}\n", 3), 0);
+	assert_int_equal(mode_of(f->base, "latest.json"), 0640);
+	assert_int_equal(latest_write(f->base, &nobody, "{}\n", 3), 0);
+	assert_int_equal(mode_of(f->base, "latest.json"), 0600);
+	f->config.readers = nobody;
+	writer_init(&f->writer, &f->config);
+	assert_int_equal(append(f, T0, 1, 0), 0);
+	umask(before);
+	assert_int_equal(names(f->dir, found, 64), 1);
+	assert_int_equal(mode_of(f->dir, found[0]), 0600);
+	assert_int_equal(mode_of(f->base, strrchr(f->dir, '/') + 1), 0700);
+}
+
+/* In a child that has no right to the group: the file stays its owner's. */
+static void a_group_that_may_not_be_given_reads_nothing(void **state)
+{
+	struct log_fixture *f = *state;
+	struct log_readers others = { .kind = LOG_READERS_GROUP, .gid = 54321 };
+	int status;
+	pid_t pid;
+
+	if (geteuid() == 0)
+		assert_int_equal(chown(f->base, 65534, 65534), 0);
+	pid = fork();
+	if (pid == 0) {
+		if (geteuid() == 0 && (setgroups(0, NULL) < 0 || setgid(65534) < 0 || setuid(65534) < 0))
+			_exit(2);
+		_exit(log_readers_try(54321) == -EPERM && latest_write(f->base, &others, "{}\n", 3) == 0 ? 0 : 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(mode_of(f->base, "latest.json"), 0600);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, log_setup, log_teardown)
@@ -428,6 +484,8 @@ int main(void)
 		TEST(interval_sync_happens_at_most_once_in_five_seconds),
 		TEST(always_syncs_every_line_and_none_never),
 		TEST(latest_is_replaced_whole_and_readable),
+		TEST(what_was_measured_is_readable_by_the_viewing_group_alone),
+		TEST(a_group_that_may_not_be_given_reads_nothing),
 	};
 
 	return cmocka_run_group_tests_name("log_writer", tests, NULL, NULL);

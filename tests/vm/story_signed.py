@@ -81,8 +81,8 @@ def with_secret(guest, how="file", more=""):
     lines = {"file": "", "credential": "LoadCredential=secret:/root/story-secret\n",
              "environment": "Environment=INFINISERVICE_SHARED_SECRET=%s\n" % SECRET}[how]
     if how == "file":
-        guest.put(FILE, SECRET + "\n", 0o640)
-        guest.sh("chown root:infiniservice " + FILE)
+        guest.put(FILE, SECRET + "\n", 0o600)
+        guest.sh("chown infiniservice:infiniservice " + FILE)
     if how == "credential":
         guest.put("/root/story-secret", SECRET + "\n", 0o600)
     try:

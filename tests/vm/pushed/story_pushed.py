@@ -105,7 +105,7 @@ def two_files_and_a_script_make_a_running_agent(guest):
         assert port.handshake["vm_id"] == VM_ID, port.handshake
         assert port.ask("SystemInfo", "info%d" % next(numbers))["success"]
     assert guest.sh("stat -L -c '%%U:%%G %%a' %s" % AGENT_NODE) == "infiniservice:infiniservice 600"
-    assert guest.sh("stat -c '%U:%G %a' /etc/infiniservice/secret") == "root:infiniservice 640"
+    assert guest.sh("stat -c '%U:%G %a' /etc/infiniservice/secret") == "infiniservice:infiniservice 600"
     assert guest.sh("systemctl is-active infiniservice") == "active" and restarts(guest) == 0
     uid = guest.sh("id -u infiniservice")
     assert guest.sh("sed -n 's/^Uid:\\t\\([0-9]*\\).*/\\1/p' /proc/%d/status" % main_pid(guest)) == uid
@@ -122,6 +122,18 @@ def what_is_not_signed_is_refused(guest):
 
 
 # ------------------------------------------------------------------------------------------------------------ using
+
+@story(limit_s=60)
+def what_roots_processes_do_is_seen(guest):
+    """The host owns this machine: path, bytes and owner of what is root's are told, and the installer has said so."""
+    with host(guest) as port:
+        rows = [row for row in port.data_of("ProcessList", 30, limit=200) if row.get("name") in ("systemd", "systemd-journal", "systemd-journald", "init")]
+        assert rows, "no process of root's is listed"
+        sample = port.expect("metrics", 40)["data"]
+    named = [row for row in sample["processes"] if row["pid"] == 1 or row["name"].startswith("systemd")]
+    assert named and all(row["exe_path"] for row in named), named
+    assert any(row["disk_read_bytes"] is not None for row in named), named
+
 
 @story(limit_s=60)
 def the_list_of_services_is_that_of_systemctl(guest):

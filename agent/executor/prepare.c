@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What root does before the agent's start; see prepare.h. Every directory is opened by openat2 without symbolic links,
+ * what is in the agent's own is touched only to be removed, and a descriptor, never a name, is given away.
+ */
+#include "agent/executor/prepare.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/openat2.h>
+#include <pwd.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <infiniservice/cleanup.h>
+
+#define USER	    "infiniservice"
+#define UUID_SOURCE "sys/class/dmi/id/product_uuid"
+#define UUID_NEW    ".product_uuid.new"
+/* Of a tree that is removed. What lies deeper stays: nothing looks for units there. */
+#define TREE_DEPTH 64
+
+static const struct {
+	const char *parent, *name;
+	mode_t mode;
+} directories[] = {
+	{ "var/lib", "infiniservice", 0750 },
+	{ "var/log", "infiniservice", 0750 },
+	{ "run", "infiniservice", 0755 },
+};
+
+static int say(int error, const char *what, const char *why)
+{
+	fprintf(stderr, "infiniservice-exec prepare: %s: %s\n", what, why ? why : strerror(-error));
+	return error;
+}
+
+/* The same a name at a time, for kernels before 5.6. */
+static int open_in_steps(int dir_fd, const char *path, int flags)
+{
+	_cleanup_(closep) int fd = -1;
+	const char *slash;
+	char name[64];
+
+	while ((slash = strchr(path, '/'))) {
+		int next;
+
+		snprintf(name, sizeof(name), "%.*s", (int)(slash - path), path);
+		next = openat(fd < 0 ? dir_fd : fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (next < 0)
+			return -errno;
+		close_fd(&fd);
+		fd = next;
+		path = slash + 1;
+	}
+	dir_fd = openat(fd < 0 ? dir_fd : fd, path, flags);
+	return dir_fd < 0 ? -errno : dir_fd;
+}
+
+/* A link anywhere on the way is -ELOOP. */
+static int open_plainly(int dir_fd, const char *path, int flags)
+{
+	struct open_how how = {
+		.flags = (uint64_t)(flags | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY),
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+	};
+	long fd = syscall(SYS_openat2, dir_fd, path, &how, sizeof(how));
+
+	if (fd < 0 && errno == ENOSYS)
+		return open_in_steps(dir_fd, path, (int)how.flags);
+	return fd < 0 ? -errno : (int)fd;
+}
+
+/* Whether names in the directory are root's alone to make and to exchange. */
+static bool is_roots(const struct stat *st)
+{
+	return st->st_uid == 0 && (st->st_mode & 022) == 0;
+}
+
+/* ---------------------------------------------------------------------------------------------------------- identity
+ */
+
+/* The directory, made if missing. A descriptor or -errno. */
+static int open_own_directory(int root_fd)
+{
+	_cleanup_(closep) int run = open_plainly(root_fd, "run", O_RDONLY | O_DIRECTORY);
+	_cleanup_(closep) int fd = -1;
+	struct stat st;
+
+	if (run < 0)
+		return say(run, "/run", NULL);
+	if (mkdirat(run, PREPARE_DIR, 0755) < 0 && errno != EEXIST)
+		return say(-errno, "/run/" PREPARE_DIR, NULL);
+	fd = open_plainly(run, PREPARE_DIR, O_RDONLY | O_DIRECTORY);
+	if (fd < 0)
+		return say(fd, "/run/" PREPARE_DIR, NULL);
+	if (fstat(fd, &st) < 0 || !is_roots(&st))
+		return say(-EPERM, "/run/" PREPARE_DIR, "can be changed by others than root; cure: rm -r it");
+	/* Whatever the umask is: the agent passes through. */
+	if (fchmod(fd, 0755) < 0)
+		return say(-errno, "/run/" PREPARE_DIR, NULL);
+	return TAKE_FD(fd);
+}
+
+/* The length read, 0: there is none; or -errno. */
+static ssize_t read_uuid(int fd, char *text, size_t size)
+{
+	ssize_t len = fd < 0 ? 0 : read(fd, text, size);
+
+	return len < 0 ? -errno : len;
+}
+
+static bool is_up_to_date(int dir_fd, const char *text, size_t len, gid_t gid)
+{
+	_cleanup_(closep) int fd = open_plainly(dir_fd, PREPARE_UUID, O_RDONLY);
+	char old[128];
+	struct stat st;
+
+	return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_gid == gid &&
+	       (st.st_mode & 07777) == 0440 && read_uuid(fd, old, sizeof(old)) == (ssize_t)len &&
+	       memcmp(old, text, len) == 0;
+}
+
+static int write_uuid(int dir_fd, const char *text, size_t len, gid_t gid)
+{
+	_cleanup_(closep) int fd = -1;
+
+	unlinkat(dir_fd, UUID_NEW, 0);
+	fd = openat(dir_fd, UUID_NEW, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0400);
+	if (fd < 0 || write(fd, text, len) != (ssize_t)len || fchown(fd, 0, gid) < 0 || fchmod(fd, 0440) < 0 ||
+	    renameat(dir_fd, UUID_NEW, dir_fd, PREPARE_UUID) < 0)
+		return say(errno ? -errno : -EIO, "/run/" PREPARE_DIR "/" PREPARE_UUID, NULL);
+	return 0;
+}
+
+int prepare_identity(int root_fd, unsigned gid)
+{
+	_cleanup_(closep) int dir_fd = open_own_directory(root_fd);
+	/* The kernel's own links lead there. */
+	_cleanup_(closep) int source = openat(root_fd, UUID_SOURCE, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	char text[128];
+	ssize_t len;
+
+	if (dir_fd < 0)
+		return dir_fd;
+	errno = 0;
+	len = read_uuid(source, text, sizeof(text));
+	if (len > 0)
+		return is_up_to_date(dir_fd, text, (size_t)len, gid) ? 0 : write_uuid(dir_fd, text, (size_t)len, gid);
+	/* A machine that has none any more must not go on with that of another. */
+	if (unlinkat(dir_fd, PREPARE_UUID, 0) < 0 && errno != ENOENT)
+		return say(-errno, "/run/" PREPARE_DIR "/" PREPARE_UUID, NULL);
+	return 0;
+}
+
+/* ------------------------------------------------------------------------------------------------------- directories
+ */
+
+/*
+ * What is the agent's already is kept, and root's own given to it only where nobody else could have put it there: where
+ * others write beside us (a group of /var/log), a directory that we have not made may be one of theirs, exchanged.
+ */
+static const char *why_not(const struct stat *st, const struct stat *parent, bool made, unsigned uid)
+{
+	if (st->st_uid == uid || (st->st_uid == 0 && (made || is_roots(parent))))
+		return NULL;
+	return st->st_uid == 0 ? "was there before, in a directory that others can write; cure: chown it to " USER
+				 ", or remove it"
+			       : "belongs to another user; cure: chown it to " USER ", or remove it";
+}
+
+static int make_directory(int root_fd, size_t i, unsigned uid, unsigned gid)
+{
+	_cleanup_(closep) int parent_fd = open_plainly(root_fd, directories[i].parent, O_RDONLY | O_DIRECTORY);
+	_cleanup_(closep) int fd = -1;
+	struct stat st, parent;
+	const char *why;
+	char path[64];
+	bool made;
+
+	snprintf(path, sizeof(path), "/%s/%s", directories[i].parent, directories[i].name);
+	if (parent_fd < 0)
+		return say(parent_fd, path, NULL);
+	made = mkdirat(parent_fd, directories[i].name, 0700) == 0;
+	if (!made && errno != EEXIST)
+		return say(-errno, path, NULL);
+	fd = open_plainly(parent_fd, directories[i].name, O_RDONLY | O_DIRECTORY);
+	if (fd < 0)
+		return say(fd, path,
+			   fd == -ELOOP || fd == -ENOTDIR ? "is no directory of its own; cure: remove it" : NULL);
+	if (fstat(fd, &st) < 0 || fstat(parent_fd, &parent) < 0)
+		return say(-errno, path, NULL);
+	why = why_not(&st, &parent, made, uid);
+	if (why)
+		return say(-EPERM, path, why);
+	if (fchown(fd, uid, gid) < 0 || fchmod(fd, directories[i].mode) < 0)
+		return say(-errno, path, NULL);
+	return 0;
+}
+
+int prepare_directories(int root_fd, unsigned uid, unsigned gid)
+{
+	int result = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(directories); i++) {
+		int r = make_directory(root_fd, i, uid, gid);
+
+		if (r < 0)
+			result = r;
+	}
+	return result;
+}
+
+/* -------------------------------------------------------------------------------------------------------------- home
+ */
+
+static void remove_tree(int dir_fd, const char *name, unsigned depth)
+{
+	int fd = depth < TREE_DEPTH ? open_plainly(dir_fd, name, O_RDONLY | O_DIRECTORY) : -ELOOP;
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir))) {
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+			continue;
+		if (unlinkat(fd, entry->d_name, 0) < 0 && (errno == EISDIR || errno == EPERM))
+			remove_tree(fd, entry->d_name, depth + 1);
+	}
+	if (dir)
+		closedir(dir);
+	else if (fd >= 0)
+		close(fd);
+	unlinkat(dir_fd, name, AT_REMOVEDIR);
+}
+
+int prepare_home(int root_fd)
+{
+	static const char *const names[] = { ".config", ".local" };
+	int fd = open_plainly(root_fd, "var/lib/infiniservice", O_RDONLY | O_DIRECTORY), result = 0;
+
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : say(fd, "/var/lib/infiniservice", NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (unlinkat(fd, names[i], 0) < 0 && (errno == EISDIR || errno == EPERM))
+			remove_tree(fd, names[i], 0);
+		if (faccessat(fd, names[i], F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+			result = say(-ENOTEMPTY, "/var/lib/infiniservice", "its .config or .local cannot be removed");
+	}
+	close(fd);
+	return result;
+}
+
+/* -------------------------------------------------------------------------------------------------------------- verb
+ */
+
+/* From the file and not from the name service, which may ask a network that is not there yet. */
+static bool find_user(unsigned *ret_uid, unsigned *ret_gid)
+{
+	_cleanup_(fclosep) FILE *users = fopen("/etc/passwd", "re");
+	struct passwd *user;
+
+	while (users && (user = fgetpwent(users))) {
+		if (strcmp(user->pw_name, USER) != 0)
+			continue;
+		*ret_uid = user->pw_uid;
+		*ret_gid = user->pw_gid;
+		return user->pw_uid != 0;
+	}
+	return false;
+}
+
+enum { IDENTITY, DIRECTORIES, HOME, WORDS };
+static const char *const words[WORDS] = { [IDENTITY] = "identity", [DIRECTORIES] = "directories", [HOME] = "home" };
+
+static int find_word(const char *text)
+{
+	int word = 0;
+
+	while (word < WORDS && strcmp(words[word], text) != 0)
+		word++;
+	return word;
+}
+
+int prepare_main(int argc, char *argv[])
+{
+	_cleanup_(closep) int root_fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	unsigned uid = 0, gid = 0;
+	bool known = true, failed = false;
+
+	for (int i = 1; i < argc; i++)
+		known = known && find_word(argv[i]) < WORDS;
+	if (argc < 2 || !known) {
+		fputs("usage: infiniservice-exec prepare [identity] [directories] [home]\n", stderr);
+		return 2;
+	}
+	if (!find_user(&uid, &gid)) {
+		say(-ENOENT, "/etc/passwd", "there is no user " USER);
+		return 1;
+	}
+	for (int i = 1; i < argc; i++) {
+		int word = find_word(argv[i]), r;
+
+		r = word == IDENTITY ? prepare_identity(root_fd, gid)
+		    : word == HOME   ? prepare_home(root_fd)
+				     : prepare_directories(root_fd, uid, gid);
+		failed = failed || r < 0;
+	}
+	return failed ? 1 : 0;
+}
