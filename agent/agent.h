@@ -11,6 +11,7 @@
 #include <infiniservice/moment.h>
 
 #include "agent/bus.h"
+#include "agent/asked.h"
 #include "agent/audit.h"
 #include "agent/breaker.h"
 #include "agent/clockwatch.h"
@@ -33,6 +34,7 @@
 #include "agent/schedule.h"
 #include "agent/script.h"
 #include "agent/session.h"
+#include "agent/source.h"
 #include "agent/state.h"
 #include "transport/envelope.h"
 #include "transport/message.h"
@@ -101,6 +103,8 @@ struct agent {
 	struct bus *bus;
 	struct power power;
 	struct commands commands;
+	struct sources sources;
+	struct asked asked;
 	struct message_parser parser;
 	struct envelope_guard guard;
 	struct nonces nonces;

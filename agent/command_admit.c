@@ -87,8 +87,9 @@ bool commands_permit(const struct agent *agent, const struct session *session, c
 		.deny = agent->config.commands.deny,
 	};
 
+	/* Looking is theirs; but what acts on the host's port and the log is refused where the owner has denied it. */
 	if (session->kind == SESSION_LOCAL)
-		return group == GROUP_OBSERVE;
+		return group == GROUP_OBSERVE && (strcmp(action, "Metrics") != 0 || !policy_denies(&policy, action, group));
 	return policy_allows(&policy, action, group);
 }
 
@@ -105,6 +106,16 @@ bool command_permits(const struct command *command, const struct action *action)
 	/* What runs already was permitted. */
 	return command->attach ||
 	       permitted(command->agent, command->session ? command->session : &host, action, action->group);
+}
+
+/* A user is one source, however many clients it is. */
+static bool takes_rate(struct agent *agent, const struct session *session)
+{
+	uint64_t now_ns = agent_now(agent).mono_ns;
+	struct source *source = session->kind == SESSION_PORT ? &agent->sources.host :
+								 source_of_user(&agent->sources, session->uid, now_ns);
+
+	return token_bucket_take(&source->bucket, (unsigned)agent->config.commands.rate_per_s, now_ns);
 }
 
 /* A user with few places takes one from a user with many: no crowd of users keeps another one out. */
@@ -147,7 +158,7 @@ static const struct action *admissible(struct commands *commands, struct session
 		refuse(commands, session, message, CODE_POLICY_DENIED, NULL,
 		       "the policy of this guest does not allow it ([commands] in infiniservice.conf)");
 	} else if (!action->always &&
-		   !token_bucket_take(&session->bucket, (unsigned)agent->config.commands.rate_per_s, agent_now(agent).mono_ns)) {
+		   !takes_rate(agent, session)) {
 		commands->stats.queue_full++;
 		refuse(commands, session, message, CODE_QUEUE_FULL, "rate", "more commands a second than this guest takes");
 	} else if (slot && !queue_slot_free(commands, session, queue_slots_of(action)) && !find_place(commands, session, true)) {

@@ -22,9 +22,14 @@ static bool listed(char *const *list, const char *action, enum policy_group grou
 	return false;
 }
 
+bool policy_denies(const struct policy *policy, const char *action, enum policy_group group)
+{
+	return !policy->enabled || listed(policy->deny, action, group);
+}
+
 bool policy_allows(const struct policy *policy, const char *action, enum policy_group group)
 {
-	if (!policy->enabled || listed(policy->deny, action, group))
+	if (policy_denies(policy, action, group))
 		return false;
 	if (group == GROUP_EXEC)
 		return policy->allow_unsafe;

@@ -29,6 +29,9 @@ struct policy {
 	char *const *deny;
 };
 
+/* True when the owner has denied it to everybody, or takes no commands at all; what is not denied need not be allowed. */
+bool policy_denies(const struct policy *policy, const char *action, enum policy_group group);
+
 /* True when `action` of `group` may run. `deny` wins over `allow` and over allow_unsafe. */
 bool policy_allows(const struct policy *policy, const char *action, enum policy_group group);
 

@@ -75,7 +75,10 @@ static void take_message(struct session *session, struct message *message)
 	case MESSAGE_KEEP_ALIVE_RESPONSE:
 		break;
 	case MESSAGE_METRICS:
-		tick_sample_soon(agent, HUB_PORT | HUB_LOG | HUB_LATEST);
+		if (commands_permit(agent, session, "Metrics", GROUP_OBSERVE))
+			asked_for_sample(agent, session);
+		else
+			answer_error(session, "commands", CODE_POLICY_DENIED, NULL, NULL, "the policy of this guest does not allow Metrics");
 		break;
 	case MESSAGE_PENDING_SCRIPTS:
 		/* Of a local client not even to refuse them: the host would be told that a script of its own had failed. */
@@ -233,6 +236,7 @@ void session_reset(struct session *session)
 	commands_orphan(&session->agent->commands, session);
 	history_leave(session);
 	subscribe_leave(session);
+	asked_leave(session);
 	session->first_seq = session->acked_seq = 0;
 	session->acked = false;
 }

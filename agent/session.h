@@ -47,7 +47,7 @@ struct session {
 	bool acked;		   /* the peer says what it holds: */
 	uint64_t acked_seq;
 	struct frame_reader frames;
-	struct token_bucket bucket;
+	struct session *asked_next; /* of those that wait for a sample, see asked.h */
 	ev_timer half_line; /* runs while part of a line has arrived and the rest has not */
 	uint64_t lines_in, bad_lines, answers_lost;
 };

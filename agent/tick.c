@@ -53,6 +53,7 @@ static void finish_sample(struct agent *agent)
 	agent->counters.samples++;
 	agent->last_sample_ns = agent->now.mono_ns;
 	hub_publish(&agent->hub, topics, line);
+	asked_publish(agent, line);
 	line_unref(line);
 }
 
@@ -285,6 +286,7 @@ static void on_metrics(struct ev_loop *loop, ev_timer *timer, int events)
 	struct agent *agent = timer->data;
 
 	(void)events;
+	asked_tick(agent);
 	if (schedule_due(&agent->metrics, agent->now.mono_ns))
 		take_sample(agent, HUB_PORT | HUB_LATEST | (logs_apart(agent) ? 0 : HUB_LOG));
 	arm(loop, timer, schedule_left(&agent->metrics, agent->now.mono_ns));

@@ -1,13 +1,15 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """Who has what share: a crowd of each kind (the host, root, ordinary users) against what the others have, and what those lose: nothing."""
+import json
 import os
 import socket
 import time
 
 import tap
-from crowds import FIRST_UID, Machine, answers_so_far
-from fakehost import wait_until
+from crowds import FIRST_UID, Machine, Member, answers_so_far
+from fakehost import talk, wait_until
+from localclient import LocalClient
 
 FEW = {"commands.max_concurrent": 2, "commands.queue_size": 3}
 
@@ -164,6 +166,101 @@ def story_questions_that_wait_fill_only_the_share_of_who_asked():
         assert machine.host.ask("CheckDiskSpace")["success"]
     assert machine.member(0).ask("CheckDiskSpace")["success"]
     machine.let_go()
+
+
+# ------------------------------------------------------------------------------------------------- samples out of turn
+
+def logged(agent):
+    """The numbers of the samples in the log, in their order."""
+    seqs = []
+    for name in sorted(os.listdir(agent.path("log"))):
+        with open(os.path.join(agent.path("log"), name), encoding="ascii") as file:
+            seqs += [json.loads(line)["seq"] for line in file if line.startswith('{"type":"metrics"') and line.endswith("\n")]
+    return seqs
+
+
+def story_a_sample_is_asked_for_within_the_policy_whoever_asks():
+    cases = (({"commands.deny": "Metrics"}, True), ({"commands.deny": "observe"}, True), ({"commands.enabled": "no"}, True),
+             ({"commands.allow": "control"}, False), ({"commands.allow": "observe"}, None))
+    for settings, local_too in cases:
+        agent, host = talk(tap.keep, settings)
+        client = tap.keep(LocalClient(agent))
+        host.expect("metrics")
+        host.send({"type": "Metrics"})
+        if local_too is None:
+            host.expect("metrics")
+            continue
+        assert host.expect("error")["details"]["code"] == "POLICY_DENIED", settings
+        client.send({"type": "Metrics"})
+        if local_too:
+            assert client.expect("error")["details"]["code"] == "POLICY_DENIED", settings
+            host.quiet(0.5, ("metrics",))
+        else:
+            client.expect("metrics")  # what the host may not ask for the people of the guest may look at
+
+
+def flood(clients, seconds):
+    """Every client asks for a sample over and over. Gives how often each of them asked."""
+    end = time.monotonic() + seconds
+    asked = 0
+    while time.monotonic() < end:
+        for client in clients:
+            client.send({"type": "Metrics"})
+            client.pump()
+        asked += 1
+        time.sleep(0.02)
+    return asked
+
+
+def story_a_host_that_asks_for_samples_gets_one_a_second_and_the_log_each_once():
+    agent, host = talk(tap.keep)
+    host.expect("metrics")
+    begun = time.monotonic()
+    asked = flood([host], 3)
+    host.quiet(0.5, ())
+    took = time.monotonic() - begun
+    got = [json.loads(line)["seq"] for line in host.lines if line.startswith(b'{"type":"metrics"')]
+    assert asked > 20 and len(got) > asked / 2, (asked, len(got))  # each is answered, but for those that one sample was the answer to
+    assert 2 <= len(set(got)) <= took + 3, (took, sorted(set(got)))
+    assert sorted(set(got)) == list(range(min(got), max(got) + 1)), got
+    in_log = wait_until(lambda: (seqs := logged(agent)) and seqs[-1] == max(got) and seqs, 10, "the last sample in the log")
+    assert len(in_log) == len(set(in_log)) and len(in_log) <= took + 4, (took, in_log)
+
+
+def story_a_crowd_that_asks_for_samples_ages_neither_the_log_nor_the_hosts_view():
+    machine = Machine()
+    agent, host = machine.agent, machine.host
+    first = host.expect("metrics")["seq"]
+    crowd = machine.crowd(6, clients=2) + [machine.member(0)]
+    begun = time.monotonic()
+    flood(crowd, 3)
+    for client in crowd:
+        client.pump(0.5)
+        assert any(m["type"] == "metrics" for m in client.pending), "one who asked was not answered"
+    took = time.monotonic() - begun
+    host.send({"type": "Metrics"})
+    last = host.expect("metrics", where=lambda m: not host.pump() or not any(n["type"] == "metrics" for n in host.pending))["seq"]
+    assert last - first <= 2 * took + 4, (first, last, took)  # two a second for all local sources
+    wait_until(lambda: logged(agent) and logged(agent)[-1] >= last, 10, "the last sample in the log")
+    in_log = logged(agent)
+    assert len(in_log) == len(set(in_log)) and len(in_log) <= 2 * took + 6, in_log
+    seen = sorted({json.loads(line)["seq"] for line in host.lines if line.startswith(b'{"type":"metrics"')})
+    assert seen == list(range(seen[0], seen[-1] + 1)), seen
+
+
+def story_a_user_who_comes_back_is_the_same_source():
+    machine = Machine()
+    first = machine.host.expect("metrics")["seq"]
+    begun = time.monotonic()
+    while time.monotonic() < begun + 3:
+        client = Member(machine.agent, FIRST_UID)
+        client.send({"type": "Metrics"})
+        client.expect("metrics")
+        client.socket.close()
+    took = time.monotonic() - begun
+    machine.host.pump()
+    last = max([first] + [m["seq"] for m in machine.host.pending if m["type"] == "metrics"])
+    assert last - first <= took + 2, (first, last, took)
 
 
 # --------------------------------------------------------------------------------------------------------------- rights

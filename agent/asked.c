@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+#include "agent/asked.h"
+
+#include "agent/agent.h"
+#include "agent/subscribe.h"
+
+#define TOPICS (HUB_PORT | HUB_LOG | HUB_LATEST)
+
+/* ----------------------------------------------------------------------------------------------------------- pace */
+
+static bool spaced(uint64_t last_ns, uint64_t now_ns)
+{
+	return last_ns == 0 || now_ns - last_ns >= ASKED_SPACING_NS;
+}
+
+/* The users share one pace of theirs, apart from root's and the host's; each of them has its own besides. */
+static bool users_may(struct asked *asked, uint64_t now_ns)
+{
+	if (!spaced(asked->users_ns, now_ns) || asked->users_spent >= ASKED_USERS_SAVED)
+		return false;
+	asked->users_ns = now_ns;
+	asked->users_spent++;
+	return true;
+}
+
+static bool takes_turn(struct agent *agent, const struct session *session)
+{
+	uint64_t now_ns = agent_now(agent).mono_ns;
+	bool user = session->kind == SESSION_LOCAL && session->uid != 0;
+	struct source *source = session->kind == SESSION_PORT ? &agent->sources.host :
+								 source_of_user(&agent->sources, session->uid, now_ns);
+
+	if (!spaced(source->sample_ns, now_ns) || (user && !users_may(&agent->asked, now_ns)))
+		return false;
+	source->sample_ns = now_ns;
+	return true;
+}
+
+/* --------------------------------------------------------------------------------------------------------- answers */
+
+static bool waits(const struct asked *asked, const struct session *session)
+{
+	const struct session *at = asked->first;
+
+	while (at && at != session)
+		at = at->asked_next;
+	return at;
+}
+
+/* The host gets what is published in any case, as does who has subscribed to it. */
+static void wait_for_sample(struct asked *asked, struct session *session)
+{
+	if (session->kind == SESSION_PORT || waits(asked, session))
+		return;
+	session->asked_next = asked->first;
+	asked->first = session;
+}
+
+void asked_leave(struct session *session)
+{
+	struct session **at = &session->agent->asked.first;
+
+	while (*at && *at != session)
+		at = &(*at)->asked_next;
+	if (*at)
+		*at = session->asked_next;
+	session->asked_next = NULL;
+}
+
+/* One that does not read what it has been sent has the sample there already. */
+static void repeat(struct agent *agent, struct session *session)
+{
+	struct line *line = agent->hub.latest;
+
+	if (session_crowded(session) || session->send(session, line) < 0)
+		return;
+	agent->asked.repeated++;
+	if (session->kind == SESSION_PORT && session->first_seq == 0)
+		session->first_seq = line->seq;
+}
+
+static bool in_the_making(const struct agent *agent)
+{
+	return ((agent->pending_topics | agent->extra_topics) & HUB_PORT) != 0;
+}
+
+void asked_for_sample(struct agent *agent, struct session *session)
+{
+	if (in_the_making(agent)) {
+		wait_for_sample(&agent->asked, session);
+	} else if (!agent->hub.latest || takes_turn(agent, session)) {
+		agent->asked.taken++;
+		wait_for_sample(&agent->asked, session);
+		tick_sample_soon(agent, TOPICS);
+	} else {
+		repeat(agent, session);
+	}
+}
+
+/* A client that is cut off by the line leaves when the loop comes back to it, not in here. */
+void asked_publish(struct agent *agent, struct line *line)
+{
+	struct asked *asked = &agent->asked;
+
+	while (asked->first) {
+		struct session *session = asked->first;
+
+		asked_leave(session);
+		if (!subscribe_reads(session, FEED_METRICS))
+			session->send(session, line);
+	}
+}
+
+void asked_tick(struct agent *agent)
+{
+	if (agent->asked.users_spent)
+		agent->asked.users_spent--;
+}

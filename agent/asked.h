@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Samples that a peer asks for (`Metrics`): within the policy and at a pace, so that nobody fills the log, or the host's port, by asking.
+ * A source gets one a second; who asks again is answered by the sample just taken, which enters the log no second time.
+ *
+ *	ask ─► refused (policy) | a sample is in the making: it is the answer | the newest one | a new one, soon
+ */
+#ifndef AGENT_ASKED_H
+#define AGENT_ASKED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/policy.h"
+
+struct agent;
+struct line;
+struct session;
+
+#define ASKED_SPACING_NS 1000000000ull
+/*
+ * Users of the local socket, root apart, have this many in hand together, and get back one for each regular sample: over hours
+ * their questions make the log no more than twice as long.
+ */
+#define ASKED_USERS_SAVED 20
+
+/* Zeroed memory is a start. */
+struct asked {
+	struct session *first;	 /* local clients that wait for the sample in the making */
+	uint64_t users_ns;	 /* when one of the users was given a sample; 0: never */
+	unsigned users_spent;	 /* of ASKED_USERS_SAVED */
+	uint64_t taken, repeated; /* answered by a new one, by one that was there */
+};
+
+/* `Metrics` of this session, which is answered or refused. */
+void asked_for_sample(struct agent *agent, struct session *session);
+
+/* A sample has been published: who waits for one gets it. */
+void asked_publish(struct agent *agent, struct line *line);
+
+/* A regular sample is due: the users have one more in hand. */
+void asked_tick(struct agent *agent);
+
+/* The session is over, it waits for nothing. */
+void asked_leave(struct session *session);
+
+#endif
