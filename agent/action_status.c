@@ -60,6 +60,7 @@ static void emit_port(struct sink *out, const struct agent *agent)
 	emit_breaker(out, agent);
 	sink_uint(out, "lines_in", agent->port_session.lines_in);
 	sink_uint(out, "bad_lines", agent->port_session.bad_lines);
+	sink_uint(out, "half_lines", agent->port_session.half_lines);
 	sink_object_end(out);
 }
 

@@ -386,10 +386,10 @@ unsigned commands_queued(const struct commands *commands)
 	return commands->host.queued + commands->local.queued;
 }
 
-void commands_orphan(struct commands *commands, const struct session *session)
+void commands_orphan_before(struct commands *commands, const struct session *session, uint64_t before_ns)
 {
 	for (struct command *command = commands->first; command; command = command->next)
-		if (command->session == session)
+		if (command->session == session && command->received_ns < before_ns)
 			command->session = NULL;
 }
 

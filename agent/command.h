@@ -165,8 +165,8 @@ void commands_release(struct commands *commands, bool held);
 /* The host has taken an answer: what waited for that may start. */
 void commands_resume(struct commands *commands);
 
-/* The asker is gone: its commands go on, their answers are counted. */
-void commands_orphan(struct commands *commands, const struct session *session);
+/* The asker of what was received before that time is gone: its commands go on, their answers are counted. */
+void commands_orphan_before(struct commands *commands, const struct session *session, uint64_t before_ns);
 
 /* Shutdown: nothing more is admitted, what is queued or waiting is answered SHUTTING_DOWN; what runs goes on. */
 void commands_close(struct commands *commands);

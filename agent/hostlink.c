@@ -134,10 +134,11 @@ static void on_connected(void *data)
 		greet(agent);
 }
 
-static void on_renewed(void *data)
+static void on_renewed(void *data, uint64_t gone_ns)
 {
 	struct agent *agent = data;
 
+	session_border(&agent->port_session, gone_ns);
 	if (agent->stopping == STOP_NOT)
 		greet(agent);
 }

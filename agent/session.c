@@ -11,6 +11,7 @@
 #include "agent/agent.h"
 #include "agent/history.h"
 #include "agent/subscribe.h"
+#include "transport/half_line.h"
 
 static void answer_error(struct session *session, const char *component, enum error_code code, const char *reason,
 			 const char *id, const char *text)
@@ -57,6 +58,8 @@ static void take_message(struct session *session, struct message *message)
 {
 	struct agent *agent = session->agent;
 
+	if (message->type == MESSAGE_SUBSCRIBE || message->type == MESSAGE_GET_HISTORY || message->type == MESSAGE_ACK)
+		session->asked_ns = agent_now(agent).mono_ns;
 	switch (message->type) {
 	case MESSAGE_SAFE_COMMAND:
 	case MESSAGE_UNSAFE_COMMAND:
@@ -158,17 +161,12 @@ static int open_envelope(struct session *session, struct message *message)
 	return r;
 }
 
-static void take_line(struct session *session, const char *line, size_t len)
+/* A message that parses: opened, judged, taken. Takes it over. */
+static void admit_message(struct session *session, struct message *parsed)
 {
 	struct agent *agent = session->agent;
-	struct message_fault fault;
-	struct message message;
+	struct message message = *parsed;
 
-	session->lines_in++;
-	if (message_parse(&agent->parser, line, len, &message, &fault) < 0) {
-		answer_fault(session, &fault, NULL);
-		return;
-	}
 	if (message.type == MESSAGE_SIGNED) {
 		if (open_envelope(session, &message) < 0)
 			return;
@@ -179,6 +177,61 @@ static void take_line(struct session *session, const char *line, size_t len)
 		return;
 	}
 	take_message(session, &message);
+}
+
+static void tell_half_line(struct session *session, size_t bytes)
+{
+	struct agent *agent = session->agent;
+	char text[128];
+
+	session->bad_lines++;
+	snprintf(text, sizeof(text), "%zu bytes of a line that was not ended stood before a whole message and were discarded", bytes);
+	report_limited(&agent->refuse_topic, agent_now(agent).mono_ns, LOG_NOTICE, "%s: %s", session->name, text);
+	answer_error(session, "transport", CODE_INVALID_MESSAGE, "half_line", NULL, text);
+}
+
+/*
+ * A line that does not parse may be the half line of a host that is gone, with the first line of the present one behind it. That one
+ * is answered as if it had come alone; of the head nothing is answered to its id, which is none of the present host's.
+ * `line_fault`: of the whole line, NULL when it has been reported. False: no message in the line can be answered better than the line can.
+ */
+static bool take_behind_half(struct session *session, const char *line, size_t len, struct message_fault *line_fault)
+{
+	struct message_parser *parser = &session->agent->parser;
+	size_t head = session->kind == SESSION_PORT ? half_line_length(&parser->check, line, len, &parser->limits) : len;
+	struct message_fault fault;
+	struct message message;
+	int r;
+
+	/* At 0 stands what parses and is faulty all the same; or, of a line that was too long, what was kept of it. */
+	if (head == len || (head == 0 && line_fault))
+		return false;
+	r = message_parse(parser, line + head, len - head, &message, &fault);
+	if (r < 0 && !fault.has_id) {
+		if (line_fault)
+			line_fault->has_id = false;
+		return false;
+	}
+	session->half_lines++;
+	if (line_fault)
+		tell_half_line(session, head);
+	if (r < 0)
+		answer_fault(session, &fault, NULL);
+	else
+		admit_message(session, &message);
+	return true;
+}
+
+static void take_line(struct session *session, const char *line, size_t len)
+{
+	struct message_fault fault;
+	struct message message;
+
+	session->lines_in++;
+	if (message_parse(&session->agent->parser, line, len, &message, &fault) == 0)
+		admit_message(session, &message);
+	else if (!take_behind_half(session, line, len, &fault))
+		answer_fault(session, &fault, NULL);
 }
 
 static void take_lines(struct session *session)
@@ -192,6 +245,8 @@ static void take_lines(struct session *session)
 
 		if (what == FRAME_LINE) {
 			take_line(session, line, len);
+		} else if (what == FRAME_TAIL) {
+			take_behind_half(session, line, len, NULL);
 		} else {
 			message_fault_of_frame(what, &fault);
 			answer_fault(session, &fault, NULL);
@@ -229,16 +284,29 @@ void session_init(struct session *session, struct agent *agent, enum session_kin
 	session->half_line.data = session;
 }
 
-void session_reset(struct session *session)
+/* What it asked for that would go on: the past it has not yet got, and what is new. */
+static void forget_wishes(struct session *session)
 {
-	frame_reset(&session->frames);
-	ev_timer_stop(session->agent->loop, &session->half_line);
-	commands_orphan(&session->agent->commands, session);
 	history_leave(session);
 	subscribe_leave(session);
 	asked_leave(session);
 	session->first_seq = session->acked_seq = 0;
 	session->acked = false;
+}
+
+void session_reset(struct session *session)
+{
+	frame_reset(&session->frames);
+	ev_timer_stop(session->agent->loop, &session->half_line);
+	commands_orphan_before(&session->agent->commands, session, UINT64_MAX);
+	forget_wishes(session);
+}
+
+void session_border(struct session *session, uint64_t gone_ns)
+{
+	commands_orphan_before(&session->agent->commands, session, gone_ns);
+	if (session->asked_ns < gone_ns)
+		forget_wishes(session);
 }
 
 void session_done(struct session *session)

@@ -46,10 +46,11 @@ struct session {
 	uint64_t first_seq;	   /* of the samples offered in this session; 0: none yet */
 	bool acked;		   /* the peer says what it holds: */
 	uint64_t acked_seq;
+	uint64_t asked_ns; /* when it last asked for what lasts: a subscription, samples of the past */
 	struct frame_reader frames;
 	struct session *asked_next; /* of those that wait for a sample, see asked.h */
 	ev_timer half_line; /* runs while part of a line has arrived and the rest has not */
-	uint64_t lines_in, bad_lines, answers_lost;
+	uint64_t lines_in, bad_lines, half_lines, answers_lost; /* half_lines: thrown away before a whole message */
 };
 
 /* How long a half line may wait for its rest. */
@@ -63,6 +64,9 @@ void session_done(struct session *session);
 
 /* The peer is gone or has been replaced: the half line and the claim to answers go, the session object stays. */
 void session_reset(struct session *session);
+
+/* The same for what it asked before this time of CLOCK_MONOTONIC (0: nothing): what came later may be the next peer's already. */
+void session_border(struct session *session, uint64_t gone_ns);
 
 /* Bytes from the peer, in order. */
 void session_receive(struct session *session, const char *bytes, size_t len);

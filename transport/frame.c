@@ -14,6 +14,7 @@
 
 #define RESYNC	  0xFF
 #define KEEP_SIZE (2 * FRAME_ROOM) /* a larger buffer is given back when it is empty */
+#define SLACK_PART 8		   /* this part of the longest line more, so that the end of a longer one is moved seldom */
 
 void frame_init(struct frame_reader *r, size_t max_line)
 {
@@ -42,7 +43,10 @@ int frame_reserve(struct frame_reader *r, char **ret_buf, size_t *ret_room)
 	size_t most = r->max_line + 2 + FRAME_ROOM, cap = r->cap ? r->cap : KEEP_SIZE;
 	char *buf;
 
-	move_to_front(r);
+	if (r->skipping)
+		most += r->max_line / SLACK_PART;
+	if (!r->skipping || r->end + FRAME_ROOM > most)
+		move_to_front(r);
 	if (r->end + FRAME_ROOM > most)
 		return -ENOBUFS;
 	while (cap < r->end + FRAME_ROOM)
@@ -128,12 +132,34 @@ static void drop(struct frame_reader *r, size_t to)
 	r->start = r->scanned = to;
 }
 
+/* Of a line that is too long only what a message at its end may be made of stays: from a brace on, and no longer than a line. */
+static void keep_end(struct frame_reader *r, size_t to)
+{
+	size_t most = r->max_line + 1, from = to - r->start > most ? to - most : r->start;
+	const char *brace = from < to ? memchr(r->buf + from, '{', to - from) : NULL;
+
+	drop(r, brace ? (size_t)(brace - r->buf) : to);
+	r->scanned = to;
+}
+
 static void resync(struct frame_reader *r, size_t at)
 {
 	if (!r->skipping && leading_space(r->buf + r->start, at - r->start) < at - r->start)
 		r->cut = true;
 	drop(r, at + 1);
 	r->skipping = false;
+}
+
+/* What is kept of a line that was too long. */
+static int end_long(const struct frame_reader *r, const char *line, size_t len, const char **ret_line, size_t *ret_len)
+{
+	size_t most = len < r->max_line ? len : r->max_line;
+
+	*ret_line = line + len - most;
+	*ret_len = most;
+	while (len > 0 && is_space(line[len - 1]))
+		len--;
+	return len > 0 && line[len - 1] == '}' ? FRAME_TAIL : FRAME_MORE;
 }
 
 /* The line [start, at) ends with the newline at `at`. */
@@ -146,10 +172,10 @@ static int end_line(struct frame_reader *r, size_t at, const char **ret_line, si
 	r->start = r->scanned = at + 1;
 	r->skipped = 0;
 	r->cut = r->reported = r->skipping = false;
-	if (skipping)
-		return FRAME_MORE;
 	if (len > 0 && line[len - 1] == '\r')
 		len--;
+	if (skipping)
+		return end_long(r, line, len, ret_line, ret_len);
 	blank = leading_space(line, len);
 	if ((cut || reported) && (blank == len || line[blank] != '{'))
 		return reported ? FRAME_MORE : FRAME_GARBLED;
@@ -190,7 +216,7 @@ int frame_next(struct frame_reader *r, const char **ret_line, size_t *ret_len)
 			r->reported = true;
 		}
 		if (r->skipping)
-			drop(r, stop);
+			keep_end(r, stop);
 		r->scanned = stop;
 		if (report)
 			return FRAME_TOO_LONG;

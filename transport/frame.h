@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Lines out of a byte stream: newline-delimited JSON as it arrives, in any chunking. Memory is bounded by the longest
- * allowed line; a longer one is reported once, the moment it is too long, and skipped to its newline.
+ * allowed line; a longer one is reported once, the moment it is too long, and skipped to its newline. Only its end is
+ * kept meanwhile: the half line of a host that is gone may be long, and a whole message stand behind it.
  *
  *	char *buf; size_t room; const char *line; size_t len;
  *	frame_reserve(&r, &buf, &room);
@@ -25,6 +26,7 @@ enum {
 	FRAME_MORE = 0, /* nothing whole yet */
 	FRAME_LINE,	/* a line; borrowed until the next call on the reader; no '\n', one final '\r' removed */
 	FRAME_TOO_LONG, /* a line passed max_line: said once for it, before its end is seen. Reason `line_too_long` */
+	FRAME_TAIL, /* a line that was too long has ended: its last bytes, borrowed like a line. Given when a message may be in them */
 	FRAME_GARBLED, /* a line ended, a 0xFF had cut its start off and the rest begins no object. Reason `bad_utf8` */
 };
 
@@ -36,7 +38,7 @@ struct frame_reader {
 	size_t end;	 /* of the bytes received */
 	size_t skipped;	 /* bytes of the current line already thrown away */
 	size_t max_line; /* without the line end */
-	bool skipping;	 /* the current line is too long: dropped to its newline */
+	bool skipping;	 /* the current line is too long: dropped to its newline, but for its end */
 	bool reported;	 /* FRAME_TOO_LONG was given for the current line */
 	bool cut;	 /* a 0xFF dropped something of the current line */
 };
@@ -58,7 +60,7 @@ void frame_commit(struct frame_reader *r, size_t n);
  */
 ssize_t frame_feed(struct frame_reader *r, const char *bytes, size_t len);
 
-/* One of the words above. *ret_line and *ret_len are set for FRAME_LINE alone. Blank lines are passed over. */
+/* One of the words above. *ret_line and *ret_len are set for FRAME_LINE and FRAME_TAIL. Blank lines are passed over. */
 int frame_next(struct frame_reader *r, const char **ret_line, size_t *ret_len);
 
 /* Bytes received of a line that has not ended (those skipped of a too long one included): 0 means in step. */

@@ -70,8 +70,11 @@ const char *json_fault_reason(enum json_reason reason);
 /*
  * The text of the top-level "id" of a line that may be faulty, if it can be read without guessing: decoded and
  * NUL-terminated in `out`. Returns its length (1 to JSON_ID_MAX), or 0: none, no string, empty, too long, not valid
- * text, given twice, or behind damage at the top level.
+ * text, given twice, behind damage at the top level, or right before it.
  */
 size_t json_scan_id(const char *line, size_t len, char out[JSON_ID_MAX + 1]);
+
+/* The same for the top-level "type". */
+size_t json_scan_type(const char *line, size_t len, char out[JSON_ID_MAX + 1]);
 
 #endif

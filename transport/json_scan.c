@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The id of a line that cannot be parsed, so that its sender gets an answer. The top level is read strictly, what lies
- * below is only skipped; at the first thing that could be read in two ways the search ends.
+ * The id of a line that cannot be parsed, so that its sender gets an answer, or its type. The top level is read strictly, what
+ * lies below is only skipped; at the first thing that could be read in two ways the search ends.
  */
 #include "json_check.h"
 
@@ -41,7 +41,7 @@ static size_t utf8_encode(uint32_t code, char *out, size_t room)
 }
 
 /* Decodes the string behind the quote at `p` into out[JSON_ID_MAX + 1]; its length, or 0 if it is no acceptable id. */
-static size_t id_decode(const unsigned char *p, const unsigned char *end, char *out)
+static size_t text_decode(const unsigned char *p, const unsigned char *end, char *out)
 {
 	size_t len = 0;
 
@@ -109,40 +109,58 @@ static const unsigned char *skip_value(const unsigned char *p, const unsigned ch
 	return NULL;
 }
 
-size_t json_scan_id(const char *line, size_t len, char out[JSON_ID_MAX + 1])
+/* Does a member end here, or the line with it? What goes on is the half of a line with another one behind it: its text is a guess. */
+static bool member_ends(const struct scan *s)
+{
+	return s->at == s->end || *s->at == ',' || *s->at == '}';
+}
+
+static size_t scan_text(const char *line, size_t len, const char *wanted, char out[JSON_ID_MAX + 1])
 {
 	struct scan s = {(const unsigned char *)line, (const unsigned char *)line + len};
-	size_t id_len = 0;
+	size_t wanted_len = strlen(wanted), text_len = 0;
 	bool seen = false;
 
 	skip_space(&s);
 	for (unsigned char before = '{'; peek(&s) == before; before = ',') {
 		char key[JSON_ID_MAX + 1];
 		const unsigned char *next;
-		bool is_id;
+		bool is_wanted;
 
 		s.at++;
 		skip_space(&s);
 		if (peek(&s) != '"')
 			break;
-		is_id = id_decode(s.at, s.end, key) == 2 && memcmp(key, "id", 2) == 0;
+		is_wanted = text_decode(s.at, s.end, key) == wanted_len && memcmp(key, wanted, wanted_len) == 0;
 		s.at = skip_string(s.at, s.end);
 		skip_space(&s);
 		if (peek(&s) != ':')
 			break;
 		s.at++;
 		skip_space(&s);
-		if (is_id && seen)
+		if (is_wanted && seen)
 			return 0;
-		if (is_id) {
+		if (is_wanted) {
 			seen = true;
-			id_len = peek(&s) == '"' ? id_decode(s.at, s.end, out) : 0;
+			text_len = peek(&s) == '"' ? text_decode(s.at, s.end, out) : 0;
 		}
 		next = skip_value(s.at, s.end);
 		if (!next)
 			break;
 		s.at = next;
 		skip_space(&s);
+		if (is_wanted && !member_ends(&s))
+			return 0;
 	}
-	return id_len;
+	return text_len;
+}
+
+size_t json_scan_id(const char *line, size_t len, char out[JSON_ID_MAX + 1])
+{
+	return scan_text(line, len, "id", out);
+}
+
+size_t json_scan_type(const char *line, size_t len, char out[JSON_ID_MAX + 1])
+{
+	return scan_text(line, len, "type", out);
 }

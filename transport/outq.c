@@ -10,6 +10,7 @@
 struct outq_item {
 	struct outq_item *next;
 	struct line *line;
+	uint64_t stamp; /* of its push */
 };
 
 static void list_init(struct outq_list *list)
@@ -125,6 +126,17 @@ void outq_drop_begun(struct outq *q)
 	list_report(&gone, q->dropped, q->data);
 }
 
+void outq_drop_before(struct outq *q, uint64_t stamp)
+{
+	struct outq_list gone;
+
+	list_init(&gone);
+	for (unsigned class = 0; class < LINE_CLASSES; class++)
+		while (q->lists[class].first && q->lists[class].first->stamp < stamp)
+			list_append(&gone, take_oldest(q, class));
+	list_report(&gone, q->dropped, q->data);
+}
+
 /* The lowest class that a line of `class` may push out: its own for events and samples, for a reply the events. */
 static unsigned last_victim(enum line_class class)
 {
@@ -167,6 +179,7 @@ int outq_push(struct outq *q, struct line *line)
 		return -ENOBUFS;
 	}
 	item->line = line_ref(line);
+	item->stamp = q->stamp;
 	list_append(&q->lists[class], item);
 	q->cost_of[class] += cost_of(line);
 	q->cost += cost_of(line);

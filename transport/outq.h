@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <infiniservice/line.h>
 
@@ -35,6 +36,7 @@ struct outq {
 	size_t cost;		     /* of all lines queued, OUTQ_LINE_COST included; <= limit */
 	size_t cost_of[LINE_CLASSES]; /* of those not begun */
 	size_t bytes;		     /* left to be written */
+	uint64_t stamp;		     /* the owner's clock: lines pushed now were pushed then */
 	outq_line_fn sent, dropped;  /* may be NULL; may push */
 	void *data;
 };
@@ -64,6 +66,9 @@ void outq_consume(struct outq *q, bool samples, size_t len);
 
 /* Drops the line that has begun, if any: its head went to a host that is gone. Reported. */
 void outq_drop_begun(struct outq *q);
+
+/* Drops what was pushed at an earlier stamp than this, reported. What has begun stays. */
+void outq_drop_before(struct outq *q, uint64_t stamp);
 
 /* Drops everything that is queued now, reported; what the callbacks push stays. */
 void outq_drop_all(struct outq *q);

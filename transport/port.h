@@ -85,8 +85,11 @@ struct port_events {
 	 * The host may have been replaced by another one without a visible disconnect (a virtio port shows a fast
 	 * reconnect as nothing but a spurious "writable"). A "\n" was put in front of what is sent next. Greet again;
 	 * do NOT reset the input: it may be a false alarm, and bytes of the new host may already have been delivered.
+	 *
+	 * gone_ns > 0: it is none, the port has shown that the former host went away. What was received before that time of
+	 * CLOCK_MONOTONIC was the former host's and nobody waits for its answers any more; what came later may be either's.
 	 */
-	void (*renewed)(void *data);
+	void (*renewed)(void *data, uint64_t gone_ns);
 	/* Bytes of the session, in order; valid during the call. */
 	void (*received)(void *data, const char *bytes, size_t len);
 	/* The session is over. Unsent output was dropped before, each line reported through `dropped`. (*) */

@@ -111,6 +111,7 @@ struct port {
 	bool answered;		 /* an edge came since the last write */
 	bool traffic;		 /* something moved, or an edge was accounted for, since traffic_ns was set */
 	uint64_t traffic_ns, input_ns;
+	uint64_t hung_up_ns;	 /* when that hang-up was seen */
 	uint64_t linger_ns;	 /* a doubted hang-up is believed then; TIME_NEVER when there is none */
 	uint64_t renewed_ns, renew_ns; /* the last one; the next one due, or TIME_NEVER */
 
@@ -130,7 +131,8 @@ uint32_t port_random(struct port *port);
 /* port_session.c */
 void port_session_begin(struct port *port);
 void port_session_end(struct port *port);
-void port_session_renew(struct port *port);
+/* `gone_ns`: see port_events.renewed. */
+void port_session_renew(struct port *port, uint64_t gone_ns);
 void port_flush(struct port *port);
 /* Output waits, and only the host or time can help. */
 bool port_waits(const struct port *port);

@@ -40,9 +40,10 @@ void port_session_end(struct port *port)
 		port->events->disconnected(port->data);
 }
 
-void port_session_renew(struct port *port)
+void port_session_renew(struct port *port, uint64_t gone_ns)
 {
 	outq_drop_begun(&port->queue);
+	outq_drop_before(&port->queue, gone_ns);
 	port->newline_due = true;
 	port->blocked = false;
 	port->unanswered = 0;
@@ -50,7 +51,7 @@ void port_session_renew(struct port *port)
 	port->renewed_ns = port->now_ns;
 	port->stats.renewals++;
 	if (port->events->renewed)
-		port->events->renewed(port->data);
+		port->events->renewed(port->data, gone_ns);
 }
 
 static bool samples_allowed(const struct port *port)
@@ -142,6 +143,7 @@ int port_send(struct port *port, struct line *line)
 
 	if (port->state != PORT_CONNECTED)
 		return -ENOTCONN;
+	port->queue.stamp = port->now_ns;
 	r = outq_push(&port->queue, line);
 	if (r == -ENOBUFS) {
 		port->stats.lines_refused[class]++;

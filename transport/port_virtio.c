@@ -23,8 +23,8 @@
  *    and one while the guest was stopped always: only the protocol can tell sessions apart for certain.
  *  - A hang-up within 50 ms of input is doubted for the rest of that time: the bytes may be those of the next host,
  *    whose arrival the driver has not got to yet, and ending the session would drop the answer to them. If the port is
- *    writable again before that, the session is renewed: the line that had begun is dropped (its head is lost), the
- *    others are kept.
+ *    writable again before that, the session is renewed: the line that had begun is dropped (its head is lost), and what
+ *    was queued 50 ms before the hang-up; the others are kept.
  *  - Waiting output that makes no progress for 30 s: drop, close, wait 2 s, reopen. After a migration with a full queue
  *    the port stays stuck for good unless the management sees it closed (VSERPORT_CHANGE, at most one a second) and
  *    reconnects.
@@ -196,6 +196,7 @@ static void host_away(struct port *port)
 {
 	if (port->state != PORT_CONNECTED || port->linger_ns != TIME_NEVER)
 		return;
+	port->hung_up_ns = port->now_ns;
 	if (port->session_heard && port->now_ns - port->input_ns < PORT_LINGER_NS)
 		port->linger_ns = port->input_ns + PORT_LINGER_NS;
 	else
@@ -205,7 +206,7 @@ static void host_away(struct port *port)
 static void renew_doubtful(struct port *port)
 {
 	if (port->now_ns - port->renewed_ns >= PORT_RENEW_GAP_NS)
-		port_session_renew(port);
+		port_session_renew(port, 0);
 	else
 		port->renew_ns = port->renewed_ns + PORT_RENEW_GAP_NS;
 }
@@ -223,7 +224,9 @@ static void host_present(struct port *port)
 		/* Input overtook the arrival: nothing was sent yet, so nothing is to be mended. */
 		port->linger_ns = TIME_NEVER;
 	} else if (hung_up) {
-		port_session_renew(port);
+		uint64_t seen_ns = port->linger_ns != TIME_NEVER ? port->hung_up_ns : port->now_ns;
+
+		port_session_renew(port, seen_ns > PORT_LINGER_NS ? seen_ns - PORT_LINGER_NS : 1);
 	} else if (port->unexplained) {
 		renew_doubtful(port);
 	}
@@ -251,5 +254,5 @@ void port_virtio_tick(struct port *port)
 	if (port->linger_ns <= port->now_ns)
 		port_session_end(port);
 	else if (port->renew_ns <= port->now_ns)
-		port_session_renew(port);
+		port_session_renew(port, 0);
 }

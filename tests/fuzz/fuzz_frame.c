@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Framing and validator. The first byte picks the chunking, the rest is the stream. Three properties: any chunking
- * gives the same lines and verdicts as one feed; what the validator accepts json-c accepts too; what the writer makes
+ * gives the same lines and verdicts as one feed; what is found behind a half line is whole; what the validator accepts json-c accepts too; what the writer makes
  * of arbitrary text the validator accepts, and it decodes to what json_text_encoded_len counted.
  */
 #include <json-c/json.h>
 
 #include "transport/frame.h"
+#include "transport/half_line.h"
 #include "transport/json_check.h"
 #include "transport/json_write.h"
 #include "require.h"
@@ -42,6 +43,19 @@ static void require_json_c_takes(const char *line, size_t len)
 	json_tokener_free(tokener);
 }
 
+/* What is found behind a half line is whole, and nothing is found behind that again. */
+static void require_whole_behind(const char *line, size_t len)
+{
+	size_t head = half_line_length(&check, line, len, NULL);
+
+	REQUIRE(head <= len);
+	if (head == len)
+		return;
+	REQUIRE((json_check_line(&check, line, len, NULL, NULL) == 0) == (head == 0));
+	REQUIRE(json_check_line(&check, line + head, len - head, NULL, NULL) == 0);
+	REQUIRE(half_line_length(&check, line + head, len - head, NULL) == 0);
+}
+
 static void take_lines(struct history *history)
 {
 	const char *line = NULL;
@@ -54,6 +68,12 @@ static void take_lines(struct history *history)
 
 		history->events++;
 		mix(history, &what, sizeof(what));
+		if (what == FRAME_TAIL)
+			mix(history, line, len);
+		if (what != FRAME_LINE && what != FRAME_TAIL)
+			continue;
+		mix(history, &len, sizeof(len));
+		require_whole_behind(line, len);
 		if (what != FRAME_LINE)
 			continue;
 		REQUIRE(len > 0 && len <= MAX_LINE && !memchr(line, '\n', len) && !memchr(line, 0xFF, len));

@@ -251,4 +251,81 @@ def story_ten_thousand_bad_lines_are_each_answered_once_and_leak_nothing():
     assert len(agent.stderr()) < 20000, "each bad line was logged"
 
 
+HALVES = ('{"type":"SafeCommand","id":"half', '{"type":"SafeCommand","id":"half","command_type":{"action":"SystemInfo"},',
+          command("half"), '{ "id" : "half", "type":"CommandBatch","commands":[', '{"type":"UnsafeCommand","id":"half","raw_command":"x\\',
+          '{"type":', '{"type":"keep_alive_request","sequence_number":1', '{"a":"\ufffd', 'x' * 3000,
+          '{"type":"Status","id":"half{"type":"Status","id":"half","x":{"type":"Status","id":"half"}')
+WHOLES = ('{"type":"SafeCommand","id":"%s","command_type":{"action":"SystemInfo"}}',
+          '{ "type" : "Status" , "id" : "%s" }', '{\t"id":"%s",\t"type":"Status"}\r',
+          '{"type":"SafeCommand","id":"%s","command_type":{"action":"SystemInfo"},"note":"{\\"type\\":\\"Status\\",\\"id\\":\\"half\\"}"}')
+
+
+def told_of_half(host, half, whole, whole_id, reason="half_line"):
+    """Sends a half line with a whole one behind it, in one write and in two: the whole one is answered, the half told once as an error."""
+    for cut in (0, len(half)):
+        host.send(half[:cut])
+        host.send(half[cut:] + whole + "\n")
+        seen = []
+        while not any(m.get("id") == whole_id for m in seen):
+            message = host.next(10)
+            if message["type"] in ("response", "error"):
+                seen.append(message)
+        assert [m["type"] for m in seen] == ["error", "response"], (half[:80], whole[:80], seen)
+        assert seen[0]["details"]["reason"] == reason and seen[0]["details"]["id"] is None, seen
+        yield seen[1]
+        host.in_step()
+        while host.pending:
+            message = host.pending.popleft()
+            assert message["type"] not in ("response", "error"), (half[:80], whole[:80], message)
+
+
+def story_row_e1_a_whole_line_behind_a_half_one_is_answered_and_the_half_told_once():
+    _, host = talk(tap.keep)
+    before = host.ask("Status")["data"]["port"]
+    told = 0
+    for i, half in enumerate(HALVES):
+        for j, whole in enumerate(WHOLES):
+            for answer in told_of_half(host, half, whole % f"e1-{i}-{j}", f"e1-{i}-{j}"):
+                assert answer["success"], answer
+                told += 1
+    after = host.ask("Status")["data"]["port"]
+    assert after["half_lines"] - before["half_lines"] == after["bad_lines"] - before["bad_lines"] == told, (before, after)
+
+
+def story_row_e1_a_half_line_of_megabytes_costs_no_whole_line_behind_it():
+    _, host = talk(tap.keep)
+    host.in_step()
+    for size, whole in ((MAX_LINE - 40, command("e1m")), (MAX_LINE + 1, command("e1m")), (5 << 20, command("e1m")),
+                        (MAX_LINE // 2, padded("e1m", MAX_LINE)), (3 << 20, padded("e1m", MAX_LINE))):
+        for filler in ("x", '{"type":', "\\", "["):
+            half = '{"type":"SafeCommand","id":"half","x":"' + (filler * (size // len(filler) + 1))[:size]
+            for answer in told_of_half(host, half, whole, "e1m", "line_too_long"):
+                assert answer["success"], answer
+
+
+def story_row_e1_a_bad_line_behind_a_half_one_is_answered_to_its_own_id():
+    _, host = talk(tap.keep)
+    for whole, reason in (('{"type":"TeleportVM","id":"e1b"}', "unknown_type"), ('{"type":"SafeCommand","id":"e1b"}', "missing_field"),
+                          ('{"type":"UnsafeCommand","id":"e1b","raw_command":7}', "bad_type")):
+        for answer in told_of_half(host, HALVES[1], whole, "e1b"):
+            assert not answer["success"] and answer["reason"] == reason, answer
+    # Without an id it is one error in any case, and the half one's id is not taken for that of the line.
+    for whole in ('{"type":"keep_alive_request","sequence_number":-1}', '{"type":"Status"}', '{"type":"TeleportVM"}'):
+        for half in HALVES[:4]:
+            refused(host, half + whole, "")
+
+
+def story_row_e1_no_message_within_a_message_is_taken_for_one():
+    _, host = talk(tap.keep, {"commands.allow_unsafe": "yes"})
+    inner = json.dumps({"type": "UnsafeCommand", "id": "inner", "raw_command": "true"})
+    for line in (json.dumps({"type": "SafeCommand", "id": "outer", "x": inner}) + "]", '{"type":"Status","id":"outer","x":01,"y":' + inner + "}",
+                 "[" + inner + "]", '{"type":"Status","id":"outer","id":"outer","x":[' + inner + "]}", inner + "x",
+                 '{"type":"Status","id":"outer","x":' + json.dumps(inner) + ',"y":"\t"}'):
+        host.send(line + "\n")
+        host.in_step()
+        while host.pending:
+            message = host.pending.popleft()
+            assert message.get("id") != "inner", (line, message)
+
+
 tap.main(globals())

@@ -49,8 +49,8 @@ static void take(struct story *story)
 
 	while ((what = frame_next(&story->reader, &line, &len)) != FRAME_MORE) {
 		at = strlen(story->text);
-		if (what == FRAME_LINE)
-			snprintf(story->text + at, sizeof(story->text) - at, "[%.*s]", (int)len, line);
+		if (what == FRAME_LINE || what == FRAME_TAIL)
+			snprintf(story->text + at, sizeof(story->text) - at, what == FRAME_LINE ? "[%.*s]" : "<%.*s>", (int)len, line);
 		else
 			snprintf(story->text + at, sizeof(story->text) - at, "%s ",
 				 what == FRAME_TOO_LONG ? "LONG" : "GARBLED");
@@ -170,6 +170,59 @@ static void rejects_a_line_longer_than_the_limit_once(void **state)
 		assert_string_equal(story->text, "LONG [next]");
 		assert_true(story->reader.cap <= 4 * FRAME_ROOM);
 	}
+}
+
+/* A whole message may stand behind the half line of a host that is gone, however long that is. */
+static void keeps_the_end_of_a_line_that_is_too_long(void **state)
+{
+	struct story *story = *state;
+	char whole[MAX_LINE + 1];
+
+	memset(whole, 'y', MAX_LINE);
+	whole[0] = '{';
+	whole[MAX_LINE - 1] = '}';
+	whole[MAX_LINE] = '\0';
+	for (size_t chunk = 1; chunk < 300; chunk = chunk * 2 + 1) {
+		static const size_t heads[] = { 1, MAX_LINE, MAX_LINE + 1, 100000 };
+
+		for (unsigned i = 0; i < 4; i++) {
+			char *head = malloc(heads[i]), expected[MAX_LINE + 16];
+
+			assert_non_null(head);
+			memset(head, i % 2 ? '{' : 'x', heads[i]);
+			story->text[0] = '\0';
+			feed(story, head, heads[i], chunk);
+			feed(story, whole, MAX_LINE, chunk);
+			feed_text(story, i % 2 ? "\r\n" : "\n");
+			snprintf(expected, sizeof(expected), "LONG <%s>", whole);
+			assert_string_equal(story->text, expected);
+			assert_int_equal(frame_pending(&story->reader), 0);
+			free(head);
+		}
+	}
+	story->text[0] = '\0';
+	feed_line_of(story, 5 * MAX_LINE, "{\"a\":1} \t\r\n{}\n");
+	assert_string_equal(story->text, "LONG <{\"a\":1} \t>[{}]");
+}
+
+/* A line without end that could be full of messages costs memory for one and time for each byte once. */
+static void keeps_the_end_of_a_flood_at_little_cost(void **state)
+{
+	struct story *story = *state;
+	static char page[4096];
+
+	story->reader.max_line = 1 << 20;
+	memset(page, '{', sizeof(page));
+	for (unsigned i = 0; i < 64 << 8; i++) {
+		feed(story, page, sizeof(page), SIZE_MAX);
+		assert_true(story->reader.cap <= (1 << 20) + (1 << 17) + FRAME_ROOM + 2);
+	}
+	assert_string_equal(story->text, "LONG ");
+	assert_int_equal(frame_pending(&story->reader), 64 << 20);
+	story->text[0] = '\0';
+	feed_text(story, "\n[next]\n");
+	assert_string_equal(story->text, "[[next]]");
+	assert_true(story->reader.cap <= 4 * FRAME_ROOM);
 }
 
 /* Row 6 */
@@ -295,6 +348,8 @@ int main(void)
 		TEST(passes_over_blank_lines_and_takes_crlf),
 		TEST(takes_a_line_of_exactly_the_limit),
 		TEST(rejects_a_line_longer_than_the_limit_once),
+		TEST(keeps_the_end_of_a_line_that_is_too_long),
+		TEST(keeps_the_end_of_a_flood_at_little_cost),
 		TEST(caps_memory_when_no_newline_ever_comes),
 		TEST(throws_a_half_line_away_on_reset),
 		TEST(hands_on_a_nul_byte),

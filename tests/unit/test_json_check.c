@@ -346,6 +346,8 @@ static void reads_an_id_from_a_faulty_line(void **state)
 		{"[\"id\",\"c1\"]", NULL},
 		{"{\"a\":[{\"id\":\"c1\"}", NULL},
 		{"", NULL},
+		{"{\"type\":\"Status\",\"id\":\"half{\"type\":\"Status\",\"id\":\"whole\"}", NULL},
+		{"{\"id\":\"half{\"id\":\"whole\"}", NULL},
 	};
 	char id[JSON_ID_MAX + 1];
 

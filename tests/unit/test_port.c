@@ -36,6 +36,7 @@ struct fixture {
 	struct port *port;
 	struct moment now;
 	unsigned connected, renewed, disconnected, sent, dropped, faults;
+	uint64_t gone_ns; /* of the last `renewed` */
 	uint64_t dropped_seq;
 	struct port_fault fault;
 	char in[4096]; /* what was received, the end of it if it is much */
@@ -57,9 +58,12 @@ static void on_connected(void *data)
 	}
 }
 
-static void on_renewed(void *data)
+static void on_renewed(void *data, uint64_t gone_ns)
 {
-	((struct fixture *)data)->renewed++;
+	struct fixture *f = data;
+
+	f->renewed++;
+	f->gone_ns = gone_ns;
 }
 
 static void on_received(void *data, const char *bytes, size_t len)
@@ -899,6 +903,7 @@ static void an_edge_that_nothing_explains_renews_the_session(void **state)
 	port_virtio_edge(f->port, EPOLLOUT);
 	port_virtio_settle(f->port, false);
 	assert_int_equal(f->renewed, 1);
+	assert_int_equal(f->gone_ns, 0);
 	assert_true(f->port->newline_due);
 	/* A second one right after it is put off, not lost. */
 	port_virtio_edge(f->port, EPOLLOUT);
@@ -952,6 +957,33 @@ static void a_hangup_right_after_input_is_doubted(void **state)
 	port_virtio_tick(f->port);
 	assert_int_equal(f->disconnected, 1);
 	assert_int_equal(port_state(f->port), PORT_WAITING);
+}
+
+/* The port has shown the border: what waits for the host that is gone does not go to the next one. */
+static void a_hangup_that_is_over_drops_what_the_former_host_was_to_get(void **state)
+{
+	struct fixture *f = *state;
+
+	virtio_session(f);
+	f->now.mono_ns += 10 * NS_PER_S;
+	turn(f);
+	f->port->blocked = true;
+	assert_int_equal(send_line(f, LINE_REPLY, 1, 10), 0);
+	assert_int_equal(send_line(f, LINE_EVENT, 2, 10), 0);
+	f->port->now_ns += 60 * NS_PER_MS;
+	assert_int_equal(send_line(f, LINE_REPLY, 3, 10), 0);
+	f->port->session_heard = true;
+	f->port->input_ns = f->port->now_ns;
+	port_virtio_edge(f->port, EPOLLIN | EPOLLHUP);
+	port_virtio_settle(f->port, true);
+	assert_int_equal(f->disconnected, 0);
+	f->port->now_ns += 10 * NS_PER_MS;
+	port_virtio_edge(f->port, EPOLLIN | EPOLLOUT);
+	port_virtio_settle(f->port, false);
+	assert_int_equal(f->renewed, 1);
+	assert_int_equal(f->gone_ns, f->now.mono_ns + 60 * NS_PER_MS - PORT_LINGER_NS);
+	assert_int_equal(f->dropped, 2);
+	assert_int_equal(f->disconnected, 0);
 }
 
 static void samples_are_held_until_the_host_consumes(void **state)
@@ -1110,6 +1142,7 @@ int main(void)
 		T(an_edge_that_nothing_explains_renews_the_session),
 		T(edges_of_our_own_traffic_renew_nothing),
 		T(a_hangup_right_after_input_is_doubted),
+		T(a_hangup_that_is_over_drops_what_the_former_host_was_to_get),
 		T(samples_are_held_until_the_host_consumes),
 		T(stdio_over_pipes_leaves_their_flags_alone),
 		T(a_regular_file_needs_polling),

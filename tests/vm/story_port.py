@@ -89,6 +89,41 @@ def a_host_that_comes_back_at_once_is_in_step_after_its_newline(guest):
             assert not [m for m in port.seen if m.get("id") == "half"]
 
 
+HALVES = (b'{"type":"SafeCommand","id":"half', b'{"type":"SafeCommand","id":"half","command_type":{"action":"SystemInfo"}}',
+          b'{"type":"UnsafeCommand","id":"half","raw_command":"echo \\', b'{"type":"keep_alive_request","sequence_number":1',
+          b'{"type":"Status","id":"half","x":"' + b"{" * 5000)
+
+
+@story(rows=[40], limit_s=120)
+def a_request_right_behind_the_half_line_of_a_host_that_died_is_answered(guest):
+    for turn in range(60):
+        with AgentPort(guest.path("port1")) as port:
+            port.send_bytes(HALVES[turn % len(HALVES)])
+        time.sleep((0, 0, 0.005, 0.02, 0.06)[turn // len(HALVES) % 5])
+        with AgentPort(guest.path("port1"), 20) as port:
+            port.send({"type": "Status", "id": "first%d" % turn})
+            assert port.response("first%d" % turn)["success"]
+            port.keep_alive(turn)
+            assert not [m for m in port.seen if m.get("id") == "half"], (turn, port.seen)
+
+
+@story(rows=[40], limit_s=120)
+def what_a_host_asked_that_is_gone_is_not_answered_to_the_next_one(guest):
+    """Its last bytes may be the next one's as far as the port can tell, so it is told apart by what it asked before."""
+    for turn, gap in enumerate((0.3, 0.1, 0.02, 0.3, 0.1, 0.02)):
+        with host(guest) as port:
+            port.send(unsafe("sleep 2; echo late", "old%d" % turn))
+            port.keep_alive(1)
+            time.sleep(0.5)
+            if turn >= 3:
+                port.send_bytes(b'{"type":"keep_alive_request","sequence_number":1')
+        time.sleep(gap)
+        with AgentPort(guest.path("port1"), 20) as port:
+            port.send(unsafe("sleep 3; echo mine", "new%d" % turn))
+            assert port.response("new%d" % turn)["stdout"] == "mine\n"
+            assert not [m for m in port.seen if m.get("id") == "old%d" % turn], (turn, port.seen)
+
+
 @story(rows=[43], limit_s=240)
 def a_thousand_reconnects_lose_no_answer_and_leak_nothing(guest):
     def visit(number):
