@@ -168,6 +168,8 @@ void agent_done(struct agent *agent);
 
 /* Reads configuration from file and command line into `config`, checked; used at start, by --check-config and for reloading. */
 int agent_load_config(struct config *config, const struct agent_options *options, struct err *e);
+/* The same for a person: all errors are told, likely mistakes among them. 0 or the first error; the config is to be freed either way. */
+int agent_inspect_config(struct config *config, const struct agent_options *options, config_tell_fn tell, void *data);
 
 /* Makes a checked configuration the one in force, and takes it over. */
 void agent_apply_config(struct agent *agent, struct config *fresh);

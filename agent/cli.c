@@ -120,6 +120,12 @@ static enum mode parse(int argc, char *argv[], struct agent_options *options)
 	return mode;
 }
 
+static void say_finding(void *data, enum config_finding finding, const char *text)
+{
+	(void)data;
+	say("%s%s", finding == CONFIG_WARNING ? "warning: " : "", text);
+}
+
 static int check_config(const struct agent_options *options)
 {
 	static const struct port_events none;
@@ -128,8 +134,8 @@ static int check_config(const struct agent_options *options)
 	struct err e;
 	int r;
 
-	if (agent_load_config(&config, options, &e) < 0) {
-		say("%s", e.text);
+	if (agent_inspect_config(&config, options, say_finding, NULL) < 0) {
+		config_free(&config);
 		return EXIT_USAGE;
 	}
 	/* The port judges its own spec; nothing is opened before the first dispatch. */

@@ -52,6 +52,22 @@ int agent_load_config(struct config *config, const struct agent_options *options
 	return r;
 }
 
+int agent_inspect_config(struct config *config, const struct agent_options *options, config_tell_fn tell, void *data)
+{
+	struct err e = { 0 };
+	int r = config_init(config), found;
+
+	if (r < 0)
+		return r;
+	found = config_inspect(config, options->config_path, tell, data, NULL);
+	r = apply_options(config, options, &e);
+	if (r == 0 && found == 0) /* else the inspection has told what the options may have mended */
+		r = config_check(config, NULL, NULL, &e);
+	if (r < 0)
+		tell(data, CONFIG_ERROR, e.text);
+	return found ? found : r;
+}
+
 void agent_set_log_level(const struct agent *agent)
 {
 	static const int levels[] = { LOG_ERR, LOG_WARNING, LOG_NOTICE, LOG_INFO, LOG_DEBUG };

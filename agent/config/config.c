@@ -12,6 +12,7 @@
 #include <infiniservice/cleanup.h>
 
 #include "agent/config/keys.h"
+#include "agent/config/likely.h"
 
 /* systemd separates several directories with ':' (systemd.exec(5), RuntimeDirectory=); the first is ours. */
 static int directory_from_environment(char **dir, const char *variable)
@@ -110,6 +111,8 @@ int config_set(struct config *config, const char *assignment, struct err *err)
 	snprintf(section, sizeof(section), "%.*s", (int)(dot - assignment), assignment);
 	snprintf(name, sizeof(name), "%.*s", (int)(equals - dot - 1), dot + 1);
 	key = config_key_find(section, name);
+	if (!key && (key = likely_key(section, name)))
+		return err_set(err, -EINVAL, "there is no key %s.%s; perhaps %s.%s", section, name, key->section, key->name);
 	if (!key)
 		return err_set(err, -EINVAL, "there is no key %s.%s; `infinictl config show` lists them", section,
 			       name);
@@ -133,21 +136,57 @@ static bool spec_has_shape(const char *spec)
 	return false;
 }
 
-int config_check(const struct config *config, config_warn_fn warn, void *data, struct err *err)
+static int check_port(const struct config *config, struct err *err)
+{
+	if (spec_has_shape(config->port.spec))
+		return 0;
+	return err_set(err, -EINVAL,
+		       "port.spec: \"%.100s\" is none of virtio:NAME, an absolute path, unix:PATH, stdio, none",
+		       config->port.spec);
+}
+
+static int check_log(const struct config *config, struct err *err)
+{
+	if (config->log.max_total_bytes / 2 >= config->log.segment_bytes)
+		return 0;
+	return err_set(err, -EINVAL, "log.max_total_bytes has to be at least twice log.segment_bytes");
+}
+
+static int check_queue(const struct config *config, struct err *err)
+{
+	if (config->port.queue_bytes >= config->port.max_line_bytes)
+		return 0;
+	return err_set(err, -EINVAL, "port.queue_bytes has to be at least port.max_line_bytes");
+}
+
+static int check_socket(const struct config *config, struct err *err)
 {
 	const size_t longest = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1;
 
-	if (!spec_has_shape(config->port.spec))
-		return err_set(err, -EINVAL,
-			       "port.spec: \"%.100s\" is none of virtio:NAME, an absolute path, unix:PATH, stdio, none",
-			       config->port.spec);
-	if (config->log.max_total_bytes / 2 < config->log.segment_bytes)
-		return err_set(err, -EINVAL, "log.max_total_bytes has to be at least twice log.segment_bytes");
-	if (config->port.queue_bytes < config->port.max_line_bytes)
-		return err_set(err, -EINVAL, "port.queue_bytes has to be at least port.max_line_bytes");
-	if (strlen(config->socket.path) > longest)
-		return err_set(err, -EINVAL, "socket.path: longer than %zu bytes, which is all a socket's address holds",
-			       longest);
+	if (strlen(config->socket.path) <= longest)
+		return 0;
+	return err_set(err, -EINVAL, "socket.path: longer than %zu bytes, which is all a socket's address holds", longest);
+}
+
+static int (*const checks[])(const struct config *config, struct err *err) = { check_port, check_log, check_queue,
+									       check_socket };
+
+int config_check_each(const struct config *config, unsigned *at, struct err *err)
+{
+	int rc = 0;
+
+	while (*at < ARRAY_SIZE(checks) && !rc)
+		rc = checks[(*at)++](config, err);
+	return rc;
+}
+
+int config_check(const struct config *config, config_warn_fn warn, void *data, struct err *err)
+{
+	unsigned at = 0;
+	int rc = config_check_each(config, &at, err);
+
+	if (rc)
+		return rc;
 	if (warn && config->log.compress == CONFIG_COMPRESS_ZSTD)
 		warn(data, "log.compress: zstd is not done by this version, closed files stay plain");
 	if (warn && config->timers.collect_timeout_ms > config->timers.metrics_interval_ms)
@@ -162,13 +201,15 @@ static void print_section(FILE *out, const struct config_key *key)
 		fprintf(out, "%s[%s]\n", key == config_keys ? "" : "\n", key->section);
 }
 
-void config_print(const struct config *config, FILE *out)
+void config_print(const struct config *config, const struct config_origins *origins, FILE *out)
 {
 	char value[CONFIG_VALUE_MAX];
 
 	for (const struct config_key *key = config_keys; key->section; key++) {
 		print_section(out, key);
 		config_key_format(config, key, value);
+		if (origins && origins->of[key - config_keys])
+			fprintf(out, "# %s\n", origins->of[key - config_keys]);
 		fprintf(out, value[0] ? "%s = %s\n" : "%s =%s\n", key->name, value);
 	}
 }

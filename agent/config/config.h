@@ -109,6 +109,22 @@ struct config {
 /* Receives one warning, "FILE:LINE: text"; `text` is valid during the call. */
 typedef void (*config_warn_fn)(void *data, const char *text);
 
+/* What config_inspect tells: "FILE:LINE: text". */
+enum config_finding {
+	CONFIG_WARNING,
+	CONFIG_MISTAKE, /* the agent passes over it with a warning, but it can hardly be meant */
+	CONFIG_ERROR,
+};
+typedef void (*config_tell_fn)(void *data, enum config_finding finding, const char *text);
+/* Errors and warnings told by one inspection; the rest are only counted in a last one. */
+#define CONFIG_FINDINGS_MAX 200
+
+/* For each row of config_keys, "FILE:LINE" of the value it has, or NULL: the default. Begins zeroed. */
+#define CONFIG_KEYS_MAX 256
+struct config_origins {
+	char *of[CONFIG_KEYS_MAX];
+};
+
 /*
  * Fills in the defaults; agent.state_dir and agent.runtime_dir follow $STATE_DIRECTORY and $RUNTIME_DIRECTORY (the
  * first path of the list that systemd may put there). 0 or -ENOMEM.
@@ -131,17 +147,35 @@ int config_load(struct config *config, const char *path, config_warn_fn warn, vo
 /* Reads DIR/infiniservice.conf and then DIR/conf.d/(any).conf in the order of their names; each may be missing. */
 int config_load_dir(struct config *config, const char *dir, config_warn_fn warn, void *data, struct err *err);
 
+/*
+ * For `config check`: reads as config_load does, but goes on after an error, so that each is told. Names that are none but
+ * near one, keys in no section, keys set twice in a file and comments behind a value are errors here. What could be
+ * read is in the config, and ends with what config_check says. Where each value came from is in `origins`, if not NULL.
+ * 0; the first error: -EINVAL or -EPERM for what is wrong with a file or in it, else that of open(2); -ENOMEM.
+ */
+int config_inspect(struct config *config, const char *path, config_tell_fn tell, void *data, struct config_origins *origins);
+int config_inspect_dir(struct config *config, const char *dir, config_tell_fn tell, void *data,
+		       struct config_origins *origins);
+
+void config_origins_free(struct config_origins *origins);
+
 /* Applies one "section.key=value". An unknown key is an error here: somebody typed it. 0, -EINVAL, -ENOMEM. */
 int config_set(struct config *config, const char *assignment, struct err *err);
 
 /* What no single key can know: total against segments, lengths of paths, shape of the port's name. 0 or -EINVAL. */
 int config_check(const struct config *config, config_warn_fn warn, void *data, struct err *err);
 
+/* One rule of it after the other: *at begins as 0; the next one that is broken, or 0 after the last. */
+int config_check_each(const struct config *config, unsigned *at, struct err *err);
+
 /* The interval of the metric log, with 0 resolved. */
 uint64_t config_log_interval_ms(const struct config *config);
 
-/* Prints every key with its value as a file that config_load would read back to the same config. */
-void config_print(const struct config *config, FILE *out);
+/*
+ * Prints every key with its value as a file that config_load would read back to the same config; with `origins`, above
+ * each that has one a comment that names it.
+ */
+void config_print(const struct config *config, const struct config_origins *origins, FILE *out);
 
 /* Prints the commented default file, packaging/infiniservice.conf. The environment has no influence on it. */
 void config_print_example(FILE *out);

@@ -101,6 +101,8 @@ const struct config_key config_keys[] = {
 };
 /* clang-format on */
 
+_Static_assert(ARRAY_SIZE(config_keys) <= CONFIG_KEYS_MAX, "CONFIG_KEYS_MAX is too small");
+
 const struct config_key *config_key_find(const char *section, const char *name)
 {
 	for (const struct config_key *key = config_keys; key->section; key++)

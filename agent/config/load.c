@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <ini.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,15 +14,20 @@
 
 #include "agent/config/config.h"
 #include "agent/config/keys.h"
+#include "agent/config/likely.h"
 #include "agent/config/safe_file.h"
 
 #define CONFIG_FILE_MAX (1u << 20)
 #define DROP_INS_MAX 1000
 
-struct warnings {
+/* A load stops at the first error; an inspection (`tell`) goes on and tells them all. */
+struct telling {
 	config_warn_fn warn;
+	config_tell_fn tell;
 	void *data;
-	unsigned count;
+	unsigned count; /* of warnings, or of all that an inspection found */
+	int first;	/* error of an inspection */
+	struct config_origins *origins;
 };
 
 struct load {
@@ -30,36 +36,68 @@ struct load {
 	const char *at, *end; /* what has not been handed to libinih yet */
 	unsigned line;
 	bool continued; /* the line began with a blank and goes on with the value of the line above */
+	bool lost; /* below a section whose name could not be read */
 	int rc;
-	struct warnings *warnings;
+	unsigned failed_line; /* the last one that an error was told of */
+	unsigned set_at[CONFIG_KEYS_MAX]; /* the line that set each key */
+	struct telling *telling;
 	struct err *err;
 };
 
-static void warn_at(struct load *load, const char *section, const char *name)
+static void tell(struct telling *t, enum config_finding finding, const char *text)
 {
-	struct warnings *w = load->warnings;
-	char text[1024];
-
-	if (w->count++ < CONFIG_WARNINGS_MAX && w->warn) {
-		snprintf(text, sizeof(text), "%s:%u: there is no key %s.%s, ignored", load->path, load->line, section,
-			 name);
-		w->warn(w->data, text);
-	}
+	t->count++;
+	if (t->tell && t->count <= CONFIG_FINDINGS_MAX)
+		t->tell(t->data, finding, text);
+	else if (!t->tell && t->warn && t->count <= CONFIG_WARNINGS_MAX)
+		t->warn(t->data, text);
 }
 
-static void warnings_finish(const struct warnings *w)
+static void telling_finish(const struct telling *t)
 {
+	const unsigned max = t->tell ? CONFIG_FINDINGS_MAX : CONFIG_WARNINGS_MAX;
 	char text[64];
 
-	if (w->count <= CONFIG_WARNINGS_MAX || !w->warn)
+	if (t->count <= max)
 		return;
-	snprintf(text, sizeof(text), "%u more warnings", w->count - CONFIG_WARNINGS_MAX);
-	w->warn(w->data, text);
+	snprintf(text, sizeof(text), "%u more %s", t->count - max, t->tell ? "of the kind" : "warnings");
+	if (t->tell)
+		t->tell(t->data, CONFIG_WARNING, text);
+	else if (t->warn)
+		t->warn(t->data, text);
+}
+
+/* Something that does not stop a load; `likely_mistake`: it is an error for an inspection. */
+__attribute__((format(printf, 3, 4))) static void remark(struct load *load, bool likely_mistake, const char *format, ...)
+{
+	struct telling *t = load->telling;
+	char text[1024];
+	va_list args;
+	int len = snprintf(text, sizeof(text), "%.500s:%u: ", load->path, load->line);
+
+	va_start(args, format);
+	vsnprintf(text + len, sizeof(text) - (size_t)len, format, args);
+	va_end(args);
+	if (likely_mistake && t->tell && !t->first)
+		t->first = -EINVAL;
+	tell(t, likely_mistake ? CONFIG_MISTAKE : CONFIG_WARNING, text);
+}
+
+/* An error: a load ends with it, an inspection tells it and goes on. */
+static int fail(struct telling *t, int rc, struct err *err)
+{
+	if (!t->tell || rc == -ENOMEM)
+		return rc;
+	if (!t->first)
+		t->first = rc;
+	tell(t, CONFIG_ERROR, err->text);
+	return 0;
 }
 
 static int load_fail(struct load *load, const char *reason)
 {
-	load->rc = err_set(load->err, -EINVAL, "%s:%u: %s", load->path, load->line, reason);
+	load->failed_line = load->line;
+	load->rc = fail(load->telling, err_set(load->err, -EINVAL, "%s:%u: %s", load->path, load->line, reason), load->err);
 	return load->rc;
 }
 
@@ -73,9 +111,71 @@ static bool is_continuation(const char *line, size_t len)
 	return indent > 0 && indent < len && !strchr("[;#\r\n", line[indent]) && !memchr(line, '=', len);
 }
 
+/* "[section]" is known, and nothing but a comment follows it. */
+static void judge_section(struct load *load, const char *line, size_t len)
+{
+	const char *close = memchr(line, ']', len), *rest = close ? close + 1 : NULL;
+	char section[64];
+	const char *likely;
+
+	load->lost = !close;
+	if (!close) {
+		load_fail(load, "expected [section] or key = value");
+		return;
+	}
+	snprintf(section, sizeof(section), "%.*s", (int)(close - line - 1), line + 1);
+	likely = likely_section(section);
+	if (likely && strcmp(likely, section) != 0)
+		remark(load, true, "there is no section [%s], perhaps [%s]; its keys are ignored", section, likely);
+	else if (!likely)
+		remark(load, false, "there is no section [%s], its keys are ignored", section);
+	while (rest < line + len && strchr(" \t\r", *rest))
+		rest++;
+	if (rest < line + len && *rest != ';' && *rest != '#')
+		remark(load, true, "what follows [%s] on its line is ignored", section);
+}
+
+/* As libinih sees it: a ';' behind a blank begins a comment. */
+static bool has_assignment(const char *line, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		if (line[i] == '=' || line[i] == ':')
+			return true;
+		if (line[i] == ';' && i > 0 && strchr(" \t", line[i - 1]))
+			return false;
+	}
+	return false;
+}
+
+/* What libinih would pass over in silence, or tell only the first of. False: the line is wrong as a whole. */
+static bool judge_line(struct load *load, const char *line, size_t len)
+{
+	if (memchr(line, '\0', len)) {
+		load_fail(load, "a NUL byte (the file has to be plain text, in UTF-8)");
+		return false;
+	}
+	if (len > CONFIG_LINE_MAX) {
+		char words[64];
+
+		snprintf(words, sizeof(words), "line longer than %d bytes", CONFIG_LINE_MAX);
+		load_fail(load, words);
+		return false;
+	}
+	while (len > 0 && strchr(" \t\r", line[len - 1]))
+		len--;
+	if (len == 0 || load->continued)
+		return true;
+	if (line[0] == '[')
+		judge_section(load, line, len);
+	else if (!has_assignment(line, len))
+		load_fail(load, "expected [section] or key = value");
+	return load->failed_line != load->line;
+}
+
 /* The reader of ini_parse_stream: one line, its newline included, like fgets(3). */
 static char *load_line(char *out, int size, void *stream)
 {
+	static const char mark[] = "\xef\xbb\xbf"; /* of UTF-8, as some editors begin a file */
 	struct load *load = stream;
 	const char *start = load->at, *newline;
 	size_t len, skip = 0;
@@ -86,22 +186,75 @@ static char *load_line(char *out, int size, void *stream)
 	len = (size_t)((newline ? newline : load->end) - start);
 	load->at = newline ? newline + 1 : load->end;
 	load->line++;
-	if (memchr(start, '\0', len))
-		return load_fail(load, "a NUL byte"), NULL;
+	if (load->line == 1 && len >= 3 && !memcmp(start, mark, 3)) {
+		start += 3;
+		len -= 3;
+	}
 	load->continued = is_continuation(start, len);
 	while (!load->continued && skip < len && (start[skip] == ' ' || start[skip] == '\t'))
 		skip++;
 	if (skip < len && (start[skip] == '#' || start[skip] == ';'))
 		skip = len; /* a comment may be of any length */
 	len -= skip;
-	if (len > CONFIG_LINE_MAX || len + 2 > (size_t)size) {
-		load->rc = err_set(load->err, -EINVAL, "%s:%u: line longer than %d bytes", load->path, load->line,
-				   CONFIG_LINE_MAX);
+	/* A line that is wrong is handed on as an empty one, which an inspection goes on after. */
+	if (!judge_line(load, start + skip, len))
+		len = 0;
+	if (load->rc || len + 2 > (size_t)size)
 		return NULL;
-	}
 	memcpy(out, start + skip, len);
 	memcpy(out + len, "\n", 2);
 	return out;
+}
+
+static bool has_section(const char *section)
+{
+	for (const struct config_key *key = config_keys; key->section; key++)
+		if (!strcmp(key->section, section))
+			return true;
+	return false;
+}
+
+static void remark_unknown(struct load *load, const char *section, const char *name)
+{
+	const struct config_key *likely = likely_key(section, name);
+
+	if (!section[0])
+		remark(load, true, "\"%s\" stands before any [section]%s%s%s, ignored", name, likely ? ", perhaps it belongs into [" : "",
+		       likely ? likely->section : "", likely ? "]" : "");
+	else if (!has_section(section) && (!likely || likely_section(section)))
+		return; /* told at its beginning */
+	else if (likely)
+		remark(load, true, "there is no key %s.%s, ignored; perhaps %s.%s", section, name, likely->section, likely->name);
+	else
+		remark(load, false, "there is no key %s.%s, ignored", section, name);
+}
+
+/* Nothing is wrong with the value, but it can hardly be what was meant. */
+static void remark_value(struct load *load, const struct config_key *key, const char *value)
+{
+	unsigned *set_at = &load->set_at[key - config_keys];
+
+	if (load->continued)
+		return;
+	if (*set_at)
+		remark(load, true, "%s.%s is set in line %u already; this one holds", key->section, key->name, *set_at);
+	*set_at = load->line;
+	if (key->type >= CONFIG_TEXT && (value[0] == '#' || strstr(value, " #") || strstr(value, "\t#")))
+		remark(load, true, "%s.%s: a comment begins at the beginning of a line; the # is part of the value", key->section,
+		       key->name);
+}
+
+static int remember_origin(struct load *load, const struct config_key *key)
+{
+	char **of = load->telling->origins ? &load->telling->origins->of[key - config_keys] : NULL;
+
+	if (!of || load->continued)
+		return 0;
+	free(*of);
+	if (asprintf(of, "%s:%u", load->path, load->line) >= 0)
+		return 0;
+	*of = NULL;
+	return -ENOMEM;
 }
 
 /* The handler of libinih: 1 to go on. Errors are kept in the load, because libinih keeps only a line number. */
@@ -112,10 +265,11 @@ static int load_value(void *user, const char *section, const char *name, const c
 	struct err reason = { 0 };
 	int rc;
 
-	if (load->rc)
+	if (load->rc || load->lost)
 		return 1;
 	if (!key) {
-		warn_at(load, section[0] ? section : "(no section)", name);
+		if (!load->continued)
+			remark_unknown(load, section, name);
 		return 1;
 	}
 	if (load->continued && key->type != CONFIG_LIST) {
@@ -126,7 +280,9 @@ static int load_value(void *user, const char *section, const char *name, const c
 	if (rc == -EINVAL)
 		load_fail(load, reason.text);
 	else
-		load->rc = rc;
+		load->rc = rc ? rc : remember_origin(load, key);
+	if (!rc)
+		remark_value(load, key, value);
 	return 1;
 }
 
@@ -143,10 +299,10 @@ static int load_text(struct load *load)
 	return rc < 0 ? -ENOMEM : 0;
 }
 
-static int load_file(struct config *config, const char *path, struct warnings *warnings, struct err *err)
+static int load_file(struct config *config, const char *path, struct telling *telling, struct err *err)
 {
 	_cleanup_(freep) char *text = NULL;
-	struct load load = { .config = config, .path = path, .warnings = warnings };
+	struct load load = { .config = config, .path = path, .telling = telling };
 	struct err unread = { 0 };
 	size_t len;
 	int rc;
@@ -175,7 +331,26 @@ static int by_name(const struct dirent **a, const struct dirent **b)
 	return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-static int load_drop_ins(struct config *config, const char *dir, struct warnings *warnings, struct err *err)
+/* Says which files lie there and are not read. */
+static void remark_others(const char *path, struct telling *t)
+{
+	struct dirent **entries = NULL;
+	int count = t->tell ? scandir(path, &entries, NULL, by_name) : 0;
+
+	for (int i = 0; i < count; i++) {
+		char text[1024];
+
+		if (!is_drop_in(entries[i]) && entries[i]->d_name[0] != '.') {
+			snprintf(text, sizeof(text), "%.600s/%.255s: not read, since its name does not end in .conf", path,
+				 entries[i]->d_name);
+			tell(t, CONFIG_WARNING, text);
+		}
+		free(entries[i]);
+	}
+	free(entries);
+}
+
+static int load_drop_ins(struct config *config, const char *dir, struct telling *telling, struct err *err)
 {
 	struct dirent **entries = NULL;
 	char path[4096 + 256];
@@ -184,13 +359,16 @@ static int load_drop_ins(struct config *config, const char *dir, struct warnings
 	snprintf(path, sizeof(path), "%s/conf.d", dir);
 	count = scandir(path, &entries, is_drop_in, by_name);
 	if (count < 0)
-		return errno == ENOENT ? 0 : err_set(err, -errno, "%s: %s", path, strerror(errno));
+		return errno == ENOENT ? 0 : fail(telling, err_set(err, -errno, "%s: %s", path, strerror(errno)), err);
+	remark_others(path, telling);
 	if (count > DROP_INS_MAX)
-		rc = err_set(err, -EINVAL, "%s: more than %d files", path, DROP_INS_MAX);
+		rc = fail(telling, err_set(err, -EINVAL, "%s: more than %d files", path, DROP_INS_MAX), err);
 	for (int i = 0; i < count; i++) {
 		if (!rc) {
 			snprintf(path, sizeof(path), "%s/conf.d/%s", dir, entries[i]->d_name);
-			rc = load_file(config, path, warnings, err);
+			rc = load_file(config, path, telling, err);
+			if (rc)
+				rc = fail(telling, rc, err);
 		}
 		free(entries[i]);
 	}
@@ -198,32 +376,32 @@ static int load_drop_ins(struct config *config, const char *dir, struct warnings
 	return rc;
 }
 
-static int load_dir(struct config *config, const char *dir, struct warnings *warnings, struct err *err)
+static int load_dir(struct config *config, const char *dir, struct telling *telling, struct err *err)
 {
 	char path[4096];
 	int rc;
 
 	if ((size_t)snprintf(path, sizeof(path), "%s/infiniservice.conf", dir) >= sizeof(path))
 		return err_set(err, -ENAMETOOLONG, "%.100s…: the path is too long", dir);
-	rc = load_file(config, path, warnings, err);
+	rc = load_file(config, path, telling, err);
 	if (rc && rc != -ENOENT)
-		return rc;
-	return load_drop_ins(config, dir, warnings, err);
+		rc = fail(telling, rc, err);
+	return rc && rc != -ENOENT ? rc : load_drop_ins(config, dir, telling, err);
 }
 
 /* Works on a copy, so that a bad file changes nothing. */
-static int load_into_copy(struct config *config, const char *path, bool is_dir, config_warn_fn warn, void *data,
-			  struct err *err)
+static int load_into_copy(struct config *config, const char *path, bool is_dir, struct telling *telling, struct err *err)
 {
-	struct warnings warnings = { .warn = warn, .data = data };
 	struct config copy;
 	int rc = config_copy(&copy, config);
 
 	if (rc)
 		return err_set(err, rc, "out of memory");
-	rc = is_dir ? load_dir(&copy, path, &warnings, err) : load_file(&copy, path, &warnings, err);
-	warnings_finish(&warnings);
+	rc = is_dir ? load_dir(&copy, path, telling, err) : load_file(&copy, path, telling, err);
+	if (!is_dir && rc)
+		rc = fail(telling, rc, err);
 	if (rc) {
+		telling_finish(telling);
 		config_free(&copy);
 		return rc;
 	}
@@ -232,14 +410,58 @@ static int load_into_copy(struct config *config, const char *path, bool is_dir, 
 	return 0;
 }
 
+static int load(struct config *config, const char *path, bool is_dir, config_warn_fn warn, void *data, struct err *err)
+{
+	struct telling telling = { .warn = warn, .data = data };
+	struct err unread = { 0 };
+	int rc = load_into_copy(config, path, is_dir, &telling, err ? err : &unread);
+
+	if (!rc)
+		telling_finish(&telling);
+	return rc;
+}
+
 int config_load(struct config *config, const char *path, config_warn_fn warn, void *data, struct err *err)
 {
-	if (!path)
-		return config_load_dir(config, SYSCONFDIR "/infiniservice", warn, data, err);
-	return load_into_copy(config, path, false, warn, data, err);
+	return load(config, path ? path : SYSCONFDIR "/infiniservice", !path, warn, data, err);
 }
 
 int config_load_dir(struct config *config, const char *dir, config_warn_fn warn, void *data, struct err *err)
 {
-	return load_into_copy(config, dir, true, warn, data, err);
+	return load(config, dir, true, warn, data, err);
+}
+
+static int inspect(struct config *config, const char *path, bool is_dir, struct telling *t)
+{
+	struct err err = { 0 };
+	int rc = load_into_copy(config, path, is_dir, t, &err);
+
+	if (rc) {
+		tell(t, CONFIG_ERROR, err.text);
+		return rc;
+	}
+	for (unsigned at = 0; (rc = config_check_each(config, &at, &err));)
+		fail(t, rc, &err);
+	telling_finish(t);
+	return t->first;
+}
+
+int config_inspect(struct config *config, const char *path, config_tell_fn tell_fn, void *data, struct config_origins *origins)
+{
+	struct telling t = { .tell = tell_fn, .data = data, .origins = origins };
+
+	return inspect(config, path ? path : SYSCONFDIR "/infiniservice", !path, &t);
+}
+
+int config_inspect_dir(struct config *config, const char *dir, config_tell_fn tell_fn, void *data, struct config_origins *origins)
+{
+	struct telling t = { .tell = tell_fn, .data = data, .origins = origins };
+
+	return inspect(config, dir, true, &t);
+}
+
+void config_origins_free(struct config_origins *origins)
+{
+	for (unsigned i = 0; i < CONFIG_KEYS_MAX; i++)
+		free(origins->of[i]);
 }

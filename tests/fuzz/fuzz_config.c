@@ -27,7 +27,7 @@ static char *printed(const struct config *config)
 	FILE *out = open_memstream(&text, &len);
 
 	REQUIRE(out);
-	config_print(config, out);
+	config_print(config, NULL, out);
 	REQUIRE(fclose(out) == 0);
 	return text;
 }

@@ -75,6 +75,51 @@ def story_an_unknown_key_in_a_file_is_a_warning_with_its_line():
     assert done.returncode == 0 and f"{path}:3" in done.stderr and "colour" in done.stderr, done
 
 
+def story_every_error_is_told_with_its_place_and_the_likely_name():
+    text = "[comands]\nallow = control\n[timers]\nmetric_interval_ms = 1000\ncollect_timeout_ms = soon\n[log]\nnonsense\nsync = sometimes\n"
+    path, by_agent = check_config(text)
+    with tempfile.NamedTemporaryFile("w", prefix="infini-", suffix=".conf") as file:
+        file.write(text)
+        file.flush()
+        by_tool = run("config", "check", file.name, name="infinictl")
+        for name, done in ((path, by_agent), (file.name, by_tool)):
+            assert done.returncode == 2 and not done.stdout, done
+            for words in (f"{name}:1: there is no section [comands], perhaps [commands]", f"{name}:4: there is no key timers.metric_interval_ms, ignored; perhaps timers.metrics_interval_ms",
+                          f"{name}:5: timers.collect_timeout_ms", f"{name}:7: expected", f"{name}:8: log.sync"):
+                assert words in done.stderr, (words, done.stderr)
+            assert len(done.stderr.splitlines()) == 5, done.stderr
+    done = run("--set", "timers.metric_interval_ms=1000", "--set", "x=1", "--check-config")
+    assert done.returncode == 2 and "perhaps timers.metrics_interval_ms" in done.stderr, done
+
+
+def story_a_likely_mistake_keeps_no_agent_from_starting():
+    agent = tap.keep(Agent("none", config="[comands]\nallow = power\n[timers]\nmetric_interval_ms = 100\n"))
+    wait_until(lambda: "perhaps timers.metrics_interval_ms" in agent.stderr(), 5)
+    assert "perhaps [commands]" in agent.stderr() and agent.alive()
+    done = subprocess.run([program("infiniservice"), "--config", agent.path("agent.conf"), "--once"], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0 and "perhaps [commands]" in done.stderr, done
+
+
+def story_config_show_says_where_each_value_was_set():
+    with tempfile.TemporaryDirectory(prefix="infini-") as directory:
+        path = os.path.join(directory, "my.conf")
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as file:
+            file.write("[log]\nenabled = no\n\n[commands]\nallow = observe,\n  control\n[loq]\n")
+        done = run("config", "show", path, name="infinictl", env={"STATE_DIRECTORY": directory})
+        lines = done.stdout.splitlines()
+        assert done.returncode == 0 and f"warning: {path}:7: there is no section [loq]" in done.stderr, done
+        for place, line in ((f"# {path}:2", "enabled = no"), (f"# {path}:5", "allow = observe control"), ("# $STATE_DIRECTORY", f"state_dir = {directory}")):
+            assert lines[lines.index(line) - 1] == place, (line, done.stdout)
+        assert sum(line.startswith("#") for line in lines) == 3, lines  # what has none is a default
+        again = os.path.join(directory, "again.conf")
+        with open(os.open(again, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as file:
+            file.write(done.stdout)
+        second = run("config", "show", again, name="infinictl")
+        assert [line for line in second.stdout.splitlines() if line[:1] != "#"] == [line for line in lines if line[:1] != "#"], second
+        assert not second.stderr, second
+        assert run("config", "show", os.path.join(directory, "none.conf"), name="infinictl").returncode == 1
+
+
 def story_a_good_file_passes():
     path, done = check_config("[timers]\nmetrics_interval_ms = 60000\n[commands]\nallow = observe, control\n[log]\nsegment_bytes = 1M\n")
     assert done.returncode == 0, (path, done)

@@ -17,6 +17,7 @@
 
 #include "agent/config/config.h"
 #include "agent/config/keys.h"
+#include "agent/config/likely.h"
 
 struct fixture {
 	char dir[64];
@@ -381,7 +382,7 @@ static char *printed(const struct config *config)
 	size_t len;
 	FILE *out = open_memstream(&text, &len);
 
-	config_print(config, out);
+	config_print(config, NULL, out);
 	fclose(out);
 	return text;
 }
@@ -447,6 +448,186 @@ static void the_example_with_its_marks_removed_loads_to_the_defaults(void **stat
 	free(after);
 }
 
+/* --------------------------------------------------------------------------------------------------- inspection */
+
+struct told {
+	unsigned count[CONFIG_ERROR + 1];
+	char text[65536];
+};
+
+static void on_finding(void *data, enum config_finding finding, const char *text)
+{
+	struct told *told = data;
+
+	told->count[finding]++;
+	snprintf(told->text + strlen(told->text), sizeof(told->text) - strlen(told->text), "%d %s\n", finding, text);
+}
+
+static const char *inspect(struct fixture *f, const char *text, size_t len, struct told *told, int *ret)
+{
+	const char *path = write_file(f, "one.conf", "");
+	FILE *file = fopen(path, "we");
+
+	assert_int_equal(fwrite(text, 1, len, file), len);
+	fclose(file);
+	memset(told, 0, sizeof(*told));
+	*ret = config_inspect(&f->config, path, on_finding, told, NULL);
+	return told->text;
+}
+
+/* Each with what a start makes of it: a warning, or the same error. */
+static void what_can_hardly_be_meant_is_an_error_of_the_check(void **state)
+{
+	static const struct {
+		const char *text, *told;
+		bool stops;
+	} cases[] = {
+		{ "[comands]\nallow = power\n", "1 @:1: there is no section [comands], perhaps [commands]", false },
+		{ "[Commands]\nallow = power\n", "1 @:1: there is no section [Commands], perhaps [commands]", false },
+		{ "[ log ]\nenabled = no\n", "1 @:1: there is no section [ log ], perhaps [log]", false },
+		{ "[timers]\nmetric_interval_ms = 1000\n", "perhaps timers.metrics_interval_ms", false },
+		{ "[timers]\nmetrics-interval-ms = 1000\n", "perhaps timers.metrics_interval_ms", false },
+		{ "[timers]\nmetrics_intervla_ms = 1000\n", "perhaps timers.metrics_interval_ms", false },
+		{ "[timers]\nMETRICS_INTERVAL_MS = 1000\n", "perhaps timers.metrics_interval_ms", false },
+		{ "[agent]\nmetrics_interval_ms = 1000\n", "perhaps timers.metrics_interval_ms", false },
+		{ "[timing]\nmetrics_interval_ms = 1000\n", "perhaps timers.metrics_interval_ms", false },
+		{ "[log]\ndri = /x\n", "perhaps log.dir", false },
+		{ "enabled = no\n[log]\n", "1 @:1: \"enabled\" stands before any [section]", false },
+		{ "[log]\nenabled = no\nenabled = yes\n", "1 @:3: log.enabled is set in line 2 already", false },
+		{ "[agent]\nvm_id = a # the first\n", "1 @:2: agent.vm_id: a comment begins at the beginning", false },
+		{ "[commands]\ndeny = power # never\n", "1 @:2: commands.deny: a comment begins", false },
+		{ "[log] enabled = no\n", "1 @:1: what follows [log] on its line is ignored", false },
+		{ "[timers]\nmetrics_interval_ms = 10 s\n", "2 @:2: timers.metrics_interval_ms: \"10 s\"", true },
+		{ "[timers]\nmetrics_interval_ms = 1000ms\n", "2 @:2: timers.metrics_interval_ms", true },
+		{ "[timers]\nmetrics_interval_ms = 1e3\n", "2 @:2: timers.metrics_interval_ms", true },
+		{ "[timers]\nmetrics_interval_ms = -5\n", "2 @:2: timers.metrics_interval_ms", true },
+		{ "[timers]\nmetrics_interval_ms =\n", "2 @:2: timers.metrics_interval_ms", true },
+		{ "[log]\nsegment_bytes = 8 Mbit\n", "2 @:2: log.segment_bytes", true },
+		{ "[log]\nsegment_bytes = 1.5M\n", "2 @:2: log.segment_bytes", true },
+		{ "[log]\nsegment_bytes = 99999999999999999999\n", "2 @:2: log.segment_bytes", true },
+		{ "[log]\nenabled = yes please\n", "2 @:2: log.enabled", true },
+		{ "[log]\nnonsense\n", "2 @:2: expected [section] or key = value", true },
+		{ "[log]\na ; enabled = no\n", "2 @:2: expected [section] or key = value", true },
+		{ "[log\nenabled = no\n", "2 @:1: expected [section] or key = value", true },
+		{ "[log]\nsegment_bytes = 512M\n", "2 log.max_total_bytes has to be at least twice", false },
+	};
+	struct fixture *f = *state;
+	static struct told told;
+	int r;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const char *at = strchr(cases[i].told, '@'), *all = inspect(f, cases[i].text, strlen(cases[i].text), &told, &r);
+		char want[200];
+
+		snprintf(want, sizeof(want), "%.*s%s%s", at ? (int)(at - cases[i].told) : 0, cases[i].told,
+			 at ? write_file(f, "one.conf", cases[i].text) : "", at ? at + 1 : cases[i].told);
+		if (r != -EINVAL || !strstr(all, want) || told.count[CONFIG_ERROR] + told.count[CONFIG_MISTAKE] != 1)
+			fail_msg("%s: %d, told: %s", cases[i].text, r, all);
+		config_free(&f->config);
+		assert_int_equal(config_init(&f->config), 0);
+		f->warnings = 0;
+		assert_int_equal(load_text(f, cases[i].text), cases[i].stops ? -EINVAL : 0);
+		assert_int_equal(f->warnings, told.count[CONFIG_MISTAKE] + told.count[CONFIG_WARNING]);
+		config_free(&f->config);
+		assert_int_equal(config_init(&f->config), 0);
+	}
+}
+
+static void what_is_fine_is_told_as_nothing(void **state)
+{
+	static const char *const cases[] = {
+		"\xef\xbb\xbf[log]\nenabled = no\n",
+		"[log]\r\nenabled = no\r\n\r\n# comment\r\n[agent] ; comment\r\n  vm_id = a b\r\n",
+		"; comment\n\n[log] # comment\nsegment_bytes = 8 MiB\nmax_total_bytes=1gb\n",
+		"[log]\nenabled: no ; not now\n",
+		"[commands]\nallow = observe,\n\tcontrol\n",
+		"[agent]\nvm_id = a#1\n[log]\nenabled = no\n[agent]\nlog_level = debug",
+	};
+	struct fixture *f = *state;
+	static struct told told;
+	int r;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		inspect(f, cases[i], strlen(cases[i]), &told, &r);
+		if (r || told.text[0])
+			fail_msg("%s: %d %s", cases[i], r, told.text);
+	}
+	/* A newer version's names are its own. */
+	inspect(f, "[colours]\nred = 1\n[log]\nbackground = 2\n", 38, &told, &r);
+	assert_int_equal(r, 0);
+	assert_int_equal(told.count[CONFIG_WARNING], 2);
+}
+
+static void all_errors_of_all_files_are_told_and_what_is_right_is_taken(void **state)
+{
+	static const char nuls[] = "[log]\nena\0bled = no\nsync = never\n";
+	static struct config_origins origins;
+	struct fixture *f = *state;
+	static struct told told;
+	char line[600] = "[agent]\nvm_id = ", *long_line = line;
+	const char *path;
+	FILE *file;
+
+	memset(long_line + strlen(line), 'x', 400);
+	strcat(line, "\nlog_level = loud\nshutdown_grace_s = 7\n");
+	write_file(f, "infiniservice.conf", line);
+	path = write_file(f, "conf.d/10-nul.conf", "");
+	file = fopen(path, "we");
+	assert_int_equal(fwrite(nuls, 1, sizeof(nuls) - 1, file), sizeof(nuls) - 1);
+	fclose(file);
+	assert_int_equal(chmod(write_file(f, "conf.d/20-open.conf", "[log]\nenabled = no\n"), 0666), 0);
+	path = write_file(f, "conf.d/30-dir.conf", "");
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(mkdir(path, 0700), 0);
+	write_file(f, "conf.d/40-left.conf.bak", "[log]\nenabled = no\n");
+	write_file(f, "conf.d/50-good.conf", "[timers]\n\nmetrics_interval_ms = 2000\n");
+	assert_int_equal(config_inspect_dir(&f->config, f->dir, on_finding, &told, &origins), -EINVAL);
+	if (told.count[CONFIG_ERROR] != 6 || told.count[CONFIG_MISTAKE] || told.count[CONFIG_WARNING] != 1 ||
+	    !strstr(told.text, "infiniservice.conf:2: line longer") || !strstr(told.text, "infiniservice.conf:3: agent.log_level") ||
+	    !strstr(told.text, "10-nul.conf:2: a NUL byte") || !strstr(told.text, "10-nul.conf:3: log.sync") ||
+	    !strstr(told.text, "20-open.conf: can be written by others") || !strstr(told.text, "30-dir.conf: not a regular file") ||
+	    !strstr(told.text, "40-left.conf.bak: not read"))
+		fail_msg("%s", told.text);
+	assert_int_equal(f->config.agent.shutdown_grace_s, 7);
+	assert_int_equal(f->config.timers.metrics_interval_ms, 2000);
+	assert_true(f->config.log.enabled);
+	assert_non_null(strstr(origins.of[config_key_find("timers", "metrics_interval_ms") - config_keys], "/50-good.conf:3"));
+	assert_null(origins.of[config_key_find("log", "enabled") - config_keys]);
+	config_origins_free(&origins);
+}
+
+static void findings_are_bounded(void **state)
+{
+	static char text[65536];
+	struct fixture *f = *state;
+	static struct told told;
+	int r;
+
+	strcpy(text, "[log]\n");
+	for (int i = 0; i < 1000; i++)
+		snprintf(text + strlen(text), 32, "sink = %d\n", i);
+	inspect(f, text, strlen(text), &told, &r);
+	assert_int_equal(r, -EINVAL);
+	assert_int_equal(told.count[CONFIG_MISTAKE], CONFIG_FINDINGS_MAX);
+	assert_non_null(strstr(told.text, "800 more of the kind"));
+}
+
+static void the_likely_name_is_within_two_edits(void **state)
+{
+	(void)state;
+	assert_int_equal(likely_distance("commands", "comands"), 1);
+	assert_int_equal(likely_distance("commands", "Commadns"), 1);
+	assert_int_equal(likely_distance("commands", "comand"), 2);
+	assert_int_equal(likely_distance("commands", "comrade"), 3);
+	assert_int_equal(likely_distance("", "ab"), 2);
+	assert_int_equal(likely_distance("abc", "abc"), 0);
+	assert_int_equal(likely_distance("timers", "collectors"), 3);
+	assert_string_equal(likely_section("sokcet"), "socket");
+	assert_null(likely_section("metrics"));
+	assert_string_equal(likely_key("logs", "dirs")->name, "dir");
+	assert_null(likely_key("log", "background"));
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -460,6 +641,11 @@ int main(void)
 		TEST(refuses_values_out_of_range_and_keeps_the_old_one),
 		TEST(a_bad_value_names_file_line_and_key_and_changes_nothing),
 		TEST(unknown_keys_are_warnings_with_file_and_line),
+		TEST(what_can_hardly_be_meant_is_an_error_of_the_check),
+		TEST(what_is_fine_is_told_as_nothing),
+		TEST(all_errors_of_all_files_are_told_and_what_is_right_is_taken),
+		TEST(findings_are_bounded),
+		cmocka_unit_test(the_likely_name_is_within_two_edits),
 		TEST(warnings_are_bounded),
 		TEST(a_line_without_meaning_is_an_error),
 		TEST(a_line_that_libinih_would_cut_is_an_error),
