@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <infiniservice/cleanup.h>
 #include <infiniservice/collector.h>
@@ -34,23 +35,40 @@ static bool times_parse(struct scan *line, struct cpu_times *out)
 	return true;
 }
 
-static int core_parse(struct scan *line, struct cpu_stat *stat)
+/* The lines rise by id, as a rule; one that does not is put where it belongs, and of two the first counts. */
+static bool core_add(struct cpu_stat *stat, const struct cpu_times *times)
+{
+	size_t at = stat->cores_count;
+
+	while (at > 0 && stat->cores[at - 1].id > times->id)
+		at--;
+	if (at > 0 && stat->cores[at - 1].id == times->id)
+		return false;
+	stat->cores_seen++;
+	if (stat->cores_count == stat->cores_max)
+		return true;
+	if (at < stat->cores_count)
+		memmove(&stat->cores[at + 1], &stat->cores[at], (stat->cores_count - at) * sizeof(*times));
+	stat->cores[at] = *times;
+	stat->cores_count++;
+	return true;
+}
+
+static bool core_parse(struct scan *line, struct cpu_stat *stat)
 {
 	struct cpu_times times;
 	uint64_t id;
 
 	if (!scan_digits(line, &id) || id > CPU_ID_MAX)
-		return -EBADMSG;
+		return false;
 	times.id = (unsigned)id;
-	if (!times_parse(line, &times))
-		return -EBADMSG;
-	if (stat->cores_count > 0 && stat->cores_count == stat->cores_seen &&
-	    stat->cores[stat->cores_count - 1].id >= times.id)
-		return -EBADMSG;
-	stat->cores_seen++;
-	if (stat->cores_count < stat->cores_max)
-		stat->cores[stat->cores_count++] = times;
-	return 0;
+	return times_parse(line, &times) && core_add(stat, &times);
+}
+
+static void sum_add(struct cpu_times *sum, const struct cpu_times *times)
+{
+	for (int i = 0; i < CPU_STATES; i++)
+		sum->ticks[i] += times->ticks[i];
 }
 
 static void counter_parse(struct scan *line, struct cpu_stat *stat)
@@ -83,38 +101,59 @@ int cpu_stat_parse(const char *text, size_t len, struct cpu_stat *out)
 	bool found = false;
 
 	while (scan_line(&rest, &line)) {
-		if (!scan_key(&line, "cpu")) {
+		if (!scan_key(&line, "cpu"))
 			counter_parse(&line, &stat);
-		} else if (line.at < line.end && *line.at == ' ') {
-			if (!times_parse(&line, &stat.all))
-				return -EBADMSG;
+		else if (line.at == line.end || *line.at != ' ')
+			stat.skipped += !core_parse(&line, &stat);
+		else if (!found && times_parse(&line, &stat.all))
 			found = true;
-		} else if (core_parse(&line, &stat) < 0) {
-			return -EBADMSG;
-		}
+		else
+			stat.skipped++;
 	}
-	if (!found)
+	if (!found && stat.cores_count == 0)
 		return -EBADMSG;
+	for (size_t i = 0; !found && i < stat.cores_count; i++)
+		sum_add(&stat.all, &stat.cores[i]);
 	*out = stat;
 	return 0;
 }
 
-struct cpu_share cpu_share_between(const struct cpu_times *before, const struct cpu_times *now)
+static bool is_busy(int state)
+{
+	return state != CPU_IDLE && state != CPU_IOWAIT && state != CPU_STEAL;
+}
+
+/* No clock of a kernel runs ahead of ours by as much: a column below zero, which reads as nearly 2^64. */
+static double jump_limit(double passed)
+{
+	return passed > 0 ? 1000 * passed + 100000 : 1e300;
+}
+
+struct cpu_share cpu_share_between(const struct cpu_times *before, const struct cpu_times *now, double passed)
 {
 	struct cpu_share share = {0};
 	double moved[CPU_STATES], total = 0;
+	bool whole = true, busy_whole = true;
 
 	for (int i = 0; i < CPU_STATES; i++) {
-		uint64_t last = before ? before->ticks[i] : 0;
+		uint64_t delta = 0;
+		bool good = rate_moved(before ? before->ticks[i] : 0, now->ticks[i], &delta) &&
+			    (double)delta <= jump_limit(passed);
 
-		moved[i] = now->ticks[i] > last ? (double)(now->ticks[i] - last) : 0;
+		whole = whole && good;
+		busy_whole = busy_whole && (good || !is_busy(i));
+		moved[i] = good ? (double)delta : 0;
 		total += moved[i];
 	}
+	/* An iowait that trembles leaves the others whole; time that was lost does not. */
+	share.reset = !busy_whole || (!whole && total < passed * 0.9);
+	if (!whole && total < passed)
+		total = passed;
 	if (!(total > 0))
 		return share;
 	for (int i = 0; i < CPU_STATES; i++) {
 		share.state[i] = 100 * moved[i] / total;
-		if (i != CPU_IDLE && i != CPU_IOWAIT && i != CPU_STEAL)
+		if (is_busy(i))
 			share.usage += share.state[i];
 	}
 	if (share.usage > 100)
@@ -125,13 +164,19 @@ struct cpu_share cpu_share_between(const struct cpu_times *before, const struct 
 
 /* ---------------------------------------------------------------------------------------------------- collecting */
 
+struct figure {
+	double usage;
+	bool reset;
+};
+
 struct cpu {
 	struct procfs_file stat_file, temperature_file;
 	struct procfs_buffer text, small;
 	struct cpu_stat stat[2]; /* stat[at] is the last reading; the other takes the next */
 	unsigned at;
-	size_t room;   /* of both arrays of cores, and of usage */
-	double *usage; /* of stat[at].cores */
+	size_t room;	      /* of both arrays of cores, and of figures */
+	struct figure *figures; /* of stat[at].cores */
+	double tick_hz;
 	struct cpu_share all;
 	enum rate_state state;
 	struct rate_clock clock;
@@ -153,7 +198,7 @@ static void cpu_close(void *state)
 	procfs_buffer_free(&cpu->small);
 	free(cpu->stat[0].cores);
 	free(cpu->stat[1].cores);
-	free(cpu->usage);
+	free(cpu->figures);
 	free(cpu);
 }
 
@@ -215,6 +260,7 @@ static int cpu_open(const struct collect_ctx *ctx, void **ret_state)
 	cpu->stat_file = PROCFS_FILE_SINGLE;
 	cpu->temperature_file = PROCFS_FILE_SINGLE;
 	cpu->small.max = 64;
+	cpu->tick_hz = (double)sysconf(_SC_CLK_TCK);
 	temperature_find(cpu, ctx);
 	*ret_state = cpu;
 	return 0;
@@ -235,7 +281,7 @@ static int cores_reserve(struct cpu *cpu, size_t count)
 {
 	if (!array_grow(&cpu->stat[0].cores, count, sizeof(struct cpu_times)) ||
 	    !array_grow(&cpu->stat[1].cores, count, sizeof(struct cpu_times)) ||
-	    !array_grow(&cpu->usage, count, sizeof(double)))
+	    !array_grow(&cpu->figures, count, sizeof(struct figure)))
 		return -ENOMEM;
 	cpu->room = count;
 	return 0;
@@ -256,27 +302,78 @@ static int stat_read(struct cpu *cpu, const struct collect_ctx *ctx, struct cpu_
 	return r;
 }
 
-/* Both lists rise by id: one walk finds each core's former reading, whatever came or went in between. */
-static void cores_compare(struct cpu *cpu, const struct cpu_stat *last, const struct cpu_stat *now)
+/* The former reading of a core; both lists rise by id, and *at goes along. NULL: it was offline. */
+static const struct cpu_times *core_before(const struct cpu_stat *last, size_t *at, unsigned id)
 {
-	size_t l = 0;
-
-	for (size_t i = 0; i < now->cores_count; i++) {
-		const struct cpu_times *before = NULL;
-
-		while (l < last->cores_count && last->cores[l].id < now->cores[i].id)
-			l++;
-		if (l < last->cores_count && last->cores[l].id == now->cores[i].id)
-			before = &last->cores[l];
-		cpu->usage[i] = cpu_share_between(before, &now->cores[i]).usage;
-	}
+	while (*at < last->cores_count && last->cores[*at].id < id)
+		++*at;
+	return *at < last->cores_count && last->cores[*at].id == id ? &last->cores[*at] : NULL;
 }
 
-static void counters_update(struct cpu *cpu, const struct collect_ctx *ctx, const struct cpu_stat *now)
+/*
+ * Each core's figure. True when all are the cores of the last time and none of them stepped back. A core that was not
+ * there last time has kept what it had used before it was taken away, and lost its idle time: it has no figure yet.
+ */
+static bool cores_compare(struct cpu *cpu, const struct cpu_stat *last, const struct cpu_stat *now, double passed)
 {
-	struct rate_interval interval = rate_clock_next(&cpu->clock, &ctx->now, ctx->gap);
+	bool first = !cpu->clock.started, same = first || last->cores_count == now->cores_count;
+	size_t at = 0;
 
-	cpu->state = interval.first ? RATE_FIRST : ctx->gap ? RATE_GAP : RATE_OK;
+	for (size_t i = 0; i < now->cores_count; i++) {
+		const struct cpu_times *before = first ? NULL : core_before(last, &at, now->cores[i].id);
+		struct cpu_share share = {.reset = true};
+
+		if (before || first)
+			share = cpu_share_between(before, &now->cores[i], passed);
+		cpu->figures[i] = (struct figure){.usage = share.usage, .reset = share.reset};
+		same = same && !share.reset;
+	}
+	return same;
+}
+
+/* The total over those cores alone that were there both times and whose columns all went on. */
+static struct cpu_share share_of_common(const struct cpu *cpu, const struct cpu_stat *last, const struct cpu_stat *now,
+					double passed)
+{
+	struct cpu_times before = {0}, after = {0};
+	size_t at = 0, common = 0;
+
+	for (size_t i = 0; i < now->cores_count; i++) {
+		const struct cpu_times *core = core_before(last, &at, now->cores[i].id);
+
+		if (!core || cpu->figures[i].reset)
+			continue;
+		sum_add(&before, core);
+		sum_add(&after, &now->cores[i]);
+		common++;
+	}
+	return cpu_share_between(&before, &after, passed * (double)common);
+}
+
+/*
+ * The first line counts what CPUs had used before they went offline, but not how long they had been idle: its idle time
+ * steps back when one goes and leaps ahead when one comes. Then only the cores can tell.
+ */
+static void all_measure(struct cpu *cpu, const struct cpu_stat *last, const struct cpu_stat *now, double passed,
+			bool same)
+{
+	double cores = now->cores_count > 0 ? (double)now->cores_count : 1;
+	struct cpu_share common;
+
+	if (!cpu->clock.started) {
+		cpu->all = cpu_share_between(NULL, &now->all, passed * cores);
+		return;
+	}
+	cpu->all = cpu_share_between(&last->all, &now->all, passed * cores);
+	if (same && !cpu->all.reset)
+		return;
+	common = share_of_common(cpu, last, now, passed);
+	if (common.known && !common.reset)
+		cpu->all = common;
+}
+
+static void counters_update(struct cpu *cpu, struct rate_interval interval, const struct cpu_stat *now)
+{
 	if (now->has_context_switches)
 		rate_update(&cpu->context_switches, interval, now->context_switches);
 	else
@@ -285,6 +382,15 @@ static void counters_update(struct cpu *cpu, const struct collect_ctx *ctx, cons
 		rate_update(&cpu->forks, interval, now->forks);
 	else
 		rate_miss(&cpu->forks);
+}
+
+static enum rate_state state_of(const struct cpu *cpu, const struct cpu_stat *now, struct rate_interval interval)
+{
+	bool reset = cpu->all.reset;
+
+	for (size_t i = 0; i < now->cores_count; i++)
+		reset = reset || cpu->figures[i].reset;
+	return reset ? RATE_RESET : interval.first ? RATE_FIRST : interval.gap ? RATE_GAP : RATE_OK;
 }
 
 /* Thousandths of a degree; what no processor survives is a broken sensor. */
@@ -304,49 +410,72 @@ static void temperature_read(struct cpu *cpu, const struct collect_ctx *ctx)
 	cpu->has_temperature = true;
 }
 
+/* True when not one column of the line of all has moved, either way. */
+static bool stood_still(const struct cpu_stat *last, const struct cpu_stat *now)
+{
+	return memcmp(last->all.ticks, now->all.ticks, sizeof(now->all.ticks)) == 0 &&
+	       last->cores_count == now->cores_count;
+}
+
 static int cpu_collect(void *state, const struct collect_ctx *ctx)
 {
 	struct cpu *cpu = state;
 	const struct cpu_stat *last = &cpu->stat[cpu->at];
 	struct cpu_stat *next = &cpu->stat[!cpu->at];
-	bool first = !cpu->clock.started;
-	struct cpu_share all;
+	struct rate_clock clock = cpu->clock;
+	struct rate_interval interval;
+	double passed;
+	bool same;
 	int r = stat_read(cpu, ctx, next);
 
 	if (r < 0)
 		return r;
 	temperature_read(cpu, ctx);
-	all = cpu_share_between(first ? NULL : &last->all, &next->all);
-	/* Asked twice within one tick of the kernel: the last figures and their baseline stay. */
-	if (!first && !all.known && next->cores_count == last->cores_count)
+	interval = rate_clock_next(&clock, &ctx->now, ctx->gap);
+	/* Asked twice within one tick of the kernel, or of the clock: the last figures and their baseline stay. */
+	if (!interval.first && (!(interval.seconds > 0) || stood_still(last, next)))
 		return 0;
-	cpu->all = all;
-	cores_compare(cpu, last, next);
-	counters_update(cpu, ctx, next);
+	passed = cpu->tick_hz * (interval.first ? (double)ctx->now.boot_ns / (double)NS_PER_S : interval.seconds);
+	same = cores_compare(cpu, last, next, passed);
+	all_measure(cpu, last, next, passed, same);
+	cpu->state = state_of(cpu, next, interval);
+	cpu->clock = clock;
+	counters_update(cpu, interval, next);
 	cpu->at = !cpu->at;
 	return 0;
 }
 
 /* ------------------------------------------------------------------------------------------------------- writing */
 
+static void cores_name(const struct cpu *cpu, struct sink *out, const char *key, bool only_reset)
+{
+	const struct cpu_stat *now = &cpu->stat[cpu->at];
+
+	sink_array_begin(out, key);
+	for (size_t i = 0; i < now->cores_count; i++)
+		if (cpu->figures[i].reset || !only_reset)
+			sink_uint(out, NULL, now->cores[i].id);
+	sink_array_end(out);
+}
+
 static void cores_emit(const struct cpu *cpu, struct sink *out)
 {
 	const struct cpu_stat *now = &cpu->stat[cpu->at];
-	bool holes = false;
+	bool holes = false, reset = false;
 
 	sink_array_begin(out, "cores_usage");
 	for (size_t i = 0; i < now->cores_count; i++) {
-		sink_real(out, NULL, cpu->usage[i], 2);
+		sink_real(out, NULL, cpu->figures[i].usage, 2);
 		holes = holes || now->cores[i].id != i;
+		reset = reset || cpu->figures[i].reset;
 	}
 	sink_array_end(out);
-	if (!holes)
-		return;
 	/* Some CPU is offline: which ones the figures above belong to. */
-	sink_array_begin(out, "cores_ids");
-	for (size_t i = 0; i < now->cores_count; i++)
-		sink_uint(out, NULL, now->cores[i].id);
-	sink_array_end(out);
+	if (holes)
+		cores_name(cpu, out, "cores_ids", false);
+	/* A host takes numbers only: whose figure is none. */
+	if (reset)
+		cores_name(cpu, out, "cores_reset", true);
 }
 
 static void rate_emit(struct sink *out, const char *key, const struct rate *rate)
@@ -385,6 +514,8 @@ static void cpu_emit(const void *state, struct sink *out)
 	else
 		sink_null(out, "procs_blocked");
 	sink_str(out, "state", rate_state_name(cpu->state));
+	if (now->skipped > 0)
+		sink_uint(out, "lines_skipped", now->skipped);
 }
 
 const struct collector collector_cpu = {

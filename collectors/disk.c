@@ -182,7 +182,17 @@ static void device_update(struct device *device, const struct diskstats_line *li
 	rate_update(&device->write_bytes, interval, line->write_bytes);
 	rate_update(&device->read_ops, interval, line->read_ops);
 	rate_update(&device->write_ops, interval, line->write_ops);
-	rate_update(&device->busy_ms, interval, line->busy_ms);
+	/* Milliseconds in an unsigned int (jiffies_to_msecs in block/genhd.c), of which there are 1000 a second. */
+	rate_update_32(&device->busy_ms, interval, line->busy_ms, 1000);
+}
+
+/* Of all its counters: what is told of the device is as good as the worst of them. */
+static enum rate_state device_state(const struct device *device)
+{
+	enum rate_state bytes = rate_state_worse(device->read_bytes.state, device->write_bytes.state);
+	enum rate_state ops = rate_state_worse(device->read_ops.state, device->write_ops.state);
+
+	return rate_state_worse(rate_state_worse(bytes, ops), device->busy_ms.state);
 }
 
 /* The list changed: looks the device up among the former ones and puts it at `at`. */
@@ -259,6 +269,9 @@ static void totals_update(struct disk *disk, const struct collect_ctx *ctx)
 
 		if (device->kind != DISK_WHOLE)
 			continue;
+		/* A device that came later is no fault of the total, one that began anew is. */
+		if (device_state(device) == RATE_RESET)
+			disk->state = RATE_RESET;
 		disk->read_bytes += share(&device->read_bytes, first, boot_seconds);
 		disk->write_bytes += share(&device->write_bytes, first, boot_seconds);
 		disk->read_ops += share(&device->read_ops, first, boot_seconds);
@@ -326,7 +339,7 @@ static void device_emit(const struct device *device, struct sink *out)
 	else
 		sink_null(out, "io_utilization_percent");
 	sink_uint(out, "in_flight", device->in_flight);
-	sink_str(out, "state", rate_state_name(device->read_bytes.state));
+	sink_str(out, "state", rate_state_name(device_state(device)));
 	sink_object_end(out);
 }
 

@@ -402,6 +402,13 @@ static void emit_link(struct sink *out, const struct links *links, const struct 
 	sink_uint(out, "mtu", link->mtu);
 }
 
+/* Of all four: one that was reset makes the others doubtful. */
+static enum rate_state rate_state_of(const struct netif *netif)
+{
+	return rate_state_worse(rate_state_worse(netif->rx_bytes.state, netif->tx_bytes.state),
+				rate_state_worse(netif->rx_packets.state, netif->tx_packets.state));
+}
+
 static void emit_netif(struct sink *out, const struct network *network, const struct netif *netif)
 {
 	const struct link *link = netif->link == NO_LINK ? NULL : &network->links.links[netif->link];
@@ -422,7 +429,7 @@ static void emit_netif(struct sink *out, const struct network *network, const st
 	emit_rate(out, "tx_bytes_per_sec", &netif->tx_bytes);
 	emit_rate(out, "rx_packets_per_sec", &netif->rx_packets);
 	emit_rate(out, "tx_packets_per_sec", &netif->tx_packets);
-	sink_str(out, "rate_state", rate_state_name(netif->rx_bytes.state));
+	sink_str(out, "rate_state", rate_state_name(rate_state_of(netif)));
 	sink_object_end(out);
 }
 

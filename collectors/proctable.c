@@ -16,6 +16,8 @@
 
 #include <infiniservice/cleanup.h>
 
+#include "procfs.h"
+
 #define NAMES_SIZE 8192U
 #define NAMES_PER_READ 8
 /* Rows for new processes that stay allocated between scans. */
@@ -286,30 +288,70 @@ static int baseline_choose(const struct proctable *table, const struct collect_c
 	return -1;
 }
 
-/* field 22 counts from boot, suspends included: proc_pid_stat(5) */
+/*
+ * field 22 counts from boot, suspends included: proc_pid_stat(5). The kernel charges whole ticks, and reads the counters
+ * a little later than our clock was: over a shorter age than a baseline's that would be many times a CPU.
+ */
 static double age_percent(const struct proctable *table, const struct process *row, const struct moment *now)
 {
 	double age = (double)now->boot_ns / (double)NS_PER_S - (double)row->stat.start_ticks / table->tick_hz;
-	double tick = 1 / table->tick_hz;
+	double least = (double)PROCTABLE_BASELINE_NS / (double)NS_PER_S;
+	double most = 100.0 * (row->stat.threads > 0 ? row->stat.threads : 1);
+	double percent = 100 * (double)row->stat.cpu_ticks / table->tick_hz / (age > least ? age : least);
 
-	return 100 * (double)row->stat.cpu_ticks / table->tick_hz / (age > tick ? age : tick);
+	return percent < most ? percent : most;
+}
+
+/* "0-3,8\n" of devices/system/cpu/online; 0: not known. */
+static unsigned cpus_online(const struct collect_ctx *ctx)
+{
+	char text[512];
+	ssize_t n = procfs_read_once(ctx->sys_fd, "devices/system/cpu/online", text, sizeof(text));
+	struct scan list = scan_text(text, n > 0 ? (size_t)n : 0);
+	uint64_t first, last, count = 0;
+
+	while (scan_digits(&list, &first)) {
+		last = first;
+		if (scan_byte(&list, '-') && !scan_digits(&list, &last))
+			return 0;
+		count += last >= first && last - first < UINT16_MAX ? last - first + 1 : 0;
+		scan_byte(&list, ',');
+	}
+	return (unsigned)count;
+}
+
+/* No process has more than all CPUs. How many there are is looked up only when one seems to have more than one. */
+static void row_bound(const struct collect_ctx *ctx, struct process *row, double *most)
+{
+	if (row->cpu_percent <= 100)
+		return;
+	if (!(*most > 0)) {
+		unsigned cpus = cpus_online(ctx);
+
+		*most = cpus > 0 ? 100.0 * cpus : 1e9;
+	}
+	if (row->cpu_percent > *most)
+		row->cpu_percent = *most;
 }
 
 static void rows_measure(struct proctable *table, const struct collect_ctx *ctx, bool move)
 {
-	double seconds = 0;
+	double seconds = 0, most = 0;
 	int base = baseline_choose(table, ctx, &seconds);
 
 	/* The first baseline, or one that is old enough to make place. */
 	move = move && (base == 0 || !table->clock[0].started);
 	for (size_t i = 0; i < table->count; i++) {
 		struct process *row = &table->rows[i];
-		uint64_t from = base < 0 ? PROCESS_NO_BASE : row->base_ticks[base], ticks = row->stat.cpu_ticks;
+		uint64_t from = base < 0 ? PROCESS_NO_BASE : row->base_ticks[base], ticks = row->stat.cpu_ticks, delta;
 
 		if (from == PROCESS_NO_BASE)
 			row->cpu_percent = age_percent(table, row, &ctx->now);
+		else if (rate_moved(from, ticks, &delta))
+			row->cpu_percent = 100 * (double)delta / table->tick_hz / seconds;
 		else
-			row->cpu_percent = ticks > from ? 100 * (double)(ticks - from) / table->tick_hz / seconds : 0;
+			row->cpu_percent = 0;
+		row_bound(ctx, row, &most);
 		if (move) {
 			row->base_ticks[1] = row->base_ticks[0];
 			row->base_ticks[0] = ticks;

@@ -77,7 +77,8 @@ void proctable_done(struct proctable *table);
 
 /*
  * Reads all processes. cpu_percent is over the time since the newer baseline, or since the older if that is not
- * PROCTABLE_BASELINE_NS ago; for a process younger than that, CPU time ÷ age. With `baseline`, this scan becomes
+ * PROCTABLE_BASELINE_NS ago; for a process younger than that, CPU time ÷ age (at least PROCTABLE_BASELINE_NS), at most
+ * 100 a thread. It is never more than 100 for each CPU online. With `baseline`, this scan becomes
  * the newer baseline (unless the one there is younger than that). 0; COLLECT_MORE: call again, it is not done; or -errno: then the rows may be
  * fewer than there are, or old.
  */

@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* Counters into rates: what a rate is worth depends on what happened between its two readings. */
+/*
+ * Counters into rates: what a rate is worth depends on what happened between its two readings. What a step back means
+ * is decided in one place, rate_moved(), for every counter that the agent reads.
+ */
 #include "rate.h"
 
 #include <infiniservice/cleanup.h>
+
+/* The kernel's clock and ours do not tick together: what fits into an interval may be a little more. */
+#define WRAP_SLACK_S 1.0
 
 const char *rate_state_name(enum rate_state state)
 {
@@ -35,7 +41,29 @@ struct rate_interval rate_clock_next(struct rate_clock *clock, const struct mome
 	return interval;
 }
 
-void rate_update(struct rate *rate, struct rate_interval interval, uint64_t counter)
+bool rate_moved(uint64_t before, uint64_t now, uint64_t *ret_delta)
+{
+	if (now < before)
+		return false;
+	*ret_delta = now - before;
+	return true;
+}
+
+/*
+ * A counter of 32 bits that went over its end has moved on by a difference modulo 2^32; one that began anew gives such
+ * a difference too, but hardly ever one that fits into the time that has passed.
+ */
+static bool wrapped(uint64_t before, uint64_t now, double most, uint64_t *ret_delta)
+{
+	uint32_t delta = (uint32_t)now - (uint32_t)before;
+
+	if (before > UINT32_MAX || now > UINT32_MAX || (double)delta > most)
+		return false;
+	*ret_delta = delta;
+	return true;
+}
+
+static void update(struct rate *rate, struct rate_interval interval, uint64_t counter, double max_per_second)
 {
 	bool started = rate->started;
 	uint64_t before = rate->counter;
@@ -48,16 +76,35 @@ void rate_update(struct rate *rate, struct rate_interval interval, uint64_t coun
 	rate->per_second = 0;
 	if (!started || interval.first) {
 		rate->state = RATE_FIRST;
-	} else if (counter < before) {
+	} else if (!rate_moved(before, counter, &rate->delta) &&
+		   !wrapped(before, counter, max_per_second * (interval.seconds + WRAP_SLACK_S), &rate->delta)) {
 		rate->state = RATE_RESET;
 	} else {
 		rate->state = interval.gap ? RATE_GAP : RATE_OK;
-		rate->delta = counter - before;
 		rate->per_second = (double)rate->delta / interval.seconds;
 	}
+}
+
+void rate_update(struct rate *rate, struct rate_interval interval, uint64_t counter)
+{
+	update(rate, interval, counter, -1);
+}
+
+void rate_update_32(struct rate *rate, struct rate_interval interval, uint64_t counter, double max_per_second)
+{
+	update(rate, interval, counter, max_per_second);
 }
 
 void rate_miss(struct rate *rate)
 {
 	*rate = (struct rate){.state = RATE_STALE};
+}
+
+enum rate_state rate_state_worse(enum rate_state a, enum rate_state b)
+{
+	static const uint8_t weights[] = {
+		[RATE_OK] = 0, [RATE_GAP] = 1, [RATE_FIRST] = 2, [RATE_RESET] = 3, [RATE_STALE] = 4,
+	};
+
+	return weights[a] >= weights[b] ? a : b;
 }

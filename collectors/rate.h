@@ -63,8 +63,24 @@ struct rate {
 	bool started; /* counter holds a reading */
 };
 
+/*
+ * The rule for every counter, whatever reads it: true and how far it moved, or false (*ret_delta untouched) when it
+ * stepped back, by however little. A step back says nothing about the time between the two readings; the counter counts
+ * on from the second.
+ */
+bool rate_moved(uint64_t before, uint64_t now, uint64_t *ret_delta);
+
 /* Takes the next reading. A counter first seen later than its clock is in state first. */
 void rate_update(struct rate *rate, struct rate_interval interval, uint64_t counter);
+
+/*
+ * The same for a counter that the kernel keeps in 32 bits and that cannot grow by more than max_per_second: a step back
+ * is then a wrap, and a rate, if what it comes to fits into the interval.
+ */
+void rate_update_32(struct rate *rate, struct rate_interval interval, uint64_t counter, double max_per_second);
+
+/* Which of two states says more about figures made of both: ok, gap, first, reset, stale, in rising order. */
+enum rate_state rate_state_worse(enum rate_state a, enum rate_state b);
 
 /*
  * The counter could not be read in this interval. It begins anew: the next reading is `first`, because the

@@ -19,7 +19,7 @@ static void check_cpu(const char *text, size_t size)
 	for (size_t i = 1; i < stat.cores_count; i++)
 		REQUIRE(cores[i].id > cores[i - 1].id && cores[i].id <= CPU_ID_MAX);
 	for (size_t i = 0; i + 1 < stat.cores_count; i++) {
-		share = cpu_share_between(&cores[i], &cores[i + 1]);
+		share = cpu_share_between(&cores[i], &cores[i + 1], 1000);
 		REQUIRE(share.usage >= 0 && share.usage <= 100);
 	}
 }

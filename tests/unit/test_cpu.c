@@ -99,11 +99,9 @@ static void accepts_what_old_and_new_kernels_write_and_refuses_nonsense(void **s
 		{"cpu 1 2 3 4 x\n", -EBADMSG},
 		{"cpu 1 2 -3 4\n", -EBADMSG},
 		{"cpu 1 2 3 99999999999999999999\n", -EBADMSG},
-		{"cpu 1 2 3 4\ncpu0 1 2\n", -EBADMSG},
-		{"cpu 1 2 3 4\ncpuX 1 2 3 4\n", -EBADMSG},
-		{"cpu 1 2 3 4\ncpu99999 1 2 3 4\n", -EBADMSG},
-		{"cpu 1 2 3 4\ncpu1 1 2 3 4\ncpu0 1 2 3 4\n", -EBADMSG},
-		{"cpu 1 2 3 4\ncpu1 1 2 3 4\ncpu1 1 2 3 4\n", -EBADMSG},
+		{"cpu\n", -EBADMSG},
+		{"cpufreq 1 2 3 4\n", -EBADMSG},
+		{"cpu0 1 2\ncpu1 x\n", -EBADMSG},
 	};
 
 	(void)state;
@@ -111,6 +109,40 @@ static void accepts_what_old_and_new_kernels_write_and_refuses_nonsense(void **s
 		struct cpu_stat stat;
 
 		assert_int_equal(parse(cases[i].text, strlen(cases[i].text), &stat), cases[i].want);
+	}
+}
+
+static void a_line_that_makes_no_sense_costs_itself_and_is_counted(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t cores, skipped;
+		unsigned first_id;
+		uint64_t all_user;
+	} cases[] = {
+		{"cpu 1 2 3 4\ncpu0 1 2\n", 0, 1, 0, 1},
+		{"cpu 1 2 3 4\ncpuX 1 2 3 4\ncpu0 1 2 3 4\n", 1, 1, 0, 1},
+		{"cpufreq 7 8\ncpu 1 2 3 4\ncpu0 1 2 3 4\ncpuidle\n", 1, 2, 0, 1},
+		{"cpu 1 2 3 4\ncpu99999 1 2 3 4\n", 0, 1, 0, 1},
+		{"cpu 1 2 3 4\ncpu3 9 2 3 4\ncpu0 1 2 3 4\ncpu1 1 2 3 4\n", 3, 0, 0, 1},
+		{"cpu 1 2 3 4\ncpu1 1 2 3 4\ncpu1 9 2 3 4\n", 1, 1, 1, 1},
+		{"cpu 1 2 3 4\ncpu 5 6 7 8\ncpu0 1 2 3 4\n", 1, 1, 0, 1},
+		{"cpu 1 2 -3 4\ncpu0 1 2 3 4\ncpu1 6 2 3 4\n", 2, 1, 0, 7},
+		{"cpu 1 2 3 4\ncpu0 1 2 3 -4\ncpu1 6 2 3 4\n", 1, 1, 1, 1},
+		{"cpu2 6 2 3 4\ncpu0 1 2 3 4\n", 2, 0, 0, 7},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct cpu_stat stat;
+
+		assert_int_equal(parse(cases[i].text, strlen(cases[i].text), &stat), 0);
+		assert_int_equal(stat.cores_count, cases[i].cores);
+		assert_int_equal(stat.skipped, cases[i].skipped);
+		assert_int_equal(stat.all.ticks[CPU_USER], cases[i].all_user);
+		assert_true(cases[i].cores == 0 || stat.cores[0].id == cases[i].first_id);
+		for (size_t c = 1; c < stat.cores_count; c++)
+			assert_true(stat.cores[c - 1].id < stat.cores[c].id);
 	}
 }
 
@@ -146,7 +178,7 @@ static void more_cores_than_room_are_counted(void **state)
 static void iowait_and_steal_are_not_busy(void **state)
 {
 	struct cpu_times before = {0}, now = {.ticks = {10, 10, 10, 30, 20, 5, 5, 10}};
-	struct cpu_share share = cpu_share_between(&before, &now);
+	struct cpu_share share = cpu_share_between(&before, &now, 0);
 
 	(void)state;
 	assert_true(fabs(share.usage - 40) < 1e-9);
@@ -158,12 +190,12 @@ static void counters_that_go_back_never_give_negative_shares(void **state)
 {
 	struct cpu_times before = {.ticks = {100, 100, 100, 1000, 500, 0, 0, 0}};
 	struct cpu_times now = {.ticks = {110, 100, 100, 990, 400, 0, 0, 0}};
-	struct cpu_share share = cpu_share_between(&before, &now);
+	struct cpu_share share = cpu_share_between(&before, &now, 200);
 
 	(void)state;
-	assert_true(fabs(share.usage - 100) < 1e-9);
+	assert_true(share.known && share.reset && fabs(share.usage - 5) < 1e-9);
 	assert_true(fpclassify(share.state[CPU_IOWAIT]) == FP_ZERO);
-	share = cpu_share_between(&now, &now);
+	share = cpu_share_between(&now, &now, 0);
 	assert_false(share.known);
 	assert_true(fpclassify(share.usage) == FP_ZERO);
 }
@@ -172,7 +204,7 @@ static void the_largest_counters_give_finite_shares(void **state)
 {
 	struct cpu_times now = {.ticks = {UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX,
 					  UINT64_MAX, UINT64_MAX}};
-	struct cpu_share share = cpu_share_between(NULL, &now);
+	struct cpu_share share = cpu_share_between(NULL, &now, 0);
 
 	(void)state;
 	assert_true(share.usage >= 0 && share.usage <= 100);
@@ -210,7 +242,24 @@ static void a_cpu_taken_away_and_brought_back_changes_only_its_own_figure(void *
 	assert_int_equal(collect(*state, "cpu 50 0 0 350\ncpu0 0 0 0 150\ncpu2 50 0 0 100\n"), 0);
 	assert_emits(*state, "\"cores_usage\":[0.00,100.00],\"cores_ids\":[0,2]");
 	assert_int_equal(collect(*state, "cpu 50 0 0 460\ncpu0 0 0 0 200\ncpu1 1 0 0 9\ncpu2 50 0 0 150\n"), 0);
-	assert_emits(*state, "\"cores_usage\":[0.00,10.00,0.00],\"temp");
+	assert_emits(*state, "\"cores_usage\":[0.00,0.00,0.00],\"cores_reset\":[1],\"temp");
+}
+
+/* CPU 1 loses its idle time while it is taken away and keeps what it had used; the first line loses it too. */
+static void a_cpu_that_goes_offline_and_comes_back_is_no_full_load(void **state)
+{
+	open_cpu(*state);
+	assert_int_equal(collect(*state, "cpu 200 0 0 90000\ncpu0 100 0 0 40000\ncpu1 100 0 0 50000\n"), 0);
+	assert_int_equal(collect(*state, "cpu 260 0 0 41000\ncpu0 150 0 0 40950\ncpu1 110 0 0 50\n"), 0);
+	assert_emits(*state, "{\"usage_percent\":5.00,\"cores_usage\":[5.00,1.00],\"cores_reset\":[1],");
+	assert_emits(*state, "\"state\":\"reset\"");
+	assert_int_equal(collect(*state, "cpu 310 0 0 41950\ncpu0 200 0 0 41900\n"), 0);
+	assert_emits(*state, "{\"usage_percent\":5.00,\"cores_usage\":[5.00],\"temperature\":null");
+	assert_int_equal(collect(*state, "cpu 361 0 0 92899\ncpu0 250 0 0 42850\ncpu1 111 0 0 49\n"), 0);
+	assert_emits(*state, "{\"usage_percent\":5.00,\"cores_usage\":[5.00,0.00],\"cores_reset\":[1],");
+	assert_int_equal(collect(*state, "cpu 511 0 0 94749\ncpu0 300 0 0 43800\ncpu1 211 0 0 949\n"), 0);
+	assert_emits(*state, "{\"usage_percent\":7.50,\"cores_usage\":[5.00,10.00],\"temperature\":null");
+	assert_emits(*state, "\"state\":\"ok\"");
 }
 
 static void a_second_look_within_a_tick_keeps_the_figures(void **state)
@@ -242,6 +291,14 @@ static void nonsense_costs_the_sample_and_not_the_baseline(void **state)
 	assert_emits(*state, "\"usage_percent\":50.00,\"cores_usage\":[50.00]");
 }
 
+static void lines_skipped_are_said(void **state)
+{
+	open_cpu(*state);
+	assert_int_equal(collect(*state, "cpu 25 0 0 75\ncpu0 25 0 0 75\ncpu1 -1 0 0 75\n"), 0);
+	assert_emits(*state, "\"cores_usage\":[25.00],");
+	assert_emits(*state, "\"state\":\"first\",\"lines_skipped\":1");
+}
+
 static void the_package_sensor_is_found_by_its_driver(void **state)
 {
 	struct fixture *fixture = *state;
@@ -263,6 +320,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(parses_all_columns_and_the_counters_below),
 		cmocka_unit_test(accepts_what_old_and_new_kernels_write_and_refuses_nonsense),
+		cmocka_unit_test(a_line_that_makes_no_sense_costs_itself_and_is_counted),
+		cmocka_unit_test_setup_teardown(a_cpu_that_goes_offline_and_comes_back_is_no_full_load, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(lines_skipped_are_said, setup, teardown),
 		cmocka_unit_test(every_cut_of_the_text_is_survived),
 		cmocka_unit_test(more_cores_than_room_are_counted),
 		cmocka_unit_test(iowait_and_steal_are_not_busy),

@@ -7,6 +7,8 @@
 
 #include <math.h>
 
+#include <infiniservice/cleanup.h>
+
 #include "collectors/rate.h"
 
 static struct moment at(double mono_s, double boot_s)
@@ -138,6 +140,45 @@ static void the_interval_is_known_in_nanoseconds(void **state)
 	assert_true(rate_interval_ns(next(&clock, 10.5, 10.5, false)) == 500000000);
 }
 
+static void a_counter_of_32_bits_wraps_if_that_fits_into_the_interval(void **state)
+{
+	static const struct {
+		uint64_t before, now;
+		enum rate_state want;
+		uint64_t delta;
+	} cases[] = {
+		{UINT32_MAX, 999, RATE_OK, 1000},
+		{UINT32_MAX - 1499, 499, RATE_OK, 1999},
+		{UINT32_MAX, 5000, RATE_RESET, 0},
+		{1000, 999, RATE_RESET, 0},
+		{1U << 31, 0, RATE_RESET, 0},
+		{1ULL << 32, 0, RATE_RESET, 0},
+		{UINT64_MAX, 5, RATE_RESET, 0},
+		{5, 6, RATE_OK, 1},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct rate_clock clock = {0};
+		struct rate rate = {0};
+
+		rate_update_32(&rate, next(&clock, 10, 10, false), cases[i].before, 1000);
+		rate_update_32(&rate, next(&clock, 11, 11, false), cases[i].now, 1000);
+		assert_int_equal(rate.state, cases[i].want);
+		assert_true(rate.delta == cases[i].delta);
+	}
+}
+
+static void of_two_states_the_worse_is_told(void **state)
+{
+	static const enum rate_state rising[] = {RATE_OK, RATE_GAP, RATE_FIRST, RATE_RESET, RATE_STALE};
+
+	(void)state;
+	for (size_t i = 0; i < 5; i++)
+		for (size_t k = 0; k < 5; k++)
+			assert_int_equal(rate_state_worse(rising[i], rising[k]), rising[i > k ? i : k]);
+}
+
 static void every_state_has_its_name(void **state)
 {
 	(void)state;
@@ -160,6 +201,8 @@ int main(void)
 		cmocka_unit_test(a_counter_that_appears_later_is_first_by_itself),
 		cmocka_unit_test(a_missed_reading_is_stale_and_the_next_begins_anew),
 		cmocka_unit_test(the_interval_is_known_in_nanoseconds),
+		cmocka_unit_test(a_counter_of_32_bits_wraps_if_that_fits_into_the_interval),
+		cmocka_unit_test(of_two_states_the_worse_is_told),
 		cmocka_unit_test(every_state_has_its_name),
 	};
 
