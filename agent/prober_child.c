@@ -13,24 +13,37 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
+#include <linux/magic.h>
 
 #include <infiniservice/cleanup.h>
 
 #include "agent/prober_wire.h"
 
+/*
+ * The path is opened as such and asked then: on the way to the figures nothing may be mounted. What autofs has taken
+ * away since the mounts were listed would be brought back by statvfs(2); so opened, it is the empty folder of autofs.
+ */
 static int probe_statvfs(const void *arg, size_t arg_len, unsigned char *data)
 {
+	_cleanup_(closep) int fd = -1;
 	char path[PATH_MAX];
 	struct probe_statvfs out;
+	struct statfs type;
 	struct statvfs v;
 
 	if (arg_len == 0 || arg_len >= sizeof(path))
 		return -ENAMETOOLONG;
 	memcpy(path, arg, arg_len);
 	path[arg_len] = '\0';
-	if (statvfs(path, &v) < 0)
+	fd = open(path, O_PATH | O_CLOEXEC);
+	if (fd < 0 || fstatfs(fd, &type) < 0)
+		return -errno;
+	if (type.f_type == AUTOFS_SUPER_MAGIC)
+		return -ENOENT;
+	if (fstatvfs(fd, &v) < 0)
 		return -errno;
 	out = (struct probe_statvfs){ .block_size = v.f_frsize,
 				      .blocks = v.f_blocks,

@@ -21,9 +21,15 @@
 
 #define GIB (1024.0 * 1024.0 * 1024.0)
 
+/* A file system of no blocks (an interface to something, shown as files) may get some: it is looked at again. */
+#define EMPTY_AGAIN_NS (600 * NS_PER_S)
+
 struct usage {
 	bool known;
+	bool full_by_make;
 	int error;
+	uint64_t asked_ns; /* when; 0: never */
+	uint64_t pace_ns;  /* not again before so long after; 0: at every collect */
 	uint64_t total_bytes, used_bytes, available_bytes, inodes_total, inodes_free;
 };
 
@@ -34,6 +40,7 @@ struct filesystem {
 	struct mount_table table;
 	struct usage *usage; /* of the table's mounts */
 	size_t probe_next;   /* where asking goes on when the prober could not take all */
+	uint64_t now_ns;     /* of the last collect */
 };
 
 static int filesystem_open(const struct collect_ctx *ctx, void **ret_state)
@@ -94,38 +101,81 @@ static int mountinfo_read(struct filesystem *fs, const struct collect_ctx *ctx)
 	return r;
 }
 
+/* The mount in the former table, NULL when it is new. Mostly it is where it was. */
+static const struct usage *usage_before(const struct filesystem *fs, const struct mount *mount, size_t at)
+{
+	const struct mount_table *table = &fs->table;
+
+	for (size_t n = 0; fs->usage && n < table->count; n++) {
+		size_t i = (at + n) % table->count;
+
+		if (table->mounts[i].id == mount->id && table->mounts[i].device_number == mount->device_number)
+			return &fs->usage[i];
+	}
+	return NULL;
+}
+
+/* What is not to be asked at every collect keeps its figures and its pace: some other mount has come or gone. */
+static struct usage *usage_of(const struct filesystem *fs, const struct mount_table *table)
+{
+	struct usage *usage = calloc(table->count ? table->count : 1, sizeof(*usage));
+
+	for (size_t i = 0; usage && i < table->count; i++) {
+		const struct usage *before = usage_before(fs, &table->mounts[i], i);
+
+		if (before)
+			usage[i] = *before;
+		/* Between two looks lies a whole time-out without a use, and some of the next. */
+		usage[i].pace_ns = 2 * table->mounts[i].expires_s * NS_PER_S;
+	}
+	return usage;
+}
+
 static int mounts_update(struct filesystem *fs, const struct collect_ctx *ctx)
 {
-	struct usage *usage;
+	struct mount_table table = {0};
+	struct usage *usage = NULL;
 	int r;
 
 	if (!mounts_changed(fs, ctx))
 		return 0;
 	r = mountinfo_read(fs, ctx);
 	if (r == 0)
-		r = mount_table_build(&fs->table, fs->text.text, fs->text.len);
+		r = mount_table_build(&table, fs->text.text, fs->text.len);
 	if (r == 0) {
-		usage = calloc(fs->table.count ? fs->table.count : 1, sizeof(*usage));
-		if (usage) {
-			free(fs->usage);
-			fs->usage = usage;
-			return 0;
-		}
-		/* The old figures are of other rows. */
-		mount_table_free(&fs->table);
-		r = -ENOMEM;
+		usage = usage_of(fs, &table);
+		r = usage ? 0 : -ENOMEM;
 	}
-	/* The change has been taken from the kept fd: only a new one makes the next collect look again. */
-	procfs_close(&fs->mountinfo);
-	return r;
+	if (r < 0) {
+		mount_table_free(&table);
+		/* The change has been taken from the kept fd: only a new one makes the next collect look again. */
+		procfs_close(&fs->mountinfo);
+		return r;
+	}
+	mount_table_free(&fs->table);
+	free(fs->usage);
+	fs->table = table;
+	fs->usage = usage;
+	return 0;
 }
 
 /* ----------------------------------------------------------------------------------------------------- how full */
 
-/* False when the figures contradict each other, as a broken FUSE file system's may. */
-static bool usage_fill(struct usage *usage, const struct probe_statvfs *v)
+static bool is_fuse(const char *type)
 {
-	struct usage next = {.known = true};
+	return strncmp(type, "fuse", 4) == 0;
+}
+
+/* A FUSE file system says nothing of being an image, but one that could be written has room for a file, or for a byte. */
+static bool is_full_by_make(const struct probe_statvfs *v, const char *type)
+{
+	return is_fuse(type) && v->blocks > 0 && v->bfree == 0 && v->bavail == 0 && v->files > 0 && v->ffree == 0;
+}
+
+/* False when the figures contradict each other, as a broken FUSE file system's may. */
+static bool usage_fill(struct usage *usage, const struct probe_statvfs *v, const char *type)
+{
+	struct usage next = {.known = true, .asked_ns = usage->asked_ns, .pace_ns = usage->pace_ns};
 
 	if (v->bfree > v->blocks || __builtin_mul_overflow(v->blocks, v->block_size, &next.total_bytes))
 		return false;
@@ -137,15 +187,16 @@ static bool usage_fill(struct usage *usage, const struct probe_statvfs *v)
 		next.inodes_total = v->files;
 		next.inodes_free = v->ffree;
 	}
+	next.full_by_make = is_full_by_make(v, type);
 	*usage = next;
 	return true;
 }
 
-static void usage_measure(struct usage *usage, const char *mount_point)
+static void usage_measure(struct usage *usage, const struct mount *mount)
 {
 	struct statvfs st;
 
-	if (statvfs(mount_point, &st) < 0) {
+	if (statvfs(mount->mount_point, &st) < 0) {
 		usage->error = -errno;
 		return;
 	}
@@ -159,8 +210,28 @@ static void usage_measure(struct usage *usage, const char *mount_point)
 		.flags = st.f_flag,
 	};
 
-	if (!usage_fill(usage, &v))
+	if (!usage_fill(usage, &v, mount->type))
 		usage->error = -EBADMSG;
+}
+
+/* Nothing is known any more, save when it may be asked again. */
+static void usage_forget(struct usage *usage, int error)
+{
+	*usage = (struct usage){.error = error, .asked_ns = usage->asked_ns, .pace_ns = usage->pace_ns};
+}
+
+static bool is_empty(const struct usage *usage)
+{
+	return usage->known && usage->total_bytes == 0;
+}
+
+static bool is_due(const struct usage *usage, uint64_t now_ns)
+{
+	uint64_t pace_ns = usage->pace_ns;
+
+	if (is_empty(usage) && pace_ns < EMPTY_AGAIN_NS)
+		pace_ns = EMPTY_AGAIN_NS;
+	return pace_ns == 0 || usage->asked_ns == 0 || now_ns - usage->asked_ns >= pace_ns;
 }
 
 /*
@@ -174,6 +245,8 @@ static void probes_request(struct filesystem *fs, const struct collect_ctx *ctx)
 	for (size_t n = 0; ctx->prober && n < count; n++) {
 		size_t i = (start + n) % count;
 		const struct mount *mount = &fs->table.mounts[i];
+		struct usage *usage = &fs->usage[i];
+		uint64_t asked_ns = usage->asked_ns;
 		struct probe_request request = {
 			.kind = PROBE_STATVFS,
 			.key = mount->device_number,
@@ -182,13 +255,17 @@ static void probes_request(struct filesystem *fs, const struct collect_ctx *ctx)
 		};
 		int r;
 
-		if (mount->class != MOUNT_PROBED)
+		if (mount->class != MOUNT_PROBED || !is_due(usage, ctx->now.mono_ns))
 			continue;
 		if (request.arg_len > PROBE_ARG_MAX) {
-			fs->usage[i].error = -ENAMETOOLONG;
+			usage->error = -ENAMETOOLONG;
 			continue;
 		}
+		/* A direct prober answers during the call. */
+		usage->asked_ns = ctx->now.mono_ns ? ctx->now.mono_ns : 1;
 		r = ctx->prober->request(ctx->prober, &request);
+		if (r < 0)
+			usage->asked_ns = asked_ns;
 		if (r == -ENOBUFS) {
 			fs->probe_next = i;
 			return;
@@ -203,10 +280,14 @@ static int filesystem_collect(void *state, const struct collect_ctx *ctx)
 
 	if (r < 0)
 		return r;
+	fs->now_ns = ctx->now.mono_ns;
 	for (size_t i = 0; i < fs->table.count; i++) {
-		fs->usage[i] = (struct usage){0};
+		struct usage *usage = &fs->usage[i];
+
+		if (is_due(usage, ctx->now.mono_ns))
+			usage_forget(usage, 0);
 		if (ctx->live && fs->table.mounts[i].class == MOUNT_LOCAL)
-			usage_measure(&fs->usage[i], fs->table.mounts[i].mount_point);
+			usage_measure(usage, &fs->table.mounts[i]);
 	}
 	probes_request(fs, ctx);
 	return 0;
@@ -226,15 +307,15 @@ static void filesystem_probed(void *state, const struct probe_result *result)
 		if (fs->table.mounts[i].device_number != result->key || fs->table.mounts[i].class != MOUNT_PROBED)
 			continue;
 		if (result->error == -ETIMEDOUT) {
-			*usage = (struct usage){0};
+			usage_forget(usage, 0);
 		} else if (result->error < 0) {
-			*usage = (struct usage){.error = result->error};
+			usage_forget(usage, result->error);
 		} else if (result->data_len < sizeof(v)) {
-			*usage = (struct usage){.error = -EBADMSG};
+			usage_forget(usage, -EBADMSG);
 		} else {
 			memcpy(&v, result->data, sizeof(v));
-			if (!usage_fill(usage, &v))
-				*usage = (struct usage){.error = -EBADMSG};
+			if (!usage_fill(usage, &v, fs->table.mounts[i].type))
+				usage_forget(usage, -EBADMSG);
 		}
 		return;
 	}
@@ -242,21 +323,27 @@ static void filesystem_probed(void *state, const struct probe_result *result)
 
 /* ------------------------------------------------------------------------------------------------------ accessors */
 
-size_t filesystem_count(const void *state)
+/* A file system of no blocks is an interface, not a storage: df(1) leaves it out too. "/" is always shown. */
+static bool is_shown(const struct filesystem *fs, size_t at)
 {
-	return state ? ((const struct filesystem *)state)->table.count : 0;
+	return at == 0 || !is_empty(&fs->usage[at]) || strcmp(fs->table.mounts[at].mount_point, "/") == 0;
 }
 
-bool filesystem_get(const void *state, size_t index, struct filesystem_row *ret)
+size_t filesystem_count(const void *state)
 {
 	const struct filesystem *fs = state;
-	const struct mount *mount;
-	const struct usage *usage;
+	size_t count = 0;
 
-	if (index >= filesystem_count(state))
-		return false;
-	mount = &fs->table.mounts[index];
-	usage = &fs->usage[index];
+	for (size_t i = 0; fs && i < fs->table.count; i++)
+		count += is_shown(fs, i);
+	return count;
+}
+
+static void row_fill(const struct filesystem *fs, size_t at, struct filesystem_row *ret)
+{
+	const struct mount *mount = &fs->table.mounts[at];
+	const struct usage *usage = &fs->usage[at];
+
 	*ret = (struct filesystem_row){
 		.mount_point = mount->mount_point,
 		.device = mount->device,
@@ -264,15 +351,55 @@ bool filesystem_get(const void *state, size_t index, struct filesystem_row *ret)
 		.device_number = mount->device_number,
 		.known = usage->known,
 		.error = usage->error,
-		/* Not statvfs's flag: that is of our own view, which a sandbox makes read-only as a whole. */
-		.read_only = mount->read_only,
+		/* Neither statvfs's flag nor our own mountinfo's: a sandbox makes its view read-only as a whole. */
+		.read_only = fs->own ? mount->super_read_only : mount->read_only,
+		.age_s = usage->known && usage->pace_ns ? (fs->now_ns - usage->asked_ns) / NS_PER_S : 0,
+		.full_by_make = usage->full_by_make,
 		.total_bytes = usage->total_bytes,
 		.used_bytes = usage->used_bytes,
 		.available_bytes = usage->available_bytes,
 		.inodes_total = usage->inodes_total,
 		.inodes_free = usage->inodes_free,
 	};
-	return true;
+}
+
+bool filesystem_get(const void *state, size_t index, struct filesystem_row *ret)
+{
+	const struct filesystem *fs = state;
+
+	for (size_t i = 0; fs && i < fs->table.count; i++) {
+		if (!is_shown(fs, i) || index-- > 0)
+			continue;
+		row_fill(fs, i, ret);
+		return true;
+	}
+	return false;
+}
+
+static bool is_among(const char *type, const char *const *types)
+{
+	for (; *types; types++)
+		if (strcmp(type, *types) == 0)
+			return true;
+	return false;
+}
+
+bool filesystem_is_judged(const struct filesystem_row *row)
+{
+	static const char *const images[] = {"iso9660",		"udf",		  "squashfs",	     "erofs",
+					     "cramfs",		"romfs",	  "fuse.squashfuse", "fuse.squashfuse_ll",
+					     "fuse.snapfuse",	"fuse.fuseiso",	  "fuse.archivemount", "fuse.dwarfs",
+					     "fuse.ratarmount", "fuse.mount-zip", "fuse.cvmfs2",     NULL};
+
+	return !row->read_only && !row->full_by_make && row->total_bytes > 0 && !is_among(row->type, images);
+}
+
+bool filesystem_inodes_are_judged(const struct filesystem_row *row)
+{
+	static const char *const stocks[] = {"ext4",  "ext3",  "ext2", "xfs",  "f2fs", "jfs",	 "ufs", "minix",
+					     "nilfs2", "ocfs2", "gfs2", "nfs4", "nfs",	"lustre", NULL};
+
+	return filesystem_is_judged(row) && row->inodes_total > 0 && is_among(row->type, stocks);
 }
 
 /* ------------------------------------------------------------------------------------------------------- writing */
@@ -314,6 +441,8 @@ static void row_emit(const struct filesystem_row *row, struct sink *out)
 	else
 		sink_null(out, "read_only");
 	sink_bool(out, "stale", !row->known);
+	if (row->age_s > 0)
+		sink_uint(out, "age_s", row->age_s);
 	if (row->error < 0)
 		sink_str(out, "error", strerrorname_np(-row->error));
 	sink_object_end(out);
@@ -323,12 +452,17 @@ static void filesystem_emit(const void *state, struct sink *out)
 {
 	const struct filesystem *fs = state;
 	struct filesystem_row row;
-	size_t listed = 0;
+	size_t left_out = fs->table.noise, at = 0;
 
 	sink_array_begin(out, "usage_stats");
-	for (; filesystem_get(fs, listed, &row); listed++) {
+	for (; at < fs->table.count; at++) {
 		struct sink_mark mark = sink_mark(out);
 
+		if (!is_shown(fs, at)) {
+			left_out++;
+			continue;
+		}
+		row_fill(fs, at, &row);
 		row_emit(&row, out);
 		if (sink_full(out)) {
 			sink_rewind(out, mark);
@@ -336,10 +470,14 @@ static void filesystem_emit(const void *state, struct sink *out)
 		}
 	}
 	sink_array_end(out);
-	if (listed < fs->table.total || fs->text.truncated) {
+	if (at < fs->table.total || fs->text.truncated) {
 		sink_bool(out, "usage_stats_truncated", true);
 		sink_uint(out, "usage_stats_total", fs->table.total);
 	}
+	if (left_out > 0)
+		sink_uint(out, "usage_stats_left_out", left_out);
+	if (fs->table.skipped > 0)
+		sink_uint(out, "mounts_skipped", fs->table.skipped);
 }
 
 const struct collector collector_filesystem = {

@@ -18,12 +18,27 @@ struct filesystem_row {
 	uint64_t device_number; /* major << 32 | minor */
 	bool known;		/* the numbers below belong to the last collect */
 	int error;		/* if not known: 0 (not answered yet: stale) or the -errno of statvfs */
-	bool read_only;
+	bool read_only;		/* as PID 1 sees it; where that may not be read, the file system as a whole */
+	uint64_t age_s;		/* of the numbers, where autofs forbids to look at every collect; else 0 */
+	bool full_by_make;	/* an image: nothing can ever be written to it, or freed */
 	uint64_t total_bytes, used_bytes, available_bytes; /* used = blocks - bfree, available = bavail, as df counts */
 	uint64_t inodes_total, inodes_free;		   /* 0 and 0 where the type has none */
 };
 
-/* The number of rows held by the state of collector_filesystem (NULL: 0). */
+/*
+ * The one rule for all that judge file systems (CheckDiskSpace, RunHealthCheck, alerts): true when how full this one is
+ * may be a problem that somebody can mend. False for what cannot be written or is full by make: read-only mounts,
+ * images (squashfs, iso9660, an archive shown by FUSE). The numbers must be known, or be those of the collect before.
+ */
+bool filesystem_is_judged(const struct filesystem_row *row);
+
+/*
+ * The same for its inodes: true only where they are a stock that can run out (ext4, xfs and their like), and not where
+ * the number is made up from free space, unbounded or fixed (btrfs, zfs, vfat, most FUSE).
+ */
+bool filesystem_inodes_are_judged(const struct filesystem_row *row);
+
+/* The number of rows shown by the state of collector_filesystem (NULL: 0). File systems without a block are not. */
 size_t filesystem_count(const void *state);
 
 /* Row `index` into *ret. False when there is none. */

@@ -65,7 +65,10 @@ int mountinfo_parse_line(const char *text, size_t len, struct mountinfo_line *ou
 		return -EBADMSG;
 	if (!scan_until(&line, ' ', &mount.source))
 		return -EBADMSG;
-	mount.read_only |= scan_field(&line, &field) && options_read_only(field);
+	mount.options = scan_text(line.end, 0);
+	scan_field(&line, &mount.options);
+	mount.super_read_only = options_read_only(mount.options);
+	mount.read_only |= mount.super_read_only;
 	*out = mount;
 	return 0;
 }
@@ -121,6 +124,105 @@ static bool begins(const struct scan *type, const char *prefix)
 	return scan_key(&copy, prefix);
 }
 
+static bool ends(const struct scan *type, const char *suffix)
+{
+	size_t len = strlen(suffix);
+
+	return scan_len(type) > len && memcmp(type->end - len, suffix, len) == 0;
+}
+
+static bool holds(const struct scan *text, const char *part)
+{
+	return memmem(text->at, scan_len(text), part, strlen(part)) != NULL;
+}
+
+/* What follows the first of the prefixes that the path has, or that it holds anywhere; from the prefix's last '/' on. */
+static bool below_any(const struct scan *path, const char *const *prefixes, bool anywhere, struct scan *ret_rest)
+{
+	for (; *prefixes; prefixes++) {
+		size_t len = strlen(*prefixes);
+		const char *found = anywhere		   ? memmem(path->at, scan_len(path), *prefixes, len)
+				    : begins(path, *prefixes) ? path->at
+							      : NULL;
+
+		if (found) {
+			*ret_rest = (struct scan){found + len - 1, path->end};
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Below one of these an engine keeps what it makes; the second list is of those without root. */
+static bool is_engines(const struct scan *path, struct scan *ret_rest)
+{
+	static const char *const folders[] = {"/var/lib/docker/",    "/var/lib/containers/storage/",
+					      "/var/lib/containerd/", "/var/snap/docker/",
+					      "/var/lib/kubelet/",    "/var/lib/rancher/",
+					      "/var/lib/lxc/",	      "/var/lib/lxd/",
+					      "/var/snap/lxd/",	      "/var/lib/incus/",
+					      "/run/containerd/",     "/run/docker/",
+					      "/run/k3s/",	      "/run/containers/",
+					      NULL};
+	static const char *const rootless[] = {"/.local/share/containers/storage/", "/.local/share/docker/", NULL};
+
+	return below_any(path, folders, false, ret_rest) || below_any(path, rootless, true, ret_rest);
+}
+
+/* The layers and root directories of containers, whatever they are made of: devicemapper gives each a device. */
+static bool is_layer(const struct scan *below)
+{
+	static const char *const drivers[] = {"/zfs/graph/",	 "/btrfs/subvolumes/", "/overlay/",   "/overlay2/",
+					      "/aufs/",		 "/vfs/",	       "/devicemapper/", "/fuse-overlayfs/",
+					      "/containers/",	 "/snapshotter",       "/rootfs",     "/netns/",
+					      "/io.containerd.", "/overlay-images/",   "/overlay-layers/"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(drivers); i++)
+		if (holds(below, drivers[i]))
+			return true;
+	return false;
+}
+
+static bool is_network(const struct scan *type)
+{
+	static const char *const network[] = {"nfs",	   "nfs4",   "cifs",   "smb3",	   "smbfs",	    "9p",
+					      "virtiofs",  "ceph",   "afs",    "lustre",   "orangefs",	    "glusterfs",
+					      "beegfs",	   "gpfs",   "ocfs2",  "gfs2",	   "fuse.glusterfs", "fuse.sshfs",
+					      "fuse.ceph", NULL};
+
+	return among(type, network);
+}
+
+bool mount_is_noise(const struct mountinfo_line *line)
+{
+	bool zfs = scan_equals(&line->type, "zfs");
+	struct scan below;
+
+	/* A snapshot of ZFS is mounted when somebody looks into it; its source is "pool/dataset@name". */
+	if (holds(&line->mount_point, "/.zfs/snapshot/") || (zfs && holds(&line->source, "@")))
+		return true;
+	if (!is_engines(&line->mount_point, &below))
+		return false;
+	/* A disk, or a share, that somebody gave a container for its data is as real as any. */
+	return is_layer(&below) || (line->device >> 32 == 0 && !is_network(&line->type));
+}
+
+uint64_t mountinfo_autofs_timeout_s(const struct scan *options)
+{
+	struct scan rest = *options, option;
+	uint64_t seconds;
+	bool more = true;
+
+	while (more) {
+		more = scan_until(&rest, ',', &option);
+		if (!more)
+			option = rest;
+		if (scan_key(&option, "timeout=") && scan_digits(&option, &seconds) && option.at == option.end)
+			return seconds < UINT32_MAX ? seconds : UINT32_MAX;
+	}
+	return 0;
+}
+
 enum mount_class mount_classify(const struct scan *type, uint64_t device)
 {
 	/* Super block figures held in memory. */
@@ -132,15 +234,31 @@ enum mount_class mount_classify(const struct scan *type, uint64_t device)
 					     "ceph",   "afs",  "coda",	  "lustre", "orangefs", "pvfs2",  "glusterfs",
 					     "beegfs", "gpfs", "ocfs2",	  "gfs2",   "zfs",	"vboxsf", "prl_fs",
 					     "vmhgfs", "fuse", "fuseblk", "ncpfs",  "acfs",	NULL};
-	/* FUSE by make, but views of something else or of nothing. */
-	static const char *const views[] = {"fuse.lxcfs",    "fuse.gvfsd-fuse", "fuse.portal",
-					    "fuse.snapfuse", "squashfs",	"erofs",
-					    "cramfs",	     "romfs",		NULL};
+	/* Views of something else or of nothing, and the images that packages mount by the dozen. */
+	static const char *const views[] = {"fuse.lxcfs",
+					    "fuse.gvfsd-fuse",
+					    "fuse.gvfs-fuse-daemon",
+					    "fuse.kio-fuse",
+					    "fuse.portal",
+					    "fuse.snapfuse",
+					    "fuse.fuse-overlayfs",
+					    "fuse.vmware-vmblock",
+					    "fuse.rofiles-fuse",
+					    "fuse.rawBridge",
+					    "overlay",
+					    "overlayfs",
+					    "aufs",
+					    "unionfs",
+					    "squashfs",
+					    "erofs",
+					    "cramfs",
+					    "romfs",
+					    NULL};
 
 	if (among(type, local))
 		return MOUNT_LOCAL;
-	if (among(type, views))
-		return MOUNT_IGNORED;
+	if (among(type, views) || ends(type, ".AppImage"))
+		return MOUNT_NOISE;
 	if (among(type, remote) || begins(type, "fuse."))
 		return MOUNT_PROBED;
 	/* Anonymous devices (major 0) are what the kernel gives proc, tmpfs, overlay and their like. */
@@ -162,13 +280,15 @@ struct entry {
 	struct mountinfo_line line;
 	struct entry *parent;
 	enum mount_class class;
-	bool covered; /* another mount stands on its root */
+	bool covered;	    /* another mount stands on its root */
+	bool autofs;
+	uint64_t expires_s; /* if autofs */
 	bool chosen;
 };
 
 struct selection {
 	struct entry *entries;
-	size_t count;
+	size_t count, noise, skipped;
 	struct index ids, devices;
 };
 
@@ -216,6 +336,16 @@ static bool scan_same(const struct scan *a, const struct scan *b)
 	return scan_len(a) == scan_len(b) && memcmp(a->at, b->at, scan_len(a)) == 0;
 }
 
+static void entry_init(struct entry *entry)
+{
+	entry->class = mount_classify(&entry->line.type, entry->line.device);
+	if (entry->class != MOUNT_IGNORED && mount_is_noise(&entry->line))
+		entry->class = MOUNT_NOISE;
+	entry->autofs = scan_equals(&entry->line.type, "autofs");
+	if (entry->autofs)
+		entry->expires_s = mountinfo_autofs_timeout_s(&entry->line.options);
+}
+
 static int selection_init(struct selection *selection, const char *text, size_t len)
 {
 	struct scan rest = scan_text(text, len), line;
@@ -227,9 +357,11 @@ static int selection_init(struct selection *selection, const char *text, size_t 
 	while (lines-- > 0 && scan_line(&rest, &line)) {
 		struct entry *entry = &selection->entries[selection->count];
 
-		if (mountinfo_parse_line(line.at, scan_len(&line), &entry->line) < 0)
+		if (mountinfo_parse_line(line.at, scan_len(&line), &entry->line) < 0) {
+			selection->skipped++;
 			continue;
-		entry->class = mount_classify(&entry->line.type, entry->line.device);
+		}
+		entry_init(entry);
 		*index_slot(&selection->ids, entry->line.id) =
 			(struct index_slot){.key = entry->line.id, .entry = entry};
 		selection->count++;
@@ -262,12 +394,29 @@ static bool hidden(const struct entry *entry)
 	return false;
 }
 
+/* Autofs too: when what it has mounted has just expired, the path has it mounted again, and waits for that. */
 static bool behind_probed(const struct entry *entry)
 {
 	for (int depth = 0; entry->parent && depth < DEPTH_MAX; depth++, entry = entry->parent)
-		if (entry->parent->class == MOUNT_PROBED)
+		if (entry->parent->class == MOUNT_PROBED || entry->parent->autofs)
 			return true;
 	return false;
+}
+
+/* Every look at the path is a use, for each autofs on it: the most patient of them counts. */
+static uint64_t expires_s(const struct entry *entry)
+{
+	uint64_t longest = 0;
+
+	for (int depth = 0; entry->parent && depth < DEPTH_MAX; depth++, entry = entry->parent)
+		if (entry->parent->expires_s > longest)
+			longest = entry->parent->expires_s;
+	return longest;
+}
+
+static bool listed_as_root_only(const struct entry *entry)
+{
+	return entry->class == MOUNT_IGNORED || entry->class == MOUNT_NOISE;
 }
 
 static bool at_root(const struct entry *entry)
@@ -283,6 +432,8 @@ static bool better(const struct entry *a, const struct entry *b)
 		return at_root(a);
 	if (a_whole != b_whole)
 		return a_whole;
+	if (a->line.read_only != b->line.read_only)
+		return b->line.read_only;
 	return scan_len(&a->line.mount_point) < scan_len(&b->line.mount_point);
 }
 
@@ -292,7 +443,11 @@ static void entries_choose(struct selection *selection)
 		struct entry *entry = &selection->entries[i];
 		struct index_slot *slot;
 
-		if ((entry->class == MOUNT_IGNORED && !at_root(entry)) || hidden(entry))
+		if (listed_as_root_only(entry) && !at_root(entry)) {
+			selection->noise += entry->class == MOUNT_NOISE;
+			continue;
+		}
+		if (hidden(entry))
 			continue;
 		slot = index_slot(&selection->devices, entry->line.device);
 		if (slot->entry && !better(entry, slot->entry))
@@ -317,11 +472,14 @@ static const char *arena_put(char **arena, const struct scan *field)
 static void mount_fill(struct mount *mount, const struct entry *entry, char **arena)
 {
 	mount->device_number = entry->line.device;
-	mount->class = behind_probed(entry) ? MOUNT_PROBED : entry->class == MOUNT_IGNORED ? MOUNT_LOCAL : entry->class;
+	mount->id = entry->line.id;
+	mount->class = behind_probed(entry) ? MOUNT_PROBED : listed_as_root_only(entry) ? MOUNT_LOCAL : entry->class;
+	mount->expires_s = expires_s(entry);
 	mount->mount_point = arena_put(arena, &entry->line.mount_point);
 	mount->device = arena_put(arena, &entry->line.source);
 	mount->type = arena_put(arena, &entry->line.type);
 	mount->read_only = entry->line.read_only;
+	mount->super_read_only = entry->line.super_read_only;
 }
 
 static size_t texts_len(const struct entry *entry)
@@ -334,6 +492,8 @@ static int table_fill(struct mount_table *table, const struct selection *selecti
 	size_t bytes = 1;
 	char *arena;
 
+	table->noise = selection->noise;
+	table->skipped = selection->skipped;
 	for (size_t i = 0; i < selection->count; i++) {
 		if (selection->entries[i].chosen) {
 			table->total++;

@@ -21,7 +21,9 @@ struct mountinfo_line {
 	uint64_t id, parent;
 	uint64_t device; /* major << 32 | minor */
 	struct scan root, mount_point, type, source;
-	bool read_only; /* the mount or the file system under it */
+	struct scan options;  /* of the file system; empty where the line ends before them */
+	bool read_only;	      /* the mount or the file system under it */
+	bool super_read_only; /* the file system under it, whoever mounted it where */
 };
 
 /* Parses one line (no '\n'). 0 or -EBADMSG (*out untouched). */
@@ -37,31 +39,46 @@ enum mount_class {
 	MOUNT_IGNORED, /* no storage of its own: listed only as "/" */
 	MOUNT_LOCAL,   /* listed; statvfs is answered from memory and does not hang */
 	MOUNT_PROBED,  /* listed; network, FUSE or unknown: statvfs may hang */
+	MOUNT_NOISE,   /* what engines, desktops and snapshots mount in numbers: listed only as "/", and counted */
 };
 
 /* How a file system of this type on this device is treated. */
 enum mount_class mount_classify(const struct scan *type, uint64_t device);
 
+/*
+ * True for what container engines, snapshots and helpers mount by themselves, as df(1) and the engines' own monitors
+ * leave it out: layers and datasets below an engine's folder, ".zfs/snapshot", views made by FUSE. A disk of its own
+ * that somebody mounts there (a volume) is none.
+ */
+bool mount_is_noise(const struct mountinfo_line *line);
+
+/* How long an autofs mount waits for the next use, in seconds, from its options ("timeout=300"); 0: for ever. */
+uint64_t mountinfo_autofs_timeout_s(const struct scan *options);
+
 /* A mount to list. Texts are NUL-terminated, in the table's arena. */
 struct mount {
 	uint64_t device_number; /* major << 32 | minor */
-	enum mount_class class;
-	bool read_only;
+	uint64_t id;
+	enum mount_class class; /* MOUNT_LOCAL or MOUNT_PROBED */
+	bool read_only, super_read_only;
+	uint64_t expires_s; /* unused for so long, it is unmounted by autofs (its own or one on the way); 0: it stays */
 	const char *mount_point, *device, *type;
 };
 
 struct mount_table {
 	struct mount *mounts; /* "/" first, then in the order of the text */
 	size_t count;
-	size_t total; /* what would be listed without MOUNT_TABLE_MAX */
+	size_t total;	/* what would be listed without MOUNT_TABLE_MAX */
+	size_t noise;	/* left out: see MOUNT_NOISE */
+	size_t skipped; /* lines that made no sense */
 	char *arena;
 };
 
 /*
  * Chooses the mounts to list, one a device: the one at "/", else one that shows the device's own root rather than a
- * part of it (a bind mount), else the one with the shortest mount point. Mounts hidden under another one are left out,
- * and what lies below a mount that may hang is probed, because the path leads through that mount. Lines that make no
- * sense are skipped. 0, -ENOMEM or -EBADMSG (no line made sense); *out is replaced on success only.
+ * part of it (a bind mount), else one that can be written, else the one with the shortest mount point. Mounts hidden
+ * under another one are left out, and what lies below a mount that may hang, or below autofs, is probed, because the
+ * path leads through that mount. Lines that make no sense are skipped and counted. 0, -ENOMEM or -EBADMSG (no line made sense); *out is replaced on success only.
  */
 int mount_table_build(struct mount_table *out, const char *text, size_t len);
 

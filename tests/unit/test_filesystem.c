@@ -232,6 +232,168 @@ static void a_full_sink_ends_the_list_between_two_rows(void **state)
 	free(capture);
 }
 
+#define AUTOFS "3 1 0:50 / /auto rw - autofs map rw,fd=5,pgrp=1,timeout=3,minproto=5,maxproto=5,indirect\n"
+
+static void a_mount_of_autofs_is_asked_every_second_time_out(void **state)
+{
+	static const char *const kinds[] = {
+		ROOT AUTOFS "4 3 0:51 / /auto/share rw - nfs4 host:/share rw\n",
+		ROOT AUTOFS "4 3 8:2 / /auto/disk rw - ext4 /dev/sda2 rw\n",
+		ROOT AUTOFS "4 3 8:2 / /auto rw - vfat /dev/sda2 rw\n",
+		ROOT AUTOFS "4 3 0:51 / /auto/a rw - overlay o rw\n5 4 8:3 / /auto/a/deep rw - xfs /dev/sda3 rw\n",
+	};
+	struct fixture *fixture = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		unsigned asked = asking.asked;
+
+		/* The id of a mount that comes again is a new one. */
+		assert_int_equal(collect(fixture, ROOT), 0);
+		for (unsigned second = 0; second < 13; second++) {
+			assert_int_equal(collect(fixture, kinds[i]), 0);
+			if (asking.asked != asked && second % 6 == 0)
+				answer(fixture, 0, &gibibytes);
+			asked = asked + (second % 6 == 0);
+			assert_int_equal(asking.asked, asked);
+			assert_true(emits(fixture, "\"total_gb\":4.000"));
+			if (second % 6 == 2)
+				assert_true(emits(fixture, "\"stale\":false,\"age_s\":2}"));
+			if (second % 6 == 0)
+				assert_true(emits(fixture, "\"stale\":false}"));
+			fixture_pass(fixture, 1);
+		}
+	}
+}
+
+static void another_mount_that_comes_does_not_make_autofs_be_asked(void **state)
+{
+	struct fixture *fixture = *state;
+	const char *share = ROOT AUTOFS "4 3 0:51 / /auto/share rw - nfs4 host:/share rw\n";
+
+	assert_int_equal(collect(fixture, share), 0);
+	answer(fixture, 0, &gibibytes);
+	for (unsigned i = 0; i < 5; i++) {
+		char mounts[512];
+
+		fixture_pass(fixture, 1);
+		snprintf(mounts, sizeof(mounts), "%s9%u 1 8:9%u / /m%u rw - ext4 /dev/x rw\n", share, i, i, i);
+		assert_int_equal(collect(fixture, mounts), 0);
+		assert_int_equal(asking.asked, 1);
+		assert_true(emits(fixture, "\"total_gb\":4.000"));
+	}
+	/* The same path, mounted anew. */
+	assert_int_equal(collect(fixture, ROOT AUTOFS "7 3 0:51 / /auto/share rw - nfs4 host:/share rw\n"), 0);
+	assert_int_equal(asking.asked, 2);
+}
+
+static void autofs_that_never_expires_is_asked_like_any(void **state)
+{
+	struct fixture *fixture = *state;
+	const char *share = ROOT "3 1 0:50 / /auto rw - autofs map rw,timeout=0,direct\n"
+				 "4 3 8:2 / /auto rw - ext4 /dev/sda2 rw\n";
+
+	for (unsigned i = 1; i < 4; i++) {
+		assert_int_equal(collect(fixture, share), 0);
+		assert_int_equal(asking.asked, i);
+		fixture_pass(fixture, 1);
+	}
+}
+
+static void what_has_no_blocks_is_left_out_and_seldom_asked(void **state)
+{
+	struct probe_statvfs none = {.block_size = 4096};
+	struct fixture *fixture = *state;
+
+	assert_int_equal(collect(fixture, ROOT NFS), 0);
+	answer(fixture, 0, &none);
+	for (unsigned i = 0; i < 50; i++) {
+		assert_false(emits(fixture, "/net"));
+		assert_true(emits(fixture, "],\"usage_stats_left_out\":1}") || emits(fixture, "],\"usage_stats_left_out\":1"));
+		assert_int_equal(filesystem_count(fixture->state), 1);
+		fixture_pass(fixture, 10);
+		assert_int_equal(collect(fixture, ROOT NFS), 0);
+		assert_int_equal(asking.asked, 1);
+	}
+	fixture_pass(fixture, 100);
+	assert_int_equal(collect(fixture, ROOT NFS), 0);
+	assert_int_equal(asking.asked, 2);
+	answer(fixture, 0, &gibibytes);
+	assert_true(emits(fixture, "/net"));
+	assert_int_equal(filesystem_count(fixture->state), 2);
+}
+
+static void containers_and_snapshots_are_left_out_counted_and_not_asked(void **state)
+{
+	static char mounts[64 * 1024];
+	size_t len = (size_t)snprintf(mounts, sizeof(mounts), ROOT);
+
+	for (int i = 0; i < 300; i++)
+		len += (size_t)snprintf(mounts + len, sizeof(mounts) - len,
+					"%d 1 0:%d / /var/lib/docker/zfs/graph/%d rw - zfs pool/%d rw\n", i + 10, i + 100,
+					i, i);
+	snprintf(mounts + len, sizeof(mounts) - len,
+		 "900 1 0:900 / /run/vmblock-fuse rw - fuse.vmware-vmblock vmware-vmblock rw\ngarbage\n");
+	assert_int_equal(collect(*state, mounts), 0);
+	assert_int_equal(asking.asked, 0);
+	assert_int_equal(filesystem_count(((struct fixture *)*state)->state), 1);
+	assert_true(emits(*state, "\"usage_stats_left_out\":301,\"mounts_skipped\":1"));
+}
+
+static void one_rule_says_what_is_judged_by_its_fill(void **state)
+{
+	static const struct {
+		const char *line; /* of the mount at /m */
+		struct probe_statvfs v;
+		bool space, inodes;
+	} cases[] = {
+		{"8:2 / /m rw - ext4 /dev/x rw", {4096, 100, 0, 0, 100, 0, 0}, true, true},
+		{"8:2 / /m rw - xfs /dev/x rw", {4096, 100, 50, 50, 100, 0, 0}, true, true},
+		{"8:2 / /m ro - ext4 /dev/x ro", {4096, 100, 0, 0, 100, 0, 0}, false, false},
+		{"8:2 / /m rw - ext4 /dev/x ro", {4096, 100, 0, 0, 100, 0, 0}, false, false},
+		{"8:2 / /m ro - ext4 /dev/x rw", {4096, 100, 0, 0, 100, 0, 0}, false, false},
+		{"11:0 / /m rw - iso9660 /dev/sr0 rw", {2048, 100, 0, 0, 0, 0, 0}, false, false},
+		{"8:2 / /m rw - udf /dev/x rw", {2048, 100, 0, 0, 10, 0, 0}, false, false},
+		{"0:60 / /m rw - fuse.squashfuse squashfuse rw", {4096, 100, 0, 0, 100, 0, 0}, false, false},
+		{"0:60 / /m rw - fuse.anything x rw", {4096, 100, 0, 0, 100, 0, 0}, false, false},
+		{"0:60 / /m rw - fuse.sshfs host: rw", {4096, 100, 0, 0, 100, 60, 0}, true, false},
+		{"0:60 / /m rw - fuse.sshfs host: rw", {4096, 100, 10, 10, 100, 0, 0}, true, false},
+		{"8:2 / /m rw - vfat /dev/x rw", {4096, 100, 0, 0, 0, 0, 0}, true, false},
+		{"0:60 / /m rw - btrfs /dev/x rw", {4096, 100, 0, 0, 0, 0, 0}, true, false},
+		{"0:60 / /m rw - zfs pool rw", {4096, 100, 0, 0, 100, 0, 0}, true, false},
+		{"0:60 / /m rw - nfs4 host:/x rw", {4096, 100, 0, 0, 100, 1, 0}, true, true},
+	};
+	struct fixture *fixture = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct filesystem_row row;
+		char mounts[512];
+
+		/* Behind a mount that may hang, all are asked of the prober, and the test answers. */
+		snprintf(mounts, sizeof(mounts), "1 1 0:9 / / rw - nfs host:/ rw\n%zu 1 %s\n", i + 10, cases[i].line);
+		assert_int_equal(collect(fixture, mounts), 0);
+		answer(fixture, 0, &cases[i].v);
+		assert_true(filesystem_get(fixture->state, 1, &row) && row.known);
+		if (filesystem_is_judged(&row) != cases[i].space ||
+		    filesystem_inodes_are_judged(&row) != cases[i].inodes)
+			print_error("%s\n", cases[i].line);
+		assert_int_equal(filesystem_is_judged(&row), cases[i].space);
+		assert_int_equal(filesystem_inodes_are_judged(&row), cases[i].inodes);
+	}
+}
+
+/* In the agent's sandbox everything is mounted read-only: what it can see of its own says nothing of the guest. */
+static void an_own_view_that_is_read_only_does_not_make_the_disk_so(void **state)
+{
+	struct fixture *fixture = *state;
+	struct filesystem_row row;
+
+	fixture_write(fixture, "proc/self/mountinfo",
+		      "1 1 8:1 / / ro - ext4 /dev/sda1 rw\n2 1 8:2 / /m ro - ext4 /dev/sda2 ro\n");
+	assert_int_equal(collect(fixture, NULL), 0);
+	assert_true(filesystem_get(fixture->state, 0, &row) && !row.read_only);
+	assert_true(filesystem_get(fixture->state, 1, &row) && row.read_only);
+}
+
 static int live_setup(void **state)
 {
 	struct fixture *fixture = fixture_new();
@@ -276,6 +438,16 @@ int main(void)
 		cmocka_unit_test_setup_teardown(nonsense_keeps_the_former_list, setup, teardown),
 		cmocka_unit_test_setup_teardown(hostile_mount_points_arrive_byte_by_byte, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_full_sink_ends_the_list_between_two_rows, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_mount_of_autofs_is_asked_every_second_time_out, setup, teardown),
+		cmocka_unit_test_setup_teardown(another_mount_that_comes_does_not_make_autofs_be_asked, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(autofs_that_never_expires_is_asked_like_any, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_has_no_blocks_is_left_out_and_seldom_asked, setup, teardown),
+		cmocka_unit_test_setup_teardown(containers_and_snapshots_are_left_out_counted_and_not_asked, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(one_rule_says_what_is_judged_by_its_fill, setup, teardown),
+		cmocka_unit_test_setup_teardown(an_own_view_that_is_read_only_does_not_make_the_disk_so, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(the_running_machines_root_is_what_statvfs_says, live_setup, teardown),
 	};
 

@@ -165,9 +165,9 @@ static void types_are_local_probed_or_ignored(void **state)
 		{"ext4", 254, MOUNT_LOCAL},	  {"btrfs", 0, MOUNT_LOCAL},	  {"vfat", 8, MOUNT_LOCAL},
 		{"nfs4", 0, MOUNT_PROBED},	  {"cifs", 0, MOUNT_PROBED},	  {"fuse.sshfs", 0, MOUNT_PROBED},
 		{"fuseblk", 8, MOUNT_PROBED},	  {"virtiofs", 0, MOUNT_PROBED},  {"newfs", 8, MOUNT_PROBED},
-		{"proc", 0, MOUNT_IGNORED},	  {"tmpfs", 0, MOUNT_IGNORED},	  {"overlay", 0, MOUNT_IGNORED},
-		{"squashfs", 7, MOUNT_IGNORED},	  {"cgroup2", 0, MOUNT_IGNORED},  {"newpseudo", 0, MOUNT_IGNORED},
-		{"fuse.lxcfs", 0, MOUNT_IGNORED}, {"devtmpfs", 0, MOUNT_IGNORED}, {"fusectl", 0, MOUNT_IGNORED},
+		{"proc", 0, MOUNT_IGNORED},	  {"tmpfs", 0, MOUNT_IGNORED},	  {"overlay", 0, MOUNT_NOISE},
+		{"squashfs", 7, MOUNT_NOISE},	  {"cgroup2", 0, MOUNT_IGNORED},  {"newpseudo", 0, MOUNT_IGNORED},
+		{"fuse.lxcfs", 0, MOUNT_NOISE}, {"devtmpfs", 0, MOUNT_IGNORED}, {"fusectl", 0, MOUNT_IGNORED},
 	};
 
 	(void)state;
@@ -283,9 +283,103 @@ static void thousands_of_mounts_are_cut_to_the_limit_and_counted(void **state)
 	free(text);
 }
 
+static void knows_what_engines_and_snapshots_mount(void **state)
+{
+	static const struct {
+		const char *mount;
+		bool noise;
+	} cases[] = {
+		{"0:40 / /var/lib/docker/zfs/graph/0abc rw - zfs pool/0abc rw", true},
+		{"0:40 / /var/lib/containers/storage/zfs/graph/0abc rw - zfs pool/0abc rw", true},
+		{"0:40 / /var/lib/lxd/storage-pools/default/containers/c1 rw - zfs default/c1 rw", true},
+		{"0:40 / /var/lib/docker/overlay2/x/merged rw - overlay overlay rw", true},
+		{"0:40 / /home/u/.local/share/containers/storage/overlay/x/merged rw - fuse.fuse-overlayfs f rw", true},
+		{"0:40 / /anywhere rw - fuse.fuse-overlayfs fuse-overlayfs rw", true},
+		{"0:40 / /run/vmblock-fuse rw - fuse.vmware-vmblock vmware-vmblock rw", true},
+		{"0:40 / /run/user/1000/gvfs rw - fuse.gvfsd-fuse gvfsd-fuse rw", true},
+		{"0:40 / /run/user/1000/doc rw - fuse.portal portal rw", true},
+		{"0:40 / /var/lib/lxcfs rw - fuse.lxcfs lxcfs rw", true},
+		{"0:40 / /tmp/.mount_Foo rw - fuse.Foo-1.2.AppImage Foo rw", true},
+		{"7:3 / /snap/core/1 ro - squashfs /dev/loop3 ro", true},
+		{"0:40 / /tank/home/.zfs/snapshot/daily-1 ro - zfs tank/home@daily-1 ro", true},
+		{"0:40 / /mnt/look ro - zfs tank/home@daily-1 ro", true},
+		{"253:9 / /var/lib/docker/devicemapper/mnt/0abc rw - xfs /dev/mapper/docker-0abc rw", true},
+		{"0:40 / /var/lib/docker/volumes/v/_data rw - zfs pool/v rw", true},
+		{"0:40 / /tank/home rw - zfs tank/home rw", false},
+		{"0:40 / /var/lib/docker rw - zfs pool/docker rw", false},
+		{"8:16 / /var/lib/docker rw - ext4 /dev/sdb rw", false},
+		{"8:16 / /var/lib/docker/volumes/db rw - ext4 /dev/sdb rw", false},
+		{"8:16 / /var/lib/containers/storage/volumes/db rw - ext4 /dev/sdb rw", false},
+		{"0:40 / /var/lib/docker/volumes/v/_data rw - nfs4 host:/v rw", false},
+		{"8:16 / /var/lib/kubelet/pods/1/volumes/pv rw - ext4 /dev/sdb rw", false},
+		{"0:40 / /mnt/host rw - fuse.sshfs host: rw", false},
+		{"0:40 / /mnt/host rw - virtiofs host rw", false},
+		{"11:0 / /media/cdrom ro - iso9660 /dev/sr0 ro", false},
+		{"8:16 / /var/lib/docker2/overlay2/x rw - ext4 /dev/sdb rw", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct mount_table table = {0};
+		char text[512];
+
+		snprintf(text, sizeof(text), "1 1 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 %s\n", cases[i].mount);
+		assert_int_equal(mount_table_build(&table, text, strlen(text)), 0);
+		if (table.noise != cases[i].noise || table.count + table.noise != 2)
+			print_error("%s\n", cases[i].mount);
+		assert_int_equal(table.noise, cases[i].noise);
+		assert_int_equal(table.count + table.noise, 2);
+		mount_table_free(&table);
+	}
+}
+
+static void a_container_whose_root_is_a_layer_still_has_its_root(void **state)
+{
+	(void)state;
+	assert_table("1 0 0:40 / / rw - overlay overlay rw\n", "/ ");
+	assert_table("1 0 0:40 / / rw - zfs pool/c@x rw\n", "/ ");
+}
+
+static void of_two_mounts_of_a_device_the_writable_one_is_taken(void **state)
+{
+	(void)state;
+	assert_table("1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 8:2 / /a ro - ext4 /dev/sdb rw\n"
+		     "3 1 8:2 / /longer rw - ext4 /dev/sdb rw\n",
+		     "/ /longer ");
+}
+
+static void the_time_out_of_autofs_is_read_from_its_options(void **state)
+{
+	static const struct {
+		const char *options;
+		uint64_t want;
+	} cases[] = {
+		{"rw,fd=5,pgrp=1,timeout=300,minproto=5,maxproto=5,indirect", 300},
+		{"timeout=3", 3},
+		{"rw,timeout=0,direct", 0},
+		{"rw,direct", 0},
+		{"", 0},
+		{"rw,timeout=,direct", 0},
+		{"rw,timeout=5x,direct", 0},
+		{"rw,xtimeout=5,direct", 0},
+		{"rw,timeout=18446744073709551615", UINT32_MAX},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct scan options = scan_of(cases[i].options);
+
+		assert_true(mountinfo_autofs_timeout_s(&options) == cases[i].want);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(knows_what_engines_and_snapshots_mount),
+		cmocka_unit_test(a_container_whose_root_is_a_layer_still_has_its_root),
+		cmocka_unit_test(of_two_mounts_of_a_device_the_writable_one_is_taken),
+		cmocka_unit_test(the_time_out_of_autofs_is_read_from_its_options),
 		cmocka_unit_test(parses_lines_with_any_number_of_optional_fields),
 		cmocka_unit_test(tells_read_only_by_the_mount_or_by_the_file_system),
 		cmocka_unit_test(a_mount_may_have_an_empty_source),
