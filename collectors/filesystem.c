@@ -240,7 +240,7 @@ static bool is_due(const struct usage *usage, uint64_t now_ns)
  */
 static void probes_request(struct filesystem *fs, const struct collect_ctx *ctx)
 {
-	size_t count = fs->table.count, start = fs->probe_next < count ? fs->probe_next : 0;
+	size_t count = fs->usage ? fs->table.count : 0, start = fs->probe_next < count ? fs->probe_next : 0;
 
 	for (size_t n = 0; ctx->prober && n < count; n++) {
 		size_t i = (start + n) % count;
@@ -281,7 +281,7 @@ static int filesystem_collect(void *state, const struct collect_ctx *ctx)
 	if (r < 0)
 		return r;
 	fs->now_ns = ctx->now.mono_ns;
-	for (size_t i = 0; i < fs->table.count; i++) {
+	for (size_t i = 0; fs->usage && i < fs->table.count; i++) {
 		struct usage *usage = &fs->usage[i];
 
 		if (is_due(usage, ctx->now.mono_ns))
