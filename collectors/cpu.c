@@ -110,7 +110,7 @@ int cpu_stat_parse(const char *text, size_t len, struct cpu_stat *out)
 		else
 			stat.skipped++;
 	}
-	if (!found && stat.cores_count == 0)
+	if (!found && stat.cores_seen == 0)
 		return -EBADMSG;
 	for (size_t i = 0; !found && i < stat.cores_count; i++)
 		sum_add(&stat.all, &stat.cores[i]);

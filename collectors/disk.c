@@ -34,28 +34,73 @@ static bool bytes_of_sectors(uint64_t sectors, uint64_t *ret)
  *	254  0 vda 12301 4123 801234 5123 2311 1203 91234 812 0 4231 6012 [discards … [flushes …]]
  *	 1   2  3   4     5     6     7    8    9     10  11 12  13   14
  */
-int diskstats_parse_line(const char *text, size_t len, struct diskstats_line *out)
+static bool columns_parse(struct scan line, struct diskstats_line *out)
 {
-	struct scan line = scan_text(text, len);
-	struct diskstats_line disk = {0};
-	uint64_t major, minor, n[11];
+	struct diskstats_line disk = *out;
+	struct scan now, weighted;
+	uint64_t n[8];
 
-	if (!scan_u64(&line, &major) || !scan_u64(&line, &minor) || !scan_field(&line, &disk.name))
-		return -EBADMSG;
-	if (major > UINT32_MAX || minor > UINT32_MAX || scan_len(&disk.name) >= DISK_NAME_MAX)
-		return -EBADMSG;
 	for (size_t i = 0; i < ARRAY_SIZE(n); i++)
 		if (!scan_u64(&line, &n[i]))
-			return -EBADMSG;
+			return false;
+	/* How many are under way has been seen below zero: that costs this figure alone. */
+	if (!scan_field(&line, &now) || !scan_u64(&line, &disk.busy_ms) || !scan_field(&line, &weighted))
+		return false;
 	if (!bytes_of_sectors(n[2], &disk.read_bytes) || !bytes_of_sectors(n[6], &disk.write_bytes))
-		return -EBADMSG;
-	disk.device = major << 32 | minor;
+		return false;
+	disk.has_in_flight = scan_u64(&now, &disk.in_flight) && disk.in_flight <= INT32_MAX;
 	disk.read_ops = n[0];
 	disk.read_ms = n[3];
 	disk.write_ops = n[4];
 	disk.write_ms = n[7];
-	disk.in_flight = n[8];
-	disk.busy_ms = n[9];
+	*out = disk;
+	return true;
+}
+
+static bool is_column(const struct scan *field)
+{
+	for (const char *at = field->at; at < field->end; at++)
+		if ((*at < '0' || *at > '9') && *at != '-')
+			return false;
+	return true;
+}
+
+/* A name with blanks: fields that are no columns, up to the first that is one. */
+static struct scan long_name(struct scan line)
+{
+	struct scan name = {line.at, line.at}, field;
+
+	while (scan_field(&line, &field) && !is_column(&field))
+		name.end = field.end;
+	return name;
+}
+
+/*
+ *	254  0 vda 12301 4123 801234 5123 2311 1203 91234 812 0 4231 6012 [discards … [flushes …]]
+ *	 1   2  3   4     5     6     7    8    9     10  11 12  13   14
+ */
+int diskstats_parse_line(const char *text, size_t len, struct diskstats_line *out)
+{
+	struct scan line = scan_text(text, len), whole;
+	struct diskstats_line disk = {0};
+	uint64_t major, minor;
+
+	if (!scan_u64(&line, &major) || !scan_u64(&line, &minor) || major > UINT32_MAX || minor > UINT32_MAX)
+		return -EBADMSG;
+	scan_blanks(&line);
+	whole = long_name(line);
+	disk.device = major << 32 | minor;
+	if (!scan_field(&line, &disk.name))
+		return -EBADMSG;
+	if (!columns_parse(line, &disk)) {
+		disk.name = whole;
+		line.at = whole.end;
+		if (!columns_parse(line, &disk))
+			return -EBADMSG;
+	}
+	if (scan_len(&disk.name) == 0 || scan_len(&disk.name) >= DISK_NAME_MAX ||
+	    memchr(disk.name.at, '\0', scan_len(&disk.name)))
+		return -EBADMSG;
 	*out = disk;
 	return 0;
 }
@@ -99,6 +144,7 @@ struct device {
 	uint64_t number;
 	char name[DISK_NAME_MAX];
 	enum disk_kind kind;
+	bool has_in_flight;
 	uint64_t in_flight;
 	struct rate read_bytes, write_bytes, read_ops, write_ops, busy_ms;
 };
@@ -108,6 +154,7 @@ struct disk {
 	struct procfs_buffer text;
 	struct device *devices; /* in the order of the file */
 	size_t count, room;
+	size_t skipped;	       /* lines that made no sense, or told of a device once more */
 	struct device *former; /* scratch of the same room, when the list of devices has changed */
 	struct rate_clock clock;
 	enum rate_state state;
@@ -177,6 +224,7 @@ static void device_init(struct device *device, const struct diskstats_line *line
 
 static void device_update(struct device *device, const struct diskstats_line *line, struct rate_interval interval)
 {
+	device->has_in_flight = line->has_in_flight;
 	device->in_flight = line->in_flight;
 	rate_update(&device->read_bytes, interval, line->read_bytes);
 	rate_update(&device->write_bytes, interval, line->write_bytes);
@@ -209,6 +257,14 @@ static void device_place(struct disk *disk, size_t at, size_t former, const stru
 }
 
 /* Mostly the devices are those of the last time in the same order; from the first that is not, each is looked up. */
+static bool is_twice(const struct disk *disk, size_t at, const struct diskstats_line *line)
+{
+	for (size_t i = 0; i < at; i++)
+		if (device_is(&disk->devices[i], line))
+			return true;
+	return false;
+}
+
 static int devices_update(struct disk *disk, const struct collect_ctx *ctx, struct rate_interval interval)
 {
 	struct scan rest = scan_text(disk->text.text, disk->text.len), text;
@@ -216,16 +272,23 @@ static int devices_update(struct disk *disk, const struct collect_ctx *ctx, stru
 	struct diskstats_line line;
 	bool changed = false;
 
+	disk->skipped = 0;
 	while (at < DISK_DEVICES_MAX && scan_line(&rest, &text)) {
 		int r;
 
-		if (diskstats_parse_line(text.at, scan_len(&text), &line) < 0)
+		if (diskstats_parse_line(text.at, scan_len(&text), &line) < 0) {
+			disk->skipped++;
 			continue;
+		}
 		if (!changed && !(at < disk->count && device_is(&disk->devices[at], &line))) {
 			changed = true;
 			former = disk->count;
 			if (former > 0)
 				memcpy(disk->former, disk->devices, former * sizeof(*disk->former));
+		}
+		if (changed && is_twice(disk, at, &line)) {
+			disk->skipped++;
+			continue;
 		}
 		if (changed) {
 			r = devices_reserve(disk, at + 1);
@@ -338,7 +401,10 @@ static void device_emit(const struct device *device, struct sink *out)
 		sink_real(out, "io_utilization_percent", busy_percent(device), 2);
 	else
 		sink_null(out, "io_utilization_percent");
-	sink_uint(out, "in_flight", device->in_flight);
+	if (device->has_in_flight)
+		sink_uint(out, "in_flight", device->in_flight);
+	else
+		sink_null(out, "in_flight");
 	sink_str(out, "state", rate_state_name(device_state(device)));
 	sink_object_end(out);
 }
@@ -387,6 +453,8 @@ static void disk_emit(const void *state, struct sink *out)
 	sink_str(out, "state", rate_state_name(disk->state));
 	sink_object_end(out);
 	devices_emit(disk, out);
+	if (disk->skipped > 0)
+		sink_uint(out, "lines_skipped", disk->skipped);
 }
 
 const struct collector collector_disk = {

@@ -19,12 +19,16 @@ struct diskstats_line {
 	uint64_t device; /* major << 32 | minor */
 	struct scan name;
 	uint64_t read_ops, read_bytes, write_ops, write_bytes;
+	bool has_in_flight;
 	uint64_t in_flight;	    /* now */
 	uint64_t busy_ms;	    /* with at least one request in flight */
 	uint64_t read_ms, write_ms; /* summed over the requests */
 };
 
-/* Parses one line (no '\n'); further columns are skipped. 0 or -EBADMSG (*out untouched). */
+/*
+ * Parses one line (no '\n'); further columns are skipped. The name may hold blanks: it ends where numbers alone follow.
+ * 0 or -EBADMSG (*out untouched).
+ */
 int diskstats_parse_line(const char *text, size_t len, struct diskstats_line *out);
 
 enum disk_kind {

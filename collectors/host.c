@@ -23,16 +23,28 @@
 /* ------------------------------------------------------------------------------------------------------ parsing */
 
 /*	0.20 0.18 0.12 1/80 11206 */
+unsigned loadavg_scan(const char *text, size_t len, struct host_load *out)
+{
+	double *const averages[] = {&out->load_1min, &out->load_5min, &out->load_15min};
+	struct scan rest = scan_text(text, len), line;
+
+	*out = (struct host_load){0};
+	if (!scan_line(&rest, &line))
+		return 0;
+	for (unsigned i = 0; i < ARRAY_SIZE(averages); i++)
+		if (!scan_decimal(&line, averages[i]))
+			return i;
+	scan_blanks(&line);
+	if (!scan_digits(&line, &out->running) || !scan_byte(&line, '/'))
+		return 3;
+	return scan_u64(&line, &out->threads) ? 5 : 4;
+}
+
 int loadavg_parse(const char *text, size_t len, struct host_load *out)
 {
-	struct scan rest = scan_text(text, len), line;
 	struct host_load load;
 
-	if (!scan_line(&rest, &line) || !scan_decimal(&line, &load.load_1min) ||
-	    !scan_decimal(&line, &load.load_5min) || !scan_decimal(&line, &load.load_15min))
-		return -EBADMSG;
-	scan_blanks(&line);
-	if (!scan_digits(&line, &load.running) || !scan_byte(&line, '/') || !scan_u64(&line, &load.threads))
+	if (loadavg_scan(text, len, &load) < 5)
 		return -EBADMSG;
 	*out = load;
 	return 0;
@@ -52,6 +64,8 @@ struct host {
 	struct procfs_file loadavg_file, uptime_file;
 	struct procfs_buffer text;
 	struct host_load load;
+	unsigned load_known; /* how many of its numbers */
+	unsigned skipped;    /* lines that made no sense */
 	double uptime_seconds;
 	int64_t boot_wall_ms;
 	struct os_release release;
@@ -189,20 +203,34 @@ static void boot_time_update(struct host *host, const struct collect_ctx *ctx)
 		host->boot_wall_ms = boot;
 }
 
+/* The clock of boot time is the same figure, where the text is not to be had. False then. */
+static bool uptime_update(struct host *host, const struct collect_ctx *ctx)
+{
+	bool good = procfs_read(&host->uptime_file, ctx->proc_fd, "uptime", &host->text) == 0 &&
+		    uptime_parse(host->text.text, host->text.len, &host->uptime_seconds) == 0;
+
+	if (!good)
+		host->uptime_seconds = (double)ctx->now.boot_ns / (double)NS_PER_S;
+	return good;
+}
+
+static bool load_update(struct host *host, const struct collect_ctx *ctx)
+{
+	host->load_known = 0;
+	if (procfs_read(&host->loadavg_file, ctx->proc_fd, "loadavg", &host->text) == 0)
+		host->load_known = loadavg_scan(host->text.text, host->text.len, &host->load);
+	return host->load_known == 5;
+}
+
 static int host_collect(void *state, const struct collect_ctx *ctx)
 {
 	struct host *host = state;
-	int r = procfs_read(&host->uptime_file, ctx->proc_fd, "uptime", &host->text);
+	bool uptime = uptime_update(host, ctx), load = load_update(host, ctx);
 
-	if (r == 0)
-		r = uptime_parse(host->text.text, host->text.len, &host->uptime_seconds);
-	if (r < 0)
-		return r;
-	r = procfs_read(&host->loadavg_file, ctx->proc_fd, "loadavg", &host->text);
-	if (r == 0)
-		r = loadavg_parse(host->text.text, host->text.len, &host->load);
-	if (r < 0)
-		return r;
+	/* A text without one usable number, and no other either: what is read here is no /proc. */
+	if (!uptime && host->load_known == 0)
+		return -EBADMSG;
+	host->skipped = (unsigned)!uptime + (unsigned)!load;
 	boot_time_update(host, ctx);
 	names_update(host, ctx);
 	release_update(host, ctx);
@@ -240,6 +268,22 @@ static void text_emit(struct sink *out, const char *key, const char *text)
 		sink_null(out, key);
 }
 
+static void average_emit(struct sink *out, const char *key, bool known, double value)
+{
+	if (known)
+		sink_real(out, key, value, 2);
+	else
+		sink_null(out, key);
+}
+
+static void count_emit(struct sink *out, const char *key, bool known, uint64_t value)
+{
+	if (known)
+		sink_uint(out, key, value);
+	else
+		sink_null(out, key);
+}
+
 static void host_emit(const void *state, struct sink *out)
 {
 	const struct host *host = state;
@@ -247,9 +291,9 @@ static void host_emit(const void *state, struct sink *out)
 
 	sink_uint(out, "uptime_seconds", host->uptime_seconds < 9e15 ? (uint64_t)host->uptime_seconds : 0);
 	sink_object_begin(out, "load_average");
-	sink_real(out, "load_1min", host->load.load_1min, 2);
-	sink_real(out, "load_5min", host->load.load_5min, 2);
-	sink_real(out, "load_15min", host->load.load_15min, 2);
+	average_emit(out, "load_1min", host->load_known > 0, host->load.load_1min);
+	average_emit(out, "load_5min", host->load_known > 1, host->load.load_5min);
+	average_emit(out, "load_15min", host->load_known > 2, host->load.load_15min);
 	sink_object_end(out);
 	text_emit(out, "name", host->release.name[0] ? host->release.name : "Linux");
 	text_emit(out, "os_version", host->release.version_id);
@@ -257,8 +301,10 @@ static void host_emit(const void *state, struct sink *out)
 	text_emit(out, "hostname", host->hostname);
 	rfc3339_format(host->boot_wall_ms, boot_time);
 	sink_str(out, "boot_time", boot_time);
-	sink_uint(out, "procs_running", host->load.running);
-	sink_uint(out, "threads", host->load.threads);
+	count_emit(out, "procs_running", host->load_known > 3, host->load.running);
+	count_emit(out, "threads", host->load_known > 4, host->load.threads);
+	if (host->skipped > 0)
+		sink_uint(out, "lines_skipped", host->skipped);
 }
 
 const struct collector collector_host = {

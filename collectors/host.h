@@ -30,7 +30,10 @@ struct host_load {
 	uint64_t running, threads; /* runnable now / existing kernel scheduling entities */
 };
 
-/* /proc/loadavg. 0 or -EBADMSG (*out untouched). */
+/* How many of the five, in their order, the text of /proc/loadavg has before it makes no sense; the others are 0. */
+unsigned loadavg_scan(const char *text, size_t len, struct host_load *out);
+
+/* All five. 0 or -EBADMSG (*out untouched). */
 int loadavg_parse(const char *text, size_t len, struct host_load *out);
 
 /* /proc/uptime: seconds since boot, suspends included. 0 or -EBADMSG (*out untouched). */

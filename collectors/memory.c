@@ -88,6 +88,7 @@ int meminfo_parse(const char *text, size_t len, struct meminfo *out)
 	size_t found = 0, from = 0;
 	struct meminfo info;
 
+	info.skipped = 0;
 	for (size_t k = 0; k < ARRAY_SIZE(keys); k++)
 		*field_of(&info, k) = MEMINFO_ABSENT;
 	while (found < ARRAY_SIZE(keys) && scan_line(&rest, &line)) {
@@ -96,12 +97,16 @@ int meminfo_parse(const char *text, size_t len, struct meminfo *out)
 
 		if (key == ARRAY_SIZE(keys))
 			continue;
-		if (!scan_u64(&line, &value) || value == MEMINFO_ABSENT)
-			return -EBADMSG;
-		found += *field_of(&info, key) == MEMINFO_ABSENT;
+		/* A second line of the same key may be anything: the first counts. */
+		if (*field_of(&info, key) != MEMINFO_ABSENT || !scan_u64(&line, &value) || value == MEMINFO_ABSENT) {
+			info.skipped++;
+			continue;
+		}
+		found++;
 		*field_of(&info, key) = value;
 	}
-	if (info.total_kb == MEMINFO_ABSENT || info.free_kb == MEMINFO_ABSENT)
+	if (info.total_kb == MEMINFO_ABSENT ||
+	    (info.free_kb == MEMINFO_ABSENT && info.available_kb == MEMINFO_ABSENT))
 		return -EBADMSG;
 	if (info.available_kb == MEMINFO_ABSENT)
 		info.available_kb = available_estimate(&info);
@@ -178,7 +183,7 @@ static void memory_emit(const void *state, struct sink *out)
 	sink_uint(out, "used_kb", info->total_kb - info->available_kb);
 	sink_uint(out, "available_kb", info->available_kb);
 	swap_emit(out, info);
-	sink_uint(out, "free_kb", info->free_kb);
+	kb_emit(out, "free_kb", info->free_kb);
 	kb_emit(out, "buffers_kb", info->buffers_kb);
 	kb_emit(out, "cached_kb", info->cached_kb);
 	kb_emit(out, "anonymous_kb", info->anon_kb);
@@ -188,6 +193,8 @@ static void memory_emit(const void *state, struct sink *out)
 	kb_emit(out, "dirty_kb", info->dirty_kb);
 	kb_emit(out, "writeback_kb", info->writeback_kb);
 	kb_emit(out, "committed_kb", info->committed_kb);
+	if (info->skipped > 0)
+		sink_uint(out, "lines_skipped", info->skipped);
 }
 
 const struct collector collector_memory = {

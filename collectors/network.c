@@ -34,6 +34,9 @@ struct netif {
 
 #define NO_LINK UINT32_MAX
 
+/* Beyond so many interfaces a list that has changed is not searched for names that are there twice. */
+#define TWICE_LOOKED_AT_MAX 512
+
 struct netif_list {
 	struct netif *items;
 	size_t count, size;
@@ -44,6 +47,7 @@ struct network {
 	struct procfs_buffer buffer;
 	struct rate_clock clock;
 	struct netif_list now, before;
+	size_t skipped; /* lines that made no sense, or named an interface once more */
 	struct links links;
 	bool links_known; /* the table has been filled */
 	bool links_stale; /* something has happened since */
@@ -57,10 +61,15 @@ int netdev_parse(struct scan line, struct scan *ret_name, struct netdev_counters
 {
 	struct netdev_counters c;
 	struct scan name;
+	const char *colon;
 
+	/* The kernel pads a short name on its left. */
 	scan_blanks(&line);
-	if (!scan_until(&line, ':', &name) || scan_len(&name) == 0 || scan_len(&name) >= IFNAMSIZ)
+	colon = line.at == line.end ? NULL : memrchr(line.at, ':', scan_len(&line));
+	if (!colon || colon == line.at || colon - line.at >= IFNAMSIZ)
 		return -EBADMSG;
+	name = (struct scan){line.at, colon};
+	line.at = colon + 1;
 	/* bytes packets errs drop fifo frame compressed multicast, then the same 4 for what was sent */
 	if (!scan_u64(&line, &c.rx_bytes) || !scan_u64(&line, &c.rx_packets) || !scan_u64(&line, &c.rx_errors) ||
 	    !scan_u64(&line, &c.rx_dropped) || !scan_skip(&line, 4) || !scan_u64(&line, &c.tx_bytes) ||
@@ -122,31 +131,65 @@ static void netif_update(struct netif *netif, const struct netif *before, struct
 	rate_update(&netif->tx_packets, interval, counters->tx_packets);
 }
 
-static int counters_take(struct network *network, struct scan text, struct rate_interval interval)
+/* A second line of one name would be counted twice. Looked for only where the list is not that of the last time. */
+static bool is_twice(const struct network *network, size_t at, const char name[IFNAMSIZ])
+{
+	const struct netif_list *now = &network->now, *before = &network->before;
+
+	if (at < before->count && compare_netifs(&before->items[at], name) == 0)
+		return false;
+	for (size_t i = 0; i < at && at < TWICE_LOOKED_AT_MAX; i++)
+		if (compare_netifs(&now->items[i], name) == 0)
+			return true;
+	return false;
+}
+
+static int line_take(struct network *network, struct scan line, bool *sorted, struct rate_interval interval)
 {
 	struct netdev_counters counters;
-	struct scan line, name;
-	bool sorted = false;
+	size_t at = network->now.count;
+	char key[IFNAMSIZ] = "";
 	struct netif *netif;
+	struct scan name;
+	int r = netdev_parse(line, &name, &counters);
+
+	if (r < 0)
+		return r;
+	memcpy(key, name.at, scan_len(&name));
+	if (!*sorted && is_twice(network, at, key))
+		return -EBADMSG;
+	netif = list_add(&network->now);
+	if (!netif)
+		return -ENOMEM;
+	memcpy(netif->name, key, sizeof(key));
+	netif_update(netif, before_find(&network->before, sorted, at, netif->name), interval, &counters);
+	return 0;
+}
+
+/* The two lines above the interfaces part their columns by bars. */
+static bool is_heading(const struct scan *line, unsigned at)
+{
+	return at < 2 && memchr(line->at, '|', scan_len(line)) && !memchr(line->at, ':', scan_len(line));
+}
+
+static int counters_take(struct network *network, struct scan text, struct rate_interval interval)
+{
+	bool sorted = false;
+	struct scan line;
+	unsigned at = 0;
 
 	network->now.count = 0;
-	for (unsigned heading = 0; heading < 2; heading++)
-		if (!scan_line(&text, &line))
-			return -EBADMSG;
-	while (scan_line(&text, &line)) {
-		size_t at = network->now.count;
-		int r = netdev_parse(line, &name, &counters);
+	network->skipped = 0;
+	for (; scan_line(&text, &line); at++) {
+		int r = is_heading(&line, at) ? 0 : line_take(network, line, &sorted, interval);
 
-		if (r < 0)
+		if (r == -EBADMSG)
+			network->skipped++;
+		else if (r < 0)
 			return r;
-		netif = list_add(&network->now);
-		if (!netif)
-			return -ENOMEM;
-		memset(netif->name, 0, sizeof(netif->name));
-		memcpy(netif->name, name.at, scan_len(&name));
-		netif_update(netif, before_find(&network->before, &sorted, at, netif->name), interval, &counters);
 	}
-	return 0;
+	/* An empty list would clear what a host knows. A kernel without any interface still writes the heading. */
+	return network->now.count == 0 && (network->skipped > 0 || at == 0) ? -EBADMSG : 0;
 }
 
 /* The list just read becomes the one before, until it is swapped back: on failure the last good values stay. */
@@ -455,6 +498,8 @@ static void network_emit(const void *state, struct sink *out)
 		sink_bool(out, "truncated", true);
 		sink_uint(out, "total_count", network->now.count);
 	}
+	if (network->skipped > 0)
+		sink_uint(out, "lines_skipped", network->skipped);
 }
 
 const struct collector collector_network = {

@@ -14,8 +14,9 @@ struct netdev_counters {
 };
 
 /*
- * One line after the two of the heading, "  eth0: 1 2 …". The name may hold anything but '/', ':' and white space
- * (dev_valid_name in net/core/dev.c). 0 or -EBADMSG (outputs untouched).
+ * One line after the two of the heading, "  eth0: 1 2 …". After the name come numbers alone, so it ends at the last
+ * colon: kernels before 4.16 allowed colons in it, and all of them most other bytes (dev_valid_name in net/core/dev.c).
+ * 0 or -EBADMSG (outputs untouched).
  */
 int netdev_parse(struct scan line, struct scan *ret_name, struct netdev_counters *ret_counters);
 
