@@ -3,23 +3,22 @@
  * system.disk.io_stats: bytes and operations per second over the whole disks of the guest, and each device's share.
  *
  * A byte written to a file system on LVM passes through dm-0 and vda and is counted by both; the totals take the disks
- * at the bottom only. Totals are sums of the devices' differences, so that a disk plugged in or out makes no spike.
+ * at the bottom only. A device may get its members after it was first seen: what might be made of others, and has
+ * been used since, is looked at before it is counted. Totals are sums of the devices' differences, so that a disk plugged in or out makes no spike.
  */
 #include "disk.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 #include <infiniservice/cleanup.h>
 #include <infiniservice/collector.h>
 
+#include "diskkind.h"
 #include "rate.h"
 #include "table.h"
+
+#define STACK_CHECK_NS (60 * NS_PER_S)
 
 #define SECTOR_BYTES 512 /* of the counters, whatever the disk's own: Documentation/admin-guide/iostats.rst */
 
@@ -105,45 +104,15 @@ int diskstats_parse_line(const char *text, size_t len, struct diskstats_line *ou
 	return 0;
 }
 
-static bool directory_has_entries(int dir_fd, const char *path)
-{
-	int fd = openat(dir_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	const struct dirent *entry;
-	bool found = false;
-
-	if (!dir) {
-		closep(&fd);
-		return false;
-	}
-	while (!found && (entry = readdir(dir)))
-		found = entry->d_name[0] != '.';
-	closedir(dir);
-	return found;
-}
-
-enum disk_kind disk_kind_of(int sys_fd, uint64_t device, const char *name)
-{
-	unsigned major = (unsigned)(device >> 32), minor = (unsigned)device;
-	struct stat st;
-	char path[64];
-
-	/* Documentation/admin-guide/devices.txt: 1 ram, 7 loop. zram takes a dynamic number. */
-	if (major == 1 || major == 7 || strncmp(name, "zram", 4) == 0)
-		return DISK_MEMORY;
-	snprintf(path, sizeof(path), "dev/block/%u:%u/partition", major, minor);
-	if (fstatat(sys_fd, path, &st, 0) == 0)
-		return DISK_PARTITION;
-	snprintf(path, sizeof(path), "dev/block/%u:%u/slaves", major, minor);
-	return directory_has_entries(sys_fd, path) ? DISK_STACKED : DISK_WHOLE;
-}
-
 /* ---------------------------------------------------------------------------------------------------- collecting */
 
 struct device {
 	uint64_t number;
 	char name[DISK_NAME_MAX];
 	enum disk_kind kind;
+	bool hardware;	    /* never made of anything else */
+	bool nvme_head;	    /* stacked on paths that are in the list */
+	uint64_t looked_ns; /* when its kind was last looked at */
 	bool has_in_flight;
 	uint64_t in_flight;
 	struct rate read_bytes, write_bytes, read_ops, write_ops, busy_ms;
@@ -159,6 +128,7 @@ struct disk {
 	struct rate_clock clock;
 	enum rate_state state;
 	double read_bytes, write_bytes, read_ops, write_ops; /* per second, over whole disks */
+	uint64_t bytes_read, bytes_written;		     /* since they appeared, over whole disks */
 	bool has_utilization;
 	double utilization;
 };
@@ -220,6 +190,30 @@ static void device_init(struct device *device, const struct diskstats_line *line
 	*device = (struct device){.number = line->device};
 	memcpy(device->name, line->name.at, scan_len(&line->name));
 	device->kind = disk_kind_of(ctx->sys_fd, device->number, device->name);
+	device->hardware = disk_is_hardware(ctx->sys_fd, device->number);
+	device->looked_ns = ctx->now.mono_ns;
+}
+
+static bool has_moved(const struct device *device)
+{
+	return device->read_ops.delta > 0 || device->write_ops.delta > 0 || device->read_bytes.delta > 0 ||
+	       device->write_bytes.delta > 0;
+}
+
+/*
+ * A device that was not used adds nothing to a total, so what it is may wait. One that is stacked is used all the time,
+ * and hardly ever becomes a disk by itself.
+ */
+static void device_look_again(struct device *device, const struct collect_ctx *ctx)
+{
+	bool due = device->kind == DISK_WHOLE	? !device->hardware && has_moved(device)
+		   : device->kind == DISK_STACKED ? ctx->now.mono_ns - device->looked_ns >= STACK_CHECK_NS
+						  : false;
+
+	if (!due || device->nvme_head)
+		return;
+	device->kind = disk_kind_of(ctx->sys_fd, device->number, device->name);
+	device->looked_ns = ctx->now.mono_ns;
 }
 
 static void device_update(struct device *device, const struct diskstats_line *line, struct rate_interval interval)
@@ -254,6 +248,38 @@ static void device_place(struct disk *disk, size_t at, size_t former, const stru
 		}
 	}
 	device_init(&disk->devices[at], line, ctx);
+}
+
+static struct device *device_named(struct disk *disk, size_t count, const char *name)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(disk->devices[i].name, name) == 0)
+			return &disk->devices[i];
+	return NULL;
+}
+
+/* The list changed: of an NVMe disk and the paths to it, which the kernel lists too, the paths are counted. */
+static void heads_mark(struct disk *disk, size_t count, const struct collect_ctx *ctx)
+{
+	char name[DISK_NAME_MAX];
+
+	for (size_t i = 0; i < count; i++) {
+		struct device *device = &disk->devices[i];
+
+		if (device->nvme_head)
+			device->kind = disk_kind_of(ctx->sys_fd, device->number, device->name);
+		device->nvme_head = false;
+	}
+	for (size_t i = 0; i < count; i++) {
+		struct device *head = NULL;
+
+		if (disk_nvme_head(disk->devices[i].name, name, sizeof(name)))
+			head = device_named(disk, count, name);
+		if (!head)
+			continue;
+		head->kind = DISK_STACKED;
+		head->nvme_head = true;
+	}
 }
 
 /* Mostly the devices are those of the last time in the same order; from the first that is not, each is looked up. */
@@ -298,8 +324,11 @@ static int devices_update(struct disk *disk, const struct collect_ctx *ctx, stru
 			}
 			device_place(disk, at, former, &line, ctx);
 		}
-		device_update(&disk->devices[at++], &line, interval);
+		device_update(&disk->devices[at], &line, interval);
+		device_look_again(&disk->devices[at++], ctx);
 	}
+	if (changed || at != disk->count)
+		heads_mark(disk, at, ctx);
 	disk->count = at;
 	return 0;
 }
@@ -327,6 +356,7 @@ static void totals_update(struct disk *disk, const struct collect_ctx *ctx)
 
 	disk->read_bytes = disk->write_bytes = disk->read_ops = disk->write_ops = disk->utilization = 0;
 	disk->has_utilization = false;
+	disk->bytes_read = disk->bytes_written = 0;
 	for (size_t i = 0; i < disk->count; i++) {
 		const struct device *device = &disk->devices[i];
 
@@ -335,6 +365,8 @@ static void totals_update(struct disk *disk, const struct collect_ctx *ctx)
 		/* A device that came later is no fault of the total, one that began anew is. */
 		if (device_state(device) == RATE_RESET)
 			disk->state = RATE_RESET;
+		disk->bytes_read += device->read_bytes.counter;
+		disk->bytes_written += device->write_bytes.counter;
 		disk->read_bytes += share(&device->read_bytes, first, boot_seconds);
 		disk->write_bytes += share(&device->write_bytes, first, boot_seconds);
 		disk->read_ops += share(&device->read_ops, first, boot_seconds);
@@ -445,6 +477,8 @@ static void disk_emit(const void *state, struct sink *out)
 	whole_emit(out, "write_bytes_per_sec", disk->write_bytes);
 	whole_emit(out, "read_ops_per_sec", disk->read_ops);
 	whole_emit(out, "write_ops_per_sec", disk->write_ops);
+	sink_uint(out, "readBytes", disk->bytes_read);
+	sink_uint(out, "writeBytes", disk->bytes_written);
 	/* Of the busiest disk: an average over many would hide the one that is the bottleneck. */
 	if (disk->has_utilization)
 		sink_real(out, "io_utilization_percent", disk->utilization, 2);

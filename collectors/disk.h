@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* /proc/diskstats, parsed, and what its devices are. */
+/* /proc/diskstats, parsed. What its devices are: diskkind.h. */
 #ifndef COLLECTORS_DISK_H
 #define COLLECTORS_DISK_H
 
@@ -30,18 +30,5 @@ struct diskstats_line {
  * 0 or -EBADMSG (*out untouched).
  */
 int diskstats_parse_line(const char *text, size_t len, struct diskstats_line *out);
-
-enum disk_kind {
-	DISK_WHOLE,	/* counted in the totals */
-	DISK_STACKED,	/* dm, md: made of other disks, which are counted instead; listed */
-	DISK_PARTITION, /* part of a disk that is counted; not listed */
-	DISK_MEMORY,	/* ram, zram, loop: no disk of their own; not listed */
-};
-
-/*
- * What sysfs says: a partition has dev/block/M:N/partition, a stacked device has something in dev/block/M:N/slaves.
- * Loop devices are known by their major number, ram and zram disks by theirs and by name.
- */
-enum disk_kind disk_kind_of(int sys_fd, uint64_t device, const char *name);
 
 #endif
