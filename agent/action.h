@@ -81,6 +81,8 @@ enum action_result action_run_status(struct command *command);
 
 /* action_service.c, action_restart.c, action_services.c, action_user.c, action_kill.c, action_power.c, action_security.c */
 enum policy_group action_group_of_service_control(const struct message *message);
+/* True if a unit of this name is not to be controlled, whatever it is: then the command has been answered POLICY_DENIED. */
+bool action_unit_denied(struct command *command, const char *unit);
 enum action_result action_run_service_control(struct command *command);
 enum action_result action_run_restart_services(struct command *command);
 enum action_result action_run_service_list(struct command *command);

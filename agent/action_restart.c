@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * RestartServices: one service by its name, or without a name those that have failed. Jobs run side by side; data says
- * which of them came up and which did not.
+ * which of them came up, which did not, and which are not to be controlled (unit_rules.h).
  */
 #include "agent/action.h"
 
@@ -21,6 +21,7 @@ struct restart {
 	struct bus_work bus; /* first: see bus_work.h */
 	char units[UNIT_JOBS_MAX][UNIT_NAME_SIZE];
 	size_t count, left_out;
+	bool named; /* by the host: else those that have failed */
 	struct unit_jobs jobs;
 };
 
@@ -46,8 +47,13 @@ static void emit_restart(struct sink *out, const char *key, const void *arg)
 	sink_array_end(out);
 	sink_array_begin(out, "failed");
 	for (size_t i = 0; i < restart->jobs.count; i++)
-		if (!unit_job_succeeded(&restart->jobs.list[i]))
+		if (!unit_job_succeeded(&restart->jobs.list[i]) && !unit_job_denied(&restart->jobs.list[i]))
 			emit_failure(out, &restart->jobs.list[i]);
+	sink_array_end(out);
+	sink_array_begin(out, "denied");
+	for (size_t i = 0; i < restart->jobs.count; i++)
+		if (unit_job_denied(&restart->jobs.list[i]))
+			sink_str(out, NULL, restart->jobs.list[i].unit);
 	sink_array_end(out);
 	if (restart->left_out) {
 		sink_bool(out, "truncated", true);
@@ -63,8 +69,13 @@ static void answer(struct command *command)
 	size_t failed = 0;
 	char text[512];
 
+	if (restart->named && unit_job_denied(restart->jobs.list)) {
+		command_fail(command, CODE_POLICY_DENIED, "unit_denied", "%s", restart->jobs.list->error);
+		return;
+	}
+	/* Nobody asked for those that are not ours to restart. */
 	for (size_t i = 0; i < restart->jobs.count; i++)
-		failed += !unit_job_succeeded(&restart->jobs.list[i]);
+		failed += !unit_job_succeeded(&restart->jobs.list[i]) && !unit_job_denied(&restart->jobs.list[i]);
 	if (failed) {
 		const struct unit_job *job = restart->jobs.list;
 
@@ -143,11 +154,13 @@ enum action_result action_run_restart_services(struct command *command)
 		command_fail(command, fault.code, fault.reason, "%s", fault.text);
 		return ACTION_TAKEN;
 	}
-	if (name && (!unit_name_make(name, unit) || unit_name_is_power(unit))) {
+	if (name && !unit_name_make(name, unit)) {
 		command_fail(command, CODE_INVALID_PARAMETERS, "bad_value",
 			     "service_name has to be the name of a service, socket, timer or path unit");
 		return ACTION_TAKEN;
 	}
+	if (name && action_unit_denied(command, unit))
+		return ACTION_TAKEN;
 	if (!privilege_require(command))
 		return ACTION_TAKEN;
 	restart = bus_work_new(command, sizeof(*restart));
@@ -156,6 +169,7 @@ enum action_result action_run_restart_services(struct command *command)
 	restart->bus.done = restart_done;
 	if (!name)
 		return bus_call_manager(command, on_units, "ListUnits", NULL) ? ACTION_ASYNC : ACTION_TAKEN;
+	restart->named = true;
 	memcpy(restart->units[restart->count++], unit, sizeof(unit));
 	return start(command) ? ACTION_ASYNC : ACTION_TAKEN;
 }

@@ -2,7 +2,7 @@
 /*
  * ServiceControl and RestartServices: verbs of the service manager over D-Bus, and what the unit is like afterwards.
  *
- *	ServiceControl: LoadUnit ─► (verb: job and its end | EnableUnitFiles, Reload) ─► GetAll of the unit ─► its MainPID ─► answer
+ *	ServiceControl: (the unit is judged ─► verb: job and its end | EnableUnitFiles, Reload) ─► LoadUnit ─► GetAll ─► its MainPID ─► answer
  */
 #include "agent/action.h"
 
@@ -16,7 +16,9 @@
 #include "agent/bus_work.h"
 #include "agent/privilege.h"
 #include "agent/unit_jobs.h"
+#include "agent/unit_judge.h"
 #include "agent/unit_name.h"
+#include "agent/unit_rules.h"
 
 #define UNIT_INTERFACE "org.freedesktop.systemd1.Unit"
 #define SERVICE_INTERFACE "org.freedesktop.systemd1.Service"
@@ -42,6 +44,7 @@ struct control {
 	char unit[1][UNIT_NAME_SIZE];
 	char path[512]; /* of the unit's object */
 	struct unit_jobs jobs;
+	struct unit_judge judge; /* where there is no job */
 	struct privilege_deed *deed;
 	char load_state[32], active_state[32], sub_state[32], file_state[32];
 	uint32_t main_pid;
@@ -165,7 +168,7 @@ static void on_properties(struct command *command, const struct bus_reply *reply
 	if (read_properties(reply->message, control) < 0)
 		bus_work_fail(command, -EBADMSG);
 	else if (strcmp(control->load_state, "not-found") == 0)
-		command_fail(command, CODE_NOT_FOUND, "no_such_unit", "there is no unit %s", control->unit[0]);
+		command_fail(command, CODE_NOT_FOUND, "no_such_unit", "Unit %s not found.", control->unit[0]);
 	else if (strcmp(unit_name_suffix(control->unit[0]), ".service") == 0)
 		bus_work_call(command, on_main_pid, SYSTEMD_NAME, control->path, DBUS_PROPERTIES, "Get", "ss", SERVICE_INTERFACE,
 			      "MainPID");
@@ -182,14 +185,14 @@ static void ask_properties(struct command *command)
 
 /* ---------------------------------------------------------------------------------------------------------- the verbs */
 
-static void on_path_again(struct command *command, const struct bus_reply *reply);
+static void on_path(struct command *command, const struct bus_reply *reply);
 
 /* What the verb has changed may have unloaded the unit: it is loaded anew for its state. */
 static void ask_state(struct command *command)
 {
 	struct control *control = command->work;
 
-	bus_call_manager(command, on_path_again, "LoadUnit", "s", control->unit[0]);
+	bus_call_manager(command, on_path, "LoadUnit", "s", control->unit[0]);
 }
 
 /* Where the manager refuses the verb its words are the answer. */
@@ -264,26 +267,32 @@ static void change_files(struct command *command)
 		bus_call_manager(command, on_files_changed, member, "asb", 1, control->unit[0], false);
 }
 
-static void start_verb(struct command *command)
+static void on_judged(void *data, const struct bus_reply *reply)
+{
+	struct command *command = data;
+	struct control *control = command->work;
+
+	control->bus.heard = control->bus.heard || reply->error == 0 || reply->error == -EREMOTEIO;
+	if (!bus_work_failed(command, reply))
+		change_files(command);
+}
+
+/* False: the command has been answered. */
+static bool start_verb(struct command *command)
 {
 	struct control *control = command->work;
-	const struct verb *verb = control->verb;
+	struct agent *agent = command->agent;
 	int r;
 
-	switch (verb->operation) {
-	case OPERATION_STATUS:
-		ask_properties(command);
-		break;
-	case OPERATION_JOB:
-		r = unit_jobs_start_for(&control->jobs, command, verb->member, control->unit, 1, on_job_done, command);
-		if (r < 0)
-			bus_work_fail(command, r);
-		break;
-	case OPERATION_ENABLE:
-	case OPERATION_DISABLE:
-		change_files(command);
-		break;
-	}
+	if (control->verb->operation == OPERATION_STATUS)
+		return bus_call_manager(command, on_path, "LoadUnit", "s", control->unit[0]);
+	if (control->verb->operation == OPERATION_JOB)
+		r = unit_jobs_start_for(&control->jobs, command, control->verb->member, control->unit, 1, on_job_done, command);
+	else
+		r = unit_judge_start(&control->judge, agent->bus, control->unit[0], &agent->config, on_judged, command);
+	if (r < 0)
+		bus_work_fail(command, r);
+	return r >= 0;
 }
 
 /* False: the command has been answered. */
@@ -302,16 +311,10 @@ static bool take_path(struct command *command, const struct bus_reply *reply)
 	return true;
 }
 
-static void on_path_again(struct command *command, const struct bus_reply *reply)
-{
-	if (take_path(command, reply))
-		ask_properties(command);
-}
-
 static void on_path(struct command *command, const struct bus_reply *reply)
 {
 	if (take_path(command, reply))
-		start_verb(command);
+		ask_properties(command);
 }
 
 static void control_done(struct bus_work *work)
@@ -319,6 +322,7 @@ static void control_done(struct bus_work *work)
 	struct control *control = container_of(work, struct control, bus);
 
 	unit_jobs_done(&control->jobs);
+	unit_judge_cancel(&control->judge);
 	control->deed = privilege_deed_cancel(control->deed);
 }
 
@@ -337,6 +341,16 @@ static bool parameters(struct command *command, const char *name, char unit[UNIT
 			     "%s has to be the name of a service, socket, timer or path unit", name);
 		return false;
 	}
+	return true;
+}
+
+bool action_unit_denied(struct command *command, const char *unit)
+{
+	char words[UNIT_RULES_WORDS_SIZE];
+
+	if (!unit_name_error(unit, command->agent->config.commands.deny_units, words))
+		return false;
+	command_fail(command, CODE_POLICY_DENIED, "unit_denied", "%s", words);
 	return true;
 }
 
@@ -365,10 +379,9 @@ enum action_result action_run_service_control(struct command *command)
 
 	if (!verb || !parameters(command, "service", unit))
 		return ACTION_TAKEN;
-	if (verb->operation != OPERATION_STATUS && unit_name_is_power(unit)) {
-		command_fail(command, CODE_INVALID_PARAMETERS, "bad_value", "RebootSystem and ShutdownSystem do that");
+	/* What its name tells needs no bus and no rights to be refused. */
+	if (verb->operation != OPERATION_STATUS && action_unit_denied(command, unit))
 		return ACTION_TAKEN;
-	}
 	if (verb->operation != OPERATION_STATUS && !privilege_require(command))
 		return ACTION_TAKEN;
 	control = bus_work_new(command, sizeof(*control));
@@ -377,5 +390,5 @@ enum action_result action_run_service_control(struct command *command)
 	control->bus.done = control_done;
 	control->verb = verb;
 	memcpy(control->unit[0], unit, sizeof(unit));
-	return bus_call_manager(command, on_path, "LoadUnit", "s", unit) ? ACTION_ASYNC : ACTION_TAKEN;
+	return start_verb(command) ? ACTION_ASYNC : ACTION_TAKEN;
 }

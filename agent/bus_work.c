@@ -10,6 +10,7 @@
 
 #include "agent/agent.h"
 #include "agent/privilege.h"
+#include "agent/unit_rules.h"
 
 static void message_unrefp(sd_bus_message **message)
 {
@@ -77,6 +78,8 @@ static const struct {
 	{ "org.freedesktop.systemd1.UnitMasked", CODE_COMMAND_FAILED, "masked" },
 	{ "org.freedesktop.systemd1.OnlyByDependency", CODE_COMMAND_FAILED, "only_by_dependency" },
 	{ SD_BUS_ERROR_FILE_NOT_FOUND, CODE_NOT_FOUND, "no_such_unit" },
+	{ UNIT_ERROR_DENIED, CODE_POLICY_DENIED, "unit_denied" },
+	{ UNIT_ERROR_NOT_LOADED, CODE_COMMAND_FAILED, "not_loaded" },
 	{ PRIVILEGE_ERROR_ABSENT, CODE_PERMISSION_DENIED, "no_executor" },
 	{ PRIVILEGE_ERROR_POLICY, CODE_POLICY_DENIED, "executor" },
 	{ PRIVILEGE_ERROR_LOST, CODE_INTERNAL, "lost" },

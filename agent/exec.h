@@ -94,6 +94,7 @@ enum exec_stage {
 	EXEC_STAGE_EXEC, /* execve: ENOENT, EACCES, ENOEXEC … */
 	EXEC_STAGE_POLICY, /* the executor's own look at the policy said no: `words` */
 	EXEC_STAGE_CONNECT, /* there is no executor at socket_path */
+	EXEC_STAGE_UNIT, /* of a deed: the executor does not touch this unit: `words` */
 };
 
 struct exec_outcome {

@@ -11,6 +11,7 @@
 #include <infiniservice/cleanup.h>
 
 #include "agent/agent.h"
+#include "agent/unit_rules.h"
 
 struct privilege_deed {
 	bus_reply_fn done; /* NULL: forgotten */
@@ -51,6 +52,8 @@ static struct bus_reply reply_of_outcome(const struct exec_outcome *outcome, cha
 {
 	if (outcome->spawn_stage == EXEC_STAGE_POLICY)
 		return (struct bus_reply){ .error = -EREMOTEIO, .name = PRIVILEGE_ERROR_POLICY, .text = words };
+	if (outcome->spawn_stage == EXEC_STAGE_UNIT)
+		return (struct bus_reply){ .error = -EREMOTEIO, .name = UNIT_ERROR_DENIED, .text = words };
 	if (outcome->spawn_stage == EXEC_STAGE_CONNECT)
 		return (struct bus_reply){ .error = -EREMOTEIO, .name = PRIVILEGE_ERROR_ABSENT, .text = PRIVILEGE_NO_EXECUTOR };
 	if (outcome->timed_out)

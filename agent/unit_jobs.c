@@ -20,6 +20,8 @@ static void stop_waiting(struct unit_jobs *jobs)
 	for (size_t i = 0; i < jobs->count; i++)
 		jobs->list[i].call = bus_cancel(jobs->list[i].call);
 	for (size_t i = 0; i < jobs->count; i++)
+		unit_judge_cancel(&jobs->list[i].judge);
+	for (size_t i = 0; i < jobs->count; i++)
 		jobs->list[i].deed = privilege_deed_cancel(jobs->list[i].deed);
 }
 
@@ -33,6 +35,14 @@ static void end_job(struct unit_job *job)
 		return;
 	stop_waiting(jobs);
 	jobs->done(jobs->data, 0);
+}
+
+static void refuse_job(struct unit_job *job, const char *name, const char *words)
+{
+	job->refused = true;
+	snprintf(job->name, sizeof(job->name), "%s", name);
+	snprintf(job->error, sizeof(job->error), "%s", words);
+	end_job(job);
 }
 
 /* Unique names, so that nobody else can say that a job has ended; "" where there is no daemon between. */
@@ -81,10 +91,7 @@ static void on_job(void *data, const struct bus_reply *reply)
 		snprintf(job->jobs->sender, sizeof(job->jobs->sender), "%s", sender_of(reply->message));
 		return;
 	}
-	job->refused = true;
-	snprintf(job->name, sizeof(job->name), "%s", reply->name);
-	snprintf(job->error, sizeof(job->error), "%s", reply->error ? reply->text : "the answer made no sense");
-	end_job(job);
+	refuse_job(job, reply->name, reply->error ? reply->text : "the answer made no sense");
 }
 
 /* A second subscription of one connection is refused, and is as good. */
@@ -109,11 +116,13 @@ static int subscribe(struct unit_jobs *jobs)
 	return r;
 }
 
-static int start(struct unit_job *job, const char *verb)
+/* ----------------------------------------------------------------------------------------- by ourselves, by the executor */
+
+static int start_by_bus(struct unit_job *job)
 {
 	struct bus *bus = job->jobs->bus;
 	sd_bus_message *message = NULL;
-	int r = bus_message(bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, verb, &message);
+	int r = bus_message(bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, job->jobs->verb, &message);
 
 	if (r >= 0)
 		r = sd_bus_message_append(message, "ss", job->unit, "replace");
@@ -123,48 +132,17 @@ static int start(struct unit_job *job, const char *verb)
 	return r;
 }
 
-int unit_jobs_start(struct unit_jobs *jobs, struct bus *bus, const char *verb, char (*units)[UNIT_NAME_SIZE], size_t count,
-		    unit_jobs_fn done, void *data)
-{
-	int r;
-
-	*jobs = (struct unit_jobs){ .bus = bus, .done = done, .data = data };
-	if (count == 0 || count > UNIT_JOBS_MAX)
-		return -EINVAL;
-	jobs->list = calloc(count, sizeof(*jobs->list));
-	if (!jobs->list)
-		return -ENOMEM;
-	jobs->count = jobs->running = count;
-	r = subscribe(jobs);
-	for (size_t i = 0; i < count && r >= 0; i++) {
-		struct unit_job *job = &jobs->list[i];
-
-		job->jobs = jobs;
-		memcpy(job->unit, units[i], UNIT_NAME_SIZE);
-		r = start(job, verb);
-	}
-	if (r < 0) {
-		unit_jobs_done(jobs);
-		return r;
-	}
-	return 0;
-}
-
-/* ------------------------------------------------------------------------------------------------- by the executor */
-
 static void on_deed(void *data, const struct bus_reply *reply)
 {
 	struct unit_job *job = data;
 
 	job->deed = NULL;
 	job->jobs->heard = true;
-	job->refused = reply->error != 0;
-	if (!job->refused) {
-		snprintf(job->result, sizeof(job->result), "%s", reply->text);
-	} else {
-		snprintf(job->name, sizeof(job->name), "%s", reply->name);
-		snprintf(job->error, sizeof(job->error), "%s", reply->text);
+	if (reply->error) {
+		refuse_job(job, reply->name, reply->text);
+		return;
 	}
+	snprintf(job->result, sizeof(job->result), "%s", reply->text);
 	end_job(job);
 }
 
@@ -175,42 +153,79 @@ static enum executor_deed deed_of(const char *verb)
 	return strcmp(verb, "RestartUnit") == 0 ? EXECUTOR_DEED_RESTART : EXECUTOR_DEED_START;
 }
 
-static int start_by_executor(struct unit_jobs *jobs, struct command *command, const char *verb, char (*units)[UNIT_NAME_SIZE],
-			     size_t count)
+static int start_by_executor(struct unit_job *job)
 {
-	struct privilege_wish wish = { .deed = deed_of(verb), .action = command->action->name, .group = command->group,
-				       .deadline_ns = command->deadline_ns };
+	struct command *command = job->jobs->command;
+	struct privilege_wish wish = { .deed = deed_of(job->jobs->verb), .action = command->action->name, .group = command->group,
+				       .unit = job->unit, .deadline_ns = command->deadline_ns };
+
+	return privilege_deed_start(command->agent, &wish, on_deed, job, &job->deed);
+}
+
+static void on_judged(void *data, const struct bus_reply *reply)
+{
+	struct unit_job *job = data;
+	struct unit_jobs *jobs = job->jobs;
+	int r;
+
+	jobs->heard = jobs->heard || reply->error == 0 || reply->error == -EREMOTEIO;
+	if (reply->error) {
+		refuse_job(job, reply->name, reply->text);
+		return;
+	}
+	r = jobs->command ? start_by_executor(job) : start_by_bus(job);
+	if (r < 0)
+		refuse_job(job, "", strerror(-r));
+}
+
+/* --------------------------------------------------------------------------------------------------------------- all */
+
+static int start_all(struct unit_jobs *jobs, const struct config *config, char (*units)[UNIT_NAME_SIZE], size_t count)
+{
 	int r = 0;
 
+	if (count == 0 || count > UNIT_JOBS_MAX)
+		return -EINVAL;
 	jobs->list = calloc(count, sizeof(*jobs->list));
 	if (!jobs->list)
 		return -ENOMEM;
 	jobs->count = jobs->running = count;
+	if (!jobs->command)
+		r = subscribe(jobs);
 	for (size_t i = 0; i < count && r >= 0; i++) {
 		struct unit_job *job = &jobs->list[i];
 
 		job->jobs = jobs;
 		memcpy(job->unit, units[i], UNIT_NAME_SIZE);
-		wish.unit = job->unit;
-		r = privilege_deed_start(command->agent, &wish, on_deed, job, &job->deed);
+		r = unit_judge_start(&job->judge, jobs->bus, job->unit, config, on_judged, job);
 	}
 	return r;
+}
+
+int unit_jobs_start(struct unit_jobs *jobs, struct bus *bus, const struct config *config, const char *verb,
+		    char (*units)[UNIT_NAME_SIZE], size_t count, unit_jobs_fn done, void *data)
+{
+	int r;
+
+	*jobs = (struct unit_jobs){ .bus = bus, .verb = verb, .done = done, .data = data };
+	r = start_all(jobs, config, units, count);
+	if (r < 0)
+		unit_jobs_done(jobs);
+	return r < 0 ? r : 0;
 }
 
 int unit_jobs_start_for(struct unit_jobs *jobs, struct command *command, const char *verb, char (*units)[UNIT_NAME_SIZE],
 			size_t count, unit_jobs_fn done, void *data)
 {
+	struct agent *agent = command->agent;
 	int r;
 
-	if (privilege_available(command->agent))
-		return unit_jobs_start(jobs, command->agent->bus, verb, units, count, done, data);
-	*jobs = (struct unit_jobs){ .bus = command->agent->bus, .done = done, .data = data };
-	if (count == 0 || count > UNIT_JOBS_MAX)
-		return -EINVAL;
-	r = start_by_executor(jobs, command, verb, units, count);
+	*jobs = (struct unit_jobs){ .bus = agent->bus, .verb = verb, .done = done, .data = data,
+				    .command = privilege_available(agent) ? NULL : command };
+	r = start_all(jobs, &agent->config, units, count);
 	if (r < 0)
 		unit_jobs_done(jobs);
-	return r;
+	return r < 0 ? r : 0;
 }
 
 void unit_jobs_done(struct unit_jobs *jobs)
@@ -223,4 +238,9 @@ void unit_jobs_done(struct unit_jobs *jobs)
 bool unit_job_succeeded(const struct unit_job *job)
 {
 	return !job->refused && (strcmp(job->result, "done") == 0 || strcmp(job->result, "skipped") == 0);
+}
+
+bool unit_job_denied(const struct unit_job *job)
+{
+	return job->refused && strcmp(job->name, UNIT_ERROR_DENIED) == 0;
 }

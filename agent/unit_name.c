@@ -84,7 +84,7 @@ bool unit_name_is_power(const char *name)
 					     "hybrid-sleep", "suspend-then-hibernate", "shutdown" };
 	size_t len = strcspn(name, ".");
 
-	if (strcmp(unit_name_suffix(name), ".service") != 0)
+	if (strcmp(unit_name_suffix(name), ".service") != 0 && strcmp(unit_name_suffix(name), ".target") != 0)
 		return false;
 	if (strncmp(name, "systemd-", 8) == 0) {
 		name += 8;

@@ -18,7 +18,7 @@
  */
 bool unit_name_make(const char *name, char out[UNIT_NAME_SIZE]);
 
-/* True if to start it turns the machine off, or round, or asleep: `name` is complete. */
+/* True if to start it, a service or target, turns the machine off, or round, or asleep: `name` is complete. */
 bool unit_name_is_power(const char *name);
 
 /* The last '.' and what follows; "" when there is none. */

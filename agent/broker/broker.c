@@ -26,15 +26,19 @@
 
 #define AGENT_USER "infiniservice"
 
+/* What an agent sends may be in it: a line of its own making would pass for one of ours. */
 void broker_log(int priority, const char *format, ...)
 {
-	char text[1024];
+	char text[1024], line[4 * sizeof(text)];
+	size_t len = 0;
 	va_list args;
 
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	fprintf(stderr, "<%d>%s\n", priority, text);
+	for (const unsigned char *c = (const unsigned char *)text; *c; c++)
+		len += (size_t)snprintf(line + len, sizeof(line) - len, *c >= ' ' && *c < 0x7f ? "%c" : "\\x%02x", *c);
+	fprintf(stderr, "<%d>%.*s\n", priority, (int)len, line);
 }
 
 /* --------------------------------------------------------------------------------------------------------- replies */
@@ -93,10 +97,10 @@ static const char *configuration(struct broker *broker)
 	return broker->guard.usable ? NULL : broker->guard.err.text;
 }
 
-static void refuse_policy(struct broker *broker, uint64_t id, const char *action, const char *words)
+void broker_deny(struct broker *broker, uint64_t id, int stage, const char *what, const char *words)
 {
-	broker_log(LOG_WARNING, "refused to the agent: %s: %s", action ? action : "(no action)", words);
-	broker_refuse(broker, id, EACCES, EXECUTOR_STAGE_POLICY, words);
+	broker_log(LOG_WARNING, "refused to the agent: %.300s: %s", what ? what : "(no action)", words);
+	broker_refuse(broker, id, EACCES, stage, words);
 }
 
 /*
@@ -134,7 +138,7 @@ static int request_run(struct broker *broker, size_t len, const int files[2])
 	if (!verdict.refusal)
 		verdict = rules_judge_run(&command, &broker->guard.config);
 	if (verdict.refusal)
-		refuse_policy(broker, command.run.head.id, command.action, verdict.refusal);
+		broker_deny(broker, command.run.head.id, EXECUTOR_STAGE_POLICY, command.action, verdict.refusal);
 	else
 		unit_start(broker, &command, &verdict, files);
 	return 0;
@@ -142,16 +146,16 @@ static int request_run(struct broker *broker, size_t len, const int files[2])
 
 static int request_deed(struct broker *broker, size_t len)
 {
-	const char *refusal = configuration(broker);
+	struct rules_verdict verdict = { .refusal = configuration(broker), .stage = EXECUTOR_STAGE_POLICY };
 	struct executor_call call;
 	int error = executor_deed_parse(broker->message, len, &call);
 
 	if (error < 0)
 		return error;
-	if (!refusal)
-		refusal = rules_judge_deed(&call, &broker->guard.config).refusal;
-	if (refusal)
-		refuse_policy(broker, call.deed.head.id, call.action, refusal);
+	if (!verdict.refusal)
+		verdict = rules_judge_deed(&call, &broker->guard.config);
+	if (verdict.refusal)
+		broker_deny(broker, call.deed.head.id, verdict.stage, *call.argument ? call.argument : call.action, verdict.refusal);
 	else
 		deed_start(broker, &call);
 	return 0;

@@ -87,10 +87,13 @@ void broker_reply_fds(struct broker *broker, struct executor_answer *answer, con
 /* What a request that was not even tried is answered. */
 void broker_refuse(struct broker *broker, uint64_t id, int error, int stage, const char *words);
 
+/* The same for what a rule or the policy does not let be done: written to the journal too. `stage`: EXECUTOR_STAGE_POLICY or _UNIT. */
+void broker_deny(struct broker *broker, uint64_t id, int stage, const char *what, const char *words);
+
 /* Something has ended: it may be time to go. */
 void broker_rest(struct broker *broker);
 
-/* One line to the journal. */
+/* One line to the journal, whatever is in it: bytes that are no printable ASCII are written as \xHH. */
 __attribute__((format(printf, 2, 3))) void broker_log(int priority, const char *format, ...);
 
 #endif

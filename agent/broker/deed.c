@@ -10,6 +10,8 @@
 #include <infiniservice/cleanup.h>
 
 #include "agent/broker/manager_call.h"
+#include "agent/broker/rules.h"
+#include "agent/unit_rules.h"
 
 #define LOGIN_NAME "org.freedesktop.login1"
 #define LOGIN_PATH "/org/freedesktop/login1"
@@ -210,7 +212,9 @@ static int power(struct deed *deed)
 	return r < 0 ? power_by_target(deed) : r;
 }
 
-static int deed_do(struct deed *deed)
+/* --------------------------------------------------------------------------------------------------------- units */
+
+static int unit_do(struct deed *deed)
 {
 	const char *member = kinds[deed->what].member;
 
@@ -223,12 +227,79 @@ static int deed_do(struct deed *deed)
 		return manager_call(deed, on_files_changed, member, "asbb", 1, deed->unit, false, false);
 	case EXECUTOR_DEED_DISABLE:
 		return manager_call(deed, on_files_changed, member, "asb", 1, deed->unit, false);
-	case EXECUTOR_DEED_REBOOT:
-	case EXECUTOR_DEED_POWER_OFF:
-		return power(deed);
 	default:
 		return -EINVAL;
 	}
+}
+
+static void deed_deny(struct deed *deed, const char *words)
+{
+	struct broker *broker = deed->broker;
+
+	broker_deny(broker, deed->id, EXECUTOR_STAGE_UNIT, deed->unit, words);
+	deed_free(deed);
+	broker_rest(broker);
+}
+
+/* The owner's list is the one of this moment, as the policy was when the deed was asked for. */
+static void judge(struct deed *deed, sd_bus_message *message)
+{
+	const struct guard *guard = &deed->broker->guard;
+	char words[UNIT_RULES_WORDS_SIZE], answer[EXECUTOR_TEXT_MAX];
+	const char *error;
+	struct unit_facts facts;
+	int r;
+
+	if (!guard->usable || unit_facts_read(message, guard->config.commands.deny_units, &facts) < 0) {
+		deed_deny(deed, "what the service manager says of the unit made no sense");
+		return;
+	}
+	error = unit_facts_error(&facts, deed->unit, words);
+	if (error && strcmp(error, UNIT_ERROR_DENIED) == 0) {
+		deed_deny(deed, words);
+		return;
+	}
+	if (error) {
+		snprintf(answer, sizeof(answer), "%s %s", error, words);
+		deed_answer(deed, -EREMOTEIO, answer);
+		return;
+	}
+	r = unit_do(deed);
+	if (r < 0)
+		deed_answer(deed, r, strerror(-r));
+}
+
+static int on_unit(sd_bus_message *message, void *data, sd_bus_error *error)
+{
+	(void)error;
+	if (!deed_failed(data, message))
+		judge(data, message);
+	return 1;
+}
+
+static int on_unit_path(sd_bus_message *message, void *data, sd_bus_error *error)
+{
+	struct deed *deed = data;
+	const char *path;
+	int r;
+
+	(void)error;
+	if (deed_failed(deed, message))
+		return 1;
+	r = sd_bus_message_read(message, "o", &path);
+	if (r >= 0)
+		r = sd_bus_call_method_async(deed->broker->manager, &deed->slot, NULL, path, "org.freedesktop.DBus.Properties", "GetAll",
+					     on_unit, deed, "s", "org.freedesktop.systemd1.Unit");
+	if (r < 0)
+		deed_answer(deed, r, strerror(-r));
+	return 1;
+}
+
+static int deed_do(struct deed *deed)
+{
+	if (!rules_deed_takes_unit(deed->what))
+		return power(deed);
+	return manager_call(deed, on_unit_path, "LoadUnit", "s", deed->unit);
 }
 
 void deed_start(struct broker *broker, const struct executor_call *call)

@@ -74,6 +74,8 @@ bool guard_refresh(struct guard *guard)
 	error = config_init(&fresh);
 	if (error == 0) {
 		error = config_load_dir(&fresh, guard->dir, NULL, NULL, &guard->err);
+		if (error == 0)
+			error = config_check(&fresh, NULL, NULL, &guard->err);
 		if (error < 0)
 			config_free(&fresh);
 	}

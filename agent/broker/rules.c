@@ -11,6 +11,7 @@
 #include "agent/packages/manager.h"
 #include "agent/policy.h"
 #include "agent/unit_name.h"
+#include "agent/unit_rules.h"
 
 #define STEP(name) (1U << PACKAGE_##name)
 #define DEED(name) (1U << EXECUTOR_DEED_##name)
@@ -144,7 +145,7 @@ struct rules_verdict rules_judge_run(const struct executor_command *command, con
 	return (struct rules_verdict){ .refusal = "this program with these arguments is no part of the action" };
 }
 
-static bool takes_unit(uint32_t deed)
+bool rules_deed_takes_unit(uint32_t deed)
 {
 	return deed != EXECUTOR_DEED_REBOOT && deed != EXECUTOR_DEED_POWER_OFF;
 }
@@ -153,15 +154,17 @@ struct rules_verdict rules_judge_deed(const struct executor_call *call, const st
 {
 	const struct rule *rule = find_rule(call->action, call->deed.group);
 	const char *refusal = judge_action(rule, call->action, call->deed.group, config);
+	bool about_unit = rules_deed_takes_unit(call->deed.deed);
 	char unit[UNIT_NAME_SIZE];
 
 	if (!refusal && !(rule->deeds & (1U << call->deed.deed)))
 		refusal = "this deed is no part of the action";
-	if (!refusal && !takes_unit(call->deed.deed) && *call->argument)
+	if (!refusal && !about_unit && *call->argument)
 		refusal = "this deed takes no argument";
 	/* A name that is whole already comes back as it is. */
-	if (!refusal && takes_unit(call->deed.deed) &&
-	    (!unit_name_make(call->argument, unit) || strcmp(unit, call->argument) != 0 || unit_name_is_power(unit)))
+	if (!refusal && about_unit && (!unit_name_make(call->argument, unit) || strcmp(unit, call->argument) != 0))
 		refusal = "this is no unit that an action may be about";
-	return (struct rules_verdict){ .refusal = refusal };
+	if (refusal || !about_unit)
+		return (struct rules_verdict){ .refusal = refusal, .stage = EXECUTOR_STAGE_POLICY };
+	return (struct rules_verdict){ .refusal = unit_rules_deny(unit, config->commands.deny_units), .stage = EXECUTOR_STAGE_UNIT };
 }

@@ -15,6 +15,7 @@ struct config;
 
 struct rules_verdict {
 	const char *refusal; /* NULL: it may be done; else words for whoever asked */
+	int stage;	     /* of a refusal: EXECUTOR_STAGE_POLICY or _UNIT */
 	bool own_program;    /* argv[0] is ours: to be replaced by our own path */
 	bool free;	     /* a command of the host's choice: with the environment, directory and user it brings */
 };
@@ -22,7 +23,10 @@ struct rules_verdict {
 /* The program of a RUN, with the policy of `config`. */
 struct rules_verdict rules_judge_run(const struct executor_command *command, const struct config *config);
 
-/* The same for a deed. */
+/* Whether the deed is about a unit, in its argument. */
+bool rules_deed_takes_unit(uint32_t deed);
+
+/* The same for a deed, by the name of its unit alone: what PID 1 calls the unit is asked before it is done (deed.h). */
 struct rules_verdict rules_judge_deed(const struct executor_call *call, const struct config *config);
 
 #endif

@@ -168,8 +168,22 @@ static int check_socket(const struct config *config, struct err *err)
 	return err_set(err, -EINVAL, "socket.path: longer than %zu bytes, which is all a socket's address holds", longest);
 }
 
-static int (*const checks[])(const struct config *config, struct err *err) = { check_port, check_log, check_queue,
-									       check_socket };
+/* A pattern that no name of a unit can match would be a wall that does not stand. */
+static int check_units(const struct config *config, struct err *err)
+{
+	static const char good[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:_.@\\-*?[]!^";
+
+	for (char *const *pattern = config->commands.deny_units; pattern && *pattern; pattern++)
+		if (strspn(*pattern, good) != strlen(*pattern))
+			return err_set(err, -EINVAL,
+				       "commands.deny_units: \"%.100s\" can be no unit's name: letters, digits, \":_.@\\-\" and the "
+				       "patterns *, ? and [...]",
+				       *pattern);
+	return 0;
+}
+
+static int (*const checks[])(const struct config *config, struct err *err) = { check_port, check_log, check_queue, check_socket,
+									       check_units };
 
 int config_check_each(const struct config *config, unsigned *at, struct err *err)
 {

@@ -17,6 +17,7 @@
 #include "agent/executor/executor.h"
 #include "agent/executor/kill.h"
 #include "agent/executor/launch.h"
+#include "agent/executor/port.h"
 #include "agent/executor/prepare.h"
 #include "agent/executor/verbs.h"
 
@@ -28,6 +29,7 @@ static const struct {
 	{ "golden", golden_main },
 	{ "kill", kill_main },
 	{ "launch", launch_main },
+	{ "port", port_main },
 	{ "prepare", prepare_main },
 };
 

@@ -117,6 +117,8 @@ enum executor_stage { /* as enum exec_stage of agent/exec.h */
 	EXECUTOR_STAGE_LIMITS,
 	EXECUTOR_STAGE_EXEC,
 	EXECUTOR_STAGE_POLICY, /* the executor's own look at the policy said no */
+	EXECUTOR_STAGE_CONNECT, /* the agent's own: never in a reply */
+	EXECUTOR_STAGE_UNIT, /* of a deed: its unit is not to be controlled (agent/unit_rules.h) */
 };
 
 struct executor_reply {

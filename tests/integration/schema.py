@@ -318,7 +318,7 @@ DATA = {
     "PrepareGoldenImage": every(cleanup, record(shutdown_scheduled=boolean)),
     "ServiceList": list_of(service),
     "ServiceControl": record(service=word, active_state=word, sub_state=word, enabled=boolean, main_pid=maybe(natural)),
-    "RestartServices": record(restarted=list_of(word), failed=list_of(record(name=word, result=word))),
+    "RestartServices": record(restarted=list_of(word), failed=list_of(record(name=word, result=word)), denied=list_of(word)),
     "UserList": record(users=list_of(record(name=word, uid=natural, gid=natural, full_name=text, home=text, shell=text,
                                             can_login=boolean)), count=natural),
     "ProcessKill": one_of(None),

@@ -73,7 +73,27 @@ def story_parameters_of_the_wrong_type_or_missing_are_named():
     refused(host.ask("ServiceControl", operation="status"), "INVALID_PARAMETERS", "missing_field")
     refused(host.ask("ServiceControl", service="ssh"), "INVALID_PARAMETERS", "missing_field")
     refused(host.ask("ServiceControl", service="ssh", operation="START"), "INVALID_PARAMETERS", "bad_value")
-    refused(host.ask("ServiceControl", service="systemd-reboot.service", operation="start"), "INVALID_PARAMETERS", "bad_value")
+
+
+DENIED = ("infiniservice", "infiniservice-exec.socket", "infiniservice-port@vport1p1", "infiniservice-port@zz\\x3btouch\\x20x",
+          "debug-shell", "rescue", "emergency", "user@0", "user-runtime-dir@0", "getty@tty1", "serial-getty@ttyS0", "console-getty",
+          "modprobe@dccp", "systemd-nspawn@x", "systemd-sysext", "systemd-reboot.service", "systemd-poweroff", "kexec",
+          "any@\\x2d.socket", "mine.timer")
+
+
+def story_units_that_are_never_controlled_are_refused_whatever_the_policy_grants():
+    """Before any bus is asked, and by every action that leads there; status alone is left."""
+    _, host = talk(tap.keep, dict(ALLOWED, **{"commands.deny_units": "mine*"}))
+    for name in DENIED:
+        for operation in ("start", "stop", "restart", "enable", "disable"):
+            refused(host.ask("ServiceControl", service=name, operation=operation), "POLICY_DENIED", "unit_denied")
+        refused(host.ask("RestartServices", service_name=name), "POLICY_DENIED", "unit_denied")
+        refused(host.ask("RunMaintenanceTask", task_type="restart_services", service_name=name), "POLICY_DENIED", "unit_denied")
+        refused(host.ask("RunMaintenanceTask", task_type="restart_services", parameters={"service_name": name}), "POLICY_DENIED", "unit_denied")
+        assert host.ask("ServiceControl", service=name, operation="status")["error_code"] not in ("POLICY_DENIED", "INVALID_PARAMETERS"), name
+    member = {"type": "SafeCommand", "id": "member", "command_type": {"action": "ServiceControl", "service": "debug-shell", "operation": "start"}}
+    host.send({"type": "CommandBatch", "id": "batch", "commands": [member], "on_error": "continue"})
+    refused(host.response("member"), "POLICY_DENIED", "unit_denied")
 
 
 def story_without_a_bus_the_answer_says_so_at_once():

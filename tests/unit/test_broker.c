@@ -33,7 +33,7 @@
 #define WAIT_MS 5000
 
 static char dir[] = "/tmp/test_broker.XXXXXX";
-static char manager_path[64], broker_path[64], config_path[64], output_path[64];
+static char manager_path[64], broker_path[64], config_path[64], output_path[64], log_path[64];
 static pid_t manager_pid, broker_pid;
 static int stops[2]; /* the manager writes a byte at each StopUnit */
 
@@ -118,6 +118,33 @@ static int kept_start(sd_bus_message *m, const char *name, const char *action, i
 	return 1;
 }
 
+/*
+ * Of the Unit interface; "alias.service" is another name of a shell, "trigger.timer" starts one, "absent.service" is not there and
+ * "broken.service" cannot be read.
+ */
+static void facts_append(sd_bus_message *m, const char *name)
+{
+	const char *id = strcmp(name, "alias.service") == 0 ? "debug-shell.service" : name;
+	const char *load = strcmp(name, "absent.service") == 0 ? "not-found" : strcmp(name, "broken.service") == 0 ? "bad-setting" : "loaded";
+
+	sd_bus_message_append(m, "a{sv}", 5, "Id", "s", id, "Names", "as", 2, id, name, "Triggers", "as", 1,
+			      strcmp(name, "trigger.timer") == 0 ? "debug-shell.service" : "other.service", "LoadState", "s", load,
+			      "LoadError", "(ss)", "", "there is a word wrong");
+}
+
+static int load_unit(sd_bus_message *m)
+{
+	const char *name = "";
+	char *path = NULL;
+	int r;
+
+	sd_bus_message_read(m, "s", &name);
+	sd_bus_path_encode("/org/freedesktop/systemd1/unit", name, &path);
+	r = sd_bus_reply_method_return(m, "o", path);
+	free(path);
+	return r;
+}
+
 static int kept_get_all(sd_bus_message *m)
 {
 	sd_bus_message *reply = NULL;
@@ -127,7 +154,10 @@ static int kept_get_all(sd_bus_message *m)
 	sd_bus_message_read(m, "s", &interface);
 	sd_bus_path_decode(sd_bus_message_get_path(m), "/org/freedesktop/systemd1/unit", &name);
 	sd_bus_message_new_method_return(m, &reply);
-	kept_append(reply, kept_find(name ? name : "?"), strcmp(interface, "org.freedesktop.systemd1.Service") == 0);
+	if (name && !strstr(name, "-keep-"))
+		facts_append(reply, name);
+	else
+		kept_append(reply, kept_find(name ? name : "?"), strcmp(interface, "org.freedesktop.systemd1.Service") == 0);
 	sd_bus_send(NULL, reply, NULL);
 	sd_bus_message_unref(reply);
 	free(name);
@@ -231,9 +261,13 @@ static int on_call(sd_bus_message *m, void *data, sd_bus_error *error)
 		if (strcmp(name, "absent.service") == 0)
 			return sd_bus_reply_method_errorf(m, "org.freedesktop.systemd1.NoSuchUnit", "Unit %s not found.", name);
 		sd_bus_reply_method_return(m, "o", "/org/freedesktop/systemd1/job/2");
+		if (write(stops[1], "J", 1) != 1)
+			_exit(1);
 		return sd_bus_emit_signal(bus, MANAGER_PATH, MANAGER_INTERFACE, "JobRemoved", "uoss", 2,
 					  "/org/freedesktop/systemd1/job/2", name, "done");
 	}
+	if (strcmp(member, "LoadUnit") == 0)
+		return load_unit(m);
 	if (strcmp(member, "ListUnitsByPatterns") == 0)
 		return list_units(m);
 	if (strcmp(member, "GetAll") == 0)
@@ -312,8 +346,9 @@ static void broker_main(int fd)
 					  .program = program };
 
 	snprintf(address, sizeof(address), "unix:path=%s", manager_path);
-	if (!freopen("/dev/null", "w", stderr))
+	if (!freopen(log_path, "a", stderr))
 		_exit(1);
+	setlinebuf(stderr);
 	_exit(broker_serve(&options));
 }
 
@@ -330,6 +365,7 @@ static int begin(void **state)
 	snprintf(broker_path, sizeof(broker_path), "%s/exec.sock", dir);
 	snprintf(config_path, sizeof(config_path), "%s/infiniservice.conf", dir);
 	snprintf(output_path, sizeof(output_path), "%s/output", dir);
+	snprintf(log_path, sizeof(log_path), "%s/log", dir);
 	policy_put("[commands]\nallow = control\nallow_unsafe = yes\n");
 	manager_pid = play(manager_main, listen_at(manager_path, SOCK_STREAM));
 	broker_pid = play(broker_main, listen_at(broker_path, SOCK_SEQPACKET));
@@ -349,6 +385,7 @@ static int end(void **state)
 	unlink(broker_path);
 	unlink(config_path);
 	unlink(output_path);
+	unlink(log_path);
 	return rmdir(dir);
 }
 
@@ -519,6 +556,97 @@ static void refuses_what_the_policy_it_reads_forbids(void **state)
 	ask_deed(fd, 7, "cron.service");
 	answer = expect(fd, EXECUTOR_REFUSED);
 	assert_int_equal(answer.reply.id, 7);
+	close(fd);
+}
+
+/* What the executor has written to the journal so far. */
+static const char *logged(void)
+{
+	static char text[65536];
+	FILE *file = fopen(log_path, "r");
+	size_t len = file ? fread(text, 1, sizeof(text) - 1, file) : 0;
+
+	if (file)
+		fclose(file);
+	text[len] = '\0';
+	return text;
+}
+
+static bool job_began(void)
+{
+	struct pollfd wait = { .fd = stops[0], .events = POLLIN };
+
+	return poll(&wait, 1, 0) > 0;
+}
+
+static void a_unit_is_judged_by_what_pid_1_calls_it_and_triggers_at_the_moment_of_the_call(void **state)
+{
+	static const struct {
+		const char *unit, *words;
+	} cases[] = {
+		{ "infiniservice-port@zz\\x3btouch.service", "InfiniService" },
+		{ "debug-shell.service", "shell" },
+		{ "alias.service", "debug-shell.service" },
+		{ "trigger.timer", "it triggers debug-shell.service" },
+		{ "mine.service", "deny_units" },
+	};
+	int fd = agent_connect();
+
+	(void)state;
+	policy_put("[commands]\nallow = control\ndeny_units = mine\n");
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct executor_answer answer;
+
+		ask_deed(fd, 100 + i, cases[i].unit);
+		answer = expect(fd, EXECUTOR_REFUSED);
+		assert_int_equal(answer.reply.id, 100 + i);
+		assert_int_equal(answer.reply.stage, EXECUTOR_STAGE_UNIT);
+		assert_int_equal(answer.reply.error, EACCES);
+		if (!strstr(answer.text, cases[i].words))
+			fail_msg("%s: %s", cases[i].unit, answer.text);
+	}
+	ask_deed(fd, 200, "broken.service");
+	assert_non_null(strstr(expect(fd, EXECUTOR_ANSWERED).text, "there is a word wrong"));
+	assert_false(job_began());
+	/* The owner lets it go again; an ordinary one was never meant. */
+	policy_put("[commands]\nallow = control\n");
+	ask_deed(fd, 201, "mine.service");
+	assert_string_equal(expect(fd, EXECUTOR_ANSWERED).text, "done");
+	assert_true(job_began());
+	close(fd);
+}
+
+static void ask_deed_for(int fd, uint64_t id, const char *action, const char *unit)
+{
+	char message[2048];
+	struct executor_deed_request deed = { .head = { .id = id, .term_ns = TIME_NEVER, .kill_ns = TIME_NEVER },
+					      .deed = EXECUTOR_DEED_START, .group = GROUP_CONTROL };
+	int64_t len = executor_deed_build(deed, action, unit, message, sizeof(message));
+
+	assert_int_equal(send(fd, message, (size_t)len, 0), len);
+}
+
+static void nothing_of_the_agent_makes_a_line_or_a_control_byte_in_the_journal(void **state)
+{
+	static const char forged[] = "x\n<0>kernel: all is well\r\033[2J\x9b" "2J\xff";
+	int fd = agent_connect();
+	const char *text;
+	size_t lines = 0;
+
+	(void)state;
+	ask_run(fd, 1, forged, GROUP_EXEC);
+	expect(fd, EXECUTOR_REFUSED);
+	ask_deed_for(fd, 2, forged, "cron.service");
+	expect(fd, EXECUTOR_REFUSED);
+	ask_deed_for(fd, 3, "ServiceControl", forged);
+	expect(fd, EXECUTOR_REFUSED);
+	text = logged();
+	for (const char *line = text; *line; line = strchr(line, '\n') + 1, lines++)
+		assert_non_null(strstr(line, "<4>refused to the agent: ") == line ? line : NULL);
+	assert_int_equal(lines, 3);
+	for (const unsigned char *c = (const unsigned char *)text; *c; c++)
+		assert_true(*c == '\n' || (*c >= ' ' && *c < 0x7f));
+	assert_non_null(strstr(text, "x\\x0a<0>kernel: all is well\\x0d\\x1b[2J\\x9b2J\\xff"));
 	close(fd);
 }
 
@@ -764,6 +892,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(runs_a_command_as_a_unit_and_hands_its_pipes_over, begin, end),
 		cmocka_unit_test_setup_teardown(refuses_what_the_policy_it_reads_forbids, begin, end),
+		cmocka_unit_test_setup_teardown(a_unit_is_judged_by_what_pid_1_calls_it_and_triggers_at_the_moment_of_the_call, begin, end),
+		cmocka_unit_test_setup_teardown(nothing_of_the_agent_makes_a_line_or_a_control_byte_in_the_journal, begin, end),
 		cmocka_unit_test_setup_teardown(an_agent_cannot_claim_another_group, begin, end),
 		cmocka_unit_test_setup_teardown(cuts_off_who_does_not_keep_to_the_protocol_and_serves_the_next, begin, end),
 		cmocka_unit_test_setup_teardown(serves_the_user_it_is_for_and_root_alone, begin, end),

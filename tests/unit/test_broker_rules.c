@@ -155,7 +155,7 @@ static void lets_deeds_be_about_whole_names_of_units_only(void **state)
 	(void)state;
 	allow("control", "", NULL);
 	assert_null(judge_deed("ServiceControl", GROUP_CONTROL, EXECUTOR_DEED_START, "cron.service"));
-	assert_null(judge_deed("RestartServices", GROUP_CONTROL, EXECUTOR_DEED_RESTART, "getty@tty1.service"));
+	assert_null(judge_deed("RestartServices", GROUP_CONTROL, EXECUTOR_DEED_RESTART, "postgresql@15-main.service"));
 	assert_non_null(judge_deed("RestartServices", GROUP_CONTROL, EXECUTOR_DEED_STOP, "cron.service"));
 	assert_non_null(judge_deed("ServiceControl", GROUP_CONTROL, EXECUTOR_DEED_START, "cron"));
 	assert_non_null(judge_deed("ServiceControl", GROUP_CONTROL, EXECUTOR_DEED_START, "reboot.target"));
@@ -169,6 +169,30 @@ static void lets_deeds_be_about_whole_names_of_units_only(void **state)
 	assert_non_null(judge_deed("RebootSystem", GROUP_POWER, EXECUTOR_DEED_REBOOT, "x"));
 	assert_non_null(judge_deed("RebootSystem", GROUP_POWER, EXECUTOR_DEED_POWER_OFF, ""));
 	assert_non_null(judge_deed("ServiceControl", GROUP_CONTROL, EXECUTOR_DEED_START, "cron.service"));
+}
+
+static void refuses_units_that_are_never_controlled_whatever_the_agent_says(void **state)
+{
+	static const char *const denied[] = {
+		"infiniservice.service", "infiniservice-exec.socket", "infiniservice-port@x.service", "infiniservice-port@zz\\x3bid.service",
+		"debug-shell.service", "user@0.service", "getty@tty1.service", "emergency.service", "modprobe@x.service", "systemd-nspawn@x.service",
+		"systemd-reboot.service", "any@\\x2d.service", "mine.service", "db@1.service",
+	};
+	static const enum executor_deed deeds[] = { EXECUTOR_DEED_START, EXECUTOR_DEED_STOP, EXECUTOR_DEED_RESTART, EXECUTOR_DEED_ENABLE,
+						    EXECUTOR_DEED_DISABLE };
+
+	(void)state;
+	allow("control", "", "commands.deny_units=mine db@");
+	for (size_t i = 0; i < ARRAY_SIZE(denied); i++)
+		for (size_t j = 0; j < ARRAY_SIZE(deeds); j++) {
+			struct executor_call call = { .deed = { .deed = deeds[j], .group = GROUP_CONTROL }, .action = "ServiceControl",
+						      .argument = denied[i] };
+			struct rules_verdict verdict = rules_judge_deed(&call, &config);
+
+			if (!verdict.refusal || verdict.stage != EXECUTOR_STAGE_UNIT)
+				fail_msg("%s", denied[i]);
+		}
+	assert_null(judge_deed("ServiceControl", GROUP_CONTROL, EXECUTOR_DEED_START, "cron.service"));
 }
 
 /* ----------------------------------------------------------------------------------------------------- the guard */
@@ -253,6 +277,7 @@ int main(void)
 		cmocka_unit_test(holds_free_commands_to_the_user_that_is_set),
 		cmocka_unit_test(gives_no_user_and_directory_to_what_is_not_free),
 		cmocka_unit_test(lets_deeds_be_about_whole_names_of_units_only),
+		cmocka_unit_test(refuses_units_that_are_never_controlled_whatever_the_agent_says),
 		cmocka_unit_test(reads_the_policy_again_when_it_has_changed),
 		cmocka_unit_test(allows_nothing_while_the_policy_is_unsafe_or_broken),
 	};

@@ -20,8 +20,11 @@
 
 #include "agent/bus.h"
 #include "agent/bus_work.h"
+#include "agent/config/config.h"
 #include "agent/service_table.h"
 #include "agent/unit_jobs.h"
+
+static struct config nothing_denied; /* all zero: no unit is denied by the owner */
 
 #define JOB_PATH "/org/freedesktop/systemd1/job/7"
 
@@ -65,6 +68,45 @@ static int on_start_unit(sd_bus_message *message, void *data, sd_bus_error *erro
 	if (r >= 0 && fixture->job_result)
 		r = sd_bus_emit_signal(fixture->peer, SYSTEMD_PATH, SYSTEMD_MANAGER, "JobRemoved", "uoss", 7, job, unit,
 				       fixture->job_result);
+	return r < 0 ? r : 1;
+}
+
+static int on_load_unit(sd_bus_message *message, void *data, sd_bus_error *error)
+{
+	const char *unit;
+	char *path = NULL;
+	int r = sd_bus_message_read(message, "s", &unit);
+
+	(void)data;
+	(void)error;
+	if (r >= 0)
+		r = sd_bus_path_encode("/org/freedesktop/systemd1/unit", unit, &path);
+	if (r >= 0)
+		r = sd_bus_reply_method_return(message, "o", path);
+	free(path);
+	return r;
+}
+
+/* "alias.service" is another name of a shell, "trigger.timer" starts one, and "missing.service" is not there. */
+static int on_properties(sd_bus_message *message, void *data, sd_bus_error *error)
+{
+	const char *path = sd_bus_message_get_path(message), *id, *triggers = "ssh.service";
+	char *name = NULL;
+	int r;
+
+	(void)data;
+	(void)error;
+	if (!sd_bus_message_is_method_call(message, DBUS_PROPERTIES, "GetAll"))
+		return 0;
+	r = sd_bus_path_decode(path, "/org/freedesktop/systemd1/unit", &name);
+	if (r <= 0)
+		return r;
+	id = strcmp(name, "alias.service") == 0 ? "debug-shell.service" : name;
+	if (strcmp(name, "trigger.timer") == 0)
+		triggers = "debug-shell.service";
+	r = sd_bus_reply_method_return(message, "a{sv}", 4, "Id", "s", id, "Names", "as", 2, id, name, "Triggers", "as", 1, triggers,
+				       "LoadState", "s", strcmp(name, "missing.service") == 0 ? "not-found" : "loaded");
+	free(name);
 	return r < 0 ? r : 1;
 }
 
@@ -146,6 +188,7 @@ static int on_list_files(sd_bus_message *message, void *data, sd_bus_error *erro
 static const sd_bus_vtable manager[] = {
 	SD_BUS_VTABLE_START(0),
 	SD_BUS_METHOD("StartUnit", "ss", "o", on_start_unit, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD("LoadUnit", "s", "o", on_load_unit, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD("Subscribe", "", "", on_subscribe, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD("Echo", "s", "s", on_echo, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD("Silent", "", "", on_silent, SD_BUS_VTABLE_UNPRIVILEGED),
@@ -193,6 +236,7 @@ static int peer_connect(void *data)
 	fixture->peer_fd = -1;
 	if (sd_bus_set_server(fixture->peer, true, id) < 0 || sd_bus_set_anonymous(fixture->peer, true) < 0 ||
 	    sd_bus_start(fixture->peer) < 0 ||
+	    sd_bus_add_filter(fixture->peer, NULL, on_properties, NULL) < 0 ||
 	    sd_bus_add_object_vtable(fixture->peer, NULL, SYSTEMD_PATH, SYSTEMD_MANAGER, manager, fixture) < 0)
 		return -EIO;
 	ev_io_init(&fixture->io, on_peer, ends[1], EV_READ);
@@ -430,7 +474,7 @@ static void a_job_is_over_when_its_own_end_is_signalled(void **state)
 	char units[1][UNIT_NAME_SIZE] = { "ssh.service" };
 	struct unit_jobs jobs;
 
-	assert_int_equal(unit_jobs_start(&jobs, fixture->bus, "StartUnit", units, 1, on_jobs_done, fixture), 0);
+	assert_int_equal(unit_jobs_start(&jobs, fixture->bus, &nothing_denied, "StartUnit", units, 1, on_jobs_done, fixture), 0);
 	assert_false(fixture->jobs_over);
 	ev_run(fixture->loop, 0);
 	assert_true(fixture->jobs_over);
@@ -448,7 +492,7 @@ static void a_job_that_fails_and_one_that_is_refused_are_told_apart(void **state
 	struct unit_jobs jobs;
 
 	fixture->job_result = "failed";
-	assert_int_equal(unit_jobs_start(&jobs, fixture->bus, "StartUnit", units, 2, on_jobs_done, fixture), 0);
+	assert_int_equal(unit_jobs_start(&jobs, fixture->bus, &nothing_denied, "StartUnit", units, 2, on_jobs_done, fixture), 0);
 	ev_run(fixture->loop, 0);
 	assert_true(fixture->jobs_over);
 	assert_true(jobs.list[0].refused);
@@ -456,6 +500,29 @@ static void a_job_that_fails_and_one_that_is_refused_are_told_apart(void **state
 	assert_false(jobs.list[1].refused);
 	assert_string_equal(jobs.list[1].result, "failed");
 	assert_false(unit_job_succeeded(&jobs.list[1]));
+	unit_jobs_done(&jobs);
+}
+
+static void a_unit_that_is_not_to_be_controlled_is_refused_by_its_real_name_and_no_job_begins(void **state)
+{
+	struct fixture *fixture = *state;
+	char units[4][UNIT_NAME_SIZE] = { "alias.service", "trigger.timer", "infiniservice.service", "mine.service" };
+	char mine[] = "mine";
+	char *more[] = { mine, NULL };
+	struct config denying = { .commands = { .deny_units = more } };
+	struct unit_jobs jobs;
+
+	assert_int_equal(unit_jobs_start(&jobs, fixture->bus, &denying, "RestartUnit", units, 4, on_jobs_done, fixture), 0);
+	ev_run(fixture->loop, 0);
+	assert_true(fixture->jobs_over);
+	assert_int_equal(fixture->jobs, 0);
+	for (size_t i = 0; i < 4; i++) {
+		assert_true(unit_job_denied(&jobs.list[i]));
+		assert_false(unit_job_succeeded(&jobs.list[i]));
+	}
+	assert_non_null(strstr(jobs.list[0].error, "debug-shell.service"));
+	assert_non_null(strstr(jobs.list[1].error, "it triggers debug-shell.service"));
+	assert_non_null(strstr(jobs.list[3].error, "deny_units"));
 	unit_jobs_done(&jobs);
 }
 
@@ -474,7 +541,7 @@ static void jobs_end_with_the_bus_when_that_goes_away(void **state)
 	ev_timer timer;
 
 	fixture->job_result = NULL;
-	assert_int_equal(unit_jobs_start(&jobs, fixture->bus, "StartUnit", units, 1, on_jobs_done, fixture), 0);
+	assert_int_equal(unit_jobs_start(&jobs, fixture->bus, &nothing_denied, "StartUnit", units, 1, on_jobs_done, fixture), 0);
 	ev_timer_init(&timer, on_time, 0.03, 0);
 	timer.data = fixture;
 	ev_timer_start(fixture->loop, &timer);
@@ -491,7 +558,7 @@ static void jobs_given_up_leave_nothing_behind(void **state)
 	char units[1][UNIT_NAME_SIZE] = { "ssh.service" };
 	struct unit_jobs jobs;
 
-	assert_int_equal(unit_jobs_start(&jobs, fixture->bus, "StartUnit", units, 1, on_jobs_done, fixture), 0);
+	assert_int_equal(unit_jobs_start(&jobs, fixture->bus, &nothing_denied, "StartUnit", units, 1, on_jobs_done, fixture), 0);
 	unit_jobs_done(&jobs);
 	ask(fixture, "Echo", "hello", TIME_NEVER);
 	ev_run(fixture->loop, 0);
@@ -573,6 +640,7 @@ int main(void)
 		cmocka_unit_test(an_address_where_nobody_listens_refuses_at_once),
 		cmocka_unit_test_setup_teardown(a_job_is_over_when_its_own_end_is_signalled, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_job_that_fails_and_one_that_is_refused_are_told_apart, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_unit_that_is_not_to_be_controlled_is_refused_by_its_real_name_and_no_job_begins, setup, teardown),
 		cmocka_unit_test_setup_teardown(jobs_end_with_the_bus_when_that_goes_away, setup, teardown),
 		cmocka_unit_test_setup_teardown(jobs_given_up_leave_nothing_behind, setup, teardown),
 		cmocka_unit_test_setup_teardown(units_and_files_become_one_table_of_services, setup, teardown),

@@ -303,7 +303,7 @@ def a_port_that_may_not_be_opened_is_opened_once_it_may(guest):
     time.sleep(1)
     assert not port_is_open(guest)
     begin = time.monotonic()
-    guest.sh("systemctl start infiniservice-port@%s" % node.split("/")[-1])
+    guest.sh("/usr/libexec/infiniservice-exec port %s" % node.split("/")[-1])
     with host(guest, 35) as port:
         port.keep_alive(48)
     assert time.monotonic() - begin < 5, "a change of the node is noticed"
