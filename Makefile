@@ -49,7 +49,7 @@ INC_collectors := -Iinclude -Icollectors
 INC_transport := -Iinclude -Itransport
 INC_agent := -Iinclude -I.
 INC_tools := -Iinclude -I.
-INC_tests := -Iinclude -I. -Itests -Wno-frame-larger-than
+INC_tests := -Iinclude -I. -Itests -DTEST_FOLDER='"$(CURDIR)/tests"' -Wno-frame-larger-than
 
 # ---------------------------------------------------------------------------------------------------- libraries
 LIBS := collectors transport config log packages cleaner executor broker agent ctl host show
@@ -146,7 +146,8 @@ FUZZ_SECONDS ?= 60
 # Tests find the programs, and what they may write, here.
 export INFINISERVICE_BUILD := $(abspath $(BUILD))
 
-$(BUILD)/tests/unit/test_%: $(BUILD)/tests/unit/test_%.o $(UNIT_LINK)
+# Each test starts itself anew in a room where it can destroy nothing of the machine.
+$(BUILD)/tests/unit/test_%: $(BUILD)/tests/unit/test_%.o $(BUILD)/tests/room.o $(UNIT_LINK)
 	$(if $(V),,@echo "  LINK $(@F)")
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SYS_agent) -lcmocka -lm $(LDLIBS_$*)
 
@@ -165,7 +166,7 @@ $(BUILD)/tests/portable/lib%.a: $(BUILD)/lib%.a $(BUILD)/tests/portable/names
 $(BUILD)/tests/portable/test_%.o: tests/unit/test_%.c $(BUILD)/.flags
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(INC_tests) $(ALL_CFLAGS) -DPORTABLE_BUS -c -o $@ $<
-$(BUILD)/tests/unit/test_portable_%: $(BUILD)/tests/portable/test_%.o $(BUILD)/tests/portable/bus.o $(PORTABLE_LINK)
+$(BUILD)/tests/unit/test_portable_%: $(BUILD)/tests/portable/test_%.o $(BUILD)/tests/room.o $(BUILD)/tests/portable/bus.o $(PORTABLE_LINK)
 	$(if $(V),,@echo "  LINK $(@F)")
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SYS_agent) -lcmocka -lm
 

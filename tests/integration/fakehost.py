@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The agent under test and the host it believes to talk to.
 
-Agent starts the real binary with everything it writes below one private directory. UnixHost and PtyHost are hosts over a
+Agent starts the real binary with everything it writes below one private directory, in the room that the test runs in; outside of
+one (see tap.py) an agent that may do more than observe is not started, and its story is skipped. UnixHost and PtyHost are hosts over a
 socket and a terminal line; every line they receive goes through the strict checker of schema.py. The test process makes itself the
 reaper of orphans (PR_SET_CHILD_SUBREAPER), so that a process left behind by the agent cannot hide.
 """
@@ -23,6 +24,7 @@ import time
 import tty
 
 import schema
+import tap
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("INFINISERVICE_BUILD") or os.path.join(ROOT, "build")
@@ -170,7 +172,15 @@ class Agent:
                   encoding="utf-8") as file:
             file.write(text)
 
+    def may_destroy(self):
+        """True when the policy says anything at all: its default is to observe."""
+        with open(self.path("agent.conf"), encoding="utf-8", errors="replace") as file:
+            said = [file.read(), *self.settings, *self.arguments, *(key for key in self.env if key.startswith("INFINI"))]
+        return any(word in text.lower() for text in said for word in ("commands", "infiniservice_"))
+
     def argv(self):
+        if self.may_destroy():
+            tap.need_room()
         argv = [program("infiniservice"), "--config", self.path("agent.conf"), "--port", self.port]
         for key, value in self.settings.items():
             argv += ["--set", f"{key}={value}"]

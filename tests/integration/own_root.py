@@ -86,6 +86,7 @@ class Root:
 
 def root(**how):
     tap.need_root()
+    tap.need_room()
     if not os.path.islink("/bin"):
         raise tap.Skip("this machine's /usr is not merged")
     made = tap.keep(Root(**how))

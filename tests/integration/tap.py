@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Stories as functions, results as TAP: `ok N - name`, `not ok N - name`, `ok N - name # SKIP reason`.
 
-A test file ends with `tap.main(globals())`. Its functions whose names begin with `story_` are run in the order they are
+A test file ends with `tap.main(globals())`, which runs it in a room of its own (tests/lib/room.py): its stories may end, empty and
+break what they like, and what they write is gone afterwards. What has to be built or fetched, and kept, is given as
+`prepare=function` and done before the door closes. Its functions whose names begin with `story_` are run in the order they are
 written; a failed assertion fails the one story, and whatever it opened through `tap.keep(...)` is closed in reverse order.
 Arguments choose stories by a part of their name.
 """
@@ -10,6 +12,9 @@ import os
 import sys
 import time
 import traceback
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
+import room  # noqa: E402  pylint: disable=wrong-import-position
 
 
 class Skip(Exception):
@@ -27,6 +32,12 @@ def keep(thing):
 def need_root():
     if os.geteuid() != 0:
         raise Skip("needs root")
+
+
+def need_room():
+    """For what could destroy something of the machine if the code under test were wrong."""
+    if not room.inside():
+        raise Skip(f"could destroy something of this machine: {room.why_not()}")
 
 
 def note(text):
@@ -49,7 +60,10 @@ def _tell(story):
     return True, "", ""
 
 
-def main(names):
+def main(names, prepare=None):
+    if prepare and not room.inside():
+        prepare()
+    room.enter()
     stories = [(name, f) for name, f in names.items() if name.startswith("story_") and callable(f)]
     wanted = sys.argv[1:]
     if wanted:

@@ -18,18 +18,35 @@ from fakehost import BUILD, ROOT, SANITIZED, program
 sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
 import image  # noqa: E402  pylint: disable=wrong-import-position
 
+RELEASES = ("bullseye", "bookworm", "trixie")
 PT_INTERP, PT_DYNAMIC, DT_NEEDED = 3, 2, 1
 
 
-def portable():
-    if SANITIZED:
-        raise tap.Skip("sanitizers need the shared C library")
+def built():
     path = os.path.join(BUILD, "portable", "infiniservice")
     env = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     done = subprocess.run(["make", "-s", "-C", ROOT, "BUILD=" + BUILD, path], capture_output=True, text=True, timeout=300,
                           check=False, env=env)
     assert done.returncode == 0, done.stderr
     return path
+
+
+def portable():
+    """The program to be started, which takes commands: in the room alone."""
+    if SANITIZED:
+        raise tap.Skip("sanitizers need the shared C library")
+    tap.need_room()
+    return built()
+
+
+def prepare():
+    """What is kept for the next run: the program, and the roots that it comes to."""
+    if SANITIZED:
+        return
+    built()
+    for release in RELEASES if os.geteuid() == 0 else ():
+        with contextlib.suppress(image.Unavailable):
+            image.root_folder(release)
 
 
 def directory():
@@ -210,4 +227,4 @@ def story_it_names_the_machine_as_the_other_build_does():
 
 
 if __name__ == "__main__":
-    tap.main(globals())
+    tap.main(globals(), prepare)

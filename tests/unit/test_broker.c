@@ -29,6 +29,9 @@
 #include "agent/broker/manager_call.h"
 #include "agent/packages/manager.h"
 #include "agent/policy.h"
+#include "tests/room.h"
+
+const bool test_can_destroy = true;
 
 #define WAIT_MS 5000
 

@@ -20,6 +20,9 @@
 #include <infiniservice/cleanup.h>
 
 #include "agent/clean_report.h"
+#include "tests/room.h"
+
+const bool test_can_destroy = true;
 
 #define OLD (11 * CLEANER_DAY_S)
 

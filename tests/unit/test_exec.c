@@ -32,6 +32,9 @@
 #include "agent/exec.h"
 #include "agent/executor/executor.h"
 #include "tests/loop_turn.h"
+#include "tests/room.h"
+
+const bool test_can_destroy = true;
 
 #define ARGV(...) ((const char *const[]){ __VA_ARGS__, NULL })
 #define SH(script) ARGV("/bin/sh", "-c", script)

@@ -29,6 +29,9 @@
 #include "agent/exec_keep.h"
 #include "agent/executor/protocol.h"
 #include "tests/loop_turn.h"
+#include "tests/room.h"
+
+const bool test_can_destroy = true;
 
 #define UNIT "1a-2b"
 #define CAP 65536

@@ -9,6 +9,9 @@
 #include <infiniservice/cleanup.h>
 
 #include "agent/kill_guard.h"
+#include "tests/room.h"
+
+const bool test_can_destroy = true;
 
 static void reads_what_the_process_list_writes(void **state)
 {
