@@ -182,8 +182,13 @@ def copy_files(memory, root, there, as_user):
 def make_devices(dev):
     mount("none", dev, "tmpfs", MS_NOSUID, "mode=755,size=64k")
     for name in NODES:
-        put(os.path.join(dev, name), "")
-        mount("/dev/" + name, os.path.join(dev, name), None, MS_BIND)
+        path, about = os.path.join(dev, name), os.stat("/dev/" + name)
+        try:
+            os.mknod(path, about.st_mode, about.st_rdev)
+            os.chmod(path, about.st_mode & 0o7777)
+        except PermissionError:  # in a user namespace
+            put(path, "")
+            mount("/dev/" + name, path, None, MS_BIND)
     for name, kind, options in (("pts", "devpts", "newinstance,ptmxmode=0666,mode=0620"), ("shm", "tmpfs", "mode=1777")):
         os.mkdir(os.path.join(dev, name))
         mount("none", os.path.join(dev, name), kind, MS_NOSUID | MS_NOEXEC, options)
