@@ -154,6 +154,23 @@ static void refuses_when_any_signed_part_differs(void **state)
 	assert_int_equal(verify_with("another", vector(), NOW), ENVELOPE_BAD_SIGNATURE);
 }
 
+static void every_digit_of_the_signature_counts(void **state)
+{
+	char changed[] = SIG;
+
+	(void)state;
+	for (size_t i = 0; i < strlen(SIG); i++) {
+		for (unsigned bit = 0; bit < 4; bit++) {
+			unsigned digit = (unsigned)(SIG[i] <= '9' ? SIG[i] - '0' : SIG[i] - 'a' + 10) ^ 1U << bit;
+
+			changed[i] = "0123456789abcdef"[digit];
+			assert_int_equal(verify_with(KEY, vector_with("sig", json_object_new_string(changed)), NOW), ENVELOPE_BAD_SIGNATURE);
+		}
+		changed[i] = SIG[i];
+	}
+	assert_int_equal(verify_with(KEY, vector_with("sig", json_object_new_string(changed)), NOW), ENVELOPE_GOOD);
+}
+
 static void takes_the_signature_in_upper_case(void **state)
 {
 	char upper[] = SIG;
@@ -263,6 +280,7 @@ int main(void)
 		TEST(refuses_a_malformed_envelope),
 		TEST(refuses_another_version),
 		TEST(refuses_when_any_signed_part_differs),
+		TEST(every_digit_of_the_signature_counts),
 		TEST(takes_the_signature_in_upper_case),
 		TEST(refuses_what_is_outside_the_window),
 		TEST(refuses_a_nonce_seen_before),

@@ -339,6 +339,92 @@ static void fits_or_says_so_at_every_size(void **state)
 	}
 }
 
+#define GUARD	   64
+#define GUARD_BYTE '\xa5'
+
+static uint32_t next_random(uint32_t *seed)
+{
+	*seed = *seed * 1664525 + 1013904223;
+	return *seed >> 8;
+}
+
+/* One call of the sink, chosen by chance: keys may be empty, texts cut, numbers as long as numbers get. */
+static void write_something(uint32_t *seed, struct sink_mark *mark)
+{
+	static const char *const keys[] = {NULL, "", "k", "a \"key\"\n"};
+	static const char text[] = "abcdefghijkl\n\xf0\x9f\x98\x80\x01\xff and the rest of it";
+	const char *key = keys[next_random(seed) % 4];
+	size_t len = next_random(seed) % sizeof(text);
+
+	switch (next_random(seed) % 14) {
+	case 0:
+		sink_object_begin(out, key);
+		break;
+	case 1:
+		sink_object_end(out);
+		break;
+	case 2:
+		sink_array_begin(out, key);
+		break;
+	case 3:
+		sink_array_end(out);
+		break;
+	case 4:
+		sink_int(out, key, INT64_MIN);
+		break;
+	case 5:
+		sink_uint(out, key, UINT64_MAX);
+		break;
+	case 6:
+		sink_real(out, key, -DBL_MAX, 6);
+		break;
+	case 7:
+		sink_bool(out, key, false);
+		break;
+	case 8:
+		sink_text(out, key, text, len, next_random(seed) % 2 ? len : next_random(seed) % (len + 1));
+		break;
+	case 9:
+		sink_null(out, key);
+		break;
+	case 10:
+		json_write_encoded(out, "1,2,3,4,5,6", next_random(seed) % 12);
+		break;
+	case 11:
+		*mark = sink_mark(out);
+		break;
+	case 12:
+		sink_rewind(out, *mark);
+		break;
+	default:
+		json_writer_bound(&w, next_random(seed) % 64);
+		break;
+	}
+}
+
+/* What lies behind the buffer belongs to somebody else, who may be in the same allocation. */
+static void never_touches_a_byte_behind_its_buffer(void **state)
+{
+	char room[256 + GUARD], guard[GUARD];
+	uint32_t seed = 1;
+
+	(void)state;
+	memset(guard, GUARD_BYTE, sizeof(guard));
+	for (unsigned round = 0; round < 60000; round++) {
+		size_t size = 1 + next_random(&seed) % (round % 2 ? 255 : 24);
+		struct sink_mark mark;
+
+		memset(room, GUARD_BYTE, sizeof(room));
+		json_writer_init(&w, room, size);
+		mark = sink_mark(out);
+		for (unsigned calls = next_random(&seed) % 40; calls > 0; calls--)
+			write_something(&seed, &mark);
+		json_writer_finish(&w, NULL, NULL);
+		assert_true(w.len <= size);
+		assert_memory_equal(room + size, guard, sizeof(guard));
+	}
+}
+
 static void copies_a_tree(void **state)
 {
 	static const char text[] = "{\"a\":[1,-2,18446744073709551615,1.5,true,null,\"x\\u0000\"],\"b\":{\"c\":{}}}";
@@ -386,6 +472,7 @@ int main(void)
 		TEST(bounds_a_part_of_the_text),
 		TEST(refuses_text_with_open_or_wrong_brackets),
 		TEST(fits_or_says_so_at_every_size),
+		TEST(never_touches_a_byte_behind_its_buffer),
 		TEST(copies_a_tree),
 		TEST(copies_a_deep_tree_only_so_far),
 	};
