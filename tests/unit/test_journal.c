@@ -130,6 +130,52 @@ static void a_torn_or_foreign_line_is_passed_over(void **state)
 	journal_close(&journal);
 }
 
+/* Nothing that we write is that long; what somebody else wrote must fit no buffer by chance. */
+static void a_line_longer_than_any_of_ours_is_passed_over(void **state)
+{
+	static const size_t lengths[] = { 4000, 4095, 4096, 4097, 4098, 8192, 100000 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+		char *line = malloc(lengths[i] + 32);
+		struct journal_entry *entry;
+		uint64_t serial;
+
+		assert_non_null(line);
+		for (int kind = 0; kind < 3; kind++) {
+			size_t head = (size_t)sprintf(line, "%s", kind == 0 ? "+ 9 c a " : kind == 1 ? "k 9 infiniservice-keep-1 " : "- 9");
+
+			memset(line + head, 'x', lengths[i] - head);
+			assert_int_equal(journal_parse(line, lengths[i], &entry, &serial), -EBADMSG);
+		}
+		free(line);
+	}
+}
+
+static void a_long_line_in_the_file_costs_itself_alone(void **state)
+{
+	struct journal journal;
+	char *line = malloc(20000);
+
+	(void)state;
+	assert_non_null(line);
+	memset(line, 'y', 19999);
+	memcpy(line, "+ 7 c a ", 8);
+	line[19998] = '\n';
+	line[19999] = '\0';
+	journal_open(&journal, dir);
+	journal_accepted(&journal, JOURNAL_COMMAND, "a", "before");
+	journal_close(&journal);
+	append_text(line);
+	append_text("+ 8 c a behind\n");
+	free(line);
+	assert_int_equal(journal_open(&journal, dir), 0);
+	assert_int_equal(lost_count(&journal), 2);
+	assert_string_equal(journal.lost->id, "before");
+	assert_string_equal(journal.lost->next->id, "behind");
+	journal_close(&journal);
+}
+
 static void the_file_is_written_anew_before_it_grows_large(void **state)
 {
 	struct journal journal;
@@ -319,6 +365,8 @@ int main(void)
 		cmocka_unit_test(a_hostile_unit_is_no_unit),
 		cmocka_unit_test(a_unit_is_read_as_it_was_written),
 		cmocka_unit_test_setup_teardown(a_torn_or_foreign_line_is_passed_over, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_line_longer_than_any_of_ours_is_passed_over, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_long_line_in_the_file_costs_itself_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_file_is_written_anew_before_it_grows_large, setup, teardown),
 		cmocka_unit_test_setup_teardown(open_entries_are_bounded, setup, teardown),
 		cmocka_unit_test(a_directory_that_is_not_there_costs_the_record_only),

@@ -114,12 +114,15 @@ static void a_torn_tail_of_any_length_is_cut_off(void **state)
 
 	for (unsigned i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
 		struct repair r;
+		struct stat st;
 
 		memset(text + len, 'x', lengths[i]);
 		spit(f->dir, found[0], text, len + lengths[i]);
 		assert_int_equal(repair(f->dir, &r), 0);
+		assert_int_equal(fstat(r.fd, &st), 0);
 		close(r.fd);
 		assert_int_equal(r.size, len);
+		assert_int_equal(st.st_size, len);
 	}
 	free(text);
 }

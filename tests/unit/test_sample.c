@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: MIT */
+/* What a collector's failure costs: its own part of the sample, and after some failures most of its turns. Time is an
+ * argument. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <json-c/json.h>
+
+#include <infiniservice/collector.h>
+#include <infiniservice/sink.h>
+
+#include "agent/sample.h"
+
+/* One scripted collector: what its next open and collect return, and what was asked of it. */
+struct script {
+	int open_result, collect_result;
+	unsigned opened, closed, collected, pieces;
+};
+
+static struct script steady, shaky;
+
+static int script_open(struct script *script, void **ret_state)
+{
+	script->opened++;
+	if (script->open_result == 0)
+		*ret_state = script;
+	return script->open_result;
+}
+
+static int steady_open(const struct collect_ctx *ctx, void **ret_state)
+{
+	(void)ctx;
+	return script_open(&steady, ret_state);
+}
+
+static int shaky_open(const struct collect_ctx *ctx, void **ret_state)
+{
+	(void)ctx;
+	return script_open(&shaky, ret_state);
+}
+
+static void script_close(void *state)
+{
+	struct script *script = state;
+
+	if (script)
+		script->closed++;
+}
+
+static int script_collect(void *state, const struct collect_ctx *ctx)
+{
+	struct script *script = state;
+
+	(void)ctx;
+	script->collected++;
+	if (script->pieces > 0) {
+		script->pieces--;
+		return COLLECT_MORE;
+	}
+	return script->collect_result;
+}
+
+static void script_emit(const void *state, struct sink *out)
+{
+	sink_uint(out, "collected", ((const struct script *)state)->collected);
+}
+
+static const struct collector collector_steady = { .name = "steady",
+						   .path = "steady",
+						   .open = steady_open,
+						   .close = script_close,
+						   .collect = script_collect,
+						   .emit = script_emit };
+static const struct collector collector_shaky = { .name = "shaky",
+						  .path = "shaky",
+						  .open = shaky_open,
+						  .close = script_close,
+						  .collect = script_collect,
+						  .emit = script_emit };
+
+const struct collector *const collectors[] = { &collector_shaky, &collector_steady, NULL };
+
+/* ------------------------------------------------------------------------------------------------------------- bench
+ */
+
+static struct sampler *sampler;
+static struct config config;
+static struct moment now;
+static unsigned began, recovered;
+
+static void on_changed(void *data, const struct collector *collector, int error)
+{
+	(void)data;
+	assert_ptr_equal(collector, &collector_shaky);
+	if (error < 0)
+		began++;
+	else
+		recovered++;
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	memset(&steady, 0, sizeof(steady));
+	memset(&shaky, 0, sizeof(shaky));
+	began = recovered = 0;
+	now = (struct moment){ .mono_ns = 1000 * NS_PER_S };
+	if (config_init(&config) < 0)
+		return -1;
+	sampler = NULL;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	sampler_free(sampler);
+	config_free(&config);
+	return 0;
+}
+
+static void start(void)
+{
+	assert_int_equal(sampler_new(&config, NULL, &now, on_changed, NULL, &sampler), 0);
+}
+
+static void ticks(unsigned count)
+{
+	for (; count > 0; count--) {
+		now.mono_ns += NS_PER_S;
+		assert_false(sampler_collect(sampler, &now, false));
+	}
+}
+
+static struct json_object *sample(void)
+{
+	struct identity id = { .boot_id = "boot" };
+	struct line *line = sampler_encode(sampler, &id, 1, &now);
+	struct json_object *root, *data;
+	char text[4096];
+
+	assert_non_null(line);
+	assert_true(line->len < sizeof(text));
+	memcpy(text, line->text, line->len);
+	text[line->len] = '\0';
+	line_unref(line);
+	root = json_tokener_parse(text);
+	assert_true(json_object_object_get_ex(root, "data", &data));
+	json_object_get(data);
+	json_object_put(root);
+	return data;
+}
+
+static bool has(struct json_object *data, const char *key)
+{
+	return json_object_object_get_ex(data, key, NULL);
+}
+
+/* ------------------------------------------------------------------------------------------------------------- tests
+ */
+
+static void a_failing_collector_costs_its_own_part_and_is_named(void **state)
+{
+	struct json_object *data, *failed, *first;
+
+	(void)state;
+	start();
+	ticks(1);
+	data = sample();
+	assert_true(has(data, "shaky"));
+	json_object_put(data);
+	shaky.collect_result = -EBADMSG;
+	ticks(2);
+	data = sample();
+	assert_true(has(data, "steady"));
+	assert_false(has(data, "shaky"));
+	assert_true(json_object_object_get_ex(data, "failed_collectors", &failed));
+	assert_int_equal(json_object_array_length(failed), 1);
+	first = json_object_array_get_idx(failed, 0);
+	assert_string_equal(json_object_get_string(json_object_object_get(first, "name")), "shaky");
+	assert_string_equal(json_object_get_string(json_object_object_get(first, "error")), "EBADMSG");
+	assert_int_equal(json_object_get_int(json_object_object_get(first, "failures")), 2);
+	json_object_put(data);
+	assert_null(sampler_state(sampler, &collector_shaky));
+	assert_non_null(sampler_state(sampler, &collector_steady));
+}
+
+static void a_failure_is_told_when_it_begins_and_when_it_ends(void **state)
+{
+	struct json_object *data;
+
+	(void)state;
+	start();
+	ticks(1);
+	shaky.collect_result = -EIO;
+	ticks(4);
+	assert_int_equal(began, 1);
+	assert_int_equal(recovered, 0);
+	shaky.collect_result = 0;
+	ticks(2);
+	assert_int_equal(began, 1);
+	assert_int_equal(recovered, 1);
+	data = sample();
+	assert_true(has(data, "shaky"));
+	assert_false(has(data, "failed_collectors"));
+	json_object_put(data);
+}
+
+static void after_five_failures_it_is_tried_ever_more_rarely_and_never_given_up(void **state)
+{
+	unsigned in_the_first_hour;
+
+	(void)state;
+	start();
+	shaky.collect_result = -EIO;
+	ticks(5);
+	assert_int_equal(shaky.collected, 5);
+	ticks(3595);
+	in_the_first_hour = shaky.collected;
+	/* 1, 2, 4 … 300 seconds apart, with jitter: about twenty tries. */
+	assert_in_range(in_the_first_hour, 10, 60);
+	ticks(3600);
+	assert_in_range(shaky.collected - in_the_first_hour, 6, 40);
+	assert_int_equal(steady.collected, 7200);
+	assert_int_equal(began, 1);
+}
+
+static void one_success_ends_the_back_off(void **state)
+{
+	unsigned before;
+
+	(void)state;
+	start();
+	shaky.collect_result = -EIO;
+	ticks(1000);
+	shaky.collect_result = 0;
+	ticks(400);
+	before = shaky.collected;
+	ticks(50);
+	assert_int_equal(shaky.collected - before, 50);
+	/* And the next failures have their five free tries again. */
+	shaky.collect_result = -EIO;
+	before = shaky.collected;
+	ticks(5);
+	assert_int_equal(shaky.collected - before, 5);
+	/* Then the shortest pause comes first: 1, 2, 4 … seconds. */
+	before = shaky.collected;
+	ticks(20);
+	assert_in_range(shaky.collected - before, 3, 8);
+}
+
+static void a_collector_that_cannot_be_opened_is_opened_at_a_later_try(void **state)
+{
+	(void)state;
+	shaky.open_result = -ENOENT;
+	start();
+	ticks(2);
+	assert_int_equal(shaky.collected, 0);
+	assert_int_equal(began, 1);
+	sampler_opened(sampler);
+	shaky.open_result = 0;
+	ticks(1);
+	assert_int_equal(shaky.collected, 1);
+	assert_int_equal(recovered, 1);
+	assert_true(sampler_opened(sampler));
+	assert_false(sampler_opened(sampler));
+}
+
+static void a_long_collect_goes_on_with_the_moment_it_began_with(void **state)
+{
+	struct moment later;
+
+	(void)state;
+	start();
+	shaky.pieces = 2;
+	now.mono_ns += NS_PER_S;
+	assert_true(sampler_collect(sampler, &now, false));
+	assert_int_equal(steady.collected, 0);
+	later = now;
+	later.mono_ns += NS_PER_MS;
+	assert_true(sampler_go_on(sampler, &later));
+	assert_false(sampler_go_on(sampler, &later));
+	assert_int_equal(shaky.collected, 3);
+	assert_int_equal(steady.collected, 1);
+}
+
+static void every_state_is_closed_once(void **state)
+{
+	(void)state;
+	start();
+	ticks(3);
+	sampler = sampler_free(sampler);
+	assert_int_equal(steady.opened, 1);
+	assert_int_equal(steady.closed, 1);
+	assert_int_equal(shaky.opened, 1);
+	assert_int_equal(shaky.closed, 1);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(a_failing_collector_costs_its_own_part_and_is_named),
+		TEST(a_failure_is_told_when_it_begins_and_when_it_ends),
+		TEST(after_five_failures_it_is_tried_ever_more_rarely_and_never_given_up),
+		TEST(one_success_ends_the_back_off),
+		TEST(a_collector_that_cannot_be_opened_is_opened_at_a_later_try),
+		TEST(a_long_collect_goes_on_with_the_moment_it_began_with),
+		TEST(every_state_is_closed_once),
+	};
+
+	return cmocka_run_group_tests_name("sample", tests, NULL, NULL);
+}
