@@ -173,6 +173,7 @@ $(BUILD)/tests/unit/test_portable_%: $(BUILD)/tests/portable/test_%.o $(BUILD)/t
 # A test that fails calls of the C library names them here; it stands alone, so that only our own calls are failed.
 comma := ,
 OOM_WRAPS := malloc calloc realloc reallocarray free strdup strndup asprintf __asprintf_chk opendir fdopendir fopen scandir
+LDLIBS_port_refused := -Wl,--wrap=send
 LDLIBS_oom := $(patsubst %,-Wl$(comma)--wrap=%,$(OOM_WRAPS) clock_gettime ev_timer_start ev_timer_again)
 
 # One program per target that runs it over the files of its corpus, with the ordinary compiler.
