@@ -116,8 +116,8 @@ static void answer_updated(struct command *command, struct package_job *job)
 
 enum action_result action_run_update_system_software(struct command *command)
 {
-	static const enum job_step all[] = { JOB_REFRESH, JOB_LIST, JOB_UPDATE_ALL, JOB_LIST_AGAIN, JOB_FACTS, JOB_END };
-	static const enum job_step one[] = { JOB_LIST_ONE,   JOB_REFRESH, JOB_LIST, JOB_UPDATE,
+	static const enum job_step all[] = { JOB_REFRESH, JOB_SOURCES, JOB_LISTS, JOB_JUDGE, JOB_LIST, JOB_UPDATE_ALL, JOB_LIST_AGAIN, JOB_FACTS, JOB_END };
+	static const enum job_step one[] = { JOB_LIST_ONE,	JOB_REFRESH, JOB_SOURCES,    JOB_LISTS, JOB_JUDGE, JOB_LIST, JOB_UPDATE,
 					     JOB_LIST_AGAIN, JOB_FACTS,   JOB_END };
 	const char *name = NULL;
 	struct package_job *job;

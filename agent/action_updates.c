@@ -15,12 +15,13 @@
 #define DAYS_MAX 3650
 #define DAY_S 86400
 
-static const enum job_step plan_updates[] = { JOB_LIST, JOB_PENDING, JOB_ADVISORIES, JOB_SIZES, JOB_FACTS, JOB_END };
-static const enum job_step plan_history[] = { JOB_LIST,	 JOB_PENDING, JOB_ADVISORIES, JOB_SIZES,
-					      JOB_FACTS, JOB_HISTORY, JOB_END };
+#define PENDING JOB_SOURCES, JOB_LISTS, JOB_LIST, JOB_PENDING, JOB_JUDGE, JOB_ADVISORIES, JOB_SIZES
+
+static const enum job_step plan_updates[] = { PENDING, JOB_FACTS, JOB_END };
+static const enum job_step plan_history[] = { PENDING, JOB_FACTS, JOB_HISTORY, JOB_END };
 static const enum job_step plan_log[] = { JOB_HISTORY, JOB_END };
-static const enum job_step plan_one[] = { JOB_LIST, JOB_PENDING, JOB_ADVISORIES, JOB_SIZES, JOB_END };
-static const enum job_step plan_details[] = { JOB_LIST, JOB_PENDING, JOB_ADVISORIES, JOB_SIZES, JOB_SHOW, JOB_END };
+static const enum job_step plan_one[] = { PENDING, JOB_END };
+static const enum job_step plan_details[] = { PENDING, JOB_SHOW, JOB_END };
 
 static const char *distro_of(const struct agent *agent)
 {
@@ -69,6 +70,7 @@ static enum action_result ask(struct command *command, bool security_only, void 
 	if (!job)
 		return ACTION_TAKEN;
 	job->security_only = security_only;
+	job->asks_for_updates = answer != answer_applications;
 	return package_job_start(command, plan_updates, answer);
 }
 
@@ -103,6 +105,7 @@ static enum action_result ask_one(struct command *command, const enum job_step *
 	if (!job)
 		return ACTION_TAKEN;
 	job->name = name;
+	job->asks_for_updates = plan == plan_one;
 	return package_job_start(command, plan, answer);
 }
 

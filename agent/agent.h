@@ -74,6 +74,12 @@ struct agent_counters {
 	uint64_t turns_over_1ms;
 };
 
+/* How the last refresh of the package manager's lists ended that this agent has made. */
+struct package_refresh {
+	bool failed; /* in part, or as a whole: */
+	char names[512]; /* these repositories, as many as fit */
+};
+
 struct agent {
 	struct ev_loop *loop;
 	const struct agent_options *options;
@@ -105,6 +111,7 @@ struct agent {
 	struct commands commands;
 	struct sources sources;
 	struct asked asked;
+	struct package_refresh package_refresh;
 	struct message_parser parser;
 	struct envelope_guard guard;
 	struct nonces nonces;

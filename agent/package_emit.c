@@ -73,6 +73,7 @@ void package_emit_updates_keys(struct sink *out, const struct package_job *job)
 	else
 		sink_null(out, "reboot_required");
 	sink_str(out, "distro", job->distro);
+	package_emit_warnings(out, job);
 	package_rows_emit(out, job,
 			  &(struct package_rows){ .key = "pending_updates", .list = &job->pending, .wanted = package_is_update, .emit = emit_update });
 	if (job->days)
@@ -110,6 +111,7 @@ void package_emit_updated(struct sink *out, const char *key, const void *arg)
 		sink_bool(out, "reboot_required", job->reboot_required);
 	else
 		sink_null(out, "reboot_required");
+	package_emit_warnings(out, job);
 	if (job->incomparable)
 		sink_null(out, "updated");
 	else

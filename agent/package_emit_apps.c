@@ -63,6 +63,7 @@ void package_emit_applications(struct sink *out, const char *key, const void *ar
 
 	sink_object_begin(out, key);
 	emit_summary(out, job);
+	package_emit_warnings(out, job);
 	package_rows_emit(out, job,
 			  &(struct package_rows){ .key = "applications", .list = &job->installed, .most = APPLICATIONS_MAX, .emit = emit_application_row });
 	sink_object_end(out);
@@ -90,6 +91,7 @@ void package_emit_updatable(struct sink *out, const char *key, const void *arg)
 
 	sink_object_begin(out, key);
 	emit_summary(out, job);
+	package_emit_warnings(out, job);
 	emit_updatable(out, job);
 	sink_object_end(out);
 }

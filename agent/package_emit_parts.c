@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "agent/package_emit_parts.h"
 
+#include <string.h>
+
 #include <infiniservice/moment.h>
 
 void package_emit_time(struct sink *out, const char *key, int64_t time_s)
@@ -62,6 +64,14 @@ void package_rows_emit(struct sink *out, const struct package_job *job, const st
 		total = rows->known_total;
 	if (written < total || job->truncated)
 		emit_cut(out, job, rows, total);
+}
+
+void package_emit_warnings(struct sink *out, const struct package_job *job)
+{
+	sink_array_begin(out, "warnings");
+	if (*job->warning)
+		sink_text(out, NULL, job->warning, strcspn(job->warning, "\n"), sizeof(job->warning));
+	sink_array_end(out);
 }
 
 bool package_is_update(const struct package_job *job, const struct package *row)

@@ -29,6 +29,9 @@ void package_rows_emit(struct sink *out, const struct package_job *job, const st
 void package_emit_time(struct sink *out, const char *key, int64_t time_s);
 void package_emit_known(struct sink *out, const char *key, int64_t value);
 
+/* warnings[]: what the answer cannot tell of; into an open object. */
+void package_emit_warnings(struct sink *out, const struct package_job *job);
+
 /* What an update would install anew (a dependency) is no update. With job->security_only none but those of security. */
 bool package_is_update(const struct package_job *job, const struct package *row);
 uint64_t package_count_updates(const struct package_job *job, bool security);

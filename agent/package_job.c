@@ -46,6 +46,8 @@ static const struct {
 	[JOB_SIZES] = { PACKAGE_SHOW, NAMES_PENDING, true, false, ANSWER_MAX, offsetof(struct package_job, found) },
 	[JOB_FACTS] = { PACKAGE_FACTS, NAMES_NONE, true, false, ANSWER_MAX, 0 },
 	[JOB_HISTORY] = { PACKAGE_HISTORY, NAMES_NONE, true, false, ANSWER_MAX, 0 },
+	[JOB_SOURCES] = { PACKAGE_SOURCES, NAMES_NONE, true, false, ANSWER_MAX, 0 },
+	[JOB_LISTS] = { PACKAGE_LISTS, NAMES_NONE, true, false, ANSWER_MAX, 0 },
 	[JOB_REFRESH] = { PACKAGE_REFRESH, NAMES_NONE, false, true, 0, 0 },
 	[JOB_INSTALL] = { PACKAGE_INSTALL, NAMES_ONE, false, true, 0, 0 },
 	[JOB_REMOVE] = { PACKAGE_REMOVE, NAMES_ONE, false, true, 0, 0 },
@@ -130,6 +132,13 @@ static void fail(struct command *command, struct exec_outcome *outcome, bool que
 	run_answer(command, outcome, NULL, NULL);
 }
 
+/* It ran to its end by itself, whatever it said. */
+static bool ended(const struct exec_outcome *outcome)
+{
+	return outcome->started && outcome->spawn_errno == 0 && !outcome->lost && !outcome->cancelled && !outcome->stuck && !outcome->timed_out &&
+	       !outcome->oom_killed && outcome->signal == 0;
+}
+
 static bool ended_well(const struct exec_outcome *outcome, const struct package_command *program)
 {
 	return run_succeeded(outcome) ||
@@ -204,6 +213,28 @@ static void keep_matching(struct package_job *job)
 	job->found.count = kept;
 }
 
+static void take_sources(struct package_job *job, enum job_step step, const struct exec_outcome *outcome)
+{
+	const struct package_command *program = &job->manager->steps[steps[step].step];
+	struct package_sources *sources = step == JOB_SOURCES || step == JOB_LISTS ? &job->sources : &job->unreached;
+
+	if (!program->sources)
+		return;
+	program->sources(outcome->out.bytes, outcome->out.len, sources);
+	if (step != JOB_SOURCES && step != JOB_LISTS)
+		program->sources(outcome->err.bytes, outcome->err.len, sources);
+}
+
+/* A step that failed, and whose failure is judged with what else there is to know. */
+static bool is_for_judgement(struct package_job *job, enum job_step step, const struct exec_outcome *outcome)
+{
+	if (!ended(outcome))
+		return false;
+	if (step == JOB_SOURCES || step == JOB_LISTS)
+		return job->sources_unknown = true;
+	return step == JOB_REFRESH && package_sources_missing(&job->unreached) > 0;
+}
+
 /* What a step's output means to the job. 0, -ENOMEM, or -ENOENT: there is no such package. */
 static int digest(struct package_job *job, enum job_step step, struct exec_outcome *outcome)
 {
@@ -246,12 +277,15 @@ static int digest(struct package_job *job, enum job_step step, struct exec_outco
 		take_sizes(job);
 		return 0;
 	case JOB_FACTS:
-		job->refreshed_s = job->manager->lists_path ? stat_time(text, len, job->manager->lists_path) : -1;
+		job->refreshed_s = job->manager->lists_path && !job->refresh_failed ? stat_time(text, len, job->manager->lists_path) : -1;
 		job->reboot_required = job->manager->reboot_path && stat_time(text, len, job->manager->reboot_path) >= 0;
 		return 0;
 	case JOB_HISTORY:
 		job->history_known = len > 0;
 		return job->manager->history(text, len, job->since_s, &job->history);
+	case JOB_REFRESH:
+		job->refreshed = true;
+		return 0;
 	case JOB_UPDATE:
 	case JOB_UPDATE_ALL:
 	case JOB_INSTALL:
@@ -273,7 +307,8 @@ static void on_step(struct command *command, struct exec_outcome *outcome)
 	enum job_step step = *job->plan;
 	int r;
 
-	if (!ended_well(outcome, &job->manager->steps[steps[step].step])) {
+	take_sources(job, step, outcome);
+	if (!ended_well(outcome, &job->manager->steps[steps[step].step]) && !is_for_judgement(job, step, outcome)) {
 		fail(command, outcome, !steps[step].privileged);
 		return;
 	}
@@ -372,6 +407,11 @@ static void next(struct command *command)
 			job->finish(command, job);
 			return;
 		}
+		if (*job->plan == JOB_JUDGE) {
+			if (!package_job_judge(command, job))
+				return;
+			continue;
+		}
 		if (dispensable(command, job, *job->plan))
 			continue;
 		count = names_of(job, names);
@@ -439,6 +479,9 @@ void package_job_succeed(struct command *command, void (*data)(struct sink *sink
 		.arg = arg,
 	};
 
+	/* Beside the data, where people see it. */
+	if (*job->warning && !response.err.bytes)
+		response.err = (struct reply_stream){ job->warning, strlen(job->warning), strlen(job->warning) };
 	if (*job->said)
 		response.out = (struct reply_stream){ job->said, strlen(job->said), strlen(job->said) };
 	if (job->out.bytes) {

@@ -30,7 +30,10 @@ enum job_step {
 	JOB_SIZES, /* of what is pending */
 	JOB_FACTS,
 	JOB_HISTORY,
-	JOB_REFRESH,
+	JOB_SOURCES, /* into `sources`, */
+	JOB_LISTS,   /* likewise */
+	JOB_JUDGE,   /* no program: fails, or warns, when not all that has to be known of them is */
+	JOB_REFRESH, /* what it could not reach into `unreached` */
 	JOB_INSTALL,
 	JOB_REMOVE,
 	JOB_UPDATE,
@@ -63,6 +66,13 @@ struct package_job {
 	const char *distro;	/* borrowed from the host collector during `finish`; NULL: not known */
 	struct exec_output before; /* what JOB_LIST printed, when it is to be compared with JOB_LIST_AGAIN */
 	bool incomparable;	   /* it is not known any more */
+	struct package_sources sources, unreached;
+	bool refreshed;	      /* JOB_REFRESH has been done by this job */
+	bool refresh_failed;  /* the last one before this job, so that of when the lists are is not known */
+	bool sources_unknown; /* what is configured could not be asked */
+	bool asks_for_updates; /* of no use without lists: else only warned of */
+	char warning[768];     /* "": none */
+
 	char said[128];		   /* a line for people in place of a program's output; "": none */
 	struct exec_output out, err; /* of the last step that changed something: for the answer */
 };
@@ -76,6 +86,9 @@ struct package_job *package_job_new(struct command *command);
 /* Runs the plan. Always ACTION_TAKEN. */
 enum action_result package_job_start(struct command *command, const enum job_step *plan,
 				     void (*finish)(struct command *command, struct package_job *job));
+
+/* package_sources.c: JOB_JUDGE. False with the command answered. */
+bool package_job_judge(struct command *command, struct package_job *job);
 
 /* Answers success with `data` (NULL: none) and the kept output. */
 void package_job_succeed(struct command *command, void (*data)(struct sink *sink, const char *key, const void *arg), const void *arg);

@@ -36,6 +36,17 @@ static const struct {
 	{ "Failed to fetch", PACKAGE_FAULT_NETWORK },
 	{ "Temporary failure resolving", PACKAGE_FAULT_NETWORK },
 	{ "Failed to download metadata", PACKAGE_FAULT_NETWORK },
+	{ "Failed to synchronize cache", PACKAGE_FAULT_NETWORK },
+	{ "Cache-only enabled but no cache", PACKAGE_FAULT_NETWORK },
+	{ "Could not resolve", PACKAGE_FAULT_NETWORK },
+	{ "Unable to connect to", PACKAGE_FAULT_NETWORK },
+	{ "Unable to fetch some archives", PACKAGE_FAULT_NETWORK },
+	{ "Error downloading packages", PACKAGE_FAULT_NETWORK },
+	{ "Cannot download", PACKAGE_FAULT_NETWORK },
+	{ "There are no enabled repositories", PACKAGE_FAULT_NETWORK },
+	{ "does not have a Release file", PACKAGE_FAULT_NETWORK },
+	{ "no longer has a Release file", PACKAGE_FAULT_NETWORK },
+	{ "network error (check Internet connection", PACKAGE_FAULT_NETWORK },
 };
 
 enum package_fault package_fault_of(const char *text, size_t len, int exit_code)

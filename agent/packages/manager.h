@@ -7,6 +7,7 @@
 #define AGENT_PACKAGES_MANAGER_H
 
 #include "agent/packages/parse.h"
+#include "agent/packages/sources.h"
 
 enum package_step {
 	PACKAGE_LIST,	    /* what is installed; with names, those alone */
@@ -17,6 +18,8 @@ enum package_step {
 	PACKAGE_ADVISORIES, /* which of those are for security, where their origin does not say it */
 	PACKAGE_FACTS,	    /* times of files: lists and reboot flag */
 	PACKAGE_HISTORY,    /* the log of changes */
+	PACKAGE_SOURCES,    /* the repositories that are configured, */
+	PACKAGE_LISTS,	    /* and of which of them there are lists */
 	PACKAGE_REFRESH,    /* from here on: changes the guest */
 	PACKAGE_INSTALL,
 	PACKAGE_REMOVE,
@@ -36,6 +39,7 @@ enum package_form {
 struct package_command {
 	const char *const *argv; /* argv[0] is a name, to be found in the fixed directories; ends with NULL; names follow */
 	int (*parse)(const char *text, size_t len, struct package_list *list);
+	void (*sources)(const char *text, size_t len, struct package_sources *sources); /* what it says of repositories, in either stream */
 	int also_ok;	/* an exit code beside 0 that is no failure; 0: none */
 	enum package_form form;
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What package managers print, through every parser of it: every named row is found again, and the list frees what it holds. */
 #include "agent/packages/parse.h"
+#include "agent/packages/sources.h"
 #include "require.h"
 
 static int (*const parsers[])(const char *text, size_t len, struct package_list *list) = {
@@ -35,6 +36,23 @@ static void check_verify(const char *text, size_t size)
 		REQUIRE(line.path_len > 0 && line.path + line.path_len <= end && text + left == end);
 }
 
+static void check_sources(const char *text, size_t size)
+{
+	static void (*const readers[])(const char *text, size_t len, struct package_sources *sources) = {
+		apt_refresh_parse, apt_sources_parse, apt_lists_parse, dnf_refresh_parse, dnf_sources_parse, dnf_lists_parse, apk_refresh_parse,
+	};
+	struct package_sources *sources = calloc(1, sizeof(*sources));
+	char names[300];
+
+	for (size_t i = 0; sources && i < sizeof(readers) / sizeof(readers[0]); i++) {
+		readers[i](text, size, sources);
+		package_sources_name(sources, names, sizeof(names));
+		REQUIRE(sources->count <= PACKAGE_SOURCES_MAX && package_sources_missing(sources) <= sources->count);
+		REQUIRE((package_sources_missing(sources) == 0) == (*names == '\0'));
+	}
+	free(sources);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const char *text = (const char *)data;
@@ -42,6 +60,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	check_list(text, size);
 	check_verify(text, size);
+	check_sources(text, size);
 	(void)dpkg_log_parse(text, size, 0, &history);
 	package_history_done(&history);
 	(void)stat_time(text, size, "/run/reboot-required");

@@ -213,12 +213,13 @@ package = record(name=word, version=maybe(text), description=text, installed=boo
 pending_update = record(package_name=word, current_version=maybe(text), available_version=word, repository=maybe(text),
                         is_security=boolean, size_kb=maybe(natural), architecture=maybe(text))
 updates = record(pending_updates=list_of(pending_update), security_updates_count=natural, total_pending_count=natural,
-                 last_check=maybe(stamp), package_manager=one_of("apt", "dnf", "apk"), reboot_required=maybe(boolean), distro=maybe(text))
+                 last_check=maybe(stamp), package_manager=one_of("apt", "dnf", "apk"), reboot_required=maybe(boolean), distro=maybe(text),
+                 warnings=list_of(word))
 application = record(name=word, version=maybe(text), publisher=maybe(text), install_date=maybe(stamp), size_mb=maybe(positive),
                      current_version=maybe(text), update_available=maybe(word), available_version=maybe(word),
                      new_version=maybe(text), can_update=boolean, update_source=maybe(text),
                      update_size_bytes=maybe(natural), is_security_update=boolean)
-applications = record(applications=list_of(application, 5000),
+applications = record(applications=list_of(application, 5000), warnings=list_of(word),
                       summary=record(total_applications=natural, updates_available=natural, security_updates=natural))
 event = record(package_name=word, action=one_of("install", "upgrade", "remove", "purge"), previous_version=maybe(text),
                version=maybe(text), architecture=maybe(text), date=stamp)
@@ -291,7 +292,7 @@ DATA = {
     "PackageInstall": one_of(None),
     "PackageRemove": one_of(None),
     "PackageUpdate": one_of(None),
-    "UpdateSystemSoftware": record(updated=list_of(word), reboot_required=maybe(boolean)),
+    "UpdateSystemSoftware": record(updated=list_of(word), reboot_required=maybe(boolean), warnings=list_of(word)),
     "CheckLinuxUpdates": updates,
     "GetLinuxSecurityUpdates": updates,
     "GetPendingLinuxUpdates": updates,

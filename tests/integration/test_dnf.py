@@ -198,6 +198,40 @@ def story_packages_of_dnf_are_found_installed_updated_listed_and_removed():
     assert data["history_available"] is True and data["history"][0]["architecture"] == "noarch", data
 
 
+def story_a_repository_that_dnf_skips_is_named_and_nothing_is_called_up_to_date():
+    machine = tap.keep(Distribution())
+    machine.make("story-tiny", "1.0")
+    machine.index()
+    repo = machine.path("repos/story.repo")
+    with open(repo, encoding="ascii") as file:
+        good = file.read()
+    checks = ("CheckLinuxUpdates", "GetAvailableUpdates", "CheckApplicationUpdates")
+    host = machine.talk()
+    for skip in (1, 0):
+        bad = f"[away]\nname=away\nbaseurl=http://127.0.0.1:9/away\ngpgcheck=0\nskip_if_unavailable={skip}\n"
+        for text in (bad, "", bad.replace("[away]", "[away]\nenabled=0")):
+            with open(repo, "w", encoding="ascii") as file:
+                file.write(text)
+            for action in ("UpdateSystemSoftware", *checks):
+                answer = ask(host, action)
+                assert not answer["success"] and answer["error_code"] == "COMMAND_FAILED" and answer["reason"] == "network", (text, answer)
+                assert text != bad or "away" in answer["error"] + answer["stderr"], answer
+    with open(repo, "w", encoding="ascii") as file:
+        file.write(good + bad.replace("unavailable=0", "unavailable=1"))
+    answer = ask(host, "UpdateSystemSoftware")
+    assert answer["success"] and "away" in answer["data"]["warnings"][0] and "story" not in answer["data"]["warnings"][0], answer
+    assert ask(host, "PackageInstall", package="story-tiny")["success"]
+    for action in checks:
+        answer = ask(host, action)
+        assert answer["success"] and "away" in answer["data"]["warnings"][0], answer
+    with open(repo, "w", encoding="ascii") as file:
+        file.write(good)
+    assert data_of(host, "UpdateSystemSoftware")["warnings"] == data_of(host, "CheckLinuxUpdates")["warnings"] == []
+    os.rename(machine.path("repo"), machine.path("gone"))
+    answer = ask(host, "UpdateSystemSoftware")
+    assert not answer["success"] and answer["reason"] == "network", answer
+
+
 def data_of_os(host):
     return host.ask("OsInfo")["data"]["available_package_managers"]
 

@@ -531,6 +531,90 @@ static void finds_by_name_and_architecture(void **state)
 	assert_null(package_list_find(&f->list, "zsh", NULL));
 }
 
+static void repositories_that_were_not_reached_are_named(void **state)
+{
+	static const struct {
+		void (*parse)(const char *text, size_t len, struct package_sources *sources);
+		const char *text;
+		size_t count, missing;
+		const char *names;
+	} cases[] = {
+		{ apt_refresh_parse, "Hit:1 http://deb.debian.org/debian bookworm InRelease\nReading package lists...\n", 1, 0, "" },
+		{ apt_refresh_parse,
+		  "Ign:1 http://a/debian bookworm InRelease\nErr:1 http://a/debian bookworm InRelease\n  Could not connect\n"
+		  "Get:2 http://b/debian bookworm InRelease [1 kB]\nErr:3 http://b/debian bookworm/main amd64 Packages\n  404  Not Found\n",
+		  2, 2, "http://a/debian bookworm, http://b/debian bookworm" },
+		{ apt_refresh_parse, "Get:1 file:/r ./ InRelease\nErr:2 file:/r ./ Release\n", 1, 1, "file:/r ./" },
+		{ apt_refresh_parse, "Err:1 https://user:pass@host/x stable InRelease\n", 1, 1, "https://host/x stable" },
+		{ apt_refresh_parse, "E: The repository 'http://a/debian sid Release' does not have a Release file.\n", 1, 1, "http://a/debian sid" },
+		{ apt_refresh_parse, "Reading package lists...\n", 0, 0, "" },
+		{ apt_refresh_parse, "Err:\nErr:1\nErr:1 x\nE: The repository '\nE: The repository 'x\nErr:1 \x1b[31m y InRelease\n", 1, 1, "?[31m y" },
+		{ apt_sources_parse, "'http://a/debian/dists/sid/InRelease' a_debian_dists_sid_InRelease 0 \n'file:/r/./InRelease' _r_._InRelease 0\n", 2, 2,
+		  "http://a/debian/dists/sid, file:/r/." },
+		{ apt_sources_parse, "'\n'x'\n'InRelease' InRelease\n'http://x/InRelease'\n", 0, 0, "" },
+		{ dnf_refresh_parse, "Error: Failed to download metadata for repo 'bad': Cannot download\nIgnoring repositories: bad\nMetadata cache created.\n", 1, 1,
+		  "bad" },
+		{ dnf_refresh_parse, "Failed to download metadata (baseurl: \"http://x\") for repository \"five\"\n", 1, 1, "five" },
+		{ dnf_refresh_parse, "Error: Cache-only enabled but no cache for 'bad'\n", 1, 1, "bad" },
+		{ dnf_sources_parse, "repo id          repo name\nbad   Bad one\ngood  Good one\n", 2, 2, "bad, good" },
+		{ apk_refresh_parse,
+		  "fetch https://a/v3.20/main/x86_64/APKINDEX.tar.gz\nWARNING: fetching https://a/v3.20/main: network error\n"
+		  "WARNING: opening from cache /local/repo: No such file or directory\nWARNING: something else\n"
+		  "2 unavailable, 0 stale; 0 distinct packages available\n",
+		  2, 2, "https://a/v3.20/main, /local/repo" },
+		{ apk_refresh_parse, "v3.20.0-1 [https://a/v3.20/main]\nOK: 24164 distinct packages available\n", 0, 0, "" },
+	};
+	struct package_sources *sources = calloc(1, sizeof(*sources));
+	char names[512];
+
+	(void)state;
+	assert_non_null(sources);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		memset(sources, 0, sizeof(*sources));
+		cases[i].parse(cases[i].text, strlen(cases[i].text), sources);
+		package_sources_name(sources, names, sizeof(names));
+		assert_int_equal(sources->count, cases[i].count);
+		assert_int_equal(package_sources_missing(sources), cases[i].missing);
+		assert_string_equal(names, cases[i].names);
+	}
+	free(sources);
+}
+
+static void what_there_are_lists_of_is_not_missing_and_more_names_than_fit_are_counted(void **state)
+{
+	static const char configured[] = "'http://a/d/dists/sid/InRelease' a_d_dists_sid_InRelease 0\n"
+					 "'http://a/d/dists/sid-updates/InRelease' a_d_dists_sid-updates_InRelease 0\n";
+	static const char lists[] = "lock\na_d_dists_sid-updates_InRelease\na_d_dists_sid-updates_main_binary-amd64_Packages\n";
+	static const char enabled[] = "repo id repo name\ngood g\nbad b\nfive f\n";
+	static const char repos[] = "Repo-id            : good\nRepo ID : five\nRepo-name          : bad\n";
+	struct package_sources *sources = calloc(1, sizeof(*sources));
+	char names[64], line[64];
+
+	(void)state;
+	assert_non_null(sources);
+	apt_sources_parse(configured, sizeof(configured) - 1, sources);
+	apt_lists_parse(lists, sizeof(lists) - 1, sources);
+	assert_int_equal(sources->lists, 1);
+	package_sources_name(sources, names, sizeof(names));
+	assert_string_equal(names, "http://a/d/dists/sid");
+	memset(sources, 0, sizeof(*sources));
+	dnf_sources_parse(enabled, sizeof(enabled) - 1, sources);
+	dnf_lists_parse(repos, sizeof(repos) - 1, sources);
+	package_sources_name(sources, names, sizeof(names));
+	assert_string_equal(names, "bad");
+	memset(sources, 0, sizeof(*sources));
+	for (int i = 0; i < PACKAGE_SOURCES_MAX + 6; i++) {
+		int len = snprintf(line, sizeof(line), "Err:1 http://host%d/debian sid InRelease\n", i);
+
+		apt_refresh_parse(line, (size_t)len, sources);
+	}
+	assert_int_equal(package_sources_missing(sources), PACKAGE_SOURCES_MAX);
+	assert_int_equal(sources->left_out, 6);
+	package_sources_name(sources, names, sizeof(names));
+	assert_string_equal(names, "http://host0/debian sid and 69 more");
+	free(sources);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -541,6 +625,8 @@ int main(void)
 		TEST(reads_records_of_apt_cache),
 		TEST(reads_the_log_of_dpkg_from_a_day_on),
 		TEST(the_log_tells_of_the_end_of_what_was_begun),
+		TEST(repositories_that_were_not_reached_are_named),
+		TEST(what_there_are_lists_of_is_not_missing_and_more_names_than_fit_are_counted),
 		TEST(lists_what_rpm_has_installed),
 		TEST(marks_what_dnf_calls_a_security_update),
 		TEST(marks_a_security_update_by_its_epoch_too),

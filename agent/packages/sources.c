@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT */
+/* What apt, dnf and apk print of their repositories; see sources.h. */
+#include "agent/packages/sources.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/packages/lines.h"
+
+size_t package_sources_missing(const struct package_sources *sources)
+{
+	size_t missing = 0;
+
+	for (size_t i = 0; i < sources->count; i++)
+		missing += sources->list[i].missing;
+	return missing;
+}
+
+void package_sources_name(const struct package_sources *sources, char *out, size_t size)
+{
+	size_t missing = package_sources_missing(sources), told = 0, len = 0;
+	size_t all = missing ? missing + sources->left_out : 0;
+	char rest[32];
+
+	*out = '\0';
+	for (size_t i = 0; i < sources->count; i++) {
+		size_t more = strlen(sources->list[i].name);
+
+		if (!sources->list[i].missing)
+			continue;
+		if (len + more + sizeof(rest) + 2 > size)
+			break;
+		len += (size_t)snprintf(out + len, size - len, "%s%s", told ? ", " : "", sources->list[i].name);
+		told++;
+	}
+	if (told < all)
+		snprintf(out + len, size - len, "%s%zu%s", told ? " and " : "", all - told, told ? " more" : " of them");
+}
+
+/* "http://user:password@host/path" without what stands before the host: a name is told and written down. */
+static void copy_name(char *out, size_t size, struct piece name)
+{
+	const char *scheme = name.len ? memmem(name.at, name.len, "://", 3) : NULL;
+	struct piece rest = { scheme ? scheme + 3 : name.at, scheme ? name.len - (size_t)(scheme + 3 - name.at) : name.len };
+	const char *slash = rest.len ? memchr(rest.at, '/', rest.len) : NULL;
+	size_t host = slash ? (size_t)(slash - rest.at) : rest.len;
+	const char *sign = scheme && host ? memrchr(rest.at, '@', host) : NULL;
+
+	if (sign) {
+		rest.len -= (size_t)(sign + 1 - rest.at);
+		rest.at = sign + 1;
+	}
+	snprintf(out, size, "%.*s%.*s", scheme ? (int)(scheme + 3 - name.at) : 0, name.at, (int)(rest.len < size ? rest.len : size), rest.at);
+	/* It comes from a file of the guest and goes to a screen. */
+	for (char *at = out; *at; at++)
+		if ((unsigned char)*at < 0x20 || *at == 0x7f)
+			*at = '?';
+}
+
+static struct package_source *take(struct package_sources *sources, struct piece name, bool missing)
+{
+	char text[PACKAGE_SOURCE_SIZE];
+	struct package_source *source;
+
+	copy_name(text, sizeof(text), name);
+	for (size_t i = 0; i < sources->count; i++) {
+		if (strcmp(sources->list[i].name, text) != 0)
+			continue;
+		sources->list[i].missing = sources->list[i].missing || missing;
+		return &sources->list[i];
+	}
+	if (sources->count == PACKAGE_SOURCES_MAX) {
+		sources->left_out++;
+		return NULL;
+	}
+	source = &sources->list[sources->count++];
+	*source = (struct package_source){ .missing = missing };
+	memcpy(source->name, text, sizeof(text));
+	return source;
+}
+
+/* What stands between two quotes behind `words`; false if that is not in the line. */
+static bool quoted_behind(struct piece line, const char *words, char quote, struct piece *ret)
+{
+	const char *at = line.len ? memmem(line.at, line.len, words, strlen(words)) : NULL;
+	struct piece rest;
+
+	if (!at)
+		return false;
+	rest.at = at + strlen(words);
+	rest.len = line.len - (size_t)(rest.at - line.at);
+	return rest.len > 1 && *rest.at == quote && memchr(rest.at + 1, quote, rest.len - 1) && piece_cut(&rest, quote, ret) &&
+	       piece_cut(&rest, quote, ret);
+}
+
+/* ---------------------------------------------------------------------------------------------------------------- apt */
+
+/* "http://deb.debian.org/debian bookworm" of the words that follow. */
+static bool source_of(struct piece line, struct piece *ret)
+{
+	struct piece url, suite;
+	const char *slash;
+
+	if (!word_cut(&line, &url) || !word_cut(&line, &suite))
+		return false;
+	slash = memchr(suite.at, '/', suite.len);
+	/* "bookworm/main" is a part of "bookworm"; "./" is a source that has no parts. */
+	if (slash && slash > suite.at && *suite.at != '.' && suite.at[suite.len - 1] != '/')
+		suite.len = (size_t)(slash - suite.at);
+	*ret = (struct piece){ url.at, (size_t)(suite.at + suite.len - url.at) };
+	return true;
+}
+
+/*
+ * Hit:1 http://deb.debian.org/debian bookworm InRelease
+ * Err:3 http://127.0.0.1:9/debian bookworm InRelease
+ * E: The repository 'file:/srv/x ./ Release' is not signed.
+ */
+void apt_refresh_parse(const char *text, size_t len, struct package_sources *sources)
+{
+	struct piece all = { text, len }, line, word, name;
+
+	while (line_cut(&all, &line)) {
+		struct piece rest = line;
+		bool failed;
+
+		if (quoted_behind(line, "The repository ", '\'', &word) && source_of(word, &name)) {
+			take(sources, name, true);
+			continue;
+		}
+		if (!word_cut(&rest, &word))
+			continue;
+		failed = piece_starts(word, "Err:");
+		if ((failed || piece_starts(word, "Hit:") || piece_starts(word, "Get:") || piece_starts(word, "Ign:")) && source_of(rest, &name))
+			take(sources, name, failed);
+	}
+}
+
+/* 'http://deb.debian.org/debian/dists/bookworm/InRelease' deb.debian.org_debian_dists_bookworm_InRelease 0 */
+void apt_sources_parse(const char *text, size_t len, struct package_sources *sources)
+{
+	static const char tail[] = "InRelease";
+	struct piece all = { text, len }, line, name, file;
+
+	while (line_cut(&all, &line)) {
+		struct package_source *source;
+
+		if (line.len == 0 || *line.at != '\'' || !piece_cut(&line, '\'', &name) || !piece_cut(&line, '\'', &name) ||
+		    !word_cut(&line, &file) || file.len <= sizeof(tail) || name.len <= sizeof(tail) ||
+		    memcmp(file.at + file.len - (sizeof(tail) - 1), tail, sizeof(tail) - 1) != 0)
+			continue;
+		name.len -= sizeof(tail); /* the slash, too */
+		source = take(sources, name, true);
+		if (source && file.len - (sizeof(tail) - 1) < sizeof(source->key))
+			snprintf(source->key, sizeof(source->key), "%.*s", (int)(file.len - (sizeof(tail) - 1)), file.at);
+	}
+}
+
+/* deb.debian.org_debian_dists_bookworm_InRelease, a name a line; the part that all lists of a source begin with is its key. */
+void apt_lists_parse(const char *text, size_t len, struct package_sources *sources)
+{
+	struct piece all = { text, len }, line;
+
+	while (line_cut(&all, &line)) {
+		sources->lists += piece_has(line, "_Packages");
+		for (size_t i = 0; i < sources->count; i++)
+			if (*sources->list[i].key && piece_starts(line, sources->list[i].key))
+				sources->list[i].missing = false;
+	}
+}
+
+/* ---------------------------------------------------------------------------------------------------------------- dnf */
+
+/* Error: Failed to download metadata for repo 'bad': Cannot download repomd.xml (version 5: for repository "bad") */
+void dnf_refresh_parse(const char *text, size_t len, struct package_sources *sources)
+{
+	struct piece all = { text, len }, line, name;
+
+	while (line_cut(&all, &line))
+		if (quoted_behind(line, "Failed to download metadata for repo ", '\'', &name) ||
+		    quoted_behind(line, "Failed to synchronize cache for repo ", '\'', &name) ||
+		    quoted_behind(line, "no cache for ", '\'', &name) ||
+		    (piece_has(line, "Failed to download metadata") && quoted_behind(line, "repository ", '"', &name)))
+			take(sources, name, true);
+}
+
+/* The first word of each line behind the head "repo id   repo name". */
+void dnf_sources_parse(const char *text, size_t len, struct package_sources *sources)
+{
+	struct piece all = { text, len }, line, name;
+	bool begun = false;
+
+	while (line_cut(&all, &line)) {
+		if (begun && word_cut(&line, &name))
+			take(sources, name, true);
+		begun = begun || piece_starts(line, "repo id");
+	}
+}
+
+/* "Repo-id            : good"; version 5 says "Repo ID" */
+void dnf_lists_parse(const char *text, size_t len, struct package_sources *sources)
+{
+	struct piece all = { text, len }, line, word;
+
+	while (line_cut(&all, &line)) {
+		const char *colon = line.len ? memchr(line.at, ':', line.len) : NULL;
+		struct piece rest;
+
+		if (!colon || (!piece_starts(line, "Repo-id") && !piece_starts(line, "Repo ID")))
+			continue;
+		rest = (struct piece){ colon + 1, line.len - (size_t)(colon + 1 - line.at) };
+		if (!word_cut(&rest, &word))
+			continue;
+		sources->lists++;
+		for (size_t i = 0; i < sources->count; i++)
+			if (piece_is(word, sources->list[i].name))
+				sources->list[i].missing = false;
+	}
+}
+
+/* ---------------------------------------------------------------------------------------------------------------- apk */
+
+/*
+ * WARNING: fetching https://dl-cdn.alpinelinux.org/alpine/v3.20/main: network error (check Internet connection and firewall)
+ * WARNING: opening from cache https://dl-cdn.alpinelinux.org/alpine/v3.20/main: No such file or directory
+ * 2 unavailable, 0 stale; 0 distinct packages available
+ */
+void apk_refresh_parse(const char *text, size_t len, struct package_sources *sources)
+{
+	struct piece all = { text, len }, line, word;
+
+	while (line_cut(&all, &line)) {
+		bool warning = piece_starts(line, "WARNING: ") || piece_starts(line, "ERROR: ");
+
+		sources->none = sources->none || piece_starts(line, "0 distinct packages") || piece_has(line, " 0 distinct packages");
+		while (warning && word_cut(&line, &word)) {
+			if (!piece_has(word, "://") && *word.at != '/')
+				continue;
+			while (word.len && (word.at[word.len - 1] == ':' || word.at[word.len - 1] == ','))
+				word.len--;
+			take(sources, word, true);
+			break;
+		}
+	}
+}
