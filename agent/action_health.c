@@ -85,6 +85,7 @@ static enum action_result start(struct command *command, const struct health_che
 	work->want_trend = !one || one->needs_trend;
 	work->want_units = !one || one->needs_units;
 	work->want_reboot = !one || one->needs_reboot;
+	work->want_packages = !one || one->needs_packages;
 	work->finish = one ? answer_one : finish;
 	return health_work_start(work);
 }
@@ -103,8 +104,8 @@ static bool take_check(struct command *command, const struct health_check **ret)
 	if (!name || (*ret = health_check_find(name)))
 		return true;
 	command_fail(command, CODE_INVALID_PARAMETERS, "bad_value",
-		     "check_name is disk_space, resource_optimization, memory, cpu_load, pressure, clock, log, failed_units or "
-		     "reboot_required");
+		     "check_name is disk_space, resource_optimization, memory, cpu_load, pressure, clock, log, failed_units, packages "
+		     "or reboot_required");
 	return false;
 }
 

@@ -296,6 +296,34 @@ static void check_reboot_required(struct agent *agent, const struct health_facts
 		health_say(result, HEALTH_PASSED, "no reboot is due");
 }
 
+static void check_packages(struct agent *agent, const struct health_facts *facts, struct health_result *result)
+{
+	const struct health_packages *packages = &facts->packages;
+
+	(void)agent;
+	if (packages->broken)
+		health_say(result, HEALTH_FAILED, "the package manager cannot read its own database");
+	if (packages->interrupted)
+		health_say(result, HEALTH_FAILED, "dpkg was interrupted, and does nothing before \"dpkg --configure -a\" was run");
+	if (packages->incomplete)
+		health_say(result, HEALTH_WARNING, "%u packages are neither installed nor gone: %.100s", packages->incomplete, packages->names);
+	if (packages->check_failed && packages->unmet)
+		health_say(result, HEALTH_WARNING, "%u packages lack what they need, the first is %.60s", packages->unmet, packages->unmet_first);
+	else if (packages->check_failed)
+		health_say(result, HEALTH_WARNING, "the package manager's own check failed");
+	if (!packages->list_known && !packages->broken)
+		health_say(result, HEALTH_PASSED, "there is no package manager that could be asked");
+	else
+		health_say(result, HEALTH_PASSED, "all packages are installed whole");
+	health_number(result, "incomplete", packages->incomplete);
+	if (packages->incomplete)
+		health_text(result, "incomplete_packages", packages->names);
+	if (packages->interrupted_known)
+		health_text(result, "interrupted", packages->interrupted ? "yes" : "no");
+	health_text(result, "dependencies", !packages->check_known ? "not known" : packages->check_failed ? "broken" : "met");
+	health_number(result, "unmet_dependencies", packages->unmet);
+}
+
 static const struct health_check checks[] = {
 	{ .name = "disk_space", .run = check_disk_space },
 	{ .name = "resource_optimization", .needs_trend = true, .run = check_resource_optimization },
@@ -305,6 +333,7 @@ static const struct health_check checks[] = {
 	{ .name = "clock", .run = check_clock },
 	{ .name = "log", .run = check_log },
 	{ .name = "failed_units", .needs_units = true, .run = check_failed_units },
+	{ .name = "packages", .needs_packages = true, .run = check_packages },
 	{ .name = "reboot_required", .needs_reboot = true, .run = check_reboot_required },
 };
 

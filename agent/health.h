@@ -38,6 +38,18 @@ struct health_result {
 	size_t detail_count;
 };
 
+/* What the package manager says of what is installed. */
+struct health_packages {
+	bool list_known, interrupted_known, check_known;
+	unsigned incomplete; /* packages that are neither installed nor gone */
+	char names[128];     /* of those, as many as fit */
+	bool interrupted;    /* the manager itself, in the middle of something */
+	bool check_failed;
+	unsigned unmet;	     /* packages that lack what they need */
+	char unmet_first[64];
+	bool broken; /* its database cannot be read */
+};
+
 /* What had to be asked for before the checks can be made. */
 struct health_facts {
 	const struct trend *trend; /* NULL: could not be had */
@@ -46,12 +58,13 @@ struct health_facts {
 	unsigned failed_units;
 	char failed_names[256]; /* as many as fit */
 	bool reboot_known, reboot_required;
+	struct health_packages packages;
 };
 
 struct health_check {
 	const char *name;
 	/* What of the facts it needs. */
-	bool needs_trend, needs_units, needs_reboot;
+	bool needs_trend, needs_units, needs_reboot, needs_packages;
 	void (*run)(struct agent *agent, const struct health_facts *facts, struct health_result *result);
 };
 

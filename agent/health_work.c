@@ -8,8 +8,6 @@
 
 #include "agent/agent.h"
 #include "agent/bus_work.h"
-#include "agent/package_job.h"
-#include "agent/run.h"
 
 #define DAY_MS INT64_C(86400000)
 
@@ -122,52 +120,6 @@ static bool ask_units(struct health_work *work)
 	return r >= 0;
 }
 
-/* ---------------------------------------------------------------------------------------------------- reboot flag */
-
-static const struct package_manager *find_manager(void)
-{
-	const struct package_manager *manager;
-	char path[64];
-
-	for (size_t i = 0; (manager = package_manager_at(i)); i++)
-		if (run_find(manager->probe, path, sizeof(path)))
-			return manager;
-	return NULL;
-}
-
-static void on_reboot_flag(struct command *command, struct exec_outcome *outcome)
-{
-	struct health_work *work = command->work;
-	const struct package_manager *manager = find_manager();
-
-	if (!outcome->started || outcome->lost || outcome->cancelled || outcome->timed_out || outcome->stuck) {
-		run_answer(command, outcome, NULL, NULL);
-		return;
-	}
-	work->facts.reboot_known = manager && manager->reboot_path && outcome->exit_code <= 1;
-	work->facts.reboot_required = work->facts.reboot_known &&
-				      stat_time(outcome->out.bytes, outcome->out.len, manager->reboot_path) >= 0;
-	work->finish(command, work);
-}
-
-/* From here on the executor keeps the deadlines, not the command's own timer. */
-static bool ask_reboot_flag(struct health_work *work)
-{
-	const struct package_manager *manager = find_manager();
-	const char *argv[PACKAGE_ARGS_MAX];
-	char path[64];
-	struct run run = { .argv = argv, .done = on_reboot_flag };
-	const struct package_command *step = manager ? &manager->steps[PACKAGE_FACTS] : NULL;
-
-	if (!step || !step->argv || !manager->reboot_path || !run_find(step->argv[0], path, sizeof(path)) ||
-	    package_argv(step, path, NULL, 0, argv) < 0)
-		return false;
-	work->command->async = false;
-	ev_timer_stop(work->command->agent->loop, &work->command->timer);
-	run_program(work->command, &run);
-	return true;
-}
-
 enum action_result health_work_start(struct health_work *work)
 {
 	if (work->want_trend) {
@@ -180,11 +132,8 @@ enum action_result health_work_start(struct health_work *work)
 		if (ask_units(work))
 			return ACTION_ASYNC;
 	}
-	if (work->want_reboot) {
-		work->want_reboot = false;
-		if (ask_reboot_flag(work))
-			return ACTION_TAKEN;
-	}
+	if (health_programs_next(work))
+		return ACTION_TAKEN;
 	work->finish(work->command, work);
 	return ACTION_TAKEN;
 }

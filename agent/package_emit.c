@@ -10,19 +10,20 @@
 
 static void emit_package(struct sink *out, const struct package_job *job, const struct package *row)
 {
-	const struct package *installed =
-		row->installed ? row : row->name ? package_list_find(&job->installed, row->name, NULL) : NULL;
+	const struct package *there = row->state ? row : row->name ? package_list_find(&job->installed, row->name, NULL) : NULL;
 
 	sink_object_begin(out, NULL);
 	sink_str(out, "name", row->name);
 	sink_str(out, "version", row->candidate ? row->candidate : row->version);
 	sink_str(out, "description", row->summary ? row->summary : "");
-	sink_bool(out, "installed", installed != NULL);
+	sink_bool(out, "installed", there && there->installed);
+	sink_str(out, "status", there ? there->state : NULL);
+	sink_bool(out, "held", there && there->held);
 	sink_str(out, "publisher", row->publisher);
 	sink_str(out, "source", job->manager->name);
 	sink_str(out, "architecture", row->architecture);
-	if (installed && row->candidate)
-		sink_str(out, "installed_version", installed->version);
+	if (there && row->candidate)
+		sink_str(out, "installed_version", there->version);
 	sink_object_end(out);
 }
 

@@ -25,6 +25,8 @@ static void emit_application(struct sink *out, const char *key, const struct pac
 	sink_str(out, "name", row->name);
 	sink_str(out, "version", row->version);
 	sink_str(out, "publisher", row->publisher);
+	sink_str(out, "status", row->state);
+	sink_bool(out, "held", row->held);
 	package_emit_time(out, "install_date", row->installed_s);
 	if (row->installed_kb < 0)
 		sink_null(out, "size_mb");

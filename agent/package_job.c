@@ -112,6 +112,15 @@ static const struct {
 	{ PACKAGE_FAULT_NOT_FOUND, CODE_NOT_FOUND, "no_such_package", "there is no such package" },
 	{ PACKAGE_FAULT_NETWORK, CODE_COMMAND_FAILED, "network", "its repositories are out of reach" },
 	{ PACKAGE_FAULT_SPACE, CODE_COMMAND_FAILED, "no_space", "there is not enough free space" },
+	{ PACKAGE_FAULT_INTERRUPTED, CODE_COMMAND_FAILED, "dpkg_interrupted",
+	  "dpkg was interrupted, and does nothing before \"dpkg --configure -a\" was run on the guest" },
+	{ PACKAGE_FAULT_DEPENDENCIES, CODE_COMMAND_FAILED, "broken_dependencies",
+	  "dependencies are not met; what is installed may need \"apt-get --fix-broken install\" (see stderr)" },
+	{ PACKAGE_FAULT_SCRIPT, CODE_COMMAND_FAILED, "script_failed", "a script of a package failed, and left it half configured" },
+	{ PACKAGE_FAULT_DATABASE, CODE_COMMAND_FAILED, "database_broken", "the package manager cannot read its own database" },
+	{ PACKAGE_FAULT_READ_ONLY, CODE_COMMAND_FAILED, "read_only", "the file system it has to write to is read-only" },
+	{ PACKAGE_FAULT_UNTRUSTED, CODE_COMMAND_FAILED, "untrusted", "packages or repositories are not signed by anybody the guest trusts" },
+	{ PACKAGE_FAULT_PROTECTED, CODE_COMMAND_FAILED, "protected", "packages that are held, essential or protected would have to change" },
 };
 
 static void fail(struct command *command, struct exec_outcome *outcome, bool question)
@@ -435,7 +444,7 @@ static void recall(struct command *command)
 	if (!compares(job->plan) || *job->plan == JOB_REFRESH)
 		return;
 	kept_note_read(command, &text, &len);
-	job->incomparable = !text || program->parse(text, len, &job->installed) < 0;
+	job->incomparable = !text || program->parse(text, len, &job->installed) < 0 || (len && job->installed.count == 0);
 	package_list_sort(&job->installed);
 }
 

@@ -67,6 +67,7 @@ int apk_list_parse(const char *text, size_t len, struct package_list *list)
 		package->architecture = package_list_text(list, word.at, word.len);
 		if (piece_has(line, "[installed]")) {
 			package->installed = true;
+			package->state = "installed";
 			package->version = package_list_text(list, version.at, version.len);
 			continue;
 		}

@@ -17,23 +17,52 @@ static int oom(const struct package_list *list)
 	return list->truncated ? -ENOMEM : 0;
 }
 
+/* The states of a package whose files are there, at least in part, dpkg(1). The first three are as good as installed. */
+static const char *state_of(struct piece word, bool *ret_installed)
+{
+	static const char *const states[] = { "installed", "triggers-pending", "triggers-awaited", "half-configured", "unpacked", "half-installed" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
+		if (!piece_is(word, states[i]))
+			continue;
+		*ret_installed = i < 3;
+		return states[i];
+	}
+	return NULL;
+}
+
+/* "half-configured install ok", "installed hold ok", "half-installed install reinstreq"; once without the latter two. */
+static bool take_status(struct piece field, struct package *package)
+{
+	struct piece state, want, flag;
+
+	if (!word_cut(&field, &state) || !(package->state = state_of(state, &package->installed)))
+		return false;
+	package->held = word_cut(&field, &want) && piece_is(want, "hold");
+	package->reinstall = word_cut(&field, &flag) && piece_is(flag, "reinstreq");
+	return true;
+}
+
 /* Package, Version, Architecture, Status, Installed-Size (KiB), Last-Modified, Section, Source, Maintainer, Summary. */
 int dpkg_list_parse(const char *text, size_t len, struct package_list *list)
 {
 	struct piece rest = { text, len }, line, field[10];
 
 	while (line_cut(&rest, &line)) {
-		struct package *package;
+		struct package status = { .state = NULL }, *package;
 
-		if (!fields_cut(line, field, ARRAY_SIZE(field)) || !field[0].len || !piece_is(field[3], "installed"))
+		if (!fields_cut(line, field, ARRAY_SIZE(field)) || !field[0].len || !take_status(field[3], &status))
 			continue;
 		package = package_list_add(list);
 		if (!package)
 			break;
+		package->state = status.state;
+		package->held = status.held;
+		package->reinstall = status.reinstall;
+		package->installed = status.installed;
 		package->name = package_list_text(list, field[0].at, field[0].len);
 		package->version = package_list_text(list, field[1].at, field[1].len);
 		package->architecture = package_list_text(list, field[2].at, field[2].len);
-		package->installed = true;
 		package->installed_kb = piece_number(field[4]);
 		package->installed_s = piece_number(field[5]);
 		package->section = package_list_text(list, field[6].at, field[6].len);

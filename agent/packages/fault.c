@@ -2,6 +2,8 @@
 /* What a package manager's output says beside packages: why it failed, what it found changed, when a file was written. */
 #include "agent/packages/parse.h"
 
+#include <stdio.h>
+
 #include <infiniservice/cleanup.h>
 
 #include "agent/packages/lines.h"
@@ -17,6 +19,7 @@ static const struct {
 	const char *words;
 	enum package_fault fault;
 } signs[] = {
+	{ "dpkg was interrupted", PACKAGE_FAULT_INTERRUPTED },
 	{ "are you root?", PACKAGE_FAULT_PERMISSION },
 	{ "requires superuser privilege", PACKAGE_FAULT_PERMISSION },
 	{ "has to be run with superuser privileges", PACKAGE_FAULT_PERMISSION },
@@ -31,8 +34,39 @@ static const struct {
 	{ "No match for argument", PACKAGE_FAULT_NOT_FOUND },
 	{ "Unable to find a match", PACKAGE_FAULT_NOT_FOUND },
 	{ "(no such package)", PACKAGE_FAULT_NOT_FOUND },
+	{ "unable to select packages", PACKAGE_FAULT_DEPENDENCIES },
 	{ "don't have enough free space", PACKAGE_FAULT_SPACE },
 	{ "No space left on device", PACKAGE_FAULT_SPACE },
+	{ "more space needed on the", PACKAGE_FAULT_SPACE },
+	{ "more space on the", PACKAGE_FAULT_SPACE },
+	{ "Disk quota exceeded", PACKAGE_FAULT_SPACE },
+	{ "Read-only file system", PACKAGE_FAULT_READ_ONLY },
+	{ "Unable to parse package file", PACKAGE_FAULT_DATABASE },
+	{ "The package cache file is corrupted", PACKAGE_FAULT_DATABASE },
+	{ "error: parsing file '/var/lib/dpkg/", PACKAGE_FAULT_DATABASE },
+	{ "database disk image is malformed", PACKAGE_FAULT_DATABASE },
+	{ "cannot open Packages database", PACKAGE_FAULT_DATABASE },
+	{ "error: rpmdb", PACKAGE_FAULT_DATABASE },
+	{ "Unable to read database", PACKAGE_FAULT_DATABASE },
+	{ "script subprocess returned error", PACKAGE_FAULT_SCRIPT },
+	{ "script subprocess was killed", PACKAGE_FAULT_SCRIPT },
+	{ "scriptlet failed", PACKAGE_FAULT_SCRIPT },
+	{ "script exited with error", PACKAGE_FAULT_SCRIPT },
+	{ "unmet dependencies", PACKAGE_FAULT_DEPENDENCIES },
+	{ "Unmet dependencies", PACKAGE_FAULT_DEPENDENCIES },
+	{ "dependency problems", PACKAGE_FAULT_DEPENDENCIES },
+	{ "you have held broken packages", PACKAGE_FAULT_DEPENDENCIES },
+	{ "Depsolve Error", PACKAGE_FAULT_DEPENDENCIES },
+	{ "nothing provides", PACKAGE_FAULT_DEPENDENCIES },
+	{ "conflicting requests", PACKAGE_FAULT_DEPENDENCIES },
+	{ "Held packages were changed", PACKAGE_FAULT_PROTECTED },
+	{ "Essential packages were removed", PACKAGE_FAULT_PROTECTED },
+	{ "the following protected packages", PACKAGE_FAULT_PROTECTED },
+	{ "packages cannot be authenticated", PACKAGE_FAULT_UNTRUSTED },
+	{ "unauthenticated packages", PACKAGE_FAULT_UNTRUSTED },
+	{ "GPG check FAILED", PACKAGE_FAULT_UNTRUSTED },
+	{ "is not signed", PACKAGE_FAULT_UNTRUSTED },
+	{ "UNTRUSTED signature", PACKAGE_FAULT_UNTRUSTED },
 	{ "Failed to fetch", PACKAGE_FAULT_NETWORK },
 	{ "Temporary failure resolving", PACKAGE_FAULT_NETWORK },
 	{ "Failed to download metadata", PACKAGE_FAULT_NETWORK },
@@ -57,6 +91,27 @@ enum package_fault package_fault_of(const char *text, size_t len, int exit_code)
 		if (piece_has(all, signs[i].words))
 			return signs[i].fault;
 	return exit_code == DNF_LOCKED ? PACKAGE_FAULT_LOCKED : PACKAGE_FAULT_OTHER;
+}
+
+unsigned check_unmet_parse(const char *text, size_t len, char *first, size_t size)
+{
+	static const char *const signs_of_one[] = { " : Depends:", " : PreDepends:", " : Conflicts:", " : Breaks:", " has missing requires of ",
+						    " is a duplicate with ", " has installed conflict " };
+	struct piece rest = { text, len }, line, word;
+	unsigned unmet = 0;
+
+	*first = '\0';
+	while (line_cut(&rest, &line)) {
+		bool found = false;
+
+		for (size_t i = 0; i < ARRAY_SIZE(signs_of_one) && !found; i++)
+			found = piece_has(line, signs_of_one[i]);
+		if (!found || !word_cut(&line, &word))
+			continue;
+		if (unmet++ == 0)
+			snprintf(first, size, "%.*s", (int)(word.len < size ? word.len : size), word.at);
+	}
+	return unmet;
 }
 
 int64_t stat_time(const char *text, size_t len, const char *path)

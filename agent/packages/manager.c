@@ -38,6 +38,8 @@ static const struct package_manager managers[] = {
 			[PACKAGE_PENDING] = { .argv = ARGV(APT_ASK, "dist-upgrade"), .parse = apt_simulation_parse },
 			[PACKAGE_FACTS] = { .argv = ARGV("stat", "-c", "%Y %n", "--", "/var/lib/apt/lists", "/run/reboot-required"), .also_ok = 1 },
 			[PACKAGE_HISTORY] = { .argv = ARGV("tail", "-q", "-c", "2097152", "--", "/var/log/dpkg.log.1", "/var/log/dpkg.log"), .also_ok = 1 },
+			[PACKAGE_INTERRUPTED] = { .argv = ARGV("find", "/var/lib/dpkg/updates", "-maxdepth", "1", "-type", "f", "-name", "[0-9]*") },
+			[PACKAGE_CHECK] = { .argv = ARGV("apt-get", "-q", "-o", "Debug::NoLocking=1", "check") },
 			[PACKAGE_SOURCES] = { .argv = ARGV("apt-get", "-q", "-o", "Debug::NoLocking=1", "--print-uris", "update"), .sources = apt_sources_parse },
 			[PACKAGE_LISTS] = { .argv = ARGV("find", "/var/lib/apt/lists", "-maxdepth", "1", "-xtype", "f", "-printf", "%f\\n"), .sources = apt_lists_parse },
 			/* Without Error-Mode it ends with 0 whatever it reached; versions before 2.1.8 do not know it, and are told by their words. */
@@ -66,6 +68,7 @@ static const struct package_manager managers[] = {
 			[PACKAGE_FACTS] = { .argv = ARGV("stat", "-c", "%Y %n", "--", "/var/cache/dnf"), .also_ok = 1 },
 			[PACKAGE_HISTORY] = { .argv = ARGV("tail", "-q", "-c", "2097152", "--", "/var/log/dnf.rpm.log.1", "/var/log/dnf.rpm.log"),
 					      .also_ok = 1 },
+			[PACKAGE_CHECK] = { .argv = ARGV(DNF_ASK, "check") },
 			[PACKAGE_SOURCES] = { .argv = ARGV(DNF_ASK, "repolist", "--enabled"), .sources = dnf_sources_parse },
 			[PACKAGE_LISTS] = { .argv = ARGV(DNF_ASK, "--setopt=*.skip_if_unavailable=1", "repoinfo", "--enabled"), .sources = dnf_lists_parse },
 			/* Not quiet: of a repository that may be skipped it says only then that it was. */

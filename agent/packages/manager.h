@@ -18,6 +18,8 @@ enum package_step {
 	PACKAGE_ADVISORIES, /* which of those are for security, where their origin does not say it */
 	PACKAGE_FACTS,	    /* times of files: lists and reboot flag */
 	PACKAGE_HISTORY,    /* the log of changes */
+	PACKAGE_INTERRUPTED, /* names of files that say that the manager was interrupted */
+	PACKAGE_CHECK,	    /* whether all that is installed has what it needs: ends with another code than 0 if not */
 	PACKAGE_SOURCES,    /* the repositories that are configured, */
 	PACKAGE_LISTS,	    /* and of which of them there are lists */
 	PACKAGE_REFRESH,    /* from here on: changes the guest */

@@ -18,6 +18,9 @@ struct package {
 	const char *version;   /* installed; NULL: not installed */
 	const char *candidate; /* what could be installed; NULL: nothing newer is known */
 	const char *architecture, *summary, *publisher, *section, *source, *repository, *homepage, *depends;
+	const char *state;  /* what the manager calls its state: "installed", "half-configured", …; static. NULL: it is not there */
+	bool held;	    /* not to be changed */
+	bool reinstall;	    /* broken: has to be installed once more */
 	bool installed, security;
 	int64_t installed_kb, download_bytes; /* -1: not known */
 	int64_t installed_s;		      /* when it came, seconds since 1970; -1: not known */

@@ -10,7 +10,7 @@
 
 /* The format of dpkg-query and rpm queries: tabs between, one line a package, what may hold anything last. */
 #define DPKG_FORMAT                                                                                       \
-	("${Package}\\t${Version}\\t${Architecture}\\t${db:Status-Status}\\t${Installed-Size}\\t"             \
+	("${Package}\\t${Version}\\t${Architecture}\\t${db:Status-Status} ${db:Status-Want} ${db:Status-Eflag}\\t${Installed-Size}\\t"             \
 	"${db-fsys:Last-Modified}\\t${Section}\\t${source:Package}\\t${Maintainer}\\t${binary:Summary}\\n")
 #define RPM_FORMAT                                                                                        \
 	("%{NAME}\\t%|EPOCH?{%{EPOCH}:}:{}|%{VERSION}-%{RELEASE}\\t%{ARCH}\\t%{SIZE}\\t%{INSTALLTIME}\\t"      \
@@ -18,7 +18,7 @@
 #define DNF_FORMAT                                                                                        \
 	"%{name}\\t%{evr}\\t%{arch}\\t%{repoid}\\t%{downloadsize}\\t%{installsize}\\t%{url}\\t%{summary}\\n"
 
-/* dpkg-query -W -f DPKG_FORMAT: rows that are installed. */
+/* dpkg-query -W -f DPKG_FORMAT: rows that are there in whatever state, but not those that are gone or never came. */
 int dpkg_list_parse(const char *text, size_t len, struct package_list *list);
 
 /* apt-get -s …: its Inst lines, as rows with `candidate` and, when something older is there, `version`. */
@@ -55,8 +55,22 @@ enum package_fault {
 	PACKAGE_FAULT_NOT_FOUND,
 	PACKAGE_FAULT_NETWORK, /* repositories out of reach */
 	PACKAGE_FAULT_SPACE,
+	PACKAGE_FAULT_INTERRUPTED,  /* dpkg has to be let finish first */
+	PACKAGE_FAULT_DEPENDENCIES, /* something that is installed, or was asked for, lacks what it needs */
+	PACKAGE_FAULT_SCRIPT,	    /* one of a package's own failed */
+	PACKAGE_FAULT_DATABASE,	    /* the manager's own data cannot be read */
+	PACKAGE_FAULT_READ_ONLY,
+	PACKAGE_FAULT_UNTRUSTED, /* signatures */
+	PACKAGE_FAULT_PROTECTED, /* held, essential or protected packages would have to change */
+	PACKAGE_FAULTS,
 };
 enum package_fault package_fault_of(const char *text, size_t len, int exit_code);
+
+/*
+ * Of apt-get check and dnf check: how many packages lack what they need; the first of them in `first`, "" if none. Of version 4 of dnf and of apt,
+ * "name : Depends: x but it is not installable" and "name-1-1.x has missing requires of x".
+ */
+unsigned check_unmet_parse(const char *text, size_t len, char *first, size_t size);
 
 /* dpkg --verify and rpm -Va: one file that is not as its package brought it. */
 struct verify_line {

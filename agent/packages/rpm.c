@@ -45,6 +45,7 @@ int rpm_list_parse(const char *text, size_t len, struct package_list *list)
 		package->version = text_of(list, field[1]);
 		package->architecture = text_of(list, field[2]);
 		package->installed = true;
+		package->state = "installed";
 		package->installed_kb = kib_of(field[3]);
 		package->installed_s = piece_number(field[4]);
 		package->section = text_of(list, field[5]);

@@ -209,13 +209,13 @@ service = record(name=word, display_name=text, status=one_of("running", "exited"
                  description=maybe(text), startup_type=maybe(word), can_start=boolean, can_stop=boolean, can_restart=boolean)
 power = record(action=one_of("reboot", "shutdown"), delay_s=natural, at=stamp)
 
-package = record(name=word, version=maybe(text), description=text, installed=boolean, publisher=maybe(text), source=word)
+package = record(name=word, version=maybe(text), description=text, installed=boolean, status=maybe(word), held=boolean, publisher=maybe(text), source=word)
 pending_update = record(package_name=word, current_version=maybe(text), available_version=word, repository=maybe(text),
                         is_security=boolean, size_kb=maybe(natural), architecture=maybe(text))
 updates = record(pending_updates=list_of(pending_update), security_updates_count=natural, total_pending_count=natural,
                  last_check=maybe(stamp), package_manager=one_of("apt", "dnf", "apk"), reboot_required=maybe(boolean), distro=maybe(text),
                  warnings=list_of(word))
-application = record(name=word, version=maybe(text), publisher=maybe(text), install_date=maybe(stamp), size_mb=maybe(positive),
+application = record(name=word, version=maybe(text), publisher=maybe(text), status=word, held=boolean, install_date=maybe(stamp), size_mb=maybe(positive),
                      current_version=maybe(text), update_available=maybe(word), available_version=maybe(word),
                      new_version=maybe(text), can_update=boolean, update_source=maybe(text),
                      update_size_bytes=maybe(natural), is_security_update=boolean)

@@ -100,4 +100,92 @@ def story_a_repository_that_nobody_has_signed_is_told_as_one_that_is_not_used():
     assert answer["success"] and machine.path("second") in answer["data"]["warnings"][0], answer
 
 
+def health(host):
+    return data_of(host, "RunHealthCheck", check_name="packages")
+
+
+def states(host):
+    return {row["name"]: row["status"] for row in data_of(host, "PackageList")["packages"]}
+
+
+def story_packages_in_every_state_of_dpkg_are_listed_with_it_and_counted():
+    machine = tap.keep(Machine())
+    machine.make("story-good", "1.0")
+    machine.make("story-bad", "1.0", scripts={"postinst": "exit 1"})
+    machine.make("story-unpacked", "1.0")
+    machine.make("story-trigger", "1.0", scripts={"postinst": "exit 0"})
+    machine.make("story-gone", "1.0", files={"/opt/story-gone/conf": "x\n"}, conffiles=["/opt/story-gone/conf"])
+    machine.sources(machine.own())
+    host = machine.talk()
+    assert health(host)["status"] == "passed" and states(host) == {}
+    repo = machine.path("repo")
+    machine.sh(f"cd {repo} && dpkg -i story-good_1.0_all.deb story-gone_1.0_all.deb story-trigger_1.0_all.deb && dpkg --remove story-gone")
+    machine.sh(f"cd {repo} && dpkg --unpack story-unpacked_1.0_all.deb; dpkg -i story-bad_1.0_all.deb || true; echo story-good hold | dpkg --set-selections")
+    for state, more in (("triggers-pending", "\\nTriggers-Pending: x"), ("triggers-awaited", "\\nTriggers-Awaited: story-good"), ("half-installed", "")):
+        machine.sh(f"sed -i '/^Triggers-/d; /^Package: story-trigger$/,/^$/s/^Status: .*/Status: install ok {state}{more}/' /var/lib/dpkg/status")
+        want = dict(line.split(" ") for line in machine.sh("dpkg-query -W -f '${Package} ${db:Status-Status}\n'").splitlines())
+        assert want.pop("story-gone") == "config-files" and want["story-trigger"] == state and want["story-bad"] == "half-configured", want
+        assert states(host) == want, (states(host), want)
+        rows = {row["name"]: row for row in data_of(host, "PackageList")["packages"]}
+        assert {name for name, row in rows.items() if row["held"]} == {"story-good"}, rows
+        assert {name for name, row in rows.items() if row["installed"]} == {"story-good", "story-trigger"} - ({"story-trigger"} if "half" in state else set())
+        told = health(host)
+        assert told["status"] == "warning" and told["details"]["incomplete"] == (3 if "half" in state else 2), told
+        assert "story-bad" in told["details"]["incomplete_packages"] and "story-unpacked" in told["message"], told
+    assert data_of(host, "RunAllHealthChecks")["packages"]["status"] == "warning"
+
+
+def story_what_stops_dpkg_and_apt_is_named_by_every_action_that_meets_it():
+    machine = tap.keep(Machine())
+    for name in ("story-good", "story-more"):
+        machine.make(name, "1.0")
+    machine.make("story-bad", "1.0", scripts={"postinst": "exit 1"})
+    machine.make("story-needs", "1.0", fields="Depends: story-absent\n")
+    machine.sources(machine.own())
+    host = machine.talk()
+    assert ask(host, "UpdateSystemSoftware")["success"] and ask(host, "PackageInstall", package="story-good")["success"]
+
+    failed(ask(host, "PackageInstall", package="story-needs"), "broken_dependencies")
+    machine.sh(f"dpkg --force-depends -i {machine.path('repo')}/story-needs_1.0_all.deb")
+    told = health(host)
+    assert told["status"] == "warning" and told["details"]["unmet_dependencies"] == 1 and told["details"]["dependencies"] == "broken", told
+    assert "story-needs" in told["message"], told
+    for action in ("PackageInstall", "UpdateSystemSoftware", "CheckLinuxUpdates", "CheckApplicationUpdates"):
+        failed(ask(host, action, package="story-more" if action == "PackageInstall" else None), "broken_dependencies")
+    machine.sh("dpkg --purge --force-depends story-needs")
+    assert health(host)["status"] == "passed"
+
+    failed(ask(host, "PackageInstall", package="story-bad"), "script_failed")
+    machine.sh("dpkg --purge --force-all story-bad")
+    status = open(machine.path("dpkg/status"), encoding="utf-8").read()
+    machine.write("dpkg/updates/0001", "Package: story-good\nStatus: install ok half-installed\nVersion: 1.0\nArchitecture: all\nMaintainer: x\nDescription: x\n")
+    told = health(host)
+    assert told["status"] == "failed" and told["details"]["interrupted"] == "yes" and "--configure -a" in told["message"], told
+    for action in ("PackageInstall", "UpdateSystemSoftware", "PackageRemove"):
+        answer = ask(host, action, package={"PackageInstall": "story-more", "PackageRemove": "story-good"}.get(action))
+        failed(answer, "dpkg_interrupted")
+        assert "dpkg --configure -a" in answer["error"], answer
+    os.unlink(machine.path("dpkg/updates/0001"))
+
+    machine.write("dpkg/status", status + "garbage\n")
+    for action in ("PackageList", "UpdateSystemSoftware", "CheckLinuxUpdates", "GetInstalledApplicationsWMI"):
+        failed(ask(host, action), "database_broken")
+    assert health(host)["status"] == "failed"
+    machine.write("dpkg/status", status)
+
+    machine.sh("echo story-good hold | dpkg --set-selections")
+    failed(ask(host, "PackageRemove", package="story-good"), "protected")
+    machine.sh("echo story-good install | dpkg --set-selections")
+    machine.sources(machine.own().replace("[trusted=yes] ", "[allow-insecure=yes] "))
+    machine.sh("apt-get -q update")
+    failed(ask(host, "PackageInstall", package="story-more"), "untrusted")
+    machine.sources(machine.own())
+    machine.sh("apt-get -q update && mount -t tmpfs -o size=16k,nr_inodes=4 tmpfs /opt")
+    machine.make("story-large", "1.0", files={"/opt/story-large/data": "x" * 200000})
+    machine.sh("apt-get -q update")
+    failed(ask(host, "PackageInstall", package="story-large"), "no_space")
+    machine.sh("umount /opt && mount -o remount,bind,ro /opt")
+    failed(ask(host, "PackageInstall", package="story-large"), "read_only")
+
+
 tap.main(globals())

@@ -232,6 +232,21 @@ def story_a_repository_that_dnf_skips_is_named_and_nothing_is_called_up_to_date(
     assert not answer["success"] and answer["reason"] == "network", answer
 
 
+def story_a_package_that_lacks_what_it_needs_is_named_by_actions_and_by_health():
+    machine = tap.keep(Distribution())
+    machine.make("story-tiny", "1.0")
+    machine.make("story-needs", "1.0", epoch="2\nRequires: story-absent")
+    machine.index()
+    host = machine.talk()
+    assert data_of(host, "RunHealthCheck", check_name="packages")["details"]["dependencies"] == "met"
+    assert ask(host, "UpdateSystemSoftware")["success"]
+    answer = ask(host, "PackageInstall", package="story-needs")
+    assert answer["error_code"] == "COMMAND_FAILED" and answer["reason"] == "broken_dependencies", answer
+    machine.sh("rpm", "-i", "--nodeps", machine.path("repo/noarch/story-needs-1.0-1.noarch.rpm"))
+    told = data_of(host, "RunHealthCheck", check_name="packages")
+    assert told["status"] == "warning" and "story-needs" in told["message"] and told["details"]["dependencies"] == "broken", told
+
+
 def data_of_os(host):
     return host.ask("OsInfo")["data"]["available_package_managers"]
 

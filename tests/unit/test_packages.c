@@ -22,7 +22,12 @@ static const char dpkg_text[] =
 	"adduser\t3.134\tall\tinstalled\t686\t1747699200\tadmin\tadduser\tDebian Adduser Developers <adduser@packages.debian.org>\tadd and "
 	"remove users and groups\n"
 	"bash\t5.2.15-2+b8\tamd64\tinstalled\t7164\t1747699200\tshells\tbash\tMatthias Klose <doko@debian.org>\tGNU Bourne Again SHell\n"
-	"libmount1\t2.38.1-5+deb12u3\tamd64\tconfig-files\t\t1747699200\tlibs\tutil-linux\tNobody\tgone but for its configuration\n"
+	"held\t1\tall\tinstalled hold ok\t1\t1747699200\tmisc\theld\tNobody\tx\n"
+	"half\t1\tall\thalf-configured install ok\t1\t1747699200\tmisc\thalf\tNobody\tx\n"
+	"broken\t1\tall\thalf-installed install reinstreq\t1\t1747699200\tmisc\tbroken\tNobody\tx\n"
+	"trig\t1\tall\ttriggers-awaited install ok\t1\t1747699200\tmisc\ttrig\tNobody\tx\n"
+	"never\t\tall\tnot-installed unknown ok\t1\t\tmisc\tnever\tNobody\tx\n"
+	"libmount1\t2.38.1-5+deb12u3\tamd64\tconfig-files deinstall ok\t\t1747699200\tlibs\tutil-linux\tNobody\tgone but for its configuration\n"
 	"short\tline\n"
 	"\t\t\tinstalled\t\t\t\t\t\t\n";
 
@@ -120,13 +125,22 @@ static void lists_what_dpkg_has_installed(void **state)
 	struct fixture *f = *state;
 
 	PARSE(dpkg_list_parse, dpkg_text);
-	assert_int_equal(f->list.count, 2);
+	assert_int_equal(f->list.count, 6);
 	assert_string_equal(f->list.rows[1].name, "bash");
 	assert_string_equal(f->list.rows[1].version, "5.2.15-2+b8");
 	assert_string_equal(f->list.rows[1].summary, "GNU Bourne Again SHell");
 	assert_int_equal(f->list.rows[1].installed_kb, 7164);
 	assert_int_equal(f->list.rows[1].installed_s, 1747699200);
 	assert_true(f->list.rows[1].installed);
+	for (size_t i = 0; i < f->list.count; i++) {
+		const struct package *row = &f->list.rows[i];
+
+		assert_int_equal(row->held, strcmp(row->name, "held") == 0);
+		assert_int_equal(row->reinstall, strcmp(row->name, "broken") == 0);
+		assert_int_equal(row->installed, strcmp(row->name, "half") != 0 && strcmp(row->name, "broken") != 0);
+	}
+	assert_string_equal(f->list.rows[3].state, "half-configured");
+	assert_string_equal(f->list.rows[5].state, "triggers-awaited");
 }
 
 static void reads_a_simulation_of_apt(void **state)
@@ -531,6 +545,28 @@ static void finds_by_name_and_architecture(void **state)
 	assert_null(package_list_find(&f->list, "zsh", NULL));
 }
 
+static void packages_that_lack_what_they_need_are_counted(void **state)
+{
+	static const struct {
+		const char *text;
+		unsigned unmet;
+		const char *first;
+	} cases[] = {
+		{ "", 0, "" },
+		{ "Reading package lists...\nBuilding dependency tree...\n", 0, "" },
+		{ "The following packages have unmet dependencies:\n needs : Depends: absent but it is not installable\n two : Breaks: x\n", 2, "needs" },
+		{ "story-1-1.noarch has missing requires of absent\nError: Check discovered 1 problem(s)\n", 1, "story-1-1.noarch" },
+		{ "a-2-1.noarch is a duplicate with a-1-1.noarch\n", 1, "a-2-1.noarch" },
+	};
+	char first[24];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		assert_int_equal(check_unmet_parse(cases[i].text, strlen(cases[i].text), first, sizeof(first)), cases[i].unmet);
+		assert_string_equal(first, cases[i].first);
+	}
+}
+
 static void repositories_that_were_not_reached_are_named(void **state)
 {
 	static const struct {
@@ -626,6 +662,7 @@ int main(void)
 		TEST(reads_the_log_of_dpkg_from_a_day_on),
 		TEST(the_log_tells_of_the_end_of_what_was_begun),
 		TEST(repositories_that_were_not_reached_are_named),
+		TEST(packages_that_lack_what_they_need_are_counted),
 		TEST(what_there_are_lists_of_is_not_missing_and_more_names_than_fit_are_counted),
 		TEST(lists_what_rpm_has_installed),
 		TEST(marks_what_dnf_calls_a_security_update),
