@@ -184,7 +184,8 @@ static void on_fault(void *data, const struct port_fault *fault)
 {
 	struct agent *agent = data;
 	struct moment now = agent_now(agent);
-	int level = fault->kind == PORT_FAULT_OPEN ? LOG_INFO : LOG_WARNING;
+	/* One that is not there may come; one that is another user's stays so until somebody does something. */
+	int level = fault->kind == PORT_FAULT_OPEN && fault->error != -EACCES ? LOG_INFO : LOG_WARNING;
 
 	report_limited(&agent->port_topic, now.mono_ns, level, "port: %s (%s, %u in a row), trying again%s", fault->text,
 		       port_fault_name(fault->kind), fault->consecutive, fault->retry_ns == TIME_NEVER ? " when the node changes" : "");

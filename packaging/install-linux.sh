@@ -75,20 +75,12 @@ put_program() {
 
 # ------------------------------------------------------------------------------------------------------------- system
 
-# Who runs as the agent's user, so that its entry may be changed.
-stop_agent() {
-	case $(init_system) in
-	systemd) systemctl stop infiniservice.service "user@$(id -u $user).service" 2>/dev/null || true ;;
-	openrc) rc-service -q infiniservice stop || true ;;
-	sysv) [ ! -x /etc/init.d/infiniservice ] || /etc/init.d/infiniservice stop || true ;;
-	esac
-}
-
 # Up to 0.1.0 the state directory was the user's home: whoever took the agent over could plant units of a user's manager there.
+# usermod changes nobody of whom something runs, as the agent does until it is restarted.
 take_home_away() {
 	if ! grep -q "^$user:.*:/nonexistent:[^:]*\$" /etc/passwd; then
-		stop_agent
-		{ have usermod && usermod -d /nonexistent "$user"; } ||
+		[ ! -d /run/systemd/system ] || systemctl stop "user@$(id -u $user).service" 2>/dev/null || true
+		{ have usermod && usermod -d /nonexistent "$user" 2>/dev/null; } ||
 			sed -i "s|^\($user:[^:]*:[^:]*:[^:]*:[^:]*:\)[^:]*:|\1/nonexistent:|" /etc/passwd
 	fi
 	rm -f "/var/lib/systemd/linger/$user"

@@ -11,6 +11,8 @@
 
 /* A stream session that lasted this long, or in which bytes came, was a success: the next attempt is not put off. */
 #define SESSION_GOOD_NS (5 * NS_PER_S)
+/* For how long a virtio port may be another user's before that is a fault. */
+#define PORT_HAND_OVER_NS (30 * NS_PER_S)
 /* Attempts, over some 3 s, before a port that is not there is left to the watch and the longest wait. */
 #define NAME_TRIES 5
 
@@ -111,6 +113,21 @@ static bool means_absent(int error)
 	return error == -ENOENT || error == -ENOTDIR || error == -ECONNREFUSED || error == -ENODEV;
 }
 
+/*
+ * A node comes as root's, and what gives it to us (at boot udev and a unit, both behind a hundred others) follows: until that has
+ * had its time there is nothing to tell. The watch sees it done.
+ */
+static bool awaits_hand_over(struct port *port, int error)
+{
+	if (port->kind != PORT_KIND_VIRTIO || error != -EACCES) {
+		port->denied_ns = 0;
+		return false;
+	}
+	if (!port->denied_ns)
+		port->denied_ns = port->now_ns;
+	return port->now_ns - port->denied_ns < PORT_HAND_OVER_NS;
+}
+
 static void open_failed(struct port *port, int error)
 {
 	port->retry_ns = backoff_fail(&port->retry, port->now_ns, port_random(port));
@@ -122,6 +139,12 @@ static void open_failed(struct port *port, int error)
 	if (port->kind == PORT_KIND_STDIO) {
 		port->state = PORT_CLOSED;
 		port->retry_ns = TIME_NEVER;
+	}
+	if (awaits_hand_over(port, error)) {
+		/* Told when the time is over, and not up to a whole back-off later. */
+		if (port->retry_ns > port->denied_ns + PORT_HAND_OVER_NS)
+			port->retry_ns = port->denied_ns + PORT_HAND_OVER_NS;
+		return;
 	}
 	port_fault(port, PORT_FAULT_OPEN, error, port->retry.failures, port->retry_ns);
 }
@@ -141,6 +164,7 @@ void port_try(struct port *port)
 	}
 	port_watch_disarm(port);
 	port->held = false;
+	port->denied_ns = 0;
 	port->stats.opens++;
 	port->state = PORT_WAITING;
 	port_virtio_reset(port);

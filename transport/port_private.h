@@ -86,6 +86,7 @@ struct port {
 	struct backoff retry, stall_retry;
 	uint64_t retry_ns;
 	int open_error; /* of the last attempt, -errno */
+	uint64_t denied_ns; /* since when the node is another user's; 0: it is not */
 	bool held; /* node events do not shorten the wait (after a stall) */
 	uint64_t last_stall_ns;
 

@@ -169,10 +169,14 @@ def story_installing_again_touches_no_name_that_the_agent_could_have_made():
     assert "vm-18" in guest.read("etc/infiniservice/conf.d/50-host.conf")
 
 
-def maintainer_script(guest, name, *arguments):
+def script_of(guest, name):
     """The package's own script, without what debhelper adds for a running systemd."""
     with open(os.path.join(ROOT, "packaging/debian/infiniservice." + name), encoding="utf-8") as file:
         guest.write("tmp/" + name, file.read().replace("/usr/libexec/", "/usr/local/sbin/"), 0o755)
+
+
+def maintainer_script(guest, name, *arguments):
+    script_of(guest, name)
     return traced(guest, "timeout", "50", "/tmp/" + name, *arguments)
 
 
@@ -238,10 +242,13 @@ def story_an_upgrade_of_the_package_takes_the_home_away_and_what_was_planted_in_
     guest = installed()
     as_0_1_0_left_it(guest)
     etc = sorted(os.listdir(guest.path("etc")))
-    done, _ = maintainer_script(guest, "postinst", "configure", "0.1.0")
-    assert done.returncode == 0, done
+    # As in an upgrade, the agent of the version before still runs.
+    script_of(guest, "postinst")
+    done = guest.run("sh", "-c", "setpriv --reuid %d --regid %d --clear-groups sleep 30 & pid=$!; sleep 0.3; timeout 50 /tmp/postinst configure 0.1.0; "
+                     "status=$?; kill $pid || status=99; exit $status" % (uid_of(guest), uid_of(guest)))
+    assert done.returncode == 0 and not done.stderr, done
     is_mended(guest)
-    assert set(os.listdir(guest.path("etc"))) - set(etc) <= {"passwd-", "shadow-", ".pwd.lock"}
+    assert set(os.listdir(guest.path("etc"))) - set(etc) <= {"passwd-", "shadow-", ".pwd.lock", "passwd.lock"}
 
 
 def story_an_upgrade_by_a_host_takes_the_home_away_and_what_was_planted_in_it():

@@ -148,6 +148,7 @@ static int teardown(void **state)
 	struct fixture *f = *state;
 	char command[96];
 
+	assert_true(getuid() != 0 || seteuid(0) == 0);
 	for (int i = 0; i < 2; i++)
 		if (f->std[i] >= 0) {
 			dup2(f->std[i], i);
@@ -792,6 +793,54 @@ static void what_was_left_open_of_another_port_is_closed(void **state)
 	close(other_host);
 }
 
+static void after(struct fixture *f, uint64_t ns)
+{
+	f->now.mono_ns += ns;
+	settle(f);
+}
+
+/* The node comes as root's, and is given to the agent's user later. That is a fault only when it does not happen. */
+static void a_virtio_port_that_is_not_ours_yet_is_a_fault_only_when_that_lasts(void **state)
+{
+	struct fixture *f = *state;
+	char path[PATH_MAX];
+	bool root = geteuid() == 0;
+
+	sysfs_port(f, "vport3p7", NAME);
+	snprintf(path, sizeof(path), "%s/dev/vport3p7", f->dir);
+	make_dirs(f, "dev");
+	close(open(path, O_WRONLY | O_CREAT, 0000));
+	assert_int_equal(chmod(f->dir, 0755), 0);
+	assert_true(!root || seteuid(65534) == 0);
+	port_make(f, "virtio:" NAME, 0);
+	/* From 1 s to 29 s later, at whatever moment it is looked for. */
+	for (unsigned step = 0; step < 28; step++) {
+		after(f, NS_PER_S);
+		assert_int_equal(f->faults, 0);
+	}
+	after(f, 4 * NS_PER_S);
+	assert_int_equal(f->faults, 1);
+	assert_int_equal(f->fault.kind, PORT_FAULT_OPEN);
+	assert_int_equal(f->fault.error, -EACCES);
+	assert_true(f->fault.consecutive > 5);
+	/* Gone and come again, it has its time again. */
+	assert_true(!root || seteuid(0) == 0);
+	snprintf(path, sizeof(path), "%s/sys/class/virtio-ports/vport3p7/name", f->dir);
+	unlink(path);
+	assert_true(!root || seteuid(65534) == 0);
+	for (unsigned step = 0; step < 40; step++)
+		after(f, NS_PER_S);
+	assert_int_not_equal(f->fault.error, -EACCES);
+	assert_true(!root || seteuid(0) == 0);
+	sysfs_port(f, "vport3p7", NAME);
+	f->faults = 0;
+	assert_true(!root || seteuid(65534) == 0);
+	for (unsigned step = 0; step < 55; step++)
+		after(f, NS_PER_S);
+	assert_true(f->faults <= 2);
+	assert_true(!root || seteuid(0) == 0);
+}
+
 static void only_a_virtio_port_without_output_is_left_open(void **state)
 {
 	struct fixture *f = *state;
@@ -1134,6 +1183,7 @@ int main(void)
 		T(a_virtio_port_is_found_by_its_name_in_sysfs),
 		T(a_port_that_was_left_open_is_taken_over_with_its_half_line),
 		T(what_was_left_open_of_another_port_is_closed),
+		T(a_virtio_port_that_is_not_ours_yet_is_a_fault_only_when_that_lasts),
 		T(only_a_virtio_port_without_output_is_left_open),
 		T(a_virtio_port_is_found_by_the_link_of_udev),
 		T(a_node_without_a_name_yet_is_waited_for),

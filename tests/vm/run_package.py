@@ -32,7 +32,7 @@ def package(name):
 
 
 def previous_version(path, out):
-    """There is no release before this one: the same package under a lower version stands for it."""
+    """The same package under a lower version, with the user as 0.1.0 made it, stands for the release before."""
     need("dpkg-deb")
     with tempfile.TemporaryDirectory() as work:
         subprocess.run(["dpkg-deb", "-R", path, work], check=True)
@@ -40,6 +40,11 @@ def previous_version(path, out):
         with open(control, encoding="utf-8") as file:
             text = file.read().replace("\nVersion: ", "\nVersion: 0~", 1)
         with open(control, "w", encoding="utf-8") as file:
+            file.write(text)
+        user = os.path.join(work, "usr", "lib", "sysusers.d", "infiniservice.conf")
+        with open(user, encoding="utf-8") as file:
+            text = file.read().replace(" /nonexistent ", " /var/lib/infiniservice ")
+        with open(user, "w", encoding="utf-8") as file:
             file.write(text)
         subprocess.run(["dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "-b", work, out], check=True,
                        stdout=subprocess.DEVNULL)

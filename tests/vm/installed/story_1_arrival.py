@@ -137,6 +137,55 @@ def after_the_upgrade_every_file_still_has_the_owner_and_mode_it_should(guest):
     check_files(guest, there.get("files"))
 
 
+HOME_OF_0_1_0 = """set -e
+systemctl stop infiniservice
+usermod -d /var/lib/infiniservice infiniservice
+cd /var/lib/infiniservice
+mkdir -p .config/systemd/user/default.target.wants .local/share/systemd/user
+printf '[Service]\\nType=oneshot\\nExecStart=/bin/touch /run/user/%s/planted\\n' "$(id -u infiniservice)" >.config/systemd/user/planted.service
+ln -s ../planted.service .config/systemd/user/default.target.wants/planted.service
+ln -s /etc .local/share/out
+mkfifo .config/fifo
+chown -hR infiniservice:infiniservice .config .local
+mkdir -p /var/lib/systemd/linger
+touch /var/lib/systemd/linger/infiniservice
+printf '%s\\n' 8f3c8f3c8f3c8f3c8f3c8f3c8f3c8f3c >/etc/infiniservice/secret
+chown root:infiniservice /etc/infiniservice/secret
+chmod 640 /etc/infiniservice/secret
+systemctl start infiniservice
+"""
+
+
+def planted_unit_ran(guest):
+    """Whether a user's manager of the agent's uid, started as root can, runs what lies in its home."""
+    uid = guest.sh("id -u infiniservice")
+    guest.run("timeout 100 systemctl start user@%s.service" % uid, 120)
+    ran = guest.run("test -e /run/user/%s/planted" % uid).status == 0
+    guest.run("systemctl stop user@%s.service user-runtime-dir@%s.service" % (uid, uid), 60)
+    return ran
+
+
+@story(limit_s=400)
+def an_upgrade_from_0_1_0_takes_the_home_the_units_planted_in_it_and_the_shared_secret_away(guest):
+    guest.put("/var/tmp/home.sh", HOME_OF_0_1_0)
+    guest.sh("sh /var/tmp/home.sh", 60)
+    try:
+        assert planted_unit_ran(guest), "as it was with 0.1.0"
+        guest.sh("mkdir -p /var/lib/systemd/linger; touch /var/lib/systemd/linger/infiniservice")
+        pid = main_pid(guest)
+        said = dpkg(guest, "-i " + NOW)
+        assert "usermod" not in said, said
+        uid = guest.sh("id -u infiniservice")
+        assert guest.sh("getent passwd infiniservice | cut -d: -f6-") == "/nonexistent:/usr/sbin/nologin"
+        assert guest.run("ls -d /var/lib/infiniservice/.config /var/lib/infiniservice/.local /var/lib/systemd/linger/infiniservice 2>/dev/null") == ""
+        assert guest.sh("stat -c '%U:%G %a' /etc/infiniservice/secret") == "infiniservice:infiniservice 600"
+        assert is_active(guest) and main_pid(guest) != pid
+        assert "can be read by" not in guest.sh("journalctl -u infiniservice --no-pager -o cat _PID=%d" % main_pid(guest))
+        assert not planted_unit_ran(guest), uid
+    finally:
+        guest.sh("rm -f /etc/infiniservice/secret /var/tmp/home.sh; systemctl restart infiniservice", 60)
+
+
 @story(limit_s=60)
 def a_stop_by_the_administrator_survives_an_upgrade(guest):
     guest.sh("systemctl disable --now infiniservice 2>/dev/null")

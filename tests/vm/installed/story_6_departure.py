@@ -43,6 +43,8 @@ def after_a_reboot_it_runs_and_so_does_an_executor_that_was_switched_on(guest):
         port.keep_alive(5)
         assert port.execute("id -u", "root")["stdout"] == "0\n"
     assert guest.sh("systemctl --failed --plain --no-legend") == ""
+    said = guest.sh("journalctl -b -u infiniservice --no-pager -o cat")
+    assert "Permission denied" not in said, said  # the port is root's when it comes, and is handed over
     assert max(numbers(guest)) > last
     guest.sh("systemctl disable --now infiniservice-exec.socket infiniservice-exec.service 2>&1; rm /etc/infiniservice/conf.d/80-story.conf")
 

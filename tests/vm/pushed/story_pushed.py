@@ -11,7 +11,7 @@ import subprocess
 import time
 import uuid
 
-from agent_guest import AGENT_NODE, AgentPort, main_pid, restarts, schema
+from agent_guest import AGENT_NODE, AgentPort, configured, main_pid, restarts, schema
 from agent_guest import host as connected
 from guest import Timeout, wait_for
 from image import Unavailable, build_dir
@@ -123,16 +123,21 @@ def what_is_not_signed_is_refused(guest):
 
 # ------------------------------------------------------------------------------------------------------------ using
 
-@story(limit_s=60)
+@story(limit_s=90)
 def what_roots_processes_do_is_seen(guest):
-    """The host owns this machine: path, bytes and owner of what is root's are told, and the installer has said so."""
-    with host(guest) as port:
-        rows = [row for row in port.data_of("ProcessList", 30, limit=200) if row.get("name") in ("systemd", "systemd-journal", "systemd-journald", "init")]
-        assert rows, "no process of root's is listed"
-        sample = port.expect("metrics", 40)["data"]
-    named = [row for row in sample["processes"] if row["pid"] == 1 or row["name"].startswith("systemd")]
-    assert named and all(row["exe_path"] for row in named), named
-    assert any(row["disk_read_bytes"] is not None for row in named), named
+    """The host owns this machine: path and bytes of what is root's are told, and so is who listens."""
+    listener = guest.background("timeout 60 perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(Listen => 1, LocalPort => 7017) or die; sleep 60'", 90)
+    guest.wait("grep -q ':1B69 ' /proc/net/tcp", 30)
+    with configured(guest, "[collectors]\nprocesses_top = 1000\n[timers]\nmetrics_interval_ms = 1000\n"), host(guest) as port:
+        def init(message):
+            return message["type"] == "metrics" and any(row["pid"] == 1 and row["disk_read_bytes"] is not None for row in message["data"]["processes"])
+        sample = port.expect(init, 40)["data"]
+        row = next(row for row in sample["processes"] if row["pid"] == 1)
+        assert row["exe_path"] and row["exe_path"].endswith("systemd"), row
+        open_port = next(row for row in sample["ports"] if row["port"] == 7017)
+        assert open_port["process_name"] == "perl" and open_port["pid"], open_port
+    guest.sh("pkill -f 'LocalPort => 7017' || true")
+    listener()
 
 
 @story(limit_s=60)
