@@ -228,6 +228,7 @@ static void emit_golden(struct sink *out, const char *key, const void *arg)
 
 	sink_object_begin(out, key);
 	sink_bool(out, "shutdown_scheduled", golden->shutdown);
+	clean_report_emit_grants(out, golden->report);
 	clean_report_emit(out, golden->report);
 	sink_object_end(out);
 }

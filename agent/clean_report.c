@@ -93,3 +93,26 @@ void clean_report_emit(struct sink *out, const struct clean_report *report)
 		sink_uint(out, "total_count", report->items);
 	}
 }
+
+/* "grant<TAB>path<TAB>what" */
+void clean_report_emit_grants(struct sink *out, const struct clean_report *report)
+{
+	struct piece rest = { report->text, report->len }, line, field[3];
+
+	sink_array_begin(out, "grants");
+	while (line_cut(&rest, &line)) {
+		struct sink_mark mark = sink_mark(out);
+
+		if (!piece_starts(line, "grant\t") || !fields_cut(line, field, 3))
+			continue;
+		sink_object_begin(out, NULL);
+		sink_text(out, "file", field[1].at, field[1].len, SINK_PATH_MAX);
+		sink_text(out, "what", field[2].at, field[2].len, SINK_PATH_MAX);
+		sink_object_end(out);
+		if (sink_full(out)) {
+			sink_rewind(out, mark);
+			break;
+		}
+	}
+	sink_array_end(out);
+}

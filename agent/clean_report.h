@@ -24,4 +24,7 @@ void clean_report_parse(const char *text, size_t len, struct clean_report *ret);
 /* The keys freed_bytes, space_cleared_mb, files_deleted, cleaned_items[], kept_count, error_count, dry_run, into an open object. */
 void clean_report_emit(struct sink *out, const struct clean_report *report);
 
+/* The array grants[] of what a golden image no longer grants, each with file and what, into an open object. */
+void clean_report_emit_grants(struct sink *out, const struct clean_report *report);
+
 #endif

@@ -319,7 +319,7 @@ uninstall_agent() {
 		if [ -d /run/systemd/system ]; then
 			systemctl stop 'infiniservice-keep-*.service' 2>/dev/null || true
 			systemctl reset-failed 'infiniservice-keep-*.service' 2>/dev/null || true
-			systemctl stop infiniservice.slice 2>/dev/null || true
+			systemctl stop infiniservice.slice 'system-infiniservice\x2dport.slice' 2>/dev/null || true
 		fi
 		;;
 	openrc)

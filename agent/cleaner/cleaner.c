@@ -45,6 +45,11 @@ static int open_beneath(int dir_fd, const char *path, int flags, uint64_t resolv
 	return fd < 0 ? -errno : (int)fd;
 }
 
+int cleaner_open(int dir_fd, const char *path, int flags)
+{
+	return open_beneath(dir_fd, path, flags, 0);
+}
+
 /* The newest of its times: what is read or changed by anybody is in use. */
 static bool old_enough(const struct walk *walk, const struct stat *st)
 {

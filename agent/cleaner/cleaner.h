@@ -59,12 +59,17 @@ int cleaner_place(struct cleaner *cleaner, const struct cleaner_place *place, in
 /* Removes (or empties) one file by its path from the root, under the same rules. 0 or -errno; one that is not there is no error. */
 int cleaner_file(struct cleaner *cleaner, const char *path, bool leave_file);
 
+/* Opens what lies beneath a directory, as all of this does: no symbolic link on the way. A descriptor or -errno. */
+int cleaner_open(int dir_fd, const char *path, int flags);
+
 /* The verbs of infiniservice-exec. `argv` begins with the verb; the exit status is returned. */
 int cleaner_main(int argc, char *argv[]);
 int golden_main(int argc, char *argv[]);
 
 /* Writes the report of a verb: "item<TAB>bytes<TAB>path" as it goes, with bytes of control and '\' as \xHH. */
 void cleaner_print(void *data, const char *path, uint64_t bytes);
+/* "grant<TAB>path<TAB>what": a right that was taken away, written likewise. */
+void cleaner_print_grant(void *data, const char *path, const char *what);
 /* "directories<TAB>count", then "end<TAB>freed<TAB>items<TAB>kept<TAB>errors" */
 void cleaner_print_end(const struct cleaner *cleaner);
 

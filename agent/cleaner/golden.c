@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * infiniservice-exec golden [--dry-run] [--deep] [--users]: takes from the guest what must not be shared by its clones: identity (machine-id,
- * host keys, the agent's secret and state), logs, and what piled up. One way: it is run before the machine goes off.
+ * host keys, the agent's secret and state), what was granted to its host (seal.h), logs, and what piled up. One way: it is run before
+ * the machine goes off.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -14,6 +15,7 @@
 #include <infiniservice/cleanup.h>
 
 #include "agent/cleaner/cleaner.h"
+#include "agent/cleaner/seal.h"
 
 #define LIST(...) ((const char *const[]){ __VA_ARGS__, NULL })
 
@@ -45,7 +47,7 @@ static const struct {
 	{ { .path = "var/log", .globs = LIST("*.gz", "*.xz", "*.[0-9]", "*.[0-9][0-9]", "*.old"),
 	    .keep = LIST("journal", "infiniservice"), .depth = 4 }, REMOVE, false },
 	{ { .path = "var/log", .keep = LIST("journal", "infiniservice"), .depth = 4 }, EMPTY, false },
-	{ { .path = "var/lib/infiniservice", .depth = 2 }, REMOVE, false },
+	{ { .path = "var/lib/infiniservice", .depth = 32 }, REMOVE, false },
 	{ { .path = "var/lib/dhcp", .globs = LIST("*.leases", "*.lease"), .depth = 1 }, REMOVE, false },
 	{ { .path = "var/lib/NetworkManager", .globs = LIST("*.lease", "secret_key"), .depth = 1 }, REMOVE, false },
 	{ { .path = "var/lib/cloud", .depth = 16 }, REMOVE, false },
@@ -141,7 +143,9 @@ int golden_main(int argc, char *argv[])
 		fputs("usage: infiniservice-exec golden [--dry-run] [--deep] [--users]\n", stderr);
 		return 2;
 	}
-	r = clean_all(&cleaner, deep, users);
+	r = seal(&cleaner, cleaner_print_grant, NULL);
+	if (r == 0)
+		r = clean_all(&cleaner, deep, users);
 	if (r < 0) {
 		fprintf(stderr, "golden: %s\n", strerror(-r));
 		return 1;

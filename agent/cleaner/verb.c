@@ -14,16 +14,31 @@
 
 #define AGE_DAYS_MAX 3650
 
+static void print_escaped(const char *text)
+{
+	for (; *text; text++) {
+		if ((unsigned char)*text < 0x20 || *text == 0x7f || *text == '\\')
+			printf("\\x%02x", (unsigned char)*text);
+		else
+			putchar(*text);
+	}
+}
+
 void cleaner_print(void *data, const char *path, uint64_t bytes)
 {
 	(void)data;
 	printf("item\t%llu\t", (unsigned long long)bytes);
-	for (; *path; path++) {
-		if ((unsigned char)*path < 0x20 || *path == 0x7f || *path == '\\')
-			printf("\\x%02x", (unsigned char)*path);
-		else
-			putchar(*path);
-	}
+	print_escaped(path);
+	putchar('\n');
+}
+
+void cleaner_print_grant(void *data, const char *path, const char *what)
+{
+	(void)data;
+	fputs("grant\t", stdout);
+	print_escaped(path);
+	putchar('\t');
+	print_escaped(what);
 	putchar('\n');
 }
 

@@ -316,7 +316,7 @@ DATA = {
                                                                               config_file=boolean)))),
     "DiskCleanup": cleanup,
     "CleanTemporaryFiles": cleanup,
-    "PrepareGoldenImage": every(cleanup, record(shutdown_scheduled=boolean)),
+    "PrepareGoldenImage": every(cleanup, record(shutdown_scheduled=boolean, grants=list_of(record(file=word, what=word)))),
     "ServiceList": list_of(service),
     "ServiceControl": record(service=word, active_state=word, sub_state=word, enabled=boolean, main_pid=maybe(natural)),
     "RestartServices": record(restarted=list_of(word), failed=list_of(record(name=word, result=word)), denied=list_of(word)),

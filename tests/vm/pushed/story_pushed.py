@@ -321,5 +321,6 @@ def installed_once_more_and_purged_nothing_is_left(guest):
     assert left <= {"/etc/passwd-", "/etc/group-", "/etc/shadow-", "/etc/gshadow-"}, left
     assert not gone, gone
     assert accounts(guest) == before["accounts"]
+    assert guest.sh("systemctl list-units --all --plain --no-legend '*infiniservice*'") == "", "the slices of its units are unloaded too"
     assert guest.run("systemctl show -p LoadState --value infiniservice infiniservice-exec.socket").split() == ["not-found"] * 2
     assert "infiniservice" not in guest.sh("systemctl --failed --plain --no-legend")
