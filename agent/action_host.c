@@ -6,15 +6,21 @@
 #include "collectors/host.h"
 #include "collectors/table.h"
 
+/* What is not known is null, as in the samples. */
+static void emit_text(struct sink *out, const char *key, const char *text)
+{
+	sink_str(out, key, *text ? text : NULL);
+}
+
 static void emit_system(struct sink *out, const struct host_facts *facts)
 {
-	sink_str(out, "os_type", facts->os_type);
-	sink_str(out, "os_name", facts->os_name);
-	sink_str(out, "version", facts->version);
-	sink_str(out, "architecture", facts->architecture);
-	sink_str(out, "hostname", facts->hostname);
-	sink_str(out, "kernel_version", facts->kernel_version);
-	sink_str(out, "linux_distro", facts->linux_distro);
+	emit_text(out, "os_type", facts->os_type);
+	emit_text(out, "os_name", facts->os_name);
+	emit_text(out, "version", facts->version);
+	emit_text(out, "architecture", facts->architecture);
+	emit_text(out, "hostname", facts->hostname);
+	emit_text(out, "kernel_version", facts->kernel_version);
+	emit_text(out, "linux_distro", facts->linux_distro);
 }
 
 static void emit_system_info(struct sink *out, const char *key, const void *arg)
@@ -34,7 +40,7 @@ static void emit_os_info(struct sink *out, const char *key, const void *arg)
 	for (size_t i = 0; i < facts->package_managers_count; i++)
 		sink_str(out, NULL, facts->package_managers[i]);
 	sink_array_end(out);
-	sink_str(out, "default_shell", *facts->default_shell ? facts->default_shell : NULL);
+	emit_text(out, "default_shell", facts->default_shell);
 	sink_object_end(out);
 }
 

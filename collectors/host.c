@@ -19,6 +19,8 @@
 
 #define RELEASE_CHECK_NS   (60 * NS_PER_S)
 #define BOOT_TIME_SLACK_MS 2000
+#define RELEASE_MAX	   (64U << 10)
+#define PASSWD_MAX	   (1U << 20)
 
 /* ------------------------------------------------------------------------------------------------------ parsing */
 
@@ -69,8 +71,7 @@ struct host {
 	double uptime_seconds;
 	int64_t boot_wall_ms;
 	struct os_release release;
-	struct timespec release_mtime;
-	ino_t release_inode;
+	struct stat release_file; /* as it was read */
 	uint64_t release_due_ns;
 	char hostname[HOST_TEXT_MAX], kernel[HOST_TEXT_MAX], machine[HOST_TEXT_MAX], shell[HOST_TEXT_MAX];
 	const char *managers[HOST_MANAGERS_MAX];
@@ -96,12 +97,21 @@ static void managers_find(struct host *host, const struct collect_ctx *ctx)
 			host->managers[host->managers_count++] = known[i].name;
 }
 
+/* Reads the whole of a file below the root, up to `max` bytes in whole lines. False when it is not to be had. */
+static bool file_read(const struct collect_ctx *ctx, const char *path, size_t max, struct procfs_buffer *buffer)
+{
+	_cleanup_(procfs_close) struct procfs_file file = PROCFS_FILE;
+
+	buffer->max = max;
+	return procfs_read(&file, ctx->root_fd, path, buffer) == 0 && buffer->len > 0;
+}
+
 static void shell_find(struct host *host, const struct collect_ctx *ctx)
 {
-	char text[8192];
-	ssize_t n = procfs_read_once(ctx->root_fd, "etc/passwd", text, sizeof(text));
+	_cleanup_(procfs_buffer_free) struct procfs_buffer text = {0};
 
-	if (n <= 0 || !passwd_root_shell(text, (size_t)n, host->shell, sizeof(host->shell)))
+	if (!file_read(ctx, "etc/passwd", PASSWD_MAX, &text) ||
+	    !passwd_root_shell(text.text, text.len, host->shell, sizeof(host->shell)))
 		memcpy(host->shell, "/bin/sh", sizeof("/bin/sh"));
 }
 
@@ -132,7 +142,14 @@ static void host_close(void *state)
 	free(host);
 }
 
-/* os-release(5): /etc first, then /usr/lib. An unchanged file is not read again. */
+static bool release_is_that_of(const struct host *host, const struct stat *st)
+{
+	return st->st_ino == host->release_file.st_ino && st->st_dev == host->release_file.st_dev &&
+	       st->st_size == host->release_file.st_size && st->st_mtim.tv_sec == host->release_file.st_mtim.tv_sec &&
+	       st->st_mtim.tv_nsec == host->release_file.st_mtim.tv_nsec;
+}
+
+/* os-release(5): /etc first, then /usr/lib, also where the first says nothing. An unchanged file is not read again. */
 static void release_update(struct host *host, const struct collect_ctx *ctx)
 {
 	static const char *const paths[] = {"etc/os-release", "usr/lib/os-release"};
@@ -141,23 +158,23 @@ static void release_update(struct host *host, const struct collect_ctx *ctx)
 		return;
 	host->release_due_ns = ctx->now.mono_ns + RELEASE_CHECK_NS;
 	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
-		char text[8192];
+		_cleanup_(procfs_buffer_free) struct procfs_buffer text = {0};
+		struct os_release release;
 		struct stat st;
-		ssize_t n;
 
 		if (fstatat(ctx->root_fd, paths[i], &st, 0) < 0 || !S_ISREG(st.st_mode))
 			continue;
-		if (st.st_ino == host->release_inode && st.st_mtim.tv_sec == host->release_mtime.tv_sec &&
-		    st.st_mtim.tv_nsec == host->release_mtime.tv_nsec)
+		if (release_is_that_of(host, &st))
 			return;
-		n = procfs_read_once(ctx->root_fd, paths[i], text, sizeof(text));
-		if (n < 0)
+		if (!file_read(ctx, paths[i], RELEASE_MAX, &text) ||
+		    !os_release_parse(text.text, text.len, &release))
 			continue;
-		os_release_parse(text, (size_t)n, &host->release);
-		host->release_inode = st.st_ino;
-		host->release_mtime = st.st_mtim;
+		host->release = release;
+		host->release_file = st;
 		return;
 	}
+	host->release = (struct os_release){.id = ""};
+	host->release_file = (struct stat){0};
 }
 
 /* The first line, or "" when there is none. */
@@ -175,6 +192,13 @@ static void line_read(const struct collect_ctx *ctx, const char *path, char out[
 	out[len] = '\0';
 }
 
+/* What the kernel says before anybody has given it a name (UTS_NODENAME in include/linux/uts.h). */
+static void hostname_check(char hostname[HOST_TEXT_MAX])
+{
+	if (strcmp(hostname, "(none)") == 0)
+		hostname[0] = '\0';
+}
+
 static void names_update(struct host *host, const struct collect_ctx *ctx)
 {
 	struct utsname names;
@@ -182,6 +206,7 @@ static void names_update(struct host *host, const struct collect_ctx *ctx)
 	if (!ctx->live) {
 		line_read(ctx, "sys/kernel/hostname", host->hostname);
 		line_read(ctx, "sys/kernel/osrelease", host->kernel);
+		hostname_check(host->hostname);
 		return;
 	}
 	if (uname(&names) < 0)
@@ -189,6 +214,7 @@ static void names_update(struct host *host, const struct collect_ctx *ctx)
 	memcpy(host->hostname, names.nodename, sizeof(names.nodename));
 	memcpy(host->kernel, names.release, sizeof(names.release));
 	memcpy(host->machine, names.machine, sizeof(names.machine));
+	hostname_check(host->hostname);
 }
 
 /* Now minus uptime wobbles by what both are rounded to: the first answer stays until the clock has really been moved.
@@ -243,12 +269,13 @@ void host_facts_get(const void *state, struct host_facts *ret)
 {
 	const struct host *host = state;
 	const struct os_release *release = &host->release;
+	const char *name = release->name[0] ? release->name : "Linux";
 
 	*ret = (struct host_facts){
 		.os_type = "Linux",
-		.os_name = release->name,
+		.os_name = name,
 		.version = release->version_id,
-		.linux_distro = release->pretty_name[0] ? release->pretty_name : release->name,
+		.linux_distro = release->pretty_name[0] ? release->pretty_name : name,
 		.architecture = host->machine,
 		.kernel_version = host->kernel,
 		.hostname = host->hostname,
@@ -288,6 +315,9 @@ static void host_emit(const void *state, struct sink *out)
 {
 	const struct host *host = state;
 	char boot_time[RFC3339_SIZE];
+	struct host_facts facts;
+
+	host_facts_get(state, &facts);
 
 	sink_uint(out, "uptime_seconds", host->uptime_seconds < 9e15 ? (uint64_t)host->uptime_seconds : 0);
 	sink_object_begin(out, "load_average");
@@ -295,10 +325,10 @@ static void host_emit(const void *state, struct sink *out)
 	average_emit(out, "load_5min", host->load_known > 1, host->load.load_5min);
 	average_emit(out, "load_15min", host->load_known > 2, host->load.load_15min);
 	sink_object_end(out);
-	text_emit(out, "name", host->release.name[0] ? host->release.name : "Linux");
-	text_emit(out, "os_version", host->release.version_id);
-	text_emit(out, "kernel_version", host->kernel);
-	text_emit(out, "hostname", host->hostname);
+	text_emit(out, "name", facts.os_name);
+	text_emit(out, "os_version", facts.version);
+	text_emit(out, "kernel_version", facts.kernel_version);
+	text_emit(out, "hostname", facts.hostname);
 	rfc3339_format(host->boot_wall_ms, boot_time);
 	sink_str(out, "boot_time", boot_time);
 	count_emit(out, "procs_running", host->load_known > 3, host->load.running);

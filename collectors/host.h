@@ -21,9 +21,11 @@ struct os_release {
 	char version_id[HOST_TEXT_MAX];	 /* VERSION_ID, "12"; BUILD_ID where there is none ("rolling") */
 };
 
-/* Parses os-release text: shell quoting and escapes, comments, no expansion; the last of equal keys wins. Never fails.
+/*
+ * Parses os-release text: shell quoting and escapes, comments, no expansion; the last of equal keys wins; a byte-order
+ * mark before the first line is passed over. Never fails; false when it has neither a name nor an id.
  */
-void os_release_parse(const char *text, size_t len, struct os_release *out);
+bool os_release_parse(const char *text, size_t len, struct os_release *out);
 
 struct host_load {
 	double load_1min, load_5min, load_15min;
@@ -42,16 +44,16 @@ int uptime_parse(const char *text, size_t len, double *out);
 /* The login shell of root in passwd(5) text, NUL-terminated into `out`. False when there is none that fits. */
 bool passwd_root_shell(const char *text, size_t len, char *out, size_t size);
 
-/* What SystemInfo and OsInfo answer. Texts are NUL-terminated, never NULL ("" if unknown), valid until the next
+/* What SystemInfo, OsInfo and the samples say: there is no other reading of them. Texts are NUL-terminated, never NULL ("" if unknown), valid until the next
  * collect. */
 struct host_facts {
 	const char *os_type;	    /* "Linux" */
-	const char *os_name;	    /* NAME of os-release */
+	const char *os_name;	    /* NAME of os-release, else "Linux", as os-release(5) has it */
 	const char *version;	    /* VERSION_ID of os-release */
-	const char *linux_distro;   /* PRETTY_NAME of os-release, else its NAME */
+	const char *linux_distro;   /* PRETTY_NAME of os-release, else its NAME, else "Linux" */
 	const char *architecture;   /* uname -m */
 	const char *kernel_version; /* uname -r */
-	const char *hostname;
+	const char *hostname;	    /* "" also for "(none)", which a kernel says that was given no name */
 	const char *default_shell; /* root's login shell */
 	const char *const *package_managers;
 	size_t package_managers_count;

@@ -73,14 +73,29 @@ static int link_parse(struct netlink_part body, struct link *out)
 	return 0;
 }
 
-/* IFA_LOCAL is the own address where IFA_ADDRESS is the peer's, see rtnetlink(7). 0, -EBADMSG, or 1 for another family.
+/* Nobody answers at an address that is still being checked, save an optimistic one (RFC 4429), or that failed. */
+static bool is_usable(uint32_t flags)
+{
+	return !(flags & IFA_F_DADFAILED) && (!(flags & IFA_F_TENTATIVE) || flags & IFA_F_OPTIMISTIC);
+}
+
+/* IFA_F_TEMPORARY is IFA_F_SECONDARY of an IPv4 address, which is no worse for being the second. */
+static uint8_t rank_of(uint8_t family, uint32_t flags)
+{
+	return (uint8_t)((flags & IFA_F_DEPRECATED ? 2 : 0) + (family == AF_INET6 && flags & IFA_F_TEMPORARY ? 1 : 0));
+}
+
+/*
+ * IFA_LOCAL is the own address where IFA_ADDRESS is the peer's, and IFA_FLAGS has more of the flags than the head, see
+ * rtnetlink(7). 0, -EBADMSG, or 1 for another family.
  */
-static int address_parse(struct netlink_part body, struct link_address *out)
+static int address_parse(struct netlink_part body, struct link_address *out, bool *ret_usable)
 {
 	const uint8_t *address = NULL, *local = NULL;
 	struct link_address found = {0};
 	struct netlink_attr attr;
 	struct ifaddrmsg head;
+	uint32_t flags;
 	size_t len;
 
 	if ((size_t)(body.end - body.at) < sizeof(head))
@@ -90,11 +105,14 @@ static int address_parse(struct netlink_part body, struct link_address *out)
 	if (head.ifa_family != AF_INET && head.ifa_family != AF_INET6)
 		return 1;
 	len = head.ifa_family == AF_INET ? 4 : 16;
+	flags = head.ifa_flags;
 	while (netlink_attr_next(&body, &attr)) {
 		if (attr.type == IFA_ADDRESS && attr.len == len)
 			address = attr.data;
 		if (attr.type == IFA_LOCAL && attr.len == len)
 			local = attr.data;
+		if (attr.type == IFA_FLAGS)
+			netlink_attr_u32(&attr, &flags);
 	}
 	if (!address && !local)
 		return -EBADMSG;
@@ -102,8 +120,10 @@ static int address_parse(struct netlink_part body, struct link_address *out)
 	found.family = head.ifa_family;
 	found.prefix = head.ifa_prefixlen;
 	found.scope = head.ifa_scope;
+	found.rank = rank_of(head.ifa_family, flags);
 	memcpy(found.bytes, local ? local : address, len);
 	*out = found;
+	*ret_usable = is_usable(flags);
 	return 0;
 }
 
@@ -130,6 +150,7 @@ int links_message(void *user, uint16_t type, struct netlink_part body)
 	struct links *links = user;
 	struct link_address address;
 	struct link link;
+	bool usable;
 	int r;
 
 	if (type == RTM_NEWLINK) {
@@ -141,7 +162,9 @@ int links_message(void *user, uint16_t type, struct netlink_part body)
 		return r;
 	}
 	if (type == RTM_NEWADDR) {
-		r = address_parse(body, &address);
+		r = address_parse(body, &address, &usable);
+		if (r == 0 && !usable)
+			return 0;
 		if (r == 0)
 			r = grow(&links->addresses, links->address_count, &links->address_size, sizeof(address),
 				 ADDRESSES_MAX);
@@ -170,13 +193,15 @@ static int compare_places(const void *a, const void *b)
 	return left->index < right->index ? -1 : left->index > right->index;
 }
 
-/* IPv4 first, otherwise in the kernel's order. */
+/* Those to call first, of them IPv4, otherwise in the kernel's order. */
 static int compare_addresses(const void *a, const void *b)
 {
 	const struct link_address *left = a, *right = b;
 
 	if (left->index != right->index)
 		return left->index < right->index ? -1 : 1;
+	if (left->rank != right->rank)
+		return left->rank < right->rank ? -1 : 1;
 	if (left->family != right->family)
 		return left->family == AF_INET ? -1 : 1;
 	return left->order < right->order ? -1 : left->order > right->order;
@@ -342,21 +367,28 @@ static enum links_change link_change(const struct links *links, uint16_t type, c
 	return hidden ? LINKS_STALE : LINKS_CHANGED;
 }
 
-static bool address_known(const struct links *links, const struct link_address *address)
+/* The same address in the table, NULL when it is not there. */
+static const struct link_address *address_find(const struct links *links, const struct link_address *address)
 {
 	for (size_t i = addresses_begin(links, address->index);
-	     i < links->address_count && links->addresses[i].index == address->index; i++)
-		if (memcmp(&links->addresses[i], address, offsetof(struct link_address, order)) == 0)
-			return true;
-	return false;
+	     i < links->address_count && links->addresses[i].index == address->index; i++) {
+		const struct link_address *known = &links->addresses[i];
+
+		if (known->family == address->family && known->prefix == address->prefix &&
+		    memcmp(known->bytes, address->bytes, sizeof(known->bytes)) == 0)
+			return known;
+	}
+	return NULL;
 }
 
-static enum links_change address_change(const struct links *links, uint16_t type, const struct link_address *address)
+/* An address that cannot be used is none, whether it comes or goes: it counts from when it can. */
+static enum links_change address_change(const struct links *links, bool there, const struct link_address *address)
 {
-	bool wide = address->scope < RT_SCOPE_LINK, known = address_known(links, address);
+	const struct link_address *known = address_find(links, address);
+	bool wide = address->scope < RT_SCOPE_LINK;
 	const struct link *link;
 
-	if (known == (type == RTM_NEWADDR))
+	if (there ? known && known->rank == address->rank && known->scope == address->scope : !known)
 		return LINKS_SAME;
 	link = find_index(links, address->index);
 	/* A link that is not in the table yet has announced itself by an event of its own, and a container's is noise.
@@ -375,14 +407,15 @@ static int event_message(void *user, uint16_t type, struct netlink_part body)
 	struct event *event = user;
 	struct link_address address;
 	struct link link;
+	bool usable;
 
 	if (type == RTM_NEWLINK || type == RTM_DELLINK) {
 		/* Bridges announce their ports with family AF_BRIDGE (RTM_DELLINK: "left the bridge", not "gone"). */
 		if (body.at < body.end && *body.at == AF_UNSPEC && link_parse(body, &link) == 0)
 			change = link_change(event->links, type, &link);
 	} else if (type == RTM_NEWADDR || type == RTM_DELADDR) {
-		if (address_parse(body, &address) == 0)
-			change = address_change(event->links, type, &address);
+		if (address_parse(body, &address, &usable) == 0)
+			change = address_change(event->links, type == RTM_NEWADDR && usable, &address);
 	}
 	if (change > event->change)
 		event->change = change;

@@ -32,6 +32,7 @@ struct link_address {
 	uint8_t family; /* AF_INET or AF_INET6 */
 	uint8_t prefix;
 	uint8_t scope; /* RT_SCOPE_* */
+	uint8_t rank;  /* 0: an address to call; higher: temporary (RFC 8981), then deprecated ones */
 	uint8_t bytes[16];
 	uint32_t order; /* in which the kernel named it: the primary address first */
 };
@@ -41,7 +42,7 @@ struct link_place {
 	uint32_t at;	/* in links.links */
 };
 
-/* Zeroed is empty. Links are sorted by name, addresses by link. */
+/* Zeroed is empty. Links are sorted by name, addresses by link, rank, family and the kernel's order. */
 struct links {
 	struct link *links;
 	size_t count, size;
@@ -52,7 +53,8 @@ struct links {
 
 void links_free(struct links *links);
 
-/* Adds what one RTM_NEWLINK or RTM_NEWADDR message says; other types are skipped. For netlink_walk; `user` is the
+/* Adds what one RTM_NEWLINK or RTM_NEWADDR message says; other types, and addresses that cannot be used (still being
+ * checked for duplicates, or found to be one), are skipped. For netlink_walk; `user` is the
  * struct links. */
 int links_message(void *user, uint16_t type, struct netlink_part body);
 

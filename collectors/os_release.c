@@ -43,7 +43,7 @@ static void value_unquote(const struct scan *value, char out[HOST_TEXT_MAX])
 	out[len] = '\0';
 }
 
-void os_release_parse(const char *text, size_t len, struct os_release *out)
+bool os_release_parse(const char *text, size_t len, struct os_release *out)
 {
 	char build_id[HOST_TEXT_MAX] = "";
 	const struct {
@@ -60,6 +60,7 @@ void os_release_parse(const char *text, size_t len, struct os_release *out)
 	struct scan rest = scan_text(text, len), line, name;
 
 	*out = (struct os_release){.id = ""};
+	scan_key(&rest, "\xef\xbb\xbf");
 	while (scan_line(&rest, &line)) {
 		scan_blanks(&line);
 		if (!scan_until(&line, '=', &name))
@@ -70,6 +71,7 @@ void os_release_parse(const char *text, size_t len, struct os_release *out)
 	}
 	if (!out->version_id[0])
 		memcpy(out->version_id, build_id, sizeof(build_id));
+	return out->name[0] || out->pretty_name[0] || out->id[0];
 }
 
 /*	root:x:0:0:root:/root:/bin/bash */

@@ -271,7 +271,7 @@ def one_or_all(value, path):
     (all_health if "overall_health" in value else health)(value, path)
 
 
-system_info = record(os_type=word, version=text, architecture=word, hostname=word, kernel_version=word, linux_distro=maybe(text))
+system_info = record(os_type=word, version=maybe(text), architecture=word, hostname=maybe(word), kernel_version=word, linux_distro=maybe(text))
 process_row = record(pid=natural, name=text, cpu_usage=positive, memory_kb=natural, status=one_of(*sorted(STATUSES)), cmd_line=maybe(text),
                      user=anything, start_time=stamp)
 disks = record(status=one_of("ok", "warning", "critical"),

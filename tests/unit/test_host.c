@@ -241,6 +241,92 @@ static void the_running_kernel_is_asked_by_uname(void **state)
 	assert_string_equal(facts.hostname, names.nodename);
 }
 
+/* A minute later, when the file is looked at again. */
+static void assert_release(struct fixture *fixture, const char *name, const char *version, const char *distro)
+{
+	struct host_facts facts;
+	char want[256];
+
+	fixture_pass(fixture, 61);
+	assert_int_equal(collect(fixture), 0);
+	host_facts_get(fixture->state, &facts);
+	assert_string_equal(facts.os_name, name);
+	assert_string_equal(facts.version, version);
+	assert_string_equal(facts.linux_distro, distro);
+	snprintf(want, sizeof(want), *version ? "\"name\":\"%s\",\"os_version\":\"%s\"" : "\"name\":\"%s\",\"os_version\":null",
+		 name, version);
+	assert_emits(fixture, want);
+}
+
+static void odd_os_releases_are_read_by_one_rule(void **state)
+{
+	struct fixture *fixture = *state;
+	static char large[40000];
+	size_t len = 0;
+
+	assert_release(fixture, "Debian GNU/Linux", "12", "Debian GNU/Linux 12 (bookworm)");
+	fixture_write(fixture, "root/etc/os-release", "\xef\xbb\xbfNAME=Marked\nVERSION_ID=7\n");
+	assert_release(fixture, "Marked", "7", "Marked");
+	for (int i = 0; i < 600; i++)
+		len += (size_t)snprintf(large + len, sizeof(large) - len, "# a comment that fills the file, line %d\n", i);
+	snprintf(large + len, sizeof(large) - len, "NAME='Late'\nVERSION_ID=\"8\"\r\nPRETTY_NAME=\"Late \\\"8\\\"\"\n");
+	fixture_write(fixture, "root/etc/os-release", large);
+	fixture_pass(fixture, 61);
+	assert_int_equal(collect(fixture), 0);
+	assert_emits(fixture, "\"name\":\"Late\",\"os_version\":\"8\"");
+	/* The one of the vendor, when that of the administrator is empty or not there. */
+	fixture_write(fixture, "root/usr/lib/os-release", "NAME=Vendor\nVERSION_ID=9\n");
+	fixture_write(fixture, "root/etc/os-release", "");
+	assert_release(fixture, "Vendor", "9", "Vendor");
+	assert_release(fixture, "Vendor", "9", "Vendor");
+	fixture_remove(fixture, "root/etc/os-release");
+	assert_release(fixture, "Vendor", "9", "Vendor");
+	fixture_remove(fixture, "root/usr/lib/os-release");
+	assert_release(fixture, "Linux", "", "Linux");
+	fixture_write(fixture, "root/etc/os-release", "ID=bare\n");
+	assert_release(fixture, "Linux", "", "Linux");
+}
+
+static void a_host_without_a_name_has_none(void **state)
+{
+	static const struct {
+		const char *text, *want;
+	} cases[] = {
+		{"(none)\n", "\"hostname\":null"},
+		{"\n", "\"hostname\":null"},
+		{"(none)x\n", "\"hostname\":\"(none)x\""},
+		{"guest-2\n", "\"hostname\":\"guest-2\""},
+	};
+	struct fixture *fixture = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct host_facts facts;
+
+		fixture_write(fixture, "proc/sys/kernel/hostname", cases[i].text);
+		assert_int_equal(collect(fixture), 0);
+		assert_emits(fixture, cases[i].want);
+		host_facts_get(fixture->state, &facts);
+		assert_int_equal(facts.hostname[0] == '\0', strstr(cases[i].want, "null") != NULL);
+	}
+}
+
+static void the_shell_of_root_is_found_far_down_too(void **state)
+{
+	struct fixture *fixture = *state;
+	static char passwd[40000];
+	struct host_facts facts;
+	size_t len = 0;
+
+	for (int i = 0; i < 800; i++)
+		len += (size_t)snprintf(passwd + len, sizeof(passwd) - len, "u%d:x:%d:1::/home/u:/bin/sh\n", i, i + 1000);
+	snprintf(passwd + len, sizeof(passwd) - len, "root:x:0:0::/root:/bin/fish\n");
+	fixture_write(fixture, "root/etc/passwd", passwd);
+	collector_host.close(fixture->state);
+	assert_int_equal(collector_host.open(&fixture->ctx, &fixture->state), 0);
+	host_facts_get(fixture->state, &facts);
+	assert_string_equal(facts.default_shell, "/bin/fish");
+}
+
 static void nonsense_in_both_texts_is_an_error(void **state)
 {
 	struct fixture *fixture = *state;
@@ -254,6 +340,9 @@ static void nonsense_in_both_texts_is_an_error(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(odd_os_releases_are_read_by_one_rule, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_host_without_a_name_has_none, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_shell_of_root_is_found_far_down_too, setup, teardown),
 		cmocka_unit_test(values_of_os_release_are_unquoted_as_a_shell_would),
 		cmocka_unit_test(a_value_without_end_is_cut_and_nuls_are_left_out),
 		cmocka_unit_test(a_rolling_release_has_its_build_for_a_version),

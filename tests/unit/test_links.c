@@ -19,7 +19,7 @@
 #include "collectors/links.h"
 
 struct datagram {
-	uint8_t bytes[128];
+	uint8_t bytes[160];
 	size_t len;
 };
 
@@ -71,10 +71,13 @@ static struct datagram link_message(uint16_t type, int index, const char *name, 
 	return d;
 }
 
-static struct datagram address_message(uint16_t type, uint32_t index, const char *text, const char *peer, uint8_t scope)
+static struct datagram address_with_flags(uint16_t type, uint32_t index, const char *text, const char *peer,
+					  uint8_t scope, uint32_t flags)
 {
 	uint8_t family = strchr(text, ':') ? AF_INET6 : AF_INET, bytes[16];
 	struct ifaddrmsg body = {.ifa_family = family, .ifa_prefixlen = 24, .ifa_scope = scope, .ifa_index = index};
+
+	body.ifa_flags = (uint8_t)flags;
 	struct datagram d = datagram_begin(type);
 	struct ifa_cacheinfo lifetimes = {.ifa_valid = 3600};
 	size_t len = family == AF_INET ? 4 : 16;
@@ -87,8 +90,14 @@ static struct datagram address_message(uint16_t type, uint32_t index, const char
 	inet_pton(family, text, bytes);
 	put_attr(&d, peer ? IFA_LOCAL : IFA_ADDRESS, bytes, len);
 	put_attr(&d, IFA_CACHEINFO, &lifetimes, sizeof(lifetimes));
+	put_attr(&d, IFA_FLAGS, &flags, sizeof(flags));
 	datagram_end(&d);
 	return d;
+}
+
+static struct datagram address_message(uint16_t type, uint32_t index, const char *text, const char *peer, uint8_t scope)
+{
+	return address_with_flags(type, index, text, peer, scope, IFA_F_PERMANENT);
 }
 
 static int feed(struct links *links, struct datagram d)
@@ -260,6 +269,81 @@ static void knows_what_container_engines_make(void **state)
 	}
 }
 
+static void lists_only_addresses_that_can_be_used_and_the_lasting_ones_first(void **state)
+{
+	static const struct {
+		const char *text;
+		uint32_t flags;
+	} given[] = {
+		{"2001:db8::dead", IFA_F_DEPRECATED},
+		{"2001:db8::7e", IFA_F_TEMPORARY},
+		{"2001:db8::1", IFA_F_PERMANENT},
+		{"2001:db8::2", IFA_F_TENTATIVE},
+		{"2001:db8::3", IFA_F_TENTATIVE | IFA_F_OPTIMISTIC},
+		{"2001:db8::4", IFA_F_PERMANENT | IFA_F_DADFAILED},
+		{"2001:db8::5", IFA_F_TENTATIVE | IFA_F_DADFAILED},
+		{"2001:db8::6", IFA_F_TEMPORARY | IFA_F_DEPRECATED},
+		{"2001:db8::7", IFA_F_MANAGETEMPADDR | IFA_F_STABLE_PRIVACY},
+		{"192.0.2.9", IFA_F_DEPRECATED},
+		{"192.0.2.1", IFA_F_PERMANENT},
+		{"192.0.2.2", IFA_F_PERMANENT | IFA_F_SECONDARY},
+	};
+	static const char *const want[] = {"192.0.2.1",	   "192.0.2.2",	  "2001:db8::1",    "2001:db8::3", "2001:db8::7",
+					   "2001:db8::7e", "192.0.2.9",	  "2001:db8::dead", "2001:db8::6"};
+	struct links links = {0};
+	char text[INET6_ADDRSTRLEN];
+
+	(void)state;
+	assert_int_equal(feed(&links, link_message(RTM_NEWLINK, 2, "eth0", IFF_UP, 1500)), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(given); i++)
+		assert_int_equal(feed(&links, address_with_flags(RTM_NEWADDR, 2, given[i].text, NULL, RT_SCOPE_UNIVERSE,
+								 given[i].flags)),
+				 0);
+	assert_int_equal(links_finish(&links), 0);
+	assert_int_equal(links.address_count, ARRAY_SIZE(want));
+	for (size_t i = 0; i < ARRAY_SIZE(want); i++) {
+		inet_ntop(links.addresses[i].family, links.addresses[i].bytes, text, sizeof(text));
+		assert_string_equal(text, want[i]);
+	}
+	links_free(&links);
+}
+
+static void an_address_counts_from_when_it_can_be_used(void **state)
+{
+	static const struct {
+		uint16_t type;
+		const char *text;
+		uint32_t flags;
+		enum links_change want;
+	} cases[] = {
+		{RTM_NEWADDR, "2001:db8::2", IFA_F_TENTATIVE, LINKS_SAME},
+		{RTM_NEWADDR, "2001:db8::2", IFA_F_TENTATIVE | IFA_F_DADFAILED, LINKS_SAME},
+		{RTM_NEWADDR, "2001:db8::2", IFA_F_TENTATIVE | IFA_F_OPTIMISTIC, LINKS_CHANGED},
+		{RTM_NEWADDR, "2001:db8::2", IFA_F_PERMANENT, LINKS_CHANGED},
+		{RTM_DELADDR, "2001:db8::2", IFA_F_TENTATIVE, LINKS_SAME},
+		{RTM_NEWADDR, "2001:db8::1", IFA_F_PERMANENT, LINKS_SAME},
+		{RTM_NEWADDR, "2001:db8::1", IFA_F_PERMANENT | IFA_F_NOPREFIXROUTE, LINKS_SAME},
+		{RTM_NEWADDR, "2001:db8::1", IFA_F_DEPRECATED, LINKS_CHANGED},
+		{RTM_NEWADDR, "2001:db8::1", IFA_F_PERMANENT | IFA_F_DADFAILED, LINKS_CHANGED},
+		{RTM_DELADDR, "2001:db8::1", IFA_F_DEPRECATED, LINKS_CHANGED},
+	};
+	struct links links = {0};
+
+	(void)state;
+	assert_int_equal(feed(&links, link_message(RTM_NEWLINK, 2, "eth0", IFF_UP, 1500)), 0);
+	assert_int_equal(feed(&links, address_message(RTM_NEWADDR, 2, "2001:db8::1", NULL, RT_SCOPE_UNIVERSE)), 0);
+	assert_int_equal(links_finish(&links), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct datagram d =
+			address_with_flags(cases[i].type, 2, cases[i].text, NULL, RT_SCOPE_UNIVERSE, cases[i].flags);
+
+		if (links_event(&links, d.bytes, d.len) != cases[i].want)
+			print_error("case %zu\n", i);
+		assert_int_equal(links_event(&links, d.bytes, d.len), cases[i].want);
+	}
+	links_free(&links);
+}
+
 static void finds_each_of_many_links(void **state)
 {
 	struct links *links = *state;
@@ -291,6 +375,8 @@ static void dumps_the_running_kernel(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(lists_only_addresses_that_can_be_used_and_the_lasting_ones_first),
+		cmocka_unit_test(an_address_counts_from_when_it_can_be_used),
 		cmocka_unit_test_setup_teardown(joins_addresses_to_their_links_ipv4_first_in_the_order_given, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(shows_the_own_address_of_a_point_to_point_link, setup, teardown),
