@@ -109,14 +109,35 @@ static bool signature_required(const struct agent *agent)
 	       (agent->config.auth.require_signature == CONFIG_SIGNATURE_AUTO && agent->secret->len > 0);
 }
 
-static void refuse_envelope(struct session *session, enum envelope_verdict verdict, const char *id, const char *command_type)
+static void refuse_unsigned(struct session *session, const struct message *message)
 {
-	struct message_fault fault = { .code = envelope_code(verdict), .reason = envelope_reason(verdict), .has_id = *id != '\0' };
+	struct message_fault fault = { .code = envelope_code(ENVELOPE_UNSIGNED),
+				       .reason = envelope_reason(ENVELOPE_UNSIGNED),
+				       .has_id = message->id[0] != '\0',
+				       .text = "this guest accepts signed messages only" };
 
-	snprintf(fault.id, sizeof(fault.id), "%s", id);
-	snprintf(fault.text, sizeof(fault.text), "%s",
-		 verdict == ENVELOPE_UNSIGNED ? "this guest accepts signed messages only" : "the signed envelope was refused");
-	answer_fault(session, &fault, command_type);
+	memcpy(fault.id, message->id, sizeof(fault.id));
+	answer_fault(session, &fault, message->action ? message->action : message_type_name(message->type));
+}
+
+/*
+ * Always an `error`, never a `response`: a line that somebody replays must not end the command that is under way. The id of the payload,
+ * where there is one to be read, tells the host which of its requests need not be waited for; nothing else of it is used.
+ */
+static void refuse_envelope(struct session *session, enum envelope_verdict verdict, struct json_object *envelope)
+{
+	struct agent *agent = session->agent;
+	const char *payload, *reason = envelope_reason(verdict);
+	size_t len = envelope_payload(envelope, &payload);
+	char id[MESSAGE_ID_SIZE];
+
+	if (len == 0 || json_check_line(&agent->parser.check, payload, len, &agent->parser.limits, NULL) < 0 ||
+	    json_scan_id(payload, len, id) == 0)
+		id[0] = '\0';
+	session->bad_lines++;
+	report_limited(&agent->refuse_topic, agent_now(agent).mono_ns, LOG_NOTICE, "%s: the signed envelope was refused (%s)",
+		       session->name, reason);
+	answer_error(session, "transport", envelope_code(verdict), reason, id[0] ? id : NULL, "the signed envelope was refused");
 }
 
 static void remember_nonce(struct agent *agent)
@@ -142,8 +163,8 @@ static int open_envelope(struct session *session, struct message *message)
 	int r;
 
 	if (verdict != ENVELOPE_GOOD) {
+		refuse_envelope(session, verdict, message->root);
 		message_free(message);
-		refuse_envelope(session, verdict, "", NULL);
 		return -EPERM;
 	}
 	remember_nonce(agent);
@@ -171,8 +192,7 @@ static void admit_message(struct session *session, struct message *parsed)
 		if (open_envelope(session, &message) < 0)
 			return;
 	} else if (session->kind == SESSION_PORT && signature_required(agent)) {
-		refuse_envelope(session, ENVELOPE_UNSIGNED, message.id,
-				message.action ? message.action : message_type_name(message.type));
+		refuse_unsigned(session, &message);
 		message_free(&message);
 		return;
 	}

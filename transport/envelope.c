@@ -222,6 +222,14 @@ static const char *get_text(struct json_object *root, const char *key, size_t *r
 	return json_object_get_string(value);
 }
 
+size_t envelope_payload(struct json_object *root, const char **ret_payload)
+{
+	size_t len = 0;
+
+	*ret_payload = get_text(root, "payload", &len);
+	return *ret_payload ? len : 0;
+}
+
 /* An integer that fits int64; json-c clamps what does not, so the largest value is taken for clamped. */
 static bool get_integer(struct json_object *root, const char *key, int64_t *ret)
 {

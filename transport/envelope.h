@@ -68,6 +68,9 @@ enum envelope_verdict envelope_verify(struct envelope_guard *guard, const char *
 				      struct json_object *root, int64_t now_ms, const char **ret_payload,
 				      size_t *ret_len);
 
+/* The length of the payload that an envelope brings, right or wrong, borrowed from `root`; 0: none, or it is no text. */
+size_t envelope_payload(struct json_object *root, const char **ret_payload);
+
 /* The signature of an envelope in lower-case hex. */
 void envelope_mac(const char *key, size_t key_len, int64_t ts_ms, const char *nonce, size_t nonce_len,
 		  const char *payload, size_t payload_len, char ret_hex[ENVELOPE_SIG_SIZE]);

@@ -48,8 +48,10 @@ def signed_talk(text=SECRET, **more):
     return agent, host
 
 
-def refused(host, message, code):
-    """Sends it and asserts the one error with this code, and no response."""
+def refused(host, message, code, command_id=None):
+    """Sends it and asserts the one error with this code, and no response. The id is that of the payload where it can be read."""
+    if command_id is None and message["type"] == "signed":
+        command_id = json.loads(message["payload"])["id"]
     host.send(message)
     while True:
         answer = host.next()
@@ -57,7 +59,8 @@ def refused(host, message, code):
             break
     assert answer["type"] == "error", answer
     assert answer["details"]["code"] == code, answer
-    assert answer["details"].get("id") is None, answer
+    assert answer["details"].get("id") == command_id, answer
+    assert set(answer["details"]) == {"component", "code", "reason", "id"}, answer
     host.quiet(0.1)
 
 
@@ -111,6 +114,36 @@ def story_an_envelope_of_another_shape_is_refused():
         assert host.expect("error")["details"]["code"] == "INVALID_MESSAGE", key
     host.send(good)
     assert host.response("shape")["success"]
+
+
+def story_row_b3_a_refused_envelope_names_its_id_where_there_is_one():
+    _, host = signed_talk()
+    deep = '{"type":"Status","id":"deep","x":' + "[" * 20 + "]" * 20 + "}"
+    many = '{"type":"Status","id":"many","x":[' + "1," * 5000 + "1]}"
+    for payload, named in (('{"id":"only"}', "only"), ('{"type":"TeleportVM","id":"x\\u0041"}', "xA"), ('{"type":"Status","id":"' + "i" * 128 + '"}', "i" * 128),
+                           ('{"type":"Status","id":"' + "i" * 129 + '"}', None), ('{"type":"Status","id":""}', None), ('{"type":"Status","id":7}', None),
+                           ('{"type":"Status"}', None), ("nonsense", None), ("", None), ('{"type":"Status","id":"half', None), (deep, None),
+                           (many, None), ('{"id":"a","id":"b"}', None), ('{"id":"x","a":1,"a":2}', None), ('["id","x"]', None),
+                           ('{"id":"a\\u0000"}', None), ('{"x":{"id":"inner"}}', None), ('{"id":"x"} {"id":"y"}', None)):
+        for message, code in ((envelope(payload, secret="0" * 64), "BAD_SIGNATURE"), (envelope(payload, ts=1), "STALE"),
+                              (envelope(payload, v=2), "INVALID_MESSAGE")):
+            host.send(message)
+            while (answer := host.next())["type"] not in ("error", "response"):
+                pass
+            assert answer["type"] == "error" and answer["details"]["code"] == code, (payload, answer)
+            assert answer["details"]["id"] == named, (payload, answer)
+            host.in_step(1)
+            assert not [m for m in host.pending if m["type"] in ("error", "response")], payload
+
+
+def story_row_b3_a_replayed_line_does_not_end_the_command_under_way():
+    _, host = signed_talk(settings={"commands.allow_unsafe": "yes"})
+    message = envelope({"type": "UnsafeCommand", "id": "long", "raw_command": "sleep 1; echo whole", "timeout": 20})
+    host.send(message)
+    refused(host, message, "REPLAYED", "long")
+    refused(host, {**message, "sig": "0" * 64}, "BAD_SIGNATURE", "long")
+    assert host.response("long")["stdout"] == "whole\n"
+    host.quiet(0.3)
 
 
 def story_stale_messages_are_refused_on_both_sides_of_the_window():

@@ -55,7 +55,9 @@ class SignedHost:
         self.port.send(message)
         answer = self.port.expect(lambda m: m["type"] in ("error", "response"), 10)
         assert answer["type"] == "error" and answer["details"]["code"] == code, (code, answer)
-        assert "id" not in answer["details"] or answer["details"]["id"] is None, answer
+        payload = message.get("payload")
+        named = json.loads(payload).get("id") if isinstance(payload, str) else None
+        assert answer["details"]["id"] == named, answer
 
 
 def restart(guest):
