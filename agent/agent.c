@@ -164,6 +164,7 @@ int agent_init(struct agent *agent, const struct agent_options *options, struct 
 	r = agent_load_config(&agent->config, options, e);
 	if (r < 0)
 		return r;
+	standing_init(&agent->standing);
 	agent_set_log_level(agent);
 	ignore_signals();
 	agent->secret = secret_new();
@@ -171,8 +172,10 @@ int agent_init(struct agent *agent, const struct agent_options *options, struct 
 		return err_set(e, -ENOMEM, "out of memory");
 	r = secret_find(agent->config.auth.secret_file, agent->secret, &warning, e);
 	secret_forget_environment();
-	if (r == 0 && warning.code)
+	if (r == 0 && warning.code) {
 		report(LOG_WARNING, "%s", warning.text);
+		standing_set(agent, REPLY_WARN, "config", "secret", "%s", warning.text);
+	}
 	if (r == 0)
 		r = build_state(agent, e);
 	if (r == 0)
@@ -239,6 +242,7 @@ void agent_done(struct agent *agent)
 	agent->prober = prober_free(agent->prober);
 	agent->logger = logger_free(agent->logger);
 	agent->port = port_free(agent->port);
+	standing_done(&agent->standing);
 	hub_done(&agent->hub);
 	feed_done(&agent->feed);
 	kept_done(agent);

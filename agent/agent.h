@@ -34,6 +34,7 @@
 #include "agent/schedule.h"
 #include "agent/script.h"
 #include "agent/session.h"
+#include "agent/standing.h"
 #include "agent/source.h"
 #include "agent/state.h"
 #include "transport/envelope.h"
@@ -124,6 +125,8 @@ struct agent {
 	unsigned survived_attempts;    /* 0: none */
 	uint64_t port_deadline_ns;     /* what port_timer is armed for */
 	struct local *local;
+	struct standing standing; /* what is wrong now, for every host that comes */
+	unsigned executor_losses; /* in a row, with no answer of an executor in between */
 
 	struct schedule metrics, health, log_only;
 	uint64_t watchdog_ns;	  /* feed at least this often; 0: no watchdog */

@@ -3,6 +3,7 @@
 #include "agent/build.h"
 
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,9 +58,10 @@ static void on_collector_changed(void *data, const struct collector *collector, 
 		report(LOG_WARNING, "collector %s: %s; it goes on being tried", collector->name, strerror(-error));
 	else
 		report(LOG_NOTICE, "collector %s works again", collector->name);
-	if (agent->port)
-		hostlink_event(agent, error ? REPLY_WARN : REPLY_INFO, "collector", "%s: %s", collector->name,
-			       error ? strerror(-error) : "works again");
+	if (error)
+		standing_set(agent, REPLY_WARN, "collector", collector->name, "%s", strerror(-error));
+	else
+		standing_clear(agent, "collector", collector->name, "works again");
 }
 
 static void on_logger_changed(void *data, enum logger_state state, int error)
@@ -69,8 +71,10 @@ static void on_logger_changed(void *data, enum logger_state state, int error)
 
 	report(state == LOGGER_OK ? LOG_NOTICE : LOG_WARNING, "metric log in %s %s%s%s", agent->config.log.dir, words[state],
 	       error ? ": " : "", error ? strerror(-error) : "");
-	if (agent->port)
-		hostlink_event(agent, state == LOGGER_OK ? REPLY_INFO : REPLY_WARN, "log", "the metric log %s", words[state]);
+	if (state == LOGGER_OK)
+		standing_clear(agent, "log", "", "the metric log is written again");
+	else
+		standing_set(agent, REPLY_WARN, "log", "", "the metric log %s", words[state]);
 }
 
 static void on_probes_answered(void *data)
@@ -81,9 +85,23 @@ static void on_probes_answered(void *data)
 	commands_probed(&agent->commands);
 }
 
+static void on_executor_found(void *data)
+{
+	struct agent *agent = data;
+
+	agent->executor_losses = 0;
+	standing_clear(agent, "executor", "", "the executor works again");
+}
+
 static void on_executor_lost(void *data, int error)
 {
 	struct agent *agent = data;
+
+	/* One that dies once is started again, and that is all; one whose program is missing dies as often as it is started. */
+	if (error)
+		standing_set(agent, REPLY_ERROR, "executor", "", "the executor cannot be started: %s", strerror(-error));
+	else if (++agent->executor_losses > 1)
+		standing_set(agent, REPLY_ERROR, "executor", "", "the executor dies whenever it is started: no program can be run");
 
 	report_limited(&agent->exec_topic, agent->now.mono_ns, LOG_ERR, "executor %s%s", error ? "cannot be started: " : "died; its commands are answered INTERNAL, packages and power go on, and it is started again",
 		       error ? strerror(-error) : "");
@@ -107,6 +125,20 @@ static uint64_t seq_of_latest(const char *dir)
 	return at ? strtoull(at + strlen("\"seq\":"), NULL, 10) : 0;
 }
 
+/* What stays as it is until the next start. */
+__attribute__((format(printf, 4, 5))) static void tell_at_start(struct agent *agent, const char *source, const char *subject,
+								const char *format, ...)
+{
+	char words[STANDING_TEXT];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(words, sizeof(words), format, args);
+	va_end(args);
+	report(LOG_WARNING, "%s", words);
+	standing_set(agent, REPLY_WARN, source, subject, "%s", words);
+}
+
 static void find_first_seq(struct agent *agent)
 {
 	uint64_t log_seq = 0, latest_seq = seq_of_latest(agent->config.agent.runtime_dir);
@@ -115,7 +147,7 @@ static void find_first_seq(struct agent *agent)
 		log_seq = 0;
 	agent->next_seq = state_first_seq(&agent->state, log_seq > latest_seq ? log_seq : latest_seq, agent->id.boot_id);
 	if (state_begin(&agent->state, agent->next_seq, agent->id.boot_id) < 0)
-		report(LOG_WARNING, "%s cannot be written: sample numbers rest on the log alone", agent->config.agent.state_dir);
+		tell_at_start(agent, "agent", "state", "%s cannot be written: sample numbers rest on the log alone", agent->config.agent.state_dir);
 }
 
 int build_state(struct agent *agent, struct err *e)
@@ -127,10 +159,10 @@ int build_state(struct agent *agent, struct err *e)
 	if (r < 0)
 		return r;
 	if (mkdir(runtime_dir, 0755) < 0 && errno != EEXIST)
-		report(LOG_WARNING, "%s: %s: no %s is kept", runtime_dir, strerror(errno), LATEST_NAME);
+		tell_at_start(agent, "agent", "latest", "%s: %s: no %s is kept", runtime_dir, strerror(errno), LATEST_NAME);
 	identity_find(&agent->id, agent->config.agent.vm_id, agent->state.dir_fd, &unnamed);
 	if (unnamed.code)
-		report(LOG_WARNING, "%s", unnamed.text);
+		tell_at_start(agent, "agent", "vm_id", "%s", unnamed.text);
 	find_first_seq(agent);
 	return 0;
 }
@@ -205,6 +237,7 @@ static int build_helpers(struct agent *agent)
 	struct exec_config exec = {
 		.max_output_bytes = agent->config.commands.max_output_bytes,
 		.lost = on_executor_lost,
+		.found = on_executor_found,
 		.lost_data = agent,
 	};
 	int r;
@@ -232,8 +265,8 @@ static void open_journal(struct agent *agent)
 	int r = journal_open(&agent->journal, agent->config.agent.runtime_dir);
 
 	if (r < 0)
-		report(LOG_WARNING, "%s/" JOURNAL_NAME ": %s: commands are not remembered over a crash", agent->config.agent.runtime_dir,
-		       strerror(-r));
+		tell_at_start(agent, "agent", "journal", "%s/" JOURNAL_NAME ": %s: commands are not remembered over a crash",
+			      agent->config.agent.runtime_dir, strerror(-r));
 }
 
 /* As soon as there is a host; hostlink.c answers the commands. */
@@ -267,6 +300,8 @@ int build_parts(struct agent *agent, struct err *e)
 	r = build_port(agent, e);
 	if (r < 0)
 		return r;
+	if (!agent->config.log.enabled)
+		standing_set(agent, REPLY_INFO, "log", "", "this guest keeps no metric log (log.enabled): what no host takes is lost");
 	complete_lost_scripts(agent);
 	r = build_helpers(agent);
 	if (r == 0)

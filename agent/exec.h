@@ -46,7 +46,8 @@ struct exec_config {
 	const char *keep_dir;	 /* where the files of kept commands are; with socket_path only */
 	bool no_cgroup;          /* follow trees by pid even where cgroups are writable */
 	void (*lost)(void *data, int error); /* optional: the executor died (0) or could not be started (-errno) */
-	void *lost_data;
+	void (*found)(void *data); /* optional: after `lost`, there is one again that has answered */
+	void *lost_data; /* of both */
 };
 
 /* Limits of one command; 0 leaves what the executor has. */

@@ -228,6 +228,13 @@ void exec_link_retry(struct exec *exec)
 	ev_timer_start(exec->loop, &exec->retry);
 }
 
+static void tell_lost(struct exec *exec, int error)
+{
+	exec->was_lost = true;
+	if (exec->config.lost)
+		exec->config.lost(exec->config.lost_data, error);
+}
+
 int exec_warm(struct exec *exec)
 {
 	int fd, error;
@@ -242,8 +249,7 @@ int exec_warm(struct exec *exec)
 		return error; /* it is off: there is nothing to wait for, and nothing has gone wrong */
 	if (error < 0) {
 		exec_link_retry(exec);
-		if (exec->config.lost)
-			exec->config.lost(exec->config.lost_data, error);
+		tell_lost(exec, error);
 		return error;
 	}
 	exec->fd = fd;
@@ -325,6 +331,16 @@ void exec_link_lose(struct exec *exec, bool unsent_too, bool all)
 	}
 }
 
+static bool take_reply(struct exec *exec, bool *ended)
+{
+	if (!reply_receive(exec, ended))
+		return false;
+	if (exec->was_lost && exec->config.found)
+		exec->config.found(exec->config.lost_data);
+	exec->was_lost = false;
+	return true;
+}
+
 static void executor_lost(struct exec *exec)
 {
 	bool was_up = exec->fd >= 0;
@@ -336,8 +352,8 @@ static void executor_lost(struct exec *exec)
 		return;
 	if (!exec->stopping)
 		exec_link_retry(exec);
-	if (!exec->stopping && exec->config.lost)
-		exec->config.lost(exec->config.lost_data, 0);
+	if (!exec->stopping)
+		tell_lost(exec, 0);
 	exec_link_lose(exec, exec->stopping, false);
 }
 
@@ -349,7 +365,7 @@ static void on_socket(struct ev_loop *loop, struct ev_io *io, int events)
 	(void)loop;
 	if (events & EV_WRITE)
 		exec_link_send(exec);
-	for (int i = 0; i < 2 * EXEC_JOBS_MAX && exec->fd >= 0 && reply_receive(exec, &ended); i++)
+	for (int i = 0; i < 2 * EXEC_JOBS_MAX && exec->fd >= 0 && take_reply(exec, &ended); i++)
 		backoff_succeed(&exec->backoff); /* it works: the next death is a first one */
 	if (ended)
 		executor_lost(exec);
@@ -364,7 +380,7 @@ static void on_child(struct ev_loop *loop, struct ev_child *child, int events)
 	ev_child_stop(loop, child);
 	exec->pid = 0;
 	/* Answers that left before the death count: the socket's end comes behind them. */
-	while (exec->fd >= 0 && reply_receive(exec, &ended))
+	while (exec->fd >= 0 && take_reply(exec, &ended))
 		;
 	executor_lost(exec);
 }

@@ -69,6 +69,7 @@ struct exec {
 	struct exec_job *jobs, **tail;
 	uint64_t next_id;
 	bool stopping;
+	bool was_lost; /* `lost` was told, and none has answered since */
 	struct exec_stats stats;
 };
 

@@ -102,6 +102,7 @@ static void greet(struct agent *agent)
 	tell_survived(agent);
 	breaker_worked(&agent->breaker);
 	tell_breaker(agent);
+	standing_greet(agent);
 	answer_lost(agent);
 	kept_greet(agent);
 	scripts_greet(&agent->scripts);

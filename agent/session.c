@@ -144,10 +144,15 @@ static void remember_nonce(struct agent *agent)
 {
 	int r = nonces_add(&agent->nonces, agent->config.agent.runtime_dir, &agent->guard, agent_now(agent).wall_ms);
 
-	if (r < 0)
-		report_limited(&agent->nonce_topic, agent_now(agent).mono_ns, LOG_WARNING,
-			       "%s/" NONCES_NAME ": %s: this message would be taken again after a restart",
-			       agent->config.agent.runtime_dir, strerror(-r));
+	if (r == 0) {
+		standing_clear(agent, "agent", "nonces", "are remembered over a restart again");
+		return;
+	}
+	report_limited(&agent->nonce_topic, agent_now(agent).mono_ns, LOG_WARNING,
+		       "%s/" NONCES_NAME ": %s: this message would be taken again after a restart",
+		       agent->config.agent.runtime_dir, strerror(-r));
+	standing_set(agent, REPLY_WARN, "agent", "nonces", "%s/" NONCES_NAME ": %s: signed messages would be taken again after a restart",
+		     agent->config.agent.runtime_dir, strerror(-r));
 }
 
 /* A signed message is opened, and its payload parsed only when every check has passed. Takes over the envelope. */

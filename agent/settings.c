@@ -125,7 +125,7 @@ void agent_reload(struct agent *agent)
 	if (r < 0 || !secret) {
 		agent->counters.reloads_failed++;
 		report(LOG_ERR, "configuration not reloaded, the old one stays: %s", e.text);
-		hostlink_event(agent, REPLY_ERROR, "config", "configuration not reloaded, the old one stays: %s", e.text);
+		standing_set(agent, REPLY_ERROR, "config", "", "configuration not reloaded, the old one stays: %s", e.text);
 	} else {
 		if (warning.code)
 			report(LOG_WARNING, "%s", warning.text);
@@ -135,6 +135,7 @@ void agent_reload(struct agent *agent)
 			memcpy(agent->secret, secret, sizeof(*secret));
 		agent->counters.reloads++;
 		report(LOG_INFO, "configuration reloaded");
+		standing_clear(agent, "config", "", NULL);
 		hostlink_event(agent, REPLY_INFO, "config", "configuration reloaded");
 	}
 	secret_free(secret);

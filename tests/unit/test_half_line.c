@@ -26,8 +26,10 @@ static const char *const wholes[] = {
 	"{\"type\":\"UnsafeCommand\",\"id\":\"w\",\"raw_command\":\"echo '{\\\"type\\\":\\\"Metrics\\\"}'\"}",
 	"{\"type\":\"UnsafeCommand\",\"id\":\"w\",\"raw_command\":\"} ] { [ \\\\\"}",
 	"{\"type\":\"UnsafeCommand\",\"id\":\"w\",\"raw_command\":\"\\\\\\\"}\",\"x\":\"{\"}",
-	"{\"type\":\"signed\",\"v\":1,\"ts\":1,\"nonce\":\"n\",\"payload\":\"{\\\"type\\\":\\\"Status\\\",\\\"id\\\":\\\"p\\\"}\",\"sig\":\"00\"}",
-	"{\"type\":\"CommandBatch\",\"id\":\"w\",\"commands\":[{\"type\":\"Status\",\"id\":\"m\"},{\"type\":\"Status\",\"id\":\"n\"}]}",
+	"{\"type\":\"signed\",\"v\":1,\"ts\":1,\"nonce\":\"n\",\"payload\":\"{\\\"type\\\":\\\"Status\\\",\\\"id\\\":"
+	"\\\"p\\\"}\",\"sig\":\"00\"}",
+	"{\"type\":\"CommandBatch\",\"id\":\"w\",\"commands\":[{\"type\":\"Status\",\"id\":\"m\"},{\"type\":\"Status\","
+	"\"id\":\"n\"}]}",
 	"{\"type\":\"SafeCommand\",\"id\":\"w\",\"params\":{\"type\":\"x\",\"y\":[[{\"type\":\"z\"}]]}}",
 	"{\"type\":\"Status\",\"x\":\"\xc3\xa9\"}",
 };
@@ -114,9 +116,23 @@ static void nothing_inside_of_a_message_is_taken_for_one(void **state)
 static void what_is_no_whole_message_is_not_found(void **state)
 {
 	static const char *const lines[] = {
-		"{\"type\":\"Status\",\"id\":\"half", "{\"type\":\"Status\"}x", "x{\"type\":\"Status\",}", "x{\"type\":7}",
-		"x{}", "x{\"a\":{\"type\":\"Status\"}}", "x[{\"type\":\"Status\"}]", "x{\"type\":\"a\",\"type\":\"b\"}",
-		"x{\"type\":\"\"}", "x{\"x\":1}", "}", "x}", "\"}", "", " ", "\\\"}", "{\"type\":\"Status\"}]",
+		"{\"type\":\"Status\",\"id\":\"half",
+		"{\"type\":\"Status\"}x",
+		"x{\"type\":\"Status\",}",
+		"x{\"type\":7}",
+		"x{}",
+		"x{\"a\":{\"type\":\"Status\"}}",
+		"x[{\"type\":\"Status\"}]",
+		"x{\"type\":\"a\",\"type\":\"b\"}",
+		"x{\"type\":\"\"}",
+		"x{\"x\":1}",
+		"}",
+		"x}",
+		"\"}",
+		"",
+		" ",
+		"\\\"}",
+		"{\"type\":\"Status\"}]",
 	};
 
 	(void)state;
@@ -125,10 +141,12 @@ static void what_is_no_whole_message_is_not_found(void **state)
 			fail_msg("%s", lines[i]);
 }
 
-/* A megabyte made to be looked at again and again is looked at once: these would take hours if the work were quadratic. */
+/* A megabyte made to be looked at again and again is looked at once: these would take hours if the work were quadratic.
+ */
 static void a_hostile_megabyte_is_looked_at_once(void **state)
 {
-	static const char *const patterns[] = { "{\"type\":", "{\"type\":{", "\\", "\\\"", "\"", "{}", "{\"type\":\"a\"}", "[", "}", "{\"" };
+	static const char *const patterns[] = { "{\"type\":", "{\"type\":{",	  "\\", "\\\"", "\"",
+						"{}",	      "{\"type\":\"a\"}", "[",	"}",	"{\"" };
 	const size_t len = 16 << 20;
 	char *line = malloc(len);
 

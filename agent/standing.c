@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/* Faults that last; see standing.h. A short list: there are few of them, and mostly none. */
+#include "agent/standing.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/agent.h"
+
+struct standing_fault {
+	struct standing_fault *next;
+	enum reply_level level;
+	int64_t since_ms;
+	char source[STANDING_SUBJECT], subject[STANDING_SUBJECT], words[STANDING_TEXT];
+};
+
+void standing_init(struct standing *standing)
+{
+	*standing = (struct standing){ .end = &standing->first };
+}
+
+void standing_done(struct standing *standing)
+{
+	struct standing_fault *fault;
+
+	while ((fault = standing->first)) {
+		standing->first = fault->next;
+		free(fault);
+	}
+	standing->end = &standing->first;
+	standing->count = 0;
+}
+
+static struct standing_fault **find(struct standing *standing, const char *source, const char *subject)
+{
+	struct standing_fault **at = &standing->first;
+
+	while (*at && (strncmp((*at)->source, source, STANDING_SUBJECT - 1) != 0 ||
+		       strncmp((*at)->subject, subject, STANDING_SUBJECT - 1) != 0))
+		at = &(*at)->next;
+	return at;
+}
+
+static struct standing_fault *add(struct agent *agent, const char *source, const char *subject)
+{
+	struct standing *standing = &agent->standing;
+	struct standing_fault *fault = standing->count < STANDING_MAX ? calloc(1, sizeof(*fault)) : NULL;
+
+	if (!fault)
+		return NULL;
+	fault->since_ms = agent_now(agent).wall_ms;
+	snprintf(fault->source, sizeof(fault->source), "%s", source);
+	snprintf(fault->subject, sizeof(fault->subject), "%s", subject);
+	*standing->end = fault;
+	standing->end = &fault->next;
+	standing->count++;
+	return fault;
+}
+
+static void tell(struct agent *agent, enum reply_level level, const char *source, const char *subject,
+		 const char *words)
+{
+	if (agent->port)
+		hostlink_event(agent, level, source, "%s%s%s", subject, *subject ? ": " : "", words);
+}
+
+void standing_set(struct agent *agent, enum reply_level level, const char *source, const char *subject,
+		  const char *format, ...)
+{
+	struct standing_fault *fault = *find(&agent->standing, source, subject);
+	char words[STANDING_TEXT];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(words, sizeof(words), format, args);
+	va_end(args);
+	if (fault && fault->level == level && strcmp(fault->words, words) == 0)
+		return;
+	if (!fault)
+		fault = add(agent, source, subject);
+	if (fault) {
+		fault->level = level;
+		memcpy(fault->words, words, sizeof(words));
+	}
+	tell(agent, level, source, subject, words);
+}
+
+void standing_clear(struct agent *agent, const char *source, const char *subject, const char *words)
+{
+	struct standing *standing = &agent->standing;
+	struct standing_fault **at = find(standing, source, subject), *fault = *at;
+
+	if (!fault)
+		return;
+	*at = fault->next;
+	if (!fault->next)
+		standing->end = at;
+	standing->count--;
+	free(fault);
+	if (words)
+		tell(agent, REPLY_INFO, source, subject, words);
+}
+
+static void emit_context(struct sink *sink, const void *arg)
+{
+	const struct standing_fault *fault = arg;
+
+	char since[RFC3339_SIZE];
+
+	rfc3339_format(fault->since_ms, since);
+	sink_bool(sink, "standing", true);
+	sink_str(sink, "since", since);
+}
+
+void standing_greet(struct agent *agent)
+{
+	for (const struct standing_fault *fault = agent->standing.first; fault; fault = fault->next) {
+		char text[STANDING_SUBJECT + 2 + STANDING_TEXT];
+		struct reply_event event = { .severity = fault->level,
+					     .source = fault->source,
+					     .message = text,
+					     .context = emit_context,
+					     .arg = fault };
+
+		snprintf(text, sizeof(text), "%s%s%s", fault->subject, *fault->subject ? ": " : "", fault->words);
+		if (reply_agent_event(&agent->writer, agent_now(agent).wall_ms, &event) == 0)
+			session_answer(agent, &agent->port_session, LINE_EVENT);
+	}
+}
