@@ -249,7 +249,7 @@ void agent_done(struct agent *agent)
 	journal_close(&agent->journal);
 	audit_done(&agent->audit);
 	message_parser_free(&agent->parser);
-	nonces_close(&agent->nonces, agent->config.agent.state_dir, &agent->guard, agent_now(agent).wall_ms);
+	nonces_close(&agent->nonces, agent->config.agent.state_dir, &agent->guard);
 	envelope_guard_free(&agent->guard);
 	clockwatch_done(&agent->clock);
 	agent->secret = secret_free(agent->secret);

@@ -14,7 +14,7 @@
 
 #include "transport/envelope.h"
 
-/* The file is written anew, with what has not expired, when it holds as many. */
+/* The file is written anew, with what is remembered, when it holds as many. */
 #define RECORDS_MAX (2 * ENVELOPE_NONCES_MAX)
 
 static int path_of(char path[PATH_MAX], const char *dir, const char *suffix)
@@ -44,8 +44,8 @@ static void restore(const char *dir, struct envelope_guard *guard, int64_t now_m
 			envelope_guard_restore(guard, &records[i], now_ms);
 }
 
-/* A new file with all that has not expired; the fd for appending to it, or -errno. */
-static int write_anew(const char *dir, const struct envelope_guard *guard, int64_t now_ms, unsigned *ret_records)
+/* A new file with all that is remembered; the fd for appending to it, or -errno. */
+static int write_anew(const char *dir, const struct envelope_guard *guard, unsigned *ret_records)
 {
 	_cleanup_(closep) int fd = -1;
 	char path[PATH_MAX], temporary[PATH_MAX];
@@ -60,7 +60,7 @@ static int write_anew(const char *dir, const struct envelope_guard *guard, int64
 	for (size_t i = 0; i < guard->size; i++) {
 		const struct envelope_nonce *nonce = &guard->slots[i];
 
-		if (nonce->expires_ms <= now_ms)
+		if (nonce->expires_ms == 0)
 			continue;
 		if (write(fd, nonce, sizeof(*nonce)) != (ssize_t)sizeof(*nonce))
 			return -EIO;
@@ -80,14 +80,14 @@ void nonces_open(struct nonces *nonces, const char *runtime_dir, const char *sta
 	restore(runtime_dir, guard, now_ms);
 }
 
-int nonces_add(struct nonces *nonces, const char *runtime_dir, const struct envelope_guard *guard, int64_t now_ms)
+int nonces_add(struct nonces *nonces, const char *runtime_dir, const struct envelope_guard *guard)
 {
 	ssize_t n;
 
 	if (nonces->fd >= 0 && nonces->records >= RECORDS_MAX)
 		close_fd(&nonces->fd);
 	if (nonces->fd < 0) {
-		nonces->fd = write_anew(runtime_dir, guard, now_ms, &nonces->records);
+		nonces->fd = write_anew(runtime_dir, guard, &nonces->records);
 		return nonces->fd < 0 ? nonces->fd : 0;
 	}
 	n = write(nonces->fd, &guard->last, sizeof(guard->last));
@@ -99,7 +99,7 @@ int nonces_add(struct nonces *nonces, const char *runtime_dir, const struct enve
 	return n < 0 ? -errno : -EIO;
 }
 
-void nonces_close(struct nonces *nonces, const char *state_dir, const struct envelope_guard *guard, int64_t now_ms)
+void nonces_close(struct nonces *nonces, const char *state_dir, const struct envelope_guard *guard)
 {
 	unsigned records;
 	int fd;
@@ -110,6 +110,6 @@ void nonces_close(struct nonces *nonces, const char *state_dir, const struct env
 	nonces->open = false;
 	if (guard->used == 0)
 		return;
-	fd = write_anew(state_dir, guard, now_ms, &records);
+	fd = write_anew(state_dir, guard, &records);
 	close_fd(&fd);
 }

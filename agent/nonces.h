@@ -25,9 +25,9 @@ void nonces_open(struct nonces *nonces, const char *runtime_dir, const char *sta
 		 int64_t now_ms);
 
 /* Records the nonce that the guard has remembered last. 0 or -errno: it is known to this run alone. */
-int nonces_add(struct nonces *nonces, const char *runtime_dir, const struct envelope_guard *guard, int64_t now_ms);
+int nonces_add(struct nonces *nonces, const char *runtime_dir, const struct envelope_guard *guard);
 
 /* A clean stop: the copy in state_dir. Accepts a zeroed one. */
-void nonces_close(struct nonces *nonces, const char *state_dir, const struct envelope_guard *guard, int64_t now_ms);
+void nonces_close(struct nonces *nonces, const char *state_dir, const struct envelope_guard *guard);
 
 #endif

@@ -142,7 +142,7 @@ static void refuse_envelope(struct session *session, enum envelope_verdict verdi
 
 static void remember_nonce(struct agent *agent)
 {
-	int r = nonces_add(&agent->nonces, agent->config.agent.runtime_dir, &agent->guard, agent_now(agent).wall_ms);
+	int r = nonces_add(&agent->nonces, agent->config.agent.runtime_dir, &agent->guard);
 
 	if (r == 0) {
 		standing_clear(agent, "agent", "nonces", "are remembered over a restart again");
@@ -153,6 +153,16 @@ static void remember_nonce(struct agent *agent)
 		       agent->config.agent.runtime_dir, strerror(-r));
 	standing_set(agent, REPLY_WARN, "agent", "nonces", "%s/" NONCES_NAME ": %s: signed messages would be taken again after a restart",
 		     agent->config.agent.runtime_dir, strerror(-r));
+}
+
+/* Who a client is, the kernel says. So the nonces are the host's alone, and nobody else can use up the room for them. */
+static void refuse_local_envelope(struct session *session, struct message *message)
+{
+	struct message_fault fault = { .code = CODE_INVALID_MESSAGE, .reason = "no_envelopes",
+				       .text = "the local socket takes no signed envelopes" };
+
+	message_free(message);
+	answer_fault(session, &fault, NULL);
 }
 
 /* A signed message is opened, and its payload parsed only when every check has passed. Takes over the envelope. */
@@ -193,6 +203,10 @@ static void admit_message(struct session *session, struct message *parsed)
 	struct agent *agent = session->agent;
 	struct message message = *parsed;
 
+	if (message.type == MESSAGE_SIGNED && session->kind == SESSION_LOCAL) {
+		refuse_local_envelope(session, &message);
+		return;
+	}
 	if (message.type == MESSAGE_SIGNED) {
 		if (open_envelope(session, &message) < 0)
 			return;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Verification in the order that gives nothing away: the signature over exact bytes first, then time, then memory.
- * The memory is a table of hashed nonces; when it is half full the expired ones are swept, and it grows only if
- * that was not enough.
+ * The memory is a table of hashed nonces; when it is half full it is made anew, without those that are too many, and it
+ * grows only if that was not enough.
  */
 #include "envelope.h"
 
@@ -81,33 +81,94 @@ static struct envelope_nonce *guard_slot(const struct envelope_guard *guard, con
 	}
 }
 
-/* A new table of the unexpired nonces with room for as many again. */
+static uint64_t distance(const struct envelope_nonce *nonce, int64_t now_ms)
+{
+	return nonce->expires_ms > now_ms ? (uint64_t)nonce->expires_ms - (uint64_t)now_ms :
+					    (uint64_t)now_ms - (uint64_t)nonce->expires_ms;
+}
+
+static bool is_live(const struct envelope_nonce *nonce, int64_t now_ms)
+{
+	return nonce->expires_ms > now_ms && distance(nonce, now_ms) <= 2 * ENVELOPE_WINDOW_MS + 1;
+}
+
+static int compare(const void *a, const void *b)
+{
+	const uint64_t *left = a, *right = b;
+
+	return (*left > *right) - (*left < *right);
+}
+
+struct look {
+	uint64_t near;	      /* so near to now a nonce that is not live has to be to stay */
+	size_t live, kept;    /* those that stay: the live ones, and all */
+	int64_t first_expiry; /* of the live ones */
+};
+
+static int guard_look(const struct envelope_guard *guard, int64_t now_ms, struct look *ret)
+{
+	uint64_t *distances = malloc((guard->used + 1) * sizeof(*distances));
+	size_t parked = 0;
+
+	if (!distances)
+		return -ENOMEM;
+	*ret = (struct look){.near = UINT64_MAX, .first_expiry = INT64_MAX};
+	for (size_t i = 0; i < guard->size; i++) {
+		const struct envelope_nonce *nonce = &guard->slots[i];
+
+		if (nonce->expires_ms == 0)
+			continue;
+		if (!is_live(nonce, now_ms)) {
+			distances[parked++] = distance(nonce, now_ms);
+			continue;
+		}
+		ret->live++;
+		if (nonce->expires_ms < ret->first_expiry)
+			ret->first_expiry = nonce->expires_ms;
+	}
+	ret->kept = ret->live + parked;
+	if (parked > ENVELOPE_PARKED_MAX) {
+		qsort(distances, parked, sizeof(*distances), compare);
+		ret->near = distances[ENVELOPE_PARKED_MAX - 1];
+		ret->kept = ret->live + ENVELOPE_PARKED_MAX;
+	}
+	free(distances);
+	return 0;
+}
+
+/* A new table of what is to be remembered, with room for as many again. */
 static int guard_rebuild(struct envelope_guard *guard, int64_t now_ms)
 {
-	struct envelope_guard fresh = {.size = GUARD_SIZE_MIN};
-	int64_t first_expiry = INT64_MAX;
-	size_t live = 0;
+	struct envelope_guard fresh = {.size = GUARD_SIZE_MIN, .last = guard->last};
+	struct look look;
+	size_t parked = 0;
+	int r = guard_look(guard, now_ms, &look);
 
-	for (size_t i = 0; i < guard->size; i++)
-		if (guard->slots[i].expires_ms > now_ms) {
-			live++;
-			if (guard->slots[i].expires_ms < first_expiry)
-				first_expiry = guard->slots[i].expires_ms;
-		}
-	if (live >= ENVELOPE_NONCES_MAX) {
-		guard->full_until_ms = first_expiry;
+	if (r < 0)
+		return r;
+	if (look.live >= ENVELOPE_NONCES_MAX) {
+		guard->full_until_ms = look.first_expiry;
 		return -ENOBUFS;
 	}
-	while (fresh.size < 4 * live)
+	while (fresh.size < 4 * look.kept && fresh.size < 4 * ENVELOPE_NONCES_MAX)
 		fresh.size *= 2;
 	fresh.slots = calloc(fresh.size, sizeof(*fresh.slots));
 	if (!fresh.slots)
 		return -ENOMEM;
-	for (size_t i = 0; i < guard->size; i++)
-		if (guard->slots[i].expires_ms > now_ms)
-			*guard_slot(&fresh, guard->slots[i].digest) = guard->slots[i];
-	fresh.used = live;
-	fresh.last = guard->last;
+	for (size_t i = 0; i < guard->size; i++) {
+		const struct envelope_nonce *nonce = &guard->slots[i];
+
+		if (nonce->expires_ms == 0)
+			continue;
+		/* Any number of them may be as far away as the last that stays. */
+		if (!is_live(nonce, now_ms) && (distance(nonce, now_ms) > look.near || parked++ >= ENVELOPE_PARKED_MAX))
+			continue;
+		*guard_slot(&fresh, nonce->digest) = *nonce;
+		fresh.used++;
+	}
+	fresh.full = fresh.used + (ENVELOPE_NONCES_MAX - look.live);
+	if (fresh.full > fresh.size / 2)
+		fresh.full = fresh.size / 2;
 	free(guard->slots);
 	*guard = fresh;
 	return 0;
@@ -119,14 +180,15 @@ static enum envelope_verdict guard_remember(struct envelope_guard *guard, const 
 
 	if (guard->size > 0) {
 		slot = guard_slot(guard, entry->digest);
-		if (slot->expires_ms > now_ms)
+		/* An older message with this nonce is forgotten by that: whatever the clock says, none but a newer one may follow. */
+		if (slot->expires_ms > now_ms || (slot->expires_ms != 0 && slot->expires_ms >= entry->expires_ms))
 			return ENVELOPE_REPLAYED;
 		if (slot->expires_ms != 0) { /* expired: the nonce may serve again */
 			guard->last = *slot = *entry;
 			return ENVELOPE_GOOD;
 		}
 	}
-	if (guard->used >= guard->size / 2 || guard->used >= ENVELOPE_NONCES_MAX) {
+	if (guard->used >= guard->full) {
 		if (now_ms < guard->full_until_ms && guard->full_until_ms - now_ms <= 2 * ENVELOPE_WINDOW_MS + 1)
 			return ENVELOPE_NONCES_FULL;
 		if (guard_rebuild(guard, now_ms) < 0)
@@ -149,7 +211,7 @@ static enum envelope_verdict guard_admit(struct envelope_guard *guard, const cha
 
 void envelope_guard_restore(struct envelope_guard *guard, const struct envelope_nonce *nonce, int64_t now_ms)
 {
-	if (nonce->expires_ms > now_ms && nonce->expires_ms <= now_ms + 2 * ENVELOPE_WINDOW_MS + 1)
+	if (nonce->expires_ms > 0)
 		guard_remember(guard, nonce, now_ms);
 }
 

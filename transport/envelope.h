@@ -17,7 +17,8 @@ struct json_writer;
 
 #define ENVELOPE_WINDOW_MS  300000
 #define ENVELOPE_NONCE_MAX  128	  /* bytes */
-#define ENVELOPE_NONCES_MAX 16384 /* remembered at once: 27 a second over the whole life of a nonce */
+#define ENVELOPE_NONCES_MAX 16384 /* valid ones remembered at once: 27 a second over the whole life of a nonce */
+#define ENVELOPE_PARKED_MAX 2048  /* and of those that are not valid now, but could be again when the clock is set */
 #define ENVELOPE_SIG_SIZE   65	  /* hex and NUL */
 
 enum envelope_verdict {
@@ -45,11 +46,15 @@ struct envelope_nonce {
 	int64_t expires_ms; /* 0: free */
 };
 
-/* The nonces seen and not yet expired: an open-addressed table that grows as needed up to a fixed bound. */
+/*
+ * The nonces seen: an open-addressed table that grows as needed up to a fixed bound. A clock may be set back to when a message was valid,
+ * so one that has expired, or lies ahead since the clock was set back, is not forgotten by that: of these the ones nearest to now stay.
+ */
 struct envelope_guard {
 	struct envelope_nonce *slots;
 	size_t size; /* a power of two, or 0 */
-	size_t used; /* expired ones included */
+	size_t used; /* those that are not valid now included */
+	size_t full; /* when so many are used the table is made anew */
 	int64_t full_until_ms;
 	struct envelope_nonce last; /* the one remembered last */
 };
@@ -57,7 +62,7 @@ struct envelope_guard {
 void envelope_guard_init(struct envelope_guard *guard);
 void envelope_guard_free(struct envelope_guard *guard);
 
-/* Remembers a nonce of an earlier run. What has expired, or lies further ahead than a nonce can, is passed over. */
+/* Remembers a nonce of an earlier run, whatever the clock was then and is now. */
 void envelope_guard_restore(struct envelope_guard *guard, const struct envelope_nonce *nonce, int64_t now_ms);
 
 /*

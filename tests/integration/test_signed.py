@@ -12,7 +12,9 @@ import time
 import uuid
 
 import tap
+from fakeclock import with_clock
 from fakehost import Agent, UnixHost, children_of, descendants, processes_running, program, talk, wait_until
+from localclient import LocalClient
 
 SECRET = "69694c4da93700c86640f8db66ef84d3c6441ba86725212ec25b552ea20bfa56"
 VECTOR_PAYLOAD = ('{"type":"SafeCommand","id":"c1","command_type":{"action":"SystemInfo"},"params":null,"timeout":30}')
@@ -203,6 +205,60 @@ def story_a_replay_to_the_next_agent_is_refused_whether_the_last_one_stopped_or_
     with open(agent.path("state/nonces"), "wb") as file:  # of another making
         file.write(b"\xff" * 5000 + b"x")
     agent.stop()
+
+
+def story_a_replay_is_refused_over_clock_steps_and_restarts():
+    """A message is done; the clock is set, the agent restarted, does one message more, is restarted; then the clock is right again."""
+    for step_s, text, stop in ((-3600, "-3600", "kill"), (3600, "+3600", "kill"), (-3600, "-3600", "stop"), (86400 * 400, "+400d", "stop")):
+        host = tap.keep(UnixHost())
+        agent = Agent(host.spec)
+        path = agent.path("secret")
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="ascii") as file:
+            file.write(SECRET)
+        agent.settings["auth.secret_file"] = path
+        set_clock = with_clock(agent)
+        tap.keep(agent)
+        host.accept()
+
+        def again(agent=agent, host=host, stop=stop):
+            getattr(agent, stop)()
+            host.disconnect()
+            agent.start()
+            host.accept(35)
+
+        heard = envelope(command("heard"))
+        host.send(heard)
+        assert host.response("heard")["success"]
+        set_clock(text)
+        again()
+        host.send(envelope(command("one"), ts=int((time.time() + step_s) * 1000)))
+        assert host.response("one")["success"], text
+        again()
+        set_clock("+0")
+        refused(host, heard, "REPLAYED")
+        again()
+        refused(host, heard, "REPLAYED")
+        host.send(envelope(command("two")))
+        assert host.response("two")["success"]
+
+
+def story_the_local_socket_takes_no_envelopes_and_uses_up_no_nonce():
+    agent, host = signed_talk()
+    clients = [tap.keep(LocalClient(agent)) for _ in range(4)]
+    signed = envelope(command("mine"))
+    for client in clients:
+        for message in [envelope(command(f"n{i}")) for i in range(50)] + [signed, {"type": "signed"}]:
+            client.send(message)
+            answer = client.expect("error")
+            assert (answer["details"]["code"], answer["details"]["reason"]) == ("INVALID_MESSAGE", "no_envelopes") or \
+                (message == {"type": "signed"} and answer["details"]["code"] == "INVALID_MESSAGE"), answer
+        assert client.ask("SystemInfo")["success"]
+    host.send(signed)
+    assert host.response("mine")["success"]
+    open_agent, _ = talk(tap.keep)
+    client = tap.keep(LocalClient(open_agent))
+    client.send(signed)
+    assert client.expect("error")["details"]["reason"] == "no_envelopes"
 
 
 def story_a_signed_payload_that_makes_no_sense_is_answered_once():

@@ -8,6 +8,7 @@ import signal
 import time
 
 import tap
+from fakeclock import with_clock
 from fakehost import SLOW, Agent, UnixHost, talk, wait_until
 
 CONFIG = "[timers]\nmetrics_interval_ms = {}\n"
@@ -104,32 +105,10 @@ def story_many_terms_are_one_clean_stop():
     assert agent.wait(5) == 0
 
 
-def faketime():
-    """The library that shows a process another clock; read from a file, so that the clock can be moved under way."""
-    for path in ("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1", "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1"):
-        if os.path.exists(path):
-            return path
-    if shutil.which("faketime"):
-        return "libfaketime.so.1"
-    raise tap.Skip("libfaketime is not installed")
-
-
 def story_row_78_a_clock_step_changes_no_interval_and_is_reported():
-    library = faketime()
     host = tap.keep(UnixHost())
     agent = Agent(host.spec, {"timers.metrics_interval_ms": 200})
-    clock = agent.path("clock")
-
-    def set_clock(text):
-        with open(clock + ".new", "w", encoding="ascii") as file:
-            file.write(text + "\n")
-        os.rename(clock + ".new", clock)
-
-    set_clock("+0")
-    agent.env.update({"LD_PRELOAD": library, "FAKETIME_TIMESTAMP_FILE": clock, "FAKETIME_NO_CACHE": "1",
-                      "DONT_FAKE_MONOTONIC": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-                      # A sanitized agent refuses to start behind another preloaded library.
-                      "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"})
+    set_clock = with_clock(agent)
     tap.keep(agent)
     host.accept()
     last = host.expect("metrics")

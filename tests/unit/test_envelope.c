@@ -11,6 +11,8 @@
 #include <cmocka.h>
 #include <json-c/json.h>
 
+#include <infiniservice/cleanup.h>
+
 #include "transport/envelope.h"
 #include "transport/json_write.h"
 
@@ -235,16 +237,84 @@ static void fails_closed_when_the_memory_is_full_and_recovers(void **state)
 	assert_int_equal(verify_with(KEY, sign(NOW + 15, "n16383"), NOW + 300001), ENVELOPE_REPLAYED);
 }
 
-static void forgets_expired_nonces_instead_of_growing(void **state)
+static void forgets_the_nonces_furthest_from_now_instead_of_growing(void **state)
 {
 	char nonce[32];
 
 	(void)state;
-	for (unsigned i = 0; i < 3000; i++) {
+	for (unsigned i = 0; i < 20000; i++) {
 		snprintf(nonce, sizeof(nonce), "n%u", i);
 		assert_int_equal(verify_with(KEY, sign(NOW + i * 30000LL, nonce), NOW + i * 30000LL), ENVELOPE_GOOD);
 	}
-	assert_true(guard.size <= 128);
+	assert_true(guard.size <= 4 * 2 * ENVELOPE_PARKED_MAX);
+	/* What has just expired would be valid again if the clock were set back. */
+	for (unsigned i = 20000 - ENVELOPE_PARKED_MAX; i < 20000; i++) {
+		snprintf(nonce, sizeof(nonce), "n%u", i);
+		assert_int_equal(verify_with(KEY, sign(NOW + i * 30000LL, nonce), NOW + i * 30000LL), ENVELOPE_REPLAYED);
+	}
+}
+
+static void a_crowd_of_one_moment_does_not_outgrow_the_table(void **state)
+{
+	char nonce[32];
+
+	(void)state;
+	for (unsigned i = 0; i < 40000; i++) {
+		int64_t at = NOW + (i / 10000) * 700000LL;
+
+		snprintf(nonce, sizeof(nonce), "n%u", i);
+		assert_int_equal(verify_with(KEY, sign(at, nonce), at), ENVELOPE_GOOD);
+		assert_true(guard.used <= guard.size / 2);
+	}
+	assert_true(guard.size <= 4 * ENVELOPE_NONCES_MAX);
+}
+
+/* So many messages that the table is made anew, at a clock that is `step_ms` off. */
+static void live_at(int64_t step_ms)
+{
+	char nonce[40];
+
+	for (unsigned i = 0; i < 500; i++) {
+		snprintf(nonce, sizeof(nonce), "%lld-%u", (long long)step_ms, i);
+		assert_int_equal(verify_with(KEY, sign(NOW + step_ms, nonce), NOW + step_ms), ENVELOPE_GOOD);
+	}
+}
+
+static void a_clock_that_is_set_forth_and_back_makes_no_replay_good(void **state)
+{
+	static const int64_t steps_ms[] = { 3600000, -3600000, 300001, -300001, 10LL * 366 * 86400000, -40LL * 366 * 86400000, 600002 };
+
+	(void)state;
+	assert_int_equal(verify_with(KEY, vector(), NOW), ENVELOPE_GOOD);
+	for (size_t i = 0; i < ARRAY_SIZE(steps_ms); i++) {
+		live_at(steps_ms[i]);
+		assert_int_equal(verify_with(KEY, vector(), NOW), ENVELOPE_REPLAYED);
+	}
+}
+
+static void what_an_earlier_run_has_seen_is_remembered_whatever_the_clock_says_now(void **state)
+{
+	static const int64_t steps_ms[] = { 0, 3600000, -3600000, 600002, -600002 };
+	struct envelope_nonce seen;
+
+	(void)state;
+	assert_int_equal(verify_with(KEY, vector(), NOW), ENVELOPE_GOOD);
+	seen = guard.last;
+	for (size_t i = 0; i < ARRAY_SIZE(steps_ms); i++) {
+		envelope_guard_free(&guard);
+		envelope_guard_restore(&guard, &seen, NOW + steps_ms[i]);
+		live_at(steps_ms[i]);
+		assert_int_equal(verify_with(KEY, vector(), NOW), ENVELOPE_REPLAYED);
+	}
+	/* Nonsense in the file is none. */
+	envelope_guard_free(&guard);
+	for (int64_t expires_ms = -2; expires_ms < 2; expires_ms++) {
+		seen.expires_ms = expires_ms < 0 ? INT64_MIN - expires_ms - 1 : INT64_MAX - expires_ms;
+		seen.digest[0]++;
+		envelope_guard_restore(&guard, &seen, NOW);
+	}
+	live_at(0);
+	assert_int_equal(verify_with(KEY, vector(), NOW), ENVELOPE_GOOD);
 }
 
 static void signs_only_what_arrives_unchanged(void **state)
@@ -287,7 +357,10 @@ int main(void)
 		TEST(does_not_burn_a_nonce_on_a_refused_envelope),
 		TEST(takes_a_nonce_again_once_it_has_expired),
 		TEST(fails_closed_when_the_memory_is_full_and_recovers),
-		TEST(forgets_expired_nonces_instead_of_growing),
+		TEST(forgets_the_nonces_furthest_from_now_instead_of_growing),
+		TEST(a_crowd_of_one_moment_does_not_outgrow_the_table),
+		TEST(a_clock_that_is_set_forth_and_back_makes_no_replay_good),
+		TEST(what_an_earlier_run_has_seen_is_remembered_whatever_the_clock_says_now),
 		TEST(signs_only_what_arrives_unchanged),
 		TEST(names_a_code_and_a_reason_for_every_verdict),
 	};
