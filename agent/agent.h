@@ -103,7 +103,7 @@ struct agent {
 	struct kept_answer *kept_answers; /* of commands that outlived an earlier run; see kept.h */
 	struct scripts scripts;
 	struct breaker breaker; /* of the port */
-	unsigned histories;	/* being read now */
+	struct history *histories; /* being read now, see history.h */
 	struct logger *logger;
 	struct exec *exec;
 	struct exec *privileged; /* through the executor of the installation; NULL: we are root and need none */

@@ -24,6 +24,12 @@
 /* Between two batches, so that a long history leaves room for everything else; and while the peer is slow. */
 #define PACE_S	       0.02
 #define CROWDED_S      0.1
+/* Until the next try of what could not be offered: no room yet (the host's, a local client's), or a failure, doubled each time. */
+#define ROOM_S		  0.2
+#define ROOM_LOCAL_S	  2.0
+#define AGAIN_S		  1.0
+#define AGAIN_DOUBLED_MAX 6
+#define WORDS_NO_ROOM  "the peer does not take it"
 #define READ_BYTES     65536
 #define LINE_BYTES_MAX (ADDITION_SAMPLE_MAX + HISTORY_SEQ_DIGITS + 2)
 
@@ -33,7 +39,8 @@ struct bytes {
 };
 
 struct history {
-	struct history *next; /* of the same session */
+	struct history *next;	  /* of the same session, */
+	struct history *next_all; /* and of all sessions */
 	struct session *session;
 	struct command *command; /* NULL: asked for by Ack */
 	struct history_wanted wanted;
@@ -45,6 +52,7 @@ struct history {
 	unsigned items; /* in the batch */
 	bool more;	/* the limit was reached */
 	uint64_t sent, first_seq, last_seq;
+	uint64_t delivered_seq; /* of the last batch that went out; 0: none */
 };
 
 static bool bytes_reserve(struct bytes *bytes, size_t more)
@@ -72,6 +80,11 @@ static void history_free(void *work)
 	while (*at != history)
 		at = &(*at)->next;
 	*at = history->next;
+	for (at = &agent->histories; *at != history; at = &(*at)->next_all)
+		continue;
+	*at = history->next_all;
+	if (history->session->gap.reading == history)
+		history->session->gap.reading = NULL;
 	ev_io_stop(agent->loop, &history->io);
 	ev_timer_stop(agent->loop, &history->wait);
 	ev_timer_stop(agent->loop, &history->pace);
@@ -79,7 +92,34 @@ static void history_free(void *work)
 	free(history->in.at);
 	free(history->batch.at);
 	free(history);
-	agent->histories--;
+}
+
+/* ------------------------------------------------------------------------------------------------------------ shares
+ */
+
+static bool is_same_source(const struct session *a, const struct session *b)
+{
+	return a->kind == b->kind && (a->kind == SESSION_PORT || a->uid == b->uid);
+}
+
+/* Each source has its own, and nobody else's takes a place of it. Root is one of the users, but not one of the crowd. */
+static bool has_room(const struct session *session)
+{
+	unsigned own = 0, users = 0;
+
+	for (const struct history *history = session->agent->histories; history; history = history->next_all) {
+		own += is_same_source(history->session, session);
+		users += history->session->kind == SESSION_LOCAL && history->session->uid != 0;
+	}
+	if (session->kind == SESSION_PORT)
+		return own < HISTORIES_HOST;
+	return own < HISTORIES_USER && (session->uid == 0 || users < HISTORIES_USERS);
+}
+
+static const char *no_room_words(const struct session *session)
+{
+	return session->kind == SESSION_PORT ? "four histories are being read for the host already" :
+					       "a history is being read for this user already, or four for all users";
 }
 
 /* ------------------------------------------------------------------------------------------------------------ batches
@@ -95,17 +135,32 @@ static void pause_for(struct history *history, double seconds)
 	ev_timer_start(loop, &history->pace);
 }
 
-static void send_batch(struct history *history, bool last)
+static bool send_line(struct session *session, const struct json_writer *writer)
+{
+	struct line *line = line_new(LINE_REPLY, writer->buf, writer->len);
+	bool sent = line && session->send(session, line) == 0;
+
+	session->answers_lost += !sent;
+	line_unref(line);
+	return sent;
+}
+
+/* False when it could not be sent; what was in it is not delivered. */
+static bool send_batch(struct history *history, bool last)
 {
 	struct agent *agent = history->session->agent;
 	const char *id = history->command ? history->command->message.id : NULL;
+	bool sent;
 
 	ev_timer_stop(agent->loop, &history->wait);
-	if (addition_metrics_batch(&agent->writer, agent_now(agent).wall_ms, id, history->batch.at, history->batch.len,
-				   last) == 0)
-		session_answer(agent, history->session, LINE_REPLY);
+	sent = addition_metrics_batch(&agent->writer, agent_now(agent).wall_ms, id, history->batch.at, history->batch.len,
+				      last) == 0 &&
+	       send_line(history->session, &agent->writer);
+	if (sent && history->items)
+		history->delivered_seq = history->last_seq;
 	history->batch.len = 0;
 	history->items = 0;
+	return sent;
 }
 
 static void emit_summary(struct sink *out, const char *key, const void *arg)
@@ -125,24 +180,101 @@ static void emit_summary(struct sink *out, const char *key, const void *arg)
 	sink_object_end(out);
 }
 
-/* `more`: the limit was reached, and there would have been another one. */
-static void finish(struct history *history, bool more)
+/* ---- the peer's gap: what is still to be offered shrinks, and is tried again */
+
+static void gap_advance(struct history_gap *gap, uint64_t seq)
 {
-	send_batch(history, true);
-	if (!history->command) {
-		history_free(history);
+	if (seq >= gap->from)
+		gap->from = seq + 1;
+	if (gap->from > gap->to)
+		gap->to = 0;
+}
+
+static void gap_try_in(struct session *session, double seconds)
+{
+	ev_timer *again = &session->gap.again;
+
+	if (session->gap.to == 0)
 		return;
-	}
-	history->more = more;
-	command_succeed(history->command, emit_summary, history);
+	ev_timer_stop(session->agent->loop, again);
+	ev_timer_set(again, seconds, 0);
+	ev_timer_start(session->agent->loop, again);
+}
+
+/* Ever more rarely. */
+static void gap_pause(struct session *session)
+{
+	struct history_gap *gap = &session->gap;
+	unsigned doubled = gap->failures < AGAIN_DOUBLED_MAX ? gap->failures : AGAIN_DOUBLED_MAX;
+
+	gap->failures++;
+	gap_try_in(session, AGAIN_S * (double)(1U << doubled));
+}
+
+/* Not in silence, and not over and over: the host is told at the first failure. */
+static void gap_failed(struct session *session, const char *words)
+{
+	struct history_gap *gap = &session->gap;
+
+	if (gap->to == 0)
+		return;
+	if (gap->failures == 0 && session->kind == SESSION_PORT)
+		hostlink_event(session->agent, REPLY_WARN, "history",
+			       "samples %llu to %llu cannot be offered now, and will be later: %.200s", (unsigned long long)gap->from,
+			       (unsigned long long)gap->to, words);
+	gap_pause(session);
 }
 
 static void fail(struct history *history, const char *words)
 {
-	if (history->command)
+	struct session *session = history->session;
+
+	if (history->command) {
 		command_fail(history->command, CODE_INTERNAL, "log", "the log could not be read: %.300s", words);
+		return;
+	}
+	gap_advance(&session->gap, history->delivered_seq);
+	gap_failed(session, words); /* which may be the history's own */
+	history_free(history);
+}
+
+/* What has been offered is over; what the log does not have yet is offered when it has. */
+static void finish_gap(struct history *history, bool more)
+{
+	struct session *session = history->session;
+	struct history_gap *gap = &session->gap;
+	struct logger_stats log = logger_stats(session->agent->logger);
+	bool behind = log.queued > 0 && log.last_seq < gap->to;
+
+	if (!send_batch(history, !more && !behind)) {
+		fail(history, WORDS_NO_ROOM);
+		return;
+	}
+	gap_advance(gap, history->delivered_seq);
+	history_free(history);
+	if (behind) {
+		gap_pause(session);
+		return;
+	}
+	gap->failures = 0;
+	if (more)
+		gap_try_in(session, PACE_S);
 	else
-		history_free(history);
+		gap->to = 0;
+}
+
+/* `more`: the limit was reached, and there would have been another one. */
+static void finish(struct history *history, bool more)
+{
+	if (!history->command) {
+		finish_gap(history, more);
+		return;
+	}
+	history->more = more;
+	if (send_batch(history, true))
+		command_succeed(history->command, emit_summary, history);
+	else
+		fail(history, WORDS_NO_ROOM);
 }
 
 /* Does this sample still fit into the batch? */
@@ -221,7 +353,10 @@ static bool pump(struct history *history)
 		case TAKEN_END:
 			return false;
 		case TAKEN_LATER:
-			send_batch(history, false);
+			if (!send_batch(history, false)) {
+				fail(history, WORDS_NO_ROOM);
+				return false;
+			}
 			pause_for(history, PACE_S);
 			break;
 		case TAKEN:
@@ -273,8 +408,8 @@ static void on_wait(struct ev_loop *loop, ev_timer *timer, int events)
 
 	(void)loop;
 	(void)events;
-	if (!session_crowded(history->session))
-		send_batch(history, false);
+	if (!session_crowded(history->session) && !send_batch(history, false))
+		fail(history, WORDS_NO_ROOM);
 }
 
 /* ------------------------------------------------------------------------------------------------------------- start
@@ -300,7 +435,8 @@ static int history_start(struct session *session, struct command *command, const
 	history->command = command;
 	history->next = session->history;
 	session->history = history;
-	agent->histories++;
+	history->next_all = agent->histories;
+	agent->histories = history;
 	ev_io_init(&history->io, on_readable, history->fd, EV_READ);
 	ev_timer_init(&history->wait, on_wait, 0, BATCH_WAIT_S);
 	ev_timer_init(&history->pace, on_pace, 0, 0);
@@ -342,8 +478,8 @@ enum action_result action_run_get_history(struct command *command)
 			     "begin and end are RFC 3339 times or milliseconds since 1970");
 	} else if (!agent->config.log.enabled) {
 		command_fail(command, CODE_NOT_FOUND, "no_log", "this guest keeps no metric log (log.enabled)");
-	} else if (agent->histories >= HISTORIES_MAX) {
-		command_fail(command, CODE_QUEUE_FULL, "busy", "%d histories are being read already", HISTORIES_MAX);
+	} else if (!has_room(command->session)) {
+		command_fail(command, CODE_QUEUE_FULL, "busy", "%s", no_room_words(command->session));
 	} else if ((r = history_start(command->session, command, &wanted, &history)) < 0) {
 		command_fail(command, CODE_INTERNAL, "resource", "the log's reader could not be started: %s",
 			     strerror(-r));
@@ -355,37 +491,65 @@ enum action_result action_run_get_history(struct command *command)
 	return ACTION_TAKEN;
 }
 
-/* The hole lies between what the host holds and the first sample it was offered in this session. */
-static void offer_gap(struct session *session, uint64_t seq)
+/* --------------------------------------------------------------------------------------------------- what is missed
+ */
+
+/* Nothing up to what the peer says it holds is offered. */
+static void offer_gap(struct session *session)
 {
 	struct agent *agent = session->agent;
+	struct history_gap *gap = &session->gap;
 	struct history_wanted wanted = {
-		.begin_ms = INT64_MIN,
-		.end_ms = INT64_MAX,
-		.from_seq = seq + 1,
-		.to_seq = (session->first_seq ? session->first_seq : agent->next_seq) - 1,
-		.limit = HISTORY_BACKFILL_MAX,
+		.begin_ms = INT64_MIN, .end_ms = INT64_MAX, .to_seq = gap->to, .limit = HISTORY_BACKFILL_MAX,
 	};
-	struct history *history;
+	int r;
 
+	gap_advance(gap, session->acked_seq);
+	if (gap->to == 0 || gap->reading)
+		return;
+	if (!agent->config.log.enabled) {
+		gap_failed(session, "no log is kept (log.enabled)");
+		return;
+	}
+	wanted.from_seq = gap->from;
 	snprintf(wanted.dir, sizeof(wanted.dir), "%s", agent->config.log.dir);
-	if (wanted.from_seq <= wanted.to_seq && agent->config.log.enabled && agent->histories < HISTORIES_MAX)
-		history_start(session, NULL, &wanted, &history);
+	if (!has_room(session)) {
+		gap_try_in(session, session->kind == SESSION_PORT ? ROOM_S : ROOM_LOCAL_S);
+		return;
+	}
+	r = history_start(session, NULL, &wanted, &gap->reading);
+	if (r < 0)
+		gap_failed(session, strerror(-r));
 }
 
+static void on_gap_again(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	(void)loop;
+	(void)events;
+	offer_gap(timer->data);
+}
+
+/* The hole lies between what the host holds and the first sample it was offered in this session. */
 void history_ack(struct session *session, uint64_t seq)
 {
+	struct history_gap *gap = &session->gap;
 	bool first = !session->acked;
 
 	session->acked = true;
 	if (seq > session->acked_seq)
 		session->acked_seq = seq;
-	if (first && seq < UINT64_MAX)
-		offer_gap(session, seq);
+	if (!first || seq == UINT64_MAX)
+		return;
+	*gap = (struct history_gap){ .from = seq + 1, .to = (session->first_seq ? session->first_seq : session->agent->next_seq) - 1 };
+	ev_timer_init(&gap->again, on_gap_again, 0, 0);
+	gap->again.data = session;
+	offer_gap(session);
 }
 
 void history_leave(struct session *session)
 {
+	session->gap.to = 0;
+	ev_timer_stop(session->agent->loop, &session->gap.again);
 	while (session->history) {
 		struct history *history = session->history;
 

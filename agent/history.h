@@ -10,20 +10,33 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <ev.h>
+
 struct agent;
 struct history;
 struct session;
 
-/* Being read at the same time, in all. */
-#define HISTORIES_MAX	      4
+/* Being read at the same time: for the host; for one user of the local socket; for all users but root. */
+#define HISTORIES_HOST	      4
+#define HISTORIES_USER	      1
+#define HISTORIES_USERS	      4
 #define HISTORY_BATCH_ITEMS   100
 #define HISTORY_LIMIT_DEFAULT 1000
-/* Most samples that are offered unasked after a gap. */
+/* Samples that are offered after a gap by one reading of the log; what is left is read next. */
 #define HISTORY_BACKFILL_MAX 10000
+
+/* What a peer misses and is still to be offered: `from` to `to`, both included; `to` 0: nothing. */
+struct history_gap {
+	uint64_t from, to;
+	unsigned failures; /* in a row */
+	struct history *reading;
+	ev_timer again; /* runs until the next try */
+};
 
 /*
  * Ack {seq}: nothing up to it is offered again. The first one of a session that leaves a hole before the first sample
- * of that session asks for what lies in it, as metrics_batch messages with a null id.
+ * of that session asks for what lies in it, as metrics_batch messages with a null id. What cannot be offered now (too many
+ * histories, no memory or process, a log that is behind or cannot be read, a peer that has no room) is offered later.
  */
 void history_ack(struct session *session, uint64_t seq);
 

@@ -18,6 +18,7 @@
 #include <infiniservice/moment.h>
 
 #include "agent/feed.h"
+#include "agent/history.h"
 #include "agent/policy.h"
 #include "transport/frame.h"
 
@@ -47,6 +48,7 @@ struct session {
 	bool acked;		   /* the peer says what it holds: */
 	uint64_t acked_seq;
 	uint64_t asked_ns; /* when it last asked for what lasts: a subscription, samples of the past */
+	struct history_gap gap;	   /* what it misses; owned by history.c */
 	struct frame_reader frames;
 	struct session *asked_next; /* of those that wait for a sample, see asked.h */
 	ev_timer half_line; /* runs while part of a line has arrived and the rest has not */

@@ -8,6 +8,7 @@ import time
 import tap
 from fakehost import SLOW, Agent, UnixHost, children_of, talk, wait_until
 from localclient import LocalClient
+from pastlog import fill_log, log_lines
 
 FAST = {"timers.metrics_interval_ms": 50}
 
@@ -21,15 +22,6 @@ def history(host, timeout=20, **fields):
     batches = [m for m in passed if m["type"] == "metrics_batch"]
     assert all(m["id"] == command_id for m in batches), batches
     return [s for m in batches for s in m["samples"]], batches, answer
-
-
-def log_lines(agent):
-    lines = []
-    for name in sorted(os.listdir(agent.path("log"))):
-        if name.startswith("metrics-"):
-            with open(os.path.join(agent.path("log"), name), encoding="ascii") as file:
-                lines += [line.rstrip("\n") for line in file if line.startswith('{"type":"metrics"')]
-    return lines
 
 
 def gather(seconds, settings=None):
@@ -86,26 +78,6 @@ def story_without_a_log_there_is_no_history():
     assert answer["error_code"] == "NOT_FOUND" and not batches
 
 
-def fill_log(agent, count):
-    """A log as the agent itself would have left it, with many samples."""
-    template = log_lines(agent)[0]
-    with open(os.path.join(agent.path("log"), [n for n in sorted(os.listdir(agent.path("log"))) if n[0] == "m"][0]),
-              encoding="ascii") as file:
-        header = json.loads(file.readline())
-    name = os.path.join(agent.path("log"), "metrics-20200101T000000.000Z-000000.ndjson")
-    sample = json.loads(template)
-    header["timestamp"] = "2020-01-01T00:00:00.000Z"
-    with open(name, "w", encoding="ascii") as file:
-        file.write(json.dumps(header, separators=(",", ":")) + "\n")
-        for i in range(count):
-            minute, second = divmod(i, 60)
-            hour, minute = divmod(minute, 60)
-            sample["timestamp"] = f"2020-01-01T{hour:02}:{minute:02}:{second:02}.000Z"
-            sample["seq"] = i + 1
-            file.write(json.dumps(sample, separators=(",", ":")) + "\n")
-    os.chmod(name, 0o640)
-
-
 def story_a_long_history_is_batched_and_delays_nothing():
     agent, host = talk(tap.keep, {"collectors.processes_top": 2, "collectors.ports_max": 2})
     wait_until(lambda: log_lines(agent), 10, "the first sample in the log")
@@ -146,17 +118,13 @@ def story_not_more_than_four_are_read_at_once_and_a_cancel_ends_one():
     agent, host = talk(tap.keep, {"port.queue_bytes": "1M"})
     wait_until(lambda: log_lines(agent), 10, "the first sample in the log")
     fill_log(agent, 2000)
-    clients = [tap.keep(LocalClient(agent, receive_bytes=4096)) for _ in range(4)]
-    for i, client in enumerate(clients):
-        client.send({"type": "GetHistory", "id": f"h{i}", "limit": 2000})
-    time.sleep(0.5)
-    _, _, answer = history(host)
-    assert answer["error_code"] == "QUEUE_FULL", answer
-    clients[0].send({"type": "CancelCommand", "id": "c", "target_id": "h0"})
-    answers = {m["id"]: m for m in clients[0].responses(["h0", "c"], 20)}
-    assert answers["c"]["success"] and answers["h0"]["error_code"] == "CANCELLED"
-    clients[1].socket.close()
-    wait_until(lambda: history(host, limit=1)[2]["success"], 5, "room for another one", 0.1)
+    wanted = {"limit": 2000, "end": "2021-01-01T00:00:00Z"}
+    host.send("".join(json.dumps({"type": "GetHistory", "id": f"h{i}", **wanted}) + "\n" for i in range(5)))
+    host.send({"type": "CancelCommand", "id": "c", "target_id": "h0"})
+    answers = {m["id"]: m for m in host.responses(["h0", "h1", "h2", "h3", "h4", "c"], 60)}
+    assert answers["h4"]["error_code"] == "QUEUE_FULL" and answers["h0"]["error_code"] == "CANCELLED", answers
+    assert all(answers[f"h{i}"]["data"]["count"] == 2000 for i in (1, 2, 3)), answers
+    assert history(host, limit=1)[2]["success"]
     wait_until(lambda: len([p for p in children_of(agent.pid)]) <= 6, 3, "the end of the readers")
 
 

@@ -4,12 +4,14 @@
 import json
 import os
 import socket
+import tempfile
 import time
 
 import tap
 from crowds import FIRST_UID, Machine, Member, answers_so_far
-from fakehost import talk, wait_until
+from fakehost import Agent, UnixHost, talk, wait_until
 from localclient import LocalClient
+from pastlog import fill_log, log_lines
 
 FEW = {"commands.max_concurrent": 2, "commands.queue_size": 3}
 
@@ -173,8 +175,8 @@ def story_questions_that_wait_fill_only_the_share_of_who_asked():
 def logged(agent):
     """The numbers of the samples in the log, in their order."""
     seqs = []
-    for name in sorted(os.listdir(agent.path("log"))):
-        with open(os.path.join(agent.path("log"), name), encoding="ascii") as file:
+    for name in sorted(os.listdir(agent.settings["log.dir"])):
+        with open(os.path.join(agent.settings["log.dir"], name), encoding="ascii") as file:
             seqs += [json.loads(line)["seq"] for line in file if line.startswith('{"type":"metrics"') and line.endswith("\n")]
     return seqs
 
@@ -261,6 +263,133 @@ def story_a_user_who_comes_back_is_the_same_source():
     machine.host.pump()
     last = max([first] + [m["seq"] for m in machine.host.pending if m["type"] == "metrics"])
     assert last - first <= took + 2, (first, last, took)
+
+
+# ------------------------------------------------------------------------------------------------------------ histories
+
+FULL = {"limit": 2000, "end": "2021-01-01T00:00:00Z"}
+
+
+def unread_histories(machine, users):
+    """One who asks for a long history and does not read it, for each uid."""
+    clients = [machine.member(uid, receive_bytes=4096) for uid in users]
+    for client in clients:
+        client.send({"type": "GetHistory", "id": "h", "timeout": 600, **FULL})
+    return clients
+
+
+def refused(clients):
+    """How many of them have been answered already: those that were refused."""
+    return sum("h" in answers_so_far(client, 0.05) for client in clients)
+
+
+def ask_history(channel, **fields):
+    command_id = channel.new_id()
+    channel.send({"type": "GetHistory", "id": command_id, **fields})
+    return channel.response(command_id, 30)
+
+
+def story_histories_that_are_not_read_block_only_their_own_source():
+    machine = Machine()
+    wait_until(lambda: log_lines(machine.agent), 10, "the first sample in the log")
+    fill_log(machine.agent, 2000)
+    users = [FIRST_UID + i for i in range(6)]
+    clients = unread_histories(machine, users)
+    wait_until(lambda: machine.commands()["local_waiting"] == 4, 10, "four of six users")
+    assert refused(clients) == 2
+    again = ask_history(machine.member(users[0]), limit=1)
+    assert again["error_code"] == "QUEUE_FULL", again  # one a user
+    answer = ask_history(machine.member(0), limit=1)
+    assert answer["success"], answer  # root has its own
+    root = unread_histories(machine, [0, 0])
+    wait_until(lambda: machine.commands()["local_waiting"] == 5, 10, "one of root's")
+    assert refused(root) == 1
+    names = [machine.host.new_id() for _ in range(5)]
+    machine.host.send("".join(json.dumps({"type": "GetHistory", "id": name, **FULL}) + "\n" for name in names))
+    answers = {m["id"]: m for m in machine.host.responses(names, 60)}
+    assert [answers[name]["success"] for name in names] == [True] * 4 + [False], answers
+    assert answers[names[4]]["error_code"] == "QUEUE_FULL"
+
+
+def missed(host, agent_settings, seconds=1.0):
+    """An agent whose host was away. Gives it, what the host holds, and the first sample of the new session."""
+    agent = tap.keep(Agent(host.spec, {"timers.metrics_interval_ms": 50, **agent_settings}))
+    host.accept()
+    wait_until(lambda: log_lines(agent), 10, "the first sample in the log")
+    held = host.expect("metrics")["seq"]
+    host.disconnect()
+    host.deafen()
+    time.sleep(seconds)
+    fill_log(agent, 2000, 1000001)
+    host.listen()
+    host.accept(35)
+    first = host.expect("metrics")["seq"]
+    assert first > held + 5, (held, first)
+    return agent, held, first
+
+
+def offered(host, timeout=60):
+    """The numbers that are offered unasked, to the last batch; and the other messages."""
+    seqs, passed = [], []
+    while True:
+        batch = host.expect("metrics_batch", timeout, lambda m: m["id"] is None, passed)
+        seqs += [sample["seq"] for sample in batch["samples"]]
+        if batch["last"]:
+            return seqs, passed
+
+
+def story_what_a_host_misses_is_offered_when_its_own_histories_have_ended():
+    host = tap.keep(UnixHost())
+    _, held, first = missed(host, {"port.queue_bytes": "1M"})
+    lines = [{"type": "GetHistory", "id": f"h{i}", **FULL} for i in range(4)] + [{"type": "Ack", "seq": held}]
+    host.send("".join(json.dumps(line) + "\n" for line in lines))
+    seqs, passed = offered(host)
+    assert seqs == list(range(held + 1, first)), (held, first, seqs)
+    answers = [m for m in passed if m["type"] == "response"]
+    assert answers and all(m["success"] for m in answers), answers
+
+
+def story_what_a_host_misses_is_offered_when_the_log_can_be_read_again_and_it_is_told_so():
+    host = tap.keep(UnixHost())
+    directory = tap.keep(tempfile.TemporaryDirectory())
+    link = os.path.join(directory, "here")
+
+    def point(to):
+        os.symlink(to, link + "-new")
+        os.rename(link + "-new", link)
+
+    os.mkdir(os.path.join(directory, "real"), 0o750)
+    point("real")
+    agent, held, first = missed(host, {"log.dir": os.path.join(link, "log")})
+    wait_until(lambda: first in logged(agent), 10, "the first sample of the session in the log")
+    point("nowhere")
+    host.send({"type": "Ack", "seq": held})
+    event = host.expect("agent_event", 10, lambda m: m["source"] == "history")
+    assert str(held + 1) in event["message"] and str(first - 1) in event["message"], event
+    point("real")
+    seqs, _ = offered(host)
+    assert seqs == list(range(held + 1, first)), (held, first, seqs)
+
+
+def story_a_gap_of_many_thousand_samples_is_offered_to_its_end():
+    host = tap.keep(UnixHost())
+    agent = Agent(host.spec, {"collectors.processes_top": 2, "collectors.ports_max": 2, "timers.metrics_interval_ms": 60000})
+    tap.keep(agent)
+    host.accept()
+    wait_until(lambda: log_lines(agent), 10, "the first sample in the log")
+    agent.stop()
+    fill_log(agent, 10500)
+    for name in os.listdir(agent.path("log")):
+        if not name.startswith("metrics-2020"):
+            os.unlink(agent.path("log/" + name))
+    host.disconnect()
+    agent.start()
+    host.accept(35)
+    first = host.expect("metrics")["seq"]
+    assert first > 10500
+    host.send({"type": "Ack", "seq": 100})
+    seqs, _ = offered(host, 120)
+    assert seqs[:10400] == list(range(101, 10501)), (len(seqs), seqs[:3], seqs[-3:])
 
 
 # --------------------------------------------------------------------------------------------------------------- rights
