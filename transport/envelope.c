@@ -188,7 +188,7 @@ static enum envelope_verdict guard_remember(struct envelope_guard *guard, const 
 			return ENVELOPE_GOOD;
 		}
 	}
-	if (guard->used >= guard->full) {
+	if (!slot || guard->used >= guard->full) {
 		if (now_ms < guard->full_until_ms && guard->full_until_ms - now_ms <= 2 * ENVELOPE_WINDOW_MS + 1)
 			return ENVELOPE_NONCES_FULL;
 		if (guard_rebuild(guard, now_ms) < 0)
