@@ -150,6 +150,15 @@ static int check_config(const struct agent_options *options)
 	return EXIT_DONE;
 }
 
+static void say_left_out(void *data, const char *name, int error)
+{
+	(void)data;
+	if (error < 0)
+		say("left out: %s: %s", name, strerror(-error));
+	else
+		say("left out: %s: no answer in time", name);
+}
+
 static int print_once(const struct agent_options *options)
 {
 	struct config config;
@@ -160,7 +169,7 @@ static int print_once(const struct agent_options *options)
 		say("%s", e.text);
 		return EXIT_USAGE;
 	}
-	r = once_print(&config, stdout);
+	r = once_print(&config, stdout, say_left_out, NULL);
 	config_free(&config);
 	if (r < 0)
 		say("no sample could be taken: %s", strerror(-r));

@@ -38,10 +38,10 @@ static void on_changed(void *data, const struct collector *collector, int error)
 {
 	(void)data;
 	(void)collector;
-	(void)error; /* the message itself says which collectors failed */
+	(void)error; /* asked for at the end */
 }
 
-int once_print(const struct config *config, FILE *out)
+int once_print(const struct config *config, FILE *out, once_left_out *left_out, void *data)
 {
 	struct ev_loop *loop = ev_default_loop(EVFLAG_AUTO);
 	struct prober_config prober = { .idle = on_idle, .idle_data = loop };
@@ -64,6 +64,9 @@ int once_print(const struct config *config, FILE *out)
 	sampler_collect_all(sampler, &now);
 	if (prober_outstanding(pool, NULL))
 		wait_for(loop, (double)config->timers.collect_timeout_ms / 1000);
+	if (prober_outstanding(pool, NULL))
+		left_out(data, "mounts", 0);
+	sampler_each_left_out(sampler, left_out, data);
 	line = sampler_encode(sampler, &id, 0, &now);
 	if (!line)
 		r = -EMSGSIZE;

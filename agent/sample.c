@@ -435,6 +435,16 @@ void sampler_report(const struct sampler *sampler, struct sink *out)
 	}
 }
 
+void sampler_each_left_out(const struct sampler *sampler, void (*say)(void *data, const char *name, int error), void *data)
+{
+	for (unsigned i = 0; i < sampler->count; i++) {
+		const struct slot *slot = &sampler->slots[i];
+
+		if (slot->on && !slot->good)
+			say(data, slot->collector->name, slot->error);
+	}
+}
+
 void sampler_each_wake_fd(struct sampler *sampler, void (*watch)(void *data, int fd, const struct collector *collector),
 			  void *data)
 {

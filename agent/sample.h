@@ -69,6 +69,9 @@ struct collect_ctx sampler_context(const struct sampler *sampler, const struct c
 /* Writes, per collector that is on: state, error, failures, last duration. Into an open object. */
 void sampler_report(const struct sampler *sampler, struct sink *out);
 
+/* Calls `say` for each collector that is on and has nothing to show, with what went wrong (0: it has not answered yet). */
+void sampler_each_left_out(const struct sampler *sampler, void (*say)(void *data, const char *name, int error), void *data);
+
 /* Calls `watch` for each fd whose readiness asks for an extra sample; sampler_wake tells whether it is worth one. */
 void sampler_each_wake_fd(struct sampler *sampler, void (*watch)(void *data, int fd, const struct collector *collector),
 			  void *data);

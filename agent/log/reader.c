@@ -182,18 +182,31 @@ static int by_time(const void *a, const void *b)
 	return names_compare(&x->name, &y->name);
 }
 
+static void unreadable(struct reader *r, int error, const char *words)
+{
+	if (r->stats.unreadable++ == 0)
+		snprintf(r->stats.why, sizeof(r->stats.why), "%s", words);
+	r->stats.error = error;
+}
+
 static int add_file(struct reader *r, const char *path, struct err *err)
 {
 	const char *slash = strrchr(path, '/');
 	struct entry entry = { .path = path, .first_ms = INT64_MAX };
 	struct source *source = NULL;
+	bool known;
 	int rc = source_open(-1, path, &source, err);
 
 	if (rc)
 		return rc;
 	names_parse(slash ? slash + 1 : path, &entry.name);
-	source_first_time(source, &entry.first_ms);
+	known = source_first_time(source, &entry.first_ms);
 	source_free(source);
+	if (!known) {
+		err_set(err, -EBADMSG, "%s: is no metric log, or an empty one: it has no line of it", path);
+		unreadable(r, -EBADMSG, err ? err->text : path);
+		return 0;
+	}
 	rc = entry_add(r, &entry);
 	return rc ? err_set(err, rc, "%s: %s", path, strerror(-rc)) : 0;
 }
@@ -260,13 +273,6 @@ static bool out_of_range(struct reader *r)
 	if (r->dir_fd >= 0 && r->at == r->count)
 		return false;
 	return r->begin_ms != INT64_MIN && source_last_time(r->source, &ms) && ms + LOG_BACKWARDS_MS < r->begin_ms;
-}
-
-static void unreadable(struct reader *r, int error, const char *words)
-{
-	if (r->stats.unreadable++ == 0)
-		snprintf(r->stats.why, sizeof(r->stats.why), "%s", words);
-	r->stats.error = error;
 }
 
 /* The open file cannot be read on. */

@@ -40,7 +40,10 @@ struct reader_stats {
 /* Opens a log directory. -EACCES and -ENOENT come with words that help. An empty directory is fine. */
 int reader_open_dir(const char *dir, struct reader **ret, struct err *err);
 
-/* Opens `count` files, plain or .zst, and sorts them by the time of their first line; each must be readable. */
+/*
+ * Opens `count` files, plain or .zst, and sorts them by the time of their first line; each must be readable. One that has
+ * no line of a log counts as unreadable and is passed over.
+ */
 int reader_open_files(char *const paths[], size_t count, struct reader **ret, struct err *err);
 
 /* NULL is accepted; always returns NULL. */

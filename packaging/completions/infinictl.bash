@@ -6,7 +6,7 @@ _infinictl() {
 	1:*) words="log status ps audit config --help --version" ;;
 	*:log) words="--dir --begin --end --follow -f --metric --json --utc --help" ;;
 	*:status | *:ps) words="--socket --json --help" ;;
-	*:audit) words="--lines --id --utc --json --help" ;;
+	*:audit) words="--lines --begin --end --origin --failed --id --all --utc --json --help" ;;
 	2:config) words="check show example --help" ;;
 	esac
 	case $prev in
@@ -20,6 +20,10 @@ _infinictl() {
 		;;
 	--begin | --end)
 		mapfile -t COMPREPLY < <(compgen -W "now today yesterday" -- "$cur")
+		return
+		;;
+	--origin)
+		mapfile -t COMPREPLY < <(compgen -W "host uid" -- "$cur")
 		return
 		;;
 	--metric | --lines | --id) return ;;

@@ -16,7 +16,9 @@ _infinictl() {
 		_arguments '--socket[the socket of the agent]:socket:_files' '--json[print JSON]'
 		;;
 	audit)
-		_arguments '--lines[at most the last records]:number:' '--id[those of one command]:id:' '--utc[times in UTC]' '--json[print JSON]'
+		_arguments '--lines[at most the last records]:number:' '--begin[from this time on]:time:(now today yesterday)' \
+			'--end[up to this time]:time:(now today yesterday)' '--origin[what this one asked]:origin:(host uid)' \
+			'--failed[what was refused or failed]' '--id[those of one command]:id:' '--all[the looks of infinictl as well]' '--utc[times in UTC]' '--json[print JSON]'
 		;;
 	config)
 		_arguments '1:what:(check show example)' '2:file:_files'

@@ -4,6 +4,7 @@
 import json
 import os
 import subprocess
+import tempfile
 import time
 
 import tap
@@ -211,6 +212,46 @@ def story_infinictl_ps_shows_what_runs_and_what_waits():
     host.response(running)
     host.response("waits")
     assert json.loads(infinictl(agent, "ps", "--json", "--socket", agent.settings["socket.path"])[1]) == []
+
+
+def story_looks_of_infinictl_hide_nothing_of_what_a_host_did():
+    need_no_journal()
+    agent, host = talk(tap.keep, UNSAFE)
+    host.run("true", command_id="before")
+    host.send({"type": "Status", "id": "infinictl-1"})  # a host's own, whatever it is called
+    host.response("infinictl-1")
+    host.run("exit 3", command_id="broken")
+    host.ask("NoSuchAction", command_id="refused")
+    for _ in range(60):
+        assert infinictl(agent, "status", "--socket", agent.settings["socket.path"])[0] == 0
+        time.sleep(0.06)  # of more than 20 reads a second the agent records some only
+    record_of(agent, "refused", "refused")
+    shown = [json.loads(line) for line in infinictl(agent, "audit", "--json")[1].splitlines()]
+    assert {r["id"] for r in shown} == {"before", "infinictl-1", "broken", "refused"}, shown
+    assert all(r["origin"] == "host" for r in shown)
+    looks = [json.loads(line) for line in infinictl(agent, "audit", "--json", "--all", "--lines", "1000")[1].splitlines()]
+    assert 60 < len([r for r in looks if r["origin"].startswith("uid ")]) <= 120, len(looks)
+
+
+def story_infinictl_audit_shows_a_span_an_origin_and_what_failed():
+    directory = tap.keep(tempfile.TemporaryDirectory(prefix="infini-"))
+    lines = []
+    for minute, (origin, phase, success) in enumerate((("host", "finished", True), ("uid 1000", "finished", False), ("host", "refused", None), ("uid 10", "started", None),
+                                                       ("hostile", "finished", False))):
+        record = {"type": "audit", "timestamp": f"2026-01-02T03:{minute:02}:00.000Z", "phase": phase, "id": str(minute), "action": "x", "origin": origin}
+        lines.append(json.dumps(record if success is None else {**record, "success": success}) + "\n")
+    with open(os.path.join(directory, "audit.ndjson"), "w", encoding="utf-8") as file:
+        file.writelines(lines)
+
+    def ids(*arguments):
+        done = subprocess.run([program("infinictl"), "audit", "--json", *arguments], capture_output=True, text=True, timeout=20, check=True,
+                              env={**os.environ, "STATE_DIRECTORY": directory})
+        return "".join(json.loads(line)["id"] for line in done.stdout.splitlines())
+
+    for arguments, want in (([], "01234"), (["--origin", "host"], "02"), (["--origin", "uid"], "13"), (["--origin", "uid 10"], "3"), (["--failed"], "124"),
+                            (["--failed", "--origin", "host"], "2"), (["--begin", "2026-01-02T03:02:00Z"], "234"), (["--end", "2026-01-02T03:02:00Z"], "01"),
+                            (["--begin", "2026-01-02T03:01:00Z", "--end", "2026-01-02T03:03:00Z", "--lines", "1"], "2"), (["--id", "3"], "3"), (["--origin", "nobody"], "")):
+        assert ids(*arguments) == want, (arguments, ids(*arguments))
 
 
 tap.main(globals())

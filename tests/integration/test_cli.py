@@ -196,6 +196,17 @@ def story_nothing_is_written_outside_the_directories_given():
         assert not os.path.exists(path) or os.stat(path).st_mtime < time.time() - 30, path
 
 
+def story_once_says_which_collector_was_left_out():
+    tap.need_root()
+    for file, name in (("/proc/stat", "cpu"), ("/proc/meminfo", "memory")):
+        done = subprocess.run(["unshare", "-m", "sh", "-c", 'mount --bind /dev/null "$1" && exec "$2" --once', "sh", file, program("infiniservice")],
+                              capture_output=True, text=True, timeout=30, check=False)
+        assert done.returncode == 0 and done.stdout.startswith("{"), done
+        assert f"infiniservice: left out: {name}: " in done.stderr, (file, done.stderr)
+    done = run("--once")
+    assert done.returncode == 0 and "left out" not in done.stderr, done
+
+
 def story_infinihost_says_what_is_wrong():
     for arguments, code in ((["watch"], 2), (["dance"], 2), ([], 2), (["--connect", "/no/such/socket", "watch"], 4),
                             (["--connect", "/no/such/socket", "run"], 2), (["--timeout", "soon", "ping"], 2),

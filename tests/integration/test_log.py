@@ -370,4 +370,76 @@ def story_a_host_that_is_gone_does_not_stop_the_log():
     check_no_holes(seqs(log_lines(agent.path("log"))))
 
 
+# --------------------------------------------------------------------------------- what cannot be shown is an error
+
+def ctl(*arguments, timeout=30, env=None):
+    return subprocess.run([program("infinictl"), *arguments], capture_output=True, text=True, timeout=timeout * SLOW, check=False, env={**os.environ, **(env or {})})
+
+
+LINE = '{"type":"metrics","timestamp":"2026-01-02T03:04:05.678Z","seq":1,"data":{"system":{"cpu":{"usage_percent":3},"name":null,"disk":{"usage_stats":[{"used_gb":1}]}}}}'
+
+
+def story_a_file_that_is_no_log_is_an_error():
+    directory = tap.keep(tempfile.TemporaryDirectory(prefix="infini-"))
+    good = os.path.join(directory, "good")
+    with open(good, "w", encoding="utf-8") as file:
+        file.write(LINE + "\n")
+    audit = '{"type":"audit","timestamp":"2026-01-02T03:04:05.678Z","phase":"started"}'
+    for name, text in (("words", b"these are\nno samples\n"), ("json", b'{"a":1}\n[1]\n'), ("empty", b""), ("bytes", bytes(range(256)) * 300), ("half", LINE.encode()[:60]),
+                       ("compressed", subprocess.run(["zstd", "-qc"], input=b"words\n", stdout=subprocess.PIPE, check=True).stdout), ("broken.zst", b"\x28\xb5\x2f\xfd rest"),
+                       ("audit", audit.encode() + b"\n")):
+        path = os.path.join(directory, name)
+        with open(path, "wb") as file:
+            file.write(text)
+        for arguments in (["log", path], ["log", "--metric", "system.name", path], ["log", path, good]):
+            if name == "audit" and good in arguments:
+                continue  # its lines have the form of a log's; among samples they are passed over
+            done = ctl(*arguments)
+            assert done.returncode == 1 and path in done.stderr, (arguments, done)
+            assert ("no metric log" in done.stderr) or name == "audit", (arguments, done)
+            assert bool(done.stdout) == (good in arguments) or name == "audit", (arguments, done)
+    for path in (directory, "/no/such", "/dev/null"):
+        done = ctl("log", path)
+        assert done.returncode == 1 and path in done.stderr and not done.stdout, done
+
+
+def story_a_metric_that_is_in_no_sample_is_an_error_with_the_likely_names():
+    directory = tap.keep(tempfile.TemporaryDirectory(prefix="infini-"))
+    path = os.path.join(directory, "log")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(LINE + "\n" + LINE.replace("05.678", "06.678") + "\n")
+    for metric, likely in (("system.cpu.usage_percnt", "system.cpu.usage_percent"), ("sytem.cpu.usage_percent", "system.cpu.usage_percent"), ("cpu.usage_percent", "system.cpu.usage_percent"),
+                           ("usage_percent", "system.cpu.usage_percent"), ("system.disk.usage_stat[0].used_gb", "system.disk.usage_stats[0].used_gb"), ("no.thing.like.it", None)):
+        done = ctl("log", "--metric", "system.cpu.usage_percent", "--metric", metric, path)
+        assert done.returncode == 1 and f"{metric}: in none of the samples" in done.stderr, done
+        assert (likely or "perhaps") in done.stderr if likely else "perhaps" not in done.stderr, done
+        assert done.stdout.splitlines()[0].endswith("\t3\t-"), done
+    done = ctl("log", "--metric", "system.name", path)
+    assert done.returncode == 0 and not done.stderr and done.stdout.splitlines()[0].endswith("\tnull"), done
+
+
+def story_a_span_that_ends_before_it_begins_is_an_error():
+    for begin, end in (("now", "1h ago"), ("2026-01-02", "2026-01-01"), ("2026-01-02", "2026-01-02")):
+        for verb in ("log", "audit"):
+            done = ctl(verb, "--begin", begin, "--end", end)
+            assert done.returncode == 1 and "not before --end" in done.stderr and not done.stdout, done
+
+
+def story_following_ends_when_the_end_has_come():
+    agent = tap.keep(Agent("none", FAST))
+    wait_until(lambda: segments(agent.path("log")) and len(log_lines_while_written(agent)) >= 5, 10, "five lines")
+    done = ctl("log", "--follow", "--end", "now", "--dir", agent.path("log"))
+    assert done.returncode == 0 and len(done.stdout.splitlines()) > 4, done
+    end = time.time() + 2
+    done = ctl("log", "--follow", "--json", "--end", "@%d" % (end * 1000), "--dir", agent.path("log"))
+    assert done.returncode == 0 and time.time() >= end, done
+    stamps = [json.loads(line)["timestamp"] for line in done.stdout.splitlines()]
+    limit = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(end)) + ".%03dZ" % (end * 1000 % 1000)
+    assert all(stamp < limit for stamp in stamps), (stamps[-1], limit)
+    written = [json.loads(line)["timestamp"] for line in log_lines_while_written(agent) if b'"log_header"' not in line]
+    assert [stamp for stamp in written if stamp < limit] == stamps, "what was measured before the end was not shown"
+    done = ctl("log", "--follow", "--begin", "now", "--metric", "system.no_such", "--end", "@%d" % ((time.time() + 1) * 1000), "--dir", agent.path("log"))
+    assert done.returncode == 1 and done.stderr.count("system.no_such: in none of the samples") == 1, done
+
+
 tap.main(globals())

@@ -28,21 +28,31 @@
 #define LINES_MAX      100000
 #define LINE_BYTES_MAX 65536
 
-static const char help[] = "infinictl audit [--lines N] [--id ID] [--utc] [--json]\n"
-			   "\n"
-			   "  --lines N   at most the last N records (default 50)\n"
-			   "  --id ID     those of one command\n"
-			   "  --utc       times in UTC\n"
-			   "  --json      one JSON object a line\n"
-			   "\n"
-			   "Reads the system's journal and the agent's audit.ndjson; the agent need not run.\n"
-			   "\n"
-			   "Exit status: 0 done, 1 failed, 2 wrong use.\n";
+/* Entries of the journal that are looked through for the records wanted. */
+#define JOURNAL_ENTRIES_MAX 1000000
+
+static const char help[] =
+	"infinictl audit [OPTION]...\n"
+	"\n"
+	"  --lines N         at most the last N records (default 50)\n"
+	"  --begin TIME      from this time on (as with infinictl log)\n"
+	"  --end TIME        up to this time, not included\n"
+	"  --origin ORIGIN   what this one asked: host, or as the records name it, such as \"uid 1000\" (or uid: any user)\n"
+	"  --failed          what was refused or failed\n"
+	"  --id ID           those of one command\n"
+	"  --all             the looks of infinictl status and ps as well, which are left out otherwise\n"
+	"  --utc             times in UTC\n"
+	"  --json            one JSON object a line\n"
+	"\n"
+	"Reads the system's journal and the agent's audit.ndjson; the agent need not run.\n"
+	"\n"
+	"Exit status: 0 done, 1 failed, 2 wrong use.\n";
 
 struct wanted {
 	size_t lines;
-	const char *id;
-	bool utc, json;
+	const char *id, *origin;
+	int64_t begin_ms, end_ms;
+	bool failed, all, utc, json;
 };
 
 struct entry {
@@ -75,15 +85,53 @@ static int by_time(const void *a, const void *b)
 	return left->order < right->order ? -1 : 1;
 }
 
-/* Takes over the record. */
-static void add(struct records *records, int64_t wall_ms, struct json_object *record)
+static bool is_false(struct json_object *value)
 {
-	struct json_object *id = text_member(record, "id", NULL);
+	return json_object_is_type(value, json_type_boolean) && !json_object_get_boolean(value);
+}
+
+static bool has_failed(struct json_object *record)
+{
+	return is_false(text_member(record, "success", NULL)) || !strcmp(text_string(record, "phase"), "refused");
+}
+
+/* What `infinictl status` and `ps` ask; a host is never one of them, whatever it calls its commands. */
+static bool is_own_look(struct json_object *record)
+{
+	return !strcmp(text_string(record, "action"), "Status") && !strncmp(text_string(record, "id"), "infinictl-", 10) &&
+	       strcmp(text_string(record, "origin"), "host") != 0 && !has_failed(record);
+}
+
+/* The whole name, or its first words. */
+static bool is_from(struct json_object *record, const char *origin)
+{
+	const char *text = text_string(record, "origin");
+	size_t len = strlen(origin);
+
+	return !strncmp(text, origin, len) && (text[len] == '\0' || text[len] == ' ');
+}
+
+static bool is_wanted(const struct wanted *wanted, int64_t wall_ms, struct json_object *record)
+{
+	if (wall_ms < wanted->begin_ms || wall_ms >= wanted->end_ms)
+		return false;
+	if (wanted->id && strcmp(text_string(record, "id"), wanted->id) != 0)
+		return false;
+	if (wanted->origin && !is_from(record, wanted->origin))
+		return false;
+	if (wanted->failed && !has_failed(record))
+		return false;
+	return wanted->all || wanted->id || !is_own_look(record);
+}
+
+/* Takes over the record. True if it is one that is wanted. */
+static bool add(struct records *records, int64_t wall_ms, struct json_object *record)
+{
 	size_t limit = 2 * records->wanted->lines;
 
-	if (records->wanted->id && (!id || strcmp(json_object_get_string(id), records->wanted->id) != 0)) {
+	if (!is_wanted(records->wanted, wall_ms, record)) {
 		json_object_put(record);
-		return;
+		return false;
 	}
 	if (records->count == limit) {
 		qsort(records->entries, records->count, sizeof(*records->entries), by_time);
@@ -94,6 +142,7 @@ static void add(struct records *records, int64_t wall_ms, struct json_object *re
 		records->count = limit - limit / 2;
 	}
 	records->entries[records->count++] = (struct entry){ wall_ms, records->added++, record };
+	return true;
 }
 
 /* ------------------------------------------------------------------------------------------------------------- file */
@@ -224,10 +273,19 @@ static void match_writers(sd_journal *journal)
 		match_uid(journal, service->pw_uid);
 }
 
+static void seek_end(sd_journal *journal, int64_t end_ms)
+{
+	if (end_ms == INT64_MAX)
+		sd_journal_seek_tail(journal);
+	else
+		sd_journal_seek_realtime_usec(journal, (uint64_t)end_ms * 1000);
+}
+
 static void read_journal(struct records *records)
 {
 	char match[256];
 	sd_journal *journal;
+	size_t found = 0;
 	uint64_t wall_us;
 
 	if (sd_journal_open(&journal, SD_JOURNAL_LOCAL_ONLY) < 0)
@@ -237,10 +295,21 @@ static void read_journal(struct records *records)
 	if (records->wanted->id &&
 	    snprintf(match, sizeof(match), "INFINISERVICE_ID=%s", records->wanted->id) < (int)sizeof(match))
 		sd_journal_add_match(journal, match, 0);
-	sd_journal_seek_tail(journal);
-	for (size_t i = 0; i < records->wanted->lines && sd_journal_previous(journal) > 0; i++)
-		if (sd_journal_get_realtime_usec(journal, &wall_us) >= 0)
-			add(records, (int64_t)(wall_us / 1000), journal_record(journal, (int64_t)(wall_us / 1000)));
+	seek_end(journal, records->wanted->end_ms);
+	for (size_t looked = 0; found < records->wanted->lines && sd_journal_previous(journal) > 0; looked++) {
+		int64_t wall_ms;
+
+		if (looked == JOURNAL_ENTRIES_MAX) {
+			cli_fail("the journal has more than %d records; --begin and --end narrow the span", JOURNAL_ENTRIES_MAX);
+			break;
+		}
+		if (sd_journal_get_realtime_usec(journal, &wall_us) < 0)
+			continue;
+		wall_ms = (int64_t)(wall_us / 1000);
+		if (wall_ms < records->wanted->begin_ms)
+			break;
+		found += add(records, wall_ms, journal_record(journal, wall_ms));
+	}
 	sd_journal_close(journal);
 }
 
@@ -332,30 +401,65 @@ static bool parse_lines(const char *text, size_t *ret)
 	return true;
 }
 
+static int take_option(int option, char **argv, struct wanted *wanted)
+{
+	switch (option) {
+	case 'n':
+		return parse_lines(optarg, &wanted->lines) ? CLI_OK :
+							     cli_usage("--lines takes a number from 1 to %d", LINES_MAX);
+	case 'b':
+		return cli_time_option("begin", optarg, &wanted->begin_ms);
+	case 'e':
+		return cli_time_option("end", optarg, &wanted->end_ms);
+	case 'o':
+		wanted->origin = optarg;
+		return CLI_OK;
+	case 'f':
+		wanted->failed = true;
+		return CLI_OK;
+	case 'i':
+		wanted->id = optarg;
+		return CLI_OK;
+	case 'a':
+		wanted->all = true;
+		return CLI_OK;
+	case 'u':
+		wanted->utc = true;
+		return CLI_OK;
+	case 'j':
+		wanted->json = true;
+		return CLI_OK;
+	default:
+		return cli_wrong_option(option, argv);
+	}
+}
+
 int audit_main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "lines", required_argument, NULL, 'n' }, { "id", required_argument, NULL, 'i' },
-		{ "utc", no_argument, NULL, 'u' },	   { "json", no_argument, NULL, 'j' },
-		{ "help", no_argument, NULL, 'h' },	   { NULL, 0, NULL, 0 },
+		{ "lines", required_argument, NULL, 'n' },  { "id", required_argument, NULL, 'i' },
+		{ "begin", required_argument, NULL, 'b' },  { "end", required_argument, NULL, 'e' },
+		{ "origin", required_argument, NULL, 'o' }, { "failed", no_argument, NULL, 'f' },
+		{ "all", no_argument, NULL, 'a' },	    { "utc", no_argument, NULL, 'u' },
+		{ "json", no_argument, NULL, 'j' },	    { "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
 	};
-	struct wanted wanted = { .lines = LINES_DEFAULT };
+	struct wanted wanted = { .lines = LINES_DEFAULT, .begin_ms = INT64_MIN, .end_ms = INT64_MAX };
 	struct config config;
 	int option, rc;
 
 	while ((option = getopt_long(argc, argv, ":n:h", options, NULL)) != -1) {
 		if (option == 'h')
 			return cli_help(help);
-		if (option == 'n' && !parse_lines(optarg, &wanted.lines))
-			return cli_usage("--lines takes a number from 1 to %d", LINES_MAX);
-		if (option == '?' || option == ':')
-			return cli_wrong_option(option, argv);
-		wanted.id = option == 'i' ? optarg : wanted.id;
-		wanted.utc |= option == 'u';
-		wanted.json |= option == 'j';
+		rc = take_option(option, argv, &wanted);
+		if (rc)
+			return rc;
 	}
 	if (optind < argc)
 		return cli_usage("audit takes no \"%.50s\"", argv[optind]);
+	rc = cli_time_span(wanted.begin_ms, wanted.end_ms);
+	if (rc)
+		return rc;
 	if (config_init(&config))
 		return cli_fail("out of memory");
 	config_load(&config, NULL, NULL, NULL, NULL);

@@ -6,6 +6,8 @@
 #ifndef TOOLS_INFINICTL_CLI_H
 #define TOOLS_INFINICTL_CLI_H
 
+#include <stdint.h>
+
 enum cli_exit {
 	CLI_OK = 0,
 	CLI_FAILED = 1,
@@ -28,6 +30,12 @@ __attribute__((format(printf, 1, 2))) int cli_fail(const char *format, ...);
 
 /* The same, with a pointer to --help; returns CLI_USAGE. */
 __attribute__((format(printf, 1, 2))) int cli_usage(const char *format, ...);
+
+/* The time that was typed behind --`option`; CLI_OK, or CLI_USAGE after saying what is wrong. */
+int cli_time_option(const char *option, const char *text, int64_t *ret_ms);
+
+/* CLI_OK, or CLI_FAILED after saying that nothing lies between the two. */
+int cli_time_span(int64_t begin_ms, int64_t end_ms);
 
 /* Prints a help text; CLI_OK. */
 int cli_help(const char *words);

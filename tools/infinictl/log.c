@@ -19,13 +19,15 @@
 #include "tools/infinictl/access.h"
 #include "tools/infinictl/cli.h"
 #include "tools/infinictl/metric.h"
+#include "tools/infinictl/suggest.h"
 #include "tools/infinictl/table.h"
 #include "tools/infinictl/text.h"
-#include "tools/infinictl/timespec.h"
 #include "tools/show/show.h"
 
 #define METRICS_MAX 16
 #define FOLLOW_WAIT_MS 1000
+/* A sample is in its file so long after its time. */
+#define WRITTEN_AFTER_MS 500
 
 static const char help[] =
 	"infinictl log [OPTION]... [FILE]...\n"
@@ -36,7 +38,7 @@ static const char help[] =
 	"  --dir DIR       the log of another directory (default: log.dir of the configuration)\n"
 	"  --begin TIME    from this time on\n"
 	"  --end TIME      up to this time, not included\n"
-	"  --follow, -f    go on with what is being written\n"
+	"  --follow, -f    go on with what is being written, until --end has come\n"
 	"  --metric PATH   print the time and this value of data, such as system.cpu.usage_percent,\n"
 	"                  system.network.interfaces[eth0].bytes_received or\n"
 	"                  system.cpu.cores_usage[0]; may be repeated\n"
@@ -44,16 +46,21 @@ static const char help[] =
 	"  --utc           times in UTC instead of local time\n"
 	"\n"
 	"TIME: now, today, yesterday, 08:30, \"yesterday 08:30\", \"10m ago\", 3d2h ago, 1790000000 (seconds since\n"
-	"1970), 2026-01-02, \"2026-01-02 03:04\", 2026-01-02T03:04:05Z.\n";
+	"1970), 2026-01-02, \"2026-01-02 03:04\", 2026-01-02T03:04:05Z.\n"
+	"\n"
+	"Exit status: 0 done, 1 failed (a file that is no log or cannot be read, a metric that is in none of the samples, a\n"
+	"--begin that is not before --end), 2 wrong use.\n";
 
 struct options {
 	const char *dir;
 	char config_dir[PATH_MAX];
 	int64_t begin_ms, end_ms;
 	bool follow, json, utc;
+	bool samples; /* there was one */
 	struct metric metrics[METRICS_MAX];
-	bool seen[METRICS_MAX];
+	bool seen[METRICS_MAX], told[METRICS_MAX];
 	unsigned metric_count;
+	struct json_object *sample; /* the last one, to find likely names in */
 	struct table table;
 };
 
@@ -70,11 +77,33 @@ static void print_value(struct json_object *value)
 	show(stdout, "%s", text ? text : "null");
 }
 
+/* Metrics that no sample had so far, each once. Their number. */
+static unsigned tell_unknown(struct options *o)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < o->metric_count; i++) {
+		char likely[3 * METRIC_TEXT_MAX];
+
+		if (o->seen[i])
+			continue;
+		count++;
+		if (o->told[i])
+			continue;
+		o->told[i] = true;
+		suggest_metrics(o->sample, o->metrics[i].label, likely, sizeof(likely));
+		cli_fail("%s: in none of the samples%s%s", o->metrics[i].label, likely[0] ? "; perhaps " : "", likely);
+	}
+	return count;
+}
+
 static void print_metrics(struct options *o, const struct reader_line *line, struct json_object *message)
 {
 	struct json_object *data = text_member(message, "data", NULL);
 	char time[TEXT_TIME_SIZE];
 
+	json_object_put(o->sample);
+	o->sample = json_object_get(data);
 	text_time(line->wall_ms, o->utc, false, time);
 	show(stdout, "%s", time);
 	for (unsigned i = 0; i < o->metric_count; i++) {
@@ -91,6 +120,8 @@ static void print_metrics(struct options *o, const struct reader_line *line, str
 			show(stdout, "-");
 	}
 	show(stdout, "\n");
+	if (o->follow) /* who follows is not told at the end */
+		tell_unknown(o);
 }
 
 static void print_line(struct options *o, const struct reader_line *line)
@@ -102,6 +133,7 @@ static void print_line(struct options *o, const struct reader_line *line)
 		return;
 	}
 	message = text_parse(line->text, line->len);
+	o->samples |= message && !strcmp(text_string(message, "type"), "metrics");
 	if (!message) {
 		cli_fail("%s: a line is damaged, passed over", line->file);
 		return;
@@ -113,15 +145,6 @@ static void print_line(struct options *o, const struct reader_line *line)
 }
 
 /* ---------------------------------------------------------------------------------------------------- options */
-
-static int take_time(const char *option, const char *text, int64_t *ret_ms)
-{
-	struct err err = { 0 };
-
-	if (timespec_parse(text, moment_now().wall_ms, ret_ms, &err))
-		return cli_usage("--%s: %s", option, err.text);
-	return CLI_OK;
-}
 
 static int take_metric(struct options *o, const char *text)
 {
@@ -151,9 +174,9 @@ static int parse_options(int argc, char **argv, struct options *o)
 		if (option == 'd')
 			o->dir = optarg;
 		else if (option == 'b')
-			rc = take_time("begin", optarg, &o->begin_ms);
+			rc = cli_time_option("begin", optarg, &o->begin_ms);
 		else if (option == 'e')
-			rc = take_time("end", optarg, &o->end_ms);
+			rc = cli_time_option("end", optarg, &o->end_ms);
 		else if (option == 'f')
 			o->follow = true;
 		else if (option == 'm')
@@ -169,7 +192,7 @@ static int parse_options(int argc, char **argv, struct options *o)
 	}
 	if (!rc && o->json && o->metric_count)
 		return cli_usage("--json and --metric exclude each other");
-	return rc;
+	return rc ? rc : cli_time_span(o->begin_ms, o->end_ms);
 }
 
 /* Where the agent logs, as far as the configuration may be read. */
@@ -218,24 +241,37 @@ static int open_reader(struct options *o, int count, char **files, struct reader
 
 /* -------------------------------------------------------------------------------------------------------- run */
 
-static int report(const struct options *o, const struct reader *reader)
+/* Everything that came is shown; what was missing in it, or wrong with it, is told at the end. */
+static int report(struct options *o, const struct reader *reader, const char *where)
 {
 	struct reader_stats stats = reader_stats(reader);
+	int rc = CLI_OK;
 
 	if (stats.bad_lines)
 		cli_fail("damaged lines passed over: %llu", (unsigned long long)stats.bad_lines);
 	if (stats.torn_tails)
 		cli_fail("files that end inside a line (being written, or after a crash): %llu",
 			 (unsigned long long)stats.torn_tails);
-	for (unsigned i = 0; i < o->metric_count && stats.lines; i++)
-		if (!o->seen[i])
-			cli_fail("%s: in none of the samples", o->metrics[i].label);
+	if (stats.lines && tell_unknown(o))
+		rc = CLI_FAILED;
+	if (stats.lines && !o->json && !o->samples)
+		rc = cli_fail("%s: none of the lines is a sample", where);
+	if (!stats.files && !stats.unreadable && !o->follow && o->dir && o->dir != o->config_dir)
+		rc = cli_fail("%s: holds no file of a metric log", where);
+	else if (!stats.lines && !stats.unreadable && !o->follow)
+		cli_fail("%s: no sample%s", where, o->begin_ms != INT64_MIN || o->end_ms != INT64_MAX ? " between --begin and --end" : "");
 	if (!stats.unreadable)
-		return CLI_OK;
+		return rc;
 	cli_fail("files that could not be read: %llu; the first: %s", (unsigned long long)stats.unreadable, stats.why);
 	if (stats.error == -EACCES)
-		access_hint(o->dir ? o->dir : ".", "infiniservice");
+		access_hint(where, "infiniservice");
 	return CLI_FAILED;
+}
+
+/* Nothing more is to come: the end lies behind us, and what was measured before it has had the time to be written. */
+static bool is_over(const struct options *o)
+{
+	return o->end_ms != INT64_MAX && moment_now().wall_ms >= o->end_ms + WRITTEN_AFTER_MS;
 }
 
 static int print_all(struct options *o, struct reader *reader)
@@ -244,11 +280,13 @@ static int print_all(struct options *o, struct reader *reader)
 	int rc;
 
 	for (;;) {
+		bool last = !o->follow || is_over(o);
+
 		while ((rc = reader_next(reader, &line)) == 1)
 			print_line(o, &line);
 		if (rc < 0)
 			return cli_fail("%s", strerror(-rc));
-		if (!o->follow)
+		if (last)
 			return CLI_OK;
 		if (fflush(stdout) != 0)
 			return CLI_FAILED;
@@ -260,6 +298,7 @@ int log_main(int argc, char **argv)
 {
 	_cleanup_(freep) struct options *o = calloc(1, sizeof(*o));
 	struct reader *reader = NULL;
+	const char *where;
 	int rc, reported;
 
 	if (!o)
@@ -276,7 +315,9 @@ int log_main(int argc, char **argv)
 	reader_range(reader, o->begin_ms, o->end_ms);
 	rc = print_all(o, reader);
 	fflush(stdout);
-	reported = report(o, reader);
+	where = optind < argc ? argv[optind] : o->dir;
+	reported = report(o, reader, where);
+	json_object_put(o->sample);
 	reader_free(reader);
 	return rc ? rc : reported;
 }

@@ -59,6 +59,13 @@ struct json_object *text_member(struct json_object *object, ...)
 	return object;
 }
 
+const char *text_string(struct json_object *object, const char *name)
+{
+	struct json_object *value = text_member(object, name, NULL);
+
+	return json_object_is_type(value, json_type_string) ? json_object_get_string(value) : "";
+}
+
 void text_json(struct json_object *value, int flags)
 {
 	const char *text = json_object_to_json_string_ext(value, flags | JSON_C_TO_STRING_NOSLASHESCAPE);

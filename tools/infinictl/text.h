@@ -27,6 +27,9 @@ struct json_object *text_member(struct json_object *object, ...);
 /* Prints it and a newline; `flags` are json-c's. */
 void text_json(struct json_object *value, int flags);
 
+/* The member's text, or "". Valid as long as `object`. */
+const char *text_string(struct json_object *object, const char *name);
+
 /* A finite number; false for anything else. */
 bool text_number(struct json_object *value, double *ret);
 
