@@ -1,25 +1,33 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Each command is one short conversation: open, greet, send, wait. The time limit of a command is the one its agent gets
- * too; the agent's own deadline is a little earlier, so that its answer (a time-out included) arrives within it.
- */
+/* Each command is one short conversation: open, greet, send, wait. */
 #include "commands.h"
 
 #include <errno.h>
 #include <getopt.h>
 #include <math.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <infiniservice/cleanup.h>
 #include <infiniservice/moment.h>
 
+#include "tools/infinihost/ask.h"
 #include "tools/infinihost/request.h"
 #include "tools/infinihost/summary.h"
 #include "tools/show/show.h"
 
 #define DEFAULT_TIMEOUT_S 30.0
+/* The agent takes time limits up to a day, of which a little is its reserve. */
+#define TIMEOUT_MAX_S 86390.0
+/* An agent says who it is at once; then it may be silent between two samples, 30 s by default. */
+#define SILENCE_FIRST_S 10.0
+#define SILENCE_S 90.0
+/* So long a pipe is given to bring its first byte. */
+#define INPUT_WAIT_MS 100
 
 static void json_putp(struct json_object **object)
 {
@@ -53,16 +61,22 @@ int command_usage(const char *text)
 	return HOST_USAGE;
 }
 
-int command_begin(struct talk *talk, const struct host_options *options, uint64_t deadline_ns, int *ret_exit)
+static int begin_open(struct talk *talk, const struct host_options *options, int *ret_exit)
 {
 	struct err e = { 0 };
-	int r = talk_open(talk, options, &e);
+	int r = talk_open(talk, options, ret_exit, &e);
 
-	if (r < 0) {
+	if (r < 0)
 		show(stderr, "infinihost: %s\n", e.text);
-		*ret_exit = !options->path || options->secret_file ? HOST_USAGE : HOST_NOT_CONNECTED;
+	return r;
+}
+
+int command_begin(struct talk *talk, const struct host_options *options, uint64_t deadline_ns, int *ret_exit)
+{
+	int r = begin_open(talk, options, ret_exit);
+
+	if (r < 0)
 		return r;
-	}
 	r = talk_greet(talk, deadline_ns);
 	if (r < 0)
 		*ret_exit = talk_explain(options, r, "agent");
@@ -104,28 +118,70 @@ static void watch_print(const struct host_options *options, const struct talk_me
 	fflush(stdout);
 }
 
+/* When to say that nothing comes, and how long nothing has come by then. */
+struct silence {
+	uint64_t since_ns, say_ns;
+	double limit_s;
+};
+
+static void silence_begin(struct silence *silence, double limit_s)
+{
+	silence->since_ns = clock_ns(CLOCK_MONOTONIC);
+	silence->limit_s = limit_s;
+	silence->say_ns = command_deadline(limit_s);
+}
+
+static void silence_say(struct silence *silence, const struct host_options *options, const struct talk *talk)
+{
+	double quiet_s = (double)(clock_ns(CLOCK_MONOTONIC) - silence->since_ns) / (double)NS_PER_S;
+
+	if (talk->link.fd < 0)
+		show(stderr, "infinihost: %s: no agent has connected for %.0f s\n", options->path, quiet_s);
+	else
+		show(stderr, "infinihost: %s: no message for %.0f s: is an agent running behind it?%s\n", options->path, quiet_s,
+		     options->listening ? "" : " (a chardev serves one client at a time)");
+	silence->limit_s *= 2;
+	silence->say_ns = command_deadline(silence->limit_s);
+}
+
+/* The next message, or an agent that came (0). -ETIMEDOUT only at the deadline: silence before it is said. */
+static int watch_next(struct talk *talk, const struct host_options *options, struct silence *silence, uint64_t deadline_ns,
+		      struct talk_message *ret)
+{
+	for (;;) {
+		uint64_t until_ns = silence->say_ns < deadline_ns ? silence->say_ns : deadline_ns;
+		int r = talk->greeted && talk->link.fd >= 0 ? talk_next(talk, -1, until_ns, ret) : talk_greet(talk, until_ns);
+
+		if (r == -ENOTCONN && options->listening)
+			continue; /* an agent that was restarted comes again */
+		if (r != -ETIMEDOUT || until_ns == deadline_ns)
+			return r;
+		silence_say(silence, options, talk);
+	}
+}
+
 int command_watch(const struct host_options *options, int argc, char **argv)
 {
 	_cleanup_(talk_closep) struct talk talk = { .link = { .fd = -1, .listen_fd = -1 } };
 	uint64_t deadline_ns = command_deadline(options->timeout_s);
 	unsigned long count = 0, seen = 0;
+	struct silence silence;
 	bool types = false;
 	int r, status;
 
 	if (watch_options(argc, argv, &count, &types) < 0)
 		return command_usage("usage: watch [--count N] [--types]");
-	r = command_begin(&talk, options, deadline_ns, &status);
-	if (r < 0)
-		return r == -EINTR ? HOST_OK : status;
+	if (begin_open(&talk, options, &status) < 0)
+		return status;
+	silence_begin(&silence, SILENCE_FIRST_S);
 	while (count == 0 || seen < count) {
 		struct talk_message message;
 
-		r = talk_next(&talk, -1, deadline_ns, &message);
-		if (r == -ENOTCONN && options->listening) /* an agent that was restarted comes again */
-			r = talk_greet(&talk, deadline_ns);
-		else if (r == LINK_LINE) {
+		r = watch_next(&talk, options, &silence, deadline_ns, &message);
+		if (r == LINK_LINE) {
 			watch_print(options, &message, types);
 			talk_message_done(&message);
+			silence_begin(&silence, SILENCE_S);
 			seen++;
 		}
 		if (r < 0) /* told to stop, or watched as long as asked: that is what a watch is for */
@@ -135,39 +191,6 @@ int command_watch(const struct host_options *options, int argc, char **argv)
 }
 
 /* ------------------------------------------------------------------------------------------------- run and exec */
-
-/* Sends and waits for the answer. LINK_LINE, or a negative errno with the exit code said. */
-static int ask(const struct host_options *options, struct json_object *message, double timeout_s,
-	       struct talk_message *ret, struct talk *talk, int *ret_exit)
-{
-	uint64_t deadline_ns = command_deadline(timeout_s);
-	int r = command_begin(talk, options, deadline_ns, ret_exit);
-
-	if (r < 0)
-		return r;
-	/* What waiting for the agent took is not the command's: it has its whole time from here. */
-	deadline_ns = command_deadline(timeout_s < 1 ? 1 : timeout_s);
-	r = talk_send(talk, message, deadline_ns);
-	if (r >= 0)
-		r = talk_answer(talk, summary_find_text(message, "id"), deadline_ns, ret);
-	if (r < 0)
-		*ret_exit = talk_explain(options, r, "answer");
-	return r;
-}
-
-/* Says a failed answer on stderr; the exit code for it. */
-static int explain_failure(struct json_object *answer)
-{
-	bool is_response = !strcmp(summary_find_text(answer, "type"), "response");
-	const char *code = summary_find_text(answer, is_response ? "error_code" : "details.code");
-
-	show(stderr, "infinihost: ");
-	if (*code)
-		show(stderr, "%s: ", code);
-	show_cut(stderr, summary_find_text(answer, "error"), 2000);
-	show(stderr, "\n");
-	return !strcmp(code, "COMMAND_TIMEOUT") ? HOST_TIMEOUT : HOST_AGENT_ERROR;
-}
 
 static void print_data(struct json_object *data)
 {
@@ -193,8 +216,15 @@ static void print_streams(struct json_object *answer)
 {
 	print_stream(stdout, summary_find(answer, "stdout"));
 	print_stream(stderr, summary_find(answer, "stderr"));
-	if (json_object_get_boolean(summary_find(answer, "truncated")))
-		show(stderr, "infinihost: the output was cut\n");
+}
+
+/* What is missing of the output; a status of its own if all else went well. */
+static int tell_cut(struct json_object *answer, int status)
+{
+	if (!json_object_get_boolean(summary_find(answer, "truncated")))
+		return status;
+	show(stderr, "infinihost: the output was cut (commands.max_output_bytes of the guest)\n");
+	return status == HOST_OK ? HOST_INCOMPLETE : status;
 }
 
 int command_run(const struct host_options *options, int argc, char **argv)
@@ -209,13 +239,16 @@ int command_run(const struct host_options *options, int argc, char **argv)
 
 	if (argc < 2 || argv[1][0] == '-')
 		return command_usage("usage: run ACTION [key=value...]");
+	if (timeout_s > TIMEOUT_MAX_S)
+		return command_usage("--timeout: at most 86390 s for a command");
 	talk_id(id);
 	message = request_action(id, timeout_s, argc - 1, argv + 1);
 	if (!message)
 		return HOST_USAGE;
 	if (ask(options, message, timeout_s, &answer, &talk, &status) < 0)
 		return status;
-	status = succeeded(answer.json) ? HOST_OK : explain_failure(answer.json);
+	status = succeeded(answer.json) ? HOST_OK : ask_explain_failure(answer.json);
+	status = tell_cut(answer.json, status);
 	if (options->json) {
 		show_json_line(stdout, answer.text, answer.len);
 	} else {
@@ -261,7 +294,22 @@ static int exec_status(struct json_object *answer)
 	/* With a reason it is the agent's code, not a program's. */
 	if (json_object_is_type(code, json_type_int) && (!*error_code || (!strcmp(error_code, "COMMAND_FAILED") && !*reason)))
 		return json_object_get_int(code) & 0xff;
-	return succeeded(answer) ? HOST_OK : explain_failure(answer);
+	return succeeded(answer) ? HOST_OK : ask_explain_failure(answer);
+}
+
+/* True if somebody means to send something to the command: bytes in a pipe or socket, or the rest of a file. */
+static bool input_waits(int wait_ms)
+{
+	struct pollfd input = { .fd = STDIN_FILENO, .events = POLLIN };
+	struct stat st;
+	int bytes = 0;
+
+	if (fstat(STDIN_FILENO, &st) < 0 || S_ISCHR(st.st_mode))
+		return false;
+	if (S_ISREG(st.st_mode))
+		return lseek(STDIN_FILENO, 0, SEEK_CUR) < st.st_size;
+	poll(&input, 1, wait_ms);
+	return ioctl(STDIN_FILENO, FIONREAD, &bytes) == 0 && bytes > 0;
 }
 
 int command_exec(const struct host_options *options, int argc, char **argv)
@@ -276,6 +324,10 @@ int command_exec(const struct host_options *options, int argc, char **argv)
 
 	if (exec_options_parse(argc, argv, &how) < 0)
 		return command_usage("usage: exec [--shell S] [--timeout S] [--cwd DIR] -- COMMAND...");
+	if (how.timeout_s > TIMEOUT_MAX_S)
+		return command_usage("--timeout: at most 86390 s for a command");
+	if (input_waits(INPUT_WAIT_MS))
+		return command_usage("exec: the standard input is not passed to the guest; redirect it, exec ... </dev/null");
 	talk_id(id);
 	line = request_shell_line(argc - optind, argv + optind);
 	message = request_new("UnsafeCommand", id, how.timeout_s);
@@ -288,22 +340,45 @@ int command_exec(const struct host_options *options, int argc, char **argv)
 		show_json_line(stdout, answer.text, answer.len);
 	else
 		print_streams(answer.json);
-	status = exec_status(answer.json);
+	status = tell_cut(answer.json, exec_status(answer.json));
+	if (input_waits(0)) {
+		show(stderr, "infinihost: the standard input was not passed to the guest\n");
+		status = status == HOST_OK ? HOST_INCOMPLETE : status;
+	}
 	talk_message_done(&answer);
 	return status;
 }
 
 /* --------------------------------------------------------------------------------------------------------- ping */
 
+/* Sends the request and waits for its keep_alive, or for what refuses it. LINK_LINE, or as talk_next. */
+static int ping_once(struct talk *talk, uint64_t deadline_ns, struct talk_message *ret, bool *ret_refused)
+{
+	const int64_t number = (int64_t)getpid();
+	char stamp[RFC3339_SIZE], request[160];
+	int r;
+
+	rfc3339_format(moment_now().wall_ms, stamp);
+	snprintf(request, sizeof(request), "{\"type\":\"keep_alive_request\",\"sequence_number\":%lld,\"timestamp\":\"%s\"}",
+		 (long long)number, stamp);
+	r = talk_send_text(talk, request, deadline_ns);
+	while (r >= 0 && (r = talk_next(talk, -1, deadline_ns, ret)) == LINK_LINE) {
+		*ret_refused = talk_refused(talk, ret->json, NULL);
+		if (*ret_refused || (!strcmp(summary_find_text(ret->json, "type"), "keep_alive") &&
+				     json_object_get_int64(summary_find(ret->json, "sequence_number")) == number))
+			break;
+		talk_message_done(ret);
+	}
+	return r;
+}
+
 int command_ping(const struct host_options *options, int argc, char **argv)
 {
-	double timeout_s = options->timeout_s < 0 ? DEFAULT_TIMEOUT_S : options->timeout_s;
+	double timeout_s = options->timeout_s < 0 ? DEFAULT_TIMEOUT_S : options->timeout_s, took_ms;
 	_cleanup_(talk_closep) struct talk talk = { .link = { .fd = -1, .listen_fd = -1 } };
 	uint64_t deadline_ns = command_deadline(timeout_s), sent_ns;
 	struct talk_message message;
-	const int64_t number = (int64_t)getpid();
-	char stamp[RFC3339_SIZE], request[160];
-	bool answered = false;
+	bool refused = false;
 	int r, status;
 
 	(void)argv;
@@ -312,21 +387,18 @@ int command_ping(const struct host_options *options, int argc, char **argv)
 	r = command_begin(&talk, options, deadline_ns, &status);
 	if (r < 0)
 		return status;
-	rfc3339_format(moment_now().wall_ms, stamp);
-	snprintf(request, sizeof(request), "{\"type\":\"keep_alive_request\",\"sequence_number\":%lld,\"timestamp\":\"%s\"}",
-		 (long long)number, stamp);
 	sent_ns = clock_ns(CLOCK_MONOTONIC);
-	r = talk_send_text(&talk, request, deadline_ns);
-	while (r >= 0 && !answered) {
-		r = talk_next(&talk, -1, deadline_ns, &message);
-		if (r != LINK_LINE)
-			break;
-		answered = !strcmp(summary_find_text(message.json, "type"), "keep_alive") &&
-			   json_object_get_int64(summary_find(message.json, "sequence_number")) == number;
-		talk_message_done(&message);
-	}
+	r = ping_once(&talk, deadline_ns, &message, &refused);
 	if (r < 0)
 		return talk_explain(options, r, "keep_alive");
-	show(stdout, "keep_alive in %.2f ms\n", (double)(clock_ns(CLOCK_MONOTONIC) - sent_ns) / (double)NS_PER_MS);
-	return HOST_OK;
+	took_ms = (double)(clock_ns(CLOCK_MONOTONIC) - sent_ns) / (double)NS_PER_MS;
+	if (options->json && refused)
+		show_json_line(stdout, message.text, message.len);
+	else if (options->json)
+		show(stdout, "{\"type\":\"ping\",\"round_trip_ms\":%.2f}\n", took_ms);
+	else if (!refused)
+		show(stdout, "keep_alive in %.2f ms\n", took_ms);
+	status = refused ? ask_explain_failure(message.json) : HOST_OK;
+	talk_message_done(&message);
+	return status;
 }

@@ -248,13 +248,13 @@ static int demo_run(struct demo *demo, const struct host_options *options, uint6
 	struct host_options here = *options;
 	struct talk talk;
 	struct err e = { 0 };
-	int r = demo_prepare(demo, &e);
+	int r = demo_prepare(demo, &e), unused;
 
 	here.path = demo->socket;
 	here.listening = true;
 	here.secret_file = NULL;
 	if (r >= 0)
-		r = talk_open(&talk, &here, &e);
+		r = talk_open(&talk, &here, &unused, &e);
 	if (r < 0) {
 		show(stderr, "infinihost: %s\n", e.text);
 		return HOST_FAILED;

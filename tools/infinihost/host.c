@@ -21,7 +21,7 @@ static const char help[] =
 	"  -l, --listen PATH    listen on a socket for an agent started with --port unix:PATH\n"
 	"Options:\n"
 	"  -s, --secret FILE    sign what is sent with the secret in FILE\n"
-	"  -t, --timeout S      seconds to wait (30 for run, exec and ping, 2 for raw, for ever for watch)\n"
+	"  -t, --timeout S      seconds a command may take, or to wait (30 for run, exec and ping, 2 for raw, for ever for watch)\n"
 	"  -j, --json           print the messages as they came, one JSON object a line\n"
 	"  -h, --help           this text\n"
 	"  -V, --version        the version\n"
@@ -34,7 +34,16 @@ static const char help[] =
 	"  ping                              time a keep-alive\n"
 	"  demo [--duration S] -- AGENT [ARGUMENT...]\n"
 	"                                    start AGENT in a private directory and show the conversation\n"
-	"Exit status: 0 done, 1 failed, 2 usage, 4 not connected, 5 no answer in time, 6 the agent answered with an error.\n";
+	"Exit status:\n"
+	"  0    done\n"
+	"  1    failed on this side\n"
+	"  2    wrong use\n"
+	"  4    not connected: no such socket, nobody listens, or the connection was closed\n"
+	"  5    no answer in time, or the command was ended at its time limit\n"
+	"  6    the agent refused, or answered with an error\n"
+	"  7    done, but the output was cut, or standard input was not passed\n"
+	"  130  interrupted; a command was cancelled in the guest\n"
+	"exec: the exit code of the command that ended by itself, whatever it is.\n";
 
 static const struct {
 	const char *name;
@@ -82,6 +91,15 @@ static int take_option(int option, char **argv, struct host_options *out)
 	}
 }
 
+/* What was printed has to have arrived: a full disk behind `>` is a failure. */
+static int finish(int status)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return status;
+	show(stderr, "infinihost: cannot write the output\n");
+	return status == HOST_OK ? HOST_FAILED : status;
+}
+
 int host_main(int argc, char **argv)
 {
 	struct host_options options = { .timeout_s = -1 };
@@ -102,7 +120,7 @@ int host_main(int argc, char **argv)
 		argv += optind;
 		optind = 0; /* getopt(3): 0 starts anew, with the command's own argv */
 		link_catch_signals();
-		return commands[i].main(&options, argc, argv);
+		return finish(commands[i].main(&options, argc, argv));
 	}
 	show(stderr, "infinihost: %s: no such command\n", argv[optind]);
 	return command_usage("commands are watch, run, exec, raw, ping and demo");

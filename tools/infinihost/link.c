@@ -34,9 +34,11 @@ void link_catch_signals(void)
 	sigemptyset(&caught);
 	sigaddset(&caught, SIGINT);
 	sigaddset(&caught, SIGTERM);
+	sigaddset(&caught, SIGHUP);
 	sigprocmask(SIG_BLOCK, &caught, &mask_before);
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGHUP, &action, NULL);
 	signal(SIGPIPE, SIG_IGN);
 }
 
@@ -45,10 +47,16 @@ bool link_interrupted(void)
 	return interrupted;
 }
 
+void link_go_on(void)
+{
+	interrupted = 0;
+}
+
 void link_restore_signals(void)
 {
 	signal(SIGINT, SIG_DFL);
 	signal(SIGTERM, SIG_DFL);
+	signal(SIGHUP, SIG_DFL);
 	signal(SIGPIPE, SIG_DFL);
 	sigprocmask(SIG_SETMASK, &mask_before, NULL);
 }

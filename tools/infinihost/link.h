@@ -32,12 +32,14 @@ enum link_event {
 };
 
 /*
- * Makes link_next and link_accept end with -EINTR at SIGINT and SIGTERM, which stay blocked outside their waits, so that
+ * Makes link_next and link_accept end with -EINTR at SIGINT, SIGTERM and SIGHUP, which stay blocked outside their waits, so that
  * none is missed. Call it once, first.
  */
 void link_catch_signals(void);
 /* True once such a signal came. */
 bool link_interrupted(void);
+/* Forgets it, so that waiting goes on until the next one. */
+void link_go_on(void);
 /* For a child that is to be executed: the signals as they were before. */
 void link_restore_signals(void);
 

@@ -141,6 +141,8 @@ int command_raw(const struct host_options *options, int argc, char **argv)
 		else if (r == LINK_LINE)
 			print_message(&message, &tally);
 	}
+	if (r == -EINTR && tally.answered < tally.expected)
+		show(stderr, "infinihost: interrupted: what was sent may still run in the guest\n");
 	if (r == -ETIMEDOUT && tally.answered >= tally.expected)
 		return HOST_OK;
 	return talk_explain(options, r, "answer");

@@ -70,11 +70,27 @@ int request_add_text(struct json_object *into, const char *key, const char *text
 	return 0;
 }
 
-/* The agent takes whole seconds, one at least. */
+static double at_most(double a, double b)
+{
+	return a < b ? a : b;
+}
+
+/*
+ * Of a limit of t the agent keeps min(1, t/4) for its answer, and SIGTERM goes out min(2, t/5) before that. It takes whole seconds, one
+ * at least.
+ */
+int64_t request_time_limit(double seconds)
+{
+	int64_t limit = seconds < 1 ? 1 : (int64_t)seconds;
+
+	while ((double)limit - at_most(1, (double)limit / 4) - at_most(2, (double)limit / 5) < seconds)
+		limit++;
+	return limit;
+}
+
 static int add_timeout(struct json_object *into, double seconds)
 {
-	int64_t whole = (int64_t)seconds;
-	struct json_object *value = json_object_new_int64(seconds < 1 ? 1 : whole + (seconds > (double)whole));
+	struct json_object *value = json_object_new_int64(request_time_limit(seconds));
 
 	if (!value || json_object_object_add(into, "timeout", value) < 0) {
 		json_object_put(value);
@@ -83,7 +99,6 @@ static int add_timeout(struct json_object *into, double seconds)
 	return 0;
 }
 
-/* A message of this type with a new id and the time limit; NULL without memory. */
 struct json_object *request_new(const char *type, const char *id, double timeout_s)
 {
 	struct json_object *message = json_object_new_object();

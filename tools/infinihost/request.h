@@ -6,9 +6,17 @@
 #ifndef INFINIHOST_REQUEST_H
 #define INFINIHOST_REQUEST_H
 
+#include <stdint.h>
+
 #include <json-c/json.h>
 
-/* A message of this type with its id and the host's time limit, in whole seconds and one at least; NULL without memory. */
+/*
+ * The time limit to send, in whole seconds, so that a command has `seconds` before it is asked to end: the agent keeps a reserve for itself
+ * and for the asking (transport/PROTOCOL.md, "response").
+ */
+int64_t request_time_limit(double seconds);
+
+/* A message of this type with its id and the time limit for a command of so many seconds; NULL without memory. */
 struct json_object *request_new(const char *type, const char *id, double timeout_s);
 
 /* Adds a string member; a NULL text adds nothing. */

@@ -47,16 +47,18 @@ static int read_secret(const char *path, char **ret, struct err *e)
 	return *ret ? 0 : err_set(e, -ENOMEM, "out of memory");
 }
 
-int talk_open(struct talk *talk, const struct host_options *options, struct err *e)
+int talk_open(struct talk *talk, const struct host_options *options, int *ret_exit, struct err *e)
 {
 	int r;
 
 	*talk = (struct talk){ .link = { .fd = -1, .listen_fd = -1 } };
-	if (!options->path)
+	*ret_exit = HOST_USAGE;
+	if (!options->path || !*options->path)
 		return err_set(e, -EINVAL, "say where the agent's port is: --connect PATH or --listen PATH");
 	r = options->secret_file ? read_secret(options->secret_file, &talk->secret, e) : 0;
 	if (r < 0)
 		return r;
+	*ret_exit = HOST_NOT_CONNECTED;
 	r = options->listening ? link_listen(&talk->link, options->path, e) : link_connect(&talk->link, options->path, e);
 	if (r < 0)
 		talk_close(talk);
@@ -98,9 +100,11 @@ int talk_greet(struct talk *talk, uint64_t deadline_ns)
 	uint64_t clock_until_ns = clock_ns(CLOCK_MONOTONIC) + CLOCK_WAIT_NS;
 	int r = link_accept(&talk->link, deadline_ns);
 
+	talk->greeted = false;
 	if (r < 0)
 		return r;
 	r = link_send(&talk->link, "\n", 1, deadline_ns);
+	talk->greeted = r >= 0;
 	while (r >= 0 && talk->secret && !talk->clock_known) {
 		struct talk_message first;
 
@@ -233,7 +237,7 @@ void talk_message_done(struct talk_message *message)
 	*message = (struct talk_message){ 0 };
 }
 
-/* Codes of errors that concern an envelope: its payload was not read, so that they name no id. */
+/* Codes of errors that concern an envelope: its payload may not have been read, so that they name no id. */
 static bool refuses_envelope(const char *code)
 {
 	static const char *const codes[] = { "UNSIGNED", "BAD_SIGNATURE", "STALE", "REPLAYED" };
@@ -244,14 +248,22 @@ static bool refuses_envelope(const char *code)
 	return false;
 }
 
-static bool answers(struct json_object *message, const char *id)
+bool talk_refused(const struct talk *talk, struct json_object *message, const char *id)
 {
-	const char *type = summary_find_text(message, "type");
+	const char *code = summary_find_text(message, "details.code"), *theirs = summary_find_text(message, "details.id");
 
-	if (!strcmp(type, "response"))
+	if (strcmp(summary_find_text(message, "type"), "error") != 0)
+		return false;
+	if (*theirs)
+		return id && !strcmp(theirs, id);
+	return refuses_envelope(code) || (talk->secret && !strcmp(code, "INVALID_MESSAGE"));
+}
+
+static bool answers(const struct talk *talk, struct json_object *message, const char *id)
+{
+	if (!strcmp(summary_find_text(message, "type"), "response"))
 		return !strcmp(summary_find_text(message, "id"), id);
-	return !strcmp(type, "error") && (!strcmp(summary_find_text(message, "details.id"), id) ||
-					  refuses_envelope(summary_find_text(message, "details.code")));
+	return talk_refused(talk, message, id);
 }
 
 int talk_answer(struct talk *talk, const char *id, uint64_t deadline_ns, struct talk_message *ret)
@@ -259,7 +271,7 @@ int talk_answer(struct talk *talk, const char *id, uint64_t deadline_ns, struct 
 	int r;
 
 	while ((r = talk_next(talk, -1, deadline_ns, ret)) == LINK_LINE) {
-		if (answers(ret->json, id))
+		if (answers(talk, ret->json, id))
 			break;
 		talk_message_done(ret);
 	}

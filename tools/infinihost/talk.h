@@ -23,6 +23,7 @@ enum host_exit {
 	HOST_NOT_CONNECTED = 4,
 	HOST_TIMEOUT = 5,
 	HOST_AGENT_ERROR = 6,
+	HOST_INCOMPLETE = 7,
 	HOST_INTERRUPTED = 130,
 };
 
@@ -39,6 +40,7 @@ struct talk {
 	char *secret; /* NULL without one */
 	int64_t clock_offset_ms; /* the guest's wall clock less ours: a message is signed in the guest's time */
 	bool clock_known;
+	bool greeted; /* the peer that is there now */
 };
 
 struct talk_message {
@@ -47,8 +49,11 @@ struct talk_message {
 	struct json_object *json; /* talk_message_done puts it */
 };
 
-/* Connects (or listens) and reads the secret. 0 or -errno with words. */
-int talk_open(struct talk *talk, const struct host_options *options, struct err *e);
+/*
+ * Reads the secret and connects (or listens). 0 or -errno with words; *ret_exit is then the exit code: wrong use for what was typed, the
+ * secret's file too, not connected for the socket.
+ */
+int talk_open(struct talk *talk, const struct host_options *options, int *ret_exit, struct err *e);
 
 /*
  * Waits for a peer (when listening), sends the first newline and, with a secret, waits up to a second for a message that
@@ -66,6 +71,9 @@ int talk_send_text(struct talk *talk, const char *text, uint64_t deadline_ns);
  */
 int talk_next(struct talk *talk, int other_fd, uint64_t deadline_ns, struct talk_message *ret);
 void talk_message_done(struct talk_message *message);
+
+/* True if `message` is an error that refuses what we sent last: it names `id`, or an envelope (whose id may be unread). */
+bool talk_refused(const struct talk *talk, struct json_object *message, const char *id);
 
 /*
  * Waits for what answers `id`: its response, an error that names it, or a refusal of the envelope, which carries no id.
