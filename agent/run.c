@@ -266,6 +266,11 @@ static struct exec *choose_executor(const struct command *command, const struct 
 	return command->agent->privileged;
 }
 
+bool run_has_rights(const struct command *command)
+{
+	return privilege_available(command->agent) || (command->from_host && command->agent->privileged);
+}
+
 /* What it has done is on record with its unit: the next agent will take it from there. */
 static void leave(struct command *command)
 {

@@ -43,6 +43,9 @@ struct run {
  */
 enum action_result run_program(struct command *command, const struct run *run);
 
+/* True if a run of this command that asks for rights has them: of a host where there is an executor, or we are root ourselves. */
+bool run_has_rights(const struct command *command);
+
 /* True if the program ran to its end with exit code 0. */
 bool run_succeeded(const struct exec_outcome *outcome);
 

@@ -39,6 +39,7 @@ static const struct package_manager managers[] = {
 			[PACKAGE_FACTS] = { .argv = ARGV("stat", "-c", "%Y %n", "--", "/var/lib/apt/lists", "/run/reboot-required"), .also_ok = 1 },
 			[PACKAGE_HISTORY] = { .argv = ARGV("tail", "-q", "-c", "2097152", "--", "/var/log/dpkg.log.1", "/var/log/dpkg.log"), .also_ok = 1 },
 			[PACKAGE_INTERRUPTED] = { .argv = ARGV("find", "/var/lib/dpkg/updates", "-maxdepth", "1", "-type", "f", "-name", "[0-9]*") },
+			[PACKAGE_EXCLUDES] = { .argv = ARGV("grep", "-rHE", "^path-(exclude|include)", "/etc/dpkg/dpkg.cfg.d", "/etc/dpkg/dpkg.cfg"), .also_ok = 1 },
 			[PACKAGE_CHECK] = { .argv = ARGV("apt-get", "-q", "-o", "Debug::NoLocking=1", "check") },
 			[PACKAGE_SOURCES] = { .argv = ARGV("apt-get", "-q", "-o", "Debug::NoLocking=1", "--print-uris", "update"), .sources = apt_sources_parse },
 			[PACKAGE_LISTS] = { .argv = ARGV("find", "/var/lib/apt/lists", "-maxdepth", "1", "-xtype", "f", "-printf", "%f\\n"), .sources = apt_lists_parse },

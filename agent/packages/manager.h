@@ -20,6 +20,7 @@ enum package_step {
 	PACKAGE_HISTORY,    /* the log of changes */
 	PACKAGE_INTERRUPTED, /* names of files that say that the manager was interrupted */
 	PACKAGE_CHECK,	    /* whether all that is installed has what it needs: ends with another code than 0 if not */
+	PACKAGE_EXCLUDES,   /* files that the manager was told to leave out: rules as verify.h reads them */
 	PACKAGE_SOURCES,    /* the repositories that are configured, */
 	PACKAGE_LISTS,	    /* and of which of them there are lists */
 	PACKAGE_REFRESH,    /* from here on: changes the guest */

@@ -72,16 +72,4 @@ enum package_fault package_fault_of(const char *text, size_t len, int exit_code)
  */
 unsigned check_unmet_parse(const char *text, size_t len, char *first, size_t size);
 
-/* dpkg --verify and rpm -Va: one file that is not as its package brought it. */
-struct verify_line {
-	const char *flags; /* nine characters of which "5" says the content differs, or "missing" */
-	size_t flags_len;
-	const char *path;
-	size_t path_len;
-	bool missing, config;
-};
-
-/* Takes the next such line from *text (moved on). False when there is none left. */
-bool verify_next(const char **text, size_t *len, struct verify_line *ret);
-
 #endif

@@ -2,6 +2,7 @@
 /* What package managers print, through every parser of it: every named row is found again, and the list frees what it holds. */
 #include "agent/packages/parse.h"
 #include "agent/packages/sources.h"
+#include "agent/packages/verify.h"
 #include "require.h"
 
 static int (*const parsers[])(const char *text, size_t len, struct package_list *list) = {
@@ -32,8 +33,10 @@ static void check_verify(const char *text, size_t size)
 	struct verify_line line;
 	size_t left = size;
 
-	while (verify_next(&text, &left, &line))
+	while (verify_next(&text, &left, &line)) {
+		REQUIRE(verify_judge(&line, line.path, (size_t)(end - line.path)) < VERIFY_KINDS);
 		REQUIRE(line.path_len > 0 && line.path + line.path_len <= end && text + left == end);
+	}
 }
 
 static void check_sources(const char *text, size_t size)

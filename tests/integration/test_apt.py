@@ -188,4 +188,36 @@ def story_what_stops_dpkg_and_apt_is_named_by_every_action_that_meets_it():
     failed(ask(host, "PackageInstall", package="story-large"), "read_only")
 
 
+def integrity(host):
+    data = data_of(host, "CheckSystemIntegrity", 300)
+    return data, {row["path"]: (row["kind"], row["missing"]) for row in data["changed_files"]}
+
+
+def story_what_dpkg_was_told_not_to_install_is_no_damage():
+    machine = tap.keep(Machine())
+    files = {f"/opt/story-good/{name}": "x\n" for name in ("doc/README", "doc/copyright", "locale/de", "locale/en", "conf", "program", "moved", "mode")}
+    machine.make("story-good", "1.0", files=files, conffiles=["/opt/story-good/conf"])
+    machine.write("dpkgcfg/dpkg.cfg.d/slim", 'path-exclude=/opt/*/doc/*\npath-include = "/opt/*/doc/copyright"\n# path-exclude=/opt/*\n')
+    machine.write("dpkgcfg/dpkg.cfg.d/slim.dpkg-old", "path-exclude=/opt/*\n")
+    machine.write("dpkgcfg/dpkg.cfg", "path-exclude /opt/*/locale/*\npath-include /opt/*/locale/en\n")
+    machine.sources(machine.own())
+    host = machine.talk()
+    assert ask(host, "UpdateSystemSoftware")["success"] and ask(host, "PackageInstall", package="story-good")["success"]
+    assert sorted(machine.sh("cd /opt/story-good && ls doc locale").split()) == ["copyright", "doc:", "en", "locale:"]
+    data, told = integrity(host)
+    assert data["status"] == "passed" and told == {} and "truncated" not in data, data
+    assert (data["details"]["excluded_count"], data["details"]["damaged_count"]) == (2, 0) and data["details"]["exclusions_known"] is True, data
+    machine.sh("cd /opt/story-good && rm conf && dpkg-divert --add --rename --divert /opt/story-good/moved.orig /opt/story-good/moved && echo mine >moved")
+    machine.sh("dpkg-statoverride --update --add nobody nogroup 0600 /opt/story-good/mode")
+    data, told = integrity(host)
+    assert data["status"] == "passed" and told == {"/opt/story-good/conf": ("config", True)}, data
+    machine.sh("cd /opt/story-good && rm doc/copyright && echo changed >>program && rm mode")
+    data, told = integrity(host)
+    assert data["status"] == "warning", data
+    assert told == {"/opt/story-good/conf": ("config", True), "/opt/story-good/doc/copyright": ("damage", True),
+                    "/opt/story-good/program": ("damage", False), "/opt/story-good/mode": ("damage", True)}, told
+    assert list(told)[-1] == "/opt/story-good/conf", "what is serious comes first"
+    assert data["details"]["damaged_count"] == 3 and data["details"]["excluded_count"] == 2, data
+
+
 tap.main(globals())

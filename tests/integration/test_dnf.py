@@ -45,10 +45,11 @@ A package that a test makes.
 mkdir -p %{{buildroot}}/opt/{name}
 echo {version} >%{{buildroot}}/opt/{name}/version
 echo setting >%{{buildroot}}/opt/{name}/conf
+for file in {names}; do echo x >%{{buildroot}}/opt/{name}/$file; done
 %files
 /opt/{name}/version
 %config /opt/{name}/conf
-"""
+{files}"""
 # There is no shell among these packages: what takes its time is written in rpm's own Lua.
 SLOW_POST = "%post -p <lua>\nlocal t = os.time() + 5\nwhile os.time() < t do end\n"
 
@@ -95,9 +96,10 @@ class Distribution:
     def path(self, name):
         return os.path.join(self.directory, name)
 
-    def make(self, name, version, epoch=None, post=""):
+    def make(self, name, version, epoch=None, post="", files="", names=()):
         with open(self.path(name + ".spec"), "w", encoding="ascii") as file:
-            file.write(SPEC.format(name=name, version=version, epoch=f"Epoch: {epoch}" if epoch else "", post=post))
+            file.write(SPEC.format(name=name, version=version, epoch=f"Epoch: {epoch}" if epoch else "", post=post, files=files,
+                                   names=" ".join(names)))
         run("rpmbuild", "--quiet", "-bb", "--define", "_topdir " + self.path("top"), "--define", "_rpmdir " + self.path("repo"),
             "--define", "_dbpath " + self.path("none"), self.path(name + ".spec"))
 
@@ -274,6 +276,22 @@ def story_what_changed_under_rpm_is_found():
     assert told == {"/opt/story-tiny/version": (False, False, True), "/opt/story-tiny/conf": (False, True, True),
                     "/opt/story-epoch/version": (True, False, False)}, told
     assert data["status"] == "warning" and (data["details"]["changed_count"], data["details"]["missing_count"]) == (3, 1), data
+
+
+def story_what_rpm_marks_as_documentation_or_ghost_is_no_damage_when_it_is_gone():
+    machine = tap.keep(Distribution())
+    machine.make("story-tiny", "1.0", files="%doc /opt/story-tiny/doc\n%license /opt/story-tiny/license\n%ghost /opt/story-tiny/ghost\n"
+                 "%config(missingok) /opt/story-tiny/may\n", names=("doc", "license", "ghost", "may"))
+    machine.index()
+    host = machine.talk()
+    machine.sh("dnf", "-y", "-q", "install", "story-tiny")
+    machine.sh("rm", "-f", *[f"/opt/story-tiny/{name}" for name in ("doc", "license", "ghost", "may")])
+    machine.sh("touch", "-d", "2001-01-01", "/opt/story-tiny/version")
+    data = data_of(host, "CheckSystemIntegrity", 300)
+    assert data["status"] == "passed" and all(row["kind"] == "config" for row in data["changed_files"]), data
+    assert data["details"]["documentation_count"] == 2 and data["details"]["time_count"] == 1 and data["details"]["damaged_count"] == 0, data
+    machine.sh("rm", "/opt/story-tiny/version")
+    assert data_of(host, "CheckSystemIntegrity", 300)["status"] == "warning"
 
 
 def story_a_lock_of_dnf_is_told_as_such_and_can_be_waited_for():

@@ -17,6 +17,7 @@
 #include <infiniservice/cleanup.h>
 
 #include "agent/packages/manager.h"
+#include "agent/packages/verify.h"
 
 static const char dpkg_text[] =
 	"adduser\t3.134\tall\tinstalled\t686\t1747699200\tadmin\tadduser\tDebian Adduser Developers <adduser@packages.debian.org>\tadd and "
@@ -545,6 +546,49 @@ static void finds_by_name_and_architecture(void **state)
 	assert_null(package_list_find(&f->list, "zsh", NULL));
 }
 
+static void what_was_not_to_be_there_is_no_damage(void **state)
+{
+	static const char rules[] = "/etc/dpkg/dpkg.cfg.d/docs:path-exclude=/usr/share/doc/*\n"
+				    "/etc/dpkg/dpkg.cfg.d/docs:path-include=/usr/share/doc/*/copyright\n"
+				    "/etc/dpkg/dpkg.cfg.d/docs.bak:path-exclude=/*\n"
+				    "/etc/dpkg/dpkg.cfg.d/odd:path-exclude\n/etc/dpkg/dpkg.cfg.d/odd:path-excluded=/[\n:\nnonsense\n"
+				    "/etc/dpkg/dpkg.cfg:path-exclude = \"/usr/share/man/*\" \n";
+	static const struct {
+		const char *line;
+		enum verify_kind kind;
+	} cases[] = {
+		{ "missing     /usr/share/doc/bash/README", VERIFY_EXCLUDED },
+		{ "missing     /usr/share/doc/bash/copyright", VERIFY_DAMAGE },
+		{ "missing     /usr/share/man/man1/bash.1.gz", VERIFY_EXCLUDED },
+		{ "missing     /usr/bin/bash", VERIFY_DAMAGE },
+		{ "??5??????   /usr/share/doc/bash/README", VERIFY_DAMAGE },
+		{ "missing   c /etc/bash.bashrc", VERIFY_CONFIG },
+		{ "??5?????? c /etc/bash.bashrc", VERIFY_CONFIG },
+		{ "missing   c /etc/shadowed (Permission denied)", VERIFY_UNREADABLE },
+		{ "missing     /etc/ssl/private/x (Permission denied)", VERIFY_UNREADABLE },
+		{ "missing   d /usr/share/info/x", VERIFY_DOCUMENTATION },
+		{ "missing   l /usr/share/licenses/x", VERIFY_DOCUMENTATION },
+		{ "S.5....T.  d /usr/share/info/x", VERIFY_DAMAGE },
+		{ "missing   g /var/log/x", VERIFY_GHOST },
+		{ ".M.......  g /run/x", VERIFY_GHOST },
+		{ "missing   m /etc/x", VERIFY_GHOST },
+		{ ".......T.    /usr/lib/python3/x.pyc", VERIFY_TIME },
+		{ ".M.....T.    /usr/bin/x", VERIFY_DAMAGE },
+		{ "S.5....T.    /usr/bin/x", VERIFY_DAMAGE },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		const char *text = cases[i].line;
+		size_t len = strlen(text);
+		struct verify_line line;
+
+		assert_true(verify_next(&text, &len, &line));
+		assert_string_equal(verify_kind_name(verify_judge(&line, rules, sizeof(rules) - 1)), verify_kind_name(cases[i].kind));
+		assert_null(memchr(line.path, ' ', line.path_len));
+	}
+}
+
 static void packages_that_lack_what_they_need_are_counted(void **state)
 {
 	static const struct {
@@ -663,6 +707,7 @@ int main(void)
 		TEST(the_log_tells_of_the_end_of_what_was_begun),
 		TEST(repositories_that_were_not_reached_are_named),
 		TEST(packages_that_lack_what_they_need_are_counted),
+		TEST(what_was_not_to_be_there_is_no_damage),
 		TEST(what_there_are_lists_of_is_not_missing_and_more_names_than_fit_are_counted),
 		TEST(lists_what_rpm_has_installed),
 		TEST(marks_what_dnf_calls_a_security_update),
