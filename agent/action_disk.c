@@ -3,36 +3,15 @@
 #include "agent/action.h"
 
 #include "agent/agent.h"
-#include "collectors/filesystem.h"
+#include "agent/disk_judge.h"
 #include "collectors/table.h"
 
-#define WARNING_DEFAULT 80
-#define CRITICAL_DEFAULT 90
 #define GIB (1024.0 * 1024 * 1024)
 
 struct check {
 	const void *state;
 	int64_t warning, critical; /* percent used */
 };
-
-/* As df(1) counts: used of what an ordinary user could use. */
-static double used_percent(const struct filesystem_row *row)
-{
-	uint64_t usable = row->used_bytes + row->available_bytes;
-
-	return usable ? (double)row->used_bytes * 100.0 / (double)usable : 0;
-}
-
-static const char *status(const struct check *check)
-{
-	struct filesystem_row row;
-	double worst = 0;
-
-	for (size_t i = 0; filesystem_get(check->state, i, &row); i++)
-		if (row.known && !row.read_only && used_percent(&row) > worst)
-			worst = used_percent(&row);
-	return worst >= (double)check->critical ? "critical" : worst >= (double)check->warning ? "warning" : "ok";
-}
 
 static void emit_disk(struct sink *out, const struct filesystem_row *row)
 {
@@ -42,7 +21,13 @@ static void emit_disk(struct sink *out, const struct filesystem_row *row)
 	sink_real(out, "total_gb", (double)row->total_bytes / GIB, 3);
 	sink_real(out, "used_gb", (double)row->used_bytes / GIB, 3);
 	sink_real(out, "available_gb", (double)row->available_bytes / GIB, 3);
-	sink_real(out, "usage_percent", used_percent(row), 2);
+	sink_real(out, "usage_percent", disk_used_percent(row), 2);
+	if (disk_inodes_percent(row) < 0)
+		sink_null(out, "inodes_percent");
+	else
+		sink_real(out, "inodes_percent", disk_inodes_percent(row), 2);
+	sink_bool(out, "read_only", row->read_only);
+	sink_bool(out, "judged", filesystem_is_judged(row));
 	sink_object_end(out);
 }
 
@@ -57,28 +42,37 @@ static void emit_drive(struct sink *out, const struct filesystem_row *row)
 	sink_real(out, "used_gb", (double)row->used_bytes / GIB, 3);
 	sink_real(out, "free_gb", (double)row->available_bytes / GIB, 3);
 	sink_real(out, "available_gb", (double)row->available_bytes / GIB, 3);
-	sink_real(out, "used_percent", used_percent(row), 2);
+	sink_real(out, "used_percent", disk_used_percent(row), 2);
 	sink_object_end(out);
 }
 
-static void emit_list(struct sink *out, const char *key, const struct check *check,
-		      void (*emit)(struct sink *out, const struct filesystem_row *row))
+struct list {
+	const char *key, *left_out_key;
+	bool judged_only;
+	void (*emit)(struct sink *out, const struct filesystem_row *row);
+};
+
+static void emit_list(struct sink *out, const struct check *check, const struct list *list)
 {
 	struct filesystem_row row;
+	unsigned left_out = 0;
 
-	sink_array_begin(out, key);
+	sink_array_begin(out, list->key);
 	for (size_t i = 0; filesystem_get(check->state, i, &row); i++) {
 		struct sink_mark mark = sink_mark(out);
 
-		if (!row.known)
+		if (!disk_is_known(&row) || (list->judged_only && !filesystem_is_judged(&row)))
 			continue;
-		emit(out, &row);
-		if (sink_full(out)) {
+		if (left_out == 0)
+			list->emit(out, &row);
+		if (left_out || sink_full(out)) {
 			sink_rewind(out, mark);
-			break;
+			left_out++;
 		}
 	}
 	sink_array_end(out);
+	if (left_out)
+		sink_uint(out, list->left_out_key, left_out);
 }
 
 /* Mounts whose numbers are not known now (a dead server) are named, not guessed. */
@@ -88,21 +82,26 @@ static void emit_unknown(struct sink *out, const struct check *check)
 
 	sink_array_begin(out, "unknown");
 	for (size_t i = 0; filesystem_get(check->state, i, &row); i++)
-		if (!row.known)
+		if (!disk_is_known(&row))
 			sink_str(out, NULL, row.mount_point);
 	sink_array_end(out);
 }
 
+/* Hosts judge each of the drives by themselves: what is full by nature is none. */
 static void emit_check(struct sink *out, const char *key, const void *arg)
 {
+	static const char *const statuses[] = { [DISK_OK] = "ok", [DISK_TIGHT] = "warning", [DISK_FULL] = "critical" };
+	static const struct list disks = { "disks", "disks_left_out", false, emit_disk }, drives = { "drives", "drives_left_out", true, emit_drive };
 	const struct check *check = arg;
+	struct disk_verdict verdict;
 
+	disk_judge(check->state, &verdict);
 	sink_object_begin(out, key);
-	sink_str(out, "status", status(check));
+	sink_str(out, "status", statuses[disk_level(&verdict, (double)check->warning, (double)check->critical)]);
 	sink_int(out, "warning_threshold", check->warning);
 	sink_int(out, "critical_threshold", check->critical);
-	emit_list(out, "disks", check, emit_disk);
-	emit_list(out, "drives", check, emit_drive);
+	emit_list(out, check, &drives);
+	emit_list(out, check, &disks);
 	emit_unknown(out, check);
 	sink_object_end(out);
 }
@@ -111,8 +110,8 @@ enum action_result action_run_check_disk_space(struct command *command)
 {
 	struct check check = {
 		.state = sampler_state(command->agent->sampler, &collector_filesystem),
-		.warning = WARNING_DEFAULT,
-		.critical = CRITICAL_DEFAULT,
+		.warning = DISK_WARNING,
+		.critical = DISK_CRITICAL,
 	};
 	struct message_fault fault;
 

@@ -25,7 +25,7 @@ static void emit_all(struct sink *out, const char *key, const void *arg)
 	if (report->work->validating) {
 		sink_bool(out, "valid", health_results_worst(report->results) != HEALTH_FAILED);
 		sink_bool(out, "failed_units_known", facts->units_known);
-		sink_uint(out, "failed_units_count", facts->failed_units);
+		sink_uint(out, "failed_units_count", facts->failed.count);
 		sink_bool(out, "reboot_due", facts->reboot_required);
 	}
 	sink_object_end(out);

@@ -28,6 +28,12 @@ struct rows {
 	size_t count;
 };
 
+struct list_answer {
+	struct rows rows;
+	size_t all; /* processes there are */
+	struct response response;
+};
+
 static void emit_row(struct sink *out, const struct process_row *row)
 {
 	char started[RFC3339_SIZE];
@@ -54,10 +60,11 @@ static void emit_row(struct sink *out, const struct process_row *row)
 	sink_object_end(out);
 }
 
-/* Cut by size only: rows that no longer fit are left out. */
+/* Rows that no longer fit are left out; the response says so, which turns out only here. */
 static void emit_rows(struct sink *out, const char *key, const void *arg)
 {
-	const struct rows *rows = arg;
+	struct list_answer *answer = *(struct list_answer *const *)arg;
+	struct rows *rows = &answer->rows;
 
 	sink_array_begin(out, key);
 	for (size_t i = 0; i < rows->count; i++) {
@@ -66,6 +73,8 @@ static void emit_rows(struct sink *out, const char *key, const void *arg)
 		emit_row(out, &rows->rows[i]);
 		if (sink_full(out)) {
 			sink_rewind(out, mark);
+			answer->response.data_truncated = true;
+			answer->response.total_count = answer->all;
 			break;
 		}
 	}
@@ -107,14 +116,14 @@ static bool must_wait(struct command *command)
 	return command->step == LIST_SCANNING ? agent->scans < command->scan : prober_outstanding(agent->prober, NULL) > 0;
 }
 
-static enum action_result list(struct command *command, int64_t limit, enum processes_sort sort)
+static enum action_result list(struct command *command, int64_t limit, enum processes_sort sort, bool is_list)
 {
 	struct agent *agent = command->agent;
 	struct moment now = agent_now(agent);
 	struct collect_ctx ctx = sampler_context(agent->sampler, &collector_processes, &now);
 	void *state = sampler_state(agent->sampler, &collector_processes);
 	_cleanup_(freep) struct process_row *table = NULL;
-	struct rows rows;
+	struct list_answer answer = { .response = { .success = true, .data = emit_rows } }, *arg = &answer;
 
 	if (!parameters(command, &limit, &sort))
 		return ACTION_TAKEN;
@@ -125,22 +134,27 @@ static enum action_result list(struct command *command, int64_t limit, enum proc
 		command_fail(command, CODE_INTERNAL, "collector", "the processes collector is off or failing (see Status)");
 		return ACTION_TAKEN;
 	}
-	rows = (struct rows){ .rows = table, .count = processes_sorted(state, &ctx, sort, table, (size_t)limit) };
+	answer.rows = (struct rows){ .rows = table, .count = processes_sorted(state, &ctx, sort, table, (size_t)limit) };
 	if (command->step == LIST_SCANNING) {
 		command->step = LIST_ASKED;
-		if (processes_ask(state, &ctx, table, rows.count < ASK_MAX ? rows.count : ASK_MAX) > 0)
+		if (processes_ask(state, &ctx, table, answer.rows.count < ASK_MAX ? answer.rows.count : ASK_MAX) > 0)
 			return ACTION_WAIT;
 	}
-	command_succeed(command, emit_rows, &rows);
+	/* The top ones are what was asked for; a list is of all, and says when it is not. */
+	answer.all = processes_count(state);
+	answer.response.arg = &arg;
+	answer.response.data_truncated = is_list && answer.rows.count < answer.all;
+	answer.response.total_count = answer.response.data_truncated ? answer.all : 0;
+	command_answer(command, &answer.response);
 	return ACTION_TAKEN;
 }
 
 enum action_result action_run_process_list(struct command *command)
 {
-	return list(command, LIST_LIMIT_DEFAULT, PROCESSES_BY_PID);
+	return list(command, LIST_LIMIT_DEFAULT, PROCESSES_BY_PID, true);
 }
 
 enum action_result action_run_process_top(struct command *command)
 {
-	return list(command, TOP_LIMIT_DEFAULT, PROCESSES_BY_CPU);
+	return list(command, TOP_LIMIT_DEFAULT, PROCESSES_BY_CPU, false);
 }

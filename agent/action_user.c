@@ -12,7 +12,8 @@
 #include "collectors/procfs.h"
 #include "collectors/table.h"
 
-#define PASSWD_MAX (4U << 20)
+/* Half a million of users; beyond that nobody counts. */
+#define PASSWD_MAX (32U << 20)
 #define TEXT_MAX   256
 
 static void emit_text(struct sink *out, const char *key, const struct user_text *text)
@@ -58,10 +59,14 @@ static void emit_users(struct sink *out, const char *key, const void *arg)
 	}
 	sink_array_end(out);
 	sink_uint(out, "count", count);
-	if (cut || passwd->truncated) {
+	/* Those of a directory service are not asked for: it may be far away. */
+	sink_str(out, "source", "local");
+	if (cut || passwd->truncated)
 		sink_bool(out, "truncated", true);
+	if (passwd->truncated)
+		sink_null(out, "total_count");
+	else
 		sink_uint(out, "total_count", total);
-	}
 	sink_object_end(out);
 }
 

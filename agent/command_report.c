@@ -41,22 +41,28 @@ static void report_one(const struct command *command, struct sink *out)
 /* The command that asks is not among them. */
 static void report_list(const struct commands *commands, struct sink *out)
 {
-	const struct command *command = commands->first;
+	unsigned written = 0, all = 0;
+	bool cut = false;
 
 	sink_array_begin(out, "list");
-	for (unsigned count = 0; command && count < LISTED_MAX; command = command->next) {
+	for (const struct command *command = commands->first; command; command = command->next) {
 		struct sink_mark mark = sink_mark(out);
 
 		if (command->action == &action_status || (command->state == COMMAND_WAITING && !command->async))
 			continue;
-		report_one(command, out);
-		count++;
-		if (!sink_full(out))
+		all++;
+		cut = cut || written == LISTED_MAX;
+		if (cut)
 			continue;
-		sink_rewind(out, mark);
-		break;
+		report_one(command, out);
+		cut = sink_full(out);
+		if (cut)
+			sink_rewind(out, mark);
+		else
+			written++;
 	}
 	sink_array_end(out);
+	sink_uint(out, "list_left_out", all - written);
 }
 
 void commands_report(const struct commands *commands, struct sink *out)

@@ -14,15 +14,12 @@
 
 #include "agent/advice.h"
 #include "agent/agent.h"
-#include "collectors/filesystem.h"
+#include "agent/disk_judge.h"
 #include "collectors/host.h"
 #include "collectors/memory.h"
 #include "collectors/procfs.h"
 #include "collectors/table.h"
 
-#define DISK_WARNING 80.0
-#define DISK_FAILED 90.0
-#define INODES_FAILED 95.0
 #define MEMORY_WARNING 10.0 /* percent available */
 #define MEMORY_FAILED 5.0
 #define LOAD_WARNING 2.0 /* a core, over 5 minutes */
@@ -66,56 +63,34 @@ static double share(uint64_t part, uint64_t whole)
 	return whole ? (double)part * 100 / (double)whole : 0;
 }
 
-/*
- * File systems that are full by nature. The read-only flag says nothing: in the service's own view of the mounts (ProtectSystem=)
- * even "/" has it.
- */
-static bool is_image(const struct filesystem_row *row)
-{
-	static const char *const types[] = { "iso9660", "udf", "squashfs", "erofs", "cramfs" };
-
-	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
-		if (strcmp(types[i], row->type) == 0)
-			return true;
-	return false;
-}
-
 static void check_disk_space(struct agent *agent, const struct health_facts *facts, struct health_result *result)
 {
-	const void *state = sampler_state(agent->sampler, &collector_filesystem);
-	struct filesystem_row row, worst = { .mount_point = "/" };
-	double worst_used = -1, worst_inodes = 0;
-	unsigned unknown = 0;
+	static const enum health_status statuses[] = { [DISK_OK] = HEALTH_PASSED, [DISK_TIGHT] = HEALTH_WARNING, [DISK_FULL] = HEALTH_FAILED };
+	struct disk_verdict verdict;
+	enum disk_level level;
 
 	(void)facts;
-	for (size_t i = 0; state && filesystem_get(state, i, &row); i++) {
-		double used = share(row.used_bytes, row.used_bytes + row.available_bytes);
-		double inodes = share(row.inodes_total - row.inodes_free, row.inodes_total);
-		/* While a new answer is on its way, those of the sample before are still good for this. */
-		bool known = row.known || (row.error == 0 && row.total_bytes);
-
-		unknown += !known;
-		if (!known || is_image(&row))
-			continue;
-		worst_inodes = inodes > worst_inodes ? inodes : worst_inodes;
-		if (used > worst_used) {
-			worst_used = used;
-			worst = row;
-		}
-	}
-	if (worst_used < 0) {
+	disk_judge(sampler_state(agent->sampler, &collector_filesystem), &verdict);
+	level = disk_level(&verdict, DISK_WARNING, DISK_CRITICAL);
+	if (verdict.judged == 0 && (verdict.unknown || verdict.not_judged == 0)) {
 		health_say(result, HEALTH_WARNING, "how full the file systems are is not known");
 		return;
 	}
-	health_say(result, worst_used >= DISK_FAILED ? HEALTH_FAILED : worst_used >= DISK_WARNING ? HEALTH_WARNING : HEALTH_PASSED,
-		   "%.100s is %.1f %% full", worst.mount_point, worst_used);
-	if (worst_inodes >= INODES_FAILED)
-		health_say(result, HEALTH_FAILED, "a file system has %.1f %% of its inodes in use", worst_inodes);
-	health_text(result, "fullest_mount_point", worst.mount_point);
-	health_number(result, "usage_percent", worst_used);
-	health_number(result, "available_gb", (double)worst.available_bytes / (1 << 30));
-	health_number(result, "inodes_percent", worst_inodes);
-	health_number(result, "mounts_not_answering", unknown);
+	if (verdict.inodes >= DISK_INODES_CRITICAL)
+		health_say(result, HEALTH_FAILED, "%.100s has %.1f %% of its inodes in use", verdict.inodes_at, verdict.inodes);
+	if (verdict.judged) {
+		health_say(result, verdict.inodes >= DISK_INODES_CRITICAL && verdict.used < DISK_CRITICAL ? HEALTH_PASSED : statuses[level],
+			   "%.100s is %.1f %% full", verdict.worst.mount_point, verdict.used);
+		health_text(result, "fullest_mount_point", verdict.worst.mount_point);
+		health_number(result, "usage_percent", verdict.used);
+		health_number(result, "available_gb", (double)verdict.worst.available_bytes / (1 << 30));
+	} else {
+		health_say(result, HEALTH_PASSED, "there is no file system that could run full");
+	}
+	if (verdict.inodes >= 0)
+		health_number(result, "inodes_percent", verdict.inodes);
+	health_number(result, "mounts_not_answering", verdict.unknown);
+	health_number(result, "mounts_not_judged", verdict.not_judged);
 }
 
 static ssize_t read_proc(struct agent *agent, const char *path, char *text, size_t size)
@@ -276,13 +251,13 @@ static void check_failed_units(struct agent *agent, const struct health_facts *f
 		health_say(result, HEALTH_PASSED, "there is no service manager to ask");
 		return;
 	}
-	if (facts->failed_units) {
-		health_say(result, HEALTH_WARNING, "%u units have failed", facts->failed_units);
-		health_text(result, "units", facts->failed_names);
+	if (facts->failed.count) {
+		health_say(result, HEALTH_WARNING, "%u units have failed", facts->failed.count);
+		health_text(result, "units", facts->failed.text);
 	} else {
 		health_say(result, HEALTH_PASSED, "no unit has failed");
 	}
-	health_number(result, "failed_units", facts->failed_units);
+	health_number(result, "failed_units", facts->failed.count);
 }
 
 static void check_reboot_required(struct agent *agent, const struct health_facts *facts, struct health_result *result)
@@ -305,8 +280,8 @@ static void check_packages(struct agent *agent, const struct health_facts *facts
 		health_say(result, HEALTH_FAILED, "the package manager cannot read its own database");
 	if (packages->interrupted)
 		health_say(result, HEALTH_FAILED, "dpkg was interrupted, and does nothing before \"dpkg --configure -a\" was run");
-	if (packages->incomplete)
-		health_say(result, HEALTH_WARNING, "%u packages are neither installed nor gone: %.100s", packages->incomplete, packages->names);
+	if (packages->incomplete.count)
+		health_say(result, HEALTH_WARNING, "%u packages are neither installed nor gone: %.100s", packages->incomplete.count, packages->incomplete.text);
 	if (packages->check_failed && packages->unmet)
 		health_say(result, HEALTH_WARNING, "%u packages lack what they need, the first is %.60s", packages->unmet, packages->unmet_first);
 	else if (packages->check_failed)
@@ -315,9 +290,9 @@ static void check_packages(struct agent *agent, const struct health_facts *facts
 		health_say(result, HEALTH_PASSED, "there is no package manager that could be asked");
 	else
 		health_say(result, HEALTH_PASSED, "all packages are installed whole");
-	health_number(result, "incomplete", packages->incomplete);
-	if (packages->incomplete)
-		health_text(result, "incomplete_packages", packages->names);
+	health_number(result, "incomplete", packages->incomplete.count);
+	if (packages->incomplete.count)
+		health_text(result, "incomplete_packages", packages->incomplete.text);
 	if (packages->interrupted_known)
 		health_text(result, "interrupted", packages->interrupted ? "yes" : "no");
 	health_text(result, "dependencies", !packages->check_known ? "not known" : packages->check_failed ? "broken" : "met");

@@ -38,11 +38,20 @@ struct health_result {
 	size_t detail_count;
 };
 
+/* Names in a text, as many as fit: "a, b and 3 more". */
+#define HEALTH_NAMES_REST 24
+struct health_names {
+	unsigned count, told;
+	char text[256];
+};
+void health_name(struct health_names *names, const char *name);
+/* After the last. */
+void health_names_end(struct health_names *names);
+
 /* What the package manager says of what is installed. */
 struct health_packages {
 	bool list_known, interrupted_known, check_known;
-	unsigned incomplete; /* packages that are neither installed nor gone */
-	char names[128];     /* of those, as many as fit */
+	struct health_names incomplete; /* packages that are neither installed nor gone */
 	bool interrupted;    /* the manager itself, in the middle of something */
 	bool check_failed;
 	unsigned unmet;	     /* packages that lack what they need */
@@ -55,8 +64,7 @@ struct health_facts {
 	const struct trend *trend; /* NULL: could not be had */
 	unsigned window_days;
 	bool units_known;
-	unsigned failed_units;
-	char failed_names[256]; /* as many as fit */
+	struct health_names failed;
 	bool reboot_known, reboot_required;
 	struct health_packages packages;
 };

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Facts for health checks that the package manager's programs know, asked one after the other; see health_work.h. */
-#include <stdio.h>
-#include <string.h>
-
 #include <infiniservice/cleanup.h>
 
 #include "agent/agent.h"
@@ -29,15 +26,6 @@ static void take_reboot_flag(struct health_facts *facts, const struct package_ma
 	facts->reboot_required = facts->reboot_known && stat_time(outcome->out.bytes, outcome->out.len, manager->reboot_path) >= 0;
 }
 
-static void add_name(struct health_packages *packages, const char *name)
-{
-	size_t len = strlen(packages->names), more = strlen(name);
-
-	packages->incomplete++;
-	if (len + more + 3 <= sizeof(packages->names))
-		snprintf(packages->names + len, sizeof(packages->names) - len, "%s%s", len ? ", " : "", name);
-}
-
 static void take_list(struct health_facts *facts, const struct package_manager *manager, const struct exec_outcome *outcome)
 {
 	struct package_list list = { .rows = NULL };
@@ -47,7 +35,8 @@ static void take_list(struct health_facts *facts, const struct package_manager *
 				     manager->steps[PACKAGE_LIST].parse(outcome->out.bytes, outcome->out.len, &list) == 0;
 	for (size_t i = 0; facts->packages.list_known && i < list.count; i++)
 		if (!list.rows[i].installed || list.rows[i].reinstall)
-			add_name(&facts->packages, list.rows[i].name);
+			health_name(&facts->packages.incomplete, list.rows[i].name);
+	health_names_end(&facts->packages.incomplete);
 	package_list_done(&list);
 }
 

@@ -69,14 +69,24 @@ static bool ask_trend(struct health_work *work)
 
 /* -------------------------------------------------------------------------------------------------- failed units */
 
-static void add_unit(struct health_facts *facts, const char *name)
+void health_name(struct health_names *names, const char *name)
 {
-	size_t len = strlen(facts->failed_names), more = strlen(name);
+	size_t len = strlen(names->text), more = strlen(name);
 
-	facts->failed_units++;
-	if (len + more + 3 > sizeof(facts->failed_names))
+	names->count++;
+	if (names->told + 1 < names->count || len + more + HEALTH_NAMES_REST > sizeof(names->text))
 		return;
-	snprintf(facts->failed_names + len, sizeof(facts->failed_names) - len, "%s%s", len ? ", " : "", name);
+	snprintf(names->text + len, sizeof(names->text) - len, "%s%s", len ? ", " : "", name);
+	names->told++;
+}
+
+void health_names_end(struct health_names *names)
+{
+	size_t len = strlen(names->text);
+
+	if (names->told < names->count)
+		snprintf(names->text + len, sizeof(names->text) - len, "%s%u%s", len ? " and " : "", names->count - names->told,
+			 len ? " more" : " of them");
 }
 
 /* a(ssssssouso): the name comes first, org.freedesktop.systemd1(5). */
@@ -92,8 +102,9 @@ static bool read_units(sd_bus_message *message, struct health_facts *facts)
 		if (r >= 0)
 			r = sd_bus_message_exit_container(message);
 		if (r >= 0)
-			add_unit(facts, name);
+			health_name(&facts->failed, name);
 	}
+	health_names_end(&facts->failed);
 	return r >= 0;
 }
 

@@ -316,6 +316,8 @@ static void on_step(struct command *command, struct exec_outcome *outcome)
 	enum job_step step = *job->plan;
 	int r;
 
+	/* Which of them are for security, say, is then not known of all. */
+	job->truncated = job->truncated || (step == JOB_ADVISORIES && outcome->out.len < outcome->out.total);
 	take_sources(job, step, outcome);
 	if (!ended_well(outcome, &job->manager->steps[steps[step].step]) && !is_for_judgement(job, step, outcome)) {
 		fail(command, outcome, !steps[step].privileged);

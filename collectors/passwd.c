@@ -11,8 +11,9 @@
 
 #include "procfs.h"
 
-#define PASSWD_TEXT_MAX	 (1U << 20)
-#define PASSWD_USERS_MAX 16384U
+/* As many as UserList counts: beyond that the numbers stand for the names. */
+#define PASSWD_TEXT_MAX	 (32U << 20)
+#define PASSWD_USERS_MAX 524288U
 
 /* name:password:uid:… */
 static bool line_parse(struct scan line, struct scan *ret_name, uint64_t *ret_uid)

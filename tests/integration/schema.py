@@ -275,7 +275,8 @@ system_info = record(os_type=word, version=maybe(text), architecture=word, hostn
 process_row = record(pid=natural, name=text, cpu_usage=positive, memory_kb=natural, status=one_of(*sorted(STATUSES)), cmd_line=maybe(text),
                      user=anything, start_time=stamp)
 disks = record(status=one_of("ok", "warning", "critical"),
-               disks=list_of(record(mount_point=word, total_gb=positive, used_gb=positive, available_gb=positive, usage_percent=percent)),
+               disks=list_of(record(mount_point=word, total_gb=positive, used_gb=positive, available_gb=positive, usage_percent=percent,
+                                  inodes_percent=maybe(percent), read_only=boolean, judged=boolean)),
                drives=list_of(record(drive=word, drive_letter=word, label=maybe(text), total_gb=positive, used_gb=positive, free_gb=positive,
                                      available_gb=positive, used_percent=percent)))
 
@@ -323,7 +324,7 @@ DATA = {
     "ServiceControl": record(service=word, active_state=word, sub_state=word, enabled=boolean, main_pid=maybe(natural)),
     "RestartServices": record(restarted=list_of(word), failed=list_of(record(name=word, result=word)), denied=list_of(word)),
     "UserList": record(users=list_of(record(name=word, uid=natural, gid=natural, full_name=text, home=text, shell=text,
-                                            can_login=boolean)), count=natural),
+                                            can_login=boolean)), count=natural, total_count=maybe(natural), source=one_of("local")),
     "ProcessKill": one_of(None),
     "RebootSystem": power,
     "ShutdownSystem": power,

@@ -4,7 +4,7 @@
 import os
 
 import tap
-from apt_machine import Machine, ask, data_of
+from apt_machine import INSIDE, Machine, ask, data_of
 
 AWAY = "deb http://127.0.0.1:9/debian bookworm main"
 CHECKS = ("CheckLinuxUpdates", "GetPendingLinuxUpdates", "GetLinuxSecurityUpdates", "GetAvailableUpdates", "GetPendingUpdates",
@@ -218,6 +218,76 @@ def story_what_dpkg_was_told_not_to_install_is_no_damage():
                     "/opt/story-good/program": ("damage", False), "/opt/story-good/mode": ("damage", True)}, told
     assert list(told)[-1] == "/opt/story-good/conf", "what is serious comes first"
     assert data["details"]["damaged_count"] == 3 and data["details"]["excluded_count"] == 2, data
+
+
+MANY = 5200
+
+
+def populate(machine):
+    """A machine with more of everything than an answer holds."""
+    status, index, log = [], [], []
+    for i in range(MANY):
+        fields = (f"Package: story-{i:05}\nArchitecture: all\nMaintainer: A Story of many packages <story@example.org>\n"
+                  f"Description: package number {i} of a story that has more of them than an answer holds\n")
+        status.append(f"{fields}Version: 1.0\nStatus: install ok installed\n")
+        index.append(f"{fields}Version: 1.1\nFilename: ./story-{i}.deb\nSize: 1000\nSHA256: {'0' * 64}\n")
+        log.append(f"2026-01-02 03:04:05 install story-{i:05}:all <none> 1.0\n2026-01-02 03:04:05 status installed story-{i:05}:all 1.0\n")
+        machine.write(f"dpkg/info/story-{i:05}.list", f"/.\n/opt\n/opt/story-of-many-packages-{i:05}\n")
+        machine.write(f"dpkg/info/story-{i:05}.md5sums", f"{'0' * 32}  opt/story-of-many-packages-{i:05}\n")
+    machine.write("dpkg/status", "\n".join(status))
+    machine.write("repo/Packages", "\n".join(index))
+    machine.write("log/dpkg.log", "".join(log))
+    machine.write("passwd", "".join(f"user{i}:x:{1000 + i}:1000:User number {i}:/home/user{i}:/bin/sh\n" for i in range(100001)))
+
+
+def story_every_list_that_is_cut_says_so_with_its_count():
+    machine = tap.keep(Machine())
+    populate(machine)
+    machine.sources(machine.own())
+    machine.write("inside", INSIDE.replace("shift\n", 'mount --bind "$1/passwd" /etc/passwd\nshift\n'))
+    host = machine.talk()
+    machine.sh("apt-get -q update")
+
+    def user_list():
+        data = data_of(host, "UserList")
+        assert data["source"] == "local" and data["count"] == len(data["users"]), data["count"]
+        return len(data["users"]), 100001, data["truncated"], data["total_count"]
+
+    def processes():
+        answer = ask(host, "ProcessList", limit=2)
+        return len(answer["data"]), len(ask(host, "ProcessList")["data"]), answer["truncated"], answer["total_count"]
+
+    def listed(action, key, want, prefix="", **parameters):
+        data = data_of(host, action, 300, **parameters)
+        return len(data[key]), want, data[prefix + "truncated"], data[prefix + "total_count"]
+
+    def two_lists():
+        data = data_of(host, "GetAvailableUpdates", 300)
+        assert data["applications_truncated"] is True and data["applications_total_count"] == MANY > len(data["applications"])
+        return len(data["pending_updates"]), MANY, data["truncated"], data["total_count"]
+
+    def history():
+        data = data_of(host, "GetLinuxUpdateHistory", 300, days=3650)
+        return len(data["history"]), MANY, data["history_truncated"], data["history_count"]
+
+    cases = {
+        "UserList": user_list,
+        "ProcessList": processes,
+        "PackageList": lambda: listed("PackageList", "packages", MANY),
+        "PackageSearch": lambda: listed("PackageSearch", "packages", MANY, query="story"),
+        "CheckLinuxUpdates": lambda: listed("CheckLinuxUpdates", "pending_updates", MANY),
+        "CheckApplicationUpdates": lambda: listed("CheckApplicationUpdates", "applications", MANY, "applications_"),
+        "GetAvailableUpdates": two_lists,
+        "GetInstalledApplicationsWMI": lambda: listed("GetInstalledApplicationsWMI", "applications", MANY),
+        "GetUpdateHistory": lambda: listed("GetUpdateHistory", "updates", MANY, days=3650),
+        "GetLinuxUpdateHistory": history,
+        "CheckSystemIntegrity": lambda: listed("CheckSystemIntegrity", "changed_files", MANY),
+    }
+    for name, case in cases.items():
+        held, want, truncated, told = case()
+        assert truncated is True and told == want > held >= 0, (name, held, want, truncated, told)
+    data = data_of(host, "ProcessList")
+    assert {row["user"] for row in data if row["pid"] == machine.agent.pid} <= {0, "root"}
 
 
 tap.main(globals())

@@ -20,6 +20,7 @@
 #include <infiniservice/cleanup.h>
 
 #include "agent/clean_report.h"
+#include "transport/json_write.h"
 #include "tests/room.h"
 
 const bool test_can_destroy = true;
@@ -363,6 +364,33 @@ static void a_report_that_was_cut_off_counts_its_items(void **state)
 	assert_int_equal(report.items, 0);
 }
 
+static void a_report_that_does_not_fit_says_how_many_items_there_are(void **state)
+{
+	enum { ITEMS = 3000 };
+	char *text = malloc(ITEMS * 64), *buffer = malloc(65536);
+	struct clean_report report;
+	struct json_writer w;
+	size_t len = 0;
+
+	(void)state;
+	assert_true(text && buffer);
+	for (int i = 0; i < ITEMS; i++)
+		len += (size_t)sprintf(text + len, "item\t1\t/tmp/a-name-that-takes-its-place-%05d\n", i);
+	len += (size_t)sprintf(text + len, "end\t%d\t%d\t0\t0\n", ITEMS, ITEMS);
+	clean_report_parse(text, len, &report);
+	json_writer_init(&w, buffer, 65535);
+	sink_object_begin(&w.sink, NULL);
+	clean_report_emit(&w.sink, &report);
+	sink_object_end(&w.sink);
+	assert_false(sink_full(&w.sink));
+	buffer[w.len] = '\0';
+	assert_non_null(strstr(buffer, "-00500\""));
+	assert_null(strstr(buffer, "-02999\""));
+	assert_non_null(strstr(buffer, "\"truncated\":true,\"total_count\":3000"));
+	free(text);
+	free(buffer);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -384,6 +412,7 @@ int main(void)
 		TEST(empties_or_removes_a_single_file),
 		TEST(a_report_is_read_back),
 		TEST(a_report_that_was_cut_off_counts_its_items),
+		TEST(a_report_that_does_not_fit_says_how_many_items_there_are),
 	};
 
 	return cmocka_run_group_tests_name("cleaner", tests, NULL, NULL);

@@ -172,6 +172,44 @@ def disks_are_as_full_as_df_says(guest):
         guest.run("rm -f /root/filler")
 
 
+FILLED = """
+mkdir -p /root/at/one /root/at/two /root/fill
+for name in one two; do
+	truncate -s 8M /root/$name; mkfs.ext4 -q -m 0 -N 64 -F /root/$name; mount -o loop /root/$name /root/fill
+	case $name in
+	one) dd if=/dev/zero of=/root/fill/full bs=64k 2>/dev/null ;;
+	two) i=0; while touch /root/fill/$i 2>/dev/null; do i=$((i + 1)); done ;;
+	esac
+	umount /root/fill
+	mount -o loop,%s /root/$name /root/at/$name
+done
+"""
+
+
+@story(limit_s=120)
+def what_is_read_only_is_not_judged_and_both_who_judge_say_the_same(guest):
+    one, two = "/root/at/one", "/root/at/two"
+    for mode, judged in (("ro", False), ("rw", True)):
+        guest.sh(FILLED % mode, 60)
+        try:
+            with configured(guest, CONFIG + "[timers]\nmetrics_interval_ms = 500\n"), host(guest) as port:
+                wait_for(lambda: {one, two} <= {row["mount_point"] for row in data_of(port, "CheckDiskSpace")["disks"]}, 20, 0.5, "both file systems")
+                check = data_of(port, "CheckDiskSpace")
+                health, drives = data_of(port, "RunHealthCheck", check_name="disk_space"), {row["drive"] for row in check["drives"]}
+                rows = {row["mount_point"]: row for row in check["disks"]}
+                assert rows[one]["usage_percent"] > 95 and rows[one]["judged"] is judged, rows[one]
+                assert rows[two]["inodes_percent"] > 95, rows[two]
+                assert {"ok": "passed", "warning": "warning", "critical": "failed"}[check["status"]] == health["status"], (check, health)
+                if judged:
+                    assert health["status"] == "failed" and {one, two} <= drives and two in health["message"], (health, drives)
+                    assert health["details"]["fullest_mount_point"] == one and health["details"]["inodes_percent"] > 95, health
+                else:
+                    assert health["status"] == "passed" and not drives & {one, two}, (health, drives)
+                    assert health["details"]["mounts_not_judged"] >= 2, health
+        finally:
+            guest.run("umount /root/at/one; umount /root/at/two; umount /root/fill; rm -rf /root/at /root/fill /root/one /root/two")
+
+
 @story(limit_s=120)
 def each_check_of_health_says_what_the_guest_says(guest):
     guest.put("/run/systemd/system/story-broken.service", "[Service]\nExecStart=/bin/false\n")
