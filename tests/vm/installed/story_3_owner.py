@@ -13,6 +13,37 @@ from owners import NEEDED, check_files
 from package_guest import Load, is_back, story
 from repository import PACKAGE, with_setuid
 
+# ----------------------------------------------------------------------------------------------------------- its name
+
+NAMELESS = """[Service]
+InaccessiblePaths=-/sys/class/dmi -/sys/devices/virtual/dmi
+TemporaryFileSystem=/run/infiniservice-root
+BindReadOnlyPaths=/var/tmp/no-machine-id:/etc/machine-id
+"""
+
+
+@story(limit_s=90)
+def a_machine_without_uuid_and_machine_id_is_given_a_name_that_lasts(guest):
+    drop_in = "/run/systemd/system/infiniservice.service.d/story.conf"
+    guest.sh(": >/var/tmp/no-machine-id; mkdir -p " + drop_in.rpartition("/")[0])
+    guest.put(drop_in, NAMELESS)
+    try:
+        names = []
+        for _ in range(2):
+            guest.sh("systemctl daemon-reload; systemctl restart infiniservice", 40)
+            wait_for(lambda: port_is_open(guest), 20, 0.2, "the agent opens its port")
+            with host(guest) as port:
+                assert port.status()["vm_id_source"] == "state"
+                names.append(port.handshake["vm_id"])
+        assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", names[0]) and names[0] == names[1], names
+        assert guest.sh("stat -c '%U %a' /var/lib/infiniservice/vm_id") == "infiniservice 600"
+        assert "neither a product UUID nor a machine-id" in guest.sh("journalctl -u infiniservice --no-pager -o cat -n 20")
+    finally:
+        guest.sh("rm -rf %s /var/tmp/no-machine-id /var/lib/infiniservice/vm_id; systemctl daemon-reload; systemctl restart infiniservice"
+                 % drop_in.rpartition("/")[0], 40)
+        wait_for(lambda: port_is_open(guest), 20, 0.2, "the agent opens its port")
+
+
 # ------------------------------------------------------------------------------------------------------ the sandbox
 
 

@@ -11,15 +11,15 @@ from stories import remark
 
 # A client of the local socket: each argument is a line, each answer is printed. (The guest has no other language.)
 ASK = r"""exec perl -MIO::Socket::UNIX -e '
-$SIG{ALRM} = sub { die "no answer\n" }; alarm 15;
+$SIG{ALRM} = sub { die "no answer\n" }; alarm %d;
 my $s = IO::Socket::UNIX->new(Peer => $ARGV[0]) or die "$ARGV[0]: $!\n"; shift;
 for (@ARGV) { print $s "$_\n"; $s->flush; my $l; do { $l = <$s> // die "cut off\n" } until $l =~ /"type":"(response|error|script_completion)"/; print $l }' """
 SOCKET = "/run/infiniservice/agent.sock"
 
 
-def ask(guest, *messages, group=True, path=SOCKET):
+def ask(guest, *messages, group=True, path=SOCKET, wait_s=15):
     words = " ".join("'%s'" % json.dumps(message) for message in messages)
-    return as_nobody(guest, ASK + path + " " + words, group, 30)
+    return as_nobody(guest, ASK % wait_s + path + " " + words, group, wait_s + 15)
 
 
 # --------------------------------------------------------------------------------------------------- files and port
@@ -96,6 +96,40 @@ def a_member_of_the_group_may_look_and_have_nothing_done(guest):
             assert guest.sh("systemctl list-units --all --plain --no-legend 'infiniservice-cmd-*'") == ""
     finally:
         guest.sh("systemctl stop infiniservice-exec.socket infiniservice-exec.service")
+
+
+LOOKS = ("CheckSystemIntegrity", "RunAllHealthChecks", "CheckLinuxSecurity", "PackageList", "ServiceList", "CheckFirewallStatus")
+
+
+@story(limit_s=400)
+def what_a_member_of_the_group_asks_for_starts_nothing_of_roots(guest):
+    """With everything allowed and the executor switched on; the same question of the host's reaches it."""
+    guest.sh("systemctl start infiniservice-exec.socket")
+    try:
+        with configured(guest, EVERYTHING), host(guest, 200) as port:
+            for action in LOOKS:
+                wish = {"type": "SafeCommand", "id": action, "command_type": {"action": action}, "timeout": 90}
+                answer = json.loads(ask(guest, wish, wait_s=120))
+                assert answer["id"] == action and answer.get("error_code") in (None, "COMMAND_FAILED", "COMMAND_TIMEOUT"), answer
+                assert property_of(guest, "ActiveState", "infiniservice-exec.service") == "inactive", action
+                assert guest.sh("systemctl list-units --all --plain --no-legend 'infiniservice-cmd-*'") == "", action
+            port.ask("CheckSystemIntegrity", "host", 150)
+            assert property_of(guest, "ActiveState", "infiniservice-exec.service") == "active"
+    finally:
+        guest.sh("systemctl stop infiniservice-exec.socket infiniservice-exec.service")
+
+
+@story()
+def a_member_of_the_group_cannot_read_the_secret_but_the_newest_sample(guest):
+    guest.sh("umask 077; echo 8f3c8f3c8f3c8f3c8f3c8f3c >/etc/infiniservice/secret; chown infiniservice /etc/infiniservice/secret")
+    try:
+        said = as_nobody(guest, "cat /etc/infiniservice/secret", True)
+        assert said.status != 0 and "Permission denied" in said and "8f3c" not in said, said
+    finally:
+        guest.sh("rm -f /etc/infiniservice/secret")
+    assert json.loads(as_nobody(guest, "cat /run/infiniservice/latest.json", True))["type"] == "metrics"
+    said = as_nobody(guest, "cat /run/infiniservice/latest.json /run/infiniservice-root/product_uuid")
+    assert said.count("Permission denied") == 2 and "metrics" not in said, said
 
 
 @story()
