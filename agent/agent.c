@@ -194,6 +194,7 @@ int agent_run(struct agent *agent)
 	agent_dispatch_port(agent);
 	report(LOG_INFO, "infiniservice " INFINISERVICE_VERSION ": vm %s (%s), port %s, log %s", agent->id.vm_id,
 	       agent->id.source, agent->config.port.spec, agent->config.log.enabled ? agent->config.log.dir : "off");
+	agent_tell_policy(agent);
 	notify_ready();
 	ev_run(agent->loop, 0);
 	return agent->exit_code;

@@ -189,6 +189,8 @@ void agent_reload(struct agent *agent);
 
 /* The log level that configuration and --verbose give. */
 void agent_set_log_level(const struct agent *agent);
+/* Logs what the host may do, and which file says so: whoever looks after a clone sees who gave it what. */
+void agent_tell_policy(const struct agent *agent);
 
 /* ---- agent.c again: the turns of the loop */
 

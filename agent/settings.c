@@ -7,6 +7,7 @@
 #include <infiniservice/cleanup.h>
 
 #include "agent/agent.h"
+#include "agent/config/keys.h"
 #include "agent/notify.h"
 
 static void warn_config(void *data, const char *text)
@@ -66,6 +67,45 @@ int agent_inspect_config(struct config *config, const struct agent_options *opti
 	if (r < 0)
 		tell(data, CONFIG_ERROR, e.text);
 	return found ? found : r;
+}
+
+static void find_nothing(void *data, enum config_finding finding, const char *text)
+{
+	(void)data;
+	(void)finding;
+	(void)text;
+}
+
+/* " (FILE:LINE)", or nothing for what is the default or was set by an option. */
+static const char *place_of(const struct config_origins *origins, const char *name, char *out, size_t size)
+{
+	const char *at = origins->of[config_key_find("commands", name) - config_keys];
+
+	*out = '\0';
+	if (at)
+		snprintf(out, size, " (%s)", at);
+	return out;
+}
+
+void agent_tell_policy(const struct agent *agent)
+{
+	const struct config *config = &agent->config;
+	char allowed[CONFIG_VALUE_MAX], place[512], unsafe[512];
+	struct config_origins origins = { { NULL } };
+	struct config read;
+
+	if (config_init(&read) < 0)
+		return;
+	config_inspect(&read, agent->options->config_path, find_nothing, NULL, &origins);
+	config_free(&read);
+	config_key_format(config, config_key_find("commands", "allow"), allowed);
+	if (!config->commands.enabled)
+		report(LOG_INFO, "the host may: nothing%s", place_of(&origins, "enabled", place, sizeof(place)));
+	else
+		report(LOG_INFO, "the host may: %.200s%s%s%s", *allowed ? allowed : "nothing", place_of(&origins, "allow", place, sizeof(place)),
+		       config->commands.allow_unsafe ? "; run any program" : "",
+		       config->commands.allow_unsafe ? place_of(&origins, "allow_unsafe", unsafe, sizeof(unsafe)) : "");
+	config_origins_free(&origins);
 }
 
 void agent_set_log_level(const struct agent *agent)
@@ -136,6 +176,7 @@ void agent_reload(struct agent *agent)
 		agent->counters.reloads++;
 		report(LOG_INFO, "configuration reloaded");
 		standing_clear(agent, "config", "", NULL);
+		agent_tell_policy(agent);
 		hostlink_event(agent, REPLY_INFO, "config", "configuration reloaded");
 	}
 	secret_free(secret);

@@ -307,7 +307,11 @@ install_agent() {
 	systemd*) start_systemd "$init" ;;
 	openrc) start_openrc ;;
 	sysv) start_sysv ;;
-	none) say "nothing here starts services: have $prefix/sbin/infiniservice started at every boot" ;;
+	none)
+		# Whatever starts it will do so as root, which takes no secret that another user could change.
+		[ ! -f $etc/secret ] || chown root:root $etc/secret
+		say "nothing here starts services: have $prefix/sbin/infiniservice started at every boot, as root"
+		;;
 	esac
 }
 

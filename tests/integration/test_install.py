@@ -150,6 +150,11 @@ def story_without_a_service_manager_it_says_so():
     done = guest.install("normal", "vm-17")
     assert done.returncode == 0, done.stderr
     assert "started at every boot" in done.stdout, done.stdout
+    done = guest.install("normal", "vm-17", secret=SECRET)
+    # As root, which is how it is then started.
+    assert guest.run("/usr/local/sbin/infiniservice-exec", "prepare", "directories").returncode == 0
+    done = guest.run("timeout", "3", "/usr/local/sbin/infiniservice", "-p", "none")
+    assert "vm vm-17 (config)" in done.stderr, done
     assert guest.run("/usr/local/sbin/infiniservice", "--version").returncode == 0
 
 

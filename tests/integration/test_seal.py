@@ -219,6 +219,23 @@ def story_links_and_odd_files_in_its_way_lead_nowhere():
     assert guest.read("etc/infiniservice/conf.d/65-real.conf") == "[commands]\n"
 
 
+def told_at_start(guest):
+    """What the agent of this machine says it lets its host do."""
+    done = guest.run("timeout", "3", "/usr/local/sbin/infiniservice", "-p", "none", "-s", "log.enabled=no")
+    return [line.split("the host may: ")[1] for line in done.stderr.splitlines() if "the host may: " in line]
+
+
+def story_a_clone_says_at_its_start_what_its_host_may_and_who_gave_it():
+    guest = machine()
+    host = "/etc/infiniservice/conf.d/50-host.conf"
+    # The service's directories are made by a service manager, which does not run here.
+    assert guest.run("/usr/local/sbin/infiniservice-exec", "prepare", "directories").returncode == 0
+    os.chown(guest.path("etc/infiniservice/secret"), 0, 0)
+    assert told_at_start(guest) == ["observe control packages power (%s:5); run any program (%s:6)" % (host, host)], told_at_start(guest)
+    golden(guest)
+    assert told_at_start(guest) == ["observe"], told_at_start(guest)
+
+
 def story_the_host_may_install_its_agent_anew_in_the_clone():
     guest = machine()
     golden(guest)

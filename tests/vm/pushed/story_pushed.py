@@ -136,7 +136,7 @@ def what_roots_processes_do_is_seen(guest):
         assert row["exe_path"] and row["exe_path"].endswith("systemd"), row
         open_port = next(row for row in sample["ports"] if row["port"] == 7017)
         assert open_port["process_name"] == "perl" and open_port["pid"], open_port
-    guest.sh("pkill -f 'LocalPort => 7017' || true")
+    guest.sh("pkill -f '[L]ocalPort => 7017' || true")
     listener()
 
 
