@@ -54,7 +54,8 @@ def story_ranges_limits_and_intervals_choose():
     samples, _, answer = history(host, from_seq=first["seq"] + 5, limit=3)
     assert [s["seq"] for s in samples] == [first["seq"] + i for i in (5, 6, 7)] and answer["data"]["more"] is True, answer
     samples, _, _ = history(host, begin=everything[4]["timestamp"], end=everything[8]["timestamp"])
-    assert [s["seq"] for s in samples] == [first["seq"] + i for i in (4, 5, 6, 7)]
+    within = [s["seq"] for s in everything if everything[4]["timestamp"] <= s["timestamp"] < everything[8]["timestamp"]]
+    assert [s["seq"] for s in samples] == within and len(within) >= 3, (samples, within)
     samples, _, _ = history(host, interval_ms=500)
     assert 3 <= len(samples) <= 8, len(samples)
     samples, batches, answer = history(host, from_seq=last["seq"] + 100000)
