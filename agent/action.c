@@ -62,11 +62,11 @@ static const struct action actions[] = {
 	{ .name = "ProcessKill", .group = GROUP_CONTROL, .run = action_run_process_kill },
 	{ .name = "RebootSystem", .group = GROUP_POWER, .slot = true, .run = action_run_reboot },
 	{ .name = "ShutdownSystem", .group = GROUP_POWER, .slot = true, .run = action_run_shutdown },
-	{ .name = "CheckLinuxSecurity", .group = GROUP_OBSERVE, .run = action_run_check_security },
-	{ .name = "GetLinuxSecurityStatus", .group = GROUP_OBSERVE, .run = action_run_check_security },
-	{ .name = "GetLinuxFirewallStatus", .group = GROUP_OBSERVE, .run = action_run_check_firewall },
-	{ .name = "CheckFirewallStatus", .group = GROUP_OBSERVE, .run = action_run_check_firewall },
-	{ .name = "CheckSecurityModules", .group = GROUP_OBSERVE, .run = action_run_check_security_modules },
+	{ .name = "CheckLinuxSecurity", .group = GROUP_OBSERVE, .slot = true, .run = action_run_check_security },
+	{ .name = "GetLinuxSecurityStatus", .group = GROUP_OBSERVE, .slot = true, .run = action_run_check_security },
+	{ .name = "GetLinuxFirewallStatus", .group = GROUP_OBSERVE, .slot = true, .run = action_run_check_firewall },
+	{ .name = "CheckFirewallStatus", .group = GROUP_OBSERVE, .slot = true, .run = action_run_check_firewall },
+	{ .name = "CheckSecurityModules", .group = GROUP_OBSERVE, .slot = true, .run = action_run_check_security_modules },
 	{ .name = "Status", .group = GROUP_OBSERVE, .run = action_run_status },
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * CheckLinuxSecurity and its parts: facts from files, and the states of units from the service manager. Without a bus, or an answer of
- * it, the states are unknown; the checks are made all the same.
+ * CheckLinuxSecurity and its parts: facts from files, the states of units from the service manager, and what programs say of themselves.
+ * Without a bus, an executor or an answer of them that is unknown; the checks are made all the same, and say so.
  */
 #include "agent/action.h"
 
@@ -12,15 +12,21 @@
 
 #include "agent/agent.h"
 #include "agent/bus_work.h"
+#include "agent/executor/questions.h"
+#include "agent/run.h"
 #include "agent/security.h"
 #include "collectors/host.h"
 #include "collectors/table.h"
+
+/* A rule set of a large firewall. */
+#define ANSWER_MAX (1u << 20)
 
 typedef void (*security_emit_fn)(struct sink *out, const char *key, const struct security_facts *facts);
 
 struct security_work {
 	struct bus_work bus; /* first: see bus_work.h */
 	security_emit_fn emit;
+	const struct asking *next;
 	struct security_facts facts;
 };
 
@@ -30,6 +36,115 @@ static void emit(struct sink *out, const char *key, const void *arg)
 
 	work->emit(out, key, &work->facts);
 }
+
+/* ----------------------------------------------------------------------------------------------- what programs know */
+
+/* A program that knows better than its files. */
+struct asking {
+	enum question question;
+	bool privileged;
+	bool (*wanted)(const struct security_work *work); /* NULL after the last */
+	void (*take)(struct security_facts *facts, const char *text, size_t len);
+};
+
+static bool wants_ssh(const struct security_work *work)
+{
+	return work->emit == security_emit_all && work->facts.sshd_file;
+}
+
+static bool wants_firewall(const struct security_work *work)
+{
+	return work->emit == security_emit_all || work->emit == security_emit_firewall;
+}
+
+static bool wants_apt(const struct security_work *work)
+{
+	return work->emit == security_emit_all && work->facts.upgrades_installed && !work->facts.apt_asked;
+}
+
+static bool wants_profiles(const struct security_work *work)
+{
+	return work->emit != security_emit_firewall && work->facts.apparmor && !work->facts.apparmor_counted;
+}
+
+static void take_nft(struct security_facts *facts, const char *text, size_t len)
+{
+	security_take_nft(facts, text, len);
+}
+
+static void take_profiles(struct security_facts *facts, const char *text, size_t len)
+{
+	facts->apparmor_counted = true;
+	facts->apparmor_unread = (struct security_unread){ .what = "" };
+	apparmor_count(text, len, &facts->apparmor_enforce, &facts->apparmor_complain);
+}
+
+static void ask_next(struct command *command);
+
+/* What did not come to its end, or was too long, says nothing: then it is as the files have it. */
+static void on_asked(struct command *command, struct exec_outcome *outcome)
+{
+	struct security_work *work = command->work;
+
+	if (outcome->cancelled || command->cancelled) {
+		run_answer(command, outcome, NULL, NULL);
+		return;
+	}
+	if (run_succeeded(outcome) && outcome->out.len == outcome->out.total)
+		work->next->take(&work->facts, outcome->out.bytes, outcome->out.len);
+	if (outcome->timed_out) {
+		command_succeed(command, emit, work);
+		return;
+	}
+	work->next++;
+	ask_next(command);
+}
+
+/* From the first program on the executor keeps the deadlines. Who only looks gets no rights by it: what needs them is then not asked. */
+static void ask_next(struct command *command)
+{
+	struct security_work *work = command->work;
+	const char *argv[8];
+	char path[64];
+	struct run run = { .argv = argv, .question = true, .optional = true, .max_output_bytes = ANSWER_MAX, .done = on_asked };
+
+	for (; work->next->wanted; work->next++) {
+		const char *const *words = questions[work->next->question];
+		size_t count = 1;
+
+		if (!work->next->wanted(work) || (work->next->privileged && !run_has_rights(command)) ||
+		    !run_find(words[0], path, sizeof(path)))
+			continue;
+		argv[0] = path;
+		for (; words[count] && count + 1 < ARRAY_SIZE(argv); count++)
+			argv[count] = words[count];
+		argv[count] = NULL;
+		run.privileged = work->next->privileged;
+		command->async = false;
+		ev_timer_stop(command->agent->loop, &command->timer);
+		run_program(command, &run);
+		return;
+	}
+	command_succeed(command, emit, work);
+}
+
+static void ask_programs(struct command *command)
+{
+	static const struct asking askings[] = {
+		{ QUESTION_SSHD, true, wants_ssh, security_take_sshd },
+		{ QUESTION_NFT, true, wants_firewall, take_nft },
+		{ QUESTION_APPARMOR, true, wants_profiles, take_profiles },
+		{ QUESTION_APT, true, wants_apt, security_take_apt_whole },
+		{ QUESTION_APT, false, wants_apt, security_take_apt },
+		{ .wanted = NULL },
+	};
+	struct security_work *work = command->work;
+
+	work->next = askings;
+	ask_next(command);
+}
+
+/* ------------------------------------------------------------------------------------------------------ the units */
 
 static void take_unit(struct security_facts *facts, const char *name, const char *load, const char *state)
 {
@@ -48,7 +163,7 @@ static void on_units(struct command *command, const struct bus_reply *reply)
 		while (sd_bus_message_read(reply->message, "(ssssssouso)", &name, &description, &load, &state, &sub, &followed, &path,
 					   &job, &job_type, &job_path) > 0)
 			take_unit(&work->facts, name, load, state);
-	command_succeed(command, emit, work);
+	ask_programs(command);
 }
 
 static void on_expired(struct command *command)
@@ -85,8 +200,8 @@ static enum action_result check(struct command *command, security_emit_fn emit_c
 	command->on_expired = on_expired;
 	message = ask_units(agent->bus);
 	if (!message || bus_work_send(command, on_units, message) < 0) {
-		command_succeed(command, emit, work);
 		sd_bus_message_unref(message);
+		ask_programs(command);
 		return ACTION_TAKEN;
 	}
 	sd_bus_message_unref(message);

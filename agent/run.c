@@ -336,6 +336,8 @@ enum action_result run_program(struct command *command, const struct run *run)
 	command->kept = r == 0 && kept;
 	if (r == -ESHUTDOWN && *command->unit && !kept)
 		leave(command);
+	else if (r < 0 && run->optional)
+		run->done(command, &(struct exec_outcome){ .exit_code = -1, .spawn_errno = -r, .spawn_stage = EXEC_STAGE_CONNECT });
 	else if (r < 0)
 		fail_start(command, r);
 	return ACTION_TAKEN;

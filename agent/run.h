@@ -26,6 +26,7 @@ struct run {
 	const char *cwd;	       /* NULL: "/" */
 	const char *user;	       /* NULL: the executor's own */
 	bool privileged;	       /* changes something or needs rights: else it runs as the agent does */
+	bool optional;		       /* if it cannot be started, `done` is told so: the command goes on without it */
 	bool question;		       /* what it writes is for the action alone: it is not streamed */
 	const char *step; /* its name in the action, for kept.h; NULL: the action has but one */
 	/* What the action has to know to go on after a restart of the agent, should this run outlive it; NULL: nothing. */

@@ -2,6 +2,8 @@
 /* Judgements over the facts, and how they are told; see security.h. */
 #include "agent/security.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -18,6 +20,7 @@ const char *const security_unit_names[SECURITY_UNITS] = {
 	[SECURITY_UPGRADES] = "unattended-upgrades.service",
 	[SECURITY_APT_TIMER] = "apt-daily-upgrade.timer",
 	[SECURITY_DNF_TIMER] = "dnf-automatic.timer",
+	[SECURITY_DNF_INSTALL_TIMER] = "dnf-automatic-install.timer",
 };
 
 static const char *status_name(enum security_status status)
@@ -44,57 +47,85 @@ static const char *or_unknown(const char *word)
 
 /* ------------------------------------------------------------------------------------------------------- judgements */
 
-enum security_status security_judge_modules(const struct security_facts *facts, const char **ret_message)
+__attribute__((format(printf, 3, 4))) static enum security_status say(char message[SECURITY_WORDS_MAX], enum security_status status,
+								      const char *format, ...)
 {
-	if (facts->selinux == SELINUX_ENFORCING) {
-		*ret_message = "SELinux is enforcing";
-		return SECURITY_PASSED;
-	}
-	if (facts->apparmor && (!facts->apparmor_counted || facts->apparmor_enforce > 0)) {
-		*ret_message = facts->apparmor_counted ? "AppArmor is on and enforces profiles" : "AppArmor is on";
-		return SECURITY_PASSED;
-	}
-	*ret_message = facts->apparmor ? "AppArmor is on but enforces no profile" :
-		       facts->selinux == SELINUX_PERMISSIVE ? "SELinux only warns" : "no mandatory access control is on";
-	return SECURITY_WARNING;
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(message, SECURITY_WORDS_MAX, format, args);
+	va_end(args);
+	return status;
 }
 
-enum security_status security_judge_firewall(const struct security_facts *facts, const char **ret_message)
+void security_unread(struct security_unread *unread, const char *format, ...)
 {
-	if (active(facts, SECURITY_FIREWALLD)) {
-		*ret_message = "firewalld is active";
-		return SECURITY_PASSED;
-	}
-	if (active(facts, SECURITY_UFW) && facts->ufw_enabled) {
-		*ret_message = "ufw is active";
-		return SECURITY_PASSED;
-	}
-	if (active(facts, SECURITY_NFTABLES) && facts->nft_filters) {
-		*ret_message = "nftables is active";
-		return SECURITY_PASSED;
-	}
-	if (active(facts, SECURITY_NFTABLES))
-		*ret_message = "nftables is active, but its configuration refuses nothing";
-	else if (facts->ufw_enabled || facts->nft_filters)
-		*ret_message = unknown(facts, SECURITY_UFW) ? "a firewall is configured; whether it is active is not known" :
-							      "a firewall is configured but not active";
-	else
-		*ret_message = "no firewall is active";
-	return SECURITY_WARNING;
+	va_list args;
+
+	if (*unread->what)
+		return;
+	va_start(args, format);
+	vsnprintf(unread->what, sizeof(unread->what), format, args);
+	va_end(args);
 }
 
-enum security_status security_judge_updates(const struct security_facts *facts, const char **ret_message)
+enum security_status security_judge_modules(const struct security_facts *facts, char message[SECURITY_WORDS_MAX])
+{
+	if (facts->selinux == SELINUX_ENFORCING)
+		return say(message, SECURITY_PASSED, "SELinux is enforcing");
+	if (facts->apparmor && !facts->apparmor_counted)
+		return say(message, SECURITY_WARNING, "AppArmor is on; whether it enforces a profile could not be read: %s",
+			   *facts->apparmor_unread.what ? facts->apparmor_unread.what : "its list of profiles");
+	if (facts->apparmor && facts->apparmor_enforce > 0)
+		return say(message, SECURITY_PASSED, "AppArmor is on and enforces profiles");
+	return say(message, SECURITY_WARNING, facts->apparmor ? "AppArmor is on but enforces no profile" :
+				   facts->selinux == SELINUX_PERMISSIVE ? "SELinux only warns" : "no mandatory access control is on");
+}
+
+/* What the kernel holds comes first: it is what happens, whoever put it there. */
+enum security_status security_judge_firewall(const struct security_facts *facts, char message[SECURITY_WORDS_MAX])
+{
+	bool nft = active(facts, SECURITY_NFTABLES);
+
+	if (active(facts, SECURITY_FIREWALLD))
+		return say(message, SECURITY_PASSED, "firewalld is active");
+	if (active(facts, SECURITY_UFW) && facts->ufw_enabled)
+		return say(message, SECURITY_PASSED, "ufw is active");
+	if (facts->nft_asked && facts->nft_kernel_filters)
+		return say(message, SECURITY_PASSED, nft ? "nftables is active" : "the kernel filters what comes in");
+	if (active(facts, SECURITY_UFW) && *facts->ufw_unread.what)
+		return say(message, SECURITY_WARNING, "whether ufw is on could not be read: %s", facts->ufw_unread.what);
+	if (facts->nft_asked)
+		return say(message, SECURITY_WARNING, nft ? "nftables is active, but refuses nothing that comes in" : "no firewall is active");
+	if (*facts->nft_unread.what && nft)
+		return say(message, SECURITY_WARNING, "what nftables refuses could not be read whole: %s", facts->nft_unread.what);
+	if (nft && facts->nft_filters)
+		return say(message, SECURITY_PASSED, "nftables is active");
+	if (nft)
+		return say(message, SECURITY_WARNING, "nftables is active, but its configuration refuses nothing");
+	if (facts->ufw_enabled || facts->nft_filters)
+		return say(message, SECURITY_WARNING, unknown(facts, SECURITY_UFW) ? "a firewall is configured; whether it is active is not known" :
+										      "a firewall is configured but not active");
+	return say(message, SECURITY_WARNING, "no firewall is active");
+}
+
+enum security_status security_judge_updates(const struct security_facts *facts, char message[SECURITY_WORDS_MAX])
 {
 	bool apt = facts->upgrades_installed && facts->upgrades_on;
 
-	if (active(facts, SECURITY_DNF_TIMER) || (apt && (active(facts, SECURITY_APT_TIMER) || unknown(facts, SECURITY_APT_TIMER)))) {
-		*ret_message = "updates are installed automatically";
-		return SECURITY_PASSED;
-	}
-	*ret_message = apt ? "automatic updates are configured but their timer is not active" :
-		       facts->upgrades_installed ? "unattended-upgrades is installed but not switched on" :
-						   "updates are not installed automatically";
-	return SECURITY_WARNING;
+	if (active(facts, SECURITY_DNF_INSTALL_TIMER) || (active(facts, SECURITY_DNF_TIMER) && facts->dnf_applies))
+		return say(message, SECURITY_PASSED, "updates are installed automatically");
+	if (active(facts, SECURITY_DNF_TIMER))
+		return *facts->dnf_unread.what ? say(message, SECURITY_WARNING, "whether dnf-automatic installs what it fetches could not be read: %s",
+						     facts->dnf_unread.what) :
+						 say(message, SECURITY_WARNING, "dnf-automatic fetches updates but does not install them");
+	if (facts->upgrades_installed && *facts->apt_unread.what)
+		return say(message, SECURITY_WARNING, "apt's configuration could not be read whole: %s", facts->apt_unread.what);
+	if (apt && (active(facts, SECURITY_APT_TIMER) || unknown(facts, SECURITY_APT_TIMER)))
+		return say(message, SECURITY_PASSED, "updates are installed automatically");
+	return say(message, SECURITY_WARNING, apt ? "automatic updates are configured but their timer is not active" :
+				   facts->upgrades_installed ? "unattended-upgrades is installed but not switched on" :
+							       "updates are not installed automatically");
 }
 
 static bool says(const char *value, const char *fallback, const char *word)
@@ -102,33 +133,29 @@ static bool says(const char *value, const char *fallback, const char *word)
 	return strcasecmp(*value ? value : fallback, word) == 0;
 }
 
-/* What holds when the file does not say, see sshd_config(5). */
-enum security_status security_judge_ssh(const struct security_facts *facts, const char **ret_message)
+/* What holds when the file does not say, see sshd_config(5). By PAM the keyboard-interactive way asks for the password, too. */
+enum security_status security_judge_ssh(const struct security_facts *facts, char message[SECURITY_WORDS_MAX])
 {
 	const struct sshd_settings *sshd = &facts->sshd;
 
-	if (!facts->sshd_file) {
-		*ret_message = "no SSH server is installed";
-		return SECURITY_PASSED;
-	}
-	if (!facts->sshd_readable) {
-		*ret_message = "the settings of the SSH server cannot be read";
-		return SECURITY_WARNING;
-	}
-	if (says(sshd->permit_empty_passwords, "no", "yes")) {
-		*ret_message = "the SSH server accepts empty passwords";
-		return SECURITY_FAILED;
-	}
-	if (says(sshd->permit_root_login, "prohibit-password", "yes")) {
-		*ret_message = "the SSH server lets root log in, with a password too";
-		return SECURITY_WARNING;
-	}
-	if (says(sshd->password_authentication, "yes", "yes")) {
-		*ret_message = "the SSH server accepts passwords";
-		return SECURITY_WARNING;
-	}
-	*ret_message = "the SSH server accepts keys only";
-	return SECURITY_PASSED;
+	if (!facts->sshd_file)
+		return say(message, SECURITY_PASSED, "no SSH server is installed");
+	if (!facts->sshd_readable)
+		return say(message, SECURITY_WARNING, "the settings of the SSH server cannot be read%s%s", *facts->sshd_unread.what ? ": " : "",
+			   facts->sshd_unread.what);
+	if (says(sshd->permit_empty_passwords, "no", "yes"))
+		return say(message, SECURITY_FAILED, "the SSH server accepts empty passwords");
+	if (says(sshd->permit_root_login, "prohibit-password", "yes"))
+		return say(message, SECURITY_WARNING, "the SSH server lets root log in, with a password too");
+	if (says(sshd->password_authentication, "yes", "yes"))
+		return say(message, SECURITY_WARNING, "the SSH server accepts passwords");
+	if (says(sshd->kbd_interactive, "yes", "yes") && says(sshd->use_pam, "no", "yes"))
+		return say(message, SECURITY_WARNING, "the SSH server accepts passwords by keyboard-interactive and PAM");
+	if (sshd->match_passwords)
+		return say(message, SECURITY_WARNING, "the SSH server accepts passwords of those that a Match block is about");
+	if (*facts->sshd_unread.what)
+		return say(message, SECURITY_WARNING, "the settings of the SSH server could not be read whole: %s", facts->sshd_unread.what);
+	return say(message, SECURITY_PASSED, "the SSH server accepts keys only");
 }
 
 /* --------------------------------------------------------------------------------------------------------- telling */
@@ -152,11 +179,19 @@ static void emit_unit(struct sink *out, const char *key, const struct security_f
 	sink_str(out, key, or_unknown(facts->units[unit]));
 }
 
+/* Who told it: the program itself, or its files as they were read; and what was not read. */
+static void emit_source(struct sink *out, bool asked, const char *program, const struct security_unread *unread)
+{
+	sink_str(out, "source", asked ? program : "files");
+	if (*unread->what)
+		sink_str(out, "not_read", unread->what);
+}
+
 void security_emit_modules(struct sink *out, const char *key, const struct security_facts *facts)
 {
 	static const char *const modes[] = { "disabled", "permissive", "enforcing" };
-	const char *message;
-	enum security_status status = security_judge_modules(facts, &message);
+	char message[SECURITY_WORDS_MAX];
+	enum security_status status = security_judge_modules(facts, message);
 
 	begin(out, key, status, message);
 	sink_str(out, "active_modules", or_unknown(facts->lsm));
@@ -177,15 +212,15 @@ void security_emit_modules(struct sink *out, const char *key, const struct secur
 
 void security_emit_firewall(struct sink *out, const char *key, const struct security_facts *facts)
 {
-	const char *message;
-	enum security_status status = security_judge_firewall(facts, &message);
+	char message[SECURITY_WORDS_MAX];
+	enum security_status status = security_judge_firewall(facts, message);
 
 	begin(out, key, status, message);
 	sink_bool(out, "active", status == SECURITY_PASSED);
 	sink_object_begin(out, "nftables");
 	emit_unit(out, "service", facts, SECURITY_NFTABLES);
 	sink_bool(out, "configured", facts->nft_file);
-	sink_bool(out, "filters_input", facts->nft_filters);
+	sink_bool(out, "filters_input", facts->nft_asked ? facts->nft_kernel_filters : facts->nft_filters);
 	sink_object_end(out);
 	sink_object_begin(out, "ufw");
 	emit_unit(out, "service", facts, SECURITY_UFW);
@@ -194,13 +229,14 @@ void security_emit_firewall(struct sink *out, const char *key, const struct secu
 	sink_object_begin(out, "firewalld");
 	emit_unit(out, "service", facts, SECURITY_FIREWALLD);
 	sink_object_end(out);
+	emit_source(out, facts->nft_asked, "nft", &facts->nft_unread);
 	end(out);
 }
 
 void security_emit_updates(struct sink *out, const char *key, const struct security_facts *facts)
 {
-	const char *message;
-	enum security_status status = security_judge_updates(facts, &message);
+	char message[SECURITY_WORDS_MAX];
+	enum security_status status = security_judge_updates(facts, message);
 
 	begin(out, key, status, message);
 	sink_bool(out, "unattended_upgrades_installed", facts->upgrades_installed);
@@ -208,6 +244,7 @@ void security_emit_updates(struct sink *out, const char *key, const struct secur
 	sink_bool(out, "package_lists_refreshed", facts->lists_on);
 	emit_unit(out, "apt_timer", facts, SECURITY_APT_TIMER);
 	emit_unit(out, "dnf_automatic_timer", facts, SECURITY_DNF_TIMER);
+	emit_source(out, facts->apt_asked, "apt-config", &facts->apt_unread);
 	end(out);
 }
 
@@ -229,17 +266,20 @@ static void emit_setting(struct sink *out, const char *key, const char *value, c
 void security_emit_ssh(struct sink *out, const char *key, const struct security_facts *facts)
 {
 	const struct sshd_settings *sshd = &facts->sshd;
-	const char *message;
-	enum security_status status = security_judge_ssh(facts, &message);
+	char message[SECURITY_WORDS_MAX];
+	enum security_status status = security_judge_ssh(facts, message);
 
 	begin(out, key, status, message);
 	sink_bool(out, "installed", facts->sshd_file);
 	sink_str(out, "service", ssh_state(facts));
+	emit_source(out, facts->sshd_asked, "sshd", &facts->sshd_unread);
 	if (facts->sshd_readable) {
 		emit_setting(out, "permit_root_login", sshd->permit_root_login, "prohibit-password");
 		emit_setting(out, "password_authentication", sshd->password_authentication, "yes");
 		emit_setting(out, "permit_empty_passwords", sshd->permit_empty_passwords, "no");
 		emit_setting(out, "x11_forwarding", sshd->x11_forwarding, "no");
+		emit_setting(out, "kbd_interactive_authentication", sshd->kbd_interactive, "yes");
+		emit_setting(out, "use_pam", sshd->use_pam, "no");
 		sink_uint(out, "match_blocks", sshd->match_blocks);
 	}
 	end(out);
@@ -247,20 +287,20 @@ void security_emit_ssh(struct sink *out, const char *key, const struct security_
 
 void security_emit_all(struct sink *out, const char *key, const struct security_facts *facts)
 {
-	typedef enum security_status judge_fn(const struct security_facts *facts, const char **ret_message);
+	typedef enum security_status judge_fn(const struct security_facts *facts, char message[SECURITY_WORDS_MAX]);
 	static judge_fn *const judges[] = {
 		security_judge_modules, security_judge_firewall, security_judge_updates, security_judge_ssh,
 	};
 	enum security_status worst = SECURITY_PASSED;
-	const char *message = "nothing was found wanting";
+	char message[SECURITY_WORDS_MAX] = "nothing was found wanting";
 
 	for (size_t i = 0; i < ARRAY_SIZE(judges); i++) {
-		const char *words;
-		enum security_status status = judges[i](facts, &words);
+		char words[SECURITY_WORDS_MAX];
+		enum security_status status = judges[i](facts, words);
 
 		if (status > worst) {
 			worst = status;
-			message = words;
+			memcpy(message, words, sizeof(message));
 		}
 	}
 	begin(out, key, worst, message);

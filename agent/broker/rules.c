@@ -7,6 +7,7 @@
 #include <infiniservice/cleanup.h>
 
 #include "agent/config/config.h"
+#include "agent/executor/questions.h"
 #include "agent/executor/surroundings.h"
 #include "agent/packages/manager.h"
 #include "agent/policy.h"
@@ -37,6 +38,11 @@ static const struct rule {
 	{ .action = "PackageUpdate", .group = GROUP_PACKAGES, .steps = STEP(REFRESH) | STEP(UPDATE) },
 	{ .action = "UpdateSystemSoftware", .group = GROUP_PACKAGES, .steps = STEP(REFRESH) | STEP(UPDATE) | STEP(UPDATE_ALL) },
 	{ .action = "CheckSystemIntegrity", .group = GROUP_OBSERVE, .steps = STEP(VERIFY) },
+	{ .action = "CheckLinuxSecurity", .group = GROUP_OBSERVE },
+	{ .action = "GetLinuxSecurityStatus", .group = GROUP_OBSERVE },
+	{ .action = "GetLinuxFirewallStatus", .group = GROUP_OBSERVE },
+	{ .action = "CheckFirewallStatus", .group = GROUP_OBSERVE },
+	{ .action = "CheckSecurityModules", .group = GROUP_OBSERVE },
 	{ .action = "RebootSystem", .group = GROUP_POWER, .deeds = DEED(REBOOT) },
 	{ .action = "ShutdownSystem", .group = GROUP_POWER, .deeds = DEED(POWER_OFF) },
 	{ .action = "PrepareGoldenImage", .group = GROUP_POWER, .verb = "golden", .deeds = DEED(POWER_OFF) },
@@ -115,6 +121,20 @@ static bool is_permitted_step(char *const *argv, unsigned steps)
 	return false;
 }
 
+/* One of the questions, word by word. */
+static bool is_question(char *const *argv)
+{
+	for (size_t question = 0; question < QUESTIONS; question++) {
+		size_t i = 1;
+
+		while (questions[question][i] && argv[i] && strcmp(argv[i], questions[question][i]) == 0)
+			i++;
+		if (!questions[question][i] && !argv[i] && is_program(argv[0], questions[question][0]))
+			return true;
+	}
+	return false;
+}
+
 /* Our own program by whatever path: it is replaced by ours. */
 static bool is_verb(char *const *argv, const char *verb)
 {
@@ -140,6 +160,8 @@ struct rules_verdict rules_judge_run(const struct executor_command *command, con
 		return (struct rules_verdict){ .refusal = "this action has neither user nor directory" };
 	if (is_verb(command->argv, rule->verb))
 		return (struct rules_verdict){ .own_program = true };
+	if (question_of_action(command->action) && is_question(command->argv))
+		return (struct rules_verdict){ .refusal = NULL };
 	if (is_permitted_step(command->argv, rule->steps))
 		return (struct rules_verdict){ .refusal = NULL };
 	return (struct rules_verdict){ .refusal = "this program with these arguments is no part of the action" };

@@ -1,17 +1,19 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """Services, users, processes, power and security checks: who may ask for what, and that a hostile parameter runs nothing."""
+import contextlib
 import json
 import os
 import pwd
 import re
 import signal
 import subprocess
+import tempfile
 import time
 
 import schema
 import tap
-from fakehost import children_of, descendants, talk, wait_until
+from fakehost import Agent, UnixHost, children_of, descendants, talk, wait_until
 
 ALLOWED = {"commands.allow": "observe control", "commands.deny": ""}
 SYSTEM_BUS = "/run/dbus/system_bus_socket"
@@ -231,6 +233,143 @@ def story_security_checks_have_the_shape_of_health_checks_and_no_null():
     assert set(details) == {"security_modules", "firewall", "automatic_updates", "ssh"}, details
     for check in details.values():
         schema.check_data("CheckSecurityModules", check)
+
+
+# $1: a directory whose folders stand in the place of those of /etc; the rest: what to run so, as nobody.
+AS_NOBODY = """set -e
+for name in ssh apt dnf ufw nft; do
+	test ! -d "$1/$name" || { mkdir -p /etc/$name; mount --bind "$1/$name" /etc/$name; }
+done
+test ! -f "$1/nftables.conf" || { test -e /etc/nftables.conf || : >/etc/nftables.conf; mount --bind "$1/nftables.conf" /etc/nftables.conf; }
+shift
+exec setpriv --reuid 65534 --regid 65534 --clear-groups "$@"
+"""
+
+
+class Nobody:
+    """An agent without rights, and what it finds below /etc: {path: (text, mode)}."""
+
+    def __init__(self, keep, files):
+        tap.need_root()
+        tap.need_room()
+        self.keep = keep
+        self.directory = keep(tempfile.TemporaryDirectory())
+        os.chmod(self.directory, 0o755)
+        for path, (text, mode) in {**files, "inside": (AS_NOBODY, 0o644)}.items():
+            os.makedirs(os.path.dirname(os.path.join(self.directory, path)), exist_ok=True)
+            with open(os.path.join(self.directory, path), "w", encoding="utf-8") as file:
+                file.write(text)
+            os.chmod(os.path.join(self.directory, path), mode)
+
+    def talk(self):
+        host = self.keep(UnixHost())
+        os.chmod(os.path.dirname(host.path), 0o755)
+        os.chmod(host.path, 0o777)
+        agent = Agent(host.spec, wrapper=["unshare", "-m", "sh", os.path.join(self.directory, "inside"), self.directory])
+        for folder, _, names in os.walk(agent.directory):
+            for path in [folder] + [os.path.join(folder, name) for name in names]:
+                os.chown(path, 65534, 65534)
+        self.keep(agent)
+        host.accept(20)
+        return host
+
+
+KEYS_ONLY = "PasswordAuthentication no\nKbdInteractiveAuthentication no\nUsePAM yes\n"
+INCLUDING = "Include /etc/ssh/sshd_config.d/*.conf\n" + KEYS_ONLY
+
+
+def story_configuration_that_could_not_be_read_whole_has_not_passed():
+    drop_in, main = "ssh/sshd_config.d/50-cloud-init.conf", "ssh/sshd_config"
+    yes = "PasswordAuthentication yes\n"
+    cases = [
+        ({main: (KEYS_ONLY, 0o644)}, "passed", "keys only"),
+        ({main: (INCLUDING, 0o644), drop_in: ("# nothing\n", 0o644)}, "passed", "keys only"),
+        ({main: (INCLUDING, 0o644), drop_in: (yes, 0o644)}, "warning", "accepts passwords"),
+        ({main: (INCLUDING, 0o644), drop_in: (yes, 0o600)}, "warning", "50-cloud-init.conf"),
+        ({main: (KEYS_ONLY, 0o600)}, "warning", "/etc/ssh/sshd_config"),
+        ({main: (KEYS_ONLY.replace("ion no", "ion yes").replace("Password", "#Password") + "PasswordAuthentication no\n", 0o644)}, "warning", "PAM"),
+        ({main: ("Include /etc/ssh/more/one.conf\n" + KEYS_ONLY, 0o644), "ssh/more/one.conf": (yes, 0o644)}, "warning", "accepts passwords"),
+        ({main: ("Include more/*\n" + KEYS_ONLY, 0o644), "ssh/more/one": (yes, 0o644)}, "warning", "accepts passwords"),
+        ({main: ("Include /etc/ssh/more/*/x.conf\n" + KEYS_ONLY, 0o644)}, "warning", "/etc/ssh/more/*/x.conf"),
+        ({main: ("Include nothing-here.conf /etc/ssh/more/a.conf\n" + KEYS_ONLY, 0o644), "ssh/more/a.conf": (yes, 0o600)}, "warning", "more/a.conf"),
+        ({main: (INCLUDING, 0o644), **{f"ssh/sshd_config.d/{i:03}.conf": ("# nothing\n", 0o644) for i in range(300)}}, "warning", "more than 256 files"),
+        ({main: ("Include /etc/ssh/sshd_config\n" + KEYS_ONLY, 0o644)}, "warning", "not followed"),
+        ({main: (KEYS_ONLY + "Match User backup\nPasswordAuthentication yes\n", 0o644)}, "warning", "Match"),
+        ({main: (KEYS_ONLY + "Match User backup\nX11Forwarding yes\n", 0o644)}, "passed", "keys only"),
+    ]
+    for files, status, words in cases:
+        with contextlib.ExitStack() as stack:
+            check = Nobody(stack.enter_context, files).talk().ask("CheckLinuxSecurity")["data"]["details"]["ssh"]
+        assert check["status"] == status and words in check["message"], (files, check)
+        assert check["details"]["source"] == "files", check
+        assert status == "warning" or "not_read" not in check["details"], check
+
+
+def story_a_rule_set_that_includes_another_file_is_not_read_whole():
+    tap.need_root()
+    refusing = "table inet f {\n chain i {\n  type filter hook input priority 0; policy drop;\n }\n}\n"
+    for text, mode, not_read in ((refusing, 0o644, None), (refusing, 0o600, "/etc/nftables.conf"),
+                                 (refusing + 'include "/etc/nft/*.nft"\n', 0o644, "/etc/nft/*.nft"), ("\tinclude '/x'\n" + refusing, 0o644, "/x")):
+        with contextlib.ExitStack() as stack:
+            check = Nobody(stack.enter_context, {"nftables.conf": (text, mode)}).talk().ask("CheckFirewallStatus")["data"]
+        assert check["details"]["source"] == "files" and check["status"] == "warning", check
+        assert (not_read is None) == ("not_read" not in check["details"]) and (not_read or "") in check["details"].get("not_read", ""), (text, check)
+
+
+def story_the_settings_of_apt_are_what_apt_says_of_them():
+    if not os.path.exists("/usr/bin/apt-config"):
+        raise tap.Skip("this machine has no apt")
+    on = 'APT { Periodic { Unattended-Upgrade "1"; Update-Package-Lists "1"; }; };\n'
+    for files, enabled, unread in (({"apt/apt.conf.d/20auto": (on, 0o644)}, True, False),
+                                   ({"apt/apt.conf.d/20auto": (on, 0o644), "apt/apt.conf.d/99last": ('APT::Periodic::Unattended-Upgrade "0";\n', 0o644)}, False, False),
+                                   ({"apt/apt.conf.d/20auto": (on.replace("1", "0"), 0o644), "apt/apt.conf": (on, 0o644)}, None, False),
+                                   ({"apt/apt.conf.d/20auto": (on, 0o644), "apt/apt.conf.d/99last": ("x", 0o600)}, None, True)):
+        with contextlib.ExitStack() as stack:
+            nobody = Nobody(stack.enter_context, files)
+            with open("/usr/bin/unattended-upgrade", "a", encoding="ascii"):  # of the room alone
+                pass
+            check = nobody.talk().ask("CheckLinuxSecurity")["data"]["details"]["automatic_updates"]
+        assert check["details"]["source"] == "apt-config" and ("not_read" in check["details"]) is unread, (files, check)
+        assert enabled is None or check["details"]["unattended_upgrades_enabled"] is enabled, (files, check)
+        assert not unread or (check["status"] == "warning" and "99last" in check["message"]), check
+
+
+def pretend(name, text, code=0):
+    """A program of the room, which says this to the one question that it knows."""
+    with open(f"/usr/local/sbin/{name}", "w", encoding="ascii") as file:
+        file.write(f"#!/bin/sh\ncat <<'END'\n{text}\nEND\nexit {code}\n")
+    os.chmod(f"/usr/local/sbin/{name}", 0o755)
+
+
+def story_what_programs_say_of_themselves_counts_and_not_their_files():
+    tap.need_root()
+    tap.need_room()
+    os.makedirs("/etc/ssh", exist_ok=True)
+    with open("/etc/ssh/sshd_config", "w", encoding="ascii") as file:
+        file.write(KEYS_ONLY)
+    with open("/etc/nftables.conf", "w", encoding="ascii") as file:
+        file.write("")
+    said = "permitrootlogin without-password\npasswordauthentication {}\nkbdinteractiveauthentication no\nusepam yes\npermitemptypasswords no"
+    chain = '{{"chain":{{"family":"ip","table":"x","name":"i","type":"filter","hook":"input","prio":0,"policy":"{}"}}}}'
+    pretend("sshd", said.format("yes"))
+    pretend("nft", '{"nftables":[%s]}' % chain.format("drop"))
+    _, host = talk(tap.keep)
+    for action in ("CheckLinuxSecurity", "GetLinuxSecurityStatus"):
+        details = host.ask(action)["data"]["details"]
+        assert details["ssh"]["status"] == "warning" and details["ssh"]["details"]["source"] == "sshd", details["ssh"]
+        assert details["ssh"]["details"]["password_authentication"] == "yes", details["ssh"]
+        assert details["firewall"]["status"] == "passed" and details["firewall"]["details"]["source"] == "nft", details["firewall"]
+    pretend("nft", '{"nftables":[%s]}' % chain.format("accept"))
+    assert host.ask("CheckFirewallStatus")["data"]["status"] == "warning"
+    for name, text, code in (("sshd", said.format("yes"), 1), ("sshd", "sshd: no hostkeys available -- exiting.", 0), ("sshd", "x" * 3000000, 0)):
+        pretend(name, text, code)
+        ssh = host.ask("CheckLinuxSecurity")["data"]["details"]["ssh"]
+        assert ssh["status"] == "passed" and ssh["details"]["source"] == "files", ssh
+    pretend("sshd", "true")
+    with open("/usr/local/sbin/sshd", "w", encoding="ascii") as file:
+        file.write("#!/bin/sh\nexec sleep 60\n")
+    answer = host.ask("CheckLinuxSecurity", timeout=3)
+    assert answer["success"] and answer["data"]["details"]["ssh"]["details"]["source"] == "files", answer
 
 
 tap.main(globals())

@@ -104,6 +104,36 @@ static void refuses_what_an_action_is_not_made_of(void **state)
 			fail_msg("%s: %s", cases[i].action, cases[i].words);
 }
 
+static void questions_are_asked_word_by_word(void **state)
+{
+	static const char *const actions[] = { "CheckLinuxSecurity", "GetLinuxSecurityStatus", "GetLinuxFirewallStatus", "CheckFirewallStatus",
+					       "CheckSecurityModules" };
+	static const char *const asked[] = { "/usr/sbin/sshd -T", "/usr/sbin/nft -j list ruleset", "/usr/bin/apt-config dump",
+					       "/usr/bin/cat /sys/kernel/security/apparmor/profiles" };
+	static const char *const not_asked[] = {
+		"/usr/sbin/sshd",	   "/usr/sbin/sshd -T -f /tmp/x", "/usr/sbin/sshd -D",		  "/tmp/sshd -T",
+		"/usr/sbin/nft -j list", "/usr/sbin/nft flush ruleset", "/usr/sbin/nft -j list ruleset -f /tmp/x", "/usr/bin/cat /etc/shadow",
+		"/usr/bin/cat",	   "/usr/bin/cat /sys/kernel/security/apparmor/profiles /etc/shadow", "/usr/bin/sh -T",
+	};
+
+	(void)state;
+	allow("observe", "", NULL);
+	for (size_t a = 0; a < ARRAY_SIZE(actions); a++) {
+		for (size_t i = 0; i < ARRAY_SIZE(asked); i++)
+			assert_null(judge(actions[a], GROUP_OBSERVE, asked[i]).refusal);
+		for (size_t i = 0; i < ARRAY_SIZE(not_asked); i++)
+			if (!judge(actions[a], GROUP_OBSERVE, not_asked[i]).refusal)
+				fail_msg("%s: %s", actions[a], not_asked[i]);
+	}
+	assert_non_null(judge("SystemInfo", GROUP_OBSERVE, asked[0]).refusal);
+	assert_non_null(judge("CheckSystemIntegrity", GROUP_OBSERVE, asked[0]).refusal);
+	assert_non_null(judge("CheckLinuxSecurity", GROUP_EXEC, asked[0]).refusal);
+	allow("observe", "CheckLinuxSecurity", NULL);
+	assert_non_null(judge("CheckLinuxSecurity", GROUP_OBSERVE, asked[0]).refusal);
+	allow("", "", NULL);
+	assert_non_null(judge("CheckFirewallStatus", GROUP_OBSERVE, asked[1]).refusal);
+}
+
 static void asks_the_owners_policy_itself(void **state)
 {
 	(void)state;
@@ -273,6 +303,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lets_each_action_do_what_it_is_made_of),
 		cmocka_unit_test(refuses_what_an_action_is_not_made_of),
+		cmocka_unit_test(questions_are_asked_word_by_word),
 		cmocka_unit_test(asks_the_owners_policy_itself),
 		cmocka_unit_test(holds_free_commands_to_the_user_that_is_set),
 		cmocka_unit_test(gives_no_user_and_directory_to_what_is_not_free),
