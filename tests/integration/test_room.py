@@ -10,6 +10,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import time
 import uuid
 
 import tap
@@ -111,6 +112,20 @@ def story_a_killed_room_takes_all_its_processes_along():
         child.kill()
         child.wait()
     wait_until(lambda: not processes_running(marker), 5, "the end of the room's processes")
+
+
+def story_a_command_that_is_ended_is_not_run_again_without_a_room():
+    """Signals come to every process of the group, twice and when the command has just ended."""
+    for wait_s in (0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3):
+        with subprocess.Popen([sys.executable, ROOM, "--or-without", "sh", "-c", "cat /proc/1/comm; exec sleep 0.2"], stdout=subprocess.PIPE,
+                              text=True, start_new_session=True) as child:
+            time.sleep(wait_s)
+            for _ in range(20):
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(child.pid, signal.SIGTERM)
+                time.sleep(0.01)
+            said, _ = child.communicate(timeout=60)
+            assert said in ("", "test-room\n"), (wait_s, said)
 
 
 def story_the_end_of_the_command_is_told_as_it_was():

@@ -15,6 +15,7 @@ could destroy something is skipped with the reason. Without that option nothing 
 
 root makes it by its rights, anybody else in a user namespace, in which files of others belong to nobody.
 """
+import contextlib
 import ctypes
 import os
 import shutil
@@ -36,6 +37,7 @@ CLONE_NEWUSER, CLONE_NEWPID = 0x10000000, 0x20000000
 MNT_DETACH = 2
 PR_SET_PDEATHSIG, PR_SET_NAME, PR_CAPBSET_DROP = 1, 15, 24
 # CAP_SYS_MODULE, CAP_SYS_RAWIO, CAP_SYS_BOOT, CAP_SYS_TIME, CAP_MKNOD, CAP_MAC_ADMIN, CAP_SYSLOG, CAP_WAKE_ALARM
+FURNISHED = b"furnished:"
 KEPT_OUT = (16, 17, 22, 25, 27, 33, 34, 35)
 SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41}
 
@@ -294,11 +296,21 @@ def furnish(scratch, group, group_mount, as_user):
     os.chdir(where if os.path.isdir(where) else "/")
 
 
+def pass_on_term(pid):
+    """From now on SIGTERM ends that process; one that has ended already is nobody's fault."""
+    def handler(*_):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, handler)
+
+
 def first_process(furnish_it, argv, report):
     """Process 1: furnishes the room, starts the command, buries the dead, and tells the command's end."""
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     libc.prctl(PR_SET_NAME, NAME.encode(), 0, 0, 0)
     furnish_it()
+    os.write(report, FURNISHED)
     os.environ["TMPDIR"] = "/tmp"
     child = os.fork()
     if child == 0:
@@ -311,8 +323,8 @@ def first_process(furnish_it, argv, report):
             os.execvp(argv[0], argv)
         except OSError as error:
             print(f"{argv[0]}: {error.strerror}", file=sys.stderr)
-            os._exit(127)
-    signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGTERM))
+        os._exit(127)
+    pass_on_term(child)
     while True:
         pid, status = os.wait()
         if pid == child:
@@ -326,12 +338,11 @@ def doorkeeper(furnish_it, argv, report, as_user):
     if as_user:
         own_user()
     unshare(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWPID, "namespaces of mounts and processes")
-    first = 0
-    signal.signal(signal.SIGTERM, lambda *_: first and os.kill(first, signal.SIGTERM))
     first = os.fork()
     if first == 0:
         told_and_gone(report, lambda: first_process(furnish_it, argv, report))
     os.close(report)
+    pass_on_term(first)
     os.waitpid(first, 0)
     os._exit(0)
 
@@ -340,8 +351,9 @@ def told_and_gone(report, work):
     """Runs what does not come back; why it did is told."""
     try:
         work()
-    except (Impossible, OSError) as error:
-        os.write(report, b"!" + str(error).encode())
+    except BaseException as error:  # pylint: disable=broad-except
+        with contextlib.suppress(OSError):
+            os.write(report, b"!" + str(error).encode())
     os._exit(1)
 
 
@@ -360,23 +372,33 @@ def run(argv):
     as_user = os.geteuid() != 0
     for number in FROM_A_TERMINAL:
         signal.signal(number, signal.SIG_IGN)  # the command gets them as we do
+    ended = []
+    signal.signal(signal.SIGTERM, lambda *_: ended.append(True))
     # Not in /tmp, which may be memory: what a test writes goes to a disk where there is one.
-    scratch = tempfile.mkdtemp(prefix=NAME + "-", dir="/var/tmp")
+    try:
+        scratch = tempfile.mkdtemp(prefix=NAME + "-", dir="/var/tmp")
+    except OSError as error:
+        raise Impossible(str(error)) from None
     group, group_mount = make_group()
     ours, theirs = os.pipe()
     try:
-        keeper = 0
-        signal.signal(signal.SIGTERM, lambda *_: keeper and os.kill(keeper, signal.SIGTERM))
         keeper = os.fork()
         if keeper == 0:
             os.close(ours)
             told_and_gone(theirs, lambda: doorkeeper(lambda: furnish(scratch, group, group_mount, as_user), argv, theirs, as_user))
         os.close(theirs)
-        told = os.read(ours, 4096)
+        pass_on_term(keeper)
+        told = b""
+        while part := os.read(ours, 4096):
+            told += part
         os.waitpid(keeper, 0)
-        if told[:1] == b"!":
+        # Once it was furnished the command may have run: whatever happened then, it is not run again without a room.
+        if not told.startswith(FURNISHED):
+            if ended or told[:1] != b"!":
+                return signal.SIGTERM
             raise Impossible(told[1:].decode(errors="replace"))
-        return int(told) if told else signal.SIGKILL
+        status = told[len(FURNISHED):]
+        return int(status) if status.isdigit() else signal.SIGKILL
     finally:
         if group:
             remove_group(group)
