@@ -295,6 +295,7 @@ portable: ## one static program and its installer, into build/portable
 
 deb: ## Debian packages infiniservice and infiniservice-host, into build/deb
 	@tools/deps.sh build deb
+	@rm -f $(BUILD)/deb/infiniservice_*.deb $(BUILD)/deb/infiniservice-*_*.deb
 	@packaging/build-deb.sh $(BUILD)/deb
 
 check-package: deb ## the life of the installed package, told in a booted Debian 12 and a booted Debian 13
@@ -302,6 +303,8 @@ check-package: deb ## the life of the installed package, told in a booted Debian
 	@tests/run -j 2 -t 1200 --again $(PACKAGE_RUNS)
 
 clean: ## remove what was built (the cached guest images too)
+	@test ! -e $(BUILD) || test -e $(BUILD)/.flags || \
+		{ echo "$(BUILD): nothing was built there (it has no .flags), so it stays: remove it yourself" >&2; exit 1; }
 	rm -rf $(BUILD) compile_commands.json
 
 help: ## this list

@@ -284,9 +284,11 @@ static void write_list(struct journal *journal, const struct journal_entry *entr
 /* A new file with the open entries alone takes the place of the old one by rename. */
 static int rewrite(struct journal *journal)
 {
-	int fd = openat(journal->dir_fd, TEMPORARY, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW,
-			0600);
+	int fd;
 
+	/* What another left by this name is never written to. */
+	unlinkat(journal->dir_fd, TEMPORARY, 0);
+	fd = openat(journal->dir_fd, TEMPORARY, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return -errno;
 	close_fd(&journal->fd);

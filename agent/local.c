@@ -2,6 +2,8 @@
 /* The local socket and its clients; see local.h. A client owns its fd, its session and its queue of answers. */
 #include "agent/local.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +19,7 @@
 
 #include "agent/agent.h"
 #include "transport/outq.h"
+#include "transport/socket_path.h"
 
 #define WRITE_BYTES 8192
 #define READ_BYTES 1024
@@ -40,6 +43,7 @@ struct local {
 	struct agent *agent;
 	int fd;
 	char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)]; /* "" when the socket was passed in */
+	struct socket_id id;
 	ev_io accept_io;
 	ev_timer resume; /* accepting pauses when there are no fds left */
 	struct client *clients;
@@ -280,6 +284,23 @@ bool local_find_group(const char *name, gid_t *ret)
 	return false;
 }
 
+/* By descriptor: another file may have taken the path by now. */
+static int give(const struct local *local, gid_t gid)
+{
+	_cleanup_(closep) int fd = open(local->path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	char path[32];
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -1;
+	if (st.st_dev != local->id.dev || st.st_ino != local->id.ino) {
+		errno = ESTALE;
+		return -1;
+	}
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return (gid != getegid() && fchownat(fd, "", (uid_t)-1, gid, AT_EMPTY_PATH) < 0) || chmod(path, 0660) < 0 ? -1 : 0;
+}
+
 static void give_to_group(const struct local *local, const char *name, struct err *warning)
 {
 	gid_t gid;
@@ -289,32 +310,25 @@ static void give_to_group(const struct local *local, const char *name, struct er
 	/* One's own group is what the socket has already; a sandbox may forbid chown(2) altogether. */
 	if (!local_find_group(name, &gid))
 		err_set(warning, -ENOENT, "socket.group: no group '%s': only this user and root may use %s", name, local->path);
-	else if ((gid != getegid() && chown(local->path, (uid_t)-1, gid) < 0) || chmod(local->path, 0660) < 0)
+	else if (give(local, gid) < 0)
 		err_set(warning, -errno, "%s: cannot be given to group '%s': %s", local->path, name, strerror(errno));
 }
 
-/* A socket that a dead agent left behind is replaced; the state directory's lock says that no living one holds it. */
 static int listen_at(struct local *local, const char *path, struct err *e)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	struct stat st;
-	mode_t mask;
 	int r;
 
-	if (strlen(path) >= sizeof(address.sun_path))
-		return err_set(e, -ENAMETOOLONG, "socket.path: longer than the %zu bytes a socket may have", sizeof(address.sun_path) - 1);
-	strcpy(address.sun_path, path);
 	local->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (local->fd < 0)
 		return err_set(e, -errno, "socket: %s", strerror(errno));
-	if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
-		unlink(path);
-	mask = umask(0177);
-	r = bind(local->fd, (struct sockaddr *)&address, sizeof(address));
-	umask(mask);
-	if (r < 0 || listen(local->fd, SOMAXCONN) < 0)
-		return err_set(e, -errno, "%s: %s (set socket.path, or leave it empty for no local socket)", path, strerror(errno));
+	r = socket_path_bind(local->fd, path, 0177, &local->id, e);
+	if (r < 0) {
+		err_context(e, "socket.path (empty for no local socket)");
+		return r;
+	}
 	strcpy(local->path, path);
+	if (listen(local->fd, SOMAXCONN) < 0)
+		return err_set(e, -errno, "socket.path: %s: %s", path, strerror(errno));
 	return 0;
 }
 
@@ -366,7 +380,7 @@ struct local *local_free(struct local *local)
 	ev_io_stop(local->agent->loop, &local->accept_io);
 	ev_timer_stop(local->agent->loop, &local->resume);
 	if (*local->path)
-		unlink(local->path);
+		socket_path_remove(local->path, &local->id);
 	closep(&local->fd);
 	free(local);
 	return NULL;

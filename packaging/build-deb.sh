@@ -14,8 +14,10 @@ if [ "$(dpkg-parsechangelog -l "$top/packaging/debian/changelog" -S Version)" !=
 fi
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
-src=$out/infiniservice-$version
-rm -rf "$src" "$out"/*.deb "$out"/*.changes "$out"/*.buildinfo
+# In a folder of its own: whatever else lies in DIR, packages of other versions included, is left alone.
+work=$(mktemp -d "$out/build.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+src=$work/infiniservice-$version
 mkdir "$src"
 # What a commit would hold, or (without git) all but what was built.
 if git -C "$top" rev-parse --git-dir >/dev/null 2>&1; then
@@ -32,6 +34,8 @@ if ! (cd "$src" && DEB_BUILD_OPTIONS="${DEB_BUILD_OPTIONS-nocheck}" dpkg-buildpa
 	tail -n 30 "$log" | cut -c 1-300 >&2
 	exit 1
 fi
-rm -rf "$src"
-lintian --fail-on error,warning,info --suppress-tags initial-upload-closes-no-bugs "$out"/*.changes
-ls "$out"/*.deb
+lintian --fail-on error,warning,info --suppress-tags initial-upload-closes-no-bugs "$work"/*.changes
+for made in "$work"/*.deb "$work"/*.changes "$work"/*.buildinfo; do
+	mv -f "$made" "$out"
+	case $made in *.deb) echo "$out/${made##*/}" ;; esac
+done

@@ -24,6 +24,7 @@ struct child {
 	const struct log_child_config *config;
 	struct writer writer;
 	uint64_t written, dropped, duplicates;
+	bool latest_is_ours;
 	char *buffer;
 	size_t size;
 };
@@ -109,6 +110,10 @@ static int message_do(struct child *c, const struct log_message *m, struct log_a
 	case LOG_LINE_AGAIN:
 		return line_append(c, m, ack);
 	case LOG_LATEST:
+		/* A FIFO or a socket by that name is another program's; ours is a file from the first sample on. */
+		if (!c->latest_is_ours && !latest_is_free(c->config->runtime_dir))
+			return -EEXIST;
+		c->latest_is_ours = true;
 		return latest_write(c->config->runtime_dir, &c->config->latest_readers, c->buffer, m->len);
 	case LOG_SYNC:
 		return writer_sync(&c->writer, moment_now());

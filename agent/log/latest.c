@@ -62,6 +62,14 @@ int latest_write(const char *dir, const struct log_readers *readers, const char 
 	return rc;
 }
 
+bool latest_is_free(const char *dir)
+{
+	_cleanup_(closep) int dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
+
+	return dir_fd < 0 || fstatat(dir_fd, LATEST_NAME, &st, AT_SYMLINK_NOFOLLOW) < 0 || S_ISREG(st.st_mode);
+}
+
 bool latest_in_memory(const char *dir)
 {
 	struct statfs fs;

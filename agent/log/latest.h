@@ -15,6 +15,9 @@
 /* Replaces DIR/latest.json (0640, or 0600 where there are no readers). 0 or -errno. Blocks if the disk does. */
 int latest_write(const char *dir, const struct log_readers *readers, const char *text, size_t len);
 
+/* False if something by that name is there that is no file, a FIFO say: another program's, which would be replaced. */
+bool latest_is_free(const char *dir);
+
 /* True if the directory is in memory (tmpfs, ramfs), where writing never waits for a disk. */
 bool latest_in_memory(const char *dir);
 

@@ -118,15 +118,6 @@ int link_connect(struct link *link, const char *path, struct err *e)
 	return r;
 }
 
-/* A socket left by a listener that is gone is in the way; anything else at the path is somebody's and stays. */
-static void remove_stale_socket(const struct sockaddr_un *address)
-{
-	_cleanup_(closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	if (fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 && errno == ECONNREFUSED)
-		unlink(address->sun_path);
-}
-
 int link_listen(struct link *link, const char *path, struct err *e)
 {
 	struct sockaddr_un address;
@@ -134,10 +125,10 @@ int link_listen(struct link *link, const char *path, struct err *e)
 
 	if (r < 0)
 		return r;
-	remove_stale_socket(&address);
 	link->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (link->listen_fd < 0 || bind(link->listen_fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
-		r = err_set(e, -errno, "%s: %s", path, strerror(errno));
+	r = link->listen_fd < 0 ? err_set(e, -errno, "%s: %s", path, strerror(errno)) :
+				  socket_path_bind(link->listen_fd, path, 0, &link->id, e);
+	if (r < 0) {
 		link_close(link);
 		return r;
 	}
@@ -285,7 +276,7 @@ void link_close(struct link *link)
 	if (link->listen_fd >= 0)
 		close_fd(&link->listen_fd);
 	if (link->path[0])
-		unlink(link->path);
+		socket_path_remove(link->path, &link->id);
 	link->path[0] = '\0';
 	free(link->bytes);
 	link->bytes = NULL;

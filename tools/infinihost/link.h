@@ -13,6 +13,8 @@
 
 #include <infiniservice/err.h>
 
+#include "transport/socket_path.h"
+
 /* What a host of this protocol drops; an agent stays far below. */
 #define LINK_LINE_MAX (4U << 20)
 
@@ -24,6 +26,7 @@ struct link {
 	bool skipping; /* inside a line that was too long */
 	unsigned long skipped;
 	char path[108]; /* removed at the end when it was listened on; sun_path of unix(7) is no longer */
+	struct socket_id id;
 };
 
 enum link_event {

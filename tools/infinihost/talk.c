@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,16 +26,25 @@
 #define VALUES_MAX 200000
 #define DEPTH_MAX 32
 #define SECRET_MAX 4096
+#define PIPE_WAIT_MS 3000
 #define CLOCK_WAIT_NS NS_PER_S
 #define NONCE_SIZE 33
 
-/* The secret is the file's text without trailing white space, used verbatim as the key. */
+/*
+ * The secret is the file's text without trailing white space, used verbatim as the key. A pipe, as a shell makes it of a command, is
+ * waited for, but not for ever: a FIFO may have nobody at its other end.
+ */
 static int read_secret(const char *path, char **ret, struct err *e)
 {
-	_cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	_cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	struct pollfd wanted = { .fd = fd, .events = POLLIN };
 	char text[SECRET_MAX];
-	ssize_t len = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	ssize_t len = -1;
 
+	if (fd >= 0 && poll(&wanted, 1, PIPE_WAIT_MS) == 0)
+		return err_set(e, -ETIMEDOUT, "%s: nobody has written a secret to this pipe", path);
+	if (fd >= 0)
+		len = read(fd, text, sizeof(text) - 1);
 	if (len < 0)
 		return err_set(e, -errno, "%s: %s", path, strerror(errno));
 	while (len > 0 && strchr(" \t\r\n", text[len - 1]))
