@@ -250,8 +250,11 @@ static void change_files_by_executor(struct command *command)
 	};
 	int r = privilege_deed_start(command->agent, &wish, on_files_deed, command, &control->deed);
 
-	if (r < 0)
-		bus_work_fail(command, r);
+	if (r < 0) {
+		struct bus_reply failure = privilege_deed_failure(command->agent, r);
+
+		bus_work_failed(command, &failure);
+	}
 }
 
 static void change_files(struct command *command)

@@ -84,6 +84,16 @@ static void emit_log(struct sink *out, const struct agent *agent)
 	sink_object_end(out);
 }
 
+static void emit_executor_state(struct sink *out, struct exec *exec)
+{
+	static const char *const states[] = { "off", "idle", "ready", "unusable" };
+	const char *fault = exec_fault(exec);
+
+	sink_str(out, "state", states[exec_state(exec)]);
+	sink_str(out, "place", exec_place(exec));
+	sink_str(out, "fault", *fault ? fault : NULL);
+}
+
 static void emit_helpers(struct sink *out, const struct agent *agent)
 {
 	struct prober_stats prober = prober_stats(agent->prober);
@@ -104,6 +114,12 @@ static void emit_helpers(struct sink *out, const struct agent *agent)
 	sink_uint(out, "lost", exec.lost);
 	sink_uint(out, "starts", exec.executor_starts);
 	sink_int(out, "pid", exec.executor);
+	emit_executor_state(out, agent->exec);
+	if (agent->privileged) {
+		sink_object_begin(out, "privileged");
+		emit_executor_state(out, agent->privileged);
+		sink_object_end(out);
+	}
 	sink_object_end(out);
 }
 

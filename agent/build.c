@@ -96,15 +96,20 @@ static void on_executor_found(void *data)
 static void on_executor_lost(void *data, int error)
 {
 	struct agent *agent = data;
+	const char *fault = agent->exec ? exec_fault(agent->exec) : "";
 
+	if (!*fault && agent->privileged && exec_state(agent->privileged) == EXEC_STATE_FAULT)
+		fault = exec_fault(agent->privileged);
 	/* One that dies once is started again, and that is all; one whose program is missing dies as often as it is started. */
-	if (error)
-		standing_set(agent, REPLY_ERROR, "executor", "", "the executor cannot be started: %s", strerror(-error));
+	if (*fault || error)
+		standing_set(agent, REPLY_ERROR, "executor", "", "%s", *fault ? fault : strerror(-error));
 	else if (++agent->executor_losses > 1)
 		standing_set(agent, REPLY_ERROR, "executor", "", "the executor dies whenever it is started: no program can be run");
-
-	report_limited(&agent->exec_topic, agent->now.mono_ns, LOG_ERR, "executor %s%s", error ? "cannot be started: " : "died; its commands are answered INTERNAL, packages and power go on, and it is started again",
-		       error ? strerror(-error) : "");
+	if (*fault || error)
+		report_limited(&agent->exec_topic, agent->now.mono_ns, LOG_ERR, "%s; commands are answered INTERNAL", *fault ? fault : strerror(-error));
+	else
+		report_limited(&agent->exec_topic, agent->now.mono_ns, LOG_ERR,
+			       "executor died; its commands are answered INTERNAL, packages and power go on, and it is started again");
 }
 
 /* The seq of latest.json: in memory, so it survives a crash of the agent that the log's last write did not. */

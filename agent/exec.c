@@ -20,7 +20,7 @@ static int64_t run_build(const struct exec_job *job, const struct exec_request *
 	struct executor_run run = {
 		.head = { .id = job->id, .term_ns = job->term_ns, .kill_ns = job->kill_ns },
 		.group = r->group,
-		.flags = exec_job_is_kept(job) ? EXECUTOR_RUN_KEEP : 0,
+		.flags = exec_job_is_kept(job) ? EXECUTOR_RUN_KEEP : r->input ? EXECUTOR_RUN_INPUT : 0,
 		.limits = { [EXECUTOR_LIMIT_AS] = r->limits.address_space_bytes,
 			    [EXECUTOR_LIMIT_FSIZE] = r->limits.file_bytes,
 			    [EXECUTOR_LIMIT_CPU] = r->limits.cpu_s,
@@ -86,6 +86,7 @@ static void job_init(struct exec_job *job, struct exec *exec, const struct exec_
 	job->outcome.words = "";
 	job->deed = r->deed != EXECUTOR_DEED_NONE;
 	job->keep = EXEC_KEEP_NONE;
+	job->input = -1;
 	if (r->keep_unit && exec->config.socket_path)
 		snprintf(job->unit, sizeof(job->unit), "%s", r->keep_unit);
 	job->attached = job->outcome.attached = r->attach;
@@ -143,8 +144,9 @@ int exec_start(struct exec *exec, const struct exec_request *request, const stru
 		return error;
 	if (exec->stats.running >= exec->config.max_jobs)
 		return -ENOBUFS;
-	if (exec->config.socket_path && exec_warm(exec) < 0 && !request->attach)
-		return -ENOTCONN;
+	error = exec_warm(exec);
+	if ((error == -ENOTCONN || error == -EHOSTDOWN) && !request->attach)
+		return error;
 	job = calloc(1, sizeof(*job));
 	if (!job)
 		return -ENOMEM;
@@ -152,7 +154,10 @@ int exec_start(struct exec *exec, const struct exec_request *request, const stru
 	error = job_keep(job, request);
 	if (error == 0)
 		error = job_pack(job, request);
+	if (error == 0 && request->input && (job->input = fcntl(*request->input, F_DUPFD_CLOEXEC, 3)) < 0)
+		error = -errno;
 	if (error < 0) {
+		free(job->message);
 		ev_timer_stop(exec->loop, &job->limit);
 		keep_undo(job);
 		return error;

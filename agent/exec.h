@@ -75,6 +75,7 @@ struct exec_request {
 	bool live;	    /* with keep_unit: `output` is to be given everything, not only what is kept */
 	unsigned deed;	    /* enum executor_deed: done instead of a program; argv is not looked at */
 	const char *argument; /* of the deed; NULL: none */
+	const int *input; /* see executor/input.h: it is EXECUTOR_INPUT_FD of the command, and stays the caller's; NULL: none */
 };
 
 enum exec_stream { EXEC_STDOUT, EXEC_STDERR };
@@ -96,6 +97,7 @@ enum exec_stage {
 	EXEC_STAGE_POLICY, /* the executor's own look at the policy said no: `words` */
 	EXEC_STAGE_CONNECT, /* there is no executor at socket_path */
 	EXEC_STAGE_UNIT, /* of a deed: the executor does not touch this unit: `words` */
+	EXEC_STAGE_EXECUTOR, /* there is one, but it can never start or does not speak: `words` */
 };
 
 struct exec_outcome {
@@ -150,14 +152,29 @@ struct exec *exec_free(struct exec *exec);
 
 /*
  * Starts the executor now, so that the first job does not wait for it. 0 or -errno (a later try follows with the
- * first job).
+ * first job): -ENOTCONN and -EHOSTDOWN as of exec_start, and what may be otherwise the next time.
  */
 int exec_warm(struct exec *exec);
+
+/* How it is with the executor, also where none was needed yet. */
+enum exec_state {
+	EXEC_STATE_OFF,	  /* there is nothing at socket_path, by the owner's choice */
+	EXEC_STATE_IDLE,  /* nothing speaks against it */
+	EXEC_STATE_READY, /* it is there */
+	EXEC_STATE_FAULT, /* it can never start */
+};
+enum exec_state exec_state(struct exec *exec);
+
+/* The file that is looked for: program or socket. Valid until the next call. */
+const char *exec_place(struct exec *exec);
+
+/* Why there is no executor, with the file looked for; "": nothing is known against it. Valid until the next call. */
+const char *exec_fault(struct exec *exec);
 
 /*
  * 0 and *ret (valid until its `done` returns, which never happens inside this call), or: -EINVAL (argv, cwd or
  * environment not acceptable), -E2BIG (more than 128 KiB of strings), -ENOBUFS (max_jobs running), -ESHUTDOWN (after
- * exec_stop), -ENOMEM, -ENOTCONN (nobody at socket_path).
+ * exec_stop), -ENOMEM, -ENOTCONN (there is nothing at socket_path: it is off), -EHOSTDOWN (it can never start: exec_fault says why).
  */
 int exec_start(struct exec *exec, const struct exec_request *request, const struct exec_callbacks *callbacks,
 	       void *data, struct exec_job **ret);

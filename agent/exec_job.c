@@ -42,6 +42,7 @@ static void job_free(struct exec_job *job)
 	exec_keep_close(&job->keep);
 	for (int i = 0; i < 2; i++)
 		stream_close(exec->loop, &job->streams[i]);
+	close_fd(&job->input);
 	free(job->message);
 	free(job->outcome.out.bytes);
 	free(job->outcome.err.bytes);

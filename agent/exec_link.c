@@ -12,7 +12,11 @@
 
 #include <infiniservice/cleanup.h>
 
+#include "agent/executor/packet.h"
 #include "agent/helper.h"
+
+/* So many executors in a row that end without a word: the next will be no better. */
+#define SILENT_MAX 2
 
 /* ---------------------------------------- requests */
 
@@ -27,24 +31,12 @@ static void want_write(struct exec *exec, bool yes)
 	ev_io_start(exec->loop, &exec->io);
 }
 
-/* With the files of a command that is to be kept, when it is to be run. */
+/* With the files of a command that is to be kept, when it is to be run, or with what it reads. */
 static ssize_t message_send(const struct exec_job *job)
 {
-	union {
-		char bytes[CMSG_SPACE(2 * sizeof(int))];
-		struct cmsghdr head;
-	} control = { .bytes = "" };
-	struct iovec iov = { .iov_base = job->message, .iov_len = job->message_len };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-
-	if (job->keep.writers[0] >= 0) {
-		control.head = (struct cmsghdr){ .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS,
-						 .cmsg_len = CMSG_LEN(2 * sizeof(int)) };
-		memcpy(CMSG_DATA(&control.head), job->keep.writers, 2 * sizeof(int));
-		msg.msg_control = &control;
-		msg.msg_controllen = sizeof(control);
-	}
-	return sendmsg(job->exec->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (job->keep.writers[0] >= 0)
+		return packet_send(job->exec->fd, job->message, job->message_len, job->keep.writers, 2);
+	return packet_send(job->exec->fd, job->message, job->message_len, &job->input, job->input >= 0);
 }
 
 static bool job_send(struct exec_job *job)
@@ -56,6 +48,7 @@ static bool job_send(struct exec_job *job)
 		if (message_send(job) < 0)
 			return false;
 		exec_keep_close_writers(&job->keep);
+		close_fd(&job->input);
 		free(job->message);
 		job->message = NULL;
 		job->state = JOB_SENT;
@@ -126,29 +119,20 @@ static void reply_take(struct exec *exec, const struct executor_answer *answer, 
 /* One packet. Returns false when there is none (*ended: and never will be). */
 static bool reply_receive(struct exec *exec, bool *ended)
 {
-	union {
-		char bytes[CMSG_SPACE(2 * sizeof(int))];
-		struct cmsghdr head;
-	} control;
 	struct executor_answer bytes, reply;
-	struct iovec iov = { .iov_base = &bytes, .iov_len = sizeof(bytes) };
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
-	};
-	ssize_t len = recvmsg(exec->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	struct cmsghdr *head = len > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
-	int fds[2] = { -1, -1 };
+	int fds[PACKET_FDS];
+	ssize_t len = packet_receive(exec->fd, &bytes, sizeof(bytes), 0, fds);
 
 	if (len < 0 && (errno == EAGAIN || errno == EINTR))
 		return false;
-	if (head && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS)
-		memcpy(fds, CMSG_DATA(head), head->cmsg_len - CMSG_LEN(0));
 	*ended = len <= 0 || executor_reply_parse(&bytes, (size_t)len, &reply) < 0;
-	if (!*ended)
+	if (!*ended) {
+		exec->spoken = true;
+		exec->silent = 0;
+		exec->fault[0] = '\0';
 		reply_take(exec, &reply, fds);
-	for (int i = 0; i < 2; i++)
-		if (fds[i] >= 0)
-			close(fds[i]);
+	}
+	packet_close(fds);
 	return !*ended;
 }
 
@@ -235,25 +219,102 @@ static void tell_lost(struct exec *exec, int error)
 		exec->config.lost(exec->config.lost_data, error);
 }
 
+/* ---------------------------------------- when there is none */
+
+/* What another try right away may find different: the machine is short of something for the moment. */
+static bool is_passing(int error)
+{
+	return error == -EAGAIN || error == -ENOMEM || error == -EMFILE || error == -ENFILE || error == -ENOBUFS || error == -EINTR;
+}
+
+const char *exec_place(struct exec *exec)
+{
+	static char path[4096];
+
+	if (exec->config.socket_path)
+		return exec->config.socket_path;
+	return exec->program ? exec->program : exec_program_path(path, sizeof(path));
+}
+
+static void fault_set(struct exec *exec, int error)
+{
+	const char *place = exec_place(exec);
+
+	exec->absent = access(place, exec->config.socket_path ? F_OK : X_OK) < 0;
+	if (!exec->config.socket_path)
+		snprintf(exec->fault, sizeof(exec->fault), "the executor cannot be started: %.300s: %s", place, strerror(-error));
+	else if (error == -ENOENT)
+		snprintf(exec->fault, sizeof(exec->fault), "there is no executor at %.300s", place);
+	else
+		snprintf(exec->fault, sizeof(exec->fault), "the executor at %.300s cannot be reached: %s%s", place,
+			 error == -EPERM ? "it is somebody else's" : strerror(-error),
+			 error == -ECONNREFUSED ? " (systemctl status infiniservice-exec.socket)" : "");
+}
+
+/* An executor that ends without a word is none: of another version, without its libraries, masked, or no executor at all. */
+static void fault_set_silent(struct exec *exec)
+{
+	exec->absent = false;
+	snprintf(exec->fault, sizeof(exec->fault), "the executor %s%.300s ended without a word%s", exec->config.socket_path ? "at " : "",
+		 exec_place(exec),
+		 exec->config.socket_path ? " (systemctl status infiniservice-exec.service; is it of this version?)" :
+					    ": is it of this version, and all it needs installed?");
+}
+
+const char *exec_fault(struct exec *exec)
+{
+	bool looked = exec->fd < 0 && !exec->config.child && (!exec->fault[0] || exec->absent);
+
+	if (looked && access(exec_place(exec), exec->config.socket_path ? F_OK : X_OK) < 0)
+		fault_set(exec, -errno);
+	else if (looked)
+		exec->fault[0] = '\0'; /* what was not there is there by now */
+	return exec->fault;
+}
+
+enum exec_state exec_state(struct exec *exec)
+{
+	if (exec->fd >= 0 && exec->silent == 0)
+		return EXEC_STATE_READY;
+	if (exec->config.socket_path && exec->silent == 0 && access(exec->config.socket_path, F_OK) < 0 && errno == ENOENT)
+		return EXEC_STATE_OFF;
+	return exec_fault(exec)[0] ? EXEC_STATE_FAULT : EXEC_STATE_IDLE;
+}
+
+/* The error for whoever wanted it. */
+static int launch_failed(struct exec *exec, int error)
+{
+	/* A socket whose executor could not be started is taken away by the service manager: it is not off, it has failed. */
+	if (exec->config.socket_path && error == -ENOENT && exec->silent > 0)
+		return -EHOSTDOWN;
+	fault_set(exec, error);
+	if (exec->config.socket_path && error == -ENOENT)
+		return -ENOTCONN; /* it is off: there is nothing to wait for, and nothing has gone wrong */
+	tell_lost(exec, error);
+	return is_passing(error) ? error : -EHOSTDOWN;
+}
+
 int exec_warm(struct exec *exec)
 {
 	int fd, error;
 	pid_t pid;
 
-	if (exec->fd >= 0 || ev_is_active(&exec->retry))
+	if (exec->fd >= 0)
 		return 0;
+	if (ev_is_active(&exec->retry))
+		return exec->silent >= SILENT_MAX ? -EHOSTDOWN : 0;
 	if (exec->stopping)
 		return -ESHUTDOWN;
 	error = executor_launch(exec, &fd, &pid);
-	if (error < 0 && exec->config.socket_path)
-		return error; /* it is off: there is nothing to wait for, and nothing has gone wrong */
 	if (error < 0) {
-		exec_link_retry(exec);
-		tell_lost(exec, error);
+		error = launch_failed(exec, error);
+		if (is_passing(error))
+			exec_link_retry(exec);
 		return error;
 	}
 	exec->fd = fd;
 	exec->pid = pid;
+	exec->spoken = false;
 	exec->stats.executor_starts++;
 	ev_io_set(&exec->io, fd, EV_READ);
 	ev_io_start(exec->loop, &exec->io);
@@ -266,8 +327,8 @@ int exec_warm(struct exec *exec)
 }
 
 /*
- * There is no executor to connect to (any more): what waits for one is answered at once, as it would have been without a wait. But what
- * is asked after runs on, and is asked after as long as may be.
+ * There is no executor (any more), and there will be none: what waits for one is answered at once, as it would have been without a wait.
+ * But what is asked after runs on, and is asked after as long as may be.
  */
 static void jobs_abandon(struct exec *exec, int error)
 {
@@ -280,7 +341,7 @@ static void jobs_abandon(struct exec *exec, int error)
 			job = job->next;
 			continue;
 		}
-		exec_job_refused(job, -error, EXEC_STAGE_CONNECT, "");
+		exec_job_refused(job, -error, error == -ENOTCONN ? EXEC_STAGE_CONNECT : EXEC_STAGE_EXECUTOR, exec->fault);
 		job = exec->jobs;
 	}
 }
@@ -325,8 +386,12 @@ void exec_link_lose(struct exec *exec, bool unsent_too, bool all)
 			job = job->next;
 			continue;
 		}
-		job->outcome.lost = job->state != JOB_EXITED;
-		exec_job_done(job);
+		if (job->state == JOB_SENT && !job->attached && !exec->spoken) {
+			exec_job_refused(job, ECONNRESET, EXEC_STAGE_EXECUTOR, exec->fault);
+		} else {
+			job->outcome.lost = job->state != JOB_EXITED;
+			exec_job_done(job);
+		}
 		job = exec->jobs; /* `done` may have changed anything */
 	}
 }
@@ -350,11 +415,17 @@ static void executor_lost(struct exec *exec)
 		kill(exec->pid, SIGKILL); /* ours until on_child has run, see helper.h */
 	if (!was_up)
 		return;
+	if (!exec->stopping && !exec->spoken)
+		exec->silent++;
+	if (!exec->spoken)
+		fault_set_silent(exec);
 	if (!exec->stopping)
 		exec_link_retry(exec);
 	if (!exec->stopping)
 		tell_lost(exec, 0);
 	exec_link_lose(exec, exec->stopping, false);
+	if (exec->silent >= SILENT_MAX && !exec->stopping)
+		jobs_abandon(exec, -EHOSTDOWN);
 }
 
 static void on_socket(struct ev_loop *loop, struct ev_io *io, int events)
@@ -393,7 +464,7 @@ static void on_retry(struct ev_loop *loop, struct ev_timer *timer, int events)
 	(void)events;
 	int error = exec->jobs ? exec_warm(exec) : 0;
 
-	if (error < 0 && exec->config.socket_path)
+	if (error == -ENOTCONN || error == -EHOSTDOWN)
 		jobs_abandon(exec, error);
 	else if (error == 0)
 		exec_link_send(exec);

@@ -50,6 +50,7 @@ struct exec_job {
 	struct ev_timer more; /* the rest of what was written, in the next turn */
 	struct stream streams[2];
 	struct exec_outcome outcome;
+	int input; /* goes with the message; -1: none */
 	void *message; /* the RUN, until sent */
 	size_t message_len;
 };
@@ -70,6 +71,10 @@ struct exec {
 	uint64_t next_id;
 	bool stopping;
 	bool was_lost; /* `lost` was told, and none has answered since */
+	bool spoken;	 /* the executor that is there has said a word */
+	unsigned silent; /* executors in a row that have said none */
+	char fault[512]; /* why there is none; "": nothing is known */
+	bool absent;	 /* it is for want of the file, or of its mode */
 	struct exec_stats stats;
 };
 

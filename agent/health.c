@@ -299,6 +299,23 @@ static void check_packages(struct agent *agent, const struct health_facts *facts
 	health_number(result, "unmet_dependencies", packages->unmet);
 }
 
+/* That it is off is the owner's choice, and no fault. */
+static void check_executor(struct agent *agent, const struct health_facts *facts, struct health_result *result)
+{
+	struct exec *list[] = { agent->exec, agent->privileged };
+
+	(void)facts;
+	health_say(result, HEALTH_PASSED, "commands can be started");
+	for (size_t i = 0; i < ARRAY_SIZE(list); i++) {
+		if (!list[i])
+			continue;
+		if (exec_state(list[i]) == EXEC_STATE_FAULT)
+			health_say(result, HEALTH_FAILED, "%s", exec_fault(list[i]));
+		else if (exec_state(list[i]) == EXEC_STATE_OFF)
+			health_say(result, HEALTH_PASSED, "the executor is off: nothing that needs rights is done");
+	}
+}
+
 static const struct health_check checks[] = {
 	{ .name = "disk_space", .run = check_disk_space },
 	{ .name = "resource_optimization", .needs_trend = true, .run = check_resource_optimization },
@@ -307,6 +324,7 @@ static const struct health_check checks[] = {
 	{ .name = "pressure", .run = check_pressure },
 	{ .name = "clock", .run = check_clock },
 	{ .name = "log", .run = check_log },
+	{ .name = "executor", .run = check_executor },
 	{ .name = "failed_units", .needs_units = true, .run = check_failed_units },
 	{ .name = "packages", .needs_packages = true, .run = check_packages },
 	{ .name = "reboot_required", .needs_reboot = true, .run = check_reboot_required },

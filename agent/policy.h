@@ -37,7 +37,8 @@ bool policy_allows(const struct policy *policy, const char *action, enum policy_
 
 /*
  * Whom a program runs as: `configured` (commands.run_as) where it is set, and then nobody else; else whom the host wants. NULL and "" say
- * nothing; *ret is NULL when neither says anything. False: the owner has not allowed it.
+ * nothing; *ret is NULL when neither says anything. "system" and "administrator", in any case, are presets of hosts: they mean
+ * `configured`, and root where that is not set. False: the owner has not allowed it.
  */
 bool policy_user(const char *configured, const char *wanted, const char **ret);
 #define POLICY_USER_WORDS "the policy of this guest lets commands run as the user of commands.run_as alone"

@@ -24,17 +24,31 @@ bool privilege_available(const struct agent *agent)
 	return geteuid() == 0;
 }
 
+void privilege_fail(struct command *command, struct exec *exec, int error)
+{
+	const char *fault = exec ? exec_fault(exec) : "";
+
+	if (error == -EHOSTDOWN)
+		command_fail(command, CODE_INTERNAL, PRIVILEGE_REASON_FAULT, "%s", fault);
+	else
+		command_fail(command, CODE_PERMISSION_DENIED, "no_executor", *fault ? "%s (%s)" : "%s", PRIVILEGE_NO_EXECUTOR, fault);
+}
+
 bool privilege_require(struct command *command)
 {
 	struct agent *agent = command->agent;
+	int r;
 
 	if (!command->from_host) {
 		command_fail(command, CODE_POLICY_DENIED, "local", "clients of the local socket may look, and nothing else");
 		return false;
 	}
-	if (privilege_available(agent) || (agent->privileged && exec_warm(agent->privileged) == 0))
+	r = privilege_available(agent) ? 0 : agent->privileged ? exec_warm(agent->privileged) : -ENOTCONN;
+
+	/* What may be otherwise in a moment is tried again when it is needed. */
+	if (r != -ENOTCONN && r != -EHOSTDOWN)
 		return true;
-	command_fail(command, CODE_PERMISSION_DENIED, "no_executor", "%s", PRIVILEGE_NO_EXECUTOR);
+	privilege_fail(command, agent->privileged, r);
 	return false;
 }
 
@@ -56,6 +70,8 @@ static struct bus_reply reply_of_outcome(const struct exec_outcome *outcome, cha
 		return (struct bus_reply){ .error = -EREMOTEIO, .name = UNIT_ERROR_DENIED, .text = words };
 	if (outcome->spawn_stage == EXEC_STAGE_CONNECT)
 		return (struct bus_reply){ .error = -EREMOTEIO, .name = PRIVILEGE_ERROR_ABSENT, .text = PRIVILEGE_NO_EXECUTOR };
+	if (outcome->spawn_stage == EXEC_STAGE_EXECUTOR)
+		return (struct bus_reply){ .error = -EREMOTEIO, .name = PRIVILEGE_ERROR_FAULT, .text = words };
 	if (outcome->timed_out)
 		return (struct bus_reply){ .error = -ETIMEDOUT, .name = "", .text = "no answer in time" };
 	if (outcome->lost || outcome->spawn_errno || outcome->cancelled)
@@ -69,7 +85,7 @@ static struct bus_reply reply_of_outcome(const struct exec_outcome *outcome, cha
 static void on_done(void *data, struct exec_outcome *outcome)
 {
 	_cleanup_(freep) struct privilege_deed *deed = data;
-	char words[EXECUTOR_TEXT_MAX];
+	char words[640]; /* the executor's, or ours for want of one */
 	struct bus_reply reply;
 
 	snprintf(words, sizeof(words), "%s", outcome->words);
@@ -100,6 +116,15 @@ int privilege_deed_start(struct agent *agent, const struct privilege_wish *wish,
 		return r;
 	*ret = TAKE_PTR(deed);
 	return 0;
+}
+
+struct bus_reply privilege_deed_failure(struct agent *agent, int error)
+{
+	if (error == -ENOTCONN)
+		return (struct bus_reply){ .error = -EREMOTEIO, .name = PRIVILEGE_ERROR_ABSENT, .text = PRIVILEGE_NO_EXECUTOR };
+	if (error == -EHOSTDOWN)
+		return (struct bus_reply){ .error = -EREMOTEIO, .name = PRIVILEGE_ERROR_FAULT, .text = exec_fault(agent->privileged) };
+	return (struct bus_reply){ .error = -EREMOTEIO, .name = PRIVILEGE_ERROR_LOST, .text = strerror(-error) };
 }
 
 /* Its answer, or the executor's end, frees it. */

@@ -2,7 +2,6 @@
 /* Programs on behalf of commands; see run.h. */
 #include "agent/run.h"
 
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include "agent/agent.h"
 #include "agent/executor/surroundings.h"
 #include "agent/kept.h"
+#include "agent/passwd.h"
 #include "agent/privilege.h"
 #include "agent/stream.h"
 #include "agent/trace.h"
@@ -130,12 +130,17 @@ static void judge(struct response *response, const struct exec_outcome *outcome,
 	} else if (outcome->spawn_stage == EXEC_STAGE_CONNECT) {
 		response->code = CODE_PERMISSION_DENIED;
 		response->reason = "no_executor";
-		snprintf(text, size, "%s", PRIVILEGE_NO_EXECUTOR);
+		snprintf(text, size, "%s (%s)", PRIVILEGE_NO_EXECUTOR, outcome->words);
+	} else if (outcome->spawn_stage == EXEC_STAGE_EXECUTOR) {
+		response->code = CODE_INTERNAL;
+		response->reason = PRIVILEGE_REASON_FAULT;
+		snprintf(text, size, "%s", outcome->words);
 	} else if (outcome->spawn_errno) {
 		response->code = code_of_stage(outcome->spawn_stage, outcome->spawn_errno);
 		response->reason = outcome->spawn_stage == EXEC_STAGE_EXEC ? "exec_failed" :
 				   outcome->spawn_stage == EXEC_STAGE_RESOURCE ? "resource" : "bad_value";
-		snprintf(text, size, "%s: %s", words_of_stage(outcome->spawn_stage), strerror(outcome->spawn_errno));
+		snprintf(text, size, "%s: %s", words_of_stage(outcome->spawn_stage),
+			 *outcome->words ? outcome->words : strerror(outcome->spawn_errno));
 	} else if (outcome->cancelled) {
 		response->code = stopping ? CODE_SHUTTING_DOWN : CODE_CANCELLED;
 		snprintf(text, size, stopping ? "the agent is stopping; the command was killed" : "the command was cancelled");
@@ -168,7 +173,7 @@ bool run_succeeded(const struct exec_outcome *outcome)
 void run_answer(struct command *command, const struct exec_outcome *outcome,
 		void (*data)(struct sink *sink, const char *key, const void *arg), const void *arg)
 {
-	char text[256] = "";
+	char text[640] = "";
 	struct response response = {
 		.has_exit_code = outcome->exit_code >= 0,
 		.exit_code = outcome->exit_code,
@@ -236,26 +241,36 @@ static void on_output(void *data, enum exec_stream from, const char *bytes, size
 		stream_skip(command, from, len);
 }
 
-static void fail_start(struct command *command, int error)
+static void fail_start(struct command *command, struct exec *exec, int error)
 {
-	if (error == -EINVAL)
+	if (error == -ENOTCONN || error == -EHOSTDOWN)
+		privilege_fail(command, exec, error);
+	else if (error == -EINVAL)
 		command_fail(command, CODE_INVALID_PARAMETERS, "bad_value", "working_dir must be an absolute path");
 	else if (error == -E2BIG)
 		command_fail(command, CODE_TOO_LARGE, "too_large", "command and environment together are over 128 KiB");
-	else if (error == -ENOTCONN)
-		command_fail(command, CODE_PERMISSION_DENIED, "no_executor", "%s", PRIVILEGE_NO_EXECUTOR);
 	else if (error == -ESHUTDOWN)
 		command_fail(command, CODE_SHUTTING_DOWN, NULL, "the agent is stopping");
 	else
 		command_fail(command, CODE_INTERNAL, "resource", "the command could not be handed over: %s", strerror(-error));
 }
 
-/* What is to run as the agent's own user needs nobody's rights. */
+/*
+ * What is to run as the agent's own user needs nobody's rights. Its names are those of /etc/passwd, read once: the name service may ask a
+ * network, which is for the launcher of the command to wait for, and never for the loop.
+ */
 static bool is_own_user(const char *name)
 {
-	const struct passwd *entry = name ? getpwnam(name) : NULL;
+	static char own[4][PASSWD_NAME_SIZE];
+	static bool known;
 
-	return entry && entry->pw_uid == geteuid();
+	if (!known)
+		passwd_names_of("/etc/passwd", geteuid(), own, ARRAY_SIZE(own));
+	known = true;
+	for (size_t i = 0; name && i < ARRAY_SIZE(own); i++)
+		if (*own[i] && strcmp(own[i], name) == 0)
+			return true;
+	return false;
 }
 
 /* What a local client has started runs as the agent does, whatever it is: nobody gets rights by looking. */
@@ -313,6 +328,7 @@ enum action_result run_program(struct command *command, const struct run *run)
 		.max_output_bytes = run->max_output_bytes ? run->max_output_bytes : config->commands.max_output_bytes,
 		.action = command->action->name,
 		.group = command->group,
+		.input = run->input,
 	};
 	int r = environment_make(&env, run->variables);
 
@@ -339,6 +355,6 @@ enum action_result run_program(struct command *command, const struct run *run)
 	else if (r < 0 && run->optional)
 		run->done(command, &(struct exec_outcome){ .exit_code = -1, .spawn_errno = -r, .spawn_stage = EXEC_STAGE_CONNECT });
 	else if (r < 0)
-		fail_start(command, r);
+		fail_start(command, exec, r);
 	return ACTION_TAKEN;
 }

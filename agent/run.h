@@ -24,6 +24,7 @@ struct run {
 	const char *const *argv;       /* argv[0] is an absolute path; names from a host come after "--" */
 	struct json_object *variables; /* further environment: an object of texts; NULL: none */
 	const char *cwd;	       /* NULL: "/" */
+	const int *input;	       /* as of struct exec_request; NULL: none */
 	const char *user;	       /* NULL: the executor's own */
 	bool privileged;	       /* changes something or needs rights: else it runs as the agent does */
 	bool optional;		       /* if it cannot be started, `done` is told so: the command goes on without it */

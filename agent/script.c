@@ -11,8 +11,10 @@
 #include <json-c/json.h>
 
 #include "agent/agent.h"
+#include "agent/executor/input.h"
+#include "agent/executor/protocol.h"
 #include "agent/run.h"
-#include "agent/script_file.h"
+#include "agent/script_files.h"
 #include "agent/script_read.h"
 #include "agent/trace.h"
 
@@ -174,7 +176,7 @@ void scripts_init(struct scripts *scripts, struct agent *agent)
 	scripts->unsent_end = &scripts->unsent;
 	ev_timer_init(&scripts->request_timer, on_request, 0, 0);
 	scripts->request_timer.data = scripts;
-	script_file_sweep(agent->config.agent.runtime_dir);
+	script_files_remove(agent->config.agent.runtime_dir);
 }
 
 void scripts_done(struct scripts *scripts)
@@ -308,7 +310,7 @@ enum action_result script_run(struct command *command)
 	char program[64];
 	struct script script = { .id = command->message.id };
 	struct json_object *variables;
-	struct script_file *file;
+	_cleanup_(closep) int input = -1;
 	struct run run = { .privileged = true };
 
 	script_read(command->message.root, &script);
@@ -321,20 +323,19 @@ enum action_result script_run(struct command *command)
 		command_fail(command, CODE_POLICY_DENIED, "run_as", POLICY_USER_WORDS);
 		return ACTION_TAKEN;
 	}
-	file = script_file_new(config->agent.runtime_dir, run.user, script.content, script.content_len);
+	input = input_new(script.content, script.content_len);
 	variables = script_environment(script.inputs);
-	if (file && variables) {
-		const char *const argv[] = { program, script_file_path(file), NULL };
+	if (input == -E2BIG) {
+		command_fail(command, CODE_TOO_LARGE, "too_large", "a script may have %d bytes", INPUT_MAX);
+	} else if (input >= 0 && variables) {
+		const char *const argv[] = { program, EXECUTOR_INPUT_PATH, NULL };
 
-		command->work = file;
-		command->work_free = script_file_free;
+		run.input = &input;
 		run.argv = argv;
 		run.variables = variables;
 		run_program(command, &run);
 	} else {
-		script_file_free(file);
-		command_fail(command, CODE_INTERNAL, "resource", "the script could not be kept in %s",
-			     config->agent.runtime_dir);
+		command_fail(command, CODE_INTERNAL, "resource", "the guest lacks the memory for the script");
 	}
 	json_object_put(variables);
 	return ACTION_TAKEN;

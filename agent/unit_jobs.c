@@ -174,8 +174,13 @@ static void on_judged(void *data, const struct bus_reply *reply)
 		return;
 	}
 	r = jobs->command ? start_by_executor(job) : start_by_bus(job);
-	if (r < 0)
+	if (r < 0 && jobs->command) {
+		struct bus_reply failure = privilege_deed_failure(jobs->command->agent, r);
+
+		refuse_job(job, failure.name, failure.text);
+	} else if (r < 0) {
 		refuse_job(job, "", strerror(-r));
+	}
 }
 
 /* --------------------------------------------------------------------------------------------------------------- all */

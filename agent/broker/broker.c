@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -20,9 +19,12 @@
 #include <infiniservice/moment.h>
 
 #include "agent/broker/deed.h"
+#include "agent/executor/input.h"
+#include "agent/executor/packet.h"
 #include "agent/broker/rules.h"
 #include "agent/broker/sweep.h"
 #include "agent/broker/unit.h"
+#include "agent/passwd.h"
 
 #define AGENT_USER "infiniservice"
 
@@ -131,6 +133,13 @@ static int request_run(struct broker *broker, size_t len, const int files[2])
 		return error;
 	if (error == 0 && command.unit && !are_files_of_agent(broker, files))
 		return -EBADMSG;
+	if (error == 0 && (command.run.flags & EXECUTOR_RUN_INPUT)) {
+		ssize_t input = input_check(files[0]);
+
+		if (input < 0)
+			return -EBADMSG;
+		error = input > BROKER_INPUT_MAX ? -E2BIG : 0;
+	}
 	if (error < 0) {
 		broker_refuse(broker, command.run.head.id, -error, EXECUTOR_STAGE_EXEC, "");
 		return 0;
@@ -215,36 +224,18 @@ static void peer_end(struct broker *broker)
 	broker_rest(broker);
 }
 
-/* One packet and up to two descriptors, in `files` (else -1); what comes beyond two never arrives. As recvmsg. */
-static ssize_t request_receive(struct broker *broker, int fd, int files[2])
-{
-	union {
-		char bytes[CMSG_SPACE(2 * sizeof(int))];
-		struct cmsghdr head;
-	} control;
-	struct iovec iov = { .iov_base = broker->message, .iov_len = sizeof(broker->message) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
-	ssize_t len = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC);
-	struct cmsghdr *head = len > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
-
-	if (head && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS)
-		memcpy(files, CMSG_DATA(head), head->cmsg_len - CMSG_LEN(0));
-	return len;
-}
-
 static int on_peer(sd_event_source *source, int fd, uint32_t events, void *data)
 {
 	struct broker *broker = data;
-	int error, files[2] = { -1, -1 };
-	ssize_t len = request_receive(broker, fd, files);
+	int error, files[PACKET_FDS];
+	ssize_t len = packet_receive(fd, broker->message, sizeof(broker->message), MSG_TRUNC, files);
 
 	(void)source;
 	(void)events;
 	if (len < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
 	error = len <= 0 ? -ESHUTDOWN : request_take(broker, (size_t)len, files);
-	for (int i = 0; i < 2; i++)
-		close_fd(&files[i]);
+	packet_close(files);
 	if (error == -EBADMSG || error == -EPROTO)
 		broker_log(LOG_WARNING, "the agent does not keep to the protocol (%s): it is cut off", strerror(-error));
 	if (error < 0)
@@ -255,14 +246,15 @@ static int on_peer(sd_event_source *source, int fd, uint32_t events, void *data)
 
 static bool peer_welcome(struct broker *broker, int fd)
 {
-	const struct passwd *user = getpwnam(broker->options.user ? broker->options.user : AGENT_USER);
 	struct ucred peer = { .uid = (uid_t)-1 };
+	uid_t uid = 0;
 	socklen_t len = sizeof(peer);
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
 		return false;
 	broker->peer_uid = peer.uid;
-	if (peer.uid == 0 || (user && peer.uid == user->pw_uid))
+	/* The file itself: the name service may ask a network, and everything that runs would wait. */
+	if (peer.uid == 0 || (passwd_uid_of("/etc/passwd", broker->options.user ? broker->options.user : AGENT_USER, &uid) == 0 && peer.uid == uid))
 		return true;
 	broker_log(LOG_WARNING, "uid %u is not the agent's: refused", (unsigned)peer.uid);
 	return false;
@@ -291,6 +283,11 @@ static int on_connection(sd_event_source *source, int listen_fd, uint32_t events
 }
 
 /* ------------------------------------------------------------------------------------------------------------- life */
+
+void broker_ready(struct broker *broker)
+{
+	sd_event_source_set_enabled(broker->listener, SD_EVENT_ON);
+}
 
 void broker_rest(struct broker *broker)
 {
@@ -347,6 +344,8 @@ static int broker_open(struct broker *broker)
 	if (r >= 0)
 		r = sd_event_add_io(broker->event, &broker->listener, broker->options.listen_fd, EPOLLIN, on_connection, broker);
 	if (r >= 0)
+		r = sd_event_source_set_enabled(broker->listener, SD_EVENT_OFF);
+	if (r >= 0)
 		r = sd_event_add_time(broker->event, &broker->idle, CLOCK_MONOTONIC, UINT64_MAX, 0, on_idle, broker);
 	if (r >= 0)
 		r = sd_event_add_time(broker->event, &broker->reconnect, CLOCK_MONOTONIC, UINT64_MAX, 0, broker_reconnect, broker);
@@ -386,7 +385,7 @@ int broker_serve(const struct broker_options *options)
 	r = broker_open(&broker);
 	if (r >= 0) {
 		configuration(&broker);
-		sweep_commands(&broker);
+		sweep_begin(&broker);
 		broker_rest(&broker);
 		r = sd_event_loop(broker.event);
 	}

@@ -29,6 +29,9 @@
 #define BROKER_SYSTEM_ADDRESS "unix:path=/run/dbus/system_bus_socket"
 #define BROKER_IDLE_MS 20000 /* without an agent */
 #define BROKER_DEEDS_MAX 32
+#define BROKER_UNITS_MAX 8 /* running at once, */
+#define BROKER_INPUT_MAX (4 << 20) /* bytes; what is kept of it counts as ours */
+#define BROKER_KEPT_MAX	 1 /* and of these such as outlive the agent */
 
 struct broker_options {
 	int listen_fd;
@@ -63,6 +66,7 @@ struct broker {
 	unsigned reconnects; /* in a row */
 	struct unit *units;
 	unsigned unit_count;
+	bool kept_known; /* those kept by an executor before this one are in the table */
 	uint64_t next_number; /* of a unit */
 	char own_unit[256];   /* that units are bound to; "": we are not one */
 	struct deed *deeds;
@@ -89,6 +93,9 @@ void broker_refuse(struct broker *broker, uint64_t id, int error, int stage, con
 
 /* The same for what a rule or the policy does not let be done: written to the journal too. `stage`: EXECUTOR_STAGE_POLICY or _UNIT. */
 void broker_deny(struct broker *broker, uint64_t id, int stage, const char *what, const char *words);
+
+/* What was there before is known: agents are let in. */
+void broker_ready(struct broker *broker);
 
 /* Something has ended: it may be time to go. */
 void broker_rest(struct broker *broker);

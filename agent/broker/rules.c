@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "agent/broker/rules.h"
 
+#include <dirent.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <infiniservice/cleanup.h>
 
@@ -14,8 +17,14 @@
 #include "agent/unit_name.h"
 #include "agent/unit_rules.h"
 
+#define ARGUMENT_MAX  32
+#define VERB_ARGS_MAX 32
 #define STEP(name) (1U << PACKAGE_##name)
 #define DEED(name) (1U << EXECUTOR_DEED_##name)
+
+/* How long a program that nobody waits for any more may go on. */
+#define KEEP_PACKAGES_S (2 * 3600)
+#define KEEP_GOLDEN_S	(30 * 60)
 
 static const struct rule {
 	const char *action;
@@ -24,6 +33,7 @@ static const struct rule {
 	unsigned deeds;
 	const char *verb; /* of this program */
 	bool free;
+	unsigned keep_s; /* what it starts may outlive the agent, so long; 0: it may not */
 } rules[] = {
 	{ .action = "ServiceControl", .group = GROUP_CONTROL,
 	  .deeds = DEED(START) | DEED(STOP) | DEED(RESTART) | DEED(ENABLE) | DEED(DISABLE) },
@@ -32,11 +42,16 @@ static const struct rule {
 	{ .action = "DiskCleanup", .group = GROUP_CONTROL, .verb = "clean" },
 	{ .action = "CleanTemporaryFiles", .group = GROUP_CONTROL, .verb = "clean" },
 	{ .action = "RunMaintenanceTask", .group = GROUP_CONTROL, .verb = "clean", .deeds = DEED(RESTART) },
-	{ .action = "RunMaintenanceTask", .group = GROUP_PACKAGES, .steps = STEP(REFRESH) | STEP(UPDATE) | STEP(UPDATE_ALL) },
-	{ .action = "PackageInstall", .group = GROUP_PACKAGES, .steps = STEP(REFRESH) | STEP(INSTALL) },
-	{ .action = "PackageRemove", .group = GROUP_PACKAGES, .steps = STEP(REMOVE) },
-	{ .action = "PackageUpdate", .group = GROUP_PACKAGES, .steps = STEP(REFRESH) | STEP(UPDATE) },
-	{ .action = "UpdateSystemSoftware", .group = GROUP_PACKAGES, .steps = STEP(REFRESH) | STEP(UPDATE) | STEP(UPDATE_ALL) },
+	{ .action = "RunMaintenanceTask", .group = GROUP_PACKAGES, .steps = STEP(REFRESH) | STEP(UPDATE) | STEP(UPDATE_ALL),
+	  .keep_s = KEEP_PACKAGES_S },
+	{ .action = "PackageInstall", .group = GROUP_PACKAGES, .steps = STEP(REFRESH) | STEP(INSTALL),
+	  .keep_s = KEEP_PACKAGES_S },
+	{ .action = "PackageRemove", .group = GROUP_PACKAGES, .steps = STEP(REMOVE),
+	  .keep_s = KEEP_PACKAGES_S },
+	{ .action = "PackageUpdate", .group = GROUP_PACKAGES, .steps = STEP(REFRESH) | STEP(UPDATE),
+	  .keep_s = KEEP_PACKAGES_S },
+	{ .action = "UpdateSystemSoftware", .group = GROUP_PACKAGES, .steps = STEP(REFRESH) | STEP(UPDATE) | STEP(UPDATE_ALL),
+	  .keep_s = KEEP_PACKAGES_S },
 	{ .action = "CheckSystemIntegrity", .group = GROUP_OBSERVE, .steps = STEP(VERIFY) },
 	{ .action = "CheckLinuxSecurity", .group = GROUP_OBSERVE },
 	{ .action = "GetLinuxSecurityStatus", .group = GROUP_OBSERVE },
@@ -45,10 +60,28 @@ static const struct rule {
 	{ .action = "CheckSecurityModules", .group = GROUP_OBSERVE },
 	{ .action = "RebootSystem", .group = GROUP_POWER, .deeds = DEED(REBOOT) },
 	{ .action = "ShutdownSystem", .group = GROUP_POWER, .deeds = DEED(POWER_OFF) },
-	{ .action = "PrepareGoldenImage", .group = GROUP_POWER, .verb = "golden", .deeds = DEED(POWER_OFF) },
+	{ .action = "PrepareGoldenImage", .group = GROUP_POWER, .verb = "golden", .deeds = DEED(POWER_OFF),
+	  .keep_s = KEEP_GOLDEN_S },
 	{ .action = "unsafe", .group = GROUP_EXEC, .free = true },
 	{ .action = "script", .group = GROUP_EXEC, .free = true },
 };
+
+/* Whether dpkg has files of a package of this name, with or without an architecture behind it (dpkg(1), /var/lib/dpkg/info). */
+static bool dpkg_has(const char *name)
+{
+	size_t len = strlen(name);
+	DIR *dir = opendir("/var/lib/dpkg/info");
+	bool found = false;
+
+	for (const struct dirent *entry = dir ? readdir(dir) : NULL; entry && !found; entry = readdir(dir)) {
+		const char *rest = entry->d_name + len;
+
+		found = strncmp(entry->d_name, name, len) == 0 && (*rest == ':' || strcmp(rest, ".list") == 0);
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
 
 /* The row of the action, of this group if it has one: what a maintenance task is depends on its type. */
 static const struct rule *find_rule(const char *action, uint32_t group)
@@ -80,21 +113,40 @@ static const char *judge_action(const struct rule *rule, const char *action, uin
 	return NULL;
 }
 
-/* /usr/bin/apt-get for "apt-get"; only from the directories that programs are looked for in. */
+/*
+ * /usr/bin/apt-get for "apt-get": the one that we would find ourselves, in the directories that programs are looked for in. Where there
+ * is none any of them will do: it cannot be started.
+ */
 static bool is_program(const char *path, const char *name)
 {
-	for (size_t i = 0; executor_directories[i]; i++) {
-		size_t len = strlen(executor_directories[i]);
+	char own[256];
+	bool known = false;
 
-		if (strncmp(path, executor_directories[i], len) == 0 && path[len] == '/' && strcmp(path + len + 1, name) == 0)
-			return true;
+	for (size_t i = 0; executor_directories[i]; i++) {
+		snprintf(own, sizeof(own), "%s/%s", executor_directories[i], name);
+		known = known || strcmp(path, own) == 0;
+		if (access(own, X_OK) == 0)
+			return strcmp(path, own) == 0;
 	}
-	return false;
+	return known;
+}
+
+/*
+ * "name+" is an order of its own to apt ("remove name+" installs it), unless a package is called so: which one that is removed has to be,
+ * so it is looked up.
+ */
+static bool is_package(const struct package_manager *manager, unsigned step, const char *name)
+{
+	size_t len = strlen(name);
+
+	return package_manager_takes(manager, name) &&
+	       (step != PACKAGE_REMOVE || !manager->architectures || name[len - 1] != '+' || dpkg_has(name));
 }
 
 /* The fixed words of the step as they stand, then names, if it takes any. */
-static bool is_step(char *const *argv, const struct package_manager *manager, const char *const *words)
+static bool is_step(char *const *argv, const struct package_manager *manager, unsigned step)
 {
+	const char *const *words = manager->steps[step].argv;
 	size_t i = 1;
 
 	if (!words || !is_program(argv[0], words[0]))
@@ -102,10 +154,11 @@ static bool is_step(char *const *argv, const struct package_manager *manager, co
 	for (; words[i]; i++)
 		if (!argv[i] || strcmp(argv[i], words[i]) != 0)
 			return false;
-	if (argv[i] && strcmp(words[i - 1], "--") != 0)
+	/* A step that takes names is nothing without one. */
+	if ((strcmp(words[i - 1], "--") == 0) != (argv[i] != NULL))
 		return false;
 	for (; argv[i]; i++)
-		if (!package_manager_takes(manager, argv[i]))
+		if (!is_package(manager, step, argv[i]))
 			return false;
 	return true;
 }
@@ -116,7 +169,7 @@ static bool is_permitted_step(char *const *argv, unsigned steps)
 
 	for (size_t i = 0; (manager = package_manager_at(i)); i++)
 		for (unsigned step = 0; step < PACKAGE_STEPS; step++)
-			if ((steps & (1U << step)) && is_step(argv, manager, manager->steps[step].argv))
+			if ((steps & (1U << step)) && is_step(argv, manager, step))
 				return true;
 	return false;
 }
@@ -135,12 +188,25 @@ static bool is_question(char *const *argv)
 	return false;
 }
 
+/* What follows a verb is judged by the verb itself; but nobody else's options are handed to it. */
+static bool is_argument(const char *text)
+{
+	size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-");
+
+	return len > 0 && len <= ARGUMENT_MAX && text[len] == '\0';
+}
+
 /* Our own program by whatever path: it is replaced by ours. */
 static bool is_verb(char *const *argv, const char *verb)
 {
 	const char *name = strrchr(argv[0], '/');
 
-	return verb && name && strcmp(name, "/infiniservice-exec") == 0 && argv[1] && strcmp(argv[1], verb) == 0;
+	if (!verb || !name || strcmp(name, "/infiniservice-exec") != 0 || !argv[1] || strcmp(argv[1], verb) != 0)
+		return false;
+	for (size_t i = 2; argv[i]; i++)
+		if (i > VERB_ARGS_MAX || !is_argument(argv[i]))
+			return false;
+	return true;
 }
 
 struct rules_verdict rules_judge_run(const struct executor_command *command, const struct config *config)
@@ -154,16 +220,22 @@ struct rules_verdict rules_judge_run(const struct executor_command *command, con
 	if (rule->free) {
 		if (*run_as && (!command->user || strcmp(command->user, run_as) != 0))
 			refusal = "commands run as the user of commands.run_as alone";
+		if (command->unit)
+			refusal = "what this action starts does not outlive the agent";
 		return (struct rules_verdict){ .refusal = refusal, .free = true };
 	}
+	if (command->run.flags & EXECUTOR_RUN_INPUT)
+		return (struct rules_verdict){ .refusal = "this action has no input" };
+	if (command->unit && !rule->keep_s)
+		return (struct rules_verdict){ .refusal = "what this action starts does not outlive the agent" };
 	if (command->user || (command->cwd && strcmp(command->cwd, "/") != 0))
 		return (struct rules_verdict){ .refusal = "this action has neither user nor directory" };
 	if (is_verb(command->argv, rule->verb))
-		return (struct rules_verdict){ .own_program = true };
+		return (struct rules_verdict){ .own_program = true, .keep_s = rule->keep_s };
 	if (question_of_action(command->action) && is_question(command->argv))
 		return (struct rules_verdict){ .refusal = NULL };
 	if (is_permitted_step(command->argv, rule->steps))
-		return (struct rules_verdict){ .refusal = NULL };
+		return (struct rules_verdict){ .keep_s = rule->keep_s };
 	return (struct rules_verdict){ .refusal = "this program with these arguments is no part of the action" };
 }
 

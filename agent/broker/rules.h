@@ -2,7 +2,8 @@
 /*
  * What the privileged executor does at all: for each action of the protocol the programs, verbs and deeds it is made
  * of. An agent that has been taken over can ask for nothing else, whatever it says it is for. Pure decisions; the
- * policy of the guest's owner comes on top of them, out of the same configuration that the agent reads.
+ * policy of the guest's owner comes on top of them, out of the same configuration that the agent reads. What the agent says is not
+ * believed: programs are those that are found here, and names are looked up.
  */
 #ifndef AGENT_BROKER_RULES_H
 #define AGENT_BROKER_RULES_H
@@ -15,6 +16,7 @@ struct config;
 
 struct rules_verdict {
 	const char *refusal; /* NULL: it may be done; else words for whoever asked */
+	unsigned keep_s;     /* so long may it go on without the agent; 0: not at all */
 	int stage;	     /* of a refusal: EXECUTOR_STAGE_POLICY or _UNIT */
 	bool own_program;    /* argv[0] is ours: to be replaced by our own path */
 	bool free;	     /* a command of the host's choice: with the environment, directory and user it brings */

@@ -69,9 +69,32 @@ static void list(struct broker *broker, const char *pattern)
 					 on_list, broker, "asas", 0, 1, pattern);
 }
 
-void sweep_commands(struct broker *broker)
+/* So that those that run count, whoever has started them. */
+static int on_kept(sd_bus_message *message, void *data, sd_bus_error *error)
+{
+	const char *name, *text, *path, *state, *sub;
+	struct broker *broker = data;
+	uint32_t job;
+	int r = sd_bus_message_is_method_error(message, NULL) ? -EIO :
+								sd_bus_message_enter_container(message, 'a', "(ssssssouso)");
+
+	(void)error;
+	while (r >= 0 && (r = sd_bus_message_read(message, "(ssssssouso)", &name, &text, &text, &state, &sub, &text, &path, &job,
+						  &text, &path)) > 0)
+		if (!unit_state_over(state, sub) && strcmp(state, "inactive") != 0)
+			unit_adopt(broker, name);
+	broker->kept_known = r >= 0;
+	broker_ready(broker);
+	return 1;
+}
+
+void sweep_begin(struct broker *broker)
 {
 	list(broker, UNIT_PREFIX "*");
+	if (broker_manager(broker) < 0 ||
+	    sd_bus_call_method_async(broker->manager, NULL, MANAGER_NAME, MANAGER_PATH, MANAGER_INTERFACE, "ListUnitsByPatterns", on_kept,
+				     broker, "asas", 0, 1, UNIT_KEEP_PREFIX "*") < 0)
+		broker_ready(broker);
 }
 
 void sweep_kept(struct broker *broker)

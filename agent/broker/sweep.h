@@ -11,8 +11,11 @@
 /* How long after its coming an agent may ask for what was kept for it. */
 #define SWEEP_KEPT_MS 60000
 
-/* Kills commands that would have ended with the executor that ran them. */
-void sweep_commands(struct broker *broker);
+/*
+ * At the start: kills commands that would have ended with the executor that ran them, and takes over those that are kept and run. Calls
+ * broker_ready when PID 1 has answered, or cannot.
+ */
+void sweep_begin(struct broker *broker);
 
 /* Lets go of kept units that are over, and that the agent has not asked for. */
 void sweep_kept(struct broker *broker);

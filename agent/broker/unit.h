@@ -25,6 +25,9 @@ void unit_start(struct broker *broker, struct executor_command *command, const s
 /* Waits for the end of a kept unit, if there is one, with the deadlines that it has had from the start. */
 void unit_attach(struct broker *broker, const struct executor_request *head, const char *unit);
 
+/* One that an executor before this one has started, and that runs: 0 or -errno. */
+int unit_adopt(struct broker *broker, const char *name);
+
 /* The name of a kept unit from the agent's part of it. */
 void unit_kept_name(const char *unit, char out[UNIT_NAME_MAX]);
 

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include <infiniservice/moment.h>
+
 #include "agent/broker/sweep.h"
 
 static int on_look(sd_bus_message *message, void *data, sd_bus_error *error)
@@ -52,11 +54,35 @@ static void unit_look(struct unit *unit)
 }
 
 /* Its own table knows more of a unit than PID 1 does: whether it was cancelled, and what its launcher said. */
-static void attach_again(struct unit *unit, uint64_t id)
+static void attach_again(struct unit *unit, const struct executor_request *head)
 {
-	unit->id = id;
+	unit->id = head->id;
 	unit->started = false;
+	if (unit->attached && unit->due_ns == TIME_NEVER) { /* adopted: its deadlines were not known */
+		unit->term_ns = unit->due_ns = head->term_ns;
+		unit->kill_ns = head->kill_ns;
+		if (!unit->unseen)
+			unit_deadline_arm(unit);
+	}
 	unit_advance(unit);
+}
+
+int unit_adopt(struct broker *broker, const char *name)
+{
+	struct executor_request head = { .term_ns = TIME_NEVER, .kill_ns = TIME_NEVER };
+	struct unit *unit = unit_find(broker, name) ? NULL : unit_new(broker, &head, name);
+	int r;
+
+	if (!unit)
+		return unit_find(broker, name) ? 0 : -ENOMEM;
+	unit->keep = unit->attached = true;
+	r = unit_prepare(unit);
+	if (r < 0) {
+		unit_free(unit);
+		return r;
+	}
+	unit_look(unit);
+	return 0;
 }
 
 void unit_attach(struct broker *broker, const struct executor_request *head, const char *unit_name)
@@ -68,7 +94,7 @@ void unit_attach(struct broker *broker, const struct executor_request *head, con
 	unit_kept_name(unit_name, name);
 	unit = unit_find(broker, name);
 	if (r >= 0 && unit && unit->id == 0) {
-		attach_again(unit, head->id);
+		attach_again(unit, head);
 		return;
 	}
 	if (r >= 0 && unit)

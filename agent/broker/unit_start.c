@@ -14,6 +14,7 @@
 
 #include "agent/broker/sweep.h"
 #include "agent/broker/transient.h"
+#include "agent/executor/input.h"
 #include "agent/executor/launch.h"
 
 static int on_start(sd_bus_message *message, void *data, sd_bus_error *error)
@@ -91,6 +92,49 @@ static int command_pin(struct broker *broker, struct executor_command *command, 
 	return executor_run_parse(broker->message, (size_t)len, command);
 }
 
+/*
+ * How many there may be is no matter of what the agent holds for right: 0, or -EBUSY with *ret_words. Those it only asks after are over, or
+ * in the table already.
+ */
+static int room_find(const struct broker *broker, bool keep, const char **ret_words)
+{
+	unsigned running = 0, kept = 0;
+
+	for (const struct unit *unit = broker->units; unit; unit = unit->next) {
+		running += !unit->unseen;
+		kept += unit->keep && !unit->unseen;
+	}
+	*ret_words = "";
+	if (running >= BROKER_UNITS_MAX)
+		*ret_words = "as many programs as may run with rights at once are running already";
+	else if (keep && kept >= BROKER_KEPT_MAX)
+		*ret_words = "packages are being changed already, or a golden image made";
+	else if (keep && !broker->kept_known)
+		*ret_words = "the service manager has not said yet what is running";
+	return **ret_words ? -EBUSY : 0;
+}
+
+/* Whatever the agent says: what nobody may be waiting for has an end. */
+static void limit_kept(struct executor_request *head, unsigned keep_s)
+{
+	uint64_t end_ns = clock_ns(CLOCK_MONOTONIC) + keep_s * NS_PER_S;
+
+	if (head->kill_ns > end_ns)
+		head->kill_ns = end_ns;
+	if (head->term_ns > head->kill_ns)
+		head->term_ns = head->kill_ns;
+}
+
+/* The launcher makes of it what the command reads: nothing of the agent's is held on to. */
+static int input_add(struct unit *unit, int input)
+{
+	ssize_t len = input_check(input);
+
+	if (len >= 0 && ftruncate(unit->file, LAUNCH_INPUT_OFFSET) < 0)
+		return -errno;
+	return len < 0 ? (int)len : input_copy(input, (size_t)len, unit->file, LAUNCH_INPUT_OFFSET);
+}
+
 /* Everything up to the call of PID 1; `ends` are pipes made here, for what is not kept. */
 static int start(struct unit *unit, const struct executor_command *command, const int files[2], int ends[2])
 {
@@ -100,6 +144,8 @@ static int start(struct unit *unit, const struct executor_command *command, cons
 		r = make_pipes(unit, ends);
 	if (r >= 0)
 		r = unit->file = launch_file(unit->broker->message, command->run.head.size);
+	if (r >= 0 && (command->run.flags & EXECUTOR_RUN_INPUT))
+		r = input_add(unit, files[0]);
 	return r < 0 ? r : request_send(unit, command, unit->keep ? files : ends);
 }
 
@@ -116,10 +162,15 @@ void unit_start(struct broker *broker, struct executor_command *command, const s
 		const int files[2])
 {
 	uint64_t id = command->run.head.id;
-	int ends[2] = { -1, -1 }, r = broker->unit_count >= EXECUTOR_SLOTS ? -EBUSY : command_pin(broker, command, verdict);
+	const char *words;
+	int ends[2] = { -1, -1 }, r = room_find(broker, command->unit, &words);
 	char name[UNIT_NAME_MAX];
 	struct unit *unit = NULL;
 
+	if (r >= 0 && command->unit)
+		limit_kept(&command->run.head, verdict->keep_s);
+	if (r >= 0)
+		r = command_pin(broker, command, verdict);
 	if (r >= 0) {
 		name_of(broker, command, name);
 		r = unit_find(broker, name) ? -EEXIST : command->unit ? sweep_spare(broker, command->unit) : 0;
@@ -138,7 +189,7 @@ void unit_start(struct broker *broker, struct executor_command *command, const s
 		unit_deadline_arm(unit);
 		return;
 	}
-	broker_refuse(broker, id, -r, EXECUTOR_STAGE_RESOURCE, "");
+	broker_refuse(broker, id, -r, EXECUTOR_STAGE_RESOURCE, words);
 	if (unit)
 		unit_free(unit);
 }

@@ -80,7 +80,7 @@ const struct config_key config_keys[] = {
 	LIST(commands, deny, "", "Actions or groups it may not; deny wins over allow."),
 	LIST(commands, deny_units, "", "Units that ServiceControl and RestartServices leave alone, besides those that are built in:|infiniservice's own, those that give a shell, a login or the power over the machine (see the manual).|Patterns: postgresql@ is each of its instances, backup-* all that begin so."),
 	BOOL(commands, allow_unsafe, "no", "Let the host run any program and script (UnsafeCommand)."),
-	TEXT(commands, run_as, "", "User that programs run as; the host can then name no other.|Empty: the one the host names, else the one the agent, or its executor, runs as."),
+	TEXT(commands, run_as, "", "User that programs run as; the host can then name no other.|A host's system or administrator is this user; where none is set, root.|Empty: the one the host names, else the one the agent, or its executor, runs as."),
 	PATHS(commands, executor_socket, 1, "/run/infiniservice-exec/exec.sock", "Where an agent that is not root reaches the executor, for all that changes something.|It is there once infiniservice-exec.socket is enabled."),
 
 	PATHS(auth, secret_file, 0, "", "Secret shared with the host. Empty: a systemd credential \"secret\", else " SYSCONFDIR "/infiniservice/secret,|else $INFINISERVICE_SHARED_SECRET; none of them: no secret."),

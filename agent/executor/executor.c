@@ -20,6 +20,7 @@
 #include <infiniservice/cleanup.h>
 #include <infiniservice/moment.h>
 
+#include "agent/executor/packet.h"
 #include "agent/executor/protocol.h"
 #include "agent/executor/spawn.h"
 #include "agent/executor/supervise.h"
@@ -134,7 +135,8 @@ static void slot_tell(struct executor *e, unsigned index, uint16_t op, uint64_t 
 	send(e->slots[index].control_fd, &request, sizeof(request), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-static void request_run(struct executor *e, const struct executor_request *head, size_t len)
+/* `input`: what came along, or -1. */
+static void request_run(struct executor *e, const struct executor_request *head, size_t len, int input)
 {
 	int index = slot_find(e);
 
@@ -144,7 +146,7 @@ static void request_run(struct executor *e, const struct executor_request *head,
 	}
 	atomic_store(&e->busy[index], 1);
 	e->slots[index].id = head->id;
-	if (send(e->slots[index].control_fd, e->message, len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+	if (packet_send(e->slots[index].control_fd, e->message, len, &input, input >= 0) < 0) {
 		reply_refused(e, head->id, errno);
 		atomic_store(&e->busy[index], 0);
 	}
@@ -170,7 +172,8 @@ static void executor_end(struct executor *e)
 
 static void agent_read(struct executor *e)
 {
-	ssize_t len = recv(e->agent_fd, e->message, sizeof(e->message), MSG_DONTWAIT);
+	int fds[PACKET_FDS];
+	ssize_t len = packet_receive(e->agent_fd, e->message, sizeof(e->message), 0, fds);
 	struct executor_request head;
 
 	if (len < 0 && (errno == EAGAIN || errno == EINTR))
@@ -178,7 +181,7 @@ static void agent_read(struct executor *e)
 	if (len <= 0 || executor_request_parse(e->message, (size_t)len, &head) < 0)
 		executor_end(e); /* an agent that does not keep to the protocol is none */
 	else if (head.op == EXECUTOR_RUN)
-		request_run(e, &head, (size_t)len);
+		request_run(e, &head, (size_t)len, fds[0]);
 	else if (head.op == EXECUTOR_CANCEL)
 		request_cancel(e, &head);
 	else if (head.op == EXECUTOR_DEED) /* the privileged one's: an agent that may do it does it itself */
@@ -187,6 +190,7 @@ static void agent_read(struct executor *e)
 		reply_refused(e, head.id, ENOENT);
 	else if (head.op != EXECUTOR_RELEASE)
 		executor_end(e);
+	packet_close(fds);
 }
 
 static void slot_lost(struct executor *e, unsigned index)

@@ -11,6 +11,8 @@
 
 #include <infiniservice/cleanup.h>
 
+#include "agent/executor/input.h"
+
 /* By the shell's convention for a command that could not be executed. */
 #define EXIT_NOT_EXECUTED 127
 
@@ -49,15 +51,32 @@ struct spawn_failure launch_failure(int fd)
 /* The length of the request, or -errno. */
 static ssize_t request_read(int fd, char *message, size_t size)
 {
+	struct executor_request head;
 	struct stat st;
 	ssize_t len;
 
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	if (!S_ISREG(st.st_mode) || st.st_size > (off_t)size)
+	if (!S_ISREG(st.st_mode) || pread(fd, &head, sizeof(head), 0) != sizeof(head) || head.size > size)
 		return -EBADMSG;
+	size = head.size;
 	len = pread(fd, message, size, 0);
 	return len < 0 ? -errno : len;
+}
+
+/* The command's input, or -1 when it has none. False: it cannot be made, with errno. */
+static bool input_open(int fd, const struct executor_command *command, int *ret)
+{
+	struct stat st;
+
+	*ret = -1;
+	if (!(command->run.flags & EXECUTOR_RUN_INPUT))
+		return true;
+	if (fstat(fd, &st) < 0 || st.st_size < LAUNCH_INPUT_OFFSET)
+		return false;
+	*ret = input_take(fd, LAUNCH_INPUT_OFFSET, (size_t)(st.st_size - LAUNCH_INPUT_OFFSET));
+	errno = *ret < 0 ? -*ret : 0;
+	return *ret >= 0;
 }
 
 int launch_main(int argc, char *argv[])
@@ -65,14 +84,16 @@ int launch_main(int argc, char *argv[])
 	static char message[EXECUTOR_MESSAGE_MAX];
 	static struct executor_command command;
 	struct spawn_failure failure = { .stage = EXECUTOR_STAGE_RESOURCE };
-	int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+	int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, EXECUTOR_INPUT_FD + 1), input;
 	ssize_t len = fd < 0 ? -EBADF : request_read(fd, message, sizeof(message));
 	int error = len < 0 ? (int)len : executor_run_parse(message, (size_t)len, &command);
 
 	(void)argc;
 	(void)argv;
+	if (error == 0 && !input_open(fd, &command, &input))
+		error = errno ? -errno : -EBADMSG;
 	if (error == 0)
-		spawn_replace(&command, fd, &failure);
+		spawn_replace(&command, input, fd, &failure);
 	else
 		failure.error = -error;
 	if (fd < 0 || pwrite(fd, &failure, sizeof(failure), LAUNCH_FAILURE_OFFSET) != sizeof(failure))

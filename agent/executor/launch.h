@@ -14,6 +14,8 @@
 
 /* Where in the memory file a failure is; before it is the RUN. */
 #define LAUNCH_FAILURE_OFFSET EXECUTOR_MESSAGE_MAX
+/* And where, behind it, the input of the command, up to the end of the file. */
+#define LAUNCH_INPUT_OFFSET (EXECUTOR_MESSAGE_MAX + 4096)
 
 /* A memory file that holds the RUN, or -errno. */
 int launch_file(const void *run, size_t len);

@@ -96,6 +96,8 @@ int executor_run_parse(char *message, size_t len, struct executor_command *ret)
 	ret->user = *rest[1] ? rest[1] : NULL;
 	ret->action = *rest[2] ? rest[2] : NULL;
 	ret->unit = *rest[3] ? rest[3] : NULL;
+	if ((ret->run.flags & ~(EXECUTOR_RUN_KEEP | EXECUTOR_RUN_INPUT)) || ret->run.flags == (EXECUTOR_RUN_KEEP | EXECUTOR_RUN_INPUT))
+		return -EBADMSG;
 	if (!(ret->run.flags & EXECUTOR_RUN_KEEP) != !ret->unit || (ret->unit && !executor_unit_valid(ret->unit)))
 		return -EBADMSG;
 	if (ret->argv[0][0] != '/' || (ret->cwd && ret->cwd[0] != '/'))

@@ -83,7 +83,11 @@ struct executor_run {
 	uint32_t flags;	  /* EXECUTOR_RUN_… */
 };
 
-#define EXECUTOR_RUN_KEEP 1U /* goes on when agent and executor end */
+#define EXECUTOR_RUN_KEEP  1U /* goes on when agent and executor end */
+#define EXECUTOR_RUN_INPUT 2U /* a descriptor comes along, see input.h: it is EXECUTOR_INPUT_FD of the command; not with KEEP */
+
+#define EXECUTOR_INPUT_FD   3
+#define EXECUTOR_INPUT_PATH "/proc/self/fd/3"
 
 struct executor_unit_request { /* ATTACH, RELEASE */
 	struct executor_request head; /* ATTACH: the deadlines that the command has had from the start */

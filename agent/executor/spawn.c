@@ -110,11 +110,14 @@ static void oom_set(int adj)
 /* fds may be any numbers, 0 to 2 among them: first out of the way, then into place. */
 static bool fds_set(const struct spawn_io *io)
 {
-	int in = fcntl(io->in, F_DUPFD, 3), out = fcntl(io->out, F_DUPFD, 3), err = fcntl(io->err, F_DUPFD, 3);
+	int in = fcntl(io->in, F_DUPFD, 4), out = fcntl(io->out, F_DUPFD, 4), err = fcntl(io->err, F_DUPFD, 4);
+	int input = io->input < 0 ? -1 : fcntl(io->input, F_DUPFD, 4), rest = input < 0 ? EXECUTOR_INPUT_FD : EXECUTOR_INPUT_FD + 1;
 
 	if (dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 || dup2(err, STDERR_FILENO) < 0)
 		return false;
-	return close_range(3, ~0U, 0) == 0;
+	if (io->input >= 0 && dup2(input, EXECUTOR_INPUT_FD) < 0)
+		return false;
+	return close_range((unsigned)rest, ~0U, 0) == 0;
 }
 
 static bool user_become(const struct spawn_user *user)
@@ -235,6 +238,11 @@ static bool stdin_empty(void)
 	return done;
 }
 
+static bool input_place(int fd)
+{
+	return fd < 0 || (fd == EXECUTOR_INPUT_FD ? fcntl(fd, F_SETFD, 0) : dup2(fd, EXECUTOR_INPUT_FD)) >= 0;
+}
+
 void spawn_signals_default(void)
 {
 	/* As the kernel has it (rt_sigaction(2), asm-generic/signal.h): all zero is SIG_DFL. */
@@ -249,7 +257,7 @@ void spawn_signals_default(void)
 		syscall(SYS_rt_sigaction, sig, &action, NULL, sizeof(action.mask));
 }
 
-void spawn_replace(const struct executor_command *command, int keep_fd, struct spawn_failure *ret_failure)
+void spawn_replace(const struct executor_command *command, int input, int keep_fd, struct spawn_failure *ret_failure)
 {
 	static struct spawn_user user;
 	sigset_t none;
@@ -263,7 +271,7 @@ void spawn_replace(const struct executor_command *command, int keep_fd, struct s
 	spawn_signals_default();
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	if (stdin_empty() && fcntl(keep_fd, F_SETFD, FD_CLOEXEC) == 0 && command_dress(command, &user, ret_failure)) {
+	if (stdin_empty() && input_place(input) && fcntl(keep_fd, F_SETFD, FD_CLOEXEC) == 0 && command_dress(command, &user, ret_failure)) {
 		ret_failure->stage = EXECUTOR_STAGE_EXEC;
 		execve(command->argv[0], command->argv, command->envp);
 	}

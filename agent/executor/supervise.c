@@ -17,6 +17,7 @@
 #include <infiniservice/cleanup.h>
 #include <infiniservice/moment.h>
 
+#include "agent/executor/packet.h"
 #include "agent/executor/protocol.h"
 #include "agent/executor/spawn.h"
 #include "agent/executor/tree.h"
@@ -42,6 +43,7 @@ struct supervisor {
 	struct executor_reply outbox[2]; /* what the agent's socket could not take at once */
 	unsigned queued;
 	int pipes[2]; /* read ends, until STARTED has left with them */
+	int input;    /* of the command that is being started; -1: none */
 
 	struct executor_command command;
 	char message[EXECUTOR_MESSAGE_MAX];
@@ -107,7 +109,7 @@ static void outbox_flush(struct supervisor *s)
 
 static pid_t command_spawn(struct supervisor *s, const int out[2], const int err[2], struct spawn_failure *failure)
 {
-	struct spawn_io io = { s->null_fd, out[1], err[1], s->group.fd };
+	struct spawn_io io = { s->null_fd, out[1], err[1], s->input, s->group.fd };
 	pid_t pid = spawn_command(&s->command, &io, failure);
 
 	if (pid > 0 || failure->stage != EXECUTOR_STAGE_RESOURCE || io.cgroup < 0)
@@ -150,11 +152,17 @@ static pid_t command_start(struct supervisor *s, struct spawn_failure *failure)
 	return pid;
 }
 
-static void command_run(struct supervisor *s, const struct executor_request *head, size_t len)
+static void command_run(struct supervisor *s, const struct executor_request *head, size_t len, int input)
 {
 	struct spawn_failure failure = { 0, EXECUTOR_STAGE_NONE };
 	int error = s->ending ? -ESHUTDOWN : executor_run_parse(s->message, len, &s->command);
-	pid_t pid = error < 0 ? -1 : command_start(s, &failure);
+	pid_t pid;
+
+	s->input = input;
+	if (error == 0 && !(s->command.run.flags & EXECUTOR_RUN_INPUT) != (s->input < 0))
+		error = -EBADMSG;
+	pid = error < 0 ? -1 : command_start(s, &failure);
+	s->input = -1;
 
 	if (error < 0) {
 		reply_add(s, EXECUTOR_REFUSED, (struct executor_reply){ .id = head->id, .error = -error });
@@ -201,7 +209,8 @@ static void supervisor_end(struct supervisor *s, bool executor_died)
 
 static void control_read(struct supervisor *s)
 {
-	ssize_t len = recv(s->args->control_fd, s->message, sizeof(s->message), MSG_DONTWAIT);
+	int fds[PACKET_FDS];
+	ssize_t len = packet_receive(s->args->control_fd, s->message, sizeof(s->message), 0, fds);
 	struct executor_request head;
 
 	if (len < 0 && (errno == EAGAIN || errno == EINTR))
@@ -209,9 +218,10 @@ static void control_read(struct supervisor *s)
 	if (len <= 0 || executor_request_parse(s->message, (size_t)len, &head) < 0 || head.op == EXECUTOR_STOP)
 		supervisor_end(s, len <= 0);
 	else if (head.op == EXECUTOR_RUN)
-		command_run(s, &head, (size_t)len);
+		command_run(s, &head, (size_t)len, fds[0]);
 	else if (head.id == s->id)
 		command_cancel(s, head.kill_ns);
+	packet_close(fds);
 }
 
 static void command_exited(struct supervisor *s, int status, uint32_t flags, uint64_t now)
@@ -325,7 +335,7 @@ int supervise(const struct supervise_args *args)
 
 	s.args = args;
 	s.group = group_open(args->base, getpid());
-	s.pipes[0] = s.pipes[1] = -1;
+	s.pipes[0] = s.pipes[1] = s.input = -1;
 	s.empty = true;
 	s.round_ns = TIME_NEVER;
 	s.round_gap_ns = ROUND_FIRST_NS;

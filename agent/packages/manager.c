@@ -10,11 +10,12 @@
 
 /*
  * Questions are asked with Debug::NoLocking, since a lock would need root and would fail while another apt runs. Changes never wait for
- * a lock: they fail at once, and the host may try again.
+ * a lock: they fail at once, and the host may try again. A name that is no package's is no pattern either (Pattern-Only leaves those of
+ * apt-patterns(7), which no name begins like): "lib." would be a regular expression else, and match half of the guest.
  */
 #define APT_ASK "apt-get", "-s", "-q", "-o", "Debug::NoLocking=1", "-o", "APT::Get::Show-User-Simulation-Note=false"
 #define APT_DO                                                                                                     \
-	"apt-get", "-y", "-q", "-o", "DPkg::Lock::Timeout=0", "-o", "Dpkg::Use-Pty=0", "-o",                         \
+	"apt-get", "-y", "-q", "-o", "APT::Cmd::Pattern-Only=1", "-o", "DPkg::Lock::Timeout=0", "-o", "Dpkg::Use-Pty=0", "-o",                         \
 		"Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"
 #define ARGV(...) ((const char *const[]){ __VA_ARGS__, NULL })
 
@@ -30,6 +31,7 @@ static const struct package_manager managers[] = {
 		.reboot_path = "/run/reboot-required",
 		.history = dpkg_log_parse,
 		.lower_case = true,
+		.architectures = true,
 		.steps = {
 			[PACKAGE_LIST] = { .argv = ARGV("dpkg-query", "-W", "-f", DPKG_FORMAT, "--"), .parse = dpkg_list_parse, .also_ok = 1 },
 			[PACKAGE_SEARCH] = { .argv = ARGV("apt-cache", "search", "--full", "--"), .parse = apt_records_parse, .form = PACKAGE_FORM_REGEX },
@@ -105,12 +107,25 @@ const struct package_manager *package_manager_at(size_t index)
 	return index < ARRAY_SIZE(managers) ? &managers[index] : NULL;
 }
 
+/* ":amd64" behind a name of dpkg's; "any" and "all" are none. */
+static bool is_architecture(const char *text)
+{
+	size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-");
+
+	return len > 0 && text[len] == '\0' && *text != '-' && text[len - 1] != '-' && strcmp(text, "any") != 0 && strcmp(text, "all") != 0;
+}
+
+/* "~" begins a version for apk and a pattern for apt, and ":" an epoch for rpm: they are in no package's name. */
 bool package_manager_takes(const struct package_manager *manager, const char *name)
 {
-	if (!package_name_valid(name))
+	size_t len = strcspn(name, ":~");
+
+	if (!package_name_valid(name) || len == 0 || name[len - 1] == '-')
+		return false;
+	if (name[len] && !(manager->architectures && name[len] == ':' && is_architecture(name + len + 1)))
 		return false;
 	for (; manager->lower_case && *name; name++)
-		if (*name >= 'A' && *name <= 'Z')
+		if ((*name >= 'A' && *name <= 'Z') || *name == '_')
 			return false;
 	return true;
 }

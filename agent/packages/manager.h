@@ -53,14 +53,15 @@ struct package_manager {
 	const char *lists_path;	 /* changed when the lists were refreshed; NULL: not known */
 	const char *reboot_path; /* there when a reboot is due; NULL: not known */
 	int (*history)(const char *text, size_t len, int64_t since_s, struct package_history *history); /* of PACKAGE_HISTORY */
-	bool lower_case;	 /* names have no capitals */
+	bool lower_case;	 /* names have no capitals and no "_", */
+	bool architectures;	 /* and may have ":amd64" behind them */
 	struct package_command steps[PACKAGE_STEPS]; /* argv NULL: not there */
 };
 
 /* The managers in the order of preference; NULL after the last. */
 const struct package_manager *package_manager_at(size_t index);
 
-/* A name this manager may be given. */
+/* A name this manager may be given, and takes for a name: no version, release, suffix or pattern. */
 bool package_manager_takes(const struct package_manager *manager, const char *name);
 
 #define PACKAGE_ARGS_MAX 960 /* a request to the executor holds 1024 */

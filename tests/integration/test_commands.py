@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: MIT
 """Commands: as many at once as allowed, a bounded queue, exactly one answer each whatever the command does, and not a process left."""
 import os
+import shutil
 import signal
 import time
 import uuid
 
 import tap
 from fakehost import (SLOW, Agent, UnixHost, children_of, command_line, descendants, fd_count, is_zombie, memory_kb,
-                      processes_running, talk, wait_until)
+                      processes_running, program, talk, wait_until)
 
 UNSAFE = {"commands.allow_unsafe": "yes"}
 
@@ -316,6 +317,54 @@ def story_a_rate_limit_is_answered_queue_full():
     answers = host.responses(ids)
     full = [m for m in answers if m.get("error_code") == "QUEUE_FULL"]
     assert 25 <= len(full) <= 40, len(full)
+
+
+def status(host):
+    host.send({"type": "Status", "id": host.new_id()})
+    return host.expect("response", 10, lambda m: m["command_type"] == "Status")["data"]
+
+
+class Apart(Agent):
+    """The agent in a directory of its own: what lies beside it is what it finds."""
+
+    def argv(self):
+        place = os.path.join(self.directory, "infiniservice")
+        if not os.path.exists(place):
+            shutil.copy(program("infiniservice"), place)
+        return [place] + super().argv()[1:]
+
+
+def story_an_executor_that_is_not_where_it_is_looked_for_is_told_at_once():
+    """Or is no executor at all: each command is answered long before its time-out, with the file's name, and the state says so too."""
+    host = tap.keep(UnixHost())
+    agent = tap.keep(Apart(host.spec, {"commands.allow_unsafe": "yes", "commands.allow": "observe control"}))
+    host.accept()
+    beside = agent.path("infiniservice-exec")
+    elsewhere = "/infiniservice-exec"
+    for number, (text, place) in enumerate(((None, elsewhere), ("\x7fELF not for this machine", beside), ("#!/bin/sh\nexit 1\n", beside),
+                                            ("#!/nowhere/sh\n", beside))):
+        if text is not None:
+            with open(beside, "w", encoding="latin-1") as file:
+                file.write(text)
+            os.chmod(beside, 0o755)
+        for _ in range(3):
+            begun = time.monotonic()
+            answer = host.run("true", timeout=300)
+            assert time.monotonic() - begun < 10 * SLOW, "at once, and not at its deadline"
+            assert answer["error_code"] == "INTERNAL" and answer["reason"] == "executor_unusable", answer
+            assert place in answer["error"], (place, answer["error"])
+        state = status(host)["executor"]
+        assert state["state"] == "unusable" and place in state["place"] and place in state["fault"], state
+        check = host.ask("RunHealthCheck", check_name="executor")["data"]
+        assert check["status"] == "failed" and place in check["message"], check
+        script = {"execution_id": f"s{number}", "script_content": "true", "shell": "sh", "timeout_seconds": 300}
+        host.send({"type": "pending_scripts_response", "scripts": [script]})
+        done = host.expect("script_completion", 10)
+        assert done["exit_code"] != 0 and place in done["stderr"], done
+    os.unlink(beside)
+    shutil.copy(program("infiniservice-exec"), beside)
+    wait_until(lambda: host.run("echo back", timeout=20)["stdout"] == "back\n", 60, "an executor that has come")
+    assert status(host)["executor"]["state"] == "ready"
 
 
 tap.main(globals())

@@ -91,18 +91,28 @@ def story_exit_codes_and_both_streams_come_back():
     assert (answer["exit_code"], answer["stdout"], answer["stderr"]) == (17, "out\n", "err\n"), answer
 
 
-def story_the_text_of_a_script_is_in_no_process_list_and_its_file_goes_with_it():
+def story_the_text_of_a_script_is_in_no_process_list_and_has_no_name_that_another_user_could_open():
     agent, host = talk(tap.keep, UNSAFE)
-    (execution_id,) = send(host, script("secret_word=hunter2; sleep 0.7; echo $0"))
+    (execution_id,) = send(host, script("secret_word=hunter2; sleep 0.7; echo $0; cat $0"))
     time.sleep(0.3)
     assert not processes_running("hunter2")
-    directory = agent.path("run/scripts")
-    assert os.stat(directory).st_mode & 0o077 == 0, oct(os.stat(directory).st_mode)
-    names = os.listdir(directory)
-    assert len(names) == 1 and os.stat(os.path.join(directory, names[0])).st_mode & 0o777 == 0o400
+    for folder, _, names in os.walk(agent.path("run")):
+        for name in names:
+            path = os.path.join(folder, name)
+            assert not os.path.isfile(path) or b"hunter2" not in open(path, "rb").read(), path
     answer = completion(host, execution_id)
-    assert answer["stdout"].strip() == os.path.join(directory, names[0])
-    wait_until(lambda: not os.listdir(directory), 1, "the removal of the script's file")
+    assert answer["exit_code"] == 0 and answer["stdout"].startswith("/proc/self/fd/3\nsecret_word=hunter2"), answer
+    assert not os.path.exists(agent.path("run/scripts"))
+
+
+def story_what_an_earlier_version_left_of_scripts_is_removed():
+    agent, _ = talk(tap.keep, UNSAFE)
+    agent.stop()
+    os.mkdir(agent.path("run/scripts"))
+    with open(agent.path("run/scripts/" + "0123456789abcdef" * 2), "w", encoding="ascii") as file:
+        file.write("echo old")
+    agent.start()
+    wait_until(lambda: not os.path.exists(agent.path("run/scripts")), 5, "the removal of old scripts")
 
 
 def story_a_script_of_a_megabyte_runs():
@@ -117,6 +127,9 @@ def story_another_user_runs_what_is_meant_for_it():
     answer = run(host, "id -un", run_as="nobody")
     os.system(f"rm -rf /run/infini-test-{os.getpid()}")
     assert answer["exit_code"] == 0 and answer["stdout"] == "nobody\n", answer
+    for preset in ("system", "SYSTEM", "Administrator"):
+        answer = run(host, "id -un", run_as=preset)
+        assert answer["exit_code"] == 0 and answer["stdout"] == "root\n", answer
     answer = run(host, "id -un", run_as="no-such-user")
     assert answer["exit_code"] == -1 and answer["stderr"], answer
 

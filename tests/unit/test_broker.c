@@ -36,7 +36,7 @@ const bool test_can_destroy = true;
 #define WAIT_MS 5000
 
 static char dir[] = "/tmp/test_broker.XXXXXX";
-static char manager_path[64], broker_path[64], config_path[64], output_path[64], log_path[64];
+static char manager_path[64], broker_path[64], config_path[64], output_path[64], log_path[64], limit_path[64];
 static pid_t manager_pid, broker_pid;
 static int stops[2]; /* the manager writes a byte at each StopUnit */
 
@@ -200,6 +200,15 @@ static void unit_is(sd_bus *bus, const char *name, const char *state, int code, 
 	properties(bus, name, "org.freedesktop.systemd1.Unit", state, 0, 0, NULL);
 }
 
+/* For the test to read: how long the last unit may run. */
+static void note_limit(uint64_t limit_us)
+{
+	FILE *out = fopen(limit_path, "we");
+
+	if (!out || fprintf(out, "%llu", (unsigned long long)limit_us) < 0 || fclose(out) != 0)
+		_exit(1);
+}
+
 /* Of the properties only these matter here: where it writes, and which action it is for. */
 static int take_properties(sd_bus_message *m, int *out, char action[32])
 {
@@ -213,6 +222,11 @@ static int take_properties(sd_bus_message *m, int *out, char action[32])
 		} else if (r >= 0 && strcmp(name, "Description") == 0) {
 			r = sd_bus_message_read(m, "v", "s", &word);
 			snprintf(action, 32, "%s", r < 0 ? "" : strrchr(word, ' ') + 1);
+		} else if (r >= 0 && strcmp(name, "RuntimeMaxUSec") == 0) {
+			uint64_t limit = 0;
+
+			r = sd_bus_message_read(m, "v", "t", &limit);
+			note_limit(limit);
 		} else if (r >= 0) {
 			r = sd_bus_message_skip(m, "v");
 		}
@@ -369,6 +383,7 @@ static int begin(void **state)
 	snprintf(config_path, sizeof(config_path), "%s/infiniservice.conf", dir);
 	snprintf(output_path, sizeof(output_path), "%s/output", dir);
 	snprintf(log_path, sizeof(log_path), "%s/log", dir);
+	snprintf(limit_path, sizeof(limit_path), "%s/limit", dir);
 	policy_put("[commands]\nallow = control\nallow_unsafe = yes\n");
 	manager_pid = play(manager_main, listen_at(manager_path, SOCK_STREAM));
 	broker_pid = play(broker_main, listen_at(broker_path, SOCK_SEQPACKET));
@@ -389,6 +404,7 @@ static int end(void **state)
 	unlink(config_path);
 	unlink(output_path);
 	unlink(log_path);
+	unlink(limit_path);
 	return rmdir(dir);
 }
 
@@ -876,6 +892,72 @@ static void the_next_executor_finds_what_an_earlier_one_kept(void **state)
 	close(fd);
 }
 
+static void the_ninth_program_is_refused_at_once_and_a_place_is_free_again_when_one_ends(void **state)
+{
+	struct executor_request cancel = { .version = EXECUTOR_VERSION, .op = EXECUTOR_CANCEL, .size = sizeof(cancel), .id = 51 };
+	struct executor_answer answer;
+	int fd = agent_connect();
+
+	(void)state;
+	for (uint64_t id = 51; id < 51 + BROKER_UNITS_MAX; id++) {
+		ask_run(fd, id, "script", GROUP_EXEC);
+		assert_int_equal(expect(fd, EXECUTOR_STARTED).reply.id, id);
+	}
+	ask_run(fd, 70, "script", GROUP_EXEC);
+	answer = expect(fd, EXECUTOR_REFUSED);
+	assert_int_equal(answer.reply.id, 70);
+	assert_int_equal(answer.reply.error, EBUSY);
+	assert_non_null(strstr(answer.text, "at once"));
+	assert_int_equal(send(fd, &cancel, sizeof(cancel), 0), sizeof(cancel));
+	assert_int_equal(expect(fd, EXECUTOR_EXITED).reply.id, 51);
+	ask_run(fd, 71, "script", GROUP_EXEC);
+	assert_int_equal(expect(fd, EXECUTOR_STARTED).reply.id, 71);
+	close(fd);
+}
+
+static uint64_t limit_s(void)
+{
+	FILE *file = fopen(limit_path, "re");
+	unsigned long long us = 0;
+
+	assert_non_null(file);
+	assert_int_equal(fscanf(file, "%llu", &us), 1);
+	fclose(file);
+	return us / 1000000;
+}
+
+static void one_program_outlives_the_agent_at_a_time_and_for_two_hours_at_most(void **state)
+{
+	struct executor_answer answer;
+	int fd = agent_connect(), files[2];
+
+	(void)state;
+	let_packages();
+	files_open(files, O_WRONLY | O_APPEND);
+	ask_kept(fd, 80, "PackageRemove", "b-1", files);
+	assert_int_equal(expect(fd, EXECUTOR_STARTED).reply.id, 80);
+	assert_in_range(limit_s(), 7100, 7210);
+	ask_kept(fd, 81, "PackageRemove", "b-2", files);
+	answer = expect(fd, EXECUTOR_REFUSED);
+	assert_int_equal(answer.reply.error, EBUSY);
+	assert_non_null(strstr(answer.text, "already"));
+	/* An executor that has just come knows of it too, whether the agent asks after it or not. */
+	kill(broker_pid, SIGKILL);
+	waitpid(broker_pid, NULL, 0);
+	close(fd);
+	unlink(broker_path);
+	broker_pid = play(broker_main, listen_at(broker_path, SOCK_SEQPACKET));
+	fd = agent_connect();
+	ask_kept(fd, 82, "PackageRemove", "b-3", files);
+	assert_int_equal(expect(fd, EXECUTOR_REFUSED).reply.error, EBUSY);
+	ask_unit(fd, EXECUTOR_ATTACH, 83, "b-1");
+	assert_int_equal(expect(fd, EXECUTOR_STARTED).reply.id, 83);
+	ask_kept(fd, 84, "PackageRemove", "b-4", files);
+	assert_int_equal(expect(fd, EXECUTOR_REFUSED).reply.error, EBUSY);
+	files_close(files);
+	close(fd);
+}
+
 static void leaves_to_its_successor_when_the_agent_is_of_another_version(void **state)
 {
 	struct executor_request request = { .version = EXECUTOR_VERSION + 1, .op = EXECUTOR_CANCEL, .size = sizeof(request), .id = 1 };
@@ -908,6 +990,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_end_of_what_was_kept_is_told_until_it_is_let_go, begin, end),
 		cmocka_unit_test_setup_teardown(what_is_kept_goes_on_without_its_agent_and_is_not_let_go_before_its_end, begin, end),
 		cmocka_unit_test_setup_teardown(the_next_executor_finds_what_an_earlier_one_kept, begin, end),
+		cmocka_unit_test_setup_teardown(the_ninth_program_is_refused_at_once_and_a_place_is_free_again_when_one_ends, begin, end),
+		cmocka_unit_test_setup_teardown(one_program_outlives_the_agent_at_a_time_and_for_two_hours_at_most, begin, end),
 		cmocka_unit_test_setup_teardown(leaves_to_its_successor_when_the_agent_is_of_another_version, begin, end),
 	};
 

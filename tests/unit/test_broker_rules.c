@@ -51,8 +51,10 @@ static struct rules_verdict judge(const char *action, enum policy_group group, c
 	return rules_judge_run(&command, &config);
 }
 
-#define APT_DO                                                                                                     \
-	"/usr/bin/apt-get -y -q -o DPkg::Lock::Timeout=0 -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confdef " \
+#define APT_GET "apt-get" APT_OPTIONS
+#define APT_DO  "/usr/bin/apt-get" APT_OPTIONS
+#define APT_OPTIONS                                                                                                     \
+	" -y -q -o APT::Cmd::Pattern-Only=1 -o DPkg::Lock::Timeout=0 -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confdef " \
 	"-o Dpkg::Options::=--force-confold "
 
 static void lets_each_action_do_what_it_is_made_of(void **state)
@@ -85,6 +87,17 @@ static void refuses_what_an_action_is_not_made_of(void **state)
 		{ "PackageInstall", GROUP_PACKAGES, APT_DO "install -- ./evil.deb" },
 		{ "PackageInstall", GROUP_PACKAGES, APT_DO "install" },
 		{ "UpdateSystemSoftware", GROUP_PACKAGES, APT_DO "dist-upgrade hello" },
+		{ "PackageRemove", GROUP_PACKAGES, APT_DO "remove --" },
+		{ "PackageInstall", GROUP_PACKAGES, "/usr/bin/apt-getx -y" },
+		{ "PackageInstall", GROUP_PACKAGES, "/usr/bin/../bin/" APT_GET "install -- hello" },
+		{ "PackageInstall", GROUP_PACKAGES, "/usr/bin/x/" APT_GET "install -- hello" },
+		{ "PackageInstall", GROUP_PACKAGES, "/usr/bin//" APT_GET "install -- hello" },
+		{ "PackageInstall", GROUP_PACKAGES, "/sbin/" APT_GET "install -- hello" },
+		{ "PackageInstall", GROUP_PACKAGES, "/usr/local/bin/" APT_GET "install -- hello" },
+		{ "ProcessKill", GROUP_CONTROL, "/x/infiniservice-exec kill 7 9 TERM;id" },
+		{ "ProcessKill", GROUP_CONTROL, "/x/infiniservice-exec kill ../7 9 TERM" },
+		{ "DiskCleanup", GROUP_CONTROL, "/x/infiniservice-exec clean -- /etc" },
+		{ "DiskCleanup", GROUP_CONTROL, "/x/infiniservice-exec/../infiniservice-exec golden" },
 		{ "DiskCleanup", GROUP_CONTROL, "/x/infiniservice-exec golden" },
 		{ "DiskCleanup", GROUP_CONTROL, "/x/infiniservice-exec launch" },
 		{ "DiskCleanup", GROUP_CONTROL, "/x/infiniservice-exec" },
@@ -132,6 +145,54 @@ static void questions_are_asked_word_by_word(void **state)
 	assert_non_null(judge("CheckLinuxSecurity", GROUP_OBSERVE, asked[0]).refusal);
 	allow("", "", NULL);
 	assert_non_null(judge("CheckFirewallStatus", GROUP_OBSERVE, asked[1]).refusal);
+}
+
+static void names_of_packages_are_names_and_no_orders_versions_releases_or_patterns(void **state)
+{
+	static const char *const bad[] = {
+		"no-such-package-here+", "hello-", "hello/stable", "hello=1.0", "hello:any", "hello:all", "hello:", "hello:amd64:i386", "hello:-",
+		"hello:../x", "*", "hel*", "h.*", "^hello", "hello$", "~nhello", "?name(hello)", "?true", "hel[lp]o", "hello^", "he~llo", "Hello", "he_llo",
+		"-hello", "./hello.deb", "/tmp/hello.deb", "hello,world", "hello|world", "", "hello\n", "h\xc3\xa9llo", "hello;id", "+hello", ".hello",
+	};
+	static const char *const good[] = { "hello", "g++", "libstdc++6", "python3.11", "libc6:i386", "0ad", "linux-image-6.1.0-10-amd64" };
+	char words[512];
+
+	(void)state;
+	allow("packages", "", NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		snprintf(words, sizeof(words), APT_DO "remove -- %s", bad[i]);
+		if (!judge("PackageRemove", GROUP_PACKAGES, words).refusal)
+			fail_msg("remove -- %s", bad[i]);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+		snprintf(words, sizeof(words), APT_DO "install -- %s", good[i]);
+		if (judge("PackageInstall", GROUP_PACKAGES, words).refusal)
+			fail_msg("install -- %s", good[i]);
+	}
+	/* What is not there cannot be what is meant by a name that ends like an order. */
+	assert_null(judge("PackageRemove", GROUP_PACKAGES, APT_DO "remove -- libstdc++6").refusal);
+}
+
+static void only_packages_and_golden_images_outlive_the_agent_and_not_for_ever(void **state)
+{
+	static char unit[] = "1-2";
+
+	(void)state;
+	allow("control packages power", "", "commands.allow_unsafe=yes");
+	assert_int_equal(judge("PackageInstall", GROUP_PACKAGES, APT_DO "install -- hello").keep_s, 7200);
+	assert_int_equal(judge("UpdateSystemSoftware", GROUP_PACKAGES, APT_DO "dist-upgrade").keep_s, 7200);
+	assert_int_equal(judge("PrepareGoldenImage", GROUP_POWER, "/x/infiniservice-exec golden").keep_s, 1800);
+	command.unit = unit;
+	assert_null(rules_judge_run(&command, &config).refusal);
+	judge("unsafe", GROUP_EXEC, "/bin/true");
+	command.unit = unit;
+	assert_non_null(rules_judge_run(&command, &config).refusal);
+	judge("DiskCleanup", GROUP_CONTROL, "/x/infiniservice-exec clean -- tmp");
+	command.unit = unit;
+	assert_non_null(rules_judge_run(&command, &config).refusal);
+	judge("ProcessKill", GROUP_CONTROL, "/x/infiniservice-exec kill 7 9 TERM");
+	command.unit = unit;
+	assert_non_null(rules_judge_run(&command, &config).refusal);
 }
 
 static void asks_the_owners_policy_itself(void **state)
@@ -305,6 +366,8 @@ int main(void)
 		cmocka_unit_test(refuses_what_an_action_is_not_made_of),
 		cmocka_unit_test(questions_are_asked_word_by_word),
 		cmocka_unit_test(asks_the_owners_policy_itself),
+		cmocka_unit_test(names_of_packages_are_names_and_no_orders_versions_releases_or_patterns),
+		cmocka_unit_test(only_packages_and_golden_images_outlive_the_agent_and_not_for_ever),
 		cmocka_unit_test(holds_free_commands_to_the_user_that_is_set),
 		cmocka_unit_test(gives_no_user_and_directory_to_what_is_not_free),
 		cmocka_unit_test(lets_deeds_be_about_whole_names_of_units_only),

@@ -20,9 +20,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -31,6 +34,8 @@
 
 #include "agent/exec.h"
 #include "agent/executor/executor.h"
+#include "agent/executor/input.h"
+#include "agent/executor/protocol.h"
 #include "tests/loop_turn.h"
 #include "tests/room.h"
 
@@ -761,21 +766,211 @@ static void stop_cancels_all_and_accepts_no_more(void **state)
 	}
 }
 
-/* An executor that cannot be started costs each job its own deadline, no more, and is tried again with back-off. */
-static void a_missing_executor_is_answered_at_the_deadline(void **state)
+/* ---------------------------------------- executors that can never start */
+
+static void other_executor(struct fixture *f, const struct exec_config *config)
+{
+	exec_free(f->exec);
+	f->exec = exec_new(f->loop, config);
+	assert_non_null(f->exec);
+}
+
+static void put_file(const char *path, const char *text, size_t len, mode_t mode)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, len), len);
+	assert_int_equal(fchmod(fd, mode), 0);
+	close(fd);
+}
+
+/* Answered by exec_start itself, or in the next turns of the loop: but never at the deadline, which is an hour away. */
+static void expect_unusable(struct fixture *f, struct answer *a, const char *place)
+{
+	struct exec_request request = { .argv = ARGV("/bin/true"), .term_ns = in_ms(3600000), .kill_ns = in_ms(3600000) };
+	struct exec_job *job;
+	int r = exec_start(f->exec, &request, &callbacks, a, &job);
+
+	if (r == 0) {
+		wait_for(f, &a->done, 1);
+		assert_int_equal(a->outcome.spawn_stage, EXEC_STAGE_EXECUTOR);
+		assert_true(a->outcome.spawn_errno != 0);
+		assert_false(a->outcome.started || a->outcome.timed_out);
+	} else {
+		assert_int_equal(r, -EHOSTDOWN);
+	}
+	if (!strstr(exec_fault(f->exec), place))
+		fail_msg("\"%s\" does not name %s", exec_fault(f->exec), place);
+	assert_int_equal(exec_state(f->exec), EXEC_STATE_FAULT);
+	assert_string_equal(exec_place(f->exec), place);
+}
+
+static void a_program_that_can_never_be_the_executor_answers_at_once_and_is_named(void **state)
+{
+	static const char elf[] = "\177ELF\2\1\1\0\0\0\0\0\0\0\0\0\2\0\363\0";
+	struct fixture *f = *state;
+	const struct {
+		const char *name, *text;
+		size_t len;
+		mode_t mode;
+	} kinds[] = {
+		{ "missing", NULL, 0, 0 },
+		{ "not-executable", "", 0, 0 },
+		{ "other-machine", elf, sizeof(elf), 0755 },
+		{ "no-interpreter", "#!/nowhere/sh\n", 14, 0755 },
+		{ "ends-at-once", "#!/bin/sh\nexit 3\n", 17, 0755 },
+		{ "speaks-rubbish", "#!/bin/sh\necho rubbish >&3\nsleep 50\n", 37, 0755 },
+		{ "missing/below", NULL, 0, 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		char path[128];
+		struct exec_config config = { .program = path };
+
+		snprintf(path, sizeof(path), "%s/%s", f->dir, kinds[i].name);
+		if (kinds[i].text)
+			put_file(path, kinds[i].text, kinds[i].len, kinds[i].mode);
+		if (kinds[i].text && kinds[i].mode == 0 && geteuid() == 0 && access(path, X_OK) == 0)
+			continue; /* this root may execute anything */
+		other_executor(f, &config);
+		for (int j = 0; j < 3; j++)
+			expect_unusable(f, &f->answers[i * 3 + (size_t)j], path);
+	}
+	other_executor(f, &(struct exec_config){ .program = f->dir });
+	expect_unusable(f, &f->answers[100], f->dir);
+}
+
+static int socket_at(const char *path, int type)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+	return fd;
+}
+
+static void a_socket_that_is_off_and_one_that_is_broken_are_told_apart(void **state)
 {
 	struct fixture *f = *state;
-	struct exec_config config = { .program = "/no/such/executor" };
-	struct answer *a = &f->answers[0];
+	struct exec_request request = { .argv = ARGV("/bin/true"), .term_ns = in_ms(3600000), .kill_ns = in_ms(3600000) };
+	char path[128], long_path[256];
+	struct exec_config config = { .socket_path = path };
+	struct exec_job *job;
+	int fd, peer = -1;
 
-	exec_free(f->exec);
-	f->exec = exec_new(f->loop, &config);
-	assert_int_equal(exec_warm(f->exec), -ENOENT);
-	start_with(f, a,
-		   (struct exec_request){ .argv = ARGV("/bin/true"), .term_ns = in_ms(10), .kill_ns = in_ms(20) });
+	snprintf(path, sizeof(path), "%s/exec.sock", f->dir);
+	other_executor(f, &config);
+	assert_int_equal(exec_start(f->exec, &request, &callbacks, &f->answers[0], &job), -ENOTCONN);
+	assert_int_equal(exec_state(f->exec), EXEC_STATE_OFF);
+	assert_non_null(strstr(exec_fault(f->exec), path));
+	/* Nobody listens; it is a file; it is of another type. */
+	close(socket_at(path, SOCK_SEQPACKET));
+	expect_unusable(f, &f->answers[1], path);
+	assert_int_equal(unlink(path), 0);
+	put_file(path, "", 0, 0600);
+	expect_unusable(f, &f->answers[2], path);
+	assert_int_equal(unlink(path), 0);
+	fd = socket_at(path, SOCK_STREAM);
+	assert_int_equal(listen(fd, 1), 0);
+	expect_unusable(f, &f->answers[3], path);
+	close(fd);
+	assert_int_equal(unlink(path), 0);
+	/* Somebody listens and hangs up, as systemd does for a service that it cannot start. */
+	fd = socket_at(path, SOCK_SEQPACKET);
+	assert_int_equal(listen(fd, 1), 0);
+	assert_int_equal(exec_start(f->exec, &request, &callbacks, &f->answers[4], &job), 0);
+	while (peer < 0 && !f->answers[4].done) {
+		peer = accept(fd, NULL, NULL);
+		loop_turn(f->loop);
+	}
+	close(peer);
+	wait_for(f, &f->answers[4].done, 1);
+	assert_int_equal(f->answers[4].outcome.spawn_stage, EXEC_STAGE_EXECUTOR);
+	assert_non_null(strstr(exec_fault(f->exec), path));
+	close(fd);
+	memset(long_path, 'a', sizeof(long_path) - 1);
+	long_path[0] = '/';
+	long_path[sizeof(long_path) - 1] = '\0';
+	other_executor(f, &(struct exec_config){ .socket_path = long_path });
+	assert_int_equal(exec_start(f->exec, &request, &callbacks, &f->answers[5], &job), -EHOSTDOWN);
+}
+
+static void a_program_that_has_come_is_found_by_the_next_command(void **state)
+{
+	struct fixture *f = *state;
+	char path[128];
+	struct exec_config config = { .program = path };
+
+	snprintf(path, sizeof(path), "%s/late", f->dir);
+	other_executor(f, &config);
+	expect_unusable(f, &f->answers[0], path);
+	put_file(path, "#!/bin/sh\nsleep 50\n", 19, 0755);
+	assert_int_equal(exec_state(f->exec), EXEC_STATE_IDLE);
+	assert_string_equal(exec_fault(f->exec), "");
+	assert_int_equal(exec_warm(f->exec), 0);
+	assert_int_equal(exec_state(f->exec), EXEC_STATE_READY);
+}
+
+/* ---------------------------------------- what a command reads */
+
+static void a_script_is_read_by_its_interpreter_from_a_descriptor_and_has_no_name(void **state)
+{
+	static const char text[] = "cat <&0; ls /proc/self/fd | wc -l; stat -Lc %a $0; readlink $0; cat $0 | wc -c; echo x >$0 || echo sealed\n";
+	struct fixture *f = *state;
+	struct answer *a = &f->answers[0];
+	int input = input_new(text, strlen(text));
+	char want[64];
+
+	assert_true(input >= 0);
+	start_with(f, a, (struct exec_request){ .argv = ARGV("/bin/sh", EXECUTOR_INPUT_PATH), .envp = ARGV("PATH=/usr/bin:/bin"), .input = &input });
 	wait_for(f, &a->done, 1);
-	assert_true(a->outcome.timed_out);
-	assert_false(a->outcome.started || a->outcome.stuck);
+	assert_int_equal(a->outcome.exit_code, 0);
+	/* Its own listing, the three, and it: no other descriptor. */
+	snprintf(want, sizeof(want), "5\n444\n/memfd:infiniservice-input (deleted)\n%zu\nsealed\n", strlen(text));
+	assert_memory_equal(a->outcome.out.bytes, want, strlen(want));
+	assert_int_equal(a->outcome.out.len, strlen(want));
+	close(input);
+}
+
+static void a_script_is_handed_to_another_user_as_well(void **state)
+{
+	static const char text[] = "id -un\n";
+	struct fixture *f = *state;
+	struct answer *a = &f->answers[0];
+	int input = input_new(text, strlen(text));
+
+	if (geteuid() != 0)
+		skip();
+	start_with(f, a, (struct exec_request){ .argv = ARGV("/bin/sh", EXECUTOR_INPUT_PATH), .envp = ARGV("PATH=/usr/bin:/bin"), .user = "nobody",
+						 .input = &input });
+	wait_for(f, &a->done, 1);
+	assert_int_equal(a->outcome.out.len, 7);
+	assert_memory_equal(a->outcome.out.bytes, "nobody\n", 7);
+	close(input);
+}
+
+static void what_is_no_sealed_memory_file_is_no_input(void **state)
+{
+	int pair[2], memory = memfd_create("x", MFD_CLOEXEC | MFD_ALLOW_SEALING), null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	(void)state;
+	assert_int_equal(pipe2(pair, O_CLOEXEC), 0);
+	assert_int_equal(input_check(-1), -EBADMSG);
+	assert_int_equal(input_check(pair[0]), -EBADMSG);
+	assert_int_equal(input_check(null), -EBADMSG);
+	assert_int_equal(write(memory, "abc", 3), 3);
+	assert_int_equal(input_check(memory), -EBADMSG);
+	assert_int_equal(fcntl(memory, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK), 0);
+	assert_int_equal(input_check(memory), -EBADMSG);
+	assert_int_equal(fcntl(memory, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SEAL), 0);
+	assert_int_equal(input_check(memory), 3);
+	assert_int_equal(input_new("", INPUT_MAX + 1), -E2BIG);
+	close(memory);
+	close(null);
+	close(pair[0]);
+	close(pair[1]);
 }
 
 /* Row 35: no fds for the pipes of one command; the next one runs. */
@@ -841,7 +1036,12 @@ int main(void)
 		T(a_killed_supervisor_loses_one_command_and_leaves_nothing),
 		T(everything_dies_when_the_agent_closes_its_side),
 		T(stop_cancels_all_and_accepts_no_more),
-		T(a_missing_executor_is_answered_at_the_deadline),
+		T(a_program_that_can_never_be_the_executor_answers_at_once_and_is_named),
+		T(a_socket_that_is_off_and_one_that_is_broken_are_told_apart),
+		T(a_program_that_has_come_is_found_by_the_next_command),
+		T(a_script_is_read_by_its_interpreter_from_a_descriptor_and_has_no_name),
+		T(a_script_is_handed_to_another_user_as_well),
+		T(what_is_no_sealed_memory_file_is_no_input),
 		T(running_out_of_fds_fails_one_command_and_not_the_next),
 	};
 	int failed = cmocka_run_group_tests_name("exec", tests, NULL, NULL);

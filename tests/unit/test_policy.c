@@ -69,6 +69,9 @@ static void the_owner_says_who_runs_commands_and_the_host_only_where_he_does_not
 		{ "", NULL, NULL, true },	 { "", "", NULL, true },	   { "", "web", "web", true },
 		{ "nobody", NULL, "nobody", true }, { "nobody", "", "nobody", true }, { "nobody", "nobody", "nobody", true },
 		{ "nobody", "root", NULL, false }, { "nobody", "nobody2", NULL, false }, { NULL, NULL, NULL, true },
+		{ "", "system", "root", true },	    { "", "SYSTEM", "root", true },   { NULL, "Administrator", "root", true },
+		{ "", "systemd", "systemd", true }, { "nobody", "system", "nobody", true }, { "nobody", "ADMINISTRATOR", "nobody", true },
+		{ "root", "System", "root", true },
 	};
 
 	(void)state;

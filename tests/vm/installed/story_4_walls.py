@@ -2,6 +2,7 @@
 """What a host that may control services, and an agent that somebody else has taken over, can have done: nothing that is more than that."""
 
 import struct
+import time
 
 from agent_guest import AGENT_NODE, configured, host
 from guest import wait_for
@@ -10,7 +11,7 @@ from package_guest import story
 CONTROL = "[commands]\nallow = observe, control\ndeny_units = story-owners*\n"
 TOUCHED = "/run/was-here"
 UNITS = {
-    "story-real.service": "[Service]\nExecStart=/bin/touch %s\nRemainAfterExit=yes\n[Install]\nAlias=story-alias.service\n" % TOUCHED,
+    "story-real.service": "[Service]\nType=oneshot\nExecStart=/bin/touch %s\nRemainAfterExit=yes\n[Install]\nAlias=story-alias.service\n" % TOUCHED,
     "story-shell.timer": "[Timer]\nOnActiveSec=1\nUnit=debug-shell.service\n",
     "story-reboot.path": "[Path]\nPathExists=/etc\nUnit=reboot.target\n",
     "story-needs.service": "[Unit]\nRequires=emergency.service\n[Service]\nExecStart=/bin/true\n",
@@ -146,6 +147,58 @@ def an_agent_that_was_taken_over_gets_no_more_from_the_executor_itself(guest):
         assert guest.sh("journalctl -b -o cat | grep -c '^forged by the agent' || true") == "0"
         assert "x\\x0a<0>forged" in guest.sh("journalctl -u infiniservice-exec -o cat -n 20 | tr -d '\\r'")
         guest.sh("systemctl start infiniservice")
+
+
+EVERYTHING = "[commands]\nallow = observe, control, packages, power\nallow_unsafe = yes\n"
+
+
+@story(limit_s=60)
+def a_script_that_runs_as_somebody_is_readable_by_nobody_else(guest):
+    """Not while it runs, by any name in /proc, /run or /tmp; and it runs as whom the host names, its presets being root."""
+    guest.sh("systemctl start infiniservice-exec.socket; id story-reader >/dev/null 2>&1 || useradd -M story-reader")
+    try:
+        with configured(guest, EVERYTHING), host(guest) as port:
+            content = "hidden_word=hunter%d; id -un; sleep 4; cat $0 | wc -l" % 2
+            port.send({"type": "pending_scripts_response", "scripts": [
+                {"execution_id": "walls", "script_content": content, "shell": "sh", "run_as": "nobody", "timeout_seconds": 30}]})
+            wait_for(lambda: guest.run("pgrep -u nobody -f 'sh /proc/self/fd/[3]'").status == 0, 10, 0.1, "it runs")
+            for reader in ("story-reader", "infiniservice"):
+                guest.put("/var/tmp/look.sh", "grep -rls hunter2 /proc/[0-9]*/fd /proc/[0-9]*/cmdline /proc/[0-9]*/environ /run /tmp /var/tmp/infini* "
+                          "2>/dev/null; for f in /proc/[0-9]*/fd/*; do head -c 4096 $f 2>/dev/null </dev/null | grep -l hunter2 && echo $f; done; true")
+                found = guest.sh("setpriv --reuid %s --regid nogroup --clear-groups timeout 20 sh /var/tmp/look.sh" % reader, 40)
+                assert "hunter2" not in found and "/fd/3" not in found, (reader, found)
+            done = port.expect(lambda m: m["type"] == "script_completion" and m["execution_id"] == "walls", 20)
+            assert (done["exit_code"], done["stdout"]) == (0, "nobody\n1\n") or done["stdout"].startswith("nobody"), done
+            for preset in ("system", "Administrator"):
+                port.send({"type": "pending_scripts_response", "scripts": [
+                    {"execution_id": preset, "script_content": "id -un", "shell": "sh", "run_as": preset, "timeout_seconds": 30}]})
+                done = port.expect(lambda m: m["type"] == "script_completion" and m["execution_id"] == preset, 20)  # pylint: disable=cell-var-from-loop
+                assert (done["exit_code"], done["stdout"]) == (0, "root\n"), done
+    finally:
+        guest.sh("systemctl stop infiniservice-exec.socket infiniservice-exec.service; userdel story-reader")
+
+
+@story(limit_s=90)
+def an_executor_that_cannot_start_is_told_at_once_and_is_not_taken_for_one_that_is_off(guest):
+    def answer(port, number):
+        begin = time.monotonic()
+        said = port.ask("ServiceControl", "executor%d" % number, 60, service="dbus.socket", operation="start")
+        assert time.monotonic() - begin < 30, "long before its time-out"
+        return said
+
+    with configured(guest, CONTROL), host(guest) as port:
+        said = answer(port, 1)
+        assert said["error_code"] == "PERMISSION_DENIED" and "/run/infiniservice-exec/exec.sock" in said["error"], said
+        guest.sh("systemctl start infiniservice-exec.socket; systemctl mask --runtime infiniservice-exec.service; systemctl daemon-reload")
+        try:
+            for number in (2, 3):
+                said = answer(port, number)
+                assert said["error_code"] == "INTERNAL" and said["reason"] == "executor_unusable", said
+                assert "/run/infiniservice-exec/exec.sock" in said["error"], said
+            assert "unusable" in guest.sh("infinictl status")
+        finally:
+            guest.sh("systemctl unmask --runtime infiniservice-exec.service; systemctl stop infiniservice-exec.socket; systemctl daemon-reload;"
+                     "systemctl reset-failed 'infiniservice-exec*' || true")
 
 
 @story(limit_s=60)
