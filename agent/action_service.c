@@ -93,6 +93,15 @@ static void emit_control(struct sink *out, const char *key, const void *arg)
 	sink_object_end(out);
 }
 
+/* What is enabled by another unit or a generator is as good; what is linked or static is not. */
+static bool files_are_as_wanted(const struct control *control)
+{
+	if (control->verb->operation == OPERATION_ENABLE)
+		return is_enabled(control->file_state) || strcmp(control->file_state, "indirect") == 0 ||
+		       strcmp(control->file_state, "alias") == 0;
+	return control->verb->operation != OPERATION_DISABLE || !is_enabled(control->file_state);
+}
+
 /* The job was done, but not well: the state says how the unit is now, the error how the job ended. */
 static void answer(struct command *command)
 {
@@ -106,6 +115,12 @@ static void answer(struct command *command)
 		response.success = false;
 		response.code = CODE_COMMAND_FAILED;
 		response.reason = "job_failed";
+		response.error = text;
+	} else if (!files_are_as_wanted(control)) {
+		snprintf(text, sizeof(text), "it was done, and its unit file is %s all the same", *control->file_state ? control->file_state : "not there");
+		response.success = false;
+		response.code = CODE_COMMAND_FAILED;
+		response.reason = control->verb->operation == OPERATION_ENABLE ? "not_enabled" : "still_enabled";
 		response.error = text;
 	}
 	command_answer(command, &response);
@@ -224,7 +239,14 @@ static void on_reloaded(struct command *command, const struct bus_reply *reply)
 /* The links have changed; the manager reads them at a reload only. */
 static void on_files_changed(struct command *command, const struct bus_reply *reply)
 {
-	if (!bus_work_failed(command, reply))
+	const struct control *control = command->work;
+	int install = 1;
+
+	if (bus_work_failed(command, reply))
+		return;
+	if (control->verb->operation == OPERATION_ENABLE && (sd_bus_message_read(reply->message, "b", &install) < 0 || !install))
+		command_fail(command, CODE_COMMAND_FAILED, "no_install_section", "%s", UNIT_NO_INSTALL_WORDS);
+	else
 		bus_call_manager(command, on_reloaded, "Reload", NULL);
 }
 

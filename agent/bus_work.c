@@ -79,6 +79,7 @@ static const struct {
 	{ "org.freedesktop.systemd1.OnlyByDependency", CODE_COMMAND_FAILED, "only_by_dependency" },
 	{ SD_BUS_ERROR_FILE_NOT_FOUND, CODE_NOT_FOUND, "no_such_unit" },
 	{ UNIT_ERROR_DENIED, CODE_POLICY_DENIED, "unit_denied" },
+	{ UNIT_ERROR_NO_INSTALL, CODE_COMMAND_FAILED, "no_install_section" },
 	{ UNIT_ERROR_NOT_LOADED, CODE_COMMAND_FAILED, "not_loaded" },
 	{ PRIVILEGE_ERROR_ABSENT, CODE_PERMISSION_DENIED, "no_executor" },
 	{ PRIVILEGE_ERROR_FAULT, CODE_INTERNAL, PRIVILEGE_REASON_FAULT },

@@ -72,6 +72,12 @@ static bool is_template(const char *name)
 }
 
 /* One file: its state goes to the unit of its name, of those that were there before, or makes a row of its own. */
+/* Before systemd 246 the state of an alias is that of its target; those of the bus are known by their names. */
+static bool is_alias(const char *name, const char *state)
+{
+	return strcmp(state, "alias") == 0 || strncmp(name, "dbus-org.", strlen("dbus-org.")) == 0;
+}
+
 static int add_file(struct service_table *table, size_t units, const char *path, const char *state)
 {
 	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
@@ -81,6 +87,8 @@ static int add_file(struct service_table *table, size_t units, const char *path,
 		return 0;
 	if (units)
 		row = bsearch(&key, table->rows, units, sizeof(key), compare_rows);
+	if (!row && is_alias(name, state))
+		return 0;
 	if (!row && table->count < SERVICE_TABLE_MAX) {
 		row = row_add(table);
 		if (!row)

@@ -31,7 +31,7 @@ void service_table_done(struct service_table *table);
 /* The reply of ListUnits, a(ssssssouso). Services that are only referred to, by others, are left out. 0 or -errno. */
 int service_table_add_units(struct service_table *table, sd_bus_message *reply);
 
-/* The reply of ListUnitFiles, a(ss). Templates are left out. To be called after the units. 0 or -errno. */
+/* The reply of ListUnitFiles, a(ss). Templates are left out, and aliases: their targets are listed. To be called after the units. 0 or -errno. */
 int service_table_add_files(struct service_table *table, sd_bus_message *reply);
 
 /* One word of "running", "exited", "stopped", "failed", "starting", "stopping", "reloading". */

@@ -21,6 +21,12 @@
 /* Names of errors that the judges give, for what PID 1 has no such names. */
 #define UNIT_ERROR_DENIED     "org.infinibay.UnitDenied"
 #define UNIT_ERROR_NOT_LOADED "org.infinibay.UnitNotLoaded"
+#define UNIT_ERROR_NO_INSTALL "org.infinibay.NoInstallSection"
+
+/* systemctl's words for a reply of EnableUnitFiles that carries no install info. */
+#define UNIT_NO_INSTALL_WORDS                                                                             \
+	"The unit files have no installation config (WantedBy=, RequiredBy=, UpheldBy=, Also=, or Alias= " \
+	"settings in the [Install] section): it is not meant to be enabled."
 
 /*
  * Why a unit of this name may not be controlled: words that follow "it" or "the unit"; NULL: its name does not speak

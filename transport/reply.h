@@ -102,6 +102,7 @@ struct response {
 	const void *arg;
 	struct json_object *object;
 	bool data_truncated;  /* data was already cut by its maker; `data` itself may still set this, */
+	bool partial;	      /* data is what was known by the deadline; written when true */
 	uint64_t total_count; /* and how many items there are, when data is the cut list (0: not written) */
 	enum error_code code; /* CODE_NONE on success */
 	const char *error;    /* NULL on failure: the code's name stands in */

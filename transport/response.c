@@ -153,6 +153,8 @@ int reply_response(struct json_writer *w, int64_t wall_ms, const struct response
 		json_writer_bound(w, w->limit - w->len - FIELDS_RESERVE);
 	truncated = write_data(w, response) || response->data_truncated;
 	json_writer_restore(w, whole);
+	if (response->partial)
+		sink_bool(out, "partial", true);
 	if (response->data_truncated && response->total_count)
 		sink_uint(out, "total_count", response->total_count);
 	cut = write_streams(w, &response->out, &response->err, FIELDS_RESERVE);

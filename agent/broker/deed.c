@@ -134,15 +134,22 @@ static int manager_call(struct deed *deed, sd_bus_message_handler_t done, const 
 	return r;
 }
 
-/* The links have changed; the manager reads them at a reload only. */
+/*
+ * The links have changed; the manager reads them at a reload only. EnableUnitFiles says first whether there was anything to go by: a unit
+ * without it is no more enabled than before.
+ */
 static int on_files_changed(sd_bus_message *message, void *data, sd_bus_error *error)
 {
 	struct deed *deed = data;
-	int r;
+	int r, install = 1;
 
 	(void)error;
 	if (deed_failed(deed, message))
 		return 1;
+	if (deed->what == EXECUTOR_DEED_ENABLE && (sd_bus_message_read(message, "b", &install) < 0 || !install)) {
+		deed_answer(deed, -EREMOTEIO, UNIT_ERROR_NO_INSTALL " " UNIT_NO_INSTALL_WORDS);
+		return 1;
+	}
 	r = manager_call(deed, on_done, "Reload", NULL);
 	if (r < 0)
 		deed_answer(deed, r, "");

@@ -258,6 +258,16 @@ static int start_unit(sd_bus_message *m)
 	return 1;
 }
 
+/* Whether the unit has install info: "static.service" has none. */
+static int enable_name(sd_bus_message *m)
+{
+	const char *name = "";
+
+	if (sd_bus_message_enter_container(m, 'a', "s") >= 0)
+		sd_bus_message_read(m, "s", &name);
+	return strcmp(name, "static.service") != 0;
+}
+
 static int on_call(sd_bus_message *m, void *data, sd_bus_error *error)
 {
 	sd_bus *bus = sd_bus_message_get_bus(m);
@@ -283,6 +293,10 @@ static int on_call(sd_bus_message *m, void *data, sd_bus_error *error)
 		return sd_bus_emit_signal(bus, MANAGER_PATH, MANAGER_INTERFACE, "JobRemoved", "uoss", 2,
 					  "/org/freedesktop/systemd1/job/2", name, "done");
 	}
+	if (strcmp(member, "EnableUnitFiles") == 0)
+		return sd_bus_reply_method_return(m, "ba(sss)", enable_name(m), 0);
+	if (strcmp(member, "Reload") == 0)
+		return sd_bus_reply_method_return(m, NULL);
 	if (strcmp(member, "LoadUnit") == 0)
 		return load_unit(m);
 	if (strcmp(member, "ListUnitsByPatterns") == 0)
@@ -635,6 +649,16 @@ static void a_unit_is_judged_by_what_pid_1_calls_it_and_triggers_at_the_moment_o
 	close(fd);
 }
 
+static void ask_enable(int fd, uint64_t id, const char *unit)
+{
+	char message[512];
+	struct executor_deed_request deed = { .head = { .id = id, .term_ns = TIME_NEVER, .kill_ns = TIME_NEVER },
+					      .deed = EXECUTOR_DEED_ENABLE, .group = GROUP_CONTROL };
+	int64_t len = executor_deed_build(deed, "ServiceControl", unit, message, sizeof(message));
+
+	assert_int_equal(send(fd, message, (size_t)len, 0), len);
+}
+
 static void ask_deed_for(int fd, uint64_t id, const char *action, const char *unit)
 {
 	char message[2048];
@@ -643,6 +667,18 @@ static void ask_deed_for(int fd, uint64_t id, const char *action, const char *un
 	int64_t len = executor_deed_build(deed, action, unit, message, sizeof(message));
 
 	assert_int_equal(send(fd, message, (size_t)len, 0), len);
+}
+
+static void to_enable_what_has_no_install_section_is_a_failure_with_words(void **state)
+{
+	int fd = agent_connect();
+
+	(void)state;
+	ask_enable(fd, 300, "static.service");
+	assert_non_null(strstr(expect(fd, EXECUTOR_ANSWERED).text, "org.infinibay.NoInstallSection The unit files have no installation config"));
+	ask_enable(fd, 301, "cron.service");
+	assert_string_equal(expect(fd, EXECUTOR_ANSWERED).text, "done");
+	close(fd);
 }
 
 static void nothing_of_the_agent_makes_a_line_or_a_control_byte_in_the_journal(void **state)
@@ -978,6 +1014,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(runs_a_command_as_a_unit_and_hands_its_pipes_over, begin, end),
 		cmocka_unit_test_setup_teardown(refuses_what_the_policy_it_reads_forbids, begin, end),
 		cmocka_unit_test_setup_teardown(a_unit_is_judged_by_what_pid_1_calls_it_and_triggers_at_the_moment_of_the_call, begin, end),
+		cmocka_unit_test_setup_teardown(to_enable_what_has_no_install_section_is_a_failure_with_words, begin, end),
 		cmocka_unit_test_setup_teardown(nothing_of_the_agent_makes_a_line_or_a_control_byte_in_the_journal, begin, end),
 		cmocka_unit_test_setup_teardown(an_agent_cannot_claim_another_group, begin, end),
 		cmocka_unit_test_setup_teardown(cuts_off_who_does_not_keep_to_the_protocol_and_serves_the_next, begin, end),

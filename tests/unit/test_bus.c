@@ -180,9 +180,11 @@ static int on_list_files(sd_bus_message *message, void *data, sd_bus_error *erro
 {
 	(void)data;
 	(void)error;
-	return sd_bus_reply_method_return(message, "a(ss)", 5, "/lib/systemd/system/ssh.service", "enabled",
+	return sd_bus_reply_method_return(message, "a(ss)", 7, "/lib/systemd/system/ssh.service", "enabled",
 					  "/lib/systemd/system/getty@.service", "enabled", "/lib/systemd/system/rest.service", "disabled",
-					  "/etc/systemd/system/off.service", "masked", "/lib/systemd/system/x.target", "static");
+					  "/etc/systemd/system/off.service", "masked", "/lib/systemd/system/x.target", "static",
+					  "/etc/systemd/system/sshd.service", "alias", "/lib/systemd/system/dbus-org.example.x.service",
+					  "enabled");
 }
 
 static const sd_bus_vtable manager[] = {

@@ -1,0 +1,117 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Services as the manager has them: what is listed, what is refused, and what every answer of the manager is read for."""
+import os
+import time
+
+import schema
+import tap
+from fakebus import FakeBus
+from fakehost import talk
+
+ALLOWED = {"commands.allow": "observe control", "commands.deny": ""}
+
+
+def units():
+    return {
+        "real.service": {"active": "active", "sub": "running", "file": "enabled"},
+        "other.service": {"alias": "real.service", "file": "alias"},
+        "dbus-org.example.old.service": {"alias": "real.service", "file": "enabled"},
+        "down.service": {"active": "inactive", "sub": "dead", "file": "disabled"},
+        "asleep.service": {"file": "disabled"},
+        "static.service": {"file": "static", "install": False},
+        "stuck.service": {"file": "static", "stuck": True},
+        "held.service": {"file": "enabled", "stuck": True},
+        "debug-shell.service": {"active": "inactive", "sub": "dead", "file": "disabled"},
+        "nice.service": {"alias": "debug-shell.service", "file": "alias"},
+        "nice.timer": {"active": "inactive", "file": "disabled", "triggers": ["debug-shell.service"]},
+    }
+
+
+def refused(answer, code, reason):
+    assert not answer["success"] and answer["error_code"] == code and answer["reason"] == reason, answer
+
+
+def need_root():
+    if os.geteuid() != 0:
+        raise tap.Skip("another agent than root's has no rights of its own here")
+
+
+def story_an_alias_is_not_listed_beside_its_target_and_the_rest_says_what_makes_sense_now():
+    with FakeBus(units()):
+        _, host = talk(tap.keep, ALLOWED)
+        answer = host.ask("ServiceList")
+        schema.check_data("ServiceList", answer["data"])
+        rows = {row["name"]: row for row in answer["data"]}
+        assert "partial" not in answer and not {"other.service", "nice.service", "dbus-org.example.old.service"} & set(rows), answer
+        assert len(rows) == 7, rows
+        wanted = {"real.service": (False, True, True), "down.service": (True, False, False), "asleep.service": (True, False, False),
+                  "debug-shell.service": (False, False, False)}
+        for name, verbs in wanted.items():
+            row = rows[name]
+            assert (row["can_start"], row["can_stop"], row["can_restart"]) == verbs, row
+        status = host.ask("ServiceControl", service="other", operation="status")["data"]
+        assert status["active_state"] == "active" and status["enabled"], status
+
+
+def story_a_slow_manager_gives_what_it_has_said_by_the_deadline_marked_partial():
+    with FakeBus(units(), silent=["ListUnitFiles"]):
+        _, host = talk(tap.keep, ALLOWED)
+        begun = time.monotonic()
+        answer = host.ask("ServiceList", 4)
+        assert answer["success"] and answer["partial"] is True and time.monotonic() - begun < 4, answer
+        schema.check_data("ServiceList", answer["data"])
+        names = [row["name"] for row in answer["data"]]
+        assert "real.service" in names and "down.service" in names and "asleep.service" not in names, names
+    with FakeBus(units(), silent=["ListUnits"]):
+        _, host = talk(tap.keep, ALLOWED)
+        answer = host.ask("ServiceList", 4)
+        assert not answer["success"] and answer["error_code"] in ("COMMAND_TIMEOUT", "COMMAND_FAILED"), answer
+
+
+def story_enabling_what_cannot_be_enabled_is_a_failure_with_the_managers_words():
+    need_root()
+    with FakeBus(units()) as bus:
+        _, host = talk(tap.keep, ALLOWED)
+        answer = host.ask("ServiceControl", service="static", operation="enable")
+        refused(answer, "COMMAND_FAILED", "no_install_section")
+        assert "[Install]" in answer["error"], answer
+        refused(host.ask("ServiceControl", service="stuck", operation="enable"), "COMMAND_FAILED", "not_enabled")
+        refused(host.ask("ServiceControl", service="held", operation="disable"), "COMMAND_FAILED", "still_enabled")
+        answer = host.ask("ServiceControl", service="down", operation="enable")
+        assert answer["success"] and answer["data"]["enabled"], answer
+        answer = host.ask("ServiceControl", service="down", operation="disable")
+        assert answer["success"] and not answer["data"]["enabled"], answer
+        assert ("EnableUnitFiles", [["down.service"], 0, 0]) in bus.calls
+
+
+def story_what_the_manager_calls_a_unit_is_judged_before_each_verb():
+    need_root()
+    with FakeBus(units()) as bus:
+        _, host = talk(tap.keep, ALLOWED)
+        for name in ("nice", "nice.timer", "debug-shell"):
+            for operation in ("start", "stop", "restart", "enable", "disable"):
+                refused(host.ask("ServiceControl", service=name, operation=operation), "POLICY_DENIED", "unit_denied")
+            refused(host.ask("RestartServices", service_name=name), "POLICY_DENIED", "unit_denied")
+            refused(host.ask("RunMaintenanceTask", task_type="restart_services", parameters={"service_name": name}), "POLICY_DENIED", "unit_denied")
+        refused(host.ask("ServiceControl", service="absent", operation="start"), "NOT_FOUND", "no_such_unit")
+        assert not [call for call in bus.calls if call[0].endswith(("Unit", "UnitFiles")) and call[0] != "LoadUnit"], bus.calls
+        answer = host.ask("ServiceControl", service="other", operation="restart")
+        assert answer["success"] and answer["data"]["active_state"] == "active", answer
+        answer = host.ask("ServiceControl", service="down", operation="start")
+        assert answer["success"] and answer["data"]["active_state"] == "active", answer
+
+
+def story_failed_services_that_are_never_controlled_are_left_alone_and_told():
+    need_root()
+    failed = {"broken.service": {"active": "failed", "sub": "failed", "file": "enabled"},
+              "getty@tty1.service": {"active": "failed", "sub": "failed"}}
+    with FakeBus(failed) as bus:
+        _, host = talk(tap.keep, ALLOWED)
+        answer = host.ask("RestartServices")
+        assert answer["success"], answer
+        assert answer["data"]["restarted"] == ["broken.service"] and answer["data"]["denied"] == ["getty@tty1.service"], answer
+        assert ("RestartUnit", ["getty@tty1.service", "replace"]) not in bus.calls
+
+
+tap.main(globals())
