@@ -33,7 +33,7 @@ struct prober_pool;
  * `data` and returns their number, or -errno. Runs in the child.
  */
 struct prober_table {
-	int (*probe[3])(const void *arg, size_t arg_len, unsigned char *data);
+	int (*probe[PROBE_KINDS])(const void *arg, size_t arg_len, unsigned char *data);
 };
 
 struct prober_config {

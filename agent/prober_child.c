@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -199,8 +200,33 @@ static int probe_sockets(const void *arg, size_t arg_len, unsigned char *data)
 	return (int)(scan.found * sizeof(struct probe_socket));
 }
 
+/* From wherever the system keeps its users: NSS may ask a directory over the network. */
+static int probe_user(const void *arg, size_t arg_len, unsigned char *data)
+{
+	struct passwd entry, *found = NULL;
+	char text[8192];
+	uint32_t uid;
+	size_t len;
+	int error;
+
+	if (arg_len != sizeof(uid))
+		return -EINVAL;
+	memcpy(&uid, arg, sizeof(uid));
+	error = getpwuid_r(uid, &entry, text, sizeof(text), &found);
+	if (!found)
+		return error ? -error : -ENOENT;
+	len = strlen(found->pw_name);
+	if (len == 0 || len > PROBE_DATA_MAX)
+		return -ENOENT;
+	memcpy(data, found->pw_name, len);
+	return (int)len;
+}
+
 const struct prober_table prober_live = {
-	.probe = { [PROBE_STATVFS] = probe_statvfs, [PROBE_PROCESS] = probe_process, [PROBE_SOCKETS] = probe_sockets },
+	.probe = { [PROBE_STATVFS] = probe_statvfs,
+		   [PROBE_PROCESS] = probe_process,
+		   [PROBE_SOCKETS] = probe_sockets,
+		   [PROBE_USER] = probe_user },
 };
 
 int prober_child(int fd, void *data)
@@ -219,7 +245,7 @@ int prober_child(int fd, void *data)
 		if (len < (ssize_t)sizeof(request.head))
 			return 0;
 		answer.head = request.head;
-		result = request.head.kind < 0 || request.head.kind >= (int)ARRAY_SIZE(table->probe) ?
+		result = request.head.kind < 0 || request.head.kind >= PROBE_KINDS || !table->probe[request.head.kind] ?
 				 -EINVAL : table->probe[request.head.kind](request.arg, arg_len, answer.data);
 		answer.head.error = result < 0 ? result : 0;
 		if (send(fd, &answer, sizeof(answer.head) + (result > 0 ? (size_t)result : 0), MSG_NOSIGNAL) < 0)

@@ -123,6 +123,7 @@ struct disk {
 	struct procfs_buffer text;
 	struct device *devices; /* in the order of the file */
 	size_t count, room;
+	size_t left_out;       /* lines beyond DISK_DEVICES_MAX */
 	size_t skipped;	       /* lines that made no sense, or told of a device once more */
 	struct device *former; /* scratch of the same room, when the list of devices has changed */
 	struct rate_clock clock;
@@ -327,6 +328,8 @@ static int devices_update(struct disk *disk, const struct collect_ctx *ctx, stru
 		device_update(&disk->devices[at], &line, interval);
 		device_look_again(&disk->devices[at++], ctx);
 	}
+	for (disk->left_out = 0; scan_line(&rest, &text); disk->left_out++)
+		;
 	if (changed || at != disk->count)
 		heads_mark(disk, at, ctx);
 	disk->count = at;
@@ -464,8 +467,10 @@ static void devices_emit(const struct disk *disk, struct sink *out)
 			listed++;
 	}
 	sink_array_end(out);
-	if (listed < total)
-		sink_uint(out, "devices_total", total);
+	if (listed < total + disk->left_out) {
+		sink_bool(out, "devices_truncated", true);
+		sink_uint(out, "devices_total", total + disk->left_out);
+	}
 }
 
 static void disk_emit(const void *state, struct sink *out)

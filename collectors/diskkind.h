@@ -32,8 +32,8 @@ enum disk_kind disk_kind_of(int sys_fd, uint64_t device, const char *name);
 bool disk_is_hardware(int sys_fd, uint64_t device);
 
 /*
- * If `name` is that of a path to an NVMe disk (nvme0c1n2), writes the name of the disk it leads to (nvme0n2) and returns
- * true. Both count the same request: Documentation/admin-guide/nvme-multipath.rst.
+ * If `name` is that of a path to an NVMe disk (nvme0c1n2), writes the name of the disk it leads to (nvme0n2) and
+ * returns true. Both count the same request: Documentation/admin-guide/nvme-multipath.rst.
  */
 bool disk_nvme_head(const char *name, char *head, size_t size);
 

@@ -470,7 +470,7 @@ static void filesystem_emit(const void *state, struct sink *out)
 		}
 	}
 	sink_array_end(out);
-	if (at < fs->table.total || fs->text.truncated) {
+	if (at < fs->table.total || fs->table.truncated || fs->text.truncated) {
 		sink_bool(out, "usage_stats_truncated", true);
 		sink_uint(out, "usage_stats_total", fs->table.total);
 	}

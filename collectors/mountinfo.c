@@ -289,6 +289,7 @@ struct entry {
 struct selection {
 	struct entry *entries;
 	size_t count, noise, skipped;
+	bool truncated;
 	struct index ids, devices;
 };
 
@@ -366,6 +367,7 @@ static int selection_init(struct selection *selection, const char *text, size_t 
 			(struct index_slot){.key = entry->line.id, .entry = entry};
 		selection->count++;
 	}
+	selection->truncated = scan_line(&rest, &line);
 	return selection->count ? 0 : -EBADMSG;
 }
 
@@ -494,6 +496,7 @@ static int table_fill(struct mount_table *table, const struct selection *selecti
 
 	table->noise = selection->noise;
 	table->skipped = selection->skipped;
+	table->truncated = selection->truncated;
 	for (size_t i = 0; i < selection->count; i++) {
 		if (selection->entries[i].chosen) {
 			table->total++;

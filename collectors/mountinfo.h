@@ -71,6 +71,7 @@ struct mount_table {
 	size_t total;	/* what would be listed without MOUNT_TABLE_MAX */
 	size_t noise;	/* left out: see MOUNT_NOISE */
 	size_t skipped; /* lines that made no sense */
+	bool truncated; /* there were more lines than MOUNTINFO_LINES_MAX */
 	char *arena;
 };
 

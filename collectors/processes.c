@@ -19,6 +19,7 @@
 #include "proctable.h"
 #include "select.h"
 #include "table.h"
+#include "usernames.h"
 
 /* A process may rewrite its command line or change its user without a call of execve. */
 #define LOOK_AGAIN_NS (60 * NS_PER_S)
@@ -41,6 +42,7 @@ struct top_row {
 struct processes {
 	struct proctable table;
 	struct passwd passwd;
+	struct usernames users; /* that the file does not have */
 	struct top_row *top;
 	size_t top_count, top_size;
 	uint32_t *order;
@@ -153,6 +155,21 @@ static void row_look(const struct collect_ctx *ctx, struct process *row)
 	row->looked_ns = ctx->now.mono_ns ? ctx->now.mono_ns : 1;
 }
 
+static const char *user_of(const struct processes *processes, const struct process *row)
+{
+	const char *name = row->uid_known ? passwd_find(&processes->passwd, row->uid) : NULL;
+
+	return name || !row->uid_known ? name : usernames_find(&processes->users, row->uid);
+}
+
+/* 1 when a name that the file does not have is to come. */
+static int user_ask(struct processes *processes, const struct collect_ctx *ctx, const struct process *row)
+{
+	if (!row->uid_known || passwd_find(&processes->passwd, row->uid))
+		return 0;
+	return usernames_want(&processes->users, ctx, row->uid);
+}
+
 static bool io_read(const struct collect_ctx *ctx, struct process *row, struct pidio *ret)
 {
 	char path[24], text[512];
@@ -255,6 +272,10 @@ static void processes_probed(void *state, const struct probe_result *result)
 	struct process *row = proctable_find(&processes->table, pidstat_key_pid(result->key));
 	struct process_detail *detail;
 
+	if (result->kind == PROBE_USER) {
+		usernames_probed(&processes->users, result);
+		return;
+	}
 	if (result->kind != PROBE_PROCESS || !row || pidstat_key(row->stat.pid, row->stat.start_ticks) != result->key)
 		return;
 	row->asked = false;
@@ -275,6 +296,7 @@ static void processes_close(void *state)
 		return;
 	proctable_done(&processes->table);
 	passwd_free(&processes->passwd);
+	usernames_free(&processes->users);
 	free(processes->top);
 	free(processes->order);
 	free(processes);
@@ -309,6 +331,7 @@ static int top_take(struct processes *processes, const struct collect_ctx *ctx, 
 		row_look(ctx, row);
 		top->io_known = io_read(ctx, row, &top->io);
 		row_ask(ctx, row);
+		user_ask(processes, ctx, row);
 		top->process = *row;
 	}
 	return 0;
@@ -349,7 +372,7 @@ static void emit_detail(struct sink *out, const struct processes *processes, con
 
 static void emit_owner(struct sink *out, const struct processes *processes, const struct process *row)
 {
-	const char *name = row->uid_known ? passwd_find(&processes->passwd, row->uid) : NULL;
+	const char *name = user_of(processes, row);
 	char number[16];
 
 	if (!row->uid_known) {
@@ -410,7 +433,7 @@ static void processes_emit(const void *state, struct sink *out)
 		break;
 	}
 	sink_array_end(out);
-	sink_uint(out, "processes_total", processes->table.count);
+	sink_uint(out, "processes_total", processes->table.count + processes->table.left_out);
 	if (cut)
 		sink_bool(out, "processes_truncated", true);
 }
@@ -452,7 +475,7 @@ static void row_fill(const struct processes *processes, const struct collect_ctx
 		.status = pidstat_state_name(row->stat.state),
 		.uid = row->uid,
 		.uid_known = row->uid_known,
-		.user = row->uid_known ? passwd_find(&processes->passwd, row->uid) : NULL,
+		.user = user_of(processes, row),
 		.start_ticks = row->stat.start_ticks,
 		.start_wall_ms = start_wall_ms(processes, row),
 		.threads = row->stat.threads,
@@ -504,6 +527,8 @@ int processes_ask(void *state, const struct collect_ctx *ctx, const struct proce
 
 		if (row && row->stat.start_ticks == rows[i].start_ticks && !row->detail)
 			r = row_ask(ctx, row);
+		if (row)
+			waiting += user_ask(processes, ctx, row);
 		if (r < 0)
 			refused = r;
 		else

@@ -36,7 +36,7 @@ struct process_row {
 	const char *status; /* "Running", "Sleeping", … */
 	uid_t uid;
 	bool uid_known;
-	const char *user;     /* from etc/passwd; NULL: unknown there, show the uid */
+	const char *user;     /* from etc/passwd, else from wherever users are; NULL: not known (yet), show the uid */
 	uint64_t start_ticks; /* field 22 of stat: with the pid, the identity */
 	int64_t start_wall_ms;
 	uint32_t threads;
@@ -65,7 +65,7 @@ size_t processes_sorted(void *state, const struct collect_ctx *ctx, enum process
 bool processes_find(void *state, const struct collect_ctx *ctx, pid_t pid, struct process_row *ret_row);
 
 /*
- * Asks the prober for the command lines of those rows that have none. Returns how many answers are still to come
+ * Asks the prober for the command lines of those rows that have none, and for users that etc/passwd does not have. Returns how many answers are still to come
  * (0: all there is to know is in the table) or -errno of the prober when nothing could be asked at all (-ENOSYS,
  * -ENOBUFS). May be called again with the same rows to see how many are left.
  */

@@ -124,6 +124,7 @@ static int pid_add(struct proctable *table, int32_t pid)
 
 	if (table->pid_count == PROCTABLE_ROWS_MAX) {
 		table->truncated = true;
+		table->left_out++;
 		return 0;
 	}
 	if (table->pid_count == table->pid_size) {
@@ -180,9 +181,8 @@ static int pids_list(struct proctable *table, const struct collect_ctx *ctx, siz
 		table->dir_fd = openat(ctx->proc_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (table->dir_fd < 0 || (table->pid_count == 0 && lseek(table->dir_fd, 0, SEEK_SET) < 0))
 		return -errno;
-	table->truncated = false;
-	while (!table->truncated) {
-		size_t before = table->pid_count, cost;
+	for (;;) {
+		size_t before = table->pid_count + table->left_out, cost;
 		ssize_t n = getdents64(table->dir_fd, table->names, NAMES_SIZE);
 		int r = n < 0 ? -errno : names_take(table, (size_t)n);
 
@@ -190,7 +190,7 @@ static int pids_list(struct proctable *table, const struct collect_ctx *ctx, siz
 			return r;
 		if (n == 0)
 			break;
-		cost = (table->pid_count - before) / NAMES_PER_READ;
+		cost = (table->pid_count + table->left_out - before) / NAMES_PER_READ;
 		if (cost >= *left)
 			return COLLECT_MORE;
 		*left -= cost;
@@ -476,6 +476,8 @@ static void scan_begin(struct proctable *table)
 
 	*scan = (struct proctable_scan){.active = true, .listing = true, .fresh = scan->fresh, .fresh_size = scan->fresh_size};
 	table->pid_count = 0;
+	table->left_out = 0;
+	table->truncated = false;
 }
 
 static int scan_end(struct proctable *table, const struct collect_ctx *ctx)

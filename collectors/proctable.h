@@ -66,7 +66,8 @@ struct proctable {
 	char *names; /* the directory's entries */
 	int dir_fd;
 	unsigned kept, kept_max;
-	bool truncated;		    /* there were more than PROCTABLE_ROWS_MAX */
+	bool truncated;		    /* there were more than PROCTABLE_ROWS_MAX, */
+	size_t left_out;	    /* so many */
 	struct rate_clock clock[2]; /* of the baselines, the newer first */
 	double tick_hz, page_kb;
 	size_t details, detail_bytes;

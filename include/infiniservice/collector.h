@@ -26,6 +26,8 @@ enum probe_kind {
 	PROBE_STATVFS, /* key: device number; arg: path. data: struct probe_statvfs */
 	PROBE_PROCESS, /* key: (pid, start time) packed by the asker; arg: "PID". data: struct probe_process */
 	PROBE_SOCKETS, /* arg: `count` u64 inodes. data: array of struct probe_socket found in /proc/PID/fd */
+	PROBE_USER,    /* key: uid; arg: it as u32. data: its name, without a NUL; -ENOENT: nobody has it */
+	PROBE_KINDS,
 };
 
 struct probe_statvfs {

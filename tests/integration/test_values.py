@@ -452,4 +452,34 @@ def story_more_than_a_thousand_sockets_fit_into_the_message():
     resource.setrlimit(resource.RLIMIT_NOFILE, limit)
 
 
+# ------------------------------------------------------------------------------------------------------------- users
+
+USERS = 17000
+
+
+def story_a_user_far_down_in_the_list_has_a_name():
+    tap.need_root()
+    directory = tap.keep(tempfile.TemporaryDirectory(prefix="infini-users-"))
+    passwd = os.path.join(directory, "passwd")
+    with open("/etc/passwd", encoding="utf-8", errors="replace") as file:
+        lines = file.read()
+    uid = 200000 + USERS
+    with open(passwd, "w", encoding="utf-8", errors="replace") as file:
+        file.write(lines + "".join(f"user{n}:x:{200000 + n}:{200000 + n}::/:/bin/false\n" for n in range(USERS + 1)))
+    inside = "mount --bind %s /etc/passwd && exec \"$@\"" % passwd
+    if subprocess.run(["unshare", "-m", "sh", "-c", inside, "sh", "true"], stderr=subprocess.DEVNULL, check=False).returncode:
+        raise tap.Skip("this machine allows no mount namespace")
+    sleeper = tap.keep(subprocess.Popen(["sleep", "60"], user=uid, group=uid, cwd="/"))  # pylint: disable=consider-using-with
+    try:
+        _, host = talk(tap.keep, FAST, wrapper=["unshare", "-m", "sh", "-c", inside, "sh"])
+        end = time.monotonic() + 20 * SLOW
+        seen = None
+        while time.monotonic() < end and (seen is None or seen["user"] == str(uid)):
+            rows = [p for p in sample(host)["data"]["processes"] if p["pid"] == sleeper.pid]
+            seen = rows[0] if rows else None
+        assert seen and seen["uid"] == uid and seen["user"] == f"user{USERS}", seen
+    finally:
+        sleeper.kill()
+
+
 tap.main(globals())

@@ -402,7 +402,7 @@ static void a_list_too_long_is_cut_and_counted(void **state)
 	assert_int_equal(collect(fixture, text), 0);
 	assert_true(emits(fixture, "\"sd255\""));
 	assert_false(emits(fixture, "\"sd256\""));
-	assert_true(emits(fixture, "],\"devices_total\":300"));
+	assert_true(emits(fixture, "],\"devices_truncated\":true,\"devices_total\":300"));
 }
 
 static void a_full_sink_ends_the_list_between_two_devices(void **state)
@@ -413,7 +413,7 @@ static void a_full_sink_ends_the_list_between_two_devices(void **state)
 	assert_int_equal(collect(fixture, "8 0 sda 0 0 0 0 0 0 0 0 0 0 0\n8 16 sdb 0 0 0 0 0 0 0 0 0 0 0\n"), 0);
 	capture->limit = 600;
 	collector_disk.emit(fixture->state, &capture->sink);
-	assert_true(capture_has(capture, "\"state\":\"first\"}],\"devices_total\":2"));
+	assert_true(capture_has(capture, "\"state\":\"first\"}],\"devices_truncated\":true,\"devices_total\":2"));
 	assert_false(capture_has(capture, "sdb"));
 	free(capture);
 }
