@@ -22,6 +22,7 @@
 #include <infiniservice/cleanup.h>
 
 #include "agent/prober_wire.h"
+#include "collectors/procnet.h"
 
 /*
  * The path is opened as such and asked then: on the way to the figures nothing may be mounted. What autofs has taken
@@ -222,11 +223,25 @@ static int probe_user(const void *arg, size_t arg_len, unsigned char *data)
 	return (int)len;
 }
 
+static int probe_net(const void *arg, size_t arg_len, unsigned char *data)
+{
+	_cleanup_(closep) int fd = open("/proc", O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+	uint8_t protocol;
+
+	if (fd < 0)
+		return -errno;
+	if (arg_len != sizeof(protocol))
+		return -EINVAL;
+	memcpy(&protocol, arg, sizeof(protocol));
+	return procnet_read(fd, protocol, data, PROBE_DATA_MAX);
+}
+
 const struct prober_table prober_live = {
 	.probe = { [PROBE_STATVFS] = probe_statvfs,
 		   [PROBE_PROCESS] = probe_process,
 		   [PROBE_SOCKETS] = probe_sockets,
-		   [PROBE_USER] = probe_user },
+		   [PROBE_USER] = probe_user,
+		   [PROBE_NET] = probe_net },
 };
 
 int prober_child(int fd, void *data)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One inet_diag dump for TCP and one a family for UDP, taken into a reused buffer and counted by port. The text of
- * /proc/net/tcp is never read: the kernel walks its whole hash table for it, and prints what is thrown away here.
+ * One inet_diag dump for TCP and one a family for UDP, taken into a reused buffer and counted by port. Of a protocol
+ * that the kernel cannot dump, the text in /proc/net is read instead, once a minute and by the prober (procnet.h).
  *
  * TCP is asked for by the older request, TCPDIAG_GETSOCK, for one reason: it answers for both families in one walk
  * over that table (net/ipv4/inet_diag.c, inet_diag_dump_compat), where SOCK_DIAG_BY_FAMILY needs two.
@@ -23,6 +23,7 @@
 #include <infiniservice/cleanup.h>
 
 #include "portowner.h"
+#include "procnet.h"
 #include "select.h"
 #include "table.h"
 
@@ -33,9 +34,24 @@
 /* How far an address reaches. */
 enum { RANK_NONE, RANK_LOOPBACK, RANK_ADDRESS, RANK_ANY };
 
+#define TEXT_PACE_NS (60 * NS_PER_S)
+
+/* A protocol that the kernel cannot dump, as its text was last read. */
+struct text_table {
+	uint8_t protocol;
+	bool used;
+	uint64_t tried_ns; /* when the dump was last tried, and the text asked for */
+	uint64_t asked_ns, answered_ns;
+	struct port_slot *slots;
+	size_t count, total;
+};
+
 struct ports {
 	int fd;
 	bool tcp_by_family; /* the kernel refused the older request */
+	struct text_table texts[2]; /* TCP, UDP */
+	uint64_t now_ns;
+	size_t shown_max;
 	void *buffer;
 	struct port_table table;
 	struct portowners owners;
@@ -81,43 +97,86 @@ static struct port_slot *slot_get(struct port_table *table, uint16_t port)
 }
 
 /* Of several listeners on a port the one that reaches farthest is shown; of equal ones, always the same. */
-static void listener_take(struct port_slot *slot, const struct inet_diag_msg *msg)
+static void listener_take(struct port_slot *slot, const struct port_socket *socket)
 {
-	uint8_t rank = address_rank(msg->idiag_family, (const uint8_t *)msg->id.idiag_src);
+	uint8_t rank = address_rank(socket->family, socket->address);
 
 	slot->listeners++;
-	if (rank < slot->rank || (rank == slot->rank && msg->idiag_inode >= slot->inode))
+	if (rank < slot->rank || (rank == slot->rank && socket->inode >= slot->inode))
 		return;
 	slot->rank = rank;
-	slot->family = msg->idiag_family;
-	slot->inode = msg->idiag_inode;
-	memcpy(slot->address, msg->id.idiag_src, sizeof(slot->address));
+	slot->family = socket->family;
+	slot->inode = socket->inode;
+	memcpy(slot->address, socket->address, sizeof(slot->address));
+}
+
+int port_table_add(struct port_table *table, const struct port_socket *socket)
+{
+	struct port_slot *slot;
+
+	/* A UDP socket that is not bound yet has port 0. */
+	if (socket->port == 0 || (socket->family != AF_INET && socket->family != AF_INET6))
+		return 0;
+	if (socket->state != TCP_ESTABLISHED && socket->state != TCP_LISTEN && socket->state != TCP_CLOSE)
+		return 0;
+	slot = slot_get(table, socket->port);
+	if (!slot)
+		return -ENOMEM;
+	if (socket->state == TCP_ESTABLISHED)
+		slot->connections++;
+	else
+		listener_take(slot, socket);
+	return 0;
+}
+
+int port_table_put(struct port_table *table, const struct port_slot *slot)
+{
+	struct port_slot *place;
+
+	table->protocol = slot->protocol;
+	place = slot_get(table, slot->port);
+	if (!place)
+		return -ENOMEM;
+	*place = *slot;
+	return 0;
 }
 
 int port_table_message(void *user, uint16_t type, struct netlink_part body)
 {
-	struct port_table *table = user;
+	struct port_socket socket;
 	struct inet_diag_msg msg;
-	struct port_slot *slot;
 
 	if (type != SOCK_DIAG_BY_FAMILY && type != TCPDIAG_GETSOCK)
 		return 0;
 	if ((size_t)(body.end - body.at) < sizeof(msg))
 		return -EBADMSG;
 	memcpy(&msg, body.at, sizeof(msg));
-	/* A UDP socket that is not bound yet has port 0. */
-	if (msg.id.idiag_sport == 0 || (msg.idiag_family != AF_INET && msg.idiag_family != AF_INET6))
-		return 0;
-	if (msg.idiag_state != TCP_ESTABLISHED && msg.idiag_state != TCP_LISTEN && msg.idiag_state != TCP_CLOSE)
-		return 0;
-	slot = slot_get(table, ntohs(msg.id.idiag_sport));
-	if (!slot)
-		return -ENOMEM;
-	if (msg.idiag_state == TCP_ESTABLISHED)
-		slot->connections++;
-	else
-		listener_take(slot, &msg);
-	return 0;
+	socket = (struct port_socket){.family = msg.idiag_family,
+				      .state = msg.idiag_state,
+				      .port = ntohs(msg.id.idiag_sport),
+				      .inode = msg.idiag_inode};
+	memcpy(socket.address, msg.id.idiag_src, sizeof(socket.address));
+	return port_table_add(user, &socket);
+}
+
+int port_table_drop(struct port_table *table, uint8_t protocol)
+{
+	size_t kept = 0;
+	int r = 0;
+
+	idmap_clear(&table->by_port);
+	for (size_t i = 0; i < table->count && r == 0; i++) {
+		struct port_slot slot = table->slots[i];
+
+		if (slot.protocol == protocol)
+			continue;
+		table->slots[kept] = slot;
+		r = idmap_put(&table->by_port, (uint64_t)slot.protocol << 16 | slot.port, (uint32_t)kept++);
+	}
+	table->count = kept;
+	if (r < 0)
+		port_table_clear(table);
+	return r;
 }
 
 void port_table_clear(struct port_table *table)
@@ -198,26 +257,87 @@ static int dump_tcp(struct ports *ports)
 	return dump_both_families(ports, IPPROTO_TCP, states);
 }
 
-static int dump_all(struct ports *ports)
+/* The kernel has no such dump, or no module for it; a sandbox may refuse the family of sockets as well. */
+static bool is_missing(int error)
+{
+	return error == -ENOENT || error == -EPROTONOSUPPORT || error == -EAFNOSUPPORT || error == -ESOCKTNOSUPPORT;
+}
+
+static int dump_protocol(struct ports *ports, uint8_t protocol)
 {
 	int r;
 
-	port_table_clear(&ports->table);
 	if (ports->fd < 0) {
 		r = netlink_socket(NETLINK_SOCK_DIAG);
 		if (r < 0)
 			return r;
 		ports->fd = r;
 	}
-	r = dump_tcp(ports);
-	/* Not every kernel has udp_diag; TCP alone is still worth having. */
-	if (r == 0)
-		r = dump_both_families(ports, IPPROTO_UDP, STATE(TCP_CLOSE) | STATE(TCP_ESTABLISHED));
-	if (r == -ENOENT && ports->table.count > 0)
-		return 0;
+	r = protocol == IPPROTO_TCP ? dump_tcp(ports)
+				    : dump_both_families(ports, protocol, STATE(TCP_CLOSE) | STATE(TCP_ESTABLISHED));
 	/* What is left of a dump that was given up would be taken for the next one's. */
 	if (r < 0)
 		close_fd(&ports->fd);
+	return r;
+}
+
+static int text_put(struct ports *ports, const struct text_table *text)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < text->count && r == 0; i++)
+		r = port_table_put(&ports->table, &text->slots[i]);
+	return r;
+}
+
+static void text_forget(struct text_table *text)
+{
+	free(text->slots);
+	*text = (struct text_table){.protocol = text->protocol};
+}
+
+/* Without a prober there is nothing to be shown of this protocol, and nothing to wait for. */
+static void text_ask(struct text_table *text, const struct collect_ctx *ctx)
+{
+	struct probe_request request = {
+		.kind = PROBE_NET, .key = text->protocol, .arg = &text->protocol, .arg_len = sizeof(text->protocol)};
+
+	if (!ctx->prober || (text->asked_ns != 0 && ctx->now.mono_ns - text->asked_ns < TEXT_PACE_NS))
+		return;
+	text->asked_ns = ctx->now.mono_ns ? ctx->now.mono_ns : 1;
+	if (ctx->prober->request(ctx->prober, &request) < 0)
+		text->asked_ns = 0;
+}
+
+/* A module may be loaded later: the dump is tried again at the pace of the text. */
+static int take_protocol(struct ports *ports, struct text_table *text, const struct collect_ctx *ctx)
+{
+	size_t count = ports->table.count;
+	int r;
+
+	if (!text->used || ctx->now.mono_ns - text->tried_ns >= TEXT_PACE_NS) {
+		r = dump_protocol(ports, text->protocol);
+		if (!is_missing(r)) {
+			text_forget(text);
+			return r;
+		}
+		/* Of a first family alone nothing is shown. */
+		if (ports->table.count != count)
+			return r;
+		text->used = true;
+		text->tried_ns = ctx->now.mono_ns;
+	}
+	text_ask(text, ctx);
+	return text_put(ports, text);
+}
+
+static int take_all(struct ports *ports, const struct collect_ctx *ctx)
+{
+	int r = 0;
+
+	port_table_clear(&ports->table);
+	for (size_t i = 0; i < ARRAY_SIZE(ports->texts) && r == 0; i++)
+		r = take_protocol(ports, &ports->texts[i], ctx);
 	return r;
 }
 
@@ -233,6 +353,8 @@ static void ports_close(void *state)
 		close_fd(&ports->fd);
 	port_table_free(&ports->table);
 	portowners_free(&ports->owners);
+	for (size_t i = 0; i < ARRAY_SIZE(ports->texts); i++)
+		text_forget(&ports->texts[i]);
 	free(ports->buffer);
 	free(ports->order);
 	free(ports);
@@ -246,6 +368,8 @@ static int ports_open(const struct collect_ctx *ctx, void **ret_state)
 	if (!ports)
 		return -ENOMEM;
 	ports->fd = -1;
+	ports->texts[0].protocol = IPPROTO_TCP;
+	ports->texts[1].protocol = IPPROTO_UDP;
 	ports->buffer = malloc(NETLINK_BUFFER_SIZE);
 	if (!ports->buffer) {
 		ports_close(ports);
@@ -304,19 +428,64 @@ static int ports_collect(void *state, const struct collect_ctx *ctx)
 	/* There is no fixture of a netlink socket: this would describe another machine. */
 	if (!ctx->live)
 		return -EOPNOTSUPP;
-	r = dump_all(ports);
+	ports->now_ns = ctx->now.mono_ns;
+	ports->shown_max = ctx->limits.ports_max;
+	r = take_all(ports, ctx);
 	if (r == 0)
-		r = order_take(ports, ctx->limits.ports_max);
+		r = order_take(ports, ports->shown_max);
 	if (r == 0)
 		r = owners_take(ports, ctx);
 	return r;
+}
+
+/* False when the answer makes no sense. */
+static bool text_take(struct text_table *text, const struct probe_result *result)
+{
+	struct procnet_answer answer;
+	struct port_slot *slots;
+
+	if (result->error != 0 || result->data_len < sizeof(answer))
+		return false;
+	memcpy(&answer, result->data, sizeof(answer));
+	if (answer.count > answer.total || result->data_len != sizeof(answer) + answer.count * sizeof(*slots))
+		return false;
+	slots = calloc(answer.count + 1, sizeof(*slots));
+	if (!slots)
+		return false;
+	memcpy(slots, (const char *)result->data + sizeof(answer), answer.count * sizeof(*slots));
+	for (size_t i = 0; i < answer.count; i++)
+		slots[i].protocol = text->protocol;
+	free(text->slots);
+	text->slots = slots;
+	text->count = answer.count;
+	text->total = answer.total;
+	return true;
+}
+
+/* The list shown is made anew from what the dumps said at the last collect and this. */
+static void text_probed(struct ports *ports, const struct probe_result *result)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(ports->texts); i++) {
+		struct text_table *text = &ports->texts[i];
+
+		if (text->protocol != result->key || !text->used || !text_take(text, result))
+			continue;
+		text->answered_ns = ports->now_ns ? ports->now_ns : 1;
+		if (port_table_drop(&ports->table, text->protocol) < 0 || text_put(ports, text) < 0)
+			port_table_clear(&ports->table);
+		ports->order_count = 0;
+		order_take(ports, ports->shown_max);
+	}
 }
 
 static void ports_probed(void *state, const struct probe_result *result)
 {
 	struct ports *ports = state;
 
-	portowners_probed(&ports->owners, result);
+	if (result->kind == PROBE_NET)
+		text_probed(ports, result);
+	else
+		portowners_probed(&ports->owners, result);
 }
 
 /* ------------------------------------------------------------------------------------------------------------ emit */
@@ -363,10 +532,38 @@ static void emit_slot(struct sink *out, const struct ports *ports, const struct 
 	sink_object_end(out);
 }
 
+/* What is told of the protocols read as text: how many slots did not fit, and how old the oldest text is. */
+struct texts_age {
+	bool used, known;
+	uint64_t age_s;
+	size_t left_out;
+};
+
+static struct texts_age texts_age(const struct ports *ports)
+{
+	struct texts_age all = {.known = true};
+
+	for (size_t i = 0; i < ARRAY_SIZE(ports->texts); i++) {
+		const struct text_table *text = &ports->texts[i];
+		uint64_t age_s = (ports->now_ns - text->answered_ns) / NS_PER_S;
+
+		if (!text->used)
+			continue;
+		all.used = true;
+		all.known = all.known && text->answered_ns != 0;
+		all.left_out += text->total - text->count;
+		if (age_s > all.age_s)
+			all.age_s = age_s;
+	}
+	return all;
+}
+
 static void ports_emit(const void *state, struct sink *out)
 {
 	const struct ports *ports = state;
-	bool cut = ports->order_count < ports->table.count;
+	struct texts_age texts = texts_age(ports);
+	size_t total = ports->table.count + texts.left_out;
+	bool cut = ports->order_count < total;
 
 	sink_array_begin(out, "ports");
 	for (size_t i = 0; i < ports->order_count; i++) {
@@ -382,8 +579,12 @@ static void ports_emit(const void *state, struct sink *out)
 	sink_array_end(out);
 	if (cut) {
 		sink_bool(out, "ports_truncated", true);
-		sink_uint(out, "ports_total", ports->table.count);
+		sink_uint(out, "ports_total", total);
 	}
+	if (texts.used && texts.known)
+		sink_uint(out, "ports_age_s", texts.age_s);
+	else if (texts.used)
+		sink_null(out, "ports_age_s");
 }
 
 const struct collector collector_ports = {

@@ -32,6 +32,24 @@ struct port_table {
 	uint8_t protocol; /* of the dump that is being read */
 };
 
+/* One socket, whoever told of it. */
+struct port_socket {
+	uint8_t family; /* AF_INET or AF_INET6 */
+	uint8_t state;	/* TCP_LISTEN, TCP_ESTABLISHED, TCP_CLOSE, … of netinet/tcp.h; UDP has the last two */
+	uint16_t port;	/* its own; 0: not bound */
+	uint32_t inode;
+	uint8_t address[16];
+};
+
+/* Counts a socket of the protocol that is being read. 0 (also when it is none to be shown) or -ENOMEM. */
+int port_table_add(struct port_table *table, const struct port_socket *socket);
+
+/* Adds a slot as it is; there is none of its protocol and port yet. 0 or -ENOMEM. */
+int port_table_put(struct port_table *table, const struct port_slot *slot);
+
+/* Forgets the slots of a protocol. 0 or -ENOMEM: then all are forgotten. */
+int port_table_drop(struct port_table *table, uint8_t protocol);
+
 /* Takes one inet_diag message; for netlink_walk, `user` is the struct port_table. 0, -EBADMSG or -ENOMEM. */
 int port_table_message(void *user, uint16_t type, struct netlink_part body);
 

@@ -27,6 +27,7 @@ enum probe_kind {
 	PROBE_PROCESS, /* key: (pid, start time) packed by the asker; arg: "PID". data: struct probe_process */
 	PROBE_SOCKETS, /* arg: `count` u64 inodes. data: array of struct probe_socket found in /proc/PID/fd */
 	PROBE_USER,    /* key: uid; arg: it as u32. data: its name, without a NUL; -ENOENT: nobody has it */
+	PROBE_NET,     /* key: IPPROTO_TCP or IPPROTO_UDP; arg: it as u8. data: see collectors/procnet.h */
 	PROBE_KINDS,
 };
 
@@ -56,7 +57,7 @@ struct probe_request {
 };
 
 #define PROBE_ARG_MAX 8192
-#define PROBE_DATA_MAX 16384
+#define PROBE_DATA_MAX 49152
 
 struct probe_result {
 	enum probe_kind kind;

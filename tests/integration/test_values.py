@@ -452,6 +452,46 @@ def story_more_than_a_thousand_sockets_fit_into_the_message():
     resource.setrlimit(resource.RLIMIT_NOFILE, limit)
 
 
+def story_ports_are_there_on_a_kernel_that_cannot_dump_its_sockets():
+    without = [sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), "without_sock_diag.py")]
+    if subprocess.run(without + ["true"], stderr=subprocess.DEVNULL, check=False).returncode:
+        raise tap.Skip("no seccomp filter for this machine")
+    with socket.socket() as tcp, socket.socket(socket.AF_INET6) as tcp6, socket.socket(type=socket.SOCK_DGRAM) as udp:
+        tcp.bind(("127.0.0.1", 0))
+        tcp6.bind(("::1", 0))
+        udp.bind(("127.0.0.1", 0))
+        tcp.listen()
+        tcp6.listen()
+        with socket.create_connection(tcp.getsockname()), tcp.accept()[0]:
+            agent, host = talk(tap.keep, FAST, wrapper=without)
+            wanted = {(tcp.getsockname()[1], "TCP"), (tcp6.getsockname()[1], "TCP"), (udp.getsockname()[1], "UDP")}
+            found, ages, end = {}, [], time.monotonic() + 20 * SLOW
+            while time.monotonic() < end and (set(found) != wanted or not all(p["pid"] for p in found.values())):
+                data = sample(host)["data"]
+                ages.append(data["ports_age_s"])
+                found = {(p["port"], p["protocol"]): p for p in data["ports"] if (p["port"], p["protocol"]) in wanted}
+            assert set(found) == wanted, (found, wanted)
+            assert all(p["pid"] == os.getpid() for p in found.values()), found
+            assert found[(tcp.getsockname()[1], "TCP")]["connection_count"] >= 1, found
+            # The text is read once a minute: what comes now is not in the next samples, and the list says its age.
+            with socket.socket() as late:
+                late.bind(("127.0.0.1", 0))
+                late.listen()
+                end = time.monotonic() + 3
+                while time.monotonic() < end:
+                    data = sample(host)["data"]
+                    ages.append(data["ports_age_s"])
+                assert (late.getsockname()[1], "TCP") not in {(p["port"], p["protocol"]) for p in data["ports"]}
+            assert max(a for a in ages if a is not None) >= 2, ages
+            assert agent.alive()
+
+
+def story_ports_carry_no_age_where_the_kernel_dumps_its_sockets():
+    _, host = talk(tap.keep, FAST)
+    data = sample(host)["data"]
+    assert "ports_age_s" not in data and isinstance(data["ports"], list), list(data)
+
+
 # ------------------------------------------------------------------------------------------------------------- users
 
 USERS = 17000

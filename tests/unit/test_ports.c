@@ -16,6 +16,7 @@
 #include "collector_harness.h"
 #include "collectors/portowner.h"
 #include "collectors/ports.h"
+#include "collectors/procnet.h"
 #include "collectors/table.h"
 
 /* ------------------------------------------------------------------------------------------------------ the table */
@@ -455,12 +456,140 @@ static void has_nothing_to_say_of_a_fixture(void **state)
 	assert_int_equal(collector_ports.collect(h->state, &h->ctx), -EOPNOTSUPP);
 }
 
+/* ------------------------------------------------------------------------------------------ the texts of /proc/net */
+
+static void a_line_of_proc_net_is_one_socket(void **state)
+{
+	static const struct {
+		const char *line, *address;
+		uint16_t port;
+		uint8_t state;
+		uint32_t inode;
+	} cases[] = {
+		{"   0: 0100007F:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 17463 1 0 100 0",
+		 "127.0.0.1", 22, TCP_LISTEN, 17463},
+		{"  12: 00000000:FFFF 00000000:0000 07 00000000:00000000 00:00000000 00000000   101        0 4294967295 2 0",
+		 "0.0.0.0", 65535, TCP_CLOSE, UINT32_MAX},
+		{" 0: 0100007F:1F90 0100007F:C000 01 00000000:00000000 02:000004FC 00000000 0 0 5", "127.0.0.1", 8080,
+		 TCP_ESTABLISHED, 5},
+		{"1: 00000000000000000000000001000000:0035 00000000000000000000000000000000:0000 0A 00000000:00000000 "
+		 "00:00000000 00000000 0 0 77 1 0",
+		 "::1", 53, TCP_LISTEN, 77},
+		{"1: B80D0120000000000000000001000000:0050 00000000000000000000000000000000:0000 0A 00000000:00000000 "
+		 "00:00000000 00000000 0 0 78 1 0",
+		 "2001:db8::1", 80, TCP_LISTEN, 78},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct port_socket socket;
+		uint8_t address[16] = {0};
+
+		assert_int_equal(procnet_parse_line(cases[i].line, strlen(cases[i].line), &socket), 0);
+		assert_int_equal(inet_pton(socket.family, cases[i].address, address), 1);
+		assert_memory_equal(socket.address, address, sizeof(address));
+		assert_int_equal(socket.port, cases[i].port);
+		assert_int_equal(socket.state, cases[i].state);
+		assert_true(socket.inode == cases[i].inode);
+		/* Every cut of it is one too, or none. */
+		for (size_t len = 0; len < strlen(cases[i].line); len++) {
+			char *exact = malloc(len ? len : 1);
+
+			memcpy(exact, cases[i].line, len);
+			procnet_parse_line(exact, len, &socket);
+			free(exact);
+		}
+	}
+}
+
+static void lines_of_proc_net_that_make_no_sense_are_refused(void **state)
+{
+	static const char *const lines[] = {
+		"",
+		"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode",
+		" 0: 0100007F:0016",
+		" 0: 0100007F0016 00000000:0000 0A 0:0 0:0 0 0 0 5",
+		" 0: 0100007G:0016 00000000:0000 0A 0:0 0:0 0 0 0 5",
+		" 0: 0100007F:001 00000000:0000 0A 0:0 0:0 0 0 0 5",
+		" 0: 0100007F:0016 00000000:0000 A 0:0 0:0 0 0 0 5",
+		" 0: 0100007F:0016 00000000:0000 0A 0:0 0:0 0 0 0 x",
+		" 0: 0100007F:0016 00000000:0000 0A 0:0 0:0 0 0 0 4294967296",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+		struct port_socket socket;
+
+		assert_int_equal(procnet_parse_line(lines[i], strlen(lines[i]), &socket), -EBADMSG);
+	}
+}
+
+#define LINE                                                                                                           \
+	"%d: 0100007F:%04X 00000000:0000 %s 00000000:00000000 00:00000000 00000000     0        0 %d 1 "               \
+	"0000000000000000 100 0 0 10 0\n"
+
+/* Much more than one piece of reading, with every line at another place in it. */
+static void all_of_a_long_text_is_counted_and_what_does_not_fit_is_said(void **state)
+{
+	static char text[4 << 20];
+	static unsigned char data[PROBE_DATA_MAX];
+	struct harness *h = harness_new(&collector_ports, false);
+	struct procnet_answer answer;
+	struct port_slot slot;
+	size_t len = 0;
+	int n;
+
+	(void)state;
+	assert_non_null(h);
+	for (int i = 1; i <= 20000; i++)
+		len += (size_t)snprintf(text + len, sizeof(text) - len, LINE, i, i % 5000 + 1,
+					i % 5000 == 7 ? "0A" : "01", i);
+	harness_write(h, "proc/net/tcp", text, len);
+	n = procnet_read(h->ctx.proc_fd, IPPROTO_TCP, data, sizeof(data));
+	assert_true(n > 0 && (size_t)n <= sizeof(data));
+	memcpy(&answer, data, sizeof(answer));
+	assert_int_equal(answer.total, 5000);
+	assert_int_equal(answer.count, (sizeof(data) - sizeof(answer)) / sizeof(slot));
+	memcpy(&slot, data + sizeof(answer), sizeof(slot));
+	assert_int_equal(slot.port, 8);
+	assert_int_equal(slot.listeners, 4);
+	memcpy(&slot, data + sizeof(answer) + sizeof(slot), sizeof(slot));
+	assert_int_equal(slot.port, 1);
+	assert_int_equal(slot.connections, 4);
+	assert_int_equal(procnet_read(h->ctx.proc_fd, IPPROTO_UDP, data, sizeof(data)), -ENOENT);
+	harness_free(h);
+}
+
+static void the_slots_of_one_protocol_are_dropped_and_the_others_found(void **state)
+{
+	struct port_table *table = *state;
+
+	for (uint16_t port = 1; port < 100; port++) {
+		table->protocol = port % 3 ? IPPROTO_TCP : IPPROTO_UDP;
+		feed(table, port % 3 ? TCP_LISTEN : TCP_CLOSE, "0.0.0.0", port, port);
+	}
+	assert_int_equal(port_table_drop(table, IPPROTO_UDP), 0);
+	assert_int_equal(table->count, 66);
+	table->protocol = IPPROTO_TCP;
+	for (uint16_t port = 1; port < 100; port++)
+		if (port % 3)
+			feed(table, TCP_ESTABLISHED, "0.0.0.0", port, 0);
+	assert_int_equal(table->count, 66);
+	for (size_t i = 0; i < table->count; i++)
+		assert_int_equal(table->slots[i].connections, 1);
+}
+
 int main(void)
 {
 #define TABLE(name)  cmocka_unit_test_setup_teardown(name, table_setup, table_teardown)
 #define OWNERS(name) cmocka_unit_test_setup_teardown(name, owners_setup, owners_teardown)
 #define LIVE(name)   cmocka_unit_test_setup_teardown(name, live_setup, live_teardown)
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_line_of_proc_net_is_one_socket),
+		cmocka_unit_test(lines_of_proc_net_that_make_no_sense_are_refused),
+		cmocka_unit_test(all_of_a_long_text_is_counted_and_what_does_not_fit_is_said),
+		cmocka_unit_test_setup_teardown(the_slots_of_one_protocol_are_dropped_and_the_others_found, table_setup,
+						table_teardown),
 		TABLE(counts_listeners_and_connections_of_a_port_together),
 		TABLE(keeps_protocols_apart),
 		TABLE(shows_the_listener_that_reaches_farthest_whatever_the_order),
