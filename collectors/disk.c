@@ -33,26 +33,27 @@ static bool bytes_of_sectors(uint64_t sectors, uint64_t *ret)
  *	254  0 vda 12301 4123 801234 5123 2311 1203 91234 812 0 4231 6012 [discards … [flushes …]]
  *	 1   2  3   4     5     6     7    8    9     10  11 12  13   14
  */
+/* False: *out is partly filled. */
 static bool columns_parse(struct scan line, struct diskstats_line *out)
 {
-	struct diskstats_line disk = *out;
-	struct scan now, weighted;
 	uint64_t n[8];
 
 	for (size_t i = 0; i < ARRAY_SIZE(n); i++)
 		if (!scan_u64(&line, &n[i]))
 			return false;
 	/* How many are under way has been seen below zero: that costs this figure alone. */
-	if (!scan_field(&line, &now) || !scan_u64(&line, &disk.busy_ms) || !scan_field(&line, &weighted))
+	out->has_in_flight = scan_u64(&line, &out->in_flight);
+	if (!out->has_in_flight && !scan_skip(&line, 1))
 		return false;
-	if (!bytes_of_sectors(n[2], &disk.read_bytes) || !bytes_of_sectors(n[6], &disk.write_bytes))
+	if (!scan_u64(&line, &out->busy_ms) || !scan_skip(&line, 1))
 		return false;
-	disk.has_in_flight = scan_u64(&now, &disk.in_flight) && disk.in_flight <= INT32_MAX;
-	disk.read_ops = n[0];
-	disk.read_ms = n[3];
-	disk.write_ops = n[4];
-	disk.write_ms = n[7];
-	*out = disk;
+	if (!bytes_of_sectors(n[2], &out->read_bytes) || !bytes_of_sectors(n[6], &out->write_bytes))
+		return false;
+	out->has_in_flight = out->has_in_flight && out->in_flight <= INT32_MAX;
+	out->read_ops = n[0];
+	out->read_ms = n[3];
+	out->write_ops = n[4];
+	out->write_ms = n[7];
 	return true;
 }
 
@@ -80,20 +81,20 @@ static struct scan long_name(struct scan line)
  */
 int diskstats_parse_line(const char *text, size_t len, struct diskstats_line *out)
 {
-	struct scan line = scan_text(text, len), whole;
+	struct scan line = scan_text(text, len), names;
 	struct diskstats_line disk = {0};
 	uint64_t major, minor;
 
 	if (!scan_u64(&line, &major) || !scan_u64(&line, &minor) || major > UINT32_MAX || minor > UINT32_MAX)
 		return -EBADMSG;
 	scan_blanks(&line);
-	whole = long_name(line);
+	names = line;
 	disk.device = major << 32 | minor;
 	if (!scan_field(&line, &disk.name))
 		return -EBADMSG;
 	if (!columns_parse(line, &disk)) {
-		disk.name = whole;
-		line.at = whole.end;
+		disk.name = long_name(names);
+		line.at = disk.name.end;
 		if (!columns_parse(line, &disk))
 			return -EBADMSG;
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Counters into rates: what a rate is worth depends on what happened between its two readings. What a step back means
- * is decided in one place, rate_moved(), for every counter that the agent reads.
+ * is decided in one place, rate_moved() of rate.h, for every counter that the agent reads.
  */
 #include "rate.h"
 
@@ -41,14 +41,6 @@ struct rate_interval rate_clock_next(struct rate_clock *clock, const struct mome
 	return interval;
 }
 
-bool rate_moved(uint64_t before, uint64_t now, uint64_t *ret_delta)
-{
-	if (now < before)
-		return false;
-	*ret_delta = now - before;
-	return true;
-}
-
 /*
  * A counter of 32 bits that went over its end has moved on by a difference modulo 2^32; one that began anew gives such
  * a difference too, but hardly ever one that fits into the time that has passed.
@@ -57,13 +49,13 @@ static bool wrapped(uint64_t before, uint64_t now, double most, uint64_t *ret_de
 {
 	uint32_t delta = (uint32_t)now - (uint32_t)before;
 
-	if (before > UINT32_MAX || now > UINT32_MAX || (double)delta > most)
+	if (most < 0 || before > UINT32_MAX || now > UINT32_MAX || (double)delta > most)
 		return false;
 	*ret_delta = delta;
 	return true;
 }
 
-static void update(struct rate *rate, struct rate_interval interval, uint64_t counter, double max_per_second)
+static inline void update(struct rate *rate, struct rate_interval interval, uint64_t counter, double max_per_second)
 {
 	bool started = rate->started;
 	uint64_t before = rate->counter;

@@ -68,7 +68,13 @@ struct rate {
  * stepped back, by however little. A step back says nothing about the time between the two readings; the counter counts
  * on from the second.
  */
-bool rate_moved(uint64_t before, uint64_t now, uint64_t *ret_delta);
+static inline bool rate_moved(uint64_t before, uint64_t now, uint64_t *ret_delta)
+{
+	if (now < before)
+		return false;
+	*ret_delta = now - before;
+	return true;
+}
 
 /* Takes the next reading. A counter first seen later than its clock is in state first. */
 void rate_update(struct rate *rate, struct rate_interval interval, uint64_t counter);
