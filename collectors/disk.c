@@ -124,6 +124,7 @@ struct disk {
 	struct procfs_buffer text;
 	struct device *devices; /* in the order of the file */
 	size_t count, room;
+	bool paths;	       /* there are paths to NVMe disks in the list */
 	size_t left_out;       /* lines beyond DISK_DEVICES_MAX */
 	size_t skipped;	       /* lines that made no sense, or told of a device once more */
 	struct device *former; /* scratch of the same room, when the list of devices has changed */
@@ -260,10 +261,19 @@ static struct device *device_named(struct disk *disk, size_t count, const char *
 	return NULL;
 }
 
-/* The list changed: of an NVMe disk and the paths to it, which the kernel lists too, the paths are counted. */
-static void heads_mark(struct disk *disk, size_t count, const struct collect_ctx *ctx)
+static bool was_used(const struct device *device)
+{
+	return device->read_ops.counter > 0 || device->write_ops.counter > 0;
+}
+
+/*
+ * Of an NVMe disk and the paths to it, which the kernel lists too, the paths are counted: old kernels count there alone,
+ * newer ones at both. True when there are such paths, which are to be looked at again then.
+ */
+static bool heads_mark(struct disk *disk, size_t count, const struct collect_ctx *ctx)
 {
 	char name[DISK_NAME_MAX];
+	bool paths = false;
 
 	for (size_t i = 0; i < count; i++) {
 		struct device *device = &disk->devices[i];
@@ -277,11 +287,13 @@ static void heads_mark(struct disk *disk, size_t count, const struct collect_ctx
 
 		if (disk_nvme_head(disk->devices[i].name, name, sizeof(name)))
 			head = device_named(disk, count, name);
-		if (!head)
+		paths = paths || head;
+		if (!head || (!was_used(&disk->devices[i]) && was_used(head)))
 			continue;
 		head->kind = DISK_STACKED;
 		head->nvme_head = true;
 	}
+	return paths;
 }
 
 /* Mostly the devices are those of the last time in the same order; from the first that is not, each is looked up. */
@@ -331,8 +343,8 @@ static int devices_update(struct disk *disk, const struct collect_ctx *ctx, stru
 	}
 	for (disk->left_out = 0; scan_line(&rest, &text); disk->left_out++)
 		;
-	if (changed || at != disk->count)
-		heads_mark(disk, at, ctx);
+	if (changed || at != disk->count || disk->paths)
+		disk->paths = heads_mark(disk, at, ctx);
 	disk->count = at;
 	return 0;
 }

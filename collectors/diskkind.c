@@ -52,22 +52,38 @@ static bool is_stacked_by_name(const char *name)
 	       strncmp(name, "VxDMP", 5) == 0 || strncmp(name, "VxVM", 4) == 0;
 }
 
+/* A path to a disk that is not to be used by itself has no number in sysfs, but a name. */
+static bool folder_of(int sys_fd, uint64_t device, const char *name, char *out, size_t size)
+{
+	struct stat st;
+	int n = snprintf(out, size, "dev/block/%u:%u", (unsigned)(device >> 32), (unsigned)device);
+
+	if (fstatat(sys_fd, out, &st, 0) == 0)
+		return true;
+	if (name[0] == '.' || strchr(name, '/'))
+		return false;
+	n = snprintf(out, size, "block/%s", name);
+	return n > 0 && (size_t)n < size && fstatat(sys_fd, out, &st, 0) == 0;
+}
+
 enum disk_kind disk_kind_of(int sys_fd, uint64_t device, const char *name)
 {
-	unsigned major = (unsigned)(device >> 32), minor = (unsigned)device;
+	unsigned major = (unsigned)(device >> 32);
+	char folder[64], path[80];
 	struct stat st;
-	char path[64];
+	bool known;
 
 	/* Documentation/admin-guide/devices.txt: 1 ram, 7 loop. zram takes a dynamic number. */
 	if (major == 1 || major == 7 || strncmp(name, "zram", 4) == 0)
 		return DISK_MEMORY;
-	snprintf(path, sizeof(path), "dev/block/%u:%u/partition", major, minor);
-	if (fstatat(sys_fd, path, &st, 0) == 0)
+	known = folder_of(sys_fd, device, name, folder, sizeof(folder));
+	snprintf(path, sizeof(path), "%s/partition", folder);
+	if (known && fstatat(sys_fd, path, &st, 0) == 0)
 		return DISK_PARTITION;
 	if (is_stacked_by_name(name))
 		return DISK_STACKED;
-	snprintf(path, sizeof(path), "dev/block/%u:%u/slaves", major, minor);
-	return directory_has_entries(sys_fd, path) ? DISK_STACKED : DISK_WHOLE;
+	snprintf(path, sizeof(path), "%s/slaves", folder);
+	return known && directory_has_entries(sys_fd, path) ? DISK_STACKED : DISK_WHOLE;
 }
 
 bool disk_is_hardware(int sys_fd, uint64_t device)

@@ -193,6 +193,13 @@ static bool is_network(const struct scan *type)
 	return among(type, network);
 }
 
+/* What an engine keeps for a container and shows inside of it: its hosts file, its name. Such a mount is no storage. */
+static bool is_engines_file(const struct scan *root)
+{
+	return holds(root, "/docker/containers/") || holds(root, "/overlay-containers/") ||
+	       holds(root, "/kubelet/pods/") || holds(root, "/io.containerd.");
+}
+
 bool mount_is_noise(const struct mountinfo_line *line)
 {
 	bool zfs = scan_equals(&line->type, "zfs");
@@ -200,6 +207,8 @@ bool mount_is_noise(const struct mountinfo_line *line)
 
 	/* A snapshot of ZFS is mounted when somebody looks into it; its source is "pool/dataset@name". */
 	if (holds(&line->mount_point, "/.zfs/snapshot/") || (zfs && holds(&line->source, "@")))
+		return true;
+	if (is_engines_file(&line->root))
 		return true;
 	if (!is_engines(&line->mount_point, &below))
 		return false;

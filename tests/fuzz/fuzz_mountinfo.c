@@ -23,6 +23,9 @@ static void check_line(const char *line, size_t len)
 	check_field(line, len, &parsed.mount_point);
 	check_field(line, len, &parsed.type);
 	check_field(line, len, &parsed.source);
+	check_field(line, len, &parsed.options);
+	REQUIRE(mountinfo_autofs_timeout_s(&parsed.options) <= UINT32_MAX);
+	(void)mount_is_noise(&parsed);
 	REQUIRE(mount_classify(&parsed.type, parsed.device) <= MOUNT_NOISE);
 }
 

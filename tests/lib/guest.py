@@ -276,7 +276,9 @@ class Guest:
 
     def _argv(self):
         # A plain processor: what it does not have (AVX, five levels of page tables, SMAP) need not be emulated.
-        argv = ["qemu-system-x86_64", "-accel", "tcg", "-machine", "q35", "-cpu", "qemu64", "-smp", str(self.cpus),
+        argv = ["qemu-system-x86_64", "-accel", "tcg", "-machine", "q35", "-cpu", "qemu64", "-smp",
+                # One more may be plugged in, by a story that wants to see it come and go.
+                "%d,maxcpus=%d" % (self.cpus, self.cpus + 1),
                 "-m", str(self.memory_mib), "-uuid", MACHINE_UUID, "-display", "none", "-no-reboot", "-nodefaults",
                 "-serial", "file:" + self.path("serial.log"), "-device", "virtio-rng-pci",
                 "-qmp", "unix:%s,server=on,wait=off" % self.path("qmp"),

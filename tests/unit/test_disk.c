@@ -215,6 +215,29 @@ static void a_request_counts_once_whatever_it_passes(void **state)
 	}
 }
 
+/* Whichever of the two the kernel counts at. */
+static void an_nvme_disk_is_counted_itself_where_its_paths_are_not(void **state)
+{
+	struct fixture *fixture = *state;
+
+	assert_int_equal(collect(fixture, "259 0 nvme0n1 1 0 8 0 0 0 0 0 0 0 0\n259 1 nvme0c0n1 0 0 0 0 0 0 0 0 0 0 0\n"), 0);
+	assert_int_equal(collect(fixture, "259 0 nvme0n1 11 0 88 0 0 0 0 0 0 0 0\n259 1 nvme0c0n1 0 0 0 0 0 0 0 0 0 0 0\n"), 0);
+	assert_true(emits(fixture, "{\"read_bytes_per_sec\":4096,"));
+	assert_int_equal(collect(fixture, "259 0 nvme0n1 11 0 88 0 0 0 0 0 0 0 0\n259 1 nvme0c0n1 10 0 80 0 0 0 0 0 0 0 0\n"), 0);
+	assert_true(emits(fixture, "{\"read_bytes_per_sec\":4096,"));
+}
+
+static void a_device_without_a_number_in_sysfs_is_found_by_its_name(void **state)
+{
+	struct fixture *fixture = *state;
+
+	fixture_write(fixture, "sys/block/md7/slaves/sda/dev", "8:0\n");
+	fixture_write(fixture, "sys/block/odd1/partition", "1\n");
+	assert_int_equal(disk_kind_of(fixture->ctx.sys_fd, 9ULL << 32 | 7, "md7"), DISK_STACKED);
+	assert_int_equal(disk_kind_of(fixture->ctx.sys_fd, 9ULL << 32 | 8, "odd1"), DISK_PARTITION);
+	assert_int_equal(disk_kind_of(fixture->ctx.sys_fd, 9ULL << 32 | 9, "../block/md7"), DISK_WHOLE);
+}
+
 static void a_device_that_gets_its_members_later_is_counted_once_from_then_on(void **state)
 {
 	static const struct {
@@ -422,6 +445,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_request_counts_once_whatever_it_passes),
+		cmocka_unit_test_setup_teardown(an_nvme_disk_is_counted_itself_where_its_paths_are_not, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_device_without_a_number_in_sysfs_is_found_by_its_name, setup,
+						teardown),
 		cmocka_unit_test(a_device_that_gets_its_members_later_is_counted_once_from_then_on),
 		cmocka_unit_test_setup_teardown(an_nvme_path_that_comes_later_takes_over_from_its_disk, setup,
 						teardown),
