@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "ports.h"
+#include "porttable.h"
 
 /* One line after the heading. 0 or -EBADMSG (*out untouched). */
 int procnet_parse_line(const char *text, size_t len, struct port_socket *out);
