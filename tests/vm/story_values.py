@@ -51,30 +51,3 @@ def a_processor_that_goes_and_comes_back_is_no_full_load(guest):
     guest.sh("echo 0 >" + CPU)
     assert resets >= 2, (resets, changes)
     assert main_pid(guest) == pid
-
-
-DIAG = ("tcp_diag", "udp_diag", "inet_diag")
-
-
-@story(limit_s=120)
-def a_kernel_that_cannot_dump_its_sockets_has_ports(guest):
-    if guest.run("modinfo -n tcp_diag | grep -v builtin").status != 0:
-        raise Skip("inet_diag is built into this kernel")
-    guest.sh("for m in %s; do echo \"install $m /bin/false\"; done >/etc/modprobe.d/story.conf" % " ".join(DIAG))
-    try:
-        guest.sh("for m in %s; do rmmod $m 2>/dev/null || :; done; ! grep -q ^inet_diag /proc/modules" % " ".join(DIAG))
-        guest.sh("systemctl restart infiniservice")
-        with configured(guest, "[timers]\nmetrics_interval_ms = 1000\n"):
-            with host(guest) as port:
-                guest.sh("systemd-run -q --unit story-listener --service-type=exec python3 -m http.server 8765 || "
-                         "systemd-run -q --unit story-listener nc -l -p 8765")
-                wanted, end = None, time.monotonic() + 100
-                # The text is read once a minute.
-                while wanted is None and time.monotonic() < end:
-                    data = port.expect("metrics")["data"]
-                    assert "ports_age_s" in data, sorted(data)
-                    wanted = next((p for p in data["ports"] if p["port"] == 8765 and p["protocol"] == "TCP"), None)
-                assert wanted and wanted["is_listening"], data["ports"]
-                assert guest.run("grep -q ^inet_diag /proc/modules").status != 0
-    finally:
-        guest.sh("systemctl stop story-listener; rm -f /etc/modprobe.d/story.conf; systemctl restart infiniservice")
