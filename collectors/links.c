@@ -145,36 +145,48 @@ static int grow(void *items, size_t count, size_t *size, size_t item_size, size_
 	return 0;
 }
 
+static int link_add(struct links *links, const struct link *link)
+{
+	int r = grow(&links->links, links->count, &links->size, sizeof(*link), LINKS_MAX);
+
+	if (r == 0)
+		links->links[links->count++] = *link;
+	return r;
+}
+
+static int address_add(struct links *links, struct link_address *address)
+{
+	int r = grow(&links->addresses, links->address_count, &links->address_size, sizeof(*address), ADDRESSES_MAX);
+
+	if (r < 0)
+		return r;
+	address->order = (uint32_t)links->address_count;
+	links->addresses[links->address_count++] = *address;
+	return 0;
+}
+
 int links_message(void *user, uint16_t type, struct netlink_part body)
 {
 	struct links *links = user;
 	struct link_address address;
 	struct link link;
 	bool usable;
-	int r;
+	int r = 0;
 
 	if (type == RTM_NEWLINK) {
 		r = link_parse(body, &link);
 		if (r == 0)
-			r = grow(&links->links, links->count, &links->size, sizeof(link), LINKS_MAX);
-		if (r == 0)
-			links->links[links->count++] = link;
-		return r;
-	}
-	if (type == RTM_NEWADDR) {
+			r = link_add(links, &link);
+	} else if (type == RTM_NEWADDR) {
 		r = address_parse(body, &address, &usable);
-		if (r == 0 && !usable)
-			return 0;
-		if (r == 0)
-			r = grow(&links->addresses, links->address_count, &links->address_size, sizeof(address),
-				 ADDRESSES_MAX);
-		if (r == 0) {
-			address.order = (uint32_t)links->address_count;
-			links->addresses[links->address_count++] = address;
-		}
-		return r < 0 ? r : 0;
+		if (r == 0 && usable)
+			r = address_add(links, &address);
 	}
-	return 0;
+	if (r == -E2BIG) {
+		links->left_out++;
+		return 0;
+	}
+	return r < 0 ? r : 0;
 }
 
 /* ---------------------------------------------------------------------------------------------------- the table */

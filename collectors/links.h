@@ -49,6 +49,7 @@ struct links {
 	struct link_place *by_index;
 	struct link_address *addresses;
 	size_t address_count, address_size;
+	size_t left_out; /* links and addresses for which there was no room: see LINKS_MAX in links.c */
 };
 
 void links_free(struct links *links);

@@ -479,7 +479,8 @@ static void emit_netif(struct sink *out, const struct network *network, const st
 static void network_emit(const void *state, struct sink *out)
 {
 	const struct network *network = state;
-	bool cut = network->buffer.truncated;
+	/* A text, or a table of links, longer than any machine's: what there is of it is shown all the same. */
+	bool short_of = network->buffer.truncated || network->links.left_out > 0, cut = false;
 
 	sink_array_begin(out, "interfaces");
 	for (size_t i = 0; i < network->now.count && !cut; i++) {
@@ -494,7 +495,7 @@ static void network_emit(const void *state, struct sink *out)
 		cut = true;
 	}
 	sink_array_end(out);
-	if (cut) {
+	if (cut || short_of) {
 		sink_bool(out, "truncated", true);
 		sink_uint(out, "total_count", network->now.count);
 	}

@@ -317,6 +317,21 @@ def story_processes_agree_with_ps():
     assert os.getpid() in {item["pid"] for item in listed}
 
 
+def story_no_process_has_more_than_all_processors():
+    """Young ones above all: what the kernel has charged one in its first moment may be many times that moment."""
+    _, host = talk(tap.keep, {**FAST, "timers.metrics_interval_ms": 50, "timers.collect_timeout_ms": 20})
+    most, end, seen = 100.0 * os.cpu_count(), time.monotonic() + 5, set()
+    while time.monotonic() < end:
+        with subprocess.Popen([sys.executable, "-S", "-c", "while True: pass"], start_new_session=True) as burner:
+            for _ in range(3):
+                for process in sample(host)["data"]["processes"]:
+                    if process["pid"] == burner.pid:
+                        seen.add(burner.pid)
+                    assert process["cpu_percent"] <= most + 0.05, process
+            burner.kill()
+    assert seen, "no young process was seen"
+
+
 def story_start_time_and_command_line_agree_with_ps():
     _, host = talk(tap.keep, FAST)
     child = subprocess.Popen(["sleep", "31.4159"])

@@ -360,6 +360,25 @@ static void finds_each_of_many_links(void **state)
 	}
 }
 
+static void more_links_than_there_is_room_for_are_counted(void **state)
+{
+	struct links *links = *state;
+	int room = 65536 - (int)links->count;
+	char name[IFNAMSIZ];
+
+	for (int i = 0; i < room + 4; i++) {
+		snprintf(name, sizeof(name), "p%d", i);
+		assert_int_equal(feed(links, link_message(RTM_NEWLINK, 100 + i, name, IFF_UP, 1500)), 0);
+	}
+	assert_int_equal(links->count, 65536);
+	assert_int_equal(links->left_out, 4);
+	assert_int_equal(links_finish(links), 0);
+	snprintf(name, sizeof(name), "p%d", room - 1);
+	assert_non_null(links_find(links, name, strlen(name)));
+	snprintf(name, sizeof(name), "p%d", room);
+	assert_null(links_find(links, name, strlen(name)));
+}
+
 static void dumps_the_running_kernel(void **state)
 {
 	struct links *links = *state;
@@ -375,6 +394,7 @@ static void dumps_the_running_kernel(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(more_links_than_there_is_room_for_are_counted, setup, teardown),
 		cmocka_unit_test(lists_only_addresses_that_can_be_used_and_the_lasting_ones_first),
 		cmocka_unit_test(an_address_counts_from_when_it_can_be_used),
 		cmocka_unit_test_setup_teardown(joins_addresses_to_their_links_ipv4_first_in_the_order_given, setup,
