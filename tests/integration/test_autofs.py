@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """A real autofs of the kernel's, with this test as its daemon: what it mounts goes away again while the agent measures it.
 
-All of it happens in a mount and pid namespace of its own, as nothing may be left mounted."""
+All of it happens in the test's own room, as nothing may be left mounted. Of the machine's devices one loop device is used."""
 import contextlib
 import ctypes
 import fcntl
@@ -10,7 +10,6 @@ import os
 import shutil
 import struct
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -20,18 +19,43 @@ from fakehost import SLOW, talk
 
 TIMEOUT_S = 3
 SETTINGS = {"timers.metrics_interval_ms": 200, "timers.collect_timeout_ms": 100}
-INSIDE = "INFINISERVICE_TEST_INSIDE"
 # include/uapi/linux/auto_fs.h
 READY, FAIL, SETTIMEOUT, EXPIRE_MULTI = 0x9360, 0x9361, 0xC0089364, 0x40049366
 MISSING, EXPIRE = 3, 4
+# include/uapi/linux/loop.h
+LOOP_SET_FD, LOOP_SET_STATUS64, LOOP_CTL_GET_FREE = 0x4C00, 0x4C04, 0x4C82
+LOOP_INFO = struct.Struct("=5Q4I176x")
+AUTOCLEAR = 4
+MS_BIND = 4096
 PACKET = struct.Struct("=iiIIQIIIII256s4x")
 
 libc = ctypes.CDLL(None, use_errno=True)
 
 
-def mount(source, target, kind, options):
-    if libc.mount(source.encode(), target.encode(), kind.encode(), 0, options.encode()) != 0:
+def mount(source, target, kind, options, flags=0):
+    if libc.mount(source.encode(), target.encode(), kind.encode(), flags, options.encode()) != 0:
         raise OSError(ctypes.get_errno(), f"mount {kind} on {target}")
+
+
+def loop_device(image, directory):
+    """A loop device over the image, by its node alone: the others of the machine are seen for a moment, and by this process only.
+    It is free again as soon as nobody uses it."""
+    devices = os.path.join(directory, "devices")
+    os.mkdir(devices)
+    mount("none", devices, "devtmpfs", "")
+    try:
+        with open(devices + "/loop-control", "rb") as control:
+            number = fcntl.ioctl(control, LOOP_CTL_GET_FREE)
+        node = os.path.join(directory, "loop")
+        with open(node, "wb"):
+            mount(f"{devices}/loop{number}", node, "", "", MS_BIND)
+    finally:
+        libc.umount2(devices.encode(), 0)
+    device = os.open(node, os.O_RDWR)
+    with open(image, "r+b") as file:
+        fcntl.ioctl(device, LOOP_SET_FD, file.fileno())
+    fcntl.ioctl(device, LOOP_SET_STATUS64, LOOP_INFO.pack(0, 0, 0, 0, 0, 0, 0, 0, AUTOCLEAR))
+    return node, device
 
 
 class Automounter:
@@ -44,16 +68,22 @@ class Automounter:
         self.mounted = self.unmounted = 0
         self.failure = None
         self.over = False
+        self.device = -1
 
     def __enter__(self):
+        tap.need_root()
+        tap.need_room()
+        # The group this process came with has no number in the room.
+        os.setpgid(0, 0)
         os.mkdir(self.base)
         with open(self.image, "wb") as file:
             file.truncate(8 << 20)
         subprocess.run(["mkfs.ext4", "-q", self.image], check=True)
-        self.loop = subprocess.run(["losetup", "-f", "--show", self.image], stdout=subprocess.PIPE, check=False, text=True).stdout.strip()
-        if not self.loop:
+        try:
+            self.loop, self.device = loop_device(self.image, self.directory)
+        except OSError as error:
             self.__exit__()
-            raise tap.Skip("this machine gives no loop device")
+            raise tap.Skip(f"this machine gives no loop device: {error}") from None
         self.pipe, wanted = os.pipe()
         try:
             mount("map", self.base, "autofs", f"fd={wanted},pgrp={os.getpgrp()},minproto=5,maxproto=5,indirect")
@@ -69,8 +99,10 @@ class Automounter:
 
     def __exit__(self, *_):
         self.over = True
-        for command in (["umount", "-l", self.base + "/disk"], ["umount", "-l", self.base], ["losetup", "-d", getattr(self, "loop", "")]):
-            subprocess.run(command, stderr=subprocess.DEVNULL, check=False)
+        for point in (self.base + "/disk", self.base, self.directory + "/loop"):
+            subprocess.run(["umount", "-l", point], stderr=subprocess.DEVNULL, check=False)
+        if self.device >= 0:
+            os.close(self.device)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def answer(self, kind, name):
@@ -165,20 +197,4 @@ def story_the_figures_of_an_autofs_mount_in_use_carry_their_age():
         assert len(ages) >= 3 and max(ages) <= 2 * TIMEOUT_S + 1, ages
 
 
-def main():
-    if os.environ.get(INSIDE):
-        # The group this process came with has no number in here.
-        os.setpgid(0, 0)
-        tap.main(globals())
-        return
-    namespace = ["unshare", "--mount", "--pid", "--fork", "--mount-proc"]
-    if os.geteuid() != 0 or subprocess.run(namespace + ["true"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
-        def refuse():
-            raise tap.Skip("needs root and a mount namespace of its own")
-        tap.main({name: refuse for name in globals() if name.startswith("story_")})
-        return
-    os.environ[INSIDE] = "yes"
-    os.execvp("unshare", namespace + [sys.executable, os.path.abspath(__file__), *sys.argv[1:]])
-
-
-main()
+tap.main(globals())
