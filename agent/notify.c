@@ -1,15 +1,52 @@
 /* SPDX-License-Identifier: MIT */
-/* sd_notify with nothing of our own between; see notify.h. Its datagram socket does not wait for PID 1. */
+/*
+ * What sd_notify(3) does, without waiting: its sendmsg(2) does wait when the manager's queue is full, for as long as the manager is held up
+ * by something else. What finds no room is told later (ready) or is out of date by then (all else).
+ */
 #include "agent/notify.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <systemd/sd-daemon.h>
 
+#include <infiniservice/cleanup.h>
 #include <infiniservice/moment.h>
+
+static bool ready_owed;
+
+/* False when there is no room for it now; true also without a manager. */
+static bool tell(const char *text)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	_cleanup_(closep) int fd = -1;
+	socklen_t len;
+
+	if (!path || (*path != '/' && *path != '@') || strlen(path) >= sizeof(address.sun_path))
+		return true;
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return false;
+	strcpy(address.sun_path, path);
+	len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path) + (*path == '/'));
+	if (*path == '@')
+		address.sun_path[0] = '\0';
+	return sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&address, len) >= 0 ||
+	       (errno != EAGAIN && errno != ENOBUFS && errno != ENOMEM);
+}
+
+static void tell_ready(void)
+{
+	ready_owed = !tell("READY=1");
+}
 
 uint64_t notify_watchdog_ns(void)
 {
@@ -20,22 +57,25 @@ uint64_t notify_watchdog_ns(void)
 
 void notify_ready(void)
 {
-	sd_notify(0, "READY=1");
+	tell_ready();
 }
 
 void notify_reloading(uint64_t mono_ns)
 {
-	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, mono_ns / NS_PER_US);
+	char text[64];
+
+	snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, mono_ns / NS_PER_US);
+	tell(text);
 }
 
 void notify_stopping(void)
 {
-	sd_notify(0, "STOPPING=1");
+	tell("STOPPING=1");
 }
 
 void notify_watchdog(void)
 {
-	sd_notify(0, "WATCHDOG=1");
+	tell("WATCHDOG=1");
 }
 
 /* FDPOLL=0: a virtio port without a host looks hung up for ever, for which the manager would close it. */
@@ -66,14 +106,15 @@ int notify_kept(const char *name)
 void notify_status(const char *format, ...)
 {
 	static char last[256];
-	char text[256];
+	char text[256] = "STATUS=";
+	size_t head = strlen(text);
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
+	vsnprintf(text + head, sizeof(text) - head, format, args);
 	va_end(args);
-	if (strcmp(text, last) == 0)
-		return;
-	memcpy(last, text, sizeof(last));
-	sd_notifyf(0, "STATUS=%s", text);
+	if (ready_owed)
+		tell_ready();
+	if (strcmp(text, last) != 0 && tell(text))
+		memcpy(last, text, sizeof(last));
 }
