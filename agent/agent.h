@@ -99,6 +99,7 @@ struct agent {
 	struct feed feed;
 	ev_timer feed_timer; /* one-shot: the rest of the readers */
 	struct audit audit;
+	ev_timer audit_timer; /* one-shot: of what waits for room, or is to be counted */
 	struct journal journal;
 	struct kept_answer *kept_answers; /* of commands that outlived an earlier run; see kept.h */
 	struct scripts scripts;

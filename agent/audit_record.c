@@ -259,6 +259,8 @@ int audit_record_json(const struct audit_record *record, int64_t wall_ms, char *
 		sink_int(sink, "exit_code", record->exit_code);
 	if (record->phase == AUDIT_FINISHED)
 		sink_uint(sink, "duration_ms", record->duration_ms);
+	if (record->count)
+		sink_uint(sink, "count", record->count);
 	sink_object_end(sink);
 	return json_writer_finish(&writer, NULL, &len) < 0 ? -ENOBUFS : (int)len;
 }
@@ -328,5 +330,7 @@ int audit_record_journal(const struct audit_record *record, char *out, size_t si
 		put_number(&copier, "INFINISERVICE_EXIT_CODE", record->exit_code);
 	if (record->phase == AUDIT_FINISHED)
 		put_number(&copier, "INFINISERVICE_DURATION_MS", (int64_t)record->duration_ms);
+	if (record->count)
+		put_number(&copier, "INFINISERVICE_COUNT", (int64_t)record->count);
 	return copier.at == copier.end ? -ENOBUFS : (int)(copier.at - out);
 }

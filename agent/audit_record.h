@@ -33,6 +33,8 @@ struct audit_record {
 	bool has_exit_code;
 	int exit_code;
 	uint64_t duration_ms;
+	uint64_t count; /* of refusals that have no record of their own; 0: this is one command */
+	bool changes;	/* it is of what changes something: it waits for room rather than being lost */
 };
 
 /* "started", "program", "finished", "refused" */

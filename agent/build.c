@@ -21,6 +21,7 @@
 #include "agent/privilege.h"
 #include "agent/reserve.h"
 #include "agent/subscribe.h"
+#include "agent/trace.h"
 #include "transport/json_write.h"
 
 static int hub_to_port(void *data, struct line *line)
@@ -299,6 +300,7 @@ int build_parts(struct agent *agent, struct err *e)
 	commands_init(&agent->commands, agent);
 	subscribe_init(agent);
 	audit_init(&agent->audit, agent->config.agent.state_dir, NULL);
+	trace_init(agent);
 	scripts_init(&agent->scripts, agent);
 	open_journal(agent);
 	power_init(&agent->power, agent);

@@ -42,14 +42,58 @@ static const char *describe(const struct message *message, char *out, size_t siz
 	return *out ? out : NULL;
 }
 
-/* Asked once for each command: one that was begun is also told the end of. */
+/* ------------------------------------------------------------------------------------------------------------ audit */
+
+static void watch_audit(struct agent *agent)
+{
+	double seconds = agent->audit.kept ? AUDIT_KEPT_RETRY_S : AUDIT_COUNT_S;
+
+	if (ev_is_active(&agent->audit_timer) || (!agent->audit.kept && !audit_owes_count(&agent->audit)))
+		return;
+	ev_timer_set(&agent->audit_timer, seconds, 0);
+	ev_timer_start(agent->loop, &agent->audit_timer);
+}
+
+static void on_audit_timer(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct agent *agent = timer->data;
+
+	(void)loop;
+	(void)events;
+	audit_retry(&agent->audit, &agent->now);
+	audit_count(&agent->audit, &agent->now);
+	watch_audit(agent);
+}
+
+void trace_init(struct agent *agent)
+{
+	ev_timer_init(&agent->audit_timer, on_audit_timer, 0, 0);
+	agent->audit_timer.data = agent;
+}
+
+static void put(struct agent *agent, const struct audit_record *record)
+{
+	audit_put(&agent->audit, &agent->now, record);
+	watch_audit(agent);
+}
+
+static enum audit_source source_of(bool from_host, uid_t uid)
+{
+	return from_host ? AUDIT_HOST : uid == 0 ? AUDIT_ROOT : AUDIT_USERS;
+}
+
+/*
+ * Asked once for each command: one that was begun is also told the end of. What only looks is recorded at a pace, whether it takes a slot
+ * or not: what ends at once takes none for long.
+ */
 static bool is_audited(struct command *command)
 {
 	struct agent *agent = command->agent;
 
 	if (!command->audited)
-		command->audited = command->slot || command->group != GROUP_OBSERVE ||
-				   (agent->config.commands.audit_reads && audit_takes_read(&agent->audit, &agent->now));
+		command->audited = command->group != GROUP_OBSERVE ||
+				   ((command->slot || agent->config.commands.audit_reads) &&
+				    audit_takes_read(&agent->audit, &agent->now, source_of(command->from_host, command->uid)));
 	return command->audited;
 }
 
@@ -94,11 +138,12 @@ void trace_started(struct command *command)
 	struct audit_record record = { .phase = AUDIT_STARTED,
 				       .id = command->message.id,
 				       .action = command->action->name,
-				       .origin = origin(command) };
+				       .origin = origin(command),
+				       .changes = command->group != GROUP_OBSERVE };
 
 	if (is_audited(command)) {
 		record.detail = describe(&command->message, detail, sizeof(detail));
-		audit_put(&agent->audit, &agent->now, &record);
+		put(agent, &record);
 	}
 	if (command->slot)
 		publish(command, "started", NULL);
@@ -113,12 +158,13 @@ void trace_program(struct command *command, const char *const argv[])
 				       .id = command->message.id,
 				       .action = command->action->name,
 				       .origin = origin(command),
-				       .detail = detail };
+				       .detail = detail,
+				       .changes = command->group != GROUP_OBSERVE };
 
-	if (command->group == GROUP_EXEC)
+	if (command->group == GROUP_EXEC || (command->group == GROUP_OBSERVE && !command->audited))
 		return;
 	audit_redact_argv(argv, detail, sizeof(detail));
-	audit_put(&agent->audit, &agent->now, &record);
+	put(agent, &record);
 }
 
 void trace_answered(struct command *command, const struct response *response)
@@ -134,10 +180,11 @@ void trace_answered(struct command *command, const struct response *response)
 		.has_exit_code = response->has_exit_code,
 		.exit_code = response->exit_code,
 		.duration_ms = response->execution_time_ms,
+		.changes = command->group != GROUP_OBSERVE,
 	};
 
-	if (command->audited || command->slot || command->group != GROUP_OBSERVE)
-		audit_put(&agent->audit, &agent->now, &record);
+	if (command->audited || command->group != GROUP_OBSERVE)
+		put(agent, &record);
 	journal_answered(&agent->journal, command->serial);
 	publish(command, "finished", response);
 }
@@ -151,9 +198,9 @@ void trace_refused(struct agent *agent, const struct session *session, const str
 		.id = message->id,
 		.action = message->action ? message->action : message_type_name(message->type),
 		.origin = session->name,
-		.detail = describe(message, detail, sizeof(detail)),
 		.error_code = code_name(code),
 	};
+	enum audit_source source = source_of(session->kind == SESSION_PORT, session->uid);
 	struct addition_command told = { .id = record.id,
 					 .action = record.action,
 					 .origin = record.origin,
@@ -161,8 +208,15 @@ void trace_refused(struct agent *agent, const struct session *session, const str
 					 .done = true,
 					 .error_code = record.error_code };
 
-	/* Load is not worth a record each: a burst of ten thousand would push everything else out of the log. */
-	if (code != CODE_QUEUE_FULL && code != CODE_SHUTTING_DOWN)
-		audit_put(&agent->audit, &agent->now, &record);
-	subscribe_publish_command(agent, &told);
+	/* Load is not worth a record: a burst of ten thousand would push everything else out of the log. */
+	if (code == CODE_QUEUE_FULL || code == CODE_SHUTTING_DOWN) {
+		if (source == AUDIT_HOST) /* who subscribes to the commands does not see those of a crowd that were not taken */
+			subscribe_publish_command(agent, &told);
+	} else if (audit_takes_refusal(&agent->audit, &agent->now, source)) {
+		record.detail = describe(message, detail, sizeof(detail));
+		put(agent, &record);
+		subscribe_publish_command(agent, &told);
+	} else {
+		watch_audit(agent);
+	}
 }

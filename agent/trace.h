@@ -14,6 +14,9 @@ struct message;
 struct response;
 struct session;
 
+/* Before any other of these. */
+void trace_init(struct agent *agent);
+
 /* It has been admitted: now it is owed an answer, whatever happens to the agent. */
 void trace_accepted(struct command *command);
 

@@ -3,12 +3,14 @@
 """The audit record: before and after each command, without its secrets, in the journal or in a file, and readable with infinictl."""
 import json
 import os
+import signal
 import subprocess
 import tempfile
 import time
 
 import tap
-from fakehost import Agent, UnixHost, program, talk, wait_until
+from fakehost import Agent, UnixHost, children_of, program, talk, wait_until
+from localclient import LocalClient
 
 UNSAFE = {"commands.allow_unsafe": "yes"}
 
@@ -84,6 +86,81 @@ def story_a_flood_of_reads_pushes_nothing_else_out_of_the_record():
     host.send({"type": "Status", "id": "st"})
     audit = host.response("st")["data"]["audit"]
     assert audit["reads_left_out"] == 3000 - len(begun), (audit, len(begun))
+
+
+def writer_of(agent):
+    """The child that writes the file."""
+    return wait_until(lambda: [pid for pid in children_of(agent.pid) if name_of(pid).startswith("infini-audit")], 5, "the writer")[0]
+
+
+def story_a_refused_flood_costs_no_record_of_what_changed_something():
+    need_no_journal()
+    agent, host = talk(tap.keep, {**UNSAFE, "commands.queue_size": 1000})
+    client = tap.keep(LocalClient(agent))
+    host.run("true", command_id="first")
+    writer = writer_of(agent)
+    os.kill(writer, signal.SIGSTOP)  # a frozen disk; what it has not read stands in its socket, and that is soon full
+    try:
+        changed, refused = [], 0
+        for i in range(60):
+            for channel in (host, client):
+                for _ in range(50):
+                    channel.command("PackageInstall", package="x" * 200)
+                    refused += 1
+            changed.append(host.unsafe(f"true {'y' * 900}"))
+            host.pump()
+            client.pump()
+        assert all(answer["success"] for answer in responses_among(host, changed, 60))
+        host.in_step(1)
+    finally:
+        os.kill(writer, signal.SIGCONT)
+
+    def all_there():
+        phases = {(r["id"], r["phase"]) for r in records(agent)}
+        return all((name, phase) in phases for name in changed for phase in ("started", "finished"))
+
+    def all_counted():
+        told = [r for r in records(agent) if r["phase"] == "refused"]
+        return sum(r.get("count", 1) for r in told) + audit_state(host)["lost"] >= refused
+
+    wait_until(all_there, 20, "every record of what changed something")
+    wait_until(all_counted, 10, "every refusal, or its count")
+    counts = [r for r in records(agent) if "count" in r]
+    assert {r["origin"] for r in counts} == {"host", f"uid {os.geteuid()}" if os.geteuid() == 0 else "users"}, counts
+    assert len([r for r in records(agent) if r["phase"] == "refused"]) < refused / 4, "a flood is counted, not written down"
+
+
+def responses_among(host, ids, timeout):
+    """The responses to these, with others between them."""
+    waiting, found = set(ids), []
+    while waiting:
+        message = host.expect("response", timeout)
+        if message["id"] in waiting:
+            waiting.discard(message["id"])
+            found.append(message)
+    return found
+
+
+def audit_state(host):
+    name = host.new_id()
+    host.send({"type": "Status", "id": name})
+    return host.response(name)["data"]["audit"]
+
+
+def story_a_flood_of_questions_that_fail_at_once_is_counted_not_written_down():
+    """They take a slot, but not for long."""
+    need_no_journal()
+    agent, host = talk(tap.keep, UNSAFE)
+    client = tap.keep(LocalClient(agent))
+    for channel in (host, client):
+        for _ in range(300):
+            channel.command("GetApplicationDetails", app_id="--no-such--")
+        responses_among(channel, [], 1)
+    assert host.run("true", command_id="mine")["success"]
+    record_of(agent, "mine", "finished")
+    took = [r for r in records(agent) if r["action"] == "GetApplicationDetails"]
+    assert 0 < len(took) < 300, len(took)
+    assert audit_state(host)["reads_left_out"] > 300
 
 
 def story_the_words_of_each_program_are_recorded_before_it_runs():
