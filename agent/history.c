@@ -116,6 +116,32 @@ static bool has_room(const struct session *session)
 	return own < HISTORIES_USER && (session->uid == 0 || users < HISTORIES_USERS);
 }
 
+/* The longest of those that are not read, of another user: NULL when there is none, or the session is not a user without one. */
+static struct history *find_unread(const struct session *session)
+{
+	struct history *unread = NULL;
+
+	if (session->kind != SESSION_LOCAL || session->uid == 0)
+		return NULL;
+	for (struct history *history = session->agent->histories; history; history = history->next_all) {
+		if (is_same_source(history->session, session))
+			return NULL;
+		if (history->session->kind == SESSION_LOCAL && history->session->uid != 0 && history->command &&
+		    session_crowded(history->session))
+			unread = history;
+	}
+	return unread;
+}
+
+/* Users who do not read what they have asked for keep no other user out. */
+static void make_room(const struct session *session)
+{
+	struct history *unread = has_room(session) ? NULL : find_unread(session);
+
+	if (unread)
+		command_fail(unread->command, CODE_QUEUE_FULL, "busy", "it was not read, and its place was given to another user");
+}
+
 static const char *no_room_words(const struct session *session)
 {
 	return session->kind == SESSION_PORT ? "four histories are being read for the host already" :
@@ -472,6 +498,7 @@ enum action_result action_run_get_history(struct command *command)
 	struct history *history;
 	int r;
 
+	make_room(command->session);
 	snprintf(wanted.dir, sizeof(wanted.dir), "%s", agent->config.log.dir);
 	if (!find_time(message->begin, &wanted.begin_ms) || !find_time(message->end, &wanted.end_ms)) {
 		command_fail(command, CODE_INVALID_PARAMETERS, "bad_value",

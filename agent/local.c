@@ -118,6 +118,20 @@ static size_t client_backlog(const struct session *session)
 	return client->queue.bytes;
 }
 
+/* Does it, or its user, or do all users together leave too much unread? */
+static bool leaves_too_much(const struct client *client)
+{
+	size_t of_user = 0, of_users = 0;
+
+	if (client->queue.bytes <= LOCAL_SMALL_BYTES)
+		return false;
+	for (const struct client *other = client->local->clients; other; other = other->next) {
+		of_user += other->uid == client->uid ? other->queue.bytes : 0;
+		of_users += other->uid != 0 ? other->queue.bytes : 0;
+	}
+	return of_user > LOCAL_USER_BYTES || (client->uid != 0 && of_users > LOCAL_USERS_BYTES);
+}
+
 /* With nothing queued before it, a line goes out as it stands; what the socket does not take is queued as begun. */
 static int client_send(struct session *session, struct line *line)
 {
@@ -132,7 +146,7 @@ static int client_send(struct session *session, struct line *line)
 		if (sent == (ssize_t)line->len)
 			return 0;
 	}
-	r = outq_push(&client->queue, line);
+	r = leaves_too_much(client) ? -ENOBUFS : outq_push(&client->queue, line);
 	if (r < 0) {
 		client->local->cut_off++;
 		client_kill(client);
@@ -203,8 +217,11 @@ static unsigned clients_of(const struct local *local, uid_t uid)
 static bool room_for(const struct local *local, uid_t uid)
 {
 	const struct config *config = &local->agent->config;
+	uint64_t all = config->socket.max_clients, roots = all / 4 < LOCAL_ROOT_CLIENTS ? all / 4 : LOCAL_ROOT_CLIENTS;
 
-	if (local->count >= config->socket.max_clients)
+	if (local->count >= all)
+		return false;
+	if (uid != 0 && local->count - clients_of(local, 0) >= all - roots)
 		return false;
 	return uid == 0 || uid == geteuid() || clients_of(local, uid) < config->socket.max_per_user;
 }

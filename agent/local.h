@@ -16,8 +16,16 @@
 struct agent;
 struct local;
 
-/* Bytes of answers one client may leave unread before it is cut off. */
+/* Bytes of answers one client may leave unread before it is cut off; likewise all clients of one user; and of all users but root. */
 #define LOCAL_QUEUE_BYTES (2u << 20)
+#define LOCAL_USER_BYTES  (4u << 20)
+#define LOCAL_USERS_BYTES (32u << 20)
+/* With less than this unread nobody is cut off for what others leave. */
+#define LOCAL_SMALL_BYTES (64u << 10)
+/* Longest line taken from a client, unless port.max_line_bytes is less: nobody here has more to say. */
+#define LOCAL_LINE_BYTES  (64u << 10)
+/* Clients that only root may be, of socket.max_clients (of few, a quarter). */
+#define LOCAL_ROOT_CLIENTS 16
 
 /*
  * Listens on socket.path (or takes the socket of LISTEN_FDS, sd_listen_fds(3)). A group that does not exist is no error: the

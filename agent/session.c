@@ -314,11 +314,18 @@ static void on_half_line(struct ev_loop *loop, ev_timer *timer, int events)
 	answer_error(session, "transport", CODE_INVALID_MESSAGE, "incomplete_line", NULL, text);
 }
 
+static size_t line_bytes(const struct agent *agent, enum session_kind kind)
+{
+	size_t most = agent->config.port.max_line_bytes;
+
+	return kind == SESSION_LOCAL && most > LOCAL_LINE_BYTES ? LOCAL_LINE_BYTES : most;
+}
+
 void session_init(struct session *session, struct agent *agent, enum session_kind kind,
 		  int (*send)(struct session *session, struct line *line))
 {
 	*session = (struct session){ .agent = agent, .kind = kind, .send = send };
-	frame_init(&session->frames, agent->config.port.max_line_bytes);
+	frame_init(&session->frames, line_bytes(agent, kind));
 	ev_timer_init(&session->half_line, on_half_line, 0, SESSION_HALF_LINE_S);
 	session->half_line.data = session;
 }

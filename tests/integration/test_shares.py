@@ -9,7 +9,7 @@ import time
 
 import tap
 from crowds import FIRST_UID, Machine, Member, answers_so_far
-from fakehost import Agent, UnixHost, talk, wait_until
+from fakehost import Agent, UnixHost, memory_kb, talk, wait_until
 from localclient import LocalClient
 from pastlog import fill_log, log_lines
 
@@ -279,8 +279,14 @@ def unread_histories(machine, users):
 
 
 def refused(clients):
-    """How many of them have been answered already: those that were refused."""
-    return sum("h" in answers_so_far(client, 0.05) for client in clients)
+    """Those of them that have been answered already."""
+    found = []
+    for client in clients:
+        answer = answers_so_far(client, 0.05).get("h")
+        if answer:
+            assert answer["error_code"] == "QUEUE_FULL", answer
+            found.append(client)
+    return found
 
 
 def ask_history(channel, **fields):
@@ -296,14 +302,16 @@ def story_histories_that_are_not_read_block_only_their_own_source():
     users = [FIRST_UID + i for i in range(6)]
     clients = unread_histories(machine, users)
     wait_until(lambda: machine.commands()["local_waiting"] == 4, 10, "four of six users")
-    assert refused(clients) == 2
-    again = ask_history(machine.member(users[0]), limit=1)
+    turned_away = refused(clients)
+    assert len(turned_away) == 2
+    reader = next(client for client in clients if client not in turned_away)
+    again = ask_history(machine.member(reader.uid), limit=1)
     assert again["error_code"] == "QUEUE_FULL", again  # one a user
     answer = ask_history(machine.member(0), limit=1)
     assert answer["success"], answer  # root has its own
     root = unread_histories(machine, [0, 0])
     wait_until(lambda: machine.commands()["local_waiting"] == 5, 10, "one of root's")
-    assert refused(root) == 1
+    assert len(refused(root)) == 1
     names = [machine.host.new_id() for _ in range(5)]
     machine.host.send("".join(json.dumps({"type": "GetHistory", "id": name, **FULL}) + "\n" for name in names))
     answers = {m["id"]: m for m in machine.host.responses(names, 60)}
@@ -452,6 +460,160 @@ def story_a_local_client_may_look_and_nothing_else_whatever_the_host_may():
         assert viewer.response("c")["error_code"] == "NOT_FOUND"
     time.sleep(0.1)
     assert not machine.ran()
+
+
+# -------------------------------------------------------------------------------------- clients, memory, and all of it
+
+def story_users_leave_root_a_client_and_a_short_line():
+    machine = Machine({"socket.max_clients": 16, "socket.max_per_user": 16})
+    members = []
+    for i in range(20):
+        client = machine.member(FIRST_UID + i)
+        try:
+            client.send({"type": "Status", "id": "s"})
+            client.response("s", 2)
+            members.append(client)
+        except (ConnectionError, BrokenPipeError):
+            pass
+    assert len(members) == 12, len(members)
+    assert all(machine.member(0).status()["pid"] == machine.agent.pid for _ in range(4))
+    members[0].send('{"type":"Status","id":"long","x":"' + "x" * 100000 + '"}\n')
+    assert members[0].expect("error")["details"]["code"] == "TOO_LARGE"
+    machine.host.send('{"type":"Status","id":"long","x":"' + "x" * 100000 + '"}\n')
+    assert machine.host.response("long")["success"]
+
+
+def story_answers_that_users_leave_unread_are_bounded_for_all_of_them():
+    machine = Machine()
+    lazy = [machine.member(FIRST_UID, receive_bytes=4096) for _ in range(10)]
+    before = memory_kb(machine.agent.pid)
+    for client in lazy:
+        client.socket.setblocking(False)
+        try:
+            for _ in range(40):
+                client.socket.send(b'{"type":"Status","id":"s"}\n' * 100)
+        except (BlockingIOError, ConnectionError):
+            pass
+    other = machine.member(FIRST_UID + 1)
+    wait_until(lambda: other.status()["local"]["cut_off"] >= 1, 20, "one that is cut off", 0.2)
+    time.sleep(1)
+    grown = memory_kb(machine.agent.pid) - before
+    assert grown < 12 * 1024, f"{grown} KiB"
+    assert other.ask("SystemInfo")["success"] and machine.host.ask("SystemInfo")["success"]
+
+
+class Attacker:
+    """A crowd that takes of everything all it gets: commands, waiting questions, histories, samples, refusals, answers it does not read."""
+
+    def __init__(self, machine, who):
+        self.channels = {"host": lambda: [machine.host], "root": lambda: [machine.member(0, 4096) for _ in range(16)],
+                         "users": lambda: [machine.member(FIRST_UID + i, 4096) for i in range(12) for _ in range(3)]}[who]()
+
+    def attack(self):
+        for channel in self.channels:
+            lines = [{"type": "SafeCommand", "id": f"a{i}", "timeout": 300, "command_type": {"action": "PackageList"}} for i in range(20)]
+            lines += [{"type": "GetHistory", "id": f"h{i}", "timeout": 300, **FULL} for i in range(5)]
+            lines += [{"type": "CommandBatch", "id": f"b{i}", "commands": [
+                {"type": "SafeCommand", "id": f"m{i}", "timeout": 300, "command_type": {"action": "PackageList"}}]} for i in range(10)]
+            lines += [{"type": "Metrics"}] * 20 + [{"type": "Subscribe", "id": "s"}]
+            lines += [{"type": "SafeCommand", "id": f"r{i}", "command_type": {"action": "RebootSystem"}} for i in range(200)]
+            lines += [{"type": "signed", "v": 1, "ts": 1, "nonce": f"{i}", "payload": "{}", "sig": "0" * 64} for i in range(20)]
+            lines += [{"type": "Status", "id": f"t{i}"} for i in range(100)]
+            data = "".join(json.dumps(line) + "\n" for line in lines).encode()
+            channel.socket.setblocking(False)
+            try:
+                while data:
+                    data = data[channel.socket.send(data):]
+            except (BlockingIOError, ConnectionError):
+                pass
+            channel.socket.setblocking(True)
+
+
+def answered(channel, message, timeout=15):
+    """The response to one message, or the error that came for it."""
+    channel.send(message)
+    return channel.response(message["id"], timeout)
+
+
+def losses(machine, channel, is_host):
+    """What a victim has lost of each resource: nothing, or why."""
+    lost = {}
+
+    def look(resource, deed):
+        try:
+            deed()
+            lost[resource] = ""
+        except (AssertionError, ConnectionError) as failure:
+            lost[resource] = str(failure).splitlines()[0][:200] or "failed"
+
+    def good(answer):
+        assert answer["success"], answer
+
+    def slot():  # what holds one: its own program at once, or its place in the queue
+        if is_host:
+            good(channel.run("true", 15))
+        else:
+            name = channel.command("PackageList", 60)
+            assert name not in answers_so_far(channel, 0.3)
+
+    def sample():
+        channel.send({"type": "Metrics"})
+        channel.expect("metrics", 10)
+
+    def audit():
+        name = channel.new_id()
+        if is_host:
+            channel.unsafe("true", 10, name)
+        else:
+            channel.command("SystemInfo", 10, name)
+        good(channel.response(name, 15))
+        if not os.path.exists("/run/systemd/journal/socket"):
+            wait_until(lambda: any(name in line for line in audit_lines(machine.agent)), 5, "its audit record")
+
+    look("slots and queue", slot)
+    look("waiting questions", lambda: good(channel.ask("CheckDiskSpace", 20)))
+    look("histories", lambda: good(answered(channel, {"type": "GetHistory", "id": channel.new_id(), "limit": 1})))
+    look("samples out of turn", sample)
+    look("subscription", lambda: good(answered(channel, {"type": "Subscribe", "id": channel.new_id(), "topics": ["metrics"]})))
+    look("audit", audit)
+    look("keep-alive", lambda: channel.in_step(2))
+    return lost
+
+
+def audit_lines(agent):
+    try:
+        with open(agent.path("state/audit.ndjson"), encoding="ascii") as file:
+            return file.read().splitlines()
+    except FileNotFoundError:
+        return []
+
+
+def story_no_crowd_takes_anything_of_another_source():
+    """The table: who attacks, by everything at once, and what each of the others has lost of each resource."""
+    table = []
+    for attacker in ("users", "root", "host"):
+        machine = Machine({"commands.max_concurrent": 3, "commands.queue_size": 20})
+        wait_until(lambda agent=machine.agent: log_lines(agent), 10, "the first sample in the log")
+        fill_log(machine.agent, 2000)
+        crowd = Attacker(machine, attacker)
+        crowd.attack()
+        if attacker == "host":  # it goes on reading its port: what it does not read is its own
+            wait_until(lambda: machine.ran(), 10, "the crowd at work")
+        else:
+            wait_until(lambda m=machine: m.commands()["local_queued"] >= (16 if attacker == "root" else 12), 20, "the crowd in its queue")
+        victims = {"host": lambda: machine.host, "root": lambda: machine.member(0), "user": lambda: machine.member(FIRST_UID + 500)}
+        for name, channel in victims.items():
+            if name.rstrip("s") == attacker.rstrip("s") and name != "user":
+                continue
+            for resource, lost in losses(machine, channel(), name == "host").items():
+                table.append((attacker, resource, name, lost))
+        machine.let_go()
+        crowd.attack()  # once more while all is being done
+        if attacker != "host":
+            assert machine.host.ask("SystemInfo")["success"]
+    for attacker, resource, victim, lost in table:
+        tap.note(f"{attacker:6} {resource:20} {victim:5} lost: {lost or 'nothing'}")
+    assert len(table) == 7 * 7 and not [row for row in table if row[3]], [row for row in table if row[3]]
 
 
 tap.main(globals())
