@@ -59,9 +59,33 @@ void command_keep_async(struct command *command)
 	arm_deadline(command);
 }
 
+/* Looks again when the one that has the slot has had its turn. */
+static void watch_turn(struct commands *commands)
+{
+	uint64_t had_ns = agent_now(commands->agent).mono_ns - commands->served_ns, turn_ns = QUEUE_TURN_S * NS_PER_S;
+
+	if (ev_is_active(&commands->turn) || !commands->local.running || !commands->local.queued)
+		return;
+	ev_timer_set(&commands->turn, (double)(had_ns < turn_ns ? turn_ns - had_ns : turn_ns) / (double)NS_PER_S, 0);
+	ev_timer_start(commands->agent->loop, &commands->turn);
+}
+
+static void on_turn(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct commands *commands = timer->data;
+	struct command *command = queue_overstaying(commands);
+
+	(void)loop;
+	(void)events;
+	if (command && !command->cancelled && agent_now(commands->agent).mono_ns - commands->served_ns >= QUEUE_TURN_S * NS_PER_S)
+		command_cancel(command, "it has had its turn, and another user waits for the slot");
+	watch_turn(commands);
+}
+
 static void run(struct command *command)
 {
 	queue_move(command, COMMAND_RUNNING);
+	watch_turn(&command->agent->commands);
 	ev_timer_stop(command->agent->loop, &command->timer);
 	command->attempts++;
 	trace_started(command);
@@ -91,9 +115,13 @@ static void start_queued(struct commands *commands);
 /* It may be its turn at once all the same: those before it may be pausing. */
 static void wait_for_slot(struct command *command)
 {
+	struct commands *commands = &command->agent->commands;
+
 	arm_deadline(command);
-	if (!command->from_host)
-		start_queued(&command->agent->commands);
+	if (command->from_host)
+		return;
+	start_queued(commands);
+	watch_turn(commands);
 }
 
 void command_begin(struct command *command)
@@ -368,6 +396,8 @@ void commands_init(struct commands *commands, struct agent *agent)
 {
 	*commands = (struct commands){ .agent = agent };
 	commands->end = &commands->first;
+	ev_timer_init(&commands->turn, on_turn, 0, 0);
+	commands->turn.data = commands;
 }
 
 void commands_resume(struct commands *commands)

@@ -109,7 +109,9 @@ struct commands {
 	struct command *first, **end;
 	struct command_counts host, local;
 	unsigned held[SLOT_KINDS]; /* of those that run for the host */
-	uid_t served_uid;	   /* of the local client that had the slot last */
+	uid_t served_uid;	   /* of the local client that had the slot last, */
+	uint64_t served_ns;	   /* since then; */
+	ev_timer turn;		   /* runs while it has the slot and others wait */
 	bool closed;   /* shutting down: nothing more is taken */
 	enum error_code refusal; /* of the last command that was not admitted */
 	bool starting; /* start_queued is at work further up the stack */

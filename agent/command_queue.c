@@ -94,8 +94,10 @@ void queue_move(struct command *command, enum command_state state)
 	count(commands, command, -1);
 	command->state = state;
 	count(commands, command, 1);
-	if (state == COMMAND_RUNNING && !command->from_host)
+	if (state == COMMAND_RUNNING && !command->from_host) {
 		commands->served_uid = command->uid;
+		commands->served_ns = agent_now(command->agent).mono_ns;
+	}
 }
 
 struct command *queue_find(const struct commands *commands, enum command_state state)
@@ -196,6 +198,18 @@ static struct command *next_of_host(const struct commands *commands)
 			   !host_slot_free(commands, command->slots)))
 		command = command->next;
 	return command;
+}
+
+struct command *queue_overstaying(const struct commands *commands)
+{
+	struct command *running = commands->first;
+	const struct command *waiting = commands->first;
+
+	while (running && (!is_local(running, COMMAND_RUNNING) || running->uid == 0))
+		running = running->next;
+	while (running && waiting && (!is_local(waiting, COMMAND_QUEUED) || waiting->pausing || waiting->uid == running->uid))
+		waiting = waiting->next;
+	return running && waiting ? running : NULL;
 }
 
 struct command *queue_startable(const struct commands *commands)

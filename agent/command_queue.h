@@ -24,6 +24,9 @@
 #define QUEUE_USERS_WAITING 64
 #define QUEUE_USER_WAITING  8
 
+/* So long a user's command has the slot of local clients at least; then it gives way to another user, or root, who waits. */
+#define QUEUE_TURN_S 30
+
 /* The kind of slot that commands of an action take. */
 enum slot_kind queue_slots_of(const struct action *action);
 
@@ -46,6 +49,9 @@ void queue_move(struct command *command, enum command_state state);
 
 /* The oldest in this state that no program runs for; NULL: none. */
 struct command *queue_find(const struct commands *commands, enum command_state state);
+
+/* The command of a user that has the slot of local clients while another one waits for it; NULL: none. */
+struct command *queue_overstaying(const struct commands *commands);
 
 /* The one that waits and is next to start, of whom there is a slot for; NULL: none. */
 struct command *queue_startable(const struct commands *commands);

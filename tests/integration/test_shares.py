@@ -146,6 +146,21 @@ def story_the_users_who_wait_are_served_in_turn():
     assert started == wanted, (started, wanted)
 
 
+def story_a_user_whose_command_does_not_end_gives_way_to_another_after_its_turn():
+    machine = Machine(FEW)
+    first, second, root = machine.member(FIRST_UID), machine.member(FIRST_UID + 1), machine.member(0)
+    slow = first.command("PackageList", 600)
+    wait_until(lambda: len(machine.ran()) == 1, 10, "the first one at work")
+    waits = second.command("PackageList", 600)
+    assert first.response(slow, 60)["error_code"] == "CANCELLED"
+    wait_until(lambda: len(machine.ran()) == 2, 10, "the second one at work")
+    last = root.command("PackageList", 600)
+    assert second.response(waits, 60)["error_code"] == "CANCELLED"
+    wait_until(lambda: len(machine.ran()) == 3, 10, "root's at work")
+    machine.let_go()
+    assert root.response(last, 20)["success"]
+
+
 def story_a_host_that_does_not_read_its_answers_holds_up_no_local_client():
     machine = Machine({"port.queue_bytes": "64K", "port.max_line_bytes": "64K"})
     machine.host.socket.sendall(b"".join(b'{"type":"Status","id":"s%d"}\n' % i for i in range(300)))
