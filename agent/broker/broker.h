@@ -68,6 +68,7 @@ struct broker {
 	unsigned unit_count;
 	bool kept_known; /* those kept by an executor before this one are in the table */
 	uint64_t next_number; /* of a unit */
+	uint64_t sealing_ns;  /* mono time at which the making of a golden image was allowed; 0: it was not */
 	char own_unit[256];   /* that units are bound to; "": we are not one */
 	struct deed *deeds;
 	unsigned deed_count;

@@ -372,9 +372,10 @@ static char user_name[64];
 
 static void broker_main(int fd)
 {
-	static char address[96], program[] = "/nowhere/infiniservice-exec";
+	/* No login manager: power is asked of the manager that is played here, never of this machine's. */
+	static char address[96], program[] = "/nowhere/infiniservice-exec", system[] = "unix:path=/nonexistent/bus";
 	struct broker_options options = { .listen_fd = fd, .config_dir = dir, .manager_address = address, .user = user_name,
-					  .program = program };
+					  .program = program, .system_address = system };
 
 	snprintf(address, sizeof(address), "unix:path=%s", manager_path);
 	if (!freopen(log_path, "a", stderr))
@@ -589,6 +590,51 @@ static void refuses_what_the_policy_it_reads_forbids(void **state)
 	ask_deed(fd, 7, "cron.service");
 	answer = expect(fd, EXECUTOR_REFUSED);
 	assert_int_equal(answer.reply.id, 7);
+	close(fd);
+}
+
+static void ask_power_off(int fd, uint64_t id, const char *action)
+{
+	char message[512];
+	struct executor_deed_request deed = { .head = { .id = id, .term_ns = TIME_NEVER, .kill_ns = TIME_NEVER },
+					      .deed = EXECUTOR_DEED_POWER_OFF, .group = GROUP_POWER };
+	int64_t len = executor_deed_build(deed, action, "", message, sizeof(message));
+
+	assert_int_equal(send(fd, message, (size_t)len, 0), len);
+}
+
+static void ask_golden(int fd, uint64_t id)
+{
+	static char message[EXECUTOR_MESSAGE_MAX];
+	const char *const argv[] = { "/x/infiniservice-exec", "golden", NULL };
+	struct executor_run run = { .head = { .id = id, .term_ns = TIME_NEVER, .kill_ns = TIME_NEVER }, .group = GROUP_POWER };
+	int64_t len = executor_run_build(run, argv, NULL, NULL, NULL, "PrepareGoldenImage", NULL, message, sizeof(message));
+
+	assert_true(len > 0);
+	assert_int_equal(send(fd, message, (size_t)len, 0), len);
+}
+
+/* The image takes the right to switch it off out of the configuration, and is switched off all the same; but for that nothing is left. */
+static void a_guest_that_was_sealed_may_still_be_switched_off_and_nothing_else(void **state)
+{
+	int fd = agent_connect();
+
+	(void)state;
+	policy_put("[commands]\nallow = observe\n");
+	ask_power_off(fd, 1, "ShutdownSystem");
+	assert_int_equal(expect(fd, EXECUTOR_REFUSED).reply.stage, EXECUTOR_STAGE_POLICY);
+	policy_put("[commands]\nallow = observe power\n");
+	ask_golden(fd, 2);
+	expect(fd, EXECUTOR_STARTED);
+	policy_put("[commands]\nallow = observe\n# sealed\n");
+	ask_golden(fd, 3);
+	assert_int_equal(expect(fd, EXECUTOR_REFUSED).reply.id, 3);
+	ask_power_off(fd, 4, "RebootSystem");
+	assert_int_equal(expect(fd, EXECUTOR_REFUSED).reply.id, 4);
+	ask_deed(fd, 5, "cron.service");
+	assert_int_equal(expect(fd, EXECUTOR_REFUSED).reply.id, 5);
+	ask_power_off(fd, 6, "ShutdownSystem");
+	assert_int_equal(expect(fd, EXECUTOR_ANSWERED).reply.error, 0);
 	close(fd);
 }
 
@@ -1013,6 +1059,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(runs_a_command_as_a_unit_and_hands_its_pipes_over, begin, end),
 		cmocka_unit_test_setup_teardown(refuses_what_the_policy_it_reads_forbids, begin, end),
+		cmocka_unit_test_setup_teardown(a_guest_that_was_sealed_may_still_be_switched_off_and_nothing_else, begin, end),
 		cmocka_unit_test_setup_teardown(a_unit_is_judged_by_what_pid_1_calls_it_and_triggers_at_the_moment_of_the_call, begin, end),
 		cmocka_unit_test_setup_teardown(to_enable_what_has_no_install_section_is_a_failure_with_words, begin, end),
 		cmocka_unit_test_setup_teardown(nothing_of_the_agent_makes_a_line_or_a_control_byte_in_the_journal, begin, end),

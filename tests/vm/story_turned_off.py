@@ -97,6 +97,12 @@ def a_golden_image_has_lost_its_identity_and_gets_another(guest):
         stays = port.ask("PrepareGoldenImage", "users stay", 120, cleanup_level="basic", shutdown_after=False)
         assert stays["success"] and stays["data"]["shutdown_scheduled"] is False, stays
         assert there(guest, GONE) == [] and there(guest, OF_USERS) == OF_USERS, "the data of users was not asked for"
+        # The image is closed already: what the host was granted is gone from the configuration, which the executor reads itself.
+        assert {"file": DROP_IN, "what": "commands.allow"} in stays["data"]["grants"], stays["data"]["grants"]
+        assert "allow" not in guest.sh("cat %s" % DROP_IN), "the line is taken out"
+        refused = port.ask("PrepareGoldenImage", "closed", 120)
+        assert refused["error_code"] == "POLICY_DENIED", refused
+        allow(guest)
         guest.sh(PLANTED)
         begin = time.monotonic()
         answer = port.ask("PrepareGoldenImage", "golden", 600, cleanup_level="full", sanitize_user_data=True, shutdown_after=True)
@@ -118,6 +124,8 @@ def a_golden_image_has_lost_its_identity_and_gets_another(guest):
         wait_for(lambda: port_is_open(guest), 20, 0.2, "the agent of the new machine opens its port")
         port = connect(guest)
         assert port.ask("SystemInfo", "alive")["success"]
+        assert port.ask("ServiceControl", "closed", service="dbus", operation="restart")["error_code"] == "POLICY_DENIED"
+        assert port.execute("id", "closed too")["error_code"] == "POLICY_DENIED"
         port.close()
         new_status = derived_id(guest)
         assert new_status["vm_id"] != old_status["vm_id"], (old_status["vm_id"], new_status["vm_id"])
