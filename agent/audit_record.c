@@ -114,6 +114,10 @@ static void redact_word(struct copier *out, const char **at)
 		return;
 	}
 	put(out, name, (size_t)(value - name));
+	*at = value;
+	/* `password= --password X`: what follows is no value but an option, which has one of its own. */
+	if (*value == '-' && names_secret(value, strcspn(value, " \t\n=:")))
+		return;
 	put(out, HIDDEN, strlen(HIDDEN));
 	*at = skip_value(value);
 }

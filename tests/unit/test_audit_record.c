@@ -47,6 +47,23 @@ static void secrets_in_command_lines_are_hidden(void **state)
 	}
 }
 
+/* The next option is not the value of the name before it, and has a secret of its own. */
+static void an_empty_value_does_not_uncover_the_secret_of_the_next_option(void **state)
+{
+	static const char *const texts[] = { "password= --password hunter2", "--token= --api-key hunter2 x", "secret: --secret=hunter2" };
+	const char *const argv[] = { "tool", "password=", "--password", "hunter2", NULL };
+	char out[96];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		audit_redact_text(texts[i], out, sizeof(out));
+		assert_null(strstr(out, "hunter2"));
+		assert_non_null(strstr(out, "***"));
+	}
+	audit_redact_argv(argv, out, sizeof(out));
+	assert_string_equal(out, "tool password= --password ***");
+}
+
 static void redaction_never_writes_beyond_its_room(void **state)
 {
 	static const char text[] = "run --password x https://u:p@h mysql -pabc Authorization: Basic q";
@@ -183,6 +200,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(secrets_in_command_lines_are_hidden),
+		cmocka_unit_test(an_empty_value_does_not_uncover_the_secret_of_the_next_option),
 		cmocka_unit_test(redaction_never_writes_beyond_its_room),
 		cmocka_unit_test(secret_parameters_are_hidden_at_any_depth),
 		cmocka_unit_test(a_record_is_one_line_and_one_datagram),
