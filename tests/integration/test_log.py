@@ -442,4 +442,20 @@ def story_following_ends_when_the_end_has_come():
     assert done.returncode == 1 and done.stderr.count("system.no_such: in none of the samples") == 1, done
 
 
+def story_sixteen_metrics_are_shown_and_the_seventeenth_is_refused():
+    with tempfile.TemporaryDirectory(prefix="infini-") as directory:
+        with open(os.path.join(directory, "one.ndjson"), "w", encoding="ascii") as file:
+            file.write('{"type":"metrics","timestamp":"2026-01-02T03:04:05.678Z","seq":1,"data":{%s}}\n' %
+                       ",".join(f'"m{i}":{1000 + i}' for i in range(20)))
+        for count in (1, 16, 17, 40):
+            argv = [program("infinictl"), "log"]
+            for i in range(count):
+                argv += ["--metric", f"m{i}"]
+            done = subprocess.run(argv + [file.name], capture_output=True, text=True, timeout=20, check=False)
+            if count <= 16:
+                assert done.returncode == 0 and all(str(1000 + i) in done.stdout for i in range(count)), (count, done)
+            else:
+                assert done.returncode == 2 and "16 metrics" in done.stderr and not done.stdout, (count, done)
+
+
 tap.main(globals())

@@ -41,6 +41,7 @@ FURNISHED = b"furnished:"
 KEPT_OUT = (16, 17, 22, 25, 27, 33, 34, 35)
 SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41}
 
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FROM_A_TERMINAL = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -174,11 +175,16 @@ def copy_files(memory, root, there, as_user):
         if point not in done and not below(point, apart):
             done.add(point)
             copies.cover_or_close(point, kind)
-    if not copies.made:
-        raise Impossible("no overlay can be mounted")
     for name, mode in (("tmp", 0o1777), ("run", 0o755), ("proc", 0o555), ("sys", 0o555), ("dev", 0o755)):
         os.makedirs(os.path.join(root, name), exist_ok=True)
         os.chmod(os.path.join(root, name), mode)
+    # A tree that somebody has in /tmp is needed there, and is a copy like the rest.
+    for path in [ROOT] + [os.path.abspath(path) for path in (os.environ.get("INFINISERVICE_BUILD"), ) if path]:
+        if below(path, ["/tmp"]) and os.path.isdir(path) and not os.path.isdir(root + path):
+            os.makedirs(root + path)
+            copies.cover_or_close(path)
+    if not copies.made:
+        raise Impossible("no overlay can be mounted")
 
 
 def make_devices(dev):

@@ -291,18 +291,23 @@ static void refuses_units_that_are_never_controlled_whatever_the_agent_says(void
 static char dir[] = "/tmp/test_guard.XXXXXX";
 static char file[64];
 
-static void put(const char *text, mode_t mode)
+static void put_at(const char *path, const char *text, mode_t mode)
 {
-	char fresh[80];
+	char fresh[128];
 	FILE *out;
 
-	snprintf(fresh, sizeof(fresh), "%s.new", file);
+	snprintf(fresh, sizeof(fresh), "%s/.new", dir);
 	out = fopen(fresh, "w");
 	assert_non_null(out);
 	fputs(text, out);
 	assert_int_equal(fclose(out), 0);
 	assert_int_equal(chmod(fresh, mode), 0);
-	assert_int_equal(rename(fresh, file), 0);
+	assert_int_equal(rename(fresh, path), 0);
+}
+
+static void put(const char *text, mode_t mode)
+{
+	put_at(file, text, mode);
 }
 
 static void reads_the_policy_again_when_it_has_changed(void **state)
@@ -320,6 +325,36 @@ static void reads_the_policy_again_when_it_has_changed(void **state)
 	assert_true(guard_refresh(&guard));
 	assert_string_equal(guard.config.commands.allow[0], "power");
 	guard_done(&guard);
+}
+
+/* What a drop-in takes away is taken away at once; the file itself has not changed. */
+static void sees_a_drop_in_that_is_added_changed_or_removed(void **state)
+{
+	char folder[80], drop_in[128];
+	struct guard guard;
+
+	(void)state;
+	snprintf(folder, sizeof(folder), "%s/conf.d", dir);
+	snprintf(drop_in, sizeof(drop_in), "%s/50-owner.conf", folder);
+	put("[commands]\nallow = control\n", 0644);
+	assert_int_equal(mkdir(folder, 0755), 0);
+	guard_init(&guard, dir);
+	assert_true(guard_refresh(&guard));
+	put_at(drop_in, "[commands]\nallow = observe\n", 0644);
+	assert_true(guard_refresh(&guard));
+	assert_string_equal(guard.config.commands.allow[0], "observe");
+	assert_false(guard_refresh(&guard));
+	put_at(drop_in, "[commands]\nallow = packages\n", 0644);
+	assert_true(guard_refresh(&guard));
+	assert_string_equal(guard.config.commands.allow[0], "packages");
+	assert_int_equal(chmod(drop_in, 0666), 0);
+	assert_true(guard_refresh(&guard));
+	assert_false(guard.usable);
+	assert_int_equal(unlink(drop_in), 0);
+	assert_true(guard_refresh(&guard));
+	assert_string_equal(guard.config.commands.allow[0], "control");
+	guard_done(&guard);
+	assert_int_equal(rmdir(folder), 0);
 }
 
 static void allows_nothing_while_the_policy_is_unsafe_or_broken(void **state)
@@ -373,6 +408,7 @@ int main(void)
 		cmocka_unit_test(lets_deeds_be_about_whole_names_of_units_only),
 		cmocka_unit_test(refuses_units_that_are_never_controlled_whatever_the_agent_says),
 		cmocka_unit_test(reads_the_policy_again_when_it_has_changed),
+		cmocka_unit_test(sees_a_drop_in_that_is_added_changed_or_removed),
 		cmocka_unit_test(allows_nothing_while_the_policy_is_unsafe_or_broken),
 	};
 

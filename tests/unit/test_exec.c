@@ -15,6 +15,7 @@
 #include <ev.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <grp.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -429,6 +430,22 @@ static void a_command_runs_as_another_user_when_privileged(void **state)
 	a = run_with(*state, (struct exec_request){ .argv = SH("id -un"), .user = "nobody" });
 	assert_int_equal(a->outcome.out.len, 7);
 	assert_memory_equal(a->outcome.out.bytes, "nobody\n", 7);
+}
+
+/* What root's groups may read, a command that runs as another may not. */
+static void another_user_brings_its_own_groups_and_keeps_none_of_roots(void **state)
+{
+	const gid_t roots[] = { 0, 4, 6, 42 };
+	struct answer *a;
+
+	if (geteuid() != 0 || !getpwnam("nobody")) {
+		print_message("needs root, and a user nobody\n");
+		skip();
+	}
+	assert_int_equal(setgroups(ARRAY_SIZE(roots), roots), 0); /* before the executor is there */
+	a = run_with(*state, (struct exec_request){ .argv = SH("test \"$(id -G)\" = \"$(id -G nobody)\""), .user = "nobody" });
+	assert_int_equal(setgroups(0, NULL), 0);
+	assert_int_equal(a->outcome.exit_code, 0);
 }
 
 /* ---------------------------------------- deadlines */
@@ -1020,6 +1037,7 @@ int main(void)
 		T(a_command_has_default_signals_and_an_empty_mask),
 		T(limits_are_set_in_the_command_only),
 		T(a_command_runs_as_another_user_when_privileged),
+		T(another_user_brings_its_own_groups_and_keeps_none_of_roots),
 		T(term_ends_a_command_at_its_time),
 		T(kill_ends_a_command_that_ignores_term),
 		T(kill_ends_a_command_that_stopped_itself),

@@ -417,6 +417,33 @@ static void an_executor_that_is_away_is_waited_for_by_who_asks_after(void **stat
 	assert_true(f->answer.outcome.lost && f->answer.outcome.attached);
 }
 
+/* Whoever listens there was somebody else when it did (SO_PEERCRED, unix(7)): it is told nothing. */
+static void somebody_else_who_listens_in_its_place_is_told_nothing(void **state)
+{
+	struct fixture *f = *state;
+	char byte;
+	int fd;
+
+	if (geteuid() != 0) {
+		print_message("needs root\n");
+		skip();
+	}
+	assert_int_equal(seteuid(65534), 0);
+	assert_int_equal(listen(f->listener, 4), 0);
+	assert_int_equal(seteuid(0), 0);
+	start(f, true, false);
+	for (int i = 0; i < 20; i++)
+		loop_turn(f->loop);
+	assert_int_equal(f->answer.started, 0);
+	while ((fd = accept4(f->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0) {
+		assert_int_equal(recv(fd, &byte, 1, MSG_DONTWAIT), 0);
+		close_fd(&fd);
+	}
+	/* The same listener, once it is root's, is asked. */
+	assert_int_equal(listen(f->listener, 4), 0);
+	assert_int_equal(hear(f).op, EXECUTOR_ATTACH);
+}
+
 static bool keep_one(void *data, const char *unit)
 {
 	return strcmp(unit, data) == 0;
@@ -467,6 +494,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_was_handed_over_and_not_answered_is_never_run_twice, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_next_agent_finds_it_and_all_it_wrote, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_executor_that_is_away_is_waited_for_by_who_asks_after, setup, teardown),
+		cmocka_unit_test_setup_teardown(somebody_else_who_listens_in_its_place_is_told_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(files_of_nobody_are_removed_and_others_are_not_touched, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_link_in_the_place_of_a_file_leads_nowhere, setup, teardown),
 	};
