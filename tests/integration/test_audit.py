@@ -219,7 +219,8 @@ def story_hostile_text_in_a_record_is_one_valid_line():
     record = record_of(agent, "evil\n\x1b id", "started")
     assert record["detail"].startswith("true # ") and len(record["detail"]) <= 1024
     with open(agent.path("state/audit.ndjson"), "rb") as file:
-        assert all(byte in (10,) or 32 <= byte < 127 for byte in file.read())
+        recorded = file.read()
+    assert len(recorded) > 1000 and all(byte in (10,) or 32 <= byte < 127 for byte in recorded)
 
 
 def story_a_lost_writer_is_replaced_and_what_it_did_not_get_is_counted():

@@ -38,7 +38,7 @@ def story_chunks_are_numbered_and_bounded_and_nothing_is_missing():
     _, host = talk(tap.keep, UNSAFE)
     chunks, answer = streamed(host, "seq 1 100000")
     assert [m["seq"] for m in chunks] == list(range(len(chunks))) and len(chunks) == answer["stream_chunks"]
-    assert all(len(m["data"].encode()) <= 8192 for m in chunks)
+    assert chunks and all(len(m["data"].encode()) <= 8192 for m in chunks)
     assert answer["stream_dropped"] == 0
     assert text_of(chunks, "stdout") == "".join(f"{i}\n" for i in range(1, 100001))
 
