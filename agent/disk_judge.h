@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How full the guest is, by one rule for all that ask: CheckDiskSpace and the health check disk_space. Which file systems are judged at all is
- * the collector's matter (filesystem_is_judged): not what is read-only, and not images, which are full by nature.
+ * How full the guest is, by one rule for all that ask: CheckDiskSpace and the health check disk_space. Which file
+ * systems are judged at all is the collector's matter (filesystem_is_judged): not what is read-only, and not images,
+ * which are full by nature.
  */
 #ifndef AGENT_DISK_JUDGE_H
 #define AGENT_DISK_JUDGE_H
@@ -10,8 +11,8 @@
 
 #include "collectors/filesystem.h"
 
-#define DISK_WARNING 80 /* percent used, */
-#define DISK_CRITICAL 90
+#define DISK_WARNING	     80 /* percent used, */
+#define DISK_CRITICAL	     90
 #define DISK_INODES_CRITICAL 95 /* percent of inodes, where they can run out */
 
 enum disk_level { DISK_OK, DISK_TIGHT, DISK_FULL };

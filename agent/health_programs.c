@@ -20,19 +20,23 @@ static const struct package_manager *find_manager(void)
 	return NULL;
 }
 
-static void take_reboot_flag(struct health_facts *facts, const struct package_manager *manager, const struct exec_outcome *outcome)
+static void take_reboot_flag(struct health_facts *facts, const struct package_manager *manager,
+			     const struct exec_outcome *outcome)
 {
 	facts->reboot_known = manager->reboot_path && outcome->exit_code <= 1;
-	facts->reboot_required = facts->reboot_known && stat_time(outcome->out.bytes, outcome->out.len, manager->reboot_path) >= 0;
+	facts->reboot_required =
+		facts->reboot_known && stat_time(outcome->out.bytes, outcome->out.len, manager->reboot_path) >= 0;
 }
 
-static void take_list(struct health_facts *facts, const struct package_manager *manager, const struct exec_outcome *outcome)
+static void take_list(struct health_facts *facts, const struct package_manager *manager,
+		      const struct exec_outcome *outcome)
 {
 	struct package_list list = { .rows = NULL };
 
 	facts->packages.broken = outcome->exit_code > 1;
-	facts->packages.list_known = !facts->packages.broken && outcome->out.total == outcome->out.len &&
-				     manager->steps[PACKAGE_LIST].parse(outcome->out.bytes, outcome->out.len, &list) == 0;
+	facts->packages.list_known =
+		!facts->packages.broken && outcome->out.total == outcome->out.len &&
+		manager->steps[PACKAGE_LIST].parse(outcome->out.bytes, outcome->out.len, &list) == 0;
 	for (size_t i = 0; facts->packages.list_known && i < list.count; i++)
 		if (!list.rows[i].installed || list.rows[i].reinstall)
 			health_name(&facts->packages.incomplete, list.rows[i].name);
@@ -40,27 +44,31 @@ static void take_list(struct health_facts *facts, const struct package_manager *
 	package_list_done(&list);
 }
 
-static void take_interrupted(struct health_facts *facts, const struct package_manager *manager, const struct exec_outcome *outcome)
+static void take_interrupted(struct health_facts *facts, const struct package_manager *manager,
+			     const struct exec_outcome *outcome)
 {
 	(void)manager;
 	facts->packages.interrupted_known = outcome->exit_code == 0;
 	facts->packages.interrupted = outcome->out.len > 0;
 }
 
-static void take_check(struct health_facts *facts, const struct package_manager *manager, const struct exec_outcome *outcome)
+static void take_check(struct health_facts *facts, const struct package_manager *manager,
+		       const struct exec_outcome *outcome)
 {
 	struct health_packages *packages = &facts->packages;
 
 	(void)manager;
 	packages->check_known = true;
 	packages->check_failed = outcome->exit_code != 0;
-	packages->unmet = check_unmet_parse(outcome->out.bytes, outcome->out.len, packages->unmet_first, sizeof(packages->unmet_first));
+	packages->unmet = check_unmet_parse(outcome->out.bytes, outcome->out.len, packages->unmet_first,
+					    sizeof(packages->unmet_first));
 }
 
 static const struct {
 	enum package_step step;
 	bool packages; /* for the check of the packages; else for that of the reboot */
-	void (*take)(struct health_facts *facts, const struct package_manager *manager, const struct exec_outcome *outcome);
+	void (*take)(struct health_facts *facts, const struct package_manager *manager,
+		     const struct exec_outcome *outcome);
 } programs[] = {
 	{ PACKAGE_FACTS, false, take_reboot_flag },
 	{ PACKAGE_LIST, true, take_list },
@@ -106,7 +114,8 @@ bool health_programs_next(struct health_work *work)
 
 		if (packages ? !work->want_packages : !work->want_reboot || !manager->reboot_path)
 			continue;
-		if (!step->argv || !run_find(step->argv[0], path, sizeof(path)) || package_argv(step, path, NULL, 0, argv) < 0)
+		if (!step->argv || !run_find(step->argv[0], path, sizeof(path)) ||
+		    package_argv(step, path, NULL, 0, argv) < 0)
 			continue;
 		run(work, argv);
 		return true;

@@ -10,14 +10,15 @@
 #include "agent/package_emit_parts.h"
 
 #define APPLICATIONS_MAX 5000
-#define MIB (1024.0 * 1024)
+#define MIB		 (1024.0 * 1024)
 
 static const struct package *update_of(const struct package_job *job, const struct package *row)
 {
 	return row->name ? package_list_find(&job->pending, row->name, row->architecture) : NULL;
 }
 
-static void emit_application(struct sink *out, const char *key, const struct package_job *job, const struct package *row)
+static void emit_application(struct sink *out, const char *key, const struct package_job *job,
+			     const struct package *row)
 {
 	const struct package *update = update_of(job, row);
 
@@ -67,7 +68,10 @@ void package_emit_applications(struct sink *out, const char *key, const void *ar
 	emit_summary(out, job);
 	package_emit_warnings(out, job);
 	package_rows_emit(out, job,
-			  &(struct package_rows){ .key = "applications", .list = &job->installed, .most = APPLICATIONS_MAX, .emit = emit_application_row });
+			  &(struct package_rows){ .key = "applications",
+						  .list = &job->installed,
+						  .most = APPLICATIONS_MAX,
+						  .emit = emit_application_row });
 	sink_object_end(out);
 }
 
@@ -82,9 +86,13 @@ static bool has_update(const struct package_job *job, const struct package *row)
 static void emit_updatable(struct sink *out, const struct package_job *job)
 {
 	package_rows_emit(out, job,
-			  &(struct package_rows){ .key = "applications", .list = &job->installed, .most = APPLICATIONS_MAX,
-						  .wanted = has_update, .emit = emit_application_row,
-						  .truncated_key = "applications_truncated", .total_key = "applications_total_count" });
+			  &(struct package_rows){ .key = "applications",
+						  .list = &job->installed,
+						  .most = APPLICATIONS_MAX,
+						  .wanted = has_update,
+						  .emit = emit_application_row,
+						  .truncated_key = "applications_truncated",
+						  .total_key = "applications_total_count" });
 }
 
 void package_emit_updatable(struct sink *out, const char *key, const void *arg)

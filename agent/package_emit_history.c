@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What has changed on the guest, from the package manager's log: as data of our own, and as the updates that hosts show. */
+/* What has changed on the guest, from the package manager's log: as data of our own, and as the updates that hosts
+ * show. */
 #include "agent/package_emit.h"
 
 #include <stdio.h>
@@ -58,7 +59,9 @@ static void title_of(const struct package_event *event, char *out, size_t size)
 {
 	static const struct {
 		const char *action, *verb;
-	} verbs[] = { { "install", "Install" }, { "upgrade", "Upgrade" }, { "remove", "Remove" }, { "purge", "Purge" } };
+	} verbs[] = {
+		{ "install", "Install" }, { "upgrade", "Upgrade" }, { "remove", "Remove" }, { "purge", "Purge" }
+	};
 	const char *verb = event->action;
 
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
@@ -67,7 +70,10 @@ static void title_of(const struct package_event *event, char *out, size_t size)
 	if (event->before && event->after)
 		snprintf(out, size, "%s %s %s to %s", verb, event->name, event->before, event->after);
 	else
-		snprintf(out, size, "%s %s %s", verb, event->name, event->after ? event->after : event->before ? event->before : "");
+		snprintf(out, size, "%s %s %s", verb, event->name,
+			 event->after	 ? event->after
+			 : event->before ? event->before
+					 : "");
 }
 
 /* What began and of whose end the log does not tell was interrupted. */

@@ -15,7 +15,7 @@
 struct package_rows {
 	const char *key;
 	const struct package_list *list;
-	size_t most; /* rows written; 0: as many as fit */
+	size_t most;								  /* rows written; 0: as many as fit */
 	bool (*wanted)(const struct package_job *job, const struct package *row); /* NULL: all of them */
 	void (*emit)(struct sink *out, const struct package_job *job, const struct package *row);
 	uint64_t known_total;		       /* when more were counted than the list holds; 0: not */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whether what is known of the repositories is enough to say anything about updates. Nothing is called up to date whose repository was
- * not reached: with no list at all the question fails, with some lists missing the answer carries a warning that names them.
+ * Whether what is known of the repositories is enough to say anything about updates. Nothing is called up to date whose
+ * repository was not reached: with no list at all the question fails, with some lists missing the answer carries a
+ * warning that names them.
  */
 #include "agent/package_job.h"
 
@@ -26,7 +27,8 @@ static bool knows_nothing(const struct package_job *job)
 {
 	if (job->unreached.none)
 		return true;
-	return job->manager->steps[PACKAGE_SOURCES].argv && !job->sources_unknown && job->sources.count == 0 && job->sources.lists == 0;
+	return job->manager->steps[PACKAGE_SOURCES].argv && !job->sources_unknown && job->sources.count == 0 &&
+	       job->sources.lists == 0;
 }
 
 /* After a refresh of our own: what it said it could not reach. */
@@ -56,22 +58,31 @@ static bool judge_lists(struct command *command, struct package_job *job, const 
 	if (*without) { /* apk says of its questions what others say of a refresh */
 		warn(job, "there is no list of these repositories, so nothing is known of updates there", without);
 	} else if (job->sources_unknown) {
-		warn(job, "which repositories are configured could not be read, so there may be updates that are not known of", "");
+		warn(job,
+		     "which repositories are configured could not be read, so there may be updates that are not known "
+		     "of",
+		     "");
 	} else if (missing && job->sources.lists == 0) {
 		if (job->asks_for_updates)
-			return fail(command, "no list of these repositories was ever fetched, so nothing is known of updates", names);
+			return fail(command,
+				    "no list of these repositories was ever fetched, so nothing is known of updates",
+				    names);
 		warn(job, "no list of these repositories was ever fetched, so nothing is known of updates", names);
 	} else if (missing) {
-		warn(job, "no list of these repositories was ever fetched, so nothing is known of updates there", names);
+		warn(job, "no list of these repositories was ever fetched, so nothing is known of updates there",
+		     names);
 	} else if (last->failed) {
-		warn(job, "at the last refresh these repositories were out of reach, so newer versions may not be known of", last->names);
+		warn(job,
+		     "at the last refresh these repositories were out of reach, so newer versions may not be known of",
+		     last->names);
 	}
 	return true;
 }
 
 bool package_job_judge(struct command *command, struct package_job *job)
 {
-	static const char nothing[] = "no repository is configured that has any package, so nothing is known of updates";
+	static const char nothing[] =
+		"no repository is configured that has any package, so nothing is known of updates";
 	char names[512];
 
 	if (knows_nothing(job)) {

@@ -8,10 +8,12 @@
 #include <infiniservice/cleanup.h>
 #include <json-c/json.h>
 
-/* A line for each setting, in lower case, as it is after all files. Match blocks are not in it: what the files said of them stays. */
+/* A line for each setting, in lower case, as it is after all files. Match blocks are not in it: what the files said of
+ * them stays. */
 void security_take_sshd(struct security_facts *facts, const char *text, size_t len)
 {
-	struct sshd_settings settings = { .match_blocks = facts->sshd.match_blocks, .match_passwords = facts->sshd.match_passwords };
+	struct sshd_settings settings = { .match_blocks = facts->sshd.match_blocks,
+					  .match_passwords = facts->sshd.match_passwords };
 	bool whole = facts->sshd_readable && !*facts->sshd_unread.what;
 
 	sshd_settings_parse(&settings, text, len, NULL, NULL);
@@ -55,7 +57,8 @@ static bool same(struct json_object *a, struct json_object *b, const char *key)
 {
 	struct json_object *value = NULL;
 
-	return json_object_object_get_ex(b, key, &value) && json_object_is_type(value, json_type_string) && is(a, key, json_object_get_string(value));
+	return json_object_object_get_ex(b, key, &value) && json_object_is_type(value, json_type_string) &&
+	       is(a, key, json_object_get_string(value));
 }
 
 /* One of its statements is to refuse. */
@@ -68,8 +71,9 @@ static bool refuses(struct json_object *rule)
 	for (size_t i = 0; i < json_object_array_length(statements); i++) {
 		struct json_object *statement = json_object_array_get_idx(statements, i);
 
-		if (json_object_is_type(statement, json_type_object) && (json_object_object_get_ex(statement, "drop", &ignored) ||
-									 json_object_object_get_ex(statement, "reject", &ignored)))
+		if (json_object_is_type(statement, json_type_object) &&
+		    (json_object_object_get_ex(statement, "drop", &ignored) ||
+		     json_object_object_get_ex(statement, "reject", &ignored)))
 			return true;
 	}
 	return false;
@@ -80,9 +84,9 @@ static struct json_object *part(struct json_object *list, size_t index, const ch
 	struct json_object *item = json_object_array_get_idx(list, index), *found = NULL;
 
 	return json_object_is_type(item, json_type_object) && json_object_object_get_ex(item, kind, &found) &&
-			       json_object_is_type(found, json_type_object) ?
-		       found :
-		       NULL;
+			       json_object_is_type(found, json_type_object)
+		       ? found
+		       : NULL;
 }
 
 /* What comes in passes this chain; a rule of its table refuses, in the chain itself or in one that it jumps to. */
@@ -104,9 +108,10 @@ static bool chain_refuses(struct json_object *list, struct json_object *chain)
 bool security_take_nft(struct security_facts *facts, const char *text, size_t len)
 {
 	struct json_tokener *tokener = json_tokener_new_ex(64);
-	struct json_object *root = tokener && len < INT32_MAX ? json_tokener_parse_ex(tokener, text, (int)len) : NULL, *list = NULL;
-	bool known = root && json_object_is_type(root, json_type_object) && json_object_object_get_ex(root, "nftables", &list) &&
-		     json_object_is_type(list, json_type_array);
+	struct json_object *root = tokener && len < INT32_MAX ? json_tokener_parse_ex(tokener, text, (int)len) : NULL,
+			   *list = NULL;
+	bool known = root && json_object_is_type(root, json_type_object) &&
+		     json_object_object_get_ex(root, "nftables", &list) && json_object_is_type(list, json_type_array);
 
 	for (size_t i = 0; known && i < json_object_array_length(list) && !facts->nft_kernel_filters; i++) {
 		struct json_object *chain = part(list, i, "chain");

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The facts behind the security checks, from files; see security.h. This is what is known when the programs cannot be asked. A file that may not
- * be read, a folder of more files than are read, or a pattern that is not followed is noted: nothing has passed then.
+ * The facts behind the security checks, from files; see security.h. This is what is known when the programs cannot be
+ * asked. A file that may not be read, a folder of more files than are read, or a pattern that is not followed is noted:
+ * nothing has passed then.
  */
 #include "agent/security.h"
 
@@ -44,7 +45,8 @@ static int compare_names(const void *a, const void *b)
 }
 
 /* The names in a directory that fit the pattern, in their order; the caller frees them. */
-static size_t list_names(int dir_fd, const char *path, const char *pattern, char *names[FILES_MAX], struct security_unread *unread)
+static size_t list_names(int dir_fd, const char *path, const char *pattern, char *names[FILES_MAX],
+			 struct security_unread *unread)
 {
 	int fd = openat(dir_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), error = errno;
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
@@ -88,7 +90,8 @@ static void read_each(struct reading *reading, const char *path, const char *pat
 	size_t count = list_names(reading->root_fd, path, pattern, names, reading->unread);
 
 	for (size_t i = 0; i < count; i++) {
-		if (snprintf(file, sizeof(file), "%s/%s", path, names[i]) >= (int)sizeof(file) || reading->files++ >= FILES_MAX)
+		if (snprintf(file, sizeof(file), "%s/%s", path, names[i]) >= (int)sizeof(file) ||
+		    reading->files++ >= FILES_MAX)
 			security_unread(reading->unread, "/%.120s (more than %d files)", path, FILES_MAX);
 		else if (read_text(reading->root_fd, file, &buffer, reading->unread) == 0)
 			take(reading, buffer.text, buffer.len);
@@ -96,7 +99,8 @@ static void read_each(struct reading *reading, const char *path, const char *pat
 	}
 }
 
-/* ---------------------------------------------------------------------------------------------------------------- ssh */
+/* ---------------------------------------------------------------------------------------------------------------- ssh
+ */
 
 static void on_sshd_include(void *data, const char *pattern);
 
@@ -143,7 +147,8 @@ static void read_sshd(struct security_facts *facts, int root_fd, struct procfs_b
 		take_sshd(&reading, buffer->text, buffer->len);
 }
 
-/* ---------------------------------------------------------------------------------------------------------- the others */
+/* ---------------------------------------------------------------------------------------------------------- the others
+ */
 
 static void take_apt(struct reading *reading, const char *text, size_t len)
 {
@@ -180,7 +185,8 @@ static void read_dnf(struct security_facts *facts, int root_fd, struct procfs_bu
 			continue;
 		while (line.at < line.end && strchr(" \t=", *line.at))
 			line.at++;
-		facts->dnf_applies = scan_key(&line, "yes") || scan_key(&line, "true") || scan_key(&line, "1") || scan_key(&line, "True");
+		facts->dnf_applies = scan_key(&line, "yes") || scan_key(&line, "true") || scan_key(&line, "1") ||
+				     scan_key(&line, "True");
 	}
 }
 
@@ -198,8 +204,8 @@ static void read_nft(struct security_facts *facts, int root_fd, struct procfs_bu
 	while (scan_line(&all, &line)) {
 		scan_blanks(&line);
 		if (scan_key(&line, "include") && line.at < line.end && strchr(" \t\"", *line.at))
-			security_unread(&facts->nft_unread, "/etc/nftables.conf includes%.*s (not followed)", (int)(scan_len(&line) < 120 ? scan_len(&line) : 120),
-					line.at);
+			security_unread(&facts->nft_unread, "/etc/nftables.conf includes%.*s (not followed)",
+					(int)(scan_len(&line) < 120 ? scan_len(&line) : 120), line.at);
 	}
 }
 
@@ -218,9 +224,11 @@ static void read_modules(struct security_facts *facts, int sys_fd, struct procfs
 		memcpy(facts->lsm, lsm.at, len);
 		facts->lsm[len] = '\0';
 	}
-	facts->apparmor = read_text(sys_fd, "module/apparmor/parameters/enabled", buffer, &ignored) == 0 && buffer->len && *buffer->text == 'Y';
+	facts->apparmor = read_text(sys_fd, "module/apparmor/parameters/enabled", buffer, &ignored) == 0 &&
+			  buffer->len && *buffer->text == 'Y';
 	if (facts->apparmor)
-		facts->apparmor_counted = read_text(sys_fd, "kernel/security/apparmor/profiles", buffer, &facts->apparmor_unread) == 0;
+		facts->apparmor_counted =
+			read_text(sys_fd, "kernel/security/apparmor/profiles", buffer, &facts->apparmor_unread) == 0;
 	if (facts->apparmor_counted)
 		apparmor_count(buffer->text, buffer->len, &facts->apparmor_enforce, &facts->apparmor_complain);
 	if (read_text(sys_fd, "fs/selinux/enforce", buffer, &ignored) == 0 && buffer->len)
@@ -232,7 +240,8 @@ void security_read(struct security_facts *facts, int root_fd, int sys_fd)
 	_cleanup_(procfs_buffer_free) struct procfs_buffer buffer = { .max = TEXT_MAX };
 
 	read_modules(facts, sys_fd, &buffer);
-	facts->ufw_enabled = read_text(root_fd, "etc/ufw/ufw.conf", &buffer, &facts->ufw_unread) == 0 && ufw_enabled(buffer.text, buffer.len);
+	facts->ufw_enabled = read_text(root_fd, "etc/ufw/ufw.conf", &buffer, &facts->ufw_unread) == 0 &&
+			     ufw_enabled(buffer.text, buffer.len);
 	read_nft(facts, root_fd, &buffer);
 	read_apt(facts, root_fd, &buffer);
 	read_dnf(facts, root_fd, &buffer);

@@ -15,8 +15,8 @@ const char *const *const questions[QUESTIONS] = {
 
 bool question_of_action(const char *action)
 {
-	static const char *const actions[] = { "CheckLinuxSecurity", "GetLinuxSecurityStatus", "GetLinuxFirewallStatus", "CheckFirewallStatus",
-					       "CheckSecurityModules" };
+	static const char *const actions[] = { "CheckLinuxSecurity", "GetLinuxSecurityStatus", "GetLinuxFirewallStatus",
+					       "CheckFirewallStatus", "CheckSecurityModules" };
 
 	for (size_t i = 0; i < sizeof(actions) / sizeof(*actions); i++)
 		if (strcmp(actions[i], action) == 0)

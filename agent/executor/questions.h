@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Programs that tell how they read their own configuration, or what the kernel does by it, where that needs rights. One table for both sides:
- * the agent reads in it what to ask for, the executor what may be asked. Nothing in these lines comes from a host.
+ * Programs that tell how they read their own configuration, or what the kernel does by it, where that needs rights. One
+ * table for both sides: the agent reads in it what to ask for, the executor what may be asked. Nothing in these lines
+ * comes from a host.
  */
 #ifndef INFINISERVICE_EXECUTOR_QUESTIONS_H
 #define INFINISERVICE_EXECUTOR_QUESTIONS_H

@@ -34,14 +34,16 @@ void package_sources_name(const struct package_sources *sources, char *out, size
 		told++;
 	}
 	if (told < all)
-		snprintf(out + len, size - len, "%s%zu%s", told ? " and " : "", all - told, told ? " more" : " of them");
+		snprintf(out + len, size - len, "%s%zu%s", told ? " and " : "", all - told,
+			 told ? " more" : " of them");
 }
 
 /* "http://user:password@host/path" without what stands before the host: a name is told and written down. */
 static void copy_name(char *out, size_t size, struct piece name)
 {
 	const char *scheme = name.len ? memmem(name.at, name.len, "://", 3) : NULL;
-	struct piece rest = { scheme ? scheme + 3 : name.at, scheme ? name.len - (size_t)(scheme + 3 - name.at) : name.len };
+	struct piece rest = { scheme ? scheme + 3 : name.at,
+			      scheme ? name.len - (size_t)(scheme + 3 - name.at) : name.len };
 	const char *slash = rest.len ? memchr(rest.at, '/', rest.len) : NULL;
 	size_t host = slash ? (size_t)(slash - rest.at) : rest.len;
 	const char *sign = scheme && host ? memrchr(rest.at, '@', host) : NULL;
@@ -50,7 +52,8 @@ static void copy_name(char *out, size_t size, struct piece name)
 		rest.len -= (size_t)(sign + 1 - rest.at);
 		rest.at = sign + 1;
 	}
-	snprintf(out, size, "%.*s%.*s", scheme ? (int)(scheme + 3 - name.at) : 0, name.at, (int)(rest.len < size ? rest.len : size), rest.at);
+	snprintf(out, size, "%.*s%.*s", scheme ? (int)(scheme + 3 - name.at) : 0, name.at,
+		 (int)(rest.len < size ? rest.len : size), rest.at);
 	/* It comes from a file of the guest and goes to a screen. */
 	for (char *at = out; *at; at++)
 		if ((unsigned char)*at < 0x20 || *at == 0x7f)
@@ -89,11 +92,12 @@ static bool quoted_behind(struct piece line, const char *words, char quote, stru
 		return false;
 	rest.at = at + strlen(words);
 	rest.len = line.len - (size_t)(rest.at - line.at);
-	return rest.len > 1 && *rest.at == quote && memchr(rest.at + 1, quote, rest.len - 1) && piece_cut(&rest, quote, ret) &&
-	       piece_cut(&rest, quote, ret);
+	return rest.len > 1 && *rest.at == quote && memchr(rest.at + 1, quote, rest.len - 1) &&
+	       piece_cut(&rest, quote, ret) && piece_cut(&rest, quote, ret);
 }
 
-/* ---------------------------------------------------------------------------------------------------------------- apt */
+/* ---------------------------------------------------------------------------------------------------------------- apt
+ */
 
 /* "http://deb.debian.org/debian bookworm" of the words that follow. */
 static bool source_of(struct piece line, struct piece *ret)
@@ -131,7 +135,9 @@ void apt_refresh_parse(const char *text, size_t len, struct package_sources *sou
 		if (!word_cut(&rest, &word))
 			continue;
 		failed = piece_starts(word, "Err:");
-		if ((failed || piece_starts(word, "Hit:") || piece_starts(word, "Get:") || piece_starts(word, "Ign:")) && source_of(rest, &name))
+		if ((failed || piece_starts(word, "Hit:") || piece_starts(word, "Get:") ||
+		     piece_starts(word, "Ign:")) &&
+		    source_of(rest, &name))
 			take(sources, name, failed);
 	}
 }
@@ -145,18 +151,21 @@ void apt_sources_parse(const char *text, size_t len, struct package_sources *sou
 	while (line_cut(&all, &line)) {
 		struct package_source *source;
 
-		if (line.len == 0 || *line.at != '\'' || !piece_cut(&line, '\'', &name) || !piece_cut(&line, '\'', &name) ||
-		    !word_cut(&line, &file) || file.len <= sizeof(tail) || name.len <= sizeof(tail) ||
+		if (line.len == 0 || *line.at != '\'' || !piece_cut(&line, '\'', &name) ||
+		    !piece_cut(&line, '\'', &name) || !word_cut(&line, &file) || file.len <= sizeof(tail) ||
+		    name.len <= sizeof(tail) ||
 		    memcmp(file.at + file.len - (sizeof(tail) - 1), tail, sizeof(tail) - 1) != 0)
 			continue;
 		name.len -= sizeof(tail); /* the slash, too */
 		source = take(sources, name, true);
 		if (source && file.len - (sizeof(tail) - 1) < sizeof(source->key))
-			snprintf(source->key, sizeof(source->key), "%.*s", (int)(file.len - (sizeof(tail) - 1)), file.at);
+			snprintf(source->key, sizeof(source->key), "%.*s", (int)(file.len - (sizeof(tail) - 1)),
+				 file.at);
 	}
 }
 
-/* deb.debian.org_debian_dists_bookworm_InRelease, a name a line; the part that all lists of a source begin with is its key. */
+/* deb.debian.org_debian_dists_bookworm_InRelease, a name a line; the part that all lists of a source begin with is its
+ * key. */
 void apt_lists_parse(const char *text, size_t len, struct package_sources *sources)
 {
 	struct piece all = { text, len }, line;
@@ -169,7 +178,8 @@ void apt_lists_parse(const char *text, size_t len, struct package_sources *sourc
 	}
 }
 
-/* ---------------------------------------------------------------------------------------------------------------- dnf */
+/* ---------------------------------------------------------------------------------------------------------------- dnf
+ */
 
 /* Error: Failed to download metadata for repo 'bad': Cannot download repomd.xml (version 5: for repository "bad") */
 void dnf_refresh_parse(const char *text, size_t len, struct package_sources *sources)
@@ -218,12 +228,13 @@ void dnf_lists_parse(const char *text, size_t len, struct package_sources *sourc
 	}
 }
 
-/* ---------------------------------------------------------------------------------------------------------------- apk */
+/* ---------------------------------------------------------------------------------------------------------------- apk
+ */
 
 /*
- * WARNING: fetching https://dl-cdn.alpinelinux.org/alpine/v3.20/main: network error (check Internet connection and firewall)
- * WARNING: opening from cache https://dl-cdn.alpinelinux.org/alpine/v3.20/main: No such file or directory
- * 2 unavailable, 0 stale; 0 distinct packages available
+ * WARNING: fetching https://dl-cdn.alpinelinux.org/alpine/v3.20/main: network error (check Internet connection and
+ * firewall) WARNING: opening from cache https://dl-cdn.alpinelinux.org/alpine/v3.20/main: No such file or directory 2
+ * unavailable, 0 stale; 0 distinct packages available
  */
 void apk_refresh_parse(const char *text, size_t len, struct package_sources *sources)
 {
@@ -232,7 +243,8 @@ void apk_refresh_parse(const char *text, size_t len, struct package_sources *sou
 	while (line_cut(&all, &line)) {
 		bool warning = piece_starts(line, "WARNING: ") || piece_starts(line, "ERROR: ");
 
-		sources->none = sources->none || piece_starts(line, "0 distinct packages") || piece_has(line, " 0 distinct packages");
+		sources->none = sources->none || piece_starts(line, "0 distinct packages") ||
+				piece_has(line, " 0 distinct packages");
 		while (warning && word_cut(&line, &word)) {
 			if (!piece_has(word, "://") && *word.at != '/')
 				continue;

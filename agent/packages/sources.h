@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a package manager says of its repositories: which are configured, of which it has lists, which it could not reach. Their exit codes
- * do not carry it: an update of the lists that reached nothing ends with 0 in apt, in dnf with skip_if_unavailable, and in apk.
- * Pure functions of bytes and length, as in parse.h.
+ * What a package manager says of its repositories: which are configured, of which it has lists, which it could not
+ * reach. Their exit codes do not carry it: an update of the lists that reached nothing ends with 0 in apt, in dnf with
+ * skip_if_unavailable, and in apk. Pure functions of bytes and length, as in parse.h.
  */
 #ifndef AGENT_PACKAGES_SOURCES_H
 #define AGENT_PACKAGES_SOURCES_H

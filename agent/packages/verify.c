@@ -23,7 +23,8 @@ static bool cut_reason(struct piece *path)
 {
 	static const char reason[] = " (Permission denied)";
 
-	if (path->len <= sizeof(reason) - 1 || memcmp(path->at + path->len - (sizeof(reason) - 1), reason, sizeof(reason) - 1) != 0)
+	if (path->len <= sizeof(reason) - 1 ||
+	    memcmp(path->at + path->len - (sizeof(reason) - 1), reason, sizeof(reason) - 1) != 0)
 		return false;
 	path->len -= sizeof(reason) - 1;
 	return true;
@@ -68,8 +69,9 @@ bool verify_next(const char **text, size_t *len, struct verify_line *ret)
 const char *verify_kind_name(enum verify_kind kind)
 {
 	static const char *const names[VERIFY_KINDS] = {
-		[VERIFY_DAMAGE] = "damage",	    [VERIFY_CONFIG] = "config", [VERIFY_EXCLUDED] = "excluded",
-		[VERIFY_DOCUMENTATION] = "documentation", [VERIFY_GHOST] = "ghost",   [VERIFY_TIME] = "time",
+		[VERIFY_DAMAGE] = "damage",	    [VERIFY_CONFIG] = "config",
+		[VERIFY_EXCLUDED] = "excluded",	    [VERIFY_DOCUMENTATION] = "documentation",
+		[VERIFY_GHOST] = "ghost",	    [VERIFY_TIME] = "time",
 		[VERIFY_UNREADABLE] = "unreadable",
 	};
 
@@ -80,7 +82,8 @@ const char *verify_kind_name(enum verify_kind kind)
 static bool is_read(struct piece file)
 {
 	const char *slash = file.len ? memrchr(file.at, '/', file.len) : NULL;
-	struct piece name = { slash ? slash + 1 : file.at, slash ? file.len - (size_t)(slash + 1 - file.at) : file.len };
+	struct piece name = { slash ? slash + 1 : file.at,
+			      slash ? file.len - (size_t)(slash + 1 - file.at) : file.len };
 
 	if (!piece_has(file, "dpkg.cfg.d/"))
 		return true;
@@ -118,7 +121,8 @@ static bool is_excluded(const struct verify_line *file, const char *rules, size_
 	char path[PATH_MAX], pattern[PATH_MAX];
 	bool excluded = false, exclude;
 
-	if ((size_t)snprintf(path, sizeof(path), "%.*s", (int)(file->path_len < PATH_MAX ? file->path_len : PATH_MAX), file->path) >= sizeof(path))
+	if ((size_t)snprintf(path, sizeof(path), "%.*s", (int)(file->path_len < PATH_MAX ? file->path_len : PATH_MAX),
+			     file->path) >= sizeof(path))
 		return false;
 	while (line_cut(&all, &line)) {
 		if (!piece_cut(&line, ':', &from) || !is_read(from))

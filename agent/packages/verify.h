@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What dpkg --verify and rpm -Va find, and which of it is as somebody wanted it: configuration, files that dpkg was told to leave out, what rpm
- * marks as documentation or as a ghost. Pure functions of bytes and length, as in parse.h.
+ * What dpkg --verify and rpm -Va find, and which of it is as somebody wanted it: configuration, files that dpkg was
+ * told to leave out, what rpm marks as documentation or as a ghost. Pure functions of bytes and length, as in parse.h.
  */
 #ifndef AGENT_PACKAGES_VERIFY_H
 #define AGENT_PACKAGES_VERIFY_H
@@ -38,8 +38,8 @@ enum verify_kind {
 const char *verify_kind_name(enum verify_kind kind);
 
 /*
- * `rules`: lines "FILE:path-exclude=GLOB" and "FILE:path-include=GLOB" in the order in which dpkg reads them, as grep -H prints them. Of those
- * that fit a path the last counts, dpkg(1).
+ * `rules`: lines "FILE:path-exclude=GLOB" and "FILE:path-include=GLOB" in the order in which dpkg reads them, as grep
+ * -H prints them. Of those that fit a path the last counts, dpkg(1).
  */
 enum verify_kind verify_judge(const struct verify_line *line, const char *rules, size_t len);
 

@@ -14,8 +14,14 @@
 
 #define MIB (UINT64_C(1) << 20)
 
-static const struct filesystem_row root = { .mount_point = "/", .type = "ext4", .known = true, .total_bytes = 1000 * MIB, .used_bytes = 100 * MIB,
-					    .available_bytes = 900 * MIB, .inodes_total = 1000, .inodes_free = 900 };
+static const struct filesystem_row root = { .mount_point = "/",
+					    .type = "ext4",
+					    .known = true,
+					    .total_bytes = 1000 * MIB,
+					    .used_bytes = 100 * MIB,
+					    .available_bytes = 900 * MIB,
+					    .inodes_total = 1000,
+					    .inodes_free = 900 };
 
 static void what_is_judged_sets_the_level(void **state)
 {
@@ -25,22 +31,99 @@ static void what_is_judged_sets_the_level(void **state)
 		enum disk_level level;
 		unsigned judged, unknown, not_judged;
 	} cases[] = {
-		{ "half full", { .type = "ext4", .known = true, .total_bytes = 100, .used_bytes = 50, .available_bytes = 50 }, DISK_OK, 2, 0, 0 },
-		{ "tight", { .type = "xfs", .known = true, .total_bytes = 100, .used_bytes = 85, .available_bytes = 15 }, DISK_TIGHT, 2, 0, 0 },
-		{ "full", { .type = "ext4", .known = true, .total_bytes = 100, .used_bytes = 95, .available_bytes = 5 }, DISK_FULL, 2, 0, 0 },
-		{ "full for users", { .type = "ext4", .known = true, .total_bytes = 100, .used_bytes = 90, .available_bytes = 0 }, DISK_FULL, 2, 0, 0 },
-		{ "read-only", { .type = "ext4", .known = true, .read_only = true, .total_bytes = 100, .used_bytes = 100 }, DISK_OK, 1, 0, 1 },
-		{ "an image", { .type = "fuse.squashfuse", .known = true, .full_by_make = true, .total_bytes = 100, .used_bytes = 100 }, DISK_OK, 1, 0, 1 },
-		{ "an image by its type", { .type = "squashfs", .known = true, .total_bytes = 100, .used_bytes = 100 }, DISK_OK, 1, 0, 1 },
+		{ "half full",
+		  { .type = "ext4", .known = true, .total_bytes = 100, .used_bytes = 50, .available_bytes = 50 },
+		  DISK_OK,
+		  2,
+		  0,
+		  0 },
+		{ "tight",
+		  { .type = "xfs", .known = true, .total_bytes = 100, .used_bytes = 85, .available_bytes = 15 },
+		  DISK_TIGHT,
+		  2,
+		  0,
+		  0 },
+		{ "full",
+		  { .type = "ext4", .known = true, .total_bytes = 100, .used_bytes = 95, .available_bytes = 5 },
+		  DISK_FULL,
+		  2,
+		  0,
+		  0 },
+		{ "full for users",
+		  { .type = "ext4", .known = true, .total_bytes = 100, .used_bytes = 90, .available_bytes = 0 },
+		  DISK_FULL,
+		  2,
+		  0,
+		  0 },
+		{ "read-only",
+		  { .type = "ext4", .known = true, .read_only = true, .total_bytes = 100, .used_bytes = 100 },
+		  DISK_OK,
+		  1,
+		  0,
+		  1 },
+		{ "an image",
+		  { .type = "fuse.squashfuse",
+		    .known = true,
+		    .full_by_make = true,
+		    .total_bytes = 100,
+		    .used_bytes = 100 },
+		  DISK_OK,
+		  1,
+		  0,
+		  1 },
+		{ "an image by its type",
+		  { .type = "squashfs", .known = true, .total_bytes = 100, .used_bytes = 100 },
+		  DISK_OK,
+		  1,
+		  0,
+		  1 },
 		{ "no inodes left",
-		  { .type = "ext4", .known = true, .total_bytes = 100, .used_bytes = 10, .available_bytes = 90, .inodes_total = 64 }, DISK_FULL, 2, 0, 0 },
+		  { .type = "ext4",
+		    .known = true,
+		    .total_bytes = 100,
+		    .used_bytes = 10,
+		    .available_bytes = 90,
+		    .inodes_total = 64 },
+		  DISK_FULL,
+		  2,
+		  0,
+		  0 },
 		{ "inodes that are made of space",
-		  { .type = "btrfs", .known = true, .total_bytes = 100, .used_bytes = 10, .available_bytes = 90, .inodes_total = 64 }, DISK_OK, 2, 0, 0 },
+		  { .type = "btrfs",
+		    .known = true,
+		    .total_bytes = 100,
+		    .used_bytes = 10,
+		    .available_bytes = 90,
+		    .inodes_total = 64 },
+		  DISK_OK,
+		  2,
+		  0,
+		  0 },
 		{ "no inodes left, read-only",
-		  { .type = "ext4", .known = true, .read_only = true, .total_bytes = 100, .used_bytes = 10, .available_bytes = 90, .inodes_total = 64 }, DISK_OK, 1, 0, 1 },
-		{ "not answering", { .type = "nfs", .error = -ETIMEDOUT, .total_bytes = 100, .used_bytes = 100 }, DISK_OK, 1, 1, 0 },
+		  { .type = "ext4",
+		    .known = true,
+		    .read_only = true,
+		    .total_bytes = 100,
+		    .used_bytes = 10,
+		    .available_bytes = 90,
+		    .inodes_total = 64 },
+		  DISK_OK,
+		  1,
+		  0,
+		  1 },
+		{ "not answering",
+		  { .type = "nfs", .error = -ETIMEDOUT, .total_bytes = 100, .used_bytes = 100 },
+		  DISK_OK,
+		  1,
+		  1,
+		  0 },
 		{ "not answered yet", { .type = "ext4" }, DISK_OK, 1, 1, 0 },
-		{ "of the collect before", { .type = "ext4", .total_bytes = 100, .used_bytes = 100 }, DISK_FULL, 2, 0, 0 },
+		{ "of the collect before",
+		  { .type = "ext4", .total_bytes = 100, .used_bytes = 100 },
+		  DISK_FULL,
+		  2,
+		  0,
+		  0 },
 	};
 
 	(void)state;
@@ -51,10 +134,12 @@ static void what_is_judged_sets_the_level(void **state)
 		row.mount_point = cases[i].what;
 		disk_judge_row(&verdict, &root);
 		disk_judge_row(&verdict, &row);
-		if (disk_level(&verdict, DISK_WARNING, DISK_CRITICAL) != cases[i].level || verdict.judged != cases[i].judged ||
-		    verdict.unknown != cases[i].unknown || verdict.not_judged != cases[i].not_judged)
+		if (disk_level(&verdict, DISK_WARNING, DISK_CRITICAL) != cases[i].level ||
+		    verdict.judged != cases[i].judged || verdict.unknown != cases[i].unknown ||
+		    verdict.not_judged != cases[i].not_judged)
 			fail_msg("%s: level %d, judged %u, unknown %u, not judged %u", cases[i].what,
-				 disk_level(&verdict, DISK_WARNING, DISK_CRITICAL), verdict.judged, verdict.unknown, verdict.not_judged);
+				 disk_level(&verdict, DISK_WARNING, DISK_CRITICAL), verdict.judged, verdict.unknown,
+				 verdict.not_judged);
 	}
 }
 
