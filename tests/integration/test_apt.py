@@ -50,6 +50,19 @@ def story_an_update_that_reaches_no_repository_fails_and_nothing_is_called_up_to
             assert answer["success"] and answer["data"]["warnings"] and answer["stderr"], answer
 
 
+def story_lists_of_repositories_that_are_gone_say_nothing_of_those_that_are_configured():
+    machine = tap.keep(Machine())
+    machine.make("story-tiny", "1.0")
+    machine.sources(machine.own())
+    host = machine.talk()
+    assert ask(host, "UpdateSystemSoftware")["success"]
+    machine.sources(AWAY)
+    failed(ask(host, "UpdateSystemSoftware"), "network")
+    assert [name for name in os.listdir(machine.path("aptstate/lists")) if "Packages" in name], "apt has left the old list there"
+    for action in CHECKS:
+        failed(ask(host, action), "network")
+
+
 def story_a_repository_that_is_out_of_reach_is_named_beside_what_the_others_brought():
     machine = tap.keep(Machine())
     machine.make("story-tiny", "1.0")
