@@ -16,6 +16,7 @@ static const struct action actions[] = {
 	{ .name = "CleanTemporaryFiles", .group = GROUP_CONTROL, .slot = true, .timeout_s = 300,
 	  .run = action_run_clean_temporary_files },
 	{ .name = "PrepareGoldenImage", .group = GROUP_POWER, .slot = true, .timeout_s = 600, .run = action_run_prepare_golden_image },
+	{ .name = "JoinDomain", .group = GROUP_POWER, .slot = true, .timeout_s = 300, .run = action_run_join_domain },
 	{ .name = "RunHealthCheck", .group = GROUP_OBSERVE, .slot = true, .timeout_s = 300, .run = action_run_health_check },
 	{ .name = "RunAllHealthChecks", .group = GROUP_OBSERVE, .slot = true, .timeout_s = 300, .run = action_run_all_health_checks },
 	{ .name = "ValidateSystemHealth", .group = GROUP_OBSERVE, .slot = true, .timeout_s = 300,
@@ -76,7 +77,7 @@ const struct action action_unsafe = {
 const struct action action_status = { .name = "Status", .group = GROUP_OBSERVE, .run = action_run_status };
 
 /* What names of actions that only Windows has contain. GetInstalledApplicationsWMI is asked of Linux guests too. */
-static const char *const foreign[] = { "Windows", "Defender", "PowerShell", "JoinDomain", "GetThreatHistory", "AutoOptimizeDisk" };
+static const char *const foreign[] = { "Windows", "Defender", "PowerShell", "GetThreatHistory", "AutoOptimizeDisk" };
 
 enum action_kind action_find(const char *name, const struct action **ret)
 {

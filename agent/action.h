@@ -117,6 +117,7 @@ enum action_result action_run_estimate_update_size(struct command *command);
 enum action_result action_run_disk_cleanup(struct command *command);
 enum action_result action_run_clean_temporary_files(struct command *command);
 enum action_result action_run_prepare_golden_image(struct command *command);
+enum action_result action_run_join_domain(struct command *command); /* action_join.c */
 enum action_result action_run_health_check(struct command *command);
 enum action_result action_run_all_health_checks(struct command *command);
 enum action_result action_run_validate_system_health(struct command *command);

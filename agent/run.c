@@ -315,8 +315,9 @@ enum action_result run_program(struct command *command, const struct run *run)
 	struct exec *exec = choose_executor(command, run);
 	static const struct exec_callbacks callbacks = { .started = on_started, .output = on_output, .done = on_done };
 	const struct config *config = &command->agent->config;
+	/* What comes with an input does not: it is nowhere written down. */
 	bool kept = (command->group == GROUP_PACKAGES || command->group == GROUP_POWER || command->attach) &&
-		    exec == command->agent->privileged;
+		    exec == command->agent->privileged && !run->input;
 	_cleanup_(environment_done) struct environment env = { .count = 0 };
 	struct exec_request request = {
 		.argv = run->argv,

@@ -33,6 +33,7 @@ static const struct rule {
 	unsigned deeds;
 	const char *verb; /* of this program */
 	bool free;
+	bool input; /* it comes with one, */
 	unsigned keep_s; /* what it starts may outlive the agent, so long; 0: it may not */
 } rules[] = {
 	{ .action = "ServiceControl", .group = GROUP_CONTROL,
@@ -62,6 +63,7 @@ static const struct rule {
 	{ .action = "ShutdownSystem", .group = GROUP_POWER, .deeds = DEED(POWER_OFF) },
 	{ .action = "PrepareGoldenImage", .group = GROUP_POWER, .verb = "golden", .deeds = DEED(POWER_OFF),
 	  .keep_s = KEEP_GOLDEN_S },
+	{ .action = "JoinDomain", .group = GROUP_POWER, .verb = "join", .input = true },
 	{ .action = "unsafe", .group = GROUP_EXEC, .free = true },
 	{ .action = "script", .group = GROUP_EXEC, .free = true },
 };
@@ -224,8 +226,8 @@ struct rules_verdict rules_judge_run(const struct executor_command *command, con
 			refusal = "what this action starts does not outlive the agent";
 		return (struct rules_verdict){ .refusal = refusal, .free = true };
 	}
-	if (command->run.flags & EXECUTOR_RUN_INPUT)
-		return (struct rules_verdict){ .refusal = "this action has no input" };
+	if (!(command->run.flags & EXECUTOR_RUN_INPUT) != !rule->input)
+		return (struct rules_verdict){ .refusal = rule->input ? "this action has an input" : "this action has no input" };
 	if (command->unit && !rule->keep_s)
 		return (struct rules_verdict){ .refusal = "what this action starts does not outlive the agent" };
 	if (command->user || (command->cwd && strcmp(command->cwd, "/") != 0))

@@ -15,6 +15,7 @@
 #include "agent/broker/broker.h"
 #include "agent/cleaner/cleaner.h"
 #include "agent/executor/executor.h"
+#include "agent/executor/join.h"
 #include "agent/executor/kill.h"
 #include "agent/executor/launch.h"
 #include "agent/executor/port.h"
@@ -27,6 +28,7 @@ static const struct {
 } verbs[] = {
 	{ "clean", cleaner_main },
 	{ "golden", golden_main },
+	{ "join", join_main },
 	{ "kill", kill_main },
 	{ "launch", launch_main },
 	{ "port", port_main },

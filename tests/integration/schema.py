@@ -326,6 +326,7 @@ DATA = {
     "UserList": record(users=list_of(record(name=word, uid=natural, gid=natural, full_name=text, home=text, shell=text,
                                             can_login=boolean)), count=natural, total_count=maybe(natural), source=one_of("local")),
     "ProcessKill": one_of(None),
+    "JoinDomain": record(domain=word, restart_scheduled=boolean),
     "RebootSystem": power,
     "ShutdownSystem": power,
     "CheckLinuxSecurity": health,

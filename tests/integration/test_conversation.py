@@ -185,7 +185,7 @@ def story_an_unknown_action_is_named_unknown():
 
 def story_actions_of_windows_are_of_another_platform():
     _, host = talk(tap.keep)
-    for action in ("CheckWindowsUpdates", "CheckWindowsDefender", "RunDefenderQuickScan", "ExecutePowerShellScript", "JoinDomain",
+    for action in ("CheckWindowsUpdates", "CheckWindowsDefender", "RunDefenderQuickScan", "ExecutePowerShellScript",
                    "GetThreatHistory", "AutoOptimizeDisk", "AutoFixDefender", "AutoFixWindowsUpdates"):
         answer = host.ask(action)
         assert not answer["success"] and answer["error_code"] == "UNSUPPORTED_PLATFORM", answer

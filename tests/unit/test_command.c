@@ -52,7 +52,7 @@ static void tells_known_unknown_and_foreign_actions_apart(void **state)
 	assert_int_equal(action_find("CheckWindowsUpdates", &action), ACTION_FOREIGN);
 	assert_int_equal(action_find("ExecutePowerShellScript", &action), ACTION_FOREIGN);
 	assert_int_equal(action_find("GetDefenderStatus", &action), ACTION_FOREIGN);
-	assert_int_equal(action_find("JoinDomain", &action), ACTION_FOREIGN);
+	assert_int_equal(action_find("GetThreatHistory", &action), ACTION_FOREIGN);
 }
 
 int main(void)

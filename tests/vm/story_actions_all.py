@@ -20,8 +20,8 @@ from stories import registered, story
 from story_actions_packages import ask, data_of, host
 
 CONFIG = "[commands]\nallow = observe control packages power\n"
-FOREIGN = ("JoinDomain", "CheckWindowsUpdates", "GetWindowsUpdateHistory", "InstallWindowsUpdates", "CheckWindowsDefender", "GetDefenderStatus",
-           "RunDefenderQuickScan", "GetDefenderThreats", "ExecutePowerShellScript")
+FOREIGN = ("GetThreatHistory", "AutoOptimizeDisk", "CheckWindowsUpdates", "GetWindowsUpdateHistory", "InstallWindowsUpdates", "CheckWindowsDefender",
+           "GetDefenderStatus", "RunDefenderQuickScan", "GetDefenderThreats", "ExecutePowerShellScript")
 
 # Which story drives the action and compares what it says.
 DRIVEN = {
@@ -71,6 +71,7 @@ DRIVEN = {
     "CheckFirewallStatus": "the_security_of_the_guest_is_what_its_tools_say",
     "CheckSecurityModules": "the_security_of_the_guest_is_what_its_tools_say",
     "Status": "what_is_of_another_system_is_refused_at_once",
+    "JoinDomain": "what_is_of_another_system_is_refused_at_once",
 }
 
 
@@ -173,22 +174,22 @@ def disks_are_as_full_as_df_says(guest):
 
 
 FILLED = """
-mkdir -p /root/at/one /root/at/two /root/fill
+mkdir -p /srv/at/one /srv/at/two /srv/fill
 for name in one two; do
-	truncate -s 8M /root/$name; mkfs.ext4 -q -m 0 -N 64 -F /root/$name; mount -o loop /root/$name /root/fill
+	truncate -s 8M /srv/$name; mkfs.ext4 -q -m 0 -N 64 -F /srv/$name; mount -o loop /srv/$name /srv/fill
 	case $name in
-	one) dd if=/dev/zero of=/root/fill/full bs=64k 2>/dev/null ;;
-	two) i=0; while touch /root/fill/$i 2>/dev/null; do i=$((i + 1)); done ;;
+	one) dd if=/dev/zero of=/srv/fill/full bs=64k 2>/dev/null ;;
+	two) i=0; while touch /srv/fill/$i 2>/dev/null; do i=$((i + 1)); done ;;
 	esac
-	umount /root/fill
-	mount -o loop,%s /root/$name /root/at/$name
+	umount /srv/fill
+	mount -o loop,%s /srv/$name /srv/at/$name
 done
 """
 
 
 @story(limit_s=120)
 def what_is_read_only_is_not_judged_and_both_who_judge_say_the_same(guest):
-    one, two = "/root/at/one", "/root/at/two"
+    one, two = "/srv/at/one", "/srv/at/two"
     for mode, judged in (("ro", False), ("rw", True)):
         guest.sh(FILLED % mode, 60)
         try:
@@ -207,7 +208,7 @@ def what_is_read_only_is_not_judged_and_both_who_judge_say_the_same(guest):
                     assert health["status"] == "passed" and not drives & {one, two}, (health, drives)
                     assert health["details"]["mounts_not_judged"] >= 2, health
         finally:
-            guest.run("umount /root/at/one; umount /root/at/two; umount /root/fill; rm -rf /root/at /root/fill /root/one /root/two")
+            guest.run("umount /srv/at/one; umount /srv/at/two; umount /srv/fill; rm -rf /srv/at /srv/fill /srv/one /srv/two")
 
 
 @story(limit_s=120)
@@ -473,14 +474,16 @@ def what_is_of_another_system_is_refused_at_once(guest):
         for action in FOREIGN:
             answer = port.ask(action, "of-" + action, 300, password="hunter2", domain="d", script="id", update_ids=None)
             assert answer["error_code"] == "UNSUPPORTED_PLATFORM" and answer["data"] is None and answer["execution_time_ms"] < 1000, answer
+        answer = port.ask("JoinDomain", "of-join", 300, domain="d.example.org", username="u", password="hunter2")
+        assert answer["error_code"] == "NOT_FOUND" and "realmd" in answer["error"], answer
         assert port.ask("NoSuchAction", "none")["error_code"] == "UNKNOWN_COMMAND"
         assert port.ask("Status", "state")["data"]["audit"]["recorded"] > 0
-    guest.wait("infinictl audit --id of-JoinDomain | grep UNSUPPORTED_PLATFORM | grep -F '***'", 10)
+    guest.wait("infinictl audit --id of-GetThreatHistory | grep UNSUPPORTED_PLATFORM | grep -F '***'", 10)
     # What another user writes into the journal in our name is no record.
-    forged = "MESSAGE_ID=5d0c4f3e7a1b4d62b8e90f2c6a7d1e43\\nINFINISERVICE_PHASE=finished\\nINFINISERVICE_ID=of-JoinDomain\\nINFINISERVICE_ACTION=forged\\n"
+    forged = "MESSAGE_ID=5d0c4f3e7a1b4d62b8e90f2c6a7d1e43\\nINFINISERVICE_PHASE=finished\\nINFINISERVICE_ID=of-GetThreatHistory\\nINFINISERVICE_ACTION=forged\\n"
     guest.sh("printf '%s' | setpriv --reuid=nobody --clear-groups logger --journald; printf '%s' | logger --journald" % (forged, forged.replace("forged", "by-root")))
-    guest.wait("infinictl audit --id of-JoinDomain | grep by-root", 10)
-    assert "forged" not in guest.sh("infinictl audit --id of-JoinDomain")
+    guest.wait("infinictl audit --id of-GetThreatHistory | grep by-root", 10)
+    assert "forged" not in guest.sh("infinictl audit --id of-GetThreatHistory")
     assert "hunter2" not in guest.sh("journalctl --no-pager -o export -u infiniservice")
 
 
