@@ -153,6 +153,7 @@ static void emit_status(struct sink *out, const char *key, const void *arg)
 	sink_str(out, "vm_id", agent->id.vm_id);
 	sink_str(out, "vm_id_source", agent->id.source);
 	sink_str(out, "boot_id", agent->id.boot_id);
+	sink_str(out, "generation", agent->id.generation);
 	sink_str(out, "started", timestamp);
 	sink_real(out, "uptime_s", (double)(now.boot_ns - agent->started.boot_ns) / (double)NS_PER_S, 3);
 	sink_str(out, "state", agent->stopping == STOP_NOT ? "running" : "stopping");

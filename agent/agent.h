@@ -21,6 +21,7 @@
 #include "agent/config/secret.h"
 #include "agent/exec.h"
 #include "agent/feed.h"
+#include "agent/generation.h"
 #include "agent/hub.h"
 #include "agent/identity.h"
 #include "agent/journal.h"
@@ -69,7 +70,7 @@ enum stop_phase {
 
 struct agent_counters {
 	uint64_t samples, samples_lost; /* lost: could not be encoded */
-	uint64_t clock_steps, sleeps;
+	uint64_t clock_steps, sleeps, generations; /* generations: begun after the first */
 	uint64_t reloads, reloads_failed;
 	uint64_t turn_ns_worst; /* longest work between two waits of the loop */
 	uint64_t turns_over_1ms;
@@ -91,6 +92,7 @@ struct agent {
 	struct moment started;
 	struct moment now; /* of this turn of the loop */
 	uint64_t next_seq;
+	struct generation generation;
 
 	struct clockwatch clock;
 	struct sampler *sampler;
@@ -230,6 +232,8 @@ void hostlink_init(struct agent *agent);
 void hostlink_hand_over(struct agent *agent);
 /* A sample for the host, unless it has subscribed to samples at a pace of its own. 0 or -errno. */
 int hostlink_sample(struct agent *agent, struct line *line);
+/* The host learns of the new generation as it learned of the old one, by a handshake, and may say anew what it holds. */
+void hostlink_renewed_generation(struct agent *agent, const char *why);
 /* An `agent_event` for the host; nothing when there is none. */
 __attribute__((format(printf, 4, 5))) void hostlink_event(struct agent *agent, enum reply_level level, const char *source,
 							   const char *format, ...);

@@ -170,6 +170,7 @@ int build_state(struct agent *agent, struct err *e)
 	if (unnamed.code)
 		tell_at_start(agent, "agent", "vm_id", "%s", unnamed.text);
 	find_first_seq(agent);
+	generation_open(agent);
 	return 0;
 }
 

@@ -20,7 +20,7 @@
 static const char *const capabilities[] = {
 	"metrics",	  "keep_alive", "commands",  "unsafe_command", "signed",      "scripts", "circuit_breaker", "status",
 	"command_batch",  "cancel",	"stream",    "retries",	       "subscribe",   "set_config", "get_history",  "ack",
-	"lost_commands",  NULL,
+	"lost_commands",  "generation", NULL,
 };
 
 static int send_to_port(struct session *session, struct line *line)
@@ -92,19 +92,26 @@ static void answer_lost(struct agent *agent)
 	}
 }
 
+/* Of the class of replies: requests that waited in the port are answered in the same turn and must not overtake it. */
+static void shake_hands(struct agent *agent)
+{
+	if (reply_handshake(&agent->writer, agent_now(agent).wall_ms, agent->id.vm_id, INFINISERVICE_VERSION, agent->id.generation,
+			    capabilities) == 0)
+		session_answer(agent, &agent->port_session, LINE_REPLY);
+}
+
 static void greet(struct agent *agent)
 {
 	struct moment now = agent_now(agent);
 
-	/* Of the class of replies: requests that waited in the port are answered in the same turn and must not overtake it. */
-	if (reply_handshake(&agent->writer, now.wall_ms, agent->id.vm_id, INFINISERVICE_VERSION, capabilities) == 0)
-		session_answer(agent, &agent->port_session, LINE_REPLY);
+	shake_hands(agent);
 	tell_survived(agent);
 	breaker_worked(&agent->breaker);
 	tell_breaker(agent);
 	standing_greet(agent);
 	answer_lost(agent);
 	kept_greet(agent);
+	generation_look(agent);
 	scripts_greet(&agent->scripts);
 	if (agent->hub.latest && now.mono_ns - agent->last_sample_ns < YOUNG_NS)
 		hostlink_sample(agent, agent->hub.latest);
@@ -174,6 +181,8 @@ static void on_sent(void *data, const struct line *line)
 {
 	struct agent *agent = data;
 
+	if (line->class == LINE_SAMPLE)
+		generation_sent(agent, line->seq);
 	session_drained(&agent->port_session);
 	if (line->class == LINE_REPLY)
 		commands_resume(&agent->commands);
@@ -247,6 +256,16 @@ void hostlink_init(struct agent *agent)
 	agent->port_session.backlog = port_backlog;
 	agent->port_session.backlog_max = agent->config.port.queue_bytes / 4;
 	snprintf(agent->port_session.name, sizeof(agent->port_session.name), "host");
+}
+
+void hostlink_renewed_generation(struct agent *agent, const char *why)
+{
+	if (port_state(agent->port) == PORT_CONNECTED) {
+		agent->port_session.acked = false;
+		shake_hands(agent);
+	}
+	hostlink_event(agent, REPLY_WARN, "generation", "this guest was put back to an earlier state, or paused: %s; generation %s begins", why,
+		       agent->id.generation);
 }
 
 void hostlink_event(struct agent *agent, enum reply_level level, const char *source, const char *format, ...)

@@ -18,6 +18,7 @@ struct identity {
 	char vm_id[IDENTITY_SIZE];
 	const char *source; /* "config", "environment", "dmi", "machine-id", "state" or "boot"; shown by Status */
 	char boot_id[BOOT_ID_SIZE];
+	char generation[17]; /* see generation.h, which fills it */
 };
 
 /* Where the helper's copy of the product UUID is, and the name of the id in the state directory (0600, of the agent).

@@ -20,6 +20,7 @@
 #include <linux/magic.h>
 
 #include <infiniservice/cleanup.h>
+#include <infiniservice/moment.h>
 
 #include "agent/prober_wire.h"
 #include "collectors/procnet.h"
@@ -236,12 +237,37 @@ static int probe_net(const void *arg, size_t arg_len, unsigned char *data)
 	return procnet_read(fd, protocol, data, PROBE_DATA_MAX);
 }
 
+/* In here, because a real-time clock may be one on a slow bus, or wait for the end of its update. */
+static int probe_rtc(const void *arg, size_t arg_len, unsigned char *data)
+{
+	_cleanup_(closep) int fd = open("/sys/class/rtc/rtc0/since_epoch", O_RDONLY | O_CLOEXEC);
+	struct probe_rtc out = { 0 };
+	struct moment now;
+	char text[32];
+	ssize_t n;
+
+	(void)arg;
+	(void)arg_len;
+	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (n < 0)
+		return -errno;
+	now = moment_now();
+	text[n] = '\0';
+	if (sscanf(text, "%" SCNd64, &out.rtc_s) != 1)
+		return -EBADMSG;
+	out.boot_ns = now.boot_ns;
+	out.wall_ms = now.wall_ms;
+	memcpy(data, &out, sizeof(out));
+	return (int)sizeof(out);
+}
+
 const struct prober_table prober_live = {
 	.probe = { [PROBE_STATVFS] = probe_statvfs,
 		   [PROBE_PROCESS] = probe_process,
 		   [PROBE_SOCKETS] = probe_sockets,
 		   [PROBE_USER] = probe_user,
-		   [PROBE_NET] = probe_net },
+		   [PROBE_NET] = probe_net,
+		   [PROBE_RTC] = probe_rtc },
 };
 
 int prober_child(int fd, void *data)

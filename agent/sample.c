@@ -385,6 +385,7 @@ struct line *sampler_encode(struct sampler *sampler, const struct identity *id, 
 	sink_str(out, "timestamp", timestamp);
 	sink_uint(out, "seq", seq);
 	sink_str(out, "boot_id", id->boot_id);
+	sink_str(out, "generation", id->generation);
 	sink_int(out, "schema", SAMPLE_SCHEMA);
 	if (sampler->broke)
 		sink_str(out, "gap", sampler->broke);

@@ -58,6 +58,8 @@ static void take_message(struct session *session, struct message *message)
 {
 	struct agent *agent = session->agent;
 
+	if (session->kind == SESSION_PORT)
+		generation_hear(agent, message);
 	if (message->type == MESSAGE_SUBSCRIBE || message->type == MESSAGE_GET_HISTORY || message->type == MESSAGE_ACK)
 		session->asked_ns = agent_now(agent).mono_ns;
 	switch (message->type) {
@@ -92,7 +94,8 @@ static void take_message(struct session *session, struct message *message)
 		break;
 	case MESSAGE_ACK:
 		if (commands_permit(agent, session, "Ack", GROUP_OBSERVE))
-			history_ack(session, message->sequence_number);
+			history_ack(session, session->kind == SESSION_PORT ? generation_ack(agent, message->sequence_number, message->generation) :
+									     message->sequence_number);
 		else
 			answer_error(session, "commands", CODE_POLICY_DENIED, NULL, NULL, "the policy of this guest does not allow Ack");
 		break;

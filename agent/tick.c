@@ -262,6 +262,7 @@ void tick_check_clock(struct agent *agent)
 	agent->counters.sleeps += change.slept_ms != 0;
 	report(LOG_NOTICE, "time broke: the clock was set by %+lld ms, the guest slept for %llu ms",
 	       (long long)change.stepped_ms, (unsigned long long)change.slept_ms);
+	generation_clock_set(agent, change.stepped_ms);
 	hostlink_event(agent, REPLY_WARN, "clock", "the clock was set by %+lld ms, the guest slept for %llu ms",
 		       (long long)change.stepped_ms, (unsigned long long)change.slept_ms);
 	tick_sample_soon(agent, HUB_PORT | HUB_LOG | HUB_LATEST);
@@ -411,6 +412,7 @@ void tick_start(struct agent *agent)
 	init_timer(agent, &agent->slice_timer, on_slice);
 	init_timer(agent, &agent->collect_timer, on_collect_timer);
 
+	generation_look(agent);
 	/* A silent baseline: the first message then has rates, not inventions. */
 	collect(agent);
 	sampler_started(agent->sampler);

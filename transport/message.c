@@ -220,7 +220,11 @@ static int read_keep_alive_response(struct message *m, struct message_fault *fau
 
 static int read_ack(struct message *m, struct message_fault *fault)
 {
-	return required(read_u64(get(m->root, "seq"), "seq", &m->sequence_number, fault), "seq", fault);
+	int result = required(read_u64(get(m->root, "seq"), "seq", &m->sequence_number, fault), "seq", fault);
+
+	if (result == 0)
+		result = as_text(get(m->root, "generation"), "generation", &m->generation, fault);
+	return result < 0 ? result : 0;
 }
 
 static int read_scripts(struct message *m, struct message_fault *fault)

@@ -63,6 +63,8 @@ struct message {
 	/* keep_alive_request, keep_alive_response (0 when absent there); Ack: seq */
 	uint64_t sequence_number;
 
+	const char *generation; /* Ack: of the sample; NULL: not said */
+
 	const char *target_id;	    /* CancelCommand */
 	struct json_object *items;  /* array: scripts of pending_scripts_response, commands of CommandBatch,
 				     * topics of Subscribe and Unsubscribe (null: all) */

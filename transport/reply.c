@@ -40,13 +40,14 @@ int reply_end(struct json_writer *w)
 }
 
 int reply_handshake(struct json_writer *w, int64_t wall_ms, const char *vm_id, const char *version,
-		    const char *const *capabilities)
+		    const char *generation, const char *const *capabilities)
 {
 	struct sink *out = reply_begin(w, "handshake", wall_ms);
 
 	reply_text(out, "vm_id", vm_id, REPLY_TEXT_MAX);
 	reply_text(out, "version", version, REPLY_TEXT_MAX);
 	sink_str(out, "platform", "linux");
+	sink_str(out, "generation", generation);
 	sink_array_begin(out, "capabilities");
 	for (; *capabilities; capabilities++)
 		sink_str(out, NULL, *capabilities);

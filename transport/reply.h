@@ -23,7 +23,7 @@ struct json_object;
 
 /* `capabilities` ends with NULL. */
 int reply_handshake(struct json_writer *w, int64_t wall_ms, const char *vm_id, const char *version,
-		    const char *const *capabilities);
+		    const char *generation, const char *const *capabilities);
 
 int reply_keep_alive(struct json_writer *w, int64_t wall_ms, uint64_t sequence_number);
 

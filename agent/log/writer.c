@@ -250,8 +250,9 @@ static size_t header_format(const struct writer *w, int64_t wall_ms, uint64_t se
 	rfc3339_format(wall_ms, time);
 	return (size_t)snprintf(out, size,
 				"{\"type\":\"log_header\",\"timestamp\":\"%s\",\"schema\":%d,\"boot_id\":\"%s\","
-				"\"first_seq\":%" PRIu64 "}\n",
-				time, LOG_SCHEMA, w->config.boot_id, seq);
+				"%s%s%s\"first_seq\":%" PRIu64 "}\n",
+				time, LOG_SCHEMA, w->config.boot_id, *w->generation ? "\"generation\":\"" : "", w->generation,
+				*w->generation ? "\"," : "", seq);
 }
 
 /* A file with nothing in it helps nobody: it goes again when its header could not be written. */
@@ -351,6 +352,28 @@ int writer_open(struct writer *w)
 
 /* -------------------------------------------------------------------------------------------------------- append */
 
+/*
+ * The generation of a sample (see PROTOCOL.md), which stands near its beginning: its segment's header tells it, so a new one begins a new
+ * segment. False when it is the one of the line before, or there is none.
+ */
+static bool take_generation(struct writer *w, const char *line, size_t len)
+{
+	static const char key[] = "\"generation\":\"";
+	const char *at = memmem(line, len < HEADER_MAX ? len : HEADER_MAX, key, sizeof(key) - 1);
+	const size_t digits = sizeof(w->generation) - 1;
+	bool changed;
+
+	if (!at)
+		return false;
+	at += sizeof(key) - 1;
+	if ((size_t)(line + len - at) <= digits || strspn(at, "0123456789abcdef") != digits || at[digits] != '"')
+		return false;
+	changed = *w->generation && memcmp(w->generation, at, digits) != 0;
+	memcpy(w->generation, at, digits);
+	w->generation[digits] = '\0';
+	return changed;
+}
+
 static bool must_rotate(const struct writer *w, size_t len, int64_t wall_ms)
 {
 	if (w->lines && w->size + len > w->config.segment_bytes)
@@ -359,7 +382,7 @@ static bool must_rotate(const struct writer *w, size_t len, int64_t wall_ms)
 }
 
 /* Makes sure that a segment is open in which the line fits. *ret_synced: errno of the sync of the one before. */
-static int segment_ready(struct writer *w, size_t len, uint64_t seq, struct moment now, int *ret_sync)
+static int segment_ready(struct writer *w, size_t len, uint64_t seq, bool apart, struct moment now, int *ret_sync)
 {
 	int rc = writer_open(w);
 
@@ -367,7 +390,7 @@ static int segment_ready(struct writer *w, size_t len, uint64_t seq, struct mome
 		return rc;
 	if (w->fd >= 0 && !segment_is_ours(w))
 		segment_abandon(w);
-	if (w->fd >= 0 && must_rotate(w, len, now.wall_ms)) {
+	if (w->fd >= 0 && ((apart && w->lines) || must_rotate(w, len, now.wall_ms))) {
 		*ret_sync = -writer_sync(w, now);
 		close_fd(&w->fd);
 	}
@@ -376,7 +399,8 @@ static int segment_ready(struct writer *w, size_t len, uint64_t seq, struct mome
 
 static int append_once(struct writer *w, const char *line, size_t len, uint64_t seq, struct moment now, int *ret_sync)
 {
-	int rc = segment_ready(w, len, seq, now, ret_sync);
+	bool apart = take_generation(w, line, len);
+	int rc = segment_ready(w, len, seq, apart, now, ret_sync);
 	uint64_t before = w->size;
 
 	if (!rc)

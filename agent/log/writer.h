@@ -60,6 +60,7 @@ struct writer {
 	int fd; /* the segment, -1: none open */
 	ino_t ino;
 	char file[NAMES_SIZE];
+	char generation[17]; /* of the last line, as it stands there; "": none */
 	struct segment_name newest; /* number 0: none yet */
 	uint64_t size;
 	uint64_t lines; /* in the open segment, without its header */

@@ -28,6 +28,7 @@ enum probe_kind {
 	PROBE_SOCKETS, /* arg: `count` u64 inodes. data: array of struct probe_socket found in /proc/PID/fd */
 	PROBE_USER,    /* key: uid; arg: it as u32. data: its name, without a NUL; -ENOENT: nobody has it */
 	PROBE_NET,     /* key: IPPROTO_TCP or IPPROTO_UDP; arg: it as u8. data: see collectors/procnet.h */
+	PROBE_RTC,     /* data: struct probe_rtc. Not the business of collectors */
 	PROBE_KINDS,
 };
 
@@ -47,6 +48,13 @@ struct probe_process {
 struct probe_socket {
 	uint64_t inode;
 	int32_t pid;
+};
+
+/* The real-time clock of the machine, which runs while the guest does not, and the guest's own clocks at that moment. */
+struct probe_rtc {
+	int64_t rtc_s; /* /sys/class/rtc/rtc0/since_epoch: as if it kept UTC, which it need not */
+	uint64_t boot_ns;
+	int64_t wall_ms;
 };
 
 struct probe_request {

@@ -159,8 +159,13 @@ system = record(cpu=cpu, memory=memory,
 metrics_data = record(system=system, processes=list_of(process, 1000), ports=list_of(port, 1000))
 
 
+def generation(value, path):
+    if not isinstance(value, str) or not re.match("^[0-9a-f]{16}$", value):
+        _fail(path, f"{value!r} is no generation")
+
+
 def metrics(message, path):
-    record(timestamp=stamp, seq=natural, boot_id=word, schema=natural, data=metrics_data)(message, path)
+    record(timestamp=stamp, seq=natural, boot_id=word, generation=generation, schema=natural, data=metrics_data)(message, path)
     if "gap" in message:
         one_of("start", "clock")(message["gap"], path + ".gap")
     if not message["data"]["system"]["cpu"]["cores_usage"]:
@@ -199,7 +204,7 @@ def error(message, path):
 
 
 def handshake(message, path):
-    record(vm_id=word, version=word, platform=one_of("linux"), capabilities=list_of(word))(message, path)
+    record(vm_id=word, version=word, platform=one_of("linux"), generation=generation, capabilities=list_of(word))(message, path)
 
 
 # ------------------------------------------------------------------------------------------------- data by action
@@ -376,7 +381,7 @@ CHECKS = {
     "lagged": record(topic=one_of("metrics", "events", "commands"), from_seq=natural, count=natural),
     "metrics_batch": batch,
     "command_event": command_event,
-    "log_header": record(schema=natural, boot_id=word, first_seq=natural),
+    "log_header": record(schema=natural, boot_id=word, generation=generation, first_seq=natural),
 }
 
 

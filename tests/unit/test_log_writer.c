@@ -32,6 +32,34 @@ static void begins_a_segment_with_a_header_and_keeps_lines_byte_for_byte(void **
 	assert_int_equal(st.st_mode & 07777, 0750);
 }
 
+static void write_of_generation(struct log_fixture *f, int64_t wall_ms, uint64_t seq, const char *generation)
+{
+	char line[400];
+	int len = snprintf(line, sizeof(line), "{\"type\":\"metrics\",\"timestamp\":\"2026-09-21T14:13:20.000Z\",\"seq\":%d,\"generation\":\"%s\"}\n",
+			   (int)seq, generation);
+
+	assert_int_equal(writer_append(&f->writer, line, (size_t)len, seq, (struct moment){ .wall_ms = wall_ms }), 0);
+}
+
+static void a_new_generation_begins_a_new_segment_and_stands_in_its_header(void **state)
+{
+	struct log_fixture *f = *state;
+	char *text;
+
+	write_of_generation(f, T0, 1, "0123456789abcdef");
+	write_of_generation(f, T0 + 1, 2, "0123456789abcdef");
+	write_of_generation(f, T0 + 2, 3, "fedcba9876543210");
+	write_of_generation(f, T0 + 3, 4, "fedcba9876543210");
+	write_of_generation(f, T0 + 4, 5, "no generation!!!");
+	assert_int_equal(names(f->dir, found, 64), 2);
+	text = slurp(f->dir, found[0], NULL);
+	assert_non_null(strstr(text, "\",\"generation\":\"0123456789abcdef\",\"first_seq\":1}\n"));
+	free(text);
+	text = slurp(f->dir, found[1], NULL);
+	assert_non_null(strstr(text, "\",\"generation\":\"fedcba9876543210\",\"first_seq\":3}\n"));
+	free(text);
+}
+
 static void modes_do_not_depend_on_the_umask(void **state)
 {
 	struct log_fixture *f = *state;
@@ -463,6 +491,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(begins_a_segment_with_a_header_and_keeps_lines_byte_for_byte),
+		TEST(a_new_generation_begins_a_new_segment_and_stands_in_its_header),
 		TEST(modes_do_not_depend_on_the_umask),
 		TEST(rotates_exactly_at_the_segment_size),
 		TEST(the_total_never_exceeds_its_bound),

@@ -58,8 +58,8 @@ static void says_handshake(void **state)
 	static const char *const capabilities[] = {"metrics", "commands", NULL};
 
 	(void)state;
-	expect(reply_handshake(&w, WALL, "vm-1", "0.1.0", capabilities),
-	       HEAD("handshake") "\"vm_id\":\"vm-1\",\"version\":\"0.1.0\",\"platform\":\"linux\",\"capabilities\":["
+	expect(reply_handshake(&w, WALL, "vm-1", "0.1.0", "0123456789abcdef", capabilities),
+	       HEAD("handshake") "\"vm_id\":\"vm-1\",\"version\":\"0.1.0\",\"platform\":\"linux\",\"generation\":\"0123456789abcdef\",\"capabilities\":["
 				 "\"metrics\",\"commands\"]}");
 }
 

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT */
+/* Snapshots that were loaded, noticed from outside; see generation.h. */
+#include "agent/generation.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <infiniservice/cleanup.h>
+#include <json-c/json.h>
+
+#include "agent/agent.h"
+#include "agent/log/stamp.h"
+
+/* The real-time clock counts whole seconds: it agrees with the wall clock when it is no further off than this. */
+#define AGREES_MS 2000
+
+bool generation_rtc_ran_ahead(struct generation *generation, const struct probe_rtc *now)
+{
+	struct probe_rtc before = generation->rtc;
+	bool known = generation->rtc_known, agreed, agrees;
+	int64_t passed_ms, lived_ms, stepped_ms;
+
+	generation->rtc = *now;
+	generation->rtc_known = true;
+	if (!known)
+		return false;
+	passed_ms = (now->rtc_s - before.rtc_s) * 1000;
+	lived_ms = (int64_t)(now->boot_ns / NS_PER_MS) - (int64_t)(before.boot_ns / NS_PER_MS);
+	if (passed_ms - lived_ms <= GENERATION_AHEAD_MS)
+		return false;
+	stepped_ms = now->wall_ms - before.wall_ms - lived_ms;
+	agreed = llabs(before.rtc_s * 1000 - before.wall_ms) <= AGREES_MS;
+	agrees = llabs(now->rtc_s * 1000 - now->wall_ms) <= AGREES_MS;
+	return !(agrees && !agreed && stepped_ms <= AGREES_MS);
+}
+
+bool generation_host_ran_ahead(struct generation *generation, int64_t host_ms, int64_t wall_ms)
+{
+	int64_t ahead_ms = host_ms - wall_ms, before_ms = generation->host_ahead_ms;
+	bool known = generation->host_known;
+
+	generation->host_known = true;
+	/* Later messages may have waited somewhere: it falls back slowly, so that the next one in time is no sign. */
+	if (!known || ahead_ms >= before_ms)
+		generation->host_ahead_ms = ahead_ms;
+	else
+		generation->host_ahead_ms -= (before_ms - ahead_ms) / 16;
+	return known && ahead_ms - before_ms > GENERATION_AHEAD_MS;
+}
+
+/* ---------------------------------------------------------------------------------------------------------- the file */
+
+static void make_text(struct generation *generation)
+{
+	uint64_t number = 0;
+
+	/* Early in a boot there may be no randomness yet: the clocks make do, and are no two times the same. */
+	while (getrandom(&number, sizeof(number), GRND_NONBLOCK) != sizeof(number) || number == 0)
+		number = (clock_ns(CLOCK_REALTIME) ^ clock_ns(CLOCK_MONOTONIC) << 20 ^ (uint64_t)getpid() << 44) | 1;
+	snprintf(generation->text, sizeof(generation->text), "%016" PRIx64, number);
+}
+
+/* Without it the next agent of this boot begins another generation, which says less than it could and nothing wrong. */
+static void keep(struct agent *agent)
+{
+	const struct generation *generation = &agent->generation;
+	char path[PATH_MAX], fresh[PATH_MAX], text[256];
+	_cleanup_(closep) int fd = -1;
+	int len = snprintf(text, sizeof(text), "%s %s %" PRIu64 " %d %" PRId64 " %" PRIu64 " %" PRId64 "\n", agent->id.boot_id,
+			   generation->text, generation->first_seq, generation->rtc_known, generation->rtc.rtc_s, generation->rtc.boot_ns,
+			   generation->rtc.wall_ms);
+
+	if (snprintf(path, sizeof(path), "%s/" GENERATION_NAME, agent->config.agent.runtime_dir) >= (int)sizeof(path) ||
+	    snprintf(fresh, sizeof(fresh), "%s/" GENERATION_NAME ".new", agent->config.agent.runtime_dir) >= (int)sizeof(fresh))
+		return;
+	unlink(fresh);
+	fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd >= 0 && write(fd, text, (size_t)len) == len)
+		rename(fresh, path);
+}
+
+static bool recall(struct agent *agent)
+{
+	struct generation kept = { 0 };
+	char path[PATH_MAX], text[256], boot_id[BOOT_ID_SIZE];
+	_cleanup_(closep) int fd = -1;
+	int known = 0;
+	ssize_t n;
+
+	if (snprintf(path, sizeof(path), "%s/" GENERATION_NAME, agent->config.agent.runtime_dir) >= (int)sizeof(path))
+		return false;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (n <= 0)
+		return false;
+	text[n] = '\0';
+	if (sscanf(text, "%32s %16[0-9a-f] %" SCNu64 " %d %" SCNd64 " %" SCNu64 " %" SCNd64, boot_id, kept.text, &kept.first_seq, &known,
+		   &kept.rtc.rtc_s, &kept.rtc.boot_ns, &kept.rtc.wall_ms) != 7 ||
+	    strlen(kept.text) != GENERATION_SIZE - 1 || strcmp(boot_id, agent->id.boot_id) != 0 || kept.first_seq > agent->next_seq)
+		return false;
+	kept.rtc_known = known == 1;
+	kept.sent_seq = agent->next_seq - 1;
+	agent->generation = kept;
+	return true;
+}
+
+void generation_open(struct agent *agent)
+{
+	if (!recall(agent)) {
+		agent->generation = (struct generation){ .first_seq = agent->next_seq };
+		make_text(&agent->generation);
+		keep(agent);
+	}
+	memcpy(agent->id.generation, agent->generation.text, GENERATION_SIZE);
+}
+
+/* --------------------------------------------------------------------------------------------------------- renewing */
+
+static void renew(struct agent *agent, const char *why)
+{
+	struct generation *generation = &agent->generation;
+
+	make_text(generation);
+	memcpy(agent->id.generation, generation->text, GENERATION_SIZE);
+	generation->first_seq = agent->next_seq;
+	generation->sent_seq = 0;
+	keep(agent);
+	agent->counters.generations++;
+	agent->gap = true;
+	report(LOG_NOTICE, "this guest was put back to an earlier state, or paused: %s; its samples are of generation %s from %" PRIu64 " on",
+	       why, generation->text, generation->first_seq);
+	hostlink_renewed_generation(agent, why);
+	tick_sample_soon(agent, HUB_PORT | HUB_LOG | HUB_LATEST);
+}
+
+static void on_rtc(void *state, const struct probe_result *result)
+{
+	struct agent *agent = state;
+	bool known = agent->generation.rtc_known;
+	struct probe_rtc reading;
+
+	if (result->error < 0 || result->data_len != sizeof(reading) || agent->stopping != STOP_NOT)
+		return; /* there is none, or it does not answer: there are other signs */
+	memcpy(&reading, result->data, sizeof(reading));
+	if (generation_rtc_ran_ahead(&agent->generation, &reading))
+		renew(agent, "the real-time clock is ahead");
+	else if (!known)
+		keep(agent);
+}
+
+void generation_look(struct agent *agent)
+{
+	static const struct probe_request request = { .kind = PROBE_RTC };
+	struct prober **prober = &agent->generation.prober;
+
+	if (!*prober && agent->prober)
+		*prober = prober_for(agent->prober, on_rtc, agent);
+	if (*prober)
+		(*prober)->request(*prober, &request);
+}
+
+void generation_clock_set(struct agent *agent, int64_t stepped_ms)
+{
+	agent->generation.host_ahead_ms -= stepped_ms;
+	/* What set it may have made good a time that this guest has not lived through. */
+	if (stepped_ms > GENERATION_AHEAD_MS)
+		generation_look(agent);
+}
+
+static bool find_time(struct json_object *value, int64_t *ret)
+{
+	if (json_object_is_type(value, json_type_string))
+		return stamp_parse(json_object_get_string(value), (size_t)json_object_get_string_len(value), ret);
+	*ret = json_object_get_int64(value);
+	/* Milliseconds of this century: seconds and counters are no times. */
+	return json_object_is_type(value, json_type_int) && *ret > INT64_C(946684800000) && *ret < INT64_C(4102444800000);
+}
+
+void generation_hear(struct agent *agent, const struct message *message)
+{
+	struct json_object *value = NULL;
+	int64_t host_ms;
+
+	if (!json_object_object_get_ex(message->root, "timestamp", &value) || !value || !find_time(value, &host_ms))
+		return;
+	if (generation_host_ran_ahead(&agent->generation, host_ms, agent_now(agent).wall_ms))
+		renew(agent, "the host's clock ran ahead");
+}
+
+/* ------------------------------------------------------------------------------------------------------------ numbers */
+
+uint64_t generation_ack(struct agent *agent, uint64_t seq, const char *text)
+{
+	struct generation *generation = &agent->generation;
+	bool ours = text ? strcmp(text, generation->text) == 0 : seq <= generation->sent_seq;
+
+	if (seq >= agent->next_seq && (!text || strcmp(text, generation->text) == 0)) {
+		renew(agent, "a host holds a sample that has not been taken yet");
+		ours = false;
+	}
+	if (ours || seq < generation->first_seq)
+		return seq;
+	return generation->first_seq - 1;
+}
+
+void generation_sent(struct agent *agent, uint64_t seq)
+{
+	if (seq >= agent->generation.first_seq && seq > agent->generation.sent_seq)
+		agent->generation.sent_seq = seq;
+}
