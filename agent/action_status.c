@@ -51,8 +51,9 @@ static void emit_port(struct sink *out, const struct agent *agent)
 	sink_uint(out, "bytes_in", stats->bytes_in);
 	sink_uint(out, "bytes_out", stats->bytes_out);
 	sink_uint(out, "queued_bytes", port_queued_bytes(agent->port));
-	sink_uint(out, "replies_sent", stats->lines_sent[LINE_REPLY]);
-	sink_uint(out, "replies_dropped", stats->lines_dropped[LINE_REPLY] + stats->lines_refused[LINE_REPLY]);
+	sink_uint(out, "replies_sent", stats->lines_sent[LINE_REPLY] + stats->lines_sent[LINE_BULK]);
+	sink_uint(out, "replies_dropped", stats->lines_dropped[LINE_REPLY] + stats->lines_refused[LINE_REPLY] +
+						  stats->lines_dropped[LINE_BULK] + stats->lines_refused[LINE_BULK]);
 	sink_uint(out, "samples_sent", stats->lines_sent[LINE_SAMPLE]);
 	sink_uint(out, "samples_dropped", stats->lines_dropped[LINE_SAMPLE] + stats->lines_refused[LINE_SAMPLE]);
 	sink_uint(out, "stalls", stats->stalls);

@@ -263,6 +263,14 @@ bool commands_idle(const struct commands *commands)
 	return !command;
 }
 
+/* What was sent before the response, as output, samples or by members of a batch, comes before it. */
+static enum line_class class_of(const struct command *command)
+{
+	enum message_type type = command->message.type;
+
+	return command->stream || type == MESSAGE_GET_HISTORY || type == MESSAGE_COMMAND_BATCH ? LINE_BULK : LINE_REPLY;
+}
+
 /* What an earlier run has begun is owed to whichever host is there, or comes. */
 static void deliver(struct command *command)
 {
@@ -271,9 +279,9 @@ static void deliver(struct command *command)
 	if (command->action->deliver)
 		command->action->deliver(command);
 	else if (!command->resumed || command->session)
-		session_answer(agent, command->session, LINE_REPLY);
+		session_answer(agent, command->session, class_of(command));
 	else if (port_state(agent->port) == PORT_CONNECTED)
-		session_answer(agent, &agent->port_session, LINE_REPLY);
+		session_answer(agent, &agent->port_session, class_of(command));
 	else
 		kept_hold(command);
 }

@@ -163,7 +163,7 @@ static void pause_for(struct history *history, double seconds)
 
 static bool send_line(struct session *session, const struct json_writer *writer)
 {
-	struct line *line = line_new(LINE_REPLY, writer->buf, writer->len);
+	struct line *line = line_new(LINE_BULK, writer->buf, writer->len);
 	bool sent = line && session->send(session, line) == 0;
 
 	session->answers_lost += !sent;

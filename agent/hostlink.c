@@ -172,7 +172,7 @@ static void on_dropped(void *data, const struct line *line)
 {
 	struct agent *agent = data;
 
-	if (line->class == LINE_REPLY)
+	if (line->class <= LINE_BULK)
 		agent->port_session.answers_lost++;
 	scripts_dropped(&agent->scripts, line);
 }
@@ -184,7 +184,7 @@ static void on_sent(void *data, const struct line *line)
 	if (line->class == LINE_SAMPLE)
 		generation_sent(agent, line->seq);
 	session_drained(&agent->port_session);
-	if (line->class == LINE_REPLY)
+	if (line->class <= LINE_BULK)
 		commands_resume(&agent->commands);
 	stop_advance(agent);
 }

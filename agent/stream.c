@@ -37,7 +37,7 @@ static void send_chunk(struct command *command, enum exec_stream from, const cha
 			    len) < 0)
 		stream->dropped++;
 	else
-		session_answer(agent, command->session, LINE_REPLY);
+		session_answer(agent, command->session, LINE_BULK);
 }
 
 /* Sends the whole characters of a chunk and keeps the rest back. */

@@ -137,7 +137,7 @@ void outq_drop_before(struct outq *q, uint64_t stamp)
 	list_report(&gone, q->dropped, q->data);
 }
 
-/* The lowest class that a line of `class` may push out: its own for events and samples, for a reply the events. */
+/* The lowest class that a line of `class` may push out: its own for events and samples, for replies and bulk the events. */
 static unsigned last_victim(enum line_class class)
 {
 	return class == LINE_SAMPLE ? LINE_SAMPLE : LINE_EVENT;
@@ -190,7 +190,7 @@ int outq_push(struct outq *q, struct line *line)
 
 bool outq_ready(const struct outq *q, bool samples)
 {
-	return q->begun || q->lists[LINE_REPLY].first || q->lists[LINE_EVENT].first ||
+	return q->begun || q->lists[LINE_REPLY].first || q->lists[LINE_BULK].first || q->lists[LINE_EVENT].first ||
 	       (samples && q->lists[LINE_SAMPLE].first);
 }
 

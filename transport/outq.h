@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The bounded queue of lines on their way out. Order out: replies, then events, then samples, each class first in,
+ * The bounded queue of lines on their way out. Order out: replies, then bulk, then events, then samples, each class first in,
  * first out; a line that has begun to be written is finished before anything else. When a new line does not fit,
  * lines of lesser class go first, the oldest first: a reply or an event may cost samples, then events; a sample only
  * older samples. Holds references, knows no fd: the owner gathers a chunk, writes it, and says how much was taken.

@@ -147,7 +147,7 @@ int port_send(struct port *port, struct line *line)
 	r = outq_push(&port->queue, line);
 	if (r == -ENOBUFS) {
 		port->stats.lines_refused[class]++;
-		if (class == LINE_REPLY && !port->refused) {
+		if (class <= LINE_BULK && !port->refused) {
 			port->refused = true;
 			port_fault(port, PORT_FAULT_REFUSED, r, 1, TIME_NEVER);
 		}

@@ -199,6 +199,23 @@ static void what_cannot_fit_drops_nothing(void **state)
 	assert_int_equal(f->dropped_count, 2);
 }
 
+/* A flood of output keeps its order and costs nobody an answer. */
+static void bulk_goes_behind_replies_in_its_own_order(void **state)
+{
+	struct fixture *f = *state;
+
+	push(f, LINE_BULK, "b1\n");
+	push(f, LINE_EVENT, "e1\n");
+	push(f, LINE_BULK, "b2\n");
+	push(f, LINE_REPLY, "r1\n");
+	expect_gather(f, true, 100, "r1\nb1\nb2\ne1\n");
+	assert_true(outq_ready(&f->q, false));
+	outq_drop_all(&f->q);
+	assert_int_equal(push_cost(f, LINE_BULK, 'b', 700), 0);
+	assert_int_equal(push_cost(f, LINE_REPLY, 'r', 301), -ENOBUFS); /* bulk is never dropped for it */
+	assert_true(outq_ready(&f->q, false));
+}
+
 static void a_begun_sample_is_not_dropped_for_room(void **state)
 {
 	struct fixture *f = *state;
@@ -293,6 +310,7 @@ int main(void)
 		T(the_oldest_samples_go_first_when_full),
 		T(a_reply_costs_samples_then_events_never_replies),
 		T(what_cannot_fit_drops_nothing),
+		T(bulk_goes_behind_replies_in_its_own_order),
 		T(a_begun_sample_is_not_dropped_for_room),
 		T(short_lines_are_bounded_too),
 		T(an_empty_line_is_refused),

@@ -242,7 +242,7 @@ static int send_line(struct fixture *f, enum line_class class, uint64_t seq, siz
 {
 	char *text = malloc(len), head[32];
 	struct line *line;
-	size_t n = (size_t)snprintf(head, sizeof(head), "%c%llu", "res"[class], (unsigned long long)seq);
+	size_t n = (size_t)snprintf(head, sizeof(head), "%c%llu", "rbes"[class], (unsigned long long)seq);
 	int r;
 
 	assert_non_null(text);
