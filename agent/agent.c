@@ -95,6 +95,7 @@ static void on_after_wait(struct ev_loop *loop, ev_check *check, int events)
 	(void)loop;
 	(void)events;
 	agent->now = moment_now();
+	generation_woke(agent);
 }
 
 static void on_stop_signal(struct ev_loop *loop, ev_signal *signal, int events)

@@ -55,16 +55,17 @@ bool generation_host_ran_ahead(struct generation *generation, int64_t host_ms, i
 	return known && ahead_ms - before_ms > GENERATION_AHEAD_MS;
 }
 
-/* ---------------------------------------------------------------------------------------------------------- the file */
+/* ---------------------------------------------------------------------------------------------------------- the file
+ */
 
-static void make_text(struct generation *generation)
+void generation_make(char text[GENERATION_SIZE])
 {
 	uint64_t number = 0;
 
 	/* Early in a boot there may be no randomness yet: the clocks make do, and are no two times the same. */
 	while (getrandom(&number, sizeof(number), GRND_NONBLOCK) != sizeof(number) || number == 0)
 		number = (clock_ns(CLOCK_REALTIME) ^ clock_ns(CLOCK_MONOTONIC) << 20 ^ (uint64_t)getpid() << 44) | 1;
-	snprintf(generation->text, sizeof(generation->text), "%016" PRIx64, number);
+	snprintf(text, GENERATION_SIZE, "%016" PRIx64, number);
 }
 
 /* Without it the next agent of this boot begins another generation, which says less than it could and nothing wrong. */
@@ -73,12 +74,13 @@ static void keep(struct agent *agent)
 	const struct generation *generation = &agent->generation;
 	char path[PATH_MAX], fresh[PATH_MAX], text[256];
 	_cleanup_(closep) int fd = -1;
-	int len = snprintf(text, sizeof(text), "%s %s %" PRIu64 " %d %" PRId64 " %" PRIu64 " %" PRId64 "\n", agent->id.boot_id,
-			   generation->text, generation->first_seq, generation->rtc_known, generation->rtc.rtc_s, generation->rtc.boot_ns,
-			   generation->rtc.wall_ms);
+	int len = snprintf(text, sizeof(text), "%s %s %" PRIu64 " %d %" PRId64 " %" PRIu64 " %" PRId64 "\n",
+			   agent->id.boot_id, generation->text, generation->first_seq, generation->rtc_known,
+			   generation->rtc.rtc_s, generation->rtc.boot_ns, generation->rtc.wall_ms);
 
 	if (snprintf(path, sizeof(path), "%s/" GENERATION_NAME, agent->config.agent.runtime_dir) >= (int)sizeof(path) ||
-	    snprintf(fresh, sizeof(fresh), "%s/" GENERATION_NAME ".new", agent->config.agent.runtime_dir) >= (int)sizeof(fresh))
+	    snprintf(fresh, sizeof(fresh), "%s/" GENERATION_NAME ".new", agent->config.agent.runtime_dir) >=
+		    (int)sizeof(fresh))
 		return;
 	unlink(fresh);
 	fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -101,9 +103,10 @@ static bool recall(struct agent *agent)
 	if (n <= 0)
 		return false;
 	text[n] = '\0';
-	if (sscanf(text, "%32s %16[0-9a-f] %" SCNu64 " %d %" SCNd64 " %" SCNu64 " %" SCNd64, boot_id, kept.text, &kept.first_seq, &known,
-		   &kept.rtc.rtc_s, &kept.rtc.boot_ns, &kept.rtc.wall_ms) != 7 ||
-	    strlen(kept.text) != GENERATION_SIZE - 1 || strcmp(boot_id, agent->id.boot_id) != 0 || kept.first_seq > agent->next_seq)
+	if (sscanf(text, "%32s %16[0-9a-f] %" SCNu64 " %d %" SCNd64 " %" SCNu64 " %" SCNd64, boot_id, kept.text,
+		   &kept.first_seq, &known, &kept.rtc.rtc_s, &kept.rtc.boot_ns, &kept.rtc.wall_ms) != 7 ||
+	    strlen(kept.text) != GENERATION_SIZE - 1 || strcmp(boot_id, agent->id.boot_id) != 0 ||
+	    kept.first_seq > agent->next_seq)
 		return false;
 	kept.rtc_known = known == 1;
 	kept.sent_seq = agent->next_seq - 1;
@@ -115,7 +118,7 @@ void generation_open(struct agent *agent)
 {
 	if (!recall(agent)) {
 		agent->generation = (struct generation){ .first_seq = agent->next_seq };
-		make_text(&agent->generation);
+		generation_make(agent->generation.text);
 		keep(agent);
 	}
 	memcpy(agent->id.generation, agent->generation.text, GENERATION_SIZE);
@@ -127,14 +130,16 @@ static void renew(struct agent *agent, const char *why)
 {
 	struct generation *generation = &agent->generation;
 
-	make_text(generation);
+	generation_make(generation->text);
 	memcpy(agent->id.generation, generation->text, GENERATION_SIZE);
 	generation->first_seq = agent->next_seq;
 	generation->sent_seq = 0;
 	keep(agent);
 	agent->counters.generations++;
 	agent->gap = true;
-	report(LOG_NOTICE, "this guest was put back to an earlier state, or paused: %s; its samples are of generation %s from %" PRIu64 " on",
+	report(LOG_NOTICE,
+	       "this guest was put back to an earlier state, or paused: %s; its samples are of generation %s from "
+	       "%" PRIu64 " on",
 	       why, generation->text, generation->first_seq);
 	hostlink_renewed_generation(agent, why);
 	tick_sample_soon(agent, HUB_PORT | HUB_LOG | HUB_LATEST);
@@ -174,13 +179,25 @@ void generation_clock_set(struct agent *agent, int64_t stepped_ms)
 		generation_look(agent);
 }
 
+void generation_woke(struct agent *agent)
+{
+	uint64_t due_ns = agent->metrics.due_ns, now_ns = agent->now.mono_ns;
+
+	if (agent->stopping != STOP_NOT || due_ns == 0 || now_ns < due_ns ||
+	    now_ns - due_ns < GENERATION_AHEAD_MS * NS_PER_MS || due_ns == agent->generation.late_due_ns)
+		return;
+	agent->generation.late_due_ns = due_ns;
+	renew(agent, "nothing ran here for longer than it should");
+}
+
 static bool find_time(struct json_object *value, int64_t *ret)
 {
 	if (json_object_is_type(value, json_type_string))
 		return stamp_parse(json_object_get_string(value), (size_t)json_object_get_string_len(value), ret);
 	*ret = json_object_get_int64(value);
 	/* Milliseconds of this century: seconds and counters are no times. */
-	return json_object_is_type(value, json_type_int) && *ret > INT64_C(946684800000) && *ret < INT64_C(4102444800000);
+	return json_object_is_type(value, json_type_int) && *ret > INT64_C(946684800000) &&
+	       *ret < INT64_C(4102444800000);
 }
 
 void generation_hear(struct agent *agent, const struct message *message)
@@ -194,7 +211,8 @@ void generation_hear(struct agent *agent, const struct message *message)
 		renew(agent, "the host's clock ran ahead");
 }
 
-/* ------------------------------------------------------------------------------------------------------------ numbers */
+/* ------------------------------------------------------------------------------------------------------------ numbers
+ */
 
 uint64_t generation_ack(struct agent *agent, uint64_t seq, const char *text)
 {

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which life of this guest a sample belongs to. A guest that is put back to a snapshot goes on with the numbers it had then, and gives
- * them again to other samples; nothing inside of it has changed. So a random number, the generation, stands beside each number, and is
- * renewed as soon as something from outside shows that time has passed which this guest has not lived through:
+ * Which life of this guest a sample belongs to. A guest that is put back to a snapshot goes on with the numbers it had
+ * then, and gives them again to other samples; nothing inside of it has changed. So a random number, the generation,
+ * stands beside each number, and is renewed as soon as something from outside shows that time has passed which this
+ * guest has not lived through:
  *
  *   the real-time clock is further than it can be by the guest's own boot clock,
  *   the times in a host's messages run ahead of this guest's by more than they did,
- *   a host holds a sample with a number that has not been given yet.
+ *   a host holds a sample with a number that has not been given yet,
+ *   or the agent was woken much later than it had asked for, since its clock was put forward with nothing run in
+ * between.
  *
- * A guest that was paused for long looks the same and gets a new one too, which does no harm. The generation is kept in the runtime
- * directory: the same over a restart of the agent, another one after each boot.
+ * A guest that was paused for long looks the same and gets a new one too, which does no harm. The generation is kept in
+ * the runtime directory: the same over a restart of the agent, another one after each boot.
  */
 #ifndef AGENT_GENERATION_H
 #define AGENT_GENERATION_H
@@ -29,40 +32,52 @@ struct message;
 struct generation {
 	char text[GENERATION_SIZE];
 	uint64_t first_seq; /* the number of its first sample */
-	uint64_t sent_seq;  /* the highest number of it that a host has been given; of an earlier run: that may have been */
-	bool rtc_known;	    /* the last reading of the real-time clock: */
+	uint64_t sent_seq; /* the highest number of it that a host has been given; of an earlier run: that may have been
+			    */
+	bool rtc_known;	   /* the last reading of the real-time clock: */
 	struct probe_rtc rtc;
-	bool host_known;     /* how far the times of hosts are ahead of ours, at the last message: */
+	bool host_known; /* how far the times of hosts are ahead of ours, at the last message: */
 	int64_t host_ahead_ms;
 	struct prober *prober;
-	bool ended;
+	uint64_t late_due_ns; /* for which it was woken too late, last */
 };
 
 /*
- * The judgement alone: does this reading show that time has passed outside? It is the one to compare with from now on. The clock may be
- * wrong, and set by the guest itself: only its way since the last reading counts, against that of the guest's boot clock (which runs
- * while the guest sleeps), and one that now agrees with the wall clock and did not before was set from it.
+ * The judgement alone: does this reading show that time has passed outside? It is the one to compare with from now on.
+ * The clock may be wrong, and set by the guest itself: only its way since the last reading counts, against that of the
+ * guest's boot clock (which runs while the guest sleeps), and one that now agrees with the wall clock and did not
+ * before was set from it.
  */
 bool generation_rtc_ran_ahead(struct generation *generation, const struct probe_rtc *now);
 
-/* The same for a time that a host has sent, received at `wall_ms` of ours. The first one says nothing: clocks may differ. */
+/* The same for a time that a host has sent, received at `wall_ms` of ours. The first one says nothing: clocks may
+ * differ. */
 bool generation_host_ran_ahead(struct generation *generation, int64_t host_ms, int64_t wall_ms);
 
-/* Takes the generation of this boot from the runtime directory, or makes one. Once next_seq and the identity are known. */
+/* A new one, as text. */
+void generation_make(char text[GENERATION_SIZE]);
+
+/* Takes the generation of this boot from the runtime directory, or makes one. Once next_seq and the identity are known.
+ */
 void generation_open(struct agent *agent);
 
-/* Has the real-time clock read, by the prober: what comes of it follows within a moment. At the start, and when a session begins. */
+/* Has the real-time clock read, by the prober: what comes of it follows within a moment. At the start, and when a
+ * session begins. */
 void generation_look(struct agent *agent);
 
 /* The wall clock was set by so much: that is no sign. */
 void generation_clock_set(struct agent *agent, int64_t stepped_ms);
 
+/* The loop has waited: was it woken as late as only a guest is that stood still? Before anything else is done. */
+void generation_woke(struct agent *agent);
+
 /* What a host sent, if it carries a time. */
 void generation_hear(struct agent *agent, const struct message *message);
 
 /*
- * A host says that it holds `seq` of generation `text` (NULL: it does not say which). The number after which it may want samples: `seq`,
- * or what came before this generation's first one where it cannot mean a sample of this generation.
+ * A host says that it holds `seq` of generation `text` (NULL: it does not say which). The number after which it may
+ * want samples: `seq`, or what came before this generation's first one where it cannot mean a sample of this
+ * generation.
  */
 uint64_t generation_ack(struct agent *agent, uint64_t seq, const char *text);
 

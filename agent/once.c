@@ -6,6 +6,7 @@
 
 #include <ev.h>
 
+#include "agent/generation.h"
 #include "agent/identity.h"
 #include "agent/prober.h"
 #include "agent/sample.h"
@@ -58,6 +59,7 @@ int once_print(const struct config *config, FILE *out, once_left_out *left_out, 
 	if (r < 0)
 		goto out;
 	identity_find(&id, config->agent.vm_id, -1, NULL);
+	generation_make(id.generation);
 	sampler_collect_all(sampler, &now);
 	for (uint64_t end_ns = now.mono_ns + BETWEEN_READINGS_NS; now.mono_ns < end_ns; now = moment_now())
 		wait_for(loop, (double)(end_ns - now.mono_ns) / (double)NS_PER_S);

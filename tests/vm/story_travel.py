@@ -21,7 +21,7 @@ def samples(port, count):
     return [port.expect("metrics") for _ in range(count)]
 
 
-def lived_twice(guest, port, name):
+def lived_twice(guest, port, name, load=None):
     """Saves the guest, lets it live on, and puts it back: the samples of the life that is gone."""
     say(port, 1)
     samples(port, 2)
@@ -29,8 +29,16 @@ def lived_twice(guest, port, name):
     gone = samples(port, 12)
     say(port, 2)
     time.sleep(2)
-    guest.load(name)
+    (load or guest.load)(name)
     return gone
+
+
+def renewed(port, gone):
+    """The first sample of another generation, and that a handshake told of it."""
+    fresh = port.expect(lambda m: m["type"] == "metrics" and m["generation"] != gone[-1]["generation"], 30)["generation"]
+    told = [port.handshake] + [m for m in port.seen if m["type"] == "handshake"]
+    assert told[-1]["generation"] == fresh, (fresh, told)
+    return fresh
 
 
 def told_apart(gone, fresh):
@@ -45,12 +53,9 @@ def samples_of_a_guest_that_was_put_back_are_told_apart_when_its_host_comes_agai
     """The real-time clock tells, at the beginning of the session; what had been sent before keeps its generation."""
     with configured(guest, FAST):
         with host(guest) as port:
-            gone = lived_twice(guest, port, "again")
+            gone = lived_twice(guest, port, "again", guest.reload)
         with host(guest) as port:
-            first = port.handshake["generation"]
-            fresh = port.expect("handshake")["generation"] if first == gone[-1]["generation"] else first
-            assert fresh != gone[-1]["generation"]
-            port.expect(lambda m: m["type"] == "metrics" and m["generation"] == fresh)
+            fresh = renewed(port, gone)
             told_apart(gone, samples(port, 3))
             held = max(m["seq"] for m in gone)
             # What the host holds is of the other life: of this one it is offered all that it has not been sent.
@@ -67,9 +72,7 @@ def samples_of_a_guest_that_was_put_back_under_its_host_are_told_apart_by_its_ti
         gone = lived_twice(guest, port, "time")
         port.send_bytes(b"\n")
         say(port, 3)
-        fresh = next((m for m in port.seen if m["type"] == "handshake" and m["generation"] != gone[-1]["generation"]), None)
-        fresh = fresh or port.expect(lambda m: m["type"] == "handshake" and m["generation"] != gone[-1]["generation"])
-        port.expect(lambda m: m["type"] == "metrics" and m["generation"] == fresh["generation"])
+        renewed(port, gone)
         told_apart(gone, samples(port, 3))
 
 
@@ -79,8 +82,7 @@ def samples_of_a_guest_that_was_put_back_are_told_apart_by_what_its_host_holds(g
         gone = lived_twice(guest, port, "held")
         port.send_bytes(b"\n")
         port.send({"type": "Ack", "seq": gone[-1]["seq"] + 1000})
-        fresh = port.expect(lambda m: m["type"] == "handshake" and m["generation"] != gone[-1]["generation"])
-        port.expect(lambda m: m["type"] == "metrics" and m["generation"] == fresh["generation"])
+        renewed(port, gone)
         told_apart(gone, samples(port, 3))
 
 
