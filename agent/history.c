@@ -573,6 +573,14 @@ void history_ack(struct session *session, uint64_t seq)
 	offer_gap(session);
 }
 
+void history_forget_ack(struct session *session)
+{
+	session->acked = false;
+	session->acked_seq = 0;
+	session->gap.to = 0;
+	ev_timer_stop(session->agent->loop, &session->gap.again);
+}
+
 void history_leave(struct session *session)
 {
 	session->gap.to = 0;

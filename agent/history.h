@@ -40,6 +40,9 @@ struct history_gap {
  */
 void history_ack(struct session *session, uint64_t seq);
 
+/* What the host has said to hold counts no more: it may say it anew, and what it misses then is offered. */
+void history_forget_ack(struct session *session);
+
 /* The session is over: what is being read for it ends. */
 void history_leave(struct session *session);
 

@@ -10,6 +10,7 @@
 
 #include <infiniservice/cleanup.h>
 
+#include "agent/history.h"
 #include "agent/kept.h"
 #include "agent/notify.h"
 #include "agent/subscribe.h"
@@ -261,7 +262,7 @@ void hostlink_init(struct agent *agent)
 void hostlink_renewed_generation(struct agent *agent, const char *why)
 {
 	if (port_state(agent->port) == PORT_CONNECTED) {
-		agent->port_session.acked = false;
+		history_forget_ack(&agent->port_session);
 		shake_hands(agent);
 	}
 	hostlink_event(agent, REPLY_WARN, "generation", "this guest was put back to an earlier state, or paused: %s; generation %s begins", why,
