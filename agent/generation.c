@@ -17,6 +17,7 @@
 
 #include "agent/agent.h"
 #include "agent/log/stamp.h"
+#include "agent/vmgenid.h"
 
 /* The real-time clock counts whole seconds: it agrees with the wall clock when it is no further off than this. */
 #define AGREES_MS 2000
@@ -143,6 +144,39 @@ static void renew(struct agent *agent, const char *why)
 	       why, generation->text, generation->first_seq);
 	hostlink_renewed_generation(agent, why);
 	tick_sample_soon(agent, HUB_PORT | HUB_LOG | HUB_LATEST);
+}
+
+static void on_vmgenid(struct ev_loop *loop, ev_io *io, int events)
+{
+	struct agent *agent = io->data;
+
+	(void)loop;
+	(void)events;
+	if (vmgenid_read(io->fd) && agent->stopping == STOP_NOT)
+		renew(agent, "the machine has a new generation id");
+}
+
+void generation_start(struct agent *agent)
+{
+	ev_io *io = &agent->generation.vmgenid;
+	int fd = vmgenid_open();
+
+	/* Where there is none to be had, there are other signs. */
+	if (fd < 0)
+		return;
+	ev_io_init(io, on_vmgenid, fd, EV_READ);
+	io->data = agent;
+	ev_io_start(agent->loop, io);
+}
+
+void generation_stop(struct agent *agent)
+{
+	ev_io *io = &agent->generation.vmgenid;
+
+	if (!ev_is_active(io))
+		return;
+	ev_io_stop(agent->loop, io);
+	close(io->fd);
 }
 
 static void on_rtc(void *state, const struct probe_result *result)

@@ -5,6 +5,7 @@
  * stands beside each number, and is renewed as soon as something from outside shows that time has passed which this
  * guest has not lived through:
  *
+ *   the kernel tells that the machine has another generation id (where both know of that),
  *   the real-time clock is further than it can be by the guest's own boot clock,
  *   the times in a host's messages run ahead of this guest's by more than they did,
  *   a host holds a sample with a number that has not been given yet,
@@ -19,6 +20,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#include <ev.h>
 
 #include <infiniservice/collector.h>
 
@@ -39,6 +42,7 @@ struct generation {
 	bool host_known; /* how far the times of hosts are ahead of ours, at the last message: */
 	int64_t host_ahead_ms;
 	struct prober *prober;
+	ev_io vmgenid;	      /* active where the kernel may tell of it */
 	uint64_t late_due_ns; /* for which it was woken too late, last */
 };
 
@@ -60,6 +64,10 @@ void generation_make(char text[GENERATION_SIZE]);
 /* Takes the generation of this boot from the runtime directory, or makes one. Once next_seq and the identity are known.
  */
 void generation_open(struct agent *agent);
+
+/* Begins and ends to listen to the kernel. */
+void generation_start(struct agent *agent);
+void generation_stop(struct agent *agent);
 
 /* Has the real-time clock read, by the prober: what comes of it follows within a moment. At the start, and when a
  * session begins. */

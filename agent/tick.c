@@ -412,6 +412,7 @@ void tick_start(struct agent *agent)
 	init_timer(agent, &agent->slice_timer, on_slice);
 	init_timer(agent, &agent->collect_timer, on_collect_timer);
 
+	generation_start(agent);
 	generation_look(agent);
 	/* A silent baseline: the first message then has rates, not inventions. */
 	collect(agent);
@@ -450,6 +451,7 @@ void tick_stop(struct agent *agent)
 {
 	unwatch_wake_fds(agent);
 	ev_io_stop(agent->loop, &agent->clock_io);
+	generation_stop(agent);
 	ev_timer_stop(agent->loop, &agent->metrics_timer);
 	ev_timer_stop(agent->loop, &agent->log_timer);
 	ev_timer_stop(agent->loop, &agent->extra_timer);

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "agent/agent.h"
+#include "agent/vmgenid.h"
 
 #define T0 INT64_C(1790000000)
 
@@ -118,11 +119,37 @@ static void a_host_that_holds_samples_of_before_is_offered_this_generation_from_
 	}
 }
 
+/* What the kernel says is in parts; nothing that only looks like it is it. */
+static void the_kernels_event_is_told_from_others(void **state)
+{
+#define EVENT(text) text, sizeof(text) - 1
+	static const struct {
+		const char *text;
+		size_t len;
+		bool is;
+	} cases[] = {
+		{ EVENT("change@/devices/platform/QEMUVGID:00\0ACTION=change\0DEVPATH=/devices/platform/QEMUVGID:00\0NEW_VMGENID=1\0SEQNUM=9\0"), true },
+		{ EVENT("change@/devices/platform/x\0NEW_VMGENID=1"), true },
+		{ EVENT("change@/devices/platform/x\0NEW_VMGENID=12\0"), false },
+		{ EVENT("change@/devices/platform/x\0SYNTH_ARG_NEW_VMGENID=1\0"), false },
+		{ EVENT("change@/devices/platform/NEW_VMGENID=1\0"), false },
+		{ EVENT("NEW_VMGENID"), false },
+		{ EVENT("\0\0\0\0"), false },
+		{ EVENT(""), false },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		if (vmgenid_is_new(cases[i].text, cases[i].len) != cases[i].is)
+			fail_msg("case %u", i);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_real_time_clock_tells_of_time_that_was_not_lived_through),
 		cmocka_unit_test(the_times_of_a_host_tell_when_they_run_ahead),
+		cmocka_unit_test(the_kernels_event_is_told_from_others),
 		cmocka_unit_test(a_host_that_holds_samples_of_before_is_offered_this_generation_from_its_start),
 	};
 

@@ -3,7 +3,7 @@
 
 import random
 
-from agent_guest import command, configured, host, main_pid, port_is_open, restarts
+from agent_guest import AgentPort, command, configured, host, main_pid, port_is_open, restarts
 from guest import wait_for
 from package_guest import Load, is_back, last_logged, more_samples, numbers, property_of, samples, story
 from stories import remark
@@ -65,6 +65,35 @@ def a_command_that_is_half_sent_at_a_restart_is_answered_after_it(guest):
         port.send(command("SystemInfo", "waited"))
         guest.sh("systemctl start infiniservice")
         assert port.response("waited")["success"]
+
+
+@story(limit_s=120)
+def a_request_behind_the_half_line_of_a_host_that_died_is_answered_every_time(guest):
+    """At once, a host after the other: the port shows no border between them, and neither sends a newline first."""
+    for turn in range(36):
+        with AgentPort(guest.path("port1")) as port:
+            port.send_bytes((b'{"type":"SafeCommand","id":"half', b'{"type":"Status","id":"half","x":[', b'{"type":"Status","id":"half"}')[turn % 3])
+        with AgentPort(guest.path("port1"), 20) as port:
+            port.send({"type": "Status", "id": "first%d" % turn})
+            assert port.response("first%d" % turn)["success"]
+            assert not [m for m in port.seen if m.get("id") == "half"], (turn, port.seen)
+
+
+@story(limit_s=120)
+def samples_from_before_and_after_a_loaded_snapshot_are_told_apart(guest):
+    with configured(guest, FAST), host(guest) as port:
+        port.expect("metrics")
+        guest.save("life")
+        gone = [port.expect("metrics") for _ in range(20)]
+        guest.load("life")
+        port.send_bytes(b"\n")
+        port.send({"type": "Ack", "seq": gone[-1]["seq"] + 1000})
+        fresh = port.expect(lambda m: m["type"] == "metrics" and m["generation"] != gone[-1]["generation"], 30)["generation"]
+        after = [port.expect("metrics") for _ in range(5)]
+        assert {m["generation"] for m in after} == {fresh}
+        assert not {(m["generation"], m["seq"]) for m in gone} & {(m["generation"], m["seq"]) for m in after}
+        held = "cat /var/log/infiniservice/*.ndjson | grep -c %s" % fresh
+        wait_for(lambda: int(guest.run(held + "; true")) > 3, 20, 0.5, "the log has the new generation, in a header and in its samples")
 
 
 # ------------------------------------------------------------------------------------------------------------ killed
