@@ -136,7 +136,7 @@ def story_a_collector_that_fails_is_told_until_it_works():
     agent = Agent(host.spec, {"timers.metrics_interval_ms": 200})
     with open(agent.path("odd"), "w", encoding="ascii") as file:
         file.write("neither one nor the other\n")
-    agent.wrapper = ["unshare", "-m", "sh", "-c", 'mount --bind "$0" /proc/loadavg; exec "$@"', agent.path("odd")]
+    agent.wrapper = ["unshare", "-m", "sh", "-c", 'mount --bind "$0" /proc/meminfo; exec "$@"', agent.path("odd")]
     # What this collector gives is missing from the samples, which the strict reader would not have.
     check, fakehost.schema.check_message = fakehost.schema.check_message, lambda message: None
     try:
@@ -146,6 +146,8 @@ def story_a_collector_that_fails_is_told_until_it_works():
 
 
 def fail_and_mend(agent, host):
+    with open("/proc/meminfo", encoding="ascii") as file:
+        meminfo = file.read()
     tap.keep(agent)
     host.accept()
     words = []
@@ -157,7 +159,7 @@ def fail_and_mend(agent, host):
     assert len(words) == 1, words
     told_to_each(host, "collector", words[0])
     with open(agent.path("odd"), "w", encoding="ascii") as file:
-        file.write("0.10 0.20 0.30 1/100 1000\n")
+        file.write(meminfo)
     host.expect("agent_event", 20, lambda m: m["source"] == "collector" and "works again" in m["message"])
     told_to_none(host, "collector")
 
