@@ -26,7 +26,10 @@ V ?=
 Q := $(if $(V),,@)
 
 OPTIMISE := -O2 -g
-HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+# By architecture: what this compiler takes for what it builds for, of all that there are.
+takes = $(shell $(CC) -Werror $(1) -S -x c -o /dev/null /dev/null 2>/dev/null && echo $(1))
+HARDEN := $(strip $(foreach f,-fstack-protector-strong -fstack-clash-protection -fcf-protection -mbranch-protection=standard, \
+	$(call takes,$f))) -fPIE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes -Wmissing-prototypes \
 	-Wold-style-definition -Wpointer-arith -Wcast-qual -Wwrite-strings -Wundef -Wvla -Wformat=2 -Wframe-larger-than=16384
 ifneq ($(WERROR),)
@@ -123,7 +126,15 @@ $(BUILD)/portable/install-linux.sh: packaging/install-linux.sh $(addprefix packa
 	@{ cat $<; for p in $(INSTALLER_PARTS); do echo "#== $${p##*/}"; cat packaging/$$p; done; } >$@
 	@chmod 755 $@
 
-$(BUILD)/%.o: %.c $(BUILD)/.flags
+# Without a compiler or a library nothing is begun, and the way to get them is told.
+HEADERS := ev.h json-c/json.h systemd/sd-journal.h ini.h zstd.h nettle/hmac.h
+$(BUILD)/.libraries: $(BUILD)/.flags
+	@tools/need.sh "$(CC) $(CFLAGS)" $(HEADERS) && touch $@
+$(BUILD)/.cmocka: $(BUILD)/.flags
+	@tools/need.sh "$(CC) $(CFLAGS)" $(HEADERS) cmocka.h && touch $@
+$(addprefix $(BUILD)/,$(patsubst %.c,%.o,$(wildcard tests/unit/*.c))): | $(BUILD)/.cmocka
+
+$(BUILD)/%.o: %.c $(BUILD)/.flags | $(BUILD)/.libraries
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  CC   $<")
 	$(Q)$(CC) $(INC_$(firstword $(subst /, ,$<))) $(ALL_CFLAGS) -c -o $@ $<

@@ -1,15 +1,39 @@
 # SPDX-License-Identifier: MIT
 # bash completion of infinihost(1)
+
+# Actions and their parameters, as the program lists them. "=" ends a word of COMP_WORDS.
+_infinihost_run() {
+	local key=""
+	if [ -z "$1" ]; then
+		mapfile -t COMPREPLY < <(compgen -W "$(infinihost actions 2>/dev/null)" -- "$cur")
+		return
+	fi
+	if [ "$cur" = "=" ]; then
+		key=$prev cur=""
+	elif [ "$prev" = "=" ]; then
+		key=${COMP_WORDS[COMP_CWORD - 2]}
+	fi
+	if [ -n "$key" ]; then
+		mapfile -t COMPREPLY < <(compgen -W "$(infinihost actions "$1" 2>/dev/null | sed -n "s/^$key=//p")" -- "$cur")
+		return
+	fi
+	mapfile -t COMPREPLY < <(compgen -S = -W "$(infinihost actions "$1" 2>/dev/null | sed 's/=.*//' | sort -u)" -- "$cur")
+	compopt -o nospace
+}
+
 _infinihost() {
-	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} word command=""
-	for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-		case $word in
-		watch | run | exec | raw | ping | demo)
-			command=$word
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} word command="" action="" at=0 i
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		case ${COMP_WORDS[i]} in
+		-c | --connect | -l | --listen | -s | --secret | -t | --timeout) i=$((i + 1)) ;;
+		watch | run | actions | exec | raw | ping | demo)
+			command=${COMP_WORDS[i]}
+			at=$i
 			break
 			;;
 		esac
 	done
+	[ "$at" -gt 0 ] && [ "$COMP_CWORD" -gt $((at + 1)) ] && action=${COMP_WORDS[at + 1]}
 	case $prev in
 	-c | --connect | -l | --listen | -s | --secret)
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
@@ -24,10 +48,13 @@ _infinihost() {
 	esac
 	case $command in
 	"") word="-c --connect -l --listen -s --secret -t --timeout -j --json -h --help -V --version
-		watch run exec raw ping demo" ;;
+		watch run actions exec raw ping demo" ;;
 	watch) word="--count --types" ;;
-	run) word="SystemInfo OsInfo ServiceList ServiceControl ProcessList ProcessTop PackageList PackageSearch UserList
-		CheckDiskSpace RunAllHealthChecks CheckLinuxUpdates" ;;
+	run)
+		_infinihost_run "$action"
+		return
+		;;
+	actions) word=$([ -n "$action" ] || infinihost actions 2>/dev/null) ;;
 	exec) word="--shell --timeout --cwd --" ;;
 	demo) word="--duration --" ;;
 	*) word="" ;;

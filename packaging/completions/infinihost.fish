@@ -1,5 +1,23 @@
 # SPDX-License-Identifier: MIT
-set -l none 'not __fish_seen_subcommand_from watch run exec raw ping demo'
+# The word behind run or actions, once it is whole.
+function __infinihost_action
+	set -l words (commandline -opc)
+	set -l i 2
+	while test $i -le (count $words)
+		switch $words[$i]
+			case -c --connect -l --listen -s --secret -t --timeout
+				set i (math $i + 1)
+			case run actions
+				set -q words[(math $i + 1)]; or return 1
+				echo $words[(math $i + 1)]
+				return 0
+		end
+		set i (math $i + 1)
+	end
+	return 1
+end
+
+set -l none 'not __fish_seen_subcommand_from watch run actions exec raw ping demo'
 complete -c infinihost -n $none -f
 complete -c infinihost -n $none -s c -l connect -r -F -d 'Connect to a socket'
 complete -c infinihost -n $none -s l -l listen -r -F -d 'Listen on a socket'
@@ -10,6 +28,10 @@ complete -c infinihost -n $none -s h -l help -d 'Print a help text'
 complete -c infinihost -n $none -s V -l version -d 'Print the version'
 complete -c infinihost -n $none -a watch -d 'Print what arrives'
 complete -c infinihost -n $none -a run -d 'Send a SafeCommand'
+complete -c infinihost -n $none -a actions -d 'List the actions, or the parameters of one'
+complete -c infinihost -n '__fish_seen_subcommand_from run actions; and not __infinihost_action >/dev/null' -f -a '(infinihost actions 2>/dev/null)'
+complete -c infinihost -n '__fish_seen_subcommand_from run; and __infinihost_action >/dev/null' -f -a '(infinihost actions (__infinihost_action) 2>/dev/null)'
+complete -c infinihost -n '__fish_seen_subcommand_from watch ping' -f
 complete -c infinihost -n $none -a exec -d 'Run a command in the guest'
 complete -c infinihost -n $none -a raw -d 'Send lines as they are'
 complete -c infinihost -n $none -a ping -d 'Time a keep-alive'

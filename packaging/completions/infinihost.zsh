@@ -9,10 +9,18 @@ _infinihost() {
 		'(-t --timeout)'{-t,--timeout}'[seconds to wait]:seconds:' \
 		'(-j --json)'{-j,--json}'[print the messages as they came]' \
 		'(-h --help)'{-h,--help}'[print a help text]' '(-V --version)'{-V,--version}'[print the version]' \
-		'1:command:(watch run exec raw ping demo)' '*::argument:->rest'
+		'1:command:(watch run actions exec raw ping demo)' '*::argument:->rest'
 	[[ $state == rest ]] || return
 	case $line[1] in
 	watch) _arguments '--count[end after so many]:number:' '--types[only the types]' ;;
+	run)
+		if ((CURRENT == 2)); then
+			compadd -- ${(f)"$(infinihost actions 2>/dev/null)"}
+		else
+			compadd -S '' -- ${(f)"$(infinihost actions $words[2] 2>/dev/null)"}
+		fi
+		;;
+	actions) ((CURRENT == 2)) && compadd -- ${(f)"$(infinihost actions 2>/dev/null)"} ;;
 	exec) _arguments '--shell[run it by this shell]:shell:(sh bash)' '--timeout[seconds]:seconds:' '--cwd[directory in the guest]:directory:' ;;
 	demo) _arguments '--duration[seconds]:seconds:' '*:agent:_files' ;;
 	esac

@@ -120,7 +120,7 @@ def story_run_is_cancelled_too_and_a_deaf_guest_is_left_at_the_second_interrupt(
 
 def story_a_time_limit_is_the_time_that_the_command_has():
     path, _ = guest()
-    done = run("-l", path, "exec", "--timeout", "2", "--", "sleep 1.9; echo done")
+    done = run("-l", path, "exec", "--timeout", "2", "--", "sleep 1.5; echo done")
     assert done.returncode == 0 and done.stdout == "done\n", done
     done = run("-l", path, "-t", "1", "exec", "--", "sleep 30")
     assert done.returncode == 5 and "COMMAND_TIMEOUT" in done.stderr and done.took < 25, done

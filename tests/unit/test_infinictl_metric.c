@@ -109,7 +109,7 @@ static void the_table_shows_rates_between_rows_and_dashes_for_the_unknown(void *
 	struct table table;
 
 	(void)state;
-	table_init(&table, stream, true);
+	table_init(&table, stream, true, 0);
 	table_print(&table, 1790000000000, a);
 	table_print(&table, 1790000002000, b);
 	fclose(stream);

@@ -308,7 +308,7 @@ int log_main(int argc, char **argv)
 	rc = parse_options(argc, argv, o);
 	if (rc)
 		return rc < 0 ? CLI_OK : rc;
-	table_init(&o->table, stdout, o->utc);
+	table_init(&o->table, stdout, o->utc, show_width(stdout));
 	rc = open_reader(o, argc - optind, argv + optind, &reader);
 	if (rc)
 		return rc;

@@ -5,6 +5,7 @@
 #include "tools/infinictl/table.h"
 
 #include <json-c/json.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "tools/infinictl/text.h"
@@ -12,52 +13,88 @@
 
 #define HEADING_EVERY 40
 
-void table_init(struct table *table, FILE *out, bool utc)
+enum column { CPU, MEMORY, USED, SWAP, READ, WRITE, RECEIVED, SENT, LOAD };
+
+#define TIME_WIDTH 19
+
+static const struct {
+	const char *name;
+	int width;
+	unsigned rank; /* the last goes first where the terminal is too narrow for all */
+} columns[TABLE_COLUMNS] = {
+	[CPU] = { "cpu%", 6, 0 },     [MEMORY] = { "mem%", 6, 1 },   [USED] = { "used", 6, 7 },
+	[SWAP] = { "swap", 6, 8 },    [READ] = { "read/s", 8, 3 },   [WRITE] = { "write/s", 8, 4 },
+	[RECEIVED] = { "rx/s", 8, 5 }, [SENT] = { "tx/s", 8, 6 },     [LOAD] = { "load", 6, 2 },
+};
+
+/* What a row takes with the columns up to this rank. */
+static unsigned width_up_to(unsigned rank)
+{
+	unsigned width = TIME_WIDTH;
+
+	for (unsigned i = 0; i < TABLE_COLUMNS; i++)
+		width += columns[i].rank <= rank ? (unsigned)columns[i].width + 1 : 0;
+	return width;
+}
+
+void table_init(struct table *table, FILE *out, bool utc, unsigned width)
 {
 	memset(table, 0, sizeof(*table));
 	table->out = out;
 	table->utc = utc;
+	table->width = width;
+	for (unsigned i = 0; i < TABLE_COLUMNS; i++)
+		table->shown[i] = !width || width_up_to(columns[i].rank) <= width;
 }
 
 static void print_heading(struct table *t)
 {
 	if (t->rows++ % HEADING_EVERY)
 		return;
-	show(t->out, "%-19s %6s %6s %6s %6s %8s %8s %8s %8s %6s\n", "time", "cpu%", "mem%", "used", "swap", "read/s",
-		"write/s", "rx/s", "tx/s", "load");
+	show(t->out, "%-*s", TIME_WIDTH, "time");
+	for (unsigned i = 0; i < TABLE_COLUMNS; i++)
+		if (t->shown[i])
+			show(t->out, " %*s", columns[i].width, columns[i].name);
+	show(t->out, "\n");
 }
 
-static void print_number(struct table *t, struct json_object *value, unsigned decimals)
+static void print_cell(struct table *t, enum column column, const char *text)
 {
+	if (t->shown[column])
+		show(t->out, " %*s", columns[column].width, text);
+}
+
+static void print_number(struct table *t, enum column column, struct json_object *value, int decimals)
+{
+	char text[32] = "-";
 	double number;
 
 	if (text_number(value, &number))
-		show(t->out, " %6.*f", (int)decimals, number);
-	else
-		show(t->out, " %6s", "-");
+		snprintf(text, sizeof(text), "%.*f", decimals, number);
+	print_cell(t, column, text);
 }
 
-static void print_bytes(struct table *t, struct json_object *value, double factor, int width)
+static void print_bytes(struct table *t, enum column column, struct json_object *value, double factor)
 {
 	char text[32];
 	double number = 0;
 	bool known = text_number(value, &number);
 
 	text_bytes(number * factor, known && number >= 0, text, sizeof(text));
-	show(t->out, " %*s", width, text);
+	print_cell(t, column, text);
 }
 
 static void print_memory(struct table *t, struct json_object *memory)
 {
 	double used, total;
+	char text[32] = "-";
 
 	if (text_number(text_member(memory, "used_kb", NULL), &used) &&
 	    text_number(text_member(memory, "total_kb", NULL), &total) && total > 0)
-		show(t->out, " %6.1f", used * 100 / total);
-	else
-		show(t->out, " %6s", "-");
-	print_bytes(t, text_member(memory, "used_kb", NULL), 1024, 6);
-	print_bytes(t, text_member(memory, "swap_used_kb", NULL), 1024, 6);
+		snprintf(text, sizeof(text), "%.1f", used * 100 / total);
+	print_cell(t, MEMORY, text);
+	print_bytes(t, USED, text_member(memory, "used_kb", NULL), 1024);
+	print_bytes(t, SWAP, text_member(memory, "swap_used_kb", NULL), 1024);
 }
 
 static bool sum_traffic(struct json_object *interfaces, double *received, double *sent)
@@ -79,12 +116,12 @@ static bool sum_traffic(struct json_object *interfaces, double *received, double
 	return true;
 }
 
-static void print_rate(struct table *t, bool known, double difference, double seconds)
+static void print_rate(struct table *t, enum column column, bool known, double difference, double seconds)
 {
 	char text[32];
 
 	text_bytes(known ? difference / seconds : 0, known && difference >= 0, text, sizeof(text));
-	show(t->out, " %8s", text);
+	print_cell(t, column, text);
 }
 
 static void print_traffic(struct table *t, int64_t wall_ms, struct json_object *message, struct json_object *network)
@@ -95,8 +132,8 @@ static void print_traffic(struct table *t, int64_t wall_ms, struct json_object *
 	bool known = sum_traffic(text_member(network, "interfaces", NULL), &received, &sent);
 	bool rate = known && t->known && seconds > 0 && !strncmp(boot_id, t->boot_id, sizeof(t->boot_id) - 1);
 
-	print_rate(t, rate, received - t->received, seconds);
-	print_rate(t, rate, sent - t->sent, seconds);
+	print_rate(t, RECEIVED, rate, received - t->received, seconds);
+	print_rate(t, SENT, rate, sent - t->sent, seconds);
 	t->known = known;
 	t->wall_ms = wall_ms;
 	t->received = received;
@@ -104,14 +141,20 @@ static void print_traffic(struct table *t, int64_t wall_ms, struct json_object *
 	snprintf(t->boot_id, sizeof(t->boot_id), "%s", boot_id);
 }
 
-/* Where nothing was measured before this row. */
-static void print_gap(struct table *t, struct json_object *message)
+/* Where nothing was measured before this row: behind it, or above it where that would not fit. */
+static void print_gap(struct table *t, struct json_object *message, bool above)
 {
-	struct json_object *gap = text_member(message, "gap", NULL);
+	const char *gap = text_string(message, "gap");
+	unsigned width = TIME_WIDTH + (unsigned)strlen("  gap: ") + (unsigned)strlen(gap);
 
-	if (json_object_is_type(gap, json_type_string)) {
-		show(t->out, "  gap: %s", json_object_get_string(gap));
-	}
+	for (unsigned i = 0; i < TABLE_COLUMNS; i++)
+		width += t->shown[i] ? (unsigned)columns[i].width + 1 : 0;
+	if (!*gap || above != (t->width && width > t->width))
+		return;
+	show(t->out, above ? "gap: " : "  gap: ");
+	show_cut(t->out, gap, above && t->width > 8 ? t->width - 8 : strlen(gap));
+	if (above)
+		show(t->out, "\n");
 }
 
 void table_print(struct table *t, int64_t wall_ms, struct json_object *message)
@@ -124,14 +167,15 @@ void table_print(struct table *t, int64_t wall_ms, struct json_object *message)
 	system = text_member(message, "data", "system", NULL);
 	io = text_member(system, "disk", "io_stats", NULL);
 	print_heading(t);
+	print_gap(t, message, true);
 	text_time(wall_ms, t->utc, true, time);
 	show(t->out, "%s", time);
-	print_number(t, text_member(system, "cpu", "usage_percent", NULL), 1);
+	print_number(t, CPU, text_member(system, "cpu", "usage_percent", NULL), 1);
 	print_memory(t, text_member(system, "memory", NULL));
-	print_bytes(t, text_member(io, "read_bytes_per_sec", NULL), 1, 8);
-	print_bytes(t, text_member(io, "write_bytes_per_sec", NULL), 1, 8);
+	print_bytes(t, READ, text_member(io, "read_bytes_per_sec", NULL), 1);
+	print_bytes(t, WRITE, text_member(io, "write_bytes_per_sec", NULL), 1);
 	print_traffic(t, wall_ms, message, text_member(system, "network", NULL));
-	print_number(t, text_member(system, "load_average", "load_1min", NULL), 2);
-	print_gap(t, message);
+	print_number(t, LOAD, text_member(system, "load_average", "load_1min", NULL), 2);
+	print_gap(t, message, false);
 	show(t->out, "\n");
 }

@@ -11,10 +11,14 @@
 
 struct json_object;
 
+#define TABLE_COLUMNS 9 /* behind the time */
+
 /* Network rates come from counters, so the row before is remembered. */
 struct table {
 	FILE *out;
 	bool utc;
+	unsigned width; /* 0: any */
+	bool shown[TABLE_COLUMNS];
 	unsigned rows; /* since the last heading */
 	bool known;
 	int64_t wall_ms;
@@ -22,7 +26,8 @@ struct table {
 	char boot_id[40]; /* counters of another boot are not compared */
 };
 
-void table_init(struct table *table, FILE *out, bool utc);
+/* `width`: columns of the terminal; of the table those are shown that fit. 0: all. */
+void table_init(struct table *table, FILE *out, bool utc, unsigned width);
 
 /* Prints the row of a metrics message (any other is passed over), and the heading from time to time. */
 void table_print(struct table *table, int64_t wall_ms, struct json_object *message);

@@ -15,6 +15,7 @@
 #include <infiniservice/cleanup.h>
 #include <infiniservice/moment.h>
 
+#include "tools/infinihost/actions.h"
 #include "tools/infinihost/ask.h"
 #include "tools/infinihost/request.h"
 #include "tools/infinihost/summary.h"
@@ -241,6 +242,7 @@ int command_run(const struct host_options *options, int argc, char **argv)
 		return command_usage("usage: run ACTION [key=value...]");
 	if (timeout_s > TIMEOUT_MAX_S)
 		return command_usage("--timeout: at most 86390 s for a command");
+	actions_judge(argc - 1, argv + 1);
 	talk_id(id);
 	message = request_action(id, timeout_s, argc - 1, argv + 1);
 	if (!message)
@@ -259,6 +261,17 @@ int command_run(const struct host_options *options, int argc, char **argv)
 	}
 	talk_message_done(&answer);
 	return status;
+}
+
+int command_actions(const struct host_options *options, int argc, char **argv)
+{
+	(void)options;
+	if (argc > 2 || (argc == 2 && argv[1][0] == '-'))
+		return command_usage("usage: actions [ACTION]");
+	if (actions_print(argc == 2 ? argv[1] : NULL) == 0)
+		return HOST_OK;
+	show(stderr, "infinihost: %s: no such action (infinihost actions lists them)\n", argv[1]);
+	return HOST_FAILED;
 }
 
 struct exec_options {

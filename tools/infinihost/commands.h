@@ -11,6 +11,7 @@ int command_watch(const struct host_options *options, int argc, char **argv);
 int command_run(const struct host_options *options, int argc, char **argv);
 int command_exec(const struct host_options *options, int argc, char **argv);
 int command_raw(const struct host_options *options, int argc, char **argv);
+int command_actions(const struct host_options *options, int argc, char **argv);
 int command_ping(const struct host_options *options, int argc, char **argv);
 
 /* Says on stderr how the command is used; HOST_USAGE. */

@@ -28,6 +28,7 @@ static const char help[] =
 	"Commands:\n"
 	"  watch [--count N] [--types]       print what arrives, a line each; --types: only each type\n"
 	"  run ACTION [key=value...]         send a SafeCommand, print its output and data\n"
+	"  actions [ACTION]                  list the actions, or the parameters of one\n"
 	"  exec [--shell S] [--timeout S] [--cwd DIR] -- COMMAND...\n"
 	"                                    run a command in the guest; its exit code is ours\n"
 	"  raw [LINE]                        send a line (or those of standard input), print the answers\n"
@@ -50,6 +51,7 @@ static const struct {
 	int (*main)(const struct host_options *options, int argc, char **argv);
 } commands[] = {
 	{ "watch", command_watch }, { "run", command_run },   { "exec", command_exec },
+	{ "actions", command_actions },
 	{ "raw", command_raw },	    { "ping", command_ping }, { "demo", demo_main },
 };
 
@@ -123,5 +125,5 @@ int host_main(int argc, char **argv)
 		return finish(commands[i].main(&options, argc, argv));
 	}
 	show(stderr, "infinihost: %s: no such command\n", argv[optind]);
-	return command_usage("commands are watch, run, exec, raw, ping and demo");
+	return command_usage("commands are watch, run, actions, exec, raw, ping and demo");
 }

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <infiniservice/cleanup.h>
@@ -112,6 +113,21 @@ void show_words(FILE *out, const char *words)
 int show_on_terminal(FILE *out)
 {
 	return isatty(fileno(out));
+}
+
+unsigned show_width(FILE *out)
+{
+	const char *columns = getenv("COLUMNS");
+	struct winsize size;
+	int width = 0;
+
+	if (!show_on_terminal(out))
+		return 0;
+	if (ioctl(fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+		return size.ws_col;
+	if (columns)
+		width = atoi(columns);
+	return width > 0 && width < 10000 ? (unsigned)width : 80;
 }
 
 void show_stream(FILE *out, const char *text, size_t len)

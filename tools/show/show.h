@@ -37,6 +37,9 @@ void show_json(FILE *out, const char *json);
 /* A line of JSON from elsewhere and a newline: as it is, but on a terminal as with show_json. */
 void show_json_line(FILE *out, const char *line, size_t len);
 
+/* Columns of the terminal that `out` is, or 0 if it is none. */
+unsigned show_width(FILE *out);
+
 /* True if `out` is a terminal. */
 int show_on_terminal(FILE *out);
 
