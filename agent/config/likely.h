@@ -18,7 +18,8 @@ unsigned likely_distance(const char *a, const char *b);
 /* The section that is meant, or NULL. */
 const char *likely_section(const char *section);
 
-/* The key that is meant: one of that section (or of the one it is like), else one of another. NULL when there is none. */
+/* The key that is meant: one of that section (or of the one it is like), else one of another. NULL when there is none.
+ */
 const struct config_key *likely_key(const char *section, const char *name);
 
 #endif

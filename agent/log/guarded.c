@@ -48,8 +48,8 @@ static int follow(struct walk *w, int fd, const struct stat *st, struct err *err
 	ssize_t len;
 
 	if (!is_ours(st->st_uid))
-		return err_set(err, -ELOOP, "%s: \"%s\" on it is a symbolic link of uid %u, which is not followed", w->path,
-			       w->name, (unsigned)st->st_uid);
+		return err_set(err, -ELOOP, "%s: \"%s\" on it is a symbolic link of uid %u, which is not followed",
+			       w->path, w->name, (unsigned)st->st_uid);
 	if (++w->links > LINKS_MAX)
 		return fail(w->path, -ELOOP, err);
 	len = readlinkat(fd, "", target, sizeof(target) - 1);
@@ -130,13 +130,17 @@ static const char *kind_of(mode_t mode)
 	}
 }
 
-/* Who may write in the directory chooses what lies there: then a file has to be its owner's, root's or ours, and alone. */
+/* Who may write in the directory chooses what lies there: then a file has to be its owner's, root's or ours, and alone.
+ */
 static int judge(const char *path, const struct stat *dir, const struct stat *st, uint64_t max_bytes, struct err *err)
 {
 	bool shared = dir->st_mode & (S_IWGRP | S_IWOTH);
 
 	if (!S_ISREG(st->st_mode))
-		return err_set(err, S_ISDIR(st->st_mode) ? -EISDIR : S_ISLNK(st->st_mode) ? -ELOOP : -EINVAL,
+		return err_set(err,
+			       S_ISDIR(st->st_mode)   ? -EISDIR
+			       : S_ISLNK(st->st_mode) ? -ELOOP
+						      : -EINVAL,
 			       "%s: is %s, not a file", path, kind_of(st->st_mode));
 	if (st->st_size < 0 || (uint64_t)st->st_size > max_bytes)
 		return err_set(err, -EFBIG, "%s: has %lld bytes, more than the %llu that are read", path,
@@ -144,15 +148,16 @@ static int judge(const char *path, const struct stat *dir, const struct stat *st
 	if (is_ours(dir->st_uid) && !shared)
 		return 0;
 	if (st->st_nlink > 1)
-		return err_set(err, -EPERM, "%s: has further names (hard links), and another user may write its directory",
-			       path);
+		return err_set(err, -EPERM,
+			       "%s: has further names (hard links), and another user may write its directory", path);
 	if (!shared && !is_ours(st->st_uid) && st->st_uid != dir->st_uid)
-		return err_set(err, -EPERM, "%s: belongs to uid %u, its directory to uid %u", path, (unsigned)st->st_uid,
-			       (unsigned)dir->st_uid);
+		return err_set(err, -EPERM, "%s: belongs to uid %u, its directory to uid %u", path,
+			       (unsigned)st->st_uid, (unsigned)dir->st_uid);
 	return 0;
 }
 
-/* `name` in `dir_fd`, said as `path`: judged before it is opened, since to open a device may do something, and after. */
+/* `name` in `dir_fd`, said as `path`: judged before it is opened, since to open a device may do something, and after.
+ */
 static int open_file(int dir_fd, const char *name, const char *path, uint64_t max_bytes, struct err *err)
 {
 	_cleanup_(closep) int fd = -1;
@@ -210,6 +215,7 @@ int guarded_find_socket(const char *path, struct err *err)
 	if (fstat(w.at, &st) < 0)
 		return fail(path, -errno, err);
 	if (!S_ISSOCK(st.st_mode))
-		return err_set(err, -ENOTSOCK, "%s: is %s, not a socket", path, S_ISREG(st.st_mode) ? "a file" : kind_of(st.st_mode));
+		return err_set(err, -ENOTSOCK, "%s: is %s, not a socket", path,
+			       S_ISREG(st.st_mode) ? "a file" : kind_of(st.st_mode));
 	return TAKE_FD(w.at);
 }

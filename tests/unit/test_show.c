@@ -25,11 +25,19 @@ static const struct {
 	{ "title\x1b]0;x\x07", "title?]0;x?" },
 	{ "line\nbreak\ttab\x7f\rback", "line?break?tab??back" },
 	{ "caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80", "caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80" },
-	{ "\x9b" "31m raw C1", "?31m raw C1" },
-	{ "\xc2\x9b" "31m C1", "?31m C1" },
+	{ "\x9b"
+	  "31m raw C1",
+	  "?31m raw C1" },
+	{ "\xc2\x9b"
+	  "31m C1",
+	  "?31m C1" },
 	{ "\xc2\x80\xc2\x9f\xc2\xa0", "??\xc2\xa0" },
-	{ "\xe2\x80\xae" "override", "?override" },
-	{ "\xe2\x81\xa6" "isolate\xe2\x81\xa9", "?isolate?" },
+	{ "\xe2\x80\xae"
+	  "override",
+	  "?override" },
+	{ "\xe2\x81\xa6"
+	  "isolate\xe2\x81\xa9",
+	  "?isolate?" },
 	{ "\xe2\x80\x8e\xe2\x80\x8f\xd8\x9c marks", "??? marks" },
 	{ "zero\xe2\x80\x8bwidth\xe2\x80\x8d\xef\xbb\xbf\xc2\xad", "zero?width???" },
 	{ "\xe2\x80\xa8line\xe2\x80\xa9paragraph", "?line?paragraph" },
@@ -110,7 +118,8 @@ static void escaped_json_is_the_same_json(void **state)
 		}
 		after = json_tokener_parse(text);
 		assert_non_null(after);
-		for (const unsigned char *p = (const unsigned char *)hostile[i].in, *end = p + strlen(hostile[i].in); p < end;) {
+		for (const unsigned char *p = (const unsigned char *)hostile[i].in, *end = p + strlen(hostile[i].in);
+		     p < end;) {
 			uint32_t code;
 			int n = utf8_decode(p, end, &code);
 
@@ -128,7 +137,10 @@ static void long_text_is_cut_between_characters(void **state)
 	FILE *out = begin();
 
 	(void)state;
-	show_cut(out, "abc\xc3\xa9" "def", 4);
+	show_cut(out,
+		 "abc\xc3\xa9"
+		 "def",
+		 4);
 	show_cut(out, NULL, 4);
 	show_cut(out, "|\x1b|", 4);
 	fclose(out);

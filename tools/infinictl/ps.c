@@ -32,9 +32,13 @@ static const struct {
 	bool right;
 	unsigned rank; /* the last goes first where the terminal is too narrow for all */
 } columns[COLUMNS] = {
-	[STATE] = { "STATE", "state", false, 0 },    [AGE] = { "AGE", NULL, true, 3 },	      [PID] = { "PID", "pid", true, 5 },
-	[BYTES] = { "BYTES", NULL, true, 6 },	     [ORIGIN] = { "ORIGIN", "origin", false, 4 },
-	[ACTION] = { "ACTION", "action", false, 1 }, [ID] = { "ID", "id", false, 2 },
+	[STATE] = { "STATE", "state", false, 0 },
+	[AGE] = { "AGE", NULL, true, 3 },
+	[PID] = { "PID", "pid", true, 5 },
+	[BYTES] = { "BYTES", NULL, true, 6 },
+	[ORIGIN] = { "ORIGIN", "origin", false, 4 },
+	[ACTION] = { "ACTION", "action", false, 1 },
+	[ID] = { "ID", "id", false, 2 },
 };
 
 static void fill_cell(struct json_object *row, unsigned column, char out[CELL_MAX])
@@ -113,7 +117,8 @@ static void print_row(struct json_object *row, const struct layout *layout)
 		else if (i == ID)
 			show(stdout, "%s", cell);
 		else
-			show(stdout, "%*s%s%*s  ", columns[i].right ? pad : 0, "", cell, columns[i].right ? 0 : pad, "");
+			show(stdout, "%*s%s%*s  ", columns[i].right ? pad : 0, "", cell, columns[i].right ? 0 : pad,
+			     "");
 	}
 	show(stdout, "\n");
 }

@@ -13,10 +13,10 @@
 #include "agent/config/likely.h"
 #include "tools/infinictl/metric.h"
 
-#define DEPTH_MAX 12
+#define DEPTH_MAX  12
 #define LOOKED_MAX 20000
-#define SHOWN 3
-#define FAR 1000
+#define SHOWN	   3
+#define FAR	   1000
 
 struct candidate {
 	unsigned distance;
@@ -100,8 +100,7 @@ static void look(struct search *s, struct json_object *value, size_t len, unsign
 	if (depth > DEPTH_MAX)
 		return;
 	if (json_object_is_type(value, json_type_object)) {
-		json_object_object_foreach(value, key, member)
-			look_below(s, member, key, len, depth);
+		json_object_object_foreach(value, key, member) look_below(s, member, key, len, depth);
 	} else if (json_object_is_type(value, json_type_array) && json_object_array_length(value) > 0) {
 		look_below(s, json_object_array_get_idx(value, 0), "[0]", len, depth);
 	}

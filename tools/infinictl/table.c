@@ -22,9 +22,9 @@ static const struct {
 	int width;
 	unsigned rank; /* the last goes first where the terminal is too narrow for all */
 } columns[TABLE_COLUMNS] = {
-	[CPU] = { "cpu%", 6, 0 },     [MEMORY] = { "mem%", 6, 1 },   [USED] = { "used", 6, 7 },
-	[SWAP] = { "swap", 6, 8 },    [READ] = { "read/s", 8, 3 },   [WRITE] = { "write/s", 8, 4 },
-	[RECEIVED] = { "rx/s", 8, 5 }, [SENT] = { "tx/s", 8, 6 },     [LOAD] = { "load", 6, 2 },
+	[CPU] = { "cpu%", 6, 0 },      [MEMORY] = { "mem%", 6, 1 }, [USED] = { "used", 6, 7 },
+	[SWAP] = { "swap", 6, 8 },     [READ] = { "read/s", 8, 3 }, [WRITE] = { "write/s", 8, 4 },
+	[RECEIVED] = { "rx/s", 8, 5 }, [SENT] = { "tx/s", 8, 6 },   [LOAD] = { "load", 6, 2 },
 };
 
 /* What a row takes with the columns up to this rank. */

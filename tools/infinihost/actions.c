@@ -12,7 +12,7 @@
 #include "tools/show/show.h"
 
 #define BOOLEAN "=true|false"
-#define CHECKS "=disk_space|resource_optimization|memory|cpu_load|pressure|clock|log|failed_units|reboot_required"
+#define CHECKS	"=disk_space|resource_optimization|memory|cpu_load|pressure|clock|log|failed_units|reboot_required"
 
 /* Parameters are separated by blanks, the values of one by '|'. */
 static const struct {
@@ -47,8 +47,8 @@ static const struct {
 	{ "PackageRemove", "package" },
 	{ "PackageSearch", "query" },
 	{ "PackageUpdate", "package" },
-	{ "PrepareGoldenImage", "cleanup_level=basic|minimal|standard|deep|full sanitize_user_data" BOOLEAN " shutdown_after" BOOLEAN
-				" dry_run" BOOLEAN },
+	{ "PrepareGoldenImage", "cleanup_level=basic|minimal|standard|deep|full sanitize_user_data" BOOLEAN
+				" shutdown_after" BOOLEAN " dry_run" BOOLEAN },
 	{ "ProcessKill", "pid force" BOOLEAN " start_time" },
 	{ "ProcessList", "limit sort_by=cpu|memory" },
 	{ "ProcessTop", "limit sort_by=cpu|memory" },
@@ -56,8 +56,8 @@ static const struct {
 	{ "RestartServices", "service_name" },
 	{ "RunAllHealthChecks", "" },
 	{ "RunHealthCheck", "check_name" CHECKS },
-	{ "RunMaintenanceTask", "task_type=cleanup|updates|restart_services|health task_name validate_before" BOOLEAN " validate_after" BOOLEAN
-				" parameters" },
+	{ "RunMaintenanceTask", "task_type=cleanup|updates|restart_services|health task_name validate_before" BOOLEAN
+				" validate_after" BOOLEAN " parameters" },
 	{ "ServiceControl", "service operation=start|stop|restart|enable|disable|status" },
 	{ "ServiceList", "" },
 	{ "ShutdownSystem", "force" BOOLEAN " delay_s" },
@@ -106,7 +106,8 @@ static void say_unknown_action(const char *action)
 	if (found)
 		show(stderr, "infinihost: %s: not known here, perhaps %s is meant; sent as it is\n", action, found);
 	else
-		show(stderr, "infinihost: %s: not known here, sent as it is (infinihost actions lists what is)\n", action);
+		show(stderr, "infinihost: %s: not known here, sent as it is (infinihost actions lists what is)\n",
+		     action);
 }
 
 static bool has_parameter(const char *at, const char *wanted, size_t len)
@@ -128,8 +129,8 @@ static void say_unknown_parameter(const char *action, const char *at, int len, c
 
 		snprintf(list + used, sizeof(list) - used, "%s%s", used ? ", " : "", name);
 	}
-	show(stderr, "infinihost: %s has no parameter %.*s (%s%s), sent as it is\n", action, len, word, list[0] ? "it has " : "it has none",
-	     list);
+	show(stderr, "infinihost: %s has no parameter %.*s (%s%s), sent as it is\n", action, len, word,
+	     list[0] ? "it has " : "it has none", list);
 }
 
 void actions_judge(int count, char **words)

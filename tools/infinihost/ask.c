@@ -35,7 +35,8 @@ int ask_explain_failure(struct json_object *answer)
 	return !strcmp(code, "COMMAND_TIMEOUT") ? HOST_TIMEOUT : HOST_AGENT_ERROR;
 }
 
-/* Waits for the end of the cancelled command. 1 when its answer came, 0 when the agent knows of none, or as talk_next. */
+/* Waits for the end of the cancelled command. 1 when its answer came, 0 when the agent knows of none, or as talk_next.
+ */
 static int await_end(struct talk *talk, const char *target, const char *id)
 {
 	uint64_t deadline_ns = command_deadline(CANCEL_TIMEOUT_S);
@@ -46,7 +47,8 @@ static int await_end(struct talk *talk, const char *target, const char *id)
 		bool response = !strcmp(summary_find_text(message.json, "type"), "response");
 		const char *of = summary_find_text(message.json, "id");
 		bool ended = response && !strcmp(of, target);
-		bool refused = (response && !strcmp(of, id) && !json_object_get_boolean(summary_find(message.json, "success"))) ||
+		bool refused = (response && !strcmp(of, id) &&
+				!json_object_get_boolean(summary_find(message.json, "success"))) ||
 			       talk_refused(talk, message.json, id);
 
 		if (refused)
@@ -76,7 +78,9 @@ static void cancel(struct talk *talk, const char *target)
 		show(stderr, "infinihost: the command has ended in the guest\n");
 	else
 		show(stderr, "infinihost: the command may still run in the guest%s\n",
-		     r == -ETIMEDOUT ? ": no answer in time" : r == -ENOTCONN ? ": the connection was closed" : "");
+		     r == -ETIMEDOUT  ? ": no answer in time"
+		     : r == -ENOTCONN ? ": the connection was closed"
+				      : "");
 }
 
 int ask(const struct host_options *options, struct json_object *message, double timeout_s, struct talk_message *ret,

@@ -157,7 +157,8 @@ void show_wrong_option(const char *program, int option, char *const argv[])
 	const char *word = argv[optind - 1];
 
 	if (strncmp(word, "--", 2) != 0 && optopt > 0 && optopt < 0x80)
-		show(stderr, option == ':' ? "%s: -%c needs a value\n" : "%s: there is no option -%c\n", program, optopt);
+		show(stderr, option == ':' ? "%s: -%c needs a value\n" : "%s: there is no option -%c\n", program,
+		     optopt);
 	else if (option == ':')
 		show(stderr, "%s: %s needs a value\n", program, word);
 	else if (optopt > 0 && strchr(word, '='))

@@ -23,8 +23,8 @@ void show_cut(FILE *out, const char *text, size_t max);
 void show_words(FILE *out, const char *words);
 
 /*
- * What a program wrote, in lines. Into anything but a terminal the bytes go as they are; on a terminal newlines and tabs
- * stay and the rest is as with show_text.
+ * What a program wrote, in lines. Into anything but a terminal the bytes go as they are; on a terminal newlines and
+ * tabs stay and the rest is as with show_text.
  */
 void show_stream(FILE *out, const char *text, size_t len);
 
