@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The configuration as the agent takes it: file, command line and host, at start and at run time. A bad one changes nothing. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,6 +54,24 @@ int agent_load_config(struct config *config, const struct agent_options *options
 	return r;
 }
 
+/* What config/ cannot know: whether a word is the name of an action. */
+static int inspect_actions(char *const *words, const char *key, config_tell_fn tell, void *data)
+{
+	int r = 0;
+
+	for (; *words; words++) {
+		const struct action *action;
+		char text[256];
+
+		if (**words < 'A' || **words > 'Z' || action_find(*words, &action) != ACTION_UNKNOWN)
+			continue;
+		snprintf(text, sizeof(text), "%s: there is no action %.100s", key, *words);
+		tell(data, CONFIG_MISTAKE, text);
+		r = -EINVAL;
+	}
+	return r;
+}
+
 int agent_inspect_config(struct config *config, const struct agent_options *options, config_tell_fn tell, void *data)
 {
 	struct err e = { 0 };
@@ -66,6 +85,10 @@ int agent_inspect_config(struct config *config, const struct agent_options *opti
 		r = config_check(config, NULL, NULL, &e);
 	if (r < 0)
 		tell(data, CONFIG_ERROR, e.text);
+	if (inspect_actions(config->commands.allow, "commands.allow", tell, data) < 0 && r == 0)
+		r = -EINVAL;
+	if (inspect_actions(config->commands.deny, "commands.deny", tell, data) < 0 && r == 0)
+		r = -EINVAL;
 	return found ? found : r;
 }
 

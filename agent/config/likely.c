@@ -45,6 +45,22 @@ unsigned likely_distance(const char *a, const char *b)
 	return least(rows[m % 3][n], LIKELY_EDITS + 1);
 }
 
+const char *likely_name(const char *const *names, const char *name)
+{
+	unsigned best = LIKELY_EDITS + 1;
+	const char *found = NULL;
+
+	for (; *names; names++) {
+		unsigned distance = likely_distance(name, *names);
+
+		if (distance >= best)
+			continue;
+		best = distance;
+		found = *names;
+	}
+	return found;
+}
+
 const char *likely_section(const char *section)
 {
 	unsigned best = LIKELY_EDITS + 1;

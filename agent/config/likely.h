@@ -15,6 +15,9 @@ struct config_key;
  */
 unsigned likely_distance(const char *a, const char *b);
 
+/* The nearest of `names` (NULL at the end) within LIKELY_EDITS, or NULL. */
+const char *likely_name(const char *const *names, const char *name);
+
 /* The section that is meant, or NULL. */
 const char *likely_section(const char *section);
 

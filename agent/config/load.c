@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <ini.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -229,11 +230,38 @@ static void remark_unknown(struct load *load, const char *section, const char *n
 		remark(load, false, "there is no key %s.%s, ignored", section, name);
 }
 
+/*
+ * Words of commands.allow and deny: a group, or an action. The names of actions begin with a capital, and which there are is not
+ * known here; a word that begins with none and is no group allows or denies nothing.
+ */
+static void remark_groups(struct load *load, const struct config_key *key, const char *value)
+{
+	static const char *const groups[] = { "observe", "control", "packages", "power", "exec", NULL };
+
+	for (size_t len; *(value += strspn(value, " ,\t")); value += len) {
+		char word[64];
+		const char *likely;
+
+		len = strcspn(value, " ,\t");
+		snprintf(word, sizeof(word), "%.*s", (int)len, value);
+		likely = likely_name(groups, word);
+		if ((*word >= 'A' && *word <= 'Z' && !likely) || (likely && !strcmp(likely, word)))
+			continue;
+		if (likely)
+			remark(load, true, "%s.%s: there is no group %s, perhaps %s", key->section, key->name, word, likely);
+		else
+			remark(load, true, "%s.%s: %s is neither a group (observe, control, packages, power, exec) nor the name of an action",
+			       key->section, key->name, word);
+	}
+}
+
 /* Nothing is wrong with the value, but it can hardly be what was meant. */
 static void remark_value(struct load *load, const struct config_key *key, const char *value)
 {
 	unsigned *set_at = &load->set_at[key - config_keys];
 
+	if (key->offset == offsetof(struct config, commands.allow) || key->offset == offsetof(struct config, commands.deny))
+		remark_groups(load, key, value);
 	if (load->continued)
 		return;
 	if (*set_at)

@@ -88,6 +88,8 @@ def story_every_error_is_told_with_its_place_and_the_likely_name():
                           f"{name}:5: timers.collect_timeout_ms", f"{name}:7: expected", f"{name}:8: log.sync"):
                 assert words in done.stderr, (words, done.stderr)
             assert len(done.stderr.splitlines()) == 5, done.stderr
+    _, done = check_config("[commands]\nallow = observe ProcesKill\n")
+    assert done.returncode == 2 and "commands.allow: there is no action ProcesKill" in done.stderr, done
     done = run("--set", "timers.metric_interval_ms=1000", "--set", "x=1", "--check-config")
     assert done.returncode == 2 and "perhaps timers.metrics_interval_ms" in done.stderr, done
 

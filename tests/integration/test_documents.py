@@ -3,6 +3,7 @@
 """What the documents say against what there is."""
 import os
 import re
+import shlex
 import subprocess
 
 import tap
@@ -84,6 +85,29 @@ def story_exit_statuses_are_the_same_everywhere():
         for code, meaning in re.findall(r"(\d) ([a-z][a-z ]+?)(?:,|\.$)", shown.split("Exit status: ")[1]):
             status = " ".join(page(manual).split('.SH "EXIT STATUS"')[1].split(".SH")[0].split()) if '"EXIT STATUS"' in page(manual) else ""
             assert re.search(r"\b%s\b" % code, status), (name, code, meaning, status)
+
+
+def examples():
+    """(document, words) of each command line of the tools that a document shows."""
+    for folder, names in (("", ["README.md"]), ("docs", sorted(os.listdir(os.path.join(ROOT, "docs")))), ("packaging/man", sorted(os.listdir(os.path.join(ROOT, "packaging/man"))))):
+        for name in names:
+            text = text_of(folder, name).replace("\\-", "-").replace("\\(aq", "'")
+            for line in re.findall(r"(?:^|`|&& |\\$ )((?:sudo )?(?:infinihost|infinictl) [^`\n]*)", text, re.M):
+                line = re.split(r"\s+#| \| | && |;", line)[0].replace("sudo ", "")
+                if not re.search(r"[\[<…]|\.\.\.|\\f|[A-Z]{3,}(?!=)\b(?<!SOCKET)", line) or "SOCKET" in line:
+                    yield os.path.join(folder, name), shlex.split(line)
+
+
+def story_what_the_documents_show_can_be_typed():
+    seen = 0
+    for document, words in examples():
+        if "-f" in words or "--follow" in words or len(words) < 2 or words[1] in ("-", "demo"):
+            continue
+        seen += 1
+        words = ["/no/such" if "/run/" in word or word == "SOCKET" else word for word in words]
+        done = subprocess.run([program(words[0]), *words[1:]], capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
+        assert done.returncode != 2, (document, words, done.stderr)
+    assert seen > 15, seen
 
 
 if __name__ == "__main__":

@@ -495,7 +495,10 @@ static void what_can_hardly_be_meant_is_an_error_of_the_check(void **state)
 		{ "enabled = no\n[log]\n", "1 @:1: \"enabled\" stands before any [section]", false },
 		{ "[log]\nenabled = no\nenabled = yes\n", "1 @:3: log.enabled is set in line 2 already", false },
 		{ "[agent]\nvm_id = a # the first\n", "1 @:2: agent.vm_id: a comment begins at the beginning", false },
-		{ "[commands]\ndeny = power # never\n", "1 @:2: commands.deny: a comment begins", false },
+		{ "[commands]\ndeny = pakages\n", "1 @:2: commands.deny: there is no group pakages, perhaps packages", false },
+		{ "[commands]\ndeny = observe,\n  Power\n", "1 @:3: commands.deny: there is no group Power, perhaps power", false },
+		{ "[commands]\nallow = everything\n", "1 @:2: commands.allow: everything is neither a group", false },
+		{ "[socket]\ngroup = wheel # of the admins\n", "1 @:2: socket.group: a comment begins", false },
 		{ "[log] enabled = no\n", "1 @:1: what follows [log] on its line is ignored", false },
 		{ "[timers]\nmetrics_interval_ms = 10 s\n", "2 @:2: timers.metrics_interval_ms: \"10 s\"", true },
 		{ "[timers]\nmetrics_interval_ms = 1000ms\n", "2 @:2: timers.metrics_interval_ms", true },
@@ -541,6 +544,7 @@ static void what_is_fine_is_told_as_nothing(void **state)
 		"; comment\n\n[log] # comment\nsegment_bytes = 8 MiB\nmax_total_bytes=1gb\n",
 		"[log]\nenabled: no ; not now\n",
 		"[commands]\nallow = observe,\n\tcontrol\n",
+		"[commands]\nallow = observe ProcessKill, RebootSystem\ndeny = exec\n",
 		"[agent]\nvm_id = a#1\n[log]\nenabled = no\n[agent]\nlog_level = debug",
 	};
 	struct fixture *f = *state;

@@ -76,7 +76,7 @@ static int note_environment(const struct config *config, struct config_origins *
 /* What is wrong with the contents is 2, a file that cannot be had 1. */
 static int exit_of(int rc)
 {
-	return rc == 0 ? CLI_OK : rc == -EACCES || rc == -ENOENT || rc == -ENOMEM ? CLI_FAILED : CLI_USAGE;
+	return rc == 0 ? CLI_OK : rc == -EINVAL || rc == -EPERM || rc == -EFBIG ? CLI_USAGE : CLI_FAILED;
 }
 
 static int look(const char *path, bool print)
