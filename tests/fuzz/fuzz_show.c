@@ -69,7 +69,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	before = parse(text, strlen(text));
 	if (before) {
 		after = parse(escaped, escaped_len);
-		REQUIRE(after && json_object_equal(before, after));
+		/* As text: NaN, which json-c takes, equals nothing. */
+		REQUIRE(after && !strcmp(json_object_to_json_string(before), json_object_to_json_string(after)));
 		json_object_put(after);
 		json_object_put(before);
 	}

@@ -132,6 +132,28 @@ static void escaped_json_is_the_same_json(void **state)
 	}
 }
 
+/* Blanks between values stay blanks; a control inside a string, which JSON forbids, becomes its escape. */
+static void json_of_any_form_becomes_json(void **state)
+{
+	static const struct {
+		const char *in, *want;
+	} cases[] = {
+		{ "{\r\n\t\"a\": 1}\r", "{ \n\t\"a\": 1} " },
+		{ "\"a\tb\nc\rd\"", "\"a\\u0009b\\u000ac\\u000dd\"" },
+		{ "\"a\\\"\x7f\", \"\\\\\"\x7f", "\"a\\\"\\u007f\", \"\\\\\"?" },
+		{ "\"\xff\xf3\xa0\x81\x81\"", "\"\\ufffd\\udb40\\udc41\"" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		FILE *out = begin();
+
+		show_json(out, cases[i].in);
+		fclose(out);
+		assert_string_equal(text, cases[i].want);
+	}
+}
+
 static void long_text_is_cut_between_characters(void **state)
 {
 	FILE *out = begin();
@@ -176,6 +198,7 @@ int main(void)
 		cmocka_unit_test_teardown(text_for_a_terminal_holds_nothing_that_it_obeys, teardown),
 		cmocka_unit_test(what_is_cleaned_in_place_is_the_same),
 		cmocka_unit_test_teardown(escaped_json_is_the_same_json, teardown),
+		cmocka_unit_test_teardown(json_of_any_form_becomes_json, teardown),
 		cmocka_unit_test_teardown(long_text_is_cut_between_characters, teardown),
 		cmocka_unit_test_teardown(our_own_words_keep_their_lines, teardown),
 		cmocka_unit_test_teardown(into_a_file_the_bytes_go_as_they_are, teardown),

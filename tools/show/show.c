@@ -33,34 +33,47 @@ static void show_escape(FILE *out, const unsigned char *p, int bytes)
 		fprintf(out, "\\u%04x\\u%04x", 0xD7C0 + (unsigned)(code >> 10), 0xDC00 + (unsigned)(code & 0x3FF));
 }
 
-static void show_refused(FILE *out, const unsigned char *p, int bytes, enum manner manner)
+/* `quoted`: inside a string of JSON, where every control is to be escaped; between its values they are blanks. */
+static void show_refused(FILE *out, const unsigned char *p, int bytes, enum manner manner, bool quoted)
 {
 	bool space = *p == '\n' || *p == '\t';
 
-	if (space && manner != MANNER_LINE)
+	if (space && manner != MANNER_LINE && !quoted)
 		fputc(*p, out);
-	else if (manner == MANNER_JSON)
+	else if (manner == MANNER_JSON && quoted)
 		show_escape(out, p, bytes);
 	else
-		fputc('?', out);
+		fputc(manner == MANNER_JSON && *p == '\r' ? ' ' : '?', out);
+}
+
+/* Steps over one character that is shown; whether it begins or ends a string of JSON. */
+static bool is_quote(const unsigned char *p, bool *escaped)
+{
+	bool quote = *p == '"' && !*escaped;
+
+	*escaped = *p == '\\' && !*escaped;
+	return quote;
 }
 
 /* Runs of what may be shown go out in one piece. */
 static void show_bytes(FILE *out, const char *text, size_t len, enum manner manner)
 {
 	const unsigned char *p = (const unsigned char *)text, *end = p + len, *run = p;
+	bool quoted = false, escaped = false;
 
 	while (p < end) {
 		int step = printable_step(p, end);
 
 		if (step > 0) {
+			quoted ^= manner == MANNER_JSON && is_quote(p, &escaped);
 			p += step;
 			continue;
 		}
+		escaped = false;
 		fwrite(run, 1, (size_t)(p - run), out);
 		/* The end of a line as other systems write it. */
 		if (!(manner == MANNER_LINES && *p == '\r' && p + 1 < end && p[1] == '\n'))
-			show_refused(out, p, -step, manner);
+			show_refused(out, p, -step, manner, quoted);
 		p -= step;
 		run = p;
 	}
