@@ -217,7 +217,10 @@ static bool has_section(const char *section)
 
 static void remark_unknown(struct load *load, const char *section, const char *name)
 {
-	const struct config_key *likely = likely_key(section, name);
+	const struct telling *t = load->telling;
+	/* What a load does not tell any more it does not look for: a file of nothing else costs no second of the loop. */
+	bool told = t->tell || t->count < CONFIG_WARNINGS_MAX;
+	const struct config_key *likely = told ? likely_key(section, name) : NULL;
 
 	if (!section[0])
 		remark(load, true, "\"%s\" stands before any [section]%s%s%s, ignored", name, likely ? ", perhaps it belongs into [" : "",
