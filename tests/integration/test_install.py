@@ -4,6 +4,7 @@
 import os
 import re
 import stat
+import subprocess
 import tempfile
 
 import tap
@@ -186,6 +187,43 @@ def story_wrong_words_are_refused():
         done = guest.install("normal", name)
         assert done.returncode == 1 and "VM_ID" in done.stderr, (name, done)
     assert not os.path.exists(guest.path("etc/infiniservice"))
+
+
+def story_no_unit_hands_anything_to_a_shell():
+    """Neither as the program nor as an argument of another one: what another wrote would be read by it."""
+    folder = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "packaging")
+    units = [name for name in os.listdir(folder) if name.endswith((".service", ".socket", ".timer", ".path"))]
+    assert len(units) >= 4, units
+    for name in units:
+        with open(os.path.join(folder, name), encoding="utf-8") as file:
+            text = file.read().replace("\\\n", " ")
+        for line in text.splitlines():
+            if line.startswith("Exec"):
+                words = [os.path.basename(word) for word in line.partition("=")[2].lstrip("-+@:!").split()]
+                shells = {"sh", "bash", "dash", "zsh", "ksh", "ash", "busybox", "env", "perl", "python3"}
+                assert not shells & set(words), (name, line)
+
+
+# What may wait for a network: it runs in a process that nobody else waits for.
+ASKERS = {"agent/executor/spawn.o", "agent/executor/port.o"}
+ASKS = re.compile(r" U (getpw\w+|getgr\w+|initgroups|getaddrinfo|getnameinfo|gethostby\w+|getservby\w+|getnetgrent\w*|res_\w+)$", re.M)
+
+
+def story_the_name_service_is_asked_by_processes_that_nobody_waits_for():
+    """Seen in the objects: a call of the agent's own loop, or of the executor's, would be there."""
+    build = os.environ.get("INFINISERVICE_BUILD", os.path.join(ROOT, "build"))
+    looked = 0
+    for part in ("agent", "collectors", "transport"):
+        for folder, _, names in os.walk(os.path.join(build, part)):
+            for name in sorted(names):
+                path = os.path.join(folder, name)
+                place = os.path.relpath(path, build)
+                if not name.endswith(".o") or place.startswith("agent/portable/") or place in ASKERS or name.startswith("prober_child"):
+                    continue
+                symbols = subprocess.run(["nm", path], capture_output=True, text=True, check=True).stdout
+                assert not ASKS.search(symbols), (place, ASKS.findall(symbols))
+                looked += 1
+    assert looked > 100, looked
 
 
 if __name__ == "__main__":
