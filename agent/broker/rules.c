@@ -121,9 +121,12 @@ static const char *judge_action(const struct rule *rule, const char *action, uin
  */
 static bool is_program(const char *path, const char *name)
 {
+	const char *slash = strrchr(path, '/');
 	char own[256];
 	bool known = false;
 
+	if (!slash || strcmp(slash + 1, name) != 0)
+		return false;
 	for (size_t i = 0; executor_directories[i]; i++) {
 		snprintf(own, sizeof(own), "%s/%s", executor_directories[i], name);
 		known = known || strcmp(path, own) == 0;
