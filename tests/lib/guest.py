@@ -252,6 +252,7 @@ class Guest:
         self.memory_mib = memory_mib
         self.cpus = cpus
         self.port_names = list(ports)
+        self.uuid = MACHINE_UUID  # the machine's, as its firmware tells it: another one is another machine
         self.hardware = list(hardware)  # further arguments for QEMU
         self.work = tempfile.mkdtemp(prefix="infinitest-")
         self.process = None
@@ -279,7 +280,7 @@ class Guest:
         argv = ["qemu-system-x86_64", "-accel", "tcg", "-machine", "q35", "-cpu", "qemu64", "-smp",
                 # One more may be plugged in, by a story that wants to see it come and go.
                 "%d,maxcpus=%d" % (self.cpus, self.cpus + 1),
-                "-m", str(self.memory_mib), "-uuid", MACHINE_UUID, "-display", "none", "-no-reboot", "-nodefaults",
+                "-m", str(self.memory_mib), "-uuid", self.uuid, "-display", "none", "-no-reboot", "-nodefaults",
                 "-serial", "file:" + self.path("serial.log"), "-device", "virtio-rng-pci",
                 "-qmp", "unix:%s,server=on,wait=off" % self.path("qmp"),
                 "-kernel", vmlinuz(self.release), "-initrd", os.path.join(self.work, "initrd"),

@@ -15,6 +15,7 @@ from stories import story
 numbers = itertools.count(1)
 
 UNIT = "story-probe.service"
+ALIAS = "story-probe-alias.service"
 UNIT_PATH = "/etc/systemd/system/" + UNIT
 UNIT_TEXT = """[Unit]
 Description=A unit of a story
@@ -139,10 +140,17 @@ def a_unit_that_takes_its_time_delays_no_other_answer(guest):
         assert answer["success"] and time.monotonic() - begin > 2.5, answer
 
 
+def ids(guest, names):
+    """What PID 1 calls the units of these names: another name than asked for has an alias."""
+    told = guest.sh("systemctl show -p Id --value -- %s" % " ".join("'%s'" % name for name in names)).split()
+    assert len(told) == len(names), (len(told), len(names))
+    return dict(zip(names, told))
+
+
 @story(limit_s=60)
 def the_list_of_services_is_that_of_systemctl(guest):
-    with probe_unit(guest), root_agent(guest) as port:
-        guest.sh("systemctl start %s" % UNIT)
+    with probe_unit(guest, UNIT_TEXT + "Alias=%s\n" % ALIAS), root_agent(guest) as port:
+        guest.sh("systemctl enable %s; systemctl start %s" % (UNIT, UNIT))
         answer = port.ask("ServiceList", "services", 30)
         assert answer["success"], answer
         schema.check_data("ServiceList", answer["data"])
@@ -159,8 +167,14 @@ def the_list_of_services_is_that_of_systemctl(guest):
             assert (rows[name]["active_state"], rows[name]["sub_state"]) == (unit[2], unit[3]), (rows[name], unit)
         files = dict(line.split()[:2] for line in
                      guest.sh("systemctl list-unit-files --type=service --plain --no-legend --no-pager").splitlines())
-        wrong = [name for name, state in files.items() if "@." not in name and rows.get(name, {}).get("startup_type") != state]
+        files = {name: state for name, state in files.items() if "@." not in name}
+        called = ids(guest, files)
+        wrong = [name for name, state in files.items() if called[name] == name and rows.get(name, {}).get("startup_type") != state]
         assert not wrong, wrong
+        # Another name of a unit would be a second row of it, with a state that it does not have.
+        aliases = {name: unit for name, unit in called.items() if name != unit}
+        assert aliases.get(ALIAS) == UNIT, aliases
+        assert not set(aliases) & set(rows) and set(aliases.values()) <= set(rows), (aliases, sorted(rows))
         assert rows[UNIT]["status"] == "running" and rows[UNIT]["description"] == "A unit of a story", rows[UNIT]
 
 

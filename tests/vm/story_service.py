@@ -4,7 +4,7 @@
 import time
 
 from agent_guest import AGENT_NODE, configured, host, main_pid, restarts
-from guest import MACHINE_UUID, wait_for
+from guest import wait_for
 from stories import story
 
 
@@ -31,7 +31,7 @@ def the_agent_runs_unprivileged_and_its_files_are_its_own(guest):
 @story()
 def the_vm_is_known_by_its_product_uuid_though_only_root_may_read_it(guest):
     with host(guest) as port:
-        assert port.handshake["vm_id"].lower() == MACHINE_UUID
+        assert port.handshake["vm_id"].lower() == guest.uuid
         assert port.status()["vm_id_source"] == "dmi"
 
 

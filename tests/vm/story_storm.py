@@ -6,12 +6,15 @@ import collections
 import contextlib
 import json
 import random
+import re
 import time
 
 from agent_guest import AgentPort, configured, host, main_pid, port_is_open, unsafe
 from guest import Timeout, wait_for
 from stories import story
 
+# Says what it was given, what its own text is read from, which files of the agent hold that, and who runs it.
+SPOKEN = "echo $INPUT_WORD $0; readlink /proc/$$/fd/3; grep -rlsF -D skip 'echo $INPUT_WORD' /run/infiniservice /var/lib/infiniservice; id -un"
 COUNT = 600  # emulated: some 60 a second
 
 
@@ -175,8 +178,7 @@ def what_was_accepted_is_answered_after_a_restart_and_scripts_are_completed(gues
     with host(guest) as port:
         port.expect("request_pending_scripts", 10)
         port.send({"type": "pending_scripts_response", "scripts": [
-            {"execution_id": "done-1", "script_content": "echo $INPUT_WORD $0; id -un", "shell": "BASH", "input_values": {"word": "spoken"},
-             "timeout_seconds": 30},
+            {"execution_id": "done-1", "script_content": SPOKEN, "shell": "BASH", "input_values": {"word": "spoken"}, "timeout_seconds": 30},
             {"execution_id": "slow-1", "script_content": "sleep 55", "shell": "sh", "timeout_seconds": 2},
             {"execution_id": "odd-1", "script_content": "echo no", "shell": "powershell"},
             {"execution_id": "who-1", "script_content": "id -un", "run_as": "no-such-user"},
@@ -186,8 +188,9 @@ def what_was_accepted_is_answered_after_a_restart_and_scripts_are_completed(gues
             message = port.expect("script_completion", 20)
             assert message["execution_id"] not in done
             done[message["execution_id"]] = message
-        assert done["done-1"]["exit_code"] == 0 and done["done-1"]["stdout"].startswith("spoken /run/infiniservice/"), done
-        assert done["done-1"]["stdout"].endswith("infiniservice\n"), done
+        said = done["done-1"]["stdout"].splitlines()
+        assert done["done-1"]["exit_code"] == 0 and said[0] == "spoken /proc/self/fd/3" and said[-1] == "infiniservice", done
+        assert len(said) == 3 and re.fullmatch(r"/memfd:\S+ \(deleted\)", said[1]), "it is in no file, of any name"
         assert done["slow-1"]["exit_code"] != 0 and "deadline" in done["slow-1"]["stderr"], done
         assert done["odd-1"]["exit_code"] == done["who-1"]["exit_code"] == -1, done
         assert done["odd-1"]["stderr"] and done["who-1"]["stderr"], done

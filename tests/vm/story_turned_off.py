@@ -5,6 +5,7 @@ the image is another machine. Last of all by its name: what is lost here nobody 
 import contextlib
 import subprocess
 import time
+import uuid
 
 from agent_guest import AgentPort, port_is_open, schema
 from guest import Timeout, wait_for
@@ -79,9 +80,12 @@ def a_shutdown_is_answered_before_it_happens(guest):
 
 
 def derived_id(guest):
-    """What an agent that cannot read the machine's hardware calls this guest: from /etc/machine-id."""
-    with root_agent(guest, "--property=InaccessiblePaths=-/sys/class/dmi", "--property=InaccessiblePaths=-/sys/devices/virtual/dmi") as port:
-        return port.ask("Status", "who")["data"]
+    """What an agent that cannot read the machine's hardware, nor the copy made for it, calls this guest: from /etc/machine-id."""
+    hidden = ("/sys/class/dmi", "/sys/devices/virtual/dmi", "/run/infiniservice-root")
+    with root_agent(guest, *["--property=InaccessiblePaths=-" + path for path in hidden]) as port:
+        status = port.ask("Status", "who")["data"]
+        assert status["vm_id_source"] == "machine-id", status["vm_id_source"]
+        return status
 
 
 @story(limit_s=420)
@@ -116,6 +120,8 @@ def a_golden_image_has_lost_its_identity_and_gets_another(guest):
         with contextlib.suppress(OSError):
             port.close()
     goes_off(guest)
+    # What is made from an image has a UUID of its own, and systemd makes a virtual machine's machine-id of that.
+    guest.uuid = str(uuid.uuid4())
     guest.start(200)
     try:
         new_id = guest.sh("cat /etc/machine-id")
@@ -123,6 +129,7 @@ def a_golden_image_has_lost_its_identity_and_gets_another(guest):
         assert there(guest, KEPT) == KEPT and there(guest, [path for path in GONE if path.startswith(("/etc", "/root", "/var/log"))]) == []
         wait_for(lambda: port_is_open(guest), 20, 0.2, "the agent of the new machine opens its port")
         port = connect(guest)
+        assert port.ask("Status", "whose")["data"]["vm_id"] == guest.uuid, "nothing of the image names it"
         assert port.ask("SystemInfo", "alive")["success"]
         assert port.ask("ServiceControl", "closed", service="dbus", operation="restart")["error_code"] == "POLICY_DENIED"
         port.close()
