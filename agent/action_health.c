@@ -104,7 +104,7 @@ static bool take_check(struct command *command, const struct health_check **ret)
 	if (!name || (*ret = health_check_find(name)))
 		return true;
 	command_fail(command, CODE_INVALID_PARAMETERS, "bad_value",
-		     "check_name is disk_space, resource_optimization, memory, cpu_load, pressure, clock, log, failed_units, packages "
+		     "check_name is disk_space, resource_optimization, memory, cpu_load, pressure, clock, log, executor, failed_units, packages "
 		     "or reboot_required");
 	return false;
 }

@@ -47,10 +47,10 @@ static bool waits(const struct asked *asked, const struct session *session)
 	return at;
 }
 
-/* The host gets what is published in any case, as does who has subscribed to it. */
+/* The host gets what is published in any case, but for one that subscribed with a pace of its own. */
 static void wait_for_sample(struct asked *asked, struct session *session)
 {
-	if (session->kind == SESSION_PORT || waits(asked, session))
+	if ((session->kind == SESSION_PORT && !subscribe_reads(session, FEED_METRICS)) || waits(asked, session))
 		return;
 	session->asked_next = asked->first;
 	asked->first = session;
@@ -106,7 +106,8 @@ void asked_publish(struct agent *agent, struct line *line)
 		struct session *session = asked->first;
 
 		asked_leave(session);
-		if (!subscribe_reads(session, FEED_METRICS))
+		/* A subscriber without a pace gets it as such. */
+		if (!subscribe_reads(session, FEED_METRICS) || session->feed.interval_ns)
 			session->send(session, line);
 	}
 }

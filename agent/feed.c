@@ -70,7 +70,7 @@ void feed_subscribe(struct feed *feed, struct feed_reader *reader, unsigned topi
 								       .seq = feed->rings[topic].last_seq + 1 };
 			feed->wanted[topic]++;
 		}
-	if (fresh & 1U << FEED_METRICS)
+	if (topics & 1U << FEED_METRICS) /* a new pace holds at once */
 		reader->due_ns = 0;
 	if (!reader->topics && topics) {
 		reader->next = feed->first;
@@ -166,7 +166,8 @@ static void pump_topic(struct feed *feed, struct feed_reader *reader, enum feed_
 			if (reader->ops->put(reader, slot.line) < 0)
 				return;
 			reader->taken++;
-			sample_taken(reader, slot.published_ns);
+			if (topic == FEED_METRICS)
+				sample_taken(reader, slot.published_ns);
 		}
 		cursor->seq = seq + 1;
 		cursor->at++;

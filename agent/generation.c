@@ -224,6 +224,25 @@ void generation_woke(struct agent *agent)
 	renew(agent, "nothing ran here for longer than it should");
 }
 
+/* Each costs a sample, a segment of the log and a line of the journal: a host has no more of them than this. */
+#define HOST_WORDS   4
+#define HOST_WORD_NS (30 * NS_PER_S)
+
+static void renew_on_word(struct agent *agent, const char *why)
+{
+	struct generation *generation = &agent->generation;
+	uint64_t now_ns = agent_now(agent).mono_ns, back = (now_ns - generation->word_ns) / HOST_WORD_NS;
+
+	if (back > 0) {
+		generation->words -= back < generation->words ? (unsigned)back : generation->words;
+		generation->word_ns = now_ns;
+	}
+	if (generation->words == HOST_WORDS)
+		return;
+	generation->words++;
+	renew(agent, why);
+}
+
 static bool find_time(struct json_object *value, int64_t *ret)
 {
 	if (json_object_is_type(value, json_type_string))
@@ -242,7 +261,7 @@ void generation_hear(struct agent *agent, const struct message *message)
 	if (!json_object_object_get_ex(message->root, "timestamp", &value) || !value || !find_time(value, &host_ms))
 		return;
 	if (generation_host_ran_ahead(&agent->generation, host_ms, agent_now(agent).wall_ms))
-		renew(agent, "the host's clock ran ahead");
+		renew_on_word(agent, "the host's clock ran ahead");
 }
 
 /* ------------------------------------------------------------------------------------------------------------ numbers
@@ -253,8 +272,11 @@ uint64_t generation_ack(struct agent *agent, uint64_t seq, const char *text)
 	struct generation *generation = &agent->generation;
 	bool ours = text ? strcmp(text, generation->text) == 0 : seq <= generation->sent_seq;
 
-	if (seq >= agent->next_seq && (!text || strcmp(text, generation->text) == 0)) {
-		renew(agent, "a host holds a sample that has not been taken yet");
+	/* A host that names no generation says the same after each handshake: it is a sign once. */
+	if (seq >= agent->next_seq && (text ? strcmp(text, generation->text) == 0 : seq > generation->foreign_seq)) {
+		if (!text)
+			generation->foreign_seq = seq;
+		renew_on_word(agent, "a host holds a sample that has not been taken yet");
 		ours = false;
 	}
 	if (ours || seq < generation->first_seq)

@@ -41,6 +41,9 @@ struct generation {
 	struct probe_rtc rtc;
 	bool host_known; /* how far the times of hosts are ahead of ours, at the last message: */
 	int64_t host_ahead_ms;
+	uint64_t foreign_seq; /* the highest number for which an Ack that names no generation has begun one */
+	unsigned words;	      /* generations begun on a host's word, of HOST_WORDS: one comes back every HOST_WORD_NS, */
+	uint64_t word_ns;     /* counted from here */
 	struct prober *prober;
 	ev_io vmgenid;	      /* active where the kernel may tell of it */
 	uint64_t late_due_ns; /* for which it was woken too late, last */

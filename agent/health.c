@@ -248,7 +248,8 @@ static void check_failed_units(struct agent *agent, const struct health_facts *f
 {
 	(void)agent;
 	if (!facts->units_known) {
-		health_say(result, HEALTH_PASSED, "there is no service manager to ask");
+		health_say(result, facts->units_absent ? HEALTH_PASSED : HEALTH_WARNING,
+			   facts->units_absent ? "there is no service manager to ask" : "which units have failed could not be asked");
 		return;
 	}
 	if (facts->failed.count) {

@@ -63,7 +63,7 @@ struct health_packages {
 struct health_facts {
 	const struct trend *trend; /* NULL: could not be had */
 	unsigned window_days;
-	bool units_known;
+	bool units_known, units_absent; /* absent: there is no service manager */
 	struct health_names failed;
 	bool reboot_known, reboot_required;
 	struct health_packages packages;

@@ -2,6 +2,7 @@
 /* Gathering facts for health checks; see health_work.h. What waits in the loop comes first, the program last. */
 #include "agent/health_work.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -113,6 +114,7 @@ static void on_units(void *data, const struct bus_reply *reply)
 	struct health_work *work = data;
 
 	work->call = NULL;
+	work->facts.units_absent = reply->error == -ENOTCONN;
 	work->facts.units_known = reply->error == 0 && read_units(reply->message, &work->facts);
 	health_work_start(work);
 }
@@ -128,6 +130,7 @@ static bool ask_units(struct health_work *work)
 	if (r >= 0)
 		r = bus_call(bus, message, 10 * NS_PER_S, on_units, work, &work->call);
 	sd_bus_message_unref(message);
+	work->facts.units_absent = r < 0 && r != -EBUSY && r != -ENOMEM;
 	return r >= 0;
 }
 

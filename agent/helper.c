@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -146,12 +147,23 @@ static void exec_child(const char *path, char *const argv[], char *const envp[],
 	_exit(127);
 }
 
-/* 0 when execve closed the report pipe, or its -errno. */
+#define EXEC_WAIT_MS 200
+
+/*
+ * 0 when execve closed the report pipe, or its -errno. A disk that hangs holds up the child and not us: that it never began is seen at
+ * the end of its socket.
+ */
 static int exec_result(int report, pid_t pid)
 {
+	struct pollfd told = { .fd = report, .events = POLLIN };
 	int error = 0;
 	ssize_t got;
 
+	do
+		got = poll(&told, 1, EXEC_WAIT_MS);
+	while (got < 0 && errno == EINTR);
+	if (got == 0)
+		return 0;
 	do
 		got = read(report, &error, sizeof(error));
 	while (got < 0 && errno == EINTR);

@@ -535,7 +535,7 @@ static void offer_gap(struct session *session)
 	if (gap->to == 0 || gap->reading)
 		return;
 	if (!agent->config.log.enabled) {
-		gap_failed(session, "no log is kept (log.enabled)");
+		gap->to = 0; /* a fault that stands says that no log is kept; that lasts until the next start */
 		return;
 	}
 	wanted.from_seq = gap->from;
@@ -579,6 +579,8 @@ void history_forget_ack(struct session *session)
 	session->acked_seq = 0;
 	session->gap.to = 0;
 	ev_timer_stop(session->agent->loop, &session->gap.again);
+	if (session->gap.reading)
+		history_free(session->gap.reading);
 }
 
 void history_leave(struct session *session)

@@ -185,8 +185,8 @@ static void on_sent(void *data, const struct line *line)
 	if (line->class == LINE_SAMPLE)
 		generation_sent(agent, line->seq);
 	session_drained(&agent->port_session);
-	if (line->class <= LINE_BULK)
-		commands_resume(&agent->commands);
+	/* Whatever line it was, there is more room for answers now. */
+	commands_resume(&agent->commands);
 	stop_advance(agent);
 }
 

@@ -196,8 +196,11 @@ static int probe_sockets(const void *arg, size_t arg_len, unsigned char *data)
 	if (!proc)
 		return -errno;
 	while (scan.count > 0 && (entry = readdir(proc)))
-		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9')
+		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' && strcmp(entry->d_name, "1") != 0)
 			fds_scan(&scan, dirfd(proc), entry->d_name);
+	/* Last: it holds the sockets too that it has passed to services. */
+	if (scan.count > 0)
+		fds_scan(&scan, dirfd(proc), "1");
 	closedir(proc);
 	return (int)(scan.found * sizeof(struct probe_socket));
 }

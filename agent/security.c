@@ -138,6 +138,9 @@ enum security_status security_judge_ssh(const struct security_facts *facts, char
 {
 	const struct sshd_settings *sshd = &facts->sshd;
 
+	if (!facts->sshd_file &&
+	    (active(facts, SECURITY_SSH) || active(facts, SECURITY_SSHD) || active(facts, SECURITY_SSH_SOCKET)))
+		return say(message, SECURITY_WARNING, "an SSH server is active, but its settings are not in /etc/ssh/sshd_config");
 	if (!facts->sshd_file)
 		return say(message, SECURITY_PASSED, "no SSH server is installed");
 	if (!facts->sshd_readable)

@@ -89,18 +89,62 @@ static struct json_object *part(struct json_object *list, size_t index, const ch
 		       : NULL;
 }
 
-/* What comes in passes this chain; a rule of its table refuses, in the chain itself or in one that it jumps to. */
+#define CHAINS_MAX 64
+
+/* The chains of a table that what comes in can reach. */
+struct reach {
+	const char *names[CHAINS_MAX];
+	size_t count;
+};
+
+static void reach_add(struct reach *reach, struct json_object *name)
+{
+	if (!json_object_is_type(name, json_type_string) || reach->count == CHAINS_MAX)
+		return;
+	for (size_t i = 0; i < reach->count; i++)
+		if (strcmp(reach->names[i], json_object_get_string(name)) == 0)
+			return;
+	reach->names[reach->count++] = json_object_get_string(name);
+}
+
+static void reach_follow(struct reach *reach, struct json_object *rule)
+{
+	struct json_object *statements = NULL, *verdict, *target;
+
+	if (!json_object_object_get_ex(rule, "expr", &statements) || !json_object_is_type(statements, json_type_array))
+		return;
+	for (size_t i = 0; i < json_object_array_length(statements); i++) {
+		struct json_object *statement = json_object_array_get_idx(statements, i);
+
+		if (json_object_is_type(statement, json_type_object) &&
+		    (json_object_object_get_ex(statement, "jump", &verdict) || json_object_object_get_ex(statement, "goto", &verdict)) &&
+		    json_object_is_type(verdict, json_type_object) && json_object_object_get_ex(verdict, "target", &target))
+			reach_add(reach, target);
+	}
+}
+
+/* What comes in passes this chain; a rule refuses, in the chain itself or in one that it jumps to. */
 static bool chain_refuses(struct json_object *list, struct json_object *chain)
 {
+	struct reach reach = { .count = 0 };
+	struct json_object *name = NULL;
+
 	if (!is(chain, "hook", "input") || !is(chain, "type", "filter"))
 		return false;
 	if (is(chain, "policy", "drop"))
 		return true;
-	for (size_t i = 0; i < json_object_array_length(list); i++) {
-		struct json_object *rule = part(list, i, "rule");
+	if (json_object_object_get_ex(chain, "name", &name))
+		reach_add(&reach, name);
+	for (size_t at = 0; at < reach.count; at++) {
+		for (size_t i = 0; i < json_object_array_length(list); i++) {
+			struct json_object *rule = part(list, i, "rule");
 
-		if (rule && same(rule, chain, "family") && same(rule, chain, "table") && refuses(rule))
-			return true;
+			if (!rule || !same(rule, chain, "family") || !same(rule, chain, "table") || !is(rule, "chain", reach.names[at]))
+				continue;
+			if (refuses(rule))
+				return true;
+			reach_follow(&reach, rule);
+		}
 	}
 	return false;
 }

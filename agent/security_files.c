@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <infiniservice/cleanup.h>
@@ -27,10 +28,16 @@
 static int read_text(int dir_fd, const char *path, struct procfs_buffer *buffer, struct security_unread *unread)
 {
 	struct procfs_file file = PROCFS_FILE;
+	struct stat st;
 	int r;
 
 	buffer->max = TEXT_MAX;
-	r = procfs_read(&file, dir_fd, path, buffer);
+	/* The name is another program's: what lies there may be a FIFO. */
+	file.fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (file.fd < 0 || fstat(file.fd, &st) < 0)
+		r = -errno;
+	else
+		r = S_ISREG(st.st_mode) ? procfs_read(&file, dir_fd, path, buffer) : -EINVAL;
 	procfs_close(&file);
 	if (r == 0 && buffer->truncated)
 		security_unread(unread, "/%.150s (longer than 1 MiB)", path);

@@ -158,10 +158,16 @@ bool nft_filters_input(const char *text, size_t len)
 	bool input = false, refuses = false;
 
 	while (next_line(&all, &line)) {
-		input = input || contains(&line, "hook input");
-		refuses = refuses || contains(&line, "drop") || contains(&line, "reject");
+		struct scan head = line;
+
+		/* Of chains without a hook it is not known who jumps there: they count for nothing. */
+		if (scan_key(&head, "chain "))
+			input = false;
+		if (contains(&line, "hook "))
+			input = contains(&line, "hook input");
+		refuses = refuses || (input && (contains(&line, "drop") || contains(&line, "reject")));
 	}
-	return input && refuses;
+	return refuses;
 }
 
 bool ufw_enabled(const char *text, size_t len)

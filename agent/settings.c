@@ -190,8 +190,12 @@ void agent_reload(struct agent *agent)
 		report(LOG_ERR, "configuration not reloaded, the old one stays: %s", e.text);
 		standing_set(agent, REPLY_ERROR, "config", "", "configuration not reloaded, the old one stays: %s", e.text);
 	} else {
-		if (warning.code)
+		if (warning.code) {
 			report(LOG_WARNING, "%s", warning.text);
+			standing_set(agent, REPLY_WARN, "config", "secret", "%s", warning.text);
+		} else {
+			standing_clear(agent, "config", "secret", "the secret is read by the agent alone again");
+		}
 		agent_apply_config(agent, &fresh);
 		/* A secret that came with the environment is gone from there by now. */
 		if (secret->len > 0 || *agent->config.auth.secret_file)

@@ -8,6 +8,8 @@
 
 #include <json-c/json.h>
 
+#include "collectors/filesystem.h"
+
 static struct json_object *member(struct json_object *object, const char *key)
 {
 	struct json_object *value = NULL;
@@ -53,13 +55,29 @@ static struct trend_mount *find_mount(struct trend *trend, const char *path)
 	return mount;
 }
 
+/* filesystem_is_judged() of a row as it was written: an image is full by make. */
+static bool is_judged(struct json_object *row)
+{
+	struct json_object *type = member(row, "filesystem");
+	struct filesystem_row fs = {
+		.type = json_object_is_type(type, json_type_string) ? json_object_get_string(type) : "",
+		.read_only = json_object_get_boolean(member(row, "read_only")),
+		.total_bytes = 1,
+	};
+
+	fs.full_by_make = strncmp(fs.type, "fuse", 4) == 0 && number(row, "available_gb") == 0 &&
+			  number(row, "used_gb") >= number(row, "total_gb") && number(row, "inodes_total") > 0 &&
+			  number(row, "inodes_free") == 0;
+	return filesystem_is_judged(&fs);
+}
+
 static void add_mount(struct trend *trend, struct json_object *row, int64_t wall_ms)
 {
 	struct json_object *path = member(row, "mount_point");
 	double used = number(row, "used_gb"), total = number(row, "total_gb");
 	struct trend_mount *mount;
 
-	if (!json_object_is_type(path, json_type_string) || used < 0 || total <= 0)
+	if (!json_object_is_type(path, json_type_string) || used < 0 || total <= 0 || !is_judged(row))
 		return;
 	mount = find_mount(trend, json_object_get_string(path));
 	if (!mount)

@@ -85,6 +85,8 @@ static const struct {
 	{ "umountroot.*", CLASS_POWER },
 	{ "final.target", CLASS_POWER },
 	{ "sleep.target", CLASS_POWER },
+	{ "selinux-autorelabel*", CLASS_POWER },
+	{ "bootc-fetch-apply-updates.*", CLASS_POWER },
 	/* poweroff, reboot, halt and the like, as services of each kind and as targets: unit_name_is_power */
 };
 
@@ -128,6 +130,14 @@ static bool owner_denies(const char *pattern, const char *name)
 	return fnmatch(longer, name, FNM_NOESCAPE) == 0;
 }
 
+static const char *owner_words(const char *name, char *const *more)
+{
+	for (; more && *more; more++)
+		if (owner_denies(*more, name))
+			return OWNER_WORDS;
+	return NULL;
+}
+
 const char *unit_rules_deny(const char *name, char *const *more)
 {
 	int class = class_of(name);
@@ -136,10 +146,7 @@ const char *unit_rules_deny(const char *name, char *const *more)
 		return classes[class].words;
 	if (is_escaped_instance(name))
 		return ESCAPED_WORDS;
-	for (; more && *more; more++)
-		if (owner_denies(*more, name))
-			return OWNER_WORDS;
-	return NULL;
+	return owner_words(name, more);
 }
 
 /* ------------------------------------------------------------------------------------------------ what PID 1 says of
@@ -168,7 +175,9 @@ static const struct {
 	{ "RequiredBy", RELATION_TAKES_ALONG, "its stop stops" },
 	{ "BoundBy", RELATION_TAKES_ALONG, "its stop stops" },
 	{ "ConsistsOf", RELATION_TAKES_ALONG, "its stop stops" },
+	{ "PropagatesStopTo", RELATION_TAKES_ALONG, "its stop stops" },
 	{ "Conflicts", RELATION_TAKES_ALONG, "its start stops" },
+	{ "ConflictedBy", RELATION_TAKES_ALONG, "its start stops" },
 };
 
 static const char *deny_by_relation(enum relation relation, const char *other, char *const *more)
@@ -182,7 +191,10 @@ static const char *deny_by_relation(enum relation relation, const char *other, c
 	case RELATION_PULLS_IN:
 		return class >= 0 && classes[class].harmful ? classes[class].words : NULL;
 	case RELATION_TAKES_ALONG:
-		return class == CLASS_OWN ? classes[class].words : NULL;
+		if (class == CLASS_OWN)
+			return classes[class].words;
+		/* Every unit conflicts with shutdown.target: a pattern for that must not deny all of them. */
+		return strcmp(unit_name_suffix(other), ".target") == 0 ? NULL : owner_words(other, more);
 	}
 	return NULL;
 }
@@ -236,7 +248,7 @@ static int read_fact(sd_bus_message *reply, char *const *more, struct unit_facts
 		r = sd_bus_message_read(reply, "v", "(ss)", &text, &words);
 		if (r >= 0)
 			snprintf(facts->load_error, sizeof(facts->load_error), "%s", words);
-	} else if (strcmp(name, "SuccessAction") == 0) {
+	} else if (strcmp(name, "SuccessAction") == 0 || strcmp(name, "FailureAction") == 0 || strcmp(name, "StartLimitAction") == 0) {
 		r = sd_bus_message_read(reply, "v", "s", &text);
 		if (r >= 0 && *text && strcmp(text, "none") != 0)
 			deny(facts, "at its end it does", text, classes[CLASS_POWER].words);

@@ -53,5 +53,8 @@ size_t half_line_length(struct json_check *check, const char *line, size_t len, 
 	if (begin == end || json_check_line(check, line + begin, end - begin, limits, NULL) < 0 ||
 	    json_scan_type(line + begin, end - begin, type) == 0)
 		return len;
-	return begin;
+	for (size_t i = 0; i < begin; i++)
+		if (!is_space(line[i]))
+			return begin;
+	return 0; /* nothing but blanks: no half of anything */
 }

@@ -96,9 +96,19 @@ static const struct rule *find_rule(const char *action, uint32_t group)
 	return found;
 }
 
-/* Why the owner's policy, or the shape of the request, speaks against the action as such; NULL: nothing does. */
-static const char *judge_action(const struct rule *rule, const char *action, uint32_t group, const struct config *config)
+/* A task is what it is made of: what is denied by itself is denied as a task too. */
+static const char *part_of_task(const struct rule *rule, bool deed)
 {
+	if (!rule || strcmp(rule->action, "RunMaintenanceTask") != 0)
+		return NULL;
+	return deed ? "RestartServices" : rule->group == GROUP_PACKAGES ? "UpdateSystemSoftware" : "DiskCleanup";
+}
+
+/* Why the owner's policy, or the shape of the request, speaks against the action as such; NULL: nothing does. */
+static const char *judge_action(const struct rule *rule, const char *action, uint32_t group, bool deed,
+				const struct config *config)
+{
+	const char *part = part_of_task(rule, deed);
 	struct policy policy = {
 		.enabled = config->commands.enabled,
 		.allow_unsafe = config->commands.allow_unsafe,
@@ -110,7 +120,7 @@ static const char *judge_action(const struct rule *rule, const char *action, uin
 		return "the executor does nothing for this action";
 	if (group != rule->group)
 		return "the action is of another group";
-	if (!policy_allows(&policy, action, rule->group))
+	if (!policy_allows(&policy, action, rule->group) || (part && !policy_allows(&policy, part, rule->group)))
 		return "the policy that the executor reads does not allow it ([commands] in infiniservice.conf)";
 	return NULL;
 }
@@ -217,7 +227,7 @@ static bool is_verb(char *const *argv, const char *verb)
 struct rules_verdict rules_judge_run(const struct executor_command *command, const struct config *config)
 {
 	const struct rule *rule = find_rule(command->action, command->run.group);
-	const char *refusal = judge_action(rule, command->action, command->run.group, config);
+	const char *refusal = judge_action(rule, command->action, command->run.group, false, config);
 	const char *run_as = config->commands.run_as;
 
 	if (refusal)
@@ -252,7 +262,7 @@ bool rules_deed_takes_unit(uint32_t deed)
 struct rules_verdict rules_judge_deed(const struct executor_call *call, const struct config *config)
 {
 	const struct rule *rule = find_rule(call->action, call->deed.group);
-	const char *refusal = judge_action(rule, call->action, call->deed.group, config);
+	const char *refusal = judge_action(rule, call->action, call->deed.group, true, config);
 	bool about_unit = rules_deed_takes_unit(call->deed.deed);
 	char unit[UNIT_NAME_SIZE];
 

@@ -84,6 +84,8 @@ static int on_kept(sd_bus_message *message, void *data, sd_bus_error *error)
 		if (!unit_state_over(state, sub) && strcmp(state, "inactive") != 0)
 			unit_adopt(broker, name);
 	broker->kept_known = r >= 0;
+	if (r < 0) /* nobody is let in yet: the next of us asks anew */
+		return sd_event_exit(broker->event, EXIT_FAILURE);
 	broker_ready(broker);
 	return 1;
 }

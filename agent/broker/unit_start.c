@@ -80,6 +80,12 @@ static int command_pin(struct broker *broker, struct executor_command *command, 
 	static char packed[EXECUTOR_MESSAGE_MAX];
 	int64_t len;
 
+	/* What a command may take is its owner's word, by its unit. */
+	memset(run.limits, 0, sizeof(run.limits));
+	if (run.oom_score_adj < 0)
+		run.oom_score_adj = 0;
+	command->run = run;
+	memcpy(broker->message, &run, sizeof(run));
 	if (verdict->free)
 		return 0;
 	if (verdict->own_program)

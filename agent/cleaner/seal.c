@@ -29,6 +29,7 @@ struct seal {
 	struct cleaner *cleaner;
 	void (*taken)(void *data, const char *path, const char *what);
 	void *data;
+	unsigned *left; /* how much that may grant something could not be read or taken */
 };
 
 static void tell(const struct seal *seal, const char *path, const char *what)
@@ -96,9 +97,13 @@ static const char *const harmless[] = {
 
 static bool is_value(const char *value, const char *wanted)
 {
-	size_t len = strlen(wanted);
+	size_t len = strlen(wanted), rest;
 
-	return strncasecmp(value, wanted, len) == 0 && value[len + strspn(value + len, " \t\r\n,")] == '\0';
+	if (strncasecmp(value, wanted, len) != 0)
+		return false;
+	rest = len + strspn(value + len, " \t\r\n,");
+	/* As libinih reads it: ';' behind a blank begins a comment. */
+	return value[rest] == '\0' || (value[rest] == ';' && (rest == 0 || strchr(" \t", value[rest - 1])));
 }
 
 static bool gives(int row, const char *value)
@@ -187,6 +192,25 @@ bool seal_unit_line_gives_nothing(const char *line)
  */
 
 /* A regular file, whole, with a NUL behind it; NULL with *ret_error 0 when there is none. */
+/* A link to /dev/null in place of a file says that there is none (systemd.unit(5)). */
+static bool is_masked(const struct seal *seal, const char *path)
+{
+	char target[sizeof("/dev/null")];
+
+	return readlinkat(seal->cleaner->root_fd, path, target, sizeof(target)) == sizeof(target) - 1 &&
+	       memcmp(target, "/dev/null", sizeof(target) - 1) == 0;
+}
+
+/* A clone that may be open is no sealed image: the seal goes on and tells all such places, and fails at its end. */
+static void leave(const struct seal *seal, const char *path, int error)
+{
+	if (error == -ELOOP && is_masked(seal, path))
+		return;
+	fprintf(stderr, "golden: /%s: %s: what it may grant would stay in the image\n", path, strerror(-error));
+	seal->cleaner->errors++;
+	(*seal->left)++;
+}
+
 static char *read_file(const struct seal *seal, const char *path, size_t *ret_len, struct stat *ret_st, int *ret_error)
 {
 	_cleanup_(closep) int fd = cleaner_open(seal->cleaner->root_fd, path, O_RDONLY);
@@ -245,8 +269,11 @@ static int replace(const struct seal *seal, const char *path, const char *text, 
 
 static void remove_file(const struct seal *seal, const char *path)
 {
+	uint64_t before = seal->cleaner->errors;
+
 	if (cleaner_file(seal->cleaner, path, false) < 0)
 		seal->cleaner->errors++;
+	*seal->left += seal->cleaner->errors != before;
 }
 
 /* One line that not everybody can read: neither /etc/passwd nor /etc/hostname is a secret, whoever named it as one. */
@@ -363,12 +390,13 @@ static void seal_config(const struct seal *seal, const char *path)
 
 	text = read_file(seal, path, &len, &st, &error);
 	if (!text) {
-		seal->cleaner->errors += error != 0;
+		if (error)
+			leave(seal, path, error);
 		return;
 	}
 	out = malloc(len + 1);
 	if (!out) {
-		seal->cleaner->errors++;
+		leave(seal, path, -ENOMEM);
 		return;
 	}
 	if (strncmp(text, MARK, strlen(MARK)) == 0) {
@@ -376,7 +404,7 @@ static void seal_config(const struct seal *seal, const char *path)
 		remove_file(seal, path);
 	} else if (sift(seal, path, text, out, &left) > 0 && !seal->cleaner->dry_run &&
 		   replace(seal, path, out, left, &st) < 0) {
-		seal->cleaner->errors++;
+		leave(seal, path, -EIO);
 	}
 }
 
@@ -407,7 +435,8 @@ static void seal_drop_in(const struct seal *seal, const char *path)
 
 	text = read_file(seal, path, &len, &st, &error);
 	if (!text) {
-		seal->cleaner->errors += error != 0;
+		if (error)
+			leave(seal, path, error);
 		return;
 	}
 	for (char *line = text, *next; *line; line = next) {
@@ -447,7 +476,8 @@ static void walk(const struct seal *seal, const char *folder,
 	if (!dir) {
 		if (fd >= 0)
 			close(fd);
-		seal->cleaner->errors += fd != -ENOENT && fd != -ENOTDIR;
+		if (fd < 0 && fd != -ENOENT && fd != -ENOTDIR)
+			leave(seal, folder, fd);
 		return;
 	}
 	while ((entry = readdir(dir)))
@@ -495,7 +525,8 @@ static void seal_environment(const struct seal *seal, const char *path)
 	int error;
 
 	text = read_file(seal, path, &len, &st, &error);
-	seal->cleaner->errors += error != 0;
+	if (error)
+		leave(seal, path, error);
 	if (!text || (!strstr(text, "INFINIBAY_") && !strstr(text, "INFINISERVICE_")))
 		return;
 	tell(seal, path, "environment");
@@ -504,7 +535,7 @@ static void seal_environment(const struct seal *seal, const char *path)
 
 int seal(struct cleaner *cleaner, void (*taken)(void *data, const char *path, const char *what), void *data)
 {
-	static const char *const unit_dirs[] = { UNIT_DIR, "etc/systemd/system.control" };
+	static const char *const unit_dirs[] = { UNIT_DIR, "etc/systemd/system.control", "usr/local/lib/systemd/system" };
 	static const char *const environments[] = { "etc/default/infiniservice", "etc/conf.d/infiniservice" };
 	static const char *const leftovers[] = { "secret*", "*.new", NULL };
 	static const char *const credentials[] = { "infiniservice*", NULL };
@@ -515,7 +546,8 @@ int seal(struct cleaner *cleaner, void (*taken)(void *data, const char *path, co
 		{ .path = "etc/credstore.encrypted", .globs = credentials, .depth = 1 },
 		{ .path = "var/lib/systemd/linger", .globs = credentials, .depth = 1 },
 	};
-	struct seal s = { .cleaner = cleaner, .taken = taken, .data = data };
+	unsigned left = 0;
+	struct seal s = { .cleaner = cleaner, .taken = taken, .data = data, .left = &left };
 	int r = 0;
 
 	seal_config(&s, CONFIG_DIR "/infiniservice.conf");
@@ -526,5 +558,5 @@ int seal(struct cleaner *cleaner, void (*taken)(void *data, const char *path, co
 		seal_environment(&s, environments[i]);
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(places); i++)
 		r = cleaner_place(cleaner, &places[i], 0, false);
-	return r;
+	return r == 0 && left > 0 ? -EPERM : r;
 }

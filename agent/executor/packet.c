@@ -19,7 +19,7 @@ ssize_t packet_receive(int fd, void *bytes, size_t size, int flags, int fds[PACK
 		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
 	};
 	ssize_t len = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | flags);
-	struct cmsghdr *head = len > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+	struct cmsghdr *head = len >= 0 ? CMSG_FIRSTHDR(&msg) : NULL; /* an empty packet may carry descriptors too */
 
 	for (int i = 0; i < PACKET_FDS; i++)
 		fds[i] = -1;

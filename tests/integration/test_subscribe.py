@@ -122,7 +122,7 @@ def story_unknown_topics_are_refused():
 
 
 def story_row_73_a_slow_subscriber_is_told_what_it_lost_and_the_others_are_on_time():
-    agent = tap.keep(Agent("none", {"timers.metrics_interval_ms": 60, "collectors.processes_top": 200}))
+    agent = tap.keep(Agent("none", {"timers.metrics_interval_ms": 10, "collectors.processes_top": 200}))
     slow, good = tap.keep(LocalClient(agent, receive_bytes=4096)), tap.keep(LocalClient(agent))
     time.sleep(0.5)  # the very first sample of an agent may be for the log alone
     slow.subscribe("metrics")

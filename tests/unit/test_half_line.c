@@ -113,6 +113,15 @@ static void nothing_inside_of_a_message_is_taken_for_one(void **state)
 	}
 }
 
+/* Blanks before a message are no half of another. */
+static void blanks_are_no_half_line(void **state)
+{
+	static const char line[] = " \t {\"type\":\"Bogus\",\"id\":\"x\"}";
+
+	(void)state;
+	assert_int_equal(half_line_length(&check, line, strlen(line), NULL), 0);
+}
+
 static void what_is_no_whole_message_is_not_found(void **state)
 {
 	static const char *const lines[] = {
@@ -178,6 +187,7 @@ int main(void)
 		cmocka_unit_test(every_whole_message_is_found_behind_every_half_of_every_other),
 		cmocka_unit_test(half_after_half_is_passed_over),
 		cmocka_unit_test(nothing_inside_of_a_message_is_taken_for_one),
+		cmocka_unit_test(blanks_are_no_half_line),
 		cmocka_unit_test(what_is_no_whole_message_is_not_found),
 		cmocka_unit_test(a_hostile_megabyte_is_looked_at_once),
 	};

@@ -58,6 +58,9 @@ static void lines_that_give_something_are_found_however_they_are_written(void **
 		{ LINES("[agent]", "vm_id = vm-17", "log_level = debug", "vm_id ="), "1" },
 		{ LINES("[auth]", "secret_file = /root/s", "require_signature = yes"), "1" },
 		{ LINES("[auth]", "require_signature = no"), "1" },
+		{ LINES("[auth]", "require_signature = no ; not yet"), "1" },
+		{ LINES("[commands]", "run_as = root\t; as before"), "1" },
+		{ LINES("[commands]", "allow = observe ; no more", "allow_unsafe = no ; never"), "" },
 		{ LINES("allow = control", "[log]", "allow = control", "[commands]", "allow = control"), "4" },
 		{ LINES("[timers]", "metrics_interval_ms = 10000"), "" },
 	};

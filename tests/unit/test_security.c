@@ -161,8 +161,10 @@ static void judges_the_firewall_by_what_runs(void **state)
 #define CHAIN(name, hook, policy)                                                                               \
 	"{\"chain\":{\"family\":\"inet\",\"table\":\"f\",\"name\":\"" name "\",\"type\":\"filter\",\"hook\":\"" hook \
 	"\",\"prio\":0,\"policy\":\"" policy "\"}}"
-#define RULE(table, statement) \
-	"{\"rule\":{\"family\":\"inet\",\"table\":\"" table "\",\"chain\":\"x\",\"handle\":4,\"expr\":[{\"counter\":null},{\"" statement "\":null}]}}"
+#define RULE_IN(table, chain, expression) \
+	"{\"rule\":{\"family\":\"inet\",\"table\":\"" table "\",\"chain\":\"" chain "\",\"handle\":4,\"expr\":[{\"counter\":null}," expression "]}}"
+#define RULE(table, statement) RULE_IN(table, "in", "{\"" statement "\":null}")
+#define JUMP(chain)	       "{\"jump\":{\"target\":\"" chain "\"}}"
 #define RULES(list) "{\"nftables\":[{\"metainfo\":{\"version\":\"1.0.6\"}}," list "]}"
 
 static void the_rules_of_the_kernel_say_whether_anything_is_refused(void **state)
@@ -177,6 +179,12 @@ static void the_rules_of_the_kernel_say_whether_anything_is_refused(void **state
 		{ RULES(CHAIN("in", "input", "accept") "," RULE("f", "reject")), true, true },
 		{ RULES(CHAIN("in", "input", "accept") "," RULE("f", "accept")), true, false },
 		{ RULES(CHAIN("in", "input", "accept") "," RULE("other", "drop")), true, false },
+		/* What stands in a chain that nothing of what comes in reaches refuses nothing of it. */
+		{ RULES(CHAIN("in", "input", "accept") "," CHAIN("fw", "forward", "accept") "," RULE_IN("f", "fw", "{\"drop\":null}")), true, false },
+		{ RULES(CHAIN("in", "input", "accept") "," RULE_IN("f", "b", "{\"drop\":null}") "," RULE_IN("f", "a", JUMP("b")) "," RULE_IN("f", "in", JUMP("a"))),
+		  true, true },
+		{ RULES(CHAIN("in", "input", "accept") "," RULE_IN("f", "a", JUMP("b")) "," RULE_IN("f", "b", JUMP("a")) "," RULE_IN("f", "in", JUMP("a"))),
+		  true, false },
 		{ "{\"nftables\":[]}", true, false },
 		{ "{\"nftables\":[5,null,{},{\"chain\":[]},{\"rule\":{}}]}", true, false },
 		{ "{\"nftables\":{}}", false, false },

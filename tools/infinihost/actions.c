@@ -12,7 +12,7 @@
 #include "tools/show/show.h"
 
 #define BOOLEAN "=true|false"
-#define CHECKS	"=disk_space|resource_optimization|memory|cpu_load|pressure|clock|log|failed_units|reboot_required"
+#define CHECKS	"=disk_space|resource_optimization|memory|cpu_load|pressure|clock|log|executor|failed_units|packages|reboot_required"
 
 /* Parameters are separated by blanks, the values of one by '|'. */
 static const struct {
@@ -41,6 +41,7 @@ static const struct {
 	{ "GetPendingUpdates", "" },
 	{ "GetSecurityUpdates", "" },
 	{ "GetUpdateHistory", "days" },
+	{ "JoinDomain", "domain username password ou computer_name restart_after" BOOLEAN },
 	{ "OsInfo", "" },
 	{ "PackageInstall", "package" },
 	{ "PackageList", "" },

@@ -224,7 +224,8 @@ static int tell_cut(struct json_object *answer, int status)
 {
 	if (!json_object_get_boolean(summary_find(answer, "truncated")))
 		return status;
-	show(stderr, "infinihost: the output was cut (commands.max_output_bytes of the guest)\n");
+	show(stderr, summary_find(answer, "stdout_bytes") ? "infinihost: the output was cut (commands.max_output_bytes of the guest)\n" :
+							    "infinihost: there is more than what is listed in data\n");
 	return status == HOST_OK ? HOST_INCOMPLETE : status;
 }
 
