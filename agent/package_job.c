@@ -232,6 +232,8 @@ static void take_sources(struct package_job *job, enum job_step step, const stru
 	program->sources(outcome->out.bytes, outcome->out.len, sources);
 	if (step != JOB_SOURCES && step != JOB_LISTS)
 		program->sources(outcome->err.bytes, outcome->err.len, sources);
+	if (step == JOB_REFRESH && run_succeeded(outcome))
+		package_sources_succeeded(sources);
 }
 
 /* A step that failed, and whose failure is judged with what else there is to know. */

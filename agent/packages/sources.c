@@ -2,6 +2,7 @@
 /* What apt, dnf and apk print of their repositories; see sources.h. */
 #include "agent/packages/sources.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -36,6 +37,12 @@ void package_sources_name(const struct package_sources *sources, char *out, size
 	if (told < all)
 		snprintf(out + len, size - len, "%s%zu%s", told ? " and " : "", all - told,
 			 told ? " more" : " of them");
+}
+
+void package_sources_succeeded(struct package_sources *sources)
+{
+	for (size_t i = 0; i < sources->count && !sources->incomplete; i++)
+		sources->list[i].missing = false;
 }
 
 /* "http://user:password@host/path" without what stands before the host: a name is told and written down. */
@@ -115,31 +122,95 @@ static bool source_of(struct piece line, struct piece *ret)
 	return true;
 }
 
+/* Items of a refresh whose last try has failed; an item is the number behind "Err:" and belongs to one source. */
+struct failed_items {
+	struct {
+		uint64_t number;
+		struct package_source *source;
+	} list[64];
+	size_t count;
+};
+
+static void forget_item(struct failed_items *failed, uint64_t number, const struct package_source *source)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < failed->count; i++)
+		if (failed->list[i].number != number || failed->list[i].source != source)
+			failed->list[kept++] = failed->list[i];
+	failed->count = kept;
+}
+
+/* More of them than are followed are taken for failures at once. */
+static void add_item(struct failed_items *failed, uint64_t number, struct package_source *source)
+{
+	if (!source)
+		return;
+	if (failed->count == sizeof(failed->list) / sizeof(*failed->list)) {
+		source->missing = true;
+		return;
+	}
+	failed->list[failed->count].number = number;
+	failed->list[failed->count++].source = source;
+}
+
+/* "Err:3 http://…": the word before the colon is one of those of an item, and the number behind it says which. */
+static bool item_of(struct piece word, bool *ret_failed, uint64_t *ret_number)
+{
+	static const char *const words[] = { "Err:", "Hit:", "Get:", "Ign:" };
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
+		if (!piece_starts(word, words[i]))
+			continue;
+		*ret_failed = i == 0;
+		*ret_number = 0;
+		for (size_t at = 4; at < word.len && at < 20 && word.at[at] >= '0' && word.at[at] <= '9'; at++)
+			*ret_number = *ret_number * 10 + (uint64_t)(word.at[at] - '0');
+		return true;
+	}
+	return false;
+}
+
+/* "W: The repository … is not signed" is said of what the guest's own settings allow, and its lists are there. */
+static bool says_that_not_all_came(struct piece line)
+{
+	return piece_starts(line, "E: ") || piece_starts(line, "W: Failed to fetch ") ||
+	       piece_starts(line, "W: Some index files failed to download");
+}
+
 /*
  * Hit:1 http://deb.debian.org/debian bookworm InRelease
  * Err:3 http://127.0.0.1:9/debian bookworm InRelease
  * E: The repository 'file:/srv/x ./ Release' is not signed.
+ *
+ * Of a file: repository each form of a list that it may have is tried, and those that are not there are "Err:", then
+ * "Get:" of the next form or "Ign:" of the last: only how the last try of an item ended counts.
  */
 void apt_refresh_parse(const char *text, size_t len, struct package_sources *sources)
 {
 	struct piece all = { text, len }, line, word, name;
+	struct failed_items items = { .count = 0 };
+	struct package_source *source;
+	uint64_t number;
+	bool failed;
 
 	while (line_cut(&all, &line)) {
 		struct piece rest = line;
-		bool failed;
 
-		if (quoted_behind(line, "The repository ", '\'', &word) && source_of(word, &name)) {
+		sources->incomplete = sources->incomplete || says_that_not_all_came(line);
+		if (piece_starts(line, "E: ") && quoted_behind(line, "The repository ", '\'', &word) && source_of(word, &name)) {
 			take(sources, name, true);
 			continue;
 		}
-		if (!word_cut(&rest, &word))
+		if (!word_cut(&rest, &word) || !item_of(word, &failed, &number) || !source_of(rest, &name))
 			continue;
-		failed = piece_starts(word, "Err:");
-		if ((failed || piece_starts(word, "Hit:") || piece_starts(word, "Get:") ||
-		     piece_starts(word, "Ign:")) &&
-		    source_of(rest, &name))
-			take(sources, name, failed);
+		source = take(sources, name, false);
+		forget_item(&items, number, source);
+		if (failed)
+			add_item(&items, number, source);
 	}
+	for (size_t i = 0; i < items.count; i++)
+		items.list[i].source->missing = true;
 }
 
 /* 'http://deb.debian.org/debian/dists/bookworm/InRelease' deb.debian.org_debian_dists_bookworm_InRelease 0 */
@@ -190,8 +261,10 @@ void dnf_refresh_parse(const char *text, size_t len, struct package_sources *sou
 		if (quoted_behind(line, "Failed to download metadata for repo ", '\'', &name) ||
 		    quoted_behind(line, "Failed to synchronize cache for repo ", '\'', &name) ||
 		    quoted_behind(line, "no cache for ", '\'', &name) ||
-		    (piece_has(line, "Failed to download metadata") && quoted_behind(line, "repository ", '"', &name)))
+		    (piece_has(line, "Failed to download metadata") && quoted_behind(line, "repository ", '"', &name))) {
+			sources->incomplete = true;
 			take(sources, name, true);
+		}
 }
 
 /* The first word of each line behind the head "repo id   repo name". */
@@ -250,6 +323,7 @@ void apk_refresh_parse(const char *text, size_t len, struct package_sources *sou
 				continue;
 			while (word.len && (word.at[word.len - 1] == ':' || word.at[word.len - 1] == ','))
 				word.len--;
+			sources->incomplete = true;
 			take(sources, word, true);
 			break;
 		}

@@ -25,6 +25,7 @@ struct package_sources {
 	size_t left_out; /* beyond that many */
 	size_t lists;	 /* lists of packages that are there, of whatever source */
 	bool none;	 /* the manager itself says that it knows no package */
+	bool incomplete; /* the manager itself says that it did not get all it wanted */
 };
 
 size_t package_sources_missing(const struct package_sources *sources);
@@ -32,10 +33,19 @@ size_t package_sources_missing(const struct package_sources *sources);
 /* The names of those that are missing, as many as fit: "a, b and 3 more". */
 void package_sources_name(const struct package_sources *sources, char *out, size_t size);
 
-/* Outputs of a refresh: adds the sources it speaks of, missing where it failed. */
+/*
+ * Outputs of a refresh: adds the sources it speaks of, missing where it failed. A try that failed and was followed by
+ * one that did not, of the same thing, is no failure.
+ */
 void apt_refresh_parse(const char *text, size_t len, struct package_sources *sources);
 void dnf_refresh_parse(const char *text, size_t len, struct package_sources *sources);
 void apk_refresh_parse(const char *text, size_t len, struct package_sources *sources);
+
+/*
+ * For a refresh that ended with 0: a source of which only a try has failed is not missing, unless the manager has said
+ * that it did not get all. apt tells so of tries for what a repository may have and need not, such as a translation.
+ */
+void package_sources_succeeded(struct package_sources *sources);
 
 /* The configured ones, all missing so far; then what there are lists of. */
 void apt_sources_parse(const char *text, size_t len, struct package_sources *sources);

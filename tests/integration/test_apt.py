@@ -113,6 +113,20 @@ def story_a_repository_that_nobody_has_signed_is_told_as_one_that_is_not_used():
     assert answer["success"] and machine.path("second") in answer["data"]["warnings"][0], answer
 
 
+def story_an_update_that_apt_calls_a_success_is_one_whatever_forms_of_a_list_it_tried():
+    machine = tap.keep(Machine())
+    machine.make("story-tiny", "1.0")
+    own, repo = machine.own(), machine.path("repo")
+    host = machine.talk()
+    for script in ("true", "gzip -k Packages", "rm Packages", "gunzip -k Packages.gz && xz Packages", "xz -dk Packages.xz; rm Packages.*"):
+        machine.sh(f"cd {repo} && {script}")
+        for source in (own, own.replace("file:", "copy:"), own.replace("trusted", "allow-insecure")):
+            machine.sources(source)
+            for _ in range(2):
+                assert data_of(host, "UpdateSystemSoftware")["warnings"] == [], (script, source)
+            assert data_of(host, "CheckLinuxUpdates")["warnings"] == [], (script, source)
+
+
 def health(host):
     return data_of(host, "RunHealthCheck", check_name="packages")
 

@@ -628,6 +628,15 @@ static void repositories_that_were_not_reached_are_named(void **state)
 		{ apt_refresh_parse, "Err:1 https://user:pass@host/x stable InRelease\n", 1, 1, "https://host/x stable" },
 		{ apt_refresh_parse, "E: The repository 'http://a/debian sid Release' does not have a Release file.\n", 1, 1, "http://a/debian sid" },
 		{ apt_refresh_parse, "Reading package lists...\n", 0, 0, "" },
+		/* The forms of a list that are not there, and then one that is, or that need not be. */
+		{ apt_refresh_parse,
+		  "Get:3 file:/r ./ Packages [127 B]\nGet:4 file:/r ./ Translation-en\nErr:4 file:/r ./ Translation-en\n  File not found - /r/./en.gz\n"
+		  "Get:4 file:/r ./ Translation-en\nErr:4 file:/r ./ Translation-en\nGet:4 file:/r ./ Translation-en\nIgn:4 file:/r ./ Translation-en\n",
+		  1, 0, "" },
+		{ apt_refresh_parse, "Err:1 copy:/r ./ Packages\nErr:2 copy:/r ./ Packages\nGet:2 copy:/r ./ Packages\n", 1, 1, "copy:/r ./" },
+		{ apt_refresh_parse, "Err:1 http://a/x ./ Packages\nGet:1 http://b/x ./ Packages\n", 2, 1, "http://a/x ./" },
+		{ apt_refresh_parse, "W: The repository 'file:/r ./ Release' does not have a Release file.\n", 0, 0, "" },
+		{ apt_refresh_parse, "Err:2 cdrom://Debian 12 bookworm Release\n", 1, 1, "cdrom://Debian 12" },
 		{ apt_refresh_parse, "Err:\nErr:1\nErr:1 x\nE: The repository '\nE: The repository 'x\nErr:1 \x1b[31m y InRelease\n", 1, 1, "?[31m y" },
 		{ apt_sources_parse, "'http://a/debian/dists/sid/InRelease' a_debian_dists_sid_InRelease 0 \n'file:/r/./InRelease' _r_._InRelease 0\n", 2, 2,
 		  "http://a/debian/dists/sid, file:/r/." },
@@ -656,6 +665,38 @@ static void repositories_that_were_not_reached_are_named(void **state)
 		assert_int_equal(sources->count, cases[i].count);
 		assert_int_equal(package_sources_missing(sources), cases[i].missing);
 		assert_string_equal(names, cases[i].names);
+	}
+	free(sources);
+}
+
+static void a_refresh_that_succeeded_by_its_own_words_has_reached_all(void **state)
+{
+	static const struct {
+		void (*parse)(const char *text, size_t len, struct package_sources *sources);
+		const char *out, *err;
+		size_t missing;
+	} cases[] = {
+		{ apt_refresh_parse, "Get:3 file:/r ./ Packages\nErr:4 file:/r ./ Translation-en\n", "", 0 },
+		{ apt_refresh_parse, "Err:4 file:/r ./ Translation-en\n", "W: The repository 'file:/r ./ Release' is not signed.\n", 0 },
+		{ apt_refresh_parse, "Err:2 copy:/r ./ Packages\nErr:3 cdrom://Debian 12 bookworm Release\n", "W: GPG error\n", 0 },
+		/* Versions that do not know of Error-Mode end with 0 all the same. */
+		{ apt_refresh_parse, "Err:1 http://a/debian sid InRelease\n", "W: Failed to fetch http://a/debian/dists/sid/InRelease  Could not connect\n", 1 },
+		{ apt_refresh_parse, "Err:1 http://a/debian sid InRelease\n",
+		  "W: Some index files failed to download. They have been ignored, or old ones used instead.\n", 1 },
+		{ apt_refresh_parse, "", "E: The repository 'http://a/debian sid Release' is not signed.\n", 1 },
+		{ dnf_refresh_parse, "", "Failed to download metadata for repo 'bad': x\n", 1 },
+		{ apk_refresh_parse, "", "WARNING: fetching https://a/v3.20/main: network error\n", 1 },
+	};
+	struct package_sources *sources = calloc(1, sizeof(*sources));
+
+	(void)state;
+	assert_non_null(sources);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		memset(sources, 0, sizeof(*sources));
+		cases[i].parse(cases[i].out, strlen(cases[i].out), sources);
+		cases[i].parse(cases[i].err, strlen(cases[i].err), sources);
+		package_sources_succeeded(sources);
+		assert_int_equal(package_sources_missing(sources), cases[i].missing);
 	}
 	free(sources);
 }
@@ -706,6 +747,7 @@ int main(void)
 		TEST(reads_the_log_of_dpkg_from_a_day_on),
 		TEST(the_log_tells_of_the_end_of_what_was_begun),
 		TEST(repositories_that_were_not_reached_are_named),
+		TEST(a_refresh_that_succeeded_by_its_own_words_has_reached_all),
 		TEST(packages_that_lack_what_they_need_are_counted),
 		TEST(what_was_not_to_be_there_is_no_damage),
 		TEST(what_there_are_lists_of_is_not_missing_and_more_names_than_fit_are_counted),

@@ -248,7 +248,7 @@ def a_whole_update_goes_on_where_it_was(guest):
             let_go(guest)
             wait_for(lambda: main_pid(guest) not in (0, pid), 90, 0.3, "the agent is another")
         answer = answered_once(guest, "update", 200)
-        assert answer["success"] and answer["data"] == {"reboot_required": False, "updated": [PACKAGE]}, json.dumps(answer)
+        assert answer["success"] and answer["data"] == {"reboot_required": False, "warnings": [], "updated": [PACKAGE]}, json.dumps(answer)
 
 
 @story(limit_s=400)
