@@ -204,7 +204,7 @@ def story_cut_output_has_a_status_of_its_own():
     for line, code in (("yes | head -c 5000", 7), ("yes | head -c 5000 >&2", 7), ("yes | head -c 5000; exit 3", 3), ("echo short", 0)):
         done = run("-l", path, "exec", "--", line)
         assert done.returncode == code and ("was cut" in done.stderr) == ("5000" in line), (line, done.returncode, done.stderr[-200:])
-    fake = tap.keep(FakeGuest(lambda m: [{"type": "response", "id": m["id"], "success": True, "exit_code": 0, "stdout": "x", "truncated": True}]))
+    fake = tap.keep(FakeGuest(lambda m: [{"type": "response", "id": m["id"], "success": True, "exit_code": 0, "stdout": "x", "stdout_bytes": 5, "truncated": True}]))
     for verb in (["run", "PackageList"], ["-j", "run", "PackageList"], ["-j", "exec", "--", "true"]):
         done = run("-c", fake.path, *verb)
         assert done.returncode == 7 and "was cut" in done.stderr, (verb, done)
