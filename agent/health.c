@@ -63,6 +63,22 @@ static double share(uint64_t part, uint64_t whole)
 	return whole ? (double)part * 100 / (double)whole : 0;
 }
 
+/* Names what makes the status: the fullest, the one without inodes, or both. */
+static void say_how_full(const struct disk_verdict *verdict, enum health_status status, struct health_result *result)
+{
+	bool inodes = verdict->inodes >= DISK_INODES_CRITICAL, full = verdict->judged && verdict->used >= DISK_CRITICAL;
+
+	if (inodes && full)
+		health_say(result, status, "%.100s is %.1f %% full, and %.100s has %.1f %% of its inodes in use", verdict->worst.mount_point,
+			   verdict->used, verdict->inodes_at, verdict->inodes);
+	else if (inodes)
+		health_say(result, status, "%.100s has %.1f %% of its inodes in use", verdict->inodes_at, verdict->inodes);
+	else if (verdict->judged)
+		health_say(result, status, "%.100s is %.1f %% full", verdict->worst.mount_point, verdict->used);
+	else
+		health_say(result, status, "there is no file system that could run full");
+}
+
 static void check_disk_space(struct agent *agent, const struct health_facts *facts, struct health_result *result)
 {
 	static const enum health_status statuses[] = { [DISK_OK] = HEALTH_PASSED, [DISK_TIGHT] = HEALTH_WARNING, [DISK_FULL] = HEALTH_FAILED };
@@ -76,16 +92,11 @@ static void check_disk_space(struct agent *agent, const struct health_facts *fac
 		health_say(result, HEALTH_WARNING, "how full the file systems are is not known");
 		return;
 	}
-	if (verdict.inodes >= DISK_INODES_CRITICAL)
-		health_say(result, HEALTH_FAILED, "%.100s has %.1f %% of its inodes in use", verdict.inodes_at, verdict.inodes);
+	say_how_full(&verdict, statuses[level], result);
 	if (verdict.judged) {
-		health_say(result, verdict.inodes >= DISK_INODES_CRITICAL && verdict.used < DISK_CRITICAL ? HEALTH_PASSED : statuses[level],
-			   "%.100s is %.1f %% full", verdict.worst.mount_point, verdict.used);
 		health_text(result, "fullest_mount_point", verdict.worst.mount_point);
 		health_number(result, "usage_percent", verdict.used);
 		health_number(result, "available_gb", (double)verdict.worst.available_bytes / (1 << 30));
-	} else {
-		health_say(result, HEALTH_PASSED, "there is no file system that could run full");
 	}
 	if (verdict.inodes >= 0)
 		health_number(result, "inodes_percent", verdict.inodes);
