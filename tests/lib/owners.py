@@ -13,6 +13,7 @@ RULES = [(re.compile(pattern + r"\Z"), owner, mode, kind) for pattern, owner, mo
     (r"/run/infiniservice", "agent:agent", "755", "d"),
     (r"/run/infiniservice/agent\.sock", "agent:agent", "660", "s"),
     (r"/run/infiniservice/latest\.json", "agent:agent", "640", "f"),
+    (r"/run/infiniservice/generation", "agent:agent", "600", "f"),
     (r"/run/infiniservice-root", "root:root", "755", "d"),
     (r"/run/infiniservice-root/product_uuid", "root:agent", "440", "f"),
     (r"/run/infiniservice/commands\.journal", "agent:agent", "600", "f"),

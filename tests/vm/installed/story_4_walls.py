@@ -155,7 +155,7 @@ EVERYTHING = "[commands]\nallow = observe, control, packages, power\nallow_unsaf
 @story(limit_s=60)
 def a_script_that_runs_as_somebody_is_readable_by_nobody_else(guest):
     """Not while it runs, by any name in /proc, /run or /tmp; and it runs as whom the host names, its presets being root."""
-    guest.sh("systemctl start infiniservice-exec.socket; id story-reader >/dev/null 2>&1 || useradd -M story-reader")
+    guest.sh("systemctl start infiniservice-exec.socket; id story-reader >/dev/null 2>&1 || useradd -rM story-reader")
     try:
         with configured(guest, EVERYTHING), host(guest) as port:
             content = "hidden_word=hunter%d; id -un; sleep 4; grep -c hidden_word $0" % 2
