@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "agent/disk_judge.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 bool disk_is_known(const struct filesystem_row *row)
@@ -36,10 +37,19 @@ static void take(struct disk_verdict *verdict, const struct filesystem_row *row)
 	}
 }
 
+static void miss(struct disk_verdict *verdict, const struct filesystem_row *row)
+{
+	verdict->unknown++;
+	if (row->error == -EACCES || row->error == -EPERM)
+		return;
+	if (verdict->silent++ == 0)
+		verdict->silent_at = row->mount_point;
+}
+
 void disk_judge_row(struct disk_verdict *verdict, const struct filesystem_row *row)
 {
 	if (!disk_is_known(row))
-		verdict->unknown++;
+		miss(verdict, row);
 	else if (!filesystem_is_judged(row))
 		verdict->not_judged++;
 	else

@@ -79,6 +79,16 @@ static void say_how_full(const struct disk_verdict *verdict, enum health_status 
 		health_say(result, status, "there is no file system that could run full");
 }
 
+/* What does not answer may be full: a check that could not look at all of it has not passed. */
+static void say_what_is_silent(const struct disk_verdict *verdict, struct health_result *result)
+{
+	if (verdict->silent == 1)
+		health_say(result, HEALTH_WARNING, "%.100s does not answer, so how full it is is not known", verdict->silent_at);
+	else
+		health_say(result, HEALTH_WARNING, "%.100s and %u more do not answer, so how full they are is not known",
+			   verdict->silent_at, verdict->silent - 1);
+}
+
 static void check_disk_space(struct agent *agent, const struct health_facts *facts, struct health_result *result)
 {
 	static const enum health_status statuses[] = { [DISK_OK] = HEALTH_PASSED, [DISK_TIGHT] = HEALTH_WARNING, [DISK_FULL] = HEALTH_FAILED };
@@ -92,7 +102,10 @@ static void check_disk_space(struct agent *agent, const struct health_facts *fac
 		health_say(result, HEALTH_WARNING, "how full the file systems are is not known");
 		return;
 	}
-	say_how_full(&verdict, statuses[level], result);
+	if (verdict.silent && level == DISK_OK)
+		say_what_is_silent(&verdict, result);
+	else
+		say_how_full(&verdict, statuses[level], result);
 	if (verdict.judged) {
 		health_text(result, "fullest_mount_point", verdict.worst.mount_point);
 		health_number(result, "usage_percent", verdict.used);

@@ -22,13 +22,15 @@ static void warn(struct package_job *job, const char *words, const char *names)
 	snprintf(job->warning, sizeof(job->warning), "%s%s%s\n", words, *names ? ": " : "", names);
 }
 
-/* Nothing is configured, or the manager knows of no package. */
+/*
+ * Nothing is configured, or the manager knows of no package. Lists that lie there all the same are of repositories that
+ * were taken away, and say nothing of today. apt prints a URI for every kind of source, file: and cdrom: included.
+ */
 static bool knows_nothing(const struct package_job *job)
 {
 	if (job->unreached.none)
 		return true;
-	return job->manager->steps[PACKAGE_SOURCES].argv && !job->sources_unknown && job->sources.count == 0 &&
-	       job->sources.lists == 0;
+	return job->manager->steps[PACKAGE_SOURCES].argv && !job->sources_unknown && job->sources.count == 0;
 }
 
 /* After a refresh of our own: what it said it could not reach. */

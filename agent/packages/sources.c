@@ -242,7 +242,6 @@ void apt_lists_parse(const char *text, size_t len, struct package_sources *sourc
 	struct piece all = { text, len }, line;
 
 	while (line_cut(&all, &line)) {
-		sources->lists += piece_has(line, "_Packages");
 		for (size_t i = 0; i < sources->count; i++)
 			if (*sources->list[i].key && piece_starts(line, sources->list[i].key))
 				sources->list[i].missing = false;
@@ -294,7 +293,6 @@ void dnf_lists_parse(const char *text, size_t len, struct package_sources *sourc
 		rest = (struct piece){ colon + 1, line.len - (size_t)(colon + 1 - line.at) };
 		if (!word_cut(&rest, &word))
 			continue;
-		sources->lists++;
 		for (size_t i = 0; i < sources->count; i++)
 			if (piece_is(word, sources->list[i].name))
 				sources->list[i].missing = false;

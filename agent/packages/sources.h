@@ -23,7 +23,6 @@ struct package_sources {
 	struct package_source list[PACKAGE_SOURCES_MAX];
 	size_t count;
 	size_t left_out; /* beyond that many */
-	size_t lists;	 /* lists of packages that are there, of whatever source */
 	bool none;	 /* the manager itself says that it knows no package */
 	bool incomplete; /* the manager itself says that it did not get all it wanted */
 };

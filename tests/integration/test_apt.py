@@ -59,8 +59,10 @@ def story_lists_of_repositories_that_are_gone_say_nothing_of_those_that_are_conf
     machine.sources(AWAY)
     failed(ask(host, "UpdateSystemSoftware"), "network")
     assert [name for name in os.listdir(machine.path("aptstate/lists")) if "Packages" in name], "apt has left the old list there"
-    for action in CHECKS:
-        failed(ask(host, action), "network")
+    for sources in ([AWAY], [], ["# " + machine.own()]):
+        machine.sources(*sources)
+        for action in CHECKS:
+            failed(ask(host, action), "network")
 
 
 def story_a_repository_that_is_out_of_reach_is_named_beside_what_the_others_brought():

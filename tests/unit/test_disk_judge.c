@@ -167,6 +167,30 @@ static void the_fullest_is_named_and_so_is_where_inodes_ran_out(void **state)
 	assert_int_equal(disk_level(&verdict, 90, 100), DISK_TIGHT);
 }
 
+/* What another user keeps for himself is no trouble of the machine; what does not answer is. */
+static void what_does_not_answer_is_told_apart_from_what_may_not_be_looked_at(void **state)
+{
+	static const struct {
+		int error;
+		unsigned silent;
+	} cases[] = { { 0, 1 }, { -ETIMEDOUT, 1 }, { -EIO, 1 }, { -ENOTCONN, 1 }, { -ESTALE, 1 }, { -EACCES, 0 }, { -EPERM, 0 } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct disk_verdict verdict = DISK_VERDICT;
+		struct filesystem_row row = { .mount_point = "/mnt", .type = "nfs", .error = cases[i].error };
+
+		disk_judge_row(&verdict, &root);
+		disk_judge_row(&verdict, &row);
+		assert_int_equal(verdict.unknown, 1);
+		assert_int_equal(verdict.silent, cases[i].silent);
+		if (cases[i].silent)
+			assert_string_equal(verdict.silent_at, "/mnt");
+		else
+			assert_null(verdict.silent_at);
+	}
+}
+
 static void nothing_to_judge_is_no_trouble(void **state)
 {
 	struct disk_verdict verdict = DISK_VERDICT;
@@ -182,6 +206,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_judged_sets_the_level),
 		cmocka_unit_test(the_fullest_is_named_and_so_is_where_inodes_ran_out),
+		cmocka_unit_test(what_does_not_answer_is_told_apart_from_what_may_not_be_looked_at),
 		cmocka_unit_test(nothing_to_judge_is_no_trouble),
 	};
 
