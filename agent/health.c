@@ -288,7 +288,9 @@ static void check_failed_units(struct agent *agent, const struct health_facts *f
 static void check_reboot_required(struct agent *agent, const struct health_facts *facts, struct health_result *result)
 {
 	(void)agent;
-	if (!facts->reboot_known)
+	if (!facts->reboot_known && facts->reboot_asked)
+		health_say(result, HEALTH_WARNING, "whether a reboot is due could not be read");
+	else if (!facts->reboot_known)
 		health_say(result, HEALTH_PASSED, "this distribution does not say whether a reboot is due");
 	else if (facts->reboot_required)
 		health_say(result, HEALTH_WARNING, "an update waits for a reboot");
@@ -311,7 +313,9 @@ static void check_packages(struct agent *agent, const struct health_facts *facts
 		health_say(result, HEALTH_WARNING, "%u packages lack what they need, the first is %.60s", packages->unmet, packages->unmet_first);
 	else if (packages->check_failed)
 		health_say(result, HEALTH_WARNING, "the package manager's own check failed");
-	if (!packages->list_known && !packages->broken)
+	if (!packages->list_known && !packages->broken && packages->managed)
+		health_say(result, HEALTH_WARNING, "the list of packages could not be read whole, so what is not installed whole is not known");
+	else if (!packages->list_known && !packages->broken)
 		health_say(result, HEALTH_PASSED, "there is no package manager that could be asked");
 	else
 		health_say(result, HEALTH_PASSED, "all packages are installed whole");

@@ -50,6 +50,7 @@ void health_names_end(struct health_names *names);
 
 /* What the package manager says of what is installed. */
 struct health_packages {
+	bool managed; /* there is a manager that has a list to tell */
 	bool list_known, interrupted_known, check_known;
 	struct health_names incomplete; /* packages that are neither installed nor gone */
 	bool interrupted;    /* the manager itself, in the middle of something */
@@ -65,6 +66,7 @@ struct health_facts {
 	unsigned window_days;
 	bool units_known, units_absent; /* absent: there is no service manager */
 	struct health_names failed;
+	bool reboot_asked; /* the distribution has a place where it says so */
 	bool reboot_known, reboot_required;
 	struct health_packages packages;
 };

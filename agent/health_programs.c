@@ -108,6 +108,8 @@ bool health_programs_next(struct health_work *work)
 	const char *argv[PACKAGE_ARGS_MAX];
 	char path[64];
 
+	work->facts.packages.managed = manager && work->want_packages && manager->steps[PACKAGE_LIST].argv;
+	work->facts.reboot_asked = manager && manager->reboot_path && work->want_reboot;
 	for (; manager && work->program < ARRAY_SIZE(programs); work->program++) {
 		const struct package_command *step = &manager->steps[programs[work->program].step];
 		bool packages = programs[work->program].packages;

@@ -269,6 +269,16 @@ def populate(machine):
     machine.write("passwd", "".join(f"user{i}:x:{1000 + i}:1000:User number {i}:/home/user{i}:/bin/sh\n" for i in range(100001)))
 
 
+def story_a_list_that_could_not_be_read_whole_has_not_passed_the_check():
+    machine = tap.keep(Machine())
+    machine.write("dpkg/status", "\n".join(
+        f"Package: story-{i:05}\nArchitecture: all\nMaintainer: A Story <story@example.org>\nDescription: {'long ' * 300}\nVersion: 1.0\n"
+        "Status: install ok installed\n" for i in range(6000)))
+    host = machine.talk()
+    data = data_of(host, "RunHealthCheck", 300, check_name="packages")
+    assert data["status"] == "warning" and "could not be read whole" in data["message"], data
+
+
 def story_every_list_that_is_cut_says_so_with_its_count():
     machine = tap.keep(Machine())
     populate(machine)
