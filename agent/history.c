@@ -583,16 +583,20 @@ void history_forget_ack(struct session *session)
 		history_free(session->gap.reading);
 }
 
-void history_leave(struct session *session)
+static struct history *find_asked_before(const struct session *session, uint64_t before_ns)
 {
-	session->gap.to = 0;
-	ev_timer_stop(session->agent->loop, &session->gap.again);
-	while (session->history) {
-		struct history *history = session->history;
+	struct history *history = session->history;
 
-		if (history->command)
-			command_fail(history->command, CODE_CANCELLED, NULL, "who asked is gone");
-		else
-			history_free(history);
-	}
+	while (history && !(history->command && history->command->received_ns < before_ns))
+		history = history->next;
+	return history;
+}
+
+/* The end of one may be the end of others, members of the same batch. */
+void history_leave(struct session *session, uint64_t before_ns)
+{
+	struct history *history;
+
+	while ((history = find_asked_before(session, before_ns)))
+		command_fail(history->command, CODE_CANCELLED, NULL, "who asked is gone");
 }

@@ -43,7 +43,7 @@ void history_ack(struct session *session, uint64_t seq);
 /* What the host has said to hold counts no more: it may say it anew, and what it misses then is offered. */
 void history_forget_ack(struct session *session);
 
-/* The session is over: what is being read for it ends. */
-void history_leave(struct session *session);
+/* Who asked before this time of CLOCK_MONOTONIC is gone: what is being read for a GetHistory of that time ends. */
+void history_leave(struct session *session, uint64_t before_ns);
 
 #endif

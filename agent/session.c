@@ -53,6 +53,18 @@ static void answer_keep_alive(struct session *session, const struct message *mes
 		session_answer(agent, session, LINE_REPLY);
 }
 
+static void note_wish(struct session *session, enum message_type type)
+{
+	uint64_t now_ns = agent_now(session->agent).mono_ns;
+
+	if (type == MESSAGE_SUBSCRIBE)
+		session->wished_ns[SESSION_WISH_SUBSCRIPTION] = now_ns;
+	else if (type == MESSAGE_METRICS)
+		session->wished_ns[SESSION_WISH_SAMPLE] = now_ns;
+	else if (type == MESSAGE_ACK)
+		session->wished_ns[SESSION_WISH_MISSED] = now_ns;
+}
+
 /* Takes over the message. */
 static void take_message(struct session *session, struct message *message)
 {
@@ -60,8 +72,7 @@ static void take_message(struct session *session, struct message *message)
 
 	if (session->kind == SESSION_PORT)
 		generation_hear(agent, message);
-	if (message->type == MESSAGE_SUBSCRIBE || message->type == MESSAGE_GET_HISTORY || message->type == MESSAGE_ACK)
-		session->asked_ns = agent_now(agent).mono_ns;
+	note_wish(session, message->type);
 	switch (message->type) {
 	case MESSAGE_SAFE_COMMAND:
 	case MESSAGE_UNSAFE_COMMAND:
@@ -333,14 +344,18 @@ void session_init(struct session *session, struct agent *agent, enum session_kin
 	session->half_line.data = session;
 }
 
-/* What it asked for that would go on: the past it has not yet got, and what is new. */
-static void forget_wishes(struct session *session)
+/* What it asked for before this time and would go on: the past it has not yet got, and what is new. Each wish by itself. */
+static void forget_wishes(struct session *session, uint64_t before_ns)
 {
-	history_leave(session);
-	subscribe_leave(session);
-	asked_leave(session);
-	session->first_seq = session->acked_seq = 0;
-	session->acked = false;
+	history_leave(session, before_ns);
+	if (session->wished_ns[SESSION_WISH_SUBSCRIPTION] < before_ns)
+		subscribe_leave(session);
+	if (session->wished_ns[SESSION_WISH_SAMPLE] < before_ns)
+		asked_leave(session);
+	if (session->wished_ns[SESSION_WISH_MISSED] < before_ns) {
+		history_forget_ack(session);
+		session->first_seq = 0;
+	}
 }
 
 void session_reset(struct session *session)
@@ -348,14 +363,13 @@ void session_reset(struct session *session)
 	frame_reset(&session->frames);
 	ev_timer_stop(session->agent->loop, &session->half_line);
 	commands_orphan_before(&session->agent->commands, session, UINT64_MAX);
-	forget_wishes(session);
+	forget_wishes(session, UINT64_MAX);
 }
 
 void session_border(struct session *session, uint64_t gone_ns)
 {
 	commands_orphan_before(&session->agent->commands, session, gone_ns);
-	if (session->asked_ns < gone_ns)
-		forget_wishes(session);
+	forget_wishes(session, gone_ns);
 }
 
 void session_done(struct session *session)

@@ -31,6 +31,14 @@ enum session_kind {
 	SESSION_LOCAL, /* a process of this guest: sees, never changes anything */
 };
 
+/* What goes on after it was asked for. Histories are commands and know by themselves when they came. */
+enum session_wish {
+	SESSION_WISH_SUBSCRIPTION,
+	SESSION_WISH_SAMPLE, /* the next one, by Metrics */
+	SESSION_WISH_MISSED, /* what it does not hold, by Ack */
+	SESSION_WISHES,
+};
+
 struct session {
 	struct agent *agent;
 	enum session_kind kind;
@@ -47,7 +55,7 @@ struct session {
 	uint64_t first_seq;	   /* of the samples offered in this session; 0: none yet */
 	bool acked;		   /* the peer says what it holds: */
 	uint64_t acked_seq;
-	uint64_t asked_ns; /* when it last asked for what lasts: a subscription, samples of the past */
+	uint64_t wished_ns[SESSION_WISHES]; /* when it last asked for each */
 	struct history_gap gap;	   /* what it misses; owned by history.c */
 	struct frame_reader frames;
 	struct session *asked_next; /* of those that wait for a sample, see asked.h */
