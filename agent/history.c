@@ -94,6 +94,27 @@ static void history_free(void *work)
 	free(history);
 }
 
+/* ---- the peer's gap: what is still to be offered shrinks, and is tried again */
+
+static void gap_advance(struct history_gap *gap, uint64_t seq)
+{
+	if (seq >= gap->from)
+		gap->from = seq + 1;
+	if (gap->from > gap->to)
+		gap->to = 0;
+}
+
+static void gap_try_in(struct session *session, double seconds)
+{
+	ev_timer *again = &session->gap.again;
+
+	if (session->gap.to == 0)
+		return;
+	ev_timer_stop(session->agent->loop, again);
+	ev_timer_set(again, seconds, 0);
+	ev_timer_start(session->agent->loop, again);
+}
+
 /* ------------------------------------------------------------------------------------------------------------ shares
  */
 
@@ -126,11 +147,21 @@ static struct history *find_unread(const struct session *session)
 	for (struct history *history = session->agent->histories; history; history = history->next_all) {
 		if (is_same_source(history->session, session))
 			return NULL;
-		if (history->session->kind == SESSION_LOCAL && history->session->uid != 0 && history->command &&
+		if (history->session->kind == SESSION_LOCAL && history->session->uid != 0 &&
 		    session_crowded(history->session))
 			unread = history;
 	}
 	return unread;
+}
+
+/* The rest of what the peer misses is offered when there is room again and it reads. */
+static void put_off(struct history *history)
+{
+	struct session *session = history->session;
+
+	gap_advance(&session->gap, history->delivered_seq);
+	history_free(history);
+	gap_try_in(session, ROOM_LOCAL_S);
 }
 
 /* Users who do not read what they have asked for keep no other user out. */
@@ -138,8 +169,10 @@ static void make_room(const struct session *session)
 {
 	struct history *unread = has_room(session) ? NULL : find_unread(session);
 
-	if (unread)
+	if (unread && unread->command)
 		command_fail(unread->command, CODE_QUEUE_FULL, "busy", "it was not read, and its place was given to another user");
+	else if (unread)
+		put_off(unread);
 }
 
 static const char *no_room_words(const struct session *session)
@@ -204,27 +237,6 @@ static void emit_summary(struct sink *out, const char *key, const void *arg)
 	}
 	sink_bool(out, "more", history->more);
 	sink_object_end(out);
-}
-
-/* ---- the peer's gap: what is still to be offered shrinks, and is tried again */
-
-static void gap_advance(struct history_gap *gap, uint64_t seq)
-{
-	if (seq >= gap->from)
-		gap->from = seq + 1;
-	if (gap->from > gap->to)
-		gap->to = 0;
-}
-
-static void gap_try_in(struct session *session, double seconds)
-{
-	ev_timer *again = &session->gap.again;
-
-	if (session->gap.to == 0)
-		return;
-	ev_timer_stop(session->agent->loop, again);
-	ev_timer_set(again, seconds, 0);
-	ev_timer_start(session->agent->loop, again);
 }
 
 /* Ever more rarely. */
@@ -540,7 +552,9 @@ static void offer_gap(struct session *session)
 	}
 	wanted.from_seq = gap->from;
 	snprintf(wanted.dir, sizeof(wanted.dir), "%s", agent->config.log.dir);
-	if (!has_room(session)) {
+	make_room(session);
+	/* A user who does not read would only take the place of one who does. */
+	if (!has_room(session) || (session->kind == SESSION_LOCAL && session_crowded(session))) {
 		gap_try_in(session, session->kind == SESSION_PORT ? ROOM_S : ROOM_LOCAL_S);
 		return;
 	}

@@ -8,7 +8,7 @@ import tempfile
 import time
 
 import tap
-from crowds import FIRST_UID, Machine, Member, answers_so_far
+from crowds import FIRST_UID, Machine, Member, answers_so_far, open_to_all
 from fakehost import Agent, UnixHost, memory_kb, talk, wait_until
 from localclient import LocalClient
 from pastlog import fill_log, log_lines
@@ -332,6 +332,40 @@ def story_histories_that_are_not_read_block_only_their_own_source():
     answers = {m["id"]: m for m in machine.host.responses(names, 60)}
     assert [answers[name]["success"] for name in names] == [True] * 4 + [False], answers
     assert answers[names[4]]["error_code"] == "QUEUE_FULL"
+
+
+def machine_with_a_past(count=2000):
+    """One whose log holds so many samples that a client can have missed."""
+    machine = Machine()
+    agent = machine.agent
+    wait_until(lambda: log_lines(agent), 10, "the first sample in the log")
+    agent.stop()
+    machine.host.disconnect()
+    fill_log(agent, count)
+    with open(agent.path("state/seq"), encoding="ascii") as file:
+        words = file.read().split()
+    words[0] = str(count + 100)
+    with open(agent.path("state/seq"), "w", encoding="ascii") as file:
+        file.write(" ".join(words) + "\n")
+    agent.start()
+    machine.host.accept(20)
+    open_to_all(agent)
+    return machine
+
+
+def story_what_users_miss_and_do_not_read_blocks_no_other_user():
+    machine = machine_with_a_past()
+    lazy = [machine.member(FIRST_UID + i, receive_bytes=4096) for i in range(4)]
+    for client in lazy:
+        client.send({"type": "Ack", "seq": 1})
+    time.sleep(3)
+    for i in range(8):
+        answer = ask_history(machine.member(FIRST_UID + 10 + i), limit=1)
+        assert answer["success"], (i, answer)
+    # Whoever reads at last is offered all of it, each once.
+    for client in lazy[:1]:
+        seqs, _ = offered(client)
+        assert seqs == sorted(set(seqs)) and set(range(2, 2001)) <= set(seqs), (len(seqs), seqs[:3], seqs[-3:])
 
 
 def missed(host, agent_settings, seconds=1.0):
