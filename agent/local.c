@@ -118,18 +118,75 @@ static size_t client_backlog(const struct session *session)
 	return client->queue.bytes;
 }
 
-/* Does it, or its user, or do all users together leave too much unread? */
+/* Unread by the clients of a user. */
+static size_t backlog_of(const struct local *local, uid_t uid)
+{
+	size_t bytes = 0;
+
+	for (const struct client *client = local->clients; client; client = client->next)
+		bytes += client->uid == uid && !client->dead ? client->queue.bytes : 0;
+	return bytes;
+}
+
+/* Unread by all users but root. */
+static size_t backlog_of_users(const struct local *local)
+{
+	size_t bytes = 0;
+
+	for (const struct client *client = local->clients; client; client = client->next)
+		bytes += client->uid != 0 && !client->dead ? client->queue.bytes : 0;
+	return bytes;
+}
+
+/* Of the user who leaves most unread, the client that does; NULL: nobody but root leaves anything. */
+static struct client *most_unread(const struct local *local)
+{
+	struct client *most = NULL;
+	size_t of_most = 0;
+
+	for (struct client *client = local->clients; client; client = client->next) {
+		size_t of_user;
+
+		if (client->uid == 0 || client->dead || client->queue.bytes <= LOCAL_SMALL_BYTES)
+			continue;
+		if (most && most->uid == client->uid) {
+			most = client->queue.bytes > most->queue.bytes ? client : most;
+			continue;
+		}
+		of_user = backlog_of(local, client->uid);
+		if (of_user > of_most) {
+			of_most = of_user;
+			most = client;
+		}
+	}
+	return most;
+}
+
+static void cut_off(struct client *client)
+{
+	client->local->cut_off++;
+	client_kill(client);
+}
+
+/*
+ * Does it leave too much unread, alone or with its user's others? Where all users together do, those who leave most are
+ * cut off, so that nobody loses an answer for what others do not read.
+ */
 static bool leaves_too_much(const struct client *client)
 {
-	size_t of_user = 0, of_users = 0;
+	struct client *most;
 
 	if (client->queue.bytes <= LOCAL_SMALL_BYTES)
 		return false;
-	for (const struct client *other = client->local->clients; other; other = other->next) {
-		of_user += other->uid == client->uid ? other->queue.bytes : 0;
-		of_users += other->uid != 0 ? other->queue.bytes : 0;
+	if (backlog_of(client->local, client->uid) > LOCAL_USER_BYTES)
+		return true;
+	while (client->uid != 0 && backlog_of_users(client->local) > LOCAL_USERS_BYTES) {
+		most = most_unread(client->local);
+		if (!most || most == client)
+			return true;
+		cut_off(most);
 	}
-	return of_user > LOCAL_USER_BYTES || (client->uid != 0 && of_users > LOCAL_USERS_BYTES);
+	return false;
 }
 
 /* With nothing queued before it, a line goes out as it stands; what the socket does not take is queued as begun. */
@@ -148,8 +205,7 @@ static int client_send(struct session *session, struct line *line)
 	}
 	r = leaves_too_much(client) ? -ENOBUFS : outq_push(&client->queue, line);
 	if (r < 0) {
-		client->local->cut_off++;
-		client_kill(client);
+		cut_off(client);
 		return r;
 	}
 	if (sent > 0)

@@ -16,7 +16,8 @@
 struct agent;
 struct local;
 
-/* Bytes of answers one client may leave unread before it is cut off; likewise all clients of one user; and of all users but root. */
+/* Bytes of answers one client may leave unread before it is cut off; likewise all clients of one user; and of all
+ * users but root, of whom then those are cut off who leave most. */
 #define LOCAL_QUEUE_BYTES (2u << 20)
 #define LOCAL_USER_BYTES  (4u << 20)
 #define LOCAL_USERS_BYTES (32u << 20)
