@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -195,8 +196,11 @@ static int executor_launch(struct exec *exec, int *fd, pid_t *pid)
 	char path[4096], name[] = "infiniservice-exec", option[] = "--no-cgroup";
 	char *argv[] = { name, exec->config.no_cgroup ? option : NULL, NULL };
 
-	if (exec->config.socket_path)
+	if (exec->config.socket_path) {
+		if (stat(exec->config.socket_path, &exec->tried) < 0)
+			exec->tried = (struct stat){ .st_ino = 0 };
 		return executor_connect(exec->config.socket_path, fd, pid);
+	}
 	if (exec->config.child)
 		return helper_fork("exec", exec->config.child, NULL, SOCK_SEQPACKET, fd, pid);
 	return helper_exec(exec->program ? exec->program : exec_program_path(path, sizeof(path)), argv, NULL,
@@ -294,6 +298,16 @@ static int launch_failed(struct exec *exec, int error)
 	return is_passing(error) ? error : -EHOSTDOWN;
 }
 
+/* A socket that was made since is another one: nothing is known against the executor behind it. */
+static bool socket_is_new(const struct exec *exec)
+{
+	struct stat now;
+
+	return exec->config.socket_path && stat(exec->config.socket_path, &now) == 0 &&
+	       (now.st_dev != exec->tried.st_dev || now.st_ino != exec->tried.st_ino ||
+		now.st_ctim.tv_sec != exec->tried.st_ctim.tv_sec || now.st_ctim.tv_nsec != exec->tried.st_ctim.tv_nsec);
+}
+
 int exec_warm(struct exec *exec)
 {
 	int fd, error;
@@ -301,6 +315,10 @@ int exec_warm(struct exec *exec)
 
 	if (exec->fd >= 0)
 		return 0;
+	if (ev_is_active(&exec->retry) && exec->silent >= SILENT_MAX && socket_is_new(exec)) {
+		ev_timer_stop(exec->loop, &exec->retry);
+		exec->silent = 0;
+	}
 	if (ev_is_active(&exec->retry))
 		return exec->silent >= SILENT_MAX ? -EHOSTDOWN : 0;
 	if (exec->stopping)

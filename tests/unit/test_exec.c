@@ -914,6 +914,42 @@ static void a_socket_that_is_off_and_one_that_is_broken_are_told_apart(void **st
 	assert_int_equal(exec_start(f->exec, &request, &callbacks, &f->answers[5], &job), -EHOSTDOWN);
 }
 
+/* Whom the executors behind a socket have ended for without a word, waits longer each time; not so for those behind the next. */
+static void a_socket_that_was_made_anew_is_tried_at_once(void **state)
+{
+	struct fixture *f = *state;
+	struct exec_request request = { .argv = ARGV("/bin/true"), .term_ns = in_ms(3600000), .kill_ns = in_ms(3600000) };
+	char path[128], old[128];
+	struct exec_config config = { .socket_path = path };
+	struct exec_job *job;
+	int fd, peer, n;
+
+	snprintf(path, sizeof(path), "%s/exec.sock", f->dir);
+	snprintf(old, sizeof(old), "%s/old.sock", f->dir);
+	other_executor(f, &config);
+	fd = socket_at(path, SOCK_SEQPACKET);
+	assert_int_equal(listen(fd, 9), 0);
+	for (n = 0; n < 50 && exec_start(f->exec, &request, &callbacks, &f->answers[n], &job) == 0; n++)
+		while (!f->answers[n].done) {
+			peer = accept(fd, NULL, NULL);
+			if (peer >= 0)
+				close(peer);
+			loop_turn(f->loop);
+		}
+	assert_true(n > 0 && n < 50);
+	assert_int_equal(exec_start(f->exec, &request, &callbacks, &f->answers[n], &job), -EHOSTDOWN);
+	assert_true(accept(fd, NULL, NULL) < 0);
+	assert_int_equal(rename(path, old), 0); /* its number stays in use, so the next has another */
+	close(fd);
+	fd = socket_at(path, SOCK_SEQPACKET);
+	assert_int_equal(listen(fd, 9), 0);
+	assert_int_equal(exec_start(f->exec, &request, &callbacks, &f->answers[n], &job), 0);
+	peer = accept(fd, NULL, NULL);
+	assert_true(peer >= 0);
+	close(peer);
+	close(fd);
+}
+
 static void a_program_that_has_come_is_found_by_the_next_command(void **state)
 {
 	struct fixture *f = *state;
@@ -1056,6 +1092,7 @@ int main(void)
 		T(stop_cancels_all_and_accepts_no_more),
 		T(a_program_that_can_never_be_the_executor_answers_at_once_and_is_named),
 		T(a_socket_that_is_off_and_one_that_is_broken_are_told_apart),
+		T(a_socket_that_was_made_anew_is_tried_at_once),
 		T(a_program_that_has_come_is_found_by_the_next_command),
 		T(a_script_is_read_by_its_interpreter_from_a_descriptor_and_has_no_name),
 		T(a_script_is_handed_to_another_user_as_well),
