@@ -45,6 +45,7 @@ struct asking {
 	bool privileged;
 	bool (*wanted)(const struct security_work *work); /* NULL after the last */
 	void (*take)(struct security_facts *facts, const char *text, size_t len);
+	void (*miss)(struct security_facts *facts); /* its answer was too long; NULL: then it is as the files have it */
 };
 
 static bool wants_ssh(const struct security_work *work)
@@ -72,6 +73,32 @@ static void take_nft(struct security_facts *facts, const char *text, size_t len)
 	security_take_nft(facts, text, len);
 }
 
+static void miss_nft(struct security_facts *facts)
+{
+	facts->nft_unread = (struct security_unread){ .what = "" };
+	security_unread(&facts->nft_unread, "the rules that nft lists (longer than %u MiB)", ANSWER_MAX >> 20);
+}
+
+static bool wants_iptables(const struct security_work *work)
+{
+	return wants_firewall(work) && work->facts.nft_asked && work->facts.iptables == TABLES_UNKNOWN;
+}
+
+static bool wants_ip6tables(const struct security_work *work)
+{
+	return wants_firewall(work) && work->facts.nft_asked && work->facts.ip6tables == TABLES_UNKNOWN;
+}
+
+static void take_iptables(struct security_facts *facts, const char *text, size_t len)
+{
+	facts->iptables = iptables_names(text, len);
+}
+
+static void take_ip6tables(struct security_facts *facts, const char *text, size_t len)
+{
+	facts->ip6tables = iptables_names(text, len);
+}
+
 static void take_profiles(struct security_facts *facts, const char *text, size_t len)
 {
 	facts->apparmor_counted = true;
@@ -81,7 +108,7 @@ static void take_profiles(struct security_facts *facts, const char *text, size_t
 
 static void ask_next(struct command *command);
 
-/* What did not come to its end, or was too long, says nothing: then it is as the files have it. */
+/* What did not come to its end, or was too long, says nothing. */
 static void on_asked(struct command *command, struct exec_outcome *outcome)
 {
 	struct security_work *work = command->work;
@@ -92,6 +119,8 @@ static void on_asked(struct command *command, struct exec_outcome *outcome)
 	}
 	if (run_succeeded(outcome) && outcome->out.len == outcome->out.total)
 		work->next->take(&work->facts, outcome->out.bytes, outcome->out.len);
+	else if (outcome->out.len < outcome->out.total && work->next->miss)
+		work->next->miss(&work->facts);
 	if (outcome->timed_out) {
 		command_succeed(command, emit, work);
 		return;
@@ -131,11 +160,13 @@ static void ask_next(struct command *command)
 static void ask_programs(struct command *command)
 {
 	static const struct asking askings[] = {
-		{ QUESTION_SSHD, true, wants_ssh, security_take_sshd },
-		{ QUESTION_NFT, true, wants_firewall, take_nft },
-		{ QUESTION_APPARMOR, true, wants_profiles, take_profiles },
-		{ QUESTION_APT, true, wants_apt, security_take_apt_whole },
-		{ QUESTION_APT, false, wants_apt, security_take_apt },
+		{ QUESTION_SSHD, true, wants_ssh, security_take_sshd, NULL },
+		{ QUESTION_NFT, true, wants_firewall, take_nft, miss_nft },
+		{ QUESTION_IPTABLES, true, wants_iptables, take_iptables, NULL },
+		{ QUESTION_IP6TABLES, true, wants_ip6tables, take_ip6tables, NULL },
+		{ QUESTION_APPARMOR, true, wants_profiles, take_profiles, NULL },
+		{ QUESTION_APT, true, wants_apt, security_take_apt_whole, NULL },
+		{ QUESTION_APT, false, wants_apt, security_take_apt, NULL },
 		{ .wanted = NULL },
 	};
 	struct security_work *work = command->work;
@@ -196,7 +227,7 @@ static enum action_result check(struct command *command, security_emit_fn emit_c
 	if (!work)
 		return ACTION_TAKEN;
 	work->emit = emit_checks;
-	security_read(&work->facts, ctx.root_fd, ctx.sys_fd);
+	security_read(&work->facts, ctx.root_fd, ctx.proc_fd, ctx.sys_fd);
 	command->on_expired = on_expired;
 	message = ask_units(agent->bus);
 	if (!message || bus_work_send(command, on_units, message) < 0) {

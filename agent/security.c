@@ -82,31 +82,73 @@ enum security_status security_judge_modules(const struct security_facts *facts, 
 				   facts->selinux == SELINUX_PERMISSIVE ? "SELinux only warns" : "no mandatory access control is on");
 }
 
-/* What the kernel holds comes first: it is what happens, whoever put it there. */
-enum security_status security_judge_firewall(const struct security_facts *facts, char message[SECURITY_WORDS_MAX])
+/* What the kernel does is what happens, whoever told it to. nft does not see the tables of iptables: a no of its own is none while they are there. */
+static enum security_refusal refuses(enum security_refusal by_nft, enum security_tables iptables)
+{
+	return by_nft == REFUSES_NOTHING && iptables != TABLES_NONE ? MAY_REFUSE : by_nft;
+}
+
+static const char *firewall_name(const struct security_facts *facts)
+{
+	if (active(facts, SECURITY_FIREWALLD))
+		return "firewalld is active";
+	if (active(facts, SECURITY_UFW) && facts->ufw_enabled)
+		return "ufw is active";
+	return active(facts, SECURITY_NFTABLES) ? "nftables is active" : NULL;
+}
+
+static enum security_status judge_ufw(const struct security_facts *facts, char message[SECURITY_WORDS_MAX])
+{
+	if (*facts->ufw_unread.what)
+		return say(message, SECURITY_WARNING, "whether ufw is on could not be read: %s", facts->ufw_unread.what);
+	if (strcasecmp(facts->ufw_policy, "drop") == 0 || strcasecmp(facts->ufw_policy, "reject") == 0)
+		return say(message, SECURITY_PASSED, "ufw is active");
+	return say(message, SECURITY_WARNING, *facts->ufw_policy ? "ufw is active, but by default it lets in what comes in: its DEFAULT_INPUT_POLICY is %s" :
+								   "ufw is active; what it does by default is not known%s", facts->ufw_policy);
+}
+
+/* The kernel was asked, and its answer leaves it open; or it was not asked. */
+static enum security_status judge_firewall_files(const struct security_facts *facts, char message[SECURITY_WORDS_MAX])
 {
 	bool nft = active(facts, SECURITY_NFTABLES);
 
+	if (active(facts, SECURITY_UFW) && (facts->ufw_enabled || *facts->ufw_unread.what))
+		return judge_ufw(facts, message);
 	if (active(facts, SECURITY_FIREWALLD))
-		return say(message, SECURITY_PASSED, "firewalld is active");
-	if (active(facts, SECURITY_UFW) && facts->ufw_enabled)
-		return say(message, SECURITY_PASSED, "ufw is active");
-	if (facts->nft_asked && facts->nft_kernel_filters)
-		return say(message, SECURITY_PASSED, nft ? "nftables is active" : "the kernel filters what comes in");
-	if (active(facts, SECURITY_UFW) && *facts->ufw_unread.what)
-		return say(message, SECURITY_WARNING, "whether ufw is on could not be read: %s", facts->ufw_unread.what);
+		return say(message, SECURITY_WARNING, "firewalld is active; what the kernel refuses by it is not known");
+	if (facts->nft_asked && facts->kernel_ip != MAY_REFUSE && facts->kernel_ip6 != MAY_REFUSE)
+		return say(message, SECURITY_WARNING, "what iptables refuses is not known, and nft refuses nothing that a stranger begins");
 	if (facts->nft_asked)
-		return say(message, SECURITY_WARNING, nft ? "nftables is active, but refuses nothing that comes in" : "no firewall is active");
+		return say(message, SECURITY_WARNING, "what the kernel refuses is not known: not all of its rules can be told by nft");
 	if (*facts->nft_unread.what && nft)
 		return say(message, SECURITY_WARNING, "what nftables refuses could not be read whole: %s", facts->nft_unread.what);
 	if (nft && facts->nft_filters)
 		return say(message, SECURITY_PASSED, "nftables is active");
 	if (nft)
-		return say(message, SECURITY_WARNING, "nftables is active, but its configuration refuses nothing");
+		return say(message, SECURITY_WARNING, "nftables is active, but nothing is seen in its configuration that refuses what a stranger begins");
 	if (facts->ufw_enabled || facts->nft_filters)
 		return say(message, SECURITY_WARNING, unknown(facts, SECURITY_UFW) ? "a firewall is configured; whether it is active is not known" :
 										      "a firewall is configured but not active");
+	if (facts->iptables != TABLES_NONE || facts->ip6tables != TABLES_NONE)
+		return say(message, SECURITY_WARNING, "no service of a firewall is active; what the kernel refuses is not known");
 	return say(message, SECURITY_WARNING, "no firewall is active");
+}
+
+enum security_status security_judge_firewall(const struct security_facts *facts, char message[SECURITY_WORDS_MAX])
+{
+	enum security_refusal ip = refuses(facts->kernel_ip, facts->iptables), ip6 = refuses(facts->kernel_ip6, facts->ip6tables);
+	const char *name = firewall_name(facts);
+
+	if (!facts->has_ip6)
+		ip6 = ip;
+	if (!facts->nft_asked || (ip != REFUSES_NOTHING && ip6 != REFUSES_NOTHING && (ip == MAY_REFUSE || ip6 == MAY_REFUSE)))
+		return judge_firewall_files(facts, message);
+	if (ip == REFUSES && ip6 == REFUSES)
+		return say(message, SECURITY_PASSED, "%s", name ? name : "the kernel filters what comes in");
+	if (ip != ip6)
+		return say(message, SECURITY_WARNING, "what comes in by %s is not filtered", ip == REFUSES_NOTHING ? "IPv4" : "IPv6");
+	return name ? say(message, SECURITY_WARNING, "%s, but refuses nothing that a stranger begins", name) :
+		      say(message, SECURITY_WARNING, "no firewall is active");
 }
 
 enum security_status security_judge_updates(const struct security_facts *facts, char message[SECURITY_WORDS_MAX])
@@ -121,7 +163,11 @@ enum security_status security_judge_updates(const struct security_facts *facts, 
 						 say(message, SECURITY_WARNING, "dnf-automatic fetches updates but does not install them");
 	if (facts->upgrades_installed && *facts->apt_unread.what)
 		return say(message, SECURITY_WARNING, "apt's configuration could not be read whole: %s", facts->apt_unread.what);
-	if (apt && (active(facts, SECURITY_APT_TIMER) || unknown(facts, SECURITY_APT_TIMER)))
+	if (apt && !facts->lists_on)
+		return say(message, SECURITY_WARNING, "unattended-upgrades is switched on, but not the refresh of the lists that it goes by");
+	if (apt && unknown(facts, SECURITY_APT_TIMER))
+		return say(message, SECURITY_WARNING, "automatic updates are configured; whether their timer is active is not known");
+	if (apt && active(facts, SECURITY_APT_TIMER))
 		return say(message, SECURITY_PASSED, "updates are installed automatically");
 	return say(message, SECURITY_WARNING, apt ? "automatic updates are configured but their timer is not active" :
 				   facts->upgrades_installed ? "unattended-upgrades is installed but not switched on" :
@@ -141,6 +187,8 @@ enum security_status security_judge_ssh(const struct security_facts *facts, char
 	if (!facts->sshd_file &&
 	    (active(facts, SECURITY_SSH) || active(facts, SECURITY_SSHD) || active(facts, SECURITY_SSH_SOCKET)))
 		return say(message, SECURITY_WARNING, "an SSH server is active, but its settings are not in /etc/ssh/sshd_config");
+	if (!facts->sshd_file && facts->sshd_program && unknown(facts, SECURITY_SSH) && unknown(facts, SECURITY_SSHD))
+		return say(message, SECURITY_WARNING, "an SSH server is installed without /etc/ssh/sshd_config; whether it is active is not known");
 	if (!facts->sshd_file)
 		return say(message, SECURITY_PASSED, "no SSH server is installed");
 	if (!facts->sshd_readable)
@@ -213,8 +261,23 @@ void security_emit_modules(struct sink *out, const char *key, const struct secur
 	end(out);
 }
 
+static enum security_tables worst_tables(const struct security_facts *facts)
+{
+	if (facts->iptables == TABLES_THERE || facts->ip6tables == TABLES_THERE)
+		return TABLES_THERE;
+	return facts->iptables == TABLES_UNKNOWN ? facts->iptables : facts->ip6tables;
+}
+
+static bool nft_is_known(const struct security_facts *facts)
+{
+	if (facts->nft_asked)
+		return facts->kernel_ip != MAY_REFUSE && facts->kernel_ip6 != MAY_REFUSE;
+	return !*facts->nft_unread.what;
+}
+
 void security_emit_firewall(struct sink *out, const char *key, const struct security_facts *facts)
 {
+	static const char *const tables[] = { [TABLES_UNKNOWN] = "unknown", [TABLES_NONE] = "none", [TABLES_THERE] = "present" };
 	char message[SECURITY_WORDS_MAX];
 	enum security_status status = security_judge_firewall(facts, message);
 
@@ -223,15 +286,21 @@ void security_emit_firewall(struct sink *out, const char *key, const struct secu
 	sink_object_begin(out, "nftables");
 	emit_unit(out, "service", facts, SECURITY_NFTABLES);
 	sink_bool(out, "configured", facts->nft_file);
-	sink_bool(out, "filters_input", facts->nft_asked ? facts->nft_kernel_filters : facts->nft_filters);
+	if (nft_is_known(facts))
+		sink_bool(out, "filters_input",
+			  facts->nft_asked ? facts->kernel_ip == REFUSES || facts->kernel_ip6 == REFUSES : facts->nft_filters);
 	sink_object_end(out);
 	sink_object_begin(out, "ufw");
 	emit_unit(out, "service", facts, SECURITY_UFW);
-	sink_bool(out, "enabled", facts->ufw_enabled);
+	if (!*facts->ufw_unread.what)
+		sink_bool(out, "enabled", facts->ufw_enabled);
+	if (*facts->ufw_policy)
+		sink_str(out, "default_input_policy", facts->ufw_policy);
 	sink_object_end(out);
 	sink_object_begin(out, "firewalld");
 	emit_unit(out, "service", facts, SECURITY_FIREWALLD);
 	sink_object_end(out);
+	sink_str(out, "iptables_tables", tables[worst_tables(facts)]);
 	emit_source(out, facts->nft_asked, "nft", &facts->nft_unread);
 	end(out);
 }

@@ -56,6 +56,20 @@ struct security_unread {
 	char what[SECURITY_NAME_MAX];
 };
 
+/* Whether a new connection of a stranger (of no listed sender) can be refused on its way in. */
+enum security_refusal {
+	REFUSES_NOTHING,
+	MAY_REFUSE, /* not known: by a rule that only iptables reads, by a program, … */
+	REFUSES,
+};
+
+/* iptables' own tables, which nft does not see: /proc/net/ip_tables_names, which only root may read. */
+enum security_tables {
+	TABLES_UNKNOWN,
+	TABLES_NONE,
+	TABLES_THERE,
+};
+
 struct security_facts {
 	char units[SECURITY_UNITS][16]; /* "active", …; "" unknown */
 	char lsm[128];			/* "lockdown,capability,apparmor"; "" unknown */
@@ -63,14 +77,16 @@ struct security_facts {
 	unsigned apparmor_enforce, apparmor_complain;
 	enum { SELINUX_OFF, SELINUX_PERMISSIVE, SELINUX_ENFORCING } selinux;
 	bool ufw_enabled, nft_file, nft_filters;
+	char ufw_policy[16]; /* for what comes in: "DROP", "REJECT", "ACCEPT"; "" unknown */
+	bool has_ip6;	     /* an address of IPv6 that others reach */
+	enum security_tables iptables, ip6tables;
 	bool upgrades_installed, upgrades_on, lists_on;
-	bool apt_braces;  /* all of its files were read, but one of them has a form that only apt reads */
 	bool dnf_applies; /* what dnf-automatic fetches is installed, too */
-	bool sshd_file, sshd_readable;
+	bool sshd_program, sshd_file, sshd_readable;
 	struct sshd_settings sshd;
 	/* What the programs themselves said; it holds then, and not what was read of their files. */
 	bool sshd_asked, apt_asked, nft_asked;
-	bool nft_kernel_filters; /* nft_asked: the kernel refuses something of what comes in */
+	enum security_refusal kernel_ip, kernel_ip6; /* nft_asked: by the rules that nft sees */
 	struct security_unread sshd_unread, apt_unread, nft_unread, ufw_unread, apparmor_unread, dnf_unread;
 };
 
@@ -82,19 +98,34 @@ void security_take_sshd(struct security_facts *facts, const char *text, size_t l
 void security_take_apt(struct security_facts *facts, const char *text, size_t len); /* asked without rights: apt passes over what it may not read */
 void security_take_apt_whole(struct security_facts *facts, const char *text, size_t len);
 bool security_take_nft(struct security_facts *facts, const char *text, size_t len);
+/* The text of ip_tables_names or ip6_tables_names; by that of nat nothing is refused. */
+enum security_tables iptables_names(const char *text, size_t len);
 
-/* Reads what lies in files below / and /sys. */
-void security_read(struct security_facts *facts, int root_fd, int sys_fd);
+/* Reads what lies in files below /, /proc and /sys. */
+void security_read(struct security_facts *facts, int root_fd, int proc_fd, int sys_fd);
 
 /* Pure parsers. `include` is called where an Include stands: of all values the first counts, see sshd_config(5). */
 void sshd_settings_parse(struct sshd_settings *settings, const char *text, size_t len, void (*include)(void *data, const char *pattern),
 			 void *data);
-/* The value of `name` in apt's configuration, as `APT::Periodic::Name "1";`: true and *ret unless it is not set here. */
-bool apt_setting_parse(const char *text, size_t len, const char *name, bool *ret);
-/* True if a chain on input drops or rejects something. */
+/* What apt's daily job is told: the last value of each, "" where it is not set. */
+struct apt_periodic {
+	char enable[33], upgrade[33], lists[33];
+	struct security_unread unread;
+};
+/* A further file of apt's configuration, or `apt-config dump`. */
+void apt_periodic_parse(struct apt_periodic *settings, const char *text, size_t len);
+/* After the last; a value of which it is not known what it does is noted as unread. */
+void apt_periodic_judge(struct security_facts *facts, const struct apt_periodic *settings);
+/* True if apt reads a file of this name in apt.conf.d. */
+bool apt_reads_name(const char *name);
+/* apply_updates of dnf-automatic's [commands]: true if it is set and makes sense. */
+bool dnf_applies_parse(const char *text, size_t len, bool *ret);
+/* True if a chain on input drops or rejects something of what strangers begin. */
 bool nft_filters_input(const char *text, size_t len);
-/* ENABLED=yes of ufw.conf. */
-bool ufw_enabled(const char *text, size_t len);
+/* The last value of KEY= in a file of ufw's, which sh reads, too; "" if it is not set. */
+void ufw_setting(const char *text, size_t len, const char *key, char *value, size_t size);
+/* True if there is an address that is not of the loopback device: /proc/net/if_inet6. */
+bool inet6_addressed(const char *text, size_t len);
 /* Profiles by mode in the list of the kernel: "name (mode)" a line. */
 void apparmor_count(const char *text, size_t len, unsigned *ret_enforce, unsigned *ret_complain);
 

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,7 +25,7 @@
 #define FILES_MAX     256
 #define INCLUDE_DEPTH 8
 
-/* The text is there until the next read into the same buffer. 0, or -errno: noted, unless there is no such file. */
+/* The text is there until the next read into the same buffer. 0, or -errno: noted, unless there is no such file, or a folder. */
 static int read_text(int dir_fd, const char *path, struct procfs_buffer *buffer, struct security_unread *unread)
 {
 	struct procfs_file file = PROCFS_FILE;
@@ -37,11 +38,11 @@ static int read_text(int dir_fd, const char *path, struct procfs_buffer *buffer,
 	if (file.fd < 0 || fstat(file.fd, &st) < 0)
 		r = -errno;
 	else
-		r = S_ISREG(st.st_mode) ? procfs_read(&file, dir_fd, path, buffer) : -EINVAL;
+		r = S_ISREG(st.st_mode) ? procfs_read(&file, dir_fd, path, buffer) : S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
 	procfs_close(&file);
 	if (r == 0 && buffer->truncated)
 		security_unread(unread, "/%.150s (longer than 1 MiB)", path);
-	else if (r < 0 && r != -ENOENT && r != -ENOTDIR)
+	else if (r < 0 && r != -ENOENT && r != -ENOTDIR && r != -EISDIR)
 		security_unread(unread, "/%.120s (%s)", path, strerror(-r));
 	return r;
 }
@@ -85,6 +86,8 @@ struct reading {
 	int root_fd;
 	struct security_unread *unread;
 	unsigned depth, files; /* files in all: many folders may include each other */
+	struct apt_periodic *apt;
+	bool (*reads)(const char *name); /* of the names that fit a pattern; NULL: all */
 };
 
 typedef void (*take_fn)(struct reading *reading, const char *text, size_t len);
@@ -97,8 +100,9 @@ static void read_each(struct reading *reading, const char *path, const char *pat
 	size_t count = list_names(reading->root_fd, path, pattern, names, reading->unread);
 
 	for (size_t i = 0; i < count; i++) {
-		if (snprintf(file, sizeof(file), "%s/%s", path, names[i]) >= (int)sizeof(file) ||
-		    reading->files++ >= FILES_MAX)
+		if (reading->reads && !reading->reads(names[i]))
+			;
+		else if (snprintf(file, sizeof(file), "%s/%s", path, names[i]) >= (int)sizeof(file) || reading->files++ >= FILES_MAX)
 			security_unread(reading->unread, "/%.120s (more than %d files)", path, FILES_MAX);
 		else if (read_text(reading->root_fd, file, &buffer, reading->unread) == 0)
 			take(reading, buffer.text, buffer.len);
@@ -148,6 +152,7 @@ static void read_sshd(struct security_facts *facts, int root_fd, struct procfs_b
 	struct reading reading = { .facts = facts, .root_fd = root_fd, .unread = &facts->sshd_unread };
 	int r = read_text(root_fd, "etc/ssh/sshd_config", buffer, &facts->sshd_unread);
 
+	facts->sshd_program = faccessat(root_fd, "usr/sbin/sshd", F_OK, 0) == 0;
 	facts->sshd_file = r != -ENOENT;
 	facts->sshd_readable = r == 0;
 	if (r == 0)
@@ -159,42 +164,27 @@ static void read_sshd(struct security_facts *facts, int root_fd, struct procfs_b
 
 static void take_apt(struct reading *reading, const char *text, size_t len)
 {
-	apt_setting_parse(text, len, "Unattended-Upgrade", &reading->facts->upgrades_on);
-	apt_setting_parse(text, len, "Update-Package-Lists", &reading->facts->lists_on);
-	/* apt.conf(5) has a second form, with braces, which only apt reads. */
-	if (memmem(text, len, "Periodic", 8) && memmem(text, len, "{", 1))
-		reading->facts->apt_braces = true;
+	apt_periodic_parse(reading->apt, text, len);
 }
 
+/* In apt's own order: first the folder, then the file. */
 static void read_apt(struct security_facts *facts, int root_fd, struct procfs_buffer *buffer)
 {
-	struct reading reading = { .facts = facts, .root_fd = root_fd, .unread = &facts->apt_unread };
+	struct apt_periodic settings = { .enable = "" };
+	struct reading reading = { .facts = facts, .root_fd = root_fd, .unread = &facts->apt_unread, .apt = &settings, .reads = apt_reads_name };
 
 	facts->upgrades_installed = faccessat(root_fd, "usr/bin/unattended-upgrade", F_OK, 0) == 0;
 	read_each(&reading, "etc/apt/apt.conf.d", "*", take_apt);
 	if (read_text(root_fd, "etc/apt/apt.conf", buffer, &facts->apt_unread) == 0)
 		take_apt(&reading, buffer->text, buffer->len);
-	facts->apt_braces = facts->apt_braces && !*facts->apt_unread.what;
-	if (facts->apt_braces)
-		security_unread(&facts->apt_unread, "a file below /etc/apt/apt.conf.d with braces");
+	apt_periodic_judge(facts, &settings);
 }
 
 static void read_dnf(struct security_facts *facts, int root_fd, struct procfs_buffer *buffer)
 {
-	struct scan all, line;
-
-	if (read_text(root_fd, "etc/dnf/automatic.conf", buffer, &facts->dnf_unread) < 0)
-		return;
-	all = scan_text(buffer->text, buffer->len);
-	while (scan_line(&all, &line)) {
-		scan_blanks(&line);
-		if (!scan_key(&line, "apply_updates"))
-			continue;
-		while (line.at < line.end && strchr(" \t=", *line.at))
-			line.at++;
-		facts->dnf_applies = scan_key(&line, "yes") || scan_key(&line, "true") || scan_key(&line, "1") ||
-				     scan_key(&line, "True");
-	}
+	if (read_text(root_fd, "etc/dnf/automatic.conf", buffer, &facts->dnf_unread) == 0 &&
+	    !dnf_applies_parse(buffer->text, buffer->len, &facts->dnf_applies))
+		security_unread(&facts->dnf_unread, "apply_updates in /etc/dnf/automatic.conf, which is neither yes nor no");
 }
 
 /* A rule set that another file belongs to is not whole without it. */
@@ -242,14 +232,37 @@ static void read_modules(struct security_facts *facts, int sys_fd, struct procfs
 		facts->selinux = *buffer->text == '1' ? SELINUX_ENFORCING : SELINUX_PERMISSIVE;
 }
 
-void security_read(struct security_facts *facts, int root_fd, int sys_fd)
+/* No such file: the kernel has no iptables of its own. */
+static enum security_tables read_tables(int proc_fd, const char *path, struct procfs_buffer *buffer)
+{
+	struct security_unread ignored = { .what = "" };
+	int r = read_text(proc_fd, path, buffer, &ignored);
+
+	return r == 0 ? iptables_names(buffer->text, buffer->len) : r == -ENOENT ? TABLES_NONE : TABLES_UNKNOWN;
+}
+
+static void read_firewall(struct security_facts *facts, int root_fd, int proc_fd, struct procfs_buffer *buffer)
+{
+	struct security_unread ignored = { .what = "" };
+	char enabled[8] = "";
+
+	if (read_text(root_fd, "etc/ufw/ufw.conf", buffer, &facts->ufw_unread) == 0)
+		ufw_setting(buffer->text, buffer->len, "ENABLED", enabled, sizeof(enabled));
+	facts->ufw_enabled = strcasecmp(enabled, "yes") == 0;
+	if (read_text(root_fd, "etc/default/ufw", buffer, &facts->ufw_unread) == 0)
+		ufw_setting(buffer->text, buffer->len, "DEFAULT_INPUT_POLICY", facts->ufw_policy, sizeof(facts->ufw_policy));
+	facts->has_ip6 = read_text(proc_fd, "net/if_inet6", buffer, &ignored) == 0 && inet6_addressed(buffer->text, buffer->len);
+	facts->iptables = read_tables(proc_fd, "net/ip_tables_names", buffer);
+	facts->ip6tables = read_tables(proc_fd, "net/ip6_tables_names", buffer);
+	read_nft(facts, root_fd, buffer);
+}
+
+void security_read(struct security_facts *facts, int root_fd, int proc_fd, int sys_fd)
 {
 	_cleanup_(procfs_buffer_free) struct procfs_buffer buffer = { .max = TEXT_MAX };
 
 	read_modules(facts, sys_fd, &buffer);
-	facts->ufw_enabled = read_text(root_fd, "etc/ufw/ufw.conf", &buffer, &facts->ufw_unread) == 0 &&
-			     ufw_enabled(buffer.text, buffer.len);
-	read_nft(facts, root_fd, &buffer);
+	read_firewall(facts, root_fd, proc_fd, &buffer);
 	read_apt(facts, root_fd, &buffer);
 	read_dnf(facts, root_fd, &buffer);
 	read_sshd(facts, root_fd, &buffer);

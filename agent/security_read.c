@@ -131,54 +131,137 @@ void sshd_settings_parse(struct sshd_settings *settings, const char *text, size_
 	}
 }
 
-bool apt_setting_parse(const char *text, size_t len, const char *name, bool *ret)
+/* A boolean as dnf reads it, libdnf's OptionBool. */
+static bool parse_bool(const char *value, bool *ret)
 {
-	struct scan all = scan_text(text, len), line, value;
-	bool found = false;
+	static const char *const words[][2] = { { "0", "1" }, { "no", "yes" }, { "false", "true" }, { "off", "on" } };
 
-	while (next_line(&all, &line)) {
-		if (!scan_key(&line, "APT::Periodic::") || !scan_key(&line, name) || !scan_field(&line, &value))
-			continue;
-		while (value.at < value.end && *value.at == '"')
-			value.at++;
-		*ret = value.at < value.end && ((*value.at >= '1' && *value.at <= '9') || *value.at == 'a');
-		found = true;
-	}
-	return found;
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		for (int on = 0; on < 2; on++)
+			if (strcasecmp(words[i][on], value) == 0) {
+				*ret = on;
+				return true;
+			}
+	return false;
 }
 
-static bool contains(const struct scan *line, const char *word)
+bool dnf_applies_parse(const char *text, size_t len, bool *ret)
 {
-	return memmem(line->at, scan_len(line), word, strlen(word)) != NULL;
+	struct scan all = scan_text(text, len), line;
+	bool commands = false, known = true;
+
+	*ret = false;
+	while (scan_line(&all, &line)) {
+		char value[16];
+
+		while (line.end > line.at && strchr(" \t\r", line.end[-1]))
+			line.end--;
+		if (line.at < line.end && *line.at == '[')
+			commands = scan_equals(&line, "[commands]");
+		if (!commands || !scan_key(&line, "apply_updates"))
+			continue;
+		scan_blanks(&line);
+		if (!scan_byte(&line, '='))
+			continue;
+		scan_blanks(&line);
+		copy_word(value, sizeof(value), &line);
+		known = parse_bool(value, ret);
+	}
+	return known;
+}
+
+static bool is_name_byte(char byte)
+{
+	return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9') || byte == '_' || byte == '-' || byte == '.';
+}
+
+/* The word itself, not a part of another, and not in quotes. */
+static bool has_word(const struct scan *line, const char *word)
+{
+	size_t len = strlen(word);
+	bool quoted = false;
+
+	for (const char *at = line->at; at < line->end; at++) {
+		quoted = quoted != (*at == '"');
+		if (!quoted && (size_t)(line->end - at) >= len && memcmp(at, word, len) == 0 && (at == line->at || !is_name_byte(at[-1])) &&
+		    (at + len == line->end || !is_name_byte(at[len])))
+			return true;
+	}
+	return false;
+}
+
+/* A rule that is about listed senders, about no new connections, or about what comes too fast: a stranger passes it. */
+static bool passes_strangers(const struct scan *line)
+{
+	const char *sender = memmem(line->at, scan_len(line), "saddr ", 6);
+
+	if (has_word(line, "state") && !has_word(line, "new"))
+		return true;
+	return (sender && line->end - sender > 6 && sender[6] != '!') || has_word(line, "over");
 }
 
 bool nft_filters_input(const char *text, size_t len)
 {
 	struct scan all = scan_text(text, len), line;
-	bool input = false, refuses = false;
+	bool input = false, dormant = false, found = false;
 
 	while (next_line(&all, &line)) {
 		struct scan head = line;
 
 		/* Of chains without a hook it is not known who jumps there: they count for nothing. */
+		if (scan_key(&head, "table ")) {
+			/* These are of the link layer. */
+			dormant = scan_key(&head, "arp ") || scan_key(&head, "bridge ") || scan_key(&head, "netdev ");
+			input = false;
+		}
 		if (scan_key(&head, "chain "))
 			input = false;
-		if (contains(&line, "hook "))
-			input = contains(&line, "hook input");
-		refuses = refuses || (input && (contains(&line, "drop") || contains(&line, "reject")));
+		dormant = dormant || (has_word(&line, "flags") && has_word(&line, "dormant"));
+		if (has_word(&line, "hook"))
+			input = has_word(&line, "filter") && has_word(&line, "input");
+		found = found || (input && !dormant && !passes_strangers(&line) && (has_word(&line, "drop") || has_word(&line, "reject")));
 	}
-	return refuses;
+	return found;
 }
 
-bool ufw_enabled(const char *text, size_t len)
+void ufw_setting(const char *text, size_t len, const char *key, char *value, size_t size)
 {
 	struct scan all = scan_text(text, len), line;
-	bool enabled = false;
 
-	while (next_line(&all, &line))
-		if (scan_key(&line, "ENABLED="))
-			enabled = scan_key(&line, "yes") || scan_key(&line, "\"yes");
-	return enabled;
+	*value = '\0';
+	while (next_line(&all, &line)) {
+		struct scan word;
+
+		if (!scan_key(&line, key) || !scan_byte(&line, '='))
+			continue;
+		while (line.at < line.end && (*line.at == '"' || *line.at == '\''))
+			line.at++;
+		word = line;
+		while (word.at < word.end && !strchr(" \t\"'\r;", *word.at))
+			word.at++;
+		word = (struct scan){ line.at, word.at };
+		copy_word(value, size, &word);
+	}
+}
+
+bool inet6_addressed(const char *text, size_t len)
+{
+	struct scan all = scan_text(text, len), line, name;
+
+	while (scan_line(&all, &line))
+		if (scan_skip(&line, 5) && scan_field(&line, &name) && !scan_equals(&name, "lo"))
+			return true;
+	return false;
+}
+
+enum security_tables iptables_names(const char *text, size_t len)
+{
+	struct scan all = scan_text(text, len), line;
+
+	while (scan_line(&all, &line))
+		if (scan_len(&line) && !scan_equals(&line, "nat"))
+			return TABLES_THERE;
+	return TABLES_NONE;
 }
 
 void apparmor_count(const char *text, size_t len, unsigned *ret_enforce, unsigned *ret_complain)

@@ -11,6 +11,8 @@ const char *const *const questions[QUESTIONS] = {
 	[QUESTION_NFT] = ARGV("nft", "-j", "list", "ruleset"),
 	[QUESTION_APT] = ARGV("apt-config", "dump"),
 	[QUESTION_APPARMOR] = ARGV("cat", "/sys/kernel/security/apparmor/profiles"),
+	[QUESTION_IPTABLES] = ARGV("cat", "/proc/net/ip_tables_names"),
+	[QUESTION_IP6TABLES] = ARGV("cat", "/proc/net/ip6_tables_names"),
 };
 
 bool question_of_action(const char *action)

@@ -14,6 +14,8 @@ enum question {
 	QUESTION_NFT,	   /* the rules that the kernel holds: nft(8), -j */
 	QUESTION_APPARMOR, /* its profiles, by mode */
 	QUESTION_APT,	   /* its settings, of files that only root may read, too: apt-config(8) */
+	QUESTION_IPTABLES, /* the names of iptables' own tables, of IPv4 */
+	QUESTION_IP6TABLES,
 	QUESTIONS,
 };
 

@@ -320,7 +320,11 @@ def story_the_settings_of_apt_are_what_apt_says_of_them():
     if not os.path.exists("/usr/bin/apt-config"):
         raise tap.Skip("this machine has no apt")
     on = 'APT { Periodic { Unattended-Upgrade "1"; Update-Package-Lists "1"; }; };\n'
+    old = "apt/apt.conf.d/20auto.dpkg-old"
     for files, enabled, unread in (({"apt/apt.conf.d/20auto": (on, 0o644)}, True, False),
+                                   ({"apt/apt.conf.d/20auto": (on.upper(), 0o644)}, True, False),
+                                   ({"apt/apt.conf.d/20auto": (on, 0o644), "apt/apt.conf.d/99off": ('APT::periodic::ENABLE "0";\n', 0o644)}, False, False),
+                                   ({"apt/apt.conf.d/20auto": (on, 0o644), old: ('APT::Periodic::Enable "0";\n', 0o600)}, True, False),
                                    ({"apt/apt.conf.d/20auto": (on, 0o644), "apt/apt.conf.d/99last": ('APT::Periodic::Unattended-Upgrade "0";\n', 0o644)}, False, False),
                                    ({"apt/apt.conf.d/20auto": (on.replace("1", "0"), 0o644), "apt/apt.conf": (on, 0o644)}, None, False),
                                    ({"apt/apt.conf.d/20auto": (on, 0o644), "apt/apt.conf.d/99last": ("x", 0o600)}, None, True)):
@@ -350,7 +354,7 @@ def story_what_programs_say_of_themselves_counts_and_not_their_files():
     with open("/etc/nftables.conf", "w", encoding="ascii") as file:
         file.write("")
     said = "permitrootlogin without-password\npasswordauthentication {}\nkbdinteractiveauthentication no\nusepam yes\npermitemptypasswords no"
-    chain = '{{"chain":{{"family":"ip","table":"x","name":"i","type":"filter","hook":"input","prio":0,"policy":"{}"}}}}'
+    chain = '{{"chain":{{"family":"inet","table":"x","name":"i","type":"filter","hook":"input","prio":0,"policy":"{}"}}}}'
     pretend("sshd", said.format("yes"))
     pretend("nft", '{"nftables":[%s]}' % chain.format("drop"))
     _, host = talk(tap.keep)
@@ -361,6 +365,10 @@ def story_what_programs_say_of_themselves_counts_and_not_their_files():
         assert details["firewall"]["status"] == "passed" and details["firewall"]["details"]["source"] == "nft", details["firewall"]
     pretend("nft", '{"nftables":[%s]}' % chain.format("accept"))
     assert host.ask("CheckFirewallStatus")["data"]["status"] == "warning"
+    pretend("nft", '{"nftables":[%s]}' % ",".join([chain.format("drop")] * 12000))
+    firewall = host.ask("CheckFirewallStatus")["data"]
+    assert firewall["status"] == "warning" and "longer than 1 MiB" in firewall["details"]["not_read"], firewall
+    assert "filters_input" not in firewall["details"]["nftables"] and firewall["details"]["source"] == "files", firewall
     for name, text, code in (("sshd", said.format("yes"), 1), ("sshd", "sshd: no hostkeys available -- exiting.", 0), ("sshd", "x" * 3000000, 0)):
         pretend(name, text, code)
         ssh = host.ask("CheckLinuxSecurity")["data"]["details"]["ssh"]

@@ -122,11 +122,12 @@ static void questions_are_asked_word_by_word(void **state)
 	static const char *const actions[] = { "CheckLinuxSecurity", "GetLinuxSecurityStatus", "GetLinuxFirewallStatus", "CheckFirewallStatus",
 					       "CheckSecurityModules" };
 	static const char *const asked[] = { "/usr/sbin/sshd -T", "/usr/sbin/nft -j list ruleset", "/usr/bin/apt-config dump",
-					       "/usr/bin/cat /sys/kernel/security/apparmor/profiles" };
+					       "/usr/bin/cat /sys/kernel/security/apparmor/profiles", "/usr/bin/cat /proc/net/ip_tables_names",
+					       "/usr/bin/cat /proc/net/ip6_tables_names" };
 	static const char *const not_asked[] = {
 		"/usr/sbin/sshd",	   "/usr/sbin/sshd -T -f /tmp/x", "/usr/sbin/sshd -D",		  "/tmp/sshd -T",
 		"/usr/sbin/nft -j list", "/usr/sbin/nft flush ruleset", "/usr/sbin/nft -j list ruleset -f /tmp/x", "/usr/bin/cat /etc/shadow",
-		"/usr/bin/cat",	   "/usr/bin/cat /sys/kernel/security/apparmor/profiles /etc/shadow", "/usr/bin/sh -T",
+		"/usr/bin/cat", "/usr/bin/cat /proc/net/ip_tables_names /etc/shadow",	   "/usr/bin/cat /sys/kernel/security/apparmor/profiles /etc/shadow", "/usr/bin/sh -T",
 	};
 
 	(void)state;

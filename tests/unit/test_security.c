@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
@@ -81,20 +82,88 @@ static void each_pattern_of_an_include_is_told_and_a_match_that_lets_in_is_seen(
 	assert_string_equal(settings.password_authentication, "");
 }
 
-static void the_last_value_of_an_apt_setting_counts(void **state)
+#define P "APT::Periodic::"
+
+/* What was written into apt.conf.d, and what `apt-config dump` and apt's daily job made of it. */
+static void apt_settings_are_what_apt_makes_of_them(void **state)
 {
-	static const char text[] = "APT::Periodic::Unattended-Upgrade \"0\";\n// x\nAPT::Periodic::Unattended-Upgrade \"1\";\n"
-				   "APT::Periodic::Update-Package-Lists \"0\";\n";
-	bool on = false;
+	static const struct {
+		const char *text;
+		bool upgrades, lists;
+		const char *unread;
+	} cases[] = {
+		{ "", false, false, NULL },
+		{ P "Unattended-Upgrade \"0\";\n// x\n" P "Unattended-Upgrade \"1\";\n" P "Update-Package-Lists \"0\";\n", true, false, NULL },
+		{ P "Unattended-Upgrade \"1\";" P "Update-Package-Lists \"1\"; # " P "Enable \"0\";\n", true, true, NULL },
+		{ P "Unattended-Upgrade \"1\"; " P "Enable \"0\"; " P "Update-Package-Lists \"1\";\n", false, false, NULL },
+		{ P "Enable \"0\";\n" P "Enable \"1\";\n" P "Unattended-Upgrade \"1\";", true, false, NULL },
+		{ "apt::PERIODIC::unattended-upgrade 1;\nAPT::periodic::UPDATE-package-lists\n \"always\" ;", true, true, NULL },
+		{ "APT { Periodic { Unattended-Upgrade \"1\"; }; Periodic::Update-Package-Lists \"12h\"; };\n", true, true, NULL },
+		{ "APT { Periodic { Unattended-Upgrade \"1\" } }\nUpdate-Package-Lists \"1\";\n", true, false, NULL },
+		{ P "Unattended-Upgrade \"1\"; /* " P "Unattended-Upgrade \"0\";\n*/ " P "Update-Package-Lists \"1\";", true, true, NULL },
+		{ P "Unattended-Upgrade \"1\";\n#clear apt::periodic::unattended-upgrade;\n" P "Update-Package-Lists \"1\";", false, true, NULL },
+		{ P "Unattended-Upgrade \"1\";\n" P "Update-Package-Lists \"1\";\n#clear APT;", false, false, NULL },
+		{ P "Unattended-Upgrade \"1\";\n#clear APT::Peri;", true, false, NULL },
+		{ P "Unattended-Upgrade \"1\";\n" P "Unattended-Upgrade \"\";", false, false, NULL },
+		{ "Dir::Log \"a#b//c\";" P "Unattended-Upgrade \"10\";", true, false, NULL },
+		{ "x" P "Unattended-Upgrade \"1\";" P "Unattended-Upgrade::More \"1\";", false, false, NULL },
+		{ P "Unattended-Upgrade \"yes\";", false, false, "Unattended-Upgrade \"yes\"" },
+		{ P "Unattended-Upgrade \"1\";" P "Enable \"false\";", false, false, "Enable \"false\"" },
+		{ P "Unattended-Upgrade \"1w\";", false, false, "1w" },
+		{ P "Unattended-Upgrade \"1\";\n#include \"/etc/more.conf\";", true, false, "/etc/more.conf" },
+		{ "}}};;{{{\"", false, false, NULL },
+	};
 
 	(void)state;
-	assert_true(apt_setting_parse(text, strlen(text), "Unattended-Upgrade", &on));
-	assert_true(on);
-	assert_true(apt_setting_parse(text, strlen(text), "Update-Package-Lists", &on));
-	assert_false(on);
-	on = true;
-	assert_false(apt_setting_parse(text, strlen(text), "AutocleanInterval", &on));
-	assert_true(on);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct apt_periodic settings = { .enable = "" };
+		struct security_facts facts = { .upgrades_on = true };
+
+		apt_periodic_parse(&settings, cases[i].text, strlen(cases[i].text));
+		apt_periodic_judge(&facts, &settings);
+		if (facts.upgrades_on != cases[i].upgrades || facts.lists_on != cases[i].lists ||
+		    (cases[i].unread ? !strstr(facts.apt_unread.what, cases[i].unread) : *facts.apt_unread.what != '\0'))
+			fail_msg("%s: %d, %d, \"%s\"", cases[i].text, facts.upgrades_on, facts.lists_on, facts.apt_unread.what);
+	}
+}
+
+static void files_of_apt_are_those_that_apt_reads(void **state)
+{
+	static const char *const read[] = { "20auto-upgrades", "a.b.conf", "50x.conf", "40:x", "A_b" };
+	static const char *const left[] = { "20auto.dpkg-old", "20auto.conf.", "20 auto", "a+b", ".hidden", "20auto~", "x.bak", "y.CONF", "" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(read); i++)
+		assert_true(apt_reads_name(read[i]));
+	for (size_t i = 0; i < ARRAY_SIZE(left); i++)
+		assert_false(apt_reads_name(left[i]));
+}
+
+static void booleans_of_dnf_are_those_that_dnf_knows(void **state)
+{
+	static const struct {
+		const char *text;
+		bool known, applies;
+	} cases[] = {
+		{ "", true, false },
+		{ "[commands]\napply_updates = yes\n", true, true },
+		{ "[commands]\napply_updates=ON", true, true },
+		{ "[commands]\r\napply_updates = TRUE \r\n", true, true },
+		{ "[commands]\napply_updates = 1\napply_updates = Off\n", true, false },
+		{ "[commands]\napply_updates = False\n", true, false },
+		{ "[commands]\napply_updates = 12\n", false, false },
+		{ "[commands]\napply_updates = yesterday\n", false, false },
+		{ "[commands]\n#apply_updates = yes\napply_updates_too = yes\n", true, false },
+		{ "[emitters]\napply_updates = yes\n", true, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		bool applies = true, known = dnf_applies_parse(cases[i].text, strlen(cases[i].text), &applies);
+
+		if (known != cases[i].known || applies != cases[i].applies)
+			fail_msg("%s: %d, %d", cases[i].text, known, applies);
+	}
 }
 
 static bool filters(const char *text)
@@ -111,14 +180,46 @@ static void a_firewall_that_refuses_nothing_is_none(void **state)
 	assert_false(filters("type filter hook input priority 0;\n# policy drop\n"));
 	assert_false(filters("type filter hook output priority 0; policy drop;\n"));
 	assert_false(filters(""));
+	/* What no stranger meets, words that only look like it, and tables that are asleep or of another layer. */
+	assert_false(filters("type filter hook input priority 0; policy accept;\n ct state invalid drop\n ip saddr 192.0.2.1 drop\n"));
+	assert_false(filters("type filter hook input priority 0; policy accept;\n counter name dropped\n log prefix \"drop \"\n"));
+	assert_false(filters("type filter hook input priority 0; policy accept;\n ct state vmap { established : accept, invalid : drop }\n"));
+	assert_false(filters("table inet f {\n flags dormant\n chain i {\n  type filter hook input priority 0; policy drop;\n }\n}\n"));
+	assert_false(filters("table arp f {\n chain i {\n  type filter hook input priority 0; policy drop;\n }\n}\n"));
+	assert_true(filters("table arp f {\n}\ntable ip f {\n type filter hook input priority 0; policy drop;\n}\n"));
+	assert_true(filters("type filter hook input priority 0; policy accept;\n ip saddr != 10.0.0.0/8 drop\n"));
+	assert_true(filters("type filter hook input priority 0; policy accept;\n ct state new tcp dport 23 drop\n"));
 }
 
-static void ufw_is_on_when_its_file_says_yes(void **state)
+static const char *ufw(const char *text)
+{
+	static char value[16];
+
+	ufw_setting(text, strlen(text), "ENABLED", value, sizeof(value));
+	return value;
+}
+
+static void what_ufw_is_told_is_read_as_sh_reads_it(void **state)
 {
 	(void)state;
-	assert_true(ufw_enabled("# x\nENABLED=yes\n", 15));
-	assert_false(ufw_enabled("ENABLED=no\n", 11));
-	assert_false(ufw_enabled("#ENABLED=yes\n", 13));
+	assert_string_equal(ufw("# x\nENABLED=yes\n"), "yes");
+	assert_string_equal(ufw("ENABLED=no\nENABLED=\"yes\" # on\n"), "yes");
+	assert_string_equal(ufw("ENABLED='YES'"), "YES");
+	assert_string_equal(ufw("ENABLED=yesterday\n"), "yesterday");
+	assert_string_equal(ufw("#ENABLED=yes\nENABLED_NOT=yes\n"), "");
+}
+
+static void addresses_and_tables_are_told_by_their_names(void **state)
+{
+	static const char lo[] = "00000000000000000000000000000001 01 80 10 80       lo\n";
+	static const char both[] = "00000000000000000000000000000001 01 80 10 80       lo\nfd000000000000000000000000000002 04 40 00 82     eth0\n";
+
+	(void)state;
+	assert_false(inet6_addressed(lo, strlen(lo)));
+	assert_true(inet6_addressed(both, strlen(both)));
+	assert_int_equal(iptables_names("", 0), TABLES_NONE);
+	assert_int_equal(iptables_names("nat\n", 4), TABLES_NONE);
+	assert_int_equal(iptables_names("nat\nfilter\n", 11), TABLES_THERE);
 }
 
 static void a_profile_counts_by_what_its_line_ends_with(void **state)
@@ -137,25 +238,63 @@ static void set_unit(struct security_facts *facts, enum security_unit unit, cons
 	strncpy(facts->units[unit], word, sizeof(facts->units[unit]) - 1);
 }
 
+/* What is looked at, whether it protects, and words of what is said. */
 static void judges_the_firewall_by_what_runs(void **state)
 {
-	struct security_facts facts = { .ufw_enabled = true };
-	char words[SECURITY_WORDS_MAX];
+	static const struct {
+		const char *active; /* units */
+		struct security_facts facts;
+		enum security_status status;
+		const char *words;
+	} cases[] = {
+		{ "", { .iptables = TABLES_NONE, .ip6tables = TABLES_NONE }, SECURITY_WARNING, "no firewall is active" },
+		{ "", { .iptables = TABLES_THERE, .ip6tables = TABLES_NONE }, SECURITY_WARNING, "not known" },
+		{ "", { .iptables = TABLES_UNKNOWN }, SECURITY_WARNING, "not known" },
+		/* By the files alone. */
+		{ "", { .ufw_enabled = true }, SECURITY_WARNING, "not known" },
+		{ "u", { .ufw_enabled = true, .ufw_policy = "DROP" }, SECURITY_PASSED, "ufw" },
+		{ "u", { .ufw_enabled = true, .ufw_policy = "reject" }, SECURITY_PASSED, "ufw" },
+		{ "u", { .ufw_enabled = true, .ufw_policy = "ACCEPT" }, SECURITY_WARNING, "ACCEPT" },
+		{ "u", { .ufw_enabled = true }, SECURITY_WARNING, "not known" },
+		{ "u", { .ufw_enabled = true, .ufw_policy = "DROP", .ufw_unread = { "/etc/x" } }, SECURITY_WARNING, "/etc/x" },
+		{ "u", { .ufw_policy = "DROP", .iptables = TABLES_NONE, .ip6tables = TABLES_NONE }, SECURITY_WARNING, "no firewall" },
+		{ "n", { .nft_filters = false }, SECURITY_WARNING, "nothing is seen" },
+		{ "n", { .nft_filters = true }, SECURITY_PASSED, "nftables" },
+		{ "n", { .nft_filters = true, .nft_unread = { "/etc/nft/*" } }, SECURITY_WARNING, "/etc/nft/*" },
+		{ "f", { .nft_filters = true }, SECURITY_WARNING, "not known" },
+		/* What the kernel does holds, whatever a service would have it do. */
+		{ "f", { .nft_asked = true, .kernel_ip = REFUSES }, SECURITY_PASSED, "firewalld" },
+		{ "", { .nft_asked = true, .kernel_ip = REFUSES }, SECURITY_PASSED, "the kernel" },
+		{ "f", { .nft_asked = true, .iptables = TABLES_NONE, .ip6tables = TABLES_NONE }, SECURITY_WARNING, "firewalld is active, but" },
+		{ "u", { .nft_asked = true, .ufw_enabled = true, .ufw_policy = "DROP", .iptables = TABLES_NONE }, SECURITY_WARNING, "but refuses nothing" },
+		{ "u", { .nft_asked = true, .kernel_ip = REFUSES, .ufw_enabled = true, .ufw_policy = "ACCEPT" }, SECURITY_PASSED, "ufw" },
+		{ "", { .nft_asked = true, .nft_filters = true, .iptables = TABLES_NONE }, SECURITY_WARNING, "no firewall" },
+		/* A no of nft is none while iptables has tables of its own, or may have. */
+		{ "n", { .nft_asked = true, .nft_filters = true, .iptables = TABLES_THERE }, SECURITY_WARNING, "iptables" },
+		{ "n", { .nft_asked = true, .iptables = TABLES_UNKNOWN }, SECURITY_WARNING, "iptables" },
+		{ "f", { .nft_asked = true, .iptables = TABLES_THERE }, SECURITY_WARNING, "not known" },
+		{ "u", { .nft_asked = true, .ufw_enabled = true, .ufw_policy = "DROP", .iptables = TABLES_THERE }, SECURITY_PASSED, "ufw" },
+		{ "n", { .nft_asked = true, .nft_filters = true, .kernel_ip = MAY_REFUSE, .iptables = TABLES_NONE }, SECURITY_WARNING, "not known" },
+		{ "u", { .nft_asked = true, .kernel_ip = MAY_REFUSE, .ufw_enabled = true, .ufw_policy = "ACCEPT" }, SECURITY_WARNING, "ACCEPT" },
+		/* Two ways in. */
+		{ "n", { .nft_asked = true, .has_ip6 = true, .kernel_ip = REFUSES, .ip6tables = TABLES_NONE }, SECURITY_WARNING, "IPv6 is not filtered" },
+		{ "n", { .nft_asked = true, .has_ip6 = true, .kernel_ip6 = REFUSES, .iptables = TABLES_NONE }, SECURITY_WARNING, "IPv4 is not filtered" },
+		{ "n", { .nft_asked = true, .has_ip6 = true, .kernel_ip = REFUSES, .ip6tables = TABLES_THERE }, SECURITY_WARNING, "not known" },
+		{ "n", { .nft_asked = true, .has_ip6 = true, .kernel_ip = REFUSES, .kernel_ip6 = REFUSES }, SECURITY_PASSED, "nftables" },
+	};
 
 	(void)state;
-	assert_int_equal(security_judge_firewall(&facts, words), SECURITY_WARNING);
-	assert_non_null(strstr(words, "not known"));
-	set_unit(&facts, SECURITY_UFW, "active");
-	assert_int_equal(security_judge_firewall(&facts, words), SECURITY_PASSED);
-	facts.ufw_enabled = false;
-	assert_int_equal(security_judge_firewall(&facts, words), SECURITY_WARNING);
-	set_unit(&facts, SECURITY_NFTABLES, "active");
-	assert_int_equal(security_judge_firewall(&facts, words), SECURITY_WARNING);
-	facts.nft_filters = true;
-	assert_int_equal(security_judge_firewall(&facts, words), SECURITY_PASSED);
-	security_unread(&facts.nft_unread, "/etc/nftables.conf includes \"/etc/nft/*\" (not followed)");
-	assert_int_equal(security_judge_firewall(&facts, words), SECURITY_WARNING);
-	assert_non_null(strstr(words, "/etc/nft/*"));
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct security_facts facts = cases[i].facts;
+		char words[SECURITY_WORDS_MAX];
+		enum security_status status;
+
+		if (strchr("ufn", *cases[i].active) && *cases[i].active)
+			set_unit(&facts, *cases[i].active == 'u' ? SECURITY_UFW : *cases[i].active == 'f' ? SECURITY_FIREWALLD : SECURITY_NFTABLES, "active");
+		status = security_judge_firewall(&facts, words);
+		if (status != cases[i].status || !strstr(words, cases[i].words))
+			fail_msg("%zu: %d, \"%s\"; expected \"%s\"", i, status, words, cases[i].words);
+	}
 }
 
 #define CHAIN(name, hook, policy)                                                                               \
@@ -167,44 +306,127 @@ static void judges_the_firewall_by_what_runs(void **state)
 #define JUMP(chain)	       "{\"jump\":{\"target\":\"" chain "\"}}"
 #define RULES(list) "{\"nftables\":[{\"metainfo\":{\"version\":\"1.0.6\"}}," list "]}"
 
+#define MATCH(left, op, right) "{\"match\":{\"op\":\"" op "\",\"left\":" left ",\"right\":" right "}}"
+#define STATE		       "{\"ct\":{\"key\":\"state\"}}"
+#define IIF		       "{\"meta\":{\"key\":\"iifname\"}}"
+#define PAYLOAD(field)	       "{\"payload\":{\"protocol\":\"tcp\",\"field\":\"" field "\"}}"
+#define DROP		       "{\"drop\":null}"
+#define ACCEPT		       "{\"accept\":null}"
+#define XT(type, name)	       "{\"xt\":{\"type\":\"" type "\",\"name\":\"" name "\"}}"
+#define VMAP(key, data)	       "{\"vmap\":{\"key\":" key ",\"data\":" data "}}"
+#define OPEN		       CHAIN("in", "input", "accept")
+#define ON(rule)	       RULES(OPEN "," RULE_IN("f", "in", rule))
+#define TABLE(flags)	       "{\"table\":{\"family\":\"inet\",\"name\":\"f\",\"handle\":1,\"flags\":" flags "}}"
+#define FAMILY(family, policy)                                                                                                    \
+	RULES("{\"chain\":{\"family\":\"" family "\",\"table\":\"f\",\"name\":\"in\",\"type\":\"filter\",\"hook\":\"input\"," \
+	      "\"policy\":\"" policy "\"}}")
+
 static void the_rules_of_the_kernel_say_whether_anything_is_refused(void **state)
 {
 	static const struct {
 		const char *text;
-		bool known, filters;
+		bool known;
+		enum security_refusal refuses;
 	} cases[] = {
-		{ RULES(CHAIN("in", "input", "drop")), true, true },
-		{ RULES(CHAIN("in", "input", "accept")), true, false },
-		{ RULES(CHAIN("out", "output", "drop")), true, false },
-		{ RULES(CHAIN("in", "input", "accept") "," RULE("f", "reject")), true, true },
-		{ RULES(CHAIN("in", "input", "accept") "," RULE("f", "accept")), true, false },
-		{ RULES(CHAIN("in", "input", "accept") "," RULE("other", "drop")), true, false },
+		{ RULES(CHAIN("in", "input", "drop")), true, REFUSES },
+		{ RULES(OPEN), true, REFUSES_NOTHING },
+		{ RULES(CHAIN("out", "output", "drop")), true, REFUSES_NOTHING },
+		{ ON("{\"reject\":null}"), true, REFUSES },
+		{ ON(ACCEPT), true, REFUSES_NOTHING },
+		{ RULES(OPEN "," RULE("other", "drop")), true, REFUSES_NOTHING },
 		/* What stands in a chain that nothing of what comes in reaches refuses nothing of it. */
-		{ RULES(CHAIN("in", "input", "accept") "," CHAIN("fw", "forward", "accept") "," RULE_IN("f", "fw", "{\"drop\":null}")), true, false },
-		{ RULES(CHAIN("in", "input", "accept") "," RULE_IN("f", "b", "{\"drop\":null}") "," RULE_IN("f", "a", JUMP("b")) "," RULE_IN("f", "in", JUMP("a"))),
-		  true, true },
-		{ RULES(CHAIN("in", "input", "accept") "," RULE_IN("f", "a", JUMP("b")) "," RULE_IN("f", "b", JUMP("a")) "," RULE_IN("f", "in", JUMP("a"))),
-		  true, false },
-		{ "{\"nftables\":[]}", true, false },
-		{ "{\"nftables\":[5,null,{},{\"chain\":[]},{\"rule\":{}}]}", true, false },
-		{ "{\"nftables\":{}}", false, false },
-		{ "netlink: Error: cannot", false, false },
-		{ "", false, false },
+		{ RULES(OPEN "," CHAIN("fw", "forward", "accept") "," RULE_IN("f", "fw", DROP)), true, REFUSES_NOTHING },
+		{ RULES(OPEN "," CHAIN("b", "", "") "," CHAIN("a", "", "") "," RULE_IN("f", "b", DROP) "," RULE_IN("f", "a", JUMP("b")) "," RULE_IN("f", "in", JUMP("a"))),
+		  true, REFUSES },
+		{ RULES(OPEN "," CHAIN("b", "", "") "," CHAIN("a", "", "") "," RULE_IN("f", "a", JUMP("b")) "," RULE_IN("f", "b", JUMP("a")) "," RULE_IN("f", "in", JUMP("a"))),
+		  true, MAY_REFUSE },
+		/* A table that sleeps, or is of another layer. */
+		{ RULES(TABLE("\"dormant\"") "," CHAIN("in", "input", "drop")), true, REFUSES_NOTHING },
+		{ RULES(TABLE("[\"owner\",\"dormant\"]") "," CHAIN("in", "input", "drop")), true, REFUSES_NOTHING },
+		{ RULES(TABLE("\"owner\"") "," CHAIN("in", "input", "drop")), true, REFUSES },
+		{ FAMILY("arp", "drop"), true, REFUSES_NOTHING },
+		{ FAMILY("bridge", "drop"), true, REFUSES_NOTHING },
+		{ FAMILY("ip", "drop"), true, REFUSES },
+		/* Rules that no stranger meets. */
+		{ ON(MATCH(STATE, "in", "\"invalid\"") "," DROP), true, REFUSES_NOTHING },
+		{ ON(MATCH(STATE, "in", "[\"invalid\",\"untracked\"]") "," DROP), true, REFUSES_NOTHING },
+		{ ON(MATCH(STATE, "==", "{\"set\":[\"established\",\"related\"]}") "," DROP), true, REFUSES_NOTHING },
+		{ ON(MATCH(STATE, "in", "\"new\"") "," DROP), true, REFUSES },
+		{ ON(MATCH(STATE, "!=", "\"established\"") "," DROP), true, REFUSES },
+		{ ON(MATCH(IIF, "==", "\"lo\"") "," DROP), true, REFUSES_NOTHING },
+		{ ON(MATCH(IIF, "!=", "\"lo\"") "," DROP), true, REFUSES },
+		{ ON(MATCH(PAYLOAD("saddr"), "==", "\"@banned\"") "," DROP), true, REFUSES_NOTHING },
+		{ ON(MATCH(PAYLOAD("saddr"), "!=", "\"192.0.2.1\"") "," DROP), true, REFUSES },
+		{ ON(MATCH("{\"&\":[" PAYLOAD("flags") ",[\"fin\",\"syn\"]]}", "!=", "\"syn\"") "," DROP), true, REFUSES_NOTHING },
+		{ ON("{\"limit\":{\"rate\":9,\"per\":\"second\",\"inv\":true}}," DROP), true, REFUSES_NOTHING },
+		{ ON(MATCH(PAYLOAD("dport"), "==", "23") "," DROP), true, REFUSES },
+		/* Nothing is behind an accept without a condition; firewalld's zone "trusted" is one. */
+		{ RULES(OPEN "," RULE_IN("f", "in", ACCEPT) "," RULE_IN("f", "in", DROP)), true, REFUSES_NOTHING },
+		{ RULES(CHAIN("in", "input", "drop") "," RULE_IN("f", "in", ACCEPT)), true, REFUSES_NOTHING },
+		{ RULES(CHAIN("in", "input", "drop") "," RULE_IN("f", "in", MATCH(STATE, "in", "[\"new\",\"established\"]") "," ACCEPT)), true, REFUSES_NOTHING },
+		{ RULES(CHAIN("in", "input", "drop") "," RULE_IN("f", "in", MATCH(PAYLOAD("dport"), "==", "22") "," ACCEPT)), true, REFUSES },
+		{ RULES(OPEN "," CHAIN("zones", "", "") "," CHAIN("trusted", "", "") "," RULE_IN("f", "in", MATCH(STATE, "in", "\"invalid\"") "," DROP) "," RULE_IN("f", "in", JUMP("zones")) "," RULE("f", "reject") ","
+			RULE_IN("f", "zones", "{\"goto\":{\"target\":\"trusted\"}}") "," RULE_IN("f", "trusted", ACCEPT)),
+		  true, REFUSES_NOTHING },
+		{ RULES(OPEN "," CHAIN("zones", "", "") "," RULE_IN("f", "in", JUMP("zones")) "," RULE("f", "reject") "," RULE_IN("f", "zones", MATCH(PAYLOAD("dport"), "==", "22") "," ACCEPT)),
+		  true, REFUSES },
+		/* Verdict maps. */
+		{ ON(VMAP(STATE, "{\"set\":[[\"established\"," ACCEPT "],[\"invalid\"," DROP "]]}")), true, REFUSES_NOTHING },
+		{ RULES(OPEN "," RULE_IN("f", "in", VMAP(STATE, "{\"set\":[[\"new\"," ACCEPT "],[\"invalid\"," DROP "]]}")) "," RULE("f", "drop")), true, REFUSES_NOTHING },
+		{ ON(VMAP(PAYLOAD("dport"), "{\"set\":[[22," ACCEPT "],[23," DROP "]]}")), true, REFUSES },
+		{ RULES(OPEN "," CHAIN("x", "", "") "," RULE_IN("f", "in", VMAP(IIF, "{\"set\":[[\"lo\"," ACCEPT "],[\"eth0\"," JUMP("x") "]]}")) "," RULE_IN("f", "x", DROP)), true, REFUSES },
+		{ RULES(OPEN ",{\"map\":{\"family\":\"inet\",\"name\":\"m\",\"table\":\"f\",\"map\":\"verdict\",\"elem\":[[23," DROP "]]}}," RULE_IN("f", "in", VMAP(PAYLOAD("dport"), "\"@m\""))),
+		  true, REFUSES },
+		{ ON(VMAP(PAYLOAD("dport"), "\"@not_listed\"")), true, MAY_REFUSE },
+		/* What only iptables, or another program, can tell. */
+		{ ON(XT("match", "conntrack") "," DROP), true, MAY_REFUSE },
+		{ ON(XT("target", "REJECT")), true, REFUSES },
+		{ ON(XT("target", "LOG")), true, REFUSES_NOTHING },
+		{ ON(XT("target", "TARPIT")), true, MAY_REFUSE },
+		{ ON("{\"xt\":null}"), true, MAY_REFUSE },
+		{ ON("\"reject with icmp port-unreachable\""), true, MAY_REFUSE },
+		{ ON("{\"queue\":null}"), true, MAY_REFUSE },
+		{ RULES(CHAIN("in", "input", "drop") "," RULE_IN("f", "in", XT("match", "conntrack") "," ACCEPT)), true, REFUSES },
+		/* For a local address: that is all there is. */
+		{ RULES(CHAIN("in", "input", "drop") "," RULE_IN("f", "in", XT("match", "addrtype") "," ACCEPT)), true, MAY_REFUSE },
+		{ ON(JUMP("gone")), true, MAY_REFUSE },
+		{ "{\"nftables\":[]}", true, REFUSES_NOTHING },
+		{ "{\"nftables\":[5,null,{},{\"chain\":[]},{\"rule\":{}},{\"map\":{}},{\"table\":{\"flags\":[null,1]}}]}", true, REFUSES_NOTHING },
+		{ "{\"nftables\":{}}", false, REFUSES_NOTHING },
+		{ "netlink: Error: cannot", false, REFUSES_NOTHING },
+		{ "", false, REFUSES_NOTHING },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct security_facts facts = { .nft_filters = true };
 		char words[SECURITY_WORDS_MAX];
+		bool known;
 
 		set_unit(&facts, SECURITY_NFTABLES, "active");
 		security_unread(&facts.nft_unread, "x");
-		assert_int_equal(security_take_nft(&facts, cases[i].text, strlen(cases[i].text)), cases[i].known);
-		assert_int_equal(facts.nft_asked, cases[i].known);
-		assert_int_equal(facts.nft_kernel_filters, cases[i].filters);
+		known = security_take_nft(&facts, cases[i].text, strlen(cases[i].text));
+		if (known != cases[i].known || facts.nft_asked != known || facts.kernel_ip != cases[i].refuses)
+			fail_msg("%s: %d, %d", cases[i].text, known, facts.kernel_ip);
 		/* What the kernel holds counts, not what a file would have it hold. */
-		assert_int_equal(security_judge_firewall(&facts, words), cases[i].filters ? SECURITY_PASSED : SECURITY_WARNING);
+		assert_int_equal(security_judge_firewall(&facts, words), cases[i].refuses == REFUSES ? SECURITY_PASSED : SECURITY_WARNING);
 	}
+}
+
+/* More chains than anybody has, each jumping to the next, and to one that they share: no walk is made twice, and the depth is bounded. */
+static void a_large_rule_set_is_walked_once(void **state)
+{
+	enum { CHAINS = 3000 };
+	static char text[CHAINS * 400];
+	struct security_facts facts = { .nft_asked = false };
+	size_t len = (size_t)sprintf(text, "{\"nftables\":[" OPEN);
+
+	(void)state;
+	for (int i = 0; i < CHAINS; i++)
+		len += (size_t)sprintf(text + len, "," CHAIN("c%d", "", "") "," RULE_IN("f", "in", JUMP("c%d")) "," RULE_IN("f", "c%d", JUMP("c%d")), i, i, i, (i + 1) % CHAINS);
+	len += (size_t)sprintf(text + len, "," RULE_IN("f", "c%d", DROP) "]}", CHAINS - 1);
+	assert_true(security_take_nft(&facts, text, len));
+	assert_int_equal(facts.kernel_ip, REFUSES);
 }
 
 static void what_sshd_says_of_itself_counts_and_match_blocks_stay(void **state)
@@ -238,6 +460,9 @@ static void judges_ssh_by_its_defaults_where_the_file_is_silent(void **state)
 
 	(void)state;
 	assert_int_equal(security_judge_ssh(&facts, words), SECURITY_PASSED);
+	facts.sshd_program = true; /* with its settings elsewhere */
+	assert_int_equal(security_judge_ssh(&facts, words), SECURITY_WARNING);
+	assert_non_null(strstr(words, "not known"));
 	facts.sshd_file = true;
 	assert_int_equal(security_judge_ssh(&facts, words), SECURITY_WARNING);
 	facts.sshd_readable = true;
@@ -263,7 +488,7 @@ static void judges_ssh_by_its_defaults_where_the_file_is_silent(void **state)
 
 static void judges_modules_and_updates(void **state)
 {
-	static const char on[] = "APT::Periodic::Unattended-Upgrade \"1\";\n";
+	static const char on[] = "APT::Periodic::Unattended-Upgrade \"1\";\nAPT::Periodic::Update-Package-Lists \"1\";\n";
 	struct security_facts facts = { .selinux = SELINUX_PERMISSIVE };
 	char words[SECURITY_WORDS_MAX];
 
@@ -280,7 +505,14 @@ static void judges_modules_and_updates(void **state)
 	assert_int_equal(security_judge_modules(&facts, words), SECURITY_PASSED);
 	assert_int_equal(security_judge_updates(&facts, words), SECURITY_WARNING);
 	facts.upgrades_installed = facts.upgrades_on = true;
+	set_unit(&facts, SECURITY_APT_TIMER, "active");
+	assert_int_equal(security_judge_updates(&facts, words), SECURITY_WARNING); /* of lists that nothing refreshes */
+	facts.lists_on = true;
 	assert_int_equal(security_judge_updates(&facts, words), SECURITY_PASSED);
+	set_unit(&facts, SECURITY_APT_TIMER, "");
+	assert_int_equal(security_judge_updates(&facts, words), SECURITY_WARNING);
+	assert_non_null(strstr(words, "not known"));
+	set_unit(&facts, SECURITY_APT_TIMER, "active");
 	security_unread(&facts.apt_unread, "/etc/apt/apt.conf.d/20auto (Permission denied)");
 	assert_int_equal(security_judge_updates(&facts, words), SECURITY_WARNING);
 	assert_non_null(strstr(words, "20auto"));
@@ -321,11 +553,15 @@ int main(void)
 		cmocka_unit_test(what_an_sshd_match_block_says_holds_for_some_only),
 		cmocka_unit_test(an_include_is_called_where_it_stands),
 		cmocka_unit_test(each_pattern_of_an_include_is_told_and_a_match_that_lets_in_is_seen),
-		cmocka_unit_test(the_last_value_of_an_apt_setting_counts),
+		cmocka_unit_test(apt_settings_are_what_apt_makes_of_them),
+		cmocka_unit_test(files_of_apt_are_those_that_apt_reads),
+		cmocka_unit_test(booleans_of_dnf_are_those_that_dnf_knows),
 		cmocka_unit_test(the_rules_of_the_kernel_say_whether_anything_is_refused),
+		cmocka_unit_test(a_large_rule_set_is_walked_once),
 		cmocka_unit_test(what_sshd_says_of_itself_counts_and_match_blocks_stay),
 		cmocka_unit_test(a_firewall_that_refuses_nothing_is_none),
-		cmocka_unit_test(ufw_is_on_when_its_file_says_yes),
+		cmocka_unit_test(what_ufw_is_told_is_read_as_sh_reads_it),
+		cmocka_unit_test(addresses_and_tables_are_told_by_their_names),
 		cmocka_unit_test(a_profile_counts_by_what_its_line_ends_with),
 		cmocka_unit_test(judges_the_firewall_by_what_runs),
 		cmocka_unit_test(judges_ssh_by_its_defaults_where_the_file_is_silent),
