@@ -86,6 +86,7 @@ static enum action_result start(struct command *command, const struct health_che
 	work->want_units = !one || one->needs_units;
 	work->want_reboot = !one || one->needs_reboot;
 	work->want_packages = !one || one->needs_packages;
+	work->want_clock = !one || one->needs_clock;
 	work->finish = one ? answer_one : finish;
 	return health_work_start(work);
 }

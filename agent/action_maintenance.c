@@ -201,7 +201,7 @@ static enum action_result validate(struct command *command, void (*finish)(struc
 	if (!work)
 		return ACTION_TAKEN;
 	work->window_days = work->facts.window_days = WINDOW_DAYS;
-	work->want_trend = work->want_units = work->want_reboot = work->want_packages = true;
+	work->want_trend = work->want_units = work->want_reboot = work->want_packages = work->want_clock = true;
 	work->finish = finish;
 	return health_work_start(work);
 }

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/timex.h>
 #include <unistd.h>
 
 #include <infiniservice/cleanup.h>
@@ -168,7 +167,7 @@ static void check_cpu_load(struct agent *agent, const struct health_facts *facts
 	health_number(result, "cores", (double)cores);
 }
 
-/* "some avg10=0.00 avg60=1.23 avg300=… total=…", Documentation/accounting/psi.rst. Negative: not there. */
+/* "some avg10=0.00 avg60=1.23 avg300=… total=…", Documentation/accounting/psi.rst. Or -errno. */
 static double pressure_of(struct agent *agent, const char *path)
 {
 	char text[512];
@@ -177,49 +176,56 @@ static double pressure_of(struct agent *agent, const char *path)
 	double value;
 
 	if (len < 0)
-		return -1;
+		return len == -EOPNOTSUPP ? -ENOENT : (double)len;
 	text[len] = '\0';
 	at = strstr(text, "avg60=");
-	return at && sscanf(at, "avg60=%lf", &value) == 1 ? value : -1;
+	return at && sscanf(at, "avg60=%lf", &value) == 1 && value >= 0 ? value : -EBADMSG;
+}
+
+/* One task more than there are CPUs makes "some" of cpu 100 %: busy, not broken. How busy is check_cpu_load's matter. */
+static const struct {
+	const char *path, *key, *words;
+	enum health_status worst;
+} pressures[HEALTH_PRESSURES] = {
+	{ "pressure/cpu", "cpu_percent", "a CPU", HEALTH_WARNING },
+	{ "pressure/memory", "memory_percent", "memory", HEALTH_FAILED },
+	{ "pressure/io", "io_percent", "I/O", HEALTH_FAILED },
+};
+
+void health_judge_pressure(const double values[HEALTH_PRESSURES], struct health_result *result)
+{
+	unsigned absent = 0;
+
+	for (size_t i = 0; i < HEALTH_PRESSURES; i++) {
+		absent += values[i] == -ENOENT;
+		if (values[i] >= 0)
+			health_number(result, pressures[i].key, values[i]);
+		if (values[i] >= PRESSURE_WARNING)
+			health_say(result, values[i] >= PRESSURE_FAILED ? pressures[i].worst : HEALTH_WARNING,
+				   "tasks waited for %s in %.0f %% of the last minute", pressures[i].words, values[i]);
+	}
+	for (size_t i = 0; i < HEALTH_PRESSURES && result->status == HEALTH_PASSED; i++)
+		if (values[i] < 0 && absent < HEALTH_PRESSURES)
+			health_say(result, HEALTH_WARNING, "how long tasks wait for %s could not be read: %s", pressures[i].words,
+				   strerror((int)-values[i]));
+	health_say(result, HEALTH_PASSED, absent < HEALTH_PRESSURES ? "hardly a task had to wait" : "this kernel does not measure pressure");
 }
 
 static void check_pressure(struct agent *agent, const struct health_facts *facts, struct health_result *result)
 {
-	/* One task more than there are CPUs makes "some" of cpu 100 %: busy, not broken. How busy is check_cpu_load's matter. */
-	static const struct {
-		const char *path, *key, *words;
-		enum health_status worst;
-	} files[] = {
-		{ "pressure/cpu", "cpu_percent", "a CPU", HEALTH_WARNING },
-		{ "pressure/memory", "memory_percent", "memory", HEALTH_FAILED },
-		{ "pressure/io", "io_percent", "I/O", HEALTH_FAILED },
-	};
-	bool known = false;
+	double values[HEALTH_PRESSURES];
 
 	(void)facts;
-	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-		double value = pressure_of(agent, files[i].path);
-
-		if (value < 0)
-			continue;
-		known = true;
-		health_number(result, files[i].key, value);
-		if (value >= PRESSURE_WARNING)
-			health_say(result, value >= PRESSURE_FAILED ? files[i].worst : HEALTH_WARNING,
-				   "tasks waited for %s in %.0f %% of the last minute", files[i].words, value);
-	}
-	health_say(result, HEALTH_PASSED, known ? "hardly a task had to wait" : "this kernel does not measure pressure");
+	for (size_t i = 0; i < HEALTH_PRESSURES; i++)
+		values[i] = pressure_of(agent, pressures[i].path);
+	health_judge_pressure(values, result);
 }
 
-/* The kernel's own view: STA_UNSYNC is cleared by whatever disciplines the clock, adjtimex(2). */
 static void check_clock(struct agent *agent, const struct health_facts *facts, struct health_result *result)
 {
-	struct timex state = { .modes = 0 };
-
-	(void)facts;
-	if (adjtimex(&state) < 0)
-		health_say(result, HEALTH_PASSED, "whether the clock is synchronised is not known");
-	else if (state.status & STA_UNSYNC)
+	if (facts->clock == CLOCK_UNKNOWN)
+		health_say(result, HEALTH_WARNING, "whether the clock is synchronised is not known");
+	else if (facts->clock == CLOCK_FREE)
 		health_say(result, HEALTH_WARNING, "nothing synchronises the clock");
 	else
 		health_say(result, HEALTH_PASSED, "the clock is synchronised");
@@ -251,15 +257,20 @@ static void check_resource_optimization(struct agent *agent, const struct health
 	struct advice advice[ADVICE_MAX];
 	size_t count = facts->trend ? advice_make(facts->trend, advice) : 0;
 
-	(void)agent;
 	health_number(result, "window_days", facts->window_days);
+	if (!agent->config.log.enabled) {
+		health_say(result, HEALTH_PASSED, "the metric log is switched off: there is no history to go by");
+		return;
+	}
 	if (!facts->trend || facts->trend->error < 0) {
-		health_say(result, HEALTH_PASSED, "the metric log could not be read; nothing is known of the past");
+		health_say(result, HEALTH_WARNING, "the metric log could not be read; nothing is known of the past");
 		return;
 	}
 	health_number(result, "samples", (double)facts->trend->samples);
 	health_number(result, "hours_covered", (double)(facts->trend->last_ms - facts->trend->first_ms) / 3600000);
-	if (!trend_enough(facts->trend))
+	if (!count && facts->trend->partial)
+		health_say(result, HEALTH_WARNING, "there was no time to read all of the metric log; whether the guest's size fits its use is not known");
+	else if (!trend_enough(facts->trend))
 		health_say(result, HEALTH_PASSED, "not enough history yet: a day of samples is needed");
 	else if (count)
 		health_say(result, HEALTH_WARNING, "%.100s: %s", advice[0].resource, advice[0].reason);
@@ -313,6 +324,10 @@ static void check_packages(struct agent *agent, const struct health_facts *facts
 		health_say(result, HEALTH_WARNING, "%u packages lack what they need, the first is %.60s", packages->unmet, packages->unmet_first);
 	else if (packages->check_failed)
 		health_say(result, HEALTH_WARNING, "the package manager's own check failed");
+	else if (!packages->check_known && packages->checkable)
+		health_say(result, HEALTH_WARNING, "whether packages have what they need could not be asked");
+	if (!packages->interrupted_known && packages->interruptible)
+		health_say(result, HEALTH_WARNING, "whether the package manager was interrupted could not be looked at");
 	if (!packages->list_known && !packages->broken && packages->managed)
 		health_say(result, HEALTH_WARNING, "the list of packages could not be read whole, so what is not installed whole is not known");
 	else if (!packages->list_known && !packages->broken)
@@ -351,7 +366,7 @@ static const struct health_check checks[] = {
 	{ .name = "memory", .run = check_memory },
 	{ .name = "cpu_load", .run = check_cpu_load },
 	{ .name = "pressure", .run = check_pressure },
-	{ .name = "clock", .run = check_clock },
+	{ .name = "clock", .needs_clock = true, .run = check_clock },
 	{ .name = "log", .run = check_log },
 	{ .name = "executor", .run = check_executor },
 	{ .name = "failed_units", .needs_units = true, .run = check_failed_units },

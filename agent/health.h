@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The health of the guest, as named checks: each looks at one thing the agent already knows (or was given in the facts) and says
- * passed, warning or failed, with numbers. What a check cannot know it says, and does not hold against the guest.
+ * passed, warning or failed, with numbers. What a check could not look at it says, and has not passed then; what the guest has not got (no
+ * such manager, no such measurement, a history of a day) is no fault.
  */
 #ifndef AGENT_HEALTH_H
 #define AGENT_HEALTH_H
@@ -51,6 +52,7 @@ void health_names_end(struct health_names *names);
 /* What the package manager says of what is installed. */
 struct health_packages {
 	bool managed; /* there is a manager that has a list to tell */
+	bool interruptible, checkable; /* and can be in the middle of something; and has a check of its own */
 	bool list_known, interrupted_known, check_known;
 	struct health_names incomplete; /* packages that are neither installed nor gone */
 	bool interrupted;    /* the manager itself, in the middle of something */
@@ -58,6 +60,12 @@ struct health_packages {
 	unsigned unmet;	     /* packages that lack what they need */
 	char unmet_first[64];
 	bool broken; /* its database cannot be read */
+};
+
+enum health_clock {
+	CLOCK_UNKNOWN,
+	CLOCK_FREE,
+	CLOCK_SYNCHRONISED,
 };
 
 /* What had to be asked for before the checks can be made. */
@@ -69,12 +77,13 @@ struct health_facts {
 	bool reboot_asked; /* the distribution has a place where it says so */
 	bool reboot_known, reboot_required;
 	struct health_packages packages;
+	enum health_clock clock;
 };
 
 struct health_check {
 	const char *name;
 	/* What of the facts it needs. */
-	bool needs_trend, needs_units, needs_reboot, needs_packages;
+	bool needs_trend, needs_units, needs_reboot, needs_packages, needs_clock;
 	void (*run)(struct agent *agent, const struct health_facts *facts, struct health_result *result);
 };
 
@@ -88,6 +97,10 @@ const char *health_status_name(enum health_status status);
 
 /* {status, message, details} under `key`. */
 void health_emit(struct sink *out, const char *key, const struct health_result *result);
+
+/* Shares of a minute, in percent, in which some tasks waited for a CPU, memory, I/O; or -errno: -ENOENT is a kernel that does not measure. */
+#define HEALTH_PRESSURES 3
+void health_judge_pressure(const double values[HEALTH_PRESSURES], struct health_result *result);
 
 /* For the checks: the worse status stays. */
 __attribute__((format(printf, 3, 4))) void health_say(struct health_result *result, enum health_status status, const char *format, ...);

@@ -109,6 +109,8 @@ bool health_programs_next(struct health_work *work)
 	char path[64];
 
 	work->facts.packages.managed = manager && work->want_packages && manager->steps[PACKAGE_LIST].argv;
+	work->facts.packages.interruptible = work->facts.packages.managed && manager->steps[PACKAGE_INTERRUPTED].argv;
+	work->facts.packages.checkable = work->facts.packages.managed && manager->steps[PACKAGE_CHECK].argv;
 	work->facts.reboot_asked = manager && manager->reboot_path && work->want_reboot;
 	for (; manager && work->program < ARRAY_SIZE(programs); work->program++) {
 		const struct package_command *step = &manager->steps[programs[work->program].step];

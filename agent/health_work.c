@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/timex.h>
+#include <unistd.h>
 
 #include "agent/agent.h"
 #include "agent/bus_work.h"
@@ -109,12 +111,18 @@ static bool read_units(sd_bus_message *message, struct health_facts *facts)
 	return r >= 0;
 }
 
+/* As sd_booted(3) asks: a manager that cannot be reached is there all the same. */
+static bool booted_by_systemd(void)
+{
+	return access("/run/systemd/system", F_OK) == 0;
+}
+
 static void on_units(void *data, const struct bus_reply *reply)
 {
 	struct health_work *work = data;
 
 	work->call = NULL;
-	work->facts.units_absent = reply->error == -ENOTCONN;
+	work->facts.units_absent = reply->error == -ENOTCONN && !booted_by_systemd();
 	work->facts.units_known = reply->error == 0 && read_units(reply->message, &work->facts);
 	health_work_start(work);
 }
@@ -130,7 +138,50 @@ static bool ask_units(struct health_work *work)
 	if (r >= 0)
 		r = bus_call(bus, message, 10 * NS_PER_S, on_units, work, &work->call);
 	sd_bus_message_unref(message);
-	work->facts.units_absent = r < 0 && r != -EBUSY && r != -ENOMEM;
+	work->facts.units_absent = r < 0 && r != -EBUSY && r != -ENOMEM && !booted_by_systemd();
+	return r >= 0;
+}
+
+/* -------------------------------------------------------------------------------------------------------- the clock */
+
+#define TIMEDATE_NAME	   "org.freedesktop.timedate1"
+#define TIMEDATE_PATH	   "/org/freedesktop/timedate1"
+#define PROPERTIES	   "org.freedesktop.DBus.Properties"
+#define TIMEDATE_PROPERTY "NTPSynchronized"
+
+static void on_clock(void *data, const struct bus_reply *reply)
+{
+	struct health_work *work = data;
+	int synchronised;
+
+	work->call = NULL;
+	if (reply->error == 0 && sd_bus_message_enter_container(reply->message, 'v', "b") > 0 &&
+	    sd_bus_message_read(reply->message, "b", &synchronised) > 0)
+		work->facts.clock = synchronised ? CLOCK_SYNCHRONISED : CLOCK_FREE;
+	health_work_start(work);
+}
+
+/*
+ * The kernel's own view: STA_UNSYNC is cleared by whatever disciplines the clock, adjtimex(2). The service's sandbox keeps us from asking it
+ * (ProtectClock=), as the call could set the clock, too; systemd-timedated(8) has asked it, then.
+ */
+static bool ask_clock(struct health_work *work)
+{
+	struct timex state = { .modes = 0 };
+	struct bus *bus = work->command->agent->bus;
+	sd_bus_message *message = NULL;
+	int r;
+
+	if (adjtimex(&state) >= 0) {
+		work->facts.clock = state.status & STA_UNSYNC ? CLOCK_FREE : CLOCK_SYNCHRONISED;
+		return false;
+	}
+	r = bus_message(bus, TIMEDATE_NAME, TIMEDATE_PATH, PROPERTIES, "Get", &message);
+	if (r >= 0)
+		r = sd_bus_message_append(message, "ss", TIMEDATE_NAME, TIMEDATE_PROPERTY);
+	if (r >= 0)
+		r = bus_call(bus, message, 5 * NS_PER_S, on_clock, work, &work->call);
+	sd_bus_message_unref(message);
 	return r >= 0;
 }
 
@@ -144,6 +195,11 @@ enum action_result health_work_start(struct health_work *work)
 	if (work->want_units) {
 		work->want_units = false;
 		if (ask_units(work))
+			return ACTION_ASYNC;
+	}
+	if (work->want_clock) {
+		work->want_clock = false;
+		if (ask_clock(work))
 			return ACTION_ASYNC;
 	}
 	if (health_programs_next(work))

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The facts that health checks need and the agent does not have at hand, gathered one after the other: the trend of the metric
- * log (a helper), failed units (the bus), the reboot flag and the state of the packages (programs: the loop touches no disk).
+ * log (a helper), failed units (the bus), the clock (the kernel, or the
+ * bus where we may not ask it), the reboot flag and the state of the packages (programs: the loop touches no disk).
  */
 #ifndef AGENT_HEALTH_WORK_H
 #define AGENT_HEALTH_WORK_H
@@ -16,7 +17,7 @@ struct health_work {
 	struct command *command;
 	const struct health_check *one; /* NULL: all of them */
 	bool validating;		/* ValidateSystemHealth: some keys more */
-	bool want_trend, want_units, want_reboot, want_packages;
+	bool want_trend, want_units, want_reboot, want_packages, want_clock;
 	unsigned program; /* of those of the package manager, the next one */
 	unsigned window_days;
 	void (*finish)(struct command *command, struct health_work *work);

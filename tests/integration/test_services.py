@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: MIT
 """Services as the manager has them: what is listed, what is refused, and what every answer of the manager is read for."""
 import os
+import subprocess
+import sys
 import time
 
 import schema
@@ -112,6 +114,26 @@ def story_failed_services_that_are_never_controlled_are_left_alone_and_told():
         assert answer["success"], answer
         assert answer["data"]["restarted"] == ["broken.service"] and answer["data"]["denied"] == ["getty@tty1.service"], answer
         assert ("RestartUnit", ["getty@tty1.service", "replace"]) not in bus.calls
+
+
+def story_a_clock_that_the_kernel_may_not_be_asked_about_is_asked_for_on_the_bus():
+    without = [sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), "without_adjtimex.py")]
+    if subprocess.run(without + ["true"], stderr=subprocess.DEVNULL, check=False).returncode:
+        raise tap.Skip("no seccomp filter for this machine")
+
+    class Dated(FakeBus):
+        def do_Get(self, *_):
+            return "v", [("b", self.synchronised)]
+
+    with Dated({}) as bus:
+        _, host = talk(tap.keep, wrapper=without)
+        for bus.synchronised, status, words in ((True, "passed", "is synchronised"), (False, "warning", "nothing synchronises")):
+            check = host.ask("RunHealthCheck", check_name="clock")["data"]
+            assert check["status"] == status and words in check["message"], check
+        assert ("Get", ["org.freedesktop.timedate1", "NTPSynchronized"]) in bus.calls, bus.calls
+    _, host = talk(tap.keep, wrapper=without)
+    check = host.ask("RunHealthCheck", check_name="clock")["data"]
+    assert check["status"] == "warning" and "not known" in check["message"], check
 
 
 tap.main(globals())

@@ -227,6 +227,8 @@ def each_check_of_health_says_what_the_guest_says(guest):
             assert found["cpu_load"]["details"]["cores"] == int(guest.sh("nproc"))
             assert abs(found["cpu_load"]["details"]["load_15min"] - float(guest.sh("cut -d' ' -f3 /proc/loadavg"))) < 0.5
             failed = guest.sh("systemctl list-units --failed --plain --no-legend | cut -d' ' -f1").split()
+            synchronised = guest.sh("timedatectl show -p NTPSynchronized --value") == "yes"
+            assert ("nothing" not in found["clock"]["message"]) == synchronised and "not known" not in found["clock"]["message"], found["clock"]
             assert found["failed_units"]["status"] == "warning", found["failed_units"]
             assert found["failed_units"]["details"]["failed_units"] == len(failed) and "story-broken.service" in failed
             assert found["reboot_required"]["status"] == "warning", found["reboot_required"]
