@@ -311,7 +311,7 @@ deb: ## Debian packages infiniservice and infiniservice-host, into build/deb
 
 check-package: deb ## the life of the installed package, told in a booted Debian 12 and a booted Debian 13
 	@tools/deps.sh test
-	@tests/run -j 2 -t 1200 --again $(PACKAGE_RUNS)
+	@tests/run -j 2 -t 1800 --again $(PACKAGE_RUNS)
 
 clean: ## remove what was built (the cached guest images too)
 	@test ! -e $(BUILD) || test -e $(BUILD)/.flags || \

@@ -298,7 +298,7 @@ static int launch_failed(struct exec *exec, int error)
 	return is_passing(error) ? error : -EHOSTDOWN;
 }
 
-/* A socket that was made since is another one: nothing is known against the executor behind it. */
+/* A socket that was made after the last attempt: how executors behind an earlier one ended says nothing of this one's. */
 static bool socket_is_new(const struct exec *exec)
 {
 	struct stat now;

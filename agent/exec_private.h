@@ -73,7 +73,7 @@ struct exec {
 	bool stopping;
 	bool was_lost; /* `lost` was told, and none has answered since */
 	bool spoken;	 /* the executor that is there has said a word */
-	struct stat tried; /* the socket at the last attempt; of no other is what it was like known */
+	struct stat tried; /* the socket's file when it was last connected to; st_ino 0: there was none */
 	unsigned silent; /* executors in a row that have said none */
 	char fault[512]; /* why there is none; "": nothing is known */
 	bool absent;	 /* it is for want of the file, or of its mode */

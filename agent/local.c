@@ -118,24 +118,21 @@ static size_t client_backlog(const struct session *session)
 	return client->queue.bytes;
 }
 
-/* Unread by the clients of a user. */
-static size_t backlog_of(const struct local *local, uid_t uid)
+struct unread {
+	size_t of_user, of_users; /* bytes: of the clients of one user, and of all users but root */
+};
+
+static struct unread unread(const struct local *local, uid_t uid)
 {
-	size_t bytes = 0;
+	struct unread sum = { 0, 0 };
 
-	for (const struct client *client = local->clients; client; client = client->next)
-		bytes += client->uid == uid && !client->dead ? client->queue.bytes : 0;
-	return bytes;
-}
-
-/* Unread by all users but root. */
-static size_t backlog_of_users(const struct local *local)
-{
-	size_t bytes = 0;
-
-	for (const struct client *client = local->clients; client; client = client->next)
-		bytes += client->uid != 0 && !client->dead ? client->queue.bytes : 0;
-	return bytes;
+	for (const struct client *client = local->clients; client; client = client->next) {
+		if (client->dead)
+			continue;
+		sum.of_user += client->uid == uid ? client->queue.bytes : 0;
+		sum.of_users += client->uid != 0 ? client->queue.bytes : 0;
+	}
+	return sum;
 }
 
 /* Of the user who leaves most unread, the client that does; NULL: nobody but root leaves anything. */
@@ -153,7 +150,7 @@ static struct client *most_unread(const struct local *local)
 			most = client->queue.bytes > most->queue.bytes ? client : most;
 			continue;
 		}
-		of_user = backlog_of(local, client->uid);
+		of_user = unread(local, client->uid).of_user;
 		if (of_user > of_most) {
 			of_most = of_user;
 			most = client;
@@ -174,17 +171,20 @@ static void cut_off(struct client *client)
  */
 static bool leaves_too_much(const struct client *client)
 {
+	struct unread sum;
 	struct client *most;
 
 	if (client->queue.bytes <= LOCAL_SMALL_BYTES)
 		return false;
-	if (backlog_of(client->local, client->uid) > LOCAL_USER_BYTES)
+	sum = unread(client->local, client->uid);
+	if (sum.of_user > LOCAL_USER_BYTES)
 		return true;
-	while (client->uid != 0 && backlog_of_users(client->local) > LOCAL_USERS_BYTES) {
+	while (client->uid != 0 && sum.of_users > LOCAL_USERS_BYTES) {
 		most = most_unread(client->local);
 		if (!most || most == client)
 			return true;
 		cut_off(most);
+		sum = unread(client->local, client->uid);
 	}
 	return false;
 }

@@ -914,7 +914,7 @@ static void a_socket_that_is_off_and_one_that_is_broken_are_told_apart(void **st
 	assert_int_equal(exec_start(f->exec, &request, &callbacks, &f->answers[5], &job), -EHOSTDOWN);
 }
 
-/* Whom the executors behind a socket have ended for without a word, waits longer each time; not so for those behind the next. */
+/* Executors that end without a word are waited for longer each time; a new socket at the path ends the waiting. */
 static void a_socket_that_was_made_anew_is_tried_at_once(void **state)
 {
 	struct fixture *f = *state;

@@ -149,24 +149,30 @@ def an_agent_that_was_taken_over_gets_no_more_from_the_executor_itself(guest):
         guest.sh("systemctl start infiniservice")
 
 
+LOOKED = "/run/story-looked"
 EVERYTHING = "[commands]\nallow = observe, control, packages, power\nallow_unsafe = yes\n"
 
 
-@story(limit_s=60)
+@story(limit_s=180)
 def a_script_that_runs_as_somebody_is_readable_by_nobody_else(guest):
     """Not while it runs, by any name in /proc, /run or /tmp; and it runs as whom the host names, its presets being root."""
     guest.sh("systemctl start infiniservice-exec.socket; id story-reader >/dev/null 2>&1 || useradd -rM story-reader")
     try:
         with configured(guest, EVERYTHING), host(guest) as port:
-            content = "hidden_word=hunter%d; id -un; sleep 4; grep -c hidden_word $0" % 2
+            # It runs until both readers have looked, however long that takes them.
+            content = "hidden_word=hunter%d; id -un; until test -e %s; do sleep 0.2; done; grep -c hidden_word $0" % (2, LOOKED)
             port.send({"type": "pending_scripts_response", "scripts": [
-                {"execution_id": "walls", "script_content": content, "shell": "sh", "run_as": "nobody", "timeout_seconds": 30}]})
+                {"execution_id": "walls", "script_content": content, "shell": "sh", "run_as": "nobody", "timeout_seconds": 200}]})
             wait_for(lambda: guest.run("pgrep -u nobody -f 'sh /proc/self/fd/[3]'").status == 0, 10, 0.1, "it runs")
+            # A memfd is an ordinary file to test(1); whoever reads another's pipe or terminal waits there, or takes what is not theirs.
+            guest.put("/var/tmp/look.sh", "grep -rls hunter2 /proc/[0-9]*/cmdline /proc/[0-9]*/environ /run /tmp /var/tmp/infini* 2>/dev/null\n"
+                      "for f in /proc/[0-9]*/fd/*; do [ -f $f ] && head -c 4096 $f 2>/dev/null | grep -q hunter2 && echo $f; done; true")
             for reader in ("story-reader", "infiniservice"):
-                guest.put("/var/tmp/look.sh", "grep -rls hunter2 /proc/[0-9]*/fd /proc/[0-9]*/cmdline /proc/[0-9]*/environ /run /tmp /var/tmp/infini* "
-                          "2>/dev/null; for f in /proc/[0-9]*/fd/*; do head -c 4096 $f 2>/dev/null </dev/null | grep -l hunter2 && echo $f; done; true")
-                found = guest.sh("setpriv --reuid %s --regid nogroup --clear-groups timeout 20 sh /var/tmp/look.sh" % reader, 40)
-                assert "hunter2" not in found and "/fd/3" not in found, (reader, found)
+                found = guest.sh("setpriv --reuid %s --regid nogroup --clear-groups sh /var/tmp/look.sh" % reader, 60)
+                assert not found, (reader, found)
+            running = guest.sh("pgrep -u nobody -f 'sh /proc/self/fd/[3]'")
+            guest.sh("[ -f /proc/%s/fd/3 ] && head -c 4096 /proc/%s/fd/3 | grep -q hunter2" % (running, running))  # root finds it so
+            guest.sh("touch " + LOOKED)
             done = port.expect(lambda m: m["type"] == "script_completion" and m["execution_id"] == "walls", 20)
             assert (done["exit_code"], done["stdout"]) == (0, "nobody\n1\n"), done
             for preset in ("system", "Administrator"):
@@ -175,7 +181,7 @@ def a_script_that_runs_as_somebody_is_readable_by_nobody_else(guest):
                 done = port.expect(lambda m: m["type"] == "script_completion" and m["execution_id"] == preset, 20)  # pylint: disable=cell-var-from-loop
                 assert (done["exit_code"], done["stdout"]) == (0, "root\n"), done
     finally:
-        guest.sh("systemctl stop infiniservice-exec.socket infiniservice-exec.service; userdel story-reader")
+        guest.sh("rm -f %s; systemctl stop infiniservice-exec.socket infiniservice-exec.service; userdel story-reader" % LOOKED)
 
 
 @story(limit_s=90)
