@@ -5,6 +5,7 @@ one before left; the others of this folder are about what is upgraded here."""
 import time
 
 from agent_guest import AGENT_NODE, AgentPort, configured, host, main_pid, restarts
+from guest import SLOW
 from owners import check_files
 from package_guest import (BEFORE, HOST, LOG, NOW, Load, allow_starts, dpkg, files, install, is_active, more_samples, property_of,
                            samples, story)
@@ -104,7 +105,7 @@ def what_is_shown_to_a_manager_is_true(guest):
 SLEEPING = {"type": "UnsafeCommand", "raw_command": "sleep 2; echo slept", "timeout": 30}
 
 
-@story(limit_s=120)
+@story(limit_s=180)
 def an_upgrade_under_load_marks_the_gap_and_loses_nothing_else(guest):
     with configured(guest, "[timers]\nmetrics_interval_ms = 100\n[commands]\nallow_unsafe = yes\nrun_as = infiniservice\n"):
         more_samples(guest, 3)
@@ -113,9 +114,9 @@ def an_upgrade_under_load_marks_the_gap_and_loses_nothing_else(guest):
         with AgentPort(guest.path("port1"), 30) as port:
             port.expect("handshake")
             load = Load(port, "load")
-            upgrade = guest.background("DEBIAN_FRONTEND=noninteractive dpkg -i %s 2>&1" % NOW, 60)
+            upgrade = guest.background("DEBIAN_FRONTEND=noninteractive dpkg -i %s 2>&1" % NOW, 100)
             begin = time.monotonic()
-            while not load.handshakes and time.monotonic() - begin < 60:
+            while not load.handshakes and time.monotonic() - begin < 100 * SLOW:
                 load.one(**(SLEEPING if len(load.sent) % 100 == 0 else {}))
             for _ in range(20):
                 load.one()
