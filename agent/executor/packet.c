@@ -15,12 +15,14 @@ ssize_t packet_receive(int fd, void *bytes, size_t size, int flags, int fds[PACK
 {
 	union packet_control control;
 	struct iovec iov = { .iov_base = bytes, .iov_len = size };
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
-	};
-	ssize_t len = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | flags);
-	struct cmsghdr *head = len >= 0 ? CMSG_FIRSTHDR(&msg) : NULL; /* an empty packet may carry descriptors too */
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control };
+	ssize_t len;
+	struct cmsghdr *head;
 
+	/* Not CMSG_SPACE: where that is rounded up the kernel would fill in one descriptor more than there is room for. */
+	msg.msg_controllen = CMSG_LEN(PACKET_FDS * sizeof(int));
+	len = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | flags);
+	head = len >= 0 ? CMSG_FIRSTHDR(&msg) : NULL; /* an empty packet may carry descriptors too */
 	for (int i = 0; i < PACKET_FDS; i++)
 		fds[i] = -1;
 	if (head && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS)

@@ -7,13 +7,17 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <infiniservice/cleanup.h>
 
 #include "agent/executor/group.h"
+#include "agent/executor/packet.h"
 #include "agent/executor/protocol.h"
 #include "agent/executor/tree.h"
 
@@ -408,6 +412,121 @@ static void reads_a_stat_line_whatever_the_name(void **state)
 		assert_int_equal(tree_stat_parse(line, cut, &p), -EBADMSG);
 }
 
+/* The number that the next descriptor gets: the same before and after when none was left open below it. */
+static int next_descriptor(void)
+{
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	close(fd);
+	return fd;
+}
+
+static int pair[2], free_before;
+
+static int open_pair(void **state)
+{
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	free_before = next_descriptor();
+	return 0;
+}
+
+static int close_pair(void **state)
+{
+	(void)state;
+	close(pair[0]);
+	close(pair[1]);
+	return 0;
+}
+
+/* `count` came, close-on-exec, and nothing is left open beside them. */
+static void take_descriptors(int fds[PACKET_FDS], size_t count)
+{
+	for (size_t i = 0; i < PACKET_FDS; i++) {
+		assert_int_equal(fds[i] >= 0, i < count);
+		if (fds[i] >= 0)
+			assert_int_equal(fcntl(fds[i], F_GETFD), FD_CLOEXEC);
+	}
+	packet_close(fds);
+	assert_int_equal(next_descriptor(), free_before);
+}
+
+/* More than packet_send takes, as one that means ill sends them. */
+static void send_with_many(const void *bytes, size_t len, size_t count)
+{
+	union {
+		char bytes[CMSG_SPACE((PACKET_FDS + 3) * sizeof(int))];
+		struct cmsghdr head;
+	} control = { .bytes = "" };
+	struct iovec iov = { .iov_base = (void *)(uintptr_t)bytes, .iov_len = len };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control };
+	int sent[PACKET_FDS + 3];
+
+	assert_true(count <= PACKET_FDS + 3);
+	for (size_t i = 0; i < count; i++)
+		sent[i] = pair[0];
+	control.head = (struct cmsghdr){
+		.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(count * sizeof(int))
+	};
+	memcpy(CMSG_DATA(&control.head), sent, count * sizeof(int));
+	msg.msg_controllen = CMSG_SPACE(count * sizeof(int));
+	assert_int_equal(sendmsg(pair[0], &msg, MSG_NOSIGNAL), len);
+}
+
+static void descriptors_of_a_packet_are_known_whatever_else_it_holds(void **state)
+{
+	int send[PACKET_FDS], fds[PACKET_FDS];
+	char byte = 'x';
+
+	(void)state;
+	for (size_t i = 0; i < PACKET_FDS; i++)
+		send[i] = pair[i % 2];
+	for (size_t len = 0; len < 2; len++) {
+		for (size_t count = 0; count <= PACKET_FDS; count++) {
+			assert_int_equal(packet_send(pair[0], &byte, len, send, count), len);
+			assert_int_equal(packet_receive(pair[1], &byte, 1, 0, fds), len);
+			take_descriptors(fds, count);
+		}
+	}
+}
+
+static void descriptors_beyond_those_of_a_packet_never_arrive(void **state)
+{
+	int fds[PACKET_FDS];
+	char byte = 'x';
+
+	(void)state;
+	for (size_t len = 0; len < 2; len++) {
+		for (size_t count = PACKET_FDS + 1; count <= PACKET_FDS + 3; count++) {
+			send_with_many(&byte, len, count);
+			assert_int_equal(packet_receive(pair[1], &byte, 1, 0, fds), len);
+			take_descriptors(fds, PACKET_FDS);
+		}
+	}
+}
+
+static void a_packet_that_is_too_long_brings_its_descriptors_all_the_same(void **state)
+{
+	static const char bytes[] = "more than there is room for";
+	int fds[PACKET_FDS];
+	char room[4];
+
+	(void)state;
+	send_with_many(bytes, sizeof(bytes), PACKET_FDS + 1);
+	assert_int_equal(packet_receive(pair[1], room, sizeof(room), MSG_TRUNC, fds), sizeof(bytes));
+	take_descriptors(fds, PACKET_FDS);
+	send_with_many(bytes, sizeof(bytes), 1);
+	assert_int_equal(packet_receive(pair[1], room, sizeof(room), 0, fds), sizeof(room));
+	take_descriptors(fds, 1);
+	for (size_t i = 0; i < PACKET_FDS; i++)
+		fds[i] = pair[0];
+	assert_int_equal(packet_receive(pair[1], room, sizeof(room), 0, fds), -1); /* nothing there: nothing to close */
+	take_descriptors(fds, 0);
+}
+
+#define P(name) cmocka_unit_test_setup_teardown(name, open_pair, close_pair)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -428,6 +547,9 @@ int main(void)
 		cmocka_unit_test(rejects_damaged_questions_for_a_unit),
 		cmocka_unit_test(finds_the_own_cgroup_in_every_layout),
 		cmocka_unit_test(reads_a_stat_line_whatever_the_name),
+		P(descriptors_of_a_packet_are_known_whatever_else_it_holds),
+		P(descriptors_beyond_those_of_a_packet_never_arrive),
+		P(a_packet_that_is_too_long_brings_its_descriptors_all_the_same),
 	};
 
 	return cmocka_run_group_tests_name("exec_protocol", tests, NULL, NULL);
