@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <infiniservice/cleanup.h>
+#include <infiniservice/moment.h>
 
 static void orphan_alarm(int sig)
 {
@@ -156,13 +157,15 @@ static void exec_child(const char *path, char *const argv[], char *const envp[],
 static int exec_result(int report, pid_t pid)
 {
 	struct pollfd told = { .fd = report, .events = POLLIN };
+	uint64_t end_ns = clock_ns(CLOCK_MONOTONIC) + EXEC_WAIT_MS * NS_PER_MS, now_ns;
 	int error = 0;
 	ssize_t got;
 
-	do
-		got = poll(&told, 1, EXEC_WAIT_MS);
-	while (got < 0 && errno == EINTR);
-	if (got == 0)
+	do {
+		now_ns = clock_ns(CLOCK_MONOTONIC);
+		got = poll(&told, 1, now_ns < end_ns ? (int)((end_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS) : 0);
+	} while (got < 0 && errno == EINTR && now_ns < end_ns);
+	if (got <= 0)
 		return 0;
 	do
 		got = read(report, &error, sizeof(error));

@@ -15,10 +15,13 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <infiniservice/cleanup.h>
+#include <infiniservice/moment.h>
 
 #include "agent/helper.h"
 
@@ -215,6 +218,66 @@ static void a_program_that_cannot_be_executed_is_an_error_and_no_child(void **st
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 }
 
+static void repeat_alarm(unsigned ms)
+{
+	const struct timeval every = { .tv_usec = (suseconds_t)ms * 1000 };
+
+	setitimer(ITIMER_REAL, &(struct itimerval){ every, every }, NULL);
+}
+
+static unsigned alarms_left;
+
+static void on_alarm(int sig)
+{
+	(void)sig;
+	if (--alarms_left == 0)
+		repeat_alarm(0);
+}
+
+/* A program that cannot be opened until its lease is given back, as one on a disk that hangs: a script that says "late". */
+static int hanging_program(char *path)
+{
+	static const char script[] = "#!/bin/sh\nprintf late >&3\n";
+	int fd = mkstemp(path);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, script, sizeof(script) - 1), sizeof(script) - 1);
+	assert_int_equal(fchmod(fd, 0700), 0);
+	close(fd);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	signal(SIGIO, SIG_IGN);
+	assert_int_equal(fcntl(fd, F_SETLEASE, F_WRLCK), 0);
+	return fd;
+}
+
+/* A signal starts the wait for an exec that hangs not anew: the loop waits for it in there. */
+static void an_exec_that_hangs_holds_up_nobody_whatever_signals_come(void **state)
+{
+	struct fixture *f = *state;
+	struct sigaction before, action = { .sa_handler = on_alarm };
+	char path[] = "/tmp/test-helper-XXXXXX", text[8] = "";
+	char *argv[] = { path, NULL };
+	int lease = hanging_program(path), r;
+	uint64_t begin_ns, end_ns;
+
+	alarms_left = 100;
+	sigaction(SIGALRM, &action, &before);
+	repeat_alarm(20);
+	begin_ns = clock_ns(CLOCK_MONOTONIC);
+	r = helper_exec(path, argv, NULL, SOCK_SEQPACKET, &f->fd, &f->pid);
+	end_ns = clock_ns(CLOCK_MONOTONIC);
+	repeat_alarm(0);
+	sigaction(SIGALRM, &before, NULL);
+	assert_int_equal(r, 0);
+	assert_true(alarms_left < 100);
+	assert_true(end_ns - begin_ns < NS_PER_S);
+	assert_int_equal(fcntl(lease, F_SETLEASE, F_UNLCK), 0);
+	close(lease);
+	assert_int_equal(receive(f, text, sizeof(text) - 1), 4);
+	unlink(path);
+	assert_string_equal(text, "late");
+}
+
 static void a_wrong_socket_type_is_an_error(void **state)
 {
 	struct fixture *f = *state;
@@ -234,6 +297,7 @@ int main(void)
 		T(a_helper_that_hangs_dies_within_a_second_of_the_agent),
 		T(a_program_gets_its_socket_and_environment),
 		T(a_program_that_cannot_be_executed_is_an_error_and_no_child),
+		T(an_exec_that_hangs_holds_up_nobody_whatever_signals_come),
 		T(a_wrong_socket_type_is_an_error),
 	};
 
