@@ -36,7 +36,7 @@ const bool test_can_destroy = true;
 #define WAIT_MS 5000
 
 static char dir[] = "/tmp/test_broker.XXXXXX";
-static char manager_path[64], broker_path[64], config_path[64], output_path[64], log_path[64], limit_path[64];
+static char manager_path[64], broker_path[64], config_path[64], output_path[64], log_path[64], limit_path[64], run_path[64];
 static pid_t manager_pid, broker_pid;
 static int stops[2]; /* the manager writes a byte at each StopUnit */
 
@@ -209,7 +209,18 @@ static void note_limit(uint64_t limit_us)
 		_exit(1);
 }
 
-/* Of the properties only these matter here: where it writes, and which action it is for. */
+/* For the test to read: what the launcher of the last unit is told to become. */
+static void note_run(int fd)
+{
+	static char message[EXECUTOR_MESSAGE_MAX];
+	ssize_t len = pread(fd, message, sizeof(message), 0);
+	FILE *out = fopen(run_path, "we");
+
+	if (len < 0 || !out || fwrite(message, 1, (size_t)len, out) != (size_t)len || fclose(out) != 0)
+		_exit(1);
+}
+
+/* Of the properties only these matter here: what it is told to run, where it writes, and which action it is for. */
 static int take_properties(sd_bus_message *m, int *out, char action[32])
 {
 	const char *name, *word;
@@ -219,6 +230,11 @@ static int take_properties(sd_bus_message *m, int *out, char action[32])
 		r = sd_bus_message_read(m, "s", &name);
 		if (r >= 0 && strcmp(name, "StandardOutputFileDescriptor") == 0) {
 			r = sd_bus_message_read(m, "v", "h", out);
+		} else if (r >= 0 && strcmp(name, "StandardInputFileDescriptor") == 0) {
+			int fd = -1;
+
+			r = sd_bus_message_read(m, "v", "h", &fd);
+			note_run(fd);
 		} else if (r >= 0 && strcmp(name, "Description") == 0) {
 			r = sd_bus_message_read(m, "v", "s", &word);
 			snprintf(action, 32, "%s", r < 0 ? "" : strrchr(word, ' ') + 1);
@@ -399,6 +415,7 @@ static int begin(void **state)
 	snprintf(output_path, sizeof(output_path), "%s/output", dir);
 	snprintf(log_path, sizeof(log_path), "%s/log", dir);
 	snprintf(limit_path, sizeof(limit_path), "%s/limit", dir);
+	snprintf(run_path, sizeof(run_path), "%s/run", dir);
 	policy_put("[commands]\nallow = control\nallow_unsafe = yes\n");
 	manager_pid = play(manager_main, listen_at(manager_path, SOCK_STREAM));
 	broker_pid = play(broker_main, listen_at(broker_path, SOCK_SEQPACKET));
@@ -420,6 +437,7 @@ static int end(void **state)
 	unlink(output_path);
 	unlink(log_path);
 	unlink(limit_path);
+	unlink(run_path);
 	return rmdir(dir);
 }
 
@@ -1008,6 +1026,80 @@ static uint64_t limit_s(void)
 	return us / 1000000;
 }
 
+/* An agent that has been taken over asks for what it may, with all that a RUN can bring. */
+static void ask_greedily(int fd, uint64_t id, const char *action, enum policy_group group, const char *const argv[])
+{
+	static char message[EXECUTOR_MESSAGE_MAX];
+	const char *const envp[] = { "LD_PRELOAD=/tmp/mine.so", NULL };
+	struct executor_run run = { .head = { .id = id, .term_ns = TIME_NEVER, .kill_ns = TIME_NEVER }, .group = group,
+				    .limits = { 1, 2, 3, 4, 5 }, .oom_score_adj = id % 2 ? -1000 : 300 };
+	int64_t len = executor_run_build(run, argv, envp, "/", NULL, action, NULL, message, sizeof(message));
+
+	assert_true(len > 0);
+	assert_int_equal(send(fd, message, (size_t)len, 0), len);
+	expect(fd, EXECUTOR_STARTED);
+}
+
+static const struct executor_command *last_run(void)
+{
+	static char message[EXECUTOR_MESSAGE_MAX];
+	static struct executor_command command;
+	struct executor_request head;
+	FILE *file = fopen(run_path, "re");
+	size_t len;
+
+	assert_non_null(file);
+	len = fread(message, 1, sizeof(message), file);
+	fclose(file);
+	assert_int_equal(executor_request_parse(message, len, &head), 0);
+	assert_int_equal(executor_run_parse(message, head.size, &command), 0);
+	return &command;
+}
+
+/* An odd id asks to be spared when memory is short, which is nobody's to ask for; an even one to be the first to go, which it may. */
+static void limits_are(const struct executor_command *command, uint64_t id)
+{
+	assert_int_equal(command->run.head.id, id);
+	assert_int_equal(command->run.oom_score_adj, id % 2 ? 0 : 300);
+	for (size_t i = 0; i < EXECUTOR_LIMITS; i++)
+		assert_int_equal(command->run.limits[i], 0);
+}
+
+static void a_command_is_limited_by_its_unit_alone_whatever_the_agent_says(void **state)
+{
+	const char *const shell[] = { "/bin/sh", "-c", "whatever", NULL }, *const verb[] = { "/tmp/infiniservice-exec", "golden", NULL };
+	const char *step[PACKAGE_ARGS_MAX], *name = "thing";
+	const struct executor_command *command;
+	int fd = agent_connect();
+
+	(void)state;
+	policy_put("[commands]\nallow = control packages power\nallow_unsafe = yes\n");
+	for (uint64_t id = 90; id < 92; id++) {
+		ask_greedily(fd, id, "script", GROUP_EXEC, shell);
+		command = last_run();
+		limits_are(command, id);
+		assert_string_equal(command->argv[0], "/bin/sh"); /* of the host's choice, with all it brings */
+		assert_string_equal(command->envp[0], "LD_PRELOAD=/tmp/mine.so");
+		assert_string_equal(command->cwd, "/");
+	}
+	for (uint64_t id = 92; id < 94; id++) {
+		ask_greedily(fd, id, "PrepareGoldenImage", GROUP_POWER, verb);
+		command = last_run();
+		limits_are(command, id);
+		assert_string_equal(command->argv[0], "/nowhere/infiniservice-exec");
+		assert_string_equal(command->argv[1], "golden");
+		assert_string_not_equal(command->envp[0], "LD_PRELOAD=/tmp/mine.so");
+		assert_null(command->cwd);
+	}
+	assert_int_equal(package_argv(&package_manager_at(0)->steps[PACKAGE_INSTALL], "/usr/bin/apt-get", &name, 1, step), 0);
+	ask_greedily(fd, 95, "PackageInstall", GROUP_PACKAGES, step);
+	command = last_run();
+	limits_are(command, 95);
+	assert_string_equal(command->argv[0], "/usr/bin/apt-get");
+	assert_string_not_equal(command->envp[0], "LD_PRELOAD=/tmp/mine.so");
+	close(fd);
+}
+
 static void one_program_outlives_the_agent_at_a_time_and_for_two_hours_at_most(void **state)
 {
 	struct executor_answer answer;
@@ -1075,6 +1167,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_is_kept_goes_on_without_its_agent_and_is_not_let_go_before_its_end, begin, end),
 		cmocka_unit_test_setup_teardown(the_next_executor_finds_what_an_earlier_one_kept, begin, end),
 		cmocka_unit_test_setup_teardown(the_ninth_program_is_refused_at_once_and_a_place_is_free_again_when_one_ends, begin, end),
+		cmocka_unit_test_setup_teardown(a_command_is_limited_by_its_unit_alone_whatever_the_agent_says, begin, end),
 		cmocka_unit_test_setup_teardown(one_program_outlives_the_agent_at_a_time_and_for_two_hours_at_most, begin, end),
 		cmocka_unit_test_setup_teardown(leaves_to_its_successor_when_the_agent_is_of_another_version, begin, end),
 	};
