@@ -67,16 +67,17 @@ void asked_leave(struct session *session)
 	session->asked_next = NULL;
 }
 
+/* A subscriber does not get by its pace what it has got by asking. */
+static int hand(struct agent *agent, struct session *session, struct line *line)
+{
+	return subscribe_reads(session, FEED_METRICS) ? feed_hand(&agent->feed, &session->feed, line) : session->send(session, line);
+}
+
 /* One that does not read what it has been sent has the sample there already. */
 static void repeat(struct agent *agent, struct session *session)
 {
-	struct line *line = agent->hub.latest;
-
-	if (session_crowded(session) || session->send(session, line) < 0)
-		return;
-	agent->asked.repeated++;
-	if (session->kind == SESSION_PORT && session->first_seq == 0)
-		session->first_seq = line->seq;
+	if (!session_crowded(session) && hand(agent, session, agent->hub.latest) == 0)
+		agent->asked.repeated++;
 }
 
 static bool in_the_making(const struct agent *agent)
@@ -106,9 +107,10 @@ void asked_publish(struct agent *agent, struct line *line)
 		struct session *session = asked->first;
 
 		asked_leave(session);
-		/* A subscriber without a pace gets it as such. */
-		if (!subscribe_reads(session, FEED_METRICS) || session->feed.interval_ns)
-			session->send(session, line);
+		/* A subscriber without a pace gets it as such, one with a pace when it is due. */
+		if (!subscribe_reads(session, FEED_METRICS) ||
+		    (session->feed.interval_ns && !feed_had(&agent->feed, &session->feed, line)))
+			hand(agent, session, line);
 	}
 }
 

@@ -22,6 +22,14 @@ enum feed_topic feed_topic_find(const char *name)
 
 /* ------------------------------------------------------------------------------------------------------------ ring */
 
+/* The number behind that of the line, when it is the newest of the ring; else 0. */
+static uint64_t number_behind(const struct feed_ring *ring, const struct line *line)
+{
+	bool newest = ring->head != ring->tail && ring->slots[(ring->head - 1) % FEED_RING_LINES].line == line;
+
+	return newest ? ring->head : 0;
+}
+
 static struct feed_slot *slot_at(struct feed_ring *ring, uint64_t number)
 {
 	return &ring->slots[number % FEED_RING_LINES];
@@ -146,6 +154,23 @@ static void sample_taken(struct feed_reader *reader, uint64_t published_ns)
 	reader->due_ns = (on_grid ? reader->due_ns : published_ns) + reader->interval_ns;
 }
 
+/* What it has been handed out of turn counts as taken. Or -errno: later. */
+static int pump_line(struct feed_reader *reader, enum feed_topic topic, const struct feed_slot *slot)
+{
+	uint64_t behind = reader->cursors[topic].at + 1;
+	/* This may end the reader's session, and with it the ring's hold of the line. */
+	int r = topic == FEED_METRICS && reader->had == behind ? 0 : reader->ops->put(reader, slot->line);
+
+	if (r < 0)
+		return r;
+	reader->taken++;
+	if (topic == FEED_METRICS) {
+		reader->had = behind;
+		sample_taken(reader, slot->published_ns);
+	}
+	return 0;
+}
+
 static void pump_topic(struct feed *feed, struct feed_reader *reader, enum feed_topic topic)
 {
 	struct feed_ring *ring = &feed->rings[topic];
@@ -162,12 +187,8 @@ static void pump_topic(struct feed *feed, struct feed_reader *reader, enum feed_
 			cursor->lost = 0;
 		}
 		if (topic != FEED_METRICS || !too_soon(reader, slot.published_ns)) {
-			/* This may end the reader's session, and with it the ring's hold of the line. */
-			if (reader->ops->put(reader, slot.line) < 0)
+			if (pump_line(reader, topic, &slot) < 0)
 				return;
-			reader->taken++;
-			if (topic == FEED_METRICS)
-				sample_taken(reader, slot.published_ns);
 		}
 		cursor->seq = seq + 1;
 		cursor->at++;
@@ -184,6 +205,27 @@ void feed_pump_reader(struct feed *feed, struct feed_reader *reader)
 		if (reader->topics & 1U << topic)
 			pump_topic(feed, reader, (enum feed_topic)topic);
 	reader->pumping = false;
+}
+
+/* Noted first: a line that leaves at once makes room, and the reader is pumped. */
+int feed_hand(struct feed *feed, struct feed_reader *reader, struct line *line)
+{
+	uint64_t before = reader->had, behind = number_behind(&feed->rings[FEED_METRICS], line);
+	int r;
+
+	if (behind)
+		reader->had = behind;
+	r = reader->ops->put(reader, line);
+	if (r < 0)
+		reader->had = before;
+	return r;
+}
+
+bool feed_had(const struct feed *feed, const struct feed_reader *reader, const struct line *line)
+{
+	uint64_t behind = number_behind(&feed->rings[FEED_METRICS], line);
+
+	return behind && reader->had == behind;
 }
 
 bool feed_pump(struct feed *feed, unsigned budget)

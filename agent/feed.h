@@ -41,6 +41,7 @@ struct feed_reader {
 	const struct feed_reader_ops *ops;
 	unsigned topics;	      /* bit per enum feed_topic; 0: not in the list */
 	uint64_t interval_ns, due_ns; /* least distance of samples; 0: every one */
+	uint64_t had;		      /* number behind that of the newest sample it was handed; 0: none */
 	struct feed_cursor {
 		uint64_t at;   /* number of the next line to read */
 		uint64_t seq;  /* and its seq, as far as can be told: one behind the last that was read */
@@ -92,6 +93,13 @@ bool feed_pump(struct feed *feed, unsigned budget);
 
 /* Hands one reader all it has room for: called when its queue has drained. */
 void feed_pump_reader(struct feed *feed, struct feed_reader *reader);
+
+/* A sample is handed to one that reads "metrics", out of turn and whether it has room or not: when it is the newest one, its own turn does not
+ * bring it again. What `put` returns. */
+int feed_hand(struct feed *feed, struct feed_reader *reader, struct line *line);
+
+/* Has the reader been handed this sample, the newest one, already? */
+bool feed_had(const struct feed *feed, const struct feed_reader *reader, const struct line *line);
 
 /* Drops all lines; readers must have left. */
 void feed_done(struct feed *feed);

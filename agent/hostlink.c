@@ -24,9 +24,14 @@ static const char *const capabilities[] = {
 	"lost_commands",  "generation", NULL,
 };
 
+/* The first sample of a session is the first that it is sent, on whatever grounds. */
 static int send_to_port(struct session *session, struct line *line)
 {
-	return port_send(session->agent->port, line);
+	int r = port_send(session->agent->port, line);
+
+	if (r == 0 && line->class == LINE_SAMPLE && session->first_seq == 0)
+		session->first_seq = line->seq;
+	return r;
 }
 
 /* What went wrong with the port since the last session and was survived; never Fatal, see reply.h. */
@@ -123,14 +128,8 @@ static void greet(struct agent *agent)
 int hostlink_sample(struct agent *agent, struct line *line)
 {
 	struct session *session = &agent->port_session;
-	int r;
 
-	if (subscribe_reads(session, FEED_METRICS))
-		return 0;
-	r = port_send(agent->port, line);
-	if (r == 0 && session->first_seq == 0)
-		session->first_seq = line->seq;
-	return r;
+	return subscribe_reads(session, FEED_METRICS) ? 0 : send_to_port(session, line);
 }
 
 static void on_connected(void *data)

@@ -195,6 +195,29 @@ static void an_interval_leaves_samples_out_and_tolerates_jitter(void **state)
 	part(&r);
 }
 
+/* Before its own turn, as when there are too many readers for one; the put pumps the reader in the middle of it. */
+static void what_is_handed_out_of_turn_is_not_brought_again(void **state)
+{
+	struct line *line = line_new(LINE_SAMPLE, "x\n", 2);
+	struct reader r;
+
+	(void)state;
+	join(&r, 1U << FEED_METRICS, 0);
+	feed_publish(&feed, FEED_METRICS, line, 1);
+	assert_false(feed_had(&feed, &r.feed, line));
+	assert_int_equal(feed_hand(&feed, &r.feed, line), 0);
+	assert_int_equal(r.count, 1);
+	assert_true(feed_had(&feed, &r.feed, line));
+	while (feed_pump(&feed, 3))
+		;
+	assert_int_equal(r.count, 1);
+	publish(2, 10, 2);
+	assert_int_equal(r.count, 2);
+	assert_false(feed_had(&feed, &r.feed, line)); /* it is not the newest any more */
+	part(&r);
+	line_unref(line);
+}
+
 static void a_visit_is_cut_into_slices(void **state)
 {
 	static struct reader readers[10];
@@ -239,6 +262,7 @@ int main(void)
 		cmocka_unit_test_teardown(a_slow_reader_loses_the_oldest_and_is_told_which, teardown),
 		cmocka_unit_test_teardown(the_ring_is_bounded_in_bytes_too, teardown),
 		cmocka_unit_test_teardown(an_interval_leaves_samples_out_and_tolerates_jitter, teardown),
+		cmocka_unit_test_teardown(what_is_handed_out_of_turn_is_not_brought_again, teardown),
 		cmocka_unit_test_teardown(a_visit_is_cut_into_slices, teardown),
 		cmocka_unit_test(topics_have_names),
 	};

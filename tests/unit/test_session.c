@@ -6,25 +6,32 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <fcntl.h>
+#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/agent.h"
+#include "agent/history.h"
 #include "agent/subscribe.h"
+#include "tests/still_agent.h"
 
-static struct agent agent;
 static struct session session;
-static char folder[] = "/tmp/test-session-XXXXXX";
 
-static int discard(struct session *peer, struct line *line)
+/* What it is sent: samples by their numbers; refused while `refuses`. */
+static struct {
+	unsigned samples;
+	uint64_t last_seq;
+	bool refuses;
+} got;
+
+static int take(struct session *peer, struct line *line)
 {
 	(void)peer;
-	(void)line;
+	if (got.refuses)
+		return -ENOBUFS;
+	got.samples += line->class == LINE_SAMPLE;
+	got.last_seq = line->class == LINE_SAMPLE ? line->seq : got.last_seq;
 	return 0;
 }
 
@@ -34,52 +41,26 @@ static size_t no_backlog(const struct session *peer)
 	return 0;
 }
 
-static int make_agent(void **state)
+static void begin_as(enum session_kind kind)
 {
-	static const char *const keys[] = { "agent.state_dir", "agent.runtime_dir", "log.dir" };
-	static char config[64], settings[ARRAY_SIZE(keys)][128], path[128];
-	static struct agent_options options = { .config_path = config, .port_spec = "none" };
-	struct err e = { 0 };
-	int fd;
-
-	(void)state;
-	assert_non_null(mkdtemp(folder));
-	snprintf(config, sizeof(config), "%s/agent.conf", folder);
-	fd = open(config, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	assert_true(fd >= 0);
-	close(fd);
-	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
-		snprintf(settings[i], sizeof(settings[i]), "%s=%s", keys[i], folder);
-		options.settings[options.setting_count++] = settings[i];
-	}
-	snprintf(path, sizeof(path), "socket.path=%s/agent.sock", folder);
-	options.settings[options.setting_count++] = path;
-	options.settings[options.setting_count++] = "log.enabled=no";
-	options.settings[options.setting_count++] = "agent.vm_id=unit";
-	assert_int_equal(agent_init(&agent, &options, &e), 0);
-	report_set_level(-1);
-	if (agent.audit.journal_fd >= 0)
-		close_fd(&agent.audit.journal_fd);
-	agent.audit.next_try_ns = UINT64_MAX;
-	return 0;
-}
-
-static int remove_folder(void **state)
-{
-	char command[96];
-
-	(void)state;
-	snprintf(command, sizeof(command), "rm -rf '%s'", folder);
-	return system(command);
+	memset(&got, 0, sizeof(got));
+	session_init(&session, &agent, kind, take);
+	session.backlog = no_backlog;
+	session.backlog_max = 1 << 20;
+	snprintf(session.name, sizeof(session.name), "unit");
 }
 
 static int begin(void **state)
 {
 	(void)state;
-	session_init(&session, &agent, SESSION_PORT, discard);
-	session.backlog = no_backlog;
-	session.backlog_max = 1 << 20;
-	snprintf(session.name, sizeof(session.name), "unit");
+	begin_as(SESSION_PORT);
+	return 0;
+}
+
+static int begin_local(void **state)
+{
+	(void)state;
+	begin_as(SESSION_LOCAL);
 	return 0;
 }
 
@@ -149,6 +130,174 @@ static void a_border_before_all_that_was_asked_takes_nothing(void **state)
 	assert_true(session.acked && subscribe_reads(&session, FEED_METRICS));
 }
 
+/* Before a time is not at it. */
+static void what_is_asked_at_the_very_border_stays(void **state)
+{
+	(void)state;
+	hear(ack);
+	session_border(&session, agent.now.mono_ns);
+	assert_true(session.acked);
+	session_border(&session, agent.now.mono_ns + 1);
+	assert_false(session.acked);
+	hear(subscribe);
+	session_border(&session, agent.now.mono_ns);
+	assert_true(subscribe_reads(&session, FEED_METRICS));
+	session_border(&session, agent.now.mono_ns + 1);
+	assert_false(subscribe_reads(&session, FEED_METRICS));
+}
+
+/* ---------------------------------------------------------------------------------------- a pace, and what is asked for besides */
+
+/* One is taken `ms` later, with whatever the collectors have: its number. */
+static uint64_t sample_in(unsigned ms)
+{
+	agent.now.mono_ns += ms * NS_PER_MS;
+	agent.pending_topics = HUB_PORT | HUB_LATEST;
+	agent.extra_topics = 0;
+	ev_timer_stop(agent.loop, &agent.extra_timer);
+	agent.last_collect_ns = agent.now.mono_ns;
+	tick_probed(&agent);
+	return agent.next_seq - 1;
+}
+
+/* Since the last look. */
+static void got_samples(unsigned count, uint64_t last_seq)
+{
+	assert_int_equal(got.samples, count);
+	if (count)
+		assert_int_equal(got.last_seq, last_seq);
+	memset(&got, 0, sizeof(got));
+}
+
+static const char paced[] = "{\"type\":\"Subscribe\",\"id\":\"p\",\"topics\":[\"metrics\"],\"interval_ms\":1000}\n";
+static const char metrics[] = "{\"type\":\"Metrics\"}\n";
+
+/* It has the newest sample, and its first turn is over. */
+static void subscribe_paced(void)
+{
+	sample_in(5000);
+	hear(paced);
+	memset(&got, 0, sizeof(got));
+	got_samples(0, 0);
+	sample_in(100);
+	got_samples(1, agent.next_seq - 1);
+}
+
+static void a_subscriber_with_a_pace_gets_between_what_it_asks_for(void **state)
+{
+	(void)state;
+	subscribe_paced();
+	sample_in(200);
+	got_samples(0, 0);
+	hear(metrics);
+	got_samples(0, 0); /* that one is yet to come */
+	got_samples(1, sample_in(200));
+	sample_in(200); /* asked once, answered once */
+	got_samples(0, 0);
+	got_samples(1, sample_in(400)); /* and its pace is as it was */
+	sample_in(400);
+	got_samples(0, 0);
+}
+
+static void a_subscriber_gets_no_sample_twice_for_having_asked_when_one_was_due(void **state)
+{
+	(void)state;
+	subscribe_paced();
+	hear(metrics);
+	got_samples(1, sample_in(1000));
+	sample_in(500);
+	got_samples(0, 0);
+	/* Without a pace too. */
+	hear(subscribe);
+	sample_in(1000);
+	memset(&got, 0, sizeof(got));
+	agent.now.mono_ns += 2 * NS_PER_S;
+	hear(metrics);
+	got_samples(1, sample_in(200));
+}
+
+static void who_asks_again_within_a_second_gets_the_newest_at_once_and_later_not_by_its_pace(void **state)
+{
+	uint64_t newest;
+
+	(void)state;
+	subscribe_paced();
+	agent.now.mono_ns += 2 * NS_PER_S;
+	hear(metrics);
+	newest = sample_in(200);
+	got_samples(1, newest);
+	hear(metrics);
+	got_samples(1, newest);
+	feed_pump_reader(&agent.feed, &session.feed);
+	got_samples(0, 0);
+}
+
+static void what_could_not_be_sent_is_still_due(void **state)
+{
+	(void)state;
+	subscribe_paced();
+	hear(metrics);
+	got.refuses = true;
+	sample_in(1000);
+	got_samples(0, 0);
+	feed_pump_reader(&agent.feed, &session.feed);
+	got_samples(1, agent.next_seq - 1);
+}
+
+/* ------------------------------------------------------------------------------------------- what a peer says that it holds */
+
+static void let_log(bool let)
+{
+	agent.config.log.enabled = let;
+}
+
+static void say_held(uint64_t seq)
+{
+	char line[128];
+
+	snprintf(line, sizeof(line), "{\"type\":\"Ack\",\"seq\":%llu,\"generation\":\"%s\"}\n", (unsigned long long)seq, agent.id.generation);
+	hear(line);
+}
+
+static void what_was_said_to_be_held_is_forgotten_with_all_that_came_of_it(void **state)
+{
+	(void)state;
+	let_log(true);
+	if (agent.next_seq < 10)
+		agent.next_seq = 10;
+	say_held(3);
+	assert_true(session.acked);
+	assert_int_equal(session.acked_seq, 3);
+	assert_true(session.gap.to > 3);
+	assert_non_null(session.gap.reading);
+	history_forget_ack(&session);
+	assert_false(session.acked);
+	assert_int_equal(session.acked_seq, 0);
+	assert_int_equal(session.gap.to, 0);
+	assert_null(session.gap.reading);
+	assert_null(session.history);
+	assert_null(agent.histories);
+	/* It may say less than before, and is offered that. */
+	say_held(1);
+	assert_int_equal(session.acked_seq, 1);
+	assert_int_equal(session.gap.from, 2);
+	assert_non_null(session.gap.reading);
+	let_log(false);
+}
+
+/* What could not be offered is not tried again either. */
+static void no_try_of_what_was_forgotten_is_left(void **state)
+{
+	(void)state;
+	let_log(true);
+	say_held(1);
+	ev_timer_set(&session.gap.again, 1, 0);
+	ev_timer_start(agent.loop, &session.gap.again);
+	history_forget_ack(&session);
+	assert_false(ev_is_active(&session.gap.again));
+	let_log(false);
+}
+
 static void a_host_begins_only_so_many_generations_by_its_acks(void **state)
 {
 	uint64_t before = agent.counters.generations;
@@ -201,6 +350,13 @@ int main(void)
 		cmocka_unit_test_setup_teardown(an_ack_of_the_next_host_keeps_no_subscription_of_the_last, begin, end),
 		cmocka_unit_test_setup_teardown(a_subscription_of_the_next_host_keeps_no_ack_of_the_last, begin, end),
 		cmocka_unit_test_setup_teardown(a_border_before_all_that_was_asked_takes_nothing, begin, end),
+		cmocka_unit_test_setup_teardown(what_is_asked_at_the_very_border_stays, begin, end),
+		cmocka_unit_test_setup_teardown(a_subscriber_with_a_pace_gets_between_what_it_asks_for, begin_local, end),
+		cmocka_unit_test_setup_teardown(a_subscriber_gets_no_sample_twice_for_having_asked_when_one_was_due, begin_local, end),
+		cmocka_unit_test_setup_teardown(who_asks_again_within_a_second_gets_the_newest_at_once_and_later_not_by_its_pace, begin_local, end),
+		cmocka_unit_test_setup_teardown(what_could_not_be_sent_is_still_due, begin_local, end),
+		cmocka_unit_test_setup_teardown(what_was_said_to_be_held_is_forgotten_with_all_that_came_of_it, begin, end),
+		cmocka_unit_test_setup_teardown(no_try_of_what_was_forgotten_is_left, begin, end),
 		cmocka_unit_test_setup_teardown(a_host_begins_only_so_many_generations_by_its_acks, begin, end),
 		cmocka_unit_test_setup_teardown(the_same_ack_that_names_no_generation_begins_one_once, begin, end),
 		cmocka_unit_test_setup_teardown(a_host_begins_only_so_many_generations_by_its_clock, begin, end),
