@@ -148,6 +148,16 @@ def story_damaged_lines_of_the_log_damage_no_message():
 
 # --------------------------------------------------------------------------------------------------------------- Ack
 
+def missed(host):
+    """The samples of one offer."""
+    samples, batch = [], {"last": False}
+    while not batch["last"]:
+        batch = host.expect("metrics_batch")
+        assert batch["id"] is None
+        samples += batch["samples"]
+    return samples
+
+
 def story_a_host_that_says_what_it_holds_gets_what_it_missed():
     host = tap.keep(UnixHost())
     tap.keep(Agent(host.spec, FAST))
@@ -161,14 +171,33 @@ def story_a_host_that_says_what_it_holds_gets_what_it_missed():
     first = host.expect("metrics")["seq"]
     assert first > held + 5, (held, first)
     host.send({"type": "Ack", "seq": held})
-    samples, batch = [], {"last": False}
-    while not batch["last"]:
-        batch = host.expect("metrics_batch")
-        assert batch["id"] is None
-        samples += batch["samples"]
+    samples = missed(host)
     assert [s["seq"] for s in samples] == list(range(held + 1, first)), (held, first, [s["seq"] for s in samples])
     host.send({"type": "Ack", "seq": first})
     host.quiet(0.6, kinds=("metrics_batch", "response", "error"))
+
+
+def story_in_a_new_generation_a_host_may_say_anew_what_it_holds():
+    host = tap.keep(UnixHost())
+    agent = tap.keep(Agent(host.spec, FAST))
+    generation = host.accept()["generation"]
+    held = host.expect("metrics")["seq"]
+    host.disconnect()
+    host.deafen()
+    time.sleep(1.0)
+    host.listen()
+    host.accept(35)
+    first = host.expect("metrics")["seq"]
+    assert first > held + 5, (held, first)
+    host.send({"type": "Ack", "seq": first})
+    host.send({"type": "Ack", "seq": held})  # not in one and the same session
+    host.quiet(0.6, kinds=("metrics_batch", "response", "error"))
+    wait_until(lambda: len(log_lines(agent)) > first, 10, "the log")
+    for ahead_s in (0, 3600):  # its clock runs ahead: this guest was put back
+        host.send({"type": "keep_alive_request", "sequence_number": 1, "timestamp": int((time.time() + ahead_s) * 1000)})
+    assert host.expect("handshake", 5)["generation"] != generation
+    host.send({"type": "Ack", "seq": held, "generation": generation})
+    assert [s["seq"] for s in missed(host)] == list(range(held + 1, first)), (held, first)
 
 
 def story_a_host_that_does_not_ask_is_offered_nothing():
