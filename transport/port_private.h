@@ -27,6 +27,8 @@
 #define PORT_SAMPLE_WINDOW (64u << 10)
 /* How long a hang-up is doubted when bytes came just before it; see port_virtio.c. */
 #define PORT_LINGER_NS (50 * NS_PER_MS)
+/* How many times longer when bytes came whose sender the driver has not told of yet. */
+#define PORT_LINGERS_MAX 4
 /* Two doubtful renewals are at least this far apart. */
 #define PORT_RENEW_GAP_NS (100 * NS_PER_MS)
 /* QEMU tells its management of a port's opening at most once a second: a shorter pause would go unseen. */
@@ -114,6 +116,7 @@ struct port {
 	uint64_t traffic_ns, input_ns;
 	uint64_t hung_up_ns;	 /* when that hang-up was seen */
 	uint64_t linger_ns;	 /* a doubted hang-up is believed then; TIME_NEVER when there is none */
+	unsigned lingers;	 /* how many times it was put off */
 	uint64_t renewed_ns, renew_ns; /* the last one; the next one due, or TIME_NEVER */
 
 	char where[PATH_MAX];

@@ -24,7 +24,8 @@
  *  - A hang-up within 50 ms of input is doubted for the rest of that time: the bytes may be those of the next host,
  *    whose arrival the driver has not got to yet, and ending the session would drop the answer to them. If the port is
  *    writable again before that, the session is renewed: the line that had begun is dropped (its head is lost), and what
- *    was queued 50 ms before the hang-up; the others are kept.
+ *    was queued 50 ms before the hang-up; the others are kept. While bytes are there that only a host can have sent
+ *    whose arrival is still to be told, the doubt lasts up to 250 ms: on a busy guest the workqueue is late.
  *  - Waiting output that makes no progress for 30 s: drop, close, wait 2 s, reopen. After a migration with a full queue
  *    the port stays stuck for good unless the management sees it closed (VSERPORT_CHANGE, at most one a second) and
  *    reconnects.
@@ -201,6 +202,13 @@ static void host_away(struct port *port)
 		port->linger_ns = port->input_ns + PORT_LINGER_NS;
 	else
 		port_session_end(port);
+	port->lingers = 0;
+}
+
+/* Bytes came behind the hang-up, or began a session that could write nothing yet: the driver is late with an arrival. */
+static bool arrival_due(const struct port *port)
+{
+	return port->input_ns > port->hung_up_ns || (port->newline_due && port->blocked);
 }
 
 static void renew_doubtful(struct port *port)
@@ -251,7 +259,10 @@ uint64_t port_virtio_deadline(const struct port *port)
 
 void port_virtio_tick(struct port *port)
 {
-	if (port->linger_ns <= port->now_ns)
+	if (port->linger_ns <= port->now_ns && arrival_due(port) && port->lingers < PORT_LINGERS_MAX) {
+		port->lingers++;
+		port->linger_ns = port->now_ns + PORT_LINGER_NS;
+	} else if (port->linger_ns <= port->now_ns)
 		port_session_end(port);
 	else if (port->renew_ns <= port->now_ns)
 		port_session_renew(port, 0);

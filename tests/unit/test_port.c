@@ -1008,6 +1008,107 @@ static void a_hangup_right_after_input_is_doubted(void **state)
 	assert_int_equal(port_state(f->port), PORT_WAITING);
 }
 
+/* Hangs up right behind input, as a host that dies in the middle of its traffic. */
+static void doubted_hangup(struct fixture *f)
+{
+	f->port->session_heard = true;
+	f->port->input_ns = f->port->now_ns;
+	port_virtio_edge(f->port, EPOLLIN | EPOLLHUP);
+	port_virtio_settle(f->port, true);
+	assert_int_equal(f->disconnected, 0);
+}
+
+/* Lets the doubt run out `times` times; it is to be believed at the last only. */
+static void doubt_lasts(struct fixture *f, unsigned times)
+{
+	uint64_t hung_up_ns = f->port->now_ns;
+
+	for (unsigned i = 0; i < times; i++) {
+		assert_int_equal(f->disconnected, 0);
+		f->port->now_ns = port_deadline_ns(f->port);
+		port_virtio_tick(f->port);
+		/* Nobody is there still, as every read says. */
+		port_virtio_settle(f->port, true);
+	}
+	assert_int_equal(f->disconnected, 1);
+	assert_int_equal(f->port->now_ns - hung_up_ns, times * PORT_LINGER_NS);
+}
+
+/* The next host's bytes overtook its arrival by more than the doubt lasts: its answers wait for it. */
+static void a_host_that_wrote_behind_a_hangup_is_waited_for(void **state)
+{
+	struct fixture *f = *state;
+
+	virtio_session(f);
+	f->now.mono_ns += 10 * NS_PER_S;
+	turn(f);
+	f->port->blocked = true;
+	assert_int_equal(send_line(f, LINE_REPLY, 1, 10), 0);
+	f->port->now_ns += 60 * NS_PER_MS;
+	doubted_hangup(f);
+	f->port->now_ns += 30 * NS_PER_MS;
+	f->port->input_ns = f->port->now_ns;
+	port_virtio_settle(f->port, true);
+	assert_int_equal(send_line(f, LINE_REPLY, 2, 10), 0);
+	f->port->now_ns = port_virtio_deadline(f->port);
+	port_virtio_tick(f->port);
+	assert_int_equal(f->disconnected, 0);
+	f->port->now_ns += 20 * NS_PER_MS;
+	port_virtio_edge(f->port, EPOLLOUT);
+	port_virtio_settle(f->port, false);
+	assert_int_equal(f->renewed, 1);
+	assert_int_equal(f->disconnected, 0);
+	/* Only what the former host was to get is gone. */
+	assert_int_equal(f->dropped, 1);
+	assert_int_equal(f->dropped_seq, 1);
+	port_flush(f->port);
+	assert_int_equal(f->sent, 1);
+}
+
+static void a_host_that_never_arrives_is_not_waited_for_without_end(void **state)
+{
+	struct fixture *f = *state;
+
+	virtio_session(f);
+	f->now.mono_ns += 10 * NS_PER_S;
+	turn(f);
+	send_line(f, LINE_REPLY, 1, 10);
+	assert_false(f->port->newline_due);
+	doubted_hangup(f);
+	f->port->input_ns = f->port->now_ns + 1;
+	doubt_lasts(f, 1 + PORT_LINGERS_MAX);
+	/* The next doubt has its whole time again. */
+	port_session_begin(f->port);
+	f->disconnected = 0;
+	doubted_hangup(f);
+	f->port->input_ns = f->port->now_ns + 1;
+	doubt_lasts(f, 1 + PORT_LINGERS_MAX);
+}
+
+/* Bytes that began a session in which the port has never been writable: their host has not been told of at all. */
+static void a_host_whose_first_bytes_overtook_its_arrival_is_waited_for(void **state)
+{
+	struct fixture *f = *state;
+
+	virtio_session(f);
+	f->port->newline_due = f->port->blocked = true;
+	doubted_hangup(f);
+	doubt_lasts(f, 1 + PORT_LINGERS_MAX);
+}
+
+/* A host that was there and has gone: nothing to wait for. */
+static void a_hangup_with_nothing_behind_it_is_believed_once_its_time_is_over(void **state)
+{
+	struct fixture *f = *state;
+
+	virtio_session(f);
+	f->now.mono_ns += 10 * NS_PER_S;
+	turn(f);
+	send_line(f, LINE_REPLY, 1, 10);
+	doubted_hangup(f);
+	doubt_lasts(f, 1);
+}
+
 /* The port has shown the border: what waits for the host that is gone does not go to the next one. */
 static void a_hangup_that_is_over_drops_what_the_former_host_was_to_get(void **state)
 {
@@ -1192,6 +1293,10 @@ int main(void)
 		T(an_edge_that_nothing_explains_renews_the_session),
 		T(edges_of_our_own_traffic_renew_nothing),
 		T(a_hangup_right_after_input_is_doubted),
+		T(a_host_that_wrote_behind_a_hangup_is_waited_for),
+		T(a_host_that_never_arrives_is_not_waited_for_without_end),
+		T(a_host_whose_first_bytes_overtook_its_arrival_is_waited_for),
+		T(a_hangup_with_nothing_behind_it_is_believed_once_its_time_is_over),
 		T(a_hangup_that_is_over_drops_what_the_former_host_was_to_get),
 		T(samples_are_held_until_the_host_consumes),
 		T(stdio_over_pipes_leaves_their_flags_alone),
