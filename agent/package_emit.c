@@ -50,7 +50,7 @@ void package_emit_found(struct sink *out, const char *key, const void *arg)
 
 static void emit_update(struct sink *out, const struct package_job *job, const struct package *row)
 {
-	const struct package *installed = package_list_find(&job->installed, row->name, row->architecture);
+	const struct package *installed = package_list_counterpart(&job->installed, &job->pending, row);
 
 	sink_object_begin(out, NULL);
 	sink_str(out, "package_name", row->name);
@@ -92,7 +92,7 @@ void package_emit_updates(struct sink *out, const char *key, const void *arg)
 
 static bool changed(const struct package_job *job, const struct package *row)
 {
-	const struct package *before = package_list_find(&job->installed, row->name, row->architecture);
+	const struct package *before = package_list_counterpart(&job->installed, &job->after, row);
 
 	return before && before->version && row->version && strcmp(before->version, row->version) != 0;
 }

@@ -14,7 +14,7 @@
 
 static const struct package *update_of(const struct package_job *job, const struct package *row)
 {
-	return row->name ? package_list_find(&job->pending, row->name, row->architecture) : NULL;
+	return row->name ? package_list_counterpart(&job->pending, &job->installed, row) : NULL;
 }
 
 static void emit_application(struct sink *out, const char *key, const struct package_job *job,

@@ -77,7 +77,7 @@ void package_emit_warnings(struct sink *out, const struct package_job *job)
 bool package_is_update(const struct package_job *job, const struct package *row)
 {
 	return row->candidate && row->name &&
-	       (row->version || package_list_find(&job->installed, row->name, row->architecture)) &&
+	       (row->version || package_list_counterpart(&job->installed, &job->pending, row)) &&
 	       (!job->security_only || row->security);
 }
 

@@ -261,22 +261,37 @@ static bool is_end(const char *action, struct piece state)
 	return piece_is(state, "installed");
 }
 
-static void take_state(struct package_history *history, struct piece state, struct piece name)
+/* The last event of the package; `across`: also one that was begun for all architectures and ended with one, or the other way round. */
+static struct package_event *find_event(struct package_history *history, struct piece plain, struct piece architecture, bool across)
 {
 	size_t last = history->count > LOOK_BACK ? history->count - LOOK_BACK : 0;
-	struct piece plain = without_architecture(name);
 
 	for (size_t i = history->count; i-- > last;) {
 		struct package_event *event = &history->events[i];
 
 		if (!event->name || !piece_is(plain, event->name))
 			continue;
-		if (event->architecture && name.len > plain.len &&
-		    !piece_is((struct piece){ name.at + plain.len + 1, name.len - plain.len - 1 }, event->architecture))
-			continue;
-		event->done = event->done || is_end(event->action, state);
-		return;
+		if (!event->architecture || !architecture.len || piece_is(architecture, event->architecture) ||
+		    (across && (piece_is(architecture, "all") || strcmp(event->architecture, "all") == 0)))
+			return event;
 	}
+	return NULL;
+}
+
+static void take_state(struct package_history *history, struct piece state, struct piece name)
+{
+	struct piece plain = without_architecture(name), architecture = { name.at + plain.len, name.len - plain.len };
+	struct package_event *event;
+
+	if (architecture.len) {
+		architecture.at++;
+		architecture.len--;
+	}
+	event = find_event(history, plain, architecture, false);
+	if (!event || event->done)
+		event = find_event(history, plain, architecture, true);
+	if (event)
+		event->done = event->done || is_end(event->action, state);
 }
 
 /*

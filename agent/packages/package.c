@@ -5,7 +5,29 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <infiniservice/cleanup.h>
+
 #define CHUNK_SIZE 32768
+
+/* What this program was built for, as dpkg, rpm and apk call it: the guest's own architecture, of which there is always one. */
+static const char *const own_architectures[] = {
+#if defined(__x86_64__)
+	"amd64", "x86_64",
+#elif defined(__i386__)
+	"i386", "i486", "i586", "i686", "x86",
+#elif defined(__aarch64__)
+	"arm64", "aarch64",
+#elif defined(__arm__)
+	"armhf", "armel", "armv7hl", "armv7hnl", "armv7l", "armv7", "armhfp",
+#elif defined(__powerpc64__)
+	"ppc64el", "ppc64le", "ppc64",
+#elif defined(__s390x__)
+	"s390x",
+#elif defined(__riscv)
+	"riscv64",
+#endif
+	NULL,
+};
 
 struct package_chunk {
 	struct package_chunk *next;
@@ -108,6 +130,44 @@ struct package *package_list_find(const struct package_list *list, const char *n
 		if (!architecture || compare_texts(list->rows[i].architecture, architecture) == 0)
 			return &list->rows[i];
 	return NULL;
+}
+
+/* ------------------------------------------------------------------------------------- across architectures */
+
+static bool is_for_all(const struct package *row)
+{
+	return row->architecture && (strcmp(row->architecture, "all") == 0 || strcmp(row->architecture, "noarch") == 0);
+}
+
+static bool is_own(const struct package *row)
+{
+	for (const char *const *own = own_architectures; *own; own++)
+		if (row->architecture && strcmp(row->architecture, *own) == 0)
+			return true;
+	return false;
+}
+
+/* The row that stands for a name in such a change: the one for all architectures, or of the others the guest's own. */
+static struct package *representative(const struct package_list *list, const char *name, bool for_all)
+{
+	struct package *found = NULL;
+
+	for (size_t i = lower_bound(list, name); i < list->count && compare_texts(list->rows[i].name, name) == 0; i++)
+		if (is_for_all(&list->rows[i]) == for_all && (!found || (!is_own(found) && is_own(&list->rows[i]))))
+			found = &list->rows[i];
+	return found;
+}
+
+struct package *package_list_counterpart(const struct package_list *list, const struct package_list *of,
+					 const struct package *row)
+{
+	struct package *found = package_list_find(list, row->name, row->architecture);
+	bool for_all = is_for_all(row);
+
+	if (found || !row->name || representative(of, row->name, for_all) != row)
+		return found;
+	found = representative(list, row->name, !for_all);
+	return found && !package_list_find(of, found->name, found->architecture) ? found : NULL;
 }
 
 void package_history_done(struct package_history *history)

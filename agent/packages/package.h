@@ -50,6 +50,14 @@ void package_list_sort(struct package_list *list);
 /* In a sorted list; `architecture` NULL: the first of that name. NULL if there is none. */
 struct package *package_list_find(const struct package_list *list, const char *name, const char *architecture);
 
+/*
+ * What `row` of the sorted list `of` is in another sorted list: the row of its name and architecture; else, where a package that was
+ * for all architectures ("all", "noarch") is now for one, or the other way round, the row it has become. Of several architectures
+ * that is the guest's own, so that no row is the counterpart of two. NULL if there is none.
+ */
+struct package *package_list_counterpart(const struct package_list *list, const struct package_list *of,
+					 const struct package *row);
+
 /* What changed on this guest, and when. */
 struct package_event {
 	int64_t time_s;

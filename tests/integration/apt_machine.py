@@ -76,7 +76,7 @@ class Machine:
         """The line for a repository of this machine."""
         return f"deb [trusted=yes] file:{self.path(repository)} ./"
 
-    def make(self, name, version, files=None, fields="", scripts=None, conffiles=(), repository="repo"):
+    def make(self, name, version, files=None, fields="", scripts=None, conffiles=(), repository="repo", architecture="all"):
         """A package of files below /opt/NAME in a repository of this machine."""
         tree = self.path("tree")
         shutil.rmtree(tree, ignore_errors=True)
@@ -85,7 +85,7 @@ class Machine:
             with open(tree + path, "w", encoding="utf-8") as file:
                 file.write(text)
         os.makedirs(tree + "/DEBIAN")
-        control = (f"Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: A Story <story@example.org>\nSection: misc\n"
+        control = (f"Package: {name}\nVersion: {version}\nArchitecture: {architecture}\nMaintainer: A Story <story@example.org>\nSection: misc\n"
                    f"Priority: optional\nInstalled-Size: 12\n{fields}Description: the {name} of a story\n")
         self.write("tree/DEBIAN/control", control)
         if conffiles:
@@ -94,7 +94,7 @@ class Machine:
             self.write("tree/DEBIAN/" + script, "#!/bin/sh\n" + text + "\n")
             os.chmod(self.path("tree/DEBIAN/" + script), 0o755)
         os.makedirs(self.path(repository), exist_ok=True)
-        run("dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "-b", tree, self.path(f"{repository}/{name}_{version}_all.deb"))
+        run("dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "-b", tree, self.path(f"{repository}/{name}_{version}_{architecture}.deb"))
         shutil.rmtree(tree)
         self.index(repository)
 

@@ -33,6 +33,32 @@ def story_packages_of_apt_are_installed_updated_and_removed_in_a_machine_of_thei
     assert not os.path.exists("/opt/story-tiny")
 
 
+def story_a_package_that_becomes_one_for_all_architectures_or_for_one_is_updated_under_its_name():
+    machine = tap.keep(Machine())
+    own = machine.sh("dpkg --print-architecture").strip()
+    machine.write("dpkgcfg/dpkg.cfg", "log /var/log/dpkg.log\n")
+    machine.make("story-wide", "1.0")
+    machine.sources(machine.own())
+    host = machine.talk()
+    assert ask(host, "UpdateSystemSoftware")["success"] and ask(host, "PackageInstall", package="story-wide")["success"]
+    for before, after, architecture in (("1.0", "2.0", own), ("2.0", "3.0", "all")):
+        machine.make("story-wide", after, architecture=architecture)
+        machine.sh("apt-get update")
+        rows = data_of(host, "CheckLinuxUpdates")["pending_updates"]
+        assert [(row["package_name"], row["current_version"], row["available_version"], row["architecture"]) for row in rows] == \
+            [("story-wide", before, after, architecture)], rows
+        data = data_of(host, "CheckApplicationUpdates")
+        assert [(row["name"], row["current_version"], row["update_available"]) for row in data["applications"]] == \
+            [("story-wide", before, after)], data
+        assert data["summary"]["updates_available"] == 1, data
+        size = data_of(host, "EstimateUpdateSize", app_id="story-wide")
+        assert size["size_bytes"] == os.path.getsize(machine.path(f"repo/story-wide_{after}_{architecture}.deb")), size
+        assert data_of(host, "UpdateSystemSoftware")["updated"] == ["story-wide"]
+        told = data_of(host, "GetUpdateHistory", days=1)["updates"]
+        assert len(told) == int(after[0]) and "story-wide" in told[0]["title"] and after in told[0]["title"], told
+        assert all(event["status"] == "Succeeded" for event in told), told
+
+
 def story_an_update_that_reaches_no_repository_fails_and_nothing_is_called_up_to_date():
     machine = tap.keep(Machine())
     host = machine.talk()

@@ -546,6 +546,92 @@ static void finds_by_name_and_architecture(void **state)
 	assert_null(package_list_find(&f->list, "zsh", NULL));
 }
 
+#if defined(__x86_64__)
+#define OWN   "amd64"
+#define OTHER "i386"
+#else
+#define OWN   "arm64"
+#define OTHER "armhf"
+#endif
+
+/* Rows as "name:architecture"; what becomes of them in their order: the architectures of their counterparts, "-" for none. */
+static void a_package_that_changes_its_architecture_is_found_once(void **state)
+{
+	static const struct {
+		const char *of, *list, *found, *back;
+	} cases[] = {
+		{ "a:all", "a:" OWN, OWN, "all" },
+		{ "a:" OWN, "a:all", "all", OWN },
+		{ "a:noarch", "a:" OTHER, OTHER, "noarch" },
+		{ "a:" OTHER " a:" OWN, "a:all", "all -", OWN },
+		{ "a:all", "a:" OTHER " a:" OWN, OWN, "all -" },
+		{ "a:" OTHER " a:" OWN, "a:" OTHER, "- " OTHER, OTHER },
+		{ "a:" OWN, "a:" OTHER, "-", "-" },
+		{ "a:all a:" OWN, "a:" OWN, "- " OWN, OWN },
+		{ "a:all", "b:" OWN, "-", "-" },
+		{ "a:all b:" OWN, "a:" OWN " b:all", OWN " all", "all " OWN },
+		{ "a:", "a:" OWN, OWN, "-" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct package_list lists[2] = { { .rows = NULL }, { .rows = NULL } };
+
+		for (size_t k = 0; k < 2; k++) {
+			char text[64], *save = NULL;
+
+			snprintf(text, sizeof(text), "%s", k ? cases[i].list : cases[i].of);
+			for (char *word = strtok_r(text, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
+				struct package *row = package_list_add(&lists[k]);
+
+				row->name = package_list_text(&lists[k], word, 1);
+				row->architecture = package_list_text(&lists[k], word + 2, strlen(word + 2));
+			}
+			package_list_sort(&lists[k]);
+		}
+		for (size_t k = 0; k < 2; k++) {
+			char found[64] = "";
+
+			for (size_t n = 0; n < lists[k].count; n++) {
+				const struct package *there =
+					package_list_counterpart(&lists[!k], &lists[k], &lists[k].rows[n]);
+
+				snprintf(found + strlen(found), sizeof(found) - strlen(found), "%s%s", n ? " " : "",
+					 there ? there->architecture : "-");
+			}
+			if (strcmp(found, k ? cases[i].back : cases[i].found) != 0)
+				fail_msg("%s in %s: \"%s\" (%zu)", cases[i].of, cases[i].list, found, k);
+		}
+		package_list_done(&lists[0]);
+		package_list_done(&lists[1]);
+	}
+}
+
+static void the_log_tells_of_the_end_of_what_has_changed_its_architecture(void **state)
+{
+	static const struct {
+		const char *text;
+		bool done[2];
+	} cases[] = {
+		{ "2025-06-26 14:36:25 upgrade a:all 1 2\n2025-06-26 14:36:26 status installed a:amd64 2\n", { true } },
+		{ "2025-06-26 14:36:25 upgrade a:amd64 1 2\n2025-06-26 14:36:26 status installed a:all 2\n", { true } },
+		{ "2025-06-26 14:36:25 upgrade a:amd64 1 2\n2025-06-26 14:36:26 status installed a:i386 2\n", { false } },
+		{ "2025-06-26 14:36:25 install a:i386 <none> 2\n2025-06-26 14:36:25 upgrade a:all 1 2\n"
+		  "2025-06-26 14:36:26 status installed a:i386 2\n", { true, false } },
+		{ "2025-06-26 14:36:25 install a:amd64 <none> 1\n2025-06-26 14:36:25 status installed a:amd64 1\n"
+		  "2025-06-26 14:36:26 upgrade a:amd64 1 2\n2025-06-26 14:36:26 status installed a:all 2\n", { true, true } },
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		assert_int_equal(dpkg_log_parse(cases[i].text, strlen(cases[i].text), 0, &f->history), 0);
+		for (size_t k = 0; k < f->history.count; k++)
+			if (f->history.events[k].done != cases[i].done[k])
+				fail_msg("case %zu, event %zu", i, k);
+		package_history_done(&f->history);
+	}
+}
+
 static void what_was_not_to_be_there_is_no_damage(void **state)
 {
 	static const char rules[] = "/etc/dpkg/dpkg.cfg.d/docs:path-exclude=/usr/share/doc/*\n"
@@ -767,6 +853,8 @@ int main(void)
 		TEST(puts_names_behind_the_fixed_arguments),
 		TEST(names_can_never_be_options),
 		TEST(finds_by_name_and_architecture),
+		TEST(a_package_that_changes_its_architecture_is_found_once),
+		TEST(the_log_tells_of_the_end_of_what_has_changed_its_architecture),
 	};
 
 	return cmocka_run_group_tests_name("packages", tests, NULL, NULL);
