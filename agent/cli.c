@@ -179,7 +179,9 @@ static int print_once(const struct agent_options *options)
 /* What the configuration says is wrong usage, what the machine says is a failure. */
 static int exit_code_of(int error)
 {
-	return error == -EINVAL || error == -EPERM || error == -ENAMETOOLONG ? EXIT_USAGE : EXIT_FAILED;
+	return error == -EINVAL || error == -EPERM || error == -EMEDIUMTYPE || error == -EFBIG || error == -ENAMETOOLONG ?
+		       EXIT_USAGE :
+		       EXIT_FAILED;
 }
 
 static int serve(const struct agent_options *options)

@@ -16,7 +16,7 @@
 static int judge(const char *path, const struct stat *st, struct err *err)
 {
 	if (!S_ISREG(st->st_mode))
-		return err_set(err, -EINVAL, "%s: not a regular file", path);
+		return err_set(err, -EMEDIUMTYPE, "%s: not a regular file", path);
 	if (st->st_uid != 0 && st->st_uid != geteuid())
 		return err_set(err, -EPERM, "%s: belongs to uid %u, which may change it; cure: chown root '%s'", path,
 			       (unsigned)st->st_uid, path);
@@ -67,6 +67,8 @@ int safe_file_read_stat(const char *path, size_t max, char **ret_text, size_t *r
 	struct stat st;
 	int rc;
 
+	if (fd < 0 && errno == ENXIO) /* a socket */
+		return err_set(err, -EMEDIUMTYPE, "%s: not a regular file", path);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return err_set(err, -errno, "%s: %s", path, strerror(errno));
 	*ret_st = st;

@@ -14,7 +14,7 @@
 
 /*
  * Reads at most `max` bytes into a new buffer (a NUL follows the content); a longer file is -EFBIG. Errors: -EPERM
- * with the cure in words when the file is unsafe, -EINVAL when it is not a regular file, else that of open or read.
+ * with the cure in words when the file is unsafe, -EMEDIUMTYPE when it is not a regular file, else that of open or read.
  */
 int safe_file_read(const char *path, size_t max, char **ret_text, size_t *ret_len, struct err *err);
 

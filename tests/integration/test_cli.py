@@ -4,6 +4,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -92,6 +93,34 @@ def story_every_error_is_told_with_its_place_and_the_likely_name():
     assert done.returncode == 2 and "commands.allow: there is no action ProcesKill" in done.stderr, done
     done = run("--set", "timers.metric_interval_ms=1000", "--set", "x=1", "--check-config")
     assert done.returncode == 2 and "perhaps timers.metrics_interval_ms" in done.stderr, done
+
+
+def story_a_file_that_cannot_be_read_is_a_failure_and_what_is_wrong_in_one_wrong_use():
+    directory = tap.keep(tempfile.TemporaryDirectory(prefix="infini-"))
+    path = {name: os.path.join(directory, name) for name in ("absent", "directory", "FIFO", "socket", "loop", "below", "wrong", "long", "open", "unknown")}
+    os.mkdir(path["directory"])
+    os.mkfifo(path["FIFO"])
+    with socket.socket(socket.AF_UNIX) as unix:
+        unix.bind(path["socket"])
+    os.symlink("loop", path["loop"])
+    path["below"] = os.path.join(path["wrong"], "x")
+    for name, text in (("wrong", "[log\n"), ("long", "#" * 1100000), ("open", ""), ("unknown", "[metrics]\nx = 1\n[log]\nflavour = none\n")):
+        with open(path[name], "w", encoding="ascii") as file:
+            file.write(text)
+    os.chmod(path["open"], 0o666)
+    unread = {"absent": "No such file", "directory": "not a regular file", "FIFO": "not a regular file", "socket": "not a regular file",
+              "loop": "symbolic links", "below": "Not a directory"}
+    for name in path:
+        by_tool = run("config", "check", path[name], name="infinictl")
+        by_agent = run("--config", path[name], "--check-config")
+        want = (1, 2) if name in unread else (0, 0) if name == "unknown" else (2, 2)
+        assert (by_tool.returncode, by_agent.returncode) == want, (name, by_tool, by_agent)
+        for done in (by_tool, by_agent):
+            assert path[name] in done.stderr and unread.get(name, "") in done.stderr and len(done.stderr.splitlines()) == 1 + (name == "unknown"), (name, done)
+        assert name != "unknown" or by_tool.stderr.count("warning: ") == 2, by_tool
+    for name in ("directory", "FIFO", "socket", "wrong", "long", "open"):  # the service manager does not start it again then
+        done = run("--config", path[name], "--port", "none")
+        assert done.returncode == 2, (name, done)
 
 
 def story_a_likely_mistake_keeps_no_agent_from_starting():

@@ -228,6 +228,23 @@ def story_a_watch_says_that_nobody_speaks():
 
 # ----------------------------------------------------------------------------------------------------- exit statuses
 
+def story_a_secret_that_cannot_be_used_is_2_whatever_lies_there():
+    directory = tap.keep(tempfile.TemporaryDirectory(prefix="infini-"))
+    path = {name: os.path.join(directory, name) for name in ("absent", "directory", "FIFO", "socket", "empty", "binary")}
+    os.mkdir(path["directory"])
+    os.mkfifo(path["FIFO"])
+    with socket.socket(socket.AF_UNIX) as unix:
+        unix.bind(path["socket"])
+    for name, text in (("empty", b" \n"), ("binary", b"a\0b")):
+        with open(path[name], "wb") as file:
+            file.write(text)
+    words = {"absent": "No such file", "directory": "Is a directory", "FIFO": "nobody has written", "socket": "not a file", "empty": "no secret",
+             "binary": "no secret"}
+    for name in path:
+        done = run("-s", path[name], "-c", os.path.join(directory, "no-port"), "ping")
+        assert done.returncode == 2 and path[name] in done.stderr and words[name] in done.stderr and done.stderr.count("\n") == 1, (name, done)
+
+
 def story_a_socket_that_is_not_there_is_4_and_wrong_use_2_in_every_order():
     directory = tap.keep(tempfile.TemporaryDirectory(prefix="infini-"))
     secret, file = os.path.join(directory, "secret"), os.path.join(directory, "file")

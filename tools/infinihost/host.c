@@ -38,7 +38,7 @@ static const char help[] =
 	"Exit status:\n"
 	"  0    done\n"
 	"  1    failed on this side\n"
-	"  2    wrong use\n"
+	"  2    wrong use, or a secret's file that cannot be used\n"
 	"  4    not connected: no such socket, nobody listens, or the connection was closed\n"
 	"  5    no answer in time, or the command was ended at its time limit\n"
 	"  6    the agent refused, or answered with an error\n"

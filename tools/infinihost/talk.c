@@ -46,7 +46,7 @@ static int read_secret(const char *path, char **ret, struct err *e)
 	if (fd >= 0)
 		len = read(fd, text, sizeof(text) - 1);
 	if (len < 0)
-		return err_set(e, -errno, "%s: %s", path, strerror(errno));
+		return err_set(e, -errno, "%s: %s", path, errno == ENXIO ? "it is a socket, not a file" : strerror(errno));
 	while (len > 0 && strchr(" \t\r\n", text[len - 1]))
 		len--;
 	text[len] = '\0';
