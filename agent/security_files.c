@@ -25,6 +25,12 @@
 #define FILES_MAX     256
 #define INCLUDE_DEPTH 8
 
+/* What lies in the place of a file may be a FIFO or a socket. */
+static const char *words_of(int error)
+{
+	return error == -EMEDIUMTYPE ? "it is not a regular file" : strerror(-error);
+}
+
 /* The text is there until the next read into the same buffer. 0, or -errno: noted, unless there is no such file, or a folder. */
 static int read_text(int dir_fd, const char *path, struct procfs_buffer *buffer, struct security_unread *unread)
 {
@@ -36,14 +42,14 @@ static int read_text(int dir_fd, const char *path, struct procfs_buffer *buffer,
 	/* The name is another program's: what lies there may be a FIFO. */
 	file.fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (file.fd < 0 || fstat(file.fd, &st) < 0)
-		r = -errno;
+		r = errno == ENXIO ? -EMEDIUMTYPE : -errno; /* a socket */
 	else
-		r = S_ISREG(st.st_mode) ? procfs_read(&file, dir_fd, path, buffer) : S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
+		r = S_ISREG(st.st_mode) ? procfs_read(&file, dir_fd, path, buffer) : S_ISDIR(st.st_mode) ? -EISDIR : -EMEDIUMTYPE;
 	procfs_close(&file);
 	if (r == 0 && buffer->truncated)
 		security_unread(unread, "/%.150s (longer than 1 MiB)", path);
 	else if (r < 0 && r != -ENOENT && r != -ENOTDIR && r != -EISDIR)
-		security_unread(unread, "/%.120s (%s)", path, strerror(-r));
+		security_unread(unread, "/%.120s (%s)", path, words_of(r));
 	return r;
 }
 

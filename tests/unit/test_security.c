@@ -9,6 +9,11 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <infiniservice/cleanup.h>
 
 #include "agent/security.h"
@@ -453,6 +458,40 @@ static void what_sshd_says_of_itself_counts_and_match_blocks_stay(void **state)
 	assert_int_equal(security_judge_ssh(&facts, words), SECURITY_WARNING);
 }
 
+/* Nothing is waited for, and what is said is the reason. */
+static void what_lies_in_the_place_of_a_file_and_is_none_is_said(void **state)
+{
+	static const struct {
+		mode_t type;
+		const char *path, *link;
+	} cases[] = {
+		{ S_IFIFO, "etc/ssh/sshd_config", NULL },
+		{ S_IFSOCK, "etc/ssh/sshd_config", NULL },
+		{ S_IFIFO, "etc/ssh/more", "etc/ssh/sshd_config" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char dir[] = "/tmp/test_security.XXXXXX", words[SECURITY_WORDS_MAX], command[64];
+		struct security_facts facts = { .sshd_file = false };
+		_cleanup_(closep) int root_fd = -1;
+
+		assert_non_null(mkdtemp(dir));
+		root_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		assert_int_equal(mkdirat(root_fd, "etc", 0755) | mkdirat(root_fd, "etc/ssh", 0755), 0);
+		assert_int_equal(mknodat(root_fd, cases[i].path, cases[i].type | 0644, 0), 0);
+		if (cases[i].link)
+			assert_int_equal(symlinkat("more", root_fd, cases[i].link), 0);
+		security_read(&facts, root_fd, root_fd, root_fd);
+		assert_true(facts.sshd_file && !facts.sshd_readable);
+		assert_int_equal(security_judge_ssh(&facts, words), SECURITY_WARNING);
+		if (!strstr(words, "/etc/ssh/sshd_config (it is not a regular file)"))
+			fail_msg("%zu: %s", i, words);
+		snprintf(command, sizeof(command), "rm -r %s", dir);
+		assert_int_equal(system(command), 0);
+	}
+}
+
 static void judges_ssh_by_its_defaults_where_the_file_is_silent(void **state)
 {
 	struct security_facts facts = { .sshd_file = false };
@@ -564,6 +603,7 @@ int main(void)
 		cmocka_unit_test(addresses_and_tables_are_told_by_their_names),
 		cmocka_unit_test(a_profile_counts_by_what_its_line_ends_with),
 		cmocka_unit_test(judges_the_firewall_by_what_runs),
+		cmocka_unit_test(what_lies_in_the_place_of_a_file_and_is_none_is_said),
 		cmocka_unit_test(judges_ssh_by_its_defaults_where_the_file_is_silent),
 		cmocka_unit_test(judges_modules_and_updates),
 		cmocka_unit_test(nothing_known_is_told_without_a_null),
