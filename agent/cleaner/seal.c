@@ -191,7 +191,6 @@ bool seal_unit_line_gives_nothing(const char *line)
 /* ------------------------------------------------------------------------------------------------------------- files
  */
 
-/* A regular file, whole, with a NUL behind it; NULL with *ret_error 0 when there is none. */
 /* A link to /dev/null in place of a file says that there is none (systemd.unit(5)). */
 static bool is_masked(const struct seal *seal, const char *path)
 {
@@ -211,6 +210,7 @@ static void leave(const struct seal *seal, const char *path, int error)
 	(*seal->left)++;
 }
 
+/* A regular file, whole, with a NUL behind it; NULL with *ret_error 0 when there is none. */
 static char *read_file(const struct seal *seal, const char *path, size_t *ret_len, struct stat *ret_st, int *ret_error)
 {
 	_cleanup_(closep) int fd = cleaner_open(seal->cleaner->root_fd, path, O_RDONLY);
@@ -237,6 +237,17 @@ static char *read_file(const struct seal *seal, const char *path, size_t *ret_le
 	*ret_len = len;
 	*ret_error = 0;
 	return TAKE_PTR(text);
+}
+
+/* The same; what is there and cannot be read stays, and is told. */
+static char *read_or_leave(const struct seal *seal, const char *path, size_t *ret_len, struct stat *ret_st)
+{
+	int error;
+	char *text = read_file(seal, path, ret_len, ret_st, &error);
+
+	if (error)
+		leave(seal, path, error);
+	return text;
 }
 
 static int split(const struct seal *seal, const char *path, const char **ret_name)
@@ -308,9 +319,13 @@ static void remove_secret(const struct seal *seal, const char *value)
 		value++;
 		len--;
 	}
-	if (len == 0 || len >= sizeof(path))
+	if (len == 0)
 		return;
 	snprintf(path, sizeof(path), "%.*s", (int)len, value);
+	if (len >= sizeof(path)) {
+		leave(seal, path, -ENAMETOOLONG);
+		return;
+	}
 	fd = strstr(path, "..") ? -EINVAL : cleaner_open(seal->cleaner->root_fd, path, O_RDONLY);
 	if (fd >= 0 && may_be_secret(fd))
 		remove_file(seal, path);
@@ -341,9 +356,10 @@ static void clean_elsewhere(const struct seal *seal, const char *section, const 
 		place = (struct cleaner_place){ .globs = state, .depth = 1 };
 	}
 	value += strspn(value, "/");
-	snprintf(path, sizeof(path), "%.*s", (int)strcspn(value, " \t\r\n"), value);
 	place.path = path;
-	if (*path && cleaner_place(seal->cleaner, &place, 0, false) < 0)
+	if (snprintf(path, sizeof(path), "%.*s", (int)strcspn(value, " \t\r\n"), value) >= (int)sizeof(path))
+		leave(seal, path, -ENAMETOOLONG);
+	else if (*path && cleaner_place(seal->cleaner, &place, 0, false) < 0)
 		seal->cleaner->errors++;
 }
 
@@ -386,14 +402,10 @@ static void seal_config(const struct seal *seal, const char *path)
 	_cleanup_(freep) char *text = NULL, *out = NULL;
 	size_t len, left;
 	struct stat st;
-	int error;
 
-	text = read_file(seal, path, &len, &st, &error);
-	if (!text) {
-		if (error)
-			leave(seal, path, error);
+	text = read_or_leave(seal, path, &len, &st);
+	if (!text)
 		return;
-	}
 	out = malloc(len + 1);
 	if (!out) {
 		leave(seal, path, -ENOMEM);
@@ -427,18 +439,13 @@ static void take_credential(const struct seal *seal, const char *line)
  */
 static void seal_drop_in(const struct seal *seal, const char *path)
 {
-	_cleanup_(freep) char *text = NULL;
-	bool harmless_all = true;
 	size_t len;
 	struct stat st;
-	int error;
+	_cleanup_(freep) char *text = read_or_leave(seal, path, &len, &st);
+	bool harmless_all = true;
 
-	text = read_file(seal, path, &len, &st, &error);
-	if (!text) {
-		if (error)
-			leave(seal, path, error);
+	if (!text)
 		return;
-	}
 	for (char *line = text, *next; *line; line = next) {
 		size_t size = strcspn(line, "\n"), name;
 
@@ -455,6 +462,87 @@ static void seal_drop_in(const struct seal *seal, const char *path)
 	}
 	if (!harmless_all)
 		remove_file(seal, path);
+}
+
+/* Text of the owner's that concerns more than the agent: whether it holds a secret or an identity of ours. */
+static bool is_of_ours(const char *text)
+{
+	return strstr(text, "INFINIBAY_") || strstr(text, "INFINISERVICE_") || strstr(text, "Credential=secret:") ||
+	       strstr(text, "CredentialEncrypted=secret:") || strstr(text, "infiniservice.secret");
+}
+
+static void take_credentials(const struct seal *seal, const char *text)
+{
+	for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n')
+		take_credential(seal, line + strspn(line, " \t"));
+}
+
+/* A file that stands for more than the agent goes only when it holds something of the agent's. */
+static void seal_if_ours(const struct seal *seal, const char *path, const char *what)
+{
+	size_t len;
+	struct stat st;
+	_cleanup_(freep) char *text = read_or_leave(seal, path, &len, &st);
+
+	if (!text || !is_of_ours(text))
+		return;
+	take_credentials(seal, text);
+	tell(seal, path, what);
+	remove_file(seal, path);
+}
+
+/* The unit of this name as a package brought it; NULL: none did. */
+static char *read_vendors(const struct seal *seal, const char *name)
+{
+	static const char *const folders[] = { "usr/lib/systemd/system", "lib/systemd/system" };
+	char path[PATH_SIZE], *text = NULL;
+	struct stat st;
+	size_t len;
+	int error;
+
+	for (size_t i = 0; !text && i < ARRAY_SIZE(folders); i++)
+		if (snprintf(path, sizeof(path), "%s/%s", folders[i], name) < (int)sizeof(path))
+			text = read_file(seal, path, &len, &st, &error);
+	return text;
+}
+
+/* A link to where packages bring their units is another name of one of them. */
+static bool is_vendors_link(const struct seal *seal, const char *path)
+{
+	char target[PATH_SIZE];
+	ssize_t len = readlinkat(seal->cleaner->root_fd, path, target, sizeof(target) - 1);
+
+	if (len < 0)
+		return false;
+	target[len] = '\0';
+	return !strstr(target, "..") && (strncmp(target, "/lib/systemd/system/", strlen("/lib/systemd/system/")) == 0 ||
+					 strncmp(target, "/usr/lib/systemd/system/", strlen("/usr/lib/systemd/system/")) == 0);
+}
+
+/*
+ * A unit that somebody wrote whole in place of the one that a package brought: it may be anything, and root runs it at the first boot of a
+ * clone. Without it the package's own holds again. Where no package brought one it is the installation itself, or a unit of the owner's: that
+ * stays unless it holds something of ours, and then the owner has to take it out.
+ */
+static void seal_unit(const struct seal *seal, const char *path, const char *name)
+{
+	size_t len;
+	struct stat st;
+	_cleanup_(freep) char *text = NULL, *vendors = NULL;
+
+	if (is_vendors_link(seal, path))
+		return;
+	text = read_or_leave(seal, path, &len, &st);
+	vendors = text ? read_vendors(seal, name) : NULL;
+	if (!text || (vendors && strcmp(text, vendors) == 0))
+		return;
+	if (vendors) {
+		take_credentials(seal, text);
+		tell(seal, path, "unit");
+		remove_file(seal, path);
+	} else if (is_of_ours(text)) {
+		leave(seal, path, -EPERM);
+	}
 }
 
 static bool ends_with(const char *text, const char *end)
@@ -480,10 +568,14 @@ static void walk(const struct seal *seal, const char *folder,
 			leave(seal, folder, fd);
 		return;
 	}
-	while ((entry = readdir(dir)))
-		if (entry->d_name[0] != '.' &&
-		    snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name) < (int)sizeof(path))
+	while ((entry = readdir(dir))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		if (snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name) < (int)sizeof(path))
 			each(seal, path, entry->d_name);
+		else
+			leave(seal, path, -ENAMETOOLONG);
+	}
 	closedir(dir);
 }
 
@@ -508,34 +600,51 @@ static void each_wanted(const struct seal *seal, const char *path, const char *n
 	remove_file(seal, path);
 }
 
-static void each_of_units(const struct seal *seal, const char *path, const char *name)
+/* Drop-ins of all units of a type, ours among them. */
+static void each_for_all(const struct seal *seal, const char *path, const char *name)
 {
-	if (strncmp(name, "infiniservice", strlen("infiniservice")) == 0 && ends_with(name, ".d"))
-		walk(seal, path, each_drop_in);
-	else if (ends_with(name, ".wants") || ends_with(name, ".requires") || ends_with(name, ".upholds"))
-		walk(seal, path, each_wanted);
+	if (ends_with(name, ".conf"))
+		seal_if_ours(seal, path, "drop-in");
 }
 
-/* Read by the scripts of other init systems; what they hold of the agent's is its environment. */
-static void seal_environment(const struct seal *seal, const char *path)
+static bool is_for_all(const char *name)
 {
-	_cleanup_(freep) char *text = NULL;
-	size_t len;
-	struct stat st;
-	int error;
+	static const char *const folders[] = { "service.d", "socket.d", "unit.d" };
 
-	text = read_file(seal, path, &len, &st, &error);
-	if (error)
-		leave(seal, path, error);
-	if (!text || (!strstr(text, "INFINIBAY_") && !strstr(text, "INFINISERVICE_")))
-		return;
-	tell(seal, path, "environment");
-	remove_file(seal, path);
+	for (size_t i = 0; i < ARRAY_SIZE(folders); i++)
+		if (strcmp(name, folders[i]) == 0)
+			return true;
+	return false;
+}
+
+static bool is_unit(const char *name)
+{
+	static const char *const types[] = { ".service", ".socket", ".timer", ".path", ".target", ".mount" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+		if (ends_with(name, types[i]))
+			return true;
+	return false;
+}
+
+static void each_of_units(const struct seal *seal, const char *path, const char *name)
+{
+	bool ours = strncmp(name, "infiniservice", strlen("infiniservice")) == 0;
+
+	if (ours && ends_with(name, ".d"))
+		walk(seal, path, each_drop_in);
+	else if (ours && is_unit(name))
+		seal_unit(seal, path, name);
+	else if (is_for_all(name))
+		walk(seal, path, each_for_all);
+	else if (ends_with(name, ".wants") || ends_with(name, ".requires") || ends_with(name, ".upholds"))
+		walk(seal, path, each_wanted);
 }
 
 int seal(struct cleaner *cleaner, void (*taken)(void *data, const char *path, const char *what), void *data)
 {
 	static const char *const unit_dirs[] = { UNIT_DIR, "etc/systemd/system.control", "usr/local/lib/systemd/system" };
+	/* Read by the scripts of other init systems; what they hold of the agent's is its environment. */
 	static const char *const environments[] = { "etc/default/infiniservice", "etc/conf.d/infiniservice" };
 	static const char *const leftovers[] = { "secret*", "*.new", NULL };
 	static const char *const credentials[] = { "infiniservice*", NULL };
@@ -555,7 +664,7 @@ int seal(struct cleaner *cleaner, void (*taken)(void *data, const char *path, co
 	for (size_t i = 0; i < ARRAY_SIZE(unit_dirs); i++)
 		walk(&s, unit_dirs[i], each_of_units);
 	for (size_t i = 0; i < ARRAY_SIZE(environments); i++)
-		seal_environment(&s, environments[i]);
+		seal_if_ours(&s, environments[i], "environment");
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(places); i++)
 		r = cleaner_place(cleaner, &places[i], 0, false);
 	return r == 0 && left > 0 ? -EPERM : r;

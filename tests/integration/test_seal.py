@@ -185,6 +185,67 @@ def story_drop_ins_environments_and_credentials_that_give_something_go_whole():
     assert not grep(guest, SECRET, "vm-19")
 
 
+def story_units_that_somebody_wrote_whole_and_drop_ins_of_all_services_are_looked_at():
+    guest = machine()
+    units, mine = "etc/systemd/system/", "[Service]\nExecStart=/bin/sh -c id\n"
+    vendors = "lib/systemd/system/"
+    if os.path.islink(guest.path("lib")):  # to /usr, which is the machine's own: a package's units have to lie beside it
+        os.unlink(guest.path("lib"))
+        os.makedirs(guest.path(vendors))
+        for name in set(os.listdir("/usr/lib")) - {"systemd"}:
+            os.symlink("/usr/lib/" + name, guest.path("lib/" + name))
+    installed = {units + name: guest.read(units + name) for name in ("infiniservice.service", "infiniservice-port@.service", "infiniservice-exec.socket")}
+    written = {
+        vendors + "infiniservice-exec.service": "[Service]\nExecStart=/usr/libexec/infiniservice-exec\n",
+        vendors + "infiniservice-same.service": mine, vendors + "infiniservice-masked.service": mine, vendors + "infiniservice-other.socket": mine,
+        "root/given": SECRET,
+    }
+    gone = {
+        units + "infiniservice-exec.service": mine + "LoadCredential=secret:/root/given\n",
+        "etc/systemd/system.control/infiniservice-other.socket": "[Socket]\nSocketMode=0666\n",
+        units + "service.d/50-id.conf": "[Service]\nEnvironment=INFINIBAY_VM_ID=vm-19\n",
+        units + "service.d/60-secret.conf": "[Service]\n  LoadCredential=secret:/root/given\n",
+    }
+    stay = {
+        units + "infiniservice-same.service": mine, units + "infiniservice-of-the-owner.service": mine, units + "other.service": mine,
+        units + "service.d/10-proxy.conf": "[Service]\nEnvironment=HTTP_PROXY=http://proxy\n", units + "service.d/notes": "INFINIBAY_VM_ID\n",
+    }
+    for name, text in {**written, **gone, **stay}.items():
+        os.makedirs(os.path.dirname(guest.path(name)), exist_ok=True)
+        guest.write(name, text, 0o600 if name == "root/given" else 0o644)
+    links = {units + "infiniservice-masked.service": "/dev/null", units + "infiniservice-alias.service": "/lib/systemd/system/infiniservice-same.service"}
+    for name, target in links.items():
+        os.symlink(target, guest.path(name))
+    _, tried = golden(guest, "--dry-run")
+    assert all(os.path.exists(guest.path(name)) for name in gone) and os.path.exists(guest.path("root/given"))
+    _, grants = golden(guest)
+    assert tried == grants and ("/" + units + "infiniservice-exec.service", "unit") in grants and ("/" + units + "service.d/50-id.conf", "drop-in") in grants, grants
+    assert not [name for name in gone if os.path.lexists(guest.path(name))], [name for name in gone if os.path.lexists(guest.path(name))]
+    assert not os.path.exists(guest.path("root/given"))
+    for name, text in {**stay, **installed}.items():
+        assert guest.read(name) == text, name
+    for name, target in links.items():
+        assert os.readlink(guest.path(name)) == target, name
+
+
+def story_what_cannot_be_taken_of_a_unit_or_named_at_all_keeps_the_image_from_being_made():
+    guest = machine()
+    unit = "etc/systemd/system/infiniservice.service"
+    text = guest.read(unit)
+    for change, words in ((lambda: guest.write(unit, text + "Environment=INFINIBAY_VM_ID=vm-19\n"), "golden: /%s: " % unit),
+                          (lambda: os.symlink("/srv/any.service", guest.path("etc/systemd/system/infiniservice-far.service")), "infiniservice-far.service: "),
+                          (lambda: guest.write("etc/infiniservice/conf.d/80-far.conf", "[auth]\nsecret_file = /srv/%s\n" % ("x" * 1100)), "File name too long"),
+                          (lambda: guest.write("etc/infiniservice/conf.d/80-far.conf", "[log]\ndir = /srv/%s\n" % ("x" * 1100)), "File name too long")):
+        change()
+        done = guest.run("timeout", "20", "/usr/local/sbin/infiniservice-exec", "golden")
+        assert done.returncode == 1 and words in done.stderr and guest.read("etc/infiniservice/secret"), (words, done)
+        guest.write(unit, text)
+        for name in ("etc/systemd/system/infiniservice-far.service", "etc/infiniservice/conf.d/80-far.conf"):
+            if os.path.lexists(guest.path(name)):
+                os.unlink(guest.path(name))
+    golden(guest)
+
+
 def story_state_and_log_go_from_where_the_owner_has_put_them_and_nothing_else_does():
     guest = machine()
     guest.write("etc/infiniservice/conf.d/20-places.conf", "[log]\ndir = /srv/log\n[agent]\nstate_dir = /srv/state\n")
