@@ -69,17 +69,34 @@ void security_unread(struct security_unread *unread, const char *format, ...)
 	va_end(args);
 }
 
+/* One that enforces something is enough; then what is not known of the others is told, then what they lack. */
 enum security_status security_judge_modules(const struct security_facts *facts, char message[SECURITY_WORDS_MAX])
 {
 	if (facts->selinux == SELINUX_ENFORCING)
 		return say(message, SECURITY_PASSED, "SELinux is enforcing");
+	if (facts->apparmor && facts->apparmor_counted && facts->apparmor_enforce > 0)
+		return say(message, SECURITY_PASSED, "AppArmor is on and enforces profiles");
+	if (facts->smack == SMACK_RULES)
+		return say(message, SECURITY_PASSED, "Smack is on and enforces rules");
+	if (facts->selinux == SELINUX_UNKNOWN)
+		return say(message, SECURITY_WARNING, "whether SELinux is enforcing could not be read: %s", facts->selinux_unread.what);
 	if (facts->apparmor && !facts->apparmor_counted)
 		return say(message, SECURITY_WARNING, "AppArmor is on; whether it enforces a profile could not be read: %s",
 			   *facts->apparmor_unread.what ? facts->apparmor_unread.what : "its list of profiles");
-	if (facts->apparmor && facts->apparmor_enforce > 0)
-		return say(message, SECURITY_PASSED, "AppArmor is on and enforces profiles");
-	return say(message, SECURITY_WARNING, facts->apparmor ? "AppArmor is on but enforces no profile" :
-				   facts->selinux == SELINUX_PERMISSIVE ? "SELinux only warns" : "no mandatory access control is on");
+	if (*facts->apparmor_unread.what && !facts->apparmor)
+		return say(message, SECURITY_WARNING, "whether AppArmor is on could not be read: %s", facts->apparmor_unread.what);
+	if (facts->smack == SMACK_UNKNOWN)
+		return say(message, SECURITY_WARNING, "Smack is on; whether it has rules could not be read: %s", facts->smack_unread.what);
+	if (facts->apparmor)
+		return say(message, SECURITY_WARNING, "AppArmor is on but enforces no profile");
+	if (facts->selinux == SELINUX_PERMISSIVE)
+		return say(message, SECURITY_WARNING, "SELinux only warns");
+	if (facts->smack == SMACK_EMPTY)
+		return say(message, SECURITY_WARNING, "Smack is on but has no rules");
+	/* It is in the list of common kernels, which give it no policy; only root may read that. */
+	if (lsm_has(facts->lsm, "tomoyo"))
+		return say(message, SECURITY_WARNING, "TOMOYO is in the kernel; whether it enforces anything is not known");
+	return say(message, SECURITY_WARNING, *facts->lsm ? "no mandatory access control is on" : "no mandatory access control is seen; the list of the kernel's modules could not be read");
 }
 
 /* What the kernel does is what happens, whoever told it to. nft does not see the tables of iptables: a no of its own is none while they are there. */
@@ -179,6 +196,12 @@ static bool says(const char *value, const char *fallback, const char *word)
 	return strcasecmp(*value ? value : fallback, word) == 0;
 }
 
+/* Neither yes nor no, where there is nothing else: sshd does not start with it. */
+static bool odd(const char *value)
+{
+	return *value && strcasecmp(value, "yes") != 0 && strcasecmp(value, "no") != 0;
+}
+
 /* What holds when the file does not say, see sshd_config(5). By PAM the keyboard-interactive way asks for the password, too. */
 enum security_status security_judge_ssh(const struct security_facts *facts, char message[SECURITY_WORDS_MAX])
 {
@@ -202,6 +225,8 @@ enum security_status security_judge_ssh(const struct security_facts *facts, char
 		return say(message, SECURITY_WARNING, "the SSH server accepts passwords");
 	if (says(sshd->kbd_interactive, "yes", "yes") && says(sshd->use_pam, "no", "yes"))
 		return say(message, SECURITY_WARNING, "the SSH server accepts passwords by keyboard-interactive and PAM");
+	if (odd(sshd->password_authentication) || odd(sshd->kbd_interactive) || odd(sshd->permit_empty_passwords) || odd(sshd->use_pam))
+		return say(message, SECURITY_WARNING, "the settings of the SSH server make no sense");
 	if (sshd->match_passwords)
 		return say(message, SECURITY_WARNING, "the SSH server accepts passwords of those that a Match block is about");
 	if (*facts->sshd_unread.what)
@@ -240,14 +265,16 @@ static void emit_source(struct sink *out, bool asked, const char *program, const
 
 void security_emit_modules(struct sink *out, const char *key, const struct security_facts *facts)
 {
-	static const char *const modes[] = { "disabled", "permissive", "enforcing" };
+	static const char *const modes[] = { "disabled", "permissive", "enforcing", "unknown" };
+	static const char *const rules[] = { "disabled", "no rules", "rules", "unknown" };
 	char message[SECURITY_WORDS_MAX];
 	enum security_status status = security_judge_modules(facts, message);
 
 	begin(out, key, status, message);
 	sink_str(out, "active_modules", or_unknown(facts->lsm));
 	sink_object_begin(out, "apparmor");
-	sink_bool(out, "enabled", facts->apparmor);
+	if (facts->apparmor || !*facts->apparmor_unread.what)
+		sink_bool(out, "enabled", facts->apparmor);
 	if (facts->apparmor_counted) {
 		sink_uint(out, "profiles_enforced", facts->apparmor_enforce);
 		sink_uint(out, "profiles_complaining", facts->apparmor_complain);
@@ -255,9 +282,11 @@ void security_emit_modules(struct sink *out, const char *key, const struct secur
 	emit_unit(out, "service", facts, SECURITY_APPARMOR);
 	sink_object_end(out);
 	sink_object_begin(out, "selinux");
-	sink_bool(out, "enabled", facts->selinux != SELINUX_OFF);
+	if (facts->selinux != SELINUX_UNKNOWN)
+		sink_bool(out, "enabled", facts->selinux != SELINUX_OFF);
 	sink_str(out, "mode", modes[facts->selinux]);
 	sink_object_end(out);
+	sink_str(out, "smack", rules[facts->smack]);
 	end(out);
 }
 

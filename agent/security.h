@@ -45,6 +45,7 @@ struct sshd_settings {
 	char use_pam[32];
 	bool in_match; /* the rest belongs to a Match block */
 	unsigned match_blocks;
+	bool malformed;	      /* a line without a value, or with a quote that does not end: sshd takes no such file */
 	bool match_passwords; /* one of them lets somebody in with a password */
 };
 
@@ -75,7 +76,8 @@ struct security_facts {
 	char lsm[128];			/* "lockdown,capability,apparmor"; "" unknown */
 	bool apparmor, apparmor_counted;
 	unsigned apparmor_enforce, apparmor_complain;
-	enum { SELINUX_OFF, SELINUX_PERMISSIVE, SELINUX_ENFORCING } selinux;
+	enum { SELINUX_OFF, SELINUX_PERMISSIVE, SELINUX_ENFORCING, SELINUX_UNKNOWN } selinux;
+	enum { SMACK_OFF, SMACK_EMPTY, SMACK_RULES, SMACK_UNKNOWN } smack; /* empty: all programs may do the same */
 	bool ufw_enabled, nft_file, nft_filters;
 	char ufw_policy[16]; /* for what comes in: "DROP", "REJECT", "ACCEPT"; "" unknown */
 	bool has_ip6;	     /* an address of IPv6 that others reach */
@@ -87,7 +89,7 @@ struct security_facts {
 	/* What the programs themselves said; it holds then, and not what was read of their files. */
 	bool sshd_asked, apt_asked, nft_asked;
 	enum security_refusal kernel_ip, kernel_ip6; /* nft_asked: by the rules that nft sees */
-	struct security_unread sshd_unread, apt_unread, nft_unread, ufw_unread, apparmor_unread, dnf_unread;
+	struct security_unread sshd_unread, apt_unread, nft_unread, ufw_unread, apparmor_unread, selinux_unread, smack_unread, dnf_unread;
 };
 
 /* Notes what could not be read, if it is the first. */
@@ -100,6 +102,9 @@ void security_take_apt_whole(struct security_facts *facts, const char *text, siz
 bool security_take_nft(struct security_facts *facts, const char *text, size_t len);
 /* The text of ip_tables_names or ip6_tables_names; by that of nat nothing is refused. */
 enum security_tables iptables_names(const char *text, size_t len);
+
+/* True if `name` is in the list of the kernel's modules. */
+bool lsm_has(const char *lsm, const char *name);
 
 /* Reads what lies in files below /, /proc and /sys. */
 void security_read(struct security_facts *facts, int root_fd, int proc_fd, int sys_fd);

@@ -128,6 +128,8 @@ static void take_sshd(struct reading *reading, const char *text, size_t len)
 	/* A Match block ends with its file, and one that it stands in goes on behind it. */
 	sshd_settings_parse(&reading->facts->sshd, text, len, on_sshd_include, reading);
 	reading->facts->sshd.in_match = in_match;
+	if (reading->facts->sshd.malformed)
+		security_unread(reading->unread, "a line in or below /etc/ssh/sshd_config that makes no sense");
 }
 
 /* Patterns in the last part of a path are followed; relative ones begin in /etc/ssh, sshd_config(5). */
@@ -212,30 +214,75 @@ static void read_nft(struct security_facts *facts, int root_fd, struct procfs_bu
 	}
 }
 
-static void read_modules(struct security_facts *facts, int sys_fd, struct procfs_buffer *buffer)
+/* What is noted is named as others know it. */
+static int read_sys(int sys_fd, const char *path, struct procfs_buffer *buffer, struct security_unread *unread)
+{
+	struct security_unread noted = { .what = "" };
+	int r = read_text(sys_fd, path, buffer, &noted);
+
+	if (*noted.what)
+		security_unread(unread, "/sys%.180s", noted.what);
+	return r;
+}
+
+static void read_lsm(struct security_facts *facts, int sys_fd, struct procfs_buffer *buffer)
 {
 	struct security_unread ignored = { .what = "" };
 	struct scan lsm;
+	size_t len;
 
-	if (read_text(sys_fd, "kernel/security/lsm", buffer, &ignored) == 0) {
-		size_t len;
+	if (read_sys(sys_fd, "kernel/security/lsm", buffer, &ignored) < 0)
+		return;
+	lsm = scan_text(buffer->text, buffer->len);
+	if (lsm.end > lsm.at && lsm.end[-1] == '\n')
+		lsm.end--;
+	len = scan_len(&lsm) < sizeof(facts->lsm) ? scan_len(&lsm) : sizeof(facts->lsm) - 1;
+	memcpy(facts->lsm, lsm.at, len);
+	facts->lsm[len] = '\0';
+}
 
-		lsm = scan_text(buffer->text, buffer->len);
-		if (lsm.end > lsm.at && lsm.end[-1] == '\n')
-			lsm.end--;
-		len = scan_len(&lsm) < sizeof(facts->lsm) ? scan_len(&lsm) : sizeof(facts->lsm) - 1;
-		memcpy(facts->lsm, lsm.at, len);
-		facts->lsm[len] = '\0';
-	}
-	facts->apparmor = read_text(sys_fd, "module/apparmor/parameters/enabled", buffer, &ignored) == 0 &&
+static void read_apparmor(struct security_facts *facts, int sys_fd, struct procfs_buffer *buffer)
+{
+	facts->apparmor = read_sys(sys_fd, "module/apparmor/parameters/enabled", buffer, &facts->apparmor_unread) == 0 &&
 			  buffer->len && *buffer->text == 'Y';
 	if (facts->apparmor)
 		facts->apparmor_counted =
-			read_text(sys_fd, "kernel/security/apparmor/profiles", buffer, &facts->apparmor_unread) == 0;
+			read_sys(sys_fd, "kernel/security/apparmor/profiles", buffer, &facts->apparmor_unread) == 0;
 	if (facts->apparmor_counted)
 		apparmor_count(buffer->text, buffer->len, &facts->apparmor_enforce, &facts->apparmor_complain);
-	if (read_text(sys_fd, "fs/selinux/enforce", buffer, &ignored) == 0 && buffer->len)
+}
+
+/* The folders are there where the module is on; their files where its file system is mounted. */
+static void read_selinux(struct security_facts *facts, int sys_fd, struct procfs_buffer *buffer)
+{
+	int r = read_sys(sys_fd, "fs/selinux/enforce", buffer, &facts->selinux_unread);
+
+	if (r == 0 && buffer->len) {
 		facts->selinux = *buffer->text == '1' ? SELINUX_ENFORCING : SELINUX_PERMISSIVE;
+	} else if (r != -ENOENT || faccessat(sys_fd, "fs/selinux", F_OK, 0) == 0 || lsm_has(facts->lsm, "selinux")) {
+		facts->selinux = SELINUX_UNKNOWN;
+		security_unread(&facts->selinux_unread, "/sys/fs/selinux/enforce");
+	}
+}
+
+static void read_smack(struct security_facts *facts, int sys_fd, struct procfs_buffer *buffer)
+{
+	int r = read_sys(sys_fd, "fs/smackfs/load2", buffer, &facts->smack_unread);
+
+	if (r == 0) {
+		facts->smack = buffer->len ? SMACK_RULES : SMACK_EMPTY;
+	} else if (r != -ENOENT || faccessat(sys_fd, "fs/smackfs", F_OK, 0) == 0 || lsm_has(facts->lsm, "smack")) {
+		facts->smack = SMACK_UNKNOWN;
+		security_unread(&facts->smack_unread, "/sys/fs/smackfs/load2");
+	}
+}
+
+static void read_modules(struct security_facts *facts, int sys_fd, struct procfs_buffer *buffer)
+{
+	read_lsm(facts, sys_fd, buffer);
+	read_apparmor(facts, sys_fd, buffer);
+	read_selinux(facts, sys_fd, buffer);
+	read_smack(facts, sys_fd, buffer);
 }
 
 /* No such file: the kernel has no iptables of its own. */

@@ -34,24 +34,51 @@ static void copy_word(char *to, size_t size, const struct scan *word)
 
 /* ------------------------------------------------------------------------------------------------------------ parsers */
 
-/* "Keyword value", "Keyword=value", "Keyword "value"". */
-static bool sshd_line(struct scan line, char key[64], char value[256])
+/*
+ * What may be quoted by either quote, in whole or in part; before a quote, a backslash and a blank a backslash takes their meaning away; a
+ * '#' that begins an argument begins a comment: argv_split() of OpenSSH. 1, 0 at the end of the line, -1: a quote that does not end.
+ */
+static int sshd_argument(struct scan *line, char *argument, size_t size)
 {
-	struct scan word = line;
+	char quote = '\0';
+	size_t len = 0;
 
-	while (line.at < line.end && *line.at != ' ' && *line.at != '\t' && *line.at != '=')
-		line.at++;
-	word.end = line.at;
-	if (scan_len(&word) == 0)
+	scan_blanks(line);
+	if (line->at == line->end || *line->at == '#')
+		return 0;
+	for (; line->at < line->end && (quote || (*line->at != ' ' && *line->at != '\t')); line->at++) {
+		char byte = *line->at, next = line->at + 1 < line->end ? line->at[1] : '\0';
+
+		if (quote ? byte == quote : byte == '"' || byte == '\'') {
+			quote = quote ? '\0' : byte;
+			continue;
+		}
+		if (byte == '\\' && next && (strchr("\"'\\", next) || (!quote && next == ' ')))
+			byte = *++line->at;
+		if (len + 1 < size)
+			argument[len++] = byte;
+	}
+	argument[len] = '\0';
+	return quote ? -1 : 1;
+}
+
+/* The keyword, which a blank, a '=' or both part from its arguments. False: the line has none. */
+static bool sshd_keyword(struct scan *line, char *key, size_t size)
+{
+	struct scan word;
+
+	while (line->end > line->at && strchr(" \t\r\f", line->end[-1]))
+		line->end--;
+	scan_blanks(line);
+	word = *line;
+	while (line->at < line->end && !strchr(" \t=\"", *line->at))
+		line->at++;
+	word.end = line->at;
+	if (scan_len(&word) == 0 || *word.at == '#')
 		return false;
-	copy_word(key, 64, &word);
-	while (line.at < line.end && strchr(" \t=\"", *line.at))
-		line.at++;
-	word = line;
-	while (line.at < line.end && !strchr(" \t\"\r", *line.at))
-		line.at++;
-	word.end = line.at;
-	copy_word(value, 256, &word);
+	copy_word(key, size, &word);
+	scan_blanks(line);
+	scan_byte(line, '=');
 	return true;
 }
 
@@ -75,28 +102,6 @@ static void sshd_set(struct sshd_settings *settings, const char *key, const char
 			snprintf(wanted[i].to, sizeof(settings->permit_root_login), "%.31s", value);
 }
 
-/* "Include PATTERN PATTERN …" */
-static void include_each(struct scan line, void (*include)(void *data, const char *pattern), void *data)
-{
-	char pattern[512];
-	bool keyword = true;
-
-	while (include && line.at < line.end) {
-		struct scan word = line;
-
-		while (line.at < line.end && !strchr(" \t\"\r=", *line.at))
-			line.at++;
-		word.end = line.at;
-		while (line.at < line.end && strchr(" \t\"\r=", *line.at))
-			line.at++;
-		if (scan_len(&word) && !keyword) {
-			copy_word(pattern, sizeof(pattern), &word);
-			include(data, pattern);
-		}
-		keyword = keyword && scan_len(&word) == 0;
-	}
-}
-
 /* What lets somebody in with a password, whom the block is about. */
 static bool lets_in(const char *key, const char *value)
 {
@@ -113,16 +118,24 @@ void sshd_settings_parse(struct sshd_settings *settings, const char *text, size_
 			 void *data)
 {
 	struct scan all = scan_text(text, len), line;
-	char key[64], value[256];
+	char key[64], value[512];
 
-	while (next_line(&all, &line)) {
-		if (!sshd_line(line, key, value))
+	while (scan_line(&all, &line)) {
+		if (!sshd_keyword(&line, key, sizeof(key)))
 			continue;
+		if (sshd_argument(&line, value, sizeof(value)) <= 0) {
+			settings->malformed = true;
+			continue;
+		}
 		if (strcasecmp(key, "Match") == 0) {
 			settings->in_match = strcasecmp(value, "all") != 0;
 			settings->match_blocks += settings->in_match;
 		} else if (strcasecmp(key, "Include") == 0) {
-			include_each(line, include, data);
+			int more = 1;
+
+			for (; include && more > 0; more = sshd_argument(&line, value, sizeof(value)))
+				include(data, value);
+			settings->malformed = settings->malformed || more < 0;
 		} else if (settings->in_match) {
 			settings->match_passwords = settings->match_passwords || lets_in(key, value);
 		} else {
@@ -262,6 +275,16 @@ enum security_tables iptables_names(const char *text, size_t len)
 		if (scan_len(&line) && !scan_equals(&line, "nat"))
 			return TABLES_THERE;
 	return TABLES_NONE;
+}
+
+bool lsm_has(const char *lsm, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (const char *at = lsm; *at; at += strcspn(at, ",") + (at[strcspn(at, ",")] == ','))
+		if (strncmp(at, name, len) == 0 && (!at[len] || at[len] == ','))
+			return true;
+	return false;
 }
 
 void apparmor_count(const char *text, size_t len, unsigned *ret_enforce, unsigned *ret_complain)

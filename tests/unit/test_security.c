@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The facts behind the security checks and the judgements over them. */
+#include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include <fcntl.h>
@@ -74,17 +78,50 @@ static void an_include_is_called_where_it_stands(void **state)
 
 static void each_pattern_of_an_include_is_told_and_a_match_that_lets_in_is_seen(void **state)
 {
-	static const char text[] = "Include /a/*.conf \"/b c\" d.conf\nMatch User x\nInclude=/e\n  PasswordAuthentication yes\n";
+	static const char text[] = "Include /a/*.conf \"/b c/*\" d.conf\nMatch User x\nInclude=/e=f # /g\n  PasswordAuthentication yes\n";
 	struct sshd_settings settings = { .in_match = false };
 	char seen[128] = "";
 
 	(void)state;
 	sshd_settings_parse(&settings, text, strlen(text), gather_include, seen);
-	assert_non_null(strstr(seen, "</a/*.conf>"));
-	assert_non_null(strstr(seen, "<d.conf>"));
-	assert_non_null(strstr(seen, "</e>"));
+	assert_string_equal(seen, "</a/*.conf></b c/*><d.conf></e=f>");
 	assert_true(settings.match_passwords);
 	assert_string_equal(settings.password_authentication, "");
+}
+
+/* Lines, and what sshd takes for the value of PasswordAuthentication and for what is to be included. */
+static void lines_are_split_as_sshd_splits_them(void **state)
+{
+	static const struct {
+		const char *text, *value, *included;
+		bool malformed;
+	} cases[] = {
+		{ "PasswordAuthentication no # yes\n", "no", "", false },
+		{ "PasswordAuthentication \"no\"#\n", "no#", "", false },
+		{ "PasswordAuthentication 'no'\r\n", "no", "", false },
+		{ "  PasswordAuthentication\t=  no  \n", "no", "", false },
+		{ "PasswordAuthentication=\"n\"o\n", "no", "", false },
+		{ " # PasswordAuthentication no\n", "", "", false },
+		{ "PasswordAuthentication#no yes\n", "", "", false },
+		{ "Include \"/etc/ssh/my dir/*\"\n", "", "</etc/ssh/my dir/*>", false },
+		{ "Include '/etc/ssh/#1/*' /b#c #d\n", "", "</etc/ssh/#1/*></b#c>", false },
+		{ "Include /my\\ dir/x \"a\\\"b\" c\\d\n", "", "</my dir/x><a\"b><c\\d>", false },
+		{ "Include \"/a b\nPasswordAuthentication no\n", "no", "", true },
+		{ "Include /a '/b\n", "", "</a>", true },
+		{ "PasswordAuthentication\n", "", "", true },
+		{ "PasswordAuthentication # no\n", "", "", true },
+		{ "\n\t\n\r\n", "", "", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct sshd_settings settings = { .in_match = false };
+		char seen[128] = "";
+
+		sshd_settings_parse(&settings, cases[i].text, strlen(cases[i].text), gather_include, seen);
+		if (strcmp(settings.password_authentication, cases[i].value) != 0 || strcmp(seen, cases[i].included) != 0 || settings.malformed != cases[i].malformed)
+			fail_msg("%s: \"%s\", \"%s\", %d", cases[i].text, settings.password_authentication, seen, settings.malformed);
+	}
 }
 
 #define P "APT::Periodic::"
@@ -508,6 +545,8 @@ static void judges_ssh_by_its_defaults_where_the_file_is_silent(void **state)
 	assert_int_equal(security_judge_ssh(&facts, words), SECURITY_WARNING);
 	strcpy(facts.sshd.password_authentication, "No");
 	assert_int_equal(security_judge_ssh(&facts, words), SECURITY_PASSED);
+	strcpy(facts.sshd.use_pam, "on"); /* sshd knows no such word */
+	assert_int_equal(security_judge_ssh(&facts, words), SECURITY_WARNING);
 	strcpy(facts.sshd.use_pam, "yes"); /* and the keyboard-interactive way is open where the file is silent */
 	assert_int_equal(security_judge_ssh(&facts, words), SECURITY_WARNING);
 	strcpy(facts.sshd.kbd_interactive, "no");
@@ -523,6 +562,82 @@ static void judges_ssh_by_its_defaults_where_the_file_is_silent(void **state)
 	assert_int_equal(security_judge_ssh(&facts, words), SECURITY_WARNING);
 	strcpy(facts.sshd.permit_empty_passwords, "YES");
 	assert_int_equal(security_judge_ssh(&facts, words), SECURITY_FAILED);
+}
+
+static void put(int dir_fd, const char *path, const char *text)
+{
+	char folder[128];
+	int fd;
+
+	for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
+		snprintf(folder, sizeof(folder), "%.*s", (int)(slash - path), path);
+		if (mkdirat(dir_fd, folder, 0755) < 0)
+			assert_int_equal(errno, EEXIST);
+	}
+	if (!text) { /* nothing that can be read, not even by root */
+		assert_int_equal(mkfifoat(dir_fd, path, 0600), 0);
+		return;
+	}
+	fd = openat(dir_fd, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	assert_true(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+	close(fd);
+}
+
+#define ENFORCE	 "fs/selinux/enforce"
+#define LSM	 "kernel/security/lsm"
+#define ENABLED	 "module/apparmor/parameters/enabled"
+#define PROFILES "kernel/security/apparmor/profiles"
+#define LOAD2	 "fs/smackfs/load2"
+
+/* Files of /sys (NULL: one that cannot be read), and what is told of them. */
+static void a_module_that_could_not_be_read_is_not_off_and_one_without_rules_protects_nobody(void **state)
+{
+	static const struct {
+		const char *files[3][2];
+		enum security_status status;
+		const char *words;
+	} cases[] = {
+		{ { { NULL } }, SECURITY_WARNING, "could not be read" },
+		{ { { LSM, "lockdown,capability,landlock,yama,bpf\n" } }, SECURITY_WARNING, "no mandatory access control is on" },
+		{ { { ENFORCE, "1" } }, SECURITY_PASSED, "SELinux" },
+		{ { { ENFORCE, "0" } }, SECURITY_WARNING, "only warns" },
+		{ { { ENFORCE, NULL } }, SECURITY_WARNING, "whether SELinux is enforcing could not be read: /sys/fs/selinux/enforce (" },
+		{ { { ENFORCE, "" } }, SECURITY_WARNING, "whether SELinux is enforcing could not be read" },
+		{ { { "fs/selinux/x", "" } }, SECURITY_WARNING, "whether SELinux is enforcing could not be read" },
+		{ { { LSM, "capability,selinux" } }, SECURITY_WARNING, "whether SELinux is enforcing could not be read" },
+		{ { { ENFORCE, NULL }, { ENABLED, "Y\n" }, { PROFILES, "a (enforce)\n" } }, SECURITY_PASSED, "AppArmor" },
+		{ { { ENABLED, "Y\n" }, { PROFILES, "a (complain)\n" } }, SECURITY_WARNING, "enforces no profile" },
+		{ { { ENABLED, "Y\n" }, { PROFILES, NULL } }, SECURITY_WARNING, "/sys/kernel/security/apparmor/profiles" },
+		{ { { ENABLED, NULL } }, SECURITY_WARNING, "whether AppArmor is on" },
+		{ { { ENABLED, "N\n" }, { LSM, "capability" } }, SECURITY_WARNING, "no mandatory access control is on" },
+		{ { { LOAD2, "System _ rx\n" } }, SECURITY_PASSED, "Smack" },
+		{ { { LOAD2, "" }, { LSM, "capability,smack" } }, SECURITY_WARNING, "no rules" },
+		{ { { LSM, "capability,smack" } }, SECURITY_WARNING, "whether it has rules" },
+		{ { { LOAD2, NULL } }, SECURITY_WARNING, "/sys/fs/smackfs/load2" },
+		{ { { LSM, "capability,tomoyo,bpf" } }, SECURITY_WARNING, "TOMOYO" },
+		{ { { LSM, "capability,tomoyo,apparmor" }, { ENABLED, "Y\n" }, { PROFILES, "a (enforce)\n" } }, SECURITY_PASSED, "AppArmor" },
+		{ { { LSM, "capability,nottomoyo,tomoyos" } }, SECURITY_WARNING, "no mandatory access control is on" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char path[] = "/tmp/test_security.XXXXXX", command[64], words[SECURITY_WORDS_MAX];
+		struct security_facts facts = { .apparmor = false };
+		enum security_status status;
+		int fd;
+
+		assert_non_null(mkdtemp(path));
+		fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		for (size_t file = 0; file < 3 && cases[i].files[file][0]; file++)
+			put(fd, cases[i].files[file][0], cases[i].files[file][1]);
+		security_read(&facts, fd, fd, fd);
+		status = security_judge_modules(&facts, words);
+		close(fd);
+		snprintf(command, sizeof(command), "rm -r %s", path);
+		assert_int_equal(system(command), 0);
+		if (status != cases[i].status || !strstr(words, cases[i].words))
+			fail_msg("%zu: %d, \"%s\"; expected \"%s\"", i, status, words, cases[i].words);
+	}
 }
 
 static void judges_modules_and_updates(void **state)
@@ -592,6 +707,7 @@ int main(void)
 		cmocka_unit_test(what_an_sshd_match_block_says_holds_for_some_only),
 		cmocka_unit_test(an_include_is_called_where_it_stands),
 		cmocka_unit_test(each_pattern_of_an_include_is_told_and_a_match_that_lets_in_is_seen),
+		cmocka_unit_test(lines_are_split_as_sshd_splits_them),
 		cmocka_unit_test(apt_settings_are_what_apt_makes_of_them),
 		cmocka_unit_test(files_of_apt_are_those_that_apt_reads),
 		cmocka_unit_test(booleans_of_dnf_are_those_that_dnf_knows),
@@ -605,6 +721,7 @@ int main(void)
 		cmocka_unit_test(judges_the_firewall_by_what_runs),
 		cmocka_unit_test(what_lies_in_the_place_of_a_file_and_is_none_is_said),
 		cmocka_unit_test(judges_ssh_by_its_defaults_where_the_file_is_silent),
+		cmocka_unit_test(a_module_that_could_not_be_read_is_not_off_and_one_without_rules_protects_nobody),
 		cmocka_unit_test(judges_modules_and_updates),
 		cmocka_unit_test(nothing_known_is_told_without_a_null),
 	};
