@@ -71,16 +71,18 @@ static void sum_add(struct cpu_times *sum, const struct cpu_times *times)
 		sum->ticks[i] += times->ticks[i];
 }
 
-static void counter_parse(struct scan *line, struct cpu_stat *stat)
+/* False if a counter that is looked for makes no sense. */
+static bool counter_parse(struct scan *line, struct cpu_stat *stat)
 {
 	if (scan_key(line, "ctxt "))
-		stat->has_context_switches = scan_u64(line, &stat->context_switches);
-	else if (scan_key(line, "processes "))
-		stat->has_forks = scan_u64(line, &stat->forks);
-	else if (scan_key(line, "procs_running "))
-		stat->has_running = scan_u64(line, &stat->running);
-	else if (scan_key(line, "procs_blocked "))
-		stat->has_blocked = scan_u64(line, &stat->blocked);
+		return stat->has_context_switches = scan_u64(line, &stat->context_switches);
+	if (scan_key(line, "processes "))
+		return stat->has_forks = scan_u64(line, &stat->forks);
+	if (scan_key(line, "procs_running "))
+		return stat->has_running = scan_u64(line, &stat->running);
+	if (scan_key(line, "procs_blocked "))
+		return stat->has_blocked = scan_u64(line, &stat->blocked);
+	return true;
 }
 
 /*
@@ -102,7 +104,7 @@ int cpu_stat_parse(const char *text, size_t len, struct cpu_stat *out)
 
 	while (scan_line(&rest, &line)) {
 		if (!scan_key(&line, "cpu"))
-			counter_parse(&line, &stat);
+			stat.skipped += !counter_parse(&line, &stat);
 		else if (line.at == line.end || *line.at != ' ')
 			stat.skipped += !core_parse(&line, &stat);
 		else if (!found && times_parse(&line, &stat.all))

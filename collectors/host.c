@@ -52,12 +52,19 @@ int loadavg_parse(const char *text, size_t len, struct host_load *out)
 	return 0;
 }
 
+/* No machine's; in milliseconds it is a whole number still. */
+#define UPTIME_MAX 9e12
+
 /*	350735.47 234388.90 */
 int uptime_parse(const char *text, size_t len, double *out)
 {
 	struct scan rest = scan_text(text, len), line;
+	double seconds;
 
-	return scan_line(&rest, &line) && scan_decimal(&line, out) ? 0 : -EBADMSG;
+	if (!scan_line(&rest, &line) || !scan_decimal(&line, &seconds) || seconds >= UPTIME_MAX)
+		return -EBADMSG;
+	*out = seconds;
+	return 0;
 }
 
 /* ---------------------------------------------------------------------------------------------------- collecting */
@@ -106,13 +113,13 @@ static bool file_read(const struct collect_ctx *ctx, const char *path, size_t ma
 	return procfs_read(&file, ctx->root_fd, path, buffer) == 0 && buffer->len > 0;
 }
 
+/* "" where it is not known. */
 static void shell_find(struct host *host, const struct collect_ctx *ctx)
 {
 	_cleanup_(procfs_buffer_free) struct procfs_buffer text = {0};
 
-	if (!file_read(ctx, "etc/passwd", PASSWD_MAX, &text) ||
-	    !passwd_root_shell(text.text, text.len, host->shell, sizeof(host->shell)))
-		memcpy(host->shell, "/bin/sh", sizeof("/bin/sh"));
+	if (file_read(ctx, "etc/passwd", PASSWD_MAX, &text))
+		passwd_root_shell(text.text, text.len, host->shell, sizeof(host->shell));
 }
 
 static int host_open(const struct collect_ctx *ctx, void **ret_state)
@@ -221,8 +228,7 @@ static void names_update(struct host *host, const struct collect_ctx *ctx)
  */
 static void boot_time_update(struct host *host, const struct collect_ctx *ctx)
 {
-	double uptime_ms = host->uptime_seconds * 1000;
-	int64_t boot = uptime_ms < 9e15 ? ctx->now.wall_ms - (int64_t)uptime_ms : 0;
+	int64_t boot = ctx->now.wall_ms - (int64_t)(host->uptime_seconds * 1000);
 	int64_t moved = boot > host->boot_wall_ms ? boot - host->boot_wall_ms : host->boot_wall_ms - boot;
 
 	if (moved > BOOT_TIME_SLACK_MS)
@@ -319,7 +325,7 @@ static void host_emit(const void *state, struct sink *out)
 
 	host_facts_get(state, &facts);
 
-	sink_uint(out, "uptime_seconds", host->uptime_seconds < 9e15 ? (uint64_t)host->uptime_seconds : 0);
+	sink_uint(out, "uptime_seconds", (uint64_t)host->uptime_seconds);
 	sink_object_begin(out, "load_average");
 	average_emit(out, "load_1min", host->load_known > 0, host->load.load_1min);
 	average_emit(out, "load_5min", host->load_known > 1, host->load.load_5min);

@@ -165,14 +165,14 @@ static void kb_emit(struct sink *out, const char *key, uint64_t kb)
 		sink_uint(out, key, kb);
 }
 
-/* A guest without swap says 0 of 0: the host wants null there. */
+/* A guest without swap says 0 of 0: the host wants null there. How much there is may be known where its use is not. */
 static void swap_emit(struct sink *out, const struct meminfo *info)
 {
-	bool none = or_zero(info->swap_total_kb) == 0 || info->swap_free_kb == MEMINFO_ABSENT;
+	bool none = or_zero(info->swap_total_kb) == 0, unknown = info->swap_free_kb == MEMINFO_ABSENT;
 	uint64_t free_kb = info->swap_free_kb < info->swap_total_kb ? info->swap_free_kb : info->swap_total_kb;
 
 	kb_emit(out, "swap_total_kb", none ? MEMINFO_ABSENT : info->swap_total_kb);
-	kb_emit(out, "swap_used_kb", none ? MEMINFO_ABSENT : info->swap_total_kb - free_kb);
+	kb_emit(out, "swap_used_kb", none || unknown ? MEMINFO_ABSENT : info->swap_total_kb - free_kb);
 }
 
 static void memory_emit(const void *state, struct sink *out)

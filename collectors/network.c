@@ -481,6 +481,10 @@ static void network_emit(const void *state, struct sink *out)
 	const struct network *network = state;
 	/* A text, or a table of links, longer than any machine's: what there is of it is shown all the same. */
 	bool short_of = network->buffer.truncated || network->links.left_out > 0, cut = false;
+	size_t shown = 0;
+
+	for (size_t i = 0; i < network->now.count; i++)
+		shown += network->now.items[i].shown;
 
 	sink_array_begin(out, "interfaces");
 	for (size_t i = 0; i < network->now.count && !cut; i++) {
@@ -497,7 +501,10 @@ static void network_emit(const void *state, struct sink *out)
 	sink_array_end(out);
 	if (cut || short_of) {
 		sink_bool(out, "truncated", true);
-		sink_uint(out, "total_count", network->now.count);
+		if (network->buffer.truncated)
+			sink_null(out, "total_count");
+		else
+			sink_uint(out, "total_count", shown);
 	}
 	if (network->skipped > 0)
 		sink_uint(out, "lines_skipped", network->skipped);

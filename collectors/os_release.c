@@ -74,7 +74,7 @@ bool os_release_parse(const char *text, size_t len, struct os_release *out)
 	return out->name[0] || out->pretty_name[0] || out->id[0];
 }
 
-/*	root:x:0:0:root:/root:/bin/bash */
+/*	root:x:0:0:root:/root:/bin/bash; without a shell it is /bin/sh, passwd(5). */
 bool passwd_root_shell(const char *text, size_t len, char *out, size_t size)
 {
 	struct scan rest = scan_text(text, len), line, field;
@@ -86,6 +86,8 @@ bool passwd_root_shell(const char *text, size_t len, char *out, size_t size)
 			continue;
 		for (int i = 0; i < 5; i++)
 			whole = whole && scan_until(&line, ':', &field);
+		if (whole && scan_len(&line) == 0)
+			line = scan_text("/bin/sh", sizeof("/bin/sh") - 1);
 		if (!whole || scan_len(&line) == 0 || scan_len(&line) >= size || line.at[0] != '/' ||
 		    memchr(line.at, '\0', scan_len(&line)))
 			return false;

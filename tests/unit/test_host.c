@@ -127,6 +127,7 @@ static void loadavg_and_uptime_are_parsed_or_refused(void **state)
 	assert_true(load.threads == 80);
 	assert_int_equal(uptime_parse("12", 2, &uptime), 0);
 	assert_int_equal(uptime_parse("", 0, &uptime), -EBADMSG);
+	assert_int_equal(uptime_parse("9000000000000.0 1\n", 18, &uptime), -EBADMSG);
 	assert_int_equal(uptime_parse("-5.0 1\n", 7, &uptime), -EBADMSG);
 }
 
@@ -137,7 +138,7 @@ static void roots_shell_is_the_last_field_of_its_line(void **state)
 	} cases[] = {
 		{"root:x:0:0:root:/root:/bin/bash\n", "/bin/bash"},
 		{"rooty:x:0:0:root:/root:/bin/bash\nroot:x:0:0::/:/bin/sh", "/bin/sh"},
-		{"root:x:0:0:root:/root:\n", NULL},
+		{"root:x:0:0:root:/root:\n", "/bin/sh"},
 		{"root:x:0:0\n", NULL},
 		{"root:x:0:0:root:/root:relative\n", NULL},
 		{"root:x:0:0:root:/root:/a/path/that/is/too/long/for/it\n", NULL},
@@ -327,6 +328,28 @@ static void the_shell_of_root_is_found_far_down_too(void **state)
 	assert_string_equal(facts.default_shell, "/bin/fish");
 }
 
+static void a_shell_that_is_not_known_is_not_invented(void **state)
+{
+	struct fixture *fixture = *state;
+	struct host_facts facts;
+
+	fixture_write(fixture, "root/etc/passwd", "daemon:x:1:1::/:/bin/sh\n");
+	collector_host.close(fixture->state);
+	assert_int_equal(collector_host.open(&fixture->ctx, &fixture->state), 0);
+	host_facts_get(fixture->state, &facts);
+	assert_string_equal(facts.default_shell, "");
+}
+
+static void an_uptime_that_no_machine_has_is_not_taken(void **state)
+{
+	struct fixture *fixture = *state;
+
+	fixture->ctx.now.boot_ns = 1010 * NS_PER_S;
+	fixture_write(fixture, "proc/uptime", "99999999999999999.5 1.0\n");
+	assert_int_equal(collect(fixture), 0);
+	assert_emits(fixture, "\"uptime_seconds\":1010,");
+}
+
 static void nonsense_in_both_texts_is_an_error(void **state)
 {
 	struct fixture *fixture = *state;
@@ -342,6 +365,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(odd_os_releases_are_read_by_one_rule, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_host_without_a_name_has_none, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_shell_that_is_not_known_is_not_invented, setup, teardown),
+		cmocka_unit_test_setup_teardown(an_uptime_that_no_machine_has_is_not_taken, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_shell_of_root_is_found_far_down_too, setup, teardown),
 		cmocka_unit_test(values_of_os_release_are_unquoted_as_a_shell_would),
 		cmocka_unit_test(a_value_without_end_is_cut_and_nuls_are_left_out),

@@ -154,6 +154,18 @@ static void a_guest_without_swap_says_null(void **state)
 	assert_emits(fixture, "\"dirty_kb\":null");
 }
 
+static void swap_of_which_it_is_not_known_what_is_free_is_there_all_the_same(void **state)
+{
+	struct fixture *fixture = *state;
+
+	fixture_write(fixture, "proc/meminfo", "MemTotal: 10 kB\nMemFree: 5 kB\nSwapTotal: 10 kB\nSwapFree: x kB\n");
+	assert_int_equal(collector_memory.collect(fixture->state, &fixture->ctx), 0);
+	assert_emits(fixture, "\"swap_total_kb\":10,\"swap_used_kb\":null");
+	fixture_write(fixture, "proc/meminfo", "MemTotal: 10 kB\nMemFree: 5 kB\nSwapFree: 7 kB\n");
+	assert_int_equal(collector_memory.collect(fixture->state, &fixture->ctx), 0);
+	assert_emits(fixture, "\"swap_total_kb\":null,\"swap_used_kb\":null");
+}
+
 static void more_free_swap_than_swap_is_none_used(void **state)
 {
 	struct fixture *fixture = *state;
@@ -180,6 +192,7 @@ int main(void)
 		cmocka_unit_test(every_cut_of_the_text_is_survived),
 		cmocka_unit_test_setup_teardown(used_is_total_less_available, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_guest_without_swap_says_null, setup, teardown),
+		cmocka_unit_test_setup_teardown(swap_of_which_it_is_not_known_what_is_free_is_there_all_the_same, setup, teardown),
 		cmocka_unit_test_setup_teardown(more_free_swap_than_swap_is_none_used, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_missing_file_is_an_error, setup, teardown),
 	};

@@ -202,12 +202,13 @@ static void takes_a_text_it_cannot_read_for_an_error_and_keeps_its_values(void *
 
 static void cuts_a_list_that_does_not_fit_and_says_so(void **state)
 {
-	static char text[200000];
+	static char text[5 << 20];
 	struct harness *h = *state;
 	struct json_object *all;
 	size_t len = 0;
 
-	len += (size_t)snprintf(text, sizeof(text), HEADING);
+	/* One that is not shown is not missing. */
+	len += (size_t)snprintf(text, sizeof(text), HEADING "lo: 1 1 0 0 0 0 0 0 2 3 0 0 0 0 0 0\n");
 	for (int i = 0; i < 2000; i++)
 		len += (size_t)snprintf(text + len, sizeof(text) - len, "p%d: %d 1 0 0 0 0 0 0 2 3 0 0 0 0 0 0\n", i,
 					i);
@@ -221,6 +222,15 @@ static void cuts_a_list_that_does_not_fit_and_says_so(void **state)
 	assert_in_range(json_object_array_length(json_at(all, "interfaces")), 10, 1000);
 	assert_true(json_object_get_boolean(json_at(all, "truncated")));
 	assert_int_equal(json_object_get_int(json_at(all, "total_count")), 2000);
+	json_object_put(all);
+	/* A text that is not read to its end does not say how many there are. */
+	for (; len < sizeof(text) - 100; len += 100)
+		snprintf(text + len, sizeof(text) - len, "%98s\n ", "nothing");
+	harness_write(h, "proc/net/dev", text, len);
+	assert_int_equal(collector_network.collect(h->state, &h->ctx), 0);
+	all = harness_emit(h);
+	assert_true(json_object_get_boolean(json_at(all, "truncated")));
+	assert_null(json_at(all, "total_count"));
 	json_object_put(all);
 }
 
