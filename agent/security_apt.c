@@ -184,7 +184,7 @@ void apt_periodic_parse(struct apt_periodic *settings, const char *text, size_t 
 		}
 		/* A quote ends with its line at the latest. */
 		quoted = *at != '\n' && quoted != (*at == '"');
-		if (!quoted && strchr(";{}", *at))
+		if (!quoted && *at && strchr(";{}", *at))
 			end_statement(&parser, *at);
 		else if (parser.len + 1 < sizeof(parser.statement))
 			parser.statement[parser.len++] = *at;

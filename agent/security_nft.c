@@ -103,21 +103,24 @@ static void note(struct named_list *list, struct json_object *self, const char *
 						    .self = self };
 }
 
+/* nft 1.0.6 says "d". */
+static bool names_dormant(const char *flag)
+{
+	return flag && *flag && strncmp("dormant", flag, strlen(flag)) == 0;
+}
+
 /* "flags": "dormant", or a list of flags. */
 static bool is_dormant(struct json_object *table)
 {
 	struct json_object *flags = NULL;
 
-	if (strcmp(text_of(table, "flags"), "dormant") == 0)
+	if (names_dormant(text_of(table, "flags")))
 		return true;
 	if (!json_object_object_get_ex(table, "flags", &flags) || !json_object_is_type(flags, json_type_array))
 		return false;
-	for (size_t i = 0; i < json_object_array_length(flags); i++) {
-		const char *flag = json_object_get_string(json_object_array_get_idx(flags, i));
-
-		if (flag && strcmp(flag, "dormant") == 0)
+	for (size_t i = 0; i < json_object_array_length(flags); i++)
+		if (names_dormant(json_object_get_string(json_object_array_get_idx(flags, i))))
 			return true;
-	}
 	return false;
 }
 

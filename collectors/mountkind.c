@@ -78,6 +78,31 @@ static bool is_layer(const struct scan *below)
 	return false;
 }
 
+/* Behind the first `part` comes what engines call a container or a layer: 64 hexadecimal digits, of a layer perhaps with "-init". */
+static bool names_by_digest(const struct scan *path, const char *part)
+{
+	const char *found = memmem(path->at, scan_len(path), part, strlen(part));
+	size_t digits = 0;
+
+	if (!found)
+		return false;
+	for (found += strlen(part); found + digits < path->end && found[digits] && strchr("0123456789abcdef", found[digits]);)
+		digits++;
+	found += digits;
+	return digits == 64 && (found == path->end || *found == '/' || *found == '-');
+}
+
+/* The same where an engine was told to keep its things elsewhere (data-root, graphroot): told by what it calls them. */
+static bool is_layer_elsewhere(const struct scan *mount_point)
+{
+	static const char *const drivers[] = {"/zfs/graph/", "/btrfs/subvolumes/", "/devicemapper/mnt/"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(drivers); i++)
+		if (names_by_digest(mount_point, drivers[i]))
+			return true;
+	return false;
+}
+
 static bool is_network(const struct scan *type)
 {
 	static const char *const network[] = {"nfs",	   "nfs4",   "cifs",   "smb3",	   "smbfs",	    "9p",
@@ -91,7 +116,7 @@ static bool is_network(const struct scan *type)
 /* What an engine keeps for a container and shows inside of it: its hosts file, its name. Such a mount is no storage. */
 static bool is_engines_file(const struct scan *root)
 {
-	return holds(root, "/docker/containers/") || holds(root, "/overlay-containers/") ||
+	return holds(root, "/docker/containers/") || names_by_digest(root, "/containers/") || holds(root, "/overlay-containers/") ||
 	       holds(root, "/kubelet/pods/") || holds(root, "/io.containerd.");
 }
 
@@ -103,7 +128,7 @@ bool mount_is_noise(const struct mountinfo_line *line)
 	/* A snapshot of ZFS is mounted when somebody looks into it; its source is "pool/dataset@name". */
 	if (holds(&line->mount_point, "/.zfs/snapshot/") || (zfs && holds(&line->source, "@")))
 		return true;
-	if (is_engines_file(&line->root))
+	if (is_engines_file(&line->root) || is_layer_elsewhere(&line->mount_point))
 		return true;
 	if (!is_engines(&line->mount_point, &below))
 		return false;

@@ -283,6 +283,8 @@ static void thousands_of_mounts_are_cut_to_the_limit_and_counted(void **state)
 	free(text);
 }
 
+#define DIGEST "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
 static void knows_what_engines_and_snapshots_mount(void **state)
 {
 	static const struct {
@@ -309,6 +311,17 @@ static void knows_what_engines_and_snapshots_mount(void **state)
 		{"8:2 /data/containers/storage/overlay-containers/0/userdata/hostname /etc/hostname rw - xfs /dev/sda2 rw",
 		 true},
 		{"8:2 /var/lib/kubelet/pods/1/etc-hosts /etc/hosts rw - ext4 /dev/sda2 rw", true},
+		/* Told to keep its things elsewhere. */
+		{"0:40 / /data/engine/zfs/graph/" DIGEST " rw - zfs pool/x rw", true},
+		{"0:40 / /data/engine/zfs/graph/" DIGEST "-init rw - zfs pool/x rw", true},
+		{"0:40 / /srv/c/btrfs/subvolumes/" DIGEST " rw - btrfs /dev/sdb rw", true},
+		{"253:9 / /data/devicemapper/mnt/" DIGEST " rw - xfs /dev/mapper/docker-0abc rw", true},
+		{"8:2 /data/engine/containers/" DIGEST "/hosts /etc/hosts rw - ext4 /dev/sda2 rw", true},
+		{"0:40 / /data/engine rw - zfs pool/x rw", false},
+		{"0:40 / /data/zfs/graph/backup rw - zfs pool/x rw", false},
+		{"0:40 / /data/zfs/graph/" DIGEST "0 rw - zfs pool/x rw", false},
+		{"0:40 / /data/zfs/graph/abc rw - zfs pool/x rw", false},
+		{"8:2 /data/containers/web /srv/web rw - ext4 /dev/sda2 rw", false},
 		{"8:2 /var/lib/docker/volumes/db/_data /var/lib/mysql rw - ext4 /dev/sda2 rw", false},
 		{"0:40 / /tank/home rw - zfs tank/home rw", false},
 		{"0:40 / /var/lib/docker rw - zfs pool/docker rw", false},

@@ -384,6 +384,7 @@ static void the_rules_of_the_kernel_say_whether_anything_is_refused(void **state
 		  true, MAY_REFUSE },
 		/* A table that sleeps, or is of another layer. */
 		{ RULES(TABLE("\"dormant\"") "," CHAIN("in", "input", "drop")), true, REFUSES_NOTHING },
+		{ RULES(TABLE("\"d\"") "," CHAIN("in", "input", "drop")), true, REFUSES_NOTHING },
 		{ RULES(TABLE("[\"owner\",\"dormant\"]") "," CHAIN("in", "input", "drop")), true, REFUSES_NOTHING },
 		{ RULES(TABLE("\"owner\"") "," CHAIN("in", "input", "drop")), true, REFUSES },
 		{ FAMILY("arp", "drop"), true, REFUSES_NOTHING },
