@@ -153,6 +153,14 @@ BENCHES := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
 FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 REPLAYS := $(patsubst %,$(BUILD)/tests/fuzz/replay_%,$(FUZZERS))
 FUZZ_SECONDS ?= 60
+# Memory that was freed is handed out again sooner: fresh pages took half of the time. And no more bytes than the target tells apart.
+FUZZ_ASAN := quarantine_size_mb=4
+FUZZ_OPTIONS_audit := -max_len=1280
+FUZZ_OPTIONS_mountinfo := -max_len=768
+FUZZ_OPTIONS_procfs := -max_len=1024
+# Its agent goes on holding what it holds: that is looked through for leaks at the end, not a thousand times.
+FUZZ_OPTIONS_session := -max_len=640 -entropic=0 -detect_leaks=0
+FUZZ_OPTIONS_logread := -max_len=2048 -entropic=0
 
 # Tests find the programs, and what they may write, here.
 export INFINISERVICE_BUILD := $(abspath $(BUILD))
@@ -230,12 +238,11 @@ asan: ## units, corpora and the real binary once more under ASan and UBSan
 
 fuzz: ## libFuzzer over every target, FUZZ_SECONDS (60) each
 	@tools/deps.sh fuzz
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz CC=clang CFLAGS="-fsanitize=fuzzer-no-link,address,undefined -O1" \
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz CC=clang CFLAGS="-fsanitize=fuzzer-no-link,address,undefined -O1 -DSOURCE_BLOCK=1024u" \
 		LDFLAGS="-fsanitize=fuzzer,address,undefined" fuzzers
-	@for f in $(FUZZERS); do mkdir -p $(BUILD)/fuzz/corpus/$$f; \
-		$(BUILD)/fuzz/tests/fuzz/fuzz_$$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 \
-		$$(test ! -e tests/fuzz/$$f.dict || echo -dict=tests/fuzz/$$f.dict) \
-		$(BUILD)/fuzz/corpus/$$f tests/fuzz/corpus/$$f || exit 1; done
+	@$(foreach f,$(FUZZERS),mkdir -p $(BUILD)/fuzz/corpus/$f; ASAN_OPTIONS=$(FUZZ_ASAN):$$ASAN_OPTIONS \
+		$(BUILD)/fuzz/tests/fuzz/fuzz_$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 $(FUZZ_OPTIONS_$f) \
+		$(patsubst %,-dict=%,$(wildcard tests/fuzz/$f.dict)) $(BUILD)/fuzz/corpus/$f tests/fuzz/corpus/$f || exit 1;)
 
 .PHONY: fuzzers
 fuzzers: $(patsubst %,$(BUILD)/tests/fuzz/fuzz_%,$(FUZZERS))

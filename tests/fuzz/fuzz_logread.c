@@ -4,7 +4,6 @@
  * it can and ends. The first byte chooses: the rest as it is, the rest as a .zst, or the rest compressed to one and
  * then cut short.
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -12,34 +11,38 @@
 
 #include "agent/log/reader.h"
 #include "require.h"
+#include "scratch.h"
 
 #define LINES_MOST 100000
 
-static char plain[64], packed[64];
+/* Open for good: to make them anew would take most of the time. What each is, its content says. */
+static struct file {
+	const char *name;
+	char path[96];
+	int fd;
+} plain = { .name = "metrics.ndjson" }, packed = { .name = "metrics.ndjson.zst" };
 
-/* In memory where there is such a folder: this is done many times a second. */
-static void choose_names(void)
+static void make(struct file *file)
 {
-	const char *folder = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
-
-	snprintf(plain, sizeof(plain), "%s/fuzz-logread-%d.ndjson", folder, (int)getpid());
-	snprintf(packed, sizeof(packed), "%s/fuzz-logread-%d.ndjson.zst", folder, (int)getpid());
+	snprintf(file->path, sizeof(file->path), "%s/%s", scratch, file->name);
+	file->fd = open(file->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	REQUIRE(file->fd >= 0);
 }
 
-static void remove_both(void)
+static bool put(struct file *file, const void *data, size_t size)
 {
-	unlink(plain);
-	unlink(packed);
+	return ftruncate(file->fd, 0) == 0 && pwrite(file->fd, data, size, 0) == (ssize_t)size;
 }
 
-static bool put(const char *path, const void *data, size_t size)
+/* As ZSTD_compress, with one context for all. */
+static size_t compress(void *out, size_t room, const void *data, size_t size)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	bool done = fd >= 0 && write(fd, data, size) == (ssize_t)size;
+	static ZSTD_CCtx *context;
 
-	if (fd >= 0)
-		close(fd);
-	return done;
+	if (!context)
+		context = ZSTD_createCCtx();
+	REQUIRE(context);
+	return ZSTD_compressCCtx(context, out, room, data, size, 1);
 }
 
 static void check_lines(struct reader *reader, int64_t begin_ms)
@@ -78,28 +81,29 @@ static void check_file(char *path, bool headers, int64_t begin_ms)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static uint8_t frame[1 << 17];
-	char *path = plain;
+	struct file *file = &plain;
 	size_t len;
 
-	if (!*plain) {
-		choose_names();
-		atexit(remove_both);
+	if (!*scratch) {
+		scratch_make("logread");
+		make(&plain);
+		make(&packed);
 	}
 	if (size < 2 || size > sizeof(frame) / 2)
 		return 0;
 	if (data[0] % 3 == 0) {
-		if (!put(path, data + 1, size - 1))
+		if (!put(file, data + 1, size - 1))
 			return 0;
 	} else if (data[0] % 3 == 1) {
-		path = packed;
-		if (!put(path, data + 1, size - 1))
+		file = &packed;
+		if (!put(file, data + 1, size - 1))
 			return 0;
 	} else {
-		path = packed;
-		len = ZSTD_compress(frame, sizeof(frame), data + 1, size - 1, 1);
-		if (ZSTD_isError(len) || !put(path, frame, len - (data[0] / 3 < len ? data[0] / 3 : 0)))
+		file = &packed;
+		len = compress(frame, sizeof(frame), data + 1, size - 1);
+		if (ZSTD_isError(len) || !put(file, frame, len - (data[0] / 3 < len ? data[0] / 3 : 0)))
 			return 0;
 	}
-	check_file(path, data[0] & 64, data[0] & 128 ? 1790000000000 : INT64_MIN);
+	check_file(file->path, data[0] & 64, data[0] & 128 ? 1790000000000 : INT64_MIN);
 	return 0;
 }

@@ -7,10 +7,8 @@
  *
  * The first byte chooses the kind of the peer and where its bytes are cut in two.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <infiniservice/cleanup.h>
@@ -18,31 +16,14 @@
 #include "agent/agent.h"
 #include "agent/batch.h"
 #include "require.h"
+#include "scratch.h"
 
 #define COMMANDS_MOST 100000
 
 static struct agent agent;
 static struct json_check check;
-static char folder[64];
 static unsigned sent;
 
-static void remove_folder(void)
-{
-	char path[128];
-	DIR *dir = opendir(folder);
-	struct dirent *entry;
-
-	while (dir && (entry = readdir(dir)))
-		if (entry->d_type == DT_REG) {
-			snprintf(path, sizeof(path), "%s/%.40s", folder, entry->d_name);
-			unlink(path);
-		}
-	if (dir)
-		closedir(dir);
-	rmdir(folder);
-}
-
-/* A folder in memory, where there is one, for what the agent keeps. */
 static void make_agent(void)
 {
 	static char settings[8][128];
@@ -53,17 +34,15 @@ static void make_agent(void)
 	struct err e = { 0 };
 	int fd;
 
-	snprintf(folder, sizeof(folder), "%s/fuzz-session-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-	REQUIRE(mkdtemp(folder));
-	atexit(remove_folder);
-	snprintf(config, sizeof(config), "%s/agent.conf", folder);
+	scratch_make("session");
+	snprintf(config, sizeof(config), "%s/agent.conf", scratch);
 	fd = open(config, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	REQUIRE(fd >= 0);
 	close(fd);
 	for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral" /* the formats are the table above */
-		snprintf(settings[i], sizeof(settings[i]), formats[i], folder);
+		snprintf(settings[i], sizeof(settings[i]), formats[i], scratch);
 #pragma GCC diagnostic pop
 		options.settings[options.setting_count++] = settings[i];
 	}
@@ -138,7 +117,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint64_t unanswered;
 	size_t cut;
 
-	if (!*folder)
+	if (!*scratch)
 		make_agent();
 	if (size < 2)
 		return 0;
