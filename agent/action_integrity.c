@@ -18,9 +18,10 @@
 struct integrity {
 	const char *text;
 	size_t len;
-	struct exec_output rules;
+	struct verify_rules rules;
 	bool rules_known;
 	uint64_t changed, missing, kinds[VERIFY_KINDS];
+	unsigned char *judged; /* of each line, its kind: rules are held against many thousand lines but once. NULL: no memory for that */
 	const char *tool;
 	bool complete;
 	bool rights; /* without them, files that only root may read are passed over in silence */
@@ -30,14 +31,18 @@ static void integrity_free(void *data)
 {
 	struct integrity *integrity = data;
 
-	free(integrity->rules.bytes);
+	verify_rules_done(&integrity->rules);
+	free(integrity->judged);
 	free(integrity);
 }
 
 static enum verify_kind judge(const struct integrity *integrity, const struct verify_line *line)
 {
-	return verify_judge(line, integrity->rules.bytes, integrity->rules.len);
+	return verify_judge(line, &integrity->rules);
 }
+
+/* A line has at least its nine flags, a blank, a path and a newline; or "missing" for the flags. */
+#define LINE_MIN 10
 
 static void count_changes(struct integrity *integrity)
 {
@@ -45,8 +50,13 @@ static void count_changes(struct integrity *integrity)
 	size_t len = integrity->len;
 	struct verify_line line;
 
+	integrity->judged = malloc(len / LINE_MIN + 1);
 	while (verify_next(&text, &len, &line)) {
-		integrity->kinds[judge(integrity, &line)]++;
+		enum verify_kind kind = judge(integrity, &line);
+
+		if (integrity->judged)
+			integrity->judged[integrity->changed] = (unsigned char)kind;
+		integrity->kinds[kind]++;
 		integrity->changed++;
 		integrity->missing += line.missing && !line.unreadable;
 	}
@@ -59,10 +69,10 @@ static bool emit_changes_of(struct sink *out, const struct integrity *integrity,
 	size_t len = integrity->len;
 	struct verify_line line;
 
-	while (verify_next(&text, &len, &line)) {
+	for (size_t i = 0; verify_next(&text, &len, &line); i++) {
 		struct sink_mark mark = sink_mark(out);
 
-		if (judge(integrity, &line) != kind)
+		if ((integrity->judged ? integrity->judged[i] : (unsigned char)judge(integrity, &line)) != kind)
 			continue;
 		sink_object_begin(out, NULL);
 		sink_text(out, "path", line.path, line.path_len, SINK_PATH_MAX);
@@ -186,8 +196,11 @@ static void on_rules(struct command *command, struct exec_outcome *outcome)
 	}
 	/* 1: none; more: a file could not be read. */
 	integrity->rules_known = outcome->exit_code >= 0 && outcome->exit_code <= 1 && !outcome->truncated;
-	integrity->rules = outcome->out;
-	outcome->out = (struct exec_output){ .bytes = NULL };
+	if (verify_rules_read(outcome->out.bytes, outcome->out.len, &integrity->rules) < 0) {
+		command_fail(command, CODE_INTERNAL, "no_memory", "out of memory");
+		return;
+	}
+	integrity->rules_known = integrity->rules_known && !integrity->rules.truncated;
 	verify(command);
 }
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "agent/packages/verify.h"
 
+#include <errno.h>
 #include <fnmatch.h>
 #include <limits.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <infiniservice/cleanup.h>
@@ -115,27 +116,62 @@ static bool rule_cut(struct piece line, bool *ret_exclude, struct piece *ret_glo
 	return line.len > 0;
 }
 
-static bool is_excluded(const struct verify_line *file, const char *rules, size_t len)
+/* Up to the first character that may stand for others. */
+static size_t literal_len(const char *glob)
 {
-	struct piece all = { rules, len }, line, from, glob;
-	char path[PATH_MAX], pattern[PATH_MAX];
-	bool excluded = false, exclude;
+	return strcspn(glob, "*?[\\");
+}
 
-	if ((size_t)snprintf(path, sizeof(path), "%.*s", (int)(file->path_len < PATH_MAX ? file->path_len : PATH_MAX),
-			     file->path) >= sizeof(path))
-		return false;
+int verify_rules_read(const char *text, size_t len, struct verify_rules *ret)
+{
+	struct piece all = { text, len }, line, from, glob;
+	struct verify_rules rules = { .texts = malloc(len + 1) };
+	char *at = rules.texts;
+	bool exclude;
+
+	if (!at)
+		return -ENOMEM;
 	while (line_cut(&all, &line)) {
 		if (!piece_cut(&line, ':', &from) || !is_read(from))
 			continue;
 		skip_blanks(&line);
-		if (!rule_cut(line, &exclude, &glob) || glob.len >= sizeof(pattern))
+		if (!rule_cut(line, &exclude, &glob))
 			continue;
-		memcpy(pattern, glob.at, glob.len);
-		pattern[glob.len] = '\0';
-		if (fnmatch(pattern, path, 0) == 0)
-			excluded = exclude;
+		if (rules.count == VERIFY_RULES_MAX) {
+			rules.truncated = true;
+			break;
+		}
+		memcpy(at, glob.at, glob.len);
+		at[glob.len] = '\0';
+		rules.rules[rules.count++] = (struct verify_rule){ .exclude = exclude, .glob = at, .literal = literal_len(at) };
+		at += glob.len + 1;
 	}
-	return excluded;
+	*ret = rules;
+	return 0;
+}
+
+void verify_rules_done(struct verify_rules *rules)
+{
+	free(rules->texts);
+	*rules = (struct verify_rules){ .count = 0 };
+}
+
+/* The last rule that fits counts. Most are about other folders, which their literal beginning tells. */
+static bool is_excluded(const struct verify_line *file, const struct verify_rules *rules)
+{
+	char path[PATH_MAX];
+
+	if (rules->count == 0 || file->path_len >= sizeof(path))
+		return false;
+	memcpy(path, file->path, file->path_len);
+	path[file->path_len] = '\0';
+	for (size_t i = rules->count; i-- > 0;) {
+		const struct verify_rule *rule = &rules->rules[i];
+
+		if (strncmp(rule->glob, path, rule->literal) == 0 && fnmatch(rule->glob, path, 0) == 0)
+			return rule->exclude;
+	}
+	return false;
 }
 
 /* Nothing of it differs but the time. */
@@ -148,7 +184,7 @@ static bool is_of_another_time(const struct verify_line *line)
 	return other;
 }
 
-enum verify_kind verify_judge(const struct verify_line *line, const char *rules, size_t len)
+enum verify_kind verify_judge(const struct verify_line *line, const struct verify_rules *rules)
 {
 	if (line->unreadable)
 		return VERIFY_UNREADABLE;
@@ -156,7 +192,7 @@ enum verify_kind verify_judge(const struct verify_line *line, const char *rules,
 		return VERIFY_CONFIG;
 	if (line->mark == 'g' || (line->missing && line->mark == 'm'))
 		return VERIFY_GHOST;
-	if (line->missing && is_excluded(line, rules, len))
+	if (line->missing && is_excluded(line, rules))
 		return VERIFY_EXCLUDED;
 	if (line->missing && (line->mark == 'd' || line->mark == 'l' || line->mark == 'r'))
 		return VERIFY_DOCUMENTATION;

@@ -37,10 +37,32 @@ enum verify_kind {
 /* "damage", "config", … */
 const char *verify_kind_name(enum verify_kind kind);
 
+/* More than any guest has; each is held against each missing file. */
+#define VERIFY_RULES_MAX 256
+
+struct verify_rule {
+	bool exclude; /* else it takes an exclusion back */
+	const char *glob;
+	size_t literal; /* how many bytes of the glob stand for themselves */
+};
+
+struct verify_rules {
+	struct verify_rule rules[VERIFY_RULES_MAX];
+	size_t count;
+	bool truncated; /* there were more */
+	char *texts;	/* owns the globs */
+};
+
 /*
- * `rules`: lines "FILE:path-exclude=GLOB" and "FILE:path-include=GLOB" in the order in which dpkg reads them, as grep
- * -H prints them. Of those that fit a path the last counts, dpkg(1).
+ * Reads lines "FILE:path-exclude=GLOB" and "FILE:path-include=GLOB" in the order in which dpkg reads them, as grep -H
+ * prints them. 0 or -ENOMEM (*ret is then as it was).
  */
-enum verify_kind verify_judge(const struct verify_line *line, const char *rules, size_t len);
+int verify_rules_read(const char *text, size_t len, struct verify_rules *ret);
+
+/* Accepts zeroed ones. */
+void verify_rules_done(struct verify_rules *rules);
+
+/* Of the rules that fit a path the last counts, dpkg(1). */
+enum verify_kind verify_judge(const struct verify_line *line, const struct verify_rules *rules);
 
 #endif

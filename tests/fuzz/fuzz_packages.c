@@ -31,12 +31,15 @@ static void check_verify(const char *text, size_t size)
 {
 	const char *end = text + size;
 	struct verify_line line;
+	struct verify_rules rules = { .count = 0 };
 	size_t left = size;
 
+	REQUIRE(verify_rules_read(text, size, &rules) == 0 && rules.count <= VERIFY_RULES_MAX);
 	while (verify_next(&text, &left, &line)) {
-		REQUIRE(verify_judge(&line, line.path, (size_t)(end - line.path)) < VERIFY_KINDS);
+		REQUIRE(verify_judge(&line, &rules) < VERIFY_KINDS);
 		REQUIRE(line.path_len > 0 && line.path + line.path_len <= end && text + left == end);
 	}
+	verify_rules_done(&rules);
 }
 
 static void check_sources(const char *text, size_t size)

@@ -663,16 +663,58 @@ static void what_was_not_to_be_there_is_no_damage(void **state)
 		{ "S.5....T.    /usr/bin/x", VERIFY_DAMAGE },
 	};
 
+	struct verify_rules read;
+
 	(void)state;
+	assert_int_equal(verify_rules_read(rules, sizeof(rules) - 1, &read), 0);
+	assert_int_equal(read.count, 4);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		const char *text = cases[i].line;
 		size_t len = strlen(text);
 		struct verify_line line;
 
 		assert_true(verify_next(&text, &len, &line));
-		assert_string_equal(verify_kind_name(verify_judge(&line, rules, sizeof(rules) - 1)), verify_kind_name(cases[i].kind));
+		assert_string_equal(verify_kind_name(verify_judge(&line, &read)), verify_kind_name(cases[i].kind));
 		assert_null(memchr(line.path, ' ', line.path_len));
 	}
+	verify_rules_done(&read);
+}
+
+/* One that escapes a character, one that begins with a pattern, one of the path itself; and more than there is room for. */
+static void rules_for_files_are_held_against_them_from_the_last_on(void **state)
+{
+	static const char rules[] = "/a:path-exclude=/x/*\n/a:path-include=*/kept\n/a:path-exclude=/x/kept\\*\n/a:path-exclude=/y/one";
+	static const struct {
+		const char *path;
+		bool excluded;
+	} cases[] = {
+		{ "/x/a", true }, { "/x/a/kept", false }, { "/x/kept*", true }, { "/x/kept", false }, { "/y/one", true }, { "/y/one/two", false }, { "/x", false },
+	};
+	struct verify_rules read;
+	size_t len = 0, most = VERIFY_RULES_MAX + 1;
+	char *many = malloc(most * 32);
+
+	(void)state;
+	assert_int_equal(verify_rules_read(rules, sizeof(rules) - 1, &read), 0);
+	assert_int_equal(read.count, 4);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct verify_line line = { .path = cases[i].path, .path_len = strlen(cases[i].path), .mark = ' ', .missing = true };
+
+		if ((verify_judge(&line, &read) == VERIFY_EXCLUDED) != cases[i].excluded)
+			fail_msg("%s", cases[i].path);
+	}
+	verify_rules_done(&read);
+	for (size_t i = 0; i < most; i++) {
+		assert_int_equal(verify_rules_read(many, len, &read), 0);
+		assert_int_equal(read.count, i);
+		assert_false(read.truncated);
+		verify_rules_done(&read);
+		len += (size_t)sprintf(many + len, "/a:path-exclude=/x/%zu\n", i);
+	}
+	assert_int_equal(verify_rules_read(many, len, &read), 0);
+	assert_true(read.truncated && read.count == VERIFY_RULES_MAX);
+	verify_rules_done(&read);
+	free(many);
 }
 
 static void packages_that_lack_what_they_need_are_counted(void **state)
@@ -835,6 +877,7 @@ int main(void)
 		TEST(a_refresh_that_succeeded_by_its_own_words_has_reached_all),
 		TEST(packages_that_lack_what_they_need_are_counted),
 		TEST(what_was_not_to_be_there_is_no_damage),
+		TEST(rules_for_files_are_held_against_them_from_the_last_on),
 		TEST(what_there_are_lists_of_is_not_missing_and_more_names_than_fit_are_counted),
 		TEST(lists_what_rpm_has_installed),
 		TEST(marks_what_dnf_calls_a_security_update),
