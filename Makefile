@@ -193,6 +193,7 @@ $(BUILD)/tests/unit/test_portable_%: $(BUILD)/tests/portable/test_%.o $(BUILD)/t
 comma := ,
 OOM_WRAPS := malloc calloc realloc reallocarray free strdup strndup asprintf __asprintf_chk opendir fdopendir fopen scandir
 LDLIBS_port_refused := -Wl,--wrap=send
+LDLIBS_filesystem := -Wl,--wrap=statvfs
 LDLIBS_oom := $(patsubst %,-Wl$(comma)--wrap=%,$(OOM_WRAPS) clock_gettime ev_timer_start ev_timer_again)
 
 # One program per target that runs it over the files of its corpus, with the ordinary compiler.

@@ -138,6 +138,7 @@ struct entry {
 	struct mountinfo_line line;
 	struct entry *parent;
 	enum mount_class class;
+	bool may_hang;	    /* by its own type, listed or not: all of FUSE may */
 	bool covered;	    /* another mount stands on its root */
 	bool autofs;
 	uint64_t expires_s; /* if autofs */
@@ -197,7 +198,10 @@ static bool scan_same(const struct scan *a, const struct scan *b)
 
 static void entry_init(struct entry *entry)
 {
+	struct scan type = entry->line.type;
+
 	entry->class = mount_classify(&entry->line.type, entry->line.device);
+	entry->may_hang = entry->class == MOUNT_PROBED || scan_key(&type, "fuse");
 	if (entry->class != MOUNT_IGNORED && mount_is_noise(&entry->line))
 		entry->class = MOUNT_NOISE;
 	entry->autofs = scan_equals(&entry->line.type, "autofs");
@@ -258,7 +262,7 @@ static bool hidden(const struct entry *entry)
 static bool behind_probed(const struct entry *entry)
 {
 	for (int depth = 0; entry->parent && depth < DEPTH_MAX; depth++, entry = entry->parent)
-		if (entry->parent->class == MOUNT_PROBED || entry->parent->autofs)
+		if (entry->parent->may_hang || entry->parent->autofs)
 			return true;
 	return false;
 }

@@ -15,6 +15,19 @@
 #define ROOT "1 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
 #define NFS  "2 1 0:40 / /net rw - nfs host:/export rw\n"
 
+static char measured[512];
+
+int __real_statvfs(const char *path, struct statvfs *st);
+int __wrap_statvfs(const char *path, struct statvfs *st);
+
+/* What is looked at in the loop. */
+int __wrap_statvfs(const char *path, struct statvfs *st)
+{
+	strncat(measured, path, sizeof(measured) - strlen(measured) - 2);
+	strcat(measured, " ");
+	return __real_statvfs(path, st);
+}
+
 /* Remembers what was asked; answers only when the test does. */
 struct asking {
 	struct prober prober;
@@ -183,6 +196,40 @@ static void a_busy_prober_is_asked_on_where_it_stopped(void **state)
 	asking.answer = 0;
 	assert_int_equal(collect(*state, two), 0);
 	assert_int_equal(asking.asked, 3);
+}
+
+/* Whatever can hang is asked of the prober, by its own type or by what its path goes through; without one it is not looked at at all. */
+static void what_may_hang_is_never_looked_at_in_the_loop(void **state)
+{
+	static const char *const types[] = { "nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "fuseblk", "ceph", "9p", "afs", "glusterfs",
+					     "lustre", "virtiofs", "what.comes.yet" };
+	struct fixture *fixture = *state;
+	char mountinfo[1024];
+
+	fixture->ctx.live = true;
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(types); i++) {
+		fixture->ctx.prober = i % 2 ? &asking.prober : NULL;
+		*measured = '\0';
+		asking.asked = 0;
+		snprintf(mountinfo, sizeof(mountinfo), ROOT "2 1 0:40 / /tmp rw - %s there rw\n" "3 2 8:2 / /tmp/below rw - ext4 /dev/sdb1 rw\n",
+			 types[i / 2]);
+		assert_int_equal(collect(fixture, mountinfo), 0);
+		assert_string_equal(measured, "/ ");
+		assert_int_equal(asking.asked, i % 2 ? 2 : 0);
+	}
+}
+
+/* What is not listed because it is somebody's view is gone through all the same. */
+static void what_lies_below_a_view_of_fuse_is_not_looked_at_in_the_loop(void **state)
+{
+	struct fixture *fixture = *state;
+
+	fixture->ctx.live = true;
+	*measured = '\0';
+	assert_int_equal(collect(fixture, ROOT "2 1 0:41 / /run/user/1/doc rw - fuse.portal portal rw\n"
+					       "3 2 8:2 / /run/user/1/doc/disk rw - ext4 /dev/sdb1 rw\n"), 0);
+	assert_string_equal(measured, "/ ");
+	assert_string_equal(asking.path, "/run/user/1/doc/disk");
 }
 
 static void without_a_prober_the_mount_stays_stale(void **state)
@@ -433,6 +480,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(more_available_than_there_is_counts_as_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_answer_for_a_mount_that_has_gone_is_ignored, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_busy_prober_is_asked_on_where_it_stopped, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_may_hang_is_never_looked_at_in_the_loop, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_lies_below_a_view_of_fuse_is_not_looked_at_in_the_loop, setup, teardown),
 		cmocka_unit_test_setup_teardown(without_a_prober_the_mount_stays_stale, setup, teardown),
 		cmocka_unit_test_setup_teardown(falls_back_to_its_own_mountinfo, setup, teardown),
 		cmocka_unit_test_setup_teardown(nonsense_keeps_the_former_list, setup, teardown),
