@@ -286,6 +286,17 @@ static void complete_lost_scripts(struct agent *agent)
 	}
 }
 
+/*
+ * How long a line may be: what the port's queue has room for while as much waits in it as commands are still begun with (host_reads). Of an
+ * answer that would be longer something is left out, and said to be; one that was refused by the queue nobody would hear of.
+ */
+static size_t writer_room(const struct agent *agent)
+{
+	size_t most = agent->config.port.queue_bytes / 4 * 3;
+
+	return most < REPLY_LINE_MAX ? most : REPLY_LINE_MAX;
+}
+
 int build_parts(struct agent *agent, struct err *e)
 {
 	int r;
@@ -296,7 +307,7 @@ int build_parts(struct agent *agent, struct err *e)
 	agent->writer_text = malloc(REPLY_LINE_MAX + 1);
 	if (!agent->writer_text)
 		return err_set(e, -ENOMEM, "out of memory");
-	json_writer_init(&agent->writer, agent->writer_text, REPLY_LINE_MAX);
+	json_writer_init(&agent->writer, agent->writer_text, writer_room(agent));
 	clockwatch_init(&agent->clock, &agent->now);
 	commands_init(&agent->commands, agent);
 	subscribe_init(agent);

@@ -29,6 +29,8 @@
 #define ROOM_LOCAL_S	  2.0
 #define AGAIN_S		  1.0
 #define AGAIN_DOUBLED_MAX 6
+/* What a batch needs around its samples, its id included. */
+#define BATCH_FRAME    1024
 #define WORDS_NO_ROOM  "the peer does not take it"
 #define READ_BYTES     65536
 #define LINE_BYTES_MAX (ADDITION_SAMPLE_MAX + HISTORY_SEQ_DIGITS + 2)
@@ -315,11 +317,12 @@ static void finish(struct history *history, bool more)
 		fail(history, WORDS_NO_ROOM);
 }
 
-/* Does this sample still fit into the batch? */
+/* Does this sample still fit into the batch, and that into a line? */
 static bool fits(const struct history *history, size_t len)
 {
-	return history->items == 0 ||
-	       (history->items < HISTORY_BATCH_ITEMS && history->batch.len + len + 1 <= ADDITION_BATCH_MAX);
+	size_t line = history->session->agent->writer.cap - BATCH_FRAME, most = line < ADDITION_BATCH_MAX ? line : ADDITION_BATCH_MAX;
+
+	return history->items == 0 || (history->items < HISTORY_BATCH_ITEMS && history->batch.len + len + 1 <= most);
 }
 
 static bool add_sample(struct history *history, const char *json, size_t len, uint64_t seq)

@@ -102,6 +102,13 @@ def story_a_long_history_is_batched_and_delays_nothing():
     assert (answers[0] if answers else host.response(command_id))["data"]["count"] == 3000
 
 
+def story_batches_are_as_small_as_the_queue_of_the_port():
+    agent, host = gather(3, {"port.queue_bytes": "64K", "port.max_line_bytes": "64K"})
+    samples, batches, answer = history(host, limit=50)
+    assert answer["success"] and len(samples) == answer["data"]["count"] > 20, answer
+    assert len(batches) > 1 and sum(len(line) for line in log_lines(agent)[:20]) > 48 << 10, len(batches)
+
+
 def story_a_host_that_does_not_read_holds_up_the_reader_only():
     agent, host = talk(tap.keep, {"port.queue_bytes": "1M"})
     wait_until(lambda: log_lines(agent), 10, "the first sample in the log")

@@ -50,6 +50,16 @@ def story_row_23_a_gigabyte_of_output_is_capped_and_counted_in_flat_memory():
     host.in_step()
 
 
+def story_an_answer_that_the_queue_has_no_room_for_is_cut_and_said_to_be():
+    _, host = talk(tap.keep, {**UNSAFE, "port.queue_bytes": "64K", "port.max_line_bytes": "64K"})
+    answer = host.run("head -c 300000 /dev/zero | tr '\\0' x; exit 3")
+    assert answer["exit_code"] == 3 and answer["truncated"] is True, answer
+    assert 10000 < len(answer["stdout"]) < 48 << 10 and set(answer["stdout"]) == {"x"}, len(answer["stdout"])
+    processes = host.ask("ProcessList", limit=5000)  # data of whatever size: whole, or said to be cut
+    assert processes["success"] and (processes["truncated"] or processes["data"]), str(processes)[:200]
+    host.in_step()
+
+
 def story_row_24_a_gigabyte_of_bytes_on_both_streams_at_once_is_one_valid_line():
     agent, host = talk(tap.keep, {**UNSAFE, "timers.metrics_interval_ms": 3600000})
     half = GIGABYTE // 2
