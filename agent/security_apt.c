@@ -112,17 +112,20 @@ static void open_block(struct parser *parser)
 	char name[NAME_MAX_LEN], value[NAME_MAX_LEN];
 	const char *at = parser->statement;
 	size_t len = strlen(parser->names);
+	bool room = false;
 
 	parser->statement[parser->len] = '\0';
 	cut_word(&at, name, sizeof(name));
 	if (cut_word(&at, value, sizeof(value)))
 		take_statement(parser);
-	if (parser->depth == DEPTH_MAX || len + strlen(name) + 3 > sizeof(parser->names)) {
+	if (parser->depth < DEPTH_MAX)
+		room = snprintf(parser->names + len, sizeof(parser->names) - len, "%s::", name) < (int)(sizeof(parser->names) - len);
+	if (!room) {
+		parser->names[len] = '\0';
 		security_unread(&parser->settings->unread, "%.100s (blocks too deep)", name);
 		return;
 	}
 	parser->ends[parser->depth++] = len;
-	snprintf(parser->names + len, sizeof(parser->names) - len, "%s::", name);
 }
 
 static void close_block(struct parser *parser)
