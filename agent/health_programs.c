@@ -102,16 +102,25 @@ static void run(struct health_work *work, const char *const argv[])
 	run_program(work->command, &run);
 }
 
+/* What there is to ask of this manager, whether or not it can be asked. */
+static void take_manager(struct health_work *work, const struct package_manager *manager)
+{
+	struct health_packages *packages = &work->facts.packages;
+
+	packages->managed = manager && work->want_packages && manager->steps[PACKAGE_LIST].argv;
+	packages->interruptible = packages->managed && manager->steps[PACKAGE_INTERRUPTED].argv;
+	packages->checkable = packages->managed && manager->steps[PACKAGE_CHECK].argv;
+	work->facts.reboot_asked = manager && manager->reboot_path && work->want_reboot;
+}
+
 bool health_programs_next(struct health_work *work)
 {
 	const struct package_manager *manager = find_manager();
 	const char *argv[PACKAGE_ARGS_MAX];
 	char path[64];
 
-	work->facts.packages.managed = manager && work->want_packages && manager->steps[PACKAGE_LIST].argv;
-	work->facts.packages.interruptible = work->facts.packages.managed && manager->steps[PACKAGE_INTERRUPTED].argv;
-	work->facts.packages.checkable = work->facts.packages.managed && manager->steps[PACKAGE_CHECK].argv;
-	work->facts.reboot_asked = manager && manager->reboot_path && work->want_reboot;
+	if (work->program == 0)
+		take_manager(work, manager);
 	for (; manager && work->program < ARRAY_SIZE(programs); work->program++) {
 		const struct package_command *step = &manager->steps[programs[work->program].step];
 		bool packages = programs[work->program].packages;

@@ -145,7 +145,7 @@ void sshd_settings_parse(struct sshd_settings *settings, const char *text, size_
 }
 
 /* A boolean as dnf reads it, libdnf's OptionBool. */
-static bool parse_bool(const char *value, bool *ret)
+static bool dnf_bool(const char *value, bool *ret)
 {
 	static const char *const words[][2] = { { "0", "1" }, { "no", "yes" }, { "false", "true" }, { "off", "on" } };
 
@@ -178,7 +178,7 @@ bool dnf_applies_parse(const char *text, size_t len, bool *ret)
 			continue;
 		scan_blanks(&line);
 		copy_word(value, sizeof(value), &line);
-		known = parse_bool(value, ret);
+		known = dnf_bool(value, ret);
 	}
 	return known;
 }
@@ -267,6 +267,7 @@ bool inet6_addressed(const char *text, size_t len)
 	return false;
 }
 
+/* The table "nat" changes addresses and refuses nothing. */
 enum security_tables iptables_names(const char *text, size_t len)
 {
 	struct scan all = scan_text(text, len), line;

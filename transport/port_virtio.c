@@ -262,8 +262,9 @@ void port_virtio_tick(struct port *port)
 	if (port->linger_ns <= port->now_ns && arrival_due(port) && port->lingers < PORT_LINGERS_MAX) {
 		port->lingers++;
 		port->linger_ns = port->now_ns + PORT_LINGER_NS;
-	} else if (port->linger_ns <= port->now_ns)
+	} else if (port->linger_ns <= port->now_ns) {
 		port_session_end(port);
-	else if (port->renew_ns <= port->now_ns)
+	} else if (port->renew_ns <= port->now_ns) {
 		port_session_renew(port, 0);
+	}
 }
