@@ -199,8 +199,11 @@ void generation_look(struct agent *agent)
 	static const struct probe_request request = { .kind = PROBE_RTC };
 	struct prober **prober = &agent->generation.prober;
 
-	if (!*prober && agent->prober)
+	if (!*prober && agent->prober) {
 		*prober = prober_for(agent->prober, on_rtc, agent);
+		if (*prober)
+			prober_seldom(*prober);
+	}
 	if (*prober)
 		(*prober)->request(*prober, &request);
 }

@@ -22,6 +22,7 @@ struct prober_handle {
 	void (*probed)(void *state, const struct probe_result *result);
 	void *state;
 	unsigned outstanding;
+	bool seldom;
 };
 
 struct ask {
@@ -42,6 +43,7 @@ struct worker {
 	struct ev_child child;
 	struct ask *ask;
 	bool late;
+	bool kept; /* has worked for one that asks often, or is about to */
 };
 
 struct prober_pool {
@@ -110,6 +112,7 @@ static void worker_close(struct worker *worker, bool force)
 	if (worker->late)
 		worker->pool->stats.stuck--;
 	worker->late = false;
+	worker->kept = false;
 	if (worker->pool->current == worker)
 		worker->pool->current = NULL;
 }
@@ -161,6 +164,9 @@ static void worker_answered(struct worker *worker, const struct prober_wire_answ
 	}
 	free(ask);
 	queue_work(pool);
+	/* What was asked in the answer's turn is at work again, or waits. */
+	if (!worker->kept && !worker->ask)
+		worker_close(worker, false);
 }
 
 static void on_socket(struct ev_loop *loop, struct ev_io *io, int events)
@@ -219,6 +225,8 @@ void prober_warm(struct prober_pool *pool)
 {
 	if (!pool->current)
 		pool->current = worker_start(pool);
+	if (pool->current)
+		pool->current->kept = true;
 }
 
 static ssize_t ask_send(const struct worker *worker, struct ask *ask)
@@ -251,6 +259,7 @@ static void queue_work(struct prober_pool *pool)
 	if (!pool->queue)
 		pool->tail = &pool->queue;
 	worker->ask = ask;
+	worker->kept |= ask->from && !ask->from->seldom;
 	ask->sent_ns = now_ns();
 	timer_arm(pool->loop, &pool->deadline, ask->sent_ns + pool->config.deadline_ns);
 	if (ask_send(worker, ask) < 0)
@@ -419,6 +428,11 @@ struct prober *prober_for(struct prober_pool *pool, void (*probed)(void *state, 
 	handle->next = pool->handles;
 	pool->handles = handle;
 	return &handle->base;
+}
+
+void prober_seldom(struct prober *prober)
+{
+	container_of(prober, struct prober_handle, base)->seldom = true;
 }
 
 /* Its requests stay in the queue, where they are bounded, and are answered to nobody. */

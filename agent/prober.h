@@ -69,6 +69,9 @@ struct prober_pool *prober_free(struct prober_pool *pool);
 struct prober *prober_for(struct prober_pool *pool, void (*probed)(void *state, const struct probe_result *result),
 			  void *state);
 
+/* This handle asks a few times a day: a child that has worked for such handles alone ends with its last answer. */
+void prober_seldom(struct prober *prober);
+
 /* The collector goes away: its outstanding answers are dropped. Accepts NULL. */
 void prober_drop(struct prober_pool *pool, struct prober *prober);
 

@@ -275,6 +275,46 @@ static void a_dropped_collector_hears_nothing(void **state)
 	assert_int_equal(f->seen.count, 0);
 }
 
+static bool has_child(const struct fixture *f)
+{
+	return prober_stats(f->pool).child > 0;
+}
+
+static void a_child_that_only_seldom_work_was_given_ends_with_it(void **state)
+{
+	struct fixture *f = *state;
+
+	prober_seldom(f->other);
+	assert_int_equal(ask(f->other, PROBE_STATVFS, 1, "echo"), 0);
+	assert_int_equal(ask(f->other, PROBE_STATVFS, 2, "again"), 0);
+	wait_for(f, &f->seen_other.count, 2);
+	assert_false(has_child(f));
+	assert_int_equal(prober_stats(f->pool).child_starts, 1);
+	assert_int_equal(prober_stats(f->pool).child_deaths, 0);
+
+	/* Behind it waits what is asked often: the same child stays. */
+	assert_int_equal(ask(f->other, PROBE_STATVFS, 1, "echo"), 0);
+	assert_int_equal(ask(f->prober, PROBE_STATVFS, 1, "often"), 0);
+	wait_for(f, &f->seen.count, 1);
+	assert_int_equal(f->seen_other.count, 3);
+	assert_true(has_child(f));
+	assert_int_equal(ask(f->other, PROBE_STATVFS, 1, "echo"), 0);
+	wait_for(f, &f->seen_other.count, 4);
+	assert_true(has_child(f));
+	assert_int_equal(prober_stats(f->pool).child_starts, 2);
+}
+
+static void a_child_that_was_started_ahead_stays(void **state)
+{
+	struct fixture *f = *state;
+
+	prober_seldom(f->other);
+	prober_warm(f->pool);
+	assert_int_equal(ask(f->other, PROBE_STATVFS, 1, "echo"), 0);
+	wait_for(f, &f->seen_other.count, 1);
+	assert_true(has_child(f));
+}
+
 /* ---------------------------------------- row 69: what hangs */
 
 static void what_hangs_times_out_once_is_quarantined_and_answers_late(void **state)
@@ -362,6 +402,8 @@ int main(void)
 		SCRIPTED(the_same_question_twice_is_refused),
 		SCRIPTED(the_queue_is_bounded),
 		SCRIPTED(a_dropped_collector_hears_nothing),
+		SCRIPTED(a_child_that_only_seldom_work_was_given_ends_with_it),
+		SCRIPTED(a_child_that_was_started_ahead_stays),
 		SCRIPTED(what_hangs_times_out_once_is_quarantined_and_answers_late),
 		SCRIPTED(no_more_than_eight_children_hang),
 		SCRIPTED(a_child_that_dies_costs_one_answer_and_is_replaced),
