@@ -264,11 +264,11 @@ soak: ## kills, storms, reconnects and power cuts, N=… rounds (default 20)
 # --------------------------------------------------------------------------------------------------------- quality
 C_FILES = $(shell git ls-files '*.[ch]' 2>/dev/null || find agent collectors transport tools tests include -name '*.[ch]')
 
-lint: ## warnings of two compilers as errors, include direction, cppcheck, clang-tidy, shellcheck, systemd-analyze
+lint: ## format, warnings of two compilers as errors, include direction, cppcheck, clang-tidy, shellcheck, systemd-analyze
 	@tools/deps.sh lint
 	@tools/lint.sh $(BUILD)
 
-format: ## clang-format over all C files
+format: ## clang-format (of Debian 12) over all C files
 	clang-format -i $(C_FILES)
 
 compile_commands.json: ## the compile database for editors and clang-tidy

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The table of what a host may ask for. A new action is a function in an action_*.c and a row in action.c: its name on the
- * wire, its policy group, whether it holds a slot, and how long it may take when the host does not say.
+ * The table of what a host may ask for. A new action is a function in an action_*.c and a row in action.c: its name on
+ * the wire, its policy group, whether it holds a slot, and how long it may take when the host does not say.
  */
 #ifndef AGENT_ACTION_H
 #define AGENT_ACTION_H
@@ -35,17 +35,20 @@ struct action {
 	enum policy_group group;
 	/* Optional: the group depends on the parameters. What only observes takes no slot then. */
 	enum policy_group (*group_of)(const struct message *message);
-	bool slot; /* runs something: takes a slot; else it is answered from the cache or in the loop */
+	bool slot;	      /* runs something: takes a slot; else it is answered from the cache or in the loop */
 	enum slot_kind slots; /* SLOTS_ANY: those of its group */
-	uint32_t timeout_s; /* 0: commands.default_timeout_s */
-	bool always; /* allowed whatever policy and rate say: it only touches what its sender has started */
-	/* Both or neither: leaves another message than a `response` in the agent's writer (0 or -errno), and sends it. */
+	uint32_t timeout_s;   /* 0: commands.default_timeout_s */
+	bool always;	      /* allowed whatever policy and rate say: it only touches what its sender has started */
+	/*
+	 * Both or neither: leaves another message than a `response` in the agent's writer (0 or -errno), and sends it.
+	 */
 	int (*encode)(struct command *command, const struct response *response);
 	void (*deliver)(struct command *command);
 	/*
-	 * Starts (or, for a waiting loop action, continues) the work. Either it reaches command_answer, then or later, or it
-	 * returns ACTION_WAIT to be called again when the prober has answered or a scan is over, or ACTION_ASYNC when it goes on by itself (a
-	 * call on the bus): the command's deadline is kept for it, work_free has to stop what it waits for.
+	 * Starts (or, for a waiting loop action, continues) the work. Either it reaches command_answer, then or later,
+	 * or it returns ACTION_WAIT to be called again when the prober has answered or a scan is over, or ACTION_ASYNC
+	 * when it goes on by itself (a call on the bus): the command's deadline is kept for it, work_free has to stop
+	 * what it waits for.
 	 */
 	enum action_result (*run)(struct command *command);
 };
@@ -79,9 +82,15 @@ enum action_result action_run_get_history(struct command *command);
 enum action_result action_run_unsafe(struct command *command);
 enum action_result action_run_status(struct command *command);
 
-/* action_service.c, action_restart.c, action_services.c, action_user.c, action_kill.c, action_power.c, action_security.c */
+/*
+ * action_service.c, action_restart.c, action_services.c, action_user.c, action_kill.c, action_power.c,
+ * action_security.c
+ */
 enum policy_group action_group_of_service_control(const struct message *message);
-/* True if a unit of this name is not to be controlled, whatever it is: then the command has been answered POLICY_DENIED. */
+/*
+ * True if a unit of this name is not to be controlled, whatever it is: then the command has been answered
+ * POLICY_DENIED.
+ */
 bool action_unit_denied(struct command *command, const char *unit);
 enum action_result action_run_service_control(struct command *command);
 enum action_result action_run_restart_services(struct command *command);

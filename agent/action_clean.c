@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * DiskCleanup, CleanTemporaryFiles and PrepareGoldenImage. A host names targets from a fixed list, never a path; the work is done by
- * infiniservice-exec (agent/cleaner/), where it has rights and may take its time.
+ * DiskCleanup, CleanTemporaryFiles and PrepareGoldenImage. A host names targets from a fixed list, never a path; the
+ * work is done by infiniservice-exec (agent/cleaner/), where it has rights and may take its time.
  */
 #include "agent/action.h"
 
@@ -17,8 +17,8 @@
 #include "agent/clean_report.h"
 #include "agent/run.h"
 
-#define TARGETS_MAX 16
-#define REPORT_MAX (2u << 20)
+#define TARGETS_MAX  16
+#define REPORT_MAX   (2u << 20)
 #define AGE_DAYS_MAX 3650
 
 /* The names of the cleaner, and those that hosts use for guests of other systems. */
@@ -104,7 +104,8 @@ static bool take_wish(struct command *command, struct wish *wish, const char *co
 	}
 	if (!take_targets(wish, message_param(&command->message, "targets"), usual)) {
 		command_fail(command, CODE_INVALID_PARAMETERS, "bad_value",
-			     "targets holds tmp, var_tmp, package_cache, crash, journal, old_logs, or a name that hosts use for them");
+			     "targets holds tmp, var_tmp, package_cache, crash, journal, old_logs, or a name that "
+			     "hosts use for them");
 		return false;
 	}
 	return true;
@@ -233,7 +234,10 @@ static void emit_golden(struct sink *out, const char *key, const void *arg)
 	sink_object_end(out);
 }
 
-/* What is left of logs and identity must not be written again by a guest that goes on running: off, unless asked otherwise. */
+/*
+ * What is left of logs and identity must not be written again by a guest that goes on running: off, unless asked
+ * otherwise.
+ */
 static void answer_golden(struct command *command, const struct clean_report *report)
 {
 	const struct clean_work *work = command->work;
@@ -260,9 +264,10 @@ enum action_result action_run_prepare_golden_image(struct command *command)
 		command_fail(command, fault.code, fault.reason, "%s", fault.text);
 		return ACTION_TAKEN;
 	}
-	if (level && strcasecmp(level, "basic") != 0 && strcasecmp(level, "minimal") != 0 && strcasecmp(level, "standard") != 0 && strcasecmp(level, "deep") != 0 &&
-	    strcasecmp(level, "full") != 0) {
-		command_fail(command, CODE_INVALID_PARAMETERS, "bad_value", "cleanup_level is basic, minimal, standard, deep or full");
+	if (level && strcasecmp(level, "basic") != 0 && strcasecmp(level, "minimal") != 0 &&
+	    strcasecmp(level, "standard") != 0 && strcasecmp(level, "deep") != 0 && strcasecmp(level, "full") != 0) {
+		command_fail(command, CODE_INVALID_PARAMETERS, "bad_value",
+			     "cleanup_level is basic, minimal, standard, deep or full");
 		return ACTION_TAKEN;
 	}
 	verb[count++] = "golden";

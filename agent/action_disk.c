@@ -91,7 +91,8 @@ static void emit_unknown(struct sink *out, const struct check *check)
 static void emit_check(struct sink *out, const char *key, const void *arg)
 {
 	static const char *const statuses[] = { [DISK_OK] = "ok", [DISK_TIGHT] = "warning", [DISK_FULL] = "critical" };
-	static const struct list disks = { "disks", "disks_left_out", false, emit_disk }, drives = { "drives", "drives_left_out", true, emit_drive };
+	static const struct list disks = { "disks", "disks_left_out", false, emit_disk },
+				 drives = { "drives", "drives_left_out", true, emit_drive };
 	const struct check *check = arg;
 	struct disk_verdict verdict;
 
@@ -122,7 +123,8 @@ enum action_result action_run_check_disk_space(struct command *command)
 		command_fail(command, CODE_INVALID_PARAMETERS, "bad_value",
 			     "warning_threshold is above critical_threshold");
 	else if (!check.state)
-		command_fail(command, CODE_INTERNAL, "collector", "the filesystem collector is off or failing (see Status)");
+		command_fail(command, CODE_INTERNAL, "collector",
+			     "the filesystem collector is off or failing (see Status)");
 	else
 		command_succeed(command, emit_check, &check);
 	return ACTION_TAKEN;

@@ -73,7 +73,8 @@ static void answer_one(struct command *command, struct health_work *work)
 
 typedef void (*finish_fn)(struct command *command, struct health_work *work);
 
-static enum action_result start(struct command *command, const struct health_check *one, bool validating, finish_fn finish)
+static enum action_result start(struct command *command, const struct health_check *one, bool validating,
+				finish_fn finish)
 {
 	struct health_work *work = health_work_new(command);
 
@@ -105,7 +106,8 @@ static bool take_check(struct command *command, const struct health_check **ret)
 	if (!name || (*ret = health_check_find(name)))
 		return true;
 	command_fail(command, CODE_INVALID_PARAMETERS, "bad_value",
-		     "check_name is disk_space, resource_optimization, memory, cpu_load, pressure, clock, log, executor, failed_units, packages "
+		     "check_name is disk_space, resource_optimization, memory, cpu_load, pressure, clock, log, "
+		     "executor, failed_units, packages "
 		     "or reboot_required");
 	return false;
 }

@@ -44,7 +44,8 @@ static void emit_os_info(struct sink *out, const char *key, const void *arg)
 	sink_object_end(out);
 }
 
-static enum action_result answer(struct command *command, void (*emit)(struct sink *out, const char *key, const void *arg))
+static enum action_result answer(struct command *command,
+				 void (*emit)(struct sink *out, const char *key, const void *arg))
 {
 	const void *state = sampler_state(command->agent->sampler, &collector_host);
 	struct host_facts facts;

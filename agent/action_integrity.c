@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * CheckSystemIntegrity: the files of all packages against what the packages brought, as the package manager's own tool sees them. Its rules
- * for files to be left out are asked first: what is missing by them is no damage.
+ * CheckSystemIntegrity: the files of all packages against what the packages brought, as the package manager's own tool
+ * sees them. Its rules for files to be left out are asked first: what is missing by them is no damage.
  */
 #include "agent/action.h"
 
@@ -13,7 +13,7 @@
 #include "agent/run.h"
 
 #define VERIFY_MAX (4u << 20)
-#define RULES_MAX (256u << 10)
+#define RULES_MAX  (256u << 10)
 
 struct integrity {
 	const char *text;
@@ -21,7 +21,8 @@ struct integrity {
 	struct verify_rules rules;
 	bool rules_known;
 	uint64_t changed, missing, kinds[VERIFY_KINDS];
-	unsigned char *judged; /* of each line, its kind: rules are held against many thousand lines but once. NULL: no memory for that */
+	unsigned char *judged; /* of each line, its kind: rules are held against many thousand lines but once. NULL: no
+				  memory for that */
 	const char *tool;
 	bool complete;
 	bool rights; /* without them, files that only root may read are passed over in silence */
@@ -63,7 +64,8 @@ static void count_changes(struct integrity *integrity)
 }
 
 /* False when there is no room for more. */
-static bool emit_changes_of(struct sink *out, const struct integrity *integrity, enum verify_kind kind, uint64_t *written)
+static bool emit_changes_of(struct sink *out, const struct integrity *integrity, enum verify_kind kind,
+			    uint64_t *written)
 {
 	const char *text = integrity->text;
 	size_t len = integrity->len;
@@ -90,7 +92,10 @@ static bool emit_changes_of(struct sink *out, const struct integrity *integrity,
 	return true;
 }
 
-/* The serious ones first; what is as somebody wanted it is counted and not listed: an image without documentation lacks thousands. */
+/*
+ * The serious ones first; what is as somebody wanted it is counted and not listed: an image without documentation lacks
+ * thousands.
+ */
 static void emit_changes(struct sink *out, const struct integrity *integrity)
 {
 	uint64_t listed = integrity->kinds[VERIFY_DAMAGE] + integrity->kinds[VERIFY_CONFIG], written = 0;
@@ -119,14 +124,16 @@ static const char *message_of(const struct integrity *integrity)
 /* What was not looked at has not passed. */
 static bool passed(const struct integrity *integrity)
 {
-	return integrity->complete && integrity->kinds[VERIFY_DAMAGE] == 0 && integrity->rights && integrity->kinds[VERIFY_UNREADABLE] == 0;
+	return integrity->complete && integrity->kinds[VERIFY_DAMAGE] == 0 && integrity->rights &&
+	       integrity->kinds[VERIFY_UNREADABLE] == 0;
 }
 
 static void emit_integrity(struct sink *out, const char *key, const void *arg)
 {
 	static const char *const counts[VERIFY_KINDS] = {
-		[VERIFY_DAMAGE] = "damaged_count",	     [VERIFY_CONFIG] = "config_count", [VERIFY_EXCLUDED] = "excluded_count",
-		[VERIFY_DOCUMENTATION] = "documentation_count", [VERIFY_GHOST] = "ghost_count",   [VERIFY_TIME] = "time_count",
+		[VERIFY_DAMAGE] = "damaged_count",	  [VERIFY_CONFIG] = "config_count",
+		[VERIFY_EXCLUDED] = "excluded_count",	  [VERIFY_DOCUMENTATION] = "documentation_count",
+		[VERIFY_GHOST] = "ghost_count",		  [VERIFY_TIME] = "time_count",
 		[VERIFY_UNREADABLE] = "unreadable_count",
 	};
 	const struct integrity *integrity = arg;
@@ -155,11 +162,11 @@ static void on_verified(struct command *command, struct exec_outcome *outcome)
 
 	integrity->text = outcome->out.bytes;
 	integrity->len = outcome->out.len;
-	integrity->complete = outcome->started && !outcome->timed_out && !outcome->truncated && outcome->exit_code >= 0 &&
-			      outcome->exit_code <= 1;
+	integrity->complete = outcome->started && !outcome->timed_out && !outcome->truncated &&
+			      outcome->exit_code >= 0 && outcome->exit_code <= 1;
 	count_changes(integrity);
-	if (outcome->started && !outcome->lost && !outcome->cancelled && outcome->exit_code >= 0 && outcome->exit_code <= 1 &&
-	    !outcome->timed_out) {
+	if (outcome->started && !outcome->lost && !outcome->cancelled && outcome->exit_code >= 0 &&
+	    outcome->exit_code <= 1 && !outcome->timed_out) {
 		command_succeed(command, emit_integrity, integrity);
 		return;
 	}
@@ -175,11 +182,14 @@ static enum action_result verify(struct command *command)
 	const struct package_command *step = manager ? &manager->steps[PACKAGE_VERIFY] : NULL;
 	const char *argv[PACKAGE_ARGS_MAX];
 	char path[64];
-	struct run run = { .argv = argv, .privileged = true, .question = true, .max_output_bytes = VERIFY_MAX, .done = on_verified };
+	struct run run = {
+		.argv = argv, .privileged = true, .question = true, .max_output_bytes = VERIFY_MAX, .done = on_verified
+	};
 
 	if (!manager)
 		return ACTION_TAKEN;
-	if (!step->argv || !run_find(step->argv[0], path, sizeof(path)) || package_argv(step, path, NULL, 0, argv) < 0) {
+	if (!step->argv || !run_find(step->argv[0], path, sizeof(path)) ||
+	    package_argv(step, path, NULL, 0, argv) < 0) {
 		command_fail(command, CODE_UNSUPPORTED_PLATFORM, "not_supported", "%s cannot do that", manager->name);
 		return ACTION_TAKEN;
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ProcessKill: one signal to exactly the process that was meant. The pidfd comes first and what it is known by is read afterwards: were
- * the pid another process's by then, the signal would find the first one dead, see pidfd_open(2).
+ * ProcessKill: one signal to exactly the process that was meant. The pidfd comes first and what it is known by is read
+ * afterwards: were the pid another process's by then, the signal would find the first one dead, see pidfd_open(2).
  */
 #include "agent/action.h"
 
@@ -50,7 +50,8 @@ static bool parameters(struct command *command, struct target *target)
 		return false;
 	}
 	if (target->start_time && !kill_guard_parse(target->start_time, &target->start_ms)) {
-		command_fail(command, CODE_INVALID_PARAMETERS, "bad_value", "start_time is a time as ProcessList gives it");
+		command_fail(command, CODE_INVALID_PARAMETERS, "bad_value",
+			     "start_time is a time as ProcessList gives it");
 		return false;
 	}
 	return true;
@@ -92,7 +93,8 @@ static bool start_matches(const struct agent *agent, const struct target *target
 {
 	struct moment now = agent_now(agent);
 
-	return !target->start_time || kill_guard_matches(target->start_ms, stat->start_ticks, (uint64_t)sysconf(_SC_CLK_TCK), &now);
+	return !target->start_time ||
+	       kill_guard_matches(target->start_ms, stat->start_ticks, (uint64_t)sysconf(_SC_CLK_TCK), &now);
 }
 
 static void on_killed(struct command *command, struct exec_outcome *outcome)
@@ -111,7 +113,8 @@ static void on_killed(struct command *command, struct exec_outcome *outcome)
 static void kill_by_executor(struct command *command, const struct target *target, const struct pidstat *stat)
 {
 	char path[4096], pid[16], ticks[24];
-	const char *const argv[] = { exec_program_path(path, sizeof(path)), "kill", pid, ticks, target->force ? "KILL" : "TERM", NULL };
+	const char *const argv[] = { exec_program_path(path, sizeof(path)), "kill", pid, ticks,
+				     target->force ? "KILL" : "TERM",	    NULL };
 	struct run run = { .argv = argv, .privileged = true, .done = on_killed };
 
 	snprintf(pid, sizeof(pid), "%d", (int)stat->pid);
@@ -146,7 +149,8 @@ static void kill_process(struct command *command, const struct target *target)
 		return;
 	}
 	if (!start_matches(agent, target, &stat)) {
-		command_fail(command, CODE_NOT_FOUND, "start_time", "the process of that pid was started at another time");
+		command_fail(command, CODE_NOT_FOUND, "start_time",
+			     "the process of that pid was started at another time");
 		return;
 	}
 	error = syscall(SYS_pidfd_send_signal, pidfd, target->force ? SIGKILL : SIGTERM, NULL, 0) < 0 ? errno : 0;

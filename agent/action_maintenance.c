@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * RunMaintenanceTask: another name for four other actions. What it does is judged as what it is: a task of updates needs the group of
- * packages, and an action that is denied is denied as a task as well. It may be put between two looks at the guest's health:
+ * RunMaintenanceTask: another name for four other actions. What it does is judged as what it is: a task of updates
+ * needs the group of packages, and an action that is denied is denied as a task as well. It may be put between two
+ * looks at the guest's health:
  *
  *	[checks; a failed one ends it] ─► the action ─► its answer, kept ─► [checks] ─► the answer with `validation`
  */
@@ -58,7 +59,8 @@ static bool graft_parameters(struct message *message)
 		return true;
 	if (!json_object_is_type(parameters, json_type_object) || !json_object_is_type(place, json_type_object))
 		return false;
-	json_object_object_foreach(parameters, key, value) {
+	json_object_object_foreach(parameters, key, value)
+	{
 		if (message_param(message, key) || strcmp(key, "action") == 0 || strcmp(key, "params") == 0)
 			continue;
 		if (json_object_object_add(place, key, json_object_get(value)) < 0) {
@@ -85,7 +87,10 @@ static bool check_parameters(struct command *command)
 	return false;
 }
 
-/* ---------------------------------------------------------------------------------------------- between two validations */
+/*
+ * ---------------------------------------------------------------------------------------------- between two
+ * validations
+ */
 
 enum stage { STAGE_BEFORE, STAGE_TASK, STAGE_AFTER };
 
@@ -93,7 +98,7 @@ struct task {
 	struct command_frame frame; /* first */
 	const struct action *action;
 	enum stage stage;
-	bool before, after; /* wanted */
+	bool before, after;				       /* wanted */
 	struct health_results *checked_before, *checked_after; /* NULL: not done */
 	/* The action's answer, with all that it borrowed. */
 	struct response answer;
@@ -194,7 +199,8 @@ static void begin_part(struct command *command)
 	ev_timer_stop(command->agent->loop, &command->timer);
 }
 
-static enum action_result validate(struct command *command, void (*finish)(struct command *command, struct health_work *work))
+static enum action_result validate(struct command *command,
+				   void (*finish)(struct command *command, struct health_work *work))
 {
 	struct health_work *work = health_work_new(command);
 
@@ -214,10 +220,14 @@ static void on_checked_after(struct command *command, struct health_work *work)
 	command_answer(command, &task->answer);
 }
 
-/* It was done, in whatever way: what came before (a wrong parameter, a missing right, a cancel) says nothing of the guest. */
+/*
+ * It was done, in whatever way: what came before (a wrong parameter, a missing right, a cancel) says nothing of the
+ * guest.
+ */
 static bool was_done(const struct response *response)
 {
-	return response->success || (response->code == CODE_COMMAND_FAILED && response->has_exit_code) || response->data;
+	return response->success || (response->code == CODE_COMMAND_FAILED && response->has_exit_code) ||
+	       response->data;
 }
 
 /* Once the action is done its answer stands, whatever becomes of the checks behind it. */
@@ -248,7 +258,9 @@ static void stop_unhealthy(struct command *command, const struct health_result *
 {
 	struct task *task = container_of(command->frame, struct task, frame);
 	char text[512];
-	struct response response = { .code = CODE_COMMAND_FAILED, .reason = "unhealthy", .error = text, .data = emit_task, .arg = task };
+	struct response response = {
+		.code = CODE_COMMAND_FAILED, .reason = "unhealthy", .error = text, .data = emit_task, .arg = task
+	};
 
 	snprintf(text, sizeof(text), "the task was not begun: the check %s failed: %s", check_name, worst->message);
 	command_answer(command, &response);
@@ -330,7 +342,8 @@ enum action_result action_run_maintenance_task(struct command *command)
 		return ACTION_TAKEN;
 	}
 	if (!command_permits(command, action)) {
-		command_fail(command, CODE_POLICY_DENIED, NULL, "the policy of this guest does not allow %s", action->name);
+		command_fail(command, CODE_POLICY_DENIED, NULL, "the policy of this guest does not allow %s",
+			     action->name);
 		return ACTION_TAKEN;
 	}
 	if (!graft_parameters(&command->message)) {

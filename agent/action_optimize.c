@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * CheckResourceOptimization: whether the guest's size fits its use, by what the local metric log holds of the days asked for. Without
- * a day of history there is no advice, and the answer says so.
+ * CheckResourceOptimization: whether the guest's size fits its use, by what the local metric log holds of the days
+ * asked for. Without a day of history there is no advice, and the answer says so.
  */
 #include "agent/action.h"
 
@@ -16,9 +16,9 @@
 #include "collectors/processes.h"
 #include "collectors/table.h"
 
-#define WINDOW_DAYS 7
+#define WINDOW_DAYS	7
 #define WINDOW_DAYS_MAX 365
-#define PROCESSES 5
+#define PROCESSES	5
 /* Looked at beyond those shown: our own are never more. */
 #define PROCESSES_LOOKED_AT 32
 /* CPU time over the age of a process that has only begun says nothing of what it uses. */
@@ -43,7 +43,10 @@ static void emit_advice(struct sink *out, const struct advice *advice)
 	sink_object_end(out);
 }
 
-/* By its name the privileged executor, which is nobody's child of ours. Of root and our own user, so that nobody else hides behind it. */
+/*
+ * By its name the privileged executor, which is nobody's child of ours. Of root and our own user, so that nobody else
+ * hides behind it.
+ */
 static bool is_named_ours(const struct process_row *row)
 {
 	static const char name[] = "infiniservice";
@@ -52,12 +55,16 @@ static bool is_named_ours(const struct process_row *row)
 	       (row->uid == 0 || row->uid == geteuid());
 }
 
-/* The agent with its helpers, and the executor with what it keeps beside each command; the commands themselves are somebody's work. */
+/*
+ * The agent with its helpers, and the executor with what it keeps beside each command; the commands themselves are
+ * somebody's work.
+ */
 static bool is_ours(const struct agent *agent, const struct process_row *row)
 {
 	pid_t executor = exec_stats(agent->exec).executor;
 
-	return row->pid == getpid() || row->ppid == getpid() || (executor > 0 && row->ppid == executor) || is_named_ours(row);
+	return row->pid == getpid() || row->ppid == getpid() || (executor > 0 && row->ppid == executor) ||
+	       is_named_ours(row);
 }
 
 /* Who uses most of the CPU now: beside the advice, not its reason. */

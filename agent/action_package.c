@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * PackageList, PackageSearch, PackageInstall, PackageRemove, PackageUpdate and UpdateSystemSoftware. A name is checked by its grammar
- * first, then against what there is: apt takes what it does not know as a pattern or, with a sign at its end, as another order.
+ * PackageList, PackageSearch, PackageInstall, PackageRemove, PackageUpdate and UpdateSystemSoftware. A name is checked
+ * by its grammar first, then against what there is: apt takes what it does not know as a pattern or, with a sign at its
+ * end, as another order.
  */
 #include "agent/action.h"
 
@@ -116,9 +117,10 @@ static void answer_updated(struct command *command, struct package_job *job)
 
 enum action_result action_run_update_system_software(struct command *command)
 {
-	static const enum job_step all[] = { JOB_REFRESH, JOB_SOURCES, JOB_LISTS, JOB_JUDGE, JOB_LIST, JOB_UPDATE_ALL, JOB_LIST_AGAIN, JOB_FACTS, JOB_END };
-	static const enum job_step one[] = { JOB_LIST_ONE,	JOB_REFRESH, JOB_SOURCES,    JOB_LISTS, JOB_JUDGE, JOB_LIST, JOB_UPDATE,
-					     JOB_LIST_AGAIN, JOB_FACTS,   JOB_END };
+	static const enum job_step all[] = { JOB_REFRESH,    JOB_SOURCES,    JOB_LISTS, JOB_JUDGE, JOB_LIST,
+					     JOB_UPDATE_ALL, JOB_LIST_AGAIN, JOB_FACTS, JOB_END };
+	static const enum job_step one[] = { JOB_LIST_ONE, JOB_REFRESH, JOB_SOURCES,	JOB_LISTS, JOB_JUDGE,
+					     JOB_LIST,	   JOB_UPDATE,	JOB_LIST_AGAIN, JOB_FACTS, JOB_END };
 	const char *name = NULL;
 	struct package_job *job;
 

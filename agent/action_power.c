@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * RebootSystem and ShutdownSystem: answered first, done a little later. What would keep them from happening is looked for before the
- * answer: no bus, no rights, another one pending, or somebody who holds a lock against it (`force` overrides that).
+ * RebootSystem and ShutdownSystem: answered first, done a little later. What would keep them from happening is looked
+ * for before the answer: no bus, no rights, another one pending, or somebody who holds a lock against it (`force`
+ * overrides that).
  */
 #include "agent/action.h"
 
@@ -48,18 +49,22 @@ static void on_manager(struct command *command, const struct bus_reply *reply)
 		schedule(command);
 }
 
-/* BlockInhibited: "shutdown:sleep", what is locked by those who may block. Without logind the service manager has to be there. */
+/*
+ * BlockInhibited: "shutdown:sleep", what is locked by those who may block. Without logind the service manager has to be
+ * there.
+ */
 static void on_inhibited(struct command *command, const struct bus_reply *reply)
 {
 	const struct power_request *request = command->work;
 	const char *locked = "";
 
 	if (reply->error) {
-		bus_work_call(command, on_manager, SYSTEMD_NAME, SYSTEMD_PATH, DBUS_PROPERTIES, "Get", "ss", SYSTEMD_MANAGER,
-			      "Version");
+		bus_work_call(command, on_manager, SYSTEMD_NAME, SYSTEMD_PATH, DBUS_PROPERTIES, "Get", "ss",
+			      SYSTEMD_MANAGER, "Version");
 		return;
 	}
-	if (sd_bus_message_read(reply->message, "v", "s", &locked) >= 0 && strstr(locked, "shutdown") && !request->force)
+	if (sd_bus_message_read(reply->message, "v", "s", &locked) >= 0 && strstr(locked, "shutdown") &&
+	    !request->force)
 		command_fail(command, CODE_COMMAND_FAILED, "inhibited",
 			     "a program of the guest holds a lock against shutting down (\"force\" overrides it)");
 	else
@@ -87,8 +92,10 @@ static enum action_result power(struct command *command, enum power_deed deed)
 	request->force = force;
 	/* Never before the answer has had time to leave. */
 	request->delay_s = delay_s ? delay_s : POWER_DELAY_S;
-	return bus_work_call(command, on_inhibited, "org.freedesktop.login1", "/org/freedesktop/login1", DBUS_PROPERTIES, "Get", "ss",
-			     "org.freedesktop.login1.Manager", "BlockInhibited") ? ACTION_ASYNC : ACTION_TAKEN;
+	return bus_work_call(command, on_inhibited, "org.freedesktop.login1", "/org/freedesktop/login1",
+			     DBUS_PROPERTIES, "Get", "ss", "org.freedesktop.login1.Manager", "BlockInhibited")
+		       ? ACTION_ASYNC
+		       : ACTION_TAKEN;
 }
 
 enum action_result action_run_reboot(struct command *command)

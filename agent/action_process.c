@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ProcessList and ProcessTop: the processes as they are now, not as the last tick saw them. Command lines come from the prober
- * (reading one may hang), so the action may have to wait for them; it never waits longer than the probe's own deadline. Where there are many
- * processes it waits for the scan, too, which is done in slices.
+ * ProcessList and ProcessTop: the processes as they are now, not as the last tick saw them. Command lines come from the
+ * prober (reading one may hang), so the action may have to wait for them; it never waits longer than the probe's own
+ * deadline. Where there are many processes it waits for the scan, too, which is done in slices.
  */
 #include "agent/action.h"
 
@@ -15,9 +15,9 @@
 #include "collectors/processes.h"
 #include "collectors/table.h"
 
-#define LIST_LIMIT_MAX 10000
+#define LIST_LIMIT_MAX	   10000
 #define LIST_LIMIT_DEFAULT 1000
-#define TOP_LIMIT_DEFAULT 10
+#define TOP_LIMIT_DEFAULT  10
 /* Command lines asked for in one go; a longer list has them for its first rows and for what is cached. */
 #define ASK_MAX 200
 
@@ -113,7 +113,8 @@ static bool must_wait(struct command *command)
 		command->scan = tick_scan_processes(agent);
 		command->step = LIST_SCANNING;
 	}
-	return command->step == LIST_SCANNING ? agent->scans < command->scan : prober_outstanding(agent->prober, NULL) > 0;
+	return command->step == LIST_SCANNING ? agent->scans < command->scan
+					      : prober_outstanding(agent->prober, NULL) > 0;
 }
 
 static enum action_result list(struct command *command, int64_t limit, enum processes_sort sort, bool is_list)
@@ -131,10 +132,12 @@ static enum action_result list(struct command *command, int64_t limit, enum proc
 		return ACTION_WAIT;
 	table = calloc((size_t)limit, sizeof(*table));
 	if (!table || !state) {
-		command_fail(command, CODE_INTERNAL, "collector", "the processes collector is off or failing (see Status)");
+		command_fail(command, CODE_INTERNAL, "collector",
+			     "the processes collector is off or failing (see Status)");
 		return ACTION_TAKEN;
 	}
-	answer.rows = (struct rows){ .rows = table, .count = processes_sorted(state, &ctx, sort, table, (size_t)limit) };
+	answer.rows =
+		(struct rows){ .rows = table, .count = processes_sorted(state, &ctx, sort, table, (size_t)limit) };
 	if (command->step == LIST_SCANNING) {
 		command->step = LIST_ASKED;
 		if (processes_ask(state, &ctx, table, answer.rows.count < ASK_MAX ? answer.rows.count : ASK_MAX) > 0)

@@ -80,9 +80,10 @@ static void answer(struct command *command)
 		const struct unit_job *job = restart->jobs.list;
 
 		response.success = false;
-		response.code = strstr(job->name, "NoSuchUnit") && restart->jobs.count == 1 ? CODE_NOT_FOUND : CODE_COMMAND_FAILED;
-		snprintf(text, sizeof(text), "%zu of %zu services could not be restarted%s%s", failed, restart->jobs.count,
-			 restart->jobs.count == 1 && job->refused ? ": " : "",
+		response.code = strstr(job->name, "NoSuchUnit") && restart->jobs.count == 1 ? CODE_NOT_FOUND
+											    : CODE_COMMAND_FAILED;
+		snprintf(text, sizeof(text), "%zu of %zu services could not be restarted%s%s", failed,
+			 restart->jobs.count, restart->jobs.count == 1 && job->refused ? ": " : "",
 			 restart->jobs.count == 1 && job->refused ? job->error : "");
 		response.error = text;
 	}
@@ -105,7 +106,8 @@ static void on_jobs_done(void *data, int error)
 static bool start(struct command *command)
 {
 	struct restart *restart = command->work;
-	int r = unit_jobs_start_for(&restart->jobs, command, "RestartUnit", restart->units, restart->count, on_jobs_done, command);
+	int r = unit_jobs_start_for(&restart->jobs, command, "RestartUnit", restart->units, restart->count,
+				    on_jobs_done, command);
 
 	if (r < 0)
 		bus_work_fail(command, r);

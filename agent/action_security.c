@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * CheckLinuxSecurity and its parts: facts from files, the states of units from the service manager, and what programs say of themselves.
- * Without a bus, an executor or an answer of them that is unknown; the checks are made all the same, and say so.
+ * CheckLinuxSecurity and its parts: facts from files, the states of units from the service manager, and what programs
+ * say of themselves. Without a bus, an executor or an answer of them that is unknown; the checks are made all the same,
+ * and say so.
  */
 #include "agent/action.h"
 
@@ -129,13 +130,18 @@ static void on_asked(struct command *command, struct exec_outcome *outcome)
 	ask_next(command);
 }
 
-/* From the first program on the executor keeps the deadlines. Who only looks gets no rights by it: what needs them is then not asked. */
+/*
+ * From the first program on the executor keeps the deadlines. Who only looks gets no rights by it: what needs them is
+ * then not asked.
+ */
 static void ask_next(struct command *command)
 {
 	struct security_work *work = command->work;
 	const char *argv[8];
 	char path[64];
-	struct run run = { .argv = argv, .question = true, .optional = true, .max_output_bytes = ANSWER_MAX, .done = on_asked };
+	struct run run = {
+		.argv = argv, .question = true, .optional = true, .max_output_bytes = ANSWER_MAX, .done = on_asked
+	};
 
 	for (; work->next->wanted; work->next++) {
 		const char *const *words = questions[work->next->question];
@@ -181,7 +187,8 @@ static void take_unit(struct security_facts *facts, const char *name, const char
 {
 	for (size_t i = 0; i < SECURITY_UNITS; i++)
 		if (strcmp(security_unit_names[i], name) == 0)
-			snprintf(facts->units[i], sizeof(facts->units[i]), "%s", strcmp(load, "not-found") == 0 ? "not-installed" : state);
+			snprintf(facts->units[i], sizeof(facts->units[i]), "%s",
+				 strcmp(load, "not-found") == 0 ? "not-installed" : state);
 }
 
 static void on_units(struct command *command, const struct bus_reply *reply)
@@ -191,8 +198,8 @@ static void on_units(struct command *command, const struct bus_reply *reply)
 	uint32_t job;
 
 	if (reply->error == 0 && sd_bus_message_enter_container(reply->message, 'a', "(ssssssouso)") > 0)
-		while (sd_bus_message_read(reply->message, "(ssssssouso)", &name, &description, &load, &state, &sub, &followed, &path,
-					   &job, &job_type, &job_path) > 0)
+		while (sd_bus_message_read(reply->message, "(ssssssouso)", &name, &description, &load, &state, &sub,
+					   &followed, &path, &job, &job_type, &job_path) > 0)
 			take_unit(&work->facts, name, load, state);
 	ask_programs(command);
 }

@@ -2,7 +2,8 @@
 /*
  * ServiceControl and RestartServices: verbs of the service manager over D-Bus, and what the unit is like afterwards.
  *
- *	ServiceControl: (the unit is judged ─► verb: job and its end | EnableUnitFiles, Reload) ─► LoadUnit ─► GetAll ─► its MainPID ─► answer
+ *	ServiceControl: (the unit is judged ─► verb: job and its end | EnableUnitFiles, Reload)
+ *			─► LoadUnit ─► GetAll ─► its MainPID ─► answer
  */
 #include "agent/action.h"
 
@@ -20,7 +21,7 @@
 #include "agent/unit_name.h"
 #include "agent/unit_rules.h"
 
-#define UNIT_INTERFACE "org.freedesktop.systemd1.Unit"
+#define UNIT_INTERFACE	  "org.freedesktop.systemd1.Unit"
 #define SERVICE_INTERFACE "org.freedesktop.systemd1.Service"
 
 enum operation { OPERATION_STATUS, OPERATION_JOB, OPERATION_ENABLE, OPERATION_DISABLE };
@@ -68,7 +69,9 @@ enum policy_group action_group_of_service_control(const struct message *message)
 	return operation && strcmp(operation, "status") == 0 ? GROUP_OBSERVE : GROUP_CONTROL;
 }
 
-/* -------------------------------------------------------------------------------------------------- the unit's state */
+/*
+ * -------------------------------------------------------------------------------------------------- the unit's state
+ */
 
 static bool is_enabled(const char *file_state)
 {
@@ -117,7 +120,8 @@ static void answer(struct command *command)
 		response.reason = "job_failed";
 		response.error = text;
 	} else if (!files_are_as_wanted(control)) {
-		snprintf(text, sizeof(text), "it was done, and its unit file is %s all the same", *control->file_state ? control->file_state : "not there");
+		snprintf(text, sizeof(text), "it was done, and its unit file is %s all the same",
+			 *control->file_state ? control->file_state : "not there");
 		response.success = false;
 		response.code = CODE_COMMAND_FAILED;
 		response.reason = control->verb->operation == OPERATION_ENABLE ? "not_enabled" : "still_enabled";
@@ -185,8 +189,8 @@ static void on_properties(struct command *command, const struct bus_reply *reply
 	else if (strcmp(control->load_state, "not-found") == 0)
 		command_fail(command, CODE_NOT_FOUND, "no_such_unit", "Unit %s not found.", control->unit[0]);
 	else if (strcmp(unit_name_suffix(control->unit[0]), ".service") == 0)
-		bus_work_call(command, on_main_pid, SYSTEMD_NAME, control->path, DBUS_PROPERTIES, "Get", "ss", SERVICE_INTERFACE,
-			      "MainPID");
+		bus_work_call(command, on_main_pid, SYSTEMD_NAME, control->path, DBUS_PROPERTIES, "Get", "ss",
+			      SERVICE_INTERFACE, "MainPID");
 	else
 		answer(command);
 }
@@ -195,10 +199,13 @@ static void ask_properties(struct command *command)
 {
 	struct control *control = command->work;
 
-	bus_work_call(command, on_properties, SYSTEMD_NAME, control->path, DBUS_PROPERTIES, "GetAll", "s", UNIT_INTERFACE);
+	bus_work_call(command, on_properties, SYSTEMD_NAME, control->path, DBUS_PROPERTIES, "GetAll", "s",
+		      UNIT_INTERFACE);
 }
 
-/* ---------------------------------------------------------------------------------------------------------- the verbs */
+/*
+ * ---------------------------------------------------------------------------------------------------------- the verbs
+ */
 
 static void on_path(struct command *command, const struct bus_reply *reply);
 
@@ -244,7 +251,8 @@ static void on_files_changed(struct command *command, const struct bus_reply *re
 
 	if (bus_work_failed(command, reply))
 		return;
-	if (control->verb->operation == OPERATION_ENABLE && (sd_bus_message_read(reply->message, "b", &install) < 0 || !install))
+	if (control->verb->operation == OPERATION_ENABLE &&
+	    (sd_bus_message_read(reply->message, "b", &install) < 0 || !install))
 		command_fail(command, CODE_COMMAND_FAILED, "no_install_section", "%s", UNIT_NO_INSTALL_WORDS);
 	else
 		bus_call_manager(command, on_reloaded, "Reload", NULL);
@@ -312,7 +320,8 @@ static bool start_verb(struct command *command)
 	if (control->verb->operation == OPERATION_STATUS)
 		return bus_call_manager(command, on_path, "LoadUnit", "s", control->unit[0]);
 	if (control->verb->operation == OPERATION_JOB)
-		r = unit_jobs_start_for(&control->jobs, command, control->verb->member, control->unit, 1, on_job_done, command);
+		r = unit_jobs_start_for(&control->jobs, command, control->verb->member, control->unit, 1, on_job_done,
+					command);
 	else
 		r = unit_judge_start(&control->judge, agent->bus, control->unit[0], &agent->config, on_judged, command);
 	if (r < 0)

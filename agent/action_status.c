@@ -52,8 +52,9 @@ static void emit_port(struct sink *out, const struct agent *agent)
 	sink_uint(out, "bytes_out", stats->bytes_out);
 	sink_uint(out, "queued_bytes", port_queued_bytes(agent->port));
 	sink_uint(out, "replies_sent", stats->lines_sent[LINE_REPLY] + stats->lines_sent[LINE_BULK]);
-	sink_uint(out, "replies_dropped", stats->lines_dropped[LINE_REPLY] + stats->lines_refused[LINE_REPLY] +
-						  stats->lines_dropped[LINE_BULK] + stats->lines_refused[LINE_BULK]);
+	sink_uint(out, "replies_dropped",
+		  stats->lines_dropped[LINE_REPLY] + stats->lines_refused[LINE_REPLY] +
+			  stats->lines_dropped[LINE_BULK] + stats->lines_refused[LINE_BULK]);
 	sink_uint(out, "samples_sent", stats->lines_sent[LINE_SAMPLE]);
 	sink_uint(out, "samples_dropped", stats->lines_dropped[LINE_SAMPLE] + stats->lines_refused[LINE_SAMPLE]);
 	sink_uint(out, "stalls", stats->stalls);
@@ -158,7 +159,8 @@ static void emit_status(struct sink *out, const char *key, const void *arg)
 	sink_str(out, "started", timestamp);
 	sink_real(out, "uptime_s", (double)(now.boot_ns - agent->started.boot_ns) / (double)NS_PER_S, 3);
 	sink_str(out, "state", agent->stopping == STOP_NOT ? "running" : "stopping");
-	sink_bool(out, "signature_required", agent->config.auth.require_signature == CONFIG_SIGNATURE_YES ||
+	sink_bool(out, "signature_required",
+		  agent->config.auth.require_signature == CONFIG_SIGNATURE_YES ||
 			  (agent->config.auth.require_signature == CONFIG_SIGNATURE_AUTO && agent->secret->len > 0));
 	sink_uint(out, "last_seq", agent->next_seq - 1);
 	emit_port(out, agent);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * UnsafeCommand: a line for a shell. What the host may choose is checked here: the shell by name from a short list (never a path), the
- * user by configuration, or by the host where that names none.
+ * UnsafeCommand: a line for a shell. What the host may choose is checked here: the shell by name from a short list
+ * (never a path), the user by configuration, or by the host where that names none.
  */
 #include "agent/action.h"
 
@@ -15,8 +15,8 @@
 static const struct {
 	const char *name, *path;
 } shells[] = {
-	{ "sh", "/bin/sh" },	 { "bash", "/bin/bash" }, { "dash", "/bin/dash" },
-	{ "zsh", "/bin/zsh" },	 { "ksh", "/bin/ksh" },	  { "ash", "/bin/ash" },
+	{ "sh", "/bin/sh" },   { "bash", "/bin/bash" }, { "dash", "/bin/dash" },
+	{ "zsh", "/bin/zsh" }, { "ksh", "/bin/ksh" },	{ "ash", "/bin/ash" },
 };
 
 static const char *find_shell(const char *name)
@@ -42,7 +42,8 @@ enum action_result action_run_unsafe(struct command *command)
 	};
 
 	if (!shell) {
-		command_fail(command, CODE_INVALID_PARAMETERS, "bad_value", "shell is one of sh, bash, dash, ash, ksh, zsh");
+		command_fail(command, CODE_INVALID_PARAMETERS, "bad_value",
+			     "shell is one of sh, bash, dash, ash, ksh, zsh");
 		return ACTION_TAKEN;
 	}
 	if (!policy_user(command->agent->config.commands.run_as, message->run_as, &run.user)) {

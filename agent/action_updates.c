@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What could be updated and what is installed, under the many names hosts ask for it. All of it is read from the lists the guest
- * has; `last_check` says of when they are. Nothing here refreshes them: that is a change (UpdateSystemSoftware).
+ * What could be updated and what is installed, under the many names hosts ask for it. All of it is read from the lists
+ * the guest has; `last_check` says of when they are. Nothing here refreshes them: that is a change
+ * (UpdateSystemSoftware).
  */
 #include "agent/action.h"
 
@@ -12,8 +13,8 @@
 #include "collectors/table.h"
 
 #define DAYS_DEFAULT 30
-#define DAYS_MAX 3650
-#define DAY_S 86400
+#define DAYS_MAX     3650
+#define DAY_S	     86400
 
 #define PENDING JOB_SOURCES, JOB_LISTS, JOB_LIST, JOB_PENDING, JOB_JUDGE, JOB_ADVISORIES, JOB_SIZES
 
@@ -63,7 +64,8 @@ static void answer_history(struct command *command, struct package_job *job)
 	package_job_succeed(command, package_emit_history, job);
 }
 
-static enum action_result ask(struct command *command, bool security_only, void (*answer)(struct command *, struct package_job *))
+static enum action_result ask(struct command *command, bool security_only,
+			      void (*answer)(struct command *, struct package_job *))
 {
 	struct package_job *job = package_job_new(command);
 

@@ -5,17 +5,17 @@
 #include <math.h>
 #include <stdio.h>
 
-#define CPU_BUSY 85.0	 /* percent at p95: too few cores */
-#define CPU_IDLE 20.0	 /* below: too many */
-#define CPU_AIM 60.0	 /* where p95 should be after the change */
-#define MEMORY_FULL 90.0
-#define MEMORY_IDLE 35.0
-#define MEMORY_AIM 70.0
-#define MEMORY_STEP_MB 256.0
+#define CPU_BUSY	85.0 /* percent at p95: too few cores */
+#define CPU_IDLE	20.0 /* below: too many */
+#define CPU_AIM		60.0 /* where p95 should be after the change */
+#define MEMORY_FULL	90.0
+#define MEMORY_IDLE	35.0
+#define MEMORY_AIM	70.0
+#define MEMORY_STEP_MB	256.0
 #define MEMORY_LEAST_MB 512.0
-#define DISK_FULL 90.0
-#define DISK_AIM 70.0
-#define DISK_DAYS 30.0
+#define DISK_FULL	90.0
+#define DISK_AIM	70.0
+#define DISK_DAYS	30.0
 
 static bool advise_cpu(const struct trend *trend, struct advice *advice)
 {
@@ -28,8 +28,9 @@ static bool advise_cpu(const struct trend *trend, struct advice *advice)
 		return false;
 	*advice = (struct advice){ .resource = "cpu", .current = cores, .recommended = wanted, .unit = "cores" };
 	advice->savings_percent = wanted < cores ? (cores - wanted) * 100 / cores : 0;
-	snprintf(advice->reason, sizeof(advice->reason), "CPU use was at most %.0f %% in 95 %% of the samples (average %.0f %%, peak %.0f %%)",
-		 p95, trend_share_average(&trend->cpu), trend->cpu.max);
+	snprintf(advice->reason, sizeof(advice->reason),
+		 "CPU use was at most %.0f %% in 95 %% of the samples (average %.0f %%, peak %.0f %%)", p95,
+		 trend_share_average(&trend->cpu), trend->cpu.max);
 	return true;
 }
 
@@ -43,10 +44,13 @@ static bool advise_memory(const struct trend *trend, struct advice *advice)
 		wanted = MEMORY_LEAST_MB;
 	if (trend->memory.count == 0 || (!full && !(idle && wanted < total_mb * 0.9)))
 		return false;
-	*advice = (struct advice){ .resource = "memory", .current = round(total_mb), .recommended = wanted, .unit = "MB" };
+	*advice = (struct advice){
+		.resource = "memory", .current = round(total_mb), .recommended = wanted, .unit = "MB"
+	};
 	advice->savings_percent = wanted < total_mb ? (total_mb - wanted) * 100 / total_mb : 0;
-	snprintf(advice->reason, sizeof(advice->reason), "memory use was at most %.0f %% in 95 %% of the samples (average %.0f %%, peak %.0f %%)",
-		 p95, trend_share_average(&trend->memory), trend->memory.max);
+	snprintf(advice->reason, sizeof(advice->reason),
+		 "memory use was at most %.0f %% in 95 %% of the samples (average %.0f %%, peak %.0f %%)", p95,
+		 trend_share_average(&trend->memory), trend->memory.max);
 	return true;
 }
 
@@ -61,10 +65,13 @@ static bool advise_disk(const struct trend_mount *mount, struct advice *advice)
 		return false;
 	if (filling)
 		needed += (mount->last_total_gb - mount->last_used_gb) * DISK_DAYS / fmax(days, 1);
-	*advice = (struct advice){ .current = mount->last_total_gb, .recommended = ceil(needed * 100 / DISK_AIM), .unit = "GB" };
+	*advice = (struct advice){ .current = mount->last_total_gb,
+				   .recommended = ceil(needed * 100 / DISK_AIM),
+				   .unit = "GB" };
 	snprintf(advice->resource, sizeof(advice->resource), "disk:%s", mount->path);
 	if (filling)
-		snprintf(advice->reason, sizeof(advice->reason), "%.0f %% used; full in %.0f days if it goes on as in this time", used, days);
+		snprintf(advice->reason, sizeof(advice->reason),
+			 "%.0f %% used; full in %.0f days if it goes on as in this time", used, days);
 	else
 		snprintf(advice->reason, sizeof(advice->reason), "%.0f %% used", used);
 	return true;

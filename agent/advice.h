@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a trend says about the size of the guest: pure rules over measured shares. Nothing is said without history, and nothing about
- * what was not measured.
+ * What a trend says about the size of the guest: pure rules over measured shares. Nothing is said without history, and
+ * nothing about what was not measured.
  */
 #ifndef AGENT_ADVICE_H
 #define AGENT_ADVICE_H

@@ -18,8 +18,8 @@
 
 #define TURN_LONG_NS NS_PER_MS
 /*
- * From here on an allocation gets pages of its own (mallopt(3)): only those it uses become real, while calloc clears all
- * of what it takes from the heap; and they go back when it is freed.
+ * From here on an allocation gets pages of its own (mallopt(3)): only those it uses become real, while calloc clears
+ * all of what it takes from the heap; and they go back when it is freed.
  */
 #define OWN_PAGES_BYTES 32768
 
@@ -55,11 +55,13 @@ static void watch_port(struct agent *agent, uint64_t now_ns)
 	uint64_t deadline_ns = port_deadline_ns(agent->port);
 	bool poll = port_needs_poll(agent->port);
 
-	if (deadline_ns != agent->port_deadline_ns || (deadline_ns != TIME_NEVER && !ev_is_active(&agent->port_timer))) {
+	if (deadline_ns != agent->port_deadline_ns ||
+	    (deadline_ns != TIME_NEVER && !ev_is_active(&agent->port_timer))) {
 		agent->port_deadline_ns = deadline_ns;
 		ev_timer_stop(agent->loop, &agent->port_timer);
 		if (deadline_ns != TIME_NEVER) {
-			ev_timer_set(&agent->port_timer, deadline_ns > now_ns ? (double)(deadline_ns - now_ns) / (double)NS_PER_S : 0, 0);
+			ev_timer_set(&agent->port_timer,
+				     deadline_ns > now_ns ? (double)(deadline_ns - now_ns) / (double)NS_PER_S : 0, 0);
 			ev_timer_start(agent->loop, &agent->port_timer);
 		}
 	}
@@ -115,7 +117,8 @@ static void on_hup(struct ev_loop *loop, ev_signal *signal, int events)
 		agent_reload(agent);
 }
 
-static void watch_signal(struct agent *agent, ev_signal *watcher, int number, void (*callback)(struct ev_loop *, ev_signal *, int))
+static void watch_signal(struct agent *agent, ev_signal *watcher, int number,
+			 void (*callback)(struct ev_loop *, ev_signal *, int))
 {
 	ev_signal_init(watcher, callback, number);
 	watcher->data = agent;

@@ -48,8 +48,8 @@
 
 /* What the command line said; the strings live as long as the process. */
 struct agent_options {
-	const char *config_path; /* NULL: the usual places */
-	const char *port_spec;	 /* NULL: the configuration's */
+	const char *config_path;		  /* NULL: the usual places */
+	const char *port_spec;			  /* NULL: the configuration's */
 	const char *settings[AGENT_SETTINGS_MAX]; /* "section.key=value" */
 	unsigned setting_count;
 	bool verbose;
@@ -69,7 +69,7 @@ enum stop_phase {
 };
 
 struct agent_counters {
-	uint64_t samples, samples_lost; /* lost: could not be encoded */
+	uint64_t samples, samples_lost;		   /* lost: could not be encoded */
 	uint64_t clock_steps, sleeps, generations; /* generations: begun after the first */
 	uint64_t reloads, reloads_failed;
 	uint64_t turn_ns_worst; /* longest work between two waits of the loop */
@@ -78,7 +78,7 @@ struct agent_counters {
 
 /* How the last refresh of the package manager's lists ended that this agent has made. */
 struct package_refresh {
-	bool failed; /* in part, or as a whole: */
+	bool failed;	 /* in part, or as a whole: */
 	char names[512]; /* these repositories, as many as fit */
 };
 
@@ -105,7 +105,7 @@ struct agent {
 	struct journal journal;
 	struct kept_answer *kept_answers; /* of commands that outlived an earlier run; see kept.h */
 	struct scripts scripts;
-	struct breaker breaker; /* of the port */
+	struct breaker breaker;	   /* of the port */
 	struct history *histories; /* being read now, see history.h */
 	struct logger *logger;
 	struct exec *exec;
@@ -145,11 +145,11 @@ struct agent {
 	bool gap;		 /* time broke since the last collect */
 
 	ev_timer metrics_timer, health_timer, poll_timer, log_timer; /* poll: only while the port cannot be waited on */
-	ev_timer extra_timer;	/* one-shot: a sample out of turn */
-	ev_timer slice_timer;	/* one-shot, at once: the next slice */
-	ev_timer collect_timer; /* one-shot: the end of waiting for probes */
-	ev_timer port_timer;	/* one-shot: port_deadline_ns */
-	ev_timer stop_timer;	/* one-shot: end of a stop phase */
+	ev_timer extra_timer;					     /* one-shot: a sample out of turn */
+	ev_timer slice_timer;					     /* one-shot, at once: the next slice */
+	ev_timer collect_timer;					     /* one-shot: the end of waiting for probes */
+	ev_timer port_timer;					     /* one-shot: port_deadline_ns */
+	ev_timer stop_timer;					     /* one-shot: end of a stop phase */
 	ev_prepare before_wait;
 	ev_check after_wait;
 	ev_io port_io, clock_io;
@@ -179,9 +179,15 @@ void agent_done(struct agent *agent);
 
 /* ---- settings.c: the configuration */
 
-/* Reads configuration from file and command line into `config`, checked; used at start, by --check-config and for reloading. */
+/*
+ * Reads configuration from file and command line into `config`, checked; used at start, by --check-config and for
+ * reloading.
+ */
 int agent_load_config(struct config *config, const struct agent_options *options, struct err *e);
-/* The same for a person: all errors are told, likely mistakes among them. 0 or the first error; the config is to be freed either way. */
+/*
+ * The same for a person: all errors are told, likely mistakes among them. 0 or the first error; the config is to be
+ * freed either way.
+ */
 int agent_inspect_config(struct config *config, const struct agent_options *options, config_tell_fn tell, void *data);
 
 /* Makes a checked configuration the one in force, and takes it over. */
@@ -212,7 +218,10 @@ void tick_reconfigure(struct agent *agent);
 void tick_sample_soon(struct agent *agent, unsigned topics);
 /* Looks whether time broke; then rates are marked and the host is told. */
 void tick_check_clock(struct agent *agent);
-/* Sees to it that the processes are scanned. The number that agent->scans has reached when that is done, which may be now. */
+/*
+ * Sees to it that the processes are scanned. The number that agent->scans has reached when that is done, which may be
+ * now.
+ */
 uint64_t tick_scan_processes(struct agent *agent);
 /* All probes have been answered: a sample that waited for them is finished. */
 void tick_probed(struct agent *agent);
@@ -232,10 +241,12 @@ void hostlink_init(struct agent *agent);
 void hostlink_hand_over(struct agent *agent);
 /* A sample for the host, unless it has subscribed to samples at a pace of its own. 0 or -errno. */
 int hostlink_sample(struct agent *agent, struct line *line);
-/* The host learns of the new generation as it learned of the old one, by a handshake, and may say anew what it holds. */
+/*
+ * The host learns of the new generation as it learned of the old one, by a handshake, and may say anew what it holds.
+ */
 void hostlink_renewed_generation(struct agent *agent, const char *why);
 /* An `agent_event` for the host; nothing when there is none. */
-__attribute__((format(printf, 4, 5))) void hostlink_event(struct agent *agent, enum reply_level level, const char *source,
-							   const char *format, ...);
+__attribute__((format(printf, 4, 5))) void hostlink_event(struct agent *agent, enum reply_level level,
+							  const char *source, const char *format, ...);
 
 #endif

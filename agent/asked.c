@@ -27,8 +27,8 @@ static bool takes_turn(struct agent *agent, const struct session *session)
 {
 	uint64_t now_ns = agent_now(agent).mono_ns;
 	bool user = session->kind == SESSION_LOCAL && session->uid != 0;
-	struct source *source = session->kind == SESSION_PORT ? &agent->sources.host :
-								 source_of_user(&agent->sources, session->uid, now_ns);
+	struct source *source = session->kind == SESSION_PORT ? &agent->sources.host
+							      : source_of_user(&agent->sources, session->uid, now_ns);
 
 	if (!spaced(source->sample_ns, now_ns) || (user && !users_may(&agent->asked, now_ns)))
 		return false;
@@ -70,7 +70,8 @@ void asked_leave(struct session *session)
 /* A subscriber does not get by its pace what it has got by asking. */
 static int hand(struct agent *agent, struct session *session, struct line *line)
 {
-	return subscribe_reads(session, FEED_METRICS) ? feed_hand(&agent->feed, &session->feed, line) : session->send(session, line);
+	return subscribe_reads(session, FEED_METRICS) ? feed_hand(&agent->feed, &session->feed, line)
+						      : session->send(session, line);
 }
 
 /* One that does not read what it has been sent has the sample there already. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Samples that a peer asks for (`Metrics`): within the policy and at a pace, so that nobody fills the log, or the host's port, by asking.
- * A source gets one a second; who asks again is answered by the sample just taken, which enters the log no second time.
+ * Samples that a peer asks for (`Metrics`): within the policy and at a pace, so that nobody fills the log, or the
+ * host's port, by asking. A source gets one a second; who asks again is answered by the sample just taken, which enters
+ * the log no second time.
  *
  *	ask ─► refused (policy) | a sample is in the making: it is the answer | the newest one | a new one, soon
  */
@@ -19,16 +20,16 @@ struct session;
 
 #define ASKED_SPACING_NS 1000000000ull
 /*
- * Users of the local socket, root apart, have this many in hand together, and get back one for each regular sample: over hours
- * their questions make the log no more than twice as long.
+ * Users of the local socket, root apart, have this many in hand together, and get back one for each regular sample:
+ * over hours their questions make the log no more than twice as long.
  */
 #define ASKED_USERS_SAVED 20
 
 /* Zeroed memory is a start. */
 struct asked {
-	struct session *first;	 /* local clients that wait for the sample in the making */
-	uint64_t users_ns;	 /* when one of the users was given a sample; 0: never */
-	unsigned users_spent;	 /* of ASKED_USERS_SAVED */
+	struct session *first;	  /* local clients that wait for the sample in the making */
+	uint64_t users_ns;	  /* when one of the users was given a sample; 0: never */
+	unsigned users_spent;	  /* of ASKED_USERS_SAVED */
 	uint64_t taken, repeated; /* answered by a new one, by one that was there */
 };
 

@@ -100,7 +100,9 @@ static bool send_to_writer(struct audit *audit, uint64_t now_ns, const char *byt
 	return false;
 }
 
-/* ------------------------------------------------------------------------------------------------- what waits for room */
+/*
+ * ------------------------------------------------------------------------------------------------- what waits for room
+ */
 
 struct audit_kept {
 	struct audit_kept *next;
@@ -250,8 +252,13 @@ void audit_count(struct audit *audit, const struct moment *now)
 
 	for (unsigned source = 0; source < AUDIT_SOURCES; source++) {
 		char detail[64];
-		struct audit_record record = { .phase = AUDIT_REFUSED, .id = "-", .action = "(several)", .origin = origins[source],
-					       .detail = detail, .count = audit->uncounted[source], .changes = true };
+		struct audit_record record = { .phase = AUDIT_REFUSED,
+					       .id = "-",
+					       .action = "(several)",
+					       .origin = origins[source],
+					       .detail = detail,
+					       .count = audit->uncounted[source],
+					       .changes = true };
 
 		if (!record.count)
 			continue;

@@ -2,9 +2,9 @@
 /*
  * The record of what was asked of this guest and what came of it, kept where a host cannot reach: in the journal, as
  * structured fields (one datagram, never waited for), or, where no journal takes it, in state_dir/audit.ndjson, written
- * by a child on a bounded socket. What changes something and finds no room waits, within a bound, until there is some; of what only
- * asked or was refused so many a second are recorded, for each kind of source, and of the others how many they were.
- * Secrets in commands are made unreadable first.
+ * by a child on a bounded socket. What changes something and finds no room waits, within a bound, until there is some;
+ * of what only asked or was refused so many a second are recorded, for each kind of source, and of the others how many
+ * they were. Secrets in commands are made unreadable first.
  */
 #ifndef AGENT_AUDIT_H
 #define AGENT_AUDIT_H
@@ -21,12 +21,12 @@
 #include "agent/policy.h"
 
 /* Two files of at most this much each: audit.ndjson and, once that is full, audit.ndjson.1. */
-#define AUDIT_FILE_BYTES     (4u << 20)
+#define AUDIT_FILE_BYTES (4u << 20)
 /*
- * Reads recorded in a second. Journals limit what one service writes (10000 messages in 30 s), and files are bounded: a host
- * must not be able to push the record of what it changed out of them with questions that cost it nothing.
+ * Reads recorded in a second. Journals limit what one service writes (10000 messages in 30 s), and files are bounded: a
+ * host must not be able to push the record of what it changed out of them with questions that cost it nothing.
  */
-#define AUDIT_READS_PER_S    20
+#define AUDIT_READS_PER_S 20
 /* Likewise of what was refused. */
 #define AUDIT_REFUSALS_PER_S 20
 /* Bytes of records that wait for room. */
@@ -52,7 +52,7 @@ struct audit {
 	int writer_fd;	      /* -1: the child does not run */
 	uint64_t next_try_ns; /* of starting the child again */
 	struct token_bucket reads[AUDIT_SOURCES], refusals[AUDIT_SOURCES];
-	unsigned uncounted[AUDIT_SOURCES]; /* refusals without a record since the last count of them */
+	unsigned uncounted[AUDIT_SOURCES];   /* refusals without a record since the last count of them */
 	struct audit_kept *kept, **kept_end; /* records that wait for room, the oldest first */
 	size_t kept_bytes;
 	uint64_t recorded, lost, reads_left_out, refusals_left_out;

@@ -64,8 +64,10 @@ static bool is_name(char c)
 	return isalnum((unsigned char)c) || c == '_' || c == '-';
 }
 
-/* Behind the value that begins at `at`: a quoted one ends at its quote, another at a blank or what ends a word of a
- * shell. */
+/*
+ * Behind the value that begins at `at`: a quoted one ends at its quote, another at a blank or what ends a word of a
+ * shell.
+ */
 static const char *skip_value(const char *at)
 {
 	if (*at == '"' || *at == '\'') {
@@ -163,7 +165,8 @@ void audit_redact_text(const char *text, char *out, size_t size)
 
 static bool is_plain(const char *word)
 {
-	return *word && word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-")] == '\0';
+	return *word &&
+	       word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-")] == '\0';
 }
 
 /* In quotes if a shell would take it for more than one word, or for something else. */
@@ -235,7 +238,8 @@ void audit_redact_object(struct json_object *object, char *out, size_t size)
 		out[len - 1] = '\0';
 }
 
-/* --------------------------------------------------------------------------------------------------------- encodings
+/*
+ * --------------------------------------------------------------------------------------------------------- encodings
  */
 
 int audit_record_json(const struct audit_record *record, int64_t wall_ms, char *out, size_t size)

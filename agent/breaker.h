@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The circuit breaker of the port: what its failures in a row amount to. The port itself keeps the times of its
- *attempts; this keeps the state that hosts and people are told. Pure: faults and moments in, a state out.
+ * attempts; this keeps the state that hosts and people are told. Pure: faults and moments in, a state out.
  *
  *	Closed ──5 failures in a row──► Open ──its time has come──► HalfOpen ──works──► Closed
  *	                                  ▲                            └──fails──► Open
@@ -29,8 +29,10 @@ struct breaker {
 	bool untold;		 /* changed since a host was told */
 };
 
-/* An open that failed, or a session that stalled; the next attempt is at `retry_ns` (CLOCK_MONOTONIC, TIME_NEVER: on a
- * change of the node). */
+/*
+ * An open that failed, or a session that stalled; the next attempt is at `retry_ns` (CLOCK_MONOTONIC, TIME_NEVER: on a
+ * change of the node).
+ */
 void breaker_failed(struct breaker *breaker, const struct moment *now, uint64_t retry_ns);
 
 /* The port is open and a host is there. */

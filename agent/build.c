@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The parts of the agent, made in the order in which they need each other, and wired to what the agent does when they speak. */
+/*
+ * The parts of the agent, made in the order in which they need each other, and wired to what the agent does when they
+ * speak.
+ */
 #include "agent/build.h"
 
 #include <fcntl.h>
@@ -68,10 +71,11 @@ static void on_collector_changed(void *data, const struct collector *collector, 
 static void on_logger_changed(void *data, enum logger_state state, int error)
 {
 	struct agent *agent = data;
-	static const char *const words[] = { "is written again", "lags: its disk is slow or frozen", "cannot be written" };
+	static const char *const words[] = { "is written again", "lags: its disk is slow or frozen",
+					     "cannot be written" };
 
-	report(state == LOGGER_OK ? LOG_NOTICE : LOG_WARNING, "metric log in %s %s%s%s", agent->config.log.dir, words[state],
-	       error ? ": " : "", error ? strerror(-error) : "");
+	report(state == LOGGER_OK ? LOG_NOTICE : LOG_WARNING, "metric log in %s %s%s%s", agent->config.log.dir,
+	       words[state], error ? ": " : "", error ? strerror(-error) : "");
 	if (state == LOGGER_OK)
 		standing_clear(agent, "log", "", "the metric log is written again");
 	else
@@ -101,16 +105,22 @@ static void on_executor_lost(void *data, int error)
 
 	if (!*fault && agent->privileged && exec_state(agent->privileged) == EXEC_STATE_FAULT)
 		fault = exec_fault(agent->privileged);
-	/* One that dies once is started again, and that is all; one whose program is missing dies as often as it is started. */
+	/*
+	 * One that dies once is started again, and that is all; one whose program is missing dies as often as it is
+	 * started.
+	 */
 	if (*fault || error)
 		standing_set(agent, REPLY_ERROR, "executor", "", "%s", *fault ? fault : strerror(-error));
 	else if (++agent->executor_losses > 1)
-		standing_set(agent, REPLY_ERROR, "executor", "", "the executor dies whenever it is started: no program can be run");
+		standing_set(agent, REPLY_ERROR, "executor", "",
+			     "the executor dies whenever it is started: no program can be run");
 	if (*fault || error)
-		report_limited(&agent->exec_topic, agent->now.mono_ns, LOG_ERR, "%s; commands are answered INTERNAL", *fault ? fault : strerror(-error));
+		report_limited(&agent->exec_topic, agent->now.mono_ns, LOG_ERR, "%s; commands are answered INTERNAL",
+			       *fault ? fault : strerror(-error));
 	else
 		report_limited(&agent->exec_topic, agent->now.mono_ns, LOG_ERR,
-			       "executor died; its commands are answered INTERNAL, packages and power go on, and it is started again");
+			       "executor died; its commands are answered INTERNAL, packages and power go on, and it is "
+			       "started again");
 }
 
 /* The seq of latest.json: in memory, so it survives a crash of the agent that the log's last write did not. */
@@ -132,8 +142,8 @@ static uint64_t seq_of_latest(const char *dir)
 }
 
 /* What stays as it is until the next start. */
-__attribute__((format(printf, 4, 5))) static void tell_at_start(struct agent *agent, const char *source, const char *subject,
-								const char *format, ...)
+__attribute__((format(printf, 4, 5))) static void tell_at_start(struct agent *agent, const char *source,
+								const char *subject, const char *format, ...)
 {
 	char words[STANDING_TEXT];
 	va_list args;
@@ -151,9 +161,11 @@ static void find_first_seq(struct agent *agent)
 
 	if (agent->config.log.enabled && repair_last_seq(agent->config.log.dir, &log_seq) < 0)
 		log_seq = 0;
-	agent->next_seq = state_first_seq(&agent->state, log_seq > latest_seq ? log_seq : latest_seq, agent->id.boot_id);
+	agent->next_seq =
+		state_first_seq(&agent->state, log_seq > latest_seq ? log_seq : latest_seq, agent->id.boot_id);
 	if (state_begin(&agent->state, agent->next_seq, agent->id.boot_id) < 0)
-		tell_at_start(agent, "agent", "state", "%s cannot be written: sample numbers rest on the log alone", agent->config.agent.state_dir);
+		tell_at_start(agent, "agent", "state", "%s cannot be written: sample numbers rest on the log alone",
+			      agent->config.agent.state_dir);
 }
 
 int build_state(struct agent *agent, struct err *e)
@@ -165,7 +177,8 @@ int build_state(struct agent *agent, struct err *e)
 	if (r < 0)
 		return r;
 	if (mkdir(runtime_dir, 0755) < 0 && errno != EEXIST)
-		tell_at_start(agent, "agent", "latest", "%s: %s: no %s is kept", runtime_dir, strerror(errno), LATEST_NAME);
+		tell_at_start(agent, "agent", "latest", "%s: %s: no %s is kept", runtime_dir, strerror(errno),
+			      LATEST_NAME);
 	identity_find(&agent->id, agent->config.agent.vm_id, agent->state.dir_fd, &unnamed);
 	if (unnamed.code)
 		tell_at_start(agent, "agent", "vm_id", "%s", unnamed.text);
@@ -175,8 +188,8 @@ int build_state(struct agent *agent, struct err *e)
 }
 
 /*
- * Those who may use the local socket; local.c says it when there is no such group. Where it cannot be given to them, the newest
- * sample is for nobody else; the log stays with the group that its directory was made for.
+ * Those who may use the local socket; local.c says it when there is no such group. Where it cannot be given to them,
+ * the newest sample is for nobody else; the log stays with the group that its directory was made for.
  */
 static void find_readers(const struct config *config, struct log_child_config *child)
 {
@@ -188,10 +201,11 @@ static void find_readers(const struct config *config, struct log_child_config *c
 		return;
 	r = gid == getegid() ? 0 : log_readers_try(gid);
 	if (r == 0)
-		child->latest_readers = child->writer.readers = (struct log_readers){ .kind = LOG_READERS_GROUP, .gid = gid };
+		child->latest_readers = child->writer.readers =
+			(struct log_readers){ .kind = LOG_READERS_GROUP, .gid = gid };
 	else
-		report(LOG_WARNING, "%s/%s cannot be given to group '%s' (%s): only this user and root may read it", config->agent.runtime_dir,
-		       LATEST_NAME, config->socket.group, strerror(-r));
+		report(LOG_WARNING, "%s/%s cannot be given to group '%s' (%s): only this user and root may read it",
+		       config->agent.runtime_dir, LATEST_NAME, config->socket.group, strerror(-r));
 }
 
 static int new_logger(struct agent *agent)
@@ -213,7 +227,9 @@ static int new_logger(struct agent *agent)
 static int build_port(struct agent *agent, struct err *e)
 {
 	struct port_kept kept = { .fd = notify_kept(NOTIFY_PORT), .input_fd = notify_kept(NOTIFY_HALF_LINE) };
-	struct port_config config = { .spec = agent->config.port.spec, .queue_bytes = agent->config.port.queue_bytes, .kept = &kept };
+	struct port_config config = { .spec = agent->config.port.spec,
+				      .queue_bytes = agent->config.port.queue_bytes,
+				      .kept = &kept };
 	uint32_t seed = (uint32_t)agent->now.mono_ns;
 
 	if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) < 0)
@@ -272,7 +288,8 @@ static void open_journal(struct agent *agent)
 	int r = journal_open(&agent->journal, agent->config.agent.runtime_dir);
 
 	if (r < 0)
-		tell_at_start(agent, "agent", "journal", "%s/" JOURNAL_NAME ": %s: commands are not remembered over a crash",
+		tell_at_start(agent, "agent", "journal",
+			      "%s/" JOURNAL_NAME ": %s: commands are not remembered over a crash",
 			      agent->config.agent.runtime_dir, strerror(-r));
 }
 
@@ -287,8 +304,9 @@ static void complete_lost_scripts(struct agent *agent)
 }
 
 /*
- * How long a line may be: what the port's queue has room for while as much waits in it as commands are still begun with (host_reads). Of an
- * answer that would be longer something is left out, and said to be; one that was refused by the queue nobody would hear of.
+ * How long a line may be: what the port's queue has room for while as much waits in it as commands are still begun with
+ * (host_reads). Of an answer that would be longer something is left out, and said to be; one that was refused by the
+ * queue nobody would hear of.
  */
 static size_t writer_room(const struct agent *agent)
 {
@@ -320,11 +338,13 @@ int build_parts(struct agent *agent, struct err *e)
 	if (r < 0)
 		return r;
 	if (!agent->config.log.enabled)
-		standing_set(agent, REPLY_INFO, "log", "", "this guest keeps no metric log (log.enabled): what no host takes is lost");
+		standing_set(agent, REPLY_INFO, "log", "",
+			     "this guest keeps no metric log (log.enabled): what no host takes is lost");
 	complete_lost_scripts(agent);
 	r = build_helpers(agent);
 	if (r == 0)
-		r = sampler_new(&agent->config, agent->prober, &agent->now, on_collector_changed, agent, &agent->sampler);
+		r = sampler_new(&agent->config, agent->prober, &agent->now, on_collector_changed, agent,
+				&agent->sampler);
 	if (r < 0)
 		return err_set(e, r, "out of memory");
 	hub_subscribe(&agent->hub, "port", HUB_PORT, hub_to_port, agent);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sd-bus under libev; see bus.h. sd-bus says what it waits for (fd, events, time-out) and is asked again after everything that may
- * have changed it; sd_bus_process is reached from the loop alone, so no callback comes out of a call into here.
+ * sd-bus under libev; see bus.h. sd-bus says what it waits for (fd, events, time-out) and is asked again after
+ * everything that may have changed it; sd_bus_process is reached from the loop alone, so no callback comes out of a
+ * call into here.
  */
 #include "agent/bus.h"
 
@@ -90,8 +91,8 @@ static void call_end(struct bus_call *call, const struct bus_reply *reply)
 static bool means_absent(const char *name)
 {
 	static const char *const absent[] = {
-		SD_BUS_ERROR_NO_REPLY, SD_BUS_ERROR_SERVICE_UNKNOWN, SD_BUS_ERROR_NAME_HAS_NO_OWNER, SD_BUS_ERROR_NO_SERVER,
-		SD_BUS_ERROR_DISCONNECTED,
+		SD_BUS_ERROR_NO_REPLY,	SD_BUS_ERROR_SERVICE_UNKNOWN, SD_BUS_ERROR_NAME_HAS_NO_OWNER,
+		SD_BUS_ERROR_NO_SERVER, SD_BUS_ERROR_DISCONNECTED,
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(absent); i++)
@@ -357,7 +358,9 @@ int bus_call(struct bus *bus, sd_bus_message *message, uint64_t timeout_ns, bus_
 		return -ENOMEM;
 	if (bus->call_count >= BUS_CALLS_MAX)
 		return -EBUSY;
-	*call = (struct bus_call){ .bus = bus, .generation = bus->generation, .done = done, .data = data, .next = bus->calls };
+	*call = (struct bus_call){
+		.bus = bus, .generation = bus->generation, .done = done, .data = data, .next = bus->calls
+	};
 	if (!bus->conn || sd_bus_message_get_bus(message) != bus->conn)
 		return -ENOTCONN;
 	/* Its own time-outs begin to count only when the connection stands; ours counts from now. */
@@ -398,10 +401,12 @@ int bus_watch(struct bus *bus, const char *sender, const char *path, const char 
 
 	if (r < 0)
 		return r;
-	*watch = (struct bus_watch){ .bus = bus, .generation = bus->generation, .fn = fn, .data = data, .next = bus->watches };
+	*watch = (struct bus_watch){
+		.bus = bus, .generation = bus->generation, .fn = fn, .data = data, .next = bus->watches
+	};
 	/* Messages of a direct peer carry no sender. */
-	r = sd_bus_match_signal_async(bus->conn, &watch->slot, bus->config.connect ? NULL : sender, path, interface, member,
-				      on_signal, on_match_installed, watch);
+	r = sd_bus_match_signal_async(bus->conn, &watch->slot, bus->config.connect ? NULL : sender, path, interface,
+				      member, on_signal, on_match_installed, watch);
 	if (r < 0)
 		return r;
 	bus_rearm(bus);

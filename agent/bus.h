@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The system bus, watched by the loop. It is opened by the first message, asynchronously (connect, authentication and Hello are
- * steps of the loop), and closed again after a while without anything to do: an idle agent holds no connection. No call
- * here waits, and no callback is called from within a call.
+ * The system bus, watched by the loop. It is opened by the first message, asynchronously (connect, authentication and
+ * Hello are steps of the loop), and closed again after a while without anything to do: an idle agent holds no
+ * connection. No call here waits, and no callback is called from within a call.
  *
  *	bus_message ─► (fill it) ─► bus_call ─► done(reply), exactly once ─► freed
  *	                                  └► bus_cancel: never called
  *
- * A bus that is absent refuses bus_message; one that goes away fails what is outstanding; one that does not answer costs its askers
- * their time-outs.
+ * A bus that is absent refuses bus_message; one that goes away fails what is outstanding; one that does not answer
+ * costs its askers their time-outs.
  */
 #ifndef AGENT_BUS_H
 #define AGENT_BUS_H
@@ -23,13 +23,14 @@ struct bus_call;
 struct bus_watch;
 
 #define BUS_ADDRESS "unix:path=/run/dbus/system_bus_socket"
-#define BUS_IDLE_S 30.0
+#define BUS_IDLE_S  30.0
 /* Calls outstanding at once; far below what a bus daemon lets one connection have (128 by default). */
 #define BUS_CALLS_MAX 96
 
 struct bus_config {
-	const char *address;	    /* NULL: BUS_ADDRESS */
-	int (*connect)(void *data); /* tests: a socket whose other end is the peer itself, no daemon between; or -errno */
+	const char *address; /* NULL: BUS_ADDRESS */
+	int (*connect)(
+		void *data); /* tests: a socket whose other end is the peer itself, no daemon between; or -errno */
 	void *connect_data;
 	double idle_s; /* 0: BUS_IDLE_S */
 };
@@ -39,22 +40,25 @@ struct bus *bus_new(struct ev_loop *loop, const struct bus_config *config);
 /* Drops what is outstanding without a call back. Accepts NULL, returns NULL. */
 struct bus *bus_free(struct bus *bus);
 
-/* A method call to be filled in, opening the bus if need be. 0 and *ret (sd_bus_message_unref it), or -errno: there is no bus. */
+/*
+ * A method call to be filled in, opening the bus if need be. 0 and *ret (sd_bus_message_unref it), or -errno: there is
+ * no bus.
+ */
 int bus_message(struct bus *bus, const char *destination, const char *path, const char *interface, const char *member,
 		sd_bus_message **ret);
 
 /* How a call ended. All valid during the callback only. */
 struct bus_reply {
 	sd_bus_message *message; /* NULL unless it succeeded */
-	int error;		 /* 0; -EREMOTEIO: the peer refused, see name and text; -ENOTCONN: the bus is gone; -ETIMEDOUT */
-	const char *name;	 /* of the peer's error, "org.freedesktop.…"; "" otherwise */
-	const char *text;	 /* words for it, never NULL */
+	int error; /* 0; -EREMOTEIO: the peer refused, see name and text; -ENOTCONN: the bus is gone; -ETIMEDOUT */
+	const char *name; /* of the peer's error, "org.freedesktop.…"; "" otherwise */
+	const char *text; /* words for it, never NULL */
 };
 typedef void (*bus_reply_fn)(void *data, const struct bus_reply *reply);
 
 /*
- * Sends `message`. `done` is called within `timeout_ns` (TIME_NEVER: no limit). 0 and *ret, valid until `done` begins, or
- * -errno: -EBUSY (BUS_CALLS_MAX outstanding), -ENOMEM, or the bus has just gone.
+ * Sends `message`. `done` is called within `timeout_ns` (TIME_NEVER: no limit). 0 and *ret, valid until `done` begins,
+ * or -errno: -EBUSY (BUS_CALLS_MAX outstanding), -ENOMEM, or the bus has just gone.
  */
 int bus_call(struct bus *bus, sd_bus_message *message, uint64_t timeout_ns, bus_reply_fn done, void *data,
 	     struct bus_call **ret);
@@ -62,8 +66,8 @@ int bus_call(struct bus *bus, sd_bus_message *message, uint64_t timeout_ns, bus_
 struct bus_call *bus_cancel(struct bus_call *call);
 
 /*
- * Signals of one member from `sender`, as long as the watch exists and the bus lives; `fn` with NULL: the bus is gone, and so is the
- * watch's use (it still has to be given back). 0 or -errno.
+ * Signals of one member from `sender`, as long as the watch exists and the bus lives; `fn` with NULL: the bus is gone,
+ * and so is the watch's use (it still has to be given back). 0 or -errno.
  */
 typedef void (*bus_signal_fn)(void *data, sd_bus_message *signal);
 int bus_watch(struct bus *bus, const char *sender, const char *path, const char *interface, const char *member,

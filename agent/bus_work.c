@@ -32,7 +32,8 @@ static void on_expired(struct command *command)
 	const struct bus_work *work = command->work;
 
 	if (work->heard)
-		command_fail(command, CODE_COMMAND_TIMEOUT, NULL, "not finished at its deadline; what was begun may still happen");
+		command_fail(command, CODE_COMMAND_TIMEOUT, NULL,
+			     "not finished at its deadline; what was begun may still happen");
 	else
 		command_fail(command, CODE_COMMAND_FAILED, "no_bus", "the system bus did not answer");
 }
@@ -64,7 +65,8 @@ void bus_work_fail(struct command *command, int error)
 		command_fail(command, CODE_COMMAND_FAILED, "bad_reply", "the answer on the bus made no sense");
 		break;
 	default:
-		command_fail(command, CODE_COMMAND_FAILED, "no_bus", "there is no system bus to ask: %s", strerror(-error));
+		command_fail(command, CODE_COMMAND_FAILED, "no_bus", "there is no system bus to ask: %s",
+			     strerror(-error));
 	}
 }
 
@@ -126,8 +128,8 @@ int bus_work_send(struct command *command, bus_step step, sd_bus_message *messag
 	return bus_call(command->agent->bus, message, TIME_NEVER, on_reply, work, &work->call);
 }
 
-static bool send(struct command *command, bus_step step, const char *destination, const char *path, const char *interface,
-		 const char *member, const char *types, va_list args)
+static bool send(struct command *command, bus_step step, const char *destination, const char *path,
+		 const char *interface, const char *member, const char *types, va_list args)
 {
 	_cleanup_(message_unrefp) sd_bus_message *message = NULL;
 	int r = bus_message(command->agent->bus, destination, path, interface, member, &message);
@@ -141,8 +143,8 @@ static bool send(struct command *command, bus_step step, const char *destination
 	return r >= 0;
 }
 
-bool bus_work_call(struct command *command, bus_step step, const char *destination, const char *path, const char *interface,
-		   const char *member, const char *types, ...)
+bool bus_work_call(struct command *command, bus_step step, const char *destination, const char *path,
+		   const char *interface, const char *member, const char *types, ...)
 {
 	va_list args;
 	bool sent;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Commands whose work is a conversation on the bus: one call after the other, each step a function. What can go wrong at every step
- * (no bus, refused, no answer in time) is answered here, the same for all actions.
+ * Commands whose work is a conversation on the bus: one call after the other, each step a function. What can go wrong
+ * at every step (no bus, refused, no answer in time) is answered here, the same for all actions.
  *
- *	run: bus_work_new ─► bus_call_manager(…, step) ─► step: bus_work_failed? ─► bus_call_…(…, step) ─► … ─► command_succeed
+ *	run: bus_work_new ─► bus_call_manager(…, step) ─► step: bus_work_failed? ─► bus_call_…(…, step)
+ *	     ─► … ─► command_succeed
  */
 #ifndef AGENT_BUS_WORK_H
 #define AGENT_BUS_WORK_H
@@ -16,8 +17,8 @@
 
 struct command;
 
-#define SYSTEMD_NAME "org.freedesktop.systemd1"
-#define SYSTEMD_PATH "/org/freedesktop/systemd1"
+#define SYSTEMD_NAME	"org.freedesktop.systemd1"
+#define SYSTEMD_PATH	"/org/freedesktop/systemd1"
 #define SYSTEMD_MANAGER "org.freedesktop.systemd1.Manager"
 #define DBUS_PROPERTIES "org.freedesktop.DBus.Properties"
 
@@ -26,9 +27,9 @@ typedef void (*bus_step)(struct command *command, const struct bus_reply *reply)
 /* The head of a command's work; an action's own struct begins with it. */
 struct bus_work {
 	struct command *command;
-	struct bus_call *call; /* outstanding */
-	bus_step step;	       /* takes its reply */
-	bool heard;	       /* somebody on the bus has answered at least once */
+	struct bus_call *call;		     /* outstanding */
+	bus_step step;			     /* takes its reply */
+	bool heard;			     /* somebody on the bus has answered at least once */
 	void (*done)(struct bus_work *work); /* optional: frees what the action put into its work */
 };
 
@@ -36,11 +37,11 @@ struct bus_work {
 void *bus_work_new(struct command *command, size_t size);
 
 /*
- * The next call; `types` and the rest are the arguments of sd_bus_message_append, NULL for none. True: `step` will be called, unless
- * the command ends before. False: the command has been answered and must not be touched any more.
+ * The next call; `types` and the rest are the arguments of sd_bus_message_append, NULL for none. True: `step` will be
+ * called, unless the command ends before. False: the command has been answered and must not be touched any more.
  */
-bool bus_work_call(struct command *command, bus_step step, const char *destination, const char *path, const char *interface,
-		   const char *member, const char *types, ...);
+bool bus_work_call(struct command *command, bus_step step, const char *destination, const char *path,
+		   const char *interface, const char *member, const char *types, ...);
 /* The same, to the service manager. */
 bool bus_call_manager(struct command *command, bus_step step, const char *member, const char *types, ...);
 

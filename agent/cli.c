@@ -32,8 +32,10 @@ static const char help[] =
 	"Usage: infiniservice [OPTION]...\n"
 	"Monitors this virtual machine, reports to its host over a virtio-serial port and runs the host's commands.\n"
 	"\n"
-	"  -c, --config FILE             read FILE alone instead of " SYSCONFDIR "/infiniservice/infiniservice.conf and conf.d/\n"
-	"  -p, --port SPEC               virtio:NAME, a path (virtio port, pty, serial line), unix:PATH, stdio or none\n"
+	"  -c, --config FILE             read FILE alone instead of " SYSCONFDIR
+	"/infiniservice/infiniservice.conf and conf.d/\n"
+	"  -p, --port SPEC               virtio:NAME, a path (virtio port, pty, serial line), unix:PATH, stdio or "
+	"none\n"
 	"                                (default virtio:org.infinibay.agent)\n"
 	"  -s, --set SECTION.KEY=VALUE   set a key of the configuration; may be given again\n"
 	"      --check-config            check the configuration and exit\n"
@@ -45,10 +47,14 @@ static const char help[] =
 	"Exit status: 0 done, 1 failed at run time, 2 wrong usage or configuration.\n";
 
 static const struct option long_options[] = {
-	{ "config", required_argument, NULL, 'c' },  { "port", required_argument, NULL, 'p' },
-	{ "set", required_argument, NULL, 's' },     { "check-config", no_argument, NULL, 'C' },
-	{ "once", no_argument, NULL, 'O' },	     { "verbose", no_argument, NULL, 'v' },
-	{ "version", no_argument, NULL, 'V' },	     { "help", no_argument, NULL, 'h' },
+	{ "config", required_argument, NULL, 'c' },
+	{ "port", required_argument, NULL, 'p' },
+	{ "set", required_argument, NULL, 's' },
+	{ "check-config", no_argument, NULL, 'C' },
+	{ "once", no_argument, NULL, 'O' },
+	{ "verbose", no_argument, NULL, 'v' },
+	{ "version", no_argument, NULL, 'V' },
+	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -66,7 +72,8 @@ __attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
 
 static void say_wrong_option(int option, char *argv[])
 {
-	const char *word = argv[optind - 1], *wrong = option == ':' ? "a value is missing" : "no such option, or with a value it does not take";
+	const char *word = argv[optind - 1],
+		   *wrong = option == ':' ? "a value is missing" : "no such option, or with a value it does not take";
 
 	if (optopt > ' ' && optopt < 0x7f && strncmp(word, "--", 2) != 0)
 		say("-%c: %s", optopt, wrong);
@@ -179,9 +186,9 @@ static int print_once(const struct agent_options *options)
 /* What the configuration says is wrong usage, what the machine says is a failure. */
 static int exit_code_of(int error)
 {
-	return error == -EINVAL || error == -EPERM || error == -EMEDIUMTYPE || error == -EFBIG || error == -ENAMETOOLONG ?
-		       EXIT_USAGE :
-		       EXIT_FAILED;
+	return error == -EINVAL || error == -EPERM || error == -EMEDIUMTYPE || error == -EFBIG || error == -ENAMETOOLONG
+		       ? EXIT_USAGE
+		       : EXIT_FAILED;
 }
 
 static int serve(const struct agent_options *options)

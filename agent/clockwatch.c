@@ -8,8 +8,8 @@
 
 #include <infiniservice/cleanup.h>
 
-#define STEP_MS 500
-#define SLEEP_MS 100
+#define STEP_MS	     500
+#define SLEEP_MS     100
 #define FAR_FUTURE_S 8000000000L /* year 2223: only the cancellation is wanted, never the expiry */
 
 static void take_reference(struct clockwatch *watch, const struct moment *now)

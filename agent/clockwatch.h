@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Notices that time is not what it was: the wall clock was set (timerfd_create(2), TFD_TIMER_CANCEL_ON_SET) or the guest
- * slept (CLOCK_BOOTTIME moved ahead of CLOCK_MONOTONIC). A paused VM shows as neither to the guest's monotonic clock; it shows
- * as a wall step once something corrects the clock.
+ * Notices that time is not what it was: the wall clock was set (timerfd_create(2), TFD_TIMER_CANCEL_ON_SET) or the
+ * guest slept (CLOCK_BOOTTIME moved ahead of CLOCK_MONOTONIC). A paused VM shows as neither to the guest's monotonic
+ * clock; it shows as a wall step once something corrects the clock.
  */
 #ifndef AGENT_CLOCKWATCH_H
 #define AGENT_CLOCKWATCH_H
@@ -27,8 +27,8 @@ void clockwatch_init(struct clockwatch *watch, const struct moment *now);
 void clockwatch_done(struct clockwatch *watch);
 
 /*
- * Compares with the reference and renews it. True when the wall clock moved by 500 ms or more against the boot clock (slewing by
- * NTP stays far below) or the guest slept for 100 ms or more. Rearms the timer.
+ * Compares with the reference and renews it. True when the wall clock moved by 500 ms or more against the boot clock
+ * (slewing by NTP stays far below) or the guest slept for 100 ms or more. Rearms the timer.
  */
 bool clockwatch_check(struct clockwatch *watch, const struct moment *now, struct clock_change *change);
 

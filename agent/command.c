@@ -33,8 +33,8 @@ static void set_deadlines(struct command *command)
 	uint32_t timeout_s = command->message.timeout_s;
 
 	if (!command->message.has_timeout)
-		timeout_s = command->action->timeout_s ? command->action->timeout_s :
-							 (uint32_t)command->agent->config.commands.default_timeout_s;
+		timeout_s = command->action->timeout_s ? command->action->timeout_s
+						       : (uint32_t)command->agent->config.commands.default_timeout_s;
 	command_deadlines(command->received_ns, timeout_s, &command->term_ns, &command->deadline_ns);
 }
 
@@ -77,7 +77,8 @@ static void on_turn(struct ev_loop *loop, ev_timer *timer, int events)
 
 	(void)loop;
 	(void)events;
-	if (command && !command->cancelled && agent_now(commands->agent).mono_ns - commands->served_ns >= QUEUE_TURN_S * NS_PER_S)
+	if (command && !command->cancelled &&
+	    agent_now(commands->agent).mono_ns - commands->served_ns >= QUEUE_TURN_S * NS_PER_S)
 		command_cancel(command, "it has had its turn, and another user waits for the slot");
 	watch_turn(commands);
 }
@@ -136,7 +137,9 @@ void command_begin(struct command *command)
 		wait_for_slot(command);
 }
 
-/* A command may be answered, and freed, within run: the search begins anew, and the answer does not come back in here. */
+/*
+ * A command may be answered, and freed, within run: the search begins anew, and the answer does not come back in here.
+ */
 static void start_queued(struct commands *commands)
 {
 	struct command *command;
@@ -194,16 +197,18 @@ static void end_pause(struct command *command)
 	start_queued(&command->agent->commands);
 }
 
-/* True when the failure is not told, because there will be another try. It must be able to begin before SIGTERM is due. */
+/*
+ * True when the failure is not told, because there will be another try. It must be able to begin before SIGTERM is due.
+ */
 static bool try_again(struct command *command, const struct response *response)
 {
 	struct agent *agent = command->agent;
 	uint32_t random = (uint32_t)agent_now(agent).mono_ns;
 	uint64_t wait_ns;
 
-	if (response->success || !command->slot || command->attempts == 0 || command->attempts > command->message.retries ||
-	    command->cancelled || command->state != COMMAND_RUNNING || agent->commands.closed ||
-	    !retry_helps(response->code, response->reason))
+	if (response->success || !command->slot || command->attempts == 0 ||
+	    command->attempts > command->message.retries || command->cancelled || command->state != COMMAND_RUNNING ||
+	    agent->commands.closed || !retry_helps(response->code, response->reason))
 		return false;
 	wait_ns = retry_delay_ns(command->attempts + 1, response->reason, backoff_random(&random));
 	if (agent_now(agent).mono_ns + wait_ns >= command->term_ns)
@@ -230,8 +235,11 @@ static void encode_response(struct command *command, struct response *response)
 {
 	struct agent *agent = command->agent;
 	int64_t wall_ms = agent_now(agent).wall_ms;
-	struct response bare = { .id = response->id, .command_type = response->command_type, .code = CODE_INTERNAL,
-				 .execution_time_ms = response->execution_time_ms, .error = "the answer could not be encoded" };
+	struct response bare = { .id = response->id,
+				 .command_type = response->command_type,
+				 .code = CODE_INTERNAL,
+				 .execution_time_ms = response->execution_time_ms,
+				 .error = "the answer could not be encoded" };
 
 	if (command->action->encode) {
 		if (command->action->encode(command, response) < 0)
@@ -352,7 +360,8 @@ void command_cancel(struct command *command, const char *words)
 	}
 }
 
-void command_succeed(struct command *command, void (*data)(struct sink *sink, const char *key, const void *arg), const void *arg)
+void command_succeed(struct command *command, void (*data)(struct sink *sink, const char *key, const void *arg),
+		     const void *arg)
 {
 	struct response response = { .success = true, .data = data, .arg = arg };
 
@@ -384,8 +393,9 @@ static void on_deadline(struct ev_loop *loop, ev_timer *timer, int events)
 		command->on_expired(command);
 	else
 		command_fail(command, CODE_COMMAND_TIMEOUT, NULL,
-			     command->state == COMMAND_QUEUED ? "still waiting for a free slot at its deadline; it was never started" :
-								"the guest did not give its values in time");
+			     command->state == COMMAND_QUEUED
+				     ? "still waiting for a free slot at its deadline; it was never started"
+				     : "the guest did not give its values in time");
 }
 
 /* ---------------------------------------------------------------------------------------------------- all of them */
@@ -436,7 +446,8 @@ static struct command *find_waiting(const struct commands *commands, unsigned ro
 {
 	struct command *command = commands->first;
 
-	while (command && (command->state != COMMAND_WAITING || command->round == round || command->async || command->job))
+	while (command &&
+	       (command->state != COMMAND_WAITING || command->round == round || command->async || command->job))
 		command = command->next;
 	return command;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Commands from admission to their one answer. In this order: shape (does the action exist, here?), policy, rate, then a slot or a place
- * in the queue. What is answered from the cache takes neither. Whatever happens afterwards (time-out, executor
- * lost, asker gone, shutdown), command_answer is reached exactly once.
+ * Commands from admission to their one answer. In this order: shape (does the action exist, here?), policy, rate, then
+ * a slot or a place in the queue. What is answered from the cache takes neither. Whatever happens afterwards (time-out,
+ * executor lost, asker gone, shutdown), command_answer is reached exactly once.
  *
  *	submit ─► refused at once
  *	       ├► loop action ─► answered (or waiting for the prober)
@@ -34,8 +34,8 @@ struct session;
 struct stream;
 
 /*
- * What an action that is done as a part of another one is put in: it sees the answer before it goes out, and may change it. True: the
- * answer has been taken over, and command_answer will be called again.
+ * What an action that is done as a part of another one is put in: it sees the answer before it goes out, and may change
+ * it. True: the answer has been taken over, and command_answer will be called again.
  */
 struct command_frame {
 	bool (*answer)(struct command *command, struct response *response);
@@ -51,7 +51,7 @@ enum command_state {
 struct command {
 	struct agent *agent;
 	struct session *session; /* NULL once the asker is gone */
-	struct message message;  /* owned */
+	struct message message;	 /* owned */
 	const struct action *action;
 	enum policy_group group; /* what it was judged as, see group_of of its action */
 	bool slot;		 /* needs one, */
@@ -59,37 +59,38 @@ struct command {
 	enum command_state state;
 	uint64_t received_ns;
 	uint64_t term_ns, deadline_ns; /* CLOCK_MONOTONIC; see command_deadlines */
-	ev_timer timer; /* while queued, waiting or async: the deadline */
-	struct exec_job *job; /* what runs for it now */
+	ev_timer timer;		       /* while queued, waiting or async: the deadline */
+	struct exec_job *job;	       /* what runs for it now */
 	void (*on_run_done)(struct command *command, struct exec_outcome *outcome); /* run.c: the present step's end */
 	void *work;		       /* an action's own state between steps, */
 	void (*work_free)(void *work); /* freed with the command */
 	struct command_frame *frame;   /* NULL: none; freed with the command */
-	bool async; /* goes on by itself: ACTION_ASYNC */
-	void (*on_expired)(struct command *command); /* answers an async command at its deadline; NULL: COMMAND_TIMEOUT */
-	bool from_host; /* or from a local client, */
-	uid_t uid;	/* of this uid, also when the client has gone */
-	struct command *batch; /* the batch it is a member of, or NULL, */
-	unsigned batch_index;  /* and its place there */
-	bool cancelled; /* is being killed on request */
-	bool audited;	/* its start has been recorded, so its end will be */
-	bool kept;	/* what runs for it outlives the agent */
-	bool resumed;	/* it was accepted by an earlier run, see kept.h: whichever host is there is told */
-	bool attach;	/* the next program to be kept runs already, as `unit` (of attach_step of the action) */
+	bool async;		       /* goes on by itself: ACTION_ASYNC */
+	void (*on_expired)(
+		struct command *command); /* answers an async command at its deadline; NULL: COMMAND_TIMEOUT */
+	bool from_host;			  /* or from a local client, */
+	uid_t uid;			  /* of this uid, also when the client has gone */
+	struct command *batch;		  /* the batch it is a member of, or NULL, */
+	unsigned batch_index;		  /* and its place there */
+	bool cancelled;			  /* is being killed on request */
+	bool audited;			  /* its start has been recorded, so its end will be */
+	bool kept;			  /* what runs for it outlives the agent */
+	bool resumed; /* it was accepted by an earlier run, see kept.h: whichever host is there is told */
+	bool attach;  /* the next program to be kept runs already, as `unit` (of attach_step of the action) */
 	char unit[EXECUTOR_UNIT_SIZE]; /* of the last program that outlives us; "": none */
 	char attach_step[JOURNAL_STEP_SIZE];
 	size_t attach_max_output;
-	bool pausing;	/* queued, but not before its timer has run: between two tries */
-	unsigned attempts; /* begun */
-	uint64_t serial; /* in the journal; 0: not there */
-	pid_t pid;	 /* of the program that runs for it now; 0: none */
+	bool pausing;	       /* queued, but not before its timer has run: between two tries */
+	unsigned attempts;     /* begun */
+	uint64_t serial;       /* in the journal; 0: not there */
+	pid_t pid;	       /* of the program that runs for it now; 0: none */
 	uint64_t output_bytes; /* written by its programs so far */
 	bool question;	       /* its present program's output is not streamed */
 	struct stream *stream; /* output is sent as it comes */
-	unsigned step;  /* of a loop action that waits: what it has behind it */
-	uint64_t scan;	/* and which scan of the processes it waits for */
-	unsigned round; /* of commands_probed that last looked at it */
-	struct command *next; /* all commands, in the order received */
+	unsigned step;	       /* of a loop action that waits: what it has behind it */
+	uint64_t scan;	       /* and which scan of the processes it waits for */
+	unsigned round;	       /* of commands_probed that last looked at it */
+	struct command *next;  /* all commands, in the order received */
 };
 
 struct command_stats {
@@ -112,9 +113,9 @@ struct commands {
 	uid_t served_uid;	   /* of the local client that had the slot last, */
 	uint64_t served_ns;	   /* since then; */
 	ev_timer turn;		   /* runs while it has the slot and others wait */
-	bool closed;   /* shutting down: nothing more is taken */
-	enum error_code refusal; /* of the last command that was not admitted */
-	bool starting; /* start_queued is at work further up the stack */
+	bool closed;		   /* shutting down: nothing more is taken */
+	enum error_code refusal;   /* of the last command that was not admitted */
+	bool starting;		   /* start_queued is at work further up the stack */
 	unsigned round;
 	struct command_stats stats;
 };
@@ -129,36 +130,40 @@ unsigned commands_queued(const struct commands *commands);
 void commands_submit(struct commands *commands, struct session *session, struct message *message);
 
 /* The same for member number `index` of a batch, which is told how it ended (batch_member_done). */
-void commands_submit_member(struct commands *commands, struct session *session, struct message *message, struct command *batch,
-			    unsigned index);
+void commands_submit_member(struct commands *commands, struct session *session, struct message *message,
+			    struct command *batch, unsigned index);
 
 /*
- * A command that did not come as a message of its own (a script): admitted with `action`, whose encode and deliver answer it. The caller
- * has made sure that it may run. Takes over `message`, and `work` on success. -ENOBUFS when the queue is full, -ENOMEM (the message is
- * freed, `work` is not); after 0 the command may have been answered already.
+ * A command that did not come as a message of its own (a script): admitted with `action`, whose encode and deliver
+ * answer it. The caller has made sure that it may run. Takes over `message`, and `work` on success. -ENOBUFS when the
+ * queue is full, -ENOMEM (the message is freed, `work` is not); after 0 the command may have been answered already.
  */
 int commands_submit_action(struct commands *commands, struct session *session, struct message *message,
 			   const struct action *action, void *work, void (*work_free)(void *work));
 
 /*
- * A command that an earlier run of the agent has begun: running, in its slot, with nobody who asked. The caller fills in the rest and
- * lets it go on, with its action (`known`) or, if its parameters are not known, to no more than the end of what runs for it.
- * NULL: out of memory; takes over `message` otherwise.
+ * A command that an earlier run of the agent has begun: running, in its slot, with nobody who asked. The caller fills
+ * in the rest and lets it go on, with its action (`known`) or, if its parameters are not known, to no more than the end
+ * of what runs for it. NULL: out of memory; takes over `message` otherwise.
  */
 struct command *commands_adopt(struct commands *commands, struct message *message, const struct action *action);
 void commands_go_on(struct command *command, bool known);
 
-/* One under way with this id that `session` may speak for: its own, or one of an earlier session of the same host. NULL: none. */
+/*
+ * One under way with this id that `session` may speak for: its own, or one of an earlier session of the same host.
+ * NULL: none.
+ */
 struct command *commands_find(const struct commands *commands, const struct session *session, const char *id);
 
 /*
- * Ends a command. What runs is killed and answers when it is dead, what is queued or waits is answered CANCELLED at once, with these
- * words.
+ * Ends a command. What runs is killed and answers when it is dead, what is queued or waits is answered CANCELLED at
+ * once, with these words.
  */
 void command_cancel(struct command *command, const char *words);
 
 /* What the guest's owner lets this peer do: a local client may look, a host what [commands] says. */
-bool commands_permit(const struct agent *agent, const struct session *session, const char *action, enum policy_group group);
+bool commands_permit(const struct agent *agent, const struct session *session, const char *action,
+		     enum policy_group group);
 
 /* Nothing of the queue is started until it is released, with what commands_hold gave. */
 bool commands_hold(struct commands *commands);
@@ -176,7 +181,10 @@ void commands_close(struct commands *commands);
 /* The grace time is over: what goes on by itself is answered SHUTTING_DOWN (programs are ended by exec_stop). */
 void commands_kill(struct commands *commands);
 
-/* The prober has answered all it was asked, or the processes have been scanned: loop actions that waited for that go on. */
+/*
+ * The prober has answered all it was asked, or the processes have been scanned: loop actions that waited for that go
+ * on.
+ */
 void commands_probed(struct commands *commands);
 
 /* True when nothing is left to answer, but for what outlives the agent and is answered by the next one. */
@@ -186,18 +194,25 @@ bool commands_idle(const struct commands *commands);
 void commands_report(const struct commands *commands, struct sink *out);
 
 /*
- * The deadlines of a host that gives up at exactly `timeout_s` after it asked: the answer is due a second (or a quarter of a
- * short time-out) earlier, SIGTERM goes out two seconds (or a fifth) before that.
+ * The deadlines of a host that gives up at exactly `timeout_s` after it asked: the answer is due a second (or a quarter
+ * of a short time-out) earlier, SIGTERM goes out two seconds (or a fifth) before that.
  */
 void command_deadlines(uint64_t received_ns, uint32_t timeout_s, uint64_t *ret_term_ns, uint64_t *ret_deadline_ns);
 
-/* An admitted command, in the list: runs it, or has it wait for its slot until its deadline. It may have been answered and freed then. */
+/*
+ * An admitted command, in the list: runs it, or has it wait for its slot until its deadline. It may have been answered
+ * and freed then.
+ */
 void command_begin(struct command *command);
 
-/* Frees the command without an answer: what runs for it goes on when the agent has ended, and the journal remembers it. */
+/*
+ * Frees the command without an answer: what runs for it goes on when the agent has ended, and the journal remembers it.
+ */
 void command_leave(struct command *command);
 
-/* Answers and frees the command, and starts what waited for its slot. `response`: id, type and time are filled in here. */
+/*
+ * Answers and frees the command, and starts what waited for its slot. `response`: id, type and time are filled in here.
+ */
 void command_answer(struct command *command, struct response *response);
 
 /* The command goes on by itself, as after ACTION_ASYNC; it is over at its deadline all the same. */
@@ -207,7 +222,8 @@ void command_keep_async(struct command *command);
 bool command_permits(const struct command *command, const struct action *action);
 
 /* The short forms: success with data; failure with a code, a reason word (or NULL) and words. */
-void command_succeed(struct command *command, void (*data)(struct sink *sink, const char *key, const void *arg), const void *arg);
+void command_succeed(struct command *command, void (*data)(struct sink *sink, const char *key, const void *arg),
+		     const void *arg);
 __attribute__((format(printf, 4, 5))) void command_fail(struct command *command, enum error_code code,
 							const char *reason, const char *format, ...);
 

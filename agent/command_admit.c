@@ -11,14 +11,18 @@
 #include "agent/command_queue.h"
 #include "agent/trace.h"
 
-static void refuse(struct commands *commands, struct session *session, const struct message *message, enum error_code code,
-		   const char *reason, const char *text)
+static void refuse(struct commands *commands, struct session *session, const struct message *message,
+		   enum error_code code, const char *reason, const char *text)
 {
 	struct agent *agent = commands->agent;
-	struct response response = { .id = message->id, .code = code, .reason = reason, .error = text,
-				     .command_type = message->action ? message->action :
-						     message->type == MESSAGE_UNSAFE_COMMAND ? action_unsafe.name :
-												 message_type_name(message->type) };
+	struct response response = { .id = message->id,
+				     .code = code,
+				     .reason = reason,
+				     .error = text,
+				     .command_type = message->action ? message->action
+						     : message->type == MESSAGE_UNSAFE_COMMAND
+							     ? action_unsafe.name
+							     : message_type_name(message->type) };
 
 	commands->stats.refused++;
 	commands->refusal = code;
@@ -31,8 +35,11 @@ static void refuse(struct commands *commands, struct session *session, const str
 static void refuse_duplicate(struct commands *commands, struct session *session, const struct message *message)
 {
 	struct agent *agent = commands->agent;
-	struct reply_error error = { .text = "a command with this id is still being worked on", .component = "commands",
-				     .code = CODE_DUPLICATE_ID, .reason = "duplicate_id", .id = message->id };
+	struct reply_error error = { .text = "a command with this id is still being worked on",
+				     .component = "commands",
+				     .code = CODE_DUPLICATE_ID,
+				     .reason = "duplicate_id",
+				     .id = message->id };
 
 	commands->stats.refused++;
 	commands->refusal = CODE_DUPLICATE_ID;
@@ -49,7 +56,8 @@ static bool in_flight(const struct commands *commands, const struct session *ses
 }
 
 /* The row behind the message, or NULL with the refusal sent. */
-static const struct action *find_action(struct commands *commands, struct session *session, const struct message *message)
+static const struct action *find_action(struct commands *commands, struct session *session,
+					const struct message *message)
 {
 	const struct action *action = NULL;
 
@@ -59,10 +67,12 @@ static const struct action *find_action(struct commands *commands, struct sessio
 	case ACTION_KNOWN:
 		break;
 	case ACTION_FOREIGN:
-		refuse(commands, session, message, CODE_UNSUPPORTED_PLATFORM, NULL, "this action exists on Windows guests only");
+		refuse(commands, session, message, CODE_UNSUPPORTED_PLATFORM, NULL,
+		       "this action exists on Windows guests only");
 		break;
 	case ACTION_UNKNOWN:
-		refuse(commands, session, message, CODE_UNKNOWN_COMMAND, "unknown_action", "this agent knows no such action");
+		refuse(commands, session, message, CODE_UNKNOWN_COMMAND, "unknown_action",
+		       "this agent knows no such action");
 		break;
 	}
 	return action;
@@ -78,7 +88,8 @@ static bool needs_slot(const struct action *action, enum policy_group group)
 	return action->slot && !(action->group_of && group == GROUP_OBSERVE);
 }
 
-bool commands_permit(const struct agent *agent, const struct session *session, const char *action, enum policy_group group)
+bool commands_permit(const struct agent *agent, const struct session *session, const char *action,
+		     enum policy_group group)
 {
 	struct policy policy = {
 		.enabled = agent->config.commands.enabled,
@@ -89,7 +100,8 @@ bool commands_permit(const struct agent *agent, const struct session *session, c
 
 	/* Looking is theirs; but what acts on the host's port and the log is refused where the owner has denied it. */
 	if (session->kind == SESSION_LOCAL)
-		return group == GROUP_OBSERVE && (strcmp(action, "Metrics") != 0 || !policy_denies(&policy, action, group));
+		return group == GROUP_OBSERVE &&
+		       (strcmp(action, "Metrics") != 0 || !policy_denies(&policy, action, group));
 	return policy_allows(&policy, action, group);
 }
 
@@ -112,8 +124,8 @@ bool command_permits(const struct command *command, const struct action *action)
 static bool takes_rate(struct agent *agent, const struct session *session)
 {
 	uint64_t now_ns = agent_now(agent).mono_ns;
-	struct source *source = session->kind == SESSION_PORT ? &agent->sources.host :
-								 source_of_user(&agent->sources, session->uid, now_ns);
+	struct source *source = session->kind == SESSION_PORT ? &agent->sources.host
+							      : source_of_user(&agent->sources, session->uid, now_ns);
 
 	return token_bucket_take(&source->bucket, (unsigned)agent->config.commands.rate_per_s, now_ns);
 }
@@ -136,7 +148,8 @@ static bool find_place(struct commands *commands, const struct session *session,
 }
 
 /* All that may keep a command from being admitted, in the order of the protocol. NULL when it was refused. */
-static const struct action *admissible(struct commands *commands, struct session *session, const struct message *message)
+static const struct action *admissible(struct commands *commands, struct session *session,
+				       const struct message *message)
 {
 	struct agent *agent = commands->agent;
 	const struct action *action;
@@ -157,17 +170,20 @@ static const struct action *admissible(struct commands *commands, struct session
 	} else if (!permitted(agent, session, action, group)) {
 		refuse(commands, session, message, CODE_POLICY_DENIED, NULL,
 		       "the policy of this guest does not allow it ([commands] in infiniservice.conf)");
-	} else if (!action->always &&
-		   !takes_rate(agent, session)) {
+	} else if (!action->always && !takes_rate(agent, session)) {
 		commands->stats.queue_full++;
-		refuse(commands, session, message, CODE_QUEUE_FULL, "rate", "more commands a second than this guest takes");
-	} else if (slot && !queue_slot_free(commands, session, queue_slots_of(action)) && !find_place(commands, session, true)) {
+		refuse(commands, session, message, CODE_QUEUE_FULL, "rate",
+		       "more commands a second than this guest takes");
+	} else if (slot && !queue_slot_free(commands, session, queue_slots_of(action)) &&
+		   !find_place(commands, session, true)) {
 		commands->stats.queue_full++;
 		refuse(commands, session, message, CODE_QUEUE_FULL, "busy",
-		       session->kind == SESSION_LOCAL ? "your places in the queue of local clients are taken" : "all slots and the queue are taken");
+		       session->kind == SESSION_LOCAL ? "your places in the queue of local clients are taken"
+						      : "all slots and the queue are taken");
 	} else if (!slot && action != &action_cancel && !find_place(commands, session, false)) {
 		commands->stats.queue_full++;
-		refuse(commands, session, message, CODE_QUEUE_FULL, "busy", "too many questions wait for their answers");
+		refuse(commands, session, message, CODE_QUEUE_FULL, "busy",
+		       "too many questions wait for their answers");
 	} else {
 		return action;
 	}
@@ -197,8 +213,8 @@ static struct command *command_new(struct commands *commands, struct session *se
 	return command;
 }
 
-void commands_submit_member(struct commands *commands, struct session *session, struct message *message, struct command *batch,
-			    unsigned index)
+void commands_submit_member(struct commands *commands, struct session *session, struct message *message,
+			    struct command *batch, unsigned index)
 {
 	const struct action *action;
 	struct command *command = NULL;

@@ -24,12 +24,14 @@ enum slot_kind queue_slots_of(const struct action *action)
 {
 	if (action->slots != SLOTS_ANY)
 		return action->slots;
-	return action->group == GROUP_PACKAGES ? SLOTS_PACKAGES : action->group == GROUP_POWER ? SLOTS_POWER : SLOTS_ANY;
+	return action->group == GROUP_PACKAGES ? SLOTS_PACKAGES
+	       : action->group == GROUP_POWER  ? SLOTS_POWER
+					       : SLOTS_ANY;
 }
 
 /*
- * Nothing more is started for a host that does not read the answers it has: what runs already may fill the rest of the queue
- * (five answers of half a megabyte into three quarters of four), and an answer must find room.
+ * Nothing more is started for a host that does not read the answers it has: what runs already may fill the rest of the
+ * queue (five answers of half a megabyte into three quarters of four), and an answer must find room.
  */
 static bool host_reads(const struct commands *commands)
 {
@@ -54,7 +56,9 @@ bool queue_slot_free(const struct commands *commands, const struct session *sess
 
 static void count_in(struct command_counts *counts, enum command_state state, int by)
 {
-	unsigned *counter = state == COMMAND_QUEUED ? &counts->queued : state == COMMAND_RUNNING ? &counts->running : &counts->waiting;
+	unsigned *counter = state == COMMAND_QUEUED    ? &counts->queued
+			    : state == COMMAND_RUNNING ? &counts->running
+						       : &counts->waiting;
 
 	*counter += (unsigned)by;
 }
@@ -133,7 +137,8 @@ static struct command *youngest_of_most(const struct commands *commands, enum co
 
 	*ret_places = 0;
 	for (struct command *command = commands->first; command; command = command->next) {
-		unsigned places = is_local(command, state) && command->uid != 0 ? places_of(commands, state, command->uid) : 0;
+		unsigned places =
+			is_local(command, state) && command->uid != 0 ? places_of(commands, state, command->uid) : 0;
 
 		if (places && places >= *ret_places) {
 			*ret_places = places;
@@ -163,7 +168,8 @@ static bool local_has_place(const struct commands *commands, uid_t uid, bool slo
 	return false;
 }
 
-bool queue_has_place(const struct commands *commands, const struct session *session, bool slot, struct command **ret_yields)
+bool queue_has_place(const struct commands *commands, const struct session *session, bool slot,
+		     struct command **ret_yields)
 {
 	unsigned held = slot ? commands->host.queued : commands->host.waiting;
 
@@ -173,7 +179,9 @@ bool queue_has_place(const struct commands *commands, const struct session *sess
 	return held < commands->agent->config.commands.queue_size;
 }
 
-/* The uid behind the one that was served last, and of it the oldest; from the end the turn goes back to the beginning. */
+/*
+ * The uid behind the one that was served last, and of it the oldest; from the end the turn goes back to the beginning.
+ */
 static struct command *next_in_turn(const struct commands *commands)
 {
 	struct command *behind = NULL, *first = NULL;
@@ -207,7 +215,8 @@ struct command *queue_overstaying(const struct commands *commands)
 
 	while (running && (!is_local(running, COMMAND_RUNNING) || running->uid == 0))
 		running = running->next;
-	while (running && waiting && (!is_local(waiting, COMMAND_QUEUED) || waiting->pausing || waiting->uid == running->uid))
+	while (running && waiting &&
+	       (!is_local(waiting, COMMAND_QUEUED) || waiting->pausing || waiting->uid == running->uid))
 		waiting = waiting->next;
 	return running && waiting ? running : NULL;
 }

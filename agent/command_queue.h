@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The list of commands under way, in the order received, and the slots and places that they hold. Within the commands (command.c,
- * command_admit.c) alone: nothing is run or answered here.
+ * The list of commands under way, in the order received, and the slots and places that they hold. Within the commands
+ * (command.c, command_admit.c) alone: nothing is run or answered here.
  *
  * Each source has its own share, and takes none of another's. The host has commands.max_concurrent slots and a queue of
- * commands.queue_size. Local clients have one further slot between them and a queue of their own, in which root has places
- * that nobody else takes; the uids that wait there are served in turn.
+ * commands.queue_size. Local clients have one further slot between them and a queue of their own, in which root has
+ * places that nobody else takes; the uids that wait there are served in turn.
  */
 #ifndef AGENT_COMMAND_QUEUE_H
 #define AGENT_COMMAND_QUEUE_H
@@ -24,7 +24,10 @@
 #define QUEUE_USERS_WAITING 64
 #define QUEUE_USER_WAITING  8
 
-/* So long a user's command has the slot of local clients at least; then it gives way to another user, or root, who waits. */
+/*
+ * So long a user's command has the slot of local clients at least; then it gives way to another user, or root, who
+ * waits.
+ */
 #define QUEUE_TURN_S 30
 
 /* The kind of slot that commands of an action take. */
@@ -34,10 +37,11 @@ enum slot_kind queue_slots_of(const struct action *action);
 bool queue_slot_free(const struct commands *commands, const struct session *session, enum slot_kind kind);
 
 /*
- * True when its source has a place for one more that is queued (or, without `slot`, waits). *ret_yields, with false: another user has
- * so many that the youngest of theirs has to go, which makes room; else NULL.
+ * True when its source has a place for one more that is queued (or, without `slot`, waits). *ret_yields, with false:
+ * another user has so many that the youngest of theirs has to go, which makes room; else NULL.
  */
-bool queue_has_place(const struct commands *commands, const struct session *session, bool slot, struct command **ret_yields);
+bool queue_has_place(const struct commands *commands, const struct session *session, bool slot,
+		     struct command **ret_yields);
 
 /* At the end of the list, in its state. */
 void queue_add(struct commands *commands, struct command *command);

@@ -20,8 +20,8 @@ enum disk_level { DISK_OK, DISK_TIGHT, DISK_FULL };
 struct disk_verdict {
 	unsigned judged, not_judged;
 	unsigned unknown; /* to be judged, but their numbers were never read */
-	unsigned silent;  /* of the unknown ones: those that do not answer; the rest may not be looked at (EACCES, EPERM) */
-	const char *silent_at; /* the first silent one, valid as its row is; NULL: none */
+	unsigned silent;  /* of the unknown ones: those that do not answer; the rest is forbidden (EACCES, EPERM) */
+	const char *silent_at;	     /* the first silent one, valid as its row is; NULL: none */
 	struct filesystem_row worst; /* of the judged ones, by use */
 	double used;		     /* percent, of that one */
 	double inodes;		     /* percent, the highest; -1: there are none that can run out */

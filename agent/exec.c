@@ -13,14 +13,16 @@
 #include <infiniservice/cleanup.h>
 
 #define OUTPUT_DEFAULT (256 * 1024)
-#define OOM_SCORE_ADJ 500 /* when memory runs out a command goes before the agent */
+#define OOM_SCORE_ADJ  500 /* when memory runs out a command goes before the agent */
 
 static int64_t run_build(const struct exec_job *job, const struct exec_request *r, char *packed, size_t size)
 {
 	struct executor_run run = {
 		.head = { .id = job->id, .term_ns = job->term_ns, .kill_ns = job->kill_ns },
 		.group = r->group,
-		.flags = exec_job_is_kept(job) ? EXECUTOR_RUN_KEEP : r->input ? EXECUTOR_RUN_INPUT : 0,
+		.flags = exec_job_is_kept(job) ? EXECUTOR_RUN_KEEP
+			 : r->input	       ? EXECUTOR_RUN_INPUT
+					       : 0,
 		.limits = { [EXECUTOR_LIMIT_AS] = r->limits.address_space_bytes,
 			    [EXECUTOR_LIMIT_FSIZE] = r->limits.file_bytes,
 			    [EXECUTOR_LIMIT_CPU] = r->limits.cpu_s,
@@ -36,7 +38,9 @@ static int64_t run_build(const struct exec_job *job, const struct exec_request *
 static int64_t deed_build(const struct exec_job *job, const struct exec_request *r, char *packed, size_t size)
 {
 	struct executor_deed_request deed = {
-		.head = { .id = job->id, .term_ns = job->term_ns, .kill_ns = job->kill_ns }, .deed = r->deed, .group = r->group,
+		.head = { .id = job->id, .term_ns = job->term_ns, .kill_ns = job->kill_ns },
+		.deed = r->deed,
+		.group = r->group,
 	};
 
 	return executor_deed_build(deed, r->action ? r->action : "", r->argument ? r->argument : "", packed, size);
@@ -111,7 +115,8 @@ static int job_keep(struct exec_job *job, const struct exec_request *r)
 	dir_fd = exec_keep_dir(job->exec);
 	if (dir_fd < 0)
 		return r->attach ? 0 : -EIO;
-	error = r->attach ? exec_keep_open(&job->keep, dir_fd, job->unit) : exec_keep_create(&job->keep, dir_fd, job->unit);
+	error = r->attach ? exec_keep_open(&job->keep, dir_fd, job->unit)
+			  : exec_keep_create(&job->keep, dir_fd, job->unit);
 	return r->attach ? 0 : error;
 }
 
@@ -267,7 +272,8 @@ struct exec *exec_free(struct exec *exec)
 	exec->stopping = true;
 	exec_link_close(exec);
 	for (struct exec_job *job = exec->jobs; job; job = job->next)
-		job->outcome.kept = exec_job_is_kept(job) && (job->state != JOB_UNSENT || job->attached) && job->state != JOB_EXITED;
+		job->outcome.kept = exec_job_is_kept(job) && (job->state != JOB_UNSENT || job->attached) &&
+				    job->state != JOB_EXITED;
 	exec_link_lose(exec, true, true);
 	ev_timer_stop(exec->loop, &exec->retry);
 	ev_child_stop(exec->loop, &exec->child);

@@ -11,10 +11,10 @@
 
 #include <infiniservice/cleanup.h>
 
-#define READ_SIZE 16384
-#define READS_PER_TURN 8 /* of one pipe or file, before other watchers get theirs */
-#define EXEC_END_MS 2000 /* what a kept command has left to do when its deadline is over, and its files to be read */
-#define LAG_MAX (4 << 20) /* of a kept command's file, behind its writer; beyond that it is passed over */
+#define READ_SIZE      16384
+#define READS_PER_TURN 8    /* of one pipe or file, before other watchers get theirs */
+#define EXEC_END_MS    2000 /* what a kept command has left to do when its deadline is over, and its files to be read */
+#define LAG_MAX	       (4 << 20) /* of a kept command's file, behind its writer; beyond that it is passed over */
 
 /* ---------------------------------------- the end of a job */
 
@@ -71,9 +71,9 @@ void exec_job_done(struct exec_job *job)
 	 * A pipe still open belongs to something that outlived the drain time: what it may yet write is not waited
 	 * for.
 	 */
-	o->truncated = o->out.total > o->out.len || o->err.total > o->err.len ||
-		       job->streams[EXEC_STDOUT].io.fd >= 0 || job->streams[EXEC_STDERR].io.fd >= 0 ||
-		       o->out.total < job->ends[EXEC_STDOUT] || o->err.total < job->ends[EXEC_STDERR];
+	o->truncated = o->out.total > o->out.len || o->err.total > o->err.len || job->streams[EXEC_STDOUT].io.fd >= 0 ||
+		       job->streams[EXEC_STDERR].io.fd >= 0 || o->out.total < job->ends[EXEC_STDOUT] ||
+		       o->err.total < job->ends[EXEC_STDERR];
 	if (o->duration_ns == 0)
 		o->duration_ns = exec_now() - job->begin_ns;
 	stats_count(&job->exec->stats, o);
@@ -307,7 +307,8 @@ void exec_job_exited(struct exec_job *job, const struct executor_reply *reply)
 
 	o->timed_out = reply->flags & EXECUTOR_TIMED_OUT;
 	/* An executor that came after the cancelling does not know why it was killed. */
-	o->cancelled = reply->flags & EXECUTOR_CANCELLED || (o->cancelled && job->attached && WIFSIGNALED(reply->status));
+	o->cancelled =
+		reply->flags & EXECUTOR_CANCELLED || (o->cancelled && job->attached && WIFSIGNALED(reply->status));
 	o->stuck = reply->flags & EXECUTOR_STUCK;
 	o->lost = reply->flags & EXECUTOR_LOST;
 	o->oom_killed = reply->flags & EXECUTOR_OOM;

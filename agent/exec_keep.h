@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The files of a command that outlives us: what it writes to its stdout and stderr, in a directory in memory, so that the next agent
- * finds it. Read as they grow, woken by inotify; what has been read and will not be read again is cut out of them, so that
- * the memory they take stays within what is kept of an output.
+ * The files of a command that outlives us: what it writes to its stdout and stderr, in a directory in memory, so that
+ * the next agent finds it. Read as they grow, woken by inotify; what has been read and will not be read again is cut
+ * out of them, so that the memory they take stays within what is kept of an output.
  *
  *	keep-UNIT.out  keep-UNIT.err  keep-UNIT.note (what its action has to know after a restart)
  */
@@ -17,9 +17,9 @@
 #define EXEC_KEEP_PREFIX "keep-"
 
 struct exec_keep {
-	int files[2];	/* to read from and to cut; -1: none */
-	int writers[2]; /* for the executor; -1 once it has them */
-	int watch;	/* inotify; -1: none, then they are read at the end */
+	int files[2];	 /* to read from and to cut; -1: none */
+	int writers[2];	 /* for the executor; -1 once it has them */
+	int watch;	 /* inotify; -1: none, then they are read at the end */
 	uint64_t cut[2]; /* where the hole ends */
 };
 

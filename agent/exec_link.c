@@ -42,8 +42,11 @@ static ssize_t message_send(const struct exec_job *job)
 
 static bool job_send(struct exec_job *job)
 {
-	struct executor_request cancel = { .version = EXECUTOR_VERSION, .op = EXECUTOR_CANCEL, .size = sizeof(cancel),
-					   .id = job->id, .kill_ns = job->kill_ns };
+	struct executor_request cancel = { .version = EXECUTOR_VERSION,
+					   .op = EXECUTOR_CANCEL,
+					   .size = sizeof(cancel),
+					   .id = job->id,
+					   .kill_ns = job->kill_ns };
 
 	if (job->state == JOB_UNSENT) {
 		if (message_send(job) < 0)
@@ -228,7 +231,8 @@ static void tell_lost(struct exec *exec, int error)
 /* What another try right away may find different: the machine is short of something for the moment. */
 static bool is_passing(int error)
 {
-	return error == -EAGAIN || error == -ENOMEM || error == -EMFILE || error == -ENFILE || error == -ENOBUFS || error == -EINTR;
+	return error == -EAGAIN || error == -ENOMEM || error == -EMFILE || error == -ENFILE || error == -ENOBUFS ||
+	       error == -EINTR;
 }
 
 const char *exec_place(struct exec *exec)
@@ -246,7 +250,8 @@ static void fault_set(struct exec *exec, int error)
 
 	exec->absent = access(place, exec->config.socket_path ? F_OK : X_OK) < 0;
 	if (!exec->config.socket_path)
-		snprintf(exec->fault, sizeof(exec->fault), "the executor cannot be started: %.300s: %s", place, strerror(-error));
+		snprintf(exec->fault, sizeof(exec->fault), "the executor cannot be started: %.300s: %s", place,
+			 strerror(-error));
 	else if (error == -ENOENT)
 		snprintf(exec->fault, sizeof(exec->fault), "there is no executor at %.300s", place);
 	else
@@ -255,14 +260,17 @@ static void fault_set(struct exec *exec, int error)
 			 error == -ECONNREFUSED ? " (systemctl status infiniservice-exec.socket)" : "");
 }
 
-/* An executor that ends without a word is none: of another version, without its libraries, masked, or no executor at all. */
+/*
+ * An executor that ends without a word is none: of another version, without its libraries, masked, or no executor at
+ * all.
+ */
 static void fault_set_silent(struct exec *exec)
 {
 	exec->absent = false;
-	snprintf(exec->fault, sizeof(exec->fault), "the executor %s%.300s ended without a word%s", exec->config.socket_path ? "at " : "",
-		 exec_place(exec),
-		 exec->config.socket_path ? " (systemctl status infiniservice-exec.service; is it of this version?)" :
-					    ": is it of this version, and all it needs installed?");
+	snprintf(exec->fault, sizeof(exec->fault), "the executor %s%.300s ended without a word%s",
+		 exec->config.socket_path ? "at " : "", exec_place(exec),
+		 exec->config.socket_path ? " (systemctl status infiniservice-exec.service; is it of this version?)"
+					  : ": is it of this version, and all it needs installed?");
 }
 
 const char *exec_fault(struct exec *exec)
@@ -280,7 +288,8 @@ enum exec_state exec_state(struct exec *exec)
 {
 	if (exec->fd >= 0 && exec->silent == 0)
 		return EXEC_STATE_READY;
-	if (exec->config.socket_path && exec->silent == 0 && access(exec->config.socket_path, F_OK) < 0 && errno == ENOENT)
+	if (exec->config.socket_path && exec->silent == 0 && access(exec->config.socket_path, F_OK) < 0 &&
+	    errno == ENOENT)
 		return EXEC_STATE_OFF;
 	return exec_fault(exec)[0] ? EXEC_STATE_FAULT : EXEC_STATE_IDLE;
 }
@@ -288,7 +297,10 @@ enum exec_state exec_state(struct exec *exec)
 /* The error for whoever wanted it. */
 static int launch_failed(struct exec *exec, int error)
 {
-	/* A socket whose executor could not be started is taken away by the service manager: it is not off, it has failed. */
+	/*
+	 * A socket whose executor could not be started is taken away by the service manager: it is not off, it has
+	 * failed.
+	 */
 	if (exec->config.socket_path && error == -ENOENT && exec->silent > 0)
 		return -EHOSTDOWN;
 	fault_set(exec, error);
@@ -298,7 +310,9 @@ static int launch_failed(struct exec *exec, int error)
 	return is_passing(error) ? error : -EHOSTDOWN;
 }
 
-/* A socket that was made after the last attempt: how executors behind an earlier one ended says nothing of this one's. */
+/*
+ * A socket that was made after the last attempt: how executors behind an earlier one ended says nothing of this one's.
+ */
 static bool socket_is_new(const struct exec *exec)
 {
 	struct stat now;
@@ -345,8 +359,8 @@ int exec_warm(struct exec *exec)
 }
 
 /*
- * There is no executor (any more), and there will be none: what waits for one is answered at once, as it would have been without a wait.
- * But what is asked after runs on, and is asked after as long as may be.
+ * There is no executor (any more), and there will be none: what waits for one is answered at once, as it would have
+ * been without a wait. But what is asked after runs on, and is asked after as long as may be.
  */
 static void jobs_abandon(struct exec *exec, int error)
 {
@@ -359,7 +373,8 @@ static void jobs_abandon(struct exec *exec, int error)
 			job = job->next;
 			continue;
 		}
-		exec_job_refused(job, -error, error == -ENOTCONN ? EXEC_STAGE_CONNECT : EXEC_STAGE_EXECUTOR, exec->fault);
+		exec_job_refused(job, -error, error == -ENOTCONN ? EXEC_STAGE_CONNECT : EXEC_STAGE_EXECUTOR,
+				 exec->fault);
 		job = exec->jobs;
 	}
 }
@@ -367,7 +382,9 @@ static void jobs_abandon(struct exec *exec, int error)
 /* The job becomes a question for the next executor. */
 int exec_link_ask_after(struct exec_job *job)
 {
-	struct executor_request head = { .op = EXECUTOR_ATTACH, .id = job->id, .term_ns = job->term_ns, .kill_ns = job->kill_ns };
+	struct executor_request head = {
+		.op = EXECUTOR_ATTACH, .id = job->id, .term_ns = job->term_ns, .kill_ns = job->kill_ns
+	};
 	char packed[sizeof(struct executor_unit_request) + EXECUTOR_UNIT_SIZE];
 	int64_t len = executor_unit_build(head, job->unit, packed, sizeof(packed));
 

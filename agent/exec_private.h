@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the three parts of exec.h share: exec.c takes requests, exec_job.c follows each job to its end, exec_link.c holds the
- * connection to the executor. Nobody else includes this.
+ * What the three parts of exec.h share: exec.c takes requests, exec_job.c follows each job to its end, exec_link.c
+ * holds the connection to the executor. Nobody else includes this.
  */
 #ifndef AGENT_EXEC_PRIVATE_H
 #define AGENT_EXEC_PRIVATE_H
@@ -46,12 +46,12 @@ struct exec_job {
 	bool attached, live;	       /* asks after it instead of running it; all of its output is wanted */
 	struct exec_keep keep;
 	uint64_t ask_until_ns; /* while it is asked after: when that is given up; 0: it is not */
-	uint64_t ends[2]; /* of its files, when it had exited */
+	uint64_t ends[2];      /* of its files, when it had exited */
 	struct ev_io written;
 	struct ev_timer more; /* the rest of what was written, in the next turn */
 	struct stream streams[2];
 	struct exec_outcome outcome;
-	int input; /* goes with the message; -1: none */
+	int input;     /* goes with the message; -1: none */
 	void *message; /* the RUN, until sent */
 	size_t message_len;
 };
@@ -61,7 +61,7 @@ struct exec {
 	struct exec_config config;
 	char *program, *socket_path, *keep_path;
 	int keep_dir; /* -1: not opened yet */
-	int fd; /* -1: no executor */
+	int fd;	      /* -1: no executor */
 	pid_t pid;
 	struct ev_io io;
 	struct ev_child child;
@@ -71,12 +71,12 @@ struct exec {
 	struct exec_job *jobs, **tail;
 	uint64_t next_id;
 	bool stopping;
-	bool was_lost; /* `lost` was told, and none has answered since */
-	bool spoken;	 /* the executor that is there has said a word */
+	bool was_lost;	   /* `lost` was told, and none has answered since */
+	bool spoken;	   /* the executor that is there has said a word */
 	struct stat tried; /* the socket's file when it was last connected to; st_ino 0: there was none */
-	unsigned silent; /* executors in a row that have said none */
-	char fault[512]; /* why there is none; "": nothing is known */
-	bool absent;	 /* it is for want of the file, or of its mode */
+	unsigned silent;   /* executors in a row that have said none */
+	char fault[512];   /* why there is none; "": nothing is known */
+	bool absent;	   /* it is for want of the file, or of its mode */
 	struct exec_stats stats;
 };
 

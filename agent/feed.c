@@ -125,7 +125,8 @@ void feed_publish(struct feed *feed, enum feed_topic topic, struct line *line, u
 	feed->todo = feed->readers;
 }
 
-/* ------------------------------------------------------------------------------------------------------- handing out
+/*
+ * ------------------------------------------------------------------------------------------------------- handing out
  */
 
 /* What the ring has dropped before it was read. */

@@ -84,8 +84,10 @@ void feed_unsubscribe(struct feed *feed, struct feed_reader *reader, unsigned to
 /* Is there anybody for this topic? What nobody wants need not be encoded. */
 bool feed_wanted(const struct feed *feed, enum feed_topic topic);
 
-/* Keeps a reference to the line for those who want it. Lines without a seq get the next number of their topic. Then
- * call feed_pump. */
+/*
+ * Keeps a reference to the line for those who want it. Lines without a seq get the next number of their topic. Then
+ * call feed_pump.
+ */
 void feed_publish(struct feed *feed, enum feed_topic topic, struct line *line, uint64_t now_ns);
 
 /* Visits up to `budget` readers that have not been visited since the last line. True: there are more. */
@@ -94,8 +96,10 @@ bool feed_pump(struct feed *feed, unsigned budget);
 /* Hands one reader all it has room for: called when its queue has drained. */
 void feed_pump_reader(struct feed *feed, struct feed_reader *reader);
 
-/* A sample is handed to one that reads "metrics", out of turn and whether it has room or not: when it is the newest one, its own turn does not
- * bring it again. What `put` returns. */
+/*
+ * A sample is handed to one that reads "metrics", out of turn and whether it has room or not: when it is the newest
+ * one, its own turn does not bring it again. What `put` returns.
+ */
 int feed_hand(struct feed *feed, struct feed_reader *reader, struct line *line);
 
 /* Has the reader been handed this sample, the newest one, already? */

@@ -56,7 +56,8 @@ bool generation_host_ran_ahead(struct generation *generation, int64_t host_ms, i
 	return known && ahead_ms - before_ms > GENERATION_AHEAD_MS;
 }
 
-/* ---------------------------------------------------------------------------------------------------------- the file
+/*
+ * ---------------------------------------------------------------------------------------------------------- the file
  */
 
 void generation_make(char text[GENERATION_SIZE])
@@ -267,7 +268,8 @@ void generation_hear(struct agent *agent, const struct message *message)
 		renew_on_word(agent, "the host's clock ran ahead");
 }
 
-/* ------------------------------------------------------------------------------------------------------------ numbers
+/*
+ * ------------------------------------------------------------------------------------------------------------ numbers
  */
 
 uint64_t generation_ack(struct agent *agent, uint64_t seq, const char *text)

@@ -35,15 +35,14 @@ struct message;
 struct generation {
 	char text[GENERATION_SIZE];
 	uint64_t first_seq; /* the number of its first sample */
-	uint64_t sent_seq; /* the highest number of it that a host has been given; of an earlier run: that may have been
-			    */
+	uint64_t sent_seq; /* the highest number of it that a host has been given, or may have been by an earlier run */
 	bool rtc_known;	   /* the last reading of the real-time clock: */
 	struct probe_rtc rtc;
 	bool host_known; /* how far the times of hosts are ahead of ours, at the last message: */
 	int64_t host_ahead_ms;
 	uint64_t foreign_seq; /* the highest number for which an Ack that names no generation has begun one */
-	unsigned words;	      /* generations begun on a host's word, of HOST_WORDS: one comes back every HOST_WORD_NS, */
-	uint64_t word_ns;     /* counted from here */
+	unsigned words;	  /* generations begun on a host's word, of HOST_WORDS: one comes back every HOST_WORD_NS, */
+	uint64_t word_ns; /* counted from here */
 	struct prober *prober;
 	ev_io vmgenid;	      /* active where the kernel may tell of it */
 	uint64_t late_due_ns; /* for which it was woken too late, last */
@@ -57,14 +56,17 @@ struct generation {
  */
 bool generation_rtc_ran_ahead(struct generation *generation, const struct probe_rtc *now);
 
-/* The same for a time that a host has sent, received at `wall_ms` of ours. The first one says nothing: clocks may
- * differ. */
+/*
+ * The same for a time that a host has sent, received at `wall_ms` of ours. The first one says nothing: clocks may
+ * differ.
+ */
 bool generation_host_ran_ahead(struct generation *generation, int64_t host_ms, int64_t wall_ms);
 
 /* A new one, as text. */
 void generation_make(char text[GENERATION_SIZE]);
 
-/* Takes the generation of this boot from the runtime directory, or makes one. Once next_seq and the identity are known.
+/*
+ * Takes the generation of this boot from the runtime directory, or makes one. Once next_seq and the identity are known.
  */
 void generation_open(struct agent *agent);
 
@@ -72,8 +74,10 @@ void generation_open(struct agent *agent);
 void generation_start(struct agent *agent);
 void generation_stop(struct agent *agent);
 
-/* Has the real-time clock read, by the prober: what comes of it follows within a moment. At the start, and when a
- * session begins. */
+/*
+ * Has the real-time clock read, by the prober: what comes of it follows within a moment. At the start, and when a
+ * session begins.
+ */
 void generation_look(struct agent *agent);
 
 /* The wall clock was set by so much: that is no sign. */

@@ -19,12 +19,12 @@
 #include "collectors/procfs.h"
 #include "collectors/table.h"
 
-#define MEMORY_WARNING 10.0 /* percent available */
-#define MEMORY_FAILED 5.0
-#define LOAD_WARNING 2.0 /* a core, over 5 minutes */
-#define LOAD_FAILED 8.0
+#define MEMORY_WARNING	 10.0 /* percent available */
+#define MEMORY_FAILED	 5.0
+#define LOAD_WARNING	 2.0 /* a core, over 5 minutes */
+#define LOAD_FAILED	 8.0
 #define PRESSURE_WARNING 20.0 /* percent of a minute in which some tasks waited */
-#define PRESSURE_FAILED 60.0
+#define PRESSURE_FAILED	 60.0
 
 void health_say(struct health_result *result, enum health_status status, const char *format, ...)
 {
@@ -68,10 +68,11 @@ static void say_how_full(const struct disk_verdict *verdict, enum health_status 
 	bool inodes = verdict->inodes >= DISK_INODES_CRITICAL, full = verdict->judged && verdict->used >= DISK_CRITICAL;
 
 	if (inodes && full)
-		health_say(result, status, "%.100s is %.1f %% full, and %.100s has %.1f %% of its inodes in use", verdict->worst.mount_point,
-			   verdict->used, verdict->inodes_at, verdict->inodes);
+		health_say(result, status, "%.100s is %.1f %% full, and %.100s has %.1f %% of its inodes in use",
+			   verdict->worst.mount_point, verdict->used, verdict->inodes_at, verdict->inodes);
 	else if (inodes)
-		health_say(result, status, "%.100s has %.1f %% of its inodes in use", verdict->inodes_at, verdict->inodes);
+		health_say(result, status, "%.100s has %.1f %% of its inodes in use", verdict->inodes_at,
+			   verdict->inodes);
 	else if (verdict->judged)
 		health_say(result, status, "%.100s is %.1f %% full", verdict->worst.mount_point, verdict->used);
 	else
@@ -82,15 +83,19 @@ static void say_how_full(const struct disk_verdict *verdict, enum health_status 
 static void say_what_is_silent(const struct disk_verdict *verdict, struct health_result *result)
 {
 	if (verdict->silent == 1)
-		health_say(result, HEALTH_WARNING, "%.100s does not answer, so how full it is is not known", verdict->silent_at);
+		health_say(result, HEALTH_WARNING, "%.100s does not answer, so how full it is is not known",
+			   verdict->silent_at);
 	else
-		health_say(result, HEALTH_WARNING, "%.100s and %u more do not answer, so how full they are is not known",
-			   verdict->silent_at, verdict->silent - 1);
+		health_say(result, HEALTH_WARNING,
+			   "%.100s and %u more do not answer, so how full they are is not known", verdict->silent_at,
+			   verdict->silent - 1);
 }
 
 static void check_disk_space(struct agent *agent, const struct health_facts *facts, struct health_result *result)
 {
-	static const enum health_status statuses[] = { [DISK_OK] = HEALTH_PASSED, [DISK_TIGHT] = HEALTH_WARNING, [DISK_FULL] = HEALTH_FAILED };
+	static const enum health_status statuses[] = {
+		[DISK_OK] = HEALTH_PASSED, [DISK_TIGHT] = HEALTH_WARNING, [DISK_FULL] = HEALTH_FAILED
+	};
 	struct disk_verdict verdict;
 	enum disk_level level;
 
@@ -137,12 +142,16 @@ static void check_memory(struct agent *agent, const struct health_facts *facts, 
 		return;
 	}
 	available = share(info.available_kb, info.total_kb);
-	health_say(result, available < MEMORY_FAILED ? HEALTH_FAILED : available < MEMORY_WARNING ? HEALTH_WARNING : HEALTH_PASSED,
+	health_say(result,
+		   available < MEMORY_FAILED	? HEALTH_FAILED
+		   : available < MEMORY_WARNING ? HEALTH_WARNING
+						: HEALTH_PASSED,
 		   "%.1f %% of %.0f MB are available", available, (double)info.total_kb / 1024);
 	health_number(result, "total_kb", (double)info.total_kb);
 	health_number(result, "available_kb", (double)info.available_kb);
 	if (info.swap_total_kb != MEMINFO_ABSENT && info.swap_total_kb && info.swap_free_kb <= info.swap_total_kb)
-		health_number(result, "swap_used_percent", share(info.swap_total_kb - info.swap_free_kb, info.swap_total_kb));
+		health_number(result, "swap_used_percent",
+			      share(info.swap_total_kb - info.swap_free_kb, info.swap_total_kb));
 }
 
 static void check_cpu_load(struct agent *agent, const struct health_facts *facts, struct health_result *result)
@@ -159,7 +168,10 @@ static void check_cpu_load(struct agent *agent, const struct health_facts *facts
 		return;
 	}
 	each = load.load_5min / (double)cores;
-	health_say(result, each >= LOAD_FAILED ? HEALTH_FAILED : each >= LOAD_WARNING ? HEALTH_WARNING : HEALTH_PASSED,
+	health_say(result,
+		   each >= LOAD_FAILED	  ? HEALTH_FAILED
+		   : each >= LOAD_WARNING ? HEALTH_WARNING
+					  : HEALTH_PASSED,
 		   "load %.2f over 5 minutes on %ld cores", load.load_5min, cores);
 	health_number(result, "load_1min", load.load_1min);
 	health_number(result, "load_5min", load.load_5min);
@@ -182,7 +194,9 @@ static double pressure_of(struct agent *agent, const char *path)
 	return at && sscanf(at, "avg60=%lf", &value) == 1 && value >= 0 ? value : -EBADMSG;
 }
 
-/* One task more than there are CPUs makes "some" of cpu 100 %: busy, not broken. How busy is check_cpu_load's matter. */
+/*
+ * One task more than there are CPUs makes "some" of cpu 100 %: busy, not broken. How busy is check_cpu_load's matter.
+ */
 static const struct {
 	const char *path, *key, *words;
 	enum health_status worst;
@@ -206,9 +220,10 @@ void health_judge_pressure(const double values[HEALTH_PRESSURES], struct health_
 	}
 	for (size_t i = 0; i < HEALTH_PRESSURES && result->status == HEALTH_PASSED; i++)
 		if (values[i] < 0 && absent < HEALTH_PRESSURES)
-			health_say(result, HEALTH_WARNING, "how long tasks wait for %s could not be read: %s", pressures[i].words,
-				   strerror((int)-values[i]));
-	health_say(result, HEALTH_PASSED, absent < HEALTH_PRESSURES ? "hardly a task had to wait" : "this kernel does not measure pressure");
+			health_say(result, HEALTH_WARNING, "how long tasks wait for %s could not be read: %s",
+				   pressures[i].words, strerror((int)-values[i]));
+	health_say(result, HEALTH_PASSED,
+		   absent < HEALTH_PRESSURES ? "hardly a task had to wait" : "this kernel does not measure pressure");
 }
 
 static void check_pressure(struct agent *agent, const struct health_facts *facts, struct health_result *result)
@@ -242,7 +257,8 @@ static void check_log(struct agent *agent, const struct health_facts *facts, str
 	if (!agent->config.log.enabled)
 		health_say(result, HEALTH_PASSED, "the metric log is switched off");
 	else if (stats.state == LOGGER_FAILED)
-		health_say(result, HEALTH_FAILED, "the metric log cannot be written: %s", strerror(stats.error < 0 ? -stats.error : EIO));
+		health_say(result, HEALTH_FAILED, "the metric log cannot be written: %s",
+			   strerror(stats.error < 0 ? -stats.error : EIO));
 	else if (stats.state == LOGGER_LAGGING)
 		health_say(result, HEALTH_WARNING, "the metric log lags behind");
 	else
@@ -252,7 +268,8 @@ static void check_log(struct agent *agent, const struct health_facts *facts, str
 	health_number(result, "queued", (double)stats.queued);
 }
 
-static void check_resource_optimization(struct agent *agent, const struct health_facts *facts, struct health_result *result)
+static void check_resource_optimization(struct agent *agent, const struct health_facts *facts,
+					struct health_result *result)
 {
 	struct advice advice[ADVICE_MAX];
 	size_t count = facts->trend ? advice_make(facts->trend, advice) : 0;
@@ -269,7 +286,9 @@ static void check_resource_optimization(struct agent *agent, const struct health
 	health_number(result, "samples", (double)facts->trend->samples);
 	health_number(result, "hours_covered", (double)(facts->trend->last_ms - facts->trend->first_ms) / 3600000);
 	if (!count && facts->trend->partial)
-		health_say(result, HEALTH_WARNING, "there was no time to read all of the metric log; whether the guest's size fits its use is not known");
+		health_say(result, HEALTH_WARNING,
+			   "there was no time to read all of the metric log; whether the guest's size fits its use is "
+			   "not known");
 	else if (!trend_enough(facts->trend))
 		health_say(result, HEALTH_PASSED, "not enough history yet: a day of samples is needed");
 	else if (count)
@@ -284,7 +303,8 @@ static void check_failed_units(struct agent *agent, const struct health_facts *f
 	(void)agent;
 	if (!facts->units_known) {
 		health_say(result, facts->units_absent ? HEALTH_PASSED : HEALTH_WARNING,
-			   facts->units_absent ? "there is no service manager to ask" : "which units have failed could not be asked");
+			   facts->units_absent ? "there is no service manager to ask"
+					       : "which units have failed could not be asked");
 		return;
 	}
 	if (facts->failed.count) {
@@ -317,19 +337,24 @@ static void check_packages(struct agent *agent, const struct health_facts *facts
 	if (packages->broken)
 		health_say(result, HEALTH_FAILED, "the package manager cannot read its own database");
 	if (packages->interrupted)
-		health_say(result, HEALTH_FAILED, "dpkg was interrupted, and does nothing before \"dpkg --configure -a\" was run");
+		health_say(result, HEALTH_FAILED,
+			   "dpkg was interrupted, and does nothing before \"dpkg --configure -a\" was run");
 	if (packages->incomplete.count)
-		health_say(result, HEALTH_WARNING, "%u packages are neither installed nor gone: %.100s", packages->incomplete.count, packages->incomplete.text);
+		health_say(result, HEALTH_WARNING, "%u packages are neither installed nor gone: %.100s",
+			   packages->incomplete.count, packages->incomplete.text);
 	if (packages->check_failed && packages->unmet)
-		health_say(result, HEALTH_WARNING, "%u packages lack what they need, the first is %.60s", packages->unmet, packages->unmet_first);
+		health_say(result, HEALTH_WARNING, "%u packages lack what they need, the first is %.60s",
+			   packages->unmet, packages->unmet_first);
 	else if (packages->check_failed)
 		health_say(result, HEALTH_WARNING, "the package manager's own check failed");
 	else if (!packages->check_known && packages->checkable)
 		health_say(result, HEALTH_WARNING, "whether packages have what they need could not be asked");
 	if (!packages->interrupted_known && packages->interruptible)
-		health_say(result, HEALTH_WARNING, "whether the package manager was interrupted could not be looked at");
+		health_say(result, HEALTH_WARNING,
+			   "whether the package manager was interrupted could not be looked at");
 	if (!packages->list_known && !packages->broken && packages->managed)
-		health_say(result, HEALTH_WARNING, "the list of packages could not be read whole, so what is not installed whole is not known");
+		health_say(result, HEALTH_WARNING,
+			   "the list of packages could not be read whole, so what is not installed whole is not known");
 	else if (!packages->list_known && !packages->broken)
 		health_say(result, HEALTH_PASSED, "there is no package manager that could be asked");
 	else
@@ -339,7 +364,10 @@ static void check_packages(struct agent *agent, const struct health_facts *facts
 		health_text(result, "incomplete_packages", packages->incomplete.text);
 	if (packages->interrupted_known)
 		health_text(result, "interrupted", packages->interrupted ? "yes" : "no");
-	health_text(result, "dependencies", !packages->check_known ? "not known" : packages->check_failed ? "broken" : "met");
+	health_text(result, "dependencies",
+		    !packages->check_known   ? "not known"
+		    : packages->check_failed ? "broken"
+					     : "met");
 	health_number(result, "unmet_dependencies", packages->unmet);
 }
 
@@ -382,9 +410,7 @@ const struct health_check *health_check_at(size_t index)
 /* What hosts call some of them. */
 static const struct {
 	const char *name, *check;
-} aliases[] = {
-	{ "memory_usage", "memory" }, { "cpu_usage", "cpu_load" }, { "critical_services", "failed_units" }
-};
+} aliases[] = { { "memory_usage", "memory" }, { "cpu_usage", "cpu_load" }, { "critical_services", "failed_units" } };
 
 const struct health_check *health_check_find(const char *name)
 {

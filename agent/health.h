@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The health of the guest, as named checks: each looks at one thing the agent already knows (or was given in the facts) and says
- * passed, warning or failed, with numbers. What a check could not look at it says, and has not passed then; what the guest has not got (no
- * such manager, no such measurement, a history of a day) is no fault.
+ * The health of the guest, as named checks: each looks at one thing the agent already knows (or was given in the facts)
+ * and says passed, warning or failed, with numbers. What a check could not look at it says, and has not passed then;
+ * what the guest has not got (no such manager, no such measurement, a history of a day) is no fault.
  */
 #ifndef AGENT_HEALTH_H
 #define AGENT_HEALTH_H
@@ -51,13 +51,13 @@ void health_names_end(struct health_names *names);
 
 /* What the package manager says of what is installed. */
 struct health_packages {
-	bool managed; /* there is a manager that has a list to tell */
+	bool managed;		       /* there is a manager that has a list to tell */
 	bool interruptible, checkable; /* and can be in the middle of something; and has a check of its own */
 	bool list_known, interrupted_known, check_known;
 	struct health_names incomplete; /* packages that are neither installed nor gone */
-	bool interrupted;    /* the manager itself, in the middle of something */
+	bool interrupted;		/* the manager itself, in the middle of something */
 	bool check_failed;
-	unsigned unmet;	     /* packages that lack what they need */
+	unsigned unmet; /* packages that lack what they need */
 	char unmet_first[64];
 	bool broken; /* its database cannot be read */
 };
@@ -98,12 +98,16 @@ const char *health_status_name(enum health_status status);
 /* {status, message, details} under `key`. */
 void health_emit(struct sink *out, const char *key, const struct health_result *result);
 
-/* Shares of a minute, in percent, in which some tasks waited for a CPU, memory, I/O; or -errno: -ENOENT is a kernel that does not measure. */
+/*
+ * Shares of a minute, in percent, in which some tasks waited for a CPU, memory, I/O; or -errno: -ENOENT is a kernel
+ * that does not measure.
+ */
 #define HEALTH_PRESSURES 3
 void health_judge_pressure(const double values[HEALTH_PRESSURES], struct health_result *result);
 
 /* For the checks: the worse status stays. */
-__attribute__((format(printf, 3, 4))) void health_say(struct health_result *result, enum health_status status, const char *format, ...);
+__attribute__((format(printf, 3, 4))) void health_say(struct health_result *result, enum health_status status,
+						      const char *format, ...);
 void health_number(struct health_result *result, const char *key, double value);
 void health_text(struct health_result *result, const char *key, const char *value);
 

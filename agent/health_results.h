@@ -21,8 +21,8 @@ enum health_status health_results_worst(const struct health_results *results);
 void health_results_emit_worst(struct sink *out, const char *key, const struct health_results *results);
 
 /*
- * overall_health, and an object under the name of each check; into an open object. Nothing else: hosts take every key there for a check,
- * and would show what is none of {status, message, details} as a trouble of the guest.
+ * overall_health, and an object under the name of each check; into an open object. Nothing else: hosts take every key
+ * there for a check, and would show what is none of {status, message, details} as a trouble of the guest.
  */
 void health_results_emit(struct sink *out, const struct health_results *results);
 

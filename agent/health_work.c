@@ -63,7 +63,8 @@ static bool ask_trend(struct health_work *work)
 		return false;
 	request->begin_ms = now.wall_ms - work->window_days * DAY_MS;
 	request->end_ms = INT64_MAX;
-	request->limit_ms = work->command->term_ns > now.mono_ns ? (work->command->term_ns - now.mono_ns) / 2 / NS_PER_MS : 0;
+	request->limit_ms =
+		work->command->term_ns > now.mono_ns ? (work->command->term_ns - now.mono_ns) / 2 / NS_PER_MS : 0;
 	snprintf(request->dir, sizeof(request->dir), "%s", agent->config.log.dir);
 	asked = agent->config.log.enabled && trend_start(agent->loop, request, on_trend, work, &work->job) == 0;
 	free(request);
@@ -88,8 +89,8 @@ void health_names_end(struct health_names *names)
 	size_t len = strlen(names->text);
 
 	if (names->told < names->count)
-		snprintf(names->text + len, sizeof(names->text) - len, "%s%u%s", len ? " and " : "", names->count - names->told,
-			 len ? " more" : " of them");
+		snprintf(names->text + len, sizeof(names->text) - len, "%s%u%s", len ? " and " : "",
+			 names->count - names->told, len ? " more" : " of them");
 }
 
 /* a(ssssssouso): the name comes first, org.freedesktop.systemd1(5). */
@@ -144,9 +145,9 @@ static bool ask_units(struct health_work *work)
 
 /* -------------------------------------------------------------------------------------------------------- the clock */
 
-#define TIMEDATE_NAME	   "org.freedesktop.timedate1"
-#define TIMEDATE_PATH	   "/org/freedesktop/timedate1"
-#define PROPERTIES	   "org.freedesktop.DBus.Properties"
+#define TIMEDATE_NAME	  "org.freedesktop.timedate1"
+#define TIMEDATE_PATH	  "/org/freedesktop/timedate1"
+#define PROPERTIES	  "org.freedesktop.DBus.Properties"
 #define TIMEDATE_PROPERTY "NTPSynchronized"
 
 static void on_clock(void *data, const struct bus_reply *reply)
@@ -162,8 +163,9 @@ static void on_clock(void *data, const struct bus_reply *reply)
 }
 
 /*
- * The kernel's own view: STA_UNSYNC is cleared by whatever disciplines the clock, adjtimex(2). The service's sandbox keeps us from asking it
- * (ProtectClock=), as the call could set the clock, too; systemd-timedated(8) has asked it, then.
+ * The kernel's own view: STA_UNSYNC is cleared by whatever disciplines the clock, adjtimex(2). The service's sandbox
+ * keeps us from asking it (ProtectClock=), as the call could set the clock, too; systemd-timedated(8) has asked it,
+ * then.
  */
 static bool ask_clock(struct health_work *work)
 {

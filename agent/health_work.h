@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The facts that health checks need and the agent does not have at hand, gathered one after the other: the trend of the metric
- * log (a helper), failed units (the bus), the clock (the kernel, or the
- * bus where we may not ask it), the reboot flag and the state of the packages (programs: the loop touches no disk).
+ * The facts that health checks need and the agent does not have at hand, gathered one after the other: the trend of the
+ * metric log (a helper), failed units (the bus), the clock (the kernel, or the bus where we may not ask it), the reboot
+ * flag and the state of the packages (programs: the loop touches no disk).
  */
 #ifndef AGENT_HEALTH_WORK_H
 #define AGENT_HEALTH_WORK_H
@@ -32,8 +32,8 @@ struct health_work {
 struct health_work *health_work_new(struct command *command);
 
 /*
- * health_programs.c: starts the next program that is wanted. False when there is none left; else it goes on with health_work_start, or has
- * answered.
+ * health_programs.c: starts the next program that is wanted. False when there is none left; else it goes on with
+ * health_work_start, or has answered.
  */
 bool health_programs_next(struct health_work *work);
 

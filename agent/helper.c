@@ -151,8 +151,8 @@ static void exec_child(const char *path, char *const argv[], char *const envp[],
 #define EXEC_WAIT_MS 200
 
 /*
- * 0 when execve closed the report pipe, or its -errno. A disk that hangs holds up the child and not us: that it never began is seen at
- * the end of its socket.
+ * 0 when execve closed the report pipe, or its -errno. A disk that hangs holds up the child and not us: that it never
+ * began is seen at the end of its socket.
  */
 static int exec_result(int report, pid_t pid)
 {

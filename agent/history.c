@@ -22,9 +22,12 @@
 
 #define BATCH_WAIT_S 0.5
 /* Between two batches, so that a long history leaves room for everything else; and while the peer is slow. */
-#define PACE_S	       0.02
-#define CROWDED_S      0.1
-/* Until the next try of what could not be offered: no room yet (the host's, a local client's), or a failure, doubled each time. */
+#define PACE_S	  0.02
+#define CROWDED_S 0.1
+/*
+ * Until the next try of what could not be offered: no room yet (the host's, a local client's), or a failure, doubled
+ * each time.
+ */
 #define ROOM_S		  0.2
 #define ROOM_LOCAL_S	  2.0
 #define AGAIN_S		  1.0
@@ -117,7 +120,8 @@ static void gap_try_in(struct session *session, double seconds)
 	ev_timer_start(session->agent->loop, again);
 }
 
-/* ------------------------------------------------------------------------------------------------------------ shares
+/*
+ * ------------------------------------------------------------------------------------------------------------ shares
  */
 
 static bool is_same_source(const struct session *a, const struct session *b)
@@ -125,7 +129,9 @@ static bool is_same_source(const struct session *a, const struct session *b)
 	return a->kind == b->kind && (a->kind == SESSION_PORT || a->uid == b->uid);
 }
 
-/* Each source has its own, and nobody else's takes a place of it. Root is one of the users, but not one of the crowd. */
+/*
+ * Each source has its own, and nobody else's takes a place of it. Root is one of the users, but not one of the crowd.
+ */
 static bool has_room(const struct session *session)
 {
 	unsigned own = 0, users = 0;
@@ -139,7 +145,10 @@ static bool has_room(const struct session *session)
 	return own < HISTORIES_USER && (session->uid == 0 || users < HISTORIES_USERS);
 }
 
-/* The longest of those that are not read, of another user: NULL when there is none, or the session is not a user without one. */
+/*
+ * The longest of those that are not read, of another user: NULL when there is none, or the session is not a user
+ * without one.
+ */
 static struct history *find_unread(const struct session *session)
 {
 	struct history *unread = NULL;
@@ -172,18 +181,20 @@ static void make_room(const struct session *session)
 	struct history *unread = has_room(session) ? NULL : find_unread(session);
 
 	if (unread && unread->command)
-		command_fail(unread->command, CODE_QUEUE_FULL, "busy", "it was not read, and its place was given to another user");
+		command_fail(unread->command, CODE_QUEUE_FULL, "busy",
+			     "it was not read, and its place was given to another user");
 	else if (unread)
 		put_off(unread);
 }
 
 static const char *no_room_words(const struct session *session)
 {
-	return session->kind == SESSION_PORT ? "four histories are being read for the host already" :
-					       "a history is being read for this user already, or four for all users";
+	return session->kind == SESSION_PORT ? "four histories are being read for the host already"
+					     : "a history is being read for this user already, or four for all users";
 }
 
-/* ------------------------------------------------------------------------------------------------------------ batches
+/*
+ * ------------------------------------------------------------------------------------------------------------ batches
  */
 
 static void pause_for(struct history *history, double seconds)
@@ -214,8 +225,8 @@ static bool send_batch(struct history *history, bool last)
 	bool sent;
 
 	ev_timer_stop(agent->loop, &history->wait);
-	sent = addition_metrics_batch(&agent->writer, agent_now(agent).wall_ms, id, history->batch.at, history->batch.len,
-				      last) == 0 &&
+	sent = addition_metrics_batch(&agent->writer, agent_now(agent).wall_ms, id, history->batch.at,
+				      history->batch.len, last) == 0 &&
 	       send_line(history->session, &agent->writer);
 	if (sent && history->items)
 		history->delivered_seq = history->last_seq;
@@ -260,8 +271,8 @@ static void gap_failed(struct session *session, const char *words)
 		return;
 	if (gap->failures == 0 && session->kind == SESSION_PORT)
 		hostlink_event(session->agent, REPLY_WARN, "history",
-			       "samples %llu to %llu cannot be offered now, and will be later: %.200s", (unsigned long long)gap->from,
-			       (unsigned long long)gap->to, words);
+			       "samples %llu to %llu cannot be offered now, and will be later: %.200s",
+			       (unsigned long long)gap->from, (unsigned long long)gap->to, words);
 	gap_pause(session);
 }
 
@@ -320,7 +331,8 @@ static void finish(struct history *history, bool more)
 /* Does this sample still fit into the batch, and that into a line? */
 static bool fits(const struct history *history, size_t len)
 {
-	size_t line = history->session->agent->writer.cap - BATCH_FRAME, most = line < ADDITION_BATCH_MAX ? line : ADDITION_BATCH_MAX;
+	size_t line = history->session->agent->writer.cap - BATCH_FRAME,
+	       most = line < ADDITION_BATCH_MAX ? line : ADDITION_BATCH_MAX;
 
 	return history->items == 0 || (history->items < HISTORY_BATCH_ITEMS && history->batch.len + len + 1 <= most);
 }
@@ -453,7 +465,8 @@ static void on_wait(struct ev_loop *loop, ev_timer *timer, int events)
 		fail(history, WORDS_NO_ROOM);
 }
 
-/* ------------------------------------------------------------------------------------------------------------- start
+/*
+ * ------------------------------------------------------------------------------------------------------------- start
  */
 
 static int history_start(struct session *session, struct command *command, const struct history_wanted *wanted,
@@ -533,7 +546,8 @@ enum action_result action_run_get_history(struct command *command)
 	return ACTION_TAKEN;
 }
 
-/* --------------------------------------------------------------------------------------------------- what is missed
+/*
+ * --------------------------------------------------------------------------------------------------- what is missed
  */
 
 /* Nothing up to what the peer says it holds is offered. */
@@ -542,7 +556,10 @@ static void offer_gap(struct session *session)
 	struct agent *agent = session->agent;
 	struct history_gap *gap = &session->gap;
 	struct history_wanted wanted = {
-		.begin_ms = INT64_MIN, .end_ms = INT64_MAX, .to_seq = gap->to, .limit = HISTORY_BACKFILL_MAX,
+		.begin_ms = INT64_MIN,
+		.end_ms = INT64_MAX,
+		.to_seq = gap->to,
+		.limit = HISTORY_BACKFILL_MAX,
 	};
 	int r;
 
@@ -584,7 +601,8 @@ void history_ack(struct session *session, uint64_t seq)
 		session->acked_seq = seq;
 	if (!first || seq == UINT64_MAX)
 		return;
-	*gap = (struct history_gap){ .from = seq + 1, .to = (session->first_seq ? session->first_seq : session->agent->next_seq) - 1 };
+	*gap = (struct history_gap){ .from = seq + 1,
+				     .to = (session->first_seq ? session->first_seq : session->agent->next_seq) - 1 };
 	ev_timer_init(&gap->again, on_gap_again, 0, 0);
 	gap->again.data = session;
 	offer_gap(session);

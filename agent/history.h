@@ -35,8 +35,9 @@ struct history_gap {
 
 /*
  * Ack {seq}: nothing up to it is offered again. The first one of a session that leaves a hole before the first sample
- * of that session asks for what lies in it, as metrics_batch messages with a null id. What cannot be offered now (too many
- * histories, no memory or process, a log that is behind or cannot be read, a peer that has no room) is offered later.
+ * of that session asks for what lies in it, as metrics_batch messages with a null id. What cannot be offered now (too
+ * many histories, no memory or process, a log that is behind or cannot be read, a peer that has no room) is offered
+ * later.
  */
 void history_ack(struct session *session, uint64_t seq);
 

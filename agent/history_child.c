@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Picks samples out of the log; see history_child.h. What is handed on has been parsed: a damaged file must not damage
- * a message. */
+/*
+ * Picks samples out of the log; see history_child.h. What is handed on has been parsed: a damaged file must not damage
+ * a message.
+ */
 #include "agent/history_child.h"
 
 #include <errno.h>

@@ -19,9 +19,9 @@
 #define YOUNG_NS (2 * NS_PER_S)
 
 static const char *const capabilities[] = {
-	"metrics",	  "keep_alive", "commands",  "unsafe_command", "signed",      "scripts", "circuit_breaker", "status",
-	"command_batch",  "cancel",	"stream",    "retries",	       "subscribe",   "set_config", "get_history",  "ack",
-	"lost_commands",  "generation", NULL,
+	"metrics",     "keep_alive",	"commands",	 "unsafe_command", "signed",  "scripts",   "circuit_breaker",
+	"status",      "command_batch", "cancel",	 "stream",	   "retries", "subscribe", "set_config",
+	"get_history", "ack",		"lost_commands", "generation",	   NULL,
 };
 
 /* The first sample of a session is the first that it is sent, on whatever grounds. */
@@ -101,8 +101,8 @@ static void answer_lost(struct agent *agent)
 /* Of the class of replies: requests that waited in the port are answered in the same turn and must not overtake it. */
 static void shake_hands(struct agent *agent)
 {
-	if (reply_handshake(&agent->writer, agent_now(agent).wall_ms, agent->id.vm_id, INFINISERVICE_VERSION, agent->id.generation,
-			    capabilities) == 0)
+	if (reply_handshake(&agent->writer, agent_now(agent).wall_ms, agent->id.vm_id, INFINISERVICE_VERSION,
+			    agent->id.generation, capabilities) == 0)
 		session_answer(agent, &agent->port_session, LINE_REPLY);
 }
 
@@ -197,8 +197,9 @@ static void on_fault(void *data, const struct port_fault *fault)
 	/* One that is not there may come; one that is another user's stays so until somebody does something. */
 	int level = fault->kind == PORT_FAULT_OPEN && fault->error != -EACCES ? LOG_INFO : LOG_WARNING;
 
-	report_limited(&agent->port_topic, now.mono_ns, level, "port: %s (%s, %u in a row), trying again%s", fault->text,
-		       port_fault_name(fault->kind), fault->consecutive, fault->retry_ns == TIME_NEVER ? " when the node changes" : "");
+	report_limited(&agent->port_topic, now.mono_ns, level, "port: %s (%s, %u in a row), trying again%s",
+		       fault->text, port_fault_name(fault->kind), fault->consecutive,
+		       fault->retry_ns == TIME_NEVER ? " when the node changes" : "");
 	if (fault->kind == PORT_FAULT_OPEN || fault->kind == PORT_FAULT_STALL)
 		breaker_failed(&agent->breaker, &now, fault->retry_ns);
 	if (fault->kind != PORT_FAULT_OPEN) {
@@ -228,8 +229,8 @@ static int half_line_file(const char *bytes, size_t len)
 }
 
 /*
- * A virtio port that is closed throws away what has arrived and not been read. So it stays open over a restart, in the manager's
- * hands, and no command is lost between the last one that was answered here and the first one there.
+ * A virtio port that is closed throws away what has arrived and not been read. So it stays open over a restart, in the
+ * manager's hands, and no command is lost between the last one that was answered here and the first one there.
  */
 void hostlink_hand_over(struct agent *agent)
 {
@@ -264,7 +265,8 @@ void hostlink_renewed_generation(struct agent *agent, const char *why)
 		history_forget_ack(&agent->port_session);
 		shake_hands(agent);
 	}
-	hostlink_event(agent, REPLY_WARN, "generation", "this guest was put back to an earlier state, or paused: %s; generation %s begins", why,
+	hostlink_event(agent, REPLY_WARN, "generation",
+		       "this guest was put back to an earlier state, or paused: %s; generation %s begins", why,
 		       agent->id.generation);
 }
 

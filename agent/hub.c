@@ -4,11 +4,13 @@
 
 #include <errno.h>
 
-int hub_subscribe(struct hub *hub, const char *name, unsigned topic, int (*put)(void *data, struct line *line), void *data)
+int hub_subscribe(struct hub *hub, const char *name, unsigned topic, int (*put)(void *data, struct line *line),
+		  void *data)
 {
 	if (hub->count == HUB_SUBSCRIBERS_MAX)
 		return -ENOSPC;
-	hub->subscribers[hub->count++] = (struct hub_subscriber){ .name = name, .topic = topic, .put = put, .data = data };
+	hub->subscribers[hub->count++] =
+		(struct hub_subscriber){ .name = name, .topic = topic, .put = put, .data = data };
 	return 0;
 }
 

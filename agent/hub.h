@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fan-out: a line is encoded once and the same bytes are handed to every subscriber. Subscribers are independent: one that fails,
- * lags or is away costs nobody else a line, and each keeps its own account of what it took and what it lost.
+ * Fan-out: a line is encoded once and the same bytes are handed to every subscriber. Subscribers are independent: one
+ * that fails, lags or is away costs nobody else a line, and each keeps its own account of what it took and what it
+ * lost.
  */
 #ifndef AGENT_HUB_H
 #define AGENT_HUB_H
@@ -21,7 +22,8 @@ enum hub_topic {
 struct hub_subscriber {
 	const char *name; /* shown by Status */
 	unsigned topic;
-	int (*put)(void *data, struct line *line); /* takes its own reference; 0, or -errno when it cannot take it now */
+	int (*put)(void *data,
+		   struct line *line); /* takes its own reference; 0, or -errno when it cannot take it now */
 	void *data;
 	uint64_t taken, missed;
 };
@@ -34,9 +36,13 @@ struct hub {
 };
 
 /* -ENOSPC when all places are taken. */
-int hub_subscribe(struct hub *hub, const char *name, unsigned topic, int (*put)(void *data, struct line *line), void *data);
+int hub_subscribe(struct hub *hub, const char *name, unsigned topic, int (*put)(void *data, struct line *line),
+		  void *data);
 
-/* Hands `line` to the subscribers of the given topics and keeps it as the latest sample. The caller keeps its reference. */
+/*
+ * Hands `line` to the subscribers of the given topics and keeps it as the latest sample. The caller keeps its
+ * reference.
+ */
 void hub_publish(struct hub *hub, unsigned topics, struct line *line);
 
 /* Per subscriber: taken, missed. Into an open object. */

@@ -15,8 +15,10 @@
 
 #include <infiniservice/cleanup.h>
 
-/* Ours alone: the id shown is a hash of machine-id and this, never the machine-id itself
- * (sd_id128_get_machine_app_specific(3)). */
+/*
+ * Ours alone: the id shown is a hash of machine-id and this, never the machine-id itself
+ * (sd_id128_get_machine_app_specific(3)).
+ */
 #define APP_ID SD_ID128_MAKE(4d, 1c, 3a, 77, 8e, 5b, 4f, 0c, 9a, 26, d3, 51, 60, be, 17, f8)
 
 #define UUID_LEN 36
@@ -106,7 +108,8 @@ static bool from_machine_id(struct identity *id)
 	return true;
 }
 
-/* --------------------------------------------------------------------------------------------------- an id of our own
+/*
+ * --------------------------------------------------------------------------------------------------- an id of our own
  */
 
 /* As RFC 4122 has random ones (version 4). */

@@ -21,7 +21,8 @@ struct identity {
 	char generation[17]; /* see generation.h, which fills it */
 };
 
-/* Where the helper's copy of the product UUID is, and the name of the id in the state directory (0600, of the agent).
+/*
+ * Where the helper's copy of the product UUID is, and the name of the id in the state directory (0600, of the agent).
  */
 #define IDENTITY_COPY "/run/infiniservice-root/product_uuid"
 #define IDENTITY_FILE "vm_id"

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The journal of accepted commands; see journal.h. Ids are any text, so they are written as %XX where they are not
- * plain. */
+/*
+ * The journal of accepted commands; see journal.h. Ids are any text, so they are written as %XX where they are not
+ * plain.
+ */
 #include "agent/journal.h"
 
 #include <ctype.h>
@@ -20,7 +22,7 @@
 #define LINE_MAX_BYTES 4096
 #define WORD_MAX_BYTES 640 /* of the widths below */
 /* scanf takes a minus sign and makes a huge number of it; ours never come near. */
-#define SERIAL_MAX 1000000000000000000U
+#define SERIAL_MAX     1000000000000000000U
 #define FILE_MAX_BYTES (16u << 20)
 
 /* ------------------------------------------------------------------------------------------------------------ lines */
@@ -100,8 +102,9 @@ int journal_format_kept(uint64_t serial, const struct journal_kept *kept, char *
 	if ((kept->wish && put_escaped(wish, sizeof(wish), kept->wish) == sizeof(wish)) ||
 	    (*kept->step && put_escaped(step, sizeof(step), kept->step) == sizeof(step)))
 		return -ENOBUFS;
-	len = snprintf(out, size, "k %" PRIu64 " %s %s %s %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %s\n", serial, kept->unit,
-		       kept->boot_id, step, kept->received_ns, kept->term_ns, kept->deadline_ns, kept->max_output, wish);
+	len = snprintf(out, size, "k %" PRIu64 " %s %s %s %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %s\n", serial,
+		       kept->unit, kept->boot_id, step, kept->received_ns, kept->term_ns, kept->deadline_ns,
+		       kept->max_output, wish);
 	return len < (int)size && len <= LINE_MAX_BYTES ? len : -ENOBUFS;
 }
 
@@ -166,8 +169,9 @@ static int parse_kept(const char *text, size_t len, struct journal_entry **ret)
 	uint64_t serial;
 	int used = 0;
 
-	if (sscanf(text, "k %19" SCNu64 " %33s %32s %95s %20" SCNu64 " %20" SCNu64 " %20" SCNu64 " %19" SCNu64 " %s%n", &serial, unit, boot,
-		   step, &kept.received_ns, &kept.term_ns, &kept.deadline_ns, &kept.max_output, wish, &used) != 9 ||
+	if (sscanf(text, "k %19" SCNu64 " %33s %32s %95s %20" SCNu64 " %20" SCNu64 " %20" SCNu64 " %19" SCNu64 " %s%n",
+		   &serial, unit, boot, step, &kept.received_ns, &kept.term_ns, &kept.deadline_ns, &kept.max_output,
+		   wish, &used) != 9 ||
 	    used != (int)len || serial == 0 || serial > SERIAL_MAX || !executor_unit_valid(unit) || !is_boot_id(boot) ||
 	    kept.deadline_ns < kept.term_ns || kept.term_ns < kept.received_ns)
 		return -EBADMSG;
@@ -206,8 +210,9 @@ int journal_parse(const char *line, size_t len, struct journal_entry **ret, uint
 	if (*text == 'k')
 		return parse_kept(text, len, ret);
 	used = 0;
-	if (sscanf(text, "+ %19" SCNu64 " %c %640s %640s%n", &serial, &kind, action, id, &used) != 4 || used != (int)len ||
-	    serial == 0 || serial > SERIAL_MAX || (kind != JOURNAL_COMMAND && kind != JOURNAL_SCRIPT) || !unescape(action) || !unescape(id))
+	if (sscanf(text, "+ %19" SCNu64 " %c %640s %640s%n", &serial, &kind, action, id, &used) != 4 ||
+	    used != (int)len || serial == 0 || serial > SERIAL_MAX ||
+	    (kind != JOURNAL_COMMAND && kind != JOURNAL_SCRIPT) || !unescape(action) || !unescape(id))
 		return -EBADMSG;
 	*ret = entry_new(serial, (enum journal_kind)kind, action, id);
 	return *ret ? 1 : -ENOMEM;

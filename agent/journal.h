@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What was accepted and not answered yet, on record: if the agent is killed, the next one knows whom it owes an answer.
- *A small append-only file in runtime_dir (memory, by default), one line when a command is accepted and one when it is
- *answered; nothing is synced, so no command waits for a disk. A torn last line is one that was never completed, and is
- *passed over.
+ * A small append-only file in runtime_dir (memory, by default), one line when a command is accepted and one when it is
+ * answered; nothing is synced, so no command waits for a disk. A torn last line is one that was never completed, and is
+ * passed over.
  *
  *	+ 7 c unsafe id%20of%20the%20command
  *	- 7
  *
- * What runs for a command and outlives the agent is on record too, with what is needed to wait for its end and to answer: the last
- * such line of a command counts.
+ * What runs for a command and outlives the agent is on record too, with what is needed to wait for its end and to
+ * answer: the last such line of a command counts.
  *
- *	k 8 UNIT BOOT STEP RECEIVED TERM DEADLINE MAX_OUTPUT PARAMETERS		("-": none; times in ns, CLOCK_MONOTONIC)
+ *	k 8 UNIT BOOT STEP RECEIVED TERM DEADLINE MAX_OUTPUT PARAMETERS		("-": none; times in ns,
+ * CLOCK_MONOTONIC)
  */
 #ifndef AGENT_JOURNAL_H
 #define AGENT_JOURNAL_H
@@ -35,12 +36,12 @@ enum journal_kind {
 };
 
 /* Longer parameters are not recorded. */
-#define JOURNAL_WISH_MAX 1024
+#define JOURNAL_WISH_MAX  1024
 #define JOURNAL_STEP_SIZE 24
 
 struct journal_kept {
 	char unit[EXECUTOR_UNIT_SIZE];
-	char boot_id[BOOT_ID_SIZE]; /* the times and the unit mean nothing after another boot */
+	char boot_id[BOOT_ID_SIZE];   /* the times and the unit mean nothing after another boot */
 	char step[JOURNAL_STEP_SIZE]; /* of the action, in its own words; "": it has but one */
 	uint64_t received_ns, term_ns, deadline_ns;
 	uint64_t max_output; /* kept of each stream */
@@ -51,7 +52,7 @@ struct journal_entry {
 	struct journal_entry *next;
 	uint64_t serial;
 	enum journal_kind kind;
-	char *action, *id; /* in one allocation with the entry */
+	char *action, *id;	   /* in one allocation with the entry */
 	struct journal_kept *kept; /* owned; NULL: nothing outlives us */
 };
 
@@ -85,8 +86,10 @@ void journal_adopt(struct journal *journal, uint64_t serial);
 /* It has been answered. 0 is accepted, and a serial that is not open. */
 void journal_answered(struct journal *journal, uint64_t serial);
 
-/* Pure: one line without its newline. 1 for an accepted command (*ret is on the heap), 2 for an answer (*ret_serial), 3 for
- * what runs for a command (*ret with serial and `kept` alone), -EBADMSG, -ENOMEM. */
+/*
+ * Pure: one line without its newline. 1 for an accepted command (*ret is on the heap), 2 for an answer (*ret_serial), 3
+ * for what runs for a command (*ret with serial and `kept` alone), -EBADMSG, -ENOMEM.
+ */
 int journal_parse(const char *line, size_t len, struct journal_entry **ret, uint64_t *ret_serial);
 
 /* Accepts NULL. */

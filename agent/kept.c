@@ -36,8 +36,10 @@ static struct json_object *wish_of(const struct message *message)
 
 static void record(struct command *command, const char *step, size_t max_output)
 {
-	struct journal_kept kept = { .received_ns = command->received_ns, .term_ns = command->term_ns,
-				     .deadline_ns = command->deadline_ns, .max_output = max_output };
+	struct journal_kept kept = { .received_ns = command->received_ns,
+				     .term_ns = command->term_ns,
+				     .deadline_ns = command->deadline_ns,
+				     .max_output = max_output };
 	struct json_object *wish = wish_of(&command->message);
 	const char *text = wish ? json_object_to_json_string_ext(wish, JSON_C_TO_STRING_PLAIN) : NULL;
 
@@ -85,7 +87,9 @@ void kept_note_read(struct command *command, char **ret, size_t *ret_len)
 		exec_keep_note_read(dir_fd, command->unit, ret, ret_len);
 }
 
-/* ---------------------------------------------------------------------------------------------------- after a restart */
+/*
+ * ---------------------------------------------------------------------------------------------------- after a restart
+ */
 
 /* NULL: what the command was is not known, or it cannot be read any more. */
 static struct json_object *message_of(const struct journal_entry *entry)
@@ -120,7 +124,8 @@ static struct command *command_of(struct agent *agent, const struct journal_entr
 	json_object_put(root);
 	if (r < 0)
 		return NULL;
-	if (strcmp(message.action, entry->action) != 0 || action_find(entry->action, &action) != ACTION_KNOWN || !action->slot) {
+	if (strcmp(message.action, entry->action) != 0 || action_find(entry->action, &action) != ACTION_KNOWN ||
+	    !action->slot) {
 		message_free(&message);
 		return NULL;
 	}

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Commands whose programs outlive the agent: packages, and the making of a golden image. The journal remembers the unit that runs for such a
- * command and what it is about. The next agent makes the command anew and begins it like any other; but the first program that is to
- * be kept is not started: its unit is there, and is waited for. So the action goes on where it was, and its answer is its own.
+ * Commands whose programs outlive the agent: packages, and the making of a golden image. The journal remembers the unit
+ * that runs for such a command and what it is about. The next agent makes the command anew and begins it like any
+ * other; but the first program that is to be kept is not started: its unit is there, and is waited for. So the action
+ * goes on where it was, and its answer is its own.
  *
  *	run ─► kept_begin ─► journal, unit ─► … ─► answered ─► kept_end
- *	                     └ (the agent ends) ─► kept_resume ─► run, attached ─► answered, or held until there is a host
+ *	                     └ (the agent ends) ─► kept_resume ─► run, attached ─► answered, or held
+ *	                       until there is a host
  */
 #ifndef AGENT_KEPT_H
 #define AGENT_KEPT_H
@@ -20,19 +22,28 @@ struct kept_answer;
 /* A new unit for the next program of the command, in its `unit` and in the journal; the one before it is let go. */
 void kept_begin(struct command *command, const char *step, size_t max_output);
 
-/* The command has been answered, or what was to be kept was never started: nothing needs to be known of its unit any more. */
+/*
+ * The command has been answered, or what was to be kept was never started: nothing needs to be known of its unit any
+ * more.
+ */
 void kept_end(struct command *command);
 
-/* What the action will have to know when it is resumed at this step, see exec_keep.h; *ret is on the heap, NULL: nothing is known. */
+/*
+ * What the action will have to know when it is resumed at this step, see exec_keep.h; *ret is on the heap, NULL:
+ * nothing is known.
+ */
 void kept_note_write(struct command *command, const char *text, size_t len);
 void kept_note_read(struct command *command, char **ret, size_t *ret_len);
 
-/* At the start: goes on with what an earlier run of the agent has left running; those commands leave the journal's `lost`. */
+/*
+ * At the start: goes on with what an earlier run of the agent has left running; those commands leave the journal's
+ * `lost`.
+ */
 void kept_resume(struct agent *agent);
 
 /*
- * Keeps the answer in the agent's writer for the next session of the host, and takes over what it takes to say that it was
- * given: until then neither journal nor PID 1 forget the command.
+ * Keeps the answer in the agent's writer for the next session of the host, and takes over what it takes to say that it
+ * was given: until then neither journal nor PID 1 forget the command.
  */
 void kept_hold(struct command *command);
 

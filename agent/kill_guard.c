@@ -8,8 +8,8 @@
 
 static bool in_range(const struct tm *tm)
 {
-	return tm->tm_year >= 70 && tm->tm_mon >= 0 && tm->tm_mon < 12 && tm->tm_mday >= 1 && tm->tm_mday <= 31 && tm->tm_hour < 24 &&
-	       tm->tm_min < 60 && tm->tm_sec <= 60;
+	return tm->tm_year >= 70 && tm->tm_mon >= 0 && tm->tm_mon < 12 && tm->tm_mday >= 1 && tm->tm_mday <= 31 &&
+	       tm->tm_hour < 24 && tm->tm_min < 60 && tm->tm_sec <= 60;
 }
 
 /* ".678": any number of digits, of which three count. Returns what follows, or NULL. */
@@ -36,7 +36,8 @@ bool kill_guard_parse(const char *text, int64_t *ret_ms)
 	for (size_t i = 0; shape[i]; i++)
 		if (shape[i] == 'd' ? text[i] < '0' || text[i] > '9' : text[i] != shape[i])
 			return false;
-	if (sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min, &tm.tm_sec) != 6)
+	if (sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min,
+		   &tm.tm_sec) != 6)
 		return false;
 	tm.tm_year -= 1900;
 	tm.tm_mon -= 1;

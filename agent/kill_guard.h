@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The start time by which a host says which process it means, as ProcessList shows it. Shown times follow the clock, so they are compared
- * with a little room; a pid is not used again that soon.
+ * The start time by which a host says which process it means, as ProcessList shows it. Shown times follow the clock, so
+ * they are compared with a little room; a pid is not used again that soon.
  */
 #ifndef AGENT_KILL_GUARD_H
 #define AGENT_KILL_GUARD_H

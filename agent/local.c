@@ -21,11 +21,11 @@
 #include "transport/outq.h"
 #include "transport/socket_path.h"
 
-#define WRITE_BYTES 8192
-#define READ_BYTES 1024
-#define TURN_NS (2 * NS_PER_MS) /* of a turn of the loop, for all clients together */
+#define WRITE_BYTES	 8192
+#define READ_BYTES	 1024
+#define TURN_NS		 (2 * NS_PER_MS) /* of a turn of the loop, for all clients together */
 #define ACCEPTS_PER_TURN 64
-#define PAUSE_S 1.0
+#define PAUSE_S		 1.0
 
 struct client {
 	struct local *local;
@@ -113,7 +113,8 @@ static void client_flush(struct client *client)
 
 static size_t client_backlog(const struct session *session)
 {
-	const struct client *client = (const struct client *)(const void *)((const char *)session - offsetof(struct client, session));
+	const struct client *client =
+		(const struct client *)(const void *)((const char *)session - offsetof(struct client, session));
 
 	return client->queue.bytes;
 }
@@ -238,7 +239,10 @@ static bool turn_is_over(struct local *local)
 	return now_ns >= local->turn_end_ns;
 }
 
-/* The host and the timers wait no longer than one turn, however many clients send. Who missed a turn is first in the next. */
+/*
+ * The host and the timers wait no longer than one turn, however many clients send. Who missed a turn is first in the
+ * next.
+ */
 static void on_client_in(struct ev_loop *loop, ev_io *io, int events)
 {
 	struct client *client = container_of(io, struct client, in);
@@ -371,7 +375,8 @@ static int give(const struct local *local, gid_t gid)
 		return -1;
 	}
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	return (gid != getegid() && fchownat(fd, "", (uid_t)-1, gid, AT_EMPTY_PATH) < 0) || chmod(path, 0660) < 0 ? -1 : 0;
+	return (gid != getegid() && fchownat(fd, "", (uid_t)-1, gid, AT_EMPTY_PATH) < 0) || chmod(path, 0660) < 0 ? -1
+														  : 0;
 }
 
 static void give_to_group(const struct local *local, const char *name, struct err *warning)
@@ -382,7 +387,8 @@ static void give_to_group(const struct local *local, const char *name, struct er
 		return;
 	/* One's own group is what the socket has already; a sandbox may forbid chown(2) altogether. */
 	if (!local_find_group(name, &gid))
-		err_set(warning, -ENOENT, "socket.group: no group '%s': only this user and root may use %s", name, local->path);
+		err_set(warning, -ENOENT, "socket.group: no group '%s': only this user and root may use %s", name,
+			local->path);
 	else if (give(local, gid) < 0)
 		err_set(warning, -errno, "%s: cannot be given to group '%s': %s", local->path, name, strerror(errno));
 }

@@ -23,7 +23,7 @@
 #define LAG_NS (5 * NS_PER_S)
 /* Children that die this often in a row without having answered anything are a failure of logging. */
 #define DEATHS_FAILED 3
-#define ACKS_AT_ONCE 32
+#define ACKS_AT_ONCE  32
 
 struct entry {
 	struct entry *next;
@@ -372,8 +372,8 @@ static void io_events(struct logger *l, int events)
 }
 
 /*
- * While nothing waits to be sent the answers are not waited for either: they lie in the socket until the next line, the health tick or
- * a question takes them, and an idle agent is not woken once more for each line.
+ * While nothing waits to be sent the answers are not waited for either: they lie in the socket until the next line, the
+ * health tick or a question takes them, and an idle agent is not woken once more for each line.
  */
 static int wanted_events(const struct logger *l)
 {
@@ -523,7 +523,8 @@ void logger_latest(struct logger *l, struct line *line, struct moment now)
 	if (l->stopping || line->len > LOG_PAYLOAD_MAX)
 		return;
 	if (l->latest_direct) {
-		l->stats.latest_failed += latest_write(l->config.child.runtime_dir, &l->config.child.latest_readers, line->text, line->len) != 0;
+		l->stats.latest_failed += latest_write(l->config.child.runtime_dir, &l->config.child.latest_readers,
+						       line->text, line->len) != 0;
 		return;
 	}
 	if (e && !(e == l->next && l->sent > 0)) { /* not sent yet: the newer one takes its place */

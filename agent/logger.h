@@ -30,7 +30,7 @@ enum logger_state {
 
 struct logger_config {
 	struct log_child_config child;
-	bool enabled; /* lines are logged; latest.json is written in any case */
+	bool enabled;	    /* lines are logged; latest.json is written in any case */
 	size_t queue_bytes; /* 0: LOGGER_QUEUE_BYTES */
 	/* Told once at each change; `error` 0 or -errno. May call logger_stats, nothing else. */
 	void (*changed)(void *data, enum logger_state state, int error);
@@ -39,11 +39,11 @@ struct logger_config {
 
 struct logger_stats {
 	enum logger_state state;
-	int error;		/* of the last failure, -errno; 0 when all is well */
-	uint64_t put;		/* lines taken; put = written + dropped + queued */
-	uint64_t written;	/* acknowledged by the child */
-	uint64_t dropped;	/* never sent, failed, or lost with a child twice */
-	uint64_t queued;	/* waiting or not yet acknowledged */
+	int error;	  /* of the last failure, -errno; 0 when all is well */
+	uint64_t put;	  /* lines taken; put = written + dropped + queued */
+	uint64_t written; /* acknowledged by the child */
+	uint64_t dropped; /* never sent, failed, or lost with a child twice */
+	uint64_t queued;  /* waiting or not yet acknowledged */
 	size_t queued_bytes;
 	uint64_t resent;	/* lines given to a second child */
 	uint64_t restarts;	/* children started beyond the first */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The nonces of signed messages over a restart of the agent: without them a message overheard a minute ago could be sent
- * again to the agent that has just been started. A small append-only file in runtime_dir (memory, by default; no message waits for
- * a disk), and at a clean stop a copy in state_dir, which is there after a reboot too. Only digests, nothing secret.
+ * The nonces of signed messages over a restart of the agent: without them a message overheard a minute ago could be
+ * sent again to the agent that has just been started. A small append-only file in runtime_dir (memory, by default; no
+ * message waits for a disk), and at a clean stop a copy in state_dir, which is there after a reboot too. Only digests,
+ * nothing secret.
  */
 #ifndef AGENT_NONCES_H
 #define AGENT_NONCES_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What sd_notify(3) does, without waiting: its sendmsg(2) does wait when the manager's queue is full, for as long as the manager is held up
- * by something else. What finds no room is told later (ready) or is out of date by then (all else).
+ * What sd_notify(3) does, without waiting: its sendmsg(2) does wait when the manager's queue is full, for as long as
+ * the manager is held up by something else. What finds no room is told later (ready) or is out of date by then (all
+ * else).
  */
 #include "agent/notify.h"
 

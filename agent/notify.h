@@ -13,10 +13,11 @@ void notify_reloading(uint64_t mono_ns);
 void notify_stopping(void);
 void notify_watchdog(void);
 /*
- * Has the manager hold a copy of the fd over a restart of this service (FileDescriptorStoreMax=), where the next agent gets it by
- * name; a real stop closes it. notify_kept gives such an fd once, or -1: the manager is told to close its own copy.
+ * Has the manager hold a copy of the fd over a restart of this service (FileDescriptorStoreMax=), where the next agent
+ * gets it by name; a real stop closes it. notify_kept gives such an fd once, or -1: the manager is told to close its
+ * own copy.
  */
-#define NOTIFY_PORT "port"
+#define NOTIFY_PORT	 "port"
 #define NOTIFY_HALF_LINE "half-line"
 void notify_keep(const char *name, int fd);
 int notify_kept(const char *name);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The data of the package actions; see package_emit.h. Counts stand before their lists, so that a list that is cut leaves them whole. */
+/*
+ * The data of the package actions; see package_emit.h. Counts stand before their lists, so that a list that is cut
+ * leaves them whole.
+ */
 #include "agent/package_emit.h"
 
 #include <string.h>
@@ -10,7 +13,9 @@
 
 static void emit_package(struct sink *out, const struct package_job *job, const struct package *row)
 {
-	const struct package *there = row->state ? row : row->name ? package_list_find(&job->installed, row->name, NULL) : NULL;
+	const struct package *there = row->state  ? row
+				      : row->name ? package_list_find(&job->installed, row->name, NULL)
+						  : NULL;
 
 	sink_object_begin(out, NULL);
 	sink_str(out, "name", row->name);
@@ -32,7 +37,8 @@ void package_emit_installed(struct sink *out, const char *key, const void *arg)
 	const struct package_job *job = arg;
 
 	sink_object_begin(out, key);
-	package_rows_emit(out, job, &(struct package_rows){ .key = "packages", .list = &job->installed, .emit = emit_package });
+	package_rows_emit(out, job,
+			  &(struct package_rows){ .key = "packages", .list = &job->installed, .emit = emit_package });
 	sink_object_end(out);
 }
 
@@ -41,8 +47,10 @@ void package_emit_found(struct sink *out, const char *key, const void *arg)
 	const struct package_job *job = arg;
 
 	sink_object_begin(out, key);
-	package_rows_emit(out, job,
-			  &(struct package_rows){ .key = "packages", .list = &job->found, .emit = emit_package, .known_total = job->total });
+	package_rows_emit(
+		out, job,
+		&(struct package_rows){
+			.key = "packages", .list = &job->found, .emit = emit_package, .known_total = job->total });
 	sink_object_end(out);
 }
 
@@ -76,7 +84,10 @@ void package_emit_updates_keys(struct sink *out, const struct package_job *job)
 	sink_str(out, "distro", job->distro);
 	package_emit_warnings(out, job);
 	package_rows_emit(out, job,
-			  &(struct package_rows){ .key = "pending_updates", .list = &job->pending, .wanted = package_is_update, .emit = emit_update });
+			  &(struct package_rows){ .key = "pending_updates",
+						  .list = &job->pending,
+						  .wanted = package_is_update,
+						  .emit = emit_update });
 	if (job->days)
 		package_emit_history_keys(out, job);
 }
@@ -116,7 +127,9 @@ void package_emit_updated(struct sink *out, const char *key, const void *arg)
 	if (job->incomparable)
 		sink_null(out, "updated");
 	else
-		package_rows_emit(out, job,
-				  &(struct package_rows){ .key = "updated", .list = &job->after, .wanted = changed, .emit = emit_name });
+		package_rows_emit(
+			out, job,
+			&(struct package_rows){
+				.key = "updated", .list = &job->after, .wanted = changed, .emit = emit_name });
 	sink_object_end(out);
 }

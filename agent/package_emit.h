@@ -20,7 +20,10 @@ void package_emit_applications(struct sink *out, const char *key, const void *ar
 void package_emit_updatable(struct sink *out, const char *key, const void *arg);
 void package_say_updatable(const struct package_job *job, char *out, size_t size);
 
-/* {updates:[…], days, history_count, history_available}: the changes of the log, the newest first, a bounded number of them. */
+/*
+ * {updates:[…], days, history_count, history_available}: the changes of the log, the newest first, a bounded number of
+ * them.
+ */
 void package_emit_history(struct sink *out, const char *key, const void *arg);
 
 /* Of job->name: the application, {application, metadata}, {app_id, size_bytes, …}; null if it is not installed. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What has changed on the guest, from the package manager's log: as data of our own, and as the updates that hosts
- * show. */
+/*
+ * What has changed on the guest, from the package manager's log: as data of our own, and as the updates that hosts
+ * show.
+ */
 #include "agent/package_emit.h"
 
 #include <stdio.h>

@@ -20,8 +20,8 @@
 
 /* What a kept step is called in the journal, over all versions of the agent. */
 static const char *const step_names[JOB_STEPS] = {
-	[JOB_REFRESH] = "refresh", [JOB_INSTALL] = "install", [JOB_REMOVE] = "remove", [JOB_UPDATE] = "update",
-	[JOB_UPDATE_ALL] = "update-all",
+	[JOB_REFRESH] = "refresh", [JOB_INSTALL] = "install",	    [JOB_REMOVE] = "remove",
+	[JOB_UPDATE] = "update",   [JOB_UPDATE_ALL] = "update-all",
 };
 
 enum names { NAMES_NONE, NAMES_ONE, NAMES_WORDS, NAMES_PENDING };
@@ -29,7 +29,7 @@ enum names { NAMES_NONE, NAMES_ONE, NAMES_WORDS, NAMES_PENDING };
 static const struct {
 	enum package_step step;
 	enum names names;
-	bool optional;	/* a manager without it goes on */
+	bool optional; /* a manager without it goes on */
 	bool privileged;
 	size_t max_output; /* 0: that of commands, shown to the host */
 	size_t list;	   /* where rows go: offset in struct package_job */
@@ -41,8 +41,10 @@ static const struct {
 	[JOB_COUNT] = { PACKAGE_COUNT, NAMES_WORDS, true, false, ANSWER_MAX, 0 },
 	[JOB_EXISTS] = { PACKAGE_SHOW, NAMES_ONE, true, false, ANSWER_MAX, offsetof(struct package_job, found) },
 	[JOB_SHOW] = { PACKAGE_SHOW, NAMES_ONE, true, false, ANSWER_MAX, offsetof(struct package_job, found) },
-	[JOB_PENDING] = { PACKAGE_PENDING, NAMES_NONE, false, false, ANSWER_MAX, offsetof(struct package_job, pending) },
-	[JOB_ADVISORIES] = { PACKAGE_ADVISORIES, NAMES_NONE, true, false, ANSWER_MAX, offsetof(struct package_job, pending) },
+	[JOB_PENDING] = { PACKAGE_PENDING, NAMES_NONE, false, false, ANSWER_MAX,
+			  offsetof(struct package_job, pending) },
+	[JOB_ADVISORIES] = { PACKAGE_ADVISORIES, NAMES_NONE, true, false, ANSWER_MAX,
+			     offsetof(struct package_job, pending) },
 	[JOB_SIZES] = { PACKAGE_SHOW, NAMES_PENDING, true, false, ANSWER_MAX, offsetof(struct package_job, found) },
 	[JOB_FACTS] = { PACKAGE_FACTS, NAMES_NONE, true, false, ANSWER_MAX, 0 },
 	[JOB_HISTORY] = { PACKAGE_HISTORY, NAMES_NONE, true, false, ANSWER_MAX, 0 },
@@ -80,7 +82,8 @@ const struct package_manager *package_manager_require(struct command *command)
 	for (size_t i = 0; (manager = package_manager_at(i)); i++)
 		if (run_find(manager->probe, path, sizeof(path)))
 			return manager;
-	command_fail(command, CODE_UNSUPPORTED_PLATFORM, "no_package_manager", "this guest has none of apt, dnf and apk");
+	command_fail(command, CODE_UNSUPPORTED_PLATFORM, "no_package_manager",
+		     "this guest has none of apt, dnf and apk");
 	return NULL;
 }
 
@@ -116,11 +119,16 @@ static const struct {
 	  "dpkg was interrupted, and does nothing before \"dpkg --configure -a\" was run on the guest" },
 	{ PACKAGE_FAULT_DEPENDENCIES, CODE_COMMAND_FAILED, "broken_dependencies",
 	  "dependencies are not met; what is installed may need \"apt-get --fix-broken install\" (see stderr)" },
-	{ PACKAGE_FAULT_SCRIPT, CODE_COMMAND_FAILED, "script_failed", "a script of a package failed, and left it half configured" },
-	{ PACKAGE_FAULT_DATABASE, CODE_COMMAND_FAILED, "database_broken", "the package manager cannot read its own database" },
-	{ PACKAGE_FAULT_READ_ONLY, CODE_COMMAND_FAILED, "read_only", "the file system it has to write to is read-only" },
-	{ PACKAGE_FAULT_UNTRUSTED, CODE_COMMAND_FAILED, "untrusted", "packages or repositories are not signed by anybody the guest trusts" },
-	{ PACKAGE_FAULT_PROTECTED, CODE_COMMAND_FAILED, "protected", "packages that are held, essential or protected would have to change" },
+	{ PACKAGE_FAULT_SCRIPT, CODE_COMMAND_FAILED, "script_failed",
+	  "a script of a package failed, and left it half configured" },
+	{ PACKAGE_FAULT_DATABASE, CODE_COMMAND_FAILED, "database_broken",
+	  "the package manager cannot read its own database" },
+	{ PACKAGE_FAULT_READ_ONLY, CODE_COMMAND_FAILED, "read_only",
+	  "the file system it has to write to is read-only" },
+	{ PACKAGE_FAULT_UNTRUSTED, CODE_COMMAND_FAILED, "untrusted",
+	  "packages or repositories are not signed by anybody the guest trusts" },
+	{ PACKAGE_FAULT_PROTECTED, CODE_COMMAND_FAILED, "protected",
+	  "packages that are held, essential or protected would have to change" },
 };
 
 static void fail(struct command *command, struct exec_outcome *outcome, bool question)
@@ -133,7 +141,8 @@ static void fail(struct command *command, struct exec_outcome *outcome, bool que
 	if (question)
 		outcome->out.len = outcome->out.total = 0;
 	for (size_t i = 0; i < ARRAY_SIZE(faults); i++) {
-		if (faults[i].fault == fault && outcome->started && !outcome->timed_out && !outcome->cancelled && !outcome->lost) {
+		if (faults[i].fault == fault && outcome->started && !outcome->timed_out && !outcome->cancelled &&
+		    !outcome->lost) {
 			run_answer_as(command, outcome, faults[i].code, faults[i].reason, faults[i].words);
 			return;
 		}
@@ -144,8 +153,8 @@ static void fail(struct command *command, struct exec_outcome *outcome, bool que
 /* It ran to its end by itself, whatever it said. */
 static bool ended(const struct exec_outcome *outcome)
 {
-	return outcome->started && outcome->spawn_errno == 0 && !outcome->lost && !outcome->cancelled && !outcome->stuck && !outcome->timed_out &&
-	       !outcome->oom_killed && outcome->signal == 0;
+	return outcome->started && outcome->spawn_errno == 0 && !outcome->lost && !outcome->cancelled &&
+	       !outcome->stuck && !outcome->timed_out && !outcome->oom_killed && outcome->signal == 0;
 }
 
 static bool ended_well(const struct exec_outcome *outcome, const struct package_command *program)
@@ -179,8 +188,11 @@ static void take_sizes(struct package_job *job)
 		const struct package *record = &job->found.rows[i];
 		struct package *pending = record->name ? package_list_find(&job->pending, record->name, NULL) : NULL;
 
-		for (; pending && pending < job->pending.rows + job->pending.count && strcmp(pending->name, record->name) == 0; pending++)
-			if (pending->candidate && record->candidate && strcmp(pending->candidate, record->candidate) == 0)
+		for (; pending && pending < job->pending.rows + job->pending.count &&
+		       strcmp(pending->name, record->name) == 0;
+		     pending++)
+			if (pending->candidate && record->candidate &&
+			    strcmp(pending->candidate, record->candidate) == 0)
 				pending->download_bytes = record->download_bytes;
 	}
 	package_list_done(&job->found);
@@ -207,7 +219,8 @@ static bool compares(const enum job_step *plan)
 static bool matches(const struct package *row, const char *const words[], size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		if (!(row->name && strcasestr(row->name, words[i])) && !(row->summary && strcasestr(row->summary, words[i])))
+		if (!(row->name && strcasestr(row->name, words[i])) &&
+		    !(row->summary && strcasestr(row->summary, words[i])))
 			return false;
 	return true;
 }
@@ -288,8 +301,11 @@ static int digest(struct package_job *job, enum job_step step, struct exec_outco
 		take_sizes(job);
 		return 0;
 	case JOB_FACTS:
-		job->refreshed_s = job->manager->lists_path && !job->refresh_failed ? stat_time(text, len, job->manager->lists_path) : -1;
-		job->reboot_required = job->manager->reboot_path && stat_time(text, len, job->manager->reboot_path) >= 0;
+		job->refreshed_s = job->manager->lists_path && !job->refresh_failed
+					   ? stat_time(text, len, job->manager->lists_path)
+					   : -1;
+		job->reboot_required =
+			job->manager->reboot_path && stat_time(text, len, job->manager->reboot_path) >= 0;
 		return 0;
 	case JOB_HISTORY:
 		job->history_known = len > 0;
@@ -338,7 +354,9 @@ static void on_step(struct command *command, struct exec_outcome *outcome)
 	}
 }
 
-/* ----------------------------------------------------------------------------------------------------- the next step */
+/*
+ * ----------------------------------------------------------------------------------------------------- the next step
+ */
 
 /* The names of what is pending and has not been asked for yet; `name` alone when there is one. */
 static size_t names_pending(struct package_job *job, const char *names[NAMES_MAX])
@@ -381,12 +399,17 @@ static void run_step(struct command *command, const char *const names[], size_t 
 	const char *argv[PACKAGE_ARGS_MAX];
 	char path[64];
 	size_t max_output = steps[*job->plan].max_output;
-	struct run run = { .argv = argv, .step = step_names[*job->plan], .note = job->before.bytes ? &job->before : NULL,
-			   .privileged = steps[*job->plan].privileged, .question = max_output != 0,
-			   .max_output_bytes = max_output, .done = on_step };
+	struct run run = { .argv = argv,
+			   .step = step_names[*job->plan],
+			   .note = job->before.bytes ? &job->before : NULL,
+			   .privileged = steps[*job->plan].privileged,
+			   .question = max_output != 0,
+			   .max_output_bytes = max_output,
+			   .done = on_step };
 
 	if (!run_find(program->argv[0], path, sizeof(path)))
-		command_fail(command, CODE_UNSUPPORTED_PLATFORM, "no_program", "this guest has no %s", program->argv[0]);
+		command_fail(command, CODE_UNSUPPORTED_PLATFORM, "no_program", "this guest has no %s",
+			     program->argv[0]);
 	else if (package_argv(program, path, names, count, argv) < 0)
 		command_fail(command, CODE_TOO_LARGE, "too_large", "too many packages at once");
 	else
@@ -432,7 +455,8 @@ static void next(struct command *command)
 			break;
 	}
 	if (!job->manager->steps[steps[*job->plan].step].argv)
-		command_fail(command, CODE_UNSUPPORTED_PLATFORM, "not_supported", "%s cannot do that", job->manager->name);
+		command_fail(command, CODE_UNSUPPORTED_PLATFORM, "not_supported", "%s cannot do that",
+			     job->manager->name);
 	else
 		run_step(command, names, count);
 }
@@ -448,16 +472,20 @@ static void recall(struct command *command)
 	if (!compares(job->plan) || *job->plan == JOB_REFRESH)
 		return;
 	kept_note_read(command, &text, &len);
-	job->incomparable = !text || program->parse(text, len, &job->installed) < 0 || (len && job->installed.count == 0);
+	job->incomparable =
+		!text || program->parse(text, len, &job->installed) < 0 || (len && job->installed.count == 0);
 	package_list_sort(&job->installed);
 }
 
-/* A plan that an earlier run had begun goes on at the step that runs. False if it has no such step: another version's. */
+/*
+ * A plan that an earlier run had begun goes on at the step that runs. False if it has no such step: another version's.
+ */
 static bool skip_to_attached(struct command *command)
 {
 	struct package_job *job = command->work;
 
-	while (*job->plan != JOB_END && (!step_names[*job->plan] || strcmp(step_names[*job->plan], command->attach_step) != 0))
+	while (*job->plan != JOB_END &&
+	       (!step_names[*job->plan] || strcmp(step_names[*job->plan], command->attach_step) != 0))
 		job->plan++;
 	if (*job->plan == JOB_END)
 		return false;
@@ -481,7 +509,8 @@ enum action_result package_job_start(struct command *command, const enum job_ste
 	return ACTION_TAKEN;
 }
 
-void package_job_succeed(struct command *command, void (*data)(struct sink *sink, const char *key, const void *arg), const void *arg)
+void package_job_succeed(struct command *command, void (*data)(struct sink *sink, const char *key, const void *arg),
+			 const void *arg)
 {
 	const struct package_job *job = command->work;
 	struct response response = {
@@ -526,7 +555,8 @@ bool package_parameter(struct command *command, const char *key, bool needed, co
 	}
 	manager = package_manager_require(command);
 	if (manager && !package_manager_takes(manager, name)) {
-		command_fail(command, CODE_INVALID_PARAMETERS, "bad_value", "%s is no name of a package of %s", key, manager->name);
+		command_fail(command, CODE_INVALID_PARAMETERS, "bad_value", "%s is no name of a package of %s", key,
+			     manager->name);
 		manager = NULL;
 	}
 	if (manager)

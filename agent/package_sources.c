@@ -64,7 +64,8 @@ static bool judge_lists(struct command *command, struct package_job *job, const 
 		     "which repositories are configured could not be read, so there may be updates that are not known "
 		     "of",
 		     "");
-	} else if (missing && missing == job->sources.count) { /* lists of repositories that are not configured any more may lie there */
+	} else if (missing && missing == job->sources.count) { /* lists of repositories that are not configured any more
+								  may lie there */
 		if (job->asks_for_updates)
 			return fail(command,
 				    "no list of these repositories was ever fetched, so nothing is known of updates",

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Users as a file like /etc/passwd has them: the name service may ask a network, which nothing that others wait for may
- * do. */
+/*
+ * Users as a file like /etc/passwd has them: the name service may ask a network, which nothing that others wait for may
+ * do.
+ */
 #ifndef AGENT_PASSWD_H
 #define AGENT_PASSWD_H
 

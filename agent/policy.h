@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the guest's owner lets a host do: pure decisions over the [commands] lists. Shape comes before policy (an unknown action is
- * UNKNOWN_COMMAND whatever the policy says) and rights come after it.
+ * What the guest's owner lets a host do: pure decisions over the [commands] lists. Shape comes before policy (an
+ * unknown action is UNKNOWN_COMMAND whatever the policy says) and rights come after it.
  */
 #ifndef AGENT_POLICY_H
 #define AGENT_POLICY_H
@@ -29,22 +29,25 @@ struct policy {
 	char *const *deny;
 };
 
-/* True when the owner has denied it to everybody, or takes no commands at all; what is not denied need not be allowed. */
+/*
+ * True when the owner has denied it to everybody, or takes no commands at all; what is not denied need not be allowed.
+ */
 bool policy_denies(const struct policy *policy, const char *action, enum policy_group group);
 
 /* True when `action` of `group` may run. `deny` wins over `allow` and over allow_unsafe. */
 bool policy_allows(const struct policy *policy, const char *action, enum policy_group group);
 
 /*
- * Whom a program runs as: `configured` (commands.run_as) where it is set, and then nobody else; else whom the host wants. NULL and "" say
- * nothing; *ret is NULL when neither says anything. "system" and "administrator", in any case, are presets of hosts: they mean
- * `configured`, and root where that is not set. False: the owner has not allowed it.
+ * Whom a program runs as: `configured` (commands.run_as) where it is set, and then nobody else; else whom the host
+ * wants. NULL and "" say nothing; *ret is NULL when neither says anything. "system" and "administrator", in any case,
+ * are presets of hosts: they mean `configured`, and root where that is not set. False: the owner has not allowed it.
  */
 bool policy_user(const char *configured, const char *wanted, const char **ret);
 #define POLICY_USER_WORDS "the policy of this guest lets commands run as the user of commands.run_as alone"
 
 /*
- * A token bucket: `rate_per_s` tokens a second, as many saved at most. 0 means no limit. Zeroed memory is a full bucket.
+ * A token bucket: `rate_per_s` tokens a second, as many saved at most. 0 means no limit. Zeroed memory is a full
+ * bucket.
  */
 struct token_bucket {
 	uint64_t filled_ns;

@@ -9,9 +9,9 @@
 #include "agent/bus_work.h"
 #include "agent/privilege.h"
 
-#define CALL_NS (25 * NS_PER_S)
-#define LOGIND_NAME "org.freedesktop.login1"
-#define LOGIND_PATH "/org/freedesktop/login1"
+#define CALL_NS	       (25 * NS_PER_S)
+#define LOGIND_NAME    "org.freedesktop.login1"
+#define LOGIND_PATH    "/org/freedesktop/login1"
 #define LOGIND_MANAGER "org.freedesktop.login1.Manager"
 
 static const struct {
@@ -40,7 +40,8 @@ static void on_reply(void *data, const struct bus_reply *reply)
 
 	power->call = NULL;
 	if (reply->error && power->asked_logind) {
-		report(LOG_NOTICE, "%s: logind: %s; the service manager is asked", deeds[power->deed].words, reply->text);
+		report(LOG_NOTICE, "%s: logind: %s; the service manager is asked", deeds[power->deed].words,
+		       reply->text);
 		power->asked_logind = false;
 		ask(power);
 		return;
@@ -54,7 +55,8 @@ static int build(const struct power *power, sd_bus_message **message)
 	int r;
 
 	if (power->asked_logind) {
-		r = bus_message(bus, LOGIND_NAME, LOGIND_PATH, LOGIND_MANAGER, deeds[power->deed].logind_member, message);
+		r = bus_message(bus, LOGIND_NAME, LOGIND_PATH, LOGIND_MANAGER, deeds[power->deed].logind_member,
+				message);
 		return r < 0 ? r : sd_bus_message_append(*message, "b", false);
 	}
 	r = bus_message(bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "StartUnit", message);

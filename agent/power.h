@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The one reboot or power-off that may be pending: it was answered before, so that the answer has left when it happens. logind is
- * asked first; where there is none, the service manager itself.
+ * The one reboot or power-off that may be pending: it was answered before, so that the answer has left when it happens.
+ * logind is asked first; where there is none, the service manager itself.
  */
 #ifndef AGENT_POWER_H
 #define AGENT_POWER_H
@@ -20,7 +20,7 @@ enum power_deed {
 	POWER_OFF,
 };
 
-#define POWER_DELAY_S 3
+#define POWER_DELAY_S	  3
 #define POWER_DELAY_MAX_S 86400
 
 struct power {

@@ -31,7 +31,8 @@ void privilege_fail(struct command *command, struct exec *exec, int error)
 	if (error == -EHOSTDOWN)
 		command_fail(command, CODE_INTERNAL, PRIVILEGE_REASON_FAULT, "%s", fault);
 	else
-		command_fail(command, CODE_PERMISSION_DENIED, "no_executor", *fault ? "%s (%s)" : "%s", PRIVILEGE_NO_EXECUTOR, fault);
+		command_fail(command, CODE_PERMISSION_DENIED, "no_executor", *fault ? "%s (%s)" : "%s",
+			     PRIVILEGE_NO_EXECUTOR, fault);
 }
 
 bool privilege_require(struct command *command)
@@ -40,7 +41,8 @@ bool privilege_require(struct command *command)
 	int r;
 
 	if (!command->from_host) {
-		command_fail(command, CODE_POLICY_DENIED, "local", "clients of the local socket may look, and nothing else");
+		command_fail(command, CODE_POLICY_DENIED, "local",
+			     "clients of the local socket may look, and nothing else");
 		return false;
 	}
 	r = privilege_available(agent) ? 0 : agent->privileged ? exec_warm(agent->privileged) : -ENOTCONN;
@@ -69,13 +71,16 @@ static struct bus_reply reply_of_outcome(const struct exec_outcome *outcome, cha
 	if (outcome->spawn_stage == EXEC_STAGE_UNIT)
 		return (struct bus_reply){ .error = -EREMOTEIO, .name = UNIT_ERROR_DENIED, .text = words };
 	if (outcome->spawn_stage == EXEC_STAGE_CONNECT)
-		return (struct bus_reply){ .error = -EREMOTEIO, .name = PRIVILEGE_ERROR_ABSENT, .text = PRIVILEGE_NO_EXECUTOR };
+		return (struct bus_reply){ .error = -EREMOTEIO,
+					   .name = PRIVILEGE_ERROR_ABSENT,
+					   .text = PRIVILEGE_NO_EXECUTOR };
 	if (outcome->spawn_stage == EXEC_STAGE_EXECUTOR)
 		return (struct bus_reply){ .error = -EREMOTEIO, .name = PRIVILEGE_ERROR_FAULT, .text = words };
 	if (outcome->timed_out)
 		return (struct bus_reply){ .error = -ETIMEDOUT, .name = "", .text = "no answer in time" };
 	if (outcome->lost || outcome->spawn_errno || outcome->cancelled)
-		return (struct bus_reply){ .error = -EREMOTEIO, .name = PRIVILEGE_ERROR_LOST,
+		return (struct bus_reply){ .error = -EREMOTEIO,
+					   .name = PRIVILEGE_ERROR_LOST,
 					   .text = "the executor died or has no room; what became of it is not known" };
 	if (outcome->deed_error == -EREMOTEIO)
 		return reply_of_peer(words);
@@ -99,8 +104,12 @@ int privilege_deed_start(struct agent *agent, const struct privilege_wish *wish,
 {
 	static const struct exec_callbacks callbacks = { .done = on_done };
 	_cleanup_(freep) struct privilege_deed *deed = calloc(1, sizeof(*deed));
-	struct exec_request request = { .deed = wish->deed, .action = wish->action, .group = wish->group, .argument = wish->unit,
-					.term_ns = wish->deadline_ns, .kill_ns = wish->deadline_ns };
+	struct exec_request request = { .deed = wish->deed,
+					.action = wish->action,
+					.group = wish->group,
+					.argument = wish->unit,
+					.term_ns = wish->deadline_ns,
+					.kill_ns = wish->deadline_ns };
 	struct exec_job *job;
 	int r;
 
@@ -121,9 +130,13 @@ int privilege_deed_start(struct agent *agent, const struct privilege_wish *wish,
 struct bus_reply privilege_deed_failure(struct agent *agent, int error)
 {
 	if (error == -ENOTCONN)
-		return (struct bus_reply){ .error = -EREMOTEIO, .name = PRIVILEGE_ERROR_ABSENT, .text = PRIVILEGE_NO_EXECUTOR };
+		return (struct bus_reply){ .error = -EREMOTEIO,
+					   .name = PRIVILEGE_ERROR_ABSENT,
+					   .text = PRIVILEGE_NO_EXECUTOR };
 	if (error == -EHOSTDOWN)
-		return (struct bus_reply){ .error = -EREMOTEIO, .name = PRIVILEGE_ERROR_FAULT, .text = exec_fault(agent->privileged) };
+		return (struct bus_reply){ .error = -EREMOTEIO,
+					   .name = PRIVILEGE_ERROR_FAULT,
+					   .text = exec_fault(agent->privileged) };
 	return (struct bus_reply){ .error = -EREMOTEIO, .name = PRIVILEGE_ERROR_LOST, .text = strerror(-error) };
 }
 

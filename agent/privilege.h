@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whether what needs rights can be done, and by whom: every action that changes something asks here and nowhere else. An agent that is
- * root does it itself; another one has it done by the privileged executor of the installation (agent/broker/), if that is on.
+ * Whether what needs rights can be done, and by whom: every action that changes something asks here and nowhere else.
+ * An agent that is root does it itself; another one has it done by the privileged executor of the installation
+ * (agent/broker/), if that is on.
  */
 #ifndef AGENT_PRIVILEGE_H
 #define AGENT_PRIVILEGE_H
@@ -18,8 +19,8 @@ struct command;
 struct exec;
 struct privilege_deed;
 
-#define PRIVILEGE_NO_EXECUTOR                                                                       \
-	"the agent has no rights and there is no executor; the owner of this guest enables it by: " \
+#define PRIVILEGE_NO_EXECUTOR                                                                                          \
+	"the agent has no rights and there is no executor; the owner of this guest enables it by: "                    \
 	"systemctl enable --now infiniservice-exec.socket"
 
 /* The reason of INTERNAL when there is an executor that can never start. */
@@ -28,37 +29,44 @@ struct privilege_deed;
 /* Names of errors that a deed may have besides those of its D-Bus peer. */
 #define PRIVILEGE_ERROR_ABSENT "org.infinibay.NoExecutor"
 #define PRIVILEGE_ERROR_POLICY "org.infinibay.PolicyDenied"
-#define PRIVILEGE_ERROR_LOST "org.infinibay.ExecutorLost"
-#define PRIVILEGE_ERROR_FAULT "org.infinibay.ExecutorUnusable"
+#define PRIVILEGE_ERROR_LOST   "org.infinibay.ExecutorLost"
+#define PRIVILEGE_ERROR_FAULT  "org.infinibay.ExecutorUnusable"
 
-/* True when D-Bus calls that change the system, and signals to processes of others, may be made by this process itself. */
+/*
+ * True when D-Bus calls that change the system, and signals to processes of others, may be made by this process itself.
+ */
 bool privilege_available(const struct agent *agent);
 
 /*
- * True when it can be done, by this process or by the executor; else false with the command answered PERMISSION_DENIED, or INTERNAL where
- * the executor is on and can never start (it must not be touched any more).
+ * True when it can be done, by this process or by the executor; else false with the command answered PERMISSION_DENIED,
+ * or INTERNAL where the executor is on and can never start (it must not be touched any more).
  */
 bool privilege_require(struct command *command);
 
-/* Answers for a command that the executor cannot take: -ENOTCONN (it is off) or -EHOSTDOWN (it can never start), as of exec_start. */
+/*
+ * Answers for a command that the executor cannot take: -ENOTCONN (it is off) or -EHOSTDOWN (it can never start), as of
+ * exec_start.
+ */
 void privilege_fail(struct command *command, struct exec *exec, int error);
 
 struct privilege_wish {
 	enum executor_deed deed;
 	const char *action; /* what it is part of, */
 	enum policy_group group;
-	const char *unit; /* "" for the power deeds */
+	const char *unit;     /* "" for the power deeds */
 	uint64_t deadline_ns; /* CLOCK_MONOTONIC */
 };
 
 /*
- * Has a deed done by the executor. `done` is called once, never from within this call: as of a call on the bus, but its text is the
- * result of the job when there is no error. 0 and *ret, valid until `done` begins, or -errno (-ENOTCONN: there is no executor; -EHOSTDOWN: it can
- * never start).
+ * Has a deed done by the executor. `done` is called once, never from within this call: as of a call on the bus, but its
+ * text is the result of the job when there is no error. 0 and *ret, valid until `done` begins, or -errno (-ENOTCONN:
+ * there is no executor; -EHOSTDOWN: it can never start).
  */
 int privilege_deed_start(struct agent *agent, const struct privilege_wish *wish, bus_reply_fn done, void *data,
 			 struct privilege_deed **ret);
-/* What a deed that could not be started is told as: an error of the executor, with a name. Valid until the next call. */
+/*
+ * What a deed that could not be started is told as: an error of the executor, with a name. Valid until the next call.
+ */
 struct bus_reply privilege_deed_failure(struct agent *agent, int error);
 
 /* Forgets it: what was asked may still happen. Accepts NULL, returns NULL. */

@@ -347,7 +347,10 @@ static int request_take(struct prober *base, const struct probe_request *request
 		pool->stats.refused++;
 		return error < 0 ? error : -ENOBUFS;
 	}
-	*ask = (struct ask){ .from = handle, .kind = request->kind, .key = request->key, .id = ++pool->next_id,
+	*ask = (struct ask){ .from = handle,
+			     .kind = request->kind,
+			     .key = request->key,
+			     .id = ++pool->next_id,
 			     .arg_len = request->arg_len };
 	if (request->arg_len)
 		memcpy(ask->arg, request->arg, request->arg_len);

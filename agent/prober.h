@@ -24,8 +24,8 @@
 struct ev_loop;
 struct prober_pool;
 
-#define PROBER_QUEUE_MAX 256
-#define PROBER_STUCK_MAX 8
+#define PROBER_QUEUE_MAX   256
+#define PROBER_STUCK_MAX   8
 #define PROBER_DEADLINE_NS (2 * NS_PER_S)
 
 /*
@@ -37,16 +37,16 @@ struct prober_table {
 };
 
 struct prober_config {
-	uint64_t deadline_ns;             /* 0: PROBER_DEADLINE_NS */
+	uint64_t deadline_ns;		  /* 0: PROBER_DEADLINE_NS */
 	const struct prober_table *table; /* NULL: prober_live (tests put hanging calls here) */
-	void (*idle)(void *data);         /* optional: the last outstanding answer has been delivered */
+	void (*idle)(void *data);	  /* optional: the last outstanding answer has been delivered */
 	void *idle_data;
 };
 
 struct prober_stats {
 	uint64_t requests, answers, late, timeouts, refused, child_starts, child_deaths;
 	unsigned stuck; /* children set aside now */
-	pid_t child;    /* 0: not running */
+	pid_t child;	/* 0: not running */
 };
 
 /*

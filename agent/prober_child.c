@@ -289,8 +289,9 @@ int prober_child(int fd, void *data)
 		if (len < (ssize_t)sizeof(request.head))
 			return 0;
 		answer.head = request.head;
-		result = request.head.kind < 0 || request.head.kind >= PROBE_KINDS || !table->probe[request.head.kind] ?
-				 -EINVAL : table->probe[request.head.kind](request.arg, arg_len, answer.data);
+		result = request.head.kind < 0 || request.head.kind >= PROBE_KINDS || !table->probe[request.head.kind]
+				 ? -EINVAL
+				 : table->probe[request.head.kind](request.arg, arg_len, answer.data);
 		answer.head.error = result < 0 ? result : 0;
 		if (send(fd, &answer, sizeof(answer.head) + (result > 0 ? (size_t)result : 0), MSG_NOSIGNAL) < 0)
 			return 0;

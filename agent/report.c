@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One write per line. When stderr is the journal's stream socket it is sent with MSG_DONTWAIT; a pipe or terminal is asked with
- * poll first (POLLOUT on a pipe promises PIPE_BUF bytes, pipe(7), and a line is shorter). O_NONBLOCK is not set: the
- * description is shared with whoever started us.
+ * One write per line. When stderr is the journal's stream socket it is sent with MSG_DONTWAIT; a pipe or terminal is
+ * asked with poll first (POLLOUT on a pipe promises PIPE_BUF bytes, pipe(7), and a line is shorter). O_NONBLOCK is not
+ * set: the description is shared with whoever started us.
  */
 #include "agent/report.h"
 
@@ -19,7 +19,7 @@
 #include "transport/printable.h"
 
 #define REPORT_LINE_MAX 2048
-#define REPEAT_NS (60 * NS_PER_S)
+#define REPEAT_NS	(60 * NS_PER_S)
 
 static int report_level = LOG_INFO;
 static uint64_t lost_lines;

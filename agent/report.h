@@ -16,8 +16,9 @@ void report_set_level(int level);
 __attribute__((format(printf, 2, 3))) void report(int level, const char *format, ...);
 
 /*
- * For what may repeat for ever (an open that fails, a bad host): the first occurrence of a topic is written, then at most one
- * a minute with the number left out in between. One `struct report_topic` (zeroed) per kind of message, kept by its owner.
+ * For what may repeat for ever (an open that fails, a bad host): the first occurrence of a topic is written, then at
+ * most one a minute with the number left out in between. One `struct report_topic` (zeroed) per kind of message, kept
+ * by its owner.
  */
 struct report_topic {
 	uint64_t next_ns;

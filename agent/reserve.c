@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The area is only ever filled, and emptied when its last block is given back. That is enough: libev never gives back an array
- * before the loop ends and doubles those that grow, so all it can ask for is twice what it holds at its largest.
- * The pages are touched only when they are used.
+ * The area is only ever filled, and emptied when its last block is given back. That is enough: libev never gives back
+ * an array before the loop ends and doubles those that grow, so all it can ask for is twice what it holds at its
+ * largest. The pages are touched only when they are used.
  */
 #include "agent/reserve.h"
 
@@ -21,7 +21,7 @@
 
 /* Some 300 descriptors and as many timers, twice over. */
 #define RESERVE_BYTES (128 * 1024)
-#define ALIGNMENT _Alignof(max_align_t)
+#define ALIGNMENT     _Alignof(max_align_t)
 /* libev opens an epoll and an eventfd, or, where that is missing, the two ends of a pipe. */
 #define LOOP_FDS 3
 

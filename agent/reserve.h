@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the event loop cannot do without. libev (4.33) aborts the process when an allocation fails and when it gets no file
- * descriptor for its wake-up pipe. So its memory comes from an allocator that falls back to an area of its own, and the
- * descriptors are tried before it asks for them.
+ * What the event loop cannot do without. libev (4.33) aborts the process when an allocation fails and when it gets no
+ * file descriptor for its wake-up pipe. So its memory comes from an allocator that falls back to an area of its own,
+ * and the descriptors are tried before it asks for them.
  */
 #ifndef AGENT_RESERVE_H
 #define AGENT_RESERVE_H

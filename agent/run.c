@@ -75,7 +75,8 @@ static int environment_make(struct environment *env, struct json_object *wanted)
 			return -ENOMEM;
 	if (!wanted)
 		return 0;
-	json_object_object_foreach(wanted, name, value) {
+	json_object_object_foreach(wanted, name, value)
+	{
 		int r = environment_set(env, name, json_object_get_string(value));
 
 		if (r < 0)
@@ -118,7 +119,8 @@ static void judge(struct response *response, const struct exec_outcome *outcome,
 	if (outcome->lost && outcome->attached) {
 		response->code = CODE_INTERNAL;
 		response->reason = "lost: agent_restart";
-		snprintf(text, size, "lost: agent_restart (the agent ended before the command did, and its unit is gone)");
+		snprintf(text, size,
+			 "lost: agent_restart (the agent ended before the command did, and its unit is gone)");
 	} else if (outcome->lost) {
 		response->code = CODE_INTERNAL;
 		response->reason = "lost";
@@ -137,13 +139,15 @@ static void judge(struct response *response, const struct exec_outcome *outcome,
 		snprintf(text, size, "%s", outcome->words);
 	} else if (outcome->spawn_errno) {
 		response->code = code_of_stage(outcome->spawn_stage, outcome->spawn_errno);
-		response->reason = outcome->spawn_stage == EXEC_STAGE_EXEC ? "exec_failed" :
-				   outcome->spawn_stage == EXEC_STAGE_RESOURCE ? "resource" : "bad_value";
+		response->reason = outcome->spawn_stage == EXEC_STAGE_EXEC	 ? "exec_failed"
+				   : outcome->spawn_stage == EXEC_STAGE_RESOURCE ? "resource"
+										 : "bad_value";
 		snprintf(text, size, "%s: %s", words_of_stage(outcome->spawn_stage),
 			 *outcome->words ? outcome->words : strerror(outcome->spawn_errno));
 	} else if (outcome->cancelled) {
 		response->code = stopping ? CODE_SHUTTING_DOWN : CODE_CANCELLED;
-		snprintf(text, size, stopping ? "the agent is stopping; the command was killed" : "the command was cancelled");
+		snprintf(text, size,
+			 stopping ? "the agent is stopping; the command was killed" : "the command was cancelled");
 	} else if (outcome->oom_killed) {
 		response->code = CODE_COMMAND_FAILED;
 		response->reason = "oom_killed";
@@ -166,8 +170,8 @@ static void judge(struct response *response, const struct exec_outcome *outcome,
 
 bool run_succeeded(const struct exec_outcome *outcome)
 {
-	return outcome->started && outcome->spawn_errno == 0 && !outcome->oom_killed && !outcome->lost && !outcome->cancelled && !outcome->stuck && !outcome->timed_out &&
-	       outcome->exit_code == 0;
+	return outcome->started && outcome->spawn_errno == 0 && !outcome->oom_killed && !outcome->lost &&
+	       !outcome->cancelled && !outcome->stuck && !outcome->timed_out && outcome->exit_code == 0;
 }
 
 void run_answer(struct command *command, const struct exec_outcome *outcome,
@@ -190,8 +194,8 @@ void run_answer(struct command *command, const struct exec_outcome *outcome,
 	command_answer(command, &response);
 }
 
-void run_answer_as(struct command *command, const struct exec_outcome *outcome, enum error_code code, const char *reason,
-		   const char *error)
+void run_answer_as(struct command *command, const struct exec_outcome *outcome, enum error_code code,
+		   const char *reason, const char *error)
 {
 	struct response response = {
 		.has_exit_code = outcome->exit_code >= 0,
@@ -252,12 +256,13 @@ static void fail_start(struct command *command, struct exec *exec, int error)
 	else if (error == -ESHUTDOWN)
 		command_fail(command, CODE_SHUTTING_DOWN, NULL, "the agent is stopping");
 	else
-		command_fail(command, CODE_INTERNAL, "resource", "the command could not be handed over: %s", strerror(-error));
+		command_fail(command, CODE_INTERNAL, "resource", "the command could not be handed over: %s",
+			     strerror(-error));
 }
 
 /*
- * What is to run as the agent's own user needs nobody's rights. Its names are those of /etc/passwd, read once: the name service may ask a
- * network, which is for the launcher of the command to wait for, and never for the loop.
+ * What is to run as the agent's own user needs nobody's rights. Its names are those of /etc/passwd, read once: the name
+ * service may ask a network, which is for the launcher of the command to wait for, and never for the loop.
  */
 static bool is_own_user(const char *name)
 {
@@ -354,7 +359,8 @@ enum action_result run_program(struct command *command, const struct run *run)
 	if (r == -ESHUTDOWN && *command->unit && !kept)
 		leave(command);
 	else if (r < 0 && run->optional)
-		run->done(command, &(struct exec_outcome){ .exit_code = -1, .spawn_errno = -r, .spawn_stage = EXEC_STAGE_CONNECT });
+		run->done(command, &(struct exec_outcome){
+					   .exit_code = -1, .spawn_errno = -r, .spawn_stage = EXEC_STAGE_CONNECT });
 	else if (r < 0)
 		fail_start(command, exec, r);
 	return ACTION_TAKEN;

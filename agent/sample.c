@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The scheduler of collectors and the composer of the message; see sample.h. The policy lives here: who is on, who backs off after
- * failures, what a failure costs. The buffer is as long as the longest line; only the pages really written are ever resident.
+ * The scheduler of collectors and the composer of the message; see sample.h. The policy lives here: who is on, who
+ * backs off after failures, what a failure costs. The buffer is as long as the longest line; only the pages really
+ * written are ever resident.
  */
 #include "agent/sample.h"
 
@@ -16,11 +17,11 @@
 #include "transport/backoff.h"
 #include "transport/json_write.h"
 
-#define SAMPLE_MAX (1024 * 1024)
-#define SAMPLE_SCHEMA 1
+#define SAMPLE_MAX     (1024 * 1024)
+#define SAMPLE_SCHEMA  1
 #define COLLECTORS_MAX 32
-#define RETRY_MIN_NS NS_PER_S
-#define RETRY_MAX_NS (300 * NS_PER_S)
+#define RETRY_MIN_NS   NS_PER_S
+#define RETRY_MAX_NS   (300 * NS_PER_S)
 /* A collector may fail this often in a row before it is tried less often: one odd reading is not a trend. */
 #define FAILURES_BEFORE_BACKOFF 5
 
@@ -46,9 +47,9 @@ struct sampler {
 	struct prober_pool *probers;
 	sampler_changed *changed;
 	void *changed_data;
-	unsigned rounds; /* of collect, saturating at 2 */
-	unsigned at;	 /* the slot whose turn it is during a collect, */
-	bool within;	 /* has it begun, */
+	unsigned rounds;	/* of collect, saturating at 2 */
+	unsigned at;		/* the slot whose turn it is during a collect, */
+	bool within;		/* has it begun, */
 	struct moment slot_now; /* and when */
 	unsigned slice;
 	bool gap;
@@ -233,7 +234,10 @@ static bool slot_step(struct sampler *sampler, struct slot *slot)
 	return false;
 }
 
-/* A collector that was switched off in the middle is passed over, one that has begun goes on with the moment it began with. */
+/*
+ * A collector that was switched off in the middle is passed over, one that has begun goes on with the moment it began
+ * with.
+ */
 bool sampler_go_on(struct sampler *sampler, const struct moment *now)
 {
 	for (; sampler->at < sampler->count; sampler->at++, sampler->within = false) {
@@ -436,7 +440,8 @@ void sampler_report(const struct sampler *sampler, struct sink *out)
 	}
 }
 
-void sampler_each_left_out(const struct sampler *sampler, void (*say)(void *data, const char *name, int error), void *data)
+void sampler_each_left_out(const struct sampler *sampler, void (*say)(void *data, const char *name, int error),
+			   void *data)
 {
 	for (unsigned i = 0; i < sampler->count; i++) {
 		const struct slot *slot = &sampler->slots[i];

@@ -27,7 +27,8 @@ struct unsent {
 	struct line *line;
 };
 
-/* -------------------------------------------------------------------------------------------------------- completions
+/*
+ * -------------------------------------------------------------------------------------------------------- completions
  */
 
 static bool host_is_there(const struct agent *agent)
@@ -128,7 +129,8 @@ static void send_unsent(struct scripts *scripts)
 	}
 }
 
-/* ----------------------------------------------------------------------------------------------------------- requests
+/*
+ * ----------------------------------------------------------------------------------------------------------- requests
  */
 
 static bool scripts_allowed(const struct agent *agent, const struct session *session)
@@ -202,7 +204,8 @@ void scripts_report(const struct scripts *scripts, struct sink *out)
 	sink_uint(out, "dropped", scripts->dropped);
 }
 
-/* -------------------------------------------------------------------------------------------------------------- taking
+/*
+ * -------------------------------------------------------------------------------------------------------------- taking
  */
 
 static bool under_way(const struct agent *agent, const char *id)
@@ -301,7 +304,8 @@ void scripts_take(struct scripts *scripts, struct session *session, struct json_
 	}
 }
 
-/* ------------------------------------------------------------------------------------------------------------- running
+/*
+ * ------------------------------------------------------------------------------------------------------------- running
  */
 
 enum action_result script_run(struct command *command)
@@ -341,8 +345,10 @@ enum action_result script_run(struct command *command)
 	return ACTION_TAKEN;
 }
 
-/* A completion has no field for why it failed: the last line of stderr says it, unless it is but the script's own exit
- * code. */
+/*
+ * A completion has no field for why it failed: the last line of stderr says it, unless it is but the script's own exit
+ * code.
+ */
 static char *add_reason(const struct response *response, struct reply_stream *err)
 {
 	size_t words = response->error ? strlen(response->error) : 0;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Scripts that a host sends: asked for once after it connects, taken whenever they come. Each becomes a command that
- * runs an interpreter over a descriptor (its text has no name that anybody could open), and each is answered by exactly one `script_completion`: also one that may
- * not run, one whose host has gone meanwhile (kept for the next session), and one that an earlier run of the agent left
- * behind.
+ * runs an interpreter over a descriptor (its text has no name that anybody could open), and each is answered by exactly
+ * one `script_completion`: also one that may not run, one whose host has gone meanwhile (kept for the next session),
+ * and one that an earlier run of the agent left behind.
  */
 #ifndef AGENT_SCRIPT_H
 #define AGENT_SCRIPT_H

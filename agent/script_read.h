@@ -25,8 +25,10 @@ const char *script_read(struct json_object *item, struct script *script);
 /* A text member, NULL when it is absent or null; false when it is something else or holds a NUL. */
 bool script_text(struct json_object *object, const char *key, const char **ret);
 
-/* The variables that hold the inputs (NULL: none), as an object of texts: both INPUT_name and INPUT_NAME, people write
- * either. */
+/*
+ * The variables that hold the inputs (NULL: none), as an object of texts: both INPUT_name and INPUT_NAME, people write
+ * either.
+ */
 struct json_object *script_environment(struct json_object *inputs);
 
 /* The name of the program that `shell` (any case, NULL: sh) means, NULL when there is none such. */

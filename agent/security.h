@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What protects the guest, as facts (files, states of units) and as judgements over them in the shape of the health checks:
- * {status, message, details}, without nulls. The judgements are pure; what is not known is said to be
+ * What protects the guest, as facts (files, states of units) and as judgements over them in the shape of the health
+ * checks: {status, message, details}, without nulls. The judgements are pure; what is not known is said to be
  * "unknown", and what was not read whole is named and has not passed.
  */
 #ifndef AGENT_SECURITY_H
@@ -49,7 +49,7 @@ struct sshd_settings {
 	bool match_passwords; /* one of them lets somebody in with a password */
 };
 
-#define SECURITY_NAME_MAX 192
+#define SECURITY_NAME_MAX  192
 #define SECURITY_WORDS_MAX 384
 
 /* What was not read of a configuration: "" when all of it was; else the first file or folder, with why. */
@@ -89,7 +89,8 @@ struct security_facts {
 	/* What the programs themselves said; it holds then, and not what was read of their files. */
 	bool sshd_asked, apt_asked, nft_asked;
 	enum security_refusal kernel_ip, kernel_ip6; /* nft_asked: by the rules that nft sees */
-	struct security_unread sshd_unread, apt_unread, nft_unread, ufw_unread, apparmor_unread, selinux_unread, smack_unread, dnf_unread;
+	struct security_unread sshd_unread, apt_unread, nft_unread, ufw_unread, apparmor_unread, selinux_unread,
+		smack_unread, dnf_unread;
 };
 
 /* Notes what could not be read, if it is the first. */
@@ -97,7 +98,8 @@ __attribute__((format(printf, 2, 3))) void security_unread(struct security_unrea
 
 /* The outputs of the programs: sshd -T, apt-config dump, nft -j list ruleset (false: it made no sense). */
 void security_take_sshd(struct security_facts *facts, const char *text, size_t len);
-void security_take_apt(struct security_facts *facts, const char *text, size_t len); /* asked without rights: apt passes over what it may not read */
+void security_take_apt(struct security_facts *facts, const char *text,
+		       size_t len); /* asked without rights: apt passes over what it may not read */
 void security_take_apt_whole(struct security_facts *facts, const char *text, size_t len);
 bool security_take_nft(struct security_facts *facts, const char *text, size_t len);
 /* The text of ip_tables_names or ip6_tables_names; by that of nat nothing is refused. */
@@ -110,8 +112,8 @@ bool lsm_has(const char *lsm, const char *name);
 void security_read(struct security_facts *facts, int root_fd, int proc_fd, int sys_fd);
 
 /* Pure parsers. `include` is called where an Include stands: of all values the first counts, see sshd_config(5). */
-void sshd_settings_parse(struct sshd_settings *settings, const char *text, size_t len, void (*include)(void *data, const char *pattern),
-			 void *data);
+void sshd_settings_parse(struct sshd_settings *settings, const char *text, size_t len,
+			 void (*include)(void *data, const char *pattern), void *data);
 /* What apt's daily job is told: the last value of each, "" where it is not set. */
 struct apt_periodic {
 	char enable[33], upgrade[33], lists[33];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * apt's configuration, as apt reads it (apt.conf(5)), as far as automatic updates go; see security.h. Names are of any case, blocks in braces
- * lead to the same names, #clear takes back what was set, and of all values the last counts.
+ * apt's configuration, as apt reads it (apt.conf(5)), as far as automatic updates go; see security.h. Names are of any
+ * case, blocks in braces lead to the same names, #clear takes back what was set, and of all values the last counts.
  */
 #include "agent/security.h"
 
@@ -54,7 +54,8 @@ static void set(struct apt_periodic *settings, const char *name, const char *val
 /* The name itself, and all below it. */
 static void clear(struct apt_periodic *settings, const char *name)
 {
-	static const char *const all[] = { "APT::Periodic::Enable", "APT::Periodic::Unattended-Upgrade", "APT::Periodic::Update-Package-Lists" };
+	static const char *const all[] = { "APT::Periodic::Enable", "APT::Periodic::Unattended-Upgrade",
+					   "APT::Periodic::Update-Package-Lists" };
 	size_t len = strlen(name);
 
 	if (len >= 2 && memcmp(name + len - 2, "::", 2) == 0)
@@ -119,7 +120,8 @@ static void open_block(struct parser *parser)
 	if (cut_word(&at, value, sizeof(value)))
 		take_statement(parser);
 	if (parser->depth < DEPTH_MAX)
-		room = snprintf(parser->names + len, sizeof(parser->names) - len, "%s::", name) < (int)(sizeof(parser->names) - len);
+		room = snprintf(parser->names + len, sizeof(parser->names) - len, "%s::", name) <
+		       (int)(sizeof(parser->names) - len);
 	if (!room) {
 		parser->names[len] = '\0';
 		security_unread(&parser->settings->unread, "%.100s (blocks too deep)", name);
@@ -205,9 +207,10 @@ static enum interval interval_of(const char *value)
 		return INTERVAL_NEVER;
 	if (strcmp(value, "always") == 0)
 		return INTERVAL_SOME;
-	return digits && strspn(value, "0") < digits && (!value[digits] || (strchr("smhd", value[digits]) && !value[digits + 1])) ?
-		       INTERVAL_SOME :
-		       INTERVAL_UNKNOWN;
+	return digits && strspn(value, "0") < digits &&
+			       (!value[digits] || (strchr("smhd", value[digits]) && !value[digits + 1]))
+		       ? INTERVAL_SOME
+		       : INTERVAL_UNKNOWN;
 }
 
 /* Nothing is done if it is 0; it is 1 where it is not set. */
@@ -236,17 +239,24 @@ void apt_periodic_judge(struct security_facts *facts, const struct apt_periodic 
 	if (*settings->unread.what)
 		security_unread(&facts->apt_unread, "%s", settings->unread.what);
 	on = is_on("Enable", settings->enable, enabled(settings->enable), &facts->apt_unread);
-	facts->upgrades_on = is_on("Unattended-Upgrade", settings->upgrade, interval_of(settings->upgrade), &facts->apt_unread) && on;
-	facts->lists_on = is_on("Update-Package-Lists", settings->lists, interval_of(settings->lists), &facts->apt_unread) && on;
+	facts->upgrades_on =
+		is_on("Unattended-Upgrade", settings->upgrade, interval_of(settings->upgrade), &facts->apt_unread) &&
+		on;
+	facts->lists_on =
+		is_on("Update-Package-Lists", settings->lists, interval_of(settings->lists), &facts->apt_unread) && on;
 }
 
-/* Of a name in apt.conf.d, apt's GetListOfFilesInDir: letters, digits, '_', '-', ':' and '.', and either no extension or "conf". */
+/*
+ * Of a name in apt.conf.d, apt's GetListOfFilesInDir: letters, digits, '_', '-', ':' and '.', and either no extension
+ * or "conf".
+ */
 bool apt_reads_name(const char *name)
 {
 	const char *extension = strrchr(name, '.');
 
 	for (const char *at = name; *at; at++)
-		if (!((*at >= 'a' && *at <= 'z') || (*at >= 'A' && *at <= 'Z') || (*at >= '0' && *at <= '9') || strchr("_-:.", *at)))
+		if (!((*at >= 'a' && *at <= 'z') || (*at >= 'A' && *at <= 'Z') || (*at >= '0' && *at <= '9') ||
+		      strchr("_-:.", *at)))
 			return false;
 	return *name && *name != '.' && (!extension || strcmp(extension, ".conf") == 0);
 }

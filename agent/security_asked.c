@@ -7,8 +7,10 @@
 
 #include <infiniservice/cleanup.h>
 
-/* A line for each setting, in lower case, as it is after all files. Match blocks are not in it: what the files said of
- * them stays. */
+/*
+ * A line for each setting, in lower case, as it is after all files. Match blocks are not in it: what the files said of
+ * them stays.
+ */
 void security_take_sshd(struct security_facts *facts, const char *text, size_t len)
 {
 	struct sshd_settings settings = { .match_blocks = facts->sshd.match_blocks,

@@ -31,7 +31,10 @@ static const char *words_of(int error)
 	return error == -EMEDIUMTYPE ? "it is not a regular file" : strerror(-error);
 }
 
-/* The text is there until the next read into the same buffer. 0, or -errno: noted, unless there is no such file, or a folder. */
+/*
+ * The text is there until the next read into the same buffer. 0, or -errno: noted, unless there is no such file, or a
+ * folder.
+ */
 static int read_text(int dir_fd, const char *path, struct procfs_buffer *buffer, struct security_unread *unread)
 {
 	struct procfs_file file = PROCFS_FILE;
@@ -44,7 +47,9 @@ static int read_text(int dir_fd, const char *path, struct procfs_buffer *buffer,
 	if (file.fd < 0 || fstat(file.fd, &st) < 0)
 		r = errno == ENXIO ? -EMEDIUMTYPE : -errno; /* a socket */
 	else
-		r = S_ISREG(st.st_mode) ? procfs_read(&file, dir_fd, path, buffer) : S_ISDIR(st.st_mode) ? -EISDIR : -EMEDIUMTYPE;
+		r = S_ISREG(st.st_mode)	  ? procfs_read(&file, dir_fd, path, buffer)
+		    : S_ISDIR(st.st_mode) ? -EISDIR
+					  : -EMEDIUMTYPE;
 	procfs_close(&file);
 	if (r == 0 && buffer->truncated)
 		security_unread(unread, "/%.150s (longer than 1 MiB)", path);
@@ -108,7 +113,8 @@ static void read_each(struct reading *reading, const char *path, const char *pat
 	for (size_t i = 0; i < count; i++) {
 		if (reading->reads && !reading->reads(names[i]))
 			;
-		else if (snprintf(file, sizeof(file), "%s/%s", path, names[i]) >= (int)sizeof(file) || reading->files++ >= FILES_MAX)
+		else if (snprintf(file, sizeof(file), "%s/%s", path, names[i]) >= (int)sizeof(file) ||
+			 reading->files++ >= FILES_MAX)
 			security_unread(reading->unread, "/%.120s (more than %d files)", path, FILES_MAX);
 		else if (read_text(reading->root_fd, file, &buffer, reading->unread) == 0)
 			take(reading, buffer.text, buffer.len);
@@ -116,7 +122,8 @@ static void read_each(struct reading *reading, const char *path, const char *pat
 	}
 }
 
-/* ---------------------------------------------------------------------------------------------------------------- ssh
+/*
+ * ---------------------------------------------------------------------------------------------------------------- ssh
  */
 
 static void on_sshd_include(void *data, const char *pattern);
@@ -167,7 +174,8 @@ static void read_sshd(struct security_facts *facts, int root_fd, struct procfs_b
 		take_sshd(&reading, buffer->text, buffer->len);
 }
 
-/* ---------------------------------------------------------------------------------------------------------- the others
+/*
+ * ---------------------------------------------------------------------------------------------------------- the others
  */
 
 static void take_apt(struct reading *reading, const char *text, size_t len)
@@ -179,7 +187,11 @@ static void take_apt(struct reading *reading, const char *text, size_t len)
 static void read_apt(struct security_facts *facts, int root_fd, struct procfs_buffer *buffer)
 {
 	struct apt_periodic settings = { .enable = "" };
-	struct reading reading = { .facts = facts, .root_fd = root_fd, .unread = &facts->apt_unread, .apt = &settings, .reads = apt_reads_name };
+	struct reading reading = { .facts = facts,
+				   .root_fd = root_fd,
+				   .unread = &facts->apt_unread,
+				   .apt = &settings,
+				   .reads = apt_reads_name };
 
 	facts->upgrades_installed = faccessat(root_fd, "usr/bin/unattended-upgrade", F_OK, 0) == 0;
 	read_each(&reading, "etc/apt/apt.conf.d", "*", take_apt);
@@ -192,7 +204,8 @@ static void read_dnf(struct security_facts *facts, int root_fd, struct procfs_bu
 {
 	if (read_text(root_fd, "etc/dnf/automatic.conf", buffer, &facts->dnf_unread) == 0 &&
 	    !dnf_applies_parse(buffer->text, buffer->len, &facts->dnf_applies))
-		security_unread(&facts->dnf_unread, "apply_updates in /etc/dnf/automatic.conf, which is neither yes nor no");
+		security_unread(&facts->dnf_unread,
+				"apply_updates in /etc/dnf/automatic.conf, which is neither yes nor no");
 }
 
 /* A rule set that another file belongs to is not whole without it. */
@@ -243,8 +256,9 @@ static void read_lsm(struct security_facts *facts, int sys_fd, struct procfs_buf
 
 static void read_apparmor(struct security_facts *facts, int sys_fd, struct procfs_buffer *buffer)
 {
-	facts->apparmor = read_sys(sys_fd, "module/apparmor/parameters/enabled", buffer, &facts->apparmor_unread) == 0 &&
-			  buffer->len && *buffer->text == 'Y';
+	facts->apparmor =
+		read_sys(sys_fd, "module/apparmor/parameters/enabled", buffer, &facts->apparmor_unread) == 0 &&
+		buffer->len && *buffer->text == 'Y';
 	if (facts->apparmor)
 		facts->apparmor_counted =
 			read_sys(sys_fd, "kernel/security/apparmor/profiles", buffer, &facts->apparmor_unread) == 0;
@@ -303,8 +317,10 @@ static void read_firewall(struct security_facts *facts, int root_fd, int proc_fd
 		ufw_setting(buffer->text, buffer->len, "ENABLED", enabled, sizeof(enabled));
 	facts->ufw_enabled = strcasecmp(enabled, "yes") == 0;
 	if (read_text(root_fd, "etc/default/ufw", buffer, &facts->ufw_unread) == 0)
-		ufw_setting(buffer->text, buffer->len, "DEFAULT_INPUT_POLICY", facts->ufw_policy, sizeof(facts->ufw_policy));
-	facts->has_ip6 = read_text(proc_fd, "net/if_inet6", buffer, &ignored) == 0 && inet6_addressed(buffer->text, buffer->len);
+		ufw_setting(buffer->text, buffer->len, "DEFAULT_INPUT_POLICY", facts->ufw_policy,
+			    sizeof(facts->ufw_policy));
+	facts->has_ip6 =
+		read_text(proc_fd, "net/if_inet6", buffer, &ignored) == 0 && inet6_addressed(buffer->text, buffer->len);
 	facts->iptables = read_tables(proc_fd, "net/ip_tables_names", buffer);
 	facts->ip6tables = read_tables(proc_fd, "net/ip6_tables_names", buffer);
 	read_nft(facts, root_fd, buffer);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the kernel's rules do with a stranger's new connection; see security.h. The way of such a packet is walked: rules that cannot be about
- * it (established connections, the loopback device, listed senders, what comes too fast or is malformed) are passed over, and an accept
- * without a condition ends the way. What is then refused anywhere is a refusal; where a rule is none that nft can tell, there may be one.
+ * What the kernel's rules do with a stranger's new connection; see security.h. The way of such a packet is walked:
+ * rules that cannot be about it (established connections, the loopback device, listed senders, what comes too fast or
+ * is malformed) are passed over, and an accept without a condition ends the way. What is then refused anywhere is a
+ * refusal; where a rule is none that nft can tell, there may be one.
  */
 #include "agent/security.h"
 
@@ -77,7 +78,9 @@ static bool has(struct json_object *object, const char *key)
 	return json_object_is_type(object, json_type_object) && json_object_object_get_ex(object, key, NULL);
 }
 
-/* ---------------------------------------------------------------------------------------------------- the names of it */
+/*
+ * ---------------------------------------------------------------------------------------------------- the names of it
+ */
 
 static int compare_named(const void *a, const void *b)
 {
@@ -97,10 +100,11 @@ static struct named *find(const struct named_list *list, const char *family, con
 
 static void note(struct named_list *list, struct json_object *self, const char *table_key)
 {
-	list->rows[list->count++] = (struct named){ .family = text_of(self, "family"),
-						    .table = text_of(self, table_key),
-						    .name = strcmp(table_key, "table") == 0 ? text_of(self, "name") : "",
-						    .self = self };
+	list->rows[list->count++] =
+		(struct named){ .family = text_of(self, "family"),
+				.table = text_of(self, table_key),
+				.name = strcmp(table_key, "table") == 0 ? text_of(self, "name") : "",
+				.self = self };
 }
 
 /* nft 1.0.6 says "d". */
@@ -126,11 +130,13 @@ static bool is_dormant(struct json_object *table)
 
 static void add_rule(struct ruleset *set, struct json_object *self)
 {
-	struct named *chain = find(&set->chains, text_of(self, "family"), text_of(self, "table"), text_of(self, "chain"));
+	struct named *chain =
+		find(&set->chains, text_of(self, "family"), text_of(self, "table"), text_of(self, "chain"));
 	struct json_object *statements = NULL;
 	struct rule *rule;
 
-	if (!chain || !json_object_object_get_ex(self, "expr", &statements) || !json_object_is_type(statements, json_type_array))
+	if (!chain || !json_object_object_get_ex(self, "expr", &statements) ||
+	    !json_object_is_type(statements, json_type_array))
 		return;
 	rule = &set->rules[set->rule_count++];
 	*rule = (struct rule){ .statements = statements };
@@ -180,7 +186,9 @@ static bool ruleset_read(struct ruleset *set, struct json_object *list)
 	return true;
 }
 
-/* --------------------------------------------------------------------------------------------------------- conditions */
+/*
+ * --------------------------------------------------------------------------------------------------------- conditions
+ */
 
 /* `word`, or a list or a set with it. */
 static bool holds(struct json_object *right, const char *word)
@@ -191,7 +199,8 @@ static bool holds(struct json_object *right, const char *word)
 		return strcasecmp(json_object_get_string(right), word) == 0;
 	if (json_object_is_type(right, json_type_object) && !json_object_object_get_ex(right, "set", &members))
 		return false;
-	for (size_t i = 0; json_object_is_type(members, json_type_array) && i < json_object_array_length(members); i++) {
+	for (size_t i = 0; json_object_is_type(members, json_type_array) && i < json_object_array_length(members);
+	     i++) {
 		const char *member = json_object_get_string(json_object_array_get_idx(members, i));
 
 		if (member && strcasecmp(member, word) == 0)
@@ -224,7 +233,8 @@ static bool is_about_oddities(struct json_object *left, bool not, struct json_ob
 
 	if (has(left, "fib") || left_is(left, "meta", "key", "pkttype"))
 		return true;
-	if (has(left, "&") && json_object_object_get_ex(left, "&", &masked) && json_object_is_type(masked, json_type_array))
+	if (has(left, "&") && json_object_object_get_ex(left, "&", &masked) &&
+	    json_object_is_type(masked, json_type_array))
 		left = json_object_array_get_idx(masked, 0);
 	return left_is(left, "payload", "field", "flags") && (not || !holds(right, "syn"));
 }
@@ -241,7 +251,7 @@ static enum condition condition_of_match(struct json_object *match)
 	if ((left_is(left, "meta", "key", "iifname") || left_is(left, "meta", "key", "iif")) &&
 	    json_object_is_type(right, json_type_string) && holds(right, "lo"))
 		return not ? COND_NONE : COND_NEVER;
-	if ((is_sender(left) && !not) || is_about_oddities(left, not, right))
+	if ((is_sender(left) && !not ) || is_about_oddities(left, not, right))
 		return COND_NEVER;
 	return COND_SOME;
 }
@@ -268,14 +278,18 @@ static enum condition condition_of(struct json_object *statement)
 	if ((part = object_of(statement, "limit"))) {
 		struct json_object *over = NULL;
 
-		return json_object_object_get_ex(part, "inv", &over) && json_object_get_boolean(over) ? COND_NEVER : COND_SOME;
+		return json_object_object_get_ex(part, "inv", &over) && json_object_get_boolean(over) ? COND_NEVER
+												      : COND_SOME;
 	}
 	if (has(statement, "quota") || has(statement, "ct count") || has(statement, "set") || has(statement, "meter"))
 		return COND_SOME;
 	return condition_of_xt(statement);
 }
 
-/* --------------------------------------------------------------------------------------------------------------- verdicts */
+/*
+ * ---------------------------------------------------------------------------------------------------------------
+ * verdicts
+ */
 
 static void walk(struct ruleset *set, struct named *chain, unsigned depth);
 
@@ -295,7 +309,8 @@ static bool takes_all(struct named *chain, enum condition condition)
 }
 
 /* A jump comes back, a goto ends with the chain it goes to. True if nothing gets past it. */
-static bool follow(struct ruleset *set, struct named *chain, struct json_object *target, bool comes_back, enum condition condition, unsigned depth)
+static bool follow(struct ruleset *set, struct named *chain, struct json_object *target, bool comes_back,
+		   enum condition condition, unsigned depth)
 {
 	struct named *next = find(&set->chains, chain->family, chain->table, text_of(target, "target"));
 
@@ -314,7 +329,8 @@ static bool follow(struct ruleset *set, struct named *chain, struct json_object 
 }
 
 /* True if nothing gets past it. */
-static bool apply(struct ruleset *set, struct named *chain, struct json_object *verdict, enum condition condition, unsigned depth)
+static bool apply(struct ruleset *set, struct named *chain, struct json_object *verdict, enum condition condition,
+		  unsigned depth)
 {
 	struct json_object *target;
 
@@ -336,8 +352,9 @@ static bool apply(struct ruleset *set, struct named *chain, struct json_object *
 /* A target of iptables that nft does not know. */
 static bool apply_xt(struct named *chain, struct json_object *xt, enum condition condition)
 {
-	static const char *const passing[] = { "LOG",	"NFLOG", "MARK", "CONNMARK", "CT", "NOTRACK", "TCPMSS", "TRACE",
-					       "AUDIT", "SET",	 "DSCP", "TOS",	     "SECMARK", "CONNSECMARK", "CLASSIFY", "RATEEST" };
+	static const char *const passing[] = { "LOG",	  "NFLOG",	 "MARK",     "CONNMARK", "CT",	 "NOTRACK",
+					       "TCPMSS",  "TRACE",	 "AUDIT",    "SET",	 "DSCP", "TOS",
+					       "SECMARK", "CONNSECMARK", "CLASSIFY", "RATEEST" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(passing); i++)
 		if (strcmp(text_of(xt, "name"), passing[i]) == 0)
@@ -359,7 +376,8 @@ static enum condition condition_of_key(struct json_object *left, struct json_obj
 }
 
 /* {"key": …, "data": {"set": [[key, verdict], …]}}, or "data": "@name". */
-static bool apply_map(struct ruleset *set, struct named *chain, struct json_object *map, enum condition condition, unsigned depth)
+static bool apply_map(struct ruleset *set, struct named *chain, struct json_object *map, enum condition condition,
+		      unsigned depth)
 {
 	struct json_object *left = object_of(map, "key"), *data = NULL, *elements = NULL;
 	bool ends = false;
@@ -375,7 +393,8 @@ static bool apply_map(struct ruleset *set, struct named *chain, struct json_obje
 	} else if (json_object_is_type(data, json_type_object)) {
 		json_object_object_get_ex(data, "set", &elements);
 	}
-	for (size_t i = 0; json_object_is_type(elements, json_type_array) && i < json_object_array_length(elements); i++) {
+	for (size_t i = 0; json_object_is_type(elements, json_type_array) && i < json_object_array_length(elements);
+	     i++) {
 		struct json_object *pair = json_object_array_get_idx(elements, i), *key;
 		enum condition of_key;
 
@@ -398,7 +417,8 @@ static bool walk_rule(struct ruleset *set, struct named *chain, const struct rul
 		struct json_object *statement = json_object_array_get_idx(rule->statements, i), *part;
 		enum condition next;
 
-		if (!json_object_is_type(statement, json_type_object) || (has(statement, "xt") && !object_of(statement, "xt"))) {
+		if (!json_object_is_type(statement, json_type_object) ||
+		    (has(statement, "xt") && !object_of(statement, "xt"))) {
 			condition = COND_BLIND;
 			refuse(chain, MAY_REFUSE, condition);
 			continue;
@@ -407,10 +427,10 @@ static bool walk_rule(struct ruleset *set, struct named *chain, const struct rul
 		if (next == COND_NEVER)
 			return false;
 		condition = next > condition ? next : condition;
-		if ((part = object_of(statement, "vmap")) ? apply_map(set, chain, part, condition, depth) :
-		    (part = object_of(statement, "xt")) && strcmp(text_of(part, "type"), "target") == 0 ?
-							    apply_xt(chain, part, condition) :
-							    apply(set, chain, statement, condition, depth))
+		if ((part = object_of(statement, "vmap")) ? apply_map(set, chain, part, condition, depth)
+		    : (part = object_of(statement, "xt")) && strcmp(text_of(part, "type"), "target") == 0
+			    ? apply_xt(chain, part, condition)
+			    : apply(set, chain, statement, condition, depth))
 			return true;
 	}
 	return false;
@@ -427,10 +447,14 @@ static void walk(struct ruleset *set, struct named *chain, unsigned depth)
 	chain->state = DONE;
 }
 
-/* A chain that what comes in passes: its policy is for what comes to its end. The families arp and bridge are not those of IP. */
+/*
+ * A chain that what comes in passes: its policy is for what comes to its end. The families arp and bridge are not those
+ * of IP.
+ */
 static void judge_hook(struct ruleset *set, struct named *chain, struct security_facts *facts)
 {
-	bool ip = strcmp(chain->family, "ip") == 0, ip6 = strcmp(chain->family, "ip6") == 0, both = strcmp(chain->family, "inet") == 0;
+	bool ip = strcmp(chain->family, "ip") == 0, ip6 = strcmp(chain->family, "ip6") == 0,
+	     both = strcmp(chain->family, "inet") == 0;
 
 	if (strcmp(text_of(chain->self, "hook"), "input") != 0 || strcmp(text_of(chain->self, "type"), "filter") != 0 ||
 	    find(&set->dormant, chain->family, chain->table, ""))

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Parsers of the files behind the security checks; see security.h. Which files, and what could not be read: security_files.c. */
+/*
+ * Parsers of the files behind the security checks; see security.h. Which files, and what could not be read:
+ * security_files.c.
+ */
 #include "agent/security.h"
 
 #include <stdio.h>
@@ -32,11 +35,15 @@ static void copy_word(char *to, size_t size, const struct scan *word)
 	to[len] = '\0';
 }
 
-/* ------------------------------------------------------------------------------------------------------------ parsers */
+/*
+ * ------------------------------------------------------------------------------------------------------------ parsers
+ */
 
 /*
- * What may be quoted by either quote, in whole or in part; before a quote, a backslash and a blank a backslash takes their meaning away; a
- * '#' that begins an argument begins a comment: argv_split() of OpenSSH. 1, 0 at the end of the line, -1: a quote that does not end.
+ * What may be quoted by either quote, in whole or in part; before a quote, a backslash and a blank a backslash takes
+ * their meaning away; a
+ * '#' that begins an argument begins a comment: argv_split() of OpenSSH. 1, 0 at the end of the line, -1: a quote that
+ * does not end.
  */
 static int sshd_argument(struct scan *line, char *argument, size_t size)
 {
@@ -105,8 +112,8 @@ static void sshd_set(struct sshd_settings *settings, const char *key, const char
 /* What lets somebody in with a password, whom the block is about. */
 static bool lets_in(const char *key, const char *value)
 {
-	static const char *const keys[] = { "PasswordAuthentication", "KbdInteractiveAuthentication", "ChallengeResponseAuthentication",
-					    "PermitEmptyPasswords" };
+	static const char *const keys[] = { "PasswordAuthentication", "KbdInteractiveAuthentication",
+					    "ChallengeResponseAuthentication", "PermitEmptyPasswords" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
 		if (strcasecmp(keys[i], key) == 0)
@@ -114,8 +121,8 @@ static bool lets_in(const char *key, const char *value)
 	return false;
 }
 
-void sshd_settings_parse(struct sshd_settings *settings, const char *text, size_t len, void (*include)(void *data, const char *pattern),
-			 void *data)
+void sshd_settings_parse(struct sshd_settings *settings, const char *text, size_t len,
+			 void (*include)(void *data, const char *pattern), void *data)
 {
 	struct scan all = scan_text(text, len), line;
 	char key[64], value[512];
@@ -185,7 +192,8 @@ bool dnf_applies_parse(const char *text, size_t len, bool *ret)
 
 static bool is_name_byte(char byte)
 {
-	return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9') || byte == '_' || byte == '-' || byte == '.';
+	return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9') ||
+	       byte == '_' || byte == '-' || byte == '.';
 }
 
 /* The word itself, not a part of another, and not in quotes. */
@@ -196,8 +204,8 @@ static bool has_word(const struct scan *line, const char *word)
 
 	for (const char *at = line->at; at < line->end; at++) {
 		quoted = quoted != (*at == '"');
-		if (!quoted && (size_t)(line->end - at) >= len && memcmp(at, word, len) == 0 && (at == line->at || !is_name_byte(at[-1])) &&
-		    (at + len == line->end || !is_name_byte(at[len])))
+		if (!quoted && (size_t)(line->end - at) >= len && memcmp(at, word, len) == 0 &&
+		    (at == line->at || !is_name_byte(at[-1])) && (at + len == line->end || !is_name_byte(at[len])))
 			return true;
 	}
 	return false;
@@ -232,7 +240,8 @@ bool nft_filters_input(const char *text, size_t len)
 		dormant = dormant || (has_word(&line, "flags") && has_word(&line, "dormant"));
 		if (has_word(&line, "hook"))
 			input = has_word(&line, "filter") && has_word(&line, "input");
-		found = found || (input && !dormant && !passes_strangers(&line) && (has_word(&line, "drop") || has_word(&line, "reject")));
+		found = found || (input && !dormant && !passes_strangers(&line) &&
+				  (has_word(&line, "drop") || has_word(&line, "reject")));
 	}
 	return found;
 }
@@ -301,4 +310,3 @@ void apparmor_count(const char *text, size_t len, unsigned *ret_enforce, unsigne
 	*ret_enforce = enforce;
 	*ret_complain = complain;
 }
-

@@ -20,7 +20,8 @@ static struct service_row *row_add(struct service_table *table)
 {
 	if (table->count == table->size) {
 		size_t size = table->size ? table->size * 2 : 256;
-		struct service_row *rows = size > SERVICE_TABLE_MAX * 2 ? NULL : realloc(table->rows, size * sizeof(*rows));
+		struct service_row *rows =
+			size > SERVICE_TABLE_MAX * 2 ? NULL : realloc(table->rows, size * sizeof(*rows));
 
 		if (!rows)
 			return NULL;
@@ -48,8 +49,8 @@ int service_table_add_units(struct service_table *table, sd_bus_message *reply)
 	int r = sd_bus_message_enter_container(reply, 'a', "(ssssssouso)");
 
 	table->units = sd_bus_message_ref(reply);
-	while (r >= 0 && (r = sd_bus_message_read(reply, "(ssssssouso)", &name, &description, &load, &active, &sub, &followed,
-						  &path, &job, &job_type, &job_path)) > 0) {
+	while (r >= 0 && (r = sd_bus_message_read(reply, "(ssssssouso)", &name, &description, &load, &active, &sub,
+						  &followed, &path, &job, &job_type, &job_path)) > 0) {
 		struct service_row *row;
 
 		if (!is_service(name) || strcmp(load, "not-found") == 0 || table->count >= SERVICE_TABLE_MAX)
@@ -57,7 +58,9 @@ int service_table_add_units(struct service_table *table, sd_bus_message *reply)
 		row = row_add(table);
 		if (!row)
 			return -ENOMEM;
-		*row = (struct service_row){ .name = name, .description = description, .load = load, .active = active, .sub = sub };
+		*row = (struct service_row){
+			.name = name, .description = description, .load = load, .active = active, .sub = sub
+		};
 	}
 	if (table->count)
 		qsort(table->rows, table->count, sizeof(*table->rows), compare_rows);
@@ -123,7 +126,7 @@ const char *service_row_status(const struct service_row *row)
 	static const struct {
 		const char *active, *status;
 	} words[] = {
-		{ "active", "running" },      { "reloading", "reloading" },   { "activating", "starting" },
+		{ "active", "running" },	{ "reloading", "reloading" }, { "activating", "starting" },
 		{ "deactivating", "stopping" }, { "failed", "failed" },	      { "refreshing", "reloading" },
 	};
 

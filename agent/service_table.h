@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The services of the guest, from the two lists the service manager has: units in memory, and files on the disk that may never have
- * been loaded. Rows point into the replies, which the table keeps.
+ * The services of the guest, from the two lists the service manager has: units in memory, and files on the disk that
+ * may never have been loaded. Rows point into the replies, which the table keeps.
  */
 #ifndef AGENT_SERVICE_TABLE_H
 #define AGENT_SERVICE_TABLE_H
@@ -14,7 +14,7 @@
 #define SERVICE_TABLE_MAX 20000
 
 struct service_row {
-	const char *name; /* "ssh.service" */
+	const char *name;			       /* "ssh.service" */
 	const char *description, *load, *active, *sub; /* NULL: not in memory */
 	const char *file_state; /* "enabled", "disabled", "static", "masked", …; NULL: it has no file */
 };
@@ -31,7 +31,10 @@ void service_table_done(struct service_table *table);
 /* The reply of ListUnits, a(ssssssouso). Services that are only referred to, by others, are left out. 0 or -errno. */
 int service_table_add_units(struct service_table *table, sd_bus_message *reply);
 
-/* The reply of ListUnitFiles, a(ss). Templates are left out, and aliases: their targets are listed. To be called after the units. 0 or -errno. */
+/*
+ * The reply of ListUnitFiles, a(ss). Templates are left out, and aliases: their targets are listed. To be called after
+ * the units. 0 or -errno.
+ */
 int service_table_add_files(struct service_table *table, sd_bus_message *reply);
 
 /* One word of "running", "exited", "stopped", "failed", "starting", "stopping", "reloading". */

@@ -26,7 +26,10 @@ static void answer_error(struct session *session, const char *component, enum er
 void session_refuse(struct session *session, const struct message_fault *fault, const char *command_type)
 {
 	struct agent *agent = session->agent;
-	struct response response = { .id = fault->id, .code = fault->code, .error = fault->text, .reason = fault->reason,
+	struct response response = { .id = fault->id,
+				     .code = fault->code,
+				     .error = fault->text,
+				     .reason = fault->reason,
 				     .command_type = command_type ? command_type : "unknown" };
 
 	if (!fault->has_id)
@@ -40,8 +43,9 @@ static void answer_fault(struct session *session, const struct message_fault *fa
 	struct agent *agent = session->agent;
 
 	session->bad_lines++;
-	report_limited(&agent->refuse_topic, agent_now(agent).mono_ns, LOG_NOTICE, "%s: line refused: %s (%s at byte %zu)",
-		       session->name, fault->text, fault->reason, fault->offset);
+	report_limited(&agent->refuse_topic, agent_now(agent).mono_ns, LOG_NOTICE,
+		       "%s: line refused: %s (%s at byte %zu)", session->name, fault->text, fault->reason,
+		       fault->offset);
 	session_refuse(session, fault, command_type);
 }
 
@@ -94,21 +98,29 @@ static void take_message(struct session *session, struct message *message)
 		if (commands_permit(agent, session, "Metrics", GROUP_OBSERVE))
 			asked_for_sample(agent, session);
 		else
-			answer_error(session, "commands", CODE_POLICY_DENIED, NULL, NULL, "the policy of this guest does not allow Metrics");
+			answer_error(session, "commands", CODE_POLICY_DENIED, NULL, NULL,
+				     "the policy of this guest does not allow Metrics");
 		break;
 	case MESSAGE_PENDING_SCRIPTS:
-		/* Of a local client not even to refuse them: the host would be told that a script of its own had failed. */
+		/*
+		 * Of a local client not even to refuse them: the host would be told that a script of its own had
+		 * failed.
+		 */
 		if (session->kind == SESSION_LOCAL)
-			answer_error(session, "commands", CODE_POLICY_DENIED, NULL, NULL, "scripts are taken from the host alone");
+			answer_error(session, "commands", CODE_POLICY_DENIED, NULL, NULL,
+				     "scripts are taken from the host alone");
 		else
 			scripts_take(&agent->scripts, session, message->items);
 		break;
 	case MESSAGE_ACK:
 		if (commands_permit(agent, session, "Ack", GROUP_OBSERVE))
-			history_ack(session, session->kind == SESSION_PORT ? generation_ack(agent, message->sequence_number, message->generation) :
-									     message->sequence_number);
+			history_ack(session,
+				    session->kind == SESSION_PORT
+					    ? generation_ack(agent, message->sequence_number, message->generation)
+					    : message->sequence_number);
 		else
-			answer_error(session, "commands", CODE_POLICY_DENIED, NULL, NULL, "the policy of this guest does not allow Ack");
+			answer_error(session, "commands", CODE_POLICY_DENIED, NULL, NULL,
+				     "the policy of this guest does not allow Ack");
 		break;
 	case MESSAGE_SIGNED:
 	case MESSAGE_TYPES:
@@ -135,8 +147,9 @@ static void refuse_unsigned(struct session *session, const struct message *messa
 }
 
 /*
- * Always an `error`, never a `response`: a line that somebody replays must not end the command that is under way. The id of the payload,
- * where there is one to be read, tells the host which of its requests need not be waited for; nothing else of it is used.
+ * Always an `error`, never a `response`: a line that somebody replays must not end the command that is under way. The
+ * id of the payload, where there is one to be read, tells the host which of its requests need not be waited for;
+ * nothing else of it is used.
  */
 static void refuse_envelope(struct session *session, enum envelope_verdict verdict, struct json_object *envelope)
 {
@@ -149,9 +162,10 @@ static void refuse_envelope(struct session *session, enum envelope_verdict verdi
 	    json_scan_id(payload, len, id) == 0)
 		id[0] = '\0';
 	session->bad_lines++;
-	report_limited(&agent->refuse_topic, agent_now(agent).mono_ns, LOG_NOTICE, "%s: the signed envelope was refused (%s)",
-		       session->name, reason);
-	answer_error(session, "transport", envelope_code(verdict), reason, id[0] ? id : NULL, "the signed envelope was refused");
+	report_limited(&agent->refuse_topic, agent_now(agent).mono_ns, LOG_NOTICE,
+		       "%s: the signed envelope was refused (%s)", session->name, reason);
+	answer_error(session, "transport", envelope_code(verdict), reason, id[0] ? id : NULL,
+		     "the signed envelope was refused");
 }
 
 static void remember_nonce(struct agent *agent)
@@ -165,14 +179,18 @@ static void remember_nonce(struct agent *agent)
 	report_limited(&agent->nonce_topic, agent_now(agent).mono_ns, LOG_WARNING,
 		       "%s/" NONCES_NAME ": %s: this message would be taken again after a restart",
 		       agent->config.agent.runtime_dir, strerror(-r));
-	standing_set(agent, REPLY_WARN, "agent", "nonces", "%s/" NONCES_NAME ": %s: signed messages would be taken again after a restart",
+	standing_set(agent, REPLY_WARN, "agent", "nonces",
+		     "%s/" NONCES_NAME ": %s: signed messages would be taken again after a restart",
 		     agent->config.agent.runtime_dir, strerror(-r));
 }
 
-/* Who a client is, the kernel says. So the nonces are the host's alone, and nobody else can use up the room for them. */
+/*
+ * Who a client is, the kernel says. So the nonces are the host's alone, and nobody else can use up the room for them.
+ */
 static void refuse_local_envelope(struct session *session, struct message *message)
 {
-	struct message_fault fault = { .code = CODE_INVALID_MESSAGE, .reason = "no_envelopes",
+	struct message_fault fault = { .code = CODE_INVALID_MESSAGE,
+				       .reason = "no_envelopes",
 				       .text = "the local socket takes no signed envelopes" };
 
 	message_free(message);
@@ -187,8 +205,8 @@ static int open_envelope(struct session *session, struct message *message)
 	struct message_fault fault;
 	const char *payload;
 	size_t len;
-	enum envelope_verdict verdict = envelope_verify(&agent->guard, agent->secret->bytes, agent->secret->len, message->root,
-							agent_now(agent).wall_ms, &payload, &len);
+	enum envelope_verdict verdict = envelope_verify(&agent->guard, agent->secret->bytes, agent->secret->len,
+							message->root, agent_now(agent).wall_ms, &payload, &len);
 	int r;
 
 	if (verdict != ENVELOPE_GOOD) {
@@ -201,7 +219,9 @@ static int open_envelope(struct session *session, struct message *message)
 	message_free(message);
 	if (r == 0 && inner.type == MESSAGE_SIGNED) {
 		message_free(&inner);
-		fault = (struct message_fault){ .code = CODE_INVALID_MESSAGE, .reason = "bad_value", .text = "an envelope within an envelope" };
+		fault = (struct message_fault){ .code = CODE_INVALID_MESSAGE,
+						.reason = "bad_value",
+						.text = "an envelope within an envelope" };
 		r = -EBADMSG;
 	}
 	if (r < 0)
@@ -238,20 +258,23 @@ static void tell_half_line(struct session *session, size_t bytes)
 	char text[128];
 
 	session->bad_lines++;
-	snprintf(text, sizeof(text), "%zu bytes of a line that was not ended stood before a whole message and were discarded", bytes);
+	snprintf(text, sizeof(text),
+		 "%zu bytes of a line that was not ended stood before a whole message and were discarded", bytes);
 	report_limited(&agent->refuse_topic, agent_now(agent).mono_ns, LOG_NOTICE, "%s: %s", session->name, text);
 	answer_error(session, "transport", CODE_INVALID_MESSAGE, "half_line", NULL, text);
 }
 
 /*
- * A line that does not parse may be the half line of a host that is gone, with the first line of the present one behind it. That one
- * is answered as if it had come alone; of the head nothing is answered to its id, which is none of the present host's.
- * `line_fault`: of the whole line, NULL when it has been reported. False: no message in the line can be answered better than the line can.
+ * A line that does not parse may be the half line of a host that is gone, with the first line of the present one behind
+ * it. That one is answered as if it had come alone; of the head nothing is answered to its id, which is none of the
+ * present host's. `line_fault`: of the whole line, NULL when it has been reported. False: no message in the line can be
+ * answered better than the line can.
  */
 static bool take_behind_half(struct session *session, const char *line, size_t len, struct message_fault *line_fault)
 {
 	struct message_parser *parser = &session->agent->parser;
-	size_t head = session->kind == SESSION_PORT ? half_line_length(&parser->check, line, len, &parser->limits) : len;
+	size_t head =
+		session->kind == SESSION_PORT ? half_line_length(&parser->check, line, len, &parser->limits) : len;
 	struct message_fault fault;
 	struct message message;
 	int r;
@@ -323,7 +346,8 @@ static void on_half_line(struct ev_loop *loop, ev_timer *timer, int events)
 
 	(void)events;
 	ev_timer_stop(loop, timer);
-	snprintf(text, sizeof(text), "%zu bytes of a line that was not ended within %.0f s were discarded", bytes, SESSION_HALF_LINE_S);
+	snprintf(text, sizeof(text), "%zu bytes of a line that was not ended within %.0f s were discarded", bytes,
+		 SESSION_HALF_LINE_S);
 	session->bad_lines++;
 	answer_error(session, "transport", CODE_INVALID_MESSAGE, "incomplete_line", NULL, text);
 }
@@ -344,7 +368,10 @@ void session_init(struct session *session, struct agent *agent, enum session_kin
 	session->half_line.data = session;
 }
 
-/* What it asked for before this time and would go on: the past it has not yet got, and what is new. Each wish by itself. */
+/*
+ * What it asked for before this time and would go on: the past it has not yet got, and what is new. Each wish by
+ * itself.
+ */
 static void forget_wishes(struct session *session, uint64_t before_ns)
 {
 	history_leave(session, before_ns);
@@ -388,7 +415,8 @@ void session_receive(struct session *session, const char *bytes, size_t len)
 		if (n < 0) {
 			/* Out of memory: what is lost is said, and the stream is in step again at the next newline. */
 			frame_reset(&session->frames);
-			answer_error(session, "transport", CODE_INTERNAL, "no_memory", NULL, "out of memory while reading a line");
+			answer_error(session, "transport", CODE_INTERNAL, "no_memory", NULL,
+				     "out of memory while reading a line");
 			return;
 		}
 		bytes += n;

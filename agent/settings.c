@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The configuration as the agent takes it: file, command line and host, at start and at run time. A bad one changes nothing. */
+/*
+ * The configuration as the agent takes it: file, command line and host, at start and at run time. A bad one changes
+ * nothing.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -125,7 +128,8 @@ void agent_tell_policy(const struct agent *agent)
 	if (!config->commands.enabled)
 		report(LOG_INFO, "the host may: nothing%s", place_of(&origins, "enabled", place, sizeof(place)));
 	else
-		report(LOG_INFO, "the host may: %.200s%s%s%s", *allowed ? allowed : "nothing", place_of(&origins, "allow", place, sizeof(place)),
+		report(LOG_INFO, "the host may: %.200s%s%s%s", *allowed ? allowed : "nothing",
+		       place_of(&origins, "allow", place, sizeof(place)),
 		       config->commands.allow_unsafe ? "; run any program" : "",
 		       config->commands.allow_unsafe ? place_of(&origins, "allow_unsafe", unsafe, sizeof(unsafe)) : "");
 	config_origins_free(&origins);
@@ -141,9 +145,11 @@ void agent_set_log_level(const struct agent *agent)
 /* Settings that only a start can change keep their running values. */
 static void keep_fixed(struct config *new, struct config *old)
 {
-	static const char *const fixed[] = { "agent.state_dir", "agent.runtime_dir", "agent.vm_id", "port.spec", "port.queue_bytes",
-					     "port.max_line_bytes", "socket.path", "socket.group", "log.dir", "log.segment_bytes",
-					     "log.max_total_bytes", "log.sync", "log.compress", "log.enabled" };
+	static const char *const fixed[] = { "agent.state_dir",	  "agent.runtime_dir",	 "agent.vm_id",
+					     "port.spec",	  "port.queue_bytes",	 "port.max_line_bytes",
+					     "socket.path",	  "socket.group",	 "log.dir",
+					     "log.segment_bytes", "log.max_total_bytes", "log.sync",
+					     "log.compress",	  "log.enabled" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(fixed); i++) {
 		char section[32], before[CONFIG_VALUE_MAX], after[CONFIG_VALUE_MAX];
@@ -181,14 +187,16 @@ void agent_reload(struct agent *agent)
 	notify_reloading(agent->now.mono_ns);
 	r = agent_load_config(&fresh, agent->options, &e);
 	if (r == 0) {
-		r = secret ? secret_find(fresh.auth.secret_file, secret, &warning, &e) : err_set(&e, -ENOMEM, "out of memory");
+		r = secret ? secret_find(fresh.auth.secret_file, secret, &warning, &e)
+			   : err_set(&e, -ENOMEM, "out of memory");
 		if (r < 0)
 			config_free(&fresh);
 	}
 	if (r < 0 || !secret) {
 		agent->counters.reloads_failed++;
 		report(LOG_ERR, "configuration not reloaded, the old one stays: %s", e.text);
-		standing_set(agent, REPLY_ERROR, "config", "", "configuration not reloaded, the old one stays: %s", e.text);
+		standing_set(agent, REPLY_ERROR, "config", "", "configuration not reloaded, the old one stays: %s",
+			     e.text);
 	} else {
 		if (warning.code) {
 			report(LOG_WARNING, "%s", warning.text);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is remembered of each source of messages, whoever of its clients sent them: the host, or a user of the local socket. A user who
- * closes a client and opens another one is the same source.
+ * What is remembered of each source of messages, whoever of its clients sent them: the host, or a user of the local
+ * socket. A user who closes a client and opens another one is the same source.
  */
 #ifndef AGENT_SOURCE_H
 #define AGENT_SOURCE_H

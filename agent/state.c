@@ -12,18 +12,18 @@
 
 #include <infiniservice/cleanup.h>
 
-#define SEQ_FILE "seq"
+#define SEQ_FILE  "seq"
 #define LOCK_FILE "lock"
 
 /*
- * A power cut takes what the page cache held: with the default `sync = interval` up to 5 s of log, and the kernel's own 30 s
- * without it. At the fastest interval (10 ms) that is 3,000 samples.
+ * A power cut takes what the page cache held: with the default `sync = interval` up to 5 s of log, and the kernel's own
+ * 30 s without it. At the fastest interval (10 ms) that is 3,000 samples.
  */
 #define SEQ_CRASH_MARGIN 3000
 
 /*
- * A pid and a newline, or nothing, or zeros where a power cut left them. Anything else is the lock of another program, whose directory
- * this is by mistake.
+ * A pid and a newline, or nothing, or zeros where a power cut left them. Anything else is the lock of another program,
+ * whose directory this is by mistake.
  */
 static int look_at_lock(int fd, const char *dir, char pid[24], struct err *e)
 {
@@ -36,19 +36,26 @@ static int look_at_lock(int fd, const char *dir, char pid[24], struct err *e)
 		if (pid[i] && !strchr("0123456789\n", pid[i]))
 			n = -1;
 	if (n < 0 || st.st_size > 23)
-		return err_set(e, -EEXIST, "%s/%s: is not this agent's and stays as it is: set agent.state_dir to a directory for it alone",
+		return err_set(e, -EEXIST,
+			       "%s/%s: is not this agent's and stays as it is: set agent.state_dir to a directory for "
+			       "it alone",
 			       dir, LOCK_FILE);
 	pid[n] = '\0';
 	pid[strcspn(pid, "\n")] = '\0';
 	return 0;
 }
 
-/* A disk that has gone read-only is when a machine needs watching most: the lock holds without a pid in it, or there is none. */
+/*
+ * A disk that has gone read-only is when a machine needs watching most: the lock holds without a pid in it, or there is
+ * none.
+ */
 static int take_lock_unwritten(struct state *state, const char *dir, struct err *e)
 {
 	state->lock_fd = openat(state->dir_fd, LOCK_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (state->lock_fd >= 0 && flock(state->lock_fd, LOCK_EX | LOCK_NB) < 0)
-		return err_set(e, -EBUSY, "%s: in use by another infiniservice: stop it, or give this one its own agent.state_dir", dir);
+		return err_set(e, -EBUSY,
+			       "%s: in use by another infiniservice: stop it, or give this one its own agent.state_dir",
+			       dir);
 	return 0;
 }
 
@@ -58,17 +65,20 @@ static int take_lock(struct state *state, const char *dir, struct err *e)
 	ssize_t n;
 	int r;
 
-	state->lock_fd = openat(state->dir_fd, LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
+	state->lock_fd = openat(state->dir_fd, LOCK_FILE,
+				O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
 	if (state->lock_fd < 0 && errno == EROFS)
 		return take_lock_unwritten(state, dir, e);
 	if (state->lock_fd < 0)
-		return err_set(e, -errno, "%s/%s: %s (make it writable for this user, or set agent.state_dir)", dir, LOCK_FILE,
-			       strerror(errno));
+		return err_set(e, -errno, "%s/%s: %s (make it writable for this user, or set agent.state_dir)", dir,
+			       LOCK_FILE, strerror(errno));
 	r = look_at_lock(state->lock_fd, dir, pid, e);
 	if (r < 0)
 		return r;
 	if (flock(state->lock_fd, LOCK_EX | LOCK_NB) < 0)
-		return err_set(e, -EBUSY, "%s: in use by another infiniservice (pid %s): stop it, or give this one its own agent.state_dir",
+		return err_set(e, -EBUSY,
+			       "%s: in use by another infiniservice (pid %s): stop it, or give this one its own "
+			       "agent.state_dir",
 			       dir, *pid ? pid : "unknown");
 	n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
 	if (ftruncate(state->lock_fd, 0) < 0 || pwrite(state->lock_fd, pid, (size_t)n, 0) != n)
@@ -79,7 +89,8 @@ static int take_lock(struct state *state, const char *dir, struct err *e)
 /* "<next seq> <clean|running> <boot id>\n"; anything else counts as no file. */
 static void read_seq(struct state *state)
 {
-	_cleanup_(closep) int fd = openat(state->dir_fd, SEQ_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+	_cleanup_(closep) int fd =
+		openat(state->dir_fd, SEQ_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 	char text[128], word[16];
 	uint64_t seq;
 	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);

@@ -2,9 +2,10 @@
 /*
  * What outlives one run of the agent, in state_dir: the lock that keeps a second agent out and the next sample number.
  *
- * A sample's `seq` grows over restarts and has no holes within a run. It is written at a clean stop; after a crash it is
- * found again as the largest of that file, the local log's last line and latest.json. Where all three may lag (a power cut), the numbers that
- * may have been used are left out, because a number used twice would be a lie and a hole is only a gap.
+ * A sample's `seq` grows over restarts and has no holes within a run. It is written at a clean stop; after a crash it
+ * is found again as the largest of that file, the local log's last line and latest.json. Where all three may lag (a
+ * power cut), the numbers that may have been used are left out, because a number used twice would be a lie and a hole
+ * is only a gap.
  */
 #ifndef AGENT_STATE_H
 #define AGENT_STATE_H
@@ -16,9 +17,9 @@
 
 struct state {
 	int dir_fd;
-	int lock_fd;       /* held for the life of the agent, never passed to a child */
+	int lock_fd;	   /* held for the life of the agent, never passed to a child */
 	uint64_t next_seq; /* as the last clean stop left it; 1 at the very first start */
-	bool clean;        /* the last run of this boot or an earlier one stopped cleanly */
+	bool clean;	   /* the last run of this boot or an earlier one stopped cleanly */
 	char boot_id[40];  /* of the run that wrote the file */
 };
 

@@ -2,10 +2,9 @@
 /*
  * The end, in a fixed order and within a bounded time:
  *
- *	DRAIN  nothing new is taken; queued commands are answered SHUTTING_DOWN, running ones may finish (shutdown_grace_s)
- *	KILL   those that still run are killed and answered (2 s)
- *	FLUSH  the log writes and syncs what it holds, the last message and the answers leave through the port (2 s)
- *	END    the loop breaks
+ *	DRAIN  nothing new is taken; queued commands are answered SHUTTING_DOWN, running ones may finish
+ * (shutdown_grace_s) KILL   those that still run are killed and answered (2 s) FLUSH  the log writes and syncs what it
+ * holds, the last message and the answers leave through the port (2 s) END    the loop breaks
  *
  * A phase ends when what it waits for has happened or its time is up.
  */
@@ -13,7 +12,7 @@
 
 #include "agent/notify.h"
 
-#define KILL_NS (2 * NS_PER_S)
+#define KILL_NS	 (2 * NS_PER_S)
 #define FLUSH_NS (2 * NS_PER_S)
 
 static void on_stop_timer(struct ev_loop *loop, ev_timer *timer, int events);
@@ -45,7 +44,8 @@ static void begin_flush(struct agent *agent)
 
 static bool flushed(const struct agent *agent)
 {
-	return agent->logger_stopped && (port_state(agent->port) != PORT_CONNECTED || port_queued_bytes(agent->port) == 0);
+	return agent->logger_stopped &&
+	       (port_state(agent->port) != PORT_CONNECTED || port_queued_bytes(agent->port) == 0);
 }
 
 void stop_begin(struct agent *agent)
@@ -57,7 +57,8 @@ void stop_begin(struct agent *agent)
 		exec_stop(agent->privileged, 0);
 		commands_kill(&agent->commands);
 	} else if (agent->stopping == STOP_NOT) {
-		report(LOG_INFO, "stopping: %u commands run, %u wait", commands_running(&agent->commands), commands_queued(&agent->commands));
+		report(LOG_INFO, "stopping: %u commands run, %u wait", commands_running(&agent->commands),
+		       commands_queued(&agent->commands));
 		notify_stopping();
 		tick_stop(agent);
 		power_cancel(&agent->power);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The periodic work: the metrics tick, the health tick, samples out of turn, and the clock. Each timer is one-shot and armed anew from
- * its grid (schedule.h), so nothing drifts and nothing comes in bursts.
+ * The periodic work: the metrics tick, the health tick, samples out of turn, and the clock. Each timer is one-shot and
+ * armed anew from its grid (schedule.h), so nothing drifts and nothing comes in bursts.
  *
  *	collect, a slice a turn ─► all probes answered, or collect_timer ─► encode ─► hub
  */
@@ -16,7 +16,7 @@
 /* Rates over less than this say more about the scheduler than about the guest. */
 #define BASELINE_NS (200 * NS_PER_MS)
 /* Address and link changes come in bursts (RTNETLINK): wait for the rest, and never more often than this. */
-#define CHANGE_SETTLE_NS (500 * NS_PER_MS)
+#define CHANGE_SETTLE_NS  (500 * NS_PER_MS)
 #define CHANGE_SPACING_NS (2 * NS_PER_S)
 
 static void attach_collectors(struct agent *agent);
@@ -46,7 +46,8 @@ static void finish_sample(struct agent *agent)
 	line = sampler_encode(agent->sampler, &agent->id, agent->next_seq, &agent->now);
 	if (!line) {
 		agent->counters.samples_lost++;
-		report_limited(&agent->encode_topic, agent->now.mono_ns, LOG_ERR, "a sample could not be encoded (out of memory, or over the line limit)");
+		report_limited(&agent->encode_topic, agent->now.mono_ns, LOG_ERR,
+			       "a sample could not be encoded (out of memory, or over the line limit)");
 		return;
 	}
 	agent->next_seq++;
@@ -95,8 +96,8 @@ static void collect(struct agent *agent)
 static void extra_at(struct agent *agent, unsigned topics, uint64_t due_ns);
 
 /*
- * A sample that is not finished yet takes the new topics along: there is never more than one in the making. The baseline is none: it has no
- * rates.
+ * A sample that is not finished yet takes the new topics along: there is never more than one in the making. The
+ * baseline is none: it has no rates.
  */
 static void take_sample(struct agent *agent, unsigned topics)
 {
@@ -192,7 +193,8 @@ static void extra_at(struct agent *agent, unsigned topics, uint64_t due_ns)
 	if (due_ns < earliest_ns)
 		due_ns = earliest_ns;
 	if (ev_is_active(&agent->extra_timer) &&
-	    ev_timer_remaining(agent->loop, &agent->extra_timer) <= seconds(due_ns > agent->now.mono_ns ? due_ns - agent->now.mono_ns : 0))
+	    ev_timer_remaining(agent->loop, &agent->extra_timer) <=
+		    seconds(due_ns > agent->now.mono_ns ? due_ns - agent->now.mono_ns : 0))
 		return;
 	arm(agent->loop, &agent->extra_timer, due_ns > agent->now.mono_ns ? due_ns - agent->now.mono_ns : 0);
 }

@@ -83,17 +83,18 @@ static enum audit_source source_of(bool from_host, uid_t uid)
 }
 
 /*
- * Asked once for each command: one that was begun is also told the end of. What only looks is recorded at a pace, whether it takes a slot
- * or not: what ends at once takes none for long.
+ * Asked once for each command: one that was begun is also told the end of. What only looks is recorded at a pace,
+ * whether it takes a slot or not: what ends at once takes none for long.
  */
 static bool is_audited(struct command *command)
 {
 	struct agent *agent = command->agent;
 
 	if (!command->audited)
-		command->audited = command->group != GROUP_OBSERVE ||
-				   ((command->slot || agent->config.commands.audit_reads) &&
-				    audit_takes_read(&agent->audit, &agent->now, source_of(command->from_host, command->uid)));
+		command->audited =
+			command->group != GROUP_OBSERVE ||
+			((command->slot || agent->config.commands.audit_reads) &&
+			 audit_takes_read(&agent->audit, &agent->now, source_of(command->from_host, command->uid)));
 	return command->audited;
 }
 
@@ -210,7 +211,8 @@ void trace_refused(struct agent *agent, const struct session *session, const str
 
 	/* Load is not worth a record: a burst of ten thousand would push everything else out of the log. */
 	if (code == CODE_QUEUE_FULL || code == CODE_SHUTTING_DOWN) {
-		if (source == AUDIT_HOST) /* who subscribes to the commands does not see those of a crowd that were not taken */
+		if (source ==
+		    AUDIT_HOST) /* who subscribes to the commands does not see those of a crowd that were not taken */
 			subscribe_publish_command(agent, &told);
 	} else if (audit_takes_refusal(&agent->audit, &agent->now, source)) {
 		record.detail = describe(message, detail, sizeof(detail));

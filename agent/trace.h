@@ -20,7 +20,8 @@ void trace_init(struct agent *agent);
 /* It has been admitted: now it is owed an answer, whatever happens to the agent. */
 void trace_accepted(struct command *command);
 
-/* It is not answered in the turn it came in, though it holds no slot: from now on it is owed an answer like the others.
+/*
+ * It is not answered in the turn it came in, though it holds no slot: from now on it is owed an answer like the others.
  */
 void trace_waits(struct command *command);
 

@@ -14,15 +14,17 @@ static struct json_object *member(struct json_object *object, const char *key)
 {
 	struct json_object *value = NULL;
 
-	return json_object_is_type(object, json_type_object) && json_object_object_get_ex(object, key, &value) ? value : NULL;
+	return json_object_is_type(object, json_type_object) && json_object_object_get_ex(object, key, &value) ? value
+													       : NULL;
 }
 
 /* A finite number that is not negative, or -1. */
 static double number(struct json_object *object, const char *key)
 {
 	struct json_object *value = member(object, key);
-	double found = json_object_is_type(value, json_type_int) || json_object_is_type(value, json_type_double) ?
-			       json_object_get_double(value) : -1;
+	double found = json_object_is_type(value, json_type_int) || json_object_is_type(value, json_type_double)
+			       ? json_object_get_double(value)
+			       : -1;
 
 	return isfinite(found) && found >= 0 ? found : -1;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How busy the guest was over days, from the local metric log: distributions of CPU and memory use, and the course of each file
- * system. Adding a line is pure; reading the log may take long and block, so it is done in a helper process that sends its sum.
+ * How busy the guest was over days, from the local metric log: distributions of CPU and memory use, and the course of
+ * each file system. Adding a line is pure; reading the log may take long and block, so it is done in a helper process
+ * that sends its sum.
  */
 #ifndef AGENT_TREND_H
 #define AGENT_TREND_H
@@ -13,9 +14,9 @@
 /* Between two samples that count: what lies closer adds nothing to a week. */
 #define TREND_STRIDE_MS 60000
 /* Less than this is no basis for advice. */
-#define TREND_ENOUGH_MS (INT64_C(24) * 3600 * 1000)
+#define TREND_ENOUGH_MS	     (INT64_C(24) * 3600 * 1000)
 #define TREND_ENOUGH_SAMPLES 60
-#define TREND_MOUNTS 8
+#define TREND_MOUNTS	     8
 
 /* Shares of 0 to 100 by whole percents. */
 struct trend_share {
@@ -40,7 +41,7 @@ struct trend {
 	uint64_t swap_kb;
 	uint32_t mounts_count;
 	struct trend_mount mounts[TREND_MOUNTS];
-	bool partial; /* there was no time for all of it */
+	bool partial;  /* there was no time for all of it */
 	int32_t error; /* -errno: the log could not be read */
 };
 
@@ -54,7 +55,10 @@ bool trend_enough(const struct trend *trend);
 double trend_share_percentile(const struct trend_share *share, double percent);
 double trend_share_average(const struct trend_share *share);
 
-/* Days until a file system is full if it goes on filling as it did; a negative number: it does not fill, or not enough is known. */
+/*
+ * Days until a file system is full if it goes on filling as it did; a negative number: it does not fill, or not enough
+ * is known.
+ */
 double trend_mount_days_left(const struct trend_mount *mount);
 
 struct ev_loop;
@@ -67,8 +71,8 @@ struct trend_request {
 };
 
 /*
- * Reads the log of `request` in a helper. `done` is called once from the loop, with NULL when the helper died; the job is freed
- * after it. 0 or -errno.
+ * Reads the log of `request` in a helper. `done` is called once from the loop, with NULL when the helper died; the job
+ * is freed after it. 0 or -errno.
  */
 int trend_start(struct ev_loop *loop, const struct trend_request *request,
 		void (*done)(void *data, const struct trend *trend), void *data, struct trend_job **ret);

@@ -65,7 +65,8 @@ static void on_removed(void *data, sd_bus_message *signal)
 		jobs->done(jobs->data, -ENOTCONN);
 		return;
 	}
-	if (strcmp(jobs->sender, sender_of(signal)) != 0 || sd_bus_message_read(signal, "uoss", &id, &path, &unit, &result) < 0)
+	if (strcmp(jobs->sender, sender_of(signal)) != 0 ||
+	    sd_bus_message_read(signal, "uoss", &id, &path, &unit, &result) < 0)
 		return;
 	for (size_t i = 0; i < jobs->count; i++) {
 		struct unit_job *job = &jobs->list[i];
@@ -86,7 +87,8 @@ static void on_job(void *data, const struct bus_reply *reply)
 
 	job->call = NULL;
 	job->jobs->heard = job->jobs->heard || reply->error == 0 || reply->error == -EREMOTEIO;
-	if (reply->error == 0 && sd_bus_message_read(reply->message, "o", &path) >= 0 && strlen(path) < sizeof(job->path)) {
+	if (reply->error == 0 && sd_bus_message_read(reply->message, "o", &path) >= 0 &&
+	    strlen(path) < sizeof(job->path)) {
 		memcpy(job->path, path, strlen(path) + 1);
 		snprintf(job->jobs->sender, sizeof(job->jobs->sender), "%s", sender_of(reply->message));
 		return;
@@ -106,7 +108,8 @@ static void on_subscribed(void *data, const struct bus_reply *reply)
 static int subscribe(struct unit_jobs *jobs)
 {
 	sd_bus_message *message = NULL;
-	int r = bus_watch(jobs->bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "JobRemoved", on_removed, jobs, &jobs->watch);
+	int r = bus_watch(jobs->bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "JobRemoved", on_removed, jobs,
+			  &jobs->watch);
 
 	if (r >= 0)
 		r = bus_message(jobs->bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "Subscribe", &message);
@@ -116,7 +119,10 @@ static int subscribe(struct unit_jobs *jobs)
 	return r;
 }
 
-/* ----------------------------------------------------------------------------------------- by ourselves, by the executor */
+/*
+ * ----------------------------------------------------------------------------------------- by ourselves, by the
+ * executor
+ */
 
 static int start_by_bus(struct unit_job *job)
 {
@@ -156,8 +162,11 @@ static enum executor_deed deed_of(const char *verb)
 static int start_by_executor(struct unit_job *job)
 {
 	struct command *command = job->jobs->command;
-	struct privilege_wish wish = { .deed = deed_of(job->jobs->verb), .action = command->action->name, .group = command->group,
-				       .unit = job->unit, .deadline_ns = command->deadline_ns };
+	struct privilege_wish wish = { .deed = deed_of(job->jobs->verb),
+				       .action = command->action->name,
+				       .group = command->group,
+				       .unit = job->unit,
+				       .deadline_ns = command->deadline_ns };
 
 	return privilege_deed_start(command->agent, &wish, on_deed, job, &job->deed);
 }
@@ -183,7 +192,9 @@ static void on_judged(void *data, const struct bus_reply *reply)
 	}
 }
 
-/* --------------------------------------------------------------------------------------------------------------- all */
+/*
+ * --------------------------------------------------------------------------------------------------------------- all
+ */
 
 static int start_all(struct unit_jobs *jobs, const struct config *config, char (*units)[UNIT_NAME_SIZE], size_t count)
 {
@@ -219,13 +230,16 @@ int unit_jobs_start(struct unit_jobs *jobs, struct bus *bus, const struct config
 	return r < 0 ? r : 0;
 }
 
-int unit_jobs_start_for(struct unit_jobs *jobs, struct command *command, const char *verb, char (*units)[UNIT_NAME_SIZE],
-			size_t count, unit_jobs_fn done, void *data)
+int unit_jobs_start_for(struct unit_jobs *jobs, struct command *command, const char *verb,
+			char (*units)[UNIT_NAME_SIZE], size_t count, unit_jobs_fn done, void *data)
 {
 	struct agent *agent = command->agent;
 	int r;
 
-	*jobs = (struct unit_jobs){ .bus = agent->bus, .verb = verb, .done = done, .data = data,
+	*jobs = (struct unit_jobs){ .bus = agent->bus,
+				    .verb = verb,
+				    .done = done,
+				    .data = data,
 				    .command = privilege_available(agent) ? NULL : command };
 	r = start_all(jobs, &agent->config, units, count);
 	if (r < 0)

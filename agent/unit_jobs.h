@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Jobs of the service manager: one verb for some units, and the wait until each job has ended. Each unit is judged first
- * (unit_judge.h): one that may not be controlled is refused with UNIT_ERROR_DENIED, and nothing is asked for. The end of a job is a signal
- * (JobRemoved) that everybody who subscribed gets; the reply to the verb names the job, and comes before the signal.
+ * Jobs of the service manager: one verb for some units, and the wait until each job has ended. Each unit is judged
+ * first (unit_judge.h): one that may not be controlled is refused with UNIT_ERROR_DENIED, and nothing is asked for. The
+ * end of a job is a signal (JobRemoved) that everybody who subscribed gets; the reply to the verb names the job, and
+ * comes before the signal.
  */
 #ifndef AGENT_UNIT_JOBS_H
 #define AGENT_UNIT_JOBS_H
@@ -24,13 +25,13 @@ struct privilege_deed;
 struct unit_job {
 	struct unit_jobs *jobs;
 	char unit[UNIT_NAME_SIZE];
-	char path[64];	   /* of the job while it runs; "" before and after */
+	char path[64];		 /* of the job while it runs; "" before and after */
 	struct unit_judge judge; /* before anything is asked for */
 	struct bus_call *call;
 	struct privilege_deed *deed; /* instead of the call: the executor does it */
 	bool ended;
-	bool refused;	   /* there was no job: `error` and `name` are the peer's words */
-	char result[32];   /* of a job: "done", "failed", "canceled", "timeout", "dependency", "skipped" */
+	bool refused;	 /* there was no job: `error` and `name` are the peer's words */
+	char result[32]; /* of a job: "done", "failed", "canceled", "timeout", "dependency", "skipped" */
 	char name[128];
 	char error[UNIT_RULES_WORDS_SIZE];
 };
@@ -46,22 +47,22 @@ struct unit_jobs {
 	size_t count, running;
 	const char *verb;
 	struct command *command; /* the executor does it for; NULL: the bus does */
-	char sender[32]; /* who answered; only its signals count */
-	bool heard;	 /* the manager has answered */
+	char sender[32];	 /* who answered; only its signals count */
+	bool heard;		 /* the manager has answered */
 	unit_jobs_fn done;
 	void *data;
 };
 
 /*
- * `verb` (static): StartUnit, StopUnit, RestartUnit …, on at most UNIT_JOBS_MAX units. 0, or -errno with `jobs` as after unit_jobs_done. `jobs`
- * has to stay where it is until then.
+ * `verb` (static): StartUnit, StopUnit, RestartUnit …, on at most UNIT_JOBS_MAX units. 0, or -errno with `jobs` as
+ * after unit_jobs_done. `jobs` has to stay where it is until then.
  */
 int unit_jobs_start(struct unit_jobs *jobs, struct bus *bus, const struct config *config, const char *verb,
 		    char (*units)[UNIT_NAME_SIZE], size_t count, unit_jobs_fn done, void *data);
 
 /* The same on behalf of a command: by ourselves, or by the executor when it takes rights that we have not. */
-int unit_jobs_start_for(struct unit_jobs *jobs, struct command *command, const char *verb, char (*units)[UNIT_NAME_SIZE],
-			size_t count, unit_jobs_fn done, void *data);
+int unit_jobs_start_for(struct unit_jobs *jobs, struct command *command, const char *verb,
+			char (*units)[UNIT_NAME_SIZE], size_t count, unit_jobs_fn done, void *data);
 
 /* Stops waiting; the jobs go on. Accepts a zeroed one. */
 void unit_jobs_done(struct unit_jobs *jobs);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Asks the service manager what a unit is, and holds it against the rules (unit_rules.h): the one way to any verb that
- *changes a unit.
+ * changes a unit.
  *
  *	unit_judge_start ─► LoadUnit ─► GetAll ─► done(data, reply), once
  *
  * The reply is as of a call that the manager answered (error 0) or refused (-EREMOTEIO, UNIT_ERROR_… or its own name,
- *and words).
+ * and words).
  */
 #ifndef AGENT_UNIT_JUDGE_H
 #define AGENT_UNIT_JUDGE_H

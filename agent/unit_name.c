@@ -80,8 +80,11 @@ bool unit_name_make(const char *name, char out[UNIT_NAME_SIZE])
 
 bool unit_name_is_power(const char *name)
 {
-	static const char *const words[] = { "poweroff", "reboot", "halt", "kexec", "soft-reboot", "exit", "suspend", "hibernate",
-					     "hybrid-sleep", "suspend-then-hibernate", "shutdown" };
+	static const char *const words[] = {
+		"poweroff", "reboot",  "halt",	    "kexec",	    "soft-reboot",
+		"exit",	    "suspend", "hibernate", "hybrid-sleep", "suspend-then-hibernate",
+		"shutdown"
+	};
 	size_t len = strcspn(name, ".");
 
 	if (strcmp(unit_name_suffix(name), ".service") != 0 && strcmp(unit_name_suffix(name), ".target") != 0)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The table of units that are not controlled, and how a unit is held against it; see unit_rules.h, systemd.unit(5),
- * systemd.special(7). */
+/*
+ * The table of units that are not controlled, and how a unit is held against it; see unit_rules.h, systemd.unit(5),
+ * systemd.special(7).
+ */
 #include "agent/unit_rules.h"
 
 #include <errno.h>
@@ -10,8 +12,10 @@
 
 #include <infiniservice/cleanup.h>
 
-/* What follows from a class: of those that are harmful to be started at all also a unit that pulls one of them in is
- * refused. */
+/*
+ * What follows from a class: of those that are harmful to be started at all also a unit that pulls one of them in is
+ * refused.
+ */
 enum class { CLASS_OWN, CLASS_SHELL, CLASS_SESSION, CLASS_MACHINE, CLASS_POWER, CLASS_KERNEL, CLASS_SYSTEM };
 
 static const struct {
@@ -56,8 +60,8 @@ static const struct {
 	{ "kbrequest.*", CLASS_SESSION },
 	{ "kmscon[.@]*", CLASS_SESSION },
 	/*
-	 * A terminal in a browser, a login in clear words or a desktop over the network: what else is a network service, ssh above all,
-	 * asks whom it lets in and is an ordinary unit.
+	 * A terminal in a browser, a login in clear words or a desktop over the network: what else is a network
+	 * service, ssh above all, asks whom it lets in and is an ordinary unit.
 	 */
 	{ "ttyd[.@]*", CLASS_SESSION },
 	{ "gotty[.@]*", CLASS_SESSION },
@@ -222,8 +226,10 @@ const char *unit_rules_deny(const char *name, char *const *more)
 	return owner_words(name, more);
 }
 
-/* ------------------------------------------------------------------------------------------------ what PID 1 says of
- * it */
+/*
+ * ------------------------------------------------------------------------------------------------ what PID 1 says of
+ * it
+ */
 
 /*
  * Lists of units in the properties of one, see org.freedesktop.systemd1(5). Those that its start starts, its failure
@@ -321,7 +327,8 @@ static int read_fact(sd_bus_message *reply, char *const *more, struct unit_facts
 		r = sd_bus_message_read(reply, "v", "(ss)", &text, &words);
 		if (r >= 0)
 			snprintf(facts->load_error, sizeof(facts->load_error), "%s", words);
-	} else if (strcmp(name, "SuccessAction") == 0 || strcmp(name, "FailureAction") == 0 || strcmp(name, "StartLimitAction") == 0) {
+	} else if (strcmp(name, "SuccessAction") == 0 || strcmp(name, "FailureAction") == 0 ||
+		   strcmp(name, "StartLimitAction") == 0) {
 		r = sd_bus_message_read(reply, "v", "s", &text);
 		if (r >= 0 && *text && strcmp(text, "none") != 0)
 			deny(facts, "at its end it does", text, classes[CLASS_POWER].words);
@@ -347,8 +354,10 @@ int unit_facts_read(sd_bus_message *reply, char *const *more, struct unit_facts 
 	return *facts.id && *facts.load_state ? 0 : -EBADMSG;
 }
 
-/* ------------------------------------------------------------------------------------------------------------ the
- * words */
+/*
+ * ------------------------------------------------------------------------------------------------------------ the
+ * words
+ */
 
 const char *unit_name_error(const char *name, char *const *more, char words[UNIT_RULES_WORDS_SIZE])
 {

@@ -24,8 +24,8 @@
 #define UNIT_ERROR_NO_INSTALL "org.infinibay.NoInstallSection"
 
 /* systemctl's words for a reply of EnableUnitFiles that carries no install info. */
-#define UNIT_NO_INSTALL_WORDS                                                                             \
-	"The unit files have no installation config (WantedBy=, RequiredBy=, UpheldBy=, Also=, or Alias= " \
+#define UNIT_NO_INSTALL_WORDS                                                                                          \
+	"The unit files have no installation config (WantedBy=, RequiredBy=, UpheldBy=, Also=, or Alias= "             \
 	"settings in the [Install] section): it is not meant to be enabled."
 
 /*

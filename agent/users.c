@@ -67,5 +67,6 @@ static bool ends_with(const struct user_text *text, const char *end)
 bool user_can_login(const struct user *user)
 {
 	return !ends_with(&user->shell, "/nologin") && !ends_with(&user->shell, "/false") &&
-	       !ends_with(&user->shell, "/sync") && !ends_with(&user->shell, "/shutdown") && !ends_with(&user->shell, "/halt");
+	       !ends_with(&user->shell, "/sync") && !ends_with(&user->shell, "/shutdown") &&
+	       !ends_with(&user->shell, "/halt");
 }

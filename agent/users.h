@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The users of etc/passwd, one line after the other; a pure parser. NSS is not asked: it may wait for a directory server. */
+/*
+ * The users of etc/passwd, one line after the other; a pure parser. NSS is not asked: it may wait for a directory
+ * server.
+ */
 #ifndef AGENT_USERS_H
 #define AGENT_USERS_H
 

@@ -22,7 +22,7 @@
 
 static bool times_parse(struct scan *line, struct cpu_times *out)
 {
-	struct cpu_times times = {.id = out->id};
+	struct cpu_times times = { .id = out->id };
 	unsigned n = 0;
 
 	while (n < CPU_STATES && scan_u64(line, &times.ticks[n]))
@@ -98,7 +98,7 @@ static bool counter_parse(struct scan *line, struct cpu_stat *stat)
  */
 int cpu_stat_parse(const char *text, size_t len, struct cpu_stat *out)
 {
-	struct cpu_stat stat = {.cores = out->cores, .cores_max = out->cores_max};
+	struct cpu_stat stat = { .cores = out->cores, .cores_max = out->cores_max };
 	struct scan rest = scan_text(text, len), line;
 	bool found = false;
 
@@ -133,7 +133,7 @@ static double jump_limit(double passed)
 
 struct cpu_share cpu_share_between(const struct cpu_times *before, const struct cpu_times *now, double passed)
 {
-	struct cpu_share share = {0};
+	struct cpu_share share = { 0 };
 	double moved[CPU_STATES], total = 0;
 	bool whole = true, busy_whole = true;
 
@@ -176,7 +176,7 @@ struct cpu {
 	struct procfs_buffer text, small;
 	struct cpu_stat stat[2]; /* stat[at] is the last reading; the other takes the next */
 	unsigned at;
-	size_t room;	      /* of both arrays of cores, and of figures */
+	size_t room;		/* of both arrays of cores, and of figures */
 	struct figure *figures; /* of stat[at].cores */
 	double tick_hz;
 	struct cpu_share all;
@@ -225,15 +225,16 @@ static bool attribute_among(const struct collect_ctx *ctx, const char *path, con
 /* Looks for one sensor of the package, by driver, as lm-sensors and the kernel's thermal zones name them. */
 static void temperature_find(struct cpu *cpu, const struct collect_ctx *ctx)
 {
-	static const char *const drivers[] = {"coretemp", "k10temp", "zenpower", "cpu_thermal", "cpu-thermal", NULL};
-	static const char *const zones[] = {"x86_pkg_temp", "cpu-thermal", "cpu_thermal",
-					    "soc_thermal",  "acpitz",	   NULL};
+	static const char *const drivers[] = { "coretemp", "k10temp", "zenpower", "cpu_thermal", "cpu-thermal", NULL };
+	static const char *const zones[] = {
+		"x86_pkg_temp", "cpu-thermal", "cpu_thermal", "soc_thermal", "acpitz", NULL
+	};
 	static const struct {
 		const char *name, *input;
 		const char *const *accepted;
 	} places[] = {
-		{"class/hwmon/hwmon%u/name", "class/hwmon/hwmon%u/temp1_input", drivers},
-		{"class/thermal/thermal_zone%u/type", "class/thermal/thermal_zone%u/temp", zones},
+		{ "class/hwmon/hwmon%u/name", "class/hwmon/hwmon%u/temp1_input", drivers },
+		{ "class/thermal/thermal_zone%u/type", "class/thermal/thermal_zone%u/temp", zones },
 	};
 
 	for (size_t p = 0; p < ARRAY_SIZE(places); p++) {
@@ -323,11 +324,11 @@ static bool cores_compare(struct cpu *cpu, const struct cpu_stat *last, const st
 
 	for (size_t i = 0; i < now->cores_count; i++) {
 		const struct cpu_times *before = first ? NULL : core_before(last, &at, now->cores[i].id);
-		struct cpu_share share = {.reset = true};
+		struct cpu_share share = { .reset = true };
 
 		if (before || first)
 			share = cpu_share_between(before, &now->cores[i], passed);
-		cpu->figures[i] = (struct figure){.usage = share.usage, .reset = share.reset};
+		cpu->figures[i] = (struct figure){ .usage = share.usage, .reset = share.reset };
 		same = same && !share.reset;
 	}
 	return same;
@@ -337,7 +338,7 @@ static bool cores_compare(struct cpu *cpu, const struct cpu_stat *last, const st
 static struct cpu_share share_of_common(const struct cpu *cpu, const struct cpu_stat *last, const struct cpu_stat *now,
 					double passed)
 {
-	struct cpu_times before = {0}, after = {0};
+	struct cpu_times before = { 0 }, after = { 0 };
 	size_t at = 0, common = 0;
 
 	for (size_t i = 0; i < now->cores_count; i++) {
@@ -494,9 +495,9 @@ static void cpu_emit(const void *state, struct sink *out)
 		const char *key;
 		enum cpu_state state;
 	} shares[] = {
-		{"user_percent", CPU_USER},	{"nice_percent", CPU_NICE}, {"system_percent", CPU_SYSTEM},
-		{"iowait_percent", CPU_IOWAIT}, {"irq_percent", CPU_IRQ},   {"softirq_percent", CPU_SOFTIRQ},
-		{"steal_percent", CPU_STEAL},
+		{ "user_percent", CPU_USER },	  { "nice_percent", CPU_NICE }, { "system_percent", CPU_SYSTEM },
+		{ "iowait_percent", CPU_IOWAIT }, { "irq_percent", CPU_IRQ },	{ "softirq_percent", CPU_SOFTIRQ },
+		{ "steal_percent", CPU_STEAL },
 	};
 	const struct cpu *cpu = state;
 	const struct cpu_stat *now = &cpu->stat[cpu->at];

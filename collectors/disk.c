@@ -4,7 +4,8 @@
  *
  * A byte written to a file system on LVM passes through dm-0 and vda and is counted by both; the totals take the disks
  * at the bottom only. A device may get its members after it was first seen: what might be made of others, and has
- * been used since, is looked at before it is counted. Totals are sums of the devices' differences, so that a disk plugged in or out makes no spike.
+ * been used since, is looked at before it is counted. Totals are sums of the devices' differences, so that a disk
+ * plugged in or out makes no spike.
  */
 #include "disk.h"
 
@@ -68,7 +69,7 @@ static bool is_column(const struct scan *field)
 /* A name with blanks: fields that are no columns, up to the first that is one. */
 static struct scan long_name(struct scan line)
 {
-	struct scan name = {line.at, line.at}, field;
+	struct scan name = { line.at, line.at }, field;
 
 	while (scan_field(&line, &field) && !is_column(&field))
 		name.end = field.end;
@@ -82,7 +83,7 @@ static struct scan long_name(struct scan line)
 int diskstats_parse_line(const char *text, size_t len, struct diskstats_line *out)
 {
 	struct scan line = scan_text(text, len), names;
-	struct diskstats_line disk = {0};
+	struct diskstats_line disk = { 0 };
 	uint64_t major, minor;
 
 	if (!scan_u64(&line, &major) || !scan_u64(&line, &minor) || major > UINT32_MAX || minor > UINT32_MAX)
@@ -190,7 +191,7 @@ static bool device_is(const struct device *device, const struct diskstats_line *
 
 static void device_init(struct device *device, const struct diskstats_line *line, const struct collect_ctx *ctx)
 {
-	*device = (struct device){.number = line->device};
+	*device = (struct device){ .number = line->device };
 	memcpy(device->name, line->name.at, scan_len(&line->name));
 	device->kind = disk_kind_of(ctx->sys_fd, device->number, device->name);
 	device->hardware = disk_is_hardware(ctx->sys_fd, device->number);
@@ -209,7 +210,7 @@ static bool has_moved(const struct device *device)
  */
 static void device_look_again(struct device *device, const struct collect_ctx *ctx)
 {
-	bool due = device->kind == DISK_WHOLE	? !device->hardware && has_moved(device)
+	bool due = device->kind == DISK_WHOLE	  ? !device->hardware && has_moved(device)
 		   : device->kind == DISK_STACKED ? ctx->now.mono_ns - device->looked_ns >= STACK_CHECK_NS
 						  : false;
 
@@ -267,8 +268,8 @@ static bool was_used(const struct device *device)
 }
 
 /*
- * Of an NVMe disk and the paths to it, which the kernel lists too, the paths are counted: old kernels count there alone,
- * newer ones at both. True when there are such paths, which are to be looked at again then.
+ * Of an NVMe disk and the paths to it, which the kernel lists too, the paths are counted: old kernels count there
+ * alone, newer ones at both. True when there are such paths, which are to be looked at again then.
  */
 static bool heads_mark(struct disk *disk, size_t count, const struct collect_ctx *ctx)
 {

@@ -77,7 +77,7 @@ static void filesystem_close(void *state)
  */
 static bool mounts_changed(const struct filesystem *fs, const struct collect_ctx *ctx)
 {
-	struct pollfd watched = {.fd = fs->mountinfo.fd, .events = POLLPRI};
+	struct pollfd watched = { .fd = fs->mountinfo.fd, .events = POLLPRI };
 
 	if (watched.fd < 0 || !fs->usage || !ctx->live)
 		return true;
@@ -133,7 +133,7 @@ static struct usage *usage_of(const struct filesystem *fs, const struct mount_ta
 
 static int mounts_update(struct filesystem *fs, const struct collect_ctx *ctx)
 {
-	struct mount_table table = {0};
+	struct mount_table table = { 0 };
 	struct usage *usage = NULL;
 	int r;
 
@@ -166,7 +166,9 @@ static bool is_fuse(const char *type)
 	return strncmp(type, "fuse", 4) == 0;
 }
 
-/* A FUSE file system says nothing of being an image, but one that could be written has room for a file, or for a byte. */
+/*
+ * A FUSE file system says nothing of being an image, but one that could be written has room for a file, or for a byte.
+ */
 static bool is_full_by_make(const struct probe_statvfs *v, const char *type)
 {
 	return is_fuse(type) && v->blocks > 0 && v->bfree == 0 && v->bavail == 0 && v->files > 0 && v->ffree == 0;
@@ -175,12 +177,14 @@ static bool is_full_by_make(const struct probe_statvfs *v, const char *type)
 /* False when the figures contradict each other, as a broken FUSE file system's may. */
 static bool usage_fill(struct usage *usage, const struct probe_statvfs *v, const char *type)
 {
-	struct usage next = {.known = true, .asked_ns = usage->asked_ns, .pace_ns = usage->pace_ns};
+	struct usage next = { .known = true, .asked_ns = usage->asked_ns, .pace_ns = usage->pace_ns };
 
 	if (v->bfree > v->blocks || __builtin_mul_overflow(v->blocks, v->block_size, &next.total_bytes))
 		return false;
-	/* No product below exceeds the first, save for bavail, which some report as a wrapped negative number when
-	 * full. */
+	/*
+	 * No product below exceeds the first, save for bavail, which some report as a wrapped negative number when
+	 * full.
+	 */
 	next.used_bytes = (v->blocks - v->bfree) * v->block_size;
 	next.available_bytes = v->bavail <= v->blocks ? v->bavail * v->block_size : 0;
 	if (v->ffree <= v->files) {
@@ -217,7 +221,7 @@ static void usage_measure(struct usage *usage, const struct mount *mount)
 /* Nothing is known any more, save when it may be asked again. */
 static void usage_forget(struct usage *usage, int error)
 {
-	*usage = (struct usage){.error = error, .asked_ns = usage->asked_ns, .pace_ns = usage->pace_ns};
+	*usage = (struct usage){ .error = error, .asked_ns = usage->asked_ns, .pace_ns = usage->pace_ns };
 }
 
 static bool is_empty(const struct usage *usage)
@@ -386,18 +390,30 @@ static bool is_among(const char *type, const char *const *types)
 
 bool filesystem_is_judged(const struct filesystem_row *row)
 {
-	static const char *const images[] = {"iso9660",		"udf",		  "squashfs",	     "erofs",
-					     "cramfs",		"romfs",	  "fuse.squashfuse", "fuse.squashfuse_ll",
-					     "fuse.snapfuse",	"fuse.fuseiso",	  "fuse.archivemount", "fuse.dwarfs",
-					     "fuse.ratarmount", "fuse.mount-zip", "fuse.cvmfs2",     NULL};
+	static const char *const images[] = { "iso9660",
+					      "udf",
+					      "squashfs",
+					      "erofs",
+					      "cramfs",
+					      "romfs",
+					      "fuse.squashfuse",
+					      "fuse.squashfuse_ll",
+					      "fuse.snapfuse",
+					      "fuse.fuseiso",
+					      "fuse.archivemount",
+					      "fuse.dwarfs",
+					      "fuse.ratarmount",
+					      "fuse.mount-zip",
+					      "fuse.cvmfs2",
+					      NULL };
 
 	return !row->read_only && !row->full_by_make && row->total_bytes > 0 && !is_among(row->type, images);
 }
 
 bool filesystem_inodes_are_judged(const struct filesystem_row *row)
 {
-	static const char *const stocks[] = {"ext4",  "ext3",  "ext2", "xfs",  "f2fs", "jfs",	 "ufs", "minix",
-					     "nilfs2", "ocfs2", "gfs2", "nfs4", "nfs",	"lustre", NULL};
+	static const char *const stocks[] = { "ext4",	"ext3",	 "ext2", "xfs",	 "f2fs", "jfs",	   "ufs", "minix",
+					      "nilfs2", "ocfs2", "gfs2", "nfs4", "nfs",	 "lustre", NULL };
 
 	return filesystem_is_judged(row) && row->inodes_total > 0 && is_among(row->type, stocks);
 }

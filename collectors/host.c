@@ -27,10 +27,10 @@
 /*	0.20 0.18 0.12 1/80 11206 */
 unsigned loadavg_scan(const char *text, size_t len, struct host_load *out)
 {
-	double *const averages[] = {&out->load_1min, &out->load_5min, &out->load_15min};
+	double *const averages[] = { &out->load_1min, &out->load_5min, &out->load_15min };
 	struct scan rest = scan_text(text, len), line;
 
-	*out = (struct host_load){0};
+	*out = (struct host_load){ 0 };
 	if (!scan_line(&rest, &line))
 		return 0;
 	for (unsigned i = 0; i < ARRAY_SIZE(averages); i++)
@@ -90,10 +90,10 @@ static void managers_find(struct host *host, const struct collect_ctx *ctx)
 	static const struct {
 		const char *name, *path;
 	} known[] = {
-		{"apt", "usr/bin/apt-get"},	  {"dpkg", "usr/bin/dpkg"}, {"dnf", "usr/bin/dnf"},
-		{"yum", "usr/bin/yum"},		  {"rpm", "usr/bin/rpm"},   {"zypper", "usr/bin/zypper"},
-		{"pacman", "usr/bin/pacman"},	  {"apk", "sbin/apk"},	    {"portage", "usr/bin/emerge"},
-		{"xbps", "usr/bin/xbps-install"}, {"snap", "usr/bin/snap"}, {"flatpak", "usr/bin/flatpak"},
+		{ "apt", "usr/bin/apt-get" },	    { "dpkg", "usr/bin/dpkg" }, { "dnf", "usr/bin/dnf" },
+		{ "yum", "usr/bin/yum" },	    { "rpm", "usr/bin/rpm" },	{ "zypper", "usr/bin/zypper" },
+		{ "pacman", "usr/bin/pacman" },	    { "apk", "sbin/apk" },	{ "portage", "usr/bin/emerge" },
+		{ "xbps", "usr/bin/xbps-install" }, { "snap", "usr/bin/snap" }, { "flatpak", "usr/bin/flatpak" },
 	};
 	struct stat st;
 
@@ -116,7 +116,7 @@ static bool file_read(const struct collect_ctx *ctx, const char *path, size_t ma
 /* "" where it is not known. */
 static void shell_find(struct host *host, const struct collect_ctx *ctx)
 {
-	_cleanup_(procfs_buffer_free) struct procfs_buffer text = {0};
+	_cleanup_(procfs_buffer_free) struct procfs_buffer text = { 0 };
 
 	if (file_read(ctx, "etc/passwd", PASSWD_MAX, &text))
 		passwd_root_shell(text.text, text.len, host->shell, sizeof(host->shell));
@@ -159,13 +159,13 @@ static bool release_is_that_of(const struct host *host, const struct stat *st)
 /* os-release(5): /etc first, then /usr/lib, also where the first says nothing. An unchanged file is not read again. */
 static void release_update(struct host *host, const struct collect_ctx *ctx)
 {
-	static const char *const paths[] = {"etc/os-release", "usr/lib/os-release"};
+	static const char *const paths[] = { "etc/os-release", "usr/lib/os-release" };
 
 	if (ctx->now.mono_ns < host->release_due_ns)
 		return;
 	host->release_due_ns = ctx->now.mono_ns + RELEASE_CHECK_NS;
 	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
-		_cleanup_(procfs_buffer_free) struct procfs_buffer text = {0};
+		_cleanup_(procfs_buffer_free) struct procfs_buffer text = { 0 };
 		struct os_release release;
 		struct stat st;
 
@@ -173,15 +173,14 @@ static void release_update(struct host *host, const struct collect_ctx *ctx)
 			continue;
 		if (release_is_that_of(host, &st))
 			return;
-		if (!file_read(ctx, paths[i], RELEASE_MAX, &text) ||
-		    !os_release_parse(text.text, text.len, &release))
+		if (!file_read(ctx, paths[i], RELEASE_MAX, &text) || !os_release_parse(text.text, text.len, &release))
 			continue;
 		host->release = release;
 		host->release_file = st;
 		return;
 	}
-	host->release = (struct os_release){.id = ""};
-	host->release_file = (struct stat){0};
+	host->release = (struct os_release){ .id = "" };
+	host->release_file = (struct stat){ 0 };
 }
 
 /* The first line, or "" when there is none. */
@@ -224,7 +223,8 @@ static void names_update(struct host *host, const struct collect_ctx *ctx)
 	hostname_check(host->hostname);
 }
 
-/* Now minus uptime wobbles by what both are rounded to: the first answer stays until the clock has really been moved.
+/*
+ * Now minus uptime wobbles by what both are rounded to: the first answer stays until the clock has really been moved.
  */
 static void boot_time_update(struct host *host, const struct collect_ctx *ctx)
 {

@@ -41,11 +41,16 @@ int loadavg_parse(const char *text, size_t len, struct host_load *out);
 /* /proc/uptime: seconds since boot, suspends included. 0 or -EBADMSG (*out untouched). */
 int uptime_parse(const char *text, size_t len, double *out);
 
-/* The login shell of root in passwd(5) text, NUL-terminated into `out`. Root with none has /bin/sh. False when there is none that fits, or no root. */
+/*
+ * The login shell of root in passwd(5) text, NUL-terminated into `out`. Root with none has /bin/sh. False when there is
+ * none that fits, or no root.
+ */
 bool passwd_root_shell(const char *text, size_t len, char *out, size_t size);
 
-/* What SystemInfo, OsInfo and the samples say: there is no other reading of them. Texts are NUL-terminated, never NULL ("" if unknown), valid until the next
- * collect. */
+/*
+ * What SystemInfo, OsInfo and the samples say: there is no other reading of them. Texts are NUL-terminated, never NULL
+ * ("" if unknown), valid until the next collect.
+ */
 struct host_facts {
 	const char *os_type;	    /* "Linux" */
 	const char *os_name;	    /* NAME of os-release, else "Linux", as os-release(5) has it */
@@ -54,7 +59,7 @@ struct host_facts {
 	const char *architecture;   /* uname -m */
 	const char *kernel_version; /* uname -r */
 	const char *hostname;	    /* "" also for "(none)", which a kernel says that was given no name */
-	const char *default_shell; /* root's login shell; "" where it is not known */
+	const char *default_shell;  /* root's login shell; "" where it is not known */
 	const char *const *package_managers;
 	size_t package_managers_count;
 };

@@ -31,7 +31,7 @@ uint32_t *idmap_get(const struct idmap *map, uint64_t id)
 
 static int grow(struct idmap *map)
 {
-	struct idmap bigger = {.size = map->size ? map->size * 2 : IDMAP_SIZE_MIN, .count = map->count};
+	struct idmap bigger = { .size = map->size ? map->size * 2 : IDMAP_SIZE_MIN, .count = map->count };
 
 	bigger.slots = calloc(bigger.size, sizeof(*bigger.slots));
 	if (!bigger.slots)
@@ -57,7 +57,7 @@ int idmap_put(struct idmap *map, uint64_t id, uint32_t value)
 	slot = slot_find(map, id);
 	if (!slot->used)
 		map->count++;
-	*slot = (struct idmap_slot){.id = id, .value = value, .used = true};
+	*slot = (struct idmap_slot){ .id = id, .value = value, .used = true };
 	return 0;
 }
 
@@ -71,5 +71,5 @@ void idmap_clear(struct idmap *map)
 void idmap_free(struct idmap *map)
 {
 	free(map->slots);
-	*map = (struct idmap){0};
+	*map = (struct idmap){ 0 };
 }

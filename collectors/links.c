@@ -25,7 +25,7 @@ void links_free(struct links *links)
 	free(links->links);
 	free(links->by_index);
 	free(links->addresses);
-	*links = (struct links){0};
+	*links = (struct links){ 0 };
 }
 
 /* ----------------------------------------------------------------------------------------------------- messages */
@@ -45,7 +45,7 @@ static bool name_take(const struct netlink_attr *attr, char name[IFNAMSIZ])
 /* 0, -EBADMSG for a message without what makes a link. */
 static int link_parse(struct netlink_part body, struct link *out)
 {
-	struct link link = {0};
+	struct link link = { 0 };
 	struct netlink_attr attr;
 	struct ifinfomsg head;
 
@@ -92,7 +92,7 @@ static uint8_t rank_of(uint8_t family, uint32_t flags)
 static int address_parse(struct netlink_part body, struct link_address *out, bool *ret_usable)
 {
 	const uint8_t *address = NULL, *local = NULL;
-	struct link_address found = {0};
+	struct link_address found = { 0 };
 	struct netlink_attr attr;
 	struct ifaddrmsg head;
 	uint32_t flags;
@@ -251,7 +251,7 @@ int links_finish(struct links *links)
 		struct link *link = &links->links[i];
 		size_t at = addresses_begin(links, link->index);
 
-		places[i] = (struct link_place){link->index, (uint32_t)i};
+		places[i] = (struct link_place){ link->index, (uint32_t)i };
 		link->address_first = (uint32_t)at;
 		link->address_count = 0;
 		while (at < links->address_count && links->addresses[at++].index == link->index)
@@ -263,7 +263,7 @@ int links_finish(struct links *links)
 
 const struct link *links_find(const struct links *links, const char *name, size_t len)
 {
-	struct link key = {0};
+	struct link key = { 0 };
 
 	if (len == 0 || len >= IFNAMSIZ || links->count == 0)
 		return NULL;
@@ -273,7 +273,7 @@ const struct link *links_find(const struct links *links, const char *name, size_
 
 static const struct link *find_index(const struct links *links, uint32_t index)
 {
-	const struct link_place key = {.index = index}, *found = NULL;
+	const struct link_place key = { .index = index }, *found = NULL;
 
 	if (links->count > 0)
 		found = bsearch(&key, links->by_index, links->count, sizeof(key), compare_places);
@@ -293,9 +293,9 @@ struct link_request {
 static int dump_links(int fd, void *buffer, struct links *links)
 {
 	struct link_request request = {
-		.head = {.nlmsg_len = sizeof(request), .nlmsg_type = RTM_GETLINK, .nlmsg_seq = 0},
-		.body = {.ifi_family = AF_UNSPEC},
-		.mask = {.nla_len = sizeof(request.mask) + sizeof(request.mask_value), .nla_type = IFLA_EXT_MASK},
+		.head = { .nlmsg_len = sizeof(request), .nlmsg_type = RTM_GETLINK, .nlmsg_seq = 0 },
+		.body = { .ifi_family = AF_UNSPEC },
+		.mask = { .nla_len = sizeof(request.mask) + sizeof(request.mask_value), .nla_type = IFLA_EXT_MASK },
 		.mask_value = RTEXT_FILTER_SKIP_STATS,
 	};
 
@@ -308,8 +308,8 @@ static int dump_addresses(int fd, void *buffer, struct links *links)
 		struct nlmsghdr head;
 		struct ifaddrmsg body;
 	} request = {
-		.head = {.nlmsg_len = sizeof(request), .nlmsg_type = RTM_GETADDR, .nlmsg_seq = 1},
-		.body = {.ifa_family = AF_UNSPEC},
+		.head = { .nlmsg_len = sizeof(request), .nlmsg_type = RTM_GETADDR, .nlmsg_seq = 1 },
+		.body = { .ifa_family = AF_UNSPEC },
 	};
 
 	return netlink_dump(fd, &request.head, buffer, DUMP_BYTES_MAX, links_message, links);
@@ -318,7 +318,7 @@ static int dump_addresses(int fd, void *buffer, struct links *links)
 static int dump_once(void *buffer, struct links *out)
 {
 	_cleanup_(closep) int fd = netlink_socket(NETLINK_ROUTE);
-	struct links fresh = {0};
+	struct links fresh = { 0 };
 	int r = fd;
 
 	if (r >= 0)
@@ -403,7 +403,8 @@ static enum links_change address_change(const struct links *links, bool there, c
 	if (there ? known && known->rank == address->rank && known->scope == address->scope : !known)
 		return LINKS_SAME;
 	link = find_index(links, address->index);
-	/* A link that is not in the table yet has announced itself by an event of its own, and a container's is noise.
+	/*
+	 * A link that is not in the table yet has announced itself by an event of its own, and a container's is noise.
 	 */
 	if (!link)
 		return wide ? LINKS_CHANGED : LINKS_STALE;
@@ -436,7 +437,7 @@ static int event_message(void *user, uint16_t type, struct netlink_part body)
 
 enum links_change links_event(const struct links *links, const void *datagram, size_t len)
 {
-	struct event event = {.links = links, .change = LINKS_SAME};
+	struct event event = { .links = links, .change = LINKS_SAME };
 	bool interrupted = false;
 
 	/* A datagram that cannot be walked says that something happened, but not what. */
@@ -454,7 +455,8 @@ static bool begins(const char *name, size_t len, const char *prefix)
 	return len >= prefix_len && memcmp(name, prefix, prefix_len) == 0;
 }
 
-/* Docker names the bridges of its networks "br-" and 12 hexadecimal digits; people and routers use "br-lan", "br-ex".
+/*
+ * Docker names the bridges of its networks "br-" and 12 hexadecimal digits; people and routers use "br-lan", "br-ex".
  */
 static bool is_docker_bridge(const char *name, size_t len)
 {
@@ -468,9 +470,9 @@ static bool is_docker_bridge(const char *name, size_t len)
 
 bool link_is_noise(const char *name, size_t len, bool addressed)
 {
-	static const char *const engines[] = {"docker", "podman",	"cni",	 "flannel",	"cilium_",
-					      "kube-",	"nodelocaldns", "weave", "vxlan.calico"};
-	static const char *const members[] = {"veth", "cali", "br-", "lxc"};
+	static const char *const engines[] = { "docker", "podman",	 "cni",	  "flannel",	 "cilium_",
+					       "kube-",	 "nodelocaldns", "weave", "vxlan.calico" };
+	static const char *const members[] = { "veth", "cali", "br-", "lxc" };
 
 	if (is_docker_bridge(name, len))
 		return true;
@@ -494,8 +496,8 @@ bool link_is_addressed(const struct links *links, const struct link *link)
 /* RFC 2863 as in Documentation/networking/operstates.rst. */
 const char *link_operstate_name(uint8_t operstate)
 {
-	static const char *const names[] = {"unknown", "notpresent", "down", "lowerlayerdown",
-					    "testing", "dormant",    "up"};
+	static const char *const names[] = { "unknown", "notpresent", "down", "lowerlayerdown",
+					     "testing", "dormant",    "up" };
 
 	return operstate < ARRAY_SIZE(names) ? names[operstate] : "unknown";
 }

@@ -54,9 +54,11 @@ struct links {
 
 void links_free(struct links *links);
 
-/* Adds what one RTM_NEWLINK or RTM_NEWADDR message says; other types, and addresses that cannot be used (still being
+/*
+ * Adds what one RTM_NEWLINK or RTM_NEWADDR message says; other types, and addresses that cannot be used (still being
  * checked for duplicates, or found to be one), are skipped. For netlink_walk; `user` is the
- * struct links. */
+ * struct links.
+ */
 int links_message(void *user, uint16_t type, struct netlink_part body);
 
 /* Brings the table in order once all messages are in. 0 or -ENOMEM. */

@@ -105,8 +105,7 @@ int meminfo_parse(const char *text, size_t len, struct meminfo *out)
 		found++;
 		*field_of(&info, key) = value;
 	}
-	if (info.total_kb == MEMINFO_ABSENT ||
-	    (info.free_kb == MEMINFO_ABSENT && info.available_kb == MEMINFO_ABSENT))
+	if (info.total_kb == MEMINFO_ABSENT || (info.free_kb == MEMINFO_ABSENT && info.available_kb == MEMINFO_ABSENT))
 		return -EBADMSG;
 	if (info.available_kb == MEMINFO_ABSENT)
 		info.available_kb = available_estimate(&info);

@@ -21,8 +21,8 @@ struct meminfo {
 
 /*
  * 0, or -EBADMSG without MemTotal, or with neither MemFree nor MemAvailable (*out untouched). Absent lines, and those
- * whose number makes no sense, are MEMINFO_ABSENT, except available_kb, which is then estimated as free + buffers + cached + reclaimable slab - shared
- * memory. It never exceeds total_kb.
+ * whose number makes no sense, are MEMINFO_ABSENT, except available_kb, which is then estimated as free + buffers +
+ * cached + reclaimable slab - shared memory. It never exceeds total_kb.
  */
 int meminfo_parse(const char *text, size_t len, struct meminfo *out);
 

@@ -32,7 +32,7 @@ static bool device_parse(const struct scan *field, uint64_t *ret)
  *	36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue
  *	 1  2  3    4     5     6          7       8  9    10        11
  * Field 7 is there zero or more times; 8, a single hyphen, ends it. The source (10) may be empty: then two blanks
- *follow the type, as with mount -t tmpfs "" /mnt.
+ * follow the type, as with mount -t tmpfs "" /mnt.
  */
 /* True if "ro" is one of the options, which commas part. */
 static bool options_read_only(struct scan options)
@@ -138,8 +138,8 @@ struct entry {
 	struct mountinfo_line line;
 	struct entry *parent;
 	enum mount_class class;
-	bool may_hang;	    /* by its own type, listed or not: all of FUSE may */
-	bool covered;	    /* another mount stands on its root */
+	bool may_hang; /* by its own type, listed or not: all of FUSE may */
+	bool covered;  /* another mount stands on its root */
 	bool autofs;
 	uint64_t expires_s; /* if autofs */
 	bool chosen;
@@ -226,7 +226,7 @@ static int selection_init(struct selection *selection, const char *text, size_t 
 		}
 		entry_init(entry);
 		*index_slot(&selection->ids, entry->line.id) =
-			(struct index_slot){.key = entry->line.id, .entry = entry};
+			(struct index_slot){ .key = entry->line.id, .entry = entry };
 		selection->count++;
 	}
 	selection->truncated = scan_line(&rest, &line);
@@ -318,7 +318,7 @@ static void entries_choose(struct selection *selection)
 			continue;
 		if (slot->entry)
 			slot->entry->chosen = false;
-		*slot = (struct index_slot){.key = entry->line.device, .entry = entry};
+		*slot = (struct index_slot){ .key = entry->line.device, .entry = entry };
 		entry->chosen = true;
 	}
 }
@@ -378,8 +378,8 @@ static int table_fill(struct mount_table *table, const struct selection *selecti
 
 int mount_table_build(struct mount_table *out, const char *text, size_t len)
 {
-	_cleanup_(selection_done) struct selection selection = {0};
-	struct mount_table table = {0};
+	_cleanup_(selection_done) struct selection selection = { 0 };
+	struct mount_table table = { 0 };
 	int r = selection_init(&selection, text, len);
 
 	if (r < 0)
@@ -400,5 +400,5 @@ void mount_table_free(struct mount_table *table)
 {
 	free(table->mounts);
 	free(table->arena);
-	*table = (struct mount_table){0};
+	*table = (struct mount_table){ 0 };
 }

@@ -79,7 +79,8 @@ struct mount_table {
  * Chooses the mounts to list, one a device: the one at "/", else one that shows the device's own root rather than a
  * part of it (a bind mount), else one that can be written, else the one with the shortest mount point. Mounts hidden
  * under another one are left out, and what lies below a mount that may hang, or below autofs, is probed, because the
- * path leads through that mount. Lines that make no sense are skipped and counted. 0, -ENOMEM or -EBADMSG (no line made sense); *out is replaced on success only.
+ * path leads through that mount. Lines that make no sense are skipped and counted. 0, -ENOMEM or -EBADMSG (no line made
+ * sense); *out is replaced on success only.
  */
 int mount_table_build(struct mount_table *out, const char *text, size_t len);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Message formats: netlink(7); what the kernel does between two parts of a dump: netlink_dump in
- * net/netlink/af_netlink.c. */
+/*
+ * Message formats: netlink(7); what the kernel does between two parts of a dump: netlink_dump in
+ * net/netlink/af_netlink.c.
+ */
 #include "netlink.h"
 
 #include <errno.h>
@@ -87,7 +89,7 @@ int netlink_walk(const void *datagram, size_t len, uint32_t seq, netlink_message
 		if (seq == 0 || head.nlmsg_seq == seq) {
 			if (head.nlmsg_flags & NLM_F_DUMP_INTR)
 				*ret_interrupted = true;
-			r = message_take(&head, (struct netlink_part){at + sizeof(head), at + head.nlmsg_len}, fn,
+			r = message_take(&head, (struct netlink_part){ at + sizeof(head), at + head.nlmsg_len }, fn,
 					 user);
 			if (r != NETLINK_MORE)
 				return r;
@@ -103,13 +105,15 @@ int netlink_walk(const void *datagram, size_t len, uint32_t seq, netlink_message
 
 int netlink_socket(int protocol)
 {
-	const struct sockaddr_nl any = {.nl_family = AF_NETLINK};
+	const struct sockaddr_nl any = { .nl_family = AF_NETLINK };
 	_cleanup_(closep) int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
 
 	if (fd < 0)
 		return -errno;
-	/* A socket without an address gets no events: its 0 is that of the kernel, which does not tell itself
-	 * (do_one_broadcast). */
+	/*
+	 * A socket without an address gets no events: its 0 is that of the kernel, which does not tell itself
+	 * (do_one_broadcast).
+	 */
 	if (bind(fd, (const struct sockaddr *)&any, sizeof(any)) < 0)
 		return -errno;
 	return TAKE_FD(fd);
@@ -123,7 +127,7 @@ int netlink_join(int fd, unsigned group)
 int netlink_receive(int fd, void *buffer, size_t size)
 {
 	for (;;) {
-		struct sockaddr_nl from = {0};
+		struct sockaddr_nl from = { 0 };
 		socklen_t from_len = sizeof(from);
 		ssize_t n = recvfrom(fd, buffer, size, MSG_TRUNC, (struct sockaddr *)&from, &from_len);
 
@@ -140,7 +144,7 @@ int netlink_receive(int fd, void *buffer, size_t size)
 
 int netlink_dump(int fd, struct nlmsghdr *request, void *buffer, size_t max_bytes, netlink_message_fn fn, void *user)
 {
-	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
+	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
 	bool interrupted = false;
 	size_t total = 0;
 	int r;

@@ -63,8 +63,10 @@ int netlink_join(int fd, unsigned group);
  */
 int netlink_dump(int fd, struct nlmsghdr *request, void *buffer, size_t max_bytes, netlink_message_fn fn, void *user);
 
-/* Receives one datagram that the kernel itself sent; its length, -EAGAIN when there is none, -EMSGSIZE, -ENOBUFS or
- * another -errno. */
+/*
+ * Receives one datagram that the kernel itself sent; its length, -EAGAIN when there is none, -EMSGSIZE, -ENOBUFS or
+ * another -errno.
+ */
 int netlink_receive(int fd, void *buffer, size_t size);
 
 #endif

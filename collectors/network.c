@@ -68,7 +68,7 @@ int netdev_parse(struct scan line, struct scan *ret_name, struct netdev_counters
 	colon = line.at == line.end ? NULL : memrchr(line.at, ':', scan_len(&line));
 	if (!colon || colon == line.at || colon - line.at >= IFNAMSIZ)
 		return -EBADMSG;
-	name = (struct scan){line.at, colon};
+	name = (struct scan){ line.at, colon };
 	line.at = colon + 1;
 	/* bytes packets errs drop fifo frame compressed multicast, then the same 4 for what was sent */
 	if (!scan_u64(&line, &c.rx_bytes) || !scan_u64(&line, &c.rx_packets) || !scan_u64(&line, &c.rx_errors) ||
@@ -122,7 +122,7 @@ static void netif_update(struct netif *netif, const struct netif *before, struct
 	char name[IFNAMSIZ];
 
 	memcpy(name, netif->name, sizeof(name));
-	*netif = before ? *before : (struct netif){.link = NO_LINK};
+	*netif = before ? *before : (struct netif){ .link = NO_LINK };
 	memcpy(netif->name, name, sizeof(name));
 	netif->counters = *counters;
 	rate_update(&netif->rx_bytes, interval, counters->rx_bytes);
@@ -220,7 +220,7 @@ static int counters_collect(struct network *network, const struct collect_ctx *c
 /* Not having the events only means more dumps. */
 static int events_open(void)
 {
-	static const unsigned groups[] = {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR};
+	static const unsigned groups[] = { RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR };
 	_cleanup_(closep) int fd = netlink_socket(NETLINK_ROUTE);
 
 	for (size_t i = 0; i < ARRAY_SIZE(groups); i++)
@@ -286,8 +286,10 @@ static int links_collect(struct network *network, const struct collect_ctx *ctx)
 	if (network->links_known && !network->links_stale && network->events_fd >= 0)
 		return 0;
 	r = links_dump(&network->links);
-	/* Links that change faster than they can be listed: the last complete list stays, and the next collect tries
-	 * again. */
+	/*
+	 * Links that change faster than they can be listed: the last complete list stays, and the next collect tries
+	 * again.
+	 */
 	if (r == -EINTR && network->links_known)
 		return 0;
 	if (r < 0)

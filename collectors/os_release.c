@@ -50,16 +50,16 @@ bool os_release_parse(const char *text, size_t len, struct os_release *out)
 		const char *name;
 		char *value;
 	} keys[] = {
-		{"ID", out->id},
-		{"NAME", out->name},
-		{"PRETTY_NAME", out->pretty_name},
-		{"VERSION", out->version},
-		{"VERSION_ID", out->version_id},
-		{"BUILD_ID", build_id},
+		{ "ID", out->id },
+		{ "NAME", out->name },
+		{ "PRETTY_NAME", out->pretty_name },
+		{ "VERSION", out->version },
+		{ "VERSION_ID", out->version_id },
+		{ "BUILD_ID", build_id },
 	};
 	struct scan rest = scan_text(text, len), line, name;
 
-	*out = (struct os_release){.id = ""};
+	*out = (struct os_release){ .id = "" };
 	scan_key(&rest, "\xef\xbb\xbf");
 	while (scan_line(&rest, &line)) {
 		scan_blanks(&line);

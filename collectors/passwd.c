@@ -60,7 +60,7 @@ int passwd_parse(struct passwd *passwd, const char *text, size_t len)
 		if (!line_parse(line, &name, &uid) || memchr(name.at, '\0', scan_len(&name)))
 			continue;
 		copy[name.end - copy] = '\0';
-		users[count++] = (struct passwd_user){.uid = (uint32_t)uid, .name = (uint32_t)(name.at - copy)};
+		users[count++] = (struct passwd_user){ .uid = (uint32_t)uid, .name = (uint32_t)(name.at - copy) };
 	}
 	qsort(users, count, sizeof(*users), compare_users);
 	free(passwd->users);
@@ -79,7 +79,7 @@ static bool same_file(const struct stat *a, const struct stat *b)
 
 int passwd_refresh(struct passwd *passwd, int root_fd)
 {
-	_cleanup_(procfs_buffer_free) struct procfs_buffer buffer = {.max = PASSWD_TEXT_MAX};
+	_cleanup_(procfs_buffer_free) struct procfs_buffer buffer = { .max = PASSWD_TEXT_MAX };
 	_cleanup_(procfs_close) struct procfs_file file = PROCFS_FILE;
 	struct stat now;
 	int r;
@@ -117,5 +117,5 @@ void passwd_free(struct passwd *passwd)
 {
 	free(passwd->users);
 	free(passwd->text);
-	*passwd = (struct passwd){0};
+	*passwd = (struct passwd){ 0 };
 }

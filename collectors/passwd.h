@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * User names from etc/passwd: getpwuid would ask NSS, which may wait for a directory server, and the loop does not wait.
- * Users of such a directory, and those beyond the bound, are asked of the prober (usernames.h). See passwd(5).
+ * User names from etc/passwd: getpwuid would ask NSS, which may wait for a directory server, and the loop does not
+ * wait. Users of such a directory, and those beyond the bound, are asked of the prober (usernames.h). See passwd(5).
  */
 #ifndef COLLECTORS_PASSWD_H
 #define COLLECTORS_PASSWD_H

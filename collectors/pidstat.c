@@ -38,7 +38,7 @@ static bool fields_parse(struct scan line, struct pidstat *out)
 int pidstat_parse(const char *text, size_t len, struct pidstat *out)
 {
 	struct scan line = scan_text(text, len), name;
-	struct pidstat stat = {0};
+	struct pidstat stat = { 0 };
 	const char *close;
 	uint64_t pid;
 
@@ -47,7 +47,7 @@ int pidstat_parse(const char *text, size_t len, struct pidstat *out)
 	close = memrchr(line.at, ')', scan_len(&line));
 	if (!close)
 		return -EBADMSG;
-	name = (struct scan){line.at, close};
+	name = (struct scan){ line.at, close };
 	line.at = close + 1;
 	while (line.end > line.at && line.end[-1] == '\n')
 		line.end--;
@@ -72,7 +72,8 @@ int pidstat_read(int proc_fd, pid_t pid, struct pidstat *out)
 	return pidstat_parse(text, (size_t)n, out);
 }
 
-/* The letters of task_state_array in fs/proc/array.c (K, W and x: of old kernels). P, a parked kernel thread, sleeps.
+/*
+ * The letters of task_state_array in fs/proc/array.c (K, W and x: of old kernels). P, a parked kernel thread, sleeps.
  */
 const char *pidstat_state_name(char state)
 {
@@ -103,7 +104,7 @@ int pidio_parse(const char *text, size_t len, struct pidio *out)
 {
 	struct scan all = scan_text(text, len), line;
 	bool has_read = false, has_write = false;
-	struct pidio io = {0};
+	struct pidio io = { 0 };
 
 	while (scan_line(&all, &line))
 		if (scan_key(&line, "read_bytes:"))

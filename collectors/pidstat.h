@@ -11,8 +11,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* 15 bytes for a program; the kernel shows its workers as "kworker/u8:2-events_unbound" (fs/proc/array.c,
- * proc_task_name). */
+/*
+ * 15 bytes for a program; the kernel shows its workers as "kworker/u8:2-events_unbound" (fs/proc/array.c,
+ * proc_task_name).
+ */
 #define PIDSTAT_COMM_MAX 64
 
 /* 52 fields of at most 20 digits, the name and some room for fields to come. */
@@ -52,7 +54,8 @@ struct pidio {
 /* The text of /proc/PID/io. 0 or -EBADMSG. */
 int pidio_parse(const char *text, size_t len, struct pidio *out);
 
-/* The key of a PROBE_PROCESS: 22 bits of pid (PID_MAX_LIMIT is 2^22) and 42 bits of start time (1,394 years of ticks).
+/*
+ * The key of a PROBE_PROCESS: 22 bits of pid (PID_MAX_LIMIT is 2^22) and 42 bits of start time (1,394 years of ticks).
  */
 static inline uint64_t pidstat_key(pid_t pid, uint64_t start_ticks)
 {

@@ -50,7 +50,7 @@ int portowners_see(struct portowners *owners, uint64_t inode)
 	r = idmap_put(&owners->by_inode, inode, (uint32_t)owners->count);
 	if (r < 0)
 		return r;
-	owners->items[owners->count++] = (struct portowner){.inode = inode, .seen = true};
+	owners->items[owners->count++] = (struct portowner){ .inode = inode, .seen = true };
 	return 0;
 }
 
@@ -59,7 +59,7 @@ int portowners_see(struct portowners *owners, uint64_t inode)
 static void forget_process(struct portowner *owner)
 {
 	free(owner->exe);
-	*owner = (struct portowner){.inode = owner->inode, .seen = owner->seen};
+	*owner = (struct portowner){ .inode = owner->inode, .seen = owner->seen };
 }
 
 /* Name and start time; a process that is not the same any more has lost its sockets too. */
@@ -80,7 +80,7 @@ static void check_process(const struct portowners *owners, struct portowner *own
 
 static void ask_exe(struct portowner *owner, const struct collect_ctx *ctx)
 {
-	struct probe_request request = {.kind = PROBE_PROCESS};
+	struct probe_request request = { .kind = PROBE_PROCESS };
 	char pid[16];
 
 	if (owner->exe || !owner->named || !ctx->prober ||
@@ -123,7 +123,7 @@ static void take_exe(struct portowners *owners, const struct probe_result *resul
 static void ask_sockets(struct portowners *owners, const struct collect_ctx *ctx)
 {
 	uint64_t inodes[ASK_INODES_MAX], now = ctx->now.mono_ns;
-	struct probe_request request = {.kind = PROBE_SOCKETS, .arg = inodes};
+	struct probe_request request = { .kind = PROBE_SOCKETS, .arg = inodes };
 	size_t count = 0;
 
 	if (!ctx->prober || (owners->asked_ns != 0 && now - owners->asked_ns < ASK_LOST_NS))
@@ -159,7 +159,7 @@ static bool is_better(pid_t pid, const struct portowner *owner)
 /* A race (the walk came before the bind) is over by the next sample; missing rights seldom come back. */
 static void not_found(struct portowner *owner, uint64_t asked_ns)
 {
-	static const uint64_t waits_ns[] = {0, 60 * NS_PER_S, 600 * NS_PER_S};
+	static const uint64_t waits_ns[] = { 0, 60 * NS_PER_S, 600 * NS_PER_S };
 
 	owner->state = PORTOWNER_UNKNOWN;
 	owner->retry_ns = asked_ns + waits_ns[owner->tries];
@@ -260,5 +260,5 @@ void portowners_free(struct portowners *owners)
 		free(owners->items[i].exe);
 	free(owners->items);
 	idmap_free(&owners->by_inode);
-	*owners = (struct portowners){0};
+	*owners = (struct portowners){ 0 };
 }

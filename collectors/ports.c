@@ -28,7 +28,7 @@
 #include "table.h"
 
 /* About half a million sockets: a second of the kernel's time. */
-#define DUMP_BYTES_MAX	(64U << 20)
+#define DUMP_BYTES_MAX (64U << 20)
 
 #define TEXT_PACE_NS (60 * NS_PER_S)
 
@@ -44,7 +44,7 @@ struct text_table {
 
 struct ports {
 	int fd;
-	bool tcp_by_family; /* the kernel refused the older request */
+	bool tcp_by_family;	    /* the kernel refused the older request */
 	struct text_table texts[2]; /* TCP, UDP */
 	uint64_t now_ns;
 	size_t shown_max;
@@ -65,8 +65,8 @@ static int dump_family(struct ports *ports, uint8_t family, uint8_t protocol, ui
 		struct nlmsghdr head;
 		struct inet_diag_req_v2 body;
 	} request = {
-		.head = {.nlmsg_len = sizeof(request), .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_seq = family},
-		.body = {.sdiag_family = family, .sdiag_protocol = protocol, .idiag_states = states},
+		.head = { .nlmsg_len = sizeof(request), .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_seq = family },
+		.body = { .sdiag_family = family, .sdiag_protocol = protocol, .idiag_states = states },
 	};
 
 	ports->table.protocol = protocol;
@@ -79,15 +79,16 @@ static int dump_tcp_both(struct ports *ports, uint32_t states)
 		struct nlmsghdr head;
 		struct inet_diag_req body;
 	} request = {
-		.head = {.nlmsg_len = sizeof(request), .nlmsg_type = TCPDIAG_GETSOCK, .nlmsg_seq = 1},
-		.body = {.idiag_family = AF_INET, .idiag_states = states},
+		.head = { .nlmsg_len = sizeof(request), .nlmsg_type = TCPDIAG_GETSOCK, .nlmsg_seq = 1 },
+		.body = { .idiag_family = AF_INET, .idiag_states = states },
 	};
 
 	ports->table.protocol = IPPROTO_TCP;
 	return netlink_dump(ports->fd, &request.head, ports->buffer, DUMP_BYTES_MAX, port_table_message, &ports->table);
 }
 
-/* A list that changed under the dump (-EINTR) is as good as any: sockets come and go, and each was seen at most once.
+/*
+ * A list that changed under the dump (-EINTR) is as good as any: sockets come and go, and each was seen at most once.
  */
 static int dump_checked(int r)
 {
@@ -156,14 +157,15 @@ static int text_put(struct ports *ports, const struct text_table *text)
 static void text_forget(struct text_table *text)
 {
 	free(text->slots);
-	*text = (struct text_table){.protocol = text->protocol};
+	*text = (struct text_table){ .protocol = text->protocol };
 }
 
 /* Without a prober there is nothing to be shown of this protocol, and nothing to wait for. */
 static void text_ask(struct text_table *text, const struct collect_ctx *ctx)
 {
 	struct probe_request request = {
-		.kind = PROBE_NET, .key = text->protocol, .arg = &text->protocol, .arg_len = sizeof(text->protocol)};
+		.kind = PROBE_NET, .key = text->protocol, .arg = &text->protocol, .arg_len = sizeof(text->protocol)
+	};
 
 	if (!ctx->prober || (text->asked_ns != 0 && ctx->now.mono_ns - text->asked_ns < TEXT_PACE_NS))
 		return;
@@ -404,7 +406,7 @@ struct texts_age {
 
 static struct texts_age texts_age(const struct ports *ports)
 {
-	struct texts_age all = {.known = true};
+	struct texts_age all = { .known = true };
 
 	for (size_t i = 0; i < ARRAY_SIZE(ports->texts); i++) {
 		const struct text_table *text = &ports->texts[i];

@@ -18,7 +18,7 @@ enum { RANK_NONE, RANK_LOOPBACK, RANK_ADDRESS, RANK_ANY };
 
 static uint8_t address_rank(uint8_t family, const uint8_t *address)
 {
-	static const uint8_t any[16], loopback6[16] = {[15] = 1};
+	static const uint8_t any[16], loopback6[16] = { [15] = 1 };
 	size_t len = family == AF_INET ? 4 : 16;
 
 	if (memcmp(address, any, len) == 0)
@@ -47,7 +47,7 @@ static struct port_slot *slot_get(struct port_table *table, uint16_t port)
 	}
 	if (idmap_put(&table->by_port, id, (uint32_t)table->count) < 0)
 		return NULL;
-	table->slots[table->count] = (struct port_slot){.protocol = table->protocol, .port = port};
+	table->slots[table->count] = (struct port_slot){ .protocol = table->protocol, .port = port };
 	return &table->slots[table->count++];
 }
 
@@ -106,10 +106,10 @@ int port_table_message(void *user, uint16_t type, struct netlink_part body)
 	if ((size_t)(body.end - body.at) < sizeof(msg))
 		return -EBADMSG;
 	memcpy(&msg, body.at, sizeof(msg));
-	socket = (struct port_socket){.family = msg.idiag_family,
-				      .state = msg.idiag_state,
-				      .port = ntohs(msg.id.idiag_sport),
-				      .inode = msg.idiag_inode};
+	socket = (struct port_socket){ .family = msg.idiag_family,
+				       .state = msg.idiag_state,
+				       .port = ntohs(msg.id.idiag_sport),
+				       .inode = msg.idiag_inode };
 	memcpy(socket.address, msg.id.idiag_src, sizeof(socket.address));
 	return port_table_add(user, &socket);
 }
@@ -144,5 +144,5 @@ void port_table_free(struct port_table *table)
 {
 	free(table->slots);
 	idmap_free(&table->by_port);
-	*table = (struct port_table){0};
+	*table = (struct port_table){ 0 };
 }

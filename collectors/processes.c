@@ -96,7 +96,7 @@ static int array_reserve(void *items, size_t *size, size_t wanted, size_t item_s
 /* "btime 1767225600" of /proc/stat, for a fixture, whose clocks are not those of this kernel. */
 static bool boot_read(const struct collect_ctx *ctx, int64_t *ret_wall_ms)
 {
-	_cleanup_(procfs_buffer_free) struct procfs_buffer buffer = {0};
+	_cleanup_(procfs_buffer_free) struct procfs_buffer buffer = { 0 };
 	_cleanup_(procfs_close) struct procfs_file file = PROCFS_FILE_SINGLE;
 	struct scan text, line;
 	uint64_t seconds;
@@ -207,7 +207,7 @@ static void details_trim(struct processes *processes, const struct process *keep
 static int row_ask(const struct collect_ctx *ctx, struct process *row)
 {
 	uint64_t since = ctx->now.mono_ns - row->asked_ns;
-	struct probe_request request = {.kind = PROBE_PROCESS};
+	struct probe_request request = { .kind = PROBE_PROCESS };
 	char pid[16];
 	int r;
 
@@ -494,7 +494,7 @@ static void row_fill(const struct processes *processes, const struct collect_ctx
 size_t processes_sorted(void *state, const struct collect_ctx *ctx, enum processes_sort sort, struct process_row *rows,
 			size_t max)
 {
-	static const select_before_fn orders[] = {before_cpu, before_memory, before_pid};
+	static const select_before_fn orders[] = { before_cpu, before_memory, before_pid };
 	struct processes *processes = state;
 	size_t wanted = max < processes->table.count ? max : processes->table.count;
 

@@ -49,8 +49,8 @@ struct process_row {
 
 /*
  * Scans the processes now. The baseline of the metrics stays: cpu_percent is over the time since the last collect, or,
- * if that was less than 200 ms ago, since the one before it. 0; COLLECT_MORE: as of collect, call again; or -errno. Not while a
- * collect is under way.
+ * if that was less than 200 ms ago, since the one before it. 0; COLLECT_MORE: as of collect, call again; or -errno. Not
+ * while a collect is under way.
  */
 int processes_refresh(void *state, const struct collect_ctx *ctx);
 
@@ -65,9 +65,9 @@ size_t processes_sorted(void *state, const struct collect_ctx *ctx, enum process
 bool processes_find(void *state, const struct collect_ctx *ctx, pid_t pid, struct process_row *ret_row);
 
 /*
- * Asks the prober for the command lines of those rows that have none, and for users that etc/passwd does not have. Returns how many answers are still to come
- * (0: all there is to know is in the table) or -errno of the prober when nothing could be asked at all (-ENOSYS,
- * -ENOBUFS). May be called again with the same rows to see how many are left.
+ * Asks the prober for the command lines of those rows that have none, and for users that etc/passwd does not have.
+ * Returns how many answers are still to come (0: all there is to know is in the table) or -errno of the prober when
+ * nothing could be asked at all (-ENOSYS, -ENOBUFS). May be called again with the same rows to see how many are left.
  */
 int processes_ask(void *state, const struct collect_ctx *ctx, const struct process_row *rows, size_t count);
 

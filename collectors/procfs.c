@@ -130,7 +130,7 @@ void procfs_close(struct procfs_file *file)
 void procfs_buffer_free(struct procfs_buffer *buffer)
 {
 	free(buffer->text);
-	*buffer = (struct procfs_buffer){.max = buffer->max};
+	*buffer = (struct procfs_buffer){ .max = buffer->max };
 }
 
 bool scan_i64(struct scan *line, int64_t *ret)

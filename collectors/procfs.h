@@ -37,8 +37,8 @@ struct procfs_file {
 	bool single;
 };
 
-#define PROCFS_FILE	   ((struct procfs_file){.fd = -1})
-#define PROCFS_FILE_SINGLE ((struct procfs_file){.fd = -1, .single = true})
+#define PROCFS_FILE	   ((struct procfs_file){ .fd = -1 })
+#define PROCFS_FILE_SINGLE ((struct procfs_file){ .fd = -1, .single = true })
 
 /*
  * Reads the whole of `path` (relative to dir_fd) into the buffer, opening it at the first call and again when the
@@ -68,7 +68,7 @@ struct scan {
 
 static inline struct scan scan_text(const char *text, size_t len)
 {
-	return (struct scan){text, len ? text + len : text};
+	return (struct scan){ text, len ? text + len : text };
 }
 
 static inline size_t scan_len(const struct scan *s)
@@ -164,8 +164,10 @@ static inline bool scan_digits(struct scan *line, uint64_t *ret)
 	return true;
 }
 
-/* The next field as an unsigned decimal number: digits only, up to a blank or the end. False otherwise (*ret
- * untouched). */
+/*
+ * The next field as an unsigned decimal number: digits only, up to a blank or the end. False otherwise (*ret
+ * untouched).
+ */
 static inline bool scan_u64(struct scan *line, uint64_t *ret)
 {
 	uint64_t value;

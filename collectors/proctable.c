@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A scan brings old rows up to date where they stand, marks those that have gone and gathers new ones apart; at its end, and only then, rows
- * go and come. So the table may be read between the slices of a scan.
+ * A scan brings old rows up to date where they stand, marks those that have gone and gathers new ones apart; at its
+ * end, and only then, rows go and come. So the table may be read between the slices of a scan.
  */
 #include "proctable.h"
 
@@ -18,7 +18,7 @@
 
 #include "procfs.h"
 
-#define NAMES_SIZE 8192U
+#define NAMES_SIZE     8192U
 #define NAMES_PER_READ 8
 /* Rows for new processes that stay allocated between scans. */
 #define FRESH_KEPT 256U
@@ -170,8 +170,8 @@ static void pids_sort(struct proctable *table)
 }
 
 /*
- * As much of the list as *left allows, in the order of the kernel; less is left then. A name costs an eighth of a process that is read.
- * 0 when it is whole, COLLECT_MORE, or -errno.
+ * As much of the list as *left allows, in the order of the kernel; less is left then. A name costs an eighth of a
+ * process that is read. 0 when it is whole, COLLECT_MORE, or -errno.
  */
 static int pids_list(struct proctable *table, const struct collect_ctx *ctx, size_t *left)
 {
@@ -260,7 +260,7 @@ static int row_update(struct proctable *table, const struct collect_ctx *ctx, st
 		int fd = row->fd;
 
 		proctable_set_detail(table, row, NULL);
-		*row = (struct process){.fd = fd, .base_ticks = {PROCESS_NO_BASE, PROCESS_NO_BASE}};
+		*row = (struct process){ .fd = fd, .base_ticks = { PROCESS_NO_BASE, PROCESS_NO_BASE } };
 	} else if (known &&
 		   (stat.comm_len != row->stat.comm_len || memcmp(stat.comm, row->stat.comm, stat.comm_len) != 0)) {
 		/* It has called execve (or renamed itself): command line and rights are new. */
@@ -289,8 +289,8 @@ static int baseline_choose(const struct proctable *table, const struct collect_c
 }
 
 /*
- * field 22 counts from boot, suspends included: proc_pid_stat(5). The kernel charges whole ticks, and reads the counters
- * a little later than our clock was: over a shorter age than a baseline's that would be many times a CPU.
+ * field 22 counts from boot, suspends included: proc_pid_stat(5). The kernel charges whole ticks, and reads the
+ * counters a little later than our clock was: over a shorter age than a baseline's that would be many times a CPU.
  */
 static double age_percent(const struct proctable *table, const struct process *row, const struct moment *now)
 {
@@ -375,7 +375,7 @@ static bool is_fatal(int error)
 static int fresh_add(struct proctable *table, const struct collect_ctx *ctx, pid_t pid)
 {
 	struct proctable_scan *scan = &table->scan;
-	struct process row = {.fd = -1, .base_ticks = {PROCESS_NO_BASE, PROCESS_NO_BASE}};
+	struct process row = { .fd = -1, .base_ticks = { PROCESS_NO_BASE, PROCESS_NO_BASE } };
 	size_t wanted = scan->fresh_size ? scan->fresh_size * 2 : 32;
 	struct process *bigger;
 	int r = row_update(table, ctx, &row, pid, false);
@@ -474,7 +474,9 @@ static void scan_begin(struct proctable *table)
 {
 	struct proctable_scan *scan = &table->scan;
 
-	*scan = (struct proctable_scan){.active = true, .listing = true, .fresh = scan->fresh, .fresh_size = scan->fresh_size};
+	*scan = (struct proctable_scan){
+		.active = true, .listing = true, .fresh = scan->fresh, .fresh_size = scan->fresh_size
+	};
 	table->pid_count = 0;
 	table->left_out = 0;
 	table->truncated = false;

@@ -3,8 +3,9 @@
  * The table behind the processes collector: one row a process, sorted by pid, and the scan that brings it up to date.
  *
  * The kernel lists /proc in ascending order of pid, so a scan is a merge of that list with the rows before, without a
- * hash. It can be done in slices (ctx->slice): the rows stay those of the last scan, some of them newer, until it ends. A `stat` read through an fd that stays open costs less than half of open, read, close (and can only ever be the
- * same process), but holds a page of kernel memory; so the first PROCTABLE_KEPT_MAX that are seen twice keep theirs.
+ * hash. It can be done in slices (ctx->slice): the rows stay those of the last scan, some of them newer, until it ends.
+ * A `stat` read through an fd that stays open costs less than half of open, read, close (and can only ever be the same
+ * process), but holds a page of kernel memory; so the first PROCTABLE_KEPT_MAX that are seen twice keep theirs.
  */
 #ifndef COLLECTORS_PROCTABLE_H
 #define COLLECTORS_PROCTABLE_H
@@ -49,8 +50,8 @@ struct process {
 /* A scan under way. */
 struct proctable_scan {
 	bool active, listing, baseline;
-	size_t at;  /* the next of the pids listed, */
-	size_t old; /* and of the rows */
+	size_t at;	       /* the next of the pids listed, */
+	size_t old;	       /* and of the rows */
 	struct process *fresh; /* rows of new processes */
 	size_t fresh_count, fresh_size;
 	int failed; /* -errno of ours */
@@ -80,8 +81,8 @@ void proctable_done(struct proctable *table);
  * Reads all processes. cpu_percent is over the time since the newer baseline, or since the older if that is not
  * PROCTABLE_BASELINE_NS ago; for a process younger than that, CPU time ÷ age (at least PROCTABLE_BASELINE_NS), at most
  * 100 a thread. It is never more than 100 for each CPU online. With `baseline`, this scan becomes
- * the newer baseline (unless the one there is younger than that). 0; COLLECT_MORE: call again, it is not done; or -errno: then the rows may be
- * fewer than there are, or old.
+ * the newer baseline (unless the one there is younger than that). 0; COLLECT_MORE: call again, it is not done; or
+ * -errno: then the rows may be fewer than there are, or old.
  */
 int proctable_scan(struct proctable *table, const struct collect_ctx *ctx, bool baseline);
 

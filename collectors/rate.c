@@ -27,7 +27,7 @@ static uint64_t since(uint64_t before, uint64_t now)
 
 struct rate_interval rate_clock_next(struct rate_clock *clock, const struct moment *now, bool gap)
 {
-	struct rate_interval interval = {.first = !clock->started, .gap = gap};
+	struct rate_interval interval = { .first = !clock->started, .gap = gap };
 	uint64_t ns = since(clock->mono_ns, now->mono_ns), boot_ns = since(clock->boot_ns, now->boot_ns);
 
 	if (clock->started) {
@@ -37,7 +37,7 @@ struct rate_interval rate_clock_next(struct rate_clock *clock, const struct mome
 			return interval;
 		interval.seconds = (double)ns / (double)NS_PER_S;
 	}
-	*clock = (struct rate_clock){.mono_ns = now->mono_ns, .boot_ns = now->boot_ns, .started = true};
+	*clock = (struct rate_clock){ .mono_ns = now->mono_ns, .boot_ns = now->boot_ns, .started = true };
 	return interval;
 }
 
@@ -89,7 +89,7 @@ void rate_update_32(struct rate *rate, struct rate_interval interval, uint64_t c
 
 void rate_miss(struct rate *rate)
 {
-	*rate = (struct rate){.state = RATE_STALE};
+	*rate = (struct rate){ .state = RATE_STALE };
 }
 
 enum rate_state rate_state_worse(enum rate_state a, enum rate_state b)

@@ -65,7 +65,7 @@ struct self {
 
 static void process_init(struct process *process, pid_t pid)
 {
-	*process = (struct process){.pid = pid, .schedstat = PROCFS_FILE_SINGLE, .statm = PROCFS_FILE_SINGLE};
+	*process = (struct process){ .pid = pid, .schedstat = PROCFS_FILE_SINGLE, .statm = PROCFS_FILE_SINGLE };
 }
 
 static void process_done(struct process *process)

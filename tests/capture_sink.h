@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A sink for tests: what a collector emits, as plain JSON text in memory, with a size that a test may shrink to see
- *lists being cut. Independent of transport/json_write.c on purpose. Text is written as it comes, `"` and `\` and bytes
- *outside printable ASCII as \xNN, so that a test sees which bytes arrived.
+ * lists being cut. Independent of transport/json_write.c on purpose. Text is written as it comes, `"` and `\` and bytes
+ * outside printable ASCII as \xNN, so that a test sees which bytes arrived.
  *
  *	struct capture *capture = capture_begin();    // begins with "{"
  *	collector->emit(state, &capture->sink);
@@ -150,7 +150,7 @@ static inline struct sink_mark capture_mark(const struct sink *sink)
 	const struct capture *c =
 		(const struct capture *)(const void *)((const char *)sink - offsetof(struct capture, sink));
 
-	return (struct sink_mark){.offset = c->len, .depth = c->depth, .comma = c->comma};
+	return (struct sink_mark){ .offset = c->len, .depth = c->depth, .comma = c->comma };
 }
 
 static inline void capture_rewind(struct sink *sink, struct sink_mark mark)

@@ -99,7 +99,7 @@ static inline struct harness *harness_new(const struct collector *collector, boo
 		return NULL;
 	h->collector = collector;
 	h->ctx.live = live;
-	h->ctx.limits = (struct collect_limits){.processes_top = 20, .ports_max = 1000};
+	h->ctx.limits = (struct collect_limits){ .processes_top = 20, .ports_max = 1000 };
 	h->ctx.now = moment_now();
 	if (live)
 		return harness_fds(h, "/proc", "/sys", "/") == 0 ? h : NULL;
@@ -187,7 +187,7 @@ static inline void direct_process(struct direct_prober *direct, const struct pro
 	struct {
 		struct probe_process head;
 		char text[SINK_CMDLINE_MAX + SINK_PATH_MAX];
-	} data = {0};
+	} data = { 0 };
 	char path[64], stat[1024] = "", *field;
 	ssize_t n, exe;
 	int fd;
@@ -233,7 +233,7 @@ static inline void direct_sockets(struct direct_prober *direct, const struct pro
 		for (size_t i = 0; i < request->arg_len / sizeof(wanted); i++) {
 			memcpy(&wanted, (const char *)request->arg + i * sizeof(wanted), sizeof(wanted));
 			if (wanted == inode)
-				found[count++] = (struct probe_socket){.inode = inode, .pid = getpid()};
+				found[count++] = (struct probe_socket){ .inode = inode, .pid = getpid() };
 		}
 	}
 	if (dir)
@@ -257,7 +257,7 @@ static inline int direct_request(struct prober *prober, const struct probe_reque
 	if (direct->denied)
 		direct->h->collector->probed(
 			direct->h->state,
-			&(struct probe_result){.kind = request->kind, .key = request->key, .error = -EACCES});
+			&(struct probe_result){ .kind = request->kind, .key = request->key, .error = -EACCES });
 	else if (request->kind == PROBE_SOCKETS)
 		direct_sockets(direct, request);
 	else
@@ -267,7 +267,7 @@ static inline int direct_request(struct prober *prober, const struct probe_reque
 
 static inline void direct_prober_attach(struct direct_prober *direct, struct harness *h)
 {
-	*direct = (struct direct_prober){.prober = {.request = direct_request}, .h = h};
+	*direct = (struct direct_prober){ .prober = { .request = direct_request }, .h = h };
 	h->ctx.prober = &direct->prober;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory that fails on demand, for a test linked with --wrap of the functions below: in one process (not in the helpers it forks)
- * the n-th allocation fails, or all from the n-th on until it is said that memory is back. Every allocation made there is
- * entered in a table until it is freed, so that a leak is seen without a sanitizer too.
+ * Memory that fails on demand, for a test linked with --wrap of the functions below: in one process (not in the helpers
+ * it forks) the n-th allocation fails, or all from the n-th on until it is said that memory is back. Every allocation
+ * made there is entered in a table until it is freed, so that a leak is seen without a sanitizer too.
  *
  * Time runs SPEED times as fast, for the clocks and for the timers of the loop alike: waits of seconds cost nothing.
  */
@@ -24,7 +24,7 @@
 
 #include <ev.h>
 
-#define SPEED 20
+#define SPEED	    20
 #define TRACKED_MAX 65536u
 
 struct failing_memory {

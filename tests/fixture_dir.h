@@ -45,9 +45,9 @@ static inline struct fixture *fixture_new(void)
 	fixture->ctx.proc_fd = fixture_open_dir(fixture, "proc");
 	fixture->ctx.sys_fd = fixture_open_dir(fixture, "sys");
 	fixture->ctx.root_fd = fixture_open_dir(fixture, "root");
-	fixture->ctx.limits = (struct collect_limits){.processes_top = 20, .ports_max = 1000};
+	fixture->ctx.limits = (struct collect_limits){ .processes_top = 20, .ports_max = 1000 };
 	fixture->ctx.now =
-		(struct moment){.mono_ns = 1000 * NS_PER_S, .boot_ns = 1000 * NS_PER_S, .wall_ms = 1767225600000};
+		(struct moment){ .mono_ns = 1000 * NS_PER_S, .boot_ns = 1000 * NS_PER_S, .wall_ms = 1767225600000 };
 	return fixture;
 }
 
@@ -68,8 +68,10 @@ static inline void fixture_free(struct fixture *fixture)
 	free(fixture);
 }
 
-/* Creates the directories above `path` ("proc/1/mountinfo"), then the file, in place if it is there (a kept fd sees
- * it). */
+/*
+ * Creates the directories above `path` ("proc/1/mountinfo"), then the file, in place if it is there (a kept fd sees
+ * it).
+ */
 static inline void fixture_write_bytes(const struct fixture *fixture, const char *path, const void *bytes, size_t len)
 {
 	char full[512];

@@ -84,8 +84,9 @@ static inline size_t sample(char *out, size_t size, int64_t wall_ms, uint64_t se
 	int head;
 
 	rfc3339_format(wall_ms, time);
-	head = snprintf(out, size, "{\"type\":\"metrics\",\"timestamp\":\"%s\",\"seq\":%" PRIu64 ",\"data\":{\"pad\":\"",
-			time, seq);
+	head = snprintf(out, size,
+			"{\"type\":\"metrics\",\"timestamp\":\"%s\",\"seq\":%" PRIu64 ",\"data\":{\"pad\":\"", time,
+			seq);
 	assert_true((size_t)head + 8 < size && len < size);
 	while ((size_t)head + 4 < len)
 		out[head++] = 'x';

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The whole agent in a folder of its own, without a port, a log or an audit, whose loop never turns: for tests of what messages and timers
- * change in it. make_agent and remove_folder are a group's setup and teardown.
+ * The whole agent in a folder of its own, without a port, a log or an audit, whose loop never turns: for tests of what
+ * messages and timers change in it. make_agent and remove_folder are a group's setup and teardown.
  */
 #ifndef TESTS_STILL_AGENT_H
 #define TESTS_STILL_AGENT_H

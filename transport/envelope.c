@@ -26,15 +26,15 @@ static const struct {
 	enum error_code code;
 	const char *reason;
 } verdicts[ENVELOPE_VERDICTS] = {
-	[ENVELOPE_GOOD] = {CODE_NONE, "good"},
-	[ENVELOPE_NO_SECRET] = {CODE_BAD_SIGNATURE, "no_secret"},
-	[ENVELOPE_UNSIGNED] = {CODE_UNSIGNED, "unsigned"},
-	[ENVELOPE_MALFORMED] = {CODE_INVALID_MESSAGE, "malformed_envelope"},
-	[ENVELOPE_BAD_VERSION] = {CODE_INVALID_MESSAGE, "bad_version"},
-	[ENVELOPE_BAD_SIGNATURE] = {CODE_BAD_SIGNATURE, "bad_signature"},
-	[ENVELOPE_STALE] = {CODE_STALE, "stale"},
-	[ENVELOPE_REPLAYED] = {CODE_REPLAYED, "replayed"},
-	[ENVELOPE_NONCES_FULL] = {CODE_REPLAYED, "nonces_full"},
+	[ENVELOPE_GOOD] = { CODE_NONE, "good" },
+	[ENVELOPE_NO_SECRET] = { CODE_BAD_SIGNATURE, "no_secret" },
+	[ENVELOPE_UNSIGNED] = { CODE_UNSIGNED, "unsigned" },
+	[ENVELOPE_MALFORMED] = { CODE_INVALID_MESSAGE, "malformed_envelope" },
+	[ENVELOPE_BAD_VERSION] = { CODE_INVALID_MESSAGE, "bad_version" },
+	[ENVELOPE_BAD_SIGNATURE] = { CODE_BAD_SIGNATURE, "bad_signature" },
+	[ENVELOPE_STALE] = { CODE_STALE, "stale" },
+	[ENVELOPE_REPLAYED] = { CODE_REPLAYED, "replayed" },
+	[ENVELOPE_NONCES_FULL] = { CODE_REPLAYED, "nonces_full" },
 };
 
 enum error_code envelope_code(enum envelope_verdict verdict)
@@ -49,7 +49,7 @@ const char *envelope_reason(enum envelope_verdict verdict)
 
 void envelope_guard_init(struct envelope_guard *guard)
 {
-	*guard = (struct envelope_guard){0};
+	*guard = (struct envelope_guard){ 0 };
 }
 
 void envelope_guard_free(struct envelope_guard *guard)
@@ -83,8 +83,8 @@ static struct envelope_nonce *guard_slot(const struct envelope_guard *guard, con
 
 static uint64_t distance(const struct envelope_nonce *nonce, int64_t now_ms)
 {
-	return nonce->expires_ms > now_ms ? (uint64_t)nonce->expires_ms - (uint64_t)now_ms :
-					    (uint64_t)now_ms - (uint64_t)nonce->expires_ms;
+	return nonce->expires_ms > now_ms ? (uint64_t)nonce->expires_ms - (uint64_t)now_ms
+					  : (uint64_t)now_ms - (uint64_t)nonce->expires_ms;
 }
 
 static bool is_live(const struct envelope_nonce *nonce, int64_t now_ms)
@@ -112,7 +112,7 @@ static int guard_look(const struct envelope_guard *guard, int64_t now_ms, struct
 
 	if (!distances)
 		return -ENOMEM;
-	*ret = (struct look){.near = UINT64_MAX, .first_expiry = INT64_MAX};
+	*ret = (struct look){ .near = UINT64_MAX, .first_expiry = INT64_MAX };
 	for (size_t i = 0; i < guard->size; i++) {
 		const struct envelope_nonce *nonce = &guard->slots[i];
 
@@ -139,7 +139,7 @@ static int guard_look(const struct envelope_guard *guard, int64_t now_ms, struct
 /* A new table of what is to be remembered, with room for as many again. */
 static int guard_rebuild(struct envelope_guard *guard, int64_t now_ms)
 {
-	struct envelope_guard fresh = {.size = GUARD_SIZE_MIN, .last = guard->last};
+	struct envelope_guard fresh = { .size = GUARD_SIZE_MIN, .last = guard->last };
 	struct look look;
 	size_t parked = 0;
 	int r = guard_look(guard, now_ms, &look);
@@ -174,13 +174,17 @@ static int guard_rebuild(struct envelope_guard *guard, int64_t now_ms)
 	return 0;
 }
 
-static enum envelope_verdict guard_remember(struct envelope_guard *guard, const struct envelope_nonce *entry, int64_t now_ms)
+static enum envelope_verdict guard_remember(struct envelope_guard *guard, const struct envelope_nonce *entry,
+					    int64_t now_ms)
 {
 	struct envelope_nonce *slot = NULL;
 
 	if (guard->size > 0) {
 		slot = guard_slot(guard, entry->digest);
-		/* An older message with this nonce is forgotten by that: whatever the clock says, none but a newer one may follow. */
+		/*
+		 * An older message with this nonce is forgotten by that: whatever the clock says, none but a newer one
+		 * may follow.
+		 */
 		if (slot->expires_ms > now_ms || (slot->expires_ms != 0 && slot->expires_ms >= entry->expires_ms))
 			return ENVELOPE_REPLAYED;
 		if (slot->expires_ms != 0) { /* expired: the nonce may serve again */
@@ -203,7 +207,7 @@ static enum envelope_verdict guard_remember(struct envelope_guard *guard, const 
 static enum envelope_verdict guard_admit(struct envelope_guard *guard, const char *nonce, size_t len, int64_t ts_ms,
 					 int64_t now_ms)
 {
-	struct envelope_nonce entry = {.expires_ms = ts_ms + ENVELOPE_WINDOW_MS + 1};
+	struct envelope_nonce entry = { .expires_ms = ts_ms + ENVELOPE_WINDOW_MS + 1 };
 
 	nonce_digest(nonce, len, entry.digest);
 	return guard_remember(guard, &entry, now_ms);
@@ -231,8 +235,8 @@ static const char *decimal(int64_t value, char out[DECIMAL_SIZE])
 }
 
 /*
- * The key lies padded in what was the stack of nettle's functions, and a process that is forked later would have it. As deep
- * as they go: a context, the pad of a block, the schedule of a round.
+ * The key lies padded in what was the stack of nettle's functions, and a process that is forked later would have it. As
+ * deep as they go: a context, the pad of a block, the schedule of a round.
  */
 static void __attribute__((noinline)) stack_wipe(void)
 {

@@ -47,8 +47,9 @@ struct envelope_nonce {
 };
 
 /*
- * The nonces seen: an open-addressed table that grows as needed up to a fixed bound. A clock may be set back to when a message was valid,
- * so one that has expired, or lies ahead since the clock was set back, is not forgotten by that: of these the ones nearest to now stay.
+ * The nonces seen: an open-addressed table that grows as needed up to a fixed bound. A clock may be set back to when a
+ * message was valid, so one that has expired, or lies ahead since the clock was set back, is not forgotten by that: of
+ * these the ones nearest to now stay.
  */
 struct envelope_guard {
 	struct envelope_nonce *slots;
@@ -73,15 +74,19 @@ enum envelope_verdict envelope_verify(struct envelope_guard *guard, const char *
 				      struct json_object *root, int64_t now_ms, const char **ret_payload,
 				      size_t *ret_len);
 
-/* The length of the payload that an envelope brings, right or wrong, borrowed from `root`; 0: none, or it is no text. */
+/*
+ * The length of the payload that an envelope brings, right or wrong, borrowed from `root`; 0: none, or it is no text.
+ */
 size_t envelope_payload(struct json_object *root, const char **ret_payload);
 
 /* The signature of an envelope in lower-case hex. */
 void envelope_mac(const char *key, size_t key_len, int64_t ts_ms, const char *nonce, size_t nonce_len,
 		  const char *payload, size_t payload_len, char ret_hex[ENVELOPE_SIG_SIZE]);
 
-/* Writes a whole signed line into the writer (reset first): 0, -EINVAL (no key, bad nonce or a payload that is not
- * valid UTF-8 without NUL) or -EMSGSIZE. */
+/*
+ * Writes a whole signed line into the writer (reset first): 0, -EINVAL (no key, bad nonce or a payload that is not
+ * valid UTF-8 without NUL) or -EMSGSIZE.
+ */
 int envelope_sign(struct json_writer *w, const char *key, size_t key_len, int64_t ts_ms, const char *nonce,
 		  const char *payload, size_t payload_len);
 

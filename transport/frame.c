@@ -12,13 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RESYNC	  0xFF
-#define KEEP_SIZE (2 * FRAME_ROOM) /* a larger buffer is given back when it is empty */
-#define SLACK_PART 8		   /* this part of the longest line more, so that the end of a longer one is moved seldom */
+#define RESYNC	   0xFF
+#define KEEP_SIZE  (2 * FRAME_ROOM) /* a larger buffer is given back when it is empty */
+#define SLACK_PART 8 /* this part of the longest line more, so that the end of a longer one is moved seldom */
 
 void frame_init(struct frame_reader *r, size_t max_line)
 {
-	*r = (struct frame_reader){.max_line = max_line};
+	*r = (struct frame_reader){ .max_line = max_line };
 }
 
 void frame_free(struct frame_reader *r)
@@ -132,7 +132,10 @@ static void drop(struct frame_reader *r, size_t to)
 	r->start = r->scanned = to;
 }
 
-/* Of a line that is too long only what a message at its end may be made of stays: from a brace on, and no longer than a line. */
+/*
+ * Of a line that is too long only what a message at its end may be made of stays: from a brace on, and no longer than a
+ * line.
+ */
 static void keep_end(struct frame_reader *r, size_t to)
 {
 	size_t most = r->max_line + 1, from = to - r->start > most ? to - most : r->start;

@@ -26,7 +26,8 @@ enum {
 	FRAME_MORE = 0, /* nothing whole yet */
 	FRAME_LINE,	/* a line; borrowed until the next call on the reader; no '\n', one final '\r' removed */
 	FRAME_TOO_LONG, /* a line passed max_line: said once for it, before its end is seen. Reason `line_too_long` */
-	FRAME_TAIL, /* a line that was too long has ended: its last bytes, borrowed like a line. Given when a message may be in them */
+	FRAME_TAIL,    /* a line that was too long has ended: its last bytes, borrowed like a line. Given when a message
+			  may be in them */
 	FRAME_GARBLED, /* a line ended, a 0xFF had cut its start off and the rest begins no object. Reason `bad_utf8` */
 };
 
@@ -56,7 +57,8 @@ int frame_reserve(struct frame_reader *r, char **ret_buf, size_t *ret_room);
 /* `n` bytes of the reserved room were filled. */
 void frame_commit(struct frame_reader *r, size_t n);
 
-/* Copies bytes in: how many were taken (at least one, for len > 0, if frame_next has returned 0), or a negative errno.
+/*
+ * Copies bytes in: how many were taken (at least one, for len > 0, if frame_next has returned 0), or a negative errno.
  */
 ssize_t frame_feed(struct frame_reader *r, const char *bytes, size_t len);
 

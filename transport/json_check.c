@@ -248,7 +248,7 @@ static enum json_reason scan_number(struct scan *s)
 
 static enum json_reason scan_word(struct scan *s)
 {
-	static const char *const words[] = {"true", "false", "null"};
+	static const char *const words[] = { "true", "false", "null" };
 
 	for (unsigned i = 0; i < 3; i++) {
 		size_t len = strlen(words[i]);
@@ -412,6 +412,6 @@ int json_check_line(struct json_check *check, const char *line, size_t len, cons
 	if (reason == JSON_OK)
 		return 0;
 	if (fault)
-		*fault = (struct json_fault){.reason = reason, .offset = (size_t)(s.at - s.line)};
+		*fault = (struct json_fault){ .reason = reason, .offset = (size_t)(s.at - s.line) };
 	return -EBADMSG;
 }

@@ -63,7 +63,8 @@ void json_check_init(struct json_check *check, uint32_t seed);
 int json_check_line(struct json_check *check, const char *line, size_t len, const struct json_limits *limits,
 		    struct json_fault *fault);
 
-/* "bad_json", "bad_utf8", "too_deep", "too_many_tokens", "duplicate_key", "nul_in_key", "out_of_range", "not_object", …
+/*
+ * "bad_json", "bad_utf8", "too_deep", "too_many_tokens", "duplicate_key", "nul_in_key", "out_of_range", "not_object", …
  */
 const char *json_fault_reason(enum json_reason reason);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The id of a line that cannot be parsed, so that its sender gets an answer, or its type. The top level is read strictly, what
- * lies below is only skipped; at the first thing that could be read in two ways the search ends.
+ * The id of a line that cannot be parsed, so that its sender gets an answer, or its type. The top level is read
+ * strictly, what lies below is only skipped; at the first thing that could be read in two ways the search ends.
  */
 #include "json_check.h"
 
@@ -30,7 +30,7 @@ static unsigned char peek(const struct scan *s)
 static size_t utf8_encode(uint32_t code, char *out, size_t room)
 {
 	size_t n = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
-	static const unsigned char lead[] = {0, 0, 0xC0, 0xE0, 0xF0};
+	static const unsigned char lead[] = { 0, 0, 0xC0, 0xE0, 0xF0 };
 
 	if (n > room)
 		return 0;
@@ -109,7 +109,10 @@ static const unsigned char *skip_value(const unsigned char *p, const unsigned ch
 	return NULL;
 }
 
-/* Does a member end here, or the line with it? What goes on is the half of a line with another one behind it: its text is a guess. */
+/*
+ * Does a member end here, or the line with it? What goes on is the half of a line with another one behind it: its text
+ * is a guess.
+ */
 static bool member_ends(const struct scan *s)
 {
 	return s->at == s->end || *s->at == ',' || *s->at == '}';
@@ -117,7 +120,7 @@ static bool member_ends(const struct scan *s)
 
 static size_t scan_text(const char *line, size_t len, const char *wanted, char out[JSON_ID_MAX + 1])
 {
-	struct scan s = {(const unsigned char *)line, (const unsigned char *)line + len};
+	struct scan s = { (const unsigned char *)line, (const unsigned char *)line + len };
 	size_t wanted_len = strlen(wanted), text_len = 0;
 	bool seen = false;
 

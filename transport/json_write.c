@@ -189,7 +189,7 @@ static char *put_fraction(char *at, uint64_t part, unsigned decimals)
 
 static char *put_real(char *at, double value, unsigned decimals)
 {
-	static const uint64_t powers[] = {1, 10, 100, 1000, 10000, 100000, 1000000};
+	static const uint64_t powers[] = { 1, 10, 100, 1000, 10000, 100000, 1000000 };
 	uint64_t power = powers[decimals], scaled;
 
 	if (value < 0) {
@@ -296,7 +296,7 @@ static struct sink_mark write_mark(const struct sink *sink)
 {
 	const struct json_writer *w = writer_of_const(sink);
 
-	return (struct sink_mark){.offset = w->len, .depth = w->depth, .comma = w->comma};
+	return (struct sink_mark){ .offset = w->len, .depth = w->depth, .comma = w->comma };
 }
 
 /* A cut list may use some of what was kept back, for what its owner has to say about the cut. */
@@ -341,7 +341,7 @@ static const struct sink_ops ops = {
 
 void json_writer_init(struct json_writer *w, char *buf, size_t cap)
 {
-	*w = (struct json_writer){.sink.ops = &ops, .buf = buf, .cap = cap};
+	*w = (struct json_writer){ .sink.ops = &ops, .buf = buf, .cap = cap };
 	json_writer_reset(w);
 }
 
@@ -365,7 +365,7 @@ void json_writer_reset(struct json_writer *w)
 
 struct json_room json_writer_bound(struct json_writer *w, size_t bytes)
 {
-	struct json_room before = {w->limit, w->tail};
+	struct json_room before = { w->limit, w->tail };
 
 	if (w->len < w->limit && bytes < w->limit - w->len)
 		set_room(w, w->len + bytes);

@@ -58,7 +58,8 @@ void json_writer_restore(struct json_writer *w, struct json_room room);
  */
 int json_writer_finish(struct json_writer *w, const char **ret_text, size_t *ret_len);
 
-/* Writes a json-c value (NULL is null). What lies deeper than 16 levels below it becomes null; reals keep 6 decimals.
+/*
+ * Writes a json-c value (NULL is null). What lies deeper than 16 levels below it becomes null; reals keep 6 decimals.
  */
 void json_write_object(struct sink *sink, const char *key, struct json_object *value);
 
@@ -68,7 +69,8 @@ void json_write_encoded(struct sink *sink, const char *bytes, size_t len);
 /* Bytes that sink_text writes for this text, without the quotes. */
 size_t json_text_encoded_len(const char *bytes, size_t len);
 
-/* The longest prefix, in bytes of the source and ending between characters, whose encoding takes at most `room` bytes.
+/*
+ * The longest prefix, in bytes of the source and ending between characters, whose encoding takes at most `room` bytes.
  */
 size_t json_text_fit(const char *bytes, size_t len, size_t room);
 

@@ -307,21 +307,21 @@ static int read_nothing(struct message *m, struct message_fault *fault)
 }
 
 static const struct message_kind kinds[MESSAGE_TYPES] = {
-	[MESSAGE_SAFE_COMMAND] = {"SafeCommand", true, read_safe_command},
-	[MESSAGE_UNSAFE_COMMAND] = {"UnsafeCommand", true, read_unsafe_command},
-	[MESSAGE_KEEP_ALIVE_REQUEST] = {"keep_alive_request", false, read_keep_alive_request},
-	[MESSAGE_KEEP_ALIVE_RESPONSE] = {"keep_alive_response", false, read_keep_alive_response},
-	[MESSAGE_PENDING_SCRIPTS] = {"pending_scripts_response", false, read_scripts},
-	[MESSAGE_METRICS] = {"Metrics", false, read_nothing},
-	[MESSAGE_COMMAND_BATCH] = {"CommandBatch", true, read_batch},
-	[MESSAGE_CANCEL_COMMAND] = {"CancelCommand", true, read_cancel},
-	[MESSAGE_SUBSCRIBE] = {"Subscribe", true, read_topics},
-	[MESSAGE_UNSUBSCRIBE] = {"Unsubscribe", true, read_topics},
-	[MESSAGE_SET_CONFIG] = {"SetConfig", true, read_set_config},
-	[MESSAGE_STATUS] = {"Status", true, read_nothing},
-	[MESSAGE_GET_HISTORY] = {"GetHistory", true, read_history},
-	[MESSAGE_ACK] = {"Ack", false, read_ack},
-	[MESSAGE_SIGNED] = {"signed", false, read_nothing},
+	[MESSAGE_SAFE_COMMAND] = { "SafeCommand", true, read_safe_command },
+	[MESSAGE_UNSAFE_COMMAND] = { "UnsafeCommand", true, read_unsafe_command },
+	[MESSAGE_KEEP_ALIVE_REQUEST] = { "keep_alive_request", false, read_keep_alive_request },
+	[MESSAGE_KEEP_ALIVE_RESPONSE] = { "keep_alive_response", false, read_keep_alive_response },
+	[MESSAGE_PENDING_SCRIPTS] = { "pending_scripts_response", false, read_scripts },
+	[MESSAGE_METRICS] = { "Metrics", false, read_nothing },
+	[MESSAGE_COMMAND_BATCH] = { "CommandBatch", true, read_batch },
+	[MESSAGE_CANCEL_COMMAND] = { "CancelCommand", true, read_cancel },
+	[MESSAGE_SUBSCRIBE] = { "Subscribe", true, read_topics },
+	[MESSAGE_UNSUBSCRIBE] = { "Unsubscribe", true, read_topics },
+	[MESSAGE_SET_CONFIG] = { "SetConfig", true, read_set_config },
+	[MESSAGE_STATUS] = { "Status", true, read_nothing },
+	[MESSAGE_GET_HISTORY] = { "GetHistory", true, read_history },
+	[MESSAGE_ACK] = { "Ack", false, read_ack },
+	[MESSAGE_SIGNED] = { "signed", false, read_nothing },
 };
 
 const char *message_type_name(enum message_type type)
@@ -384,10 +384,10 @@ static int read_message(struct message *m, struct message_fault *fault)
 
 int message_from_object(struct json_object *root, struct message *out, struct message_fault *fault)
 {
-	struct message m = {.root = root};
+	struct message m = { .root = root };
 	int result;
 
-	*fault = (struct message_fault){0};
+	*fault = (struct message_fault){ 0 };
 	if (!json_object_is_type(root, json_type_object))
 		return fail(fault, CODE_INVALID_MESSAGE, "not_object", "a message has to be an object");
 	result = read_message(&m, fault);
@@ -401,7 +401,7 @@ int message_from_object(struct json_object *root, struct message *out, struct me
 void message_parser_init(struct message_parser *parser, uint32_t seed)
 {
 	json_check_init(&parser->check, seed);
-	parser->limits = (struct json_limits){.depth = JSON_DEPTH_MAX, .tokens = JSON_TOKENS_MAX};
+	parser->limits = (struct json_limits){ .depth = JSON_DEPTH_MAX, .tokens = JSON_TOKENS_MAX };
 	parser->tokener = NULL;
 }
 
@@ -446,11 +446,11 @@ static struct json_object *build_tree(struct message_parser *parser, const char 
 int message_parse(struct message_parser *parser, const char *line, size_t len, struct message *out,
 		  struct message_fault *fault)
 {
-	struct json_fault json = {.reason = JSON_LINE_TOO_LONG};
+	struct json_fault json = { .reason = JSON_LINE_TOO_LONG };
 	struct json_object *root;
 	int result;
 
-	*fault = (struct message_fault){0};
+	*fault = (struct message_fault){ 0 };
 	if (len > INT32_MAX || json_check_line(&parser->check, line, len, &parser->limits, &json) < 0)
 		return fail_json(line, len, &json, fault);
 	root = build_tree(parser, line, len);
@@ -466,7 +466,7 @@ int message_parse(struct message_parser *parser, const char *line, size_t len, s
 
 void message_fault_of_frame(int what, struct message_fault *fault)
 {
-	*fault = (struct message_fault){0};
+	*fault = (struct message_fault){ 0 };
 	if (what == FRAME_TOO_LONG)
 		fail(fault, CODE_TOO_LARGE, "line_too_long", "the line is too long and was skipped");
 	else

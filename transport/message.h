@@ -107,8 +107,10 @@ int message_parse(struct message_parser *parser, const char *line, size_t len, s
 /* The same from an object already parsed, of which a reference is taken: a member of a CommandBatch. */
 int message_from_object(struct json_object *root, struct message *out, struct message_fault *fault);
 
-/* The fault of a line that framing refused: TOO_LARGE line_too_long, or INVALID_MESSAGE bad_utf8. `what`:
- * FRAME_TOO_LONG or FRAME_GARBLED. */
+/*
+ * The fault of a line that framing refused: TOO_LARGE line_too_long, or INVALID_MESSAGE bad_utf8. `what`:
+ * FRAME_TOO_LONG or FRAME_GARBLED.
+ */
 void message_fault_of_frame(int what, struct message_fault *fault);
 
 /* Gives the object back and clears the message. Accepts a zeroed one. */

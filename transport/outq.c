@@ -56,7 +56,7 @@ static void list_report(struct outq_list *list, outq_line_fn report, void *data)
 void outq_init(struct outq *q, size_t limit, outq_line_fn sent, outq_line_fn dropped, void *data)
 {
 	*q = (struct outq){ .limit = limit, .sent = sent, .dropped = dropped, .data = data };
-	for (unsigned class = 0; class < LINE_CLASSES; class++)
+	for (unsigned class = 0; class < LINE_CLASSES; class ++)
 		list_init(&q->lists[class]);
 }
 
@@ -94,7 +94,7 @@ static void take_all(struct outq *q, struct outq_list *out)
 	list_init(out);
 	if ((item = take_begun(q)))
 		list_append(out, item);
-	for (unsigned class = 0; class < LINE_CLASSES; class++)
+	for (unsigned class = 0; class < LINE_CLASSES; class ++)
 		while ((item = take_oldest(q, class)))
 			list_append(out, item);
 }
@@ -131,13 +131,16 @@ void outq_drop_before(struct outq *q, uint64_t stamp)
 	struct outq_list gone;
 
 	list_init(&gone);
-	for (unsigned class = 0; class < LINE_CLASSES; class++)
+	for (unsigned class = 0; class < LINE_CLASSES; class ++)
 		while (q->lists[class].first && q->lists[class].first->stamp < stamp)
 			list_append(&gone, take_oldest(q, class));
 	list_report(&gone, q->dropped, q->data);
 }
 
-/* The lowest class that a line of `class` may push out: its own for events and samples, for replies and bulk the events. */
+/*
+ * The lowest class that a line of `class` may push out: its own for events and samples, for replies and bulk the
+ * events.
+ */
 static unsigned last_victim(enum line_class class)
 {
 	return class == LINE_SAMPLE ? LINE_SAMPLE : LINE_EVENT;
@@ -209,7 +212,7 @@ size_t outq_gather(const struct outq *q, bool samples, char *chunk, size_t size)
 		used = rest < size ? rest : size;
 		memcpy(chunk, q->begun->line->text + q->offset, used);
 	}
-	for (unsigned class = 0; class < classes(samples); class++)
+	for (unsigned class = 0; class < classes(samples); class ++)
 		for (struct outq_item *item = q->lists[class].first; item && used < size; item = item->next) {
 			size_t part = item->line->len < size - used ? item->line->len : size - used;
 
@@ -222,7 +225,7 @@ size_t outq_gather(const struct outq *q, bool samples, char *chunk, size_t size)
 /* Makes the line that goes next the one that has begun; false when there is none. */
 static bool begin_next(struct outq *q, bool samples)
 {
-	for (unsigned class = 0; class < classes(samples) && !q->begun; class++)
+	for (unsigned class = 0; class < classes(samples) && !q->begun; class ++)
 		if ((q->begun = list_shift(&q->lists[class])))
 			q->cost_of[class] -= cost_of(q->begun->line);
 	return q->begun;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The bounded queue of lines on their way out. Order out: replies, then bulk, then events, then samples, each class first in,
- * first out; a line that has begun to be written is finished before anything else. When a new line does not fit,
- * lines of lesser class go first, the oldest first: a reply or an event may cost samples, then events; a sample only
- * older samples. Holds references, knows no fd: the owner gathers a chunk, writes it, and says how much was taken.
+ * The bounded queue of lines on their way out. Order out: replies, then bulk, then events, then samples, each class
+ * first in, first out; a line that has begun to be written is finished before anything else. When a new line does not
+ * fit, lines of lesser class go first, the oldest first: a reply or an event may cost samples, then events; a sample
+ * only older samples. Holds references, knows no fd: the owner gathers a chunk, writes it, and says how much was taken.
  */
 #ifndef TRANSPORT_OUTQ_H
 #define TRANSPORT_OUTQ_H
@@ -33,11 +33,11 @@ struct outq {
 	struct outq_item *begun; /* partly written */
 	size_t offset;		 /* how much of it is */
 	size_t limit;
-	size_t cost;		     /* of all lines queued, OUTQ_LINE_COST included; <= limit */
+	size_t cost;		      /* of all lines queued, OUTQ_LINE_COST included; <= limit */
 	size_t cost_of[LINE_CLASSES]; /* of those not begun */
-	size_t bytes;		     /* left to be written */
-	uint64_t stamp;		     /* the owner's clock: lines pushed now were pushed then */
-	outq_line_fn sent, dropped;  /* may be NULL; may push */
+	size_t bytes;		      /* left to be written */
+	uint64_t stamp;		      /* the owner's clock: lines pushed now were pushed then */
+	outq_line_fn sent, dropped;   /* may be NULL; may push */
 	void *data;
 };
 

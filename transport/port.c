@@ -18,7 +18,8 @@ static int spec_error(struct err *err, const char *spec)
 {
 	return err_set(err, -EINVAL,
 		       "port spec \"%.200s\" is none of virtio:NAME, /path (virtio port, pty or serial line), "
-		       "unix:PATH, stdio, none", spec ? spec : "");
+		       "unix:PATH, stdio, none",
+		       spec ? spec : "");
 }
 
 /* A virtio name is what sysfs shows on one line, and becomes a file name under /dev/virtio-ports. */

@@ -31,15 +31,17 @@ struct port;
 struct port_config {
 	/*
 	 * virtio:NAME | /a/path (virtio port, pty or serial line) | unix:PATH (connects) | stdio | none. Copied.
-	 * With stdio the end of stdin is the end of the port: what is queued is written as far as possible, and that is all.
+	 * With stdio the end of stdin is the end of the port: what is queued is written as far as possible, and that is
+	 * all.
 	 */
 	const char *spec;
 	size_t queue_bytes;  /* bound of the output queue; 0 means PORT_QUEUE_BYTES_DEFAULT */
 	const char *sys_dir; /* NULL means "/sys"; another one in tests. Copied. */
 	const char *dev_dir; /* NULL means "/dev"; likewise */
 	/*
-	 * What an agent before this one left open (port_keep), or NULL: the fd of a virtio port, and a file with the half line
-	 * it had read, or -1. Both are taken over, and closed when the port is not to be found any more or is another one.
+	 * What an agent before this one left open (port_keep), or NULL: the fd of a virtio port, and a file with the
+	 * half line it had read, or -1. Both are taken over, and closed when the port is not to be found any more or is
+	 * another one.
 	 */
 	const struct port_kept *kept;
 };
@@ -86,8 +88,9 @@ struct port_events {
 	 * reconnect as nothing but a spurious "writable"). A "\n" was put in front of what is sent next. Greet again;
 	 * do NOT reset the input: it may be a false alarm, and bytes of the new host may already have been delivered.
 	 *
-	 * gone_ns > 0: it is none, the port has shown that the former host went away. What was received before that time of
-	 * CLOCK_MONOTONIC was the former host's and nobody waits for its answers any more; what came later may be either's.
+	 * gone_ns > 0: it is none, the port has shown that the former host went away. What was received before that
+	 * time of CLOCK_MONOTONIC was the former host's and nobody waits for its answers any more; what came later may
+	 * be either's.
 	 */
 	void (*renewed)(void *data, uint64_t gone_ns);
 	/* Bytes of the session, in order; valid during the call. */
@@ -153,8 +156,9 @@ int port_send(struct port *port, struct line *line);
 void port_close(struct port *port);
 
 /*
- * The fd of an open virtio port whose output has all left, else -1; borrowed. Whoever keeps a copy of it open while this port is
- * closed keeps the port open: what the host sends meanwhile waits in the guest's kernel instead of being thrown away.
+ * The fd of an open virtio port whose output has all left, else -1; borrowed. Whoever keeps a copy of it open while
+ * this port is closed keeps the port open: what the host sends meanwhile waits in the guest's kernel instead of being
+ * thrown away.
  */
 int port_keep(const struct port *port);
 
@@ -162,7 +166,7 @@ int port_keep(const struct port *port);
 size_t port_queued_bytes(const struct port *port);
 enum port_state port_state(const struct port *port);
 const struct port_stats *port_stats(const struct port *port);
-const char *port_state_name(enum port_state state); /* "absent", "backoff", "waiting", "connected", "closed" */
+const char *port_state_name(enum port_state state);	/* "absent", "backoff", "waiting", "connected", "closed" */
 const char *port_fault_name(enum port_fault_kind kind); /* "open", "gone", "read", "write", "stall", "refused" */
 /* What is or was last open, for people: "/dev/vport0p1", "unix:/run/x.sock"; the spec before the first open. */
 const char *port_where(const struct port *port);

@@ -29,11 +29,13 @@ void port_fault(struct port *port, enum port_fault_kind kind, int error, unsigne
 	if (!port->events->fault)
 		return;
 	snprintf(text, sizeof(text), "%s: %s", port->where,
-		 kind == PORT_FAULT_STALL   ? "the host has taken nothing for 30 s" :
-		 kind == PORT_FAULT_REFUSED ? "the output queue is full of replies" :
-					      strerror(-error));
-	port->events->fault(port->data, &(struct port_fault){ .kind = kind, .error = error, .text = text,
-							       .consecutive = consecutive, .retry_ns = retry_ns });
+		 kind == PORT_FAULT_STALL     ? "the host has taken nothing for 30 s"
+		 : kind == PORT_FAULT_REFUSED ? "the output queue is full of replies"
+					      : strerror(-error));
+	port->events->fault(
+		port->data,
+		&(struct port_fault){
+			.kind = kind, .error = error, .text = text, .consecutive = consecutive, .retry_ns = retry_ns });
 }
 
 static void end_close(struct port *port, struct port_end *end)
@@ -114,8 +116,8 @@ static bool means_absent(int error)
 }
 
 /*
- * A node comes as root's, and what gives it to us (at boot udev and a unit, both behind a hundred others) follows: until that has
- * had its time there is nothing to tell. The watch sees it done.
+ * A node comes as root's, and what gives it to us (at boot udev and a unit, both behind a hundred others) follows:
+ * until that has had its time there is nothing to tell. The watch sees it done.
  */
 static bool awaits_hand_over(struct port *port, int error)
 {
@@ -132,7 +134,8 @@ static void open_failed(struct port *port, int error)
 {
 	port->retry_ns = backoff_fail(&port->retry, port->now_ns, port_random(port));
 	/* A node that is watched for tells when it comes; its name may follow a little later (sysfs, then udev). */
-	if (port->kind == PORT_KIND_VIRTIO && error == -ENOENT && port->watch.count > 0 && port->retry.failures > NAME_TRIES)
+	if (port->kind == PORT_KIND_VIRTIO && error == -ENOENT && port->watch.count > 0 &&
+	    port->retry.failures > NAME_TRIES)
 		port->retry_ns = port->now_ns + port->retry.max_ns;
 	port->open_error = error;
 	port->state = means_absent(error) ? PORT_ABSENT : PORT_BACKOFF;

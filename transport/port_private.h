@@ -21,7 +21,10 @@
 #define PORT_CHUNK (32u << 10)
 /* One read of a virtio port gives at most a page (virtio_console.c, fill_queue). */
 #define PORT_INPUT_CHUNK (4u << 10)
-/* Read per dispatch: some four hundred short commands, so that a host that never stops sending delays no timer by more than they take. */
+/*
+ * Read per dispatch: some four hundred short commands, so that a host that never stops sending delays no timer by more
+ * than they take.
+ */
 #define PORT_INPUT_TURN (16u << 10)
 /* Samples are handed to a virtio port only while less than this is unanswered by an edge; see port_virtio.c. */
 #define PORT_SAMPLE_WINDOW (64u << 10)
@@ -57,7 +60,7 @@ struct port_link {
 
 /* Node events of interest while the port is not open. An empty filter accepts any name. */
 struct port_watch {
-	int fd; /* inotify; -1 until it is needed first */
+	int fd;		/* inotify; -1 until it is needed first */
 	unsigned count; /* 0 while the port is open: an idle session is not woken by what goes on in /dev */
 	struct {
 		int wd;
@@ -87,36 +90,36 @@ struct port {
 	/* looking for the node */
 	struct backoff retry, stall_retry;
 	uint64_t retry_ns;
-	int open_error; /* of the last attempt, -errno */
+	int open_error;	    /* of the last attempt, -errno */
 	uint64_t denied_ns; /* since when the node is another user's; 0: it is not */
-	bool held; /* node events do not shorten the wait (after a stall) */
+	bool held;	    /* node events do not shorten the wait (after a stall) */
 	uint64_t last_stall_ns;
 
 	/* the session */
 	struct outq queue;
-	bool newline_due;	 /* the next byte written is a "\n" */
-	bool blocked;		 /* EAGAIN: wait for an edge */
-	bool soft;		 /* a write failed in a way that no edge follows: wait until soft_ns */
+	bool newline_due; /* the next byte written is a "\n" */
+	bool blocked;	  /* EAGAIN: wait for an edge */
+	bool soft;	  /* a write failed in a way that no edge follows: wait until soft_ns */
 	struct backoff soft_retry;
-	uint64_t soft_ns;	 /* TIME_NEVER: not yet set, there was no clock at hand */
-	uint64_t waiting_ns;	 /* since when output waits without progress; TIME_NEVER as above */
-	size_t unanswered;	 /* bytes written since the last edge (virtio) */
-	bool refused;		 /* a PORT_FAULT_REFUSED was reported */
+	uint64_t soft_ns;    /* TIME_NEVER: not yet set, there was no clock at hand */
+	uint64_t waiting_ns; /* since when output waits without progress; TIME_NEVER as above */
+	size_t unanswered;   /* bytes written since the last edge (virtio) */
+	bool refused;	     /* a PORT_FAULT_REFUSED was reported */
 	bool more_input;
-	uint64_t session_ns;	 /* when it began */
-	bool session_heard;	 /* bytes came in */
-	int broken;		 /* a write failed with this -errno: ended by the next dispatch */
+	uint64_t session_ns; /* when it began */
+	bool session_heard;  /* bytes came in */
+	int broken;	     /* a write failed with this -errno: ended by the next dispatch */
 
 	/* what edges mean (virtio) */
-	int credits;		 /* edges to be expected from our own reads and writes */
-	uint32_t edge;		 /* what epoll told since the input was last read to its end */
-	bool unexplained;	 /* one of these was nothing but "writable", and no credit accounted for it */
-	bool answered;		 /* an edge came since the last write */
-	bool traffic;		 /* something moved, or an edge was accounted for, since traffic_ns was set */
+	int credits;	  /* edges to be expected from our own reads and writes */
+	uint32_t edge;	  /* what epoll told since the input was last read to its end */
+	bool unexplained; /* one of these was nothing but "writable", and no credit accounted for it */
+	bool answered;	  /* an edge came since the last write */
+	bool traffic;	  /* something moved, or an edge was accounted for, since traffic_ns was set */
 	uint64_t traffic_ns, input_ns;
-	uint64_t hung_up_ns;	 /* when that hang-up was seen */
-	uint64_t linger_ns;	 /* a doubted hang-up is believed then; TIME_NEVER when there is none */
-	unsigned lingers;	 /* how many times it was put off */
+	uint64_t hung_up_ns;	       /* when that hang-up was seen */
+	uint64_t linger_ns;	       /* a doubted hang-up is believed then; TIME_NEVER when there is none */
+	unsigned lingers;	       /* how many times it was put off */
 	uint64_t renewed_ns, renew_ns; /* the last one; the next one due, or TIME_NEVER */
 
 	char where[PATH_MAX];

@@ -23,8 +23,8 @@
  *    and one while the guest was stopped always: only the protocol can tell sessions apart for certain.
  *  - A hang-up within 50 ms of input is doubted for the rest of that time: the bytes may be those of the next host,
  *    whose arrival the driver has not got to yet, and ending the session would drop the answer to them. If the port is
- *    writable again before that, the session is renewed: the line that had begun is dropped (its head is lost), and what
- *    was queued 50 ms before the hang-up; the others are kept. While bytes are there that only a host can have sent
+ *    writable again before that, the session is renewed: the line that had begun is dropped (its head is lost), and
+ * what was queued 50 ms before the hang-up; the others are kept. While bytes are there that only a host can have sent
  *    whose arrival is still to be told, the doubt lasts up to 250 ms: on a busy guest the workqueue is late.
  *  - Waiting output that makes no progress for 30 s: drop, close, wait 2 s, reopen. After a migration with a full queue
  *    the port stays stuck for good unless the management sees it closed (VSERPORT_CHANGE, at most one a second) and
@@ -114,7 +114,9 @@ static int find_node(struct port *port)
 	return 0;
 }
 
-/* The fd that was left open for us, if it is of the very node that was found: it was tried once, whatever comes of it. */
+/*
+ * The fd that was left open for us, if it is of the very node that was found: it was tried once, whatever comes of it.
+ */
 static int take_kept(struct port *port)
 {
 	_cleanup_(closep) int fd = TAKE_FD(port->kept.fd), input_fd = TAKE_FD(port->kept.input_fd);
@@ -205,7 +207,9 @@ static void host_away(struct port *port)
 	port->lingers = 0;
 }
 
-/* Bytes came behind the hang-up, or began a session that could write nothing yet: the driver is late with an arrival. */
+/*
+ * Bytes came behind the hang-up, or began a session that could write nothing yet: the driver is late with an arrival.
+ */
 static bool arrival_due(const struct port *port)
 {
 	return port->input_ns > port->hung_up_ns || (port->newline_due && port->blocked);

@@ -136,8 +136,8 @@ static bool interesting(const struct port *port, const struct inotify_event *eve
 
 		if (event->wd != port->watch.entries[i].wd)
 			continue;
-		if (!filter[0] || (port->watch.entries[i].prefix ? strncmp(name, filter, strlen(filter)) == 0 :
-								   strcmp(name, filter) == 0))
+		if (!filter[0] || (port->watch.entries[i].prefix ? strncmp(name, filter, strlen(filter)) == 0
+								 : strcmp(name, filter) == 0))
 			return true;
 	}
 	return false;

@@ -96,8 +96,10 @@ struct response {
 	int exit_code;	    /* and this was its code, 128 + signal if signalled; see reply_exit_code */
 	struct reply_stream out, err;
 	uint64_t execution_time_ms;
-	/* Writes exactly one value under `key`; NULL: `object` is written, null when that is NULL too. Lists cut by
-	 * mark and rewind in here see the room that data may take. */
+	/*
+	 * Writes exactly one value under `key`; NULL: `object` is written, null when that is NULL too. Lists cut by
+	 * mark and rewind in here see the room that data may take.
+	 */
 	void (*data)(struct sink *sink, const char *key, const void *arg);
 	const void *arg;
 	struct json_object *object;
@@ -112,7 +114,9 @@ struct response {
 	unsigned attempts; /* over 1: written */
 };
 
-/* What a host is told as `exit_code`: the program's; where none ran 0 on success and 1 on failure; never 0 on failure. */
+/*
+ * What a host is told as `exit_code`: the program's; where none ran 0 on success and 1 on failure; never 0 on failure.
+ */
 int reply_exit_code(const struct response *response);
 
 /*

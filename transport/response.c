@@ -106,8 +106,9 @@ static bool write_data(struct json_writer *w, const struct response *response)
 }
 
 /*
- * A host may read null as 0, and 0 as success: so a failure has a code of its own whatever its program said (one that was killed at
- * its deadline may have caught the signal and ended with 0), and what was done without a program ended well.
+ * A host may read null as 0, and 0 as success: so a failure has a code of its own whatever its program said (one that
+ * was killed at its deadline may have caught the signal and ended with 0), and what was done without a program ended
+ * well.
  */
 int reply_exit_code(const struct response *response)
 {
@@ -145,7 +146,7 @@ static void write_outcome(struct sink *out, const struct response *response)
 int reply_response(struct json_writer *w, int64_t wall_ms, const struct response *response)
 {
 	struct sink *out = reply_begin(w, "response", wall_ms);
-	struct json_room whole = {w->limit, w->tail};
+	struct json_room whole = { w->limit, w->tail };
 	bool truncated, cut;
 
 	write_outcome(out, response);

@@ -52,7 +52,8 @@ static inline int utf8_decode(const unsigned char *p, const unsigned char *end, 
 	return more + 1;
 }
 
-/* True for bytes that stand for themselves inside a JSON string of ASCII: not a control, '"', '\\', DEL or non-ASCII.
+/*
+ * True for bytes that stand for themselves inside a JSON string of ASCII: not a control, '"', '\\', DEL or non-ASCII.
  */
 static inline bool utf8_plain(unsigned char c)
 {

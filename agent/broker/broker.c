@@ -88,7 +88,8 @@ void broker_reply_fds(struct broker *broker, struct executor_answer *answer, con
 
 void broker_refuse(struct broker *broker, uint64_t id, int error, int stage, const char *words)
 {
-	struct executor_answer answer = { .reply = { .op = EXECUTOR_REFUSED, .id = id, .error = error, .stage = stage } };
+	struct executor_answer answer = { .reply = {
+						  .op = EXECUTOR_REFUSED, .id = id, .error = error, .stage = stage } };
 
 	broker_reply(broker, &answer, words);
 }
@@ -110,8 +111,8 @@ void broker_deny(struct broker *broker, uint64_t id, int stage, const char *what
 }
 
 /*
- * What is kept writes to files of the agent's own, at their end. A descriptor confers what its opener was allowed: one of another
- * kind, or of somebody else's file, would be a way to have root write there.
+ * What is kept writes to files of the agent's own, at their end. A descriptor confers what its opener was allowed: one
+ * of another kind, or of somebody else's file, would be a way to have root write there.
  */
 static bool are_files_of_agent(const struct broker *broker, const int files[2])
 {
@@ -161,8 +162,8 @@ static int request_run(struct broker *broker, size_t len, const int files[2])
 }
 
 /*
- * Making a golden image takes the host's rights out of the configuration, the right to switch the guest off too. That ends what the host
- * has asked for, so it is allowed by what allowed the beginning.
+ * Making a golden image takes the host's rights out of the configuration, the right to switch the guest off too. That
+ * ends what the host has asked for, so it is allowed by what allowed the beginning.
  */
 static bool ends_sealing(const struct broker *broker, const struct executor_call *call)
 {
@@ -184,7 +185,8 @@ static int request_deed(struct broker *broker, size_t len)
 	if (verdict.refusal && verdict.stage == EXECUTOR_STAGE_POLICY && ends_sealing(broker, &call))
 		verdict = (struct rules_verdict){ .refusal = NULL };
 	if (verdict.refusal)
-		broker_deny(broker, call.deed.head.id, verdict.stage, *call.argument ? call.argument : call.action, verdict.refusal);
+		broker_deny(broker, call.deed.head.id, verdict.stage, *call.argument ? call.argument : call.action,
+			    verdict.refusal);
 	else
 		deed_start(broker, &call);
 	return 0;
@@ -257,10 +259,14 @@ static int on_peer(sd_event_source *source, int fd, uint32_t events, void *data)
 	error = len <= 0 ? -ESHUTDOWN : request_take(broker, (size_t)len, files);
 	packet_close(files);
 	if (error == -EBADMSG || error == -EPROTO)
-		broker_log(LOG_WARNING, "the agent does not keep to the protocol (%s): it is cut off", strerror(-error));
+		broker_log(LOG_WARNING, "the agent does not keep to the protocol (%s): it is cut off",
+			   strerror(-error));
 	if (error < 0)
 		peer_end(broker);
-	/* One of another version: after an upgrade it is we who are old. Our socket starts the program that is there now. */
+	/*
+	 * One of another version: after an upgrade it is we who are old. Our socket starts the program that is there
+	 * now.
+	 */
 	return error == -EPROTO ? sd_event_exit(broker->event, EXIT_SUCCESS) : 0;
 }
 
@@ -274,7 +280,9 @@ static bool peer_welcome(struct broker *broker, int fd)
 		return false;
 	broker->peer_uid = peer.uid;
 	/* The file itself: the name service may ask a network, and everything that runs would wait. */
-	if (peer.uid == 0 || (passwd_uid_of("/etc/passwd", broker->options.user ? broker->options.user : AGENT_USER, &uid) == 0 && peer.uid == uid))
+	if (peer.uid == 0 ||
+	    (passwd_uid_of("/etc/passwd", broker->options.user ? broker->options.user : AGENT_USER, &uid) == 0 &&
+	     peer.uid == uid))
 		return true;
 	broker_log(LOG_WARNING, "uid %u is not the agent's: refused", (unsigned)peer.uid);
 	return false;
@@ -290,7 +298,8 @@ static int on_connection(sd_event_source *source, int listen_fd, uint32_t events
 	(void)events;
 	if (fd < 0)
 		return 0;
-	if (!peer_welcome(broker, fd) || sd_event_add_io(broker->event, &broker->peer_source, fd, EPOLLIN, on_peer, broker) < 0) {
+	if (!peer_welcome(broker, fd) ||
+	    sd_event_add_io(broker->event, &broker->peer_source, fd, EPOLLIN, on_peer, broker) < 0) {
 		close(fd);
 		return 0;
 	}
@@ -362,13 +371,15 @@ static int broker_open(struct broker *broker)
 	int r = sd_event_new(&broker->event);
 
 	if (r >= 0)
-		r = sd_event_add_io(broker->event, &broker->listener, broker->options.listen_fd, EPOLLIN, on_connection, broker);
+		r = sd_event_add_io(broker->event, &broker->listener, broker->options.listen_fd, EPOLLIN, on_connection,
+				    broker);
 	if (r >= 0)
 		r = sd_event_source_set_enabled(broker->listener, SD_EVENT_OFF);
 	if (r >= 0)
 		r = sd_event_add_time(broker->event, &broker->idle, CLOCK_MONOTONIC, UINT64_MAX, 0, on_idle, broker);
 	if (r >= 0)
-		r = sd_event_add_time(broker->event, &broker->reconnect, CLOCK_MONOTONIC, UINT64_MAX, 0, broker_reconnect, broker);
+		r = sd_event_add_time(broker->event, &broker->reconnect, CLOCK_MONOTONIC, UINT64_MAX, 0,
+				      broker_reconnect, broker);
 	if (r >= 0)
 		r = sd_event_add_time(broker->event, &broker->sweep, CLOCK_MONOTONIC, UINT64_MAX, 0, on_sweep, broker);
 	if (r >= 0)
@@ -397,7 +408,9 @@ int broker_serve(const struct broker_options *options)
 	static struct broker broker;
 	int r;
 
-	broker = (struct broker){ .options = *options, .peer_fd = -1, .next_number = clock_ns(CLOCK_BOOTTIME) / NS_PER_MS };
+	broker = (struct broker){ .options = *options,
+				  .peer_fd = -1,
+				  .next_number = clock_ns(CLOCK_BOOTTIME) / NS_PER_MS };
 	guard_init(&broker.guard, options->config_dir);
 	own_unit_find(&broker);
 	fcntl(options->listen_fd, F_SETFL, O_NONBLOCK);

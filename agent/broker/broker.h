@@ -2,8 +2,8 @@
 /*
  * The privileged executor of an installation: started by its socket, root without a capability, it serves one agent at
  * a time, asks the policy itself, and has everything done by PID 1: each command as a transient unit with limits of its
- * own, each deed as one call. What is to be kept (RUN with EXECUTOR_RUN_KEEP) outlives agent and executor: whoever comes after
- * them asks PID 1 how it ended.
+ * own, each deed as one call. What is to be kept (RUN with EXECUTOR_RUN_KEEP) outlives agent and executor: whoever
+ * comes after them asks PID 1 how it ended.
  *
  *	agent ─RUN─► rules, policy ─► unit (StartTransientUnit) ─► STARTED with its pipes ─► EXITED
  *	      ─ATTACH─► a unit that was kept ─► STARTED ─► EXITED; ─RELEASE─► PID 1 forgets it
@@ -26,12 +26,12 @@
 #include "agent/executor/protocol.h"
 
 #define BROKER_MANAGER_ADDRESS "unix:path=/run/systemd/private"
-#define BROKER_SYSTEM_ADDRESS "unix:path=/run/dbus/system_bus_socket"
-#define BROKER_IDLE_MS 20000 /* without an agent */
-#define BROKER_DEEDS_MAX 32
-#define BROKER_UNITS_MAX 8 /* running at once, */
-#define BROKER_INPUT_MAX (4 << 20) /* bytes; what is kept of it counts as ours */
-#define BROKER_KEPT_MAX	 1 /* and of these such as outlive the agent */
+#define BROKER_SYSTEM_ADDRESS  "unix:path=/run/dbus/system_bus_socket"
+#define BROKER_IDLE_MS	       20000 /* without an agent */
+#define BROKER_DEEDS_MAX       32
+#define BROKER_UNITS_MAX       8	 /* running at once, */
+#define BROKER_INPUT_MAX       (4 << 20) /* bytes; what is kept of it counts as ours */
+#define BROKER_KEPT_MAX	       1	 /* and of these such as outlive the agent */
 
 struct broker_options {
 	int listen_fd;
@@ -59,14 +59,14 @@ struct broker {
 	uid_t peer_uid;
 	char spared[EXECUTOR_SLOTS][EXECUTOR_UNIT_SIZE]; /* kept units that the agent has not let go of yet; "": free */
 	struct guard guard;
-	sd_bus *manager; /* straight to PID 1; NULL: not connected */
+	sd_bus *manager;     /* straight to PID 1; NULL: not connected */
 	uint64_t generation; /* of that connection */
-	sd_bus *system;	 /* to the login manager, for power */
+	sd_bus *system;	     /* to the login manager, for power */
 	sd_bus_slot *lost_slot;
 	unsigned reconnects; /* in a row */
 	struct unit *units;
 	unsigned unit_count;
-	bool kept_known; /* those kept by an executor before this one are in the table */
+	bool kept_known;      /* those kept by an executor before this one are in the table */
 	uint64_t next_number; /* of a unit */
 	uint64_t sealing_ns;  /* mono time at which the making of a golden image was allowed; 0: it was not */
 	char own_unit[256];   /* that units are bound to; "": we are not one */
@@ -92,7 +92,10 @@ void broker_reply_fds(struct broker *broker, struct executor_answer *answer, con
 /* What a request that was not even tried is answered. */
 void broker_refuse(struct broker *broker, uint64_t id, int error, int stage, const char *words);
 
-/* The same for what a rule or the policy does not let be done: written to the journal too. `stage`: EXECUTOR_STAGE_POLICY or _UNIT. */
+/*
+ * The same for what a rule or the policy does not let be done: written to the journal too. `stage`:
+ * EXECUTOR_STAGE_POLICY or _UNIT.
+ */
 void broker_deny(struct broker *broker, uint64_t id, int stage, const char *what, const char *words);
 
 /* What was there before is known: agents are let in. */

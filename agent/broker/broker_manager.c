@@ -11,7 +11,7 @@
 #include "agent/broker/manager_call.h"
 #include "agent/broker/unit.h"
 
-#define RECONNECT_MS 50
+#define RECONNECT_MS   50
 #define RECONNECTS_MAX 200 /* PID 1 is away while it executes itself anew, for a second or two */
 
 static int reconnect_soon(struct broker *broker)
@@ -76,7 +76,8 @@ static int on_unit_removed(sd_bus_message *message, void *data, sd_bus_error *er
 /* PID 1 sends its signals to whoever is connected to it directly, subscribed or not. */
 static int manager_open(struct broker *broker, sd_bus *bus)
 {
-	const char *address = broker->options.manager_address ? broker->options.manager_address : BROKER_MANAGER_ADDRESS;
+	const char *address =
+		broker->options.manager_address ? broker->options.manager_address : BROKER_MANAGER_ADDRESS;
 	int r = sd_bus_set_address(bus, address);
 
 	if (r >= 0)
@@ -84,12 +85,14 @@ static int manager_open(struct broker *broker, sd_bus *bus)
 	if (r >= 0)
 		r = sd_bus_start(bus);
 	if (r >= 0)
-		r = sd_bus_match_signal(bus, &broker->lost_slot, NULL, NULL, "org.freedesktop.DBus.Local", "Disconnected",
-					on_disconnected, broker);
+		r = sd_bus_match_signal(bus, &broker->lost_slot, NULL, NULL, "org.freedesktop.DBus.Local",
+					"Disconnected", on_disconnected, broker);
 	if (r >= 0)
-		r = sd_bus_match_signal(bus, NULL, NULL, MANAGER_PATH, MANAGER_INTERFACE, "JobRemoved", on_job_removed, broker);
+		r = sd_bus_match_signal(bus, NULL, NULL, MANAGER_PATH, MANAGER_INTERFACE, "JobRemoved", on_job_removed,
+					broker);
 	if (r >= 0)
-		r = sd_bus_match_signal(bus, NULL, NULL, MANAGER_PATH, MANAGER_INTERFACE, "UnitRemoved", on_unit_removed, broker);
+		r = sd_bus_match_signal(bus, NULL, NULL, MANAGER_PATH, MANAGER_INTERFACE, "UnitRemoved",
+					on_unit_removed, broker);
 	return r < 0 ? r : sd_bus_attach_event(bus, broker->event, SD_EVENT_PRIORITY_NORMAL);
 }
 

@@ -13,8 +13,8 @@
 #include "agent/broker/rules.h"
 #include "agent/unit_rules.h"
 
-#define LOGIN_NAME "org.freedesktop.login1"
-#define LOGIN_PATH "/org/freedesktop/login1"
+#define LOGIN_NAME	"org.freedesktop.login1"
+#define LOGIN_PATH	"/org/freedesktop/login1"
 #define LOGIN_INTERFACE "org.freedesktop.login1.Manager"
 
 struct deed {
@@ -122,8 +122,8 @@ static int manager_call(struct deed *deed, sd_bus_message_handler_t done, const 
 	int r = broker_manager(deed->broker);
 
 	if (r >= 0)
-		r = sd_bus_message_new_method_call(deed->broker->manager, &message, MANAGER_NAME, MANAGER_PATH, MANAGER_INTERFACE,
-						   member);
+		r = sd_bus_message_new_method_call(deed->broker->manager, &message, MANAGER_NAME, MANAGER_PATH,
+						   MANAGER_INTERFACE, member);
 	va_start(args, types);
 	if (r >= 0 && types)
 		r = sd_bus_message_appendv(message, types, args);
@@ -135,8 +135,8 @@ static int manager_call(struct deed *deed, sd_bus_message_handler_t done, const 
 }
 
 /*
- * The links have changed; the manager reads them at a reload only. EnableUnitFiles says first whether there was anything to go by: a unit
- * without it is no more enabled than before.
+ * The links have changed; the manager reads them at a reload only. EnableUnitFiles says first whether there was
+ * anything to go by: a unit without it is no more enabled than before.
  */
 static int on_files_changed(sd_bus_message *message, void *data, sd_bus_error *error)
 {
@@ -295,8 +295,9 @@ static int on_unit_path(sd_bus_message *message, void *data, sd_bus_error *error
 		return 1;
 	r = sd_bus_message_read(message, "o", &path);
 	if (r >= 0)
-		r = sd_bus_call_method_async(deed->broker->manager, &deed->slot, NULL, path, "org.freedesktop.DBus.Properties", "GetAll",
-					     on_unit, deed, "s", "org.freedesktop.systemd1.Unit");
+		r = sd_bus_call_method_async(deed->broker->manager, &deed->slot, NULL, path,
+					     "org.freedesktop.DBus.Properties", "GetAll", on_unit, deed, "s",
+					     "org.freedesktop.systemd1.Unit");
 	if (r < 0)
 		deed_answer(deed, r, strerror(-r));
 	return 1;
@@ -319,7 +320,9 @@ void deed_start(struct broker *broker, const struct executor_call *call)
 		broker_refuse(broker, call->deed.head.id, EBUSY, EXECUTOR_STAGE_RESOURCE, "");
 		return;
 	}
-	*deed = (struct deed){ .broker = broker, .next = broker->deeds, .id = call->deed.head.id, .what = call->deed.deed };
+	*deed = (struct deed){
+		.broker = broker, .next = broker->deeds, .id = call->deed.head.id, .what = call->deed.deed
+	};
 	memcpy(deed->unit, call->argument, strlen(call->argument) + 1);
 	broker->deeds = deed;
 	broker->deed_count++;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What needs no program: one call to the service manager (a job is waited for until it has ended), or to the login
- * manager and, where there is none, to the service manager for the target. A unit is judged first, by what PID 1 calls it now
- * (agent/unit_rules.h):
+ * manager and, where there is none, to the service manager for the target. A unit is judged first, by what PID 1 calls
+ * it now (agent/unit_rules.h):
  *
  *	LoadUnit ─► GetAll ─► rules ─► StartUnit … ─► the end of its job
  */

@@ -27,7 +27,9 @@ static uint64_t mix_file(uint64_t hash, int dir_fd, const char *name)
 	return mix(hash, (uint64_t)st.st_ctim.tv_nsec);
 }
 
-/* Of all that decides: the files, and what is in the directory of drop-ins. In the order of the directory, which stays. */
+/*
+ * Of all that decides: the files, and what is in the directory of drop-ins. In the order of the directory, which stays.
+ */
 static uint64_t fingerprint(const char *path)
 {
 	uint64_t hash = UINT64_C(14695981039346656037);

@@ -12,7 +12,8 @@ void manager_tell(struct broker *broker, const char *member, const char *types, 
 	if (!broker->manager)
 		return;
 	va_start(args, types);
-	r = sd_bus_message_new_method_call(broker->manager, &message, MANAGER_NAME, MANAGER_PATH, MANAGER_INTERFACE, member);
+	r = sd_bus_message_new_method_call(broker->manager, &message, MANAGER_NAME, MANAGER_PATH, MANAGER_INTERFACE,
+					   member);
 	if (r >= 0)
 		r = sd_bus_message_appendv(message, types, args);
 	va_end(args);

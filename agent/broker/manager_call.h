@@ -5,8 +5,8 @@
 
 #include "agent/broker/broker.h"
 
-#define MANAGER_NAME "org.freedesktop.systemd1"
-#define MANAGER_PATH "/org/freedesktop/systemd1"
+#define MANAGER_NAME	  "org.freedesktop.systemd1"
+#define MANAGER_PATH	  "/org/freedesktop/systemd1"
 #define MANAGER_INTERFACE "org.freedesktop.systemd1.Manager"
 
 /* `types` and the rest as for sd_bus_message_append. Without a connection it does nothing. */

@@ -19,8 +19,8 @@
 
 #define ARGUMENT_MAX  32
 #define VERB_ARGS_MAX 32
-#define STEP(name) (1U << PACKAGE_##name)
-#define DEED(name) (1U << EXECUTOR_DEED_##name)
+#define STEP(name)    (1U << PACKAGE_##name)
+#define DEED(name)    (1U << EXECUTOR_DEED_##name)
 
 /* How long a program that nobody waits for any more may go on. */
 #define KEEP_PACKAGES_S (2 * 3600)
@@ -33,25 +33,33 @@ static const struct rule {
 	unsigned deeds;
 	const char *verb; /* of this program */
 	bool free;
-	bool input; /* it comes with one, */
+	bool input;	 /* it comes with one, */
 	unsigned keep_s; /* what it starts may outlive the agent, so long; 0: it may not */
 } rules[] = {
-	{ .action = "ServiceControl", .group = GROUP_CONTROL,
+	{ .action = "ServiceControl",
+	  .group = GROUP_CONTROL,
 	  .deeds = DEED(START) | DEED(STOP) | DEED(RESTART) | DEED(ENABLE) | DEED(DISABLE) },
 	{ .action = "RestartServices", .group = GROUP_CONTROL, .deeds = DEED(RESTART) },
 	{ .action = "ProcessKill", .group = GROUP_CONTROL, .verb = "kill" },
 	{ .action = "DiskCleanup", .group = GROUP_CONTROL, .verb = "clean" },
 	{ .action = "CleanTemporaryFiles", .group = GROUP_CONTROL, .verb = "clean" },
 	{ .action = "RunMaintenanceTask", .group = GROUP_CONTROL, .verb = "clean", .deeds = DEED(RESTART) },
-	{ .action = "RunMaintenanceTask", .group = GROUP_PACKAGES, .steps = STEP(REFRESH) | STEP(UPDATE) | STEP(UPDATE_ALL),
+	{ .action = "RunMaintenanceTask",
+	  .group = GROUP_PACKAGES,
+	  .steps = STEP(REFRESH) | STEP(UPDATE) | STEP(UPDATE_ALL),
 	  .keep_s = KEEP_PACKAGES_S },
-	{ .action = "PackageInstall", .group = GROUP_PACKAGES, .steps = STEP(REFRESH) | STEP(INSTALL),
+	{ .action = "PackageInstall",
+	  .group = GROUP_PACKAGES,
+	  .steps = STEP(REFRESH) | STEP(INSTALL),
 	  .keep_s = KEEP_PACKAGES_S },
-	{ .action = "PackageRemove", .group = GROUP_PACKAGES, .steps = STEP(REMOVE),
+	{ .action = "PackageRemove", .group = GROUP_PACKAGES, .steps = STEP(REMOVE), .keep_s = KEEP_PACKAGES_S },
+	{ .action = "PackageUpdate",
+	  .group = GROUP_PACKAGES,
+	  .steps = STEP(REFRESH) | STEP(UPDATE),
 	  .keep_s = KEEP_PACKAGES_S },
-	{ .action = "PackageUpdate", .group = GROUP_PACKAGES, .steps = STEP(REFRESH) | STEP(UPDATE),
-	  .keep_s = KEEP_PACKAGES_S },
-	{ .action = "UpdateSystemSoftware", .group = GROUP_PACKAGES, .steps = STEP(REFRESH) | STEP(UPDATE) | STEP(UPDATE_ALL),
+	{ .action = "UpdateSystemSoftware",
+	  .group = GROUP_PACKAGES,
+	  .steps = STEP(REFRESH) | STEP(UPDATE) | STEP(UPDATE_ALL),
 	  .keep_s = KEEP_PACKAGES_S },
 	{ .action = "CheckSystemIntegrity", .group = GROUP_OBSERVE, .steps = STEP(VERIFY) },
 	{ .action = "CheckLinuxSecurity", .group = GROUP_OBSERVE },
@@ -61,14 +69,20 @@ static const struct rule {
 	{ .action = "CheckSecurityModules", .group = GROUP_OBSERVE },
 	{ .action = "RebootSystem", .group = GROUP_POWER, .deeds = DEED(REBOOT) },
 	{ .action = "ShutdownSystem", .group = GROUP_POWER, .deeds = DEED(POWER_OFF) },
-	{ .action = "PrepareGoldenImage", .group = GROUP_POWER, .verb = "golden", .deeds = DEED(POWER_OFF),
+	{ .action = "PrepareGoldenImage",
+	  .group = GROUP_POWER,
+	  .verb = "golden",
+	  .deeds = DEED(POWER_OFF),
 	  .keep_s = KEEP_GOLDEN_S },
 	{ .action = "JoinDomain", .group = GROUP_POWER, .verb = "join", .input = true },
 	{ .action = "unsafe", .group = GROUP_EXEC, .free = true },
 	{ .action = "script", .group = GROUP_EXEC, .free = true },
 };
 
-/* Whether dpkg has files of a package of this name, with or without an architecture behind it (dpkg(1), /var/lib/dpkg/info). */
+/*
+ * Whether dpkg has files of a package of this name, with or without an architecture behind it (dpkg(1),
+ * /var/lib/dpkg/info).
+ */
 static bool dpkg_has(const char *name)
 {
 	size_t len = strlen(name);
@@ -126,8 +140,8 @@ static const char *judge_action(const struct rule *rule, const char *action, uin
 }
 
 /*
- * /usr/bin/apt-get for "apt-get": the one that we would find ourselves, in the directories that programs are looked for in. Where there
- * is none any of them will do: it cannot be started.
+ * /usr/bin/apt-get for "apt-get": the one that we would find ourselves, in the directories that programs are looked for
+ * in. Where there is none any of them will do: it cannot be started.
  */
 static bool is_program(const char *path, const char *name)
 {
@@ -147,8 +161,8 @@ static bool is_program(const char *path, const char *name)
 }
 
 /*
- * "name+" is an order of its own to apt ("remove name+" installs it), unless a package is called so: which one that is removed has to be,
- * so it is looked up.
+ * "name+" is an order of its own to apt ("remove name+" installs it), unless a package is called so: which one that is
+ * removed has to be, so it is looked up.
  */
 static bool is_package(const struct package_manager *manager, unsigned step, const char *name)
 {
@@ -240,7 +254,8 @@ struct rules_verdict rules_judge_run(const struct executor_command *command, con
 		return (struct rules_verdict){ .refusal = refusal, .free = true };
 	}
 	if (!(command->run.flags & EXECUTOR_RUN_INPUT) != !rule->input)
-		return (struct rules_verdict){ .refusal = rule->input ? "this action has an input" : "this action has no input" };
+		return (struct rules_verdict){ .refusal = rule->input ? "this action has an input"
+								      : "this action has no input" };
 	if (command->unit && !rule->keep_s)
 		return (struct rules_verdict){ .refusal = "what this action starts does not outlive the agent" };
 	if (command->user || (command->cwd && strcmp(command->cwd, "/") != 0))
@@ -275,5 +290,6 @@ struct rules_verdict rules_judge_deed(const struct executor_call *call, const st
 		refusal = "this is no unit that an action may be about";
 	if (refusal || !about_unit)
 		return (struct rules_verdict){ .refusal = refusal, .stage = EXECUTOR_STAGE_POLICY };
-	return (struct rules_verdict){ .refusal = unit_rules_deny(unit, config->commands.deny_units), .stage = EXECUTOR_STAGE_UNIT };
+	return (struct rules_verdict){ .refusal = unit_rules_deny(unit, config->commands.deny_units),
+				       .stage = EXECUTOR_STAGE_UNIT };
 }

@@ -2,8 +2,8 @@
 /*
  * What the privileged executor does at all: for each action of the protocol the programs, verbs and deeds it is made
  * of. An agent that has been taken over can ask for nothing else, whatever it says it is for. Pure decisions; the
- * policy of the guest's owner comes on top of them, out of the same configuration that the agent reads. What the agent says is not
- * believed: programs are those that are found here, and names are looked up.
+ * policy of the guest's owner comes on top of them, out of the same configuration that the agent reads. What the agent
+ * says is not believed: programs are those that are found here, and names are looked up.
  */
 #ifndef AGENT_BROKER_RULES_H
 #define AGENT_BROKER_RULES_H

@@ -29,7 +29,10 @@ static bool is_spared(struct broker *broker, const char *name)
 	return find_spared(broker, unit) != NULL;
 }
 
-/* What ended well is active until it is stopped, what did not is failed until that is reset. Processes it left go with it. */
+/*
+ * What ended well is active until it is stopped, what did not is failed until that is reset. Processes it left go with
+ * it.
+ */
 void sweep_let_go(struct broker *broker, const char *name)
 {
 	manager_tell(broker, "StopUnit", "ss", name, "replace");
@@ -52,12 +55,13 @@ static int on_list(sd_bus_message *message, void *data, sd_bus_error *error)
 {
 	const char *name, *text, *path, *state, *sub;
 	uint32_t job;
-	int r = sd_bus_message_is_method_error(message, NULL) ? -EIO :
-								sd_bus_message_enter_container(message, 'a', "(ssssssouso)");
+	int r = sd_bus_message_is_method_error(message, NULL)
+			? -EIO
+			: sd_bus_message_enter_container(message, 'a', "(ssssssouso)");
 
 	(void)error;
-	while (r >= 0 && (r = sd_bus_message_read(message, "(ssssssouso)", &name, &text, &text, &state, &sub, &text, &path, &job,
-						  &text, &path)) > 0)
+	while (r >= 0 && (r = sd_bus_message_read(message, "(ssssssouso)", &name, &text, &text, &state, &sub, &text,
+						  &path, &job, &text, &path)) > 0)
 		judge(data, name, state, sub);
 	return 1;
 }
@@ -65,8 +69,8 @@ static int on_list(sd_bus_message *message, void *data, sd_bus_error *error)
 static void list(struct broker *broker, const char *pattern)
 {
 	if (broker_manager(broker) >= 0)
-		sd_bus_call_method_async(broker->manager, NULL, MANAGER_NAME, MANAGER_PATH, MANAGER_INTERFACE, "ListUnitsByPatterns",
-					 on_list, broker, "asas", 0, 1, pattern);
+		sd_bus_call_method_async(broker->manager, NULL, MANAGER_NAME, MANAGER_PATH, MANAGER_INTERFACE,
+					 "ListUnitsByPatterns", on_list, broker, "asas", 0, 1, pattern);
 }
 
 /* So that those that run count, whoever has started them. */
@@ -75,12 +79,13 @@ static int on_kept(sd_bus_message *message, void *data, sd_bus_error *error)
 	const char *name, *text, *path, *state, *sub;
 	struct broker *broker = data;
 	uint32_t job;
-	int r = sd_bus_message_is_method_error(message, NULL) ? -EIO :
-								sd_bus_message_enter_container(message, 'a', "(ssssssouso)");
+	int r = sd_bus_message_is_method_error(message, NULL)
+			? -EIO
+			: sd_bus_message_enter_container(message, 'a', "(ssssssouso)");
 
 	(void)error;
-	while (r >= 0 && (r = sd_bus_message_read(message, "(ssssssouso)", &name, &text, &text, &state, &sub, &text, &path, &job,
-						  &text, &path)) > 0)
+	while (r >= 0 && (r = sd_bus_message_read(message, "(ssssssouso)", &name, &text, &text, &state, &sub, &text,
+						  &path, &job, &text, &path)) > 0)
 		if (!unit_state_over(state, sub) && strcmp(state, "inactive") != 0)
 			unit_adopt(broker, name);
 	broker->kept_known = r >= 0;
@@ -94,8 +99,8 @@ void sweep_begin(struct broker *broker)
 {
 	list(broker, UNIT_PREFIX "*");
 	if (broker_manager(broker) < 0 ||
-	    sd_bus_call_method_async(broker->manager, NULL, MANAGER_NAME, MANAGER_PATH, MANAGER_INTERFACE, "ListUnitsByPatterns", on_kept,
-				     broker, "asas", 0, 1, UNIT_KEEP_PREFIX "*") < 0)
+	    sd_bus_call_method_async(broker->manager, NULL, MANAGER_NAME, MANAGER_PATH, MANAGER_INTERFACE,
+				     "ListUnitsByPatterns", on_kept, broker, "asas", 0, 1, UNIT_KEEP_PREFIX "*") < 0)
 		broker_ready(broker);
 }
 

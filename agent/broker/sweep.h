@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Units that nobody waits for: commands left by an executor that is no more are killed; what was kept and is over goes when the agent
- * has let go of it, or has not asked for it a while after it came.
+ * Units that nobody waits for: commands left by an executor that is no more are killed; what was kept and is over goes
+ * when the agent has let go of it, or has not asked for it a while after it came.
  */
 #ifndef AGENT_BROKER_SWEEP_H
 #define AGENT_BROKER_SWEEP_H
@@ -12,8 +12,8 @@
 #define SWEEP_KEPT_MS 60000
 
 /*
- * At the start: kills commands that would have ended with the executor that ran them, and takes over those that are kept and run. Calls
- * broker_ready when PID 1 has answered, or cannot.
+ * At the start: kills commands that would have ended with the executor that ran them, and takes over those that are
+ * kept and run. Calls broker_ready when PID 1 has answered, or cannot.
  */
 void sweep_begin(struct broker *broker);
 

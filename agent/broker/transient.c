@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Properties of systemd.service(5), systemd.exec(5), systemd.kill(5) and systemd.resource-control(5), as D-Bus has them. */
+/*
+ * Properties of systemd.service(5), systemd.exec(5), systemd.kill(5) and systemd.resource-control(5), as D-Bus has
+ * them.
+ */
 #include "agent/broker/transient.h"
 
 #include <signal.h>
@@ -11,7 +14,7 @@
 #include "agent/broker/unit.h"
 #include "agent/executor/surroundings.h"
 
-#define STOP_US (10 * 1000000ULL)
+#define STOP_US	     (10 * 1000000ULL)
 #define KEEP_STOP_US (60 * 1000000ULL)
 
 const char *const *transient_environment(void)
@@ -22,12 +25,13 @@ const char *const *transient_environment(void)
 /* ExecStart=PROGRAM launch ACTION; the action is there for whoever looks at the list of processes. */
 static int append_program(sd_bus_message *m, const struct transient *t)
 {
-	return sd_bus_message_append(m, "(sv)", "ExecStart", "a(sasb)", 1, t->program, 3, t->program, "launch", t->action, false);
+	return sd_bus_message_append(m, "(sv)", "ExecStart", "a(sasb)", 1, t->program, 3, t->program, "launch",
+				     t->action, false);
 }
 
 /*
- * A command that is not killed gets its group killed at its end: what it leaves behind goes at once. One that is kept is remembered
- * however it ends: active (exited) when that was well, else failed.
+ * A command that is not killed gets its group killed at its end: what it leaves behind goes at once. One that is kept
+ * is remembered however it ends: active (exited) when that was well, else failed.
  */
 static int append_ending(sd_bus_message *m, const struct transient *t, uint64_t now_ns)
 {
@@ -43,7 +47,8 @@ static int append_ending(sd_bus_message *m, const struct transient *t, uint64_t 
 		r = sd_bus_message_append(m, "(sv)", "RuntimeMaxUSec", "t",
 					  (left_ns + TRANSIENT_LATE_MS * NS_PER_MS) / NS_PER_US);
 	if (r >= 0 && t->bound_to)
-		r = sd_bus_message_append(m, "(sv)(sv)", "BindsTo", "as", 1, t->bound_to, "After", "as", 1, t->bound_to);
+		r = sd_bus_message_append(m, "(sv)(sv)", "BindsTo", "as", 1, t->bound_to, "After", "as", 1,
+					  t->bound_to);
 	return r;
 }
 
@@ -55,7 +60,8 @@ static int append_limits(sd_bus_message *m, const struct transient *t)
 	if (r >= 0 && t->tasks_max)
 		r = sd_bus_message_append(m, "(sv)", "TasksMax", "t", t->tasks_max);
 	if (r >= 0 && t->memory_max)
-		r = sd_bus_message_append(m, "(sv)(sv)", "MemoryMax", "t", t->memory_max, "MemorySwapMax", "t", (uint64_t)0);
+		r = sd_bus_message_append(m, "(sv)(sv)", "MemoryMax", "t", t->memory_max, "MemorySwapMax", "t",
+					  (uint64_t)0);
 	return r;
 }
 
@@ -66,8 +72,8 @@ static int append_properties(sd_bus_message *m, const struct transient *t, uint6
 
 	snprintf(description, sizeof(description), "InfiniService command: %s", t->action);
 	r = sd_bus_message_append(m, "(sv)(sv)(sv)(sv)(sv)", "Description", "s", description, "Type", "s", "exec",
-				  "StandardInputFileDescriptor", "h", t->stdio[0], "StandardOutputFileDescriptor", "h", t->stdio[1],
-				  "StandardErrorFileDescriptor", "h", t->stdio[2]);
+				  "StandardInputFileDescriptor", "h", t->stdio[0], "StandardOutputFileDescriptor", "h",
+				  t->stdio[1], "StandardErrorFileDescriptor", "h", t->stdio[2]);
 	if (r >= 0)
 		r = append_program(m, t);
 	if (r >= 0)
@@ -78,7 +84,8 @@ static int append_properties(sd_bus_message *m, const struct transient *t, uint6
 int transient_message(sd_bus *manager, const struct transient *transient, uint64_t now_ns, sd_bus_message **ret)
 {
 	sd_bus_message *m = NULL;
-	int r = sd_bus_message_new_method_call(manager, &m, MANAGER_NAME, MANAGER_PATH, MANAGER_INTERFACE, "StartTransientUnit");
+	int r = sd_bus_message_new_method_call(manager, &m, MANAGER_NAME, MANAGER_PATH, MANAGER_INTERFACE,
+					       "StartTransientUnit");
 
 	if (r >= 0)
 		r = sd_bus_message_append(m, "ss", transient->name, "fail");

@@ -37,8 +37,15 @@ struct unit *unit_new(struct broker *broker, const struct executor_request *head
 
 	if (!unit)
 		return NULL;
-	*unit = (struct unit){ .broker = broker, .next = broker->units, .id = head->id, .term_ns = head->term_ns,
-			       .kill_ns = head->kill_ns, .due_ns = head->term_ns, .stuck_ns = TIME_NEVER, .pipes = { -1, -1 }, .file = -1 };
+	*unit = (struct unit){ .broker = broker,
+			       .next = broker->units,
+			       .id = head->id,
+			       .term_ns = head->term_ns,
+			       .kill_ns = head->kill_ns,
+			       .due_ns = head->term_ns,
+			       .stuck_ns = TIME_NEVER,
+			       .pipes = { -1, -1 },
+			       .file = -1 };
 	snprintf(unit->name, sizeof(unit->name), "%s", name);
 	broker->units = unit;
 	broker->unit_count++;
@@ -89,8 +96,11 @@ static void answer_started(struct unit *unit)
 
 static void answer_exited(struct unit *unit, uint32_t flags, int status)
 {
-	struct executor_answer answer = { .reply = { .op = EXECUTOR_EXITED, .id = unit->id, .flags = unit->flags | flags,
-						     .status = status, .end_ns = unit->is.exit_us * NS_PER_US } };
+	struct executor_answer answer = { .reply = { .op = EXECUTOR_EXITED,
+						     .id = unit->id,
+						     .flags = unit->flags | flags,
+						     .status = status,
+						     .end_ns = unit->is.exit_us * NS_PER_US } };
 
 	if (answer.reply.end_ns == 0)
 		answer.reply.end_ns = clock_ns(CLOCK_MONOTONIC);
@@ -161,7 +171,9 @@ void unit_deadline_arm(struct unit *unit)
 
 static void unit_kill(struct unit *unit);
 
-/* To all in its group. A stopped process takes a SIGTERM only when it goes on; what has not begun yet needs no grace. */
+/*
+ * To all in its group. A stopped process takes a SIGTERM only when it goes on; what has not begun yet needs no grace.
+ */
 static void unit_term(struct unit *unit)
 {
 	if (!unit->active) {
@@ -172,7 +184,9 @@ static void unit_term(struct unit *unit)
 	manager_tell(unit->broker, "KillUnit", "ssi", unit->name, "all", SIGCONT);
 }
 
-/* One that is kept is not stopped, or PID 1 might forget how it ended; but one that has not begun yet is not to begin. */
+/*
+ * One that is kept is not stopped, or PID 1 might forget how it ended; but one that has not begun yet is not to begin.
+ */
 static void unit_kill(struct unit *unit)
 {
 	unit->stopping = true;
@@ -240,7 +254,10 @@ void unit_advance(struct unit *unit)
 
 	if (strcmp(unit->is.state, "active") == 0)
 		unit->active = true;
-	/* It is inactive before its start too, even with its process there already: only one that has exited is at its end. */
+	/*
+	 * It is inactive before its start too, even with its process there already: only one that has exited is at its
+	 * end.
+	 */
 	if (over && (unit->is.code || unit->active || strcmp(unit->is.state, "failed") == 0))
 		unit_end(unit, true);
 	else if (unit->active && !unit->started && unit->is.pid)
@@ -278,10 +295,13 @@ int unit_prepare(struct unit *unit)
 		r = sd_bus_path_encode("/org/freedesktop/systemd1/unit", unit->name, &unit->path);
 	if (r >= 0)
 		r = unit_watch(unit);
-	return r < 0 ? r : sd_event_add_time(broker->event, &unit->timer, CLOCK_MONOTONIC, UINT64_MAX, 1, on_deadline, unit);
+	return r < 0 ? r
+		     : sd_event_add_time(broker->event, &unit->timer, CLOCK_MONOTONIC, UINT64_MAX, 1, on_deadline,
+					 unit);
 }
 
 bool unit_manager_is_away(const sd_bus_error *error)
 {
-	return sd_bus_error_has_name(error, SD_BUS_ERROR_DISCONNECTED) || sd_bus_error_has_name(error, SD_BUS_ERROR_NO_REPLY);
+	return sd_bus_error_has_name(error, SD_BUS_ERROR_DISCONNECTED) ||
+	       sd_bus_error_has_name(error, SD_BUS_ERROR_NO_REPLY);
 }

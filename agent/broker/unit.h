@@ -10,14 +10,14 @@
 #include "agent/broker/rules.h"
 
 /* Units of commands that end with the agent, and of those that do not. */
-#define UNIT_PREFIX "infiniservice-cmd-"
+#define UNIT_PREFIX	 "infiniservice-cmd-"
 #define UNIT_KEEP_PREFIX "infiniservice-keep-"
-#define UNIT_SLICE "infiniservice.slice"
-#define UNIT_NAME_MAX 64
+#define UNIT_SLICE	 "infiniservice.slice"
+#define UNIT_NAME_MAX	 64
 
 /*
- * Starts the command; `command` may be changed (argv[0]). What is to be kept writes to `files`, which stay the caller's. Answers for
- * every failure.
+ * Starts the command; `command` may be changed (argv[0]). What is to be kept writes to `files`, which stay the
+ * caller's. Answers for every failure.
  */
 void unit_start(struct broker *broker, struct executor_command *command, const struct rules_verdict *verdict,
 		const int files[2]);

@@ -26,8 +26,8 @@ static int on_look(sd_bus_message *message, void *data, sd_bus_error *error)
 		return 1;
 	}
 	/*
-	 * A unit that nobody knows any more is one that is inactive and never ran: its end was missed. It must be over then: to ask for
-	 * it makes PID 1 load it and, finding nothing, say once more that it is removed.
+	 * A unit that nobody knows any more is one that is inactive and never ran: its end was missed. It must be over
+	 * then: to ask for it makes PID 1 load it and, finding nothing, say once more that it is removed.
 	 */
 	if (last && strcmp(unit->is.state, "inactive") == 0 && unit->is.code == 0) {
 		unit_end(unit, false);
@@ -49,8 +49,8 @@ static void unit_look(struct unit *unit)
 		return;
 	unit->look[0] = sd_bus_slot_unref(unit->look[0]);
 	for (int i = 0; i < 2; i++)
-		sd_bus_call_method_async(unit->broker->manager, &unit->look[i], NULL, unit->path, PROPERTIES_INTERFACE, "GetAll",
-					 on_look, unit, "s", interfaces[i]);
+		sd_bus_call_method_async(unit->broker->manager, &unit->look[i], NULL, unit->path, PROPERTIES_INTERFACE,
+					 "GetAll", on_look, unit, "s", interfaces[i]);
 }
 
 /* Its own table knows more of a unit than PID 1 does: whether it was cancelled, and what its launcher said. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the three parts of unit.h share: unit.c has a unit's deadlines and its end, unit_start.c what comes before, unit_look.c asks
- * PID 1 how one is that was not watched. Nobody else includes this.
+ * What the three parts of unit.h share: unit.c has a unit's deadlines and its end, unit_start.c what comes before,
+ * unit_look.c asks PID 1 how one is that was not watched. Nobody else includes this.
  */
 #ifndef AGENT_BROKER_UNIT_PRIVATE_H
 #define AGENT_BROKER_UNIT_PRIVATE_H
@@ -10,21 +10,21 @@
 #include "agent/broker/unit_state.h"
 
 #define PROPERTIES_INTERFACE "org.freedesktop.DBus.Properties"
-#define UNIT_INTERFACE "org.freedesktop.systemd1.Unit"
-#define SERVICE_INTERFACE "org.freedesktop.systemd1.Service"
+#define UNIT_INTERFACE	     "org.freedesktop.systemd1.Unit"
+#define SERVICE_INTERFACE    "org.freedesktop.systemd1.Service"
 
 struct unit {
 	struct broker *broker;
 	struct unit *next;
-	uint64_t id; /* 0: nobody waits for its end */
+	uint64_t id;	     /* 0: nobody waits for its end */
 	uint64_t generation; /* of the connection that it is watched on */
 	char name[UNIT_NAME_MAX];
 	char *path; /* of its object */
 	bool keep, started, stopping;
-	bool released; /* nobody will ask how it ended */
-	bool attached; /* run by an executor that is gone: what it had to say of it is guessed, */
-	bool unseen;   /* and it may be over, or never have been */
-	uint32_t flags;			    /* EXECUTOR_… of the reply */
+	bool released;			     /* nobody will ask how it ended */
+	bool attached;			     /* run by an executor that is gone: what it had to say of it is guessed, */
+	bool unseen;			     /* and it may be over, or never have been */
+	uint32_t flags;			     /* EXECUTOR_… of the reply */
 	uint64_t term_ns, kill_ns, stuck_ns; /* TIME_NEVER when done */
 	uint64_t due_ns;		     /* what term_ns was */
 	sd_event_source *timer;

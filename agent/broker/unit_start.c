@@ -90,8 +90,8 @@ static int command_pin(struct broker *broker, struct executor_command *command, 
 		return 0;
 	if (verdict->own_program)
 		command->argv[0] = broker->options.program;
-	len = executor_run_build(run, (const char *const *)command->argv, transient_environment(), NULL, NULL, command->action,
-				 command->unit, packed, sizeof(packed));
+	len = executor_run_build(run, (const char *const *)command->argv, transient_environment(), NULL, NULL,
+				 command->action, command->unit, packed, sizeof(packed));
 	if (len < 0)
 		return (int)len;
 	memcpy(broker->message, packed, (size_t)len);
@@ -99,8 +99,8 @@ static int command_pin(struct broker *broker, struct executor_command *command, 
 }
 
 /*
- * How many there may be is no matter of what the agent holds for right: 0, or -EBUSY with *ret_words. Those it only asks after are over, or
- * in the table already.
+ * How many there may be is no matter of what the agent holds for right: 0, or -EBUSY with *ret_words. Those it only
+ * asks after are over, or in the table already.
  */
 static int room_find(const struct broker *broker, bool keep, const char **ret_words)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The walk; see cleaner.h. A name is looked at (fstatat without following), judged, and removed by unlinkat in the directory it was
- * found in, which never follows either: whoever exchanges it in between loses the exchanged name, nothing behind it.
+ * The walk; see cleaner.h. A name is looked at (fstatat without following), judged, and removed by unlinkat in the
+ * directory it was found in, which never follows either: whoever exchanges it in between loses the exchanged name,
+ * nothing behind it.
  */
 #include "agent/cleaner/cleaner.h"
 
@@ -146,7 +147,9 @@ static void clean_directory(struct walk *walk, int fd, unsigned depth)
 	}
 }
 
-/* A directory that was left alone for long is removed once it is empty; a place of certain files keeps its directories. */
+/*
+ * A directory that was left alone for long is removed once it is empty; a place of certain files keeps its directories.
+ */
 static void remove_directory(struct walk *walk, int dir_fd, const char *name, const struct stat *st)
 {
 	struct cleaner *cleaner = walk->cleaner;
@@ -236,7 +239,8 @@ int cleaner_file(struct cleaner *cleaner, const char *path, bool leave_file)
 	char folder[PATH_SIZE - 2];
 	struct stat st;
 
-	if (snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".") >= (int)sizeof(folder))
+	if (snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".") >=
+	    (int)sizeof(folder))
 		return -ENAMETOOLONG;
 	fd = open_beneath(cleaner->root_fd, folder, O_RDONLY | O_DIRECTORY, 0);
 	if (fd < 0)

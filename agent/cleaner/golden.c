@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * infiniservice-exec golden [--dry-run] [--deep] [--users]: takes from the guest what must not be shared by its clones: identity (machine-id,
- * host keys, the agent's secret and state), what was granted to its host (seal.h), logs, and what piled up. One way: it is run before
- * the machine goes off.
+ * infiniservice-exec golden [--dry-run] [--deep] [--users]: takes from the guest what must not be shared by its clones:
+ * identity (machine-id, host keys, the agent's secret and state), what was granted to its host (seal.h), logs, and what
+ * piled up. One way: it is run before the machine goes off.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -44,8 +44,12 @@ static const struct {
 	{ { .path = "etc/ssh", .globs = LIST("ssh_host_*_key", "ssh_host_*_key.pub"), .depth = 1 }, REMOVE, false },
 	{ { .path = "var/log/journal", .globs = LIST("*.journal", "*.journal~"), .depth = 2 }, REMOVE, false },
 	{ { .path = "var/log/infiniservice", .globs = LIST("metrics-*"), .depth = 2 }, REMOVE, false },
-	{ { .path = "var/log", .globs = LIST("*.gz", "*.xz", "*.[0-9]", "*.[0-9][0-9]", "*.old"),
-	    .keep = LIST("journal", "infiniservice"), .depth = 4 }, REMOVE, false },
+	{ { .path = "var/log",
+	    .globs = LIST("*.gz", "*.xz", "*.[0-9]", "*.[0-9][0-9]", "*.old"),
+	    .keep = LIST("journal", "infiniservice"),
+	    .depth = 4 },
+	  REMOVE,
+	  false },
 	{ { .path = "var/log", .keep = LIST("journal", "infiniservice"), .depth = 4 }, EMPTY, false },
 	{ { .path = "var/lib/infiniservice", .depth = 32 }, REMOVE, false },
 	{ { .path = "var/lib/dhcp", .globs = LIST("*.leases", "*.lease"), .depth = 1 }, REMOVE, false },
@@ -57,13 +61,17 @@ static const struct {
 	{ { .path = "var/tmp", .keep = LIST("systemd-private-*"), .depth = 32 }, REMOVE, false },
 	{ { .path = "var/cache/apt/archives", .globs = LIST("*.deb"), .depth = 2 }, REMOVE, false },
 	{ { .path = "var/cache/dnf", .globs = LIST("*.rpm"), .depth = 4 }, REMOVE, false },
-	{ { .path = "var/lib/apt/lists", .globs = LIST("*Packages*", "*Release*", "*Translation*"), .depth = 1 }, REMOVE, true },
+	{ { .path = "var/lib/apt/lists", .globs = LIST("*Packages*", "*Release*", "*Translation*"), .depth = 1 },
+	  REMOVE,
+	  true },
 	{ { .path = "var/cache/apt", .globs = LIST("*.bin"), .depth = 1 }, REMOVE, true },
 };
 
 /* In each home directory. */
-static const char *const user_files[] = { ".bash_history", ".zsh_history", ".python_history", ".lesshst", ".viminfo",
-					  ".wget-hsts", ".ssh/known_hosts", ".local/share/recently-used.xbel" };
+static const char *const user_files[] = { ".bash_history",    ".zsh_history",
+					  ".python_history",  ".lesshst",
+					  ".viminfo",	      ".wget-hsts",
+					  ".ssh/known_hosts", ".local/share/recently-used.xbel" };
 static const char *const user_places[] = { ".cache", ".local/share/Trash" };
 
 static int clean_user(struct cleaner *cleaner, const char *home)
@@ -89,7 +97,8 @@ static int clean_user(struct cleaner *cleaner, const char *home)
 
 static int clean_users(struct cleaner *cleaner)
 {
-	int fd = openat(cleaner->root_fd, "home", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), r = clean_user(cleaner, "root");
+	int fd = openat(cleaner->root_fd, "home", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC),
+	    r = clean_user(cleaner, "root");
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *entry;
 	char home[512];
@@ -110,7 +119,8 @@ static int clean_users(struct cleaner *cleaner)
 static int clean_all(struct cleaner *cleaner, bool deep, bool users)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
-		int r = places[i].deep && !deep ? 0 : cleaner_place(cleaner, &places[i].place, 0, places[i].how == EMPTY);
+		int r = places[i].deep && !deep ? 0
+						: cleaner_place(cleaner, &places[i].place, 0, places[i].how == EMPTY);
 
 		if (r < 0)
 			return r;

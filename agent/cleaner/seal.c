@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Taking away what one machine was given; see seal.h. Files are replaced by rename in the directory they were found in.
+/*
+ * Taking away what one machine was given; see seal.h. Files are replaced by rename in the directory they were found in.
  */
 #include "agent/cleaner/seal.h"
 
@@ -57,8 +58,10 @@ static const struct {
 	{ "auth", "require_signature", "auth.require_signature", NULL, "no" },
 };
 
-/* Directives of a drop-in that limit the unit, order it, or open a place that its user owns; all others may give it
- * something. */
+/*
+ * Directives of a drop-in that limit the unit, order it, or open a place that its user owns; all others may give it
+ * something.
+ */
 static const char *const harmless[] = {
 	"MemoryMax",
 	"MemoryHigh",
@@ -159,8 +162,10 @@ const char *seal_judge_config(struct seal_reader *reader, const char *line)
 		reader->row = 0;
 		return NULL;
 	}
-	/* As the reader of the configuration has it: indented and not a pair of its own. It cannot stay without what it
-	 * goes on with. */
+	/*
+	 * As the reader of the configuration has it: indented and not a pair of its own. It cannot stay without what it
+	 * goes on with.
+	 */
 	if (indented && !strchr(line, '='))
 		return reader->row && (reader->gave || gives(reader->row, line)) ? grants[reader->row - 1].name : NULL;
 	reader->row = 0;
@@ -188,7 +193,8 @@ bool seal_unit_line_gives_nothing(const char *line)
 	return false;
 }
 
-/* ------------------------------------------------------------------------------------------------------------- files
+/*
+ * ------------------------------------------------------------------------------------------------------------- files
  */
 
 /* A link to /dev/null in place of a file says that there is none (systemd.unit(5)). */
@@ -335,7 +341,8 @@ static void remove_secret(const struct seal *seal, const char *value)
 	}
 }
 
-/* ----------------------------------------------------------------------------------------------------- configuration
+/*
+ * ----------------------------------------------------------------------------------------------------- configuration
  */
 
 /*
@@ -420,7 +427,8 @@ static void seal_config(const struct seal *seal, const char *path)
 	}
 }
 
-/* ------------------------------------------------------------------------------------------------------------- units
+/*
+ * ------------------------------------------------------------------------------------------------------------- units
  */
 
 /* LoadCredential=secret:PATH and its like name a file that is the secret. */
@@ -435,7 +443,8 @@ static void take_credential(const struct seal *seal, const char *line)
 		remove_secret(seal, value + strlen("secret:"));
 }
 
-/* A drop-in goes whole when any of its lines may give something: half of what somebody wrote is nothing anybody wanted.
+/*
+ * A drop-in goes whole when any of its lines may give something: half of what somebody wrote is nothing anybody wanted.
  */
 static void seal_drop_in(const struct seal *seal, const char *path)
 {
@@ -515,14 +524,16 @@ static bool is_vendors_link(const struct seal *seal, const char *path)
 	if (len < 0)
 		return false;
 	target[len] = '\0';
-	return !strstr(target, "..") && (strncmp(target, "/lib/systemd/system/", strlen("/lib/systemd/system/")) == 0 ||
-					 strncmp(target, "/usr/lib/systemd/system/", strlen("/usr/lib/systemd/system/")) == 0);
+	return !strstr(target, "..") &&
+	       (strncmp(target, "/lib/systemd/system/", strlen("/lib/systemd/system/")) == 0 ||
+		strncmp(target, "/usr/lib/systemd/system/", strlen("/usr/lib/systemd/system/")) == 0);
 }
 
 /*
- * A unit that somebody wrote whole in place of the one that a package brought: it may be anything, and root runs it at the first boot of a
- * clone. Without it the package's own holds again. Where no package brought one it is the installation itself, or a unit of the owner's: that
- * stays unless it holds something of ours, and then the owner has to take it out.
+ * A unit that somebody wrote whole in place of the one that a package brought: it may be anything, and root runs it at
+ * the first boot of a clone. Without it the package's own holds again. Where no package brought one it is the
+ * installation itself, or a unit of the owner's: that stays unless it holds something of ours, and then the owner has
+ * to take it out.
  */
 static void seal_unit(const struct seal *seal, const char *path, const char *name)
 {
@@ -643,7 +654,8 @@ static void each_of_units(const struct seal *seal, const char *path, const char 
 
 int seal(struct cleaner *cleaner, void (*taken)(void *data, const char *path, const char *what), void *data)
 {
-	static const char *const unit_dirs[] = { UNIT_DIR, "etc/systemd/system.control", "usr/local/lib/systemd/system" };
+	static const char *const unit_dirs[] = { UNIT_DIR, "etc/systemd/system.control",
+						 "usr/local/lib/systemd/system" };
 	/* Read by the scripts of other init systems; what they hold of the agent's is its environment. */
 	static const char *const environments[] = { "etc/default/infiniservice", "etc/conf.d/infiniservice" };
 	static const char *const leftovers[] = { "secret*", "*.new", NULL };

@@ -45,15 +45,16 @@ void cleaner_print_grant(void *data, const char *path, const char *what)
 void cleaner_print_end(const struct cleaner *cleaner)
 {
 	printf("directories\t%llu\n", (unsigned long long)cleaner->directories);
-	printf("end\t%llu\t%llu\t%llu\t%llu\n", (unsigned long long)cleaner->freed_bytes, (unsigned long long)cleaner->items,
-	       (unsigned long long)cleaner->kept, (unsigned long long)cleaner->errors);
+	printf("end\t%llu\t%llu\t%llu\t%llu\n", (unsigned long long)cleaner->freed_bytes,
+	       (unsigned long long)cleaner->items, (unsigned long long)cleaner->kept,
+	       (unsigned long long)cleaner->errors);
 }
 
 static bool take_options(int argc, char *argv[], struct cleaner *cleaner)
 {
-	static const struct option options[] = {
-		{ "dry-run", no_argument, NULL, 'n' }, { "age-days", required_argument, NULL, 'a' }, { NULL, 0, NULL, 0 }
-	};
+	static const struct option options[] = { { "dry-run", no_argument, NULL, 'n' },
+						 { "age-days", required_argument, NULL, 'a' },
+						 { NULL, 0, NULL, 0 } };
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {

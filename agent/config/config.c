@@ -112,7 +112,8 @@ int config_set(struct config *config, const char *assignment, struct err *err)
 	snprintf(name, sizeof(name), "%.*s", (int)(equals - dot - 1), dot + 1);
 	key = config_key_find(section, name);
 	if (!key && (key = likely_key(section, name)))
-		return err_set(err, -EINVAL, "there is no key %s.%s; perhaps %s.%s", section, name, key->section, key->name);
+		return err_set(err, -EINVAL, "there is no key %s.%s; perhaps %s.%s", section, name, key->section,
+			       key->name);
 	if (!key)
 		return err_set(err, -EINVAL, "there is no key %s.%s; `infinictl config show` lists them", section,
 			       name);
@@ -165,7 +166,8 @@ static int check_socket(const struct config *config, struct err *err)
 
 	if (strlen(config->socket.path) <= longest)
 		return 0;
-	return err_set(err, -EINVAL, "socket.path: longer than %zu bytes, which is all a socket's address holds", longest);
+	return err_set(err, -EINVAL, "socket.path: longer than %zu bytes, which is all a socket's address holds",
+		       longest);
 }
 
 /* A pattern that no name of a unit can match would be a wall that does not stand. */
@@ -176,14 +178,15 @@ static int check_units(const struct config *config, struct err *err)
 	for (char *const *pattern = config->commands.deny_units; pattern && *pattern; pattern++)
 		if (strspn(*pattern, good) != strlen(*pattern))
 			return err_set(err, -EINVAL,
-				       "commands.deny_units: \"%.100s\" can be no unit's name: letters, digits, \":_.@\\-\" and the "
+				       "commands.deny_units: \"%.100s\" can be no unit's name: letters, digits, "
+				       "\":_.@\\-\" and the "
 				       "patterns *, ? and [...]",
 				       *pattern);
 	return 0;
 }
 
-static int (*const checks[])(const struct config *config, struct err *err) = { check_port, check_log, check_queue, check_socket,
-									       check_units };
+static int (*const checks[])(const struct config *config, struct err *err) = { check_port, check_log, check_queue,
+									       check_socket, check_units };
 
 int config_check_each(const struct config *config, unsigned *at, struct err *err)
 {

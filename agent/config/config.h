@@ -42,7 +42,7 @@ enum config_sync {
 
 struct config {
 	struct {
-		char *vm_id; /* "": found out at start */
+		char *vm_id;   /* "": found out at start */
 		int log_level; /* enum config_log_level */
 		uint64_t shutdown_grace_s;
 		char *state_dir;
@@ -73,7 +73,7 @@ struct config {
 		uint64_t max_output_bytes;
 		uint64_t max_memory_bytes; /* 0: no limit */
 		uint64_t max_tasks;	   /* 0: no limit */
-		char **allow; /* actions or groups */
+		char **allow;		   /* actions or groups */
 		char **deny;
 		char **deny_units; /* patterns, besides the table of agent/unit_rules.c */
 		bool audit_reads;
@@ -82,7 +82,7 @@ struct config {
 		char *executor_socket;
 	} commands;
 	struct {
-		char *secret_file; /* "": the usual places, see secret.h */
+		char *secret_file;     /* "": the usual places, see secret.h */
 		int require_signature; /* enum config_signature */
 	} auth;
 	struct {
@@ -90,8 +90,8 @@ struct config {
 		char *dir;
 		uint64_t segment_bytes;
 		uint64_t max_total_bytes;
-		int compress; /* enum config_compress */
-		int sync; /* enum config_sync */
+		int compress;	      /* enum config_compress */
+		int sync;	      /* enum config_sync */
 		uint64_t interval_ms; /* 0: the metrics interval, see config_log_interval_ms */
 	} log;
 	struct {
@@ -149,12 +149,13 @@ int config_load(struct config *config, const char *path, config_warn_fn warn, vo
 int config_load_dir(struct config *config, const char *dir, config_warn_fn warn, void *data, struct err *err);
 
 /*
- * For `config check`: reads as config_load does, but goes on after an error, so that each is told. Names that are none but
- * near one, keys in no section, keys set twice in a file and comments behind a value are errors here. What could be
+ * For `config check`: reads as config_load does, but goes on after an error, so that each is told. Names that are none
+ * but near one, keys in no section, keys set twice in a file and comments behind a value are errors here. What could be
  * read is in the config, and ends with what config_check says. Where each value came from is in `origins`, if not NULL.
  * 0; the first error: -EINVAL or -EPERM for what is wrong with a file or in it, else that of open(2); -ENOMEM.
  */
-int config_inspect(struct config *config, const char *path, config_tell_fn tell, void *data, struct config_origins *origins);
+int config_inspect(struct config *config, const char *path, config_tell_fn tell, void *data,
+		   struct config_origins *origins);
 int config_inspect_dir(struct config *config, const char *dir, config_tell_fn tell, void *data,
 		       struct config_origins *origins);
 

@@ -15,9 +15,9 @@
 
 #include "agent/config/config.h"
 
-#define KIB 1024ULL
-#define MIB (1024 * KIB)
-#define GIB (1024 * MIB)
+#define KIB    1024ULL
+#define MIB    (1024 * KIB)
+#define GIB    (1024 * MIB)
 #define DAY_MS 86400000ULL
 
 static const char *const log_levels[] = { "error", "warning", "notice", "info", "debug", NULL };
@@ -237,7 +237,6 @@ static int parse_text(char **to, const struct config_key *key, const char *text,
 	return 0;
 }
 
-
 static int parse_list(char ***to, const struct config_key *key, const char *text, bool append, struct err *err)
 {
 	_cleanup_(strv_freep) char **list = calloc(CONFIG_LIST_MAX + 1, sizeof(*list));
@@ -374,7 +373,8 @@ static void range_numbers(const struct config_key *key, char *out, size_t size)
 	if (key->type == CONFIG_SIZE) {
 		format_size(key->min, min, sizeof(min));
 		format_size(key->max, max, sizeof(max));
-		snprintf(out, size, "%sa size from %s to %s (in bytes, or with K, M, G)", key->zero ? "0 or " : "", min, max);
+		snprintf(out, size, "%sa size from %s to %s (in bytes, or with K, M, G)", key->zero ? "0 or " : "", min,
+			 max);
 	} else {
 		snprintf(out, size, "%sa whole number from %" PRIu64 " to %" PRIu64, key->zero ? "0 or " : "", key->min,
 			 key->max);

@@ -41,7 +41,7 @@ extern const struct config_key config_keys[]; /* ended by .section == NULL; keys
 
 /* Longest value, and most items of a list. */
 #define CONFIG_VALUE_MAX 4096
-#define CONFIG_LIST_MAX 128
+#define CONFIG_LIST_MAX	 128
 
 /* NULL when there is none. */
 const struct config_key *config_key_find(const char *section, const char *name);

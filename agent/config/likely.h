@@ -21,7 +21,8 @@ const char *likely_name(const char *const *names, const char *name);
 /* The section that is meant, or NULL. */
 const char *likely_section(const char *section);
 
-/* The key that is meant: one of that section (or of the one it is like), else one of another. NULL when there is none.
+/*
+ * The key that is meant: one of that section (or of the one it is like), else one of another. NULL when there is none.
  */
 const struct config_key *likely_key(const char *section, const char *name);
 

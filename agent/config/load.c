@@ -19,7 +19,7 @@
 #include "agent/config/safe_file.h"
 
 #define CONFIG_FILE_MAX (1u << 20)
-#define DROP_INS_MAX 1000
+#define DROP_INS_MAX	1000
 
 /* A load stops at the first error; an inspection (`tell`) goes on and tells them all. */
 struct telling {
@@ -37,9 +37,9 @@ struct load {
 	const char *at, *end; /* what has not been handed to libinih yet */
 	unsigned line;
 	bool continued; /* the line began with a blank and goes on with the value of the line above */
-	bool lost; /* below a section whose name could not be read */
+	bool lost;	/* below a section whose name could not be read */
 	int rc;
-	unsigned failed_line; /* the last one that an error was told of */
+	unsigned failed_line;		  /* the last one that an error was told of */
 	unsigned set_at[CONFIG_KEYS_MAX]; /* the line that set each key */
 	struct telling *telling;
 	struct err *err;
@@ -69,7 +69,8 @@ static void telling_finish(const struct telling *t)
 }
 
 /* Something that does not stop a load; `likely_mistake`: it is an error for an inspection. */
-__attribute__((format(printf, 3, 4))) static void remark(struct load *load, bool likely_mistake, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static void remark(struct load *load, bool likely_mistake, const char *format,
+							 ...)
 {
 	struct telling *t = load->telling;
 	char text[1024];
@@ -98,7 +99,8 @@ static int fail(struct telling *t, int rc, struct err *err)
 static int load_fail(struct load *load, const char *reason)
 {
 	load->failed_line = load->line;
-	load->rc = fail(load->telling, err_set(load->err, -EINVAL, "%s:%u: %s", load->path, load->line, reason), load->err);
+	load->rc = fail(load->telling, err_set(load->err, -EINVAL, "%s:%u: %s", load->path, load->line, reason),
+			load->err);
 	return load->rc;
 }
 
@@ -218,24 +220,27 @@ static bool has_section(const char *section)
 static void remark_unknown(struct load *load, const char *section, const char *name)
 {
 	const struct telling *t = load->telling;
-	/* What a load does not tell any more it does not look for: a file of nothing else costs no second of the loop. */
+	/*
+	 * What a load does not tell any more it does not look for: a file of nothing else costs no second of the loop.
+	 */
 	bool told = t->tell || t->count < CONFIG_WARNINGS_MAX;
 	const struct config_key *likely = told ? likely_key(section, name) : NULL;
 
 	if (!section[0])
-		remark(load, true, "\"%s\" stands before any [section]%s%s%s, ignored", name, likely ? ", perhaps it belongs into [" : "",
-		       likely ? likely->section : "", likely ? "]" : "");
+		remark(load, true, "\"%s\" stands before any [section]%s%s%s, ignored", name,
+		       likely ? ", perhaps it belongs into [" : "", likely ? likely->section : "", likely ? "]" : "");
 	else if (!has_section(section) && (!likely || likely_section(section)))
 		return; /* told at its beginning */
 	else if (likely)
-		remark(load, true, "there is no key %s.%s, ignored; perhaps %s.%s", section, name, likely->section, likely->name);
+		remark(load, true, "there is no key %s.%s, ignored; perhaps %s.%s", section, name, likely->section,
+		       likely->name);
 	else
 		remark(load, false, "there is no key %s.%s, ignored", section, name);
 }
 
 /*
- * Words of commands.allow and deny: a group, or an action. The names of actions begin with a capital, and which there are is not
- * known here; a word that begins with none and is no group allows or denies nothing.
+ * Words of commands.allow and deny: a group, or an action. The names of actions begin with a capital, and which there
+ * are is not known here; a word that begins with none and is no group allows or denies nothing.
  */
 static void remark_groups(struct load *load, const struct config_key *key, const char *value)
 {
@@ -251,9 +256,12 @@ static void remark_groups(struct load *load, const struct config_key *key, const
 		if ((*word >= 'A' && *word <= 'Z' && !likely) || (likely && !strcmp(likely, word)))
 			continue;
 		if (likely)
-			remark(load, true, "%s.%s: there is no group %s, perhaps %s", key->section, key->name, word, likely);
+			remark(load, true, "%s.%s: there is no group %s, perhaps %s", key->section, key->name, word,
+			       likely);
 		else
-			remark(load, true, "%s.%s: %s is neither a group (observe, control, packages, power, exec) nor the name of an action",
+			remark(load, true,
+			       "%s.%s: %s is neither a group (observe, control, packages, power, exec) nor the name of "
+			       "an action",
 			       key->section, key->name, word);
 	}
 }
@@ -263,7 +271,8 @@ static void remark_value(struct load *load, const struct config_key *key, const 
 {
 	unsigned *set_at = &load->set_at[key - config_keys];
 
-	if (key->offset == offsetof(struct config, commands.allow) || key->offset == offsetof(struct config, commands.deny))
+	if (key->offset == offsetof(struct config, commands.allow) ||
+	    key->offset == offsetof(struct config, commands.deny))
 		remark_groups(load, key, value);
 	if (load->continued)
 		return;
@@ -271,8 +280,8 @@ static void remark_value(struct load *load, const struct config_key *key, const 
 		remark(load, true, "%s.%s is set in line %u already; this one holds", key->section, key->name, *set_at);
 	*set_at = load->line;
 	if (key->type >= CONFIG_TEXT && (value[0] == '#' || strstr(value, " #") || strstr(value, "\t#")))
-		remark(load, true, "%s.%s: a comment begins at the beginning of a line; the # is part of the value", key->section,
-		       key->name);
+		remark(load, true, "%s.%s: a comment begins at the beginning of a line; the # is part of the value",
+		       key->section, key->name);
 }
 
 static int remember_origin(struct load *load, const struct config_key *key)
@@ -372,8 +381,8 @@ static void remark_others(const char *path, struct telling *t)
 		char text[1024];
 
 		if (!is_drop_in(entries[i]) && entries[i]->d_name[0] != '.') {
-			snprintf(text, sizeof(text), "%.600s/%.255s: not read, since its name does not end in .conf", path,
-				 entries[i]->d_name);
+			snprintf(text, sizeof(text), "%.600s/%.255s: not read, since its name does not end in .conf",
+				 path, entries[i]->d_name);
 			tell(t, CONFIG_WARNING, text);
 		}
 		free(entries[i]);
@@ -421,7 +430,8 @@ static int load_dir(struct config *config, const char *dir, struct telling *tell
 }
 
 /* Works on a copy, so that a bad file changes nothing. */
-static int load_into_copy(struct config *config, const char *path, bool is_dir, struct telling *telling, struct err *err)
+static int load_into_copy(struct config *config, const char *path, bool is_dir, struct telling *telling,
+			  struct err *err)
 {
 	struct config copy;
 	int rc = config_copy(&copy, config);
@@ -477,14 +487,16 @@ static int inspect(struct config *config, const char *path, bool is_dir, struct 
 	return t->first;
 }
 
-int config_inspect(struct config *config, const char *path, config_tell_fn tell_fn, void *data, struct config_origins *origins)
+int config_inspect(struct config *config, const char *path, config_tell_fn tell_fn, void *data,
+		   struct config_origins *origins)
 {
 	struct telling t = { .tell = tell_fn, .data = data, .origins = origins };
 
 	return inspect(config, path ? path : SYSCONFDIR "/infiniservice", !path, &t);
 }
 
-int config_inspect_dir(struct config *config, const char *dir, config_tell_fn tell_fn, void *data, struct config_origins *origins)
+int config_inspect_dir(struct config *config, const char *dir, config_tell_fn tell_fn, void *data,
+		       struct config_origins *origins)
 {
 	struct telling t = { .tell = tell_fn, .data = data, .origins = origins };
 

@@ -30,7 +30,10 @@ static int read_all(int fd, size_t max, char **ret_text, size_t *ret_len)
 {
 	_cleanup_(freep) char *text = NULL;
 	size_t len = 0, room = 0;
-	/* A small file is read into one buffer: growing would leave a copy of it, maybe a secret, in what is given back. */
+	/*
+	 * A small file is read into one buffer: growing would leave a copy of it, maybe a secret, in what is given
+	 * back.
+	 */
 	const size_t first = max < 8192 ? max + 1 : 4096;
 
 	for (;;) {
@@ -60,7 +63,8 @@ static int read_all(int fd, size_t max, char **ret_text, size_t *ret_len)
 	return 0;
 }
 
-int safe_file_read_stat(const char *path, size_t max, char **ret_text, size_t *ret_len, struct stat *ret_st, struct err *err)
+int safe_file_read_stat(const char *path, size_t max, char **ret_text, size_t *ret_len, struct stat *ret_st,
+			struct err *err)
 {
 	/* O_NONBLOCK: a FIFO in its place must not hang us before it is judged. */
 	_cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);

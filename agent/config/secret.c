@@ -40,7 +40,9 @@ static void warn_of_readers(const char *path, const struct stat *st, struct err 
 	const char *who = st->st_mode & S_IROTH ? "everybody" : "its group";
 
 	if (st->st_mode & (S_IRGRP | S_IROTH))
-		err_set(warning, -EPERM, "%s: can be read by %s (mode %04o), who may then sign as the host; cure: chown %u '%s' && chmod 0600 '%s'",
+		err_set(warning, -EPERM,
+			"%s: can be read by %s (mode %04o), who may then sign as the host; cure: chown %u '%s' && "
+			"chmod 0600 '%s'",
 			path, who, (unsigned)(st->st_mode & 07777), (unsigned)geteuid(), path, path);
 }
 
@@ -55,7 +57,8 @@ int secret_load(const char *path, struct secret *ret, struct err *warning, struc
 	if (warning)
 		*warning = (struct err){ 0 };
 	if (rc == -EACCES)
-		return err_set(err, rc, "%s: cannot be read by the agent; cure: chown %u '%s' && chmod 0600 '%s'", path, (unsigned)geteuid(), path, path);
+		return err_set(err, rc, "%s: cannot be read by the agent; cure: chown %u '%s' && chmod 0600 '%s'", path,
+			       (unsigned)geteuid(), path, path);
 	if (rc)
 		return rc;
 	warn_of_readers(path, &st, warning);

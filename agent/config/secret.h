@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The secret shared with the host: the bytes of a file (or of an environment variable) without trailing white space.
- * It is never printed; whoever holds a struct secret wipes it. The one that is kept lies in pages of its own (secret_new),
- * which no forked helper and no core dump has.
+ * It is never printed; whoever holds a struct secret wipes it. The one that is kept lies in pages of its own
+ * (secret_new), which no forked helper and no core dump has.
  */
 #ifndef AGENT_CONFIG_SECRET_H
 #define AGENT_CONFIG_SECRET_H
@@ -11,11 +11,11 @@
 
 #include <infiniservice/err.h>
 
-#define SECRET_MAX 4096
+#define SECRET_MAX	   4096
 #define SECRET_ENVIRONMENT "INFINISERVICE_SHARED_SECRET"
 
 struct secret {
-	size_t len; /* 0: none */
+	size_t len;		    /* 0: none */
 	char bytes[SECRET_MAX + 1]; /* NUL after the end */
 };
 
@@ -29,8 +29,9 @@ struct secret *secret_new(void);
 struct secret *secret_free(struct secret *secret);
 
 /*
- * Reads the file. 0; -EINVAL when it is empty; else what safe_file_read says. `warning` (may be NULL, as in secret_find) is set
- * to -EPERM with the cure in words when others than its owner can read the file: they could sign as the host. Else its code is 0.
+ * Reads the file. 0; -EINVAL when it is empty; else what safe_file_read says. `warning` (may be NULL, as in
+ * secret_find) is set to -EPERM with the cure in words when others than its owner can read the file: they could sign as
+ * the host. Else its code is 0.
  */
 int secret_load(const char *path, struct secret *ret, struct err *warning, struct err *err);
 

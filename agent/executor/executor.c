@@ -26,9 +26,9 @@
 #include "agent/executor/supervise.h"
 #include "agent/executor/tree.h"
 
-#define IDLE_MS 10000      /* supervisors with nothing to do that long after the last command are let go */
-#define ORPHAN_ROUND_MS 10 /* between two passes over what a dead supervisor left */
-#define END_MS 900         /* at the end: how long supervisors may take to kill their trees */
+#define IDLE_MS		10000 /* supervisors with nothing to do that long after the last command are let go */
+#define ORPHAN_ROUND_MS 10    /* between two passes over what a dead supervisor left */
+#define END_MS		900   /* at the end: how long supervisors may take to kill their trees */
 
 struct slot {
 	pid_t pid; /* 0: no supervisor */
@@ -41,16 +41,19 @@ struct executor {
 	struct group_base base;
 	struct slot slots[EXECUTOR_SLOTS];
 	atomic_uint *busy; /* per slot, shared with the supervisors */
-	bool orphans;      /* a supervisor died: its tree is ours to kill */
-	uint64_t idle_ns; /* when to let idle supervisors go */
-	uint64_t end_ns;  /* when to leave at the latest */
+	bool orphans;	   /* a supervisor died: its tree is ours to kill */
+	uint64_t idle_ns;  /* when to let idle supervisors go */
+	uint64_t end_ns;   /* when to leave at the latest */
 	char message[EXECUTOR_MESSAGE_MAX];
 };
 
 static void reply_refused(struct executor *e, uint64_t id, int error)
 {
-	struct executor_reply reply = { .version = EXECUTOR_VERSION, .op = EXECUTOR_REFUSED, .id = id,
-					.error = error, .stage = EXECUTOR_STAGE_RESOURCE };
+	struct executor_reply reply = { .version = EXECUTOR_VERSION,
+					.op = EXECUTOR_REFUSED,
+					.id = id,
+					.error = error,
+					.stage = EXECUTOR_STAGE_RESOURCE };
 
 	/* A full socket means an agent that does not read; its own deadline answers the command. */
 	send(e->agent_fd, &reply, sizeof(reply), MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -58,8 +61,11 @@ static void reply_refused(struct executor *e, uint64_t id, int error)
 
 static void reply_lost(struct executor *e, uint64_t id)
 {
-	struct executor_reply reply = { .version = EXECUTOR_VERSION, .op = EXECUTOR_EXITED, .id = id,
-					.flags = EXECUTOR_LOST, .end_ns = clock_ns(CLOCK_MONOTONIC) };
+	struct executor_reply reply = { .version = EXECUTOR_VERSION,
+					.op = EXECUTOR_EXITED,
+					.id = id,
+					.flags = EXECUTOR_LOST,
+					.end_ns = clock_ns(CLOCK_MONOTONIC) };
 
 	send(e->agent_fd, &reply, sizeof(reply), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
@@ -129,8 +135,11 @@ static int slot_find(struct executor *e)
 
 static void slot_tell(struct executor *e, unsigned index, uint16_t op, uint64_t kill_ns)
 {
-	struct executor_request request = { .version = EXECUTOR_VERSION, .op = op, .size = sizeof(request),
-					    .id = op == EXECUTOR_STOP ? 0 : e->slots[index].id, .kill_ns = kill_ns };
+	struct executor_request request = { .version = EXECUTOR_VERSION,
+					    .op = op,
+					    .size = sizeof(request),
+					    .id = op == EXECUTOR_STOP ? 0 : e->slots[index].id,
+					    .kill_ns = kill_ns };
 
 	send(e->slots[index].control_fd, &request, sizeof(request), MSG_DONTWAIT | MSG_NOSIGNAL);
 }

@@ -21,7 +21,7 @@ struct group_base {
 /* The group of a slot, named by the pid of its supervisor. */
 struct group {
 	int fd, kill_fd; /* -1, -1: none */
-	bool killed;     /* since it was made */
+	bool killed;	 /* since it was made */
 	char name[16];
 };
 

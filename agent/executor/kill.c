@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pidfd comes first and what the process is known by is read afterwards: were the pid another process's by then, the
- * signal would find the first one dead, see pidfd_open(2).
+ * The pidfd comes first and what the process is known by is read afterwards: were the pid another process's by then,
+ * the signal would find the first one dead, see pidfd_open(2).
  */
 #include "agent/executor/kill.h"
 
@@ -62,7 +62,8 @@ int kill_main(int argc, char *argv[])
 	uint64_t pid, start_ticks;
 
 	if (argc != 4 || !number_parse(argv[1], INT32_MAX, &pid) || pid == 0 ||
-	    !number_parse(argv[2], UINT64_MAX - 1, &start_ticks) || (strcmp(argv[3], "TERM") != 0 && strcmp(argv[3], "KILL") != 0)) {
+	    !number_parse(argv[2], UINT64_MAX - 1, &start_ticks) ||
+	    (strcmp(argv[3], "TERM") != 0 && strcmp(argv[3], "KILL") != 0)) {
 		fputs("usage: infiniservice-exec kill PID START_TICKS TERM|KILL\n", stderr);
 		return KILL_EXIT_USAGE;
 	}

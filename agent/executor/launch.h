@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `infiniservice-exec launch`: the first thing in the unit of a privileged command. The request comes as a memory file on
- * stdin, so that neither its environment nor its arguments stand in a unit file for all to read, and nothing expands
+ * `infiniservice-exec launch`: the first thing in the unit of a privileged command. The request comes as a memory file
+ * on stdin, so that neither its environment nor its arguments stand in a unit file for all to read, and nothing expands
  * them; it then becomes the command. When it cannot, it writes why behind the request, where the executor looks.
  */
 #ifndef INFINISERVICE_EXECUTOR_LAUNCH_H

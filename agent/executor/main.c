@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * infiniservice-exec: started by the agent with its socket as fd 3, or by systemd with a socket that the agent connects to (broker.h); not
- * meant to be started by hand. With a verb it is a program of its own, for the work that is ours and needs rights.
+ * infiniservice-exec: started by the agent with its socket as fd 3, or by systemd with a socket that the agent connects
+ * to (broker.h); not meant to be started by hand. With a verb it is a program of its own, for the work that is ours and
+ * needs rights.
  */
 #include <stdio.h>
 #include <string.h>
@@ -26,13 +27,8 @@ static const struct {
 	const char *name;
 	int (*main)(int argc, char *argv[]);
 } verbs[] = {
-	{ "clean", cleaner_main },
-	{ "golden", golden_main },
-	{ "join", join_main },
-	{ "kill", kill_main },
-	{ "launch", launch_main },
-	{ "port", port_main },
-	{ "prepare", prepare_main },
+	{ "clean", cleaner_main }, { "golden", golden_main }, { "join", join_main },	   { "kill", kill_main },
+	{ "launch", launch_main }, { "port", port_main },     { "prepare", prepare_main },
 };
 
 bool executor_has_verb(const char *name)

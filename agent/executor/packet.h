@@ -8,8 +8,10 @@
 
 #define PACKET_FDS 2
 
-/* As recvmsg without waiting; `fds` are those that came (close them), else -1. What comes beyond PACKET_FDS never
- * arrives. */
+/*
+ * As recvmsg without waiting; `fds` are those that came (close them), else -1. What comes beyond PACKET_FDS never
+ * arrives.
+ */
 ssize_t packet_receive(int fd, void *bytes, size_t size, int flags, int fds[PACKET_FDS]);
 
 /* As sendmsg without waiting; `count` of at most PACKET_FDS descriptors go along and stay open here. */

@@ -75,8 +75,10 @@ int port_give(int root_fd, const char *name, uid_t uid, gid_t gid)
 		return -errno;
 	if (!S_ISCHR(st.st_mode) || st.st_rdev != number)
 		return -ENODEV;
-	/* fchmod(2) does not take a descriptor of O_PATH; its name in /proc leads to the same inode, whatever /dev
-	 * holds by now. */
+	/*
+	 * fchmod(2) does not take a descriptor of O_PATH; its name in /proc leads to the same inode, whatever /dev
+	 * holds by now.
+	 */
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	if (chmod(path, 0600) < 0 || fchownat(fd, "", uid, gid, AT_EMPTY_PATH) < 0)
 		return -errno;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * infiniservice-exec prepare WORD…: what root does for the agent before it starts. It works on descriptors below
- *directories that only root can write, follows no symbolic link, and says on stderr what it would not do. The words,
- *done in the order given:
+ * directories that only root can write, follows no symbolic link, and says on stderr what it would not do. The words,
+ * done in the order given:
  *
  *	identity     copies the product UUID, which root alone may read, to /run/infiniservice-root/product_uuid
  *	directories  makes the agent's three directories and gives them to it, where no service manager does
  *	home         removes .config and .local below the state directory, from which a user's service manager would
- *start units
+ * start units
  */
 #ifndef AGENT_EXECUTOR_PREPARE_H
 #define AGENT_EXECUTOR_PREPARE_H

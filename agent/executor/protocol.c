@@ -87,8 +87,8 @@ int executor_run_parse(char *message, size_t len, struct executor_command *ret)
 	if (error < 0)
 		return error;
 	if (strings_split(&at, end, ret->argv, ret->run.argc) < 0 ||
-	    strings_split(&at, end, ret->envp, ret->run.envc) < 0 || strings_split(&at, end, rest, ARRAY_SIZE(rest)) < 0 ||
-	    at != end)
+	    strings_split(&at, end, ret->envp, ret->run.envc) < 0 ||
+	    strings_split(&at, end, rest, ARRAY_SIZE(rest)) < 0 || at != end)
 		return -EBADMSG;
 	ret->argv[ret->run.argc] = NULL;
 	ret->envp[ret->run.envc] = NULL;
@@ -96,7 +96,8 @@ int executor_run_parse(char *message, size_t len, struct executor_command *ret)
 	ret->user = *rest[1] ? rest[1] : NULL;
 	ret->action = *rest[2] ? rest[2] : NULL;
 	ret->unit = *rest[3] ? rest[3] : NULL;
-	if ((ret->run.flags & ~(EXECUTOR_RUN_KEEP | EXECUTOR_RUN_INPUT)) || ret->run.flags == (EXECUTOR_RUN_KEEP | EXECUTOR_RUN_INPUT))
+	if ((ret->run.flags & ~(EXECUTOR_RUN_KEEP | EXECUTOR_RUN_INPUT)) ||
+	    ret->run.flags == (EXECUTOR_RUN_KEEP | EXECUTOR_RUN_INPUT))
 		return -EBADMSG;
 	if (!(ret->run.flags & EXECUTOR_RUN_KEEP) != !ret->unit || (ret->unit && !executor_unit_valid(ret->unit)))
 		return -EBADMSG;
@@ -169,8 +170,8 @@ int executor_unit_parse(char *message, size_t len, struct executor_unit_request 
 	if ((head.op != EXECUTOR_ATTACH && head.op != EXECUTOR_RELEASE) || len < sizeof(*ret))
 		return -EBADMSG;
 	memcpy(ret, message, sizeof(*ret));
-	if (ret->strings != len - sizeof(*ret) || ret->reserved != 0 || strings_split(&at, message + len, &unit, 1) < 0 ||
-	    at != message + len || !executor_unit_valid(unit))
+	if (ret->strings != len - sizeof(*ret) || ret->reserved != 0 ||
+	    strings_split(&at, message + len, &unit, 1) < 0 || at != message + len || !executor_unit_valid(unit))
 		return -EBADMSG;
 	*ret_unit = unit;
 	return 0;
@@ -202,8 +203,8 @@ int executor_deed_parse(char *message, size_t len, struct executor_call *ret)
 	if (len < sizeof(ret->deed))
 		return -EBADMSG;
 	memcpy(&ret->deed, message, sizeof(ret->deed));
-	if (ret->deed.head.op != EXECUTOR_DEED || ret->deed.strings != len - sizeof(ret->deed) || ret->deed.reserved != 0 ||
-	    ret->deed.deed == EXECUTOR_DEED_NONE || ret->deed.deed >= EXECUTOR_DEEDS)
+	if (ret->deed.head.op != EXECUTOR_DEED || ret->deed.strings != len - sizeof(ret->deed) ||
+	    ret->deed.reserved != 0 || ret->deed.deed == EXECUTOR_DEED_NONE || ret->deed.deed >= EXECUTOR_DEEDS)
 		return -EBADMSG;
 	if (strings_split(&at, end, rest, ARRAY_SIZE(rest)) < 0 || at != end)
 		return -EBADMSG;
@@ -217,7 +218,8 @@ int64_t executor_deed_build(struct executor_deed_request deed, const char *actio
 {
 	struct writer w = { .out = out, .len = sizeof(deed), .size = size };
 
-	if (size < sizeof(deed) || string_put(&w, action) < 0 || string_put(&w, argument) < 0 || w.len > EXECUTOR_MESSAGE_MAX)
+	if (size < sizeof(deed) || string_put(&w, action) < 0 || string_put(&w, argument) < 0 ||
+	    w.len > EXECUTOR_MESSAGE_MAX)
 		return -E2BIG;
 	deed.head.version = EXECUTOR_VERSION;
 	deed.head.op = EXECUTOR_DEED;

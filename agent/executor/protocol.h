@@ -3,15 +3,15 @@
  * What the agent and the executor say to each other over a SOCK_SEQPACKET socket: fixed binary structures in the
  * machine's byte order, one message a packet, because no parser of free text belongs in the part that may hold
  * privilege. A RUN carries its strings behind the header, each ended by NUL: argv, then the environment, then cwd,
- * user, action and unit ("" for none); a DEED action and argument; ATTACH and RELEASE the unit. Parsing is a pure function
- * of bytes; every count and length is checked against the packet.
+ * user, action and unit ("" for none); a DEED action and argument; ATTACH and RELEASE the unit. Parsing is a pure
+ * function of bytes; every count and length is checked against the packet.
  *
- * A RUN that is to be kept outlives both of them. Its output goes to two files of the agent's, whose descriptors come with
- * the RUN by SCM_RIGHTS (stdout, stderr); its unit has a name that the agent chose, so that whoever comes after it can ask
- * how it ended.
+ * A RUN that is to be kept outlives both of them. Its output goes to two files of the agent's, whose descriptors come
+ * with the RUN by SCM_RIGHTS (stdout, stderr); its unit has a name that the agent chose, so that whoever comes after it
+ * can ask how it ended.
  *
- * Two programs speak it: the executor that the agent starts for itself (executor.h), which runs what it is told, and the
- * one that an installation starts with privilege (agent/broker/), which asks the policy first and alone does deeds.
+ * Two programs speak it: the executor that the agent starts for itself (executor.h), which runs what it is told, and
+ * the one that an installation starts with privilege (agent/broker/), which asks the policy first and alone does deeds.
  */
 #ifndef INFINISERVICE_EXECUTOR_PROTOCOL_H
 #define INFINISERVICE_EXECUTOR_PROTOCOL_H
@@ -20,24 +20,26 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define EXECUTOR_VERSION 3
+#define EXECUTOR_VERSION     3
 #define EXECUTOR_STRINGS_MAX (128 * 1024)
-#define EXECUTOR_ARGS_MAX 1024 /* argc and envc, each */
+#define EXECUTOR_ARGS_MAX    1024 /* argc and envc, each */
 #define EXECUTOR_MESSAGE_MAX (EXECUTOR_STRINGS_MAX + 256)
-#define EXECUTOR_SLOTS 64
-#define EXECUTOR_TEXT_MAX 512 /* behind a reply */
-#define EXECUTOR_UNIT_SIZE 34 /* of the agent's part of a kept unit's name: 16 digits, a dash, 16 digits, NUL */
+#define EXECUTOR_SLOTS	     64
+#define EXECUTOR_TEXT_MAX    512 /* behind a reply */
+#define EXECUTOR_UNIT_SIZE   34	 /* of the agent's part of a kept unit's name: 16 digits, a dash, 16 digits, NUL */
 
 enum executor_op {
 	EXECUTOR_RUN = 1,    /* answered by STARTED and, when that has no error, EXITED; or by REFUSED */
 	EXECUTOR_CANCEL = 2, /* SIGTERM now, SIGKILL at kill_ns; no answer of its own, unknown ids are ignored */
 	EXECUTOR_STOP = 3,   /* as the end of the socket: SIGKILL to all, and the executor (or supervisor) leaves */
 	EXECUTOR_DEED = 4,   /* something done for the agent without a program; answered by ANSWERED or REFUSED */
-	EXECUTOR_ATTACH = 5, /* to a kept unit: STARTED and EXITED as if it had been run now; REFUSED, ENOENT: there is none */
-	EXECUTOR_RELEASE = 6, /* nobody will ask for a kept unit's end any more; no answer; one that still runs goes on */
+	EXECUTOR_ATTACH =
+		5, /* to a kept unit: STARTED and EXITED as if it had been run now; REFUSED, ENOENT: there is none */
+	EXECUTOR_RELEASE =
+		6, /* nobody will ask for a kept unit's end any more; no answer; one that still runs goes on */
 	EXECUTOR_STARTED = 65, /* carries the read ends of stdout and stderr by SCM_RIGHTS, but for what is kept */
 	EXECUTOR_EXITED = 66,
-	EXECUTOR_REFUSED = 67, /* never started: error says why */
+	EXECUTOR_REFUSED = 67,	/* never started: error says why */
 	EXECUTOR_ANSWERED = 68, /* a deed was done (error 0), or could not be: the peer's words follow */
 };
 
@@ -66,8 +68,8 @@ enum executor_limit {
 /* All requests begin with this; CANCEL and STOP are nothing more (STOP: id 0). */
 struct executor_request {
 	uint16_t version, op;
-	uint32_t size;    /* of the whole message */
-	uint64_t id;      /* never 0 in RUN and CANCEL, never used twice */
+	uint32_t size;	  /* of the whole message */
+	uint64_t id;	  /* never 0 in RUN and CANCEL, never used twice */
 	uint64_t term_ns; /* CLOCK_MONOTONIC; UINT64_MAX: never */
 	uint64_t kill_ns; /* not before term_ns, unless UINT64_MAX */
 };
@@ -75,21 +77,22 @@ struct executor_request {
 struct executor_run {
 	struct executor_request head;
 	uint64_t limits[EXECUTOR_LIMITS]; /* 0: as inherited */
-	int32_t oom_score_adj;            /* -1000 … 1000 */
-	uint32_t argc;                    /* at least 1 */
+	int32_t oom_score_adj;		  /* -1000 … 1000 */
+	uint32_t argc;			  /* at least 1 */
 	uint32_t envc;
 	uint32_t strings; /* bytes of strings after this structure */
 	uint32_t group;	  /* enum policy_group of the action that it is for */
 	uint32_t flags;	  /* EXECUTOR_RUN_… */
 };
 
-#define EXECUTOR_RUN_KEEP  1U /* goes on when agent and executor end */
-#define EXECUTOR_RUN_INPUT 2U /* a descriptor comes along, see input.h: it is EXECUTOR_INPUT_FD of the command; not with KEEP */
+#define EXECUTOR_RUN_KEEP 1U /* goes on when agent and executor end */
+#define EXECUTOR_RUN_INPUT                                                                                             \
+	2U /* a descriptor comes along, see input.h: it is EXECUTOR_INPUT_FD of the command; not with KEEP */
 
 #define EXECUTOR_INPUT_FD   3
 #define EXECUTOR_INPUT_PATH "/proc/self/fd/3"
 
-struct executor_unit_request { /* ATTACH, RELEASE */
+struct executor_unit_request {	      /* ATTACH, RELEASE */
 	struct executor_request head; /* ATTACH: the deadlines that the command has had from the start */
 	uint32_t strings;
 	uint32_t reserved;
@@ -104,37 +107,38 @@ struct executor_deed_request {
 };
 
 #define EXECUTOR_TIMED_OUT 1U /* a signal was sent because a deadline passed */
-#define EXECUTOR_KILLED 2U    /* SIGKILL was needed */
+#define EXECUTOR_KILLED	   2U /* SIGKILL was needed */
 #define EXECUTOR_CANCELLED 4U
-#define EXECUTOR_STUCK 8U /* still there EXECUTOR_STUCK_MS after SIGKILL: `status` means nothing */
-#define EXECUTOR_LOST 16U /* its supervisor died; the tree is killed; `status` means nothing */
+#define EXECUTOR_STUCK	   8U  /* still there EXECUTOR_STUCK_MS after SIGKILL: `status` means nothing */
+#define EXECUTOR_LOST	   16U /* its supervisor died; the tree is killed; `status` means nothing */
 
 #define EXECUTOR_OOM 32U /* killed because it went over its memory */
 
 #define EXECUTOR_STUCK_MS 80
 
 enum executor_stage { /* as enum exec_stage of agent/exec.h */
-	EXECUTOR_STAGE_NONE,
-	EXECUTOR_STAGE_RESOURCE,
-	EXECUTOR_STAGE_USER,
-	EXECUTOR_STAGE_CWD,
-	EXECUTOR_STAGE_LIMITS,
-	EXECUTOR_STAGE_EXEC,
-	EXECUTOR_STAGE_POLICY, /* the executor's own look at the policy said no */
-	EXECUTOR_STAGE_CONNECT, /* the agent's own: never in a reply */
-	EXECUTOR_STAGE_UNIT, /* of a deed: its unit is not to be controlled (agent/unit_rules.h) */
+		      EXECUTOR_STAGE_NONE,
+		      EXECUTOR_STAGE_RESOURCE,
+		      EXECUTOR_STAGE_USER,
+		      EXECUTOR_STAGE_CWD,
+		      EXECUTOR_STAGE_LIMITS,
+		      EXECUTOR_STAGE_EXEC,
+		      EXECUTOR_STAGE_POLICY,  /* the executor's own look at the policy said no */
+		      EXECUTOR_STAGE_CONNECT, /* the agent's own: never in a reply */
+		      EXECUTOR_STAGE_UNIT,    /* of a deed: its unit is not to be controlled (agent/unit_rules.h) */
 };
 
 struct executor_reply {
 	uint16_t version, op;
 	uint32_t flags;
 	uint64_t id;
-	int32_t pid;    /* STARTED */
-	int32_t error;  /* STARTED, REFUSED: positive errno, or 0 */
-	int32_t stage;  /* with error: enum executor_stage */
-	int32_t status; /* EXITED: as of waitpid */
+	int32_t pid;	 /* STARTED */
+	int32_t error;	 /* STARTED, REFUSED: positive errno, or 0 */
+	int32_t stage;	 /* with error: enum executor_stage */
+	int32_t status;	 /* EXITED: as of waitpid */
 	uint64_t end_ns; /* EXITED: when it was seen, CLOCK_MONOTONIC */
-	uint32_t text, reserved; /* REFUSED, ANSWERED: bytes behind this structure, NUL included; at most EXECUTOR_TEXT_MAX */
+	uint32_t text,
+		reserved; /* REFUSED, ANSWERED: bytes behind this structure, NUL included; at most EXECUTOR_TEXT_MAX */
 };
 
 /*
@@ -151,8 +155,8 @@ struct executor_command {
 	struct executor_run run;
 	char *argv[EXECUTOR_ARGS_MAX + 1];
 	char *envp[EXECUTOR_ARGS_MAX + 1];
-	const char *cwd;  /* NULL: none given */
-	const char *user; /* NULL: none given */
+	const char *cwd;    /* NULL: none given */
+	const char *user;   /* NULL: none given */
 	const char *action; /* NULL: none given */
 	const char *unit;   /* NULL: not to be kept */
 };
@@ -170,16 +174,16 @@ int executor_request_parse(const void *message, size_t len, struct executor_requ
 bool executor_unit_valid(const char *unit);
 
 /*
- * Takes a RUN apart: -EBADMSG for anything that is not exactly one well-formed RUN (to be kept: with a valid unit), -EINVAL for argv[0] or cwd that
- * is not an absolute path, an environment entry without a name, or a limit out of range. *ret is scratch on failure.
- * Writes nothing else.
+ * Takes a RUN apart: -EBADMSG for anything that is not exactly one well-formed RUN (to be kept: with a valid unit),
+ * -EINVAL for argv[0] or cwd that is not an absolute path, an environment entry without a name, or a limit out of
+ * range. *ret is scratch on failure. Writes nothing else.
  */
 int executor_run_parse(char *message, size_t len, struct executor_command *ret);
 
 /*
  * Builds a RUN: `run` with its head's id and deadlines, limits and oom_score_adj set; the counts are filled in. argv
- * and envp end with NULL; envp, cwd, user, action and unit may be NULL. Returns the length written to `out` (`size` bytes), or
- * -E2BIG or -EINVAL.
+ * and envp end with NULL; envp, cwd, user, action and unit may be NULL. Returns the length written to `out` (`size`
+ * bytes), or -E2BIG or -EINVAL.
  */
 int64_t executor_run_build(struct executor_run run, const char *const argv[], const char *const envp[], const char *cwd,
 			   const char *user, const char *action, const char *unit, void *out, size_t size);

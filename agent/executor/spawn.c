@@ -111,7 +111,8 @@ static void oom_set(int adj)
 static bool fds_set(const struct spawn_io *io)
 {
 	int in = fcntl(io->in, F_DUPFD, 4), out = fcntl(io->out, F_DUPFD, 4), err = fcntl(io->err, F_DUPFD, 4);
-	int input = io->input < 0 ? -1 : fcntl(io->input, F_DUPFD, 4), rest = input < 0 ? EXECUTOR_INPUT_FD : EXECUTOR_INPUT_FD + 1;
+	int input = io->input < 0 ? -1 : fcntl(io->input, F_DUPFD, 4),
+	    rest = input < 0 ? EXECUTOR_INPUT_FD : EXECUTOR_INPUT_FD + 1;
 
 	if (dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 || dup2(err, STDERR_FILENO) < 0)
 		return false;
@@ -122,9 +123,9 @@ static bool fds_set(const struct spawn_io *io)
 
 static bool user_become(const struct spawn_user *user)
 {
-	return !user->change || (setgroups((size_t)user->count, user->groups) == 0 &&
-				 setresgid(user->gid, user->gid, user->gid) == 0 &&
-				 setresuid(user->uid, user->uid, user->uid) == 0);
+	return !user->change ||
+	       (setgroups((size_t)user->count, user->groups) == 0 && setresgid(user->gid, user->gid, user->gid) == 0 &&
+		setresuid(user->uid, user->uid, user->uid) == 0);
 }
 
 /* What the command is to be besides its descriptors. False with failure->stage telling what could not be done. */
@@ -271,7 +272,8 @@ void spawn_replace(const struct executor_command *command, int input, int keep_f
 	spawn_signals_default();
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	if (stdin_empty() && input_place(input) && fcntl(keep_fd, F_SETFD, FD_CLOEXEC) == 0 && command_dress(command, &user, ret_failure)) {
+	if (stdin_empty() && input_place(input) && fcntl(keep_fd, F_SETFD, FD_CLOEXEC) == 0 &&
+	    command_dress(command, &user, ret_failure)) {
 		ret_failure->stage = EXECUTOR_STAGE_EXEC;
 		execve(command->argv[0], command->argv, command->envp);
 	}

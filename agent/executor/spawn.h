@@ -13,7 +13,7 @@
 struct spawn_io {
 	int in, out, err; /* become 0, 1 and 2; everything else is closed in the child, */
 	int input;	  /* but this, which becomes EXECUTOR_INPUT_FD; -1: none */
-	int cgroup;       /* directory fd of the cgroup to be born in, or -1 */
+	int cgroup;	  /* directory fd of the cgroup to be born in, or -1 */
 };
 
 struct spawn_failure {
@@ -31,15 +31,15 @@ pid_t spawn_command(const struct executor_command *command, const struct spawn_i
 		    struct spawn_failure *ret_failure);
 
 /*
- * Becomes the command: for a process of its own, with stdout and stderr in place, whatever started it, and `input` (-1: none) as
- * EXECUTOR_INPUT_FD. Comes back only when that is not possible, with *ret_failure filled; `keep_fd`, which is none of those four, is
- * still open then, and is not in the command.
+ * Becomes the command: for a process of its own, with stdout and stderr in place, whatever started it, and `input` (-1:
+ * none) as EXECUTOR_INPUT_FD. Comes back only when that is not possible, with *ret_failure filled; `keep_fd`, which is
+ * none of those four, is still open then, and is not in the command.
  */
 void spawn_replace(const struct executor_command *command, int input, int keep_fd, struct spawn_failure *ret_failure);
 
 /*
- * Every disposition back to its default: also those of 32 and 33, which sigaction(3) keeps to itself, so that nobody else
- * could undo it when whoever started us left them ignored.
+ * Every disposition back to its default: also those of 32 and 33, which sigaction(3) keeps to itself, so that nobody
+ * else could undo it when whoever started us left them ignored.
  */
 void spawn_signals_default(void);
 

@@ -23,7 +23,7 @@
 #include "agent/executor/tree.h"
 
 #define ROUND_FIRST_NS (2 * NS_PER_MS) /* between two passes over a tree that is being killed; doubled each time */
-#define ROUND_MAX_NS (500 * NS_PER_MS)
+#define ROUND_MAX_NS   (500 * NS_PER_MS)
 
 struct supervisor {
 	const struct supervise_args *args;

@@ -14,7 +14,8 @@
 
 enum log_message_type {
 	LOG_LINE = 1,	/* payload: the line */
-	LOG_LINE_AGAIN, /* the same, sent to an earlier child that died before it answered: skipped if seq is in the log */
+	LOG_LINE_AGAIN, /* the same, sent to an earlier child that died before it answered: skipped if it is in the log
+			 */
 	LOG_LATEST,	/* payload: the text for runtime_dir/latest.json */
 	LOG_SYNC,	/* answered when all before it is on the disk */
 	LOG_STOP,	/* the same, then the child ends */
@@ -31,9 +32,9 @@ struct log_message {
 #define LOG_PAYLOAD_MAX (8u << 20)
 
 struct log_ack {
-	uint64_t id; /* of the message just handled; 0: said once at start */
-	uint32_t type; /* of that message */
-	int32_t error; /* 0, or -errno: this message's line (or file, or sync) failed */
+	uint64_t id;	   /* of the message just handled; 0: said once at start */
+	uint32_t type;	   /* of that message */
+	int32_t error;	   /* 0, or -errno: this message's line (or file, or sync) failed */
 	uint64_t last_seq; /* in the log */
 	uint64_t written;  /* lines by this child */
 	uint64_t dropped;

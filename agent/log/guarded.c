@@ -130,7 +130,8 @@ static const char *kind_of(mode_t mode)
 	}
 }
 
-/* Who may write in the directory chooses what lies there: then a file has to be its owner's, root's or ours, and alone.
+/*
+ * Who may write in the directory chooses what lies there: then a file has to be its owner's, root's or ours, and alone.
  */
 static int judge(const char *path, const struct stat *dir, const struct stat *st, uint64_t max_bytes, struct err *err)
 {
@@ -156,7 +157,8 @@ static int judge(const char *path, const struct stat *dir, const struct stat *st
 	return 0;
 }
 
-/* `name` in `dir_fd`, said as `path`: judged before it is opened, since to open a device may do something, and after.
+/*
+ * `name` in `dir_fd`, said as `path`: judged before it is opened, since to open a device may do something, and after.
  */
 static int open_file(int dir_fd, const char *name, const char *path, uint64_t max_bytes, struct err *err)
 {

@@ -26,8 +26,8 @@ size_t names_format(const struct segment_name *name, char out[NAMES_SIZE])
 	char t[RFC3339_SIZE];
 
 	rfc3339_format(name->wall_ms, t);
-	return (size_t)snprintf(out, NAMES_SIZE, "%s%.4s%.2s%.2sT%.2s%.2s%.6sZ-%06" PRIu64 ".ndjson%s", prefix, t, t + 5,
-				t + 8, t + 11, t + 14, t + 17, name->number, name->compressed ? ".zst" : "");
+	return (size_t)snprintf(out, NAMES_SIZE, "%s%.4s%.2s%.2sT%.2s%.2s%.6sZ-%06" PRIu64 ".ndjson%s", prefix, t,
+				t + 5, t + 8, t + 11, t + 14, t + 17, name->number, name->compressed ? ".zst" : "");
 }
 
 /* "20260102T030405.678Z" with the punctuation of RFC 3339 put back. */

@@ -30,8 +30,8 @@ int names_compare(const struct segment_name *a, const struct segment_name *b);
 
 /* A bounded picture of a directory. */
 struct names_scan {
-	uint64_t files;	      /* segments, compressed ones included */
-	uint64_t bytes;	      /* of all of them */
+	uint64_t files;		    /* segments, compressed ones included */
+	uint64_t bytes;		    /* of all of them */
 	struct segment_name newest; /* valid when files > 0 */
 	unsigned oldest_count;
 	struct segment_name oldest[32]; /* the oldest of all, in order */

@@ -37,7 +37,7 @@ struct reader {
 	int inotify_fd;
 	struct entry *entries;
 	size_t count, size;
-	size_t at;	/* the next to open */
+	size_t at; /* the next to open */
 	struct source *source;
 	char file[NAMES_SIZE];
 	const char *path; /* of the open file, for the caller */

@@ -41,8 +41,8 @@ struct reader_stats {
 int reader_open_dir(const char *dir, struct reader **ret, struct err *err);
 
 /*
- * Opens `count` files, plain or .zst, and sorts them by the time of their first line; each must be readable. One that has
- * no line of a log counts as unreadable and is passed over.
+ * Opens `count` files, plain or .zst, and sorts them by the time of their first line; each must be readable. One that
+ * has no line of a log counts as unreadable and is passed over.
  */
 int reader_open_files(char *const paths[], size_t count, struct reader **ret, struct err *err);
 

@@ -93,7 +93,8 @@ int source_open(int dir_fd, const char *path, struct source **ret, struct err *e
 
 	if (!s)
 		return err_set(err, -ENOMEM, "out of memory");
-	s->fd = dir_fd < 0 ? guarded_open(path, SOURCE_FILE_MAX, err) : guarded_open_at(dir_fd, path, SOURCE_FILE_MAX, err);
+	s->fd = dir_fd < 0 ? guarded_open(path, SOURCE_FILE_MAX, err)
+			   : guarded_open_at(dir_fd, path, SOURCE_FILE_MAX, err);
 	if (s->fd < 0)
 		return s->fd;
 	rc = detect(s);

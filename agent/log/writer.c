@@ -19,9 +19,9 @@
 #include "agent/log/repair.h"
 
 /* Files of a log at most, however small they are. */
-#define FILES_MAX 65536
+#define FILES_MAX    65536
 #define CREATE_TRIES 100
-#define HEADER_MAX 256
+#define HEADER_MAX   256
 
 void writer_init(struct writer *writer, const struct writer_config *config)
 {
@@ -251,8 +251,8 @@ static size_t header_format(const struct writer *w, int64_t wall_ms, uint64_t se
 	return (size_t)snprintf(out, size,
 				"{\"type\":\"log_header\",\"timestamp\":\"%s\",\"schema\":%d,\"boot_id\":\"%s\","
 				"%s%s%s\"first_seq\":%" PRIu64 "}\n",
-				time, LOG_SCHEMA, w->config.boot_id, *w->generation ? "\"generation\":\"" : "", w->generation,
-				*w->generation ? "\"," : "", seq);
+				time, LOG_SCHEMA, w->config.boot_id, *w->generation ? "\"generation\":\"" : "",
+				w->generation, *w->generation ? "\"," : "", seq);
 }
 
 /* A file with nothing in it helps nobody: it goes again when its header could not be written. */
@@ -353,8 +353,8 @@ int writer_open(struct writer *w)
 /* -------------------------------------------------------------------------------------------------------- append */
 
 /*
- * The generation of a sample (see PROTOCOL.md), which stands near its beginning: its segment's header tells it, so a new one begins a new
- * segment. False when it is the one of the line before, or there is none.
+ * The generation of a sample (see PROTOCOL.md), which stands near its beginning: its segment's header tells it, so a
+ * new one begins a new segment. False when it is the one of the line before, or there is none.
  */
 static bool take_generation(struct writer *w, const char *line, size_t len)
 {

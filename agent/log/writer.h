@@ -28,7 +28,7 @@ enum log_sync {
 #define LOG_SYNC_INTERVAL_NS (5 * NS_PER_S)
 /* A clock going back further than this begins a new segment, so that readers may bisect within one. */
 #define LOG_BACKWARDS_MS 1000
-#define LOG_SCHEMA 1
+#define LOG_SCHEMA	 1
 #define LOG_BOOT_ID_SIZE 37
 
 struct writer_config {
@@ -42,12 +42,12 @@ struct writer_config {
 
 /* Counts since writer_init. */
 struct writer_stats {
-	uint64_t lines;	       /* written whole */
-	uint64_t bytes;	       /* of them */
-	uint64_t segments;     /* begun */
-	uint64_t removed;      /* segments deleted to keep the bound */
-	uint64_t syncs;	       /* fdatasync calls that succeeded */
-	uint64_t abandoned;    /* segments given up after an error or a change from outside */
+	uint64_t lines;		 /* written whole */
+	uint64_t bytes;		 /* of them */
+	uint64_t segments;	 /* begun */
+	uint64_t removed;	 /* segments deleted to keep the bound */
+	uint64_t syncs;		 /* fdatasync calls that succeeded */
+	uint64_t abandoned;	 /* segments given up after an error or a change from outside */
 	uint64_t repaired_bytes; /* cut off at start */
 };
 
@@ -60,14 +60,14 @@ struct writer {
 	int fd; /* the segment, -1: none open */
 	ino_t ino;
 	char file[NAMES_SIZE];
-	char generation[17]; /* of the last line, as it stands there; "": none */
+	char generation[17];	    /* of the last line, as it stands there; "": none */
 	struct segment_name newest; /* number 0: none yet */
 	uint64_t size;
 	uint64_t lines; /* in the open segment, without its header */
 	int64_t last_wall_ms;
 	uint64_t last_seq;
 	bool repaired;
-	bool dirty;	   /* written since the last sync */
+	bool dirty;	    /* written since the last sync */
 	uint64_t synced_ns; /* mono time of the last sync */
 };
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* apk, of Alpine: "name-version" in one word, where the version begins at the last "-" before a digit (and "-r1" belongs to it). */
+/*
+ * apk, of Alpine: "name-version" in one word, where the version begins at the last "-" before a digit (and "-r1"
+ * belongs to it).
+ */
 #include "agent/packages/parse.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * dpkg and apt: lists, simulations, records and the log. apt(8) itself warns that its output is not for programs; apt-get -s, apt-cache
- * and dpkg-query have kept theirs for decades.
+ * dpkg and apt: lists, simulations, records and the log. apt(8) itself warns that its output is not for programs;
+ * apt-get -s, apt-cache and dpkg-query have kept theirs for decades.
  */
 #include "agent/packages/parse.h"
 
@@ -17,10 +17,13 @@ static int oom(const struct package_list *list)
 	return list->truncated ? -ENOMEM : 0;
 }
 
-/* The states of a package whose files are there, at least in part, dpkg(1). The first three are as good as installed. */
+/*
+ * The states of a package whose files are there, at least in part, dpkg(1). The first three are as good as installed.
+ */
 static const char *state_of(struct piece word, bool *ret_installed)
 {
-	static const char *const states[] = { "installed", "triggers-pending", "triggers-awaited", "half-configured", "unpacked", "half-installed" };
+	static const char *const states[] = { "installed",	 "triggers-pending", "triggers-awaited",
+					      "half-configured", "unpacked",	     "half-installed" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
 		if (!piece_is(word, states[i]))
@@ -31,7 +34,9 @@ static const char *state_of(struct piece word, bool *ret_installed)
 	return NULL;
 }
 
-/* "half-configured install ok", "installed hold ok", "half-installed install reinstreq"; once without the latter two. */
+/*
+ * "half-configured install ok", "installed hold ok", "half-installed install reinstreq"; once without the latter two.
+ */
 static bool take_status(struct piece field, struct package *package)
 {
 	struct piece state, want, flag;
@@ -170,16 +175,11 @@ static void record_line(struct package_list *list, struct package *package, stru
 		const char **text;
 		int64_t *number;
 	} known[] = {
-		{ "Version", &package->candidate, NULL },
-		{ "Architecture", &package->architecture, NULL },
-		{ "Maintainer", &package->publisher, NULL },
-		{ "Description", &package->summary, NULL },
-		{ "Description-en", &package->summary, NULL },
-		{ "Section", &package->section, NULL },
-		{ "Source", &package->source, NULL },
-		{ "Homepage", &package->homepage, NULL },
-		{ "Depends", &package->depends, NULL },
-		{ "Installed-Size", NULL, &package->installed_kb },
+		{ "Version", &package->candidate, NULL },      { "Architecture", &package->architecture, NULL },
+		{ "Maintainer", &package->publisher, NULL },   { "Description", &package->summary, NULL },
+		{ "Description-en", &package->summary, NULL }, { "Section", &package->section, NULL },
+		{ "Source", &package->source, NULL },	       { "Homepage", &package->homepage, NULL },
+		{ "Depends", &package->depends, NULL },	       { "Installed-Size", NULL, &package->installed_kb },
 		{ "Size", NULL, &package->download_bytes },
 	};
 	struct piece value;
@@ -261,8 +261,12 @@ static bool is_end(const char *action, struct piece state)
 	return piece_is(state, "installed");
 }
 
-/* The last event of the package; `across`: also one that was begun for all architectures and ended with one, or the other way round. */
-static struct package_event *find_event(struct package_history *history, struct piece plain, struct piece architecture, bool across)
+/*
+ * The last event of the package; `across`: also one that was begun for all architectures and ended with one, or the
+ * other way round.
+ */
+static struct package_event *find_event(struct package_history *history, struct piece plain, struct piece architecture,
+					bool across)
 {
 	size_t last = history->count > LOOK_BACK ? history->count - LOOK_BACK : 0;
 
@@ -330,7 +334,8 @@ int dpkg_log_parse(const char *text, size_t len, int64_t since_s, struct package
 		event->action = action;
 		event->name = package_list_text(&history->texts, name.at, name.len);
 		if (name.len + 1 < word[3].len)
-			event->architecture = package_list_text(&history->texts, name.at + name.len + 1, word[3].len - name.len - 1);
+			event->architecture =
+				package_list_text(&history->texts, name.at + name.len + 1, word[3].len - name.len - 1);
 		event->before = version_text(&history->texts, word[4]);
 		event->after = version_text(&history->texts, word[5]);
 	}

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What a package manager's output says beside packages: why it failed, what it found changed, when a file was written. */
+/*
+ * What a package manager's output says beside packages: why it failed, what it found changed, when a file was written.
+ */
 #include "agent/packages/parse.h"
 
 #include <stdio.h>
@@ -12,8 +14,8 @@
 #define DNF_LOCKED 200
 
 /*
- * In this order: apt without root says that it could not lock, too. All under LC_ALL=C.UTF-8, so the words hold; they are those of
- * apt 2.6, dpkg 1.21, dnf 4 and 5 and apk-tools 2.14.
+ * In this order: apt without root says that it could not lock, too. All under LC_ALL=C.UTF-8, so the words hold; they
+ * are those of apt 2.6, dpkg 1.21, dnf 4 and 5 and apk-tools 2.14.
  */
 static const struct {
 	const char *words;
@@ -95,8 +97,13 @@ enum package_fault package_fault_of(const char *text, size_t len, int exit_code)
 
 unsigned check_unmet_parse(const char *text, size_t len, char *first, size_t size)
 {
-	static const char *const signs_of_one[] = { " : Depends:", " : PreDepends:", " : Conflicts:", " : Breaks:", " has missing requires of ",
-						    " is a duplicate with ", " has installed conflict " };
+	static const char *const signs_of_one[] = { " : Depends:",
+						    " : PreDepends:",
+						    " : Conflicts:",
+						    " : Breaks:",
+						    " has missing requires of ",
+						    " is a duplicate with ",
+						    " has installed conflict " };
 	struct piece rest = { text, len }, line, word;
 	unsigned unmet = 0;
 

@@ -13,7 +13,10 @@ struct piece {
 	size_t len;
 };
 
-/* Takes the next piece up to `end` from *text into *ret, which is another; false when nothing is left. The last one needs no `end`. */
+/*
+ * Takes the next piece up to `end` from *text into *ret, which is another; false when nothing is left. The last one
+ * needs no `end`.
+ */
 static inline bool piece_cut(struct piece *text, char end, struct piece *ret)
 {
 	const char *stop;

@@ -9,19 +9,23 @@
 #include <infiniservice/cleanup.h>
 
 /*
- * Questions are asked with Debug::NoLocking, since a lock would need root and would fail while another apt runs. Changes never wait for
- * a lock: they fail at once, and the host may try again. A name that is no package's is no pattern either (Pattern-Only leaves those of
- * apt-patterns(7), which no name begins like): "lib." would be a regular expression else, and match half of the guest.
+ * Questions are asked with Debug::NoLocking, since a lock would need root and would fail while another apt runs.
+ * Changes never wait for a lock: they fail at once, and the host may try again. A name that is no package's is no
+ * pattern either (Pattern-Only leaves those of apt-patterns(7), which no name begins like): "lib." would be a regular
+ * expression else, and match half of the guest.
  */
 #define APT_ASK "apt-get", "-s", "-q", "-o", "Debug::NoLocking=1", "-o", "APT::Get::Show-User-Simulation-Note=false"
-#define APT_DO                                                                                                     \
-	"apt-get", "-y", "-q", "-o", "APT::Cmd::Pattern-Only=1", "-o", "DPkg::Lock::Timeout=0", "-o", "Dpkg::Use-Pty=0", "-o",                         \
-		"Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"
+#define APT_DO                                                                                                         \
+	"apt-get", "-y", "-q", "-o", "APT::Cmd::Pattern-Only=1", "-o", "DPkg::Lock::Timeout=0", "-o",                  \
+		"Dpkg::Use-Pty=0", "-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"
 #define ARGV(...) ((const char *const[]){ __VA_ARGS__, NULL })
 
-/* dnf asks its repositories only in changes; questions use the cache that the system keeps (-C), as dnf(8) says of other users. */
+/*
+ * dnf asks its repositories only in changes; questions use the cache that the system keeps (-C), as dnf(8) says of
+ * other users.
+ */
 #define DNF_ASK "dnf", "-q", "-C"
-#define DNF_DO "dnf", "-y", "-q", "--setopt=exit_on_lock=True"
+#define DNF_DO	"dnf", "-y", "-q", "--setopt=exit_on_lock=True"
 
 static const struct package_manager managers[] = {
 	{
@@ -45,7 +49,9 @@ static const struct package_manager managers[] = {
 			[PACKAGE_CHECK] = { .argv = ARGV("apt-get", "-q", "-o", "Debug::NoLocking=1", "check") },
 			[PACKAGE_SOURCES] = { .argv = ARGV("apt-get", "-q", "-o", "Debug::NoLocking=1", "--print-uris", "update"), .sources = apt_sources_parse },
 			[PACKAGE_LISTS] = { .argv = ARGV("find", "/var/lib/apt/lists", "-maxdepth", "1", "-xtype", "f", "-printf", "%f\\n"), .sources = apt_lists_parse },
-			/* Without Error-Mode it ends with 0 whatever it reached; versions before 2.1.8 do not know it, and are told by their words. */
+			/*
+			 * Without Error-Mode it ends with 0 whatever it reached; versions before 2.1.8 do not know it, and are told by their words.
+			 */
 			[PACKAGE_REFRESH] = { .argv = ARGV("apt-get", "-q", "-o", "DPkg::Lock::Timeout=0", "-o", "APT::Update::Error-Mode=any", "update"),
 					      .sources = apt_refresh_parse },
 			[PACKAGE_INSTALL] = { .argv = ARGV(APT_DO, "install", "--") },
@@ -112,7 +118,8 @@ static bool is_architecture(const char *text)
 {
 	size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-");
 
-	return len > 0 && text[len] == '\0' && *text != '-' && text[len - 1] != '-' && strcmp(text, "any") != 0 && strcmp(text, "all") != 0;
+	return len > 0 && text[len] == '\0' && *text != '-' && text[len - 1] != '-' && strcmp(text, "any") != 0 &&
+	       strcmp(text, "all") != 0;
 }
 
 /* "~" begins a version for apk and a pattern for apt, and ":" an epoch for rpm: they are in no package's name. */

@@ -9,18 +9,25 @@
 
 #define CHUNK_SIZE 32768
 
-/* What this program was built for, as dpkg, rpm and apk call it: the guest's own architecture, of which there is always one. */
+/*
+ * What this program was built for, as dpkg, rpm and apk call it: the guest's own architecture, of which there is always
+ * one.
+ */
 static const char *const own_architectures[] = {
 #if defined(__x86_64__)
-	"amd64", "x86_64",
+	"amd64",
+	"x86_64",
 #elif defined(__i386__)
 	"i386", "i486", "i586", "i686", "x86",
 #elif defined(__aarch64__)
-	"arm64", "aarch64",
+	"arm64",
+	"aarch64",
 #elif defined(__arm__)
 	"armhf", "armel", "armv7hl", "armv7hnl", "armv7l", "armv7", "armhfp",
 #elif defined(__powerpc64__)
-	"ppc64el", "ppc64le", "ppc64",
+	"ppc64el",
+	"ppc64le",
+	"ppc64",
 #elif defined(__s390x__)
 	"s390x",
 #elif defined(__riscv)
@@ -51,7 +58,8 @@ struct package *package_list_add(struct package_list *list)
 {
 	if (list->count == list->room) {
 		size_t room = list->room ? list->room * 2 : 256;
-		struct package *rows = list->count < PACKAGES_MAX ? reallocarray(list->rows, room, sizeof(*rows)) : NULL;
+		struct package *rows =
+			list->count < PACKAGES_MAX ? reallocarray(list->rows, room, sizeof(*rows)) : NULL;
 
 		if (!rows) {
 			list->truncated = true;

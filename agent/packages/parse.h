@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What package managers print, parsed: pure functions of bytes and length into a list. A line that is not understood is passed
- * over; output that was cut off ends the list early. Each returns 0 or -ENOMEM.
+ * What package managers print, parsed: pure functions of bytes and length into a list. A line that is not understood is
+ * passed over; output that was cut off ends the list early. Each returns 0 or -ENOMEM.
  */
 #ifndef AGENT_PACKAGES_PARSE_H
 #define AGENT_PACKAGES_PARSE_H
@@ -9,14 +9,14 @@
 #include "agent/packages/package.h"
 
 /* The format of dpkg-query and rpm queries: tabs between, one line a package, what may hold anything last. */
-#define DPKG_FORMAT                                                                                       \
-	("${Package}\\t${Version}\\t${Architecture}\\t${db:Status-Status} ${db:Status-Want} ${db:Status-Eflag}\\t${Installed-Size}\\t"             \
-	"${db-fsys:Last-Modified}\\t${Section}\\t${source:Package}\\t${Maintainer}\\t${binary:Summary}\\n")
-#define RPM_FORMAT                                                                                        \
-	("%{NAME}\\t%|EPOCH?{%{EPOCH}:}:{}|%{VERSION}-%{RELEASE}\\t%{ARCH}\\t%{SIZE}\\t%{INSTALLTIME}\\t"      \
-	"%{GROUP}\\t%{SOURCERPM}\\t%{VENDOR}\\t%{SUMMARY}\\n")
-#define DNF_FORMAT                                                                                        \
-	"%{name}\\t%{evr}\\t%{arch}\\t%{repoid}\\t%{downloadsize}\\t%{installsize}\\t%{url}\\t%{summary}\\n"
+#define DPKG_FORMAT                                                                                                    \
+	("${Package}\\t${Version}\\t${Architecture}\\t${db:Status-Status} ${db:Status-Want} "                          \
+	 "${db:Status-Eflag}\\t${Installed-Size}\\t"                                                                   \
+	 "${db-fsys:Last-Modified}\\t${Section}\\t${source:Package}\\t${Maintainer}\\t${binary:Summary}\\n")
+#define RPM_FORMAT                                                                                                     \
+	("%{NAME}\\t%|EPOCH?{%{EPOCH}:}:{}|%{VERSION}-%{RELEASE}\\t%{ARCH}\\t%{SIZE}\\t%{INSTALLTIME}\\t"              \
+	 "%{GROUP}\\t%{SOURCERPM}\\t%{VENDOR}\\t%{SUMMARY}\\n")
+#define DNF_FORMAT "%{name}\\t%{evr}\\t%{arch}\\t%{repoid}\\t%{downloadsize}\\t%{installsize}\\t%{url}\\t%{summary}\\n"
 
 /* dpkg-query -W -f DPKG_FORMAT: rows that are there in whatever state, but not those that are gone or never came. */
 int dpkg_list_parse(const char *text, size_t len, struct package_list *list);
@@ -67,8 +67,9 @@ enum package_fault {
 enum package_fault package_fault_of(const char *text, size_t len, int exit_code);
 
 /*
- * Of apt-get check and dnf check: how many packages lack what they need; the first of them in `first`, "" if none. Of version 4 of dnf and of apt,
- * "name : Depends: x but it is not installable" and "name-1-1.x has missing requires of x".
+ * Of apt-get check and dnf check: how many packages lack what they need; the first of them in `first`, "" if none. Of
+ * version 4 of dnf and of apt, "name : Depends: x but it is not installable" and "name-1-1.x has missing requires of
+ * x".
  */
 unsigned check_unmet_parse(const char *text, size_t len, char *first, size_t size);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * rpm and dnf. The formats asked for are our own (parse.h), so versions 4 and 5 of dnf say the same; version 4 ends each record
- * with a newline of its own, which leaves empty lines behind.
+ * rpm and dnf. The formats asked for are our own (parse.h), so versions 4 and 5 of dnf say the same; version 4 ends
+ * each record with a newline of its own, which leaves empty lines behind.
  */
 #include "agent/packages/parse.h"
 
@@ -162,7 +162,8 @@ static int64_t log_time(struct piece word)
 		return -1;
 	memcpy(text, word.at, word.len);
 	text[word.len] = '\0';
-	if (sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &end) != 6 ||
+	if (sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min,
+		   &tm.tm_sec, &end) != 6 ||
 	    (strcmp(text + end, "Z") != 0 && sscanf(text + end, "%c%2d%2d", &sign, &hours, &minutes) != 3))
 		return -1;
 	tm.tm_year -= 1900;
@@ -227,7 +228,8 @@ int dnf_log_parse(const char *text, size_t len, int64_t since_s, struct package_
 	while (line_cut(&rest, &line)) {
 		int64_t time_s;
 
-		if (!word_cut(&line, &when) || !word_cut(&line, &level) || !word_cut(&line, &verb) || !word_cut(&line, &word))
+		if (!word_cut(&line, &when) || !word_cut(&line, &level) || !word_cut(&line, &verb) ||
+		    !word_cut(&line, &word))
 			continue;
 		time_s = log_time(when);
 		package_history_reaches(history, time_s);

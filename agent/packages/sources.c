@@ -103,7 +103,8 @@ static bool quoted_behind(struct piece line, const char *words, char quote, stru
 	       piece_cut(&rest, quote, ret) && piece_cut(&rest, quote, ret);
 }
 
-/* ---------------------------------------------------------------------------------------------------------------- apt
+/*
+ * ---------------------------------------------------------------------------------------------------------------- apt
  */
 
 /* "http://deb.debian.org/debian bookworm" of the words that follow. */
@@ -198,7 +199,8 @@ void apt_refresh_parse(const char *text, size_t len, struct package_sources *sou
 		struct piece rest = line;
 
 		sources->incomplete = sources->incomplete || says_that_not_all_came(line);
-		if (piece_starts(line, "E: ") && quoted_behind(line, "The repository ", '\'', &word) && source_of(word, &name)) {
+		if (piece_starts(line, "E: ") && quoted_behind(line, "The repository ", '\'', &word) &&
+		    source_of(word, &name)) {
 			take(sources, name, true);
 			continue;
 		}
@@ -235,8 +237,10 @@ void apt_sources_parse(const char *text, size_t len, struct package_sources *sou
 	}
 }
 
-/* deb.debian.org_debian_dists_bookworm_InRelease, a name a line; the part that all lists of a source begin with is its
- * key. */
+/*
+ * deb.debian.org_debian_dists_bookworm_InRelease, a name a line; the part that all lists of a source begin with is its
+ * key.
+ */
 void apt_lists_parse(const char *text, size_t len, struct package_sources *sources)
 {
 	struct piece all = { text, len }, line;
@@ -248,7 +252,8 @@ void apt_lists_parse(const char *text, size_t len, struct package_sources *sourc
 	}
 }
 
-/* ---------------------------------------------------------------------------------------------------------------- dnf
+/*
+ * ---------------------------------------------------------------------------------------------------------------- dnf
  */
 
 /* Error: Failed to download metadata for repo 'bad': Cannot download repomd.xml (version 5: for repository "bad") */
@@ -260,7 +265,8 @@ void dnf_refresh_parse(const char *text, size_t len, struct package_sources *sou
 		if (quoted_behind(line, "Failed to download metadata for repo ", '\'', &name) ||
 		    quoted_behind(line, "Failed to synchronize cache for repo ", '\'', &name) ||
 		    quoted_behind(line, "no cache for ", '\'', &name) ||
-		    (piece_has(line, "Failed to download metadata") && quoted_behind(line, "repository ", '"', &name))) {
+		    (piece_has(line, "Failed to download metadata") &&
+		     quoted_behind(line, "repository ", '"', &name))) {
 			sources->incomplete = true;
 			take(sources, name, true);
 		}
@@ -299,7 +305,8 @@ void dnf_lists_parse(const char *text, size_t len, struct package_sources *sourc
 	}
 }
 
-/* ---------------------------------------------------------------------------------------------------------------- apk
+/*
+ * ---------------------------------------------------------------------------------------------------------------- apk
  */
 
 /*

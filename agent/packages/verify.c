@@ -143,7 +143,8 @@ int verify_rules_read(const char *text, size_t len, struct verify_rules *ret)
 		}
 		memcpy(at, glob.at, glob.len);
 		at[glob.len] = '\0';
-		rules.rules[rules.count++] = (struct verify_rule){ .exclude = exclude, .glob = at, .literal = literal_len(at) };
+		rules.rules[rules.count++] =
+			(struct verify_rule){ .exclude = exclude, .glob = at, .literal = literal_len(at) };
 		at += glob.len + 1;
 	}
 	*ret = rules;

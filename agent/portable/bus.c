@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A connection to a bus or straight to a peer, as sd-bus(3) has it: asked by the loop what it waits for, and nothing here waits.
- * libdbus is no way to it: it waits in connect(2) for a daemon that is slow to accept, aborts on text that is no UTF-8, and a
- * socket that is there already cannot be given to it.
+ * A connection to a bus or straight to a peer, as sd-bus(3) has it: asked by the loop what it waits for, and nothing
+ * here waits. libdbus is no way to it: it waits in connect(2) for a daemon that is slow to accept, aborts on text that
+ * is no UTF-8, and a socket that is there already cannot be given to it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -151,8 +151,8 @@ int sd_bus_start(sd_bus *bus)
 		r = wire_auth_begin(bus);
 	/* The first of all messages: a daemon takes no other before it. */
 	if (r >= 0 && bus->client)
-		r = sd_bus_call_method_async(bus, NULL, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "Hello",
-					     on_hello, NULL, "");
+		r = sd_bus_call_method_async(bus, NULL, "org.freedesktop.DBus", "/org/freedesktop/DBus",
+					     "org.freedesktop.DBus", "Hello", on_hello, NULL, "");
 	return r;
 }
 
@@ -213,7 +213,8 @@ static ssize_t message_write(const sd_bus *bus, sd_bus_message *message)
 		char bytes[CMSG_SPACE(WIRE_FDS_MAX * sizeof(int))];
 		struct cmsghdr head;
 	} control = { 0 };
-	struct iovec iov = { .iov_base = message->head.data + bus->out_sent, .iov_len = message->head.len - bus->out_sent };
+	struct iovec iov = { .iov_base = message->head.data + bus->out_sent,
+			     .iov_len = message->head.len - bus->out_sent };
 	struct msghdr header = { .msg_iov = &iov, .msg_iovlen = 1 };
 	size_t len = message->fd_count * sizeof(int);
 
@@ -314,7 +315,9 @@ int wire_bus_receive(sd_bus *bus)
 {
 	char control[CMSG_SPACE(WIRE_FDS_MAX * sizeof(int))] __attribute__((aligned(sizeof(size_t))));
 	struct iovec iov = { .iov_len = RECEIVE_BYTES };
-	struct msghdr header = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
+	struct msghdr header = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)
+	};
 	ssize_t n;
 	int r;
 
@@ -351,7 +354,9 @@ static int message_take(sd_bus *bus)
 	return r < 0 ? r : 1;
 }
 
-/* ------------------------------------------------------------------------------------------------------------- turns */
+/*
+ * ------------------------------------------------------------------------------------------------------------- turns
+ */
 
 void wire_bus_lost(sd_bus *bus)
 {

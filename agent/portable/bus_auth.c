@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How a connection begins ("Authentication Protocol" of the specification): by our uid, which the socket vouches for. All of it is sent
- * at once, as the answers are known beforehand: OK, and AGREE_UNIX_FD where descriptors are to be passed.
+ * How a connection begins ("Authentication Protocol" of the specification): by our uid, which the socket vouches for.
+ * All of it is sent at once, as the answers are known beforehand: OK, and AGREE_UNIX_FD where descriptors are to be
+ * passed.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -11,7 +12,7 @@
 
 #include "agent/portable/wire.h"
 
-#define AUTH_US (25 * UINT64_C(1000000))
+#define AUTH_US	       (25 * UINT64_C(1000000))
 #define LINE_MAX_BYTES 512
 
 int wire_auth_begin(sd_bus *bus)
@@ -71,7 +72,8 @@ int wire_auth_step(sd_bus *bus)
 	int r;
 
 	if (bus->auth_sent < bus->auth_len)
-		n = send(bus->fd, bus->auth + bus->auth_sent, bus->auth_len - bus->auth_sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+		n = send(bus->fd, bus->auth + bus->auth_sent, bus->auth_len - bus->auth_sent,
+			 MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (n < 0 && errno != EAGAIN && errno != EINTR)
 		return -errno;
 	bus->auth_sent += n > 0 ? (size_t)n : 0;

@@ -9,9 +9,9 @@
 
 #include "agent/portable/wire.h"
 
-#define DRIVER "org.freedesktop.DBus"
+#define DRIVER	    "org.freedesktop.DBus"
 #define DRIVER_PATH "/org/freedesktop/DBus"
-#define LOCAL "org.freedesktop.DBus.Local"
+#define LOCAL	    "org.freedesktop.DBus.Local"
 
 static void slot_unlink(sd_bus_slot *slot)
 {
@@ -62,7 +62,10 @@ void wire_slots_free(sd_bus *bus)
 		sd_bus_slot_unref(bus->slots);
 }
 
-/* At the end, so that answers and signals go round in the order they were asked for. Without `ret` the connection owns it. */
+/*
+ * At the end, so that answers and signals go round in the order they were asked for. Without `ret` the connection owns
+ * it.
+ */
 static sd_bus_slot *slot_new(sd_bus *bus, sd_bus_slot **ret, sd_bus_message_handler_t callback, void *data)
 {
 	sd_bus_slot *slot = calloc(1, sizeof(*slot));
@@ -70,7 +73,9 @@ static sd_bus_slot *slot_new(sd_bus *bus, sd_bus_slot **ret, sd_bus_message_hand
 
 	if (!slot)
 		return NULL;
-	*slot = (sd_bus_slot){ .refs = 1, .bus = bus, .floating = !ret, .linked = true, .callback = callback, .data = data };
+	*slot = (sd_bus_slot){
+		.refs = 1, .bus = bus, .floating = !ret, .linked = true, .callback = callback, .data = data
+	};
 	if (ret)
 		wire_bus_ref(bus);
 	while (*at)
@@ -103,8 +108,8 @@ sd_bus_slot *sd_bus_get_current_slot(sd_bus *bus)
 
 #define CALL_US (25 * UINT64_C(1000000)) /* sd-bus's own default */
 
-int sd_bus_call_async(sd_bus *bus, sd_bus_slot **ret, sd_bus_message *message, sd_bus_message_handler_t callback, void *data,
-		      uint64_t usec)
+int sd_bus_call_async(sd_bus *bus, sd_bus_slot **ret, sd_bus_message *message, sd_bus_message_handler_t callback,
+		      void *data, uint64_t usec)
 {
 	uint64_t cookie;
 	sd_bus_slot *slot;
@@ -127,8 +132,9 @@ int sd_bus_call_async(sd_bus *bus, sd_bus_slot **ret, sd_bus_message *message, s
 	return 0;
 }
 
-int sd_bus_call_method_async(sd_bus *bus, sd_bus_slot **ret, const char *destination, const char *path, const char *interface,
-			     const char *member, sd_bus_message_handler_t callback, void *data, const char *types, ...)
+int sd_bus_call_method_async(sd_bus *bus, sd_bus_slot **ret, const char *destination, const char *path,
+			     const char *interface, const char *member, sd_bus_message_handler_t callback, void *data,
+			     const char *types, ...)
 {
 	sd_bus_message *message = NULL;
 	va_list list;
@@ -227,8 +233,9 @@ static int rule_install(sd_bus_slot *slot)
 }
 
 /* `installed` is there to keep sd-bus from ending the connection at a refusal, which is not done here. */
-int sd_bus_match_signal_async(sd_bus *bus, sd_bus_slot **ret, const char *sender, const char *path, const char *interface,
-			      const char *member, sd_bus_message_handler_t callback, sd_bus_message_handler_t installed, void *data)
+int sd_bus_match_signal_async(sd_bus *bus, sd_bus_slot **ret, const char *sender, const char *path,
+			      const char *interface, const char *member, sd_bus_message_handler_t callback,
+			      sd_bus_message_handler_t installed, void *data)
 {
 	sd_bus_slot *slot = slot_new(bus, ret, callback, data);
 	bool local = interface && strcmp(interface, LOCAL) == 0;
@@ -277,9 +284,9 @@ static void dispatch_signal(sd_bus *bus, sd_bus_message *message)
 	sd_bus_slot *slot = bus->slots;
 
 	while (slot && bus->turn == turn) {
-		if (slot->serial == 0 && slot->callback && slot->turn != turn && is_sender(slot->sender, message->sender) &&
-		    is_same(slot->path, message->path) && is_same(slot->interface, message->interface) &&
-		    is_same(slot->member, message->member)) {
+		if (slot->serial == 0 && slot->callback && slot->turn != turn &&
+		    is_sender(slot->sender, message->sender) && is_same(slot->path, message->path) &&
+		    is_same(slot->interface, message->interface) && is_same(slot->member, message->member)) {
 			slot->turn = turn;
 			message->at = 0;
 			message->depth = 0;

@@ -179,7 +179,8 @@ static sd_event_source *source_new(sd_event *event, void *data)
 	return source;
 }
 
-int sd_event_add_io(sd_event *event, sd_event_source **ret, int fd, uint32_t events, sd_event_io_handler_t callback, void *data)
+int sd_event_add_io(sd_event *event, sd_event_source **ret, int fd, uint32_t events, sd_event_io_handler_t callback,
+		    void *data)
 {
 	sd_event_source *source = source_new(event, data);
 

@@ -10,11 +10,20 @@
 
 #include "agent/portable/wire.h"
 
-#define FIXED 16 /* byte order, type, flags, version, length of the body, serial, length of the fields */
+#define FIXED  16 /* byte order, type, flags, version, length of the body, serial, length of the fields */
 #define NATIVE (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? 'l' : 'B')
 
-enum { FIELD_PATH = 1, FIELD_INTERFACE, FIELD_MEMBER, FIELD_ERROR, FIELD_REPLY, FIELD_DESTINATION, FIELD_SENDER, FIELD_SIGNATURE,
-       FIELD_FDS };
+enum {
+	FIELD_PATH = 1,
+	FIELD_INTERFACE,
+	FIELD_MEMBER,
+	FIELD_ERROR,
+	FIELD_REPLY,
+	FIELD_DESTINATION,
+	FIELD_SENDER,
+	FIELD_SIGNATURE,
+	FIELD_FDS
+};
 
 static sd_bus_message *message_new(sd_bus *bus, uint8_t type)
 {
@@ -76,7 +85,8 @@ int sd_bus_error_has_name(const sd_bus_error *error, const char *name)
 
 int sd_bus_message_set_expect_reply(sd_bus_message *message, int expected)
 {
-	message->flags = (uint8_t)(expected ? message->flags & ~WIRE_NO_REPLY_EXPECTED : message->flags | WIRE_NO_REPLY_EXPECTED);
+	message->flags = (uint8_t)(expected ? message->flags & ~WIRE_NO_REPLY_EXPECTED
+					    : message->flags | WIRE_NO_REPLY_EXPECTED);
 	return 0;
 }
 
@@ -220,7 +230,8 @@ static void whole_body(sd_bus_message *message, const char *signature)
 {
 	message->at = 0;
 	message->depth = 0;
-	message->frames[0] = (struct wire_frame){ .signature = signature, .len = strlen(signature), .end = message->body_len };
+	message->frames[0] =
+		(struct wire_frame){ .signature = signature, .len = strlen(signature), .end = message->body_len };
 }
 
 /* A field's variant; what is unknown is passed over. */
@@ -246,7 +257,10 @@ static int field_take(sd_bus_message *message, uint8_t field, const char **ret_s
 	}
 }
 
-/* The array of fields is read as if it were a body: its length stands at an offset that is a multiple of four, not of eight. */
+/*
+ * The array of fields is read as if it were a body: its length stands at an offset that is a multiple of four, not of
+ * eight.
+ */
 static int fields_take(sd_bus_message *message, size_t fields, const char **ret_signature)
 {
 	uint8_t field;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Values out of a message that came, see wire.h and sd_bus_message_read(3). What a peer says of lengths and types is held against
- * the bytes that are there at every step; -EBADMSG when they do not agree.
+ * Values out of a message that came, see wire.h and sd_bus_message_read(3). What a peer says of lengths and types is
+ * held against the bytes that are there at every step; -EBADMSG when they do not agree.
  */
 #include <byteswap.h>
 #include <errno.h>
@@ -134,8 +134,9 @@ static int frame_open(sd_bus_message *message, char kind, const char *contents, 
 		return -EBADMSG;
 	if (kind == 'a' && bytes > end - message->at)
 		return -EBADMSG;
-	message->frames[++message->depth] = (struct wire_frame){ .kind = kind, .signature = contents, .len = len,
-								 .end = kind == 'a' ? message->at + bytes : end };
+	message->frames[++message->depth] = (struct wire_frame){
+		.kind = kind, .signature = contents, .len = len, .end = kind == 'a' ? message->at + bytes : end
+	};
 	return 1;
 }
 
@@ -267,7 +268,8 @@ static int skip_value(sd_bus_message *message, const char *type, size_t len, uns
 			return -EBADMSG;
 		return take(message, wire_alignment(type[1]), bytes) ? 0 : -EBADMSG;
 	case 'v':
-		if (take_text(message, 'g', &text) < 0 || *text == '\0' || wire_type_len(text, strlen(text)) != strlen(text))
+		if (take_text(message, 'g', &text) < 0 || *text == '\0' ||
+		    wire_type_len(text, strlen(text)) != strlen(text))
 			return -EBADMSG;
 		return skip_value(message, text, strlen(text), depth + 1);
 	case '(':

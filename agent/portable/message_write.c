@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Values into a message that is being made, see wire.h and sd_bus_message_append(3). One array may be open at a time. */
+/*
+ * Values into a message that is being made, see wire.h and sd_bus_message_append(3). One array may be open at a time.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -43,8 +45,8 @@ static bool is_path(const char *path)
 	if (path[0] != '/')
 		return false;
 	for (const char *at = path; *at; at++)
-		if (*at == '/' ? at[1] == '/' || (at[1] == '\0' && at != path) :
-				 !strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_", *at))
+		if (*at == '/' ? at[1] == '/' || (at[1] == '\0' && at != path)
+			       : !strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_", *at))
 			return false;
 	return true;
 }
@@ -56,7 +58,8 @@ static int put_text(struct wire_bytes *out, char type, const char *text)
 	uint8_t *at;
 	int r;
 
-	if ((type == 'g' && len > WIRE_SIGNATURE_MAX) || (type == 's' && !is_text(text)) || (type == 'o' && !is_path(text)))
+	if ((type == 'g' && len > WIRE_SIGNATURE_MAX) || (type == 's' && !is_text(text)) ||
+	    (type == 'o' && !is_path(text)))
 		return -EINVAL;
 	if (len > WIRE_OUT_MAX)
 		return -EMSGSIZE;

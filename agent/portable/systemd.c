@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the programs use of libsystemd beside the bus (wire.h), for the portable build: there is no static libsystemd. The datagrams
- * of sd_notify(3), the passed sockets of sd_listen_fds(3) and the ids of sd-id128(3) are small and the same.
+ * What the programs use of libsystemd beside the bus (wire.h), for the portable build: there is no static libsystemd.
+ * The datagrams of sd_notify(3), the passed sockets of sd_listen_fds(3) and the ids of sd-id128(3) are small and the
+ * same.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -187,7 +188,8 @@ int sd_is_socket(int fd, int family, int type, int listening)
 	socklen_t len = sizeof(address), size = sizeof(int);
 	int value;
 
-	if (getsockname(fd, (struct sockaddr *)&address, &len) < 0 || getsockopt(fd, SOL_SOCKET, SO_TYPE, &value, &size) < 0)
+	if (getsockname(fd, (struct sockaddr *)&address, &len) < 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_TYPE, &value, &size) < 0)
 		return errno == ENOTSOCK ? 0 : -errno;
 	if ((family != AF_UNSPEC && address.ss_family != family) || (type != 0 && value != type))
 		return 0;
@@ -306,7 +308,10 @@ char *sd_id128_to_string(sd_id128_t id, char s[SD_ID128_STRING_MAX])
 
 /* ---------------------------------------------------------------------------------------------- sd_pid_get_unit(3) */
 
-/* "0::/system.slice/infiniservice-exec.service", or "1:name=systemd:/…" under the older hierarchy: what stands below the last slice. */
+/*
+ * "0::/system.slice/infiniservice-exec.service", or "1:name=systemd:/…" under the older hierarchy: what stands below
+ * the last slice.
+ */
 static int unit_of(const char *path, char **unit)
 {
 	const char *at = path, *slash;

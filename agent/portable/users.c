@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Users and groups of the portable build, from /etc/passwd and /etc/group alone. The C library's own functions would load
- * the name service's modules of whatever system the program has come to, which a static program must not do.
+ * Users and groups of the portable build, from /etc/passwd and /etc/group alone. The C library's own functions would
+ * load the name service's modules of whatever system the program has come to, which a static program must not do.
  */
 #include <errno.h>
 #include <grp.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Messages of D-Bus as bytes (D-Bus Specification, "Marshaling") and the connections that carry them: what the files of the
- * portable bus share. sd-bus.h is what they offer; this is a subset of it, for this program alone.
+ * Messages of D-Bus as bytes (D-Bus Specification, "Marshaling") and the connections that carry them: what the files of
+ * the portable bus share. sd-bus.h is what they offer; this is a subset of it, for this program alone.
  *
  *	message.c        one message: life, header, what came taken apart
  *	message_write.c  values into the body of one that is being made
@@ -23,11 +23,11 @@
 #include <systemd/sd-bus.h>
 
 #define WIRE_SIGNATURE_MAX 255
-#define WIRE_DEPTH_MAX 64
-#define WIRE_IN_MAX (16U << 20) /* of a message that comes; the list of all units of a large machine has some 2 MB */
-#define WIRE_OUT_MAX (1U << 20) /* of one that goes */
-#define WIRE_FDS_MAX 16
-#define WIRE_QUEUE_MAX 1024 /* messages not written yet */
+#define WIRE_DEPTH_MAX	   64
+#define WIRE_IN_MAX	   (16U << 20) /* of a message that comes; the list of all units of a large machine has some 2 MB */
+#define WIRE_OUT_MAX	   (1U << 20) /* of one that goes */
+#define WIRE_FDS_MAX	   16
+#define WIRE_QUEUE_MAX	   1024 /* messages not written yet */
 
 enum { WIRE_CALL = 1, WIRE_RETURN = 2, WIRE_ERROR = 3, WIRE_SIGNAL = 4 };
 enum { WIRE_NO_REPLY_EXPECTED = 1 };
@@ -85,8 +85,8 @@ struct sd_bus_message {
 	/* of one that is made */
 	struct wire_bytes head, tail; /* header without the fields that follow from the body; body */
 	char signature[WIRE_SIGNATURE_MAX + 1];
-	bool poisoned;	    /* something could not be appended: it is never sent */
-	bool open;	    /* an array is: where its length stands, its first element, and its type in the signature */
+	bool poisoned; /* something could not be appended: it is never sent */
+	bool open;     /* an array is: where its length stands, its first element, and its type in the signature */
 	size_t array, first, contents;
 	int fds[WIRE_FDS_MAX];
 	unsigned fd_count;
@@ -96,11 +96,15 @@ struct sd_bus_message {
 /* `len` whole bytes of a message, as wire_message_len found them; they are copied. 0 or -errno: -EBADMSG. */
 int wire_message_parse(sd_bus *bus, const uint8_t *bytes, size_t len, sd_bus_message **ret);
 
-/* How long the message at `bytes` is, of which `len` bytes are there; 0: not known yet. -EBADMSG: it is none, or is too long. */
+/*
+ * How long the message at `bytes` is, of which `len` bytes are there; 0: not known yet. -EBADMSG: it is none, or is too
+ * long.
+ */
 int64_t wire_message_len(const uint8_t *bytes, size_t len);
 
 /* One that was never on a wire: the end of a call without an answer, or of the connection. NULL: out of memory. */
-sd_bus_message *wire_message_local(sd_bus *bus, uint8_t type, uint32_t reply_serial, const char *name, const char *text);
+sd_bus_message *wire_message_local(sd_bus *bus, uint8_t type, uint32_t reply_serial, const char *name,
+				   const char *text);
 
 /* An error as the answer to a call that came. */
 int wire_message_refusal(const sd_bus_message *call, const char *name, sd_bus_message **ret);
@@ -166,7 +170,9 @@ int wire_auth_step(sd_bus *bus);
 
 /* Answers and signals to whom they concern. */
 int wire_dispatch(sd_bus *bus, sd_bus_message *message);
-/* Fails one call that is waited for, or (`all` false) whose time is over at `now_us`. 1; 0: there is none; or -errno. */
+/*
+ * Fails one call that is waited for, or (`all` false) whose time is over at `now_us`. 1; 0: there is none; or -errno.
+ */
 int wire_fail_one(sd_bus *bus, bool all, uint64_t now_us);
 uint64_t wire_first_timeout(const sd_bus *bus);
 void wire_slots_free(sd_bus *bus);

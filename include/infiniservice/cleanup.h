@@ -45,18 +45,18 @@ static inline void close_fd(int *fd)
 	*fd = -1;
 }
 
-#define TAKE_PTR(ptr)                        \
-	({                                   \
-		__typeof__(ptr) _taken = ptr; \
-		(ptr) = NULL;                \
-		_taken;                      \
+#define TAKE_PTR(ptr)                                                                                                  \
+	({                                                                                                             \
+		__typeof__(ptr) _taken = ptr;                                                                          \
+		(ptr) = NULL;                                                                                          \
+		_taken;                                                                                                \
 	})
 
-#define TAKE_FD(fd)             \
-	({                      \
-		int _taken = fd; \
-		(fd) = -1;      \
-		_taken;         \
+#define TAKE_FD(fd)                                                                                                    \
+	({                                                                                                             \
+		int _taken = fd;                                                                                       \
+		(fd) = -1;                                                                                             \
+		_taken;                                                                                                \
 	})
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))

@@ -6,10 +6,10 @@
  *	           │
  *	           └─ wake_fd readable ─► wake ─► an extra collect soon
  *
- * collect reads and parses into the collector's own state, relative to the directory fds of the context, in slices where there may be
- * much of it, and never blocks: what may hang (statvfs of a network mount, a command line, a scan of all fds) is asked of the prober, whose
- * answers arrive through `probed`, before emit or, when late, before the next one. emit only writes what the
- * state holds; it may be called more than once for one collect.
+ * collect reads and parses into the collector's own state, relative to the directory fds of the context, in slices
+ * where there may be much of it, and never blocks: what may hang (statvfs of a network mount, a command line, a scan of
+ * all fds) is asked of the prober, whose answers arrive through `probed`, before emit or, when late, before the next
+ * one. emit only writes what the state holds; it may be called more than once for one collect.
  */
 #ifndef INFINISERVICE_COLLECTOR_H
 #define INFINISERVICE_COLLECTOR_H
@@ -50,7 +50,9 @@ struct probe_socket {
 	int32_t pid;
 };
 
-/* The real-time clock of the machine, which runs while the guest does not, and the guest's own clocks at that moment. */
+/*
+ * The real-time clock of the machine, which runs while the guest does not, and the guest's own clocks at that moment.
+ */
 struct probe_rtc {
 	int64_t rtc_s; /* /sys/class/rtc/rtc0/since_epoch: as if it kept UTC, which it need not */
 	uint64_t boot_ns;
@@ -59,18 +61,18 @@ struct probe_rtc {
 
 struct probe_request {
 	enum probe_kind kind;
-	uint64_t key; /* one probe per (collector, kind, key) is outstanding; a second is refused with -EALREADY */
+	uint64_t key;	 /* one probe per (collector, kind, key) is outstanding; a second is refused with -EALREADY */
 	const void *arg; /* copied */
-	size_t arg_len;  /* at most PROBE_ARG_MAX */
+	size_t arg_len;	 /* at most PROBE_ARG_MAX */
 };
 
-#define PROBE_ARG_MAX 8192
+#define PROBE_ARG_MAX  8192
 #define PROBE_DATA_MAX 49152
 
 struct probe_result {
 	enum probe_kind kind;
 	uint64_t key;
-	int error; /* 0, or -errno of the system call; -ETIMEDOUT when the deadline passed (it may still answer later) */
+	int error; /* 0, or -errno of the system call; -ETIMEDOUT when the deadline passed (it may answer later) */
 	const void *data; /* valid during the call */
 	size_t data_len;
 };
@@ -89,7 +91,7 @@ struct prober {
 
 struct collect_limits {
 	unsigned processes_top; /* rows of data.processes */
-	unsigned ports_max;     /* rows of data.ports */
+	unsigned ports_max;	/* rows of data.ports */
 };
 
 struct collect_ctx {
@@ -109,7 +111,8 @@ struct collector {
 	const char *name; /* the key in [collectors] */
 	/*
 	 * The object of `data` whose keys emit writes, by dots: "system.cpu", "system", or "" for data itself. Two
-	 * collectors may share one (disk and filesystem both write into "system.disk"); they stand together in the table.
+	 * collectors may share one (disk and filesystem both write into "system.disk"); they stand together in the
+	 * table.
 	 */
 	const char *path;
 	bool required; /* the host stores no sample without this part */
@@ -119,8 +122,9 @@ struct collector {
 	/* Accepts NULL and half-built state. */
 	void (*close)(void *state);
 	/*
-	 * 0, or -errno: nothing usable was read (-EBADMSG: the kernel's text made no sense). State keeps its last values. COLLECT_MORE: it
-	 * is called again, with the same ctx, before anything else of this collector but `probed`, emit and its accessors.
+	 * 0, or -errno: nothing usable was read (-EBADMSG: the kernel's text made no sense). State keeps its last
+	 * values. COLLECT_MORE: it is called again, with the same ctx, before anything else of this collector but
+	 * `probed`, emit and its accessors.
 	 */
 	int (*collect)(void *state, const struct collect_ctx *ctx);
 	/* Optional: a probe's answer. */
@@ -128,8 +132,10 @@ struct collector {
 	/* Writes the keys of `path`. Called only after a collect that returned 0. */
 	void (*emit)(const void *state, struct sink *out);
 
-	/* Optional: an fd to watch for reading (-1 if none) and what to do then; wake returns true when a sample should be
-	 * taken at once (an address or link changed). It drains the fd. */
+	/*
+	 * Optional: an fd to watch for reading (-1 if none) and what to do then; wake returns true when a sample should
+	 * be taken at once (an address or link changed). It drains the fd.
+	 */
 	int (*wake_fd)(const void *state);
 	bool (*wake)(void *state);
 };

@@ -13,7 +13,8 @@
 /* What goes first when a peer cannot take everything, and what may be dropped for it. */
 enum line_class {
 	LINE_REPLY,  /* handshake, response, keep_alive, error: never dropped while the session lives, sent first */
-	LINE_BULK,   /* output, metrics_batch and the response that ends them: likewise, in order, but no other answer waits for them */
+	LINE_BULK,   /* output, metrics_batch and the response that ends them: likewise, in order, but no other answer
+			waits for them */
 	LINE_EVENT,  /* agent_event, error_report: after replies, oldest dropped last */
 	LINE_SAMPLE, /* metrics: sent last, oldest dropped first and counted */
 	LINE_CLASSES,

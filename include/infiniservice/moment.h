@@ -14,9 +14,9 @@
 #include <string.h>
 #include <time.h>
 
-#define NS_PER_US UINT64_C(1000)
-#define NS_PER_MS UINT64_C(1000000)
-#define NS_PER_S UINT64_C(1000000000)
+#define NS_PER_US  UINT64_C(1000)
+#define NS_PER_MS  UINT64_C(1000000)
+#define NS_PER_S   UINT64_C(1000000000)
 #define TIME_NEVER UINT64_MAX
 
 struct moment {
@@ -47,8 +47,8 @@ static inline struct moment moment_now(void)
 #define RFC3339_SIZE 32
 
 /*
- * Writes `wall_ms` as RFC 3339 UTC with milliseconds, "2026-01-02T03:04:05.678Z"; years 1970-9999, outside them the nearest.
- * Returns the length, 24. Day arithmetic after Howard Hinnant's "chrono-Compatible Low-Level Date Algorithms".
+ * Writes `wall_ms` as RFC 3339 UTC with milliseconds, "2026-01-02T03:04:05.678Z"; years 1970-9999, outside them the
+ * nearest. Returns the length, 24. Day arithmetic after Howard Hinnant's "chrono-Compatible Low-Level Date Algorithms".
  */
 static inline size_t rfc3339_format(int64_t wall_ms, char out[RFC3339_SIZE])
 {
@@ -59,8 +59,13 @@ static inline size_t rfc3339_format(int64_t wall_ms, char out[RFC3339_SIZE])
 	uint64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
 	uint64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100), mp = (5 * doy + 2) / 153;
 	uint64_t month = mp < 10 ? mp + 3 : mp - 9;
-	uint64_t fields[] = { yoe + era * 400 + (month <= 2), month, doy - (153 * mp + 2) / 5 + 1,
-			      second / 3600, second / 60 % 60, second % 60, ms % 1000 };
+	uint64_t fields[] = { yoe + era * 400 + (month <= 2),
+			      month,
+			      doy - (153 * mp + 2) / 5 + 1,
+			      second / 3600,
+			      second / 60 % 60,
+			      second % 60,
+			      ms % 1000 };
 	static const char shape[] = "yyyy-mm-ddThh:mm:ss.fffZ";
 	static const unsigned char ends[] = { 3, 6, 9, 12, 15, 18, 22 };
 

@@ -48,18 +48,42 @@ struct sink {
 };
 
 /* Longest texts that leave the guest, in bytes of the source (reliability: hostile names). */
-#define SINK_COMM_MAX 64
-#define SINK_PATH_MAX 1024
+#define SINK_COMM_MAX	 64
+#define SINK_PATH_MAX	 1024
 #define SINK_CMDLINE_MAX 4096
 
-static inline void sink_object_begin(struct sink *s, const char *key) { s->ops->object_begin(s, key); }
-static inline void sink_object_end(struct sink *s) { s->ops->object_end(s); }
-static inline void sink_array_begin(struct sink *s, const char *key) { s->ops->array_begin(s, key); }
-static inline void sink_array_end(struct sink *s) { s->ops->array_end(s); }
-static inline void sink_int(struct sink *s, const char *key, int64_t v) { s->ops->integer(s, key, v); }
-static inline void sink_uint(struct sink *s, const char *key, uint64_t v) { s->ops->uinteger(s, key, v); }
-static inline void sink_bool(struct sink *s, const char *key, bool v) { s->ops->boolean(s, key, v); }
-static inline void sink_null(struct sink *s, const char *key) { s->ops->null(s, key); }
+static inline void sink_object_begin(struct sink *s, const char *key)
+{
+	s->ops->object_begin(s, key);
+}
+static inline void sink_object_end(struct sink *s)
+{
+	s->ops->object_end(s);
+}
+static inline void sink_array_begin(struct sink *s, const char *key)
+{
+	s->ops->array_begin(s, key);
+}
+static inline void sink_array_end(struct sink *s)
+{
+	s->ops->array_end(s);
+}
+static inline void sink_int(struct sink *s, const char *key, int64_t v)
+{
+	s->ops->integer(s, key, v);
+}
+static inline void sink_uint(struct sink *s, const char *key, uint64_t v)
+{
+	s->ops->uinteger(s, key, v);
+}
+static inline void sink_bool(struct sink *s, const char *key, bool v)
+{
+	s->ops->boolean(s, key, v);
+}
+static inline void sink_null(struct sink *s, const char *key)
+{
+	s->ops->null(s, key);
+}
 
 /* `decimals` 0-6 digits after the point; NaN and infinities become null. */
 static inline void sink_real(struct sink *s, const char *key, double v, unsigned decimals)
@@ -68,8 +92,8 @@ static inline void sink_real(struct sink *s, const char *key, double v, unsigned
 }
 
 /*
- * Any bytes: invalid UTF-8 becomes U+FFFD, NUL is replaced too, controls are escaped; the source is cut at `max` bytes (a cut
- * is marked with a final U+2026 "…").
+ * Any bytes: invalid UTF-8 becomes U+FFFD, NUL is replaced too, controls are escaped; the source is cut at `max` bytes
+ * (a cut is marked with a final U+2026 "…").
  */
 static inline void sink_text(struct sink *s, const char *key, const char *bytes, size_t len, size_t max)
 {
@@ -85,9 +109,18 @@ static inline void sink_str(struct sink *s, const char *key, const char *str)
 		s->ops->null(s, key);
 }
 
-static inline struct sink_mark sink_mark(const struct sink *s) { return s->ops->mark(s); }
-static inline void sink_rewind(struct sink *s, struct sink_mark m) { s->ops->rewind(s, m); }
+static inline struct sink_mark sink_mark(const struct sink *s)
+{
+	return s->ops->mark(s);
+}
+static inline void sink_rewind(struct sink *s, struct sink_mark m)
+{
+	s->ops->rewind(s, m);
+}
 /* True when something did not fit (the text is then unusable unless rewound to an earlier mark). */
-static inline bool sink_full(const struct sink *s) { return s->ops->full(s); }
+static inline bool sink_full(const struct sink *s)
+{
+	return s->ops->full(s);
+}
 
 #endif

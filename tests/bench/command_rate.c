@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How many UnsafeCommands a second the whole agent runs, asked over its socket, against posix_spawn of the same argv, as
- * many in flight. Rounds alternate, medians are compared. `command_rate PATH [COMMANDS [ROUNDS [IN_FLIGHT [HANG_UP]]]]`: the
- * agent connects to the socket PATH and has to allow unsafe commands. With HANG_UP the host leaves after as many answers, with
- * commands in flight, which are counted as done though nobody hears of them, and is there again at once.
+ * How many UnsafeCommands a second the whole agent runs, asked over its socket, against posix_spawn of the same argv,
+ * as many in flight. Rounds alternate, medians are compared. `command_rate PATH [COMMANDS [ROUNDS [IN_FLIGHT
+ * [HANG_UP]]]]`: the agent connects to the socket PATH and has to allow unsafe commands. With HANG_UP the host leaves
+ * after as many answers, with commands in flight, which are counted as done though nobody hears of them, and is there
+ * again at once.
  */
 #include "spawn_floor.h"
 
@@ -16,8 +17,9 @@ static void ask(void)
 {
 	static unsigned id;
 	char line[256];
-	int len = snprintf(line, sizeof(line), "{\"type\":\"UnsafeCommand\",\"id\":\"c%u\",\"raw_command\":\"true\",\"timeout\":30}\n",
-			   ++id);
+	int len =
+		snprintf(line, sizeof(line),
+			 "{\"type\":\"UnsafeCommand\",\"id\":\"c%u\",\"raw_command\":\"true\",\"timeout\":30}\n", ++id);
 
 	send_text(host, line, (size_t)len);
 }
@@ -104,7 +106,7 @@ int main(int argc, char **argv)
 		ratios[i] = agents[i] / floors[i];
 	}
 	printf("sh -c true, %u in flight, %u commands, median of %u rounds\n", in_flight, total, rounds);
-	printf("floor (posix_spawn) %.0f/s   agent %.0f/s   ratio %.2f\n", median(floors, rounds), median(agents, rounds),
-	       median(ratios, rounds));
+	printf("floor (posix_spawn) %.0f/s   agent %.0f/s   ratio %.2f\n", median(floors, rounds),
+	       median(agents, rounds), median(ratios, rounds));
 	return EXIT_SUCCESS;
 }

@@ -34,7 +34,8 @@ static void on_done(void *data, struct exec_outcome *outcome)
 static void run_next(struct run *run)
 {
 	static const struct exec_callbacks callbacks = { .done = on_done };
-	struct exec_request request = { .argv = command, .envp = environment,
+	struct exec_request request = { .argv = command,
+					.envp = environment,
 					.term_ns = clock_ns(CLOCK_MONOTONIC) + 20 * NS_PER_S,
 					.kill_ns = clock_ns(CLOCK_MONOTONIC) + 30 * NS_PER_S };
 	struct exec_job *job;

@@ -79,9 +79,13 @@ static inline void floor_dump_sockets(struct floor *f, int family, int protocol)
 		struct nlmsghdr header;
 		struct inet_diag_req_v2 request;
 	} ask = {
-		.header = { .nlmsg_len = sizeof(ask), .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP },
-		.request = { .sdiag_family = (uint8_t)family, .sdiag_protocol = (uint8_t)protocol,
-			     .idiag_states = 1 << TCP_ESTABLISHED | 1 << (protocol == IPPROTO_TCP ? TCP_LISTEN : TCP_CLOSE) },
+		.header = { .nlmsg_len = sizeof(ask),
+			    .nlmsg_type = SOCK_DIAG_BY_FAMILY,
+			    .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP },
+		.request = { .sdiag_family = (uint8_t)family,
+			     .sdiag_protocol = (uint8_t)protocol,
+			     .idiag_states =
+				     1 << TCP_ESTABLISHED | 1 << (protocol == IPPROTO_TCP ? TCP_LISTEN : TCP_CLOSE) },
 	};
 
 	if (send(f->diag, &ask, sizeof(ask), 0) < 0)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * How long the agent takes to answer a keep-alive, against a bare echo of the same line over the same kind of socket,
- * both pinned to one CPU (else it is mostly the wake-up of the other one that is measured). `round_trip CPU AGENT [PEER]`:
- * the agent connects to the socket AGENT; PEER, if given, is where a qemu-ga listens. Rounds alternate; prints median
- * and 99th percentile in microseconds.
+ * both pinned to one CPU (else it is mostly the wake-up of the other one that is measured). `round_trip CPU AGENT
+ * [PEER]`: the agent connects to the socket AGENT; PEER, if given, is where a qemu-ga listens. Rounds alternate; prints
+ * median and 99th percentile in microseconds.
  */
 #include <signal.h>
 #include <sys/wait.h>
@@ -12,7 +12,7 @@
 
 #include "measure.h"
 
-#define ROUNDS 20
+#define ROUNDS	  20
 #define PER_ROUND 500
 
 struct channel {

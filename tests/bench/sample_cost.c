@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A sample in a hot loop, in this process: the agent's collect and encode against the floor of the same data. Rounds
- * alternate, medians are compared. `sample_cost [ROUNDS [SAMPLES]]` prints, for the system alone and for everything, the
- * nanoseconds of the floor, of collecting and of encoding, the ratio and the bytes of the line.
+ * alternate, medians are compared. `sample_cost [ROUNDS [SAMPLES]]` prints, for the system alone and for everything,
+ * the nanoseconds of the floor, of collecting and of encoding, the ratio and the bytes of the line.
  */
 #include <infiniservice/cleanup.h>
 #include <infiniservice/moment.h>
@@ -80,7 +80,8 @@ static struct cost agent_round(struct sampler *sampler, unsigned samples)
 	return cost;
 }
 
-static void compare(const char *name, struct floor *floor, struct sampler *sampler, bool full, unsigned rounds, unsigned samples)
+static void compare(const char *name, struct floor *floor, struct sampler *sampler, bool full, unsigned rounds,
+		    unsigned samples)
 {
 	double floors[ROUNDS_MAX], collects[ROUNDS_MAX], encodes[ROUNDS_MAX], ratios[ROUNDS_MAX];
 	struct cost cost;
@@ -94,8 +95,8 @@ static void compare(const char *name, struct floor *floor, struct sampler *sampl
 		encodes[i] = cost.encode_ns;
 		ratios[i] = (cost.collect_ns + cost.encode_ns) / floors[i];
 	}
-	printf("%s %.0f %.0f %.0f %.3f %zu\n", name, median(floors, rounds), median(collects, rounds), median(encodes, rounds),
-	       median(ratios, rounds), cost.bytes);
+	printf("%s %.0f %.0f %.0f %.3f %zu\n", name, median(floors, rounds), median(collects, rounds),
+	       median(encodes, rounds), median(ratios, rounds), cost.bytes);
 }
 
 int main(int argc, char **argv)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A configuration file: a bad one changes nothing and names its line; a good one is printed to a text that reads the same. */
+/*
+ * A configuration file: a bad one changes nothing and names its line; a good one is printed to a text that reads the
+ * same.
+ */
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What an agent that has been taken over may send to the executor: every parser of a request sees every input. Whatever is taken for a
- * request is one: built again from its parts it is the same bytes, its strings lie ended within it, a unit's name is never more than digits and
- * a dash, and the rules have an answer to it.
+ * What an agent that has been taken over may send to the executor: every parser of a request sees every input. Whatever
+ * is taken for a request is one: built again from its parts it is the same bytes, its strings lie ended within it, a
+ * unit's name is never more than digits and a dash, and the rules have an answer to it.
  */
 #include <errno.h>
 
@@ -42,8 +42,8 @@ static void run(char *message, size_t size)
 	}
 	REQUIRE(!command.cwd || command.cwd[0] == '/');
 	(void)rules_judge_run(&command, &config);
-	len = executor_run_build(command.run, (const char *const *)command.argv, (const char *const *)command.envp, command.cwd,
-				 command.user, command.action, command.unit, again, sizeof(again));
+	len = executor_run_build(command.run, (const char *const *)command.argv, (const char *const *)command.envp,
+				 command.cwd, command.user, command.action, command.unit, again, sizeof(again));
 	REQUIRE(len == (int64_t)size && memcmp(again, message, size) == 0);
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Framing and validator. The first byte picks the chunking, the rest is the stream. Three properties: any chunking
- * gives the same lines and verdicts as one feed; what is found behind a half line is whole; what the validator accepts json-c accepts too; what the writer makes
- * of arbitrary text the validator accepts, and it decodes to what json_text_encoded_len counted.
+ * gives the same lines and verdicts as one feed; what is found behind a half line is whole; what the validator accepts
+ * json-c accepts too; what the writer makes of arbitrary text the validator accepts, and it decodes to what
+ * json_text_encoded_len counted.
  */
 #include <json-c/json.h>
 
@@ -63,7 +64,7 @@ static void take_lines(struct history *history)
 	int what;
 
 	while ((what = frame_next(&history->reader, &line, &len)) != FRAME_MORE) {
-		struct json_fault fault = {JSON_OK, 0};
+		struct json_fault fault = { JSON_OK, 0 };
 		char id[JSON_ID_MAX + 1];
 
 		history->events++;
@@ -89,7 +90,7 @@ static void take_lines(struct history *history)
 /* Chunks of `step` bytes, or of changing sizes for step 0. */
 static struct history run(const uint8_t *data, size_t size, size_t step)
 {
-	struct history history = {.hash = 0xCBF29CE484222325ULL};
+	struct history history = { .hash = 0xCBF29CE484222325ULL };
 	size_t at = 0, turn = 0;
 
 	frame_init(&history.reader, MAX_LINE);

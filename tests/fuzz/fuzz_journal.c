@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Lines of the journal of accepted commands, torn or foreign: what is taken is written again as a line that reads the same. */
+/*
+ * Lines of the journal of accepted commands, torn or foreign: what is taken is written again as a line that reads the
+ * same.
+ */
 #include <errno.h>
 
 #include "agent/journal.h"

@@ -27,7 +27,7 @@ static void check_fault(const struct message_fault *fault)
 
 static void check_params(const struct message *message)
 {
-	static const char *const names[] = {"service", "action", "params", "pid", "limit", "force", ""};
+	static const char *const names[] = { "service", "action", "params", "pid", "limit", "force", "" };
 	struct message_fault fault;
 
 	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -45,7 +45,7 @@ static void check_params(const struct message *message)
 static void check_members(const struct message *batch)
 {
 	for (size_t i = 0; i < json_object_array_length(batch->items); i++) {
-		struct message member = {0};
+		struct message member = { 0 };
 		struct message_fault fault;
 
 		if (message_from_object(json_object_array_get_idx(batch->items, i), &member, &fault) < 0)
@@ -98,7 +98,7 @@ static void check_echo(struct json_object *root)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct message message = {0};
+	struct message message = { 0 };
 	struct message_fault fault;
 	int result;
 

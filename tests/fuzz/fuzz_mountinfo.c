@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* /proc/PID/mountinfo: fields lie within their line, what is unescaped is no longer than it was, the table is bounded. */
+/*
+ * /proc/PID/mountinfo: fields lie within their line, what is unescaped is no longer than it was, the table is bounded.
+ */
 #include "collectors/mountinfo.h"
 #include "require.h"
 

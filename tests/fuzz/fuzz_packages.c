@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What package managers print, through every parser of it: every named row is found again, and the list frees what it holds. */
+/*
+ * What package managers print, through every parser of it: every named row is found again, and the list frees what it
+ * holds.
+ */
 #include "agent/packages/parse.h"
 #include "agent/packages/sources.h"
 #include "agent/packages/verify.h"
@@ -45,7 +48,8 @@ static void check_verify(const char *text, size_t size)
 static void check_sources(const char *text, size_t size)
 {
 	static void (*const readers[])(const char *text, size_t len, struct package_sources *sources) = {
-		apt_refresh_parse, apt_sources_parse, apt_lists_parse, dnf_refresh_parse, dnf_sources_parse, dnf_lists_parse, apk_refresh_parse,
+		apt_refresh_parse, apt_sources_parse, apt_lists_parse,	 dnf_refresh_parse,
+		dnf_sources_parse, dnf_lists_parse,   apk_refresh_parse,
 	};
 	struct package_sources *sources = calloc(1, sizeof(*sources));
 	char names[300];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A segment of the log with anything in it, as a crash or a stranger left it: the repair cuts nothing but what comes after the last
- * newline, a second repair finds nothing to do, and a line written then is found whole at the end.
+ * A segment of the log with anything in it, as a crash or a stranger left it: the repair cuts nothing but what comes
+ * after the last newline, a second repair finds nothing to do, and a line written then is found whole at the end.
  */
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -76,7 +76,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	closep(&once.fd);
 	REQUIRE(repair_run(dir_fd, &twice) == 0);
 	REQUIRE(twice.cut_bytes == 0 && !twice.removed);
-	REQUIRE(twice.last_seq == once.last_seq && twice.last_wall_ms == once.last_wall_ms && twice.lines == once.lines);
+	REQUIRE(twice.last_seq == once.last_seq && twice.last_wall_ms == once.last_wall_ms &&
+		twice.lines == once.lines);
 	closep(&twice.fd);
 	return 0;
 }

@@ -134,7 +134,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		session_border(&session, UINT64_MAX);
 	end_all();
 	/* Scripts that find no room are refused by their own part. */
-	REQUIRE(open_count() == unanswered || memmem(bytes, size, "pending_scripts", 15) || memmem(bytes, size, "\\u", 2));
+	REQUIRE(open_count() == unanswered || memmem(bytes, size, "pending_scripts", 15) ||
+		memmem(bytes, size, "\\u", 2));
 	REQUIRE(session.answers_lost == 0);
 	session_done(&session);
 	return 0;

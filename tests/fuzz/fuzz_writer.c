@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The writer of all that leaves the guest, driven by the input: objects, lists, numbers and texts into a buffer of any size, with
- * marks (of a text that is whole so far) and rewinds. What it gives out is one line of ASCII that validator and json-c take, whatever was cut.
+ * The writer of all that leaves the guest, driven by the input: objects, lists, numbers and texts into a buffer of any
+ * size, with marks (of a text that is whole so far) and rewinds. What it gives out is one line of ASCII that validator
+ * and json-c take, whatever was cut.
  */
 #include <json-c/json.h>
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What a fuzz target is made of: a property that must hold for every input, or the program ends where the fuzzer sees it. */
+/*
+ * What a fuzz target is made of: a property that must hold for every input, or the program ends where the fuzzer sees
+ * it.
+ */
 #ifndef TESTS_FUZZ_REQUIRE_H
 #define TESTS_FUZZ_REQUIRE_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where a fuzz target keeps files: a folder of its process, in memory where there is such a file system. A run that crashed could not
- * remove it: the next one of the same target does.
+ * Where a fuzz target keeps files: a folder of its process, in memory where there is such a file system. A run that
+ * crashed could not remove it: the next one of the same target does.
  */
 #ifndef TESTS_FUZZ_SCRATCH_H
 #define TESTS_FUZZ_SCRATCH_H

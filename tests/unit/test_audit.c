@@ -133,7 +133,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_journal_gets_each_record_as_one_datagram, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_journal_that_takes_nothing_is_not_waited_for, setup, teardown),
-		cmocka_unit_test_setup_teardown(refusals_are_recorded_at_a_pace_and_the_others_counted_for_each_source, setup, teardown),
+		cmocka_unit_test_setup_teardown(refusals_are_recorded_at_a_pace_and_the_others_counted_for_each_source,
+						setup, teardown),
 		cmocka_unit_test_setup_teardown(what_changes_something_waits_for_room_within_a_bound, setup, teardown),
 	};
 

@@ -50,7 +50,8 @@ static void secrets_in_command_lines_are_hidden(void **state)
 /* The next option is not the value of the name before it, and has a secret of its own. */
 static void an_empty_value_does_not_uncover_the_secret_of_the_next_option(void **state)
 {
-	static const char *const texts[] = { "password= --password hunter2", "--token= --api-key hunter2 x", "secret: --secret=hunter2" };
+	static const char *const texts[] = { "password= --password hunter2", "--token= --api-key hunter2 x",
+					     "secret: --secret=hunter2" };
 	const char *const argv[] = { "tool", "password=", "--password", "hunter2", NULL };
 	char out[96];
 

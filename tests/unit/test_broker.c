@@ -36,7 +36,8 @@ const bool test_can_destroy = true;
 #define WAIT_MS 5000
 
 static char dir[] = "/tmp/test_broker.XXXXXX";
-static char manager_path[64], broker_path[64], config_path[64], output_path[64], log_path[64], limit_path[64], run_path[64];
+static char manager_path[64], broker_path[64], config_path[64], output_path[64], log_path[64], limit_path[64],
+	run_path[64];
 static pid_t manager_pid, broker_pid;
 static int stops[2]; /* the manager writes a byte at each StopUnit */
 
@@ -67,8 +68,8 @@ static void properties(sd_bus *bus, const char *name, const char *interface, con
 	if (state)
 		sd_bus_message_append(signal, "sa{sv}as", interface, 1, "ActiveState", "s", state, 0);
 	else
-		sd_bus_message_append(signal, "sa{sv}as", interface, 4, "ExecMainPID", "u", 4711, "ExecMainCode", "i", code,
-				      "ExecMainStatus", "i", status, "Result", "s", result, 0);
+		sd_bus_message_append(signal, "sa{sv}as", interface, 4, "ExecMainPID", "u", 4711, "ExecMainCode", "i",
+				      code, "ExecMainStatus", "i", status, "Result", "s", result, 0);
 	sd_bus_send(bus, signal, NULL);
 	sd_bus_message_unref(signal);
 	free(path);
@@ -78,11 +79,15 @@ static void kept_append(sd_bus_message *m, const struct kept_unit *unit, bool se
 {
 	if (service)
 		sd_bus_message_append(m, "a{sv}", 5, "ExecMainPID", "u", unit ? 4711 : 0, "ExecMainCode", "i",
-				      unit && unit->over ? CLD_EXITED : 0, "ExecMainStatus", "i", unit && unit->over ? 3 : 0, "Result", "s",
-				      "success", "ExecMainExitTimestampMonotonic", "t", unit && unit->over ? (uint64_t)7000000 : 0);
+				      unit && unit->over ? CLD_EXITED : 0, "ExecMainStatus", "i",
+				      unit && unit->over ? 3 : 0, "Result", "s", "success",
+				      "ExecMainExitTimestampMonotonic", "t",
+				      unit && unit->over ? (uint64_t)7000000 : 0);
 	else
 		sd_bus_message_append(m, "a{sv}", 2, "ActiveState", "s", unit ? "active" : "inactive", "SubState", "s",
-				      !unit ? "dead" : unit->over ? "exited" : "running");
+				      !unit	   ? "dead"
+				      : unit->over ? "exited"
+						   : "running");
 }
 
 static void kept_changed(sd_bus *bus, const struct kept_unit *unit)
@@ -94,7 +99,8 @@ static void kept_changed(sd_bus *bus, const struct kept_unit *unit)
 		sd_bus_message *signal = NULL;
 
 		sd_bus_message_new_signal(bus, &signal, path, "org.freedesktop.DBus.Properties", "PropertiesChanged");
-		sd_bus_message_append(signal, "s", service ? "org.freedesktop.systemd1.Service" : "org.freedesktop.systemd1.Unit");
+		sd_bus_message_append(signal, "s",
+				      service ? "org.freedesktop.systemd1.Service" : "org.freedesktop.systemd1.Unit");
 		kept_append(signal, unit, service);
 		sd_bus_message_append(signal, "as", 0);
 		sd_bus_send(bus, signal, NULL);
@@ -122,17 +128,19 @@ static int kept_start(sd_bus_message *m, const char *name, const char *action, i
 }
 
 /*
- * Of the Unit interface; "alias.service" is another name of a shell, "trigger.timer" starts one, "absent.service" is not there and
- * "broken.service" cannot be read.
+ * Of the Unit interface; "alias.service" is another name of a shell, "trigger.timer" starts one, "absent.service" is
+ * not there and "broken.service" cannot be read.
  */
 static void facts_append(sd_bus_message *m, const char *name)
 {
 	const char *id = strcmp(name, "alias.service") == 0 ? "debug-shell.service" : name;
-	const char *load = strcmp(name, "absent.service") == 0 ? "not-found" : strcmp(name, "broken.service") == 0 ? "bad-setting" : "loaded";
+	const char *load = strcmp(name, "absent.service") == 0	 ? "not-found"
+			   : strcmp(name, "broken.service") == 0 ? "bad-setting"
+								 : "loaded";
 
 	sd_bus_message_append(m, "a{sv}", 5, "Id", "s", id, "Names", "as", 2, id, name, "Triggers", "as", 1,
-			      strcmp(name, "trigger.timer") == 0 ? "debug-shell.service" : "other.service", "LoadState", "s", load,
-			      "LoadError", "(ss)", "", "there is a word wrong");
+			      strcmp(name, "trigger.timer") == 0 ? "debug-shell.service" : "other.service", "LoadState",
+			      "s", load, "LoadError", "(ss)", "", "there is a word wrong");
 }
 
 static int load_unit(sd_bus_message *m)
@@ -160,7 +168,8 @@ static int kept_get_all(sd_bus_message *m)
 	if (name && !strstr(name, "-keep-"))
 		facts_append(reply, name);
 	else
-		kept_append(reply, kept_find(name ? name : "?"), strcmp(interface, "org.freedesktop.systemd1.Service") == 0);
+		kept_append(reply, kept_find(name ? name : "?"),
+			    strcmp(interface, "org.freedesktop.systemd1.Service") == 0);
 	sd_bus_send(NULL, reply, NULL);
 	sd_bus_message_unref(reply);
 	free(name);
@@ -302,7 +311,8 @@ static int on_call(sd_bus_message *m, void *data, sd_bus_error *error)
 	}
 	if (strcmp(member, "StartUnit") == 0 && sd_bus_message_read(m, "s", &name) >= 0) {
 		if (strcmp(name, "absent.service") == 0)
-			return sd_bus_reply_method_errorf(m, "org.freedesktop.systemd1.NoSuchUnit", "Unit %s not found.", name);
+			return sd_bus_reply_method_errorf(m, "org.freedesktop.systemd1.NoSuchUnit",
+							  "Unit %s not found.", name);
 		sd_bus_reply_method_return(m, "o", "/org/freedesktop/systemd1/job/2");
 		if (write(stops[1], "J", 1) != 1)
 			_exit(1);
@@ -390,8 +400,12 @@ static void broker_main(int fd)
 {
 	/* No login manager: power is asked of the manager that is played here, never of this machine's. */
 	static char address[96], program[] = "/nowhere/infiniservice-exec", system[] = "unix:path=/nonexistent/bus";
-	struct broker_options options = { .listen_fd = fd, .config_dir = dir, .manager_address = address, .user = user_name,
-					  .program = program, .system_address = system };
+	struct broker_options options = { .listen_fd = fd,
+					  .config_dir = dir,
+					  .manager_address = address,
+					  .user = user_name,
+					  .program = program,
+					  .system_address = system };
 
 	snprintf(address, sizeof(address), "unix:path=%s", manager_path);
 	if (!freopen(log_path, "a", stderr))
@@ -457,7 +471,8 @@ static void ask_run(int fd, uint64_t id, const char *action, enum policy_group g
 {
 	static char message[EXECUTOR_MESSAGE_MAX];
 	const char *const argv[] = { "/bin/sh", "-c", "whatever", NULL };
-	struct executor_run run = { .head = { .id = id, .term_ns = TIME_NEVER, .kill_ns = TIME_NEVER }, .group = group };
+	struct executor_run run = { .head = { .id = id, .term_ns = TIME_NEVER, .kill_ns = TIME_NEVER },
+				    .group = group };
 	int64_t len = executor_run_build(run, argv, NULL, NULL, NULL, action, NULL, message, sizeof(message));
 
 	assert_true(len > 0);
@@ -475,15 +490,19 @@ static void ask_kept(int fd, uint64_t id, const char *action, const char *unit, 
 	const struct package_manager *apt = package_manager_at(0);
 	bool remove = strcmp(action, "PackageRemove") == 0;
 	const char *argv[PACKAGE_ARGS_MAX], *name = "thing";
-	struct executor_run run = { .head = { .id = id, .term_ns = TIME_NEVER, .kill_ns = TIME_NEVER }, .group = GROUP_PACKAGES,
+	struct executor_run run = { .head = { .id = id, .term_ns = TIME_NEVER, .kill_ns = TIME_NEVER },
+				    .group = GROUP_PACKAGES,
 				    .flags = EXECUTOR_RUN_KEEP };
 	struct iovec iov = { .iov_base = message };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 
-	assert_int_equal(package_argv(&apt->steps[remove ? PACKAGE_REMOVE : PACKAGE_INSTALL], "/usr/bin/apt-get", &name, 1, argv), 0);
+	assert_int_equal(package_argv(&apt->steps[remove ? PACKAGE_REMOVE : PACKAGE_INSTALL], "/usr/bin/apt-get", &name,
+				      1, argv),
+			 0);
 	iov.iov_len = (size_t)executor_run_build(run, argv, NULL, NULL, NULL, action, unit, message, sizeof(message));
 	if (files) {
-		control.head = (struct cmsghdr){ .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS,
+		control.head = (struct cmsghdr){ .cmsg_level = SOL_SOCKET,
+						 .cmsg_type = SCM_RIGHTS,
 						 .cmsg_len = CMSG_LEN(2 * sizeof(int)) };
 		memcpy(CMSG_DATA(&control.head), files, 2 * sizeof(int));
 		msg.msg_control = &control;
@@ -523,7 +542,8 @@ static void ask_deed(int fd, uint64_t id, const char *unit)
 {
 	char message[512];
 	struct executor_deed_request deed = { .head = { .id = id, .term_ns = TIME_NEVER, .kill_ns = TIME_NEVER },
-					      .deed = EXECUTOR_DEED_START, .group = GROUP_CONTROL };
+					      .deed = EXECUTOR_DEED_START,
+					      .group = GROUP_CONTROL };
 	int64_t len = executor_deed_build(deed, "ServiceControl", unit, message, sizeof(message));
 
 	assert_int_equal(send(fd, message, (size_t)len, 0), len);
@@ -538,7 +558,9 @@ static bool hear(int fd, struct executor_answer *answer, int fds[2])
 	} control;
 	struct executor_answer bytes;
 	struct iovec iov = { .iov_base = &bytes, .iov_len = sizeof(bytes) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+	};
 	struct pollfd wait = { .fd = fd, .events = POLLIN };
 	ssize_t len;
 
@@ -615,7 +637,8 @@ static void ask_power_off(int fd, uint64_t id, const char *action)
 {
 	char message[512];
 	struct executor_deed_request deed = { .head = { .id = id, .term_ns = TIME_NEVER, .kill_ns = TIME_NEVER },
-					      .deed = EXECUTOR_DEED_POWER_OFF, .group = GROUP_POWER };
+					      .deed = EXECUTOR_DEED_POWER_OFF,
+					      .group = GROUP_POWER };
 	int64_t len = executor_deed_build(deed, action, "", message, sizeof(message));
 
 	assert_int_equal(send(fd, message, (size_t)len, 0), len);
@@ -625,14 +648,19 @@ static void ask_golden(int fd, uint64_t id)
 {
 	static char message[EXECUTOR_MESSAGE_MAX];
 	const char *const argv[] = { "/x/infiniservice-exec", "golden", NULL };
-	struct executor_run run = { .head = { .id = id, .term_ns = TIME_NEVER, .kill_ns = TIME_NEVER }, .group = GROUP_POWER };
-	int64_t len = executor_run_build(run, argv, NULL, NULL, NULL, "PrepareGoldenImage", NULL, message, sizeof(message));
+	struct executor_run run = { .head = { .id = id, .term_ns = TIME_NEVER, .kill_ns = TIME_NEVER },
+				    .group = GROUP_POWER };
+	int64_t len =
+		executor_run_build(run, argv, NULL, NULL, NULL, "PrepareGoldenImage", NULL, message, sizeof(message));
 
 	assert_true(len > 0);
 	assert_int_equal(send(fd, message, (size_t)len, 0), len);
 }
 
-/* The image takes the right to switch it off out of the configuration, and is switched off all the same; but for that nothing is left. */
+/*
+ * The image takes the right to switch it off out of the configuration, and is switched off all the same; but for that
+ * nothing is left.
+ */
 static void a_guest_that_was_sealed_may_still_be_switched_off_and_nothing_else(void **state)
 {
 	int fd = agent_connect();
@@ -717,7 +745,8 @@ static void ask_enable(int fd, uint64_t id, const char *unit)
 {
 	char message[512];
 	struct executor_deed_request deed = { .head = { .id = id, .term_ns = TIME_NEVER, .kill_ns = TIME_NEVER },
-					      .deed = EXECUTOR_DEED_ENABLE, .group = GROUP_CONTROL };
+					      .deed = EXECUTOR_DEED_ENABLE,
+					      .group = GROUP_CONTROL };
 	int64_t len = executor_deed_build(deed, "ServiceControl", unit, message, sizeof(message));
 
 	assert_int_equal(send(fd, message, (size_t)len, 0), len);
@@ -727,7 +756,8 @@ static void ask_deed_for(int fd, uint64_t id, const char *action, const char *un
 {
 	char message[2048];
 	struct executor_deed_request deed = { .head = { .id = id, .term_ns = TIME_NEVER, .kill_ns = TIME_NEVER },
-					      .deed = EXECUTOR_DEED_START, .group = GROUP_CONTROL };
+					      .deed = EXECUTOR_DEED_START,
+					      .group = GROUP_CONTROL };
 	int64_t len = executor_deed_build(deed, action, unit, message, sizeof(message));
 
 	assert_int_equal(send(fd, message, (size_t)len, 0), len);
@@ -739,7 +769,8 @@ static void to_enable_what_has_no_install_section_is_a_failure_with_words(void *
 
 	(void)state;
 	ask_enable(fd, 300, "static.service");
-	assert_non_null(strstr(expect(fd, EXECUTOR_ANSWERED).text, "org.infinibay.NoInstallSection The unit files have no installation config"));
+	assert_non_null(strstr(expect(fd, EXECUTOR_ANSWERED).text,
+			       "org.infinibay.NoInstallSection The unit files have no installation config"));
 	ask_enable(fd, 301, "cron.service");
 	assert_string_equal(expect(fd, EXECUTOR_ANSWERED).text, "done");
 	close(fd);
@@ -747,7 +778,8 @@ static void to_enable_what_has_no_install_section_is_a_failure_with_words(void *
 
 static void nothing_of_the_agent_makes_a_line_or_a_control_byte_in_the_journal(void **state)
 {
-	static const char forged[] = "x\n<0>kernel: all is well\r\033[2J\x9b" "2J\xff";
+	static const char forged[] = "x\n<0>kernel: all is well\r\033[2J\x9b"
+				     "2J\xff";
 	int fd = agent_connect();
 	const char *text;
 	size_t lines = 0;
@@ -783,7 +815,8 @@ static void an_agent_cannot_claim_another_group(void **state)
 
 static void cuts_off_who_does_not_keep_to_the_protocol_and_serves_the_next(void **state)
 {
-	static const char *const rubbish[] = { "", "GET / HTTP/1.1\r\n", "\3\0\1\0aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" };
+	static const char *const rubbish[] = { "", "GET / HTTP/1.1\r\n",
+					       "\3\0\1\0aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" };
 	int fd;
 
 	(void)state;
@@ -819,7 +852,9 @@ static void serves_the_user_it_is_for_and_root_alone(void **state)
 
 static void cancels_by_its_unit_and_tells_of_memory(void **state)
 {
-	struct executor_request cancel = { .version = EXECUTOR_VERSION, .op = EXECUTOR_CANCEL, .size = sizeof(cancel), .id = 9 };
+	struct executor_request cancel = {
+		.version = EXECUTOR_VERSION, .op = EXECUTOR_CANCEL, .size = sizeof(cancel), .id = 9
+	};
 	struct executor_answer answer;
 	int fd = agent_connect();
 
@@ -994,7 +1029,9 @@ static void the_next_executor_finds_what_an_earlier_one_kept(void **state)
 
 static void the_ninth_program_is_refused_at_once_and_a_place_is_free_again_when_one_ends(void **state)
 {
-	struct executor_request cancel = { .version = EXECUTOR_VERSION, .op = EXECUTOR_CANCEL, .size = sizeof(cancel), .id = 51 };
+	struct executor_request cancel = {
+		.version = EXECUTOR_VERSION, .op = EXECUTOR_CANCEL, .size = sizeof(cancel), .id = 51
+	};
 	struct executor_answer answer;
 	int fd = agent_connect();
 
@@ -1031,8 +1068,10 @@ static void ask_greedily(int fd, uint64_t id, const char *action, enum policy_gr
 {
 	static char message[EXECUTOR_MESSAGE_MAX];
 	const char *const envp[] = { "LD_PRELOAD=/tmp/mine.so", NULL };
-	struct executor_run run = { .head = { .id = id, .term_ns = TIME_NEVER, .kill_ns = TIME_NEVER }, .group = group,
-				    .limits = { 1, 2, 3, 4, 5 }, .oom_score_adj = id % 2 ? -1000 : 300 };
+	struct executor_run run = { .head = { .id = id, .term_ns = TIME_NEVER, .kill_ns = TIME_NEVER },
+				    .group = group,
+				    .limits = { 1, 2, 3, 4, 5 },
+				    .oom_score_adj = id % 2 ? -1000 : 300 };
 	int64_t len = executor_run_build(run, argv, envp, "/", NULL, action, NULL, message, sizeof(message));
 
 	assert_true(len > 0);
@@ -1056,7 +1095,10 @@ static const struct executor_command *last_run(void)
 	return &command;
 }
 
-/* An odd id asks to be spared when memory is short, which is nobody's to ask for; an even one to be the first to go, which it may. */
+/*
+ * An odd id asks to be spared when memory is short, which is nobody's to ask for; an even one to be the first to go,
+ * which it may.
+ */
 static void limits_are(const struct executor_command *command, uint64_t id)
 {
 	assert_int_equal(command->run.head.id, id);
@@ -1067,7 +1109,8 @@ static void limits_are(const struct executor_command *command, uint64_t id)
 
 static void a_command_is_limited_by_its_unit_alone_whatever_the_agent_says(void **state)
 {
-	const char *const shell[] = { "/bin/sh", "-c", "whatever", NULL }, *const verb[] = { "/tmp/infiniservice-exec", "golden", NULL };
+	const char *const shell[] = { "/bin/sh", "-c", "whatever", NULL }, *const verb[] = { "/tmp/infiniservice-exec",
+											     "golden", NULL };
 	const char *step[PACKAGE_ARGS_MAX], *name = "thing";
 	const struct executor_command *command;
 	int fd = agent_connect();
@@ -1091,7 +1134,8 @@ static void a_command_is_limited_by_its_unit_alone_whatever_the_agent_says(void 
 		assert_string_not_equal(command->envp[0], "LD_PRELOAD=/tmp/mine.so");
 		assert_null(command->cwd);
 	}
-	assert_int_equal(package_argv(&package_manager_at(0)->steps[PACKAGE_INSTALL], "/usr/bin/apt-get", &name, 1, step), 0);
+	assert_int_equal(
+		package_argv(&package_manager_at(0)->steps[PACKAGE_INSTALL], "/usr/bin/apt-get", &name, 1, step), 0);
 	ask_greedily(fd, 95, "PackageInstall", GROUP_PACKAGES, step);
 	command = last_run();
 	limits_are(command, 95);
@@ -1134,7 +1178,9 @@ static void one_program_outlives_the_agent_at_a_time_and_for_two_hours_at_most(v
 
 static void leaves_to_its_successor_when_the_agent_is_of_another_version(void **state)
 {
-	struct executor_request request = { .version = EXECUTOR_VERSION + 1, .op = EXECUTOR_CANCEL, .size = sizeof(request), .id = 1 };
+	struct executor_request request = {
+		.version = EXECUTOR_VERSION + 1, .op = EXECUTOR_CANCEL, .size = sizeof(request), .id = 1
+	};
 	int fd = agent_connect(), status = -1;
 
 	(void)state;
@@ -1151,12 +1197,17 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(runs_a_command_as_a_unit_and_hands_its_pipes_over, begin, end),
 		cmocka_unit_test_setup_teardown(refuses_what_the_policy_it_reads_forbids, begin, end),
-		cmocka_unit_test_setup_teardown(a_guest_that_was_sealed_may_still_be_switched_off_and_nothing_else, begin, end),
-		cmocka_unit_test_setup_teardown(a_unit_is_judged_by_what_pid_1_calls_it_and_triggers_at_the_moment_of_the_call, begin, end),
-		cmocka_unit_test_setup_teardown(to_enable_what_has_no_install_section_is_a_failure_with_words, begin, end),
-		cmocka_unit_test_setup_teardown(nothing_of_the_agent_makes_a_line_or_a_control_byte_in_the_journal, begin, end),
+		cmocka_unit_test_setup_teardown(a_guest_that_was_sealed_may_still_be_switched_off_and_nothing_else,
+						begin, end),
+		cmocka_unit_test_setup_teardown(
+			a_unit_is_judged_by_what_pid_1_calls_it_and_triggers_at_the_moment_of_the_call, begin, end),
+		cmocka_unit_test_setup_teardown(to_enable_what_has_no_install_section_is_a_failure_with_words, begin,
+						end),
+		cmocka_unit_test_setup_teardown(nothing_of_the_agent_makes_a_line_or_a_control_byte_in_the_journal,
+						begin, end),
 		cmocka_unit_test_setup_teardown(an_agent_cannot_claim_another_group, begin, end),
-		cmocka_unit_test_setup_teardown(cuts_off_who_does_not_keep_to_the_protocol_and_serves_the_next, begin, end),
+		cmocka_unit_test_setup_teardown(cuts_off_who_does_not_keep_to_the_protocol_and_serves_the_next, begin,
+						end),
 		cmocka_unit_test_setup_teardown(serves_the_user_it_is_for_and_root_alone, begin, end),
 		cmocka_unit_test_setup_teardown(cancels_by_its_unit_and_tells_of_memory, begin, end),
 		cmocka_unit_test_setup_teardown(stops_the_units_of_an_agent_that_is_gone, begin, end),
@@ -1164,12 +1215,17 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_is_kept_writes_to_the_files_it_came_with, begin, end),
 		cmocka_unit_test_setup_teardown(files_that_are_not_the_agents_own_to_append_to_cut_it_off, begin, end),
 		cmocka_unit_test_setup_teardown(the_end_of_what_was_kept_is_told_until_it_is_let_go, begin, end),
-		cmocka_unit_test_setup_teardown(what_is_kept_goes_on_without_its_agent_and_is_not_let_go_before_its_end, begin, end),
+		cmocka_unit_test_setup_teardown(what_is_kept_goes_on_without_its_agent_and_is_not_let_go_before_its_end,
+						begin, end),
 		cmocka_unit_test_setup_teardown(the_next_executor_finds_what_an_earlier_one_kept, begin, end),
-		cmocka_unit_test_setup_teardown(the_ninth_program_is_refused_at_once_and_a_place_is_free_again_when_one_ends, begin, end),
-		cmocka_unit_test_setup_teardown(a_command_is_limited_by_its_unit_alone_whatever_the_agent_says, begin, end),
-		cmocka_unit_test_setup_teardown(one_program_outlives_the_agent_at_a_time_and_for_two_hours_at_most, begin, end),
-		cmocka_unit_test_setup_teardown(leaves_to_its_successor_when_the_agent_is_of_another_version, begin, end),
+		cmocka_unit_test_setup_teardown(
+			the_ninth_program_is_refused_at_once_and_a_place_is_free_again_when_one_ends, begin, end),
+		cmocka_unit_test_setup_teardown(a_command_is_limited_by_its_unit_alone_whatever_the_agent_says, begin,
+						end),
+		cmocka_unit_test_setup_teardown(one_program_outlives_the_agent_at_a_time_and_for_two_hours_at_most,
+						begin, end),
+		cmocka_unit_test_setup_teardown(leaves_to_its_successor_when_the_agent_is_of_another_version, begin,
+						end),
 	};
 
 	return cmocka_run_group_tests_name("broker", tests, NULL, NULL);

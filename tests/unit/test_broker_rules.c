@@ -52,9 +52,10 @@ static struct rules_verdict judge(const char *action, enum policy_group group, c
 }
 
 #define APT_GET "apt-get" APT_OPTIONS
-#define APT_DO  "/usr/bin/apt-get" APT_OPTIONS
-#define APT_OPTIONS                                                                                                     \
-	" -y -q -o APT::Cmd::Pattern-Only=1 -o DPkg::Lock::Timeout=0 -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confdef " \
+#define APT_DO	"/usr/bin/apt-get" APT_OPTIONS
+#define APT_OPTIONS                                                                                                    \
+	" -y -q -o APT::Cmd::Pattern-Only=1 -o DPkg::Lock::Timeout=0 -o Dpkg::Use-Pty=0 -o "                           \
+	"Dpkg::Options::=--force-confdef "                                                                             \
 	"-o Dpkg::Options::=--force-confold "
 
 static void lets_each_action_do_what_it_is_made_of(void **state)
@@ -119,15 +120,27 @@ static void refuses_what_an_action_is_not_made_of(void **state)
 
 static void questions_are_asked_word_by_word(void **state)
 {
-	static const char *const actions[] = { "CheckLinuxSecurity", "GetLinuxSecurityStatus", "GetLinuxFirewallStatus", "CheckFirewallStatus",
-					       "CheckSecurityModules" };
-	static const char *const asked[] = { "/usr/sbin/sshd -T", "/usr/sbin/nft -j list ruleset", "/usr/bin/apt-config dump",
-					       "/usr/bin/cat /sys/kernel/security/apparmor/profiles", "/usr/bin/cat /proc/net/ip_tables_names",
-					       "/usr/bin/cat /proc/net/ip6_tables_names" };
+	static const char *const actions[] = { "CheckLinuxSecurity", "GetLinuxSecurityStatus", "GetLinuxFirewallStatus",
+					       "CheckFirewallStatus", "CheckSecurityModules" };
+	static const char *const asked[] = { "/usr/sbin/sshd -T",
+					     "/usr/sbin/nft -j list ruleset",
+					     "/usr/bin/apt-config dump",
+					     "/usr/bin/cat /sys/kernel/security/apparmor/profiles",
+					     "/usr/bin/cat /proc/net/ip_tables_names",
+					     "/usr/bin/cat /proc/net/ip6_tables_names" };
 	static const char *const not_asked[] = {
-		"/usr/sbin/sshd",	   "/usr/sbin/sshd -T -f /tmp/x", "/usr/sbin/sshd -D",		  "/tmp/sshd -T",
-		"/usr/sbin/nft -j list", "/usr/sbin/nft flush ruleset", "/usr/sbin/nft -j list ruleset -f /tmp/x", "/usr/bin/cat /etc/shadow",
-		"/usr/bin/cat", "/usr/bin/cat /proc/net/ip_tables_names /etc/shadow",	   "/usr/bin/cat /sys/kernel/security/apparmor/profiles /etc/shadow", "/usr/bin/sh -T",
+		"/usr/sbin/sshd",
+		"/usr/sbin/sshd -T -f /tmp/x",
+		"/usr/sbin/sshd -D",
+		"/tmp/sshd -T",
+		"/usr/sbin/nft -j list",
+		"/usr/sbin/nft flush ruleset",
+		"/usr/sbin/nft -j list ruleset -f /tmp/x",
+		"/usr/bin/cat /etc/shadow",
+		"/usr/bin/cat",
+		"/usr/bin/cat /proc/net/ip_tables_names /etc/shadow",
+		"/usr/bin/cat /sys/kernel/security/apparmor/profiles /etc/shadow",
+		"/usr/bin/sh -T",
 	};
 
 	(void)state;
@@ -151,11 +164,44 @@ static void questions_are_asked_word_by_word(void **state)
 static void names_of_packages_are_names_and_no_orders_versions_releases_or_patterns(void **state)
 {
 	static const char *const bad[] = {
-		"no-such-package-here+", "hello-", "hello/stable", "hello=1.0", "hello:any", "hello:all", "hello:", "hello:amd64:i386", "hello:-",
-		"hello:../x", "*", "hel*", "h.*", "^hello", "hello$", "~nhello", "?name(hello)", "?true", "hel[lp]o", "hello^", "he~llo", "Hello", "he_llo",
-		"-hello", "./hello.deb", "/tmp/hello.deb", "hello,world", "hello|world", "", "hello\n", "h\xc3\xa9llo", "hello;id", "+hello", ".hello",
+		"no-such-package-here+",
+		"hello-",
+		"hello/stable",
+		"hello=1.0",
+		"hello:any",
+		"hello:all",
+		"hello:",
+		"hello:amd64:i386",
+		"hello:-",
+		"hello:../x",
+		"*",
+		"hel*",
+		"h.*",
+		"^hello",
+		"hello$",
+		"~nhello",
+		"?name(hello)",
+		"?true",
+		"hel[lp]o",
+		"hello^",
+		"he~llo",
+		"Hello",
+		"he_llo",
+		"-hello",
+		"./hello.deb",
+		"/tmp/hello.deb",
+		"hello,world",
+		"hello|world",
+		"",
+		"hello\n",
+		"h\xc3\xa9llo",
+		"hello;id",
+		"+hello",
+		".hello",
 	};
-	static const char *const good[] = { "hello", "g++", "libstdc++6", "python3.11", "libc6:i386", "0ad", "linux-image-6.1.0-10-amd64" };
+	static const char *const good[] = {
+		"hello", "g++", "libstdc++6", "python3.11", "libc6:i386", "0ad", "linux-image-6.1.0-10-amd64"
+	};
 	char words[512];
 
 	(void)state;
@@ -266,18 +312,30 @@ static void lets_deeds_be_about_whole_names_of_units_only(void **state)
 static void refuses_units_that_are_never_controlled_whatever_the_agent_says(void **state)
 {
 	static const char *const denied[] = {
-		"infiniservice.service", "infiniservice-exec.socket", "infiniservice-port@x.service", "infiniservice-port@zz\\x3bid.service",
-		"debug-shell.service", "user@0.service", "getty@tty1.service", "emergency.service", "modprobe@x.service", "systemd-nspawn@x.service",
-		"systemd-reboot.service", "any@\\x2d.service", "mine.service", "db@1.service",
+		"infiniservice.service",
+		"infiniservice-exec.socket",
+		"infiniservice-port@x.service",
+		"infiniservice-port@zz\\x3bid.service",
+		"debug-shell.service",
+		"user@0.service",
+		"getty@tty1.service",
+		"emergency.service",
+		"modprobe@x.service",
+		"systemd-nspawn@x.service",
+		"systemd-reboot.service",
+		"any@\\x2d.service",
+		"mine.service",
+		"db@1.service",
 	};
-	static const enum executor_deed deeds[] = { EXECUTOR_DEED_START, EXECUTOR_DEED_STOP, EXECUTOR_DEED_RESTART, EXECUTOR_DEED_ENABLE,
-						    EXECUTOR_DEED_DISABLE };
+	static const enum executor_deed deeds[] = { EXECUTOR_DEED_START, EXECUTOR_DEED_STOP, EXECUTOR_DEED_RESTART,
+						    EXECUTOR_DEED_ENABLE, EXECUTOR_DEED_DISABLE };
 
 	(void)state;
 	allow("control", "", "commands.deny_units=mine db@");
 	for (size_t i = 0; i < ARRAY_SIZE(denied); i++)
 		for (size_t j = 0; j < ARRAY_SIZE(deeds); j++) {
-			struct executor_call call = { .deed = { .deed = deeds[j], .group = GROUP_CONTROL }, .action = "ServiceControl",
+			struct executor_call call = { .deed = { .deed = deeds[j], .group = GROUP_CONTROL },
+						      .action = "ServiceControl",
 						      .argument = denied[i] };
 			struct rules_verdict verdict = rules_judge_deed(&call, &config);
 

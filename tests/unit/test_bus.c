@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Conversations on a bus: the other end is sd-bus as a server on a socketpair, in the same loop, and plays the service manager.
+ * Conversations on a bus: the other end is sd-bus as a server on a socketpair, in the same loop, and plays the service
+ * manager.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -47,7 +48,9 @@ struct fixture {
 	int jobs_error;
 };
 
-/* ------------------------------------------------------------------------------------------------- the manager's part */
+/*
+ * ------------------------------------------------------------------------------------------------- the manager's part
+ */
 
 static int on_start_unit(sd_bus_message *message, void *data, sd_bus_error *error)
 {
@@ -58,7 +61,8 @@ static int on_start_unit(sd_bus_message *message, void *data, sd_bus_error *erro
 	if (r < 0)
 		return r;
 	if (strcmp(unit, "missing.service") == 0)
-		return sd_bus_error_set(error, "org.freedesktop.systemd1.NoSuchUnit", "Unit missing.service not found.");
+		return sd_bus_error_set(error, "org.freedesktop.systemd1.NoSuchUnit",
+					"Unit missing.service not found.");
 	fixture->jobs++;
 	r = sd_bus_reply_method_return(message, "o", job);
 	/* A job of somebody else ends first. */
@@ -104,8 +108,9 @@ static int on_properties(sd_bus_message *message, void *data, sd_bus_error *erro
 	id = strcmp(name, "alias.service") == 0 ? "debug-shell.service" : name;
 	if (strcmp(name, "trigger.timer") == 0)
 		triggers = "debug-shell.service";
-	r = sd_bus_reply_method_return(message, "a{sv}", 4, "Id", "s", id, "Names", "as", 2, id, name, "Triggers", "as", 1, triggers,
-				       "LoadState", "s", strcmp(name, "missing.service") == 0 ? "not-found" : "loaded");
+	r = sd_bus_reply_method_return(message, "a{sv}", 4, "Id", "s", id, "Names", "as", 2, id, name, "Triggers", "as",
+				       1, triggers, "LoadState", "s",
+				       strcmp(name, "missing.service") == 0 ? "not-found" : "loaded");
 	free(name);
 	return r < 0 ? r : 1;
 }
@@ -180,11 +185,11 @@ static int on_list_files(sd_bus_message *message, void *data, sd_bus_error *erro
 {
 	(void)data;
 	(void)error;
-	return sd_bus_reply_method_return(message, "a(ss)", 7, "/lib/systemd/system/ssh.service", "enabled",
-					  "/lib/systemd/system/getty@.service", "enabled", "/lib/systemd/system/rest.service", "disabled",
-					  "/etc/systemd/system/off.service", "masked", "/lib/systemd/system/x.target", "static",
-					  "/etc/systemd/system/sshd.service", "alias", "/lib/systemd/system/dbus-org.example.x.service",
-					  "enabled");
+	return sd_bus_reply_method_return(
+		message, "a(ss)", 7, "/lib/systemd/system/ssh.service", "enabled", "/lib/systemd/system/getty@.service",
+		"enabled", "/lib/systemd/system/rest.service", "disabled", "/etc/systemd/system/off.service", "masked",
+		"/lib/systemd/system/x.target", "static", "/etc/systemd/system/sshd.service", "alias",
+		"/lib/systemd/system/dbus-org.example.x.service", "enabled");
 }
 
 static const sd_bus_vtable manager[] = {
@@ -237,8 +242,7 @@ static int peer_connect(void *data)
 		return -EIO;
 	fixture->peer_fd = -1;
 	if (sd_bus_set_server(fixture->peer, true, id) < 0 || sd_bus_set_anonymous(fixture->peer, true) < 0 ||
-	    sd_bus_start(fixture->peer) < 0 ||
-	    sd_bus_add_filter(fixture->peer, NULL, on_properties, NULL) < 0 ||
+	    sd_bus_start(fixture->peer) < 0 || sd_bus_add_filter(fixture->peer, NULL, on_properties, NULL) < 0 ||
 	    sd_bus_add_object_vtable(fixture->peer, NULL, SYSTEMD_PATH, SYSTEMD_MANAGER, manager, fixture) < 0)
 		return -EIO;
 	ev_io_init(&fixture->io, on_peer, ends[1], EV_READ);
@@ -250,7 +254,9 @@ static int peer_connect(void *data)
 /* From here on the bus is the one under test. */
 #include "tests/unit/portable_bus.h"
 
-/* -------------------------------------------------------------------------------------------------------- the fixture */
+/*
+ * -------------------------------------------------------------------------------------------------------- the fixture
+ */
 
 static void on_guard(struct ev_loop *loop, ev_timer *timer, int events)
 {
@@ -327,7 +333,9 @@ static struct bus_call *ask(struct fixture *fixture, const char *member, const c
 	return call;
 }
 
-/* ---------------------------------------------------------------------------------------------------------- the tests */
+/*
+ * ---------------------------------------------------------------------------------------------------------- the tests
+ */
 
 static void nothing_is_opened_before_it_is_needed(void **state)
 {
@@ -476,7 +484,8 @@ static void a_job_is_over_when_its_own_end_is_signalled(void **state)
 	char units[1][UNIT_NAME_SIZE] = { "ssh.service" };
 	struct unit_jobs jobs;
 
-	assert_int_equal(unit_jobs_start(&jobs, fixture->bus, &nothing_denied, "StartUnit", units, 1, on_jobs_done, fixture), 0);
+	assert_int_equal(
+		unit_jobs_start(&jobs, fixture->bus, &nothing_denied, "StartUnit", units, 1, on_jobs_done, fixture), 0);
 	assert_false(fixture->jobs_over);
 	ev_run(fixture->loop, 0);
 	assert_true(fixture->jobs_over);
@@ -494,7 +503,8 @@ static void a_job_that_fails_and_one_that_is_refused_are_told_apart(void **state
 	struct unit_jobs jobs;
 
 	fixture->job_result = "failed";
-	assert_int_equal(unit_jobs_start(&jobs, fixture->bus, &nothing_denied, "StartUnit", units, 2, on_jobs_done, fixture), 0);
+	assert_int_equal(
+		unit_jobs_start(&jobs, fixture->bus, &nothing_denied, "StartUnit", units, 2, on_jobs_done, fixture), 0);
 	ev_run(fixture->loop, 0);
 	assert_true(fixture->jobs_over);
 	assert_true(jobs.list[0].refused);
@@ -514,7 +524,8 @@ static void a_unit_that_is_not_to_be_controlled_is_refused_by_its_real_name_and_
 	struct config denying = { .commands = { .deny_units = more } };
 	struct unit_jobs jobs;
 
-	assert_int_equal(unit_jobs_start(&jobs, fixture->bus, &denying, "RestartUnit", units, 4, on_jobs_done, fixture), 0);
+	assert_int_equal(unit_jobs_start(&jobs, fixture->bus, &denying, "RestartUnit", units, 4, on_jobs_done, fixture),
+			 0);
 	ev_run(fixture->loop, 0);
 	assert_true(fixture->jobs_over);
 	assert_int_equal(fixture->jobs, 0);
@@ -543,7 +554,8 @@ static void jobs_end_with_the_bus_when_that_goes_away(void **state)
 	ev_timer timer;
 
 	fixture->job_result = NULL;
-	assert_int_equal(unit_jobs_start(&jobs, fixture->bus, &nothing_denied, "StartUnit", units, 1, on_jobs_done, fixture), 0);
+	assert_int_equal(
+		unit_jobs_start(&jobs, fixture->bus, &nothing_denied, "StartUnit", units, 1, on_jobs_done, fixture), 0);
 	ev_timer_init(&timer, on_time, 0.03, 0);
 	timer.data = fixture;
 	ev_timer_start(fixture->loop, &timer);
@@ -560,7 +572,8 @@ static void jobs_given_up_leave_nothing_behind(void **state)
 	char units[1][UNIT_NAME_SIZE] = { "ssh.service" };
 	struct unit_jobs jobs;
 
-	assert_int_equal(unit_jobs_start(&jobs, fixture->bus, &nothing_denied, "StartUnit", units, 1, on_jobs_done, fixture), 0);
+	assert_int_equal(
+		unit_jobs_start(&jobs, fixture->bus, &nothing_denied, "StartUnit", units, 1, on_jobs_done, fixture), 0);
 	unit_jobs_done(&jobs);
 	ask(fixture, "Echo", "hello", TIME_NEVER);
 	ev_run(fixture->loop, 0);
@@ -604,8 +617,8 @@ static void units_and_files_become_one_table_of_services(void **state)
 		const char *name, *status, *file_state;
 		bool usable;
 	} want[] = {
-		{ "a-oneshot.service", "exited", NULL, true },	 { "bad.service", "failed", NULL, true },
-		{ "off.service", "stopped", "masked", false },	 { "rest.service", "stopped", "disabled", true },
+		{ "a-oneshot.service", "exited", NULL, true }, { "bad.service", "failed", NULL, true },
+		{ "off.service", "stopped", "masked", false }, { "rest.service", "stopped", "disabled", true },
 		{ "ssh.service", "running", "enabled", true },
 	};
 	struct listing listing = { .fixture = *state };
@@ -634,15 +647,20 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_call_is_answered_once_and_never_from_within_itself, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_refusal_comes_with_name_and_words, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_not_answered_ends_at_its_time, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_bus_that_says_nothing_at_all_costs_the_time_of_the_call, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_bus_that_says_nothing_at_all_costs_the_time_of_the_call, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(a_bus_that_goes_away_fails_what_is_outstanding, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_cancelled_call_is_never_answered, setup, teardown),
 		cmocka_unit_test_setup_teardown(too_many_calls_at_once_are_refused, setup, teardown),
-		cmocka_unit_test_setup_teardown(an_idle_connection_is_closed_and_opened_anew_when_needed, setup_impatient, teardown),
+		cmocka_unit_test_setup_teardown(an_idle_connection_is_closed_and_opened_anew_when_needed,
+						setup_impatient, teardown),
 		cmocka_unit_test(an_address_where_nobody_listens_refuses_at_once),
 		cmocka_unit_test_setup_teardown(a_job_is_over_when_its_own_end_is_signalled, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_job_that_fails_and_one_that_is_refused_are_told_apart, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_unit_that_is_not_to_be_controlled_is_refused_by_its_real_name_and_no_job_begins, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_job_that_fails_and_one_that_is_refused_are_told_apart, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(
+			a_unit_that_is_not_to_be_controlled_is_refused_by_its_real_name_and_no_job_begins, setup,
+			teardown),
 		cmocka_unit_test_setup_teardown(jobs_end_with_the_bus_when_that_goes_away, setup, teardown),
 		cmocka_unit_test_setup_teardown(jobs_given_up_leave_nothing_behind, setup, teardown),
 		cmocka_unit_test_setup_teardown(units_and_files_become_one_table_of_services, setup, teardown),

@@ -83,8 +83,11 @@ static int setup(void **state)
 	strcpy(f->root, "/tmp/cleaner-XXXXXX");
 	if (!mkdtemp(f->root))
 		return -1;
-	f->cleaner = (struct cleaner){ .root_fd = open(f->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC), .now_s = time(NULL) + OLD,
-				       .age_s = -1, .removed = on_removed, .data = f };
+	f->cleaner = (struct cleaner){ .root_fd = open(f->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+				       .now_s = time(NULL) + OLD,
+				       .age_s = -1,
+				       .removed = on_removed,
+				       .data = f };
 	*state = f;
 	make_dir(f, "tmp");
 	make_dir(f, "outside");
@@ -337,7 +340,8 @@ static void empties_or_removes_a_single_file(void **state)
 
 static void a_report_is_read_back(void **state)
 {
-	static const char text[] = "item\t4096\t/tmp/a\nitem\t0\t/tmp/b\\x0ac\nnoise\ndirectories\t1\nend\t4096\t2\t7\t1\n";
+	static const char text[] =
+		"item\t4096\t/tmp/a\nitem\t0\t/tmp/b\\x0ac\nnoise\ndirectories\t1\nend\t4096\t2\t7\t1\n";
 	struct clean_report report;
 
 	(void)state;

@@ -20,7 +20,9 @@ struct reading {
 
 static struct probe_rtc reading_of(struct reading r)
 {
-	return (struct probe_rtc){ .rtc_s = T0 + r.rtc, .boot_ns = (uint64_t)r.boot * NS_PER_S, .wall_ms = (T0 + r.wall) * 1000 };
+	return (struct probe_rtc){ .rtc_s = T0 + r.rtc,
+				   .boot_ns = (uint64_t)r.boot * NS_PER_S,
+				   .wall_ms = (T0 + r.wall) * 1000 };
 }
 
 static void the_real_time_clock_tells_of_time_that_was_not_lived_through(void **state)
@@ -87,7 +89,8 @@ static void the_times_of_a_host_tell_when_they_run_ahead(void **state)
 		for (int at = 0; at < 6; at++) {
 			int64_t wall_ms = T0 * 1000 + at * 120000;
 
-			if (generation_host_ran_ahead(&generation, wall_ms + cases[i].ahead_ms[at], wall_ms) != (at == cases[i].told))
+			if (generation_host_ran_ahead(&generation, wall_ms + cases[i].ahead_ms[at], wall_ms) !=
+			    (at == cases[i].told))
 				fail_msg("case %u, message %d", i, at);
 		}
 	}
@@ -101,10 +104,18 @@ static void a_host_that_holds_samples_of_before_is_offered_this_generation_from_
 		const char *text;
 		uint64_t after;
 	} cases[] = {
-		{ 740, NULL, 740 },		    { 721, NULL, 721 }, { 745, NULL, 720 }, /* not sent yet: another one's */
-		{ 740, "0123456789abcdef", 740 },   { 745, "0123456789abcdef", 745 },	   { 740, "fedcba9876543210", 720 },
-		{ 727, "fedcba9876543210", 720 },   { 720, "fedcba9876543210", 720 },	   { 700, "fedcba9876543210", 700 },
-		{ 700, NULL, 700 },		    { 0, NULL, 0 },			   { 5000, "fedcba9876543210", 720 },
+		{ 740, NULL, 740 },
+		{ 721, NULL, 721 },
+		{ 745, NULL, 720 }, /* not sent yet: another one's */
+		{ 740, "0123456789abcdef", 740 },
+		{ 745, "0123456789abcdef", 745 },
+		{ 740, "fedcba9876543210", 720 },
+		{ 727, "fedcba9876543210", 720 },
+		{ 720, "fedcba9876543210", 720 },
+		{ 700, "fedcba9876543210", 700 },
+		{ 700, NULL, 700 },
+		{ 0, NULL, 0 },
+		{ 5000, "fedcba9876543210", 720 },
 	};
 
 	(void)state;
@@ -128,7 +139,9 @@ static void the_kernels_event_is_told_from_others(void **state)
 		size_t len;
 		bool is;
 	} cases[] = {
-		{ EVENT("change@/devices/platform/QEMUVGID:00\0ACTION=change\0DEVPATH=/devices/platform/QEMUVGID:00\0NEW_VMGENID=1\0SEQNUM=9\0"), true },
+		{ EVENT("change@/devices/platform/QEMUVGID:00\0ACTION=change\0DEVPATH=/devices/platform/"
+			"QEMUVGID:00\0NEW_VMGENID=1\0SEQNUM=9\0"),
+		  true },
 		{ EVENT("change@/devices/platform/x\0NEW_VMGENID=1"), true },
 		{ EVENT("change@/devices/platform/x\0NEW_VMGENID=12\0"), false },
 		{ EVENT("change@/devices/platform/x\0SYNTH_ARG_NEW_VMGENID=1\0"), false },

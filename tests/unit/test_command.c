@@ -17,7 +17,8 @@ static void the_answer_is_due_before_the_host_gives_up(void **state)
 		uint32_t timeout_s;
 		uint64_t deadline_ms, term_ms;
 	} cases[] = {
-		{ 1, 750, 550 }, { 2, 1500, 1100 }, { 4, 3000, 2200 }, { 5, 4000, 3000 }, { 10, 9000, 7000 }, { 30, 29000, 27000 },
+		{ 1, 750, 550 },   { 2, 1500, 1100 },  { 4, 3000, 2200 },
+		{ 5, 4000, 3000 }, { 10, 9000, 7000 }, { 30, 29000, 27000 },
 	};
 
 	(void)state;

@@ -133,9 +133,11 @@ static void values_are_parsed_by_their_type(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_int_equal(load_text(f, "[commands]\nenabled = off\nallow = observe, control packages\nmax_output_bytes = 8K\n"
-				      "[log]\nsync=ALWAYS ; a comment\n\n# another\nsegment_bytes = 65536\n[agent]\nvm_id = a b\n"),
-			 0);
+	assert_int_equal(
+		load_text(f,
+			  "[commands]\nenabled = off\nallow = observe, control packages\nmax_output_bytes = 8K\n"
+			  "[log]\nsync=ALWAYS ; a comment\n\n# another\nsegment_bytes = 65536\n[agent]\nvm_id = a b\n"),
+		0);
 	assert_false(f->config.commands.enabled);
 	assert_string_equal(f->config.commands.allow[2], "packages");
 	assert_null(f->config.commands.allow[3]);
@@ -164,14 +166,29 @@ static void all_words_for_yes_and_no_are_taken(void **state)
 static void refuses_values_out_of_range_and_keeps_the_old_one(void **state)
 {
 	static const char *const bad[] = {
-		"timers.metrics_interval_ms=9",	 "timers.metrics_interval_ms=86400001", "timers.metrics_interval_ms=1.5",
-		"timers.metrics_interval_ms=-1", "timers.metrics_interval_ms=10s",	"timers.metrics_interval_ms=",
-		"log.segment_bytes=65535",	 "log.segment_bytes=64X",		"log.segment_bytes=18446744073709551616",
-		"log.sync=sometimes",		 "log.interval_ms=5",			"log.dir=relative",
-		"log.dir=",			 "log.enabled=maybe",			"log.dir=\"/quoted\"",
-		"agent.vm_id=a\x1b[31m",	 "nosuch.key=1",			"log.nosuch=1",
-		"log",				 "log=1",				"=",
-		"port.spec",			 "log.segment_bytes=99999999999G",
+		"timers.metrics_interval_ms=9",
+		"timers.metrics_interval_ms=86400001",
+		"timers.metrics_interval_ms=1.5",
+		"timers.metrics_interval_ms=-1",
+		"timers.metrics_interval_ms=10s",
+		"timers.metrics_interval_ms=",
+		"log.segment_bytes=65535",
+		"log.segment_bytes=64X",
+		"log.segment_bytes=18446744073709551616",
+		"log.sync=sometimes",
+		"log.interval_ms=5",
+		"log.dir=relative",
+		"log.dir=",
+		"log.enabled=maybe",
+		"log.dir=\"/quoted\"",
+		"agent.vm_id=a\x1b[31m",
+		"nosuch.key=1",
+		"log.nosuch=1",
+		"log",
+		"log=1",
+		"=",
+		"port.spec",
+		"log.segment_bytes=99999999999G",
 	};
 	struct fixture *f = *state;
 
@@ -358,7 +375,8 @@ static void check_finds_what_no_single_key_can_know(void **state)
 		{ "port.queue_bytes=512K", NULL },
 		{ "port.spec=relative", NULL },
 		{ "port.spec=unix:", NULL },
-		{ "socket.path=/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+		{ "socket.path=/"
+		  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 		  "aaaaaaaaaaaaaaaaaaaaaaaa",
 		  NULL },
 	};
@@ -495,8 +513,10 @@ static void what_can_hardly_be_meant_is_an_error_of_the_check(void **state)
 		{ "enabled = no\n[log]\n", "1 @:1: \"enabled\" stands before any [section]", false },
 		{ "[log]\nenabled = no\nenabled = yes\n", "1 @:3: log.enabled is set in line 2 already", false },
 		{ "[agent]\nvm_id = a # the first\n", "1 @:2: agent.vm_id: a comment begins at the beginning", false },
-		{ "[commands]\ndeny = pakages\n", "1 @:2: commands.deny: there is no group pakages, perhaps packages", false },
-		{ "[commands]\ndeny = observe,\n  Power\n", "1 @:3: commands.deny: there is no group Power, perhaps power", false },
+		{ "[commands]\ndeny = pakages\n", "1 @:2: commands.deny: there is no group pakages, perhaps packages",
+		  false },
+		{ "[commands]\ndeny = observe,\n  Power\n",
+		  "1 @:3: commands.deny: there is no group Power, perhaps power", false },
 		{ "[commands]\nallow = everything\n", "1 @:2: commands.allow: everything is neither a group", false },
 		{ "[socket]\ngroup = wheel # of the admins\n", "1 @:2: socket.group: a comment begins", false },
 		{ "[log] enabled = no\n", "1 @:1: what follows [log] on its line is ignored", false },
@@ -519,7 +539,8 @@ static void what_can_hardly_be_meant_is_an_error_of_the_check(void **state)
 	int r;
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		const char *at = strchr(cases[i].told, '@'), *all = inspect(f, cases[i].text, strlen(cases[i].text), &told, &r);
+		const char *at = strchr(cases[i].told, '@'),
+			   *all = inspect(f, cases[i].text, strlen(cases[i].text), &told, &r);
 		char want[200];
 
 		snprintf(want, sizeof(want), "%.*s%s%s", at ? (int)(at - cases[i].told) : 0, cases[i].told,
@@ -587,15 +608,17 @@ static void all_errors_of_all_files_are_told_and_what_is_right_is_taken(void **s
 	write_file(f, "conf.d/50-good.conf", "[timers]\n\nmetrics_interval_ms = 2000\n");
 	assert_int_equal(config_inspect_dir(&f->config, f->dir, on_finding, &told, &origins), -EINVAL);
 	if (told.count[CONFIG_ERROR] != 6 || told.count[CONFIG_MISTAKE] || told.count[CONFIG_WARNING] != 1 ||
-	    !strstr(told.text, "infiniservice.conf:2: line longer") || !strstr(told.text, "infiniservice.conf:3: agent.log_level") ||
+	    !strstr(told.text, "infiniservice.conf:2: line longer") ||
+	    !strstr(told.text, "infiniservice.conf:3: agent.log_level") ||
 	    !strstr(told.text, "10-nul.conf:2: a NUL byte") || !strstr(told.text, "10-nul.conf:3: log.sync") ||
-	    !strstr(told.text, "20-open.conf: can be written by others") || !strstr(told.text, "30-dir.conf: not a regular file") ||
-	    !strstr(told.text, "40-left.conf.bak: not read"))
+	    !strstr(told.text, "20-open.conf: can be written by others") ||
+	    !strstr(told.text, "30-dir.conf: not a regular file") || !strstr(told.text, "40-left.conf.bak: not read"))
 		fail_msg("%s", told.text);
 	assert_int_equal(f->config.agent.shutdown_grace_s, 7);
 	assert_int_equal(f->config.timers.metrics_interval_ms, 2000);
 	assert_true(f->config.log.enabled);
-	assert_non_null(strstr(origins.of[config_key_find("timers", "metrics_interval_ms") - config_keys], "/50-good.conf:3"));
+	assert_non_null(
+		strstr(origins.of[config_key_find("timers", "metrics_interval_ms") - config_keys], "/50-good.conf:3"));
 	assert_null(origins.of[config_key_find("log", "enabled") - config_keys]);
 	config_origins_free(&origins);
 }

@@ -297,7 +297,8 @@ static void every_counter_is_walked_through_all_that_counters_do(void **state)
 	assert_int_equal(failed, 0);
 }
 
-/* ------------------------------------------------------------------------------------------------- the CPUs' columns
+/*
+ * ------------------------------------------------------------------------------------------------- the CPUs' columns
  */
 
 #define COLUMNS 8

@@ -61,7 +61,7 @@ static int parse(const char *text, size_t len, struct cpu_stat *out)
 {
 	static struct cpu_times cores[4];
 
-	*out = (struct cpu_stat){.cores = cores, .cores_max = 4};
+	*out = (struct cpu_stat){ .cores = cores, .cores_max = 4 };
 	return cpu_stat_parse(text, len, out);
 }
 
@@ -89,19 +89,19 @@ static void accepts_what_old_and_new_kernels_write_and_refuses_nonsense(void **s
 		const char *text;
 		int want;
 	} cases[] = {
-		{"cpu 1 2 3 4\n", 0},
-		{"cpu 1 2 3 4 5 6 7 8 9 10 11 12 13\n", 0},
-		{"cpu  1 2 3 4", 0},
-		{"cpu 1 2 3 4\nnew_line 7\nctxt x\n", 0},
-		{"", -EBADMSG},
-		{"ctxt 5\n", -EBADMSG},
-		{"cpu 1 2 3\n", -EBADMSG},
-		{"cpu 1 2 3 4 x\n", -EBADMSG},
-		{"cpu 1 2 -3 4\n", -EBADMSG},
-		{"cpu 1 2 3 99999999999999999999\n", -EBADMSG},
-		{"cpu\n", -EBADMSG},
-		{"cpufreq 1 2 3 4\n", -EBADMSG},
-		{"cpu0 1 2\ncpu1 x\n", -EBADMSG},
+		{ "cpu 1 2 3 4\n", 0 },
+		{ "cpu 1 2 3 4 5 6 7 8 9 10 11 12 13\n", 0 },
+		{ "cpu  1 2 3 4", 0 },
+		{ "cpu 1 2 3 4\nnew_line 7\nctxt x\n", 0 },
+		{ "", -EBADMSG },
+		{ "ctxt 5\n", -EBADMSG },
+		{ "cpu 1 2 3\n", -EBADMSG },
+		{ "cpu 1 2 3 4 x\n", -EBADMSG },
+		{ "cpu 1 2 -3 4\n", -EBADMSG },
+		{ "cpu 1 2 3 99999999999999999999\n", -EBADMSG },
+		{ "cpu\n", -EBADMSG },
+		{ "cpufreq 1 2 3 4\n", -EBADMSG },
+		{ "cpu0 1 2\ncpu1 x\n", -EBADMSG },
 	};
 
 	(void)state;
@@ -120,18 +120,19 @@ static void a_line_that_makes_no_sense_costs_itself_and_is_counted(void **state)
 		unsigned first_id;
 		uint64_t all_user;
 	} cases[] = {
-		{"cpu 1 2 3 4\ncpu0 1 2\n", 0, 1, 0, 1},
-		{"cpu 1 2 3 4\ncpuX 1 2 3 4\ncpu0 1 2 3 4\n", 1, 1, 0, 1},
-		{"cpufreq 7 8\ncpu 1 2 3 4\ncpu0 1 2 3 4\ncpuidle\n", 1, 2, 0, 1},
-		{"cpu 1 2 3 4\ncpu99999 1 2 3 4\n", 0, 1, 0, 1},
-		{"cpu 1 2 3 4\ncpu3 9 2 3 4\ncpu0 1 2 3 4\ncpu1 1 2 3 4\n", 3, 0, 0, 1},
-		{"cpu 1 2 3 4\ncpu1 1 2 3 4\ncpu1 9 2 3 4\n", 1, 1, 1, 1},
-		{"cpu 1 2 3 4\ncpu 5 6 7 8\ncpu0 1 2 3 4\n", 1, 1, 0, 1},
-		{"cpu 1 2 -3 4\ncpu0 1 2 3 4\ncpu1 6 2 3 4\n", 2, 1, 0, 7},
-		{"cpu 1 2 3 4\ncpu0 1 2 3 -4\ncpu1 6 2 3 4\n", 1, 1, 1, 1},
-		{"cpu2 6 2 3 4\ncpu0 1 2 3 4\n", 2, 0, 0, 7},
-		{"cpu 1 2 3 4\ncpu0 1 2 3 4\nctxt x\nprocesses -1\nprocs_running one\nprocs_blocked\nintr x\n", 1, 3, 0, 1},
-		{"cpu 1 2 3 4\ncpu0 1 2 3 4\nctxt 5\nprocesses 99999999999999999999\nbtime x\n", 1, 1, 0, 1},
+		{ "cpu 1 2 3 4\ncpu0 1 2\n", 0, 1, 0, 1 },
+		{ "cpu 1 2 3 4\ncpuX 1 2 3 4\ncpu0 1 2 3 4\n", 1, 1, 0, 1 },
+		{ "cpufreq 7 8\ncpu 1 2 3 4\ncpu0 1 2 3 4\ncpuidle\n", 1, 2, 0, 1 },
+		{ "cpu 1 2 3 4\ncpu99999 1 2 3 4\n", 0, 1, 0, 1 },
+		{ "cpu 1 2 3 4\ncpu3 9 2 3 4\ncpu0 1 2 3 4\ncpu1 1 2 3 4\n", 3, 0, 0, 1 },
+		{ "cpu 1 2 3 4\ncpu1 1 2 3 4\ncpu1 9 2 3 4\n", 1, 1, 1, 1 },
+		{ "cpu 1 2 3 4\ncpu 5 6 7 8\ncpu0 1 2 3 4\n", 1, 1, 0, 1 },
+		{ "cpu 1 2 -3 4\ncpu0 1 2 3 4\ncpu1 6 2 3 4\n", 2, 1, 0, 7 },
+		{ "cpu 1 2 3 4\ncpu0 1 2 3 -4\ncpu1 6 2 3 4\n", 1, 1, 1, 1 },
+		{ "cpu2 6 2 3 4\ncpu0 1 2 3 4\n", 2, 0, 0, 7 },
+		{ "cpu 1 2 3 4\ncpu0 1 2 3 4\nctxt x\nprocesses -1\nprocs_running one\nprocs_blocked\nintr x\n", 1, 3,
+		  0, 1 },
+		{ "cpu 1 2 3 4\ncpu0 1 2 3 4\nctxt 5\nprocesses 99999999999999999999\nbtime x\n", 1, 1, 0, 1 },
 	};
 
 	(void)state;
@@ -179,7 +180,7 @@ static void more_cores_than_room_are_counted(void **state)
 
 static void iowait_and_steal_are_not_busy(void **state)
 {
-	struct cpu_times before = {0}, now = {.ticks = {10, 10, 10, 30, 20, 5, 5, 10}};
+	struct cpu_times before = { 0 }, now = { .ticks = { 10, 10, 10, 30, 20, 5, 5, 10 } };
 	struct cpu_share share = cpu_share_between(&before, &now, 0);
 
 	(void)state;
@@ -190,8 +191,8 @@ static void iowait_and_steal_are_not_busy(void **state)
 
 static void counters_that_go_back_never_give_negative_shares(void **state)
 {
-	struct cpu_times before = {.ticks = {100, 100, 100, 1000, 500, 0, 0, 0}};
-	struct cpu_times now = {.ticks = {110, 100, 100, 990, 400, 0, 0, 0}};
+	struct cpu_times before = { .ticks = { 100, 100, 100, 1000, 500, 0, 0, 0 } };
+	struct cpu_times now = { .ticks = { 110, 100, 100, 990, 400, 0, 0, 0 } };
 	struct cpu_share share = cpu_share_between(&before, &now, 200);
 
 	(void)state;
@@ -204,8 +205,8 @@ static void counters_that_go_back_never_give_negative_shares(void **state)
 
 static void the_largest_counters_give_finite_shares(void **state)
 {
-	struct cpu_times now = {.ticks = {UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX,
-					  UINT64_MAX, UINT64_MAX}};
+	struct cpu_times now = { .ticks = { UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX,
+					    UINT64_MAX, UINT64_MAX } };
 	struct cpu_share share = cpu_share_between(NULL, &now, 0);
 
 	(void)state;

@@ -89,7 +89,7 @@ static void rejects_lines_that_make_no_sense(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
-		struct diskstats_line line = {.device = 42};
+		struct diskstats_line line = { .device = 42 };
 
 		assert_int_equal(parse(lines[i], &line), -EBADMSG);
 		assert_true(line.device == 42);
@@ -132,7 +132,8 @@ static void totals_count_each_byte_once(void **state)
 	assert_true(emits(
 		fixture,
 		"\"io_stats\":{\"read_bytes_per_sec\":11264,\"write_bytes_per_sec\":20480,\"read_ops_per_sec\":11,"
-		"\"write_ops_per_sec\":5,\"readBytes\":112640,\"writeBytes\":204800,\"io_utilization_percent\":25.00,\"state\":\"ok\"}"));
+		"\"write_ops_per_sec\":5,\"readBytes\":112640,\"writeBytes\":204800,\"io_utilization_percent\":25.00,"
+		"\"state\":\"ok\"}"));
 	assert_true(emits(fixture, "\"name\":\"dm-0\",\"kind\":\"stacked\",\"read_bytes\":102400"));
 	assert_true(emits(fixture, "\"name\":\"nvme0n1\",\"kind\":\"disk\""));
 	assert_false(emits(fixture, "vda1\""));
@@ -160,33 +161,36 @@ static void a_request_counts_once_whatever_it_passes(void **state)
 		const char *files[6]; /* of sysfs */
 		unsigned disks;	      /* that move by themselves */
 	} cases[] = {
-		{"a zvol beside its pool", {"254 0 vda", "230 0 zd0", "230 16 zd16"}, {NULL}, 1},
-		{"a partition of a zvol", {"254 0 vda", "230 0 zd0", "230 1 zd0p1"}, {"dev/block/230:1/partition"}, 1},
-		{"a disk with a name like a zvol's", {"254 0 zda"}, {NULL}, 1},
-		{"a dm device", {"254 0 vda", "253 0 dm-0"}, {"dev/block/253:0/slaves/vda"}, 1},
-		{"a mirror",
-		 {"8 0 sda", "8 16 sdb", "9 0 md0"},
-		 {"dev/block/9:0/slaves/sda", "dev/block/9:0/slaves/sdb"},
-		 2},
-		{"a dm device on a mirror on partitions",
-		 {"8 0 sda", "8 1 sda1", "9 0 md0", "253 0 dm-0"},
-		 {"dev/block/8:1/partition", "dev/block/9:0/slaves/sda1", "dev/block/253:0/slaves/md0"},
-		 1},
-		{"drbd", {"8 0 sda", "147 0 drbd0"}, {"dev/block/147:0/slaves/sda"}, 1},
-		{"bcache", {"8 0 sda", "251 0 bcache0"}, {"dev/block/251:0/slaves/sda"}, 1},
-		{"an NVMe disk over one hidden path",
-		 {"259 1 nvme0c0n1", "259 0 nvme0n1", "259 2 nvme0n1p1"},
-		 {"block/nvme0c0n1/hidden", "dev/block/259:2/partition"},
-		 1},
-		{"NVMe disks over two paths each",
-		 {"259 0 nvme0n1", "259 1 nvme0c0n1", "259 2 nvme0c1n1", "259 3 nvme0n12", "259 4 nvme0c0n12"},
-		 {NULL},
-		 3},
-		{"an NVMe disk without paths", {"259 0 nvme0n1", "259 1 nvme1n1"}, {NULL}, 2},
-		{"loop and zram", {"254 0 vda", "7 0 loop0", "252 0 zram0", "1 0 ram0"}, {NULL}, 1},
-		{"dm on loop", {"254 0 vda", "7 0 loop0", "253 0 dm-0"}, {"dev/block/253:0/slaves/loop0"}, 1},
-		{"nbd and rbd are disks", {"43 0 nbd0", "251 0 rbd0"}, {NULL}, 2},
-		{"a multipath driver of its own", {"8 0 sda", "120 0 emcpowera", "201 0 VxDMP1"}, {NULL}, 1},
+		{ "a zvol beside its pool", { "254 0 vda", "230 0 zd0", "230 16 zd16" }, { NULL }, 1 },
+		{ "a partition of a zvol",
+		  { "254 0 vda", "230 0 zd0", "230 1 zd0p1" },
+		  { "dev/block/230:1/partition" },
+		  1 },
+		{ "a disk with a name like a zvol's", { "254 0 zda" }, { NULL }, 1 },
+		{ "a dm device", { "254 0 vda", "253 0 dm-0" }, { "dev/block/253:0/slaves/vda" }, 1 },
+		{ "a mirror",
+		  { "8 0 sda", "8 16 sdb", "9 0 md0" },
+		  { "dev/block/9:0/slaves/sda", "dev/block/9:0/slaves/sdb" },
+		  2 },
+		{ "a dm device on a mirror on partitions",
+		  { "8 0 sda", "8 1 sda1", "9 0 md0", "253 0 dm-0" },
+		  { "dev/block/8:1/partition", "dev/block/9:0/slaves/sda1", "dev/block/253:0/slaves/md0" },
+		  1 },
+		{ "drbd", { "8 0 sda", "147 0 drbd0" }, { "dev/block/147:0/slaves/sda" }, 1 },
+		{ "bcache", { "8 0 sda", "251 0 bcache0" }, { "dev/block/251:0/slaves/sda" }, 1 },
+		{ "an NVMe disk over one hidden path",
+		  { "259 1 nvme0c0n1", "259 0 nvme0n1", "259 2 nvme0n1p1" },
+		  { "block/nvme0c0n1/hidden", "dev/block/259:2/partition" },
+		  1 },
+		{ "NVMe disks over two paths each",
+		  { "259 0 nvme0n1", "259 1 nvme0c0n1", "259 2 nvme0c1n1", "259 3 nvme0n12", "259 4 nvme0c0n12" },
+		  { NULL },
+		  3 },
+		{ "an NVMe disk without paths", { "259 0 nvme0n1", "259 1 nvme1n1" }, { NULL }, 2 },
+		{ "loop and zram", { "254 0 vda", "7 0 loop0", "252 0 zram0", "1 0 ram0" }, { NULL }, 1 },
+		{ "dm on loop", { "254 0 vda", "7 0 loop0", "253 0 dm-0" }, { "dev/block/253:0/slaves/loop0" }, 1 },
+		{ "nbd and rbd are disks", { "43 0 nbd0", "251 0 rbd0" }, { NULL }, 2 },
+		{ "a multipath driver of its own", { "8 0 sda", "120 0 emcpowera", "201 0 VxDMP1" }, { NULL }, 1 },
 	};
 
 	(void)state;
@@ -204,8 +208,8 @@ static void a_request_counts_once_whatever_it_passes(void **state)
 		}
 		move_all(fixture, cases[i].names, 1);
 		move_all(fixture, cases[i].names, 2);
-		snprintf(want, sizeof(want), "{\"read_bytes_per_sec\":%u,\"write_bytes_per_sec\":%u,", 40960 * cases[i].disks,
-			 40960 * cases[i].disks);
+		snprintf(want, sizeof(want), "{\"read_bytes_per_sec\":%u,\"write_bytes_per_sec\":%u,",
+			 40960 * cases[i].disks, 40960 * cases[i].disks);
 		good = emits(fixture, want);
 		collector_disk.close(fixture->state);
 		fixture_free(fixture);
@@ -220,10 +224,14 @@ static void an_nvme_disk_is_counted_itself_where_its_paths_are_not(void **state)
 {
 	struct fixture *fixture = *state;
 
-	assert_int_equal(collect(fixture, "259 0 nvme0n1 1 0 8 0 0 0 0 0 0 0 0\n259 1 nvme0c0n1 0 0 0 0 0 0 0 0 0 0 0\n"), 0);
-	assert_int_equal(collect(fixture, "259 0 nvme0n1 11 0 88 0 0 0 0 0 0 0 0\n259 1 nvme0c0n1 0 0 0 0 0 0 0 0 0 0 0\n"), 0);
+	assert_int_equal(
+		collect(fixture, "259 0 nvme0n1 1 0 8 0 0 0 0 0 0 0 0\n259 1 nvme0c0n1 0 0 0 0 0 0 0 0 0 0 0\n"), 0);
+	assert_int_equal(
+		collect(fixture, "259 0 nvme0n1 11 0 88 0 0 0 0 0 0 0 0\n259 1 nvme0c0n1 0 0 0 0 0 0 0 0 0 0 0\n"), 0);
 	assert_true(emits(fixture, "{\"read_bytes_per_sec\":4096,"));
-	assert_int_equal(collect(fixture, "259 0 nvme0n1 11 0 88 0 0 0 0 0 0 0 0\n259 1 nvme0c0n1 10 0 80 0 0 0 0 0 0 0 0\n"), 0);
+	assert_int_equal(
+		collect(fixture, "259 0 nvme0n1 11 0 88 0 0 0 0 0 0 0 0\n259 1 nvme0c0n1 10 0 80 0 0 0 0 0 0 0 0\n"),
+		0);
 	assert_true(emits(fixture, "{\"read_bytes_per_sec\":4096,"));
 }
 
@@ -243,10 +251,10 @@ static void a_device_that_gets_its_members_later_is_counted_once_from_then_on(vo
 	static const struct {
 		const char *names[4], *member;
 	} cases[] = {
-		{{"8 0 sda", "9 0 md0"}, "sys/dev/block/9:0/slaves/sda/dev"},
-		{{"8 0 sda", "253 0 dm-0"}, "sys/dev/block/253:0/slaves/sda/dev"},
-		{{"8 0 sda", "147 0 drbd0"}, "sys/dev/block/147:0/slaves/sda/dev"},
-		{{"8 0 sda", "251 0 bcache0"}, "sys/dev/block/251:0/slaves/sda/dev"},
+		{ { "8 0 sda", "9 0 md0" }, "sys/dev/block/9:0/slaves/sda/dev" },
+		{ { "8 0 sda", "253 0 dm-0" }, "sys/dev/block/253:0/slaves/sda/dev" },
+		{ { "8 0 sda", "147 0 drbd0" }, "sys/dev/block/147:0/slaves/sda/dev" },
+		{ { "8 0 sda", "251 0 bcache0" }, "sys/dev/block/251:0/slaves/sda/dev" },
 	};
 
 	(void)state;
@@ -278,8 +286,8 @@ static void a_device_that_gets_its_members_later_is_counted_once_from_then_on(vo
 
 static void an_nvme_path_that_comes_later_takes_over_from_its_disk(void **state)
 {
-	static const char *const alone[] = {"259 0 nvme0n1", NULL};
-	static const char *const both[] = {"259 0 nvme0n1", "259 1 nvme0c0n1", NULL};
+	static const char *const alone[] = { "259 0 nvme0n1", NULL };
+	static const char *const both[] = { "259 0 nvme0n1", "259 1 nvme0c0n1", NULL };
 	struct fixture *fixture = *state;
 
 	move_all(fixture, alone, 1);
@@ -297,7 +305,7 @@ static void an_nvme_path_that_comes_later_takes_over_from_its_disk(void **state)
 /* What sysfs calls hardware is not asked again; the fixture then lies about it, and nobody notices. */
 static void hardware_is_looked_at_once(void **state)
 {
-	static const char *const names[] = {"254 0 vda", NULL};
+	static const char *const names[] = { "254 0 vda", NULL };
 	struct fixture *fixture = *state;
 	char link[128];
 
@@ -317,9 +325,17 @@ static void a_path_of_nvme_is_told_by_its_name(void **state)
 	static const struct {
 		const char *name, *head; /* NULL: no path */
 	} cases[] = {
-		{"nvme0c1n2", "nvme0n2"}, {"nvme10c23n45", "nvme10n45"}, {"nvme0n1", NULL},  {"nvme0c0n1p1", NULL},
-		{"nvmec0n1", NULL},	  {"nvme0cn1", NULL},		 {"nvme0c0n", NULL}, {"xvme0c0n1", NULL},
-		{"nvme0c0", NULL},	  {"nvme", NULL},		 {"", NULL},
+		{ "nvme0c1n2", "nvme0n2" },
+		{ "nvme10c23n45", "nvme10n45" },
+		{ "nvme0n1", NULL },
+		{ "nvme0c0n1p1", NULL },
+		{ "nvmec0n1", NULL },
+		{ "nvme0cn1", NULL },
+		{ "nvme0c0n", NULL },
+		{ "xvme0c0n1", NULL },
+		{ "nvme0c0", NULL },
+		{ "nvme", NULL },
+		{ "", NULL },
 	};
 	char head[DISK_NAME_MAX];
 
@@ -408,10 +424,10 @@ static void a_kernel_without_block_devices_still_has_its_rates(void **state)
 	struct fixture *fixture = *state;
 
 	assert_int_equal(collector_disk.collect(fixture->state, &fixture->ctx), 0);
-	assert_true(
-		emits(fixture,
-		      "{\"io_stats\":{\"read_bytes_per_sec\":0,\"write_bytes_per_sec\":0,\"read_ops_per_sec\":0,"
-		      "\"write_ops_per_sec\":0,\"readBytes\":0,\"writeBytes\":0,\"io_utilization_percent\":null,\"state\":\"stale\"},\"devices\":[]"));
+	assert_true(emits(fixture,
+			  "{\"io_stats\":{\"read_bytes_per_sec\":0,\"write_bytes_per_sec\":0,\"read_ops_per_sec\":0,"
+			  "\"write_ops_per_sec\":0,\"readBytes\":0,\"writeBytes\":0,\"io_utilization_percent\":null,"
+			  "\"state\":\"stale\"},\"devices\":[]"));
 }
 
 static void a_list_too_long_is_cut_and_counted(void **state)

@@ -173,7 +173,8 @@ static void what_does_not_answer_is_told_apart_from_what_may_not_be_looked_at(vo
 	static const struct {
 		int error;
 		unsigned silent;
-	} cases[] = { { 0, 1 }, { -ETIMEDOUT, 1 }, { -EIO, 1 }, { -ENOTCONN, 1 }, { -ESTALE, 1 }, { -EACCES, 0 }, { -EPERM, 0 } };
+	} cases[] = { { 0, 1 },	      { -ETIMEDOUT, 1 }, { -EIO, 1 },  { -ENOTCONN, 1 },
+		      { -ESTALE, 1 }, { -EACCES, 0 },	 { -EPERM, 0 } };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

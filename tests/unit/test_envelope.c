@@ -166,7 +166,8 @@ static void every_digit_of_the_signature_counts(void **state)
 			unsigned digit = (unsigned)(SIG[i] <= '9' ? SIG[i] - '0' : SIG[i] - 'a' + 10) ^ 1U << bit;
 
 			changed[i] = "0123456789abcdef"[digit];
-			assert_int_equal(verify_with(KEY, vector_with("sig", json_object_new_string(changed)), NOW), ENVELOPE_BAD_SIGNATURE);
+			assert_int_equal(verify_with(KEY, vector_with("sig", json_object_new_string(changed)), NOW),
+					 ENVELOPE_BAD_SIGNATURE);
 		}
 		changed[i] = SIG[i];
 	}
@@ -250,7 +251,8 @@ static void forgets_the_nonces_furthest_from_now_instead_of_growing(void **state
 	/* What has just expired would be valid again if the clock were set back. */
 	for (unsigned i = 20000 - ENVELOPE_PARKED_MAX; i < 20000; i++) {
 		snprintf(nonce, sizeof(nonce), "n%u", i);
-		assert_int_equal(verify_with(KEY, sign(NOW + i * 30000LL, nonce), NOW + i * 30000LL), ENVELOPE_REPLAYED);
+		assert_int_equal(verify_with(KEY, sign(NOW + i * 30000LL, nonce), NOW + i * 30000LL),
+				 ENVELOPE_REPLAYED);
 	}
 }
 
@@ -282,7 +284,9 @@ static void live_at(int64_t step_ms)
 
 static void a_clock_that_is_set_forth_and_back_makes_no_replay_good(void **state)
 {
-	static const int64_t steps_ms[] = { 3600000, -3600000, 300001, -300001, 10LL * 366 * 86400000, -40LL * 366 * 86400000, 600002 };
+	static const int64_t steps_ms[] = {
+		3600000, -3600000, 300001, -300001, 10LL * 366 * 86400000, -40LL * 366 * 86400000, 600002
+	};
 
 	(void)state;
 	assert_int_equal(verify_with(KEY, vector(), NOW), ENVELOPE_GOOD);

@@ -42,7 +42,7 @@
 
 const bool test_can_destroy = true;
 
-#define ARGV(...) ((const char *const[]){ __VA_ARGS__, NULL })
+#define ARGV(...)  ((const char *const[]){ __VA_ARGS__, NULL })
 #define SH(script) ARGV("/bin/sh", "-c", script)
 
 static const char *const env[] = { "PATH=/usr/bin:/bin", "LC_ALL=C", NULL };
@@ -72,7 +72,8 @@ static int serve(int fd, void *data)
 static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	struct exec_config config = { .program = getenv("INFINISERVICE_EXEC"), .max_output_bytes = 64 * 1024,
+	struct exec_config config = { .program = getenv("INFINISERVICE_EXEC"),
+				      .max_output_bytes = 64 * 1024,
 				      .no_cgroup = without_cgroup };
 
 	if (!config.program)
@@ -443,7 +444,8 @@ static void another_user_brings_its_own_groups_and_keeps_none_of_roots(void **st
 		skip();
 	}
 	assert_int_equal(setgroups(ARRAY_SIZE(roots), roots), 0); /* before the executor is there */
-	a = run_with(*state, (struct exec_request){ .argv = SH("test \"$(id -G)\" = \"$(id -G nobody)\""), .user = "nobody" });
+	a = run_with(*state,
+		     (struct exec_request){ .argv = SH("test \"$(id -G)\" = \"$(id -G nobody)\""), .user = "nobody" });
 	assert_int_equal(setgroups(0, NULL), 0);
 	assert_int_equal(a->outcome.exit_code, 0);
 }
@@ -454,7 +456,8 @@ static void term_ends_a_command_at_its_time(void **state)
 {
 	struct fixture *f = *state;
 	uint64_t begin = in_ms(0);
-	struct answer *a = run_with(f, (struct exec_request){ .argv = ARGV("/bin/sleep", mark(0)), .term_ns = in_ms(30),
+	struct answer *a = run_with(f, (struct exec_request){ .argv = ARGV("/bin/sleep", mark(0)),
+							      .term_ns = in_ms(30),
 							      .kill_ns = in_ms(3000) });
 
 	assert_true(a->outcome.timed_out);
@@ -544,7 +547,9 @@ static void cancel_of_a_command_not_yet_sent_or_started_answers_once(void **stat
 	assert_gone(f, mark(4), 500);
 }
 
-/* One hundred commands, the deadline of each a little later, from the start of such a command to twice what it takes. */
+/*
+ * One hundred commands, the deadline of each a little later, from the start of such a command to twice what it takes.
+ */
 static unsigned race(struct fixture *f)
 {
 	unsigned timed_out = 0;
@@ -568,7 +573,10 @@ static unsigned race(struct fixture *f)
 	return timed_out;
 }
 
-/* Row 28: whichever comes first, one answer that makes sense. TEST_REPEATS hundreds of them; the soak asks for a hundred. */
+/*
+ * Row 28: whichever comes first, one answer that makes sense. TEST_REPEATS hundreds of them; the soak asks for a
+ * hundred.
+ */
 static void a_deadline_at_the_moment_of_the_exit_answers_once(void **state)
 {
 	const char *repeats = getenv("TEST_REPEATS");
@@ -617,9 +625,9 @@ static void a_command_that_kill_does_not_end_is_reported_stuck(void **state)
 	struct answer *a = &f->answers[0];
 	uint64_t begin = in_ms(0);
 
-	start_with(f, a, (struct exec_request){ .argv = ARGV("/bin/sleep", mark(0)),
-						.term_ns = in_ms(100),
-						.kill_ns = in_ms(100) });
+	start_with(f, a,
+		   (struct exec_request){
+			   .argv = ARGV("/bin/sleep", mark(0)), .term_ns = in_ms(100), .kill_ns = in_ms(100) });
 	wait_for(f, &a->started, 1);
 	if (ptrace(PTRACE_SEIZE, a->pid, NULL, PTRACE_O_TRACEEXIT) < 0)
 		skip();
@@ -805,7 +813,9 @@ static void put_file(const char *path, const char *text, size_t len, mode_t mode
 /* Answered by exec_start itself, or in the next turns of the loop: but never at the deadline, which is an hour away. */
 static void expect_unusable(struct fixture *f, struct answer *a, const char *place)
 {
-	struct exec_request request = { .argv = ARGV("/bin/true"), .term_ns = in_ms(3600000), .kill_ns = in_ms(3600000) };
+	struct exec_request request = { .argv = ARGV("/bin/true"),
+					.term_ns = in_ms(3600000),
+					.kill_ns = in_ms(3600000) };
 	struct exec_job *job;
 	int r = exec_start(f->exec, &request, &callbacks, a, &job);
 
@@ -871,7 +881,9 @@ static int socket_at(const char *path, int type)
 static void a_socket_that_is_off_and_one_that_is_broken_are_told_apart(void **state)
 {
 	struct fixture *f = *state;
-	struct exec_request request = { .argv = ARGV("/bin/true"), .term_ns = in_ms(3600000), .kill_ns = in_ms(3600000) };
+	struct exec_request request = { .argv = ARGV("/bin/true"),
+					.term_ns = in_ms(3600000),
+					.kill_ns = in_ms(3600000) };
 	char path[128], long_path[256];
 	struct exec_config config = { .socket_path = path };
 	struct exec_job *job;
@@ -918,7 +930,9 @@ static void a_socket_that_is_off_and_one_that_is_broken_are_told_apart(void **st
 static void a_socket_that_was_made_anew_is_tried_at_once(void **state)
 {
 	struct fixture *f = *state;
-	struct exec_request request = { .argv = ARGV("/bin/true"), .term_ns = in_ms(3600000), .kill_ns = in_ms(3600000) };
+	struct exec_request request = { .argv = ARGV("/bin/true"),
+					.term_ns = in_ms(3600000),
+					.kill_ns = in_ms(3600000) };
 	char path[128], old[128];
 	struct exec_config config = { .socket_path = path };
 	struct exec_job *job;
@@ -970,14 +984,18 @@ static void a_program_that_has_come_is_found_by_the_next_command(void **state)
 
 static void a_script_is_read_by_its_interpreter_from_a_descriptor_and_has_no_name(void **state)
 {
-	static const char text[] = "cat <&0; ls /proc/self/fd | wc -l; stat -Lc %a $0; readlink $0; cat $0 | wc -c; echo x >$0 || echo sealed\n";
+	static const char text[] = "cat <&0; ls /proc/self/fd | wc -l; stat -Lc %a $0; readlink $0; cat $0 | wc -c; "
+				   "echo x >$0 || echo sealed\n";
 	struct fixture *f = *state;
 	struct answer *a = &f->answers[0];
 	int input = input_new(text, strlen(text));
 	char want[64];
 
 	assert_true(input >= 0);
-	start_with(f, a, (struct exec_request){ .argv = ARGV("/bin/sh", EXECUTOR_INPUT_PATH), .envp = ARGV("PATH=/usr/bin:/bin"), .input = &input });
+	start_with(f, a,
+		   (struct exec_request){ .argv = ARGV("/bin/sh", EXECUTOR_INPUT_PATH),
+					  .envp = ARGV("PATH=/usr/bin:/bin"),
+					  .input = &input });
 	wait_for(f, &a->done, 1);
 	assert_int_equal(a->outcome.exit_code, 0);
 	/* Its own listing, the three, and it: no other descriptor. */
@@ -996,8 +1014,11 @@ static void a_script_is_handed_to_another_user_as_well(void **state)
 
 	if (geteuid() != 0)
 		skip();
-	start_with(f, a, (struct exec_request){ .argv = ARGV("/bin/sh", EXECUTOR_INPUT_PATH), .envp = ARGV("PATH=/usr/bin:/bin"), .user = "nobody",
-						 .input = &input });
+	start_with(f, a,
+		   (struct exec_request){ .argv = ARGV("/bin/sh", EXECUTOR_INPUT_PATH),
+					  .envp = ARGV("PATH=/usr/bin:/bin"),
+					  .user = "nobody",
+					  .input = &input });
 	wait_for(f, &a->done, 1);
 	assert_int_equal(a->outcome.out.len, 7);
 	assert_memory_equal(a->outcome.out.bytes, "nobody\n", 7);
@@ -1006,7 +1027,8 @@ static void a_script_is_handed_to_another_user_as_well(void **state)
 
 static void what_is_no_sealed_memory_file_is_no_input(void **state)
 {
-	int pair[2], memory = memfd_create("x", MFD_CLOEXEC | MFD_ALLOW_SEALING), null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	int pair[2], memory = memfd_create("x", MFD_CLOEXEC | MFD_ALLOW_SEALING),
+		     null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
 	(void)state;
 	assert_int_equal(pipe2(pair, O_CLOEXEC), 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Commands that outlive agent and executor: the client of agent/exec.c against an executor that the test plays, which dies, comes back and
- * tells of ends; what the command writes is in files.
+ * Commands that outlive agent and executor: the client of agent/exec.c against an executor that the test plays, which
+ * dies, comes back and tells of ends; what the command writes is in files.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -34,7 +34,7 @@
 const bool test_can_destroy = true;
 
 #define UNIT "1a-2b"
-#define CAP 65536
+#define CAP  65536
 
 struct answer {
 	unsigned done, started;
@@ -140,8 +140,12 @@ static void start(struct fixture *f, bool attach, bool live)
 	static const char *const argv[] = { "/usr/bin/apt-get", "install", NULL };
 	static const struct exec_callbacks callbacks = { .started = on_started, .output = on_output, .done = on_done };
 	uint64_t now = clock_ns(CLOCK_MONOTONIC);
-	struct exec_request request = { .argv = argv, .term_ns = now + 50 * NS_PER_S, .kill_ns = now + 60 * NS_PER_S,
-					.keep_unit = UNIT, .attach = attach, .live = live };
+	struct exec_request request = { .argv = argv,
+					.term_ns = now + 50 * NS_PER_S,
+					.kill_ns = now + 60 * NS_PER_S,
+					.keep_unit = UNIT,
+					.attach = attach,
+					.live = live };
 	struct exec_job *job;
 
 	assert_int_equal(exec_start(f->exec, &request, &callbacks, &f->answer, &job), 0);
@@ -188,7 +192,9 @@ static struct executor_request hear(struct fixture *f)
 	struct executor_unit_request request;
 	struct executor_command *command = calloc(1, sizeof(*command));
 	struct iovec iov = { .iov_base = message, .iov_len = sizeof(message) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+	};
 	uint64_t end = clock_ns(CLOCK_MONOTONIC) + 20 * NS_PER_S;
 	const char *unit = NULL;
 	ssize_t len = -1;
@@ -349,7 +355,8 @@ static void it_is_lost_when_its_unit_is_gone(void **state)
 	id = hear_run(f);
 	executor_dies(f);
 	assert_int_equal(hear(f).op, EXECUTOR_ATTACH);
-	tell(f, (struct executor_reply){ .op = EXECUTOR_REFUSED, .id = id, .error = ENOENT, .stage = EXECUTOR_STAGE_RESOURCE });
+	tell(f, (struct executor_reply){
+			.op = EXECUTOR_REFUSED, .id = id, .error = ENOENT, .stage = EXECUTOR_STAGE_RESOURCE });
 	wait_until(f, &f->answer.done);
 	assert_true(f->answer.outcome.lost);
 	assert_int_equal(f->answer.outcome.spawn_errno, 0);
@@ -412,7 +419,8 @@ static void an_executor_that_is_away_is_waited_for_by_who_asks_after(void **stat
 	executor_begins(f);
 	head = hear(f);
 	assert_int_equal(head.op, EXECUTOR_ATTACH);
-	tell(f, (struct executor_reply){ .op = EXECUTOR_REFUSED, .id = head.id, .error = ENOENT, .stage = EXECUTOR_STAGE_RESOURCE });
+	tell(f, (struct executor_reply){
+			.op = EXECUTOR_REFUSED, .id = head.id, .error = ENOENT, .stage = EXECUTOR_STAGE_RESOURCE });
 	wait_until(f, &f->answer.done);
 	assert_true(f->answer.outcome.lost && f->answer.outcome.attached);
 }
@@ -451,7 +459,8 @@ static bool keep_one(void *data, const char *unit)
 
 static void files_of_nobody_are_removed_and_others_are_not_touched(void **state)
 {
-	static const char *const names[] = { "keep-1-1.out", "keep-1-1.note", "keep-2-2.err", "keep-notes", "keep-../x", "latest.json" };
+	static const char *const names[] = { "keep-1-1.out", "keep-1-1.note", "keep-2-2.err",
+					     "keep-notes",   "keep-../x",     "latest.json" };
 	static const bool stays[] = { true, true, false, true, true, true };
 	struct fixture *f = *state;
 	int dir_fd = open(f->dir, O_RDONLY | O_DIRECTORY);
@@ -491,11 +500,15 @@ int main(void)
 		cmocka_unit_test_setup_teardown(all_is_told_when_that_is_wanted, setup, teardown),
 		cmocka_unit_test_setup_teardown(it_is_asked_after_when_the_executor_is_another, setup, teardown),
 		cmocka_unit_test_setup_teardown(it_is_lost_when_its_unit_is_gone, setup, teardown),
-		cmocka_unit_test_setup_teardown(what_was_handed_over_and_not_answered_is_never_run_twice, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_was_handed_over_and_not_answered_is_never_run_twice, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(the_next_agent_finds_it_and_all_it_wrote, setup, teardown),
-		cmocka_unit_test_setup_teardown(an_executor_that_is_away_is_waited_for_by_who_asks_after, setup, teardown),
-		cmocka_unit_test_setup_teardown(somebody_else_who_listens_in_its_place_is_told_nothing, setup, teardown),
-		cmocka_unit_test_setup_teardown(files_of_nobody_are_removed_and_others_are_not_touched, setup, teardown),
+		cmocka_unit_test_setup_teardown(an_executor_that_is_away_is_waited_for_by_who_asks_after, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(somebody_else_who_listens_in_its_place_is_told_nothing, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(files_of_nobody_are_removed_and_others_are_not_touched, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(a_link_in_the_place_of_a_file_leads_nowhere, setup, teardown),
 	};
 

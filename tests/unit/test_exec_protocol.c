@@ -131,7 +131,8 @@ static void rejects_paths_that_are_not_absolute_and_nameless_variables(void **st
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		const char *const argv[] = { cases[i].path, NULL }, *const envp[] = { cases[i].variable, NULL };
-		int64_t len = executor_run_build(plain, argv, envp, cases[i].cwd, NULL, NULL, NULL, message, sizeof(message));
+		int64_t len =
+			executor_run_build(plain, argv, envp, cases[i].cwd, NULL, NULL, NULL, message, sizeof(message));
 
 		assert_int_equal(executor_run_parse(message, (size_t)len, &command), -EINVAL);
 	}
@@ -147,9 +148,12 @@ static void builds_no_more_than_fits(void **state)
 	memset(big, 'x', sizeof(big) - 1);
 	for (size_t i = 0; i <= EXECUTOR_ARGS_MAX; i++)
 		many[i] = "/x";
-	assert_int_equal(executor_run_build(plain, argv, NULL, NULL, NULL, NULL, NULL, message, sizeof(message)), -E2BIG);
-	assert_int_equal(executor_run_build(plain, many, NULL, NULL, NULL, NULL, NULL, message, sizeof(message)), -E2BIG);
-	assert_int_equal(executor_run_build(plain, none, NULL, NULL, NULL, NULL, NULL, message, sizeof(message)), -EINVAL);
+	assert_int_equal(executor_run_build(plain, argv, NULL, NULL, NULL, NULL, NULL, message, sizeof(message)),
+			 -E2BIG);
+	assert_int_equal(executor_run_build(plain, many, NULL, NULL, NULL, NULL, NULL, message, sizeof(message)),
+			 -E2BIG);
+	assert_int_equal(executor_run_build(plain, none, NULL, NULL, NULL, NULL, NULL, message, sizeof(message)),
+			 -EINVAL);
 	assert_int_equal(executor_run_build(plain, args, env, NULL, NULL, NULL, NULL, message, 10), -E2BIG);
 	big[EXECUTOR_STRINGS_MAX - 15] = '\0'; /* "/bin/echo" and five NULs more: exactly the limit */
 	assert_int_equal(executor_run_build(plain, argv, NULL, NULL, NULL, NULL, NULL, message, sizeof(message)),
@@ -217,7 +221,8 @@ static void replies_carry_their_words_and_nothing_unended(void **state)
 }
 
 static const struct executor_deed_request start = { .head = { .id = 9, .term_ns = 1, .kill_ns = 2 },
-						    .deed = EXECUTOR_DEED_START, .group = 1 };
+						    .deed = EXECUTOR_DEED_START,
+						    .group = 1 };
 
 static void takes_apart_a_deed(void **state)
 {
@@ -286,8 +291,22 @@ static void what_is_kept_has_a_unit_and_nothing_else_has(void **state)
 
 static void takes_names_of_units_by_their_grammar_alone(void **state)
 {
-	static const char *const bad[] = { "", "-", "1-", "-1", "1", "1-2-3", "1-2.", "1-g", "A-1", "1 -2", "../1-2", "1-2\n", "1_2",
-					   "12345678901234567-1", "1-12345678901234567", "1-\xff" };
+	static const char *const bad[] = { "",
+					   "-",
+					   "1-",
+					   "-1",
+					   "1",
+					   "1-2-3",
+					   "1-2.",
+					   "1-g",
+					   "A-1",
+					   "1 -2",
+					   "../1-2",
+					   "1-2\n",
+					   "1_2",
+					   "12345678901234567-1",
+					   "1-12345678901234567",
+					   "1-\xff" };
 
 	(void)state;
 	assert_true(executor_unit_valid("0-0"));
@@ -466,9 +485,9 @@ static void send_with_many(const void *bytes, size_t len, size_t count)
 	assert_true(count <= PACKET_FDS + 3);
 	for (size_t i = 0; i < count; i++)
 		sent[i] = pair[0];
-	control.head = (struct cmsghdr){
-		.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(count * sizeof(int))
-	};
+	control.head = (struct cmsghdr){ .cmsg_level = SOL_SOCKET,
+					 .cmsg_type = SCM_RIGHTS,
+					 .cmsg_len = CMSG_LEN(count * sizeof(int)) };
 	memcpy(CMSG_DATA(&control.head), sent, count * sizeof(int));
 	msg.msg_controllen = CMSG_SPACE(count * sizeof(int));
 	assert_int_equal(sendmsg(pair[0], &msg, MSG_NOSIGNAL), len);

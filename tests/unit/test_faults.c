@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Faults that last: how many are kept, and which. What hosts are told of them is in tests/integration/test_standing.py.
+/*
+ * Faults that last: how many are kept, and which. What hosts are told of them is in tests/integration/test_standing.py.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -54,7 +54,7 @@ static int setup(void **state)
 {
 	struct fixture *fixture = fixture_new();
 
-	asking = (struct asking){.prober.request = asking_request};
+	asking = (struct asking){ .prober.request = asking_request };
 	fixture->ctx.prober = &asking.prober;
 	*state = fixture;
 	return collector_filesystem.open(&fixture->ctx, &fixture->state);
@@ -78,11 +78,11 @@ static int collect(struct fixture *fixture, const char *mountinfo)
 
 static void answer(struct fixture *fixture, int error, const struct probe_statvfs *data)
 {
-	struct probe_result result = {.kind = PROBE_STATVFS,
-				      .key = asking.key,
-				      .error = error,
-				      .data = data,
-				      .data_len = data ? sizeof(*data) : 0};
+	struct probe_result result = { .kind = PROBE_STATVFS,
+				       .key = asking.key,
+				       .error = error,
+				       .data = data,
+				       .data_len = data ? sizeof(*data) : 0 };
 
 	collector_filesystem.probed(fixture->state, &result);
 }
@@ -154,8 +154,8 @@ static void a_refusal_is_named(void **state)
 static void figures_that_contradict_each_other_are_unknown(void **state)
 {
 	static const struct probe_statvfs cases[] = {
-		{.block_size = 4096, .blocks = 10, .bfree = 11},
-		{.block_size = 1ULL << 40, .blocks = 1ULL << 40, .bfree = 0},
+		{ .block_size = 4096, .blocks = 10, .bfree = 11 },
+		{ .block_size = 1ULL << 40, .blocks = 1ULL << 40, .bfree = 0 },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -168,7 +168,7 @@ static void figures_that_contradict_each_other_are_unknown(void **state)
 
 static void more_available_than_there_is_counts_as_none(void **state)
 {
-	struct probe_statvfs full = {.block_size = 4096, .blocks = 10, .bfree = 0, .bavail = UINT64_MAX - 5};
+	struct probe_statvfs full = { .block_size = 4096, .blocks = 10, .bfree = 0, .bavail = UINT64_MAX - 5 };
 
 	assert_int_equal(collect(*state, ROOT NFS), 0);
 	answer(*state, 0, &full);
@@ -198,11 +198,15 @@ static void a_busy_prober_is_asked_on_where_it_stopped(void **state)
 	assert_int_equal(asking.asked, 3);
 }
 
-/* Whatever can hang is asked of the prober, by its own type or by what its path goes through; without one it is not looked at at all. */
+/*
+ * Whatever can hang is asked of the prober, by its own type or by what its path goes through; without one it is not
+ * looked at at all.
+ */
 static void what_may_hang_is_never_looked_at_in_the_loop(void **state)
 {
-	static const char *const types[] = { "nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "fuseblk", "ceph", "9p", "afs", "glusterfs",
-					     "lustre", "virtiofs", "what.comes.yet" };
+	static const char *const types[] = { "nfs",	      "nfs4", "cifs", "smb3",	   "fuse.sshfs", "fuseblk",
+					     "ceph",	      "9p",   "afs",  "glusterfs", "lustre",	 "virtiofs",
+					     "what.comes.yet" };
 	struct fixture *fixture = *state;
 	char mountinfo[1024];
 
@@ -211,7 +215,9 @@ static void what_may_hang_is_never_looked_at_in_the_loop(void **state)
 		fixture->ctx.prober = i % 2 ? &asking.prober : NULL;
 		*measured = '\0';
 		asking.asked = 0;
-		snprintf(mountinfo, sizeof(mountinfo), ROOT "2 1 0:40 / /tmp rw - %s there rw\n" "3 2 8:2 / /tmp/below rw - ext4 /dev/sdb1 rw\n",
+		snprintf(mountinfo, sizeof(mountinfo),
+			 ROOT "2 1 0:40 / /tmp rw - %s there rw\n"
+			      "3 2 8:2 / /tmp/below rw - ext4 /dev/sdb1 rw\n",
 			 types[i / 2]);
 		assert_int_equal(collect(fixture, mountinfo), 0);
 		assert_string_equal(measured, "/ ");
@@ -227,7 +233,8 @@ static void what_lies_below_a_view_of_fuse_is_not_looked_at_in_the_loop(void **s
 	fixture->ctx.live = true;
 	*measured = '\0';
 	assert_int_equal(collect(fixture, ROOT "2 1 0:41 / /run/user/1/doc rw - fuse.portal portal rw\n"
-					       "3 2 8:2 / /run/user/1/doc/disk rw - ext4 /dev/sdb1 rw\n"), 0);
+					       "3 2 8:2 / /run/user/1/doc/disk rw - ext4 /dev/sdb1 rw\n"),
+			 0);
 	assert_string_equal(measured, "/ ");
 	assert_string_equal(asking.path, "/run/user/1/doc/disk");
 }
@@ -348,14 +355,15 @@ static void autofs_that_never_expires_is_asked_like_any(void **state)
 
 static void what_has_no_blocks_is_left_out_and_seldom_asked(void **state)
 {
-	struct probe_statvfs none = {.block_size = 4096};
+	struct probe_statvfs none = { .block_size = 4096 };
 	struct fixture *fixture = *state;
 
 	assert_int_equal(collect(fixture, ROOT NFS), 0);
 	answer(fixture, 0, &none);
 	for (unsigned i = 0; i < 50; i++) {
 		assert_false(emits(fixture, "/net"));
-		assert_true(emits(fixture, "],\"usage_stats_left_out\":1}") || emits(fixture, "],\"usage_stats_left_out\":1"));
+		assert_true(emits(fixture, "],\"usage_stats_left_out\":1}") ||
+			    emits(fixture, "],\"usage_stats_left_out\":1"));
 		assert_int_equal(filesystem_count(fixture->state), 1);
 		fixture_pass(fixture, 10);
 		assert_int_equal(collect(fixture, ROOT NFS), 0);
@@ -376,8 +384,8 @@ static void containers_and_snapshots_are_left_out_counted_and_not_asked(void **s
 
 	for (int i = 0; i < 300; i++)
 		len += (size_t)snprintf(mounts + len, sizeof(mounts) - len,
-					"%d 1 0:%d / /var/lib/docker/zfs/graph/%d rw - zfs pool/%d rw\n", i + 10, i + 100,
-					i, i);
+					"%d 1 0:%d / /var/lib/docker/zfs/graph/%d rw - zfs pool/%d rw\n", i + 10,
+					i + 100, i, i);
 	snprintf(mounts + len, sizeof(mounts) - len,
 		 "900 1 0:900 / /run/vmblock-fuse rw - fuse.vmware-vmblock vmware-vmblock rw\ngarbage\n");
 	assert_int_equal(collect(*state, mounts), 0);
@@ -393,21 +401,21 @@ static void one_rule_says_what_is_judged_by_its_fill(void **state)
 		struct probe_statvfs v;
 		bool space, inodes;
 	} cases[] = {
-		{"8:2 / /m rw - ext4 /dev/x rw", {4096, 100, 0, 0, 100, 0, 0}, true, true},
-		{"8:2 / /m rw - xfs /dev/x rw", {4096, 100, 50, 50, 100, 0, 0}, true, true},
-		{"8:2 / /m ro - ext4 /dev/x ro", {4096, 100, 0, 0, 100, 0, 0}, false, false},
-		{"8:2 / /m rw - ext4 /dev/x ro", {4096, 100, 0, 0, 100, 0, 0}, false, false},
-		{"8:2 / /m ro - ext4 /dev/x rw", {4096, 100, 0, 0, 100, 0, 0}, false, false},
-		{"11:0 / /m rw - iso9660 /dev/sr0 rw", {2048, 100, 0, 0, 0, 0, 0}, false, false},
-		{"8:2 / /m rw - udf /dev/x rw", {2048, 100, 0, 0, 10, 0, 0}, false, false},
-		{"0:60 / /m rw - fuse.squashfuse squashfuse rw", {4096, 100, 0, 0, 100, 0, 0}, false, false},
-		{"0:60 / /m rw - fuse.anything x rw", {4096, 100, 0, 0, 100, 0, 0}, false, false},
-		{"0:60 / /m rw - fuse.sshfs host: rw", {4096, 100, 0, 0, 100, 60, 0}, true, false},
-		{"0:60 / /m rw - fuse.sshfs host: rw", {4096, 100, 10, 10, 100, 0, 0}, true, false},
-		{"8:2 / /m rw - vfat /dev/x rw", {4096, 100, 0, 0, 0, 0, 0}, true, false},
-		{"0:60 / /m rw - btrfs /dev/x rw", {4096, 100, 0, 0, 0, 0, 0}, true, false},
-		{"0:60 / /m rw - zfs pool rw", {4096, 100, 0, 0, 100, 0, 0}, true, false},
-		{"0:60 / /m rw - nfs4 host:/x rw", {4096, 100, 0, 0, 100, 1, 0}, true, true},
+		{ "8:2 / /m rw - ext4 /dev/x rw", { 4096, 100, 0, 0, 100, 0, 0 }, true, true },
+		{ "8:2 / /m rw - xfs /dev/x rw", { 4096, 100, 50, 50, 100, 0, 0 }, true, true },
+		{ "8:2 / /m ro - ext4 /dev/x ro", { 4096, 100, 0, 0, 100, 0, 0 }, false, false },
+		{ "8:2 / /m rw - ext4 /dev/x ro", { 4096, 100, 0, 0, 100, 0, 0 }, false, false },
+		{ "8:2 / /m ro - ext4 /dev/x rw", { 4096, 100, 0, 0, 100, 0, 0 }, false, false },
+		{ "11:0 / /m rw - iso9660 /dev/sr0 rw", { 2048, 100, 0, 0, 0, 0, 0 }, false, false },
+		{ "8:2 / /m rw - udf /dev/x rw", { 2048, 100, 0, 0, 10, 0, 0 }, false, false },
+		{ "0:60 / /m rw - fuse.squashfuse squashfuse rw", { 4096, 100, 0, 0, 100, 0, 0 }, false, false },
+		{ "0:60 / /m rw - fuse.anything x rw", { 4096, 100, 0, 0, 100, 0, 0 }, false, false },
+		{ "0:60 / /m rw - fuse.sshfs host: rw", { 4096, 100, 0, 0, 100, 60, 0 }, true, false },
+		{ "0:60 / /m rw - fuse.sshfs host: rw", { 4096, 100, 10, 10, 100, 0, 0 }, true, false },
+		{ "8:2 / /m rw - vfat /dev/x rw", { 4096, 100, 0, 0, 0, 0, 0 }, true, false },
+		{ "0:60 / /m rw - btrfs /dev/x rw", { 4096, 100, 0, 0, 0, 0, 0 }, true, false },
+		{ "0:60 / /m rw - zfs pool rw", { 4096, 100, 0, 0, 100, 0, 0 }, true, false },
+		{ "0:60 / /m rw - nfs4 host:/x rw", { 4096, 100, 0, 0, 100, 1, 0 }, true, true },
 	};
 	struct fixture *fixture = *state;
 
@@ -481,7 +489,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(an_answer_for_a_mount_that_has_gone_is_ignored, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_busy_prober_is_asked_on_where_it_stopped, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_may_hang_is_never_looked_at_in_the_loop, setup, teardown),
-		cmocka_unit_test_setup_teardown(what_lies_below_a_view_of_fuse_is_not_looked_at_in_the_loop, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_lies_below_a_view_of_fuse_is_not_looked_at_in_the_loop, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(without_a_prober_the_mount_stays_stale, setup, teardown),
 		cmocka_unit_test_setup_teardown(falls_back_to_its_own_mountinfo, setup, teardown),
 		cmocka_unit_test_setup_teardown(nonsense_keeps_the_former_list, setup, teardown),

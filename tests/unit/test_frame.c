@@ -50,7 +50,8 @@ static void take(struct story *story)
 	while ((what = frame_next(&story->reader, &line, &len)) != FRAME_MORE) {
 		at = strlen(story->text);
 		if (what == FRAME_LINE || what == FRAME_TAIL)
-			snprintf(story->text + at, sizeof(story->text) - at, what == FRAME_LINE ? "[%.*s]" : "<%.*s>", (int)len, line);
+			snprintf(story->text + at, sizeof(story->text) - at, what == FRAME_LINE ? "[%.*s]" : "<%.*s>",
+				 (int)len, line);
 		else
 			snprintf(story->text + at, sizeof(story->text) - at, "%s ",
 				 what == FRAME_TOO_LONG ? "LONG" : "GARBLED");
@@ -161,7 +162,7 @@ static void takes_a_line_of_exactly_the_limit(void **state)
 /* Row 5 */
 static void rejects_a_line_longer_than_the_limit_once(void **state)
 {
-	static const size_t lens[] = {MAX_LINE + 1, MAX_LINE + 2, 1048577, 3 << 20};
+	static const size_t lens[] = { MAX_LINE + 1, MAX_LINE + 2, 1048577, 3 << 20 };
 	struct story *story = *state;
 
 	for (unsigned i = 0; i < 4; i++) {
@@ -304,7 +305,7 @@ static void shrinks_after_a_large_line(void **state)
 
 	story->reader.max_line = 1 << 20;
 	for (unsigned i = 0; i < 1 << 20; i += 4096) {
-		static const char page[4096] = {'x'};
+		static const char page[4096] = { 'x' };
 
 		assert_int_equal(frame_feed(&story->reader, page, 4096), 4096);
 	}

@@ -12,7 +12,7 @@
 #include "collectors/procfs.h"
 #include "collectors/table.h"
 
-static const char *const guests[] = {"debian-11", "debian-12", "debian-13"};
+static const char *const guests[] = { "debian-11", "debian-12", "debian-13" };
 
 static struct snapshot {
 	int dir_fd;
@@ -25,7 +25,7 @@ static struct snapshot {
 static int setup(void **state)
 {
 	(void)state;
-	snapshot = (struct snapshot){.dir_fd = -1, .ctx = {.proc_fd = -1, .sys_fd = -1}};
+	snapshot = (struct snapshot){ .dir_fd = -1, .ctx = { .proc_fd = -1, .sys_fd = -1 } };
 	return 0;
 }
 
@@ -54,7 +54,7 @@ static const char *emitted(const struct collector *collector, const char *guest)
 	snapshot.ctx.sys_fd = openat(snapshot.dir_fd, "sys", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	snapshot.ctx.root_fd = snapshot.dir_fd;
 	snapshot.ctx.now =
-		(struct moment){.mono_ns = 20 * NS_PER_S, .boot_ns = 20 * NS_PER_S, .wall_ms = 1767225600000};
+		(struct moment){ .mono_ns = 20 * NS_PER_S, .boot_ns = 20 * NS_PER_S, .wall_ms = 1767225600000 };
 	assert_int_equal(collector->open(&snapshot.ctx, &snapshot.state), 0);
 	snapshot.collector = collector;
 	assert_int_equal(collector->collect(snapshot.state, &snapshot.ctx), 0);
@@ -166,7 +166,7 @@ static void every_cpu_has_its_figure(void **state)
 
 static void the_distribution_is_recognised(void **state)
 {
-	static const char *const versions[] = {"11", "12", "13"};
+	static const char *const versions[] = { "11", "12", "13" };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(guests); i++) {

@@ -150,7 +150,8 @@ static void what_is_no_whole_message_is_not_found(void **state)
 			fail_msg("%s", lines[i]);
 }
 
-/* A megabyte made to be looked at again and again is looked at once: these would take hours if the work were quadratic.
+/*
+ * A megabyte made to be looked at again and again is looked at once: these would take hours if the work were quadratic.
  */
 static void a_hostile_megabyte_is_looked_at_once(void **state)
 {

@@ -234,7 +234,10 @@ static void on_alarm(int sig)
 		repeat_alarm(0);
 }
 
-/* A program that cannot be opened until its lease is given back, as one on a disk that hangs: a script that says "late". */
+/*
+ * A program that cannot be opened until its lease is given back, as one on a disk that hangs: a script that says
+ * "late".
+ */
 static int hanging_program(char *path)
 {
 	static const char script[] = "#!/bin/sh\nprintf late >&3\n";

@@ -61,22 +61,22 @@ static void values_of_os_release_are_unquoted_as_a_shell_would(void **state)
 	static const struct {
 		const char *line, *want;
 	} cases[] = {
-		{"NAME=Debian", "Debian"},
-		{"NAME=\"Debian GNU/Linux\"", "Debian GNU/Linux"},
-		{"NAME='single \\ $quoted'", "single \\ $quoted"},
-		{"NAME=\"a \\\"b\\\" \\\\ \\$c \\` \\n\"", "a \"b\" \\ $c ` \\n"},
-		{"NAME=bare\\ space # comment", "bare space"},
-		{"NAME=\"joined\"' up'", "joined up"},
-		{"NAME=\"unfinished", "unfinished"},
-		{"NAME=crlf\r", "crlf"},
-		{"NAME=end\\", "end\\"},
-		{"NAME=", ""},
-		{"NAME", ""},
-		{"#NAME=commented", ""},
-		{"  NAME=indented", "indented"},
-		{"XNAME=other", ""},
-		{"NAME=first\nNAME=second", "second"},
-		{"NAME=\"\xff\x1b\"", "\xff\x1b"},
+		{ "NAME=Debian", "Debian" },
+		{ "NAME=\"Debian GNU/Linux\"", "Debian GNU/Linux" },
+		{ "NAME='single \\ $quoted'", "single \\ $quoted" },
+		{ "NAME=\"a \\\"b\\\" \\\\ \\$c \\` \\n\"", "a \"b\" \\ $c ` \\n" },
+		{ "NAME=bare\\ space # comment", "bare space" },
+		{ "NAME=\"joined\"' up'", "joined up" },
+		{ "NAME=\"unfinished", "unfinished" },
+		{ "NAME=crlf\r", "crlf" },
+		{ "NAME=end\\", "end\\" },
+		{ "NAME=", "" },
+		{ "NAME", "" },
+		{ "#NAME=commented", "" },
+		{ "  NAME=indented", "indented" },
+		{ "XNAME=other", "" },
+		{ "NAME=first\nNAME=second", "second" },
+		{ "NAME=\"\xff\x1b\"", "\xff\x1b" },
 	};
 
 	(void)state;
@@ -115,7 +115,8 @@ static void a_rolling_release_has_its_build_for_a_version(void **state)
 static void loadavg_and_uptime_are_parsed_or_refused(void **state)
 {
 	static const char *const bad_loads[] = {
-		"", "0.1", "0.1 0.2 0.3", "0.1 0.2 x 1/2 3", "0.1 0.2 0.3 12 3", "a b c 1/2 3", "-0.1 0.2 0.3 1/2 3"};
+		"", "0.1", "0.1 0.2 0.3", "0.1 0.2 x 1/2 3", "0.1 0.2 0.3 12 3", "a b c 1/2 3", "-0.1 0.2 0.3 1/2 3"
+	};
 	struct host_load load;
 	double uptime = 0;
 
@@ -136,13 +137,13 @@ static void roots_shell_is_the_last_field_of_its_line(void **state)
 	static const struct {
 		const char *text, *want; /* NULL: none */
 	} cases[] = {
-		{"root:x:0:0:root:/root:/bin/bash\n", "/bin/bash"},
-		{"rooty:x:0:0:root:/root:/bin/bash\nroot:x:0:0::/:/bin/sh", "/bin/sh"},
-		{"root:x:0:0:root:/root:\n", "/bin/sh"},
-		{"root:x:0:0\n", NULL},
-		{"root:x:0:0:root:/root:relative\n", NULL},
-		{"root:x:0:0:root:/root:/a/path/that/is/too/long/for/it\n", NULL},
-		{"", NULL},
+		{ "root:x:0:0:root:/root:/bin/bash\n", "/bin/bash" },
+		{ "rooty:x:0:0:root:/root:/bin/bash\nroot:x:0:0::/:/bin/sh", "/bin/sh" },
+		{ "root:x:0:0:root:/root:\n", "/bin/sh" },
+		{ "root:x:0:0\n", NULL },
+		{ "root:x:0:0:root:/root:relative\n", NULL },
+		{ "root:x:0:0:root:/root:/a/path/that/is/too/long/for/it\n", NULL },
+		{ "", NULL },
 	};
 
 	(void)state;
@@ -254,8 +255,9 @@ static void assert_release(struct fixture *fixture, const char *name, const char
 	assert_string_equal(facts.os_name, name);
 	assert_string_equal(facts.version, version);
 	assert_string_equal(facts.linux_distro, distro);
-	snprintf(want, sizeof(want), *version ? "\"name\":\"%s\",\"os_version\":\"%s\"" : "\"name\":\"%s\",\"os_version\":null",
-		 name, version);
+	snprintf(want, sizeof(want),
+		 *version ? "\"name\":\"%s\",\"os_version\":\"%s\"" : "\"name\":\"%s\",\"os_version\":null", name,
+		 version);
 	assert_emits(fixture, want);
 }
 
@@ -269,7 +271,8 @@ static void odd_os_releases_are_read_by_one_rule(void **state)
 	fixture_write(fixture, "root/etc/os-release", "\xef\xbb\xbfNAME=Marked\nVERSION_ID=7\n");
 	assert_release(fixture, "Marked", "7", "Marked");
 	for (int i = 0; i < 600; i++)
-		len += (size_t)snprintf(large + len, sizeof(large) - len, "# a comment that fills the file, line %d\n", i);
+		len += (size_t)snprintf(large + len, sizeof(large) - len, "# a comment that fills the file, line %d\n",
+					i);
 	snprintf(large + len, sizeof(large) - len, "NAME='Late'\nVERSION_ID=\"8\"\r\nPRETTY_NAME=\"Late \\\"8\\\"\"\n");
 	fixture_write(fixture, "root/etc/os-release", large);
 	fixture_pass(fixture, 61);
@@ -293,10 +296,10 @@ static void a_host_without_a_name_has_none(void **state)
 	static const struct {
 		const char *text, *want;
 	} cases[] = {
-		{"(none)\n", "\"hostname\":null"},
-		{"\n", "\"hostname\":null"},
-		{"(none)x\n", "\"hostname\":\"(none)x\""},
-		{"guest-2\n", "\"hostname\":\"guest-2\""},
+		{ "(none)\n", "\"hostname\":null" },
+		{ "\n", "\"hostname\":null" },
+		{ "(none)x\n", "\"hostname\":\"(none)x\"" },
+		{ "guest-2\n", "\"hostname\":\"guest-2\"" },
 	};
 	struct fixture *fixture = *state;
 
@@ -319,7 +322,8 @@ static void the_shell_of_root_is_found_far_down_too(void **state)
 	size_t len = 0;
 
 	for (int i = 0; i < 800; i++)
-		len += (size_t)snprintf(passwd + len, sizeof(passwd) - len, "u%d:x:%d:1::/home/u:/bin/sh\n", i, i + 1000);
+		len += (size_t)snprintf(passwd + len, sizeof(passwd) - len, "u%d:x:%d:1::/home/u:/bin/sh\n", i,
+					i + 1000);
 	snprintf(passwd + len, sizeof(passwd) - len, "root:x:0:0::/root:/bin/fish\n");
 	fixture_write(fixture, "root/etc/passwd", passwd);
 	collector_host.close(fixture->state);

@@ -55,7 +55,8 @@ static void finds_values_by_name_index_and_item(void **state)
 		assert_int_equal(metric_parse(cases[i].path, &metric, NULL), 0);
 		found = metric_find(&metric, data, &value);
 		if (found != (cases[i].want != NULL) ||
-		    (found && strcmp(json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN), cases[i].want) != 0))
+		    (found &&
+		     strcmp(json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN), cases[i].want) != 0))
 			fail_msg("%s", cases[i].path);
 	}
 	json_object_put(data);
@@ -63,8 +64,8 @@ static void finds_values_by_name_index_and_item(void **state)
 
 static void refuses_a_path_that_makes_no_sense(void **state)
 {
-	static const char *const bad[] = { "", ".", "a.", ".a", "a..b", "a[", "a[]", "a[0", "a[0]b", "[", "a.[0]",
-					   "a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.q" };
+	static const char *const bad[] = { "",	  ".",	 "a.",	  ".a", "a..b",	 "a[",
+					   "a[]", "a[0", "a[0]b", "[",	"a.[0]", "a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.q" };
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
@@ -98,10 +99,12 @@ static void hostile_json_is_refused_before_it_costs_memory(void **state)
 
 static void the_table_shows_rates_between_rows_and_dashes_for_the_unknown(void **state)
 {
-	static const char first[] = "{\"type\":\"metrics\",\"boot_id\":\"b\",\"data\":{\"system\":{\"cpu\":{\"usage_percent\":7},"
-				    "\"network\":{\"interfaces\":[{\"bytes_received\":1000,\"bytes_sent\":0}]}}}}";
-	static const char second[] = "{\"type\":\"metrics\",\"boot_id\":\"b\",\"data\":{\"system\":{\"cpu\":{\"usage_percent\":8},"
-				     "\"network\":{\"interfaces\":[{\"bytes_received\":5120,\"bytes_sent\":400}]}}}}";
+	static const char first[] =
+		"{\"type\":\"metrics\",\"boot_id\":\"b\",\"data\":{\"system\":{\"cpu\":{\"usage_percent\":7},"
+		"\"network\":{\"interfaces\":[{\"bytes_received\":1000,\"bytes_sent\":0}]}}}}";
+	static const char second[] =
+		"{\"type\":\"metrics\",\"boot_id\":\"b\",\"data\":{\"system\":{\"cpu\":{\"usage_percent\":8},"
+		"\"network\":{\"interfaces\":[{\"bytes_received\":5120,\"bytes_sent\":400}]}}}}";
 	char *out = NULL, *row;
 	size_t size;
 	FILE *stream = open_memstream(&out, &size);
@@ -114,8 +117,9 @@ static void the_table_shows_rates_between_rows_and_dashes_for_the_unknown(void *
 	table_print(&table, 1790000002000, b);
 	fclose(stream);
 	row = strchr(out, '\n') + 1;
-	assert_string_equal(row, "2026-09-21 14:13:20    7.0      -      -      -        -        -        -        -      -\n"
-				 "2026-09-21 14:13:22    8.0      -      -      -        -        -     2.0K     200B      -\n");
+	assert_string_equal(
+		row, "2026-09-21 14:13:20    7.0      -      -      -        -        -        -        -      -\n"
+		     "2026-09-21 14:13:22    8.0      -      -      -        -        -     2.0K     200B      -\n");
 	free(out);
 	json_object_put(a);
 	json_object_put(b);

@@ -40,12 +40,15 @@ static void assert_summary(const char *json, const char *want)
 static void each_type_has_its_line(void **state)
 {
 	(void)state;
-	assert_summary("{\"type\":\"handshake\",\"vm_id\":\"v\",\"version\":\"1\",\"platform\":\"linux\",\"capabilities\":[\"a\",\"b\"]}",
+	assert_summary("{\"type\":\"handshake\",\"vm_id\":\"v\",\"version\":\"1\",\"platform\":\"linux\","
+		       "\"capabilities\":[\"a\",\"b\"]}",
 		       "handshake  vm v  version 1  platform linux  2 capabilities\n");
-	assert_summary("{\"type\":\"response\",\"id\":\"i\",\"command_type\":\"OsInfo\",\"success\":true,\"exit_code\":0,"
-		       "\"execution_time_ms\":3,\"data\":{\"a\":\"x/y\"}}",
-		       "response  id i  to OsInfo  success  exit code 0  in 3 ms  data {\"a\":\"x/y\"}\n");
-	assert_summary("{\"type\":\"response\",\"id\":\"i\",\"command_type\":\"unsafe\",\"success\":false,\"error_code\":\"QUEUE_FULL\","
+	assert_summary(
+		"{\"type\":\"response\",\"id\":\"i\",\"command_type\":\"OsInfo\",\"success\":true,\"exit_code\":0,"
+		"\"execution_time_ms\":3,\"data\":{\"a\":\"x/y\"}}",
+		"response  id i  to OsInfo  success  exit code 0  in 3 ms  data {\"a\":\"x/y\"}\n");
+	assert_summary("{\"type\":\"response\",\"id\":\"i\",\"command_type\":\"unsafe\",\"success\":false,\"error_"
+		       "code\":\"QUEUE_FULL\","
 		       "\"error\":\"busy\",\"data\":null}",
 		       "response  id i  to unsafe  failed  as QUEUE_FULL  error: busy\n");
 	assert_summary("{\"type\":\"error\",\"error\":\"no\",\"details\":{\"code\":\"STALE\",\"reason\":\"stale\"}}",
@@ -59,13 +62,15 @@ static void each_type_has_its_line(void **state)
 static void a_sample_shows_use_memory_space_addresses_and_load(void **state)
 {
 	(void)state;
-	assert_summary("{\"type\":\"metrics\",\"seq\":5,\"data\":{\"system\":{\"cpu\":{\"usage_percent\":12.5,\"cores_usage\":[1,2]},"
+	assert_summary("{\"type\":\"metrics\",\"seq\":5,\"data\":{\"system\":{\"cpu\":{\"usage_percent\":12.5,\"cores_"
+		       "usage\":[1,2]},"
 		       "\"memory\":{\"used_kb\":1048576,\"total_kb\":2097152},"
 		       "\"disk\":{\"usage_stats\":[{\"mount_point\":\"/\",\"total_gb\":10,\"used_gb\":5}]},"
 		       "\"network\":{\"interfaces\":[{\"name\":\"down0\",\"is_up\":false,\"ip_addresses\":[]},"
 		       "{\"name\":\"eth0\",\"is_up\":true,\"ip_addresses\":[\"10.0.2.15\"]}]},"
 		       "\"load_average\":{\"load_1min\":0.25}},\"processes\":[{}],\"ports\":[]}}",
-		       "metrics  seq 5  cpu 12.5% of 2  memory 1.0/2.0 GiB  / 50%  eth0 10.0.2.15  load 0.25  1 processes  0 ports\n");
+		       "metrics  seq 5  cpu 12.5% of 2  memory 1.0/2.0 GiB  / 50%  eth0 10.0.2.15  load 0.25  1 "
+		       "processes  0 ports\n");
 }
 
 static void wrong_shapes_do_no_harm(void **state)
@@ -73,9 +78,12 @@ static void wrong_shapes_do_no_harm(void **state)
 	static const char *const messages[] = {
 		"{\"type\":\"metrics\"}",
 		"{\"type\":\"metrics\",\"data\":7}",
-		"{\"type\":\"metrics\",\"data\":{\"system\":{\"disk\":{\"usage_stats\":[null,3,{}]}},\"processes\":{}}}",
-		"{\"type\":\"metrics\",\"data\":{\"system\":{\"network\":{\"interfaces\":[null,{\"ip_addresses\":[null]}]}}}}",
-		"{\"type\":\"metrics\",\"data\":{\"system\":{\"network\":{\"interfaces\":[{\"is_up\":true,\"ip_addresses\":\"x\"}]}}}}",
+		"{\"type\":\"metrics\",\"data\":{\"system\":{\"disk\":{\"usage_stats\":[null,3,{}]}},\"processes\":{}}"
+		"}",
+		"{\"type\":\"metrics\",\"data\":{\"system\":{\"network\":{\"interfaces\":[null,{\"ip_addresses\":[null]"
+		"}]}}}}",
+		"{\"type\":\"metrics\",\"data\":{\"system\":{\"network\":{\"interfaces\":[{\"is_up\":true,\"ip_"
+		"addresses\":\"x\"}]}}}}",
 		"{\"type\":\"handshake\",\"capabilities\":\"all\",\"vm_id\":[]}",
 		"{\"type\":\"response\",\"success\":\"yes\",\"id\":{}}",
 		"{\"type\":\"error\",\"details\":[]}",
@@ -94,7 +102,8 @@ static void wrong_shapes_do_no_harm(void **state)
 
 static void control_characters_never_reach_the_terminal(void **state)
 {
-	char *text = summary_of("{\"type\":\"error\",\"error\":\"a\\u001b]0;x\\u0007\\u009b31m\\u007f\\nb\xc3\xa9\",\"details\":{}}");
+	char *text = summary_of(
+		"{\"type\":\"error\",\"error\":\"a\\u001b]0;x\\u0007\\u009b31m\\u007f\\nb\xc3\xa9\",\"details\":{}}");
 
 	(void)state;
 	assert_string_equal(text, "error  error: a?]0;x??31m??b\xc3\xa9\n");

@@ -143,7 +143,10 @@ static void a_line_longer_than_any_of_ours_is_passed_over(void **state)
 
 		assert_non_null(line);
 		for (int kind = 0; kind < 3; kind++) {
-			size_t head = (size_t)sprintf(line, "%s", kind == 0 ? "+ 9 c a " : kind == 1 ? "k 9 infiniservice-keep-1 " : "- 9");
+			size_t head = (size_t)sprintf(line, "%s",
+						      kind == 0	  ? "+ 9 c a "
+						      : kind == 1 ? "k 9 infiniservice-keep-1 "
+								  : "- 9");
 
 			memset(line + head, 'x', lengths[i] - head);
 			assert_int_equal(journal_parse(line, lengths[i], &entry, &serial), -EBADMSG);
@@ -237,8 +240,13 @@ static void a_line_that_parses_prints_the_same(void **state)
 static struct journal_kept apt(const char *unit)
 {
 	static char wish[] = "{\"package\": \"a b\"}";
-	struct journal_kept kept = { .boot_id = "0123456789abcdef0123456789abcdef", .step = "update-all", .received_ns = 1, .term_ns = 2,
-				     .deadline_ns = TIME_NEVER, .max_output = 4096, .wish = wish };
+	struct journal_kept kept = { .boot_id = "0123456789abcdef0123456789abcdef",
+				     .step = "update-all",
+				     .received_ns = 1,
+				     .term_ns = 2,
+				     .deadline_ns = TIME_NEVER,
+				     .max_output = 4096,
+				     .wish = wish };
 
 	strcpy(kept.unit, unit);
 	return kept;
@@ -304,17 +312,17 @@ static void a_journal_from_before_there_were_units_is_read(void **state)
 static void a_hostile_unit_is_no_unit(void **state)
 {
 	static const char *const lines[] = {
-		"k 1 1-1 0a - 1 2 3 4",			   /* too short */
-		"k 1 1-1 0a - 1 2 3 4 - x",		   /* and too long */
-		"k 0 1-1 0a - 1 2 3 4 -",		   /* of no command */
-		"k 1 ../../x 0a - 1 2 3 4 -",		   /* no name of a unit */
+		"k 1 1-1 0a - 1 2 3 4",	      /* too short */
+		"k 1 1-1 0a - 1 2 3 4 - x",   /* and too long */
+		"k 0 1-1 0a - 1 2 3 4 -",     /* of no command */
+		"k 1 ../../x 0a - 1 2 3 4 -", /* no name of a unit */
 		"k 1 1-1.service 0a - 1 2 3 4 -",
 		"k 1 1 0a - 1 2 3 4 -",
 		"k 1 11111111111111111-1 0a - 1 2 3 4 -",
-		"k 1 1-1 0a/ - 1 2 3 4 -",		   /* no boot */
-		"k 1 1-1 0a - 3 2 3 4 -",		   /* out of order */
+		"k 1 1-1 0a/ - 1 2 3 4 -", /* no boot */
+		"k 1 1-1 0a - 3 2 3 4 -",  /* out of order */
 		"k 1 1-1 0a - 1 3 2 4 -",
-		"k 1 1-1 0a a;b 1 2 3 4 -",		   /* not written by us */
+		"k 1 1-1 0a a;b 1 2 3 4 -", /* not written by us */
 		"k 1 1-1 0a abcdefghijklmnopqrstuvwxyz 1 2 3 4 -",
 		"k 1 1-1 0a - 1 2 3 4 %00",
 		"k 1 1-1 0a - 1 2 3 4 {}",

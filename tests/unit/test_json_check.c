@@ -23,7 +23,7 @@ struct sample {
 
 static enum json_reason judge(const char *text, size_t len)
 {
-	struct json_fault fault = {JSON_OK, 0};
+	struct json_fault fault = { JSON_OK, 0 };
 	/* An exact-size copy, so that a sanitizer sees one byte too many. */
 	char *copy = malloc(len ? len : 1);
 	int result;
@@ -51,12 +51,12 @@ static void judge_all(const struct sample *samples, size_t count)
 static void accepts_valid_objects(void **state)
 {
 	static const struct sample samples[] = {
-		{"{}", JSON_OK},
-		{" \t{ \"a\" : [ ] , \"b\" : { } }\r", JSON_OK},
-		{"{\"a\":[1,-0,0.5,1e10,1E-10,-1.25e+3,true,false,null,\"\"]}", JSON_OK},
-		{"{\"a\":\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e9\\ud83d\\ude00\\u0000\"}", JSON_OK},
-		{"{\"a\":\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\xf4\x8f\xbf\xbf\x7f\"}", JSON_OK},
-		{"{\"a\":{\"a\":{\"a\":1}},\"b\":[{\"a\":1},{\"a\":2}]}", JSON_OK},
+		{ "{}", JSON_OK },
+		{ " \t{ \"a\" : [ ] , \"b\" : { } }\r", JSON_OK },
+		{ "{\"a\":[1,-0,0.5,1e10,1E-10,-1.25e+3,true,false,null,\"\"]}", JSON_OK },
+		{ "{\"a\":\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e9\\ud83d\\ude00\\u0000\"}", JSON_OK },
+		{ "{\"a\":\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\xf4\x8f\xbf\xbf\x7f\"}", JSON_OK },
+		{ "{\"a\":{\"a\":{\"a\":1}},\"b\":[{\"a\":1},{\"a\":2}]}", JSON_OK },
 	};
 
 	(void)state;
@@ -178,14 +178,14 @@ static char *many_keys(unsigned count, const char *last)
 static void rejects_keys_given_twice_however_written(void **state)
 {
 	static const struct sample samples[] = {
-		{"{\"a\":1,\"a\":2}", JSON_DUPLICATE_KEY},
-		{"{\"a\":1,\"\\u0061\":2}", JSON_DUPLICATE_KEY},
-		{"{\"\xc3\xa9\":1,\"\\u00E9\":2}", JSON_DUPLICATE_KEY},
-		{"{\"\xf0\x9f\x98\x80\":1,\"\\ud83d\\ude00\":2}", JSON_DUPLICATE_KEY},
-		{"{\"/\":1,\"\\/\":2}", JSON_DUPLICATE_KEY},
-		{"{\"\":1,\"\":2}", JSON_DUPLICATE_KEY},
-		{"{\"x\":{\"b\":1,\"a\":{\"b\":1},\"b\":2}}", JSON_DUPLICATE_KEY},
-		{"{\"a\":1,\"ab\":2,\"A\":3,\"a \":4}", JSON_OK},
+		{ "{\"a\":1,\"a\":2}", JSON_DUPLICATE_KEY },
+		{ "{\"a\":1,\"\\u0061\":2}", JSON_DUPLICATE_KEY },
+		{ "{\"\xc3\xa9\":1,\"\\u00E9\":2}", JSON_DUPLICATE_KEY },
+		{ "{\"\xf0\x9f\x98\x80\":1,\"\\ud83d\\ude00\":2}", JSON_DUPLICATE_KEY },
+		{ "{\"/\":1,\"\\/\":2}", JSON_DUPLICATE_KEY },
+		{ "{\"\":1,\"\":2}", JSON_DUPLICATE_KEY },
+		{ "{\"x\":{\"b\":1,\"a\":{\"b\":1},\"b\":2}}", JSON_DUPLICATE_KEY },
+		{ "{\"a\":1,\"ab\":2,\"A\":3,\"a \":4}", JSON_OK },
 	};
 
 	(void)state;
@@ -203,9 +203,9 @@ static void rejects_keys_given_twice_however_written(void **state)
 static void rejects_nul_in_a_key_but_not_in_a_value(void **state)
 {
 	static const struct sample samples[] = {
-		{"{\"a\\u0000b\":1}", JSON_NUL_IN_KEY},
-		{"{\"x\":{\"\\u0000\":1}}", JSON_NUL_IN_KEY},
-		{"{\"a\":\"x\\u0000y\"}", JSON_OK},
+		{ "{\"a\\u0000b\":1}", JSON_NUL_IN_KEY },
+		{ "{\"x\":{\"\\u0000\":1}}", JSON_NUL_IN_KEY },
+		{ "{\"a\":\"x\\u0000y\"}", JSON_OK },
 	};
 
 	(void)state;
@@ -216,31 +216,31 @@ static void rejects_nul_in_a_key_but_not_in_a_value(void **state)
 static void rejects_numbers_that_are_none_or_do_not_fit(void **state)
 {
 	static const struct sample samples[] = {
-		{"{\"a\":NaN}", JSON_BAD_JSON},
-		{"{\"a\":Infinity}", JSON_BAD_JSON},
-		{"{\"a\":-Infinity}", JSON_BAD_JSON},
-		{"{\"a\":1e999}", JSON_OUT_OF_RANGE},
-		{"{\"a\":-1e309}", JSON_OUT_OF_RANGE},
-		{"{\"a\":1e99999999999999999999}", JSON_OUT_OF_RANGE},
-		{"{\"a\":0.00001e314}", JSON_OUT_OF_RANGE},
-		{"{\"a\":1.7976931348623157e308}", JSON_OK},
-		{"{\"a\":1.7976931348623159e308}", JSON_OUT_OF_RANGE},
-		{"{\"a\":0.00017976931348623157e312}", JSON_OK},
-		{"{\"a\":0e999}", JSON_OK},
-		{"{\"a\":1e-999}", JSON_OK},
-		{"{\"a\":18446744073709551615}", JSON_OK},
-		{"{\"a\":18446744073709551616}", JSON_OUT_OF_RANGE},
-		{"{\"a\":-9223372036854775808}", JSON_OK},
-		{"{\"a\":-9223372036854775809}", JSON_OUT_OF_RANGE},
-		{"{\"a\":99999999999999999999999}", JSON_OUT_OF_RANGE},
-		{"{\"a\":01}", JSON_BAD_JSON},
-		{"{\"a\":-}", JSON_BAD_JSON},
-		{"{\"a\":+1}", JSON_BAD_JSON},
-		{"{\"a\":.5}", JSON_BAD_JSON},
-		{"{\"a\":1.}", JSON_BAD_JSON},
-		{"{\"a\":1e}", JSON_BAD_JSON},
-		{"{\"a\":0x10}", JSON_BAD_JSON},
-		{"{\"a\":1", JSON_BAD_JSON},
+		{ "{\"a\":NaN}", JSON_BAD_JSON },
+		{ "{\"a\":Infinity}", JSON_BAD_JSON },
+		{ "{\"a\":-Infinity}", JSON_BAD_JSON },
+		{ "{\"a\":1e999}", JSON_OUT_OF_RANGE },
+		{ "{\"a\":-1e309}", JSON_OUT_OF_RANGE },
+		{ "{\"a\":1e99999999999999999999}", JSON_OUT_OF_RANGE },
+		{ "{\"a\":0.00001e314}", JSON_OUT_OF_RANGE },
+		{ "{\"a\":1.7976931348623157e308}", JSON_OK },
+		{ "{\"a\":1.7976931348623159e308}", JSON_OUT_OF_RANGE },
+		{ "{\"a\":0.00017976931348623157e312}", JSON_OK },
+		{ "{\"a\":0e999}", JSON_OK },
+		{ "{\"a\":1e-999}", JSON_OK },
+		{ "{\"a\":18446744073709551615}", JSON_OK },
+		{ "{\"a\":18446744073709551616}", JSON_OUT_OF_RANGE },
+		{ "{\"a\":-9223372036854775808}", JSON_OK },
+		{ "{\"a\":-9223372036854775809}", JSON_OUT_OF_RANGE },
+		{ "{\"a\":99999999999999999999999}", JSON_OUT_OF_RANGE },
+		{ "{\"a\":01}", JSON_BAD_JSON },
+		{ "{\"a\":-}", JSON_BAD_JSON },
+		{ "{\"a\":+1}", JSON_BAD_JSON },
+		{ "{\"a\":.5}", JSON_BAD_JSON },
+		{ "{\"a\":1.}", JSON_BAD_JSON },
+		{ "{\"a\":1e}", JSON_BAD_JSON },
+		{ "{\"a\":0x10}", JSON_BAD_JSON },
+		{ "{\"a\":1", JSON_BAD_JSON },
 	};
 
 	(void)state;
@@ -251,37 +251,37 @@ static void rejects_numbers_that_are_none_or_do_not_fit(void **state)
 static void rejects_what_is_no_single_strict_object(void **state)
 {
 	static const struct sample samples[] = {
-		{"[]", JSON_NOT_OBJECT},
-		{"\"x\"", JSON_NOT_OBJECT},
-		{"12", JSON_NOT_OBJECT},
-		{"null", JSON_NOT_OBJECT},
-		{"", JSON_BAD_JSON},
-		{"{} {}", JSON_BAD_JSON},
-		{"{}x", JSON_BAD_JSON},
-		{"{'a':1}", JSON_BAD_JSON},
-		{"{\"a\":'x'}", JSON_BAD_JSON},
-		{"{a:1}", JSON_BAD_JSON},
-		{"{\"a\":1,}", JSON_BAD_JSON},
-		{"{\"a\":[1,]}", JSON_BAD_JSON},
-		{"{\"a\":[,1]}", JSON_BAD_JSON},
-		{"{,}", JSON_BAD_JSON},
-		{"{\"a\" 1}", JSON_BAD_JSON},
-		{"{\"a\":1 \"b\":2}", JSON_BAD_JSON},
-		{"{\"a\":[1}}", JSON_BAD_JSON},
-		{"{\"a\":{1]}", JSON_BAD_JSON},
-		{"{\"a\":1}/*x*/", JSON_BAD_JSON},
-		{"{\"a\":1 // x", JSON_BAD_JSON},
-		{"{\"a\":TRUE}", JSON_BAD_JSON},
-		{"{\"a\":tru", JSON_BAD_JSON},
-		{"{\"a\":\"x", JSON_BAD_JSON},
-		{"{\"a\":\"\\x41\"}", JSON_BAD_JSON},
-		{"{\"a\":\"\\u12g4\"}", JSON_BAD_JSON},
-		{"{\"a\":\"\\u12", JSON_BAD_JSON},
-		{"{\"a\":\"\\", JSON_BAD_JSON},
-		{"{\"a\":\"\\ud800\"}", JSON_BAD_JSON},
-		{"{\"a\":\"\\udc00\"}", JSON_BAD_JSON},
-		{"{\"a\":\"\\ud800\\u0041\"}", JSON_BAD_JSON},
-		{"\xef\xbb\xbf{}", JSON_BAD_JSON},
+		{ "[]", JSON_NOT_OBJECT },
+		{ "\"x\"", JSON_NOT_OBJECT },
+		{ "12", JSON_NOT_OBJECT },
+		{ "null", JSON_NOT_OBJECT },
+		{ "", JSON_BAD_JSON },
+		{ "{} {}", JSON_BAD_JSON },
+		{ "{}x", JSON_BAD_JSON },
+		{ "{'a':1}", JSON_BAD_JSON },
+		{ "{\"a\":'x'}", JSON_BAD_JSON },
+		{ "{a:1}", JSON_BAD_JSON },
+		{ "{\"a\":1,}", JSON_BAD_JSON },
+		{ "{\"a\":[1,]}", JSON_BAD_JSON },
+		{ "{\"a\":[,1]}", JSON_BAD_JSON },
+		{ "{,}", JSON_BAD_JSON },
+		{ "{\"a\" 1}", JSON_BAD_JSON },
+		{ "{\"a\":1 \"b\":2}", JSON_BAD_JSON },
+		{ "{\"a\":[1}}", JSON_BAD_JSON },
+		{ "{\"a\":{1]}", JSON_BAD_JSON },
+		{ "{\"a\":1}/*x*/", JSON_BAD_JSON },
+		{ "{\"a\":1 // x", JSON_BAD_JSON },
+		{ "{\"a\":TRUE}", JSON_BAD_JSON },
+		{ "{\"a\":tru", JSON_BAD_JSON },
+		{ "{\"a\":\"x", JSON_BAD_JSON },
+		{ "{\"a\":\"\\x41\"}", JSON_BAD_JSON },
+		{ "{\"a\":\"\\u12g4\"}", JSON_BAD_JSON },
+		{ "{\"a\":\"\\u12", JSON_BAD_JSON },
+		{ "{\"a\":\"\\", JSON_BAD_JSON },
+		{ "{\"a\":\"\\ud800\"}", JSON_BAD_JSON },
+		{ "{\"a\":\"\\udc00\"}", JSON_BAD_JSON },
+		{ "{\"a\":\"\\ud800\\u0041\"}", JSON_BAD_JSON },
+		{ "\xef\xbb\xbf{}", JSON_BAD_JSON },
 	};
 
 	(void)state;
@@ -301,7 +301,7 @@ static void says_where_the_fault_is(void **state)
 
 static void obeys_lower_limits(void **state)
 {
-	const struct json_limits limits = {.depth = 2, .tokens = 4};
+	const struct json_limits limits = { .depth = 2, .tokens = 4 };
 	struct json_fault fault;
 
 	(void)state;
@@ -328,26 +328,26 @@ static void reads_an_id_from_a_faulty_line(void **state)
 	static const struct {
 		const char *line, *id;
 	} samples[] = {
-		{"{\"id\":\"c1\",\"a\":NaN}", "c1"},
-		{"{\"a\":NaN,\"id\":\"c1\"}", "c1"},
-		{"{\"id\":\"c1\"", "c1"},
-		{"{\"a\":{\"id\":\"inner\"},\"b\":[\"]\"],\"id\":\"c1\",}", "c1"},
-		{"{\"a\":\"\\\"\",\"id\":\"c\\u0031\"} x", "c1"},
-		{"{\"\\u0069d\":\"c1\",\"a\":1,\"a\":2}", "c1"},
-		{"{\"a\":\"\xff\",\"id\":\"c1\"}", "c1"},
-		{"{\"id\":\"a\",\"id\":\"b\"}", NULL},
-		{"{\"id\":\"\",\"a\":NaN}", NULL},
-		{"{\"id\":7,\"a\":NaN}", NULL},
-		{"{\"id\":\"a\\u0000\",\"a\":NaN}", NULL},
-		{"{\"id\":\"a\xff\"}", NULL},
-		{"{\"id\":\"c1", NULL},
-		{"{'x':\"y\",\"id\":\"c1\"}", NULL},
-		{"{\"a\":'x,\"id\":\"c1\"}", NULL},
-		{"[\"id\",\"c1\"]", NULL},
-		{"{\"a\":[{\"id\":\"c1\"}", NULL},
-		{"", NULL},
-		{"{\"type\":\"Status\",\"id\":\"half{\"type\":\"Status\",\"id\":\"whole\"}", NULL},
-		{"{\"id\":\"half{\"id\":\"whole\"}", NULL},
+		{ "{\"id\":\"c1\",\"a\":NaN}", "c1" },
+		{ "{\"a\":NaN,\"id\":\"c1\"}", "c1" },
+		{ "{\"id\":\"c1\"", "c1" },
+		{ "{\"a\":{\"id\":\"inner\"},\"b\":[\"]\"],\"id\":\"c1\",}", "c1" },
+		{ "{\"a\":\"\\\"\",\"id\":\"c\\u0031\"} x", "c1" },
+		{ "{\"\\u0069d\":\"c1\",\"a\":1,\"a\":2}", "c1" },
+		{ "{\"a\":\"\xff\",\"id\":\"c1\"}", "c1" },
+		{ "{\"id\":\"a\",\"id\":\"b\"}", NULL },
+		{ "{\"id\":\"\",\"a\":NaN}", NULL },
+		{ "{\"id\":7,\"a\":NaN}", NULL },
+		{ "{\"id\":\"a\\u0000\",\"a\":NaN}", NULL },
+		{ "{\"id\":\"a\xff\"}", NULL },
+		{ "{\"id\":\"c1", NULL },
+		{ "{'x':\"y\",\"id\":\"c1\"}", NULL },
+		{ "{\"a\":'x,\"id\":\"c1\"}", NULL },
+		{ "[\"id\",\"c1\"]", NULL },
+		{ "{\"a\":[{\"id\":\"c1\"}", NULL },
+		{ "", NULL },
+		{ "{\"type\":\"Status\",\"id\":\"half{\"type\":\"Status\",\"id\":\"whole\"}", NULL },
+		{ "{\"id\":\"half{\"id\":\"whole\"}", NULL },
 	};
 	char id[JSON_ID_MAX + 1];
 

@@ -85,22 +85,22 @@ static void writes_reals_with_the_decimals_asked_for(void **state)
 		unsigned decimals;
 		const char *text;
 	} samples[] = {
-		{0, 2, "0.0"},
-		{-0.0, 2, "0.0"},
-		{12.5, 2, "12.5"},
-		{99.999, 2, "100.0"},
-		{0.125, 2, "0.13"},
-		{-1.25, 1, "-1.3"},
-		{-0.001, 2, "0.0"},
-		{3.7, 0, "4"},
-		{1e15, 2, "1000000000000000.0"},
-		{0.000001, 6, "0.000001"},
-		{1.005e3, 3, "1005.0"},
-		{1e20, 2, "1000000000000000e5"},
-		{NAN, 2, "null"},
-		{INFINITY, 2, "null"},
-		{-INFINITY, 0, "null"},
-		{0.5, 99, "0.5"},
+		{ 0, 2, "0.0" },
+		{ -0.0, 2, "0.0" },
+		{ 12.5, 2, "12.5" },
+		{ 99.999, 2, "100.0" },
+		{ 0.125, 2, "0.13" },
+		{ -1.25, 1, "-1.3" },
+		{ -0.001, 2, "0.0" },
+		{ 3.7, 0, "4" },
+		{ 1e15, 2, "1000000000000000.0" },
+		{ 0.000001, 6, "0.000001" },
+		{ 1.005e3, 3, "1005.0" },
+		{ 1e20, 2, "1000000000000000e5" },
+		{ NAN, 2, "null" },
+		{ INFINITY, 2, "null" },
+		{ -INFINITY, 0, "null" },
+		{ 0.5, 99, "0.5" },
 	};
 
 	(void)state;
@@ -112,8 +112,8 @@ static void writes_reals_with_the_decimals_asked_for(void **state)
 
 static void writes_every_finite_real_near_its_value(void **state)
 {
-	static const double values[] = {DBL_MAX,      -DBL_MAX, 1e300, 9007199254740993.0, 1.8446744073709552e19,
-					123456789.125};
+	static const double values[] = { DBL_MAX,      -DBL_MAX, 1e300, 9007199254740993.0, 1.8446744073709552e19,
+					 123456789.125 };
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(values); i++) {
@@ -132,18 +132,18 @@ static void escapes_everything_that_is_not_plain_ascii(void **state)
 		size_t len;
 		const char *json;
 	} samples[] = {
-		{"plain text, 20 bytes", 20, "\"plain text, 20 bytes\""},
-		{"\"\\/\b\f\n\r\t", 8, "\"\\\"\\\\/\\b\\f\\n\\r\\t\""},
-		{"\x01\x1b\x1f\x7f", 4, "\"\\u0001\\u001b\\u001f\\u007f\""},
-		{"\xc2\x85", 2, "\"\\u0085\""},
-		{"\xc3\xa9\xe2\x82\xac", 5, "\"\\u00e9\\u20ac\""},
-		{"\xf0\x9f\x98\x80", 4, "\"\\ud83d\\ude00\""},
-		{"a\0b", 3, "\"a\\ufffdb\""},
-		{"\xff\xfe", 2, "\"\\ufffd\\ufffd\""},
-		{"\xe2\x82x", 3, "\"\\ufffdx\""},
-		{"\xed\xa0\x80", 3, "\"\\ufffd\\ufffd\\ufffd\""},
-		{"\xc0\x80", 2, "\"\\ufffd\\ufffd\""},
-		{"", 0, "\"\""},
+		{ "plain text, 20 bytes", 20, "\"plain text, 20 bytes\"" },
+		{ "\"\\/\b\f\n\r\t", 8, "\"\\\"\\\\/\\b\\f\\n\\r\\t\"" },
+		{ "\x01\x1b\x1f\x7f", 4, "\"\\u0001\\u001b\\u001f\\u007f\"" },
+		{ "\xc2\x85", 2, "\"\\u0085\"" },
+		{ "\xc3\xa9\xe2\x82\xac", 5, "\"\\u00e9\\u20ac\"" },
+		{ "\xf0\x9f\x98\x80", 4, "\"\\ud83d\\ude00\"" },
+		{ "a\0b", 3, "\"a\\ufffdb\"" },
+		{ "\xff\xfe", 2, "\"\\ufffd\\ufffd\"" },
+		{ "\xe2\x82x", 3, "\"\\ufffdx\"" },
+		{ "\xed\xa0\x80", 3, "\"\\ufffd\\ufffd\\ufffd\"" },
+		{ "\xc0\x80", 2, "\"\\ufffd\\ufffd\"" },
+		{ "", 0, "\"\"" },
 	};
 
 	(void)state;
@@ -170,13 +170,13 @@ static void marks_a_cut_and_never_halves_a_character(void **state)
 		size_t max;
 		const char *json;
 	} samples[] = {
-		{"abcdef", 6, "\"abcdef\""},
-		{"abcdef", 3, "\"abc\\u2026\""},
-		{"ab\xe2\x82\xac", 4, "\"ab\\u2026\""},
-		{"ab\xe2\x82\xac", 3, "\"ab\\u2026\""},
-		{"ab\xe2\x82\xac.", 5, "\"ab\\u20ac\\u2026\""},
-		{"\x80\x80\x80\x80\x80", 4, "\"\\ufffd\\ufffd\\ufffd\\ufffd\\u2026\""},
-		{"abc", 0, "\"\\u2026\""},
+		{ "abcdef", 6, "\"abcdef\"" },
+		{ "abcdef", 3, "\"abc\\u2026\"" },
+		{ "ab\xe2\x82\xac", 4, "\"ab\\u2026\"" },
+		{ "ab\xe2\x82\xac", 3, "\"ab\\u2026\"" },
+		{ "ab\xe2\x82\xac.", 5, "\"ab\\u20ac\\u2026\"" },
+		{ "\x80\x80\x80\x80\x80", 4, "\"\\ufffd\\ufffd\\ufffd\\ufffd\\u2026\"" },
+		{ "abc", 0, "\"\\u2026\"" },
 	};
 
 	(void)state;
@@ -228,7 +228,7 @@ static void leaves_room_behind_a_list_that_was_cut(void **state)
 	(void)state;
 	sink_object_begin(out, NULL);
 	for (unsigned list = 0; list < 3; list++) {
-		char key[2] = {(char)('a' + list), '\0'};
+		char key[2] = { (char)('a' + list), '\0' };
 		bool truncated = false;
 
 		sink_array_begin(out, key);
@@ -351,7 +351,7 @@ static uint32_t next_random(uint32_t *seed)
 /* One call of the sink, chosen by chance: keys may be empty, texts cut, numbers as long as numbers get. */
 static void write_something(uint32_t *seed, struct sink_mark *mark)
 {
-	static const char *const keys[] = {NULL, "", "k", "a \"key\"\n"};
+	static const char *const keys[] = { NULL, "", "k", "a \"key\"\n" };
 	static const char text[] = "abcdefghijkl\n\xf0\x9f\x98\x80\x01\xff and the rest of it";
 	const char *key = keys[next_random(seed) % 4];
 	size_t len = next_random(seed) % sizeof(text);

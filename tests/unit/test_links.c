@@ -33,7 +33,7 @@ static void put(struct datagram *d, const void *data, size_t len)
 
 static void put_attr(struct datagram *d, uint16_t type, const void *data, size_t len)
 {
-	struct nlattr head = {.nla_len = (uint16_t)(sizeof(head) + len), .nla_type = type};
+	struct nlattr head = { .nla_len = (uint16_t)(sizeof(head) + len), .nla_type = type };
 
 	put(d, &head, sizeof(head));
 	put(d, data, len);
@@ -41,8 +41,8 @@ static void put_attr(struct datagram *d, uint16_t type, const void *data, size_t
 
 static struct datagram datagram_begin(uint16_t type)
 {
-	struct nlmsghdr head = {.nlmsg_type = type};
-	struct datagram d = {.len = 0};
+	struct nlmsghdr head = { .nlmsg_type = type };
+	struct datagram d = { .len = 0 };
 
 	put(&d, &head, sizeof(head));
 	return d;
@@ -57,8 +57,8 @@ static void datagram_end(struct datagram *d)
 
 static struct datagram link_message(uint16_t type, int index, const char *name, unsigned flags, uint32_t mtu)
 {
-	struct ifinfomsg body = {.ifi_index = index, .ifi_flags = flags};
-	static const uint8_t mac[] = {2, 0, 0, 0, 0, 1};
+	struct ifinfomsg body = { .ifi_index = index, .ifi_flags = flags };
+	static const uint8_t mac[] = { 2, 0, 0, 0, 0, 1 };
 	struct datagram d = datagram_begin(type);
 	uint8_t operstate = 6;
 
@@ -75,11 +75,11 @@ static struct datagram address_with_flags(uint16_t type, uint32_t index, const c
 					  uint8_t scope, uint32_t flags)
 {
 	uint8_t family = strchr(text, ':') ? AF_INET6 : AF_INET, bytes[16];
-	struct ifaddrmsg body = {.ifa_family = family, .ifa_prefixlen = 24, .ifa_scope = scope, .ifa_index = index};
+	struct ifaddrmsg body = { .ifa_family = family, .ifa_prefixlen = 24, .ifa_scope = scope, .ifa_index = index };
 
 	body.ifa_flags = (uint8_t)flags;
 	struct datagram d = datagram_begin(type);
-	struct ifa_cacheinfo lifetimes = {.ifa_valid = 3600};
+	struct ifa_cacheinfo lifetimes = { .ifa_valid = 3600 };
 	size_t len = family == AF_INET ? 4 : 16;
 
 	put(&d, &body, sizeof(body));
@@ -133,7 +133,7 @@ static int teardown(void **state)
 
 static void joins_addresses_to_their_links_ipv4_first_in_the_order_given(void **state)
 {
-	static const char *const want[] = {"192.0.2.9", "192.0.2.1", "fe80::1"};
+	static const char *const want[] = { "192.0.2.9", "192.0.2.1", "fe80::1" };
 	const struct links *links = *state;
 	const struct link *eth0 = links_find(links, "eth0", 4);
 	char text[64];
@@ -175,7 +175,8 @@ static void refuses_messages_cut_short(void **state)
 		uint8_t *copy = malloc(len ? len : 1);
 
 		memcpy(copy, whole.bytes + sizeof(struct nlmsghdr), len);
-		assert_int_equal(links_message(links, RTM_NEWLINK, (struct netlink_part){copy, copy + len}), -EBADMSG);
+		assert_int_equal(links_message(links, RTM_NEWLINK, (struct netlink_part){ copy, copy + len }),
+				 -EBADMSG);
 		free(copy);
 	}
 	assert_int_equal(links->count, 3);
@@ -197,29 +198,30 @@ static void tells_changes_from_noise(void **state)
 		struct datagram event;
 		enum links_change want;
 	} cases[] = {
-		{"the same link again", link_message(RTM_NEWLINK, 2, "eth0", up, 1500), LINKS_SAME},
-		{"another flag", link_message(RTM_NEWLINK, 2, "eth0", up | IFF_PROMISC, 1500), LINKS_SAME},
-		{"another MTU", link_message(RTM_NEWLINK, 2, "eth0", up, 9000), LINKS_STALE},
-		{"no carrier", link_message(RTM_NEWLINK, 2, "eth0", IFF_UP, 1500), LINKS_CHANGED},
-		{"a new name", link_message(RTM_NEWLINK, 2, "lan0", up, 1500), LINKS_CHANGED},
-		{"a new link", link_message(RTM_NEWLINK, 7, "eth1", up, 1500), LINKS_CHANGED},
-		{"a link gone", link_message(RTM_DELLINK, 2, "eth0", 0, 1500), LINKS_CHANGED},
-		{"a link gone that was not there", link_message(RTM_DELLINK, 8, "eth8", 0, 1500), LINKS_SAME},
-		{"a container's link", link_message(RTM_NEWLINK, 8, "vethbeef123", up, 1500), LINKS_STALE},
-		{"a container's link gone", link_message(RTM_DELLINK, 5, "veth1a2b3c4", 0, 1500), LINKS_STALE},
-		{"lifetimes", address_message(RTM_NEWADDR, 2, "192.0.2.1", NULL, RT_SCOPE_UNIVERSE), LINKS_SAME},
-		{"a new address", address_message(RTM_NEWADDR, 2, "192.0.2.2", NULL, RT_SCOPE_UNIVERSE), LINKS_CHANGED},
-		{"an address gone", address_message(RTM_DELADDR, 2, "192.0.2.1", NULL, RT_SCOPE_UNIVERSE),
-		 LINKS_CHANGED},
-		{"an unknown address gone", address_message(RTM_DELADDR, 2, "192.0.2.3", NULL, RT_SCOPE_UNIVERSE),
-		 LINKS_SAME},
-		{"a container's link-local", address_message(RTM_NEWADDR, 5, "fe80::6", NULL, RT_SCOPE_LINK),
-		 LINKS_STALE},
-		{"an address for a container", address_message(RTM_NEWADDR, 5, "192.0.2.5", NULL, RT_SCOPE_UNIVERSE),
-		 LINKS_CHANGED},
-		{"on the loopback", address_message(RTM_NEWADDR, 1, "127.0.0.2", NULL, RT_SCOPE_HOST), LINKS_STALE},
-		{"on a link not seen yet", address_message(RTM_NEWADDR, 9, "192.0.2.6", NULL, RT_SCOPE_UNIVERSE),
-		 LINKS_CHANGED},
+		{ "the same link again", link_message(RTM_NEWLINK, 2, "eth0", up, 1500), LINKS_SAME },
+		{ "another flag", link_message(RTM_NEWLINK, 2, "eth0", up | IFF_PROMISC, 1500), LINKS_SAME },
+		{ "another MTU", link_message(RTM_NEWLINK, 2, "eth0", up, 9000), LINKS_STALE },
+		{ "no carrier", link_message(RTM_NEWLINK, 2, "eth0", IFF_UP, 1500), LINKS_CHANGED },
+		{ "a new name", link_message(RTM_NEWLINK, 2, "lan0", up, 1500), LINKS_CHANGED },
+		{ "a new link", link_message(RTM_NEWLINK, 7, "eth1", up, 1500), LINKS_CHANGED },
+		{ "a link gone", link_message(RTM_DELLINK, 2, "eth0", 0, 1500), LINKS_CHANGED },
+		{ "a link gone that was not there", link_message(RTM_DELLINK, 8, "eth8", 0, 1500), LINKS_SAME },
+		{ "a container's link", link_message(RTM_NEWLINK, 8, "vethbeef123", up, 1500), LINKS_STALE },
+		{ "a container's link gone", link_message(RTM_DELLINK, 5, "veth1a2b3c4", 0, 1500), LINKS_STALE },
+		{ "lifetimes", address_message(RTM_NEWADDR, 2, "192.0.2.1", NULL, RT_SCOPE_UNIVERSE), LINKS_SAME },
+		{ "a new address", address_message(RTM_NEWADDR, 2, "192.0.2.2", NULL, RT_SCOPE_UNIVERSE),
+		  LINKS_CHANGED },
+		{ "an address gone", address_message(RTM_DELADDR, 2, "192.0.2.1", NULL, RT_SCOPE_UNIVERSE),
+		  LINKS_CHANGED },
+		{ "an unknown address gone", address_message(RTM_DELADDR, 2, "192.0.2.3", NULL, RT_SCOPE_UNIVERSE),
+		  LINKS_SAME },
+		{ "a container's link-local", address_message(RTM_NEWADDR, 5, "fe80::6", NULL, RT_SCOPE_LINK),
+		  LINKS_STALE },
+		{ "an address for a container", address_message(RTM_NEWADDR, 5, "192.0.2.5", NULL, RT_SCOPE_UNIVERSE),
+		  LINKS_CHANGED },
+		{ "on the loopback", address_message(RTM_NEWADDR, 1, "127.0.0.2", NULL, RT_SCOPE_HOST), LINKS_STALE },
+		{ "on a link not seen yet", address_message(RTM_NEWADDR, 9, "192.0.2.6", NULL, RT_SCOPE_UNIVERSE),
+		  LINKS_CHANGED },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
@@ -241,22 +243,22 @@ static void knows_what_container_engines_make(void **state)
 		const char *name;
 		bool bare, addressed; /* noise without and with an address */
 	} cases[] = {
-		{"eth0", false, false},
-		{"ens3", false, false},
-		{"dummy0", false, false},
-		{"bond0", false, false},
-		{"wg0", false, false},
-		{"virbr0", false, false},
-		{"docker0", true, true},
-		{"docker_gwbridge", true, true},
-		{"br-0123456789ab", true, true},
-		{"cni0", true, true},
-		{"flannel.1", true, true},
-		{"veth12ab34c", true, false},
-		{"cali1234567890a", true, false},
-		{"br-lan", true, false},
-		{"br0", false, false},
-		{"br-0123456789ag", true, false},
+		{ "eth0", false, false },
+		{ "ens3", false, false },
+		{ "dummy0", false, false },
+		{ "bond0", false, false },
+		{ "wg0", false, false },
+		{ "virbr0", false, false },
+		{ "docker0", true, true },
+		{ "docker_gwbridge", true, true },
+		{ "br-0123456789ab", true, true },
+		{ "cni0", true, true },
+		{ "flannel.1", true, true },
+		{ "veth12ab34c", true, false },
+		{ "cali1234567890a", true, false },
+		{ "br-lan", true, false },
+		{ "br0", false, false },
+		{ "br-0123456789ag", true, false },
 	};
 
 	(void)state;
@@ -275,22 +277,22 @@ static void lists_only_addresses_that_can_be_used_and_the_lasting_ones_first(voi
 		const char *text;
 		uint32_t flags;
 	} given[] = {
-		{"2001:db8::dead", IFA_F_DEPRECATED},
-		{"2001:db8::7e", IFA_F_TEMPORARY},
-		{"2001:db8::1", IFA_F_PERMANENT},
-		{"2001:db8::2", IFA_F_TENTATIVE},
-		{"2001:db8::3", IFA_F_TENTATIVE | IFA_F_OPTIMISTIC},
-		{"2001:db8::4", IFA_F_PERMANENT | IFA_F_DADFAILED},
-		{"2001:db8::5", IFA_F_TENTATIVE | IFA_F_DADFAILED},
-		{"2001:db8::6", IFA_F_TEMPORARY | IFA_F_DEPRECATED},
-		{"2001:db8::7", IFA_F_MANAGETEMPADDR | IFA_F_STABLE_PRIVACY},
-		{"192.0.2.9", IFA_F_DEPRECATED},
-		{"192.0.2.1", IFA_F_PERMANENT},
-		{"192.0.2.2", IFA_F_PERMANENT | IFA_F_SECONDARY},
+		{ "2001:db8::dead", IFA_F_DEPRECATED },
+		{ "2001:db8::7e", IFA_F_TEMPORARY },
+		{ "2001:db8::1", IFA_F_PERMANENT },
+		{ "2001:db8::2", IFA_F_TENTATIVE },
+		{ "2001:db8::3", IFA_F_TENTATIVE | IFA_F_OPTIMISTIC },
+		{ "2001:db8::4", IFA_F_PERMANENT | IFA_F_DADFAILED },
+		{ "2001:db8::5", IFA_F_TENTATIVE | IFA_F_DADFAILED },
+		{ "2001:db8::6", IFA_F_TEMPORARY | IFA_F_DEPRECATED },
+		{ "2001:db8::7", IFA_F_MANAGETEMPADDR | IFA_F_STABLE_PRIVACY },
+		{ "192.0.2.9", IFA_F_DEPRECATED },
+		{ "192.0.2.1", IFA_F_PERMANENT },
+		{ "192.0.2.2", IFA_F_PERMANENT | IFA_F_SECONDARY },
 	};
-	static const char *const want[] = {"192.0.2.1",	   "192.0.2.2",	  "2001:db8::1",    "2001:db8::3", "2001:db8::7",
-					   "2001:db8::7e", "192.0.2.9",	  "2001:db8::dead", "2001:db8::6"};
-	struct links links = {0};
+	static const char *const want[] = { "192.0.2.1",    "192.0.2.2", "2001:db8::1",	   "2001:db8::3", "2001:db8::7",
+					    "2001:db8::7e", "192.0.2.9", "2001:db8::dead", "2001:db8::6" };
+	struct links links = { 0 };
 	char text[INET6_ADDRSTRLEN];
 
 	(void)state;
@@ -316,18 +318,18 @@ static void an_address_counts_from_when_it_can_be_used(void **state)
 		uint32_t flags;
 		enum links_change want;
 	} cases[] = {
-		{RTM_NEWADDR, "2001:db8::2", IFA_F_TENTATIVE, LINKS_SAME},
-		{RTM_NEWADDR, "2001:db8::2", IFA_F_TENTATIVE | IFA_F_DADFAILED, LINKS_SAME},
-		{RTM_NEWADDR, "2001:db8::2", IFA_F_TENTATIVE | IFA_F_OPTIMISTIC, LINKS_CHANGED},
-		{RTM_NEWADDR, "2001:db8::2", IFA_F_PERMANENT, LINKS_CHANGED},
-		{RTM_DELADDR, "2001:db8::2", IFA_F_TENTATIVE, LINKS_SAME},
-		{RTM_NEWADDR, "2001:db8::1", IFA_F_PERMANENT, LINKS_SAME},
-		{RTM_NEWADDR, "2001:db8::1", IFA_F_PERMANENT | IFA_F_NOPREFIXROUTE, LINKS_SAME},
-		{RTM_NEWADDR, "2001:db8::1", IFA_F_DEPRECATED, LINKS_CHANGED},
-		{RTM_NEWADDR, "2001:db8::1", IFA_F_PERMANENT | IFA_F_DADFAILED, LINKS_CHANGED},
-		{RTM_DELADDR, "2001:db8::1", IFA_F_DEPRECATED, LINKS_CHANGED},
+		{ RTM_NEWADDR, "2001:db8::2", IFA_F_TENTATIVE, LINKS_SAME },
+		{ RTM_NEWADDR, "2001:db8::2", IFA_F_TENTATIVE | IFA_F_DADFAILED, LINKS_SAME },
+		{ RTM_NEWADDR, "2001:db8::2", IFA_F_TENTATIVE | IFA_F_OPTIMISTIC, LINKS_CHANGED },
+		{ RTM_NEWADDR, "2001:db8::2", IFA_F_PERMANENT, LINKS_CHANGED },
+		{ RTM_DELADDR, "2001:db8::2", IFA_F_TENTATIVE, LINKS_SAME },
+		{ RTM_NEWADDR, "2001:db8::1", IFA_F_PERMANENT, LINKS_SAME },
+		{ RTM_NEWADDR, "2001:db8::1", IFA_F_PERMANENT | IFA_F_NOPREFIXROUTE, LINKS_SAME },
+		{ RTM_NEWADDR, "2001:db8::1", IFA_F_DEPRECATED, LINKS_CHANGED },
+		{ RTM_NEWADDR, "2001:db8::1", IFA_F_PERMANENT | IFA_F_DADFAILED, LINKS_CHANGED },
+		{ RTM_DELADDR, "2001:db8::1", IFA_F_DEPRECATED, LINKS_CHANGED },
 	};
-	struct links links = {0};
+	struct links links = { 0 };
 
 	(void)state;
 	assert_int_equal(feed(&links, link_message(RTM_NEWLINK, 2, "eth0", IFF_UP, 1500)), 0);

@@ -279,7 +279,8 @@ static void scan_finds_the_facts_of_a_line_and_refuses_what_is_none(void **state
 		uint64_t seq;
 	} cases[] = {
 		{ "{\"type\":\"metrics\",\"timestamp\":\"2026-09-21T14:13:20.000Z\",\"seq\":5}", true, 5 },
-		{ "{ \"a\": {\"type\":1,\"seq\":9}, \"seq\" : 6 , \"b\":[1,\"}\\\"{\"], \"timestamp\":\"2026-09-21T14:13:20Z\","
+		{ "{ \"a\": {\"type\":1,\"seq\":9}, \"seq\" : 6 , \"b\":[1,\"}\\\"{\"], "
+		  "\"timestamp\":\"2026-09-21T14:13:20Z\","
 		  "\"type\":\"x\" }",
 		  true, 6 },
 		{ "{\"timestamp\":\"2026-09-21T14:13:20.000Z\",\"type\":\"t\"}\r", true, 0 },

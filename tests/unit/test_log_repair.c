@@ -85,8 +85,12 @@ static void zeros_at_the_end_are_cut_off(void **state)
 		const char *tail;
 		size_t len;
 	} cases[] = {
-		{ "\0\0\0\0\0\0", 6 }, { "\0\0\0\n", 4 },	 { "{\"type\":\"metrics\"\0\0\0}\n", 22 },
-		{ "\n\n\n", 3 },	{ "{\"half\":\n\0\0\n", 13 }, { "garbage\n", 8 },
+		{ "\0\0\0\0\0\0", 6 },
+		{ "\0\0\0\n", 4 },
+		{ "{\"type\":\"metrics\"\0\0\0}\n", 22 },
+		{ "\n\n\n", 3 },
+		{ "{\"half\":\n\0\0\n", 13 },
+		{ "garbage\n", 8 },
 	};
 	size_t len;
 	char *text = three_lines(f, &len);

@@ -21,8 +21,9 @@ static void begins_a_segment_with_a_header_and_keeps_lines_byte_for_byte(void **
 	assert_int_equal(names(f->dir, found, 64), 1);
 	assert_string_equal(found[0], "metrics-20260921T141320.000Z-000001.ndjson");
 	text = slurp(f->dir, found[0], NULL);
-	assert_ptr_equal(strstr(text, "{\"type\":\"log_header\",\"timestamp\":\"2026-09-21T14:13:20.000Z\",\"schema\":1,"
-				      "\"boot_id\":\"0f0f0f0f-1111-2222-3333-444444444444\",\"first_seq\":7}\n"),
+	assert_ptr_equal(strstr(text,
+				"{\"type\":\"log_header\",\"timestamp\":\"2026-09-21T14:13:20.000Z\",\"schema\":1,"
+				"\"boot_id\":\"0f0f0f0f-1111-2222-3333-444444444444\",\"first_seq\":7}\n"),
 			 text);
 	assert_memory_equal(strchr(text, '\n') + 1, line, len + 1);
 	free(text);
@@ -35,8 +36,10 @@ static void begins_a_segment_with_a_header_and_keeps_lines_byte_for_byte(void **
 static void write_of_generation(struct log_fixture *f, int64_t wall_ms, uint64_t seq, const char *generation)
 {
 	char line[400];
-	int len = snprintf(line, sizeof(line), "{\"type\":\"metrics\",\"timestamp\":\"2026-09-21T14:13:20.000Z\",\"seq\":%d,\"generation\":\"%s\"}\n",
-			   (int)seq, generation);
+	int len = snprintf(
+		line, sizeof(line),
+		"{\"type\":\"metrics\",\"timestamp\":\"2026-09-21T14:13:20.000Z\",\"seq\":%d,\"generation\":\"%s\"}\n",
+		(int)seq, generation);
 
 	assert_int_equal(writer_append(&f->writer, line, (size_t)len, seq, (struct moment){ .wall_ms = wall_ms }), 0);
 }
@@ -366,8 +369,8 @@ static void a_full_disk_is_survived(void **state)
 	char command[256];
 	uint64_t failed = 0;
 
-	snprintf(command, sizeof(command), "mkdir %s && mount -t tmpfs -o size=256k,mode=0750 none %s 2>/dev/null", f->dir,
-		 f->dir);
+	snprintf(command, sizeof(command), "mkdir %s && mount -t tmpfs -o size=256k,mode=0750 none %s 2>/dev/null",
+		 f->dir, f->dir);
 	if (geteuid() != 0 || system(command) != 0)
 		skip(); /* mounting is not allowed here */
 	writer_close(&f->writer, at(T0));

@@ -78,13 +78,13 @@ static void estimates_what_is_available_where_the_kernel_does_not_say(void **sta
 		const char *text;
 		uint64_t want_kb;
 	} cases[] = {
-		{"MemTotal: 1000 kB\nMemFree: 100 kB\nBuffers: 20 kB\nCached: 300 kB\nShmem: 50 kB\nSReclaimable: 5 "
-		 "kB\n",
-		 375},
-		{"MemTotal: 1000 kB\nMemFree: 100 kB\n", 100},
-		{"MemTotal: 1000 kB\nMemFree: 100 kB\nShmem: 500 kB\n", 100},
-		{"MemTotal: 1000 kB\nMemFree: 900 kB\nCached: 900 kB\n", 1000},
-		{"MemTotal: 1000 kB\nMemFree: 18446744073709551614 kB\nCached: 18446744073709551614 kB\n", 1000},
+		{ "MemTotal: 1000 kB\nMemFree: 100 kB\nBuffers: 20 kB\nCached: 300 kB\nShmem: 50 kB\nSReclaimable: 5 "
+		  "kB\n",
+		  375 },
+		{ "MemTotal: 1000 kB\nMemFree: 100 kB\n", 100 },
+		{ "MemTotal: 1000 kB\nMemFree: 100 kB\nShmem: 500 kB\n", 100 },
+		{ "MemTotal: 1000 kB\nMemFree: 900 kB\nCached: 900 kB\n", 1000 },
+		{ "MemTotal: 1000 kB\nMemFree: 18446744073709551614 kB\nCached: 18446744073709551614 kB\n", 1000 },
 	};
 
 	(void)state;
@@ -110,7 +110,7 @@ static void rejects_a_meminfo_without_its_two_oldest_lines(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct meminfo info = {.total_kb = 42};
+		struct meminfo info = { .total_kb = 42 };
 
 		assert_int_equal(meminfo_parse(cases[i], strlen(cases[i]), &info), -EBADMSG);
 		assert_true(info.total_kb == 42);
@@ -192,7 +192,8 @@ int main(void)
 		cmocka_unit_test(every_cut_of_the_text_is_survived),
 		cmocka_unit_test_setup_teardown(used_is_total_less_available, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_guest_without_swap_says_null, setup, teardown),
-		cmocka_unit_test_setup_teardown(swap_of_which_it_is_not_known_what_is_free_is_there_all_the_same, setup, teardown),
+		cmocka_unit_test_setup_teardown(swap_of_which_it_is_not_known_what_is_free_is_there_all_the_same, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(more_free_swap_than_swap_is_none_used, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_missing_file_is_an_error, setup, teardown),
 	};

@@ -223,7 +223,7 @@ static void reads_the_additions(void **state)
 
 static void reads_the_members_of_a_batch_one_by_one(void **state)
 {
-	struct message member = {0};
+	struct message member = { 0 };
 
 	(void)state;
 	parse("{\"type\":\"CommandBatch\",\"id\":\"b\",\"commands\":[{\"type\":\"SafeCommand\",\"id\":\"b1\",\"command_"
@@ -240,16 +240,16 @@ static void reads_the_members_of_a_batch_one_by_one(void **state)
 static void answers_damaged_json_by_its_reason(void **state)
 {
 	static const struct bad bad[] = {
-		{"{\"id\":\"c1\",\"type\":\"SafeCommand\",", CODE_INVALID_MESSAGE, "bad_json", "c1"},
-		{"garbage", CODE_INVALID_MESSAGE, "bad_json", NULL},
-		{"{\"id\":\"c1\",\"a\":\"\xff\"}", CODE_INVALID_MESSAGE, "bad_utf8", "c1"},
-		{"{\"id\":\"c1\",\"a\":[[[[[[[[[[[[[[[[[", CODE_INVALID_MESSAGE, "too_deep", "c1"},
-		{"{\"id\":\"c1\",\"a\":1,\"a\":2}", CODE_INVALID_MESSAGE, "duplicate_key", "c1"},
-		{"{\"id\":\"c1\",\"id\":\"c2\"}", CODE_INVALID_MESSAGE, "duplicate_key", NULL},
-		{"{\"id\":\"c1\",\"a\\u0000\":2}", CODE_INVALID_MESSAGE, "nul_in_key", "c1"},
-		{"{\"id\":\"c1\",\"timeout\":18446744073709551616}", CODE_INVALID_MESSAGE, "out_of_range", "c1"},
-		{"{\"id\":\"c1\",\"timeout\":NaN}", CODE_INVALID_MESSAGE, "bad_json", "c1"},
-		{"[1]", CODE_INVALID_MESSAGE, "not_object", NULL},
+		{ "{\"id\":\"c1\",\"type\":\"SafeCommand\",", CODE_INVALID_MESSAGE, "bad_json", "c1" },
+		{ "garbage", CODE_INVALID_MESSAGE, "bad_json", NULL },
+		{ "{\"id\":\"c1\",\"a\":\"\xff\"}", CODE_INVALID_MESSAGE, "bad_utf8", "c1" },
+		{ "{\"id\":\"c1\",\"a\":[[[[[[[[[[[[[[[[[", CODE_INVALID_MESSAGE, "too_deep", "c1" },
+		{ "{\"id\":\"c1\",\"a\":1,\"a\":2}", CODE_INVALID_MESSAGE, "duplicate_key", "c1" },
+		{ "{\"id\":\"c1\",\"id\":\"c2\"}", CODE_INVALID_MESSAGE, "duplicate_key", NULL },
+		{ "{\"id\":\"c1\",\"a\\u0000\":2}", CODE_INVALID_MESSAGE, "nul_in_key", "c1" },
+		{ "{\"id\":\"c1\",\"timeout\":18446744073709551616}", CODE_INVALID_MESSAGE, "out_of_range", "c1" },
+		{ "{\"id\":\"c1\",\"timeout\":NaN}", CODE_INVALID_MESSAGE, "bad_json", "c1" },
+		{ "[1]", CODE_INVALID_MESSAGE, "not_object", NULL },
 	};
 
 	(void)state;
@@ -268,7 +268,7 @@ static void answers_a_flood_of_tokens(void **state)
 	for (size_t i = 0; i < count; i++, len += 3)
 		memcpy(line + len, ",{}", 4);
 	memcpy(line + len, "]}", 3);
-	refuse(&(struct bad){line, CODE_INVALID_MESSAGE, "too_many_tokens", "c1"});
+	refuse(&(struct bad){ line, CODE_INVALID_MESSAGE, "too_many_tokens", "c1" });
 	free(line);
 }
 
@@ -278,23 +278,23 @@ static void answers_wrong_types_and_ranges(void **state)
 #define COMMAND(rest) "{\"type\":\"SafeCommand\",\"id\":\"c1\",\"command_type\":{\"action\":\"A\"}," rest "}"
 #define UNSAFE(rest)  "{\"type\":\"UnsafeCommand\",\"id\":\"c1\",\"raw_command\":\"ls\"," rest "}"
 	static const struct bad bad[] = {
-		{COMMAND("\"timeout\":1.5"), CODE_INVALID_PARAMETERS, "bad_type", "c1"},
-		{COMMAND("\"timeout\":\"30\""), CODE_INVALID_PARAMETERS, "bad_type", "c1"},
-		{COMMAND("\"timeout\":0"), CODE_INVALID_PARAMETERS, "out_of_range", "c1"},
-		{COMMAND("\"timeout\":-1"), CODE_INVALID_PARAMETERS, "out_of_range", "c1"},
-		{COMMAND("\"timeout\":18446744073709551615"), CODE_INVALID_PARAMETERS, "out_of_range", "c1"},
-		{COMMAND("\"retries\":11"), CODE_INVALID_PARAMETERS, "out_of_range", "c1"},
-		{COMMAND("\"stream\":1"), CODE_INVALID_PARAMETERS, "bad_type", "c1"},
-		{COMMAND("\"params\":[]"), CODE_INVALID_PARAMETERS, "bad_type", "c1"},
-		{UNSAFE("\"shell\":1"), CODE_INVALID_PARAMETERS, "bad_type", "c1"},
-		{UNSAFE("\"env_vars\":{\"A\":1}"), CODE_INVALID_PARAMETERS, "bad_type", "c1"},
-		{UNSAFE("\"env_vars\":{\"A\":null}"), CODE_INVALID_PARAMETERS, "bad_type", "c1"},
-		{UNSAFE("\"env_vars\":{\"A=B\":\"c\"}"), CODE_INVALID_PARAMETERS, "bad_value", "c1"},
-		{UNSAFE("\"working_dir\":\"/\\u0000\""), CODE_INVALID_PARAMETERS, "bad_value", "c1"},
-		{"{\"type\":\"keep_alive_request\",\"sequence_number\":-1}", CODE_INVALID_MESSAGE, "out_of_range",
-		 NULL},
-		{"{\"type\":\"CommandBatch\",\"id\":\"c1\",\"commands\":[],\"on_error\":\"x\"}",
-		 CODE_INVALID_PARAMETERS, "bad_value", "c1"},
+		{ COMMAND("\"timeout\":1.5"), CODE_INVALID_PARAMETERS, "bad_type", "c1" },
+		{ COMMAND("\"timeout\":\"30\""), CODE_INVALID_PARAMETERS, "bad_type", "c1" },
+		{ COMMAND("\"timeout\":0"), CODE_INVALID_PARAMETERS, "out_of_range", "c1" },
+		{ COMMAND("\"timeout\":-1"), CODE_INVALID_PARAMETERS, "out_of_range", "c1" },
+		{ COMMAND("\"timeout\":18446744073709551615"), CODE_INVALID_PARAMETERS, "out_of_range", "c1" },
+		{ COMMAND("\"retries\":11"), CODE_INVALID_PARAMETERS, "out_of_range", "c1" },
+		{ COMMAND("\"stream\":1"), CODE_INVALID_PARAMETERS, "bad_type", "c1" },
+		{ COMMAND("\"params\":[]"), CODE_INVALID_PARAMETERS, "bad_type", "c1" },
+		{ UNSAFE("\"shell\":1"), CODE_INVALID_PARAMETERS, "bad_type", "c1" },
+		{ UNSAFE("\"env_vars\":{\"A\":1}"), CODE_INVALID_PARAMETERS, "bad_type", "c1" },
+		{ UNSAFE("\"env_vars\":{\"A\":null}"), CODE_INVALID_PARAMETERS, "bad_type", "c1" },
+		{ UNSAFE("\"env_vars\":{\"A=B\":\"c\"}"), CODE_INVALID_PARAMETERS, "bad_value", "c1" },
+		{ UNSAFE("\"working_dir\":\"/\\u0000\""), CODE_INVALID_PARAMETERS, "bad_value", "c1" },
+		{ "{\"type\":\"keep_alive_request\",\"sequence_number\":-1}", CODE_INVALID_MESSAGE, "out_of_range",
+		  NULL },
+		{ "{\"type\":\"CommandBatch\",\"id\":\"c1\",\"commands\":[],\"on_error\":\"x\"}",
+		  CODE_INVALID_PARAMETERS, "bad_value", "c1" },
 	};
 
 	(void)state;
@@ -304,22 +304,22 @@ static void answers_wrong_types_and_ranges(void **state)
 static void answers_missing_fields(void **state)
 {
 	static const struct bad bad[] = {
-		{"{}", CODE_INVALID_MESSAGE, "missing_field", NULL},
-		{"{\"id\":\"c1\"}", CODE_INVALID_MESSAGE, "missing_field", "c1"},
-		{"{\"type\":7,\"id\":\"c1\"}", CODE_INVALID_MESSAGE, "bad_type", "c1"},
-		{"{\"type\":\"SafeCommand\",\"id\":\"c1\"}", CODE_INVALID_MESSAGE, "missing_field", "c1"},
-		{"{\"type\":\"SafeCommand\",\"id\":\"c1\",\"command_type\":\"A\"}", CODE_INVALID_MESSAGE, "bad_type",
-		 "c1"},
-		{"{\"type\":\"SafeCommand\",\"id\":\"c1\",\"command_type\":{}}", CODE_INVALID_MESSAGE, "missing_field",
-		 "c1"},
-		{"{\"type\":\"SafeCommand\",\"id\":\"c1\",\"command_type\":{\"action\":\"\"}}", CODE_INVALID_MESSAGE,
-		 "bad_value", "c1"},
-		{"{\"type\":\"UnsafeCommand\",\"id\":\"c1\"}", CODE_INVALID_MESSAGE, "missing_field", "c1"},
-		{"{\"type\":\"UnsafeCommand\",\"id\":\"c1\",\"raw_command\":\"\"}", CODE_INVALID_MESSAGE, "bad_value",
-		 "c1"},
-		{"{\"type\":\"keep_alive_request\"}", CODE_INVALID_MESSAGE, "missing_field", NULL},
-		{"{\"type\":\"pending_scripts_response\"}", CODE_INVALID_MESSAGE, "missing_field", NULL},
-		{"{\"type\":\"CancelCommand\",\"id\":\"c1\"}", CODE_INVALID_MESSAGE, "missing_field", "c1"},
+		{ "{}", CODE_INVALID_MESSAGE, "missing_field", NULL },
+		{ "{\"id\":\"c1\"}", CODE_INVALID_MESSAGE, "missing_field", "c1" },
+		{ "{\"type\":7,\"id\":\"c1\"}", CODE_INVALID_MESSAGE, "bad_type", "c1" },
+		{ "{\"type\":\"SafeCommand\",\"id\":\"c1\"}", CODE_INVALID_MESSAGE, "missing_field", "c1" },
+		{ "{\"type\":\"SafeCommand\",\"id\":\"c1\",\"command_type\":\"A\"}", CODE_INVALID_MESSAGE, "bad_type",
+		  "c1" },
+		{ "{\"type\":\"SafeCommand\",\"id\":\"c1\",\"command_type\":{}}", CODE_INVALID_MESSAGE, "missing_field",
+		  "c1" },
+		{ "{\"type\":\"SafeCommand\",\"id\":\"c1\",\"command_type\":{\"action\":\"\"}}", CODE_INVALID_MESSAGE,
+		  "bad_value", "c1" },
+		{ "{\"type\":\"UnsafeCommand\",\"id\":\"c1\"}", CODE_INVALID_MESSAGE, "missing_field", "c1" },
+		{ "{\"type\":\"UnsafeCommand\",\"id\":\"c1\",\"raw_command\":\"\"}", CODE_INVALID_MESSAGE, "bad_value",
+		  "c1" },
+		{ "{\"type\":\"keep_alive_request\"}", CODE_INVALID_MESSAGE, "missing_field", NULL },
+		{ "{\"type\":\"pending_scripts_response\"}", CODE_INVALID_MESSAGE, "missing_field", NULL },
+		{ "{\"type\":\"CancelCommand\",\"id\":\"c1\"}", CODE_INVALID_MESSAGE, "missing_field", "c1" },
 	};
 
 	(void)state;
@@ -330,18 +330,18 @@ static void answers_missing_fields(void **state)
 static void answers_a_bad_id_without_one(void **state)
 {
 	static const struct bad bad[] = {
-		{"{\"type\":\"Status\"}", CODE_INVALID_MESSAGE, "missing_id", NULL},
-		{"{\"type\":\"Status\",\"id\":null}", CODE_INVALID_MESSAGE, "missing_id", NULL},
-		{"{\"type\":\"Status\",\"id\":\"\"}", CODE_INVALID_MESSAGE, "bad_id", NULL},
-		{"{\"type\":\"Status\",\"id\":7}", CODE_INVALID_MESSAGE, "bad_id", NULL},
-		{"{\"type\":\"Status\",\"id\":\"a\\u0000\"}", CODE_INVALID_MESSAGE, "bad_id", NULL},
+		{ "{\"type\":\"Status\"}", CODE_INVALID_MESSAGE, "missing_id", NULL },
+		{ "{\"type\":\"Status\",\"id\":null}", CODE_INVALID_MESSAGE, "missing_id", NULL },
+		{ "{\"type\":\"Status\",\"id\":\"\"}", CODE_INVALID_MESSAGE, "bad_id", NULL },
+		{ "{\"type\":\"Status\",\"id\":7}", CODE_INVALID_MESSAGE, "bad_id", NULL },
+		{ "{\"type\":\"Status\",\"id\":\"a\\u0000\"}", CODE_INVALID_MESSAGE, "bad_id", NULL },
 	};
 	char line[256];
 
 	(void)state;
 	refuse_all(bad, ARRAY_SIZE(bad));
 	snprintf(line, sizeof(line), "{\"type\":\"Status\",\"id\":\"%0129d\"}", 0);
-	refuse(&(struct bad){line, CODE_INVALID_MESSAGE, "bad_id", NULL});
+	refuse(&(struct bad){ line, CODE_INVALID_MESSAGE, "bad_id", NULL });
 	snprintf(line, sizeof(line), "{\"type\":\"Status\",\"id\":\"%0128d\"}", 0);
 	parse(line);
 	assert_int_equal(strlen(message.id), 128);
@@ -351,8 +351,8 @@ static void answers_a_bad_id_without_one(void **state)
 static void answers_an_unknown_type_and_ignores_unknown_fields(void **state)
 {
 	(void)state;
-	refuse(&(struct bad){"{\"type\":\"Nope\",\"id\":\"c1\"}", CODE_UNKNOWN_COMMAND, "unknown_type", "c1"});
-	refuse(&(struct bad){"{\"type\":\"safecommand\"}", CODE_UNKNOWN_COMMAND, "unknown_type", NULL});
+	refuse(&(struct bad){ "{\"type\":\"Nope\",\"id\":\"c1\"}", CODE_UNKNOWN_COMMAND, "unknown_type", "c1" });
+	refuse(&(struct bad){ "{\"type\":\"safecommand\"}", CODE_UNKNOWN_COMMAND, "unknown_type", NULL });
 	parse("{\"type\":\"Status\",\"id\":\"c1\",\"new\":{\"field\":[1]}}");
 }
 

@@ -26,7 +26,7 @@ static int parse(const char *text, struct mountinfo_line *out)
 /* The mount points of the table, each followed by a space; '*' before a probed one. */
 static void assert_table(const char *text, const char *want)
 {
-	struct mount_table table = {0};
+	struct mount_table table = { 0 };
 	char got[512] = "";
 
 	assert_int_equal(mount_table_build(&table, text, strlen(text)), 0);
@@ -64,12 +64,12 @@ static void tells_read_only_by_the_mount_or_by_the_file_system(void **state)
 		const char *line;
 		bool want;
 	} cases[] = {
-		{"1 0 8:1 / / rw,relatime - ext4 /dev/sda1 rw,errors=remount-ro", false},
-		{"1 0 8:1 / / ro,relatime - ext4 /dev/sda1 rw", true},
-		{"1 0 8:1 / / rw shared:1 - ext4 /dev/sda1 ro,errors=remount-ro", true},
-		{"1 0 8:1 / / relatime,ro - ext4 /dev/sda1 rw", true},
-		{"1 0 8:1 / / rw,root - ext4 /dev/sda1 rw,ro_nothing", false},
-		{"1 0 8:1 / / rw - ext4 /dev/sda1 ", false},
+		{ "1 0 8:1 / / rw,relatime - ext4 /dev/sda1 rw,errors=remount-ro", false },
+		{ "1 0 8:1 / / ro,relatime - ext4 /dev/sda1 rw", true },
+		{ "1 0 8:1 / / rw shared:1 - ext4 /dev/sda1 ro,errors=remount-ro", true },
+		{ "1 0 8:1 / / relatime,ro - ext4 /dev/sda1 rw", true },
+		{ "1 0 8:1 / / rw,root - ext4 /dev/sda1 rw,ro_nothing", false },
+		{ "1 0 8:1 / / rw - ext4 /dev/sda1 ", false },
 	};
 
 	(void)state;
@@ -111,7 +111,7 @@ static void rejects_lines_that_make_no_sense(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
-		struct mountinfo_line line = {.id = 42};
+		struct mountinfo_line line = { .id = 42 };
 
 		assert_int_equal(parse(lines[i], &line), -EBADMSG);
 		assert_true(line.id == 42);
@@ -123,15 +123,15 @@ static void undoes_the_kernels_escapes_and_no_others(void **state)
 	static const struct {
 		const char *escaped, *want;
 	} cases[] = {
-		{"/mnt/a\\040b", "/mnt/a b"},
-		{"/tab\\011nl\\012bs\\134", "/tab\tnl\nbs\\"},
-		{"/\xff\xfe", "/\xff\xfe"},
-		{"/cut\\04", "/cut\\04"},
-		{"/nul\\000x", "/nul\\000x"},
-		{"/not\\089", "/not\\089"},
-		{"/big\\777", "/big\\777"},
-		{"\\", "\\"},
-		{"", ""},
+		{ "/mnt/a\\040b", "/mnt/a b" },
+		{ "/tab\\011nl\\012bs\\134", "/tab\tnl\nbs\\" },
+		{ "/\xff\xfe", "/\xff\xfe" },
+		{ "/cut\\04", "/cut\\04" },
+		{ "/nul\\000x", "/nul\\000x" },
+		{ "/not\\089", "/not\\089" },
+		{ "/big\\777", "/big\\777" },
+		{ "\\", "\\" },
+		{ "", "" },
 	};
 
 	(void)state;
@@ -162,12 +162,12 @@ static void types_are_local_probed_or_ignored(void **state)
 		unsigned major;
 		enum mount_class want;
 	} cases[] = {
-		{"ext4", 254, MOUNT_LOCAL},	  {"btrfs", 0, MOUNT_LOCAL},	  {"vfat", 8, MOUNT_LOCAL},
-		{"nfs4", 0, MOUNT_PROBED},	  {"cifs", 0, MOUNT_PROBED},	  {"fuse.sshfs", 0, MOUNT_PROBED},
-		{"fuseblk", 8, MOUNT_PROBED},	  {"virtiofs", 0, MOUNT_PROBED},  {"newfs", 8, MOUNT_PROBED},
-		{"proc", 0, MOUNT_IGNORED},	  {"tmpfs", 0, MOUNT_IGNORED},	  {"overlay", 0, MOUNT_NOISE},
-		{"squashfs", 7, MOUNT_NOISE},	  {"cgroup2", 0, MOUNT_IGNORED},  {"newpseudo", 0, MOUNT_IGNORED},
-		{"fuse.lxcfs", 0, MOUNT_NOISE}, {"devtmpfs", 0, MOUNT_IGNORED}, {"fusectl", 0, MOUNT_IGNORED},
+		{ "ext4", 254, MOUNT_LOCAL },	  { "btrfs", 0, MOUNT_LOCAL },	    { "vfat", 8, MOUNT_LOCAL },
+		{ "nfs4", 0, MOUNT_PROBED },	  { "cifs", 0, MOUNT_PROBED },	    { "fuse.sshfs", 0, MOUNT_PROBED },
+		{ "fuseblk", 8, MOUNT_PROBED },	  { "virtiofs", 0, MOUNT_PROBED },  { "newfs", 8, MOUNT_PROBED },
+		{ "proc", 0, MOUNT_IGNORED },	  { "tmpfs", 0, MOUNT_IGNORED },    { "overlay", 0, MOUNT_NOISE },
+		{ "squashfs", 7, MOUNT_NOISE },	  { "cgroup2", 0, MOUNT_IGNORED },  { "newpseudo", 0, MOUNT_IGNORED },
+		{ "fuse.lxcfs", 0, MOUNT_NOISE }, { "devtmpfs", 0, MOUNT_IGNORED }, { "fusectl", 0, MOUNT_IGNORED },
 	};
 
 	(void)state;
@@ -239,7 +239,7 @@ static void cycles_of_parents_end(void **state)
 
 static void lines_of_nonsense_cost_only_themselves(void **state)
 {
-	struct mount_table table = {0};
+	struct mount_table table = { 0 };
 
 	(void)state;
 	assert_table("garbage\n1 1 8:1 / / rw - ext4 a rw\n2 1 8:2 / /m", "/ ");
@@ -253,7 +253,7 @@ static void every_cut_of_the_text_is_survived(void **state)
 
 	(void)state;
 	for (size_t len = 0; len <= strlen(text); len++) {
-		struct mount_table table = {0};
+		struct mount_table table = { 0 };
 		char *exact = malloc(len ? len : 1);
 		int r;
 
@@ -267,7 +267,7 @@ static void every_cut_of_the_text_is_survived(void **state)
 
 static void thousands_of_mounts_are_cut_to_the_limit_and_counted(void **state)
 {
-	struct mount_table table = {0};
+	struct mount_table table = { 0 };
 	size_t size = 5000 * 64, len = 0;
 	char *text = malloc(size);
 
@@ -291,54 +291,56 @@ static void knows_what_engines_and_snapshots_mount(void **state)
 		const char *mount;
 		bool noise;
 	} cases[] = {
-		{"0:40 / /var/lib/docker/zfs/graph/0abc rw - zfs pool/0abc rw", true},
-		{"0:40 / /var/lib/containers/storage/zfs/graph/0abc rw - zfs pool/0abc rw", true},
-		{"0:40 / /var/lib/lxd/storage-pools/default/containers/c1 rw - zfs default/c1 rw", true},
-		{"0:40 / /var/lib/docker/overlay2/x/merged rw - overlay overlay rw", true},
-		{"0:40 / /home/u/.local/share/containers/storage/overlay/x/merged rw - fuse.fuse-overlayfs f rw", true},
-		{"0:40 / /anywhere rw - fuse.fuse-overlayfs fuse-overlayfs rw", true},
-		{"0:40 / /run/vmblock-fuse rw - fuse.vmware-vmblock vmware-vmblock rw", true},
-		{"0:40 / /run/user/1000/gvfs rw - fuse.gvfsd-fuse gvfsd-fuse rw", true},
-		{"0:40 / /run/user/1000/doc rw - fuse.portal portal rw", true},
-		{"0:40 / /var/lib/lxcfs rw - fuse.lxcfs lxcfs rw", true},
-		{"0:40 / /tmp/.mount_Foo rw - fuse.Foo-1.2.AppImage Foo rw", true},
-		{"7:3 / /snap/core/1 ro - squashfs /dev/loop3 ro", true},
-		{"0:40 / /tank/home/.zfs/snapshot/daily-1 ro - zfs tank/home@daily-1 ro", true},
-		{"0:40 / /mnt/look ro - zfs tank/home@daily-1 ro", true},
-		{"253:9 / /var/lib/docker/devicemapper/mnt/0abc rw - xfs /dev/mapper/docker-0abc rw", true},
-		{"0:40 / /var/lib/docker/volumes/v/_data rw - zfs pool/v rw", true},
-		{"8:2 /var/lib/docker/containers/0abc/hosts /etc/hosts rw - ext4 /dev/sda2 rw", true},
-		{"8:2 /data/containers/storage/overlay-containers/0/userdata/hostname /etc/hostname rw - xfs /dev/sda2 rw",
-		 true},
-		{"8:2 /var/lib/kubelet/pods/1/etc-hosts /etc/hosts rw - ext4 /dev/sda2 rw", true},
+		{ "0:40 / /var/lib/docker/zfs/graph/0abc rw - zfs pool/0abc rw", true },
+		{ "0:40 / /var/lib/containers/storage/zfs/graph/0abc rw - zfs pool/0abc rw", true },
+		{ "0:40 / /var/lib/lxd/storage-pools/default/containers/c1 rw - zfs default/c1 rw", true },
+		{ "0:40 / /var/lib/docker/overlay2/x/merged rw - overlay overlay rw", true },
+		{ "0:40 / /home/u/.local/share/containers/storage/overlay/x/merged rw - fuse.fuse-overlayfs f rw",
+		  true },
+		{ "0:40 / /anywhere rw - fuse.fuse-overlayfs fuse-overlayfs rw", true },
+		{ "0:40 / /run/vmblock-fuse rw - fuse.vmware-vmblock vmware-vmblock rw", true },
+		{ "0:40 / /run/user/1000/gvfs rw - fuse.gvfsd-fuse gvfsd-fuse rw", true },
+		{ "0:40 / /run/user/1000/doc rw - fuse.portal portal rw", true },
+		{ "0:40 / /var/lib/lxcfs rw - fuse.lxcfs lxcfs rw", true },
+		{ "0:40 / /tmp/.mount_Foo rw - fuse.Foo-1.2.AppImage Foo rw", true },
+		{ "7:3 / /snap/core/1 ro - squashfs /dev/loop3 ro", true },
+		{ "0:40 / /tank/home/.zfs/snapshot/daily-1 ro - zfs tank/home@daily-1 ro", true },
+		{ "0:40 / /mnt/look ro - zfs tank/home@daily-1 ro", true },
+		{ "253:9 / /var/lib/docker/devicemapper/mnt/0abc rw - xfs /dev/mapper/docker-0abc rw", true },
+		{ "0:40 / /var/lib/docker/volumes/v/_data rw - zfs pool/v rw", true },
+		{ "8:2 /var/lib/docker/containers/0abc/hosts /etc/hosts rw - ext4 /dev/sda2 rw", true },
+		{ "8:2 /data/containers/storage/overlay-containers/0/userdata/hostname /etc/hostname rw - xfs "
+		  "/dev/sda2 rw",
+		  true },
+		{ "8:2 /var/lib/kubelet/pods/1/etc-hosts /etc/hosts rw - ext4 /dev/sda2 rw", true },
 		/* Told to keep its things elsewhere. */
-		{"0:40 / /data/engine/zfs/graph/" DIGEST " rw - zfs pool/x rw", true},
-		{"0:40 / /data/engine/zfs/graph/" DIGEST "-init rw - zfs pool/x rw", true},
-		{"0:40 / /srv/c/btrfs/subvolumes/" DIGEST " rw - btrfs /dev/sdb rw", true},
-		{"253:9 / /data/devicemapper/mnt/" DIGEST " rw - xfs /dev/mapper/docker-0abc rw", true},
-		{"8:2 /data/engine/containers/" DIGEST "/hosts /etc/hosts rw - ext4 /dev/sda2 rw", true},
-		{"0:40 / /data/engine rw - zfs pool/x rw", false},
-		{"0:40 / /data/zfs/graph/backup rw - zfs pool/x rw", false},
-		{"0:40 / /data/zfs/graph/" DIGEST "0 rw - zfs pool/x rw", false},
-		{"0:40 / /data/zfs/graph/abc rw - zfs pool/x rw", false},
-		{"8:2 /data/containers/web /srv/web rw - ext4 /dev/sda2 rw", false},
-		{"8:2 /var/lib/docker/volumes/db/_data /var/lib/mysql rw - ext4 /dev/sda2 rw", false},
-		{"0:40 / /tank/home rw - zfs tank/home rw", false},
-		{"0:40 / /var/lib/docker rw - zfs pool/docker rw", false},
-		{"8:16 / /var/lib/docker rw - ext4 /dev/sdb rw", false},
-		{"8:16 / /var/lib/docker/volumes/db rw - ext4 /dev/sdb rw", false},
-		{"8:16 / /var/lib/containers/storage/volumes/db rw - ext4 /dev/sdb rw", false},
-		{"0:40 / /var/lib/docker/volumes/v/_data rw - nfs4 host:/v rw", false},
-		{"8:16 / /var/lib/kubelet/pods/1/volumes/pv rw - ext4 /dev/sdb rw", false},
-		{"0:40 / /mnt/host rw - fuse.sshfs host: rw", false},
-		{"0:40 / /mnt/host rw - virtiofs host rw", false},
-		{"11:0 / /media/cdrom ro - iso9660 /dev/sr0 ro", false},
-		{"8:16 / /var/lib/docker2/overlay2/x rw - ext4 /dev/sdb rw", false},
+		{ "0:40 / /data/engine/zfs/graph/" DIGEST " rw - zfs pool/x rw", true },
+		{ "0:40 / /data/engine/zfs/graph/" DIGEST "-init rw - zfs pool/x rw", true },
+		{ "0:40 / /srv/c/btrfs/subvolumes/" DIGEST " rw - btrfs /dev/sdb rw", true },
+		{ "253:9 / /data/devicemapper/mnt/" DIGEST " rw - xfs /dev/mapper/docker-0abc rw", true },
+		{ "8:2 /data/engine/containers/" DIGEST "/hosts /etc/hosts rw - ext4 /dev/sda2 rw", true },
+		{ "0:40 / /data/engine rw - zfs pool/x rw", false },
+		{ "0:40 / /data/zfs/graph/backup rw - zfs pool/x rw", false },
+		{ "0:40 / /data/zfs/graph/" DIGEST "0 rw - zfs pool/x rw", false },
+		{ "0:40 / /data/zfs/graph/abc rw - zfs pool/x rw", false },
+		{ "8:2 /data/containers/web /srv/web rw - ext4 /dev/sda2 rw", false },
+		{ "8:2 /var/lib/docker/volumes/db/_data /var/lib/mysql rw - ext4 /dev/sda2 rw", false },
+		{ "0:40 / /tank/home rw - zfs tank/home rw", false },
+		{ "0:40 / /var/lib/docker rw - zfs pool/docker rw", false },
+		{ "8:16 / /var/lib/docker rw - ext4 /dev/sdb rw", false },
+		{ "8:16 / /var/lib/docker/volumes/db rw - ext4 /dev/sdb rw", false },
+		{ "8:16 / /var/lib/containers/storage/volumes/db rw - ext4 /dev/sdb rw", false },
+		{ "0:40 / /var/lib/docker/volumes/v/_data rw - nfs4 host:/v rw", false },
+		{ "8:16 / /var/lib/kubelet/pods/1/volumes/pv rw - ext4 /dev/sdb rw", false },
+		{ "0:40 / /mnt/host rw - fuse.sshfs host: rw", false },
+		{ "0:40 / /mnt/host rw - virtiofs host rw", false },
+		{ "11:0 / /media/cdrom ro - iso9660 /dev/sr0 ro", false },
+		{ "8:16 / /var/lib/docker2/overlay2/x rw - ext4 /dev/sdb rw", false },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct mount_table table = {0};
+		struct mount_table table = { 0 };
 		char text[512];
 
 		snprintf(text, sizeof(text), "1 1 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 %s\n", cases[i].mount);
@@ -372,15 +374,15 @@ static void the_time_out_of_autofs_is_read_from_its_options(void **state)
 		const char *options;
 		uint64_t want;
 	} cases[] = {
-		{"rw,fd=5,pgrp=1,timeout=300,minproto=5,maxproto=5,indirect", 300},
-		{"timeout=3", 3},
-		{"rw,timeout=0,direct", 0},
-		{"rw,direct", 0},
-		{"", 0},
-		{"rw,timeout=,direct", 0},
-		{"rw,timeout=5x,direct", 0},
-		{"rw,xtimeout=5,direct", 0},
-		{"rw,timeout=18446744073709551615", UINT32_MAX},
+		{ "rw,fd=5,pgrp=1,timeout=300,minproto=5,maxproto=5,indirect", 300 },
+		{ "timeout=3", 3 },
+		{ "rw,timeout=0,direct", 0 },
+		{ "rw,direct", 0 },
+		{ "", 0 },
+		{ "rw,timeout=,direct", 0 },
+		{ "rw,timeout=5x,direct", 0 },
+		{ "rw,xtimeout=5,direct", 0 },
+		{ "rw,timeout=18446744073709551615", UINT32_MAX },
 	};
 
 	(void)state;

@@ -50,14 +50,14 @@ struct message {
 
 static struct message message(uint16_t type, uint32_t seq, int32_t body)
 {
-	return (struct message){{.nlmsg_len = sizeof(struct message), .nlmsg_type = type, .nlmsg_seq = seq}, body};
+	return (struct message){ { .nlmsg_len = sizeof(struct message), .nlmsg_type = type, .nlmsg_seq = seq }, body };
 }
 
 static void hands_over_each_message_and_ends_at_done(void **state)
 {
-	struct message datagram[] = {message(20, 7, 0), message(21, 7, 0), message(NLMSG_DONE, 7, 0),
-				     message(22, 7, 0)};
-	struct seen seen = {0};
+	struct message datagram[] = { message(20, 7, 0), message(21, 7, 0), message(NLMSG_DONE, 7, 0),
+				      message(22, 7, 0) };
+	struct seen seen = { 0 };
 	bool interrupted = false;
 
 	(void)state;
@@ -70,8 +70,8 @@ static void hands_over_each_message_and_ends_at_done(void **state)
 
 static void skips_answers_to_another_request(void **state)
 {
-	struct message datagram[] = {message(20, 6, 0), message(NLMSG_DONE, 6, 0), message(20, 7, 0)};
-	struct seen seen = {0};
+	struct message datagram[] = { message(20, 6, 0), message(NLMSG_DONE, 6, 0), message(20, 7, 0) };
+	struct seen seen = { 0 };
 	bool interrupted = false;
 
 	(void)state;
@@ -81,8 +81,8 @@ static void skips_answers_to_another_request(void **state)
 
 static void says_when_the_list_changed_under_the_dump(void **state)
 {
-	struct message datagram[] = {message(20, 7, 0), message(NLMSG_DONE, 7, 0)};
-	struct seen seen = {0};
+	struct message datagram[] = { message(20, 7, 0), message(NLMSG_DONE, 7, 0) };
+	struct seen seen = { 0 };
 	bool interrupted = false;
 
 	(void)state;
@@ -95,7 +95,7 @@ static void passes_errors_of_the_kernel_and_of_the_callback_on(void **state)
 {
 	struct message refused = message(NLMSG_ERROR, 7, -ENOENT), failed_dump = message(NLMSG_DONE, 7, -EPERM);
 	struct message nonsense = message(NLMSG_ERROR, 7, 12345), plain = message(20, 7, 0);
-	struct seen seen = {.answer = -ENOMEM};
+	struct seen seen = { .answer = -ENOMEM };
 	bool interrupted = false;
 
 	(void)state;
@@ -107,13 +107,13 @@ static void passes_errors_of_the_kernel_and_of_the_callback_on(void **state)
 
 static void refuses_lengths_that_make_no_sense(void **state)
 {
-	static const uint32_t lengths[] = {0, 1, sizeof(struct nlmsghdr) - 1, sizeof(struct message) + 1, UINT32_MAX};
+	static const uint32_t lengths[] = { 0, 1, sizeof(struct nlmsghdr) - 1, sizeof(struct message) + 1, UINT32_MAX };
 	bool interrupted = false;
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(lengths); i++) {
 		struct message bad = message(20, 7, 0);
-		struct seen seen = {0};
+		struct seen seen = { 0 };
 
 		bad.head.nlmsg_len = lengths[i];
 		assert_int_equal(walk(&bad, sizeof(bad), 7, &seen, &interrupted), -EBADMSG);
@@ -123,11 +123,11 @@ static void refuses_lengths_that_make_no_sense(void **state)
 
 static void survives_every_cut_of_a_datagram(void **state)
 {
-	struct message datagram[] = {message(20, 7, 0), message(NLMSG_DONE, 7, 0)};
+	struct message datagram[] = { message(20, 7, 0), message(NLMSG_DONE, 7, 0) };
 
 	(void)state;
 	for (size_t len = 0; len <= sizeof(datagram); len++) {
-		struct seen seen = {0};
+		struct seen seen = { 0 };
 		bool interrupted = false;
 		int r = walk(datagram, len, 7, &seen, &interrupted);
 
@@ -145,15 +145,15 @@ static void walks_attributes_up_to_the_first_bad_length(void **state)
 	struct {
 		struct nlattr head;
 		uint32_t value;
-	} attrs[2] = {{{8, 3}, 17}, {{8, 4 | NLA_F_NESTED}, 18}};
-	static const uint16_t bad[] = {0, 3, 9, UINT16_MAX};
+	} attrs[2] = { { { 8, 3 }, 17 }, { { 8, 4 | NLA_F_NESTED }, 18 } };
+	static const uint16_t bad[] = { 0, 3, 9, UINT16_MAX };
 	struct netlink_attr attr;
 	uint32_t value = 0;
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		uint8_t *copy = malloc(sizeof(attrs));
-		struct netlink_part part = {copy, copy + sizeof(attrs)};
+		struct netlink_part part = { copy, copy + sizeof(attrs) };
 
 		memcpy(copy, attrs, sizeof(attrs));
 		memcpy(copy + 8, &bad[i], sizeof(bad[i]));
@@ -171,8 +171,8 @@ static void drops_the_flags_of_an_attribute_type_and_checks_the_size_of_a_number
 	struct {
 		struct nlattr head;
 		uint8_t bytes[4];
-	} attrs = {{6, 4 | NLA_F_NESTED | NLA_F_NET_BYTEORDER}, {1, 2, 0, 0}};
-	struct netlink_part part = {(uint8_t *)&attrs, (uint8_t *)&attrs + sizeof(attrs)};
+	} attrs = { { 6, 4 | NLA_F_NESTED | NLA_F_NET_BYTEORDER }, { 1, 2, 0, 0 } };
+	struct netlink_part part = { (uint8_t *)&attrs, (uint8_t *)&attrs + sizeof(attrs) };
 	struct netlink_attr attr;
 	uint32_t value = 99;
 

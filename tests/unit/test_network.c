@@ -56,7 +56,7 @@ static int collect(struct harness *h, const char *lines)
 
 static void parses_a_line_whatever_the_name_holds(void **state)
 {
-	static const char *const names[] = {"eth0", "a\"b\\c", "\x7f\xff\x1b", "eth0.100", "x"};
+	static const char *const names[] = { "eth0", "a\"b\\c", "\x7f\xff\x1b", "eth0.100", "x" };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
@@ -82,14 +82,14 @@ static void parses_a_line_whatever_the_name_holds(void **state)
 
 static void refuses_lines_that_make_no_sense(void **state)
 {
-	static const char *const lines[] = {"",
-					    "eth0",
-					    "eth0:",
-					    "eth0: 1 2 3",
-					    ": 1 2 3 4 5 6 7 8 9 10 11 12",
-					    "eth0: 1 2 3 x 5 6 7 8 9 10 11 12",
-					    "eth0: -1 2 3 4 5 6 7 8 9 10 11 12",
-					    "a-name-of-sixteen: 1 2 3 4 5 6 7 8 9 10 11 12"};
+	static const char *const lines[] = { "",
+					     "eth0",
+					     "eth0:",
+					     "eth0: 1 2 3",
+					     ": 1 2 3 4 5 6 7 8 9 10 11 12",
+					     "eth0: 1 2 3 x 5 6 7 8 9 10 11 12",
+					     "eth0: -1 2 3 4 5 6 7 8 9 10 11 12",
+					     "a-name-of-sixteen: 1 2 3 4 5 6 7 8 9 10 11 12" };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
@@ -285,13 +285,13 @@ static void agrees_with_getifaddrs(void **state)
 static int hears_events_in_child(void)
 {
 	struct harness *h = unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0 ? harness_new(&collector_network, true) : NULL;
-	struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+	struct ifreq request = { .ifr_name = "lo", .ifr_flags = IFF_UP };
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), result = 1;
 	struct pollfd watched;
 
 	if (!h || collector_network.open(&h->ctx, &h->state) < 0)
 		return 77;
-	watched = (struct pollfd){.fd = collector_network.wake_fd(h->state), .events = POLLIN};
+	watched = (struct pollfd){ .fd = collector_network.wake_fd(h->state), .events = POLLIN };
 	if (ioctl(fd, SIOCSIFFLAGS, &request) == 0 && poll(&watched, 1, 1000) == 1 &&
 	    !collector_network.wake(h->state) && poll(&watched, 1, 0) == 0)
 		result = 0;

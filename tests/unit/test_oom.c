@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every allocation of our code fails once, and then for ever (row 82). Each scenario is run again and again in a process of its
- * own, with the next allocation failing, until a run meets no failure. No run may crash, hang, leak, keep a descriptor or
- * say anything wrong, and when memory is back the work goes on.
+ * Every allocation of our code fails once, and then for ever (row 82). Each scenario is run again and again in a
+ * process of its own, with the next allocation failing, until a run meets no failure. No run may crash, hang, leak,
+ * keep a descriptor or say anything wrong, and when memory is back the work goes on.
  *
  * json-c and libsystemd are shared libraries, whose allocations --wrap does not reach: only what is called from our own
- * objects fails, what libev is given by agent/reserve.c included. Run with SANITIZE=1 the leaks of json-c's objects are seen too.
+ * objects fails, what libev is given by agent/reserve.c included. Run with SANITIZE=1 the leaks of json-c's objects are
+ * seen too.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -36,13 +37,13 @@
 #include "agent/reserve.h"
 #include "tests/failing_memory.h"
 
-#define WORKERS 2
-#define TRIES_MAX 5000
+#define WORKERS	     2
+#define TRIES_MAX    5000
 #define RUN_LIMIT_MS (30 * 1000)
-#define QUIET_MS 25 /* half a second of the agent's time */
+#define QUIET_MS     25 /* half a second of the agent's time */
 
 enum mode {
-	ONCE,       /* the n-th allocation fails */
+	ONCE,	    /* the n-th allocation fails */
 	UNTIL_BACK, /* the n-th and all after it, until the scenario says that memory is back */
 	FOR_EVER,   /* and it never says so */
 	MODES,
@@ -52,7 +53,7 @@ static const char *const mode_names[] = { "once", "until memory is back", "for e
 
 struct scenario {
 	const char *name;
-	void (*inside)(enum mode mode);		  /* with failing memory, in the process that is looked at */
+	void (*inside)(enum mode mode);		   /* with failing memory, in the process that is looked at */
 	void (*beside)(pid_t pid, enum mode mode); /* optional: the other side, in the parent */
 	enum mode last_mode;
 };
@@ -215,9 +216,10 @@ static void sweep(const struct scenario *scenario, void (*prepare)(void))
 
 /* ---------------------------------------------------------------------------------------------- (a) the whole agent */
 
-static const char config_text[] = "[agent]\nstate_dir = %1$s/state\nruntime_dir = %1$s/run\nshutdown_grace_s = 2\n"
-				  "[port]\nspec = unix:%1$s/host\n[log]\ndir = %1$s/log\nsync = none\n[socket]\npath = %1$s/socket\n"
-				  "[commands]\nallow_unsafe = true\nallow = observe\n[collectors]\nports_max = 50\nprocesses_top = 5\n";
+static const char config_text[] =
+	"[agent]\nstate_dir = %1$s/state\nruntime_dir = %1$s/run\nshutdown_grace_s = 2\n"
+	"[port]\nspec = unix:%1$s/host\n[log]\ndir = %1$s/log\nsync = none\n[socket]\npath = %1$s/socket\n"
+	"[commands]\nallow_unsafe = true\nallow = observe\n[collectors]\nports_max = 50\nprocesses_top = 5\n";
 
 static int host_fd = -1; /* listens */
 
@@ -240,7 +242,9 @@ static int serve_executor(int fd, void *data)
 	return executor_serve(fd, &(struct executor_options){ .no_cgroup = true });
 }
 
-/* The executor is a program, which has no failing memory: here it is forked instead, to save the time of starting it. */
+/*
+ * The executor is a program, which has no failing memory: here it is forked instead, to save the time of starting it.
+ */
 static int fork_executor(struct agent *agent)
 {
 	exec_free(agent->exec);
@@ -276,18 +280,23 @@ struct host {
 
 static const char conversation[] =
 	"\n{\"type\":\"keep_alive_request\",\"sequence_number\":7,\"timestamp\":\"2026-01-01T00:00:00Z\"}\n"
-	"{\"type\":\"SafeCommand\",\"id\":\"info\",\"command_type\":{\"action\":\"SystemInfo\"},\"params\":null,\"timeout\":30}\n"
+	"{\"type\":\"SafeCommand\",\"id\":\"info\",\"command_type\":{\"action\":\"SystemInfo\"},\"params\":null,"
+	"\"timeout\":30}\n"
 	"this is no JSON\n"
-	"{\"type\":\"SafeCommand\",\"id\":\"top\",\"command_type\":{\"action\":\"ProcessTop\",\"limit\":3},\"params\":null,\"timeout\":30}\n"
+	"{\"type\":\"SafeCommand\",\"id\":\"top\",\"command_type\":{\"action\":\"ProcessTop\",\"limit\":3},\"params\":"
+	"null,\"timeout\":30}\n"
 	"{\"type\":\"Status\",\"id\":\"status\"}\n"
-	"{\"type\":\"SafeCommand\",\"id\":\"disk\",\"command_type\":{\"action\":\"CheckDiskSpace\"},\"params\":null,\"timeout\":30}\n"
-	"{\"type\":\"UnsafeCommand\",\"id\":\"echo\",\"raw_command\":\"echo $WORD\",\"env_vars\":{\"WORD\":\"spoken\"},\"timeout\":60}\n"
+	"{\"type\":\"SafeCommand\",\"id\":\"disk\",\"command_type\":{\"action\":\"CheckDiskSpace\"},\"params\":null,"
+	"\"timeout\":30}\n"
+	"{\"type\":\"UnsafeCommand\",\"id\":\"echo\",\"raw_command\":\"echo "
+	"$WORD\",\"env_vars\":{\"WORD\":\"spoken\"},\"timeout\":60}\n"
 	"{\"type\":\"metrics\"}\n";
 static const char *const expected[] = { " k7", " info", " top", " status", " disk", " echo" };
 
 static const char afterwards[] =
 	"\n{\"type\":\"keep_alive_request\",\"sequence_number\":8,\"timestamp\":\"2026-01-01T00:00:00Z\"}\n"
-	"{\"type\":\"SafeCommand\",\"id\":\"again\",\"command_type\":{\"action\":\"SystemInfo\"},\"params\":null,\"timeout\":30}\n";
+	"{\"type\":\"SafeCommand\",\"id\":\"again\",\"command_type\":{\"action\":\"SystemInfo\"},\"params\":null,"
+	"\"timeout\":30}\n";
 static const char *const expected_afterwards[] = { " k8", " again" };
 
 static const char *text_of(struct json_object *object, const char *key)
@@ -354,7 +363,8 @@ static void take_line(struct host *host, const char *line, size_t len)
 	} else if (strcmp(type, "keep_alive") == 0 || strcmp(type, "keep_alive_response") == 0) {
 		size_t used = strlen(host->answered);
 
-		snprintf(host->answered + used, sizeof(host->answered) - used, " k%s", text_of(message, "sequence_number"));
+		snprintf(host->answered + used, sizeof(host->answered) - used, " k%s",
+			 text_of(message, "sequence_number"));
 	}
 	json_object_put(message);
 	json_tokener_free(tokener);
@@ -380,8 +390,8 @@ static void host_read(struct host *host)
 }
 
 /*
- * Listens to the agent for at most limit_ms, until all that is expected has come; where something failed, only until nothing more
- * comes. An agent that comes again is welcome.
+ * Listens to the agent for at most limit_ms, until all that is expected has come; where something failed, only until
+ * nothing more comes. An agent that comes again is welcome.
  */
 static bool listen_for(struct host *host, pid_t pid, const char *const *wanted, size_t count, int limit_ms)
 {
@@ -468,8 +478,9 @@ static void the_agent_starts_talks_and_stops(void **state)
 
 /* ------------------------------------------------------------------------------------------------ (b) configuration */
 
-static const char main_conf[] = "[agent]\nvm_id = one\n[commands]\nallow = observe, ProcessTop\n  OsInfo\ndeny = Metrics\n"
-				"[log]\ndir = /var/log/elsewhere\n[nonsense]\nkey = 1\n";
+static const char main_conf[] =
+	"[agent]\nvm_id = one\n[commands]\nallow = observe, ProcessTop\n  OsInfo\ndeny = Metrics\n"
+	"[log]\ndir = /var/log/elsewhere\n[nonsense]\nkey = 1\n";
 static const char drop_in[] = "[agent]\nvm_id = two\n[port]\nspec = none\n";
 
 static void prepare_config(void)
@@ -529,7 +540,8 @@ static void run_config(enum mode mode)
 static void a_configuration_is_loaded_whole_or_not_at_all(void **state)
 {
 	(void)state;
-	sweep(&(struct scenario){ .name = "configuration", .inside = run_config, .last_mode = UNTIL_BACK }, prepare_config);
+	sweep(&(struct scenario){ .name = "configuration", .inside = run_config, .last_mode = UNTIL_BACK },
+	      prepare_config);
 }
 
 /* ------------------------------------------------------------------------------------------------------- (c) reader */
@@ -541,8 +553,9 @@ static size_t log_line(char out[256], unsigned seq)
 	char time[RFC3339_SIZE];
 
 	rfc3339_format(1790000000000 + (int64_t)seq * 1000, time);
-	return (size_t)snprintf(out, 256, "{\"type\":\"metrics\",\"timestamp\":\"%s\",\"seq\":%u,\"data\":{\"pad\":\"%0100u\"}}\n", time,
-				seq, seq);
+	return (size_t)snprintf(
+		out, 256, "{\"type\":\"metrics\",\"timestamp\":\"%s\",\"seq\":%u,\"data\":{\"pad\":\"%0100u\"}}\n",
+		time, seq, seq);
 }
 
 static struct moment log_moment(unsigned seq)
@@ -639,7 +652,10 @@ static int parse_and_free(struct message_parser *parser, struct envelope_guard *
 		return r;
 	}
 	if (message.type == MESSAGE_SIGNED)
-		r = envelope_verify(guard, KEY, strlen(KEY), message.root, 1000, &payload, &payload_len) == ENVELOPE_GOOD ? 1 : -EPERM;
+		r = envelope_verify(guard, KEY, strlen(KEY), message.root, 1000, &payload, &payload_len) ==
+				    ENVELOPE_GOOD
+			    ? 1
+			    : -EPERM;
 	message_free(&message);
 	return r;
 }
@@ -735,7 +751,8 @@ static void compare(struct json_object *whole, struct json_object *got, const ch
 	if (got == NULL || whole == NULL)
 		return;
 	if (json_object_is_type(whole, json_type_object)) {
-		json_object_object_foreach(whole, key, value) {
+		json_object_object_foreach(whole, key, value)
+		{
 			struct json_object *other = NULL;
 
 			snprintf(below, sizeof(below), "%s.%s", path, key);
@@ -748,7 +765,8 @@ static void compare(struct json_object *whole, struct json_object *got, const ch
 		}
 	} else if (json_object_is_type(whole, json_type_array)) {
 		if (json_object_array_length(whole) != json_object_array_length(got)) {
-			complain("%s has %zu items instead of %zu", path, json_object_array_length(got), json_object_array_length(whole));
+			complain("%s has %zu items instead of %zu", path, json_object_array_length(got),
+				 json_object_array_length(whole));
 			return;
 		}
 		for (size_t i = 0; i < json_object_array_length(whole); i++) {
@@ -789,7 +807,8 @@ static void run_samples(enum mode mode)
 			poll(NULL, 0, i > 0 ? TICK_MS : 0);
 			sample = sample_of(sampler, &now);
 			if (i == 2 && (!sample || failures_of(sample)))
-				complain("with memory back a collector fails: %s", json_object_to_json_string(failures_of(sample)));
+				complain("with memory back a collector fails: %s",
+					 json_object_to_json_string(failures_of(sample)));
 			compare(whole_sample, sample, "", i == 2);
 			json_object_put(sample);
 		}
@@ -848,7 +867,9 @@ static void run_writer(enum mode mode)
 
 static bool send_message(enum log_message_type type, uint64_t id, const char *text, size_t len)
 {
-	struct log_message message = { .len = (uint32_t)len, .type = type, .id = id, .seq = id, .wall_ms = log_moment((unsigned)id).wall_ms };
+	struct log_message message = {
+		.len = (uint32_t)len, .type = type, .id = id, .seq = id, .wall_ms = log_moment((unsigned)id).wall_ms
+	};
 	struct log_ack ack;
 
 	return send(pair[0], &message, sizeof(message), MSG_NOSIGNAL) == sizeof(message) &&
@@ -894,7 +915,10 @@ out:
 static void what_the_log_writer_acknowledges_is_written(void **state)
 {
 	(void)state;
-	sweep(&(struct scenario){ .name = "log writer", .inside = run_writer, .beside = feed_the_writer, .last_mode = UNTIL_BACK },
+	sweep(&(struct scenario){ .name = "log writer",
+				  .inside = run_writer,
+				  .beside = feed_the_writer,
+				  .last_mode = UNTIL_BACK },
 	      prepare_writer);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What package managers print. The texts of dpkg and apt were taken from a Debian 12; those of rpm, dnf and apk follow their manuals.
- * Every parser is also given each of its texts cut at every byte.
+ * What package managers print. The texts of dpkg and apt were taken from a Debian 12; those of rpm, dnf and apk follow
+ * their manuals. Every parser is also given each of its texts cut at every byte.
  */
 #include "agent/packages/parse.h"
 
@@ -20,62 +20,70 @@
 #include "agent/packages/verify.h"
 
 static const char dpkg_text[] =
-	"adduser\t3.134\tall\tinstalled\t686\t1747699200\tadmin\tadduser\tDebian Adduser Developers <adduser@packages.debian.org>\tadd and "
+	"adduser\t3.134\tall\tinstalled\t686\t1747699200\tadmin\tadduser\tDebian Adduser Developers "
+	"<adduser@packages.debian.org>\tadd and "
 	"remove users and groups\n"
-	"bash\t5.2.15-2+b8\tamd64\tinstalled\t7164\t1747699200\tshells\tbash\tMatthias Klose <doko@debian.org>\tGNU Bourne Again SHell\n"
+	"bash\t5.2.15-2+b8\tamd64\tinstalled\t7164\t1747699200\tshells\tbash\tMatthias Klose <doko@debian.org>\tGNU "
+	"Bourne Again SHell\n"
 	"held\t1\tall\tinstalled hold ok\t1\t1747699200\tmisc\theld\tNobody\tx\n"
 	"half\t1\tall\thalf-configured install ok\t1\t1747699200\tmisc\thalf\tNobody\tx\n"
 	"broken\t1\tall\thalf-installed install reinstreq\t1\t1747699200\tmisc\tbroken\tNobody\tx\n"
 	"trig\t1\tall\ttriggers-awaited install ok\t1\t1747699200\tmisc\ttrig\tNobody\tx\n"
 	"never\t\tall\tnot-installed unknown ok\t1\t\tmisc\tnever\tNobody\tx\n"
-	"libmount1\t2.38.1-5+deb12u3\tamd64\tconfig-files deinstall ok\t\t1747699200\tlibs\tutil-linux\tNobody\tgone but for its configuration\n"
+	"libmount1\t2.38.1-5+deb12u3\tamd64\tconfig-files deinstall ok\t\t1747699200\tlibs\tutil-linux\tNobody\tgone "
+	"but for its configuration\n"
 	"short\tline\n"
 	"\t\t\tinstalled\t\t\t\t\t\t\n";
 
-static const char apt_text[] =
-	"Reading package lists...\n"
-	"The following packages will be upgraded:\n"
-	"  bash libc6\n"
-	"Inst bash [5.2.15-2+b8] (5.2.15-2+b13 Debian:12.15/oldstable [amd64])\n"
-	"Inst libgcrypt20-dev [1.10.1-3] (1.10.1-3+deb12u1 Debian:12.15/oldstable, Debian-Security:12/oldstable-security [amd64]) []\n"
-	"Inst libpam-modules-bin [1.5.2-6+deb12u1] (1.5.2-6+deb12u2 Debian:12.15/oldstable [amd64]) [libpam-modules:amd64 on "
-	"libpam-modules-bin:amd64] [libpam-modules:amd64 ]\n"
-	"Inst sl (5.02-1+b1 Debian:12.15/oldstable [amd64])\n"
-	"Inst libc6:i386 [2.36-9] (2.36-10 Ubuntu:22.04/jammy-security [i386])\n"
-	"Inst tiny [1.0] (1.1 localhost [all])\n"
-	"Inst bare (1.1 [all])\n"
-	"Conf bash (5.2.15-2+b13 Debian:12.15/oldstable [amd64])\n"
-	"Remv old [1.0]\n"
-	"Inst\nInst x\nInst x [\nInst x [1] (\nInst x (2\n";
+static const char apt_text[] = "Reading package lists...\n"
+			       "The following packages will be upgraded:\n"
+			       "  bash libc6\n"
+			       "Inst bash [5.2.15-2+b8] (5.2.15-2+b13 Debian:12.15/oldstable [amd64])\n"
+			       "Inst libgcrypt20-dev [1.10.1-3] (1.10.1-3+deb12u1 Debian:12.15/oldstable, "
+			       "Debian-Security:12/oldstable-security [amd64]) []\n"
+			       "Inst libpam-modules-bin [1.5.2-6+deb12u1] (1.5.2-6+deb12u2 Debian:12.15/oldstable "
+			       "[amd64]) [libpam-modules:amd64 on "
+			       "libpam-modules-bin:amd64] [libpam-modules:amd64 ]\n"
+			       "Inst sl (5.02-1+b1 Debian:12.15/oldstable [amd64])\n"
+			       "Inst libc6:i386 [2.36-9] (2.36-10 Ubuntu:22.04/jammy-security [i386])\n"
+			       "Inst tiny [1.0] (1.1 localhost [all])\n"
+			       "Inst bare (1.1 [all])\n"
+			       "Conf bash (5.2.15-2+b13 Debian:12.15/oldstable [amd64])\n"
+			       "Remv old [1.0]\n"
+			       "Inst\nInst x\nInst x [\nInst x [1] (\nInst x (2\n";
 
 static const char records_text[] =
-	"Package: bash\nSource: bash (5.2.15-2)\nVersion: 5.2.15-2+b13\nInstalled-Size: 7164\nMaintainer: Matthias Klose "
-	"<doko@debian.org>\nArchitecture: amd64\nDepends: base-files (>= 2.1.12)\nDescription: GNU Bourne Again SHell\nTag: admin::TODO,\n "
+	"Package: bash\nSource: bash (5.2.15-2)\nVersion: 5.2.15-2+b13\nInstalled-Size: 7164\nMaintainer: Matthias "
+	"Klose "
+	"<doko@debian.org>\nArchitecture: amd64\nDepends: base-files (>= 2.1.12)\nDescription: GNU Bourne Again "
+	"SHell\nTag: admin::TODO,\n "
 	"interface::shell\nHomepage: http://tiswww.case.edu/\nSection: shells\nSize: 1490652\n\n"
 	"Package: sl\nVersion: 5.02-1\nSize: many\nDescription-en: Correct you if you type\n Version: 9\n\n";
 
-static const char log_text[] =
-	"2025-06-24 14:36:25 startup archives unpack\n"
-	"2025-06-24 14:36:25 upgrade libsystemd0:amd64 252.36-1~deb12u1 252.38-1~deb12u1\n"
-	"2025-06-24 14:36:26 status triggers-pending libc-bin:amd64 2.36-9+deb12u10\n"
-	"2025-06-25 14:36:25 install sl:amd64 <none> 5.02-1\n"
-	"2025-06-25 14:36:25 status half-installed sl:amd64 5.02-1\n"
-	"2025-06-25 14:36:26 status unpacked sl:amd64 5.02-1\n"
-	"2025-06-25 14:36:27 status installed other:amd64 5.02-1\n"
-	"2025-06-25 14:36:27 status installed sl:i386 5.02-1\n"
-	"2025-06-25 14:36:27 status installed sl:amd64 5.02-1\n"
-	"2025-06-26 14:36:25 remove sl:amd64 5.02-1 <none>\n"
-	"2025-06-26 14:36:25 status half-configured sl:amd64 5.02-1\n"
-	"not-a-date 14:36:25 remove sl:amd64 5.02-1 <none>\n";
+static const char log_text[] = "2025-06-24 14:36:25 startup archives unpack\n"
+			       "2025-06-24 14:36:25 upgrade libsystemd0:amd64 252.36-1~deb12u1 252.38-1~deb12u1\n"
+			       "2025-06-24 14:36:26 status triggers-pending libc-bin:amd64 2.36-9+deb12u10\n"
+			       "2025-06-25 14:36:25 install sl:amd64 <none> 5.02-1\n"
+			       "2025-06-25 14:36:25 status half-installed sl:amd64 5.02-1\n"
+			       "2025-06-25 14:36:26 status unpacked sl:amd64 5.02-1\n"
+			       "2025-06-25 14:36:27 status installed other:amd64 5.02-1\n"
+			       "2025-06-25 14:36:27 status installed sl:i386 5.02-1\n"
+			       "2025-06-25 14:36:27 status installed sl:amd64 5.02-1\n"
+			       "2025-06-26 14:36:25 remove sl:amd64 5.02-1 <none>\n"
+			       "2025-06-26 14:36:25 status half-configured sl:amd64 5.02-1\n"
+			       "not-a-date 14:36:25 remove sl:amd64 5.02-1 <none>\n";
 
 static const char rpm_text[] =
-	"bash\t5.2.26-1.fc39\tx86_64\t8470000\t1708000000\tUnspecified\tbash-5.2.26-1.fc39.src.rpm\tFedora Project\tThe GNU Bourne Again shell\n"
-	"vim-minimal\t2:9.1.113-1.fc39\tx86_64\t1700000\t1708000000\tUnspecified\tvim.src.rpm\t(none)\tA minimal version\n"
+	"bash\t5.2.26-1.fc39\tx86_64\t8470000\t1708000000\tUnspecified\tbash-5.2.26-1.fc39.src.rpm\tFedora "
+	"Project\tThe GNU Bourne Again shell\n"
+	"vim-minimal\t2:9.1.113-1.fc39\tx86_64\t1700000\t1708000000\tUnspecified\tvim.src.rpm\t(none)\tA minimal "
+	"version\n"
 	"gpg-pubkey\t18b8e74c-62f2920f\t(none)\t0\t1708000000\tPublic Keys\t(none)\t(none)\tFedora\n"
 	"package nosuch is not installed\n";
 
 static const char dnf_text[] =
-	"bash\t5.2.26-3.fc39\tx86_64\tupdates\t1900000\t8470000\thttps://www.gnu.org/software/bash\tThe GNU Bourne Again shell\n\n"
+	"bash\t5.2.26-3.fc39\tx86_64\tupdates\t1900000\t8470000\thttps://www.gnu.org/software/bash\tThe GNU Bourne "
+	"Again shell\n\n"
 	"vim-minimal\t2:9.1.200-1.fc39\tx86_64\tupdates\t800000\t1700000\thttps://www.vim.org\tA minimal version\n";
 
 static const char dnf4_advisories[] = "FEDORA-2024-0a1b2c3d4e Important/Sec. vim-minimal-9.1.200-1.fc39.x86_64\n";
@@ -89,12 +97,11 @@ static const char apk_text[] =
 	"busybox-1.36.1-r2 x86_64 {busybox} (GPL-2.0-only) [upgradable from: busybox-1.36.1-r1]\n"
 	"WARNING: opening /var/cache/apk: No such file\n";
 
-static const char verify_text[] =
-	"missing   c /etc/debuginfod/elfutils.urls\n"
-	"missing     /usr/lib/node_modules/npm/.npmrc\n"
-	"??5?????? c /etc/ssh/sshd_config\n"
-	"S.5....T.    /usr/bin/true\n"
-	"Unsatisfied dependencies for foo\n";
+static const char verify_text[] = "missing   c /etc/debuginfod/elfutils.urls\n"
+				  "missing     /usr/lib/node_modules/npm/.npmrc\n"
+				  "??5?????? c /etc/ssh/sshd_config\n"
+				  "S.5....T.    /usr/bin/true\n"
+				  "Unsatisfied dependencies for foo\n";
 
 struct fixture {
 	struct package_list list;
@@ -184,7 +191,8 @@ static void reads_the_log_of_dpkg_from_a_day_on(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_int_equal(dpkg_log_parse(log_text, sizeof(log_text) - 1, 1750809600, &f->history), 0); /* 2025-06-25 00:00 UTC */
+	assert_int_equal(dpkg_log_parse(log_text, sizeof(log_text) - 1, 1750809600, &f->history),
+			 0); /* 2025-06-25 00:00 UTC */
 	assert_int_equal(f->history.count, 2);
 	assert_string_equal(f->history.events[0].action, "install");
 	assert_null(f->history.events[0].before);
@@ -205,16 +213,18 @@ static void the_log_tells_of_the_end_of_what_was_begun(void **state)
 		const char *action, *end;
 		bool done;
 	} cases[] = {
-		{ "install", "installed", true },   { "install", "unpacked", false },	    { "install", "half-installed", false },
-		{ "upgrade", "installed", true },   { "upgrade", "triggers-pending", false }, { "remove", "config-files", true },
-		{ "remove", "not-installed", true }, { "remove", "installed", false },	    { "purge", "config-files", false },
-		{ "purge", "not-installed", true },
+		{ "install", "installed", true },	  { "install", "unpacked", false },
+		{ "install", "half-installed", false },	  { "upgrade", "installed", true },
+		{ "upgrade", "triggers-pending", false }, { "remove", "config-files", true },
+		{ "remove", "not-installed", true },	  { "remove", "installed", false },
+		{ "purge", "config-files", false },	  { "purge", "not-installed", true },
 	};
 	struct fixture *f = *state;
 	char text[256];
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		int len = snprintf(text, sizeof(text), "2025-06-26 14:36:25 %s sl:amd64 1 2\n2025-06-26 14:36:26 status %s sl:amd64 2\n",
+		int len = snprintf(text, sizeof(text),
+				   "2025-06-26 14:36:25 %s sl:amd64 1 2\n2025-06-26 14:36:26 status %s sl:amd64 2\n",
 				   cases[i].action, cases[i].end);
 
 		assert_int_equal(dpkg_log_parse(text, (size_t)len, 0, &f->history), 0);
@@ -285,7 +295,8 @@ static void reads_the_log_of_dnf_from_a_time_on(void **state)
 static void marks_a_security_update_by_its_epoch_too(void **state)
 {
 	struct fixture *f = *state;
-	static const char query[] = "bind\t32:9.18.21-1.fc39\tx86_64\tupdates\t1\t1\tu\ts\nbind\t32:9.18.21-1.fc39\ti686\tupdates\t1\t1\tu\ts\n";
+	static const char query[] = "bind\t32:9.18.21-1.fc39\tx86_64\tupdates\t1\t1\tu\ts\nbind\t32:9.18.21-1."
+				    "fc39\ti686\tupdates\t1\t1\tu\ts\n";
 	static const char with[] = "FEDORA-2024-1 Important/Sec. bind-32:9.18.21-1.fc39.x86_64\n";
 	static const char without[] = "FEDORA-2024-1 security Important bind-9.18.21-1.fc39.i686 2024-02-01\n";
 
@@ -399,9 +410,10 @@ static void takes_every_text_cut_anywhere(void **state)
 
 static void takes_bytes_that_are_no_text(void **state)
 {
-	static const char hostile[] = "\0\0\t\t\t\t\t\t\t\t\t\t\t\n\xff\xfe -[](){}:\n---1-r--\n -1 x\n-1 x\nInst \0 [\xff] (\t)\nPackage:\nPackage: \n: x\n";
+	static const char hostile[] = "\0\0\t\t\t\t\t\t\t\t\t\t\t\n\xff\xfe -[](){}:\n---1-r--\n -1 x\n-1 x\nInst \0 "
+				      "[\xff] (\t)\nPackage:\nPackage: \n: x\n";
 	static int (*const parsers[])(const char *, size_t, struct package_list *) = {
-		dpkg_list_parse, apt_simulation_parse, apt_records_parse, rpm_list_parse,   dnf_query_parse,
+		dpkg_list_parse, apt_simulation_parse, apt_records_parse, rpm_list_parse, dnf_query_parse,
 		apk_list_parse,	 apk_search_parse,     parse_log,	  parse_verify,
 	};
 
@@ -417,14 +429,19 @@ static void knows_why_a_package_manager_failed(void **state)
 		int exit_code;
 		enum package_fault want;
 	} cases[] = {
-		{ "E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 1 (apt-get)\nE: Unable to acquire the dpkg "
-		  "frontend lock (/var/lib/dpkg/lock-frontend), is another process using it?\n", 100, PACKAGE_FAULT_LOCKED },
-		{ "E: Could not open lock file /var/lib/dpkg/lock-frontend - open (13: Permission denied)\nE: Unable to acquire the dpkg "
-		  "frontend lock (/var/lib/dpkg/lock-frontend), are you root?\n", 100, PACKAGE_FAULT_PERMISSION },
+		{ "E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 1 (apt-get)\nE: Unable to "
+		  "acquire the dpkg "
+		  "frontend lock (/var/lib/dpkg/lock-frontend), is another process using it?\n",
+		  100, PACKAGE_FAULT_LOCKED },
+		{ "E: Could not open lock file /var/lib/dpkg/lock-frontend - open (13: Permission denied)\nE: Unable "
+		  "to acquire the dpkg "
+		  "frontend lock (/var/lib/dpkg/lock-frontend), are you root?\n",
+		  100, PACKAGE_FAULT_PERMISSION },
 		{ "E: Unable to locate package nosuch\n", 100, PACKAGE_FAULT_NOT_FOUND },
 		{ "ERROR: Unable to lock database: Resource temporarily unavailable\n", 99, PACKAGE_FAULT_LOCKED },
 		{ "ERROR: Unable to lock database: Permission denied\n", 99, PACKAGE_FAULT_PERMISSION },
-		{ "Error: Unable to find a match: nosuch\nNo match for argument: nosuch\n", 1, PACKAGE_FAULT_NOT_FOUND },
+		{ "Error: Unable to find a match: nosuch\nNo match for argument: nosuch\n", 1,
+		  PACKAGE_FAULT_NOT_FOUND },
 		{ "", 200, PACKAGE_FAULT_LOCKED },
 		{ "E: You don't have enough free space in /var/cache/apt/archives/.\n", 100, PACKAGE_FAULT_SPACE },
 		{ "E: Failed to fetch http://deb/x.deb  404  Not Found\n", 100, PACKAGE_FAULT_NETWORK },
@@ -433,7 +450,8 @@ static void knows_why_a_package_manager_failed(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-		assert_int_equal(package_fault_of(cases[i].text, strlen(cases[i].text), cases[i].exit_code), cases[i].want);
+		assert_int_equal(package_fault_of(cases[i].text, strlen(cases[i].text), cases[i].exit_code),
+				 cases[i].want);
 }
 
 static void finds_the_time_of_a_file(void **state)
@@ -448,10 +466,13 @@ static void finds_the_time_of_a_file(void **state)
 
 static void takes_names_of_packages_and_nothing_else(void **state)
 {
-	static const char *const good[] = { "bash", "g++", "libstdc++6", "0ad", "linux-image-6.1.0-49-amd64", "libc6:i386", "NetworkManager" };
-	static const char *const bad[] = { "",	     "-y",	"--help",  "../etc",	 "a/b",	  "a b",     "a\nb", "a;b",
-					   "$(id)",  "a`id`",	"bash-",   "a*",	 "a?",	  "a=1",     "@core", "a\x7f",
-					   "a|b",    "a&b",	"a'b",	   "a\"b",	 ".hidden", "+x",    "_x",    "\xc3\xa4" };
+	static const char *const good[] = {
+		"bash", "g++", "libstdc++6", "0ad", "linux-image-6.1.0-49-amd64", "libc6:i386", "NetworkManager"
+	};
+	static const char *const bad[] = {
+		"",   "-y",  "--help", "../etc", "a/b", "a b", "a\nb", "a;b",  "$(id)",	  "a`id`", "bash-", "a*",
+		"a?", "a=1", "@core",  "a\x7f",	 "a|b", "a&b", "a'b",  "a\"b", ".hidden", "+x",	   "_x",    "\xc3\xa4"
+	};
 	char longest[130];
 
 	(void)state;
@@ -515,7 +536,7 @@ static void puts_names_behind_the_fixed_arguments(void **state)
 /* Every step that takes names ends with "--" in every manager's table. */
 static void names_can_never_be_options(void **state)
 {
-	static const enum package_step with_names[] = { PACKAGE_LIST, PACKAGE_SEARCH, PACKAGE_COUNT, PACKAGE_SHOW,
+	static const enum package_step with_names[] = { PACKAGE_LIST,	 PACKAGE_SEARCH, PACKAGE_COUNT, PACKAGE_SHOW,
 							PACKAGE_INSTALL, PACKAGE_REMOVE, PACKAGE_UPDATE };
 	const struct package_manager *manager;
 
@@ -536,7 +557,8 @@ static void names_can_never_be_options(void **state)
 static void finds_by_name_and_architecture(void **state)
 {
 	struct fixture *f = *state;
-	static const char text[] = "libc6\t1\ti386\tinstalled\t\t\t\t\t\t\nbash\t1\tamd64\tinstalled\t\t\t\t\t\t\nlibc6\t1\tamd64\tinstalled\t\t\t\t\t\t\n";
+	static const char text[] = "libc6\t1\ti386\tinstalled\t\t\t\t\t\t\nbash\t1\tamd64\tinstalled\t\t\t\t\t\t\nlibc6"
+				   "\t1\tamd64\tinstalled\t\t\t\t\t\t\n";
 
 	PARSE(dpkg_list_parse, text);
 	package_list_sort(&f->list);
@@ -554,7 +576,10 @@ static void finds_by_name_and_architecture(void **state)
 #define OTHER "armhf"
 #endif
 
-/* Rows as "name:architecture"; what becomes of them in their order: the architectures of their counterparts, "-" for none. */
+/*
+ * Rows as "name:architecture"; what becomes of them in their order: the architectures of their counterparts, "-" for
+ * none.
+ */
 static void a_package_that_changes_its_architecture_is_found_once(void **state)
 {
 	static const struct {
@@ -615,11 +640,14 @@ static void the_log_tells_of_the_end_of_what_has_changed_its_architecture(void *
 	} cases[] = {
 		{ "2025-06-26 14:36:25 upgrade a:all 1 2\n2025-06-26 14:36:26 status installed a:amd64 2\n", { true } },
 		{ "2025-06-26 14:36:25 upgrade a:amd64 1 2\n2025-06-26 14:36:26 status installed a:all 2\n", { true } },
-		{ "2025-06-26 14:36:25 upgrade a:amd64 1 2\n2025-06-26 14:36:26 status installed a:i386 2\n", { false } },
+		{ "2025-06-26 14:36:25 upgrade a:amd64 1 2\n2025-06-26 14:36:26 status installed a:i386 2\n",
+		  { false } },
 		{ "2025-06-26 14:36:25 install a:i386 <none> 2\n2025-06-26 14:36:25 upgrade a:all 1 2\n"
-		  "2025-06-26 14:36:26 status installed a:i386 2\n", { true, false } },
+		  "2025-06-26 14:36:26 status installed a:i386 2\n",
+		  { true, false } },
 		{ "2025-06-26 14:36:25 install a:amd64 <none> 1\n2025-06-26 14:36:25 status installed a:amd64 1\n"
-		  "2025-06-26 14:36:26 upgrade a:amd64 1 2\n2025-06-26 14:36:26 status installed a:all 2\n", { true, true } },
+		  "2025-06-26 14:36:26 upgrade a:amd64 1 2\n2025-06-26 14:36:26 status installed a:all 2\n",
+		  { true, true } },
 	};
 	struct fixture *f = *state;
 
@@ -634,11 +662,12 @@ static void the_log_tells_of_the_end_of_what_has_changed_its_architecture(void *
 
 static void what_was_not_to_be_there_is_no_damage(void **state)
 {
-	static const char rules[] = "/etc/dpkg/dpkg.cfg.d/docs:path-exclude=/usr/share/doc/*\n"
-				    "/etc/dpkg/dpkg.cfg.d/docs:path-include=/usr/share/doc/*/copyright\n"
-				    "/etc/dpkg/dpkg.cfg.d/docs.bak:path-exclude=/*\n"
-				    "/etc/dpkg/dpkg.cfg.d/odd:path-exclude\n/etc/dpkg/dpkg.cfg.d/odd:path-excluded=/[\n:\nnonsense\n"
-				    "/etc/dpkg/dpkg.cfg:path-exclude = \"/usr/share/man/*\" \n";
+	static const char rules[] =
+		"/etc/dpkg/dpkg.cfg.d/docs:path-exclude=/usr/share/doc/*\n"
+		"/etc/dpkg/dpkg.cfg.d/docs:path-include=/usr/share/doc/*/copyright\n"
+		"/etc/dpkg/dpkg.cfg.d/docs.bak:path-exclude=/*\n"
+		"/etc/dpkg/dpkg.cfg.d/odd:path-exclude\n/etc/dpkg/dpkg.cfg.d/odd:path-excluded=/[\n:\nnonsense\n"
+		"/etc/dpkg/dpkg.cfg:path-exclude = \"/usr/share/man/*\" \n";
 	static const struct {
 		const char *line;
 		enum verify_kind kind;
@@ -680,15 +709,20 @@ static void what_was_not_to_be_there_is_no_damage(void **state)
 	verify_rules_done(&read);
 }
 
-/* One that escapes a character, one that begins with a pattern, one of the path itself; and more than there is room for. */
+/*
+ * One that escapes a character, one that begins with a pattern, one of the path itself; and more than there is room
+ * for.
+ */
 static void rules_for_files_are_held_against_them_from_the_last_on(void **state)
 {
-	static const char rules[] = "/a:path-exclude=/x/*\n/a:path-include=*/kept\n/a:path-exclude=/x/kept\\*\n/a:path-exclude=/y/one";
+	static const char rules[] =
+		"/a:path-exclude=/x/*\n/a:path-include=*/kept\n/a:path-exclude=/x/kept\\*\n/a:path-exclude=/y/one";
 	static const struct {
 		const char *path;
 		bool excluded;
 	} cases[] = {
-		{ "/x/a", true }, { "/x/a/kept", false }, { "/x/kept*", true }, { "/x/kept", false }, { "/y/one", true }, { "/y/one/two", false }, { "/x", false },
+		{ "/x/a", true },   { "/x/a/kept", false },  { "/x/kept*", true }, { "/x/kept", false },
+		{ "/y/one", true }, { "/y/one/two", false }, { "/x", false },
 	};
 	struct verify_rules read;
 	size_t len = 0, most = VERIFY_RULES_MAX + 1;
@@ -698,7 +732,9 @@ static void rules_for_files_are_held_against_them_from_the_last_on(void **state)
 	assert_int_equal(verify_rules_read(rules, sizeof(rules) - 1, &read), 0);
 	assert_int_equal(read.count, 4);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct verify_line line = { .path = cases[i].path, .path_len = strlen(cases[i].path), .mark = ' ', .missing = true };
+		struct verify_line line = {
+			.path = cases[i].path, .path_len = strlen(cases[i].path), .mark = ' ', .missing = true
+		};
 
 		if ((verify_judge(&line, &read) == VERIFY_EXCLUDED) != cases[i].excluded)
 			fail_msg("%s", cases[i].path);
@@ -726,15 +762,19 @@ static void packages_that_lack_what_they_need_are_counted(void **state)
 	} cases[] = {
 		{ "", 0, "" },
 		{ "Reading package lists...\nBuilding dependency tree...\n", 0, "" },
-		{ "The following packages have unmet dependencies:\n needs : Depends: absent but it is not installable\n two : Breaks: x\n", 2, "needs" },
-		{ "story-1-1.noarch has missing requires of absent\nError: Check discovered 1 problem(s)\n", 1, "story-1-1.noarch" },
+		{ "The following packages have unmet dependencies:\n needs : Depends: absent but it is not "
+		  "installable\n two : Breaks: x\n",
+		  2, "needs" },
+		{ "story-1-1.noarch has missing requires of absent\nError: Check discovered 1 problem(s)\n", 1,
+		  "story-1-1.noarch" },
 		{ "a-2-1.noarch is a duplicate with a-1-1.noarch\n", 1, "a-2-1.noarch" },
 	};
 	char first[24];
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		assert_int_equal(check_unmet_parse(cases[i].text, strlen(cases[i].text), first, sizeof(first)), cases[i].unmet);
+		assert_int_equal(check_unmet_parse(cases[i].text, strlen(cases[i].text), first, sizeof(first)),
+				 cases[i].unmet);
 		assert_string_equal(first, cases[i].first);
 	}
 }
@@ -747,39 +787,59 @@ static void repositories_that_were_not_reached_are_named(void **state)
 		size_t count, missing;
 		const char *names;
 	} cases[] = {
-		{ apt_refresh_parse, "Hit:1 http://deb.debian.org/debian bookworm InRelease\nReading package lists...\n", 1, 0, "" },
 		{ apt_refresh_parse,
-		  "Ign:1 http://a/debian bookworm InRelease\nErr:1 http://a/debian bookworm InRelease\n  Could not connect\n"
-		  "Get:2 http://b/debian bookworm InRelease [1 kB]\nErr:3 http://b/debian bookworm/main amd64 Packages\n  404  Not Found\n",
+		  "Hit:1 http://deb.debian.org/debian bookworm InRelease\nReading package lists...\n", 1, 0, "" },
+		{ apt_refresh_parse,
+		  "Ign:1 http://a/debian bookworm InRelease\nErr:1 http://a/debian bookworm InRelease\n  Could not "
+		  "connect\n"
+		  "Get:2 http://b/debian bookworm InRelease [1 kB]\nErr:3 http://b/debian bookworm/main amd64 "
+		  "Packages\n  404  Not Found\n",
 		  2, 2, "http://a/debian bookworm, http://b/debian bookworm" },
 		{ apt_refresh_parse, "Get:1 file:/r ./ InRelease\nErr:2 file:/r ./ Release\n", 1, 1, "file:/r ./" },
-		{ apt_refresh_parse, "Err:1 https://user:pass@host/x stable InRelease\n", 1, 1, "https://host/x stable" },
-		{ apt_refresh_parse, "E: The repository 'http://a/debian sid Release' does not have a Release file.\n", 1, 1, "http://a/debian sid" },
+		{ apt_refresh_parse, "Err:1 https://user:pass@host/x stable InRelease\n", 1, 1,
+		  "https://host/x stable" },
+		{ apt_refresh_parse, "E: The repository 'http://a/debian sid Release' does not have a Release file.\n",
+		  1, 1, "http://a/debian sid" },
 		{ apt_refresh_parse, "Reading package lists...\n", 0, 0, "" },
 		/* The forms of a list that are not there, and then one that is, or that need not be. */
 		{ apt_refresh_parse,
-		  "Get:3 file:/r ./ Packages [127 B]\nGet:4 file:/r ./ Translation-en\nErr:4 file:/r ./ Translation-en\n  File not found - /r/./en.gz\n"
-		  "Get:4 file:/r ./ Translation-en\nErr:4 file:/r ./ Translation-en\nGet:4 file:/r ./ Translation-en\nIgn:4 file:/r ./ Translation-en\n",
+		  "Get:3 file:/r ./ Packages [127 B]\nGet:4 file:/r ./ Translation-en\nErr:4 file:/r ./ "
+		  "Translation-en\n  File not found - /r/./en.gz\n"
+		  "Get:4 file:/r ./ Translation-en\nErr:4 file:/r ./ Translation-en\nGet:4 file:/r ./ "
+		  "Translation-en\nIgn:4 file:/r ./ Translation-en\n",
 		  1, 0, "" },
-		{ apt_refresh_parse, "Err:1 copy:/r ./ Packages\nErr:2 copy:/r ./ Packages\nGet:2 copy:/r ./ Packages\n", 1, 1, "copy:/r ./" },
-		{ apt_refresh_parse, "Err:1 http://a/x ./ Packages\nGet:1 http://b/x ./ Packages\n", 2, 1, "http://a/x ./" },
-		{ apt_refresh_parse, "W: The repository 'file:/r ./ Release' does not have a Release file.\n", 0, 0, "" },
+		{ apt_refresh_parse,
+		  "Err:1 copy:/r ./ Packages\nErr:2 copy:/r ./ Packages\nGet:2 copy:/r ./ Packages\n", 1, 1,
+		  "copy:/r ./" },
+		{ apt_refresh_parse, "Err:1 http://a/x ./ Packages\nGet:1 http://b/x ./ Packages\n", 2, 1,
+		  "http://a/x ./" },
+		{ apt_refresh_parse, "W: The repository 'file:/r ./ Release' does not have a Release file.\n", 0, 0,
+		  "" },
 		{ apt_refresh_parse, "Err:2 cdrom://Debian 12 bookworm Release\n", 1, 1, "cdrom://Debian 12" },
-		{ apt_refresh_parse, "Err:\nErr:1\nErr:1 x\nE: The repository '\nE: The repository 'x\nErr:1 \x1b[31m y InRelease\n", 1, 1, "?[31m y" },
-		{ apt_sources_parse, "'http://a/debian/dists/sid/InRelease' a_debian_dists_sid_InRelease 0 \n'file:/r/./InRelease' _r_._InRelease 0\n", 2, 2,
-		  "http://a/debian/dists/sid, file:/r/." },
+		{ apt_refresh_parse,
+		  "Err:\nErr:1\nErr:1 x\nE: The repository '\nE: The repository 'x\nErr:1 \x1b[31m y InRelease\n", 1, 1,
+		  "?[31m y" },
+		{ apt_sources_parse,
+		  "'http://a/debian/dists/sid/InRelease' a_debian_dists_sid_InRelease 0 \n'file:/r/./InRelease' "
+		  "_r_._InRelease 0\n",
+		  2, 2, "http://a/debian/dists/sid, file:/r/." },
 		{ apt_sources_parse, "'\n'x'\n'InRelease' InRelease\n'http://x/InRelease'\n", 0, 0, "" },
-		{ dnf_refresh_parse, "Error: Failed to download metadata for repo 'bad': Cannot download\nIgnoring repositories: bad\nMetadata cache created.\n", 1, 1,
-		  "bad" },
-		{ dnf_refresh_parse, "Failed to download metadata (baseurl: \"http://x\") for repository \"five\"\n", 1, 1, "five" },
+		{ dnf_refresh_parse,
+		  "Error: Failed to download metadata for repo 'bad': Cannot download\nIgnoring repositories: "
+		  "bad\nMetadata cache created.\n",
+		  1, 1, "bad" },
+		{ dnf_refresh_parse, "Failed to download metadata (baseurl: \"http://x\") for repository \"five\"\n", 1,
+		  1, "five" },
 		{ dnf_refresh_parse, "Error: Cache-only enabled but no cache for 'bad'\n", 1, 1, "bad" },
 		{ dnf_sources_parse, "repo id          repo name\nbad   Bad one\ngood  Good one\n", 2, 2, "bad, good" },
 		{ apk_refresh_parse,
-		  "fetch https://a/v3.20/main/x86_64/APKINDEX.tar.gz\nWARNING: fetching https://a/v3.20/main: network error\n"
+		  "fetch https://a/v3.20/main/x86_64/APKINDEX.tar.gz\nWARNING: fetching https://a/v3.20/main: network "
+		  "error\n"
 		  "WARNING: opening from cache /local/repo: No such file or directory\nWARNING: something else\n"
 		  "2 unavailable, 0 stale; 0 distinct packages available\n",
 		  2, 2, "https://a/v3.20/main, /local/repo" },
-		{ apk_refresh_parse, "v3.20.0-1 [https://a/v3.20/main]\nOK: 24164 distinct packages available\n", 0, 0, "" },
+		{ apk_refresh_parse, "v3.20.0-1 [https://a/v3.20/main]\nOK: 24164 distinct packages available\n", 0, 0,
+		  "" },
 	};
 	struct package_sources *sources = calloc(1, sizeof(*sources));
 	char names[512];
@@ -805,10 +865,13 @@ static void a_refresh_that_succeeded_by_its_own_words_has_reached_all(void **sta
 		size_t missing;
 	} cases[] = {
 		{ apt_refresh_parse, "Get:3 file:/r ./ Packages\nErr:4 file:/r ./ Translation-en\n", "", 0 },
-		{ apt_refresh_parse, "Err:4 file:/r ./ Translation-en\n", "W: The repository 'file:/r ./ Release' is not signed.\n", 0 },
-		{ apt_refresh_parse, "Err:2 copy:/r ./ Packages\nErr:3 cdrom://Debian 12 bookworm Release\n", "W: GPG error\n", 0 },
+		{ apt_refresh_parse, "Err:4 file:/r ./ Translation-en\n",
+		  "W: The repository 'file:/r ./ Release' is not signed.\n", 0 },
+		{ apt_refresh_parse, "Err:2 copy:/r ./ Packages\nErr:3 cdrom://Debian 12 bookworm Release\n",
+		  "W: GPG error\n", 0 },
 		/* Versions that do not know of Error-Mode end with 0 all the same. */
-		{ apt_refresh_parse, "Err:1 http://a/debian sid InRelease\n", "W: Failed to fetch http://a/debian/dists/sid/InRelease  Could not connect\n", 1 },
+		{ apt_refresh_parse, "Err:1 http://a/debian sid InRelease\n",
+		  "W: Failed to fetch http://a/debian/dists/sid/InRelease  Could not connect\n", 1 },
 		{ apt_refresh_parse, "Err:1 http://a/debian sid InRelease\n",
 		  "W: Some index files failed to download. They have been ignored, or old ones used instead.\n", 1 },
 		{ apt_refresh_parse, "", "E: The repository 'http://a/debian sid Release' is not signed.\n", 1 },
@@ -833,7 +896,8 @@ static void what_there_are_lists_of_is_not_missing_and_more_names_than_fit_are_c
 {
 	static const char configured[] = "'http://a/d/dists/sid/InRelease' a_d_dists_sid_InRelease 0\n"
 					 "'http://a/d/dists/sid-updates/InRelease' a_d_dists_sid-updates_InRelease 0\n";
-	static const char lists[] = "lock\na_d_dists_sid-updates_InRelease\na_d_dists_sid-updates_main_binary-amd64_Packages\n";
+	static const char lists[] =
+		"lock\na_d_dists_sid-updates_InRelease\na_d_dists_sid-updates_main_binary-amd64_Packages\n";
 	static const char enabled[] = "repo id repo name\ngood g\nbad b\nfive f\n";
 	static const char repos[] = "Repo-id            : good\nRepo ID : five\nRepo-name          : bad\n";
 	struct package_sources *sources = calloc(1, sizeof(*sources));

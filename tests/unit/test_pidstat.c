@@ -54,8 +54,8 @@ static void reads_the_fields_of_stat(void **state)
 
 static void ends_a_hostile_name_at_the_last_parenthesis(void **state)
 {
-	static const char *const names[] = {"a) R 9 9 9", "new\nline", "\x1b[31m", "\xff\xfe", "))))",
-					    "",		  " ",	       "(sd-pam)", "1 (x) S 0"};
+	static const char *const names[] = { "a) R 9 9 9", "new\nline", "\x1b[31m", "\xff\xfe", "))))",
+					     "",	   " ",		"(sd-pam)", "1 (x) S 0" };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
@@ -92,7 +92,7 @@ static void refuses_every_cut_before_the_last_field_needed(void **state)
 
 	(void)state;
 	for (size_t len = 0; len < sizeof(text); len++) {
-		struct pidstat stat = {.pid = 77};
+		struct pidstat stat = { .pid = 77 };
 
 		if (len >= rss_end) {
 			assert_int_equal(parse(text, len, &stat), 0);
@@ -126,8 +126,9 @@ static void names_the_states_as_the_host_knows_them(void **state)
 	static const struct {
 		char letter;
 		const char *name;
-	} cases[] = {{'R', "Running"},	    {'S', "Sleeping"}, {'D', "Disk Sleep"}, {'Z', "Zombie"},  {'T', "Stopped"},
-		     {'t', "Tracing Stop"}, {'X', "Dead"},     {'I', "Idle"},	    {'?', "Sleeping"}};
+	} cases[] = { { 'R', "Running" }, { 'S', "Sleeping" }, { 'D', "Disk Sleep" },
+		      { 'Z', "Zombie" },  { 'T', "Stopped" },  { 't', "Tracing Stop" },
+		      { 'X', "Dead" },	  { 'I', "Idle" },     { '?', "Sleeping" } };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
@@ -138,7 +139,7 @@ static void reads_storage_bytes_from_io_and_misses_none_silently(void **state)
 {
 	static const char text[] = "rchar: 1\nwchar: 2\nsyscr: 3\nsyscw: 4\nread_bytes: 4096\nwrite_bytes: 8192\n"
 				   "cancelled_write_bytes: 5\n";
-	struct pidio io = {0};
+	struct pidio io = { 0 };
 
 	(void)state;
 	assert_int_equal(pidio_parse(text, sizeof(text) - 1, &io), 0);
@@ -191,7 +192,7 @@ static void selects_the_first_in_order_for_every_size(void **state)
 
 static void maps_numbers_that_collide_and_forgets_them_all(void **state)
 {
-	struct idmap map = {0};
+	struct idmap map = { 0 };
 
 	(void)state;
 	assert_null(idmap_get(&map, 1));
@@ -212,7 +213,7 @@ static void finds_users_and_skips_lines_that_make_no_sense(void **state)
 {
 	static const char text[] = "root:x:0:0:root:/root:/bin/bash\ntoor:x:0:0::/:/bin/sh\n\nbroken\n:x:5:\n+::::::\n"
 				   "big:x:4294967296:1::/:\nweb\xff:x:1000:1000::/:\nlast:x:33:33";
-	struct passwd passwd = {0};
+	struct passwd passwd = { 0 };
 
 	(void)state;
 	assert_int_equal(passwd_parse(&passwd, text, sizeof(text) - 1), 0);

@@ -11,7 +11,8 @@
 #include "agent/policy.h"
 
 /* The lists of a configuration are writable text. */
-static char w_observe[] = "observe", w_control[] = "control", w_action[] = "ServiceControl", w_exec[] = "exec", w_unsafe[] = "unsafe";
+static char w_observe[] = "observe", w_control[] = "control", w_action[] = "ServiceControl", w_exec[] = "exec",
+	    w_unsafe[] = "unsafe";
 static char *none[] = { NULL }, *observe[] = { w_observe, NULL };
 
 static void decides_by_group_and_by_name(void **state)
@@ -38,8 +39,10 @@ static void decides_by_group_and_by_name(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct policy policy = { .enabled = cases[i].enabled, .allow_unsafe = cases[i].unsafe,
-					 .allow = cases[i].allow, .deny = cases[i].deny };
+		struct policy policy = { .enabled = cases[i].enabled,
+					 .allow_unsafe = cases[i].unsafe,
+					 .allow = cases[i].allow,
+					 .deny = cases[i].deny };
 
 		if (policy_allows(&policy, cases[i].action, cases[i].group) != cases[i].want)
 			fail_msg("case %zu", i);
@@ -66,11 +69,21 @@ static void the_owner_says_who_runs_commands_and_the_host_only_where_he_does_not
 		const char *configured, *wanted, *user;
 		bool allowed;
 	} cases[] = {
-		{ "", NULL, NULL, true },	 { "", "", NULL, true },	   { "", "web", "web", true },
-		{ "nobody", NULL, "nobody", true }, { "nobody", "", "nobody", true }, { "nobody", "nobody", "nobody", true },
-		{ "nobody", "root", NULL, false }, { "nobody", "nobody2", NULL, false }, { NULL, NULL, NULL, true },
-		{ "", "system", "root", true },	    { "", "SYSTEM", "root", true },   { NULL, "Administrator", "root", true },
-		{ "", "systemd", "systemd", true }, { "nobody", "system", "nobody", true }, { "nobody", "ADMINISTRATOR", "nobody", true },
+		{ "", NULL, NULL, true },
+		{ "", "", NULL, true },
+		{ "", "web", "web", true },
+		{ "nobody", NULL, "nobody", true },
+		{ "nobody", "", "nobody", true },
+		{ "nobody", "nobody", "nobody", true },
+		{ "nobody", "root", NULL, false },
+		{ "nobody", "nobody2", NULL, false },
+		{ NULL, NULL, NULL, true },
+		{ "", "system", "root", true },
+		{ "", "SYSTEM", "root", true },
+		{ NULL, "Administrator", "root", true },
+		{ "", "systemd", "systemd", true },
+		{ "nobody", "system", "nobody", true },
+		{ "nobody", "ADMINISTRATOR", "nobody", true },
 		{ "root", "System", "root", true },
 	};
 

@@ -166,7 +166,9 @@ static int teardown(void **state)
 static void port_make_kept(struct fixture *f, const char *spec, size_t queue_bytes, const struct port_kept *kept)
 {
 	char sys[80], dev[80];
-	struct port_config config = { .spec = spec, .queue_bytes = queue_bytes, .sys_dir = sys, .dev_dir = dev, .kept = kept };
+	struct port_config config = {
+		.spec = spec, .queue_bytes = queue_bytes, .sys_dir = sys, .dev_dir = dev, .kept = kept
+	};
 	struct err err = { 0 };
 
 	snprintf(sys, sizeof(sys), "%s/sys", f->dir);
@@ -276,9 +278,9 @@ static size_t host_read(struct fixture *f, char *bytes, size_t size)
 static void rejects_bad_specs_naming_the_valid_forms(void **state)
 {
 	static const char *const bad[] = {
-		"", "virtio:", "virtio:a/b", "virtio:a\nb", "virtio:..", "unix:", "unix:/run/", "tty", "stdio ",
-		"NONE", "/dev/",
-		"unix:/" TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN,
+		"",	     "virtio:", "virtio:a/b", "virtio:a\nb",
+		"virtio:..", "unix:",	"unix:/run/", "tty",
+		"stdio ",    "NONE",	"/dev/",      "unix:/" TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN,
 	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {

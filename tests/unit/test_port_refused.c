@@ -155,8 +155,10 @@ static void what_is_refused_goes_out_later_whole_and_once(void **state)
 	assert_int_equal(port_state(port), PORT_CONNECTED);
 }
 
-/* No edge follows such a refusal: without a pause of its own the loop would spin, and without a deadline it would wait
- * for ever. */
+/*
+ * No edge follows such a refusal: without a pause of its own the loop would spin, and without a deadline it would wait
+ * for ever.
+ */
 static void refusals_are_tried_again_ever_more_rarely(void **state)
 {
 	uint64_t begin = now.mono_ns;
@@ -192,8 +194,10 @@ static void a_line_taken_in_pieces_is_one_line(void **state)
 	assert_int_equal(sent, 2);
 }
 
-/* A host that may be new has not seen the head: its tail must not reach it, and what comes next begins on a line of its
- * own. */
+/*
+ * A host that may be new has not seen the head: its tail must not reach it, and what comes next begins on a line of its
+ * own.
+ */
 static void a_line_that_had_begun_is_not_ended_for_a_new_host(void **state)
 {
 	(void)state;

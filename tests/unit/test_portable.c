@@ -54,20 +54,20 @@ int portable_getpwuid_r(uid_t uid, struct passwd *entry, char *text, size_t size
 struct passwd *portable_getpwnam(const char *name);
 int portable_getgrouplist(const char *user, gid_t first, gid_t *groups, int *count);
 
-#define sd_notify portable_notify
-#define sd_notifyf portable_notifyf
-#define sd_watchdog_enabled portable_watchdog
-#define sd_listen_fds portable_listen
-#define sd_listen_fds_with_names portable_listen_names
-#define sd_is_socket portable_is_socket
-#define sd_is_socket_unix portable_is_unix
+#define sd_notify			  portable_notify
+#define sd_notifyf			  portable_notifyf
+#define sd_watchdog_enabled		  portable_watchdog
+#define sd_listen_fds			  portable_listen
+#define sd_listen_fds_with_names	  portable_listen_names
+#define sd_is_socket			  portable_is_socket
+#define sd_is_socket_unix		  portable_is_unix
 #define sd_id128_get_machine_app_specific portable_app_specific
-#define sd_id128_get_boot portable_boot
-#define sd_id128_to_string portable_to_string
-#define getpwnam_r portable_getpwnam_r
-#define getpwuid_r portable_getpwuid_r
-#define getpwnam portable_getpwnam
-#define getgrouplist portable_getgrouplist
+#define sd_id128_get_boot		  portable_boot
+#define sd_id128_to_string		  portable_to_string
+#define getpwnam_r			  portable_getpwnam_r
+#define getpwuid_r			  portable_getpwuid_r
+#define getpwnam			  portable_getpwnam
+#define getgrouplist			  portable_getgrouplist
 #include "agent/portable/systemd.c"
 #include "agent/portable/users.c"
 
@@ -81,7 +81,8 @@ static int manager_at(const char *name)
 	memcpy(address.sun_path, name, len);
 	if (name[0] == '@')
 		address.sun_path[0] = '\0';
-	assert_int_equal(bind(fd, (struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)), 0);
+	assert_int_equal(
+		bind(fd, (struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)), 0);
 	setenv("NOTIFY_SOCKET", name, 1);
 	return fd;
 }
@@ -254,8 +255,13 @@ static void ids_are_those_of_libsystemd(void **state)
 
 static void ids_that_are_none_are_refused(void **state)
 {
-	static const char *const bad[] = { "", "0", "uninitialized\n", "00112233445566778899aabbccddeef", "00112233445566778899aabbccddeeff0",
-					   "0011223344556677 8899aabbccddeeff", "00112233445566778899aabbccddeegg" };
+	static const char *const bad[] = { "",
+					   "0",
+					   "uninitialized\n",
+					   "00112233445566778899aabbccddeef",
+					   "00112233445566778899aabbccddeeff0",
+					   "0011223344556677 8899aabbccddeeff",
+					   "00112233445566778899aabbccddeegg" };
 	sd_id128_t id;
 
 	(void)state;

@@ -40,14 +40,14 @@ static int table_teardown(void **state)
 
 static void feed(struct port_table *table, uint8_t tcp_state, const char *address, uint16_t port, uint32_t inode)
 {
-	struct inet_diag_msg msg = {.idiag_family = strchr(address, ':') ? AF_INET6 : AF_INET,
-				    .idiag_state = tcp_state,
-				    .idiag_inode = inode};
+	struct inet_diag_msg msg = { .idiag_family = strchr(address, ':') ? AF_INET6 : AF_INET,
+				     .idiag_state = tcp_state,
+				     .idiag_inode = inode };
 	const uint8_t *at = (const uint8_t *)&msg;
 
 	msg.id.idiag_sport = htons(port);
 	assert_int_equal(inet_pton(msg.idiag_family, address, msg.id.idiag_src), 1);
-	assert_int_equal(port_table_message(table, SOCK_DIAG_BY_FAMILY, (struct netlink_part){at, at + sizeof(msg)}),
+	assert_int_equal(port_table_message(table, SOCK_DIAG_BY_FAMILY, (struct netlink_part){ at, at + sizeof(msg) }),
 			 0);
 }
 
@@ -84,7 +84,7 @@ static void shows_the_listener_that_reaches_farthest_whatever_the_order(void **s
 	static const struct {
 		const char *address;
 		uint32_t inode;
-	} sockets[] = {{"127.0.0.1", 1}, {"192.0.2.1", 2}, {"::", 9}, {"0.0.0.0", 8}, {"::1", 3}};
+	} sockets[] = { { "127.0.0.1", 1 }, { "192.0.2.1", 2 }, { "::", 9 }, { "0.0.0.0", 8 }, { "::1", 3 } };
 	struct port_table *table = *state;
 
 	for (size_t first = 0; first < ARRAY_SIZE(sockets); first++) {
@@ -118,8 +118,9 @@ static void refuses_every_message_cut_short(void **state)
 	for (size_t len = 0; len < sizeof(struct inet_diag_msg); len++) {
 		uint8_t *bytes = calloc(1, len ? len : 1);
 
-		assert_int_equal(port_table_message(table, TCPDIAG_GETSOCK, (struct netlink_part){bytes, bytes + len}),
-				 -EBADMSG);
+		assert_int_equal(
+			port_table_message(table, TCPDIAG_GETSOCK, (struct netlink_part){ bytes, bytes + len }),
+			-EBADMSG);
 		free(bytes);
 	}
 	assert_int_equal(table->count, 0);
@@ -199,15 +200,15 @@ static void look(struct owners_test *t, bool both)
 
 static void answer(struct owners_test *t, const struct probe_socket *found, size_t count)
 {
-	portowners_probed(&t->owners, &(struct probe_result){.kind = PROBE_SOCKETS,
-							     .key = asked.key,
-							     .data = found,
-							     .data_len = count * sizeof(*found)});
+	portowners_probed(&t->owners, &(struct probe_result){ .kind = PROBE_SOCKETS,
+							      .key = asked.key,
+							      .data = found,
+							      .data_len = count * sizeof(*found) });
 }
 
 static void asks_about_new_inodes_only(void **state)
 {
-	const struct probe_socket mine[] = {{7, getpid()}, {8, getpid()}};
+	const struct probe_socket mine[] = { { 7, getpid() }, { 8, getpid() } };
 	struct owners_test *t = *state;
 
 	look(t, false);
@@ -228,7 +229,7 @@ static void asks_about_new_inodes_only(void **state)
 
 static void means_the_service_and_not_the_systemd_that_opened_its_socket(void **state)
 {
-	const struct probe_socket found[] = {{7, 1}, {7, getpid()}, {7, INT32_MAX}, {99, 5}, {7, -3}};
+	const struct probe_socket found[] = { { 7, 1 }, { 7, getpid() }, { 7, INT32_MAX }, { 99, 5 }, { 7, -3 } };
 	struct owners_test *t = *state;
 
 	look(t, false);
@@ -239,7 +240,7 @@ static void means_the_service_and_not_the_systemd_that_opened_its_socket(void **
 
 static void forgets_an_inode_that_has_gone(void **state)
 {
-	const struct probe_socket mine[] = {{7, getpid()}, {8, getpid()}};
+	const struct probe_socket mine[] = { { 7, getpid() }, { 8, getpid() } };
 	struct owners_test *t = *state;
 
 	look(t, true);
@@ -270,7 +271,7 @@ static void asks_again_soon_once_and_then_seldom_where_nothing_was_found(void **
 
 static void asks_anew_when_the_process_has_died(void **state)
 {
-	const struct probe_socket found[] = {{7, INT32_MAX}};
+	const struct probe_socket found[] = { { 7, INT32_MAX } };
 	struct owners_test *t = *state;
 
 	look(t, false);
@@ -304,8 +305,8 @@ static int live_teardown(void **state)
 /* A bound socket on a free port of the loopback; TCP ones listen. */
 static int bound_socket(int family, int type, uint16_t *ret_port)
 {
-	struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
-	struct sockaddr_in four = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+	struct sockaddr_in four = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	struct sockaddr *address = family == AF_INET ? (struct sockaddr *)&four : (struct sockaddr *)&six;
 	socklen_t len = family == AF_INET ? sizeof(four) : sizeof(six);
 	int fd = socket(family, type | SOCK_CLOEXEC, 0);
@@ -341,7 +342,7 @@ static struct json_object *collect(struct harness *h)
 
 static void shows_a_listening_socket_with_its_process_by_the_second_sample(void **state)
 {
-	static const int families[] = {AF_INET, AF_INET6};
+	static const int families[] = { AF_INET, AF_INET6 };
 	struct harness *h = *state;
 
 	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
@@ -373,7 +374,7 @@ static void shows_a_listening_socket_with_its_process_by_the_second_sample(void 
 
 static void counts_connections_to_a_listener_and_shows_the_other_end(void **state)
 {
-	struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}, from;
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) }, from;
 	socklen_t len = sizeof(from);
 	struct json_object *all, *row;
 	uint16_t port = 0;
@@ -466,24 +467,26 @@ static void a_line_of_proc_net_is_one_socket(void **state)
 		uint8_t state;
 		uint32_t inode;
 	} cases[] = {
-		{"   0: 0100007F:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 17463 1 0 100 0",
-		 "127.0.0.1", 22, TCP_LISTEN, 17463},
-		{"  12: 00000000:FFFF 00000000:0000 07 00000000:00000000 00:00000000 00000000   101        0 4294967295 2 0",
-		 "0.0.0.0", 65535, TCP_CLOSE, UINT32_MAX},
-		{" 0: 0100007F:1F90 0100007F:C000 01 00000000:00000000 02:000004FC 00000000 0 0 5", "127.0.0.1", 8080,
-		 TCP_ESTABLISHED, 5},
-		{"1: 00000000000000000000000001000000:0035 00000000000000000000000000000000:0000 0A 00000000:00000000 "
-		 "00:00000000 00000000 0 0 77 1 0",
-		 "::1", 53, TCP_LISTEN, 77},
-		{"1: B80D0120000000000000000001000000:0050 00000000000000000000000000000000:0000 0A 00000000:00000000 "
-		 "00:00000000 00000000 0 0 78 1 0",
-		 "2001:db8::1", 80, TCP_LISTEN, 78},
+		{ "   0: 0100007F:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 17463 1 "
+		  "0 100 0",
+		  "127.0.0.1", 22, TCP_LISTEN, 17463 },
+		{ "  12: 00000000:FFFF 00000000:0000 07 00000000:00000000 00:00000000 00000000   101        0 "
+		  "4294967295 2 0",
+		  "0.0.0.0", 65535, TCP_CLOSE, UINT32_MAX },
+		{ " 0: 0100007F:1F90 0100007F:C000 01 00000000:00000000 02:000004FC 00000000 0 0 5", "127.0.0.1", 8080,
+		  TCP_ESTABLISHED, 5 },
+		{ "1: 00000000000000000000000001000000:0035 00000000000000000000000000000000:0000 0A 00000000:00000000 "
+		  "00:00000000 00000000 0 0 77 1 0",
+		  "::1", 53, TCP_LISTEN, 77 },
+		{ "1: B80D0120000000000000000001000000:0050 00000000000000000000000000000000:0000 0A 00000000:00000000 "
+		  "00:00000000 00000000 0 0 78 1 0",
+		  "2001:db8::1", 80, TCP_LISTEN, 78 },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct port_socket socket;
-		uint8_t address[16] = {0};
+		uint8_t address[16] = { 0 };
 
 		assert_int_equal(procnet_parse_line(cases[i].line, strlen(cases[i].line), &socket), 0);
 		assert_int_equal(inet_pton(socket.family, cases[i].address, address), 1);

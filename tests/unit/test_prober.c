@@ -201,8 +201,10 @@ static void sockets_are_found_by_inode(void **state)
 
 	fstat(fd, &st);
 	inodes[1] = st.st_ino;
-	assert_int_equal(f->prober->request(f->prober, &(struct probe_request){ .kind = PROBE_SOCKETS, .arg = inodes,
-										 .arg_len = sizeof(inodes) }), 0);
+	assert_int_equal(f->prober->request(f->prober, &(struct probe_request){ .kind = PROBE_SOCKETS,
+										.arg = inodes,
+										.arg_len = sizeof(inodes) }),
+			 0);
 	wait_for(f, &f->seen.count, 1);
 	close(fd);
 	assert_int_equal(f->seen.error, 0);
@@ -386,7 +388,7 @@ static void a_child_that_dies_costs_one_answer_and_is_replaced(void **state)
 	assert_int_equal(prober_stats(f->pool).child_deaths, 2);
 }
 
-#define LIVE(name) cmocka_unit_test_setup_teardown(name, setup_live, teardown)
+#define LIVE(name)     cmocka_unit_test_setup_teardown(name, setup_live, teardown)
 #define SCRIPTED(name) cmocka_unit_test_setup_teardown(name, setup_scripted, teardown)
 
 int main(void)

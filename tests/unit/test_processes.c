@@ -26,7 +26,7 @@ static int open_harness(void **state, bool live)
 		return -1;
 	/* A fixture's guest has been up for 1,000 s. */
 	if (!live)
-		h->ctx.now = (struct moment){1000 * NS_PER_S, 1000 * NS_PER_S, 1767225600000};
+		h->ctx.now = (struct moment){ 1000 * NS_PER_S, 1000 * NS_PER_S, 1767225600000 };
 	direct_prober_attach(&direct, h);
 	return collector_processes.open(&h->ctx, &h->state);
 }
@@ -105,7 +105,7 @@ static void shows_a_process_with_all_its_fields(void **state)
 
 	harness_printf(h, "proc/stat", "cpu 1 2 3 4\nbtime 1767224000\nprocesses 5\n");
 	harness_printf(h, "etc/passwd", "someone:x:%u:100::/:/bin/sh\n", getuid());
-	put(h, (struct fake){.pid = 42, .comm = "sshd", .ticks = 100, .start = 50000, .rss = 1000});
+	put(h, (struct fake){ .pid = 42, .comm = "sshd", .ticks = 100, .start = 50000, .rss = 1000 });
 	put_cmdline(h, 42, "sshd:\0-D\0\0", 10);
 	harness_printf(h, "proc/42/io", "read_bytes: 4096\nwrite_bytes: 8192\n");
 	collect(h);
@@ -136,7 +136,7 @@ static void shows_what_it_may_not_read_as_null(void **state)
 	char number[16];
 
 	direct.denied = true;
-	put(h, (struct fake){.pid = 42, .comm = "x", .start = 1});
+	put(h, (struct fake){ .pid = 42, .comm = "x", .start = 1 });
 	collect(h);
 	all = harness_emit(h);
 	row = row_of(all, 42);
@@ -157,10 +157,13 @@ static void gives_a_process_first_seen_its_cpu_time_over_its_age(void **state)
 {
 	struct harness *h = *state;
 
-	/* 50 s of CPU in 500 s; born this very tick, which counts as a fifth of a second; born after now, as a fixture's clocks may have it. */
-	put(h, (struct fake){.pid = 10, .comm = "old", .ticks = 5000, .start = 50000});
-	put(h, (struct fake){.pid = 11, .comm = "new", .ticks = 1, .start = 100000});
-	put(h, (struct fake){.pid = 12, .comm = "future", .ticks = 3, .start = 200000});
+	/*
+	 * 50 s of CPU in 500 s; born this very tick, which counts as a fifth of a second; born after now, as a
+	 * fixture's clocks may have it.
+	 */
+	put(h, (struct fake){ .pid = 10, .comm = "old", .ticks = 5000, .start = 50000 });
+	put(h, (struct fake){ .pid = 11, .comm = "new", .ticks = 1, .start = 100000 });
+	put(h, (struct fake){ .pid = 12, .comm = "future", .ticks = 3, .start = 200000 });
 	collect(h);
 	assert_true(fabs(cpu_of(h, 10) - 10) < 0.01);
 	assert_true(fabs(cpu_of(h, 11) - 5) < 0.01);
@@ -171,11 +174,11 @@ static void measures_cpu_over_the_time_since_the_last_collect(void **state)
 {
 	struct harness *h = *state;
 
-	put(h, (struct fake){.pid = 10, .comm = "a", .ticks = 5000, .start = 100});
-	put(h, (struct fake){.pid = 11, .comm = "b", .ticks = 7, .start = 100});
+	put(h, (struct fake){ .pid = 10, .comm = "a", .ticks = 5000, .start = 100 });
+	put(h, (struct fake){ .pid = 11, .comm = "b", .ticks = 7, .start = 100 });
 	collect(h);
 	harness_pass(h, 2000);
-	put(h, (struct fake){.pid = 10, .comm = "a", .ticks = 5150, .start = 100});
+	put(h, (struct fake){ .pid = 10, .comm = "a", .ticks = 5150, .start = 100 });
 	collect(h);
 	assert_true(fabs(cpu_of(h, 10) - 75) < 0.01);
 	assert_true(cpu_of(h, 11) == 0);
@@ -187,11 +190,11 @@ static void does_not_take_a_reused_pid_for_the_process_before(void **state)
 	struct json_object *all;
 	struct harness *h = *state;
 
-	put(h, (struct fake){.pid = 10, .comm = "first", .ticks = 9000, .start = 100});
+	put(h, (struct fake){ .pid = 10, .comm = "first", .ticks = 9000, .start = 100 });
 	put_cmdline(h, 10, "first", 5);
 	collect(h);
 	harness_pass(h, 1000);
-	put(h, (struct fake){.pid = 10, .comm = "first", .ticks = 50, .start = 100000});
+	put(h, (struct fake){ .pid = 10, .comm = "first", .ticks = 50, .start = 100000 });
 	put_cmdline(h, 10, "second", 6);
 	collect(h);
 	/* 0.5 s of CPU in the 1 s of its life */
@@ -206,14 +209,14 @@ static void asks_for_a_command_line_once_and_again_after_execve(void **state)
 	struct json_object *all;
 	struct harness *h = *state;
 
-	put(h, (struct fake){.pid = 10, .comm = "sh", .start = 100});
+	put(h, (struct fake){ .pid = 10, .comm = "sh", .start = 100 });
 	put_cmdline(h, 10, "sh -c x", 7);
 	for (int i = 0; i < 3; i++) {
 		collect(h);
 		harness_pass(h, 1000);
 	}
 	assert_int_equal(direct.processes, 1);
-	put(h, (struct fake){.pid = 10, .comm = "x", .start = 100});
+	put(h, (struct fake){ .pid = 10, .comm = "x", .start = 100 });
 	put_cmdline(h, 10, "x", 1);
 	collect(h);
 	assert_int_equal(direct.processes, 2);
@@ -227,8 +230,8 @@ static void never_asks_about_kernel_threads_and_zombies(void **state)
 	struct json_object *all;
 	struct harness *h = *state;
 
-	put(h, (struct fake){.pid = 2, .comm = "kthreadd", .flags = 0x00208040, .start = 1});
-	put(h, (struct fake){.pid = 9, .comm = "gone", .letter = 'Z', .start = 1});
+	put(h, (struct fake){ .pid = 2, .comm = "kthreadd", .flags = 0x00208040, .start = 1 });
+	put(h, (struct fake){ .pid = 9, .comm = "gone", .letter = 'Z', .start = 1 });
 	collect(h);
 	assert_int_equal(direct.processes, 0);
 	all = harness_emit(h);
@@ -244,8 +247,8 @@ static void skips_what_vanishes_or_makes_no_sense(void **state)
 	struct json_object *all;
 	struct harness *h = *state;
 
-	put(h, (struct fake){.pid = 10, .comm = "stays", .start = 1});
-	put(h, (struct fake){.pid = 11, .comm = "goes", .start = 1});
+	put(h, (struct fake){ .pid = 10, .comm = "stays", .start = 1 });
+	put(h, (struct fake){ .pid = 11, .comm = "goes", .start = 1 });
 	harness_printf(h, "proc/12/comm", "listed, but without stat\n");
 	harness_printf(h, "proc/13/stat", "13 (broken");
 	harness_printf(h, "proc/13x/stat", "no pid\n");
@@ -262,21 +265,21 @@ static void skips_what_vanishes_or_makes_no_sense(void **state)
 
 static void shows_the_busiest_and_of_equals_the_largest(void **state)
 {
-	static const int want[] = {14, 12, 13};
+	static const int want[] = { 14, 12, 13 };
 	struct json_object *list, *all;
 	struct harness *h = *state;
 
 	h->ctx.limits.processes_top = 3;
 	for (int pid = 10; pid < 15; pid++)
-		put(h, (struct fake){.pid = pid,
-				     .comm = "p",
-				     .start = 1,
-				     .rss = pid == 12	? 500
-					    : pid == 13 ? 400
-							: 1});
+		put(h, (struct fake){ .pid = pid,
+				      .comm = "p",
+				      .start = 1,
+				      .rss = pid == 12	 ? 500
+					     : pid == 13 ? 400
+							 : 1 });
 	collect(h);
 	harness_pass(h, 1000);
-	put(h, (struct fake){.pid = 14, .comm = "p", .ticks = 50, .start = 1, .rss = 1});
+	put(h, (struct fake){ .pid = 14, .comm = "p", .ticks = 50, .start = 1, .rss = 1 });
 	collect(h);
 	all = harness_emit(h);
 	list = json_at(all, "processes");
@@ -292,7 +295,7 @@ static void shows_a_hostile_name_as_json(void **state)
 	struct json_object *all;
 	struct harness *h = *state;
 
-	put(h, (struct fake){.pid = 10, .comm = "a) R\n\x1b\"\\\xff", .start = 1});
+	put(h, (struct fake){ .pid = 10, .comm = "a) R\n\x1b\"\\\xff", .start = 1 });
 	collect(h);
 	all = harness_emit(h);
 	assert_string_equal(json_object_get_string(json_at(row_of(all, 10), "name")), "a) R\n\x1b\"\\\xef\xbf\xbd");
@@ -304,10 +307,10 @@ static void refresh_leaves_the_baseline_of_the_metrics_alone(void **state)
 	struct process_row row;
 	struct harness *h = *state;
 
-	put(h, (struct fake){.pid = 10, .comm = "a", .ticks = 1000, .start = 100});
+	put(h, (struct fake){ .pid = 10, .comm = "a", .ticks = 1000, .start = 100 });
 	collect(h);
 	harness_pass(h, 1000);
-	put(h, (struct fake){.pid = 10, .comm = "a", .ticks = 1050, .start = 100});
+	put(h, (struct fake){ .pid = 10, .comm = "a", .ticks = 1050, .start = 100 });
 	assert_int_equal(processes_refresh(h->state, &h->ctx), 0);
 	assert_true(processes_find(h->state, &h->ctx, 10, &row));
 	assert_true(fabs(row.cpu_percent - 50) < 0.01);
@@ -316,7 +319,7 @@ static void refresh_leaves_the_baseline_of_the_metrics_alone(void **state)
 	assert_true(fabs(cpu_of(h, 10) - 25) < 0.01);
 	/* 100 ms later: over the 2.1 s since the collect before, not over the last instant */
 	harness_pass(h, 100);
-	put(h, (struct fake){.pid = 10, .comm = "a", .ticks = 1060, .start = 100});
+	put(h, (struct fake){ .pid = 10, .comm = "a", .ticks = 1060, .start = 100 });
 	assert_int_equal(processes_refresh(h->state, &h->ctx), 0);
 	assert_true(processes_find(h->state, &h->ctx, 10, &row));
 	assert_true(fabs(row.cpu_percent - 100 * 0.6 / 2.1) < 0.01);
@@ -327,9 +330,9 @@ static void gives_rows_in_the_order_asked_for(void **state)
 	struct process_row rows[8];
 	struct harness *h = *state;
 
-	put(h, (struct fake){.pid = 10, .comm = "small", .ticks = 500, .start = 100, .rss = 1});
-	put(h, (struct fake){.pid = 9, .comm = "large", .ticks = 5, .start = 100, .rss = 100});
-	put(h, (struct fake){.pid = 8, .comm = "middle", .ticks = 50, .start = 100, .rss = 10});
+	put(h, (struct fake){ .pid = 10, .comm = "small", .ticks = 500, .start = 100, .rss = 1 });
+	put(h, (struct fake){ .pid = 9, .comm = "large", .ticks = 5, .start = 100, .rss = 100 });
+	put(h, (struct fake){ .pid = 8, .comm = "middle", .ticks = 50, .start = 100, .rss = 10 });
 	assert_int_equal(processes_refresh(h->state, &h->ctx), 0);
 	assert_int_equal(processes_sorted(h->state, &h->ctx, PROCESSES_BY_CPU, rows, 8), 3);
 	assert_int_equal(rows[0].pid, 10);
@@ -363,21 +366,21 @@ static unsigned collect_in_slices(struct harness *h)
 
 static void a_scan_in_slices_ends_as_one_in_one_go(void **state)
 {
-	static const char *const gone[] = {"proc/100", "proc/107", "proc/119"};
+	static const char *const gone[] = { "proc/100", "proc/107", "proc/119" };
 	struct process_row rows[64];
 	struct harness *h = *state;
 
 	for (int i = 0; i < 20; i++)
-		put(h, (struct fake){.pid = 100 + i, .comm = "old", .ticks = 100, .start = 100});
+		put(h, (struct fake){ .pid = 100 + i, .comm = "old", .ticks = 100, .start = 100 });
 	assert_true(collect_in_slices(h) >= 7);
 	assert_int_equal(processes_count(h->state), 20);
 	harness_pass(h, 1000);
 	for (size_t i = 0; i < 3; i++)
 		harness_remove(h, gone[i]);
-	put(h, (struct fake){.pid = 50, .comm = "new", .ticks = 1, .start = 100050});
-	put(h, (struct fake){.pid = 107, .comm = "again", .ticks = 1, .start = 100060});
-	put(h, (struct fake){.pid = 300, .comm = "new", .ticks = 1, .start = 100070});
-	put(h, (struct fake){.pid = 110, .comm = "old", .ticks = 150, .start = 100});
+	put(h, (struct fake){ .pid = 50, .comm = "new", .ticks = 1, .start = 100050 });
+	put(h, (struct fake){ .pid = 107, .comm = "again", .ticks = 1, .start = 100060 });
+	put(h, (struct fake){ .pid = 300, .comm = "new", .ticks = 1, .start = 100070 });
+	put(h, (struct fake){ .pid = 110, .comm = "old", .ticks = 150, .start = 100 });
 	assert_true(collect_in_slices(h) >= 7);
 	assert_int_equal(processes_sorted(h->state, &h->ctx, PROCESSES_BY_PID, rows, 64), 20);
 	assert_int_equal(rows[0].pid, 50);
@@ -394,16 +397,16 @@ static void a_refresh_that_a_collect_overtakes_is_the_collects(void **state)
 	struct harness *h = *state;
 
 	for (int i = 0; i < 20; i++)
-		put(h, (struct fake){.pid = 100 + i, .comm = "old", .ticks = 100, .start = 100});
+		put(h, (struct fake){ .pid = 100 + i, .comm = "old", .ticks = 100, .start = 100 });
 	collect(h);
 	harness_pass(h, 1000);
 	h->ctx.slice = 3;
 	assert_int_equal(processes_refresh(h->state, &h->ctx), COLLECT_MORE);
 	for (int i = 0; i < 20; i++)
-		put(h, (struct fake){.pid = 100 + i, .comm = "old", .ticks = 110, .start = 100});
+		put(h, (struct fake){ .pid = 100 + i, .comm = "old", .ticks = 110, .start = 100 });
 	assert_true(collect_in_slices(h) > 1);
 	harness_pass(h, 1000);
-	put(h, (struct fake){.pid = 119, .comm = "old", .ticks = 120, .start = 100});
+	put(h, (struct fake){ .pid = 119, .comm = "old", .ticks = 120, .start = 100 });
 	collect(h);
 	assert_true(fabs(cpu_of(h, 119) - 10) < 0.01);
 }
@@ -421,18 +424,18 @@ static int never_answers(struct prober *prober, const struct probe_request *requ
 static struct {
 	struct probe_process head;
 	char text[7];
-} late_answer = {{.start_ticks = 100, .cmdline_len = 3, .exe_len = 4}, "a b/exe"};
+} late_answer = { { .start_ticks = 100, .cmdline_len = 3, .exe_len = 4 }, "a b/exe" };
 #define LATE_ANSWER_LEN (sizeof(late_answer.head) + sizeof(late_answer.text))
 
 static void waits_for_command_lines_until_they_come(void **state)
 {
-	struct prober silent = {.request = never_answers};
-	struct probe_result result = {.kind = PROBE_PROCESS, .data = &late_answer, .data_len = LATE_ANSWER_LEN};
+	struct prober silent = { .request = never_answers };
+	struct probe_result result = { .kind = PROBE_PROCESS, .data = &late_answer, .data_len = LATE_ANSWER_LEN };
 	struct process_row row;
 	struct harness *h = *state;
 
 	h->ctx.prober = &silent;
-	put(h, (struct fake){.pid = 10, .comm = "a", .start = 100});
+	put(h, (struct fake){ .pid = 10, .comm = "a", .start = 100 });
 	assert_int_equal(processes_refresh(h->state, &h->ctx), 0);
 	assert_true(processes_find(h->state, &h->ctx, 10, &row));
 	assert_int_equal(processes_ask(h->state, &h->ctx, &row, 1), 1);
@@ -446,7 +449,7 @@ static void waits_for_command_lines_until_they_come(void **state)
 	assert_int_equal(row.exe_len, 4);
 	assert_memory_equal(row.exe, "/exe", 4);
 	h->ctx.prober = NULL;
-	put(h, (struct fake){.pid = 11, .comm = "b", .start = 100});
+	put(h, (struct fake){ .pid = 11, .comm = "b", .start = 100 });
 	processes_refresh(h->state, &h->ctx);
 	assert_true(processes_find(h->state, &h->ctx, 11, &row));
 	assert_int_equal(processes_ask(h->state, &h->ctx, &row, 1), -ENOSYS);
@@ -454,14 +457,14 @@ static void waits_for_command_lines_until_they_come(void **state)
 
 static void an_answer_that_comes_during_a_scan_is_taken(void **state)
 {
-	struct prober silent = {.request = never_answers};
-	struct probe_result result = {.kind = PROBE_PROCESS, .data = &late_answer, .data_len = LATE_ANSWER_LEN};
+	struct prober silent = { .request = never_answers };
+	struct probe_result result = { .kind = PROBE_PROCESS, .data = &late_answer, .data_len = LATE_ANSWER_LEN };
 	struct process_row row;
 	struct harness *h = *state;
 
 	h->ctx.prober = &silent;
 	for (int i = 0; i < 8; i++)
-		put(h, (struct fake){.pid = 10 + i, .comm = "a", .start = 100});
+		put(h, (struct fake){ .pid = 10 + i, .comm = "a", .start = 100 });
 	assert_int_equal(processes_refresh(h->state, &h->ctx), 0);
 	for (int pid = 10; pid <= 17; pid += 7) {
 		assert_true(processes_find(h->state, &h->ctx, pid, &row));
@@ -479,29 +482,29 @@ static void an_answer_that_comes_during_a_scan_is_taken(void **state)
 
 static void ignores_answers_that_make_no_sense_or_are_about_another(void **state)
 {
-	struct prober silent = {.request = never_answers};
+	struct prober silent = { .request = never_answers };
 	struct {
 		struct probe_process head;
 		char text[4];
-	} answers[] = {{{101, 4, 0}, "last"}, {{100, 5, 0}, "long"}, {{100, UINT32_MAX, 1}, "wrap"}};
+	} answers[] = { { { 101, 4, 0 }, "last" }, { { 100, 5, 0 }, "long" }, { { 100, UINT32_MAX, 1 }, "wrap" } };
 	struct process_row row;
 	struct harness *h = *state;
 
 	h->ctx.prober = &silent;
-	put(h, (struct fake){.pid = 10, .comm = "a", .start = 100});
+	put(h, (struct fake){ .pid = 10, .comm = "a", .start = 100 });
 	collect(h);
 	for (size_t i = 0; i < ARRAY_SIZE(answers); i++)
-		collector_processes.probed(h->state, &(struct probe_result){.kind = PROBE_PROCESS,
-									    .key = last_request.key,
-									    .data = &answers[i],
-									    .data_len = 20});
+		collector_processes.probed(h->state, &(struct probe_result){ .kind = PROBE_PROCESS,
+									     .key = last_request.key,
+									     .data = &answers[i],
+									     .data_len = 20 });
 	collector_processes.probed(
 		h->state, &(struct probe_result){
-				  .kind = PROBE_PROCESS, .key = last_request.key, .data = &answers[0], .data_len = 3});
-	collector_processes.probed(h->state, &(struct probe_result){.kind = PROBE_PROCESS,
-								    .key = last_request.key + 1,
-								    .data = &answers[0],
-								    .data_len = 20});
+				  .kind = PROBE_PROCESS, .key = last_request.key, .data = &answers[0], .data_len = 3 });
+	collector_processes.probed(h->state, &(struct probe_result){ .kind = PROBE_PROCESS,
+								     .key = last_request.key + 1,
+								     .data = &answers[0],
+								     .data_len = 20 });
 	assert_true(processes_find(h->state, &h->ctx, 10, &row));
 	assert_null(row.cmdline);
 }

@@ -33,7 +33,7 @@ static void reads_a_file_and_sees_its_new_content_through_the_kept_fd(void **sta
 {
 	struct fixture *fixture = *state;
 	struct procfs_file file = PROCFS_FILE_SINGLE;
-	struct procfs_buffer buffer = {0};
+	struct procfs_buffer buffer = { 0 };
 
 	fixture_write(fixture, "proc/value", "first");
 	assert_int_equal(procfs_read(&file, fixture->ctx.proc_fd, "value", &buffer), 0);
@@ -53,7 +53,7 @@ static void a_missing_file_is_looked_for_again_at_the_next_read(void **state)
 {
 	struct fixture *fixture = *state;
 	struct procfs_file file = PROCFS_FILE;
-	struct procfs_buffer buffer = {0};
+	struct procfs_buffer buffer = { 0 };
 
 	assert_int_equal(procfs_read(&file, fixture->ctx.proc_fd, "late", &buffer), -ENOENT);
 	assert_int_equal(file.fd, -1);
@@ -68,7 +68,7 @@ static void a_kept_fd_of_a_dead_process_is_opened_anew(void **state)
 {
 	struct fixture *fixture = *state;
 	struct procfs_file file = PROCFS_FILE;
-	struct procfs_buffer buffer = {0};
+	struct procfs_buffer buffer = { 0 };
 	char path[32];
 	pid_t child = fork();
 
@@ -92,7 +92,7 @@ static void a_text_longer_than_the_bound_ends_with_a_whole_line(void **state)
 {
 	struct fixture *fixture = *state;
 	struct procfs_file file = PROCFS_FILE;
-	struct procfs_buffer buffer = {.max = 32};
+	struct procfs_buffer buffer = { .max = 32 };
 
 	fixture_write(fixture, "proc/long", "0123456789\n0123456789\n0123456789\n0123456789\n");
 	assert_int_equal(procfs_read(&file, fixture->ctx.proc_fd, "long", &buffer), 0);
@@ -107,7 +107,7 @@ static void the_buffer_grows_to_a_text_of_many_pages(void **state)
 {
 	struct fixture *fixture = *state;
 	struct procfs_file file = PROCFS_FILE_SINGLE;
-	struct procfs_buffer buffer = {0};
+	struct procfs_buffer buffer = { 0 };
 	static char text[100000];
 
 	memset(text, 'x', sizeof(text));
@@ -164,17 +164,17 @@ static void unsigned_numbers_are_digits_within_64_bits(void **state)
 		bool ok;
 		uint64_t value;
 	} cases[] = {
-		{"0", true, 0},
-		{" \t42 kB", true, 42},
-		{"18446744073709551615", true, UINT64_MAX},
-		{"18446744073709551616", false, 0},
-		{"99999999999999999999999999", false, 0},
-		{"000000000000000000000000007", true, 7},
-		{"", false, 0},
-		{"-1", false, 0},
-		{"+1", false, 0},
-		{"12x", false, 0},
-		{"x", false, 0},
+		{ "0", true, 0 },
+		{ " \t42 kB", true, 42 },
+		{ "18446744073709551615", true, UINT64_MAX },
+		{ "18446744073709551616", false, 0 },
+		{ "99999999999999999999999999", false, 0 },
+		{ "000000000000000000000000007", true, 7 },
+		{ "", false, 0 },
+		{ "-1", false, 0 },
+		{ "+1", false, 0 },
+		{ "12x", false, 0 },
+		{ "x", false, 0 },
 	};
 
 	(void)state;
@@ -194,15 +194,15 @@ static void signed_numbers_reach_both_limits(void **state)
 		bool ok;
 		int64_t value;
 	} cases[] = {
-		{"-1", true, -1},
-		{" 7", true, 7},
-		{"9223372036854775807", true, INT64_MAX},
-		{"-9223372036854775808", true, INT64_MIN},
-		{"9223372036854775808", false, 0},
-		{"-9223372036854775809", false, 0},
-		{"- 1", false, 0},
-		{"--1", false, 0},
-		{"-", false, 0},
+		{ "-1", true, -1 },
+		{ " 7", true, 7 },
+		{ "9223372036854775807", true, INT64_MAX },
+		{ "-9223372036854775808", true, INT64_MIN },
+		{ "9223372036854775808", false, 0 },
+		{ "-9223372036854775809", false, 0 },
+		{ "- 1", false, 0 },
+		{ "--1", false, 0 },
+		{ "-", false, 0 },
 	};
 
 	(void)state;
@@ -222,12 +222,12 @@ static void decimals_do_not_depend_on_the_locale_and_need_digits(void **state)
 		bool ok;
 		double value;
 	} cases[] = {
-		{"0.52 1", true, 0.52}, {"1234.5600", true, 1234.56},
-		{"7", true, 7},		{"0.05", true, 0.05},
-		{".5", false, 0},	{"1.", false, 0},
-		{"1,5", false, 0},	{"nan", false, 0},
-		{"1.2.3", false, 0},	{"1e5", false, 0},
-		{"", false, 0},
+		{ "0.52 1", true, 0.52 }, { "1234.5600", true, 1234.56 },
+		{ "7", true, 7 },	  { "0.05", true, 0.05 },
+		{ ".5", false, 0 },	  { "1.", false, 0 },
+		{ "1,5", false, 0 },	  { "nan", false, 0 },
+		{ "1.2.3", false, 0 },	  { "1e5", false, 0 },
+		{ "", false, 0 },
 	};
 
 	(void)state;

@@ -13,7 +13,7 @@
 
 static struct moment at(double mono_s, double boot_s)
 {
-	return (struct moment){.mono_ns = (uint64_t)(mono_s * 1e9), .boot_ns = (uint64_t)(boot_s * 1e9)};
+	return (struct moment){ .mono_ns = (uint64_t)(mono_s * 1e9), .boot_ns = (uint64_t)(boot_s * 1e9) };
 }
 
 static struct rate_interval next(struct rate_clock *clock, double mono_s, double boot_s, bool gap)
@@ -25,8 +25,8 @@ static struct rate_interval next(struct rate_clock *clock, double mono_s, double
 
 static void the_first_reading_has_no_rate(void **state)
 {
-	struct rate_clock clock = {0};
-	struct rate rate = {0};
+	struct rate_clock clock = { 0 };
+	struct rate rate = { 0 };
 
 	(void)state;
 	rate_update(&rate, next(&clock, 10, 10, false), 500);
@@ -36,8 +36,8 @@ static void the_first_reading_has_no_rate(void **state)
 
 static void the_second_reading_is_divided_by_the_time_between(void **state)
 {
-	struct rate_clock clock = {0};
-	struct rate rate = {0};
+	struct rate_clock clock = { 0 };
+	struct rate rate = { 0 };
 
 	(void)state;
 	rate_update(&rate, next(&clock, 10, 10, false), 500);
@@ -48,8 +48,8 @@ static void the_second_reading_is_divided_by_the_time_between(void **state)
 
 static void a_counter_that_goes_backwards_is_a_reset_and_then_counts_on(void **state)
 {
-	struct rate_clock clock = {0};
-	struct rate rate = {0};
+	struct rate_clock clock = { 0 };
+	struct rate rate = { 0 };
 
 	(void)state;
 	rate_update(&rate, next(&clock, 10, 10, false), UINT64_MAX);
@@ -64,8 +64,8 @@ static void a_counter_that_goes_backwards_is_a_reset_and_then_counts_on(void **s
 
 static void after_a_suspend_the_time_really_passed_counts(void **state)
 {
-	struct rate_clock clock = {0};
-	struct rate rate = {0};
+	struct rate_clock clock = { 0 };
+	struct rate rate = { 0 };
 
 	(void)state;
 	rate_update(&rate, next(&clock, 10, 10, false), 0);
@@ -76,8 +76,8 @@ static void after_a_suspend_the_time_really_passed_counts(void **state)
 
 static void without_a_gap_the_monotonic_clock_alone_counts(void **state)
 {
-	struct rate_clock clock = {0};
-	struct rate rate = {0};
+	struct rate_clock clock = { 0 };
+	struct rate rate = { 0 };
 
 	(void)state;
 	rate_update(&rate, next(&clock, 10, 10, false), 0);
@@ -88,8 +88,8 @@ static void without_a_gap_the_monotonic_clock_alone_counts(void **state)
 
 static void no_time_passed_keeps_rate_and_baseline(void **state)
 {
-	struct rate_clock clock = {0};
-	struct rate rate = {0};
+	struct rate_clock clock = { 0 };
+	struct rate rate = { 0 };
 
 	(void)state;
 	rate_update(&rate, next(&clock, 10, 10, false), 0);
@@ -105,8 +105,8 @@ static void no_time_passed_keeps_rate_and_baseline(void **state)
 
 static void a_counter_that_appears_later_is_first_by_itself(void **state)
 {
-	struct rate_clock clock = {0};
-	struct rate late = {0};
+	struct rate_clock clock = { 0 };
+	struct rate late = { 0 };
 
 	(void)state;
 	next(&clock, 10, 10, false);
@@ -118,8 +118,8 @@ static void a_counter_that_appears_later_is_first_by_itself(void **state)
 
 static void a_missed_reading_is_stale_and_the_next_begins_anew(void **state)
 {
-	struct rate_clock clock = {0};
-	struct rate rate = {0};
+	struct rate_clock clock = { 0 };
+	struct rate rate = { 0 };
 
 	(void)state;
 	rate_update(&rate, next(&clock, 10, 10, false), 0);
@@ -133,7 +133,7 @@ static void a_missed_reading_is_stale_and_the_next_begins_anew(void **state)
 
 static void the_interval_is_known_in_nanoseconds(void **state)
 {
-	struct rate_clock clock = {0};
+	struct rate_clock clock = { 0 };
 
 	(void)state;
 	assert_true(rate_interval_ns(next(&clock, 10, 10, false)) == 0);
@@ -147,20 +147,16 @@ static void a_counter_of_32_bits_wraps_if_that_fits_into_the_interval(void **sta
 		enum rate_state want;
 		uint64_t delta;
 	} cases[] = {
-		{UINT32_MAX, 999, RATE_OK, 1000},
-		{UINT32_MAX - 1499, 499, RATE_OK, 1999},
-		{UINT32_MAX, 5000, RATE_RESET, 0},
-		{1000, 999, RATE_RESET, 0},
-		{1U << 31, 0, RATE_RESET, 0},
-		{1ULL << 32, 0, RATE_RESET, 0},
-		{UINT64_MAX, 5, RATE_RESET, 0},
-		{5, 6, RATE_OK, 1},
+		{ UINT32_MAX, 999, RATE_OK, 1000 },  { UINT32_MAX - 1499, 499, RATE_OK, 1999 },
+		{ UINT32_MAX, 5000, RATE_RESET, 0 }, { 1000, 999, RATE_RESET, 0 },
+		{ 1U << 31, 0, RATE_RESET, 0 },	     { 1ULL << 32, 0, RATE_RESET, 0 },
+		{ UINT64_MAX, 5, RATE_RESET, 0 },    { 5, 6, RATE_OK, 1 },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct rate_clock clock = {0};
-		struct rate rate = {0};
+		struct rate_clock clock = { 0 };
+		struct rate rate = { 0 };
 
 		rate_update_32(&rate, next(&clock, 10, 10, false), cases[i].before, 1000);
 		rate_update_32(&rate, next(&clock, 11, 11, false), cases[i].now, 1000);
@@ -171,7 +167,7 @@ static void a_counter_of_32_bits_wraps_if_that_fits_into_the_interval(void **sta
 
 static void of_two_states_the_worse_is_told(void **state)
 {
-	static const enum rate_state rising[] = {RATE_OK, RATE_GAP, RATE_FIRST, RATE_RESET, RATE_STALE};
+	static const enum rate_state rising[] = { RATE_OK, RATE_GAP, RATE_FIRST, RATE_RESET, RATE_STALE };
 
 	(void)state;
 	for (size_t i = 0; i < 5; i++)

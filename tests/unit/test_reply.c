@@ -55,11 +55,12 @@ static void expect(int result, const char *text)
 
 static void says_handshake(void **state)
 {
-	static const char *const capabilities[] = {"metrics", "commands", NULL};
+	static const char *const capabilities[] = { "metrics", "commands", NULL };
 
 	(void)state;
 	expect(reply_handshake(&w, WALL, "vm-1", "0.1.0", "0123456789abcdef", capabilities),
-	       HEAD("handshake") "\"vm_id\":\"vm-1\",\"version\":\"0.1.0\",\"platform\":\"linux\",\"generation\":\"0123456789abcdef\",\"capabilities\":["
+	       HEAD("handshake") "\"vm_id\":\"vm-1\",\"version\":\"0.1.0\",\"platform\":\"linux\",\"generation\":"
+				 "\"0123456789abcdef\",\"capabilities\":["
 				 "\"metrics\",\"commands\"]}");
 }
 
@@ -102,7 +103,7 @@ static void says_error_with_its_details(void **state)
 
 static void says_error_report(void **state)
 {
-	const struct reply_error_report report = {"port_stalled", REPLY_RECOVERABLE, 2, 5, "none", "vm-1"};
+	const struct reply_error_report report = { "port_stalled", REPLY_RECOVERABLE, 2, 5, "none", "vm-1" };
 
 	(void)state;
 	expect(reply_error_report(&w, WALL, &report),
@@ -114,8 +115,8 @@ static void says_error_report(void **state)
 
 static void says_the_state_of_the_circuit_breaker(void **state)
 {
-	const struct reply_breaker_state open = {REPLY_BREAKER_OPEN, 5, WALL, 30},
-					 closed = {REPLY_BREAKER_CLOSED, 0, -1, -1};
+	const struct reply_breaker_state open = { REPLY_BREAKER_OPEN, 5, WALL, 30 },
+					 closed = { REPLY_BREAKER_CLOSED, 0, -1, -1 };
 
 	(void)state;
 	expect(reply_circuit_breaker_state(&w, WALL, &open),
@@ -129,7 +130,7 @@ static void says_the_state_of_the_circuit_breaker(void **state)
 
 static void says_agent_event(void **state)
 {
-	const struct reply_event event = {REPLY_WARN, "config", "reloaded", NULL, add_detail, "x"};
+	const struct reply_event event = { REPLY_WARN, "config", "reloaded", NULL, add_detail, "x" };
 
 	(void)state;
 	expect(reply_agent_event(&w, WALL, &event), HEAD("agent_event") "\"severity\":\"warn\",\"source\":\"config\","
@@ -147,7 +148,7 @@ static void asks_for_pending_scripts(void **state)
 
 static void says_script_completion(void **state)
 {
-	const struct reply_script script = {"e1", -1, {"out", 3, 3}, {NULL, 0, 0}};
+	const struct reply_script script = { "e1", -1, { "out", 3, 3 }, { NULL, 0, 0 } };
 
 	(void)state;
 	expect(reply_script_completion(&w, WALL, &script),
@@ -163,7 +164,7 @@ static void says_a_successful_response(void **state)
 		.command_type = "unsafe",
 		.success = true,
 		.has_exit_code = true,
-		.out = {"hi\n", 3, 3},
+		.out = { "hi\n", 3, 3 },
 		.execution_time_ms = 12,
 	};
 
@@ -177,7 +178,7 @@ static void says_a_successful_response(void **state)
 
 static void always_says_why_a_response_failed(void **state)
 {
-	const struct response response = {.id = "c1", .command_type = "A", .code = CODE_QUEUE_FULL};
+	const struct response response = { .id = "c1", .command_type = "A", .code = CODE_QUEUE_FULL };
 
 	(void)state;
 	expect(reply_response(&w, WALL, &response),
@@ -203,7 +204,9 @@ static void never_says_0_of_a_failure_nor_null_of_anything(void **state)
 {
 	(void)state;
 	for (enum error_code code = CODE_NONE; code < CODES; code++) {
-		struct response response = {.id = "c1", .command_type = "A", .code = code, .success = code == CODE_NONE};
+		struct response response = {
+			.id = "c1", .command_type = "A", .code = code, .success = code == CODE_NONE
+		};
 
 		assert_int_equal(told_exit_code(&response), code != CODE_NONE);
 		response.has_exit_code = true;
@@ -241,8 +244,8 @@ static void caps_streams_on_the_encoded_text(void **state)
 	const struct response response = {
 		.id = "c1",
 		.command_type = "unsafe",
-		.out = {flood, len, 5000000000},
-		.err = {flood, len, len},
+		.out = { flood, len, 5000000000 },
+		.err = { flood, len, len },
 	};
 	struct json_object *root;
 	size_t encoded;
@@ -264,8 +267,8 @@ static void lets_one_stream_use_what_the_other_leaves(void **state)
 	const struct response response = {
 		.id = "c1",
 		.command_type = "unsafe",
-		.out = {flood, 600000, 600000},
-		.err = {"err", 3, 3},
+		.out = { flood, 600000, 600000 },
+		.err = { "err", 3, 3 },
 	};
 	struct json_object *root;
 
@@ -279,7 +282,7 @@ static void lets_one_stream_use_what_the_other_leaves(void **state)
 
 static void says_so_when_the_child_wrote_more_than_was_kept(void **state)
 {
-	const struct response response = {.id = "c1", .command_type = "unsafe", .out = {"abc", 3, 100}};
+	const struct response response = { .id = "c1", .command_type = "unsafe", .out = { "abc", 3, 100 } };
 	struct json_object *root = line_object(reply_response(&w, WALL, &response));
 
 	(void)state;
@@ -296,7 +299,7 @@ static void write_too_much(struct sink *sink, const char *key, const void *arg)
 
 static void leaves_data_out_that_is_too_large(void **state)
 {
-	const struct response response = {.id = "c1", .command_type = "A", .success = true, .data = write_too_much};
+	const struct response response = { .id = "c1", .command_type = "A", .success = true, .data = write_too_much };
 	struct json_object *root;
 
 	(void)state;
@@ -334,8 +337,8 @@ static void keeps_a_line_of_full_data_and_full_streams_within_the_limit(void **s
 		.command_type = "A",
 		.data = write_cut_list,
 		.data_truncated = true,
-		.out = {flood, 600000, 600000},
-		.err = {flood, 600000, 600000},
+		.out = { flood, 600000, 600000 },
+		.err = { flood, 600000, 600000 },
 		.code = CODE_COMMAND_FAILED,
 	};
 	struct json_object *root;
@@ -356,8 +359,9 @@ static void keeps_a_line_of_full_data_and_full_streams_within_the_limit(void **s
 static void fits_streams_into_a_small_buffer(void **state)
 {
 	const struct response response = {
-		.id = "c1", .command_type = "A", .data = write_too_much, .out = {flood, 60000, 60000}};
-	const struct reply_script script = {"e1", 0, {flood, 60000, 60000}, {flood, 60000, 60000}};
+		.id = "c1", .command_type = "A", .data = write_too_much, .out = { flood, 60000, 60000 }
+	};
+	const struct reply_script script = { "e1", 0, { flood, 60000, 60000 }, { flood, 60000, 60000 } };
 	struct json_object *root;
 
 	(void)state;

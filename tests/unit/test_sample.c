@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What a collector's failure costs: its own part of the sample, and after some failures most of its turns. Time is an
- * argument. */
+/*
+ * What a collector's failure costs: its own part of the sample, and after some failures most of its turns. Time is an
+ * argument.
+ */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -86,7 +88,8 @@ static const struct collector collector_shaky = { .name = "shaky",
 
 const struct collector *const collectors[] = { &collector_shaky, &collector_steady, NULL };
 
-/* ------------------------------------------------------------------------------------------------------------- bench
+/*
+ * ------------------------------------------------------------------------------------------------------------- bench
  */
 
 static struct sampler *sampler;
@@ -162,7 +165,8 @@ static bool has(struct json_object *data, const char *key)
 	return json_object_object_get_ex(data, key, NULL);
 }
 
-/* ------------------------------------------------------------------------------------------------------------- tests
+/*
+ * ------------------------------------------------------------------------------------------------------------- tests
  */
 
 static void a_failing_collector_costs_its_own_part_and_is_named(void **state)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Which lines of a configuration and of a unit's drop-in give something. That the rest is untouched is shown by
- * tests/integration/test_seal.py. */
+/*
+ * Which lines of a configuration and of a unit's drop-in give something. That the rest is untouched is shown by
+ * tests/integration/test_seal.py.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -114,7 +114,8 @@ static void a_secret_that_others_can_read_is_taken_with_a_warning_and_the_cure(v
 	static const struct {
 		mode_t mode;
 		const char *who; /* NULL: no warning */
-	} cases[] = { { 0600, NULL }, { 0400, NULL }, { 0640, "its group" }, { 0440, "its group" }, { 0644, "everybody" }, { 0604, "everybody" } };
+	} cases[] = { { 0600, NULL },	     { 0400, NULL },	    { 0640, "its group" },
+		      { 0440, "its group" }, { 0644, "everybody" }, { 0604, "everybody" } };
 	struct log_fixture *f = *state;
 	struct secret secret;
 	char path[128];

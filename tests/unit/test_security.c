@@ -34,7 +34,8 @@ static void the_first_value_of_an_sshd_setting_counts(void **state)
 	struct sshd_settings settings;
 
 	(void)state;
-	parse_sshd(&settings, "# PermitRootLogin yes\npermitrootlogin no\nPermitRootLogin yes\n  PasswordAuthentication=no\nX11Forwarding \"yes\"\n");
+	parse_sshd(&settings, "# PermitRootLogin yes\npermitrootlogin no\nPermitRootLogin yes\n  "
+			      "PasswordAuthentication=no\nX11Forwarding \"yes\"\n");
 	assert_string_equal(settings.permit_root_login, "no");
 	assert_string_equal(settings.password_authentication, "no");
 	assert_string_equal(settings.x11_forwarding, "yes");
@@ -46,7 +47,8 @@ static void what_an_sshd_match_block_says_holds_for_some_only(void **state)
 	struct sshd_settings settings;
 
 	(void)state;
-	parse_sshd(&settings, "Match User ann\nPermitEmptyPasswords yes\nMatch Group x\nPermitRootLogin yes\nMatch all\nPermitRootLogin no\n");
+	parse_sshd(&settings, "Match User ann\nPermitEmptyPasswords yes\nMatch Group x\nPermitRootLogin yes\nMatch "
+			      "all\nPermitRootLogin no\n");
 	assert_string_equal(settings.permit_empty_passwords, "");
 	assert_string_equal(settings.permit_root_login, "no");
 	assert_int_equal(settings.match_blocks, 2);
@@ -78,7 +80,8 @@ static void an_include_is_called_where_it_stands(void **state)
 
 static void each_pattern_of_an_include_is_told_and_a_match_that_lets_in_is_seen(void **state)
 {
-	static const char text[] = "Include /a/*.conf \"/b c/*\" d.conf\nMatch User x\nInclude=/e=f # /g\n  PasswordAuthentication yes\n";
+	static const char text[] =
+		"Include /a/*.conf \"/b c/*\" d.conf\nMatch User x\nInclude=/e=f # /g\n  PasswordAuthentication yes\n";
 	struct sshd_settings settings = { .in_match = false };
 	char seen[128] = "";
 
@@ -119,8 +122,10 @@ static void lines_are_split_as_sshd_splits_them(void **state)
 		char seen[128] = "";
 
 		sshd_settings_parse(&settings, cases[i].text, strlen(cases[i].text), gather_include, seen);
-		if (strcmp(settings.password_authentication, cases[i].value) != 0 || strcmp(seen, cases[i].included) != 0 || settings.malformed != cases[i].malformed)
-			fail_msg("%s: \"%s\", \"%s\", %d", cases[i].text, settings.password_authentication, seen, settings.malformed);
+		if (strcmp(settings.password_authentication, cases[i].value) != 0 ||
+		    strcmp(seen, cases[i].included) != 0 || settings.malformed != cases[i].malformed)
+			fail_msg("%s: \"%s\", \"%s\", %d", cases[i].text, settings.password_authentication, seen,
+				 settings.malformed);
 	}
 }
 
@@ -135,15 +140,24 @@ static void apt_settings_are_what_apt_makes_of_them(void **state)
 		const char *unread;
 	} cases[] = {
 		{ "", false, false, NULL },
-		{ P "Unattended-Upgrade \"0\";\n// x\n" P "Unattended-Upgrade \"1\";\n" P "Update-Package-Lists \"0\";\n", true, false, NULL },
-		{ P "Unattended-Upgrade \"1\";" P "Update-Package-Lists \"1\"; # " P "Enable \"0\";\n", true, true, NULL },
-		{ P "Unattended-Upgrade \"1\"; " P "Enable \"0\"; " P "Update-Package-Lists \"1\";\n", false, false, NULL },
+		{ P "Unattended-Upgrade \"0\";\n// x\n" P "Unattended-Upgrade \"1\";\n" P
+		    "Update-Package-Lists \"0\";\n",
+		  true, false, NULL },
+		{ P "Unattended-Upgrade \"1\";" P "Update-Package-Lists \"1\"; # " P "Enable \"0\";\n", true, true,
+		  NULL },
+		{ P "Unattended-Upgrade \"1\"; " P "Enable \"0\"; " P "Update-Package-Lists \"1\";\n", false, false,
+		  NULL },
 		{ P "Enable \"0\";\n" P "Enable \"1\";\n" P "Unattended-Upgrade \"1\";", true, false, NULL },
-		{ "apt::PERIODIC::unattended-upgrade 1;\nAPT::periodic::UPDATE-package-lists\n \"always\" ;", true, true, NULL },
-		{ "APT { Periodic { Unattended-Upgrade \"1\"; }; Periodic::Update-Package-Lists \"12h\"; };\n", true, true, NULL },
+		{ "apt::PERIODIC::unattended-upgrade 1;\nAPT::periodic::UPDATE-package-lists\n \"always\" ;", true,
+		  true, NULL },
+		{ "APT { Periodic { Unattended-Upgrade \"1\"; }; Periodic::Update-Package-Lists \"12h\"; };\n", true,
+		  true, NULL },
 		{ "APT { Periodic { Unattended-Upgrade \"1\" } }\nUpdate-Package-Lists \"1\";\n", true, false, NULL },
-		{ P "Unattended-Upgrade \"1\"; /* " P "Unattended-Upgrade \"0\";\n*/ " P "Update-Package-Lists \"1\";", true, true, NULL },
-		{ P "Unattended-Upgrade \"1\";\n#clear apt::periodic::unattended-upgrade;\n" P "Update-Package-Lists \"1\";", false, true, NULL },
+		{ P "Unattended-Upgrade \"1\"; /* " P "Unattended-Upgrade \"0\";\n*/ " P "Update-Package-Lists \"1\";",
+		  true, true, NULL },
+		{ P "Unattended-Upgrade \"1\";\n#clear apt::periodic::unattended-upgrade;\n" P
+		    "Update-Package-Lists \"1\";",
+		  false, true, NULL },
 		{ P "Unattended-Upgrade \"1\";\n" P "Update-Package-Lists \"1\";\n#clear APT;", false, false, NULL },
 		{ P "Unattended-Upgrade \"1\";\n#clear APT::Peri;", true, false, NULL },
 		{ P "Unattended-Upgrade \"1\";\n" P "Unattended-Upgrade \"\";", false, false, NULL },
@@ -164,15 +178,18 @@ static void apt_settings_are_what_apt_makes_of_them(void **state)
 		apt_periodic_parse(&settings, cases[i].text, strlen(cases[i].text));
 		apt_periodic_judge(&facts, &settings);
 		if (facts.upgrades_on != cases[i].upgrades || facts.lists_on != cases[i].lists ||
-		    (cases[i].unread ? !strstr(facts.apt_unread.what, cases[i].unread) : *facts.apt_unread.what != '\0'))
-			fail_msg("%s: %d, %d, \"%s\"", cases[i].text, facts.upgrades_on, facts.lists_on, facts.apt_unread.what);
+		    (cases[i].unread ? !strstr(facts.apt_unread.what, cases[i].unread)
+				     : *facts.apt_unread.what != '\0'))
+			fail_msg("%s: %d, %d, \"%s\"", cases[i].text, facts.upgrades_on, facts.lists_on,
+				 facts.apt_unread.what);
 	}
 }
 
 static void files_of_apt_are_those_that_apt_reads(void **state)
 {
 	static const char *const read[] = { "20auto-upgrades", "a.b.conf", "50x.conf", "40:x", "A_b" };
-	static const char *const left[] = { "20auto.dpkg-old", "20auto.conf.", "20 auto", "a+b", ".hidden", "20auto~", "x.bak", "y.CONF", "" };
+	static const char *const left[] = { "20auto.dpkg-old", "20auto.conf.", "20 auto", "a+b", ".hidden",
+					    "20auto~",	       "x.bak",	       "y.CONF",  "" };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(read); i++)
@@ -223,10 +240,14 @@ static void a_firewall_that_refuses_nothing_is_none(void **state)
 	assert_false(filters("type filter hook output priority 0; policy drop;\n"));
 	assert_false(filters(""));
 	/* What no stranger meets, words that only look like it, and tables that are asleep or of another layer. */
-	assert_false(filters("type filter hook input priority 0; policy accept;\n ct state invalid drop\n ip saddr 192.0.2.1 drop\n"));
-	assert_false(filters("type filter hook input priority 0; policy accept;\n counter name dropped\n log prefix \"drop \"\n"));
-	assert_false(filters("type filter hook input priority 0; policy accept;\n ct state vmap { established : accept, invalid : drop }\n"));
-	assert_false(filters("table inet f {\n flags dormant\n chain i {\n  type filter hook input priority 0; policy drop;\n }\n}\n"));
+	assert_false(filters("type filter hook input priority 0; policy accept;\n ct state invalid drop\n ip saddr "
+			     "192.0.2.1 drop\n"));
+	assert_false(filters(
+		"type filter hook input priority 0; policy accept;\n counter name dropped\n log prefix \"drop \"\n"));
+	assert_false(filters("type filter hook input priority 0; policy accept;\n ct state vmap { established : "
+			     "accept, invalid : drop }\n"));
+	assert_false(filters("table inet f {\n flags dormant\n chain i {\n  type filter hook input priority 0; policy "
+			     "drop;\n }\n}\n"));
 	assert_false(filters("table arp f {\n chain i {\n  type filter hook input priority 0; policy drop;\n }\n}\n"));
 	assert_true(filters("table arp f {\n}\ntable ip f {\n type filter hook input priority 0; policy drop;\n}\n"));
 	assert_true(filters("type filter hook input priority 0; policy accept;\n ip saddr != 10.0.0.0/8 drop\n"));
@@ -254,7 +275,8 @@ static void what_ufw_is_told_is_read_as_sh_reads_it(void **state)
 static void addresses_and_tables_are_told_by_their_names(void **state)
 {
 	static const char lo[] = "00000000000000000000000000000001 01 80 10 80       lo\n";
-	static const char both[] = "00000000000000000000000000000001 01 80 10 80       lo\nfd000000000000000000000000000002 04 40 00 82     eth0\n";
+	static const char both[] = "00000000000000000000000000000001 01 80 10 80       "
+				   "lo\nfd000000000000000000000000000002 04 40 00 82     eth0\n";
 
 	(void)state;
 	assert_false(inet6_addressed(lo, strlen(lo)));
@@ -266,7 +288,8 @@ static void addresses_and_tables_are_told_by_their_names(void **state)
 
 static void a_profile_counts_by_what_its_line_ends_with(void **state)
 {
-	static const char text[] = "/usr/bin/man (enforce)\n(complain) x (enforce)\nlsb (complain)\nodd (unconfined)\n(enforce";
+	static const char text[] =
+		"/usr/bin/man (enforce)\n(complain) x (enforce)\nlsb (complain)\nodd (unconfined)\n(enforce";
 	unsigned enforce, complain;
 
 	(void)state;
@@ -289,7 +312,10 @@ static void judges_the_firewall_by_what_runs(void **state)
 		enum security_status status;
 		const char *words;
 	} cases[] = {
-		{ "", { .iptables = TABLES_NONE, .ip6tables = TABLES_NONE }, SECURITY_WARNING, "no firewall is active" },
+		{ "",
+		  { .iptables = TABLES_NONE, .ip6tables = TABLES_NONE },
+		  SECURITY_WARNING,
+		  "no firewall is active" },
 		{ "", { .iptables = TABLES_THERE, .ip6tables = TABLES_NONE }, SECURITY_WARNING, "not known" },
 		{ "", { .iptables = TABLES_UNKNOWN }, SECURITY_WARNING, "not known" },
 		/* By the files alone. */
@@ -298,8 +324,14 @@ static void judges_the_firewall_by_what_runs(void **state)
 		{ "u", { .ufw_enabled = true, .ufw_policy = "reject" }, SECURITY_PASSED, "ufw" },
 		{ "u", { .ufw_enabled = true, .ufw_policy = "ACCEPT" }, SECURITY_WARNING, "ACCEPT" },
 		{ "u", { .ufw_enabled = true }, SECURITY_WARNING, "not known" },
-		{ "u", { .ufw_enabled = true, .ufw_policy = "DROP", .ufw_unread = { "/etc/x" } }, SECURITY_WARNING, "/etc/x" },
-		{ "u", { .ufw_policy = "DROP", .iptables = TABLES_NONE, .ip6tables = TABLES_NONE }, SECURITY_WARNING, "no firewall" },
+		{ "u",
+		  { .ufw_enabled = true, .ufw_policy = "DROP", .ufw_unread = { "/etc/x" } },
+		  SECURITY_WARNING,
+		  "/etc/x" },
+		{ "u",
+		  { .ufw_policy = "DROP", .iptables = TABLES_NONE, .ip6tables = TABLES_NONE },
+		  SECURITY_WARNING,
+		  "no firewall" },
 		{ "n", { .nft_filters = false }, SECURITY_WARNING, "nothing is seen" },
 		{ "n", { .nft_filters = true }, SECURITY_PASSED, "nftables" },
 		{ "n", { .nft_filters = true, .nft_unread = { "/etc/nft/*" } }, SECURITY_WARNING, "/etc/nft/*" },
@@ -307,22 +339,58 @@ static void judges_the_firewall_by_what_runs(void **state)
 		/* What the kernel does holds, whatever a service would have it do. */
 		{ "f", { .nft_asked = true, .kernel_ip = REFUSES }, SECURITY_PASSED, "firewalld" },
 		{ "", { .nft_asked = true, .kernel_ip = REFUSES }, SECURITY_PASSED, "the kernel" },
-		{ "f", { .nft_asked = true, .iptables = TABLES_NONE, .ip6tables = TABLES_NONE }, SECURITY_WARNING, "firewalld is active, but" },
-		{ "u", { .nft_asked = true, .ufw_enabled = true, .ufw_policy = "DROP", .iptables = TABLES_NONE }, SECURITY_WARNING, "but refuses nothing" },
-		{ "u", { .nft_asked = true, .kernel_ip = REFUSES, .ufw_enabled = true, .ufw_policy = "ACCEPT" }, SECURITY_PASSED, "ufw" },
-		{ "", { .nft_asked = true, .nft_filters = true, .iptables = TABLES_NONE }, SECURITY_WARNING, "no firewall" },
+		{ "f",
+		  { .nft_asked = true, .iptables = TABLES_NONE, .ip6tables = TABLES_NONE },
+		  SECURITY_WARNING,
+		  "firewalld is active, but" },
+		{ "u",
+		  { .nft_asked = true, .ufw_enabled = true, .ufw_policy = "DROP", .iptables = TABLES_NONE },
+		  SECURITY_WARNING,
+		  "but refuses nothing" },
+		{ "u",
+		  { .nft_asked = true, .kernel_ip = REFUSES, .ufw_enabled = true, .ufw_policy = "ACCEPT" },
+		  SECURITY_PASSED,
+		  "ufw" },
+		{ "",
+		  { .nft_asked = true, .nft_filters = true, .iptables = TABLES_NONE },
+		  SECURITY_WARNING,
+		  "no firewall" },
 		/* A no of nft is none while iptables has tables of its own, or may have. */
-		{ "n", { .nft_asked = true, .nft_filters = true, .iptables = TABLES_THERE }, SECURITY_WARNING, "iptables" },
+		{ "n",
+		  { .nft_asked = true, .nft_filters = true, .iptables = TABLES_THERE },
+		  SECURITY_WARNING,
+		  "iptables" },
 		{ "n", { .nft_asked = true, .iptables = TABLES_UNKNOWN }, SECURITY_WARNING, "iptables" },
 		{ "f", { .nft_asked = true, .iptables = TABLES_THERE }, SECURITY_WARNING, "not known" },
-		{ "u", { .nft_asked = true, .ufw_enabled = true, .ufw_policy = "DROP", .iptables = TABLES_THERE }, SECURITY_PASSED, "ufw" },
-		{ "n", { .nft_asked = true, .nft_filters = true, .kernel_ip = MAY_REFUSE, .iptables = TABLES_NONE }, SECURITY_WARNING, "not known" },
-		{ "u", { .nft_asked = true, .kernel_ip = MAY_REFUSE, .ufw_enabled = true, .ufw_policy = "ACCEPT" }, SECURITY_WARNING, "ACCEPT" },
+		{ "u",
+		  { .nft_asked = true, .ufw_enabled = true, .ufw_policy = "DROP", .iptables = TABLES_THERE },
+		  SECURITY_PASSED,
+		  "ufw" },
+		{ "n",
+		  { .nft_asked = true, .nft_filters = true, .kernel_ip = MAY_REFUSE, .iptables = TABLES_NONE },
+		  SECURITY_WARNING,
+		  "not known" },
+		{ "u",
+		  { .nft_asked = true, .kernel_ip = MAY_REFUSE, .ufw_enabled = true, .ufw_policy = "ACCEPT" },
+		  SECURITY_WARNING,
+		  "ACCEPT" },
 		/* Two ways in. */
-		{ "n", { .nft_asked = true, .has_ip6 = true, .kernel_ip = REFUSES, .ip6tables = TABLES_NONE }, SECURITY_WARNING, "IPv6 is not filtered" },
-		{ "n", { .nft_asked = true, .has_ip6 = true, .kernel_ip6 = REFUSES, .iptables = TABLES_NONE }, SECURITY_WARNING, "IPv4 is not filtered" },
-		{ "n", { .nft_asked = true, .has_ip6 = true, .kernel_ip = REFUSES, .ip6tables = TABLES_THERE }, SECURITY_WARNING, "not known" },
-		{ "n", { .nft_asked = true, .has_ip6 = true, .kernel_ip = REFUSES, .kernel_ip6 = REFUSES }, SECURITY_PASSED, "nftables" },
+		{ "n",
+		  { .nft_asked = true, .has_ip6 = true, .kernel_ip = REFUSES, .ip6tables = TABLES_NONE },
+		  SECURITY_WARNING,
+		  "IPv6 is not filtered" },
+		{ "n",
+		  { .nft_asked = true, .has_ip6 = true, .kernel_ip6 = REFUSES, .iptables = TABLES_NONE },
+		  SECURITY_WARNING,
+		  "IPv4 is not filtered" },
+		{ "n",
+		  { .nft_asked = true, .has_ip6 = true, .kernel_ip = REFUSES, .ip6tables = TABLES_THERE },
+		  SECURITY_WARNING,
+		  "not known" },
+		{ "n",
+		  { .nft_asked = true, .has_ip6 = true, .kernel_ip = REFUSES, .kernel_ip6 = REFUSES },
+		  SECURITY_PASSED,
+		  "nftables" },
 	};
 
 	(void)state;
@@ -332,21 +400,26 @@ static void judges_the_firewall_by_what_runs(void **state)
 		enum security_status status;
 
 		if (strchr("ufn", *cases[i].active) && *cases[i].active)
-			set_unit(&facts, *cases[i].active == 'u' ? SECURITY_UFW : *cases[i].active == 'f' ? SECURITY_FIREWALLD : SECURITY_NFTABLES, "active");
+			set_unit(&facts,
+				 *cases[i].active == 'u'   ? SECURITY_UFW
+				 : *cases[i].active == 'f' ? SECURITY_FIREWALLD
+							   : SECURITY_NFTABLES,
+				 "active");
 		status = security_judge_firewall(&facts, words);
 		if (status != cases[i].status || !strstr(words, cases[i].words))
 			fail_msg("%zu: %d, \"%s\"; expected \"%s\"", i, status, words, cases[i].words);
 	}
 }
 
-#define CHAIN(name, hook, policy)                                                                               \
-	"{\"chain\":{\"family\":\"inet\",\"table\":\"f\",\"name\":\"" name "\",\"type\":\"filter\",\"hook\":\"" hook \
+#define CHAIN(name, hook, policy)                                                                                      \
+	"{\"chain\":{\"family\":\"inet\",\"table\":\"f\",\"name\":\"" name "\",\"type\":\"filter\",\"hook\":\"" hook   \
 	"\",\"prio\":0,\"policy\":\"" policy "\"}}"
-#define RULE_IN(table, chain, expression) \
-	"{\"rule\":{\"family\":\"inet\",\"table\":\"" table "\",\"chain\":\"" chain "\",\"handle\":4,\"expr\":[{\"counter\":null}," expression "]}}"
+#define RULE_IN(table, chain, expression)                                                                              \
+	"{\"rule\":{\"family\":\"inet\",\"table\":\"" table "\",\"chain\":\"" chain                                    \
+	"\",\"handle\":4,\"expr\":[{\"counter\":null}," expression "]}}"
 #define RULE(table, statement) RULE_IN(table, "in", "{\"" statement "\":null}")
 #define JUMP(chain)	       "{\"jump\":{\"target\":\"" chain "\"}}"
-#define RULES(list) "{\"nftables\":[{\"metainfo\":{\"version\":\"1.0.6\"}}," list "]}"
+#define RULES(list)	       "{\"nftables\":[{\"metainfo\":{\"version\":\"1.0.6\"}}," list "]}"
 
 #define MATCH(left, op, right) "{\"match\":{\"op\":\"" op "\",\"left\":" left ",\"right\":" right "}}"
 #define STATE		       "{\"ct\":{\"key\":\"state\"}}"
@@ -359,8 +432,9 @@ static void judges_the_firewall_by_what_runs(void **state)
 #define OPEN		       CHAIN("in", "input", "accept")
 #define ON(rule)	       RULES(OPEN "," RULE_IN("f", "in", rule))
 #define TABLE(flags)	       "{\"table\":{\"family\":\"inet\",\"name\":\"f\",\"handle\":1,\"flags\":" flags "}}"
-#define FAMILY(family, policy)                                                                                                    \
-	RULES("{\"chain\":{\"family\":\"" family "\",\"table\":\"f\",\"name\":\"in\",\"type\":\"filter\",\"hook\":\"input\"," \
+#define FAMILY(family, policy)                                                                                         \
+	RULES("{\"chain\":{\"family\":\"" family                                                                       \
+	      "\",\"table\":\"f\",\"name\":\"in\",\"type\":\"filter\",\"hook\":\"input\","                             \
 	      "\"policy\":\"" policy "\"}}")
 
 static void the_rules_of_the_kernel_say_whether_anything_is_refused(void **state)
@@ -377,10 +451,13 @@ static void the_rules_of_the_kernel_say_whether_anything_is_refused(void **state
 		{ ON(ACCEPT), true, REFUSES_NOTHING },
 		{ RULES(OPEN "," RULE("other", "drop")), true, REFUSES_NOTHING },
 		/* What stands in a chain that nothing of what comes in reaches refuses nothing of it. */
-		{ RULES(OPEN "," CHAIN("fw", "forward", "accept") "," RULE_IN("f", "fw", DROP)), true, REFUSES_NOTHING },
-		{ RULES(OPEN "," CHAIN("b", "", "") "," CHAIN("a", "", "") "," RULE_IN("f", "b", DROP) "," RULE_IN("f", "a", JUMP("b")) "," RULE_IN("f", "in", JUMP("a"))),
+		{ RULES(OPEN "," CHAIN("fw", "forward", "accept") "," RULE_IN("f", "fw", DROP)), true,
+		  REFUSES_NOTHING },
+		{ RULES(OPEN "," CHAIN("b", "", "") "," CHAIN("a", "", "") "," RULE_IN("f", "b", DROP) "," RULE_IN(
+			  "f", "a", JUMP("b")) "," RULE_IN("f", "in", JUMP("a"))),
 		  true, REFUSES },
-		{ RULES(OPEN "," CHAIN("b", "", "") "," CHAIN("a", "", "") "," RULE_IN("f", "a", JUMP("b")) "," RULE_IN("f", "b", JUMP("a")) "," RULE_IN("f", "in", JUMP("a"))),
+		{ RULES(OPEN "," CHAIN("b", "", "") "," CHAIN("a", "", "") "," RULE_IN("f", "a", JUMP("b")) "," RULE_IN(
+			  "f", "b", JUMP("a")) "," RULE_IN("f", "in", JUMP("a"))),
 		  true, MAY_REFUSE },
 		/* A table that sleeps, or is of another layer. */
 		{ RULES(TABLE("\"dormant\"") "," CHAIN("in", "input", "drop")), true, REFUSES_NOTHING },
@@ -400,25 +477,61 @@ static void the_rules_of_the_kernel_say_whether_anything_is_refused(void **state
 		{ ON(MATCH(IIF, "!=", "\"lo\"") "," DROP), true, REFUSES },
 		{ ON(MATCH(PAYLOAD("saddr"), "==", "\"@banned\"") "," DROP), true, REFUSES_NOTHING },
 		{ ON(MATCH(PAYLOAD("saddr"), "!=", "\"192.0.2.1\"") "," DROP), true, REFUSES },
-		{ ON(MATCH("{\"&\":[" PAYLOAD("flags") ",[\"fin\",\"syn\"]]}", "!=", "\"syn\"") "," DROP), true, REFUSES_NOTHING },
+		{ ON(MATCH("{\"&\":[" PAYLOAD("flags") ",[\"fin\",\"syn\"]]}", "!=", "\"syn\"") "," DROP), true,
+		  REFUSES_NOTHING },
 		{ ON("{\"limit\":{\"rate\":9,\"per\":\"second\",\"inv\":true}}," DROP), true, REFUSES_NOTHING },
 		{ ON(MATCH(PAYLOAD("dport"), "==", "23") "," DROP), true, REFUSES },
 		/* Nothing is behind an accept without a condition; firewalld's zone "trusted" is one. */
 		{ RULES(OPEN "," RULE_IN("f", "in", ACCEPT) "," RULE_IN("f", "in", DROP)), true, REFUSES_NOTHING },
 		{ RULES(CHAIN("in", "input", "drop") "," RULE_IN("f", "in", ACCEPT)), true, REFUSES_NOTHING },
-		{ RULES(CHAIN("in", "input", "drop") "," RULE_IN("f", "in", MATCH(STATE, "in", "[\"new\",\"established\"]") "," ACCEPT)), true, REFUSES_NOTHING },
-		{ RULES(CHAIN("in", "input", "drop") "," RULE_IN("f", "in", MATCH(PAYLOAD("dport"), "==", "22") "," ACCEPT)), true, REFUSES },
-		{ RULES(OPEN "," CHAIN("zones", "", "") "," CHAIN("trusted", "", "") "," RULE_IN("f", "in", MATCH(STATE, "in", "\"invalid\"") "," DROP) "," RULE_IN("f", "in", JUMP("zones")) "," RULE("f", "reject") ","
-			RULE_IN("f", "zones", "{\"goto\":{\"target\":\"trusted\"}}") "," RULE_IN("f", "trusted", ACCEPT)),
+		{ RULES(CHAIN("in", "input", "drop") "," RULE_IN(
+			  "f", "in", MATCH(STATE, "in", "[\"new\",\"established\"]") "," ACCEPT)),
 		  true, REFUSES_NOTHING },
-		{ RULES(OPEN "," CHAIN("zones", "", "") "," RULE_IN("f", "in", JUMP("zones")) "," RULE("f", "reject") "," RULE_IN("f", "zones", MATCH(PAYLOAD("dport"), "==", "22") "," ACCEPT)),
+		{ RULES(CHAIN("in", "input", "drop") "," RULE_IN("f", "in",
+								 MATCH(PAYLOAD("dport"), "==", "22") "," ACCEPT)),
+		  true, REFUSES },
+		{ RULES(OPEN "," CHAIN("zones", "", "") "," CHAIN("trusted", "", "") "," RULE_IN(
+			  "f", "in",
+			  MATCH(STATE, "in",
+				"\"invalid\"") "," DROP) "," RULE_IN("f", "in",
+								     JUMP("zones")) "," RULE("f",
+											     "reject") "," RULE_IN("f",
+														   "zon"
+														   "es",
+														   "{\""
+														   "got"
+														   "o\""
+														   ":{"
+														   "\"t"
+														   "arg"
+														   "et"
+														   "\":"
+														   "\"t"
+														   "rus"
+														   "ted"
+														   "\"}"
+														   "}") "," RULE_IN("f",
+																    "trusted",
+																    ACCEPT)),
+		  true, REFUSES_NOTHING },
+		{ RULES(OPEN "," CHAIN("zones", "", "") "," RULE_IN("f", "in", JUMP("zones")) "," RULE(
+			  "f", "reject") "," RULE_IN("f", "zones", MATCH(PAYLOAD("dport"), "==", "22") "," ACCEPT)),
 		  true, REFUSES },
 		/* Verdict maps. */
-		{ ON(VMAP(STATE, "{\"set\":[[\"established\"," ACCEPT "],[\"invalid\"," DROP "]]}")), true, REFUSES_NOTHING },
-		{ RULES(OPEN "," RULE_IN("f", "in", VMAP(STATE, "{\"set\":[[\"new\"," ACCEPT "],[\"invalid\"," DROP "]]}")) "," RULE("f", "drop")), true, REFUSES_NOTHING },
+		{ ON(VMAP(STATE, "{\"set\":[[\"established\"," ACCEPT "],[\"invalid\"," DROP "]]}")), true,
+		  REFUSES_NOTHING },
+		{ RULES(OPEN "," RULE_IN("f", "in",
+					 VMAP(STATE, "{\"set\":[[\"new\"," ACCEPT "],[\"invalid\"," DROP
+						     "]]}")) "," RULE("f", "drop")),
+		  true, REFUSES_NOTHING },
 		{ ON(VMAP(PAYLOAD("dport"), "{\"set\":[[22," ACCEPT "],[23," DROP "]]}")), true, REFUSES },
-		{ RULES(OPEN "," CHAIN("x", "", "") "," RULE_IN("f", "in", VMAP(IIF, "{\"set\":[[\"lo\"," ACCEPT "],[\"eth0\"," JUMP("x") "]]}")) "," RULE_IN("f", "x", DROP)), true, REFUSES },
-		{ RULES(OPEN ",{\"map\":{\"family\":\"inet\",\"name\":\"m\",\"table\":\"f\",\"map\":\"verdict\",\"elem\":[[23," DROP "]]}}," RULE_IN("f", "in", VMAP(PAYLOAD("dport"), "\"@m\""))),
+		{ RULES(OPEN "," CHAIN("x", "", "") "," RULE_IN(
+			  "f", "in",
+			  VMAP(IIF, "{\"set\":[[\"lo\"," ACCEPT "],[\"eth0\"," JUMP("x") "]]}")) "," RULE_IN("f", "x",
+													     DROP)),
+		  true, REFUSES },
+		{ RULES(OPEN ",{\"map\":{\"family\":\"inet\",\"name\":\"m\",\"table\":\"f\",\"map\":\"verdict\","
+			     "\"elem\":[[23," DROP "]]}}," RULE_IN("f", "in", VMAP(PAYLOAD("dport"), "\"@m\""))),
 		  true, REFUSES },
 		{ ON(VMAP(PAYLOAD("dport"), "\"@not_listed\"")), true, MAY_REFUSE },
 		/* What only iptables, or another program, can tell. */
@@ -429,12 +542,16 @@ static void the_rules_of_the_kernel_say_whether_anything_is_refused(void **state
 		{ ON("{\"xt\":null}"), true, MAY_REFUSE },
 		{ ON("\"reject with icmp port-unreachable\""), true, MAY_REFUSE },
 		{ ON("{\"queue\":null}"), true, MAY_REFUSE },
-		{ RULES(CHAIN("in", "input", "drop") "," RULE_IN("f", "in", XT("match", "conntrack") "," ACCEPT)), true, REFUSES },
+		{ RULES(CHAIN("in", "input", "drop") "," RULE_IN("f", "in", XT("match", "conntrack") "," ACCEPT)), true,
+		  REFUSES },
 		/* For a local address: that is all there is. */
-		{ RULES(CHAIN("in", "input", "drop") "," RULE_IN("f", "in", XT("match", "addrtype") "," ACCEPT)), true, MAY_REFUSE },
+		{ RULES(CHAIN("in", "input", "drop") "," RULE_IN("f", "in", XT("match", "addrtype") "," ACCEPT)), true,
+		  MAY_REFUSE },
 		{ ON(JUMP("gone")), true, MAY_REFUSE },
 		{ "{\"nftables\":[]}", true, REFUSES_NOTHING },
-		{ "{\"nftables\":[5,null,{},{\"chain\":[]},{\"rule\":{}},{\"map\":{}},{\"table\":{\"flags\":[null,1]}}]}", true, REFUSES_NOTHING },
+		{ "{\"nftables\":[5,null,{},{\"chain\":[]},{\"rule\":{}},{\"map\":{}},{\"table\":{\"flags\":[null,1]}}]"
+		  "}",
+		  true, REFUSES_NOTHING },
 		{ "{\"nftables\":{}}", false, REFUSES_NOTHING },
 		{ "netlink: Error: cannot", false, REFUSES_NOTHING },
 		{ "", false, REFUSES_NOTHING },
@@ -452,11 +569,15 @@ static void the_rules_of_the_kernel_say_whether_anything_is_refused(void **state
 		if (known != cases[i].known || facts.nft_asked != known || facts.kernel_ip != cases[i].refuses)
 			fail_msg("%s: %d, %d", cases[i].text, known, facts.kernel_ip);
 		/* What the kernel holds counts, not what a file would have it hold. */
-		assert_int_equal(security_judge_firewall(&facts, words), cases[i].refuses == REFUSES ? SECURITY_PASSED : SECURITY_WARNING);
+		assert_int_equal(security_judge_firewall(&facts, words),
+				 cases[i].refuses == REFUSES ? SECURITY_PASSED : SECURITY_WARNING);
 	}
 }
 
-/* More chains than anybody has, each jumping to the next, and to one that they share: no walk is made twice, and the depth is bounded. */
+/*
+ * More chains than anybody has, each jumping to the next, and to one that they share: no walk is made twice, and the
+ * depth is bounded.
+ */
 static void a_large_rule_set_is_walked_once(void **state)
 {
 	enum { CHAINS = 3000 };
@@ -466,7 +587,10 @@ static void a_large_rule_set_is_walked_once(void **state)
 
 	(void)state;
 	for (int i = 0; i < CHAINS; i++)
-		len += (size_t)sprintf(text + len, "," CHAIN("c%d", "", "") "," RULE_IN("f", "in", JUMP("c%d")) "," RULE_IN("f", "c%d", JUMP("c%d")), i, i, i, (i + 1) % CHAINS);
+		len += (size_t)sprintf(text + len,
+				       "," CHAIN("c%d", "", "") "," RULE_IN("f", "in", JUMP("c%d")) "," RULE_IN(
+					       "f", "c%d", JUMP("c%d")),
+				       i, i, i, (i + 1) % CHAINS);
 	len += (size_t)sprintf(text + len, "," RULE_IN("f", "c%d", DROP) "]}", CHAINS - 1);
 	assert_true(security_take_nft(&facts, text, len));
 	assert_int_equal(facts.kernel_ip, REFUSES);
@@ -474,7 +598,8 @@ static void a_large_rule_set_is_walked_once(void **state)
 
 static void what_sshd_says_of_itself_counts_and_match_blocks_stay(void **state)
 {
-	static const char text[] = "port 22\npermitrootlogin without-password\npasswordauthentication no\nkbdinteractiveauthentication yes\nusepam yes\n"
+	static const char text[] = "port 22\npermitrootlogin without-password\npasswordauthentication "
+				   "no\nkbdinteractiveauthentication yes\nusepam yes\n"
 				   "permitemptypasswords no\nx11forwarding yes\n";
 	struct security_facts facts = { .sshd_file = true };
 	char words[SECURITY_WORDS_MAX];
@@ -486,7 +611,8 @@ static void what_sshd_says_of_itself_counts_and_match_blocks_stay(void **state)
 	assert_int_equal(security_judge_ssh(&facts, words), SECURITY_WARNING);
 	assert_non_null(strstr(words, "keyboard-interactive"));
 	strcpy(facts.sshd.kbd_interactive, "no");
-	assert_int_equal(security_judge_ssh(&facts, words), SECURITY_WARNING); /* a Match block may stand in what was not read */
+	assert_int_equal(security_judge_ssh(&facts, words),
+			 SECURITY_WARNING); /* a Match block may stand in what was not read */
 	assert_non_null(strstr(words, "sshd_config"));
 	*facts.sshd_unread.what = '\0';
 	assert_int_equal(security_judge_ssh(&facts, words), SECURITY_PASSED);
@@ -599,24 +725,38 @@ static void a_module_that_could_not_be_read_is_not_off_and_one_without_rules_pro
 		const char *words;
 	} cases[] = {
 		{ { { NULL } }, SECURITY_WARNING, "could not be read" },
-		{ { { LSM, "lockdown,capability,landlock,yama,bpf\n" } }, SECURITY_WARNING, "no mandatory access control is on" },
+		{ { { LSM, "lockdown,capability,landlock,yama,bpf\n" } },
+		  SECURITY_WARNING,
+		  "no mandatory access control is on" },
 		{ { { ENFORCE, "1" } }, SECURITY_PASSED, "SELinux" },
 		{ { { ENFORCE, "0" } }, SECURITY_WARNING, "only warns" },
-		{ { { ENFORCE, NULL } }, SECURITY_WARNING, "whether SELinux is enforcing could not be read: /sys/fs/selinux/enforce (" },
+		{ { { ENFORCE, NULL } },
+		  SECURITY_WARNING,
+		  "whether SELinux is enforcing could not be read: /sys/fs/selinux/enforce (" },
 		{ { { ENFORCE, "" } }, SECURITY_WARNING, "whether SELinux is enforcing could not be read" },
 		{ { { "fs/selinux/x", "" } }, SECURITY_WARNING, "whether SELinux is enforcing could not be read" },
-		{ { { LSM, "capability,selinux" } }, SECURITY_WARNING, "whether SELinux is enforcing could not be read" },
-		{ { { ENFORCE, NULL }, { ENABLED, "Y\n" }, { PROFILES, "a (enforce)\n" } }, SECURITY_PASSED, "AppArmor" },
+		{ { { LSM, "capability,selinux" } },
+		  SECURITY_WARNING,
+		  "whether SELinux is enforcing could not be read" },
+		{ { { ENFORCE, NULL }, { ENABLED, "Y\n" }, { PROFILES, "a (enforce)\n" } },
+		  SECURITY_PASSED,
+		  "AppArmor" },
 		{ { { ENABLED, "Y\n" }, { PROFILES, "a (complain)\n" } }, SECURITY_WARNING, "enforces no profile" },
-		{ { { ENABLED, "Y\n" }, { PROFILES, NULL } }, SECURITY_WARNING, "/sys/kernel/security/apparmor/profiles" },
+		{ { { ENABLED, "Y\n" }, { PROFILES, NULL } },
+		  SECURITY_WARNING,
+		  "/sys/kernel/security/apparmor/profiles" },
 		{ { { ENABLED, NULL } }, SECURITY_WARNING, "whether AppArmor is on" },
-		{ { { ENABLED, "N\n" }, { LSM, "capability" } }, SECURITY_WARNING, "no mandatory access control is on" },
+		{ { { ENABLED, "N\n" }, { LSM, "capability" } },
+		  SECURITY_WARNING,
+		  "no mandatory access control is on" },
 		{ { { LOAD2, "System _ rx\n" } }, SECURITY_PASSED, "Smack" },
 		{ { { LOAD2, "" }, { LSM, "capability,smack" } }, SECURITY_WARNING, "no rules" },
 		{ { { LSM, "capability,smack" } }, SECURITY_WARNING, "whether it has rules" },
 		{ { { LOAD2, NULL } }, SECURITY_WARNING, "/sys/fs/smackfs/load2" },
 		{ { { LSM, "capability,tomoyo,bpf" } }, SECURITY_WARNING, "TOMOYO" },
-		{ { { LSM, "capability,tomoyo,apparmor" }, { ENABLED, "Y\n" }, { PROFILES, "a (enforce)\n" } }, SECURITY_PASSED, "AppArmor" },
+		{ { { LSM, "capability,tomoyo,apparmor" }, { ENABLED, "Y\n" }, { PROFILES, "a (enforce)\n" } },
+		  SECURITY_PASSED,
+		  "AppArmor" },
 		{ { { LSM, "capability,nottomoyo,tomoyos" } }, SECURITY_WARNING, "no mandatory access control is on" },
 	};
 
@@ -643,7 +783,8 @@ static void a_module_that_could_not_be_read_is_not_off_and_one_without_rules_pro
 
 static void judges_modules_and_updates(void **state)
 {
-	static const char on[] = "APT::Periodic::Unattended-Upgrade \"1\";\nAPT::Periodic::Update-Package-Lists \"1\";\n";
+	static const char on[] =
+		"APT::Periodic::Unattended-Upgrade \"1\";\nAPT::Periodic::Update-Package-Lists \"1\";\n";
 	struct security_facts facts = { .selinux = SELINUX_PERMISSIVE };
 	char words[SECURITY_WORDS_MAX];
 
@@ -672,7 +813,8 @@ static void judges_modules_and_updates(void **state)
 	assert_int_equal(security_judge_updates(&facts, words), SECURITY_WARNING);
 	assert_non_null(strstr(words, "20auto"));
 	security_take_apt(&facts, on, sizeof(on) - 1);
-	assert_int_equal(security_judge_updates(&facts, words), SECURITY_WARNING); /* apt may have passed over that file */
+	assert_int_equal(security_judge_updates(&facts, words),
+			 SECURITY_WARNING); /* apt may have passed over that file */
 	security_take_apt_whole(&facts, on, sizeof(on) - 1);
 	assert_int_equal(security_judge_updates(&facts, words), SECURITY_PASSED);
 	set_unit(&facts, SECURITY_APT_TIMER, "inactive");

@@ -95,7 +95,7 @@ static void later_samples_cost_what_was_used_since(void **state)
 static void helpers_are_summed_and_a_dead_one_does_not_count(void **state)
 {
 	struct fixture *fixture = *state;
-	const pid_t pids[] = {11, 12, 13};
+	const pid_t pids[] = { 11, 12, 13 };
 
 	fixture_write(fixture, "proc/11/schedstat", "100 0 0\n");
 	fixture_write(fixture, "proc/12/schedstat", "200 0 0\n");

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What outlives a message: wishes at a border between two hosts, and generations begun on a host's word. The loop never turns. */
+/*
+ * What outlives a message: wishes at a border between two hosts, and generations begun on a host's word. The loop never
+ * turns.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -146,7 +149,10 @@ static void what_is_asked_at_the_very_border_stays(void **state)
 	assert_false(subscribe_reads(&session, FEED_METRICS));
 }
 
-/* ---------------------------------------------------------------------------------------- a pace, and what is asked for besides */
+/*
+ * ---------------------------------------------------------------------------------------- a pace, and what is asked
+ * for besides
+ */
 
 /* One is taken `ms` later, with whatever the collectors have: its number. */
 static uint64_t sample_in(unsigned ms)
@@ -244,7 +250,10 @@ static void what_could_not_be_sent_is_still_due(void **state)
 	got_samples(1, agent.next_seq - 1);
 }
 
-/* ------------------------------------------------------------------------------------------- what a peer says that it holds */
+/*
+ * ------------------------------------------------------------------------------------------- what a peer says that it
+ * holds
+ */
 
 static void let_log(bool let)
 {
@@ -255,7 +264,8 @@ static void say_held(uint64_t seq)
 {
 	char line[128];
 
-	snprintf(line, sizeof(line), "{\"type\":\"Ack\",\"seq\":%llu,\"generation\":\"%s\"}\n", (unsigned long long)seq, agent.id.generation);
+	snprintf(line, sizeof(line), "{\"type\":\"Ack\",\"seq\":%llu,\"generation\":\"%s\"}\n", (unsigned long long)seq,
+		 agent.id.generation);
 	hear(line);
 }
 
@@ -337,7 +347,8 @@ static void a_host_begins_only_so_many_generations_by_its_clock(void **state)
 	agent.generation.words = 0;
 	before = agent.counters.generations;
 	for (unsigned i = 0; i < 20; i++) {
-		snprintf(line, sizeof(line), "{\"type\":\"keep_alive_request\",\"sequence_number\":1,\"timestamp\":%lld}\n",
+		snprintf(line, sizeof(line),
+			 "{\"type\":\"keep_alive_request\",\"sequence_number\":1,\"timestamp\":%lld}\n",
 			 (long long)agent_now(&agent).wall_ms + 60000LL * i);
 		hear(line);
 	}
@@ -351,11 +362,16 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_subscription_of_the_next_host_keeps_no_ack_of_the_last, begin, end),
 		cmocka_unit_test_setup_teardown(a_border_before_all_that_was_asked_takes_nothing, begin, end),
 		cmocka_unit_test_setup_teardown(what_is_asked_at_the_very_border_stays, begin, end),
-		cmocka_unit_test_setup_teardown(a_subscriber_with_a_pace_gets_between_what_it_asks_for, begin_local, end),
-		cmocka_unit_test_setup_teardown(a_subscriber_gets_no_sample_twice_for_having_asked_when_one_was_due, begin_local, end),
-		cmocka_unit_test_setup_teardown(who_asks_again_within_a_second_gets_the_newest_at_once_and_later_not_by_its_pace, begin_local, end),
+		cmocka_unit_test_setup_teardown(a_subscriber_with_a_pace_gets_between_what_it_asks_for, begin_local,
+						end),
+		cmocka_unit_test_setup_teardown(a_subscriber_gets_no_sample_twice_for_having_asked_when_one_was_due,
+						begin_local, end),
+		cmocka_unit_test_setup_teardown(
+			who_asks_again_within_a_second_gets_the_newest_at_once_and_later_not_by_its_pace, begin_local,
+			end),
 		cmocka_unit_test_setup_teardown(what_could_not_be_sent_is_still_due, begin_local, end),
-		cmocka_unit_test_setup_teardown(what_was_said_to_be_held_is_forgotten_with_all_that_came_of_it, begin, end),
+		cmocka_unit_test_setup_teardown(what_was_said_to_be_held_is_forgotten_with_all_that_came_of_it, begin,
+						end),
 		cmocka_unit_test_setup_teardown(no_try_of_what_was_forgotten_is_left, begin, end),
 		cmocka_unit_test_setup_teardown(a_host_begins_only_so_many_generations_by_its_acks, begin, end),
 		cmocka_unit_test_setup_teardown(the_same_ack_that_names_no_generation_begins_one_once, begin, end),

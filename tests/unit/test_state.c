@@ -12,7 +12,7 @@
 
 #include "agent/state.h"
 
-#define BOOT "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define BOOT	  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define NEXT_BOOT "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 
 static char dir[64];

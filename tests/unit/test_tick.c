@@ -58,7 +58,8 @@ static bool fed_after(uint64_t ns)
 static void the_watchdog_is_fed_while_samples_come_and_starves_without(void **state)
 {
 	/* Two that fail to come are patience, and one more that takes as long as it may. */
-	uint64_t patience_ns = 3 * agent.config.timers.metrics_interval_ms * NS_PER_MS + agent.config.timers.collect_timeout_ms * NS_PER_MS;
+	uint64_t patience_ns = 3 * agent.config.timers.metrics_interval_ms * NS_PER_MS +
+			       agent.config.timers.collect_timeout_ms * NS_PER_MS;
 
 	(void)state;
 	assert_int_equal(agent.watchdog_ns, NS_PER_S);

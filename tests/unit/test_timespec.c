@@ -15,10 +15,10 @@
 #include "tools/infinictl/timespec.h"
 
 #define MINUTE 60000LL
-#define HOUR (60 * MINUTE)
-#define DAY (24 * HOUR)
+#define HOUR   (60 * MINUTE)
+#define DAY    (24 * HOUR)
 /* 2026-09-21T14:13:20.500Z; in the zone of these tests, two hours east, 16:13:20 */
-#define NOW 1790000000500LL
+#define NOW	 1790000000500LL
 #define MIDNIGHT (1789948800000LL - 2 * HOUR)
 
 static int setup(void **state)
@@ -74,10 +74,31 @@ static void takes_every_form_that_people_type(void **state)
 static void refuses_anything_else_with_words(void **state)
 {
 	static const char *const bad[] = {
-		"",	      "soon",	      "10m",	    "10 ago",	   "ago",	 " ago",       "m ago",
-		"10x ago",    "24:00",	      "12:60",	    "1:00",	   "12:00x",	 "2026-13-01", "2026-02-30",
-		"2026-09-21T", "2026-09-21 1", "1e9",	    "-5",	   "99999999999999999999",     "yesterdays",
-		"today 25:00", "99999999d ago", "9999999999999999s ago", "2026-09-21T16:13:20.x", "1790000000s",
+		"",
+		"soon",
+		"10m",
+		"10 ago",
+		"ago",
+		" ago",
+		"m ago",
+		"10x ago",
+		"24:00",
+		"12:60",
+		"1:00",
+		"12:00x",
+		"2026-13-01",
+		"2026-02-30",
+		"2026-09-21T",
+		"2026-09-21 1",
+		"1e9",
+		"-5",
+		"99999999999999999999",
+		"yesterdays",
+		"today 25:00",
+		"99999999d ago",
+		"9999999999999999s ago",
+		"2026-09-21T16:13:20.x",
+		"1790000000s",
 	};
 
 	(void)state;

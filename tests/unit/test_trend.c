@@ -28,17 +28,20 @@ static int teardown(void **state)
 static void add(struct trend *trend, int64_t wall_ms, double cpu, double memory_percent, double disk_gb)
 {
 	char line[1024];
-	int len = snprintf(line, sizeof(line),
-			   "{\"type\":\"metrics\",\"data\":{\"system\":{\"cpu\":{\"usage_percent\":%.2f,\"cores_usage\":[1,1,1,1]},"
-			   "\"memory\":{\"total_kb\":8388608,\"used_kb\":%.0f,\"swap_total_kb\":null,\"swap_used_kb\":null},"
-			   "\"disk\":{\"usage_stats\":[{\"mount_point\":\"/\",\"total_gb\":100.0,\"used_gb\":%.3f}]}}}}",
-			   cpu, 8388608 * memory_percent / 100, disk_gb);
+	int len = snprintf(
+		line, sizeof(line),
+		"{\"type\":\"metrics\",\"data\":{\"system\":{\"cpu\":{\"usage_percent\":%.2f,\"cores_usage\":[1,1,1,1]}"
+		","
+		"\"memory\":{\"total_kb\":8388608,\"used_kb\":%.0f,\"swap_total_kb\":null,\"swap_used_kb\":null},"
+		"\"disk\":{\"usage_stats\":[{\"mount_point\":\"/\",\"total_gb\":100.0,\"used_gb\":%.3f}]}}}}",
+		cpu, 8388608 * memory_percent / 100, disk_gb);
 
 	assert_true(trend_add(trend, line, (size_t)len, wall_ms));
 }
 
 /* A week by the hour. */
-static void add_week(struct trend *trend, double cpu, double memory_percent, double disk_first_gb, double disk_per_day_gb)
+static void add_week(struct trend *trend, double cpu, double memory_percent, double disk_first_gb,
+		     double disk_per_day_gb)
 {
 	for (int hour = 0; hour <= 7 * 24; hour++)
 		add(trend, hour * HOUR_MS, cpu, memory_percent, disk_first_gb + disk_per_day_gb * hour / 24);
@@ -62,8 +65,9 @@ static void adds_what_a_sample_says(void **state)
 
 static void passes_over_lines_that_are_no_samples(void **state)
 {
-	static const char *const lines[] = { "", "{", "[]", "null", "{\"data\":1}", "{\"data\":{\"system\":[]}}x",
-					     "{\"type\":\"log_header\"}" };
+	static const char *const lines[] = {
+		"", "{", "[]", "null", "{\"data\":1}", "{\"data\":{\"system\":[]}}x", "{\"type\":\"log_header\"}"
+	};
 	struct trend *trend = *state;
 
 	for (size_t i = 0; i < sizeof(lines) / sizeof(*lines) - 2; i++)
@@ -74,8 +78,10 @@ static void passes_over_lines_that_are_no_samples(void **state)
 
 static void takes_a_sample_with_wrong_types_without_inventing_numbers(void **state)
 {
-	static const char line[] = "{\"data\":{\"system\":{\"cpu\":{\"usage_percent\":\"90\",\"cores_usage\":{}},\"memory\":[],"
-				   "\"disk\":{\"usage_stats\":[null,1,{\"mount_point\":5},{\"mount_point\":\"/\",\"used_gb\":-1,\"total_gb\":0}]}}}}";
+	static const char line[] =
+		"{\"data\":{\"system\":{\"cpu\":{\"usage_percent\":\"90\",\"cores_usage\":{}},\"memory\":[],"
+		"\"disk\":{\"usage_stats\":[null,1,{\"mount_point\":5},{\"mount_point\":\"/"
+		"\",\"used_gb\":-1,\"total_gb\":0}]}}}}";
 	struct trend *trend = *state;
 
 	assert_true(trend_add(trend, line, sizeof(line) - 1, 1));

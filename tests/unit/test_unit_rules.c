@@ -329,8 +329,10 @@ static void the_manual_lists_every_pattern_of_the_table(void **state)
 	}
 }
 
-/* ------------------------------------------------------------------------------------------------- what PID 1 says of
- * it */
+/*
+ * ------------------------------------------------------------------------------------------------- what PID 1 says of
+ * it
+ */
 
 static sd_bus *bus;
 
@@ -479,7 +481,8 @@ static void an_answer_without_the_units_own_name_is_no_answer(void **state)
 	sd_bus_message_unref(m);
 }
 
-/* --------------------------------------------------------------------------------------------------- the port's helper
+/*
+ * --------------------------------------------------------------------------------------------------- the port's helper
  */
 
 static void the_name_of_a_port_is_data_and_nothing_else_is_taken(void **state)

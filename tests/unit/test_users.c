@@ -20,7 +20,8 @@ static void assert_text(const struct user_text *text, const char *want)
 
 static void reads_all_fields_of_each_line(void **state)
 {
-	const char *text = "root:x:0:0:root:/root:/bin/bash\nann:x:1000:1001:Ann Example,Room 1,,:/home/ann:/usr/bin/zsh";
+	const char *text =
+		"root:x:0:0:root:/root:/bin/bash\nann:x:1000:1001:Ann Example,Room 1,,:/home/ann:/usr/bin/zsh";
 	size_t len = strlen(text);
 	struct user user;
 
@@ -41,8 +42,19 @@ static void reads_all_fields_of_each_line(void **state)
 static void skips_lines_that_make_no_sense(void **state)
 {
 	static const char *const lines[] = {
-		"", "::::::", ":x:1:1::/:/bin/sh", "a:x:b:1::/:/bin/sh", "a:x:-1:1::/:/bin/sh", "a:x:4294967296:1::/:/bin/sh", "a:x:1:1:x:/",
-		"a:x:1", "+::::::", "+@group:x:0:0:::", "-bad:x:1:1::/:/bin/sh", "#a:x:1:1::/:/bin/sh", "a:x: 1:1::/:/bin/sh",
+		"",
+		"::::::",
+		":x:1:1::/:/bin/sh",
+		"a:x:b:1::/:/bin/sh",
+		"a:x:-1:1::/:/bin/sh",
+		"a:x:4294967296:1::/:/bin/sh",
+		"a:x:1:1:x:/",
+		"a:x:1",
+		"+::::::",
+		"+@group:x:0:0:::",
+		"-bad:x:1:1::/:/bin/sh",
+		"#a:x:1:1::/:/bin/sh",
+		"a:x: 1:1::/:/bin/sh",
 	};
 
 	(void)state;
@@ -96,8 +108,8 @@ static void tells_who_can_log_in(void **state)
 		const char *shell;
 		bool can;
 	} cases[] = {
-		{ "/bin/bash", true }, { "", true }, { "/usr/sbin/nologin", false }, { "/bin/false", false }, { "/bin/sync", false },
-		{ "/usr/bin/falsework", true },
+		{ "/bin/bash", true },	 { "", true },		 { "/usr/sbin/nologin", false },
+		{ "/bin/false", false }, { "/bin/sync", false }, { "/usr/bin/falsework", true },
 	};
 
 	(void)state;

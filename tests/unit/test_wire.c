@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The portable build's own bus: bytes that come from a peer who is the test, a real dbus-daemon where there is one, and the executor's
- * loop. What it says to libsystemd and hears from it is tested by test_bus.c and test_broker.c, which are built with it too.
+ * The portable build's own bus: bytes that come from a peer who is the test, a real dbus-daemon where there is one, and
+ * the executor's loop. What it says to libsystemd and hears from it is tested by test_bus.c and test_broker.c, which
+ * are built with it too.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,7 +31,7 @@
 
 #include "agent/portable/wire.h"
 
-#define PATH "/org/example"
+#define PATH	  "/org/example"
 #define INTERFACE "org.example.Thing"
 
 struct fixture {
@@ -181,7 +182,8 @@ static int on_signal(sd_bus_message *message, void *data, sd_bus_error *error)
 	if (sd_bus_message_read(message, "s", &text) < 0 || sd_bus_message_enter_container(message, 'a', "{sv}") < 0)
 		return 0;
 	while (sd_bus_message_enter_container(message, 'e', "sv") > 0)
-		if (sd_bus_message_read(message, "sv", &name, "s", &value) < 0 || sd_bus_message_exit_container(message) < 0)
+		if (sd_bus_message_read(message, "sv", &name, "s", &value) < 0 ||
+		    sd_bus_message_exit_container(message) < 0)
 			return 0;
 	snprintf(fixture->text, sizeof(fixture->text), "%s", text);
 	fixture->signals++;
@@ -210,8 +212,9 @@ static int on_reply(sd_bus_message *message, void *data, sd_bus_error *error)
 static void listen_to_all(struct fixture *fixture)
 {
 	assert_int_equal(sd_bus_match_signal(fixture->bus, NULL, NULL, PATH, INTERFACE, "Said", on_signal, fixture), 0);
-	assert_int_equal(sd_bus_match_signal(fixture->bus, NULL, NULL, NULL, "org.freedesktop.DBus.Local", "Disconnected", on_end,
-					     fixture), 0);
+	assert_int_equal(sd_bus_match_signal(fixture->bus, NULL, NULL, NULL, "org.freedesktop.DBus.Local",
+					     "Disconnected", on_end, fixture),
+			 0);
 }
 
 /* ---------------------------------------------------------------------------------------------------- what comes in */
@@ -262,7 +265,9 @@ static void the_end_is_told_by_the_connection_alone(void **state)
 	struct fixture *fixture = *state;
 	struct text out = signal_of("org.freedesktop.DBus.Local", "a lie", false);
 
-	assert_int_equal(sd_bus_match_signal(fixture->bus, NULL, NULL, NULL, "org.freedesktop.DBus.Local", NULL, on_end, fixture), 0);
+	assert_int_equal(sd_bus_match_signal(fixture->bus, NULL, NULL, NULL, "org.freedesktop.DBus.Local", NULL, on_end,
+					     fixture),
+			 0);
 	assert_true(write(fixture->peer, out.bytes, out.len) == (ssize_t)out.len);
 	process_all(fixture->bus);
 	assert_int_equal(fixture->ends, 0);
@@ -360,7 +365,8 @@ static sd_bus_message *call_of(struct fixture *fixture)
 {
 	sd_bus_message *message = NULL;
 
-	assert_int_equal(sd_bus_message_new_method_call(fixture->bus, &message, "org.example", PATH, INTERFACE, "Do"), 0);
+	assert_int_equal(sd_bus_message_new_method_call(fixture->bus, &message, "org.example", PATH, INTERFACE, "Do"),
+			 0);
 	return message;
 }
 
@@ -407,7 +413,9 @@ static void what_was_written_is_what_is_read(void **state)
 	int64_t len;
 	int yes;
 
-	assert_int_equal(sd_bus_message_append(message, "sbta(so)v", "one", 5, UINT64_C(1) << 40, 2, "a", "/a", "b", "/b", "s", "end"), 0);
+	assert_int_equal(sd_bus_message_append(message, "sbta(so)v", "one", 5, UINT64_C(1) << 40, 2, "a", "/a", "b",
+					       "/b", "s", "end"),
+			 0);
 	assert_int_equal(wire_message_seal(message, 9), 0);
 	len = wire_message_len(message->head.data, message->head.len);
 	assert_int_equal(len, message->head.len);
@@ -483,7 +491,8 @@ static void a_listener_with_a_full_queue_costs_no_time(void **state)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	char dir[] = "/tmp/infini-XXXXXX", text[sizeof("unix:path=") + sizeof(address.sun_path)];
-	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), first = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0),
+	    first = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	sd_bus *bus = NULL;
 
 	(void)state;
@@ -506,7 +515,10 @@ static void a_listener_with_a_full_queue_costs_no_time(void **state)
 static void objects_are_named_as_systemd_names_them(void **state)
 {
 	static const char *const names[][2] = {
-		{ "dbus.service", "/x/dbus_2eservice" }, { "0-a_b.c", "/x/_30_2da_5fb_2ec" }, { "", "/x/_" }, { "a\xff", "/x/a_ff" },
+		{ "dbus.service", "/x/dbus_2eservice" },
+		{ "0-a_b.c", "/x/_30_2da_5fb_2ec" },
+		{ "", "/x/_" },
+		{ "a\xff", "/x/a_ff" },
 	};
 
 	(void)state;
@@ -551,7 +563,8 @@ static pid_t daemon_start(const char *address)
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		dup2(ends[1], 1);
 		close(ends[0]);
-		execlp("dbus-daemon", "dbus-daemon", "--session", "--nofork", "--print-address", argument, (char *)NULL);
+		execlp("dbus-daemon", "dbus-daemon", "--session", "--nofork", "--print-address", argument,
+		       (char *)NULL);
 		_exit(127);
 	}
 	close(ends[1]);
@@ -616,22 +629,29 @@ static void a_daemon_knows_us_and_tells_us_of_others(void **state)
 		skip();
 	}
 	bus = client_of(address);
-	assert_int_equal(sd_bus_match_signal_async(bus, &slot, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
-						   "NameOwnerChanged", on_owner, NULL, &fixture), 0);
-	assert_int_equal(sd_bus_call_method_async(bus, NULL, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
-						  "ListNames", on_reply, &fixture, ""), 0);
+	assert_int_equal(sd_bus_match_signal_async(bus, &slot, "org.freedesktop.DBus", "/org/freedesktop/DBus",
+						   "org.freedesktop.DBus", "NameOwnerChanged", on_owner, NULL,
+						   &fixture),
+			 0);
+	assert_int_equal(sd_bus_call_method_async(bus, NULL, "org.freedesktop.DBus", "/org/freedesktop/DBus",
+						  "org.freedesktop.DBus", "ListNames", on_reply, &fixture, ""),
+			 0);
 	process_until(bus, &fixture.replies, 1);
 	assert_string_equal(fixture.name, "");
 	fixture.signals = 0; /* our own name */
 	other = client_of(address);
-	assert_int_equal(sd_bus_call_method_async(other, NULL, "org.example.Nobody", "/", NULL, "Do", on_reply, &fixture, "s", "x"), 0);
+	assert_int_equal(sd_bus_call_method_async(other, NULL, "org.example.Nobody", "/", NULL, "Do", on_reply,
+						  &fixture, "s", "x"),
+			 0);
 	process_until(other, &fixture.replies, 2);
 	assert_string_equal(fixture.name, SD_BUS_ERROR_SERVICE_UNKNOWN);
 	process_until(bus, &fixture.signals, 1);
 	assert_null(sd_bus_slot_unref(slot));
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
-	assert_int_equal(sd_bus_match_signal(bus, NULL, NULL, NULL, "org.freedesktop.DBus.Local", "Disconnected", on_end, &fixture), 0);
+	assert_int_equal(sd_bus_match_signal(bus, NULL, NULL, NULL, "org.freedesktop.DBus.Local", "Disconnected",
+					     on_end, &fixture),
+			 0);
 	process_until(bus, &fixture.ends, 1);
 	sd_bus_close_unref(bus);
 	sd_bus_close_unref(other);
@@ -639,7 +659,9 @@ static void a_daemon_knows_us_and_tells_us_of_others(void **state)
 	rmdir(dir);
 }
 
-/* ------------------------------------------------------------------------------------------------ the executor's loop */
+/*
+ * ------------------------------------------------------------------------------------------------ the executor's loop
+ */
 
 struct turns {
 	sd_event *event;
@@ -682,7 +704,8 @@ static void times_and_descriptors_have_their_turns(void **state)
 	signal(SIGPIPE, SIG_IGN);
 	assert_int_equal(pipe(turns.pair), 0);
 	assert_int_equal(sd_event_new(&turns.event), 0);
-	assert_int_equal(sd_event_add_time(turns.event, &turns.timer, CLOCK_MONOTONIC, UINT64_MAX, 0, on_time, &turns), 0);
+	assert_int_equal(sd_event_add_time(turns.event, &turns.timer, CLOCK_MONOTONIC, UINT64_MAX, 0, on_time, &turns),
+			 0);
 	assert_int_equal(sd_event_add_io(turns.event, &turns.io, turns.pair[0], EPOLLIN, on_read, &turns), 0);
 	assert_int_equal(sd_event_source_set_io_fd_own(turns.io, true), 0);
 	assert_int_equal(sd_event_source_set_time(turns.timer, wire_now_us() + 1000), 0);
@@ -699,16 +722,19 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_signal_is_read_in_either_byte_order, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_message_in_pieces_is_one_when_its_last_byte_is_there, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_message_in_pieces_is_one_when_its_last_byte_is_there, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(many_messages_in_one_piece_are_all_heard, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_end_is_told_by_the_connection_alone, setup, teardown),
 		cmocka_unit_test(what_is_no_message_ends_the_connection),
 		cmocka_unit_test(every_byte_may_be_wrong),
-		cmocka_unit_test_setup_teardown(a_call_to_us_is_answered_that_we_have_nothing_to_offer, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_call_to_us_is_answered_that_we_have_nothing_to_offer, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(text_that_is_none_is_never_sent, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_open_array_takes_nothing_else, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_was_written_is_what_is_read, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_call_without_an_answer_ends_with_its_time_or_with_the_connection, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_call_without_an_answer_ends_with_its_time_or_with_the_connection,
+						setup, teardown),
 		cmocka_unit_test_setup_teardown(who_takes_nothing_is_not_waited_for, setup, teardown),
 		cmocka_unit_test(a_listener_with_a_full_queue_costs_no_time),
 		cmocka_unit_test(objects_are_named_as_systemd_names_them),

@@ -132,7 +132,8 @@ int main(void)
 	if (mount("/dev/vda", "/root", "ext4", 0, NULL) != 0)
 		die("mount /dev/vda");
 	copy_tree("/overlay", "/root");
-	// As switch_root does: the new root is moved over the old one (Documentation/filesystems/ramfs-rootfs-initramfs).
+	// As switch_root does: the new root is moved over the old one
+	// (Documentation/filesystems/ramfs-rootfs-initramfs).
 	if (mount("/dev", "/root/dev", NULL, MS_MOVE, NULL) != 0 || chdir("/root") != 0 ||
 	    mount(".", "/", NULL, MS_MOVE, NULL) != 0 || chroot(".") != 0 || chdir("/") != 0)
 		die("switch root");

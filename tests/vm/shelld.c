@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The tests' own root shell in the guest, on a virtio-serial port of its own, so that what the agent did is looked at
 // without asking the agent. Each request is one `sh -c` with its standard input; requests run side by side, and each is
-// answered with exit status and output. Output goes to memory, not to disk: it works while the root file system is frozen.
+// answered with exit status and output. Output goes to memory, not to disk: it works while the root file system is
+// frozen.
 //
 //   request:  id timeout_ms script_bytes stdin_bytes, four little-endian u32; the script; the input
 //   answer:   id status output_bytes, three little-endian u32; standard output and error together
@@ -24,8 +25,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PORT_NAME "org.infinibay.test"
-#define INPUT_MAX (64u << 20)
+#define PORT_NAME  "org.infinibay.test"
+#define INPUT_MAX  (64u << 20)
 #define OUTPUT_MAX (32u << 20)
 
 struct request {
@@ -156,7 +157,8 @@ int main(void)
 	for (;;) {
 		struct request req;
 
-		if (read_whole(port, &req, sizeof(req)) != 0 || req.script_bytes + (uint64_t)req.stdin_bytes > INPUT_MAX)
+		if (read_whole(port, &req, sizeof(req)) != 0 ||
+		    req.script_bytes + (uint64_t)req.stdin_bytes > INPUT_MAX)
 			return 1;
 		char *body = calloc(1, (size_t)req.script_bytes + req.stdin_bytes + 2);
 		if (!body || read_whole(port, body, req.script_bytes) != 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Preloaded into the agent: once FILE exists, timers of less than 0.1 s never come. Its loop goes on turning and answering,
- * but with a metrics interval as short as that it takes no sample any more.
+ * Preloaded into the agent: once FILE exists, timers of less than 0.1 s never come. Its loop goes on turning and
+ * answering, but with a metrics interval as short as that it takes no sample any more.
  */
 #include <dlfcn.h>
 #include <ev.h>

@@ -37,7 +37,8 @@ static const char help[] =
 	"  --lines N         at most the last N records (default 50)\n"
 	"  --begin TIME      from this time on (as with infinictl log)\n"
 	"  --end TIME        up to this time, not included\n"
-	"  --origin ORIGIN   what this one asked: host, or as the records name it, such as \"uid 1000\" (or uid: any user)\n"
+	"  --origin ORIGIN   what this one asked: host, or as the records name it, such as \"uid 1000\" (or uid: any "
+	"user)\n"
 	"  --failed          what was refused or failed\n"
 	"  --id ID           those of one command\n"
 	"  --all             the looks of infinictl status and ps as well, which are left out otherwise\n"
@@ -98,7 +99,8 @@ static bool has_failed(struct json_object *record)
 /* What `infinictl status` and `ps` ask; a host is never one of them, whatever it calls its commands. */
 static bool is_own_look(struct json_object *record)
 {
-	return !strcmp(text_string(record, "action"), "Status") && !strncmp(text_string(record, "id"), "infinictl-", 10) &&
+	return !strcmp(text_string(record, "action"), "Status") &&
+	       !strncmp(text_string(record, "id"), "infinictl-", 10) &&
 	       strcmp(text_string(record, "origin"), "host") != 0 && !has_failed(record);
 }
 
@@ -262,7 +264,10 @@ static void match_uid(sd_journal *journal, uid_t uid)
 	sd_journal_add_match(journal, match, 0);
 }
 
-/* Anybody may write entries with our fields; who did, the journal says itself (systemd.journal-fields(7), trusted fields). */
+/*
+ * Anybody may write entries with our fields; who did, the journal says itself (systemd.journal-fields(7), trusted
+ * fields).
+ */
 static void match_writers(sd_journal *journal)
 {
 	const struct passwd *service = getpwnam("infiniservice");
@@ -300,7 +305,8 @@ static void read_journal(struct records *records)
 		int64_t wall_ms;
 
 		if (looked == JOURNAL_ENTRIES_MAX) {
-			cli_fail("the journal has more than %d records; --begin and --end narrow the span", JOURNAL_ENTRIES_MAX);
+			cli_fail("the journal has more than %d records; --begin and --end narrow the span",
+				 JOURNAL_ENTRIES_MAX);
 			break;
 		}
 		if (sd_journal_get_realtime_usec(journal, &wall_us) < 0)
@@ -405,8 +411,9 @@ static int take_option(int option, char **argv, struct wanted *wanted)
 {
 	switch (option) {
 	case 'n':
-		return parse_lines(optarg, &wanted->lines) ? CLI_OK :
-							     cli_usage("--lines takes a number from 1 to %d", LINES_MAX);
+		return parse_lines(optarg, &wanted->lines)
+			       ? CLI_OK
+			       : cli_usage("--lines takes a number from 1 to %d", LINES_MAX);
 	case 'b':
 		return cli_time_option("begin", optarg, &wanted->begin_ms);
 	case 'e':
@@ -437,11 +444,16 @@ static int take_option(int option, char **argv, struct wanted *wanted)
 int audit_main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "lines", required_argument, NULL, 'n' },  { "id", required_argument, NULL, 'i' },
-		{ "begin", required_argument, NULL, 'b' },  { "end", required_argument, NULL, 'e' },
-		{ "origin", required_argument, NULL, 'o' }, { "failed", no_argument, NULL, 'f' },
-		{ "all", no_argument, NULL, 'a' },	    { "utc", no_argument, NULL, 'u' },
-		{ "json", no_argument, NULL, 'j' },	    { "help", no_argument, NULL, 'h' },
+		{ "lines", required_argument, NULL, 'n' },
+		{ "id", required_argument, NULL, 'i' },
+		{ "begin", required_argument, NULL, 'b' },
+		{ "end", required_argument, NULL, 'e' },
+		{ "origin", required_argument, NULL, 'o' },
+		{ "failed", no_argument, NULL, 'f' },
+		{ "all", no_argument, NULL, 'a' },
+		{ "utc", no_argument, NULL, 'u' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
 	struct wanted wanted = { .lines = LINES_DEFAULT, .begin_ms = INT64_MIN, .end_ms = INT64_MAX };

@@ -20,7 +20,8 @@ static const char help[] =
 	"infinictl config show [FILE]     print every setting with its value, and where that was set\n"
 	"infinictl config example         print the commented default file\n"
 	"\n"
-	"Exit status: 0 no errors, 1 a file cannot be read, 2 wrong use or configuration. A name that is none but near one is\n"
+	"Exit status: 0 no errors, 1 a file cannot be read, 2 wrong use or configuration. A name that is none but near "
+	"one is\n"
 	"an error here; the agent itself passes over unknown names with a warning.\n";
 
 /* Printed by config/, which writes to a stream of its caller's. */
@@ -52,7 +53,8 @@ static void tell(void *data, enum config_finding finding, const char *text)
 	struct looking *looking = data;
 
 	looking->errors += finding == CONFIG_ERROR;
-	cli_fail("%s%s", finding == CONFIG_WARNING || (looking->print && finding == CONFIG_MISTAKE) ? "warning: " : "", text);
+	cli_fail("%s%s", finding == CONFIG_WARNING || (looking->print && finding == CONFIG_MISTAKE) ? "warning: " : "",
+		 text);
 }
 
 /* What systemd gave us is no default either. */

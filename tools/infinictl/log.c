@@ -24,7 +24,7 @@
 #include "tools/infinictl/text.h"
 #include "tools/show/show.h"
 
-#define METRICS_MAX 16
+#define METRICS_MAX    16
 #define FOLLOW_WAIT_MS 1000
 /* A sample is in its file so long after its time. */
 #define WRITTEN_AFTER_MS 500
@@ -48,7 +48,8 @@ static const char help[] =
 	"TIME: now, today, yesterday, 08:30, \"yesterday 08:30\", \"10m ago\", 3d2h ago, 1790000000 (seconds since\n"
 	"1970), 2026-01-02, \"2026-01-02 03:04\", 2026-01-02T03:04:05Z.\n"
 	"\n"
-	"Exit status: 0 done, 1 failed (a file that is no log or cannot be read, a metric that is in none of the samples, a\n"
+	"Exit status: 0 done, 1 failed (a file that is no log or cannot be read, a metric that is in none of the "
+	"samples, a\n"
 	"--begin that is not before --end), 2 wrong use.\n";
 
 struct options {
@@ -162,10 +163,14 @@ static int take_metric(struct options *o, const char *text)
 static int parse_options(int argc, char **argv, struct options *o)
 {
 	static const struct option options[] = {
-		{ "dir", required_argument, NULL, 'd' },    { "begin", required_argument, NULL, 'b' },
-		{ "end", required_argument, NULL, 'e' },    { "follow", no_argument, NULL, 'f' },
-		{ "metric", required_argument, NULL, 'm' }, { "json", no_argument, NULL, 'j' },
-		{ "utc", no_argument, NULL, 'u' },	    { "help", no_argument, NULL, 'h' },
+		{ "dir", required_argument, NULL, 'd' },
+		{ "begin", required_argument, NULL, 'b' },
+		{ "end", required_argument, NULL, 'e' },
+		{ "follow", no_argument, NULL, 'f' },
+		{ "metric", required_argument, NULL, 'm' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "utc", no_argument, NULL, 'u' },
+		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int option, rc = CLI_OK;
@@ -259,7 +264,8 @@ static int report(struct options *o, const struct reader *reader, const char *wh
 	if (!stats.files && !stats.unreadable && !o->follow && o->dir && o->dir != o->config_dir)
 		rc = cli_fail("%s: holds no file of a metric log", where);
 	else if (!stats.lines && !stats.unreadable && !o->follow)
-		cli_fail("%s: no sample%s", where, o->begin_ms != INT64_MIN || o->end_ms != INT64_MAX ? " between --begin and --end" : "");
+		cli_fail("%s: no sample%s", where,
+			 o->begin_ms != INT64_MIN || o->end_ms != INT64_MAX ? " between --begin and --end" : "");
 	if (!stats.unreadable)
 		return rc;
 	cli_fail("files that could not be read: %llu; the first: %s", (unsigned long long)stats.unreadable, stats.why);

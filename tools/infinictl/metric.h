@@ -14,7 +14,7 @@
 struct json_object;
 
 #define METRIC_STEPS_MAX 16
-#define METRIC_TEXT_MAX 512
+#define METRIC_TEXT_MAX	 512
 
 struct metric_step {
 	const char *name; /* into `text`; of a member, or in [] of an item */
@@ -23,7 +23,7 @@ struct metric_step {
 };
 
 struct metric {
-	char text[METRIC_TEXT_MAX]; /* taken apart: NULs in it */
+	char text[METRIC_TEXT_MAX];  /* taken apart: NULs in it */
 	char label[METRIC_TEXT_MAX]; /* as given */
 	unsigned count;
 	struct metric_step steps[METRIC_STEPS_MAX];

@@ -68,16 +68,15 @@ static void print_object(struct json_object *object, unsigned depth)
 		print_scalar(object);
 		return;
 	}
-	json_object_object_foreach(object, key, value) {
+	json_object_object_foreach(object, key, value)
+	{
 		if (is_nested(value))
 			continue;
 		print_indent(depth);
 		show(stdout, "%s: ", key);
 		print_scalar(value);
 	}
-	json_object_object_foreach(object, name, nested)
-		if (is_nested(nested))
-			print_nested(name, nested, depth);
+	json_object_object_foreach(object, name, nested) if (is_nested(nested)) print_nested(name, nested, depth);
 }
 
 static int print_data(struct json_object *data, bool json)

@@ -16,7 +16,7 @@
 
 /* json-c spends some 60 to 260 bytes on a value: a line of the agent has at most about 40,000. */
 #define VALUES_MAX 100000
-#define DEPTH_MAX 32
+#define DEPTH_MAX  32
 
 struct json_object *text_parse(const char *line, size_t len)
 {

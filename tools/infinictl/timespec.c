@@ -217,8 +217,9 @@ int timespec_parse(const char *text, int64_t now_ms, int64_t *ret_ms, struct err
 	if (parse_epoch(text, ret_ms) || parse_ago(text, now_ms, ret_ms) || parse_day(text, now_ms, ret_ms) ||
 	    parse_time_of_day(text, now_ms, ret_ms) || parse_iso(text, ret_ms))
 		return 0;
-	return err_set(err, -EINVAL,
-		       "\"%.60s\" is no time; use now, today, yesterday, HH:MM, \"10m ago\", \"3d2h ago\", seconds since "
-		       "1970, or 2026-01-02T03:04:05Z",
-		       text);
+	return err_set(
+		err, -EINVAL,
+		"\"%.60s\" is no time; use now, today, yesterday, HH:MM, \"10m ago\", \"3d2h ago\", seconds since "
+		"1970, or 2026-01-02T03:04:05Z",
+		text);
 }

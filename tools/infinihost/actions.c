@@ -12,7 +12,9 @@
 #include "tools/show/show.h"
 
 #define BOOLEAN "=true|false"
-#define CHECKS	"=disk_space|resource_optimization|memory|cpu_load|pressure|clock|log|executor|failed_units|packages|reboot_required"
+#define CHECKS                                                                                                         \
+	"=disk_space|resource_optimization|memory|cpu_load|pressure|clock|log|executor|failed_units|packages|reboot_"  \
+	"required"
 
 /* Parameters are separated by blanks, the values of one by '|'. */
 static const struct {

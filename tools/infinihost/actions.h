@@ -9,8 +9,10 @@
 /* Says on stderr what `words` (an action and its "key=value") has that is not known here. */
 void actions_judge(int count, char **words);
 
-/* Prints the names of all actions, or what may be written behind `action`: "key=" or "key=value" for each of its
- * values. 0, -ENOENT. */
+/*
+ * Prints the names of all actions, or what may be written behind `action`: "key=" or "key=value" for each of its
+ * values. 0, -ENOENT.
+ */
 int actions_print(const char *action);
 
 #endif

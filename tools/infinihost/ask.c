@@ -35,7 +35,8 @@ int ask_explain_failure(struct json_object *answer)
 	return !strcmp(code, "COMMAND_TIMEOUT") ? HOST_TIMEOUT : HOST_AGENT_ERROR;
 }
 
-/* Waits for the end of the cancelled command. 1 when its answer came, 0 when the agent knows of none, or as talk_next.
+/*
+ * Waits for the end of the cancelled command. 1 when its answer came, 0 when the agent knows of none, or as talk_next.
  */
 static int await_end(struct talk *talk, const char *target, const char *id)
 {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* One command, from the message to its answer: sent, waited for, and cancelled in the guest when the person here gives
- * up. */
+/*
+ * One command, from the message to its answer: sent, waited for, and cancelled in the guest when the person here gives
+ * up.
+ */
 #ifndef INFINIHOST_ASK_H
 #define INFINIHOST_ASK_H
 

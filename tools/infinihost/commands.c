@@ -26,7 +26,7 @@
 #define TIMEOUT_MAX_S 86390.0
 /* An agent says who it is at once; then it may be silent between two samples, 30 s by default. */
 #define SILENCE_FIRST_S 10.0
-#define SILENCE_S 90.0
+#define SILENCE_S	90.0
 /* So long a pipe is given to bring its first byte. */
 #define INPUT_WAIT_MS 100
 
@@ -139,19 +139,20 @@ static void silence_say(struct silence *silence, const struct host_options *opti
 	if (talk->link.fd < 0)
 		show(stderr, "infinihost: %s: no agent has connected for %.0f s\n", options->path, quiet_s);
 	else
-		show(stderr, "infinihost: %s: no message for %.0f s: is an agent running behind it?%s\n", options->path, quiet_s,
-		     options->listening ? "" : " (a chardev serves one client at a time)");
+		show(stderr, "infinihost: %s: no message for %.0f s: is an agent running behind it?%s\n", options->path,
+		     quiet_s, options->listening ? "" : " (a chardev serves one client at a time)");
 	silence->limit_s *= 2;
 	silence->say_ns = command_deadline(silence->limit_s);
 }
 
 /* The next message, or an agent that came (0). -ETIMEDOUT only at the deadline: silence before it is said. */
-static int watch_next(struct talk *talk, const struct host_options *options, struct silence *silence, uint64_t deadline_ns,
-		      struct talk_message *ret)
+static int watch_next(struct talk *talk, const struct host_options *options, struct silence *silence,
+		      uint64_t deadline_ns, struct talk_message *ret)
 {
 	for (;;) {
 		uint64_t until_ns = silence->say_ns < deadline_ns ? silence->say_ns : deadline_ns;
-		int r = talk->greeted && talk->link.fd >= 0 ? talk_next(talk, -1, until_ns, ret) : talk_greet(talk, until_ns);
+		int r = talk->greeted && talk->link.fd >= 0 ? talk_next(talk, -1, until_ns, ret)
+							    : talk_greet(talk, until_ns);
 
 		if (r == -ENOTCONN && options->listening)
 			continue; /* an agent that was restarted comes again */
@@ -186,7 +187,8 @@ int command_watch(const struct host_options *options, int argc, char **argv)
 			seen++;
 		}
 		if (r < 0) /* told to stop, or watched as long as asked: that is what a watch is for */
-			return r == -EINTR || (r == -ETIMEDOUT && count == 0) ? HOST_OK : talk_explain(options, r, "message");
+			return r == -EINTR || (r == -ETIMEDOUT && count == 0) ? HOST_OK
+									      : talk_explain(options, r, "message");
 	}
 	return HOST_OK;
 }
@@ -224,8 +226,9 @@ static int tell_cut(struct json_object *answer, int status)
 {
 	if (!json_object_get_boolean(summary_find(answer, "truncated")))
 		return status;
-	show(stderr, summary_find(answer, "stdout_bytes") ? "infinihost: the output was cut (commands.max_output_bytes of the guest)\n" :
-							    "infinihost: there is more than what is listed in data\n");
+	show(stderr, summary_find(answer, "stdout_bytes")
+			     ? "infinihost: the output was cut (commands.max_output_bytes of the guest)\n"
+			     : "infinihost: there is more than what is listed in data\n");
 	return status == HOST_OK ? HOST_INCOMPLETE : status;
 }
 
@@ -306,7 +309,8 @@ static int exec_status(struct json_object *answer)
 	const char *error_code = summary_find_text(answer, "error_code"), *reason = summary_find_text(answer, "reason");
 
 	/* With a reason it is the agent's code, not a program's. */
-	if (json_object_is_type(code, json_type_int) && (!*error_code || (!strcmp(error_code, "COMMAND_FAILED") && !*reason)))
+	if (json_object_is_type(code, json_type_int) &&
+	    (!*error_code || (!strcmp(error_code, "COMMAND_FAILED") && !*reason)))
 		return json_object_get_int(code) & 0xff;
 	return succeeded(answer) ? HOST_OK : ask_explain_failure(answer);
 }
@@ -341,12 +345,13 @@ int command_exec(const struct host_options *options, int argc, char **argv)
 	if (how.timeout_s > TIMEOUT_MAX_S)
 		return command_usage("--timeout: at most 86390 s for a command");
 	if (input_waits(INPUT_WAIT_MS))
-		return command_usage("exec: the standard input is not passed to the guest; redirect it, exec ... </dev/null");
+		return command_usage(
+			"exec: the standard input is not passed to the guest; redirect it, exec ... </dev/null");
 	talk_id(id);
 	line = request_shell_line(argc - optind, argv + optind);
 	message = request_new("UnsafeCommand", id, how.timeout_s);
-	if (!line || !message || request_add_text(message, "raw_command", line) || request_add_text(message, "shell", how.shell) ||
-	    request_add_text(message, "working_dir", how.working_dir))
+	if (!line || !message || request_add_text(message, "raw_command", line) ||
+	    request_add_text(message, "shell", how.shell) || request_add_text(message, "working_dir", how.working_dir))
 		return HOST_FAILED;
 	if (ask(options, message, how.timeout_s, &answer, &talk, &status) < 0)
 		return status;
@@ -373,8 +378,9 @@ static int ping_once(struct talk *talk, uint64_t deadline_ns, struct talk_messag
 	int r;
 
 	rfc3339_format(moment_now().wall_ms, stamp);
-	snprintf(request, sizeof(request), "{\"type\":\"keep_alive_request\",\"sequence_number\":%lld,\"timestamp\":\"%s\"}",
-		 (long long)number, stamp);
+	snprintf(request, sizeof(request),
+		 "{\"type\":\"keep_alive_request\",\"sequence_number\":%lld,\"timestamp\":\"%s\"}", (long long)number,
+		 stamp);
 	r = talk_send_text(talk, request, deadline_ns);
 	while (r >= 0 && (r = talk_next(talk, -1, deadline_ns, ret)) == LINK_LINE) {
 		*ret_refused = talk_refused(talk, ret->json, NULL);

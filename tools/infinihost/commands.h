@@ -17,7 +17,10 @@ int command_ping(const struct host_options *options, int argc, char **argv);
 /* Says on stderr how the command is used; HOST_USAGE. */
 int command_usage(const char *text);
 
-/* Opens and greets. A negative errno after saying why; *ret_exit is then the exit code. talk_close is allowed either way. */
+/*
+ * Opens and greets. A negative errno after saying why; *ret_exit is then the exit code. talk_close is allowed either
+ * way.
+ */
 int command_begin(struct talk *talk, const struct host_options *options, uint64_t deadline_ns, int *ret_exit);
 
 /* Reads a non-negative number of seconds. 0 or -EINVAL. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The agent runs as a child in a process group of its own (a Ctrl-C is the host's to handle: it asks the agent to stop and
- * waits), keeps everything in one private directory, and would be told to stop if the host died (PR_SET_PDEATHSIG).
+ * The agent runs as a child in a process group of its own (a Ctrl-C is the host's to handle: it asks the agent to stop
+ * and waits), keeps everything in one private directory, and would be told to stop if the host died (PR_SET_PDEATHSIG).
  * Its messages about itself go to a file there, shown only when something went wrong.
  */
 #include "demo.h"
@@ -25,12 +25,12 @@
 #include "tools/infinihost/summary.h"
 #include "tools/show/show.h"
 
-#define DIR_SIZE 64 /* leaves room for a file's name within the 108 bytes of a socket's path */
-#define PATH_SIZE 108
+#define DIR_SIZE	64 /* leaves room for a file's name within the 108 bytes of a socket's path */
+#define PATH_SIZE	108
 #define START_TIMEOUT_S 10.0
-#define STOP_TIMEOUT_S 15.0
-#define SETTINGS 6
-#define ARGUMENTS_MAX 64
+#define STOP_TIMEOUT_S	15.0
+#define SETTINGS	6
+#define ARGUMENTS_MAX	64
 
 struct demo {
 	char dir[DIR_SIZE];
@@ -55,7 +55,9 @@ static void demo_remove(struct demo *demo)
 		nftw(demo->dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
 }
 
-/* The directory, an empty config file (so that the machine's own is left aside) and the settings that keep all inside. */
+/*
+ * The directory, an empty config file (so that the machine's own is left aside) and the settings that keep all inside.
+ */
 static int demo_prepare(struct demo *demo, struct err *e)
 {
 	static const char *const formats[SETTINGS] = { "agent.state_dir=%s/state", "agent.runtime_dir=%s/run",
@@ -196,10 +198,11 @@ static void show_agent_messages(const struct demo *demo)
 
 static int ask_for_system(struct talk *talk)
 {
-	return talk_send_text(talk,
-			      "{\"type\":\"SafeCommand\",\"id\":\"demo-1\",\"command_type\":{\"action\":\"SystemInfo\"},"
-			      "\"params\":null,\"timeout\":30}",
-			      command_deadline(START_TIMEOUT_S));
+	return talk_send_text(
+		talk,
+		"{\"type\":\"SafeCommand\",\"id\":\"demo-1\",\"command_type\":{\"action\":\"SystemInfo\"},"
+		"\"params\":null,\"timeout\":30}",
+		command_deadline(START_TIMEOUT_S));
 }
 
 /* Waits for the agent to connect, as long as it lives. */
@@ -243,7 +246,8 @@ static int converse(struct demo *demo, struct talk *talk, const struct host_opti
 	return r == -EINTR || (r == -ETIMEDOUT && demo->messages > 0) ? 0 : r;
 }
 
-static int demo_run(struct demo *demo, const struct host_options *options, uint64_t duration_end_ns, int argc, char **argv)
+static int demo_run(struct demo *demo, const struct host_options *options, uint64_t duration_end_ns, int argc,
+		    char **argv)
 {
 	struct host_options here = *options;
 	struct talk talk;
@@ -291,10 +295,13 @@ int demo_main(const struct host_options *options, int argc, char **argv)
 	int status;
 
 	if (demo_options(argc, argv, &duration_s) < 0)
-		return command_usage("usage: demo [--duration S] -- AGENT [ARGUMENT...]; DURATION in the environment is seconds too");
+		return command_usage("usage: demo [--duration S] -- AGENT [ARGUMENT...]; DURATION in the environment "
+				     "is seconds too");
 	if (!options->json)
-		show(stderr, duration_s < 0 ? "An agent and its host on this machine; Ctrl-C ends it.\n" :
-						 "An agent and its host on this machine, for %g s.\n", duration_s);
+		show(stderr,
+		     duration_s < 0 ? "An agent and its host on this machine; Ctrl-C ends it.\n"
+				    : "An agent and its host on this machine, for %g s.\n",
+		     duration_s);
 	status = demo_run(&demo, options, command_deadline(duration_s), argc - optind, argv + optind);
 	if (status != HOST_OK)
 		show_agent_messages(&demo);

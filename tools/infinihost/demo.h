@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `infinihost demo -- AGENT [ARGUMENT...]`: an agent of one's own against an embedded host, in a private directory that is
- * removed afterwards; what `make run` shows.
+ * `infinihost demo -- AGENT [ARGUMENT...]`: an agent of one's own against an embedded host, in a private directory that
+ * is removed afterwards; what `make run` shows.
  */
 #ifndef INFINIHOST_DEMO_H
 #define INFINIHOST_DEMO_H

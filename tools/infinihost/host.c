@@ -21,7 +21,8 @@ static const char help[] =
 	"  -l, --listen PATH    listen on a socket for an agent started with --port unix:PATH\n"
 	"Options:\n"
 	"  -s, --secret FILE    sign what is sent with the secret in FILE\n"
-	"  -t, --timeout S      seconds a command may take, or to wait (30 for run, exec and ping, 2 for raw, for ever for watch)\n"
+	"  -t, --timeout S      seconds a command may take, or to wait (30 for run, exec and ping, 2 for raw, for ever "
+	"for watch)\n"
 	"  -j, --json           print the messages as they came, one JSON object a line\n"
 	"  -h, --help           this text\n"
 	"  -V, --version        the version\n"
@@ -50,8 +51,7 @@ static const struct {
 	const char *name;
 	int (*main)(const struct host_options *options, int argc, char **argv);
 } commands[] = {
-	{ "watch", command_watch }, { "run", command_run },   { "exec", command_exec },
-	{ "actions", command_actions },
+	{ "watch", command_watch }, { "run", command_run },   { "exec", command_exec }, { "actions", command_actions },
 	{ "raw", command_raw },	    { "ping", command_ping }, { "demo", demo_main },
 };
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One buffer holds what was read: the front is handed out line by line and the rest moved down only when room is needed. Every
- * wait is one ppoll(2) with the signals let through, so that an interrupt between the test and the wait cannot be lost.
+ * One buffer holds what was read: the front is handed out line by line and the rest moved down only when room is
+ * needed. Every wait is one ppoll(2) with the signals let through, so that an interrupt between the test and the wait
+ * cannot be lost.
  */
 #include "link.h"
 
@@ -66,7 +67,8 @@ static int wait_for(struct pollfd *fds, nfds_t count, uint64_t deadline_ns)
 {
 	for (;;) {
 		uint64_t now_ns = clock_ns(CLOCK_MONOTONIC), left_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
-		struct timespec left = { .tv_sec = (time_t)(left_ns / NS_PER_S), .tv_nsec = (long)(left_ns % NS_PER_S) };
+		struct timespec left = { .tv_sec = (time_t)(left_ns / NS_PER_S),
+					 .tv_nsec = (long)(left_ns % NS_PER_S) };
 		int ready;
 
 		if (interrupted)
@@ -126,8 +128,8 @@ int link_listen(struct link *link, const char *path, struct err *e)
 	if (r < 0)
 		return r;
 	link->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	r = link->listen_fd < 0 ? err_set(e, -errno, "%s: %s", path, strerror(errno)) :
-				  socket_path_bind(link->listen_fd, path, 0, &link->id, e);
+	r = link->listen_fd < 0 ? err_set(e, -errno, "%s: %s", path, strerror(errno))
+				: socket_path_bind(link->listen_fd, path, 0, &link->id, e);
 	if (r < 0) {
 		link_close(link);
 		return r;
@@ -180,7 +182,8 @@ static int read_some(struct link *link)
 	make_room(link);
 	if (link->start + link->len == LINK_LINE_MAX)
 		return 0;
-	n = recv(link->fd, link->bytes + link->start + link->len, LINK_LINE_MAX - link->start - link->len, MSG_DONTWAIT);
+	n = recv(link->fd, link->bytes + link->start + link->len, LINK_LINE_MAX - link->start - link->len,
+		 MSG_DONTWAIT);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
 	if (n <= 0) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The host's end of one agent's port: a stream socket, connected to (QEMU's chardev is a server) or listened on (an agent started
- * with `unix:PATH`), read line by line within a bound. The guest is not trusted: a line longer than LINK_LINE_MAX is
- * skipped up to its newline and counted, whatever the guest does.
+ * The host's end of one agent's port: a stream socket, connected to (QEMU's chardev is a server) or listened on (an
+ * agent started with `unix:PATH`), read line by line within a bound. The guest is not trusted: a line longer than
+ * LINK_LINE_MAX is skipped up to its newline and counted, whatever the guest does.
  */
 #ifndef INFINIHOST_LINK_H
 #define INFINIHOST_LINK_H
@@ -20,7 +20,7 @@
 
 struct link {
 	int listen_fd; /* -1 when the socket was connected to */
-	int fd;        /* -1 while nobody is connected */
+	int fd;	       /* -1 while nobody is connected */
 	char *bytes;   /* LINK_LINE_MAX bytes: the line handed out, then what came after it */
 	size_t start, len;
 	bool skipping; /* inside a line that was too long */
@@ -35,8 +35,8 @@ enum link_event {
 };
 
 /*
- * Makes link_next and link_accept end with -EINTR at SIGINT, SIGTERM and SIGHUP, which stay blocked outside their waits, so that
- * none is missed. Call it once, first.
+ * Makes link_next and link_accept end with -EINTR at SIGINT, SIGTERM and SIGHUP, which stay blocked outside their
+ * waits, so that none is missed. Call it once, first.
  */
 void link_catch_signals(void);
 /* True once such a signal came. */
@@ -50,17 +50,22 @@ void link_restore_signals(void);
 int link_connect(struct link *link, const char *path, struct err *e);
 int link_listen(struct link *link, const char *path, struct err *e);
 
-/* Waits until a peer is there. 0, -ETIMEDOUT or -EINTR; at once when connected. `deadline_ns` is CLOCK_MONOTONIC or TIME_NEVER. */
+/*
+ * Waits until a peer is there. 0, -ETIMEDOUT or -EINTR; at once when connected. `deadline_ns` is CLOCK_MONOTONIC or
+ * TIME_NEVER.
+ */
 int link_accept(struct link *link, uint64_t deadline_ns);
 
 /*
- * Waits for one line. LINK_LINE: *ret_line is NUL-terminated without its newline, valid until the next call; blank lines are
- * left out. LINK_OTHER: `other_fd` (-1 for none) can be read. -ENOTCONN: the peer is gone (its half line thrown away),
- * -ETIMEDOUT, -EINTR.
+ * Waits for one line. LINK_LINE: *ret_line is NUL-terminated without its newline, valid until the next call; blank
+ * lines are left out. LINK_OTHER: `other_fd` (-1 for none) can be read. -ENOTCONN: the peer is gone (its half line
+ * thrown away), -ETIMEDOUT, -EINTR.
  */
 int link_next(struct link *link, int other_fd, uint64_t deadline_ns, char **ret_line, size_t *ret_len);
 
-/* Sends `text` whole, reading meanwhile what fits so that two full pipes cannot block each other. Errors as link_next. */
+/*
+ * Sends `text` whole, reading meanwhile what fits so that two full pipes cannot block each other. Errors as link_next.
+ */
 int link_send(struct link *link, const char *text, size_t len, uint64_t deadline_ns);
 
 /* Drops the peer; a listening link can accept another. */

@@ -16,8 +16,8 @@
 #include "tools/show/show.h"
 
 #define ANSWER_TIMEOUT_S 2.0
-#define INPUT_MAX (16U << 20)
-#define INPUT_STEP 65536
+#define INPUT_MAX	 (16U << 20)
+#define INPUT_STEP	 65536
 
 struct input {
 	int fd; /* -1 at its end */
@@ -88,7 +88,8 @@ static int input_read(struct input *input)
 	return 0;
 }
 
-static int send_input(struct talk *talk, struct input *input, struct tally *tally, uint64_t *deadline_ns, double timeout_s)
+static int send_input(struct talk *talk, struct input *input, struct tally *tally, uint64_t *deadline_ns,
+		      double timeout_s)
 {
 	size_t sent = 0;
 	char *end;

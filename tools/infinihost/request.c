@@ -12,7 +12,9 @@
 
 #include "tools/show/show.h"
 
-/* True if all of `text` is one JSON value; json-c takes 'x', NaN and Infinity too, which therefore must not begin it. */
+/*
+ * True if all of `text` is one JSON value; json-c takes 'x', NaN and Infinity too, which therefore must not begin it.
+ */
 static bool parse_value(const char *text, struct json_object **ret)
 {
 	struct json_tokener *tokener;
@@ -25,7 +27,8 @@ static bool parse_value(const char *text, struct json_object **ret)
 		return false;
 	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
 	*ret = json_tokener_parse_ex(tokener, text, (int)strlen(text) + 1);
-	whole = json_tokener_get_error(tokener) == json_tokener_success && json_tokener_get_parse_end(tokener) == strlen(text);
+	whole = json_tokener_get_error(tokener) == json_tokener_success &&
+		json_tokener_get_parse_end(tokener) == strlen(text);
 	json_tokener_free(tokener);
 	if (!whole)
 		json_object_put(*ret);
@@ -76,8 +79,8 @@ static double at_most(double a, double b)
 }
 
 /*
- * Of a limit of t the agent keeps min(1, t/4) for its answer, and SIGTERM goes out min(2, t/5) before that. It takes whole seconds, one
- * at least.
+ * Of a limit of t the agent keeps min(1, t/4) for its answer, and SIGTERM goes out min(2, t/5) before that. It takes
+ * whole seconds, one at least.
  */
 int64_t request_time_limit(double seconds)
 {

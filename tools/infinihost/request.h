@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The messages a host sends, made from words as a person types them. Objects belong to the caller; an int is 0, -EINVAL for words that
- * make no sense, or -ENOMEM.
+ * The messages a host sends, made from words as a person types them. Objects belong to the caller; an int is 0, -EINVAL
+ * for words that make no sense, or -ENOMEM.
  */
 #ifndef INFINIHOST_REQUEST_H
 #define INFINIHOST_REQUEST_H
@@ -11,8 +11,8 @@
 #include <json-c/json.h>
 
 /*
- * The time limit to send, in whole seconds, so that a command has `seconds` before it is asked to end: the agent keeps a reserve for itself
- * and for the asking (transport/PROTOCOL.md, "response").
+ * The time limit to send, in whole seconds, so that a command has `seconds` before it is asked to end: the agent keeps
+ * a reserve for itself and for the asking (transport/PROTOCOL.md, "response").
  */
 int64_t request_time_limit(double seconds);
 
@@ -26,12 +26,15 @@ int request_add_text(struct json_object *into, const char *key, const char *text
 struct json_object *request_action(const char *id, double timeout_s, int count, char **words);
 
 /*
- * "key=value" as a member of `into`: the value as JSON if all of it is a number, a boolean, null, a string in double quotes,
- * an object or an array, else as a string. The key "action" is none.
+ * "key=value" as a member of `into`: the value as JSON if all of it is a number, a boolean, null, a string in double
+ * quotes, an object or an array, else as a string. The key "action" is none.
  */
 int request_parameter(struct json_object *into, const char *text);
 
-/* The words of a command as one shell line: one word as it is, several each quoted for sh. To be freed; NULL: no memory. */
+/*
+ * The words of a command as one shell line: one word as it is, several each quoted for sh. To be freed; NULL: no
+ * memory.
+ */
 char *request_shell_line(int count, char **words);
 
 #endif

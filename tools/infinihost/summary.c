@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a person watching wants to see of each message. A guest may send anything: every member is looked up by path and its
- * type tested, and its text goes through tools/show/, because a process may be called ESC ] … (terminals obey that).
+ * What a person watching wants to see of each message. A guest may send anything: every member is looked up by path and
+ * its type tested, and its text goes through tools/show/, because a process may be called ESC ] … (terminals obey
+ * that).
  */
 #include "summary.h"
 
@@ -42,9 +43,9 @@ const char *summary_find_text(struct json_object *from, const char *path)
 
 static const char *value_text(struct json_object *value)
 {
-	return json_object_is_type(value, json_type_string) ?
-		       json_object_get_string(value) :
-		       json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+	return json_object_is_type(value, json_type_string)
+		       ? json_object_get_string(value)
+		       : json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
 }
 
 static void print_field(FILE *out, const char *label, struct json_object *message, const char *path)
@@ -114,14 +115,14 @@ static void print_metrics(FILE *out, struct json_object *m)
 
 	print_field(out, "seq", m, "seq");
 	show(out, "  cpu %.1f%% of %zu", number(system, "cpu.usage_percent"),
-		array_length(summary_find(system, "cpu.cores_usage")));
+	     array_length(summary_find(system, "cpu.cores_usage")));
 	show(out, "  memory %.1f/%.1f GiB", number(system, "memory.used_kb") / kb_per_gb,
-		number(system, "memory.total_kb") / kb_per_gb);
+	     number(system, "memory.total_kb") / kb_per_gb);
 	print_filesystems(out, summary_find(system, "disk.usage_stats"));
 	print_interfaces(out, summary_find(system, "network.interfaces"));
 	show(out, "  load %.2f", number(system, "load_average.load_1min"));
 	show(out, "  %zu processes  %zu ports", array_length(summary_find(m, "data.processes")),
-		array_length(summary_find(m, "data.ports")));
+	     array_length(summary_find(m, "data.ports")));
 }
 
 static void print_response(FILE *out, struct json_object *m)
@@ -170,14 +171,14 @@ static const struct {
 	const char *type;
 	void (*print)(FILE *out, struct json_object *message);
 } printers[] = {
-	{ "handshake", print_handshake },   { "metrics", print_metrics },      { "response", print_response },
-	{ "error", print_error },	    { "agent_event", print_event },    { "keep_alive", print_keep_alive },
+	{ "handshake", print_handshake }, { "metrics", print_metrics },	  { "response", print_response },
+	{ "error", print_error },	  { "agent_event", print_event }, { "keep_alive", print_keep_alive },
 };
 
 void summary_print(FILE *out, struct json_object *message)
 {
 	const char *type = summary_find_text(message, "type");
-	void (*print)(FILE *out, struct json_object *message) = print_other;
+	void (*print)(FILE * out, struct json_object * message) = print_other;
 
 	for (size_t i = 0; i < ARRAY_SIZE(printers); i++)
 		if (!strcmp(printers[i].type, type))

@@ -23,16 +23,16 @@
 #include "transport/envelope.h"
 #include "transport/json_write.h"
 
-#define VALUES_MAX 200000
-#define DEPTH_MAX 32
-#define SECRET_MAX 4096
-#define PIPE_WAIT_MS 3000
+#define VALUES_MAX    200000
+#define DEPTH_MAX     32
+#define SECRET_MAX    4096
+#define PIPE_WAIT_MS  3000
 #define CLOCK_WAIT_NS NS_PER_S
-#define NONCE_SIZE 33
+#define NONCE_SIZE    33
 
 /*
- * The secret is the file's text without trailing white space, used verbatim as the key. A pipe, as a shell makes it of a command, is
- * waited for, but not for ever: a FIFO may have nobody at its other end.
+ * The secret is the file's text without trailing white space, used verbatim as the key. A pipe, as a shell makes it of
+ * a command, is waited for, but not for ever: a FIFO may have nobody at its other end.
  */
 static int read_secret(const char *path, char **ret, struct err *e)
 {
@@ -46,7 +46,8 @@ static int read_secret(const char *path, char **ret, struct err *e)
 	if (fd >= 0)
 		len = read(fd, text, sizeof(text) - 1);
 	if (len < 0)
-		return err_set(e, -errno, "%s: %s", path, errno == ENXIO ? "it is a socket, not a file" : strerror(errno));
+		return err_set(e, -errno, "%s: %s", path,
+			       errno == ENXIO ? "it is a socket, not a file" : strerror(errno));
 	while (len > 0 && strchr(" \t\r\n", text[len - 1]))
 		len--;
 	text[len] = '\0';
@@ -69,7 +70,8 @@ int talk_open(struct talk *talk, const struct host_options *options, int *ret_ex
 	if (r < 0)
 		return r;
 	*ret_exit = HOST_NOT_CONNECTED;
-	r = options->listening ? link_listen(&talk->link, options->path, e) : link_connect(&talk->link, options->path, e);
+	r = options->listening ? link_listen(&talk->link, options->path, e)
+			       : link_connect(&talk->link, options->path, e);
 	if (r < 0)
 		talk_close(talk);
 	return r;
@@ -156,7 +158,8 @@ static int send_signed(struct talk *talk, const char *text, size_t len, uint64_t
 		return -ENOMEM;
 	json_writer_init(&writer, buffer, size);
 	random_hex(nonce, sizeof(nonce));
-	r = envelope_sign(&writer, talk->secret, strlen(talk->secret), wall_ms() + talk->clock_offset_ms, nonce, text, len);
+	r = envelope_sign(&writer, talk->secret, strlen(talk->secret), wall_ms() + talk->clock_offset_ms, nonce, text,
+			  len);
 	return r < 0 ? r : link_send(&talk->link, writer.buf, writer.len, deadline_ns);
 }
 
@@ -177,7 +180,8 @@ int talk_send_text(struct talk *talk, const char *text, uint64_t deadline_ns)
 
 int talk_send(struct talk *talk, struct json_object *message, uint64_t deadline_ns)
 {
-	const char *text = json_object_to_json_string_ext(message, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+	const char *text =
+		json_object_to_json_string_ext(message, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
 
 	return text ? talk_send_text(talk, text, deadline_ns) : -ENOMEM;
 }
@@ -260,7 +264,8 @@ static bool refuses_envelope(const char *code)
 
 bool talk_refused(const struct talk *talk, struct json_object *message, const char *id)
 {
-	const char *code = summary_find_text(message, "details.code"), *theirs = summary_find_text(message, "details.id");
+	const char *code = summary_find_text(message, "details.code"),
+		   *theirs = summary_find_text(message, "details.id");
 
 	if (strcmp(summary_find_text(message, "type"), "error") != 0)
 		return false;
@@ -295,7 +300,7 @@ int talk_explain(const struct host_options *options, int error, const char *wait
 		return HOST_INTERRUPTED;
 	case -ETIMEDOUT:
 		show(stderr, "infinihost: %s: no %s in time%s\n", options->path, waited_for,
-			options->listening ? "" : " (a chardev serves one client at a time: is another connected?)");
+		     options->listening ? "" : " (a chardev serves one client at a time: is another connected?)");
 		return HOST_TIMEOUT;
 	case -ENOTCONN:
 		show(stderr, "infinihost: %s: the connection was closed before the %s\n", options->path, waited_for);

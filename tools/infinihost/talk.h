@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A conversation with one agent over a link: opened as a host does it (a newline first, so that a half line left by an earlier
- * host ends there), messages signed when there is a secret, answers found by their id.
+ * A conversation with one agent over a link: opened as a host does it (a newline first, so that a half line left by an
+ * earlier host ends there), messages signed when there is a secret, answers found by their id.
  */
 #ifndef INFINIHOST_TALK_H
 #define INFINIHOST_TALK_H
@@ -37,7 +37,7 @@ struct host_options {
 
 struct talk {
 	struct link link;
-	char *secret; /* NULL without one */
+	char *secret;		 /* NULL without one */
 	int64_t clock_offset_ms; /* the guest's wall clock less ours: a message is signed in the guest's time */
 	bool clock_known;
 	bool greeted; /* the peer that is there now */
@@ -50,14 +50,14 @@ struct talk_message {
 };
 
 /*
- * Reads the secret and connects (or listens). 0 or -errno with words; *ret_exit is then the exit code: wrong use for what was typed, the
- * secret's file too, not connected for the socket.
+ * Reads the secret and connects (or listens). 0 or -errno with words; *ret_exit is then the exit code: wrong use for
+ * what was typed, the secret's file too, not connected for the socket.
  */
 int talk_open(struct talk *talk, const struct host_options *options, int *ret_exit, struct err *e);
 
 /*
- * Waits for a peer (when listening), sends the first newline and, with a secret, waits up to a second for a message that
- * tells the guest's clock. 0, -ETIMEDOUT, -ENOTCONN or -EINTR.
+ * Waits for a peer (when listening), sends the first newline and, with a secret, waits up to a second for a message
+ * that tells the guest's clock. 0, -ETIMEDOUT, -ENOTCONN or -EINTR.
  */
 int talk_greet(struct talk *talk, uint64_t deadline_ns);
 
@@ -72,7 +72,9 @@ int talk_send_text(struct talk *talk, const char *text, uint64_t deadline_ns);
 int talk_next(struct talk *talk, int other_fd, uint64_t deadline_ns, struct talk_message *ret);
 void talk_message_done(struct talk_message *message);
 
-/* True if `message` is an error that refuses what we sent last: it names `id`, or an envelope (whose id may be unread). */
+/*
+ * True if `message` is an error that refuses what we sent last: it names `id`, or an envelope (whose id may be unread).
+ */
 bool talk_refused(const struct talk *talk, struct json_object *message, const char *id);
 
 /*
