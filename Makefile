@@ -153,6 +153,10 @@ BENCHES := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
 FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 REPLAYS := $(patsubst %,$(BUILD)/tests/fuzz/replay_%,$(FUZZERS))
 FUZZ_SECONDS ?= 60
+# How many programs with tests run side by side.
+TEST_JOBS ?= 2
+# What has to be compiled first is compiled on all processors, unless this make was told otherwise.
+PARALLEL = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 # Memory that was freed is handed out again sooner: fresh pages took half of the time. And no more bytes than the target tells apart.
 FUZZ_ASAN := quarantine_size_mb=4
 FUZZ_OPTIONS_audit := -max_len=1280
@@ -219,7 +223,7 @@ deps: ## install what building and testing need (Debian packages)
 
 run: ## install what is missing, build, and watch the agent talk to an embedded host (DURATION=10 ends it)
 	@tools/deps.sh build
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory $(PARALLEL) all
 	@$(BUILD)/infinihost demo -- $(BUILD)/infiniservice
 
 unit: unit-programs all ## unit tests: no root, no network, no clang, under 30 s
@@ -227,19 +231,19 @@ unit: unit-programs all ## unit tests: no root, no network, no clang, under 30 s
 
 check: ## everything: units, corpora, the real binary, two booted guests (installs what the tests need)
 	@tools/deps.sh build test
-	@$(MAKE) --no-print-directory test-programs
-	@tests/run -j 2 -t 1800 --again $(CHECK_SUMMARY) $(GUEST_RUNS) $(UNIT_TESTS) tests/fuzz/test_corpora.py $(INTEGRATION_TESTS)
+	@$(MAKE) --no-print-directory $(PARALLEL) test-programs
+	@tests/run -j $(TEST_JOBS) -t 1800 --again $(CHECK_SUMMARY) $(GUEST_RUNS) $(UNIT_TESTS) tests/fuzz/test_corpora.py $(INTEGRATION_TESTS)
 
 asan: ## units, corpora and the real binary once more under ASan and UBSan
 	@tools/deps.sh build test
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE=1 test-programs
+	@$(MAKE) --no-print-directory $(PARALLEL) BUILD=$(BUILD)/asan SANITIZE=1 test-programs
 	@INFINISERVICE_BUILD=$(abspath $(BUILD)/asan) ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 \
-		tests/run -j 2 -t 480 --again $(ASAN_SUMMARY) $(patsubst $(BUILD)/%,$(BUILD)/asan/%,$(UNIT_TESTS)) \
+		tests/run -j $(TEST_JOBS) -t 480 --again $(ASAN_SUMMARY) $(patsubst $(BUILD)/%,$(BUILD)/asan/%,$(UNIT_TESTS)) \
 		tests/fuzz/test_corpora.py $(INTEGRATION_TESTS)
 
 fuzz: ## libFuzzer over every target, FUZZ_SECONDS (60) each
 	@tools/deps.sh fuzz
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz CC=clang CFLAGS="-fsanitize=fuzzer-no-link,address,undefined -O1 -DSOURCE_BLOCK=1024u" \
+	@$(MAKE) --no-print-directory $(PARALLEL) BUILD=$(BUILD)/fuzz CC=clang CFLAGS="-fsanitize=fuzzer-no-link,address,undefined -O1 -DSOURCE_BLOCK=1024u" \
 		LDFLAGS="-fsanitize=fuzzer,address,undefined" fuzzers
 	@$(foreach f,$(FUZZERS),mkdir -p $(BUILD)/fuzz/corpus/$f; ASAN_OPTIONS=$(FUZZ_ASAN):$$ASAN_OPTIONS \
 		$(BUILD)/fuzz/tests/fuzz/fuzz_$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 $(FUZZ_OPTIONS_$f) \
@@ -253,7 +257,7 @@ $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(UNIT_LINK)
 
 bench: ## figures against floor programs and peers, as ratios
 	@tools/deps.sh bench
-	@$(MAKE) --no-print-directory all $(BENCHES)
+	@$(MAKE) --no-print-directory $(PARALLEL) all $(BENCHES)
 	@tests/bench/run
 
 soak: ## kills, storms, reconnects and power cuts, N=… rounds (default 20)
@@ -319,7 +323,7 @@ deb: ## Debian packages infiniservice and infiniservice-host, into build/deb
 
 check-package: deb ## the life of the installed package, told in a booted Debian 12 and a booted Debian 13
 	@tools/deps.sh test
-	@tests/run -j 2 -t 1800 --again $(PACKAGE_RUNS)
+	@tests/run -j $(TEST_JOBS) -t 1800 --again $(PACKAGE_RUNS)
 
 clean: ## remove what was built (the cached guest images too)
 	@test ! -e $(BUILD) || test -e $(BUILD)/.flags || \

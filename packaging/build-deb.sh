@@ -30,7 +30,7 @@ mv "$src/packaging/debian" "$src/debian"
 # The caller's variables (BUILD=…) are not meant for the build in the copy.
 unset MAKEFLAGS MAKEOVERRIDES MAKELEVEL BUILD
 log=$out/build.log
-if ! (cd "$src" && DEB_BUILD_OPTIONS="${DEB_BUILD_OPTIONS-nocheck}" dpkg-buildpackage -us -uc -b) >"$log" 2>&1; then
+if ! (cd "$src" && DEB_BUILD_OPTIONS="${DEB_BUILD_OPTIONS-nocheck}" dpkg-buildpackage -jauto -us -uc -b) >"$log" 2>&1; then
 	tail -n 30 "$log" | cut -c 1-300 >&2
 	exit 1
 fi
