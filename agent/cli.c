@@ -207,7 +207,7 @@ static int serve(const struct agent_options *options)
 	return r;
 }
 
-int cli_main(int argc, char *argv[])
+int service_main(int argc, char *argv[])
 {
 	static struct agent_options options;
 

@@ -4,6 +4,6 @@
 #define AGENT_CLI_H
 
 /* Everything `main` does. Returns the exit code: 0 done, 1 failed at run time, 2 usage or configuration error. */
-int cli_main(int argc, char *argv[]);
+int service_main(int argc, char *argv[]);
 
 #endif

@@ -44,7 +44,6 @@ struct exec_config {
 	size_t max_output_bytes;	  /* kept per stream and job when the request does not say; 0: 256 KiB */
 	unsigned max_jobs;		  /* 0 or more than EXEC_JOBS_MAX: EXEC_JOBS_MAX */
 	const char *keep_dir;		  /* where the files of kept commands are; with socket_path only */
-	bool no_cgroup;			  /* follow trees by pid even where cgroups are writable */
 	void (*lost)(void *data, int error); /* optional: the executor died (0) or could not be started (-errno) */
 	void (*found)(void *data);	     /* optional: after `lost`, there is one again that has answered */
 	void *lost_data;		     /* of both */

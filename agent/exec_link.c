@@ -196,8 +196,8 @@ static int executor_connect(const char *path, int *ret_fd, pid_t *ret_pid)
 
 static int executor_launch(struct exec *exec, int *fd, pid_t *pid)
 {
-	char path[4096], name[] = "infiniservice-exec", option[] = "--no-cgroup";
-	char *argv[] = { name, exec->config.no_cgroup ? option : NULL, NULL };
+	char path[4096], name[] = "infiniservice-exec";
+	char *argv[] = { name, NULL };
 
 	if (exec->config.socket_path) {
 		if (stat(exec->config.socket_path, &exec->tried) < 0)

@@ -38,7 +38,6 @@ struct slot {
 
 struct executor {
 	int agent_fd, signal_fd;
-	struct group_base base;
 	struct slot slots[EXECUTOR_SLOTS];
 	atomic_uint *busy; /* per slot, shared with the supervisors */
 	bool orphans;	   /* a supervisor died: its tree is ours to kill */
@@ -76,8 +75,8 @@ static void reply_lost(struct executor *e, uint64_t id)
  */
 static void supervisor_main(struct executor *e, unsigned slot, int control_fd)
 {
-	struct supervise_args args = { .base = &e->base, .busy = &e->busy[slot] };
-	int fds[3] = { e->agent_fd, control_fd, e->base.fd };
+	struct supervise_args args = { .busy = &e->busy[slot] };
+	int fds[2] = { e->agent_fd, control_fd };
 	int at = 3;
 
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
@@ -88,7 +87,6 @@ static void supervisor_main(struct executor *e, unsigned slot, int control_fd)
 	close_range((unsigned)at, ~0U, 0);
 	args.agent_fd = fds[0];
 	args.control_fd = fds[1];
-	e->base.fd = fds[2];
 	prctl(PR_SET_NAME, "exec-slot");
 	_exit(supervise(&args));
 }
@@ -205,12 +203,8 @@ static void agent_read(struct executor *e)
 static void slot_lost(struct executor *e, unsigned index)
 {
 	if (atomic_exchange(&e->busy[index], 0) && e->slots[index].id) {
-		/* As subreaper above the supervisor we have inherited its tree. */
-		struct group group = group_open(&e->base, e->slots[index].pid);
-
-		group_kill(&group);
-		group_close(&group, &e->base);
 		reply_lost(e, e->slots[index].id);
+		/* As subreaper above the supervisor we have inherited its tree. */
 		e->orphans = true;
 	}
 	close_fd(&e->slots[index].control_fd);
@@ -312,7 +306,7 @@ static int process_prepare(void)
 	return signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-int executor_serve(int agent_fd, const struct executor_options *options)
+int executor_serve(int agent_fd)
 {
 	static struct executor e;
 
@@ -323,9 +317,7 @@ int executor_serve(int agent_fd, const struct executor_options *options)
 		mmap(NULL, EXECUTOR_SLOTS * sizeof(*e.busy), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (e.signal_fd < 0 || e.busy == MAP_FAILED || fcntl(agent_fd, F_SETFD, FD_CLOEXEC) < 0)
 		return EXIT_FAILURE;
-	e.base = options->no_cgroup ? (struct group_base){ .fd = -1 } : group_base_open();
 	while (e.agent_fd >= 0 || (slots_any(&e) && clock_ns(CLOCK_MONOTONIC) < e.end_ns))
 		executor_turn(&e);
-	group_base_close(&e.base);
 	return EXIT_SUCCESS;
 }

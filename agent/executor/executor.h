@@ -7,13 +7,7 @@
 #ifndef INFINISERVICE_EXECUTOR_EXECUTOR_H
 #define INFINISERVICE_EXECUTOR_EXECUTOR_H
 
-#include <stdbool.h>
-
-struct executor_options {
-	bool no_cgroup; /* do not use cgroups even where possible */
-};
-
 /* Serves `agent_fd` until its end or STOP. Returns the exit status. One per process. */
-int executor_serve(int agent_fd, const struct executor_options *options);
+int executor_serve(int agent_fd);
 
 #endif

@@ -56,7 +56,6 @@ static int serve_installation(int count)
 
 int main(int argc, char **argv)
 {
-	struct executor_options options = { .no_cgroup = argc > 1 && strcmp(argv[1], "--no-cgroup") == 0 };
 	int type = 0, listening;
 	socklen_t len = sizeof(type);
 
@@ -70,5 +69,5 @@ int main(int argc, char **argv)
 		fputs("infiniservice-exec: started by infiniservice, with a socket as fd 3\n", stderr);
 		return 2;
 	}
-	return executor_serve(3, &options);
+	return executor_serve(3);
 }

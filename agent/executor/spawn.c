@@ -176,10 +176,6 @@ static long clone_run(const struct executor_command *command, const struct spawn
 	pid_t parent = getpid();
 	long pid;
 
-	if (io->cgroup >= 0) {
-		args.flags |= CLONE_INTO_CGROUP;
-		args.cgroup = (uint64_t)io->cgroup;
-	}
 	pid = spawn_clone3(&args, sizeof(args));
 	if (pid == 0)
 		child_run(command, io, user, parent, failure);

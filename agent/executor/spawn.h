@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Starts one command the way posix_spawn does (the child borrows the parent's memory until it executes, so no page
- * tables are copied), with what posix_spawn cannot do: birth inside a cgroup, another user, a death signal.
+ * tables are copied), with what posix_spawn cannot do: another user, a death signal.
  */
 #ifndef INFINISERVICE_EXECUTOR_SPAWN_H
 #define INFINISERVICE_EXECUTOR_SPAWN_H
@@ -13,7 +13,6 @@
 struct spawn_io {
 	int in, out, err; /* become 0, 1 and 2; everything else is closed in the child, */
 	int input;	  /* but this, which becomes EXECUTOR_INPUT_FD; -1: none */
-	int cgroup;	  /* directory fd of the cgroup to be born in, or -1 */
 };
 
 struct spawn_failure {

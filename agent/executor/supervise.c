@@ -27,7 +27,6 @@
 
 struct supervisor {
 	const struct supervise_args *args;
-	struct group group;
 	int signal_fd, null_fd;
 	bool ending; /* no more commands; leave when the tree is empty */
 
@@ -107,21 +106,6 @@ static void outbox_flush(struct supervisor *s)
 	}
 }
 
-static pid_t command_spawn(struct supervisor *s, const int out[2], const int err[2], struct spawn_failure *failure)
-{
-	struct spawn_io io = { s->null_fd, out[1], err[1], s->input, s->group.fd };
-	pid_t pid = spawn_command(&s->command, &io, failure);
-
-	if (pid > 0 || failure->stage != EXECUTOR_STAGE_RESOURCE || io.cgroup < 0)
-		return pid;
-	/* Making the group was allowed, being born in it is not (delegation differs): never mind, from now on. */
-	io.cgroup = -1;
-	pid = spawn_command(&s->command, &io, failure);
-	if (pid > 0)
-		group_close(&s->group, s->args->base);
-	return pid;
-}
-
 /* Pipes and process; on success the read ends are in s->pipes. */
 static pid_t command_start(struct supervisor *s, struct spawn_failure *failure)
 {
@@ -139,7 +123,7 @@ static pid_t command_start(struct supervisor *s, struct spawn_failure *failure)
 		close(out[1]);
 		return -1;
 	}
-	pid = command_spawn(s, out, err, failure);
+	pid = spawn_command(&s->command, &(struct spawn_io){ s->null_fd, out[1], err[1], s->input }, failure);
 	close(out[1]);
 	close(err[1]);
 	if (pid < 0) {
@@ -252,7 +236,6 @@ static void tree_reap(struct supervisor *s, uint64_t now)
 	s->empty = true;
 	s->round_ns = TIME_NEVER;
 	s->round_gap_ns = ROUND_FIRST_NS;
-	group_renew(&s->group, s->args->base, getpid());
 	atomic_store(s->args->busy, 0);
 }
 
@@ -260,10 +243,7 @@ static void tree_kill(struct supervisor *s, uint64_t now)
 {
 	if (s->root > 0)
 		kill(s->root, SIGKILL);
-	group_kill(&s->group);
-	/* The group is faster than any walk; but a privileged command may have left it. */
-	if (s->group.fd < 0 || s->round_gap_ns > ROUND_FIRST_NS)
-		tree_signal(SIGKILL, NULL, 0);
+	tree_signal(SIGKILL, NULL, 0);
 	s->round_ns = now + s->round_gap_ns;
 	s->round_gap_ns = s->round_gap_ns * 2 > ROUND_MAX_NS ? ROUND_MAX_NS : s->round_gap_ns * 2;
 }
@@ -334,7 +314,6 @@ int supervise(const struct supervise_args *args)
 	sigset_t child;
 
 	s.args = args;
-	s.group = group_open(args->base, getpid());
 	s.pipes[0] = s.pipes[1] = s.input = -1;
 	s.empty = true;
 	s.round_ns = TIME_NEVER;
@@ -354,8 +333,5 @@ int supervise(const struct supervise_args *args)
 		deadlines_act(&s, now);
 		outbox_flush(&s);
 	}
-	group_close(&s.group, args->base);
-	if (args->base->fd >= 0)
-		rmdir(args->base->path); /* succeeds for the last one of a dead executor */
 	return 0;
 }

@@ -13,12 +13,9 @@
 
 #include <stdatomic.h>
 
-#include "agent/executor/group.h"
-
 struct supervise_args {
-	int agent_fd;		       /* replies go here */
-	int control_fd;		       /* requests come from here, checked by executor_request_parse only */
-	const struct group_base *base; /* of the executor */
+	int agent_fd;	   /* replies go here */
+	int control_fd;	   /* requests come from here, checked by executor_request_parse only */
 	atomic_uint *busy; /* shared memory: set by the executor with a RUN, cleared here when the next may come */
 };
 

@@ -19,5 +19,5 @@ int main(int argc, char *argv[])
 	if (strcmp(name, "infiniservice-exec") == 0 || (argc > 1 && executor_has_verb(argv[1])))
 		return executor_main(argc, argv);
 	exec_own_program = true;
-	return cli_main(argc, argv);
+	return service_main(argc, argv);
 }

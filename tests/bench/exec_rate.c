@@ -3,7 +3,7 @@
  * How many commands a second the executor runs, against the floor of the machine: posix_spawn of the same argv with
  * two pipes, read to their end and waited for, as many in flight. Rounds alternate, medians are compared. `exec_rate
  * [COMMANDS [ROUNDS [IN_FLIGHT]]]`; the executor program is taken from beside the bench, LIBEXECDIR or
- * $INFINISERVICE_EXEC; $INFINISERVICE_NO_CGROUP forces the tree walk.
+ * $INFINISERVICE_EXEC.
  */
 #include <ev.h>
 
@@ -63,8 +63,7 @@ int main(int argc, char **argv)
 {
 	unsigned total = argument(argc, argv, 1, 1000, 1000000), rounds = argument(argc, argv, 2, 7, ROUNDS_MAX);
 	unsigned in_flight = argument(argc, argv, 3, 5, FLIGHT_MAX);
-	struct exec_config config = { .program = getenv("INFINISERVICE_EXEC"),
-				      .no_cgroup = getenv("INFINISERVICE_NO_CGROUP") };
+	struct exec_config config = { .program = getenv("INFINISERVICE_EXEC") };
 	struct ev_loop *loop = ev_default_loop(0);
 	struct exec *exec = exec_new(loop, &config);
 	double floors[ROUNDS_MAX], execs[ROUNDS_MAX], ratios[ROUNDS_MAX];

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Commands from the request to the answer: the client of agent/exec.c against the real executor in a forked child, or
- * the program when INFINISERVICE_EXEC names it. Every test runs twice, with cgroups where they are writable and
- * without.
+ * the program when INFINISERVICE_EXEC names it.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -61,20 +60,16 @@ struct fixture {
 	struct answer answers[600];
 };
 
-static bool without_cgroup;
-
 static int serve(int fd, void *data)
 {
 	(void)data;
-	return executor_serve(fd, &(struct executor_options){ .no_cgroup = without_cgroup });
+	return executor_serve(fd);
 }
 
 static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	struct exec_config config = { .program = getenv("INFINISERVICE_EXEC"),
-				      .max_output_bytes = 64 * 1024,
-				      .no_cgroup = without_cgroup };
+	struct exec_config config = { .program = getenv("INFINISERVICE_EXEC"), .max_output_bytes = 64 * 1024 };
 
 	if (!config.program)
 		config.child = serve;
@@ -210,7 +205,7 @@ static const char *mark(int which)
 {
 	static char text[8][32];
 
-	snprintf(text[which], sizeof(text[which]), "%d.%d%d", 1000 + which, getpid(), without_cgroup);
+	snprintf(text[which], sizeof(text[which]), "%d.%d", 1000 + which, getpid());
 	return text[which];
 }
 
@@ -1121,8 +1116,6 @@ int main(void)
 		T(what_is_no_sealed_memory_file_is_no_input),
 		T(running_out_of_fds_fails_one_command_and_not_the_next),
 	};
-	int failed = cmocka_run_group_tests_name("exec", tests, NULL, NULL);
 
-	without_cgroup = true;
-	return failed + cmocka_run_group_tests_name("exec without cgroups", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("exec", tests, NULL, NULL);
 }

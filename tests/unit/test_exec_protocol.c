@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The executor's parsers over bytes: requests, replies, the places of cgroups and the text of /proc/PID/stat. */
+/* The executor's parsers over bytes: requests, replies and the text of /proc/PID/stat. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,7 +16,6 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/executor/group.h"
 #include "agent/executor/packet.h"
 #include "agent/executor/protocol.h"
 #include "agent/executor/tree.h"
@@ -382,39 +381,6 @@ static void rejects_damaged_questions_for_a_unit(void **state)
 	assert_null(unit);
 }
 
-static void finds_the_own_cgroup_in_every_layout(void **state)
-{
-	static const char unified[] = "26 23 0:23 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw\n";
-	static const char hybrid[] =
-		"24 23 0:24 / /proc rw - proc proc rw\n30 29 0:27 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
-	static const char inner[] = "26 23 0:23 /docker/a /sys/fs/cgroup ro - cgroup2 cgroup2 ro\n";
-	const struct {
-		const char *cgroup, *mountinfo, *want;
-	} cases[] = {
-		{ "0::/system.slice/x.service\n", unified, "/sys/fs/cgroup/system.slice/x.service" },
-		{ "9:cpu:/\n1:name=systemd:/a\n0::/a\n", hybrid, "/sys/fs/cgroup/unified/a" },
-		{ "0::/docker/a/b\n", inner, "/sys/fs/cgroup/b" },
-		{ "0::/docker/ab\n", inner, NULL },
-		{ "0::/", unified, "/sys/fs/cgroup/" },
-		{ "1:cpu:/\n", unified, NULL },
-		{ "0::/a\n", "24 23 0:24 / /proc rw - proc proc rw\n", NULL },
-		{ "0::/a\n", "26 23 0:23 / /sys/fs/c\\040g rw - cgroup2 cgroup2 rw\n", NULL },
-		{ "", "", NULL },
-		{ "0::", "garbage - cgroup2 ", NULL },
-	};
-	char out[128];
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		int error = group_locate(cases[i].cgroup, cases[i].mountinfo, out, sizeof(out));
-
-		assert_int_equal(error, cases[i].want ? 0 : -ENOENT);
-		if (cases[i].want)
-			assert_string_equal(out, cases[i].want);
-	}
-	assert_int_equal(group_locate("0::/system.slice\n", unified, out, 10), -ENAMETOOLONG);
-}
-
 /* Row 71: a name may hold parentheses, spaces and newlines. */
 static void reads_a_stat_line_whatever_the_name(void **state)
 {
@@ -564,7 +530,6 @@ int main(void)
 		cmocka_unit_test(takes_names_of_units_by_their_grammar_alone),
 		cmocka_unit_test(takes_apart_a_question_for_a_unit),
 		cmocka_unit_test(rejects_damaged_questions_for_a_unit),
-		cmocka_unit_test(finds_the_own_cgroup_in_every_layout),
 		cmocka_unit_test(reads_a_stat_line_whatever_the_name),
 		P(descriptors_of_a_packet_are_known_whatever_else_it_holds),
 		P(descriptors_beyond_those_of_a_packet_never_arrive),

@@ -239,7 +239,7 @@ static void prepare_agent(void)
 static int serve_executor(int fd, void *data)
 {
 	(void)data;
-	return executor_serve(fd, &(struct executor_options){ .no_cgroup = true });
+	return executor_serve(fd);
 }
 
 /*

@@ -97,7 +97,7 @@ static int finish(int status)
 	return status ? status : CLI_FAILED;
 }
 
-int cli_main(int argc, char **argv)
+int infinictl_main(int argc, char **argv)
 {
 	static const struct {
 		const char *name;

@@ -16,7 +16,7 @@ enum cli_exit {
 };
 
 /* The program: returns the exit status. */
-int cli_main(int argc, char **argv);
+int infinictl_main(int argc, char **argv);
 
 /* Subcommands; argv[0] is the subcommand's name. */
 int log_main(int argc, char **argv);

@@ -89,7 +89,7 @@ int ask(const struct host_options *options, struct json_object *message, double 
 {
 	const char *id = summary_find_text(message, "id");
 	uint64_t deadline_ns = command_deadline(timeout_s);
-	int r = command_begin(talk, options, deadline_ns, ret_exit);
+	int r = talk_begin(talk, options, deadline_ns, ret_exit);
 
 	if (r < 0)
 		return r;

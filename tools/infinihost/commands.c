@@ -72,7 +72,7 @@ static int begin_open(struct talk *talk, const struct host_options *options, int
 	return r;
 }
 
-int command_begin(struct talk *talk, const struct host_options *options, uint64_t deadline_ns, int *ret_exit)
+int talk_begin(struct talk *talk, const struct host_options *options, uint64_t deadline_ns, int *ret_exit)
 {
 	int r = begin_open(talk, options, ret_exit);
 
@@ -404,7 +404,7 @@ int command_ping(const struct host_options *options, int argc, char **argv)
 	(void)argv;
 	if (argc != 1)
 		return command_usage("usage: ping");
-	r = command_begin(&talk, options, deadline_ns, &status);
+	r = talk_begin(&talk, options, deadline_ns, &status);
 	if (r < 0)
 		return status;
 	sent_ns = clock_ns(CLOCK_MONOTONIC);

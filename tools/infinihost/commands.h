@@ -21,7 +21,7 @@ int command_usage(const char *text);
  * Opens and greets. A negative errno after saying why; *ret_exit is then the exit code. talk_close is allowed either
  * way.
  */
-int command_begin(struct talk *talk, const struct host_options *options, uint64_t deadline_ns, int *ret_exit);
+int talk_begin(struct talk *talk, const struct host_options *options, uint64_t deadline_ns, int *ret_exit);
 
 /* Reads a non-negative number of seconds. 0 or -EINVAL. */
 int command_seconds(const char *text, double *ret_s);

@@ -128,7 +128,7 @@ int command_raw(const struct host_options *options, int argc, char **argv)
 
 	if (argc > 2)
 		return command_usage("usage: raw [LINE]");
-	r = command_begin(&talk, options, deadline_ns, &status);
+	r = talk_begin(&talk, options, deadline_ns, &status);
 	if (r < 0)
 		return status;
 	if (argc == 2)
