@@ -55,20 +55,29 @@ INC_tools := -Iinclude -I.
 INC_tests := -Iinclude -I. -Itests -DTEST_FOLDER='"$(CURDIR)/tests"' -Wno-frame-larger-than
 
 # ---------------------------------------------------------------------------------------------------- libraries
-LIBS := collectors transport config log packages cleaner executor broker agent ctl host show
-DIR_collectors := collectors
-DIR_transport := transport
-DIR_config := agent/config
-DIR_log := agent/log
-DIR_packages := agent/packages
-DIR_cleaner := agent/cleaner
-DIR_executor := agent/executor
-DIR_broker := agent/broker
-DIR_agent := agent
+# From those that use others down to those that are used, which is the order they are linked in.
+LIBS := ctl host show broker agent executor cleaner packages log config collectors transport
 DIR_ctl := tools/infinictl
 DIR_host := tools/infinihost
 DIR_show := tools/show
+DIR_broker := agent/broker
+DIR_agent := agent
+DIR_executor := agent/executor
+DIR_cleaner := agent/cleaner
+DIR_packages := agent/packages
+DIR_log := agent/log
+DIR_config := agent/config
+DIR_collectors := collectors
+DIR_transport := transport
 MAINS := agent/main.c agent/executor/main.c tools/infinictl/main.c tools/infinihost/main.c
+
+# Which others each of them may use; `make lint` links each whole over those alone, and looks at what it includes.
+OVER_ctl := show log config
+OVER_host := show config transport
+OVER_show := transport
+OVER_broker := agent executor packages config
+OVER_agent := executor packages log config collectors transport
+OVER_cleaner := config
 
 define library
 SRC_$(1) := $$(filter-out $$(MAINS),$$(wildcard $$(DIR_$(1))/*.c))
@@ -79,10 +88,13 @@ endef
 $(foreach l,$(LIBS),$(eval $(call library,$(l))))
 
 A = $(BUILD)/lib$(1).a
-LINK_agent := $(call A,agent) $(call A,packages) $(call A,cleaner) $(call A,executor) $(call A,log) $(call A,config) $(call A,collectors) $(call A,transport)
-LINK_executor := $(call A,broker) $(call A,agent) $(call A,packages) $(call A,cleaner) $(call A,executor) $(call A,config)
-LINK_ctl := $(call A,ctl) $(call A,show) $(call A,log) $(call A,config) $(call A,transport)
-LINK_host := $(call A,host) $(call A,show) $(call A,log) $(call A,config) $(call A,transport)
+# Some libraries and all that those use, in the order of LIBS.
+with_used = $(sort $(1) $(foreach l,$(1),$(call with_used,$(OVER_$l))))
+archives = $(foreach l,$(filter $(call with_used,$(1)),$(LIBS)),$(call A,$l))
+LINK_agent := $(call archives,agent)
+LINK_executor := $(call archives,broker cleaner)
+LINK_ctl := $(call archives,ctl)
+LINK_host := $(call archives,host)
 SYS_agent := -lev -ljson-c -lsystemd -linih -lzstd -lnettle -lm
 SYS_executor := -lsystemd -linih
 SYS_ctl := -ljson-c -lsystemd -linih -lzstd -lnettle -lm
@@ -147,7 +159,7 @@ $(BUILD)/.flags: force
 
 # -------------------------------------------------------------------------------------------------------- tests
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c)) $(addprefix $(BUILD)/tests/unit/test_portable_,bus broker)
-UNIT_LINK := $(foreach l,broker agent packages cleaner executor ctl host show log config collectors transport,$(call A,$(l)))
+UNIT_LINK := $(call archives,$(LIBS))
 INTEGRATION_TESTS := $(wildcard tests/integration/test_*.py)
 BENCHES := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
 FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -271,6 +283,11 @@ C_FILES = $(shell git ls-files '*.[ch]' 2>/dev/null || find agent collectors tra
 lint: ## format, warnings of two compilers as errors, include direction, cppcheck, clang-tidy, shellcheck, systemd-analyze
 	@tools/deps.sh lint
 	@tools/lint.sh $(BUILD)
+
+# The table that tools/links.py holds the libraries to.
+$(BUILD)/libraries: Makefile
+	@mkdir -p $(@D)
+	@printf '%s\n' $(foreach l,$(LIBS),"$l $(DIR_$l) $(OVER_$l)") >$@
 
 format: ## clang-format (of Debian 12) over all C files
 	clang-format -i $(C_FILES)

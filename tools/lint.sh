@@ -28,8 +28,14 @@ skip() {
 	echo "skip $1: $2"
 }
 
+built_by() {
+	if grep -qs "^$1 .* -Werror " "$build/.flags"; then echo "$build"; else echo "$build/lint-$1"; fi
+}
+
+# What was built with warnings as errors by that compiler already is not built once more.
 compiles_with() {
-	make -s -k BUILD="$build/lint-$1" CC="$1" WERROR=1 all unit-programs >"$build/lint-$1.log" 2>&1 || {
+	folder=$(built_by "$1")
+	make -s -k BUILD="$folder" CC="$1" WERROR=1 all unit-programs >"$build/lint-$1.log" 2>&1 || {
 		grep -E 'error|warning|undefined' "$build/lint-$1.log" | head -40
 		return 1
 	}
@@ -50,6 +56,11 @@ includes_point_one_way() {
 formatted() {
 	git ls-files '*.[ch]' | xargs clang-format --dry-run -Werror 2>&1 | grep -E 'error: ' | head -40 | { ! grep .; } ||
 		{ echo 'make format mends it'; return 1; }
+}
+
+libraries_use_those_below() {
+	folder=$(built_by gcc)
+	make -s BUILD="$folder" "$folder/libraries" && tools/links.py "$folder" "$folder/libraries"
 }
 
 no_leftovers() {
@@ -111,6 +122,7 @@ case $(clang-format --version) in
 *) skip "formatted" "this is not the clang-format of Debian 12 (14), whose output the tree is" ;;
 esac
 check "includes point one way" includes_point_one_way
+check "libraries use those below" libraries_use_those_below
 check "nothing left over" no_leftovers
 check "cppcheck" analyses
 check "clang-tidy" tidies
