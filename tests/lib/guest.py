@@ -285,8 +285,9 @@ class Guest:
                 "-qmp", "unix:%s,server=on,wait=off" % self.path("qmp"),
                 "-kernel", vmlinuz(self.release), "-initrd", os.path.join(self.work, "initrd"),
                 # no_timer_check: an emulator that waits for its turn gives no ticks, for which the kernel would panic.
+                # norandmaps: code is translated anew for each address that it is seen at, so that every process began slowly.
                 "-append", "console=ttyS0 panic=-1 quiet loglevel=4 root=/dev/vda rw mitigations=off no_timer_check "
-                           "systemd.show_status=0 audit=0 init_on_alloc=0",
+                           "systemd.show_status=0 audit=0 init_on_alloc=0 norandmaps",
                 # A network of its own with nothing behind it; no boot ROM, which is another package.
                 "-netdev", "user,id=net0,restrict=on", "-device", "virtio-net-pci,netdev=net0,romfile=",
                 "-device", "virtio-serial-pci,id=bus0"] + self._disk() + self.hardware
