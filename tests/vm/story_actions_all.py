@@ -15,7 +15,7 @@ import story_actions_system as system
 from agent_guest import configured
 from guest import wait_for
 from image import TOP
-from repository import PLACE, publish, refresh, repository
+from repository import PLACE, publish, repository, unpack
 from stories import registered, story
 from story_actions_packages import ask, data_of, host
 
@@ -174,15 +174,16 @@ def disks_are_as_full_as_df_says(guest):
 
 
 FILLED = """
+set -e
 mkdir -p /srv/at/one /srv/at/two /srv/fill
 for name in one two; do
 	truncate -s 8M /srv/$name; mkfs.ext4 -q -m 0 -N 64 -F /srv/$name; mount -o loop /srv/$name /srv/fill
 	case $name in
-	one) dd if=/dev/zero of=/srv/fill/full bs=64k 2>/dev/null ;;
-	two) i=0; while touch /srv/fill/$i 2>/dev/null; do i=$((i + 1)); done ;;
+	one) ! dd if=/dev/zero of=/srv/fill/full bs=64k 2>/dev/null ;;
+	two) i=0; { while true >/srv/fill/$i; do i=$((i + 1)); done } 2>/dev/null ;;
 	esac
 	umount /srv/fill
-	mount -o loop,%s /srv/$name /srv/at/$name
+	mount -o loop /srv/$name /srv/at/$name; mount -o remount,ro /srv/at/$name  # a loop made read-only could not be written to later
 done
 """
 
@@ -190,11 +191,17 @@ done
 @story(limit_s=120)
 def what_is_read_only_is_not_judged_and_both_who_judge_say_the_same(guest):
     one, two = "/srv/at/one", "/srv/at/two"
-    for mode, judged in (("ro", False), ("rw", True)):
-        guest.sh(FILLED % mode, 60)
-        try:
-            with configured(guest, CONFIG + "[timers]\nmetrics_interval_ms = 500\n"), host(guest) as port:
-                wait_for(lambda: {one, two} <= {row["mount_point"] for row in data_of(port, "CheckDiskSpace")["disks"]}, 20, 0.5, "both file systems")
+    try:
+        guest.sh(FILLED, 60)
+        with configured(guest, CONFIG + "[timers]\nmetrics_interval_ms = 500\n"), host(guest) as port:
+            for judged in (False, True):
+                if judged:
+                    guest.sh("mount -o remount,rw %s; mount -o remount,rw %s" % (one, two))
+
+                def both():
+                    rows = {row["mount_point"]: row for row in data_of(port, "CheckDiskSpace")["disks"]}
+                    return {one, two} <= set(rows) and rows[one]["judged"] is rows[two]["judged"] is judged  # pylint: disable=cell-var-from-loop
+                wait_for(both, 20, 0.5, "both file systems, as they are mounted")
                 check = data_of(port, "CheckDiskSpace")
                 health, drives = data_of(port, "RunHealthCheck", check_name="disk_space"), {row["drive"] for row in check["drives"]}
                 rows = {row["mount_point"]: row for row in check["disks"]}
@@ -208,8 +215,8 @@ def what_is_read_only_is_not_judged_and_both_who_judge_say_the_same(guest):
                 else:
                     assert health["status"] == "passed" and not drives & {one, two}, (health, drives)
                     assert health["details"]["mounts_not_judged"] >= 2, health
-        finally:
-            guest.run("umount /srv/at/one; umount /srv/at/two; umount /srv/fill; rm -rf /srv/at /srv/fill /srv/one /srv/two")
+    finally:
+        guest.run("umount /srv/at/one; umount /srv/at/two; umount /srv/fill; rm -rf /srv/at /srv/fill /srv/one /srv/two")
 
 
 @story(limit_s=120)
@@ -254,9 +261,9 @@ def the_security_of_the_guest_is_what_its_tools_say(guest):
         enforced = guest.run("cat /sys/module/apparmor/parameters/enabled 2>/dev/null").strip() == "Y"
         assert modules["details"]["apparmor"]["enabled"] == enforced, modules
         assert modules["details"]["selinux"]["enabled"] == (guest.run("test -d /sys/fs/selinux/class").status == 0), modules
-        for unit in ("nftables", "ufw", "firewalld"):
-            state = guest.run("systemctl is-active %s" % unit).strip()
-            loaded = guest.sh("systemctl show -p LoadState --value %s" % unit)
+        units = ("nftables", "ufw", "firewalld")
+        shown = guest.sh("systemctl show -p LoadState --value %s; systemctl is-active %s; true" % (" ".join(units), " ".join(units))).split()
+        for unit, loaded, state in zip(units, shown[:3], shown[3:]):
             assert firewall["details"][unit]["service"] == ("not-installed" if loaded == "not-found" else state), (unit, firewall)
         assert firewall["details"]["active"] is False and firewall["status"] != "passed", firewall
         installed = guest.run("dpkg-query -W unattended-upgrades").status == 0
@@ -338,10 +345,8 @@ def stamp(seconds):
 @story(limit_s=300)
 def updates_have_the_same_numbers_under_every_name(guest):
     with repository(guest, ("story-tiny", "1.0", "true"), ("story-plain", "1.0", "true")), configured(guest, CONFIG), host(guest) as port:
-        for name in ("story-tiny", "story-plain"):
-            assert ask(port, "PackageInstall", 300, package=name)["success"]
-        publish(guest, ("story-tiny", "1.1", "true"))
-        refresh(guest, SECURITY)
+        unpack(guest, "story-tiny", "story-plain")
+        publish(guest, ("story-tiny", "1.1", "true"), then=SECURITY)
         want = upgradable(guest)
         assert want.get("story-tiny") == ("1.0", "1.1"), want
         security = {line.split()[1] for line in guest.sh("LC_ALL=C apt-get -s dist-upgrade", 60).splitlines()
@@ -374,7 +379,7 @@ def updates_have_the_same_numbers_under_every_name(guest):
 @story(limit_s=240)
 def applications_are_the_packages_of_dpkg(guest):
     with repository(guest, ("story-tiny", "1.0", "true")), configured(guest, CONFIG), host(guest) as port:
-        assert ask(port, "PackageInstall", 300, package="story-tiny")["success"]
+        unpack(guest, "story-tiny")
         publish(guest, ("story-tiny", "1.1", "true"))
         updates = upgradable(guest)
         lines = guest.sh("dpkg-query -W -f '${Package}\\t${Version}\\t${Installed-Size}\\t${db:Status-Status}\\n'").splitlines()
@@ -467,7 +472,7 @@ def a_maintenance_task_does_what_its_action_does(guest):
     wait_for(lambda: guest.run("systemctl is-failed story-flaky").strip() == "failed", 10, 0.2)
     try:
         with repository(guest, ("story-tiny", "1.0", "true")), configured(guest, CONFIG), host(guest) as port:
-            assert ask(port, "PackageInstall", 300, package="story-tiny")["success"]
+            unpack(guest, "story-tiny")
             publish(guest, ("story-tiny", "1.1", "true"))
             guest.sh("touch /run/story-repaired")
             # What came before may have kept an emulated disk busy for a minute.
