@@ -60,84 +60,75 @@ class SignedHost:
         assert answer["details"]["id"] == named, answer
 
 
-def restart(guest):
-    guest.sh("systemctl daemon-reload; systemctl reset-failed infiniservice; systemctl restart infiniservice")
+def restart(guest, before="true"):
+    guest.sh("%s; systemctl reset-failed infiniservice; systemctl restart infiniservice" % before)
     wait_for(lambda: port_is_open(guest), 15, 0.1, "the agent opens its port")
-
-
-@contextlib.contextmanager
-def drop_in(guest, text):
-    guest.sh("mkdir -p $(dirname %s)" % DROP_IN)
-    guest.put(DROP_IN, "[Service]\n" + text)
-    try:
-        restart(guest)
-        yield
-    finally:
-        guest.sh("rm -f " + DROP_IN)
-        restart(guest)
 
 
 @contextlib.contextmanager
 def with_secret(guest, how="file", more=""):
     """The secret as install-linux.sh leaves it, as a credential, or in the environment of a drop-in."""
-    lines = {"file": "", "credential": "LoadCredential=secret:/root/story-secret\n",
-             "environment": "Environment=INFINISERVICE_SHARED_SECRET=%s\n" % SECRET}[how]
+    lines = more + {"file": "", "credential": "LoadCredential=secret:/root/story-secret\n",
+                    "environment": "Environment=INFINISERVICE_SHARED_SECRET=%s\n" % SECRET}[how]
     if how == "file":
         guest.put(FILE, SECRET + "\n", 0o600)
         guest.sh("chown infiniservice:infiniservice " + FILE)
     if how == "credential":
         guest.put("/root/story-secret", SECRET + "\n", 0o600)
+    if lines:
+        guest.sh("mkdir -p $(dirname %s); cat >%s; systemctl daemon-reload" % (DROP_IN, DROP_IN), stdin=("[Service]\n" + lines).encode())
     try:
-        with drop_in(guest, lines + more):
-            yield
-    finally:
-        guest.sh("rm -f %s /root/story-secret" % FILE)
         restart(guest)
+        yield
+    finally:
+        restart(guest, "rm -f %s %s /root/story-secret%s" % (FILE, DROP_IN, "; systemctl daemon-reload" if lines else ""))
 
 
 @story(limit_s=180)
 def what_is_not_signed_as_it_should_be_runs_nothing(guest):
     mark = "/run/infiniservice/story-ran"
-    with with_secret(guest), host(guest) as port:
-        signed = SignedHost(guest, port)
-        deed = unsafe("touch " + mark, "deed")
-        good = envelope(deed, signed.now())
-        for change in ({"payload": good["payload"] + " "}, {"payload": good["payload"].replace("touch", "tOuch")},
-                       {"ts": good["ts"] + 1}, {"nonce": good["nonce"] + "x"}, {"sig": "0" * 64}, {"sig": good["sig"][::-1]}):
-            signed.refused(dict(good, **change), "BAD_SIGNATURE")
-        signed.refused(envelope(deed, signed.now(), secret="f" * 64), "BAD_SIGNATURE")
-        signed.refused(envelope(deed, signed.now(), secret=bytes.fromhex(SECRET)), "BAD_SIGNATURE")
-        for change in ({"v": 2}, {"v": "1"}, {"ts": str(good["ts"])}, {"ts": 1.5}, {"nonce": ""}, {"nonce": "n" * 129},
-                       {"payload": deed}, {"sig": good["sig"][:-1]}, {"sig": "zz" * 32}, {"sig": None}):
-            signed.refused(dict(good, **change), "INVALID_MESSAGE")
-        for key in ("v", "ts", "nonce", "payload", "sig"):
-            signed.refused({name: value for name, value in good.items() if name != key}, "INVALID_MESSAGE")
-        for away_ms in (-301500, 301500, -10**10, 10**10):
-            signed.refused(envelope(deed, signed.now() + away_ms), "STALE")
-        signed.refused(envelope(json.dumps(envelope(deed, signed.now())), signed.now()), "INVALID_MESSAGE")
+    with with_secret(guest):
+        with host(guest) as port:
+            signed = SignedHost(guest, port)
+            deed = unsafe("touch " + mark, "deed")
+            good = envelope(deed, signed.now())
+            for change in ({"payload": good["payload"] + " "}, {"payload": good["payload"].replace("touch", "tOuch")},
+                           {"ts": good["ts"] + 1}, {"nonce": good["nonce"] + "x"}, {"sig": "0" * 64}, {"sig": good["sig"][::-1]}):
+                signed.refused(dict(good, **change), "BAD_SIGNATURE")
+            signed.refused(envelope(deed, signed.now(), secret="f" * 64), "BAD_SIGNATURE")
+            signed.refused(envelope(deed, signed.now(), secret=bytes.fromhex(SECRET)), "BAD_SIGNATURE")
+            for change in ({"v": 2}, {"v": "1"}, {"ts": str(good["ts"])}, {"ts": 1.5}, {"nonce": ""}, {"nonce": "n" * 129},
+                           {"payload": deed}, {"sig": good["sig"][:-1]}, {"sig": "zz" * 32}, {"sig": None}):
+                signed.refused(dict(good, **change), "INVALID_MESSAGE")
+            for key in ("v", "ts", "nonce", "payload", "sig"):
+                signed.refused({name: value for name, value in good.items() if name != key}, "INVALID_MESSAGE")
+            for away_ms in (-301500, 301500, -10**10, 10**10):
+                signed.refused(envelope(deed, signed.now() + away_ms), "STALE")
+            signed.refused(envelope(json.dumps(envelope(deed, signed.now())), signed.now()), "INVALID_MESSAGE")
 
-        port.send(unsafe("touch " + mark, "plain"))
-        assert port.response("plain")["error_code"] == "UNSIGNED"
-        port.send(command("SystemInfo", "plain too"))
-        assert port.response("plain too")["error_code"] == "UNSIGNED"
-        signed.refused({"type": "keep_alive_request", "sequence_number": 1, "timestamp": "2026-01-01T00:00:00.000Z"}, "UNSIGNED")
-        assert guest.run("test -e " + mark).status == 1, "something ran"
+            port.send(unsafe("touch " + mark, "plain"))
+            assert port.response("plain")["error_code"] == "UNSIGNED"
+            port.send(command("SystemInfo", "plain too"))
+            assert port.response("plain too")["error_code"] == "UNSIGNED"
+            signed.refused({"type": "keep_alive_request", "sequence_number": 1, "timestamp": "2026-01-01T00:00:00.000Z"}, "UNSIGNED")
+            assert guest.run("test -e " + mark).status == 1, "something ran"
 
-        # none of these has burnt the nonce; hexadecimal digits may be capitals; the window is wide enough
-        port.send(dict(good, sig=good["sig"].upper()))
-        assert port.response("deed")["success"]
-        guest.sh("rm " + mark)
-        signed.refused(good, "REPLAYED")
-        signed.refused(envelope(unsafe("touch " + mark, "other"), signed.now(), nonce=good["nonce"]), "REPLAYED")
-        signed.send({"type": "keep_alive_request", "sequence_number": 77, "timestamp": "2026-01-01T00:00:00.000Z"})
-        port.expect(lambda m: m["type"] == "keep_alive" and m["sequence_number"] == 77, 5)
-        for name, away_ms in (("early", -290000), ("late", 290000)):
-            port.send(envelope(command("SystemInfo", name), signed.now() + away_ms))
-            assert port.response(name)["success"]
-    with with_secret(guest), host(guest) as port:
-        # as above, with another agent: it was started anew meanwhile
-        SignedHost(guest, port).refused(good, "REPLAYED")
-        assert guest.run("test -e " + mark).status == 1, "something ran again"
+            # none of these has burnt the nonce; hexadecimal digits may be capitals; the window is wide enough
+            port.send(dict(good, sig=good["sig"].upper()))
+            assert port.response("deed")["success"]
+            guest.sh("rm " + mark)
+            signed.refused(good, "REPLAYED")
+            signed.refused(envelope(unsafe("touch " + mark, "other"), signed.now(), nonce=good["nonce"]), "REPLAYED")
+            signed.send({"type": "keep_alive_request", "sequence_number": 77, "timestamp": "2026-01-01T00:00:00.000Z"})
+            port.expect(lambda m: m["type"] == "keep_alive" and m["sequence_number"] == 77, 5)
+            for name, away_ms in (("early", -290000), ("late", 290000)):
+                port.send(envelope(command("SystemInfo", name), signed.now() + away_ms))
+                assert port.response(name)["success"]
+        restart(guest)
+        with host(guest) as port:
+            # as above, with another agent
+            SignedHost(guest, port).refused(good, "REPLAYED")
+            assert guest.run("test -e " + mark).status == 1, "something ran again"
 
 
 @story(limit_s=240)
@@ -210,8 +201,10 @@ def a_secret_or_policy_that_others_may_write_stops_the_service_and_is_named(gues
         for path, owner, mode, words in ((FILE, "nobody", "0644", "belongs to uid"), (FILE, "root:infiniservice", "0660", "can be written by others"),
                                          (FILE, "root", "0666", "can be written by others"), (policy, "root", "0646", "can be written by others"),
                                          (policy, "nobody", "0644", "belongs to uid")):
+            if path == policy:
+                restart(guest)
             guest.put(path, SECRET + "\n" if path == FILE else "[commands]\nallow = observe\n")
-            guest.sh("chown %s %s; chmod %s %s" % (owner, path, mode, path))
+            mark = guest.sh("chown %s %s; chmod %s %s; date +%%s.%%6N" % (owner, path, mode, path))
             if path == policy:  # a running agent keeps what it has
                 before = main_pid(guest)
                 guest.run("systemctl reload infiniservice")
@@ -220,10 +213,9 @@ def a_secret_or_policy_that_others_may_write_stops_the_service_and_is_named(gues
             guest.run("systemctl restart infiniservice")
             shown = guest.wait("systemctl show -p ExecMainStatus,ActiveState infiniservice | tr '\\n' ' ' | "
                                "grep -F 'ExecMainStatus=2' | grep -F failed", 10)
-            said = guest.sh("journalctl -u infiniservice --no-pager -n 12 -o cat")
+            said = guest.sh("journalctl -u infiniservice --no-pager --since=@%s -o cat" % mark)
             assert path in said and words in said and "cure: ch" in said and SECRET not in said, (shown, said)
             guest.sh("rm -f " + path)
-            restart(guest)
     finally:
         guest.sh("rm -f %s %s" % (FILE, policy))
         restart(guest)

@@ -15,6 +15,7 @@ from stories import story
 
 # Says what it was given, what its own text is read from, which files of the agent hold that, and who runs it.
 SPOKEN = "echo $INPUT_WORD $0; readlink /proc/$$/fd/3; grep -rlsF -D skip 'echo $INPUT_WORD' /run/infiniservice /var/lib/infiniservice; id -un"
+GATE = "/run/story-thaw"
 COUNT = 600  # emulated: some 60 a second
 
 
@@ -151,7 +152,7 @@ def a_command_that_cannot_be_killed_is_told_as_stuck_and_holds_up_nobody(guest):
     with host(guest) as port:
         port.execute("ps -eo stat=,args= | grep -c x; echo warm", "warm")  # what is needed then is in memory
         first = port.status("first")["executor"]["stuck"]
-        thaw = guest.background("fsfreeze -f / && sleep 25; fsfreeze -u /", 60)
+        thaw = guest.background("rm -f %s; fsfreeze -f / && for i in $(seq 125); do test -e %s && break; sleep 0.2; done; fsfreeze -u /" % (GATE, GATE), 60)
         time.sleep(1)
         for number in range(3):
             port.send(unsafe("echo x >%s%d" % (place, number), "stuck%d" % number, 4))
@@ -166,6 +167,7 @@ def a_command_that_cannot_be_killed_is_told_as_stuck_and_holds_up_nobody(guest):
         assert status["executor"]["stuck"] == first + 3 and status["commands"]["running"] == 0, status["executor"]
         for number in range(8):  # as many as there are slots, and more
             assert port.execute("echo %d" % number, "other%d" % number)["stdout"] == "%d\n" % number
+        guest.sh("touch " + GATE)
         thaw()
         wait_for(lambda: not running(guest, "story-frozen"), 10, 0.2, "they are gone as soon as they can")
         assert port.execute("echo on", "on")["success"]

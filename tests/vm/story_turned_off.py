@@ -7,7 +7,7 @@ import subprocess
 import time
 import uuid
 
-from agent_guest import AgentPort, port_is_open, schema
+from agent_guest import AgentPort, host, main_pid, port_is_open, schema
 from guest import Timeout, wait_for
 from stories import story
 from story_actions_system import root_agent
@@ -45,8 +45,10 @@ def restore(guest):
 
 
 def goes_off(guest, limit_s=180):
+    """QEMU ends, and says that it was not to begin anew."""
+    assert guest.monitor.wait_event("SHUTDOWN", limit_s)["data"]["reason"] == "guest-shutdown"
     try:
-        guest.process.wait(limit_s)
+        guest.process.wait(30)
     except subprocess.TimeoutExpired:
         raise Timeout("the guest did not go off; it said last: " + guest.serial()[-500:]) from None
     guest.kill()
@@ -61,6 +63,7 @@ def there(guest, paths):
 def a_shutdown_is_answered_before_it_happens(guest):
     boot_id = guest.sh("cat /proc/sys/kernel/random/boot_id")
     allow(guest)
+    assert guest.sh("ps -o user= -p %d" % main_pid(guest)).startswith("infini"), "it has no rights of its own"
     port = connect(guest)
     try:
         begin = time.monotonic()
@@ -77,6 +80,10 @@ def a_shutdown_is_answered_before_it_happens(guest):
     guest.start(150)
     restore(guest)
     assert guest.sh("cat /proc/sys/kernel/random/boot_id") != boot_id
+    with host(guest, 60) as port:
+        port.keep_alive(1, 30)
+        late = port.drain(0.5)
+        assert not [m for m in port.seen + late if m.get("id") == "off"], late
 
 
 def derived_id(guest):
