@@ -110,12 +110,13 @@ def as_nobody(guest, script, group=False, limit_s=20):
 
 
 class Load:
-    """Commands sent without a pause, and what comes back. So many wait for their answers at most: more would take the guest's one
-    processor from what is done under the load."""
+    """Commands sent one after the other, and what comes back. So many wait for their answers at most, and between two there is a moment:
+    more would take the guest's one processor from what is done under the load."""
     AHEAD = 100
 
-    def __init__(self, port, word):
+    def __init__(self, port, word, pause_s=0.01):
         self.port = port
+        self.pause_s = pause_s
         self.word = word
         self.sent = []
         self.answers = {}
@@ -136,8 +137,10 @@ class Load:
         name = "%s%d" % (self.word, len(self.sent))
         self.port.send(dict({"type": "SafeCommand", "id": name, "command_type": {"action": "SystemInfo"}, "timeout": 30}, **command))
         self.sent.append(name)
-        for message in self.port.drain(0.01, 0.01):
-            self.take(message)
+        end = time.monotonic() + self.pause_s
+        while (left := end - time.monotonic()) > 0:
+            for message in self.port.drain(left, left):
+                self.take(message)
 
     def finish(self, limit_s=20):
         """Takes what still comes, and checks that each was answered exactly once."""

@@ -113,11 +113,11 @@ def an_upgrade_under_load_marks_the_gap_and_loses_nothing_else(guest):
         version = guest.sh("dpkg-query -W -f '${Version}' infiniservice")
         with AgentPort(guest.path("port1"), 30) as port:
             port.expect("handshake")
-            load = Load(port, "load")
+            load = Load(port, "load", 0.04)
             upgrade = guest.background("DEBIAN_FRONTEND=noninteractive dpkg -i %s 2>&1" % NOW, 100)
             begin = time.monotonic()
             while not load.handshakes and time.monotonic() - begin < 100 * SLOW:
-                load.one(**(SLEEPING if len(load.sent) % 100 == 0 else {}))
+                load.one(**(SLEEPING if len(load.sent) % 25 == 0 else {}))
             for _ in range(20):
                 load.one()
             said = upgrade()
