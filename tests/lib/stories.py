@@ -44,6 +44,12 @@ def load(folder, names):
             importlib.import_module(name)
 
 
+def choose(names):
+    """These alone; returns the names that nobody bears."""
+    registered[:] = [entry for entry in registered if entry[0].__name__ in names]
+    return set(names) - {entry[0].__name__ for entry in registered}
+
+
 def say(text):
     print(text, flush=True)
 

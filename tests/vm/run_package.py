@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: MIT
 """Boots a Debian guest without the agent and tells, in TAP, how its package is installed, used, upgraded and removed.
 
-    tests/vm/run_package.py [--again] [--only WORD] [--release NAME] [STORY…]
+    tests/vm/run_package.py [--again] [--only WORD] [--brief] [--release NAME] [STORY…]
 
 The packages are those in $INFINISERVICE_BUILD/deb (`make deb`), whatever the guest's release. The stories of installed/ are told
-in their order, each on what the one before left. Exit 77: this machine cannot run a guest, or there are no packages.
+in their order, each on what the one before left; --brief tells those alone that another release can make different. Exit 77: this
+machine cannot run a guest, or there are no packages.
 """
 
 import glob
@@ -22,6 +23,29 @@ import guest_main  # noqa: E402
 from image import Overlay, Unavailable, build_dir, helper, need  # noqa: E402
 
 PLACE = "/var/tmp/packages/"
+# What is not the agent's own: dpkg and its helpers, the libraries the packages depend on, systemd's sandbox, units, watchdog and users, udev,
+# the kernel's files. The others are of the same program's behaviour on the same kernel interfaces: they are told in one release.
+BRIEF = (
+    "installed_without_a_port_it_runs_and_logs_locally",
+    "purged_while_running_it_leaves_nothing",
+    "installed_with_the_port_present_it_talks_within_5_s",
+    "every_file_it_makes_has_the_owner_and_mode_it_should",
+    "what_is_shown_to_a_manager_is_true",
+    "an_upgrade_under_load_marks_the_gap_and_loses_nothing_else",
+    "after_the_upgrade_every_file_still_has_the_owner_and_mode_it_should",
+    "the_package_for_hosts_installs_runs_and_goes",
+    "the_unprivileged_agent_gets_a_port_that_is_unplugged_and_replugged",
+    "another_port_is_left_alone",
+    "killed_it_is_back_within_2_s_and_its_log_is_whole",
+    "a_stalled_loop_is_restarted_by_the_watchdog",
+    "inside_the_sandbox_it_measures_what_it_measures_outside",
+    "what_needs_root_is_denied_while_the_executor_is_off",
+    "switched_on_by_one_command_a_package_with_a_setuid_file_is_installed",
+    "neither_can_write_to_any_file_of_the_agent",
+    "a_port_is_given_to_the_agent_by_udev_alone_and_by_no_shell",
+    "after_a_reboot_it_runs_and_so_does_an_executor_that_was_switched_on",
+    "purged_at_last_nothing_is_left",
+)
 
 
 def package(name):
@@ -62,4 +86,4 @@ def overlay():
 
 
 if __name__ == "__main__":
-    sys.exit(guest_main.main(__doc__, os.path.join(HERE, "installed"), overlay))
+    sys.exit(guest_main.main(__doc__, os.path.join(HERE, "installed"), overlay, BRIEF))
