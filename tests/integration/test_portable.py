@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """The portable program: one static file that is agent and executor, and needs nothing of the system it comes to."""
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -43,10 +44,13 @@ def prepare():
     """What is kept for the next run: the program, and the roots that it comes to."""
     if SANITIZED:
         return
-    built()
-    for release in RELEASES if os.geteuid() == 0 else ():
+    # The roots wait for the network, the program for a processor.
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        roots = [pool.submit(image.root_folder, release) for release in (RELEASES if os.geteuid() == 0 else ())]
+        built()
+    for root in roots:
         with contextlib.suppress(image.Unavailable):
-            image.root_folder(release)
+            root.result()
 
 
 def directory():
