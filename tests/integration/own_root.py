@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A root file system of a test's own, in namespaces of its own: what installs, cleans, seals or gives away is tried in there, so that
 what is wrong with it costs this machine nothing."""
+import functools
 import os
 import shutil
 import subprocess
@@ -18,6 +19,15 @@ def make(*arguments):
     env = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     return subprocess.run(["make", "-s", "-C", ROOT, "BUILD=" + BUILD, *arguments], capture_output=True, text=True, timeout=120,
                           check=False, env=env)
+
+
+@functools.cache
+def installer():
+    """Made once for all roots of a test."""
+    target = os.path.join(BUILD, "portable", "install-linux.sh")
+    done = make(target)
+    assert done.returncode == 0, done.stderr
+    return target
 
 
 class Root:
@@ -60,10 +70,7 @@ class Root:
 
     def whole_installer(self):
         """As `make portable` makes it: it needs nothing beside it but the programs."""
-        target = os.path.join(BUILD, "portable", "install-linux.sh")
-        done = make(target)
-        assert done.returncode == 0, done.stderr
-        self.push("install-linux.sh", target)
+        self.push("install-linux.sh", installer())
 
     def run(self, *arguments, secret=None):
         script = ("set -e; cd %s; mount --bind /usr usr; mount -o remount,bind,ro usr; mount --bind local usr/local; mount -t proc proc proc; "

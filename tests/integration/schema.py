@@ -14,6 +14,7 @@ CODES = set("""INVALID_MESSAGE UNKNOWN_COMMAND INVALID_PARAMETERS PERMISSION_DEN
 REPLAYED DUPLICATE_ID QUEUE_FULL COMMAND_TIMEOUT CANCELLED COMMAND_FAILED NOT_FOUND UNSUPPORTED_PLATFORM TOO_LARGE
 SHUTTING_DOWN INTERNAL""".split())
 REASON = re.compile(r"[a-z][a-z0-9_]*$")
+CONTROL = bytes(range(0x20)) + b"\x7f"
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
 ANY_STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$")
 
@@ -125,13 +126,14 @@ def list_of(check, most=None):
 
 def record(**members):
     """An object with all these members; a trailing underscore in a name is for Python's keywords."""
+    wanted = [(key.rstrip("_"), "." + key.rstrip("_"), member) for key, member in members.items()]
+
     def check(value, path):
         mapping(value, path)
-        for key, member in members.items():
-            key = key.rstrip("_")
+        for key, place, member in wanted:
             if key not in value:
                 _fail(path, f"has no {key!r}")
-            member(value[key], f"{path}.{key}")
+            member(value[key], path + place)
     return check
 
 
@@ -412,7 +414,7 @@ def parse_line(line):
         raise Fault(f"a line of {len(line)} bytes")
     if not line.isascii():
         raise Fault(f"bytes beyond ASCII in {line[:80]!r}")
-    if any(byte < 0x20 or byte == 0x7f for byte in line):
+    if len(line.translate(None, CONTROL)) != len(line):
         raise Fault(f"a control character in {line[:80]!r}")
     if b"\\u0000" in line.replace(b"\\\\", b""):
         raise Fault("an escaped U+0000")
