@@ -109,6 +109,7 @@ def story_row_6_without_any_newline_memory_is_bounded_and_the_fault_is_said_once
     assert host.response("r6")["success"]
 
 
+@tap.beside
 def story_row_6_a_half_line_with_nothing_after_it_is_reported_after_30_s():
     _, host = talk(tap.keep)
     host.send('{"type":"SafeCommand","id":"half"')

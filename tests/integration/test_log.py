@@ -425,6 +425,7 @@ def story_a_span_that_ends_before_it_begins_is_an_error():
             assert done.returncode == 1 and "not before --end" in done.stderr and not done.stdout, done
 
 
+@tap.beside
 def story_following_ends_when_the_end_has_come():
     agent = tap.keep(Agent("none", FAST))
     wait_until(lambda: segments(agent.path("log")) and len(log_lines_while_written(agent)) >= 5, 10, "five lines")

@@ -273,6 +273,7 @@ def story_a_fifo_or_socket_named_latest_json_is_not_replaced():
 
 # ------------------------------------------------------------------------------------------------------------- ports
 
+@tap.beside
 def story_a_port_that_is_no_port_is_neither_written_to_nor_emptied():
     for kind, make in KINDS.items():
         top = scratch()
@@ -290,6 +291,7 @@ def story_a_port_that_is_no_port_is_neither_written_to_nor_emptied():
 
 # --------------------------------------------------------------------------------------------------------- reading verbs
 
+@tap.beside
 def story_what_reads_changes_nothing_of_what_it_is_given():
     ctl, host = program("infinictl"), program("infinihost")
     for kind, make in KINDS.items():

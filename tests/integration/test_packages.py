@@ -11,6 +11,7 @@ import time
 
 import schema
 import tap
+from aptcache import keep_cache
 from fakehost import SLOW, children_of, descendants, command_line, talk, wait_until
 
 ALL = {"commands.allow": "observe,control,packages,power"}
@@ -23,6 +24,7 @@ HOSTILE = ["", "-", "-y", "--help", "--allow-unauthenticated", "../etc/passwd", 
 def need_apt():
     if not shutil.which("apt-get") or not shutil.which("dpkg-query"):
         raise tap.Skip("this machine has no apt")
+    keep_cache()
 
 
 def run(*argv):

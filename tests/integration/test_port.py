@@ -33,6 +33,7 @@ def story_a_host_absent_at_start_is_waited_for():
     host.in_step()
 
 
+@tap.beside
 def story_an_agent_without_a_host_sleeps():
     host = tap.keep(UnixHost())
     host.deafen()
@@ -44,6 +45,7 @@ def story_an_agent_without_a_host_sleeps():
     assert context_switches(agent.pid) - switches < 30
 
 
+@tap.beside
 def story_an_idle_agent_with_a_quiet_host_sleeps():
     agent, host = talk(tap.keep)
     host.expect("metrics")
@@ -74,6 +76,7 @@ def story_every_session_begins_with_newline_handshake_and_a_sample():
         host.expect("metrics", 3)
 
 
+@tap.beside
 def story_row_43_many_reconnects_lose_no_answer_and_leak_nothing():
     """A socket client waits 100 ms before it connects again; the thousand at full speed are the real port's (tests/vm)."""
     agent, host = talk(tap.keep)
@@ -91,6 +94,7 @@ def story_row_43_many_reconnects_lose_no_answer_and_leak_nothing():
     assert memory_kb(agent.pid) - memory < 512
 
 
+@tap.beside
 def story_a_host_that_only_connects_and_leaves_does_no_harm():
     agent, host = talk(tap.keep)
     host.expect("metrics")
@@ -145,6 +149,7 @@ def story_row_41_replies_come_before_samples_to_a_host_that_reads_again():
     host.in_step(1.0)
 
 
+@tap.beside
 def story_row_42_a_host_that_reads_slowly_gets_whole_lines_and_all_answers():
     host = tap.keep(UnixHost())
     agent = tap.keep(Agent(host.spec, {"port.queue_bytes": "256K", "port.max_line_bytes": "128K",
@@ -161,6 +166,7 @@ def story_row_42_a_host_that_reads_slowly_gets_whole_lines_and_all_answers():
     assert host.response("slow", 30)["success"]
 
 
+@tap.beside
 def story_a_host_that_comes_back_gets_recent_samples_not_a_backlog():
     host = tap.keep(UnixHost())
     tap.keep(Agent(host.spec, {"timers.metrics_interval_ms": 100}))
@@ -195,6 +201,7 @@ def story_a_pty_passes_every_byte_unchanged():
     assert host.run("printf '\\003\\004\\021\\023\\r\\n\\177'")["stdout"] == "\x03\x04\x11\x13\r\n\x7f"
 
 
+@tap.beside
 def story_a_pty_host_that_hangs_up_leaves_a_living_agent():
     host = tap.keep(PtyHost())
     agent = tap.keep(Agent(host.spec))

@@ -213,6 +213,39 @@ tap.main(globals())
                      "ok 3 - only observes"], done.stdout
 
 
+def story_a_story_beside_the_others_is_told_behind_them_as_any_other_is():
+    tap.need_room()
+    probe = f"""
+import sys
+sys.path[:0] = [{os.path.dirname(os.path.abspath(__file__))!r}]
+import os, tap, time
+@tap.beside
+def story_waits():
+    time.sleep(2)
+@tap.beside
+def story_fails():
+    tap.note("words")
+    assert 1 == 2, "the cause"
+@tap.beside
+def story_is_skipped():
+    raise tap.Skip("a reason")
+@tap.beside
+def story_dies():
+    os.kill(os.getpid(), 9)
+def story_waits_here():
+    time.sleep(2)
+begun = time.monotonic()
+try:
+    tap.main(globals())
+finally:
+    assert time.monotonic() - begun < 3.8
+"""
+    done = subprocess.run([sys.executable, "-c", probe], stdout=subprocess.PIPE, text=True, check=False, timeout=60)
+    lines = [line for line in done.stdout.splitlines() if line.startswith(("ok", "not ok"))]
+    assert lines == ["ok 1 - waits here", "ok 2 - waits", "not ok 3 - fails", "ok 4 - is skipped # SKIP a reason", "not ok 5 - dies"], done.stdout
+    assert done.returncode == 1 and "# words" in done.stdout and "the cause" in done.stdout and "status 9" in done.stdout, done
+
+
 def story_every_native_test_goes_through_the_door():
     folder = os.path.join(ROOT, "tests", "integration")
     names = [name for name in os.listdir(folder) if name.startswith("test_") and name.endswith(".py")]

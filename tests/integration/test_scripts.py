@@ -32,6 +32,7 @@ def run(host, *arguments, **more):
     return completion(host, execution_id)
 
 
+@tap.beside
 def story_pending_scripts_are_asked_for_after_connect_and_again_until_they_come():
     _, host = talk(tap.keep, UNSAFE)
     first = host.expect("request_pending_scripts", 1)

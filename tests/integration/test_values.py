@@ -242,6 +242,7 @@ def private_network(settings):
         yield host, ip
 
 
+@tap.beside
 def story_an_added_interface_and_address_are_reported_at_once():
     with private_network({"timers.metrics_interval_ms": 60000}) as (host, ip):
         first = sample(host)["data"]["system"]["network"]["interfaces"]
