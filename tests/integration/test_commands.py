@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """Commands: as many at once as allowed, a bounded queue, exactly one answer each whatever the command does, and not a process left."""
+import contextlib
 import os
 import shutil
 import signal
@@ -8,7 +9,7 @@ import time
 import uuid
 
 import tap
-from fakehost import (SLOW, Agent, UnixHost, children_of, command_line, descendants, fd_count, is_zombie, memory_kb,
+from fakehost import (SLOW, Agent, TimeOut, UnixHost, children_of, command_line, descendants, fd_count, is_zombie, memory_kb,
                       processes_running, program, talk, wait_until)
 
 UNSAFE = {"commands.allow_unsafe": "yes"}
@@ -34,6 +35,7 @@ def story_25_sleeps_of_one_second_at_5_at_once_take_5_to_6_seconds():
     assert 5 <= took < 6 * SLOW, f"{took:.2f} s"
 
 
+@tap.beside
 def story_more_than_5_running_and_100_queued_give_queue_full_for_each():
     _, host = talk(tap.keep, unsafe(commands__queue_size=100))
     ids = [host.unsafe("sleep 0.3", timeout=60) for _ in range(5 + 100 + 10)]
@@ -135,7 +137,8 @@ def story_kill_minus_9_of_the_agent_leaves_no_child_after_one_second():
     children = descendants(agent.pid)
     assert len(children) >= 4, children
     agent.kill()
-    time.sleep(1.0 * SLOW)
+    with contextlib.suppress(TimeOut):
+        wait_until(lambda: not agent.left_behind() and not processes_running(marker), 1.0)
     left = [(pid, command_line(pid)) for pid in agent.left_behind()] + processes_running(marker)
     assert not left, f"left behind: {left}"
 
