@@ -19,7 +19,7 @@ LOG = "/var/log/infiniservice"
 
 
 def dpkg(guest, arguments):
-    return guest.sh("DEBIAN_FRONTEND=noninteractive dpkg %s 2>&1" % arguments, 60)
+    return guest.sh("DEBIAN_FRONTEND=noninteractive dpkg %s 2>&1" % arguments, 100)
 
 
 def allow_starts(guest):
