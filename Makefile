@@ -56,12 +56,17 @@ INC_tests := -Iinclude -I. -Itests -DTEST_FOLDER='"$(CURDIR)/tests"' -Wno-frame-
 
 # ---------------------------------------------------------------------------------------------------- libraries
 # From those that use others down to those that are used, which is the order they are linked in.
-LIBS := ctl host show broker agent executor cleaner packages log config collectors transport
+LIBS := ctl host show executor agent run runner audit bus rules base cleaner packages log config collectors transport
 DIR_ctl := tools/infinictl
 DIR_host := tools/infinihost
 DIR_show := tools/show
-DIR_broker := agent/broker
 DIR_agent := agent
+DIR_run := agent/run
+DIR_runner := agent/runner
+DIR_audit := agent/audit
+DIR_bus := agent/bus
+DIR_rules := agent/rules
+DIR_base := agent/base
 DIR_executor := agent/executor
 DIR_cleaner := agent/cleaner
 DIR_packages := agent/packages
@@ -75,8 +80,13 @@ MAINS := agent/main.c agent/executor/main.c tools/infinictl/main.c tools/infinih
 OVER_ctl := show log config
 OVER_host := show config transport
 OVER_show := transport
-OVER_broker := agent executor packages config
-OVER_agent := executor packages log config collectors transport
+OVER_executor := runner rules base packages config
+OVER_agent := run runner audit bus rules base packages log config collectors transport
+OVER_run := runner base transport
+OVER_audit := base transport
+OVER_bus :=
+OVER_rules := base
+OVER_base := collectors transport
 OVER_cleaner := config
 
 define library
@@ -92,7 +102,7 @@ A = $(BUILD)/lib$(1).a
 with_used = $(sort $(1) $(foreach l,$(1),$(call with_used,$(OVER_$l))))
 archives = $(foreach l,$(filter $(call with_used,$(1)),$(LIBS)),$(call A,$l))
 LINK_agent := $(call archives,agent)
-LINK_executor := $(call archives,broker cleaner)
+LINK_executor := $(call archives,executor cleaner)
 LINK_ctl := $(call archives,ctl)
 LINK_host := $(call archives,host)
 SYS_agent := -lev -ljson-c -lsystemd -linih -lzstd -lnettle -lm
@@ -158,7 +168,7 @@ $(BUILD)/.flags: force
 	@echo '$(CC) $(ALL_CFLAGS)' | cmp -s - $@ || echo '$(CC) $(ALL_CFLAGS)' >$@
 
 # -------------------------------------------------------------------------------------------------------- tests
-UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c)) $(addprefix $(BUILD)/tests/unit/test_portable_,bus broker)
+UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c)) $(addprefix $(BUILD)/tests/unit/test_portable_,bus executor)
 UNIT_LINK := $(call archives,$(LIBS))
 # The longest ones first, so that none is left alone at the end.
 LONG_TESTS := $(patsubst %,tests/integration/test_%.py,shares portable packages port apt dnf seal commands)

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "agent/policy.h"
+#include "agent/rules/policy.h"
 
 struct command;
 struct message;

@@ -12,8 +12,8 @@
 #include <infiniservice/cleanup.h>
 
 #include "agent/agent.h"
-#include "agent/executor/input.h"
-#include "agent/executor/join.h"
+#include "agent/runner/input.h"
+#include "agent/rules/join_rule.h"
 #include "agent/privilege.h"
 #include "agent/run.h"
 

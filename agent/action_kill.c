@@ -16,8 +16,7 @@
 #include <infiniservice/cleanup.h>
 
 #include "agent/agent.h"
-#include "agent/executor/kill.h"
-#include "agent/kill_guard.h"
+#include "agent/rules/kill_rule.h"
 #include "agent/privilege.h"
 #include "agent/run.h"
 #include "collectors/pidstat.h"
@@ -49,7 +48,7 @@ static bool parameters(struct command *command, struct target *target)
 		command_fail(command, fault.code, fault.reason, "%s", fault.text);
 		return false;
 	}
-	if (target->start_time && !kill_guard_parse(target->start_time, &target->start_ms)) {
+	if (target->start_time && !kill_rule_parse(target->start_time, &target->start_ms)) {
 		command_fail(command, CODE_INVALID_PARAMETERS, "bad_value",
 			     "start_time is a time as ProcessList gives it");
 		return false;
@@ -94,7 +93,7 @@ static bool start_matches(const struct agent *agent, const struct target *target
 	struct moment now = agent_now(agent);
 
 	return !target->start_time ||
-	       kill_guard_matches(target->start_ms, stat->start_ticks, (uint64_t)sysconf(_SC_CLK_TCK), &now);
+	       kill_rule_matches(target->start_ms, stat->start_ticks, (uint64_t)sysconf(_SC_CLK_TCK), &now);
 }
 
 static void on_killed(struct command *command, struct exec_outcome *outcome)

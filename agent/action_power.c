@@ -15,7 +15,7 @@
 
 struct power_request {
 	struct bus_work bus; /* first: see bus_work.h */
-	enum power_deed deed;
+	enum power_operation operation;
 	bool force;
 	int64_t delay_s;
 };
@@ -27,7 +27,7 @@ static void emit_scheduled(struct sink *out, const char *key, const void *arg)
 
 	rfc3339_format(agent_now(request->bus.command->agent).wall_ms + request->delay_s * 1000, at);
 	sink_object_begin(out, key);
-	sink_str(out, "action", request->deed == POWER_REBOOT ? "reboot" : "shutdown");
+	sink_str(out, "action", request->operation == POWER_REBOOT ? "reboot" : "shutdown");
 	sink_int(out, "delay_s", request->delay_s);
 	sink_str(out, "at", at);
 	sink_object_end(out);
@@ -37,7 +37,7 @@ static void schedule(struct command *command)
 {
 	struct power_request *request = command->work;
 
-	if (power_schedule(&command->agent->power, request->deed, (uint64_t)request->delay_s) < 0)
+	if (power_schedule(&command->agent->power, request->operation, (uint64_t)request->delay_s) < 0)
 		command_fail(command, CODE_COMMAND_FAILED, "pending", "a reboot or shutdown is already pending");
 	else
 		command_succeed(command, emit_scheduled, request);
@@ -71,7 +71,7 @@ static void on_inhibited(struct command *command, const struct bus_reply *reply)
 		schedule(command);
 }
 
-static enum action_result power(struct command *command, enum power_deed deed)
+static enum action_result power(struct command *command, enum power_operation operation)
 {
 	struct message_fault fault;
 	struct power_request *request;
@@ -88,7 +88,7 @@ static enum action_result power(struct command *command, enum power_deed deed)
 	request = bus_work_new(command, sizeof(*request));
 	if (!request)
 		return ACTION_TAKEN;
-	request->deed = deed;
+	request->operation = operation;
 	request->force = force;
 	/* Never before the answer has had time to leave. */
 	request->delay_s = delay_s ? delay_s : POWER_DELAY_S;

@@ -15,7 +15,7 @@
 #include "agent/privilege.h"
 #include "agent/service_table.h"
 #include "agent/unit_jobs.h"
-#include "agent/unit_name.h"
+#include "agent/base/unit_name.h"
 
 struct restart {
 	struct bus_work bus; /* first: see bus_work.h */

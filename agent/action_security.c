@@ -13,7 +13,7 @@
 
 #include "agent/agent.h"
 #include "agent/bus_work.h"
-#include "agent/executor/questions.h"
+#include "agent/rules/questions.h"
 #include "agent/run.h"
 #include "agent/security.h"
 #include "collectors/host.h"

@@ -18,8 +18,8 @@
 #include "agent/privilege.h"
 #include "agent/unit_jobs.h"
 #include "agent/unit_judge.h"
-#include "agent/unit_name.h"
-#include "agent/unit_rules.h"
+#include "agent/base/unit_name.h"
+#include "agent/rules/unit_rules.h"
 
 #define UNIT_INTERFACE	  "org.freedesktop.systemd1.Unit"
 #define SERVICE_INTERFACE "org.freedesktop.systemd1.Service"
@@ -46,7 +46,7 @@ struct control {
 	char path[512]; /* of the unit's object */
 	struct unit_jobs jobs;
 	struct unit_judge judge; /* where there is no job */
-	struct privilege_deed *deed;
+	struct privilege_operation *operation;
 	char load_state[32], active_state[32], sub_state[32], file_state[32];
 	uint32_t main_pid;
 };
@@ -258,12 +258,12 @@ static void on_files_changed(struct command *command, const struct bus_reply *re
 		bus_call_manager(command, on_reloaded, "Reload", NULL);
 }
 
-static void on_files_deed(void *data, const struct bus_reply *reply)
+static void on_files_operation(void *data, const struct bus_reply *reply)
 {
 	struct command *command = data;
 	struct control *control = command->work;
 
-	control->deed = NULL;
+	control->operation = NULL;
 	if (!bus_work_failed(command, reply))
 		ask_state(command);
 }
@@ -272,16 +272,17 @@ static void change_files_by_executor(struct command *command)
 {
 	struct control *control = command->work;
 	struct privilege_wish wish = {
-		.deed = control->verb->operation == OPERATION_ENABLE ? EXECUTOR_DEED_ENABLE : EXECUTOR_DEED_DISABLE,
+		.operation = control->verb->operation == OPERATION_ENABLE ? RUNNER_OPERATION_ENABLE
+									  : RUNNER_OPERATION_DISABLE,
 		.action = command->action->name,
 		.group = command->group,
 		.unit = control->unit[0],
 		.deadline_ns = command->deadline_ns,
 	};
-	int r = privilege_deed_start(command->agent, &wish, on_files_deed, command, &control->deed);
+	int r = privilege_operation_start(command->agent, &wish, on_files_operation, command, &control->operation);
 
 	if (r < 0) {
-		struct bus_reply failure = privilege_deed_failure(command->agent, r);
+		struct bus_reply failure = privilege_operation_failure(command->agent, r);
 
 		bus_work_failed(command, &failure);
 	}
@@ -357,7 +358,7 @@ static void control_done(struct bus_work *work)
 
 	unit_jobs_done(&control->jobs);
 	unit_judge_cancel(&control->judge);
-	control->deed = privilege_deed_cancel(control->deed);
+	control->operation = privilege_operation_cancel(control->operation);
 }
 
 /* False: the command has been answered. */

@@ -9,8 +9,8 @@
 #include "agent/agent.h"
 #include "agent/bus_work.h"
 #include "agent/service_table.h"
-#include "agent/unit_name.h"
-#include "agent/unit_rules.h"
+#include "agent/base/unit_name.h"
+#include "agent/rules/unit_rules.h"
 
 struct list {
 	struct bus_work bus; /* first: see bus_work.h */

@@ -7,7 +7,7 @@
 #include <infiniservice/cleanup.h>
 
 #include "agent/agent.h"
-#include "agent/users.h"
+#include "agent/base/users.h"
 #include "collectors/host.h"
 #include "collectors/procfs.h"
 #include "collectors/table.h"

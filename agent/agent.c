@@ -14,7 +14,7 @@
 
 #include "agent/build.h"
 #include "agent/kept.h"
-#include "agent/notify.h"
+#include "agent/base/notify.h"
 
 #define TURN_LONG_NS NS_PER_MS
 /*

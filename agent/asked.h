@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "agent/policy.h"
+#include "agent/rules/policy.h"
 
 struct agent;
 struct line;

@@ -10,7 +10,7 @@
 
 #include "agent/agent.h"
 #include "agent/privilege.h"
-#include "agent/unit_rules.h"
+#include "agent/rules/unit_rules.h"
 
 static void message_unrefp(sd_bus_message **message)
 {

@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "agent/bus.h"
+#include "agent/bus/bus.h"
 
 struct command;
 

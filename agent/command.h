@@ -21,7 +21,7 @@
 #include <infiniservice/sink.h>
 
 #include "agent/action.h"
-#include "agent/executor/protocol.h"
+#include "agent/runner/protocol.h"
 #include "agent/journal.h"
 #include "transport/message.h"
 #include "transport/reply.h"
@@ -77,7 +77,7 @@ struct command {
 	bool kept;			  /* what runs for it outlives the agent */
 	bool resumed; /* it was accepted by an earlier run, see kept.h: whichever host is there is told */
 	bool attach;  /* the next program to be kept runs already, as `unit` (of attach_step of the action) */
-	char unit[EXECUTOR_UNIT_SIZE]; /* of the last program that outlives us; "": none */
+	char unit[RUNNER_UNIT_SIZE]; /* of the last program that outlives us; "": none */
 	char attach_step[JOURNAL_STEP_SIZE];
 	size_t attach_max_output;
 	bool pausing;	       /* queued, but not before its timer has run: between two tries */

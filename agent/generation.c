@@ -17,7 +17,7 @@
 
 #include "agent/agent.h"
 #include "agent/log/stamp.h"
-#include "agent/vmgenid.h"
+#include "agent/base/vmgenid.h"
 
 /* The real-time clock counts whole seconds: it agrees with the wall clock when it is no further off than this. */
 #define AGREES_MS 2000

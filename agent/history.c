@@ -15,7 +15,7 @@
 #include <json-c/json.h>
 
 #include "agent/agent.h"
-#include "agent/helper.h"
+#include "agent/base/helper.h"
 #include "agent/history_child.h"
 #include "agent/log/stamp.h"
 #include "transport/addition.h"

@@ -12,7 +12,7 @@
 
 #include "agent/history.h"
 #include "agent/kept.h"
-#include "agent/notify.h"
+#include "agent/base/notify.h"
 #include "agent/subscribe.h"
 
 /* A sample this young is sent again to a host that has just come instead of taking another. */

@@ -163,7 +163,7 @@ static bool is_boot_id(const char *text)
 
 static int parse_kept(const char *text, size_t len, struct journal_entry **ret)
 {
-	char unit[EXECUTOR_UNIT_SIZE], boot[BOOT_ID_SIZE], step[4 * JOURNAL_STEP_SIZE], wish[LINE_MAX_BYTES + 1];
+	char unit[RUNNER_UNIT_SIZE], boot[BOOT_ID_SIZE], step[4 * JOURNAL_STEP_SIZE], wish[LINE_MAX_BYTES + 1];
 	struct journal_kept kept = { .unit = "" };
 	struct journal_entry *entry;
 	uint64_t serial;
@@ -172,7 +172,7 @@ static int parse_kept(const char *text, size_t len, struct journal_entry **ret)
 	if (sscanf(text, "k %19" SCNu64 " %33s %32s %95s %20" SCNu64 " %20" SCNu64 " %20" SCNu64 " %19" SCNu64 " %s%n",
 		   &serial, unit, boot, step, &kept.received_ns, &kept.term_ns, &kept.deadline_ns, &kept.max_output,
 		   wish, &used) != 9 ||
-	    used != (int)len || serial == 0 || serial > SERIAL_MAX || !executor_unit_valid(unit) || !is_boot_id(boot) ||
+	    used != (int)len || serial == 0 || serial > SERIAL_MAX || !runner_unit_valid(unit) || !is_boot_id(boot) ||
 	    kept.deadline_ns < kept.term_ns || kept.term_ns < kept.received_ns)
 		return -EBADMSG;
 	if ((strcmp(step, "-") != 0 && !unescape(step)) || strlen(step) >= JOURNAL_STEP_SIZE ||

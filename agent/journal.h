@@ -21,8 +21,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "agent/executor/protocol.h"
-#include "agent/identity.h"
+#include "agent/runner/protocol.h"
+#include "agent/base/identity.h"
 
 #define JOURNAL_NAME "commands.journal"
 /* Open entries, those of an earlier run included; what comes beyond it is not recorded (and counted). */
@@ -40,7 +40,7 @@ enum journal_kind {
 #define JOURNAL_STEP_SIZE 24
 
 struct journal_kept {
-	char unit[EXECUTOR_UNIT_SIZE];
+	char unit[RUNNER_UNIT_SIZE];
 	char boot_id[BOOT_ID_SIZE];   /* the times and the unit mean nothing after another boot */
 	char step[JOURNAL_STEP_SIZE]; /* of the action, in its own words; "": it has but one */
 	uint64_t received_ns, term_ns, deadline_ns;

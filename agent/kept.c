@@ -11,12 +11,12 @@
 #include <json-c/json.h>
 
 #include "agent/agent.h"
-#include "agent/exec_keep.h"
+#include "agent/run/exec_keep.h"
 
 struct kept_answer {
 	struct kept_answer *next;
 	uint64_t serial;
-	char unit[EXECUTOR_UNIT_SIZE];
+	char unit[RUNNER_UNIT_SIZE];
 	struct line *line;
 };
 

@@ -16,7 +16,7 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/helper.h"
+#include "agent/base/helper.h"
 #include "agent/log/latest.h"
 #include "transport/backoff.h"
 

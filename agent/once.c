@@ -7,7 +7,7 @@
 #include <ev.h>
 
 #include "agent/generation.h"
-#include "agent/identity.h"
+#include "agent/base/identity.h"
 #include "agent/prober.h"
 #include "agent/sample.h"
 

@@ -12,7 +12,7 @@
 #include <infiniservice/sink.h>
 
 #include "agent/action.h"
-#include "agent/exec.h"
+#include "agent/run/exec.h"
 #include "agent/packages/manager.h"
 
 struct command;

@@ -16,7 +16,7 @@
 
 static const struct {
 	const char *words, *logind_member, *target;
-} deeds[] = {
+} operations[] = {
 	[POWER_REBOOT] = { "reboot", "Reboot", "reboot.target" },
 	[POWER_OFF] = { "power-off", "PowerOff", "poweroff.target" },
 };
@@ -25,11 +25,12 @@ static void end(struct power *power, const char *trouble)
 {
 	power->pending = false;
 	if (!trouble) {
-		report(LOG_NOTICE, "%s has begun", deeds[power->deed].words);
+		report(LOG_NOTICE, "%s has begun", operations[power->operation].words);
 		return;
 	}
-	report(LOG_ERR, "%s did not happen: %s", deeds[power->deed].words, trouble);
-	hostlink_event(power->agent, REPLY_ERROR, "power", "%s did not happen: %s", deeds[power->deed].words, trouble);
+	report(LOG_ERR, "%s did not happen: %s", operations[power->operation].words, trouble);
+	hostlink_event(power->agent, REPLY_ERROR, "power", "%s did not happen: %s", operations[power->operation].words,
+		       trouble);
 }
 
 static void ask(struct power *power);
@@ -40,7 +41,7 @@ static void on_reply(void *data, const struct bus_reply *reply)
 
 	power->call = NULL;
 	if (reply->error && power->asked_logind) {
-		report(LOG_NOTICE, "%s: logind: %s; the service manager is asked", deeds[power->deed].words,
+		report(LOG_NOTICE, "%s: logind: %s; the service manager is asked", operations[power->operation].words,
 		       reply->text);
 		power->asked_logind = false;
 		ask(power);
@@ -55,15 +56,17 @@ static int build(const struct power *power, sd_bus_message **message)
 	int r;
 
 	if (power->asked_logind) {
-		r = bus_message(bus, LOGIND_NAME, LOGIND_PATH, LOGIND_MANAGER, deeds[power->deed].logind_member,
-				message);
+		r = bus_message(bus, LOGIND_NAME, LOGIND_PATH, LOGIND_MANAGER,
+				operations[power->operation].logind_member, message);
 		return r < 0 ? r : sd_bus_message_append(*message, "b", false);
 	}
 	r = bus_message(bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "StartUnit", message);
-	return r < 0 ? r : sd_bus_message_append(*message, "ss", deeds[power->deed].target, "replace-irreversibly");
+	return r < 0 ? r
+		     : sd_bus_message_append(*message, "ss", operations[power->operation].target,
+					     "replace-irreversibly");
 }
 
-static void on_deed(void *data, const struct bus_reply *reply)
+static void on_operation(void *data, const struct bus_reply *reply)
 {
 	struct power *power = data;
 
@@ -74,14 +77,14 @@ static void on_deed(void *data, const struct bus_reply *reply)
 static int ask_executor(struct power *power)
 {
 	struct privilege_wish wish = {
-		.deed = power->deed == POWER_REBOOT ? EXECUTOR_DEED_REBOOT : EXECUTOR_DEED_POWER_OFF,
-		.action = power->deed == POWER_REBOOT ? "RebootSystem" : "ShutdownSystem",
+		.operation = power->operation == POWER_REBOOT ? RUNNER_OPERATION_REBOOT : RUNNER_OPERATION_POWER_OFF,
+		.action = power->operation == POWER_REBOOT ? "RebootSystem" : "ShutdownSystem",
 		.group = GROUP_POWER,
 		.unit = "",
 		.deadline_ns = agent_now(power->agent).mono_ns + CALL_NS,
 	};
 
-	return privilege_deed_start(power->agent, &wish, on_deed, power, &power->by_executor);
+	return privilege_operation_start(power->agent, &wish, on_operation, power, &power->by_executor);
 }
 
 static void ask(struct power *power)
@@ -124,7 +127,7 @@ void power_done(struct power *power)
 		return;
 	ev_timer_stop(power->agent->loop, &power->timer);
 	power->call = bus_cancel(power->call);
-	power->by_executor = privilege_deed_cancel(power->by_executor);
+	power->by_executor = privilege_operation_cancel(power->by_executor);
 	power->pending = false;
 }
 
@@ -136,14 +139,14 @@ void power_cancel(struct power *power)
 	end(power, "the agent was stopped before");
 }
 
-int power_schedule(struct power *power, enum power_deed deed, uint64_t delay_s)
+int power_schedule(struct power *power, enum power_operation operation, uint64_t delay_s)
 {
 	if (power->pending)
 		return -EALREADY;
 	power->pending = true;
-	power->deed = deed;
+	power->operation = operation;
 	ev_timer_set(&power->timer, (double)delay_s, 0);
 	ev_timer_start(power->agent->loop, &power->timer);
-	report(LOG_NOTICE, "%s in %llu s", deeds[deed].words, (unsigned long long)delay_s);
+	report(LOG_NOTICE, "%s in %llu s", operations[operation].words, (unsigned long long)delay_s);
 	return 0;
 }

@@ -13,9 +13,9 @@
 
 struct agent;
 struct bus_call;
-struct privilege_deed;
+struct privilege_operation;
 
-enum power_deed {
+enum power_operation {
 	POWER_REBOOT,
 	POWER_OFF,
 };
@@ -25,12 +25,12 @@ enum power_deed {
 
 struct power {
 	struct agent *agent;
-	enum power_deed deed;
+	enum power_operation operation;
 	bool pending; /* from power_schedule until it has been handed over, or failed */
 	bool asked_logind;
 	ev_timer timer;
 	struct bus_call *call;
-	struct privilege_deed *by_executor; /* instead of the call */
+	struct privilege_operation *by_executor; /* instead of the call */
 };
 
 void power_init(struct power *power, struct agent *agent);
@@ -41,6 +41,6 @@ void power_done(struct power *power);
 void power_cancel(struct power *power);
 
 /* After `delay_s` the guest reboots or goes off. 0, or -EALREADY when one is pending. */
-int power_schedule(struct power *power, enum power_deed deed, uint64_t delay_s);
+int power_schedule(struct power *power, enum power_operation operation, uint64_t delay_s);
 
 #endif

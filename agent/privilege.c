@@ -11,9 +11,9 @@
 #include <infiniservice/cleanup.h>
 
 #include "agent/agent.h"
-#include "agent/unit_rules.h"
+#include "agent/rules/unit_rules.h"
 
-struct privilege_deed {
+struct privilege_operation {
 	bus_reply_fn done; /* NULL: forgotten */
 	void *data;
 };
@@ -82,29 +82,29 @@ static struct bus_reply reply_of_outcome(const struct exec_outcome *outcome, cha
 		return (struct bus_reply){ .error = -EREMOTEIO,
 					   .name = PRIVILEGE_ERROR_LOST,
 					   .text = "the executor died or has no room; what became of it is not known" };
-	if (outcome->deed_error == -EREMOTEIO)
+	if (outcome->operation_error == -EREMOTEIO)
 		return reply_of_peer(words);
-	return (struct bus_reply){ .error = outcome->deed_error, .name = "", .text = words };
+	return (struct bus_reply){ .error = outcome->operation_error, .name = "", .text = words };
 }
 
 static void on_done(void *data, struct exec_outcome *outcome)
 {
-	_cleanup_(freep) struct privilege_deed *deed = data;
+	_cleanup_(freep) struct privilege_operation *operation = data;
 	char words[640]; /* the executor's, or ours for want of one */
 	struct bus_reply reply;
 
 	snprintf(words, sizeof(words), "%s", outcome->words);
 	reply = reply_of_outcome(outcome, words);
-	if (deed->done)
-		deed->done(deed->data, &reply);
+	if (operation->done)
+		operation->done(operation->data, &reply);
 }
 
-int privilege_deed_start(struct agent *agent, const struct privilege_wish *wish, bus_reply_fn done, void *data,
-			 struct privilege_deed **ret)
+int privilege_operation_start(struct agent *agent, const struct privilege_wish *wish, bus_reply_fn done, void *data,
+			      struct privilege_operation **ret)
 {
 	static const struct exec_callbacks callbacks = { .done = on_done };
-	_cleanup_(freep) struct privilege_deed *deed = calloc(1, sizeof(*deed));
-	struct exec_request request = { .deed = wish->deed,
+	_cleanup_(freep) struct privilege_operation *operation = calloc(1, sizeof(*operation));
+	struct exec_request request = { .operation = wish->operation,
 					.action = wish->action,
 					.group = wish->group,
 					.argument = wish->unit,
@@ -113,21 +113,21 @@ int privilege_deed_start(struct agent *agent, const struct privilege_wish *wish,
 	struct exec_job *job;
 	int r;
 
-	if (!deed)
+	if (!operation)
 		return -ENOMEM;
 	if (!agent->privileged)
 		return -ENOTCONN;
 	if (wish->group == GROUP_OBSERVE)
 		return -EPERM; /* to look needs nobody's rights */
-	*deed = (struct privilege_deed){ .done = done, .data = data };
-	r = exec_start(agent->privileged, &request, &callbacks, deed, &job);
+	*operation = (struct privilege_operation){ .done = done, .data = data };
+	r = exec_start(agent->privileged, &request, &callbacks, operation, &job);
 	if (r < 0)
 		return r;
-	*ret = TAKE_PTR(deed);
+	*ret = TAKE_PTR(operation);
 	return 0;
 }
 
-struct bus_reply privilege_deed_failure(struct agent *agent, int error)
+struct bus_reply privilege_operation_failure(struct agent *agent, int error)
 {
 	if (error == -ENOTCONN)
 		return (struct bus_reply){ .error = -EREMOTEIO,
@@ -141,9 +141,9 @@ struct bus_reply privilege_deed_failure(struct agent *agent, int error)
 }
 
 /* Its answer, or the executor's end, frees it. */
-struct privilege_deed *privilege_deed_cancel(struct privilege_deed *deed)
+struct privilege_operation *privilege_operation_cancel(struct privilege_operation *operation)
 {
-	if (deed)
-		deed->done = NULL;
+	if (operation)
+		operation->done = NULL;
 	return NULL;
 }

@@ -2,7 +2,7 @@
 /*
  * Whether what needs rights can be done, and by whom: every action that changes something asks here and nowhere else.
  * An agent that is root does it itself; another one has it done by the privileged executor of the installation
- * (agent/broker/), if that is on.
+ * (agent/executor/), if that is on.
  */
 #ifndef AGENT_PRIVILEGE_H
 #define AGENT_PRIVILEGE_H
@@ -10,14 +10,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "agent/bus.h"
-#include "agent/executor/protocol.h"
-#include "agent/policy.h"
+#include "agent/bus/bus.h"
+#include "agent/runner/protocol.h"
+#include "agent/rules/policy.h"
 
 struct agent;
 struct command;
 struct exec;
-struct privilege_deed;
+struct privilege_operation;
 
 #define PRIVILEGE_NO_EXECUTOR                                                                                          \
 	"the agent has no rights and there is no executor; the owner of this guest enables it by: "                    \
@@ -26,7 +26,7 @@ struct privilege_deed;
 /* The reason of INTERNAL when there is an executor that can never start. */
 #define PRIVILEGE_REASON_FAULT "executor_unusable"
 
-/* Names of errors that a deed may have besides those of its D-Bus peer. */
+/* Names of errors that a operation may have besides those of its D-Bus peer. */
 #define PRIVILEGE_ERROR_ABSENT "org.infinibay.NoExecutor"
 #define PRIVILEGE_ERROR_POLICY "org.infinibay.PolicyDenied"
 #define PRIVILEGE_ERROR_LOST   "org.infinibay.ExecutorLost"
@@ -50,26 +50,27 @@ bool privilege_require(struct command *command);
 void privilege_fail(struct command *command, struct exec *exec, int error);
 
 struct privilege_wish {
-	enum executor_deed deed;
+	enum runner_operation operation;
 	const char *action; /* what it is part of, */
 	enum policy_group group;
-	const char *unit;     /* "" for the power deeds */
+	const char *unit;     /* "" for the power operations */
 	uint64_t deadline_ns; /* CLOCK_MONOTONIC */
 };
 
 /*
- * Has a deed done by the executor. `done` is called once, never from within this call: as of a call on the bus, but its
- * text is the result of the job when there is no error. 0 and *ret, valid until `done` begins, or -errno (-ENOTCONN:
- * there is no executor; -EHOSTDOWN: it can never start).
+ * Has a operation done by the executor. `done` is called once, never from within this call: as of a call on the bus,
+ * but its text is the result of the job when there is no error. 0 and *ret, valid until `done` begins, or -errno
+ * (-ENOTCONN: there is no executor; -EHOSTDOWN: it can never start).
  */
-int privilege_deed_start(struct agent *agent, const struct privilege_wish *wish, bus_reply_fn done, void *data,
-			 struct privilege_deed **ret);
+int privilege_operation_start(struct agent *agent, const struct privilege_wish *wish, bus_reply_fn done, void *data,
+			      struct privilege_operation **ret);
 /*
- * What a deed that could not be started is told as: an error of the executor, with a name. Valid until the next call.
+ * What a operation that could not be started is told as: an error of the executor, with a name. Valid until the next
+ * call.
  */
-struct bus_reply privilege_deed_failure(struct agent *agent, int error);
+struct bus_reply privilege_operation_failure(struct agent *agent, int error);
 
 /* Forgets it: what was asked may still happen. Accepts NULL, returns NULL. */
-struct privilege_deed *privilege_deed_cancel(struct privilege_deed *deed);
+struct privilege_operation *privilege_operation_cancel(struct privilege_operation *operation);
 
 #endif

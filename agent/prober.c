@@ -11,7 +11,7 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/helper.h"
+#include "agent/base/helper.h"
 #include "agent/prober_wire.h"
 #include "transport/backoff.h"
 

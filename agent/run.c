@@ -11,9 +11,9 @@
 #include <json-c/json.h>
 
 #include "agent/agent.h"
-#include "agent/executor/surroundings.h"
+#include "agent/rules/surroundings.h"
 #include "agent/kept.h"
-#include "agent/passwd.h"
+#include "agent/base/passwd.h"
 #include "agent/privilege.h"
 #include "agent/stream.h"
 #include "agent/trace.h"
@@ -22,8 +22,8 @@
 
 bool run_find(const char *name, char *out, size_t size)
 {
-	for (size_t i = 0; executor_directories[i]; i++)
-		if (snprintf(out, size, "%s/%s", executor_directories[i], name) < (int)size && access(out, X_OK) == 0)
+	for (size_t i = 0; runner_directories[i]; i++)
+		if (snprintf(out, size, "%s/%s", runner_directories[i], name) < (int)size && access(out, X_OK) == 0)
 			return true;
 	return false;
 }
@@ -70,8 +70,8 @@ static int environment_set(struct environment *env, const char *name, const char
 
 static int environment_make(struct environment *env, struct json_object *wanted)
 {
-	for (size_t i = 0; executor_environment[i]; i++)
-		if (environment_add(env, strdup(executor_environment[i])) < 0)
+	for (size_t i = 0; runner_environment[i]; i++)
+		if (environment_add(env, strdup(runner_environment[i])) < 0)
 			return -ENOMEM;
 	if (!wanted)
 		return 0;

@@ -14,7 +14,7 @@
 #include <stddef.h>
 
 #include "agent/action.h"
-#include "agent/exec.h"
+#include "agent/run/exec.h"
 #include "transport/codes.h"
 
 struct json_object;

@@ -16,7 +16,7 @@
 #include <infiniservice/line.h>
 
 #include "agent/config/config.h"
-#include "agent/identity.h"
+#include "agent/base/identity.h"
 #include "agent/prober.h"
 
 struct sampler;

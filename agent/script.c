@@ -11,8 +11,8 @@
 #include <json-c/json.h>
 
 #include "agent/agent.h"
-#include "agent/executor/input.h"
-#include "agent/executor/protocol.h"
+#include "agent/runner/input.h"
+#include "agent/runner/protocol.h"
 #include "agent/run.h"
 #include "agent/script_files.h"
 #include "agent/script_read.h"
@@ -332,7 +332,7 @@ enum action_result script_run(struct command *command)
 	if (input == -E2BIG) {
 		command_fail(command, CODE_TOO_LARGE, "too_large", "a script may have %d bytes", INPUT_MAX);
 	} else if (input >= 0 && variables) {
-		const char *const argv[] = { program, EXECUTOR_INPUT_PATH, NULL };
+		const char *const argv[] = { program, RUNNER_INPUT_PATH, NULL };
 
 		run.input = &input;
 		run.argv = argv;

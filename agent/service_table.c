@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/unit_name.h"
+#include "agent/base/unit_name.h"
 
 void service_table_done(struct service_table *table)
 {

@@ -19,7 +19,7 @@
 
 #include "agent/feed.h"
 #include "agent/history.h"
-#include "agent/policy.h"
+#include "agent/rules/policy.h"
 #include "transport/frame.h"
 
 struct agent;

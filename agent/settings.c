@@ -12,7 +12,7 @@
 
 #include "agent/agent.h"
 #include "agent/config/keys.h"
-#include "agent/notify.h"
+#include "agent/base/notify.h"
 
 static void warn_config(void *data, const char *text)
 {

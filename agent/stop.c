@@ -10,7 +10,7 @@
  */
 #include "agent/agent.h"
 
-#include "agent/notify.h"
+#include "agent/base/notify.h"
 
 #define KILL_NS	 (2 * NS_PER_S)
 #define FLUSH_NS (2 * NS_PER_S)

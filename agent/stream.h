@@ -8,7 +8,7 @@
 
 #include <stddef.h>
 
-#include "agent/exec.h"
+#include "agent/run/exec.h"
 
 struct command;
 struct response;

@@ -8,7 +8,7 @@
 #include <infiniservice/cleanup.h>
 
 #include "agent/agent.h"
-#include "agent/notify.h"
+#include "agent/base/notify.h"
 #include "collectors/processes.h"
 #include "collectors/self.h"
 #include "collectors/table.h"

@@ -11,7 +11,7 @@
 #include <infiniservice/cleanup.h>
 #include <infiniservice/moment.h>
 
-#include "agent/helper.h"
+#include "agent/base/helper.h"
 #include "agent/log/reader.h"
 #include "agent/trend.h"
 

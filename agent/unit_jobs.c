@@ -22,7 +22,7 @@ static void stop_waiting(struct unit_jobs *jobs)
 	for (size_t i = 0; i < jobs->count; i++)
 		unit_judge_cancel(&jobs->list[i].judge);
 	for (size_t i = 0; i < jobs->count; i++)
-		jobs->list[i].deed = privilege_deed_cancel(jobs->list[i].deed);
+		jobs->list[i].operation = privilege_operation_cancel(jobs->list[i].operation);
 }
 
 static void end_job(struct unit_job *job)
@@ -138,11 +138,11 @@ static int start_by_bus(struct unit_job *job)
 	return r;
 }
 
-static void on_deed(void *data, const struct bus_reply *reply)
+static void on_operation(void *data, const struct bus_reply *reply)
 {
 	struct unit_job *job = data;
 
-	job->deed = NULL;
+	job->operation = NULL;
 	job->jobs->heard = true;
 	if (reply->error) {
 		refuse_job(job, reply->name, reply->text);
@@ -152,23 +152,23 @@ static void on_deed(void *data, const struct bus_reply *reply)
 	end_job(job);
 }
 
-static enum executor_deed deed_of(const char *verb)
+static enum runner_operation operation_of(const char *verb)
 {
 	if (strcmp(verb, "StopUnit") == 0)
-		return EXECUTOR_DEED_STOP;
-	return strcmp(verb, "RestartUnit") == 0 ? EXECUTOR_DEED_RESTART : EXECUTOR_DEED_START;
+		return RUNNER_OPERATION_STOP;
+	return strcmp(verb, "RestartUnit") == 0 ? RUNNER_OPERATION_RESTART : RUNNER_OPERATION_START;
 }
 
 static int start_by_executor(struct unit_job *job)
 {
 	struct command *command = job->jobs->command;
-	struct privilege_wish wish = { .deed = deed_of(job->jobs->verb),
+	struct privilege_wish wish = { .operation = operation_of(job->jobs->verb),
 				       .action = command->action->name,
 				       .group = command->group,
 				       .unit = job->unit,
 				       .deadline_ns = command->deadline_ns };
 
-	return privilege_deed_start(command->agent, &wish, on_deed, job, &job->deed);
+	return privilege_operation_start(command->agent, &wish, on_operation, job, &job->operation);
 }
 
 static void on_judged(void *data, const struct bus_reply *reply)
@@ -184,7 +184,7 @@ static void on_judged(void *data, const struct bus_reply *reply)
 	}
 	r = jobs->command ? start_by_executor(job) : start_by_bus(job);
 	if (r < 0 && jobs->command) {
-		struct bus_reply failure = privilege_deed_failure(jobs->command->agent, r);
+		struct bus_reply failure = privilege_operation_failure(jobs->command->agent, r);
 
 		refuse_job(job, failure.name, failure.text);
 	} else if (r < 0) {

@@ -11,14 +11,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "agent/bus.h"
+#include "agent/bus/bus.h"
 #include "agent/unit_judge.h"
-#include "agent/unit_name.h"
-#include "agent/unit_rules.h"
+#include "agent/base/unit_name.h"
+#include "agent/rules/unit_rules.h"
 
 struct command;
 struct config;
-struct privilege_deed;
+struct privilege_operation;
 
 #define UNIT_JOBS_MAX 64
 
@@ -28,7 +28,7 @@ struct unit_job {
 	char path[64];		 /* of the job while it runs; "" before and after */
 	struct unit_judge judge; /* before anything is asked for */
 	struct bus_call *call;
-	struct privilege_deed *deed; /* instead of the call: the executor does it */
+	struct privilege_operation *operation; /* instead of the call: the executor does it */
 	bool ended;
 	bool refused;	 /* there was no job: `error` and `name` are the peer's words */
 	char result[32]; /* of a job: "done", "failed", "canceled", "timeout", "dependency", "skipped" */

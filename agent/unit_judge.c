@@ -10,7 +10,7 @@
 
 #include "agent/bus_work.h"
 #include "agent/config/config.h"
-#include "agent/unit_rules.h"
+#include "agent/rules/unit_rules.h"
 
 #define UNIT_INTERFACE "org.freedesktop.systemd1.Unit"
 

@@ -13,8 +13,8 @@
 
 #include <stdbool.h>
 
-#include "agent/bus.h"
-#include "agent/unit_name.h"
+#include "agent/bus/bus.h"
+#include "agent/base/unit_name.h"
 
 struct config;
 

@@ -75,7 +75,7 @@ struct config {
 		uint64_t max_tasks;	   /* 0: no limit */
 		char **allow;		   /* actions or groups */
 		char **deny;
-		char **deny_units; /* patterns, besides the table of agent/unit_rules.c */
+		char **deny_units; /* patterns, besides the table of agent/rules/unit_rules.c */
 		bool audit_reads;
 		bool allow_unsafe;
 		char *run_as; /* "": the agent's own user */

@@ -3,321 +3,429 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
-#include <stdatomic.h>
-#include <stdint.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/signalfd.h>
+#include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
+#include <syslog.h>
+#include <systemd/sd-login.h>
 #include <unistd.h>
 
 #include <infiniservice/cleanup.h>
 #include <infiniservice/moment.h>
 
-#include "agent/executor/packet.h"
-#include "agent/executor/protocol.h"
-#include "agent/executor/spawn.h"
-#include "agent/executor/supervise.h"
-#include "agent/executor/tree.h"
+#include "agent/executor/operation.h"
+#include "agent/runner/input.h"
+#include "agent/runner/packet.h"
+#include "agent/executor/allow_list.h"
+#include "agent/executor/sweep.h"
+#include "agent/executor/unit.h"
+#include "agent/base/passwd.h"
+#include "agent/rules/policy.h"
 
-#define IDLE_MS		10000 /* supervisors with nothing to do that long after the last command are let go */
-#define ORPHAN_ROUND_MS 10    /* between two passes over what a dead supervisor left */
-#define END_MS		900   /* at the end: how long supervisors may take to kill their trees */
+#define SEALING "PrepareGoldenImage"
+/* From its beginning: it may take half an hour, and the host a while to ask. */
+#define SEALING_NS (45 * 60 * NS_PER_S)
+#define AGENT_USER "infiniservice"
 
-struct slot {
-	pid_t pid; /* 0: no supervisor */
-	int control_fd;
-	uint64_t id; /* the last command given to it */
-};
-
-struct executor {
-	int agent_fd, signal_fd;
-	struct slot slots[EXECUTOR_SLOTS];
-	atomic_uint *busy; /* per slot, shared with the supervisors */
-	bool orphans;	   /* a supervisor died: its tree is ours to kill */
-	uint64_t idle_ns;  /* when to let idle supervisors go */
-	uint64_t end_ns;   /* when to leave at the latest */
-	char message[EXECUTOR_MESSAGE_MAX];
-};
-
-static void reply_refused(struct executor *e, uint64_t id, int error)
+/* What an agent sends may be in it: a line of its own making would pass for one of ours. */
+void executor_log(int priority, const char *format, ...)
 {
-	struct executor_reply reply = { .version = EXECUTOR_VERSION,
-					.op = EXECUTOR_REFUSED,
-					.id = id,
-					.error = error,
-					.stage = EXECUTOR_STAGE_RESOURCE };
+	char text[1024], line[4 * sizeof(text)];
+	size_t len = 0;
+	va_list args;
 
-	/* A full socket means an agent that does not read; its own deadline answers the command. */
-	send(e->agent_fd, &reply, sizeof(reply), MSG_DONTWAIT | MSG_NOSIGNAL);
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	for (const unsigned char *c = (const unsigned char *)text; *c; c++)
+		len += (size_t)snprintf(line + len, sizeof(line) - len, *c >= ' ' && *c < 0x7f ? "%c" : "\\x%02x", *c);
+	fprintf(stderr, "<%d>%.*s\n", priority, (int)len, line);
 }
 
-static void reply_lost(struct executor *e, uint64_t id)
-{
-	struct executor_reply reply = { .version = EXECUTOR_VERSION,
-					.op = EXECUTOR_EXITED,
-					.id = id,
-					.flags = EXECUTOR_LOST,
-					.end_ns = clock_ns(CLOCK_MONOTONIC) };
+/* --------------------------------------------------------------------------------------------------------- replies */
 
-	send(e->agent_fd, &reply, sizeof(reply), MSG_DONTWAIT | MSG_NOSIGNAL);
+static void reply_send(struct executor *executor, struct msghdr *message)
+{
+	if (executor->peer_fd < 0 || sendmsg(executor->peer_fd, message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+		return;
+	/* It has at most a reply or two for each of its requests to take: one that does not is none. */
+	executor_log(LOG_WARNING, "the agent does not take its answers: %s", strerror(errno));
+	shutdown(executor->peer_fd, SHUT_RDWR);
+}
+
+void executor_reply(struct executor *executor, struct runner_answer *answer, const char *words)
+{
+	struct iovec iov = { .iov_base = answer };
+	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	iov.iov_len = runner_answer_fill(answer, words);
+	reply_send(executor, &message);
+}
+
+void executor_reply_fds(struct executor *executor, struct runner_answer *answer, const int fds[2])
+{
+	union {
+		char bytes[CMSG_SPACE(2 * sizeof(int))];
+		struct cmsghdr head;
+	} control = { 0 };
+	struct iovec iov = { .iov_base = answer };
+	struct msghdr message = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+	};
+
+	control.head.cmsg_level = SOL_SOCKET;
+	control.head.cmsg_type = SCM_RIGHTS;
+	control.head.cmsg_len = CMSG_LEN(2 * sizeof(int));
+	memcpy(CMSG_DATA(&control.head), fds, 2 * sizeof(int));
+	iov.iov_len = runner_answer_fill(answer, "");
+	reply_send(executor, &message);
+}
+
+void executor_refuse(struct executor *executor, uint64_t id, int error, int stage, const char *words)
+{
+	struct runner_answer answer = { .reply = { .op = RUNNER_REFUSED, .id = id, .error = error, .stage = stage } };
+
+	executor_reply(executor, &answer, words);
+}
+
+/* -------------------------------------------------------------------------------------------------------- requests */
+
+/* NULL: nothing speaks against the configuration being asked. */
+static const char *configuration(struct executor *executor)
+{
+	if (policy_file_refresh(&executor->guard) && !executor->guard.usable)
+		executor_log(LOG_ERR, "nothing is allowed: %s", executor->guard.err.text);
+	return executor->guard.usable ? NULL : executor->guard.err.text;
+}
+
+void executor_deny(struct executor *executor, uint64_t id, int stage, const char *what, const char *words)
+{
+	executor_log(LOG_WARNING, "refused to the agent: %.300s: %s", what ? what : "(no action)", words);
+	executor_refuse(executor, id, EACCES, stage, words);
 }
 
 /*
- * Only the agent's socket and its own end of the control socket go along: the others' ends would hide the executor's
- * death.
+ * What is kept writes to files of the agent's own, at their end. A descriptor confers what its opener was allowed: one
+ * of another kind, or of somebody else's file, would be a way to have root write there.
  */
-static void supervisor_main(struct executor *e, unsigned slot, int control_fd)
+static bool are_files_of_agent(const struct executor *executor, const int files[2])
 {
-	struct supervise_args args = { .busy = &e->busy[slot] };
-	int fds[2] = { e->agent_fd, control_fd };
-	int at = 3;
+	struct stat st;
 
-	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
-		fds[i] = fds[i] < 0 ? -1 : fcntl(fds[i], F_DUPFD_CLOEXEC, 8);
-	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
-		if (fds[i] >= 0)
-			fds[i] = dup3(fds[i], at++, O_CLOEXEC);
-	close_range((unsigned)at, ~0U, 0);
-	args.agent_fd = fds[0];
-	args.control_fd = fds[1];
-	prctl(PR_SET_NAME, "exec-slot");
-	_exit(supervise(&args));
+	for (int i = 0; i < 2; i++) {
+		int flags = files[i] < 0 ? -1 : fcntl(files[i], F_GETFL);
+
+		if (flags < 0 || (flags & O_ACCMODE) != O_WRONLY || !(flags & O_APPEND) || fstat(files[i], &st) < 0 ||
+		    !S_ISREG(st.st_mode) || st.st_uid != executor->peer_uid)
+			return false;
+	}
+	return true;
 }
 
-static int slot_start(struct executor *e, unsigned index)
+static int request_run(struct executor *executor, size_t len, const int files[2])
 {
-	int pair[2], error;
-	pid_t pid;
+	static struct runner_command command;
+	struct rules_verdict verdict = { .refusal = configuration(executor) };
+	int error = runner_run_parse(executor->message, len, &command);
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return -errno;
-	pid = fork();
-	if (pid == 0)
-		supervisor_main(e, index, pair[1]);
-	error = -errno;
-	close(pair[1]);
-	if (pid < 0) {
-		close(pair[0]);
+	if (error == -EBADMSG || error == -EPROTO)
 		return error;
+	if (error == 0 && command.unit && !are_files_of_agent(executor, files))
+		return -EBADMSG;
+	if (error == 0 && (command.run.flags & RUNNER_RUN_INPUT)) {
+		ssize_t input = input_check(files[0]);
+
+		if (input < 0)
+			return -EBADMSG;
+		error = input > EXECUTOR_INPUT_MAX ? -E2BIG : 0;
 	}
-	e->slots[index] = (struct slot){ .pid = pid, .control_fd = pair[0] };
-	atomic_store(&e->busy[index], 0);
+	if (error < 0) {
+		executor_refuse(executor, command.run.head.id, -error, RUNNER_STAGE_EXEC, "");
+		return 0;
+	}
+	if (!verdict.refusal)
+		verdict = rules_judge_run(&command, &executor->guard.config);
+	if (verdict.refusal)
+		executor_deny(executor, command.run.head.id, RUNNER_STAGE_POLICY, command.action, verdict.refusal);
+	else {
+		if (strcmp(command.action, SEALING) == 0)
+			executor->sealing_ns = moment_now().mono_ns;
+		unit_start(executor, &command, &verdict, files);
+	}
 	return 0;
 }
 
-/* An idle supervisor if there is one, else a new one; -EBUSY when all slots are taken. */
-static int slot_find(struct executor *e)
+/*
+ * Making a golden image takes the host's rights out of the configuration, the right to switch the guest off too. That
+ * ends what the host has asked for, so it is allowed by what allowed the beginning.
+ */
+static bool ends_sealing(const struct executor *executor, const struct executor_call *call)
 {
-	int vacant = -EBUSY;
+	return call->operation.operation == RUNNER_OPERATION_POWER_OFF && call->operation.group == GROUP_POWER &&
+	       executor->sealing_ns &&
+	       (strcmp(call->action, SEALING) == 0 || strcmp(call->action, "ShutdownSystem") == 0) &&
+	       moment_now().mono_ns - executor->sealing_ns < SEALING_NS;
+}
 
-	for (int i = 0; i < EXECUTOR_SLOTS; i++) {
-		if (e->slots[i].pid && !atomic_load(&e->busy[i]))
-			return i;
-		if (!e->slots[i].pid && vacant < 0)
-			vacant = i;
+static int request_operation(struct executor *executor, size_t len)
+{
+	struct rules_verdict verdict = { .refusal = configuration(executor), .stage = RUNNER_STAGE_POLICY };
+	struct executor_call call;
+	int error = runner_operation_parse(executor->message, len, &call);
+
+	if (error < 0)
+		return error;
+	if (!verdict.refusal)
+		verdict = rules_judge_operation(&call, &executor->guard.config);
+	if (verdict.refusal && verdict.stage == RUNNER_STAGE_POLICY && ends_sealing(executor, &call))
+		verdict = (struct rules_verdict){ .refusal = NULL };
+	if (verdict.refusal)
+		executor_deny(executor, call.operation.head.id, verdict.stage,
+			      *call.argument ? call.argument : call.action, verdict.refusal);
+	else
+		operation_start(executor, &call);
+	return 0;
+}
+
+/* No policy is asked: it was when the unit was started. */
+static int request_unit(struct executor *executor, size_t len)
+{
+	struct runner_unit_request request;
+	const char *unit;
+	int error = runner_unit_parse(executor->message, len, &request, &unit);
+
+	if (error < 0)
+		return error;
+	if (request.head.op == RUNNER_ATTACH)
+		unit_attach(executor, &request.head, unit);
+	else
+		sweep_release(executor, unit);
+	return 0;
+}
+
+/* Negative: whoever is there does not keep to the protocol, or says that it leaves. */
+static int request_take(struct executor *executor, size_t len, const int files[2])
+{
+	struct runner_request head;
+	int error = runner_request_parse(executor->message, len, &head);
+
+	if (error < 0)
+		return error;
+	switch (head.op) {
+	case RUNNER_RUN:
+		return request_run(executor, len, files);
+	case RUNNER_ATTACH:
+	case RUNNER_RELEASE:
+		return request_unit(executor, len);
+	case RUNNER_OPERATION:
+		return request_operation(executor, len);
+	case RUNNER_CANCEL:
+		unit_cancel(executor, head.id, head.kill_ns);
+		return 0;
+	default:
+		return -ESHUTDOWN;
 	}
-	if (vacant >= 0) {
-		int error = slot_start(e, (unsigned)vacant);
-
-		return error < 0 ? error : vacant;
-	}
-	return vacant;
 }
 
-static void slot_tell(struct executor *e, unsigned index, uint16_t op, uint64_t kill_ns)
-{
-	struct executor_request request = { .version = EXECUTOR_VERSION,
-					    .op = op,
-					    .size = sizeof(request),
-					    .id = op == EXECUTOR_STOP ? 0 : e->slots[index].id,
-					    .kill_ns = kill_ns };
+/* ----------------------------------------------------------------------------------------------------------- agents */
 
-	send(e->slots[index].control_fd, &request, sizeof(request), MSG_DONTWAIT | MSG_NOSIGNAL);
+static void peer_end(struct executor *executor)
+{
+	executor->peer_source = sd_event_source_disable_unref(executor->peer_source);
+	close_fd(&executor->peer_fd);
+	operation_forget_all(executor, false);
+	unit_orphan_all(executor);
+	sweep_forget(executor);
+	sd_event_source_set_enabled(executor->sweep, SD_EVENT_OFF);
+	sd_event_source_set_enabled(executor->listener, SD_EVENT_ON);
+	executor_rest(executor);
 }
 
-/* `input`: what came along, or -1. */
-static void request_run(struct executor *e, const struct executor_request *head, size_t len, int input)
+static int on_peer(sd_event_source *source, int fd, uint32_t events, void *data)
 {
-	int index = slot_find(e);
+	struct executor *executor = data;
+	int error, files[PACKET_FDS];
+	ssize_t len = packet_receive(fd, executor->message, sizeof(executor->message), MSG_TRUNC, files);
 
-	if (index < 0) {
-		reply_refused(e, head->id, -index);
-		return;
-	}
-	atomic_store(&e->busy[index], 1);
-	e->slots[index].id = head->id;
-	if (packet_send(e->slots[index].control_fd, e->message, len, &input, input >= 0) < 0) {
-		reply_refused(e, head->id, errno);
-		atomic_store(&e->busy[index], 0);
-	}
-	e->idle_ns = clock_ns(CLOCK_MONOTONIC) + IDLE_MS * NS_PER_MS;
-}
-
-static void request_cancel(struct executor *e, const struct executor_request *head)
-{
-	for (unsigned i = 0; i < EXECUTOR_SLOTS; i++)
-		if (e->slots[i].pid && e->slots[i].id == head->id && atomic_load(&e->busy[i]))
-			slot_tell(e, i, EXECUTOR_CANCEL, head->kill_ns);
-}
-
-/* The agent is gone or says STOP: everything ends at once. */
-static void executor_end(struct executor *e)
-{
-	e->end_ns = clock_ns(CLOCK_MONOTONIC) + END_MS * NS_PER_MS;
-	for (unsigned i = 0; i < EXECUTOR_SLOTS; i++)
-		if (e->slots[i].pid)
-			slot_tell(e, i, EXECUTOR_STOP, 0);
-	close_fd(&e->agent_fd);
-}
-
-static void agent_read(struct executor *e)
-{
-	int fds[PACKET_FDS];
-	ssize_t len = packet_receive(e->agent_fd, e->message, sizeof(e->message), 0, fds);
-	struct executor_request head;
-
+	(void)source;
+	(void)events;
 	if (len < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (len <= 0 || executor_request_parse(e->message, (size_t)len, &head) < 0)
-		executor_end(e); /* an agent that does not keep to the protocol is none */
-	else if (head.op == EXECUTOR_RUN)
-		request_run(e, &head, (size_t)len, fds[0]);
-	else if (head.op == EXECUTOR_CANCEL)
-		request_cancel(e, &head);
-	else if (head.op == EXECUTOR_DEED) /* the privileged one's: an agent that may do it does it itself */
-		reply_refused(e, head.id, EOPNOTSUPP);
-	else if (head.op == EXECUTOR_ATTACH) /* nothing that is run here outlives us */
-		reply_refused(e, head.id, ENOENT);
-	else if (head.op != EXECUTOR_RELEASE)
-		executor_end(e);
-	packet_close(fds);
+		return 0;
+	error = len <= 0 ? -ESHUTDOWN : request_take(executor, (size_t)len, files);
+	packet_close(files);
+	if (error == -EBADMSG || error == -EPROTO)
+		executor_log(LOG_WARNING, "the agent does not keep to the protocol (%s): it is cut off",
+			     strerror(-error));
+	if (error < 0)
+		peer_end(executor);
+	/*
+	 * One of another version: after an upgrade it is we who are old. Our socket starts the program that is there
+	 * now.
+	 */
+	return error == -EPROTO ? sd_event_exit(executor->event, EXIT_SUCCESS) : 0;
 }
 
-static void slot_lost(struct executor *e, unsigned index)
+static bool peer_welcome(struct executor *executor, int fd)
 {
-	if (atomic_exchange(&e->busy[index], 0) && e->slots[index].id) {
-		reply_lost(e, e->slots[index].id);
-		/* As subreaper above the supervisor we have inherited its tree. */
-		e->orphans = true;
-	}
-	close_fd(&e->slots[index].control_fd);
-	e->slots[index] = (struct slot){ .control_fd = -1 };
-}
+	struct ucred peer = { .uid = (uid_t)-1 };
+	uid_t uid = 0;
+	socklen_t len = sizeof(peer);
 
-static void children_reap(struct executor *e)
-{
-	struct signalfd_siginfo info;
-	pid_t pid;
-
-	while (read(e->signal_fd, &info, sizeof(info)) > 0)
-		;
-	while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
-		for (unsigned i = 0; i < EXECUTOR_SLOTS; i++)
-			if (e->slots[i].pid == pid)
-				slot_lost(e, i);
-}
-
-static void orphans_kill(struct executor *e)
-{
-	pid_t except[EXECUTOR_SLOTS];
-	size_t count = 0;
-
-	for (unsigned i = 0; i < EXECUTOR_SLOTS; i++)
-		if (e->slots[i].pid)
-			except[count++] = e->slots[i].pid;
-	e->orphans = tree_signal(SIGKILL, except, count) > 0;
-}
-
-static bool slots_any(const struct executor *e)
-{
-	for (unsigned i = 0; i < EXECUTOR_SLOTS; i++)
-		if (e->slots[i].pid)
-			return true;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+		return false;
+	executor->peer_uid = peer.uid;
+	/* The file itself: the name service may ask a network, and everything that runs would wait. */
+	if (peer.uid == 0 ||
+	    (passwd_uid_of("/etc/passwd", executor->options.user ? executor->options.user : AGENT_USER, &uid) == 0 &&
+	     peer.uid == uid))
+		return true;
+	executor_log(LOG_WARNING, "uid %u is not the agent's: refused", (unsigned)peer.uid);
 	return false;
 }
 
-static void idle_release(struct executor *e)
+/* One at a time: whoever comes while there is one waits in the socket's queue. */
+static int on_connection(sd_event_source *source, int listen_fd, uint32_t events, void *data)
 {
-	for (unsigned i = 0; i < EXECUTOR_SLOTS; i++)
-		if (e->slots[i].pid && !atomic_load(&e->busy[i])) {
-			slot_tell(e, i, EXECUTOR_STOP, 0);
-			atomic_store(&e->busy[i], 1); /* no command any more; cleared when it is gone */
-			e->slots[i].id = 0;
-		}
-	e->idle_ns = TIME_NEVER;
-}
+	struct executor *executor = data;
+	int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-static int wait_ms(const struct executor *e)
-{
-	uint64_t now = clock_ns(CLOCK_MONOTONIC), due = e->idle_ns < e->end_ns ? e->idle_ns : e->end_ns;
-
-	if (e->orphans)
-		return ORPHAN_ROUND_MS;
-	if (due == TIME_NEVER)
-		return -1;
-	return due > now ? (int)((due - now) / NS_PER_MS > 60000 ? 60000 : (due - now) / NS_PER_MS + 1) : 0;
-}
-
-static void executor_turn(struct executor *e)
-{
-	struct pollfd fds[] = { { .fd = e->signal_fd, .events = POLLIN }, { .fd = e->agent_fd, .events = POLLIN } };
-
-	poll(fds, ARRAY_SIZE(fds), wait_ms(e));
-	if (fds[0].revents)
-		children_reap(e);
-	if (fds[1].revents)
-		agent_read(e);
-	if (e->orphans)
-		orphans_kill(e);
-	if (e->idle_ns != TIME_NEVER && clock_ns(CLOCK_MONOTONIC) >= e->idle_ns)
-		idle_release(e);
-}
-
-/*
- * Signals are read, never handled, so that no handler has to be undone in a command; what is inherited as ignored is
- * not passed on.
- */
-static int process_prepare(void)
-{
-	struct rlimit files;
-	sigset_t all, child;
-
-	spawn_signals_default();
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, NULL);
-	umask(022);
-	if (chdir("/") < 0)
-		return -errno;
-	/* The agent may have raised it for its clients; programs that loop over all fds suffer. */
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur > 1024) {
-		files.rlim_cur = 1024;
-		setrlimit(RLIMIT_NOFILE, &files);
+	(void)source;
+	(void)events;
+	if (fd < 0)
+		return 0;
+	if (!peer_welcome(executor, fd) ||
+	    sd_event_add_io(executor->event, &executor->peer_source, fd, EPOLLIN, on_peer, executor) < 0) {
+		close(fd);
+		return 0;
 	}
-	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	sigemptyset(&child);
-	sigaddset(&child, SIGCHLD);
-	return signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
+	executor->peer_fd = fd;
+	sd_event_source_set_enabled(executor->listener, SD_EVENT_OFF);
+	sd_event_source_set_time_relative(executor->sweep, SWEEP_KEPT_MS * NS_PER_MS / NS_PER_US);
+	sd_event_source_set_enabled(executor->sweep, SD_EVENT_ONESHOT);
+	executor_rest(executor);
+	return 0;
 }
 
-int executor_serve(int agent_fd)
-{
-	static struct executor e;
+/* ------------------------------------------------------------------------------------------------------------- life */
 
-	e.agent_fd = agent_fd;
-	e.idle_ns = e.end_ns = TIME_NEVER;
-	e.signal_fd = process_prepare();
-	e.busy =
-		mmap(NULL, EXECUTOR_SLOTS * sizeof(*e.busy), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (e.signal_fd < 0 || e.busy == MAP_FAILED || fcntl(agent_fd, F_SETFD, FD_CLOEXEC) < 0)
-		return EXIT_FAILURE;
-	while (e.agent_fd >= 0 || (slots_any(&e) && clock_ns(CLOCK_MONOTONIC) < e.end_ns))
-		executor_turn(&e);
-	return EXIT_SUCCESS;
+void executor_ready(struct executor *executor)
+{
+	sd_event_source_set_enabled(executor->listener, SD_EVENT_ON);
+}
+
+void executor_rest(struct executor *executor)
+{
+	uint64_t idle_ms = executor->options.idle_ms ? executor->options.idle_ms : EXECUTOR_IDLE_MS;
+
+	if (executor->unit_count || executor->operation_count) {
+		sd_event_source_set_enabled(executor->idle, SD_EVENT_OFF);
+		return;
+	}
+	sd_event_source_set_time_relative(executor->idle, idle_ms * NS_PER_MS / NS_PER_US);
+	sd_event_source_set_enabled(executor->idle, SD_EVENT_ONESHOT);
+}
+
+/* The connection to PID 1 would wake us at every change of any unit. */
+static int on_idle(sd_event_source *source, uint64_t usec, void *data)
+{
+	struct executor *executor = data;
+
+	(void)source;
+	(void)usec;
+	if (executor->unit_count || executor->operation_count)
+		return 0;
+	executor_manager_close(executor);
+	if (executor->system) {
+		sd_bus_detach_event(executor->system);
+		executor->system = sd_bus_close_unref(executor->system);
+	}
+	return executor->peer_fd >= 0 ? 0 : sd_event_exit(executor->event, EXIT_SUCCESS);
+}
+
+/* It opens the connection to PID 1 anew, which is to be closed again when nothing needs it. */
+static int on_sweep(sd_event_source *source, uint64_t usec, void *data)
+{
+	(void)source;
+	(void)usec;
+	sweep_kept(data);
+	executor_rest(data);
+	return 0;
+}
+
+static void own_unit_find(struct executor *executor)
+{
+	char *unit = NULL;
+
+	if (sd_pid_get_unit(0, &unit) >= 0 && strlen(unit) > 8 && strcmp(unit + strlen(unit) - 8, ".service") == 0)
+		snprintf(executor->own_unit, sizeof(executor->own_unit), "%s", unit);
+	free(unit);
+}
+
+static int executor_open(struct executor *executor)
+{
+	int r = sd_event_new(&executor->event);
+
+	if (r >= 0)
+		r = sd_event_add_io(executor->event, &executor->listener, executor->options.listen_fd, EPOLLIN,
+				    on_connection, executor);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(executor->listener, SD_EVENT_OFF);
+	if (r >= 0)
+		r = sd_event_add_time(executor->event, &executor->idle, CLOCK_MONOTONIC, UINT64_MAX, 0, on_idle,
+				      executor);
+	if (r >= 0)
+		r = sd_event_add_time(executor->event, &executor->reconnect, CLOCK_MONOTONIC, UINT64_MAX, 0,
+				      executor_reconnect, executor);
+	if (r >= 0)
+		r = sd_event_add_time(executor->event, &executor->sweep, CLOCK_MONOTONIC, UINT64_MAX, 0, on_sweep,
+				      executor);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(executor->reconnect, SD_EVENT_OFF);
+	return r;
+}
+
+static void executor_close(struct executor *executor)
+{
+	operation_forget_all(executor, false);
+	unit_free_all(executor);
+	executor_manager_close(executor);
+	sd_bus_close_unref(executor->system);
+	close_fd(&executor->peer_fd);
+	sd_event_source_unref(executor->peer_source);
+	sd_event_source_unref(executor->listener);
+	sd_event_source_unref(executor->idle);
+	sd_event_source_unref(executor->reconnect);
+	sd_event_source_unref(executor->sweep);
+	sd_event_unref(executor->event);
+	policy_file_done(&executor->guard);
+}
+
+int executor_serve(const struct executor_options *options)
+{
+	static struct executor executor;
+	int r;
+
+	executor = (struct executor){ .options = *options,
+				      .peer_fd = -1,
+				      .next_number = clock_ns(CLOCK_BOOTTIME) / NS_PER_MS };
+	policy_file_init(&executor.guard, options->config_dir);
+	own_unit_find(&executor);
+	fcntl(options->listen_fd, F_SETFL, O_NONBLOCK);
+	signal(SIGPIPE, SIG_IGN);
+	r = executor_open(&executor);
+	if (r >= 0) {
+		configuration(&executor);
+		sweep_begin(&executor);
+		executor_rest(&executor);
+		r = sd_event_loop(executor.event);
+	}
+	if (r < 0)
+		executor_log(LOG_ERR, "the executor cannot go on: %s", strerror(-r));
+	executor_close(&executor);
+	return r < 0 ? EXIT_FAILURE : r;
 }

@@ -1,13 +1,110 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The executor: takes requests from one agent on one socket, hands each command to an idle supervisor (started when
- * there is none) and looks after supervisors that die. It parses no more than the fixed head of a request. How the
- * socket came to be (inherited today) is the caller's business; when it ends, everything started through it ends.
+ * The privileged executor of an installation: started by its socket, root without a capability, it serves one agent at
+ * a time, asks the policy itself, and has everything done by PID 1: each command as a transient unit with limits of its
+ * own, each operation as one call. What is to be kept (RUN with RUNNER_RUN_KEEP) outlives agent and executor: whoever
+ * comes after them asks PID 1 how it ended.
+ *
+ *	agent ─RUN─► rules, policy ─► unit (StartTransientUnit) ─► STARTED with its pipes ─► EXITED
+ *	      ─ATTACH─► a unit that was kept ─► STARTED ─► EXITED; ─RELEASE─► PID 1 forgets it
+ *	      ─OPERATION─► rules, policy ─► call ─► ANSWERED
+ *	      ─end─► its units are killed, but for those that are to be kept
+ *
+ * It ends when there has been nothing to do for a while; its socket starts it again.
  */
-#ifndef INFINISERVICE_EXECUTOR_EXECUTOR_H
-#define INFINISERVICE_EXECUTOR_EXECUTOR_H
+#ifndef AGENT_EXECUTOR_EXECUTOR_H
+#define AGENT_EXECUTOR_EXECUTOR_H
 
-/* Serves `agent_fd` until its end or STOP. Returns the exit status. One per process. */
-int executor_serve(int agent_fd);
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <systemd/sd-bus.h>
+#include <systemd/sd-event.h>
+
+#include "agent/executor/policy_file.h"
+#include "agent/runner/protocol.h"
+
+#define EXECUTOR_MANAGER_ADDRESS "unix:path=/run/systemd/private"
+#define EXECUTOR_SYSTEM_ADDRESS	 "unix:path=/run/dbus/system_bus_socket"
+#define EXECUTOR_IDLE_MS	 20000 /* without an agent */
+#define EXECUTOR_OPERATIONS_MAX	 32
+#define EXECUTOR_UNITS_MAX	 8	   /* running at once, */
+#define EXECUTOR_INPUT_MAX	 (4 << 20) /* bytes; what is kept of it counts as ours */
+#define EXECUTOR_KEPT_MAX	 1	   /* and of these such as outlive the agent */
+
+struct executor_options {
+	int listen_fd;
+	const char *config_dir;	     /* NULL: the system's */
+	const char *manager_address; /* NULL: EXECUTOR_MANAGER_ADDRESS */
+	const char *system_address;  /* NULL: EXECUTOR_SYSTEM_ADDRESS */
+	const char *user;	     /* who may connect besides root; NULL: "infiniservice" */
+	char *program;		     /* the path of this program, for its verbs */
+	uint64_t idle_ms;	     /* 0: EXECUTOR_IDLE_MS */
+};
+
+/* Serves until it is idle or told to stop. Returns the exit status. */
+int executor_serve(const struct executor_options *options);
+
+/* ---- for the parts in this folder */
+
+struct operation;
+struct unit;
+
+struct executor {
+	struct executor_options options;
+	sd_event *event;
+	sd_event_source *listener, *peer_source, *idle, *reconnect, *sweep;
+	int peer_fd; /* -1: no agent */
+	uid_t peer_uid;
+	char spared[RUNNER_SLOTS][RUNNER_UNIT_SIZE]; /* kept units that the agent has not let go of yet; "": free */
+	struct policy_file guard;
+	sd_bus *manager;     /* straight to PID 1; NULL: not connected */
+	uint64_t generation; /* of that connection */
+	sd_bus *system;	     /* to the login manager, for power */
+	sd_bus_slot *lost_slot;
+	unsigned reconnects; /* in a row */
+	struct unit *units;
+	unsigned unit_count;
+	bool kept_known;      /* those kept by an executor before this one are in the table */
+	uint64_t next_number; /* of a unit */
+	uint64_t sealing_ns;  /* mono time at which the making of a golden image was allowed; 0: it was not */
+	char own_unit[256];   /* that units are bound to; "": we are not one */
+	struct operation *operations;
+	unsigned operation_count;
+	char message[RUNNER_MESSAGE_MAX];
+};
+
+/* The connection to PID 1, opened if need be. 0 or -errno. */
+int executor_manager(struct executor *executor);
+
+void executor_manager_close(struct executor *executor);
+
+/* The timer for the next try to reach PID 1, where units wait for it. */
+int executor_reconnect(sd_event_source *source, uint64_t usec, void *data);
+
+/* Sends a reply with words to the agent, if there is one; one that does not take it is given up. */
+void executor_reply(struct executor *executor, struct runner_answer *answer, const char *words);
+
+/* The same with descriptors (they stay open here). */
+void executor_reply_fds(struct executor *executor, struct runner_answer *answer, const int fds[2]);
+
+/* What a request that was not even tried is answered. */
+void executor_refuse(struct executor *executor, uint64_t id, int error, int stage, const char *words);
+
+/*
+ * The same for what a rule or the policy does not let be done: written to the journal too. `stage`:
+ * RUNNER_STAGE_POLICY or _UNIT.
+ */
+void executor_deny(struct executor *executor, uint64_t id, int stage, const char *what, const char *words);
+
+/* What was there before is known: agents are let in. */
+void executor_ready(struct executor *executor);
+
+/* Something has ended: it may be time to go. */
+void executor_rest(struct executor *executor);
+
+/* One line to the journal, whatever is in it: bytes that are no printable ASCII are written as \xHH. */
+__attribute__((format(printf, 2, 3))) void executor_log(int priority, const char *format, ...);
 
 #endif

@@ -10,74 +10,14 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/executor/protocol.h"
-#include "agent/executor/surroundings.h"
-
-#define DOMAIN_MAX   253
-#define USER_MAX     256
-#define PASSWORD_MAX 1024
-#define UNIT_MAX     1024
-#define COMPUTER_MAX 63
-#define NAMES	     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-"
-
-/* Of letters, digits and hyphens (and `more`), not beginning with a hyphen or a dot. */
-static bool is_name(const char *text, const char *more, size_t max)
-{
-	char allowed[sizeof(NAMES) + 8];
-	size_t len = strlen(text);
-
-	snprintf(allowed, sizeof(allowed), "%s%s", NAMES, more);
-	return len > 0 && len <= max && *text != '-' && *text != '.' && strspn(text, allowed) == len;
-}
-
-/* Any text of one line: what begins with a hyphen is an option to nobody, since it stands behind a "=". */
-static bool is_line(const char *text, size_t max)
-{
-	size_t len = strnlen(text, max + 1);
-
-	for (size_t i = 0; i < len; i++)
-		if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
-			return false;
-	return len <= max;
-}
-
-bool join_part_valid(enum join_part part, const char *text)
-{
-	switch (part) {
-	case JOIN_DOMAIN:
-		return is_name(text, ".", DOMAIN_MAX);
-	case JOIN_USER:
-		return *text && *text != '-' && is_line(text, USER_MAX);
-	case JOIN_PASSWORD:
-		return *text && is_line(text, PASSWORD_MAX);
-	case JOIN_UNIT:
-		return is_line(text, UNIT_MAX);
-	case JOIN_COMPUTER:
-		return !*text || is_name(text, "", COMPUTER_MAX);
-	default:
-		return false;
-	}
-}
-
-bool join_parse(const char *text, size_t len, struct join_request *ret)
-{
-	size_t at = 0;
-
-	for (unsigned part = 0; part < JOIN_PARTS; part++) {
-		const char *end = at < len ? memchr(text + at, '\0', len - at) : NULL;
-
-		if (!end || !join_part_valid((enum join_part)part, text + at))
-			return false;
-		ret->parts[part] = text + at;
-		at = (size_t)(end - text) + 1;
-	}
-	return at == len;
-}
+#include "agent/rules/join_rule.h"
+#include "agent/rules/surroundings.h"
+#include "agent/runner/protocol.h"
 
 static bool find_realm(char *out, size_t size)
 {
-	for (size_t i = 0; executor_directories[i]; i++)
-		if (snprintf(out, size, "%s/realm", executor_directories[i]) < (int)size && access(out, X_OK) == 0)
+	for (size_t i = 0; runner_directories[i]; i++)
+		if (snprintf(out, size, "%s/realm", runner_directories[i]) < (int)size && access(out, X_OK) == 0)
 			return true;
 	return false;
 }
@@ -99,12 +39,12 @@ static int give_password(const char *password)
 int join_main(int argc, char *argv[])
 {
 	static char text[JOIN_INPUT_MAX + 1];
-	char realm[64], user[USER_MAX + 8], unit[UNIT_MAX + 16], computer[COMPUTER_MAX + 24];
-	char join[] = "join", unattended[] = "--unattended", end[] = "--", domain[DOMAIN_MAX + 1];
+	char realm[64], user[JOIN_USER_MAX + 8], unit[JOIN_UNIT_MAX + 16], computer[JOIN_COMPUTER_MAX + 24];
+	char join[] = "join", unattended[] = "--unattended", end[] = "--", domain[JOIN_DOMAIN_MAX + 1];
 	struct join_request request;
 	char *words[9];
 	size_t count = 0;
-	ssize_t len = argc == 1 ? pread(EXECUTOR_INPUT_FD, text, JOIN_INPUT_MAX, 0) : -1;
+	ssize_t len = argc == 1 ? pread(RUNNER_INPUT_FD, text, JOIN_INPUT_MAX, 0) : -1;
 	int r;
 
 	(void)argv;
@@ -112,7 +52,7 @@ int join_main(int argc, char *argv[])
 		fputs("usage: infiniservice-exec join, with what it is about as the command's input\n", stderr);
 		return 2;
 	}
-	close(EXECUTOR_INPUT_FD);
+	close(RUNNER_INPUT_FD);
 	if (!find_realm(realm, sizeof(realm))) {
 		fputs("realm is not installed (package realmd)\n", stderr);
 		return 1;

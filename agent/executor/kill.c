@@ -16,7 +16,8 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/executor/tree.h"
+#include "agent/rules/kill_rule.h"
+#include "agent/runner/tree.h"
 
 #define KTHREADD 2 /* parent of all threads of the kernel */
 

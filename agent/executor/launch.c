@@ -11,7 +11,7 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/executor/input.h"
+#include "agent/runner/input.h"
 
 /* By the shell's convention for a command that could not be executed. */
 #define EXIT_NOT_EXECUTED 127
@@ -44,14 +44,14 @@ struct spawn_failure launch_failure(int fd)
 	struct spawn_failure failure;
 
 	if (pread(fd, &failure, sizeof(failure), LAUNCH_FAILURE_OFFSET) != sizeof(failure))
-		return (struct spawn_failure){ 0, EXECUTOR_STAGE_NONE };
+		return (struct spawn_failure){ 0, RUNNER_STAGE_NONE };
 	return failure;
 }
 
 /* The length of the request, or -errno. */
 static ssize_t request_read(int fd, char *message, size_t size)
 {
-	struct executor_request head;
+	struct runner_request head;
 	struct stat st;
 	ssize_t len;
 
@@ -65,12 +65,12 @@ static ssize_t request_read(int fd, char *message, size_t size)
 }
 
 /* The command's input, or -1 when it has none. False: it cannot be made, with errno. */
-static bool input_open(int fd, const struct executor_command *command, int *ret)
+static bool input_open(int fd, const struct runner_command *command, int *ret)
 {
 	struct stat st;
 
 	*ret = -1;
-	if (!(command->run.flags & EXECUTOR_RUN_INPUT))
+	if (!(command->run.flags & RUNNER_RUN_INPUT))
 		return true;
 	if (fstat(fd, &st) < 0 || st.st_size < LAUNCH_INPUT_OFFSET)
 		return false;
@@ -81,12 +81,12 @@ static bool input_open(int fd, const struct executor_command *command, int *ret)
 
 int launch_main(int argc, char *argv[])
 {
-	static char message[EXECUTOR_MESSAGE_MAX];
-	static struct executor_command command;
-	struct spawn_failure failure = { .stage = EXECUTOR_STAGE_RESOURCE };
-	int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, EXECUTOR_INPUT_FD + 1), input;
+	static char message[RUNNER_MESSAGE_MAX];
+	static struct runner_command command;
+	struct spawn_failure failure = { .stage = RUNNER_STAGE_RESOURCE };
+	int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, RUNNER_INPUT_FD + 1), input;
 	ssize_t len = fd < 0 ? -EBADF : request_read(fd, message, sizeof(message));
-	int error = len < 0 ? (int)len : executor_run_parse(message, (size_t)len, &command);
+	int error = len < 0 ? (int)len : runner_run_parse(message, (size_t)len, &command);
 
 	(void)argc;
 	(void)argv;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * infiniservice-exec: started by the agent with its socket as fd 3, or by systemd with a socket that the agent connects
- * to (broker.h); not meant to be started by hand. With a verb it is a program of its own, for the work that is ours and
- * needs rights.
+ * to (executor.h); not meant to be started by hand. With a verb it is a program of its own, for the work that is ours
+ * and needs rights.
  */
 #include <stdio.h>
 #include <string.h>
@@ -13,9 +13,9 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
-#include "agent/broker/broker.h"
-#include "agent/cleaner/cleaner.h"
 #include "agent/executor/executor.h"
+#include "agent/cleaner/cleaner.h"
+#include "agent/runner/runner.h"
 #include "agent/executor/join.h"
 #include "agent/executor/kill.h"
 #include "agent/executor/launch.h"
@@ -43,7 +43,7 @@ bool executor_has_verb(const char *name)
 static int serve_installation(int count)
 {
 	static char program[4096];
-	struct broker_options options = { .listen_fd = -1, .program = program };
+	struct executor_options options = { .listen_fd = -1, .program = program };
 	ssize_t len = readlink("/proc/self/exe", program, sizeof(program) - 1);
 
 	if (len < 0)
@@ -51,7 +51,7 @@ static int serve_installation(int count)
 	for (int fd = SD_LISTEN_FDS_START; fd < SD_LISTEN_FDS_START + count; fd++)
 		if (sd_is_socket(fd, AF_UNIX, SOCK_SEQPACKET, 1) > 0)
 			options.listen_fd = fd;
-	return options.listen_fd < 0 ? 2 : broker_serve(&options);
+	return options.listen_fd < 0 ? 2 : executor_serve(&options);
 }
 
 int main(int argc, char **argv)
@@ -69,5 +69,5 @@ int main(int argc, char **argv)
 		fputs("infiniservice-exec: started by infiniservice, with a socket as fd 3\n", stderr);
 		return 2;
 	}
-	return executor_serve(3);
+	return runner_serve(3);
 }

@@ -3,8 +3,8 @@
  * `infiniservice-exec port NAME`: gives the node of a virtio port to the service's user, 0600. Run as root by
  * infiniservice-port@.service, which udev has started for the port; NAME is the kernel's and is taken as data.
  */
-#ifndef INFINISERVICE_EXECUTOR_PORT_H
-#define INFINISERVICE_EXECUTOR_PORT_H
+#ifndef AGENT_EXECUTOR_PORT_H
+#define AGENT_EXECUTOR_PORT_H
 
 #include <stdbool.h>
 #include <sys/types.h>

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "agent/cli.h"
-#include "agent/exec.h"
+#include "agent/run/exec.h"
 #include "agent/executor/verbs.h"
 #include "agent/portable/portable.h"
 

@@ -7,7 +7,7 @@
  */
 #include <ev.h>
 
-#include "agent/exec.h"
+#include "agent/run/exec.h"
 #include "spawn_floor.h"
 
 #define ROUNDS_MAX 64

@@ -6,12 +6,12 @@
  */
 #include <errno.h>
 
-#include "agent/broker/rules.h"
+#include "agent/executor/allow_list.h"
 #include "agent/config/config.h"
 #include "require.h"
 
 static struct config config;
-static char again[EXECUTOR_MESSAGE_MAX];
+static char again[RUNNER_MESSAGE_MAX];
 
 static void require_string(const char *message, size_t size, const char *text)
 {
@@ -20,18 +20,18 @@ static void require_string(const char *message, size_t size, const char *text)
 
 static void require_unit(const char *unit)
 {
-	REQUIRE(strlen(unit) < EXECUTOR_UNIT_SIZE && unit[strspn(unit, "0123456789abcdef-")] == '\0');
+	REQUIRE(strlen(unit) < RUNNER_UNIT_SIZE && unit[strspn(unit, "0123456789abcdef-")] == '\0');
 }
 
 static void run(char *message, size_t size)
 {
-	static struct executor_command command;
+	static struct runner_command command;
 	int64_t len;
 
-	if (executor_run_parse(message, size, &command) < 0)
+	if (runner_run_parse(message, size, &command) < 0)
 		return;
 	REQUIRE(command.argv[0][0] == '/' && !command.argv[command.run.argc]);
-	REQUIRE(!(command.run.flags & EXECUTOR_RUN_KEEP) == !command.unit);
+	REQUIRE(!(command.run.flags & RUNNER_RUN_KEEP) == !command.unit);
 	if (command.unit)
 		require_unit(command.unit);
 	for (unsigned i = 0; i < command.run.argc; i++)
@@ -42,62 +42,62 @@ static void run(char *message, size_t size)
 	}
 	REQUIRE(!command.cwd || command.cwd[0] == '/');
 	(void)rules_judge_run(&command, &config);
-	len = executor_run_build(command.run, (const char *const *)command.argv, (const char *const *)command.envp,
-				 command.cwd, command.user, command.action, command.unit, again, sizeof(again));
+	len = runner_run_build(command.run, (const char *const *)command.argv, (const char *const *)command.envp,
+			       command.cwd, command.user, command.action, command.unit, again, sizeof(again));
 	REQUIRE(len == (int64_t)size && memcmp(again, message, size) == 0);
 }
 
-static void deed(char *message, size_t size)
+static void operation(char *message, size_t size)
 {
 	struct executor_call call;
 	int64_t len;
 
-	if (executor_deed_parse(message, size, &call) < 0)
+	if (runner_operation_parse(message, size, &call) < 0)
 		return;
 	require_string(message, size, call.action);
 	require_string(message, size, call.argument);
-	(void)rules_judge_deed(&call, &config);
-	len = executor_deed_build(call.deed, call.action, call.argument, again, sizeof(again));
+	(void)rules_judge_operation(&call, &config);
+	len = runner_operation_build(call.operation, call.action, call.argument, again, sizeof(again));
 	REQUIRE(len == (int64_t)size && memcmp(again, message, size) == 0);
 }
 
 static void unit(char *message, size_t size)
 {
-	struct executor_unit_request request;
+	struct runner_unit_request request;
 	const char *name;
 	int64_t len;
 
-	if (executor_unit_parse(message, size, &request, &name) < 0)
+	if (runner_unit_parse(message, size, &request, &name) < 0)
 		return;
 	require_unit(name);
-	len = executor_unit_build(request.head, name, again, sizeof(again));
+	len = runner_unit_build(request.head, name, again, sizeof(again));
 	REQUIRE(len == (int64_t)size && memcmp(again, message, size) == 0);
 }
 
 /* What the agent takes from the executor. */
 static void reply(const char *message, size_t size)
 {
-	static struct executor_answer answer;
+	static struct runner_answer answer;
 
-	if (executor_reply_parse(message, size, &answer) == 0)
+	if (runner_reply_parse(message, size, &answer) == 0)
 		REQUIRE(memchr(answer.text, '\0', sizeof(answer.text)));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char *message = malloc(size ? size : 1);
-	struct executor_request head;
+	struct runner_request head;
 	int r;
 
 	if (!message || (!config.commands.allow && config_init(&config) < 0))
 		return 0;
 	if (size)
 		memcpy(message, data, size);
-	r = executor_request_parse(message, size, &head);
+	r = runner_request_parse(message, size, &head);
 	REQUIRE(r == 0 || r == -EBADMSG || r == -EPROTO);
 	reply(message, size);
 	run(message, size);
-	deed(message, size);
+	operation(message, size);
 	unit(message, size);
 	free(message);
 	return 0;

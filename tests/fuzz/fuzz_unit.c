@@ -6,9 +6,9 @@
  */
 #include <fnmatch.h>
 
-#include "agent/kill_guard.h"
-#include "agent/unit_name.h"
-#include "agent/unit_rules.h"
+#include "agent/rules/kill_rule.h"
+#include "agent/base/unit_name.h"
+#include "agent/rules/unit_rules.h"
 #include "require.h"
 
 static bool ends_with(const char *text, const char *end)
@@ -46,13 +46,13 @@ static void check_start_time(const char *text)
 	struct moment now = { .wall_ms = 1790000000000, .mono_ns = 5000 * NS_PER_S, .boot_ns = 5000 * NS_PER_S };
 	int64_t start_ms;
 
-	if (!kill_guard_parse(text, &start_ms))
+	if (!kill_rule_parse(text, &start_ms))
 		return;
 	for (uint64_t ticks = 0; ticks < 500000; ticks += 100000) {
 		int64_t shown_ms = now.wall_ms - 5000000 + (int64_t)ticks * 10,
 			apart = start_ms > shown_ms ? start_ms - shown_ms : shown_ms - start_ms;
 
-		if (kill_guard_matches(start_ms, ticks, 100, &now))
+		if (kill_rule_matches(start_ms, ticks, 100, &now))
 			REQUIRE(apart < 3600000);
 	}
 }

@@ -15,7 +15,7 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/audit.h"
+#include "agent/audit/audit.h"
 
 static char dir[64], path[96];
 static int journal_fd;

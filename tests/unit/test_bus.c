@@ -19,7 +19,7 @@
 #include <infiniservice/cleanup.h>
 #include <infiniservice/moment.h>
 
-#include "agent/bus.h"
+#include "agent/bus/bus.h"
 #include "agent/bus_work.h"
 #include "agent/config/config.h"
 #include "agent/service_table.h"

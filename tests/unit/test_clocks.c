@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "agent/agent.h"
-#include "agent/vmgenid.h"
+#include "agent/base/vmgenid.h"
 
 #define T0 INT64_C(1790000000)
 

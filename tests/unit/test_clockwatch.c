@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "agent/clockwatch.h"
+#include "agent/base/clockwatch.h"
 
 #define YEAR_MS (365LL * 86400 * 1000)
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Commands from the request to the answer: the client of agent/exec.c against the real executor in a forked child, or
- * the program when INFINISERVICE_EXEC names it.
+ * Commands from the request to the answer: the client of agent/run/exec.c against the real executor in a forked child,
+ * or the program when INFINISERVICE_EXEC names it.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -32,10 +32,10 @@
 #include <infiniservice/cleanup.h>
 #include <infiniservice/moment.h>
 
-#include "agent/exec.h"
-#include "agent/executor/executor.h"
-#include "agent/executor/input.h"
-#include "agent/executor/protocol.h"
+#include "agent/run/exec.h"
+#include "agent/runner/runner.h"
+#include "agent/runner/input.h"
+#include "agent/runner/protocol.h"
 #include "tests/loop_turn.h"
 #include "tests/room.h"
 
@@ -63,7 +63,7 @@ struct fixture {
 static int serve(int fd, void *data)
 {
 	(void)data;
-	return executor_serve(fd);
+	return runner_serve(fd);
 }
 
 static int setup(void **state)
@@ -988,7 +988,7 @@ static void a_script_is_read_by_its_interpreter_from_a_descriptor_and_has_no_nam
 
 	assert_true(input >= 0);
 	start_with(f, a,
-		   (struct exec_request){ .argv = ARGV("/bin/sh", EXECUTOR_INPUT_PATH),
+		   (struct exec_request){ .argv = ARGV("/bin/sh", RUNNER_INPUT_PATH),
 					  .envp = ARGV("PATH=/usr/bin:/bin"),
 					  .input = &input });
 	wait_for(f, &a->done, 1);
@@ -1010,7 +1010,7 @@ static void a_script_is_handed_to_another_user_as_well(void **state)
 	if (geteuid() != 0)
 		skip();
 	start_with(f, a,
-		   (struct exec_request){ .argv = ARGV("/bin/sh", EXECUTOR_INPUT_PATH),
+		   (struct exec_request){ .argv = ARGV("/bin/sh", RUNNER_INPUT_PATH),
 					  .envp = ARGV("PATH=/usr/bin:/bin"),
 					  .user = "nobody",
 					  .input = &input });

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Commands that outlive agent and executor: the client of agent/exec.c against an executor that the test plays, which
- * dies, comes back and tells of ends; what the command writes is in files.
+ * Commands that outlive agent and executor: the client of agent/run/exec.c against an executor that the test plays,
+ * which dies, comes back and tells of ends; what the command writes is in files.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -25,9 +25,9 @@
 #include <infiniservice/cleanup.h>
 #include <infiniservice/moment.h>
 
-#include "agent/exec.h"
-#include "agent/exec_keep.h"
-#include "agent/executor/protocol.h"
+#include "agent/run/exec.h"
+#include "agent/run/exec_keep.h"
+#include "agent/runner/protocol.h"
 #include "tests/loop_turn.h"
 #include "tests/room.h"
 
@@ -181,16 +181,16 @@ static bool has_files(const struct fixture *f)
 /* ---------------------------------------------------------------------------------------------------- the executor */
 
 /* The next request, its descriptors in f->files; op 0: the connection is gone. Connects first if need be. */
-static struct executor_request hear(struct fixture *f)
+static struct runner_request hear(struct fixture *f)
 {
 	union {
 		char bytes[CMSG_SPACE(2 * sizeof(int))];
 		struct cmsghdr head;
 	} control;
-	static char message[EXECUTOR_MESSAGE_MAX];
-	struct executor_request head = { .op = 0 };
-	struct executor_unit_request request;
-	struct executor_command *command = calloc(1, sizeof(*command));
+	static char message[RUNNER_MESSAGE_MAX];
+	struct runner_request head = { .op = 0 };
+	struct runner_unit_request request;
+	struct runner_command *command = calloc(1, sizeof(*command));
 	struct iovec iov = { .iov_base = message, .iov_len = sizeof(message) };
 	struct msghdr msg = {
 		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
@@ -209,22 +209,22 @@ static struct executor_request hear(struct fixture *f)
 	if (len > 0 && msg.msg_controllen >= CMSG_LEN(2 * sizeof(int)))
 		memcpy(f->files, CMSG_DATA(&control.head), 2 * sizeof(int));
 	if (len > 0)
-		assert_int_equal(executor_request_parse(message, (size_t)len, &head), 0);
-	if (head.op == EXECUTOR_RUN) {
-		assert_int_equal(executor_run_parse(message, (size_t)len, command), 0);
+		assert_int_equal(runner_request_parse(message, (size_t)len, &head), 0);
+	if (head.op == RUNNER_RUN) {
+		assert_int_equal(runner_run_parse(message, (size_t)len, command), 0);
 		assert_string_equal(command->unit, UNIT);
-	} else if (head.op == EXECUTOR_ATTACH || head.op == EXECUTOR_RELEASE) {
-		assert_int_equal(executor_unit_parse(message, (size_t)len, &request, &unit), 0);
+	} else if (head.op == RUNNER_ATTACH || head.op == RUNNER_RELEASE) {
+		assert_int_equal(runner_unit_parse(message, (size_t)len, &request, &unit), 0);
 		assert_string_equal(unit, UNIT);
 	}
 	free(command);
 	return head;
 }
 
-static void tell(struct fixture *f, struct executor_reply reply)
+static void tell(struct fixture *f, struct runner_reply reply)
 {
-	struct executor_answer answer = { .reply = reply };
-	size_t len = executor_answer_fill(&answer, "");
+	struct runner_answer answer = { .reply = reply };
+	size_t len = runner_answer_fill(&answer, "");
 
 	assert_int_equal(send(f->peer, &answer, len, 0), len);
 }
@@ -236,11 +236,11 @@ static void executor_dies(struct fixture *f)
 
 static uint64_t hear_run(struct fixture *f)
 {
-	struct executor_request head = hear(f);
+	struct runner_request head = hear(f);
 
-	assert_int_equal(head.op, EXECUTOR_RUN);
+	assert_int_equal(head.op, RUNNER_RUN);
 	assert_true(f->files[0] >= 0 && f->files[1] >= 0);
-	tell(f, (struct executor_reply){ .op = EXECUTOR_STARTED, .id = head.id, .pid = 4711 });
+	tell(f, (struct runner_reply){ .op = RUNNER_STARTED, .id = head.id, .pid = 4711 });
 	wait_until(f, &f->answer.started);
 	return head.id;
 }
@@ -267,7 +267,7 @@ static void what_it_writes_to_its_files_is_its_output(void **state)
 	assert_int_equal(write(f->files[0], "out", 3), 3);
 	wait_told(f, 3); /* as it grows, not at its end */
 	assert_int_equal(write(f->files[1], "err", 3), 3);
-	tell(f, (struct executor_reply){ .op = EXECUTOR_EXITED, .id = id, .status = 7 << 8 });
+	tell(f, (struct runner_reply){ .op = RUNNER_EXITED, .id = id, .status = 7 << 8 });
 	wait_until(f, &f->answer.done);
 	assert_int_equal(f->answer.outcome.exit_code, 7);
 	assert_memory_equal(f->answer.outcome.out.bytes, "out", 3);
@@ -276,7 +276,7 @@ static void what_it_writes_to_its_files_is_its_output(void **state)
 	assert_true(has_files(f));
 	exec_release(f->exec, UNIT);
 	assert_false(has_files(f));
-	assert_int_equal(hear(f).op, EXECUTOR_RELEASE);
+	assert_int_equal(hear(f).op, RUNNER_RELEASE);
 }
 
 static void a_file_takes_no_more_room_than_what_is_kept(void **state)
@@ -295,7 +295,7 @@ static void a_file_takes_no_more_room_than_what_is_kept(void **state)
 	assert_int_equal(fstat(f->files[0], &st), 0);
 	assert_int_equal(st.st_size, 2000000);
 	assert_in_range(st.st_blocks * 512, CAP, 3 * CAP);
-	tell(f, (struct executor_reply){ .op = EXECUTOR_EXITED, .id = id });
+	tell(f, (struct runner_reply){ .op = RUNNER_EXITED, .id = id });
 	wait_until(f, &f->answer.done);
 	assert_int_equal(f->answer.outcome.out.total, 2000000);
 	assert_int_equal(f->answer.outcome.out.len, CAP);
@@ -312,7 +312,7 @@ static void all_is_told_when_that_is_wanted(void **state)
 	start(f, false, true);
 	id = hear_run(f);
 	write_some(f->files[0], 1000000);
-	tell(f, (struct executor_reply){ .op = EXECUTOR_EXITED, .id = id });
+	tell(f, (struct runner_reply){ .op = RUNNER_EXITED, .id = id });
 	wait_until(f, &f->answer.done);
 	assert_int_equal(f->answer.told, 1000000);
 	assert_int_equal(f->answer.skipped, 0);
@@ -328,17 +328,17 @@ static void it_is_asked_after_when_the_executor_is_another(void **state)
 	id = hear_run(f);
 	assert_int_equal(write(f->files[0], "one ", 4), 4);
 	for (int i = 0; i < 3; i++) {
-		struct executor_request head;
+		struct runner_request head;
 
 		executor_dies(f);
 		head = hear(f);
-		assert_int_equal(head.op, EXECUTOR_ATTACH);
+		assert_int_equal(head.op, RUNNER_ATTACH);
 		assert_int_equal(head.id, id);
 	}
 	assert_int_equal(f->answer.done, 0);
 	assert_int_equal(write(f->files[0], "two", 3), 3);
-	tell(f, (struct executor_reply){ .op = EXECUTOR_STARTED, .id = id, .pid = 4711 });
-	tell(f, (struct executor_reply){ .op = EXECUTOR_EXITED, .id = id, .flags = EXECUTOR_TIMED_OUT, .status = 15 });
+	tell(f, (struct runner_reply){ .op = RUNNER_STARTED, .id = id, .pid = 4711 });
+	tell(f, (struct runner_reply){ .op = RUNNER_EXITED, .id = id, .flags = RUNNER_TIMED_OUT, .status = 15 });
 	wait_until(f, &f->answer.done);
 	assert_true(f->answer.outcome.timed_out);
 	assert_false(f->answer.outcome.lost);
@@ -354,9 +354,9 @@ static void it_is_lost_when_its_unit_is_gone(void **state)
 	start(f, false, false);
 	id = hear_run(f);
 	executor_dies(f);
-	assert_int_equal(hear(f).op, EXECUTOR_ATTACH);
-	tell(f, (struct executor_reply){
-			.op = EXECUTOR_REFUSED, .id = id, .error = ENOENT, .stage = EXECUTOR_STAGE_RESOURCE });
+	assert_int_equal(hear(f).op, RUNNER_ATTACH);
+	tell(f,
+	     (struct runner_reply){ .op = RUNNER_REFUSED, .id = id, .error = ENOENT, .stage = RUNNER_STAGE_RESOURCE });
 	wait_until(f, &f->answer.done);
 	assert_true(f->answer.outcome.lost);
 	assert_int_equal(f->answer.outcome.spawn_errno, 0);
@@ -367,16 +367,16 @@ static void what_was_handed_over_and_not_answered_is_never_run_twice(void **stat
 	struct fixture *f = *state;
 
 	start(f, false, false);
-	assert_int_equal(hear(f).op, EXECUTOR_RUN);
+	assert_int_equal(hear(f).op, RUNNER_RUN);
 	files_close(f);
 	executor_dies(f);
-	assert_int_equal(hear(f).op, EXECUTOR_ATTACH);
+	assert_int_equal(hear(f).op, RUNNER_ATTACH);
 }
 
 static void the_next_agent_finds_it_and_all_it_wrote(void **state)
 {
 	struct fixture *f = *state;
-	struct executor_request head;
+	struct runner_request head;
 
 	start(f, false, false);
 	hear_run(f);
@@ -394,10 +394,10 @@ static void the_next_agent_finds_it_and_all_it_wrote(void **state)
 	f->exec = agent_new(f);
 	start(f, true, false);
 	head = hear(f);
-	assert_int_equal(head.op, EXECUTOR_ATTACH);
+	assert_int_equal(head.op, RUNNER_ATTACH);
 	assert_int_equal(write(f->files[0], "after", 5), 5);
-	tell(f, (struct executor_reply){ .op = EXECUTOR_STARTED, .id = head.id, .pid = 4711 });
-	tell(f, (struct executor_reply){ .op = EXECUTOR_EXITED, .id = head.id, .status = 0 });
+	tell(f, (struct runner_reply){ .op = RUNNER_STARTED, .id = head.id, .pid = 4711 });
+	tell(f, (struct runner_reply){ .op = RUNNER_EXITED, .id = head.id, .status = 0 });
 	wait_until(f, &f->answer.done);
 	assert_int_equal(f->answer.outcome.exit_code, 0);
 	assert_true(f->answer.outcome.attached);
@@ -408,7 +408,7 @@ static void the_next_agent_finds_it_and_all_it_wrote(void **state)
 static void an_executor_that_is_away_is_waited_for_by_who_asks_after(void **state)
 {
 	struct fixture *f = *state;
-	struct executor_request head;
+	struct runner_request head;
 
 	close_fd(&f->listener);
 	unlink(f->socket_path);
@@ -418,9 +418,9 @@ static void an_executor_that_is_away_is_waited_for_by_who_asks_after(void **stat
 	assert_int_equal(f->answer.done, 0);
 	executor_begins(f);
 	head = hear(f);
-	assert_int_equal(head.op, EXECUTOR_ATTACH);
-	tell(f, (struct executor_reply){
-			.op = EXECUTOR_REFUSED, .id = head.id, .error = ENOENT, .stage = EXECUTOR_STAGE_RESOURCE });
+	assert_int_equal(head.op, RUNNER_ATTACH);
+	tell(f, (struct runner_reply){
+			.op = RUNNER_REFUSED, .id = head.id, .error = ENOENT, .stage = RUNNER_STAGE_RESOURCE });
 	wait_until(f, &f->answer.done);
 	assert_true(f->answer.outcome.lost && f->answer.outcome.attached);
 }
@@ -449,7 +449,7 @@ static void somebody_else_who_listens_in_its_place_is_told_nothing(void **state)
 	}
 	/* The same listener, once it is root's, is asked. */
 	assert_int_equal(listen(f->listener, 4), 0);
-	assert_int_equal(hear(f).op, EXECUTOR_ATTACH);
+	assert_int_equal(hear(f).op, RUNNER_ATTACH);
 }
 
 static bool keep_one(void *data, const char *unit)

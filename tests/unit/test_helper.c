@@ -23,7 +23,7 @@
 #include <infiniservice/cleanup.h>
 #include <infiniservice/moment.h>
 
-#include "agent/helper.h"
+#include "agent/base/helper.h"
 
 struct fixture {
 	int fd;

@@ -9,7 +9,7 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/executor/join.h"
+#include "agent/rules/join_rule.h"
 
 #define TEXT(literal) literal, sizeof(literal)
 

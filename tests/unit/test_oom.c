@@ -5,8 +5,8 @@
  * keep a descriptor or say anything wrong, and when memory is back the work goes on.
  *
  * json-c and libsystemd are shared libraries, whose allocations --wrap does not reach: only what is called from our own
- * objects fails, what libev is given by agent/reserve.c included. Run with SANITIZE=1 the leaks of json-c's objects are
- * seen too.
+ * objects fails, what libev is given by agent/base/reserve.c included. Run with SANITIZE=1 the leaks of json-c's
+ * objects are seen too.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,11 +30,11 @@
 #include <infiniservice/cleanup.h>
 
 #include "agent/agent.h"
-#include "agent/executor/executor.h"
+#include "agent/runner/runner.h"
 #include "agent/log/child.h"
 #include "agent/log/reader.h"
 #include "agent/log/writer.h"
-#include "agent/reserve.h"
+#include "agent/base/reserve.h"
 #include "tests/failing_memory.h"
 
 #define WORKERS	     2
@@ -239,7 +239,7 @@ static void prepare_agent(void)
 static int serve_executor(int fd, void *data)
 {
 	(void)data;
-	return executor_serve(fd);
+	return runner_serve(fd);
 }
 
 /*

@@ -7,7 +7,7 @@
 
 #include <infiniservice/moment.h>
 
-#include "agent/schedule.h"
+#include "agent/base/schedule.h"
 
 #define PERIOD (30 * NS_PER_S)
 

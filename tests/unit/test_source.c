@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* What is remembered of each source; see agent/source.h. */
+/* What is remembered of each source; see agent/base/source.h. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "agent/source.h"
+#include "agent/base/source.h"
 
 static void a_user_is_the_same_source_however_often_it_comes_back(void **state)
 {

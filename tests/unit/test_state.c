@@ -10,7 +10,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "agent/state.h"
+#include "agent/base/state.h"
 
 #define BOOT	  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define NEXT_BOOT "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"

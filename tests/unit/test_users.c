@@ -10,7 +10,7 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/users.h"
+#include "agent/base/users.h"
 
 static void assert_text(const struct user_text *text, const char *want)
 {

@@ -11,7 +11,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "agent/identity.h"
+#include "agent/base/identity.h"
 
 #define A_UUID "3b1f7c2e-9d04-4a55-8e61-0c2d4e6f8a90"
 

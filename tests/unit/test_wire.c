@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The portable build's own bus: bytes that come from a peer who is the test, a real dbus-daemon where there is one, and
- * the executor's loop. What it says to libsystemd and hears from it is tested by test_bus.c and test_broker.c, which
+ * the executor's loop. What it says to libsystemd and hears from it is tested by test_bus.c and test_executor.c, which
  * are built with it too.
  */
 #include <setjmp.h>

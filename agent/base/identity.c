@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+/* The VM's identity; see identity.h. */
+#include "agent/base/identity.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <systemd/sd-id128.h>
+#include <unistd.h>
+
+#include <infiniservice/cleanup.h>
+
+/*
+ * Ours alone: the id shown is a hash of machine-id and this, never the machine-id itself
+ * (sd_id128_get_machine_app_specific(3)).
+ */
+#define APP_ID SD_ID128_MAKE(4d, 1c, 3a, 77, 8e, 5b, 4f, 0c, 9a, 26, d3, 51, 60, be, 17, f8)
+
+#define UUID_LEN 36
+#define FILE_NEW ".vm_id.new"
+
+/* A line of visible ASCII, lower case, trimmed: UUIDs differ in case between firmware tables and tools. */
+static bool take_word(char out[IDENTITY_SIZE], const char *text)
+{
+	size_t len = 0;
+
+	text += strspn(text, " \t\r\n");
+	for (; isgraph((unsigned char)*text) && len < IDENTITY_SIZE - 1; text++)
+		out[len++] = (char)tolower((unsigned char)*text);
+	out[len] = '\0';
+	return len > 0;
+}
+
+static bool has_form_of_uuid(const char *word)
+{
+	for (size_t i = 0; i < UUID_LEN; i++) {
+		bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+
+		if (dash ? word[i] != '-' : !isxdigit((unsigned char)word[i]))
+			return false;
+	}
+	return word[UUID_LEN] == '\0';
+}
+
+/* What makers of firmware leave in every machine that nobody has given a UUID: each such VM would be the same one. */
+static bool is_placeholder(const char *uuid)
+{
+	static const char *const common[] = {
+		"00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff",
+		"fefefefe-fefe-fefe-fefe-fefefefefefe", "03000200-0400-0500-0006-000700080009",
+		"00020003-0004-0005-0006-000700080009", "00010203-0405-0607-0809-0a0b0c0d0e0f",
+		"03020100-0504-0706-0809-0a0b0c0d0e0f", "12345678-1234-5678-90ab-cddeefaabbcc",
+		"deadbeef-dead-beef-dead-beefdeadbeef", "4c4c4544-0000-2010-8020-80c04f202020",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(common); i++)
+		if (strcmp(uuid, common[i]) == 0)
+			return true;
+	return false;
+}
+
+bool identity_take_uuid(char out[IDENTITY_SIZE], const char *text)
+{
+	return take_word(out, text) && has_form_of_uuid(out) && !is_placeholder(out);
+}
+
+static bool take_file(char out[IDENTITY_SIZE], int dir_fd, const char *path)
+{
+	_cleanup_(closep) int fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+	char text[IDENTITY_SIZE];
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+	if (n <= 0)
+		return false;
+	text[n] = '\0';
+	return identity_take_uuid(out, text);
+}
+
+static bool from_dmi(struct identity *id)
+{
+	return take_file(id->vm_id, AT_FDCWD, "/sys/class/dmi/id/product_uuid") ||
+	       take_file(id->vm_id, AT_FDCWD, IDENTITY_COPY);
+}
+
+/* All zeros and all ones are no id, as in firmware. */
+static bool is_real(sd_id128_t id)
+{
+	for (size_t i = 1; i < sizeof(id.bytes); i++)
+		if (id.bytes[i] != id.bytes[0])
+			return true;
+	return id.bytes[0] != 0 && id.bytes[0] != 0xff;
+}
+
+static bool from_machine_id(struct identity *id)
+{
+	sd_id128_t machine, hash;
+
+	/* An image that has not been booted yet has an empty file, or "uninitialized" in it. */
+	if (sd_id128_get_machine(&machine) < 0 || !is_real(machine) ||
+	    sd_id128_get_machine_app_specific(APP_ID, &hash) < 0)
+		return false;
+	sd_id128_to_string(hash, id->vm_id);
+	return true;
+}
+
+/*
+ * --------------------------------------------------------------------------------------------------- an id of our own
+ */
+
+/* As RFC 4122 has random ones (version 4). */
+static void format_uuid(char out[IDENTITY_SIZE], uint8_t bytes[16])
+{
+	size_t len = 0;
+
+	bytes[6] = (uint8_t)((bytes[6] & 0x0f) | 0x40);
+	bytes[8] = (uint8_t)((bytes[8] & 0x3f) | 0x80);
+	for (size_t i = 0; i < 16; i++)
+		len += (size_t)snprintf(out + len, IDENTITY_SIZE - len, "%s%02x",
+					i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", bytes[i]);
+}
+
+/* There whole, or not at all: a power cut must not leave half an id. */
+static bool keep(int state_fd, const char *uuid)
+{
+	_cleanup_(closep) int fd = -1;
+	char text[UUID_LEN + 2];
+
+	snprintf(text, sizeof(text), "%.*s\n", UUID_LEN, uuid);
+	unlinkat(state_fd, FILE_NEW, 0);
+	fd = openat(state_fd, FILE_NEW, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	return fd >= 0 && write(fd, text, UUID_LEN + 1) == UUID_LEN + 1 && fsync(fd) == 0 &&
+	       renameat(state_fd, FILE_NEW, state_fd, IDENTITY_FILE) == 0 && fsync(state_fd) == 0;
+}
+
+static bool from_state(struct identity *id, int state_fd, struct err *warning)
+{
+	uint8_t bytes[16];
+
+	if (take_file(id->vm_id, state_fd, IDENTITY_FILE)) {
+		err_set(warning, -ENOENT,
+			"this machine has neither a product UUID nor a machine-id: it goes by %.*s, made once and kept "
+			"in agent.state_dir; set agent.vm_id to give it a name",
+			UUID_LEN, id->vm_id);
+		return true;
+	}
+	if (getrandom(bytes, sizeof(bytes), GRND_NONBLOCK) != sizeof(bytes))
+		return false;
+	format_uuid(id->vm_id, bytes);
+	if (!keep(state_fd, id->vm_id))
+		return false;
+	err_set(warning, -ENOENT,
+		"this machine has neither a product UUID nor a machine-id: %.*s was made for it and is kept in "
+		"agent.state_dir; set agent.vm_id to give it a name",
+		UUID_LEN, id->vm_id);
+	return true;
+}
+
+static const char *from_boot(struct identity *id, struct err *warning)
+{
+	sd_id128_t boot = { 0 };
+
+	if (sd_id128_get_boot_app_specific(APP_ID, &boot) < 0 &&
+	    getrandom(boot.bytes, sizeof(boot.bytes), GRND_NONBLOCK) < 0)
+		memset(boot.bytes, 0x11, sizeof(boot.bytes));
+	format_uuid(id->vm_id, boot.bytes);
+	err_set(warning, -ENOENT,
+		"this machine has neither a product UUID nor a machine-id, and none can be kept in agent.state_dir: it "
+		"goes by %.*s until it is booted again; set agent.vm_id",
+		UUID_LEN, id->vm_id);
+	return "boot";
+}
+
+static bool is_blank(const char *text)
+{
+	return text[strspn(text, " \t")] == '\0';
+}
+
+static const char *find_vm_id(struct identity *id, const char *configured, int state_fd, struct err *warning)
+{
+	const char *env = getenv("INFINIBAY_VM_ID");
+
+	if (configured && !is_blank(configured)) {
+		snprintf(id->vm_id, sizeof(id->vm_id), "%s", configured);
+		return "config";
+	}
+	if (env && take_word(id->vm_id, env))
+		return "environment";
+	if (from_dmi(id))
+		return "dmi";
+	if (from_machine_id(id))
+		return "machine-id";
+	if (state_fd >= 0 && from_state(id, state_fd, warning))
+		return "state";
+	return from_boot(id, warning);
+}
+
+void identity_find(struct identity *id, const char *configured, int state_fd, struct err *warning)
+{
+	sd_id128_t boot;
+
+	*id = (struct identity){ 0 };
+	if (warning)
+		*warning = (struct err){ 0 };
+	id->source = find_vm_id(id, configured, state_fd, warning);
+	if (sd_id128_get_boot(&boot) == 0)
+		sd_id128_to_string(boot, id->boot_id);
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The area is only ever filled, and emptied when its last block is given back. That is enough: libev never gives back
+ * an array before the loop ends and doubles those that grow, so all it can ask for is twice what it holds at its
+ * largest. The pages are touched only when they are used.
+ */
+#include "agent/base/reserve.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include <ev.h>
+
+#include <infiniservice/cleanup.h>
+
+/* Some 300 descriptors and as many timers, twice over. */
+#define RESERVE_BYTES (128 * 1024)
+#define ALIGNMENT     _Alignof(max_align_t)
+/* libev opens an epoll and an eventfd, or, where that is missing, the two ends of a pipe. */
+#define LOOP_FDS 3
+
+struct block {
+	_Alignas(max_align_t) size_t size;
+	char bytes[];
+};
+
+static struct {
+	_Alignas(max_align_t) char area[RESERVE_BYTES];
+	size_t used;
+	unsigned live;
+} reserve;
+
+static bool is_ours(const void *p)
+{
+	return (uintptr_t)p - (uintptr_t)reserve.area < sizeof(reserve.area);
+}
+
+static void *take(size_t size)
+{
+	size_t room = (sizeof(struct block) + size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+	struct block *block;
+
+	if (size > RESERVE_BYTES || room > RESERVE_BYTES - reserve.used)
+		return NULL;
+	block = (struct block *)(void *)(reserve.area + reserve.used);
+	block->size = size;
+	reserve.used += room;
+	reserve.live++;
+	return block->bytes;
+}
+
+static void give(void *p)
+{
+	if (!is_ours(p)) {
+		free(p);
+	} else if (--reserve.live == 0) {
+		reserve.used = 0;
+	}
+}
+
+static size_t size_of(void *p)
+{
+	return !p ? 0 : is_ours(p) ? container_of(p, struct block, bytes)->size : malloc_usable_size(p);
+}
+
+void *reserve_realloc(void *old, long size)
+{
+	size_t wanted = (size_t)size, kept = size_of(old);
+	void *fresh;
+
+	if (size <= 0) {
+		give(old);
+		return NULL;
+	}
+	if (!is_ours(old)) {
+		fresh = realloc(old, wanted);
+		if (fresh)
+			return fresh;
+	} else {
+		fresh = malloc(wanted);
+	}
+	if (!fresh)
+		fresh = take(wanted);
+	if (!fresh)
+		return kept >= wanted ? old : NULL;
+	if (old)
+		memcpy(fresh, old, kept < wanted ? kept : wanted);
+	give(old);
+	return fresh;
+}
+
+size_t reserve_used(void)
+{
+	return reserve.used;
+}
+
+static int try_fds(void)
+{
+	int fds[LOOP_FDS], count = 0, error = 0;
+
+	while (count < LOOP_FDS && error == 0) {
+		fds[count] = epoll_create1(EPOLL_CLOEXEC);
+		if (fds[count] < 0)
+			error = -errno;
+		else
+			count++;
+	}
+	while (count > 0)
+		close(fds[--count]);
+	return error;
+}
+
+struct ev_loop *reserve_loop(struct err *e)
+{
+	struct ev_loop *loop;
+	int r = try_fds();
+
+	if (r < 0) {
+		err_set(e, r, "the event loop: %s", strerror(-r));
+		return NULL;
+	}
+	ev_set_allocator(reserve_realloc);
+	loop = ev_default_loop(EVFLAG_AUTO);
+	if (!loop)
+		err_set(e, -ENOMEM, "the event loop could not be made");
+	return loop;
+}

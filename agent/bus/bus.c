@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sd-bus under libev; see bus.h. sd-bus says what it waits for (fd, events, time-out) and is asked again after
+ * everything that may have changed it; sd_bus_process is reached from the loop alone, so no callback comes out of a
+ * call into here.
+ */
+#include "agent/bus/bus.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <ev.h>
+
+#include <infiniservice/cleanup.h>
+#include <infiniservice/moment.h>
+
+/* Messages handled before the loop gets its turn. */
+#define PROCESS_MAX 32
+
+struct bus_call {
+	struct bus *bus;
+	sd_bus_slot *slot;
+	uint64_t generation; /* of the connection it was sent on */
+	ev_timer timer;
+	bus_reply_fn done;
+	void *data;
+	struct bus_call *next;
+};
+
+struct bus_watch {
+	struct bus *bus; /* NULL: the connection it was made for is gone */
+	sd_bus_slot *slot;
+	uint64_t generation;
+	bus_signal_fn fn;
+	void *data;
+	struct bus_watch *next;
+};
+
+struct bus {
+	struct ev_loop *loop;
+	struct bus_config config;
+	sd_bus *conn; /* NULL: closed */
+	uint64_t generation;
+	ev_io io;
+	ev_timer timer, idle;
+	struct bus_call *calls;
+	struct bus_watch *watches;
+	unsigned call_count;
+};
+
+/* -------------------------------------------------------------------------------------------- calls and watches */
+
+static void call_unlink(struct bus_call *call)
+{
+	struct bus *bus = call->bus;
+	struct bus_call **at = &bus->calls;
+
+	while (*at != call)
+		at = &(*at)->next;
+	*at = call->next;
+	bus->call_count--;
+	ev_timer_stop(bus->loop, &call->timer);
+	sd_bus_slot_unref(call->slot);
+}
+
+static void watch_idle(struct bus *bus)
+{
+	if (!bus->conn || bus->calls || bus->watches)
+		ev_timer_stop(bus->loop, &bus->idle);
+	else if (!ev_is_active(&bus->idle))
+		ev_timer_again(bus->loop, &bus->idle);
+}
+
+/* The call's one callback. */
+static void call_end(struct bus_call *call, const struct bus_reply *reply)
+{
+	bus_reply_fn done = call->done;
+	void *data = call->data;
+	struct bus *bus = call->bus;
+
+	call_unlink(call);
+	free(call);
+	done(data, reply);
+	watch_idle(bus);
+}
+
+/* Nobody is there to answer: as if there were no bus. */
+static bool means_absent(const char *name)
+{
+	static const char *const absent[] = {
+		SD_BUS_ERROR_NO_REPLY,	SD_BUS_ERROR_SERVICE_UNKNOWN, SD_BUS_ERROR_NAME_HAS_NO_OWNER,
+		SD_BUS_ERROR_NO_SERVER, SD_BUS_ERROR_DISCONNECTED,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(absent); i++)
+		if (strcmp(absent[i], name) == 0)
+			return true;
+	return false;
+}
+
+static int on_reply(sd_bus_message *message, void *data, sd_bus_error *error)
+{
+	struct bus_reply reply = { .message = message, .name = "", .text = "" };
+	const sd_bus_error *failed = sd_bus_message_get_error(message);
+
+	(void)error;
+	if (failed) {
+		reply.message = NULL;
+		reply.name = failed->name ? failed->name : "";
+		reply.text = failed->message ? failed->message : reply.name;
+		reply.error = means_absent(reply.name) ? -ENOTCONN : -EREMOTEIO;
+	}
+	call_end(data, &reply);
+	return 1;
+}
+
+static void on_call_timeout(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	static const struct bus_reply reply = { .error = -ETIMEDOUT, .name = "", .text = "no answer in time" };
+
+	(void)loop;
+	(void)events;
+	call_end(timer->data, &reply);
+}
+
+static int on_signal(sd_bus_message *message, void *data, sd_bus_error *error)
+{
+	struct bus_watch *watch = data;
+
+	(void)error;
+	watch->fn(watch->data, message);
+	return 0;
+}
+
+/* Without one of its own sd-bus closes the connection when a match is refused. */
+static int on_match_installed(sd_bus_message *message, void *data, sd_bus_error *error)
+{
+	(void)message;
+	(void)data;
+	(void)error;
+	return 1;
+}
+
+/* ------------------------------------------------------------------------------------------------- the connection */
+
+static void bus_close(struct bus *bus)
+{
+	ev_io_stop(bus->loop, &bus->io);
+	ev_timer_stop(bus->loop, &bus->timer);
+	ev_timer_stop(bus->loop, &bus->idle);
+	if (bus->conn)
+		bus->conn = sd_bus_close_unref(bus->conn);
+}
+
+static struct bus_call *find_lost_call(const struct bus *bus, uint64_t generation)
+{
+	struct bus_call *call = bus->calls;
+
+	while (call && call->generation > generation)
+		call = call->next;
+	return call;
+}
+
+static struct bus_watch *find_lost_watch(const struct bus *bus, uint64_t generation)
+{
+	struct bus_watch *watch = bus->watches;
+
+	while (watch && watch->generation > generation)
+		watch = watch->next;
+	return watch;
+}
+
+static void watch_unlink(struct bus_watch *watch)
+{
+	struct bus_watch **at = &watch->bus->watches;
+
+	while (*at != watch)
+		at = &(*at)->next;
+	*at = watch->next;
+	watch->slot = sd_bus_slot_unref(watch->slot);
+	watch->bus = NULL;
+}
+
+/* Tells everybody who waits; each may open the bus anew at once, or give up others who wait. */
+static void bus_lost(struct bus *bus)
+{
+	static const struct bus_reply gone = { .error = -ENOTCONN, .name = "", .text = "the bus has gone away" };
+	uint64_t generation = bus->generation;
+	struct bus_watch *watch;
+	struct bus_call *call;
+
+	bus_close(bus);
+	while ((call = find_lost_call(bus, generation)))
+		call_end(call, &gone);
+	while ((watch = find_lost_watch(bus, generation))) {
+		watch_unlink(watch);
+		watch->fn(watch->data, NULL);
+	}
+}
+
+static void watch_io(struct bus *bus, int fd, int events)
+{
+	int wanted = (events & POLLIN ? EV_READ : 0) | (events & POLLOUT ? EV_WRITE : 0);
+
+	if (ev_is_active(&bus->io) && bus->io.fd == fd && (bus->io.events & (EV_READ | EV_WRITE)) == wanted)
+		return;
+	ev_io_stop(bus->loop, &bus->io);
+	ev_io_set(&bus->io, fd, wanted);
+	ev_io_start(bus->loop, &bus->io);
+}
+
+/* Asks sd-bus what it waits for now. */
+static void bus_rearm(struct bus *bus)
+{
+	uint64_t until_us, now_us = clock_ns(CLOCK_MONOTONIC) / NS_PER_US;
+	int fd, events;
+
+	if (!bus->conn)
+		return;
+	fd = sd_bus_get_fd(bus->conn);
+	events = sd_bus_get_events(bus->conn);
+	ev_timer_stop(bus->loop, &bus->timer);
+	if (fd < 0 || events < 0 || sd_bus_get_timeout(bus->conn, &until_us) < 0) {
+		/* It is closed or closing: processing says so, from the loop. */
+		ev_io_stop(bus->loop, &bus->io);
+		until_us = 0;
+	} else {
+		watch_io(bus, fd, events);
+	}
+	if (until_us == UINT64_MAX)
+		return;
+	ev_timer_set(&bus->timer, until_us > now_us ? (double)(until_us - now_us) / 1e6 : 0, 0);
+	ev_timer_start(bus->loop, &bus->timer);
+}
+
+static void bus_process(struct bus *bus)
+{
+	int r = 1;
+
+	for (unsigned i = 0; i < PROCESS_MAX && r > 0 && bus->conn; i++)
+		r = sd_bus_process(bus->conn, NULL);
+	if (r < 0)
+		bus_lost(bus);
+	bus_rearm(bus);
+	watch_idle(bus);
+}
+
+static void on_io(struct ev_loop *loop, ev_io *io, int events)
+{
+	(void)loop;
+	(void)events;
+	bus_process(io->data);
+}
+
+static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	(void)loop;
+	(void)events;
+	bus_process(timer->data);
+}
+
+static void on_idle(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	(void)loop;
+	(void)events;
+	bus_close(timer->data);
+}
+
+/* A peer without a daemon knows no Hello; sd-bus takes the socket over only if this succeeds. */
+static int set_peer(sd_bus *conn, const struct bus_config *config)
+{
+	_cleanup_(closep) int fd = -1;
+	int r;
+
+	if (!config->connect) {
+		r = sd_bus_set_address(conn, config->address ? config->address : BUS_ADDRESS);
+		return r < 0 ? r : sd_bus_set_bus_client(conn, true);
+	}
+	fd = config->connect(config->connect_data);
+	if (fd < 0)
+		return fd;
+	r = sd_bus_set_fd(conn, fd, fd);
+	if (r >= 0)
+		fd = -1;
+	return r;
+}
+
+static int bus_open(struct bus *bus)
+{
+	sd_bus *conn = NULL;
+	int r = sd_bus_new(&conn);
+
+	if (r >= 0)
+		r = set_peer(conn, &bus->config);
+	if (r >= 0)
+		r = sd_bus_start(conn);
+	if (r < 0) {
+		sd_bus_close_unref(conn);
+		return r;
+	}
+	bus->conn = conn;
+	bus->generation++;
+	bus_rearm(bus);
+	watch_idle(bus);
+	return 0;
+}
+
+/* ----------------------------------------------------------------------------------------------------------- calls */
+
+struct bus *bus_new(struct ev_loop *loop, const struct bus_config *config)
+{
+	struct bus *bus = calloc(1, sizeof(*bus));
+
+	if (!bus)
+		return NULL;
+	bus->loop = loop;
+	bus->config = *config;
+	ev_io_init(&bus->io, on_io, -1, 0);
+	bus->io.data = bus;
+	ev_timer_init(&bus->timer, on_timer, 0, 0);
+	bus->timer.data = bus;
+	ev_timer_init(&bus->idle, on_idle, 0, config->idle_s > 0 ? config->idle_s : BUS_IDLE_S);
+	bus->idle.data = bus;
+	return bus;
+}
+
+struct bus *bus_free(struct bus *bus)
+{
+	if (!bus)
+		return NULL;
+	while (bus->calls)
+		bus_cancel(bus->calls);
+	while (bus->watches)
+		watch_unlink(bus->watches);
+	bus_close(bus);
+	free(bus);
+	return NULL;
+}
+
+int bus_message(struct bus *bus, const char *destination, const char *path, const char *interface, const char *member,
+		sd_bus_message **ret)
+{
+	int r = bus->conn ? 0 : bus_open(bus);
+
+	return r < 0 ? r : sd_bus_message_new_method_call(bus->conn, ret, destination, path, interface, member);
+}
+
+int bus_call(struct bus *bus, sd_bus_message *message, uint64_t timeout_ns, bus_reply_fn done, void *data,
+	     struct bus_call **ret)
+{
+	_cleanup_(freep) struct bus_call *call = calloc(1, sizeof(*call));
+	int r;
+
+	if (!call)
+		return -ENOMEM;
+	if (bus->call_count >= BUS_CALLS_MAX)
+		return -EBUSY;
+	*call = (struct bus_call){
+		.bus = bus, .generation = bus->generation, .done = done, .data = data, .next = bus->calls
+	};
+	if (!bus->conn || sd_bus_message_get_bus(message) != bus->conn)
+		return -ENOTCONN;
+	/* Its own time-outs begin to count only when the connection stands; ours counts from now. */
+	r = sd_bus_call_async(bus->conn, &call->slot, message, on_reply, call, UINT64_MAX);
+	if (r < 0)
+		return r;
+	ev_timer_init(&call->timer, on_call_timeout, (double)timeout_ns / (double)NS_PER_S, 0);
+	call->timer.data = call;
+	if (timeout_ns != TIME_NEVER)
+		ev_timer_start(bus->loop, &call->timer);
+	bus->calls = call;
+	bus->call_count++;
+	bus_rearm(bus);
+	watch_idle(bus);
+	*ret = TAKE_PTR(call);
+	return 0;
+}
+
+struct bus_call *bus_cancel(struct bus_call *call)
+{
+	struct bus *bus;
+
+	if (!call)
+		return NULL;
+	bus = call->bus;
+	call_unlink(call);
+	free(call);
+	bus_rearm(bus);
+	watch_idle(bus);
+	return NULL;
+}
+
+int bus_watch(struct bus *bus, const char *sender, const char *path, const char *interface, const char *member,
+	      bus_signal_fn fn, void *data, struct bus_watch **ret)
+{
+	_cleanup_(freep) struct bus_watch *watch = calloc(1, sizeof(*watch));
+	int r = !watch ? -ENOMEM : bus->conn ? 0 : bus_open(bus);
+
+	if (r < 0)
+		return r;
+	*watch = (struct bus_watch){
+		.bus = bus, .generation = bus->generation, .fn = fn, .data = data, .next = bus->watches
+	};
+	/* Messages of a direct peer carry no sender. */
+	r = sd_bus_match_signal_async(bus->conn, &watch->slot, bus->config.connect ? NULL : sender, path, interface,
+				      member, on_signal, on_match_installed, watch);
+	if (r < 0)
+		return r;
+	bus_rearm(bus);
+	bus->watches = watch;
+	*ret = TAKE_PTR(watch);
+	watch_idle(bus);
+	return 0;
+}
+
+struct bus_watch *bus_unwatch(struct bus_watch *watch)
+{
+	struct bus *bus;
+
+	if (!watch)
+		return NULL;
+	bus = watch->bus;
+	if (bus) {
+		watch_unlink(watch);
+		bus_rearm(bus);
+		watch_idle(bus);
+	}
+	free(watch);
+	return NULL;
+}
+
+uint64_t bus_generation(const struct bus *bus)
+{
+	return bus->generation;
+}

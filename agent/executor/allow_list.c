@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: MIT */
+#include "agent/executor/allow_list.h"
+
+#include <dirent.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <infiniservice/cleanup.h>
+
+#include "agent/config/config.h"
+#include "agent/rules/questions.h"
+#include "agent/rules/surroundings.h"
+#include "agent/packages/manager.h"
+#include "agent/rules/policy.h"
+#include "agent/base/unit_name.h"
+#include "agent/rules/unit_rules.h"
+
+#define ARGUMENT_MAX	32
+#define VERB_ARGS_MAX	32
+#define STEP(name)	(1U << PACKAGE_##name)
+#define OPERATION(name) (1U << RUNNER_OPERATION_##name)
+
+/* How long a program that nobody waits for any more may go on. */
+#define KEEP_PACKAGES_S (2 * 3600)
+#define KEEP_GOLDEN_S	(30 * 60)
+
+static const struct rule {
+	const char *action;
+	enum policy_group group;
+	unsigned steps; /* of the package managers */
+	unsigned operations;
+	const char *verb; /* of this program */
+	bool free;
+	bool input;	 /* it comes with one, */
+	unsigned keep_s; /* what it starts may outlive the agent, so long; 0: it may not */
+} rules[] = {
+	{ .action = "ServiceControl",
+	  .group = GROUP_CONTROL,
+	  .operations =
+		  OPERATION(START) | OPERATION(STOP) | OPERATION(RESTART) | OPERATION(ENABLE) | OPERATION(DISABLE) },
+	{ .action = "RestartServices", .group = GROUP_CONTROL, .operations = OPERATION(RESTART) },
+	{ .action = "ProcessKill", .group = GROUP_CONTROL, .verb = "kill" },
+	{ .action = "DiskCleanup", .group = GROUP_CONTROL, .verb = "clean" },
+	{ .action = "CleanTemporaryFiles", .group = GROUP_CONTROL, .verb = "clean" },
+	{ .action = "RunMaintenanceTask", .group = GROUP_CONTROL, .verb = "clean", .operations = OPERATION(RESTART) },
+	{ .action = "RunMaintenanceTask",
+	  .group = GROUP_PACKAGES,
+	  .steps = STEP(REFRESH) | STEP(UPDATE) | STEP(UPDATE_ALL),
+	  .keep_s = KEEP_PACKAGES_S },
+	{ .action = "PackageInstall",
+	  .group = GROUP_PACKAGES,
+	  .steps = STEP(REFRESH) | STEP(INSTALL),
+	  .keep_s = KEEP_PACKAGES_S },
+	{ .action = "PackageRemove", .group = GROUP_PACKAGES, .steps = STEP(REMOVE), .keep_s = KEEP_PACKAGES_S },
+	{ .action = "PackageUpdate",
+	  .group = GROUP_PACKAGES,
+	  .steps = STEP(REFRESH) | STEP(UPDATE),
+	  .keep_s = KEEP_PACKAGES_S },
+	{ .action = "UpdateSystemSoftware",
+	  .group = GROUP_PACKAGES,
+	  .steps = STEP(REFRESH) | STEP(UPDATE) | STEP(UPDATE_ALL),
+	  .keep_s = KEEP_PACKAGES_S },
+	{ .action = "CheckSystemIntegrity", .group = GROUP_OBSERVE, .steps = STEP(VERIFY) },
+	{ .action = "CheckLinuxSecurity", .group = GROUP_OBSERVE },
+	{ .action = "GetLinuxSecurityStatus", .group = GROUP_OBSERVE },
+	{ .action = "GetLinuxFirewallStatus", .group = GROUP_OBSERVE },
+	{ .action = "CheckFirewallStatus", .group = GROUP_OBSERVE },
+	{ .action = "CheckSecurityModules", .group = GROUP_OBSERVE },
+	{ .action = "RebootSystem", .group = GROUP_POWER, .operations = OPERATION(REBOOT) },
+	{ .action = "ShutdownSystem", .group = GROUP_POWER, .operations = OPERATION(POWER_OFF) },
+	{ .action = "PrepareGoldenImage",
+	  .group = GROUP_POWER,
+	  .verb = "golden",
+	  .operations = OPERATION(POWER_OFF),
+	  .keep_s = KEEP_GOLDEN_S },
+	{ .action = "JoinDomain", .group = GROUP_POWER, .verb = "join", .input = true },
+	{ .action = "unsafe", .group = GROUP_EXEC, .free = true },
+	{ .action = "script", .group = GROUP_EXEC, .free = true },
+};
+
+/*
+ * Whether dpkg has files of a package of this name, with or without an architecture behind it (dpkg(1),
+ * /var/lib/dpkg/info).
+ */
+static bool dpkg_has(const char *name)
+{
+	size_t len = strlen(name);
+	DIR *dir = opendir("/var/lib/dpkg/info");
+	bool found = false;
+
+	for (const struct dirent *entry = dir ? readdir(dir) : NULL; entry && !found; entry = readdir(dir)) {
+		const char *rest = entry->d_name + len;
+
+		found = strncmp(entry->d_name, name, len) == 0 && (*rest == ':' || strcmp(rest, ".list") == 0);
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+/* The row of the action, of this group if it has one: what a maintenance task is depends on its type. */
+static const struct rule *find_rule(const char *action, uint32_t group)
+{
+	const struct rule *found = NULL;
+
+	for (size_t i = 0; action && i < ARRAY_SIZE(rules); i++)
+		if (strcmp(rules[i].action, action) == 0 && (!found || rules[i].group == group))
+			found = &rules[i];
+	return found;
+}
+
+/* A task is what it is made of: what is denied by itself is denied as a task too. */
+static const char *part_of_task(const struct rule *rule, bool operation)
+{
+	if (!rule || strcmp(rule->action, "RunMaintenanceTask") != 0)
+		return NULL;
+	return operation ? "RestartServices" : rule->group == GROUP_PACKAGES ? "UpdateSystemSoftware" : "DiskCleanup";
+}
+
+/* Why the owner's policy, or the shape of the request, speaks against the action as such; NULL: nothing does. */
+static const char *judge_action(const struct rule *rule, const char *action, uint32_t group, bool operation,
+				const struct config *config)
+{
+	const char *part = part_of_task(rule, operation);
+	struct policy policy = {
+		.enabled = config->commands.enabled,
+		.allow_unsafe = config->commands.allow_unsafe,
+		.allow = config->commands.allow,
+		.deny = config->commands.deny,
+	};
+
+	if (!rule)
+		return "the executor does nothing for this action";
+	if (group != rule->group)
+		return "the action is of another group";
+	if (!policy_allows(&policy, action, rule->group) || (part && !policy_allows(&policy, part, rule->group)))
+		return "the policy that the executor reads does not allow it ([commands] in infiniservice.conf)";
+	return NULL;
+}
+
+/*
+ * /usr/bin/apt-get for "apt-get": the one that we would find ourselves, in the directories that programs are looked for
+ * in. Where there is none any of them will do: it cannot be started.
+ */
+static bool is_program(const char *path, const char *name)
+{
+	const char *slash = strrchr(path, '/');
+	char own[256];
+	bool known = false;
+
+	if (!slash || strcmp(slash + 1, name) != 0)
+		return false;
+	for (size_t i = 0; runner_directories[i]; i++) {
+		snprintf(own, sizeof(own), "%s/%s", runner_directories[i], name);
+		known = known || strcmp(path, own) == 0;
+		if (access(own, X_OK) == 0)
+			return strcmp(path, own) == 0;
+	}
+	return known;
+}
+
+/*
+ * "name+" is an order of its own to apt ("remove name+" installs it), unless a package is called so: which one that is
+ * removed has to be, so it is looked up.
+ */
+static bool is_package(const struct package_manager *manager, unsigned step, const char *name)
+{
+	size_t len = strlen(name);
+
+	return package_manager_takes(manager, name) &&
+	       (step != PACKAGE_REMOVE || !manager->architectures || name[len - 1] != '+' || dpkg_has(name));
+}
+
+/* The fixed words of the step as they stand, then names, if it takes any. */
+static bool is_step(char *const *argv, const struct package_manager *manager, unsigned step)
+{
+	const char *const *words = manager->steps[step].argv;
+	size_t i = 1;
+
+	if (!words || !is_program(argv[0], words[0]))
+		return false;
+	for (; words[i]; i++)
+		if (!argv[i] || strcmp(argv[i], words[i]) != 0)
+			return false;
+	/* A step that takes names is nothing without one. */
+	if ((strcmp(words[i - 1], "--") == 0) != (argv[i] != NULL))
+		return false;
+	for (; argv[i]; i++)
+		if (!is_package(manager, step, argv[i]))
+			return false;
+	return true;
+}
+
+static bool is_permitted_step(char *const *argv, unsigned steps)
+{
+	const struct package_manager *manager;
+
+	for (size_t i = 0; (manager = package_manager_at(i)); i++)
+		for (unsigned step = 0; step < PACKAGE_STEPS; step++)
+			if ((steps & (1U << step)) && is_step(argv, manager, step))
+				return true;
+	return false;
+}
+
+/* One of the questions, word by word. */
+static bool is_question(char *const *argv)
+{
+	for (size_t question = 0; question < QUESTIONS; question++) {
+		size_t i = 1;
+
+		while (questions[question][i] && argv[i] && strcmp(argv[i], questions[question][i]) == 0)
+			i++;
+		if (!questions[question][i] && !argv[i] && is_program(argv[0], questions[question][0]))
+			return true;
+	}
+	return false;
+}
+
+/* What follows a verb is judged by the verb itself; but nobody else's options are handed to it. */
+static bool is_argument(const char *text)
+{
+	size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-");
+
+	return len > 0 && len <= ARGUMENT_MAX && text[len] == '\0';
+}
+
+/* Our own program by whatever path: it is replaced by ours. */
+static bool is_verb(char *const *argv, const char *verb)
+{
+	const char *name = strrchr(argv[0], '/');
+
+	if (!verb || !name || strcmp(name, "/infiniservice-exec") != 0 || !argv[1] || strcmp(argv[1], verb) != 0)
+		return false;
+	for (size_t i = 2; argv[i]; i++)
+		if (i > VERB_ARGS_MAX || !is_argument(argv[i]))
+			return false;
+	return true;
+}
+
+struct rules_verdict rules_judge_run(const struct runner_command *command, const struct config *config)
+{
+	const struct rule *rule = find_rule(command->action, command->run.group);
+	const char *refusal = judge_action(rule, command->action, command->run.group, false, config);
+	const char *run_as = config->commands.run_as;
+
+	if (refusal)
+		return (struct rules_verdict){ .refusal = refusal };
+	if (rule->free) {
+		if (*run_as && (!command->user || strcmp(command->user, run_as) != 0))
+			refusal = "commands run as the user of commands.run_as alone";
+		if (command->unit)
+			refusal = "what this action starts does not outlive the agent";
+		return (struct rules_verdict){ .refusal = refusal, .free = true };
+	}
+	if (!(command->run.flags & RUNNER_RUN_INPUT) != !rule->input)
+		return (struct rules_verdict){ .refusal = rule->input ? "this action has an input"
+								      : "this action has no input" };
+	if (command->unit && !rule->keep_s)
+		return (struct rules_verdict){ .refusal = "what this action starts does not outlive the agent" };
+	if (command->user || (command->cwd && strcmp(command->cwd, "/") != 0))
+		return (struct rules_verdict){ .refusal = "this action has neither user nor directory" };
+	if (is_verb(command->argv, rule->verb))
+		return (struct rules_verdict){ .own_program = true, .keep_s = rule->keep_s };
+	if (question_of_action(command->action) && is_question(command->argv))
+		return (struct rules_verdict){ .refusal = NULL };
+	if (is_permitted_step(command->argv, rule->steps))
+		return (struct rules_verdict){ .keep_s = rule->keep_s };
+	return (struct rules_verdict){ .refusal = "this program with these arguments is no part of the action" };
+}
+
+bool rules_operation_takes_unit(uint32_t operation)
+{
+	return operation != RUNNER_OPERATION_REBOOT && operation != RUNNER_OPERATION_POWER_OFF;
+}
+
+struct rules_verdict rules_judge_operation(const struct executor_call *call, const struct config *config)
+{
+	const struct rule *rule = find_rule(call->action, call->operation.group);
+	const char *refusal = judge_action(rule, call->action, call->operation.group, true, config);
+	bool about_unit = rules_operation_takes_unit(call->operation.operation);
+	char unit[UNIT_NAME_SIZE];
+
+	if (!refusal && !(rule->operations & (1U << call->operation.operation)))
+		refusal = "this operation is no part of the action";
+	if (!refusal && !about_unit && *call->argument)
+		refusal = "this operation takes no argument";
+	/* A name that is whole already comes back as it is. */
+	if (!refusal && about_unit && (!unit_name_make(call->argument, unit) || strcmp(unit, call->argument) != 0))
+		refusal = "this is no unit that an action may be about";
+	if (refusal || !about_unit)
+		return (struct rules_verdict){ .refusal = refusal, .stage = RUNNER_STAGE_POLICY };
+	return (struct rules_verdict){ .refusal = unit_rules_deny(unit, config->commands.deny_units),
+				       .stage = RUNNER_STAGE_UNIT };
+}

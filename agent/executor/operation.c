@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: MIT */
+/* See operation.h, org.freedesktop.systemd1(5) and org.freedesktop.login1(5). */
+#include "agent/executor/operation.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <infiniservice/cleanup.h>
+
+#include "agent/executor/manager_call.h"
+#include "agent/executor/allow_list.h"
+#include "agent/rules/unit_rules.h"
+
+#define LOGIN_NAME	"org.freedesktop.login1"
+#define LOGIN_PATH	"/org/freedesktop/login1"
+#define LOGIN_INTERFACE "org.freedesktop.login1.Manager"
+
+struct operation {
+	struct executor *executor;
+	struct operation *next;
+	uint64_t id;
+	enum runner_operation what;
+	sd_bus_slot *slot; /* the call under way */
+	char job[64];	   /* path of the job that is waited for */
+	char unit[256];
+};
+
+/* Member of the service manager, or of the login manager, and the target that does the same. */
+static const struct {
+	const char *member, *target;
+} kinds[RUNNER_OPERATIONS] = {
+	[RUNNER_OPERATION_START] = { "StartUnit", NULL },
+	[RUNNER_OPERATION_STOP] = { "StopUnit", NULL },
+	[RUNNER_OPERATION_RESTART] = { "RestartUnit", NULL },
+	[RUNNER_OPERATION_ENABLE] = { "EnableUnitFiles", NULL },
+	[RUNNER_OPERATION_DISABLE] = { "DisableUnitFiles", NULL },
+	[RUNNER_OPERATION_REBOOT] = { "Reboot", "reboot.target" },
+	[RUNNER_OPERATION_POWER_OFF] = { "PowerOff", "poweroff.target" },
+};
+
+static void operation_free(struct operation *operation)
+{
+	struct executor *executor = operation->executor;
+	struct operation **at = &executor->operations;
+
+	while (*at != operation)
+		at = &(*at)->next;
+	*at = operation->next;
+	executor->operation_count--;
+	sd_bus_slot_unref(operation->slot);
+	free(operation);
+}
+
+/* `error` negative; the words are the result, or "NAME WORDS" of a refusal. */
+static void operation_answer(struct operation *operation, int error, const char *words)
+{
+	struct runner_answer answer = { .reply = { .op = RUNNER_ANSWERED, .id = operation->id, .error = -error } };
+	struct executor *executor = operation->executor;
+
+	executor_reply(executor, &answer, words);
+	operation_free(operation);
+	executor_rest(executor);
+}
+
+/* True if the call failed: then it has been answered. */
+static bool operation_failed(struct operation *operation, sd_bus_message *message)
+{
+	const sd_bus_error *failed = sd_bus_message_get_error(message);
+	char words[RUNNER_TEXT_MAX];
+
+	operation->slot = sd_bus_slot_unref(operation->slot);
+	if (!failed)
+		return false;
+	snprintf(words, sizeof(words), "%s %s", failed->name, failed->message ? failed->message : "");
+	operation_answer(operation, sd_bus_error_has_name(failed, SD_BUS_ERROR_DISCONNECTED) ? -ENOTCONN : -EREMOTEIO,
+			 words);
+	return true;
+}
+
+static int on_done(sd_bus_message *message, void *data, sd_bus_error *error)
+{
+	(void)error;
+	if (!operation_failed(data, message))
+		operation_answer(data, 0, "done");
+	return 1;
+}
+
+static int on_job(sd_bus_message *message, void *data, sd_bus_error *error)
+{
+	struct operation *operation = data;
+	const char *path;
+
+	(void)error;
+	if (operation_failed(operation, message))
+		return 1;
+	if (sd_bus_message_read(message, "o", &path) < 0 || strlen(path) >= sizeof(operation->job))
+		operation_answer(operation, -EREMOTEIO, "the service manager's answer made no sense");
+	else
+		memcpy(operation->job, path, strlen(path) + 1);
+	return 1;
+}
+
+void operation_job_removed(struct executor *executor, sd_bus_message *signal)
+{
+	const char *path, *unit, *result;
+	uint32_t number;
+
+	if (!executor->operations || sd_bus_message_read(signal, "uoss", &number, &path, &unit, &result) < 0)
+		return;
+	for (struct operation *operation = executor->operations; operation; operation = operation->next)
+		if (strcmp(operation->job, path) == 0) {
+			operation_answer(operation, 0, result);
+			return;
+		}
+}
+
+static int manager_call(struct operation *operation, sd_bus_message_handler_t done, const char *member,
+			const char *types, ...)
+{
+	sd_bus_message *message = NULL;
+	va_list args;
+	int r = executor_manager(operation->executor);
+
+	if (r >= 0)
+		r = sd_bus_message_new_method_call(operation->executor->manager, &message, MANAGER_NAME, MANAGER_PATH,
+						   MANAGER_INTERFACE, member);
+	va_start(args, types);
+	if (r >= 0 && types)
+		r = sd_bus_message_appendv(message, types, args);
+	va_end(args);
+	if (r >= 0)
+		r = sd_bus_call_async(operation->executor->manager, &operation->slot, message, done, operation,
+				      UINT64_MAX);
+	sd_bus_message_unref(message);
+	return r;
+}
+
+/*
+ * The links have changed; the manager reads them at a reload only. EnableUnitFiles says first whether there was
+ * anything to go by: a unit without it is no more enabled than before.
+ */
+static int on_files_changed(sd_bus_message *message, void *data, sd_bus_error *error)
+{
+	struct operation *operation = data;
+	int r, install = 1;
+
+	(void)error;
+	if (operation_failed(operation, message))
+		return 1;
+	if (operation->what == RUNNER_OPERATION_ENABLE &&
+	    (sd_bus_message_read(message, "b", &install) < 0 || !install)) {
+		operation_answer(operation, -EREMOTEIO, UNIT_ERROR_NO_INSTALL " " UNIT_NO_INSTALL_WORDS);
+		return 1;
+	}
+	r = manager_call(operation, on_done, "Reload", NULL);
+	if (r < 0)
+		operation_answer(operation, r, "");
+	return 1;
+}
+
+/* ----------------------------------------------------------------------------------------------------------- power */
+
+static int power_by_target(struct operation *operation)
+{
+	return manager_call(operation, on_done, "StartUnit", "ss", kinds[operation->what].target,
+			    "replace-irreversibly");
+}
+
+static int on_login_manager(sd_bus_message *message, void *data, sd_bus_error *error)
+{
+	struct operation *operation = data;
+	int r;
+
+	(void)error;
+	operation->slot = sd_bus_slot_unref(operation->slot);
+	if (!sd_bus_message_is_method_error(message, NULL)) {
+		operation_answer(operation, 0, "done");
+		return 1;
+	}
+	r = power_by_target(operation);
+	if (r < 0)
+		operation_answer(operation, r, "");
+	return 1;
+}
+
+static int system_open(struct executor *executor)
+{
+	const char *address =
+		executor->options.system_address ? executor->options.system_address : EXECUTOR_SYSTEM_ADDRESS;
+	sd_bus *bus = NULL;
+	int r = sd_bus_new(&bus);
+
+	if (r >= 0)
+		r = sd_bus_set_address(bus, address);
+	if (r >= 0)
+		r = sd_bus_set_bus_client(bus, true);
+	if (r >= 0)
+		r = sd_bus_start(bus);
+	if (r >= 0)
+		r = sd_bus_attach_event(bus, executor->event, SD_EVENT_PRIORITY_NORMAL);
+	if (r < 0) {
+		sd_bus_close_unref(bus);
+		return r;
+	}
+	executor->system = bus;
+	return 0;
+}
+
+static int power(struct operation *operation)
+{
+	struct executor *executor = operation->executor;
+	int r = 0;
+
+	if (executor->system && sd_bus_is_open(executor->system) <= 0) {
+		sd_bus_detach_event(executor->system);
+		executor->system = sd_bus_close_unref(executor->system);
+	}
+	if (!executor->system)
+		r = system_open(executor);
+	if (r >= 0)
+		r = sd_bus_call_method_async(executor->system, &operation->slot, LOGIN_NAME, LOGIN_PATH,
+					     LOGIN_INTERFACE, kinds[operation->what].member, on_login_manager,
+					     operation, "b", false);
+	return r < 0 ? power_by_target(operation) : r;
+}
+
+/* --------------------------------------------------------------------------------------------------------- units */
+
+static int unit_do(struct operation *operation)
+{
+	const char *member = kinds[operation->what].member;
+
+	switch (operation->what) {
+	case RUNNER_OPERATION_START:
+	case RUNNER_OPERATION_STOP:
+	case RUNNER_OPERATION_RESTART:
+		return manager_call(operation, on_job, member, "ss", operation->unit, "replace");
+	case RUNNER_OPERATION_ENABLE:
+		return manager_call(operation, on_files_changed, member, "asbb", 1, operation->unit, false, false);
+	case RUNNER_OPERATION_DISABLE:
+		return manager_call(operation, on_files_changed, member, "asb", 1, operation->unit, false);
+	default:
+		return -EINVAL;
+	}
+}
+
+static void operation_deny(struct operation *operation, const char *words)
+{
+	struct executor *executor = operation->executor;
+
+	executor_deny(executor, operation->id, RUNNER_STAGE_UNIT, operation->unit, words);
+	operation_free(operation);
+	executor_rest(executor);
+}
+
+/* The owner's list is the one of this moment, as the policy was when the operation was asked for. */
+static void judge(struct operation *operation, sd_bus_message *message)
+{
+	const struct policy_file *guard = &operation->executor->guard;
+	char words[UNIT_RULES_WORDS_SIZE], answer[RUNNER_TEXT_MAX];
+	const char *error;
+	struct unit_facts facts;
+	int r;
+
+	if (!guard->usable || unit_facts_read(message, guard->config.commands.deny_units, &facts) < 0) {
+		operation_deny(operation, "what the service manager says of the unit made no sense");
+		return;
+	}
+	error = unit_facts_error(&facts, operation->unit, words);
+	if (error && strcmp(error, UNIT_ERROR_DENIED) == 0) {
+		operation_deny(operation, words);
+		return;
+	}
+	if (error) {
+		snprintf(answer, sizeof(answer), "%s %s", error, words);
+		operation_answer(operation, -EREMOTEIO, answer);
+		return;
+	}
+	r = unit_do(operation);
+	if (r < 0)
+		operation_answer(operation, r, strerror(-r));
+}
+
+static int on_unit(sd_bus_message *message, void *data, sd_bus_error *error)
+{
+	(void)error;
+	if (!operation_failed(data, message))
+		judge(data, message);
+	return 1;
+}
+
+static int on_unit_path(sd_bus_message *message, void *data, sd_bus_error *error)
+{
+	struct operation *operation = data;
+	const char *path;
+	int r;
+
+	(void)error;
+	if (operation_failed(operation, message))
+		return 1;
+	r = sd_bus_message_read(message, "o", &path);
+	if (r >= 0)
+		r = sd_bus_call_method_async(operation->executor->manager, &operation->slot, NULL, path,
+					     "org.freedesktop.DBus.Properties", "GetAll", on_unit, operation, "s",
+					     "org.freedesktop.systemd1.Unit");
+	if (r < 0)
+		operation_answer(operation, r, strerror(-r));
+	return 1;
+}
+
+static int operation_do(struct operation *operation)
+{
+	if (!rules_operation_takes_unit(operation->what))
+		return power(operation);
+	return manager_call(operation, on_unit_path, "LoadUnit", "s", operation->unit);
+}
+
+void operation_start(struct executor *executor, const struct executor_call *call)
+{
+	struct operation *operation =
+		executor->operation_count < EXECUTOR_OPERATIONS_MAX ? calloc(1, sizeof(*operation)) : NULL;
+	int r;
+
+	if (!operation || strlen(call->argument) >= sizeof(operation->unit)) {
+		free(operation);
+		executor_refuse(executor, call->operation.head.id, EBUSY, RUNNER_STAGE_RESOURCE, "");
+		return;
+	}
+	*operation = (struct operation){ .executor = executor,
+					 .next = executor->operations,
+					 .id = call->operation.head.id,
+					 .what = call->operation.operation };
+	memcpy(operation->unit, call->argument, strlen(call->argument) + 1);
+	executor->operations = operation;
+	executor->operation_count++;
+	r = operation_do(operation);
+	if (r < 0)
+		operation_answer(operation, r, strerror(-r));
+}
+
+void operation_forget_all(struct executor *executor, bool tell)
+{
+	while (executor->operations) {
+		if (tell)
+			operation_answer(executor->operations, -ENOTCONN,
+					 "the connection to the service manager was lost");
+		else
+			operation_free(executor->operations);
+	}
+}

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+/* Starting a transient unit; see unit.h and org.freedesktop.systemd1(5). */
+#include "agent/executor/unit_private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include <infiniservice/cleanup.h>
+#include <infiniservice/moment.h>
+
+#include "agent/executor/sweep.h"
+#include "agent/executor/transient.h"
+#include "agent/runner/input.h"
+#include "agent/executor/launch.h"
+
+static int on_start(sd_bus_message *message, void *data, sd_bus_error *error)
+{
+	const sd_bus_error *failed = sd_bus_message_get_error(message);
+	struct unit *unit = data;
+	struct executor *executor = unit->executor;
+
+	(void)error;
+	unit->start = sd_bus_slot_unref(unit->start);
+	if (!failed)
+		return 1;
+	if (unit_manager_is_away(failed))
+		return 1; /* it may run or not: unit_look_again will know */
+	executor_log(LOG_ERR, "the service manager does not start %s: %s", unit->name, failed->message);
+	if (unit->id)
+		executor_refuse(executor, unit->id, EIO, RUNNER_STAGE_RESOURCE, failed->message ? failed->message : "");
+	unit_free(unit);
+	executor_rest(executor);
+	return 1;
+}
+
+static int request_send(struct unit *unit, const struct runner_command *command, const int ends[2])
+{
+	const struct config *config = &unit->executor->guard.config;
+	struct transient transient = {
+		.name = unit->name,
+		.action = command->action,
+		.program = unit->executor->options.program,
+		.bound_to = unit->keep || !*unit->executor->own_unit ? NULL : unit->executor->own_unit,
+		.keep = unit->keep,
+		.stdio = { unit->file, ends[0], ends[1] },
+		.memory_max = config->commands.max_memory_bytes,
+		.tasks_max = config->commands.max_tasks,
+		.kill_ns = unit->kill_ns,
+	};
+	sd_bus_message *message = NULL;
+	int r = transient_message(unit->executor->manager, &transient, clock_ns(CLOCK_MONOTONIC), &message);
+
+	if (r >= 0)
+		r = sd_bus_call_async(unit->executor->manager, &unit->start, message, on_start, unit, UINT64_MAX);
+	sd_bus_message_unref(message);
+	return r;
+}
+
+static int make_pipes(struct unit *unit, int ends[2])
+{
+	for (int i = 0; i < 2; i++) {
+		int pair[2];
+
+		if (pipe2(pair, O_CLOEXEC) < 0)
+			return -errno;
+		unit->pipes[i] = pair[0];
+		ends[i] = pair[1];
+	}
+	return 0;
+}
+
+/* Our verbs run by our own path, actions by their fixed environment, whatever was sent. */
+static int command_pin(struct executor *executor, struct runner_command *command, const struct rules_verdict *verdict)
+{
+	struct runner_run run = command->run;
+	static char packed[RUNNER_MESSAGE_MAX];
+	int64_t len;
+
+	/* What a command may take is its owner's word, by its unit. */
+	memset(run.limits, 0, sizeof(run.limits));
+	if (run.oom_score_adj < 0)
+		run.oom_score_adj = 0;
+	command->run = run;
+	memcpy(executor->message, &run, sizeof(run));
+	if (verdict->free)
+		return 0;
+	if (verdict->own_program)
+		command->argv[0] = executor->options.program;
+	len = runner_run_build(run, (const char *const *)command->argv, transient_environment(), NULL, NULL,
+			       command->action, command->unit, packed, sizeof(packed));
+	if (len < 0)
+		return (int)len;
+	memcpy(executor->message, packed, (size_t)len);
+	return runner_run_parse(executor->message, (size_t)len, command);
+}
+
+/*
+ * How many there may be is no matter of what the agent holds for right: 0, or -EBUSY with *ret_words. Those it only
+ * asks after are over, or in the table already.
+ */
+static int room_find(const struct executor *executor, bool keep, const char **ret_words)
+{
+	unsigned running = 0, kept = 0;
+
+	for (const struct unit *unit = executor->units; unit; unit = unit->next) {
+		running += !unit->unseen;
+		kept += unit->keep && !unit->unseen;
+	}
+	*ret_words = "";
+	if (running >= EXECUTOR_UNITS_MAX)
+		*ret_words = "as many programs as may run with rights at once are running already";
+	else if (keep && kept >= EXECUTOR_KEPT_MAX)
+		*ret_words = "packages are being changed already, or a golden image made";
+	else if (keep && !executor->kept_known)
+		*ret_words = "the service manager has not said yet what is running";
+	return **ret_words ? -EBUSY : 0;
+}
+
+/* Whatever the agent says: what nobody may be waiting for has an end. */
+static void limit_kept(struct runner_request *head, unsigned keep_s)
+{
+	uint64_t end_ns = clock_ns(CLOCK_MONOTONIC) + keep_s * NS_PER_S;
+
+	if (head->kill_ns > end_ns)
+		head->kill_ns = end_ns;
+	if (head->term_ns > head->kill_ns)
+		head->term_ns = head->kill_ns;
+}
+
+/* The launcher makes of it what the command reads: nothing of the agent's is held on to. */
+static int input_add(struct unit *unit, int input)
+{
+	ssize_t len = input_check(input);
+
+	if (len >= 0 && ftruncate(unit->file, LAUNCH_INPUT_OFFSET) < 0)
+		return -errno;
+	return len < 0 ? (int)len : input_copy(input, (size_t)len, unit->file, LAUNCH_INPUT_OFFSET);
+}
+
+/* Everything up to the call of PID 1; `ends` are pipes made here, for what is not kept. */
+static int start(struct unit *unit, const struct runner_command *command, const int files[2], int ends[2])
+{
+	int r = unit_prepare(unit);
+
+	if (r >= 0 && !unit->keep)
+		r = make_pipes(unit, ends);
+	if (r >= 0)
+		r = unit->file = launch_file(unit->executor->message, command->run.head.size);
+	if (r >= 0 && (command->run.flags & RUNNER_RUN_INPUT))
+		r = input_add(unit, files[0]);
+	return r < 0 ? r : request_send(unit, command, unit->keep ? files : ends);
+}
+
+static void name_of(struct executor *executor, const struct runner_command *command, char out[UNIT_NAME_MAX])
+{
+	if (command->unit)
+		unit_kept_name(command->unit, out);
+	else
+		snprintf(out, UNIT_NAME_MAX, UNIT_PREFIX "%llx-%x.service", (unsigned long long)executor->next_number++,
+			 (unsigned)getpid());
+}
+
+void unit_start(struct executor *executor, struct runner_command *command, const struct rules_verdict *verdict,
+		const int files[2])
+{
+	uint64_t id = command->run.head.id;
+	const char *words;
+	int ends[2] = { -1, -1 }, r = room_find(executor, command->unit, &words);
+	char name[UNIT_NAME_MAX];
+	struct unit *unit = NULL;
+
+	if (r >= 0 && command->unit)
+		limit_kept(&command->run.head, verdict->keep_s);
+	if (r >= 0)
+		r = command_pin(executor, command, verdict);
+	if (r >= 0) {
+		name_of(executor, command, name);
+		r = unit_find(executor, name) ? -EEXIST : command->unit ? sweep_spare(executor, command->unit) : 0;
+	}
+	if (r >= 0) {
+		unit = unit_new(executor, &command->run.head, name);
+		r = unit ? 0 : -ENOMEM;
+	}
+	if (r >= 0) {
+		unit->keep = command->unit;
+		r = start(unit, command, files, ends);
+	}
+	for (int i = 0; i < 2; i++)
+		close_fd(&ends[i]);
+	if (r >= 0) {
+		unit_deadline_arm(unit);
+		return;
+	}
+	executor_refuse(executor, id, -r, RUNNER_STAGE_RESOURCE, words);
+	if (unit)
+		unit_free(unit);
+}

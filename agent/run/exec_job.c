@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: MIT */
+/* A job from its start to `done`: its output, out of pipes or files, its deadlines, and how it ended; see exec.h. */
+#include "agent/run/exec_private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <infiniservice/cleanup.h>
+
+#define READ_SIZE      16384
+#define READS_PER_TURN 8    /* of one pipe or file, before other watchers get theirs */
+#define EXEC_END_MS    2000 /* what a kept command has left to do when its deadline is over, and its files to be read */
+#define LAG_MAX	       (4 << 20) /* of a kept command's file, behind its writer; beyond that it is passed over */
+
+/* ---------------------------------------- the end of a job */
+
+static void stream_close(struct ev_loop *loop, struct stream *s)
+{
+	if (s->io.fd < 0)
+		return;
+	ev_io_stop(loop, &s->io);
+	close(s->io.fd);
+	s->io.fd = -1;
+}
+
+static void job_free(struct exec_job *job)
+{
+	struct exec *exec = job->exec;
+
+	*job->link = job->next;
+	if (job->next)
+		job->next->link = job->link;
+	else
+		exec->tail = job->link;
+	ev_timer_stop(exec->loop, &job->limit);
+	ev_timer_stop(exec->loop, &job->more);
+	ev_io_stop(exec->loop, &job->written);
+	exec_keep_close(&job->keep);
+	for (int i = 0; i < 2; i++)
+		stream_close(exec->loop, &job->streams[i]);
+	close_fd(&job->input);
+	free(job->message);
+	free(job->outcome.out.bytes);
+	free(job->outcome.err.bytes);
+	free(job);
+}
+
+static void stats_count(struct exec_stats *stats, const struct exec_outcome *outcome)
+{
+	stats->done++;
+	stats->running--;
+	stats->failed_to_start += outcome->spawn_errno != 0;
+	stats->timed_out += outcome->timed_out;
+	stats->cancelled += outcome->cancelled;
+	stats->stuck += outcome->stuck;
+	stats->lost += outcome->lost;
+}
+
+/* The only place `done` is called from. */
+void exec_job_done(struct exec_job *job)
+{
+	struct exec_outcome *o = &job->outcome;
+
+	o->out = job->streams[EXEC_STDOUT].output;
+	o->err = job->streams[EXEC_STDERR].output;
+	/*
+	 * A pipe still open belongs to something that outlived the drain time: what it may yet write is not waited
+	 * for.
+	 */
+	o->truncated = o->out.total > o->out.len || o->err.total > o->err.len || job->streams[EXEC_STDOUT].io.fd >= 0 ||
+		       job->streams[EXEC_STDERR].io.fd >= 0 || o->out.total < job->ends[EXEC_STDOUT] ||
+		       o->err.total < job->ends[EXEC_STDERR];
+	if (o->duration_ns == 0)
+		o->duration_ns = exec_now() - job->begin_ns;
+	stats_count(&job->exec->stats, o);
+	job->callbacks.done(job->data, o);
+	job_free(job);
+}
+
+void exec_job_limit(struct exec_job *job, uint64_t at_ns)
+{
+	struct ev_loop *loop = job->exec->loop;
+	uint64_t now = exec_now();
+
+	job->limit_ns = at_ns;
+	ev_timer_stop(loop, &job->limit);
+	if (at_ns == TIME_NEVER)
+		return;
+	ev_timer_set(&job->limit, at_ns > now ? (double)(at_ns - now) / 1e9 : 0., 0.);
+	ev_timer_start(loop, &job->limit);
+}
+
+/* ---------------------------------------- output */
+
+/* Out of memory is one more reason to cut, never to stop reading: the command would block for ever. */
+static void output_keep(struct stream *s, const char *bytes, size_t len)
+{
+	struct exec_output *o = &s->output;
+	size_t room = s->job->max_output - o->len, take = len < room ? len : room;
+
+	if (o->len < o->total)
+		take = 0; /* nothing is kept behind a gap */
+	o->total += len;
+	if (take > s->size - o->len) {
+		size_t size = s->size * 2 > o->len + take ? s->size * 2 : o->len + take;
+		char *grown = realloc(o->bytes, size < 256 ? 256 : size);
+
+		if (!grown)
+			return;
+		o->bytes = grown;
+		s->size = size < 256 ? 256 : size;
+	}
+	if (take)
+		memcpy(o->bytes + o->len, bytes, take);
+	o->len += take;
+}
+
+/* Reads what is there, up to the turn's share; closes at the end. */
+static void stream_read(struct stream *s)
+{
+	static char buffer[READ_SIZE];
+	struct exec_job *job = s->job;
+	ssize_t got = 0;
+
+	for (int i = 0; i < READS_PER_TURN && s->io.fd >= 0; i++) {
+		got = read(s->io.fd, buffer, sizeof(buffer));
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			break;
+		job->exec->stats.output_bytes += (size_t)got;
+		if (job->callbacks.output)
+			job->callbacks.output(job->data, (enum exec_stream)(s - job->streams), buffer, (size_t)got);
+		output_keep(s, buffer, (size_t)got);
+		if (got < READ_SIZE)
+			return; /* most likely empty now; if not, the loop says so */
+	}
+	if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
+		stream_close(job->exec->loop, s);
+}
+
+static bool job_finished(const struct exec_job *job)
+{
+	if (job->state != JOB_EXITED)
+		return false;
+	for (int i = 0; i < 2; i++)
+		if (exec_job_is_kept(job) ? job->streams[i].output.total < job->ends[i] : job->streams[i].io.fd >= 0)
+			return false;
+	return true;
+}
+
+static void on_stream(struct ev_loop *loop, struct ev_io *io, int events)
+{
+	struct stream *s = container_of(io, struct stream, io);
+
+	(void)loop;
+	(void)events;
+	stream_read(s);
+	if (job_finished(s->job))
+		exec_job_done(s->job);
+}
+
+/* ---------------------------------------- output of what is kept */
+
+static void output_tell(struct stream *s, const char *bytes, size_t len)
+{
+	struct exec_job *job = s->job;
+
+	job->exec->stats.output_bytes += len;
+	if (job->callbacks.output)
+		job->callbacks.output(job->data, (enum exec_stream)(s - job->streams), bytes, len);
+}
+
+static bool file_is_wanted(const struct stream *s)
+{
+	return s->job->live || (s->output.len == s->output.total && s->output.len < s->job->max_output);
+}
+
+/* The file up to `end`: what is wanted of it, within the turn's share, is read, the rest passed over. */
+static void file_read(struct stream *s, uint64_t end)
+{
+	static char buffer[READ_SIZE];
+	struct exec_job *job = s->job;
+	struct exec_output *o = &s->output;
+	int stream = (int)(s - job->streams);
+
+	for (int i = 0; i < READS_PER_TURN && o->total < end && file_is_wanted(s); i++) {
+		uint64_t left = end - o->total;
+		ssize_t got = exec_keep_read(&job->keep, stream, buffer, left < READ_SIZE ? left : READ_SIZE, o->total);
+
+		if (got <= 0)
+			break;
+		output_tell(s, buffer, (size_t)got);
+		output_keep(s, buffer, (size_t)got);
+	}
+	if (o->total < end && (!file_is_wanted(s) || end - o->total > LAG_MAX)) {
+		output_tell(s, NULL, end - o->total);
+		o->total = end;
+	}
+	exec_keep_cut(&job->keep, stream, job->max_output, o->total);
+}
+
+static void files_read(struct exec_job *job)
+{
+	bool rest = false;
+
+	for (int i = 0; i < 2; i++) {
+		uint64_t end = job->state == JOB_EXITED ? job->ends[i] : exec_keep_size(&job->keep, i);
+
+		file_read(&job->streams[i], end);
+		rest = rest || job->streams[i].output.total < end;
+	}
+	if (rest && !ev_is_active(&job->more)) {
+		ev_timer_set(&job->more, 0., 0.);
+		ev_timer_start(job->exec->loop, &job->more);
+	}
+	if (job_finished(job))
+		exec_job_done(job);
+}
+
+static void on_more(struct ev_loop *loop, struct ev_timer *timer, int events)
+{
+	(void)loop;
+	(void)events;
+	files_read(container_of(timer, struct exec_job, more));
+}
+
+static void on_written(struct ev_loop *loop, struct ev_io *io, int events)
+{
+	struct exec_job *job = container_of(io, struct exec_job, written);
+
+	(void)loop;
+	(void)events;
+	exec_keep_woken(&job->keep);
+	files_read(job);
+}
+
+/* ---------------------------------------- what the executor says */
+
+void exec_job_refused(struct exec_job *job, int error, int stage, const char *words)
+{
+	job->outcome.words = words;
+	if (job->attached) {
+		job->outcome.lost = true; /* it had been started: whatever keeps us from it, its end is not known */
+	} else {
+		job->outcome.spawn_errno = error ? error : EIO;
+		job->outcome.spawn_stage = (enum exec_stage)stage;
+	}
+	exec_job_done(job);
+}
+
+/* The deadline of what is asked after may be over already: the executor ends it then, and says so. */
+static void limit_arm_attached(struct exec_job *job)
+{
+	uint64_t soon = exec_now() + EXEC_END_MS * NS_PER_MS;
+
+	exec_job_limit(job, exec_after(job->kill_ns < soon ? soon : job->kill_ns, EXEC_STUCK_MS));
+}
+
+void exec_job_started(struct exec_job *job, pid_t pid, int fds[2])
+{
+	for (int i = 0; i < 2 && !exec_job_is_kept(job); i++) {
+		struct stream *s = &job->streams[i];
+
+		fcntl(fds[i], F_SETFL, O_NONBLOCK);
+		ev_io_set(&s->io, TAKE_FD(fds[i]), EV_READ);
+		ev_io_start(job->exec->loop, &s->io);
+	}
+	job->state = JOB_RUNNING;
+	if (!job->outcome.started)
+		job->begin_ns = exec_now();
+	job->outcome.started = true;
+	job->ask_until_ns = 0;
+	if (job->attached)
+		limit_arm_attached(job);
+	if (job->callbacks.started)
+		job->callbacks.started(job->data, pid);
+}
+
+static void outcome_status(struct exec_outcome *o, int status)
+{
+	if (WIFEXITED(status)) {
+		o->exit_code = WEXITSTATUS(status);
+	} else if (WIFSIGNALED(status)) {
+		o->signal = WTERMSIG(status);
+		o->exit_code = 128 + o->signal;
+	}
+}
+
+/* What something it left behind writes later is not waited for. */
+static void kept_exited(struct exec_job *job)
+{
+	for (int i = 0; i < 2; i++)
+		job->ends[i] = exec_keep_size(&job->keep, i);
+	ev_io_stop(job->exec->loop, &job->written);
+	exec_job_limit(job, exec_after(exec_now(), EXEC_END_MS));
+	files_read(job);
+}
+
+void exec_job_exited(struct exec_job *job, const struct runner_reply *reply)
+{
+	struct exec_outcome *o = &job->outcome;
+
+	o->timed_out = reply->flags & RUNNER_TIMED_OUT;
+	/* An executor that came after the cancelling does not know why it was killed. */
+	o->cancelled = reply->flags & RUNNER_CANCELLED || (o->cancelled && job->attached && WIFSIGNALED(reply->status));
+	o->stuck = reply->flags & RUNNER_STUCK;
+	o->lost = reply->flags & RUNNER_LOST;
+	o->oom_killed = reply->flags & RUNNER_OOM;
+	if (!o->stuck && !o->lost)
+		outcome_status(o, reply->status);
+	if (reply->end_ns > job->begin_ns)
+		o->duration_ns = reply->end_ns - job->begin_ns;
+	job->state = JOB_EXITED;
+	if (exec_job_is_kept(job)) {
+		kept_exited(job);
+		return;
+	}
+	/* Most often all is in the pipes already: no need to wait for the loop to say so. */
+	for (int i = 0; i < 2; i++)
+		while (job->streams[i].io.fd >= 0) {
+			uint64_t before = job->streams[i].output.total;
+
+			stream_read(&job->streams[i]);
+			if (job->streams[i].output.total == before)
+				break;
+		}
+	if (job_finished(job) || o->stuck) {
+		exec_job_done(job);
+		return;
+	}
+	/* The host's deadline counts more than the rest of the output. */
+	uint64_t drained = exec_after(exec_now(), EXEC_DRAIN_MS), last = exec_after(job->kill_ns, EXEC_STUCK_MS);
+
+	exec_job_limit(job, drained < last ? drained : last);
+}
+
+/* A operation has no output: it is over with its answer. */
+void exec_job_answered(struct exec_job *job, const struct runner_answer *answer)
+{
+	job->outcome.started = true;
+	job->outcome.operation_error = -answer->reply.error;
+	job->outcome.words = answer->text;
+	exec_job_done(job);
+}
+
+/* Whatever the command and the executor do, this answers. */
+static void on_limit(struct ev_loop *loop, struct ev_timer *timer, int events)
+{
+	struct exec_job *job = container_of(timer, struct exec_job, limit);
+	struct exec_outcome *o = &job->outcome;
+
+	(void)loop;
+	(void)events;
+	if (exec_now() < job->limit_ns) {
+		exec_job_limit(job, job->limit_ns); /* the loop's clock was late when it was set */
+		return;
+	}
+	if (job->attached && job->state < JOB_RUNNING) {
+		o->lost = true;
+	} else if (job->state != JOB_EXITED) {
+		o->timed_out = !o->cancelled;
+		o->stuck = job->state != JOB_UNSENT;
+		if (o->stuck)
+			exec_link_cancel(job, 0); /* should the executor come back to life, it must not go on with it */
+	}
+	exec_job_done(job);
+}
+
+void exec_job_init(struct exec_job *job)
+{
+	ev_init(&job->limit, on_limit);
+	ev_init(&job->more, on_more);
+	ev_init(&job->written, on_written);
+	for (int i = 0; i < 2; i++) {
+		job->streams[i].job = job;
+		ev_init(&job->streams[i].io, on_stream);
+		job->streams[i].io.fd = -1;
+	}
+}

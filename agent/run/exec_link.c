@@ -1,0 +1,514 @@
+/* SPDX-License-Identifier: MIT */
+/* The executor as a peer: started or connected to, spoken with, lost and replaced; see exec.h. */
+#include "agent/run/exec_private.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <infiniservice/cleanup.h>
+
+#include "agent/runner/packet.h"
+#include "agent/base/helper.h"
+
+/* So many executors in a row that end without a word: the next will be no better. */
+#define SILENT_MAX 2
+
+/* ---------------------------------------- requests */
+
+static void want_write(struct exec *exec, bool yes)
+{
+	int events = EV_READ | (yes ? EV_WRITE : 0);
+
+	if (exec->fd < 0 || (exec->io.events & (EV_READ | EV_WRITE)) == events)
+		return;
+	ev_io_stop(exec->loop, &exec->io);
+	ev_io_set(&exec->io, exec->fd, events);
+	ev_io_start(exec->loop, &exec->io);
+}
+
+/* With the files of a command that is to be kept, when it is to be run, or with what it reads. */
+static ssize_t message_send(const struct exec_job *job)
+{
+	if (job->keep.writers[0] >= 0)
+		return packet_send(job->exec->fd, job->message, job->message_len, job->keep.writers, 2);
+	return packet_send(job->exec->fd, job->message, job->message_len, &job->input, job->input >= 0);
+}
+
+static bool job_send(struct exec_job *job)
+{
+	struct runner_request cancel = { .version = RUNNER_VERSION,
+					 .op = RUNNER_CANCEL,
+					 .size = sizeof(cancel),
+					 .id = job->id,
+					 .kill_ns = job->kill_ns };
+
+	if (job->state == JOB_UNSENT) {
+		if (message_send(job) < 0)
+			return false;
+		exec_keep_close_writers(&job->keep);
+		close_fd(&job->input);
+		free(job->message);
+		job->message = NULL;
+		job->state = JOB_SENT;
+	}
+	if (job->cancel_unsent && send(job->exec->fd, &cancel, sizeof(cancel), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		return false;
+	job->cancel_unsent = false;
+	return true;
+}
+
+/*
+ * What the socket does not take now goes when it can be written to; an error other than that shows when it is read.
+ */
+void exec_link_send(struct exec *exec)
+{
+	bool rest = false;
+
+	if (exec->fd < 0)
+		return;
+	for (struct exec_job *job = exec->jobs; job && !rest; job = job->next)
+		if (job->state == JOB_UNSENT || job->cancel_unsent)
+			rest = !job_send(job);
+	want_write(exec, rest);
+}
+
+void exec_link_cancel(struct exec_job *job, uint64_t kill_ns)
+{
+	if (kill_ns < job->kill_ns)
+		job->kill_ns = kill_ns;
+	job->cancel_unsent = job->state != JOB_UNSENT || job->attached;
+	exec_link_send(job->exec);
+}
+
+/* ---------------------------------------- replies */
+
+static struct exec_job *job_find(struct exec *exec, uint64_t id)
+{
+	for (struct exec_job *job = exec->jobs; job; job = job->next)
+		if (job->id == id)
+			return job;
+	return NULL;
+}
+
+static void reply_take(struct exec *exec, const struct runner_answer *answer, int fds[2])
+{
+	const struct runner_reply *reply = &answer->reply;
+	struct exec_job *job = job_find(exec, reply->id);
+
+	if (!job)
+		return; /* answered already: stuck, or lost with an earlier executor */
+	if (reply->op == RUNNER_REFUSED)
+		exec_job_refused(job, reply->error, reply->stage, answer->text);
+	else if (job->operation != (reply->op == RUNNER_ANSWERED))
+		return; /* of another kind than the question */
+	else if (job->operation)
+		exec_job_answered(job, answer);
+	else if (reply->op == RUNNER_EXITED)
+		exec_job_exited(job, reply);
+	else if (job->state == JOB_SENT && (exec_job_is_kept(job) || (fds[0] >= 0 && fds[1] >= 0)))
+		exec_job_started(job, reply->pid, fds);
+	else if (job->state == JOB_SENT) {
+		/* The pipes did not fit into our fd table. The command would run unheard. */
+		exec_link_cancel(job, 0);
+		exec_job_refused(job, EMFILE, EXEC_STAGE_RESOURCE, "");
+	}
+}
+
+/* One packet. Returns false when there is none (*ended: and never will be). */
+static bool reply_receive(struct exec *exec, bool *ended)
+{
+	struct runner_answer bytes, reply;
+	int fds[PACKET_FDS];
+	ssize_t len = packet_receive(exec->fd, &bytes, sizeof(bytes), 0, fds);
+
+	if (len < 0 && (errno == EAGAIN || errno == EINTR))
+		return false;
+	*ended = len <= 0 || runner_reply_parse(&bytes, (size_t)len, &reply) < 0;
+	if (!*ended) {
+		exec->spoken = true;
+		exec->silent = 0;
+		exec->fault[0] = '\0';
+		reply_take(exec, &reply, fds);
+	}
+	packet_close(fds);
+	return !*ended;
+}
+
+/* ---------------------------------------- the executor */
+
+void exec_link_close(struct exec *exec)
+{
+	if (exec->fd >= 0) {
+		ev_io_stop(exec->loop, &exec->io);
+		close_fd(&exec->fd);
+	}
+}
+
+bool exec_own_program;
+
+/*
+ * The program beside our own first, so that a build or a copied directory works as it is. `path` is the buffer for it.
+ */
+const char *exec_program_path(char *path, size_t size)
+{
+	static const char name[] = "infiniservice-exec";
+	ssize_t len = readlink("/proc/self/exe", path, size - sizeof(name) - 1);
+	char *slash;
+
+	path[len < 0 ? 0 : len] = '\0';
+	slash = strrchr(path, '/');
+	if (slash) {
+		memcpy(slash + 1, name, sizeof(name));
+		if (access(path, X_OK) == 0)
+			return path;
+	}
+	return exec_own_program ? "/proc/self/exe" : LIBEXECDIR "/infiniservice-exec";
+}
+
+/* Only root, or somebody who could kill us anyhow, may be the one who listens there. */
+static int executor_connect(const char *path, int *ret_fd, pid_t *ret_pid)
+{
+	_cleanup_(closep) int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	if (fd < 0)
+		return -errno;
+	if (strlen(path) >= sizeof(address.sun_path))
+		return -ENAMETOOLONG;
+	memcpy(address.sun_path, path, strlen(path) + 1);
+	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+		return -errno;
+	if (peer.uid != 0 && peer.uid != geteuid())
+		return -EPERM;
+	*ret_fd = TAKE_FD(fd);
+	*ret_pid = 0;
+	return 0;
+}
+
+static int executor_launch(struct exec *exec, int *fd, pid_t *pid)
+{
+	char path[4096], name[] = "infiniservice-exec";
+	char *argv[] = { name, NULL };
+
+	if (exec->config.socket_path) {
+		if (stat(exec->config.socket_path, &exec->tried) < 0)
+			exec->tried = (struct stat){ .st_ino = 0 };
+		return executor_connect(exec->config.socket_path, fd, pid);
+	}
+	if (exec->config.child)
+		return helper_fork("exec", exec->config.child, NULL, SOCK_SEQPACKET, fd, pid);
+	return helper_exec(exec->program ? exec->program : exec_program_path(path, sizeof(path)), argv, NULL,
+			   SOCK_SEQPACKET, fd, pid);
+}
+
+void exec_link_retry(struct exec *exec)
+{
+	uint64_t now = exec_now(), due = backoff_fail(&exec->backoff, now, backoff_random(&exec->random));
+
+	ev_timer_stop(exec->loop, &exec->retry);
+	ev_timer_set(&exec->retry, due > now ? (double)(due - now) / 1e9 : 0., 0.);
+	ev_timer_start(exec->loop, &exec->retry);
+}
+
+static void tell_lost(struct exec *exec, int error)
+{
+	exec->was_lost = true;
+	if (exec->config.lost)
+		exec->config.lost(exec->config.lost_data, error);
+}
+
+/* ---------------------------------------- when there is none */
+
+/* What another try right away may find different: the machine is short of something for the moment. */
+static bool is_passing(int error)
+{
+	return error == -EAGAIN || error == -ENOMEM || error == -EMFILE || error == -ENFILE || error == -ENOBUFS ||
+	       error == -EINTR;
+}
+
+const char *exec_place(struct exec *exec)
+{
+	static char path[4096];
+
+	if (exec->config.socket_path)
+		return exec->config.socket_path;
+	return exec->program ? exec->program : exec_program_path(path, sizeof(path));
+}
+
+static void fault_set(struct exec *exec, int error)
+{
+	const char *place = exec_place(exec);
+
+	exec->absent = access(place, exec->config.socket_path ? F_OK : X_OK) < 0;
+	if (!exec->config.socket_path)
+		snprintf(exec->fault, sizeof(exec->fault), "the executor cannot be started: %.300s: %s", place,
+			 strerror(-error));
+	else if (error == -ENOENT)
+		snprintf(exec->fault, sizeof(exec->fault), "there is no executor at %.300s", place);
+	else
+		snprintf(exec->fault, sizeof(exec->fault), "the executor at %.300s cannot be reached: %s%s", place,
+			 error == -EPERM ? "it is somebody else's" : strerror(-error),
+			 error == -ECONNREFUSED ? " (systemctl status infiniservice-exec.socket)" : "");
+}
+
+/*
+ * An executor that ends without a word is none: of another version, without its libraries, masked, or no executor at
+ * all.
+ */
+static void fault_set_silent(struct exec *exec)
+{
+	exec->absent = false;
+	snprintf(exec->fault, sizeof(exec->fault), "the executor %s%.300s ended without a word%s",
+		 exec->config.socket_path ? "at " : "", exec_place(exec),
+		 exec->config.socket_path ? " (systemctl status infiniservice-exec.service; is it of this version?)"
+					  : ": is it of this version, and all it needs installed?");
+}
+
+const char *exec_fault(struct exec *exec)
+{
+	bool looked = exec->fd < 0 && !exec->config.child && (!exec->fault[0] || exec->absent);
+
+	if (looked && access(exec_place(exec), exec->config.socket_path ? F_OK : X_OK) < 0)
+		fault_set(exec, -errno);
+	else if (looked)
+		exec->fault[0] = '\0'; /* what was not there is there by now */
+	return exec->fault;
+}
+
+enum exec_state exec_state(struct exec *exec)
+{
+	if (exec->fd >= 0 && exec->silent == 0)
+		return EXEC_STATE_READY;
+	if (exec->config.socket_path && exec->silent == 0 && access(exec->config.socket_path, F_OK) < 0 &&
+	    errno == ENOENT)
+		return EXEC_STATE_OFF;
+	return exec_fault(exec)[0] ? EXEC_STATE_FAULT : EXEC_STATE_IDLE;
+}
+
+/* The error for whoever wanted it. */
+static int launch_failed(struct exec *exec, int error)
+{
+	/*
+	 * A socket whose executor could not be started is taken away by the service manager: it is not off, it has
+	 * failed.
+	 */
+	if (exec->config.socket_path && error == -ENOENT && exec->silent > 0)
+		return -EHOSTDOWN;
+	fault_set(exec, error);
+	if (exec->config.socket_path && error == -ENOENT)
+		return -ENOTCONN; /* it is off: there is nothing to wait for, and nothing has gone wrong */
+	tell_lost(exec, error);
+	return is_passing(error) ? error : -EHOSTDOWN;
+}
+
+/*
+ * A socket that was made after the last attempt: how executors behind an earlier one ended says nothing of this one's.
+ */
+static bool socket_is_new(const struct exec *exec)
+{
+	struct stat now;
+
+	return exec->config.socket_path && stat(exec->config.socket_path, &now) == 0 &&
+	       (now.st_dev != exec->tried.st_dev || now.st_ino != exec->tried.st_ino ||
+		now.st_ctim.tv_sec != exec->tried.st_ctim.tv_sec || now.st_ctim.tv_nsec != exec->tried.st_ctim.tv_nsec);
+}
+
+int exec_warm(struct exec *exec)
+{
+	int fd, error;
+	pid_t pid;
+
+	if (exec->fd >= 0)
+		return 0;
+	if (ev_is_active(&exec->retry) && exec->silent >= SILENT_MAX && socket_is_new(exec)) {
+		ev_timer_stop(exec->loop, &exec->retry);
+		exec->silent = 0;
+	}
+	if (ev_is_active(&exec->retry))
+		return exec->silent >= SILENT_MAX ? -EHOSTDOWN : 0;
+	if (exec->stopping)
+		return -ESHUTDOWN;
+	error = executor_launch(exec, &fd, &pid);
+	if (error < 0) {
+		error = launch_failed(exec, error);
+		if (is_passing(error))
+			exec_link_retry(exec);
+		return error;
+	}
+	exec->fd = fd;
+	exec->pid = pid;
+	exec->spoken = false;
+	exec->stats.executor_starts++;
+	ev_io_set(&exec->io, fd, EV_READ);
+	ev_io_start(exec->loop, &exec->io);
+	ev_child_stop(exec->loop, &exec->child);
+	if (pid > 0) {
+		ev_child_set(&exec->child, pid, 0);
+		ev_child_start(exec->loop, &exec->child);
+	}
+	return 0;
+}
+
+/*
+ * There is no executor (any more), and there will be none: what waits for one is answered at once, as it would have
+ * been without a wait. But what is asked after runs on, and is asked after as long as may be.
+ */
+static void jobs_abandon(struct exec *exec, int error)
+{
+	struct exec_job *job = exec->jobs;
+
+	while (job) {
+		if (job->state != JOB_UNSENT || job->attached) {
+			if (job->attached && !ev_is_active(&exec->retry))
+				exec_link_retry(exec);
+			job = job->next;
+			continue;
+		}
+		exec_job_refused(job, -error, error == -ENOTCONN ? EXEC_STAGE_CONNECT : EXEC_STAGE_EXECUTOR,
+				 exec->fault);
+		job = exec->jobs;
+	}
+}
+
+/* The job becomes a question for the next executor. */
+int exec_link_ask_after(struct exec_job *job)
+{
+	struct runner_request head = {
+		.op = RUNNER_ATTACH, .id = job->id, .term_ns = job->term_ns, .kill_ns = job->kill_ns
+	};
+	char packed[sizeof(struct runner_unit_request) + RUNNER_UNIT_SIZE];
+	int64_t len = runner_unit_build(head, job->unit, packed, sizeof(packed));
+
+	free(job->message);
+	job->message = len < 0 ? NULL : malloc((size_t)len);
+	if (!job->message)
+		return -ENOMEM;
+	memcpy(job->message, packed, (size_t)len);
+	job->message_len = (size_t)len;
+	job->state = JOB_UNSENT;
+	job->attached = true;
+	job->cancel_unsent = job->outcome.cancelled;
+	/* Executors that die of the question do not make it longer. */
+	if (job->ask_until_ns == 0)
+		job->ask_until_ns = exec_after(exec_now(), EXEC_ATTACH_MS);
+	exec_job_limit(job, job->ask_until_ns);
+	return 0;
+}
+
+static bool waits_for_another(struct exec_job *job, bool unsent_too, bool all)
+{
+	if (job->state == JOB_UNSENT)
+		return !unsent_too || (job->attached && !all);
+	return !all && exec_job_is_kept(job) && job->state != JOB_EXITED && exec_link_ask_after(job) == 0;
+}
+
+/* `done` may start new jobs: they are at the end of the list and unsent. */
+void exec_link_lose(struct exec *exec, bool unsent_too, bool all)
+{
+	struct exec_job *job = exec->jobs;
+
+	while (job) {
+		if (waits_for_another(job, unsent_too, all)) {
+			job = job->next;
+			continue;
+		}
+		if (job->state == JOB_SENT && !job->attached && !exec->spoken) {
+			exec_job_refused(job, ECONNRESET, EXEC_STAGE_EXECUTOR, exec->fault);
+		} else {
+			job->outcome.lost = job->state != JOB_EXITED;
+			exec_job_done(job);
+		}
+		job = exec->jobs; /* `done` may have changed anything */
+	}
+}
+
+static bool take_reply(struct exec *exec, bool *ended)
+{
+	if (!reply_receive(exec, ended))
+		return false;
+	if (exec->was_lost && exec->config.found)
+		exec->config.found(exec->config.lost_data);
+	exec->was_lost = false;
+	return true;
+}
+
+static void executor_lost(struct exec *exec)
+{
+	bool was_up = exec->fd >= 0;
+
+	exec_link_close(exec);
+	if (exec->pid > 0)
+		kill(exec->pid, SIGKILL); /* ours until on_child has run, see helper.h */
+	if (!was_up)
+		return;
+	if (!exec->stopping && !exec->spoken)
+		exec->silent++;
+	if (!exec->spoken)
+		fault_set_silent(exec);
+	if (!exec->stopping)
+		exec_link_retry(exec);
+	if (!exec->stopping)
+		tell_lost(exec, 0);
+	exec_link_lose(exec, exec->stopping, false);
+	if (exec->silent >= SILENT_MAX && !exec->stopping)
+		jobs_abandon(exec, -EHOSTDOWN);
+}
+
+static void on_socket(struct ev_loop *loop, struct ev_io *io, int events)
+{
+	struct exec *exec = container_of(io, struct exec, io);
+	bool ended = false;
+
+	(void)loop;
+	if (events & EV_WRITE)
+		exec_link_send(exec);
+	for (int i = 0; i < 2 * EXEC_JOBS_MAX && exec->fd >= 0 && take_reply(exec, &ended); i++)
+		backoff_succeed(&exec->backoff); /* it works: the next death is a first one */
+	if (ended)
+		executor_lost(exec);
+}
+
+static void on_child(struct ev_loop *loop, struct ev_child *child, int events)
+{
+	struct exec *exec = container_of(child, struct exec, child);
+	bool ended = false;
+
+	(void)events;
+	ev_child_stop(loop, child);
+	exec->pid = 0;
+	/* Answers that left before the death count: the socket's end comes behind them. */
+	while (exec->fd >= 0 && take_reply(exec, &ended))
+		;
+	executor_lost(exec);
+}
+
+static void on_retry(struct ev_loop *loop, struct ev_timer *timer, int events)
+{
+	struct exec *exec = container_of(timer, struct exec, retry);
+
+	(void)loop;
+	(void)events;
+	int error = exec->jobs ? exec_warm(exec) : 0;
+
+	if (error == -ENOTCONN || error == -EHOSTDOWN)
+		jobs_abandon(exec, error);
+	else if (error == 0)
+		exec_link_send(exec);
+}
+
+void exec_link_init(struct exec *exec)
+{
+	backoff_init(&exec->backoff, 10 * NS_PER_MS, BACKOFF_MAX_NS);
+	ev_init(&exec->io, on_socket);
+	ev_init(&exec->child, on_child);
+	ev_init(&exec->retry, on_retry);
+}

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT */
+#include "agent/runner/runner.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <infiniservice/cleanup.h>
+#include <infiniservice/moment.h>
+
+#include "agent/runner/packet.h"
+#include "agent/runner/protocol.h"
+#include "agent/runner/spawn.h"
+#include "agent/runner/supervise.h"
+#include "agent/runner/tree.h"
+
+#define IDLE_MS		10000 /* supervisors with nothing to do that long after the last command are let go */
+#define ORPHAN_ROUND_MS 10    /* between two passes over what a dead supervisor left */
+#define END_MS		900   /* at the end: how long supervisors may take to kill their trees */
+
+struct slot {
+	pid_t pid; /* 0: no supervisor */
+	int control_fd;
+	uint64_t id; /* the last command given to it */
+};
+
+struct executor {
+	int agent_fd, signal_fd;
+	struct slot slots[RUNNER_SLOTS];
+	atomic_uint *busy; /* per slot, shared with the supervisors */
+	bool orphans;	   /* a supervisor died: its tree is ours to kill */
+	uint64_t idle_ns;  /* when to let idle supervisors go */
+	uint64_t end_ns;   /* when to leave at the latest */
+	char message[RUNNER_MESSAGE_MAX];
+};
+
+static void reply_refused(struct executor *e, uint64_t id, int error)
+{
+	struct runner_reply reply = { .version = RUNNER_VERSION,
+				      .op = RUNNER_REFUSED,
+				      .id = id,
+				      .error = error,
+				      .stage = RUNNER_STAGE_RESOURCE };
+
+	/* A full socket means an agent that does not read; its own deadline answers the command. */
+	send(e->agent_fd, &reply, sizeof(reply), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static void reply_lost(struct executor *e, uint64_t id)
+{
+	struct runner_reply reply = { .version = RUNNER_VERSION,
+				      .op = RUNNER_EXITED,
+				      .id = id,
+				      .flags = RUNNER_LOST,
+				      .end_ns = clock_ns(CLOCK_MONOTONIC) };
+
+	send(e->agent_fd, &reply, sizeof(reply), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/*
+ * Only the agent's socket and its own end of the control socket go along: the others' ends would hide the executor's
+ * death.
+ */
+static void supervisor_main(struct executor *e, unsigned slot, int control_fd)
+{
+	struct supervise_args args = { .busy = &e->busy[slot] };
+	int fds[2] = { e->agent_fd, control_fd };
+	int at = 3;
+
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		fds[i] = fds[i] < 0 ? -1 : fcntl(fds[i], F_DUPFD_CLOEXEC, 8);
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		if (fds[i] >= 0)
+			fds[i] = dup3(fds[i], at++, O_CLOEXEC);
+	close_range((unsigned)at, ~0U, 0);
+	args.agent_fd = fds[0];
+	args.control_fd = fds[1];
+	prctl(PR_SET_NAME, "exec-slot");
+	_exit(supervise(&args));
+}
+
+static int slot_start(struct executor *e, unsigned index)
+{
+	int pair[2], error;
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	pid = fork();
+	if (pid == 0)
+		supervisor_main(e, index, pair[1]);
+	error = -errno;
+	close(pair[1]);
+	if (pid < 0) {
+		close(pair[0]);
+		return error;
+	}
+	e->slots[index] = (struct slot){ .pid = pid, .control_fd = pair[0] };
+	atomic_store(&e->busy[index], 0);
+	return 0;
+}
+
+/* An idle supervisor if there is one, else a new one; -EBUSY when all slots are taken. */
+static int slot_find(struct executor *e)
+{
+	int vacant = -EBUSY;
+
+	for (int i = 0; i < RUNNER_SLOTS; i++) {
+		if (e->slots[i].pid && !atomic_load(&e->busy[i]))
+			return i;
+		if (!e->slots[i].pid && vacant < 0)
+			vacant = i;
+	}
+	if (vacant >= 0) {
+		int error = slot_start(e, (unsigned)vacant);
+
+		return error < 0 ? error : vacant;
+	}
+	return vacant;
+}
+
+static void slot_tell(struct executor *e, unsigned index, uint16_t op, uint64_t kill_ns)
+{
+	struct runner_request request = { .version = RUNNER_VERSION,
+					  .op = op,
+					  .size = sizeof(request),
+					  .id = op == RUNNER_STOP ? 0 : e->slots[index].id,
+					  .kill_ns = kill_ns };
+
+	send(e->slots[index].control_fd, &request, sizeof(request), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* `input`: what came along, or -1. */
+static void request_run(struct executor *e, const struct runner_request *head, size_t len, int input)
+{
+	int index = slot_find(e);
+
+	if (index < 0) {
+		reply_refused(e, head->id, -index);
+		return;
+	}
+	atomic_store(&e->busy[index], 1);
+	e->slots[index].id = head->id;
+	if (packet_send(e->slots[index].control_fd, e->message, len, &input, input >= 0) < 0) {
+		reply_refused(e, head->id, errno);
+		atomic_store(&e->busy[index], 0);
+	}
+	e->idle_ns = clock_ns(CLOCK_MONOTONIC) + IDLE_MS * NS_PER_MS;
+}
+
+static void request_cancel(struct executor *e, const struct runner_request *head)
+{
+	for (unsigned i = 0; i < RUNNER_SLOTS; i++)
+		if (e->slots[i].pid && e->slots[i].id == head->id && atomic_load(&e->busy[i]))
+			slot_tell(e, i, RUNNER_CANCEL, head->kill_ns);
+}
+
+/* The agent is gone or says STOP: everything ends at once. */
+static void runner_end(struct executor *e)
+{
+	e->end_ns = clock_ns(CLOCK_MONOTONIC) + END_MS * NS_PER_MS;
+	for (unsigned i = 0; i < RUNNER_SLOTS; i++)
+		if (e->slots[i].pid)
+			slot_tell(e, i, RUNNER_STOP, 0);
+	close_fd(&e->agent_fd);
+}
+
+static void agent_read(struct executor *e)
+{
+	int fds[PACKET_FDS];
+	ssize_t len = packet_receive(e->agent_fd, e->message, sizeof(e->message), 0, fds);
+	struct runner_request head;
+
+	if (len < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (len <= 0 || runner_request_parse(e->message, (size_t)len, &head) < 0)
+		runner_end(e); /* an agent that does not keep to the protocol is none */
+	else if (head.op == RUNNER_RUN)
+		request_run(e, &head, (size_t)len, fds[0]);
+	else if (head.op == RUNNER_CANCEL)
+		request_cancel(e, &head);
+	else if (head.op == RUNNER_OPERATION) /* the privileged one's: an agent that may do it does it itself */
+		reply_refused(e, head.id, EOPNOTSUPP);
+	else if (head.op == RUNNER_ATTACH) /* nothing that is run here outlives us */
+		reply_refused(e, head.id, ENOENT);
+	else if (head.op != RUNNER_RELEASE)
+		runner_end(e);
+	packet_close(fds);
+}
+
+static void slot_lost(struct executor *e, unsigned index)
+{
+	if (atomic_exchange(&e->busy[index], 0) && e->slots[index].id) {
+		reply_lost(e, e->slots[index].id);
+		/* As subreaper above the supervisor we have inherited its tree. */
+		e->orphans = true;
+	}
+	close_fd(&e->slots[index].control_fd);
+	e->slots[index] = (struct slot){ .control_fd = -1 };
+}
+
+static void children_reap(struct executor *e)
+{
+	struct signalfd_siginfo info;
+	pid_t pid;
+
+	while (read(e->signal_fd, &info, sizeof(info)) > 0)
+		;
+	while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
+		for (unsigned i = 0; i < RUNNER_SLOTS; i++)
+			if (e->slots[i].pid == pid)
+				slot_lost(e, i);
+}
+
+static void orphans_kill(struct executor *e)
+{
+	pid_t except[RUNNER_SLOTS];
+	size_t count = 0;
+
+	for (unsigned i = 0; i < RUNNER_SLOTS; i++)
+		if (e->slots[i].pid)
+			except[count++] = e->slots[i].pid;
+	e->orphans = tree_signal(SIGKILL, except, count) > 0;
+}
+
+static bool slots_any(const struct executor *e)
+{
+	for (unsigned i = 0; i < RUNNER_SLOTS; i++)
+		if (e->slots[i].pid)
+			return true;
+	return false;
+}
+
+static void idle_release(struct executor *e)
+{
+	for (unsigned i = 0; i < RUNNER_SLOTS; i++)
+		if (e->slots[i].pid && !atomic_load(&e->busy[i])) {
+			slot_tell(e, i, RUNNER_STOP, 0);
+			atomic_store(&e->busy[i], 1); /* no command any more; cleared when it is gone */
+			e->slots[i].id = 0;
+		}
+	e->idle_ns = TIME_NEVER;
+}
+
+static int wait_ms(const struct executor *e)
+{
+	uint64_t now = clock_ns(CLOCK_MONOTONIC), due = e->idle_ns < e->end_ns ? e->idle_ns : e->end_ns;
+
+	if (e->orphans)
+		return ORPHAN_ROUND_MS;
+	if (due == TIME_NEVER)
+		return -1;
+	return due > now ? (int)((due - now) / NS_PER_MS > 60000 ? 60000 : (due - now) / NS_PER_MS + 1) : 0;
+}
+
+static void runner_turn(struct executor *e)
+{
+	struct pollfd fds[] = { { .fd = e->signal_fd, .events = POLLIN }, { .fd = e->agent_fd, .events = POLLIN } };
+
+	poll(fds, ARRAY_SIZE(fds), wait_ms(e));
+	if (fds[0].revents)
+		children_reap(e);
+	if (fds[1].revents)
+		agent_read(e);
+	if (e->orphans)
+		orphans_kill(e);
+	if (e->idle_ns != TIME_NEVER && clock_ns(CLOCK_MONOTONIC) >= e->idle_ns)
+		idle_release(e);
+}
+
+/*
+ * Signals are read, never handled, so that no handler has to be undone in a command; what is inherited as ignored is
+ * not passed on.
+ */
+static int process_prepare(void)
+{
+	struct rlimit files;
+	sigset_t all, child;
+
+	spawn_signals_default();
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	umask(022);
+	if (chdir("/") < 0)
+		return -errno;
+	/* The agent may have raised it for its clients; programs that loop over all fds suffer. */
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur > 1024) {
+		files.rlim_cur = 1024;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	return signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+int runner_serve(int agent_fd)
+{
+	static struct executor e;
+
+	e.agent_fd = agent_fd;
+	e.idle_ns = e.end_ns = TIME_NEVER;
+	e.signal_fd = process_prepare();
+	e.busy = mmap(NULL, RUNNER_SLOTS * sizeof(*e.busy), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (e.signal_fd < 0 || e.busy == MAP_FAILED || fcntl(agent_fd, F_SETFD, FD_CLOEXEC) < 0)
+		return EXIT_FAILURE;
+	while (e.agent_fd >= 0 || (slots_any(&e) && clock_ns(CLOCK_MONOTONIC) < e.end_ns))
+		runner_turn(&e);
+	return EXIT_SUCCESS;
+}
