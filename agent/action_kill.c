@@ -90,7 +90,7 @@ static void answer_signal(struct command *command, int error)
 
 static bool start_matches(const struct agent *agent, const struct target *target, const struct pidstat *stat)
 {
-	struct moment now = agent_now(agent);
+	struct moment now = agent->now;
 
 	return !target->start_time ||
 	       kill_rule_matches(target->start_ms, stat->start_ticks, (uint64_t)sysconf(_SC_CLK_TCK), &now);
@@ -125,7 +125,7 @@ static void kill_by_executor(struct command *command, const struct target *targe
 static void kill_process(struct command *command, const struct target *target)
 {
 	struct agent *agent = command->agent;
-	struct moment now = agent_now(agent);
+	struct moment now = agent->now;
 	struct collect_ctx ctx = sampler_context(agent->sampler, &collector_processes, &now);
 	_cleanup_(closep) int pidfd = (int)syscall(SYS_pidfd_open, (pid_t)target->pid, 0);
 	const char *reason;

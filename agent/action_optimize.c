@@ -71,7 +71,7 @@ static bool is_ours(const struct agent *agent, const struct process_row *row)
 static void emit_processes(struct sink *out, const struct findings *findings)
 {
 	struct agent *agent = findings->command->agent;
-	struct moment now = agent_now(agent);
+	struct moment now = agent->now;
 	struct collect_ctx ctx = sampler_context(agent->sampler, &collector_processes, &now);
 	void *state = sampler_state(agent->sampler, &collector_processes);
 	struct process_row rows[PROCESSES_LOOKED_AT];

@@ -25,7 +25,7 @@ static void emit_scheduled(struct sink *out, const char *key, const void *arg)
 	const struct power_request *request = arg;
 	char at[RFC3339_SIZE];
 
-	rfc3339_format(agent_now(request->bus.command->agent).wall_ms + request->delay_s * 1000, at);
+	rfc3339_format(request->bus.command->agent->now.wall_ms + request->delay_s * 1000, at);
 	sink_object_begin(out, key);
 	sink_str(out, "action", request->operation == POWER_REBOOT ? "reboot" : "shutdown");
 	sink_int(out, "delay_s", request->delay_s);

@@ -120,7 +120,7 @@ static bool must_wait(struct command *command)
 static enum action_result list(struct command *command, int64_t limit, enum processes_sort sort, bool is_list)
 {
 	struct agent *agent = command->agent;
-	struct moment now = agent_now(agent);
+	struct moment now = agent->now;
 	struct collect_ctx ctx = sampler_context(agent->sampler, &collector_processes, &now);
 	void *state = sampler_state(agent->sampler, &collector_processes);
 	_cleanup_(freep) struct process_row *table = NULL;

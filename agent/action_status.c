@@ -8,7 +8,7 @@
 static void emit_breaker(struct sink *out, const struct agent *agent)
 {
 	static const char *const states[] = { "Closed", "Open", "HalfOpen" };
-	struct moment now = agent_now(agent);
+	struct moment now = agent->now;
 	struct reply_breaker_state breaker = breaker_describe(&agent->breaker, &now);
 	char timestamp[RFC3339_SIZE];
 
@@ -145,7 +145,7 @@ static void emit_loop(struct sink *out, const struct agent *agent)
 static void emit_status(struct sink *out, const char *key, const void *arg)
 {
 	const struct agent *agent = arg;
-	struct moment now = agent_now(agent);
+	struct moment now = agent->now;
 	char timestamp[RFC3339_SIZE];
 
 	rfc3339_format(agent->started.wall_ms, timestamp);
@@ -186,7 +186,7 @@ static void emit_status(struct sink *out, const char *key, const void *arg)
 enum action_result action_run_status(struct command *command)
 {
 	/* Before the answer is begun: a change of the log's state is told by a message of its own. */
-	logger_check(command->agent->logger, agent_now(command->agent));
+	logger_check(command->agent->logger, command->agent->now);
 	command_succeed(command, emit_status, command->agent);
 	return ACTION_TAKEN;
 }

@@ -91,7 +91,7 @@ static enum action_result ask_history(struct command *command, const enum job_st
 	if (!job)
 		return ACTION_TAKEN;
 	job->days = (unsigned)days;
-	job->since_s = agent_now(command->agent).wall_ms / 1000 - days * DAY_S;
+	job->since_s = command->agent->now.wall_ms / 1000 - days * DAY_S;
 	return package_job_start(command, plan, answer);
 }
 

@@ -23,11 +23,6 @@
  */
 #define OWN_PAGES_BYTES 32768
 
-struct moment agent_now(const struct agent *agent)
-{
-	return agent->now;
-}
-
 /* ------------------------------------------------------------------------------------------------------ the turns */
 
 void agent_dispatch_port(struct agent *agent)
@@ -87,6 +82,7 @@ static void on_before_wait(struct ev_loop *loop, ev_prepare *prepare, int events
 	/* Timers are relative to the loop's own idea of now, which is as old as this turn. */
 	if (turn_ns > TURN_LONG_NS)
 		ev_now_update(loop);
+	stop_look(agent);
 	watch_port(agent, now_ns);
 }
 

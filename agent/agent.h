@@ -206,9 +206,6 @@ void agent_tell_policy(const struct agent *agent);
 /* Does what the port has to do and keeps its deadline. */
 void agent_dispatch_port(struct agent *agent);
 
-/* The moment of this turn of the loop. */
-struct moment agent_now(const struct agent *agent);
-
 /* ---- tick.c: samples and the periodic work */
 
 void tick_start(struct agent *agent);
@@ -230,8 +227,8 @@ void tick_probed(struct agent *agent);
 
 /* Begins to stop; a second call ends the grace time. */
 void stop_begin(struct agent *agent);
-/* Looks whether the present phase is over. Called whenever something it waits for may have happened. */
-void stop_advance(struct agent *agent);
+/* Looks whether the present phase is over: once a turn of the loop, before it waits. */
+void stop_look(struct agent *agent);
 
 /* ---- hostlink.c: the host's side of the port */
 

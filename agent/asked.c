@@ -25,7 +25,7 @@ static bool users_may(struct asked *asked, uint64_t now_ns)
 
 static bool takes_turn(struct agent *agent, const struct session *session)
 {
-	uint64_t now_ns = agent_now(agent).mono_ns;
+	uint64_t now_ns = agent->now.mono_ns;
 	bool user = session->kind == SESSION_LOCAL && session->uid != 0;
 	struct source *source = session->kind == SESSION_PORT ? &agent->sources.host
 							      : source_of_user(&agent->sources, session->uid, now_ns);

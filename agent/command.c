@@ -42,7 +42,7 @@ static void on_deadline(struct ev_loop *loop, ev_timer *timer, int events);
 
 static void arm_deadline(struct command *command)
 {
-	uint64_t now_ns = agent_now(command->agent).mono_ns;
+	uint64_t now_ns = command->agent->now.mono_ns;
 	double left = command->deadline_ns > now_ns ? (double)(command->deadline_ns - now_ns) / (double)NS_PER_S : 0;
 
 	ev_timer_init(&command->timer, on_deadline, left, 0);
@@ -62,7 +62,7 @@ void command_keep_async(struct command *command)
 /* Looks again when the one that has the slot has had its turn. */
 static void watch_turn(struct commands *commands)
 {
-	uint64_t had_ns = agent_now(commands->agent).mono_ns - commands->served_ns, turn_ns = QUEUE_TURN_S * NS_PER_S;
+	uint64_t had_ns = commands->agent->now.mono_ns - commands->served_ns, turn_ns = QUEUE_TURN_S * NS_PER_S;
 
 	if (ev_is_active(&commands->turn) || !commands->local.running || !commands->local.queued)
 		return;
@@ -78,7 +78,7 @@ static void on_turn(struct ev_loop *loop, ev_timer *timer, int events)
 	(void)loop;
 	(void)events;
 	if (command && !command->cancelled &&
-	    agent_now(commands->agent).mono_ns - commands->served_ns >= QUEUE_TURN_S * NS_PER_S)
+	    commands->agent->now.mono_ns - commands->served_ns >= QUEUE_TURN_S * NS_PER_S)
 		command_cancel(command, "it has had its turn, and another user waits for the slot");
 	watch_turn(commands);
 }
@@ -203,7 +203,7 @@ static void end_pause(struct command *command)
 static bool try_again(struct command *command, const struct response *response)
 {
 	struct agent *agent = command->agent;
-	uint32_t random = (uint32_t)agent_now(agent).mono_ns;
+	uint32_t random = (uint32_t)agent->now.mono_ns;
 	uint64_t wait_ns;
 
 	if (response->success || !command->slot || command->attempts == 0 ||
@@ -211,7 +211,7 @@ static bool try_again(struct command *command, const struct response *response)
 	    agent->commands.closed || !retry_helps(response->code, response->reason))
 		return false;
 	wait_ns = retry_delay_ns(command->attempts + 1, response->reason, backoff_random(&random));
-	if (agent_now(agent).mono_ns + wait_ns >= command->term_ns)
+	if (agent->now.mono_ns + wait_ns >= command->term_ns)
 		return false;
 	pause_command(command, wait_ns);
 	return true;
@@ -234,7 +234,7 @@ static void count_answer(struct command_stats *stats, const struct response *res
 static void encode_response(struct command *command, struct response *response)
 {
 	struct agent *agent = command->agent;
-	int64_t wall_ms = agent_now(agent).wall_ms;
+	int64_t wall_ms = agent->now.wall_ms;
 	struct response bare = { .id = response->id,
 				 .command_type = response->command_type,
 				 .code = CODE_INTERNAL,
@@ -298,7 +298,7 @@ void command_answer(struct command *command, struct response *response)
 {
 	struct agent *agent = command->agent;
 	struct commands *commands = &agent->commands;
-	uint64_t took_ns = agent_now(agent).mono_ns - command->received_ns;
+	uint64_t took_ns = agent->now.mono_ns - command->received_ns;
 	struct command *batch = command->batch;
 	unsigned index = command->batch_index;
 	enum error_code code;
@@ -324,7 +324,6 @@ void command_answer(struct command *command, struct response *response)
 	if (batch)
 		batch_member_done(batch, index, success, code);
 	commands_release(commands, held);
-	stop_advance(agent);
 }
 
 struct command *commands_find(const struct commands *commands, const struct session *session, const char *id)

@@ -27,7 +27,7 @@ static void refuse(struct commands *commands, struct session *session, const str
 	commands->stats.refused++;
 	commands->refusal = code;
 	trace_refused(agent, session, message, code);
-	if (reply_response(&agent->writer, agent_now(agent).wall_ms, &response) == 0)
+	if (reply_response(&agent->writer, agent->now.wall_ms, &response) == 0)
 		session_answer(agent, session, LINE_REPLY);
 }
 
@@ -43,7 +43,7 @@ static void refuse_duplicate(struct commands *commands, struct session *session,
 
 	commands->stats.refused++;
 	commands->refusal = CODE_DUPLICATE_ID;
-	if (reply_error(&agent->writer, agent_now(agent).wall_ms, &error) == 0)
+	if (reply_error(&agent->writer, agent->now.wall_ms, &error) == 0)
 		session_answer(agent, session, LINE_REPLY);
 }
 
@@ -123,7 +123,7 @@ bool command_permits(const struct command *command, const struct action *action)
 /* A user is one source, however many clients it is. */
 static bool takes_rate(struct agent *agent, const struct session *session)
 {
-	uint64_t now_ns = agent_now(agent).mono_ns;
+	uint64_t now_ns = agent->now.mono_ns;
 	struct source *source = session->kind == SESSION_PORT ? &agent->sources.host
 							      : source_of_user(&agent->sources, session->uid, now_ns);
 
@@ -204,7 +204,7 @@ static struct command *command_new(struct commands *commands, struct session *se
 	command->uid = session->uid;
 	command->message = *message;
 	command->action = action;
-	command->received_ns = agent_now(commands->agent).mono_ns;
+	command->received_ns = commands->agent->now.mono_ns;
 	command->group = group_of(action, &command->message);
 	command->slot = needs_slot(action, command->group);
 	command->slots = queue_slots_of(action);

@@ -100,7 +100,7 @@ void queue_move(struct command *command, enum command_state state)
 	count(commands, command, 1);
 	if (state == COMMAND_RUNNING && !command->from_host) {
 		commands->served_uid = command->uid;
-		commands->served_ns = agent_now(command->agent).mono_ns;
+		commands->served_ns = command->agent->now.mono_ns;
 	}
 }
 

@@ -28,7 +28,7 @@ static void report_one(const struct command *command, struct sink *out)
 	sink_str(out, "action", command->action->name);
 	sink_str(out, "state", state_word(command));
 	sink_str(out, "origin", origin(command));
-	sink_uint(out, "age_ms", (agent_now(command->agent).mono_ns - command->received_ns) / NS_PER_MS);
+	sink_uint(out, "age_ms", (command->agent->now.mono_ns - command->received_ns) / NS_PER_MS);
 	if (command->pid > 0)
 		sink_int(out, "pid", command->pid);
 	else

@@ -235,7 +235,7 @@ void generation_woke(struct agent *agent)
 static void renew_on_word(struct agent *agent, const char *why)
 {
 	struct generation *generation = &agent->generation;
-	uint64_t now_ns = agent_now(agent).mono_ns, back = (now_ns - generation->word_ns) / HOST_WORD_NS;
+	uint64_t now_ns = agent->now.mono_ns, back = (now_ns - generation->word_ns) / HOST_WORD_NS;
 
 	if (back > 0) {
 		generation->words -= back < generation->words ? (unsigned)back : generation->words;
@@ -264,7 +264,7 @@ void generation_hear(struct agent *agent, const struct message *message)
 
 	if (!json_object_object_get_ex(message->root, "timestamp", &value) || !value || !find_time(value, &host_ms))
 		return;
-	if (generation_host_ran_ahead(&agent->generation, host_ms, agent_now(agent).wall_ms))
+	if (generation_host_ran_ahead(&agent->generation, host_ms, agent->now.wall_ms))
 		renew_on_word(agent, "the host's clock ran ahead");
 }
 

@@ -10,7 +10,7 @@
  *   the times in a host's messages run ahead of this guest's by more than they did,
  *   a host holds a sample with a number that has not been given yet,
  *   or the agent was woken much later than it had asked for, since its clock was put forward with nothing run in
- * between.
+ *   between.
  *
  * A guest that was paused for long looks the same and gets a new one too, which does no harm. The generation is kept in
  * the runtime directory: the same over a restart of the agent, another one after each boot.

@@ -123,7 +123,7 @@ static void check_disk_space(struct agent *agent, const struct health_facts *fac
 
 static ssize_t read_proc(struct agent *agent, const char *path, char *text, size_t size)
 {
-	struct moment now = agent_now(agent);
+	struct moment now = agent->now;
 	struct collect_ctx ctx = sampler_context(agent->sampler, &collector_memory, &now);
 
 	return procfs_read_once(ctx.proc_fd, path, text, size);

@@ -55,7 +55,7 @@ static void on_trend(void *data, const struct trend *trend)
 static bool ask_trend(struct health_work *work)
 {
 	struct agent *agent = work->command->agent;
-	struct moment now = agent_now(agent);
+	struct moment now = agent->now;
 	struct trend_request *request = calloc(1, sizeof(*request));
 	bool asked;
 

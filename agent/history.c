@@ -225,8 +225,8 @@ static bool send_batch(struct history *history, bool last)
 	bool sent;
 
 	ev_timer_stop(agent->loop, &history->wait);
-	sent = addition_metrics_batch(&agent->writer, agent_now(agent).wall_ms, id, history->batch.at,
-				      history->batch.len, last) == 0 &&
+	sent = addition_metrics_batch(&agent->writer, agent->now.wall_ms, id, history->batch.at, history->batch.len,
+				      last) == 0 &&
 	       send_line(history->session, &agent->writer);
 	if (sent && history->items)
 		history->delivered_seq = history->last_seq;

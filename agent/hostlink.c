@@ -48,14 +48,14 @@ static void tell_survived(struct agent *agent)
 	if (agent->survived_attempts == 0)
 		return;
 	agent->survived_attempts = 0;
-	if (reply_error_report(&agent->writer, agent_now(agent).wall_ms, &told) == 0)
+	if (reply_error_report(&agent->writer, agent->now.wall_ms, &told) == 0)
 		session_answer(agent, &agent->port_session, LINE_EVENT);
 }
 
 /* What became of the connection while nobody could be told. */
 static void tell_breaker(struct agent *agent)
 {
-	struct moment now = agent_now(agent);
+	struct moment now = agent->now;
 	struct reply_breaker_state told = breaker_describe(&agent->breaker, &now);
 
 	if (!agent->breaker.untold)
@@ -77,7 +77,7 @@ static bool answer_lost_command(struct agent *agent, const struct journal_entry 
 	struct line *line;
 	bool sent;
 
-	if (reply_response(&agent->writer, agent_now(agent).wall_ms, &response) < 0)
+	if (reply_response(&agent->writer, agent->now.wall_ms, &response) < 0)
 		return true;
 	line = line_new(LINE_REPLY, agent->writer.buf, agent->writer.len);
 	sent = line && port_send(agent->port, line) == 0;
@@ -101,14 +101,14 @@ static void answer_lost(struct agent *agent)
 /* Of the class of replies: requests that waited in the port are answered in the same turn and must not overtake it. */
 static void shake_hands(struct agent *agent)
 {
-	if (reply_handshake(&agent->writer, agent_now(agent).wall_ms, agent->id.vm_id, INFINISERVICE_VERSION,
+	if (reply_handshake(&agent->writer, agent->now.wall_ms, agent->id.vm_id, INFINISERVICE_VERSION,
 			    agent->id.generation, capabilities) == 0)
 		session_answer(agent, &agent->port_session, LINE_REPLY);
 }
 
 static void greet(struct agent *agent)
 {
-	struct moment now = agent_now(agent);
+	struct moment now = agent->now;
 
 	shake_hands(agent);
 	tell_survived(agent);
@@ -165,7 +165,6 @@ static void on_disconnected(void *data)
 	report(LOG_DEBUG, "port %s: host gone", port_where(agent->port));
 	scripts_stop(&agent->scripts);
 	session_reset(&agent->port_session);
-	stop_advance(agent);
 }
 
 static void on_dropped(void *data, const struct line *line)
@@ -186,14 +185,13 @@ static void on_sent(void *data, const struct line *line)
 	session_drained(&agent->port_session);
 	/* Whatever line it was, there is more room for answers now. */
 	commands_resume(&agent->commands);
-	stop_advance(agent);
 }
 
 /* The host learns of what was survived once it is there again: a fault it can see itself needs no report. */
 static void on_fault(void *data, const struct port_fault *fault)
 {
 	struct agent *agent = data;
-	struct moment now = agent_now(agent);
+	struct moment now = agent->now;
 	/* One that is not there may come; one that is another user's stays so until somebody does something. */
 	int level = fault->kind == PORT_FAULT_OPEN && fault->error != -EACCES ? LOG_INFO : LOG_WARNING;
 
@@ -283,7 +281,7 @@ void hostlink_event(struct agent *agent, enum reply_level level, const char *sou
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	if (reply_agent_event(&agent->writer, agent_now(agent).wall_ms, &event) < 0)
+	if (reply_agent_event(&agent->writer, agent->now.wall_ms, &event) < 0)
 		return;
 	line = line_new(LINE_EVENT, agent->writer.buf, agent->writer.len);
 	if (!line)

@@ -11,8 +11,9 @@
  * What runs for a command and outlives the agent is on record too, with what is needed to wait for its end and to
  * answer: the last such line of a command counts.
  *
- *	k 8 UNIT BOOT STEP RECEIVED TERM DEADLINE MAX_OUTPUT PARAMETERS		("-": none; times in ns,
- * CLOCK_MONOTONIC)
+ *	k 8 UNIT BOOT STEP RECEIVED TERM DEADLINE MAX_OUTPUT PARAMETERS
+ *
+ * "-" is none; times are in nanoseconds of CLOCK_MONOTONIC.
  */
 #ifndef AGENT_JOURNAL_H
 #define AGENT_JOURNAL_H

@@ -81,7 +81,7 @@ static int ask_executor(struct power *power)
 		.action = power->operation == POWER_REBOOT ? "RebootSystem" : "ShutdownSystem",
 		.group = GROUP_POWER,
 		.unit = "",
-		.deadline_ns = agent_now(power->agent).mono_ns + CALL_NS,
+		.deadline_ns = power->agent->now.mono_ns + CALL_NS,
 	};
 
 	return privilege_operation_start(power->agent, &wish, on_operation, power, &power->by_executor);

@@ -217,6 +217,7 @@ static void on_done(void *data, struct exec_outcome *outcome)
 	command->job = NULL;
 	command->pid = 0;
 	command->kept = false;
+	/* What it has done is on record with its unit: the next agent will take it from there. */
 	if (outcome->kept)
 		command_leave(command);
 	else if (command->on_run_done)
@@ -291,15 +292,6 @@ bool run_has_rights(const struct command *command)
 	return privilege_available(command->agent) || (command->from_host && command->agent->privileged);
 }
 
-/* What it has done is on record with its unit: the next agent will take it from there. */
-static void leave(struct command *command)
-{
-	struct agent *agent = command->agent;
-
-	command_leave(command);
-	stop_advance(agent);
-}
-
 /* Where what is to be kept is kept: in a unit of a name of its own, or one that there is already. */
 static void keep(struct command *command, const struct run *run, struct exec_request *request)
 {
@@ -357,7 +349,7 @@ enum action_result run_program(struct command *command, const struct run *run)
 		r = exec_start(exec, &request, &callbacks, command, &command->job);
 	command->kept = r == 0 && kept;
 	if (r == -ESHUTDOWN && *command->unit && !kept)
-		leave(command);
+		command_leave(command);
 	else if (r < 0 && run->optional)
 		run->done(command, &(struct exec_outcome){
 					   .exit_code = -1, .spawn_errno = -r, .spawn_stage = EXEC_STAGE_CONNECT });

@@ -91,7 +91,7 @@ static void complete_unrun(struct scripts *scripts, const char *id, uint64_t ser
 	size_t len = strlen(words);
 	struct reply_script reply = { .execution_id = id, .exit_code = -1, .err = { words, len, len } };
 
-	if (reply_script_completion(&agent->writer, agent_now(agent).wall_ms, &reply) == 0 && complete(scripts, serial))
+	if (reply_script_completion(&agent->writer, agent->now.wall_ms, &reply) == 0 && complete(scripts, serial))
 		journal_answered(&agent->journal, serial);
 }
 
@@ -145,7 +145,7 @@ static void request(struct scripts *scripts)
 	ev_timer_stop(agent->loop, &scripts->request_timer);
 	if (!host_is_there(agent) || agent->stopping != STOP_NOT || !scripts_allowed(agent, &agent->port_session))
 		return;
-	if (reply_request_pending_scripts(&agent->writer, agent_now(agent).wall_ms, agent->id.vm_id) == 0)
+	if (reply_request_pending_scripts(&agent->writer, agent->now.wall_ms, agent->id.vm_id) == 0)
 		session_answer(agent, &agent->port_session, LINE_EVENT);
 	if (++scripts->requests >= SCRIPTS_REQUESTS)
 		return;
@@ -377,7 +377,7 @@ int script_encode(struct command *command, const struct response *response)
 		.err = response->err,
 	};
 	char *text = add_reason(response, &reply.err);
-	int r = reply_script_completion(&agent->writer, agent_now(agent).wall_ms, &reply);
+	int r = reply_script_completion(&agent->writer, agent->now.wall_ms, &reply);
 
 	free(text);
 	return r;

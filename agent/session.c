@@ -19,7 +19,7 @@ static void answer_error(struct session *session, const char *component, enum er
 	struct agent *agent = session->agent;
 	struct reply_error error = { .text = text, .component = component, .code = code, .reason = reason, .id = id };
 
-	if (reply_error(&agent->writer, agent_now(agent).wall_ms, &error) == 0)
+	if (reply_error(&agent->writer, agent->now.wall_ms, &error) == 0)
 		session_answer(agent, session, LINE_REPLY);
 }
 
@@ -34,7 +34,7 @@ void session_refuse(struct session *session, const struct message_fault *fault, 
 
 	if (!fault->has_id)
 		answer_error(session, "transport", fault->code, fault->reason, NULL, fault->text);
-	else if (reply_response(&agent->writer, agent_now(agent).wall_ms, &response) == 0)
+	else if (reply_response(&agent->writer, agent->now.wall_ms, &response) == 0)
 		session_answer(agent, session, LINE_REPLY);
 }
 
@@ -43,9 +43,8 @@ static void answer_fault(struct session *session, const struct message_fault *fa
 	struct agent *agent = session->agent;
 
 	session->bad_lines++;
-	report_limited(&agent->refuse_topic, agent_now(agent).mono_ns, LOG_NOTICE,
-		       "%s: line refused: %s (%s at byte %zu)", session->name, fault->text, fault->reason,
-		       fault->offset);
+	report_limited(&agent->refuse_topic, agent->now.mono_ns, LOG_NOTICE, "%s: line refused: %s (%s at byte %zu)",
+		       session->name, fault->text, fault->reason, fault->offset);
 	session_refuse(session, fault, command_type);
 }
 
@@ -53,13 +52,13 @@ static void answer_keep_alive(struct session *session, const struct message *mes
 {
 	struct agent *agent = session->agent;
 
-	if (reply_keep_alive(&agent->writer, agent_now(agent).wall_ms, message->sequence_number) == 0)
+	if (reply_keep_alive(&agent->writer, agent->now.wall_ms, message->sequence_number) == 0)
 		session_answer(agent, session, LINE_REPLY);
 }
 
 static void note_wish(struct session *session, enum message_type type)
 {
-	uint64_t now_ns = agent_now(session->agent).mono_ns;
+	uint64_t now_ns = session->agent->now.mono_ns;
 
 	if (type == MESSAGE_SUBSCRIBE)
 		session->wished_ns[SESSION_WISH_SUBSCRIPTION] = now_ns;
@@ -162,8 +161,8 @@ static void refuse_envelope(struct session *session, enum envelope_verdict verdi
 	    json_scan_id(payload, len, id) == 0)
 		id[0] = '\0';
 	session->bad_lines++;
-	report_limited(&agent->refuse_topic, agent_now(agent).mono_ns, LOG_NOTICE,
-		       "%s: the signed envelope was refused (%s)", session->name, reason);
+	report_limited(&agent->refuse_topic, agent->now.mono_ns, LOG_NOTICE, "%s: the signed envelope was refused (%s)",
+		       session->name, reason);
 	answer_error(session, "transport", envelope_code(verdict), reason, id[0] ? id : NULL,
 		     "the signed envelope was refused");
 }
@@ -176,7 +175,7 @@ static void remember_nonce(struct agent *agent)
 		standing_clear(agent, "agent", "nonces", "are remembered over a restart again");
 		return;
 	}
-	report_limited(&agent->nonce_topic, agent_now(agent).mono_ns, LOG_WARNING,
+	report_limited(&agent->nonce_topic, agent->now.mono_ns, LOG_WARNING,
 		       "%s/" NONCES_NAME ": %s: this message would be taken again after a restart",
 		       agent->config.agent.runtime_dir, strerror(-r));
 	standing_set(agent, REPLY_WARN, "agent", "nonces",
@@ -206,7 +205,7 @@ static int open_envelope(struct session *session, struct message *message)
 	const char *payload;
 	size_t len;
 	enum envelope_verdict verdict = envelope_verify(&agent->guard, agent->secret->bytes, agent->secret->len,
-							message->root, agent_now(agent).wall_ms, &payload, &len);
+							message->root, agent->now.wall_ms, &payload, &len);
 	int r;
 
 	if (verdict != ENVELOPE_GOOD) {
@@ -260,7 +259,7 @@ static void tell_half_line(struct session *session, size_t bytes)
 	session->bad_lines++;
 	snprintf(text, sizeof(text),
 		 "%zu bytes of a line that was not ended stood before a whole message and were discarded", bytes);
-	report_limited(&agent->refuse_topic, agent_now(agent).mono_ns, LOG_NOTICE, "%s: %s", session->name, text);
+	report_limited(&agent->refuse_topic, agent->now.mono_ns, LOG_NOTICE, "%s: %s", session->name, text);
 	answer_error(session, "transport", CODE_INVALID_MESSAGE, "half_line", NULL, text);
 }
 

@@ -50,7 +50,7 @@ static struct standing_fault *add(struct agent *agent, const char *source, const
 
 	if (!fault)
 		return NULL;
-	fault->since_ms = agent_now(agent).wall_ms;
+	fault->since_ms = agent->now.wall_ms;
 	snprintf(fault->source, sizeof(fault->source), "%s", source);
 	snprintf(fault->subject, sizeof(fault->subject), "%s", subject);
 	*standing->end = fault;
@@ -125,7 +125,7 @@ void standing_greet(struct agent *agent)
 					     .arg = fault };
 
 		snprintf(text, sizeof(text), "%s%s%s", fault->subject, *fault->subject ? ": " : "", fault->words);
-		if (reply_agent_event(&agent->writer, agent_now(agent).wall_ms, &event) == 0)
+		if (reply_agent_event(&agent->writer, agent->now.wall_ms, &event) == 0)
 			session_answer(agent, &agent->port_session, LINE_EVENT);
 	}
 }

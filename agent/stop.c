@@ -3,10 +3,13 @@
  * The end, in a fixed order and within a bounded time:
  *
  *	DRAIN  nothing new is taken; queued commands are answered SHUTTING_DOWN, running ones may finish
- * (shutdown_grace_s) KILL   those that still run are killed and answered (2 s) FLUSH  the log writes and syncs what it
- * holds, the last message and the answers leave through the port (2 s) END    the loop breaks
+ *	       (shutdown_grace_s)
+ *	KILL   those that still run are killed and answered (2 s)
+ *	FLUSH  the log writes and syncs what it holds, the last message and the answers leave through the port (2 s)
+ *	END    the loop breaks
  *
- * A phase ends when what it waits for has happened or its time is up.
+ * A phase ends when what it waits for has happened or its time is up. That is looked at once a turn of the loop, after
+ * all that the turn had to do: nobody has to tell.
  */
 #include "agent/agent.h"
 
@@ -29,10 +32,7 @@ static void enter(struct agent *agent, enum stop_phase phase, uint64_t limit_ns)
 
 static void on_logger_stopped(void *data)
 {
-	struct agent *agent = data;
-
-	agent->logger_stopped = true;
-	stop_advance(agent);
+	((struct agent *)data)->logger_stopped = true;
 }
 
 static void begin_flush(struct agent *agent)
@@ -65,10 +65,9 @@ void stop_begin(struct agent *agent)
 		enter(agent, STOP_DRAIN, agent->config.agent.shutdown_grace_s * NS_PER_S);
 		commands_close(&agent->commands);
 	}
-	stop_advance(agent);
 }
 
-void stop_advance(struct agent *agent)
+static void advance(struct agent *agent)
 {
 	bool late = agent->now.mono_ns >= agent->stop_deadline_ns;
 
@@ -99,6 +98,16 @@ void stop_advance(struct agent *agent)
 	}
 }
 
+void stop_look(struct agent *agent)
+{
+	enum stop_phase before;
+
+	do {
+		before = agent->stopping;
+		advance(agent);
+	} while (agent->stopping != before);
+}
+
 static void on_stop_timer(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct agent *agent = timer->data;
@@ -108,5 +117,4 @@ static void on_stop_timer(struct ev_loop *loop, ev_timer *timer, int events)
 	agent->now = moment_now();
 	if (agent->now.mono_ns < agent->stop_deadline_ns)
 		agent->now.mono_ns = agent->stop_deadline_ns;
-	stop_advance(agent);
 }

@@ -33,8 +33,7 @@ static void send_chunk(struct command *command, enum exec_stream from, const cha
 	uint64_t seq = stream->chunks++;
 
 	if (!command->session || session_crowded(command->session) ||
-	    addition_output(&agent->writer, agent_now(agent).wall_ms, command->message.id, names[from], seq, bytes,
-			    len) < 0)
+	    addition_output(&agent->writer, agent->now.wall_ms, command->message.id, names[from], seq, bytes, len) < 0)
 		stream->dropped++;
 	else
 		session_answer(agent, command->session, LINE_BULK);

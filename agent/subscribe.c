@@ -40,7 +40,7 @@ static int reader_lagged(struct feed_reader *reader, enum feed_topic topic, uint
 	struct session *session = session_of(reader);
 	struct agent *agent = session->agent;
 	struct line *line;
-	int r = addition_lagged(&agent->writer, agent_now(agent).wall_ms, feed_topic_name(topic), from_seq, count);
+	int r = addition_lagged(&agent->writer, agent->now.wall_ms, feed_topic_name(topic), from_seq, count);
 
 	if (r < 0)
 		return r;
@@ -82,7 +82,7 @@ void subscribe_publish(struct agent *agent, enum feed_topic topic, struct line *
 {
 	if (!feed_wanted(&agent->feed, topic))
 		return;
-	feed_publish(&agent->feed, topic, line, agent_now(agent).mono_ns);
+	feed_publish(&agent->feed, topic, line, agent->now.mono_ns);
 	pump(agent);
 }
 
@@ -91,7 +91,7 @@ void subscribe_publish_command(struct agent *agent, const struct addition_comman
 	struct line *line;
 
 	if (!feed_wanted(&agent->feed, FEED_COMMANDS) ||
-	    addition_command(&agent->writer, agent_now(agent).wall_ms, command) < 0)
+	    addition_command(&agent->writer, agent->now.wall_ms, command) < 0)
 		return;
 	line = line_new(LINE_EVENT, agent->writer.buf, agent->writer.len);
 	if (line)

@@ -24,8 +24,8 @@
  *  - A hang-up within 50 ms of input is doubted for the rest of that time: the bytes may be those of the next host,
  *    whose arrival the driver has not got to yet, and ending the session would drop the answer to them. If the port is
  *    writable again before that, the session is renewed: the line that had begun is dropped (its head is lost), and
- * what was queued 50 ms before the hang-up; the others are kept. While bytes are there that only a host can have sent
- *    whose arrival is still to be told, the doubt lasts up to 250 ms: on a busy guest the workqueue is late.
+ *    what was queued 50 ms before the hang-up; the others are kept. While bytes are there that only a host can have
+ *    sent whose arrival is still to be told, the doubt lasts up to 250 ms: on a busy guest the workqueue is late.
  *  - Waiting output that makes no progress for 30 s: drop, close, wait 2 s, reopen. After a migration with a full queue
  *    the port stays stuck for good unless the management sees it closed (VSERPORT_CHANGE, at most one a second) and
  *    reconnects.

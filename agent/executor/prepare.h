@@ -7,7 +7,7 @@
  *	identity     copies the product UUID, which root alone may read, to /run/infiniservice-root/product_uuid
  *	directories  makes the agent's three directories and gives them to it, where no service manager does
  *	home         removes .config and .local below the state directory, from which a user's service manager would
- * start units
+ *	             start units
  */
 #ifndef AGENT_EXECUTOR_PREPARE_H
 #define AGENT_EXECUTOR_PREPARE_H

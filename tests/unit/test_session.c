@@ -349,7 +349,7 @@ static void a_host_begins_only_so_many_generations_by_its_clock(void **state)
 	for (unsigned i = 0; i < 20; i++) {
 		snprintf(line, sizeof(line),
 			 "{\"type\":\"keep_alive_request\",\"sequence_number\":1,\"timestamp\":%lld}\n",
-			 (long long)agent_now(&agent).wall_ms + 60000LL * i);
+			 (long long)agent.now.wall_ms + 60000LL * i);
 		hear(line);
 	}
 	assert_int_equal(agent.counters.generations - before, 4);
