@@ -3,7 +3,7 @@
  * DiskCleanup, CleanTemporaryFiles and PrepareGoldenImage. A host names targets from a fixed list, never a path; the
  * work is done by infiniservice-exec (agent/cleaner/), where it has rights and may take its time.
  */
-#include "agent/action.h"
+#include "agent/actions.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
  * until the configuration is read again (a reload, a restart), and are written nowhere: what is in the guest's files is
  * its owner's.
  */
-#include "agent/action.h"
+#include "agent/actions.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* CheckDiskSpace: how full the file systems were at the last sample, against two thresholds. */
-#include "agent/action.h"
+#include "agent/actions.h"
 
 #include "agent/agent.h"
 #include "agent/disk_judge.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* RunHealthCheck, RunAllHealthChecks and ValidateSystemHealth: the named checks of health.h, one or all. */
-#include "agent/action.h"
+#include "agent/actions.h"
 
 #include <infiniservice/cleanup.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* SystemInfo and OsInfo: who this guest is, from the host collector's last facts. */
-#include "agent/action.h"
+#include "agent/actions.h"
 
 #include "agent/agent.h"
 #include "collectors/host.h"

@@ -3,7 +3,7 @@
  * CheckSystemIntegrity: the files of all packages against what the packages brought, as the package manager's own tool
  * sees them. Its rules for files to be left out are asked first: what is missing by them is no damage.
  */
-#include "agent/action.h"
+#include "agent/actions.h"
 
 #include <stdlib.h>
 

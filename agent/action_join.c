@@ -3,7 +3,7 @@
  * JoinDomain: realm(8) joins the guest to a domain. The password is in no argument, environment, file, journal or
  * record: it goes to the executor as the command's input, and from there to realm's stdin.
  */
-#include "agent/action.h"
+#include "agent/actions.h"
 
 #include <stdio.h>
 #include <string.h>

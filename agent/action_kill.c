@@ -3,7 +3,7 @@
  * ProcessKill: one signal to exactly the process that was meant. The pidfd comes first and what it is known by is read
  * afterwards: were the pid another process's by then, the signal would find the first one dead, see pidfd_open(2).
  */
-#include "agent/action.h"
+#include "agent/actions.h"
 
 #include <errno.h>
 #include <signal.h>

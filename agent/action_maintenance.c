@@ -6,7 +6,7 @@
  *
  *	[checks; a failed one ends it] ─► the action ─► its answer, kept ─► [checks] ─► the answer with `validation`
  */
-#include "agent/action.h"
+#include "agent/actions.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -335,7 +335,7 @@ enum action_result action_run_maintenance_task(struct command *command)
 		return ACTION_TAKEN;
 	for (size_t i = 0; i < ARRAY_SIZE(tasks); i++)
 		if (strcmp(tasks[i].type, type) == 0)
-			action_find(tasks[i].action, &action);
+			action_find(&actions, tasks[i].action, &action);
 	if (!action) {
 		command_fail(command, CODE_INVALID_PARAMETERS, "bad_value",
 			     "task_type is cleanup, updates, restart_services or health");

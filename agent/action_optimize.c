@@ -3,7 +3,7 @@
  * CheckResourceOptimization: whether the guest's size fits its use, by what the local metric log holds of the days
  * asked for. Without a day of history there is no advice, and the answer says so.
  */
-#include "agent/action.h"
+#include "agent/actions.h"
 
 #include <string.h>
 #include <unistd.h>

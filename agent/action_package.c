@@ -4,7 +4,7 @@
  * by its grammar first, then against what there is: apt takes what it does not know as a pattern or, with a sign at its
  * end, as another order.
  */
-#include "agent/action.h"
+#include "agent/actions.h"
 
 #include <string.h>
 

@@ -4,7 +4,7 @@
  * for before the answer: no bus, no rights, another one pending, or somebody who holds a lock against it (`force`
  * overrides that).
  */
-#include "agent/action.h"
+#include "agent/actions.h"
 
 #include <errno.h>
 #include <string.h>

@@ -4,7 +4,7 @@
  * prober (reading one may hang), so the action may have to wait for them; it never waits longer than the probe's own
  * deadline. Where there are many processes it waits for the scan, too, which is done in slices.
  */
-#include "agent/action.h"
+#include "agent/actions.h"
 
 #include <stdlib.h>
 #include <string.h>

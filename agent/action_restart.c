@@ -3,7 +3,7 @@
  * RestartServices: one service by its name, or without a name those that have failed. Jobs run side by side; data says
  * which of them came up, which did not, and which are not to be controlled (unit_rules.h).
  */
-#include "agent/action.h"
+#include "agent/actions.h"
 
 #include <stdio.h>
 #include <string.h>

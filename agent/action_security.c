@@ -4,7 +4,7 @@
  * say of themselves. Without a bus, an executor or an answer of them that is unknown; the checks are made all the same,
  * and say so.
  */
-#include "agent/action.h"
+#include "agent/actions.h"
 
 #include <stdio.h>
 #include <string.h>

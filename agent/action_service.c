@@ -5,7 +5,7 @@
  *	ServiceControl: (the unit is judged ─► verb: job and its end | EnableUnitFiles, Reload)
  *			─► LoadUnit ─► GetAll ─► its MainPID ─► answer
  */
-#include "agent/action.h"
+#include "agent/actions.h"
 
 #include <errno.h>
 #include <stdio.h>

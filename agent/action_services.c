@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* ServiceList: every service of the guest, loaded or not, from the service manager. */
-#include "agent/action.h"
+#include "agent/actions.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Status: everything the agent knows of itself, for `infinictl status` and for hosts. */
-#include "agent/action.h"
+#include "agent/actions.h"
 
 #include "agent/agent.h"
 #include "agent/subscribe.h"

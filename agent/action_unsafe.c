@@ -3,7 +3,7 @@
  * UnsafeCommand: a line for a shell. What the host may choose is checked here: the shell by name from a short list
  * (never a path), the user by configuration, or by the host where that names none.
  */
-#include "agent/action.h"
+#include "agent/actions.h"
 
 #include <strings.h>
 

@@ -4,7 +4,7 @@
  * the guest has; `last_check` says of when they are. Nothing here refreshes them: that is a change
  * (UpdateSystemSoftware).
  */
-#include "agent/action.h"
+#include "agent/actions.h"
 
 #include "agent/agent.h"
 #include "agent/package_emit.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* UserList: the accounts in etc/passwd. */
-#include "agent/action.h"
+#include "agent/actions.h"
 
 #include <string.h>
 

@@ -31,7 +31,7 @@ struct batch {
 
 bool batch_is(const struct command *command)
 {
-	return command->action == &action_batch;
+	return command->action->type == MESSAGE_COMMAND_BATCH;
 }
 
 static void emit_results(struct sink *out, const char *key, const void *arg)

@@ -16,6 +16,7 @@
 
 #include <infiniservice/cleanup.h>
 
+#include "agent/actions.h"
 #include "agent/agent.h"
 #include "agent/kept.h"
 #include "agent/log/latest.h"
@@ -327,7 +328,7 @@ int build_parts(struct agent *agent, struct err *e)
 		return err_set(e, -ENOMEM, "out of memory");
 	json_writer_init(&agent->writer, agent->writer_text, writer_room(agent));
 	clockwatch_init(&agent->clock, &agent->now);
-	commands_init(&agent->commands, agent);
+	commands_init(&agent->commands, agent, &actions);
 	subscribe_init(agent);
 	audit_init(&agent->audit, agent->config.agent.state_dir, NULL);
 	trace_init(agent);

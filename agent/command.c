@@ -409,9 +409,9 @@ void commands_go_on(struct command *command, bool known)
 		run_program(command, &run);
 }
 
-void commands_init(struct commands *commands, struct agent *agent)
+void commands_init(struct commands *commands, struct agent *agent, const struct action_table *actions)
 {
-	*commands = (struct commands){ .agent = agent };
+	*commands = (struct commands){ .agent = agent, .actions = actions };
 	commands->end = &commands->first;
 	ev_timer_init(&commands->turn, on_turn, 0, 0);
 	commands->turn.data = commands;

@@ -107,6 +107,7 @@ struct command_counts {
 
 struct commands {
 	struct agent *agent;
+	const struct action_table *actions; /* what there is to ask for */
 	struct command *first, **end;
 	struct command_counts host, local;
 	unsigned held[SLOT_KINDS]; /* of those that run for the host */
@@ -120,7 +121,8 @@ struct commands {
 	struct command_stats stats;
 };
 
-void commands_init(struct commands *commands, struct agent *agent);
+/* `actions` is borrowed for as long as the commands live. */
+void commands_init(struct commands *commands, struct agent *agent, const struct action_table *actions);
 
 /* Of all sources together. */
 unsigned commands_running(const struct commands *commands);

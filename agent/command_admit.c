@@ -21,7 +21,7 @@ static void refuse(struct commands *commands, struct session *session, const str
 				     .error = text,
 				     .command_type = message->action ? message->action
 						     : message->type == MESSAGE_UNSAFE_COMMAND
-							     ? action_unsafe.name
+							     ? action_of_type(commands->actions, message->type)->name
 							     : message_type_name(message->type) };
 
 	commands->stats.refused++;
@@ -62,8 +62,8 @@ static const struct action *find_action(struct commands *commands, struct sessio
 	const struct action *action = NULL;
 
 	if (message->type != MESSAGE_SAFE_COMMAND)
-		return action_of_type(message->type);
-	switch (action_find(message->action, &action)) {
+		return action_of_type(commands->actions, message->type);
+	switch (action_find(commands->actions, message->action, &action)) {
 	case ACTION_KNOWN:
 		break;
 	case ACTION_FOREIGN:
@@ -180,7 +180,7 @@ static const struct action *admissible(struct commands *commands, struct session
 		refuse(commands, session, message, CODE_QUEUE_FULL, "busy",
 		       session->kind == SESSION_LOCAL ? "your places in the queue of local clients are taken"
 						      : "all slots and the queue are taken");
-	} else if (!slot && action != &action_cancel && !find_place(commands, session, false)) {
+	} else if (!slot && action->type != MESSAGE_CANCEL_COMMAND && !find_place(commands, session, false)) {
 		commands->stats.queue_full++;
 		refuse(commands, session, message, CODE_QUEUE_FULL, "busy",
 		       "too many questions wait for their answers");

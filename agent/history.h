@@ -12,6 +12,8 @@
 
 #include <ev.h>
 
+#include "agent/action.h"
+
 struct agent;
 struct history;
 struct session;
@@ -46,5 +48,8 @@ void history_forget_ack(struct session *session);
 
 /* Who asked before this time of CLOCK_MONOTONIC is gone: what is being read for a GetHistory of that time ends. */
 void history_leave(struct session *session, uint64_t before_ns);
+
+/* For the table of actions. */
+enum action_result action_run_get_history(struct command *command);
 
 #endif

@@ -124,8 +124,8 @@ static struct command *command_of(struct agent *agent, const struct journal_entr
 	json_object_put(root);
 	if (r < 0)
 		return NULL;
-	if (strcmp(message.action, entry->action) != 0 || action_find(entry->action, &action) != ACTION_KNOWN ||
-	    !action->slot) {
+	if (strcmp(message.action, entry->action) != 0 ||
+	    action_find(agent->commands.actions, entry->action, &action) != ACTION_KNOWN || !action->slot) {
 		message_free(&message);
 		return NULL;
 	}

@@ -133,9 +133,14 @@ static void send_unsent(struct scripts *scripts)
  * ----------------------------------------------------------------------------------------------------------- requests
  */
 
+static const struct action *row_of(const struct agent *agent)
+{
+	return action_of_type(agent->commands.actions, MESSAGE_PENDING_SCRIPTS);
+}
+
 static bool scripts_allowed(const struct agent *agent, const struct session *session)
 {
-	return commands_permit(agent, session, action_script.name, GROUP_EXEC);
+	return commands_permit(agent, session, row_of(agent)->name, GROUP_EXEC);
 }
 
 static void request(struct scripts *scripts)
@@ -211,7 +216,7 @@ void scripts_report(const struct scripts *scripts, struct sink *out)
 static bool under_way(const struct agent *agent, const char *id)
 {
 	for (const struct command *command = agent->commands.first; command; command = command->next)
-		if (command->action == &action_script && strcmp(command->message.id, id) == 0)
+		if (command->action->type == MESSAGE_PENDING_SCRIPTS && strcmp(command->message.id, id) == 0)
 			return true;
 	return false;
 }
@@ -243,7 +248,7 @@ static void start(struct scripts *scripts, struct session *session, struct messa
 	int r;
 
 	json_object_get(told.root);
-	r = commands_submit_action(&scripts->agent->commands, session, message, &action_script, NULL, NULL);
+	r = commands_submit_action(&scripts->agent->commands, session, message, row_of(scripts->agent), NULL, NULL);
 	if (r < 0)
 		refuse(scripts, session, &told, CODE_QUEUE_FULL,
 		       r == -ENOBUFS ? "all slots and the queue are taken" : "out of memory");

@@ -10,6 +10,7 @@
 
 #include <infiniservice/cleanup.h>
 
+#include "agent/actions.h"
 #include "agent/agent.h"
 #include "agent/config/keys.h"
 #include "agent/base/notify.h"
@@ -66,7 +67,7 @@ static int inspect_actions(char *const *words, const char *key, config_tell_fn t
 		const struct action *action;
 		char text[256];
 
-		if (**words < 'A' || **words > 'Z' || action_find(*words, &action) != ACTION_UNKNOWN)
+		if (**words < 'A' || **words > 'Z' || action_find(&actions, *words, &action) != ACTION_UNKNOWN)
 			continue;
 		snprintf(text, sizeof(text), "%s: there is no action %.100s", key, *words);
 		tell(data, CONFIG_MISTAKE, text);

@@ -11,6 +11,7 @@
 #include <infiniservice/line.h>
 #include <infiniservice/sink.h>
 
+#include "agent/action.h"
 #include "agent/feed.h"
 
 struct addition_command;
@@ -33,5 +34,9 @@ void subscribe_publish_command(struct agent *agent, const struct addition_comman
 
 /* Keys of Status, into an open object. */
 void subscribe_report(const struct agent *agent, struct sink *out);
+
+/* For the table of actions. */
+enum action_result action_run_subscribe(struct command *command);
+enum action_result action_run_unsubscribe(struct command *command);
 
 #endif

@@ -117,7 +117,7 @@ static void publish(const struct command *command, const char *state, const stru
 
 void trace_waits(struct command *command)
 {
-	enum journal_kind kind = command->action == &action_script ? JOURNAL_SCRIPT : JOURNAL_COMMAND;
+	enum journal_kind kind = command->action->type == MESSAGE_PENDING_SCRIPTS ? JOURNAL_SCRIPT : JOURNAL_COMMAND;
 
 	if (command->from_host && command->serial == 0)
 		command->serial =

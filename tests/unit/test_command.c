@@ -9,6 +9,7 @@
 #include <infiniservice/cleanup.h>
 #include <infiniservice/moment.h>
 
+#include "agent/actions.h"
 #include "agent/command.h"
 
 static void the_answer_is_due_before_the_host_gives_up(void **state)
@@ -45,15 +46,15 @@ static void tells_known_unknown_and_foreign_actions_apart(void **state)
 	const struct action *action = NULL;
 
 	(void)state;
-	assert_int_equal(action_find("SystemInfo", &action), ACTION_KNOWN);
+	assert_int_equal(action_find(&actions, "SystemInfo", &action), ACTION_KNOWN);
 	assert_string_equal(action->name, "SystemInfo");
-	assert_int_equal(action_find("systeminfo", &action), ACTION_UNKNOWN);
-	assert_int_equal(action_find("SystemInfo ", &action), ACTION_UNKNOWN);
-	assert_int_equal(action_find("", &action), ACTION_UNKNOWN);
-	assert_int_equal(action_find("CheckWindowsUpdates", &action), ACTION_FOREIGN);
-	assert_int_equal(action_find("ExecutePowerShellScript", &action), ACTION_FOREIGN);
-	assert_int_equal(action_find("GetDefenderStatus", &action), ACTION_FOREIGN);
-	assert_int_equal(action_find("GetThreatHistory", &action), ACTION_FOREIGN);
+	assert_int_equal(action_find(&actions, "systeminfo", &action), ACTION_UNKNOWN);
+	assert_int_equal(action_find(&actions, "SystemInfo ", &action), ACTION_UNKNOWN);
+	assert_int_equal(action_find(&actions, "", &action), ACTION_UNKNOWN);
+	assert_int_equal(action_find(&actions, "CheckWindowsUpdates", &action), ACTION_FOREIGN);
+	assert_int_equal(action_find(&actions, "ExecutePowerShellScript", &action), ACTION_FOREIGN);
+	assert_int_equal(action_find(&actions, "GetDefenderStatus", &action), ACTION_FOREIGN);
+	assert_int_equal(action_find(&actions, "GetThreatHistory", &action), ACTION_FOREIGN);
 }
 
 int main(void)

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* CancelCommand. */
+#include "agent/actions.h"
+
+#include "agent/agent.h"
+
+static void emit_target(struct sink *out, const char *key, const void *arg)
+{
+	sink_object_begin(out, key);
+	sink_str(out, "target_id", arg);
+	sink_object_end(out);
+}
+
+/* The target is answered CANCELLED on its own: at once, or when what runs for it is dead. */
+enum action_result action_run_cancel(struct command *command)
+{
+	const char *id = command->message.target_id;
+	struct command *target = commands_find(&command->agent->commands, command->session, id);
+
+	if (!target || target == command) {
+		command_fail(command, CODE_NOT_FOUND, "not_found", "no command with this target_id is under way");
+		return ACTION_TAKEN;
+	}
+	command_cancel(target, "cancelled before it was started");
+	command_succeed(command, emit_target, id);
+	return ACTION_TAKEN;
+}
