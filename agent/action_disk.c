@@ -3,7 +3,7 @@
 #include "agent/actions.h"
 
 #include "agent/agent.h"
-#include "agent/disk_judge.h"
+#include "agent/metrics/disk_judge.h"
 #include "collectors/table.h"
 
 #define GIB (1024.0 * 1024 * 1024)

@@ -10,7 +10,7 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/advice.h"
+#include "agent/metrics/advice.h"
 #include "agent/agent.h"
 #include "agent/health_work.h"
 #include "collectors/processes.h"

@@ -11,9 +11,9 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/advice.h"
+#include "agent/metrics/advice.h"
 #include "agent/agent.h"
-#include "agent/disk_judge.h"
+#include "agent/metrics/disk_judge.h"
 #include "collectors/host.h"
 #include "collectors/memory.h"
 #include "collectors/procfs.h"

@@ -13,7 +13,7 @@
 
 #include <infiniservice/sink.h>
 
-#include "agent/trend.h"
+#include "agent/metrics/trend.h"
 
 struct agent;
 

@@ -16,7 +16,7 @@
 
 #include "agent/agent.h"
 #include "agent/base/helper.h"
-#include "agent/history_child.h"
+#include "agent/metrics/history_child.h"
 #include "agent/log/stamp.h"
 #include "transport/addition.h"
 

@@ -8,8 +8,8 @@
 
 #include "agent/generation.h"
 #include "agent/base/identity.h"
-#include "agent/prober.h"
-#include "agent/sample.h"
+#include "agent/metrics/prober.h"
+#include "agent/metrics/sample.h"
 
 #define BETWEEN_READINGS_NS (250 * NS_PER_MS)
 

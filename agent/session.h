@@ -17,7 +17,7 @@
 #include <infiniservice/line.h>
 #include <infiniservice/moment.h>
 
-#include "agent/feed.h"
+#include "agent/metrics/feed.h"
 #include "agent/history.h"
 #include "agent/rules/policy.h"
 #include "transport/frame.h"

@@ -12,7 +12,7 @@
 #include <infiniservice/sink.h>
 
 #include "agent/action.h"
-#include "agent/feed.h"
+#include "agent/metrics/feed.h"
 
 struct addition_command;
 struct agent;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A collector measures one subject of the guest. Life-cycle, driven by agent/sample.c:
+ * A collector measures one subject of the guest. Life-cycle, driven by agent/metrics/sample.c:
  *
  *	open ─► collect ─► (probed …) ─► emit ─► collect ─► … ─► close
  *	           │
@@ -78,7 +78,7 @@ struct probe_result {
 };
 
 /*
- * The prober as a collector sees it; agent/prober.c behind it, a direct one in tests and --once.
+ * The prober as a collector sees it; agent/metrics/prober.c behind it, a direct one in tests and --once.
  * Returns 0 (an answer will come through `probed`), -EALREADY, -ENOBUFS (too many at once: ask again at the next
  * collect) or -ENOSYS (no prober).
  */

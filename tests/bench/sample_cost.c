@@ -8,7 +8,7 @@
 #include <infiniservice/moment.h>
 
 #include "agent/config/config.h"
-#include "agent/sample.h"
+#include "agent/metrics/sample.h"
 #include "floor.h"
 
 #define ROUNDS_MAX 200

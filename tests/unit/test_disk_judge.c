@@ -10,7 +10,7 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/disk_judge.h"
+#include "agent/metrics/disk_judge.h"
 
 #define MIB (UINT64_C(1) << 20)
 

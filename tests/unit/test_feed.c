@@ -11,7 +11,7 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/feed.h"
+#include "agent/metrics/feed.h"
 
 #define GOT_MAX 256
 

@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <cmocka.h>
 
-#include "agent/hub.h"
+#include "agent/metrics/hub.h"
 
 struct taker {
 	struct line *last;

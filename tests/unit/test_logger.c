@@ -3,7 +3,7 @@
 #include <signal.h>
 
 #include "agent/log/reader.h"
-#include "agent/logger.h"
+#include "agent/metrics/logger.h"
 #include "tests/log_fixture.h"
 
 struct logger_fixture {

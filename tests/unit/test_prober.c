@@ -23,7 +23,7 @@
 #include <infiniservice/cleanup.h>
 #include <infiniservice/moment.h>
 
-#include "agent/prober.h"
+#include "agent/metrics/prober.h"
 #include "tests/loop_turn.h"
 
 #define DEADLINE_NS (30 * NS_PER_MS)

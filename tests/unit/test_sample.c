@@ -17,7 +17,7 @@
 #include <infiniservice/collector.h>
 #include <infiniservice/sink.h>
 
-#include "agent/sample.h"
+#include "agent/metrics/sample.h"
 
 /* One scripted collector: what its next open and collect return, and what was asked of it. */
 struct script {

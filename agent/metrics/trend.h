@@ -4,8 +4,8 @@
  * each file system. Adding a line is pure; reading the log may take long and block, so it is done in a helper process
  * that sends its sum.
  */
-#ifndef AGENT_TREND_H
-#define AGENT_TREND_H
+#ifndef AGENT_METRICS_TREND_H
+#define AGENT_METRICS_TREND_H
 
 #include <stdbool.h>
 #include <stddef.h>

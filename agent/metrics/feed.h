@@ -6,8 +6,8 @@
  *
  * Visiting all readers may be cut into slices (feed_pump), so that a thousand of them do not hold up the loop.
  */
-#ifndef AGENT_FEED_H
-#define AGENT_FEED_H
+#ifndef AGENT_METRICS_FEED_H
+#define AGENT_METRICS_FEED_H
 
 #include <stdbool.h>
 #include <stddef.h>

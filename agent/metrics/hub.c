@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Fan-out of encoded lines; see hub.h. */
-#include "agent/hub.h"
+#include "agent/metrics/hub.h"
 
 #include <errno.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The rules; see advice.h. "p95" is the share that 95 % of the samples do not exceed: a rare peak buys no hardware. */
-#include "agent/advice.h"
+#include "agent/metrics/advice.h"
 
 #include <math.h>
 #include <stdio.h>

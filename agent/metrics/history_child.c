@@ -3,7 +3,7 @@
  * Picks samples out of the log; see history_child.h. What is handed on has been parsed: a damaged file must not damage
  * a message.
  */
-#include "agent/history_child.h"
+#include "agent/metrics/history_child.h"
 
 #include <errno.h>
 #include <inttypes.h>

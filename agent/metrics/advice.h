@@ -3,10 +3,10 @@
  * What a trend says about the size of the guest: pure rules over measured shares. Nothing is said without history, and
  * nothing about what was not measured.
  */
-#ifndef AGENT_ADVICE_H
-#define AGENT_ADVICE_H
+#ifndef AGENT_METRICS_ADVICE_H
+#define AGENT_METRICS_ADVICE_H
 
-#include "agent/trend.h"
+#include "agent/metrics/trend.h"
 
 #define ADVICE_MAX (2 + TREND_MOUNTS)
 

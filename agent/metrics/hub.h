@@ -4,8 +4,8 @@
  * that fails, lags or is away costs nobody else a line, and each keeps its own account of what it took and what it
  * lost.
  */
-#ifndef AGENT_HUB_H
-#define AGENT_HUB_H
+#ifndef AGENT_METRICS_HUB_H
+#define AGENT_METRICS_HUB_H
 
 #include <infiniservice/line.h>
 #include <infiniservice/sink.h>

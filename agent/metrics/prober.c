@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "agent/prober.h"
+#include "agent/metrics/prober.h"
 
 #include <errno.h>
 #include <ev.h>
@@ -12,7 +12,7 @@
 #include <infiniservice/cleanup.h>
 
 #include "agent/base/helper.h"
-#include "agent/prober_wire.h"
+#include "agent/metrics/prober_wire.h"
 #include "transport/backoff.h"
 
 struct prober_handle {

@@ -12,8 +12,8 @@
  * refused with -EALREADY while it hangs, and at most PROBER_STUCK_MAX children hang at once; then everything is refused
  * (-ENOBUFS) and what waited is answered -ETIMEDOUT. The deadline counts from when the child got the request.
  */
-#ifndef INFINISERVICE_PROBER_H
-#define INFINISERVICE_PROBER_H
+#ifndef AGENT_METRICS_PROBER_H
+#define AGENT_METRICS_PROBER_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -82,7 +82,7 @@ unsigned prober_outstanding(const struct prober_pool *pool, const struct prober 
 
 struct prober_stats prober_stats(const struct prober_pool *pool);
 
-/* The real probes (agent/prober_child.c), and what the child runs: HELPER_FD and a struct prober_table. */
+/* The real probes (agent/metrics/prober_child.c), and what the child runs: HELPER_FD and a struct prober_table. */
 extern const struct prober_table prober_live;
 int prober_child(int fd, void *table);
 

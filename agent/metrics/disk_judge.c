@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "agent/disk_judge.h"
+#include "agent/metrics/disk_judge.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -13,7 +13,7 @@
 
 #include "agent/base/helper.h"
 #include "agent/log/reader.h"
-#include "agent/trend.h"
+#include "agent/metrics/trend.h"
 
 struct trend_job {
 	struct ev_loop *loop;

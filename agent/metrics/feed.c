@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Rings and cursors; see feed.h. */
-#include "agent/feed.h"
+#include "agent/metrics/feed.h"
 
 #include <string.h>
 

@@ -4,7 +4,7 @@
  * message in order, so an answer always belongs to the oldest one. Room is made only in the last stretch: what went
  * over the socket may already be in the log and must not be called dropped.
  */
-#include "agent/logger.h"
+#include "agent/metrics/logger.h"
 
 #include <errno.h>
 #include <ev.h>

@@ -4,8 +4,8 @@
  * last line:
  * ".\n" when nothing more matches, "+\n" when the limit was reached, "!words\n" when the log could not be read.
  */
-#ifndef AGENT_HISTORY_CHILD_H
-#define AGENT_HISTORY_CHILD_H
+#ifndef AGENT_METRICS_HISTORY_CHILD_H
+#define AGENT_METRICS_HISTORY_CHILD_H
 
 #include <stdint.h>
 

@@ -3,7 +3,7 @@
  * The prober's child: one request, one system call that may hang, one answer. It knows no deadline; the agent gives up
  * on it and lets another child go on.
  */
-#include "agent/prober.h"
+#include "agent/metrics/prober.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -22,7 +22,7 @@
 #include <infiniservice/cleanup.h>
 #include <infiniservice/moment.h>
 
-#include "agent/prober_wire.h"
+#include "agent/metrics/prober_wire.h"
 #include "collectors/procnet.h"
 
 /*

@@ -4,7 +4,7 @@
  * backs off after failures, what a failure costs. The buffer is as long as the longest line; only the pages really
  * written are ever resident.
  */
-#include "agent/sample.h"
+#include "agent/metrics/sample.h"
 
 #include <fcntl.h>
 #include <stdlib.h>

@@ -5,8 +5,8 @@
  * again with back-off and gets once more what it had not acknowledged. Every line put ends in exactly one of written
  * and dropped.
  */
-#ifndef AGENT_LOGGER_H
-#define AGENT_LOGGER_H
+#ifndef AGENT_METRICS_LOGGER_H
+#define AGENT_METRICS_LOGGER_H
 
 #include <stdbool.h>
 #include <stddef.h>

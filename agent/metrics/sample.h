@@ -9,15 +9,15 @@
  * again with back-off. The state of each collector stays readable between samples, as the cache that commands answer
  * from.
  */
-#ifndef AGENT_SAMPLE_H
-#define AGENT_SAMPLE_H
+#ifndef AGENT_METRICS_SAMPLE_H
+#define AGENT_METRICS_SAMPLE_H
 
 #include <infiniservice/collector.h>
 #include <infiniservice/line.h>
 
 #include "agent/config/config.h"
 #include "agent/base/identity.h"
-#include "agent/prober.h"
+#include "agent/metrics/prober.h"
 
 struct sampler;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Sums over the metric log; see trend.h. */
-#include "agent/trend.h"
+#include "agent/metrics/trend.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -2,8 +2,8 @@
 /*
  * Between the prober and its child, one SOCK_SEQPACKET message each: the head, then the argument or the data.
  */
-#ifndef INFINISERVICE_PROBER_WIRE_H
-#define INFINISERVICE_PROBER_WIRE_H
+#ifndef AGENT_METRICS_PROBER_WIRE_H
+#define AGENT_METRICS_PROBER_WIRE_H
 
 #include <stdint.h>
 

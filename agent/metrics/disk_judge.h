@@ -4,8 +4,8 @@
  * systems are judged at all is the collector's matter (filesystem_is_judged): not what is read-only, and not images,
  * which are full by nature.
  */
-#ifndef AGENT_DISK_JUDGE_H
-#define AGENT_DISK_JUDGE_H
+#ifndef AGENT_METRICS_DISK_JUDGE_H
+#define AGENT_METRICS_DISK_JUDGE_H
 
 #include <stdbool.h>
 
