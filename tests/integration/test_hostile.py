@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 
 import tap
 from fakehost import descendants, command_line, talk
@@ -52,14 +53,24 @@ WRONG_NUMBERS = [-1, 0, 2 ** 31 * 1000, 2 ** 63, 2 ** 64 - 1, -2 ** 63, 1.5, "1"
 WRONG_FLAGS = [0, 1, "true", "yes", "no;id", "", [], {}, [True], "x" * 100000]
 
 
+def audit_records(agent, ids):
+    try:
+        with open(agent.path("state/audit.ndjson"), encoding="ascii") as file:
+            return [record for record in (json.loads(line) for line in file if line.endswith("\n")) if record["id"] in ids]
+    except FileNotFoundError:
+        return []
+
+
 def programs(agent, ids):
     """Records of programs that ran for these commands; None where a journal has them."""
     if os.path.exists("/run/systemd/journal/socket"):
         return None
-    with open(agent.path("state/audit.ndjson"), encoding="ascii") as file:
-        records = [json.loads(line) for line in file]
-    assert any(record["id"] in ids for record in records)
-    return [record for record in records if record["id"] in ids and record["phase"] == "program"]
+    # A process of its own writes them.
+    end = time.monotonic() + 10
+    while not (records := audit_records(agent, ids)):
+        assert time.monotonic() < end, "no record of what was refused"
+        time.sleep(0.05)
+    return [record for record in records if record["phase"] == "program"]
 
 
 class Watched:
