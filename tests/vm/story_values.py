@@ -16,7 +16,7 @@ def plug_cpu(guest):
         if not free:
             raise Skip("this machine has no room for another processor")
         guest.qmp("device_add", driver=free[0]["type"], id="cpu1", **free[0]["props"])
-        guest.wait("test -e " + CPU, 20)
+        guest.wait("test -e " + CPU, 60)
     guest.sh("echo 1 >%s 2>/dev/null; grep -q 1 %s" % (CPU, CPU))
 
 
