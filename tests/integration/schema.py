@@ -6,6 +6,7 @@ A host stores a sample whole or not at all, so a wrong type anywhere is a fault.
 import ipaddress
 import json
 import math
+import os
 import re
 
 LINE_MAX = 1 << 20
@@ -21,6 +22,13 @@ ANY_STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)
 
 class Fault(AssertionError):
     pass
+
+
+def actions_of_the_table():
+    """The names of all actions, out of the agent's source; what is a message type of its own is none."""
+    top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    with open(os.path.join(top, "agent", "action_table.c"), encoding="utf-8") as file:
+        return set(re.findall(r'\{ \.name = "(\w+)",(?!\s+\.type)', file.read()))
 
 
 def _fail(path, text):

@@ -15,6 +15,7 @@ import termios
 import threading
 import time
 
+import schema
 import tap
 from fakehost import BUILD, ROOT, SLOW, TimeOut, program, ready
 
@@ -133,8 +134,7 @@ def protocol_rows():
 
 
 def story_the_actions_offered_are_those_of_agent_and_protocol():
-    with open(os.path.join(ROOT, "agent", "action.c"), encoding="utf-8") as file:
-        table = set(re.findall(r"\.name = \"([A-Z]\w+)\"", file.read()))
+    table = schema.actions_of_the_table()
     assert len(table) > 40 and set(listed()) == table, table ^ set(listed())
     rows = protocol_rows()
     for action in listed():
