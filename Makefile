@@ -177,7 +177,8 @@ LONG_TESTS := $(patsubst %,tests/integration/test_%.py,shares portable packages 
 INTEGRATION_TESTS := $(LONG_TESTS) $(filter-out $(LONG_TESTS),$(wildcard tests/integration/test_*.py))
 # What says nothing of our programs that a sanitizer could see: the documents, the shell and the make of installing and building, the room
 # of the tests, and the portable program, which is linked without sanitizers. (What installs runs sanitized in test_prepare and test_seal.)
-NOT_SANITIZED := $(patsubst %,tests/integration/test_%.py,rows documents manuals building install portable room)
+# And the real apt and dnf: what we do with them runs sanitized in test_packages, where they are played.
+NOT_SANITIZED := $(patsubst %,tests/integration/test_%.py,rows documents manuals building install portable room apt dnf)
 BENCHES := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
 FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 REPLAYS := $(patsubst %,$(BUILD)/tests/fuzz/replay_%,$(FUZZERS))
