@@ -26,7 +26,7 @@ struct privilege_operation;
 /* The reason of INTERNAL when there is an executor that can never start. */
 #define PRIVILEGE_REASON_FAULT "executor_unusable"
 
-/* Names of errors that a operation may have besides those of its D-Bus peer. */
+/* Names of errors that an operation may have besides those of its D-Bus peer. */
 #define PRIVILEGE_ERROR_ABSENT "org.infinibay.NoExecutor"
 #define PRIVILEGE_ERROR_POLICY "org.infinibay.PolicyDenied"
 #define PRIVILEGE_ERROR_LOST   "org.infinibay.ExecutorLost"
@@ -58,14 +58,14 @@ struct privilege_wish {
 };
 
 /*
- * Has a operation done by the executor. `done` is called once, never from within this call: as of a call on the bus,
+ * Has an operation done by the executor. `done` is called once, never from within this call: as of a call on the bus,
  * but its text is the result of the job when there is no error. 0 and *ret, valid until `done` begins, or -errno
  * (-ENOTCONN: there is no executor; -EHOSTDOWN: it can never start).
  */
 int privilege_operation_start(struct agent *agent, const struct privilege_wish *wish, bus_reply_fn done, void *data,
 			      struct privilege_operation **ret);
 /*
- * What a operation that could not be started is told as: an error of the executor, with a name. Valid until the next
+ * What an operation that could not be started is told as: an error of the executor, with a name. Valid until the next
  * call.
  */
 struct bus_reply privilege_operation_failure(struct agent *agent, int error);

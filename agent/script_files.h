@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Until 0.1.0 a script lay in a file while it ran, which others could read. An interpreter is given a descriptor now
- * (executor/input.h); what an agent of that time has left behind is removed.
+ * (runner/input.h); what an agent of that time has left behind is removed.
  */
 #ifndef AGENT_SCRIPT_FILES_H
 #define AGENT_SCRIPT_FILES_H

@@ -275,7 +275,7 @@ bool rules_operation_takes_unit(uint32_t operation)
 	return operation != RUNNER_OPERATION_REBOOT && operation != RUNNER_OPERATION_POWER_OFF;
 }
 
-struct rules_verdict rules_judge_operation(const struct executor_call *call, const struct config *config)
+struct rules_verdict rules_judge_operation(const struct runner_call *call, const struct config *config)
 {
 	const struct rule *rule = find_rule(call->action, call->operation.group);
 	const char *refusal = judge_action(rule, call->action, call->operation.group, true, config);

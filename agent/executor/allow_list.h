@@ -28,8 +28,8 @@ struct rules_verdict rules_judge_run(const struct runner_command *command, const
 /* Whether the operation is about a unit, in its argument. */
 bool rules_operation_takes_unit(uint32_t operation);
 
-/* The same for a operation, by the name of its unit alone: what PID 1 calls the unit is asked before it is done
+/* The same for an operation, by the name of its unit alone: what PID 1 calls the unit is asked before it is done
  * (operation.h). */
-struct rules_verdict rules_judge_operation(const struct executor_call *call, const struct config *config);
+struct rules_verdict rules_judge_operation(const struct runner_call *call, const struct config *config);
 
 #endif

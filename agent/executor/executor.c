@@ -164,7 +164,7 @@ static int request_run(struct executor *executor, size_t len, const int files[2]
  * Making a golden image takes the host's rights out of the configuration, the right to switch the guest off too. That
  * ends what the host has asked for, so it is allowed by what allowed the beginning.
  */
-static bool ends_sealing(const struct executor *executor, const struct executor_call *call)
+static bool ends_sealing(const struct executor *executor, const struct runner_call *call)
 {
 	return call->operation.operation == RUNNER_OPERATION_POWER_OFF && call->operation.group == GROUP_POWER &&
 	       executor->sealing_ns &&
@@ -175,7 +175,7 @@ static bool ends_sealing(const struct executor *executor, const struct executor_
 static int request_operation(struct executor *executor, size_t len)
 {
 	struct rules_verdict verdict = { .refusal = configuration(executor), .stage = RUNNER_STAGE_POLICY };
-	struct executor_call call;
+	struct runner_call call;
 	int error = runner_operation_parse(executor->message, len, &call);
 
 	if (error < 0)

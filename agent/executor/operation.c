@@ -317,7 +317,7 @@ static int operation_do(struct operation *operation)
 	return manager_call(operation, on_unit_path, "LoadUnit", "s", operation->unit);
 }
 
-void operation_start(struct executor *executor, const struct executor_call *call)
+void operation_start(struct executor *executor, const struct runner_call *call)
 {
 	struct operation *operation =
 		executor->operation_count < EXECUTOR_OPERATIONS_MAX ? calloc(1, sizeof(*operation)) : NULL;

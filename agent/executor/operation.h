@@ -12,7 +12,7 @@
 #include "agent/executor/executor.h"
 
 /* Answers for every failure. */
-void operation_start(struct executor *executor, const struct executor_call *call);
+void operation_start(struct executor *executor, const struct runner_call *call);
 
 /* A job has ended, in signal JobRemoved. */
 void operation_job_removed(struct executor *executor, sd_bus_message *signal);

@@ -76,8 +76,8 @@ struct exec_request {
 	bool live;   /* with keep_unit: `output` is to be given everything, not only what is kept */
 	unsigned operation;   /* enum runner_operation: done instead of a program; argv is not looked at */
 	const char *argument; /* of the operation; NULL: none */
-	const int *input; /* see executor/input.h: it is RUNNER_INPUT_FD of the command, and stays the caller's; NULL:
-			     none */
+	const int *input;     /* see runner/input.h: it is RUNNER_INPUT_FD of the command, and stays the caller's; NULL:
+				 none */
 };
 
 enum exec_stream { EXEC_STDOUT, EXEC_STDERR };
@@ -98,7 +98,7 @@ enum exec_stage {
 	EXEC_STAGE_EXEC,     /* execve: ENOENT, EACCES, ENOEXEC … */
 	EXEC_STAGE_POLICY,   /* the executor's own look at the policy said no: `words` */
 	EXEC_STAGE_CONNECT,  /* there is no executor at socket_path */
-	EXEC_STAGE_UNIT,     /* of a operation: the executor does not touch this unit: `words` */
+	EXEC_STAGE_UNIT,     /* of an operation: the executor does not touch this unit: `words` */
 	EXEC_STAGE_EXECUTOR, /* there is one, but it can never start or does not speak: `words` */
 };
 
@@ -117,8 +117,8 @@ struct exec_outcome {
 	bool attached;	 /* it had been started by an earlier run of the agent */
 	bool truncated;	 /* output dropped: over the limit, or cut off at the end of the drain time */
 	struct exec_output out, err;
-	int operation_error; /* of a operation that was tried: 0, or -errno; -EREMOTEIO: the peer refused */
-	const char *words; /* the executor's: of a refusal, or of a operation as in struct runner_answer; never NULL */
+	int operation_error; /* of an operation that was tried: 0, or -errno; -EREMOTEIO: the peer refused */
+	const char *words; /* the executor's: of a refusal, or of an operation as in struct runner_answer; never NULL */
 	uint64_t duration_ns; /* from the start (or the request, when never started) to the end of the command */
 };
 

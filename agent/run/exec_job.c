@@ -339,7 +339,7 @@ void exec_job_exited(struct exec_job *job, const struct runner_reply *reply)
 	exec_job_limit(job, drained < last ? drained : last);
 }
 
-/* A operation has no output: it is over with its answer. */
+/* An operation has no output: it is over with its answer. */
 void exec_job_answered(struct exec_job *job, const struct runner_answer *answer)
 {
 	job->outcome.started = true;

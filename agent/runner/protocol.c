@@ -193,7 +193,7 @@ int64_t runner_unit_build(struct runner_request head, const char *unit, void *ou
 	return (int64_t)w.len;
 }
 
-int runner_operation_parse(char *message, size_t len, struct executor_call *ret)
+int runner_operation_parse(char *message, size_t len, struct runner_call *ret)
 {
 	char *at = message + sizeof(ret->operation), *end = message + len, *rest[2];
 	int error = runner_request_parse(message, len, &ret->operation.head);

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the agent and the executor say to each other over a SOCK_SEQPACKET socket: fixed binary structures in the
- * machine's byte order, one message a packet, because no parser of free text belongs in the part that may hold
+ * What the agent and the runner or executor say to each other over a SOCK_SEQPACKET socket: fixed binary structures in
+ * the machine's byte order, one message a packet, because no parser of free text belongs in the part that may hold
  * privilege. A RUN carries its strings behind the header, each ended by NUL: argv, then the environment, then cwd,
- * user, action and unit ("" for none); a OPERATION action and argument; ATTACH and RELEASE the unit. Parsing is a pure
+ * user, action and unit ("" for none); an OPERATION action and argument; ATTACH and RELEASE the unit. Parsing is a pure
  * function of bytes; every count and length is checked against the packet.
  *
  * A RUN that is to be kept outlives both of them. Its output goes to two files of the agent's, whose descriptors come
  * with the RUN by SCM_RIGHTS (stdout, stderr); its unit has a name that the agent chose, so that whoever comes after it
  * can ask how it ended.
  *
- * Two programs speak it: the executor that the agent starts for itself (executor.h), which runs what it is told, and
+ * Two programs speak it: the runner that the agent starts for itself (runner.h), which runs what it is told, and
  * the one that an installation starts with privilege (agent/executor/), which asks the policy first and alone does
  * operations.
  */
@@ -32,7 +32,7 @@
 enum runner_op {
 	RUNNER_RUN = 1,	      /* answered by STARTED and, when that has no error, EXITED; or by REFUSED */
 	RUNNER_CANCEL = 2,    /* SIGTERM now, SIGKILL at kill_ns; no answer of its own, unknown ids are ignored */
-	RUNNER_STOP = 3,      /* as the end of the socket: SIGKILL to all, and the executor (or supervisor) leaves */
+	RUNNER_STOP = 3,      /* as the end of the socket: SIGKILL to all, and the runner (or supervisor) leaves */
 	RUNNER_OPERATION = 4, /* something done for the agent without a program; answered by ANSWERED or REFUSED */
 	RUNNER_ATTACH =
 		5, /* to a kept unit: STARTED and EXITED as if it had been run now; REFUSED, ENOENT: there is none */
@@ -40,7 +40,7 @@ enum runner_op {
 	RUNNER_STARTED = 65, /* carries the read ends of stdout and stderr by SCM_RIGHTS, but for what is kept */
 	RUNNER_EXITED = 66,
 	RUNNER_REFUSED = 67,  /* never started: error says why */
-	RUNNER_ANSWERED = 68, /* a operation was done (error 0), or could not be: the peer's words follow */
+	RUNNER_ANSWERED = 68, /* an operation was done (error 0), or could not be: the peer's words follow */
 };
 
 /* What needs rights and is one call to the service manager or the login manager. */
@@ -125,7 +125,8 @@ enum runner_stage { /* as enum exec_stage of agent/run/exec.h */
 		    RUNNER_STAGE_EXEC,
 		    RUNNER_STAGE_POLICY,  /* the executor's own look at the policy said no */
 		    RUNNER_STAGE_CONNECT, /* the agent's own: never in a reply */
-		    RUNNER_STAGE_UNIT, /* of a operation: its unit is not to be controlled (agent/rules/unit_rules.h) */
+		    RUNNER_STAGE_UNIT, /* of an operation: its unit is not to be controlled (agent/rules/unit_rules.h)
+					*/
 };
 
 struct runner_reply {
@@ -162,7 +163,7 @@ struct runner_command {
 };
 
 /* The same of a OPERATION. */
-struct executor_call {
+struct runner_call {
 	struct runner_operation_request operation;
 	const char *action, *argument; /* never NULL */
 };
@@ -195,7 +196,7 @@ int runner_unit_parse(char *message, size_t len, struct runner_unit_request *ret
 int64_t runner_unit_build(struct runner_request head, const char *unit, void *out, size_t size);
 
 /* A OPERATION taken apart: 0, -EBADMSG or -EPROTO. */
-int runner_operation_parse(char *message, size_t len, struct executor_call *ret);
+int runner_operation_parse(char *message, size_t len, struct runner_call *ret);
 
 /* Builds a OPERATION: id, deadlines, operation and group set. The length, or -E2BIG. */
 int64_t runner_operation_build(struct runner_operation_request operation, const char *action, const char *argument,

@@ -36,7 +36,7 @@ struct slot {
 	uint64_t id; /* the last command given to it */
 };
 
-struct executor {
+struct runner {
 	int agent_fd, signal_fd;
 	struct slot slots[RUNNER_SLOTS];
 	atomic_uint *busy; /* per slot, shared with the supervisors */
@@ -46,7 +46,7 @@ struct executor {
 	char message[RUNNER_MESSAGE_MAX];
 };
 
-static void reply_refused(struct executor *e, uint64_t id, int error)
+static void reply_refused(struct runner *e, uint64_t id, int error)
 {
 	struct runner_reply reply = { .version = RUNNER_VERSION,
 				      .op = RUNNER_REFUSED,
@@ -58,7 +58,7 @@ static void reply_refused(struct executor *e, uint64_t id, int error)
 	send(e->agent_fd, &reply, sizeof(reply), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-static void reply_lost(struct executor *e, uint64_t id)
+static void reply_lost(struct runner *e, uint64_t id)
 {
 	struct runner_reply reply = { .version = RUNNER_VERSION,
 				      .op = RUNNER_EXITED,
@@ -70,10 +70,10 @@ static void reply_lost(struct executor *e, uint64_t id)
 }
 
 /*
- * Only the agent's socket and its own end of the control socket go along: the others' ends would hide the executor's
+ * Only the agent's socket and its own end of the control socket go along: the others' ends would hide the runner's
  * death.
  */
-static void supervisor_main(struct executor *e, unsigned slot, int control_fd)
+static void supervisor_main(struct runner *e, unsigned slot, int control_fd)
 {
 	struct supervise_args args = { .busy = &e->busy[slot] };
 	int fds[2] = { e->agent_fd, control_fd };
@@ -91,7 +91,7 @@ static void supervisor_main(struct executor *e, unsigned slot, int control_fd)
 	_exit(supervise(&args));
 }
 
-static int slot_start(struct executor *e, unsigned index)
+static int slot_start(struct runner *e, unsigned index)
 {
 	int pair[2], error;
 	pid_t pid;
@@ -113,7 +113,7 @@ static int slot_start(struct executor *e, unsigned index)
 }
 
 /* An idle supervisor if there is one, else a new one; -EBUSY when all slots are taken. */
-static int slot_find(struct executor *e)
+static int slot_find(struct runner *e)
 {
 	int vacant = -EBUSY;
 
@@ -131,7 +131,7 @@ static int slot_find(struct executor *e)
 	return vacant;
 }
 
-static void slot_tell(struct executor *e, unsigned index, uint16_t op, uint64_t kill_ns)
+static void slot_tell(struct runner *e, unsigned index, uint16_t op, uint64_t kill_ns)
 {
 	struct runner_request request = { .version = RUNNER_VERSION,
 					  .op = op,
@@ -143,7 +143,7 @@ static void slot_tell(struct executor *e, unsigned index, uint16_t op, uint64_t 
 }
 
 /* `input`: what came along, or -1. */
-static void request_run(struct executor *e, const struct runner_request *head, size_t len, int input)
+static void request_run(struct runner *e, const struct runner_request *head, size_t len, int input)
 {
 	int index = slot_find(e);
 
@@ -160,7 +160,7 @@ static void request_run(struct executor *e, const struct runner_request *head, s
 	e->idle_ns = clock_ns(CLOCK_MONOTONIC) + IDLE_MS * NS_PER_MS;
 }
 
-static void request_cancel(struct executor *e, const struct runner_request *head)
+static void request_cancel(struct runner *e, const struct runner_request *head)
 {
 	for (unsigned i = 0; i < RUNNER_SLOTS; i++)
 		if (e->slots[i].pid && e->slots[i].id == head->id && atomic_load(&e->busy[i]))
@@ -168,7 +168,7 @@ static void request_cancel(struct executor *e, const struct runner_request *head
 }
 
 /* The agent is gone or says STOP: everything ends at once. */
-static void runner_end(struct executor *e)
+static void runner_end(struct runner *e)
 {
 	e->end_ns = clock_ns(CLOCK_MONOTONIC) + END_MS * NS_PER_MS;
 	for (unsigned i = 0; i < RUNNER_SLOTS; i++)
@@ -177,7 +177,7 @@ static void runner_end(struct executor *e)
 	close_fd(&e->agent_fd);
 }
 
-static void agent_read(struct executor *e)
+static void agent_read(struct runner *e)
 {
 	int fds[PACKET_FDS];
 	ssize_t len = packet_receive(e->agent_fd, e->message, sizeof(e->message), 0, fds);
@@ -200,7 +200,7 @@ static void agent_read(struct executor *e)
 	packet_close(fds);
 }
 
-static void slot_lost(struct executor *e, unsigned index)
+static void slot_lost(struct runner *e, unsigned index)
 {
 	if (atomic_exchange(&e->busy[index], 0) && e->slots[index].id) {
 		reply_lost(e, e->slots[index].id);
@@ -211,7 +211,7 @@ static void slot_lost(struct executor *e, unsigned index)
 	e->slots[index] = (struct slot){ .control_fd = -1 };
 }
 
-static void children_reap(struct executor *e)
+static void children_reap(struct runner *e)
 {
 	struct signalfd_siginfo info;
 	pid_t pid;
@@ -224,7 +224,7 @@ static void children_reap(struct executor *e)
 				slot_lost(e, i);
 }
 
-static void orphans_kill(struct executor *e)
+static void orphans_kill(struct runner *e)
 {
 	pid_t except[RUNNER_SLOTS];
 	size_t count = 0;
@@ -235,7 +235,7 @@ static void orphans_kill(struct executor *e)
 	e->orphans = tree_signal(SIGKILL, except, count) > 0;
 }
 
-static bool slots_any(const struct executor *e)
+static bool slots_any(const struct runner *e)
 {
 	for (unsigned i = 0; i < RUNNER_SLOTS; i++)
 		if (e->slots[i].pid)
@@ -243,7 +243,7 @@ static bool slots_any(const struct executor *e)
 	return false;
 }
 
-static void idle_release(struct executor *e)
+static void idle_release(struct runner *e)
 {
 	for (unsigned i = 0; i < RUNNER_SLOTS; i++)
 		if (e->slots[i].pid && !atomic_load(&e->busy[i])) {
@@ -254,7 +254,7 @@ static void idle_release(struct executor *e)
 	e->idle_ns = TIME_NEVER;
 }
 
-static int wait_ms(const struct executor *e)
+static int wait_ms(const struct runner *e)
 {
 	uint64_t now = clock_ns(CLOCK_MONOTONIC), due = e->idle_ns < e->end_ns ? e->idle_ns : e->end_ns;
 
@@ -265,7 +265,7 @@ static int wait_ms(const struct executor *e)
 	return due > now ? (int)((due - now) / NS_PER_MS > 60000 ? 60000 : (due - now) / NS_PER_MS + 1) : 0;
 }
 
-static void runner_turn(struct executor *e)
+static void runner_turn(struct runner *e)
 {
 	struct pollfd fds[] = { { .fd = e->signal_fd, .events = POLLIN }, { .fd = e->agent_fd, .events = POLLIN } };
 
@@ -308,7 +308,7 @@ static int process_prepare(void)
 
 int runner_serve(int agent_fd)
 {
-	static struct executor e;
+	static struct runner e;
 
 	e.agent_fd = agent_fd;
 	e.idle_ns = e.end_ns = TIME_NEVER;

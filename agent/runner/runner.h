@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The executor: takes requests from one agent on one socket, hands each command to an idle supervisor (started when
+ * The runner: takes requests from one agent on one socket, hands each command to an idle supervisor (started when
  * there is none) and looks after supervisors that die. It parses no more than the fixed head of a request. How the
  * socket came to be (inherited today) is the caller's business; when it ends, everything started through it ends.
  */

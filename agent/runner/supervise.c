@@ -179,15 +179,15 @@ static void command_cancel(struct supervisor *s, uint64_t kill_ns)
 }
 
 /*
- * Kills what there is and stops taking commands. An executor that died without a STOP cannot tell the agent, so the
+ * Kills what there is and stops taking commands. A runner that died without a STOP cannot tell the agent, so the
  * socket's end does.
  */
-static void supervisor_end(struct supervisor *s, bool executor_died)
+static void supervisor_end(struct supervisor *s, bool runner_died)
 {
 	s->ending = true;
 	if (s->round_ns == TIME_NEVER)
 		s->round_ns = 0;
-	if (executor_died)
+	if (runner_died)
 		shutdown(s->args->agent_fd, SHUT_RDWR);
 }
 

@@ -49,7 +49,7 @@ static void run(char *message, size_t size)
 
 static void operation(char *message, size_t size)
 {
-	struct executor_call call;
+	struct runner_call call;
 	int64_t len;
 
 	if (runner_operation_parse(message, size, &call) < 0)

@@ -284,9 +284,9 @@ static void gives_no_user_and_directory_to_what_is_not_free(void **state)
 static const char *judge_operation(const char *action, enum policy_group group, enum runner_operation operation,
 				   const char *unit)
 {
-	struct executor_call call = { .operation = { .operation = operation, .group = group },
-				      .action = action,
-				      .argument = unit };
+	struct runner_call call = { .operation = { .operation = operation, .group = group },
+				    .action = action,
+				    .argument = unit };
 
 	return rules_judge_operation(&call, &config).refusal;
 }
@@ -340,10 +340,9 @@ static void refuses_units_that_are_never_controlled_whatever_the_agent_says(void
 	allow("control", "", "commands.deny_units=mine db@");
 	for (size_t i = 0; i < ARRAY_SIZE(denied); i++)
 		for (size_t j = 0; j < ARRAY_SIZE(operations); j++) {
-			struct executor_call call = { .operation = { .operation = operations[j],
-								     .group = GROUP_CONTROL },
-						      .action = "ServiceControl",
-						      .argument = denied[i] };
+			struct runner_call call = { .operation = { .operation = operations[j], .group = GROUP_CONTROL },
+						    .action = "ServiceControl",
+						    .argument = denied[i] };
 			struct rules_verdict verdict = rules_judge_operation(&call, &config);
 
 			if (!verdict.refusal || verdict.stage != RUNNER_STAGE_UNIT)

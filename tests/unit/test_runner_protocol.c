@@ -224,7 +224,7 @@ static const struct runner_operation_request start = { .head = { .id = 9, .term_
 static void takes_apart_a_operation(void **state)
 {
 	int64_t len = runner_operation_build(start, "ServiceControl", "cron.service", message, sizeof(message));
-	struct executor_call call;
+	struct runner_call call;
 
 	(void)state;
 	assert_true(len > 0);
@@ -249,7 +249,7 @@ static void rejects_damaged_operations(void **state)
 		{ offsetof(struct runner_operation_request, head.op), 2, RUNNER_RUN },
 		{ offsetof(struct runner_operation_request, head.id), 8, 0 },
 	};
-	struct executor_call call;
+	struct runner_call call;
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -320,7 +320,7 @@ static void takes_apart_a_question_for_a_unit(void **state)
 {
 	static const unsigned ops[] = { RUNNER_ATTACH, RUNNER_RELEASE };
 	struct runner_unit_request request;
-	struct executor_call call;
+	struct runner_call call;
 	const char *unit = NULL;
 
 	(void)state;
