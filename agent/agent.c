@@ -92,7 +92,6 @@ static void on_after_wait(struct ev_loop *loop, ev_check *check, int events)
 
 	(void)loop;
 	(void)events;
-	agent->now = moment_now();
 	generation_woke(agent);
 }
 
@@ -131,7 +130,7 @@ static void watch_everything(struct agent *agent)
 	ev_prepare_start(agent->loop, &agent->before_wait);
 	ev_check_init(&agent->after_wait, on_after_wait);
 	agent->after_wait.data = agent;
-	ev_set_priority(&agent->after_wait, EV_MAXPRI);
+	ev_set_priority(&agent->after_wait, EV_MAXPRI - 1); /* the time of the turn is read first */
 	ev_check_start(agent->loop, &agent->after_wait);
 	ev_timer_init(&agent->port_timer, on_port_timer, 0, 0);
 	agent->port_timer.data = agent;
@@ -259,6 +258,7 @@ void agent_done(struct agent *agent)
 		reap_helpers();
 	state_close(&agent->state);
 	config_free(&agent->config);
+	loop_done(&agent->turns);
 	if (agent->loop)
 		ev_loop_destroy(agent->loop);
 }

@@ -24,6 +24,7 @@
 #include "agent/generation.h"
 #include "agent/metrics/hub.h"
 #include "agent/base/identity.h"
+#include "agent/base/loop.h"
 #include "agent/journal.h"
 #include "agent/local.h"
 #include "agent/metrics/logger.h"
@@ -83,14 +84,19 @@ struct package_refresh {
 };
 
 struct agent {
-	struct ev_loop *loop;
+	union {
+		struct loop turns; /* what the parts hold; by its members: */
+		struct {
+			struct ev_loop *loop;
+			struct moment now; /* of this turn of the loop */
+		};
+	};
 	const struct agent_options *options;
 	struct config config;
 	struct secret *secret;
 	struct identity id;
 	struct state state;
 	struct moment started;
-	struct moment now; /* of this turn of the loop */
 	uint64_t next_seq;
 	struct generation generation;
 

@@ -318,11 +318,12 @@ static size_t writer_room(const struct agent *agent)
 
 int build_parts(struct agent *agent, struct err *e)
 {
+	struct ev_loop *loop = reserve_loop(e);
 	int r;
 
-	agent->loop = reserve_loop(e);
-	if (!agent->loop)
+	if (!loop)
 		return e->code;
+	loop_init(&agent->turns, loop);
 	agent->writer_text = malloc(REPLY_LINE_MAX + 1);
 	if (!agent->writer_text)
 		return err_set(e, -ENOMEM, "out of memory");
