@@ -56,11 +56,12 @@ INC_tests := -Iinclude -I. -Itests -DTEST_FOLDER='"$(CURDIR)/tests"' -Wno-frame-
 
 # ---------------------------------------------------------------------------------------------------- libraries
 # From those that use others down to those that are used, which is the order they are linked in.
-LIBS := ctl host show executor agent metrics run runner audit bus rules base cleaner packages log config collectors transport
+LIBS := ctl host show executor agent peer metrics run runner audit bus rules base cleaner packages log config collectors transport
 DIR_ctl := tools/infinictl
 DIR_host := tools/infinihost
 DIR_show := tools/show
 DIR_agent := agent
+DIR_peer := agent/peer
 DIR_metrics := agent/metrics
 DIR_run := agent/run
 DIR_runner := agent/runner
@@ -82,7 +83,8 @@ OVER_ctl := show log config
 OVER_host := show config transport
 OVER_show := transport
 OVER_executor := runner rules base packages config
-OVER_agent := metrics run runner audit bus rules base packages log config collectors transport
+OVER_agent := peer metrics run runner audit bus rules base packages log config collectors transport
+OVER_peer := metrics base config transport
 OVER_metrics := base log config collectors transport
 OVER_run := runner base transport
 OVER_audit := base transport

@@ -159,9 +159,7 @@ static void emit_status(struct sink *out, const char *key, const void *arg)
 	sink_str(out, "started", timestamp);
 	sink_real(out, "uptime_s", (double)(now.boot_ns - agent->started.boot_ns) / (double)NS_PER_S, 3);
 	sink_str(out, "state", agent->stopping == STOP_NOT ? "running" : "stopping");
-	sink_bool(out, "signature_required",
-		  agent->config.auth.require_signature == CONFIG_SIGNATURE_YES ||
-			  (agent->config.auth.require_signature == CONFIG_SIGNATURE_AUTO && agent->secret->len > 0));
+	sink_bool(out, "signature_required", peers_demand_signature(&agent->peers));
 	sink_uint(out, "last_seq", agent->next_seq - 1);
 	emit_port(out, agent);
 	emit_log(out, agent);

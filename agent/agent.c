@@ -180,7 +180,7 @@ int agent_init(struct agent *agent, const struct agent_options *options, struct 
 	if (r == 0)
 		r = build_parts(agent, e);
 	if (r == 0)
-		r = local_new(agent, &agent->local, &warning, e);
+		r = local_new(&agent->peers, &agent->local, &warning, e);
 	if (r == 0 && warning.code)
 		report(LOG_WARNING, "%s", warning.text);
 	return r;
@@ -248,9 +248,7 @@ void agent_done(struct agent *agent)
 	kept_done(agent);
 	journal_close(&agent->journal);
 	audit_done(&agent->audit);
-	message_parser_free(&agent->parser);
-	nonces_close(&agent->nonces, agent->config.agent.state_dir, &agent->guard);
-	envelope_guard_free(&agent->guard);
+	peers_done(&agent->peers);
 	clockwatch_done(&agent->clock);
 	agent->secret = secret_free(agent->secret);
 	free(agent->writer_text);

@@ -13,7 +13,7 @@
 #include "agent/bus/bus.h"
 #include "agent/asked.h"
 #include "agent/audit/audit.h"
-#include "agent/breaker.h"
+#include "agent/peer/breaker.h"
 #include "agent/base/clockwatch.h"
 #include "agent/command.h"
 #include "agent/config/config.h"
@@ -26,16 +26,15 @@
 #include "agent/base/identity.h"
 #include "agent/base/loop.h"
 #include "agent/journal.h"
-#include "agent/local.h"
+#include "agent/peer/local.h"
 #include "agent/metrics/logger.h"
-#include "agent/nonces.h"
 #include "agent/power.h"
 #include "agent/metrics/prober.h"
 #include "agent/base/report.h"
 #include "agent/metrics/sample.h"
 #include "agent/base/schedule.h"
 #include "agent/script.h"
-#include "agent/session.h"
+#include "agent/peer/session.h"
 #include "agent/standing.h"
 #include "agent/base/source.h"
 #include "agent/base/state.h"
@@ -122,9 +121,7 @@ struct agent {
 	struct sources sources;
 	struct asked asked;
 	struct package_refresh package_refresh;
-	struct message_parser parser;
-	struct envelope_guard guard;
-	struct nonces nonces;
+	struct peers peers;	   /* what the sessions of host and local clients share */
 	struct json_writer writer; /* for one line at a time, used and emptied within one function */
 	char *writer_text;
 
@@ -168,7 +165,7 @@ struct agent {
 	bool logger_stopped;
 	int exit_code;
 
-	struct report_topic port_topic, encode_topic, exec_topic, refuse_topic, nonce_topic;
+	struct report_topic port_topic, encode_topic, exec_topic, nonce_topic;
 	struct agent_counters counters;
 };
 
@@ -235,6 +232,16 @@ void tick_probed(struct agent *agent);
 void stop_begin(struct agent *agent);
 /* Looks whether the present phase is over: once a turn of the loop, before it waits. */
 void stop_look(struct agent *agent);
+
+/* ---- messages.c: what is done with what host and local clients say */
+
+extern const struct peer_handler messages_handler;
+static inline struct agent *session_agent(const struct session *session)
+{
+	return session->peers->data;
+}
+/* As of struct peers: hosts and people are told while nonces cannot be written down. */
+void messages_nonces_changed(void *data, int error);
 
 /* ---- hostlink.c: the host's side of the port */
 

@@ -58,7 +58,7 @@ static void wait_for_sample(struct asked *asked, struct session *session)
 
 void asked_leave(struct session *session)
 {
-	struct session **at = &session->agent->asked.first;
+	struct session **at = &session_agent(session)->asked.first;
 
 	while (*at && *at != session)
 		at = &(*at)->asked_next;

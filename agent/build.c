@@ -23,6 +23,7 @@
 #include "agent/log/repair.h"
 #include "agent/base/notify.h"
 #include "agent/privilege.h"
+#include "agent/base/passwd.h"
 #include "agent/base/reserve.h"
 #include "agent/subscribe.h"
 #include "agent/trace.h"
@@ -198,7 +199,7 @@ static void find_readers(const struct config *config, struct log_child_config *c
 	int r;
 
 	child->latest_readers.kind = LOG_READERS_NOBODY;
-	if (!*config->socket.group || !local_find_group(config->socket.group, &gid))
+	if (!*config->socket.group || passwd_gid_of("/etc/group", config->socket.group, &gid) < 0)
 		return;
 	r = gid == getegid() ? 0 : log_readers_try(gid);
 	if (r == 0)
@@ -235,10 +236,14 @@ static int build_port(struct agent *agent, struct err *e)
 
 	if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) < 0)
 		seed ^= (uint32_t)getpid();
-	message_parser_init(&agent->parser, seed);
-	envelope_guard_init(&agent->guard);
-	nonces_open(&agent->nonces, agent->config.agent.runtime_dir, agent->config.agent.state_dir, &agent->guard,
-		    agent->now.wall_ms);
+	agent->peers.loop = &agent->turns;
+	agent->peers.config = &agent->config;
+	agent->peers.secret = agent->secret;
+	agent->peers.writer = &agent->writer;
+	agent->peers.handler = &messages_handler;
+	agent->peers.data = agent;
+	agent->peers.nonces_changed = messages_nonces_changed;
+	peers_init(&agent->peers, seed);
 	hostlink_init(agent);
 	return port_new(&config, &hostlink_events, agent, seed, &agent->port, e);
 }

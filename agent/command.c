@@ -286,10 +286,12 @@ static void deliver(struct command *command)
 
 	if (command->action->deliver)
 		command->action->deliver(command);
-	else if (!command->resumed || command->session)
-		session_answer(agent, command->session, class_of(command));
+	else if (command->session)
+		session_answer(command->session, class_of(command));
+	else if (!command->resumed)
+		agent->commands.stats.unclaimed++;
 	else if (port_state(agent->port) == PORT_CONNECTED)
-		session_answer(agent, &agent->port_session, class_of(command));
+		session_answer(&agent->port_session, class_of(command));
 	else
 		kept_hold(command);
 }

@@ -28,7 +28,7 @@ static void refuse(struct commands *commands, struct session *session, const str
 	commands->refusal = code;
 	trace_refused(agent, session, message, code);
 	if (reply_response(&agent->writer, agent->now.wall_ms, &response) == 0)
-		session_answer(agent, session, LINE_REPLY);
+		session_answer(session, LINE_REPLY);
 }
 
 /* A `response` would resolve the first command of that id on the host: this one is told by an `error`. */
@@ -44,7 +44,7 @@ static void refuse_duplicate(struct commands *commands, struct session *session,
 	commands->stats.refused++;
 	commands->refusal = CODE_DUPLICATE_ID;
 	if (reply_error(&agent->writer, agent->now.wall_ms, &error) == 0)
-		session_answer(agent, session, LINE_REPLY);
+		session_answer(session, LINE_REPLY);
 }
 
 static bool in_flight(const struct commands *commands, const struct session *session, const char *id)

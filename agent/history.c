@@ -20,17 +20,17 @@
 #include "agent/log/stamp.h"
 #include "transport/addition.h"
 
-#define BATCH_WAIT_S 0.5
+#define BATCH_WAIT_NS (500 * NS_PER_MS)
 /* Between two batches, so that a long history leaves room for everything else; and while the peer is slow. */
-#define PACE_S	  0.02
-#define CROWDED_S 0.1
+#define PACE_NS	   (20 * NS_PER_MS)
+#define CROWDED_NS (100 * NS_PER_MS)
 /*
  * Until the next try of what could not be offered: no room yet (the host's, a local client's), or a failure, doubled
  * each time.
  */
-#define ROOM_S		  0.2
-#define ROOM_LOCAL_S	  2.0
-#define AGAIN_S		  1.0
+#define ROOM_NS		  (200 * NS_PER_MS)
+#define ROOM_LOCAL_NS	  (2 * NS_PER_S)
+#define AGAIN_NS	  NS_PER_S
 #define AGAIN_DOUBLED_MAX 6
 /* What a batch needs around its samples, its id included. */
 #define BATCH_FRAME    1024
@@ -51,8 +51,8 @@ struct history {
 	struct history_wanted wanted;
 	int fd;
 	ev_io io;
-	ev_timer wait; /* runs while a batch is incomplete */
-	ev_timer pace; /* runs while nothing is read */
+	struct deadline wait; /* set while a batch is incomplete */
+	struct deadline pace; /* set while nothing is read */
 	struct bytes in, batch;
 	unsigned items; /* in the batch */
 	bool more;	/* the limit was reached */
@@ -79,8 +79,8 @@ static bool bytes_reserve(struct bytes *bytes, size_t more)
 
 static void history_free(void *work)
 {
-	struct history *history = work, **at = &history->session->history;
-	struct agent *agent = history->session->agent;
+	struct history *history = work, **at = &history->session->past->first;
+	struct agent *agent = session_agent(history->session);
 
 	while (*at != history)
 		at = &(*at)->next;
@@ -88,11 +88,11 @@ static void history_free(void *work)
 	for (at = &agent->histories; *at != history; at = &(*at)->next_all)
 		continue;
 	*at = history->next_all;
-	if (history->session->gap.reading == history)
-		history->session->gap.reading = NULL;
+	if (history->session->past->gap.reading == history)
+		history->session->past->gap.reading = NULL;
 	ev_io_stop(agent->loop, &history->io);
-	ev_timer_stop(agent->loop, &history->wait);
-	ev_timer_stop(agent->loop, &history->pace);
+	deadline_stop(&history->wait);
+	deadline_stop(&history->pace);
 	closep(&history->fd);
 	free(history->in.at);
 	free(history->batch.at);
@@ -109,15 +109,10 @@ static void gap_advance(struct history_gap *gap, uint64_t seq)
 		gap->to = 0;
 }
 
-static void gap_try_in(struct session *session, double seconds)
+static void gap_try_in(struct session *session, uint64_t delay_ns)
 {
-	ev_timer *again = &session->gap.again;
-
-	if (session->gap.to == 0)
-		return;
-	ev_timer_stop(session->agent->loop, again);
-	ev_timer_set(again, seconds, 0);
-	ev_timer_start(session->agent->loop, again);
+	if (session->past->gap.to)
+		deadline_after(&session->past->gap.again, delay_ns);
 }
 
 /*
@@ -136,7 +131,7 @@ static bool has_room(const struct session *session)
 {
 	unsigned own = 0, users = 0;
 
-	for (const struct history *history = session->agent->histories; history; history = history->next_all) {
+	for (const struct history *history = session_agent(session)->histories; history; history = history->next_all) {
 		own += is_same_source(history->session, session);
 		users += history->session->kind == SESSION_LOCAL && history->session->uid != 0;
 	}
@@ -155,7 +150,7 @@ static struct history *find_unread(const struct session *session)
 
 	if (session->kind != SESSION_LOCAL || session->uid == 0)
 		return NULL;
-	for (struct history *history = session->agent->histories; history; history = history->next_all) {
+	for (struct history *history = session_agent(session)->histories; history; history = history->next_all) {
 		if (is_same_source(history->session, session))
 			return NULL;
 		if (history->session->kind == SESSION_LOCAL && history->session->uid != 0 &&
@@ -170,9 +165,9 @@ static void put_off(struct history *history)
 {
 	struct session *session = history->session;
 
-	gap_advance(&session->gap, history->delivered_seq);
+	gap_advance(&session->past->gap, history->delivered_seq);
 	history_free(history);
-	gap_try_in(session, ROOM_LOCAL_S);
+	gap_try_in(session, ROOM_LOCAL_NS);
 }
 
 /* Users who do not read what they have asked for keep no other user out. */
@@ -197,14 +192,10 @@ static const char *no_room_words(const struct session *session)
  * ------------------------------------------------------------------------------------------------------------ batches
  */
 
-static void pause_for(struct history *history, double seconds)
+static void pause_for(struct history *history, uint64_t delay_ns)
 {
-	struct ev_loop *loop = history->session->agent->loop;
-
-	ev_io_stop(loop, &history->io);
-	ev_timer_stop(loop, &history->pace);
-	ev_timer_set(&history->pace, seconds, 0);
-	ev_timer_start(loop, &history->pace);
+	ev_io_stop(session_agent(history->session)->loop, &history->io);
+	deadline_after(&history->pace, delay_ns);
 }
 
 static bool send_line(struct session *session, const struct json_writer *writer)
@@ -220,11 +211,11 @@ static bool send_line(struct session *session, const struct json_writer *writer)
 /* False when it could not be sent; what was in it is not delivered. */
 static bool send_batch(struct history *history, bool last)
 {
-	struct agent *agent = history->session->agent;
+	struct agent *agent = session_agent(history->session);
 	const char *id = history->command ? history->command->message.id : NULL;
 	bool sent;
 
-	ev_timer_stop(agent->loop, &history->wait);
+	deadline_stop(&history->wait);
 	sent = addition_metrics_batch(&agent->writer, agent->now.wall_ms, id, history->batch.at, history->batch.len,
 				      last) == 0 &&
 	       send_line(history->session, &agent->writer);
@@ -255,22 +246,22 @@ static void emit_summary(struct sink *out, const char *key, const void *arg)
 /* Ever more rarely. */
 static void gap_pause(struct session *session)
 {
-	struct history_gap *gap = &session->gap;
+	struct history_gap *gap = &session->past->gap;
 	unsigned doubled = gap->failures < AGAIN_DOUBLED_MAX ? gap->failures : AGAIN_DOUBLED_MAX;
 
 	gap->failures++;
-	gap_try_in(session, AGAIN_S * (double)(1U << doubled));
+	gap_try_in(session, AGAIN_NS << doubled);
 }
 
 /* Not in silence, and not over and over: the host is told at the first failure. */
 static void gap_failed(struct session *session, const char *words)
 {
-	struct history_gap *gap = &session->gap;
+	struct history_gap *gap = &session->past->gap;
 
 	if (gap->to == 0)
 		return;
 	if (gap->failures == 0 && session->kind == SESSION_PORT)
-		hostlink_event(session->agent, REPLY_WARN, "history",
+		hostlink_event(session_agent(session), REPLY_WARN, "history",
 			       "samples %llu to %llu cannot be offered now, and will be later: %.200s",
 			       (unsigned long long)gap->from, (unsigned long long)gap->to, words);
 	gap_pause(session);
@@ -284,7 +275,7 @@ static void fail(struct history *history, const char *words)
 		command_fail(history->command, CODE_INTERNAL, "log", "the log could not be read: %.300s", words);
 		return;
 	}
-	gap_advance(&session->gap, history->delivered_seq);
+	gap_advance(&session->past->gap, history->delivered_seq);
 	gap_failed(session, words); /* which may be the history's own */
 	history_free(history);
 }
@@ -293,8 +284,8 @@ static void fail(struct history *history, const char *words)
 static void finish_gap(struct history *history, bool more)
 {
 	struct session *session = history->session;
-	struct history_gap *gap = &session->gap;
-	struct logger_stats log = logger_stats(session->agent->logger);
+	struct history_gap *gap = &session->past->gap;
+	struct logger_stats log = logger_stats(session_agent(session)->logger);
 	bool behind = log.queued > 0 && log.last_seq < gap->to;
 
 	if (!send_batch(history, !more && !behind)) {
@@ -309,7 +300,7 @@ static void finish_gap(struct history *history, bool more)
 	}
 	gap->failures = 0;
 	if (more)
-		gap_try_in(session, PACE_S);
+		gap_try_in(session, PACE_NS);
 	else
 		gap->to = 0;
 }
@@ -331,7 +322,7 @@ static void finish(struct history *history, bool more)
 /* Does this sample still fit into the batch, and that into a line? */
 static bool fits(const struct history *history, size_t len)
 {
-	size_t line = history->session->agent->writer.cap - BATCH_FRAME,
+	size_t line = session_agent(history->session)->writer.cap - BATCH_FRAME,
 	       most = line < ADDITION_BATCH_MAX ? line : ADDITION_BATCH_MAX;
 
 	return history->items == 0 || (history->items < HISTORY_BATCH_ITEMS && history->batch.len + len + 1 <= most);
@@ -344,7 +335,7 @@ static bool add_sample(struct history *history, const char *json, size_t len, ui
 	if (history->items++)
 		history->batch.at[history->batch.len++] = ',';
 	else
-		ev_timer_again(history->session->agent->loop, &history->wait);
+		deadline_after(&history->wait, BATCH_WAIT_NS);
 	memcpy(history->batch.at + history->batch.len, json, len);
 	history->batch.len += len;
 	if (history->sent++ == 0)
@@ -392,14 +383,13 @@ static enum taken take_line(struct history *history, char *line, size_t len)
 /* Works through what has been read; false when `history` is no more. */
 static bool pump(struct history *history)
 {
-	struct agent *agent = history->session->agent;
 	char *at = history->in.at, *newline;
 
 	while (history->in.len && (newline = memchr(at, '\n', history->in.len))) {
 		size_t len = (size_t)(newline - at);
 
 		if (session_crowded(history->session)) {
-			pause_for(history, CROWDED_S);
+			pause_for(history, CROWDED_NS);
 			break;
 		}
 		switch (take_line(history, at, len)) {
@@ -410,7 +400,7 @@ static bool pump(struct history *history)
 				fail(history, WORDS_NO_ROOM);
 				return false;
 			}
-			pause_for(history, PACE_S);
+			pause_for(history, PACE_NS);
 			break;
 		case TAKEN:
 			at += len + 1;
@@ -421,8 +411,8 @@ static bool pump(struct history *history)
 	}
 	if (history->in.len)
 		memmove(history->in.at, at, history->in.len);
-	if (!ev_is_active(&history->pace))
-		ev_io_start(agent->loop, &history->io);
+	if (!deadline_is_set(&history->pace))
+		ev_io_start(session_agent(history->session)->loop, &history->io);
 	return true;
 }
 
@@ -448,19 +438,15 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int events)
 	pump(history);
 }
 
-static void on_pace(struct ev_loop *loop, ev_timer *timer, int events)
+static void on_pace(void *data)
 {
-	(void)loop;
-	(void)events;
-	pump(timer->data);
+	pump(data);
 }
 
-static void on_wait(struct ev_loop *loop, ev_timer *timer, int events)
+static void on_wait(void *data)
 {
-	struct history *history = timer->data;
+	struct history *history = data;
 
-	(void)loop;
-	(void)events;
 	if (!session_crowded(history->session) && !send_batch(history, false))
 		fail(history, WORDS_NO_ROOM);
 }
@@ -469,16 +455,31 @@ static void on_wait(struct ev_loop *loop, ev_timer *timer, int events)
  * ------------------------------------------------------------------------------------------------------------- start
  */
 
+static void on_gap_again(void *data);
+
+/* NULL: out of memory. */
+static struct past *past_of(struct session *session)
+{
+	if (!session->past) {
+		session->past = calloc(1, sizeof(*session->past));
+		if (session->past)
+			deadline_init(&session->past->gap.again, session->peers->loop, on_gap_again, session);
+	}
+	return session->past;
+}
+
 static int history_start(struct session *session, struct command *command, const struct history_wanted *wanted,
 			 struct history **ret)
 {
-	struct agent *agent = session->agent;
+	struct agent *agent = session_agent(session);
 	struct history *history = calloc(1, sizeof(*history));
 	pid_t pid;
 	int r;
 
-	if (!history)
+	if (!history || !past_of(session)) {
+		free(history);
 		return -ENOMEM;
+	}
 	history->wanted = *wanted;
 	r = helper_fork("infini-history", history_child, &history->wanted, SOCK_STREAM, &history->fd, &pid);
 	if (r < 0) {
@@ -487,14 +488,14 @@ static int history_start(struct session *session, struct command *command, const
 	}
 	history->session = session;
 	history->command = command;
-	history->next = session->history;
-	session->history = history;
+	history->next = session->past->first;
+	session->past->first = history;
 	history->next_all = agent->histories;
 	agent->histories = history;
 	ev_io_init(&history->io, on_readable, history->fd, EV_READ);
-	ev_timer_init(&history->wait, on_wait, 0, BATCH_WAIT_S);
-	ev_timer_init(&history->pace, on_pace, 0, 0);
-	history->io.data = history->wait.data = history->pace.data = history;
+	history->io.data = history;
+	deadline_init(&history->wait, &agent->turns, on_wait, history);
+	deadline_init(&history->pace, &agent->turns, on_pace, history);
 	ev_io_start(agent->loop, &history->io);
 	*ret = history;
 	return 0;
@@ -553,8 +554,8 @@ enum action_result action_run_get_history(struct command *command)
 /* Nothing up to what the peer says it holds is offered. */
 static void offer_gap(struct session *session)
 {
-	struct agent *agent = session->agent;
-	struct history_gap *gap = &session->gap;
+	struct agent *agent = session_agent(session);
+	struct history_gap *gap = &session->past->gap;
 	struct history_wanted wanted = {
 		.begin_ms = INT64_MIN,
 		.end_ms = INT64_MAX,
@@ -563,7 +564,7 @@ static void offer_gap(struct session *session)
 	};
 	int r;
 
-	gap_advance(gap, session->acked_seq);
+	gap_advance(gap, session->past->acked_seq);
 	if (gap->to == 0 || gap->reading)
 		return;
 	if (!agent->config.log.enabled) {
@@ -575,7 +576,7 @@ static void offer_gap(struct session *session)
 	make_room(session);
 	/* A user who does not read would only take the place of one who does. */
 	if (!has_room(session) || (session->kind == SESSION_LOCAL && session_crowded(session))) {
-		gap_try_in(session, session->kind == SESSION_PORT ? ROOM_S : ROOM_LOCAL_S);
+		gap_try_in(session, session->kind == SESSION_PORT ? ROOM_NS : ROOM_LOCAL_NS);
 		return;
 	}
 	r = history_start(session, NULL, &wanted, &gap->reading);
@@ -583,44 +584,52 @@ static void offer_gap(struct session *session)
 		gap_failed(session, strerror(-r));
 }
 
-static void on_gap_again(struct ev_loop *loop, ev_timer *timer, int events)
+static void on_gap_again(void *data)
 {
-	(void)loop;
-	(void)events;
-	offer_gap(timer->data);
+	offer_gap(data);
 }
 
 /* The hole lies between what the host holds and the first sample it was offered in this session. */
 void history_ack(struct session *session, uint64_t seq)
 {
-	struct history_gap *gap = &session->gap;
-	bool first = !session->acked;
+	struct past *past = past_of(session);
+	bool first = past && !past->acked;
 
-	session->acked = true;
-	if (seq > session->acked_seq)
-		session->acked_seq = seq;
+	if (!past)
+		return;
+	past->acked = true;
+	if (seq > past->acked_seq)
+		past->acked_seq = seq;
 	if (!first || seq == UINT64_MAX)
 		return;
-	*gap = (struct history_gap){ .from = seq + 1,
-				     .to = (session->first_seq ? session->first_seq : session->agent->next_seq) - 1 };
-	ev_timer_init(&gap->again, on_gap_again, 0, 0);
-	gap->again.data = session;
+	past->gap.from = seq + 1;
+	past->gap.to = (session->first_seq ? session->first_seq : session_agent(session)->next_seq) - 1;
+	past->gap.failures = 0;
 	offer_gap(session);
 }
 
 void history_forget_ack(struct session *session)
 {
-	session->acked = false;
-	session->acked_seq = 0;
-	session->gap.to = 0;
-	ev_timer_stop(session->agent->loop, &session->gap.again);
-	if (session->gap.reading)
-		history_free(session->gap.reading);
+	struct past *past = session->past;
+
+	if (!past)
+		return;
+	past->acked = false;
+	past->acked_seq = 0;
+	past->gap.to = 0;
+	deadline_stop(&past->gap.again);
+	if (past->gap.reading)
+		history_free(past->gap.reading);
+}
+
+bool history_acked(const struct session *session)
+{
+	return session->past && session->past->acked;
 }
 
 static struct history *find_asked_before(const struct session *session, uint64_t before_ns)
 {
-	struct history *history = session->history;
+	struct history *history = session->past ? session->past->first : NULL;
 
 	while (history && !(history->command && history->command->received_ns < before_ns))
 		history = history->next;
@@ -634,4 +643,12 @@ void history_leave(struct session *session, uint64_t before_ns)
 
 	while ((history = find_asked_before(session, before_ns)))
 		command_fail(history->command, CODE_CANCELLED, NULL, "who asked is gone");
+}
+
+void history_end(struct session *session)
+{
+	history_leave(session, UINT64_MAX);
+	history_forget_ack(session);
+	free(session->past);
+	session->past = NULL;
 }

@@ -10,9 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include <ev.h>
-
 #include "agent/action.h"
+#include "agent/base/loop.h"
 
 struct agent;
 struct history;
@@ -32,7 +31,15 @@ struct history_gap {
 	uint64_t from, to;
 	unsigned failures; /* in a row */
 	struct history *reading;
-	ev_timer again; /* runs until the next try */
+	struct deadline again; /* the next try */
+};
+
+/* What one session is given of the past, and what it says it holds. */
+struct past {
+	bool acked; /* the peer says what it holds: */
+	uint64_t acked_seq;
+	struct history_gap gap; /* what it misses */
+	struct history *first;	/* being read for it */
 };
 
 /*
@@ -48,6 +55,12 @@ void history_forget_ack(struct session *session);
 
 /* Who asked before this time of CLOCK_MONOTONIC is gone: what is being read for a GetHistory of that time ends. */
 void history_leave(struct session *session, uint64_t before_ns);
+
+/* Does the peer say what it holds? */
+bool history_acked(const struct session *session);
+
+/* The session is over: what is read for it ends, and its memory is freed. */
+void history_end(struct session *session);
 
 /* For the table of actions. */
 enum action_result action_run_get_history(struct command *command);

@@ -27,7 +27,7 @@ static const char *const capabilities[] = {
 /* The first sample of a session is the first that it is sent, on whatever grounds. */
 static int send_to_port(struct session *session, struct line *line)
 {
-	int r = port_send(session->agent->port, line);
+	int r = port_send(session_agent(session)->port, line);
 
 	if (r == 0 && line->class == LINE_SAMPLE && session->first_seq == 0)
 		session->first_seq = line->seq;
@@ -49,7 +49,7 @@ static void tell_survived(struct agent *agent)
 		return;
 	agent->survived_attempts = 0;
 	if (reply_error_report(&agent->writer, agent->now.wall_ms, &told) == 0)
-		session_answer(agent, &agent->port_session, LINE_EVENT);
+		session_answer(&agent->port_session, LINE_EVENT);
 }
 
 /* What became of the connection while nobody could be told. */
@@ -62,7 +62,7 @@ static void tell_breaker(struct agent *agent)
 		return;
 	agent->breaker.untold = false;
 	if (reply_circuit_breaker_state(&agent->writer, now.wall_ms, &told) == 0)
-		session_answer(agent, &agent->port_session, LINE_EVENT);
+		session_answer(&agent->port_session, LINE_EVENT);
 }
 
 static bool answer_lost_command(struct agent *agent, const struct journal_entry *entry)
@@ -103,7 +103,7 @@ static void shake_hands(struct agent *agent)
 {
 	if (reply_handshake(&agent->writer, agent->now.wall_ms, agent->id.vm_id, INFINISERVICE_VERSION,
 			    agent->id.generation, capabilities) == 0)
-		session_answer(agent, &agent->port_session, LINE_REPLY);
+		session_answer(&agent->port_session, LINE_REPLY);
 }
 
 static void greet(struct agent *agent)
@@ -246,12 +246,12 @@ void hostlink_hand_over(struct agent *agent)
 
 static size_t port_backlog(const struct session *session)
 {
-	return port_queued_bytes(session->agent->port);
+	return port_queued_bytes(session_agent(session)->port);
 }
 
 void hostlink_init(struct agent *agent)
 {
-	session_init(&agent->port_session, agent, SESSION_PORT, send_to_port);
+	session_init(&agent->port_session, &agent->peers, SESSION_PORT, send_to_port);
 	agent->port_session.backlog = port_backlog;
 	agent->port_session.backlog_max = agent->config.port.queue_bytes / 4;
 	snprintf(agent->port_session.name, sizeof(agent->port_session.name), "host");

@@ -151,7 +151,7 @@ static void request(struct scripts *scripts)
 	if (!host_is_there(agent) || agent->stopping != STOP_NOT || !scripts_allowed(agent, &agent->port_session))
 		return;
 	if (reply_request_pending_scripts(&agent->writer, agent->now.wall_ms, agent->id.vm_id) == 0)
-		session_answer(agent, &agent->port_session, LINE_EVENT);
+		session_answer(&agent->port_session, LINE_EVENT);
 	if (++scripts->requests >= SCRIPTS_REQUESTS)
 		return;
 	ev_timer_set(&scripts->request_timer, REQUEST_AGAIN_S * scripts->requests, 0);

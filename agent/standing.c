@@ -126,6 +126,6 @@ void standing_greet(struct agent *agent)
 
 		snprintf(text, sizeof(text), "%s%s%s", fault->subject, *fault->subject ? ": " : "", fault->words);
 		if (reply_agent_event(&agent->writer, agent->now.wall_ms, &event) == 0)
-			session_answer(agent, &agent->port_session, LINE_EVENT);
+			session_answer(&agent->port_session, LINE_EVENT);
 	}
 }

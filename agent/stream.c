@@ -36,7 +36,7 @@ static void send_chunk(struct command *command, enum exec_stream from, const cha
 	    addition_output(&agent->writer, agent->now.wall_ms, command->message.id, names[from], seq, bytes, len) < 0)
 		stream->dropped++;
 	else
-		session_answer(agent, command->session, LINE_BULK);
+		session_answer(command->session, LINE_BULK);
 }
 
 /* Sends the whole characters of a chunk and keeps the rest back. */

@@ -38,7 +38,7 @@ static int reader_put(struct feed_reader *reader, struct line *line)
 static int reader_lagged(struct feed_reader *reader, enum feed_topic topic, uint64_t from_seq, uint64_t count)
 {
 	struct session *session = session_of(reader);
-	struct agent *agent = session->agent;
+	struct agent *agent = session_agent(session);
 	struct line *line;
 	int r = addition_lagged(&agent->writer, agent->now.wall_ms, feed_topic_name(topic), from_seq, count);
 
@@ -99,9 +99,15 @@ void subscribe_publish_command(struct agent *agent, const struct addition_comman
 	line_unref(line);
 }
 
+void subscribe_drained(struct session *session)
+{
+	if (session->feed.topics)
+		feed_pump_reader(&session_agent(session)->feed, &session->feed);
+}
+
 void subscribe_leave(struct session *session)
 {
-	feed_unsubscribe(&session->agent->feed, &session->feed, session->feed.topics);
+	feed_unsubscribe(&session_agent(session)->feed, &session->feed, session->feed.topics);
 }
 
 bool subscribe_reads(const struct session *session, enum feed_topic topic)
@@ -153,7 +159,7 @@ static void emit_subscription(struct sink *out, const char *key, const void *arg
 			sink_str(out, NULL, feed_topic_name((enum feed_topic)topic));
 	sink_array_end(out);
 	sink_uint(out, "interval_ms", session->feed.interval_ns / NS_PER_MS);
-	sink_uint(out, "sample_interval_ms", session->agent->config.timers.metrics_interval_ms);
+	sink_uint(out, "sample_interval_ms", session_agent(session)->config.timers.metrics_interval_ms);
 	sink_object_end(out);
 }
 

@@ -20,6 +20,9 @@ struct session;
 
 void subscribe_init(struct agent *agent);
 
+/* Its queue has drained: it is handed what it has room for. */
+void subscribe_drained(struct session *session);
+
 /* The session is over: it reads nothing any more. */
 void subscribe_leave(struct session *session);
 

@@ -2,6 +2,7 @@
 #include "agent/base/passwd.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
@@ -31,6 +32,22 @@ int passwd_uid_of(const char *path, const char *name, uid_t *ret)
 		if (strcmp(user->pw_name, name) != 0)
 			continue;
 		*ret = user->pw_uid;
+		return 0;
+	}
+	return -ENOENT;
+}
+
+int passwd_gid_of(const char *path, const char *name, gid_t *ret)
+{
+	_cleanup_(fclosep) FILE *file = fopen(path, "re");
+	const struct group *group;
+
+	if (!file)
+		return -errno;
+	while ((group = fgetgrent(file))) {
+		if (strcmp(group->gr_name, name) != 0)
+			continue;
+		*ret = group->gr_gid;
 		return 0;
 	}
 	return -ENOENT;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Users as a file like /etc/passwd has them: the name service may ask a network, which nothing that others wait for may
- * do.
+ * Users and groups as files like /etc/passwd and /etc/group have them: the name service may ask a network, which
+ * nothing that others wait for may do.
  */
 #ifndef AGENT_BASE_PASSWD_H
 #define AGENT_BASE_PASSWD_H
@@ -16,5 +16,8 @@ void passwd_names_of(const char *path, uid_t uid, char out[][PASSWD_NAME_SIZE], 
 
 /* The uid of `name`: 0, -ENOENT or -errno. */
 int passwd_uid_of(const char *path, const char *name, uid_t *ret);
+
+/* The gid of the group `name` in a file like /etc/group: 0, -ENOENT or -errno. */
+int passwd_gid_of(const char *path, const char *name, gid_t *ret);
 
 #endif

@@ -123,7 +123,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	size--;
 	cut = (size_t)(data[0] >> 1) % (size + 1);
-	session_init(&session, &agent, data[0] & 1 ? SESSION_LOCAL : SESSION_PORT, take);
+	session_init(&session, &agent.peers, data[0] & 1 ? SESSION_LOCAL : SESSION_PORT, take);
 	session.backlog = no_backlog;
 	session.backlog_max = 1 << 20;
 	snprintf(session.name, sizeof(session.name), "fuzz");

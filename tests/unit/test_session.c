@@ -1,55 +1,126 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * What outlives a message: wishes at a border between two hosts, and generations begun on a host's word. The loop never
- * turns.
- */
+/* A session over a buffer: what of the bytes of a peer is handed on, and the one answer that everything else gets. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
-
-#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <ev.h>
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/history.h"
-#include "agent/subscribe.h"
-#include "tests/still_agent.h"
+#include "agent/peer/session.h"
 
+#define KEY  "a key of the tests"
+#define WALL 1700000000000
+
+static struct loop loop;
+static struct config config;
+static struct secret secret;
+static struct json_writer writer;
+static char writer_text[65536];
+static struct peers peers;
 static struct session session;
+static char folder[] = "/tmp/test-session-XXXXXX";
 
-/* What it is sent: samples by their numbers; refused while `refuses`. */
+/* What the handler was called with, */
 static struct {
-	unsigned samples;
-	uint64_t last_seq;
+	unsigned messages;
+	enum message_type type;
+	char id[MESSAGE_ID_SIZE];
+	uint64_t gone_ns;
+	unsigned gone, drained;
+	int nonces_error; /* 1: not called */
+} handled;
+
+/* and what the peer was sent. */
+static struct {
+	unsigned lines;
+	char last[65536];
 	bool refuses;
-} got;
+	size_t backlog;
+} sent;
+
+static void on_message(void *data, struct session *peer, struct message *message)
+{
+	assert_ptr_equal(data, &handled);
+	assert_ptr_equal(peer, &session);
+	handled.messages++;
+	handled.type = message->type;
+	snprintf(handled.id, sizeof(handled.id), "%s", message->id);
+	message_free(message);
+}
+
+static void on_gone(void *data, struct session *peer, uint64_t before_ns)
+{
+	(void)data;
+	(void)peer;
+	handled.gone++;
+	handled.gone_ns = before_ns;
+}
+
+static void on_drained(void *data, struct session *peer)
+{
+	(void)data;
+	(void)peer;
+	handled.drained++;
+}
+
+static const struct peer_handler handler = { .message = on_message, .gone = on_gone, .drained = on_drained };
+
+static void on_nonces(void *data, int error)
+{
+	(void)data;
+	handled.nonces_error = error;
+}
 
 static int take(struct session *peer, struct line *line)
 {
 	(void)peer;
-	if (got.refuses)
+	if (sent.refuses)
 		return -ENOBUFS;
-	got.samples += line->class == LINE_SAMPLE;
-	got.last_seq = line->class == LINE_SAMPLE ? line->seq : got.last_seq;
+	assert_true(line->len < sizeof(sent.last));
+	memcpy(sent.last, line->text, line->len);
+	sent.last[line->len] = '\0';
+	sent.lines++;
 	return 0;
 }
 
-static size_t no_backlog(const struct session *peer)
+static size_t backlog(const struct session *peer)
 {
 	(void)peer;
-	return 0;
+	return sent.backlog;
+}
+
+static void use_folder(const char *path)
+{
+	free(config.agent.runtime_dir);
+	free(config.agent.state_dir);
+	config.agent.runtime_dir = strdup(path);
+	config.agent.state_dir = strdup(path);
 }
 
 static void begin_as(enum session_kind kind)
 {
-	memset(&got, 0, sizeof(got));
-	session_init(&session, &agent, kind, take);
-	session.backlog = no_backlog;
-	session.backlog_max = 1 << 20;
+	memset(&handled, 0, sizeof(handled));
+	memset(&sent, 0, sizeof(sent));
+	handled.nonces_error = 1;
+	peers = (struct peers){ .loop = &loop,
+				.config = &config,
+				.secret = &secret,
+				.writer = &writer,
+				.handler = &handler,
+				.data = &handled,
+				.nonces_changed = on_nonces };
+	peers_init(&peers, 1);
+	session_init(&session, &peers, kind, take);
+	session.backlog = backlog;
+	session.backlog_max = 1000;
 	snprintf(session.name, sizeof(session.name), "unit");
 }
 
@@ -67,316 +138,358 @@ static int begin_local(void **state)
 	return 0;
 }
 
-static int end(void **state)
+static int begin_signed(void **state)
 {
 	(void)state;
-	session_done(&session);
+	secret.len = (size_t)snprintf(secret.bytes, sizeof(secret.bytes), KEY);
+	begin_as(SESSION_PORT);
 	return 0;
 }
 
-/* Each line comes in a turn of its own. */
-static void hear(const char *line)
+static int end(void **state)
 {
-	agent.now.mono_ns += NS_PER_MS;
-	session_receive(&session, line, strlen(line));
-}
-
-/* Between what the old host said and what the new one says. */
-static uint64_t border(void)
-{
-	agent.now.mono_ns += NS_PER_MS;
-	return agent.now.mono_ns;
-}
-
-static const char subscribe[] = "{\"type\":\"Subscribe\",\"id\":\"s\",\"topics\":[\"metrics\"]}\n";
-static const char ack[] = "{\"type\":\"Ack\",\"seq\":0}\n";
-
-static void an_ack_of_the_next_host_keeps_no_subscription_of_the_last(void **state)
-{
-	uint64_t gone_ns;
+	char path[128];
 
 	(void)state;
-	hear(subscribe);
-	assert_true(subscribe_reads(&session, FEED_METRICS));
-	gone_ns = border();
-	hear(ack);
-	session_border(&session, gone_ns);
-	assert_false(subscribe_reads(&session, FEED_METRICS));
-	assert_true(session.acked);
+	session_done(&session);
+	peers_done(&peers);
+	secret.len = 0;
+	config.auth.require_signature = CONFIG_SIGNATURE_AUTO;
+	snprintf(path, sizeof(path), "%s/" NONCES_NAME, folder);
+	unlink(path);
+	return 0;
 }
 
-static void a_subscription_of_the_next_host_keeps_no_ack_of_the_last(void **state)
+static void hear(const char *bytes)
 {
-	uint64_t gone_ns;
-
-	(void)state;
-	hear(ack);
-	session.first_seq = 5;
-	assert_true(session.acked);
-	gone_ns = border();
-	hear(subscribe);
-	session_border(&session, gone_ns);
-	assert_true(subscribe_reads(&session, FEED_METRICS));
-	assert_false(session.acked);
-	assert_int_equal(session.first_seq, 0);
+	session_receive(&session, bytes, strlen(bytes));
 }
 
-static void a_border_before_all_that_was_asked_takes_nothing(void **state)
+/* The message as its host signs it. */
+static void hear_signed(const char *payload, const char *nonce)
 {
-	uint64_t gone_ns = border();
+	char line[4096];
 
-	(void)state;
-	hear(ack);
-	hear(subscribe);
-	session_border(&session, gone_ns);
-	session_border(&session, 0);
-	assert_true(session.acked && subscribe_reads(&session, FEED_METRICS));
-}
-
-/* Before a time is not at it. */
-static void what_is_asked_at_the_very_border_stays(void **state)
-{
-	(void)state;
-	hear(ack);
-	session_border(&session, agent.now.mono_ns);
-	assert_true(session.acked);
-	session_border(&session, agent.now.mono_ns + 1);
-	assert_false(session.acked);
-	hear(subscribe);
-	session_border(&session, agent.now.mono_ns);
-	assert_true(subscribe_reads(&session, FEED_METRICS));
-	session_border(&session, agent.now.mono_ns + 1);
-	assert_false(subscribe_reads(&session, FEED_METRICS));
-}
-
-/*
- * ---------------------------------------------------------------------------------------- a pace, and what is asked
- * for besides
- */
-
-/* One is taken `ms` later, with whatever the collectors have: its number. */
-static uint64_t sample_in(unsigned ms)
-{
-	agent.now.mono_ns += ms * NS_PER_MS;
-	agent.pending_topics = HUB_PORT | HUB_LATEST;
-	agent.extra_topics = 0;
-	ev_timer_stop(agent.loop, &agent.extra_timer);
-	agent.last_collect_ns = agent.now.mono_ns;
-	tick_probed(&agent);
-	return agent.next_seq - 1;
-}
-
-/* Since the last look. */
-static void got_samples(unsigned count, uint64_t last_seq)
-{
-	assert_int_equal(got.samples, count);
-	if (count)
-		assert_int_equal(got.last_seq, last_seq);
-	memset(&got, 0, sizeof(got));
-}
-
-static const char paced[] = "{\"type\":\"Subscribe\",\"id\":\"p\",\"topics\":[\"metrics\"],\"interval_ms\":1000}\n";
-static const char metrics[] = "{\"type\":\"Metrics\"}\n";
-
-/* It has the newest sample, and its first turn is over. */
-static void subscribe_paced(void)
-{
-	sample_in(5000);
-	hear(paced);
-	memset(&got, 0, sizeof(got));
-	got_samples(0, 0);
-	sample_in(100);
-	got_samples(1, agent.next_seq - 1);
-}
-
-static void a_subscriber_with_a_pace_gets_between_what_it_asks_for(void **state)
-{
-	(void)state;
-	subscribe_paced();
-	sample_in(200);
-	got_samples(0, 0);
-	hear(metrics);
-	got_samples(0, 0); /* that one is yet to come */
-	got_samples(1, sample_in(200));
-	sample_in(200); /* asked once, answered once */
-	got_samples(0, 0);
-	got_samples(1, sample_in(400)); /* and its pace is as it was */
-	sample_in(400);
-	got_samples(0, 0);
-}
-
-static void a_subscriber_gets_no_sample_twice_for_having_asked_when_one_was_due(void **state)
-{
-	(void)state;
-	subscribe_paced();
-	hear(metrics);
-	got_samples(1, sample_in(1000));
-	sample_in(500);
-	got_samples(0, 0);
-	/* Without a pace too. */
-	hear(subscribe);
-	sample_in(1000);
-	memset(&got, 0, sizeof(got));
-	agent.now.mono_ns += 2 * NS_PER_S;
-	hear(metrics);
-	got_samples(1, sample_in(200));
-}
-
-static void who_asks_again_within_a_second_gets_the_newest_at_once_and_later_not_by_its_pace(void **state)
-{
-	uint64_t newest;
-
-	(void)state;
-	subscribe_paced();
-	agent.now.mono_ns += 2 * NS_PER_S;
-	hear(metrics);
-	newest = sample_in(200);
-	got_samples(1, newest);
-	hear(metrics);
-	got_samples(1, newest);
-	feed_pump_reader(&agent.feed, &session.feed);
-	got_samples(0, 0);
-}
-
-static void what_could_not_be_sent_is_still_due(void **state)
-{
-	(void)state;
-	subscribe_paced();
-	hear(metrics);
-	got.refuses = true;
-	sample_in(1000);
-	got_samples(0, 0);
-	feed_pump_reader(&agent.feed, &session.feed);
-	got_samples(1, agent.next_seq - 1);
-}
-
-/*
- * ------------------------------------------------------------------------------------------- what a peer says that it
- * holds
- */
-
-static void let_log(bool let)
-{
-	agent.config.log.enabled = let;
-}
-
-static void say_held(uint64_t seq)
-{
-	char line[128];
-
-	snprintf(line, sizeof(line), "{\"type\":\"Ack\",\"seq\":%llu,\"generation\":\"%s\"}\n", (unsigned long long)seq,
-		 agent.id.generation);
+	assert_int_equal(envelope_sign(&writer, KEY, strlen(KEY), WALL, nonce, payload, strlen(payload)), 0);
+	assert_true(writer.len < sizeof(line));
+	memcpy(line, writer.buf, writer.len);
+	line[writer.len] = '\0';
 	hear(line);
 }
 
-static void what_was_said_to_be_held_is_forgotten_with_all_that_came_of_it(void **state)
+static void answered(const char *part)
 {
-	(void)state;
-	let_log(true);
-	if (agent.next_seq < 10)
-		agent.next_seq = 10;
-	say_held(3);
-	assert_true(session.acked);
-	assert_int_equal(session.acked_seq, 3);
-	assert_true(session.gap.to > 3);
-	assert_non_null(session.gap.reading);
-	history_forget_ack(&session);
-	assert_false(session.acked);
-	assert_int_equal(session.acked_seq, 0);
-	assert_int_equal(session.gap.to, 0);
-	assert_null(session.gap.reading);
-	assert_null(session.history);
-	assert_null(agent.histories);
-	/* It may say less than before, and is offered that. */
-	say_held(1);
-	assert_int_equal(session.acked_seq, 1);
-	assert_int_equal(session.gap.from, 2);
-	assert_non_null(session.gap.reading);
-	let_log(false);
+	if (!strstr(sent.last, part))
+		fail_msg("'%s' is not in: %s", part, sent.last);
 }
 
-/* What could not be offered is not tried again either. */
-static void no_try_of_what_was_forgotten_is_left(void **state)
+#define STATUS "{\"type\":\"Status\",\"id\":\"s\"}"
+
+/* ---------------------------------------------------------------------------------------------------------- messages
+ */
+
+static void a_message_is_handed_on_with_the_time_it_came(void **state)
 {
 	(void)state;
-	let_log(true);
-	say_held(1);
-	ev_timer_set(&session.gap.again, 1, 0);
-	ev_timer_start(agent.loop, &session.gap.again);
-	history_forget_ack(&session);
-	assert_false(ev_is_active(&session.gap.again));
-	let_log(false);
+	loop.now.mono_ns = 7000;
+	hear(STATUS "\n");
+	assert_int_equal(handled.messages, 1);
+	assert_int_equal(handled.type, MESSAGE_STATUS);
+	assert_string_equal(handled.id, "s");
+	assert_int_equal(session.heard_ns[MESSAGE_STATUS], 7000);
+	assert_int_equal(session.heard_ns[MESSAGE_ACK], 0);
+	assert_int_equal(sent.lines, 0);
+	assert_int_equal(session.lines_in, 1);
+	assert_int_equal(session.bad_lines, 0);
 }
 
-static void a_host_begins_only_so_many_generations_by_its_acks(void **state)
+static void a_message_may_come_byte_by_byte_and_several_at_once(void **state)
 {
-	uint64_t before = agent.counters.generations;
-	char line[80];
+	static const char lines[] = STATUS "\n" STATUS "\n\n" STATUS "\n";
 
 	(void)state;
-	for (unsigned i = 0; i < 20; i++) {
-		snprintf(line, sizeof(line), "{\"type\":\"Ack\",\"seq\":%u}\n", 1000000 + i);
-		hear(line);
+	for (size_t i = 0; i < strlen(lines); i++)
+		session_receive(&session, lines + i, 1);
+	assert_int_equal(handled.messages, 3);
+	hear(lines);
+	assert_int_equal(handled.messages, 6);
+	assert_int_equal(sent.lines, 0);
+}
+
+static void a_line_that_is_no_message_gets_one_error(void **state)
+{
+	static const char *const lines[] = { "x\n", "{}\n", "[1]\n", "{\"type\":\"Nothing\"}\n",
+					     "{\"type\":\"Status\n" };
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(lines); i++) {
+		hear(lines[i]);
+		assert_int_equal(sent.lines, i + 1);
+		answered("\"type\":\"error\"");
 	}
-	assert_int_equal(agent.counters.generations - before, 4);
-	/* One comes back every 30 s, and never more than there were. */
-	agent.generation.word_ns -= 31 * NS_PER_S;
-	hear("{\"type\":\"Ack\",\"seq\":2000000}\n");
-	hear("{\"type\":\"Ack\",\"seq\":2000001}\n");
-	assert_int_equal(agent.counters.generations - before, 5);
+	assert_int_equal(handled.messages, 0);
+	assert_int_equal(session.bad_lines, ARRAY_SIZE(lines));
 }
 
-static void the_same_ack_that_names_no_generation_begins_one_once(void **state)
+static void a_faulty_message_with_an_id_gets_a_response_to_it(void **state)
 {
-	uint64_t before;
-
 	(void)state;
-	agent.generation.words = 0;
-	before = agent.counters.generations;
-	for (unsigned i = 0; i < 3; i++)
-		hear("{\"type\":\"Ack\",\"seq\":3000000}\n");
-	assert_int_equal(agent.counters.generations - before, 1);
+	hear("{\"type\":\"SafeCommand\",\"id\":\"a\",\"command_type\":7}\n");
+	assert_int_equal(sent.lines, 1);
+	answered("\"type\":\"response\"");
+	answered("\"id\":\"a\"");
+	answered("\"success\":false");
+	assert_int_equal(handled.messages, 0);
 }
 
-static void a_host_begins_only_so_many_generations_by_its_clock(void **state)
+static void a_line_longer_than_a_local_client_may_send_is_refused_once(void **state)
 {
-	uint64_t before;
-	char line[128];
-
 	(void)state;
-	agent.generation.words = 0;
-	before = agent.counters.generations;
-	for (unsigned i = 0; i < 20; i++) {
-		snprintf(line, sizeof(line),
-			 "{\"type\":\"keep_alive_request\",\"sequence_number\":1,\"timestamp\":%lld}\n",
-			 (long long)agent.now.wall_ms + 60000LL * i);
-		hear(line);
-	}
-	assert_int_equal(agent.counters.generations - before, 4);
+	for (unsigned i = 0; i < 2 * SESSION_LOCAL_LINE_BYTES; i++)
+		session_receive(&session, "a", 1);
+	hear("\n" STATUS "\n");
+	assert_int_equal(sent.lines, 1);
+	answered("\"type\":\"error\"");
+	assert_int_equal(handled.messages, 1);
+}
+
+static void an_answer_that_cannot_be_sent_is_counted(void **state)
+{
+	(void)state;
+	sent.refuses = true;
+	hear("x\n");
+	assert_int_equal(session.answers_lost, 1);
+}
+
+static void a_peer_with_more_to_read_than_its_limit_is_crowded(void **state)
+{
+	(void)state;
+	sent.backlog = 1000;
+	assert_false(session_crowded(&session));
+	sent.backlog = 1001;
+	assert_true(session_crowded(&session));
+}
+
+/* --------------------------------------------------------------------------------------------------------- half lines
+ */
+
+static void half_a_line_is_discarded_after_30_seconds_and_told(void **state)
+{
+	(void)state;
+	loop.now.mono_ns = NS_PER_S;
+	hear("{\"type\":");
+	assert_true(deadline_is_set(&session.half_line));
+	assert_int_equal(session.half_line.at_ns, 31 * NS_PER_S);
+	session.half_line.passed(session.half_line.data);
+	assert_int_equal(sent.lines, 1);
+	answered("incomplete_line");
+	answered("8 bytes");
+	hear(STATUS "\n");
+	assert_int_equal(handled.messages, 1);
+}
+
+static void a_whole_line_leaves_no_deadline(void **state)
+{
+	(void)state;
+	hear("{\"type\":\"Sta");
+	hear("tus\",\"id\":\"s\"}\n");
+	assert_false(deadline_is_set(&session.half_line));
+	assert_int_equal(handled.messages, 1);
+}
+
+static void a_message_behind_half_a_line_is_taken_and_the_head_told_once(void **state)
+{
+	(void)state;
+	hear("{\"type\":\"SafeCommand\",\"id\":\"old\"," STATUS "\n");
+	assert_int_equal(handled.messages, 1);
+	assert_string_equal(handled.id, "s");
+	assert_int_equal(sent.lines, 1);
+	answered("\"type\":\"error\"");
+	answered("half_line");
+	assert_null(strstr(sent.last, "\"old\""));
+	assert_int_equal(session.half_lines, 1);
+}
+
+static void a_local_client_has_no_half_lines_of_others(void **state)
+{
+	(void)state;
+	hear("{\"type\":\"SafeCommand\",\"id\":\"old\"," STATUS "\n");
+	assert_int_equal(handled.messages, 0);
+	assert_int_equal(sent.lines, 1);
+	assert_int_equal(session.half_lines, 0);
+}
+
+/* ------------------------------------------------------------------------------------------------------------ borders
+ */
+
+static void a_border_is_told_with_its_time_and_keeps_the_half_line(void **state)
+{
+	(void)state;
+	hear("{\"type\":\"Sta");
+	session_border(&session, 55);
+	assert_int_equal(handled.gone, 1);
+	assert_int_equal(handled.gone_ns, 55);
+	hear("tus\",\"id\":\"s\"}\n");
+	assert_int_equal(handled.messages, 1);
+}
+
+static void a_peer_that_is_gone_takes_its_half_line_along(void **state)
+{
+	(void)state;
+	hear("{\"type\":\"Sta");
+	session_reset(&session);
+	assert_int_equal(handled.gone_ns, UINT64_MAX);
+	assert_false(deadline_is_set(&session.half_line));
+	hear(STATUS "\n");
+	assert_int_equal(handled.messages, 1);
+	assert_int_equal(sent.lines, 0);
+}
+
+static void output_that_moved_on_is_told(void **state)
+{
+	(void)state;
+	session_drained(&session);
+	assert_int_equal(handled.drained, 1);
+}
+
+/* --------------------------------------------------------------------------------------------------------- signatures
+ */
+
+static void with_a_secret_the_host_must_sign(void **state)
+{
+	(void)state;
+	hear(STATUS "\n");
+	assert_int_equal(handled.messages, 0);
+	assert_int_equal(sent.lines, 1);
+	answered("\"type\":\"response\"");
+	answered("\"id\":\"s\"");
+	answered("signed messages only");
+	hear_signed(STATUS, "n1");
+	assert_int_equal(handled.messages, 1);
+	assert_int_equal(handled.nonces_error, 0);
+	assert_int_equal(sent.lines, 1);
+}
+
+static void a_replayed_envelope_is_told_by_an_error_that_names_the_id(void **state)
+{
+	(void)state;
+	hear_signed(STATUS, "n1");
+	hear_signed(STATUS, "n1");
+	assert_int_equal(handled.messages, 1);
+	assert_int_equal(sent.lines, 1);
+	answered("\"type\":\"error\"");
+	answered("\"id\":\"s\"");
+	assert_null(strstr(sent.last, "\"response\""));
+	assert_int_equal(session.bad_lines, 1);
+}
+
+static void a_nonce_is_known_to_the_next_run(void **state)
+{
+	(void)state;
+	hear_signed(STATUS, "n1");
+	session_done(&session);
+	peers_done(&peers);
+	begin_as(SESSION_PORT);
+	hear_signed(STATUS, "n1");
+	assert_int_equal(handled.messages, 0);
+	answered("\"type\":\"error\"");
+}
+
+static void a_nonce_that_cannot_be_written_down_is_told_and_the_message_taken(void **state)
+{
+	(void)state;
+	session_done(&session);
+	peers_done(&peers);
+	use_folder("/nowhere/at/all");
+	begin_as(SESSION_PORT);
+	hear_signed(STATUS, "n1");
+	use_folder(folder);
+	assert_int_equal(handled.nonces_error, -ENOENT);
+	assert_int_equal(handled.messages, 1);
+}
+
+static void an_envelope_within_an_envelope_is_refused(void **state)
+{
+	(void)state;
+	hear_signed("{\"type\":\"signed\",\"v\":1,\"ts\":1,\"nonce\":\"n\",\"payload\":\"{}\",\"sig\":\"00\"}", "n1");
+	assert_int_equal(handled.messages, 0);
+	assert_int_equal(sent.lines, 1);
+}
+
+static void local_clients_send_no_envelopes_and_need_none(void **state)
+{
+	(void)state;
+	secret.len = (size_t)snprintf(secret.bytes, sizeof(secret.bytes), KEY);
+	hear(STATUS "\n");
+	assert_int_equal(handled.messages, 1);
+	hear_signed(STATUS, "n1");
+	assert_int_equal(handled.messages, 1);
+	assert_int_equal(handled.nonces_error, 1);
+	answered("no_envelopes");
+}
+
+static void the_owner_says_whether_signatures_are_demanded(void **state)
+{
+	(void)state;
+	assert_false(peers_demand_signature(&peers));
+	config.auth.require_signature = CONFIG_SIGNATURE_YES;
+	assert_true(peers_demand_signature(&peers));
+	config.auth.require_signature = CONFIG_SIGNATURE_AUTO;
+	secret.len = 1;
+	assert_true(peers_demand_signature(&peers));
+	config.auth.require_signature = CONFIG_SIGNATURE_NO;
+	assert_false(peers_demand_signature(&peers));
+}
+
+static int make(void **state)
+{
+	(void)state;
+	loop = (struct loop){ .ev = ev_loop_new(0), .now = { .wall_ms = WALL } };
+	json_writer_init(&writer, writer_text, sizeof(writer_text) - 1);
+	report_set_level(-1);
+	if (!mkdtemp(folder) || !loop.ev || config_init(&config) < 0)
+		return -1;
+	use_folder(folder);
+	return 0;
+}
+
+static int unmake(void **state)
+{
+	(void)state;
+	config_free(&config);
+	ev_loop_destroy(loop.ev);
+	return rmdir(folder);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(an_ack_of_the_next_host_keeps_no_subscription_of_the_last, begin, end),
-		cmocka_unit_test_setup_teardown(a_subscription_of_the_next_host_keeps_no_ack_of_the_last, begin, end),
-		cmocka_unit_test_setup_teardown(a_border_before_all_that_was_asked_takes_nothing, begin, end),
-		cmocka_unit_test_setup_teardown(what_is_asked_at_the_very_border_stays, begin, end),
-		cmocka_unit_test_setup_teardown(a_subscriber_with_a_pace_gets_between_what_it_asks_for, begin_local,
+		cmocka_unit_test_setup_teardown(a_message_is_handed_on_with_the_time_it_came, begin, end),
+		cmocka_unit_test_setup_teardown(a_message_may_come_byte_by_byte_and_several_at_once, begin, end),
+		cmocka_unit_test_setup_teardown(a_line_that_is_no_message_gets_one_error, begin, end),
+		cmocka_unit_test_setup_teardown(a_faulty_message_with_an_id_gets_a_response_to_it, begin, end),
+		cmocka_unit_test_setup_teardown(a_line_longer_than_a_local_client_may_send_is_refused_once, begin_local,
 						end),
-		cmocka_unit_test_setup_teardown(a_subscriber_gets_no_sample_twice_for_having_asked_when_one_was_due,
-						begin_local, end),
-		cmocka_unit_test_setup_teardown(
-			who_asks_again_within_a_second_gets_the_newest_at_once_and_later_not_by_its_pace, begin_local,
-			end),
-		cmocka_unit_test_setup_teardown(what_could_not_be_sent_is_still_due, begin_local, end),
-		cmocka_unit_test_setup_teardown(what_was_said_to_be_held_is_forgotten_with_all_that_came_of_it, begin,
+		cmocka_unit_test_setup_teardown(an_answer_that_cannot_be_sent_is_counted, begin, end),
+		cmocka_unit_test_setup_teardown(a_peer_with_more_to_read_than_its_limit_is_crowded, begin, end),
+		cmocka_unit_test_setup_teardown(half_a_line_is_discarded_after_30_seconds_and_told, begin, end),
+		cmocka_unit_test_setup_teardown(a_whole_line_leaves_no_deadline, begin, end),
+		cmocka_unit_test_setup_teardown(a_message_behind_half_a_line_is_taken_and_the_head_told_once, begin,
 						end),
-		cmocka_unit_test_setup_teardown(no_try_of_what_was_forgotten_is_left, begin, end),
-		cmocka_unit_test_setup_teardown(a_host_begins_only_so_many_generations_by_its_acks, begin, end),
-		cmocka_unit_test_setup_teardown(the_same_ack_that_names_no_generation_begins_one_once, begin, end),
-		cmocka_unit_test_setup_teardown(a_host_begins_only_so_many_generations_by_its_clock, begin, end),
+		cmocka_unit_test_setup_teardown(a_local_client_has_no_half_lines_of_others, begin_local, end),
+		cmocka_unit_test_setup_teardown(a_border_is_told_with_its_time_and_keeps_the_half_line, begin, end),
+		cmocka_unit_test_setup_teardown(a_peer_that_is_gone_takes_its_half_line_along, begin, end),
+		cmocka_unit_test_setup_teardown(output_that_moved_on_is_told, begin, end),
+		cmocka_unit_test_setup_teardown(with_a_secret_the_host_must_sign, begin_signed, end),
+		cmocka_unit_test_setup_teardown(a_replayed_envelope_is_told_by_an_error_that_names_the_id, begin_signed,
+						end),
+		cmocka_unit_test_setup_teardown(a_nonce_is_known_to_the_next_run, begin_signed, end),
+		cmocka_unit_test_setup_teardown(a_nonce_that_cannot_be_written_down_is_told_and_the_message_taken,
+						begin_signed, end),
+		cmocka_unit_test_setup_teardown(an_envelope_within_an_envelope_is_refused, begin_signed, end),
+		cmocka_unit_test_setup_teardown(local_clients_send_no_envelopes_and_need_none, begin_local, end),
+		cmocka_unit_test_setup_teardown(the_owner_says_whether_signatures_are_demanded, begin, end),
 	};
 
-	return cmocka_run_group_tests(tests, make_agent, remove_folder);
+	return cmocka_run_group_tests(tests, make, unmake);
 }

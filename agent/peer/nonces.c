@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "agent/nonces.h"
+#include "agent/peer/nonces.h"
 
 #include <errno.h>
 #include <fcntl.h>

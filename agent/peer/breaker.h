@@ -6,8 +6,8 @@
  *	Closed ──5 failures in a row──► Open ──its time has come──► HalfOpen ──works──► Closed
  *	                                  ▲                            └──fails──► Open
  */
-#ifndef AGENT_BREAKER_H
-#define AGENT_BREAKER_H
+#ifndef AGENT_PEER_BREAKER_H
+#define AGENT_PEER_BREAKER_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The local socket and its clients; see local.h. A client owns its fd, its session and its queue of answers. */
-#include "agent/local.h"
+#include "agent/peer/local.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +16,8 @@
 #include <infiniservice/cleanup.h>
 #include <infiniservice/moment.h>
 
-#include "agent/agent.h"
+#include "agent/base/passwd.h"
+#include "agent/peer/session.h"
 #include "transport/outq.h"
 #include "transport/socket_path.h"
 
@@ -40,7 +40,8 @@ struct client {
 };
 
 struct local {
-	struct agent *agent;
+	struct peers *peers;
+	struct ev_loop *loop;
 	int fd;
 	char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)]; /* "" when the socket was passed in */
 	struct socket_id id;
@@ -69,8 +70,8 @@ static void client_free(struct client *client)
 		at = &(*at)->next;
 	*at = client->next;
 	local->count--;
-	ev_io_stop(local->agent->loop, &client->in);
-	ev_io_stop(local->agent->loop, &client->out);
+	ev_io_stop(local->loop, &client->in);
+	ev_io_stop(local->loop, &client->out);
 	session_done(&client->session);
 	outq_done(&client->queue);
 	close(client->fd);
@@ -82,8 +83,8 @@ static void client_kill(struct client *client)
 {
 	client->dead = true;
 	set_waiting(client, false);
-	ev_io_stop(client->local->agent->loop, &client->in);
-	ev_feed_event(client->local->agent->loop, &client->out, EV_WRITE);
+	ev_io_stop(client->local->loop, &client->in);
+	ev_feed_event(client->local->loop, &client->out, EV_WRITE);
 }
 
 static void client_flush(struct client *client)
@@ -99,14 +100,14 @@ static void client_flush(struct client *client)
 		n = send(client->fd, chunk, len, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (n < 0) {
 			if (errno == EAGAIN || errno == EINTR)
-				ev_io_start(client->local->agent->loop, &client->out);
+				ev_io_start(client->local->loop, &client->out);
 			else
 				client_kill(client);
 			return;
 		}
 		outq_consume(&client->queue, true, (size_t)n);
 	}
-	ev_io_stop(client->local->agent->loop, &client->out);
+	ev_io_stop(client->local->loop, &client->out);
 	if (had)
 		session_drained(&client->session);
 }
@@ -211,7 +212,7 @@ static int client_send(struct session *session, struct line *line)
 	}
 	if (sent > 0)
 		outq_consume(&client->queue, true, (size_t)sent);
-	ev_io_start(client->local->agent->loop, &client->out);
+	ev_io_start(client->local->loop, &client->out);
 	return 0;
 }
 
@@ -229,7 +230,7 @@ static void on_client_out(struct ev_loop *loop, ev_io *io, int events)
 
 static bool turn_is_over(struct local *local)
 {
-	unsigned turn = ev_iteration(local->agent->loop);
+	unsigned turn = ev_iteration(local->loop);
 	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
 
 	if (turn != local->turn) {
@@ -276,7 +277,7 @@ static unsigned clients_of(const struct local *local, uid_t uid)
 
 static bool room_for(const struct local *local, uid_t uid)
 {
-	const struct config *config = &local->agent->config;
+	const struct config *config = local->peers->config;
 	uint64_t all = config->socket.max_clients, roots = all / 4 < LOCAL_ROOT_CLIENTS ? all / 4 : LOCAL_ROOT_CLIENTS;
 
 	if (local->count >= all)
@@ -306,14 +307,14 @@ static void client_new(struct local *local, int fd)
 	local->count++;
 	local->accepted++;
 	outq_init(&client->queue, LOCAL_QUEUE_BYTES, NULL, NULL, NULL);
-	session_init(&client->session, local->agent, SESSION_LOCAL, client_send);
+	session_init(&client->session, local->peers, SESSION_LOCAL, client_send);
 	client->session.uid = peer.uid;
 	client->session.backlog = client_backlog;
 	client->session.backlog_max = LOCAL_QUEUE_BYTES / 4;
 	snprintf(client->session.name, sizeof(client->session.name), "uid %u", (unsigned)peer.uid);
 	ev_io_init(&client->in, on_client_in, fd, EV_READ);
 	ev_io_init(&client->out, on_client_out, fd, EV_WRITE);
-	ev_io_start(local->agent->loop, &client->in);
+	ev_io_start(local->loop, &client->in);
 }
 
 static void on_resume(struct ev_loop *loop, ev_timer *timer, int events)
@@ -346,21 +347,6 @@ static void on_accept(struct ev_loop *loop, ev_io *io, int events)
 	}
 }
 
-/* /etc/group itself and not the name service: that may ask a network that is not there yet. */
-bool local_find_group(const char *name, gid_t *ret)
-{
-	_cleanup_(fclosep) FILE *file = fopen("/etc/group", "re");
-	struct group *group;
-
-	while (file && (group = fgetgrent(file))) {
-		if (strcmp(group->gr_name, name) == 0) {
-			*ret = group->gr_gid;
-			return true;
-		}
-	}
-	return false;
-}
-
 /* By descriptor: another file may have taken the path by now. */
 static int give(const struct local *local, gid_t gid)
 {
@@ -386,7 +372,7 @@ static void give_to_group(const struct local *local, const char *name, struct er
 	if (!*name)
 		return;
 	/* One's own group is what the socket has already; a sandbox may forbid chown(2) altogether. */
-	if (!local_find_group(name, &gid))
+	if (passwd_gid_of("/etc/group", name, &gid) < 0)
 		err_set(warning, -ENOENT, "socket.group: no group '%s': only this user and root may use %s", name,
 			local->path);
 	else if (give(local, gid) < 0)
@@ -419,7 +405,7 @@ static int take_passed_socket(struct local *local)
 	return 0;
 }
 
-int local_new(struct agent *agent, struct local **ret, struct err *warning, struct err *e)
+int local_new(struct peers *peers, struct local **ret, struct err *warning, struct err *e)
 {
 	struct local *local = calloc(1, sizeof(*local));
 	int r;
@@ -427,26 +413,27 @@ int local_new(struct agent *agent, struct local **ret, struct err *warning, stru
 	*warning = (struct err){ 0 };
 	if (!local)
 		return err_set(e, -ENOMEM, "out of memory");
-	local->agent = agent;
+	local->peers = peers;
+	local->loop = peers->loop->ev;
 	local->fd = -1;
 	ev_timer_init(&local->resume, on_resume, PAUSE_S, 0);
 	local->resume.data = local;
 	ev_io_init(&local->accept_io, on_accept, -1, EV_READ);
 	r = take_passed_socket(local);
-	if (r < 0 && *agent->config.socket.path) {
-		r = listen_at(local, agent->config.socket.path, e);
+	if (r < 0 && *peers->config->socket.path) {
+		r = listen_at(local, peers->config->socket.path, e);
 		if (r < 0) {
 			local_free(local);
 			return r;
 		}
-		give_to_group(local, agent->config.socket.group, warning);
+		give_to_group(local, peers->config->socket.group, warning);
 	}
 	*ret = local;
 	if (local->fd < 0)
 		return 0;
 	ev_io_set(&local->accept_io, local->fd, EV_READ);
 	local->accept_io.data = local;
-	ev_io_start(agent->loop, &local->accept_io);
+	ev_io_start(local->loop, &local->accept_io);
 	return 0;
 }
 
@@ -456,8 +443,8 @@ struct local *local_free(struct local *local)
 		return NULL;
 	while (local->clients)
 		client_free(local->clients);
-	ev_io_stop(local->agent->loop, &local->accept_io);
-	ev_timer_stop(local->agent->loop, &local->resume);
+	ev_io_stop(local->loop, &local->accept_io);
+	ev_timer_stop(local->loop, &local->resume);
 	if (*local->path)
 		socket_path_remove(local->path, &local->id);
 	closep(&local->fd);

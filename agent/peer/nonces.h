@@ -5,8 +5,8 @@
  * message waits for a disk), and at a clean stop a copy in state_dir, which is there after a reboot too. Only digests,
  * nothing secret.
  */
-#ifndef AGENT_NONCES_H
-#define AGENT_NONCES_H
+#ifndef AGENT_PEER_NONCES_H
+#define AGENT_PEER_NONCES_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -4,8 +4,8 @@
  * Clients are known by the uid the kernel vouches for (SO_PEERCRED, unix(7)), see only what observes, and are bounded
  * each and together.
  */
-#ifndef AGENT_LOCAL_H
-#define AGENT_LOCAL_H
+#ifndef AGENT_PEER_LOCAL_H
+#define AGENT_PEER_LOCAL_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,8 +14,8 @@
 #include <infiniservice/err.h>
 #include <infiniservice/sink.h>
 
-struct agent;
 struct local;
+struct peers;
 
 /*
  * Bytes of answers one client may leave unread before it is cut off; likewise all clients of one user; and of all
@@ -26,8 +26,6 @@ struct local;
 #define LOCAL_USERS_BYTES (32u << 20)
 /* With less than this unread nobody is cut off for what others leave. */
 #define LOCAL_SMALL_BYTES (64u << 10)
-/* Longest line taken from a client, unless port.max_line_bytes is less: nobody here has more to say. */
-#define LOCAL_LINE_BYTES (64u << 10)
 /* Clients that only root may be, of socket.max_clients (of few, a quarter). */
 #define LOCAL_ROOT_CLIENTS 16
 
@@ -35,10 +33,7 @@ struct local;
  * Listens on socket.path (or takes the socket of LISTEN_FDS, sd_listen_fds(3)). A group that does not exist is no
  * error: the socket then stays with its owner, and *ret_warning says so ("" else).
  */
-int local_new(struct agent *agent, struct local **ret, struct err *warning, struct err *e);
-
-/* The gid of a group of /etc/group. False when there is none of that name there. */
-bool local_find_group(const char *name, gid_t *ret);
+int local_new(struct peers *peers, struct local **ret, struct err *warning, struct err *e);
 
 /* Cuts every client off, stops listening, removes the socket if it was made here. Accepts NULL, returns NULL. */
 struct local *local_free(struct local *local);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* States of the breaker; see breaker.h. */
-#include "agent/breaker.h"
+#include "agent/peer/breaker.h"
 
 void breaker_failed(struct breaker *breaker, const struct moment *now, uint64_t retry_ns)
 {

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/* Each message of a peer to the part that it is for, and what follows for all parts when a peer is gone. */
+#include "agent/agent.h"
+
+#include <string.h>
+
+#include "agent/history.h"
+#include "agent/subscribe.h"
+
+static void answer_keep_alive(struct session *session, const struct message *message)
+{
+	struct peers *peers = session->peers;
+
+	if (reply_keep_alive(peers->writer, peers->loop->now.wall_ms, message->sequence_number) == 0)
+		session_answer(session, LINE_REPLY);
+}
+
+/* Messages that are no commands are judged by the policy all the same; an `error` tells what it does not allow. */
+static bool permitted(struct session *session, const char *name, const char *refusal)
+{
+	if (commands_permit(session_agent(session), session, name, GROUP_OBSERVE))
+		return true;
+	session_error(session, "commands", CODE_POLICY_DENIED, NULL, NULL, refusal);
+	return false;
+}
+
+static void take_ack(struct session *session, const struct message *message)
+{
+	uint64_t seq = message->sequence_number;
+
+	if (!permitted(session, "Ack", "the policy of this guest does not allow Ack"))
+		return;
+	history_ack(session, session->kind == SESSION_PORT
+				     ? generation_ack(session_agent(session), seq, message->generation)
+				     : seq);
+}
+
+/* Of a local client not even to refuse them: the host would be told that a script of its own had failed. */
+static void take_scripts(struct session *session, const struct message *message)
+{
+	if (session->kind == SESSION_LOCAL)
+		session_error(session, "commands", CODE_POLICY_DENIED, NULL, NULL,
+			      "scripts are taken from the host alone");
+	else
+		scripts_take(&session_agent(session)->scripts, session, message->items);
+}
+
+static void on_message(void *data, struct session *session, struct message *message)
+{
+	struct agent *agent = data;
+
+	if (session->kind == SESSION_PORT)
+		generation_hear(agent, message);
+	switch (message->type) {
+	case MESSAGE_SAFE_COMMAND:
+	case MESSAGE_UNSAFE_COMMAND:
+	case MESSAGE_STATUS:
+	case MESSAGE_COMMAND_BATCH:
+	case MESSAGE_CANCEL_COMMAND:
+	case MESSAGE_SUBSCRIBE:
+	case MESSAGE_UNSUBSCRIBE:
+	case MESSAGE_SET_CONFIG:
+	case MESSAGE_GET_HISTORY:
+		commands_submit(&agent->commands, session, message);
+		return;
+	case MESSAGE_KEEP_ALIVE_REQUEST:
+		answer_keep_alive(session, message);
+		break;
+	case MESSAGE_METRICS:
+		if (permitted(session, "Metrics", "the policy of this guest does not allow Metrics"))
+			asked_for_sample(agent, session);
+		break;
+	case MESSAGE_PENDING_SCRIPTS:
+		take_scripts(session, message);
+		break;
+	case MESSAGE_ACK:
+		take_ack(session, message);
+		break;
+	case MESSAGE_KEEP_ALIVE_RESPONSE:
+	case MESSAGE_SIGNED: /* opened before */
+	case MESSAGE_TYPES:
+		break;
+	}
+	message_free(message);
+}
+
+/*
+ * Commands and histories know when they were asked for. What goes on after it was asked for goes with the message that
+ * asked for it last; 0, of a message that never came, is before every time.
+ */
+static void on_gone(void *data, struct session *session, uint64_t before_ns)
+{
+	struct agent *agent = data;
+
+	commands_orphan_before(&agent->commands, session, before_ns);
+	history_leave(session, before_ns);
+	if (session->heard_ns[MESSAGE_SUBSCRIBE] < before_ns)
+		subscribe_leave(session);
+	if (session->heard_ns[MESSAGE_METRICS] < before_ns)
+		asked_leave(session);
+	if (session->heard_ns[MESSAGE_ACK] < before_ns) {
+		history_forget_ack(session);
+		session->first_seq = 0;
+	}
+	if (before_ns == UINT64_MAX)
+		history_end(session);
+}
+
+static void on_drained(void *data, struct session *session)
+{
+	(void)data;
+	subscribe_drained(session);
+}
+
+const struct peer_handler messages_handler = { .message = on_message, .gone = on_gone, .drained = on_drained };
+
+void messages_nonces_changed(void *data, int error)
+{
+	struct agent *agent = data;
+	const char *dir = agent->config.agent.runtime_dir;
+
+	if (error == 0) {
+		standing_clear(agent, "agent", "nonces", "are remembered over a restart again");
+		return;
+	}
+	report_limited(&agent->nonce_topic, agent->now.mono_ns, LOG_WARNING,
+		       "%s/" NONCES_NAME ": %s: this message would be taken again after a restart", dir,
+		       strerror(-error));
+	standing_set(agent, REPLY_WARN, "agent", "nonces",
+		     "%s/" NONCES_NAME ": %s: signed messages would be taken again after a restart", dir,
+		     strerror(-error));
+}

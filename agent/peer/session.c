@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: MIT */
+/* From bytes to messages, and every bad line to its one answer; see session.h. */
+#include "agent/peer/session.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <json-c/json.h>
+
+#include "transport/half_line.h"
+#include "transport/reply.h"
+
+void session_error(struct session *session, const char *component, enum error_code code, const char *reason,
+		   const char *id, const char *text)
+{
+	struct peers *peers = session->peers;
+	struct reply_error error = { .text = text, .component = component, .code = code, .reason = reason, .id = id };
+
+	if (reply_error(peers->writer, peers->loop->now.wall_ms, &error) == 0)
+		session_answer(session, LINE_REPLY);
+}
+
+void session_refuse(struct session *session, const struct message_fault *fault, const char *command_type)
+{
+	struct peers *peers = session->peers;
+	struct response response = { .id = fault->id,
+				     .code = fault->code,
+				     .error = fault->text,
+				     .reason = fault->reason,
+				     .command_type = command_type ? command_type : "unknown" };
+
+	if (!fault->has_id)
+		session_error(session, "transport", fault->code, fault->reason, NULL, fault->text);
+	else if (reply_response(peers->writer, peers->loop->now.wall_ms, &response) == 0)
+		session_answer(session, LINE_REPLY);
+}
+
+/* Refuses a line of the peer's own, which counts as a bad one. */
+static void answer_fault(struct session *session, const struct message_fault *fault, const char *command_type)
+{
+	struct peers *peers = session->peers;
+
+	session->bad_lines++;
+	report_limited(&peers->refused, peers->loop->now.mono_ns, LOG_NOTICE, "%s: line refused: %s (%s at byte %zu)",
+		       session->name, fault->text, fault->reason, fault->offset);
+	session_refuse(session, fault, command_type);
+}
+
+/* ------------------------------------------------------------------------------------------------------- signatures */
+
+bool peers_demand_signature(const struct peers *peers)
+{
+	return peers->config->auth.require_signature == CONFIG_SIGNATURE_YES ||
+	       (peers->config->auth.require_signature == CONFIG_SIGNATURE_AUTO && peers->secret->len > 0);
+}
+
+static void refuse_unsigned(struct session *session, const struct message *message)
+{
+	struct message_fault fault = { .code = envelope_code(ENVELOPE_UNSIGNED),
+				       .reason = envelope_reason(ENVELOPE_UNSIGNED),
+				       .has_id = message->id[0] != '\0',
+				       .text = "this guest accepts signed messages only" };
+
+	memcpy(fault.id, message->id, sizeof(fault.id));
+	answer_fault(session, &fault, message->action ? message->action : message_type_name(message->type));
+}
+
+/*
+ * Always an `error`, never a `response`: a line that somebody replays must not end the command that is under way. The
+ * id of the payload, where there is one to be read, tells the host which of its requests need not be waited for;
+ * nothing else of it is used.
+ */
+static void refuse_envelope(struct session *session, enum envelope_verdict verdict, struct json_object *envelope)
+{
+	struct peers *peers = session->peers;
+	const char *payload, *reason = envelope_reason(verdict);
+	size_t len = envelope_payload(envelope, &payload);
+	char id[MESSAGE_ID_SIZE];
+
+	if (len == 0 || json_check_line(&peers->parser.check, payload, len, &peers->parser.limits, NULL) < 0 ||
+	    json_scan_id(payload, len, id) == 0)
+		id[0] = '\0';
+	session->bad_lines++;
+	report_limited(&peers->refused, peers->loop->now.mono_ns, LOG_NOTICE,
+		       "%s: the signed envelope was refused (%s)", session->name, reason);
+	session_error(session, "transport", envelope_code(verdict), reason, id[0] ? id : NULL,
+		      "the signed envelope was refused");
+}
+
+/*
+ * Who a client is, the kernel says. So the nonces are the host's alone, and nobody else can use up the room for them.
+ */
+static void refuse_local_envelope(struct session *session, struct message *message)
+{
+	struct message_fault fault = { .code = CODE_INVALID_MESSAGE,
+				       .reason = "no_envelopes",
+				       .text = "the local socket takes no signed envelopes" };
+
+	message_free(message);
+	answer_fault(session, &fault, NULL);
+}
+
+/* A signed message is opened, and its payload parsed only when every check has passed. Takes over the envelope. */
+static int open_envelope(struct session *session, struct message *message)
+{
+	struct peers *peers = session->peers;
+	struct message inner;
+	struct message_fault fault;
+	const char *payload;
+	size_t len;
+	enum envelope_verdict verdict = envelope_verify(&peers->guard, peers->secret->bytes, peers->secret->len,
+							message->root, peers->loop->now.wall_ms, &payload, &len);
+	int r;
+
+	if (verdict != ENVELOPE_GOOD) {
+		refuse_envelope(session, verdict, message->root);
+		message_free(message);
+		return -EPERM;
+	}
+	peers->nonces_changed(peers->data, nonces_add(&peers->nonces, peers->config->agent.runtime_dir, &peers->guard));
+	r = message_parse(&peers->parser, payload, len, &inner, &fault);
+	message_free(message);
+	if (r == 0 && inner.type == MESSAGE_SIGNED) {
+		message_free(&inner);
+		fault = (struct message_fault){ .code = CODE_INVALID_MESSAGE,
+						.reason = "bad_value",
+						.text = "an envelope within an envelope" };
+		r = -EBADMSG;
+	}
+	if (r < 0)
+		answer_fault(session, &fault, NULL);
+	else
+		*message = inner;
+	return r;
+}
+
+/* A message that parses: opened, judged, taken. Takes it over. */
+static void admit_message(struct session *session, struct message *parsed)
+{
+	struct peers *peers = session->peers;
+	struct message message = *parsed;
+
+	if (message.type == MESSAGE_SIGNED && session->kind == SESSION_LOCAL) {
+		refuse_local_envelope(session, &message);
+		return;
+	}
+	if (message.type == MESSAGE_SIGNED) {
+		if (open_envelope(session, &message) < 0)
+			return;
+	} else if (session->kind == SESSION_PORT && peers_demand_signature(peers)) {
+		refuse_unsigned(session, &message);
+		message_free(&message);
+		return;
+	}
+	session->heard_ns[message.type] = peers->loop->now.mono_ns;
+	peers->handler->message(peers->data, session, &message);
+}
+
+static void tell_half_line(struct session *session, size_t bytes)
+{
+	struct peers *peers = session->peers;
+	char text[128];
+
+	session->bad_lines++;
+	snprintf(text, sizeof(text),
+		 "%zu bytes of a line that was not ended stood before a whole message and were discarded", bytes);
+	report_limited(&peers->refused, peers->loop->now.mono_ns, LOG_NOTICE, "%s: %s", session->name, text);
+	session_error(session, "transport", CODE_INVALID_MESSAGE, "half_line", NULL, text);
+}
+
+/*
+ * A line that does not parse may be the half line of a host that is gone, with the first line of the present one behind
+ * it. That one is answered as if it had come alone; of the head nothing is answered to its id, which is none of the
+ * present host's. `line_fault`: of the whole line, NULL when it has been reported. False: no message in the line can be
+ * answered better than the line can.
+ */
+static bool take_behind_half(struct session *session, const char *line, size_t len, struct message_fault *line_fault)
+{
+	struct message_parser *parser = &session->peers->parser;
+	size_t head =
+		session->kind == SESSION_PORT ? half_line_length(&parser->check, line, len, &parser->limits) : len;
+	struct message_fault fault;
+	struct message message;
+	int r;
+
+	/* At 0 stands what parses and is faulty all the same; or, of a line that was too long, what was kept of it. */
+	if (head == len || (head == 0 && line_fault))
+		return false;
+	r = message_parse(parser, line + head, len - head, &message, &fault);
+	if (r < 0 && !fault.has_id) {
+		if (line_fault)
+			line_fault->has_id = false;
+		return false;
+	}
+	session->half_lines++;
+	if (line_fault)
+		tell_half_line(session, head);
+	if (r < 0)
+		answer_fault(session, &fault, NULL);
+	else
+		admit_message(session, &message);
+	return true;
+}
+
+static void take_line(struct session *session, const char *line, size_t len)
+{
+	struct message_fault fault;
+	struct message message;
+
+	session->lines_in++;
+	if (message_parse(&session->peers->parser, line, len, &message, &fault) == 0)
+		admit_message(session, &message);
+	else if (!take_behind_half(session, line, len, &fault))
+		answer_fault(session, &fault, NULL);
+}
+
+static void take_lines(struct session *session)
+{
+	const char *line;
+	size_t len;
+	int what;
+
+	while ((what = frame_next(&session->frames, &line, &len)) > 0) {
+		struct message_fault fault;
+
+		if (what == FRAME_LINE) {
+			take_line(session, line, len);
+		} else if (what == FRAME_TAIL) {
+			take_behind_half(session, line, len, NULL);
+		} else {
+			message_fault_of_frame(what, &fault);
+			answer_fault(session, &fault, NULL);
+		}
+	}
+}
+
+/* ----------------------------------------------------------------------------------------------------- the half line
+ */
+
+static void watch_half_line(struct session *session)
+{
+	if (frame_pending(&session->frames) == 0)
+		deadline_stop(&session->half_line);
+	else
+		deadline_after(&session->half_line, SESSION_HALF_LINE_NS);
+}
+
+static void on_half_line(void *data)
+{
+	struct session *session = data;
+	size_t bytes = frame_reset(&session->frames);
+	char text[96];
+
+	snprintf(text, sizeof(text), "%zu bytes of a line that was not ended within %.0f s were discarded", bytes,
+		 (double)SESSION_HALF_LINE_NS / (double)NS_PER_S);
+	session->bad_lines++;
+	session_error(session, "transport", CODE_INVALID_MESSAGE, "incomplete_line", NULL, text);
+}
+
+/* --------------------------------------------------------------------------------------------------- begin and end */
+
+void peers_init(struct peers *peers, uint32_t seed)
+{
+	message_parser_init(&peers->parser, seed);
+	envelope_guard_init(&peers->guard);
+	nonces_open(&peers->nonces, peers->config->agent.runtime_dir, peers->config->agent.state_dir, &peers->guard,
+		    peers->loop->now.wall_ms);
+}
+
+void peers_done(struct peers *peers)
+{
+	message_parser_free(&peers->parser);
+	if (peers->config)
+		nonces_close(&peers->nonces, peers->config->agent.state_dir, &peers->guard);
+	envelope_guard_free(&peers->guard);
+}
+
+void session_init(struct session *session, struct peers *peers, enum session_kind kind,
+		  int (*send)(struct session *session, struct line *line))
+{
+	size_t line_bytes = peers->config->port.max_line_bytes;
+
+	if (kind == SESSION_LOCAL && line_bytes > SESSION_LOCAL_LINE_BYTES)
+		line_bytes = SESSION_LOCAL_LINE_BYTES;
+	*session = (struct session){ .peers = peers, .kind = kind, .send = send };
+	frame_init(&session->frames, line_bytes);
+	deadline_init(&session->half_line, peers->loop, on_half_line, session);
+}
+
+void session_border(struct session *session, uint64_t gone_ns)
+{
+	session->peers->handler->gone(session->peers->data, session, gone_ns);
+}
+
+void session_reset(struct session *session)
+{
+	frame_reset(&session->frames);
+	deadline_stop(&session->half_line);
+	session_border(session, UINT64_MAX);
+}
+
+void session_done(struct session *session)
+{
+	if (!session->peers)
+		return;
+	session_reset(session);
+	frame_free(&session->frames);
+}
+
+void session_receive(struct session *session, const char *bytes, size_t len)
+{
+	while (len) {
+		ssize_t n = frame_feed(&session->frames, bytes, len);
+
+		if (n < 0) {
+			/* Out of memory: what is lost is said, and the stream is in step again at the next newline. */
+			frame_reset(&session->frames);
+			session_error(session, "transport", CODE_INTERNAL, "no_memory", NULL,
+				      "out of memory while reading a line");
+			return;
+		}
+		bytes += n;
+		len -= (size_t)n;
+		take_lines(session);
+	}
+	watch_half_line(session);
+}
+
+bool session_crowded(const struct session *session)
+{
+	return session->backlog(session) > session->backlog_max;
+}
+
+void session_drained(struct session *session)
+{
+	session->peers->handler->drained(session->peers->data, session);
+}
+
+void session_answer(struct session *session, enum line_class class)
+{
+	const struct json_writer *writer = session->peers->writer;
+	struct line *line = line_new(class, writer->buf, writer->len);
+
+	if (!line || session->send(session, line) < 0)
+		session->answers_lost++;
+	line_unref(line);
+}
