@@ -121,7 +121,7 @@ enum action_result action_run_join_domain(struct command *command)
 			     "this guest has no realm, which joins domains (package realmd)");
 		return ACTION_TAKEN;
 	}
-	if (!privilege_require(command))
+	if (!privilege_require_program(command))
 		return ACTION_TAKEN;
 	input = make_input(parts);
 	if (input < 0) {

@@ -76,14 +76,10 @@ static const char *protection(const struct agent *agent, const struct pidstat *s
 	return NULL;
 }
 
-static void answer_signal(struct command *command, int error)
+static void answer_error(struct command *command, int error)
 {
-	if (error == 0)
-		command_succeed(command, NULL, NULL);
-	else if (error == ESRCH)
+	if (error == ESRCH)
 		command_fail(command, CODE_NOT_FOUND, "no_such_process", "there is no such process (any more)");
-	else if (error == EPERM)
-		command_fail(command, CODE_PERMISSION_DENIED, "no_privilege", "the agent has no right to signal it");
 	else
 		command_fail(command, CODE_COMMAND_FAILED, NULL, "the signal could not be sent: %s", strerror(error));
 }
@@ -101,20 +97,23 @@ static void on_killed(struct command *command, struct exec_outcome *outcome)
 	if (run_succeeded(outcome))
 		command_succeed(command, NULL, NULL);
 	else if (outcome->exit_code == KILL_EXIT_GONE && outcome->started)
-		answer_signal(command, ESRCH);
+		answer_error(command, ESRCH);
 	else if (outcome->exit_code == KILL_EXIT_PROTECTED && outcome->started)
 		command_fail(command, CODE_PERMISSION_DENIED, "protected", "it is a thread of the kernel, or pid 1");
 	else
 		run_answer(command, outcome, NULL, NULL);
 }
 
-/* A process of another user: the executor looks at it once more, by its pid and when it was started. */
-static void kill_by_executor(struct command *command, const struct target *target, const struct pidstat *stat)
+/*
+ * By the program that sends it, which looks at the process once more, by its pid and when it was started. To a process
+ * of another user it takes rights.
+ */
+static void send_signal(struct command *command, const struct target *target, const struct pidstat *stat, bool rights)
 {
 	char path[4096], pid[16], ticks[24];
 	const char *const argv[] = { exec_program_path(path, sizeof(path)), "kill", pid, ticks,
 				     target->force ? "KILL" : "TERM",	    NULL };
-	struct run run = { .argv = argv, .privileged = true, .done = on_killed };
+	struct run run = { .argv = argv, .privileged = rights, .done = on_killed };
 
 	snprintf(pid, sizeof(pid), "%d", (int)stat->pid);
 	snprintf(ticks, sizeof(ticks), "%llu", (unsigned long long)stat->start_ticks);
@@ -130,16 +129,16 @@ static void kill_process(struct command *command, const struct target *target)
 	_cleanup_(closep) int pidfd = (int)syscall(SYS_pidfd_open, (pid_t)target->pid, 0);
 	const char *reason;
 	struct pidstat stat;
-	int r, error;
+	int r;
 
 	/* EINVAL: the id of a thread */
 	if (pidfd < 0) {
-		answer_signal(command, errno == EINVAL ? ESRCH : errno);
+		answer_error(command, errno == EINVAL ? ESRCH : errno);
 		return;
 	}
 	r = pidstat_read(ctx.proc_fd, (pid_t)target->pid, &stat);
 	if (r < 0) {
-		answer_signal(command, r == -ENOENT ? ESRCH : -r);
+		answer_error(command, r == -ENOENT ? ESRCH : -r);
 		return;
 	}
 	reason = protection(agent, &stat);
@@ -152,11 +151,12 @@ static void kill_process(struct command *command, const struct target *target)
 			     "the process of that pid was started at another time");
 		return;
 	}
-	error = syscall(SYS_pidfd_send_signal, pidfd, target->force ? SIGKILL : SIGTERM, NULL, 0) < 0 ? errno : 0;
-	if (error == EPERM && !privilege_available(agent))
-		kill_by_executor(command, target, &stat);
+	if (syscall(SYS_pidfd_send_signal, pidfd, 0, NULL, 0) == 0)
+		send_signal(command, target, &stat, false);
+	else if (errno == EPERM)
+		send_signal(command, target, &stat, true);
 	else
-		answer_signal(command, error);
+		answer_error(command, errno);
 }
 
 enum action_result action_run_process_kill(struct command *command)

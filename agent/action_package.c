@@ -80,7 +80,7 @@ static enum action_result change(struct command *command, const enum job_step *p
 	struct package_job *job;
 
 	/* Rights before the look for the package: without them it does not matter whether there is one. */
-	if (!package_parameter(command, "package", true, &name) || !privilege_require(command))
+	if (!package_parameter(command, "package", true, &name) || !privilege_require_program(command))
 		return ACTION_TAKEN;
 	job = package_job_new(command);
 	if (!job)
@@ -124,7 +124,7 @@ enum action_result action_run_update_system_software(struct command *command)
 	const char *name = NULL;
 	struct package_job *job;
 
-	if (!package_parameter(command, "package", false, &name) || !privilege_require(command))
+	if (!package_parameter(command, "package", false, &name) || !privilege_require_program(command))
 		return ACTION_TAKEN;
 	job = package_job_new(command);
 	if (!job)

@@ -90,24 +90,12 @@ static void answer(struct command *command)
 	command_answer(command, &response);
 }
 
-static void on_jobs_done(void *data, int error)
-{
-	struct command *command = data;
-	struct restart *restart = command->work;
-
-	restart->bus.heard = restart->bus.heard || restart->jobs.heard;
-	if (error < 0)
-		bus_work_fail(command, error);
-	else
-		answer(command);
-}
-
 /* False: the command has been answered. */
 static bool start(struct command *command)
 {
 	struct restart *restart = command->work;
-	int r = unit_jobs_start_for(&restart->jobs, command, "RestartUnit", restart->units, restart->count,
-				    on_jobs_done, command);
+	int r = unit_jobs_start(&restart->jobs, command, RUNNER_OPERATION_RESTART, restart->units, restart->count,
+				answer);
 
 	if (r < 0)
 		bus_work_fail(command, r);

@@ -2,7 +2,7 @@
 /*
  * ServiceControl and RestartServices: verbs of the service manager over D-Bus, and what the unit is like afterwards.
  *
- *	ServiceControl: (the unit is judged ─► verb: job and its end | EnableUnitFiles, Reload)
+ *	ServiceControl: (the unit is judged ─► verb, by the executor, and its end)
  *			─► LoadUnit ─► GetAll ─► its MainPID ─► answer
  */
 #include "agent/actions.h"
@@ -17,26 +17,19 @@
 #include "agent/bus_work.h"
 #include "agent/privilege.h"
 #include "agent/unit_jobs.h"
-#include "agent/unit_judge.h"
 #include "agent/base/unit_name.h"
 #include "agent/rules/unit_rules.h"
 
 #define UNIT_INTERFACE	  "org.freedesktop.systemd1.Unit"
 #define SERVICE_INTERFACE "org.freedesktop.systemd1.Service"
 
-enum operation { OPERATION_STATUS, OPERATION_JOB, OPERATION_ENABLE, OPERATION_DISABLE };
-
 static const struct verb {
 	const char *name;
-	enum operation operation;
-	const char *member;
+	enum runner_operation operation; /* NONE: it only looks */
 } verbs[] = {
-	{ "status", OPERATION_STATUS, NULL },
-	{ "start", OPERATION_JOB, "StartUnit" },
-	{ "stop", OPERATION_JOB, "StopUnit" },
-	{ "restart", OPERATION_JOB, "RestartUnit" },
-	{ "enable", OPERATION_ENABLE, "EnableUnitFiles" },
-	{ "disable", OPERATION_DISABLE, "DisableUnitFiles" },
+	{ "status", RUNNER_OPERATION_NONE },   { "start", RUNNER_OPERATION_START },
+	{ "stop", RUNNER_OPERATION_STOP },     { "restart", RUNNER_OPERATION_RESTART },
+	{ "enable", RUNNER_OPERATION_ENABLE }, { "disable", RUNNER_OPERATION_DISABLE },
 };
 
 struct control {
@@ -45,8 +38,6 @@ struct control {
 	char unit[1][UNIT_NAME_SIZE];
 	char path[512]; /* of the unit's object */
 	struct unit_jobs jobs;
-	struct unit_judge judge; /* where there is no job */
-	struct privilege_operation *operation;
 	char load_state[32], active_state[32], sub_state[32], file_state[32];
 	uint32_t main_pid;
 };
@@ -99,10 +90,10 @@ static void emit_control(struct sink *out, const char *key, const void *arg)
 /* What is enabled by another unit or a generator is as good; what is linked or static is not. */
 static bool files_are_as_wanted(const struct control *control)
 {
-	if (control->verb->operation == OPERATION_ENABLE)
+	if (control->verb->operation == RUNNER_OPERATION_ENABLE)
 		return is_enabled(control->file_state) || strcmp(control->file_state, "indirect") == 0 ||
 		       strcmp(control->file_state, "alias") == 0;
-	return control->verb->operation != OPERATION_DISABLE || !is_enabled(control->file_state);
+	return control->verb->operation != RUNNER_OPERATION_DISABLE || !is_enabled(control->file_state);
 }
 
 /* The job was done, but not well: the state says how the unit is now, the error how the job ended. */
@@ -124,7 +115,7 @@ static void answer(struct command *command)
 			 *control->file_state ? control->file_state : "not there");
 		response.success = false;
 		response.code = CODE_COMMAND_FAILED;
-		response.reason = control->verb->operation == OPERATION_ENABLE ? "not_enabled" : "still_enabled";
+		response.reason = control->verb->operation == RUNNER_OPERATION_ENABLE ? "not_enabled" : "still_enabled";
 		response.error = text;
 	}
 	command_answer(command, &response);
@@ -218,17 +209,13 @@ static void ask_state(struct command *command)
 }
 
 /* Where the manager refuses the verb its words are the answer. */
-static void on_job_done(void *data, int error)
+static void on_job_done(struct command *command)
 {
-	struct command *command = data;
 	struct control *control = command->work;
 	const struct unit_job *job = control->jobs.list;
 	struct bus_reply refusal = { .error = -EREMOTEIO, .name = job->name, .text = job->error };
 
-	control->bus.heard = control->bus.heard || control->jobs.heard;
-	if (error < 0) {
-		bus_work_fail(command, error);
-	} else if (job->refused) {
+	if (job->refused) {
 		if (!*job->name)
 			refusal.error = -ENOTCONN;
 		bus_work_failed(command, &refusal);
@@ -237,94 +224,15 @@ static void on_job_done(void *data, int error)
 	}
 }
 
-static void on_reloaded(struct command *command, const struct bus_reply *reply)
-{
-	if (!bus_work_failed(command, reply))
-		ask_state(command);
-}
-
-/* The links have changed; the manager reads them at a reload only. */
-static void on_files_changed(struct command *command, const struct bus_reply *reply)
-{
-	const struct control *control = command->work;
-	int install = 1;
-
-	if (bus_work_failed(command, reply))
-		return;
-	if (control->verb->operation == OPERATION_ENABLE &&
-	    (sd_bus_message_read(reply->message, "b", &install) < 0 || !install))
-		command_fail(command, CODE_COMMAND_FAILED, "no_install_section", "%s", UNIT_NO_INSTALL_WORDS);
-	else
-		bus_call_manager(command, on_reloaded, "Reload", NULL);
-}
-
-static void on_files_operation(void *data, const struct bus_reply *reply)
-{
-	struct command *command = data;
-	struct control *control = command->work;
-
-	control->operation = NULL;
-	if (!bus_work_failed(command, reply))
-		ask_state(command);
-}
-
-static void change_files_by_executor(struct command *command)
-{
-	struct control *control = command->work;
-	struct privilege_wish wish = {
-		.operation = control->verb->operation == OPERATION_ENABLE ? RUNNER_OPERATION_ENABLE
-									  : RUNNER_OPERATION_DISABLE,
-		.action = command->action->name,
-		.group = command->group,
-		.unit = control->unit[0],
-		.deadline_ns = command->deadline_ns,
-	};
-	int r = privilege_operation_start(command->agent, &wish, on_files_operation, command, &control->operation);
-
-	if (r < 0) {
-		struct bus_reply failure = privilege_operation_failure(command->agent, r);
-
-		bus_work_failed(command, &failure);
-	}
-}
-
-static void change_files(struct command *command)
-{
-	struct control *control = command->work;
-	const char *member = control->verb->member;
-
-	if (!privilege_available(command->agent))
-		change_files_by_executor(command);
-	else if (control->verb->operation == OPERATION_ENABLE)
-		bus_call_manager(command, on_files_changed, member, "asbb", 1, control->unit[0], false, false);
-	else
-		bus_call_manager(command, on_files_changed, member, "asb", 1, control->unit[0], false);
-}
-
-static void on_judged(void *data, const struct bus_reply *reply)
-{
-	struct command *command = data;
-	struct control *control = command->work;
-
-	control->bus.heard = control->bus.heard || reply->error == 0 || reply->error == -EREMOTEIO;
-	if (!bus_work_failed(command, reply))
-		change_files(command);
-}
-
 /* False: the command has been answered. */
 static bool start_verb(struct command *command)
 {
 	struct control *control = command->work;
-	struct agent *agent = command->agent;
 	int r;
 
-	if (control->verb->operation == OPERATION_STATUS)
+	if (control->verb->operation == RUNNER_OPERATION_NONE)
 		return bus_call_manager(command, on_path, "LoadUnit", "s", control->unit[0]);
-	if (control->verb->operation == OPERATION_JOB)
-		r = unit_jobs_start_for(&control->jobs, command, control->verb->member, control->unit, 1, on_job_done,
-					command);
-	else
-		r = unit_judge_start(&control->judge, agent->bus, control->unit[0], &agent->config, on_judged, command);
+	r = unit_jobs_start(&control->jobs, command, control->verb->operation, control->unit, 1, on_job_done);
 	if (r < 0)
 		bus_work_fail(command, r);
 	return r >= 0;
@@ -354,11 +262,7 @@ static void on_path(struct command *command, const struct bus_reply *reply)
 
 static void control_done(struct bus_work *work)
 {
-	struct control *control = container_of(work, struct control, bus);
-
-	unit_jobs_done(&control->jobs);
-	unit_judge_cancel(&control->judge);
-	control->operation = privilege_operation_cancel(control->operation);
+	unit_jobs_done(&container_of(work, struct control, bus)->jobs);
 }
 
 /* False: the command has been answered. */
@@ -415,9 +319,9 @@ enum action_result action_run_service_control(struct command *command)
 	if (!verb || !parameters(command, "service", unit))
 		return ACTION_TAKEN;
 	/* What its name tells needs no bus and no rights to be refused. */
-	if (verb->operation != OPERATION_STATUS && action_unit_denied(command, unit))
+	if (verb->operation != RUNNER_OPERATION_NONE && action_unit_denied(command, unit))
 		return ACTION_TAKEN;
-	if (verb->operation != OPERATION_STATUS && !privilege_require(command))
+	if (verb->operation != RUNNER_OPERATION_NONE && !privilege_require(command))
 		return ACTION_TAKEN;
 	control = bus_work_new(command, sizeof(*control));
 	if (!control)

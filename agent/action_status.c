@@ -117,11 +117,9 @@ static void emit_helpers(struct sink *out, const struct agent *agent)
 	sink_uint(out, "starts", exec.executor_starts);
 	sink_int(out, "pid", exec.executor);
 	emit_executor_state(out, agent->exec);
-	if (agent->privileged) {
-		sink_object_begin(out, "privileged");
-		emit_executor_state(out, agent->privileged);
-		sink_object_end(out);
-	}
+	sink_object_begin(out, "privileged");
+	emit_executor_state(out, agent->privileged);
+	sink_object_end(out);
 	sink_object_end(out);
 }
 

@@ -114,7 +114,7 @@ struct agent {
 	struct history *histories; /* being read now, see history.h */
 	struct logger *logger;
 	struct exec *exec;
-	struct exec *privileged; /* through the executor of the installation; NULL: we are root and need none */
+	struct exec *privileged; /* through the executor of the installation */
 	struct bus *bus;
 	struct power power;
 	struct commands commands;

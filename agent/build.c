@@ -105,7 +105,7 @@ static void on_executor_lost(void *data, int error)
 	struct agent *agent = data;
 	const char *fault = agent->exec ? exec_fault(agent->exec) : "";
 
-	if (!*fault && agent->privileged && exec_state(agent->privileged) == EXEC_STATE_FAULT)
+	if (!*fault && exec_state(agent->privileged) == EXEC_STATE_FAULT)
 		fault = exec_fault(agent->privileged);
 	/*
 	 * One that dies once is started again, and that is all; one whose program is missing dies as often as it is
@@ -278,11 +278,9 @@ static int build_helpers(struct agent *agent)
 		return -ENOMEM;
 	exec.socket_path = agent->config.commands.executor_socket;
 	exec.keep_dir = agent->config.agent.runtime_dir;
-	if (!privilege_available(agent)) {
-		agent->privileged = exec_new(agent->loop, &exec);
-		if (!agent->privileged)
-			return -ENOMEM;
-	}
+	agent->privileged = exec_new(agent->loop, &exec);
+	if (!agent->privileged)
+		return -ENOMEM;
 	r = new_logger(agent);
 	if (r == 0)
 		fork_helpers(agent);

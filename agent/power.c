@@ -1,24 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-/* Reboot and power-off, later; see power.h and org.freedesktop.login1(5). */
+/* Reboot and power-off, later, by the executor; see power.h. */
 #include "agent/power.h"
 
 #include <errno.h>
-#include <string.h>
 
 #include "agent/agent.h"
-#include "agent/bus_work.h"
 #include "agent/privilege.h"
 
-#define CALL_NS	       (25 * NS_PER_S)
-#define LOGIND_NAME    "org.freedesktop.login1"
-#define LOGIND_PATH    "/org/freedesktop/login1"
-#define LOGIND_MANAGER "org.freedesktop.login1.Manager"
+#define CALL_NS (25 * NS_PER_S)
 
 static const struct {
-	const char *words, *logind_member, *target;
+	const char *words, *action;
+	enum runner_operation operation;
 } operations[] = {
-	[POWER_REBOOT] = { "reboot", "Reboot", "reboot.target" },
-	[POWER_OFF] = { "power-off", "PowerOff", "poweroff.target" },
+	[POWER_REBOOT] = { "reboot", "RebootSystem", RUNNER_OPERATION_REBOOT },
+	[POWER_OFF] = { "power-off", "ShutdownSystem", RUNNER_OPERATION_POWER_OFF },
 };
 
 static void end(struct power *power, const char *trouble)
@@ -33,85 +29,29 @@ static void end(struct power *power, const char *trouble)
 		       trouble);
 }
 
-static void ask(struct power *power);
-
-static void on_reply(void *data, const struct bus_reply *reply)
-{
-	struct power *power = data;
-
-	power->call = NULL;
-	if (reply->error && power->asked_logind) {
-		report(LOG_NOTICE, "%s: logind: %s; the service manager is asked", operations[power->operation].words,
-		       reply->text);
-		power->asked_logind = false;
-		ask(power);
-		return;
-	}
-	end(power, reply->error ? reply->text : NULL);
-}
-
-static int build(const struct power *power, sd_bus_message **message)
-{
-	struct bus *bus = power->agent->bus;
-	int r;
-
-	if (power->asked_logind) {
-		r = bus_message(bus, LOGIND_NAME, LOGIND_PATH, LOGIND_MANAGER,
-				operations[power->operation].logind_member, message);
-		return r < 0 ? r : sd_bus_message_append(*message, "b", false);
-	}
-	r = bus_message(bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "StartUnit", message);
-	return r < 0 ? r
-		     : sd_bus_message_append(*message, "ss", operations[power->operation].target,
-					     "replace-irreversibly");
-}
-
 static void on_operation(void *data, const struct bus_reply *reply)
 {
 	struct power *power = data;
 
-	power->by_executor = NULL;
+	power->call = NULL;
 	end(power, reply->error ? reply->text : NULL);
-}
-
-static int ask_executor(struct power *power)
-{
-	struct privilege_wish wish = {
-		.operation = power->operation == POWER_REBOOT ? RUNNER_OPERATION_REBOOT : RUNNER_OPERATION_POWER_OFF,
-		.action = power->operation == POWER_REBOOT ? "RebootSystem" : "ShutdownSystem",
-		.group = GROUP_POWER,
-		.unit = "",
-		.deadline_ns = power->agent->now.mono_ns + CALL_NS,
-	};
-
-	return privilege_operation_start(power->agent, &wish, on_operation, power, &power->by_executor);
-}
-
-static void ask(struct power *power)
-{
-	sd_bus_message *message = NULL;
-	int r = privilege_available(power->agent) ? build(power, &message) : ask_executor(power);
-
-	if (!message) {
-		if (r < 0)
-			end(power, strerror(-r));
-		return;
-	}
-	if (r >= 0)
-		r = bus_call(power->agent->bus, message, CALL_NS, on_reply, power, &power->call);
-	sd_bus_message_unref(message);
-	if (r < 0)
-		end(power, strerror(-r));
 }
 
 static void on_time(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct power *power = timer->data;
+	struct privilege_request request = { .operation = operations[power->operation].operation,
+					     .action = operations[power->operation].action,
+					     .group = GROUP_POWER,
+					     .unit = "",
+					     .deadline_ns = power->agent->now.mono_ns + CALL_NS };
+	int r;
 
 	(void)loop;
 	(void)events;
-	power->asked_logind = true;
-	ask(power);
+	r = privilege_operation_start(power->agent, &request, on_operation, power, &power->call);
+	if (r < 0)
+		end(power, privilege_operation_failure(power->agent, r).text);
 }
 
 void power_init(struct power *power, struct agent *agent)
@@ -126,8 +66,7 @@ void power_done(struct power *power)
 	if (!power->agent)
 		return;
 	ev_timer_stop(power->agent->loop, &power->timer);
-	power->call = bus_cancel(power->call);
-	power->by_executor = privilege_operation_cancel(power->by_executor);
+	power->call = privilege_operation_cancel(power->call);
 	power->pending = false;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The one reboot or power-off that may be pending: it was answered before, so that the answer has left when it happens.
- * logind is asked first; where there is none, the service manager itself.
+ * The executor does it.
  */
 #ifndef AGENT_POWER_H
 #define AGENT_POWER_H
@@ -12,7 +12,6 @@
 #include <ev.h>
 
 struct agent;
-struct bus_call;
 struct privilege_operation;
 
 enum power_operation {
@@ -27,10 +26,8 @@ struct power {
 	struct agent *agent;
 	enum power_operation operation;
 	bool pending; /* from power_schedule until it has been handed over, or failed */
-	bool asked_logind;
 	ev_timer timer;
-	struct bus_call *call;
-	struct privilege_operation *by_executor; /* instead of the call */
+	struct privilege_operation *call;
 };
 
 void power_init(struct power *power, struct agent *agent);

@@ -18,15 +18,14 @@ struct privilege_operation {
 	void *data;
 };
 
-bool privilege_available(const struct agent *agent)
+bool privilege_is_root(void)
 {
-	(void)agent;
 	return geteuid() == 0;
 }
 
 void privilege_fail(struct command *command, struct exec *exec, int error)
 {
-	const char *fault = exec ? exec_fault(exec) : "";
+	const char *fault = exec_fault(exec);
 
 	if (error == -EHOSTDOWN)
 		command_fail(command, CODE_INTERNAL, PRIVILEGE_REASON_FAULT, "%s", fault);
@@ -35,7 +34,7 @@ void privilege_fail(struct command *command, struct exec *exec, int error)
 			     PRIVILEGE_NO_EXECUTOR, fault);
 }
 
-bool privilege_require(struct command *command)
+static bool require(struct command *command, bool program)
 {
 	struct agent *agent = command->agent;
 	int r;
@@ -45,13 +44,22 @@ bool privilege_require(struct command *command)
 			     "clients of the local socket may look, and nothing else");
 		return false;
 	}
-	r = privilege_available(agent) ? 0 : agent->privileged ? exec_warm(agent->privileged) : -ENOTCONN;
-
+	r = program && privilege_is_root() ? 0 : exec_warm(agent->privileged);
 	/* What may be otherwise in a moment is tried again when it is needed. */
 	if (r != -ENOTCONN && r != -EHOSTDOWN)
 		return true;
 	privilege_fail(command, agent->privileged, r);
 	return false;
+}
+
+bool privilege_require(struct command *command)
+{
+	return require(command, false);
+}
+
+bool privilege_require_program(struct command *command)
+{
+	return require(command, true);
 }
 
 /* "NAME WORDS" of the peer, taken apart in `words`. */
@@ -99,25 +107,23 @@ static void on_done(void *data, struct exec_outcome *outcome)
 		operation->done(operation->data, &reply);
 }
 
-int privilege_operation_start(struct agent *agent, const struct privilege_wish *wish, bus_reply_fn done, void *data,
-			      struct privilege_operation **ret)
+int privilege_operation_start(struct agent *agent, const struct privilege_request *wanted, bus_reply_fn done,
+			      void *data, struct privilege_operation **ret)
 {
 	static const struct exec_callbacks callbacks = { .done = on_done };
 	_cleanup_(freep) struct privilege_operation *operation = calloc(1, sizeof(*operation));
-	struct exec_request request = { .operation = wish->operation,
-					.action = wish->action,
-					.group = wish->group,
-					.argument = wish->unit,
-					.term_ns = wish->deadline_ns,
-					.kill_ns = wish->deadline_ns };
+	struct exec_request request = { .operation = wanted->operation,
+					.action = wanted->action,
+					.group = wanted->group,
+					.argument = wanted->unit,
+					.term_ns = wanted->deadline_ns,
+					.kill_ns = wanted->deadline_ns };
 	struct exec_job *job;
 	int r;
 
 	if (!operation)
 		return -ENOMEM;
-	if (!agent->privileged)
-		return -ENOTCONN;
-	if (wish->group == GROUP_OBSERVE)
+	if (wanted->group == GROUP_OBSERVE)
 		return -EPERM; /* to look needs nobody's rights */
 	*operation = (struct privilege_operation){ .done = done, .data = data };
 	r = exec_start(agent->privileged, &request, &callbacks, operation, &job);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whether what needs rights can be done, and by whom: every action that changes something asks here and nowhere else.
- * An agent that is root does it itself; another one has it done by the privileged executor of the installation
- * (agent/executor/), if that is on.
+ * Whether what needs rights can be done: every action that changes something asks here and nowhere else. Operations of
+ * the service manager are done by the privileged executor of the installation (agent/executor/) alone, if that is on,
+ * whoever the agent is. Programs of an agent that is root run as its own user, by its own runner.
  */
 #ifndef AGENT_PRIVILEGE_H
 #define AGENT_PRIVILEGE_H
@@ -32,16 +32,17 @@ struct privilege_operation;
 #define PRIVILEGE_ERROR_LOST   "org.infinibay.ExecutorLost"
 #define PRIVILEGE_ERROR_FAULT  "org.infinibay.ExecutorUnusable"
 
-/*
- * True when D-Bus calls that change the system, and signals to processes of others, may be made by this process itself.
- */
-bool privilege_available(const struct agent *agent);
+/* True when programs with rights are run by our own runner: this process is root. */
+bool privilege_is_root(void);
 
 /*
- * True when it can be done, by this process or by the executor; else false with the command answered PERMISSION_DENIED,
- * or INTERNAL where the executor is on and can never start (it must not be touched any more).
+ * True when there is an executor for an operation; else false with the command answered PERMISSION_DENIED, or INTERNAL
+ * where the executor is on and can never start (it must not be touched any more).
  */
 bool privilege_require(struct command *command);
+
+/* The same for a program: true as well when this process is root. */
+bool privilege_require_program(struct command *command);
 
 /*
  * Answers for a command that the executor cannot take: -ENOTCONN (it is off) or -EHOSTDOWN (it can never start), as of
@@ -49,7 +50,7 @@ bool privilege_require(struct command *command);
  */
 void privilege_fail(struct command *command, struct exec *exec, int error);
 
-struct privilege_wish {
+struct privilege_request {
 	enum runner_operation operation;
 	const char *action; /* what it is part of, */
 	enum policy_group group;
@@ -62,8 +63,8 @@ struct privilege_wish {
  * but its text is the result of the job when there is no error. 0 and *ret, valid until `done` begins, or -errno
  * (-ENOTCONN: there is no executor; -EHOSTDOWN: it can never start).
  */
-int privilege_operation_start(struct agent *agent, const struct privilege_wish *wish, bus_reply_fn done, void *data,
-			      struct privilege_operation **ret);
+int privilege_operation_start(struct agent *agent, const struct privilege_request *wanted, bus_reply_fn done,
+			      void *data, struct privilege_operation **ret);
 /*
  * What an operation that could not be started is told as: an error of the executor, with a name. Valid until the next
  * call.

@@ -282,14 +282,15 @@ static bool is_own_user(const char *name)
 /* What a local client has started runs as the agent does, whatever it is: nobody gets rights by looking. */
 static struct exec *choose_executor(const struct command *command, const struct run *run)
 {
-	if (!run->privileged || !command->from_host || privilege_available(command->agent) || is_own_user(run->user))
+	if (!run->privileged || !command->from_host || (privilege_is_root() && !command->attach) ||
+	    is_own_user(run->user))
 		return command->agent->exec;
 	return command->agent->privileged;
 }
 
 bool run_has_rights(const struct command *command)
 {
-	return privilege_available(command->agent) || (command->from_host && command->agent->privileged);
+	return command->from_host || privilege_is_root();
 }
 
 /* Where what is to be kept is kept: in a unit of a name of its own, or one that there is already. */

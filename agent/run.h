@@ -49,8 +49,7 @@ struct run {
 enum action_result run_program(struct command *command, const struct run *run);
 
 /*
- * True if a run of this command that asks for rights has them: of a host where there is an executor, or we are root
- * ourselves.
+ * True if a run of this command that asks for rights may have them: of a host, or where we are root ourselves.
  */
 bool run_has_rights(const struct command *command);
 

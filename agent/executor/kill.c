@@ -19,8 +19,6 @@
 #include "agent/rules/kill_rule.h"
 #include "agent/runner/tree.h"
 
-#define KTHREADD 2 /* parent of all threads of the kernel */
-
 static bool number_parse(const char *text, uint64_t max, uint64_t *ret)
 {
 	char *end;
@@ -51,7 +49,7 @@ static int process_signal(pid_t pid, uint64_t start_ticks, int sig)
 		return errno == ESRCH || errno == EINVAL ? KILL_EXIT_GONE : KILL_EXIT_FAILED;
 	if (process_read(pid, &process) < 0 || process.start_ticks != start_ticks)
 		return KILL_EXIT_GONE;
-	if (pid == 1 || pid == KTHREADD || process.parent == KTHREADD)
+	if (pid == 1 || process.kernel)
 		return KILL_EXIT_PROTECTED;
 	if (syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0) == 0)
 		return KILL_EXIT_DONE;

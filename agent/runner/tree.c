@@ -14,7 +14,8 @@
 
 #include <infiniservice/cleanup.h>
 
-#define TREE_MAX 65536 /* processes of the machine looked at in one pass */
+#define PF_KTHREAD 0x00200000 /* linux/sched.h */
+#define TREE_MAX   65536      /* processes of the machine looked at in one pass */
 
 /* Untouched, so costing nothing, until a command leaves something behind. */
 static struct tree_process table[TREE_MAX];
@@ -25,6 +26,7 @@ int tree_stat_parse(const char *text, size_t len, struct tree_process *ret)
 	struct tree_process p = { 0 };
 	const char *name_end = memrchr(text, ')', len);
 	char tail[512], state;
+	unsigned flags;
 	size_t left;
 
 	if (!name_end || len - (size_t)(name_end - text) < 2)
@@ -35,14 +37,15 @@ int tree_stat_parse(const char *text, size_t len, struct tree_process *ret)
 		left = sizeof(tail) - 1;
 	memcpy(tail, name_end, left);
 	tail[left] = '\0';
-	/* Fields 3, 4 and 22, see proc(5). */
-	if (sscanf(tail, " %c %d %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %" SCNu64, &state,
-		   &p.parent, &p.start_ticks) != 3)
+	/* Fields 3, 4, 9 and 22, see proc(5). */
+	if (sscanf(tail, " %c %d %*s %*s %*s %*s %u %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %" SCNu64, &state,
+		   &p.parent, &flags, &p.start_ticks) != 4)
 		return -EBADMSG;
 	p.pid = (pid_t)strtol(text, NULL, 10);
 	if (p.pid <= 0)
 		return -EBADMSG;
 	p.dead = state == 'Z' || state == 'X';
+	p.kernel = flags & PF_KTHREAD;
 	*ret = p;
 	return 0;
 }

@@ -16,6 +16,7 @@ struct tree_process {
 	pid_t pid, parent;
 	uint64_t start_ticks; /* with the pid it names one process for good */
 	bool dead;	      /* zombie: only waits for its parent */
+	bool kernel;	      /* a thread of the kernel */
 };
 
 /* Parses the text of /proc/PID/stat; the name in it may hold anything. 0 or -EBADMSG. */

@@ -3,17 +3,21 @@
 
     with FakeBus(units) as bus:    # {"ssh.service": {"active": "active", "sub": "running", "file": "enabled", "names": [...], …}}
 
-`calls` has what was asked of the manager, (member, arguments). `silent` are members that are never answered.
+`calls` has what was asked of the manager, (member, arguments). `silent` are members that are never answered. The manager is also where
+the privileged executor looks for it; Executor is the real one of an installation, at Executor.SOCKET.
 """
 import contextlib
 import os
+import signal
 import socket
 import struct
+import subprocess
 import threading
 
 import tap
+from fakehost import program
 
-PATH = "/run/dbus/system_bus_socket"
+PATHS = ("/run/dbus/system_bus_socket", "/run/systemd/private")
 UNIT_PATH = "/org/freedesktop/systemd1/unit/"
 JOB = "/org/freedesktop/systemd1/job/1"
 MANAGER = "org.freedesktop.systemd1.Manager"
@@ -119,26 +123,29 @@ def escaped(name):
 class FakeBus:
     def __init__(self, units, silent=()):
         self.units, self.silent, self.calls, self.serial = units, set(silent), [], 0
-        self.listener = None
+        self.listeners = []
 
     def __enter__(self):
         tap.need_room()
-        os.makedirs(os.path.dirname(PATH), exist_ok=True)
-        self.listener = socket.socket(socket.AF_UNIX)
-        self.listener.bind(PATH)
-        os.chmod(PATH, 0o666)
-        self.listener.listen(8)
-        threading.Thread(target=self._accept, daemon=True).start()
+        for path in PATHS:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            listener = socket.socket(socket.AF_UNIX)
+            listener.bind(path)
+            os.chmod(path, 0o666)
+            listener.listen(8)
+            self.listeners.append(listener)
+            threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
         return self
 
     def __exit__(self, *_):
-        self.listener.close()
-        os.unlink(PATH)
+        for listener, path in zip(self.listeners, PATHS):
+            listener.close()
+            os.unlink(path)
 
-    def _accept(self):
+    def _accept(self, listener):
         while True:
             try:
-                client, _ = self.listener.accept()
+                client, _ = listener.accept()
             except OSError:
                 return
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
@@ -201,6 +208,9 @@ class FakeBus:
         return "a(ssssssouso)", [[[name, "About it", "loaded", unit["active"], unit.get("sub", "dead"), "", escaped(name), 0, "", "/"]
                                   for name, unit in self.units.items() if "active" in unit]]
 
+    def do_ListUnitsByPatterns(self, *_):  # of the executor, for units of its own
+        return "a(ssssssouso)", [[]]
+
     def do_ListUnitFiles(self, _):
         return "a(ss)", [[["/lib/systemd/system/" + name, unit["file"]] for name, unit in self.units.items() if "file" in unit]]
 
@@ -246,3 +256,30 @@ class FakeBus:
         if not self.units[names[0]].get("stuck"):
             self.units[names[0]]["file"] = "disabled"
         return "a(sss)", [[]]
+
+
+class Executor:
+    """infiniservice-exec as its socket unit starts it, with a policy of its own: `allow`, and what else stands in [commands]."""
+    SOCKET = "/run/infiniservice-exec.sock"
+    POLICY = "/etc/infiniservice/infiniservice.conf"
+
+    def __init__(self, allow="observe control", more=""):
+        self.policy, self.process = f"[commands]\nallow = {allow}\n{more}", None
+
+    def __enter__(self):
+        tap.need_room()
+        os.makedirs(os.path.dirname(self.POLICY), exist_ok=True)
+        with open(self.POLICY, "w", encoding="ascii") as file:
+            file.write(self.policy)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+            listener.bind(self.SOCKET)
+            listener.listen(8)
+            script = f"exec 3<&{listener.fileno()}; LISTEN_FDS=1 LISTEN_PID=$$ exec {program('infiniservice-exec')}"
+            self.process = subprocess.Popen(["bash", "-c", script], pass_fds=[listener.fileno()])
+        return self
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(10)
+        os.unlink(self.SOCKET)
+        os.unlink(self.POLICY)

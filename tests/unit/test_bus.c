@@ -22,12 +22,11 @@
 #include "agent/bus/bus.h"
 #include "agent/bus_work.h"
 #include "agent/config/config.h"
+#include "agent/rules/unit_rules.h"
 #include "agent/service_table.h"
-#include "agent/unit_jobs.h"
+#include "agent/unit_judge.h"
 
 static struct config nothing_denied; /* all zero: no unit is denied by the owner */
-
-#define JOB_PATH "/org/freedesktop/systemd1/job/7"
 
 struct fixture {
 	struct ev_loop *loop;
@@ -38,42 +37,15 @@ struct fixture {
 	ev_io io;
 	ev_timer guard;
 	unsigned connections;
-	const char *job_result; /* what jobs end with */
-	unsigned jobs, subscriptions;
 
-	unsigned replies;
+	unsigned replies, judged;
 	int error;
 	char text[256], name[128];
-	bool jobs_over;
-	int jobs_error;
 };
 
 /*
  * ------------------------------------------------------------------------------------------------- the manager's part
  */
-
-static int on_start_unit(sd_bus_message *message, void *data, sd_bus_error *error)
-{
-	struct fixture *fixture = data;
-	const char *unit, *mode, *job = JOB_PATH;
-	int r = sd_bus_message_read(message, "ss", &unit, &mode);
-
-	if (r < 0)
-		return r;
-	if (strcmp(unit, "missing.service") == 0)
-		return sd_bus_error_set(error, "org.freedesktop.systemd1.NoSuchUnit",
-					"Unit missing.service not found.");
-	fixture->jobs++;
-	r = sd_bus_reply_method_return(message, "o", job);
-	/* A job of somebody else ends first. */
-	if (r >= 0)
-		r = sd_bus_emit_signal(fixture->peer, SYSTEMD_PATH, SYSTEMD_MANAGER, "JobRemoved", "uoss", 6,
-				       "/org/freedesktop/systemd1/job/6", "other.service", "failed");
-	if (r >= 0 && fixture->job_result)
-		r = sd_bus_emit_signal(fixture->peer, SYSTEMD_PATH, SYSTEMD_MANAGER, "JobRemoved", "uoss", 7, job, unit,
-				       fixture->job_result);
-	return r < 0 ? r : 1;
-}
 
 static int on_load_unit(sd_bus_message *message, void *data, sd_bus_error *error)
 {
@@ -113,15 +85,6 @@ static int on_properties(sd_bus_message *message, void *data, sd_bus_error *erro
 				       strcmp(name, "missing.service") == 0 ? "not-found" : "loaded");
 	free(name);
 	return r < 0 ? r : 1;
-}
-
-static int on_subscribe(sd_bus_message *message, void *data, sd_bus_error *error)
-{
-	struct fixture *fixture = data;
-
-	(void)error;
-	fixture->subscriptions++;
-	return sd_bus_reply_method_return(message, NULL);
 }
 
 static int on_echo(sd_bus_message *message, void *data, sd_bus_error *error)
@@ -194,15 +157,12 @@ static int on_list_files(sd_bus_message *message, void *data, sd_bus_error *erro
 
 static const sd_bus_vtable manager[] = {
 	SD_BUS_VTABLE_START(0),
-	SD_BUS_METHOD("StartUnit", "ss", "o", on_start_unit, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD("LoadUnit", "s", "o", on_load_unit, SD_BUS_VTABLE_UNPRIVILEGED),
-	SD_BUS_METHOD("Subscribe", "", "", on_subscribe, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD("Echo", "s", "s", on_echo, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD("Silent", "", "", on_silent, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD("Refuse", "", "", on_refuse, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD("ListUnits", "", "a(ssssssouso)", on_list_units, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD("ListUnitFiles", "", "a(ss)", on_list_files, SD_BUS_VTABLE_UNPRIVILEGED),
-	SD_BUS_SIGNAL("JobRemoved", "uoss", 0),
 	SD_BUS_VTABLE_END,
 };
 
@@ -273,7 +233,6 @@ static int setup_with(void **state, double idle_s)
 	if (!fixture)
 		return -1;
 	fixture->peer_fd = -1;
-	fixture->job_result = "done";
 	fixture->loop = ev_loop_new(0);
 	fixture->bus = bus_new(fixture->loop, &config);
 	ev_timer_init(&fixture->guard, on_guard, 2, 0);
@@ -469,115 +428,57 @@ static void an_address_where_nobody_listens_refuses_at_once(void **state)
 	ev_loop_destroy(loop);
 }
 
-static void on_jobs_done(void *data, int error)
+static void on_judged(void *data, const struct bus_reply *reply)
 {
 	struct fixture *fixture = data;
 
-	fixture->jobs_over = true;
-	fixture->jobs_error = error;
+	fixture->judged++;
+	fixture->error = reply->error;
+	snprintf(fixture->name, sizeof(fixture->name), "%s", reply->name);
+	snprintf(fixture->text, sizeof(fixture->text), "%s", reply->text);
 	ev_break(fixture->loop, EVBREAK_ALL);
 }
 
-static void a_job_is_over_when_its_own_end_is_signalled(void **state)
+static void a_unit_that_is_not_to_be_controlled_is_known_by_its_real_name_and_what_it_triggers(void **state)
 {
+	static const struct {
+		const char *unit, *words;
+	} cases[] = {
+		{ "alias.service", "debug-shell.service" },
+		{ "trigger.timer", "it triggers debug-shell.service" },
+		{ "infiniservice.service", "" },
+		{ "mine.service", "deny_units" },
+		{ "ssh.service", NULL },
+	};
 	struct fixture *fixture = *state;
-	char units[1][UNIT_NAME_SIZE] = { "ssh.service" };
-	struct unit_jobs jobs;
-
-	assert_int_equal(
-		unit_jobs_start(&jobs, fixture->bus, &nothing_denied, "StartUnit", units, 1, on_jobs_done, fixture), 0);
-	assert_false(fixture->jobs_over);
-	ev_run(fixture->loop, 0);
-	assert_true(fixture->jobs_over);
-	assert_int_equal(fixture->jobs_error, 0);
-	assert_int_equal(fixture->subscriptions, 1);
-	assert_string_equal(jobs.list[0].result, "done");
-	assert_true(unit_job_succeeded(&jobs.list[0]));
-	unit_jobs_done(&jobs);
-}
-
-static void a_job_that_fails_and_one_that_is_refused_are_told_apart(void **state)
-{
-	struct fixture *fixture = *state;
-	char units[2][UNIT_NAME_SIZE] = { "missing.service", "ssh.service" };
-	struct unit_jobs jobs;
-
-	fixture->job_result = "failed";
-	assert_int_equal(
-		unit_jobs_start(&jobs, fixture->bus, &nothing_denied, "StartUnit", units, 2, on_jobs_done, fixture), 0);
-	ev_run(fixture->loop, 0);
-	assert_true(fixture->jobs_over);
-	assert_true(jobs.list[0].refused);
-	assert_string_equal(jobs.list[0].name, "org.freedesktop.systemd1.NoSuchUnit");
-	assert_false(jobs.list[1].refused);
-	assert_string_equal(jobs.list[1].result, "failed");
-	assert_false(unit_job_succeeded(&jobs.list[1]));
-	unit_jobs_done(&jobs);
-}
-
-static void a_unit_that_is_not_to_be_controlled_is_refused_by_its_real_name_and_no_job_begins(void **state)
-{
-	struct fixture *fixture = *state;
-	char units[4][UNIT_NAME_SIZE] = { "alias.service", "trigger.timer", "infiniservice.service", "mine.service" };
 	char mine[] = "mine";
 	char *more[] = { mine, NULL };
 	struct config denying = { .commands = { .deny_units = more } };
-	struct unit_jobs jobs;
 
-	assert_int_equal(unit_jobs_start(&jobs, fixture->bus, &denying, "RestartUnit", units, 4, on_jobs_done, fixture),
-			 0);
-	ev_run(fixture->loop, 0);
-	assert_true(fixture->jobs_over);
-	assert_int_equal(fixture->jobs, 0);
-	for (size_t i = 0; i < 4; i++) {
-		assert_true(unit_job_denied(&jobs.list[i]));
-		assert_false(unit_job_succeeded(&jobs.list[i]));
+	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct unit_judge judge = { .bus = NULL };
+
+		assert_int_equal(unit_judge_start(&judge, fixture->bus, cases[i].unit, &denying, on_judged, fixture),
+				 0);
+		assert_int_equal(fixture->judged, i);
+		ev_run(fixture->loop, 0);
+		assert_int_equal(fixture->judged, i + 1);
+		assert_int_equal(fixture->error, cases[i].words ? -EREMOTEIO : 0);
+		assert_string_equal(fixture->name, cases[i].words ? UNIT_ERROR_DENIED : "");
+		assert_non_null(strstr(fixture->text, cases[i].words ? cases[i].words : ""));
 	}
-	assert_non_null(strstr(jobs.list[0].error, "debug-shell.service"));
-	assert_non_null(strstr(jobs.list[1].error, "it triggers debug-shell.service"));
-	assert_non_null(strstr(jobs.list[3].error, "deny_units"));
-	unit_jobs_done(&jobs);
 }
 
-static void on_time(struct ev_loop *loop, ev_timer *timer, int events)
-{
-	(void)loop;
-	(void)events;
-	peer_end(timer->data);
-}
-
-static void jobs_end_with_the_bus_when_that_goes_away(void **state)
+static void a_unit_whose_judging_was_given_up_is_not_told_of(void **state)
 {
 	struct fixture *fixture = *state;
-	char units[1][UNIT_NAME_SIZE] = { "ssh.service" };
-	struct unit_jobs jobs;
-	ev_timer timer;
+	struct unit_judge judge = { .bus = NULL };
 
-	fixture->job_result = NULL;
-	assert_int_equal(
-		unit_jobs_start(&jobs, fixture->bus, &nothing_denied, "StartUnit", units, 1, on_jobs_done, fixture), 0);
-	ev_timer_init(&timer, on_time, 0.03, 0);
-	timer.data = fixture;
-	ev_timer_start(fixture->loop, &timer);
-	ev_run(fixture->loop, 0);
-	assert_int_equal(fixture->jobs, 1);
-	assert_true(fixture->jobs_over);
-	assert_int_equal(fixture->jobs_error, -ENOTCONN);
-	unit_jobs_done(&jobs);
-}
-
-static void jobs_given_up_leave_nothing_behind(void **state)
-{
-	struct fixture *fixture = *state;
-	char units[1][UNIT_NAME_SIZE] = { "ssh.service" };
-	struct unit_jobs jobs;
-
-	assert_int_equal(
-		unit_jobs_start(&jobs, fixture->bus, &nothing_denied, "StartUnit", units, 1, on_jobs_done, fixture), 0);
-	unit_jobs_done(&jobs);
+	assert_int_equal(unit_judge_start(&judge, fixture->bus, "ssh.service", &nothing_denied, on_judged, fixture), 0);
+	unit_judge_cancel(&judge);
 	ask(fixture, "Echo", "hello", TIME_NEVER);
 	ev_run(fixture->loop, 0);
-	assert_false(fixture->jobs_over);
+	assert_int_equal(fixture->judged, 0);
 }
 
 struct listing {
@@ -655,14 +556,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(an_idle_connection_is_closed_and_opened_anew_when_needed,
 						setup_impatient, teardown),
 		cmocka_unit_test(an_address_where_nobody_listens_refuses_at_once),
-		cmocka_unit_test_setup_teardown(a_job_is_over_when_its_own_end_is_signalled, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_job_that_fails_and_one_that_is_refused_are_told_apart, setup,
-						teardown),
 		cmocka_unit_test_setup_teardown(
-			a_unit_that_is_not_to_be_controlled_is_refused_by_its_real_name_and_no_job_begins, setup,
+			a_unit_that_is_not_to_be_controlled_is_known_by_its_real_name_and_what_it_triggers, setup,
 			teardown),
-		cmocka_unit_test_setup_teardown(jobs_end_with_the_bus_when_that_goes_away, setup, teardown),
-		cmocka_unit_test_setup_teardown(jobs_given_up_leave_nothing_behind, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_unit_whose_judging_was_given_up_is_not_told_of, setup, teardown),
 		cmocka_unit_test_setup_teardown(units_and_files_become_one_table_of_services, setup, teardown),
 	};
 

@@ -316,8 +316,14 @@ static int on_call(sd_bus_message *m, void *data, sd_bus_error *error)
 		sd_bus_reply_method_return(m, "o", "/org/freedesktop/systemd1/job/2");
 		if (write(stops[1], "J", 1) != 1)
 			_exit(1);
+		if (strcmp(name, "slow.service") == 0)
+			return 1;
+		/* A job of somebody else ends first. */
+		sd_bus_emit_signal(bus, MANAGER_PATH, MANAGER_INTERFACE, "JobRemoved", "uoss", 1,
+				   "/org/freedesktop/systemd1/job/1", name, "timeout");
 		return sd_bus_emit_signal(bus, MANAGER_PATH, MANAGER_INTERFACE, "JobRemoved", "uoss", 2,
-					  "/org/freedesktop/systemd1/job/2", name, "done");
+					  "/org/freedesktop/systemd1/job/2", name,
+					  strcmp(name, "bad.service") == 0 ? "failed" : "done");
 	}
 	if (strcmp(member, "EnableUnitFiles") == 0)
 		return sd_bus_reply_method_return(m, "ba(sss)", enable_name(m), 0);
@@ -906,6 +912,32 @@ static void answers_a_operation_when_its_job_has_ended(void **state)
 	close(fd);
 }
 
+static void a_job_that_fails_is_told_from_one_that_is_refused(void **state)
+{
+	struct runner_answer answer;
+	int fd = agent_connect();
+
+	(void)state;
+	ask_operation(fd, 13, "bad.service");
+	answer = expect(fd, RUNNER_ANSWERED);
+	assert_int_equal(answer.reply.error, 0);
+	assert_string_equal(answer.text, "failed");
+	close(fd);
+}
+
+static void operations_end_with_the_manager_when_that_goes_away(void **state)
+{
+	struct pollfd begun = { .fd = stops[0], .events = POLLIN };
+	int fd = agent_connect();
+
+	(void)state;
+	ask_operation(fd, 14, "slow.service");
+	assert_int_equal(poll(&begun, 1, WAIT_MS), 1);
+	kill(manager_pid, SIGKILL);
+	assert_int_equal(expect(fd, RUNNER_ANSWERED).reply.error, ENOTCONN);
+	close(fd);
+}
+
 static void what_is_kept_writes_to_the_files_it_came_with(void **state)
 {
 	struct runner_answer answer;
@@ -1219,6 +1251,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(cancels_by_its_unit_and_tells_of_memory, begin, end),
 		cmocka_unit_test_setup_teardown(stops_the_units_of_an_agent_that_is_gone, begin, end),
 		cmocka_unit_test_setup_teardown(answers_a_operation_when_its_job_has_ended, begin, end),
+		cmocka_unit_test_setup_teardown(a_job_that_fails_is_told_from_one_that_is_refused, begin, end),
+		cmocka_unit_test_setup_teardown(operations_end_with_the_manager_when_that_goes_away, begin, end),
 		cmocka_unit_test_setup_teardown(what_is_kept_writes_to_the_files_it_came_with, begin, end),
 		cmocka_unit_test_setup_teardown(files_that_are_not_the_agents_own_to_append_to_cut_it_off, begin, end),
 		cmocka_unit_test_setup_teardown(the_end_of_what_was_kept_is_told_until_it_is_let_go, begin, end),

@@ -383,6 +383,7 @@ static void rejects_damaged_questions_for_a_unit(void **state)
 static void reads_a_stat_line_whatever_the_name(void **state)
 {
 	static const char line[] = "4242 (a) S 1 (\n) Z 99 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 123456 9 9\n";
+	static const char thread[] = "9 (rcu) S 7 0 0 0 -1 2129984 1 2 3 4 5 6 7 8 20 0 1 0 123456 9 9\n";
 	struct tree_process p;
 
 	(void)state;
@@ -391,6 +392,9 @@ static void reads_a_stat_line_whatever_the_name(void **state)
 	assert_int_equal(p.parent, 99);
 	assert_int_equal(p.start_ticks, 123456);
 	assert_true(p.dead);
+	assert_false(p.kernel);
+	assert_int_equal(tree_stat_parse(thread, sizeof(thread) - 1, &p), 0);
+	assert_true(p.kernel);
 	for (size_t cut = 0; cut <= (size_t)(strstr(line, "123456") - line); cut++)
 		assert_int_equal(tree_stat_parse(line, cut, &p), -EBADMSG);
 }
