@@ -186,19 +186,6 @@ static void keep_answer(struct task *task, const struct response *response)
 	task->answer.arg = task;
 }
 
-/* Between two parts of it nothing is left of the first, and nobody keeps its deadline yet. */
-static void begin_part(struct command *command)
-{
-	if (command->work_free)
-		command->work_free(command->work);
-	command->work = NULL;
-	command->work_free = NULL;
-	command->on_expired = NULL;
-	command->on_run_done = NULL;
-	command->async = false;
-	ev_timer_stop(command->agent->loop, &command->timer);
-}
-
 static enum action_result validate(struct command *command,
 				   void (*finish)(struct command *command, struct health_work *work))
 {
@@ -242,12 +229,8 @@ static bool on_answer(struct command *command, struct response *response)
 			return false;
 		keep_answer(task, response);
 		task->stage = STAGE_AFTER;
-		if (task->after && was_done(response) && !command->cancelled) {
-			begin_part(command);
-			if (validate(command, on_checked_after) == ACTION_ASYNC)
-				command_keep_async(command);
+		if (task->after && was_done(response) && !command->cancelled)
 			return true;
-		}
 	}
 	if (response != &task->answer)
 		*response = task->answer;
@@ -282,9 +265,22 @@ static void on_checked_before(struct command *command, struct health_work *work)
 			return;
 		}
 	}
-	begin_part(command);
-	task->stage = STAGE_TASK;
-	if (task->action->run(command) == ACTION_ASYNC)
+	command_end_part(command);
+}
+
+/* Nothing is left of the part before: the task itself follows the first checks, and the others follow the task. */
+static void begin_part(struct command *command)
+{
+	struct task *task = container_of(command->frame, struct task, frame);
+	enum action_result result;
+
+	if (task->stage == STAGE_BEFORE) {
+		task->stage = STAGE_TASK;
+		result = task->action->run(command);
+	} else {
+		result = validate(command, on_checked_after);
+	}
+	if (result == ACTION_ASYNC)
 		command_keep_async(command);
 }
 
@@ -300,7 +296,7 @@ static struct task *task_new(struct command *command, const struct action *actio
 		command_fail(command, CODE_INTERNAL, "no_memory", "out of memory");
 		return NULL;
 	}
-	*task = (struct task){ .frame = { .answer = on_answer, .free = task_free },
+	*task = (struct task){ .frame = { .answer = on_answer, .go_on = begin_part, .free = task_free },
 			       .action = action,
 			       .stage = before ? STAGE_BEFORE : STAGE_TASK,
 			       .before = before,

@@ -155,8 +155,6 @@ static void ask_next(struct command *command)
 			argv[count] = words[count];
 		argv[count] = NULL;
 		run.privileged = work->next->privileged;
-		command->async = false;
-		ev_timer_stop(command->agent->loop, &command->timer);
 		run_program(command, &run);
 		return;
 	}

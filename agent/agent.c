@@ -82,6 +82,7 @@ static void on_before_wait(struct ev_loop *loop, ev_prepare *prepare, int events
 	/* Timers are relative to the loop's own idea of now, which is as old as this turn. */
 	if (turn_ns > TURN_LONG_NS)
 		ev_now_update(loop);
+	commands_drain(&agent->commands);
 	stop_look(agent);
 	watch_port(agent, now_ns);
 }

@@ -87,23 +87,17 @@ static struct command *find_member(const struct command *batch)
 {
 	struct command *command = batch->agent->commands.first;
 
-	while (command && (command->batch != batch || command->cancelled))
+	while (command && (command->batch != batch || command->cancelled || command->state == COMMAND_OVER))
 		command = command->next;
 	return command;
 }
 
-/* Nothing of the queue may start meanwhile: it could be a member that is about to be cancelled. */
 static void cancel_members(struct batch *batch)
 {
-	struct commands *commands = &batch->command->agent->commands;
-	bool held = commands_hold(commands), submitting = batch->submitting;
 	struct command *member;
 
-	batch->submitting = true; /* not answered from within the cancelling of its members */
 	while ((member = find_member(batch->command)))
 		command_cancel(member, "cancelled with the rest of its batch");
-	batch->submitting = submitting;
-	commands_release(commands, held);
 }
 
 static void member_failed(struct batch *batch)
@@ -131,8 +125,6 @@ void batch_cancel(struct command *command)
 
 	batch->stopped = batch->cancelled = true;
 	cancel_members(batch);
-	if (batch->done == batch->count)
-		answer(batch);
 }
 
 /* The members outlive their batch when it is answered early: at its deadline, or at the end of the agent. */

@@ -38,7 +38,7 @@ void *bus_work_new(struct command *command, size_t size);
 
 /*
  * The next call; `types` and the rest are the arguments of sd_bus_message_append, NULL for none. True: `step` will be
- * called, unless the command ends before. False: the command has been answered and must not be touched any more.
+ * called, unless the command ends before. False: the command has been answered.
  */
 bool bus_work_call(struct command *command, bus_step step, const char *destination, const char *path,
 		   const char *interface, const char *member, const char *types, ...);

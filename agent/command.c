@@ -18,6 +18,9 @@
 #include "agent/trace.h"
 #include "transport/backoff.h"
 
+/* Commands that are ended or started in one turn of the loop. */
+#define DRAIN_MAX 256
+
 void command_deadlines(uint64_t received_ns, uint32_t timeout_s, uint64_t *ret_term_ns, uint64_t *ret_deadline_ns)
 {
 	uint64_t timeout_ns = timeout_s * NS_PER_S;
@@ -38,22 +41,17 @@ static void set_deadlines(struct command *command)
 	command_deadlines(command->received_ns, timeout_s, &command->term_ns, &command->deadline_ns);
 }
 
-static void on_deadline(struct ev_loop *loop, ev_timer *timer, int events);
-
 static void arm_deadline(struct command *command)
 {
-	uint64_t now_ns = command->agent->now.mono_ns;
-	double left = command->deadline_ns > now_ns ? (double)(command->deadline_ns - now_ns) / (double)NS_PER_S : 0;
-
-	ev_timer_init(&command->timer, on_deadline, left, 0);
-	command->timer.data = command;
-	ev_timer_start(command->agent->loop, &command->timer);
+	deadline_at(&command->timer, command->deadline_ns);
 }
 
 /* -------------------------------------------------------------------------------------------------------- its run */
 
 void command_keep_async(struct command *command)
 {
+	if (command->end)
+		return;
 	command->async = true;
 	trace_waits(command);
 	arm_deadline(command);
@@ -64,19 +62,15 @@ static void watch_turn(struct commands *commands)
 {
 	uint64_t had_ns = commands->agent->now.mono_ns - commands->served_ns, turn_ns = QUEUE_TURN_S * NS_PER_S;
 
-	if (ev_is_active(&commands->turn) || !commands->local.running || !commands->local.queued)
-		return;
-	ev_timer_set(&commands->turn, (double)(had_ns < turn_ns ? turn_ns - had_ns : turn_ns) / (double)NS_PER_S, 0);
-	ev_timer_start(commands->agent->loop, &commands->turn);
+	if (!deadline_is_set(&commands->turn) && commands->local.running && commands->local.queued)
+		deadline_after(&commands->turn, had_ns < turn_ns ? turn_ns - had_ns : turn_ns);
 }
 
-static void on_turn(struct ev_loop *loop, ev_timer *timer, int events)
+static void on_turn(void *data)
 {
-	struct commands *commands = timer->data;
+	struct commands *commands = data;
 	struct command *command = queue_overstaying(commands);
 
-	(void)loop;
-	(void)events;
 	if (command && !command->cancelled &&
 	    commands->agent->now.mono_ns - commands->served_ns >= QUEUE_TURN_S * NS_PER_S)
 		command_cancel(command, "it has had its turn, and another user waits for the slot");
@@ -87,7 +81,7 @@ static void run(struct command *command)
 {
 	queue_move(command, COMMAND_RUNNING);
 	watch_turn(&command->agent->commands);
-	ev_timer_stop(command->agent->loop, &command->timer);
+	deadline_stop(&command->timer);
 	command->attempts++;
 	trace_started(command);
 	if (command->action->run(command) == ACTION_ASYNC)
@@ -111,18 +105,12 @@ static void run_in_loop(struct command *command)
 	}
 }
 
-static void start_queued(struct commands *commands);
-
-/* It may be its turn at once all the same: those before it may be pausing. */
+/* It may be its turn in this very turn of the loop: those before it may be pausing. */
 static void wait_for_slot(struct command *command)
 {
-	struct commands *commands = &command->agent->commands;
-
 	arm_deadline(command);
-	if (command->from_host)
-		return;
-	start_queued(commands);
-	watch_turn(commands);
+	if (!command->from_host)
+		watch_turn(&command->agent->commands);
 }
 
 void command_begin(struct command *command)
@@ -137,65 +125,7 @@ void command_begin(struct command *command)
 		wait_for_slot(command);
 }
 
-/*
- * A command may be answered, and freed, within run: the search begins anew, and the answer does not come back in here.
- */
-static void start_queued(struct commands *commands)
-{
-	struct command *command;
-
-	if (commands->starting || commands->closed)
-		return;
-	commands->starting = true;
-	while ((command = queue_startable(commands)))
-		run(command);
-	commands->starting = false;
-}
-
-bool commands_hold(struct commands *commands)
-{
-	bool held = commands->starting;
-
-	commands->starting = true;
-	return held;
-}
-
-void commands_release(struct commands *commands, bool held)
-{
-	commands->starting = held;
-	start_queued(commands);
-}
-
 /* ---------------------------------------------------------------------------------------------------- another try */
-
-/* Freed of what its last try left, it gives back its slot and stands in the queue again when its pause is over. */
-static void pause_command(struct command *command, uint64_t wait_ns)
-{
-	struct commands *commands = &command->agent->commands;
-
-	if (command->work_free)
-		command->work_free(command->work);
-	command->work = NULL;
-	command->work_free = NULL;
-	command->on_run_done = NULL;
-	command->on_expired = NULL;
-	command->async = false;
-	command->pausing = true;
-	queue_move(command, COMMAND_QUEUED);
-	commands->stats.retried++;
-	ev_timer_stop(command->agent->loop, &command->timer);
-	ev_timer_init(&command->timer, on_deadline, (double)wait_ns / (double)NS_PER_S, 0);
-	command->timer.data = command;
-	ev_timer_start(command->agent->loop, &command->timer);
-	start_queued(commands);
-}
-
-static void end_pause(struct command *command)
-{
-	command->pausing = false;
-	arm_deadline(command);
-	start_queued(&command->agent->commands);
-}
 
 /*
  * True when the failure is not told, because there will be another try. It must be able to begin before SIGTERM is due.
@@ -213,7 +143,7 @@ static bool try_again(struct command *command, const struct response *response)
 	wait_ns = retry_delay_ns(command->attempts + 1, response->reason, backoff_random(&random));
 	if (agent->now.mono_ns + wait_ns >= command->term_ns)
 		return false;
-	pause_command(command, wait_ns);
+	command->pause_ns = wait_ns;
 	return true;
 }
 
@@ -249,17 +179,26 @@ static void encode_response(struct command *command, struct response *response)
 	}
 }
 
+static void end(struct command *command, enum command_end how)
+{
+	struct commands *commands = &command->agent->commands;
+
+	deadline_stop(&command->timer);
+	command->end = how;
+	*commands->ended_end = command;
+	commands->ended_end = &command->end_next;
+}
+
+void command_end_part(struct command *command)
+{
+	if (!command->end)
+		end(command, COMMAND_NEXT);
+}
+
 void command_leave(struct command *command)
 {
-	ev_timer_stop(command->agent->loop, &command->timer);
-	queue_remove(command);
-	message_free(&command->message);
-	if (command->work_free)
-		command->work_free(command->work);
-	if (command->frame)
-		command->frame->free(command->frame);
-	stream_free(command);
-	free(command);
+	queue_move(command, COMMAND_OVER);
+	end(command, COMMAND_LEFT);
 }
 
 bool commands_idle(const struct commands *commands)
@@ -299,33 +238,136 @@ static void deliver(struct command *command)
 void command_answer(struct command *command, struct response *response)
 {
 	struct agent *agent = command->agent;
-	struct commands *commands = &agent->commands;
-	uint64_t took_ns = agent->now.mono_ns - command->received_ns;
-	struct command *batch = command->batch;
-	unsigned index = command->batch_index;
-	enum error_code code;
-	bool success, held;
 
-	if (try_again(command, response) || (command->frame && command->frame->answer(command, response)))
+	if (command->end)
 		return;
-	success = response->success;
-	code = response->code;
+	if (try_again(command, response)) {
+		end(command, COMMAND_AGAIN);
+		return;
+	}
+	if (command->frame && command->frame->answer(command, response)) {
+		end(command, COMMAND_NEXT);
+		return;
+	}
 	stream_end(command, response);
 	response->attempts = command->attempts;
 	response->id = command->message.id;
 	response->command_type = command->action->name;
-	response->execution_time_ms = took_ns / NS_PER_MS;
-	count_answer(&commands->stats, response);
+	response->execution_time_ms = (agent->now.mono_ns - command->received_ns) / NS_PER_MS;
+	count_answer(&agent->commands.stats, response);
 	encode_response(command, response);
 	deliver(command);
 	trace_answered(command, response);
 	kept_end(command);
+	command->success = response->success;
+	command->code = response->code;
+	queue_move(command, COMMAND_OVER);
+	end(command, COMMAND_ANSWERED);
+}
 
-	command_leave(command);
-	held = commands_hold(commands);
-	if (batch)
-		batch_member_done(batch, index, success, code);
-	commands_release(commands, held);
+/* ------------------------------------------------------------------------------------------- what follows of an end */
+
+/* Nothing is left of what the action has done so far. */
+static void forget_work(struct command *command)
+{
+	if (command->work_free)
+		command->work_free(command->work);
+	command->work = NULL;
+	command->work_free = NULL;
+	command->on_run_done = NULL;
+	command->on_expired = NULL;
+	command->async = false;
+}
+
+static void command_free(struct command *command)
+{
+	forget_work(command);
+	queue_remove(command);
+	message_free(&command->message);
+	if (command->frame)
+		command->frame->free(command->frame);
+	stream_free(command);
+	free(command);
+}
+
+/* It has given back its slot, and stands in the queue again when its pause is over. */
+static void pause_command(struct command *command)
+{
+	if (command->cancelled) {
+		command_fail(command, CODE_CANCELLED, NULL, "cancelled between two tries");
+		return;
+	}
+	command->pausing = true;
+	queue_move(command, COMMAND_QUEUED);
+	command->agent->commands.stats.retried++;
+	deadline_after(&command->timer, command->pause_ns);
+}
+
+static void follow_end(struct command *command)
+{
+	enum command_end how = command->end;
+
+	command->end = COMMAND_GOES_ON;
+	switch (how) {
+	case COMMAND_GOES_ON:
+		break;
+	case COMMAND_AGAIN:
+		forget_work(command);
+		pause_command(command);
+		break;
+	case COMMAND_NEXT:
+		forget_work(command);
+		command->frame->go_on(command);
+		break;
+	case COMMAND_ANSWERED:
+		if (command->batch)
+			batch_member_done(command->batch, command->batch_index, command->success, command->code);
+		command_free(command);
+		break;
+	case COMMAND_LEFT:
+		command_free(command);
+		break;
+	}
+}
+
+static struct command *take_ended(struct commands *commands)
+{
+	struct command *command = commands->ended;
+
+	if (!command)
+		return NULL;
+	commands->ended = command->end_next;
+	if (!commands->ended)
+		commands->ended_end = &commands->ended;
+	command->end_next = NULL;
+	return command;
+}
+
+void commands_drain(struct commands *commands)
+{
+	struct command *command;
+	unsigned left = DRAIN_MAX;
+
+	if (commands->draining)
+		return;
+	commands->draining = true;
+	while (left) {
+		if ((command = take_ended(commands)))
+			follow_end(command);
+		else if (!commands->closed && (command = queue_startable(commands)))
+			run(command);
+		else
+			break;
+		left--;
+	}
+	commands->draining = false;
+	if (!left)
+		deadline_after(&commands->more, 0);
+}
+
+static void on_more(void *data)
+{
+	commands_drain(data);
 }
 
 struct command *commands_find(const struct commands *commands, const struct session *session, const char *id)
@@ -333,7 +375,7 @@ struct command *commands_find(const struct commands *commands, const struct sess
 	struct command *orphan = NULL;
 
 	for (struct command *command = commands->first; command; command = command->next) {
-		if (strcmp(command->message.id, id) != 0 || command->action->encode)
+		if (strcmp(command->message.id, id) != 0 || command->action->encode || command->state == COMMAND_OVER)
 			continue;
 		if (command->session == session)
 			return command;
@@ -382,21 +424,21 @@ void command_fail(struct command *command, enum error_code code, const char *rea
 	command_answer(command, &response);
 }
 
-static void on_deadline(struct ev_loop *loop, ev_timer *timer, int events)
+void command_on_deadline(void *data)
 {
-	struct command *command = timer->data;
+	struct command *command = data;
 
-	(void)loop;
-	(void)events;
-	if (command->pausing)
-		end_pause(command);
-	else if (command->async && command->on_expired)
+	if (command->pausing) {
+		command->pausing = false;
+		arm_deadline(command);
+	} else if (command->async && command->on_expired) {
 		command->on_expired(command);
-	else
+	} else {
 		command_fail(command, CODE_COMMAND_TIMEOUT, NULL,
 			     command->state == COMMAND_QUEUED
 				     ? "still waiting for a free slot at its deadline; it was never started"
 				     : "the guest did not give its values in time");
+	}
 }
 
 /* ---------------------------------------------------------------------------------------------------- all of them */
@@ -415,14 +457,9 @@ void commands_init(struct commands *commands, struct agent *agent, const struct 
 {
 	*commands = (struct commands){ .agent = agent, .actions = actions };
 	commands->end = &commands->first;
-	ev_timer_init(&commands->turn, on_turn, 0, 0);
-	commands->turn.data = commands;
-}
-
-void commands_resume(struct commands *commands)
-{
-	if (commands->host.queued)
-		start_queued(commands);
+	commands->ended_end = &commands->ended;
+	deadline_init(&commands->turn, &agent->turns, on_turn, commands);
+	deadline_init(&commands->more, &agent->turns, on_more, commands);
 }
 
 unsigned commands_running(const struct commands *commands)
@@ -447,8 +484,8 @@ static struct command *find_waiting(const struct commands *commands, unsigned ro
 {
 	struct command *command = commands->first;
 
-	while (command &&
-	       (command->state != COMMAND_WAITING || command->round == round || command->async || command->job))
+	while (command && (command->state != COMMAND_WAITING || command->round == round || command->async ||
+			   command->job || command->end))
 		command = command->next;
 	return command;
 }
@@ -477,7 +514,7 @@ static struct command *find_async(const struct commands *commands)
 {
 	struct command *command = commands->first;
 
-	while (command && !command->async)
+	while (command && (!command->async || command->end))
 		command = command->next;
 	return command;
 }

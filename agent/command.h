@@ -16,11 +16,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include <ev.h>
-
 #include <infiniservice/sink.h>
 
 #include "agent/action.h"
+#include "agent/base/loop.h"
 #include "agent/runner/protocol.h"
 #include "agent/journal.h"
 #include "transport/message.h"
@@ -34,11 +33,13 @@ struct session;
 struct stream;
 
 /*
- * What an action that is done as a part of another one is put in: it sees the answer before it goes out, and may change
- * it. True: the answer has been taken over, and command_answer will be called again.
+ * What an action that is done as a part of another one is put in. It sees the answer before it goes out, and may change
+ * it. True: it has taken the answer over, and `go_on` is called when nothing of that part is left; command_answer will
+ * be called again.
  */
 struct command_frame {
 	bool (*answer)(struct command *command, struct response *response);
+	void (*go_on)(struct command *command);
 	void (*free)(struct command_frame *frame);
 };
 
@@ -46,6 +47,16 @@ enum command_state {
 	COMMAND_QUEUED,
 	COMMAND_RUNNING, /* holds a slot */
 	COMMAND_WAITING, /* a loop action that waits for the prober or a scan; holds no slot */
+	COMMAND_OVER,	 /* holds nothing any more */
+};
+
+/* What has been decided about a command in this turn of the loop and is done by commands_drain. */
+enum command_end {
+	COMMAND_GOES_ON,
+	COMMAND_AGAIN,	  /* its try has failed: there is a pause, and another one */
+	COMMAND_NEXT,	  /* its frame has taken the answer of a part */
+	COMMAND_ANSWERED, /* it is freed */
+	COMMAND_LEFT,	  /* likewise, unanswered: the next run of the agent answers it */
 };
 
 struct command {
@@ -59,7 +70,12 @@ struct command {
 	enum command_state state;
 	uint64_t received_ns;
 	uint64_t term_ns, deadline_ns; /* CLOCK_MONOTONIC; see command_deadlines */
-	ev_timer timer;		       /* while queued, waiting or async: the deadline */
+	struct deadline timer;	       /* while queued, waiting or async: the deadline; between two tries: the pause */
+	enum command_end end;	       /* once it has one, all that happens to it is ignored until commands_drain */
+	struct command *end_next;      /* of those that have one */
+	uint64_t pause_ns;	       /* of COMMAND_AGAIN */
+	bool success;		       /* how it was answered, */
+	enum error_code code;	       /* for its batch */
 	struct exec_job *job;	       /* what runs for it now */
 	void (*on_run_done)(struct command *command, struct exec_outcome *outcome); /* run.c: the present step's end */
 	void *work;		       /* an action's own state between steps, */
@@ -110,13 +126,15 @@ struct commands {
 	const struct action_table *actions; /* what there is to ask for */
 	struct command *first, **end;
 	struct command_counts host, local;
-	unsigned held[SLOT_KINDS]; /* of those that run for the host */
-	uid_t served_uid;	   /* of the local client that had the slot last, */
-	uint64_t served_ns;	   /* since then; */
-	ev_timer turn;		   /* runs while it has the slot and others wait */
-	bool closed;		   /* shutting down: nothing more is taken */
-	enum error_code refusal;   /* of the last command that was not admitted */
-	bool starting;		   /* start_queued is at work further up the stack */
+	unsigned held[SLOT_KINDS];	    /* of those that run for the host */
+	uid_t served_uid;		    /* of the local client that had the slot last, */
+	uint64_t served_ns;		    /* since then; */
+	struct deadline turn;		    /* set while it has the slot and others wait */
+	bool closed;			    /* shutting down: nothing more is taken */
+	enum error_code refusal;	    /* of the last command that was not admitted */
+	struct command *ended, **ended_end; /* in the order in which they were */
+	bool draining;
+	struct deadline more; /* set while commands_drain has more to do than one turn may take */
 	unsigned round;
 	struct command_stats stats;
 };
@@ -167,12 +185,11 @@ void command_cancel(struct command *command, const char *words);
 bool commands_permit(const struct agent *agent, const struct session *session, const char *action,
 		     enum policy_group group);
 
-/* Nothing of the queue is started until it is released, with what commands_hold gave. */
-bool commands_hold(struct commands *commands);
-void commands_release(struct commands *commands, bool held);
-
-/* The host has taken an answer: what waited for that may start. */
-void commands_resume(struct commands *commands);
+/*
+ * Frees the commands that have been answered, begins further tries, and starts what waits and has a slot. Once a turn
+ * of the loop, before it waits; and before a message is taken, so that it finds what is free now.
+ */
+void commands_drain(struct commands *commands);
 
 /* The asker of what was received before that time is gone: its commands go on, their answers are counted. */
 void commands_orphan_before(struct commands *commands, const struct session *session, uint64_t before_ns);
@@ -201,24 +218,28 @@ void commands_report(const struct commands *commands, struct sink *out);
  */
 void command_deadlines(uint64_t received_ns, uint32_t timeout_s, uint64_t *ret_term_ns, uint64_t *ret_deadline_ns);
 
-/*
- * An admitted command, in the list: runs it, or has it wait for its slot until its deadline. It may have been answered
- * and freed then.
- */
+/* An admitted command, in the list: runs it, or has it wait for its slot until its deadline. */
 void command_begin(struct command *command);
 
 /*
- * Frees the command without an answer: what runs for it goes on when the agent has ended, and the journal remembers it.
+ * It ends without an answer: what runs for it goes on when the agent has ended, and the journal remembers it.
  */
 void command_leave(struct command *command);
 
 /*
- * Answers and frees the command, and starts what waited for its slot. `response`: id, type and time are filled in here.
+ * Answers the command; what is left of it is freed by commands_drain. Of one that has been answered already nothing is
+ * said. `response`: id, type and time are filled in here.
  */
 void command_answer(struct command *command, struct response *response);
 
+/* A part of a command that has a frame is over, without an answer that the frame would have to see: it goes on. */
+void command_end_part(struct command *command);
+
 /* The command goes on by itself, as after ACTION_ASYNC; it is over at its deadline all the same. */
 void command_keep_async(struct command *command);
+
+/* The timer of a command: its deadline, or the end of its pause. */
+void command_on_deadline(void *data);
 
 /* True if the policy would let the command's source do `action`: for actions that are another name for others. */
 bool command_permits(const struct command *command, const struct action *action);

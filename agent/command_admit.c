@@ -50,7 +50,8 @@ static void refuse_duplicate(struct commands *commands, struct session *session,
 static bool in_flight(const struct commands *commands, const struct session *session, const char *id)
 {
 	for (const struct command *command = commands->first; command; command = command->next)
-		if (command->session == session && !command->action->encode && strcmp(command->message.id, id) == 0)
+		if (command->session == session && command->state != COMMAND_OVER && !command->action->encode &&
+		    strcmp(command->message.id, id) == 0)
 			return true;
 	return false;
 }
@@ -134,16 +135,13 @@ static bool takes_rate(struct agent *agent, const struct session *session)
 static bool find_place(struct commands *commands, const struct session *session, bool slot)
 {
 	struct command *yields;
-	bool held;
 
 	if (queue_has_place(commands, session, slot, &yields))
 		return true;
 	if (!yields)
 		return false;
-	held = commands_hold(commands); /* the place is for who asks, not for whoever waits */
 	commands->stats.queue_full++;
 	command_fail(yields, CODE_QUEUE_FULL, "busy", "its place was given to another user, who had fewer");
-	commands_release(commands, held);
 	return queue_has_place(commands, session, slot, &yields);
 }
 
@@ -209,6 +207,7 @@ static struct command *command_new(struct commands *commands, struct session *se
 	command->slot = needs_slot(action, command->group);
 	command->slots = queue_slots_of(action);
 	command->state = command->slot ? COMMAND_QUEUED : COMMAND_WAITING;
+	deadline_init(&command->timer, &commands->agent->turns, command_on_deadline, command);
 	queue_add(commands, command);
 	return command;
 }
@@ -219,6 +218,7 @@ void commands_submit_member(struct commands *commands, struct session *session, 
 	const struct action *action;
 	struct command *command = NULL;
 
+	commands_drain(commands);
 	commands->stats.received++;
 	action = admissible(commands, session, message);
 	if (action) {
@@ -245,9 +245,13 @@ void commands_submit(struct commands *commands, struct session *session, struct 
 int commands_submit_action(struct commands *commands, struct session *session, struct message *message,
 			   const struct action *action, void *work, void (*work_free)(void *work))
 {
-	bool room = queue_slot_free(commands, session, queue_slots_of(action)) || find_place(commands, session, true);
-	struct command *command = room ? command_new(commands, session, message, action) : NULL;
+	struct command *command = NULL;
+	bool room;
 
+	commands_drain(commands);
+	room = queue_slot_free(commands, session, queue_slots_of(action)) || find_place(commands, session, true);
+	if (room)
+		command = command_new(commands, session, message, action);
 	commands->stats.received++;
 	if (!command) {
 		message_free(message);

@@ -56,11 +56,12 @@ bool queue_slot_free(const struct commands *commands, const struct session *sess
 
 static void count_in(struct command_counts *counts, enum command_state state, int by)
 {
-	unsigned *counter = state == COMMAND_QUEUED    ? &counts->queued
-			    : state == COMMAND_RUNNING ? &counts->running
-						       : &counts->waiting;
+	unsigned *const counters[] = { [COMMAND_QUEUED] = &counts->queued,
+				       [COMMAND_RUNNING] = &counts->running,
+				       [COMMAND_WAITING] = &counts->waiting };
 
-	*counter += (unsigned)by;
+	if (state != COMMAND_OVER)
+		*counters[state] += (unsigned)by;
 }
 
 /* What it holds in its state: a place there and, when it runs, a slot. */
@@ -109,7 +110,7 @@ struct command *queue_find(const struct commands *commands, enum command_state s
 	struct command *command = commands->first;
 
 	/* What runs a program without a slot ends when that does. */
-	while (command && (command->state != state || command->job))
+	while (command && (command->state != state || command->job || command->end))
 		command = command->next;
 	return command;
 }

@@ -92,13 +92,10 @@ static void on_program(struct command *command, struct exec_outcome *outcome)
 	health_work_start(work);
 }
 
-/* From here on the executor keeps the deadlines, not the command's own timer. */
 static void run(struct health_work *work, const char *const argv[])
 {
 	struct run run = { .argv = argv, .question = true, .max_output_bytes = LIST_MAX, .done = on_program };
 
-	work->command->async = false;
-	ev_timer_stop(work->command->agent->loop, &work->command->timer);
 	run_program(work->command, &run);
 }
 

@@ -77,11 +77,14 @@ static bool bytes_reserve(struct bytes *bytes, size_t more)
 	return true;
 }
 
-static void history_free(void *work)
+/* Nothing more is read or sent, and its place is free. */
+static void history_close(struct history *history)
 {
-	struct history *history = work, **at = &history->session->past->first;
+	struct history **at = &history->session->past->first;
 	struct agent *agent = session_agent(history->session);
 
+	if (history->fd < 0)
+		return;
 	while (*at != history)
 		at = &(*at)->next;
 	*at = history->next;
@@ -93,7 +96,14 @@ static void history_free(void *work)
 	ev_io_stop(agent->loop, &history->io);
 	deadline_stop(&history->wait);
 	deadline_stop(&history->pace);
-	closep(&history->fd);
+	close_fd(&history->fd);
+}
+
+static void history_free(void *work)
+{
+	struct history *history = work;
+
+	history_close(history);
 	free(history->in.at);
 	free(history->batch.at);
 	free(history);
@@ -175,11 +185,13 @@ static void make_room(const struct session *session)
 {
 	struct history *unread = has_room(session) ? NULL : find_unread(session);
 
-	if (unread && unread->command)
+	if (unread && unread->command) {
 		command_fail(unread->command, CODE_QUEUE_FULL, "busy",
 			     "it was not read, and its place was given to another user");
-	else if (unread)
+		history_close(unread);
+	} else if (unread) {
 		put_off(unread);
+	}
 }
 
 static const char *no_room_words(const struct session *session)
@@ -273,6 +285,7 @@ static void fail(struct history *history, const char *words)
 
 	if (history->command) {
 		command_fail(history->command, CODE_INTERNAL, "log", "the log could not be read: %.300s", words);
+		history_close(history);
 		return;
 	}
 	gap_advance(&session->past->gap, history->delivered_seq);
@@ -313,10 +326,12 @@ static void finish(struct history *history, bool more)
 		return;
 	}
 	history->more = more;
-	if (send_batch(history, true))
-		command_succeed(history->command, emit_summary, history);
-	else
+	if (!send_batch(history, true)) {
 		fail(history, WORDS_NO_ROOM);
+		return;
+	}
+	command_succeed(history->command, emit_summary, history);
+	history_close(history);
 }
 
 /* Does this sample still fit into the batch, and that into a line? */
@@ -346,7 +361,7 @@ static bool add_sample(struct history *history, const char *json, size_t len, ui
 
 enum taken { TAKEN, TAKEN_LATER, TAKEN_END };
 
-/* One line of the child. TAKEN_LATER: the batch has to go first; TAKEN_END: `history` is no more. */
+/* One line of the child. TAKEN_LATER: the batch has to go first; TAKEN_END: `history` is over. */
 static enum taken take_line(struct history *history, char *line, size_t len)
 {
 	char *json;
@@ -380,7 +395,7 @@ static enum taken take_line(struct history *history, char *line, size_t len)
 	return TAKEN_END;
 }
 
-/* Works through what has been read; false when `history` is no more. */
+/* Works through what has been read; false when `history` is over. */
 static bool pump(struct history *history)
 {
 	char *at = history->in.at, *newline;
@@ -641,8 +656,10 @@ void history_leave(struct session *session, uint64_t before_ns)
 {
 	struct history *history;
 
-	while ((history = find_asked_before(session, before_ns)))
+	while ((history = find_asked_before(session, before_ns))) {
 		command_fail(history->command, CODE_CANCELLED, NULL, "who asked is gone");
+		history_close(history);
+	}
 }
 
 void history_end(struct session *session)

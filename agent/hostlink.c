@@ -183,8 +183,6 @@ static void on_sent(void *data, const struct line *line)
 	if (line->class == LINE_SAMPLE)
 		generation_sent(agent, line->seq);
 	session_drained(&agent->port_session);
-	/* Whatever line it was, there is more room for answers now. */
-	commands_resume(&agent->commands);
 }
 
 /* The host learns of what was survived once it is there again: a fault it can see itself needs no report. */

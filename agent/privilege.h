@@ -37,7 +37,7 @@ bool privilege_is_root(void);
 
 /*
  * True when there is an executor for an operation; else false with the command answered PERMISSION_DENIED, or INTERNAL
- * where the executor is on and can never start (it must not be touched any more).
+ * where the executor is on and can never start.
  */
 bool privilege_require(struct command *command);
 

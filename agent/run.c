@@ -217,6 +217,8 @@ static void on_done(void *data, struct exec_outcome *outcome)
 	command->job = NULL;
 	command->pid = 0;
 	command->kept = false;
+	if (command->end)
+		return;
 	/* What it has done is on record with its unit: the next agent will take it from there. */
 	if (outcome->kept)
 		command_leave(command);
@@ -331,6 +333,11 @@ enum action_result run_program(struct command *command, const struct run *run)
 	};
 	int r = environment_make(&env, run->variables);
 
+	/* From here on the executor keeps the deadline. */
+	command->async = false;
+	deadline_stop(&command->timer);
+	if (command->end)
+		return ACTION_TAKEN;
 	if (command->cancelled) {
 		command_fail(command, CODE_CANCELLED, NULL, "the command was cancelled");
 		return ACTION_TAKEN;

@@ -44,7 +44,7 @@ struct run {
  * Programs of the groups packages and power outlive the agent where there is an executor (kept.h).
  *
  * Starts the program within the command's deadlines. Always ACTION_TAKEN: if it cannot be started the command has been
- * answered, and must not be touched any more. May be called again from `done` for a further step of the same command.
+ * answered. May be called again from `done` for a further step of the same command.
  */
 enum action_result run_program(struct command *command, const struct run *run);
 

@@ -90,6 +90,7 @@ static void end_all(void)
 {
 	unsigned turns = 0;
 
+	commands_drain(&agent.commands);
 	while (agent.commands.first) {
 		struct command *command = agent.commands.first;
 
@@ -98,6 +99,7 @@ static void end_all(void)
 		while (command->batch)
 			command = command->batch;
 		command_cancel(command, "the end of this input");
+		commands_drain(&agent.commands);
 	}
 	REQUIRE(commands_queued(&agent.commands) == 0 && commands_running(&agent.commands) == 0);
 }
