@@ -10,16 +10,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <systemd/sd-id128.h>
 #include <unistd.h>
+
+#include <nettle/hmac.h>
 
 #include <infiniservice/cleanup.h>
 
-/*
- * Ours alone: the id shown is a hash of machine-id and this, never the machine-id itself
- * (sd_id128_get_machine_app_specific(3)).
- */
-#define APP_ID SD_ID128_MAKE(4d, 1c, 3a, 77, 8e, 5b, 4f, 0c, 9a, 26, d3, 51, 60, be, 17, f8)
+#include "transport/json_escape.h"
+
+#define MACHINE_ID_FILE "/etc/machine-id"
+#define BOOT_ID_FILE	"/proc/sys/kernel/random/boot_id"
 
 #define UUID_LEN 36
 #define FILE_NEW ".vm_id.new"
@@ -87,24 +87,78 @@ static bool from_dmi(struct identity *id)
 	       take_file(id->vm_id, AT_FDCWD, IDENTITY_COPY);
 }
 
-/* All zeros and all ones are no id, as in firmware. */
-static bool is_real(sd_id128_t id)
+bool identity_parse_id(const char *text, uint8_t id[IDENTITY_BYTES])
 {
-	for (size_t i = 1; i < sizeof(id.bytes); i++)
-		if (id.bytes[i] != id.bytes[0])
+	unsigned digits = 0;
+
+	for (; *text && *text != '\n'; text++) {
+		int value = json_hex_value((unsigned char)*text);
+
+		if (*text == '-')
+			continue;
+		if (value < 0 || digits == 2 * IDENTITY_BYTES)
+			return false;
+		id[digits / 2] = (uint8_t)(digits % 2 ? id[digits / 2] | value : value << 4);
+		digits++;
+	}
+	return digits == 2 * IDENTITY_BYTES;
+}
+
+static bool read_id(const char *path, uint8_t id[IDENTITY_BYTES])
+{
+	_cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	char text[64];
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+	if (n < 0)
+		return false;
+	text[n] = '\0';
+	return identity_parse_id(text, id);
+}
+
+/* All zeros and all ones are no id, as in firmware. */
+static bool is_real(const uint8_t id[IDENTITY_BYTES])
+{
+	for (size_t i = 1; i < IDENTITY_BYTES; i++)
+		if (id[i] != id[0])
 			return true;
-	return id.bytes[0] != 0 && id.bytes[0] != 0xff;
+	return id[0] != 0 && id[0] != 0xff;
+}
+
+/* Of a random UUID, RFC 4122 version 4. */
+static void set_version(uint8_t id[IDENTITY_BYTES])
+{
+	id[6] = (uint8_t)((id[6] & 0x0f) | 0x40);
+	id[8] = (uint8_t)((id[8] & 0x3f) | 0x80);
+}
+
+void identity_hash_id(uint8_t id[IDENTITY_BYTES])
+{
+	static const uint8_t ours[IDENTITY_BYTES] = { 0x4d, 0x1c, 0x3a, 0x77, 0x8e, 0x5b, 0x4f, 0x0c,
+						      0x9a, 0x26, 0xd3, 0x51, 0x60, 0xbe, 0x17, 0xf8 };
+	struct hmac_sha256_ctx context;
+
+	hmac_sha256_set_key(&context, IDENTITY_BYTES, id);
+	hmac_sha256_update(&context, IDENTITY_BYTES, ours);
+	hmac_sha256_digest(&context, IDENTITY_BYTES, id);
+	set_version(id);
+}
+
+static void format_id(char *out, const uint8_t id[IDENTITY_BYTES])
+{
+	for (size_t i = 0; i < IDENTITY_BYTES; i++)
+		sprintf(out + 2 * i, "%02x", id[i]);
 }
 
 static bool from_machine_id(struct identity *id)
 {
-	sd_id128_t machine, hash;
+	uint8_t machine[IDENTITY_BYTES];
 
 	/* An image that has not been booted yet has an empty file, or "uninitialized" in it. */
-	if (sd_id128_get_machine(&machine) < 0 || !is_real(machine) ||
-	    sd_id128_get_machine_app_specific(APP_ID, &hash) < 0)
+	if (!read_id(MACHINE_ID_FILE, machine) || !is_real(machine))
 		return false;
-	sd_id128_to_string(hash, id->vm_id);
+	identity_hash_id(machine);
+	format_id(id->vm_id, machine);
 	return true;
 }
 
@@ -112,14 +166,12 @@ static bool from_machine_id(struct identity *id)
  * --------------------------------------------------------------------------------------------------- an id of our own
  */
 
-/* As RFC 4122 has random ones (version 4). */
-static void format_uuid(char out[IDENTITY_SIZE], uint8_t bytes[16])
+static void format_uuid(char out[IDENTITY_SIZE], uint8_t bytes[IDENTITY_BYTES])
 {
 	size_t len = 0;
 
-	bytes[6] = (uint8_t)((bytes[6] & 0x0f) | 0x40);
-	bytes[8] = (uint8_t)((bytes[8] & 0x3f) | 0x80);
-	for (size_t i = 0; i < 16; i++)
+	set_version(bytes);
+	for (size_t i = 0; i < IDENTITY_BYTES; i++)
 		len += (size_t)snprintf(out + len, IDENTITY_SIZE - len, "%s%02x",
 					i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", bytes[i]);
 }
@@ -139,7 +191,7 @@ static bool keep(int state_fd, const char *uuid)
 
 static bool from_state(struct identity *id, int state_fd, struct err *warning)
 {
-	uint8_t bytes[16];
+	uint8_t bytes[IDENTITY_BYTES];
 
 	if (take_file(id->vm_id, state_fd, IDENTITY_FILE)) {
 		err_set(warning, -ENOENT,
@@ -162,12 +214,13 @@ static bool from_state(struct identity *id, int state_fd, struct err *warning)
 
 static const char *from_boot(struct identity *id, struct err *warning)
 {
-	sd_id128_t boot = { 0 };
+	uint8_t boot[IDENTITY_BYTES];
 
-	if (sd_id128_get_boot_app_specific(APP_ID, &boot) < 0 &&
-	    getrandom(boot.bytes, sizeof(boot.bytes), GRND_NONBLOCK) < 0)
-		memset(boot.bytes, 0x11, sizeof(boot.bytes));
-	format_uuid(id->vm_id, boot.bytes);
+	if (read_id(BOOT_ID_FILE, boot))
+		identity_hash_id(boot);
+	else if (getrandom(boot, sizeof(boot), GRND_NONBLOCK) < 0)
+		memset(boot, 0x11, sizeof(boot));
+	format_uuid(id->vm_id, boot);
 	err_set(warning, -ENOENT,
 		"this machine has neither a product UUID nor a machine-id, and none can be kept in agent.state_dir: it "
 		"goes by %.*s until it is booted again; set agent.vm_id",
@@ -201,12 +254,12 @@ static const char *find_vm_id(struct identity *id, const char *configured, int s
 
 void identity_find(struct identity *id, const char *configured, int state_fd, struct err *warning)
 {
-	sd_id128_t boot;
+	uint8_t boot[IDENTITY_BYTES];
 
 	*id = (struct identity){ 0 };
 	if (warning)
 		*warning = (struct err){ 0 };
 	id->source = find_vm_id(id, configured, state_fd, warning);
-	if (sd_id128_get_boot(&boot) == 0)
-		sd_id128_to_string(boot, id->boot_id);
+	if (read_id(BOOT_ID_FILE, boot))
+		format_id(id->boot_id, boot);
 }

@@ -8,11 +8,13 @@
 #define AGENT_BASE_IDENTITY_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include <infiniservice/err.h>
 
-#define IDENTITY_SIZE 129
-#define BOOT_ID_SIZE  33
+#define IDENTITY_SIZE  129
+#define BOOT_ID_SIZE   33
+#define IDENTITY_BYTES 16 /* of a machine-id or boot id */
 
 struct identity {
 	char vm_id[IDENTITY_SIZE];
@@ -40,5 +42,15 @@ void identity_find(struct identity *id, const char *configured, int state_fd, st
  * apart: not in the form of a UUID ("Not Settable"), or one that makers leave in every machine.
  */
 bool identity_take_uuid(char out[IDENTITY_SIZE], const char *text);
+
+/* Reads a machine-id or boot id: 32 hex digits, dashes passed over, at most a newline behind them. False: it is none.
+ */
+bool identity_parse_id(const char *text, uint8_t id[IDENTITY_BYTES]);
+
+/*
+ * Replaces the id by a hash of it and of a constant of ours, the one sd_id128_get_machine_app_specific(3) makes: the id
+ * itself is never shown.
+ */
+void identity_hash_id(uint8_t id[IDENTITY_BYTES]);
 
 #endif

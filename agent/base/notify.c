@@ -16,44 +16,84 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <systemd/sd-daemon.h>
+#include <unistd.h>
 
 #include <infiniservice/cleanup.h>
 #include <infiniservice/moment.h>
 
+#include "agent/base/passed.h"
+
 static bool ready_owed;
 
-/* False when there is no room for it now; true also without a manager. */
-static bool tell(const char *text)
+/* $NOTIFY_SOCKET. False: there is no manager, or its address makes no sense. */
+static bool manager_address(struct sockaddr_un *address, socklen_t *ret_len)
 {
 	const char *path = getenv("NOTIFY_SOCKET");
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	_cleanup_(closep) int fd = -1;
-	socklen_t len;
 
-	if (!path || (*path != '/' && *path != '@') || strlen(path) >= sizeof(address.sun_path))
+	if (!path || (*path != '/' && *path != '@') || strlen(path) >= sizeof(address->sun_path))
+		return false;
+	*address = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	strcpy(address->sun_path, path);
+	*ret_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path) + (*path == '/'));
+	if (*path == '@') /* the abstract namespace */
+		address->sun_path[0] = '\0';
+	return true;
+}
+
+static void attach_fd(struct msghdr *message, struct cmsghdr *head, size_t size, int fd)
+{
+	message->msg_control = head;
+	message->msg_controllen = size;
+	*head = (struct cmsghdr){ .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(fd)) };
+	memcpy(CMSG_DATA(head), &fd, sizeof(fd));
+}
+
+/* With a descriptor, unless it is -1. False when there is no room for it now; true also without a manager. */
+static bool tell_with(char *text, int passed)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr head;
+	} control = { 0 };
+	struct sockaddr_un address;
+	struct iovec iov = { .iov_base = text, .iov_len = strlen(text) };
+	struct msghdr message = { .msg_name = &address, .msg_iov = &iov, .msg_iovlen = 1 };
+	_cleanup_(closep) int fd = -1;
+
+	if (!manager_address(&address, &message.msg_namelen))
 		return true;
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return false;
-	strcpy(address.sun_path, path);
-	len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path) + (*path == '/'));
-	if (*path == '@')
-		address.sun_path[0] = '\0';
-	return sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&address, len) >= 0 ||
-	       (errno != EAGAIN && errno != ENOBUFS && errno != ENOMEM);
+	if (passed >= 0)
+		attach_fd(&message, &control.head, sizeof(control), passed);
+	return sendmsg(fd, &message, MSG_NOSIGNAL) >= 0 || (errno != EAGAIN && errno != ENOBUFS && errno != ENOMEM);
+}
+
+static bool tell(char *text)
+{
+	return tell_with(text, -1);
 }
 
 static void tell_ready(void)
 {
-	ready_owed = !tell("READY=1");
+	char text[] = "READY=1";
+
+	ready_owed = !tell(text);
 }
 
+/* $WATCHDOG_USEC is meant for the process of $WATCHDOG_PID, or for whoever has it when there is none. */
 uint64_t notify_watchdog_ns(void)
 {
-	uint64_t usec;
+	const char *text = getenv("WATCHDOG_USEC"), *pid = getenv("WATCHDOG_PID");
+	unsigned long long usec;
+	char *end;
 
-	return sd_watchdog_enabled(0, &usec) > 0 ? usec * NS_PER_US / 2 : 0;
+	if (!text || (pid && strtoll(pid, NULL, 10) != getpid()))
+		return 0;
+	errno = 0;
+	usec = strtoull(text, &end, 10);
+	return *end || errno || usec > UINT64_MAX / NS_PER_US ? 0 : usec * NS_PER_US / 2;
 }
 
 void notify_ready(void)
@@ -71,12 +111,16 @@ void notify_reloading(uint64_t mono_ns)
 
 void notify_stopping(void)
 {
-	tell("STOPPING=1");
+	char text[] = "STOPPING=1";
+
+	tell(text);
 }
 
 void notify_watchdog(void)
 {
-	tell("WATCHDOG=1");
+	char text[] = "WATCHDOG=1";
+
+	tell(text);
 }
 
 /* FDPOLL=0: a virtio port without a host looks hung up for ever, for which the manager would close it. */
@@ -85,23 +129,18 @@ void notify_keep(const char *name, int fd)
 	char text[64];
 
 	snprintf(text, sizeof(text), "FDSTORE=1\nFDPOLL=0\nFDNAME=%s", name);
-	sd_pid_notify_with_fds(0, 0, text, &fd, 1);
+	tell_with(text, fd);
 }
 
 int notify_kept(const char *name)
 {
-	char **names = NULL;
-	int count = sd_listen_fds_with_names(0, &names), found = -1;
+	int fd = passed_find(name);
+	char text[64];
 
-	for (int i = 0; names && i < count; i++) {
-		if (found < 0 && strcmp(names[i], name) == 0)
-			found = SD_LISTEN_FDS_START + i;
-		free(names[i]);
-	}
-	free(names);
-	if (found >= 0)
-		sd_notifyf(0, "FDSTOREREMOVE=1\nFDNAME=%s", name);
-	return found;
+	snprintf(text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=%s", name);
+	if (fd >= 0)
+		tell(text);
+	return fd;
 }
 
 void notify_status(const char *format, ...)

@@ -12,13 +12,13 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <syslog.h>
-#include <systemd/sd-login.h>
 #include <unistd.h>
 
 #include <infiniservice/cleanup.h>
 #include <infiniservice/moment.h>
 
 #include "agent/executor/operation.h"
+#include "agent/executor/own_unit.h"
 #include "agent/runner/input.h"
 #include "agent/runner/packet.h"
 #include "agent/executor/allow_list.h"
@@ -357,15 +357,6 @@ static int on_sweep(sd_event_source *source, uint64_t usec, void *data)
 	return 0;
 }
 
-static void own_unit_find(struct executor *executor)
-{
-	char *unit = NULL;
-
-	if (sd_pid_get_unit(0, &unit) >= 0 && strlen(unit) > 8 && strcmp(unit + strlen(unit) - 8, ".service") == 0)
-		snprintf(executor->own_unit, sizeof(executor->own_unit), "%s", unit);
-	free(unit);
-}
-
 static int executor_open(struct executor *executor)
 {
 	int r = sd_event_new(&executor->event);
@@ -414,7 +405,7 @@ int executor_serve(const struct executor_options *options)
 				      .peer_fd = -1,
 				      .next_number = clock_ns(CLOCK_BOOTTIME) / NS_PER_MS };
 	policy_file_init(&executor.guard, options->config_dir);
-	own_unit_find(&executor);
+	own_unit_find(executor.own_unit, sizeof(executor.own_unit));
 	fcntl(options->listen_fd, F_SETFL, O_NONBLOCK);
 	signal(SIGPIPE, SIG_IGN);
 	r = executor_open(&executor);

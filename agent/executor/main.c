@@ -8,10 +8,11 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include <unistd.h>
+
 #include <infiniservice/cleanup.h>
 
-#include <systemd/sd-daemon.h>
-#include <unistd.h>
+#include "agent/base/passed.h"
 
 #include "agent/executor/executor.h"
 #include "agent/cleaner/cleaner.h"
@@ -48,8 +49,8 @@ static int serve_installation(int count)
 
 	if (len < 0)
 		memcpy(program, LIBEXECDIR "/infiniservice-exec", sizeof(LIBEXECDIR "/infiniservice-exec"));
-	for (int fd = SD_LISTEN_FDS_START; fd < SD_LISTEN_FDS_START + count; fd++)
-		if (sd_is_socket(fd, AF_UNIX, SOCK_SEQPACKET, 1) > 0)
+	for (int fd = PASSED_FIRST; fd < PASSED_FIRST + count; fd++)
+		if (passed_is_listener(fd, SOCK_SEQPACKET))
 			options.listen_fd = fd;
 	return options.listen_fd < 0 ? 2 : executor_serve(&options);
 }
@@ -62,7 +63,7 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < ARRAY_SIZE(verbs) && argc > 1; i++)
 		if (strcmp(argv[1], verbs[i].name) == 0)
 			return verbs[i].main(argc - 1, argv + 1);
-	listening = sd_listen_fds(1);
+	listening = passed_take();
 	if (listening > 0)
 		return serve_installation(listening);
 	if (getsockopt(3, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_SEQPACKET) {

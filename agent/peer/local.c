@@ -10,12 +10,12 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include <infiniservice/cleanup.h>
 #include <infiniservice/moment.h>
 
+#include "agent/base/passed.h"
 #include "agent/base/passwd.h"
 #include "agent/peer/session.h"
 #include "transport/outq.h"
@@ -399,9 +399,9 @@ static int listen_at(struct local *local, const char *path, struct err *e)
 
 static int take_passed_socket(struct local *local)
 {
-	if (sd_listen_fds(1) < 1 || sd_is_socket_unix(SD_LISTEN_FDS_START, SOCK_STREAM, 1, NULL, 0) <= 0)
+	if (passed_take() < 1 || !passed_is_listener(PASSED_FIRST, SOCK_STREAM))
 		return -ENOENT;
-	local->fd = SD_LISTEN_FDS_START;
+	local->fd = PASSED_FIRST;
 	return 0;
 }
 

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include <systemd/sd-id128.h>
 
 #include "agent/base/identity.h"
 
@@ -78,11 +79,69 @@ static void a_name_that_is_configured_goes_first_unless_it_is_blank(void **state
 	assert_string_not_equal(id.vm_id, "");
 }
 
+static void ids_that_are_none_are_refused(void **state)
+{
+	static const char *const bad[] = { "",
+					   "0",
+					   "uninitialized\n",
+					   "00112233445566778899aabbccddeef",
+					   "00112233445566778899aabbccddeeff0",
+					   "0011223344556677 8899aabbccddeeff",
+					   "00112233445566778899aabbccddeegg" };
+	uint8_t id[IDENTITY_BYTES];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_false(identity_parse_id(bad[i], id));
+	assert_true(identity_parse_id("00112233-4455-6677-8899-AABBCCDDEEFF\n", id));
+	assert_int_equal(id[0], 0);
+	assert_int_equal(id[1], 0x11);
+	assert_int_equal(id[15], 0xff);
+}
+
+/* The same as libsystemd's, which earlier releases asked: a machine keeps its name. */
+static void a_machine_id_is_hashed_as_libsystemd_does(void **state)
+{
+	static const uint8_t wanted[] = { 0x34, 0x2f, 0x58, 0x8a, 0x38, 0xb9, 0x47, 0x62,
+					  0xae, 0x79, 0x39, 0xa1, 0x6c, 0x7b, 0xee, 0xc4 };
+	uint8_t id[IDENTITY_BYTES];
+	sd_id128_t real;
+	FILE *file = fopen("/etc/machine-id", "re");
+	char text[64] = "";
+
+	(void)state;
+	assert_true(identity_parse_id("00112233445566778899aabbccddeeff", id));
+	identity_hash_id(id);
+	assert_memory_equal(id, wanted, sizeof(wanted));
+	if (!file || !fgets(text, sizeof(text), file) || !identity_parse_id(text, id) ||
+	    sd_id128_get_machine_app_specific(
+		    SD_ID128_MAKE(4d, 1c, 3a, 77, 8e, 5b, 4f, 0c, 9a, 26, d3, 51, 60, be, 17, f8), &real) < 0)
+		return; /* a room or a build machine without one */
+	fclose(file);
+	identity_hash_id(id);
+	assert_memory_equal(id, real.bytes, sizeof(real.bytes));
+}
+
+static void the_boot_id_is_that_of_libsystemd(void **state)
+{
+	struct identity id;
+	char text[SD_ID128_STRING_MAX];
+	sd_id128_t real;
+
+	(void)state;
+	assert_true(sd_id128_get_boot(&real) >= 0);
+	identity_find(&id, "a-name", -1, NULL);
+	assert_string_equal(id.boot_id, sd_id128_to_string(real, text));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_product_uuid_is_one_that_tells_machines_apart),
 		cmocka_unit_test(a_name_that_is_configured_goes_first_unless_it_is_blank),
+		cmocka_unit_test(ids_that_are_none_are_refused),
+		cmocka_unit_test(a_machine_id_is_hashed_as_libsystemd_does),
+		cmocka_unit_test(the_boot_id_is_that_of_libsystemd),
 	};
 
 	return cmocka_run_group_tests_name("identity", tests, NULL, NULL);
