@@ -52,11 +52,13 @@ INC_collectors := -Iinclude -Icollectors
 INC_transport := -Iinclude -Itransport
 INC_agent := -Iinclude -I.
 INC_tools := -Iinclude -I.
-INC_tests := -Iinclude -I. -Itests -DTEST_FOLDER='"$(CURDIR)/tests"' -Wno-frame-larger-than
+INC_tests := -Iinclude -I. -Itests -DLIBSYSTEMD_DIRECT -DTEST_FOLDER='"$(CURDIR)/tests"' -Wno-frame-larger-than
+
+comma := ,
 
 # ---------------------------------------------------------------------------------------------------- libraries
 # From those that use others down to those that are used, which is the order they are linked in.
-LIBS := ctl host show executor agent peer metrics run runner audit bus rules base cleaner packages log config collectors transport
+LIBS := ctl host show executor agent peer metrics run runner audit rules bus base cleaner packages log config collectors transport
 DIR_ctl := tools/infinictl
 DIR_host := tools/infinihost
 DIR_show := tools/show
@@ -82,14 +84,14 @@ MAINS := agent/main.c agent/executor/main.c tools/infinictl/main.c tools/infinih
 OVER_ctl := show log config
 OVER_host := show config transport
 OVER_show := transport
-OVER_executor := runner rules base packages config
+OVER_executor := runner rules bus base packages config
 OVER_agent := peer metrics run runner audit bus rules base packages log config collectors transport
 OVER_peer := metrics base config transport
 OVER_metrics := base log config collectors transport
 OVER_run := runner base transport
 OVER_audit := base transport
-OVER_bus :=
-OVER_rules := base
+OVER_bus := base
+OVER_rules := bus base
 OVER_base := collectors transport
 OVER_cleaner := config
 
@@ -109,10 +111,12 @@ LINK_agent := $(call archives,agent)
 LINK_executor := $(call archives,executor cleaner)
 LINK_ctl := $(call archives,ctl)
 LINK_host := $(call archives,host)
-SYS_agent := -lev -ljson-c -lsystemd -linih -lzstd -lnettle -lm
-SYS_executor := -lsystemd -linih
+SYS_agent := -lev -ljson-c -linih -lzstd -lnettle -lm -ldl
+SYS_executor := -linih -ldl
 SYS_ctl := -ljson-c -lsystemd -linih -lzstd -lnettle -lm
 SYS_host := -ljson-c -linih -lzstd -lnettle -lm
+# Tests play the other end of D-Bus connections, for which they link what the programs load.
+SYS_tests := $(SYS_agent) -lsystemd
 
 PROGRAMS := infiniservice infiniservice-exec infinictl infinihost
 
@@ -134,16 +138,18 @@ $(BUILD)/infinihost: $(BUILD)/tools/infinihost/main.o $(LINK_host)
 
 UNITS := infiniservice.service infiniservice-port@.service infiniservice-exec.service infiniservice-exec.socket
 
-# One file for every Linux of this architecture: glibc and all libraries in it, and both programs in one.
-PORTABLE := $(patsubst %.c,$(BUILD)/%.o,$(wildcard agent/portable/*.c)) $(BUILD)/agent/portable/executor_main.o
+# Both programs in one file, with the small libraries in it: what it needs of the system is the C library alone. It is made in a root of
+# the oldest release that it is for (tools/portable.sh), where STATIC_LIBRARIES is set.
+STATIC_LIBRARIES ?=
+PORTABLE := $(BUILD)/agent/portable/main.o $(BUILD)/agent/portable/executor_main.o
+SYS_portable := $(if $(STATIC_LIBRARIES),-Wl$(comma)-Bstatic -lev -ljson-c -linih -lzstd -lnettle -Wl$(comma)-Bdynamic -lm -ldl,$(SYS_agent))
 $(BUILD)/agent/portable/executor_main.o: agent/executor/main.c $(BUILD)/.flags
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(INC_agent) $(ALL_CFLAGS) -Dmain=executor_main -Wno-missing-prototypes -c -o $@ $<
-$(BUILD)/portable/infiniservice: $(PORTABLE) $(sort $(LINK_agent) $(LINK_executor))
+$(BUILD)/portable/infiniservice: $(PORTABLE) $(call archives,agent executor cleaner)
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  LINK portable/$(@F)")
-	$(Q)$(CC) $(filter-out -pie,$(ALL_LDFLAGS)) -static-pie -Wl,--fatal-warnings -o $@ -Wl,--start-group $^ -Wl,--end-group \
-		$(filter-out -lsystemd,$(SYS_agent))
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SYS_portable)
 	$(Q)strip $@
 # The installer that may be pushed with it, whole.
 INSTALLER_PARTS := $(UNITS) 60-infiniservice.rules infiniservice.conf examples/10-process-details.conf
@@ -172,7 +178,7 @@ $(BUILD)/.flags: force
 	@echo '$(CC) $(ALL_CFLAGS)' | cmp -s - $@ || echo '$(CC) $(ALL_CFLAGS)' >$@
 
 # -------------------------------------------------------------------------------------------------------- tests
-UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c)) $(addprefix $(BUILD)/tests/unit/test_portable_,bus executor)
+UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 UNIT_LINK := $(call archives,$(LIBS))
 # The longest ones first, so that none is left alone at the end.
 LONG_TESTS := $(patsubst %,tests/integration/test_%.py,shares portable packages port apt dnf seal commands)
@@ -204,29 +210,9 @@ export INFINISERVICE_BUILD := $(abspath $(BUILD))
 # Each test starts itself anew in a room where it can destroy nothing of the machine.
 $(BUILD)/tests/unit/test_%: $(BUILD)/tests/unit/test_%.o $(BUILD)/tests/room.o $(UNIT_LINK)
 	$(if $(V),,@echo "  LINK $(@F)")
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SYS_agent) -lcmocka -lm $(LDLIBS_$*)
-
-# The tests of the bus once more, with the portable build's own: everything but the peer that a test plays calls it by names of
-# its own, so that the peer can be libsystemd.
-PORTABLE_BUS := $(filter-out %/main.o %/users.o %/executor_main.o,$(PORTABLE))
-$(BUILD)/tests/unit/test_wire: $(PORTABLE_BUS)
-PORTABLE_LINK = $(patsubst $(BUILD)/%,$(BUILD)/tests/portable/%,$(UNIT_LINK))
-$(BUILD)/tests/portable/names: $(PORTABLE_BUS)
-	@mkdir -p $(@D)
-	@nm -g --defined-only $^ | sed -n 's/.* T \(sd_.*\)/\1 portable_\1/p' >$@
-$(BUILD)/tests/portable/bus.o: $(PORTABLE_BUS) $(BUILD)/tests/portable/names
-	$(Q)$(LD) -r -o $@ $(PORTABLE_BUS) && objcopy --redefine-syms=$(@D)/names $@
-$(BUILD)/tests/portable/lib%.a: $(BUILD)/lib%.a $(BUILD)/tests/portable/names
-	$(Q)objcopy --redefine-syms=$(@D)/names $< $@
-$(BUILD)/tests/portable/test_%.o: tests/unit/test_%.c $(BUILD)/.flags
-	@mkdir -p $(@D)
-	$(Q)$(CC) $(INC_tests) $(ALL_CFLAGS) -DPORTABLE_BUS -c -o $@ $<
-$(BUILD)/tests/unit/test_portable_%: $(BUILD)/tests/portable/test_%.o $(BUILD)/tests/room.o $(BUILD)/tests/portable/bus.o $(PORTABLE_LINK)
-	$(if $(V),,@echo "  LINK $(@F)")
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SYS_agent) -lcmocka -lm
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SYS_tests) -lcmocka $(LDLIBS_$*)
 
 # A test that fails calls of the C library names them here; it stands alone, so that only our own calls are failed.
-comma := ,
 OOM_WRAPS := malloc calloc realloc reallocarray free strdup strndup asprintf __asprintf_chk opendir fdopendir fopen scandir
 LDLIBS_port_refused := -Wl,--wrap=send
 LDLIBS_filesystem := -Wl,--wrap=statvfs
@@ -235,11 +221,11 @@ LDLIBS_oom := $(patsubst %,-Wl$(comma)--wrap=%,$(OOM_WRAPS) clock_gettime ev_tim
 # One program per target that runs it over the files of its corpus, with the ordinary compiler.
 $(BUILD)/tests/fuzz/replay_%: $(BUILD)/tests/fuzz/replay.o $(BUILD)/tests/fuzz/fuzz_%.o $(UNIT_LINK)
 	$(if $(V),,@echo "  LINK $(@F)")
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SYS_agent) -lm
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SYS_agent)
 
 $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(UNIT_LINK)
 	$(if $(V),,@echo "  LINK $(@F)")
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SYS_agent) -lm
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SYS_agent)
 # Two guests, for two processors, that take about as long: each story is told in one of them. Those of actions and of what turns a guest
 # off belong together; a processor is plugged into a guest that has been turned off and on, not into one that has moved.
 STORIES := $(patsubst tests/vm/story_%.py,%,$(wildcard tests/vm/story_*.py))
@@ -287,7 +273,7 @@ fuzz: ## libFuzzer over every target, FUZZ_SECONDS (60) each
 fuzzers: $(patsubst %,$(BUILD)/tests/fuzz/fuzz_%,$(FUZZERS))
 $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(UNIT_LINK)
 	$(if $(V),,@echo "  LINK $(@F)")
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SYS_agent) -lm
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SYS_agent)
 
 bench: ## figures against floor programs and peers, as ratios
 	@tools/deps.sh bench

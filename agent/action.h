@@ -37,6 +37,7 @@ struct action {
 	enum policy_group group;
 	/* Optional: the group depends on the parameters. What only observes takes no slot then. */
 	enum policy_group (*group_of)(const struct message *message);
+	bool bus;	      /* asks over D-Bus, which may have to be made ready before it begins */
 	bool slot;	      /* runs something: takes a slot; else it is answered from the cache or in the loop */
 	enum slot_kind slots; /* SLOTS_ANY: those of its group */
 	uint32_t timeout_s;   /* 0: commands.default_timeout_s */

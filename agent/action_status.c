@@ -96,6 +96,18 @@ static void emit_executor_state(struct sink *out, struct exec *exec)
 	sink_str(out, "fault", *fault ? fault : NULL);
 }
 
+static void emit_bus(struct sink *out, const struct agent *agent)
+{
+	static const char *const states[] = { "unused", "reading", "ready", "unusable" };
+	const char *fault = bus_fault(agent->bus);
+
+	sink_object_begin(out, "bus");
+	sink_str(out, "state", states[bus_state(agent->bus)]);
+	sink_str(out, "fault", *fault ? fault : NULL);
+	sink_uint(out, "open_us", libsystemd_open_ns() / NS_PER_US);
+	sink_object_end(out);
+}
+
 static void emit_helpers(struct sink *out, const struct agent *agent)
 {
 	struct prober_stats prober = prober_stats(agent->prober);
@@ -171,6 +183,7 @@ static void emit_status(struct sink *out, const char *key, const void *arg)
 	sampler_report(agent->sampler, out);
 	sink_object_end(out);
 	emit_helpers(out, agent);
+	emit_bus(out, agent);
 	sink_object_begin(out, "local");
 	local_report(agent->local, out);
 	sink_object_end(out);

@@ -92,6 +92,18 @@ static void on_probes_answered(void *data)
 	commands_probed(&agent->commands);
 }
 
+/* Told once; who needs it meanwhile is answered with the same words. */
+static void on_bus_ready(void *data)
+{
+	struct agent *agent = data;
+
+	if (bus_ready(agent->bus) == 0)
+		standing_clear(agent, "bus", "", "D-Bus can be used");
+	else
+		standing_set(agent, REPLY_WARN, "bus", "", "%s", bus_fault(agent->bus));
+	commands_probed(&agent->commands);
+}
+
 static void on_executor_found(void *data)
 {
 	struct agent *agent = data;
@@ -263,6 +275,7 @@ static void fork_helpers(struct agent *agent)
 static int build_helpers(struct agent *agent)
 {
 	struct prober_config prober = { .idle = on_probes_answered, .idle_data = agent };
+	struct bus_config bus = { .ready = on_bus_ready, .ready_data = agent };
 	struct exec_config exec = {
 		.max_output_bytes = agent->config.commands.max_output_bytes,
 		.lost = on_executor_lost,
@@ -273,7 +286,7 @@ static int build_helpers(struct agent *agent)
 
 	agent->prober = prober_new(agent->loop, &prober);
 	agent->exec = exec_new(agent->loop, &exec);
-	agent->bus = bus_new(agent->loop, &(struct bus_config){ .address = NULL });
+	agent->bus = bus_new(agent->loop, &bus);
 	if (!agent->prober || !agent->exec || !agent->bus)
 		return -ENOMEM;
 	exec.socket_path = agent->config.commands.executor_socket;

@@ -64,6 +64,9 @@ void bus_work_fail(struct command *command, int error)
 	case -ENXIO:
 		command_fail(command, CODE_COMMAND_FAILED, "bad_reply", "the answer on the bus made no sense");
 		break;
+	case -ELIBACC:
+		command_fail(command, CODE_COMMAND_FAILED, "no_bus", "%s", bus_fault(command->agent->bus));
+		break;
 	default:
 		command_fail(command, CODE_COMMAND_FAILED, "no_bus", "there is no system bus to ask: %s",
 			     strerror(-error));

@@ -77,6 +77,13 @@ static void on_turn(void *data)
 	watch_turn(commands);
 }
 
+/* Begins the work, or, of an action that needs the bus, waits until that is ready or known not to be to be had. */
+static enum action_result begin_work(struct command *command)
+{
+	command->awaits_bus = command->action->bus && bus_ready(command->agent->bus) == -EINPROGRESS;
+	return command->awaits_bus ? ACTION_WAIT : command->action->run(command);
+}
+
 static void run(struct command *command)
 {
 	queue_move(command, COMMAND_RUNNING);
@@ -84,15 +91,15 @@ static void run(struct command *command)
 	deadline_stop(&command->timer);
 	command->attempts++;
 	trace_started(command);
-	if (command->action->run(command) == ACTION_ASYNC)
+	if (begin_work(command) != ACTION_TAKEN)
 		command_keep_async(command);
 }
 
-/* A loop action is run where it stands; only one that waits for the prober stays. */
+/* A loop action is run where it stands; only one that waits for the prober or the bus stays. */
 static void run_in_loop(struct command *command)
 {
 	trace_started(command);
-	switch (command->action->run(command)) {
+	switch (begin_work(command)) {
 	case ACTION_WAIT:
 		trace_waits(command);
 		arm_deadline(command);
@@ -479,15 +486,32 @@ void commands_orphan_before(struct commands *commands, const struct session *ses
 			command->session = NULL;
 }
 
-/* The next that waits for the prober and that this round has not asked yet. */
+static bool is_waiting(const struct command *command)
+{
+	return !command->end &&
+	       (command->awaits_bus || (command->state == COMMAND_WAITING && !command->async && !command->job));
+}
+
+/* The next that waits for the prober or the bus and that this round has not asked yet. */
 static struct command *find_waiting(const struct commands *commands, unsigned round)
 {
 	struct command *command = commands->first;
 
-	while (command && (command->state != COMMAND_WAITING || command->round == round || command->async ||
-			   command->job || command->end))
+	while (command && (command->round == round || !is_waiting(command)))
 		command = command->next;
 	return command;
+}
+
+static void resume(struct command *command)
+{
+	if (!command->awaits_bus) {
+		command->action->run(command);
+		return;
+	}
+	deadline_stop(&command->timer);
+	command->async = false;
+	if (begin_work(command) != ACTION_TAKEN)
+		command_keep_async(command);
 }
 
 void commands_probed(struct commands *commands)
@@ -497,7 +521,7 @@ void commands_probed(struct commands *commands)
 
 	while ((command = find_waiting(commands, round))) {
 		command->round = round;
-		command->action->run(command);
+		resume(command);
 	}
 }
 

@@ -82,6 +82,7 @@ struct command {
 	void (*work_free)(void *work); /* freed with the command */
 	struct command_frame *frame;   /* NULL: none; freed with the command */
 	bool async;		       /* goes on by itself: ACTION_ASYNC */
+	bool awaits_bus;	       /* its work begins when the bus is ready */
 	void (*on_expired)(
 		struct command *command); /* answers an async command at its deadline; NULL: COMMAND_TIMEOUT */
 	bool from_host;			  /* or from a local client, */

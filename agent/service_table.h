@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include <systemd/sd-bus.h>
+#include "agent/bus/libsystemd.h"
 
 #define SERVICE_TABLE_MAX 20000
 

@@ -17,6 +17,8 @@
 #include <infiniservice/cleanup.h>
 #include <infiniservice/moment.h>
 
+#include "agent/bus/library.h"
+
 /* Messages handled before the loop gets its turn. */
 #define PROCESS_MAX 32
 
@@ -49,6 +51,8 @@ struct bus {
 	struct bus_call *calls;
 	struct bus_watch *watches;
 	unsigned call_count;
+	struct library library;
+	struct err fault; /* of the library */
 };
 
 /* -------------------------------------------------------------------------------------------- calls and watches */
@@ -291,8 +295,11 @@ static int set_peer(sd_bus *conn, const struct bus_config *config)
 static int bus_open(struct bus *bus)
 {
 	sd_bus *conn = NULL;
-	int r = sd_bus_new(&conn);
+	int r = bus_ready(bus);
 
+	if (r < 0)
+		return r;
+	r = sd_bus_new(&conn);
 	if (r >= 0)
 		r = set_peer(conn, &bus->config);
 	if (r >= 0)
@@ -310,6 +317,32 @@ static int bus_open(struct bus *bus)
 
 /* ----------------------------------------------------------------------------------------------------------- calls */
 
+static void on_library(void *data)
+{
+	struct bus *bus = data;
+
+	if (bus->config.ready)
+		bus->config.ready(bus->config.ready_data);
+}
+
+int bus_ready(struct bus *bus)
+{
+	bus->fault = (struct err){ 0 };
+	return library_need(&bus->library, clock_ns(CLOCK_MONOTONIC), &bus->fault);
+}
+
+enum bus_state bus_state(const struct bus *bus)
+{
+	if (libsystemd_is_open())
+		return BUS_READY;
+	return bus->library.fd >= 0 ? BUS_READING : *bus->fault.text ? BUS_UNUSABLE : BUS_UNUSED;
+}
+
+const char *bus_fault(const struct bus *bus)
+{
+	return bus->fault.text;
+}
+
 struct bus *bus_new(struct ev_loop *loop, const struct bus_config *config)
 {
 	struct bus *bus = calloc(1, sizeof(*bus));
@@ -324,6 +357,7 @@ struct bus *bus_new(struct ev_loop *loop, const struct bus_config *config)
 	bus->timer.data = bus;
 	ev_timer_init(&bus->idle, on_idle, 0, config->idle_s > 0 ? config->idle_s : BUS_IDLE_S);
 	bus->idle.data = bus;
+	library_init(&bus->library, loop, config->library, config->library_read_s, on_library, bus);
 	return bus;
 }
 
@@ -336,6 +370,7 @@ struct bus *bus_free(struct bus *bus)
 	while (bus->watches)
 		watch_unlink(bus->watches);
 	bus_close(bus);
+	library_done(&bus->library);
 	free(bus);
 	return NULL;
 }

@@ -7,6 +7,9 @@
  *	bus_message ─► (fill it) ─► bus_call ─► done(reply), exactly once ─► freed
  *	                                  └► bus_cancel: never called
  *
+ * Everything of it needs libsystemd, which is loaded at the first need: whoever begins a conversation asks bus_ready
+ * first, and waits when it says so.
+ *
  * A bus that is absent refuses bus_message; one that goes away fails what is outstanding; one that does not answer
  * costs its askers their time-outs.
  */
@@ -15,7 +18,7 @@
 
 #include <stdint.h>
 
-#include <systemd/sd-bus.h>
+#include "agent/bus/libsystemd.h"
 
 struct ev_loop;
 struct bus;
@@ -32,7 +35,11 @@ struct bus_config {
 	int (*connect)(
 		void *data); /* tests: a socket whose other end is the peer itself, no daemon between; or -errno */
 	void *connect_data;
-	double idle_s; /* 0: BUS_IDLE_S */
+	double idle_s;		   /* 0: BUS_IDLE_S */
+	const char *library;	   /* tests: the file that is loaded; NULL: libsystemd's */
+	double library_read_s;	   /* 0: LIBRARY_READ_S */
+	void (*ready)(void *data); /* what bus_ready has said -EINPROGRESS of is over; may be NULL */
+	void *ready_data;
 };
 
 /* NULL when out of memory. Nothing is opened yet. */
@@ -41,8 +48,26 @@ struct bus *bus_new(struct ev_loop *loop, const struct bus_config *config);
 struct bus *bus_free(struct bus *bus);
 
 /*
- * A method call to be filled in, opening the bus if need be. 0 and *ret (sd_bus_message_unref it), or -errno: there is
- * no bus.
+ * 0: messages can be made. -EINPROGRESS: the library is being read ahead, and config.ready will be called, never from
+ * in here. -ELIBACC: it cannot be loaded, see bus_fault; it is tried again a minute later.
+ */
+int bus_ready(struct bus *bus);
+
+enum bus_state {
+	BUS_UNUSED,  /* nobody has needed it yet */
+	BUS_READING, /* the library is being read ahead */
+	BUS_READY,
+	BUS_UNUSABLE, /* see bus_fault */
+};
+
+enum bus_state bus_state(const struct bus *bus);
+
+/* Why bus_ready last said -ELIBACC, with the name of the package that is missing; "" when it did not. */
+const char *bus_fault(const struct bus *bus);
+
+/*
+ * A method call to be filled in, opening the bus if need be. 0 and *ret (sd_bus_message_unref it), or -errno: what
+ * bus_ready says, or there is no bus.
  */
 int bus_message(struct bus *bus, const char *destination, const char *path, const char *interface, const char *member,
 		sd_bus_message **ret);

@@ -270,7 +270,7 @@ static int on_peer(sd_event_source *source, int fd, uint32_t events, void *data)
 	return error == -EPROTO ? sd_event_exit(executor->event, EXIT_SUCCESS) : 0;
 }
 
-static bool peer_welcome(struct executor *executor, int fd)
+bool executor_welcomes(struct executor *executor, int fd)
 {
 	struct ucred peer = { .uid = (uid_t)-1 };
 	uid_t uid = 0;
@@ -298,7 +298,7 @@ static int on_connection(sd_event_source *source, int listen_fd, uint32_t events
 	(void)events;
 	if (fd < 0)
 		return 0;
-	if (!peer_welcome(executor, fd) ||
+	if (!executor_welcomes(executor, fd) ||
 	    sd_event_add_io(executor->event, &executor->peer_source, fd, EPOLLIN, on_peer, executor) < 0) {
 		close(fd);
 		return 0;
@@ -396,10 +396,26 @@ static void executor_close(struct executor *executor)
 	policy_file_done(&executor->guard);
 }
 
+static int executor_run(struct executor *executor)
+{
+	int r = executor_open(executor);
+
+	if (r >= 0) {
+		configuration(executor);
+		sweep_begin(executor);
+		executor_rest(executor);
+		r = sd_event_loop(executor->event);
+	}
+	if (r < 0)
+		executor_log(LOG_ERR, "the executor cannot go on: %s", strerror(-r));
+	executor_close(executor);
+	return r < 0 ? EXIT_FAILURE : r;
+}
+
 int executor_serve(const struct executor_options *options)
 {
 	static struct executor executor;
-	int r;
+	struct err err;
 
 	executor = (struct executor){ .options = *options,
 				      .peer_fd = -1,
@@ -408,15 +424,9 @@ int executor_serve(const struct executor_options *options)
 	own_unit_find(executor.own_unit, sizeof(executor.own_unit));
 	fcntl(options->listen_fd, F_SETFL, O_NONBLOCK);
 	signal(SIGPIPE, SIG_IGN);
-	r = executor_open(&executor);
-	if (r >= 0) {
-		configuration(&executor);
-		sweep_begin(&executor);
-		executor_rest(&executor);
-		r = sd_event_loop(executor.event);
-	}
-	if (r < 0)
-		executor_log(LOG_ERR, "the executor cannot go on: %s", strerror(-r));
-	executor_close(&executor);
-	return r < 0 ? EXIT_FAILURE : r;
+	if (libsystemd_open(options->library, clock_ns(CLOCK_MONOTONIC), &err) == 0)
+		return executor_run(&executor);
+	executor_serve_unable(&executor, err.text);
+	policy_file_done(&executor.guard);
+	return EXIT_SUCCESS;
 }

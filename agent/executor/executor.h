@@ -19,8 +19,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include <systemd/sd-bus.h>
-#include <systemd/sd-event.h>
+#include "agent/bus/libsystemd.h"
 
 #include "agent/executor/policy_file.h"
 #include "agent/runner/protocol.h"
@@ -28,6 +27,7 @@
 #define EXECUTOR_MANAGER_ADDRESS "unix:path=/run/systemd/private"
 #define EXECUTOR_SYSTEM_ADDRESS	 "unix:path=/run/dbus/system_bus_socket"
 #define EXECUTOR_IDLE_MS	 20000 /* without an agent */
+#define EXECUTOR_UNABLE_MS	 60000 /* after which another try is worth it */
 #define EXECUTOR_OPERATIONS_MAX	 32
 #define EXECUTOR_UNITS_MAX	 8	   /* running at once, */
 #define EXECUTOR_INPUT_MAX	 (4 << 20) /* bytes; what is kept of it counts as ours */
@@ -41,6 +41,8 @@ struct executor_options {
 	const char *user;	     /* who may connect besides root; NULL: "infiniservice" */
 	char *program;		     /* the path of this program, for its verbs */
 	uint64_t idle_ms;	     /* 0: EXECUTOR_IDLE_MS */
+	const char *library;	     /* NULL: libsystemd's file */
+	uint64_t unable_ms;	     /* without that library; 0: EXECUTOR_UNABLE_MS */
 };
 
 /* Serves until it is idle or told to stop. Returns the exit status. */
@@ -97,6 +99,15 @@ void executor_refuse(struct executor *executor, uint64_t id, int error, int stag
  * RUNNER_STAGE_POLICY or _UNIT.
  */
 void executor_deny(struct executor *executor, uint64_t id, int stage, const char *what, const char *words);
+
+/* Whether the connection is one of the agent or of root, whose uid is then in peer_uid. */
+bool executor_welcomes(struct executor *executor, int fd);
+
+/*
+ * Serves without what D-Bus is spoken with: refuses every request with `words` for a minute. After that the executor
+ * ends, and its socket starts it for another try.
+ */
+void executor_serve_unable(struct executor *executor, const char *words);
 
 /* What was there before is known: agents are let in. */
 void executor_ready(struct executor *executor);

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include <systemd/sd-bus.h>
+#include "agent/bus/libsystemd.h"
 
 /* How long after a command's own last deadline PID 1 ends it by itself: when there is no executor to do it. */
 #define TRANSIENT_LATE_MS 1500

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include <systemd/sd-bus.h>
+#include "agent/bus/libsystemd.h"
 
 struct unit_state {
 	char state[16], sub[24], result[24]; /* ActiveState, SubState, Result */

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include <systemd/sd-bus.h>
+#include "agent/bus/libsystemd.h"
 
 #include "agent/base/unit_name.h"
 

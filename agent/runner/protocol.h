@@ -127,6 +127,7 @@ enum runner_stage { /* as enum exec_stage of agent/run/exec.h */
 		    RUNNER_STAGE_CONNECT, /* the agent's own: never in a reply */
 		    RUNNER_STAGE_UNIT, /* of an operation: its unit is not to be controlled (agent/rules/unit_rules.h)
 					*/
+		    RUNNER_STAGE_EXECUTOR, /* the executor can do nothing at all, for what the words say */
 };
 
 struct runner_reply {

@@ -211,9 +211,6 @@ static int peer_connect(void *data)
 	return ends[0];
 }
 
-/* From here on the bus is the one under test. */
-#include "tests/unit/portable_bus.h"
-
 /*
  * -------------------------------------------------------------------------------------------------------- the fixture
  */
@@ -230,7 +227,7 @@ static int setup_with(void **state, double idle_s)
 	struct fixture *fixture = calloc(1, sizeof(*fixture));
 	struct bus_config config = { .connect = peer_connect, .connect_data = fixture, .idle_s = idle_s };
 
-	if (!fixture)
+	if (!fixture || libsystemd_open(NULL, 0, NULL) < 0)
 		return -1;
 	fixture->peer_fd = -1;
 	fixture->loop = ev_loop_new(0);

@@ -401,6 +401,7 @@ static pid_t play(void (*role)(int fd), int fd)
 }
 
 static char user_name[64];
+static const char *executor_library; /* NULL: the one there is */
 
 static void executor_main(int fd)
 {
@@ -411,7 +412,9 @@ static void executor_main(int fd)
 					    .manager_address = address,
 					    .user = user_name,
 					    .program = program,
-					    .system_address = system };
+					    .system_address = system,
+					    .library = executor_library,
+					    .unable_ms = 1500 };
 
 	snprintf(address, sizeof(address), "unix:path=%s", manager_path);
 	if (!freopen(log_path, "a", stderr))
@@ -440,6 +443,16 @@ static int begin(void **state)
 	manager_pid = play(manager_main, listen_at(manager_path, SOCK_STREAM));
 	executor_pid = play(executor_main, listen_at(executor_path, SOCK_SEQPACKET));
 	return 0;
+}
+
+static int begin_without_library(void **state)
+{
+	int r;
+
+	executor_library = "libnothing.so.0";
+	r = begin(state);
+	executor_library = NULL;
+	return r;
 }
 
 static int end(void **state)
@@ -1231,6 +1244,34 @@ static void leaves_to_its_successor_when_the_agent_is_of_another_version(void **
 	executor_pid = play(executor_main, listen_at(output_path, SOCK_SEQPACKET));
 }
 
+/* Its socket starts it again then, for another try. */
+static void without_libsystemd_it_says_which_package_it_wants_and_ends_after_a_while(void **state)
+{
+	struct runner_answer answer;
+	int status = -1, fd = agent_connect();
+
+	(void)state;
+	ask_run(fd, 6, "unsafe", GROUP_EXEC);
+	answer = expect(fd, RUNNER_REFUSED);
+	assert_int_equal(answer.reply.id, 6);
+	assert_int_equal(answer.reply.stage, RUNNER_STAGE_EXECUTOR);
+	assert_non_null(strstr(answer.text, "libnothing.so.0"));
+	assert_non_null(strstr(answer.text, "package libsystemd0"));
+	ask_operation(fd, 7, "cron.service");
+	answer = expect(fd, RUNNER_REFUSED);
+	assert_int_equal(answer.reply.id, 7);
+	assert_int_equal(send(fd, "nonsense", 8, 0), 8);
+	assert_int_equal(recv(fd, &answer, sizeof(answer), 0), 0);
+	close(fd);
+	fd = agent_connect();
+	ask_operation(fd, 8, "cron.service");
+	answer = expect(fd, RUNNER_REFUSED);
+	assert_int_equal(answer.reply.id, 8);
+	assert_int_equal(waitpid(executor_pid, &status, 0), executor_pid);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1245,6 +1286,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(nothing_of_the_agent_makes_a_line_or_a_control_byte_in_the_journal,
 						begin, end),
 		cmocka_unit_test_setup_teardown(an_agent_cannot_claim_another_group, begin, end),
+		cmocka_unit_test_setup_teardown(
+			without_libsystemd_it_says_which_package_it_wants_and_ends_after_a_while, begin_without_library,
+			end),
 		cmocka_unit_test_setup_teardown(cuts_off_who_does_not_keep_to_the_protocol_and_serves_the_next, begin,
 						end),
 		cmocka_unit_test_setup_teardown(serves_the_user_it_is_for_and_root_alone, begin, end),
