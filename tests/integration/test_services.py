@@ -185,4 +185,51 @@ def story_a_clock_that_the_kernel_may_not_be_asked_about_is_asked_for_on_the_bus
     assert check["status"] == "warning" and "not known" in check["message"], check
 
 
+
+def library():
+    """Where libsystemd lies, as the linker finds it for any program."""
+    found = subprocess.run(["ldconfig", "-p"], capture_output=True, text=True, check=False, env={"PATH": "/usr/sbin:/sbin:/usr/bin:/bin"}).stdout
+    paths = [line.split("=> ")[1] for line in found.splitlines() if line.strip().startswith("libsystemd.so.0 ")]
+    return os.path.realpath(paths[0]) if paths else None
+
+
+def mapped(agent):
+    with open("/proc/%d/maps" % agent.pid, encoding="utf-8") as file:
+        return "libsystemd" in file.read()
+
+
+def story_libsystemd_is_loaded_when_the_bus_is_first_asked_and_status_tells_what_that_took():
+    with FakeBus(units()):
+        agent, host = talk(tap.keep, ALLOWED)
+        host.expect("metrics", 10)
+        bus = host.ask("Status")["data"]["bus"]
+        assert bus == {"state": "unused", "fault": None, "open_us": 0} and not mapped(agent), bus
+        # All at once: each waits for the library, and none fails for it.
+        numbers = [host.command("ServiceList", 20), host.command("CheckFirewallStatus", 20),
+                   host.command("ServiceControl", 20, service="real", operation="status")]
+        assert all(answer["success"] for answer in host.responses(numbers))
+        bus = host.ask("Status")["data"]["bus"]
+        assert bus["state"] == "ready" and bus["open_us"] > 0 and mapped(agent), bus
+
+
+def story_without_libsystemd_the_package_is_named_and_all_else_goes_on():
+    tap.need_root()
+    path = library()
+    if not path:
+        raise tap.Skip("there is no libsystemd here that could be hidden")
+    with FakeBus(units()):
+        _, host = talk(tap.keep, ALLOWED, wrapper=["unshare", "-m", "sh", "-c", 'mount --bind /dev/null "$0" && exec "$@"', path])
+        number = host.command("ServiceList", 20)
+        host.expect("agent_event", 20, lambda m: m["source"] == "bus" and "package libsystemd0" in m["message"])
+        answer = host.response(number, 20)
+        refused(answer, "COMMAND_FAILED", "no_bus")
+        assert "package libsystemd0" in answer["error"] and "libsystemd.so.0" in answer["error"], answer
+        os.makedirs("/run/systemd/system")  # of the room
+        check = host.ask("RunHealthCheck", 20, check_name="failed_units")["data"]
+        assert check["status"] == "warning", check
+        assert host.ask("CheckLinuxSecurity", 30)["success"] and host.ask("SystemInfo")["success"]
+        bus = host.ask("Status")["data"]["bus"]
+        assert bus["state"] == "unusable" and "libsystemd0" in bus["fault"], bus
+
+
 tap.main(globals())

@@ -341,7 +341,8 @@ static int connect_bus(void **state)
 	int ends[2];
 
 	(void)state;
-	if (libsystemd_open(NULL, 0, NULL) < 0 || sd_bus_new(&bus) < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
+	if (libsystemd_open(NULL, 0, NULL) < 0 || sd_bus_new(&bus) < 0 ||
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
 		return -1;
 	return sd_bus_set_fd(bus, ends[0], ends[0]) < 0 || sd_bus_start(bus) < 0 ? -1 : 0;
 }
