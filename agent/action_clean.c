@@ -242,7 +242,7 @@ static void answer_golden(struct command *command, const struct clean_report *re
 {
 	const struct clean_work *work = command->work;
 	struct golden golden = { .report = report, .shutdown = work->shutdown_after && !work->dry_run };
-	struct agent *agent = command->agent;
+	struct agent *agent = command_agent(command);
 
 	/* One that is pending already takes the guest off, or round, as well. */
 	if (golden.shutdown)

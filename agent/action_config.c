@@ -67,7 +67,7 @@ static void emit_values(struct sink *out, const char *key, const void *arg)
 	json_object_object_foreach(command->message.values, name, value)
 	{
 		(void)value;
-		config_key_format(&command->agent->config, find_key(name), text);
+		config_key_format(&command_agent(command)->config, find_key(name), text);
 		sink_str(out, name, text);
 	}
 	sink_object_end(out);
@@ -77,7 +77,7 @@ static void emit_values(struct sink *out, const char *key, const void *arg)
 
 enum action_result action_run_set_config(struct command *command)
 {
-	struct agent *agent = command->agent;
+	struct agent *agent = command_agent(command);
 	struct config fresh;
 	struct err e = { 0 };
 	enum error_code code;

@@ -110,7 +110,7 @@ static void emit_check(struct sink *out, const char *key, const void *arg)
 enum action_result action_run_check_disk_space(struct command *command)
 {
 	struct check check = {
-		.state = sampler_state(command->agent->sampler, &collector_filesystem),
+		.state = sampler_state(command_agent(command)->sampler, &collector_filesystem),
 		.warning = DISK_WARNING,
 		.critical = DISK_CRITICAL,
 	};

@@ -47,7 +47,7 @@ static void emit_os_info(struct sink *out, const char *key, const void *arg)
 static enum action_result answer(struct command *command,
 				 void (*emit)(struct sink *out, const char *key, const void *arg))
 {
-	const void *state = sampler_state(command->agent->sampler, &collector_host);
+	const void *state = sampler_state(command_agent(command)->sampler, &collector_host);
 	struct host_facts facts;
 
 	if (!state) {

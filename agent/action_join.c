@@ -68,7 +68,7 @@ static void emit(struct sink *out, const char *key, const void *arg)
 
 static void on_joined(struct command *command, struct exec_outcome *outcome)
 {
-	struct agent *agent = command->agent;
+	struct agent *agent = command_agent(command);
 	const char *parts[JOIN_PARTS];
 	struct joined joined = { .domain = "" };
 

@@ -123,7 +123,7 @@ static void send_signal(struct command *command, const struct target *target, co
 /* The command is answered here in every case. */
 static void kill_process(struct command *command, const struct target *target)
 {
-	struct agent *agent = command->agent;
+	struct agent *agent = command_agent(command);
 	struct moment now = agent->now;
 	struct collect_ctx ctx = sampler_context(agent->sampler, &collector_processes, &now);
 	_cleanup_(closep) int pidfd = (int)syscall(SYS_pidfd_open, (pid_t)target->pid, 0);

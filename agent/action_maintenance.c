@@ -203,7 +203,7 @@ static void on_checked_after(struct command *command, struct health_work *work)
 {
 	struct task *task = container_of(command->frame, struct task, frame);
 
-	task->checked_after = health_results_new(command->agent, &work->facts);
+	task->checked_after = health_results_new(command_agent(command), &work->facts);
 	command_answer(command, &task->answer);
 }
 
@@ -252,7 +252,7 @@ static void stop_unhealthy(struct command *command, const struct health_result *
 static void on_checked_before(struct command *command, struct health_work *work)
 {
 	struct task *task = container_of(command->frame, struct task, frame);
-	struct health_results *results = health_results_new(command->agent, &work->facts);
+	struct health_results *results = health_results_new(command_agent(command), &work->facts);
 
 	if (!results) {
 		command_fail(command, CODE_INTERNAL, "no_memory", "out of memory");

@@ -70,7 +70,7 @@ static bool is_ours(const struct agent *agent, const struct process_row *row)
 /* Who uses most of the CPU now: beside the advice, not its reason. */
 static void emit_processes(struct sink *out, const struct findings *findings)
 {
-	struct agent *agent = findings->command->agent;
+	struct agent *agent = command_agent(findings->command);
 	struct moment now = agent->now;
 	struct collect_ctx ctx = sampler_context(agent->sampler, &collector_processes, &now);
 	void *state = sampler_state(agent->sampler, &collector_processes);

@@ -107,7 +107,7 @@ static bool parameters(struct command *command, int64_t *limit, enum processes_s
 /* It is called again when either is over: the scan, or the prober's work. */
 static bool must_wait(struct command *command)
 {
-	struct agent *agent = command->agent;
+	struct agent *agent = command_agent(command);
 
 	if (command->step == LIST_NEW) {
 		command->scan = tick_scan_processes(agent);
@@ -119,7 +119,7 @@ static bool must_wait(struct command *command)
 
 static enum action_result list(struct command *command, int64_t limit, enum processes_sort sort, bool is_list)
 {
-	struct agent *agent = command->agent;
+	struct agent *agent = command_agent(command);
 	struct moment now = agent->now;
 	struct collect_ctx ctx = sampler_context(agent->sampler, &collector_processes, &now);
 	void *state = sampler_state(agent->sampler, &collector_processes);

@@ -223,7 +223,7 @@ static sd_bus_message *ask_units(struct bus *bus)
 
 static enum action_result check(struct command *command, security_emit_fn emit_checks)
 {
-	struct agent *agent = command->agent;
+	struct agent *agent = command_agent(command);
 	struct moment now = agent->now;
 	struct collect_ctx ctx = sampler_context(agent->sampler, &collector_host, &now);
 	struct security_work *work = bus_work_new(command, sizeof(*work));

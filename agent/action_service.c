@@ -287,7 +287,7 @@ bool action_unit_denied(struct command *command, const char *unit)
 {
 	char words[UNIT_RULES_WORDS_SIZE];
 
-	if (!unit_name_error(unit, command->agent->config.commands.deny_units, words))
+	if (!unit_name_error(unit, command_agent(command)->config.commands.deny_units, words))
 		return false;
 	command_fail(command, CODE_POLICY_DENIED, "unit_denied", "%s", words);
 	return true;

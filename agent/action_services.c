@@ -56,7 +56,7 @@ static void emit_rows(struct sink *out, const char *key, const void *arg)
 	for (size_t i = 0; i < list->table.count; i++) {
 		struct sink_mark mark = sink_mark(out);
 
-		emit_row(out, &list->table.rows[i], list->bus.command->agent->config.commands.deny_units);
+		emit_row(out, &list->table.rows[i], command_agent(list->bus.command)->config.commands.deny_units);
 		if (!sink_full(out))
 			continue;
 		sink_rewind(out, mark);

@@ -195,7 +195,7 @@ static void emit_status(struct sink *out, const char *key, const void *arg)
 enum action_result action_run_status(struct command *command)
 {
 	/* Before the answer is begun: a change of the log's state is told by a message of its own. */
-	logger_check(command->agent->logger, command->agent->now);
-	command_succeed(command, emit_status, command->agent);
+	logger_check(command_agent(command)->logger, command_agent(command)->now);
+	command_succeed(command, emit_status, command_agent(command));
 	return ACTION_TAKEN;
 }

@@ -4,7 +4,7 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/batch.h"
+#include "agent/command/batch.h"
 #include "agent/history.h"
 #include "agent/script.h"
 #include "agent/subscribe.h"

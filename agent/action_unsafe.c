@@ -46,7 +46,7 @@ enum action_result action_run_unsafe(struct command *command)
 			     "shell is one of sh, bash, dash, ash, ksh, zsh");
 		return ACTION_TAKEN;
 	}
-	if (!policy_user(command->agent->config.commands.run_as, message->run_as, &run.user)) {
+	if (!policy_user(command_agent(command)->config.commands.run_as, message->run_as, &run.user)) {
 		command_fail(command, CODE_POLICY_DENIED, "run_as", POLICY_USER_WORDS);
 		return ACTION_TAKEN;
 	}

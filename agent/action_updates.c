@@ -37,13 +37,13 @@ static const char *distro_of(const struct agent *agent)
 
 static void answer_updates(struct command *command, struct package_job *job)
 {
-	job->distro = distro_of(command->agent);
+	job->distro = distro_of(command_agent(command));
 	package_job_succeed(command, package_emit_updates, job);
 }
 
 static void answer_both(struct command *command, struct package_job *job)
 {
-	job->distro = distro_of(command->agent);
+	job->distro = distro_of(command_agent(command));
 	package_job_succeed(command, package_emit_updates_and_applications, job);
 }
 
@@ -91,7 +91,7 @@ static enum action_result ask_history(struct command *command, const enum job_st
 	if (!job)
 		return ACTION_TAKEN;
 	job->days = (unsigned)days;
-	job->since_s = command->agent->now.wall_ms / 1000 - days * DAY_S;
+	job->since_s = command_agent(command)->now.wall_ms / 1000 - days * DAY_S;
 	return package_job_start(command, plan, answer);
 }
 

@@ -72,7 +72,7 @@ static void emit_users(struct sink *out, const char *key, const void *arg)
 
 enum action_result action_run_user_list(struct command *command)
 {
-	struct agent *agent = command->agent;
+	struct agent *agent = command_agent(command);
 	struct moment now = agent->now;
 	struct collect_ctx ctx = sampler_context(agent->sampler, &collector_host, &now);
 	_cleanup_(procfs_buffer_free) struct procfs_buffer passwd = { .max = PASSWD_MAX };

@@ -3,7 +3,7 @@
 #ifndef AGENT_ACTIONS_H
 #define AGENT_ACTIONS_H
 
-#include "agent/action.h"
+#include "agent/command/action.h"
 
 /* action_table.c */
 extern const struct action_table actions;

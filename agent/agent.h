@@ -15,7 +15,7 @@
 #include "agent/audit/audit.h"
 #include "agent/peer/breaker.h"
 #include "agent/base/clockwatch.h"
-#include "agent/command.h"
+#include "agent/command/command.h"
 #include "agent/config/config.h"
 #include "agent/config/keys.h"
 #include "agent/config/secret.h"
@@ -25,7 +25,7 @@
 #include "agent/metrics/hub.h"
 #include "agent/base/identity.h"
 #include "agent/base/loop.h"
-#include "agent/journal.h"
+#include "agent/command/journal.h"
 #include "agent/peer/local.h"
 #include "agent/metrics/logger.h"
 #include "agent/power.h"
@@ -36,7 +36,6 @@
 #include "agent/script.h"
 #include "agent/peer/session.h"
 #include "agent/standing.h"
-#include "agent/base/source.h"
 #include "agent/base/state.h"
 #include "transport/envelope.h"
 #include "transport/message.h"
@@ -106,7 +105,6 @@ struct agent {
 	struct feed feed;
 	ev_timer feed_timer; /* one-shot: the rest of the readers */
 	struct audit audit;
-	ev_timer audit_timer; /* one-shot: of what waits for room, or is to be counted */
 	struct journal journal;
 	struct kept_answer *kept_answers; /* of commands that outlived an earlier run; see kept.h */
 	struct scripts scripts;
@@ -118,7 +116,6 @@ struct agent {
 	struct bus *bus;
 	struct power power;
 	struct commands commands;
-	struct sources sources;
 	struct asked asked;
 	struct package_refresh package_refresh;
 	struct peers peers;	   /* what the sessions of host and local clients share */
@@ -242,6 +239,13 @@ static inline struct agent *session_agent(const struct session *session)
 }
 /* As of struct peers: hosts and people are told while nonces cannot be written down. */
 void messages_nonces_changed(void *data, int error);
+
+/* ---- what the commands of this agent work with */
+
+static inline struct agent *command_agent(const struct command *command)
+{
+	return command->commands->data;
+}
 
 /* ---- hostlink.c: the host's side of the port */
 

@@ -27,8 +27,9 @@ static bool takes_turn(struct agent *agent, const struct session *session)
 {
 	uint64_t now_ns = agent->now.mono_ns;
 	bool user = session->kind == SESSION_LOCAL && session->uid != 0;
-	struct source *source = session->kind == SESSION_PORT ? &agent->sources.host
-							      : source_of_user(&agent->sources, session->uid, now_ns);
+	struct source *source = session->kind == SESSION_PORT
+					? &agent->commands.sources.host
+					: source_of_user(&agent->commands.sources, session->uid, now_ns);
 
 	if (!spaced(source->sample_ns, now_ns) || (user && !users_may(&agent->asked, now_ns)))
 		return false;

@@ -26,7 +26,7 @@
 #include "agent/base/passwd.h"
 #include "agent/base/reserve.h"
 #include "agent/subscribe.h"
-#include "agent/trace.h"
+#include "agent/command/record.h"
 #include "transport/json_write.h"
 
 static int hub_to_port(void *data, struct line *line)
@@ -332,6 +332,53 @@ static size_t writer_room(const struct agent *agent)
 	return most < REPLY_LINE_MAX ? most : REPLY_LINE_MAX;
 }
 
+static bool host_reads(void *data)
+{
+	const struct agent *agent = data;
+
+	/*
+	 * What runs already may fill the rest of the queue (five answers of half a megabyte into three quarters of
+	 * four), and an answer must find room.
+	 */
+	return port_queued_bytes(agent->port) <= agent->config.port.queue_bytes / 4;
+}
+
+static bool action_ready(void *data, const struct action *action)
+{
+	const struct agent *agent = data;
+
+	return !action->bus || bus_ready(agent->bus) != -EINPROGRESS;
+}
+
+static void on_command_changed(void *data, const struct addition_command *told)
+{
+	subscribe_publish_command(data, told);
+}
+
+static void on_command_over(void *data, struct command *command)
+{
+	(void)data;
+	kept_end(command);
+}
+
+static void build_commands(struct agent *agent)
+{
+	static const struct command_hooks hooks = { .host_reads = host_reads,
+						    .ready = action_ready,
+						    .changed = on_command_changed,
+						    .deliver_resumed = kept_deliver,
+						    .over = on_command_over };
+
+	agent->commands.loop = &agent->turns;
+	agent->commands.config = &agent->config;
+	agent->commands.peers = &agent->peers;
+	agent->commands.actions = &actions;
+	agent->commands.hooks = &hooks;
+	agent->commands.data = agent;
+	record_init(&agent->commands.record, &agent->turns, &agent->audit, &agent->journal);
+	commands_init(&agent->commands);
+}
+
 int build_parts(struct agent *agent, struct err *e)
 {
 	struct ev_loop *loop = reserve_loop(e);
@@ -345,12 +392,11 @@ int build_parts(struct agent *agent, struct err *e)
 		return err_set(e, -ENOMEM, "out of memory");
 	json_writer_init(&agent->writer, agent->writer_text, writer_room(agent));
 	clockwatch_init(&agent->clock, &agent->now);
-	commands_init(&agent->commands, agent, &actions);
 	subscribe_init(agent);
 	audit_init(&agent->audit, agent->config.agent.state_dir, NULL);
-	trace_init(agent);
 	scripts_init(&agent->scripts, agent);
 	open_journal(agent);
+	build_commands(agent);
 	power_init(&agent->power, agent);
 	r = build_port(agent, e);
 	if (r < 0)

@@ -54,7 +54,7 @@ static void on_trend(void *data, const struct trend *trend)
 /* Half of the time there is, so that the rest remains for the other facts. */
 static bool ask_trend(struct health_work *work)
 {
-	struct agent *agent = work->command->agent;
+	struct agent *agent = command_agent(work->command);
 	struct moment now = agent->now;
 	struct trend_request *request = calloc(1, sizeof(*request));
 	bool asked;
@@ -130,7 +130,7 @@ static void on_units(void *data, const struct bus_reply *reply)
 
 static bool ask_units(struct health_work *work)
 {
-	struct bus *bus = work->command->agent->bus;
+	struct bus *bus = command_agent(work->command)->bus;
 	sd_bus_message *message = NULL;
 	int r = bus_message(bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "ListUnitsFiltered", &message);
 
@@ -170,7 +170,7 @@ static void on_clock(void *data, const struct bus_reply *reply)
 static bool ask_clock(struct health_work *work)
 {
 	struct timex state = { .modes = 0 };
-	struct bus *bus = work->command->agent->bus;
+	struct bus *bus = command_agent(work->command)->bus;
 	sd_bus_message *message = NULL;
 	int r;
 

@@ -7,7 +7,7 @@
 #ifndef AGENT_HEALTH_WORK_H
 #define AGENT_HEALTH_WORK_H
 
-#include "agent/action.h"
+#include "agent/command/action.h"
 #include "agent/health.h"
 
 struct bus_call;

@@ -530,7 +530,7 @@ static bool find_time(struct json_object *value, int64_t *ret)
 enum action_result action_run_get_history(struct command *command)
 {
 	const struct message *message = &command->message;
-	struct agent *agent = command->agent;
+	struct agent *agent = command_agent(command);
 	struct history_wanted wanted = {
 		.begin_ms = INT64_MIN,
 		.end_ms = INT64_MAX,

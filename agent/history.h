@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "agent/action.h"
+#include "agent/command/action.h"
 #include "agent/base/loop.h"
 
 struct agent;

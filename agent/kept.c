@@ -11,6 +11,7 @@
 #include <json-c/json.h>
 
 #include "agent/agent.h"
+#include "agent/run.h"
 #include "agent/run/exec_keep.h"
 
 struct kept_answer {
@@ -44,11 +45,11 @@ static void record(struct command *command, const char *step, size_t max_output)
 	const char *text = wish ? json_object_to_json_string_ext(wish, JSON_C_TO_STRING_PLAIN) : NULL;
 
 	snprintf(kept.unit, sizeof(kept.unit), "%s", command->unit);
-	snprintf(kept.boot_id, sizeof(kept.boot_id), "%s", command->agent->id.boot_id);
+	snprintf(kept.boot_id, sizeof(kept.boot_id), "%s", command_agent(command)->id.boot_id);
 	snprintf(kept.step, sizeof(kept.step), "%s", step ? step : "");
 	if (text && strlen(text) <= JOURNAL_WISH_MAX)
 		kept.wish = strdup(text);
-	journal_keep(&command->agent->journal, command->serial, &kept);
+	journal_keep(&command_agent(command)->journal, command->serial, &kept);
 	free(kept.wish);
 	json_object_put(wish);
 }
@@ -66,13 +67,13 @@ void kept_end(struct command *command)
 {
 	if (!*command->unit)
 		return;
-	exec_release(command->agent->privileged, command->unit);
+	exec_release(command_agent(command)->privileged, command->unit);
 	*command->unit = '\0';
 }
 
 void kept_note_write(struct command *command, const char *text, size_t len)
 {
-	int dir_fd = exec_keep_dir(command->agent->privileged);
+	int dir_fd = exec_keep_dir(command_agent(command)->privileged);
 
 	if (dir_fd >= 0)
 		exec_keep_note_write(dir_fd, command->unit, text, len);
@@ -80,7 +81,7 @@ void kept_note_write(struct command *command, const char *text, size_t len)
 
 void kept_note_read(struct command *command, char **ret, size_t *ret_len)
 {
-	int dir_fd = exec_keep_dir(command->agent->privileged);
+	int dir_fd = exec_keep_dir(command_agent(command)->privileged);
 
 	*ret = NULL;
 	if (dir_fd >= 0)
@@ -135,6 +136,17 @@ static struct command *command_of(struct agent *agent, const struct journal_entr
 	return command;
 }
 
+/* Without its parameters it goes to no more than the end of what runs for it. */
+static void go_on(struct command *command, bool known)
+{
+	struct run run = { .privileged = true };
+
+	if (known)
+		command->action->run(command);
+	else
+		run_program(command, &run);
+}
+
 static bool resume(struct agent *agent, const struct journal_entry *entry)
 {
 	const struct journal_kept *kept = entry->kept;
@@ -156,7 +168,7 @@ static bool resume(struct agent *agent, const struct journal_entry *entry)
 	snprintf(command->attach_step, sizeof(command->attach_step), "%s", kept->step);
 	report(LOG_NOTICE, "%s %s goes on: it outlived the agent", entry->action, entry->id);
 	journal_adopt(&agent->journal, entry->serial);
-	commands_go_on(command, kept->wish != NULL);
+	go_on(command, kept->wish != NULL);
 	return true;
 }
 
@@ -183,9 +195,9 @@ void kept_resume(struct agent *agent)
 
 /* ------------------------------------------------------------------------------------------- without a host to tell */
 
-void kept_hold(struct command *command)
+static void hold(struct command *command)
 {
-	struct agent *agent = command->agent;
+	struct agent *agent = command_agent(command);
 	struct kept_answer *answer = calloc(1, sizeof(*answer)), **end = &agent->kept_answers;
 	struct line *line = answer ? line_new(LINE_REPLY, agent->writer.buf, agent->writer.len) : NULL;
 
@@ -200,6 +212,16 @@ void kept_hold(struct command *command)
 	/* Without memory for it the next run of the agent will answer. */
 	command->serial = 0;
 	*command->unit = '\0';
+}
+
+void kept_deliver(void *data, struct command *command)
+{
+	struct agent *agent = data;
+
+	if (port_state(agent->port) == PORT_CONNECTED)
+		session_answer(&agent->port_session, command_line_class(command));
+	else
+		hold(command);
 }
 
 static struct kept_answer *answer_free(struct kept_answer *answer)

@@ -42,10 +42,10 @@ void kept_note_read(struct command *command, char **ret, size_t *ret_len);
 void kept_resume(struct agent *agent);
 
 /*
- * Keeps the answer in the agent's writer for the next session of the host, and takes over what it takes to say that it
- * was given: until then neither journal nor PID 1 forget the command.
+ * The answer in the writer to the host that is there, else it is held for the next one: until then neither journal nor
+ * PID 1 forget the command. As of struct command_hooks; `data` is the agent.
  */
-void kept_hold(struct command *command);
+void kept_deliver(void *data, struct command *command);
 
 /* There is a host. */
 void kept_greet(struct agent *agent);

@@ -18,7 +18,7 @@ static void answer_keep_alive(struct session *session, const struct message *mes
 /* Messages that are no commands are judged by the policy all the same; an `error` tells what it does not allow. */
 static bool permitted(struct session *session, const char *name, const char *refusal)
 {
-	if (commands_permit(session_agent(session), session, name, GROUP_OBSERVE))
+	if (commands_permit(&session_agent(session)->commands, session, name, GROUP_OBSERVE))
 		return true;
 	session_error(session, "commands", CODE_POLICY_DENIED, NULL, NULL, refusal);
 	return false;

@@ -11,7 +11,7 @@
 
 #include <infiniservice/sink.h>
 
-#include "agent/action.h"
+#include "agent/command/action.h"
 #include "agent/run/exec.h"
 #include "agent/packages/manager.h"
 

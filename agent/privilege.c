@@ -36,7 +36,7 @@ void privilege_fail(struct command *command, struct exec *exec, int error)
 
 static bool require(struct command *command, bool program)
 {
-	struct agent *agent = command->agent;
+	struct agent *agent = command_agent(command);
 	int r;
 
 	if (!command->from_host) {

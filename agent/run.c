@@ -15,8 +15,8 @@
 #include "agent/kept.h"
 #include "agent/base/passwd.h"
 #include "agent/privilege.h"
-#include "agent/stream.h"
-#include "agent/trace.h"
+#include "agent/command/stream.h"
+#include "agent/command/record.h"
 
 #define ENVIRONMENT_MAX 256
 
@@ -188,7 +188,7 @@ void run_answer(struct command *command, const struct exec_outcome *outcome,
 		.error = text,
 	};
 
-	judge(&response, outcome, command->agent->stopping != STOP_NOT, text, sizeof(text));
+	judge(&response, outcome, command_agent(command)->stopping != STOP_NOT, text, sizeof(text));
 	if (response.success)
 		response.error = NULL;
 	command_answer(command, &response);
@@ -286,8 +286,8 @@ static struct exec *choose_executor(const struct command *command, const struct 
 {
 	if (!run->privileged || !command->from_host || (privilege_is_root() && !command->attach) ||
 	    is_own_user(run->user))
-		return command->agent->exec;
-	return command->agent->privileged;
+		return command_agent(command)->exec;
+	return command_agent(command)->privileged;
 }
 
 bool run_has_rights(const struct command *command)
@@ -314,10 +314,10 @@ enum action_result run_program(struct command *command, const struct run *run)
 {
 	struct exec *exec = choose_executor(command, run);
 	static const struct exec_callbacks callbacks = { .started = on_started, .output = on_output, .done = on_done };
-	const struct config *config = &command->agent->config;
+	const struct config *config = &command_agent(command)->config;
 	/* What comes with an input does not: it is nowhere written down. */
 	bool kept = (command->group == GROUP_PACKAGES || command->group == GROUP_POWER || command->attach) &&
-		    exec == command->agent->privileged && !run->input;
+		    exec == command_agent(command)->privileged && !run->input;
 	_cleanup_(environment_done) struct environment env = { .count = 0 };
 	struct exec_request request = {
 		.argv = run->argv,
@@ -343,14 +343,14 @@ enum action_result run_program(struct command *command, const struct run *run)
 		return ACTION_TAKEN;
 	}
 	/* The privileged executor limits the command as a whole, by its own look at these. */
-	if (exec == command->agent->exec)
+	if (exec == command_agent(command)->exec)
 		request.limits = (struct exec_limits){ .address_space_bytes = config->commands.max_memory_bytes,
 						       .processes = config->commands.max_tasks };
 	command->on_run_done = run->done;
 	command->question = run->question;
 	stream_begin(command);
 	if (!command->attach)
-		trace_program(command, run->argv);
+		record_program(command, run->argv);
 	if (kept)
 		keep(command, run, &request);
 	if (r == 0)

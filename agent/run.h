@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "agent/action.h"
+#include "agent/command/action.h"
 #include "agent/run/exec.h"
 #include "transport/codes.h"
 

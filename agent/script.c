@@ -16,7 +16,7 @@
 #include "agent/run.h"
 #include "agent/script_files.h"
 #include "agent/script_read.h"
-#include "agent/trace.h"
+#include "agent/command/record.h"
 
 #define REQUEST_AGAIN_S 10.0
 
@@ -140,7 +140,7 @@ static const struct action *row_of(const struct agent *agent)
 
 static bool scripts_allowed(const struct agent *agent, const struct session *session)
 {
-	return commands_permit(agent, session, row_of(agent)->name, GROUP_EXEC);
+	return commands_permit(&agent->commands, session, row_of(agent)->name, GROUP_EXEC);
 }
 
 static void request(struct scripts *scripts)
@@ -227,7 +227,7 @@ static void refuse(struct scripts *scripts, struct session *session, const struc
 	char text[160];
 
 	scripts->refused++;
-	trace_refused(scripts->agent, session, message, code);
+	record_refused(&scripts->agent->commands, session, message, code);
 	snprintf(text, sizeof(text), "%s\n", words);
 	complete_unrun(scripts, message->id, 0, text);
 }
@@ -315,7 +315,7 @@ void scripts_take(struct scripts *scripts, struct session *session, struct json_
 
 enum action_result script_run(struct command *command)
 {
-	const struct config *config = &command->agent->config;
+	const struct config *config = &command_agent(command)->config;
 	char program[64];
 	struct script script = { .id = command->message.id };
 	struct json_object *variables;
@@ -374,7 +374,7 @@ static char *add_reason(const struct response *response, struct reply_stream *er
 
 int script_encode(struct command *command, const struct response *response)
 {
-	struct agent *agent = command->agent;
+	struct agent *agent = command_agent(command);
 	struct reply_script reply = {
 		.execution_id = command->message.id,
 		.exit_code = response->has_exit_code ? reply_exit_code(response) : -1,
@@ -391,7 +391,7 @@ int script_encode(struct command *command, const struct response *response)
 /* Whatever has become of the session that brought it: the execution is known to every session of this host. */
 void script_deliver(struct command *command)
 {
-	struct agent *agent = command->agent;
+	struct agent *agent = command_agent(command);
 
 	if (!complete(&agent->scripts, command->serial))
 		command->serial = 0; /* owed until it has been sent */

@@ -17,7 +17,7 @@
 #include <infiniservice/line.h>
 #include <infiniservice/sink.h>
 
-#include "agent/action.h"
+#include "agent/command/action.h"
 
 struct agent;
 struct json_object;

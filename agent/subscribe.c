@@ -177,7 +177,7 @@ static unsigned wanted_of(const struct session *session, unsigned topics)
 /* The answer goes first, then the latest sample: a local client need not wait for the next tick to see something. */
 enum action_result action_run_subscribe(struct command *command)
 {
-	struct agent *agent = command->agent;
+	struct agent *agent = command_agent(command);
 	struct session *session = command->session;
 	unsigned topics = find_topics(command);
 	bool fresh;
@@ -202,7 +202,7 @@ enum action_result action_run_unsubscribe(struct command *command)
 
 	if (!topics)
 		return ACTION_TAKEN;
-	feed_unsubscribe(&command->agent->feed, &session->feed, topics);
+	feed_unsubscribe(&command_agent(command)->feed, &session->feed, topics);
 	command_succeed(command, emit_subscription, session);
 	return ACTION_TAKEN;
 }

@@ -11,7 +11,7 @@
 #include <infiniservice/line.h>
 #include <infiniservice/sink.h>
 
-#include "agent/action.h"
+#include "agent/command/action.h"
 #include "agent/metrics/feed.h"
 
 struct addition_command;

@@ -58,9 +58,9 @@ static void on_judged(void *data, const struct bus_reply *reply)
 		refuse_job(job, reply->name, reply->text);
 		return;
 	}
-	r = privilege_operation_start(command->agent, &request, on_operation, job, &job->operation);
+	r = privilege_operation_start(command_agent(command), &request, on_operation, job, &job->operation);
 	if (r < 0) {
-		struct bus_reply failure = privilege_operation_failure(command->agent, r);
+		struct bus_reply failure = privilege_operation_failure(command_agent(command), r);
 
 		refuse_job(job, failure.name, failure.text);
 	}
@@ -69,7 +69,7 @@ static void on_judged(void *data, const struct bus_reply *reply)
 int unit_jobs_start(struct unit_jobs *jobs, struct command *command, enum runner_operation verb,
 		    char (*units)[UNIT_NAME_SIZE], size_t count, unit_jobs_fn done)
 {
-	struct agent *agent = command->agent;
+	struct agent *agent = command_agent(command);
 	int r = count == 0 || count > UNIT_JOBS_MAX ? -EINVAL : 0;
 
 	*jobs = (struct unit_jobs){ .command = command, .verb = verb, .done = done };

@@ -5,7 +5,7 @@
  */
 #include <errno.h>
 
-#include "agent/journal.h"
+#include "agent/command/journal.h"
 #include "require.h"
 
 static void check_again(const struct journal_entry *entry)

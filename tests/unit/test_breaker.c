@@ -9,7 +9,7 @@
 #include <infiniservice/moment.h>
 
 #include "agent/peer/breaker.h"
-#include "agent/retry.h"
+#include "agent/command/retry.h"
 
 static const struct moment now = { .mono_ns = 1000 * NS_PER_S, .wall_ms = 5000 };
 

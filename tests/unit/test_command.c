@@ -10,7 +10,7 @@
 #include <infiniservice/moment.h>
 
 #include "agent/actions.h"
-#include "agent/command.h"
+#include "agent/command/command.h"
 
 static void the_answer_is_due_before_the_host_gives_up(void **state)
 {

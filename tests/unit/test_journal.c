@@ -16,7 +16,7 @@
 #include <infiniservice/cleanup.h>
 #include <infiniservice/moment.h>
 
-#include "agent/journal.h"
+#include "agent/command/journal.h"
 
 static char dir[64];
 

@@ -3,8 +3,8 @@
  * Which failures another try may cure, and how long to wait before it. Pure. A command whose sender asked for retries
  * gives its slot back while it waits and stands in the queue again afterwards, all within its first deadline.
  */
-#ifndef AGENT_RETRY_H
-#define AGENT_RETRY_H
+#ifndef AGENT_COMMAND_RETRY_H
+#define AGENT_COMMAND_RETRY_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -4,10 +4,10 @@
  * alone; the batch itself is a command that holds no slot, waits for all of them, and is answered last with their
  * results in the order given.
  */
-#ifndef AGENT_BATCH_H
-#define AGENT_BATCH_H
+#ifndef AGENT_COMMAND_BATCH_H
+#define AGENT_COMMAND_BATCH_H
 
-#include "agent/action.h"
+#include "agent/command/action.h"
 #include "transport/codes.h"
 
 #define BATCH_MEMBERS_MAX 100

@@ -9,8 +9,8 @@
  *	       └► slot free ─► running ─► answered ─► next of the queue
  *	          └► queued ─► running | COMMAND_TIMEOUT | SHUTTING_DOWN
  */
-#ifndef AGENT_COMMAND_H
-#define AGENT_COMMAND_H
+#ifndef AGENT_COMMAND_COMMAND_H
+#define AGENT_COMMAND_COMMAND_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,14 +18,17 @@
 
 #include <infiniservice/sink.h>
 
-#include "agent/action.h"
+#include "agent/command/action.h"
 #include "agent/base/loop.h"
 #include "agent/runner/protocol.h"
-#include "agent/journal.h"
+#include "agent/command/journal.h"
+#include "agent/command/record.h"
+#include "agent/base/source.h"
+#include "agent/config/config.h"
 #include "transport/message.h"
 #include "transport/reply.h"
 
-struct agent;
+struct addition_command;
 struct exec_job;
 struct command;
 struct exec_outcome;
@@ -60,7 +63,7 @@ enum command_end {
 };
 
 struct command {
-	struct agent *agent;
+	struct commands *commands;
 	struct session *session; /* NULL once the asker is gone */
 	struct message message;	 /* owned */
 	const struct action *action;
@@ -82,7 +85,7 @@ struct command {
 	void (*work_free)(void *work); /* freed with the command */
 	struct command_frame *frame;   /* NULL: none; freed with the command */
 	bool async;		       /* goes on by itself: ACTION_ASYNC */
-	bool awaits_bus;	       /* its work begins when the bus is ready */
+	bool awaits_need;	       /* its work begins when what the action needs is ready */
 	void (*on_expired)(
 		struct command *command); /* answers an async command at its deadline; NULL: COMMAND_TIMEOUT */
 	bool from_host;			  /* or from a local client, */
@@ -122,9 +125,29 @@ struct command_counts {
 	unsigned running, queued, waiting;
 };
 
+/* What the commands ask of those above them, and tell them; each is called with `data` of the commands. */
+struct command_hooks {
+	/* Does the host read what it is sent? If not, nothing more is begun for it. */
+	bool (*host_reads)(void *data);
+	/* Is what the action needs (D-Bus) ready, or known to be out of reach? If not, commands_probed follows. */
+	bool (*ready)(void *data, const struct action *action);
+	/* What subscribers of "commands" learn. */
+	void (*changed)(void *data, const struct addition_command *told);
+	/* The answer of a resumed command stands in the writer: for the host that is there, or comes. */
+	void (*deliver_resumed)(void *data, struct command *command);
+	/* The command has been answered, and nothing needs to be known any more of what ran for it. */
+	void (*over)(void *data, struct command *command);
+};
+
 struct commands {
-	struct agent *agent;
+	struct loop *loop;
+	const struct config *config;
+	struct peers *peers;
 	const struct action_table *actions; /* what there is to ask for */
+	const struct command_hooks *hooks;
+	void *data; /* of the hooks; and what the actions work with */
+	struct record record;
+	struct sources sources; /* of commands, and what is remembered of them */
 	struct command *first, **end;
 	struct command_counts host, local;
 	unsigned held[SLOT_KINDS];	    /* of those that run for the host */
@@ -140,8 +163,8 @@ struct commands {
 	struct command_stats stats;
 };
 
-/* `actions` is borrowed for as long as the commands live. */
-void commands_init(struct commands *commands, struct agent *agent, const struct action_table *actions);
+/* Of zeroed memory in which loop, config, peers, actions and the hooks have been set, and the record has been begun. */
+void commands_init(struct commands *commands);
 
 /* Of all sources together. */
 unsigned commands_running(const struct commands *commands);
@@ -164,11 +187,9 @@ int commands_submit_action(struct commands *commands, struct session *session, s
 
 /*
  * A command that an earlier run of the agent has begun: running, in its slot, with nobody who asked. The caller fills
- * in the rest and lets it go on, with its action (`known`) or, if its parameters are not known, to no more than the end
- * of what runs for it. NULL: out of memory; takes over `message` otherwise.
+ * in the rest and runs it. NULL: out of memory; takes over `message` otherwise.
  */
 struct command *commands_adopt(struct commands *commands, struct message *message, const struct action *action);
-void commands_go_on(struct command *command, bool known);
 
 /*
  * One under way with this id that `session` may speak for: its own, or one of an earlier session of the same host.
@@ -183,7 +204,7 @@ struct command *commands_find(const struct commands *commands, const struct sess
 void command_cancel(struct command *command, const char *words);
 
 /* What the guest's owner lets this peer do: a local client may look, a host what [commands] says. */
-bool commands_permit(const struct agent *agent, const struct session *session, const char *action,
+bool commands_permit(const struct commands *commands, const struct session *session, const char *action,
 		     enum policy_group group);
 
 /*
@@ -238,6 +259,9 @@ void command_end_part(struct command *command);
 
 /* The command goes on by itself, as after ACTION_ASYNC; it is over at its deadline all the same. */
 void command_keep_async(struct command *command);
+
+/* The class of the line that answers it: behind what was sent for it before. */
+enum line_class command_line_class(const struct command *command);
 
 /* The timer of a command: its deadline, or the end of its pause. */
 void command_on_deadline(void *data);

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /* Which commands are taken: shape, policy, rate, slot or a place in the queue, in this order; see command.h. */
-#include "agent/command.h"
+#include "agent/command/command.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/agent.h"
-#include "agent/batch.h"
-#include "agent/command_queue.h"
-#include "agent/trace.h"
+#include "agent/command/batch.h"
+#include "agent/command/queue.h"
+#include "agent/command/record.h"
+#include "agent/peer/session.h"
+#include "transport/reply.h"
 
 static void refuse(struct commands *commands, struct session *session, const struct message *message,
 		   enum error_code code, const char *reason, const char *text)
 {
-	struct agent *agent = commands->agent;
 	struct response response = { .id = message->id,
 				     .code = code,
 				     .reason = reason,
@@ -26,15 +26,14 @@ static void refuse(struct commands *commands, struct session *session, const str
 
 	commands->stats.refused++;
 	commands->refusal = code;
-	trace_refused(agent, session, message, code);
-	if (reply_response(&agent->writer, agent->now.wall_ms, &response) == 0)
+	record_refused(commands, session, message, code);
+	if (reply_response(commands->peers->writer, commands->loop->now.wall_ms, &response) == 0)
 		session_answer(session, LINE_REPLY);
 }
 
 /* A `response` would resolve the first command of that id on the host: this one is told by an `error`. */
 static void refuse_duplicate(struct commands *commands, struct session *session, const struct message *message)
 {
-	struct agent *agent = commands->agent;
 	struct reply_error error = { .text = "a command with this id is still being worked on",
 				     .component = "commands",
 				     .code = CODE_DUPLICATE_ID,
@@ -43,7 +42,7 @@ static void refuse_duplicate(struct commands *commands, struct session *session,
 
 	commands->stats.refused++;
 	commands->refusal = CODE_DUPLICATE_ID;
-	if (reply_error(&agent->writer, agent->now.wall_ms, &error) == 0)
+	if (reply_error(commands->peers->writer, commands->loop->now.wall_ms, &error) == 0)
 		session_answer(session, LINE_REPLY);
 }
 
@@ -89,14 +88,14 @@ static bool needs_slot(const struct action *action, enum policy_group group)
 	return action->slot && !(action->group_of && group == GROUP_OBSERVE);
 }
 
-bool commands_permit(const struct agent *agent, const struct session *session, const char *action,
+bool commands_permit(const struct commands *commands, const struct session *session, const char *action,
 		     enum policy_group group)
 {
 	struct policy policy = {
-		.enabled = agent->config.commands.enabled,
-		.allow_unsafe = agent->config.commands.allow_unsafe,
-		.allow = agent->config.commands.allow,
-		.deny = agent->config.commands.deny,
+		.enabled = commands->config->commands.enabled,
+		.allow_unsafe = commands->config->commands.allow_unsafe,
+		.allow = commands->config->commands.allow,
+		.deny = commands->config->commands.deny,
 	};
 
 	/* Looking is theirs; but what acts on the host's port and the log is refused where the owner has denied it. */
@@ -106,10 +105,10 @@ bool commands_permit(const struct agent *agent, const struct session *session, c
 	return policy_allows(&policy, action, group);
 }
 
-static bool permitted(const struct agent *agent, const struct session *session, const struct action *action,
+static bool permitted(const struct commands *commands, const struct session *session, const struct action *action,
 		      enum policy_group group)
 {
-	return action->always || commands_permit(agent, session, action->name, group);
+	return action->always || commands_permit(commands, session, action->name, group);
 }
 
 bool command_permits(const struct command *command, const struct action *action)
@@ -118,17 +117,18 @@ bool command_permits(const struct command *command, const struct action *action)
 
 	/* What runs already was permitted. */
 	return command->attach ||
-	       permitted(command->agent, command->session ? command->session : &host, action, action->group);
+	       permitted(command->commands, command->session ? command->session : &host, action, action->group);
 }
 
 /* A user is one source, however many clients it is. */
-static bool takes_rate(struct agent *agent, const struct session *session)
+static bool takes_rate(struct commands *commands, const struct session *session)
 {
-	uint64_t now_ns = agent->now.mono_ns;
-	struct source *source = session->kind == SESSION_PORT ? &agent->sources.host
-							      : source_of_user(&agent->sources, session->uid, now_ns);
+	uint64_t now_ns = commands->loop->now.mono_ns;
+	struct source *source = session->kind == SESSION_PORT
+					? &commands->sources.host
+					: source_of_user(&commands->sources, session->uid, now_ns);
 
-	return token_bucket_take(&source->bucket, (unsigned)agent->config.commands.rate_per_s, now_ns);
+	return token_bucket_take(&source->bucket, (unsigned)commands->config->commands.rate_per_s, now_ns);
 }
 
 /* A user with few places takes one from a user with many: no crowd of users keeps another one out. */
@@ -149,7 +149,6 @@ static bool find_place(struct commands *commands, const struct session *session,
 static const struct action *admissible(struct commands *commands, struct session *session,
 				       const struct message *message)
 {
-	struct agent *agent = commands->agent;
 	const struct action *action;
 	enum policy_group group;
 	bool slot;
@@ -165,10 +164,10 @@ static const struct action *admissible(struct commands *commands, struct session
 	slot = needs_slot(action, group);
 	if (commands->closed) {
 		refuse(commands, session, message, CODE_SHUTTING_DOWN, NULL, "the agent is stopping");
-	} else if (!permitted(agent, session, action, group)) {
+	} else if (!permitted(commands, session, action, group)) {
 		refuse(commands, session, message, CODE_POLICY_DENIED, NULL,
 		       "the policy of this guest does not allow it ([commands] in infiniservice.conf)");
-	} else if (!action->always && !takes_rate(agent, session)) {
+	} else if (!action->always && !takes_rate(commands, session)) {
 		commands->stats.queue_full++;
 		refuse(commands, session, message, CODE_QUEUE_FULL, "rate",
 		       "more commands a second than this guest takes");
@@ -189,25 +188,24 @@ static const struct action *admissible(struct commands *commands, struct session
 }
 
 /* An admitted command, in the list; takes over the message. NULL when out of memory. */
-static struct command *command_new(struct commands *commands, struct session *session, struct message *message,
+static struct command *command_new(struct commands *commands, const struct session *session, struct message *message,
 				   const struct action *action)
 {
 	struct command *command = calloc(1, sizeof(*command));
 
 	if (!command)
 		return NULL;
-	command->agent = commands->agent;
-	command->session = session;
+	command->commands = commands;
 	command->from_host = session->kind == SESSION_PORT;
 	command->uid = session->uid;
 	command->message = *message;
 	command->action = action;
-	command->received_ns = commands->agent->now.mono_ns;
+	command->received_ns = commands->loop->now.mono_ns;
 	command->group = group_of(action, &command->message);
 	command->slot = needs_slot(action, command->group);
 	command->slots = queue_slots_of(action);
 	command->state = command->slot ? COMMAND_QUEUED : COMMAND_WAITING;
-	deadline_init(&command->timer, &commands->agent->turns, command_on_deadline, command);
+	deadline_init(&command->timer, commands->loop, command_on_deadline, command);
 	queue_add(commands, command);
 	return command;
 }
@@ -227,6 +225,7 @@ void commands_submit_member(struct commands *commands, struct session *session, 
 			refuse(commands, session, message, CODE_INTERNAL, "no_memory", "out of memory");
 	}
 	if (command) {
+		command->session = session;
 		command->batch = batch;
 		command->batch_index = index;
 		command_begin(command);
@@ -257,6 +256,7 @@ int commands_submit_action(struct commands *commands, struct session *session, s
 		message_free(message);
 		return room ? -ENOMEM : -ENOBUFS;
 	}
+	command->session = session;
 	command->work = work;
 	command->work_free = work_free;
 	command_begin(command);
@@ -265,11 +265,11 @@ int commands_submit_action(struct commands *commands, struct session *session, s
 
 struct command *commands_adopt(struct commands *commands, struct message *message, const struct action *action)
 {
-	struct command *command = command_new(commands, &commands->agent->port_session, message, action);
+	static const struct session host = { .kind = SESSION_PORT };
+	struct command *command = command_new(commands, &host, message, action);
 
 	if (!command)
 		return NULL;
-	command->session = NULL;
 	command->resumed = true;
 	queue_move(command, COMMAND_RUNNING);
 	return command;

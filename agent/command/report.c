@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The commands as Status and `infinictl ps` show them: counters, and what is under way. */
-#include "agent/command.h"
+#include "agent/command/command.h"
 
-#include "agent/agent.h"
+#include "agent/peer/session.h"
 
 /* Commands that Status lists one by one. */
 #define LISTED_MAX 500
@@ -28,7 +28,7 @@ static void report_one(const struct command *command, struct sink *out)
 	sink_str(out, "action", command->action->name);
 	sink_str(out, "state", state_word(command));
 	sink_str(out, "origin", origin(command));
-	sink_uint(out, "age_ms", (command->agent->now.mono_ns - command->received_ns) / NS_PER_MS);
+	sink_uint(out, "age_ms", (command->commands->loop->now.mono_ns - command->received_ns) / NS_PER_MS);
 	if (command->pid > 0)
 		sink_int(out, "pid", command->pid);
 	else
@@ -86,6 +86,6 @@ void commands_report(const struct commands *commands, struct sink *out)
 	sink_uint(out, "cancelled", stats->cancelled);
 	sink_uint(out, "unclaimed", stats->unclaimed);
 	sink_uint(out, "retried", stats->retried);
-	sink_uint(out, "unrecorded", commands->agent->journal.unrecorded);
+	sink_uint(out, "unrecorded", commands->record.journal->unrecorded);
 	report_list(commands, out);
 }

@@ -3,7 +3,7 @@
  * The journal of accepted commands; see journal.h. Ids are any text, so they are written as %XX where they are not
  * plain.
  */
-#include "agent/journal.h"
+#include "agent/command/journal.h"
 
 #include <ctype.h>
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The run of a command, its tries, its deadline and its one answer; see command.h. */
-#include "agent/command.h"
+#include "agent/command/command.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -8,15 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/agent.h"
-#include "agent/batch.h"
-#include "agent/command_queue.h"
-#include "agent/kept.h"
-#include "agent/retry.h"
-#include "agent/run.h"
-#include "agent/stream.h"
-#include "agent/trace.h"
+#include "agent/command/batch.h"
+#include "agent/command/queue.h"
+#include "agent/command/retry.h"
+#include "agent/command/stream.h"
+#include "agent/peer/session.h"
+#include "agent/run/exec.h"
+#include "agent/command/record.h"
 #include "transport/backoff.h"
+#include "transport/reply.h"
 
 /* Commands that are ended or started in one turn of the loop. */
 #define DRAIN_MAX 256
@@ -36,8 +36,9 @@ static void set_deadlines(struct command *command)
 	uint32_t timeout_s = command->message.timeout_s;
 
 	if (!command->message.has_timeout)
-		timeout_s = command->action->timeout_s ? command->action->timeout_s
-						       : (uint32_t)command->agent->config.commands.default_timeout_s;
+		timeout_s = command->action->timeout_s
+				    ? command->action->timeout_s
+				    : (uint32_t)command->commands->config->commands.default_timeout_s;
 	command_deadlines(command->received_ns, timeout_s, &command->term_ns, &command->deadline_ns);
 }
 
@@ -53,14 +54,14 @@ void command_keep_async(struct command *command)
 	if (command->end)
 		return;
 	command->async = true;
-	trace_waits(command);
+	record_waits(command);
 	arm_deadline(command);
 }
 
 /* Looks again when the one that has the slot has had its turn. */
 static void watch_turn(struct commands *commands)
 {
-	uint64_t had_ns = commands->agent->now.mono_ns - commands->served_ns, turn_ns = QUEUE_TURN_S * NS_PER_S;
+	uint64_t had_ns = commands->loop->now.mono_ns - commands->served_ns, turn_ns = QUEUE_TURN_S * NS_PER_S;
 
 	if (!deadline_is_set(&commands->turn) && commands->local.running && commands->local.queued)
 		deadline_after(&commands->turn, had_ns < turn_ns ? turn_ns - had_ns : turn_ns);
@@ -72,25 +73,27 @@ static void on_turn(void *data)
 	struct command *command = queue_overstaying(commands);
 
 	if (command && !command->cancelled &&
-	    commands->agent->now.mono_ns - commands->served_ns >= QUEUE_TURN_S * NS_PER_S)
+	    commands->loop->now.mono_ns - commands->served_ns >= QUEUE_TURN_S * NS_PER_S)
 		command_cancel(command, "it has had its turn, and another user waits for the slot");
 	watch_turn(commands);
 }
 
-/* Begins the work, or, of an action that needs the bus, waits until that is ready or known not to be to be had. */
+/* Begins the work, or waits until what the action needs is there or known not to be to be had. */
 static enum action_result begin_work(struct command *command)
 {
-	command->awaits_bus = command->action->bus && bus_ready(command->agent->bus) == -EINPROGRESS;
-	return command->awaits_bus ? ACTION_WAIT : command->action->run(command);
+	const struct commands *commands = command->commands;
+
+	command->awaits_need = !commands->hooks->ready(commands->data, command->action);
+	return command->awaits_need ? ACTION_WAIT : command->action->run(command);
 }
 
 static void run(struct command *command)
 {
 	queue_move(command, COMMAND_RUNNING);
-	watch_turn(&command->agent->commands);
+	watch_turn(command->commands);
 	deadline_stop(&command->timer);
 	command->attempts++;
-	trace_started(command);
+	record_started(command);
 	if (begin_work(command) != ACTION_TAKEN)
 		command_keep_async(command);
 }
@@ -98,10 +101,10 @@ static void run(struct command *command)
 /* A loop action is run where it stands; only one that waits for the prober or the bus stays. */
 static void run_in_loop(struct command *command)
 {
-	trace_started(command);
+	record_started(command);
 	switch (begin_work(command)) {
 	case ACTION_WAIT:
-		trace_waits(command);
+		record_waits(command);
 		arm_deadline(command);
 		break;
 	case ACTION_ASYNC:
@@ -117,16 +120,16 @@ static void wait_for_slot(struct command *command)
 {
 	arm_deadline(command);
 	if (!command->from_host)
-		watch_turn(&command->agent->commands);
+		watch_turn(command->commands);
 }
 
 void command_begin(struct command *command)
 {
 	set_deadlines(command);
-	trace_accepted(command);
+	record_accepted(command);
 	if (!command->slot)
 		run_in_loop(command);
-	else if (queue_slot_free(&command->agent->commands, command->session, command->slots))
+	else if (queue_slot_free(command->commands, command->session, command->slots))
 		run(command);
 	else
 		wait_for_slot(command);
@@ -139,16 +142,16 @@ void command_begin(struct command *command)
  */
 static bool try_again(struct command *command, const struct response *response)
 {
-	struct agent *agent = command->agent;
-	uint32_t random = (uint32_t)agent->now.mono_ns;
+	const struct commands *commands = command->commands;
+	uint32_t random = (uint32_t)commands->loop->now.mono_ns;
 	uint64_t wait_ns;
 
 	if (response->success || !command->slot || command->attempts == 0 ||
 	    command->attempts > command->message.retries || command->cancelled || command->state != COMMAND_RUNNING ||
-	    agent->commands.closed || !retry_helps(response->code, response->reason))
+	    commands->closed || !retry_helps(response->code, response->reason))
 		return false;
 	wait_ns = retry_delay_ns(command->attempts + 1, response->reason, backoff_random(&random));
-	if (agent->now.mono_ns + wait_ns >= command->term_ns)
+	if (commands->loop->now.mono_ns + wait_ns >= command->term_ns)
 		return false;
 	command->pause_ns = wait_ns;
 	return true;
@@ -170,8 +173,8 @@ static void count_answer(struct command_stats *stats, const struct response *res
 /* An answer that cannot be built as asked for (data too large, a mistake of ours) is still an answer. */
 static void encode_response(struct command *command, struct response *response)
 {
-	struct agent *agent = command->agent;
-	int64_t wall_ms = agent->now.wall_ms;
+	struct commands *commands = command->commands;
+	int64_t wall_ms = commands->loop->now.wall_ms;
 	struct response bare = { .id = response->id,
 				 .command_type = response->command_type,
 				 .code = CODE_INTERNAL,
@@ -181,14 +184,14 @@ static void encode_response(struct command *command, struct response *response)
 	if (command->action->encode) {
 		if (command->action->encode(command, response) < 0)
 			command->action->encode(command, &bare);
-	} else if (reply_response(&agent->writer, wall_ms, response) < 0) {
-		reply_response(&agent->writer, wall_ms, &bare);
+	} else if (reply_response(commands->peers->writer, wall_ms, response) < 0) {
+		reply_response(commands->peers->writer, wall_ms, &bare);
 	}
 }
 
 static void end(struct command *command, enum command_end how)
 {
-	struct commands *commands = &command->agent->commands;
+	struct commands *commands = command->commands;
 
 	deadline_stop(&command->timer);
 	command->end = how;
@@ -204,6 +207,8 @@ void command_end_part(struct command *command)
 
 void command_leave(struct command *command)
 {
+	if (command->end)
+		return;
 	queue_move(command, COMMAND_OVER);
 	end(command, COMMAND_LEFT);
 }
@@ -218,7 +223,7 @@ bool commands_idle(const struct commands *commands)
 }
 
 /* What was sent before the response, as output, samples or by members of a batch, comes before it. */
-static enum line_class class_of(const struct command *command)
+enum line_class command_line_class(const struct command *command)
 {
 	enum message_type type = command->message.type;
 
@@ -228,23 +233,21 @@ static enum line_class class_of(const struct command *command)
 /* What an earlier run has begun is owed to whichever host is there, or comes. */
 static void deliver(struct command *command)
 {
-	struct agent *agent = command->agent;
+	struct commands *commands = command->commands;
 
 	if (command->action->deliver)
 		command->action->deliver(command);
 	else if (command->session)
-		session_answer(command->session, class_of(command));
-	else if (!command->resumed)
-		agent->commands.stats.unclaimed++;
-	else if (port_state(agent->port) == PORT_CONNECTED)
-		session_answer(&agent->port_session, class_of(command));
+		session_answer(command->session, command_line_class(command));
+	else if (command->resumed)
+		commands->hooks->deliver_resumed(commands->data, command);
 	else
-		kept_hold(command);
+		commands->stats.unclaimed++;
 }
 
 void command_answer(struct command *command, struct response *response)
 {
-	struct agent *agent = command->agent;
+	struct commands *commands = command->commands;
 
 	if (command->end)
 		return;
@@ -260,12 +263,12 @@ void command_answer(struct command *command, struct response *response)
 	response->attempts = command->attempts;
 	response->id = command->message.id;
 	response->command_type = command->action->name;
-	response->execution_time_ms = (agent->now.mono_ns - command->received_ns) / NS_PER_MS;
-	count_answer(&agent->commands.stats, response);
+	response->execution_time_ms = (commands->loop->now.mono_ns - command->received_ns) / NS_PER_MS;
+	count_answer(&commands->stats, response);
 	encode_response(command, response);
 	deliver(command);
-	trace_answered(command, response);
-	kept_end(command);
+	record_answered(command, response);
+	commands->hooks->over(commands->data, command);
 	command->success = response->success;
 	command->code = response->code;
 	queue_move(command, COMMAND_OVER);
@@ -306,7 +309,7 @@ static void pause_command(struct command *command)
 	}
 	command->pausing = true;
 	queue_move(command, COMMAND_QUEUED);
-	command->agent->commands.stats.retried++;
+	command->commands->stats.retried++;
 	deadline_after(&command->timer, command->pause_ns);
 }
 
@@ -450,23 +453,12 @@ void command_on_deadline(void *data)
 
 /* ---------------------------------------------------------------------------------------------------- all of them */
 
-void commands_go_on(struct command *command, bool known)
+void commands_init(struct commands *commands)
 {
-	struct run run = { .privileged = true };
-
-	if (known)
-		command->action->run(command);
-	else
-		run_program(command, &run);
-}
-
-void commands_init(struct commands *commands, struct agent *agent, const struct action_table *actions)
-{
-	*commands = (struct commands){ .agent = agent, .actions = actions };
 	commands->end = &commands->first;
 	commands->ended_end = &commands->ended;
-	deadline_init(&commands->turn, &agent->turns, on_turn, commands);
-	deadline_init(&commands->more, &agent->turns, on_more, commands);
+	deadline_init(&commands->turn, commands->loop, on_turn, commands);
+	deadline_init(&commands->more, commands->loop, on_more, commands);
 }
 
 unsigned commands_running(const struct commands *commands)
@@ -489,7 +481,7 @@ void commands_orphan_before(struct commands *commands, const struct session *ses
 static bool is_waiting(const struct command *command)
 {
 	return !command->end &&
-	       (command->awaits_bus || (command->state == COMMAND_WAITING && !command->async && !command->job));
+	       (command->awaits_need || (command->state == COMMAND_WAITING && !command->async && !command->job));
 }
 
 /* The next that waits for the prober or the bus and that this round has not asked yet. */
@@ -504,7 +496,7 @@ static struct command *find_waiting(const struct commands *commands, unsigned ro
 
 static void resume(struct command *command)
 {
-	if (!command->awaits_bus) {
+	if (!command->awaits_need) {
 		command->action->run(command);
 		return;
 	}

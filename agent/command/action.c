@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "agent/action.h"
+#include "agent/command/action.h"
 
 #include <string.h>
 

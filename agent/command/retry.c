@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Classes of failures; see retry.h. */
-#include "agent/retry.h"
+#include "agent/command/retry.h"
 
 #include <string.h>
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* The list of commands under way, what each of them holds, and which may start next; see command_queue.h. */
-#include "agent/command_queue.h"
+#include "agent/command/queue.h"
 
-#include "agent/agent.h"
+#include "agent/peer/session.h"
 
 /* How many of the slots commands of one kind may hold at once. */
 static unsigned slot_share(const struct commands *commands, enum slot_kind kind)
 {
-	unsigned all = (unsigned)commands->agent->config.commands.max_concurrent;
+	unsigned all = (unsigned)commands->config->commands.max_concurrent;
 
 	switch (kind) {
 	case SLOTS_PACKAGES:
@@ -29,20 +29,10 @@ enum slot_kind queue_slots_of(const struct action *action)
 					       : SLOTS_ANY;
 }
 
-/*
- * Nothing more is started for a host that does not read the answers it has: what runs already may fill the rest of the
- * queue (five answers of half a megabyte into three quarters of four), and an answer must find room.
- */
-static bool host_reads(const struct commands *commands)
-{
-	const struct agent *agent = commands->agent;
-
-	return port_queued_bytes(agent->port) <= agent->config.port.queue_bytes / 4;
-}
-
 static bool host_slot_free(const struct commands *commands, enum slot_kind kind)
 {
-	return host_reads(commands) && commands->host.running < commands->agent->config.commands.max_concurrent &&
+	return commands->hooks->host_reads(commands->data) &&
+	       commands->host.running < commands->config->commands.max_concurrent &&
 	       commands->held[kind] < slot_share(commands, kind);
 }
 
@@ -81,7 +71,7 @@ void queue_add(struct commands *commands, struct command *command)
 
 void queue_remove(struct command *command)
 {
-	struct commands *commands = &command->agent->commands;
+	struct commands *commands = command->commands;
 	struct command **at = &commands->first;
 
 	count(commands, command, -1);
@@ -94,14 +84,14 @@ void queue_remove(struct command *command)
 
 void queue_move(struct command *command, enum command_state state)
 {
-	struct commands *commands = &command->agent->commands;
+	struct commands *commands = command->commands;
 
 	count(commands, command, -1);
 	command->state = state;
 	count(commands, command, 1);
 	if (state == COMMAND_RUNNING && !command->from_host) {
 		commands->served_uid = command->uid;
-		commands->served_ns = command->agent->now.mono_ns;
+		commands->served_ns = commands->loop->now.mono_ns;
 	}
 }
 
@@ -177,7 +167,7 @@ bool queue_has_place(const struct commands *commands, const struct session *sess
 	*ret_yields = NULL;
 	if (session->kind == SESSION_LOCAL)
 		return local_has_place(commands, session->uid, slot, ret_yields);
-	return held < commands->agent->config.commands.queue_size;
+	return held < commands->config->commands.queue_size;
 }
 
 /*

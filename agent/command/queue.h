@@ -12,7 +12,7 @@
 
 #include <stdbool.h>
 
-#include "agent/command.h"
+#include "agent/command/command.h"
 
 #define QUEUE_LOCAL_SLOTS 1
 /* Places in the queue of local clients: of root alone, of all other users together, of one of them. */

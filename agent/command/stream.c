@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Chunks of output; see stream.h. What ends inside a character waits for its rest, at most three bytes per stream. */
-#include "agent/stream.h"
+#include "agent/command/stream.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/agent.h"
+#include "agent/command/command.h"
+#include "agent/peer/session.h"
 #include "transport/addition.h"
 
 struct stream {
@@ -29,11 +30,12 @@ void stream_begin(struct command *command)
 static void send_chunk(struct command *command, enum exec_stream from, const char *bytes, size_t len)
 {
 	struct stream *stream = command->stream;
-	struct agent *agent = command->agent;
+	struct commands *commands = command->commands;
 	uint64_t seq = stream->chunks++;
 
 	if (!command->session || session_crowded(command->session) ||
-	    addition_output(&agent->writer, agent->now.wall_ms, command->message.id, names[from], seq, bytes, len) < 0)
+	    addition_output(commands->peers->writer, commands->loop->now.wall_ms, command->message.id, names[from], seq,
+			    bytes, len) < 0)
 		stream->dropped++;
 	else
 		session_answer(command->session, LINE_BULK);

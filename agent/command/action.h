@@ -3,8 +3,8 @@
  * What a host may ask for, as a row: its name on the wire, its policy group, whether it holds a slot, and how long it
  * may take when the host does not say. The table itself is handed to commands_init (action_table.c has the agent's).
  */
-#ifndef AGENT_ACTION_H
-#define AGENT_ACTION_H
+#ifndef AGENT_COMMAND_ACTION_H
+#define AGENT_COMMAND_ACTION_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -3,8 +3,8 @@
  * Output of a command sent as it arrives (`"stream": true`): chunks of at most 8 KiB, cut between characters, numbered.
  * A peer that does not keep up loses chunks, not the command: they are counted, and the response says how many.
  */
-#ifndef AGENT_STREAM_H
-#define AGENT_STREAM_H
+#ifndef AGENT_COMMAND_STREAM_H
+#define AGENT_COMMAND_STREAM_H
 
 #include <stddef.h>
 

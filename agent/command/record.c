@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Listeners of a command's life; see trace.h. */
-#include "agent/trace.h"
+#include "agent/command/record.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include <json-c/json.h>
 
-#include "agent/agent.h"
-#include "agent/subscribe.h"
+#include "agent/command/command.h"
+#include "agent/peer/session.h"
 #include "transport/addition.h"
 
 static const char *origin(const struct command *command)
@@ -44,37 +44,39 @@ static const char *describe(const struct message *message, char *out, size_t siz
 
 /* ------------------------------------------------------------------------------------------------------------ audit */
 
-static void watch_audit(struct agent *agent)
+static void watch_audit(struct record *record)
 {
-	double seconds = agent->audit.kept ? AUDIT_KEPT_RETRY_S : AUDIT_COUNT_S;
-
-	if (ev_is_active(&agent->audit_timer) || (!agent->audit.kept && !audit_owes_count(&agent->audit)))
-		return;
-	ev_timer_set(&agent->audit_timer, seconds, 0);
-	ev_timer_start(agent->loop, &agent->audit_timer);
+	if (record->audit->kept)
+		deadline_after(&record->audit_again, AUDIT_KEPT_RETRY_S * NS_PER_S);
+	else if (audit_owes_count(record->audit))
+		deadline_after(&record->audit_again, AUDIT_COUNT_S * NS_PER_S);
 }
 
-static void on_audit_timer(struct ev_loop *loop, ev_timer *timer, int events)
+static void on_audit_again(void *data)
 {
-	struct agent *agent = timer->data;
+	struct record *record = data;
 
-	(void)loop;
-	(void)events;
-	audit_retry(&agent->audit, &agent->now);
-	audit_count(&agent->audit, &agent->now);
-	watch_audit(agent);
+	audit_retry(record->audit, &record->loop->now);
+	audit_count(record->audit, &record->loop->now);
+	watch_audit(record);
 }
 
-void trace_init(struct agent *agent)
+static void await_audit(struct record *record)
 {
-	ev_timer_init(&agent->audit_timer, on_audit_timer, 0, 0);
-	agent->audit_timer.data = agent;
+	if (!deadline_is_set(&record->audit_again))
+		watch_audit(record);
 }
 
-static void put(struct agent *agent, const struct audit_record *record)
+void record_init(struct record *record, struct loop *loop, struct audit *audit, struct journal *journal)
 {
-	audit_put(&agent->audit, &agent->now, record);
-	watch_audit(agent);
+	*record = (struct record){ .audit = audit, .journal = journal, .loop = loop };
+	deadline_init(&record->audit_again, loop, on_audit_again, record);
+}
+
+static void put(struct record *record, const struct audit_record *entry)
+{
+	audit_put(record->audit, &record->loop->now, entry);
+	await_audit(record);
 }
 
 static enum audit_source source_of(bool from_host, uid_t uid)
@@ -88,19 +90,19 @@ static enum audit_source source_of(bool from_host, uid_t uid)
  */
 static bool is_audited(struct command *command)
 {
-	struct agent *agent = command->agent;
+	struct commands *commands = command->commands;
 
 	if (!command->audited)
-		command->audited =
-			command->group != GROUP_OBSERVE ||
-			((command->slot || agent->config.commands.audit_reads) &&
-			 audit_takes_read(&agent->audit, &agent->now, source_of(command->from_host, command->uid)));
+		command->audited = command->group != GROUP_OBSERVE ||
+				   ((command->slot || commands->config->commands.audit_reads) &&
+				    audit_takes_read(commands->record.audit, &commands->loop->now,
+						     source_of(command->from_host, command->uid)));
 	return command->audited;
 }
 
 static void publish(const struct command *command, const char *state, const struct response *response)
 {
-	struct agent *agent = command->agent;
+	struct commands *commands = command->commands;
 	struct addition_command told = { .id = command->message.id,
 					 .action = command->action->name,
 					 .origin = origin(command),
@@ -112,29 +114,28 @@ static void publish(const struct command *command, const char *state, const stru
 		told.error_code = code_name(response->code);
 		told.duration_ms = response->execution_time_ms;
 	}
-	subscribe_publish_command(agent, &told);
+	commands->hooks->changed(commands->data, &told);
 }
 
-void trace_waits(struct command *command)
+void record_waits(struct command *command)
 {
 	enum journal_kind kind = command->action->type == MESSAGE_PENDING_SCRIPTS ? JOURNAL_SCRIPT : JOURNAL_COMMAND;
 
 	if (command->from_host && command->serial == 0)
-		command->serial =
-			journal_accepted(&command->agent->journal, kind, command->action->name, command->message.id);
+		command->serial = journal_accepted(command->commands->record.journal, kind, command->action->name,
+						   command->message.id);
 }
 
-void trace_accepted(struct command *command)
+void record_accepted(struct command *command)
 {
 	if (!command->slot)
 		return;
-	trace_waits(command);
+	record_waits(command);
 	publish(command, "accepted", NULL);
 }
 
-void trace_started(struct command *command)
+void record_started(struct command *command)
 {
-	struct agent *agent = command->agent;
 	char detail[AUDIT_DETAIL_MAX];
 	struct audit_record record = { .phase = AUDIT_STARTED,
 				       .id = command->message.id,
@@ -144,16 +145,15 @@ void trace_started(struct command *command)
 
 	if (is_audited(command)) {
 		record.detail = describe(&command->message, detail, sizeof(detail));
-		put(agent, &record);
+		put(&command->commands->record, &record);
 	}
 	if (command->slot)
 		publish(command, "started", NULL);
 }
 
 /* The text of what a host itself wrote has been recorded whole with its start. */
-void trace_program(struct command *command, const char *const argv[])
+void record_program(struct command *command, const char *const argv[])
 {
-	struct agent *agent = command->agent;
 	char detail[AUDIT_DETAIL_MAX];
 	struct audit_record record = { .phase = AUDIT_PROGRAM,
 				       .id = command->message.id,
@@ -165,12 +165,11 @@ void trace_program(struct command *command, const char *const argv[])
 	if (command->group == GROUP_EXEC || (command->group == GROUP_OBSERVE && !command->audited))
 		return;
 	audit_redact_argv(argv, detail, sizeof(detail));
-	put(agent, &record);
+	put(&command->commands->record, &record);
 }
 
-void trace_answered(struct command *command, const struct response *response)
+void record_answered(struct command *command, const struct response *response)
 {
-	struct agent *agent = command->agent;
 	struct audit_record record = {
 		.phase = AUDIT_FINISHED,
 		.id = command->message.id,
@@ -185,13 +184,13 @@ void trace_answered(struct command *command, const struct response *response)
 	};
 
 	if (command->audited || command->group != GROUP_OBSERVE)
-		put(agent, &record);
-	journal_answered(&agent->journal, command->serial);
+		put(&command->commands->record, &record);
+	journal_answered(command->commands->record.journal, command->serial);
 	publish(command, "finished", response);
 }
 
-void trace_refused(struct agent *agent, const struct session *session, const struct message *message,
-		   enum error_code code)
+void record_refused(struct commands *commands, const struct session *session, const struct message *message,
+		    enum error_code code)
 {
 	char detail[AUDIT_DETAIL_MAX];
 	struct audit_record record = {
@@ -213,12 +212,12 @@ void trace_refused(struct agent *agent, const struct session *session, const str
 	if (code == CODE_QUEUE_FULL || code == CODE_SHUTTING_DOWN) {
 		if (source ==
 		    AUDIT_HOST) /* who subscribes to the commands does not see those of a crowd that were not taken */
-			subscribe_publish_command(agent, &told);
-	} else if (audit_takes_refusal(&agent->audit, &agent->now, source)) {
+			commands->hooks->changed(commands->data, &told);
+	} else if (audit_takes_refusal(commands->record.audit, &commands->loop->now, source)) {
 		record.detail = describe(message, detail, sizeof(detail));
-		put(agent, &record);
-		subscribe_publish_command(agent, &told);
+		put(&commands->record, &record);
+		commands->hooks->changed(commands->data, &told);
 	} else {
-		watch_audit(agent);
+		await_audit(&commands->record);
 	}
 }

@@ -15,8 +15,8 @@
  *
  * "-" is none; times are in nanoseconds of CLOCK_MONOTONIC.
  */
-#ifndef AGENT_JOURNAL_H
-#define AGENT_JOURNAL_H
+#ifndef AGENT_COMMAND_JOURNAL_H
+#define AGENT_COMMAND_JOURNAL_H
 
 #include <stdbool.h>
 #include <stddef.h>

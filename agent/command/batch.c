@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Batches of commands; see batch.h. */
-#include "agent/batch.h"
+#include "agent/command/batch.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +8,8 @@
 
 #include <json-c/json.h>
 
-#include "agent/agent.h"
+#include "agent/command/command.h"
+#include "agent/peer/session.h"
 
 /* A batch is answered this long after the last of its members must have been. */
 #define MARGIN_NS NS_PER_S
@@ -85,7 +86,7 @@ static void record(struct batch *batch, unsigned index, bool success, enum error
 
 static struct command *find_member(const struct command *batch)
 {
-	struct command *command = batch->agent->commands.first;
+	struct command *command = batch->commands->first;
 
 	while (command && (command->batch != batch || command->cancelled || command->state == COMMAND_OVER))
 		command = command->next;
@@ -132,7 +133,7 @@ static void batch_free(void *work)
 {
 	struct batch *batch = work;
 
-	for (struct command *command = batch->command->agent->commands.first; command; command = command->next)
+	for (struct command *command = batch->command->commands->first; command; command = command->next)
 		if (command->batch == batch->command)
 			command->batch = NULL;
 	free(batch);
@@ -162,7 +163,7 @@ static void submit_member(struct batch *batch, unsigned index)
 		record(batch, index, false, fault.code);
 		return;
 	}
-	commands_submit_member(&command->agent->commands, command->session, &message, command, index);
+	commands_submit_member(command->commands, command->session, &message, command, index);
 }
 
 /* The rest after a failure, or when the asker has gone meanwhile, is answered without having been tried. */
@@ -181,7 +182,7 @@ static void skip_member(struct batch *batch, unsigned index)
 
 static void extend_deadline(struct command *batch)
 {
-	for (const struct command *command = batch->agent->commands.first; command; command = command->next)
+	for (const struct command *command = batch->commands->first; command; command = command->next)
 		if (command->batch == batch && command->deadline_ns + MARGIN_NS > batch->deadline_ns)
 			batch->deadline_ns = command->deadline_ns + MARGIN_NS;
 }
