@@ -110,10 +110,10 @@ static bool must_wait(struct command *command)
 	struct agent *agent = command_agent(command);
 
 	if (command->step == LIST_NEW) {
-		command->scan = tick_scan_processes(agent);
+		command->scan = sampling_scan(agent->sampling);
 		command->step = LIST_SCANNING;
 	}
-	return command->step == LIST_SCANNING ? agent->scans < command->scan
+	return command->step == LIST_SCANNING ? sampling_scans(agent->sampling) < command->scan
 					      : prober_outstanding(agent->prober, NULL) > 0;
 }
 

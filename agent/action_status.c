@@ -137,18 +137,28 @@ static void emit_helpers(struct sink *out, const struct agent *agent)
 
 static void emit_loop(struct sink *out, const struct agent *agent)
 {
+	struct sampling_stats sampling = sampling_stats(agent->sampling);
+
 	sink_object_begin(out, "loop");
 	sink_uint(out, "turns", ev_iteration(agent->loop));
 	sink_uint(out, "turns_over_1ms", agent->counters.turns_over_1ms);
 	sink_uint(out, "worst_turn_us", agent->counters.turn_ns_worst / NS_PER_US);
-	sink_uint(out, "samples", agent->counters.samples);
-	sink_uint(out, "samples_lost", agent->counters.samples_lost);
-	sink_uint(out, "ticks_skipped", agent->metrics.skipped);
+	sink_uint(out, "samples", sampling.samples);
+	sink_uint(out, "samples_lost", sampling.lost);
+	sink_uint(out, "ticks_skipped", sampling.skipped);
 	sink_uint(out, "clock_steps", agent->counters.clock_steps);
 	sink_uint(out, "sleeps", agent->counters.sleeps);
 	sink_uint(out, "reloads", agent->counters.reloads);
 	sink_uint(out, "reloads_failed", agent->counters.reloads_failed);
 	sink_uint(out, "log_lines_lost", report_lost());
+	sink_object_end(out);
+}
+
+static void emit_published(struct sink *out, const char *key, uint64_t taken, uint64_t missed)
+{
+	sink_object_begin(out, key);
+	sink_uint(out, "taken", taken);
+	sink_uint(out, "missed", missed);
 	sink_object_end(out);
 }
 
@@ -170,14 +180,17 @@ static void emit_status(struct sink *out, const char *key, const void *arg)
 	sink_real(out, "uptime_s", (double)(now.boot_ns - agent->started.boot_ns) / (double)NS_PER_S, 3);
 	sink_str(out, "state", agent->stopping == STOP_NOT ? "running" : "stopping");
 	sink_bool(out, "signature_required", peers_demand_signature(&agent->peers));
-	sink_uint(out, "last_seq", agent->next_seq - 1);
+	sink_uint(out, "last_seq", sampling_stats(agent->sampling).next_seq - 1);
 	emit_port(out, agent);
 	emit_log(out, agent);
 	sink_object_begin(out, "commands");
 	commands_report(&agent->commands, out);
 	sink_object_end(out);
 	sink_object_begin(out, "subscribers");
-	hub_report(&agent->hub, out);
+	emit_published(out, "port", agent->published.port, agent->published.port_missed);
+	emit_published(out, "feed", agent->published.feed, 0);
+	emit_published(out, "log", agent->published.log, 0);
+	emit_published(out, "latest", agent->published.latest, 0);
 	sink_object_end(out);
 	sink_object_begin(out, "collectors");
 	sampler_report(agent->sampler, out);

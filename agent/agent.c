@@ -177,9 +177,7 @@ int agent_init(struct agent *agent, const struct agent_options *options, struct 
 		standing_set(agent, REPLY_WARN, "config", "secret", "%s", warning.text);
 	}
 	if (r == 0)
-		r = build_state(agent, e);
-	if (r == 0)
-		r = build_parts(agent, e);
+		r = build_agent(agent, e);
 	if (r == 0)
 		r = local_new(&agent->peers, &agent->local, &warning, e);
 	if (r == 0 && warning.code)
@@ -190,7 +188,10 @@ int agent_init(struct agent *agent, const struct agent_options *options, struct 
 int agent_run(struct agent *agent)
 {
 	watch_everything(agent);
-	tick_start(agent);
+	generation_start(agent);
+	generation_look(agent);
+	sampling_start(agent->sampling, &agent->config);
+	housekeeping_start(agent);
 	agent_dispatch_port(agent);
 	report(LOG_INFO, "infiniservice " INFINISERVICE_VERSION ": vm %s (%s), port %s, log %s", agent->id.vm_id,
 	       agent->id.source, agent->config.port.spec, agent->config.log.enabled ? agent->config.log.dir : "off");
@@ -205,7 +206,8 @@ static void finish_state(struct agent *agent)
 {
 	if (agent->state.dir_fd < 0 || agent->stopping != STOP_END)
 		return;
-	if (agent->logger_stopped && state_finish(&agent->state, agent->next_seq, agent->id.boot_id) < 0)
+	if (agent->logger_stopped &&
+	    state_finish(&agent->state, sampling_stats(agent->sampling).next_seq, agent->id.boot_id) < 0)
 		report(LOG_WARNING, "%s: the next sample number could not be written", agent->config.agent.state_dir);
 }
 
@@ -235,6 +237,7 @@ void agent_done(struct agent *agent)
 	agent->local = local_free(agent->local);
 	session_done(&agent->port_session);
 	finish_state(agent);
+	agent->sampling = sampling_free(agent->sampling);
 	agent->sampler = sampler_free(agent->sampler);
 	power_done(&agent->power);
 	agent->bus = bus_free(agent->bus);
@@ -244,7 +247,6 @@ void agent_done(struct agent *agent)
 	agent->logger = logger_free(agent->logger);
 	agent->port = port_free(agent->port);
 	standing_done(&agent->standing);
-	hub_done(&agent->hub);
 	feed_done(&agent->feed);
 	kept_done(agent);
 	journal_close(&agent->journal);

@@ -22,7 +22,6 @@
 #include "agent/run/exec.h"
 #include "agent/metrics/feed.h"
 #include "agent/generation.h"
-#include "agent/metrics/hub.h"
 #include "agent/base/identity.h"
 #include "agent/base/loop.h"
 #include "agent/command/journal.h"
@@ -31,7 +30,7 @@
 #include "agent/power.h"
 #include "agent/metrics/prober.h"
 #include "agent/base/report.h"
-#include "agent/metrics/sample.h"
+#include "agent/metrics/sampling.h"
 #include "agent/base/schedule.h"
 #include "agent/script.h"
 #include "agent/peer/session.h"
@@ -42,7 +41,6 @@
 #include "transport/port.h"
 #include "transport/reply.h"
 
-#define AGENT_WAKE_FDS_MAX 4
 #define AGENT_SETTINGS_MAX 64
 
 /* What the command line said; the strings live as long as the process. */
@@ -54,11 +52,6 @@ struct agent_options {
 	bool verbose;
 };
 
-struct wake_watch {
-	ev_io io;
-	const struct collector *collector;
-};
-
 enum stop_phase {
 	STOP_NOT,   /* running */
 	STOP_DRAIN, /* running commands may finish */
@@ -67,8 +60,12 @@ enum stop_phase {
 	STOP_END,
 };
 
+/* Samples that were handed on; missed: there was no host, or no room. */
+struct published {
+	uint64_t port, port_missed, feed, log, latest;
+};
+
 struct agent_counters {
-	uint64_t samples, samples_lost;		   /* lost: could not be encoded */
 	uint64_t clock_steps, sleeps, generations; /* generations: begun after the first */
 	uint64_t reloads, reloads_failed;
 	uint64_t turn_ns_worst; /* longest work between two waits of the loop */
@@ -95,13 +92,12 @@ struct agent {
 	struct identity id;
 	struct state state;
 	struct moment started;
-	uint64_t next_seq;
 	struct generation generation;
 
 	struct clockwatch clock;
 	struct sampler *sampler;
+	struct sampling *sampling;
 	struct prober_pool *prober;
-	struct hub hub;
 	struct feed feed;
 	ev_timer feed_timer; /* one-shot: the rest of the readers */
 	struct audit audit;
@@ -131,31 +127,17 @@ struct agent {
 	struct standing standing; /* what is wrong now, for every host that comes */
 	unsigned executor_losses; /* in a row, with no answer of an executor in between */
 
-	struct schedule metrics, health, log_only;
-	uint64_t watchdog_ns;	  /* feed at least this often; 0: no watchdog */
-	uint64_t last_collect_ns; /* CLOCK_MONOTONIC; 0: none yet */
-	uint64_t last_sample_ns;
-	uint64_t last_extra_ns;
-	bool collecting;	 /* a sample, or the baseline, in slices */
-	bool scanning;		 /* the processes alone, likewise, */
-	bool scan_again;	 /* and once more after this */
-	uint64_t scans;		 /* of the processes, ended */
-	unsigned pending_topics; /* who gets the sample that is being collected; 0: nobody yet */
-	unsigned extra_topics;	 /* who gets the next sample out of turn */
-	bool gap;		 /* time broke since the last collect */
+	struct schedule health;
+	struct deadline health_deadline;
+	uint64_t watchdog_ns; /* feed at least this often; 0: no watchdog */
 
-	ev_timer metrics_timer, health_timer, poll_timer, log_timer; /* poll: only while the port cannot be waited on */
-	ev_timer extra_timer;					     /* one-shot: a sample out of turn */
-	ev_timer slice_timer;					     /* one-shot, at once: the next slice */
-	ev_timer collect_timer;					     /* one-shot: the end of waiting for probes */
-	ev_timer port_timer;					     /* one-shot: port_deadline_ns */
-	ev_timer stop_timer;					     /* one-shot: end of a stop phase */
+	ev_timer poll_timer; /* only while the port cannot be waited on */
+	ev_timer port_timer; /* one-shot: port_deadline_ns */
+	ev_timer stop_timer; /* one-shot: end of a stop phase */
 	ev_prepare before_wait;
 	ev_check after_wait;
 	ev_io port_io, clock_io;
 	ev_signal on_term, on_int, on_hup;
-	struct wake_watch wakes[AGENT_WAKE_FDS_MAX];
-	unsigned wake_count;
 
 	enum stop_phase stopping;
 	uint64_t stop_deadline_ns; /* of the present phase */
@@ -164,6 +146,7 @@ struct agent {
 
 	struct report_topic port_topic, encode_topic, exec_topic, nonce_topic;
 	struct agent_counters counters;
+	struct published published;
 };
 
 /* ---- agent.c: the life of it */
@@ -206,22 +189,13 @@ void agent_tell_policy(const struct agent *agent);
 /* Does what the port has to do and keeps its deadline. */
 void agent_dispatch_port(struct agent *agent);
 
-/* ---- tick.c: samples and the periodic work */
+/* ---- housekeeping.c: the clock, the log's answers and the manager's watchdog */
 
-void tick_start(struct agent *agent);
-void tick_stop(struct agent *agent);
-void tick_reconfigure(struct agent *agent);
-/* A sample for `topics` soon: at once, or as soon as its rates mean something. */
-void tick_sample_soon(struct agent *agent, unsigned topics);
+void housekeeping_start(struct agent *agent);
+void housekeeping_stop(struct agent *agent);
+void housekeeping_configure(struct agent *agent);
 /* Looks whether time broke; then rates are marked and the host is told. */
-void tick_check_clock(struct agent *agent);
-/*
- * Sees to it that the processes are scanned. The number that agent->scans has reached when that is done, which may be
- * now.
- */
-uint64_t tick_scan_processes(struct agent *agent);
-/* All probes have been answered: a sample that waited for them is finished. */
-void tick_probed(struct agent *agent);
+void housekeeping_check_clock(struct agent *agent);
 
 /* ---- stop.c: the fixed order of the end */
 

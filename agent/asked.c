@@ -4,8 +4,6 @@
 #include "agent/agent.h"
 #include "agent/subscribe.h"
 
-#define TOPICS (HUB_PORT | HUB_LOG | HUB_LATEST)
-
 /* ----------------------------------------------------------------------------------------------------------- pace */
 
 static bool spaced(uint64_t last_ns, uint64_t now_ns)
@@ -14,8 +12,12 @@ static bool spaced(uint64_t last_ns, uint64_t now_ns)
 }
 
 /* The users share one pace of theirs, apart from root's and the host's; each of them has its own besides. */
-static bool users_may(struct asked *asked, uint64_t now_ns)
+static bool users_may(struct asked *asked, uint64_t ticks, uint64_t now_ns)
 {
+	uint64_t back = ticks - asked->ticks;
+
+	asked->ticks = ticks;
+	asked->users_spent -= back < asked->users_spent ? (unsigned)back : asked->users_spent;
 	if (!spaced(asked->users_ns, now_ns) || asked->users_spent >= ASKED_USERS_SAVED)
 		return false;
 	asked->users_ns = now_ns;
@@ -31,7 +33,8 @@ static bool takes_turn(struct agent *agent, const struct session *session)
 					? &agent->commands.sources.host
 					: source_of_user(&agent->commands.sources, session->uid, now_ns);
 
-	if (!spaced(source->sample_ns, now_ns) || (user && !users_may(&agent->asked, now_ns)))
+	if (!spaced(source->sample_ns, now_ns) ||
+	    (user && !users_may(&agent->asked, sampling_stats(agent->sampling).ticks, now_ns)))
 		return false;
 	source->sample_ns = now_ns;
 	return true;
@@ -78,23 +81,23 @@ static int hand(struct agent *agent, struct session *session, struct line *line)
 /* One that does not read what it has been sent has the sample there already. */
 static void repeat(struct agent *agent, struct session *session)
 {
-	if (!session_crowded(session) && hand(agent, session, agent->hub.latest) == 0)
+	if (!session_crowded(session) && hand(agent, session, sampling_latest(agent->sampling)) == 0)
 		agent->asked.repeated++;
 }
 
 static bool in_the_making(const struct agent *agent)
 {
-	return ((agent->pending_topics | agent->extra_topics) & HUB_PORT) != 0;
+	return (sampling_stats(agent->sampling).making & SAMPLE_TO_PORT) != 0;
 }
 
 void asked_for_sample(struct agent *agent, struct session *session)
 {
 	if (in_the_making(agent)) {
 		wait_for_sample(&agent->asked, session);
-	} else if (!agent->hub.latest || takes_turn(agent, session)) {
+	} else if (!sampling_latest(agent->sampling) || takes_turn(agent, session)) {
 		agent->asked.taken++;
 		wait_for_sample(&agent->asked, session);
-		tick_sample_soon(agent, TOPICS);
+		sampling_soon(agent->sampling, SAMPLE_TO_ALL);
 	} else {
 		repeat(agent, session);
 	}
@@ -114,10 +117,4 @@ void asked_publish(struct agent *agent, struct line *line)
 		    (session->feed.interval_ns && !feed_had(&agent->feed, &session->feed, line)))
 			hand(agent, session, line);
 	}
-}
-
-void asked_tick(struct agent *agent)
-{
-	if (agent->asked.users_spent)
-		agent->asked.users_spent--;
 }

@@ -30,6 +30,7 @@ struct asked {
 	struct session *first;	  /* local clients that wait for the sample in the making */
 	uint64_t users_ns;	  /* when one of the users was given a sample; 0: never */
 	unsigned users_spent;	  /* of ASKED_USERS_SAVED */
+	uint64_t ticks;		  /* regular samples up to the last look at users_spent */
 	uint64_t taken, repeated; /* answered by a new one, by one that was there */
 };
 
@@ -38,9 +39,6 @@ void asked_for_sample(struct agent *agent, struct session *session);
 
 /* A sample has been published: who waits for one gets it. */
 void asked_publish(struct agent *agent, struct line *line);
-
-/* A regular sample is due: the users have one more in hand. */
-void asked_tick(struct agent *agent);
 
 /* The session is over, it waits for nothing. */
 void asked_leave(struct session *session);

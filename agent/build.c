@@ -29,31 +29,74 @@
 #include "agent/command/record.h"
 #include "transport/json_write.h"
 
-static int hub_to_port(void *data, struct line *line)
+/* The same bytes for all; one that is away or cannot take them costs no other a sample. */
+static void publish(struct agent *agent, unsigned to, struct line *line)
 {
-	return hostlink_sample(data, line);
+	struct published *published = &agent->published;
+
+	if (to & SAMPLE_TO_PORT) {
+		if (hostlink_sample(agent, line) == 0)
+			published->port++;
+		else
+			published->port_missed++;
+		subscribe_publish(agent, FEED_METRICS, line);
+		published->feed++;
+	}
+	if (to & SAMPLE_TO_LOG) {
+		logger_put(agent->logger, line, agent->now);
+		published->log++;
+	}
+	if (to & SAMPLE_TO_LATEST) {
+		logger_latest(agent->logger, line, agent->now);
+		published->latest++;
+	}
+	asked_publish(agent, line);
 }
 
-static int hub_to_feed(void *data, struct line *line)
-{
-	subscribe_publish(data, FEED_METRICS, line);
-	return 0;
-}
-
-static int hub_to_log(void *data, struct line *line)
+static void on_sample_begin(void *data)
 {
 	struct agent *agent = data;
 
-	logger_put(agent->logger, line, agent->now);
-	return 0;
+	housekeeping_check_clock(agent);
+	logger_check(agent->logger, agent->now); /* its figures are part of the sample */
 }
 
-static int hub_to_latest(void *data, struct line *line)
+static void on_sample(void *data, unsigned to, struct line *line)
 {
 	struct agent *agent = data;
 
-	logger_latest(agent->logger, line, agent->now);
-	return 0;
+	if (line)
+		publish(agent, to, line);
+	else
+		report_limited(&agent->encode_topic, agent->now.mono_ns, LOG_ERR,
+			       "a sample could not be encoded (out of memory, or over the line limit)");
+}
+
+static void on_scanned(void *data)
+{
+	struct agent *agent = data;
+
+	commands_probed(&agent->commands);
+}
+
+/* The agent's own counters, into the object that the self collector has open. */
+static void emit_self(void *data, struct sink *out)
+{
+	const struct agent *agent = data;
+	const struct port_stats *port = port_stats(agent->port);
+	struct logger_stats log = logger_stats(agent->logger);
+	struct sampling_stats sampling = sampling_stats(agent->sampling);
+
+	sink_uint(out, "samples", sampling.samples);
+	sink_uint(out, "samples_lost", sampling.lost);
+	sink_uint(out, "port_dropped", port->lines_dropped[LINE_SAMPLE] + port->lines_refused[LINE_SAMPLE]);
+	sink_uint(out, "port_queued_bytes", port_queued_bytes(agent->port));
+	sink_uint(out, "log_dropped", log.dropped);
+	sink_uint(out, "log_queued", log.queued);
+	sink_uint(out, "commands_running", commands_running(&agent->commands));
+	sink_uint(out, "commands_queued", commands_queued(&agent->commands));
+	sink_uint(out, "commands_answered", agent->commands.stats.answered);
+	sink_uint(out, "worst_turn_us", agent->counters.turn_ns_worst / NS_PER_US);
 }
 
 static void on_collector_changed(void *data, const struct collector *collector, int error)
@@ -88,7 +131,7 @@ static void on_probes_answered(void *data)
 {
 	struct agent *agent = data;
 
-	tick_probed(agent);
+	sampling_probed(agent->sampling);
 	commands_probed(&agent->commands);
 }
 
@@ -169,20 +212,20 @@ __attribute__((format(printf, 4, 5))) static void tell_at_start(struct agent *ag
 	standing_set(agent, REPLY_WARN, source, subject, "%s", words);
 }
 
-static void find_first_seq(struct agent *agent)
+static uint64_t find_first_seq(struct agent *agent)
 {
-	uint64_t log_seq = 0, latest_seq = seq_of_latest(agent->config.agent.runtime_dir);
+	uint64_t log_seq = 0, latest_seq = seq_of_latest(agent->config.agent.runtime_dir), first_seq;
 
 	if (agent->config.log.enabled && repair_last_seq(agent->config.log.dir, &log_seq) < 0)
 		log_seq = 0;
-	agent->next_seq =
-		state_first_seq(&agent->state, log_seq > latest_seq ? log_seq : latest_seq, agent->id.boot_id);
-	if (state_begin(&agent->state, agent->next_seq, agent->id.boot_id) < 0)
+	first_seq = state_first_seq(&agent->state, log_seq > latest_seq ? log_seq : latest_seq, agent->id.boot_id);
+	if (state_begin(&agent->state, first_seq, agent->id.boot_id) < 0)
 		tell_at_start(agent, "agent", "state", "%s cannot be written: sample numbers rest on the log alone",
 			      agent->config.agent.state_dir);
+	return first_seq;
 }
 
-int build_state(struct agent *agent, struct err *e)
+static int build_state(struct agent *agent, uint64_t *first_seq, struct err *e)
 {
 	const char *runtime_dir = agent->config.agent.runtime_dir;
 	int r = state_open(&agent->state, agent->config.agent.state_dir, e);
@@ -196,8 +239,8 @@ int build_state(struct agent *agent, struct err *e)
 	identity_find(&agent->id, agent->config.agent.vm_id, agent->state.dir_fd, &unnamed);
 	if (unnamed.code)
 		tell_at_start(agent, "agent", "vm_id", "%s", unnamed.text);
-	find_first_seq(agent);
-	generation_open(agent);
+	*first_seq = find_first_seq(agent);
+	generation_open(agent, *first_seq);
 	return 0;
 }
 
@@ -379,7 +422,29 @@ static void build_commands(struct agent *agent)
 	commands_init(&agent->commands);
 }
 
-int build_parts(struct agent *agent, struct err *e)
+static int build_sampling(struct agent *agent, uint64_t first_seq)
+{
+	struct sampling_config config = {
+		.loop = &agent->turns,
+		.probers = agent->prober,
+		.id = &agent->id,
+		.first_seq = first_seq,
+		.begin = on_sample_begin,
+		.sample = on_sample,
+		.scanned = on_scanned,
+		.emit_self = emit_self,
+		.data = agent,
+	};
+	int r = sampler_new(&agent->config, agent->prober, &agent->now, on_collector_changed, agent, &agent->sampler);
+
+	if (r < 0)
+		return r;
+	config.sampler = agent->sampler;
+	agent->sampling = sampling_new(&config);
+	return agent->sampling ? 0 : -ENOMEM;
+}
+
+static int build_parts(struct agent *agent, uint64_t first_seq, struct err *e)
 {
 	struct ev_loop *loop = reserve_loop(e);
 	int r;
@@ -407,14 +472,17 @@ int build_parts(struct agent *agent, struct err *e)
 	complete_lost_scripts(agent);
 	r = build_helpers(agent);
 	if (r == 0)
-		r = sampler_new(&agent->config, agent->prober, &agent->now, on_collector_changed, agent,
-				&agent->sampler);
+		r = build_sampling(agent, first_seq);
 	if (r < 0)
 		return err_set(e, r, "out of memory");
-	hub_subscribe(&agent->hub, "port", HUB_PORT, hub_to_port, agent);
-	hub_subscribe(&agent->hub, "feed", HUB_PORT, hub_to_feed, agent);
-	hub_subscribe(&agent->hub, "log", HUB_LOG, hub_to_log, agent);
-	hub_subscribe(&agent->hub, "latest", HUB_LATEST, hub_to_latest, agent);
 	kept_resume(agent);
 	return 0;
+}
+
+int build_agent(struct agent *agent, struct err *e)
+{
+	uint64_t first_seq;
+	int r = build_state(agent, &first_seq, e);
+
+	return r < 0 ? r : build_parts(agent, first_seq, e);
 }

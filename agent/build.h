@@ -7,10 +7,10 @@
 
 struct agent;
 
-/* Takes the state directory and finds identity and first sample number. 0 or -errno with words. */
-int build_state(struct agent *agent, struct err *e);
-
-/* Everything else but the local socket. 0 or -errno with words; what was made stays for agent_done. */
-int build_parts(struct agent *agent, struct err *e);
+/*
+ * Takes the state directory, finds identity and first sample number, and makes everything but the local socket. 0 or
+ * -errno with words; what was made stays for agent_done.
+ */
+int build_agent(struct agent *agent, struct err *e);
 
 #endif

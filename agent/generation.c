@@ -90,7 +90,7 @@ static void keep(struct agent *agent)
 		rename(fresh, path);
 }
 
-static bool recall(struct agent *agent)
+static bool recall(struct agent *agent, uint64_t next_seq)
 {
 	struct generation kept = { 0 };
 	char path[PATH_MAX], text[256], boot_id[BOOT_ID_SIZE];
@@ -108,18 +108,18 @@ static bool recall(struct agent *agent)
 	if (sscanf(text, "%32s %16[0-9a-f] %" SCNu64 " %d %" SCNd64 " %" SCNu64 " %" SCNd64, boot_id, kept.text,
 		   &kept.first_seq, &known, &kept.rtc.rtc_s, &kept.rtc.boot_ns, &kept.rtc.wall_ms) != 7 ||
 	    strlen(kept.text) != GENERATION_SIZE - 1 || strcmp(boot_id, agent->id.boot_id) != 0 ||
-	    kept.first_seq > agent->next_seq)
+	    kept.first_seq > next_seq)
 		return false;
 	kept.rtc_known = known == 1;
-	kept.sent_seq = agent->next_seq - 1;
+	kept.sent_seq = next_seq - 1;
 	agent->generation = kept;
 	return true;
 }
 
-void generation_open(struct agent *agent)
+void generation_open(struct agent *agent, uint64_t next_seq)
 {
-	if (!recall(agent)) {
-		agent->generation = (struct generation){ .first_seq = agent->next_seq };
+	if (!recall(agent, next_seq)) {
+		agent->generation = (struct generation){ .first_seq = next_seq };
 		generation_make(agent->generation.text);
 		keep(agent);
 	}
@@ -134,17 +134,17 @@ static void renew(struct agent *agent, const char *why)
 
 	generation_make(generation->text);
 	memcpy(agent->id.generation, generation->text, GENERATION_SIZE);
-	generation->first_seq = agent->next_seq;
+	generation->first_seq = sampling_stats(agent->sampling).next_seq;
 	generation->sent_seq = 0;
 	keep(agent);
 	agent->counters.generations++;
-	agent->gap = true;
+	sampling_gap(agent->sampling);
 	report(LOG_NOTICE,
 	       "this guest was put back to an earlier state, or paused: %s; its samples are of generation %s from "
 	       "%" PRIu64 " on",
 	       why, generation->text, generation->first_seq);
 	hostlink_renewed_generation(agent, why);
-	tick_sample_soon(agent, HUB_PORT | HUB_LOG | HUB_LATEST);
+	sampling_soon(agent->sampling, SAMPLE_TO_ALL);
 }
 
 static void on_vmgenid(struct ev_loop *loop, ev_io *io, int events)
@@ -219,7 +219,7 @@ void generation_clock_set(struct agent *agent, int64_t stepped_ms)
 
 void generation_woke(struct agent *agent)
 {
-	uint64_t due_ns = agent->metrics.due_ns, now_ns = agent->now.mono_ns;
+	uint64_t due_ns = sampling_stats(agent->sampling).due_ns, now_ns = agent->now.mono_ns;
 
 	if (agent->stopping != STOP_NOT || due_ns == 0 || now_ns < due_ns ||
 	    now_ns - due_ns < GENERATION_AHEAD_MS * NS_PER_MS || due_ns == agent->generation.late_due_ns)
@@ -278,7 +278,8 @@ uint64_t generation_ack(struct agent *agent, uint64_t seq, const char *text)
 	bool ours = text ? strcmp(text, generation->text) == 0 : seq <= generation->sent_seq;
 
 	/* A host that names no generation says the same after each handshake: it is a sign once. */
-	if (seq >= agent->next_seq && (text ? strcmp(text, generation->text) == 0 : seq > generation->foreign_seq)) {
+	if (seq >= sampling_stats(agent->sampling).next_seq &&
+	    (text ? strcmp(text, generation->text) == 0 : seq > generation->foreign_seq)) {
 		if (!text)
 			generation->foreign_seq = seq;
 		renew_on_word(agent, "a host holds a sample that has not been taken yet");

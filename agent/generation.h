@@ -66,9 +66,10 @@ bool generation_host_ran_ahead(struct generation *generation, int64_t host_ms, i
 void generation_make(char text[GENERATION_SIZE]);
 
 /*
- * Takes the generation of this boot from the runtime directory, or makes one. Once next_seq and the identity are known.
+ * Takes the generation of this boot from the runtime directory, or makes one. Once the identity is known, and the
+ * number of the next sample.
  */
-void generation_open(struct agent *agent);
+void generation_open(struct agent *agent, uint64_t next_seq);
 
 /* Begins and ends to listen to the kernel. */
 void generation_start(struct agent *agent);

@@ -618,7 +618,9 @@ void history_ack(struct session *session, uint64_t seq)
 	if (!first || seq == UINT64_MAX)
 		return;
 	past->gap.from = seq + 1;
-	past->gap.to = (session->first_seq ? session->first_seq : session_agent(session)->next_seq) - 1;
+	past->gap.to =
+		(session->first_seq ? session->first_seq : sampling_stats(session_agent(session)->sampling).next_seq) -
+		1;
 	past->gap.failures = 0;
 	offer_gap(session);
 }

@@ -119,10 +119,10 @@ static void greet(struct agent *agent)
 	kept_greet(agent);
 	generation_look(agent);
 	scripts_greet(&agent->scripts);
-	if (agent->hub.latest && now.mono_ns - agent->last_sample_ns < YOUNG_NS)
-		hostlink_sample(agent, agent->hub.latest);
+	if (sampling_latest(agent->sampling) && now.mono_ns - sampling_stats(agent->sampling).taken_ns < YOUNG_NS)
+		hostlink_sample(agent, sampling_latest(agent->sampling));
 	else
-		tick_sample_soon(agent, HUB_PORT | HUB_LOG | HUB_LATEST);
+		sampling_soon(agent->sampling, SAMPLE_TO_ALL);
 }
 
 int hostlink_sample(struct agent *agent, struct line *line)

@@ -175,7 +175,8 @@ void agent_apply_config(struct agent *agent, struct config *fresh)
 	config_free(&agent->config);
 	agent->config = *fresh;
 	agent_set_log_level(agent);
-	tick_reconfigure(agent);
+	sampling_configure(agent->sampling, &agent->config);
+	housekeeping_configure(agent);
 }
 
 void agent_reload(struct agent *agent)

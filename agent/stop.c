@@ -60,7 +60,9 @@ void stop_begin(struct agent *agent)
 		report(LOG_INFO, "stopping: %u commands run, %u wait", commands_running(&agent->commands),
 		       commands_queued(&agent->commands));
 		notify_stopping();
-		tick_stop(agent);
+		sampling_stop(agent->sampling);
+		generation_stop(agent);
+		housekeeping_stop(agent);
 		power_cancel(&agent->power);
 		enter(agent, STOP_DRAIN, agent->config.agent.shutdown_grace_s * NS_PER_S);
 		commands_close(&agent->commands);

@@ -163,11 +163,6 @@ static void emit_subscription(struct sink *out, const char *key, const void *arg
 	sink_object_end(out);
 }
 
-static uint64_t latest_seq(const struct agent *agent)
-{
-	return agent->hub.latest ? agent->hub.latest->seq : 0;
-}
-
 /* A host gets every event unasked. */
 static unsigned wanted_of(const struct session *session, unsigned topics)
 {
@@ -179,6 +174,7 @@ enum action_result action_run_subscribe(struct command *command)
 {
 	struct agent *agent = command_agent(command);
 	struct session *session = command->session;
+	struct line *latest = sampling_latest(agent->sampling);
 	unsigned topics = find_topics(command);
 	bool fresh;
 
@@ -188,10 +184,10 @@ enum action_result action_run_subscribe(struct command *command)
 	session->feed.ops = &reader_ops;
 	if (topics & 1U << FEED_METRICS)
 		session->feed.interval_ns = command->message.interval_ms * NS_PER_MS;
-	feed_subscribe(&agent->feed, &session->feed, wanted_of(session, topics), latest_seq(agent));
+	feed_subscribe(&agent->feed, &session->feed, wanted_of(session, topics), latest ? latest->seq : 0);
 	command_succeed(command, emit_subscription, session);
-	if (fresh && agent->hub.latest)
-		session->send(session, agent->hub.latest);
+	if (fresh && latest)
+		session->send(session, latest);
 	return ACTION_TAKEN;
 }
 

@@ -17,6 +17,7 @@
 
 #include "agent/history.h"
 #include "agent/subscribe.h"
+#include "tests/fake_loop.h"
 #include "tests/still_agent.h"
 
 static struct session session;
@@ -27,6 +28,7 @@ static struct {
 	uint64_t last_seq;
 	bool refuses;
 } got;
+static const struct line *got_line; /* the last sample */
 
 static int take(struct session *peer, struct line *line)
 {
@@ -34,6 +36,7 @@ static int take(struct session *peer, struct line *line)
 	if (got.refuses)
 		return -ENOBUFS;
 	got.samples += line->class == LINE_SAMPLE;
+	got_line = line->class == LINE_SAMPLE ? line : got_line;
 	got.last_seq = line->class == LINE_SAMPLE ? line->seq : got.last_seq;
 	return 0;
 }
@@ -154,16 +157,23 @@ static void what_is_asked_at_the_very_border_stays(void **state)
  * for besides
  */
 
-/* One is taken `ms` later, with whatever the collectors have: its number. */
+static uint64_t newest_seq(void)
+{
+	return sampling_stats(agent.sampling).next_seq - 1;
+}
+
+/* One is taken `ms` later, 200 at least, with what the collectors have by themselves: its number. */
 static uint64_t sample_in(unsigned ms)
 {
-	agent.now.mono_ns += ms * NS_PER_MS;
-	agent.pending_topics = HUB_PORT | HUB_LATEST;
-	agent.extra_topics = 0;
-	ev_timer_stop(agent.loop, &agent.extra_timer);
-	agent.last_collect_ns = agent.now.mono_ns;
-	tick_probed(&agent);
-	return agent.next_seq - 1;
+	uint64_t before = sampling_stats(agent.sampling).samples;
+
+	fake_set_clocks(&agent.turns, agent.now.mono_ns + ms * NS_PER_MS);
+	sampling_soon(agent.sampling, SAMPLE_TO_PORT | SAMPLE_TO_LATEST);
+	while (sampling_stats(agent.sampling).samples == before) {
+		assert_true(fake_turn(&agent.turns, agent.now.mono_ns) || prober_outstanding(agent.prober, NULL));
+		sampling_probed(agent.sampling);
+	}
+	return newest_seq();
 }
 
 /* Since the last look. */
@@ -185,8 +195,26 @@ static void subscribe_paced(void)
 	hear(paced);
 	memset(&got, 0, sizeof(got));
 	got_samples(0, 0);
-	sample_in(100);
-	got_samples(1, agent.next_seq - 1);
+	sample_in(200);
+	got_samples(1, newest_seq());
+}
+
+/* The host is away: it costs the others nothing, and they get the very same bytes. */
+static void a_sample_that_misses_the_host_reaches_the_others(void **state)
+{
+	struct published before = agent.published;
+
+	(void)state;
+	hear(subscribe);
+	memset(&got, 0, sizeof(got));
+	sample_in(1000);
+	got_samples(1, newest_seq());
+	assert_ptr_equal(got_line, sampling_latest(agent.sampling));
+	assert_int_equal(agent.published.port, before.port);
+	assert_int_equal(agent.published.port_missed, before.port_missed + 1);
+	assert_int_equal(agent.published.feed, before.feed + 1);
+	assert_int_equal(agent.published.latest, before.latest + 1);
+	assert_int_equal(agent.published.log, before.log); /* it was not for that */
 }
 
 static void a_subscriber_with_a_pace_gets_between_what_it_asks_for(void **state)
@@ -247,7 +275,7 @@ static void what_could_not_be_sent_is_still_due(void **state)
 	sample_in(1000);
 	got_samples(0, 0);
 	feed_pump_reader(&agent.feed, &session.feed);
-	got_samples(1, agent.next_seq - 1);
+	got_samples(1, newest_seq());
 }
 
 /*
@@ -273,8 +301,8 @@ static void what_was_said_to_be_held_is_forgotten_with_all_that_came_of_it(void 
 {
 	(void)state;
 	let_log(true);
-	if (agent.next_seq < 10)
-		agent.next_seq = 10;
+	while (newest_seq() < 9)
+		sample_in(1000);
 	say_held(3);
 	assert_true(history_acked(&session));
 	assert_int_equal(session.past->acked_seq, 3);
@@ -361,6 +389,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_subscription_of_the_next_host_keeps_no_ack_of_the_last, begin, end),
 		cmocka_unit_test_setup_teardown(a_border_before_all_that_was_asked_takes_nothing, begin, end),
 		cmocka_unit_test_setup_teardown(what_is_asked_at_the_very_border_stays, begin, end),
+		cmocka_unit_test_setup_teardown(a_sample_that_misses_the_host_reaches_the_others, begin_local, end),
 		cmocka_unit_test_setup_teardown(a_subscriber_with_a_pace_gets_between_what_it_asks_for, begin_local,
 						end),
 		cmocka_unit_test_setup_teardown(a_subscriber_gets_no_sample_twice_for_having_asked_when_one_was_due,

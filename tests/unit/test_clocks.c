@@ -122,11 +122,12 @@ static void a_host_that_holds_samples_of_before_is_offered_this_generation_from_
 	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		static struct agent agent;
 
-		agent.next_seq = 750;
+		agent.sampling = sampling_new(&(struct sampling_config){ .loop = &agent.turns, .first_seq = 750 });
 		agent.generation = (struct generation){ .text = "0123456789abcdef", .first_seq = 721, .sent_seq = 740 };
 		if (generation_ack(&agent, cases[i].seq, cases[i].text) != cases[i].after)
 			fail_msg("case %u", i);
 		assert_string_equal(agent.generation.text, "0123456789abcdef");
+		agent.sampling = sampling_free(agent.sampling);
 	}
 }
 

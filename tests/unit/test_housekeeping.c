@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "tests/fake_loop.h"
 #include "tests/still_agent.h"
 
 static int manager = -1;
@@ -25,29 +26,32 @@ static int begin(void **state)
 	assert_int_equal(bind(manager, (const struct sockaddr *)&address, sizeof(address)), 0);
 	setenv("NOTIFY_SOCKET", address.sun_path, 1);
 	setenv("WATCHDOG_USEC", "2000000", 1);
-	tick_start(&agent);
+	housekeeping_start(&agent);
 	return 0;
 }
 
 static int end(void **state)
 {
-	tick_stop(&agent);
+	housekeeping_stop(&agent);
+	deadline_stop(&agent.health_deadline);
 	unsetenv("NOTIFY_SOCKET");
 	unsetenv("WATCHDOG_USEC");
 	close_fd(&manager);
 	return remove_folder(state);
 }
 
-/* The tick of the health timer, when the last sample was begun so long ago. */
+/* The health deadline's turn, when the last sample was begun so long ago. */
 static bool fed_after(uint64_t ns)
 {
 	char text[512];
 	ssize_t len;
 	bool fed = false;
 
-	agent.now.mono_ns += 10 * NS_PER_S;
-	agent.last_collect_ns = agent.now.mono_ns - ns;
-	ev_invoke(agent.loop, &agent.health_timer, EV_TIMER);
+	fake_set_clocks(&agent.turns, agent.now.mono_ns + 10 * NS_PER_S);
+	sampling_start(agent.sampling, &agent.config);
+	sampling_stop(agent.sampling);
+	fake_set_clocks(&agent.turns, agent.now.mono_ns + ns);
+	pass_time(&agent.turns, 0);
 	while ((len = recv(manager, text, sizeof(text) - 1, MSG_DONTWAIT)) >= 0) {
 		text[len] = '\0';
 		fed = fed || strcmp(text, "WATCHDOG=1") == 0;
@@ -111,5 +115,5 @@ int main(void)
 		cmocka_unit_test(patience_goes_by_the_interval_that_holds_now),
 	};
 
-	return cmocka_run_group_tests_name("tick", tests, begin, end);
+	return cmocka_run_group_tests_name("housekeeping", tests, begin, end);
 }
