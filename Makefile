@@ -140,19 +140,17 @@ $(BUILD)/infinihost: $(BUILD)/tools/infinihost/main.o $(LINK_host)
 
 UNITS := infiniservice.service infiniservice-port@.service infiniservice-exec.service infiniservice-exec.socket
 
-# Both programs in one file, with the small libraries in it: what it needs of the system is the C library alone. It is made in a root of
-# the oldest release that it is for (tools/portable.sh), where STATIC_LIBRARIES is set.
-STATIC_LIBRARIES ?=
+# Both programs in one file, with the small libraries in it: of the system it needs the C library alone, from PORTABLE_RELEASE's on. It is
+# compiled by this machine's compiler against that release's files, in a build of its own.
+PORTABLE_RELEASE := bullseye
 PORTABLE := $(BUILD)/agent/portable/main.o $(BUILD)/agent/portable/executor_main.o
-SYS_portable := $(if $(STATIC_LIBRARIES),-Wl$(comma)-Bstatic -lev -ljson-c -linih -lzstd -lnettle -Wl$(comma)-Bdynamic -lm -ldl,$(SYS_agent))
+SYS_portable := -Wl,-Bstatic -lev -ljson-c -linih -lzstd -lnettle -Wl,-Bdynamic -lm -ldl
 $(BUILD)/agent/portable/executor_main.o: agent/executor/main.c $(BUILD)/.flags
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(INC_agent) $(ALL_CFLAGS) -Dmain=executor_main -Wno-missing-prototypes -c -o $@ $<
-$(BUILD)/portable/infiniservice: $(PORTABLE) $(call archives,agent executor cleaner)
-	@mkdir -p $(@D)
-	$(if $(V),,@echo "  LINK portable/$(@F)")
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SYS_portable)
-	$(Q)strip $@
+$(BUILD)/infiniservice-portable: $(PORTABLE) $(call archives,agent executor cleaner)
+	$(if $(V),,@echo "  LINK $(@F)")
+	$(Q)$(CC) $(ALL_LDFLAGS) -s -o $@ $^ $(SYS_portable)
 # The installer that may be pushed with it, whole.
 INSTALLER_PARTS := $(UNITS) 60-infiniservice.rules infiniservice.conf examples/10-process-details.conf
 $(BUILD)/portable/install-linux.sh: packaging/install-linux.sh $(addprefix packaging/,$(INSTALLER_PARTS))
@@ -233,8 +231,9 @@ $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(UNIT_LINK)
 STORIES := $(patsubst tests/vm/story_%.py,%,$(wildcard tests/vm/story_*.py))
 STORIES_APART := commands disk executor kept power signed storm time travel
 GUEST_RUNS := "tests/vm/run_guest.py --again $(STORIES_APART)" "tests/vm/run_guest.py --again $(filter-out $(STORIES_APART),$(STORIES))"
-# All of it in one release; in the other what that can make different.
-PACKAGE_RUNS := "tests/vm/run_package.py --again --release bookworm" "tests/vm/run_package.py --again --brief --release trixie"
+# All of it in one release; in the other what that can make different. And the portable program, as a host pushes it.
+PACKAGE_RUNS := "tests/vm/run_package.py --again --release bookworm" "tests/vm/run_package.py --again --brief --release trixie" \
+	"tests/vm/run_pushed.py --again --release bookworm" "tests/vm/run_pushed.py --again --brief --release trixie"
 .SECONDARY:
 .PHONY: unit-programs test-programs
 unit-programs: $(UNIT_TESTS)
@@ -284,7 +283,7 @@ bench: ## figures against floor programs and peers, as ratios
 
 soak: ## kills, storms, reconnects and power cuts, N=… rounds (default 20)
 	@tools/deps.sh build test
-	@$(MAKE) --no-print-directory check
+	@$(MAKE) --no-print-directory check portable
 	@tests/soak/run $(or $(N),20)
 
 # --------------------------------------------------------------------------------------------------------- quality
@@ -339,16 +338,19 @@ uninstall: ## remove what install put there (the configuration stays)
 	rm -f $(addprefix $(DESTDIR),$(INSTALLED))
 	-rmdir $(DESTDIR)$(DOCDIR)/examples $(DESTDIR)$(DOCDIR)
 
-portable: ## one static program and its installer, into build/portable
-	@tools/deps.sh build
-	@$(MAKE) --no-print-directory $(BUILD)/portable/infiniservice $(BUILD)/portable/install-linux.sh
+portable: $(BUILD)/portable/install-linux.sh ## one program for every Linux with glibc 2.31 or newer, and its installer, into build/portable
+	@tools/deps.sh build portable
+	@root=$$(tools/sysroot.py $(BUILD) $(PORTABLE_RELEASE)) && libraries=$$root/usr/lib/$$($(CC) -print-multiarch) && \
+		$(MAKE) --no-print-directory $(PARALLEL) BUILD=$(BUILD)/portable/objects CC="$(CC) --sysroot=$$root" \
+		LDFLAGS="$(LDFLAGS) -B$$libraries -L$$libraries" $(BUILD)/portable/objects/infiniservice-portable
+	@$(INSTALL) -m 755 $(BUILD)/portable/objects/infiniservice-portable $(BUILD)/portable/infiniservice
 
 deb: ## Debian packages infiniservice and infiniservice-host, into build/deb
 	@tools/deps.sh build deb
 	@rm -f $(BUILD)/deb/infiniservice_*.deb $(BUILD)/deb/infiniservice-*_*.deb
 	@packaging/build-deb.sh $(BUILD)/deb
 
-check-package: deb ## the life of the installed package in a booted Debian 12, and what can differ there in a booted Debian 13
+check-package: deb portable ## the life of the installed package in booted Debian 12 and 13, and of the portable program pushed into them
 	@tools/deps.sh test
 	@tests/run -j $(TEST_JOBS) -t 1800 --again $(PACKAGE_RUNS)
 
@@ -360,4 +362,4 @@ clean: ## remove what was built (the cached guest images too)
 help: ## this list
 	@sed -n 's/^\([a-z_.-]*\):[^#]*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-24s%s\n", $$1, $$2 }'
 
--include $(shell find $(BUILD) \( -path $(BUILD)/asan -o -path $(BUILD)/fuzz -o -path $(BUILD)/cache \) -prune -o -name '*.d' -print 2>/dev/null)
+-include $(shell find $(BUILD) \( -path $(BUILD)/asan -o -path $(BUILD)/fuzz -o -path $(BUILD)/portable -o -path $(BUILD)/cache \) -prune -o -name '*.d' -print 2>/dev/null)

@@ -2,6 +2,10 @@
 /* Status: everything the agent knows of itself, for `infinictl status` and for hosts. */
 #include "agent/actions.h"
 
+#include <unistd.h>
+
+#include <infiniservice/libc.h>
+
 #include "agent/agent.h"
 #include "agent/subscribe.h"
 

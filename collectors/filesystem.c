@@ -13,6 +13,7 @@
 #include <sys/statvfs.h>
 
 #include <infiniservice/cleanup.h>
+#include <infiniservice/libc.h>
 #include <infiniservice/collector.h>
 
 #include "mountinfo.h"

@@ -282,13 +282,36 @@ remove_rights() {
 	fi
 }
 
+# Before anything is written: the portable program is made for glibc from 2.31 on, and a loader that lacks it says so in riddles.
+check_libc() {
+	libc=$({ getconf GNU_LIBC_VERSION || ldd --version; } 2>&1 | head -n 1) || true
+	case $libc in
+	*musl*) fail "the C library here is musl, which is not supported: glibc 2.31 or newer is needed" ;;
+	"glibc "[0-9]*.[0-9]*) version=${libc#glibc } ;;
+	*) return 0 ;; # unknown: the program itself is tried
+	esac
+	major=${version%%.*} minor=${version#*.}
+	minor=${minor%%[!0-9]*}
+	[ "$major" -gt 2 ] || { [ "$major" -eq 2 ] && [ "$minor" -ge 31 ]; } ||
+		fail "the C library here is glibc $version: 2.31 or newer is needed (Debian 11, Ubuntu 20.04, RHEL 9)"
+}
+
+# What is missing then is no reason not to install: the agent tries again every minute that it is asked.
+check_libsystemd() {
+	for place in /lib /lib64 /usr/lib /usr/lib64 /lib/*-linux-* /usr/lib/*-linux-*; do
+		[ ! -e "$place/libsystemd.so.0" ] || return 0
+	done
+	say "libsystemd is not here (Debian's package libsystemd0): services, power and what needs root cannot be done without it"
+}
+
 install_agent() {
 	[ -f "$here/infiniservice" ] || fail "there is no infiniservice beside this script"
+	check_libc
 	# Tried as a copy, since what was pushed may not be executable or lie on a file system that nothing is executed from.
 	put_program infiniservice $prefix/sbin/infiniservice.try
 	if ! version=$($prefix/sbin/infiniservice.try --version 2>&1); then
 		rm -f $prefix/sbin/infiniservice.try
-		fail "the program does not run here ($version): the portable build needs no libraries"
+		fail "the program does not run here ($version): the portable one (make portable) needs glibc 2.31 or newer alone"
 	fi
 	mv -f $prefix/sbin/infiniservice.try $prefix/sbin/infiniservice
 	put_program infiniservice-exec $prefix/sbin/infiniservice-exec
@@ -302,6 +325,7 @@ install_agent() {
 	fi
 	$prefix/sbin/infiniservice --check-config >/dev/null || fail "the configuration is not valid"
 	say "$version is installed"
+	check_libsystemd
 	init=$(init_system)
 	case $init in
 	systemd*) start_systemd "$init" ;;

@@ -3,13 +3,14 @@
 # Installs the Debian packages that a group of targets needs and that this machine lacks: nothing else, and nothing at
 # all (in a few milliseconds, silently) when all of them are there.
 #
-#   tools/deps.sh [GROUP…]     build (default), test, lint, fuzz, bench, deb, rpm, or all
+#   tools/deps.sh [GROUP…]     build (default), portable, test, lint, fuzz, bench, deb, rpm, or all
 #
 # root installs; an ordinary user does it through sudo where that works without a question or where a terminal can ask
 # it; otherwise the one command to type is printed and the exit status is 1.
 set -eu
 
 BUILD="gcc make libc6-dev libev-dev libjson-c-dev libsystemd-dev libinih-dev libzstd-dev nettle-dev"
+PORTABLE="python3 debian-archive-keyring"
 TEST="libcmocka-dev python3 iproute2 procps strace jq zstd faketime dbus-daemon zsh fish"
 # The guest tests: an emulator, and what makes a root file system as root or (uidmap) as an ordinary user.
 GUEST="qemu-system-x86 qemu-utils mmdebstrap e2fsprogs uidmap debian-archive-keyring"
@@ -22,7 +23,7 @@ PEERS="qemu-guest-agent sysstat collectd-core"
 DEB="build-essential dpkg-dev debhelper fakeroot lintian"
 
 usage() {
-	echo "usage: tools/deps.sh [build|test|lint|fuzz|bench|deb|rpm|all]…" >&2
+	echo "usage: tools/deps.sh [build|portable|test|lint|fuzz|bench|deb|rpm|all]…" >&2
 	exit 2
 }
 
@@ -30,13 +31,14 @@ packages=""
 for group in "${@:-build}"; do
 	case $group in
 	build) packages="$packages $BUILD" ;;
+	portable) packages="$packages $BUILD $PORTABLE" ;;
 	test) packages="$packages $BUILD $TEST $GUEST $RPM" ;;
 	lint) packages="$packages $BUILD $TEST $LINT" ;;
 	fuzz) packages="$packages $BUILD $FUZZ" ;;
 	bench) packages="$packages $BUILD $TEST $PEERS" ;;
 	rpm) packages="$packages $BUILD $TEST $RPM" ;;
 	deb) packages="$packages $BUILD libcmocka-dev $DEB" ;;
-	all) packages="$packages $BUILD $TEST $GUEST $RPM $LINT $FUZZ $PEERS $DEB" ;;
+	all) packages="$packages $BUILD $PORTABLE $TEST $GUEST $RPM $LINT $FUZZ $PEERS $DEB" ;;
 	*) usage ;;
 	esac
 done

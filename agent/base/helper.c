@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <infiniservice/cleanup.h>
+#include <infiniservice/libc.h>
 #include <infiniservice/moment.h>
 
 static void orphan_alarm(int sig)

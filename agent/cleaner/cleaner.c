@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include <infiniservice/cleanup.h>
+#include <infiniservice/libc.h>
 
 #define PATH_SIZE 4096
 

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include <infiniservice/cleanup.h>
+#include <infiniservice/libc.h>
 
 #define USER	    "infiniservice"
 #define UUID_SOURCE "sys/class/dmi/id/product_uuid"

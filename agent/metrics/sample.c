@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <infiniservice/cleanup.h>
+#include <infiniservice/libc.h>
 
 #include "agent/config/keys.h"
 #include "transport/backoff.h"

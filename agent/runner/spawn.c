@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include <infiniservice/cleanup.h>
+#include <infiniservice/libc.h>
 
 #define GROUPS_MAX 256
 

@@ -33,6 +33,8 @@ PACKAGES = {
                "libev4t64", "libjson-c5", "libsystemd0", "libinih1", "libzstd1", "libnettle8t64"],
 }
 CLEAN_PACKAGES = ["base-files", "dash", "coreutils"]
+# What the portable program is compiled against.
+SYSROOT_PACKAGES = ["libc6-dev", "libev-dev", "libinih-dev", "libjson-c-dev", "libsystemd-dev", "libzstd-dev", "nettle-dev"]
 IMAGE_MIB = 1024
 # Programs that systemd starts at every reload, a third of the time it takes. All they would make here is a login on the serial line.
 GENERATORS = ["systemd-%s-generator" % name for name in (
@@ -408,27 +410,55 @@ def root_image(release):
         return path
 
 
+def unpack(release, packages, target):
+    """The packages and all that they depend on, unpacked and not set up, which is a fraction of the time that a bootstrap takes."""
+    need("dpkg-deb")
+    refresh(release)
+    shutil.rmtree(target, ignore_errors=True)
+    work = tempfile.mkdtemp(prefix="infinitest-")
+    try:
+        os.mkdir(os.path.join(work, "partial"))
+        apt(release, "apt-get", "--yes", "--no-install-recommends", "--download-only", "-o", "Dir::Cache::archives=" + work,
+            "install", *packages, limit_s=300)
+        found = [name for name in os.listdir(work) if name.endswith(".deb")]
+        # The one that has the links of a merged /usr comes first.
+        for name in sorted(found, key=lambda name: (not name.startswith("base-files_"), name)):
+            run(["dpkg-deb", "-x", os.path.join(work, name), target], 60)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def links_inside(top):
+    """Makes the absolute links of a folder relative: they are meant for somebody whose root it is."""
+    for folder, names, files in os.walk(top):
+        for name in names + files:
+            path = os.path.join(folder, name)
+            if os.path.islink(path) and os.readlink(path).startswith("/"):
+                target = os.path.relpath(top + os.readlink(path), folder)
+                os.unlink(path)
+                os.symlink(target, path)
+
+
+def sysroot(release):
+    """The C library of a Debian and what is linked with it, for `gcc --sysroot=`: no program of it is ever started, and anybody may
+    make it."""
+    with locked("sysroot-" + release):
+        path = os.path.join(cache_dir(), "sysroot-%s-%s" % (release, hash_of(*SYSROOT_PACKAGES, *sources(release))))
+        if newest(path):
+            return path
+        unpack(release, SYSROOT_PACKAGES, path + ".new")
+        links_inside(path + ".new")
+        os.rename(path + ".new", path)
+        return path
+
+
 def root_folder(release):
-    """What a Debian's shell and its few tools need, as a folder to chroot into; whoever does so changes nothing in it. root makes it:
-    the packages are unpacked and none of them is set up, which is a fraction of the time that a bootstrap takes."""
+    """What a Debian's shell and its few tools need, as a folder to chroot into, which changes nothing in it. root makes it."""
     with locked("clean-" + release):
         path = os.path.join(cache_dir(), "clean-%s-%s" % (release, hash_of(*CLEAN_PACKAGES, *sources(release))))
         if newest(path):
             return path
-        need("dpkg-deb")
-        refresh(release)
-        shutil.rmtree(path + ".new", ignore_errors=True)
-        work = tempfile.mkdtemp(prefix="infinitest-")
-        try:
-            os.mkdir(os.path.join(work, "partial"))
-            apt(release, "apt-get", "--yes", "--no-install-recommends", "--download-only", "-o", "Dir::Cache::archives=" + work,
-                "install", *CLEAN_PACKAGES, limit_s=300)
-            packages = [name for name in os.listdir(work) if name.endswith(".deb")]
-            # The one that has the links of a merged /usr comes first.
-            for name in sorted(packages, key=lambda name: (not name.startswith("base-files_"), name)):
-                run(["dpkg-deb", "-x", os.path.join(work, name), path + ".new"], 60)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
+        unpack(release, CLEAN_PACKAGES, path + ".new")
         # What the packages' scripts and a bootstrap would have put there.
         if not os.path.exists(os.path.join(path + ".new", "bin/sh")):
             os.symlink("dash", os.path.join(path + ".new", "bin/sh"))
