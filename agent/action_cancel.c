@@ -12,16 +12,15 @@ static void emit_target(struct sink *out, const char *key, const void *arg)
 }
 
 /* The target is answered CANCELLED on its own: at once, or when what runs for it is dead. */
-enum action_result action_run_cancel(struct command *command)
+void action_run_cancel(struct command *command)
 {
 	const char *id = command->message.target_id;
 	struct command *target = commands_find(&command_agent(command)->commands, command->session, id);
 
 	if (!target || target == command) {
 		command_fail(command, CODE_NOT_FOUND, "not_found", "no command with this target_id is under way");
-		return ACTION_TAKEN;
+		return;
 	}
 	command_cancel(target, "cancelled before it was started");
 	command_succeed(command, emit_target, id);
-	return ACTION_TAKEN;
 }

@@ -149,8 +149,8 @@ static void answer_cleaned(struct command *command, const struct clean_report *r
 	command_succeed(command, emit_report, report);
 }
 
-static enum action_result run_verb(struct command *command, const char *const verb[], bool dry_run, bool shutdown_after,
-				   void (*then)(struct command *command, const struct clean_report *report))
+static void run_verb(struct command *command, const char *const verb[], bool dry_run, bool shutdown_after,
+		     void (*then)(struct command *command, const struct clean_report *report))
 {
 	const char *argv[TARGETS_MAX + 8];
 	char path[4096];
@@ -160,7 +160,7 @@ static enum action_result run_verb(struct command *command, const char *const ve
 
 	if (!work) {
 		command_fail(command, CODE_INTERNAL, "no_memory", "out of memory");
-		return ACTION_TAKEN;
+		return;
 	}
 	*work = (struct clean_work){ .then = then, .dry_run = dry_run, .shutdown_after = shutdown_after };
 	command->work = work;
@@ -169,10 +169,10 @@ static enum action_result run_verb(struct command *command, const char *const ve
 	while (*verb && count + 1 < ARRAY_SIZE(argv))
 		argv[count++] = *verb++;
 	argv[count] = NULL;
-	return run_program(command, &run);
+	run_program(command, &run);
 }
 
-static enum action_result clean(struct command *command, const char *const *usual)
+static void clean(struct command *command, const char *const *usual)
 {
 	struct wish wish = { .age_days = -1 };
 	const char *verb[TARGETS_MAX + 6];
@@ -180,12 +180,12 @@ static enum action_result clean(struct command *command, const char *const *usua
 	size_t count = 0;
 
 	if (!take_wish(command, &wish, usual))
-		return ACTION_TAKEN;
+		return;
 	if (wish.count == 0) {
 		struct clean_report nothing = { .ended = true, .dry_run = wish.dry_run };
 
 		answer_cleaned(command, &nothing);
-		return ACTION_TAKEN;
+		return;
 	}
 	verb[count++] = "clean";
 	if (wish.dry_run)
@@ -199,21 +199,21 @@ static enum action_result clean(struct command *command, const char *const *usua
 	for (size_t i = 0; i < wish.count; i++)
 		verb[count++] = wish.targets[i];
 	verb[count] = NULL;
-	return run_verb(command, verb, wish.dry_run, false, answer_cleaned);
+	run_verb(command, verb, wish.dry_run, false, answer_cleaned);
 }
 
-enum action_result action_run_disk_cleanup(struct command *command)
+void action_run_disk_cleanup(struct command *command)
 {
 	static const char *const usual[] = { "tmp", "var_tmp", "package_cache", "crash", NULL };
 
-	return clean(command, usual);
+	clean(command, usual);
 }
 
-enum action_result action_run_clean_temporary_files(struct command *command)
+void action_run_clean_temporary_files(struct command *command)
 {
 	static const char *const usual[] = { "tmp", "var_tmp", NULL };
 
-	return clean(command, usual);
+	clean(command, usual);
 }
 
 /* ------------------------------------------------------------------------------------------------- the golden image */
@@ -250,7 +250,7 @@ static void answer_golden(struct command *command, const struct clean_report *re
 	command_succeed(command, emit_golden, &golden);
 }
 
-enum action_result action_run_prepare_golden_image(struct command *command)
+void action_run_prepare_golden_image(struct command *command)
 {
 	const char *level = NULL, *verb[5];
 	struct message_fault fault;
@@ -262,13 +262,13 @@ enum action_result action_run_prepare_golden_image(struct command *command)
 	    message_param_bool(&command->message, "shutdown_after", &off, &fault) < 0 ||
 	    message_param_bool(&command->message, "dry_run", &dry_run, &fault) < 0) {
 		command_fail(command, fault.code, fault.reason, "%s", fault.text);
-		return ACTION_TAKEN;
+		return;
 	}
 	if (level && strcasecmp(level, "basic") != 0 && strcasecmp(level, "minimal") != 0 &&
 	    strcasecmp(level, "standard") != 0 && strcasecmp(level, "deep") != 0 && strcasecmp(level, "full") != 0) {
 		command_fail(command, CODE_INVALID_PARAMETERS, "bad_value",
 			     "cleanup_level is basic, minimal, standard, deep or full");
-		return ACTION_TAKEN;
+		return;
 	}
 	verb[count++] = "golden";
 	if (dry_run)
@@ -278,5 +278,5 @@ enum action_result action_run_prepare_golden_image(struct command *command)
 	if (users)
 		verb[count++] = "--users";
 	verb[count] = NULL;
-	return run_verb(command, verb, dry_run, off, answer_golden);
+	run_verb(command, verb, dry_run, off, answer_golden);
 }

@@ -75,7 +75,7 @@ static void emit_values(struct sink *out, const char *key, const void *arg)
 	sink_object_end(out);
 }
 
-enum action_result action_run_set_config(struct command *command)
+void action_run_set_config(struct command *command)
 {
 	struct agent *agent = command_agent(command);
 	struct config fresh;
@@ -84,17 +84,16 @@ enum action_result action_run_set_config(struct command *command)
 
 	if (config_copy(&fresh, &agent->config) < 0) {
 		command_fail(command, CODE_INTERNAL, "no_memory", "out of memory");
-		return ACTION_TAKEN;
+		return;
 	}
 	code = put_values(&fresh, command->message.values, &e);
 	if (code != CODE_NONE) {
 		config_free(&fresh);
 		command_fail(command, code, NULL, "%s; nothing was changed", e.text);
-		return ACTION_TAKEN;
+		return;
 	}
 	agent_apply_config(agent, &fresh);
 	report(LOG_NOTICE, "%s set %d keys, until the configuration is read again", command->session->name,
 	       json_object_object_length(command->message.values));
 	command_succeed(command, emit_values, command);
-	return ACTION_TAKEN;
 }

@@ -107,7 +107,7 @@ static void emit_check(struct sink *out, const char *key, const void *arg)
 	sink_object_end(out);
 }
 
-enum action_result action_run_check_disk_space(struct command *command)
+void action_run_check_disk_space(struct command *command)
 {
 	struct check check = {
 		.state = sampler_state(command_agent(command)->sampler, &collector_filesystem),
@@ -127,5 +127,4 @@ enum action_result action_run_check_disk_space(struct command *command)
 			     "the filesystem collector is off or failing (see Status)");
 	else
 		command_succeed(command, emit_check, &check);
-	return ACTION_TAKEN;
 }

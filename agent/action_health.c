@@ -73,13 +73,12 @@ static void answer_one(struct command *command, struct health_work *work)
 
 typedef void (*finish_fn)(struct command *command, struct health_work *work);
 
-static enum action_result start(struct command *command, const struct health_check *one, bool validating,
-				finish_fn finish)
+static void start(struct command *command, const struct health_check *one, bool validating, finish_fn finish)
 {
 	struct health_work *work = health_work_new(command);
 
 	if (!work)
-		return ACTION_TAKEN;
+		return;
 	work->one = one;
 	work->validating = validating;
 	work->window_days = work->facts.window_days = WINDOW_DAYS;
@@ -89,7 +88,7 @@ static enum action_result start(struct command *command, const struct health_che
 	work->want_packages = !one || one->needs_packages;
 	work->want_clock = !one || one->needs_clock;
 	work->finish = one ? answer_one : finish;
-	return health_work_start(work);
+	health_work_start(work);
 }
 
 /* The check that is asked for, NULL: none is named. False with the command answered. */
@@ -112,21 +111,23 @@ static bool take_check(struct command *command, const struct health_check **ret)
 	return false;
 }
 
-enum action_result action_run_health_check(struct command *command)
+void action_run_health_check(struct command *command)
 {
 	const struct health_check *check;
 
-	return take_check(command, &check) ? start(command, check, false, answer_worst) : ACTION_TAKEN;
+	if (take_check(command, &check))
+		start(command, check, false, answer_worst);
 }
 
-enum action_result action_run_all_health_checks(struct command *command)
+void action_run_all_health_checks(struct command *command)
 {
-	return start(command, NULL, false, answer_all);
+	start(command, NULL, false, answer_all);
 }
 
-enum action_result action_run_validate_system_health(struct command *command)
+void action_run_validate_system_health(struct command *command)
 {
 	const struct health_check *check;
 
-	return take_check(command, &check) ? start(command, check, true, answer_all) : ACTION_TAKEN;
+	if (take_check(command, &check))
+		start(command, check, true, answer_all);
 }

@@ -44,27 +44,25 @@ static void emit_os_info(struct sink *out, const char *key, const void *arg)
 	sink_object_end(out);
 }
 
-static enum action_result answer(struct command *command,
-				 void (*emit)(struct sink *out, const char *key, const void *arg))
+static void answer(struct command *command, void (*emit)(struct sink *out, const char *key, const void *arg))
 {
 	const void *state = sampler_state(command_agent(command)->sampler, &collector_host);
 	struct host_facts facts;
 
 	if (!state) {
 		command_fail(command, CODE_INTERNAL, "collector", "the host collector is off or failing (see Status)");
-		return ACTION_TAKEN;
+		return;
 	}
 	host_facts_get(state, &facts);
 	command_succeed(command, emit, &facts);
-	return ACTION_TAKEN;
 }
 
-enum action_result action_run_system_info(struct command *command)
+void action_run_system_info(struct command *command)
 {
-	return answer(command, emit_system_info);
+	answer(command, emit_system_info);
 }
 
-enum action_result action_run_os_info(struct command *command)
+void action_run_os_info(struct command *command)
 {
-	return answer(command, emit_os_info);
+	answer(command, emit_os_info);
 }

@@ -176,7 +176,7 @@ static void on_verified(struct command *command, struct exec_outcome *outcome)
 	run_answer(command, outcome, emit_integrity, integrity);
 }
 
-static enum action_result verify(struct command *command)
+static void verify(struct command *command)
 {
 	const struct package_manager *manager = package_manager_require(command);
 	const struct package_command *step = manager ? &manager->steps[PACKAGE_VERIFY] : NULL;
@@ -187,13 +187,13 @@ static enum action_result verify(struct command *command)
 	};
 
 	if (!manager)
-		return ACTION_TAKEN;
+		return;
 	if (!step->argv || !run_find(step->argv[0], path, sizeof(path)) ||
 	    package_argv(step, path, NULL, 0, argv) < 0) {
 		command_fail(command, CODE_UNSUPPORTED_PLATFORM, "not_supported", "%s cannot do that", manager->name);
-		return ACTION_TAKEN;
+		return;
 	}
-	return run_program(command, &run);
+	run_program(command, &run);
 }
 
 static void on_rules(struct command *command, struct exec_outcome *outcome)
@@ -214,7 +214,7 @@ static void on_rules(struct command *command, struct exec_outcome *outcome)
 	verify(command);
 }
 
-enum action_result action_run_check_system_integrity(struct command *command)
+void action_run_check_system_integrity(struct command *command)
 {
 	const struct package_manager *manager = package_manager_require(command);
 	const struct package_command *step = manager ? &manager->steps[PACKAGE_EXCLUDES] : NULL;
@@ -224,17 +224,19 @@ enum action_result action_run_check_system_integrity(struct command *command)
 	struct run run = { .argv = argv, .question = true, .max_output_bytes = RULES_MAX, .done = on_rules };
 
 	if (!manager)
-		return ACTION_TAKEN;
+		return;
 	if (!integrity) {
 		command_fail(command, CODE_INTERNAL, "no_memory", "out of memory");
-		return ACTION_TAKEN;
+		return;
 	}
 	command->work = integrity;
 	command->work_free = integrity_free;
 	integrity->tool = manager->steps[PACKAGE_VERIFY].argv ? manager->steps[PACKAGE_VERIFY].argv[0] : manager->name;
 	integrity->rights = run_has_rights(command);
-	if (step->argv && run_find(step->argv[0], path, sizeof(path)) && package_argv(step, path, NULL, 0, argv) == 0)
-		return run_program(command, &run);
+	if (step->argv && run_find(step->argv[0], path, sizeof(path)) && package_argv(step, path, NULL, 0, argv) == 0) {
+		run_program(command, &run);
+		return;
+	}
 	integrity->rules_known = !step->argv;
-	return verify(command);
+	verify(command);
 }

@@ -106,7 +106,7 @@ static int make_input(const char *const parts[JOIN_PARTS])
 	return fd;
 }
 
-enum action_result action_run_join_domain(struct command *command)
+void action_run_join_domain(struct command *command)
 {
 	_cleanup_(closep) int input = -1;
 	const char *parts[JOIN_PARTS], *argv[3];
@@ -115,21 +115,21 @@ enum action_result action_run_join_domain(struct command *command)
 	bool restart;
 
 	if (!take_parameters(command, parts, &restart))
-		return ACTION_TAKEN;
+		return;
 	if (!run_find("realm", realm, sizeof(realm))) {
 		command_fail(command, CODE_NOT_FOUND, "no_program",
 			     "this guest has no realm, which joins domains (package realmd)");
-		return ACTION_TAKEN;
+		return;
 	}
 	if (!privilege_require_program(command))
-		return ACTION_TAKEN;
+		return;
 	input = make_input(parts);
 	if (input < 0) {
 		command_fail(command, CODE_INTERNAL, "resource", "the guest lacks the memory for it");
-		return ACTION_TAKEN;
+		return;
 	}
 	argv[0] = exec_program_path(path, sizeof(path));
 	argv[1] = "join";
 	argv[2] = NULL;
-	return run_program(command, &run);
+	run_program(command, &run);
 }

@@ -159,11 +159,10 @@ static void kill_process(struct command *command, const struct target *target)
 		answer_error(command, errno);
 }
 
-enum action_result action_run_process_kill(struct command *command)
+void action_run_process_kill(struct command *command)
 {
 	struct target target = { .force = false };
 
 	if (parameters(command, &target))
 		kill_process(command, &target);
-	return ACTION_TAKEN;
 }

@@ -186,17 +186,16 @@ static void keep_answer(struct task *task, const struct response *response)
 	task->answer.arg = task;
 }
 
-static enum action_result validate(struct command *command,
-				   void (*finish)(struct command *command, struct health_work *work))
+static void validate(struct command *command, void (*finish)(struct command *command, struct health_work *work))
 {
 	struct health_work *work = health_work_new(command);
 
 	if (!work)
-		return ACTION_TAKEN;
+		return;
 	work->window_days = work->facts.window_days = WINDOW_DAYS;
 	work->want_trend = work->want_units = work->want_reboot = work->want_packages = work->want_clock = true;
 	work->finish = finish;
-	return health_work_start(work);
+	health_work_start(work);
 }
 
 static void on_checked_after(struct command *command, struct health_work *work)
@@ -272,16 +271,13 @@ static void on_checked_before(struct command *command, struct health_work *work)
 static void begin_part(struct command *command)
 {
 	struct task *task = container_of(command->frame, struct task, frame);
-	enum action_result result;
 
 	if (task->stage == STAGE_BEFORE) {
 		task->stage = STAGE_TASK;
-		result = task->action->run(command);
+		task->action->run(command);
 	} else {
-		result = validate(command, on_checked_after);
+		validate(command, on_checked_after);
 	}
-	if (result == ACTION_ASYNC)
-		command_keep_async(command);
 }
 
 /* A further try begins anew. */
@@ -305,7 +301,7 @@ static struct task *task_new(struct command *command, const struct action *actio
 	return task;
 }
 
-static enum action_result run_task(struct command *command, const struct action *action)
+static void run_task(struct command *command, const struct action *action)
 {
 	struct message_fault fault;
 	bool before = false, after = false;
@@ -315,36 +311,41 @@ static enum action_result run_task(struct command *command, const struct action 
 	message_param_bool(&command->message, "validate_after", &after, &fault);
 	/* What an earlier run of the agent has begun was begun on such a look. */
 	before = before && !command->attach;
-	if (!before && !after)
-		return action->run(command);
+	if (!before && !after) {
+		action->run(command);
+		return;
+	}
 	if (!task_new(command, action, before, after))
-		return ACTION_TAKEN;
-	return before ? validate(command, on_checked_before) : action->run(command);
+		return;
+	if (before)
+		validate(command, on_checked_before);
+	else
+		action->run(command);
 }
 
-enum action_result action_run_maintenance_task(struct command *command)
+void action_run_maintenance_task(struct command *command)
 {
 	const char *type = task_type(&command->message);
 	const struct action *action = NULL;
 
 	if (!check_parameters(command))
-		return ACTION_TAKEN;
+		return;
 	for (size_t i = 0; i < ARRAY_SIZE(tasks); i++)
 		if (strcmp(tasks[i].type, type) == 0)
 			action_find(&actions, tasks[i].action, &action);
 	if (!action) {
 		command_fail(command, CODE_INVALID_PARAMETERS, "bad_value",
 			     "task_type is cleanup, updates, restart_services or health");
-		return ACTION_TAKEN;
+		return;
 	}
 	if (!command_permits(command, action)) {
 		command_fail(command, CODE_POLICY_DENIED, NULL, "the policy of this guest does not allow %s",
 			     action->name);
-		return ACTION_TAKEN;
+		return;
 	}
 	if (!graft_parameters(&command->message)) {
 		command_fail(command, CODE_INVALID_PARAMETERS, "bad_type", "parameters is an object");
-		return ACTION_TAKEN;
+		return;
 	}
-	return run_task(command, action);
+	run_task(command, action);
 }

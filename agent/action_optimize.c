@@ -158,7 +158,7 @@ static void answer(struct command *command, struct health_work *work)
 	command_succeed(command, emit_findings, &findings);
 }
 
-enum action_result action_run_check_resource_optimization(struct command *command)
+void action_run_check_resource_optimization(struct command *command)
 {
 	struct health_work *work;
 	struct message_fault fault;
@@ -166,13 +166,13 @@ enum action_result action_run_check_resource_optimization(struct command *comman
 
 	if (message_param_integer(&command->message, "evaluation_window_days", 1, WINDOW_DAYS_MAX, &days, &fault) < 0) {
 		command_fail(command, fault.code, fault.reason, "%s", fault.text);
-		return ACTION_TAKEN;
+		return;
 	}
 	work = health_work_new(command);
 	if (!work)
-		return ACTION_TAKEN;
+		return;
 	work->window_days = work->facts.window_days = (unsigned)days;
 	work->want_trend = true;
 	work->finish = answer;
-	return health_work_start(work);
+	health_work_start(work);
 }

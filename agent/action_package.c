@@ -18,13 +18,13 @@ static void answer_installed(struct command *command, struct package_job *job)
 	package_job_succeed(command, package_emit_installed, job);
 }
 
-enum action_result action_run_package_list(struct command *command)
+void action_run_package_list(struct command *command)
 {
 	static const enum job_step plan[] = { JOB_LIST, JOB_END };
 
 	if (!package_job_new(command))
-		return ACTION_TAKEN;
-	return package_job_start(command, plan, answer_installed);
+		return;
+	package_job_start(command, plan, answer_installed);
 }
 
 static void answer_found(struct command *command, struct package_job *job)
@@ -58,14 +58,14 @@ static bool take_query(struct command *command, struct package_job *job)
 	return true;
 }
 
-enum action_result action_run_package_search(struct command *command)
+void action_run_package_search(struct command *command)
 {
 	static const enum job_step plan[] = { JOB_LIST, JOB_SEARCH, JOB_COUNT, JOB_END };
 	struct package_job *job = package_job_new(command);
 
 	if (!job || !take_query(command, job))
-		return ACTION_TAKEN;
-	return package_job_start(command, plan, answer_found);
+		return;
+	package_job_start(command, plan, answer_found);
 }
 
 static void answer_done(struct command *command, struct package_job *job)
@@ -74,40 +74,40 @@ static void answer_done(struct command *command, struct package_job *job)
 	package_job_succeed(command, NULL, NULL);
 }
 
-static enum action_result change(struct command *command, const enum job_step *plan)
+static void change(struct command *command, const enum job_step *plan)
 {
 	const char *name = NULL;
 	struct package_job *job;
 
 	/* Rights before the look for the package: without them it does not matter whether there is one. */
 	if (!package_parameter(command, "package", true, &name) || !privilege_require_program(command))
-		return ACTION_TAKEN;
+		return;
 	job = package_job_new(command);
 	if (!job)
-		return ACTION_TAKEN;
+		return;
 	job->name = name;
-	return package_job_start(command, plan, answer_done);
+	package_job_start(command, plan, answer_done);
 }
 
-enum action_result action_run_package_install(struct command *command)
+void action_run_package_install(struct command *command)
 {
 	static const enum job_step plan[] = { JOB_EXISTS, JOB_INSTALL, JOB_END };
 
-	return change(command, plan);
+	change(command, plan);
 }
 
-enum action_result action_run_package_remove(struct command *command)
+void action_run_package_remove(struct command *command)
 {
 	static const enum job_step plan[] = { JOB_LIST_ONE, JOB_REMOVE, JOB_END };
 
-	return change(command, plan);
+	change(command, plan);
 }
 
-enum action_result action_run_package_update(struct command *command)
+void action_run_package_update(struct command *command)
 {
 	static const enum job_step plan[] = { JOB_LIST_ONE, JOB_UPDATE, JOB_END };
 
-	return change(command, plan);
+	change(command, plan);
 }
 
 static void answer_updated(struct command *command, struct package_job *job)
@@ -115,7 +115,7 @@ static void answer_updated(struct command *command, struct package_job *job)
 	package_job_succeed(command, package_emit_updated, job);
 }
 
-enum action_result action_run_update_system_software(struct command *command)
+void action_run_update_system_software(struct command *command)
 {
 	static const enum job_step all[] = { JOB_REFRESH,    JOB_SOURCES,    JOB_LISTS, JOB_JUDGE, JOB_LIST,
 					     JOB_UPDATE_ALL, JOB_LIST_AGAIN, JOB_FACTS, JOB_END };
@@ -125,10 +125,10 @@ enum action_result action_run_update_system_software(struct command *command)
 	struct package_job *job;
 
 	if (!package_parameter(command, "package", false, &name) || !privilege_require_program(command))
-		return ACTION_TAKEN;
+		return;
 	job = package_job_new(command);
 	if (!job)
-		return ACTION_TAKEN;
+		return;
 	job->name = name;
-	return package_job_start(command, name ? one : all, answer_updated);
+	package_job_start(command, name ? one : all, answer_updated);
 }

@@ -71,7 +71,7 @@ static void on_inhibited(struct command *command, const struct bus_reply *reply)
 		schedule(command);
 }
 
-static enum action_result power(struct command *command, enum power_operation operation)
+static void power(struct command *command, enum power_operation operation)
 {
 	struct message_fault fault;
 	struct power_request *request;
@@ -81,29 +81,27 @@ static enum action_result power(struct command *command, enum power_operation op
 	if (message_param_bool(&command->message, "force", &force, &fault) < 0 ||
 	    message_param_integer(&command->message, "delay_s", 0, POWER_DELAY_MAX_S, &delay_s, &fault) < 0) {
 		command_fail(command, fault.code, fault.reason, "%s", fault.text);
-		return ACTION_TAKEN;
+		return;
 	}
 	if (!privilege_require(command))
-		return ACTION_TAKEN;
+		return;
 	request = bus_work_new(command, sizeof(*request));
 	if (!request)
-		return ACTION_TAKEN;
+		return;
 	request->operation = operation;
 	request->force = force;
 	/* Never before the answer has had time to leave. */
 	request->delay_s = delay_s ? delay_s : POWER_DELAY_S;
-	return bus_work_call(command, on_inhibited, "org.freedesktop.login1", "/org/freedesktop/login1",
-			     DBUS_PROPERTIES, "Get", "ss", "org.freedesktop.login1.Manager", "BlockInhibited")
-		       ? ACTION_ASYNC
-		       : ACTION_TAKEN;
+	bus_work_call(command, on_inhibited, "org.freedesktop.login1", "/org/freedesktop/login1", DBUS_PROPERTIES,
+		      "Get", "ss", "org.freedesktop.login1.Manager", "BlockInhibited");
 }
 
-enum action_result action_run_reboot(struct command *command)
+void action_run_reboot(struct command *command)
 {
-	return power(command, POWER_REBOOT);
+	power(command, POWER_REBOOT);
 }
 
-enum action_result action_run_shutdown(struct command *command)
+void action_run_shutdown(struct command *command)
 {
-	return power(command, POWER_OFF);
+	power(command, POWER_OFF);
 }

@@ -117,7 +117,7 @@ static bool must_wait(struct command *command)
 					      : prober_outstanding(agent->prober, NULL) > 0;
 }
 
-static enum action_result list(struct command *command, int64_t limit, enum processes_sort sort, bool is_list)
+static void list(struct command *command, int64_t limit, enum processes_sort sort, bool is_list)
 {
 	struct agent *agent = command_agent(command);
 	struct moment now = agent->now;
@@ -127,21 +127,25 @@ static enum action_result list(struct command *command, int64_t limit, enum proc
 	struct list_answer answer = { .response = { .success = true, .data = emit_rows } }, *arg = &answer;
 
 	if (!parameters(command, &limit, &sort))
-		return ACTION_TAKEN;
-	if (must_wait(command))
-		return ACTION_WAIT;
+		return;
+	if (must_wait(command)) {
+		command_wait(command);
+		return;
+	}
 	table = calloc((size_t)limit, sizeof(*table));
 	if (!table || !state) {
 		command_fail(command, CODE_INTERNAL, "collector",
 			     "the processes collector is off or failing (see Status)");
-		return ACTION_TAKEN;
+		return;
 	}
 	answer.rows =
 		(struct rows){ .rows = table, .count = processes_sorted(state, &ctx, sort, table, (size_t)limit) };
 	if (command->step == LIST_SCANNING) {
 		command->step = LIST_ASKED;
-		if (processes_ask(state, &ctx, table, answer.rows.count < ASK_MAX ? answer.rows.count : ASK_MAX) > 0)
-			return ACTION_WAIT;
+		if (processes_ask(state, &ctx, table, answer.rows.count < ASK_MAX ? answer.rows.count : ASK_MAX) > 0) {
+			command_wait(command);
+			return;
+		}
 	}
 	/* The top ones are what was asked for; a list is of all, and says when it is not. */
 	answer.all = processes_count(state);
@@ -149,15 +153,14 @@ static enum action_result list(struct command *command, int64_t limit, enum proc
 	answer.response.data_truncated = is_list && answer.rows.count < answer.all;
 	answer.response.total_count = answer.response.data_truncated ? answer.all : 0;
 	command_answer(command, &answer.response);
-	return ACTION_TAKEN;
 }
 
-enum action_result action_run_process_list(struct command *command)
+void action_run_process_list(struct command *command)
 {
-	return list(command, LIST_LIMIT_DEFAULT, PROCESSES_BY_PID, true);
+	list(command, LIST_LIMIT_DEFAULT, PROCESSES_BY_PID, true);
 }
 
-enum action_result action_run_process_top(struct command *command)
+void action_run_process_top(struct command *command)
 {
-	return list(command, TOP_LIMIT_DEFAULT, PROCESSES_BY_CPU, false);
+	list(command, TOP_LIMIT_DEFAULT, PROCESSES_BY_CPU, false);
 }

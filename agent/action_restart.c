@@ -133,7 +133,7 @@ static void restart_done(struct bus_work *work)
 	unit_jobs_done(&container_of(work, struct restart, bus)->jobs);
 }
 
-enum action_result action_run_restart_services(struct command *command)
+void action_run_restart_services(struct command *command)
 {
 	struct message_fault fault;
 	const char *name = NULL;
@@ -142,24 +142,26 @@ enum action_result action_run_restart_services(struct command *command)
 
 	if (message_param_text(&command->message, "service_name", &name, &fault) < 0) {
 		command_fail(command, fault.code, fault.reason, "%s", fault.text);
-		return ACTION_TAKEN;
+		return;
 	}
 	if (name && !unit_name_make(name, unit)) {
 		command_fail(command, CODE_INVALID_PARAMETERS, "bad_value",
 			     "service_name has to be the name of a service, socket, timer or path unit");
-		return ACTION_TAKEN;
+		return;
 	}
 	if (name && action_unit_denied(command, unit))
-		return ACTION_TAKEN;
+		return;
 	if (!privilege_require(command))
-		return ACTION_TAKEN;
+		return;
 	restart = bus_work_new(command, sizeof(*restart));
 	if (!restart)
-		return ACTION_TAKEN;
+		return;
 	restart->bus.done = restart_done;
-	if (!name)
-		return bus_call_manager(command, on_units, "ListUnits", NULL) ? ACTION_ASYNC : ACTION_TAKEN;
+	if (!name) {
+		bus_call_manager(command, on_units, "ListUnits", NULL);
+		return;
+	}
 	restart->named = true;
 	memcpy(restart->units[restart->count++], unit, sizeof(unit));
-	return start(command) ? ACTION_ASYNC : ACTION_TAKEN;
+	start(command);
 }

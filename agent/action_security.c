@@ -221,7 +221,7 @@ static sd_bus_message *ask_units(struct bus *bus)
 	return r < 0 ? sd_bus_message_unref(message) : message;
 }
 
-static enum action_result check(struct command *command, security_emit_fn emit_checks)
+static void check(struct command *command, security_emit_fn emit_checks)
 {
 	struct agent *agent = command_agent(command);
 	struct moment now = agent->now;
@@ -230,7 +230,7 @@ static enum action_result check(struct command *command, security_emit_fn emit_c
 	sd_bus_message *message;
 
 	if (!work)
-		return ACTION_TAKEN;
+		return;
 	work->emit = emit_checks;
 	security_read(&work->facts, ctx.root_fd, ctx.proc_fd, ctx.sys_fd);
 	command->on_expired = on_expired;
@@ -238,23 +238,22 @@ static enum action_result check(struct command *command, security_emit_fn emit_c
 	if (!message || bus_work_send(command, on_units, message) < 0) {
 		sd_bus_message_unref(message);
 		ask_programs(command);
-		return ACTION_TAKEN;
+		return;
 	}
 	sd_bus_message_unref(message);
-	return ACTION_ASYNC;
 }
 
-enum action_result action_run_check_security(struct command *command)
+void action_run_check_security(struct command *command)
 {
-	return check(command, security_emit_all);
+	check(command, security_emit_all);
 }
 
-enum action_result action_run_check_firewall(struct command *command)
+void action_run_check_firewall(struct command *command)
 {
-	return check(command, security_emit_firewall);
+	check(command, security_emit_firewall);
 }
 
-enum action_result action_run_check_security_modules(struct command *command)
+void action_run_check_security_modules(struct command *command)
 {
-	return check(command, security_emit_modules);
+	check(command, security_emit_modules);
 }

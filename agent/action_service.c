@@ -310,24 +310,24 @@ static const struct verb *operation(struct command *command)
 	return verb;
 }
 
-enum action_result action_run_service_control(struct command *command)
+void action_run_service_control(struct command *command)
 {
 	const struct verb *verb = operation(command);
 	char unit[UNIT_NAME_SIZE];
 	struct control *control;
 
 	if (!verb || !parameters(command, "service", unit))
-		return ACTION_TAKEN;
+		return;
 	/* What its name tells needs no bus and no rights to be refused. */
 	if (verb->operation != RUNNER_OPERATION_NONE && action_unit_denied(command, unit))
-		return ACTION_TAKEN;
+		return;
 	if (verb->operation != RUNNER_OPERATION_NONE && !privilege_require(command))
-		return ACTION_TAKEN;
+		return;
 	control = bus_work_new(command, sizeof(*control));
 	if (!control)
-		return ACTION_TAKEN;
+		return;
 	control->bus.done = control_done;
 	control->verb = verb;
 	memcpy(control->unit[0], unit, sizeof(unit));
-	return start_verb(command) ? ACTION_ASYNC : ACTION_TAKEN;
+	start_verb(command);
 }

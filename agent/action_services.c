@@ -114,14 +114,14 @@ static void list_done(struct bus_work *work)
 	service_table_done(&container_of(work, struct list, bus)->table);
 }
 
-enum action_result action_run_service_list(struct command *command)
+void action_run_service_list(struct command *command)
 {
 	struct list *list = bus_work_new(command, sizeof(*list));
 
 	if (!list)
-		return ACTION_TAKEN;
+		return;
 	list->bus.done = list_done;
 	list->expired = command->on_expired;
 	command->on_expired = on_expired;
-	return bus_call_manager(command, on_units, "ListUnits", NULL) ? ACTION_ASYNC : ACTION_TAKEN;
+	bus_call_manager(command, on_units, "ListUnits", NULL);
 }

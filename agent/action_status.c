@@ -209,10 +209,9 @@ static void emit_status(struct sink *out, const char *key, const void *arg)
 	sink_object_end(out);
 }
 
-enum action_result action_run_status(struct command *command)
+void action_run_status(struct command *command)
 {
 	/* Before the answer is begun: a change of the log's state is told by a message of its own. */
 	logger_check(command_agent(command)->logger, command_agent(command)->now);
 	command_succeed(command, emit_status, command_agent(command));
-	return ACTION_TAKEN;
 }

@@ -29,7 +29,7 @@ static const char *find_shell(const char *name)
 	return NULL;
 }
 
-enum action_result action_run_unsafe(struct command *command)
+void action_run_unsafe(struct command *command)
 {
 	const struct message *message = &command->message;
 	const char *shell = find_shell(message->shell);
@@ -44,11 +44,11 @@ enum action_result action_run_unsafe(struct command *command)
 	if (!shell) {
 		command_fail(command, CODE_INVALID_PARAMETERS, "bad_value",
 			     "shell is one of sh, bash, dash, ash, ksh, zsh");
-		return ACTION_TAKEN;
+		return;
 	}
 	if (!policy_user(command_agent(command)->config.commands.run_as, message->run_as, &run.user)) {
 		command_fail(command, CODE_POLICY_DENIED, "run_as", POLICY_USER_WORDS);
-		return ACTION_TAKEN;
+		return;
 	}
-	return run_program(command, &run);
+	run_program(command, &run);
 }

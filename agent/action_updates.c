@@ -64,20 +64,19 @@ static void answer_history(struct command *command, struct package_job *job)
 	package_job_succeed(command, package_emit_history, job);
 }
 
-static enum action_result ask(struct command *command, bool security_only,
-			      void (*answer)(struct command *, struct package_job *))
+static void ask(struct command *command, bool security_only, void (*answer)(struct command *, struct package_job *))
 {
 	struct package_job *job = package_job_new(command);
 
 	if (!job)
-		return ACTION_TAKEN;
+		return;
 	job->security_only = security_only;
 	job->asks_for_updates = answer != answer_applications;
-	return package_job_start(command, plan_updates, answer);
+	package_job_start(command, plan_updates, answer);
 }
 
-static enum action_result ask_history(struct command *command, const enum job_step *plan,
-				      void (*answer)(struct command *, struct package_job *))
+static void ask_history(struct command *command, const enum job_step *plan,
+			void (*answer)(struct command *, struct package_job *))
 {
 	struct message_fault fault;
 	struct package_job *job;
@@ -85,70 +84,70 @@ static enum action_result ask_history(struct command *command, const enum job_st
 
 	if (message_param_integer(&command->message, "days", 1, DAYS_MAX, &days, &fault) < 0) {
 		command_fail(command, fault.code, fault.reason, "%s", fault.text);
-		return ACTION_TAKEN;
+		return;
 	}
 	job = package_job_new(command);
 	if (!job)
-		return ACTION_TAKEN;
+		return;
 	job->days = (unsigned)days;
 	job->since_s = command_agent(command)->now.wall_ms / 1000 - days * DAY_S;
-	return package_job_start(command, plan, answer);
+	package_job_start(command, plan, answer);
 }
 
-static enum action_result ask_one(struct command *command, const enum job_step *plan,
-				  void (*answer)(struct command *, struct package_job *))
+static void ask_one(struct command *command, const enum job_step *plan,
+		    void (*answer)(struct command *, struct package_job *))
 {
 	const char *name = NULL;
 	struct package_job *job;
 
 	if (!package_parameter(command, "app_id", true, &name))
-		return ACTION_TAKEN;
+		return;
 	job = package_job_new(command);
 	if (!job)
-		return ACTION_TAKEN;
+		return;
 	job->name = name;
 	job->asks_for_updates = plan == plan_one;
-	return package_job_start(command, plan, answer);
+	package_job_start(command, plan, answer);
 }
 
-enum action_result action_run_check_linux_updates(struct command *command)
+void action_run_check_linux_updates(struct command *command)
 {
-	return ask(command, false, answer_updates);
+	ask(command, false, answer_updates);
 }
 
-enum action_result action_run_linux_security_updates(struct command *command)
+void action_run_linux_security_updates(struct command *command)
 {
-	return ask(command, true, answer_updates);
+	ask(command, true, answer_updates);
 }
 
-enum action_result action_run_linux_update_history(struct command *command)
+void action_run_linux_update_history(struct command *command)
 {
-	return ask_history(command, plan_history, answer_updates);
+	ask_history(command, plan_history, answer_updates);
 }
 
-enum action_result action_run_available_updates(struct command *command)
+void action_run_available_updates(struct command *command)
 {
-	return ask(command, false, answer_both);
+	ask(command, false, answer_both);
 }
 
-enum action_result action_run_security_updates(struct command *command)
+void action_run_security_updates(struct command *command)
 {
-	return ask(command, true, answer_both);
+	ask(command, true, answer_both);
 }
 
-enum action_result action_run_update_history(struct command *command)
+void action_run_update_history(struct command *command)
 {
-	return ask_history(command, plan_log, answer_history);
+	ask_history(command, plan_log, answer_history);
 }
 
-enum action_result action_run_application_updates(struct command *command)
+void action_run_application_updates(struct command *command)
 {
-	return ask(command, false, answer_updatable);
+	ask(command, false, answer_updatable);
 }
 
-enum action_result action_run_applications(struct command *command)
+void action_run_applications(struct command *command)
 {
-	return ask(command, false, answer_applications);
+	ask(command, false, answer_applications);
 }
 
 static void answer_application(struct command *command, struct package_job *job)
@@ -166,17 +165,17 @@ static void answer_size(struct command *command, struct package_job *job)
 	package_job_succeed(command, package_emit_size, job);
 }
 
-enum action_result action_run_application_details(struct command *command)
+void action_run_application_details(struct command *command)
 {
-	return ask_one(command, plan_details, answer_details);
+	ask_one(command, plan_details, answer_details);
 }
 
-enum action_result action_run_specific_app_updates(struct command *command)
+void action_run_specific_app_updates(struct command *command)
 {
-	return ask_one(command, plan_one, answer_application);
+	ask_one(command, plan_one, answer_application);
 }
 
-enum action_result action_run_estimate_update_size(struct command *command)
+void action_run_estimate_update_size(struct command *command)
 {
-	return ask_one(command, plan_one, answer_size);
+	ask_one(command, plan_one, answer_size);
 }

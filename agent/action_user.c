@@ -70,7 +70,7 @@ static void emit_users(struct sink *out, const char *key, const void *arg)
 	sink_object_end(out);
 }
 
-enum action_result action_run_user_list(struct command *command)
+void action_run_user_list(struct command *command)
 {
 	struct agent *agent = command_agent(command);
 	struct moment now = agent->now;
@@ -83,5 +83,4 @@ enum action_result action_run_user_list(struct command *command)
 		command_fail(command, CODE_COMMAND_FAILED, "not_readable", "/etc/passwd: %s", strerror(-r));
 	else
 		command_succeed(command, emit_users, &passwd);
-	return ACTION_TAKEN;
 }

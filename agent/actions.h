@@ -9,15 +9,15 @@
 extern const struct action_table actions;
 
 /* action_host.c, action_process.c, action_disk.c, action_unsafe.c, action_status.c, action_cancel.c */
-enum action_result action_run_system_info(struct command *command);
-enum action_result action_run_os_info(struct command *command);
-enum action_result action_run_process_list(struct command *command);
-enum action_result action_run_process_top(struct command *command);
-enum action_result action_run_check_disk_space(struct command *command);
-enum action_result action_run_set_config(struct command *command);
-enum action_result action_run_unsafe(struct command *command);
-enum action_result action_run_status(struct command *command);
-enum action_result action_run_cancel(struct command *command);
+void action_run_system_info(struct command *command);
+void action_run_os_info(struct command *command);
+void action_run_process_list(struct command *command);
+void action_run_process_top(struct command *command);
+void action_run_check_disk_space(struct command *command);
+void action_run_set_config(struct command *command);
+void action_run_unsafe(struct command *command);
+void action_run_status(struct command *command);
+void action_run_cancel(struct command *command);
 
 /*
  * action_service.c, action_restart.c, action_services.c, action_user.c, action_kill.c, action_power.c,
@@ -29,47 +29,47 @@ enum policy_group action_group_of_service_control(const struct message *message)
  * POLICY_DENIED.
  */
 bool action_unit_denied(struct command *command, const char *unit);
-enum action_result action_run_service_control(struct command *command);
-enum action_result action_run_restart_services(struct command *command);
-enum action_result action_run_service_list(struct command *command);
-enum action_result action_run_user_list(struct command *command);
-enum action_result action_run_process_kill(struct command *command);
-enum action_result action_run_reboot(struct command *command);
-enum action_result action_run_shutdown(struct command *command);
-enum action_result action_run_check_security(struct command *command);
-enum action_result action_run_check_firewall(struct command *command);
-enum action_result action_run_check_security_modules(struct command *command);
+void action_run_service_control(struct command *command);
+void action_run_restart_services(struct command *command);
+void action_run_service_list(struct command *command);
+void action_run_user_list(struct command *command);
+void action_run_process_kill(struct command *command);
+void action_run_reboot(struct command *command);
+void action_run_shutdown(struct command *command);
+void action_run_check_security(struct command *command);
+void action_run_check_firewall(struct command *command);
+void action_run_check_security_modules(struct command *command);
 
 /* action_package.c, action_updates.c */
-enum action_result action_run_package_list(struct command *command);
-enum action_result action_run_package_search(struct command *command);
-enum action_result action_run_package_install(struct command *command);
-enum action_result action_run_package_remove(struct command *command);
-enum action_result action_run_package_update(struct command *command);
-enum action_result action_run_update_system_software(struct command *command);
-enum action_result action_run_check_linux_updates(struct command *command);
-enum action_result action_run_linux_security_updates(struct command *command);
-enum action_result action_run_linux_update_history(struct command *command);
-enum action_result action_run_available_updates(struct command *command);
-enum action_result action_run_security_updates(struct command *command);
-enum action_result action_run_update_history(struct command *command);
-enum action_result action_run_application_updates(struct command *command);
-enum action_result action_run_applications(struct command *command);
-enum action_result action_run_application_details(struct command *command);
-enum action_result action_run_specific_app_updates(struct command *command);
-enum action_result action_run_estimate_update_size(struct command *command);
+void action_run_package_list(struct command *command);
+void action_run_package_search(struct command *command);
+void action_run_package_install(struct command *command);
+void action_run_package_remove(struct command *command);
+void action_run_package_update(struct command *command);
+void action_run_update_system_software(struct command *command);
+void action_run_check_linux_updates(struct command *command);
+void action_run_linux_security_updates(struct command *command);
+void action_run_linux_update_history(struct command *command);
+void action_run_available_updates(struct command *command);
+void action_run_security_updates(struct command *command);
+void action_run_update_history(struct command *command);
+void action_run_application_updates(struct command *command);
+void action_run_applications(struct command *command);
+void action_run_application_details(struct command *command);
+void action_run_specific_app_updates(struct command *command);
+void action_run_estimate_update_size(struct command *command);
 
 /* action_clean.c, action_health.c, action_optimize.c, action_maintenance.c */
-enum action_result action_run_disk_cleanup(struct command *command);
-enum action_result action_run_clean_temporary_files(struct command *command);
-enum action_result action_run_prepare_golden_image(struct command *command);
-enum action_result action_run_join_domain(struct command *command); /* action_join.c */
-enum action_result action_run_health_check(struct command *command);
-enum action_result action_run_all_health_checks(struct command *command);
-enum action_result action_run_validate_system_health(struct command *command);
-enum action_result action_run_check_resource_optimization(struct command *command);
-enum action_result action_run_check_system_integrity(struct command *command);
+void action_run_disk_cleanup(struct command *command);
+void action_run_clean_temporary_files(struct command *command);
+void action_run_prepare_golden_image(struct command *command);
+void action_run_join_domain(struct command *command); /* action_join.c */
+void action_run_health_check(struct command *command);
+void action_run_all_health_checks(struct command *command);
+void action_run_validate_system_health(struct command *command);
+void action_run_check_resource_optimization(struct command *command);
+void action_run_check_system_integrity(struct command *command);
 enum policy_group action_group_of_maintenance(const struct message *message);
-enum action_result action_run_maintenance_task(struct command *command);
+void action_run_maintenance_task(struct command *command);
 
 #endif

@@ -187,25 +187,24 @@ static bool ask_clock(struct health_work *work)
 	return r >= 0;
 }
 
-enum action_result health_work_start(struct health_work *work)
+void health_work_start(struct health_work *work)
 {
 	if (work->want_trend) {
 		work->want_trend = false;
 		if (ask_trend(work))
-			return ACTION_ASYNC;
+			return;
 	}
 	if (work->want_units) {
 		work->want_units = false;
 		if (ask_units(work))
-			return ACTION_ASYNC;
+			return;
 	}
 	if (work->want_clock) {
 		work->want_clock = false;
 		if (ask_clock(work))
-			return ACTION_ASYNC;
+			return;
 	}
 	if (health_programs_next(work))
-		return ACTION_TAKEN;
+		return;
 	work->finish(work->command, work);
-	return ACTION_TAKEN;
 }

@@ -38,6 +38,6 @@ struct health_work *health_work_new(struct command *command);
 bool health_programs_next(struct health_work *work);
 
 /* Gathers what is wanted, then calls `finish`, which answers. What cannot be had is left unknown. */
-enum action_result health_work_start(struct health_work *work);
+void health_work_start(struct health_work *work);
 
 #endif

@@ -527,7 +527,7 @@ static bool find_time(struct json_object *value, int64_t *ret)
 	return true;
 }
 
-enum action_result action_run_get_history(struct command *command)
+void action_run_get_history(struct command *command)
 {
 	const struct message *message = &command->message;
 	struct agent *agent = command_agent(command);
@@ -557,9 +557,8 @@ enum action_result action_run_get_history(struct command *command)
 	} else {
 		command->work = history;
 		command->work_free = history_free;
-		return ACTION_ASYNC;
+		return;
 	}
-	return ACTION_TAKEN;
 }
 
 /*

@@ -63,6 +63,6 @@ bool history_acked(const struct session *session);
 void history_end(struct session *session);
 
 /* For the table of actions. */
-enum action_result action_run_get_history(struct command *command);
+void action_run_get_history(struct command *command);
 
 #endif

@@ -493,8 +493,8 @@ static bool skip_to_attached(struct command *command)
 	return true;
 }
 
-enum action_result package_job_start(struct command *command, const enum job_step *plan,
-				     void (*finish)(struct command *command, struct package_job *job))
+void package_job_start(struct command *command, const enum job_step *plan,
+		       void (*finish)(struct command *command, struct package_job *job))
 {
 	struct package_job *job = command->work;
 
@@ -503,10 +503,10 @@ enum action_result package_job_start(struct command *command, const enum job_ste
 	if (command->attach && !skip_to_attached(command)) {
 		struct run run = { .privileged = true };
 
-		return run_program(command, &run);
+		run_program(command, &run);
+		return;
 	}
 	next(command);
-	return ACTION_TAKEN;
 }
 
 void package_job_succeed(struct command *command, void (*data)(struct sink *sink, const char *key, const void *arg),

@@ -84,9 +84,9 @@ const struct package_manager *package_manager_require(struct command *command);
 /* Gives the command a zeroed job; NULL: it has been answered. */
 struct package_job *package_job_new(struct command *command);
 
-/* Runs the plan. Always ACTION_TAKEN. */
-enum action_result package_job_start(struct command *command, const enum job_step *plan,
-				     void (*finish)(struct command *command, struct package_job *job));
+/* Runs the plan. */
+void package_job_start(struct command *command, const enum job_step *plan,
+		       void (*finish)(struct command *command, struct package_job *job));
 
 /* package_sources.c: JOB_JUDGE. False with the command answered. */
 bool package_job_judge(struct command *command, struct package_job *job);

@@ -226,6 +226,7 @@ static void on_done(void *data, struct exec_outcome *outcome)
 		command->on_run_done(command, outcome);
 	else
 		run_answer(command, outcome, NULL, NULL);
+	command_settle(command);
 }
 
 static void on_started(void *data, pid_t pid)
@@ -310,7 +311,7 @@ static void keep(struct command *command, const struct run *run, struct exec_req
 	request->live = command->message.stream;
 }
 
-enum action_result run_program(struct command *command, const struct run *run)
+void run_program(struct command *command, const struct run *run)
 {
 	struct exec *exec = choose_executor(command, run);
 	static const struct exec_callbacks callbacks = { .started = on_started, .output = on_output, .done = on_done };
@@ -337,10 +338,10 @@ enum action_result run_program(struct command *command, const struct run *run)
 	command->async = false;
 	deadline_stop(&command->timer);
 	if (command->end)
-		return ACTION_TAKEN;
+		return;
 	if (command->cancelled) {
 		command_fail(command, CODE_CANCELLED, NULL, "the command was cancelled");
-		return ACTION_TAKEN;
+		return;
 	}
 	/* The privileged executor limits the command as a whole, by its own look at these. */
 	if (exec == command_agent(command)->exec)
@@ -363,5 +364,4 @@ enum action_result run_program(struct command *command, const struct run *run)
 					   .exit_code = -1, .spawn_errno = -r, .spawn_stage = EXEC_STAGE_CONNECT });
 	else if (r < 0)
 		fail_start(command, exec, r);
-	return ACTION_TAKEN;
 }

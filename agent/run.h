@@ -43,10 +43,10 @@ struct run {
 /*
  * Programs of the groups packages and power outlive the agent where there is an executor (kept.h).
  *
- * Starts the program within the command's deadlines. Always ACTION_TAKEN: if it cannot be started the command has been
+ * Starts the program within the command's deadlines. If it cannot be started the command has been
  * answered. May be called again from `done` for a further step of the same command.
  */
-enum action_result run_program(struct command *command, const struct run *run);
+void run_program(struct command *command, const struct run *run);
 
 /*
  * True if a run of this command that asks for rights may have them: of a host, or where we are root ourselves.

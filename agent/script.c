@@ -313,7 +313,7 @@ void scripts_take(struct scripts *scripts, struct session *session, struct json_
  * ------------------------------------------------------------------------------------------------------------- running
  */
 
-enum action_result script_run(struct command *command)
+void script_run(struct command *command)
 {
 	const struct config *config = &command_agent(command)->config;
 	char program[64];
@@ -326,11 +326,11 @@ enum action_result script_run(struct command *command)
 	if (!run_find(script_interpreter(script.shell), program, sizeof(program))) {
 		command_fail(command, CODE_NOT_FOUND, "no_interpreter", "%s is not installed on this guest",
 			     script_interpreter(script.shell));
-		return ACTION_TAKEN;
+		return;
 	}
 	if (!policy_user(config->commands.run_as, script.run_as, &run.user)) {
 		command_fail(command, CODE_POLICY_DENIED, "run_as", POLICY_USER_WORDS);
-		return ACTION_TAKEN;
+		return;
 	}
 	input = input_new(script.content, script.content_len);
 	variables = script_environment(script.inputs);
@@ -347,7 +347,6 @@ enum action_result script_run(struct command *command)
 		command_fail(command, CODE_INTERNAL, "resource", "the guest lacks the memory for the script");
 	}
 	json_object_put(variables);
-	return ACTION_TAKEN;
 }
 
 /*

@@ -170,7 +170,7 @@ static unsigned wanted_of(const struct session *session, unsigned topics)
 }
 
 /* The answer goes first, then the latest sample: a local client need not wait for the next tick to see something. */
-enum action_result action_run_subscribe(struct command *command)
+void action_run_subscribe(struct command *command)
 {
 	struct agent *agent = command_agent(command);
 	struct session *session = command->session;
@@ -179,7 +179,7 @@ enum action_result action_run_subscribe(struct command *command)
 	bool fresh;
 
 	if (!topics)
-		return ACTION_TAKEN;
+		return;
 	fresh = session->kind == SESSION_LOCAL && topics & ~session->feed.topics & 1U << FEED_METRICS;
 	session->feed.ops = &reader_ops;
 	if (topics & 1U << FEED_METRICS)
@@ -188,17 +188,15 @@ enum action_result action_run_subscribe(struct command *command)
 	command_succeed(command, emit_subscription, session);
 	if (fresh && latest)
 		session->send(session, latest);
-	return ACTION_TAKEN;
 }
 
-enum action_result action_run_unsubscribe(struct command *command)
+void action_run_unsubscribe(struct command *command)
 {
 	struct session *session = command->session;
 	unsigned topics = find_topics(command);
 
 	if (!topics)
-		return ACTION_TAKEN;
+		return;
 	feed_unsubscribe(&command_agent(command)->feed, &session->feed, topics);
 	command_succeed(command, emit_subscription, session);
-	return ACTION_TAKEN;
 }

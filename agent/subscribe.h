@@ -39,7 +39,7 @@ void subscribe_publish_command(struct agent *agent, const struct addition_comman
 void subscribe_report(const struct agent *agent, struct sink *out);
 
 /* For the table of actions. */
-enum action_result action_run_subscribe(struct command *command);
-enum action_result action_run_unsubscribe(struct command *command);
+void action_run_subscribe(struct command *command);
+void action_run_unsubscribe(struct command *command);
 
 #endif

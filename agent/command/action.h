@@ -25,12 +25,6 @@ enum slot_kind {
 	SLOT_KINDS,
 };
 
-enum action_result {
-	ACTION_TAKEN,
-	ACTION_WAIT,
-	ACTION_ASYNC,
-};
-
 struct action {
 	const char *name;
 	enum message_type type; /* MESSAGE_SAFE_COMMAND, or the type that is this command and no other */
@@ -48,12 +42,11 @@ struct action {
 	int (*encode)(struct command *command, const struct response *response);
 	void (*deliver)(struct command *command);
 	/*
-	 * Starts (or, for a waiting loop action, continues) the work. Either it reaches command_answer, then or later,
-	 * or it returns ACTION_WAIT to be called again when the prober has answered or a scan is over, or ACTION_ASYNC
-	 * when it goes on by itself (a call on the bus): the command's deadline is kept for it, work_free has to stop
-	 * what it waits for.
+	 * Begins the work, which ends by command_answer, then or later. Until then a program runs for the command, or
+	 * it waits for a callback (from the bus, say) up to its deadline: `work_free` has to stop what it waits for. It
+	 * is called once more for each further try, and after command_wait.
 	 */
-	enum action_result (*run)(struct command *command);
+	void (*run)(struct command *command);
 };
 
 enum action_kind {

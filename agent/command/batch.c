@@ -187,7 +187,7 @@ static void extend_deadline(struct command *batch)
 			batch->deadline_ns = command->deadline_ns + MARGIN_NS;
 }
 
-enum action_result action_run_batch(struct command *command)
+void action_run_batch(struct command *command)
 {
 	size_t count = json_object_array_length(command->message.items);
 	struct batch *batch;
@@ -195,12 +195,12 @@ enum action_result action_run_batch(struct command *command)
 	if (count == 0 || count > BATCH_MEMBERS_MAX) {
 		command_fail(command, CODE_INVALID_PARAMETERS, "out_of_range", "a batch has 1 to %d commands",
 			     BATCH_MEMBERS_MAX);
-		return ACTION_TAKEN;
+		return;
 	}
 	batch = calloc(1, sizeof(*batch) + count * sizeof(batch->members[0]));
 	if (!batch) {
 		command_fail(command, CODE_INTERNAL, "no_memory", "out of memory");
-		return ACTION_TAKEN;
+		return;
 	}
 	batch->command = command;
 	batch->count = (unsigned)count;
@@ -219,7 +219,6 @@ enum action_result action_run_batch(struct command *command)
 	batch->submitting = false;
 	extend_deadline(command);
 	if (batch->done < batch->count)
-		return ACTION_ASYNC;
+		return;
 	answer(batch);
-	return ACTION_TAKEN;
 }

@@ -12,7 +12,7 @@
 
 #define BATCH_MEMBERS_MAX 100
 
-enum action_result action_run_batch(struct command *batch);
+void action_run_batch(struct command *batch);
 
 /* How member number `index` ended. May answer the batch. */
 void batch_member_done(struct command *batch, unsigned index, bool success, enum error_code code);

@@ -49,13 +49,29 @@ static void arm_deadline(struct command *command)
 
 /* -------------------------------------------------------------------------------------------------------- its run */
 
-void command_keep_async(struct command *command)
+void command_settle(struct command *command)
 {
-	if (command->end)
+	if (command->end || command->job)
 		return;
-	command->async = true;
+	command->async = !command->waits;
 	record_waits(command);
-	arm_deadline(command);
+	if (!deadline_is_set(&command->timer))
+		arm_deadline(command);
+}
+
+void command_run_action(struct command *command)
+{
+	const struct commands *commands = command->commands;
+
+	command->waits = !commands->hooks->ready(commands->data, command->action);
+	if (!command->waits)
+		command->action->run(command);
+	command_settle(command);
+}
+
+void command_wait(struct command *command)
+{
+	command->waits = true;
 }
 
 /* Looks again when the one that has the slot has had its turn. */
@@ -78,15 +94,6 @@ static void on_turn(void *data)
 	watch_turn(commands);
 }
 
-/* Begins the work, or waits until what the action needs is there or known not to be to be had. */
-static enum action_result begin_work(struct command *command)
-{
-	const struct commands *commands = command->commands;
-
-	command->awaits_need = !commands->hooks->ready(commands->data, command->action);
-	return command->awaits_need ? ACTION_WAIT : command->action->run(command);
-}
-
 static void run(struct command *command)
 {
 	queue_move(command, COMMAND_RUNNING);
@@ -94,25 +101,7 @@ static void run(struct command *command)
 	deadline_stop(&command->timer);
 	command->attempts++;
 	record_started(command);
-	if (begin_work(command) != ACTION_TAKEN)
-		command_keep_async(command);
-}
-
-/* A loop action is run where it stands; only one that waits for the prober or the bus stays. */
-static void run_in_loop(struct command *command)
-{
-	record_started(command);
-	switch (begin_work(command)) {
-	case ACTION_WAIT:
-		record_waits(command);
-		arm_deadline(command);
-		break;
-	case ACTION_ASYNC:
-		command_keep_async(command);
-		break;
-	case ACTION_TAKEN:
-		break;
-	}
+	command_run_action(command);
 }
 
 /* It may be its turn in this very turn of the loop: those before it may be pausing. */
@@ -127,12 +116,14 @@ void command_begin(struct command *command)
 {
 	set_deadlines(command);
 	record_accepted(command);
-	if (!command->slot)
-		run_in_loop(command);
-	else if (queue_slot_free(command->commands, command->session, command->slots))
+	if (!command->slot) {
+		record_started(command);
+		command_run_action(command);
+	} else if (queue_slot_free(command->commands, command->session, command->slots)) {
 		run(command);
-	else
+	} else {
 		wait_for_slot(command);
+	}
 }
 
 /* ---------------------------------------------------------------------------------------------------- another try */
@@ -328,6 +319,7 @@ static void follow_end(struct command *command)
 	case COMMAND_NEXT:
 		forget_work(command);
 		command->frame->go_on(command);
+		command_settle(command);
 		break;
 	case COMMAND_ANSWERED:
 		if (command->batch)
@@ -478,32 +470,14 @@ void commands_orphan_before(struct commands *commands, const struct session *ses
 			command->session = NULL;
 }
 
-static bool is_waiting(const struct command *command)
-{
-	return !command->end &&
-	       (command->awaits_need || (command->state == COMMAND_WAITING && !command->async && !command->job));
-}
-
-/* The next that waits for the prober or the bus and that this round has not asked yet. */
+/* The next that waits and that this round has not asked yet. */
 static struct command *find_waiting(const struct commands *commands, unsigned round)
 {
 	struct command *command = commands->first;
 
-	while (command && (command->round == round || !is_waiting(command)))
+	while (command && (command->round == round || !command->waits || command->end))
 		command = command->next;
 	return command;
-}
-
-static void resume(struct command *command)
-{
-	if (!command->awaits_need) {
-		command->action->run(command);
-		return;
-	}
-	deadline_stop(&command->timer);
-	command->async = false;
-	if (begin_work(command) != ACTION_TAKEN)
-		command_keep_async(command);
 }
 
 void commands_probed(struct commands *commands)
@@ -513,7 +487,7 @@ void commands_probed(struct commands *commands)
 
 	while ((command = find_waiting(commands, round))) {
 		command->round = round;
-		resume(command);
+		command_run_action(command);
 	}
 }
 

@@ -84,8 +84,9 @@ struct command {
 	void *work;		       /* an action's own state between steps, */
 	void (*work_free)(void *work); /* freed with the command */
 	struct command_frame *frame;   /* NULL: none; freed with the command */
-	bool async;		       /* goes on by itself: ACTION_ASYNC */
-	bool awaits_need;	       /* its work begins when what the action needs is ready */
+	bool async;		       /* waits for a callback, without a program that runs for it */
+	bool waits;		       /* its action is to be run (again) when the prober has answered, a scan is
+				  over, or what the action needs is ready */
 	void (*on_expired)(
 		struct command *command); /* answers an async command at its deadline; NULL: COMMAND_TIMEOUT */
 	bool from_host;			  /* or from a local client, */
@@ -257,8 +258,17 @@ void command_answer(struct command *command, struct response *response);
 /* A part of a command that has a frame is over, without an answer that the frame would have to see: it goes on. */
 void command_end_part(struct command *command);
 
-/* The command goes on by itself, as after ACTION_ASYNC; it is over at its deadline all the same. */
-void command_keep_async(struct command *command);
+/* Runs its action, for the first time or again. */
+void command_run_action(struct command *command);
+
+/* Its action is run again when the prober has answered, or a scan is over. */
+void command_wait(struct command *command);
+
+/*
+ * What every callback of a command that has not ended it leads to: where no program runs for it, its deadline is kept
+ * here.
+ */
+void command_settle(struct command *command);
 
 /* The class of the line that answers it: behind what was sent for it before. */
 enum line_class command_line_class(const struct command *command);
