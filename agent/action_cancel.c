@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* CancelCommand. */
-#include "agent/actions.h"
+#include "agent/action_table.h"
 
 #include "agent/agent.h"
 
@@ -12,7 +12,7 @@ static void emit_target(struct sink *out, const char *key, const void *arg)
 }
 
 /* The target is answered CANCELLED on its own: at once, or when what runs for it is dead. */
-void action_run_cancel(struct command *command)
+static void run_cancel(struct command *command)
 {
 	const char *id = command->message.target_id;
 	struct command *target = commands_find(&command_agent(command)->commands, command->session, id);
@@ -24,3 +24,9 @@ void action_run_cancel(struct command *command)
 	command_cancel(target, "cancelled before it was started");
 	command_succeed(command, emit_target, id);
 }
+
+const struct action action_cancel_command = { .name = "CancelCommand",
+					      .type = MESSAGE_CANCEL_COMMAND,
+					      .group = GROUP_OBSERVE,
+					      .always = true,
+					      .run = run_cancel };

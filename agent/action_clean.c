@@ -3,7 +3,7 @@
  * DiskCleanup, CleanTemporaryFiles and PrepareGoldenImage. A host names targets from a fixed list, never a path; the
  * work is done by infiniservice-exec (agent/cleaner/), where it has rights and may take its time.
  */
-#include "agent/actions.h"
+#include "agent/action_table.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -202,14 +202,14 @@ static void clean(struct command *command, const char *const *usual)
 	run_verb(command, verb, wish.dry_run, false, answer_cleaned);
 }
 
-void action_run_disk_cleanup(struct command *command)
+static void run_disk_cleanup(struct command *command)
 {
 	static const char *const usual[] = { "tmp", "var_tmp", "package_cache", "crash", NULL };
 
 	clean(command, usual);
 }
 
-void action_run_clean_temporary_files(struct command *command)
+static void run_clean_temporary_files(struct command *command)
 {
 	static const char *const usual[] = { "tmp", "var_tmp", NULL };
 
@@ -250,7 +250,7 @@ static void answer_golden(struct command *command, const struct clean_report *re
 	command_succeed(command, emit_golden, &golden);
 }
 
-void action_run_prepare_golden_image(struct command *command)
+static void run_prepare_golden_image(struct command *command)
 {
 	const char *level = NULL, *verb[5];
 	struct message_fault fault;
@@ -280,3 +280,19 @@ void action_run_prepare_golden_image(struct command *command)
 	verb[count] = NULL;
 	run_verb(command, verb, dry_run, off, answer_golden);
 }
+
+const struct action action_disk_cleanup = {
+	.name = "DiskCleanup", .group = GROUP_CONTROL, .slot = true, .timeout_s = 300, .run = run_disk_cleanup
+};
+
+const struct action action_clean_temporary_files = { .name = "CleanTemporaryFiles",
+						     .group = GROUP_CONTROL,
+						     .slot = true,
+						     .timeout_s = 300,
+						     .run = run_clean_temporary_files };
+
+const struct action action_prepare_golden_image = { .name = "PrepareGoldenImage",
+						    .group = GROUP_POWER,
+						    .slot = true,
+						    .timeout_s = 600,
+						    .run = run_prepare_golden_image };

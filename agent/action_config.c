@@ -4,7 +4,7 @@
  * until the configuration is read again (a reload, a restart), and are written nowhere: what is in the guest's files is
  * its owner's.
  */
-#include "agent/actions.h"
+#include "agent/action_table.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -75,7 +75,7 @@ static void emit_values(struct sink *out, const char *key, const void *arg)
 	sink_object_end(out);
 }
 
-void action_run_set_config(struct command *command)
+static void run_set_config(struct command *command)
 {
 	struct agent *agent = command_agent(command);
 	struct config fresh;
@@ -97,3 +97,7 @@ void action_run_set_config(struct command *command)
 	       json_object_object_length(command->message.values));
 	command_succeed(command, emit_values, command);
 }
+
+const struct action action_set_config = {
+	.name = "SetConfig", .type = MESSAGE_SET_CONFIG, .group = GROUP_CONTROL, .run = run_set_config
+};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* CheckDiskSpace: how full the file systems were at the last sample, against two thresholds. */
-#include "agent/actions.h"
+#include "agent/action_table.h"
 
 #include "agent/agent.h"
 #include "agent/metrics/disk_judge.h"
@@ -107,7 +107,7 @@ static void emit_check(struct sink *out, const char *key, const void *arg)
 	sink_object_end(out);
 }
 
-void action_run_check_disk_space(struct command *command)
+static void run_check_disk_space(struct command *command)
 {
 	struct check check = {
 		.state = sampler_state(command_agent(command)->sampler, &collector_filesystem),
@@ -128,3 +128,7 @@ void action_run_check_disk_space(struct command *command)
 	else
 		command_succeed(command, emit_check, &check);
 }
+
+const struct action action_check_disk_space = { .name = "CheckDiskSpace",
+						.group = GROUP_OBSERVE,
+						.run = run_check_disk_space };

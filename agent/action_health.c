@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* RunHealthCheck, RunAllHealthChecks and ValidateSystemHealth: the named checks of health.h, one or all. */
-#include "agent/actions.h"
+#include "agent/action_table.h"
 
 #include <infiniservice/cleanup.h>
 
@@ -111,7 +111,7 @@ static bool take_check(struct command *command, const struct health_check **ret)
 	return false;
 }
 
-void action_run_health_check(struct command *command)
+static void run_health_check(struct command *command)
 {
 	const struct health_check *check;
 
@@ -119,15 +119,36 @@ void action_run_health_check(struct command *command)
 		start(command, check, false, answer_worst);
 }
 
-void action_run_all_health_checks(struct command *command)
+static void run_all_health_checks(struct command *command)
 {
 	start(command, NULL, false, answer_all);
 }
 
-void action_run_validate_system_health(struct command *command)
+static void run_validate_system_health(struct command *command)
 {
 	const struct health_check *check;
 
 	if (take_check(command, &check))
 		start(command, check, true, answer_all);
 }
+
+const struct action action_run_health_check = { .name = "RunHealthCheck",
+						.group = GROUP_OBSERVE,
+						.bus = true,
+						.slot = true,
+						.timeout_s = 300,
+						.run = run_health_check };
+
+const struct action action_run_all_health_checks = { .name = "RunAllHealthChecks",
+						     .group = GROUP_OBSERVE,
+						     .bus = true,
+						     .slot = true,
+						     .timeout_s = 300,
+						     .run = run_all_health_checks };
+
+const struct action action_validate_system_health = { .name = "ValidateSystemHealth",
+						      .group = GROUP_OBSERVE,
+						      .bus = true,
+						      .slot = true,
+						      .timeout_s = 300,
+						      .run = run_validate_system_health };

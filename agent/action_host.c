@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* SystemInfo and OsInfo: who this guest is, from the host collector's last facts. */
-#include "agent/actions.h"
+#include "agent/action_table.h"
 
 #include "agent/agent.h"
 #include "collectors/host.h"
@@ -57,12 +57,16 @@ static void answer(struct command *command, void (*emit)(struct sink *out, const
 	command_succeed(command, emit, &facts);
 }
 
-void action_run_system_info(struct command *command)
+static void run_system_info(struct command *command)
 {
 	answer(command, emit_system_info);
 }
 
-void action_run_os_info(struct command *command)
+static void run_os_info(struct command *command)
 {
 	answer(command, emit_os_info);
 }
+
+const struct action action_system_info = { .name = "SystemInfo", .group = GROUP_OBSERVE, .run = run_system_info };
+
+const struct action action_os_info = { .name = "OsInfo", .group = GROUP_OBSERVE, .run = run_os_info };

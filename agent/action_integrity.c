@@ -3,7 +3,7 @@
  * CheckSystemIntegrity: the files of all packages against what the packages brought, as the package manager's own tool
  * sees them. Its rules for files to be left out are asked first: what is missing by them is no damage.
  */
-#include "agent/actions.h"
+#include "agent/action_table.h"
 
 #include <stdlib.h>
 
@@ -214,7 +214,7 @@ static void on_rules(struct command *command, struct exec_outcome *outcome)
 	verify(command);
 }
 
-void action_run_check_system_integrity(struct command *command)
+static void run_check_system_integrity(struct command *command)
 {
 	const struct package_manager *manager = package_manager_require(command);
 	const struct package_command *step = manager ? &manager->steps[PACKAGE_EXCLUDES] : NULL;
@@ -240,3 +240,9 @@ void action_run_check_system_integrity(struct command *command)
 	integrity->rules_known = !step->argv;
 	verify(command);
 }
+
+const struct action action_check_system_integrity = { .name = "CheckSystemIntegrity",
+						      .group = GROUP_OBSERVE,
+						      .slot = true,
+						      .timeout_s = 600,
+						      .run = run_check_system_integrity };

@@ -3,7 +3,7 @@
  * JoinDomain: realm(8) joins the guest to a domain. The password is in no argument, environment, file, journal or
  * record: it goes to the executor as the command's input, and from there to realm's stdin.
  */
-#include "agent/actions.h"
+#include "agent/action_table.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -106,7 +106,7 @@ static int make_input(const char *const parts[JOIN_PARTS])
 	return fd;
 }
 
-void action_run_join_domain(struct command *command)
+static void run_join_domain(struct command *command)
 {
 	_cleanup_(closep) int input = -1;
 	const char *parts[JOIN_PARTS], *argv[3];
@@ -133,3 +133,7 @@ void action_run_join_domain(struct command *command)
 	argv[2] = NULL;
 	run_program(command, &run);
 }
+
+const struct action action_join_domain = {
+	.name = "JoinDomain", .group = GROUP_POWER, .slot = true, .timeout_s = 300, .run = run_join_domain
+};

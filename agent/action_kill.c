@@ -3,7 +3,7 @@
  * ProcessKill: one signal to exactly the process that was meant. The pidfd comes first and what it is known by is read
  * afterwards: were the pid another process's by then, the signal would find the first one dead, see pidfd_open(2).
  */
-#include "agent/actions.h"
+#include "agent/action_table.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -159,10 +159,12 @@ static void kill_process(struct command *command, const struct target *target)
 		answer_error(command, errno);
 }
 
-void action_run_process_kill(struct command *command)
+static void run_process_kill(struct command *command)
 {
 	struct target target = { .force = false };
 
 	if (parameters(command, &target))
 		kill_process(command, &target);
 }
+
+const struct action action_process_kill = { .name = "ProcessKill", .group = GROUP_CONTROL, .run = run_process_kill };

@@ -6,7 +6,7 @@
  *
  *	[checks; a failed one ends it] ─► the action ─► its answer, kept ─► [checks] ─► the answer with `validation`
  */
-#include "agent/actions.h"
+#include "agent/action_table.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,7 +41,7 @@ static const char *task_type(const struct message *message)
 	return message_param_text(message, "task_type", &type, &fault) < 0 || !type ? "" : type;
 }
 
-enum policy_group action_group_of_maintenance(const struct message *message)
+static enum policy_group group_of_maintenance(const struct message *message)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(tasks); i++)
 		if (strcmp(tasks[i].type, task_type(message)) == 0)
@@ -323,7 +323,7 @@ static void run_task(struct command *command, const struct action *action)
 		action->run(command);
 }
 
-void action_run_maintenance_task(struct command *command)
+static void run_maintenance_task(struct command *command)
 {
 	const char *type = task_type(&command->message);
 	const struct action *action = NULL;
@@ -332,7 +332,7 @@ void action_run_maintenance_task(struct command *command)
 		return;
 	for (size_t i = 0; i < ARRAY_SIZE(tasks); i++)
 		if (strcmp(tasks[i].type, type) == 0)
-			action_find(&actions, tasks[i].action, &action);
+			action_find(command->commands->actions, tasks[i].action, &action);
 	if (!action) {
 		command_fail(command, CODE_INVALID_PARAMETERS, "bad_value",
 			     "task_type is cleanup, updates, restart_services or health");
@@ -349,3 +349,11 @@ void action_run_maintenance_task(struct command *command)
 	}
 	run_task(command, action);
 }
+
+const struct action action_run_maintenance_task = { .name = "RunMaintenanceTask",
+						    .group = GROUP_CONTROL,
+						    .bus = true,
+						    .group_of = group_of_maintenance,
+						    .slot = true,
+						    .timeout_s = 1800,
+						    .run = run_maintenance_task };

@@ -3,7 +3,7 @@
  * CheckResourceOptimization: whether the guest's size fits its use, by what the local metric log holds of the days
  * asked for. Without a day of history there is no advice, and the answer says so.
  */
-#include "agent/actions.h"
+#include "agent/action_table.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -158,7 +158,7 @@ static void answer(struct command *command, struct health_work *work)
 	command_succeed(command, emit_findings, &findings);
 }
 
-void action_run_check_resource_optimization(struct command *command)
+static void run_check_resource_optimization(struct command *command)
 {
 	struct health_work *work;
 	struct message_fault fault;
@@ -176,3 +176,9 @@ void action_run_check_resource_optimization(struct command *command)
 	work->finish = answer;
 	health_work_start(work);
 }
+
+const struct action action_check_resource_optimization = { .name = "CheckResourceOptimization",
+							   .group = GROUP_OBSERVE,
+							   .slot = true,
+							   .timeout_s = 240,
+							   .run = run_check_resource_optimization };

@@ -4,7 +4,7 @@
  * by its grammar first, then against what there is: apt takes what it does not know as a pattern or, with a sign at its
  * end, as another order.
  */
-#include "agent/actions.h"
+#include "agent/action_table.h"
 
 #include <string.h>
 
@@ -18,7 +18,7 @@ static void answer_installed(struct command *command, struct package_job *job)
 	package_job_succeed(command, package_emit_installed, job);
 }
 
-void action_run_package_list(struct command *command)
+static void run_package_list(struct command *command)
 {
 	static const enum job_step plan[] = { JOB_LIST, JOB_END };
 
@@ -58,7 +58,7 @@ static bool take_query(struct command *command, struct package_job *job)
 	return true;
 }
 
-void action_run_package_search(struct command *command)
+static void run_package_search(struct command *command)
 {
 	static const enum job_step plan[] = { JOB_LIST, JOB_SEARCH, JOB_COUNT, JOB_END };
 	struct package_job *job = package_job_new(command);
@@ -89,21 +89,21 @@ static void change(struct command *command, const enum job_step *plan)
 	package_job_start(command, plan, answer_done);
 }
 
-void action_run_package_install(struct command *command)
+static void run_package_install(struct command *command)
 {
 	static const enum job_step plan[] = { JOB_EXISTS, JOB_INSTALL, JOB_END };
 
 	change(command, plan);
 }
 
-void action_run_package_remove(struct command *command)
+static void run_package_remove(struct command *command)
 {
 	static const enum job_step plan[] = { JOB_LIST_ONE, JOB_REMOVE, JOB_END };
 
 	change(command, plan);
 }
 
-void action_run_package_update(struct command *command)
+static void run_package_update(struct command *command)
 {
 	static const enum job_step plan[] = { JOB_LIST_ONE, JOB_UPDATE, JOB_END };
 
@@ -115,7 +115,7 @@ static void answer_updated(struct command *command, struct package_job *job)
 	package_job_succeed(command, package_emit_updated, job);
 }
 
-void action_run_update_system_software(struct command *command)
+static void run_update_system_software(struct command *command)
 {
 	static const enum job_step all[] = { JOB_REFRESH,    JOB_SOURCES,    JOB_LISTS, JOB_JUDGE, JOB_LIST,
 					     JOB_UPDATE_ALL, JOB_LIST_AGAIN, JOB_FACTS, JOB_END };
@@ -132,3 +132,29 @@ void action_run_update_system_software(struct command *command)
 	job->name = name;
 	package_job_start(command, name ? one : all, answer_updated);
 }
+
+const struct action action_package_list = {
+	.name = "PackageList", .group = GROUP_OBSERVE, .slot = true, .timeout_s = 45, .run = run_package_list
+};
+
+const struct action action_package_search = {
+	.name = "PackageSearch", .group = GROUP_OBSERVE, .slot = true, .timeout_s = 45, .run = run_package_search
+};
+
+const struct action action_package_install = {
+	.name = "PackageInstall", .group = GROUP_PACKAGES, .slot = true, .timeout_s = 300, .run = run_package_install
+};
+
+const struct action action_package_remove = {
+	.name = "PackageRemove", .group = GROUP_PACKAGES, .slot = true, .timeout_s = 300, .run = run_package_remove
+};
+
+const struct action action_package_update = {
+	.name = "PackageUpdate", .group = GROUP_PACKAGES, .slot = true, .timeout_s = 300, .run = run_package_update
+};
+
+const struct action action_update_system_software = { .name = "UpdateSystemSoftware",
+						      .group = GROUP_PACKAGES,
+						      .slot = true,
+						      .timeout_s = 1800,
+						      .run = run_update_system_software };

@@ -4,7 +4,7 @@
  * for before the answer: no bus, no rights, another one pending, or somebody who holds a lock against it (`force`
  * overrides that).
  */
-#include "agent/actions.h"
+#include "agent/action_table.h"
 
 #include <errno.h>
 #include <string.h>
@@ -96,12 +96,20 @@ static void power(struct command *command, enum power_operation operation)
 		      "Get", "ss", "org.freedesktop.login1.Manager", "BlockInhibited");
 }
 
-void action_run_reboot(struct command *command)
+static void run_reboot(struct command *command)
 {
 	power(command, POWER_REBOOT);
 }
 
-void action_run_shutdown(struct command *command)
+static void run_shutdown(struct command *command)
 {
 	power(command, POWER_OFF);
 }
+
+const struct action action_reboot_system = {
+	.name = "RebootSystem", .group = GROUP_POWER, .bus = true, .slot = true, .run = run_reboot
+};
+
+const struct action action_shutdown_system = {
+	.name = "ShutdownSystem", .group = GROUP_POWER, .bus = true, .slot = true, .run = run_shutdown
+};

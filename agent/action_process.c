@@ -4,7 +4,7 @@
  * prober (reading one may hang), so the action may have to wait for them; it never waits longer than the probe's own
  * deadline. Where there are many processes it waits for the scan, too, which is done in slices.
  */
-#include "agent/actions.h"
+#include "agent/action_table.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -155,12 +155,16 @@ static void list(struct command *command, int64_t limit, enum processes_sort sor
 	command_answer(command, &answer.response);
 }
 
-void action_run_process_list(struct command *command)
+static void run_process_list(struct command *command)
 {
 	list(command, LIST_LIMIT_DEFAULT, PROCESSES_BY_PID, true);
 }
 
-void action_run_process_top(struct command *command)
+static void run_process_top(struct command *command)
 {
 	list(command, TOP_LIMIT_DEFAULT, PROCESSES_BY_CPU, false);
 }
+
+const struct action action_process_list = { .name = "ProcessList", .group = GROUP_OBSERVE, .run = run_process_list };
+
+const struct action action_process_top = { .name = "ProcessTop", .group = GROUP_OBSERVE, .run = run_process_top };

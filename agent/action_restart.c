@@ -3,7 +3,7 @@
  * RestartServices: one service by its name, or without a name those that have failed. Jobs run side by side; data says
  * which of them came up, which did not, and which are not to be controlled (unit_rules.h).
  */
-#include "agent/actions.h"
+#include "agent/action_table.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -15,6 +15,7 @@
 #include "agent/privilege.h"
 #include "agent/service_table.h"
 #include "agent/unit_jobs.h"
+#include "agent/unit_judge.h"
 #include "agent/base/unit_name.h"
 
 struct restart {
@@ -133,7 +134,7 @@ static void restart_done(struct bus_work *work)
 	unit_jobs_done(&container_of(work, struct restart, bus)->jobs);
 }
 
-void action_run_restart_services(struct command *command)
+static void run_restart_services(struct command *command)
 {
 	struct message_fault fault;
 	const char *name = NULL;
@@ -149,7 +150,7 @@ void action_run_restart_services(struct command *command)
 			     "service_name has to be the name of a service, socket, timer or path unit");
 		return;
 	}
-	if (name && action_unit_denied(command, unit))
+	if (name && unit_judge_denied_by_name(command, unit))
 		return;
 	if (!privilege_require(command))
 		return;
@@ -165,3 +166,10 @@ void action_run_restart_services(struct command *command)
 	memcpy(restart->units[restart->count++], unit, sizeof(unit));
 	start(command);
 }
+
+const struct action action_restart_services = { .name = "RestartServices",
+						.group = GROUP_CONTROL,
+						.bus = true,
+						.slot = true,
+						.timeout_s = 300,
+						.run = run_restart_services };

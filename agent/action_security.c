@@ -4,7 +4,7 @@
  * say of themselves. Without a bus, an executor or an answer of them that is unknown; the checks are made all the same,
  * and say so.
  */
-#include "agent/actions.h"
+#include "agent/action_table.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -243,17 +243,39 @@ static void check(struct command *command, security_emit_fn emit_checks)
 	sd_bus_message_unref(message);
 }
 
-void action_run_check_security(struct command *command)
+static void run_check_security(struct command *command)
 {
 	check(command, security_emit_all);
 }
 
-void action_run_check_firewall(struct command *command)
+static void run_check_firewall(struct command *command)
 {
 	check(command, security_emit_firewall);
 }
 
-void action_run_check_security_modules(struct command *command)
+static void run_check_security_modules(struct command *command)
 {
 	check(command, security_emit_modules);
 }
+
+const struct action action_check_linux_security = {
+	.name = "CheckLinuxSecurity", .group = GROUP_OBSERVE, .bus = true, .slot = true, .run = run_check_security
+};
+
+const struct action action_get_linux_security_status = {
+	.name = "GetLinuxSecurityStatus", .group = GROUP_OBSERVE, .bus = true, .slot = true, .run = run_check_security
+};
+
+const struct action action_get_linux_firewall_status = {
+	.name = "GetLinuxFirewallStatus", .group = GROUP_OBSERVE, .bus = true, .slot = true, .run = run_check_firewall
+};
+
+const struct action action_check_firewall_status = {
+	.name = "CheckFirewallStatus", .group = GROUP_OBSERVE, .bus = true, .slot = true, .run = run_check_firewall
+};
+
+const struct action action_check_security_modules = { .name = "CheckSecurityModules",
+						      .group = GROUP_OBSERVE,
+						      .bus = true,
+						      .slot = true,
+						      .run = run_check_security_modules };

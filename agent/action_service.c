@@ -5,7 +5,7 @@
  *	ServiceControl: (the unit is judged ─► verb, by the executor, and its end)
  *			─► LoadUnit ─► GetAll ─► its MainPID ─► answer
  */
-#include "agent/actions.h"
+#include "agent/action_table.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -17,6 +17,7 @@
 #include "agent/bus_work.h"
 #include "agent/privilege.h"
 #include "agent/unit_jobs.h"
+#include "agent/unit_judge.h"
 #include "agent/base/unit_name.h"
 #include "agent/rules/unit_rules.h"
 
@@ -50,7 +51,7 @@ static const struct verb *find_verb(const char *name)
 	return NULL;
 }
 
-enum policy_group action_group_of_service_control(const struct message *message)
+static enum policy_group group_of_service_control(const struct message *message)
 {
 	struct message_fault fault;
 	const char *operation = NULL;
@@ -283,16 +284,6 @@ static bool parameters(struct command *command, const char *name, char unit[UNIT
 	return true;
 }
 
-bool action_unit_denied(struct command *command, const char *unit)
-{
-	char words[UNIT_RULES_WORDS_SIZE];
-
-	if (!unit_name_error(unit, command_agent(command)->config.commands.deny_units, words))
-		return false;
-	command_fail(command, CODE_POLICY_DENIED, "unit_denied", "%s", words);
-	return true;
-}
-
 static const struct verb *operation(struct command *command)
 {
 	struct message_fault fault;
@@ -310,7 +301,7 @@ static const struct verb *operation(struct command *command)
 	return verb;
 }
 
-void action_run_service_control(struct command *command)
+static void run_service_control(struct command *command)
 {
 	const struct verb *verb = operation(command);
 	char unit[UNIT_NAME_SIZE];
@@ -319,7 +310,7 @@ void action_run_service_control(struct command *command)
 	if (!verb || !parameters(command, "service", unit))
 		return;
 	/* What its name tells needs no bus and no rights to be refused. */
-	if (verb->operation != RUNNER_OPERATION_NONE && action_unit_denied(command, unit))
+	if (verb->operation != RUNNER_OPERATION_NONE && unit_judge_denied_by_name(command, unit))
 		return;
 	if (verb->operation != RUNNER_OPERATION_NONE && !privilege_require(command))
 		return;
@@ -331,3 +322,10 @@ void action_run_service_control(struct command *command)
 	memcpy(control->unit[0], unit, sizeof(unit));
 	start_verb(command);
 }
+
+const struct action action_service_control = { .name = "ServiceControl",
+					       .group = GROUP_CONTROL,
+					       .bus = true,
+					       .group_of = group_of_service_control,
+					       .slot = true,
+					       .run = run_service_control };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* ServiceList: every service of the guest, loaded or not, from the service manager. */
-#include "agent/actions.h"
+#include "agent/action_table.h"
 
 #include <string.h>
 
@@ -114,7 +114,7 @@ static void list_done(struct bus_work *work)
 	service_table_done(&container_of(work, struct list, bus)->table);
 }
 
-void action_run_service_list(struct command *command)
+static void run_service_list(struct command *command)
 {
 	struct list *list = bus_work_new(command, sizeof(*list));
 
@@ -125,3 +125,7 @@ void action_run_service_list(struct command *command)
 	command->on_expired = on_expired;
 	bus_call_manager(command, on_units, "ListUnits", NULL);
 }
+
+const struct action action_service_list = {
+	.name = "ServiceList", .group = GROUP_OBSERVE, .bus = true, .run = run_service_list
+};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Status: everything the agent knows of itself, for `infinictl status` and for hosts. */
-#include "agent/actions.h"
+#include "agent/action_table.h"
 
 #include <unistd.h>
 
@@ -209,9 +209,15 @@ static void emit_status(struct sink *out, const char *key, const void *arg)
 	sink_object_end(out);
 }
 
-void action_run_status(struct command *command)
+static void run_status(struct command *command)
 {
 	/* Before the answer is begun: a change of the log's state is told by a message of its own. */
 	logger_check(command_agent(command)->logger, command_agent(command)->now);
 	command_succeed(command, emit_status, command_agent(command));
 }
+
+const struct action action_status = { .name = "Status", .group = GROUP_OBSERVE, .run = run_status };
+
+const struct action action_status_message = {
+	.name = "Status", .type = MESSAGE_STATUS, .group = GROUP_OBSERVE, .run = run_status
+};

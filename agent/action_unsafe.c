@@ -3,7 +3,7 @@
  * UnsafeCommand: a line for a shell. What the host may choose is checked here: the shell by name from a short list
  * (never a path), the user by configuration, or by the host where that names none.
  */
-#include "agent/actions.h"
+#include "agent/action_table.h"
 
 #include <strings.h>
 
@@ -29,7 +29,7 @@ static const char *find_shell(const char *name)
 	return NULL;
 }
 
-void action_run_unsafe(struct command *command)
+static void run_unsafe(struct command *command)
 {
 	const struct message *message = &command->message;
 	const char *shell = find_shell(message->shell);
@@ -52,3 +52,7 @@ void action_run_unsafe(struct command *command)
 	}
 	run_program(command, &run);
 }
+
+const struct action action_unsafe = {
+	.name = "unsafe", .type = MESSAGE_UNSAFE_COMMAND, .group = GROUP_EXEC, .slot = true, .run = run_unsafe
+};

@@ -4,7 +4,7 @@
  * the guest has; `last_check` says of when they are. Nothing here refreshes them: that is a change
  * (UpdateSystemSoftware).
  */
-#include "agent/actions.h"
+#include "agent/action_table.h"
 
 #include "agent/agent.h"
 #include "agent/package_emit.h"
@@ -110,42 +110,42 @@ static void ask_one(struct command *command, const enum job_step *plan,
 	package_job_start(command, plan, answer);
 }
 
-void action_run_check_linux_updates(struct command *command)
+static void run_check_linux_updates(struct command *command)
 {
 	ask(command, false, answer_updates);
 }
 
-void action_run_linux_security_updates(struct command *command)
+static void run_linux_security_updates(struct command *command)
 {
 	ask(command, true, answer_updates);
 }
 
-void action_run_linux_update_history(struct command *command)
+static void run_linux_update_history(struct command *command)
 {
 	ask_history(command, plan_history, answer_updates);
 }
 
-void action_run_available_updates(struct command *command)
+static void run_available_updates(struct command *command)
 {
 	ask(command, false, answer_both);
 }
 
-void action_run_security_updates(struct command *command)
+static void run_security_updates(struct command *command)
 {
 	ask(command, true, answer_both);
 }
 
-void action_run_update_history(struct command *command)
+static void run_update_history(struct command *command)
 {
 	ask_history(command, plan_log, answer_history);
 }
 
-void action_run_application_updates(struct command *command)
+static void run_application_updates(struct command *command)
 {
 	ask(command, false, answer_updatable);
 }
 
-void action_run_applications(struct command *command)
+static void run_applications(struct command *command)
 {
 	ask(command, false, answer_applications);
 }
@@ -165,17 +165,93 @@ static void answer_size(struct command *command, struct package_job *job)
 	package_job_succeed(command, package_emit_size, job);
 }
 
-void action_run_application_details(struct command *command)
+static void run_application_details(struct command *command)
 {
 	ask_one(command, plan_details, answer_details);
 }
 
-void action_run_specific_app_updates(struct command *command)
+static void run_specific_app_updates(struct command *command)
 {
 	ask_one(command, plan_one, answer_application);
 }
 
-void action_run_estimate_update_size(struct command *command)
+static void run_estimate_update_size(struct command *command)
 {
 	ask_one(command, plan_one, answer_size);
 }
+
+const struct action action_check_linux_updates = { .name = "CheckLinuxUpdates",
+						   .group = GROUP_OBSERVE,
+						   .slot = true,
+						   .timeout_s = 300,
+						   .run = run_check_linux_updates };
+
+const struct action action_get_linux_security_updates = { .name = "GetLinuxSecurityUpdates",
+							  .group = GROUP_OBSERVE,
+							  .slot = true,
+							  .timeout_s = 300,
+							  .run = run_linux_security_updates };
+
+const struct action action_get_linux_update_history = { .name = "GetLinuxUpdateHistory",
+							.group = GROUP_OBSERVE,
+							.slot = true,
+							.timeout_s = 300,
+							.run = run_linux_update_history };
+
+const struct action action_get_pending_linux_updates = { .name = "GetPendingLinuxUpdates",
+							 .group = GROUP_OBSERVE,
+							 .slot = true,
+							 .timeout_s = 300,
+							 .run = run_check_linux_updates };
+
+const struct action action_get_available_updates = { .name = "GetAvailableUpdates",
+						     .group = GROUP_OBSERVE,
+						     .slot = true,
+						     .timeout_s = 300,
+						     .run = run_available_updates };
+
+const struct action action_get_pending_updates = { .name = "GetPendingUpdates",
+						   .group = GROUP_OBSERVE,
+						   .slot = true,
+						   .timeout_s = 300,
+						   .run = run_available_updates };
+
+const struct action action_get_security_updates = { .name = "GetSecurityUpdates",
+						    .group = GROUP_OBSERVE,
+						    .slot = true,
+						    .timeout_s = 300,
+						    .run = run_security_updates };
+
+const struct action action_get_update_history = {
+	.name = "GetUpdateHistory", .group = GROUP_OBSERVE, .slot = true, .timeout_s = 300, .run = run_update_history
+};
+
+const struct action action_check_application_updates = { .name = "CheckApplicationUpdates",
+							 .group = GROUP_OBSERVE,
+							 .slot = true,
+							 .timeout_s = 300,
+							 .run = run_application_updates };
+
+const struct action action_get_installed_applications_wmi = { .name = "GetInstalledApplicationsWMI",
+							      .group = GROUP_OBSERVE,
+							      .slot = true,
+							      .timeout_s = 300,
+							      .run = run_applications };
+
+const struct action action_get_application_details = { .name = "GetApplicationDetails",
+						       .group = GROUP_OBSERVE,
+						       .slot = true,
+						       .timeout_s = 120,
+						       .run = run_application_details };
+
+const struct action action_check_specific_app_updates = { .name = "CheckSpecificAppUpdates",
+							  .group = GROUP_OBSERVE,
+							  .slot = true,
+							  .timeout_s = 120,
+							  .run = run_specific_app_updates };
+
+const struct action action_estimate_update_size = { .name = "EstimateUpdateSize",
+						    .group = GROUP_OBSERVE,
+						    .slot = true,
+						    .timeout_s = 120,
+						    .run = run_estimate_update_size };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* UserList: the accounts in etc/passwd. */
-#include "agent/actions.h"
+#include "agent/action_table.h"
 
 #include <string.h>
 
@@ -70,7 +70,7 @@ static void emit_users(struct sink *out, const char *key, const void *arg)
 	sink_object_end(out);
 }
 
-void action_run_user_list(struct command *command)
+static void run_user_list(struct command *command)
 {
 	struct agent *agent = command_agent(command);
 	struct moment now = agent->now;
@@ -84,3 +84,5 @@ void action_run_user_list(struct command *command)
 	else
 		command_succeed(command, emit_users, &passwd);
 }
+
+const struct action action_user_list = { .name = "UserList", .group = GROUP_OBSERVE, .run = run_user_list };

@@ -16,7 +16,7 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/actions.h"
+#include "agent/action_table.h"
 #include "agent/agent.h"
 #include "agent/kept.h"
 #include "agent/log/latest.h"

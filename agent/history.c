@@ -527,7 +527,7 @@ static bool find_time(struct json_object *value, int64_t *ret)
 	return true;
 }
 
-void action_run_get_history(struct command *command)
+static void run_get_history(struct command *command)
 {
 	const struct message *message = &command->message;
 	struct agent *agent = command_agent(command);
@@ -670,3 +670,9 @@ void history_end(struct session *session)
 	free(session->past);
 	session->past = NULL;
 }
+
+const struct action action_get_history = { .name = "GetHistory",
+					   .type = MESSAGE_GET_HISTORY,
+					   .group = GROUP_OBSERVE,
+					   .timeout_s = 300 /* reading the log takes as long as the log is large */,
+					   .run = run_get_history };

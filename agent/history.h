@@ -62,7 +62,4 @@ bool history_acked(const struct session *session);
 /* The session is over: what is read for it ends, and its memory is freed. */
 void history_end(struct session *session);
 
-/* For the table of actions. */
-void action_run_get_history(struct command *command);
-
 #endif

@@ -313,7 +313,7 @@ void scripts_take(struct scripts *scripts, struct session *session, struct json_
  * ------------------------------------------------------------------------------------------------------------- running
  */
 
-void script_run(struct command *command)
+static void run_script(struct command *command)
 {
 	const struct config *config = &command_agent(command)->config;
 	char program[64];
@@ -371,7 +371,7 @@ static char *add_reason(const struct response *response, struct reply_stream *er
 	return text;
 }
 
-int script_encode(struct command *command, const struct response *response)
+static int script_encode(struct command *command, const struct response *response)
 {
 	struct agent *agent = command_agent(command);
 	struct reply_script reply = {
@@ -388,10 +388,20 @@ int script_encode(struct command *command, const struct response *response)
 }
 
 /* Whatever has become of the session that brought it: the execution is known to every session of this host. */
-void script_deliver(struct command *command)
+static void script_deliver(struct command *command)
 {
 	struct agent *agent = command_agent(command);
 
 	if (!complete(&agent->scripts, command->serial))
 		command->serial = 0; /* owed until it has been sent */
 }
+
+const struct action action_script = { .name = "script",
+				      .type = MESSAGE_PENDING_SCRIPTS,
+				      .group = GROUP_EXEC,
+				      .slot = true,
+				      .slots = SLOTS_SCRIPTS,
+				      .timeout_s = 600,
+				      .run = run_script,
+				      .encode = script_encode,
+				      .deliver = script_deliver };

@@ -60,9 +60,4 @@ void scripts_lost(struct scripts *scripts, uint64_t serial, const char *executio
 
 void scripts_report(const struct scripts *scripts, struct sink *out);
 
-/* The row of the table of actions. */
-void script_run(struct command *command);
-int script_encode(struct command *command, const struct response *response);
-void script_deliver(struct command *command);
-
 #endif

@@ -170,7 +170,7 @@ static unsigned wanted_of(const struct session *session, unsigned topics)
 }
 
 /* The answer goes first, then the latest sample: a local client need not wait for the next tick to see something. */
-void action_run_subscribe(struct command *command)
+static void run_subscribe(struct command *command)
 {
 	struct agent *agent = command_agent(command);
 	struct session *session = command->session;
@@ -190,7 +190,7 @@ void action_run_subscribe(struct command *command)
 		session->send(session, latest);
 }
 
-void action_run_unsubscribe(struct command *command)
+static void run_unsubscribe(struct command *command)
 {
 	struct session *session = command->session;
 	unsigned topics = find_topics(command);
@@ -200,3 +200,11 @@ void action_run_unsubscribe(struct command *command)
 	feed_unsubscribe(&command_agent(command)->feed, &session->feed, topics);
 	command_succeed(command, emit_subscription, session);
 }
+
+const struct action action_subscribe = {
+	.name = "Subscribe", .type = MESSAGE_SUBSCRIBE, .group = GROUP_OBSERVE, .run = run_subscribe
+};
+
+const struct action action_unsubscribe = {
+	.name = "Unsubscribe", .type = MESSAGE_UNSUBSCRIBE, .group = GROUP_OBSERVE, .run = run_unsubscribe
+};

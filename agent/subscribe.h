@@ -38,8 +38,4 @@ void subscribe_publish_command(struct agent *agent, const struct addition_comman
 /* Keys of Status, into an open object. */
 void subscribe_report(const struct agent *agent, struct sink *out);
 
-/* For the table of actions. */
-void action_run_subscribe(struct command *command);
-void action_run_unsubscribe(struct command *command);
-
 #endif

@@ -9,6 +9,7 @@
 #include <infiniservice/moment.h>
 
 #include "agent/bus_work.h"
+#include "agent/command/command.h"
 #include "agent/config/config.h"
 #include "agent/rules/unit_rules.h"
 
@@ -87,4 +88,14 @@ int unit_judge_start(struct unit_judge *judge, struct bus *bus, const char *unit
 void unit_judge_cancel(struct unit_judge *judge)
 {
 	judge->call = bus_cancel(judge->call);
+}
+
+bool unit_judge_denied_by_name(struct command *command, const char *unit)
+{
+	char words[UNIT_RULES_WORDS_SIZE];
+
+	if (!unit_name_error(unit, command->commands->config->commands.deny_units, words))
+		return false;
+	command_fail(command, CODE_POLICY_DENIED, "unit_denied", "%s", words);
+	return true;
 }

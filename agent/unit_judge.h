@@ -16,6 +16,7 @@
 #include "agent/bus/bus.h"
 #include "agent/base/unit_name.h"
 
+struct command;
 struct config;
 
 struct unit_judge {
@@ -33,6 +34,12 @@ struct unit_judge {
  */
 int unit_judge_start(struct unit_judge *judge, struct bus *bus, const char *unit, const struct config *config,
 		     bus_reply_fn done, void *data);
+
+/*
+ * True if a unit of this name is not to be controlled, whatever it is: then the command has been answered
+ * POLICY_DENIED.
+ */
+bool unit_judge_denied_by_name(struct command *command, const char *unit);
 
 /* Forgets it. Accepts a zeroed one, and one that is done. */
 void unit_judge_cancel(struct unit_judge *judge);

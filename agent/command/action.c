@@ -6,8 +6,8 @@
 enum action_kind action_find(const struct action_table *table, const char *name, const struct action **ret)
 {
 	for (size_t i = 0; i < table->count; i++) {
-		if (table->rows[i].type == MESSAGE_SAFE_COMMAND && strcmp(table->rows[i].name, name) == 0) {
-			*ret = &table->rows[i];
+		if (table->rows[i]->type == MESSAGE_SAFE_COMMAND && strcmp(table->rows[i]->name, name) == 0) {
+			*ret = table->rows[i];
 			return ACTION_KNOWN;
 		}
 	}
@@ -20,7 +20,7 @@ enum action_kind action_find(const struct action_table *table, const char *name,
 const struct action *action_of_type(const struct action_table *table, enum message_type type)
 {
 	for (size_t i = 0; i < table->count; i++)
-		if (type != MESSAGE_SAFE_COMMAND && table->rows[i].type == type)
-			return &table->rows[i];
+		if (type != MESSAGE_SAFE_COMMAND && table->rows[i]->type == type)
+			return table->rows[i];
 	return NULL;
 }

@@ -56,7 +56,7 @@ enum action_kind {
 };
 
 struct action_table {
-	const struct action *rows;
+	const struct action *const *rows;
 	size_t count;
 	const char *const *foreign; /* what names of actions contain that other platforms have; NULL at the end */
 };

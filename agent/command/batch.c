@@ -187,7 +187,7 @@ static void extend_deadline(struct command *batch)
 			batch->deadline_ns = command->deadline_ns + MARGIN_NS;
 }
 
-void action_run_batch(struct command *command)
+static void run_batch(struct command *command)
 {
 	size_t count = json_object_array_length(command->message.items);
 	struct batch *batch;
@@ -222,3 +222,7 @@ void action_run_batch(struct command *command)
 		return;
 	answer(batch);
 }
+
+const struct action action_command_batch = {
+	.name = "CommandBatch", .type = MESSAGE_COMMAND_BATCH, .group = GROUP_OBSERVE, .always = true, .run = run_batch
+};

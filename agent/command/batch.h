@@ -12,8 +12,6 @@
 
 #define BATCH_MEMBERS_MAX 100
 
-void action_run_batch(struct command *batch);
-
 /* How member number `index` ended. May answer the batch. */
 void batch_member_done(struct command *batch, unsigned index, bool success, enum error_code code);
 

@@ -4,6 +4,7 @@
 A host stores a sample whole or not at all, so a wrong type anywhere is a fault. Extra keys are allowed: hosts ignore them.
 """
 import ipaddress
+import glob
 import json
 import math
 import os
@@ -27,8 +28,11 @@ class Fault(AssertionError):
 def actions_of_the_table():
     """The names of all actions, out of the agent's source; what is a message type of its own is none."""
     top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    with open(os.path.join(top, "agent", "action_table.c"), encoding="utf-8") as file:
-        return set(re.findall(r'\{ \.name = "(\w+)",(?!\s+\.type)', file.read()))
+    names = set()
+    for path in glob.glob(os.path.join(top, "agent", "**", "*.c"), recursive=True):
+        with open(path, encoding="utf-8") as file:
+            names.update(re.findall(r'^const struct action action_\w+ = \{\s*\.name = "(\w+)",(?!\s*\.type)', file.read(), re.M))
+    return names
 
 
 def _fail(path, text):

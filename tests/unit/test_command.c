@@ -9,7 +9,7 @@
 #include <infiniservice/cleanup.h>
 #include <infiniservice/moment.h>
 
-#include "agent/actions.h"
+#include "agent/action_table.h"
 #include "agent/command/command.h"
 
 static void the_answer_is_due_before_the_host_gives_up(void **state)
