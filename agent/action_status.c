@@ -7,7 +7,6 @@
 #include <infiniservice/libc.h>
 
 #include "agent/agent.h"
-#include "agent/subscribe.h"
 
 static void emit_breaker(struct sink *out, const struct agent *agent)
 {
@@ -32,7 +31,7 @@ static void emit_breaker(struct sink *out, const struct agent *agent)
 static void emit_additions(struct sink *out, const struct agent *agent)
 {
 	sink_object_begin(out, "subscriptions");
-	subscribe_report(agent, out);
+	publish_report(&agent->publisher, out);
 	sink_object_end(out);
 	sink_object_begin(out, "scripts");
 	scripts_report(&agent->scripts, out);

@@ -247,7 +247,7 @@ void agent_done(struct agent *agent)
 	agent->logger = logger_free(agent->logger);
 	agent->port = port_free(agent->port);
 	standing_done(&agent->standing);
-	feed_done(&agent->feed);
+	publish_done(&agent->publisher);
 	kept_done(agent);
 	journal_close(&agent->journal);
 	audit_done(&agent->audit);

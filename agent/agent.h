@@ -11,7 +11,7 @@
 #include <infiniservice/moment.h>
 
 #include "agent/bus/bus.h"
-#include "agent/asked.h"
+#include "agent/peer/asked.h"
 #include "agent/audit/audit.h"
 #include "agent/peer/breaker.h"
 #include "agent/base/clockwatch.h"
@@ -20,7 +20,7 @@
 #include "agent/config/keys.h"
 #include "agent/config/secret.h"
 #include "agent/run/exec.h"
-#include "agent/metrics/feed.h"
+#include "agent/metrics/publish.h"
 #include "agent/generation.h"
 #include "agent/base/identity.h"
 #include "agent/base/loop.h"
@@ -98,8 +98,7 @@ struct agent {
 	struct sampler *sampler;
 	struct sampling *sampling;
 	struct prober_pool *prober;
-	struct feed feed;
-	ev_timer feed_timer; /* one-shot: the rest of the readers */
+	struct publisher publisher;
 	struct audit audit;
 	struct journal journal;
 	struct kept_answer *kept_answers; /* of commands that outlived an earlier run; see kept.h */
@@ -188,6 +187,11 @@ void agent_tell_policy(const struct agent *agent);
 
 /* Does what the port has to do and keeps its deadline. */
 void agent_dispatch_port(struct agent *agent);
+
+/* ---- samples.c: how samples are made, and to whom they go */
+
+/* Makes sampler and sampling; prober and commands are there. 0 or -errno; what was made stays for agent_done. */
+int samples_build(struct agent *agent, uint64_t first_seq);
 
 /* ---- housekeeping.c: the clock, the log's answers and the manager's watchdog */
 

@@ -25,93 +25,9 @@
 #include "agent/privilege.h"
 #include "agent/base/passwd.h"
 #include "agent/base/reserve.h"
-#include "agent/subscribe.h"
 #include "agent/command/record.h"
+#include "transport/addition.h"
 #include "transport/json_write.h"
-
-/* The same bytes for all; one that is away or cannot take them costs no other a sample. */
-static void publish(struct agent *agent, unsigned to, struct line *line)
-{
-	struct published *published = &agent->published;
-
-	if (to & SAMPLE_TO_PORT) {
-		if (hostlink_sample(agent, line) == 0)
-			published->port++;
-		else
-			published->port_missed++;
-		subscribe_publish(agent, FEED_METRICS, line);
-		published->feed++;
-	}
-	if (to & SAMPLE_TO_LOG) {
-		logger_put(agent->logger, line, agent->now);
-		published->log++;
-	}
-	if (to & SAMPLE_TO_LATEST) {
-		logger_latest(agent->logger, line, agent->now);
-		published->latest++;
-	}
-	asked_publish(agent, line);
-}
-
-static void on_sample_begin(void *data)
-{
-	struct agent *agent = data;
-
-	housekeeping_check_clock(agent);
-	logger_check(agent->logger, agent->now); /* its figures are part of the sample */
-}
-
-static void on_sample(void *data, unsigned to, struct line *line)
-{
-	struct agent *agent = data;
-
-	if (line)
-		publish(agent, to, line);
-	else
-		report_limited(&agent->encode_topic, agent->now.mono_ns, LOG_ERR,
-			       "a sample could not be encoded (out of memory, or over the line limit)");
-}
-
-static void on_scanned(void *data)
-{
-	struct agent *agent = data;
-
-	commands_probed(&agent->commands);
-}
-
-/* The agent's own counters, into the object that the self collector has open. */
-static void emit_self(void *data, struct sink *out)
-{
-	const struct agent *agent = data;
-	const struct port_stats *port = port_stats(agent->port);
-	struct logger_stats log = logger_stats(agent->logger);
-	struct sampling_stats sampling = sampling_stats(agent->sampling);
-
-	sink_uint(out, "samples", sampling.samples);
-	sink_uint(out, "samples_lost", sampling.lost);
-	sink_uint(out, "port_dropped", port->lines_dropped[LINE_SAMPLE] + port->lines_refused[LINE_SAMPLE]);
-	sink_uint(out, "port_queued_bytes", port_queued_bytes(agent->port));
-	sink_uint(out, "log_dropped", log.dropped);
-	sink_uint(out, "log_queued", log.queued);
-	sink_uint(out, "commands_running", commands_running(&agent->commands));
-	sink_uint(out, "commands_queued", commands_queued(&agent->commands));
-	sink_uint(out, "commands_answered", agent->commands.stats.answered);
-	sink_uint(out, "worst_turn_us", agent->counters.turn_ns_worst / NS_PER_US);
-}
-
-static void on_collector_changed(void *data, const struct collector *collector, int error)
-{
-	struct agent *agent = data;
-
-	if (error)
-		report(LOG_WARNING, "collector %s: %s; it goes on being tried", collector->name, strerror(-error));
-	else
-		report(LOG_NOTICE, "collector %s works again", collector->name);
-	if (error)
-		standing_set(agent, REPLY_WARN, "collector", collector->name, "%s", strerror(-error));
-	else
-		standing_clear(agent, "collector", collector->name, "works again");
-}
 
 static void on_logger_changed(void *data, enum logger_state state, int error)
 {
@@ -395,7 +311,16 @@ static bool action_ready(void *data, const struct action *action)
 
 static void on_command_changed(void *data, const struct addition_command *told)
 {
-	subscribe_publish_command(data, told);
+	struct agent *agent = data;
+	struct line *line;
+
+	if (!publish_wanted(&agent->publisher, PUBLISH_COMMANDS) ||
+	    addition_command(&agent->writer, agent->now.wall_ms, told) < 0)
+		return;
+	line = line_new(LINE_EVENT, agent->writer.buf, agent->writer.len);
+	if (line)
+		publish_line(&agent->publisher, PUBLISH_COMMANDS, line);
+	line_unref(line);
 }
 
 static void on_command_over(void *data, struct command *command)
@@ -422,28 +347,6 @@ static void build_commands(struct agent *agent)
 	commands_init(&agent->commands);
 }
 
-static int build_sampling(struct agent *agent, uint64_t first_seq)
-{
-	struct sampling_config config = {
-		.loop = &agent->turns,
-		.probers = agent->prober,
-		.id = &agent->id,
-		.first_seq = first_seq,
-		.begin = on_sample_begin,
-		.sample = on_sample,
-		.scanned = on_scanned,
-		.emit_self = emit_self,
-		.data = agent,
-	};
-	int r = sampler_new(&agent->config, agent->prober, &agent->now, on_collector_changed, agent, &agent->sampler);
-
-	if (r < 0)
-		return r;
-	config.sampler = agent->sampler;
-	agent->sampling = sampling_new(&config);
-	return agent->sampling ? 0 : -ENOMEM;
-}
-
 static int build_parts(struct agent *agent, uint64_t first_seq, struct err *e)
 {
 	struct ev_loop *loop = reserve_loop(e);
@@ -457,7 +360,7 @@ static int build_parts(struct agent *agent, uint64_t first_seq, struct err *e)
 		return err_set(e, -ENOMEM, "out of memory");
 	json_writer_init(&agent->writer, agent->writer_text, writer_room(agent));
 	clockwatch_init(&agent->clock, &agent->now);
-	subscribe_init(agent);
+	publish_init(&agent->publisher, &agent->turns);
 	audit_init(&agent->audit, agent->config.agent.state_dir, NULL);
 	scripts_init(&agent->scripts, agent);
 	open_journal(agent);
@@ -472,7 +375,7 @@ static int build_parts(struct agent *agent, uint64_t first_seq, struct err *e)
 	complete_lost_scripts(agent);
 	r = build_helpers(agent);
 	if (r == 0)
-		r = build_sampling(agent, first_seq);
+		r = samples_build(agent, first_seq);
 	if (r < 0)
 		return err_set(e, r, "out of memory");
 	kept_resume(agent);

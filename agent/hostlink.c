@@ -13,7 +13,6 @@
 #include "agent/history.h"
 #include "agent/kept.h"
 #include "agent/base/notify.h"
-#include "agent/subscribe.h"
 
 /* A sample this young is sent again to a host that has just come instead of taking another. */
 #define YOUNG_NS (2 * NS_PER_S)
@@ -129,7 +128,7 @@ int hostlink_sample(struct agent *agent, struct line *line)
 {
 	struct session *session = &agent->port_session;
 
-	return subscribe_reads(session, FEED_METRICS) ? 0 : send_to_port(session, line);
+	return publish_reads(&session->subscriber, PUBLISH_METRICS) ? 0 : send_to_port(session, line);
 }
 
 static void on_connected(void *data)
@@ -274,7 +273,7 @@ void hostlink_event(struct agent *agent, enum reply_level level, const char *sou
 	struct line *line;
 	va_list args;
 
-	if (!connected && !feed_wanted(&agent->feed, FEED_EVENTS))
+	if (!connected && !publish_wanted(&agent->publisher, PUBLISH_EVENTS))
 		return;
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
@@ -286,6 +285,6 @@ void hostlink_event(struct agent *agent, enum reply_level level, const char *sou
 		return;
 	if (connected && port_send(agent->port, line) < 0)
 		agent->port_session.answers_lost++;
-	subscribe_publish(agent, FEED_EVENTS, line);
+	publish_line(&agent->publisher, PUBLISH_EVENTS, line);
 	line_unref(line);
 }

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "agent/history.h"
-#include "agent/subscribe.h"
 
 static void answer_keep_alive(struct session *session, const struct message *message)
 {
@@ -68,7 +67,7 @@ static void on_message(void *data, struct session *session, struct message *mess
 		break;
 	case MESSAGE_METRICS:
 		if (permitted(session, "Metrics", "the policy of this guest does not allow Metrics"))
-			asked_for_sample(agent, session);
+			asked_for_sample(&agent->asked, session);
 		break;
 	case MESSAGE_PENDING_SCRIPTS:
 		take_scripts(session, message);
@@ -95,9 +94,9 @@ static void on_gone(void *data, struct session *session, uint64_t before_ns)
 	commands_orphan_before(&agent->commands, session, before_ns);
 	history_leave(session, before_ns);
 	if (session->heard_ns[MESSAGE_SUBSCRIBE] < before_ns)
-		subscribe_leave(session);
+		publish_unsubscribe(&session->subscriber, session->subscriber.topics);
 	if (session->heard_ns[MESSAGE_METRICS] < before_ns)
-		asked_leave(session);
+		asked_leave(&agent->asked, session);
 	if (session->heard_ns[MESSAGE_ACK] < before_ns) {
 		history_forget_ack(session);
 		session->first_seq = 0;
@@ -109,7 +108,7 @@ static void on_gone(void *data, struct session *session, uint64_t before_ns)
 static void on_drained(void *data, struct session *session)
 {
 	(void)data;
-	subscribe_drained(session);
+	publish_drained(&session->subscriber);
 }
 
 const struct peer_handler messages_handler = { .message = on_message, .gone = on_gone, .drained = on_drained };

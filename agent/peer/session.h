@@ -21,7 +21,7 @@
 #include "agent/base/report.h"
 #include "agent/config/config.h"
 #include "agent/config/secret.h"
-#include "agent/metrics/feed.h"
+#include "agent/metrics/publish.h"
 #include "agent/peer/nonces.h"
 #include "transport/envelope.h"
 #include "transport/frame.h"
@@ -80,7 +80,7 @@ struct session {
 	struct frame_reader frames;
 	struct deadline half_line;	  /* set while part of a line has arrived and the rest has not */
 	uint64_t heard_ns[MESSAGE_TYPES]; /* when a message of each type came last; 0: never */
-	struct feed_reader feed;	  /* what it has subscribed to */
+	struct subscriber subscriber;	  /* what it has subscribed to */
 	struct past *past;		  /* what it is given of the past; history.c owns it. NULL: nothing */
 	uint64_t first_seq;		  /* of the samples offered in this session; 0: none yet */
 	struct session *asked_next;	  /* of those that wait for a sample, see asked.h */

@@ -16,7 +16,6 @@
 #include <infiniservice/cleanup.h>
 
 #include "agent/history.h"
-#include "agent/subscribe.h"
 #include "tests/fake_loop.h"
 #include "tests/still_agent.h"
 
@@ -100,11 +99,11 @@ static void an_ack_of_the_next_host_keeps_no_subscription_of_the_last(void **sta
 
 	(void)state;
 	hear(subscribe);
-	assert_true(subscribe_reads(&session, FEED_METRICS));
+	assert_true(publish_reads(&session.subscriber, PUBLISH_METRICS));
 	gone_ns = border();
 	hear(ack);
 	session_border(&session, gone_ns);
-	assert_false(subscribe_reads(&session, FEED_METRICS));
+	assert_false(publish_reads(&session.subscriber, PUBLISH_METRICS));
 	assert_true(history_acked(&session));
 }
 
@@ -119,7 +118,7 @@ static void a_subscription_of_the_next_host_keeps_no_ack_of_the_last(void **stat
 	gone_ns = border();
 	hear(subscribe);
 	session_border(&session, gone_ns);
-	assert_true(subscribe_reads(&session, FEED_METRICS));
+	assert_true(publish_reads(&session.subscriber, PUBLISH_METRICS));
 	assert_false(history_acked(&session));
 	assert_int_equal(session.first_seq, 0);
 }
@@ -133,7 +132,7 @@ static void a_border_before_all_that_was_asked_takes_nothing(void **state)
 	hear(subscribe);
 	session_border(&session, gone_ns);
 	session_border(&session, 0);
-	assert_true(history_acked(&session) && subscribe_reads(&session, FEED_METRICS));
+	assert_true(history_acked(&session) && publish_reads(&session.subscriber, PUBLISH_METRICS));
 }
 
 /* Before a time is not at it. */
@@ -147,9 +146,9 @@ static void what_is_asked_at_the_very_border_stays(void **state)
 	assert_false(history_acked(&session));
 	hear(subscribe);
 	session_border(&session, agent.now.mono_ns);
-	assert_true(subscribe_reads(&session, FEED_METRICS));
+	assert_true(publish_reads(&session.subscriber, PUBLISH_METRICS));
 	session_border(&session, agent.now.mono_ns + 1);
-	assert_false(subscribe_reads(&session, FEED_METRICS));
+	assert_false(publish_reads(&session.subscriber, PUBLISH_METRICS));
 }
 
 /*
@@ -262,7 +261,7 @@ static void who_asks_again_within_a_second_gets_the_newest_at_once_and_later_not
 	got_samples(1, newest);
 	hear(metrics);
 	got_samples(1, newest);
-	feed_pump_reader(&agent.feed, &session.feed);
+	publish_drained(&session.subscriber);
 	got_samples(0, 0);
 }
 
@@ -274,7 +273,7 @@ static void what_could_not_be_sent_is_still_due(void **state)
 	got.refuses = true;
 	sample_in(1000);
 	got_samples(0, 0);
-	feed_pump_reader(&agent.feed, &session.feed);
+	publish_drained(&session.subscriber);
 	got_samples(1, newest_seq());
 }
 

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: MIT */
+/* Rings and cursors; see publish.h. */
+#include "agent/metrics/publish.h"
+
+#include <string.h>
+
+static const char *const names[PUBLISH_TOPICS] = { "metrics", "events", "commands" };
+
+const char *publish_topic_name(enum publish_topic topic)
+{
+	return names[topic];
+}
+
+enum publish_topic publish_topic_find(const char *name)
+{
+	unsigned topic = 0;
+
+	while (topic < PUBLISH_TOPICS && strcmp(names[topic], name) != 0)
+		topic++;
+	return (enum publish_topic)topic;
+}
+
+/* ------------------------------------------------------------------------------------------------------------ ring */
+
+/* The number behind that of the line, when it is the newest of the ring; else 0. */
+static uint64_t number_behind(const struct publish_ring *ring, const struct line *line)
+{
+	bool newest = ring->head != ring->tail && ring->slots[(ring->head - 1) % PUBLISH_RING_LINES].line == line;
+
+	return newest ? ring->head : 0;
+}
+
+static struct publish_slot *slot_at(struct publish_ring *ring, uint64_t number)
+{
+	return &ring->slots[number % PUBLISH_RING_LINES];
+}
+
+static void ring_shift(struct publish_ring *ring)
+{
+	struct publish_slot *slot = slot_at(ring, ring->tail++);
+
+	ring->bytes -= slot->line->len;
+	slot->line = line_unref(slot->line);
+}
+
+static void ring_push(struct publish_ring *ring, struct line *line, uint64_t now_ns)
+{
+	while (ring->head - ring->tail == PUBLISH_RING_LINES ||
+	       (ring->head != ring->tail && ring->bytes + line->len > PUBLISH_RING_BYTES))
+		ring_shift(ring);
+	*slot_at(ring, ring->head++) = (struct publish_slot){ .line = line_ref(line), .published_ns = now_ns };
+	ring->bytes += line->len;
+	ring->last_seq = line->seq;
+}
+
+static void ring_clear(struct publish_ring *ring)
+{
+	while (ring->tail != ring->head)
+		ring_shift(ring);
+}
+
+/* ----------------------------------------------------------------------------------------------------------
+ * subscribers */
+
+bool publish_wanted(const struct publisher *publisher, enum publish_topic topic)
+{
+	return publisher->wanted[topic] > 0;
+}
+
+void publish_subscribe(struct publisher *publisher, struct subscriber *subscriber, unsigned topics, uint64_t seq)
+{
+	unsigned fresh = topics & ~subscriber->topics;
+
+	subscriber->publisher = publisher;
+	if (fresh & 1U << PUBLISH_METRICS &&
+	    publisher->rings[PUBLISH_METRICS].head == publisher->rings[PUBLISH_METRICS].tail)
+		publisher->rings[PUBLISH_METRICS].last_seq = seq;
+	for (unsigned topic = 0; topic < PUBLISH_TOPICS; topic++)
+		if (fresh & 1U << topic) {
+			subscriber->cursors[topic] =
+				(struct publish_cursor){ .at = publisher->rings[topic].head,
+							 .seq = publisher->rings[topic].last_seq + 1 };
+			publisher->wanted[topic]++;
+		}
+	if (topics & 1U << PUBLISH_METRICS) /* a new pace holds at once */
+		subscriber->due_ns = 0;
+	if (!subscriber->topics && topics) {
+		subscriber->next = publisher->first;
+		publisher->first = subscriber;
+		publisher->subscribers++;
+	}
+	subscriber->topics |= topics;
+}
+
+static void leave(struct publisher *publisher, struct subscriber *subscriber)
+{
+	struct subscriber **at = &publisher->first;
+
+	while (*at != subscriber)
+		at = &(*at)->next;
+	*at = subscriber->next;
+	if (publisher->scan == subscriber)
+		publisher->scan = subscriber->next;
+	publisher->subscribers--;
+}
+
+void publish_unsubscribe(struct subscriber *subscriber, unsigned topics)
+{
+	struct publisher *publisher = subscriber->publisher;
+	unsigned before = subscriber->topics;
+
+	subscriber->topics &= ~topics;
+	if (before && !subscriber->topics)
+		leave(publisher, subscriber);
+	for (unsigned topic = 0; topic < PUBLISH_TOPICS; topic++)
+		if (before & topics & 1U << topic && --publisher->wanted[topic] == 0)
+			ring_clear(&publisher->rings[topic]);
+}
+
+bool publish_reads(const struct subscriber *subscriber, enum publish_topic topic)
+{
+	return subscriber->topics >> topic & 1;
+}
+
+/*
+ * ------------------------------------------------------------------------------------------------------- handing out
+ */
+
+/* What the ring has dropped before it was read. */
+static void notice_loss(struct publisher *publisher, const struct publish_ring *ring, struct subscriber *subscriber,
+			struct publish_cursor *cursor)
+{
+	uint64_t lost = ring->tail > cursor->at ? ring->tail - cursor->at : 0;
+
+	cursor->at += lost;
+	cursor->lost += lost;
+	subscriber->missed += lost;
+	publisher->lagged += lost;
+}
+
+/* A sample that comes a little early (timers have jitter) is not left out for it. */
+static bool too_soon(const struct subscriber *subscriber, uint64_t published_ns)
+{
+	return subscriber->interval_ns && published_ns + subscriber->interval_ns / 8 < subscriber->due_ns;
+}
+
+/* The next one is due on the subscriber's own grid, unless that has been left behind. */
+static void sample_taken(struct subscriber *subscriber, uint64_t published_ns)
+{
+	bool on_grid = subscriber->due_ns && subscriber->due_ns + subscriber->interval_ns > published_ns;
+
+	subscriber->due_ns = (on_grid ? subscriber->due_ns : published_ns) + subscriber->interval_ns;
+}
+
+/* What it has been handed out of turn counts as taken. Or -errno: later. */
+static int pump_line(struct subscriber *subscriber, enum publish_topic topic, const struct publish_slot *slot)
+{
+	uint64_t behind = subscriber->cursors[topic].at + 1;
+	/* This may end the subscriber's session, and with it the ring's hold of the line. */
+	int r = topic == PUBLISH_METRICS && subscriber->had == behind ? 0
+								      : subscriber->ops->put(subscriber, slot->line);
+
+	if (r < 0)
+		return r;
+	subscriber->taken++;
+	if (topic == PUBLISH_METRICS) {
+		subscriber->had = behind;
+		sample_taken(subscriber, slot->published_ns);
+	}
+	return 0;
+}
+
+static void pump_topic(struct publisher *publisher, struct subscriber *subscriber, enum publish_topic topic)
+{
+	struct publish_ring *ring = &publisher->rings[topic];
+	struct publish_cursor *cursor = &subscriber->cursors[topic];
+
+	notice_loss(publisher, ring, subscriber, cursor);
+	while (cursor->at < ring->head && subscriber->topics & 1U << topic && subscriber->ops->room(subscriber)) {
+		struct publish_slot slot = *slot_at(ring, cursor->at);
+		uint64_t seq = slot.line->seq;
+
+		if (cursor->lost) {
+			if (subscriber->ops->lagged(subscriber, topic, cursor->seq, cursor->lost) < 0)
+				return;
+			cursor->lost = 0;
+		}
+		if (topic != PUBLISH_METRICS || !too_soon(subscriber, slot.published_ns)) {
+			if (pump_line(subscriber, topic, &slot) < 0)
+				return;
+		}
+		cursor->seq = seq + 1;
+		cursor->at++;
+	}
+}
+
+static void pump(struct publisher *publisher, struct subscriber *subscriber)
+{
+	if (subscriber->pumping) /* a line that leaves at once makes room, which must not lead back in here */
+		return;
+	subscriber->pumping = true;
+	for (unsigned topic = 0; topic < PUBLISH_TOPICS; topic++)
+		if (publish_reads(subscriber, (enum publish_topic)topic))
+			pump_topic(publisher, subscriber, (enum publish_topic)topic);
+	subscriber->pumping = false;
+}
+
+void publish_drained(struct subscriber *subscriber)
+{
+	if (subscriber->topics)
+		pump(subscriber->publisher, subscriber);
+}
+
+/* Visits those that have not been visited since the last line; what is left of them when others are due, too. */
+static void visit(void *data)
+{
+	struct publisher *publisher = data;
+
+	for (unsigned budget = PUBLISH_PER_TURN; publisher->todo && budget; budget--) {
+		struct subscriber *subscriber = publisher->scan ? publisher->scan : publisher->first;
+
+		if (!subscriber) {
+			publisher->todo = 0;
+			break;
+		}
+		publisher->scan = subscriber->next;
+		publisher->todo--;
+		pump(publisher, subscriber);
+	}
+	deadline_at(&publisher->rest, publisher->todo ? 0 : TIME_NEVER);
+}
+
+void publish_line(struct publisher *publisher, enum publish_topic topic, struct line *line)
+{
+	struct publish_ring *ring = &publisher->rings[topic];
+
+	if (!publish_wanted(publisher, topic))
+		return;
+	if (line->seq == 0)
+		line->seq = ring->last_seq + 1;
+	ring_push(ring, line, publisher->rest.loop->now.mono_ns);
+	publisher->published++;
+	publisher->todo = publisher->subscribers;
+	visit(publisher);
+}
+
+/* Noted first: a line that leaves at once makes room, and the subscriber is pumped. */
+int publish_hand(struct subscriber *subscriber, struct line *line)
+{
+	uint64_t before = subscriber->had;
+	uint64_t behind = number_behind(&subscriber->publisher->rings[PUBLISH_METRICS], line);
+	int r;
+
+	if (behind)
+		subscriber->had = behind;
+	r = subscriber->ops->put(subscriber, line);
+	if (r < 0)
+		subscriber->had = before;
+	return r;
+}
+
+bool publish_had(const struct subscriber *subscriber, const struct line *line)
+{
+	uint64_t behind = number_behind(&subscriber->publisher->rings[PUBLISH_METRICS], line);
+
+	return behind && subscriber->had == behind;
+}
+
+void publish_report(const struct publisher *publisher, struct sink *out)
+{
+	sink_uint(out, "sessions", publisher->subscribers);
+	sink_uint(out, "published", publisher->published);
+	sink_uint(out, "lagged", publisher->lagged);
+}
+
+void publish_init(struct publisher *publisher, struct loop *loop)
+{
+	*publisher = (struct publisher){ .first = NULL };
+	deadline_init(&publisher->rest, loop, visit, publisher);
+}
+
+void publish_done(struct publisher *publisher)
+{
+	deadline_stop(&publisher->rest);
+	for (unsigned topic = 0; topic < PUBLISH_TOPICS; topic++)
+		ring_clear(&publisher->rings[topic]);
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/* See asked.h. */
+#include "agent/peer/asked.h"
+
+#include "agent/peer/session.h"
+
+/* ----------------------------------------------------------------------------------------------------------- pace */
+
+static bool spaced(uint64_t last_ns, uint64_t now_ns)
+{
+	return last_ns == 0 || now_ns - last_ns >= ASKED_SPACING_NS;
+}
+
+/* The users share one pace of theirs, apart from root's and the host's; each of them has its own besides. */
+static bool users_may(struct asked *asked, uint64_t now_ns)
+{
+	uint64_t ticks = sampling_stats(asked->sampling).ticks, back = ticks - asked->ticks;
+
+	asked->ticks = ticks;
+	asked->users_spent -= back < asked->users_spent ? (unsigned)back : asked->users_spent;
+	if (!spaced(asked->users_ns, now_ns) || asked->users_spent >= ASKED_USERS_SAVED)
+		return false;
+	asked->users_ns = now_ns;
+	asked->users_spent++;
+	return true;
+}
+
+static bool takes_turn(struct asked *asked, const struct session *session)
+{
+	uint64_t now_ns = asked->loop->now.mono_ns;
+	bool user = session->kind == SESSION_LOCAL && session->uid != 0;
+	struct source *source = session->kind == SESSION_PORT ? &asked->sources->host
+							      : source_of_user(asked->sources, session->uid, now_ns);
+
+	if (!spaced(source->sample_ns, now_ns) || (user && !users_may(asked, now_ns)))
+		return false;
+	source->sample_ns = now_ns;
+	return true;
+}
+
+/* --------------------------------------------------------------------------------------------------------- answers */
+
+static bool waits(const struct asked *asked, const struct session *session)
+{
+	const struct session *at = asked->first;
+
+	while (at && at != session)
+		at = at->asked_next;
+	return at;
+}
+
+/* The host gets what is published in any case, but for one that subscribed with a pace of its own. */
+static void wait_for_sample(struct asked *asked, struct session *session)
+{
+	if ((session->kind == SESSION_PORT && !publish_reads(&session->subscriber, PUBLISH_METRICS)) ||
+	    waits(asked, session))
+		return;
+	session->asked_next = asked->first;
+	asked->first = session;
+}
+
+void asked_leave(struct asked *asked, struct session *session)
+{
+	struct session **at = &asked->first;
+
+	while (*at && *at != session)
+		at = &(*at)->asked_next;
+	if (*at)
+		*at = session->asked_next;
+	session->asked_next = NULL;
+}
+
+/* A subscriber does not get by its pace what it has got by asking. */
+static int hand(struct session *session, struct line *line)
+{
+	return publish_reads(&session->subscriber, PUBLISH_METRICS) ? publish_hand(&session->subscriber, line)
+								    : session->send(session, line);
+}
+
+/* One that does not read what it has been sent has the sample there already. */
+static void repeat(struct asked *asked, struct session *session)
+{
+	if (!session_crowded(session) && hand(session, sampling_latest(asked->sampling)) == 0)
+		asked->repeated++;
+}
+
+void asked_for_sample(struct asked *asked, struct session *session)
+{
+	if (sampling_stats(asked->sampling).making & SAMPLE_TO_PORT) {
+		wait_for_sample(asked, session);
+	} else if (!sampling_latest(asked->sampling) || takes_turn(asked, session)) {
+		asked->taken++;
+		wait_for_sample(asked, session);
+		sampling_soon(asked->sampling, SAMPLE_TO_ALL);
+	} else {
+		repeat(asked, session);
+	}
+}
+
+/* A client that is cut off by the line leaves when the loop comes back to it, not in here. */
+void asked_publish(struct asked *asked, struct line *line)
+{
+	while (asked->first) {
+		struct session *session = asked->first;
+
+		asked_leave(asked, session);
+		/* A subscriber without a pace gets it as such, one with a pace when it is due. */
+		if (!publish_reads(&session->subscriber, PUBLISH_METRICS) ||
+		    (session->subscriber.interval_ns && !publish_had(&session->subscriber, line)))
+			hand(session, line);
+	}
+}
