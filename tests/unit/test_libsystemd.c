@@ -155,6 +155,7 @@ static void on_guard(struct ev_loop *loop, ev_timer *timer, int events)
 static void begin(struct reading *reading, const char *file, double read_s)
 {
 	*reading = (struct reading){ .loop = ev_default_loop(0) };
+	ev_now_update(reading->loop); /* it may not have run for a while */
 	library_init(&reading->library, reading->loop, file, read_s, on_over, reading);
 	ev_timer_init(&reading->guard, on_guard, 5, 0);
 	ev_timer_start(reading->loop, &reading->guard);

@@ -152,6 +152,8 @@ static void a_watchdog_is_ours_only_by_our_pid(void **state)
 	assert_int_equal(notify_watchdog_ns(), 0);
 	setenv("WATCHDOG_USEC", "99999999999999999999", 1);
 	assert_int_equal(notify_watchdog_ns(), 0);
+	setenv("WATCHDOG_USEC", "18446744073709552", 1); /* whose nanoseconds no 64 bits hold */
+	assert_int_equal(notify_watchdog_ns(), 0);
 	unsetenv("WATCHDOG_USEC");
 	unsetenv("WATCHDOG_PID");
 }
