@@ -74,30 +74,35 @@ void command_wait(struct command *command)
 	command->waits = true;
 }
 
-/* Looks again when the one that has the slot has had its turn. */
-static void watch_turn(struct commands *commands)
-{
-	uint64_t had_ns = commands->loop->now.mono_ns - commands->served_ns, turn_ns = QUEUE_TURN_S * NS_PER_S;
+#define TURN_NS (QUEUE_TURN_S * NS_PER_S)
 
-	if (!deadline_is_set(&commands->turn) && commands->local.running && commands->local.queued)
-		deadline_after(&commands->turn, had_ns < turn_ns ? turn_ns - had_ns : turn_ns);
+/* Looks at `at_ns` whether the command that has the slot of local clients gives way to one that waits. */
+static void watch_turn(struct commands *commands, uint64_t at_ns)
+{
+	if (commands->local.running && commands->local.queued)
+		deadline_at(&commands->turn, at_ns);
 }
 
 static void on_turn(void *data)
 {
 	struct commands *commands = data;
 	struct command *command = queue_overstaying(commands);
+	uint64_t now_ns = commands->loop->now.mono_ns, end_ns = commands->served_ns + TURN_NS;
 
-	if (command && !command->cancelled &&
-	    commands->loop->now.mono_ns - commands->served_ns >= QUEUE_TURN_S * NS_PER_S)
+	if (now_ns < end_ns) {
+		watch_turn(commands, end_ns);
+		return;
+	}
+	if (command && !command->cancelled)
 		command_cancel(command, "it has had its turn, and another user waits for the slot");
-	watch_turn(commands);
+	watch_turn(commands, now_ns + TURN_NS);
 }
 
 static void run(struct command *command)
 {
 	queue_move(command, COMMAND_RUNNING);
-	watch_turn(command->commands);
+	if (!command->from_host)
+		watch_turn(command->commands, command->commands->served_ns + TURN_NS);
 	deadline_stop(&command->timer);
 	command->attempts++;
 	record_started(command);
@@ -109,7 +114,7 @@ static void wait_for_slot(struct command *command)
 {
 	arm_deadline(command);
 	if (!command->from_host)
-		watch_turn(command->commands);
+		watch_turn(command->commands, command->commands->served_ns + TURN_NS);
 }
 
 void command_begin(struct command *command)
