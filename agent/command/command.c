@@ -402,7 +402,7 @@ void command_cancel(struct command *command, const char *words)
 	} else if (command->job) {
 		command->cancelled = true;
 		exec_cancel(command->job, CANCEL_GRACE_NS);
-	} else if (command->state == COMMAND_RUNNING && !command->async) {
+	} else if (command->state == COMMAND_RUNNING && !command->async && !command->waits) {
 		command->cancelled = true; /* seen before its next step */
 	} else {
 		command->cancelled = true;
@@ -509,7 +509,7 @@ static struct command *find_async(const struct commands *commands)
 {
 	struct command *command = commands->first;
 
-	while (command && (!command->async || command->end))
+	while (command && ((!command->async && !command->waits) || command->end))
 		command = command->next;
 	return command;
 }
