@@ -49,10 +49,21 @@ static void arm_deadline(struct command *command)
 
 /* -------------------------------------------------------------------------------------------------------- its run */
 
+/* Its frame, if it has one, begins no further part. */
+static void kill_command(struct command *command)
+{
+	command->cancelled = true;
+	command_fail(command, CODE_SHUTTING_DOWN, NULL, "the agent is stopping; how it ended is not known");
+}
+
 void command_settle(struct command *command)
 {
 	if (command->end || command->job)
 		return;
+	if (command->commands->killed) {
+		kill_command(command);
+		return;
+	}
 	command->async = !command->waits;
 	record_waits(command);
 	if (!deadline_is_set(&command->timer))
@@ -303,6 +314,10 @@ static void pause_command(struct command *command)
 		command_fail(command, CODE_CANCELLED, NULL, "cancelled between two tries");
 		return;
 	}
+	if (command->commands->closed) {
+		command_fail(command, CODE_SHUTTING_DOWN, NULL, "the agent is stopping; it was not tried again");
+		return;
+	}
 	command->pausing = true;
 	queue_move(command, COMMAND_QUEUED);
 	command->commands->stats.retried++;
@@ -518,6 +533,7 @@ void commands_kill(struct commands *commands)
 {
 	struct command *command;
 
+	commands->killed = true;
 	while ((command = find_async(commands)))
-		command_fail(command, CODE_SHUTTING_DOWN, NULL, "the agent is stopping; how it ended is not known");
+		kill_command(command);
 }

@@ -38,7 +38,7 @@ struct stream;
 /*
  * What an action that is done as a part of another one is put in. It sees the answer before it goes out, and may change
  * it. True: it has taken the answer over, and `go_on` is called when nothing of that part is left; command_answer will
- * be called again.
+ * be called again. That of a cancelled command it does not take over.
  */
 struct command_frame {
 	bool (*answer)(struct command *command, struct response *response);
@@ -155,7 +155,8 @@ struct commands {
 	uid_t served_uid;		    /* of the local client that had the slot last, */
 	uint64_t served_ns;		    /* since then; */
 	struct deadline turn;		    /* set while it has the slot and others wait */
-	bool closed;			    /* shutting down: nothing more is taken */
+	bool closed;			    /* shutting down: nothing more is taken, */
+	bool killed;			    /* and nothing goes on by itself */
 	enum error_code refusal;	    /* of the last command that was not admitted */
 	struct command *ended, **ended_end; /* in the order in which they were */
 	bool draining;
