@@ -348,15 +348,23 @@ static inline void cancel(struct peer *peer, const char *id, const char *target)
 	say(peer, "{\"type\":\"CancelCommand\",\"id\":\"%s\",\"target_id\":\"%s\"}", id, target);
 }
 
-static inline unsigned lines_with(const struct peer *peer, const char *type, const char *id, const char **ret)
+/* Of the ids in a line the first is its own. */
+static inline bool line_is(const char *line, const char *type, const char *id)
 {
 	char type_text[64], id_text[160];
-	unsigned count = 0;
+	const char *own = strstr(line, "\"id\":");
 
 	snprintf(type_text, sizeof(type_text), "\"type\":\"%s\"", type);
 	snprintf(id_text, sizeof(id_text), "\"id\":\"%s\"", id);
+	return own && strstr(line, type_text) && strncmp(own, id_text, strlen(id_text)) == 0;
+}
+
+static inline unsigned lines_with(const struct peer *peer, const char *type, const char *id, const char **ret)
+{
+	unsigned count = 0;
+
 	for (unsigned i = 0; i < peer->count; i++) {
-		if (!strstr(peer->lines[i], type_text) || !strstr(peer->lines[i], id_text))
+		if (!line_is(peer->lines[i], type, id))
 			continue;
 		*ret = peer->lines[i];
 		count++;
