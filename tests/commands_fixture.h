@@ -78,23 +78,14 @@ static inline void set(const char *assignment)
 
 /* ---------------------------------------------------------------------------------------------------- setup and end */
 
-/* The text of a record of the audit, as journals get it. */
+/* The records of the audit, as journals get them. */
 static inline void read_records(void)
 {
-	static const char key[] = "MESSAGE=";
 	char bytes[8192];
 	ssize_t len;
 
-	while ((len = recv(seen.audit_fd, bytes, sizeof(bytes) - 1, MSG_DONTWAIT)) > 0) {
-		char *text, *end;
-
-		bytes[len] = '\0';
-		text = strstr(bytes, key);
-		end = text ? strchr(text, '\n') : NULL;
-		if (end)
-			append(seen.recorded, sizeof(seen.recorded), "%.*s;", (int)(end - text - strlen(key)),
-			       text + strlen(key));
-	}
+	while ((len = recv(seen.audit_fd, bytes, sizeof(bytes) - 1, MSG_DONTWAIT)) > 0)
+		append(seen.recorded, sizeof(seen.recorded), "%.*s", (int)len, bytes);
 }
 
 static inline void on_prepare(struct ev_loop *ev, ev_prepare *prepare, int events)

@@ -63,7 +63,7 @@ static struct {
 	ev_prepare prepare;
 	bool host_is_slow, bus_is_missing;
 	char told[16384];     /* "ID STATE;" of each change */
-	char recorded[16384]; /* "MESSAGE;" of each audit record */
+	char recorded[65536]; /* fields of the audit's records, each a line */
 	unsigned begun, over; /* runs of actions; commands that were over */
 	unsigned work_begun, work_freed;
 	unsigned resumed;	   /* answers that went to deliver_resumed */

@@ -16,7 +16,7 @@
 
 #include "agent/base/loop.h"
 
-#define FAKE_DEADLINES_MAX 512
+#define FAKE_DEADLINES_MAX 1024
 
 static struct deadline *fake_deadlines[FAKE_DEADLINES_MAX];
 static unsigned fake_count;
