@@ -127,6 +127,8 @@ static inline int commands_begin(void **state)
 	memset(&seen, 0, sizeof(seen));
 	memset(&host, 0, sizeof(host));
 	memset(users, 0, sizeof(users));
+	for (size_t i = 0; i < ARRAY_SIZE(played); i++)
+		rows[i + 1] = &played[i];
 	report_set_level(-1);
 	loop_init(&loop, ev_loop_new(0));
 	json_writer_init(&writer, writer_text, sizeof(writer_text));

@@ -174,7 +174,7 @@ static inline enum policy_group group_of_either(const struct message *message)
 	return message_param(message, "look") ? GROUP_OBSERVE : GROUP_CONTROL;
 }
 
-static const struct action rows[] = {
+static const struct action played[] = {
 	{ .name = "Ask", .run = run_at_once },
 	{ .name = "Wait", .run = run_waiting },
 	{ .name = "Call", .run = run_async },
@@ -196,10 +196,10 @@ static const struct action rows[] = {
 	  .slots = SLOTS_SCRIPTS,
 	  .run = run_async },
 	{ .name = "CancelCommand", .type = MESSAGE_CANCEL_COMMAND, .always = true, .run = run_cancel },
-	{ .name = "CommandBatch", .type = MESSAGE_COMMAND_BATCH, .always = true, .run = action_run_batch },
 	{ .name = "Status", .type = MESSAGE_STATUS, .run = run_status },
 };
 static const char *const foreign[] = { "Windows", NULL };
+static const struct action *rows[ARRAY_SIZE(played) + 1] = { &action_command_batch };
 static const struct action_table table = { .rows = rows, .count = ARRAY_SIZE(rows), .foreign = foreign };
 
 /* ------------------------------------------------------------------------------------------------------- the hooks */

@@ -12,6 +12,9 @@
 
 #define BATCH_MEMBERS_MAX 100
 
+/* Its row in the table of actions. */
+extern const struct action action_command_batch;
+
 /* How member number `index` ended. May answer the batch. */
 void batch_member_done(struct command *batch, unsigned index, bool success, enum error_code code);
 
