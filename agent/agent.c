@@ -93,7 +93,7 @@ static void on_after_wait(struct ev_loop *loop, ev_check *check, int events)
 
 	(void)loop;
 	(void)events;
-	generation_woke(agent);
+	generation_woke(&agent->generation);
 }
 
 static void on_stop_signal(struct ev_loop *loop, ev_signal *signal, int events)
@@ -188,8 +188,8 @@ int agent_init(struct agent *agent, const struct agent_options *options, struct 
 int agent_run(struct agent *agent)
 {
 	watch_everything(agent);
-	generation_start(agent);
-	generation_look(agent);
+	generation_start(&agent->generation);
+	generation_look(&agent->generation);
 	sampling_start(agent->sampling, &agent->config);
 	housekeeping_start(agent);
 	agent_dispatch_port(agent);

@@ -21,7 +21,7 @@
 #include "agent/config/secret.h"
 #include "agent/run/exec.h"
 #include "agent/metrics/publish.h"
-#include "agent/generation.h"
+#include "agent/metrics/generation.h"
 #include "agent/base/identity.h"
 #include "agent/base/loop.h"
 #include "agent/command/journal.h"
@@ -190,7 +190,8 @@ void agent_dispatch_port(struct agent *agent);
 
 /* ---- samples.c: how samples are made, and to whom they go */
 
-/* Makes sampler and sampling; prober and commands are there. 0 or -errno; what was made stays for agent_done. */
+/* Makes sampler, sampling and generation; prober and commands are there. 0 or -errno; what was made stays for
+ * agent_done. */
 int samples_build(struct agent *agent, uint64_t first_seq);
 
 /* ---- housekeeping.c: the clock, the log's answers and the manager's watchdog */

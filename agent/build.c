@@ -156,7 +156,6 @@ static int build_state(struct agent *agent, uint64_t *first_seq, struct err *e)
 	if (unnamed.code)
 		tell_at_start(agent, "agent", "vm_id", "%s", unnamed.text);
 	*first_seq = find_first_seq(agent);
-	generation_open(agent, *first_seq);
 	return 0;
 }
 

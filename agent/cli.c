@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "agent/agent.h"
-#include "agent/once.h"
+#include "agent/metrics/once.h"
 #include "transport/printable.h"
 
 enum {

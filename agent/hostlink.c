@@ -116,7 +116,7 @@ static void greet(struct agent *agent)
 	standing_greet(agent);
 	answer_lost(agent);
 	kept_greet(agent);
-	generation_look(agent);
+	generation_look(&agent->generation);
 	scripts_greet(&agent->scripts);
 	if (sampling_latest(agent->sampling) && now.mono_ns - sampling_stats(agent->sampling).taken_ns < YOUNG_NS)
 		hostlink_sample(agent, sampling_latest(agent->sampling));
@@ -180,7 +180,7 @@ static void on_sent(void *data, const struct line *line)
 	struct agent *agent = data;
 
 	if (line->class == LINE_SAMPLE)
-		generation_sent(agent, line->seq);
+		generation_sent(&agent->generation, line->seq);
 	session_drained(&agent->port_session);
 }
 

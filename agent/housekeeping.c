@@ -14,7 +14,7 @@ void housekeeping_check_clock(struct agent *agent)
 	agent->counters.sleeps += change.slept_ms != 0;
 	report(LOG_NOTICE, "time broke: the clock was set by %+lld ms, the guest slept for %llu ms",
 	       (long long)change.stepped_ms, (unsigned long long)change.slept_ms);
-	generation_clock_set(agent, change.stepped_ms);
+	generation_clock_set(&agent->generation, change.stepped_ms);
 	hostlink_event(agent, REPLY_WARN, "clock", "the clock was set by %+lld ms, the guest slept for %llu ms",
 		       (long long)change.stepped_ms, (unsigned long long)change.slept_ms);
 	sampling_soon(agent->sampling, SAMPLE_TO_ALL);

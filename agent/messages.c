@@ -30,7 +30,7 @@ static void take_ack(struct session *session, const struct message *message)
 	if (!permitted(session, "Ack", "the policy of this guest does not allow Ack"))
 		return;
 	history_ack(session, session->kind == SESSION_PORT
-				     ? generation_ack(session_agent(session), seq, message->generation)
+				     ? generation_ack(&session_agent(session)->generation, seq, message->generation)
 				     : seq);
 }
 
@@ -49,7 +49,7 @@ static void on_message(void *data, struct session *session, struct message *mess
 	struct agent *agent = data;
 
 	if (session->kind == SESSION_PORT)
-		generation_hear(agent, message);
+		generation_hear(&agent->generation, message);
 	switch (message->type) {
 	case MESSAGE_SAFE_COMMAND:
 	case MESSAGE_UNSAFE_COMMAND:

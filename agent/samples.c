@@ -3,6 +3,7 @@
 #include "agent/agent.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 /* The same bytes for all; one that is away or cannot take them costs no other a sample. */
@@ -89,6 +90,18 @@ static void on_collector_changed(void *data, const struct collector *collector, 
 		standing_clear(agent, "collector", collector->name, "works again");
 }
 
+static void on_renewed(void *data, const char *why)
+{
+	struct agent *agent = data;
+
+	agent->counters.generations++;
+	report(LOG_NOTICE,
+	       "this guest was put back to an earlier state, or paused: %s; its samples are of generation %s from "
+	       "%" PRIu64 " on",
+	       why, agent->generation.text, agent->generation.first_seq);
+	hostlink_renewed_generation(agent, why);
+}
+
 int samples_build(struct agent *agent, uint64_t first_seq)
 {
 	struct sampling_config config = {
@@ -111,5 +124,15 @@ int samples_build(struct agent *agent, uint64_t first_seq)
 	agent->asked = (struct asked){ .loop = &agent->turns,
 				       .sampling = agent->sampling,
 				       .sources = &agent->commands.sources };
-	return agent->sampling ? 0 : -ENOMEM;
+	if (!agent->sampling)
+		return -ENOMEM;
+	agent->generation = (struct generation){ .loop = &agent->turns,
+						 .config = &agent->config,
+						 .id = &agent->id,
+						 .sampling = agent->sampling,
+						 .probers = agent->prober,
+						 .renewed = on_renewed,
+						 .data = agent };
+	generation_open(&agent->generation);
+	return 0;
 }

@@ -61,7 +61,7 @@ void stop_begin(struct agent *agent)
 		       commands_queued(&agent->commands));
 		notify_stopping();
 		sampling_stop(agent->sampling);
-		generation_stop(agent);
+		generation_stop(&agent->generation);
 		housekeeping_stop(agent);
 		power_cancel(&agent->power);
 		enter(agent, STOP_DRAIN, agent->config.agent.shutdown_grace_s * NS_PER_S);

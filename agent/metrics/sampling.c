@@ -150,9 +150,11 @@ static void on_probes_late(void *data)
 /* The collectors have read all they can by themselves. */
 static void collected(struct sampling *sampling)
 {
+	const struct prober_pool *probers = sampling->config.probers;
+
 	sampling->collecting = false;
 	attach_collectors(sampling, false);
-	if (sampling->pending_to && prober_outstanding(sampling->config.probers, NULL))
+	if (sampling->pending_to && probers && prober_outstanding(probers, NULL))
 		deadline_after(&sampling->probes, sampling->probes_ns);
 	else if (sampling->pending_to)
 		finish(sampling);

@@ -41,7 +41,7 @@ enum sample_to {
 struct sampling_config {
 	struct loop *loop;
 	struct sampler *sampler;
-	struct prober_pool *probers; /* of the sampler */
+	struct prober_pool *probers; /* of the sampler; NULL: none */
 	const struct identity *id;
 	uint64_t first_seq; /* of the first sample */
 

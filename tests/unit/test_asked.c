@@ -13,22 +13,6 @@
 
 const struct collector *const collectors[] = { NULL };
 
-struct prober *prober_for(struct prober_pool *pool, void (*probed)(void *state, const struct probe_result *result),
-			  void *state)
-{
-	(void)pool;
-	(void)probed;
-	(void)state;
-	return NULL;
-}
-
-unsigned prober_outstanding(const struct prober_pool *pool, const struct prober *prober)
-{
-	(void)pool;
-	(void)prober;
-	return 0;
-}
-
 static struct loop loop;
 static struct config config;
 static struct identity id;

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Which clocks tell of a snapshot that was loaded, and which do not. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
+#include "tests/fake_loop.h"
 
-#include "agent/agent.h"
+#include "agent/metrics/generation.h"
 #include "agent/base/vmgenid.h"
 
 #define T0 INT64_C(1790000000)
@@ -96,6 +94,8 @@ static void the_times_of_a_host_tell_when_they_run_ahead(void **state)
 	}
 }
 
+static struct loop loop;
+
 /* A number that a host holds is one of this generation only if it can be. */
 static void a_host_that_holds_samples_of_before_is_offered_this_generation_from_its_start(void **state)
 {
@@ -120,14 +120,17 @@ static void a_host_that_holds_samples_of_before_is_offered_this_generation_from_
 
 	(void)state;
 	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		static struct agent agent;
+		struct generation one = {
+			.sampling = sampling_new(&(struct sampling_config){ .loop = &loop, .first_seq = 750 }),
+			.text = "0123456789abcdef",
+			.first_seq = 721,
+			.sent_seq = 740,
+		};
 
-		agent.sampling = sampling_new(&(struct sampling_config){ .loop = &agent.turns, .first_seq = 750 });
-		agent.generation = (struct generation){ .text = "0123456789abcdef", .first_seq = 721, .sent_seq = 740 };
-		if (generation_ack(&agent, cases[i].seq, cases[i].text) != cases[i].after)
+		if (generation_ack(&one, cases[i].seq, cases[i].text) != cases[i].after)
 			fail_msg("case %u", i);
-		assert_string_equal(agent.generation.text, "0123456789abcdef");
-		agent.sampling = sampling_free(agent.sampling);
+		assert_string_equal(one.text, "0123456789abcdef");
+		sampling_free(one.sampling);
 	}
 }
 
@@ -158,13 +161,187 @@ static void the_kernels_event_is_told_from_others(void **state)
 			fail_msg("case %u", i);
 }
 
+/*
+ * ---------------------------------------------------------------------------------------- the object, on a loop with a
+ * sampling that has no collectors
+ */
+
+const struct collector *const collectors[] = { NULL };
+
+static char folder[] = "/tmp/test-clocks-XXXXXX";
+static struct config config;
+static struct identity id;
+static struct sampler *sampler;
+static struct generation generation;
+static unsigned renewed;
+static unsigned samples, gaps;
+
+static void on_begin(void *data)
+{
+	(void)data;
+}
+
+static void on_sample(void *data, unsigned to, struct line *line)
+{
+	(void)data;
+	(void)to;
+	samples++;
+	gaps += memmem(line->text, line->len, "\"gap\":\"clock\"", strlen("\"gap\":\"clock\"")) != NULL;
+}
+
+static void on_renewed(void *data, const char *why)
+{
+	assert_ptr_equal(data, &renewed);
+	assert_non_null(why);
+	assert_string_equal(id.generation, generation.text);
+	renewed++;
+}
+
+/* As an agent of this boot does at its start, which goes on with this number. */
+static void open_at(uint64_t next_seq, const char *boot_id)
+{
+	sampling_free(generation.sampling);
+	snprintf(id.boot_id, sizeof(id.boot_id), "%s", boot_id);
+	generation = (struct generation){
+		.loop = &loop,
+		.config = &config,
+		.id = &id,
+		.sampling = sampling_new(&(struct sampling_config){ .loop = &loop,
+								    .sampler = sampler,
+								    .id = &id,
+								    .first_seq = next_seq,
+								    .begin = on_begin,
+								    .sample = on_sample }),
+		.renewed = on_renewed,
+		.data = &renewed,
+	};
+	assert_non_null(generation.sampling);
+	generation_open(&generation);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	loop_init(&loop, ev_loop_new(0));
+	assert_int_equal(config_init(&config), 0);
+	free(config.agent.runtime_dir);
+	config.agent.runtime_dir = strdup(folder);
+	assert_int_equal(sampler_new(&config, NULL, &loop.now, NULL, NULL, &sampler), 0);
+	renewed = samples = gaps = 0;
+	generation.sampling = NULL;
+	open_at(100, "boot");
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	char path[64];
+
+	(void)state;
+	generation_stop(&generation);
+	sampling_free(generation.sampling);
+	sampler = sampler_free(sampler);
+	config_free(&config);
+	ev_loop_destroy(loop.ev);
+	snprintf(path, sizeof(path), "%s/" GENERATION_NAME, folder);
+	remove(path);
+	assert_int_equal(remove(folder), 0);
+	memcpy(folder + sizeof(folder) - 7, "XXXXXX", 6);
+	return 0;
+}
+
+static void a_generation_lasts_over_a_restart_and_not_over_a_boot(void **state)
+{
+	char first[GENERATION_SIZE];
+
+	(void)state;
+	memcpy(first, generation.text, sizeof(first));
+	assert_int_equal(generation.first_seq, 100);
+	open_at(150, "boot");
+	assert_string_equal(generation.text, first);
+	assert_string_equal(id.generation, first);
+	assert_int_equal(generation.first_seq, 100);
+	assert_int_equal(generation.sent_seq, 149); /* as may be */
+	/* Numbers that go back are not this generation's. */
+	open_at(99, "boot");
+	assert_string_not_equal(generation.text, first);
+	memcpy(first, generation.text, sizeof(first));
+	open_at(200, "another boot");
+	assert_string_not_equal(generation.text, first);
+	assert_int_equal(generation.first_seq, 200);
+	assert_int_equal(renewed, 0);
+}
+
+static void one_that_is_woken_far_too_late_begins_another_and_marks_the_next_sample(void **state)
+{
+	char first[GENERATION_SIZE];
+	uint64_t due_ns;
+
+	(void)state;
+	memcpy(first, generation.text, sizeof(first));
+	generation_start(&generation);
+	sampling_start(generation.sampling, &config);
+	pass_time(&loop, NS_PER_S);
+	assert_int_equal(samples, 1);
+	due_ns = sampling_stats(generation.sampling).due_ns;
+	fake_set_clocks(&loop, due_ns + GENERATION_AHEAD_MS * NS_PER_MS - 1);
+	generation_woke(&generation);
+	assert_int_equal(renewed, 0);
+	fake_set_clocks(&loop, due_ns + GENERATION_AHEAD_MS * NS_PER_MS);
+	generation_woke(&generation);
+	generation_woke(&generation); /* once for each time */
+	assert_int_equal(renewed, 1);
+	assert_int_equal(sampling_stats(generation.sampling).making, SAMPLE_TO_ALL);
+	assert_string_not_equal(generation.text, first);
+	assert_int_equal(generation.first_seq, 101);
+	pass_time(&loop, 0);
+	assert_int_equal(gaps, 1);
+	/* The next agent goes on with it. */
+	memcpy(first, generation.text, sizeof(first));
+	open_at(150, "boot");
+	assert_string_equal(generation.text, first);
+}
+
+static void one_that_is_stopping_looks_no_more(void **state)
+{
+	(void)state;
+	generation_start(&generation);
+	sampling_start(generation.sampling, &config);
+	generation_stop(&generation);
+	fake_set_clocks(&loop, loop.now.mono_ns + 3600 * NS_PER_S);
+	generation_woke(&generation);
+	assert_int_equal(renewed, 0);
+}
+
+static void a_word_of_the_host_begins_one_now_and_then(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 10; i++)
+		generation_ack(&generation, 1000 + i, NULL);
+	assert_int_equal(renewed, 4);
+	fake_set_clocks(&loop, loop.now.mono_ns + 60 * NS_PER_S);
+	for (unsigned i = 0; i < 10; i++)
+		generation_ack(&generation, 2000 + i, NULL);
+	assert_int_equal(renewed, 6);
+	/* The same again is no news. */
+	fake_set_clocks(&loop, loop.now.mono_ns + 600 * NS_PER_S);
+	generation_ack(&generation, 2009, NULL);
+	assert_int_equal(renewed, 6);
+}
+
 int main(void)
 {
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_real_time_clock_tells_of_time_that_was_not_lived_through),
 		cmocka_unit_test(the_times_of_a_host_tell_when_they_run_ahead),
 		cmocka_unit_test(the_kernels_event_is_told_from_others),
 		cmocka_unit_test(a_host_that_holds_samples_of_before_is_offered_this_generation_from_its_start),
+		T(a_generation_lasts_over_a_restart_and_not_over_a_boot),
+		T(one_that_is_woken_far_too_late_begins_another_and_marks_the_next_sample),
+		T(one_that_is_stopping_looks_no_more),
+		T(a_word_of_the_host_begins_one_now_and_then),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -201,6 +201,7 @@ static void begin_sampling(void)
 	sampling_free(sampling);
 	sampling = sampling_new(&(struct sampling_config){ .loop = &loop,
 							   .sampler = sampler,
+							   .probers = (struct prober_pool *)&world,
 							   .id = &id,
 							   .first_seq = 100,
 							   .begin = on_begin,

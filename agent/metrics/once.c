@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* One sample for a person or a script; see once.h. */
-#include "agent/once.h"
+#include "agent/metrics/once.h"
 
 #include <errno.h>
 
 #include <ev.h>
 
-#include "agent/generation.h"
+#include "agent/metrics/generation.h"
 #include "agent/base/identity.h"
 #include "agent/metrics/prober.h"
 #include "agent/metrics/sample.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* `--once`: one full metrics message without port, log, lock or commands. */
-#ifndef AGENT_ONCE_H
-#define AGENT_ONCE_H
+#ifndef AGENT_METRICS_ONCE_H
+#define AGENT_METRICS_ONCE_H
 
 #include <stdio.h>
 

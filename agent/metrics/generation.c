@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Snapshots that were loaded, noticed from outside; see generation.h. */
-#include "agent/generation.h"
+#include "agent/metrics/generation.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,9 +15,9 @@
 #include <infiniservice/cleanup.h>
 #include <json-c/json.h>
 
-#include "agent/agent.h"
 #include "agent/log/stamp.h"
 #include "agent/base/vmgenid.h"
+#include "transport/message.h"
 
 /* The real-time clock counts whole seconds: it agrees with the wall clock when it is no further off than this. */
 #define AGREES_MS 2000
@@ -71,18 +71,17 @@ void generation_make(char text[GENERATION_SIZE])
 }
 
 /* Without it the next agent of this boot begins another generation, which says less than it could and nothing wrong. */
-static void keep(struct agent *agent)
+static void keep(const struct generation *generation)
 {
-	const struct generation *generation = &agent->generation;
+	const char *dir = generation->config->agent.runtime_dir;
 	char path[PATH_MAX], fresh[PATH_MAX], text[256];
 	_cleanup_(closep) int fd = -1;
 	int len = snprintf(text, sizeof(text), "%s %s %" PRIu64 " %d %" PRId64 " %" PRIu64 " %" PRId64 "\n",
-			   agent->id.boot_id, generation->text, generation->first_seq, generation->rtc_known,
+			   generation->id->boot_id, generation->text, generation->first_seq, generation->rtc_known,
 			   generation->rtc.rtc_s, generation->rtc.boot_ns, generation->rtc.wall_ms);
 
-	if (snprintf(path, sizeof(path), "%s/" GENERATION_NAME, agent->config.agent.runtime_dir) >= (int)sizeof(path) ||
-	    snprintf(fresh, sizeof(fresh), "%s/" GENERATION_NAME ".new", agent->config.agent.runtime_dir) >=
-		    (int)sizeof(fresh))
+	if (snprintf(path, sizeof(path), "%s/" GENERATION_NAME, dir) >= (int)sizeof(path) ||
+	    snprintf(fresh, sizeof(fresh), "%s/" GENERATION_NAME ".new", dir) >= (int)sizeof(fresh))
 		return;
 	unlink(fresh);
 	fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -90,15 +89,16 @@ static void keep(struct agent *agent)
 		rename(fresh, path);
 }
 
-static bool recall(struct agent *agent, uint64_t next_seq)
+static bool recall(struct generation *generation, uint64_t next_seq)
 {
-	struct generation kept = { 0 };
+	struct generation kept = *generation;
 	char path[PATH_MAX], text[256], boot_id[BOOT_ID_SIZE];
 	_cleanup_(closep) int fd = -1;
 	int known = 0;
 	ssize_t n;
 
-	if (snprintf(path, sizeof(path), "%s/" GENERATION_NAME, agent->config.agent.runtime_dir) >= (int)sizeof(path))
+	if (snprintf(path, sizeof(path), "%s/" GENERATION_NAME, generation->config->agent.runtime_dir) >=
+	    (int)sizeof(path))
 		return false;
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
@@ -107,101 +107,96 @@ static bool recall(struct agent *agent, uint64_t next_seq)
 	text[n] = '\0';
 	if (sscanf(text, "%32s %16[0-9a-f] %" SCNu64 " %d %" SCNd64 " %" SCNu64 " %" SCNd64, boot_id, kept.text,
 		   &kept.first_seq, &known, &kept.rtc.rtc_s, &kept.rtc.boot_ns, &kept.rtc.wall_ms) != 7 ||
-	    strlen(kept.text) != GENERATION_SIZE - 1 || strcmp(boot_id, agent->id.boot_id) != 0 ||
+	    strlen(kept.text) != GENERATION_SIZE - 1 || strcmp(boot_id, generation->id->boot_id) != 0 ||
 	    kept.first_seq > next_seq)
 		return false;
 	kept.rtc_known = known == 1;
 	kept.sent_seq = next_seq - 1;
-	agent->generation = kept;
+	*generation = kept;
 	return true;
 }
 
-void generation_open(struct agent *agent, uint64_t next_seq)
+void generation_open(struct generation *generation)
 {
-	if (!recall(agent, next_seq)) {
-		agent->generation = (struct generation){ .first_seq = next_seq };
-		generation_make(agent->generation.text);
-		keep(agent);
+	uint64_t next_seq = sampling_stats(generation->sampling).next_seq;
+
+	if (!recall(generation, next_seq)) {
+		generation->first_seq = next_seq;
+		generation_make(generation->text);
+		keep(generation);
 	}
-	memcpy(agent->id.generation, agent->generation.text, GENERATION_SIZE);
+	memcpy(generation->id->generation, generation->text, GENERATION_SIZE);
 }
 
 /* --------------------------------------------------------------------------------------------------------- renewing */
 
-static void renew(struct agent *agent, const char *why)
+static void renew(struct generation *generation, const char *why)
 {
-	struct generation *generation = &agent->generation;
-
 	generation_make(generation->text);
-	memcpy(agent->id.generation, generation->text, GENERATION_SIZE);
-	generation->first_seq = sampling_stats(agent->sampling).next_seq;
+	memcpy(generation->id->generation, generation->text, GENERATION_SIZE);
+	generation->first_seq = sampling_stats(generation->sampling).next_seq;
 	generation->sent_seq = 0;
-	keep(agent);
-	agent->counters.generations++;
-	sampling_gap(agent->sampling);
-	report(LOG_NOTICE,
-	       "this guest was put back to an earlier state, or paused: %s; its samples are of generation %s from "
-	       "%" PRIu64 " on",
-	       why, generation->text, generation->first_seq);
-	hostlink_renewed_generation(agent, why);
-	sampling_soon(agent->sampling, SAMPLE_TO_ALL);
+	keep(generation);
+	sampling_gap(generation->sampling);
+	generation->renewed(generation->data, why);
+	sampling_soon(generation->sampling, SAMPLE_TO_ALL);
 }
 
-static void on_vmgenid(struct ev_loop *loop, ev_io *io, int events)
+static void on_vmgenid(struct ev_loop *ev, ev_io *io, int events)
 {
-	struct agent *agent = io->data;
+	struct generation *generation = container_of(io, struct generation, vmgenid);
 
-	(void)loop;
+	(void)ev;
 	(void)events;
-	if (vmgenid_read(io->fd) && agent->stopping == STOP_NOT)
-		renew(agent, "the machine has a new generation id");
+	if (vmgenid_read(io->fd))
+		renew(generation, "the machine has a new generation id");
 }
 
-void generation_start(struct agent *agent)
+void generation_start(struct generation *generation)
 {
-	ev_io *io = &agent->generation.vmgenid;
 	int fd = vmgenid_open();
 
+	generation->running = true;
 	/* Where there is none to be had, there are other signs. */
 	if (fd < 0)
 		return;
-	ev_io_init(io, on_vmgenid, fd, EV_READ);
-	io->data = agent;
-	ev_io_start(agent->loop, io);
+	ev_io_init(&generation->vmgenid, on_vmgenid, fd, EV_READ);
+	ev_io_start(generation->loop->ev, &generation->vmgenid);
 }
 
-void generation_stop(struct agent *agent)
+void generation_stop(struct generation *generation)
 {
-	ev_io *io = &agent->generation.vmgenid;
+	ev_io *io = &generation->vmgenid;
 
+	generation->running = false;
 	if (!ev_is_active(io))
 		return;
-	ev_io_stop(agent->loop, io);
+	ev_io_stop(generation->loop->ev, io);
 	close(io->fd);
 }
 
 static void on_rtc(void *state, const struct probe_result *result)
 {
-	struct agent *agent = state;
-	bool known = agent->generation.rtc_known;
+	struct generation *generation = state;
+	bool known = generation->rtc_known;
 	struct probe_rtc reading;
 
-	if (result->error < 0 || result->data_len != sizeof(reading) || agent->stopping != STOP_NOT)
+	if (result->error < 0 || result->data_len != sizeof(reading) || !generation->running)
 		return; /* there is none, or it does not answer: there are other signs */
 	memcpy(&reading, result->data, sizeof(reading));
-	if (generation_rtc_ran_ahead(&agent->generation, &reading))
-		renew(agent, "the real-time clock is ahead");
+	if (generation_rtc_ran_ahead(generation, &reading))
+		renew(generation, "the real-time clock is ahead");
 	else if (!known)
-		keep(agent);
+		keep(generation);
 }
 
-void generation_look(struct agent *agent)
+void generation_look(struct generation *generation)
 {
 	static const struct probe_request request = { .kind = PROBE_RTC };
-	struct prober **prober = &agent->generation.prober;
+	struct prober **prober = &generation->prober;
 
-	if (!*prober && agent->prober) {
-		*prober = prober_for(agent->prober, on_rtc, agent);
+	if (!*prober && generation->probers) {
+		*prober = prober_for(generation->probers, on_rtc, generation);
 		if (*prober)
 			prober_seldom(*prober);
 	}
@@ -209,33 +204,32 @@ void generation_look(struct agent *agent)
 		(*prober)->request(*prober, &request);
 }
 
-void generation_clock_set(struct agent *agent, int64_t stepped_ms)
+void generation_clock_set(struct generation *generation, int64_t stepped_ms)
 {
-	agent->generation.host_ahead_ms -= stepped_ms;
+	generation->host_ahead_ms -= stepped_ms;
 	/* What set it may have made good a time that this guest has not lived through. */
 	if (stepped_ms > GENERATION_AHEAD_MS)
-		generation_look(agent);
+		generation_look(generation);
 }
 
-void generation_woke(struct agent *agent)
+void generation_woke(struct generation *generation)
 {
-	uint64_t due_ns = sampling_stats(agent->sampling).due_ns, now_ns = agent->now.mono_ns;
+	uint64_t due_ns = sampling_stats(generation->sampling).due_ns, now_ns = generation->loop->now.mono_ns;
 
-	if (agent->stopping != STOP_NOT || due_ns == 0 || now_ns < due_ns ||
-	    now_ns - due_ns < GENERATION_AHEAD_MS * NS_PER_MS || due_ns == agent->generation.late_due_ns)
+	if (!generation->running || due_ns == 0 || now_ns < due_ns ||
+	    now_ns - due_ns < GENERATION_AHEAD_MS * NS_PER_MS || due_ns == generation->late_due_ns)
 		return;
-	agent->generation.late_due_ns = due_ns;
-	renew(agent, "nothing ran here for longer than it should");
+	generation->late_due_ns = due_ns;
+	renew(generation, "nothing ran here for longer than it should");
 }
 
 /* Each costs a sample, a segment of the log and a line of the journal: a host has no more of them than this. */
 #define HOST_WORDS   4
 #define HOST_WORD_NS (30 * NS_PER_S)
 
-static void renew_on_word(struct agent *agent, const char *why)
+static void renew_on_word(struct generation *generation, const char *why)
 {
-	struct generation *generation = &agent->generation;
-	uint64_t now_ns = agent->now.mono_ns, back = (now_ns - generation->word_ns) / HOST_WORD_NS;
+	uint64_t now_ns = generation->loop->now.mono_ns, back = (now_ns - generation->word_ns) / HOST_WORD_NS;
 
 	if (back > 0) {
 		generation->words -= back < generation->words ? (unsigned)back : generation->words;
@@ -244,7 +238,7 @@ static void renew_on_word(struct agent *agent, const char *why)
 	if (generation->words == HOST_WORDS)
 		return;
 	generation->words++;
-	renew(agent, why);
+	renew(generation, why);
 }
 
 static bool find_time(struct json_object *value, int64_t *ret)
@@ -257,32 +251,31 @@ static bool find_time(struct json_object *value, int64_t *ret)
 	       *ret < INT64_C(4102444800000);
 }
 
-void generation_hear(struct agent *agent, const struct message *message)
+void generation_hear(struct generation *generation, const struct message *message)
 {
 	struct json_object *value = NULL;
 	int64_t host_ms;
 
 	if (!json_object_object_get_ex(message->root, "timestamp", &value) || !value || !find_time(value, &host_ms))
 		return;
-	if (generation_host_ran_ahead(&agent->generation, host_ms, agent->now.wall_ms))
-		renew_on_word(agent, "the host's clock ran ahead");
+	if (generation_host_ran_ahead(generation, host_ms, generation->loop->now.wall_ms))
+		renew_on_word(generation, "the host's clock ran ahead");
 }
 
 /*
  * ------------------------------------------------------------------------------------------------------------ numbers
  */
 
-uint64_t generation_ack(struct agent *agent, uint64_t seq, const char *text)
+uint64_t generation_ack(struct generation *generation, uint64_t seq, const char *text)
 {
-	struct generation *generation = &agent->generation;
 	bool ours = text ? strcmp(text, generation->text) == 0 : seq <= generation->sent_seq;
 
 	/* A host that names no generation says the same after each handshake: it is a sign once. */
-	if (seq >= sampling_stats(agent->sampling).next_seq &&
+	if (seq >= sampling_stats(generation->sampling).next_seq &&
 	    (text ? strcmp(text, generation->text) == 0 : seq > generation->foreign_seq)) {
 		if (!text)
 			generation->foreign_seq = seq;
-		renew_on_word(agent, "a host holds a sample that has not been taken yet");
+		renew_on_word(generation, "a host holds a sample that has not been taken yet");
 		ours = false;
 	}
 	if (ours || seq < generation->first_seq)
@@ -290,8 +283,8 @@ uint64_t generation_ack(struct agent *agent, uint64_t seq, const char *text)
 	return generation->first_seq - 1;
 }
 
-void generation_sent(struct agent *agent, uint64_t seq)
+void generation_sent(struct generation *generation, uint64_t seq)
 {
-	if (seq >= agent->generation.first_seq && seq > agent->generation.sent_seq)
-		agent->generation.sent_seq = seq;
+	if (seq >= generation->first_seq && seq > generation->sent_seq)
+		generation->sent_seq = seq;
 }

@@ -15,8 +15,8 @@
  * A guest that was paused for long looks the same and gets a new one too, which does no harm. The generation is kept in
  * the runtime directory: the same over a restart of the agent, another one after each boot.
  */
-#ifndef AGENT_GENERATION_H
-#define AGENT_GENERATION_H
+#ifndef AGENT_METRICS_GENERATION_H
+#define AGENT_METRICS_GENERATION_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,14 +25,30 @@
 
 #include <infiniservice/collector.h>
 
-struct agent;
+#include "agent/base/identity.h"
+#include "agent/base/loop.h"
+#include "agent/config/config.h"
+#include "agent/metrics/prober.h"
+#include "agent/metrics/sampling.h"
+
 struct message;
 
 #define GENERATION_NAME	    "generation" /* in the runtime directory */
 #define GENERATION_SIZE	    17		 /* 16 hex digits and NUL */
 #define GENERATION_AHEAD_MS 5000	 /* what a clock from outside may be ahead more than before */
 
+/* The first part is set by its owner, the rest begins as zeros. */
 struct generation {
+	struct loop *loop;
+	const struct config *config;
+	struct identity *id; /* its generation is kept up to date */
+	struct sampling *sampling;
+	struct prober_pool *probers;
+	/* Another one has begun: the next sample is marked, and is taken soon. `why`: words for a log. */
+	void (*renewed)(void *data, const char *why);
+	void *data;
+
+	bool running;
 	char text[GENERATION_SIZE];
 	uint64_t first_seq; /* the number of its first sample */
 	uint64_t sent_seq; /* the highest number of it that a host has been given, or may have been by an earlier run */
@@ -66,38 +82,38 @@ bool generation_host_ran_ahead(struct generation *generation, int64_t host_ms, i
 void generation_make(char text[GENERATION_SIZE]);
 
 /*
- * Takes the generation of this boot from the runtime directory, or makes one. Once the identity is known, and the
- * number of the next sample.
+ * Takes the generation of this boot from the runtime directory, or makes one. The identity is known, and the sampling
+ * knows the number of its next sample.
  */
-void generation_open(struct agent *agent, uint64_t next_seq);
+void generation_open(struct generation *generation);
 
-/* Begins and ends to listen to the kernel. */
-void generation_start(struct agent *agent);
-void generation_stop(struct agent *agent);
+/* Begins and ends to look and listen; none begins before or after that but by what a host says. */
+void generation_start(struct generation *generation);
+void generation_stop(struct generation *generation);
 
 /*
  * Has the real-time clock read, by the prober: what comes of it follows within a moment. At the start, and when a
  * session begins.
  */
-void generation_look(struct agent *agent);
+void generation_look(struct generation *generation);
 
 /* The wall clock was set by so much: that is no sign. */
-void generation_clock_set(struct agent *agent, int64_t stepped_ms);
+void generation_clock_set(struct generation *generation, int64_t stepped_ms);
 
 /* The loop has waited: was it woken as late as only a guest is that stood still? Before anything else is done. */
-void generation_woke(struct agent *agent);
+void generation_woke(struct generation *generation);
 
 /* What a host sent, if it carries a time. */
-void generation_hear(struct agent *agent, const struct message *message);
+void generation_hear(struct generation *generation, const struct message *message);
 
 /*
  * A host says that it holds `seq` of generation `text` (NULL: it does not say which). The number after which it may
  * want samples: `seq`, or what came before this generation's first one where it cannot mean a sample of this
  * generation.
  */
-uint64_t generation_ack(struct agent *agent, uint64_t seq, const char *text);
+uint64_t generation_ack(struct generation *generation, uint64_t seq, const char *text);
 
 /* A sample of this number has been given to the host. */
-void generation_sent(struct agent *agent, uint64_t seq);
+void generation_sent(struct generation *generation, uint64_t seq);
 
 #endif
