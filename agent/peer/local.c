@@ -241,17 +241,19 @@ static bool turn_is_over(struct local *local)
 }
 
 /*
- * The host and the timers wait no longer than one turn, however many clients send. Who missed a turn is first in the
- * next.
+ * The host and the timers wait no longer than one turn, however many clients send. Clients that missed it are read in
+ * the next ones, each once, before any other is read again.
  */
 static void on_client_in(struct ev_loop *loop, ev_io *io, int events)
 {
 	struct client *client = container_of(io, struct client, in);
-	bool over = turn_is_over(client->local) || (client->local->waiting && !client->waiting);
+	bool over = turn_is_over(client->local);
 	char bytes[READ_BYTES];
 
 	(void)loop;
 	(void)events;
+	if (client->local->waiting && !client->waiting)
+		return;
 	set_waiting(client, over);
 	while (!over && !client->dead) {
 		ssize_t n = recv(client->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
@@ -388,7 +390,7 @@ static int listen_at(struct local *local, const char *path, struct err *e)
 		return err_set(e, -errno, "socket: %s", strerror(errno));
 	r = socket_path_bind(local->fd, path, 0177, &local->id, e);
 	if (r < 0) {
-		err_context(e, "socket.path (empty for no local socket)");
+		err_context(e, "socket.path");
 		return r;
 	}
 	strcpy(local->path, path);
@@ -420,7 +422,7 @@ int local_new(struct peers *peers, struct local **ret, struct err *warning, stru
 	local->resume.data = local;
 	ev_io_init(&local->accept_io, on_accept, -1, EV_READ);
 	r = take_passed_socket(local);
-	if (r < 0 && *peers->config->socket.path) {
+	if (r < 0) {
 		r = listen_at(local, peers->config->socket.path, e);
 		if (r < 0) {
 			local_free(local);
@@ -429,8 +431,6 @@ int local_new(struct peers *peers, struct local **ret, struct err *warning, stru
 		give_to_group(local, peers->config->socket.group, warning);
 	}
 	*ret = local;
-	if (local->fd < 0)
-		return 0;
 	ev_io_set(&local->accept_io, local->fd, EV_READ);
 	local->accept_io.data = local;
 	ev_io_start(local->loop, &local->accept_io);
@@ -454,7 +454,7 @@ struct local *local_free(struct local *local)
 
 void local_report(const struct local *local, struct sink *out)
 {
-	sink_bool(out, "listening", local && local->fd >= 0);
+	sink_bool(out, "listening", local != NULL);
 	sink_uint(out, "clients", local ? local->count : 0);
 	sink_uint(out, "accepted", local ? local->accepted : 0);
 	sink_uint(out, "refused", local ? local->refused : 0);
