@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -37,7 +38,6 @@ static int read_child(int fd, void *data)
 	char answer[ANSWER_MAX] = "";
 	void *handle;
 
-	alarm((unsigned)library->read_s + 1);
 	handle = dlopen(library->file, RTLD_NOW | RTLD_LOCAL);
 	if (!handle)
 		snprintf(answer, sizeof(answer), "%s", dlerror());
@@ -57,7 +57,12 @@ static void stop_reading(struct library *library)
 		return;
 	ev_io_stop(library->loop, &library->io);
 	ev_timer_stop(library->loop, &library->timer);
+	ev_child_stop(library->loop, &library->child);
 	close_fd(&library->fd);
+	/* One that hangs in the kernel ends when it comes back. */
+	if (library->pid > 0)
+		kill(library->pid, SIGKILL);
+	library->pid = 0;
 }
 
 static void end_reading(struct library *library, const char *trouble)
@@ -89,7 +94,16 @@ static void on_answer(struct ev_loop *loop, ev_io *io, int events)
 		end_reading(library, *answer ? answer : NULL);
 }
 
-/* The child may hang in the kernel, where no signal reaches it: its alarm ends it when it comes back. */
+/* What it has answered before its end is still in the socket; this only keeps its pid from being killed later. */
+static void on_child(struct ev_loop *loop, ev_child *child, int events)
+{
+	struct library *library = child->data;
+
+	(void)events;
+	ev_child_stop(loop, child);
+	library->pid = 0;
+}
+
 static void on_time(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	(void)loop;
@@ -100,8 +114,7 @@ static void on_time(struct ev_loop *loop, ev_timer *timer, int events)
 static int begin_reading(struct library *library, uint64_t now_ns, struct err *err)
 {
 	char words[100];
-	pid_t pid;
-	int r = helper_fork("library", read_child, library, SOCK_SEQPACKET, &library->fd, &pid);
+	int r = helper_fork("library", read_child, library, SOCK_SEQPACKET, &library->fd, &library->pid);
 
 	if (r < 0) {
 		snprintf(words, sizeof(words), "no child can be had to read it ahead: %s", strerror(-r));
@@ -109,6 +122,8 @@ static int begin_reading(struct library *library, uint64_t now_ns, struct err *e
 	}
 	ev_io_set(&library->io, library->fd, EV_READ);
 	ev_io_start(library->loop, &library->io);
+	ev_child_set(&library->child, library->pid, 0);
+	ev_child_start(library->loop, &library->child);
 	ev_timer_set(&library->timer, library->read_s, 0);
 	ev_timer_start(library->loop, &library->timer);
 	return -EINPROGRESS;
@@ -125,6 +140,8 @@ void library_init(struct library *library, struct ev_loop *loop, const char *fil
 				     .fd = -1 };
 	ev_io_init(&library->io, on_answer, -1, EV_READ);
 	library->io.data = library;
+	ev_child_init(&library->child, on_child, 0, 0);
+	library->child.data = library;
 	ev_timer_init(&library->timer, on_time, 0, 0);
 	library->timer.data = library;
 }

@@ -11,6 +11,7 @@
 #define AGENT_BUS_LIBRARY_H
 
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <ev.h>
 
@@ -25,12 +26,14 @@ struct library {
 	double read_s;
 	void (*over)(void *data); /* reading ahead has ended, well or not */
 	void *data;
-	int fd; /* -1: no child is reading */
+	int fd;	   /* -1: no child is reading */
+	pid_t pid; /* 0: it has ended */
 	ev_io io;
+	ev_child child;
 	ev_timer timer;
 };
 
-/* `read_s` 0: LIBRARY_READ_S. */
+/* `loop` is the default one, where children are heard of. `read_s` 0: LIBRARY_READ_S. */
 void library_init(struct library *library, struct ev_loop *loop, const char *file, double read_s,
 		  void (*over)(void *data), void *data);
 void library_done(struct library *library);

@@ -5,12 +5,13 @@ import contextlib
 import os
 import subprocess
 import sys
+import tempfile
 import time
 
 import schema
 import tap
 from fakebus import MANAGER, Executor, FakeBus
-from fakehost import talk, wait_until
+from fakehost import SLOW, talk, wait_until
 
 ALLOWED = {"commands.allow": "observe control", "commands.deny": "", "commands.executor_socket": Executor.SOCKET}
 
@@ -210,6 +211,31 @@ def story_libsystemd_is_loaded_when_the_bus_is_first_asked_and_status_tells_what
         assert all(answer["success"] for answer in host.responses(numbers))
         bus = host.ask("Status")["data"]["bus"]
         assert bus["state"] == "ready" and bus["open_us"] > 0 and mapped(agent), bus
+
+
+def story_a_disk_that_does_not_give_libsystemd_holds_up_those_who_need_it_and_nobody_else():
+    tap.need_root()
+    path = library()
+    if not path:
+        raise tap.Skip("there is no libsystemd here that could be hidden")
+    directory = tap.keep(tempfile.TemporaryDirectory(prefix="infini-"))
+    pipe = os.path.join(directory, "fifo")
+    os.mkfifo(pipe)  # whoever opens it to read waits for ever
+    with FakeBus(units()):
+        _, host = talk(tap.keep, ALLOWED, wrapper=["unshare", "-m", "sh", "-c", 'mount --bind "$0" "$1" && shift && exec "$@"', pipe, path])
+        host.expect("metrics", 10)
+        late, cancelled = host.command("ServiceList", 4), host.command("ServiceControl", 60, service="real", operation="status")
+        begun = time.monotonic()
+        assert host.ask("SystemInfo", 4)["success"]
+        status = host.ask("Status", 4)["data"]
+        assert status["bus"]["state"] == "reading" and time.monotonic() - begun < 2 * SLOW, status["bus"]
+        host.send({"type": "CancelCommand", "id": "c", "target_id": cancelled})
+        answers = {answer["id"]: answer for answer in host.responses([late, cancelled, "c"])}
+        assert answers[cancelled]["error_code"] == "CANCELLED" and answers["c"]["success"], answers
+        assert answers[late]["error_code"] == "COMMAND_TIMEOUT", answers
+        # It is given up, told, and asked for again a minute later.
+        host.expect("agent_event", 20, lambda m: m["source"] == "bus" and "in time" in m["message"])
+        refused(host.ask("ServiceList", 20), "COMMAND_FAILED", "no_bus")
 
 
 def story_without_libsystemd_the_package_is_named_and_all_else_goes_on():
