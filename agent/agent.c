@@ -164,7 +164,7 @@ int agent_init(struct agent *agent, const struct agent_options *options, struct 
 	r = agent_load_config(&agent->config, options, e);
 	if (r < 0)
 		return r;
-	standing_init(&agent->standing);
+	standing_init(&agent->standing, &agent->turns, hostlink_tell, agent);
 	agent_set_log_level(agent);
 	ignore_signals();
 	agent->secret = secret_new();
@@ -174,7 +174,7 @@ int agent_init(struct agent *agent, const struct agent_options *options, struct 
 	secret_forget_environment();
 	if (r == 0 && warning.code) {
 		report(LOG_WARNING, "%s", warning.text);
-		standing_set(agent, REPLY_WARN, "config", "secret", "%s", warning.text);
+		standing_set(&agent->standing, REPLY_WARN, "config", "secret", "%s", warning.text);
 	}
 	if (r == 0)
 		r = build_agent(agent, e);

@@ -34,7 +34,7 @@
 #include "agent/base/schedule.h"
 #include "agent/script.h"
 #include "agent/peer/session.h"
-#include "agent/standing.h"
+#include "agent/base/standing.h"
 #include "agent/base/state.h"
 #include "transport/envelope.h"
 #include "transport/message.h"
@@ -238,7 +238,9 @@ int hostlink_sample(struct agent *agent, struct line *line);
  * The host learns of the new generation as it learned of the old one, by a handshake, and may say anew what it holds.
  */
 void hostlink_renewed_generation(struct agent *agent, const char *why);
-/* An `agent_event` for the host; nothing when there is none. */
+/* An `agent_event` for the host that is there and for those who subscribed to events. `data` is the agent. */
+void hostlink_tell(void *data, const struct reply_event *event);
+/* The same with a message made of words. */
 __attribute__((format(printf, 4, 5))) void hostlink_event(struct agent *agent, enum reply_level level,
 							  const char *source, const char *format, ...);
 

@@ -38,9 +38,9 @@ static void on_logger_changed(void *data, enum logger_state state, int error)
 	report(state == LOGGER_OK ? LOG_NOTICE : LOG_WARNING, "metric log in %s %s%s%s", agent->config.log.dir,
 	       words[state], error ? ": " : "", error ? strerror(-error) : "");
 	if (state == LOGGER_OK)
-		standing_clear(agent, "log", "", "the metric log is written again");
+		standing_clear(&agent->standing, "log", "", "the metric log is written again");
 	else
-		standing_set(agent, REPLY_WARN, "log", "", "the metric log %s", words[state]);
+		standing_set(&agent->standing, REPLY_WARN, "log", "", "the metric log %s", words[state]);
 }
 
 static void on_probes_answered(void *data)
@@ -57,9 +57,9 @@ static void on_bus_ready(void *data)
 	struct agent *agent = data;
 
 	if (bus_ready(agent->bus) == 0)
-		standing_clear(agent, "bus", "", "D-Bus can be used");
+		standing_clear(&agent->standing, "bus", "", "D-Bus can be used");
 	else
-		standing_set(agent, REPLY_WARN, "bus", "", "%s", bus_fault(agent->bus));
+		standing_set(&agent->standing, REPLY_WARN, "bus", "", "%s", bus_fault(agent->bus));
 	commands_probed(&agent->commands);
 }
 
@@ -68,7 +68,7 @@ static void on_executor_found(void *data)
 	struct agent *agent = data;
 
 	agent->executor_losses = 0;
-	standing_clear(agent, "executor", "", "the executor works again");
+	standing_clear(&agent->standing, "executor", "", "the executor works again");
 }
 
 static void on_executor_lost(void *data, int error)
@@ -83,9 +83,9 @@ static void on_executor_lost(void *data, int error)
 	 * started.
 	 */
 	if (*fault || error)
-		standing_set(agent, REPLY_ERROR, "executor", "", "%s", *fault ? fault : strerror(-error));
+		standing_set(&agent->standing, REPLY_ERROR, "executor", "", "%s", *fault ? fault : strerror(-error));
 	else if (++agent->executor_losses > 1)
-		standing_set(agent, REPLY_ERROR, "executor", "",
+		standing_set(&agent->standing, REPLY_ERROR, "executor", "",
 			     "the executor dies whenever it is started: no program can be run");
 	if (*fault || error)
 		report_limited(&agent->exec_topic, agent->now.mono_ns, LOG_ERR, "%s; commands are answered INTERNAL",
@@ -125,7 +125,7 @@ __attribute__((format(printf, 4, 5))) static void tell_at_start(struct agent *ag
 	vsnprintf(words, sizeof(words), format, args);
 	va_end(args);
 	report(LOG_WARNING, "%s", words);
-	standing_set(agent, REPLY_WARN, source, subject, "%s", words);
+	standing_set(&agent->standing, REPLY_WARN, source, subject, "%s", words);
 }
 
 static uint64_t find_first_seq(struct agent *agent)
@@ -369,7 +369,7 @@ static int build_parts(struct agent *agent, uint64_t first_seq, struct err *e)
 	if (r < 0)
 		return r;
 	if (!agent->config.log.enabled)
-		standing_set(agent, REPLY_INFO, "log", "",
+		standing_set(&agent->standing, REPLY_INFO, "log", "",
 			     "this guest keeps no metric log (log.enabled): what no host takes is lost");
 	complete_lost_scripts(agent);
 	r = build_helpers(agent);

@@ -105,6 +105,14 @@ static void shake_hands(struct agent *agent)
 		session_answer(&agent->port_session, LINE_REPLY);
 }
 
+static void repeat_to_host(void *data, const struct reply_event *event)
+{
+	struct agent *agent = data;
+
+	if (reply_agent_event(&agent->writer, agent->now.wall_ms, event) == 0)
+		session_answer(&agent->port_session, LINE_EVENT);
+}
+
 static void greet(struct agent *agent)
 {
 	struct moment now = agent->now;
@@ -113,7 +121,7 @@ static void greet(struct agent *agent)
 	tell_survived(agent);
 	breaker_worked(&agent->breaker);
 	tell_breaker(agent);
-	standing_greet(agent);
+	standing_each(&agent->standing, repeat_to_host, agent);
 	answer_lost(agent);
 	kept_greet(agent);
 	generation_look(&agent->generation);
@@ -265,26 +273,38 @@ void hostlink_renewed_generation(struct agent *agent, const char *why)
 		       agent->id.generation);
 }
 
-void hostlink_event(struct agent *agent, enum reply_level level, const char *source, const char *format, ...)
+/* There may be no port yet: a fault can stand before it is made. */
+static bool host_is_there(const struct agent *agent)
 {
-	bool connected = port_state(agent->port) == PORT_CONNECTED;
-	char text[512];
-	struct reply_event event = { .severity = level, .source = source, .message = text };
-	struct line *line;
-	va_list args;
+	return agent->port && port_state(agent->port) == PORT_CONNECTED;
+}
 
-	if (!connected && !publish_wanted(&agent->publisher, PUBLISH_EVENTS))
-		return;
-	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	if (reply_agent_event(&agent->writer, agent->now.wall_ms, &event) < 0)
+void hostlink_tell(void *data, const struct reply_event *event)
+{
+	struct agent *agent = data;
+	bool there = host_is_there(agent);
+	struct line *line;
+
+	if ((!there && !publish_wanted(&agent->publisher, PUBLISH_EVENTS)) ||
+	    reply_agent_event(&agent->writer, agent->now.wall_ms, event) < 0)
 		return;
 	line = line_new(LINE_EVENT, agent->writer.buf, agent->writer.len);
 	if (!line)
 		return;
-	if (connected && port_send(agent->port, line) < 0)
+	if (there && port_send(agent->port, line) < 0)
 		agent->port_session.answers_lost++;
 	publish_line(&agent->publisher, PUBLISH_EVENTS, line);
 	line_unref(line);
+}
+
+void hostlink_event(struct agent *agent, enum reply_level level, const char *source, const char *format, ...)
+{
+	char text[512];
+	struct reply_event event = { .severity = level, .source = source, .message = text };
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	hostlink_tell(agent, &event);
 }

@@ -119,13 +119,13 @@ void messages_nonces_changed(void *data, int error)
 	const char *dir = agent->config.agent.runtime_dir;
 
 	if (error == 0) {
-		standing_clear(agent, "agent", "nonces", "are remembered over a restart again");
+		standing_clear(&agent->standing, "agent", "nonces", "are remembered over a restart again");
 		return;
 	}
 	report_limited(&agent->nonce_topic, agent->now.mono_ns, LOG_WARNING,
 		       "%s/" NONCES_NAME ": %s: this message would be taken again after a restart", dir,
 		       strerror(-error));
-	standing_set(agent, REPLY_WARN, "agent", "nonces",
+	standing_set(&agent->standing, REPLY_WARN, "agent", "nonces",
 		     "%s/" NONCES_NAME ": %s: signed messages would be taken again after a restart", dir,
 		     strerror(-error));
 }

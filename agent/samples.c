@@ -85,9 +85,9 @@ static void on_collector_changed(void *data, const struct collector *collector, 
 	else
 		report(LOG_NOTICE, "collector %s works again", collector->name);
 	if (error)
-		standing_set(agent, REPLY_WARN, "collector", collector->name, "%s", strerror(-error));
+		standing_set(&agent->standing, REPLY_WARN, "collector", collector->name, "%s", strerror(-error));
 	else
-		standing_clear(agent, "collector", collector->name, "works again");
+		standing_clear(&agent->standing, "collector", collector->name, "works again");
 }
 
 static void on_renewed(void *data, const char *why)

@@ -197,14 +197,15 @@ void agent_reload(struct agent *agent)
 	if (r < 0 || !secret) {
 		agent->counters.reloads_failed++;
 		report(LOG_ERR, "configuration not reloaded, the old one stays: %s", e.text);
-		standing_set(agent, REPLY_ERROR, "config", "", "configuration not reloaded, the old one stays: %s",
-			     e.text);
+		standing_set(&agent->standing, REPLY_ERROR, "config", "",
+			     "configuration not reloaded, the old one stays: %s", e.text);
 	} else {
 		if (warning.code) {
 			report(LOG_WARNING, "%s", warning.text);
-			standing_set(agent, REPLY_WARN, "config", "secret", "%s", warning.text);
+			standing_set(&agent->standing, REPLY_WARN, "config", "secret", "%s", warning.text);
 		} else {
-			standing_clear(agent, "config", "secret", "the secret is read by the agent alone again");
+			standing_clear(&agent->standing, "config", "secret",
+				       "the secret is read by the agent alone again");
 		}
 		agent_apply_config(agent, &fresh);
 		/* A secret that came with the environment is gone from there by now. */
@@ -212,7 +213,7 @@ void agent_reload(struct agent *agent)
 			memcpy(agent->secret, secret, sizeof(*secret));
 		agent->counters.reloads++;
 		report(LOG_INFO, "configuration reloaded");
-		standing_clear(agent, "config", "", NULL);
+		standing_clear(&agent->standing, "config", "", NULL);
 		agent_tell_policy(agent);
 		hostlink_event(agent, REPLY_INFO, "config", "configuration reloaded");
 	}

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Faults that last; see standing.h. A short list: there are few of them, and mostly none. */
-#include "agent/standing.h"
+#include "agent/base/standing.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "agent/agent.h"
 
 struct standing_fault {
 	struct standing_fault *next;
@@ -16,9 +14,10 @@ struct standing_fault {
 	char source[STANDING_SUBJECT], subject[STANDING_SUBJECT], words[STANDING_TEXT];
 };
 
-void standing_init(struct standing *standing)
+void standing_init(struct standing *standing, const struct loop *loop,
+		   void (*tell)(void *data, const struct reply_event *event), void *data)
 {
-	*standing = (struct standing){ .end = &standing->first };
+	*standing = (struct standing){ .loop = loop, .tell = tell, .data = data, .end = &standing->first };
 }
 
 void standing_done(struct standing *standing)
@@ -43,14 +42,13 @@ static struct standing_fault **find(struct standing *standing, const char *sourc
 	return at;
 }
 
-static struct standing_fault *add(struct agent *agent, const char *source, const char *subject)
+static struct standing_fault *add(struct standing *standing, const char *source, const char *subject)
 {
-	struct standing *standing = &agent->standing;
 	struct standing_fault *fault = standing->count < STANDING_MAX ? calloc(1, sizeof(*fault)) : NULL;
 
 	if (!fault)
 		return NULL;
-	fault->since_ms = agent->now.wall_ms;
+	fault->since_ms = standing->loop->now.wall_ms;
 	snprintf(fault->source, sizeof(fault->source), "%s", source);
 	snprintf(fault->subject, sizeof(fault->subject), "%s", subject);
 	*standing->end = fault;
@@ -59,17 +57,21 @@ static struct standing_fault *add(struct agent *agent, const char *source, const
 	return fault;
 }
 
-static void tell(struct agent *agent, enum reply_level level, const char *source, const char *subject,
-		 const char *words)
+/* The event with its message: "subject: words", or the words alone. */
+static void tell(void (*to)(void *data, const struct reply_event *event), void *data, const char *subject,
+		 const char *words, struct reply_event event)
 {
-	if (agent->port)
-		hostlink_event(agent, level, source, "%s%s%s", subject, *subject ? ": " : "", words);
+	char text[STANDING_SUBJECT + 2 + STANDING_TEXT];
+
+	snprintf(text, sizeof(text), "%s%s%s", subject, *subject ? ": " : "", words);
+	event.message = text;
+	to(data, &event);
 }
 
-void standing_set(struct agent *agent, enum reply_level level, const char *source, const char *subject,
+void standing_set(struct standing *standing, enum reply_level level, const char *source, const char *subject,
 		  const char *format, ...)
 {
-	struct standing_fault *fault = *find(&agent->standing, source, subject);
+	struct standing_fault *fault = *find(standing, source, subject);
 	char words[STANDING_TEXT];
 	va_list args;
 
@@ -79,17 +81,17 @@ void standing_set(struct agent *agent, enum reply_level level, const char *sourc
 	if (fault && fault->level == level && strcmp(fault->words, words) == 0)
 		return;
 	if (!fault)
-		fault = add(agent, source, subject);
+		fault = add(standing, source, subject);
 	if (fault) {
 		fault->level = level;
 		memcpy(fault->words, words, sizeof(words));
 	}
-	tell(agent, level, source, subject, words);
+	tell(standing->tell, standing->data, subject, words,
+	     (struct reply_event){ .severity = level, .source = source });
 }
 
-void standing_clear(struct agent *agent, const char *source, const char *subject, const char *words)
+void standing_clear(struct standing *standing, const char *source, const char *subject, const char *words)
 {
-	struct standing *standing = &agent->standing;
 	struct standing_fault **at = find(standing, source, subject), *fault = *at;
 
 	if (!fault)
@@ -100,13 +102,13 @@ void standing_clear(struct agent *agent, const char *source, const char *subject
 	standing->count--;
 	free(fault);
 	if (words)
-		tell(agent, REPLY_INFO, source, subject, words);
+		tell(standing->tell, standing->data, subject, words,
+		     (struct reply_event){ .severity = REPLY_INFO, .source = source });
 }
 
 static void emit_context(struct sink *sink, const void *arg)
 {
 	const struct standing_fault *fault = arg;
-
 	char since[RFC3339_SIZE];
 
 	rfc3339_format(fault->since_ms, since);
@@ -114,18 +116,12 @@ static void emit_context(struct sink *sink, const void *arg)
 	sink_str(sink, "since", since);
 }
 
-void standing_greet(struct agent *agent)
+void standing_each(const struct standing *standing, void (*to)(void *data, const struct reply_event *event), void *data)
 {
-	for (const struct standing_fault *fault = agent->standing.first; fault; fault = fault->next) {
-		char text[STANDING_SUBJECT + 2 + STANDING_TEXT];
-		struct reply_event event = { .severity = fault->level,
-					     .source = fault->source,
-					     .message = text,
-					     .context = emit_context,
-					     .arg = fault };
-
-		snprintf(text, sizeof(text), "%s%s%s", fault->subject, *fault->subject ? ": " : "", fault->words);
-		if (reply_agent_event(&agent->writer, agent->now.wall_ms, &event) == 0)
-			session_answer(&agent->port_session, LINE_EVENT);
-	}
+	for (const struct standing_fault *fault = standing->first; fault; fault = fault->next)
+		tell(to, data, fault->subject, fault->words,
+		     (struct reply_event){ .severity = fault->level,
+					   .source = fault->source,
+					   .context = emit_context,
+					   .arg = fault });
 }
