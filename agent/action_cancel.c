@@ -2,7 +2,7 @@
 /* CancelCommand. */
 #include "agent/action_table.h"
 
-#include "agent/agent.h"
+#include "agent/command/command.h"
 
 static void emit_target(struct sink *out, const char *key, const void *arg)
 {
@@ -15,7 +15,7 @@ static void emit_target(struct sink *out, const char *key, const void *arg)
 static void run_cancel(struct command *command)
 {
 	const char *id = command->message.target_id;
-	struct command *target = commands_find(&command_agent(command)->commands, command->session, id);
+	struct command *target = commands_find(command->commands, command->session, id);
 
 	if (!target || target == command) {
 		command_fail(command, CODE_NOT_FOUND, "not_found", "no command with this target_id is under way");

@@ -13,7 +13,7 @@
 #include <infiniservice/cleanup.h>
 #include <json-c/json.h>
 
-#include "agent/agent.h"
+#include "agent/action_env.h"
 #include "agent/clean_report.h"
 #include "agent/run.h"
 
@@ -242,11 +242,11 @@ static void answer_golden(struct command *command, const struct clean_report *re
 {
 	const struct clean_work *work = command->work;
 	struct golden golden = { .report = report, .shutdown = work->shutdown_after && !work->dry_run };
-	struct agent *agent = command_agent(command);
+	struct action_env *env = command_env(command);
 
 	/* One that is pending already takes the guest off, or round, as well. */
 	if (golden.shutdown)
-		power_schedule(&agent->power, POWER_OFF, POWER_DELAY_S);
+		power_schedule(&env->power, POWER_OFF, POWER_DELAY_S);
 	command_succeed(command, emit_golden, &golden);
 }
 

@@ -2,7 +2,7 @@
 /* CheckDiskSpace: how full the file systems were at the last sample, against two thresholds. */
 #include "agent/action_table.h"
 
-#include "agent/agent.h"
+#include "agent/action_env.h"
 #include "agent/metrics/disk_judge.h"
 #include "collectors/table.h"
 
@@ -110,7 +110,7 @@ static void emit_check(struct sink *out, const char *key, const void *arg)
 static void run_check_disk_space(struct command *command)
 {
 	struct check check = {
-		.state = sampler_state(command_agent(command)->sampler, &collector_filesystem),
+		.state = sampler_state(command_env(command)->sampler, &collector_filesystem),
 		.warning = DISK_WARNING,
 		.critical = DISK_CRITICAL,
 	};

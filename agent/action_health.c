@@ -4,7 +4,7 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/agent.h"
+#include "agent/action_env.h"
 #include "agent/health_results.h"
 #include "agent/health_work.h"
 
@@ -33,7 +33,7 @@ static void emit_all(struct sink *out, const char *key, const void *arg)
 
 static void answer_all(struct command *command, struct health_work *work)
 {
-	_cleanup_(freep) struct health_results *results = health_results_new(command_agent(command), &work->facts);
+	_cleanup_(freep) struct health_results *results = health_results_new(command_env(command), &work->facts);
 	struct report report = { .work = work, .results = results };
 
 	if (results)
@@ -50,7 +50,7 @@ static void emit_worst(struct sink *out, const char *key, const void *arg)
 /* RunHealthCheck without a name, as hosts send it: they look for the status of one check. */
 static void answer_worst(struct command *command, struct health_work *work)
 {
-	_cleanup_(freep) struct health_results *results = health_results_new(command_agent(command), &work->facts);
+	_cleanup_(freep) struct health_results *results = health_results_new(command_env(command), &work->facts);
 
 	if (results)
 		command_succeed(command, emit_worst, results);
@@ -67,7 +67,7 @@ static void answer_one(struct command *command, struct health_work *work)
 {
 	struct health_result result = { .status = HEALTH_PASSED };
 
-	work->one->run(command_agent(command), &work->facts, &result);
+	work->one->run(command_env(command), &work->facts, &result);
 	command_succeed(command, emit_one, &result);
 }
 

@@ -2,7 +2,7 @@
 /* SystemInfo and OsInfo: who this guest is, from the host collector's last facts. */
 #include "agent/action_table.h"
 
-#include "agent/agent.h"
+#include "agent/action_env.h"
 #include "collectors/host.h"
 #include "collectors/table.h"
 
@@ -46,7 +46,7 @@ static void emit_os_info(struct sink *out, const char *key, const void *arg)
 
 static void answer(struct command *command, void (*emit)(struct sink *out, const char *key, const void *arg))
 {
-	const void *state = sampler_state(command_agent(command)->sampler, &collector_host);
+	const void *state = sampler_state(command_env(command)->sampler, &collector_host);
 	struct host_facts facts;
 
 	if (!state) {

@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-#include "agent/agent.h"
+#include "agent/action_env.h"
 #include "agent/package_job.h"
 #include "agent/packages/verify.h"
 #include "agent/run.h"

@@ -11,7 +11,7 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/agent.h"
+#include "agent/action_env.h"
 #include "agent/runner/input.h"
 #include "agent/rules/join_rule.h"
 #include "agent/privilege.h"
@@ -68,7 +68,7 @@ static void emit(struct sink *out, const char *key, const void *arg)
 
 static void on_joined(struct command *command, struct exec_outcome *outcome)
 {
-	struct agent *agent = command_agent(command);
+	struct action_env *env = command_env(command);
 	const char *parts[JOIN_PARTS];
 	struct joined joined = { .domain = "" };
 
@@ -82,7 +82,7 @@ static void on_joined(struct command *command, struct exec_outcome *outcome)
 	joined.domain = parts[JOIN_DOMAIN];
 	/* One that is pending already takes the guest round as well. */
 	if (joined.restart)
-		power_schedule(&agent->power, POWER_REBOOT, POWER_DELAY_S);
+		power_schedule(&env->power, POWER_REBOOT, POWER_DELAY_S);
 	run_answer(command, outcome, emit, &joined);
 }
 

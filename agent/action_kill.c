@@ -15,7 +15,7 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/agent.h"
+#include "agent/action_env.h"
 #include "agent/rules/kill_rule.h"
 #include "agent/privilege.h"
 #include "agent/run.h"
@@ -57,21 +57,21 @@ static bool parameters(struct command *command, struct target *target)
 }
 
 /* The agent and what it lives by: its helpers, and the supervisors of its commands. */
-static bool is_ours(const struct agent *agent, const struct pidstat *stat)
+static bool is_ours(const struct action_env *env, const struct pidstat *stat)
 {
-	pid_t executor = exec_stats(agent->exec).executor;
+	pid_t executor = exec_stats(env->runner).executor;
 
 	return stat->pid == getpid() || stat->ppid == getpid() || (executor > 0 && stat->ppid == executor);
 }
 
 /* Why it must not be killed, or NULL. */
-static const char *protection(const struct agent *agent, const struct pidstat *stat)
+static const char *protection(const struct action_env *env, const struct pidstat *stat)
 {
 	if (stat->pid == 1)
 		return "pid 1 is not killed";
 	if (pidstat_is_kernel(stat))
 		return "it is a kernel thread";
-	if (is_ours(agent, stat))
+	if (is_ours(env, stat))
 		return "it is the agent or one of its helpers";
 	return NULL;
 }
@@ -84,12 +84,11 @@ static void answer_error(struct command *command, int error)
 		command_fail(command, CODE_COMMAND_FAILED, NULL, "the signal could not be sent: %s", strerror(error));
 }
 
-static bool start_matches(const struct agent *agent, const struct target *target, const struct pidstat *stat)
+static bool start_matches(const struct action_env *env, const struct target *target, const struct pidstat *stat)
 {
-	struct moment now = agent->now;
 
 	return !target->start_time ||
-	       kill_rule_matches(target->start_ms, stat->start_ticks, (uint64_t)sysconf(_SC_CLK_TCK), &now);
+	       kill_rule_matches(target->start_ms, stat->start_ticks, (uint64_t)sysconf(_SC_CLK_TCK), &env->loop->now);
 }
 
 static void on_killed(struct command *command, struct exec_outcome *outcome)
@@ -123,9 +122,8 @@ static void send_signal(struct command *command, const struct target *target, co
 /* The command is answered here in every case. */
 static void kill_process(struct command *command, const struct target *target)
 {
-	struct agent *agent = command_agent(command);
-	struct moment now = agent->now;
-	struct collect_ctx ctx = sampler_context(agent->sampler, &collector_processes, &now);
+	struct action_env *env = command_env(command);
+	struct collect_ctx ctx = env_context(env, &collector_processes);
 	_cleanup_(closep) int pidfd = (int)syscall(SYS_pidfd_open, (pid_t)target->pid, 0);
 	const char *reason;
 	struct pidstat stat;
@@ -141,12 +139,12 @@ static void kill_process(struct command *command, const struct target *target)
 		answer_error(command, r == -ENOENT ? ESRCH : -r);
 		return;
 	}
-	reason = protection(agent, &stat);
+	reason = protection(env, &stat);
 	if (reason) {
 		command_fail(command, CODE_PERMISSION_DENIED, "protected", "%s", reason);
 		return;
 	}
-	if (!start_matches(agent, target, &stat)) {
+	if (!start_matches(env, target, &stat)) {
 		command_fail(command, CODE_NOT_FOUND, "start_time",
 			     "the process of that pid was started at another time");
 		return;

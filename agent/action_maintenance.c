@@ -15,7 +15,7 @@
 #include <infiniservice/cleanup.h>
 #include <json-c/json.h>
 
-#include "agent/agent.h"
+#include "agent/action_env.h"
 #include "agent/health_results.h"
 #include "agent/health_work.h"
 
@@ -202,7 +202,7 @@ static void on_checked_after(struct command *command, struct health_work *work)
 {
 	struct task *task = container_of(command->frame, struct task, frame);
 
-	task->checked_after = health_results_new(command_agent(command), &work->facts);
+	task->checked_after = health_results_new(command_env(command), &work->facts);
 	command_answer(command, &task->answer);
 }
 
@@ -251,7 +251,7 @@ static void stop_unhealthy(struct command *command, const struct health_result *
 static void on_checked_before(struct command *command, struct health_work *work)
 {
 	struct task *task = container_of(command->frame, struct task, frame);
-	struct health_results *results = health_results_new(command_agent(command), &work->facts);
+	struct health_results *results = health_results_new(command_env(command), &work->facts);
 
 	if (!results) {
 		command_fail(command, CODE_INTERNAL, "no_memory", "out of memory");

@@ -11,7 +11,7 @@
 #include <infiniservice/cleanup.h>
 
 #include "agent/metrics/advice.h"
-#include "agent/agent.h"
+#include "agent/action_env.h"
 #include "agent/health_work.h"
 #include "collectors/processes.h"
 #include "collectors/table.h"
@@ -59,9 +59,9 @@ static bool is_named_ours(const struct process_row *row)
  * The agent with its helpers, and the executor with what it keeps beside each command; the commands themselves are
  * somebody's work.
  */
-static bool is_ours(const struct agent *agent, const struct process_row *row)
+static bool is_ours(const struct action_env *env, const struct process_row *row)
 {
-	pid_t executor = exec_stats(agent->exec).executor;
+	pid_t executor = exec_stats(env->runner).executor;
 
 	return row->pid == getpid() || row->ppid == getpid() || (executor > 0 && row->ppid == executor) ||
 	       is_named_ours(row);
@@ -70,16 +70,15 @@ static bool is_ours(const struct agent *agent, const struct process_row *row)
 /* Who uses most of the CPU now: beside the advice, not its reason. */
 static void emit_processes(struct sink *out, const struct findings *findings)
 {
-	struct agent *agent = command_agent(findings->command);
-	struct moment now = agent->now;
-	struct collect_ctx ctx = sampler_context(agent->sampler, &collector_processes, &now);
-	void *state = sampler_state(agent->sampler, &collector_processes);
+	struct action_env *env = command_env(findings->command);
+	struct collect_ctx ctx = env_context(env, &collector_processes);
+	void *state = sampler_state(env->sampler, &collector_processes);
 	struct process_row rows[PROCESSES_LOOKED_AT];
 	size_t count = state ? processes_sorted(state, &ctx, PROCESSES_BY_CPU, rows, ARRAY_SIZE(rows)) : 0, written = 0;
 
 	sink_array_begin(out, "processes");
 	for (size_t i = 0; i < count && written < PROCESSES; i++) {
-		if (is_ours(agent, &rows[i]) || now.wall_ms - rows[i].start_wall_ms < AGE_MIN_MS)
+		if (is_ours(env, &rows[i]) || env->loop->now.wall_ms - rows[i].start_wall_ms < AGE_MIN_MS)
 			continue;
 		written++;
 		sink_object_begin(out, NULL);

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "agent/agent.h"
+#include "agent/action_env.h"
 #include "agent/package_emit.h"
 #include "agent/package_job.h"
 #include "agent/privilege.h"

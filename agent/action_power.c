@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "agent/agent.h"
+#include "agent/action_env.h"
 #include "agent/bus_work.h"
 #include "agent/privilege.h"
 
@@ -25,7 +25,7 @@ static void emit_scheduled(struct sink *out, const char *key, const void *arg)
 	const struct power_request *request = arg;
 	char at[RFC3339_SIZE];
 
-	rfc3339_format(command_agent(request->bus.command)->now.wall_ms + request->delay_s * 1000, at);
+	rfc3339_format(command_env(request->bus.command)->loop->now.wall_ms + request->delay_s * 1000, at);
 	sink_object_begin(out, key);
 	sink_str(out, "action", request->operation == POWER_REBOOT ? "reboot" : "shutdown");
 	sink_int(out, "delay_s", request->delay_s);
@@ -37,7 +37,7 @@ static void schedule(struct command *command)
 {
 	struct power_request *request = command->work;
 
-	if (power_schedule(&command_agent(command)->power, request->operation, (uint64_t)request->delay_s) < 0)
+	if (power_schedule(&command_env(command)->power, request->operation, (uint64_t)request->delay_s) < 0)
 		command_fail(command, CODE_COMMAND_FAILED, "pending", "a reboot or shutdown is already pending");
 	else
 		command_succeed(command, emit_scheduled, request);

@@ -11,7 +11,7 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/agent.h"
+#include "agent/action_env.h"
 #include "collectors/processes.h"
 #include "collectors/table.h"
 
@@ -107,22 +107,21 @@ static bool parameters(struct command *command, int64_t *limit, enum processes_s
 /* It is called again when either is over: the scan, or the prober's work. */
 static bool must_wait(struct command *command)
 {
-	struct agent *agent = command_agent(command);
+	struct action_env *env = command_env(command);
 
 	if (command->step == LIST_NEW) {
-		command->scan = sampling_scan(agent->sampling);
+		command->scan = sampling_scan(env->sampling);
 		command->step = LIST_SCANNING;
 	}
-	return command->step == LIST_SCANNING ? sampling_scans(agent->sampling) < command->scan
-					      : prober_outstanding(agent->prober, NULL) > 0;
+	return command->step == LIST_SCANNING ? sampling_scans(env->sampling) < command->scan
+					      : prober_outstanding(env->prober, NULL) > 0;
 }
 
 static void list(struct command *command, int64_t limit, enum processes_sort sort, bool is_list)
 {
-	struct agent *agent = command_agent(command);
-	struct moment now = agent->now;
-	struct collect_ctx ctx = sampler_context(agent->sampler, &collector_processes, &now);
-	void *state = sampler_state(agent->sampler, &collector_processes);
+	struct action_env *env = command_env(command);
+	struct collect_ctx ctx = env_context(env, &collector_processes);
+	void *state = sampler_state(env->sampler, &collector_processes);
 	_cleanup_(freep) struct process_row *table = NULL;
 	struct list_answer answer = { .response = { .success = true, .data = emit_rows } }, *arg = &answer;
 

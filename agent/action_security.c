@@ -11,7 +11,7 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/agent.h"
+#include "agent/action_env.h"
 #include "agent/bus_work.h"
 #include "agent/rules/questions.h"
 #include "agent/run.h"
@@ -223,9 +223,8 @@ static sd_bus_message *ask_units(struct bus *bus)
 
 static void check(struct command *command, security_emit_fn emit_checks)
 {
-	struct agent *agent = command_agent(command);
-	struct moment now = agent->now;
-	struct collect_ctx ctx = sampler_context(agent->sampler, &collector_host, &now);
+	struct action_env *env = command_env(command);
+	struct collect_ctx ctx = env_context(env, &collector_host);
 	struct security_work *work = bus_work_new(command, sizeof(*work));
 	sd_bus_message *message;
 
@@ -234,7 +233,7 @@ static void check(struct command *command, security_emit_fn emit_checks)
 	work->emit = emit_checks;
 	security_read(&work->facts, ctx.root_fd, ctx.proc_fd, ctx.sys_fd);
 	command->on_expired = on_expired;
-	message = ask_units(agent->bus);
+	message = ask_units(env->bus);
 	if (!message || bus_work_send(command, on_units, message) < 0) {
 		sd_bus_message_unref(message);
 		ask_programs(command);

@@ -13,7 +13,7 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/agent.h"
+#include "agent/action_env.h"
 #include "agent/bus_work.h"
 #include "agent/privilege.h"
 #include "agent/unit_jobs.h"

@@ -6,7 +6,7 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/agent.h"
+#include "agent/action_env.h"
 #include "agent/bus_work.h"
 #include "agent/service_table.h"
 #include "agent/base/unit_name.h"
@@ -56,7 +56,7 @@ static void emit_rows(struct sink *out, const char *key, const void *arg)
 	for (size_t i = 0; i < list->table.count; i++) {
 		struct sink_mark mark = sink_mark(out);
 
-		emit_row(out, &list->table.rows[i], command_agent(list->bus.command)->config.commands.deny_units);
+		emit_row(out, &list->table.rows[i], command_env(list->bus.command)->config->commands.deny_units);
 		if (!sink_full(out))
 			continue;
 		sink_rewind(out, mark);

@@ -9,7 +9,7 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/agent.h"
+#include "agent/action_env.h"
 #include "agent/run.h"
 
 static const struct {
@@ -46,7 +46,7 @@ static void run_unsafe(struct command *command)
 			     "shell is one of sh, bash, dash, ash, ksh, zsh");
 		return;
 	}
-	if (!policy_user(command_agent(command)->config.commands.run_as, message->run_as, &run.user)) {
+	if (!policy_user(command_env(command)->config->commands.run_as, message->run_as, &run.user)) {
 		command_fail(command, CODE_POLICY_DENIED, "run_as", POLICY_USER_WORDS);
 		return;
 	}

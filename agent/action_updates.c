@@ -6,7 +6,7 @@
  */
 #include "agent/action_table.h"
 
-#include "agent/agent.h"
+#include "agent/action_env.h"
 #include "agent/package_emit.h"
 #include "agent/package_job.h"
 #include "collectors/host.h"
@@ -24,9 +24,9 @@ static const enum job_step plan_log[] = { JOB_HISTORY, JOB_END };
 static const enum job_step plan_one[] = { PENDING, JOB_END };
 static const enum job_step plan_details[] = { PENDING, JOB_SHOW, JOB_END };
 
-static const char *distro_of(const struct agent *agent)
+static const char *distro_of(const struct action_env *env)
 {
-	const void *state = sampler_state(agent->sampler, &collector_host);
+	const void *state = sampler_state(env->sampler, &collector_host);
 	struct host_facts facts;
 
 	if (!state)
@@ -37,13 +37,13 @@ static const char *distro_of(const struct agent *agent)
 
 static void answer_updates(struct command *command, struct package_job *job)
 {
-	job->distro = distro_of(command_agent(command));
+	job->distro = distro_of(command_env(command));
 	package_job_succeed(command, package_emit_updates, job);
 }
 
 static void answer_both(struct command *command, struct package_job *job)
 {
-	job->distro = distro_of(command_agent(command));
+	job->distro = distro_of(command_env(command));
 	package_job_succeed(command, package_emit_updates_and_applications, job);
 }
 
@@ -90,7 +90,7 @@ static void ask_history(struct command *command, const enum job_step *plan,
 	if (!job)
 		return;
 	job->days = (unsigned)days;
-	job->since_s = command_agent(command)->now.wall_ms / 1000 - days * DAY_S;
+	job->since_s = command_env(command)->loop->now.wall_ms / 1000 - days * DAY_S;
 	package_job_start(command, plan, answer);
 }
 

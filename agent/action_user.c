@@ -6,7 +6,7 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/agent.h"
+#include "agent/action_env.h"
 #include "agent/base/users.h"
 #include "collectors/host.h"
 #include "collectors/procfs.h"
@@ -72,9 +72,8 @@ static void emit_users(struct sink *out, const char *key, const void *arg)
 
 static void run_user_list(struct command *command)
 {
-	struct agent *agent = command_agent(command);
-	struct moment now = agent->now;
-	struct collect_ctx ctx = sampler_context(agent->sampler, &collector_host, &now);
+	struct action_env *env = command_env(command);
+	struct collect_ctx ctx = env_context(env, &collector_host);
 	_cleanup_(procfs_buffer_free) struct procfs_buffer passwd = { .max = PASSWD_MAX };
 	_cleanup_(procfs_close) struct procfs_file file = PROCFS_FILE;
 	int r = procfs_read(&file, ctx.root_fd, "etc/passwd", &passwd);

@@ -239,7 +239,7 @@ void agent_done(struct agent *agent)
 	finish_state(agent);
 	agent->sampling = sampling_free(agent->sampling);
 	agent->sampler = sampler_free(agent->sampler);
-	power_done(&agent->power);
+	power_done(&agent->actions.power);
 	agent->bus = bus_free(agent->bus);
 	agent->privileged = exec_free(agent->privileged);
 	agent->exec = exec_free(agent->exec);

@@ -11,6 +11,7 @@
 #include <infiniservice/moment.h>
 
 #include "agent/bus/bus.h"
+#include "agent/action_env.h"
 #include "agent/peer/asked.h"
 #include "agent/audit/audit.h"
 #include "agent/peer/breaker.h"
@@ -27,7 +28,6 @@
 #include "agent/command/journal.h"
 #include "agent/peer/local.h"
 #include "agent/metrics/logger.h"
-#include "agent/power.h"
 #include "agent/metrics/prober.h"
 #include "agent/base/report.h"
 #include "agent/metrics/sampling.h"
@@ -72,12 +72,6 @@ struct agent_counters {
 	uint64_t turns_over_1ms;
 };
 
-/* How the last refresh of the package manager's lists ended that this agent has made. */
-struct package_refresh {
-	bool failed;	 /* in part, or as a whole: */
-	char names[512]; /* these repositories, as many as fit */
-};
-
 struct agent {
 	union {
 		struct loop turns; /* what the parts hold; by its members: */
@@ -109,10 +103,9 @@ struct agent {
 	struct exec *exec;
 	struct exec *privileged; /* through the executor of the installation */
 	struct bus *bus;
-	struct power power;
+	struct action_env actions; /* what the actions work with */
 	struct commands commands;
 	struct asked asked;
-	struct package_refresh package_refresh;
 	struct peers peers;	   /* what the sessions of host and local clients share */
 	struct json_writer writer; /* for one line at a time, used and emptied within one function */
 	char *writer_text;

@@ -342,8 +342,33 @@ static void build_commands(struct agent *agent)
 	agent->commands.actions = &actions;
 	agent->commands.hooks = &hooks;
 	agent->commands.data = agent;
+	agent->commands.env = &agent->actions;
 	record_init(&agent->commands.record, &agent->turns, &agent->audit, &agent->journal);
 	commands_init(&agent->commands);
+}
+
+static void tell_event(void *data, enum reply_level level, const char *source, const char *text)
+{
+	hostlink_event(data, level, source, "%s", text);
+}
+
+static void build_actions(struct agent *agent)
+{
+	agent->actions = (struct action_env){
+		.loop = &agent->turns,
+		.config = &agent->config,
+		.sampler = agent->sampler,
+		.sampling = agent->sampling,
+		.prober = agent->prober,
+		.logger = agent->logger,
+		.runner = agent->exec,
+		.executor = agent->privileged,
+		.bus = agent->bus,
+		.clock_steps = &agent->counters.clock_steps,
+		.event = tell_event,
+		.data = agent,
+	};
+	power_init(&agent->actions.power, &agent->actions);
 }
 
 static int build_parts(struct agent *agent, uint64_t first_seq, struct err *e)
@@ -364,7 +389,6 @@ static int build_parts(struct agent *agent, uint64_t first_seq, struct err *e)
 	scripts_init(&agent->scripts, agent);
 	open_journal(agent);
 	build_commands(agent);
-	power_init(&agent->power, agent);
 	r = build_port(agent, e);
 	if (r < 0)
 		return r;
@@ -377,6 +401,7 @@ static int build_parts(struct agent *agent, uint64_t first_seq, struct err *e)
 		r = samples_build(agent, first_seq);
 	if (r < 0)
 		return err_set(e, r, "out of memory");
+	build_actions(agent);
 	kept_resume(agent);
 	return 0;
 }

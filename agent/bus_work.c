@@ -8,7 +8,7 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/agent.h"
+#include "agent/action_env.h"
 #include "agent/privilege.h"
 #include "agent/rules/unit_rules.h"
 
@@ -65,7 +65,7 @@ void bus_work_fail(struct command *command, int error)
 		command_fail(command, CODE_COMMAND_FAILED, "bad_reply", "the answer on the bus made no sense");
 		break;
 	case -ELIBACC:
-		command_fail(command, CODE_COMMAND_FAILED, "no_bus", "%s", bus_fault(command_agent(command)->bus));
+		command_fail(command, CODE_COMMAND_FAILED, "no_bus", "%s", bus_fault(command_env(command)->bus));
 		break;
 	default:
 		command_fail(command, CODE_COMMAND_FAILED, "no_bus", "there is no system bus to ask: %s",
@@ -128,14 +128,14 @@ int bus_work_send(struct command *command, bus_step step, sd_bus_message *messag
 
 	work->step = step;
 	/* The command's own deadline limits it. */
-	return bus_call(command_agent(command)->bus, message, TIME_NEVER, on_reply, work, &work->call);
+	return bus_call(command_env(command)->bus, message, TIME_NEVER, on_reply, work, &work->call);
 }
 
 static bool send(struct command *command, bus_step step, const char *destination, const char *path,
 		 const char *interface, const char *member, const char *types, va_list args)
 {
 	_cleanup_(message_unrefp) sd_bus_message *message = NULL;
-	int r = bus_message(command_agent(command)->bus, destination, path, interface, member, &message);
+	int r = bus_message(command_env(command)->bus, destination, path, interface, member, &message);
 
 	if (r >= 0 && types)
 		r = sd_bus_message_appendv(message, types, args);

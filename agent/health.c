@@ -12,7 +12,7 @@
 #include <infiniservice/cleanup.h>
 
 #include "agent/metrics/advice.h"
-#include "agent/agent.h"
+#include "agent/action_env.h"
 #include "agent/privilege.h"
 #include "agent/metrics/disk_judge.h"
 #include "collectors/host.h"
@@ -92,7 +92,7 @@ static void say_what_is_silent(const struct disk_verdict *verdict, struct health
 			   verdict->silent - 1);
 }
 
-static void check_disk_space(struct agent *agent, const struct health_facts *facts, struct health_result *result)
+static void check_disk_space(struct action_env *env, const struct health_facts *facts, struct health_result *result)
 {
 	static const enum health_status statuses[] = {
 		[DISK_OK] = HEALTH_PASSED, [DISK_TIGHT] = HEALTH_WARNING, [DISK_FULL] = HEALTH_FAILED
@@ -101,7 +101,7 @@ static void check_disk_space(struct agent *agent, const struct health_facts *fac
 	enum disk_level level;
 
 	(void)facts;
-	disk_judge(sampler_state(agent->sampler, &collector_filesystem), &verdict);
+	disk_judge(sampler_state(env->sampler, &collector_filesystem), &verdict);
 	level = disk_level(&verdict, DISK_WARNING, DISK_CRITICAL);
 	if (verdict.judged == 0 && (verdict.unknown || verdict.not_judged == 0)) {
 		health_say(result, HEALTH_WARNING, "how full the file systems are is not known");
@@ -122,18 +122,17 @@ static void check_disk_space(struct agent *agent, const struct health_facts *fac
 	health_number(result, "mounts_not_judged", verdict.not_judged);
 }
 
-static ssize_t read_proc(struct agent *agent, const char *path, char *text, size_t size)
+static ssize_t read_proc(struct action_env *env, const char *path, char *text, size_t size)
 {
-	struct moment now = agent->now;
-	struct collect_ctx ctx = sampler_context(agent->sampler, &collector_memory, &now);
+	struct collect_ctx ctx = env_context(env, &collector_memory);
 
 	return procfs_read_once(ctx.proc_fd, path, text, size);
 }
 
-static void check_memory(struct agent *agent, const struct health_facts *facts, struct health_result *result)
+static void check_memory(struct action_env *env, const struct health_facts *facts, struct health_result *result)
 {
 	char text[8192];
-	ssize_t len = read_proc(agent, "meminfo", text, sizeof(text));
+	ssize_t len = read_proc(env, "meminfo", text, sizeof(text));
 	struct meminfo info;
 	double available;
 
@@ -155,10 +154,10 @@ static void check_memory(struct agent *agent, const struct health_facts *facts, 
 			      share(info.swap_total_kb - info.swap_free_kb, info.swap_total_kb));
 }
 
-static void check_cpu_load(struct agent *agent, const struct health_facts *facts, struct health_result *result)
+static void check_cpu_load(struct action_env *env, const struct health_facts *facts, struct health_result *result)
 {
 	char text[256];
-	ssize_t len = read_proc(agent, "loadavg", text, sizeof(text));
+	ssize_t len = read_proc(env, "loadavg", text, sizeof(text));
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 	struct host_load load;
 	double each;
@@ -181,10 +180,10 @@ static void check_cpu_load(struct agent *agent, const struct health_facts *facts
 }
 
 /* "some avg10=0.00 avg60=1.23 avg300=… total=…", Documentation/accounting/psi.rst. Or -errno. */
-static double pressure_of(struct agent *agent, const char *path)
+static double pressure_of(struct action_env *env, const char *path)
 {
 	char text[512];
-	ssize_t len = read_proc(agent, path, text, sizeof(text) - 1);
+	ssize_t len = read_proc(env, path, text, sizeof(text) - 1);
 	const char *at;
 	double value;
 
@@ -227,17 +226,17 @@ void health_judge_pressure(const double values[HEALTH_PRESSURES], struct health_
 		   absent < HEALTH_PRESSURES ? "hardly a task had to wait" : "this kernel does not measure pressure");
 }
 
-static void check_pressure(struct agent *agent, const struct health_facts *facts, struct health_result *result)
+static void check_pressure(struct action_env *env, const struct health_facts *facts, struct health_result *result)
 {
 	double values[HEALTH_PRESSURES];
 
 	(void)facts;
 	for (size_t i = 0; i < HEALTH_PRESSURES; i++)
-		values[i] = pressure_of(agent, pressures[i].path);
+		values[i] = pressure_of(env, pressures[i].path);
 	health_judge_pressure(values, result);
 }
 
-static void check_clock(struct agent *agent, const struct health_facts *facts, struct health_result *result)
+static void check_clock(struct action_env *env, const struct health_facts *facts, struct health_result *result)
 {
 	if (facts->clock == CLOCK_UNKNOWN)
 		health_say(result, HEALTH_WARNING, "whether the clock is synchronised is not known");
@@ -245,17 +244,17 @@ static void check_clock(struct agent *agent, const struct health_facts *facts, s
 		health_say(result, HEALTH_WARNING, "nothing synchronises the clock");
 	else
 		health_say(result, HEALTH_PASSED, "the clock is synchronised");
-	health_number(result, "clock_steps", (double)agent->counters.clock_steps);
+	health_number(result, "clock_steps", (double)*env->clock_steps);
 }
 
-static void check_log(struct agent *agent, const struct health_facts *facts, struct health_result *result)
+static void check_log(struct action_env *env, const struct health_facts *facts, struct health_result *result)
 {
 	struct logger_stats stats;
 
 	(void)facts;
-	logger_check(agent->logger, agent->now);
-	stats = logger_stats(agent->logger);
-	if (!agent->config.log.enabled)
+	logger_check(env->logger, env->loop->now);
+	stats = logger_stats(env->logger);
+	if (!env->config->log.enabled)
 		health_say(result, HEALTH_PASSED, "the metric log is switched off");
 	else if (stats.state == LOGGER_FAILED)
 		health_say(result, HEALTH_FAILED, "the metric log cannot be written: %s",
@@ -269,14 +268,14 @@ static void check_log(struct agent *agent, const struct health_facts *facts, str
 	health_number(result, "queued", (double)stats.queued);
 }
 
-static void check_resource_optimization(struct agent *agent, const struct health_facts *facts,
+static void check_resource_optimization(struct action_env *env, const struct health_facts *facts,
 					struct health_result *result)
 {
 	struct advice advice[ADVICE_MAX];
 	size_t count = facts->trend ? advice_make(facts->trend, advice) : 0;
 
 	health_number(result, "window_days", facts->window_days);
-	if (!agent->config.log.enabled) {
+	if (!env->config->log.enabled) {
 		health_say(result, HEALTH_PASSED, "the metric log is switched off: there is no history to go by");
 		return;
 	}
@@ -299,9 +298,9 @@ static void check_resource_optimization(struct agent *agent, const struct health
 	health_number(result, "recommendations", (double)count);
 }
 
-static void check_failed_units(struct agent *agent, const struct health_facts *facts, struct health_result *result)
+static void check_failed_units(struct action_env *env, const struct health_facts *facts, struct health_result *result)
 {
-	(void)agent;
+	(void)env;
 	if (!facts->units_known) {
 		health_say(result, facts->units_absent ? HEALTH_PASSED : HEALTH_WARNING,
 			   facts->units_absent ? "there is no service manager to ask"
@@ -317,9 +316,10 @@ static void check_failed_units(struct agent *agent, const struct health_facts *f
 	health_number(result, "failed_units", facts->failed.count);
 }
 
-static void check_reboot_required(struct agent *agent, const struct health_facts *facts, struct health_result *result)
+static void check_reboot_required(struct action_env *env, const struct health_facts *facts,
+				  struct health_result *result)
 {
-	(void)agent;
+	(void)env;
 	if (!facts->reboot_known && facts->reboot_asked)
 		health_say(result, HEALTH_WARNING, "whether a reboot is due could not be read");
 	else if (!facts->reboot_known)
@@ -330,11 +330,11 @@ static void check_reboot_required(struct agent *agent, const struct health_facts
 		health_say(result, HEALTH_PASSED, "no reboot is due");
 }
 
-static void check_packages(struct agent *agent, const struct health_facts *facts, struct health_result *result)
+static void check_packages(struct action_env *env, const struct health_facts *facts, struct health_result *result)
 {
 	const struct health_packages *packages = &facts->packages;
 
-	(void)agent;
+	(void)env;
 	if (packages->broken)
 		health_say(result, HEALTH_FAILED, "the package manager cannot read its own database");
 	if (packages->interrupted)
@@ -373,9 +373,9 @@ static void check_packages(struct agent *agent, const struct health_facts *facts
 }
 
 /* That it is off is the owner's choice, and no fault. */
-static void check_executor(struct agent *agent, const struct health_facts *facts, struct health_result *result)
+static void check_executor(struct action_env *env, const struct health_facts *facts, struct health_result *result)
 {
-	struct exec *list[] = { agent->exec, agent->privileged };
+	struct exec *list[] = { env->runner, env->executor };
 
 	(void)facts;
 	health_say(result, HEALTH_PASSED, "commands can be started");

@@ -15,7 +15,7 @@
 
 #include "agent/metrics/trend.h"
 
-struct agent;
+struct action_env;
 
 enum health_status {
 	HEALTH_PASSED,
@@ -84,7 +84,7 @@ struct health_check {
 	const char *name;
 	/* What of the facts it needs. */
 	bool needs_trend, needs_units, needs_reboot, needs_packages, needs_clock;
-	void (*run)(struct agent *agent, const struct health_facts *facts, struct health_result *result);
+	void (*run)(struct action_env *env, const struct health_facts *facts, struct health_result *result);
 };
 
 /* The checks in the order they are shown; NULL after the last. */

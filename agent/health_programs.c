@@ -2,7 +2,7 @@
 /* Facts for health checks that the package manager's programs know, asked one after the other; see health_work.h. */
 #include <infiniservice/cleanup.h>
 
-#include "agent/agent.h"
+#include "agent/action_env.h"
 #include "agent/health_work.h"
 #include "agent/package_job.h"
 #include "agent/run.h"

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-struct health_results *health_results_new(struct agent *agent, const struct health_facts *facts)
+struct health_results *health_results_new(struct action_env *env, const struct health_facts *facts)
 {
 	struct health_results *results = calloc(1, sizeof(*results));
 	const struct health_check *check;
@@ -11,7 +11,7 @@ struct health_results *health_results_new(struct agent *agent, const struct heal
 	if (!results)
 		return NULL;
 	for (; results->count < HEALTH_CHECKS_MAX && (check = health_check_at(results->count)); results->count++)
-		check->run(agent, facts, &results->list[results->count]);
+		check->run(env, facts, &results->list[results->count]);
 	return results;
 }
 

@@ -13,7 +13,7 @@ struct health_results {
 };
 
 /* Makes all checks; to be freed with free(). NULL when out of memory. */
-struct health_results *health_results_new(struct agent *agent, const struct health_facts *facts);
+struct health_results *health_results_new(struct action_env *env, const struct health_facts *facts);
 
 enum health_status health_results_worst(const struct health_results *results);
 

@@ -9,7 +9,7 @@
 #include <sys/timex.h>
 #include <unistd.h>
 
-#include "agent/agent.h"
+#include "agent/action_env.h"
 #include "agent/bus_work.h"
 
 #define DAY_MS INT64_C(86400000)
@@ -54,8 +54,8 @@ static void on_trend(void *data, const struct trend *trend)
 /* Half of the time there is, so that the rest remains for the other facts. */
 static bool ask_trend(struct health_work *work)
 {
-	struct agent *agent = command_agent(work->command);
-	struct moment now = agent->now;
+	struct action_env *env = command_env(work->command);
+	struct moment now = env->loop->now;
 	struct trend_request *request = calloc(1, sizeof(*request));
 	bool asked;
 
@@ -65,8 +65,8 @@ static bool ask_trend(struct health_work *work)
 	request->end_ms = INT64_MAX;
 	request->limit_ms =
 		work->command->term_ns > now.mono_ns ? (work->command->term_ns - now.mono_ns) / 2 / NS_PER_MS : 0;
-	snprintf(request->dir, sizeof(request->dir), "%s", agent->config.log.dir);
-	asked = agent->config.log.enabled && trend_start(agent->loop, request, on_trend, work, &work->job) == 0;
+	snprintf(request->dir, sizeof(request->dir), "%s", env->config->log.dir);
+	asked = env->config->log.enabled && trend_start(env->loop->ev, request, on_trend, work, &work->job) == 0;
 	free(request);
 	return asked;
 }
@@ -130,7 +130,7 @@ static void on_units(void *data, const struct bus_reply *reply)
 
 static bool ask_units(struct health_work *work)
 {
-	struct bus *bus = command_agent(work->command)->bus;
+	struct bus *bus = command_env(work->command)->bus;
 	sd_bus_message *message = NULL;
 	int r = bus_message(bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "ListUnitsFiltered", &message);
 
@@ -170,7 +170,7 @@ static void on_clock(void *data, const struct bus_reply *reply)
 static bool ask_clock(struct health_work *work)
 {
 	struct timex state = { .modes = 0 };
-	struct bus *bus = command_agent(work->command)->bus;
+	struct bus *bus = command_env(work->command)->bus;
 	sd_bus_message *message = NULL;
 	int r;
 

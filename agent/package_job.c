@@ -8,7 +8,7 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/agent.h"
+#include "agent/action_env.h"
 #include "agent/kept.h"
 #include "agent/run.h"
 
@@ -419,7 +419,7 @@ static void run_step(struct command *command, const char *const names[], size_t 
 /* To count takes as long as to search: only when a third of the time was enough for that. */
 static bool worth_counting(const struct command *command, const struct package_job *job)
 {
-	uint64_t now_ns = command_agent(command)->now.mono_ns;
+	uint64_t now_ns = command_env(command)->loop->now.mono_ns;
 
 	return job->truncated && now_ns - command->received_ns < (command->term_ns - command->received_ns) / 3;
 }

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "agent/agent.h"
+#include "agent/action_env.h"
 
 static bool fail(struct command *command, const char *words, const char *names)
 {
@@ -36,7 +36,7 @@ static bool knows_nothing(const struct package_job *job)
 /* After a refresh of our own: what it said it could not reach. */
 static bool judge_refresh(struct command *command, struct package_job *job, const char *names)
 {
-	struct package_refresh *last = &command_agent(command)->package_refresh;
+	struct package_refresh *last = &command_env(command)->package_refresh;
 	size_t missing = package_sources_missing(&job->unreached);
 
 	last->failed = missing > 0;
@@ -51,7 +51,7 @@ static bool judge_refresh(struct command *command, struct package_job *job, cons
 
 static bool judge_lists(struct command *command, struct package_job *job, const char *names)
 {
-	const struct package_refresh *last = &command_agent(command)->package_refresh;
+	const struct package_refresh *last = &command_env(command)->package_refresh;
 	size_t missing = package_sources_missing(&job->sources);
 	char without[512];
 

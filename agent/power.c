@@ -3,8 +3,10 @@
 #include "agent/power.h"
 
 #include <errno.h>
+#include <stdio.h>
 
-#include "agent/agent.h"
+#include "agent/action_env.h"
+#include "agent/base/report.h"
 #include "agent/privilege.h"
 
 #define CALL_NS (25 * NS_PER_S)
@@ -19,14 +21,16 @@ static const struct {
 
 static void end(struct power *power, const char *trouble)
 {
+	char text[512];
+
 	power->pending = false;
 	if (!trouble) {
 		report(LOG_NOTICE, "%s has begun", operations[power->operation].words);
 		return;
 	}
-	report(LOG_ERR, "%s did not happen: %s", operations[power->operation].words, trouble);
-	hostlink_event(power->agent, REPLY_ERROR, "power", "%s did not happen: %s", operations[power->operation].words,
-		       trouble);
+	snprintf(text, sizeof(text), "%s did not happen: %s", operations[power->operation].words, trouble);
+	report(LOG_ERR, "%s", text);
+	power->env->event(power->env->data, REPLY_ERROR, "power", text);
 }
 
 static void on_operation(void *data, const struct bus_reply *reply)
@@ -37,44 +41,40 @@ static void on_operation(void *data, const struct bus_reply *reply)
 	end(power, reply->error ? reply->text : NULL);
 }
 
-static void on_time(struct ev_loop *loop, ev_timer *timer, int events)
+static void on_time(void *data)
 {
-	struct power *power = timer->data;
+	struct power *power = data;
 	struct privilege_request request = { .operation = operations[power->operation].operation,
 					     .action = operations[power->operation].action,
 					     .group = GROUP_POWER,
 					     .unit = "",
-					     .deadline_ns = power->agent->now.mono_ns + CALL_NS };
-	int r;
+					     .deadline_ns = power->env->loop->now.mono_ns + CALL_NS };
+	int r = privilege_operation_start(power->env, &request, on_operation, power, &power->call);
 
-	(void)loop;
-	(void)events;
-	r = privilege_operation_start(power->agent, &request, on_operation, power, &power->call);
 	if (r < 0)
-		end(power, privilege_operation_failure(power->agent, r).text);
+		end(power, privilege_operation_failure(power->env, r).text);
 }
 
-void power_init(struct power *power, struct agent *agent)
+void power_init(struct power *power, struct action_env *env)
 {
-	*power = (struct power){ .agent = agent };
-	ev_timer_init(&power->timer, on_time, 0, 0);
-	power->timer.data = power;
+	*power = (struct power){ .env = env };
+	deadline_init(&power->timer, env->loop, on_time, power);
 }
 
 void power_done(struct power *power)
 {
-	if (!power->agent)
+	if (!power->env)
 		return;
-	ev_timer_stop(power->agent->loop, &power->timer);
+	deadline_stop(&power->timer);
 	power->call = privilege_operation_cancel(power->call);
 	power->pending = false;
 }
 
 void power_cancel(struct power *power)
 {
-	if (!ev_is_active(&power->timer))
+	if (!deadline_is_set(&power->timer))
 		return;
-	ev_timer_stop(power->agent->loop, &power->timer);
+	deadline_stop(&power->timer);
 	end(power, "the agent was stopped before");
 }
 
@@ -84,8 +84,7 @@ int power_schedule(struct power *power, enum power_operation operation, uint64_t
 		return -EALREADY;
 	power->pending = true;
 	power->operation = operation;
-	ev_timer_set(&power->timer, (double)delay_s, 0);
-	ev_timer_start(power->agent->loop, &power->timer);
+	deadline_after(&power->timer, delay_s * NS_PER_S);
 	report(LOG_NOTICE, "%s in %llu s", operations[operation].words, (unsigned long long)delay_s);
 	return 0;
 }

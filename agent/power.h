@@ -9,9 +9,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include <ev.h>
+#include "agent/base/loop.h"
 
-struct agent;
+struct action_env;
 struct privilege_operation;
 
 enum power_operation {
@@ -23,14 +23,14 @@ enum power_operation {
 #define POWER_DELAY_MAX_S 86400
 
 struct power {
-	struct agent *agent;
+	struct action_env *env;
 	enum power_operation operation;
 	bool pending; /* from power_schedule until it has been handed over, or failed */
-	ev_timer timer;
+	struct deadline timer;
 	struct privilege_operation *call;
 };
 
-void power_init(struct power *power, struct agent *agent);
+void power_init(struct power *power, struct action_env *env);
 /* What is pending is forgotten. Accepts a zeroed one. */
 void power_done(struct power *power);
 

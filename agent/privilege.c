@@ -10,7 +10,7 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/agent.h"
+#include "agent/action_env.h"
 #include "agent/rules/unit_rules.h"
 
 struct privilege_operation {
@@ -36,7 +36,7 @@ void privilege_fail(struct command *command, struct exec *exec, int error)
 
 static bool require(struct command *command, bool program)
 {
-	struct agent *agent = command_agent(command);
+	struct action_env *env = command_env(command);
 	int r;
 
 	if (!command->from_host) {
@@ -44,11 +44,11 @@ static bool require(struct command *command, bool program)
 			     "clients of the local socket may look, and nothing else");
 		return false;
 	}
-	r = program && privilege_is_root() ? 0 : exec_warm(agent->privileged);
+	r = program && privilege_is_root() ? 0 : exec_warm(env->executor);
 	/* What may be otherwise in a moment is tried again when it is needed. */
 	if (r != -ENOTCONN && r != -EHOSTDOWN)
 		return true;
-	privilege_fail(command, agent->privileged, r);
+	privilege_fail(command, env->executor, r);
 	return false;
 }
 
@@ -107,7 +107,7 @@ static void on_done(void *data, struct exec_outcome *outcome)
 		operation->done(operation->data, &reply);
 }
 
-int privilege_operation_start(struct agent *agent, const struct privilege_request *wanted, bus_reply_fn done,
+int privilege_operation_start(struct action_env *env, const struct privilege_request *wanted, bus_reply_fn done,
 			      void *data, struct privilege_operation **ret)
 {
 	static const struct exec_callbacks callbacks = { .done = on_done };
@@ -126,14 +126,14 @@ int privilege_operation_start(struct agent *agent, const struct privilege_reques
 	if (wanted->group == GROUP_OBSERVE)
 		return -EPERM; /* to look needs nobody's rights */
 	*operation = (struct privilege_operation){ .done = done, .data = data };
-	r = exec_start(agent->privileged, &request, &callbacks, operation, &job);
+	r = exec_start(env->executor, &request, &callbacks, operation, &job);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(operation);
 	return 0;
 }
 
-struct bus_reply privilege_operation_failure(struct agent *agent, int error)
+struct bus_reply privilege_operation_failure(struct action_env *env, int error)
 {
 	if (error == -ENOTCONN)
 		return (struct bus_reply){ .error = -EREMOTEIO,
@@ -142,7 +142,7 @@ struct bus_reply privilege_operation_failure(struct agent *agent, int error)
 	if (error == -EHOSTDOWN)
 		return (struct bus_reply){ .error = -EREMOTEIO,
 					   .name = PRIVILEGE_ERROR_FAULT,
-					   .text = exec_fault(agent->privileged) };
+					   .text = exec_fault(env->executor) };
 	return (struct bus_reply){ .error = -EREMOTEIO, .name = PRIVILEGE_ERROR_LOST, .text = strerror(-error) };
 }
 

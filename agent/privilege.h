@@ -14,7 +14,7 @@
 #include "agent/runner/protocol.h"
 #include "agent/rules/policy.h"
 
-struct agent;
+struct action_env;
 struct command;
 struct exec;
 struct privilege_operation;
@@ -63,13 +63,13 @@ struct privilege_request {
  * but its text is the result of the job when there is no error. 0 and *ret, valid until `done` begins, or -errno
  * (-ENOTCONN: there is no executor; -EHOSTDOWN: it can never start).
  */
-int privilege_operation_start(struct agent *agent, const struct privilege_request *wanted, bus_reply_fn done,
+int privilege_operation_start(struct action_env *env, const struct privilege_request *wanted, bus_reply_fn done,
 			      void *data, struct privilege_operation **ret);
 /*
  * What an operation that could not be started is told as: an error of the executor, with a name. Valid until the next
  * call.
  */
-struct bus_reply privilege_operation_failure(struct agent *agent, int error);
+struct bus_reply privilege_operation_failure(struct action_env *env, int error);
 
 /* Forgets it: what was asked may still happen. Accepts NULL, returns NULL. */
 struct privilege_operation *privilege_operation_cancel(struct privilege_operation *operation);

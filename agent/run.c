@@ -10,7 +10,7 @@
 #include <infiniservice/cleanup.h>
 #include <json-c/json.h>
 
-#include "agent/agent.h"
+#include "agent/action_env.h"
 #include "agent/rules/surroundings.h"
 #include "agent/kept.h"
 #include "agent/base/passwd.h"
@@ -188,7 +188,7 @@ void run_answer(struct command *command, const struct exec_outcome *outcome,
 		.error = text,
 	};
 
-	judge(&response, outcome, command_agent(command)->stopping != STOP_NOT, text, sizeof(text));
+	judge(&response, outcome, command->commands->closed, text, sizeof(text));
 	if (response.success)
 		response.error = NULL;
 	command_answer(command, &response);
@@ -287,8 +287,8 @@ static struct exec *choose_executor(const struct command *command, const struct 
 {
 	if (!run->privileged || !command->from_host || (privilege_is_root() && !command->attach) ||
 	    is_own_user(run->user))
-		return command_agent(command)->exec;
-	return command_agent(command)->privileged;
+		return command_env(command)->runner;
+	return command_env(command)->executor;
 }
 
 bool run_has_rights(const struct command *command)
@@ -315,10 +315,10 @@ void run_program(struct command *command, const struct run *run)
 {
 	struct exec *exec = choose_executor(command, run);
 	static const struct exec_callbacks callbacks = { .started = on_started, .output = on_output, .done = on_done };
-	const struct config *config = &command_agent(command)->config;
+	const struct config *config = command_env(command)->config;
 	/* What comes with an input does not: it is nowhere written down. */
 	bool kept = (command->group == GROUP_PACKAGES || command->group == GROUP_POWER || command->attach) &&
-		    exec == command_agent(command)->privileged && !run->input;
+		    exec == command_env(command)->executor && !run->input;
 	_cleanup_(environment_done) struct environment env = { .count = 0 };
 	struct exec_request request = {
 		.argv = run->argv,
@@ -344,7 +344,7 @@ void run_program(struct command *command, const struct run *run)
 		return;
 	}
 	/* The privileged executor limits the command as a whole, by its own look at these. */
-	if (exec == command_agent(command)->exec)
+	if (exec == command_env(command)->runner)
 		request.limits = (struct exec_limits){ .address_space_bytes = config->commands.max_memory_bytes,
 						       .processes = config->commands.max_tasks };
 	command->on_run_done = run->done;

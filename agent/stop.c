@@ -63,7 +63,7 @@ void stop_begin(struct agent *agent)
 		sampling_stop(agent->sampling);
 		generation_stop(&agent->generation);
 		housekeeping_stop(agent);
-		power_cancel(&agent->power);
+		power_cancel(&agent->actions.power);
 		enter(agent, STOP_DRAIN, agent->config.agent.shutdown_grace_s * NS_PER_S);
 		commands_close(&agent->commands);
 	}

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/agent.h"
+#include "agent/action_env.h"
 #include "agent/bus_work.h"
 #include "agent/privilege.h"
 
@@ -58,9 +58,9 @@ static void on_judged(void *data, const struct bus_reply *reply)
 		refuse_job(job, reply->name, reply->text);
 		return;
 	}
-	r = privilege_operation_start(command_agent(command), &request, on_operation, job, &job->operation);
+	r = privilege_operation_start(command_env(command), &request, on_operation, job, &job->operation);
 	if (r < 0) {
-		struct bus_reply failure = privilege_operation_failure(command_agent(command), r);
+		struct bus_reply failure = privilege_operation_failure(command_env(command), r);
 
 		refuse_job(job, failure.name, failure.text);
 	}
@@ -69,7 +69,7 @@ static void on_judged(void *data, const struct bus_reply *reply)
 int unit_jobs_start(struct unit_jobs *jobs, struct command *command, enum runner_operation verb,
 		    char (*units)[UNIT_NAME_SIZE], size_t count, unit_jobs_fn done)
 {
-	struct agent *agent = command_agent(command);
+	struct action_env *env = command_env(command);
 	int r = count == 0 || count > UNIT_JOBS_MAX ? -EINVAL : 0;
 
 	*jobs = (struct unit_jobs){ .command = command, .verb = verb, .done = done };
@@ -84,7 +84,7 @@ int unit_jobs_start(struct unit_jobs *jobs, struct command *command, enum runner
 
 		job->jobs = jobs;
 		memcpy(job->unit, units[i], UNIT_NAME_SIZE);
-		r = unit_judge_start(&job->judge, agent->bus, job->unit, &agent->config, on_judged, job);
+		r = unit_judge_start(&job->judge, env->bus, job->unit, env->config, on_judged, job);
 	}
 	if (r < 0)
 		unit_jobs_done(jobs);

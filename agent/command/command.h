@@ -28,6 +28,7 @@
 #include "transport/message.h"
 #include "transport/reply.h"
 
+struct action_env;
 struct addition_command;
 struct exec_job;
 struct command;
@@ -146,7 +147,8 @@ struct commands {
 	struct peers *peers;
 	const struct action_table *actions; /* what there is to ask for */
 	const struct command_hooks *hooks;
-	void *data; /* of the hooks; and what the actions work with */
+	void *data;		/* of the hooks */
+	struct action_env *env; /* what the actions work with; nothing here knows it */
 	struct record record;
 	struct sources sources; /* of commands, and what is remembered of them */
 	struct command *first, **end;
