@@ -18,8 +18,9 @@ BASHDIR ?= $(PREFIX)/share/bash-completion/completions
 ZSHDIR ?= $(PREFIX)/share/zsh/vendor-completions
 FISHDIR ?= $(PREFIX)/share/fish/vendor_completions.d
 
-# SANITIZE=1 builds with ASan and UBSan; WERROR=1 turns warnings into errors (CI does).
+# SANITIZE=1 builds with ASan and UBSan; COVERAGE=1 counts for gcov; WERROR=1 turns warnings into errors (CI does).
 SANITIZE ?=
+COVERAGE ?=
 WERROR ?=
 # V=1 shows the whole commands.
 V ?=
@@ -41,6 +42,12 @@ OPTIMISE := -O1 -g1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sa
 HARDEN := -fPIE
 WARN := $(filter-out -Wframe-larger-than=16384,$(WARN))
 LDHARDEN := -pie -fsanitize=address,undefined
+endif
+ifneq ($(COVERAGE),)
+OPTIMISE := -O1 -g1 --coverage
+HARDEN := -fPIE
+WARN := $(filter-out -Wframe-larger-than=16384,$(WARN))
+LDHARDEN := -pie --coverage -Wl,-u,__gcov_dump
 endif
 
 ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -DINFINISERVICE_VERSION='"$(VERSION)"' -DLIBEXECDIR='"$(LIBEXECDIR)"' \
@@ -122,7 +129,7 @@ SYS_tests := $(SYS_agent) -lsystemd
 
 PROGRAMS := infiniservice infiniservice-exec infinictl infinihost
 
-.PHONY: all help deps run unit check soak asan lint fuzz bench format install uninstall portable deb check-package clean compile_commands.json
+.PHONY: all help deps run unit check soak asan lint fuzz coverage bench format install uninstall portable deb check-package clean compile_commands.json
 all: $(addprefix $(BUILD)/,$(PROGRAMS)) ## build the four programs into build/
 
 $(BUILD)/infiniservice: $(BUILD)/agent/main.o $(LINK_agent)
@@ -262,6 +269,16 @@ asan: ## units, corpora and the real binary once more under ASan and UBSan
 	@INFINISERVICE_BUILD=$(abspath $(BUILD)/asan) ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 \
 		tests/run -j $(TEST_JOBS) -t 480 --again $(ASAN_SUMMARY) $(patsubst $(BUILD)/%,$(BUILD)/asan/%,$(UNIT_TESTS)) \
 		tests/fuzz/test_corpora.py $(filter-out $(NOT_SANITIZED),$(INTEGRATION_TESTS))
+
+# Without the test of a failing memory, which runs everything there is.
+coverage: ## lines of each library that unit tests alone run (OF="LIBRARY …" tells their files and the lines that are not)
+	@tools/deps.sh build test
+	@$(MAKE) --no-print-directory $(PARALLEL) BUILD=$(BUILD)/coverage COVERAGE=1 all unit-programs
+	@find $(BUILD)/coverage -name '*.gcda' -delete
+	@INFINISERVICE_BUILD=$(abspath $(BUILD)/coverage) INFINISERVICE_COUNTED=$(abspath $(BUILD)/coverage) tests/run -j $(TEST_JOBS) \
+		$(patsubst $(BUILD)/%,$(BUILD)/coverage/%,$(filter-out %/test_oom,$(UNIT_TESTS)))
+	@$(MAKE) --no-print-directory $(BUILD)/libraries
+	@tools/coverage.py $(BUILD)/coverage $(BUILD)/libraries $(OF)
 
 fuzz: ## libFuzzer over every target, FUZZ_SECONDS (60) each
 	@tools/deps.sh fuzz

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <infiniservice/child_end.h>
 #include <infiniservice/cleanup.h>
 #include <infiniservice/libc.h>
 #include <infiniservice/moment.h>
@@ -122,7 +123,7 @@ int helper_fork(const char *name, int (*child)(int fd, void *data), void *data, 
 		signals_reset(true);
 		die_with(parent, SIGUSR1);
 		prctl(PR_SET_NAME, name);
-		_exit(child(HELPER_FD, data));
+		child_end(child(HELPER_FD, data));
 	}
 	error = -errno;
 	sigprocmask(SIG_SETMASK, &before, NULL);

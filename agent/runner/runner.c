@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <infiniservice/child_end.h>
 #include <infiniservice/cleanup.h>
 #include <infiniservice/libc.h>
 #include <infiniservice/moment.h>
@@ -89,7 +90,7 @@ static void supervisor_main(struct runner *e, unsigned slot, int control_fd)
 	args.agent_fd = fds[0];
 	args.control_fd = fds[1];
 	prctl(PR_SET_NAME, "exec-slot");
-	_exit(supervise(&args));
+	child_end(supervise(&args));
 }
 
 static int slot_start(struct runner *e, unsigned index)
