@@ -20,6 +20,8 @@ struct package_refresh {
 	char names[512]; /* these repositories, as many as fit */
 };
 
+struct scripts;
+
 struct action_env {
 	struct loop *loop;
 	const struct config *config;
@@ -30,6 +32,7 @@ struct action_env {
 	struct exec *runner;   /* of programs as the agent's own user */
 	struct exec *executor; /* of privileged programs and operations */
 	struct bus *bus;
+	struct scripts *scripts;
 	const uint64_t *clock_steps; /* since the agent's start */
 	/* Tells the host that is there, and all who subscribed to events. */
 	void (*event)(void *data, enum reply_level level, const char *source, const char *text);

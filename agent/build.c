@@ -364,6 +364,7 @@ static void build_actions(struct agent *agent)
 		.runner = agent->exec,
 		.executor = agent->privileged,
 		.bus = agent->bus,
+		.scripts = &agent->scripts,
 		.clock_steps = &agent->counters.clock_steps,
 		.event = tell_event,
 		.data = agent,
@@ -386,9 +387,9 @@ static int build_parts(struct agent *agent, uint64_t first_seq, struct err *e)
 	clockwatch_init(&agent->clock, &agent->now);
 	publish_init(&agent->publisher, &agent->turns);
 	audit_init(&agent->audit, agent->config.agent.state_dir, NULL);
-	scripts_init(&agent->scripts, agent);
 	open_journal(agent);
 	build_commands(agent);
+	scripts_init(&agent->scripts, &agent->commands, &agent->port_session, agent->id.vm_id);
 	r = build_port(agent, e);
 	if (r < 0)
 		return r;

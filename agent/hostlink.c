@@ -125,7 +125,7 @@ static void greet(struct agent *agent)
 	answer_lost(agent);
 	kept_greet(agent);
 	generation_look(&agent->generation);
-	scripts_greet(&agent->scripts);
+	scripts_session_began(&agent->scripts);
 	if (sampling_latest(agent->sampling) && now.mono_ns - sampling_stats(agent->sampling).taken_ns < YOUNG_NS)
 		hostlink_sample(agent, sampling_latest(agent->sampling));
 	else
@@ -147,6 +147,8 @@ static void on_connected(void *data)
 	session_reset(&agent->port_session);
 	if (agent->stopping == STOP_NOT)
 		greet(agent);
+	else
+		scripts_session_began(&agent->scripts);
 }
 
 static void on_renewed(void *data, uint64_t gone_ns)
@@ -156,6 +158,8 @@ static void on_renewed(void *data, uint64_t gone_ns)
 	session_border(&agent->port_session, gone_ns);
 	if (agent->stopping == STOP_NOT)
 		greet(agent);
+	else
+		scripts_session_began(&agent->scripts);
 }
 
 static void on_received(void *data, const char *bytes, size_t len)
@@ -170,7 +174,7 @@ static void on_disconnected(void *data)
 	struct agent *agent = data;
 
 	report(LOG_DEBUG, "port %s: host gone", port_where(agent->port));
-	scripts_stop(&agent->scripts);
+	scripts_session_ended(&agent->scripts);
 	session_reset(&agent->port_session);
 }
 

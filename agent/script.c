@@ -10,15 +10,17 @@
 #include <infiniservice/cleanup.h>
 #include <json-c/json.h>
 
-#include "agent/agent.h"
+#include "agent/action_env.h"
+#include "agent/action_table.h"
 #include "agent/runner/input.h"
 #include "agent/runner/protocol.h"
 #include "agent/run.h"
 #include "agent/script_files.h"
 #include "agent/script_read.h"
 #include "agent/command/record.h"
+#include "agent/peer/session.h"
 
-#define REQUEST_AGAIN_S 10.0
+#define REQUEST_AGAIN_NS (10 * NS_PER_S)
 
 /* A completion that could not be sent yet. */
 struct unsent {
@@ -30,11 +32,6 @@ struct unsent {
 /*
  * -------------------------------------------------------------------------------------------------------- completions
  */
-
-static bool host_is_there(const struct agent *agent)
-{
-	return port_state(agent->port) == PORT_CONNECTED;
-}
 
 /* Kept for the next session; the oldest gives way. */
 static void keep_unsent(struct scripts *scripts, struct line *line, uint64_t serial)
@@ -51,7 +48,7 @@ static void keep_unsent(struct scripts *scripts, struct line *line, uint64_t ser
 		scripts->unsent_count--;
 		scripts->unsent_bytes -= oldest->line->len;
 		scripts->dropped++;
-		journal_answered(&scripts->agent->journal, oldest->serial);
+		journal_answered(scripts->commands->record.journal, oldest->serial);
 		line_unref(oldest->line);
 		free(oldest);
 	}
@@ -69,8 +66,8 @@ static void keep_unsent(struct scripts *scripts, struct line *line, uint64_t ser
 /* Sends the completion that lies in the writer, or keeps it. True when it was sent. */
 static bool complete(struct scripts *scripts, uint64_t serial)
 {
-	struct agent *agent = scripts->agent;
-	struct line *line = line_new(LINE_REPLY, agent->writer.buf, agent->writer.len);
+	const struct json_writer *writer = scripts->host->peers->writer;
+	struct line *line = line_new(LINE_REPLY, writer->buf, writer->len);
 	bool sent;
 
 	scripts->completed++;
@@ -78,7 +75,7 @@ static bool complete(struct scripts *scripts, uint64_t serial)
 		scripts->dropped++;
 		return false;
 	}
-	sent = host_is_there(agent) && port_send(agent->port, line) == 0;
+	sent = scripts->host_present && scripts->host->send(scripts->host, line) == 0;
 	if (!sent)
 		keep_unsent(scripts, line, serial);
 	line_unref(line);
@@ -87,12 +84,12 @@ static bool complete(struct scripts *scripts, uint64_t serial)
 
 static void complete_unrun(struct scripts *scripts, const char *id, uint64_t serial, const char *words)
 {
-	struct agent *agent = scripts->agent;
+	struct peers *peers = scripts->host->peers;
 	size_t len = strlen(words);
 	struct reply_script reply = { .execution_id = id, .exit_code = -1, .err = { words, len, len } };
 
-	if (reply_script_completion(&agent->writer, agent->now.wall_ms, &reply) == 0 && complete(scripts, serial))
-		journal_answered(&agent->journal, serial);
+	if (reply_script_completion(peers->writer, peers->loop->now.wall_ms, &reply) == 0 && complete(scripts, serial))
+		journal_answered(scripts->commands->record.journal, serial);
 }
 
 void scripts_dropped(struct scripts *scripts, const struct line *line)
@@ -115,7 +112,7 @@ void scripts_lost(struct scripts *scripts, uint64_t serial, const char *executio
 
 static void send_unsent(struct scripts *scripts)
 {
-	while (scripts->unsent && port_send(scripts->agent->port, scripts->unsent->line) == 0) {
+	while (scripts->unsent && scripts->host->send(scripts->host, scripts->unsent->line) == 0) {
 		struct unsent *sent = scripts->unsent;
 
 		scripts->unsent = sent->next;
@@ -123,7 +120,7 @@ static void send_unsent(struct scripts *scripts)
 			scripts->unsent_end = &scripts->unsent;
 		scripts->unsent_count--;
 		scripts->unsent_bytes -= sent->line->len;
-		journal_answered(&scripts->agent->journal, sent->serial);
+		journal_answered(scripts->commands->record.journal, sent->serial);
 		line_unref(sent->line);
 		free(sent);
 	}
@@ -133,64 +130,50 @@ static void send_unsent(struct scripts *scripts)
  * ----------------------------------------------------------------------------------------------------------- requests
  */
 
-static const struct action *row_of(const struct agent *agent)
+static bool scripts_allowed(const struct scripts *scripts, const struct session *session)
 {
-	return action_of_type(agent->commands.actions, MESSAGE_PENDING_SCRIPTS);
+	return commands_permit(scripts->commands, session, action_script.name, GROUP_EXEC);
 }
 
-static bool scripts_allowed(const struct agent *agent, const struct session *session)
+static void request(void *data)
 {
-	return commands_permit(&agent->commands, session, row_of(agent)->name, GROUP_EXEC);
-}
+	struct scripts *scripts = data;
+	struct peers *peers = scripts->host->peers;
 
-static void request(struct scripts *scripts)
-{
-	struct agent *agent = scripts->agent;
-
-	ev_timer_stop(agent->loop, &scripts->request_timer);
-	if (!host_is_there(agent) || agent->stopping != STOP_NOT || !scripts_allowed(agent, &agent->port_session))
+	deadline_stop(&scripts->request_again);
+	if (!scripts->host_present || scripts->commands->closed || !scripts_allowed(scripts, scripts->host))
 		return;
-	if (reply_request_pending_scripts(&agent->writer, agent->now.wall_ms, agent->id.vm_id) == 0)
-		session_answer(&agent->port_session, LINE_EVENT);
-	if (++scripts->requests >= SCRIPTS_REQUESTS)
-		return;
-	ev_timer_set(&scripts->request_timer, REQUEST_AGAIN_S * scripts->requests, 0);
-	ev_timer_start(agent->loop, &scripts->request_timer);
+	if (reply_request_pending_scripts(peers->writer, peers->loop->now.wall_ms, scripts->vm_id) == 0)
+		session_answer(scripts->host, LINE_EVENT);
+	if (++scripts->requests < SCRIPTS_REQUESTS)
+		deadline_after(&scripts->request_again, REQUEST_AGAIN_NS * scripts->requests);
 }
 
-static void on_request(struct ev_loop *loop, ev_timer *timer, int events)
+void scripts_session_began(struct scripts *scripts)
 {
-	(void)loop;
-	(void)events;
-	request(timer->data);
-}
-
-void scripts_greet(struct scripts *scripts)
-{
+	scripts->host_present = true;
 	send_unsent(scripts);
 	scripts->requests = 0;
 	request(scripts);
 }
 
-void scripts_stop(struct scripts *scripts)
+void scripts_session_ended(struct scripts *scripts)
 {
-	ev_timer_stop(scripts->agent->loop, &scripts->request_timer);
+	scripts->host_present = false;
+	deadline_stop(&scripts->request_again);
 }
 
-void scripts_init(struct scripts *scripts, struct agent *agent)
+void scripts_init(struct scripts *scripts, struct commands *commands, struct session *host, const char *vm_id)
 {
-	*scripts = (struct scripts){ .agent = agent };
+	*scripts = (struct scripts){ .commands = commands, .host = host, .vm_id = vm_id };
 	scripts->unsent_end = &scripts->unsent;
-	ev_timer_init(&scripts->request_timer, on_request, 0, 0);
-	scripts->request_timer.data = scripts;
-	script_files_remove(agent->config.agent.runtime_dir);
+	deadline_init(&scripts->request_again, commands->loop, request, scripts);
+	script_files_remove(commands->config->agent.runtime_dir);
 }
 
 void scripts_done(struct scripts *scripts)
 {
-	if (!scripts->agent)
-		return;
-	scripts_stop(scripts);
+	scripts_session_ended(scripts);
 	while (scripts->unsent) {
 		struct unsent *unsent = scripts->unsent;
 
@@ -213,10 +196,11 @@ void scripts_report(const struct scripts *scripts, struct sink *out)
  * -------------------------------------------------------------------------------------------------------------- taking
  */
 
-static bool under_way(const struct agent *agent, const char *id)
+static bool under_way(const struct commands *commands, const char *id)
 {
-	for (const struct command *command = agent->commands.first; command; command = command->next)
-		if (command->action->type == MESSAGE_PENDING_SCRIPTS && strcmp(command->message.id, id) == 0)
+	for (const struct command *command = commands->first; command; command = command->next)
+		if (command->action == &action_script && command->state != COMMAND_OVER &&
+		    strcmp(command->message.id, id) == 0)
 			return true;
 	return false;
 }
@@ -227,7 +211,7 @@ static void refuse(struct scripts *scripts, struct session *session, const struc
 	char text[160];
 
 	scripts->refused++;
-	record_refused(&scripts->agent->commands, session, message, code);
+	record_refused(scripts->commands, session, message, code);
 	snprintf(text, sizeof(text), "%s\n", words);
 	complete_unrun(scripts, message->id, 0, text);
 }
@@ -248,7 +232,7 @@ static void start(struct scripts *scripts, struct session *session, struct messa
 	int r;
 
 	json_object_get(told.root);
-	r = commands_submit_action(&scripts->agent->commands, session, message, row_of(scripts->agent), NULL, NULL);
+	r = commands_submit_action(scripts->commands, session, message, &action_script, NULL, NULL);
 	if (r < 0)
 		refuse(scripts, session, &told, CODE_QUEUE_FULL,
 		       r == -ENOBUFS ? "all slots and the queue are taken" : "out of memory");
@@ -257,18 +241,17 @@ static void start(struct scripts *scripts, struct session *session, struct messa
 
 static void take(struct scripts *scripts, struct session *session, struct json_object *item, const char *id)
 {
-	struct agent *agent = scripts->agent;
 	struct script script = { .id = id };
 	const char *fault = script_read(item, &script);
 	struct message message = message_of(item, id, &script);
 
 	if (fault)
 		refuse(scripts, session, &message, CODE_INVALID_PARAMETERS, fault);
-	else if (!scripts_allowed(agent, session))
+	else if (!scripts_allowed(scripts, session))
 		refuse(scripts, session, &message, CODE_POLICY_DENIED,
 		       "the policy of this guest does not allow scripts ([commands] allow_unsafe in "
 		       "infiniservice.conf)");
-	else if (agent->commands.closed)
+	else if (scripts->commands->closed)
 		refuse(scripts, session, &message, CODE_SHUTTING_DOWN, "the agent is stopping");
 	else {
 		start(scripts, session, &message);
@@ -293,7 +276,7 @@ void scripts_take(struct scripts *scripts, struct session *session, struct json_
 	size_t count = json_object_array_length(items);
 
 	if (session->kind == SESSION_PORT)
-		scripts_stop(scripts);
+		deadline_stop(&scripts->request_again);
 	for (size_t i = 0; i < count; i++) {
 		struct json_object *item = json_object_array_get_idx(items, i);
 		const char *id = NULL;
@@ -304,7 +287,7 @@ void scripts_take(struct scripts *scripts, struct session *session, struct json_
 			continue;
 		}
 		scripts->received++;
-		if (!under_way(scripts->agent, id)) /* else the one that runs answers for both */
+		if (!under_way(scripts->commands, id)) /* else the one that runs answers for both */
 			take(scripts, session, item, id);
 	}
 }
@@ -315,7 +298,7 @@ void scripts_take(struct scripts *scripts, struct session *session, struct json_
 
 static void run_script(struct command *command)
 {
-	const struct config *config = &command_agent(command)->config;
+	const struct config *config = command->commands->config;
 	char program[64];
 	struct script script = { .id = command->message.id };
 	struct json_object *variables;
@@ -373,7 +356,7 @@ static char *add_reason(const struct response *response, struct reply_stream *er
 
 static int script_encode(struct command *command, const struct response *response)
 {
-	struct agent *agent = command_agent(command);
+	struct commands *commands = command->commands;
 	struct reply_script reply = {
 		.execution_id = command->message.id,
 		.exit_code = response->has_exit_code ? reply_exit_code(response) : -1,
@@ -381,7 +364,7 @@ static int script_encode(struct command *command, const struct response *respons
 		.err = response->err,
 	};
 	char *text = add_reason(response, &reply.err);
-	int r = reply_script_completion(&agent->writer, agent->now.wall_ms, &reply);
+	int r = reply_script_completion(commands->peers->writer, commands->loop->now.wall_ms, &reply);
 
 	free(text);
 	return r;
@@ -390,9 +373,7 @@ static int script_encode(struct command *command, const struct response *respons
 /* Whatever has become of the session that brought it: the execution is known to every session of this host. */
 static void script_deliver(struct command *command)
 {
-	struct agent *agent = command_agent(command);
-
-	if (!complete(&agent->scripts, command->serial))
+	if (!complete(command_env(command)->scripts, command->serial))
 		command->serial = 0; /* owed until it has been sent */
 }
 

@@ -12,14 +12,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <ev.h>
-
 #include <infiniservice/line.h>
 #include <infiniservice/sink.h>
 
+#include "agent/base/loop.h"
 #include "agent/command/action.h"
 
-struct agent;
+struct commands;
 struct json_object;
 struct session;
 
@@ -32,8 +31,11 @@ struct session;
 struct unsent;
 
 struct scripts {
-	struct agent *agent;
-	ev_timer request_timer;
+	struct commands *commands;
+	struct session *host;
+	const char *vm_id;
+	bool host_present; /* the host of this session may be sent lines */
+	struct deadline request_again;
 	unsigned requests;		     /* sent in this session */
 	struct unsent *unsent, **unsent_end; /* oldest first */
 	unsigned unsent_count;
@@ -41,13 +43,14 @@ struct scripts {
 	uint64_t received, refused, completed, dropped;
 };
 
-void scripts_init(struct scripts *scripts, struct agent *agent);
+/* Commands, session and text are borrowed. */
+void scripts_init(struct scripts *scripts, struct commands *commands, struct session *host, const char *vm_id);
+/* Accepts zeroed memory. */
 void scripts_done(struct scripts *scripts);
 
 /* A host is there: sends what was kept for it, and asks for what is pending. */
-void scripts_greet(struct scripts *scripts);
-/* It is gone. */
-void scripts_stop(struct scripts *scripts);
+void scripts_session_began(struct scripts *scripts);
+void scripts_session_ended(struct scripts *scripts);
 
 /* A line that was to go to the host and never will: a completion is kept for the next session. */
 void scripts_dropped(struct scripts *scripts, const struct line *line);
