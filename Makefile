@@ -224,6 +224,7 @@ OOM_WRAPS := malloc calloc realloc reallocarray free strdup strndup asprintf __a
 LDLIBS_port_refused := -Wl,--wrap=send
 LDLIBS_filesystem := -Wl,--wrap=statvfs
 LDLIBS_local := $(patsubst %,-Wl$(comma)--wrap=%,getsockopt geteuid clock_gettime accept4)
+LDLIBS_shares := $(LDLIBS_local)
 LDLIBS_oom := $(patsubst %,-Wl$(comma)--wrap=%,$(OOM_WRAPS) clock_gettime ev_timer_start ev_timer_again)
 
 # One program per target that runs it over the files of its corpus, with the ordinary compiler.

@@ -148,6 +148,8 @@ static void what_another_name_stands_for_is_judged_by_who_asks(void **state)
 	/* One whose asker has gone is still the host's. */
 	session_border(&host.session, UINT64_MAX);
 	assert_true(command_permits(find("a"), action));
+	ask(user(1000), "Look", "b");
+	assert_false(command_permits(find("b"), action));
 	set("commands.allow=observe");
 	assert_false(command_permits(find("a"), action));
 }

@@ -9,7 +9,6 @@
 #include <infiniservice/moment.h>
 
 #include "agent/peer/breaker.h"
-#include "agent/command/retry.h"
 
 static const struct moment now = { .mono_ns = 1000 * NS_PER_S, .wall_ms = 5000 };
 
@@ -89,45 +88,6 @@ static void a_breaker_that_never_failed_has_no_time_of_failure(void **state)
 	assert_false(breaker.untold);
 }
 
-static void only_what_may_pass_is_tried_again(void **state)
-{
-	static const struct {
-		enum error_code code;
-		const char *reason;
-		bool helps;
-	} cases[] = {
-		{ CODE_COMMAND_FAILED, NULL, true },	  { CODE_COMMAND_FAILED, "lock_busy", true },
-		{ CODE_INTERNAL, "lock_busy", true },	  { CODE_INTERNAL, "resource", true },
-		{ CODE_INTERNAL, "lost", false },	  { CODE_INTERNAL, NULL, false },
-		{ CODE_INVALID_PARAMETERS, NULL, false }, { CODE_INVALID_MESSAGE, NULL, false },
-		{ CODE_POLICY_DENIED, NULL, false },	  { CODE_PERMISSION_DENIED, NULL, false },
-		{ CODE_NOT_FOUND, "not_found", false },	  { CODE_COMMAND_TIMEOUT, NULL, false },
-		{ CODE_COMMAND_TIMEOUT, "stuck", false }, { CODE_CANCELLED, NULL, false },
-		{ CODE_SHUTTING_DOWN, NULL, false },	  { CODE_UNSUPPORTED_PLATFORM, NULL, false },
-		{ CODE_TOO_LARGE, "too_large", false },	  { CODE_NONE, NULL, false },
-	};
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-		assert_int_equal(retry_helps(cases[i].code, cases[i].reason), cases[i].helps);
-}
-
-static void waits_grow_with_jitter_up_to_a_limit(void **state)
-{
-	uint64_t before = 0;
-
-	(void)state;
-	assert_int_equal(retry_delay_ns(2, NULL, 0), 200 * NS_PER_MS);
-	assert_int_equal(retry_delay_ns(2, "lock_busy", 0), NS_PER_S);
-	for (unsigned attempt = 2; attempt < 40; attempt++) {
-		uint64_t least = retry_delay_ns(attempt, NULL, 0), most = retry_delay_ns(attempt, NULL, 255);
-
-		assert_true(least >= before && most > least && most <= least + least / 4);
-		assert_true(most < 19 * NS_PER_S);
-		before = least;
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -136,8 +96,6 @@ int main(void)
 		cmocka_unit_test(is_half_open_when_its_time_has_come_and_closes_on_success),
 		cmocka_unit_test(fails_again_from_half_open_to_open),
 		cmocka_unit_test(a_breaker_that_never_failed_has_no_time_of_failure),
-		cmocka_unit_test(only_what_may_pass_is_tried_again),
-		cmocka_unit_test(waits_grow_with_jitter_up_to_a_limit),
 	};
 
 	return cmocka_run_group_tests_name("breaker", tests, NULL, NULL);

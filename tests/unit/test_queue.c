@@ -168,7 +168,7 @@ static void a_user_has_four_places_and_all_users_sixteen(void **state)
 		char id[8];
 
 		snprintf(id, sizeof(id), "u%u-4", i);
-		answered(user(1000 + i), id, "\"reason\":\"busy\"");
+		answered(user(1000 + i), id, "your places in the queue of local clients are taken");
 	}
 	assert_int_equal(commands.local.queued, QUEUE_USERS_PLACES);
 }
@@ -218,15 +218,16 @@ static void root_has_places_that_nobody_else_takes_and_none_of_theirs(void **sta
 	(void)state;
 	ask(user(0), "Look", "first");
 	turn();
+	ask_many(user(0), "Look", "q", 8);
 	for (unsigned i = 0; i < QUEUE_USERS_PLACES; i++) {
 		char id[8];
 
 		snprintf(id, sizeof(id), "u%u", i);
 		ask(user(1000 + i), "Look", id);
 	}
-	ask_many(user(0), "Look", "r", QUEUE_ROOT_PLACES + 1);
+	ask_many(user(0), "Look", "r", QUEUE_ROOT_PLACES - 8 + 1);
 	assert_int_equal(commands.local.queued, QUEUE_ROOT_PLACES + QUEUE_USERS_PLACES);
-	answered(user(0), "r16", "QUEUE_FULL");
+	answered(user(0), "r8", "QUEUE_FULL");
 	for (unsigned i = 0; i < QUEUE_USERS_PLACES; i++)
 		assert_int_equal(user(1000 + i)->count, 0);
 }
