@@ -238,7 +238,7 @@ $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(UNIT_LINK)
 # Two guests, for two processors, that take about as long: each story is told in one of them. Those of actions and of what turns a guest
 # off belong together; a processor is plugged into a guest that has been turned off and on, not into one that has moved.
 STORIES := $(patsubst tests/vm/story_%.py,%,$(wildcard tests/vm/story_*.py))
-STORIES_APART := commands disk executor kept power signed storm time travel
+STORIES_APART := commands detached disk executor power signed storm time travel
 GUEST_RUNS := "tests/vm/run_guest.py --again $(STORIES_APART)" "tests/vm/run_guest.py --again $(filter-out $(STORIES_APART),$(STORIES))"
 # All of it in one release; in the other what that can make different. And the portable program, as a host pushes it.
 PACKAGE_RUNS := "tests/vm/run_package.py --again --release bookworm" "tests/vm/run_package.py --again --brief --release trixie" \

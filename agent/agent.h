@@ -95,7 +95,8 @@ struct agent {
 	struct publisher publisher;
 	struct audit audit;
 	struct journal journal;
-	struct kept_answer *kept_answers; /* of commands that outlived an earlier run; see kept.h */
+	struct legacy_run *legacy_runs;
+	struct held_answer *held_answers; /* of commands that outlived an earlier run; see detached.h */
 	struct scripts scripts;
 	struct breaker breaker;	   /* of the port */
 	struct history *histories; /* being read now, see history.h */

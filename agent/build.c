@@ -18,7 +18,7 @@
 
 #include "agent/action_table.h"
 #include "agent/agent.h"
-#include "agent/kept.h"
+#include "agent/detached.h"
 #include "agent/log/latest.h"
 #include "agent/log/repair.h"
 #include "agent/base/notify.h"
@@ -248,7 +248,7 @@ static int build_helpers(struct agent *agent)
 	if (!agent->prober || !agent->exec || !agent->bus)
 		return -ENOMEM;
 	exec.socket_path = agent->config.commands.executor_socket;
-	exec.keep_dir = agent->config.agent.runtime_dir;
+	exec.detached_dir = agent->config.agent.runtime_dir;
 	agent->privileged = exec_new(agent->loop, &exec);
 	if (!agent->privileged)
 		return -ENOMEM;
@@ -325,7 +325,7 @@ static void on_command_changed(void *data, const struct addition_command *told)
 static void on_command_over(void *data, struct command *command)
 {
 	(void)data;
-	kept_end(command);
+	detached_end(command);
 }
 
 static void build_commands(struct agent *agent)
@@ -333,7 +333,7 @@ static void build_commands(struct agent *agent)
 	static const struct command_hooks hooks = { .host_reads = host_reads,
 						    .ready = action_ready,
 						    .changed = on_command_changed,
-						    .deliver_resumed = kept_deliver,
+						    .deliver_resumed = detached_deliver,
 						    .over = on_command_over };
 
 	agent->commands.loop = &agent->turns;
@@ -403,7 +403,7 @@ static int build_parts(struct agent *agent, uint64_t first_seq, struct err *e)
 	if (r < 0)
 		return err_set(e, r, "out of memory");
 	build_actions(agent);
-	kept_resume(agent);
+	detached_resume(agent);
 	return 0;
 }
 

@@ -11,7 +11,7 @@
 #include <infiniservice/cleanup.h>
 
 #include "agent/history.h"
-#include "agent/kept.h"
+#include "agent/detached.h"
 #include "agent/base/notify.h"
 
 /* A sample this young is sent again to a host that has just come instead of taking another. */
@@ -123,7 +123,7 @@ static void greet(struct agent *agent)
 	tell_breaker(agent);
 	standing_each(&agent->standing, repeat_to_host, agent);
 	answer_lost(agent);
-	kept_greet(agent);
+	detached_session(agent);
 	generation_look(&agent->generation);
 	scripts_session_began(&agent->scripts);
 	if (sampling_latest(agent->sampling) && now.mono_ns - sampling_stats(agent->sampling).taken_ns < YOUNG_NS)

@@ -9,7 +9,7 @@
 #include <infiniservice/cleanup.h>
 
 #include "agent/action_env.h"
-#include "agent/kept.h"
+#include "agent/detached.h"
 #include "agent/run.h"
 
 /* What a question may print; a list of all packages of a large system is about 2 MiB. */
@@ -18,7 +18,7 @@
 /* Names asked for in one call. */
 #define NAMES_MAX 500
 
-/* What a kept step is called in the journal, over all versions of the agent. */
+/* What a detached step is called in the journal, over all versions of the agent. */
 static const char *const step_names[JOB_STEPS] = {
 	[JOB_REFRESH] = "refresh", [JOB_INSTALL] = "install",	    [JOB_REMOVE] = "remove",
 	[JOB_UPDATE] = "update",   [JOB_UPDATE_ALL] = "update-all",
@@ -471,7 +471,7 @@ static void recall(struct command *command)
 
 	if (!compares(job->plan) || *job->plan == JOB_REFRESH)
 		return;
-	kept_note_read(command, &text, &len);
+	detached_note_read(command, &text, &len);
 	job->incomparable =
 		!text || program->parse(text, len, &job->installed) < 0 || (len && job->installed.count == 0);
 	package_list_sort(&job->installed);

@@ -44,7 +44,8 @@ static bool require(struct command *command, bool program)
 			     "clients of the local socket may look, and nothing else");
 		return false;
 	}
-	r = program && privilege_is_root() ? 0 : exec_warm(env->executor);
+	/* A detached run is attached to without an executor: its files tell. */
+	r = program && (privilege_is_root() || command->attach) ? 0 : exec_warm(env->executor);
 	/* What may be otherwise in a moment is tried again when it is needed. */
 	if (r != -ENOTCONN && r != -EHOSTDOWN)
 		return true;

@@ -41,7 +41,7 @@ bool privilege_is_root(void);
  */
 bool privilege_require(struct command *command);
 
-/* The same for a program: true as well when this process is root. */
+/* The same for a program: true as well when this process is root, or the program runs already, detached. */
 bool privilege_require_program(struct command *command);
 
 /*

@@ -12,7 +12,7 @@
 
 #include "agent/action_env.h"
 #include "agent/rules/surroundings.h"
-#include "agent/kept.h"
+#include "agent/detached.h"
 #include "agent/base/passwd.h"
 #include "agent/privilege.h"
 #include "agent/command/stream.h"
@@ -216,11 +216,11 @@ static void on_done(void *data, struct exec_outcome *outcome)
 
 	command->job = NULL;
 	command->pid = 0;
-	command->kept = false;
+	command->detached = false;
 	if (command->end)
 		return;
 	/* What it has done is on record with its unit: the next agent will take it from there. */
-	if (outcome->kept)
+	if (outcome->goes_on)
 		command_leave(command);
 	else if (command->on_run_done)
 		command->on_run_done(command, outcome);
@@ -296,18 +296,18 @@ bool run_has_rights(const struct command *command)
 	return command->from_host || privilege_is_root();
 }
 
-/* Where what is to be kept is kept: in a unit of a name of its own, or one that there is already. */
-static void keep(struct command *command, const struct run *run, struct exec_request *request)
+/* In a unit of a name of its own, or attached to the one that there is already. */
+static void detach(struct command *command, const struct run *run, struct exec_request *request)
 {
 	request->attach = command->attach;
 	if (command->attach)
 		request->max_output_bytes = command->attach_max_output;
 	else
-		kept_begin(command, run->step, request->max_output_bytes);
+		detached_begin(command, run->step, request->max_output_bytes);
 	if (!command->attach && run->note)
-		kept_note_write(command, run->note->bytes, run->note->len);
+		detached_note_write(command, run->note->bytes, run->note->len);
 	command->attach = false;
-	request->keep_unit = command->unit;
+	request->unit = command->unit;
 	request->live = command->message.stream;
 }
 
@@ -317,8 +317,8 @@ void run_program(struct command *command, const struct run *run)
 	static const struct exec_callbacks callbacks = { .started = on_started, .output = on_output, .done = on_done };
 	const struct config *config = command_env(command)->config;
 	/* What comes with an input does not: it is nowhere written down. */
-	bool kept = (command->group == GROUP_PACKAGES || command->group == GROUP_POWER || command->attach) &&
-		    exec == command_env(command)->executor && !run->input;
+	bool detached = (command->group == GROUP_PACKAGES || command->group == GROUP_POWER || command->attach) &&
+			exec == command_env(command)->executor && !run->input;
 	_cleanup_(environment_done) struct environment env = { .count = 0 };
 	struct exec_request request = {
 		.argv = run->argv,
@@ -352,12 +352,12 @@ void run_program(struct command *command, const struct run *run)
 	stream_begin(command);
 	if (!command->attach)
 		record_program(command, run->argv);
-	if (kept)
-		keep(command, run, &request);
+	if (detached)
+		detach(command, run, &request);
 	if (r == 0)
 		r = exec_start(exec, &request, &callbacks, command, &command->job);
-	command->kept = r == 0 && kept;
-	if (r == -ESHUTDOWN && *command->unit && !kept)
+	command->detached = r == 0 && detached;
+	if (r == -ESHUTDOWN && *command->unit && !detached)
 		command_leave(command);
 	else if (r < 0 && run->optional)
 		run->done(command, &(struct exec_outcome){

@@ -30,7 +30,7 @@ struct run {
 	bool privileged;	       /* changes something or needs rights: else it runs as the agent does */
 	bool optional;		       /* if it cannot be started, `done` is told so: the command goes on without it */
 	bool question;		       /* what it writes is for the action alone: it is not streamed */
-	const char *step;	       /* its name in the action, for kept.h; NULL: the action has but one */
+	const char *step;	       /* its name in the action, for detached.h; NULL: the action has but one */
 	/*
 	 * What the action has to know to go on after a restart of the agent, should this run outlive it; NULL: nothing.
 	 */
@@ -41,7 +41,7 @@ struct run {
 };
 
 /*
- * Programs of the groups packages and power outlive the agent where there is an executor (kept.h).
+ * Programs of the groups packages and power outlive the agent where there is an executor (detached.h).
  *
  * Starts the program within the command's deadlines. If it cannot be started the command has been
  * answered. May be called again from `done` for a further step of the same command.

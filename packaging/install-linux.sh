@@ -345,8 +345,7 @@ uninstall_agent() {
 		systemctl disable --quiet --now infiniservice.service infiniservice-exec.socket 2>/dev/null || true
 		systemctl stop infiniservice-exec.service 2>/dev/null || true
 		if [ -d /run/systemd/system ]; then
-			systemctl stop 'infiniservice-keep-*.service' 2>/dev/null || true
-			systemctl reset-failed 'infiniservice-keep-*.service' 2>/dev/null || true
+			systemctl stop 'infiniservice-detached-*.service' 2>/dev/null || true
 			systemctl stop infiniservice.slice 'system-infiniservice\x2dport.slice' 2>/dev/null || true
 		fi
 		;;

@@ -90,7 +90,7 @@ static inline void job_dead(struct command *command)
 {
 	free(command->job);
 	command->job = NULL;
-	command->kept = false;
+	command->detached = false;
 }
 
 /* ----------------------------------------------------------------------------------------------------- the actions */

@@ -224,7 +224,7 @@ bool commands_idle(const struct commands *commands)
 {
 	const struct command *command = commands->first;
 
-	while (command && command->kept)
+	while (command && command->detached)
 		command = command->next;
 	return !command;
 }

@@ -96,9 +96,9 @@ struct command {
 	unsigned batch_index;		  /* and its place there */
 	bool cancelled;			  /* is being killed on request */
 	bool audited;			  /* its start has been recorded, so its end will be */
-	bool kept;			  /* what runs for it outlives the agent */
-	bool resumed; /* it was accepted by an earlier run, see kept.h: whichever host is there is told */
-	bool attach;  /* the next program to be kept runs already, as `unit` (of attach_step of the action) */
+	bool detached;			  /* what runs for it outlives the agent */
+	bool resumed; /* it was accepted by an earlier run, see detached.h: whichever host is there is told */
+	bool attach;  /* the next detached program runs already, as `unit` (of attach_step of the action) */
 	char unit[RUNNER_UNIT_SIZE]; /* of the last program that outlives us; "": none */
 	char attach_step[JOURNAL_STEP_SIZE];
 	size_t attach_max_output;

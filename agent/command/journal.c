@@ -18,7 +18,7 @@
 #include <infiniservice/cleanup.h>
 
 #define TEMPORARY "." JOURNAL_NAME ".new"
-/* An id has at most 128 bytes, an action 64, recorded parameters JOURNAL_WISH_MAX; three characters each. */
+/* An id has at most 128 bytes, an action 64, recorded parameters JOURNAL_REQUEST_MAX; three characters each. */
 #define LINE_MAX_BYTES 4096
 #define WORD_MAX_BYTES 640 /* of the widths below */
 /* scanf takes a minus sign and makes a huge number of it; ours never come near. */
@@ -94,38 +94,38 @@ int journal_format(const struct journal_entry *entry, char *out, size_t size)
 	return len < (int)size ? len : -ENOBUFS;
 }
 
-int journal_format_kept(uint64_t serial, const struct journal_kept *kept, char *out, size_t size)
+int journal_format_run(uint64_t serial, const struct journal_run *run, char *out, size_t size)
 {
-	char wish[LINE_MAX_BYTES] = "-", step[4 * JOURNAL_STEP_SIZE] = "-";
+	char request[LINE_MAX_BYTES] = "-", step[4 * JOURNAL_STEP_SIZE] = "-";
 	int len;
 
-	if ((kept->wish && put_escaped(wish, sizeof(wish), kept->wish) == sizeof(wish)) ||
-	    (*kept->step && put_escaped(step, sizeof(step), kept->step) == sizeof(step)))
+	if ((run->request && put_escaped(request, sizeof(request), run->request) == sizeof(request)) ||
+	    (*run->step && put_escaped(step, sizeof(step), run->step) == sizeof(step)))
 		return -ENOBUFS;
 	len = snprintf(out, size, "k %" PRIu64 " %s %s %s %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %s\n", serial,
-		       kept->unit, kept->boot_id, step, kept->received_ns, kept->term_ns, kept->deadline_ns,
-		       kept->max_output, wish);
+		       run->unit, run->boot_id, step, run->received_ns, run->term_ns, run->deadline_ns, run->max_output,
+		       request);
 	return len < (int)size && len <= LINE_MAX_BYTES ? len : -ENOBUFS;
 }
 
-static struct journal_kept *kept_free(struct journal_kept *kept)
+static struct journal_run *run_free(struct journal_run *run)
 {
-	if (kept)
-		free(kept->wish);
-	free(kept);
+	if (run)
+		free(run->request);
+	free(run);
 	return NULL;
 }
 
-static struct journal_kept *kept_copy(const struct journal_kept *kept)
+static struct journal_run *run_copy(const struct journal_run *run)
 {
-	struct journal_kept *copy = malloc(sizeof(*copy));
+	struct journal_run *copy = malloc(sizeof(*copy));
 
 	if (!copy)
 		return NULL;
-	*copy = *kept;
-	if (kept->wish) {
-		copy->wish = strdup(kept->wish);
-		if (!copy->wish) {
+	*copy = *run;
+	if (run->request) {
+		copy->request = strdup(run->request);
+		if (!copy->request) {
 			free(copy);
 			return NULL;
 		}
@@ -136,7 +136,7 @@ static struct journal_kept *kept_copy(const struct journal_kept *kept)
 void journal_entry_free(struct journal_entry *entry)
 {
 	if (entry)
-		kept_free(entry->kept);
+		run_free(entry->run);
 	free(entry);
 }
 
@@ -161,31 +161,31 @@ static bool is_boot_id(const char *text)
 	return *text && text[strspn(text, "0123456789abcdef-")] == '\0';
 }
 
-static int parse_kept(const char *text, size_t len, struct journal_entry **ret)
+static int parse_run(const char *text, size_t len, struct journal_entry **ret)
 {
-	char unit[RUNNER_UNIT_SIZE], boot[BOOT_ID_SIZE], step[4 * JOURNAL_STEP_SIZE], wish[LINE_MAX_BYTES + 1];
-	struct journal_kept kept = { .unit = "" };
+	char unit[RUNNER_UNIT_SIZE], boot[BOOT_ID_SIZE], step[4 * JOURNAL_STEP_SIZE], request[LINE_MAX_BYTES + 1];
+	struct journal_run run = { .unit = "" };
 	struct journal_entry *entry;
 	uint64_t serial;
 	int used = 0;
 
 	if (sscanf(text, "k %19" SCNu64 " %33s %32s %95s %20" SCNu64 " %20" SCNu64 " %20" SCNu64 " %19" SCNu64 " %s%n",
-		   &serial, unit, boot, step, &kept.received_ns, &kept.term_ns, &kept.deadline_ns, &kept.max_output,
-		   wish, &used) != 9 ||
+		   &serial, unit, boot, step, &run.received_ns, &run.term_ns, &run.deadline_ns, &run.max_output,
+		   request, &used) != 9 ||
 	    used != (int)len || serial == 0 || serial > SERIAL_MAX || !runner_unit_valid(unit) || !is_boot_id(boot) ||
-	    kept.deadline_ns < kept.term_ns || kept.term_ns < kept.received_ns)
+	    run.deadline_ns < run.term_ns || run.term_ns < run.received_ns)
 		return -EBADMSG;
 	if ((strcmp(step, "-") != 0 && !unescape(step)) || strlen(step) >= JOURNAL_STEP_SIZE ||
-	    (strcmp(wish, "-") != 0 && !unescape(wish)))
+	    (strcmp(request, "-") != 0 && !unescape(request)))
 		return -EBADMSG;
-	strcpy(kept.unit, unit);
-	strcpy(kept.boot_id, boot);
-	strcpy(kept.step, strcmp(step, "-") == 0 ? "" : step);
-	kept.wish = strcmp(wish, "-") == 0 ? NULL : wish;
+	strcpy(run.unit, unit);
+	strcpy(run.boot_id, boot);
+	strcpy(run.step, strcmp(step, "-") == 0 ? "" : step);
+	run.request = strcmp(request, "-") == 0 ? NULL : request;
 	entry = entry_new(serial, JOURNAL_COMMAND, "", "");
 	if (entry)
-		entry->kept = kept_copy(&kept);
-	if (!entry || !entry->kept) {
+		entry->run = run_copy(&run);
+	if (!entry || !entry->run) {
 		free(entry);
 		return -ENOMEM;
 	}
@@ -208,7 +208,7 @@ int journal_parse(const char *line, size_t len, struct journal_entry **ret, uint
 		return 2;
 	}
 	if (*text == 'k')
-		return parse_kept(text, len, ret);
+		return parse_run(text, len, ret);
 	used = 0;
 	if (sscanf(text, "+ %19" SCNu64 " %c %640s %640s%n", &serial, &kind, action, id, &used) != 4 ||
 	    used != (int)len || serial == 0 || serial > SERIAL_MAX ||
@@ -264,10 +264,10 @@ static bool append(struct journal *journal, const char *line, size_t len)
 	return false;
 }
 
-static void append_kept(struct journal *journal, const struct journal_entry *entry)
+static void append_run(struct journal *journal, const struct journal_entry *entry)
 {
 	char line[LINE_MAX_BYTES + 64];
-	int len = entry->kept ? journal_format_kept(entry->serial, entry->kept, line, sizeof(line)) : 0;
+	int len = entry->run ? journal_format_run(entry->serial, entry->run, line, sizeof(line)) : 0;
 
 	if (len > 0)
 		append(journal, line, (size_t)len);
@@ -282,7 +282,7 @@ static void write_list(struct journal *journal, const struct journal_entry *entr
 
 		if (len > 0)
 			append(journal, line, (size_t)len);
-		append_kept(journal, entry);
+		append_run(journal, entry);
 	}
 }
 
@@ -309,13 +309,13 @@ static int rewrite(struct journal *journal)
 }
 
 /* To the entry that it is of, if that is still open. */
-static void take_kept(struct journal *journal, struct journal_entry *line)
+static void take_run(struct journal *journal, struct journal_entry *line)
 {
 	struct journal_entry *entry = *find(&journal->lost, line->serial);
 
 	if (entry) {
-		kept_free(entry->kept);
-		entry->kept = TAKE_PTR(line->kept);
+		run_free(entry->run);
+		entry->run = TAKE_PTR(line->run);
 	}
 	journal_entry_free(line);
 }
@@ -339,7 +339,7 @@ static void take_line(struct journal *journal, struct journal_entry ***end, cons
 			*end = &(**end)->next;
 		break;
 	case 3:
-		take_kept(journal, entry);
+		take_run(journal, entry);
 		break;
 	default:
 		break;
@@ -418,16 +418,16 @@ uint64_t journal_accepted(struct journal *journal, enum journal_kind kind, const
 	return journal->next_serial++;
 }
 
-void journal_keep(struct journal *journal, uint64_t serial, const struct journal_kept *kept)
+void journal_detach(struct journal *journal, uint64_t serial, const struct journal_run *run)
 {
 	struct journal_entry *entry = serial ? *find(&journal->open, serial) : NULL;
-	struct journal_kept *copy = entry ? kept_copy(kept) : NULL;
+	struct journal_run *copy = entry ? run_copy(run) : NULL;
 
 	if (!copy)
 		return;
-	kept_free(entry->kept);
-	entry->kept = copy;
-	append_kept(journal, entry);
+	run_free(entry->run);
+	entry->run = copy;
+	append_run(journal, entry);
 }
 
 void journal_adopt(struct journal *journal, uint64_t serial)

@@ -37,24 +37,24 @@ enum journal_kind {
 };
 
 /* Longer parameters are not recorded. */
-#define JOURNAL_WISH_MAX  1024
-#define JOURNAL_STEP_SIZE 24
+#define JOURNAL_REQUEST_MAX 1024
+#define JOURNAL_STEP_SIZE   24
 
-struct journal_kept {
+struct journal_run {
 	char unit[RUNNER_UNIT_SIZE];
 	char boot_id[BOOT_ID_SIZE];   /* the times and the unit mean nothing after another boot */
 	char step[JOURNAL_STEP_SIZE]; /* of the action, in its own words; "": it has but one */
 	uint64_t received_ns, term_ns, deadline_ns;
 	uint64_t max_output; /* kept of each stream */
-	char *wish;	     /* the parameters of the command as JSON; NULL: not recorded */
+	char *request;	     /* the parameters of the command as JSON; NULL: not recorded */
 };
 
 struct journal_entry {
 	struct journal_entry *next;
 	uint64_t serial;
 	enum journal_kind kind;
-	char *action, *id;	   /* in one allocation with the entry */
-	struct journal_kept *kept; /* owned; NULL: nothing outlives us */
+	char *action, *id;	 /* in one allocation with the entry */
+	struct journal_run *run; /* owned; NULL: nothing outlives us */
 };
 
 struct journal {
@@ -78,8 +78,8 @@ void journal_close(struct journal *journal);
 /* Records an accepted command; the serial that journal_answered wants, 0 if it could not be recorded. */
 uint64_t journal_accepted(struct journal *journal, enum journal_kind kind, const char *action, const char *id);
 
-/* Something runs for it now that outlives us; `kept` is copied. 0 is accepted, and a serial that is not open. */
-void journal_keep(struct journal *journal, uint64_t serial, const struct journal_kept *kept);
+/* Something runs for it now that outlives us; `run` is copied. 0 is accepted, and a serial that is not open. */
+void journal_detach(struct journal *journal, uint64_t serial, const struct journal_run *run);
 
 /* An entry of `lost` is worked on again: it is one of `open` now. */
 void journal_adopt(struct journal *journal, uint64_t serial);
@@ -89,7 +89,7 @@ void journal_answered(struct journal *journal, uint64_t serial);
 
 /*
  * Pure: one line without its newline. 1 for an accepted command (*ret is on the heap), 2 for an answer (*ret_serial), 3
- * for what runs for a command (*ret with serial and `kept` alone), -EBADMSG, -ENOMEM.
+ * for what runs for a command (*ret with serial and `run` alone), -EBADMSG, -ENOMEM.
  */
 int journal_parse(const char *line, size_t len, struct journal_entry **ret, uint64_t *ret_serial);
 
@@ -100,6 +100,6 @@ void journal_entry_free(struct journal_entry *entry);
 int journal_format(const struct journal_entry *entry, char *out, size_t size);
 
 /* The same of what runs for the entry of this serial. */
-int journal_format_kept(uint64_t serial, const struct journal_kept *kept, char *out, size_t size);
+int journal_format_run(uint64_t serial, const struct journal_run *run, char *out, size_t size);
 
 #endif

@@ -23,8 +23,8 @@
 #define OPERATION(name) (1U << RUNNER_OPERATION_##name)
 
 /* How long a program that nobody waits for any more may go on. */
-#define KEEP_PACKAGES_S (2 * 3600)
-#define KEEP_GOLDEN_S	(30 * 60)
+#define DETACHED_PACKAGES_S (2 * 3600)
+#define DETACHED_GOLDEN_S   (30 * 60)
 
 static const struct rule {
 	const char *action;
@@ -33,8 +33,8 @@ static const struct rule {
 	unsigned operations;
 	const char *verb; /* of this program */
 	bool free;
-	bool input;	 /* it comes with one, */
-	unsigned keep_s; /* what it starts may outlive the agent, so long; 0: it may not */
+	bool input;	     /* it comes with one, */
+	unsigned detached_s; /* what it starts may outlive the agent, so long; 0: it may not */
 } rules[] = {
 	{ .action = "ServiceControl",
 	  .group = GROUP_CONTROL,
@@ -48,20 +48,23 @@ static const struct rule {
 	{ .action = "RunMaintenanceTask",
 	  .group = GROUP_PACKAGES,
 	  .steps = STEP(REFRESH) | STEP(UPDATE) | STEP(UPDATE_ALL),
-	  .keep_s = KEEP_PACKAGES_S },
+	  .detached_s = DETACHED_PACKAGES_S },
 	{ .action = "PackageInstall",
 	  .group = GROUP_PACKAGES,
 	  .steps = STEP(REFRESH) | STEP(INSTALL),
-	  .keep_s = KEEP_PACKAGES_S },
-	{ .action = "PackageRemove", .group = GROUP_PACKAGES, .steps = STEP(REMOVE), .keep_s = KEEP_PACKAGES_S },
+	  .detached_s = DETACHED_PACKAGES_S },
+	{ .action = "PackageRemove",
+	  .group = GROUP_PACKAGES,
+	  .steps = STEP(REMOVE),
+	  .detached_s = DETACHED_PACKAGES_S },
 	{ .action = "PackageUpdate",
 	  .group = GROUP_PACKAGES,
 	  .steps = STEP(REFRESH) | STEP(UPDATE),
-	  .keep_s = KEEP_PACKAGES_S },
+	  .detached_s = DETACHED_PACKAGES_S },
 	{ .action = "UpdateSystemSoftware",
 	  .group = GROUP_PACKAGES,
 	  .steps = STEP(REFRESH) | STEP(UPDATE) | STEP(UPDATE_ALL),
-	  .keep_s = KEEP_PACKAGES_S },
+	  .detached_s = DETACHED_PACKAGES_S },
 	{ .action = "CheckSystemIntegrity", .group = GROUP_OBSERVE, .steps = STEP(VERIFY) },
 	{ .action = "CheckLinuxSecurity", .group = GROUP_OBSERVE },
 	{ .action = "GetLinuxSecurityStatus", .group = GROUP_OBSERVE },
@@ -74,7 +77,7 @@ static const struct rule {
 	  .group = GROUP_POWER,
 	  .verb = "golden",
 	  .operations = OPERATION(POWER_OFF),
-	  .keep_s = KEEP_GOLDEN_S },
+	  .detached_s = DETACHED_GOLDEN_S },
 	{ .action = "JoinDomain", .group = GROUP_POWER, .verb = "join", .input = true },
 	{ .action = "unsafe", .group = GROUP_EXEC, .free = true },
 	{ .action = "script", .group = GROUP_EXEC, .free = true },
@@ -257,16 +260,16 @@ struct rules_verdict rules_judge_run(const struct runner_command *command, const
 	if (!(command->run.flags & RUNNER_RUN_INPUT) != !rule->input)
 		return (struct rules_verdict){ .refusal = rule->input ? "this action has an input"
 								      : "this action has no input" };
-	if (command->unit && !rule->keep_s)
+	if (command->unit && !rule->detached_s)
 		return (struct rules_verdict){ .refusal = "what this action starts does not outlive the agent" };
 	if (command->user || (command->cwd && strcmp(command->cwd, "/") != 0))
 		return (struct rules_verdict){ .refusal = "this action has neither user nor directory" };
 	if (is_verb(command->argv, rule->verb))
-		return (struct rules_verdict){ .own_program = true, .keep_s = rule->keep_s };
+		return (struct rules_verdict){ .own_program = true, .detached_s = rule->detached_s };
 	if (question_of_action(command->action) && is_question(command->argv))
 		return (struct rules_verdict){ .refusal = NULL };
 	if (is_permitted_step(command->argv, rule->steps))
-		return (struct rules_verdict){ .keep_s = rule->keep_s };
+		return (struct rules_verdict){ .detached_s = rule->detached_s };
 	return (struct rules_verdict){ .refusal = "this program with these arguments is no part of the action" };
 }
 

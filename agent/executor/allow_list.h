@@ -16,7 +16,7 @@ struct config;
 
 struct rules_verdict {
 	const char *refusal; /* NULL: it may be done; else words for whoever asked */
-	unsigned keep_s;     /* so long may it go on without the agent; 0: not at all */
+	unsigned detached_s; /* so long may it go on without the agent; 0: not at all */
 	int stage;	     /* of a refusal: RUNNER_STAGE_POLICY or _UNIT */
 	bool own_program;    /* argv[0] is ours: to be replaced by our own path */
 	bool free;	     /* a command of the host's choice: with the environment, directory and user it brings */

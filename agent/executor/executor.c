@@ -22,7 +22,7 @@
 #include "agent/runner/input.h"
 #include "agent/runner/packet.h"
 #include "agent/executor/allow_list.h"
-#include "agent/executor/sweep.h"
+#include "agent/executor/reap.h"
 #include "agent/executor/unit.h"
 #include "agent/base/passwd.h"
 #include "agent/rules/policy.h"
@@ -110,14 +110,14 @@ void executor_deny(struct executor *executor, uint64_t id, int stage, const char
 }
 
 /*
- * What is kept writes to files of the agent's own, at their end. A descriptor confers what its opener was allowed: one
- * of another kind, or of somebody else's file, would be a way to have root write there.
+ * A detached run writes to files of the agent's own, at their end. A descriptor confers what its opener was allowed:
+ * one of another kind, or of somebody else's file, would be a way to have root write there.
  */
-static bool are_files_of_agent(const struct executor *executor, const int files[2])
+static bool are_files_of_agent(const struct executor *executor, const int files[PACKET_FDS])
 {
 	struct stat st;
 
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < PACKET_FDS; i++) {
 		int flags = files[i] < 0 ? -1 : fcntl(files[i], F_GETFL);
 
 		if (flags < 0 || (flags & O_ACCMODE) != O_WRONLY || !(flags & O_APPEND) || fstat(files[i], &st) < 0 ||
@@ -127,7 +127,7 @@ static bool are_files_of_agent(const struct executor *executor, const int files[
 	return true;
 }
 
-static int request_run(struct executor *executor, size_t len, const int files[2])
+static int request_run(struct executor *executor, size_t len, const int files[PACKET_FDS])
 {
 	static struct runner_command command;
 	struct rules_verdict verdict = { .refusal = configuration(executor) };
@@ -192,24 +192,19 @@ static int request_operation(struct executor *executor, size_t len)
 	return 0;
 }
 
-/* No policy is asked: it was when the unit was started. */
-static int request_unit(struct executor *executor, size_t len)
+/* No policy is asked: it was when the run was started, and one who may start it may end it. */
+static int request_cancel_detached(struct executor *executor, size_t len)
 {
-	struct runner_unit_request request;
-	const char *unit;
-	int error = runner_unit_parse(executor->message, len, &request, &unit);
+	struct runner_detached_cancel cancel;
+	int error = runner_detached_cancel_parse(executor->message, len, &cancel);
 
-	if (error < 0)
-		return error;
-	if (request.head.op == RUNNER_ATTACH)
-		unit_attach(executor, &request.head, unit);
-	else
-		sweep_release(executor, unit);
-	return 0;
+	if (error == 0)
+		unit_cancel_detached(executor, cancel.unit);
+	return error;
 }
 
 /* Negative: whoever is there does not keep to the protocol, or says that it leaves. */
-static int request_take(struct executor *executor, size_t len, const int files[2])
+static int request_take(struct executor *executor, size_t len, const int files[PACKET_FDS])
 {
 	struct runner_request head;
 	int error = runner_request_parse(executor->message, len, &head);
@@ -219,9 +214,8 @@ static int request_take(struct executor *executor, size_t len, const int files[2
 	switch (head.op) {
 	case RUNNER_RUN:
 		return request_run(executor, len, files);
-	case RUNNER_ATTACH:
-	case RUNNER_RELEASE:
-		return request_unit(executor, len);
+	case RUNNER_CANCEL_DETACHED:
+		return request_cancel_detached(executor, len);
 	case RUNNER_OPERATION:
 		return request_operation(executor, len);
 	case RUNNER_CANCEL:
@@ -240,8 +234,6 @@ static void peer_end(struct executor *executor)
 	close_fd(&executor->peer_fd);
 	operation_forget_all(executor, false);
 	unit_orphan_all(executor);
-	sweep_forget(executor);
-	sd_event_source_set_enabled(executor->sweep, SD_EVENT_OFF);
 	sd_event_source_set_enabled(executor->listener, SD_EVENT_ON);
 	executor_rest(executor);
 }
@@ -305,18 +297,11 @@ static int on_connection(sd_event_source *source, int listen_fd, uint32_t events
 	}
 	executor->peer_fd = fd;
 	sd_event_source_set_enabled(executor->listener, SD_EVENT_OFF);
-	sd_event_source_set_time_relative(executor->sweep, SWEEP_KEPT_MS * NS_PER_MS / NS_PER_US);
-	sd_event_source_set_enabled(executor->sweep, SD_EVENT_ONESHOT);
 	executor_rest(executor);
 	return 0;
 }
 
 /* ------------------------------------------------------------------------------------------------------------- life */
-
-void executor_ready(struct executor *executor)
-{
-	sd_event_source_set_enabled(executor->listener, SD_EVENT_ON);
-}
 
 void executor_rest(struct executor *executor)
 {
@@ -347,16 +332,6 @@ static int on_idle(sd_event_source *source, uint64_t usec, void *data)
 	return executor->peer_fd >= 0 ? 0 : sd_event_exit(executor->event, EXIT_SUCCESS);
 }
 
-/* It opens the connection to PID 1 anew, which is to be closed again when nothing needs it. */
-static int on_sweep(sd_event_source *source, uint64_t usec, void *data)
-{
-	(void)source;
-	(void)usec;
-	sweep_kept(data);
-	executor_rest(data);
-	return 0;
-}
-
 static int executor_open(struct executor *executor)
 {
 	int r = sd_event_new(&executor->event);
@@ -365,16 +340,11 @@ static int executor_open(struct executor *executor)
 		r = sd_event_add_io(executor->event, &executor->listener, executor->options.listen_fd, EPOLLIN,
 				    on_connection, executor);
 	if (r >= 0)
-		r = sd_event_source_set_enabled(executor->listener, SD_EVENT_OFF);
-	if (r >= 0)
 		r = sd_event_add_time(executor->event, &executor->idle, CLOCK_MONOTONIC, UINT64_MAX, 0, on_idle,
 				      executor);
 	if (r >= 0)
 		r = sd_event_add_time(executor->event, &executor->reconnect, CLOCK_MONOTONIC, UINT64_MAX, 0,
 				      executor_reconnect, executor);
-	if (r >= 0)
-		r = sd_event_add_time(executor->event, &executor->sweep, CLOCK_MONOTONIC, UINT64_MAX, 0, on_sweep,
-				      executor);
 	if (r >= 0)
 		r = sd_event_source_set_enabled(executor->reconnect, SD_EVENT_OFF);
 	return r;
@@ -391,7 +361,6 @@ static void executor_close(struct executor *executor)
 	sd_event_source_unref(executor->listener);
 	sd_event_source_unref(executor->idle);
 	sd_event_source_unref(executor->reconnect);
-	sd_event_source_unref(executor->sweep);
 	sd_event_unref(executor->event);
 	policy_file_done(&executor->guard);
 }
@@ -402,7 +371,7 @@ static int executor_run(struct executor *executor)
 
 	if (r >= 0) {
 		configuration(executor);
-		sweep_begin(executor);
+		reap_begin(executor);
 		executor_rest(executor);
 		r = sd_event_loop(executor->event);
 	}

@@ -2,13 +2,13 @@
 /*
  * The privileged executor of an installation: started by its socket, root without a capability, it serves one agent at
  * a time, asks the policy itself, and has everything done by PID 1: each command as a transient unit with limits of its
- * own, each operation as one call. What is to be kept (RUN with RUNNER_RUN_KEEP) outlives agent and executor: whoever
- * comes after them asks PID 1 how it ended.
+ * own, each operation as one call. A detached run (RUN with RUNNER_RUN_DETACHED) outlives agent and executor: once it
+ * has begun its launcher looks after it, and tells of its end in a file of the agent's (launch.h).
  *
  *	agent ─RUN─► rules, policy ─► unit (StartTransientUnit) ─► STARTED with its pipes ─► EXITED
- *	      ─ATTACH─► a unit that was kept ─► STARTED ─► EXITED; ─RELEASE─► PID 1 forgets it
+ *	                                                detached: STARTED, and no more
  *	      ─OPERATION─► rules, policy ─► call ─► ANSWERED
- *	      ─end─► its units are killed, but for those that are to be kept
+ *	      ─end─► its units are killed, but for detached runs
  *
  * It ends when there has been nothing to do for a while; its socket starts it again.
  */
@@ -29,9 +29,8 @@
 #define EXECUTOR_IDLE_MS	 20000 /* without an agent */
 #define EXECUTOR_UNABLE_MS	 60000 /* after which another try is worth it */
 #define EXECUTOR_OPERATIONS_MAX	 32
-#define EXECUTOR_UNITS_MAX	 8	   /* running at once, */
+#define EXECUTOR_UNITS_MAX	 8	   /* running at once, one of them detached (permit.h) */
 #define EXECUTOR_INPUT_MAX	 (4 << 20) /* bytes; what is kept of it counts as ours */
-#define EXECUTOR_KEPT_MAX	 1	   /* and of these such as outlive the agent */
 
 struct executor_options {
 	int listen_fd;
@@ -56,10 +55,9 @@ struct unit;
 struct executor {
 	struct executor_options options;
 	sd_event *event;
-	sd_event_source *listener, *peer_source, *idle, *reconnect, *sweep;
+	sd_event_source *listener, *peer_source, *idle, *reconnect;
 	int peer_fd; /* -1: no agent */
 	uid_t peer_uid;
-	char spared[RUNNER_SLOTS][RUNNER_UNIT_SIZE]; /* kept units that the agent has not let go of yet; "": free */
 	struct policy_file guard;
 	sd_bus *manager;     /* straight to PID 1; NULL: not connected */
 	uint64_t generation; /* of that connection */
@@ -68,7 +66,6 @@ struct executor {
 	unsigned reconnects; /* in a row */
 	struct unit *units;
 	unsigned unit_count;
-	bool kept_known;      /* those kept by an executor before this one are in the table */
 	uint64_t next_number; /* of a unit */
 	uint64_t sealing_ns;  /* mono time at which the making of a golden image was allowed; 0: it was not */
 	char own_unit[256];   /* that units are bound to; "": we are not one */
@@ -88,7 +85,7 @@ int executor_reconnect(sd_event_source *source, uint64_t usec, void *data);
 /* Sends a reply with words to the agent, if there is one; one that does not take it is given up. */
 void executor_reply(struct executor *executor, struct runner_answer *answer, const char *words);
 
-/* The same with descriptors (they stay open here). */
+/* The same with the read ends of two pipes (they stay open here). */
 void executor_reply_fds(struct executor *executor, struct runner_answer *answer, const int fds[2]);
 
 /* What a request that was not even tried is answered. */
@@ -108,9 +105,6 @@ bool executor_welcomes(struct executor *executor, int fd);
  * ends, and its socket starts it for another try.
  */
 void executor_serve_unable(struct executor *executor, const char *words);
-
-/* What was there before is known: agents are let in. */
-void executor_ready(struct executor *executor);
 
 /* Something has ended: it may be time to go. */
 void executor_rest(struct executor *executor);

@@ -29,7 +29,7 @@ int executor_reconnect(sd_event_source *source, uint64_t usec, void *data)
 	if (executor->unit_count == 0)
 		return 0;
 	if (executor_manager(executor) >= 0) {
-		unit_look_again(executor);
+		unit_query_all(executor);
 		return 0;
 	}
 	if (++executor->reconnects > RECONNECTS_MAX) {

@@ -6,15 +6,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <infiniservice/cleanup.h>
 
 #include "agent/runner/input.h"
-
-/* By the shell's convention for a command that could not be executed. */
-#define EXIT_NOT_EXECUTED 127
+#include "agent/runner/packet.h"
 
 static int write_all(int fd, const char *bytes, size_t len)
 {
@@ -37,6 +36,21 @@ int launch_file(const void *run, size_t len)
 	if (error < 0)
 		return error;
 	return lseek(fd, 0, SEEK_SET) < 0 ? -errno : TAKE_FD(fd);
+}
+
+int launch_packet(void *run, size_t len, int result, int permit)
+{
+	const int fds[] = { [LAUNCH_FD_RESULT] = result, [LAUNCH_FD_PERMIT] = permit };
+	int pair[2], error;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	error = packet_send(pair[0], run, len, fds, ARRAY_SIZE(fds)) < 0 ? -errno : 0;
+	close(pair[0]);
+	if (error == 0)
+		return pair[1];
+	close(pair[1]);
+	return error;
 }
 
 struct spawn_failure launch_failure(int fd)
@@ -84,12 +98,17 @@ int launch_main(int argc, char *argv[])
 	static char message[RUNNER_MESSAGE_MAX];
 	static struct runner_command command;
 	struct spawn_failure failure = { .stage = RUNNER_STAGE_RESOURCE };
+	struct stat st;
+
+	(void)argc;
+	(void)argv;
+	if (fstat(STDIN_FILENO, &st) == 0 && S_ISSOCK(st.st_mode))
+		return launch_detached(STDIN_FILENO);
+
 	int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, RUNNER_INPUT_FD + 1), input;
 	ssize_t len = fd < 0 ? -EBADF : request_read(fd, message, sizeof(message));
 	int error = len < 0 ? (int)len : runner_run_parse(message, (size_t)len, &command);
 
-	(void)argc;
-	(void)argv;
 	if (error == 0 && !input_open(fd, &command, &input))
 		error = errno ? -errno : -EBADMSG;
 	if (error == 0)
@@ -98,5 +117,5 @@ int launch_main(int argc, char *argv[])
 		failure.error = -error;
 	if (fd < 0 || pwrite(fd, &failure, sizeof(failure), LAUNCH_FAILURE_OFFSET) != sizeof(failure))
 		fprintf(stderr, "infiniservice-exec: the command could not be started: %s\n", strerror(failure.error));
-	return EXIT_NOT_EXECUTED;
+	return LAUNCH_EXIT_NOT_EXECUTED;
 }

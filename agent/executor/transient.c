@@ -14,8 +14,8 @@
 #include "agent/executor/unit.h"
 #include "agent/rules/surroundings.h"
 
-#define STOP_US	     (10 * 1000000ULL)
-#define KEEP_STOP_US (60 * 1000000ULL)
+#define STOP_US		 (10 * 1000000ULL)
+#define DETACHED_STOP_US (60 * 1000000ULL)
 
 const char *const *transient_environment(void)
 {
@@ -30,19 +30,16 @@ static int append_program(sd_bus_message *m, const struct transient *t)
 }
 
 /*
- * A command that is not killed gets its group killed at its end: what it leaves behind goes at once. One that is kept
- * is remembered however it ends: active (exited) when that was well, else failed.
+ * A command that is not killed gets its group killed at its end: what it leaves behind goes at once.
  */
 static int append_ending(sd_bus_message *m, const struct transient *t, uint64_t now_ns)
 {
 	uint64_t left_ns = t->kill_ns > now_ns ? t->kill_ns - now_ns : 0;
 	int r = sd_bus_message_append(m, "(sv)(sv)(sv)(sv)(sv)", "KillMode", "s", "control-group", "KillSignal", "i",
-				      t->keep ? SIGTERM : SIGKILL, "SendSIGKILL", "b", true, "TimeoutStopUSec", "t",
-				      t->keep ? KEEP_STOP_US : STOP_US, "CollectMode", "s",
-				      t->keep ? "inactive" : "inactive-or-failed");
+				      t->detached ? SIGTERM : SIGKILL, "SendSIGKILL", "b", true, "TimeoutStopUSec", "t",
+				      t->detached ? DETACHED_STOP_US : STOP_US, "CollectMode", "s",
+				      "inactive-or-failed");
 
-	if (r >= 0 && t->keep)
-		r = sd_bus_message_append(m, "(sv)", "RemainAfterExit", "b", true);
 	if (r >= 0 && t->kill_ns != TIME_NEVER)
 		r = sd_bus_message_append(m, "(sv)", "RuntimeMaxUSec", "t",
 					  (left_ns + TRANSIENT_LATE_MS * NS_PER_MS) / NS_PER_US);
@@ -52,10 +49,14 @@ static int append_ending(sd_bus_message *m, const struct transient *t, uint64_t 
 	return r;
 }
 
-/* Swap is no way around the limit: a hog would take the whole of it first. */
+/*
+ * Swap is no way around the limit: a hog would take the whole of it first. The launcher of a detached run is not killed
+ * with its program, so that it can tell.
+ */
 static int append_limits(sd_bus_message *m, const struct transient *t)
 {
-	int r = sd_bus_message_append(m, "(sv)(sv)", "Slice", "s", UNIT_SLICE, "OOMPolicy", "s", "kill");
+	int r = sd_bus_message_append(m, "(sv)(sv)", "Slice", "s", UNIT_SLICE, "OOMPolicy", "s",
+				      t->detached ? "continue" : "kill");
 
 	if (r >= 0 && t->tasks_max)
 		r = sd_bus_message_append(m, "(sv)", "TasksMax", "t", t->tasks_max);

@@ -16,7 +16,7 @@ struct transient {
 	const char *action;   /* for its description */
 	const char *program;  /* its launcher: this program */
 	const char *bound_to; /* stops when this unit does; NULL: nothing */
-	bool keep; /* may take its time to stop (its signal is SIGTERM), and is remembered until it is let go */
+	bool detached;	      /* may take its time to stop (its signal is SIGTERM), and outlives a lack of memory */
 	int stdio[3];
 	uint64_t memory_max; /* bytes; 0: no limit */
 	uint64_t tasks_max;  /* 0: systemd's default */

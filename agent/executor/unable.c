@@ -33,7 +33,7 @@ static void take_request(struct executor *executor, const char *words)
 	packet_close(files);
 	if (len <= 0 || runner_request_parse(executor->message, (size_t)len, &head) < 0)
 		close_fd(&executor->peer_fd);
-	else if (head.op == RUNNER_RUN || head.op == RUNNER_OPERATION || head.op == RUNNER_ATTACH)
+	else if (head.op == RUNNER_RUN || head.op == RUNNER_OPERATION)
 		executor_refuse(executor, head.id, ELIBACC, RUNNER_STAGE_EXECUTOR, words);
 }
 

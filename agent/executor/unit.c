@@ -12,14 +12,24 @@
 #include <infiniservice/moment.h>
 
 #include "agent/executor/manager_call.h"
-#include "agent/executor/sweep.h"
 #include "agent/executor/launch.h"
 
 /* ----------------------------------------------------------------------------------------------------------- table */
 
-void unit_kept_name(const char *unit, char out[UNIT_NAME_MAX])
+void unit_cancel_detached(struct executor *executor, const char *unit)
 {
-	snprintf(out, UNIT_NAME_MAX, UNIT_KEEP_PREFIX "%s.service", unit);
+	char name[UNIT_NAME_MAX];
+
+	if (executor_manager(executor) < 0)
+		return;
+	snprintf(name, sizeof(name), UNIT_DETACHED_PREFIX "%s.service", unit);
+	manager_tell(executor, "KillUnit", "ssi", name, "main", LAUNCH_CANCEL_SIGNAL);
+	/* As 0.1.0 named it, where PID 1 remembers also one that is over. To be removed with legacy_run.c of the agent.
+	 */
+	snprintf(name, sizeof(name), "infiniservice-keep-%s.service", unit);
+	manager_tell(executor, "StopUnit", "ss", name, "replace");
+	manager_tell(executor, "ResetFailedUnit", "s", name);
+	executor_rest(executor);
 }
 
 struct unit *unit_find(const struct executor *executor, const char *name)
@@ -42,7 +52,6 @@ struct unit *unit_new(struct executor *executor, const struct runner_request *he
 			       .id = head->id,
 			       .term_ns = head->term_ns,
 			       .kill_ns = head->kill_ns,
-			       .due_ns = head->term_ns,
 			       .stuck_ns = TIME_NEVER,
 			       .pipes = { -1, -1 },
 			       .file = -1 };
@@ -65,7 +74,7 @@ void unit_free(struct unit *unit)
 	sd_bus_slot_unref(unit->start);
 	sd_bus_slot_unref(unit->watch);
 	for (int i = 0; i < 2; i++) {
-		sd_bus_slot_unref(unit->look[i]);
+		sd_bus_slot_unref(unit->query[i]);
 		close_fd(&unit->pipes[i]);
 	}
 	close_fd(&unit->file);
@@ -86,7 +95,7 @@ static void answer_started(struct unit *unit)
 	struct runner_answer answer = { .reply = { .op = RUNNER_STARTED, .id = unit->id, .pid = unit->is.pid } };
 
 	unit->started = true;
-	if (unit->id && unit->keep)
+	if (unit->id && unit->detached)
 		executor_reply(unit->executor, &answer, "");
 	else if (unit->id)
 		executor_reply_fds(unit->executor, &answer, unit->pipes);
@@ -119,39 +128,36 @@ static int wait_status(const struct unit *unit)
 	return unit->is.code == CLD_EXITED ? (unit->is.status & 0xff) << 8 : unit->is.status & 0x7f;
 }
 
+static void unit_gone(struct unit *unit)
+{
+	struct executor *executor = unit->executor;
+
+	unit_free(unit);
+	executor_rest(executor);
+}
+
 void unit_end(struct unit *unit, bool known)
 {
 	struct spawn_failure failure = launch_failure(unit->file);
 	struct executor *executor = unit->executor;
 
-	if (unit->released)
-		sweep_let_go(executor, unit->name);
 	if (strcmp(unit->is.result, "oom-kill") == 0)
 		unit->flags |= RUNNER_OOM;
 	if (strcmp(unit->is.result, "timeout") == 0 && !(unit->flags & RUNNER_CANCELLED))
 		unit->flags |= RUNNER_TIMED_OUT | RUNNER_KILLED;
-	/* Whoever sent it a signal at its deadline is not there any more to say so. */
-	if (unit->attached && unit->is.exit_us && unit->is.exit_us * NS_PER_US >= unit->due_ns)
-		unit->flags |= RUNNER_TIMED_OUT;
 	if (failure.error && unit->id)
 		executor_refuse(executor, unit->id, failure.error, failure.stage, "");
 	else if (strcmp(unit->is.result, "resources") == 0 && unit->is.code == 0 && unit->id)
 		executor_refuse(executor, unit->id, EAGAIN, RUNNER_STAGE_RESOURCE, "");
-	else if (unit->unseen && unit->id && unit->is.code == 0)
-		executor_refuse(executor, unit->id, ENOENT, RUNNER_STAGE_RESOURCE, "");
+	else if (unit->detached)
+		answer_started(unit);
 	else if (unit->stopping && unit->is.code == 0)
 		answer_exited(unit, 0, SIGKILL); /* before it had begun */
 	else if (!known || unit->is.code == 0)
 		answer_exited(unit, RUNNER_LOST, 0);
 	else
 		answer_exited(unit, 0, wait_status(unit));
-	unit_free(unit);
-	executor_rest(executor);
-}
-
-void unit_release(struct unit *unit)
-{
-	unit->released = true;
+	unit_gone(unit);
 }
 
 /* ------------------------------------------------------------------------------------------------------- deadlines */
@@ -184,15 +190,11 @@ static void unit_term(struct unit *unit)
 	manager_tell(unit->executor, "KillUnit", "ssi", unit->name, "all", SIGCONT);
 }
 
-/*
- * One that is kept is not stopped, or PID 1 might forget how it ended; but one that has not begun yet is not to begin.
- */
 static void unit_kill(struct unit *unit)
 {
 	unit->stopping = true;
 	manager_tell(unit->executor, "KillUnit", "ssi", unit->name, "all", SIGKILL);
-	if (!unit->keep || !unit->active)
-		manager_tell(unit->executor, "StopUnit", "ss", unit->name, "replace");
+	manager_tell(unit->executor, "StopUnit", "ss", unit->name, "replace");
 }
 
 static int on_deadline(sd_event_source *source, uint64_t usec, void *data)
@@ -223,14 +225,13 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *data)
 void unit_cancel(struct executor *executor, uint64_t id, uint64_t kill_ns)
 {
 	for (struct unit *unit = executor->units; unit; unit = unit->next) {
-		if (unit->id != id)
+		if (unit->id != id || unit->detached)
 			continue;
 		unit->flags |= RUNNER_CANCELLED;
 		unit->term_ns = 0;
 		if (kill_ns < unit->kill_ns)
 			unit->kill_ns = kill_ns;
-		if (!unit->unseen) /* it may be over: then there is nothing to end, and its end is still to be told */
-			unit_deadline_arm(unit);
+		unit_deadline_arm(unit);
 	}
 }
 
@@ -238,7 +239,7 @@ void unit_orphan_all(struct executor *executor)
 {
 	for (struct unit *unit = executor->units; unit; unit = unit->next) {
 		unit->id = 0;
-		if (unit->keep)
+		if (unit->detached)
 			continue;
 		unit->term_ns = unit->kill_ns = unit->stuck_ns = TIME_NEVER;
 		unit_deadline_arm(unit);
@@ -260,8 +261,11 @@ void unit_advance(struct unit *unit)
 	 */
 	if (over && (unit->is.code || unit->active || strcmp(unit->is.state, "failed") == 0))
 		unit_end(unit, true);
-	else if (unit->active && !unit->started && unit->is.pid)
+	else if (unit->active && !unit->started && unit->is.pid) {
 		answer_started(unit);
+		if (unit->detached)
+			unit_gone(unit);
+	}
 }
 
 static int on_changed(sd_bus_message *message, void *data, sd_bus_error *error)

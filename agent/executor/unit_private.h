@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the three parts of unit.h share: unit.c has a unit's deadlines and its end, unit_start.c what comes before,
- * unit_look.c asks PID 1 how one is that was not watched. Nobody else includes this.
+ * unit_query.c asks PID 1 how one is that was not watched. Nobody else includes this.
  */
 #ifndef AGENT_EXECUTOR_UNIT_PRIVATE_H
 #define AGENT_EXECUTOR_UNIT_PRIVATE_H
@@ -20,17 +20,13 @@ struct unit {
 	uint64_t generation; /* of the connection that it is watched on */
 	char name[UNIT_NAME_MAX];
 	char *path; /* of its object */
-	bool keep, started, stopping;
-	bool released;			     /* nobody will ask how it ended */
-	bool attached;			     /* run by an executor that is gone: what it had to say of it is guessed, */
-	bool unseen;			     /* and it may be over, or never have been */
+	bool detached, started, stopping;
 	uint32_t flags;			     /* RUNNER_… of the reply */
-	uint64_t term_ns, kill_ns, stuck_ns; /* TIME_NEVER when done */
-	uint64_t due_ns;		     /* what term_ns was */
+	uint64_t term_ns, kill_ns, stuck_ns; /* TIME_NEVER when done, and of a detached run */
 	sd_event_source *timer;
-	sd_bus_slot *start, *watch, *look[2];
-	int pipes[2]; /* read ends, until the agent has them; what is kept has files instead */
-	int file;     /* the request, and what the launcher says to it; -1 of one attached to */
+	sd_bus_slot *start, *watch, *query[2];
+	int pipes[2]; /* read ends, until the agent has them; a detached run has files instead */
+	int file;     /* the launcher's stdin: the request, and what the launcher says to it */
 	bool active;
 	struct unit_state is;
 };

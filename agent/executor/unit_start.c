@@ -12,7 +12,7 @@
 #include <infiniservice/cleanup.h>
 #include <infiniservice/moment.h>
 
-#include "agent/executor/sweep.h"
+#include "agent/executor/permit.h"
 #include "agent/executor/transient.h"
 #include "agent/runner/input.h"
 #include "agent/executor/launch.h"
@@ -28,7 +28,7 @@ static int on_start(sd_bus_message *message, void *data, sd_bus_error *error)
 	if (!failed)
 		return 1;
 	if (unit_manager_is_away(failed))
-		return 1; /* it may run or not: unit_look_again will know */
+		return 1; /* it may run or not: unit_query_all will know */
 	executor_log(LOG_ERR, "the service manager does not start %s: %s", unit->name, failed->message);
 	if (unit->id)
 		executor_refuse(executor, unit->id, EIO, RUNNER_STAGE_RESOURCE, failed->message ? failed->message : "");
@@ -44,8 +44,8 @@ static int request_send(struct unit *unit, const struct runner_command *command,
 		.name = unit->name,
 		.action = command->action,
 		.program = unit->executor->options.program,
-		.bound_to = unit->keep || !*unit->executor->own_unit ? NULL : unit->executor->own_unit,
-		.keep = unit->keep,
+		.bound_to = unit->detached || !*unit->executor->own_unit ? NULL : unit->executor->own_unit,
+		.detached = unit->detached,
 		.stdio = { unit->file, ends[0], ends[1] },
 		.memory_max = config->commands.max_memory_bytes,
 		.tasks_max = config->commands.max_tasks,
@@ -99,31 +99,33 @@ static int command_pin(struct executor *executor, struct runner_command *command
 }
 
 /*
- * How many there may be is no matter of what the agent holds for right: 0, or -EBUSY with *ret_words. Those it only
- * asks after are over, or in the table already.
+ * How many there may be is no matter of what the agent holds for right: 0, or -errno with *ret_words. *permit is that
+ * of a detached run, or -1.
  */
-static int room_find(const struct executor *executor, bool keep, const char **ret_words)
+static int room_find(const struct executor *executor, bool detached, int *permit, const char **ret_words)
 {
-	unsigned running = 0, kept = 0;
+	_cleanup_(closep) int taken = permit_take(executor);
+	unsigned running = taken == -EWOULDBLOCK;
 
-	for (const struct unit *unit = executor->units; unit; unit = unit->next) {
-		running += !unit->unseen;
-		kept += unit->keep && !unit->unseen;
-	}
+	for (const struct unit *unit = executor->units; unit; unit = unit->next)
+		running += !unit->detached;
 	*ret_words = "";
 	if (running >= EXECUTOR_UNITS_MAX)
 		*ret_words = "as many programs as may run with rights at once are running already";
-	else if (keep && kept >= EXECUTOR_KEPT_MAX)
+	else if (detached && taken == -EWOULDBLOCK)
 		*ret_words = "packages are being changed already, or a golden image made";
-	else if (keep && !executor->kept_known)
-		*ret_words = "the service manager has not said yet what is running";
-	return **ret_words ? -EBUSY : 0;
+	if (**ret_words)
+		return -EBUSY;
+	if (detached && taken < 0)
+		return taken;
+	*permit = detached ? TAKE_FD(taken) : -1;
+	return 0;
 }
 
 /* Whatever the agent says: what nobody may be waiting for has an end. */
-static void limit_kept(struct runner_request *head, unsigned keep_s)
+static void limit_detached(struct runner_request *head, unsigned detached_s)
 {
-	uint64_t end_ns = clock_ns(CLOCK_MONOTONIC) + keep_s * NS_PER_S;
+	uint64_t end_ns = clock_ns(CLOCK_MONOTONIC) + detached_s * NS_PER_S;
 
 	if (head->kill_ns > end_ns)
 		head->kill_ns = end_ns;
@@ -141,57 +143,63 @@ static int input_add(struct unit *unit, int input)
 	return len < 0 ? (int)len : input_copy(input, (size_t)len, unit->file, LAUNCH_INPUT_OFFSET);
 }
 
-/* Everything up to the call of PID 1; `ends` are pipes made here, for what is not kept. */
-static int start(struct unit *unit, const struct runner_command *command, const int files[2], int ends[2])
+/* Everything up to the call of PID 1; `ends` are pipes made here, for what is not detached. */
+static int start(struct unit *unit, const struct runner_command *command, const int files[PACKET_FDS], int permit,
+		 int ends[2])
 {
+	char *message = unit->executor->message;
 	int r = unit_prepare(unit);
 
-	if (r >= 0 && !unit->keep)
-		r = make_pipes(unit, ends);
-	if (r >= 0)
-		r = unit->file = launch_file(unit->executor->message, command->run.head.size);
+	if (r >= 0 && unit->detached)
+		r = unit->file = launch_packet(message, command->run.head.size, files[2], permit);
+	else if (r >= 0 && (r = make_pipes(unit, ends)) >= 0)
+		r = unit->file = launch_file(message, command->run.head.size);
 	if (r >= 0 && (command->run.flags & RUNNER_RUN_INPUT))
 		r = input_add(unit, files[0]);
-	return r < 0 ? r : request_send(unit, command, unit->keep ? files : ends);
+	return r < 0 ? r : request_send(unit, command, unit->detached ? files : ends);
 }
 
 static void name_of(struct executor *executor, const struct runner_command *command, char out[UNIT_NAME_MAX])
 {
 	if (command->unit)
-		unit_kept_name(command->unit, out);
+		snprintf(out, UNIT_NAME_MAX, UNIT_DETACHED_PREFIX "%s.service", command->unit);
 	else
 		snprintf(out, UNIT_NAME_MAX, UNIT_PREFIX "%llx-%x.service", (unsigned long long)executor->next_number++,
 			 (unsigned)getpid());
 }
 
 void unit_start(struct executor *executor, struct runner_command *command, const struct rules_verdict *verdict,
-		const int files[2])
+		const int files[PACKET_FDS])
 {
+	_cleanup_(closep) int permit = -1;
 	uint64_t id = command->run.head.id;
 	const char *words;
-	int ends[2] = { -1, -1 }, r = room_find(executor, command->unit, &words);
+	int ends[2] = { -1, -1 }, r = room_find(executor, command->unit, &permit, &words);
 	char name[UNIT_NAME_MAX];
 	struct unit *unit = NULL;
 
 	if (r >= 0 && command->unit)
-		limit_kept(&command->run.head, verdict->keep_s);
+		limit_detached(&command->run.head, verdict->detached_s);
 	if (r >= 0)
 		r = command_pin(executor, command, verdict);
 	if (r >= 0) {
 		name_of(executor, command, name);
-		r = unit_find(executor, name) ? -EEXIST : command->unit ? sweep_spare(executor, command->unit) : 0;
+		r = unit_find(executor, name) ? -EEXIST : 0;
 	}
 	if (r >= 0) {
 		unit = unit_new(executor, &command->run.head, name);
 		r = unit ? 0 : -ENOMEM;
 	}
 	if (r >= 0) {
-		unit->keep = command->unit;
-		r = start(unit, command, files, ends);
+		unit->detached = command->unit;
+		r = start(unit, command, files, permit, ends);
 	}
 	for (int i = 0; i < 2; i++)
 		close_fd(&ends[i]);
 	if (r >= 0) {
+		/* The launcher, or PID 1 in its place, holds a detached run to its deadlines. */
+		if (unit->detached)
+			unit->term_ns = unit->kill_ns = TIME_NEVER;
 		unit_deadline_arm(unit);
 		return;
 	}

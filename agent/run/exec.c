@@ -20,9 +20,9 @@ static int64_t run_build(const struct exec_job *job, const struct exec_request *
 	struct runner_run run = {
 		.head = { .id = job->id, .term_ns = job->term_ns, .kill_ns = job->kill_ns },
 		.group = r->group,
-		.flags = exec_job_is_kept(job) ? RUNNER_RUN_KEEP
-			 : r->input	       ? RUNNER_RUN_INPUT
-					       : 0,
+		.flags = exec_job_is_detached(job) ? RUNNER_RUN_DETACHED
+			 : r->input		   ? RUNNER_RUN_INPUT
+						   : 0,
 		.limits = { [RUNNER_LIMIT_AS] = r->limits.address_space_bytes,
 			    [RUNNER_LIMIT_FSIZE] = r->limits.file_bytes,
 			    [RUNNER_LIMIT_CPU] = r->limits.cpu_s,
@@ -32,7 +32,7 @@ static int64_t run_build(const struct exec_job *job, const struct exec_request *
 	};
 
 	return runner_run_build(run, r->argv, r->envp, r->cwd, r->user, r->action,
-				exec_job_is_kept(job) ? job->unit : NULL, packed, size);
+				exec_job_is_detached(job) ? job->unit : NULL, packed, size);
 }
 
 static int64_t operation_build(const struct exec_job *job, const struct exec_request *r, char *packed, size_t size)
@@ -52,8 +52,8 @@ static int job_pack(struct exec_job *job, const struct exec_request *r)
 	static char packed[RUNNER_MESSAGE_MAX];
 	int64_t len;
 
-	if (job->attached)
-		return exec_link_ask_after(job);
+	if (r->attach)
+		return 0;
 	len = r->operation ? operation_build(job, r, packed, sizeof(packed))
 			   : run_build(job, r, packed, sizeof(packed));
 	if (len < 0)
@@ -68,7 +68,7 @@ static int job_pack(struct exec_job *job, const struct exec_request *r)
 
 static int request_check(const struct exec_request *r)
 {
-	if (r->keep_unit && !runner_unit_valid(r->keep_unit))
+	if (r->unit && !runner_unit_valid(r->unit))
 		return -EINVAL;
 	if (r->operation || r->attach)
 		return 0;
@@ -91,51 +91,57 @@ static void job_init(struct exec_job *job, struct exec *exec, const struct exec_
 	job->outcome.exit_code = -1;
 	job->outcome.words = "";
 	job->operation = r->operation != RUNNER_OPERATION_NONE;
-	job->keep = EXEC_KEEP_NONE;
+	job->files = DETACHED_FILES_NONE;
 	job->input = -1;
-	if (r->keep_unit && exec->config.socket_path)
-		snprintf(job->unit, sizeof(job->unit), "%s", r->keep_unit);
-	job->attached = job->outcome.attached = r->attach;
+	if (r->unit && exec->config.socket_path)
+		snprintf(job->unit, sizeof(job->unit), "%s", r->unit);
+	job->outcome.attached = job->outcome.started = r->attach;
+	if (r->attach)
+		job->state = JOB_RUNNING;
 	job->live = r->live;
 	exec_job_init(job);
 }
 
-int exec_keep_dir(struct exec *exec)
+int exec_detached_dir(struct exec *exec)
 {
-	if (exec->keep_dir < 0 && exec->keep_path)
-		exec->keep_dir = open(exec->keep_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return exec->keep_dir;
+	if (exec->detached_dir < 0 && exec->detached_path)
+		exec->detached_dir = open(exec->detached_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return exec->detached_dir;
 }
 
-/* Without its files one that is asked after can still tell how it ended. */
-static int job_keep(struct exec_job *job, const struct exec_request *r)
+/* One whose files are gone is found to be lost at the first look. */
+static int files_make(struct exec_job *job, const struct exec_request *r)
 {
-	int dir_fd, error;
+	int dir_fd;
 
-	if (!exec_job_is_kept(job))
+	if (!exec_job_is_detached(job))
 		return 0;
-	dir_fd = exec_keep_dir(job->exec);
-	if (dir_fd < 0)
-		return r->attach ? 0 : -EIO;
-	error = r->attach ? exec_keep_open(&job->keep, dir_fd, job->unit)
-			  : exec_keep_create(&job->keep, dir_fd, job->unit);
-	return r->attach ? 0 : error;
+	dir_fd = exec_detached_dir(job->exec);
+	if (r->attach) {
+		if (dir_fd >= 0)
+			detached_files_open(&job->files, dir_fd, job->unit);
+		return 0;
+	}
+	return dir_fd < 0 ? -EIO : detached_files_create(&job->files, dir_fd, job->unit);
 }
 
-static void keep_undo(struct exec_job *job)
+static void files_undo(struct exec_job *job)
 {
-	bool created = job->keep.writers[0] >= 0;
+	bool created = job->files.writers[0] >= 0;
 
-	exec_keep_close(&job->keep);
+	detached_files_close(&job->files);
 	if (created)
-		exec_keep_remove(job->exec->keep_dir, job->unit);
+		detached_files_remove(job->exec->detached_dir, job->unit);
 }
 
-static void keep_watch(struct exec_job *job)
+static void files_watch(struct exec_job *job)
 {
-	if (job->keep.watch < 0)
+	if (!exec_job_is_detached(job))
 		return;
-	ev_io_set(&job->written, job->keep.watch, EV_READ);
+	exec_job_look_in(job, 0);
+	if (job->files.watch < 0)
+		return;
+	ev_io_set(&job->written, job->files.watch, EV_READ);
 	ev_io_start(job->exec->loop, &job->written);
 }
 
@@ -151,14 +157,14 @@ int exec_start(struct exec *exec, const struct exec_request *request, const stru
 		return error;
 	if (exec->stats.running >= exec->config.max_jobs)
 		return -ENOBUFS;
-	error = exec_warm(exec);
-	if ((error == -ENOTCONN || error == -EHOSTDOWN) && !request->attach)
+	error = request->attach ? 0 : exec_warm(exec);
+	if (error == -ENOTCONN || error == -EHOSTDOWN)
 		return error;
 	job = calloc(1, sizeof(*job));
 	if (!job)
 		return -ENOMEM;
 	job_init(job, exec, request);
-	error = job_keep(job, request);
+	error = files_make(job, request);
 	if (error == 0)
 		error = job_pack(job, request);
 	if (error == 0 && request->input && (job->input = fcntl(*request->input, F_DUPFD_CLOEXEC, 3)) < 0)
@@ -166,7 +172,7 @@ int exec_start(struct exec *exec, const struct exec_request *request, const stru
 	if (error < 0) {
 		free(job->message);
 		ev_timer_stop(exec->loop, &job->limit);
-		keep_undo(job);
+		files_undo(job);
 		return error;
 	}
 	job->callbacks = *callbacks;
@@ -176,10 +182,11 @@ int exec_start(struct exec *exec, const struct exec_request *request, const stru
 	exec->tail = &job->next;
 	exec->stats.accepted++;
 	exec->stats.running++;
-	if (!job->attached)
-		exec_job_limit(job, exec_after(job->kill_ns, EXEC_STUCK_MS));
-	keep_watch(job);
+	exec_job_limit(job, exec_job_last(job));
+	files_watch(job);
 	*ret = TAKE_PTR(job);
+	if (request->attach)
+		return 0;
 	/* When that fails the retry timer is set, and the job's limit counts. */
 	if (exec_warm(exec) < 0 && !ev_is_active(&exec->retry))
 		exec_link_retry(exec);
@@ -187,17 +194,18 @@ int exec_start(struct exec *exec, const struct exec_request *request, const stru
 	return 0;
 }
 
-void exec_release(struct exec *exec, const char *unit)
+void exec_forget(struct exec *exec, const char *unit)
 {
-	struct runner_request head = { .op = RUNNER_RELEASE, .id = ++exec->next_id };
-	char packed[sizeof(struct runner_unit_request) + RUNNER_UNIT_SIZE];
-	int64_t len = runner_unit_build(head, unit, packed, sizeof(packed));
+	if (exec_detached_dir(exec) >= 0)
+		detached_files_remove(exec->detached_dir, unit);
+}
 
-	if (exec_keep_dir(exec) >= 0)
-		exec_keep_remove(exec->keep_dir, unit);
-	/* One that is not told finds out by itself that nobody asks for it (sweep.h). */
-	if (len > 0 && exec->fd >= 0)
-		send(exec->fd, packed, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL);
+void exec_cancel_unit(struct exec *exec, const char *unit)
+{
+	struct runner_detached_cancel cancel = runner_detached_cancel_make(++exec->next_id, unit);
+
+	if (exec_warm(exec) == 0 && exec->fd >= 0)
+		send(exec->fd, &cancel, sizeof(cancel), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 void exec_cancel(struct exec_job *job, uint64_t grace_ns)
@@ -208,10 +216,8 @@ void exec_cancel(struct exec_job *job, uint64_t grace_ns)
 		return;
 	job->outcome.cancelled = true;
 	exec_link_cancel(job, kill_ns);
-	if (job->attached && job->state < JOB_RUNNING)
-		return; /* it goes with the question */
 	/* Never sent: nothing to wait for, but `done` is called from the loop only. */
-	exec_job_limit(job, job->state == JOB_UNSENT ? now : exec_after(job->kill_ns, EXEC_STUCK_MS));
+	exec_job_limit(job, job->state == JOB_UNSENT ? now : exec_job_last(job));
 }
 
 void exec_stop(struct exec *exec, uint64_t grace_ns)
@@ -219,7 +225,7 @@ void exec_stop(struct exec *exec, uint64_t grace_ns)
 	if (!exec)
 		return;
 	for (struct exec_job *job = exec->jobs; job; job = job->next)
-		if (!exec_job_is_kept(job))
+		if (!exec_job_is_detached(job))
 			exec_cancel(job, grace_ns);
 	exec->stopping = true;
 }
@@ -247,15 +253,15 @@ struct exec *exec_new(struct ev_loop *loop, const struct exec_config *config)
 		}
 		exec->config.socket_path = exec->socket_path;
 	}
-	if (config->keep_dir) {
-		exec->keep_path = strdup(config->keep_dir);
-		if (!exec->keep_path) {
+	if (config->detached_dir) {
+		exec->detached_path = strdup(config->detached_dir);
+		if (!exec->detached_path) {
 			free(exec->socket_path);
 			free(exec->program);
 			return NULL;
 		}
 	}
-	exec->keep_dir = -1;
+	exec->detached_dir = -1;
 	if (exec->config.max_jobs == 0 || exec->config.max_jobs > EXEC_JOBS_MAX)
 		exec->config.max_jobs = EXEC_JOBS_MAX;
 	if (exec->config.max_output_bytes == 0)
@@ -274,15 +280,15 @@ struct exec *exec_free(struct exec *exec)
 	exec->stopping = true;
 	exec_link_close(exec);
 	for (struct exec_job *job = exec->jobs; job; job = job->next)
-		job->outcome.kept = exec_job_is_kept(job) && (job->state != JOB_UNSENT || job->attached) &&
-				    job->state != JOB_EXITED;
+		job->outcome.goes_on =
+			exec_job_is_detached(job) && job->state != JOB_UNSENT && job->state != JOB_EXITED;
 	exec_link_lose(exec, true, true);
 	ev_timer_stop(exec->loop, &exec->retry);
 	ev_child_stop(exec->loop, &exec->child);
 	free(exec->program);
 	free(exec->socket_path);
-	free(exec->keep_path);
-	close_fd(&exec->keep_dir);
+	free(exec->detached_path);
+	close_fd(&exec->detached_dir);
 	free(exec);
 	return NULL;
 }

@@ -9,9 +9,9 @@
  * Whether a command may run at all is decided by the caller. With `socket_path` it is not started but connected to: the
  * privileged one of an installation (agent/executor/), which decides once more.
  *
- * With `keep_unit` such a command outlives both: it writes to files (exec_keep.h). When the executor is lost it is
- * asked after at the next one, and so it is by the next agent (`attach`); it is lost only when its unit is gone, or
- * there is no executor for EXEC_ATTACH_MS. exec_release when nothing needs to be known of it any more.
+ * With `unit` such a command is a detached run, which outlives both: it writes to files, and so does its launcher when
+ * it has ended (detached_files.h). Once it has begun no executor is needed to follow it, neither by this agent nor by
+ * the next one (`attach`), but to cancel it. exec_forget when nothing needs to be known of it any more.
  */
 #ifndef AGENT_RUN_EXEC_H
 #define AGENT_RUN_EXEC_H
@@ -29,8 +29,6 @@ struct exec_job;
 #define EXEC_DRAIN_MS 200
 /* How long after kill_ns a job is answered at the latest. */
 #define EXEC_STUCK_MS 100
-/* How long an executor that could tell how a kept command ended is waited for. */
-#define EXEC_ATTACH_MS 30000
 /* Jobs at once, whatever the config says (the executor's slots). */
 #define EXEC_JOBS_MAX 64
 
@@ -43,7 +41,7 @@ struct exec_config {
 	int (*child)(int fd, void *data); /* tests: runs this in a forked helper instead of a program; NULL otherwise */
 	size_t max_output_bytes;	  /* kept per stream and job when the request does not say; 0: 256 KiB */
 	unsigned max_jobs;		  /* 0 or more than EXEC_JOBS_MAX: EXEC_JOBS_MAX */
-	const char *keep_dir;		  /* where the files of kept commands are; with socket_path only */
+	const char *detached_dir;	  /* where the files of detached runs are; with socket_path only */
 	void (*lost)(void *data, int error); /* optional: the executor died (0) or could not be started (-errno) */
 	void (*found)(void *data);	     /* optional: after `lost`, there is one again that has answered */
 	void *lost_data;		     /* of both */
@@ -67,14 +65,14 @@ struct exec_request {
 	uint64_t kill_ns;	 /* CLOCK_MONOTONIC: SIGKILL to the whole tree; TIME_NEVER: never */
 	size_t max_output_bytes; /* kept per stream; 0: the config's */
 	struct exec_limits limits;
-	const char *action;    /* what it is for: its name on the wire, */
-	unsigned group;	       /* and its enum policy_group */
-	const char *keep_unit; /* goes on when we end, as this unit (runner_unit_valid); NULL, or no socket_path: it
-				  does not */
-	bool attach; /* to keep_unit, which has been started already: nothing else of the request is looked at but
-			deadlines */
-	bool live;   /* with keep_unit: `output` is to be given everything, not only what is kept */
-	unsigned operation;   /* enum runner_operation: done instead of a program; argv is not looked at */
+	const char *action; /* what it is for: its name on the wire, */
+	unsigned group;	    /* and its enum policy_group */
+	const char *unit;   /* detached: goes on when we end, as this unit (runner_unit_valid); NULL, or no socket_path:
+			       it   does not */
+	bool attach;	    /* to `unit`, which has been started already: nothing else of the request is looked at but
+			       deadlines */
+	bool live;	    /* with `unit`: `output` is to be given everything, not only what is kept */
+	unsigned operation; /* enum runner_operation: done instead of a program; argv is not looked at */
 	const char *argument; /* of the operation; NULL: none */
 	const int *input;     /* see runner/input.h: it is RUNNER_INPUT_FD of the command, and stays the caller's; NULL:
 				 none */
@@ -112,7 +110,7 @@ struct exec_outcome {
 	bool cancelled;
 	bool oom_killed; /* it went over its memory */
 	bool stuck;	 /* SIGKILL did not end it; its slot stays taken until the kernel lets it go */
-	bool kept;	 /* with lost: it is we who end, it goes on */
+	bool goes_on;	 /* with lost: it is we who end, the detached run goes on */
 	bool lost;	 /* the executor died: nothing is known of the command but that it is dead */
 	bool attached;	 /* it had been started by an earlier run of the agent */
 	bool truncated;	 /* output dropped: over the limit, or cut off at the end of the drain time */
@@ -125,7 +123,7 @@ struct exec_outcome {
 struct exec_callbacks {
 	void (*started)(void *data, pid_t pid); /* optional */
 	/*
-	 * Optional; everything, before the cap. `bytes` NULL: so many that were passed over, of a kept command that is
+	 * Optional; everything, before the cap. `bytes` NULL: so many that were passed over, of a detached run that is
 	 * not `live` or writes faster than can be read.
 	 */
 	void (*output)(void *data, enum exec_stream stream, const char *bytes, size_t len);
@@ -189,16 +187,19 @@ int exec_start(struct exec *exec, const struct exec_request *request, const stru
 void exec_cancel(struct exec_job *job, uint64_t grace_ns);
 
 /*
- * Cancels all jobs like exec_cancel, but for those that are to be kept where the executor can keep them, and accepts no
+ * Cancels all jobs like exec_cancel, but for detached runs, and accepts no
  * more. The `done` calls of the others follow. Accepts NULL.
  */
 void exec_stop(struct exec *exec, uint64_t grace_ns);
 
-/* The end of a kept command is known to whoever wanted to know it: PID 1 may forget it, its files go. */
-void exec_release(struct exec *exec, const char *unit);
+/* The end of a detached run is known to all who wanted to know it: its files go. */
+void exec_forget(struct exec *exec, const char *unit);
 
-/* Where the files of kept commands are; -1: nowhere. Stays ours. */
-int exec_keep_dir(struct exec *exec);
+/* Has the executor end a detached run, or let PID 1 forget one that 0.1.0 started; if there is an executor. */
+void exec_cancel_unit(struct exec *exec, const char *unit);
+
+/* Where the files of detached runs are; -1: nowhere. Stays ours. */
+int exec_detached_dir(struct exec *exec);
 
 /* The path of infiniservice-exec as exec_start would find it, for its verbs; in `path` or static. */
 const char *exec_program_path(char *path, size_t size);

@@ -12,9 +12,12 @@
 #include <infiniservice/cleanup.h>
 
 #define READ_SIZE      16384
-#define READS_PER_TURN 8    /* of one pipe or file, before other watchers get theirs */
-#define EXEC_END_MS    2000 /* what a kept command has left to do when its deadline is over, and its files to be read */
-#define LAG_MAX	       (4 << 20) /* of a kept command's file, behind its writer; beyond that it is passed over */
+#define READS_PER_TURN 8	 /* of one pipe or file, before other watchers get theirs */
+#define EXEC_END_MS    2000	 /* for the files of a detached run to be read, or for its launcher to end it */
+#define CANCEL_MS      8000	 /* for an executor to be started, which cancels it */
+#define LOOK_S	       0.1	 /* until the next look at a lock that is free soon */
+#define POLL_S	       1.0	 /* where inotify is not to be had */
+#define LAG_MAX	       (4 << 20) /* of a detached run's file, behind its writer; beyond that it is passed over */
 
 /* ---------------------------------------- the end of a job */
 
@@ -39,7 +42,7 @@ static void job_free(struct exec_job *job)
 	ev_timer_stop(exec->loop, &job->limit);
 	ev_timer_stop(exec->loop, &job->more);
 	ev_io_stop(exec->loop, &job->written);
-	exec_keep_close(&job->keep);
+	detached_files_close(&job->files);
 	for (int i = 0; i < 2; i++)
 		stream_close(exec->loop, &job->streams[i]);
 	close_fd(&job->input);
@@ -148,7 +151,8 @@ static bool job_finished(const struct exec_job *job)
 	if (job->state != JOB_EXITED)
 		return false;
 	for (int i = 0; i < 2; i++)
-		if (exec_job_is_kept(job) ? job->streams[i].output.total < job->ends[i] : job->streams[i].io.fd >= 0)
+		if (exec_job_is_detached(job) ? job->streams[i].output.total < job->ends[i]
+					      : job->streams[i].io.fd >= 0)
 			return false;
 	return true;
 }
@@ -164,7 +168,7 @@ static void on_stream(struct ev_loop *loop, struct ev_io *io, int events)
 		exec_job_done(s->job);
 }
 
-/* ---------------------------------------- output of what is kept */
+/* ---------------------------------------- output of detached runs */
 
 static void output_tell(struct stream *s, const char *bytes, size_t len)
 {
@@ -190,7 +194,8 @@ static void file_read(struct stream *s, uint64_t end)
 
 	for (int i = 0; i < READS_PER_TURN && o->total < end && file_is_wanted(s); i++) {
 		uint64_t left = end - o->total;
-		ssize_t got = exec_keep_read(&job->keep, stream, buffer, left < READ_SIZE ? left : READ_SIZE, o->total);
+		ssize_t got =
+			detached_files_read(&job->files, stream, buffer, left < READ_SIZE ? left : READ_SIZE, o->total);
 
 		if (got <= 0)
 			break;
@@ -201,7 +206,7 @@ static void file_read(struct stream *s, uint64_t end)
 		output_tell(s, NULL, end - o->total);
 		o->total = end;
 	}
-	exec_keep_cut(&job->keep, stream, job->max_output, o->total);
+	detached_files_cut(&job->files, stream, job->max_output, o->total);
 }
 
 static void files_read(struct exec_job *job)
@@ -209,24 +214,88 @@ static void files_read(struct exec_job *job)
 	bool rest = false;
 
 	for (int i = 0; i < 2; i++) {
-		uint64_t end = job->state == JOB_EXITED ? job->ends[i] : exec_keep_size(&job->keep, i);
+		uint64_t end = job->state == JOB_EXITED ? job->ends[i] : detached_files_size(&job->files, i);
 
 		file_read(&job->streams[i], end);
 		rest = rest || job->streams[i].output.total < end;
 	}
-	if (rest && !ev_is_active(&job->more)) {
-		ev_timer_set(&job->more, 0., 0.);
-		ev_timer_start(job->exec->loop, &job->more);
-	}
+	if (rest)
+		exec_job_look_in(job, 0);
 	if (job_finished(job))
 		exec_job_done(job);
+}
+
+static void outcome_take(struct exec_job *job, uint32_t flags, int status, uint64_t end_ns);
+
+/* What something it left behind writes later is not waited for. */
+static void detached_ended(struct exec_job *job, const struct end_record *end)
+{
+	if (end->error) {
+		exec_job_refused(job, end->error, end->stage, "");
+		return;
+	}
+	job->outcome.started = true;
+	outcome_take(job, end->flags, end->status, end->end_ns);
+	for (int i = 0; i < 2; i++)
+		job->ends[i] = detached_files_size(&job->files, i);
+	ev_io_stop(job->exec->loop, &job->written);
+	exec_job_limit(job, exec_after(exec_now(), EXEC_END_MS));
+	files_read(job);
+}
+
+static void detached_lost(struct exec_job *job)
+{
+	if (job->unheard) {
+		exec_job_refused(job, ECONNRESET, EXEC_STAGE_EXECUTOR, job->exec->fault);
+		return;
+	}
+	/* Its launcher may have been cancelled before it could say so. */
+	job->outcome.lost = !job->outcome.cancelled;
+	exec_job_done(job);
+}
+
+/* Reads what was written, and whether it is over. */
+static void look(struct exec_job *job)
+{
+	struct end_record end;
+
+	if (job->state == JOB_EXITED || job->state == JOB_UNSENT) {
+		files_read(job);
+		return;
+	}
+	switch (detached_files_state(&job->files, &end)) {
+	case DETACHED_ENDED:
+		detached_ended(job, &end);
+		return;
+	case DETACHED_LOST:
+		/* The executor that has it will say why, if it does not begin. */
+		if (job->state != JOB_SENT || job->orphaned) {
+			detached_lost(job);
+			return;
+		}
+		break;
+	case DETACHED_RUNNING:
+		if (job->closing)
+			exec_job_look_in(job, LOOK_S);
+		break;
+	}
+	if (job->files.watch < 0)
+		exec_job_look_in(job, POLL_S);
+	files_read(job);
+}
+
+void exec_job_look_in(struct exec_job *job, double after_s)
+{
+	ev_timer_stop(job->exec->loop, &job->more);
+	ev_timer_set(&job->more, after_s, 0.);
+	ev_timer_start(job->exec->loop, &job->more);
 }
 
 static void on_more(struct ev_loop *loop, struct ev_timer *timer, int events)
 {
 	(void)loop;
 	(void)events;
-	files_read(container_of(timer, struct exec_job, more));
+	look(container_of(timer, struct exec_job, more));
 }
 
 static void on_written(struct ev_loop *loop, struct ev_io *io, int events)
@@ -235,8 +304,8 @@ static void on_written(struct ev_loop *loop, struct ev_io *io, int events)
 
 	(void)loop;
 	(void)events;
-	exec_keep_woken(&job->keep);
-	files_read(job);
+	job->closing = detached_files_woken(&job->files) || job->closing;
+	look(job);
 }
 
 /* ---------------------------------------- what the executor says */
@@ -244,26 +313,31 @@ static void on_written(struct ev_loop *loop, struct ev_io *io, int events)
 void exec_job_refused(struct exec_job *job, int error, int stage, const char *words)
 {
 	job->outcome.words = words;
-	if (job->attached) {
-		job->outcome.lost = true; /* it had been started: whatever keeps us from it, its end is not known */
-	} else {
-		job->outcome.spawn_errno = error ? error : EIO;
-		job->outcome.spawn_stage = (enum exec_stage)stage;
-	}
+	job->outcome.spawn_errno = error ? error : EIO;
+	job->outcome.spawn_stage = (enum exec_stage)stage;
 	exec_job_done(job);
 }
 
-/* The deadline of what is asked after may be over already: the executor ends it then, and says so. */
-static void limit_arm_attached(struct exec_job *job)
+/*
+ * A detached run whose deadline is over when it is attached to has been ended by its launcher, or is being ended; to be
+ * cancelled it may need an executor that has to be started.
+ */
+uint64_t exec_job_last(const struct exec_job *job)
 {
-	uint64_t soon = exec_now() + EXEC_END_MS * NS_PER_MS;
+	uint64_t last = exec_after(job->kill_ns, EXEC_STUCK_MS), now = exec_now();
 
-	exec_job_limit(job, exec_after(job->kill_ns < soon ? soon : job->kill_ns, EXEC_STUCK_MS));
+	if (!exec_job_is_detached(job))
+		return last;
+	if (job->outcome.cancelled)
+		return exec_after(job->kill_ns, CANCEL_MS);
+	if (job->outcome.attached && last < exec_after(now, EXEC_END_MS))
+		return exec_after(now, EXEC_END_MS);
+	return last;
 }
 
 void exec_job_started(struct exec_job *job, pid_t pid, int fds[2])
 {
-	for (int i = 0; i < 2 && !exec_job_is_kept(job); i++) {
+	for (int i = 0; i < 2 && !exec_job_is_detached(job); i++) {
 		struct stream *s = &job->streams[i];
 
 		fcntl(fds[i], F_SETFL, O_NONBLOCK);
@@ -271,14 +345,15 @@ void exec_job_started(struct exec_job *job, pid_t pid, int fds[2])
 		ev_io_start(job->exec->loop, &s->io);
 	}
 	job->state = JOB_RUNNING;
-	if (!job->outcome.started)
-		job->begin_ns = exec_now();
+	job->begin_ns = exec_now();
 	job->outcome.started = true;
-	job->ask_until_ns = 0;
-	if (job->attached)
-		limit_arm_attached(job);
 	if (job->callbacks.started)
 		job->callbacks.started(job->data, pid);
+	/* It may be over, and it may be time to cancel it. */
+	if (exec_job_is_detached(job)) {
+		exec_job_look_in(job, 0);
+		exec_link_send(job->exec);
+	}
 }
 
 static void outcome_status(struct exec_outcome *o, int status)
@@ -291,35 +366,27 @@ static void outcome_status(struct exec_outcome *o, int status)
 	}
 }
 
-/* What something it left behind writes later is not waited for. */
-static void kept_exited(struct exec_job *job)
+static void outcome_take(struct exec_job *job, uint32_t flags, int status, uint64_t end_ns)
 {
-	for (int i = 0; i < 2; i++)
-		job->ends[i] = exec_keep_size(&job->keep, i);
-	ev_io_stop(job->exec->loop, &job->written);
-	exec_job_limit(job, exec_after(exec_now(), EXEC_END_MS));
-	files_read(job);
+	struct exec_outcome *o = &job->outcome;
+
+	o->timed_out = flags & RUNNER_TIMED_OUT;
+	o->cancelled = flags & RUNNER_CANCELLED;
+	o->stuck = flags & RUNNER_STUCK;
+	o->lost = flags & RUNNER_LOST;
+	o->oom_killed = flags & RUNNER_OOM;
+	if (!o->stuck && !o->lost)
+		outcome_status(o, status);
+	if (end_ns > job->begin_ns)
+		o->duration_ns = end_ns - job->begin_ns;
+	job->state = JOB_EXITED;
 }
 
 void exec_job_exited(struct exec_job *job, const struct runner_reply *reply)
 {
 	struct exec_outcome *o = &job->outcome;
 
-	o->timed_out = reply->flags & RUNNER_TIMED_OUT;
-	/* An executor that came after the cancelling does not know why it was killed. */
-	o->cancelled = reply->flags & RUNNER_CANCELLED || (o->cancelled && job->attached && WIFSIGNALED(reply->status));
-	o->stuck = reply->flags & RUNNER_STUCK;
-	o->lost = reply->flags & RUNNER_LOST;
-	o->oom_killed = reply->flags & RUNNER_OOM;
-	if (!o->stuck && !o->lost)
-		outcome_status(o, reply->status);
-	if (reply->end_ns > job->begin_ns)
-		o->duration_ns = reply->end_ns - job->begin_ns;
-	job->state = JOB_EXITED;
-	if (exec_job_is_kept(job)) {
-		kept_exited(job);
-		return;
-	}
+	outcome_take(job, reply->flags, reply->status, reply->end_ns);
 	/* Most often all is in the pipes already: no need to wait for the loop to say so. */
 	for (int i = 0; i < 2; i++)
 		while (job->streams[i].io.fd >= 0) {
@@ -360,9 +427,7 @@ static void on_limit(struct ev_loop *loop, struct ev_timer *timer, int events)
 		exec_job_limit(job, job->limit_ns); /* the loop's clock was late when it was set */
 		return;
 	}
-	if (job->attached && job->state < JOB_RUNNING) {
-		o->lost = true;
-	} else if (job->state != JOB_EXITED) {
+	if (job->state != JOB_EXITED) {
 		o->timed_out = !o->cancelled;
 		o->stuck = job->state != JOB_UNSENT;
 		if (o->stuck)

@@ -32,35 +32,50 @@ static void want_write(struct exec *exec, bool yes)
 	ev_io_start(exec->loop, &exec->io);
 }
 
-/* With the files of a command that is to be kept, when it is to be run, or with what it reads. */
+/* With the files of a detached run, or with what the command reads. */
 static ssize_t message_send(const struct exec_job *job)
 {
-	if (job->keep.writers[0] >= 0)
-		return packet_send(job->exec->fd, job->message, job->message_len, job->keep.writers, 2);
+	if (exec_job_is_detached(job))
+		return packet_send(job->exec->fd, job->message, job->message_len, job->files.writers, DETACHED_FILES);
 	return packet_send(job->exec->fd, job->message, job->message_len, &job->input, job->input >= 0);
 }
 
-static bool job_send(struct exec_job *job)
+/* A detached run is known to the executor by its unit, and to be cancelled once it has begun. */
+static bool cancel_send(struct exec_job *job)
 {
 	struct runner_request cancel = { .version = RUNNER_VERSION,
 					 .op = RUNNER_CANCEL,
 					 .size = sizeof(cancel),
 					 .id = job->id,
 					 .kill_ns = job->kill_ns };
+	struct runner_detached_cancel by_unit;
 
+	if (!exec_job_is_detached(job))
+		return send(job->exec->fd, &cancel, sizeof(cancel), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
+	by_unit = runner_detached_cancel_make(job->id, job->unit);
+	return send(job->exec->fd, &by_unit, sizeof(by_unit), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
+}
+
+static bool wants_cancel(const struct exec_job *job)
+{
+	return job->cancel_unsent && (!exec_job_is_detached(job) || job->state != JOB_SENT || job->orphaned);
+}
+
+static bool job_send(struct exec_job *job)
+{
 	if (job->state == JOB_UNSENT) {
 		if (message_send(job) < 0)
 			return false;
-		exec_keep_close_writers(&job->keep);
+		detached_files_close_writers(&job->files);
 		close_fd(&job->input);
 		free(job->message);
 		job->message = NULL;
 		job->state = JOB_SENT;
 	}
-	if (job->cancel_unsent && send(job->exec->fd, &cancel, sizeof(cancel), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-		return false;
-	job->cancel_unsent = false;
-	return true;
+	if (!wants_cancel(job))
+		return true;
+	job->cancel_unsent = !cancel_send(job);
+	return !job->cancel_unsent;
 }
 
 /*
@@ -73,7 +88,7 @@ void exec_link_send(struct exec *exec)
 	if (exec->fd < 0)
 		return;
 	for (struct exec_job *job = exec->jobs; job && !rest; job = job->next)
-		if (job->state == JOB_UNSENT || job->cancel_unsent)
+		if (job->state == JOB_UNSENT || wants_cancel(job))
 			rest = !job_send(job);
 	want_write(exec, rest);
 }
@@ -82,7 +97,11 @@ void exec_link_cancel(struct exec_job *job, uint64_t kill_ns)
 {
 	if (kill_ns < job->kill_ns)
 		job->kill_ns = kill_ns;
-	job->cancel_unsent = job->state != JOB_UNSENT || job->attached;
+	job->cancel_unsent = job->state != JOB_UNSENT;
+	/* What was followed without an executor needs one now. */
+	if (job->cancel_unsent && exec_job_is_detached(job) && exec_warm(job->exec) < 0 &&
+	    !ev_is_active(&job->exec->retry) && !job->exec->stopping)
+		exec_link_retry(job->exec);
 	exec_link_send(job->exec);
 }
 
@@ -109,9 +128,11 @@ static void reply_take(struct exec *exec, const struct runner_answer *answer, in
 		return; /* of another kind than the question */
 	else if (job->operation)
 		exec_job_answered(job, answer);
+	else if (reply->op == RUNNER_EXITED && exec_job_is_detached(job))
+		return; /* its own file tells */
 	else if (reply->op == RUNNER_EXITED)
 		exec_job_exited(job, reply);
-	else if (job->state == JOB_SENT && (exec_job_is_kept(job) || (fds[0] >= 0 && fds[1] >= 0)))
+	else if (job->state == JOB_SENT && (exec_job_is_detached(job) || (fds[0] >= 0 && fds[1] >= 0)))
 		exec_job_started(job, reply->pid, fds);
 	else if (job->state == JOB_SENT) {
 		/* The pipes did not fit into our fd table. The command would run unheard. */
@@ -360,16 +381,14 @@ int exec_warm(struct exec *exec)
 
 /*
  * There is no executor (any more), and there will be none: what waits for one is answered at once, as it would have
- * been without a wait. But what is asked after runs on, and is asked after as long as may be.
+ * been without a wait.
  */
 static void jobs_abandon(struct exec *exec, int error)
 {
 	struct exec_job *job = exec->jobs;
 
 	while (job) {
-		if (job->state != JOB_UNSENT || job->attached) {
-			if (job->attached && !ev_is_active(&exec->retry))
-				exec_link_retry(exec);
+		if (job->state != JOB_UNSENT) {
 			job = job->next;
 			continue;
 		}
@@ -379,36 +398,19 @@ static void jobs_abandon(struct exec *exec, int error)
 	}
 }
 
-/* The job becomes a question for the next executor. */
-int exec_link_ask_after(struct exec_job *job)
-{
-	struct runner_request head = {
-		.op = RUNNER_ATTACH, .id = job->id, .term_ns = job->term_ns, .kill_ns = job->kill_ns
-	};
-	char packed[sizeof(struct runner_unit_request) + RUNNER_UNIT_SIZE];
-	int64_t len = runner_unit_build(head, job->unit, packed, sizeof(packed));
-
-	free(job->message);
-	job->message = len < 0 ? NULL : malloc((size_t)len);
-	if (!job->message)
-		return -ENOMEM;
-	memcpy(job->message, packed, (size_t)len);
-	job->message_len = (size_t)len;
-	job->state = JOB_UNSENT;
-	job->attached = true;
-	job->cancel_unsent = job->outcome.cancelled;
-	/* Executors that die of the question do not make it longer. */
-	if (job->ask_until_ns == 0)
-		job->ask_until_ns = exec_after(exec_now(), EXEC_ATTACH_MS);
-	exec_job_limit(job, job->ask_until_ns);
-	return 0;
-}
-
-static bool waits_for_another(struct exec_job *job, bool unsent_too, bool all)
+/* True of a job that is not lost with its executor: it waits for the next one, or its own files tell of it. */
+static bool goes_on(struct exec_job *job, bool unsent_too, bool all)
 {
 	if (job->state == JOB_UNSENT)
-		return !unsent_too || (job->attached && !all);
-	return !all && exec_job_is_kept(job) && job->state != JOB_EXITED && exec_link_ask_after(job) == 0;
+		return !unsent_too;
+	if (all || !exec_job_is_detached(job))
+		return false;
+	if (job->state == JOB_SENT && !job->orphaned) {
+		job->orphaned = true;
+		job->unheard = !job->exec->spoken;
+		exec_job_look_in(job, 0);
+	}
+	return true;
 }
 
 /* `done` may start new jobs: they are at the end of the list and unsent. */
@@ -417,11 +419,11 @@ void exec_link_lose(struct exec *exec, bool unsent_too, bool all)
 	struct exec_job *job = exec->jobs;
 
 	while (job) {
-		if (waits_for_another(job, unsent_too, all)) {
+		if (goes_on(job, unsent_too, all)) {
 			job = job->next;
 			continue;
 		}
-		if (job->state == JOB_SENT && !job->attached && !exec->spoken) {
+		if (job->state == JOB_SENT && !exec->spoken) {
 			exec_job_refused(job, ECONNRESET, EXEC_STAGE_EXECUTOR, exec->fault);
 		} else {
 			job->outcome.lost = job->state != JOB_EXITED;
@@ -491,13 +493,21 @@ static void on_child(struct ev_loop *loop, struct ev_child *child, int events)
 	executor_lost(exec);
 }
 
+static bool needs_executor(const struct exec *exec)
+{
+	for (const struct exec_job *job = exec->jobs; job; job = job->next)
+		if (job->state == JOB_UNSENT || wants_cancel(job))
+			return true;
+	return false;
+}
+
 static void on_retry(struct ev_loop *loop, struct ev_timer *timer, int events)
 {
 	struct exec *exec = container_of(timer, struct exec, retry);
 
 	(void)loop;
 	(void)events;
-	int error = exec->jobs ? exec_warm(exec) : 0;
+	int error = needs_executor(exec) ? exec_warm(exec) : 0;
 
 	if (error == -ENOTCONN || error == -EHOSTDOWN)
 		jobs_abandon(exec, error);

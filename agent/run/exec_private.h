@@ -12,7 +12,7 @@
 #include <infiniservice/moment.h>
 
 #include "agent/run/exec.h"
-#include "agent/run/exec_keep.h"
+#include "agent/run/detached_files.h"
 #include "agent/runner/protocol.h"
 #include "transport/backoff.h"
 
@@ -42,13 +42,15 @@ struct exec_job {
 	struct ev_timer limit;
 	size_t max_output;
 	bool operation;
-	char unit[RUNNER_UNIT_SIZE]; /* of one that is kept; "": it is not, */
-	bool attached, live;	     /* asks after it instead of running it; all of its output is wanted */
-	struct exec_keep keep;
-	uint64_t ask_until_ns; /* while it is asked after: when that is given up; 0: it is not */
-	uint64_t ends[2];      /* of its files, when it had exited */
+	char unit[RUNNER_UNIT_SIZE]; /* of a detached run; "": it is none, */
+	bool live;		     /* all of its output is wanted */
+	bool orphaned;		     /* sent to an executor that is gone, */
+	bool unheard;		     /* which had said no word */
+	bool closing;		     /* nobody holds the file for its end any more: its lock is free soon */
+	struct detached_files files;
+	uint64_t ends[2]; /* of its files, when it had exited */
 	struct ev_io written;
-	struct ev_timer more; /* the rest of what was written, in the next turn */
+	struct ev_timer more; /* the next look at the files, unless they are written to before */
 	struct stream streams[2];
 	struct exec_outcome outcome;
 	int input;     /* goes with the message; -1: none */
@@ -59,9 +61,9 @@ struct exec_job {
 struct exec {
 	struct ev_loop *loop;
 	struct exec_config config;
-	char *program, *socket_path, *keep_path;
-	int keep_dir; /* -1: not opened yet */
-	int fd;	      /* -1: no executor */
+	char *program, *socket_path, *detached_path;
+	int detached_dir; /* -1: not opened yet */
+	int fd;		  /* -1: no executor */
 	pid_t pid;
 	struct ev_io io;
 	struct ev_child child;
@@ -90,7 +92,7 @@ static inline uint64_t exec_after(uint64_t at_ns, uint64_t ms)
 	return at_ns > TIME_NEVER - ms * NS_PER_MS ? TIME_NEVER : at_ns + ms * NS_PER_MS;
 }
 
-static inline bool exec_job_is_kept(const struct exec_job *job)
+static inline bool exec_job_is_detached(const struct exec_job *job)
 {
 	return *job->unit != '\0';
 }
@@ -100,11 +102,17 @@ static inline bool exec_job_is_kept(const struct exec_job *job)
 /* The watchers of a zeroed job. */
 void exec_job_init(struct exec_job *job);
 
+/* By when it must be answered, as things are. */
+uint64_t exec_job_last(const struct exec_job *job);
+
 /* Its answer must come by then, whatever happens. */
 void exec_job_limit(struct exec_job *job, uint64_t at_ns);
 
 /* Calls `done`, and frees it. Nobody else does. */
 void exec_job_done(struct exec_job *job);
+
+/* Looks at the files of a detached run, from the loop, at the latest after so long. */
+void exec_job_look_in(struct exec_job *job, double after_s);
 
 /* What the executor says of it; each but the second may end it. The pipes are taken over. */
 void exec_job_refused(struct exec_job *job, int error, int stage, const char *words);
@@ -124,12 +132,9 @@ void exec_link_retry(struct exec *exec);
 void exec_link_send(struct exec *exec);
 void exec_link_cancel(struct exec_job *job, uint64_t kill_ns);
 
-/* Makes a question for the next executor of the job. 0 or -ENOMEM. */
-int exec_link_ask_after(struct exec_job *job);
-
 /*
- * Every command it had dies with the executor, so all jobs it knew are lost; what was never sent waits for the next one
- * (unless `unsent_too`), and what is kept is asked after there (unless `all` is to end).
+ * Every command it had dies with the executor, so all jobs it knew are lost, but detached runs (unless `all` is to
+ * end); what was never sent waits for the next one (unless `unsent_too`).
  */
 void exec_link_lose(struct exec *exec, bool unsent_too, bool all);
 

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-#define PACKET_FDS 2
+#define PACKET_FDS 3
 
 /*
  * As recvmsg without waiting; `fds` are those that came (close them), else -1. What comes beyond PACKET_FDS never
@@ -17,7 +17,7 @@ ssize_t packet_receive(int fd, void *bytes, size_t size, int flags, int fds[PACK
 /* As sendmsg without waiting; `count` of at most PACKET_FDS descriptors go along and stay open here. */
 ssize_t packet_send(int fd, void *bytes, size_t len, const int *fds, size_t count);
 
-/* Both closed and -1. */
+/* All closed and -1. */
 void packet_close(int fds[PACKET_FDS]);
 
 #endif

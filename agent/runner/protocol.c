@@ -2,6 +2,7 @@
 #include "agent/runner/protocol.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <infiniservice/cleanup.h>
@@ -15,7 +16,7 @@ int runner_request_parse(const void *message, size_t len, struct runner_request 
 	memcpy(&r, message, sizeof(r));
 	if (r.version != RUNNER_VERSION)
 		return -EPROTO;
-	if (r.size != len || r.op < RUNNER_RUN || r.op > RUNNER_RELEASE || r.kill_ns < r.term_ns)
+	if (r.size != len || r.op < RUNNER_RUN || r.op > RUNNER_CANCEL_DETACHED || r.kill_ns < r.term_ns)
 		return -EBADMSG;
 	if ((r.id == 0) != (r.op == RUNNER_STOP) ||
 	    ((r.op == RUNNER_CANCEL || r.op == RUNNER_STOP) && len != sizeof(r)))
@@ -96,10 +97,10 @@ int runner_run_parse(char *message, size_t len, struct runner_command *ret)
 	ret->user = *rest[1] ? rest[1] : NULL;
 	ret->action = *rest[2] ? rest[2] : NULL;
 	ret->unit = *rest[3] ? rest[3] : NULL;
-	if ((ret->run.flags & ~(RUNNER_RUN_KEEP | RUNNER_RUN_INPUT)) ||
-	    ret->run.flags == (RUNNER_RUN_KEEP | RUNNER_RUN_INPUT))
+	if ((ret->run.flags & ~(RUNNER_RUN_DETACHED | RUNNER_RUN_INPUT)) ||
+	    ret->run.flags == (RUNNER_RUN_DETACHED | RUNNER_RUN_INPUT))
 		return -EBADMSG;
-	if (!(ret->run.flags & RUNNER_RUN_KEEP) != !ret->unit || (ret->unit && !runner_unit_valid(ret->unit)))
+	if (!(ret->run.flags & RUNNER_RUN_DETACHED) != !ret->unit || (ret->unit && !runner_unit_valid(ret->unit)))
 		return -EBADMSG;
 	if (ret->argv[0][0] != '/' || (ret->cwd && ret->cwd[0] != '/'))
 		return -EINVAL;
@@ -159,38 +160,29 @@ int64_t runner_run_build(struct runner_run run, const char *const argv[], const 
 	return (int64_t)w.len;
 }
 
-int runner_unit_parse(char *message, size_t len, struct runner_unit_request *ret, const char **ret_unit)
+int runner_detached_cancel_parse(const void *message, size_t len, struct runner_detached_cancel *ret)
 {
 	struct runner_request head;
-	char *at = message + sizeof(*ret), *unit;
 	int error = runner_request_parse(message, len, &head);
 
 	if (error < 0)
 		return error;
-	if ((head.op != RUNNER_ATTACH && head.op != RUNNER_RELEASE) || len < sizeof(*ret))
+	if (head.op != RUNNER_CANCEL_DETACHED || len != sizeof(*ret))
 		return -EBADMSG;
 	memcpy(ret, message, sizeof(*ret));
-	if (ret->strings != len - sizeof(*ret) || ret->reserved != 0 ||
-	    strings_split(&at, message + len, &unit, 1) < 0 || at != message + len || !runner_unit_valid(unit))
+	if (ret->unit[sizeof(ret->unit) - 1] != '\0' || !runner_unit_valid(ret->unit))
 		return -EBADMSG;
-	*ret_unit = unit;
 	return 0;
 }
 
-int64_t runner_unit_build(struct runner_request head, const char *unit, void *out, size_t size)
+struct runner_detached_cancel runner_detached_cancel_make(uint64_t id, const char *unit)
 {
-	struct runner_unit_request request = { .head = head };
-	struct writer w = { .out = out, .len = sizeof(request), .size = size };
+	struct runner_detached_cancel cancel = {
+		.head = { .version = RUNNER_VERSION, .op = RUNNER_CANCEL_DETACHED, .size = sizeof(cancel), .id = id }
+	};
 
-	if (!runner_unit_valid(unit))
-		return -EINVAL;
-	if (size < sizeof(request) || string_put(&w, unit) < 0)
-		return -E2BIG;
-	request.head.version = RUNNER_VERSION;
-	request.head.size = (uint32_t)w.len;
-	request.strings = (uint32_t)(w.len - sizeof(request));
-	memcpy(out, &request, sizeof(request));
-	return (int64_t)w.len;
+	snprintf(cancel.unit, sizeof(cancel.unit), "%s", unit);
+	return cancel;
 }
 
 int runner_operation_parse(char *message, size_t len, struct runner_call *ret)

@@ -3,12 +3,12 @@
  * What the agent and the runner or executor say to each other over a SOCK_SEQPACKET socket: fixed binary structures in
  * the machine's byte order, one message a packet, because no parser of free text belongs in the part that may hold
  * privilege. A RUN carries its strings behind the header, each ended by NUL: argv, then the environment, then cwd,
- * user, action and unit ("" for none); an OPERATION action and argument; ATTACH and RELEASE the unit. Parsing is a pure
- * function of bytes; every count and length is checked against the packet.
+ * user, action and unit ("" for none); an OPERATION action and argument. Parsing is a pure function of bytes; every
+ * count and length is checked against the packet.
  *
- * A RUN that is to be kept outlives both of them. Its output goes to two files of the agent's, whose descriptors come
- * with the RUN by SCM_RIGHTS (stdout, stderr); its unit has a name that the agent chose, so that whoever comes after it
- * can ask how it ended.
+ * A detached RUN outlives both of them. Three files of the agent's come with it by SCM_RIGHTS: stdout, stderr, and the
+ * one that its end is written to (end_record.h); the agent, or the next one, learns of the end from that file alone.
+ * Its unit has a name that the agent chose, by which it can be cancelled.
  *
  * Two programs speak it: the runner that the agent starts for itself (runner.h), which runs what it is told, and
  * the one that an installation starts with privilege (agent/executor/), which asks the policy first and alone does
@@ -21,26 +21,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RUNNER_VERSION	   3
+#define RUNNER_VERSION	   4
 #define RUNNER_STRINGS_MAX (128 * 1024)
 #define RUNNER_ARGS_MAX	   1024 /* argc and envc, each */
 #define RUNNER_MESSAGE_MAX (RUNNER_STRINGS_MAX + 256)
 #define RUNNER_SLOTS	   64
 #define RUNNER_TEXT_MAX	   512 /* behind a reply */
-#define RUNNER_UNIT_SIZE   34  /* of the agent's part of a kept unit's name: 16 digits, a dash, 16 digits, NUL */
+#define RUNNER_UNIT_SIZE   34  /* of the agent's part of a detached run's unit: 16 digits, a dash, 16 digits, NUL */
 
 enum runner_op {
 	RUNNER_RUN = 1,	      /* answered by STARTED and, when that has no error, EXITED; or by REFUSED */
 	RUNNER_CANCEL = 2,    /* SIGTERM now, SIGKILL at kill_ns; no answer of its own, unknown ids are ignored */
 	RUNNER_STOP = 3,      /* as the end of the socket: SIGKILL to all, and the runner (or supervisor) leaves */
 	RUNNER_OPERATION = 4, /* something done for the agent without a program; answered by ANSWERED or REFUSED */
-	RUNNER_ATTACH =
-		5, /* to a kept unit: STARTED and EXITED as if it had been run now; REFUSED, ENOENT: there is none */
-	RUNNER_RELEASE = 6, /* nobody will ask for a kept unit's end any more; no answer; one that still runs goes on */
-	RUNNER_STARTED = 65, /* carries the read ends of stdout and stderr by SCM_RIGHTS, but for what is kept */
-	RUNNER_EXITED = 66,
-	RUNNER_REFUSED = 67,  /* never started: error says why */
-	RUNNER_ANSWERED = 68, /* an operation was done (error 0), or could not be: the peer's words follow */
+	RUNNER_CANCEL_DETACHED = 5, /* as CANCEL, of a detached run of whichever agent; no answer */
+	RUNNER_STARTED = 65,	    /* carries the read ends of stdout and stderr by SCM_RIGHTS, unless detached */
+	RUNNER_EXITED = 66,	    /* never of a detached run */
+	RUNNER_REFUSED = 67,	    /* never started: error says why */
+	RUNNER_ANSWERED = 68,	    /* an operation was done (error 0), or could not be: the peer's words follow */
 };
 
 /* What needs rights and is one call to the service manager or the login manager. */
@@ -85,17 +83,16 @@ struct runner_run {
 	uint32_t flags;	  /* RUNNER_RUN_… */
 };
 
-#define RUNNER_RUN_KEEP 1U /* goes on when agent and executor end */
+#define RUNNER_RUN_DETACHED 1U /* goes on when agent and executor end */
 #define RUNNER_RUN_INPUT                                                                                               \
-	2U /* a descriptor comes along, see input.h: it is RUNNER_INPUT_FD of the command; not with KEEP */
+	2U /* a descriptor comes along, see input.h: it is RUNNER_INPUT_FD of the command; not with DETACHED */
 
 #define RUNNER_INPUT_FD	  3
 #define RUNNER_INPUT_PATH "/proc/self/fd/3"
 
-struct runner_unit_request {	    /* ATTACH, RELEASE */
-	struct runner_request head; /* ATTACH: the deadlines that the command has had from the start */
-	uint32_t strings;
-	uint32_t reserved;
+struct runner_detached_cancel {
+	struct runner_request head;
+	char unit[40]; /* a valid name, ended by NUL */
 };
 
 struct runner_operation_request {
@@ -160,7 +157,7 @@ struct runner_command {
 	const char *cwd;    /* NULL: none given */
 	const char *user;   /* NULL: none given */
 	const char *action; /* NULL: none given */
-	const char *unit;   /* NULL: not to be kept */
+	const char *unit;   /* NULL: not detached */
 };
 
 /* The same of a OPERATION. */
@@ -172,11 +169,12 @@ struct runner_call {
 /* Checks what all requests share. 0 and *ret, -EBADMSG (sizes, op, id, deadlines) or -EPROTO (another version). */
 int runner_request_parse(const void *message, size_t len, struct runner_request *ret);
 
-/* Whether this may be the agent's part of a kept unit's name: hexadecimal digits, a dash, hexadecimal digits. */
+/* Whether this may be the agent's part of the name of a detached run's unit: hexadecimal digits, a dash, hexadecimal
+ * digits. */
 bool runner_unit_valid(const char *unit);
 
 /*
- * Takes a RUN apart: -EBADMSG for anything that is not exactly one well-formed RUN (to be kept: with a valid unit),
+ * Takes a RUN apart: -EBADMSG for anything that is not exactly one well-formed RUN (detached: with a valid unit),
  * -EINVAL for argv[0] or cwd that is not an absolute path, an environment entry without a name, or a limit out of
  * range. *ret is scratch on failure. Writes nothing else.
  */
@@ -190,11 +188,11 @@ int runner_run_parse(char *message, size_t len, struct runner_command *ret);
 int64_t runner_run_build(struct runner_run run, const char *const argv[], const char *const envp[], const char *cwd,
 			 const char *user, const char *action, const char *unit, void *out, size_t size);
 
-/* An ATTACH or RELEASE taken apart: 0 with *ret and the unit's valid name (within the message), -EBADMSG or -EPROTO. */
-int runner_unit_parse(char *message, size_t len, struct runner_unit_request *ret, const char **ret_unit);
+/* A CANCEL_DETACHED: 0, -EBADMSG or -EPROTO. */
+int runner_detached_cancel_parse(const void *message, size_t len, struct runner_detached_cancel *ret);
 
-/* Builds one: op, id and deadlines of the head set. The length, -EINVAL for a name that is none, or -E2BIG. */
-int64_t runner_unit_build(struct runner_request head, const char *unit, void *out, size_t size);
+/* Makes one for a valid name. */
+struct runner_detached_cancel runner_detached_cancel_make(uint64_t id, const char *unit);
 
 /* A OPERATION taken apart: 0, -EBADMSG or -EPROTO. */
 int runner_operation_parse(char *message, size_t len, struct runner_call *ret);

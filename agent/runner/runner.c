@@ -193,11 +193,9 @@ static void agent_read(struct runner *e)
 		request_run(e, &head, (size_t)len, fds[0]);
 	else if (head.op == RUNNER_CANCEL)
 		request_cancel(e, &head);
-	else if (head.op == RUNNER_OPERATION) /* the privileged one's: an agent that may do it does it itself */
+	else if (head.op == RUNNER_OPERATION) /* the privileged executor's */
 		reply_refused(e, head.id, EOPNOTSUPP);
-	else if (head.op == RUNNER_ATTACH) /* nothing that is run here outlives us */
-		reply_refused(e, head.id, ENOENT);
-	else if (head.op != RUNNER_RELEASE)
+	else if (head.op != RUNNER_CANCEL_DETACHED) /* nothing that is run here outlives us */
 		runner_end(e);
 	packet_close(fds);
 }

@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "agent/executor/allow_list.h"
+#include "agent/runner/end_record.h"
 #include "agent/config/config.h"
 #include "require.h"
 
@@ -31,7 +32,7 @@ static void run(char *message, size_t size)
 	if (runner_run_parse(message, size, &command) < 0)
 		return;
 	REQUIRE(command.argv[0][0] == '/' && !command.argv[command.run.argc]);
-	REQUIRE(!(command.run.flags & RUNNER_RUN_KEEP) == !command.unit);
+	REQUIRE(!(command.run.flags & RUNNER_RUN_DETACHED) == !command.unit);
 	if (command.unit)
 		require_unit(command.unit);
 	for (unsigned i = 0; i < command.run.argc; i++)
@@ -61,17 +62,21 @@ static void operation(char *message, size_t size)
 	REQUIRE(len == (int64_t)size && memcmp(again, message, size) == 0);
 }
 
-static void unit(char *message, size_t size)
+static void cancel(char *message, size_t size)
 {
-	struct runner_unit_request request;
-	const char *name;
-	int64_t len;
+	struct runner_detached_cancel cancel;
 
-	if (runner_unit_parse(message, size, &request, &name) < 0)
-		return;
-	require_unit(name);
-	len = runner_unit_build(request.head, name, again, sizeof(again));
-	REQUIRE(len == (int64_t)size && memcmp(again, message, size) == 0);
+	if (runner_detached_cancel_parse(message, size, &cancel) == 0)
+		require_unit(cancel.unit);
+}
+
+static void end(const char *text, size_t size)
+{
+	char line[END_RECORD_MAX];
+	struct end_record record;
+
+	if (end_record_parse(text, size, &record) == 0)
+		REQUIRE(end_record_format(&record, line) == size && memcmp(line, text, size) == 0);
 }
 
 /* What the agent takes from the executor. */
@@ -98,7 +103,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	reply(message, size);
 	run(message, size);
 	operation(message, size);
-	unit(message, size);
+	cancel(message, size);
+	end(message, size);
 	free(message);
 	return 0;
 }

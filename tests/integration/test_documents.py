@@ -33,11 +33,11 @@ def story_every_file_that_the_agent_makes_is_in_its_manual():
     for folder, _, files in os.walk(os.path.join(ROOT, "agent")):
         for name in files:
             if name.endswith((".c", ".h")):
-                found = re.findall(r"^#define\s+(?:JOURNAL_NAME|LATEST_NAME|SCRIPT_DIR|NONCES_NAME|SEQ_FILE|LOCK_FILE|IDENTITY_FILE|EXEC_KEEP_PREFIX|PREPARE_DIR)\s+\"([^\"]+)\"",
+                found = re.findall(r"^#define\s+(?:JOURNAL_NAME|LATEST_NAME|SCRIPT_DIR|NONCES_NAME|SEQ_FILE|LOCK_FILE|IDENTITY_FILE|DETACHED_FILES_PREFIX|PREPARE_DIR)\s+\"([^\"]+)\"",
                                    text_of(folder, name), re.M)
                 names.update(found)
     names.update(re.findall(r"^#define AUDIT_FILE\w*\s+\"([^\"]+)\"", text_of("include", "infiniservice", "audit.h"), re.M))
-    assert {"audit.ndjson", "audit.ndjson.1", "commands.journal", "latest.json", "lock", "seq", "scripts", "keep-", "nonces", "vm_id"} <= names, names
+    assert {"audit.ndjson", "audit.ndjson.1", "commands.journal", "latest.json", "lock", "seq", "scripts", "detached-", "nonces", "vm_id"} <= names, names
     agent, host = talk(tap.keep, {"commands.allow_unsafe": "yes", "timers.metrics_interval_ms": 100})
     host.run("true")
     host.send({"type": "pending_scripts_response", "scripts": [{"execution_id": "x1", "script_name": "n", "script_content": "true", "shell": "bash", "input_values": {}}]})

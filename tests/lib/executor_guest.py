@@ -24,4 +24,4 @@ def running(guest, marker):
 
 
 def units(guest):
-    return guest.sh("systemctl list-units --all --plain --no-legend 'infiniservice-cmd-*' 'infiniservice-keep-*' | cut -d' ' -f1").split()
+    return guest.sh("systemctl list-units --all --plain --no-legend 'infiniservice-cmd-*' 'infiniservice-detached-*' 'infiniservice-keep-*' | cut -d' ' -f1").split()

@@ -226,9 +226,9 @@ static void only_packages_and_golden_images_outlive_the_agent_and_not_for_ever(v
 
 	(void)state;
 	allow("control packages power", "", "commands.allow_unsafe=yes");
-	assert_int_equal(judge("PackageInstall", GROUP_PACKAGES, APT_DO "install -- hello").keep_s, 7200);
-	assert_int_equal(judge("UpdateSystemSoftware", GROUP_PACKAGES, APT_DO "dist-upgrade").keep_s, 7200);
-	assert_int_equal(judge("PrepareGoldenImage", GROUP_POWER, "/x/infiniservice-exec golden").keep_s, 1800);
+	assert_int_equal(judge("PackageInstall", GROUP_PACKAGES, APT_DO "install -- hello").detached_s, 7200);
+	assert_int_equal(judge("UpdateSystemSoftware", GROUP_PACKAGES, APT_DO "dist-upgrade").detached_s, 7200);
+	assert_int_equal(judge("PrepareGoldenImage", GROUP_POWER, "/x/infiniservice-exec golden").detached_s, 1800);
 	command.unit = unit;
 	assert_null(rules_judge_run(&command, &config).refusal);
 	judge("unsafe", GROUP_EXEC, "/bin/true");

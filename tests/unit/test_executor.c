@@ -26,9 +26,11 @@
 #include <infiniservice/moment.h>
 
 #include "agent/executor/executor.h"
+#include "agent/executor/launch.h"
 #include "agent/executor/manager_call.h"
 #include "agent/packages/manager.h"
 #include "agent/rules/policy.h"
+#include "agent/runner/packet.h"
 #include "tests/room.h"
 
 const bool test_can_destroy = true;
@@ -37,24 +39,30 @@ const bool test_can_destroy = true;
 
 static char dir[] = "/tmp/test_executor.XXXXXX";
 static char manager_path[64], executor_path[64], config_path[64], output_path[64], log_path[64], limit_path[64],
-	run_path[64];
+	run_path[64], end_path[64];
 static pid_t manager_pid, executor_pid;
 static int stops[2]; /* the manager writes a byte at each StopUnit */
 
 /* ----------------------------------------------------------------------- a service manager of three kinds of units */
 
-/* Units that are kept: remembered after their end, until they are let go. */
-static struct kept_unit {
+/* Detached runs: their launchers, with the descriptors that came in the packet. */
+static struct launcher {
 	char name[64];
-	bool over;
-} kept_units[4];
+	int fds[PACKET_FDS];
+} launchers[4];
 
-static struct kept_unit *kept_find(const char *name)
+static struct launcher *launcher_find(const char *name)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(kept_units); i++)
-		if (strcmp(kept_units[i].name, name) == 0)
-			return &kept_units[i];
+	for (size_t i = 0; i < ARRAY_SIZE(launchers); i++)
+		if (strcmp(launchers[i].name, name) == 0)
+			return &launchers[i];
 	return NULL;
+}
+
+static void launcher_end(struct launcher *launcher)
+{
+	packet_close(launcher->fds);
+	*launcher->name = '\0';
 }
 
 static void properties(sd_bus *bus, const char *name, const char *interface, const char *state, int code, int status,
@@ -75,55 +83,38 @@ static void properties(sd_bus *bus, const char *name, const char *interface, con
 	free(path);
 }
 
-static void kept_append(sd_bus_message *m, const struct kept_unit *unit, bool service)
+static void unit_is(sd_bus *bus, const char *name, const char *state, int code, int status, const char *result)
 {
-	if (service)
-		sd_bus_message_append(m, "a{sv}", 5, "ExecMainPID", "u", unit ? 4711 : 0, "ExecMainCode", "i",
-				      unit && unit->over ? CLD_EXITED : 0, "ExecMainStatus", "i",
-				      unit && unit->over ? 3 : 0, "Result", "s", "success",
-				      "ExecMainExitTimestampMonotonic", "t",
-				      unit && unit->over ? (uint64_t)7000000 : 0);
-	else
-		sd_bus_message_append(m, "a{sv}", 2, "ActiveState", "s", unit ? "active" : "inactive", "SubState", "s",
-				      !unit	   ? "dead"
-				      : unit->over ? "exited"
-						   : "running");
+	properties(bus, name, "org.freedesktop.systemd1.Service", NULL, code, status, result);
+	properties(bus, name, "org.freedesktop.systemd1.Unit", state, 0, 0, NULL);
 }
 
-static void kept_changed(sd_bus *bus, const struct kept_unit *unit)
+/* For the test to read: what the launcher of the last unit is told to become. */
+static void note_run(const char *message, ssize_t len)
 {
-	char *path = NULL;
+	FILE *out = fopen(run_path, "we");
 
-	sd_bus_path_encode("/org/freedesktop/systemd1/unit", unit->name, &path);
-	for (int service = 1; service >= 0; service--) {
-		sd_bus_message *signal = NULL;
-
-		sd_bus_message_new_signal(bus, &signal, path, "org.freedesktop.DBus.Properties", "PropertiesChanged");
-		sd_bus_message_append(signal, "s",
-				      service ? "org.freedesktop.systemd1.Service" : "org.freedesktop.systemd1.Unit");
-		kept_append(signal, unit, service);
-		sd_bus_message_append(signal, "as", 0);
-		sd_bus_send(bus, signal, NULL);
-		sd_bus_message_unref(signal);
-	}
-	free(path);
+	if (len < 0 || !out || fwrite(message, 1, (size_t)len, out) != (size_t)len || fclose(out) != 0)
+		_exit(1);
 }
 
-/* "PackageInstall" is over at once, any other goes on for ever. */
-static int kept_start(sd_bus_message *m, const char *name, const char *action, int out)
+/* "PackageInstall" says something and is over at once, any other goes on for ever. */
+static int launcher_start(sd_bus_message *m, const char *name, const char *action, const int stdio[2])
 {
-	sd_bus *bus = sd_bus_message_get_bus(m);
-	struct kept_unit *unit = kept_find("");
+	static char message[RUNNER_MESSAGE_MAX];
+	struct launcher *launcher = launcher_find("");
 
-	if (kept_find(name) || !unit)
+	if (launcher_find(name) || !launcher)
 		return sd_bus_reply_method_errorf(m, "org.freedesktop.systemd1.UnitExists", "it is there");
-	snprintf(unit->name, sizeof(unit->name), "%s", name);
-	unit->over = false;
+	snprintf(launcher->name, sizeof(launcher->name), "%s", name);
+	note_run(message, packet_receive(stdio[0], message, sizeof(message), 0, launcher->fds));
 	sd_bus_reply_method_return(m, "o", "/org/freedesktop/systemd1/job/1");
-	kept_changed(bus, unit);
-	unit->over = strcmp(action, "PackageInstall") == 0;
-	if (unit->over && write(out, "hello", 5) == 5)
-		kept_changed(bus, unit);
+	unit_is(sd_bus_message_get_bus(m), name, "active", 0, 0, "success");
+	if (strcmp(action, "PackageInstall") != 0)
+		return 1;
+	if (write(stdio[1], "hello", 5) != 5 || write(launcher->fds[LAUNCH_FD_RESULT], "end", 3) != 3)
+		_exit(1);
+	launcher_end(launcher);
 	return 1;
 }
 
@@ -156,57 +147,54 @@ static int load_unit(sd_bus_message *m)
 	return r;
 }
 
-static int kept_get_all(sd_bus_message *m)
+static int get_all(sd_bus_message *m)
 {
 	sd_bus_message *reply = NULL;
-	const char *interface = "";
 	char *name = NULL;
 
-	sd_bus_message_read(m, "s", &interface);
 	sd_bus_path_decode(sd_bus_message_get_path(m), "/org/freedesktop/systemd1/unit", &name);
 	sd_bus_message_new_method_return(m, &reply);
-	if (name && !strstr(name, "-keep-"))
-		facts_append(reply, name);
-	else
-		kept_append(reply, kept_find(name ? name : "?"),
-			    strcmp(interface, "org.freedesktop.systemd1.Service") == 0);
+	facts_append(reply, name ? name : "?");
 	sd_bus_send(NULL, reply, NULL);
 	sd_bus_message_unref(reply);
 	free(name);
 	return 1;
 }
 
+static bool something_is_left; /* by an executor before this one */
+
 static int list_units(sd_bus_message *m)
 {
 	sd_bus_message *reply = NULL;
-	const char *pattern = "";
+	const char *pattern = "", *name = "infiniservice-cmd-0-0.service";
 
 	sd_bus_message_read(m, "asas", 0, 1, &pattern);
 	sd_bus_message_new_method_return(m, &reply);
 	sd_bus_message_open_container(reply, 'a', "(ssssssouso)");
-	for (size_t i = 0; i < ARRAY_SIZE(kept_units); i++)
-		if (*kept_units[i].name && fnmatch(pattern, kept_units[i].name, 0) == 0)
-			sd_bus_message_append(reply, "(ssssssouso)", kept_units[i].name, "", "loaded", "active",
-					      kept_units[i].over ? "exited" : "running", "", "/", 0, "", "/");
+	if (something_is_left && fnmatch(pattern, name, 0) == 0)
+		sd_bus_message_append(reply, "(ssssssouso)", name, "", "loaded", "active", "running", "", "/", 0, "",
+				      "/");
 	sd_bus_message_close_container(reply);
 	sd_bus_send(NULL, reply, NULL);
 	sd_bus_message_unref(reply);
 	return 1;
 }
 
-static int stop_unit(const char *name)
+/* Only the launcher of a detached run is sent a signal alone. */
+static int kill_unit(sd_bus_message *m)
 {
-	struct kept_unit *unit = kept_find(name);
+	const char *name = "", *who = "";
+	struct launcher *launcher;
+	int32_t sig = 0;
 
-	if (unit)
-		*unit->name = '\0';
-	return write(stops[1], unit ? "K" : "S", 1) == 1;
-}
-
-static void unit_is(sd_bus *bus, const char *name, const char *state, int code, int status, const char *result)
-{
-	properties(bus, name, "org.freedesktop.systemd1.Service", NULL, code, status, result);
-	properties(bus, name, "org.freedesktop.systemd1.Unit", state, 0, 0, NULL);
+	sd_bus_message_read(m, "ssi", &name, &who, &sig);
+	launcher = launcher_find(name);
+	if (launcher && strcmp(who, "main") == 0 && sig == LAUNCH_CANCEL_SIGNAL) {
+		launcher_end(launcher);
+		if (write(stops[1], "C", 1) != 1)
+			_exit(1);
+	}
+	return sd_bus_reply_method_return(m, NULL);
 }
 
 /* For the test to read: how long the last unit may run. */
@@ -218,19 +206,8 @@ static void note_limit(uint64_t limit_us)
 		_exit(1);
 }
 
-/* For the test to read: what the launcher of the last unit is told to become. */
-static void note_run(int fd)
-{
-	static char message[RUNNER_MESSAGE_MAX];
-	ssize_t len = pread(fd, message, sizeof(message), 0);
-	FILE *out = fopen(run_path, "we");
-
-	if (len < 0 || !out || fwrite(message, 1, (size_t)len, out) != (size_t)len || fclose(out) != 0)
-		_exit(1);
-}
-
 /* Of the properties only these matter here: what it is told to run, where it writes, and which action it is for. */
-static int take_properties(sd_bus_message *m, int *out, char action[32])
+static int take_properties(sd_bus_message *m, int stdio[2], char action[32])
 {
 	const char *name, *word;
 	int r = sd_bus_message_enter_container(m, 'a', "(sv)");
@@ -238,12 +215,9 @@ static int take_properties(sd_bus_message *m, int *out, char action[32])
 	while (r >= 0 && (r = sd_bus_message_enter_container(m, 'r', "sv")) > 0) {
 		r = sd_bus_message_read(m, "s", &name);
 		if (r >= 0 && strcmp(name, "StandardOutputFileDescriptor") == 0) {
-			r = sd_bus_message_read(m, "v", "h", out);
+			r = sd_bus_message_read(m, "v", "h", &stdio[1]);
 		} else if (r >= 0 && strcmp(name, "StandardInputFileDescriptor") == 0) {
-			int fd = -1;
-
-			r = sd_bus_message_read(m, "v", "h", &fd);
-			note_run(fd);
+			r = sd_bus_message_read(m, "v", "h", &stdio[0]);
 		} else if (r >= 0 && strcmp(name, "Description") == 0) {
 			r = sd_bus_message_read(m, "v", "s", &word);
 			snprintf(action, 32, "%s", r < 0 ? "" : strrchr(word, ' ') + 1);
@@ -266,17 +240,19 @@ static int start_unit(sd_bus_message *m)
 {
 	sd_bus *bus = sd_bus_message_get_bus(m);
 	const char *name, *mode;
+	static char message[RUNNER_MESSAGE_MAX];
 	char action[32] = "";
-	int out = -1;
+	int stdio[2] = { -1, -1 };
 
-	if (sd_bus_message_read(m, "ss", &name, &mode) < 0 || take_properties(m, &out, action) < 0)
+	if (sd_bus_message_read(m, "ss", &name, &mode) < 0 || take_properties(m, stdio, action) < 0)
 		return sd_bus_reply_method_errnof(m, EINVAL, "not understood");
-	if (strstr(name, "-keep-"))
-		return kept_start(m, name, action, out);
+	if (strstr(name, "-detached-"))
+		return launcher_start(m, name, action, stdio);
+	note_run(message, pread(stdio[0], message, sizeof(message), 0));
 	sd_bus_reply_method_return(m, "o", "/org/freedesktop/systemd1/job/1");
 	unit_is(bus, name, "active", 0, 0, "success");
 	if (strcmp(action, "unsafe") == 0) {
-		if (write(out, "hello", 5) != 5)
+		if (write(stdio[1], "hello", 5) != 5)
 			_exit(1);
 		unit_is(bus, name, "failed", CLD_EXITED, 7, "exit-code");
 	}
@@ -305,9 +281,11 @@ static int on_call(sd_bus_message *m, void *data, sd_bus_error *error)
 	if (strcmp(member, "StartTransientUnit") == 0)
 		return start_unit(m);
 	if (strcmp(member, "StopUnit") == 0 && sd_bus_message_read(m, "s", &name) >= 0) {
-		if (!kept_find(name))
-			unit_is(bus, name, "failed", CLD_KILLED, SIGKILL, "oom-kill");
-		return stop_unit(name);
+		/* Nobody waits for what 0.1.0 may have left. */
+		if (strstr(name, "-keep-"))
+			return sd_bus_reply_method_errorf(m, "org.freedesktop.systemd1.NoSuchUnit", "not here");
+		unit_is(bus, name, "failed", CLD_KILLED, SIGKILL, "oom-kill");
+		return write(stops[1], "S", 1) == 1;
 	}
 	if (strcmp(member, "StartUnit") == 0 && sd_bus_message_read(m, "s", &name) >= 0) {
 		if (strcmp(name, "absent.service") == 0)
@@ -331,10 +309,12 @@ static int on_call(sd_bus_message *m, void *data, sd_bus_error *error)
 		return sd_bus_reply_method_return(m, NULL);
 	if (strcmp(member, "LoadUnit") == 0)
 		return load_unit(m);
+	if (strcmp(member, "KillUnit") == 0)
+		return kill_unit(m);
 	if (strcmp(member, "ListUnitsByPatterns") == 0)
 		return list_units(m);
 	if (strcmp(member, "GetAll") == 0)
-		return kept_get_all(m);
+		return get_all(m);
 	return 1;
 }
 
@@ -439,6 +419,7 @@ static int begin(void **state)
 	snprintf(log_path, sizeof(log_path), "%s/log", dir);
 	snprintf(limit_path, sizeof(limit_path), "%s/limit", dir);
 	snprintf(run_path, sizeof(run_path), "%s/run", dir);
+	snprintf(end_path, sizeof(end_path), "%s/end", dir);
 	policy_put("[commands]\nallow = control\nallow_unsafe = yes\n");
 	manager_pid = play(manager_main, listen_at(manager_path, SOCK_STREAM));
 	executor_pid = play(executor_main, listen_at(executor_path, SOCK_SEQPACKET));
@@ -471,6 +452,7 @@ static int end(void **state)
 	unlink(log_path);
 	unlink(limit_path);
 	unlink(run_path);
+	unlink(end_path);
 	return rmdir(dir);
 }
 
@@ -497,12 +479,12 @@ static void ask_run(int fd, uint64_t id, const char *action, enum policy_group g
 	assert_int_equal(send(fd, message, (size_t)len, 0), len);
 }
 
-/* A run that is to be kept, with the descriptors for its output. */
-static void ask_kept(int fd, uint64_t id, const char *action, const char *unit, const int *files)
+/* A detached run, with the descriptors of its files. */
+static void ask_detached(int fd, uint64_t id, const char *action, const char *unit, const int *files)
 {
 	static char message[RUNNER_MESSAGE_MAX];
 	union {
-		char bytes[CMSG_SPACE(2 * sizeof(int))];
+		char bytes[CMSG_SPACE(PACKET_FDS * sizeof(int))];
 		struct cmsghdr head;
 	} control = { .bytes = "" };
 	const struct package_manager *apt = package_manager_at(0);
@@ -510,7 +492,7 @@ static void ask_kept(int fd, uint64_t id, const char *action, const char *unit, 
 	const char *argv[PACKAGE_ARGS_MAX], *name = "thing";
 	struct runner_run run = { .head = { .id = id, .term_ns = TIME_NEVER, .kill_ns = TIME_NEVER },
 				  .group = GROUP_PACKAGES,
-				  .flags = RUNNER_RUN_KEEP };
+				  .flags = RUNNER_RUN_DETACHED };
 	struct iovec iov = { .iov_base = message };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 
@@ -521,34 +503,48 @@ static void ask_kept(int fd, uint64_t id, const char *action, const char *unit, 
 	if (files) {
 		control.head = (struct cmsghdr){ .cmsg_level = SOL_SOCKET,
 						 .cmsg_type = SCM_RIGHTS,
-						 .cmsg_len = CMSG_LEN(2 * sizeof(int)) };
-		memcpy(CMSG_DATA(&control.head), files, 2 * sizeof(int));
+						 .cmsg_len = CMSG_LEN(PACKET_FDS * sizeof(int)) };
+		memcpy(CMSG_DATA(&control.head), files, PACKET_FDS * sizeof(int));
 		msg.msg_control = &control;
 		msg.msg_controllen = sizeof(control);
 	}
 	assert_int_equal(sendmsg(fd, &msg, 0), iov.iov_len);
 }
 
-static void ask_unit(int fd, unsigned op, uint64_t id, const char *unit)
+static void ask_cancel(int fd, const char *unit)
 {
-	char message[256];
-	struct runner_request head = { .op = (uint16_t)op, .id = id, .term_ns = TIME_NEVER, .kill_ns = TIME_NEVER };
-	int64_t len = runner_unit_build(head, unit, message, sizeof(message));
+	struct runner_detached_cancel cancel = runner_detached_cancel_make(1, unit);
 
-	assert_int_equal(send(fd, message, (size_t)len, 0), len);
+	assert_int_equal(send(fd, &cancel, sizeof(cancel), 0), sizeof(cancel));
 }
 
-static void files_open(int files[2], int flags)
+/* Of one kind, but that number `odd` is of another. */
+static void files_open(int files[PACKET_FDS], int odd, int flags)
 {
-	files[0] = open(output_path, flags | O_CREAT | O_CLOEXEC, 0600);
-	files[1] = fcntl(files[0], F_DUPFD_CLOEXEC, 3);
-	assert_true(files[0] >= 0 && files[1] >= 0);
+	const char *const paths[PACKET_FDS] = { output_path, output_path, end_path };
+
+	for (int i = 0; i < PACKET_FDS; i++) {
+		files[i] = open(paths[i], (i == odd ? flags : O_WRONLY | O_APPEND) | O_CREAT | O_CLOEXEC, 0600);
+		assert_true(files[i] >= 0);
+	}
 }
 
-static void files_close(int files[2])
+static void is_in(const char *path, const char *text)
 {
-	close_fd(&files[0]);
-	close_fd(&files[1]);
+	char got[16] = "";
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	assert_int_equal(read(fd, got, sizeof(got) - 1), strlen(text));
+	assert_string_equal(got, text);
+	close(fd);
+}
+
+static void executor_is_replaced(void)
+{
+	kill(executor_pid, SIGKILL);
+	waitpid(executor_pid, NULL, 0);
+	unlink(executor_path);
+	executor_pid = play(executor_main, listen_at(executor_path, SOCK_SEQPACKET));
 }
 
 static void let_packages(void)
@@ -842,7 +838,7 @@ static void an_agent_cannot_claim_another_group(void **state)
 static void cuts_off_who_does_not_keep_to_the_protocol_and_serves_the_next(void **state)
 {
 	static const char *const rubbish[] = { "", "GET / HTTP/1.1\r\n",
-					       "\3\0\1\0aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" };
+					       "\4\0\1\0aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" };
 	int fd;
 
 	(void)state;
@@ -951,132 +947,105 @@ static void operations_end_with_the_manager_when_that_goes_away(void **state)
 	close(fd);
 }
 
-static void what_is_kept_writes_to_the_files_it_came_with(void **state)
+static void a_detached_run_has_the_files_it_came_with_and_its_end_is_not_waited_for(void **state)
 {
 	struct runner_answer answer;
-	char text[8] = "";
-	int fd = agent_connect(), files[2], got[2] = { -1, -1 };
+	int fd = agent_connect(), files[PACKET_FDS], got[2] = { -1, -1 };
 
 	(void)state;
 	let_packages();
-	files_open(files, O_WRONLY | O_APPEND);
-	ask_kept(fd, 20, "PackageInstall", "a-1", files);
-	files_close(files);
+	files_open(files, -1, 0);
+	ask_detached(fd, 20, "PackageInstall", "a-1", files);
+	packet_close(files);
 	assert_true(hear(fd, &answer, got));
 	assert_int_equal(answer.reply.op, RUNNER_STARTED);
 	assert_int_equal(got[0], -1);
-	answer = expect(fd, RUNNER_EXITED);
-	assert_int_equal(WEXITSTATUS(answer.reply.status), 3);
-	assert_int_equal(answer.reply.end_ns, 7 * NS_PER_S);
-	files_open(files, O_RDONLY);
-	assert_int_equal(read(files[0], text, sizeof(text)), 5);
-	assert_string_equal(text, "hello");
-	files_close(files);
+	ask_run(fd, 21, "unsafe", GROUP_EXEC);
+	assert_int_equal(expect(fd, RUNNER_REFUSED).reply.id, 21); /* and no EXITED before it */
+	is_in(output_path, "hello");
+	is_in(end_path, "end");
 	close(fd);
 }
 
 static void files_that_are_not_the_agents_own_to_append_to_cut_it_off(void **state)
 {
 	static const int flags[] = { O_RDWR | O_APPEND, O_WRONLY, O_RDONLY };
-	int files[2], fd;
+	int files[PACKET_FDS], fd;
 
 	(void)state;
 	let_packages();
-	for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(flags) * PACKET_FDS; i++) {
 		fd = agent_connect();
-		files_open(files, flags[i]);
-		ask_kept(fd, 21, "PackageInstall", "a-2", files);
-		files_close(files);
+		files_open(files, (int)i % PACKET_FDS, flags[i / PACKET_FDS]);
+		ask_detached(fd, 21, "PackageInstall", "a-2", files);
+		packet_close(files);
 		assert_true(ended(fd));
 		close(fd);
 	}
 	fd = agent_connect();
-	ask_kept(fd, 21, "PackageInstall", "a-2", NULL);
+	ask_detached(fd, 21, "PackageInstall", "a-2", NULL);
 	assert_true(ended(fd));
 	close(fd);
-	fd = agent_connect();
-	files[0] = files[1] = open("/dev/null", O_WRONLY | O_APPEND | O_CLOEXEC);
-	ask_kept(fd, 21, "PackageInstall", "a-2", files);
-	assert_true(ended(fd));
-	close(files[0]);
-	close(fd);
+	for (int i = 0; i < PACKET_FDS; i++) {
+		fd = agent_connect();
+		files_open(files, -1, 0);
+		close(files[i]);
+		files[i] = open("/dev/null", O_WRONLY | O_APPEND | O_CLOEXEC);
+		ask_detached(fd, 21, "PackageInstall", "a-2", files);
+		packet_close(files);
+		assert_true(ended(fd));
+		close(fd);
+	}
 }
 
-static void the_end_of_what_was_kept_is_told_until_it_is_let_go(void **state)
+static char stopped(int wait_ms)
 {
 	struct pollfd wait = { .fd = stops[0], .events = POLLIN };
-	int fd = agent_connect(), files[2];
 	char what = 0;
 
+	if (poll(&wait, 1, wait_ms) > 0)
+		assert_int_equal(read(stops[0], &what, 1), 1);
+	return what;
+}
+
+static void a_detached_run_goes_on_without_its_agent_and_is_cancelled_by_its_unit_alone(void **state)
+{
+	int fd = agent_connect(), files[PACKET_FDS];
+
 	(void)state;
 	let_packages();
-	files_open(files, O_WRONLY | O_APPEND);
-	ask_kept(fd, 22, "PackageInstall", "a-3", files);
-	files_close(files);
-	expect(fd, RUNNER_STARTED);
-	expect(fd, RUNNER_EXITED);
+	files_open(files, -1, 0);
+	ask_detached(fd, 30, "PackageRemove", "a-4", files);
+	packet_close(files);
+	close(fd); /* before it has begun */
+	fd = agent_connect();
+	ask_cancel(fd, "a-5");
+	ask_operation(fd, 31, "cron.service"); /* behind it in the manager's queue */
+	expect(fd, RUNNER_ANSWERED);
+	assert_int_equal(stopped(0), 'J');
+	assert_int_equal(stopped(0), 0);
+	executor_is_replaced();
 	close(fd);
-	for (uint64_t id = 23; id < 25; id++) {
-		fd = agent_connect();
-		ask_unit(fd, RUNNER_ATTACH, id, "a-3");
-		assert_int_equal(expect(fd, RUNNER_STARTED).reply.id, id);
-		assert_int_equal(WEXITSTATUS(expect(fd, RUNNER_EXITED).reply.status), 3);
-		if (id == 23)
-			close(fd);
-	}
-	assert_int_equal(poll(&wait, 1, 0), 0);
-	ask_unit(fd, RUNNER_RELEASE, 25, "a-3");
-	assert_int_equal(poll(&wait, 1, WAIT_MS), 1);
-	assert_int_equal(read(stops[0], &what, 1), 1);
-	assert_int_equal(what, 'K');
-	ask_unit(fd, RUNNER_ATTACH, 26, "a-3");
-	assert_int_equal(expect(fd, RUNNER_REFUSED).reply.error, ENOENT);
+	fd = agent_connect();
+	ask_cancel(fd, "a-4");
+	assert_int_equal(stopped(WAIT_MS), 'C');
 	close(fd);
 }
 
-static void what_is_kept_goes_on_without_its_agent_and_is_not_let_go_before_its_end(void **state)
+static int begin_with_a_unit_left(void **state)
 {
-	struct pollfd wait = { .fd = stops[0], .events = POLLIN };
-	int fd = agent_connect(), files[2];
+	int r;
 
-	(void)state;
-	let_packages();
-	files_open(files, O_WRONLY | O_APPEND);
-	ask_kept(fd, 30, "PackageRemove", "a-4", files);
-	files_close(files);
-	expect(fd, RUNNER_STARTED);
-	close(fd);
-	fd = agent_connect();
-	ask_unit(fd, RUNNER_ATTACH, 31, "a-4");
-	assert_int_equal(expect(fd, RUNNER_STARTED).reply.id, 31);
-	ask_unit(fd, RUNNER_RELEASE, 32, "a-4");
-	ask_unit(fd, RUNNER_ATTACH, 33, "a-5");
-	expect(fd, RUNNER_REFUSED); /* behind the other in the manager's queue */
-	assert_int_equal(poll(&wait, 1, 0), 0);
-	close(fd);
+	something_is_left = true;
+	r = begin(state);
+	something_is_left = false;
+	return r;
 }
 
-static void the_next_executor_finds_what_an_earlier_one_kept(void **state)
+static void what_an_executor_that_is_gone_left_is_ended_at_once(void **state)
 {
-	int fd = agent_connect(), files[2];
-
 	(void)state;
-	let_packages();
-	files_open(files, O_WRONLY | O_APPEND);
-	ask_kept(fd, 40, "PackageRemove", "a-6", files);
-	files_close(files);
-	expect(fd, RUNNER_STARTED);
-	kill(executor_pid, SIGKILL);
-	waitpid(executor_pid, NULL, 0);
-	close(fd);
-	unlink(executor_path);
-	executor_pid = play(executor_main, listen_at(executor_path, SOCK_SEQPACKET));
-	fd = agent_connect();
-	ask_unit(fd, RUNNER_ATTACH, 40, "a-6");
-	assert_int_equal(expect(fd, RUNNER_STARTED).reply.pid, 4711);
-	ask_unit(fd, RUNNER_ATTACH, 41, "a-7");
-	assert_int_equal(expect(fd, RUNNER_REFUSED).reply.id, 41);
-	close(fd);
+	assert_int_equal(stopped(WAIT_MS), 'S');
 }
 
 static void the_ninth_program_is_refused_at_once_and_a_place_is_free_again_when_one_ends(void **state)
@@ -1196,35 +1165,55 @@ static void a_command_is_limited_by_its_unit_alone_whatever_the_agent_says(void 
 	close(fd);
 }
 
-static void one_program_outlives_the_agent_at_a_time_and_for_two_hours_at_most(void **state)
+static void one_run_is_detached_at_a_time_and_for_two_hours_at_most_whichever_executor_began_it(void **state)
 {
 	struct runner_answer answer;
-	int fd = agent_connect(), files[2];
+	int fd = agent_connect(), files[PACKET_FDS];
 
 	(void)state;
 	let_packages();
-	files_open(files, O_WRONLY | O_APPEND);
-	ask_kept(fd, 80, "PackageRemove", "b-1", files);
+	files_open(files, -1, 0);
+	ask_detached(fd, 80, "PackageRemove", "b-1", files);
 	assert_int_equal(expect(fd, RUNNER_STARTED).reply.id, 80);
 	assert_in_range(limit_s(), 7100, 7210);
-	ask_kept(fd, 81, "PackageRemove", "b-2", files);
+	assert_in_range(last_run()->run.head.kill_ns / NS_PER_S, clock_ns(CLOCK_MONOTONIC) / NS_PER_S + 7100,
+			clock_ns(CLOCK_MONOTONIC) / NS_PER_S + 7210);
+	ask_detached(fd, 81, "PackageRemove", "b-2", files);
 	answer = expect(fd, RUNNER_REFUSED);
 	assert_int_equal(answer.reply.error, EBUSY);
 	assert_non_null(strstr(answer.text, "already"));
-	/* An executor that has just come knows of it too, whether the agent asks after it or not. */
-	kill(executor_pid, SIGKILL);
-	waitpid(executor_pid, NULL, 0);
+	executor_is_replaced();
 	close(fd);
-	unlink(executor_path);
-	executor_pid = play(executor_main, listen_at(executor_path, SOCK_SEQPACKET));
 	fd = agent_connect();
-	ask_kept(fd, 82, "PackageRemove", "b-3", files);
+	ask_detached(fd, 82, "PackageRemove", "b-3", files);
 	assert_int_equal(expect(fd, RUNNER_REFUSED).reply.error, EBUSY);
-	ask_unit(fd, RUNNER_ATTACH, 83, "b-1");
+	ask_cancel(fd, "b-1");
+	assert_int_equal(stopped(WAIT_MS), 'C');
+	ask_detached(fd, 83, "PackageRemove", "b-4", files);
 	assert_int_equal(expect(fd, RUNNER_STARTED).reply.id, 83);
-	ask_kept(fd, 84, "PackageRemove", "b-4", files);
+	packet_close(files);
+	close(fd);
+}
+
+static void a_detached_run_is_one_of_the_eight_whichever_executor_began_it(void **state)
+{
+	int fd = agent_connect(), files[PACKET_FDS];
+
+	(void)state;
+	policy_put("[commands]\nallow = control packages\nallow_unsafe = yes\n");
+	files_open(files, -1, 0);
+	ask_detached(fd, 50, "PackageRemove", "c-1", files);
+	expect(fd, RUNNER_STARTED);
+	packet_close(files);
+	executor_is_replaced();
+	close(fd);
+	fd = agent_connect();
+	for (uint64_t id = 51; id < 50 + EXECUTOR_UNITS_MAX; id++) {
+		ask_run(fd, id, "script", GROUP_EXEC);
+		assert_int_equal(expect(fd, RUNNER_STARTED).reply.id, id);
+	}
+	ask_run(fd, 70, "script", GROUP_EXEC);
 	assert_int_equal(expect(fd, RUNNER_REFUSED).reply.error, EBUSY);
-	files_close(files);
 	close(fd);
 }
 
@@ -1297,18 +1286,22 @@ int main(void)
 		cmocka_unit_test_setup_teardown(answers_a_operation_when_its_job_has_ended, begin, end),
 		cmocka_unit_test_setup_teardown(a_job_that_fails_is_told_from_one_that_is_refused, begin, end),
 		cmocka_unit_test_setup_teardown(operations_end_with_the_manager_when_that_goes_away, begin, end),
-		cmocka_unit_test_setup_teardown(what_is_kept_writes_to_the_files_it_came_with, begin, end),
-		cmocka_unit_test_setup_teardown(files_that_are_not_the_agents_own_to_append_to_cut_it_off, begin, end),
-		cmocka_unit_test_setup_teardown(the_end_of_what_was_kept_is_told_until_it_is_let_go, begin, end),
-		cmocka_unit_test_setup_teardown(what_is_kept_goes_on_without_its_agent_and_is_not_let_go_before_its_end,
+		cmocka_unit_test_setup_teardown(a_detached_run_has_the_files_it_came_with_and_its_end_is_not_waited_for,
 						begin, end),
-		cmocka_unit_test_setup_teardown(the_next_executor_finds_what_an_earlier_one_kept, begin, end),
+		cmocka_unit_test_setup_teardown(files_that_are_not_the_agents_own_to_append_to_cut_it_off, begin, end),
+		cmocka_unit_test_setup_teardown(
+			a_detached_run_goes_on_without_its_agent_and_is_cancelled_by_its_unit_alone, begin, end),
+		cmocka_unit_test_setup_teardown(what_an_executor_that_is_gone_left_is_ended_at_once,
+						begin_with_a_unit_left, end),
 		cmocka_unit_test_setup_teardown(
 			the_ninth_program_is_refused_at_once_and_a_place_is_free_again_when_one_ends, begin, end),
 		cmocka_unit_test_setup_teardown(a_command_is_limited_by_its_unit_alone_whatever_the_agent_says, begin,
 						end),
-		cmocka_unit_test_setup_teardown(one_program_outlives_the_agent_at_a_time_and_for_two_hours_at_most,
-						begin, end),
+		cmocka_unit_test_setup_teardown(
+			one_run_is_detached_at_a_time_and_for_two_hours_at_most_whichever_executor_began_it, begin,
+			end),
+		cmocka_unit_test_setup_teardown(a_detached_run_is_one_of_the_eight_whichever_executor_began_it, begin,
+						end),
 		cmocka_unit_test_setup_teardown(leaves_to_its_successor_when_the_agent_is_of_another_version, begin,
 						end),
 	};

@@ -237,57 +237,57 @@ static void a_line_that_parses_prints_the_same(void **state)
 	}
 }
 
-static struct journal_kept apt(const char *unit)
+static struct journal_run apt(const char *unit)
 {
-	static char wish[] = "{\"package\": \"a b\"}";
-	struct journal_kept kept = { .boot_id = "0123456789abcdef0123456789abcdef",
-				     .step = "update-all",
-				     .received_ns = 1,
-				     .term_ns = 2,
-				     .deadline_ns = TIME_NEVER,
-				     .max_output = 4096,
-				     .wish = wish };
+	static char request[] = "{\"package\": \"a b\"}";
+	struct journal_run run = { .boot_id = "0123456789abcdef0123456789abcdef",
+				   .step = "update-all",
+				   .received_ns = 1,
+				   .term_ns = 2,
+				   .deadline_ns = TIME_NEVER,
+				   .max_output = 4096,
+				   .request = request };
 
-	strcpy(kept.unit, unit);
-	return kept;
+	strcpy(run.unit, unit);
+	return run;
 }
 
 static void what_outlives_us_is_found_again_with_its_last_unit(void **state)
 {
-	struct journal_kept first = apt("1-1"), second = apt("1-2");
+	struct journal_run first = apt("1-1"), second = apt("1-2");
 	struct journal journal;
 	uint64_t serial;
 
 	(void)state;
-	second.wish = NULL;
+	second.request = NULL;
 	second.step[0] = '\0';
 	journal_open(&journal, dir);
 	serial = journal_accepted(&journal, JOURNAL_COMMAND, "PackageInstall", "i");
-	journal_keep(&journal, serial, &first);
-	journal_keep(&journal, 0, &first);
-	journal_keep(&journal, 99, &first);
+	journal_detach(&journal, serial, &first);
+	journal_detach(&journal, 0, &first);
+	journal_detach(&journal, 99, &first);
 	journal_close(&journal);
 	for (int i = 0; i < 2; i++) { /* the second time from a file that was written anew */
 		assert_int_equal(journal_open(&journal, dir), 0);
 		assert_int_equal(lost_count(&journal), 1);
-		assert_non_null(journal.lost->kept);
-		assert_string_equal(journal.lost->kept->unit, "1-1");
-		assert_string_equal(journal.lost->kept->boot_id, first.boot_id);
-		assert_string_equal(journal.lost->kept->step, "update-all");
-		assert_string_equal(journal.lost->kept->wish, first.wish);
-		assert_true(journal.lost->kept->deadline_ns == TIME_NEVER && journal.lost->kept->max_output == 4096);
+		assert_non_null(journal.lost->run);
+		assert_string_equal(journal.lost->run->unit, "1-1");
+		assert_string_equal(journal.lost->run->boot_id, first.boot_id);
+		assert_string_equal(journal.lost->run->step, "update-all");
+		assert_string_equal(journal.lost->run->request, first.request);
+		assert_true(journal.lost->run->deadline_ns == TIME_NEVER && journal.lost->run->max_output == 4096);
 		if (i == 0)
 			journal_close(&journal);
 	}
 	journal_adopt(&journal, serial);
 	assert_null(journal.lost);
-	journal_keep(&journal, serial, &second);
+	journal_detach(&journal, serial, &second);
 	journal_close(&journal);
 
 	journal_open(&journal, dir);
-	assert_string_equal(journal.lost->kept->unit, "1-2");
-	assert_string_equal(journal.lost->kept->step, "");
-	assert_null(journal.lost->kept->wish);
+	assert_string_equal(journal.lost->run->unit, "1-2");
+	assert_string_equal(journal.lost->run->step, "");
+	assert_null(journal.lost->run->request);
 	journal_adopt(&journal, serial);
 	journal_answered(&journal, serial);
 	journal_close(&journal);
@@ -304,7 +304,7 @@ static void a_journal_from_before_there_were_units_is_read(void **state)
 	append_text("+ 1 c PackageInstall a\n+ 2 s script b\n- 1\n+ 3 c unsafe c\n");
 	assert_int_equal(journal_open(&journal, dir), 0);
 	assert_int_equal(lost_count(&journal), 2);
-	assert_null(journal.lost->kept);
+	assert_null(journal.lost->run);
 	assert_string_equal(journal.lost->next->id, "c");
 	journal_close(&journal);
 }
@@ -343,24 +343,24 @@ static void a_hostile_unit_is_no_unit(void **state)
 
 static void a_unit_is_read_as_it_was_written(void **state)
 {
-	struct journal_kept kept = apt("ffffffffffffffff-0123456789abcdef");
-	char wish[JOURNAL_WISH_MAX + 1], line[8192];
+	struct journal_run run = apt("ffffffffffffffff-0123456789abcdef");
+	char request[JOURNAL_REQUEST_MAX + 1], line[8192];
 	struct journal_entry *entry = NULL;
 	uint64_t serial;
 	int len;
 
 	(void)state;
-	memset(wish, '"', JOURNAL_WISH_MAX); /* three characters each */
-	wish[JOURNAL_WISH_MAX] = '\0';
-	kept.wish = wish;
-	len = journal_format_kept(7, &kept, line, sizeof(line));
+	memset(request, '"', JOURNAL_REQUEST_MAX); /* three characters each */
+	request[JOURNAL_REQUEST_MAX] = '\0';
+	run.request = request;
+	len = journal_format_run(7, &run, line, sizeof(line));
 	assert_true(len > 0);
 	assert_int_equal(journal_parse(line, (size_t)len - 1, &entry, &serial), 3);
 	assert_int_equal(entry->serial, 7);
-	assert_string_equal(entry->kept->unit, kept.unit);
-	assert_string_equal(entry->kept->wish, wish);
+	assert_string_equal(entry->run->unit, run.unit);
+	assert_string_equal(entry->run->request, request);
 	journal_entry_free(entry);
-	assert_int_equal(journal_format_kept(7, &kept, line, 100), -ENOBUFS);
+	assert_int_equal(journal_format_run(7, &run, line, 100), -ENOBUFS);
 }
 
 int main(void)

@@ -286,7 +286,7 @@ static void what_outlives_the_agent_is_left_to_the_next_one_unanswered(void **st
 {
 	(void)state;
 	ask(&host, "Program", "a");
-	find("a")->kept = true;
+	find("a")->detached = true;
 	ask(&host, "Program", "b");
 	commands_close(&commands);
 	finish("b");

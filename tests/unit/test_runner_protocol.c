@@ -17,6 +17,7 @@
 #include <infiniservice/cleanup.h>
 
 #include "agent/runner/packet.h"
+#include "agent/runner/end_record.h"
 #include "agent/runner/protocol.h"
 #include "agent/runner/tree.h"
 
@@ -268,21 +269,22 @@ static void rejects_damaged_operations(void **state)
 	}
 }
 
-static void what_is_kept_has_a_unit_and_nothing_else_has(void **state)
+static void a_detached_run_has_a_unit_and_nothing_else_has(void **state)
 {
-	struct runner_run keep = plain;
+	struct runner_run detached = plain;
 	int64_t len;
 
 	(void)state;
-	keep.flags = RUNNER_RUN_KEEP;
-	len = runner_run_build(keep, args, env, NULL, NULL, "PackageInstall", "0f-1e", message, sizeof(message));
+	detached.flags = RUNNER_RUN_DETACHED;
+	len = runner_run_build(detached, args, env, NULL, NULL, "PackageInstall", "0f-1e", message, sizeof(message));
 	assert_int_equal(runner_run_parse(message, (size_t)len, &command), 0);
 	assert_string_equal(command.unit, "0f-1e");
-	len = runner_run_build(keep, args, env, NULL, NULL, "PackageInstall", NULL, message, sizeof(message));
+	len = runner_run_build(detached, args, env, NULL, NULL, "PackageInstall", NULL, message, sizeof(message));
 	assert_int_equal(runner_run_parse(message, (size_t)len, &command), -EBADMSG);
 	len = runner_run_build(plain, args, env, NULL, NULL, "PackageInstall", "0f-1e", message, sizeof(message));
 	assert_int_equal(runner_run_parse(message, (size_t)len, &command), -EBADMSG);
-	len = runner_run_build(keep, args, env, NULL, NULL, "PackageInstall", "0f-1e/../x", message, sizeof(message));
+	len = runner_run_build(detached, args, env, NULL, NULL, "PackageInstall", "0f-1e/../x", message,
+			       sizeof(message));
 	assert_int_equal(runner_run_parse(message, (size_t)len, &command), -EBADMSG);
 }
 
@@ -309,74 +311,89 @@ static void takes_names_of_units_by_their_grammar_alone(void **state)
 	assert_true(runner_unit_valid("0-0"));
 	assert_true(runner_unit_valid("0123456789abcdef-fedcba9876543210"));
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-		struct runner_request head = { .op = RUNNER_ATTACH, .id = 1 };
+		struct runner_detached_cancel cancel = runner_detached_cancel_make(1, bad[i]);
 
 		assert_false(runner_unit_valid(bad[i]));
-		assert_int_equal(runner_unit_build(head, bad[i], message, sizeof(message)), -EINVAL);
+		assert_int_equal(runner_detached_cancel_parse(&cancel, sizeof(cancel), &cancel), -EBADMSG);
 	}
 }
 
-static void takes_apart_a_question_for_a_unit(void **state)
+static void takes_apart_what_cancels_a_detached_run(void **state)
 {
-	static const unsigned ops[] = { RUNNER_ATTACH, RUNNER_RELEASE };
-	struct runner_unit_request request;
+	struct runner_detached_cancel cancel = runner_detached_cancel_make(5, "1a-2b"), got;
 	struct runner_call call;
-	const char *unit = NULL;
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(ops); i++) {
-		struct runner_request head = { .op = (uint16_t)ops[i], .id = 5, .term_ns = 3, .kill_ns = 4 };
-		int64_t len = runner_unit_build(head, "1a-2b", message, sizeof(message));
-
-		assert_int_equal(runner_unit_parse(message, (size_t)len, &request, &unit), 0);
-		assert_string_equal(unit, "1a-2b");
-		assert_int_equal(request.head.op, ops[i]);
-		assert_true(request.head.id == 5 && request.head.term_ns == 3 && request.head.kill_ns == 4);
-		assert_int_equal(runner_run_parse(message, (size_t)len, &command), -EBADMSG);
-		assert_int_equal(runner_operation_parse(message, (size_t)len, &call), -EBADMSG);
-		assert_int_equal(runner_unit_build(head, "1a-2b", message, (size_t)len - 1), -E2BIG);
-	}
+	assert_int_equal(runner_detached_cancel_parse(&cancel, sizeof(cancel), &got), 0);
+	assert_string_equal(got.unit, "1a-2b");
+	assert_int_equal(got.head.id, 5);
+	memcpy(message, &cancel, sizeof(cancel));
+	assert_int_equal(runner_run_parse(message, sizeof(cancel), &command), -EBADMSG);
+	assert_int_equal(runner_operation_parse(message, sizeof(cancel), &call), -EBADMSG);
 }
 
-static void rejects_damaged_questions_for_a_unit(void **state)
+static void rejects_damaged_ones_that_cancel_a_detached_run(void **state)
 {
-	struct runner_request head = { .op = RUNNER_ATTACH, .id = 5, .term_ns = 3, .kill_ns = 4 };
 	const struct {
 		size_t offset, width;
 		uint64_t value;
 		int error;
 	} cases[] = {
-		{ offsetof(struct runner_unit_request, head.version), 2, 2, -EPROTO },
-		{ offsetof(struct runner_unit_request, head.op), 2, RUNNER_RUN, -EBADMSG },
-		{ offsetof(struct runner_unit_request, head.op), 2, RUNNER_CANCEL, -EBADMSG },
-		{ offsetof(struct runner_unit_request, head.id), 8, 0, -EBADMSG },
-		{ offsetof(struct runner_unit_request, head.kill_ns), 8, 2, -EBADMSG },
-		{ offsetof(struct runner_unit_request, strings), 4, 2, -EBADMSG },
-		{ offsetof(struct runner_unit_request, strings), 4, UINT32_MAX, -EBADMSG },
-		{ offsetof(struct runner_unit_request, reserved), 4, 1, -EBADMSG },
-		{ sizeof(struct runner_unit_request), 1, '/', -EBADMSG },
-		{ sizeof(struct runner_unit_request) + 2, 1, 0, -EBADMSG },
-		{ sizeof(struct runner_unit_request) + 5, 1, '1', -EBADMSG },
+		{ offsetof(struct runner_detached_cancel, head.version), 2, 3, -EPROTO },
+		{ offsetof(struct runner_detached_cancel, head.op), 2, RUNNER_RUN, -EBADMSG },
+		{ offsetof(struct runner_detached_cancel, head.op), 2, RUNNER_CANCEL, -EBADMSG },
+		{ offsetof(struct runner_detached_cancel, head.id), 8, 0, -EBADMSG },
+		{ offsetof(struct runner_detached_cancel, head.term_ns), 8, 2, -EBADMSG },
+		{ offsetof(struct runner_detached_cancel, unit), 1, '/', -EBADMSG },
+		{ offsetof(struct runner_detached_cancel, unit) + 2, 1, 0, -EBADMSG },
+		{ offsetof(struct runner_detached_cancel, unit) + 39, 1, '1', -EBADMSG },
 	};
-	struct runner_unit_request request;
-	const char *unit = NULL;
-	int64_t len = 0;
+	struct runner_detached_cancel got;
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		len = runner_unit_build(head, "1a-2b", message, sizeof(message));
-		memcpy(message + cases[i].offset, &cases[i].value, cases[i].width);
-		assert_int_equal(runner_unit_parse(message, (size_t)len, &request, &unit), cases[i].error);
+		struct runner_detached_cancel cancel = runner_detached_cancel_make(5, "1a-2b");
+
+		memcpy((char *)&cancel + cases[i].offset, &cases[i].value, cases[i].width);
+		assert_int_equal(runner_detached_cancel_parse(&cancel, sizeof(cancel), &got), cases[i].error);
 	}
-	for (size_t cut = 0; cut < (size_t)len; cut++) {
+	for (size_t cut = 0; cut < sizeof(got); cut++) {
+		struct runner_detached_cancel cancel = runner_detached_cancel_make(5, "1a-2b");
 		char *exact = malloc(cut + 1);
 
-		runner_unit_build(head, "1a-2b", message, sizeof(message));
-		memcpy(exact, message, cut);
-		assert_int_equal(runner_unit_parse(exact, cut, &request, &unit), -EBADMSG);
+		memcpy(exact, &cancel, cut);
+		assert_int_equal(runner_detached_cancel_parse(exact, cut, &got), -EBADMSG);
 		free(exact);
 	}
-	assert_null(unit);
+}
+
+static void an_end_is_one_line_and_nothing_else_is(void **state)
+{
+	const struct end_record record = { RUNNER_TIMED_OUT | RUNNER_KILLED, -1, 0, 0, UINT64_MAX };
+	static const char *const bad[] = { "",
+					   "end 1 0 0 0 0 5",
+					   "end 1 0 0 0 0 5\n\n",
+					   "end 1 0 0 0 0 05\n",
+					   "end 1 0 0 0 0 -5\n",
+					   "end 1 +0 0 0 0 5\n",
+					   "end 1 4294967296 0 0 0 5\n",
+					   "end 1 0 0 -2 0 5\n",
+					   "end 1 0  0 0 0 5\n",
+					   "end 2 0 0 0 0 5\n",
+					   "end 1 0 0 0 0 5\nend 1 0 0 0 0 5\n" };
+	char line[END_RECORD_MAX];
+	struct end_record got;
+	size_t len = end_record_format(&record, line);
+
+	(void)state;
+	assert_int_equal(end_record_parse(line, len, &got), 0);
+	assert_memory_equal(&got, &record, sizeof(got));
+	for (size_t cut = 0; cut < len; cut++)
+		assert_int_equal(end_record_parse(line, cut, &got), -EBADMSG);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(end_record_parse(bad[i], strlen(bad[i]), &got), -EBADMSG);
+	memset(line, '1', sizeof(line));
+	assert_int_equal(end_record_parse(line, sizeof(line), &got), -EBADMSG);
 }
 
 /* Row 71: a name may hold parentheses, spaces and newlines. */
@@ -528,10 +545,11 @@ int main(void)
 		cmocka_unit_test(replies_carry_their_words_and_nothing_unended),
 		cmocka_unit_test(takes_apart_a_operation),
 		cmocka_unit_test(rejects_damaged_operations),
-		cmocka_unit_test(what_is_kept_has_a_unit_and_nothing_else_has),
+		cmocka_unit_test(a_detached_run_has_a_unit_and_nothing_else_has),
 		cmocka_unit_test(takes_names_of_units_by_their_grammar_alone),
-		cmocka_unit_test(takes_apart_a_question_for_a_unit),
-		cmocka_unit_test(rejects_damaged_questions_for_a_unit),
+		cmocka_unit_test(takes_apart_what_cancels_a_detached_run),
+		cmocka_unit_test(an_end_is_one_line_and_nothing_else_is),
+		cmocka_unit_test(rejects_damaged_ones_that_cancel_a_detached_run),
 		cmocka_unit_test(reads_a_stat_line_whatever_the_name),
 		P(descriptors_of_a_packet_are_known_whatever_else_it_holds),
 		P(descriptors_beyond_those_of_a_packet_never_arrive),

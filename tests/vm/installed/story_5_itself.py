@@ -45,8 +45,8 @@ def the_agent_upgrades_itself_and_answers_once(guest):
                     assert [m for m in port.seen if m["type"] == "handshake"], "a new agent has answered"
                     assert version(guest) == before.replace("0~", "", 1) != before
                     assert main_pid(guest) not in (0, agent) and pid_of_executor(guest) != executor
-                    wait_for(lambda: guest.sh("systemctl list-units --all --plain --no-legend 'infiniservice-keep-*'") == "", 20, 0.3,
-                             "its unit is let go")
+                    wait_for(lambda: guest.sh("systemctl list-units --all --plain --no-legend 'infiniservice-detached-*' 'infiniservice-keep-*'") == "", 20, 0.3,
+                             "its unit is gone")
                     late = port.drain(1)
                     assert not [m for m in port.seen + late if m.get("id") == "upgrade"], "once"
                 guest.sh("systemctl restart infiniservice", 120)

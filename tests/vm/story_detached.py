@@ -53,7 +53,7 @@ def let_go(guest):
 
 def is_over(guest):
     """No unit of a package run has a process."""
-    return not guest.sh("cat /sys/fs/cgroup/infiniservice.slice/infiniservice-keep-*/cgroup.procs 2>/dev/null || true").split()
+    return not guest.sh("cat /sys/fs/cgroup/infiniservice.slice/infiniservice-detached-*/cgroup.procs 2>/dev/null || true").split()
 
 
 def answered_once(guest, command_id=None, limit_s=150):
@@ -62,8 +62,8 @@ def answered_once(guest, command_id=None, limit_s=150):
     wait_for(lambda: port_is_open(guest), 150, 0.1, "the agent opens the port")
     with host(guest) as port:
         answer = port.response(command_id, limit_s)
-        wait_for(lambda: not units(guest), 10, 0.2, "its unit is let go")
-        assert guest.sh("ls /run/infiniservice/ | grep ^keep- || true") == ""
+        wait_for(lambda: not units(guest), 10, 0.2, "its unit is gone")
+        assert guest.sh("ls /run/infiniservice/ | grep -E '^(detached|keep)-' || true") == ""
         late = port.drain(0.5)
         assert not [m for m in port.seen + late if m.get("id") == command_id], "once"
     systemctl(guest, "restart infiniservice")
@@ -120,7 +120,7 @@ def a_package_run_outlives_the_death_of_each_of_them(guest):
             first, second = port.response(install(), 150), port.response("second", 150)
             assert first["success"] and "begun\ndone\n" in first["stdout"], first
             assert second["success"], second
-            wait_for(lambda: not units(guest), 10, 0.2, "its unit is let go")
+            wait_for(lambda: not units(guest), 10, 0.2, "its unit is gone")
         assert installed(guest)
 
 
@@ -134,8 +134,8 @@ def a_package_run_outlives_a_stop_and_is_answered_after_the_start(guest):
             let_go(guest)
             wait_for(lambda: is_over(guest), 120, 0.3, "it ends")
             assert installed(guest)
-            systemctl(guest, "stop infiniservice-exec.service")
-            assert len(units(guest)) == 1, "its end is remembered"
+            wait_for(lambda: not units(guest), 10, 0.2, "its unit is gone")
+            assert "end 1 0 0 0 0 " in guest.sh("cat /run/infiniservice/detached-*.end"), "its end is remembered"
         systemctl(guest, "start infiniservice.service")
         answer = answered_once(guest)
         assert answer["success"] and "begun\ndone\n" in answer["stdout"], answer
@@ -166,9 +166,9 @@ def more_output_than_is_kept_takes_no_more_memory_than_that(guest):
             begin(guest, port)
             let_go(guest)
             wait_for(lambda: guest.run("test -e /run/story-much").status == 0, 120, 0.3, "it has written much")
-            size = int(guest.sh("stat -c %s /run/infiniservice/keep-*.out"))
+            size = int(guest.sh("stat -c %s /run/infiniservice/detached-*.out"))
             assert size >= 3000000, size
-            wait_for(lambda: int(guest.sh("stat -c %b /run/infiniservice/keep-*.out")) * 512 <= 300000, 5, 0.2, "the rest is cut out")
+            wait_for(lambda: int(guest.sh("stat -c %b /run/infiniservice/detached-*.out")) * 512 <= 300000, 5, 0.2, "the rest is cut out")
             systemctl(guest, "restart infiniservice")
         guest.sh("touch /run/story-end")
         answer = answered_once(guest)
@@ -232,7 +232,7 @@ def what_a_package_run_writes_is_streamed(guest):
             streamed = {name: "".join(m["data"] for m in chunks if m["stream"] == name) for name in ("stdout", "stderr")}
             assert streamed["stdout"] == answer["stdout"], (streamed, answer["stdout"])
             assert streamed["stderr"] == answer["stderr"] and "complains\n" in answer["stderr"], (streamed, answer["stderr"])
-            wait_for(lambda: not units(guest), 10, 0.2, "its unit is let go")
+            wait_for(lambda: not units(guest), 10, 0.2, "its unit is gone")
 
 
 @story(limit_s=400)
@@ -252,19 +252,60 @@ def a_whole_update_goes_on_where_it_was(guest):
 
 
 @story(limit_s=400)
-def an_executor_that_does_not_come_back_costs_a_package_run_its_answer_alone(guest):
+def a_package_run_needs_no_executor_once_it_has_begun(guest):
     with package(guest):
         with host(guest, 60) as port:
             begin(guest, port)
             systemctl(guest, "stop infiniservice-exec.socket infiniservice-exec.service")
-            try:
-                answer = port.response(install(), 60)
-            except Timeout:
-                raise AssertionError("no answer, though no executor came back") from None
-            finally:
-                systemctl(guest, "start infiniservice-exec.socket")
+            systemctl(guest, "restart infiniservice")
+        let_go(guest)
+        answer = answered_once(guest)
+        assert answer["success"] and "begun\n" in answer["stdout"], answer
+        assert installed(guest)
+        systemctl(guest, "start infiniservice-exec.socket")
+
+
+@story(limit_s=400)
+def a_launcher_that_is_killed_takes_its_program_along_and_is_told_as_lost(guest):
+    with package(guest):
+        with host(guest, 60) as port:
+            begin(guest, port)
+            guest.sh("kill -9 $(systemctl show -p MainPID --value 'infiniservice-detached-*')")
+            answer = port.response(install(), 20)
             assert answer["error_code"] == "INTERNAL" and answer["reason"] == "lost", answer
-            let_go(guest)
-            wait_for(lambda: is_over(guest), 120, 0.3, "it goes on to its end all the same")
-            assert installed(guest)
-        systemctl(guest, "stop 'infiniservice-keep-*'")
+            wait_for(lambda: not guest.run("pgrep -x apt-get").split(), 20, 0.3, "the program is gone with it")
+        let_go(guest)
+        guest.sh("dpkg --configure -a", 60)
+
+
+LEGACY = """
+systemctl stop infiniservice.service
+cd /run/infiniservice
+printf 'before ' >keep-7-1f.out; : >keep-7-1f.err; chown infiniservice: keep-7-1f.*
+boot=$(tr -d - </proc/sys/kernel/random/boot_id)
+now=$(awk '{ printf "%%.0f", $1 * 1000000000 }' /proc/uptime)
+printf '+ 7 c PackageInstall old%%d\nk 7 7-1f %%s install %%s %%s %%s 65536 %%s\n' %(id)d $boot $now $((now + 200000000000)) $((now + 200000000000)) \
+    '%%7B%%22command_type%%22%%3A%%7B%%22action%%22%%3A%%22PackageInstall%%22%%2C%%22package%%22%%3A%%22x%%22%%7D%%7D' >commands.journal
+chown infiniservice: commands.journal; chmod 600 commands.journal
+systemd-run --quiet --unit infiniservice-keep-7-1f --slice infiniservice.slice -p RemainAfterExit=yes -p CollectMode=inactive \
+    -p StandardOutput=append:/run/infiniservice/keep-7-1f.out %(properties)s sh -c '%(script)s'
+systemctl start infiniservice.service
+"""
+
+
+@story(limit_s=400)
+def a_package_run_that_an_agent_of_0_1_0_began_is_answered_once(guest):
+    for number, (script, ended) in enumerate((("echo between; while [ ! -e %s ]; do sleep 0.2; done; exit 0" % GATE, False), ("exit 5", True))):
+        with executor(guest):
+            guest.sh("rm -f " + GATE)
+            guest.sh(LEGACY % {"id": number, "properties": "", "script": script}, 120)
+            wait_for(lambda: port_is_open(guest), 150, 0.1, "the agent opens the port")
+            if not ended:
+                with host(guest) as port:
+                    port.keep_alive(1)
+                    assert not [m for m in port.seen + port.drain(2) if m.get("id") == "old%d" % number], "it is not over"
+                systemctl(guest, "restart infiniservice")
+                let_go(guest)
+            answer = answered_once(guest, "old%d" % number)
+            assert answer["command_type"] == "PackageInstall" and answer["exit_code"] == (5 if ended else 0), answer
+            assert answer["success"] != ended and answer["stdout"] == ("before " if ended else "before between\n"), answer

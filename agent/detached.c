@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "agent/kept.h"
+#include "agent/detached.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -11,11 +11,12 @@
 #include <json-c/json.h>
 
 #include "agent/agent.h"
+#include "agent/legacy_run.h"
 #include "agent/run.h"
-#include "agent/run/exec_keep.h"
+#include "agent/run/detached_files.h"
 
-struct kept_answer {
-	struct kept_answer *next;
+struct held_answer {
+	struct held_answer *next;
 	uint64_t serial;
 	char unit[RUNNER_UNIT_SIZE];
 	struct line *line;
@@ -24,68 +25,68 @@ struct kept_answer {
 /* ---------------------------------------------------------------------------------------------------- while it runs */
 
 /* What makes the command what it is, and nothing else of the message. */
-static struct json_object *wish_of(const struct message *message)
+static struct json_object *request_of(const struct message *message)
 {
 	static const char *const keys[] = { "command_type", "params" };
-	struct json_object *wish = json_object_new_object(), *value;
+	struct json_object *request = json_object_new_object(), *value;
 
-	for (size_t i = 0; wish && i < ARRAY_SIZE(keys); i++)
+	for (size_t i = 0; request && i < ARRAY_SIZE(keys); i++)
 		if (json_object_object_get_ex(message->root, keys[i], &value))
-			json_object_object_add(wish, keys[i], json_object_get(value));
-	return wish;
+			json_object_object_add(request, keys[i], json_object_get(value));
+	return request;
 }
 
 static void record(struct command *command, const char *step, size_t max_output)
 {
-	struct journal_kept kept = { .received_ns = command->received_ns,
-				     .term_ns = command->term_ns,
-				     .deadline_ns = command->deadline_ns,
-				     .max_output = max_output };
-	struct json_object *wish = wish_of(&command->message);
-	const char *text = wish ? json_object_to_json_string_ext(wish, JSON_C_TO_STRING_PLAIN) : NULL;
+	struct journal_run run = { .received_ns = command->received_ns,
+				   .term_ns = command->term_ns,
+				   .deadline_ns = command->deadline_ns,
+				   .max_output = max_output };
+	struct json_object *request = request_of(&command->message);
+	const char *text = request ? json_object_to_json_string_ext(request, JSON_C_TO_STRING_PLAIN) : NULL;
 
-	snprintf(kept.unit, sizeof(kept.unit), "%s", command->unit);
-	snprintf(kept.boot_id, sizeof(kept.boot_id), "%s", command_agent(command)->id.boot_id);
-	snprintf(kept.step, sizeof(kept.step), "%s", step ? step : "");
-	if (text && strlen(text) <= JOURNAL_WISH_MAX)
-		kept.wish = strdup(text);
-	journal_keep(&command_agent(command)->journal, command->serial, &kept);
-	free(kept.wish);
-	json_object_put(wish);
+	snprintf(run.unit, sizeof(run.unit), "%s", command->unit);
+	snprintf(run.boot_id, sizeof(run.boot_id), "%s", command_agent(command)->id.boot_id);
+	snprintf(run.step, sizeof(run.step), "%s", step ? step : "");
+	if (text && strlen(text) <= JOURNAL_REQUEST_MAX)
+		run.request = strdup(text);
+	journal_detach(&command_agent(command)->journal, command->serial, &run);
+	free(run.request);
+	json_object_put(request);
 }
 
 /* No two are the same, whatever becomes of the journal: nothing goes back in a boot. */
-void kept_begin(struct command *command, const char *step, size_t max_output)
+void detached_begin(struct command *command, const char *step, size_t max_output)
 {
-	kept_end(command);
+	detached_end(command);
 	snprintf(command->unit, sizeof(command->unit), "%llx-%llx", (unsigned long long)command->serial,
 		 (unsigned long long)(clock_ns(CLOCK_BOOTTIME) / NS_PER_US));
 	record(command, step, max_output);
 }
 
-void kept_end(struct command *command)
+void detached_end(struct command *command)
 {
 	if (!*command->unit)
 		return;
-	exec_release(command_agent(command)->privileged, command->unit);
+	exec_forget(command_agent(command)->privileged, command->unit);
 	*command->unit = '\0';
 }
 
-void kept_note_write(struct command *command, const char *text, size_t len)
+void detached_note_write(struct command *command, const char *text, size_t len)
 {
-	int dir_fd = exec_keep_dir(command_agent(command)->privileged);
+	int dir_fd = exec_detached_dir(command_agent(command)->privileged);
 
 	if (dir_fd >= 0)
-		exec_keep_note_write(dir_fd, command->unit, text, len);
+		detached_files_note_write(dir_fd, command->unit, text, len);
 }
 
-void kept_note_read(struct command *command, char **ret, size_t *ret_len)
+void detached_note_read(struct command *command, char **ret, size_t *ret_len)
 {
-	int dir_fd = exec_keep_dir(command_agent(command)->privileged);
+	int dir_fd = exec_detached_dir(command_agent(command)->privileged);
 
 	*ret = NULL;
 	if (dir_fd >= 0)
-		exec_keep_note_read(dir_fd, command->unit, ret, ret_len);
+		detached_files_note_read(dir_fd, command->unit, ret, ret_len);
 }
 
 /*
@@ -95,7 +96,8 @@ void kept_note_read(struct command *command, char **ret, size_t *ret_len)
 /* NULL: what the command was is not known, or it cannot be read any more. */
 static struct json_object *message_of(const struct journal_entry *entry)
 {
-	struct json_object *root = entry->kept->wish ? json_tokener_parse(entry->kept->wish) : json_object_new_object();
+	struct json_object *root =
+		entry->run->request ? json_tokener_parse(entry->run->request) : json_object_new_object();
 	struct json_object *type = NULL;
 
 	if (!json_object_is_type(root, json_type_object)) {
@@ -149,26 +151,27 @@ static void go_on(struct command *command, bool known)
 
 static bool resume(struct agent *agent, const struct journal_entry *entry)
 {
-	const struct journal_kept *kept = entry->kept;
+	const struct journal_run *run = entry->run;
 	struct command *command;
 
-	if (!agent->privileged || strcmp(kept->boot_id, agent->id.boot_id) != 0)
+	if (strcmp(run->boot_id, agent->id.boot_id) != 0)
 		return false;
 	command = command_of(agent, entry);
 	if (!command)
 		return false;
+	legacy_run_adopt(agent, run->unit, run->term_ns);
 	command->serial = entry->serial;
-	command->received_ns = kept->received_ns;
-	command->term_ns = kept->term_ns;
-	command->deadline_ns = kept->deadline_ns;
+	command->received_ns = run->received_ns;
+	command->term_ns = run->term_ns;
+	command->deadline_ns = run->deadline_ns;
 	command->attempts = 1;
 	command->attach = true;
-	command->attach_max_output = kept->max_output;
-	snprintf(command->unit, sizeof(command->unit), "%s", kept->unit);
-	snprintf(command->attach_step, sizeof(command->attach_step), "%s", kept->step);
+	command->attach_max_output = run->max_output;
+	snprintf(command->unit, sizeof(command->unit), "%s", run->unit);
+	snprintf(command->attach_step, sizeof(command->attach_step), "%s", run->step);
 	report(LOG_NOTICE, "%s %s goes on: it outlived the agent", entry->action, entry->id);
 	journal_adopt(&agent->journal, entry->serial);
-	go_on(command, kept->wish != NULL);
+	go_on(command, run->request != NULL);
 	return true;
 }
 
@@ -177,20 +180,20 @@ static bool is_wanted(void *data, const char *unit)
 	const struct journal *journal = data;
 
 	for (const struct journal_entry *entry = journal->open; entry; entry = entry->next)
-		if (entry->kept && strcmp(entry->kept->unit, unit) == 0)
+		if (entry->run && strcmp(entry->run->unit, unit) == 0)
 			return true;
 	return false;
 }
 
-void kept_resume(struct agent *agent)
+void detached_resume(struct agent *agent)
 {
 	for (struct journal_entry *entry = agent->journal.lost, *next; entry; entry = next) {
 		next = entry->next;
-		if (entry->kept)
+		if (entry->run)
 			resume(agent, entry);
 	}
-	if (agent->privileged && exec_keep_dir(agent->privileged) >= 0)
-		exec_keep_clean(exec_keep_dir(agent->privileged), is_wanted, &agent->journal);
+	if (exec_detached_dir(agent->privileged) >= 0)
+		detached_files_clean(exec_detached_dir(agent->privileged), is_wanted, &agent->journal);
 }
 
 /* ------------------------------------------------------------------------------------------- without a host to tell */
@@ -198,11 +201,11 @@ void kept_resume(struct agent *agent)
 static void hold(struct command *command)
 {
 	struct agent *agent = command_agent(command);
-	struct kept_answer *answer = calloc(1, sizeof(*answer)), **end = &agent->kept_answers;
+	struct held_answer *answer = calloc(1, sizeof(*answer)), **end = &agent->held_answers;
 	struct line *line = answer ? line_new(LINE_REPLY, agent->writer.buf, agent->writer.len) : NULL;
 
 	if (line) {
-		*answer = (struct kept_answer){ .serial = command->serial, .line = line };
+		*answer = (struct held_answer){ .serial = command->serial, .line = line };
 		memcpy(answer->unit, command->unit, sizeof(answer->unit));
 		while (*end)
 			end = &(*end)->next;
@@ -214,7 +217,7 @@ static void hold(struct command *command)
 	*command->unit = '\0';
 }
 
-void kept_deliver(void *data, struct command *command)
+void detached_deliver(void *data, struct command *command)
 {
 	struct agent *agent = data;
 
@@ -224,26 +227,26 @@ void kept_deliver(void *data, struct command *command)
 		hold(command);
 }
 
-static struct kept_answer *answer_free(struct kept_answer *answer)
+static struct held_answer *answer_free(struct held_answer *answer)
 {
-	struct kept_answer *next = answer->next;
+	struct held_answer *next = answer->next;
 
 	line_unref(answer->line);
 	free(answer);
 	return next;
 }
 
-void kept_greet(struct agent *agent)
+void detached_session(struct agent *agent)
 {
-	while (agent->kept_answers && port_send(agent->port, agent->kept_answers->line) == 0) {
-		journal_answered(&agent->journal, agent->kept_answers->serial);
-		exec_release(agent->privileged, agent->kept_answers->unit);
-		agent->kept_answers = answer_free(agent->kept_answers);
+	while (agent->held_answers && port_send(agent->port, agent->held_answers->line) == 0) {
+		journal_answered(&agent->journal, agent->held_answers->serial);
+		exec_forget(agent->privileged, agent->held_answers->unit);
+		agent->held_answers = answer_free(agent->held_answers);
 	}
 }
 
-void kept_done(struct agent *agent)
+void detached_done(struct agent *agent)
 {
-	while (agent->kept_answers)
-		agent->kept_answers = answer_free(agent->kept_answers);
+	while (agent->held_answers)
+		agent->held_answers = answer_free(agent->held_answers);
 }

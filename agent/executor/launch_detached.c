@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The launcher of a detached run: stays its program's parent, holds it to its deadlines, and writes how it ended into
+ * the file that came with the request; see launch.h. All signals are blocked and the two that matter are waited for:
+ * SIGTERM of a unit that is stopped goes to the program too, whose end is what is told.
+ */
+#include "agent/executor/launch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <infiniservice/cleanup.h>
+#include <infiniservice/moment.h>
+
+#include "agent/runner/end_record.h"
+#include "agent/runner/packet.h"
+#include "agent/runner/tree.h"
+
+#define ROUND_NS (20 * NS_PER_MS) /* between two passes over a tree that is being killed */
+
+struct detached {
+	int result, permit; /* -1: closed */
+	pid_t program;	    /* 0: it has ended */
+	uint64_t term_ns, kill_ns, stuck_ns, round_ns;
+	struct end_record end;
+};
+
+/* How often the kernel has killed for want of memory in our own control group (cgroup v2); false also where it is not
+ * known. */
+static bool memory_ran_out(void)
+{
+	char line[4096], path[4200] = "";
+	unsigned long long kills = 0;
+
+	_cleanup_(fclosep) FILE *groups = fopen("/proc/self/cgroup", "re");
+	while (groups && fgets(line, sizeof(line), groups))
+		if (strncmp(line, "0::", 3) == 0)
+			snprintf(path, sizeof(path), "/sys/fs/cgroup%.*s/memory.events", (int)strcspn(line + 3, "\n"),
+				 line + 3);
+	_cleanup_(fclosep) FILE *events = *path ? fopen(path, "re") : NULL;
+	while (events && fgets(line, sizeof(line), events))
+		if (sscanf(line, "oom_kill %llu", &kills) == 1)
+			break;
+	return kills > 0;
+}
+
+/* The permit first: whoever reads of the end may start the next run at once. */
+static void tell_end(struct detached *run, uint32_t flags, int status)
+{
+	char line[END_RECORD_MAX];
+	size_t len;
+
+	if (run->result < 0)
+		return;
+	close_fd(&run->permit);
+	run->end.flags |= flags | (memory_ran_out() ? RUNNER_OOM : 0);
+	run->end.status = status;
+	run->end.end_ns = clock_ns(CLOCK_MONOTONIC);
+	len = end_record_format(&run->end, line);
+	if (write(run->result, line, len) != (ssize_t)len)
+		fprintf(stderr, "infiniservice-exec: the end of the run could not be written: %s\n", strerror(errno));
+	close_fd(&run->result);
+}
+
+static void cancel(struct detached *run)
+{
+	uint64_t kill_ns = clock_ns(CLOCK_MONOTONIC) + LAUNCH_CANCEL_GRACE_MS * NS_PER_MS;
+
+	if (run->end.flags & RUNNER_CANCELLED)
+		return;
+	run->end.flags |= RUNNER_CANCELLED;
+	run->term_ns = 0;
+	if (kill_ns < run->kill_ns)
+		run->kill_ns = kill_ns;
+}
+
+static void reap(struct detached *run)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (pid != run->program)
+			continue;
+		run->program = 0;
+		tell_end(run, 0, status);
+	}
+}
+
+static void deadlines_act(struct detached *run, uint64_t now)
+{
+	uint32_t cause = run->end.flags & RUNNER_CANCELLED ? 0 : RUNNER_TIMED_OUT;
+
+	if (now >= run->kill_ns) {
+		run->end.flags |= RUNNER_KILLED | cause;
+		run->term_ns = run->kill_ns = TIME_NEVER;
+		run->stuck_ns = now + RUNNER_STUCK_MS * NS_PER_MS;
+		run->round_ns = 0;
+	}
+	if (now >= run->term_ns) {
+		run->end.flags |= cause;
+		run->term_ns = TIME_NEVER;
+		tree_signal(SIGTERM, NULL, 0);
+		tree_signal(SIGCONT, NULL, 0); /* a stopped process takes its SIGTERM only when it goes on */
+	}
+	if (now >= run->round_ns) {
+		tree_signal(SIGKILL, NULL, 0);
+		run->round_ns = now + ROUND_NS;
+	}
+	if (now >= run->stuck_ns) {
+		run->stuck_ns = TIME_NEVER;
+		tell_end(run, RUNNER_STUCK, 0);
+	}
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* The next of the signals that matter, or the next deadline. */
+static int wait_signal(const struct detached *run, const sigset_t *signals)
+{
+	uint64_t due = least(least(run->term_ns, run->kill_ns), least(run->stuck_ns, run->round_ns));
+	uint64_t now = clock_ns(CLOCK_MONOTONIC), left = due > now ? due - now : 0;
+	struct timespec timeout = { (time_t)(left / NS_PER_S), (long)(left % NS_PER_S) };
+
+	return due == TIME_NEVER ? sigwaitinfo(signals, NULL) : sigtimedwait(signals, NULL, &timeout);
+}
+
+static void follow(struct detached *run)
+{
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGCHLD);
+	sigaddset(&signals, LAUNCH_CANCEL_SIGNAL);
+	while (run->program) {
+		if (wait_signal(run, &signals) == LAUNCH_CANCEL_SIGNAL)
+			cancel(run);
+		reap(run);
+		if (run->program)
+			deadlines_act(run, clock_ns(CLOCK_MONOTONIC));
+	}
+}
+
+static int start(struct detached *run, int socket_fd, struct spawn_failure *failure)
+{
+	static char message[RUNNER_MESSAGE_MAX];
+	static struct runner_command command;
+	_cleanup_(closep) int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int fds[PACKET_FDS], error;
+	ssize_t len = packet_receive(socket_fd, message, sizeof(message), 0, fds);
+
+	*failure = (struct spawn_failure){ .stage = RUNNER_STAGE_RESOURCE };
+	run->result = fds[LAUNCH_FD_RESULT];
+	run->permit = fds[LAUNCH_FD_PERMIT];
+	error = len < 0 ? -errno : runner_run_parse(message, (size_t)len, &command);
+	if (error == 0 && (run->result < 0 || run->permit < 0))
+		error = -EBADMSG;
+	if (error == 0 && null_fd < 0)
+		error = -EMFILE;
+	if (error < 0) {
+		failure->error = -error;
+		return error;
+	}
+	run->term_ns = command.run.head.term_ns;
+	run->kill_ns = command.run.head.kill_ns;
+	run->program =
+		spawn_command(&command, &(struct spawn_io){ null_fd, STDOUT_FILENO, STDERR_FILENO, -1 }, failure);
+	return run->program < 0 ? -failure->error : 0;
+}
+
+int launch_detached(int socket_fd)
+{
+	struct detached run = { .result = -1, .permit = -1, .stuck_ns = TIME_NEVER, .round_ns = TIME_NEVER };
+	struct spawn_failure failure;
+	sigset_t all;
+
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	spawn_signals_default();
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	if (start(&run, socket_fd, &failure) == 0) {
+		follow(&run);
+		return 0;
+	}
+	run.end.error = failure.error;
+	run.end.stage = failure.stage;
+	tell_end(&run, 0, 0);
+	return LAUNCH_EXIT_NOT_EXECUTED;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/* Units that were not watched, while PID 1 was away; see unit.h. */
+#include "agent/executor/unit_private.h"
+
+#include <string.h>
+
+static int on_query(sd_bus_message *message, void *data, sd_bus_error *error)
+{
+	const sd_bus_error *failed = sd_bus_message_get_error(message);
+	struct unit *unit = data;
+	bool last = sd_bus_get_current_slot(sd_bus_message_get_bus(message)) == unit->query[1];
+
+	(void)error;
+	if (last)
+		unit->query[1] = sd_bus_slot_unref(unit->query[1]);
+	if (failed && unit_manager_is_away(failed))
+		return 1;
+	if (failed || unit_state_read(message, &unit->is) < 0) {
+		if (last)
+			unit_end(unit, false);
+		return 1;
+	}
+	/*
+	 * A unit that nobody knows any more is one that is inactive and never ran: its end was missed. It must be over
+	 * then: to ask for it makes PID 1 load it and, finding nothing, say once more that it is removed.
+	 */
+	if (last && strcmp(unit->is.state, "inactive") == 0 && unit->is.code == 0)
+		unit_end(unit, false);
+	else if (last)
+		unit_advance(unit);
+	return 1;
+}
+
+static void query(struct unit *unit)
+{
+	static const char *const interfaces[2] = { SERVICE_INTERFACE, UNIT_INTERFACE };
+
+	/* Its answer will do for whoever asks meanwhile: to ask may be what brings the next question. */
+	if (unit->query[1])
+		return;
+	unit->query[0] = sd_bus_slot_unref(unit->query[0]);
+	for (int i = 0; i < 2; i++)
+		sd_bus_call_method_async(unit->executor->manager, &unit->query[i], NULL, unit->path,
+					 PROPERTIES_INTERFACE, "GetAll", on_query, unit, "s", interfaces[i]);
+}
+
+void unit_query_all(struct executor *executor)
+{
+	for (struct unit *unit = executor->units; unit; unit = unit->next)
+		if (unit->generation != executor->generation) {
+			unit_watch(unit);
+			unit->query[1] = sd_bus_slot_unref(unit->query[1]);
+			query(unit);
+		}
+}
+
+/* It is gone, or it is only being read anew: PID 1 says the same of every unit when it reloads. */
+void unit_removed(struct executor *executor, sd_bus_message *signal)
+{
+	const char *name;
+	struct unit *unit;
+
+	if (!executor->units || sd_bus_message_read(signal, "s", &name) < 0)
+		return;
+	unit = unit_find(executor, name);
+	if (unit)
+		query(unit);
+}
