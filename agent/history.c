@@ -1,29 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The loop's side of reading the past; see history.h. The child is slowed down by not reading from it: between two
- * batches, and while the peer has much to read already.
- */
+/* What sessions are given of the past, and how many at a time; see history.h. */
 #include "agent/history.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include <infiniservice/cleanup.h>
 #include <json-c/json.h>
 
 #include "agent/agent.h"
-#include "agent/base/helper.h"
-#include "agent/metrics/history_child.h"
+#include "agent/metrics/history_reader.h"
 #include "agent/log/stamp.h"
 #include "transport/addition.h"
 
-#define BATCH_WAIT_NS (500 * NS_PER_MS)
-/* Between two batches, so that a long history leaves room for everything else; and while the peer is slow. */
-#define PACE_NS	   (20 * NS_PER_MS)
-#define CROWDED_NS (100 * NS_PER_MS)
 /*
  * Until the next try of what could not be offered: no room yet (the host's, a local client's), or a failure, doubled
  * each time.
@@ -33,49 +24,16 @@
 #define AGAIN_NS	  NS_PER_S
 #define AGAIN_DOUBLED_MAX 6
 /* What a batch needs around its samples, its id included. */
-#define BATCH_FRAME    1024
-#define WORDS_NO_ROOM  "the peer does not take it"
-#define READ_BYTES     65536
-#define LINE_BYTES_MAX (ADDITION_SAMPLE_MAX + HISTORY_SEQ_DIGITS + 2)
-
-struct bytes {
-	char *at;
-	size_t len, cap;
-};
+#define BATCH_FRAME 1024
 
 struct history {
 	struct history *next;	  /* of the same session, */
 	struct history *next_all; /* and of all sessions */
 	struct session *session;
-	struct command *command; /* NULL: asked for by Ack */
-	struct history_wanted wanted;
-	int fd;
-	ev_io io;
-	struct deadline wait; /* set while a batch is incomplete */
-	struct deadline pace; /* set while nothing is read */
-	struct bytes in, batch;
-	unsigned items; /* in the batch */
-	bool more;	/* the limit was reached */
-	uint64_t sent, first_seq, last_seq;
-	uint64_t delivered_seq; /* of the last batch that went out; 0: none */
+	struct command *command;       /* NULL: asked for by Ack */
+	struct history_reader *reader; /* NULL: it is over */
+	bool more;		       /* the limit was reached */
 };
-
-static bool bytes_reserve(struct bytes *bytes, size_t more)
-{
-	size_t cap = bytes->cap ? bytes->cap : READ_BYTES;
-	char *at;
-
-	while (cap < bytes->len + more)
-		cap *= 2;
-	if (cap == bytes->cap)
-		return true;
-	at = realloc(bytes->at, cap);
-	if (!at)
-		return false;
-	bytes->at = at;
-	bytes->cap = cap;
-	return true;
-}
 
 /* Nothing more is read or sent, and its place is free. */
 static void history_close(struct history *history)
@@ -83,7 +41,7 @@ static void history_close(struct history *history)
 	struct history **at = &history->session->past->first;
 	struct agent *agent = session_agent(history->session);
 
-	if (history->fd < 0)
+	if (!history->reader)
 		return;
 	while (*at != history)
 		at = &(*at)->next;
@@ -93,10 +51,7 @@ static void history_close(struct history *history)
 	*at = history->next_all;
 	if (history->session->past->gap.reading == history)
 		history->session->past->gap.reading = NULL;
-	ev_io_stop(agent->loop, &history->io);
-	deadline_stop(&history->wait);
-	deadline_stop(&history->pace);
-	close_fd(&history->fd);
+	history->reader = history_reader_free(history->reader);
 }
 
 static void history_free(void *work)
@@ -104,8 +59,6 @@ static void history_free(void *work)
 	struct history *history = work;
 
 	history_close(history);
-	free(history->in.at);
-	free(history->batch.at);
 	free(history);
 }
 
@@ -175,7 +128,7 @@ static void put_off(struct history *history)
 {
 	struct session *session = history->session;
 
-	gap_advance(&session->past->gap, history->delivered_seq);
+	gap_advance(&session->past->gap, history_reader_read(history->reader).delivered_seq);
 	history_free(history);
 	gap_try_in(session, ROOM_LOCAL_NS);
 }
@@ -204,12 +157,6 @@ static const char *no_room_words(const struct session *session)
  * ------------------------------------------------------------------------------------------------------------ batches
  */
 
-static void pause_for(struct history *history, uint64_t delay_ns)
-{
-	ev_io_stop(session_agent(history->session)->loop, &history->io);
-	deadline_after(&history->pace, delay_ns);
-}
-
 static bool send_line(struct session *session, const struct json_writer *writer)
 {
 	struct line *line = line_new(LINE_BULK, writer->buf, writer->len);
@@ -220,33 +167,33 @@ static bool send_line(struct session *session, const struct json_writer *writer)
 	return sent;
 }
 
-/* False when it could not be sent; what was in it is not delivered. */
-static bool send_batch(struct history *history, bool last)
+static bool on_batch(void *data, const char *samples, size_t len, bool last)
 {
+	struct history *history = data;
 	struct agent *agent = session_agent(history->session);
 	const char *id = history->command ? history->command->message.id : NULL;
-	bool sent;
 
-	deadline_stop(&history->wait);
-	sent = addition_metrics_batch(&agent->writer, agent->now.wall_ms, id, history->batch.at, history->batch.len,
-				      last) == 0 &&
+	return addition_metrics_batch(&agent->writer, agent->now.wall_ms, id, samples, len, last) == 0 &&
 	       send_line(history->session, &agent->writer);
-	if (sent && history->items)
-		history->delivered_seq = history->last_seq;
-	history->batch.len = 0;
-	history->items = 0;
-	return sent;
+}
+
+static bool on_crowded(void *data)
+{
+	const struct history *history = data;
+
+	return session_crowded(history->session);
 }
 
 static void emit_summary(struct sink *out, const char *key, const void *arg)
 {
 	const struct history *history = arg;
+	struct history_read read = history_reader_read(history->reader);
 
 	sink_object_begin(out, key);
-	sink_uint(out, "count", history->sent);
-	if (history->sent) {
-		sink_uint(out, "first_seq", history->first_seq);
-		sink_uint(out, "last_seq", history->last_seq);
+	sink_uint(out, "count", read.count);
+	if (read.count) {
+		sink_uint(out, "first_seq", read.first_seq);
+		sink_uint(out, "last_seq", read.last_seq);
 	} else {
 		sink_null(out, "first_seq");
 		sink_null(out, "last_seq");
@@ -288,7 +235,7 @@ static void fail(struct history *history, const char *words)
 		history_close(history);
 		return;
 	}
-	gap_advance(&session->past->gap, history->delivered_seq);
+	gap_advance(&session->past->gap, history_reader_read(history->reader).delivered_seq);
 	gap_failed(session, words); /* which may be the history's own */
 	history_free(history);
 }
@@ -301,11 +248,11 @@ static void finish_gap(struct history *history, bool more)
 	struct logger_stats log = logger_stats(session_agent(session)->logger);
 	bool behind = log.queued > 0 && log.last_seq < gap->to;
 
-	if (!send_batch(history, !more && !behind)) {
-		fail(history, WORDS_NO_ROOM);
+	if (!history_reader_flush(history->reader, !more && !behind)) {
+		fail(history, HISTORY_NOT_TAKEN);
 		return;
 	}
-	gap_advance(gap, history->delivered_seq);
+	gap_advance(gap, history_reader_read(history->reader).delivered_seq);
 	history_free(history);
 	if (behind) {
 		gap_pause(session);
@@ -313,157 +260,30 @@ static void finish_gap(struct history *history, bool more)
 	}
 	gap->failures = 0;
 	if (more)
-		gap_try_in(session, PACE_NS);
+		gap_try_in(session, HISTORY_PACE_NS);
 	else
 		gap->to = 0;
 }
 
-/* `more`: the limit was reached, and there would have been another one. */
-static void finish(struct history *history, bool more)
+static void on_ended(void *data, bool more, const char *error)
 {
+	struct history *history = data;
+
+	if (error) {
+		fail(history, error);
+		return;
+	}
 	if (!history->command) {
 		finish_gap(history, more);
 		return;
 	}
 	history->more = more;
-	if (!send_batch(history, true)) {
-		fail(history, WORDS_NO_ROOM);
+	if (!history_reader_flush(history->reader, true)) {
+		fail(history, HISTORY_NOT_TAKEN);
 		return;
 	}
 	command_succeed(history->command, emit_summary, history);
 	history_close(history);
-}
-
-/* Does this sample still fit into the batch, and that into a line? */
-static bool fits(const struct history *history, size_t len)
-{
-	size_t line = session_agent(history->session)->writer.cap - BATCH_FRAME,
-	       most = line < ADDITION_BATCH_MAX ? line : ADDITION_BATCH_MAX;
-
-	return history->items == 0 || (history->items < HISTORY_BATCH_ITEMS && history->batch.len + len + 1 <= most);
-}
-
-static bool add_sample(struct history *history, const char *json, size_t len, uint64_t seq)
-{
-	if (!bytes_reserve(&history->batch, len + 1))
-		return false;
-	if (history->items++)
-		history->batch.at[history->batch.len++] = ',';
-	else
-		deadline_after(&history->wait, BATCH_WAIT_NS);
-	memcpy(history->batch.at + history->batch.len, json, len);
-	history->batch.len += len;
-	if (history->sent++ == 0)
-		history->first_seq = seq;
-	history->last_seq = seq;
-	return true;
-}
-
-enum taken { TAKEN, TAKEN_LATER, TAKEN_END };
-
-/* One line of the child. TAKEN_LATER: the batch has to go first; TAKEN_END: `history` is over. */
-static enum taken take_line(struct history *history, char *line, size_t len)
-{
-	char *json;
-	uint64_t seq;
-
-	line[len] = '\0';
-	switch (*line) {
-	case '.':
-	case '+':
-		finish(history, *line == '+');
-		return TAKEN_END;
-	case '!':
-		fail(history, line + 1);
-		return TAKEN_END;
-	}
-	seq = strtoull(line, &json, 10);
-	if (*json != ' ') {
-		fail(history, "its reader talks nonsense");
-		return TAKEN_END;
-	}
-	json++;
-	len -= (size_t)(json - line);
-	if (!fits(history, len)) {
-		json[-1] = ' ';
-		json[len] = '\n';
-		return TAKEN_LATER;
-	}
-	if (add_sample(history, json, len, seq))
-		return TAKEN;
-	fail(history, strerror(ENOMEM));
-	return TAKEN_END;
-}
-
-/* Works through what has been read; false when `history` is over. */
-static bool pump(struct history *history)
-{
-	char *at = history->in.at, *newline;
-
-	while (history->in.len && (newline = memchr(at, '\n', history->in.len))) {
-		size_t len = (size_t)(newline - at);
-
-		if (session_crowded(history->session)) {
-			pause_for(history, CROWDED_NS);
-			break;
-		}
-		switch (take_line(history, at, len)) {
-		case TAKEN_END:
-			return false;
-		case TAKEN_LATER:
-			if (!send_batch(history, false)) {
-				fail(history, WORDS_NO_ROOM);
-				return false;
-			}
-			pause_for(history, PACE_NS);
-			break;
-		case TAKEN:
-			at += len + 1;
-			history->in.len -= len + 1;
-			continue;
-		}
-		break;
-	}
-	if (history->in.len)
-		memmove(history->in.at, at, history->in.len);
-	if (!deadline_is_set(&history->pace))
-		ev_io_start(session_agent(history->session)->loop, &history->io);
-	return true;
-}
-
-static void on_readable(struct ev_loop *loop, ev_io *io, int events)
-{
-	struct history *history = io->data;
-	ssize_t n;
-
-	(void)loop;
-	(void)events;
-	if (history->in.len > LINE_BYTES_MAX || !bytes_reserve(&history->in, READ_BYTES + 1)) {
-		fail(history, strerror(ENOMEM));
-		return;
-	}
-	n = recv(history->fd, history->in.at + history->in.len, READ_BYTES, MSG_DONTWAIT);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n <= 0) {
-		fail(history, "its reader died");
-		return;
-	}
-	history->in.len += (size_t)n;
-	pump(history);
-}
-
-static void on_pace(void *data)
-{
-	pump(data);
-}
-
-static void on_wait(void *data)
-{
-	struct history *history = data;
-
-	if (!session_crowded(history->session) && !send_batch(history, false))
-		fail(history, WORDS_NO_ROOM);
 }
 
 /*
@@ -487,16 +307,23 @@ static int history_start(struct session *session, struct command *command, const
 			 struct history **ret)
 {
 	struct agent *agent = session_agent(session);
+	size_t line = agent->writer.cap - BATCH_FRAME;
+	struct history_reader_config config = {
+		.loop = &agent->turns,
+		.batch_bytes = line < ADDITION_BATCH_MAX ? line : ADDITION_BATCH_MAX,
+		.crowded = on_crowded,
+		.batch = on_batch,
+		.ended = on_ended,
+	};
 	struct history *history = calloc(1, sizeof(*history));
-	pid_t pid;
 	int r;
 
 	if (!history || !past_of(session)) {
 		free(history);
 		return -ENOMEM;
 	}
-	history->wanted = *wanted;
-	r = helper_fork("infini-history", history_child, &history->wanted, SOCK_STREAM, &history->fd, &pid);
+	config.data = history;
+	r = history_reader_new(&config, wanted, &history->reader);
 	if (r < 0) {
 		free(history);
 		return r;
@@ -507,11 +334,6 @@ static int history_start(struct session *session, struct command *command, const
 	session->past->first = history;
 	history->next_all = agent->histories;
 	agent->histories = history;
-	ev_io_init(&history->io, on_readable, history->fd, EV_READ);
-	history->io.data = history;
-	deadline_init(&history->wait, &agent->turns, on_wait, history);
-	deadline_init(&history->pace, &agent->turns, on_pace, history);
-	ev_io_start(agent->loop, &history->io);
 	*ret = history;
 	return 0;
 }

@@ -21,7 +21,6 @@ struct session;
 #define HISTORIES_HOST	      4
 #define HISTORIES_USER	      1
 #define HISTORIES_USERS	      4
-#define HISTORY_BATCH_ITEMS   100
 #define HISTORY_LIMIT_DEFAULT 1000
 /* Samples that are offered after a gap by one reading of the log; what is left is read next. */
 #define HISTORY_BACKFILL_MAX 10000
