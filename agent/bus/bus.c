@@ -32,15 +32,6 @@ struct bus_call {
 	struct bus_call *next;
 };
 
-struct bus_watch {
-	struct bus *bus; /* NULL: the connection it was made for is gone */
-	sd_bus_slot *slot;
-	uint64_t generation;
-	bus_signal_fn fn;
-	void *data;
-	struct bus_watch *next;
-};
-
 struct bus {
 	struct ev_loop *loop;
 	struct bus_config config;
@@ -49,13 +40,12 @@ struct bus {
 	ev_io io;
 	ev_timer timer, idle;
 	struct bus_call *calls;
-	struct bus_watch *watches;
 	unsigned call_count;
 	struct library library;
 	struct err fault; /* of the library */
 };
 
-/* -------------------------------------------------------------------------------------------- calls and watches */
+/* ----------------------------------------------------------------------------------------------------- a call's end */
 
 static void call_unlink(struct bus_call *call)
 {
@@ -72,7 +62,7 @@ static void call_unlink(struct bus_call *call)
 
 static void watch_idle(struct bus *bus)
 {
-	if (!bus->conn || bus->calls || bus->watches)
+	if (!bus->conn || bus->calls)
 		ev_timer_stop(bus->loop, &bus->idle);
 	else if (!ev_is_active(&bus->idle))
 		ev_timer_again(bus->loop, &bus->idle);
@@ -130,24 +120,6 @@ static void on_call_timeout(struct ev_loop *loop, ev_timer *timer, int events)
 	call_end(timer->data, &reply);
 }
 
-static int on_signal(sd_bus_message *message, void *data, sd_bus_error *error)
-{
-	struct bus_watch *watch = data;
-
-	(void)error;
-	watch->fn(watch->data, message);
-	return 0;
-}
-
-/* Without one of its own sd-bus closes the connection when a match is refused. */
-static int on_match_installed(sd_bus_message *message, void *data, sd_bus_error *error)
-{
-	(void)message;
-	(void)data;
-	(void)error;
-	return 1;
-}
-
 /* ------------------------------------------------------------------------------------------------- the connection */
 
 static void bus_close(struct bus *bus)
@@ -168,41 +140,16 @@ static struct bus_call *find_lost_call(const struct bus *bus, uint64_t generatio
 	return call;
 }
 
-static struct bus_watch *find_lost_watch(const struct bus *bus, uint64_t generation)
-{
-	struct bus_watch *watch = bus->watches;
-
-	while (watch && watch->generation > generation)
-		watch = watch->next;
-	return watch;
-}
-
-static void watch_unlink(struct bus_watch *watch)
-{
-	struct bus_watch **at = &watch->bus->watches;
-
-	while (*at != watch)
-		at = &(*at)->next;
-	*at = watch->next;
-	watch->slot = sd_bus_slot_unref(watch->slot);
-	watch->bus = NULL;
-}
-
 /* Tells everybody who waits; each may open the bus anew at once, or give up others who wait. */
 static void bus_lost(struct bus *bus)
 {
 	static const struct bus_reply gone = { .error = -ENOTCONN, .name = "", .text = "the bus has gone away" };
 	uint64_t generation = bus->generation;
-	struct bus_watch *watch;
 	struct bus_call *call;
 
 	bus_close(bus);
 	while ((call = find_lost_call(bus, generation)))
 		call_end(call, &gone);
-	while ((watch = find_lost_watch(bus, generation))) {
-		watch_unlink(watch);
-		watch->fn(watch->data, NULL);
-	}
 }
 
 static void watch_io(struct bus *bus, int fd, int events)
@@ -367,8 +314,6 @@ struct bus *bus_free(struct bus *bus)
 		return NULL;
 	while (bus->calls)
 		bus_cancel(bus->calls);
-	while (bus->watches)
-		watch_unlink(bus->watches);
 	bus_close(bus);
 	library_done(&bus->library);
 	free(bus);
@@ -425,45 +370,6 @@ struct bus_call *bus_cancel(struct bus_call *call)
 	free(call);
 	bus_rearm(bus);
 	watch_idle(bus);
-	return NULL;
-}
-
-int bus_watch(struct bus *bus, const char *sender, const char *path, const char *interface, const char *member,
-	      bus_signal_fn fn, void *data, struct bus_watch **ret)
-{
-	_cleanup_(freep) struct bus_watch *watch = calloc(1, sizeof(*watch));
-	int r = !watch ? -ENOMEM : bus->conn ? 0 : bus_open(bus);
-
-	if (r < 0)
-		return r;
-	*watch = (struct bus_watch){
-		.bus = bus, .generation = bus->generation, .fn = fn, .data = data, .next = bus->watches
-	};
-	/* Messages of a direct peer carry no sender. */
-	r = sd_bus_match_signal_async(bus->conn, &watch->slot, bus->config.connect ? NULL : sender, path, interface,
-				      member, on_signal, on_match_installed, watch);
-	if (r < 0)
-		return r;
-	bus_rearm(bus);
-	bus->watches = watch;
-	*ret = TAKE_PTR(watch);
-	watch_idle(bus);
-	return 0;
-}
-
-struct bus_watch *bus_unwatch(struct bus_watch *watch)
-{
-	struct bus *bus;
-
-	if (!watch)
-		return NULL;
-	bus = watch->bus;
-	if (bus) {
-		watch_unlink(watch);
-		bus_rearm(bus);
-		watch_idle(bus);
-	}
-	free(watch);
 	return NULL;
 }
 

@@ -23,7 +23,6 @@
 struct ev_loop;
 struct bus;
 struct bus_call;
-struct bus_watch;
 
 #define BUS_ADDRESS "unix:path=/run/dbus/system_bus_socket"
 #define BUS_IDLE_S  30.0
@@ -89,15 +88,6 @@ int bus_call(struct bus *bus, sd_bus_message *message, uint64_t timeout_ns, bus_
 	     struct bus_call **ret);
 /* Forgets the call: what was asked may still happen. Accepts NULL, returns NULL. */
 struct bus_call *bus_cancel(struct bus_call *call);
-
-/*
- * Signals of one member from `sender`, as long as the watch exists and the bus lives; `fn` with NULL: the bus is gone,
- * and so is the watch's use (it still has to be given back). 0 or -errno.
- */
-typedef void (*bus_signal_fn)(void *data, sd_bus_message *signal);
-int bus_watch(struct bus *bus, const char *sender, const char *path, const char *interface, const char *member,
-	      bus_signal_fn fn, void *data, struct bus_watch **ret);
-struct bus_watch *bus_unwatch(struct bus_watch *watch);
 
 /* Counts connections, for what has to be done once in each: 0 before the first. */
 uint64_t bus_generation(const struct bus *bus);

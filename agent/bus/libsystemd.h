@@ -38,7 +38,6 @@
 	F(sd_bus_get_timeout) \
 	F(sd_bus_is_open) \
 	F(sd_bus_match_signal) \
-	F(sd_bus_match_signal_async) \
 	F(sd_bus_message_append) \
 	F(sd_bus_message_appendv) \
 	F(sd_bus_message_close_container) \
@@ -46,7 +45,6 @@
 	F(sd_bus_message_exit_container) \
 	F(sd_bus_message_get_bus) \
 	F(sd_bus_message_get_error) \
-	F(sd_bus_message_get_sender) \
 	F(sd_bus_message_is_method_error) \
 	F(sd_bus_message_new_method_call) \
 	F(sd_bus_message_open_container) \
@@ -120,7 +118,6 @@ void libsystemd_reset(void);
 #define sd_bus_get_timeout libsystemd.sd_bus_get_timeout
 #define sd_bus_is_open libsystemd.sd_bus_is_open
 #define sd_bus_match_signal libsystemd.sd_bus_match_signal
-#define sd_bus_match_signal_async libsystemd.sd_bus_match_signal_async
 #define sd_bus_message_append libsystemd.sd_bus_message_append
 #define sd_bus_message_appendv libsystemd.sd_bus_message_appendv
 #define sd_bus_message_close_container libsystemd.sd_bus_message_close_container
@@ -128,7 +125,6 @@ void libsystemd_reset(void);
 #define sd_bus_message_exit_container libsystemd.sd_bus_message_exit_container
 #define sd_bus_message_get_bus libsystemd.sd_bus_message_get_bus
 #define sd_bus_message_get_error libsystemd.sd_bus_message_get_error
-#define sd_bus_message_get_sender libsystemd.sd_bus_message_get_sender
 #define sd_bus_message_is_method_error libsystemd.sd_bus_message_is_method_error
 #define sd_bus_message_new_method_call libsystemd.sd_bus_message_new_method_call
 #define sd_bus_message_open_container libsystemd.sd_bus_message_open_container
