@@ -11,7 +11,7 @@
 static void emit_breaker(struct sink *out, const struct agent *agent)
 {
 	static const char *const states[] = { "Closed", "Open", "HalfOpen" };
-	struct moment now = agent->now;
+	struct moment now = agent->loop.now;
 	struct reply_breaker_state breaker = breaker_describe(&agent->breaker, &now);
 	char timestamp[RFC3339_SIZE];
 
@@ -143,7 +143,7 @@ static void emit_loop(struct sink *out, const struct agent *agent)
 	struct sampling_stats sampling = sampling_stats(agent->sampling);
 
 	sink_object_begin(out, "loop");
-	sink_uint(out, "turns", ev_iteration(agent->loop));
+	sink_uint(out, "turns", ev_iteration(agent->loop.ev));
 	sink_uint(out, "turns_over_1ms", agent->counters.turns_over_1ms);
 	sink_uint(out, "worst_turn_us", agent->counters.turn_ns_worst / NS_PER_US);
 	sink_uint(out, "samples", sampling.samples);
@@ -168,7 +168,7 @@ static void emit_published(struct sink *out, const char *key, uint64_t taken, ui
 static void emit_status(struct sink *out, const char *key, const void *arg)
 {
 	const struct agent *agent = arg;
-	struct moment now = agent->now;
+	struct moment now = agent->loop.now;
 	char timestamp[RFC3339_SIZE];
 
 	rfc3339_format(agent->started.wall_ms, timestamp);
@@ -211,7 +211,7 @@ static void emit_status(struct sink *out, const char *key, const void *arg)
 static void run_status(struct command *command)
 {
 	/* Before the answer is begun: a change of the log's state is told by a message of its own. */
-	logger_check(command_agent(command)->logger, command_agent(command)->now);
+	logger_check(command_agent(command)->logger, command_agent(command)->loop.now);
 	command_succeed(command, emit_status, command_agent(command));
 }
 

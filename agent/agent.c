@@ -28,7 +28,7 @@
 
 void agent_dispatch_port(struct agent *agent)
 {
-	port_dispatch(agent->port, &agent->now);
+	port_dispatch(agent->port, &agent->loop.now);
 }
 
 static void on_port(struct ev_loop *loop, ev_io *io, int events)
@@ -54,26 +54,26 @@ static void watch_port(struct agent *agent, uint64_t now_ns)
 	if (deadline_ns != agent->port_deadline_ns ||
 	    (deadline_ns != TIME_NEVER && !ev_is_active(&agent->port_timer))) {
 		agent->port_deadline_ns = deadline_ns;
-		ev_timer_stop(agent->loop, &agent->port_timer);
+		ev_timer_stop(agent->loop.ev, &agent->port_timer);
 		if (deadline_ns != TIME_NEVER) {
 			ev_timer_set(&agent->port_timer,
 				     deadline_ns > now_ns ? (double)(deadline_ns - now_ns) / (double)NS_PER_S : 0, 0);
-			ev_timer_start(agent->loop, &agent->port_timer);
+			ev_timer_start(agent->loop.ev, &agent->port_timer);
 		}
 	}
 	if (poll != ev_is_active(&agent->poll_timer)) {
 		agent->poll_timer.repeat = (double)agent->config.timers.command_poll_ms / 1000;
 		if (poll)
-			ev_timer_again(agent->loop, &agent->poll_timer);
+			ev_timer_again(agent->loop.ev, &agent->poll_timer);
 		else
-			ev_timer_stop(agent->loop, &agent->poll_timer);
+			ev_timer_stop(agent->loop.ev, &agent->poll_timer);
 	}
 }
 
 static void on_before_wait(struct ev_loop *loop, ev_prepare *prepare, int events)
 {
 	struct agent *agent = prepare->data;
-	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC), turn_ns = now_ns - agent->now.mono_ns;
+	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC), turn_ns = now_ns - agent->loop.now.mono_ns;
 
 	(void)events;
 	if (turn_ns > TURN_LONG_NS)
@@ -119,7 +119,7 @@ static void watch_signal(struct agent *agent, ev_signal *watcher, int number,
 {
 	ev_signal_init(watcher, callback, number);
 	watcher->data = agent;
-	ev_signal_start(agent->loop, watcher);
+	ev_signal_start(agent->loop.ev, watcher);
 }
 
 static void watch_everything(struct agent *agent)
@@ -129,18 +129,18 @@ static void watch_everything(struct agent *agent)
 	watch_signal(agent, &agent->on_hup, SIGHUP, on_hup);
 	ev_prepare_init(&agent->before_wait, on_before_wait);
 	agent->before_wait.data = agent;
-	ev_prepare_start(agent->loop, &agent->before_wait);
+	ev_prepare_start(agent->loop.ev, &agent->before_wait);
 	ev_check_init(&agent->after_wait, on_after_wait);
 	agent->after_wait.data = agent;
 	ev_set_priority(&agent->after_wait, EV_MAXPRI - 1); /* the time of the turn is read first */
-	ev_check_start(agent->loop, &agent->after_wait);
+	ev_check_start(agent->loop.ev, &agent->after_wait);
 	ev_timer_init(&agent->port_timer, on_port_timer, 0, 0);
 	agent->port_timer.data = agent;
 	ev_timer_init(&agent->poll_timer, on_port_timer, 0, 0);
 	agent->poll_timer.data = agent;
 	ev_io_init(&agent->port_io, on_port, port_fd(agent->port), EV_READ);
 	agent->port_io.data = agent;
-	ev_io_start(agent->loop, &agent->port_io);
+	ev_io_start(agent->loop.ev, &agent->port_io);
 }
 
 /* ------------------------------------------------------------------------------------------------------- the life */
@@ -160,12 +160,12 @@ int agent_init(struct agent *agent, const struct agent_options *options, struct 
 
 	*agent = (struct agent){ .options = options, .started = moment_now(), .port_deadline_ns = TIME_NEVER };
 	agent->state.dir_fd = agent->state.lock_fd = agent->clock.fd = -1;
-	agent->now = agent->started;
+	agent->loop.now = agent->started;
 	mallopt(M_MMAP_THRESHOLD, OWN_PAGES_BYTES);
 	r = agent_load_config(&agent->config, options, e);
 	if (r < 0)
 		return r;
-	standing_init(&agent->standing, &agent->turns, hostlink_tell, agent);
+	standing_init(&agent->standing, &agent->loop, hostlink_tell, agent);
 	agent_set_log_level(agent);
 	ignore_signals();
 	agent->secret = secret_new();
@@ -198,7 +198,7 @@ int agent_run(struct agent *agent)
 	       agent->id.source, agent->config.port.spec, agent->config.log.enabled ? agent->config.log.dir : "off");
 	agent_tell_policy(agent);
 	notify_ready();
-	ev_run(agent->loop, 0);
+	ev_run(agent->loop.ev, 0);
 	return agent->exit_code;
 }
 
@@ -257,11 +257,11 @@ void agent_done(struct agent *agent)
 	clockwatch_done(&agent->clock);
 	agent->secret = secret_free(agent->secret);
 	free(agent->writer_text);
-	if (agent->loop)
+	if (agent->loop.ev)
 		reap_helpers();
 	state_close(&agent->state);
 	config_free(&agent->config);
-	loop_done(&agent->turns);
-	if (agent->loop)
-		ev_loop_destroy(agent->loop);
+	loop_done(&agent->loop);
+	if (agent->loop.ev)
+		ev_loop_destroy(agent->loop.ev);
 }

@@ -73,13 +73,7 @@ struct agent_counters {
 };
 
 struct agent {
-	union {
-		struct loop turns; /* what the parts hold; by its members: */
-		struct {
-			struct ev_loop *loop;
-			struct moment now; /* of this turn of the loop */
-		};
-	};
+	struct loop loop;
 	const struct agent_options *options;
 	struct config config;
 	struct secret *secret;

@@ -88,10 +88,10 @@ static void on_executor_lost(void *data, int error)
 		standing_set(&agent->standing, REPLY_ERROR, "executor", "",
 			     "the executor dies whenever it is started: no program can be run");
 	if (*fault || error)
-		report_limited(&agent->exec_topic, agent->now.mono_ns, LOG_ERR, "%s; commands are answered INTERNAL",
-			       *fault ? fault : strerror(-error));
+		report_limited(&agent->exec_topic, agent->loop.now.mono_ns, LOG_ERR,
+			       "%s; commands are answered INTERNAL", *fault ? fault : strerror(-error));
 	else
-		report_limited(&agent->exec_topic, agent->now.mono_ns, LOG_ERR,
+		report_limited(&agent->exec_topic, agent->loop.now.mono_ns, LOG_ERR,
 			       "executor died; its commands are answered INTERNAL, packages and power go on, and it is "
 			       "started again");
 }
@@ -193,7 +193,7 @@ static int new_logger(struct agent *agent)
 	writer->sync = (enum log_sync)config->log.sync;
 	find_readers(config, &logger.child);
 	snprintf(logger.child.runtime_dir, sizeof(logger.child.runtime_dir), "%s", config->agent.runtime_dir);
-	return logger_new(agent->loop, &logger, &agent->logger);
+	return logger_new(agent->loop.ev, &logger, &agent->logger);
 }
 
 static int build_port(struct agent *agent, struct err *e)
@@ -202,11 +202,11 @@ static int build_port(struct agent *agent, struct err *e)
 	struct port_config config = { .spec = agent->config.port.spec,
 				      .queue_bytes = agent->config.port.queue_bytes,
 				      .kept = &kept };
-	uint32_t seed = (uint32_t)agent->now.mono_ns;
+	uint32_t seed = (uint32_t)agent->loop.now.mono_ns;
 
 	if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) < 0)
 		seed ^= (uint32_t)getpid();
-	agent->peers.loop = &agent->turns;
+	agent->peers.loop = &agent->loop;
 	agent->peers.config = &agent->config;
 	agent->peers.secret = agent->secret;
 	agent->peers.writer = &agent->writer;
@@ -242,14 +242,14 @@ static int build_helpers(struct agent *agent)
 	};
 	int r;
 
-	agent->prober = prober_new(agent->loop, &prober);
-	agent->exec = exec_new(agent->loop, &exec);
-	agent->bus = bus_new(agent->loop, &bus);
+	agent->prober = prober_new(agent->loop.ev, &prober);
+	agent->exec = exec_new(agent->loop.ev, &exec);
+	agent->bus = bus_new(agent->loop.ev, &bus);
 	if (!agent->prober || !agent->exec || !agent->bus)
 		return -ENOMEM;
 	exec.socket_path = agent->config.commands.executor_socket;
 	exec.detached_dir = agent->config.agent.runtime_dir;
-	agent->privileged = exec_new(agent->loop, &exec);
+	agent->privileged = exec_new(agent->loop.ev, &exec);
 	if (!agent->privileged)
 		return -ENOMEM;
 	r = new_logger(agent);
@@ -314,7 +314,7 @@ static void on_command_changed(void *data, const struct addition_command *told)
 	struct line *line;
 
 	if (!publish_wanted(&agent->publisher, PUBLISH_COMMANDS) ||
-	    addition_command(&agent->writer, agent->now.wall_ms, told) < 0)
+	    addition_command(&agent->writer, agent->loop.now.wall_ms, told) < 0)
 		return;
 	line = line_new(LINE_EVENT, agent->writer.buf, agent->writer.len);
 	if (line)
@@ -336,14 +336,14 @@ static void build_commands(struct agent *agent)
 						    .deliver_resumed = detached_deliver,
 						    .over = on_command_over };
 
-	agent->commands.loop = &agent->turns;
+	agent->commands.loop = &agent->loop;
 	agent->commands.config = &agent->config;
 	agent->commands.peers = &agent->peers;
 	agent->commands.actions = &actions;
 	agent->commands.hooks = &hooks;
 	agent->commands.data = agent;
 	agent->commands.env = &agent->actions;
-	record_init(&agent->commands.record, &agent->turns, &agent->audit, &agent->journal);
+	record_init(&agent->commands.record, &agent->loop, &agent->audit, &agent->journal);
 	commands_init(&agent->commands);
 }
 
@@ -355,7 +355,7 @@ static void tell_event(void *data, enum reply_level level, const char *source, c
 static void build_actions(struct agent *agent)
 {
 	agent->actions = (struct action_env){
-		.loop = &agent->turns,
+		.loop = &agent->loop,
 		.config = &agent->config,
 		.sampler = agent->sampler,
 		.sampling = agent->sampling,
@@ -379,13 +379,13 @@ static int build_parts(struct agent *agent, uint64_t first_seq, struct err *e)
 
 	if (!loop)
 		return e->code;
-	loop_init(&agent->turns, loop);
+	loop_init(&agent->loop, loop);
 	agent->writer_text = malloc(REPLY_LINE_MAX + 1);
 	if (!agent->writer_text)
 		return err_set(e, -ENOMEM, "out of memory");
 	json_writer_init(&agent->writer, agent->writer_text, writer_room(agent));
-	clockwatch_init(&agent->clock, &agent->now);
-	publish_init(&agent->publisher, &agent->turns);
+	clockwatch_init(&agent->clock, &agent->loop.now);
+	publish_init(&agent->publisher, &agent->loop);
 	audit_init(&agent->audit, agent->config.agent.state_dir, NULL);
 	open_journal(agent);
 	build_commands(agent);

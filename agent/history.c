@@ -173,7 +173,7 @@ static bool on_batch(void *data, const char *samples, size_t len, bool last)
 	struct agent *agent = session_agent(history->session);
 	const char *id = history->command ? history->command->message.id : NULL;
 
-	return addition_metrics_batch(&agent->writer, agent->now.wall_ms, id, samples, len, last) == 0 &&
+	return addition_metrics_batch(&agent->writer, agent->loop.now.wall_ms, id, samples, len, last) == 0 &&
 	       send_line(history->session, &agent->writer);
 }
 
@@ -309,7 +309,7 @@ static int history_start(struct session *session, struct command *command, const
 	struct agent *agent = session_agent(session);
 	size_t line = agent->writer.cap - BATCH_FRAME;
 	struct history_reader_config config = {
-		.loop = &agent->turns,
+		.loop = &agent->loop,
 		.batch_bytes = line < ADDITION_BATCH_MAX ? line : ADDITION_BATCH_MAX,
 		.crowded = on_crowded,
 		.batch = on_batch,

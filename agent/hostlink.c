@@ -47,14 +47,14 @@ static void tell_survived(struct agent *agent)
 	if (agent->survived_attempts == 0)
 		return;
 	agent->survived_attempts = 0;
-	if (reply_error_report(&agent->writer, agent->now.wall_ms, &told) == 0)
+	if (reply_error_report(&agent->writer, agent->loop.now.wall_ms, &told) == 0)
 		session_answer(&agent->port_session, LINE_EVENT);
 }
 
 /* What became of the connection while nobody could be told. */
 static void tell_breaker(struct agent *agent)
 {
-	struct moment now = agent->now;
+	struct moment now = agent->loop.now;
 	struct reply_breaker_state told = breaker_describe(&agent->breaker, &now);
 
 	if (!agent->breaker.untold)
@@ -76,7 +76,7 @@ static bool answer_lost_command(struct agent *agent, const struct journal_entry 
 	struct line *line;
 	bool sent;
 
-	if (reply_response(&agent->writer, agent->now.wall_ms, &response) < 0)
+	if (reply_response(&agent->writer, agent->loop.now.wall_ms, &response) < 0)
 		return true;
 	line = line_new(LINE_REPLY, agent->writer.buf, agent->writer.len);
 	sent = line && port_send(agent->port, line) == 0;
@@ -100,7 +100,7 @@ static void answer_lost(struct agent *agent)
 /* Of the class of replies: requests that waited in the port are answered in the same turn and must not overtake it. */
 static void shake_hands(struct agent *agent)
 {
-	if (reply_handshake(&agent->writer, agent->now.wall_ms, agent->id.vm_id, INFINISERVICE_VERSION,
+	if (reply_handshake(&agent->writer, agent->loop.now.wall_ms, agent->id.vm_id, INFINISERVICE_VERSION,
 			    agent->id.generation, capabilities) == 0)
 		session_answer(&agent->port_session, LINE_REPLY);
 }
@@ -109,13 +109,13 @@ static void repeat_to_host(void *data, const struct reply_event *event)
 {
 	struct agent *agent = data;
 
-	if (reply_agent_event(&agent->writer, agent->now.wall_ms, event) == 0)
+	if (reply_agent_event(&agent->writer, agent->loop.now.wall_ms, event) == 0)
 		session_answer(&agent->port_session, LINE_EVENT);
 }
 
 static void greet(struct agent *agent)
 {
-	struct moment now = agent->now;
+	struct moment now = agent->loop.now;
 
 	shake_hands(agent);
 	tell_survived(agent);
@@ -200,7 +200,7 @@ static void on_sent(void *data, const struct line *line)
 static void on_fault(void *data, const struct port_fault *fault)
 {
 	struct agent *agent = data;
-	struct moment now = agent->now;
+	struct moment now = agent->loop.now;
 	/* One that is not there may come; one that is another user's stays so until somebody does something. */
 	int level = fault->kind == PORT_FAULT_OPEN && fault->error != -EACCES ? LOG_INFO : LOG_WARNING;
 
@@ -290,7 +290,7 @@ void hostlink_tell(void *data, const struct reply_event *event)
 	struct line *line;
 
 	if ((!there && !publish_wanted(&agent->publisher, PUBLISH_EVENTS)) ||
-	    reply_agent_event(&agent->writer, agent->now.wall_ms, event) < 0)
+	    reply_agent_event(&agent->writer, agent->loop.now.wall_ms, event) < 0)
 		return;
 	line = line_new(LINE_EVENT, agent->writer.buf, agent->writer.len);
 	if (!line)

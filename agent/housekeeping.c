@@ -7,7 +7,7 @@ void housekeeping_check_clock(struct agent *agent)
 {
 	struct clock_change change;
 
-	if (!clockwatch_check(&agent->clock, &agent->now, &change))
+	if (!clockwatch_check(&agent->clock, &agent->loop.now, &change))
 		return;
 	sampling_gap(agent->sampling);
 	agent->counters.clock_steps += change.stepped_ms != 0;
@@ -34,7 +34,7 @@ static bool useful(const struct agent *agent)
 			       agent->config.timers.collect_timeout_ms * NS_PER_MS;
 
 	return agent->stopping != STOP_NOT ||
-	       agent->now.mono_ns - sampling_stats(agent->sampling).begun_ns <= patience_ns;
+	       agent->loop.now.mono_ns - sampling_stats(agent->sampling).begun_ns <= patience_ns;
 }
 
 static void show_status(const struct agent *agent)
@@ -52,9 +52,9 @@ static void on_health(void *data)
 {
 	struct agent *agent = data;
 
-	if (schedule_due(&agent->health, agent->now.mono_ns)) {
+	if (schedule_due(&agent->health, agent->loop.now.mono_ns)) {
 		housekeeping_check_clock(agent);
-		logger_check(agent->logger, agent->now);
+		logger_check(agent->logger, agent->loop.now);
 		show_status(agent);
 		if (agent->watchdog_ns && useful(agent))
 			notify_watchdog();
@@ -72,25 +72,25 @@ static uint64_t health_period_ns(const struct agent *agent)
 void housekeeping_start(struct agent *agent)
 {
 	agent->watchdog_ns = notify_watchdog_ns();
-	schedule_start(&agent->health, health_period_ns(agent), agent->now.mono_ns);
-	deadline_init(&agent->health_deadline, &agent->turns, on_health, agent);
+	schedule_start(&agent->health, health_period_ns(agent), agent->loop.now.mono_ns);
+	deadline_init(&agent->health_deadline, &agent->loop, on_health, agent);
 	deadline_at(&agent->health_deadline, agent->health.due_ns);
 	if (agent->clock.fd >= 0) {
 		ev_io_init(&agent->clock_io, on_clock, agent->clock.fd, EV_READ);
 		agent->clock_io.data = agent;
-		ev_io_start(agent->loop, &agent->clock_io);
+		ev_io_start(agent->loop.ev, &agent->clock_io);
 	}
 	show_status(agent);
 }
 
 void housekeeping_configure(struct agent *agent)
 {
-	schedule_change(&agent->health, health_period_ns(agent), agent->now.mono_ns);
+	schedule_change(&agent->health, health_period_ns(agent), agent->loop.now.mono_ns);
 	deadline_at(&agent->health_deadline, agent->health.due_ns);
 }
 
 /* The health deadline goes on: the watchdog must be fed while commands drain. */
 void housekeeping_stop(struct agent *agent)
 {
-	ev_io_stop(agent->loop, &agent->clock_io);
+	ev_io_stop(agent->loop.ev, &agent->clock_io);
 }

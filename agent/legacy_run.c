@@ -49,7 +49,7 @@ static void run_free(struct legacy_run *run)
 	while (*at != run)
 		at = &(*at)->next;
 	*at = run->next;
-	ev_timer_stop(run->agent->loop, &run->timer);
+	ev_timer_stop(run->agent->loop.ev, &run->timer);
 	bus_cancel(run->call);
 	close_fd(&run->end);
 	free(run);
@@ -141,7 +141,7 @@ static void on_properties(void *data, const struct bus_reply *reply)
 
 	run->call = NULL;
 	if (reply->error || state_read(reply->message, &state) < 0) {
-		ev_timer_again(run->agent->loop, &run->timer);
+		ev_timer_again(run->agent->loop.ev, &run->timer);
 		return;
 	}
 	record = record_of(run, &state);
@@ -150,7 +150,7 @@ static void on_properties(void *data, const struct bus_reply *reply)
 	else if (state.code && (strcmp(state.active, "failed") == 0 || strcmp(state.sub, "exited") == 0))
 		over(run, &record);
 	else
-		ev_timer_again(run->agent->loop, &run->timer);
+		ev_timer_again(run->agent->loop.ev, &run->timer);
 }
 
 static int call(struct legacy_run *run, const char *path, const char *interface, const char *member,
@@ -177,7 +177,7 @@ static void on_path(void *data, const struct bus_reply *reply)
 	    snprintf(run->path, sizeof(run->path), "%s", path) < (int)sizeof(run->path))
 		ask(run);
 	else
-		ev_timer_again(run->agent->loop, &run->timer);
+		ev_timer_again(run->agent->loop.ev, &run->timer);
 }
 
 /* Properties of all interfaces at once. */
@@ -187,11 +187,11 @@ static void ask(struct legacy_run *run)
 	int r;
 
 	snprintf(name, sizeof(name), "infiniservice-keep-%s.service", run->unit);
-	ev_timer_stop(run->agent->loop, &run->timer);
+	ev_timer_stop(run->agent->loop.ev, &run->timer);
 	r = *run->path ? call(run, run->path, DBUS_PROPERTIES, "GetAll", "", on_properties)
 		       : call(run, SYSTEMD_PATH, SYSTEMD_MANAGER, "LoadUnit", name, on_path);
 	if (r < 0)
-		ev_timer_again(run->agent->loop, &run->timer);
+		ev_timer_again(run->agent->loop.ev, &run->timer);
 }
 
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)

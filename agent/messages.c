@@ -122,7 +122,7 @@ void messages_nonces_changed(void *data, int error)
 		standing_clear(&agent->standing, "agent", "nonces", "are remembered over a restart again");
 		return;
 	}
-	report_limited(&agent->nonce_topic, agent->now.mono_ns, LOG_WARNING,
+	report_limited(&agent->nonce_topic, agent->loop.now.mono_ns, LOG_WARNING,
 		       "%s/" NONCES_NAME ": %s: this message would be taken again after a restart", dir,
 		       strerror(-error));
 	standing_set(&agent->standing, REPLY_WARN, "agent", "nonces",

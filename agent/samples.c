@@ -20,11 +20,11 @@ static void publish(struct agent *agent, unsigned to, struct line *line)
 		published->feed++;
 	}
 	if (to & SAMPLE_TO_LOG) {
-		logger_put(agent->logger, line, agent->now);
+		logger_put(agent->logger, line, agent->loop.now);
 		published->log++;
 	}
 	if (to & SAMPLE_TO_LATEST) {
-		logger_latest(agent->logger, line, agent->now);
+		logger_latest(agent->logger, line, agent->loop.now);
 		published->latest++;
 	}
 	asked_publish(&agent->asked, line);
@@ -35,7 +35,7 @@ static void on_sample_begin(void *data)
 	struct agent *agent = data;
 
 	housekeeping_check_clock(agent);
-	logger_check(agent->logger, agent->now); /* its figures are part of the sample */
+	logger_check(agent->logger, agent->loop.now); /* its figures are part of the sample */
 }
 
 static void on_sample(void *data, unsigned to, struct line *line)
@@ -45,7 +45,7 @@ static void on_sample(void *data, unsigned to, struct line *line)
 	if (line)
 		publish(agent, to, line);
 	else
-		report_limited(&agent->encode_topic, agent->now.mono_ns, LOG_ERR,
+		report_limited(&agent->encode_topic, agent->loop.now.mono_ns, LOG_ERR,
 			       "a sample could not be encoded (out of memory, or over the line limit)");
 }
 
@@ -105,7 +105,7 @@ static void on_renewed(void *data, const char *why)
 int samples_build(struct agent *agent, uint64_t first_seq)
 {
 	struct sampling_config config = {
-		.loop = &agent->turns,
+		.loop = &agent->loop,
 		.probers = agent->prober,
 		.id = &agent->id,
 		.first_seq = first_seq,
@@ -115,18 +115,19 @@ int samples_build(struct agent *agent, uint64_t first_seq)
 		.emit_self = emit_self,
 		.data = agent,
 	};
-	int r = sampler_new(&agent->config, agent->prober, &agent->now, on_collector_changed, agent, &agent->sampler);
+	int r = sampler_new(&agent->config, agent->prober, &agent->loop.now, on_collector_changed, agent,
+			    &agent->sampler);
 
 	if (r < 0)
 		return r;
 	config.sampler = agent->sampler;
 	agent->sampling = sampling_new(&config);
-	agent->asked = (struct asked){ .loop = &agent->turns,
+	agent->asked = (struct asked){ .loop = &agent->loop,
 				       .sampling = agent->sampling,
 				       .sources = &agent->commands.sources };
 	if (!agent->sampling)
 		return -ENOMEM;
-	agent->generation = (struct generation){ .loop = &agent->turns,
+	agent->generation = (struct generation){ .loop = &agent->loop,
 						 .config = &agent->config,
 						 .id = &agent->id,
 						 .sampling = agent->sampling,

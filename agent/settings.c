@@ -186,7 +186,7 @@ void agent_reload(struct agent *agent)
 	struct err e = { 0 }, warning = { 0 };
 	int r;
 
-	notify_reloading(agent->now.mono_ns);
+	notify_reloading(agent->loop.now.mono_ns);
 	r = agent_load_config(&fresh, agent->options, &e);
 	if (r == 0) {
 		r = secret ? secret_find(fresh.auth.secret_file, secret, &warning, &e)

@@ -23,11 +23,11 @@ static void on_stop_timer(struct ev_loop *loop, ev_timer *timer, int events);
 static void enter(struct agent *agent, enum stop_phase phase, uint64_t limit_ns)
 {
 	agent->stopping = phase;
-	agent->stop_deadline_ns = agent->now.mono_ns + limit_ns;
-	ev_timer_stop(agent->loop, &agent->stop_timer);
+	agent->stop_deadline_ns = agent->loop.now.mono_ns + limit_ns;
+	ev_timer_stop(agent->loop.ev, &agent->stop_timer);
 	ev_timer_init(&agent->stop_timer, on_stop_timer, (double)limit_ns / (double)NS_PER_S, 0);
 	agent->stop_timer.data = agent;
-	ev_timer_start(agent->loop, &agent->stop_timer);
+	ev_timer_start(agent->loop.ev, &agent->stop_timer);
 }
 
 static void on_logger_stopped(void *data)
@@ -50,7 +50,7 @@ static bool flushed(const struct agent *agent)
 
 void stop_begin(struct agent *agent)
 {
-	agent->now = moment_now();
+	agent->loop.now = moment_now();
 	if (agent->stopping == STOP_DRAIN) {
 		enter(agent, STOP_KILL, KILL_NS);
 		exec_stop(agent->exec, 0);
@@ -71,7 +71,7 @@ void stop_begin(struct agent *agent)
 
 static void advance(struct agent *agent)
 {
-	bool late = agent->now.mono_ns >= agent->stop_deadline_ns;
+	bool late = agent->loop.now.mono_ns >= agent->stop_deadline_ns;
 
 	switch (agent->stopping) {
 	case STOP_NOT:
@@ -94,7 +94,7 @@ static void advance(struct agent *agent)
 	case STOP_FLUSH:
 		if (flushed(agent) || late) {
 			agent->stopping = STOP_END;
-			ev_break(agent->loop, EVBREAK_ALL);
+			ev_break(agent->loop.ev, EVBREAK_ALL);
 		}
 		break;
 	}
@@ -116,7 +116,7 @@ static void on_stop_timer(struct ev_loop *loop, ev_timer *timer, int events)
 
 	(void)loop;
 	(void)events;
-	agent->now = moment_now();
-	if (agent->now.mono_ns < agent->stop_deadline_ns)
-		agent->now.mono_ns = agent->stop_deadline_ns;
+	agent->loop.now = moment_now();
+	if (agent->loop.now.mono_ns < agent->stop_deadline_ns)
+		agent->loop.now.mono_ns = agent->stop_deadline_ns;
 }

@@ -79,15 +79,15 @@ static int end(void **state)
 /* Each line comes in a turn of its own. */
 static void hear(const char *line)
 {
-	agent.now.mono_ns += NS_PER_MS;
+	agent.loop.now.mono_ns += NS_PER_MS;
 	session_receive(&session, line, strlen(line));
 }
 
 /* Between what the old host said and what the new one says. */
 static uint64_t border(void)
 {
-	agent.now.mono_ns += NS_PER_MS;
-	return agent.now.mono_ns;
+	agent.loop.now.mono_ns += NS_PER_MS;
+	return agent.loop.now.mono_ns;
 }
 
 static const char subscribe[] = "{\"type\":\"Subscribe\",\"id\":\"s\",\"topics\":[\"metrics\"]}\n";
@@ -140,14 +140,14 @@ static void what_is_asked_at_the_very_border_stays(void **state)
 {
 	(void)state;
 	hear(ack);
-	session_border(&session, agent.now.mono_ns);
+	session_border(&session, agent.loop.now.mono_ns);
 	assert_true(history_acked(&session));
-	session_border(&session, agent.now.mono_ns + 1);
+	session_border(&session, agent.loop.now.mono_ns + 1);
 	assert_false(history_acked(&session));
 	hear(subscribe);
-	session_border(&session, agent.now.mono_ns);
+	session_border(&session, agent.loop.now.mono_ns);
 	assert_true(publish_reads(&session.subscriber, PUBLISH_METRICS));
-	session_border(&session, agent.now.mono_ns + 1);
+	session_border(&session, agent.loop.now.mono_ns + 1);
 	assert_false(publish_reads(&session.subscriber, PUBLISH_METRICS));
 }
 
@@ -166,10 +166,10 @@ static uint64_t sample_in(unsigned ms)
 {
 	uint64_t before = sampling_stats(agent.sampling).samples;
 
-	fake_set_clocks(&agent.turns, agent.now.mono_ns + ms * NS_PER_MS);
+	fake_set_clocks(&agent.loop, agent.loop.now.mono_ns + ms * NS_PER_MS);
 	sampling_soon(agent.sampling, SAMPLE_TO_PORT | SAMPLE_TO_LATEST);
 	while (sampling_stats(agent.sampling).samples == before) {
-		assert_true(fake_turn(&agent.turns, agent.now.mono_ns) || prober_outstanding(agent.prober, NULL));
+		assert_true(fake_turn(&agent.loop, agent.loop.now.mono_ns) || prober_outstanding(agent.prober, NULL));
 		sampling_probed(agent.sampling);
 	}
 	return newest_seq();
@@ -244,7 +244,7 @@ static void a_subscriber_gets_no_sample_twice_for_having_asked_when_one_was_due(
 	hear(subscribe);
 	sample_in(1000);
 	memset(&got, 0, sizeof(got));
-	agent.now.mono_ns += 2 * NS_PER_S;
+	agent.loop.now.mono_ns += 2 * NS_PER_S;
 	hear(metrics);
 	got_samples(1, sample_in(200));
 }
@@ -255,7 +255,7 @@ static void who_asks_again_within_a_second_gets_the_newest_at_once_and_later_not
 
 	(void)state;
 	subscribe_paced();
-	agent.now.mono_ns += 2 * NS_PER_S;
+	agent.loop.now.mono_ns += 2 * NS_PER_S;
 	hear(metrics);
 	newest = sample_in(200);
 	got_samples(1, newest);
@@ -375,7 +375,7 @@ static void a_host_begins_only_so_many_generations_by_its_clock(void **state)
 	for (unsigned i = 0; i < 20; i++) {
 		snprintf(line, sizeof(line),
 			 "{\"type\":\"keep_alive_request\",\"sequence_number\":1,\"timestamp\":%lld}\n",
-			 (long long)agent.now.wall_ms + 60000LL * i);
+			 (long long)agent.loop.now.wall_ms + 60000LL * i);
 		hear(line);
 	}
 	assert_int_equal(agent.counters.generations - before, 4);

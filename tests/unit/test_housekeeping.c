@@ -47,11 +47,11 @@ static bool fed_after(uint64_t ns)
 	ssize_t len;
 	bool fed = false;
 
-	fake_set_clocks(&agent.turns, agent.now.mono_ns + 10 * NS_PER_S);
+	fake_set_clocks(&agent.loop, agent.loop.now.mono_ns + 10 * NS_PER_S);
 	sampling_start(agent.sampling, &agent.config);
 	sampling_stop(agent.sampling);
-	fake_set_clocks(&agent.turns, agent.now.mono_ns + ns);
-	pass_time(&agent.turns, 0);
+	fake_set_clocks(&agent.loop, agent.loop.now.mono_ns + ns);
+	pass_time(&agent.loop, 0);
 	while ((len = recv(manager, text, sizeof(text) - 1, MSG_DONTWAIT)) >= 0) {
 		text[len] = '\0';
 		fed = fed || strcmp(text, "WATCHDOG=1") == 0;
