@@ -34,7 +34,7 @@ static void no_unit_of_ours_and_none_that_gives_a_shell_a_session_or_power_is_co
 		{ "infiniservice-port@vport1p1.service", "InfiniService itself" },
 		{ "infiniservice-port@zz\\x3btouch.service", "InfiniService itself" },
 		{ "infiniservice-cmd-1-2.service", "InfiniService itself" },
-		{ "infiniservice-keep-1-2.service", "InfiniService itself" },
+		{ "infiniservice-detached-1-2.service", "InfiniService itself" },
 		{ "infinihost.service", "InfiniService itself" },
 		{ "debug-shell.service", "shell" },
 		{ "rescue.service", "shell" },
