@@ -178,6 +178,7 @@ static const struct action played[] = {
 	{ .name = "Ask", .run = run_at_once },
 	{ .name = "Wait", .run = run_waiting },
 	{ .name = "Call", .run = run_async },
+	{ .name = "CallProgram", .run = run_program },
 	{ .name = "CallBus", .bus = true, .run = run_async },
 	{ .name = "WaitBus", .bus = true, .run = run_waiting },
 	{ .name = "Look", .slot = true, .run = run_async },

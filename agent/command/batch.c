@@ -16,7 +16,7 @@
 
 struct member {
 	char id[MESSAGE_ID_SIZE]; /* "": could not be read */
-	bool done, success;
+	bool success;
 	enum error_code code;
 };
 
@@ -25,7 +25,6 @@ struct batch {
 	bool stop_on_error;
 	bool stopped;	/* no further member is started */
 	bool cancelled; /* by CancelCommand */
-	bool submitting;
 	unsigned count, done, failed;
 	struct member members[];
 };
@@ -69,17 +68,12 @@ static void answer(struct batch *batch)
 
 static void record(struct batch *batch, unsigned index, bool success, enum error_code code)
 {
+	struct json_object *id = NULL, *item = json_object_array_get_idx(batch->command->message.items, index);
 	struct member *member = &batch->members[index];
 
-	if (member->done)
-		return;
-	*member = (struct member){ .done = true, .success = success, .code = code };
-	if (index < batch->count && batch->command) {
-		struct json_object *id = NULL, *item = json_object_array_get_idx(batch->command->message.items, index);
-
-		if (json_object_object_get_ex(item, "id", &id) && json_object_is_type(id, json_type_string))
-			snprintf(member->id, sizeof(member->id), "%s", json_object_get_string(id));
-	}
+	*member = (struct member){ .success = success, .code = code };
+	if (json_object_object_get_ex(item, "id", &id) && json_object_is_type(id, json_type_string))
+		snprintf(member->id, sizeof(member->id), "%s", json_object_get_string(id));
 	batch->done++;
 	batch->failed += !success;
 }
@@ -116,7 +110,7 @@ void batch_member_done(struct command *command, unsigned index, bool success, en
 	record(batch, index, success, code);
 	if (!success)
 		member_failed(batch);
-	if (batch->done == batch->count && !batch->submitting)
+	if (batch->done == batch->count)
 		answer(batch);
 }
 
@@ -205,7 +199,6 @@ static void run_batch(struct command *command)
 	batch->command = command;
 	batch->count = (unsigned)count;
 	batch->stop_on_error = command->message.stop_on_error;
-	batch->submitting = true;
 	command->work = batch;
 	command->work_free = batch_free;
 	for (unsigned i = 0; i < batch->count; i++) {
@@ -216,7 +209,6 @@ static void run_batch(struct command *command)
 		if (batch->failed)
 			member_failed(batch);
 	}
-	batch->submitting = false;
 	extend_deadline(command);
 	if (batch->done < batch->count)
 		return;

@@ -87,33 +87,27 @@ void command_wait(struct command *command)
 
 #define TURN_NS (QUEUE_TURN_S * NS_PER_S)
 
-/* Looks at `at_ns` whether the command that has the slot of local clients gives way to one that waits. */
-static void watch_turn(struct commands *commands, uint64_t at_ns)
+/* When the command that has the slot of local clients has had its turn, it gives way to one that waits. */
+static void watch_turn(struct commands *commands)
 {
 	if (commands->local.running && commands->local.queued)
-		deadline_at(&commands->turn, at_ns);
+		deadline_at(&commands->turn, commands->served_ns + TURN_NS);
 }
 
 static void on_turn(void *data)
 {
 	struct commands *commands = data;
 	struct command *command = queue_overstaying(commands);
-	uint64_t now_ns = commands->loop->now.mono_ns, end_ns = commands->served_ns + TURN_NS;
 
-	if (now_ns < end_ns) {
-		watch_turn(commands, end_ns);
-		return;
-	}
 	if (command && !command->cancelled)
 		command_cancel(command, "it has had its turn, and another user waits for the slot");
-	watch_turn(commands, now_ns + TURN_NS);
 }
 
 static void run(struct command *command)
 {
 	queue_move(command, COMMAND_RUNNING);
 	if (!command->from_host)
-		watch_turn(command->commands, command->commands->served_ns + TURN_NS);
+		watch_turn(command->commands);
 	deadline_stop(&command->timer);
 	command->attempts++;
 	record_started(command);
@@ -125,7 +119,7 @@ static void wait_for_slot(struct command *command)
 {
 	arm_deadline(command);
 	if (!command->from_host)
-		watch_turn(command->commands, command->commands->served_ns + TURN_NS);
+		watch_turn(command->commands);
 }
 
 void command_begin(struct command *command)
@@ -153,9 +147,9 @@ static bool try_again(struct command *command, const struct response *response)
 	uint32_t random = (uint32_t)commands->loop->now.mono_ns;
 	uint64_t wait_ns;
 
-	if (response->success || !command->slot || command->attempts == 0 ||
-	    command->attempts > command->message.retries || command->cancelled || command->state != COMMAND_RUNNING ||
-	    commands->closed || !retry_helps(response->code, response->reason))
+	if (response->success || command->attempts == 0 || command->attempts > command->message.retries ||
+	    command->cancelled || command->state != COMMAND_RUNNING || commands->closed ||
+	    !retry_helps(response->code, response->reason))
 		return false;
 	wait_ns = retry_delay_ns(command->attempts + 1, response->reason, backoff_random(&random));
 	if (commands->loop->now.mono_ns + wait_ns >= command->term_ns)
@@ -452,7 +446,7 @@ void command_on_deadline(void *data)
 
 	if (command->pausing) {
 		command->pausing = false;
-		arm_deadline(command);
+		wait_for_slot(command);
 	} else if (command->async && command->on_expired) {
 		command->on_expired(command);
 	} else {

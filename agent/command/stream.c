@@ -51,19 +51,19 @@ static size_t send_whole(struct command *command, enum exec_stream from, const c
 	return whole;
 }
 
-/* The held bytes and the first new ones become one chunk of their own. */
+/* The held bytes and the first new ones become a chunk of their own. */
 static size_t complete_held(struct command *command, enum exec_stream from, const char *bytes, size_t len)
 {
 	struct held *held = &command->stream->held[from];
 	size_t taken = 0;
 
 	while (held->len && taken < len) {
+		size_t whole;
+
 		held->bytes[held->len++] = bytes[taken++];
-		if (held->len == sizeof(held->bytes) ||
-		    addition_whole_characters(held->bytes, held->len) == held->len) {
-			send_chunk(command, from, held->bytes, held->len);
-			held->len = 0;
-		}
+		whole = send_whole(command, from, held->bytes, held->len);
+		held->len -= whole;
+		memmove(held->bytes, held->bytes + whole, held->len);
 	}
 	return taken;
 }

@@ -306,6 +306,7 @@ static void what_is_finished_or_unknown_or_anothers_cannot_be_cancelled(void **s
 	ask(user(1000), "Look", "b");
 	turn();
 	finish("a");
+	assert_null(commands_find(&commands, &host.session, "a"));
 	cancel(&host, "c", "a");
 	cancel(&host, "d", "b");
 	cancel(&host, "e", "x");

@@ -92,6 +92,17 @@ static void with_stop_the_first_failure_skips_what_has_not_been_started(void **s
 			 "c", "false", "\"CANCELLED\""));
 }
 
+static void with_stop_a_member_that_cannot_be_read_skips_the_others(void **state)
+{
+	(void)state;
+	ask_batch(&host, MEMBER("Control", "a") ",7," MEMBER("Control", "b"), STOP);
+	turn();
+	assert_int_equal(seen.begun, 1);
+	answered(&host, "a", "CANCELLED");
+	answered(&host, "b", "an earlier command of its batch failed");
+	answered(&host, "batch", "3 of 3 commands did not succeed");
+}
+
 static void with_stop_a_failure_ends_what_runs_and_what_waits(void **state)
 {
 	(void)state;
@@ -120,7 +131,7 @@ static void a_cancelled_batch_is_answered_when_all_its_members_have_ended(void *
 	assert_int_equal(answers(&host, "batch"), 0);
 	fail_with("a", CODE_CANCELLED, NULL);
 	turn();
-	answered(&host, "batch", "\"error_code\":\"CANCELLED\"");
+	answered(&host, "batch", "2 of 3 commands did not succeed\",\"error_code\":\"CANCELLED\"");
 	answered(&host, "batch", RESULT("c", "true", "null"));
 }
 
@@ -291,6 +302,7 @@ int main(void)
 		commands_test(members_share_the_slots_and_the_queue_of_the_host),
 		commands_test(a_failure_does_not_stop_the_others_unless_asked),
 		commands_test(with_stop_the_first_failure_skips_what_has_not_been_started),
+		commands_test(with_stop_a_member_that_cannot_be_read_skips_the_others),
 		commands_test(with_stop_a_failure_ends_what_runs_and_what_waits),
 		commands_test(a_cancelled_batch_is_answered_when_all_its_members_have_ended),
 		commands_test(a_member_may_be_cancelled_alone),

@@ -261,6 +261,18 @@ static void at_the_stop_what_waits_is_answered_and_what_runs_may_finish(void **s
 	assert_int_equal(seen.begun, 3);
 }
 
+static void at_the_stop_a_program_without_a_slot_may_finish(void **state)
+{
+	(void)state;
+	ask(&host, "CallProgram", "a");
+	commands_close(&commands);
+	commands_kill(&commands);
+	turn();
+	assert_int_equal(host.count, 0);
+	finish("a");
+	answered(&host, "a", "\"success\":true");
+}
+
 static void at_the_end_of_the_grace_what_goes_on_by_itself_is_answered_once(void **state)
 {
 	(void)state;
@@ -415,6 +427,7 @@ int main(void)
 		commands_test(of_two_with_one_id_the_next_host_cancels_its_own),
 		commands_test(what_a_local_client_that_is_gone_asked_reaches_nobody),
 		commands_test(at_the_stop_what_waits_is_answered_and_what_runs_may_finish),
+		commands_test(at_the_stop_a_program_without_a_slot_may_finish),
 		commands_test(at_the_end_of_the_grace_what_goes_on_by_itself_is_answered_once),
 		commands_test(what_outlives_the_agent_is_left_to_the_next_one_unanswered),
 		commands_test(status_lists_what_is_under_way),

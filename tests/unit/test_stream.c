@@ -102,14 +102,16 @@ static void half_a_character_at_the_end_is_sent_with_the_answer(void **state)
 	answered(&host, "a", "\"stream_chunks\":2");
 }
 
-static void four_bytes_that_are_no_character_are_not_held_back(void **state)
+static void a_character_that_is_broken_off_takes_nothing_of_the_next_along(void **state)
 {
 	struct command *command = begin_streamed();
 
 	(void)state;
-	for (unsigned i = 0; i < 4; i++)
-		put(command, EXEC_STDOUT, i ? "\x9f" : "\xf0");
-	assert_int_equal(host.count, 1);
+	put(command, EXEC_STDOUT, "\xe2\x82");
+	put(command, EXEC_STDOUT, "\xf0\x9f\x98\x80");
+	assert_int_equal(host.count, 2);
+	assert_chunk(0, "\\ufffd");
+	assert_chunk(1, "\\ud83d\\ude00");
 }
 
 static void a_peer_that_does_not_keep_up_loses_chunks_and_not_the_answer(void **state)
@@ -159,6 +161,9 @@ static void the_answer_stands_behind_the_output_of_its_command(void **state)
 	ask(&host, "Program", "b");
 	assert_int_equal(command_line_class(find("a")), LINE_BULK);
 	assert_int_equal(command_line_class(find("b")), LINE_REPLY);
+	say(&host, "{\"type\":\"CommandBatch\",\"id\":\"batch\",\"commands\":[{\"type\":\"SafeCommand\",\"id\":\"m\","
+		   "\"command_type\":{\"action\":\"Program\"}}]}");
+	assert_int_equal(command_line_class(find("batch")), LINE_BULK);
 }
 
 static void a_further_try_goes_on_with_the_numbers(void **state)
@@ -181,7 +186,7 @@ int main(void)
 		commands_test(a_character_is_never_cut_in_two),
 		commands_test(a_character_across_the_end_of_a_chunk_begins_the_next),
 		commands_test(half_a_character_at_the_end_is_sent_with_the_answer),
-		commands_test(four_bytes_that_are_no_character_are_not_held_back),
+		commands_test(a_character_that_is_broken_off_takes_nothing_of_the_next_along),
 		commands_test(a_peer_that_does_not_keep_up_loses_chunks_and_not_the_answer),
 		commands_test(output_that_nobody_read_is_counted_as_chunks_that_were_dropped),
 		commands_test(with_nobody_who_asked_all_chunks_are_dropped),
