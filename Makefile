@@ -65,11 +65,12 @@ comma := ,
 
 # ---------------------------------------------------------------------------------------------------- libraries
 # From those that use others down to those that are used, which is the order they are linked in.
-LIBS := ctl host show executor agent command peer metrics run runner audit rules bus base cleaner packages log config collectors transport
+LIBS := ctl host show executor agent actions command peer metrics run runner audit rules bus base cleaner packages log config collectors transport
 DIR_ctl := tools/infinictl
 DIR_host := tools/infinihost
 DIR_show := tools/show
 DIR_agent := agent
+DIR_actions := agent/actions
 DIR_command := agent/command
 DIR_peer := agent/peer
 DIR_metrics := agent/metrics
@@ -93,7 +94,8 @@ OVER_ctl := show log config
 OVER_host := show config transport
 OVER_show := transport
 OVER_executor := runner rules bus base packages config
-OVER_agent := command peer metrics run runner audit bus rules base packages log config collectors transport
+OVER_agent := actions command peer metrics run runner audit bus rules base log config transport
+OVER_actions := command peer metrics run runner audit bus rules base packages log config collectors transport
 OVER_command := peer metrics run runner audit rules base config transport
 OVER_peer := metrics base config transport
 OVER_metrics := base log config collectors transport

@@ -13,8 +13,8 @@
 #include <infiniservice/cleanup.h>
 
 #include "agent/build.h"
-#include "agent/detached.h"
-#include "agent/legacy_run.h"
+#include "agent/actions/detached.h"
+#include "agent/actions/legacy_run.h"
 #include "agent/base/notify.h"
 
 #define TURN_LONG_NS NS_PER_MS
@@ -241,7 +241,7 @@ void agent_done(struct agent *agent)
 	agent->sampling = sampling_free(agent->sampling);
 	agent->sampler = sampler_free(agent->sampler);
 	power_done(&agent->actions.power);
-	legacy_runs_done(agent);
+	legacy_runs_done(&agent->actions.detached);
 	agent->bus = bus_free(agent->bus);
 	agent->privileged = exec_free(agent->privileged);
 	agent->exec = exec_free(agent->exec);
@@ -250,7 +250,7 @@ void agent_done(struct agent *agent)
 	agent->port = port_free(agent->port);
 	standing_done(&agent->standing);
 	publish_done(&agent->publisher);
-	detached_done(agent);
+	detached_done(&agent->actions.detached);
 	journal_close(&agent->journal);
 	audit_done(&agent->audit);
 	peers_done(&agent->peers);

@@ -11,7 +11,7 @@
 #include <infiniservice/moment.h>
 
 #include "agent/bus/bus.h"
-#include "agent/action_env.h"
+#include "agent/actions/env.h"
 #include "agent/peer/asked.h"
 #include "agent/audit/audit.h"
 #include "agent/peer/breaker.h"
@@ -32,7 +32,7 @@
 #include "agent/base/report.h"
 #include "agent/metrics/sampling.h"
 #include "agent/base/schedule.h"
-#include "agent/script.h"
+#include "agent/actions/script.h"
 #include "agent/peer/session.h"
 #include "agent/base/standing.h"
 #include "agent/base/state.h"
@@ -89,11 +89,8 @@ struct agent {
 	struct publisher publisher;
 	struct audit audit;
 	struct journal journal;
-	struct legacy_run *legacy_runs;
-	struct held_answer *held_answers; /* of commands that outlived an earlier run; see detached.h */
 	struct scripts scripts;
-	struct breaker breaker;	   /* of the port */
-	struct history *histories; /* being read now, see history.h */
+	struct breaker breaker; /* of the port */
 	struct logger *logger;
 	struct exec *exec;
 	struct exec *privileged; /* through the executor of the installation */
@@ -189,6 +186,10 @@ void housekeeping_stop(struct agent *agent);
 void housekeeping_configure(struct agent *agent);
 /* Looks whether time broke; then rates are marked and the host is told. */
 void housekeeping_check_clock(struct agent *agent);
+
+/* ---- status.c: what Status tells, into an open object */
+
+void agent_report(const struct agent *agent, struct sink *out);
 
 /* ---- stop.c: the fixed order of the end */
 

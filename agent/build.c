@@ -16,13 +16,13 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/action_table.h"
+#include "agent/actions/table.h"
 #include "agent/agent.h"
-#include "agent/detached.h"
+#include "agent/actions/detached.h"
 #include "agent/log/latest.h"
 #include "agent/log/repair.h"
 #include "agent/base/notify.h"
-#include "agent/privilege.h"
+#include "agent/actions/privilege.h"
 #include "agent/base/passwd.h"
 #include "agent/base/reserve.h"
 #include "agent/command/record.h"
@@ -322,6 +322,13 @@ static void on_command_changed(void *data, const struct addition_command *told)
 	line_unref(line);
 }
 
+static void deliver_resumed(void *data, struct command *command)
+{
+	struct agent *agent = data;
+
+	detached_deliver(&agent->actions.detached, command);
+}
+
 static void on_command_over(void *data, struct command *command)
 {
 	(void)data;
@@ -333,7 +340,7 @@ static void build_commands(struct agent *agent)
 	static const struct command_hooks hooks = { .host_reads = host_reads,
 						    .ready = action_ready,
 						    .changed = on_command_changed,
-						    .deliver_resumed = detached_deliver,
+						    .deliver_resumed = deliver_resumed,
 						    .over = on_command_over };
 
 	agent->commands.loop = &agent->loop;
@@ -352,6 +359,16 @@ static void tell_event(void *data, enum reply_level level, const char *source, c
 	hostlink_event(data, level, source, "%s", text);
 }
 
+static void apply_config(void *data, struct config *fresh)
+{
+	agent_apply_config(data, fresh);
+}
+
+static void report_agent(void *data, struct sink *out)
+{
+	agent_report(data, out);
+}
+
 static void build_actions(struct agent *agent)
 {
 	agent->actions = (struct action_env){
@@ -366,9 +383,17 @@ static void build_actions(struct agent *agent)
 		.bus = agent->bus,
 		.scripts = &agent->scripts,
 		.clock_steps = &agent->counters.clock_steps,
+		.publisher = &agent->publisher,
 		.event = tell_event,
+		.apply_config = apply_config,
+		.report = report_agent,
 		.data = agent,
 	};
+	agent->actions.detached = (struct detached){ .commands = &agent->commands,
+						     .executor = agent->privileged,
+						     .bus = agent->bus,
+						     .host = &agent->port_session,
+						     .boot_id = agent->id.boot_id };
 	power_init(&agent->actions.power, &agent->actions);
 }
 
@@ -403,7 +428,7 @@ static int build_parts(struct agent *agent, uint64_t first_seq, struct err *e)
 	if (r < 0)
 		return err_set(e, r, "out of memory");
 	build_actions(agent);
-	detached_resume(agent);
+	detached_resume(&agent->actions.detached);
 	return 0;
 }
 

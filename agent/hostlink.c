@@ -10,8 +10,8 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/history.h"
-#include "agent/detached.h"
+#include "agent/actions/history.h"
+#include "agent/actions/detached.h"
 #include "agent/base/notify.h"
 
 /* A sample this young is sent again to a host that has just come instead of taking another. */
@@ -123,7 +123,7 @@ static void greet(struct agent *agent)
 	tell_breaker(agent);
 	standing_each(&agent->standing, repeat_to_host, agent);
 	answer_lost(agent);
-	detached_session(agent);
+	detached_session_began(&agent->actions.detached);
 	generation_look(&agent->generation);
 	scripts_session_began(&agent->scripts);
 	if (sampling_latest(agent->sampling) && now.mono_ns - sampling_stats(agent->sampling).taken_ns < YOUNG_NS)
@@ -145,6 +145,7 @@ static void on_connected(void *data)
 
 	report(LOG_DEBUG, "port %s: host connected", port_where(agent->port));
 	session_reset(&agent->port_session);
+	agent->port_session.present = true;
 	if (agent->stopping == STOP_NOT)
 		greet(agent);
 	else
@@ -174,6 +175,7 @@ static void on_disconnected(void *data)
 	struct agent *agent = data;
 
 	report(LOG_DEBUG, "port %s: host gone", port_where(agent->port));
+	agent->port_session.present = false;
 	scripts_session_ended(&agent->scripts);
 	session_reset(&agent->port_session);
 }

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "agent/history.h"
+#include "agent/actions/history.h"
 
 static void answer_keep_alive(struct session *session, const struct message *message)
 {
@@ -29,9 +29,10 @@ static void take_ack(struct session *session, const struct message *message)
 
 	if (!permitted(session, "Ack", "the policy of this guest does not allow Ack"))
 		return;
-	history_ack(session, session->kind == SESSION_PORT
-				     ? generation_ack(&session_agent(session)->generation, seq, message->generation)
-				     : seq);
+	history_ack(&session_agent(session)->actions, session,
+		    session->kind == SESSION_PORT
+			    ? generation_ack(&session_agent(session)->generation, seq, message->generation)
+			    : seq);
 }
 
 /* Of a local client not even to refuse them: the host would be told that a script of its own had failed. */

@@ -10,7 +10,7 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/action_table.h"
+#include "agent/actions/table.h"
 #include "agent/agent.h"
 #include "agent/config/keys.h"
 #include "agent/base/notify.h"

@@ -69,8 +69,9 @@ struct peers {
 struct session {
 	struct peers *peers;
 	enum session_kind kind;
-	char name[48];						 /* for log and audit: "host", "uid 1000" */
-	uid_t uid;						 /* of a local client */
+	char name[48]; /* for log and audit: "host", "uid 1000" */
+	uid_t uid;     /* of a local client */
+	bool present;  /* of the port: a host is there, and may be sent lines */
 	int (*send)(struct session *session, struct line *line); /* takes its own reference; 0 or -errno */
 
 	/* Bytes that wait to be sent, and from how many on the peer counts as slow. */

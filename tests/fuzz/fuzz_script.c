@@ -7,7 +7,7 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/script_read.h"
+#include "agent/actions/script_read.h"
 #include "transport/message.h"
 #include "require.h"
 

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "agent/action_table.h"
+#include "agent/actions/table.h"
 
 static void tells_known_unknown_and_foreign_actions_apart(void **state)
 {

@@ -12,7 +12,7 @@
 #include <json-c/json.h>
 
 #include "agent/audit/audit_record.h"
-#include "agent/script_read.h"
+#include "agent/actions/script_read.h"
 #include "transport/addition.h"
 
 static void secrets_in_command_lines_are_hidden(void **state)

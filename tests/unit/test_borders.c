@@ -15,7 +15,7 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/history.h"
+#include "agent/actions/history.h"
 #include "tests/fake_loop.h"
 #include "tests/still_agent.h"
 
@@ -313,7 +313,7 @@ static void what_was_said_to_be_held_is_forgotten_with_all_that_came_of_it(void 
 	assert_int_equal(session.past->gap.to, 0);
 	assert_null(session.past->gap.reading);
 	assert_null(session.past->first);
-	assert_null(agent.histories);
+	assert_null(agent.actions.histories);
 	/* It may say less than before, and is offered that. */
 	say_held(1);
 	assert_int_equal(session.past->acked_seq, 1);

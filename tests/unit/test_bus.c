@@ -20,11 +20,11 @@
 #include <infiniservice/moment.h>
 
 #include "agent/bus/bus.h"
-#include "agent/bus_work.h"
+#include "agent/actions/bus_work.h"
 #include "agent/config/config.h"
 #include "agent/rules/unit_rules.h"
-#include "agent/service_table.h"
-#include "agent/unit_judge.h"
+#include "agent/actions/service_table.h"
+#include "agent/actions/unit_judge.h"
 
 static struct config nothing_denied; /* all zero: no unit is denied by the owner */
 

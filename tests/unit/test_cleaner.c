@@ -19,7 +19,7 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/clean_report.h"
+#include "agent/actions/clean_report.h"
 #include "transport/json_write.h"
 #include "tests/room.h"
 

@@ -11,8 +11,8 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/action_env.h"
-#include "agent/health.h"
+#include "agent/actions/env.h"
+#include "agent/actions/health.h"
 
 static struct trend fresh = { .samples = 1 };
 static struct trend unreadable = { .error = -EACCES };

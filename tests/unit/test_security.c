@@ -20,7 +20,7 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/security.h"
+#include "agent/actions/security.h"
 #include "transport/json_write.h"
 
 static void parse_sshd(struct sshd_settings *settings, const char *text)

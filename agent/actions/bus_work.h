@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Commands whose work is a conversation on the bus: one call after the other, each step a function. What can go wrong
+ * at every step (no bus, refused, no answer in time) is answered here, the same for all actions.
+ *
+ *	run: bus_work_new ─► bus_call_manager(…, step) ─► step: bus_work_failed? ─► bus_call_…(…, step)
+ *	     ─► … ─► command_succeed
+ */
+#ifndef AGENT_ACTIONS_BUS_WORK_H
+#define AGENT_ACTIONS_BUS_WORK_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "agent/bus/bus.h"
+
+struct command;
+
+#define SYSTEMD_NAME	"org.freedesktop.systemd1"
+#define SYSTEMD_PATH	"/org/freedesktop/systemd1"
+#define SYSTEMD_MANAGER "org.freedesktop.systemd1.Manager"
+#define DBUS_PROPERTIES "org.freedesktop.DBus.Properties"
+
+typedef void (*bus_step)(struct command *command, const struct bus_reply *reply);
+
+/* The head of a command's work; an action's own struct begins with it. */
+struct bus_work {
+	struct command *command;
+	struct bus_call *call;		     /* outstanding */
+	bus_step step;			     /* takes its reply */
+	bool heard;			     /* somebody on the bus has answered at least once */
+	void (*done)(struct bus_work *work); /* optional: frees what the action put into its work */
+};
+
+/* Gives the command a zeroed work of `size` bytes; NULL: it has been answered. */
+void *bus_work_new(struct command *command, size_t size);
+
+/*
+ * The next call; `types` and the rest are the arguments of sd_bus_message_append, NULL for none. True: `step` will be
+ * called, unless the command ends before. False: the command has been answered.
+ */
+bool bus_work_call(struct command *command, bus_step step, const char *destination, const char *path,
+		   const char *interface, const char *member, const char *types, ...);
+/* The same, to the service manager. */
+bool bus_call_manager(struct command *command, bus_step step, const char *member, const char *types, ...);
+
+/* A message made by oneself; 0 or -errno: then the command has not been answered. */
+int bus_work_send(struct command *command, bus_step step, sd_bus_message *message);
+
+/* True if the reply is a failure: then the command has been answered for it. */
+bool bus_work_failed(struct command *command, const struct bus_reply *reply);
+
+/* Answers for an error of the bus itself (-errno), or for a reply that makes no sense (-EBADMSG, -ENXIO). */
+void bus_work_fail(struct command *command, int error);
+
+#endif

@@ -1,0 +1,512 @@
+/* SPDX-License-Identifier: MIT */
+/* What sessions are given of the past, and how many at a time; see history.h. */
+#include "agent/actions/history.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <infiniservice/cleanup.h>
+#include <json-c/json.h>
+
+#include "agent/actions/env.h"
+#include "agent/actions/table.h"
+#include "agent/peer/session.h"
+#include "agent/metrics/history_reader.h"
+#include "agent/log/stamp.h"
+#include "transport/addition.h"
+
+/*
+ * Until the next try of what could not be offered: no room yet (the host's, a local client's), or a failure, doubled
+ * each time.
+ */
+#define ROOM_NS		  (200 * NS_PER_MS)
+#define ROOM_LOCAL_NS	  (2 * NS_PER_S)
+#define AGAIN_NS	  NS_PER_S
+#define AGAIN_DOUBLED_MAX 6
+/* What a batch needs around its samples, its id included. */
+#define BATCH_FRAME 1024
+
+struct history {
+	struct history *next;	  /* of the same session, */
+	struct history *next_all; /* and of all sessions */
+	struct session *session;
+	struct command *command;       /* NULL: asked for by Ack */
+	struct history_reader *reader; /* NULL: it is over */
+	bool more;		       /* the limit was reached */
+};
+
+static struct action_env *env_of(const struct session *session)
+{
+	return session->past->env;
+}
+
+/* Nothing more is read or sent, and its place is free. */
+static void history_close(struct history *history)
+{
+	struct history **at = &history->session->past->first;
+	struct action_env *env = env_of(history->session);
+
+	if (!history->reader)
+		return;
+	while (*at != history)
+		at = &(*at)->next;
+	*at = history->next;
+	for (at = &env->histories; *at != history; at = &(*at)->next_all)
+		continue;
+	*at = history->next_all;
+	if (history->session->past->gap.reading == history)
+		history->session->past->gap.reading = NULL;
+	history->reader = history_reader_free(history->reader);
+}
+
+static void history_free(void *work)
+{
+	struct history *history = work;
+
+	history_close(history);
+	free(history);
+}
+
+/* ---- the peer's gap: what is still to be offered shrinks, and is tried again */
+
+static void gap_advance(struct history_gap *gap, uint64_t seq)
+{
+	if (seq >= gap->from)
+		gap->from = seq + 1;
+	if (gap->from > gap->to)
+		gap->to = 0;
+}
+
+static void gap_try_in(struct session *session, uint64_t delay_ns)
+{
+	if (session->past->gap.to)
+		deadline_after(&session->past->gap.again, delay_ns);
+}
+
+/*
+ * ------------------------------------------------------------------------------------------------------------ shares
+ */
+
+static bool is_same_source(const struct session *a, const struct session *b)
+{
+	return a->kind == b->kind && (a->kind == SESSION_PORT || a->uid == b->uid);
+}
+
+/*
+ * Each source has its own, and nobody else's takes a place of it. Root is one of the users, but not one of the crowd.
+ */
+static bool has_room(const struct session *session)
+{
+	unsigned own = 0, users = 0;
+
+	for (const struct history *history = env_of(session)->histories; history; history = history->next_all) {
+		own += is_same_source(history->session, session);
+		users += history->session->kind == SESSION_LOCAL && history->session->uid != 0;
+	}
+	if (session->kind == SESSION_PORT)
+		return own < HISTORIES_HOST;
+	return own < HISTORIES_USER && (session->uid == 0 || users < HISTORIES_USERS);
+}
+
+/*
+ * The longest of those that are not read, of another user: NULL when there is none, or the session is not a user
+ * without one.
+ */
+static struct history *find_unread(const struct session *session)
+{
+	struct history *unread = NULL;
+
+	if (session->kind != SESSION_LOCAL || session->uid == 0)
+		return NULL;
+	for (struct history *history = env_of(session)->histories; history; history = history->next_all) {
+		if (is_same_source(history->session, session))
+			return NULL;
+		if (history->session->kind == SESSION_LOCAL && history->session->uid != 0 &&
+		    session_crowded(history->session))
+			unread = history;
+	}
+	return unread;
+}
+
+/* The rest of what the peer misses is offered when there is room again and it reads. */
+static void put_off(struct history *history)
+{
+	struct session *session = history->session;
+
+	gap_advance(&session->past->gap, history_reader_read(history->reader).delivered_seq);
+	history_free(history);
+	gap_try_in(session, ROOM_LOCAL_NS);
+}
+
+/* Users who do not read what they have asked for keep no other user out. */
+static void make_room(const struct session *session)
+{
+	struct history *unread = has_room(session) ? NULL : find_unread(session);
+
+	if (unread && unread->command) {
+		command_fail(unread->command, CODE_QUEUE_FULL, "busy",
+			     "it was not read, and its place was given to another user");
+		history_close(unread);
+	} else if (unread) {
+		put_off(unread);
+	}
+}
+
+static const char *no_room_words(const struct session *session)
+{
+	return session->kind == SESSION_PORT ? "four histories are being read for the host already"
+					     : "a history is being read for this user already, or four for all users";
+}
+
+/*
+ * ------------------------------------------------------------------------------------------------------------ batches
+ */
+
+static bool send_line(struct session *session, const struct json_writer *writer)
+{
+	struct line *line = line_new(LINE_BULK, writer->buf, writer->len);
+	bool sent = line && session->send(session, line) == 0;
+
+	session->answers_lost += !sent;
+	line_unref(line);
+	return sent;
+}
+
+static bool on_batch(void *data, const char *samples, size_t len, bool last)
+{
+	struct history *history = data;
+	struct action_env *env = env_of(history->session);
+	const char *id = history->command ? history->command->message.id : NULL;
+
+	return addition_metrics_batch(history->session->peers->writer, env->loop->now.wall_ms, id, samples, len,
+				      last) == 0 &&
+	       send_line(history->session, history->session->peers->writer);
+}
+
+static bool on_crowded(void *data)
+{
+	const struct history *history = data;
+
+	return session_crowded(history->session);
+}
+
+static void emit_summary(struct sink *out, const char *key, const void *arg)
+{
+	const struct history *history = arg;
+	struct history_read read = history_reader_read(history->reader);
+
+	sink_object_begin(out, key);
+	sink_uint(out, "count", read.count);
+	if (read.count) {
+		sink_uint(out, "first_seq", read.first_seq);
+		sink_uint(out, "last_seq", read.last_seq);
+	} else {
+		sink_null(out, "first_seq");
+		sink_null(out, "last_seq");
+	}
+	sink_bool(out, "more", history->more);
+	sink_object_end(out);
+}
+
+/* Ever more rarely. */
+static void gap_pause(struct session *session)
+{
+	struct history_gap *gap = &session->past->gap;
+	unsigned doubled = gap->failures < AGAIN_DOUBLED_MAX ? gap->failures : AGAIN_DOUBLED_MAX;
+
+	gap->failures++;
+	gap_try_in(session, AGAIN_NS << doubled);
+}
+
+/* Not in silence, and not over and over: the host is told at the first failure. */
+static void gap_failed(struct session *session, const char *words)
+{
+	struct history_gap *gap = &session->past->gap;
+	struct action_env *env = env_of(session);
+	char text[320];
+
+	if (gap->to == 0)
+		return;
+	if (gap->failures == 0 && session->kind == SESSION_PORT) {
+		snprintf(text, sizeof(text), "samples %llu to %llu cannot be offered now, and will be later: %.200s",
+			 (unsigned long long)gap->from, (unsigned long long)gap->to, words);
+		env->event(env->data, REPLY_WARN, "history", text);
+	}
+	gap_pause(session);
+}
+
+static void fail(struct history *history, const char *words)
+{
+	struct session *session = history->session;
+
+	if (history->command) {
+		command_fail(history->command, CODE_INTERNAL, "log", "the log could not be read: %.300s", words);
+		history_close(history);
+		return;
+	}
+	gap_advance(&session->past->gap, history_reader_read(history->reader).delivered_seq);
+	gap_failed(session, words); /* which may be the history's own */
+	history_free(history);
+}
+
+/* What has been offered is over; what the log does not have yet is offered when it has. */
+static void finish_gap(struct history *history, bool more)
+{
+	struct session *session = history->session;
+	struct history_gap *gap = &session->past->gap;
+	struct logger_stats log = logger_stats(env_of(session)->logger);
+	bool behind = log.queued > 0 && log.last_seq < gap->to;
+
+	if (!history_reader_flush(history->reader, !more && !behind)) {
+		fail(history, HISTORY_NOT_TAKEN);
+		return;
+	}
+	gap_advance(gap, history_reader_read(history->reader).delivered_seq);
+	history_free(history);
+	if (behind) {
+		gap_pause(session);
+		return;
+	}
+	gap->failures = 0;
+	if (more)
+		gap_try_in(session, HISTORY_PACE_NS);
+	else
+		gap->to = 0;
+}
+
+static void on_ended(void *data, bool more, const char *error)
+{
+	struct history *history = data;
+
+	if (error) {
+		fail(history, error);
+		return;
+	}
+	if (!history->command) {
+		finish_gap(history, more);
+		return;
+	}
+	history->more = more;
+	if (!history_reader_flush(history->reader, true)) {
+		fail(history, HISTORY_NOT_TAKEN);
+		return;
+	}
+	command_succeed(history->command, emit_summary, history);
+	history_close(history);
+}
+
+/*
+ * ------------------------------------------------------------------------------------------------------------- start
+ */
+
+static void on_gap_again(void *data);
+
+/* NULL: out of memory. */
+static struct past *past_of(struct action_env *env, struct session *session)
+{
+	if (!session->past) {
+		session->past = calloc(1, sizeof(*session->past));
+		if (!session->past)
+			return NULL;
+		session->past->env = env;
+		deadline_init(&session->past->gap.again, env->loop, on_gap_again, session);
+	}
+	return session->past;
+}
+
+static int history_start(struct session *session, struct command *command, const struct history_wanted *wanted,
+			 struct history **ret)
+{
+	struct action_env *env = env_of(session);
+	size_t line = session->peers->writer->cap - BATCH_FRAME;
+	struct history_reader_config config = {
+		.loop = env->loop,
+		.batch_bytes = line < ADDITION_BATCH_MAX ? line : ADDITION_BATCH_MAX,
+		.crowded = on_crowded,
+		.batch = on_batch,
+		.ended = on_ended,
+	};
+	struct history *history = calloc(1, sizeof(*history));
+	int r;
+
+	if (!history)
+		return -ENOMEM;
+	config.data = history;
+	r = history_reader_new(&config, wanted, &history->reader);
+	if (r < 0) {
+		free(history);
+		return r;
+	}
+	history->session = session;
+	history->command = command;
+	history->next = session->past->first;
+	session->past->first = history;
+	history->next_all = env->histories;
+	env->histories = history;
+	*ret = history;
+	return 0;
+}
+
+/* False when it is no time. A NULL leaves *ret as it is. */
+static bool find_time(struct json_object *value, int64_t *ret)
+{
+	if (!value)
+		return true;
+	if (json_object_is_type(value, json_type_string))
+		return stamp_parse(json_object_get_string(value), (size_t)json_object_get_string_len(value), ret);
+	*ret = json_object_get_int64(value);
+	return true;
+}
+
+static void run_get_history(struct command *command)
+{
+	const struct message *message = &command->message;
+	struct action_env *env = command_env(command);
+	struct history_wanted wanted = {
+		.begin_ms = INT64_MIN,
+		.end_ms = INT64_MAX,
+		.from_seq = message->from_seq,
+		.to_seq = UINT64_MAX,
+		.limit = message->limit ? message->limit : HISTORY_LIMIT_DEFAULT,
+		.interval_ms = message->interval_ms,
+	};
+	struct history *history;
+	int r;
+
+	if (!past_of(env, command->session)) {
+		command_fail(command, CODE_INTERNAL, "no_memory", "out of memory");
+		return;
+	}
+	make_room(command->session);
+	snprintf(wanted.dir, sizeof(wanted.dir), "%s", env->config->log.dir);
+	if (!find_time(message->begin, &wanted.begin_ms) || !find_time(message->end, &wanted.end_ms)) {
+		command_fail(command, CODE_INVALID_PARAMETERS, "bad_value",
+			     "begin and end are RFC 3339 times or milliseconds since 1970");
+	} else if (!env->config->log.enabled) {
+		command_fail(command, CODE_NOT_FOUND, "no_log", "this guest keeps no metric log (log.enabled)");
+	} else if (!has_room(command->session)) {
+		command_fail(command, CODE_QUEUE_FULL, "busy", "%s", no_room_words(command->session));
+	} else if ((r = history_start(command->session, command, &wanted, &history)) < 0) {
+		command_fail(command, CODE_INTERNAL, "resource", "the log's reader could not be started: %s",
+			     strerror(-r));
+	} else {
+		command->work = history;
+		command->work_free = history_free;
+	}
+}
+
+/*
+ * --------------------------------------------------------------------------------------------------- what is missed
+ */
+
+/* Nothing up to what the peer says it holds is offered. */
+static void offer_gap(struct session *session)
+{
+	struct action_env *env = env_of(session);
+	struct history_gap *gap = &session->past->gap;
+	struct history_wanted wanted = {
+		.begin_ms = INT64_MIN,
+		.end_ms = INT64_MAX,
+		.to_seq = gap->to,
+		.limit = HISTORY_BACKFILL_MAX,
+	};
+	int r;
+
+	gap_advance(gap, session->past->acked_seq);
+	if (gap->to == 0 || gap->reading)
+		return;
+	if (!env->config->log.enabled) {
+		gap->to = 0; /* a fault that stands says that no log is kept; that lasts until the next start */
+		return;
+	}
+	wanted.from_seq = gap->from;
+	snprintf(wanted.dir, sizeof(wanted.dir), "%s", env->config->log.dir);
+	make_room(session);
+	/* A user who does not read would only take the place of one who does. */
+	if (!has_room(session) || (session->kind == SESSION_LOCAL && session_crowded(session))) {
+		gap_try_in(session, session->kind == SESSION_PORT ? ROOM_NS : ROOM_LOCAL_NS);
+		return;
+	}
+	r = history_start(session, NULL, &wanted, &gap->reading);
+	if (r < 0)
+		gap_failed(session, strerror(-r));
+}
+
+static void on_gap_again(void *data)
+{
+	offer_gap(data);
+}
+
+/* The hole lies between what the host holds and the first sample it was offered in this session. */
+void history_ack(struct action_env *env, struct session *session, uint64_t seq)
+{
+	struct past *past = past_of(env, session);
+	bool first = past && !past->acked;
+
+	if (!past)
+		return;
+	past->acked = true;
+	if (seq > past->acked_seq)
+		past->acked_seq = seq;
+	if (!first || seq == UINT64_MAX)
+		return;
+	past->gap.from = seq + 1;
+	past->gap.to = (session->first_seq ? session->first_seq : sampling_stats(env->sampling).next_seq) - 1;
+	past->gap.failures = 0;
+	offer_gap(session);
+}
+
+void history_forget_ack(struct session *session)
+{
+	struct past *past = session->past;
+
+	if (!past)
+		return;
+	past->acked = false;
+	past->acked_seq = 0;
+	past->gap.to = 0;
+	deadline_stop(&past->gap.again);
+	if (past->gap.reading)
+		history_free(past->gap.reading);
+}
+
+bool history_acked(const struct session *session)
+{
+	return session->past && session->past->acked;
+}
+
+static struct history *find_asked_before(const struct session *session, uint64_t before_ns)
+{
+	struct history *history = session->past ? session->past->first : NULL;
+
+	while (history && !(history->command && history->command->received_ns < before_ns))
+		history = history->next;
+	return history;
+}
+
+/* The end of one may be the end of others, members of the same batch. */
+void history_leave(struct session *session, uint64_t before_ns)
+{
+	struct history *history;
+
+	while ((history = find_asked_before(session, before_ns))) {
+		command_fail(history->command, CODE_CANCELLED, NULL, "who asked is gone");
+		history_close(history);
+	}
+}
+
+void history_end(struct session *session)
+{
+	history_leave(session, UINT64_MAX);
+	history_forget_ack(session);
+	free(session->past);
+	session->past = NULL;
+}
+
+const struct action action_get_history = { .name = "GetHistory",
+					   .type = MESSAGE_GET_HISTORY,
+					   .group = GROUP_OBSERVE,
+					   .timeout_s = 300 /* reading the log takes as long as the log is large */,
+					   .run = run_get_history };

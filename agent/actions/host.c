@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/* SystemInfo and OsInfo: who this guest is, from the host collector's last facts. */
+#include "agent/actions/table.h"
+
+#include "agent/actions/env.h"
+#include "collectors/host.h"
+#include "collectors/table.h"
+
+/* What is not known is null, as in the samples. */
+static void emit_text(struct sink *out, const char *key, const char *text)
+{
+	sink_str(out, key, *text ? text : NULL);
+}
+
+static void emit_system(struct sink *out, const struct host_facts *facts)
+{
+	emit_text(out, "os_type", facts->os_type);
+	emit_text(out, "os_name", facts->os_name);
+	emit_text(out, "version", facts->version);
+	emit_text(out, "architecture", facts->architecture);
+	emit_text(out, "hostname", facts->hostname);
+	emit_text(out, "kernel_version", facts->kernel_version);
+	emit_text(out, "linux_distro", facts->linux_distro);
+}
+
+static void emit_system_info(struct sink *out, const char *key, const void *arg)
+{
+	sink_object_begin(out, key);
+	emit_system(out, arg);
+	sink_object_end(out);
+}
+
+static void emit_os_info(struct sink *out, const char *key, const void *arg)
+{
+	const struct host_facts *facts = arg;
+
+	sink_object_begin(out, key);
+	emit_system(out, facts);
+	sink_array_begin(out, "available_package_managers");
+	for (size_t i = 0; i < facts->package_managers_count; i++)
+		sink_str(out, NULL, facts->package_managers[i]);
+	sink_array_end(out);
+	emit_text(out, "default_shell", facts->default_shell);
+	sink_object_end(out);
+}
+
+static void answer(struct command *command, void (*emit)(struct sink *out, const char *key, const void *arg))
+{
+	const void *state = sampler_state(command_env(command)->sampler, &collector_host);
+	struct host_facts facts;
+
+	if (!state) {
+		command_fail(command, CODE_INTERNAL, "collector", "the host collector is off or failing (see Status)");
+		return;
+	}
+	host_facts_get(state, &facts);
+	command_succeed(command, emit, &facts);
+}
+
+static void run_system_info(struct command *command)
+{
+	answer(command, emit_system_info);
+}
+
+static void run_os_info(struct command *command)
+{
+	answer(command, emit_os_info);
+}
+
+const struct action action_system_info = { .name = "SystemInfo", .group = GROUP_OBSERVE, .run = run_system_info };
+
+const struct action action_os_info = { .name = "OsInfo", .group = GROUP_OBSERVE, .run = run_os_info };

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * CheckSystemIntegrity: the files of all packages against what the packages brought, as the package manager's own tool
+ * sees them. Its rules for files to be left out are asked first: what is missing by them is no damage.
+ */
+#include "agent/actions/table.h"
+
+#include <stdlib.h>
+
+#include "agent/actions/env.h"
+#include "agent/actions/package_job.h"
+#include "agent/packages/verify.h"
+#include "agent/actions/run.h"
+
+#define VERIFY_MAX (4u << 20)
+#define RULES_MAX  (256u << 10)
+
+struct integrity {
+	const char *text;
+	size_t len;
+	struct verify_rules rules;
+	bool rules_known;
+	uint64_t changed, missing, kinds[VERIFY_KINDS];
+	unsigned char *judged; /* of each line, its kind: rules are held against many thousand lines but once. NULL: no
+				  memory for that */
+	const char *tool;
+	bool complete;
+	bool rights; /* without them, files that only root may read are passed over in silence */
+};
+
+static void integrity_free(void *data)
+{
+	struct integrity *integrity = data;
+
+	verify_rules_done(&integrity->rules);
+	free(integrity->judged);
+	free(integrity);
+}
+
+static enum verify_kind judge(const struct integrity *integrity, const struct verify_line *line)
+{
+	return verify_judge(line, &integrity->rules);
+}
+
+/* A line has at least its nine flags, a blank, a path and a newline; or "missing" for the flags. */
+#define LINE_MIN 10
+
+static void count_changes(struct integrity *integrity)
+{
+	const char *text = integrity->text;
+	size_t len = integrity->len;
+	struct verify_line line;
+
+	integrity->judged = malloc(len / LINE_MIN + 1);
+	while (verify_next(&text, &len, &line)) {
+		enum verify_kind kind = judge(integrity, &line);
+
+		if (integrity->judged)
+			integrity->judged[integrity->changed] = (unsigned char)kind;
+		integrity->kinds[kind]++;
+		integrity->changed++;
+		integrity->missing += line.missing && !line.unreadable;
+	}
+}
+
+/* False when there is no room for more. */
+static bool emit_changes_of(struct sink *out, const struct integrity *integrity, enum verify_kind kind,
+			    uint64_t *written)
+{
+	const char *text = integrity->text;
+	size_t len = integrity->len;
+	struct verify_line line;
+
+	for (size_t i = 0; verify_next(&text, &len, &line); i++) {
+		struct sink_mark mark = sink_mark(out);
+
+		if ((integrity->judged ? integrity->judged[i] : (unsigned char)judge(integrity, &line)) != kind)
+			continue;
+		sink_object_begin(out, NULL);
+		sink_text(out, "path", line.path, line.path_len, SINK_PATH_MAX);
+		sink_text(out, "flags", line.flags, line.flags_len, 16);
+		sink_bool(out, "missing", line.missing);
+		sink_bool(out, "config_file", line.config);
+		sink_str(out, "kind", verify_kind_name(kind));
+		sink_object_end(out);
+		if (sink_full(out)) {
+			sink_rewind(out, mark);
+			return false;
+		}
+		(*written)++;
+	}
+	return true;
+}
+
+/*
+ * The serious ones first; what is as somebody wanted it is counted and not listed: an image without documentation lacks
+ * thousands.
+ */
+static void emit_changes(struct sink *out, const struct integrity *integrity)
+{
+	uint64_t listed = integrity->kinds[VERIFY_DAMAGE] + integrity->kinds[VERIFY_CONFIG], written = 0;
+
+	sink_array_begin(out, "changed_files");
+	if (emit_changes_of(out, integrity, VERIFY_DAMAGE, &written))
+		emit_changes_of(out, integrity, VERIFY_CONFIG, &written);
+	sink_array_end(out);
+	if (written < listed) {
+		sink_bool(out, "truncated", true);
+		sink_uint(out, "total_count", listed);
+	}
+}
+
+static const char *message_of(const struct integrity *integrity)
+{
+	if (!integrity->complete)
+		return "not all packages were looked at: the time was not enough, or the answer too long";
+	if (integrity->kinds[VERIFY_DAMAGE])
+		return "files are not as their packages brought them";
+	if (!integrity->rights || integrity->kinds[VERIFY_UNREADABLE])
+		return "nothing was found changed, but files that only root may read were not looked at";
+	return "all files are as their packages brought them, but for configuration and what was not to be installed";
+}
+
+/* What was not looked at has not passed. */
+static bool passed(const struct integrity *integrity)
+{
+	return integrity->complete && integrity->kinds[VERIFY_DAMAGE] == 0 && integrity->rights &&
+	       integrity->kinds[VERIFY_UNREADABLE] == 0;
+}
+
+static void emit_integrity(struct sink *out, const char *key, const void *arg)
+{
+	static const char *const counts[VERIFY_KINDS] = {
+		[VERIFY_DAMAGE] = "damaged_count",	  [VERIFY_CONFIG] = "config_count",
+		[VERIFY_EXCLUDED] = "excluded_count",	  [VERIFY_DOCUMENTATION] = "documentation_count",
+		[VERIFY_GHOST] = "ghost_count",		  [VERIFY_TIME] = "time_count",
+		[VERIFY_UNREADABLE] = "unreadable_count",
+	};
+	const struct integrity *integrity = arg;
+
+	sink_object_begin(out, key);
+	sink_str(out, "status", passed(integrity) ? "passed" : "warning");
+	sink_str(out, "message", message_of(integrity));
+	sink_object_begin(out, "details");
+	sink_str(out, "tool", integrity->tool);
+	sink_bool(out, "complete", integrity->complete);
+	sink_bool(out, "as_root", integrity->rights);
+	sink_bool(out, "exclusions_known", integrity->rules_known);
+	sink_uint(out, "changed_count", integrity->changed);
+	sink_uint(out, "missing_count", integrity->missing);
+	for (size_t i = 0; i < VERIFY_KINDS; i++)
+		sink_uint(out, counts[i], integrity->kinds[i]);
+	sink_object_end(out);
+	emit_changes(out, integrity);
+	sink_object_end(out);
+}
+
+/* rpm -Va and newer dpkg end with 1 when they found something. */
+static void on_verified(struct command *command, struct exec_outcome *outcome)
+{
+	struct integrity *integrity = command->work;
+
+	integrity->text = outcome->out.bytes;
+	integrity->len = outcome->out.len;
+	integrity->complete = outcome->started && !outcome->timed_out && !outcome->truncated &&
+			      outcome->exit_code >= 0 && outcome->exit_code <= 1;
+	count_changes(integrity);
+	if (outcome->started && !outcome->lost && !outcome->cancelled && outcome->exit_code >= 0 &&
+	    outcome->exit_code <= 1 && !outcome->timed_out) {
+		command_succeed(command, emit_integrity, integrity);
+		return;
+	}
+	/* At its deadline: what was found by then. */
+	outcome->out.len = 0;
+	outcome->out.total = 0;
+	run_answer(command, outcome, emit_integrity, integrity);
+}
+
+static void verify(struct command *command)
+{
+	const struct package_manager *manager = package_manager_require(command);
+	const struct package_command *step = manager ? &manager->steps[PACKAGE_VERIFY] : NULL;
+	const char *argv[PACKAGE_ARGS_MAX];
+	char path[64];
+	struct run run = {
+		.argv = argv, .privileged = true, .question = true, .max_output_bytes = VERIFY_MAX, .done = on_verified
+	};
+
+	if (!manager)
+		return;
+	if (!step->argv || !run_find(step->argv[0], path, sizeof(path)) ||
+	    package_argv(step, path, NULL, 0, argv) < 0) {
+		command_fail(command, CODE_UNSUPPORTED_PLATFORM, "not_supported", "%s cannot do that", manager->name);
+		return;
+	}
+	run_program(command, &run);
+}
+
+static void on_rules(struct command *command, struct exec_outcome *outcome)
+{
+	struct integrity *integrity = command->work;
+
+	if (!outcome->started || outcome->lost || outcome->cancelled || outcome->stuck || outcome->timed_out) {
+		run_answer(command, outcome, NULL, NULL);
+		return;
+	}
+	/* 1: none; more: a file could not be read. */
+	integrity->rules_known = outcome->exit_code >= 0 && outcome->exit_code <= 1 && !outcome->truncated;
+	if (verify_rules_read(outcome->out.bytes, outcome->out.len, &integrity->rules) < 0) {
+		command_fail(command, CODE_INTERNAL, "no_memory", "out of memory");
+		return;
+	}
+	integrity->rules_known = integrity->rules_known && !integrity->rules.truncated;
+	verify(command);
+}
+
+static void run_check_system_integrity(struct command *command)
+{
+	const struct package_manager *manager = package_manager_require(command);
+	const struct package_command *step = manager ? &manager->steps[PACKAGE_EXCLUDES] : NULL;
+	struct integrity *integrity = manager ? calloc(1, sizeof(*integrity)) : NULL;
+	const char *argv[PACKAGE_ARGS_MAX];
+	char path[64];
+	struct run run = { .argv = argv, .question = true, .max_output_bytes = RULES_MAX, .done = on_rules };
+
+	if (!manager)
+		return;
+	if (!integrity) {
+		command_fail(command, CODE_INTERNAL, "no_memory", "out of memory");
+		return;
+	}
+	command->work = integrity;
+	command->work_free = integrity_free;
+	integrity->tool = manager->steps[PACKAGE_VERIFY].argv ? manager->steps[PACKAGE_VERIFY].argv[0] : manager->name;
+	integrity->rights = run_has_rights(command);
+	if (step->argv && run_find(step->argv[0], path, sizeof(path)) && package_argv(step, path, NULL, 0, argv) == 0) {
+		run_program(command, &run);
+		return;
+	}
+	integrity->rules_known = !step->argv;
+	verify(command);
+}
+
+const struct action action_check_system_integrity = { .name = "CheckSystemIntegrity",
+						      .group = GROUP_OBSERVE,
+						      .slot = true,
+						      .timeout_s = 600,
+						      .run = run_check_system_integrity };

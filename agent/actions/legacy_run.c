@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT */
+#include "agent/actions/legacy_run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <infiniservice/cleanup.h>
+
+#include "agent/actions/env.h"
+#include "agent/base/report.h"
+#include "agent/actions/bus_work.h"
+#include "agent/run/detached_files.h"
+#include "agent/run/exec.h"
+
+#define PREFIX	"keep-"
+#define ASK_S	1.0
+#define CALL_NS (25 * NS_PER_S)
+
+static const char *const endings[] = { "out", "err", "note" };
+
+struct legacy_run {
+	struct legacy_run *next;
+	struct detached *detached;
+	char unit[RUNNER_UNIT_SIZE];
+	uint64_t term_ns;
+	int end; /* locked, so that the run counts as going on */
+	char path[512];
+	ev_timer timer;
+	struct bus_call *call;
+};
+
+struct unit_state {
+	char load[16], active[16], sub[24], result[24];
+	int32_t code, status;
+	uint64_t exit_us;
+};
+
+static void ask(struct legacy_run *run);
+
+static void run_free(struct legacy_run *run)
+{
+	struct legacy_run **at = &run->detached->legacy;
+
+	while (*at != run)
+		at = &(*at)->next;
+	*at = run->next;
+	ev_timer_stop(run->detached->commands->loop->ev, &run->timer);
+	bus_cancel(run->call);
+	close_fd(&run->end);
+	free(run);
+}
+
+/* `record` NULL: PID 1 knows nothing of it. */
+static void over(struct legacy_run *run, const struct end_record *record)
+{
+	struct exec *exec = run->detached->executor;
+	char line[END_RECORD_MAX], name[64];
+	ssize_t len = record ? (ssize_t)end_record_format(record, line) : 0;
+
+	if (len > 0 && write(run->end, line, (size_t)len) != len)
+		report(LOG_ERR, "%s: the end of the run could not be written: %s", run->unit, strerror(errno));
+	for (size_t i = 0; i < ARRAY_SIZE(endings); i++) {
+		snprintf(name, sizeof(name), PREFIX "%s.%s", run->unit, endings[i]);
+		unlinkat(exec_detached_dir(exec), name, 0);
+	}
+	exec_cancel_unit(exec, run->unit);
+	run_free(run);
+}
+
+static int text_read(sd_bus_message *message, char *out, size_t size)
+{
+	const char *text;
+	int r = sd_bus_message_read(message, "v", "s", &text);
+
+	if (r >= 0)
+		snprintf(out, size, "%s", text);
+	return r;
+}
+
+static int property_read(sd_bus_message *message, struct unit_state *state)
+{
+	const char *name;
+	int r = sd_bus_message_read(message, "s", &name);
+
+	if (r < 0)
+		return r;
+	if (strcmp(name, "LoadState") == 0)
+		return text_read(message, state->load, sizeof(state->load));
+	if (strcmp(name, "ActiveState") == 0)
+		return text_read(message, state->active, sizeof(state->active));
+	if (strcmp(name, "SubState") == 0)
+		return text_read(message, state->sub, sizeof(state->sub));
+	if (strcmp(name, "Result") == 0)
+		return text_read(message, state->result, sizeof(state->result));
+	if (strcmp(name, "ExecMainCode") == 0)
+		return sd_bus_message_read(message, "v", "i", &state->code);
+	if (strcmp(name, "ExecMainStatus") == 0)
+		return sd_bus_message_read(message, "v", "i", &state->status);
+	if (strcmp(name, "ExecMainExitTimestampMonotonic") == 0)
+		return sd_bus_message_read(message, "v", "t", &state->exit_us);
+	return sd_bus_message_skip(message, "v");
+}
+
+/* a{sv} */
+static int state_read(sd_bus_message *message, struct unit_state *state)
+{
+	int r = sd_bus_message_enter_container(message, 'a', "{sv}");
+
+	while (r >= 0 && (r = sd_bus_message_enter_container(message, 'e', "sv")) > 0) {
+		r = property_read(message, state);
+		if (r >= 0)
+			r = sd_bus_message_exit_container(message);
+	}
+	return r;
+}
+
+/* Who sent it a signal at its deadline is not there any more to say so. */
+static struct end_record record_of(const struct legacy_run *run, const struct unit_state *state)
+{
+	struct end_record record = { .end_ns = state->exit_us * NS_PER_US,
+				     .status = state->code == CLD_EXITED ? (state->status & 0xff) << 8
+									 : state->status & 0x7f };
+
+	if (strcmp(state->result, "oom-kill") == 0)
+		record.flags |= RUNNER_OOM;
+	if (strcmp(state->result, "timeout") == 0 || record.end_ns >= run->term_ns)
+		record.flags |= RUNNER_TIMED_OUT;
+	return record;
+}
+
+static void on_properties(void *data, const struct bus_reply *reply)
+{
+	struct legacy_run *run = data;
+	struct unit_state state = { .load = "" };
+	struct end_record record;
+
+	run->call = NULL;
+	if (reply->error || state_read(reply->message, &state) < 0) {
+		ev_timer_again(run->detached->commands->loop->ev, &run->timer);
+		return;
+	}
+	record = record_of(run, &state);
+	if (strcmp(state.load, "not-found") == 0 || (strcmp(state.active, "inactive") == 0 && state.code == 0))
+		over(run, NULL);
+	else if (state.code && (strcmp(state.active, "failed") == 0 || strcmp(state.sub, "exited") == 0))
+		over(run, &record);
+	else
+		ev_timer_again(run->detached->commands->loop->ev, &run->timer);
+}
+
+static int call(struct legacy_run *run, const char *path, const char *interface, const char *member,
+		const char *argument, bus_reply_fn done)
+{
+	sd_bus_message *message = NULL;
+	int r = bus_message(run->detached->bus, SYSTEMD_NAME, path, interface, member, &message);
+
+	if (r >= 0)
+		r = sd_bus_message_append(message, "s", argument);
+	if (r >= 0)
+		r = bus_call(run->detached->bus, message, CALL_NS, done, run, &run->call);
+	sd_bus_message_unref(message);
+	return r;
+}
+
+static void on_path(void *data, const struct bus_reply *reply)
+{
+	struct legacy_run *run = data;
+	const char *path;
+
+	run->call = NULL;
+	if (reply->error == 0 && sd_bus_message_read(reply->message, "o", &path) >= 0 &&
+	    snprintf(run->path, sizeof(run->path), "%s", path) < (int)sizeof(run->path))
+		ask(run);
+	else
+		ev_timer_again(run->detached->commands->loop->ev, &run->timer);
+}
+
+/* Properties of all interfaces at once. */
+static void ask(struct legacy_run *run)
+{
+	char name[64];
+	int r;
+
+	snprintf(name, sizeof(name), "infiniservice-keep-%s.service", run->unit);
+	ev_timer_stop(run->detached->commands->loop->ev, &run->timer);
+	r = *run->path ? call(run, run->path, DBUS_PROPERTIES, "GetAll", "", on_properties)
+		       : call(run, SYSTEMD_PATH, SYSTEMD_MANAGER, "LoadUnit", name, on_path);
+	if (r < 0)
+		ev_timer_again(run->detached->commands->loop->ev, &run->timer);
+}
+
+static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	(void)loop;
+	(void)events;
+	ask(timer->data);
+}
+
+/* The old names stay until it is over: by them the next agent knows what it is. */
+static int files_adopt(int dir_fd, const char *unit)
+{
+	char old[64], new[64];
+	int fd;
+
+	snprintf(old, sizeof(old), PREFIX "%s.out", unit);
+	if (faccessat(dir_fd, old, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		return -ENOENT;
+	for (size_t i = 0; i < ARRAY_SIZE(endings); i++) {
+		snprintf(old, sizeof(old), PREFIX "%s.%s", unit, endings[i]);
+		snprintf(new, sizeof(new), DETACHED_FILES_PREFIX "%s.%s", unit, endings[i]);
+		if (linkat(dir_fd, old, dir_fd, new, 0) < 0 && errno != EEXIST && errno != ENOENT)
+			return -errno;
+	}
+	snprintf(new, sizeof(new), DETACHED_FILES_PREFIX "%s.end", unit);
+	unlinkat(dir_fd, new, 0);
+	fd = openat(dir_fd, new, O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+		return fd;
+	close_fd(&fd);
+	return -errno;
+}
+
+void legacy_run_adopt(struct detached *detached, const char *unit, uint64_t term_ns)
+{
+	int dir_fd = exec_detached_dir(detached->executor), end = dir_fd < 0 ? -ENOENT : files_adopt(dir_fd, unit);
+	struct legacy_run *run = end < 0 ? NULL : calloc(1, sizeof(*run));
+
+	if (!run) {
+		close_fd(&end);
+		return;
+	}
+	*run = (struct legacy_run){ .next = detached->legacy, .detached = detached, .term_ns = term_ns, .end = end };
+	snprintf(run->unit, sizeof(run->unit), "%s", unit);
+	detached->legacy = run;
+	ev_timer_init(&run->timer, on_timer, 0., ASK_S);
+	run->timer.data = run;
+	ask(run);
+}
+
+void legacy_runs_done(struct detached *detached)
+{
+	while (detached->legacy)
+		run_free(detached->legacy);
+}

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * RunMaintenanceTask: another name for four other actions. What it does is judged as what it is: a task of updates
+ * needs the group of packages, and an action that is denied is denied as a task as well. It may be put between two
+ * looks at the guest's health:
+ *
+ *	[checks; a failed one ends it] ─► the action ─► its answer, kept ─► [checks] ─► the answer with `validation`
+ */
+#include "agent/actions/table.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <infiniservice/cleanup.h>
+#include <json-c/json.h>
+
+#include "agent/actions/env.h"
+#include "agent/actions/health_results.h"
+#include "agent/actions/health_work.h"
+
+#define WINDOW_DAYS 7
+/* Of the task's own data, so that the checks find room beside it. */
+#define DATA_MAX (REPLY_DATA_MAX - 65536)
+
+static const struct {
+	const char *type, *action;
+	enum policy_group group;
+} tasks[] = {
+	{ "cleanup", "DiskCleanup", GROUP_CONTROL },
+	{ "updates", "UpdateSystemSoftware", GROUP_PACKAGES },
+	{ "restart_services", "RestartServices", GROUP_CONTROL },
+	{ "health", "RunAllHealthChecks", GROUP_CONTROL },
+};
+
+static const char *task_type(const struct message *message)
+{
+	struct message_fault fault;
+	const char *type = NULL;
+
+	return message_param_text(message, "task_type", &type, &fault) < 0 || !type ? "" : type;
+}
+
+static enum policy_group group_of_maintenance(const struct message *message)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(tasks); i++)
+		if (strcmp(tasks[i].type, task_type(message)) == 0)
+			return tasks[i].group;
+	return GROUP_CONTROL;
+}
+
+/* The members of `parameters` as if they stood beside the action. False if it is no object. */
+static bool graft_parameters(struct message *message)
+{
+	struct json_object *parameters = message_param(message, "parameters");
+	struct json_object *place = json_object_object_get(message->root, "command_type");
+
+	if (!parameters)
+		return true;
+	if (!json_object_is_type(parameters, json_type_object) || !json_object_is_type(place, json_type_object))
+		return false;
+	json_object_object_foreach(parameters, key, value)
+	{
+		if (message_param(message, key) || strcmp(key, "action") == 0 || strcmp(key, "params") == 0)
+			continue;
+		if (json_object_object_add(place, key, json_object_get(value)) < 0) {
+			json_object_put(value);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* The parameters that every task may have, by their types. */
+static bool check_parameters(struct command *command)
+{
+	struct message_fault fault;
+	const char *text;
+	bool flag;
+
+	if (message_param_text(&command->message, "task_type", &text, &fault) >= 0 &&
+	    message_param_text(&command->message, "task_name", &text, &fault) >= 0 &&
+	    message_param_bool(&command->message, "validate_before", &flag, &fault) >= 0 &&
+	    message_param_bool(&command->message, "validate_after", &flag, &fault) >= 0)
+		return true;
+	command_fail(command, fault.code, fault.reason, "%s", fault.text);
+	return false;
+}
+
+/*
+ * ---------------------------------------------------------------------------------------------- between two
+ * validations
+ */
+
+enum stage { STAGE_BEFORE, STAGE_TASK, STAGE_AFTER };
+
+struct task {
+	struct command_frame frame; /* first */
+	const struct action *action;
+	enum stage stage;
+	bool before, after;				       /* wanted */
+	struct health_results *checked_before, *checked_after; /* NULL: not done */
+	/* The action's answer, with all that it borrowed. */
+	struct response answer;
+	char *data, *out, *err, *error;
+	size_t data_len;
+};
+
+static void task_free(struct command_frame *frame)
+{
+	struct task *task = container_of(frame, struct task, frame);
+
+	free(task->checked_before);
+	free(task->checked_after);
+	free(task->data);
+	free(task->out);
+	free(task->err);
+	free(task->error);
+	free(task);
+}
+
+static void emit_validation(struct sink *out, const char *key, const struct health_results *results)
+{
+	if (!results) {
+		sink_null(out, key);
+		return;
+	}
+	sink_object_begin(out, key);
+	health_results_emit(out, results);
+	sink_object_end(out);
+}
+
+/* The members of the action's data, then what the checks said. */
+static void emit_task(struct sink *out, const char *key, const void *arg)
+{
+	const struct task *task = arg;
+
+	sink_object_begin(out, key);
+	if (task->data_len > 2)
+		json_write_encoded(out, task->data + 1, task->data_len - 2);
+	sink_object_begin(out, "validation");
+	emit_validation(out, "before", task->checked_before);
+	emit_validation(out, "after", task->checked_after);
+	sink_object_end(out);
+	sink_object_end(out);
+}
+
+static char *copy_of(const char *bytes, size_t len)
+{
+	char *copy = len ? malloc(len) : NULL;
+
+	if (copy)
+		memcpy(copy, bytes, len);
+	return copy;
+}
+
+/* Data that is no object, or too large, is left out and said to be cut. */
+static void keep_data(struct task *task, const struct response *response)
+{
+	struct json_writer writer;
+	const char *text;
+	size_t len;
+
+	if (!response->data || !(task->data = malloc(DATA_MAX)))
+		return;
+	json_writer_init(&writer, task->data, DATA_MAX);
+	response->data(&writer.sink, NULL, response->arg);
+	if (json_writer_finish(&writer, &text, &len) == 0 && text[0] == '{')
+		task->data_len = len - 1; /* the newline */
+	else
+		task->answer.data_truncated = true;
+}
+
+/* What the answer points to goes with the action's own work. */
+static void keep_answer(struct task *task, const struct response *response)
+{
+	task->answer = *response;
+	task->out = copy_of(response->out.bytes, response->out.len);
+	task->err = copy_of(response->err.bytes, response->err.len);
+	task->error = response->error ? strdup(response->error) : NULL;
+	keep_data(task, response);
+	task->answer.out = (struct reply_stream){ task->out, task->out ? response->out.len : 0, response->out.total };
+	task->answer.err = (struct reply_stream){ task->err, task->err ? response->err.len : 0, response->err.total };
+	task->answer.error = task->error;
+	task->answer.data = emit_task;
+	task->answer.arg = task;
+}
+
+static void validate(struct command *command, void (*finish)(struct command *command, struct health_work *work))
+{
+	struct health_work *work = health_work_new(command);
+
+	if (!work)
+		return;
+	work->window_days = work->facts.window_days = WINDOW_DAYS;
+	work->want_trend = work->want_units = work->want_reboot = work->want_packages = work->want_clock = true;
+	work->finish = finish;
+	health_work_start(work);
+}
+
+static void on_checked_after(struct command *command, struct health_work *work)
+{
+	struct task *task = container_of(command->frame, struct task, frame);
+
+	task->checked_after = health_results_new(command_env(command), &work->facts);
+	command_answer(command, &task->answer);
+}
+
+/*
+ * It was done, in whatever way: what came before (a wrong parameter, a missing right, a cancel) says nothing of the
+ * guest.
+ */
+static bool was_done(const struct response *response)
+{
+	return response->success || (response->code == CODE_COMMAND_FAILED && response->has_exit_code) ||
+	       response->data;
+}
+
+/* Once the action is done its answer stands, whatever becomes of the checks behind it. */
+static bool on_answer(struct command *command, struct response *response)
+{
+	struct task *task = container_of(command->frame, struct task, frame);
+
+	if (task->stage == STAGE_BEFORE)
+		return false;
+	if (task->stage == STAGE_TASK) {
+		if (!was_done(response) && !task->checked_before)
+			return false;
+		keep_answer(task, response);
+		task->stage = STAGE_AFTER;
+		if (task->after && was_done(response) && !command->cancelled)
+			return true;
+	}
+	if (response != &task->answer)
+		*response = task->answer;
+	return false;
+}
+
+static void stop_unhealthy(struct command *command, const struct health_result *worst, const char *check_name)
+{
+	struct task *task = container_of(command->frame, struct task, frame);
+	char text[512];
+	struct response response = {
+		.code = CODE_COMMAND_FAILED, .reason = "unhealthy", .error = text, .data = emit_task, .arg = task
+	};
+
+	snprintf(text, sizeof(text), "the task was not begun: the check %s failed: %s", check_name, worst->message);
+	command_answer(command, &response);
+}
+
+static void on_checked_before(struct command *command, struct health_work *work)
+{
+	struct task *task = container_of(command->frame, struct task, frame);
+	struct health_results *results = health_results_new(command_env(command), &work->facts);
+
+	if (!results) {
+		command_fail(command, CODE_INTERNAL, "no_memory", "out of memory");
+		return;
+	}
+	task->checked_before = results;
+	for (size_t i = 0; i < results->count; i++) {
+		if (results->list[i].status == HEALTH_FAILED) {
+			stop_unhealthy(command, &results->list[i], health_check_at(i)->name);
+			return;
+		}
+	}
+	command_end_part(command);
+}
+
+/* Nothing is left of the part before: the task itself follows the first checks, and the others follow the task. */
+static void begin_part(struct command *command)
+{
+	struct task *task = container_of(command->frame, struct task, frame);
+
+	if (task->stage == STAGE_BEFORE) {
+		task->stage = STAGE_TASK;
+		task->action->run(command);
+	} else {
+		validate(command, on_checked_after);
+	}
+}
+
+/* A further try begins anew. */
+static struct task *task_new(struct command *command, const struct action *action, bool before, bool after)
+{
+	struct task *task = calloc(1, sizeof(*task));
+
+	if (command->frame)
+		command->frame->free(command->frame);
+	command->frame = NULL;
+	if (!task) {
+		command_fail(command, CODE_INTERNAL, "no_memory", "out of memory");
+		return NULL;
+	}
+	*task = (struct task){ .frame = { .answer = on_answer, .go_on = begin_part, .free = task_free },
+			       .action = action,
+			       .stage = before ? STAGE_BEFORE : STAGE_TASK,
+			       .before = before,
+			       .after = after };
+	command->frame = &task->frame;
+	return task;
+}
+
+static void run_task(struct command *command, const struct action *action)
+{
+	struct message_fault fault;
+	bool before = false, after = false;
+
+	/* Their types have been checked. */
+	message_param_bool(&command->message, "validate_before", &before, &fault);
+	message_param_bool(&command->message, "validate_after", &after, &fault);
+	/* What an earlier run of the agent has begun was begun on such a look. */
+	before = before && !command->attach;
+	if (!before && !after) {
+		action->run(command);
+		return;
+	}
+	if (!task_new(command, action, before, after))
+		return;
+	if (before)
+		validate(command, on_checked_before);
+	else
+		action->run(command);
+}
+
+static void run_maintenance_task(struct command *command)
+{
+	const char *type = task_type(&command->message);
+	const struct action *action = NULL;
+
+	if (!check_parameters(command))
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(tasks); i++)
+		if (strcmp(tasks[i].type, type) == 0)
+			action_find(command->commands->actions, tasks[i].action, &action);
+	if (!action) {
+		command_fail(command, CODE_INVALID_PARAMETERS, "bad_value",
+			     "task_type is cleanup, updates, restart_services or health");
+		return;
+	}
+	if (!command_permits(command, action)) {
+		command_fail(command, CODE_POLICY_DENIED, NULL, "the policy of this guest does not allow %s",
+			     action->name);
+		return;
+	}
+	if (!graft_parameters(&command->message)) {
+		command_fail(command, CODE_INVALID_PARAMETERS, "bad_type", "parameters is an object");
+		return;
+	}
+	run_task(command, action);
+}
+
+const struct action action_run_maintenance_task = { .name = "RunMaintenanceTask",
+						    .group = GROUP_CONTROL,
+						    .bus = true,
+						    .group_of = group_of_maintenance,
+						    .slot = true,
+						    .timeout_s = 1800,
+						    .run = run_maintenance_task };

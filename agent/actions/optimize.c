@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * CheckResourceOptimization: whether the guest's size fits its use, by what the local metric log holds of the days
+ * asked for. Without a day of history there is no advice, and the answer says so.
+ */
+#include "agent/actions/table.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include <infiniservice/cleanup.h>
+
+#include "agent/metrics/advice.h"
+#include "agent/actions/env.h"
+#include "agent/actions/health_work.h"
+#include "collectors/processes.h"
+#include "collectors/table.h"
+
+#define WINDOW_DAYS	7
+#define WINDOW_DAYS_MAX 365
+#define PROCESSES	5
+/* Looked at beyond those shown: our own are never more. */
+#define PROCESSES_LOOKED_AT 32
+/* CPU time over the age of a process that has only begun says nothing of what it uses. */
+#define AGE_MIN_MS 1000
+
+struct findings {
+	struct command *command;
+	const struct health_work *work;
+	struct advice advice[ADVICE_MAX];
+	size_t count;
+};
+
+static void emit_advice(struct sink *out, const struct advice *advice)
+{
+	sink_object_begin(out, NULL);
+	sink_str(out, "resource", advice->resource);
+	sink_real(out, "current_value", advice->current, 2);
+	sink_real(out, "recommended_value", advice->recommended, 2);
+	sink_str(out, "unit", advice->unit);
+	sink_str(out, "reason", advice->reason);
+	sink_real(out, "potential_savings_percent", advice->savings_percent, 1);
+	sink_object_end(out);
+}
+
+/*
+ * By its name the privileged executor, which is nobody's child of ours. Of root and our own user, so that nobody else
+ * hides behind it.
+ */
+static bool is_named_ours(const struct process_row *row)
+{
+	static const char name[] = "infiniservice";
+
+	return row->comm_len >= sizeof(name) - 1 && memcmp(row->comm, name, sizeof(name) - 1) == 0 && row->uid_known &&
+	       (row->uid == 0 || row->uid == geteuid());
+}
+
+/*
+ * The agent with its helpers, and the executor with what it keeps beside each command; the commands themselves are
+ * somebody's work.
+ */
+static bool is_ours(const struct action_env *env, const struct process_row *row)
+{
+	pid_t executor = exec_stats(env->runner).executor;
+
+	return row->pid == getpid() || row->ppid == getpid() || (executor > 0 && row->ppid == executor) ||
+	       is_named_ours(row);
+}
+
+/* Who uses most of the CPU now: beside the advice, not its reason. */
+static void emit_processes(struct sink *out, const struct findings *findings)
+{
+	struct action_env *env = command_env(findings->command);
+	struct collect_ctx ctx = env_context(env, &collector_processes);
+	void *state = sampler_state(env->sampler, &collector_processes);
+	struct process_row rows[PROCESSES_LOOKED_AT];
+	size_t count = state ? processes_sorted(state, &ctx, PROCESSES_BY_CPU, rows, ARRAY_SIZE(rows)) : 0, written = 0;
+
+	sink_array_begin(out, "processes");
+	for (size_t i = 0; i < count && written < PROCESSES; i++) {
+		if (is_ours(env, &rows[i]) || env->loop->now.wall_ms - rows[i].start_wall_ms < AGE_MIN_MS)
+			continue;
+		written++;
+		sink_object_begin(out, NULL);
+		sink_int(out, "pid", rows[i].pid);
+		sink_text(out, "name", rows[i].comm, rows[i].comm_len, SINK_COMM_MAX);
+		sink_real(out, "cpu_usage", rows[i].cpu_percent, 2);
+		sink_uint(out, "memory_kb", rows[i].rss_kb);
+		sink_object_end(out);
+	}
+	sink_array_end(out);
+}
+
+static void emit_share(struct sink *out, const char *key, const struct trend_share *share)
+{
+	sink_object_begin(out, key);
+	sink_real(out, "average_percent", trend_share_average(share), 2);
+	sink_real(out, "p95_percent", trend_share_percentile(share, 95), 2);
+	sink_real(out, "max_percent", share->max, 2);
+	sink_object_end(out);
+}
+
+static void emit_basis(struct sink *out, const struct health_work *work)
+{
+	const struct trend *trend = &work->trend;
+	char text[RFC3339_SIZE];
+
+	sink_object_begin(out, "history");
+	sink_uint(out, "evaluation_window_days", work->window_days);
+	sink_bool(out, "enough", work->facts.trend && trend_enough(trend));
+	sink_bool(out, "complete", work->facts.trend && !trend->partial && trend->error == 0);
+	sink_uint(out, "samples", trend->samples);
+	if (trend->samples) {
+		rfc3339_format(trend->first_ms, text);
+		sink_str(out, "begin", text);
+		rfc3339_format(trend->last_ms, text);
+		sink_str(out, "end", text);
+		emit_share(out, "cpu", &trend->cpu);
+		emit_share(out, "memory", &trend->memory);
+	}
+	sink_object_end(out);
+}
+
+static const char *message_of(const struct findings *findings)
+{
+	const struct health_work *work = findings->work;
+
+	if (!work->facts.trend || work->trend.error < 0)
+		return "the metric log could not be read: nothing is known of the past";
+	if (!trend_enough(&work->trend))
+		return "not enough history: at least a day of samples is needed before anything can be recommended";
+	return findings->count ? "the guest's size does not fit its use" : "the guest's size fits its use";
+}
+
+static void emit_findings(struct sink *out, const char *key, const void *arg)
+{
+	const struct findings *findings = arg;
+
+	sink_object_begin(out, key);
+	sink_str(out, "status", findings->count ? "suboptimal" : "optimal");
+	sink_str(out, "message", message_of(findings));
+	sink_array_begin(out, "recommendations");
+	for (size_t i = 0; i < findings->count; i++)
+		emit_advice(out, &findings->advice[i]);
+	sink_array_end(out);
+	emit_processes(out, findings);
+	emit_basis(out, findings->work);
+	sink_object_end(out);
+}
+
+static void answer(struct command *command, struct health_work *work)
+{
+	struct findings findings = { .command = command, .work = work };
+
+	if (work->facts.trend)
+		findings.count = advice_make(&work->trend, findings.advice);
+	command_succeed(command, emit_findings, &findings);
+}
+
+static void run_check_resource_optimization(struct command *command)
+{
+	struct health_work *work;
+	struct message_fault fault;
+	int64_t days = WINDOW_DAYS;
+
+	if (message_param_integer(&command->message, "evaluation_window_days", 1, WINDOW_DAYS_MAX, &days, &fault) < 0) {
+		command_fail(command, fault.code, fault.reason, "%s", fault.text);
+		return;
+	}
+	work = health_work_new(command);
+	if (!work)
+		return;
+	work->window_days = work->facts.window_days = (unsigned)days;
+	work->want_trend = true;
+	work->finish = answer;
+	health_work_start(work);
+}
+
+const struct action action_check_resource_optimization = { .name = "CheckResourceOptimization",
+							   .group = GROUP_OBSERVE,
+							   .slot = true,
+							   .timeout_s = 240,
+							   .run = run_check_resource_optimization };

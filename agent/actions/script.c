@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: MIT */
+/* Scripts from their arrival to their one completion; see script.h. */
+#include "agent/actions/script.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <infiniservice/cleanup.h>
+#include <json-c/json.h>
+
+#include "agent/actions/env.h"
+#include "agent/actions/table.h"
+#include "agent/runner/input.h"
+#include "agent/runner/protocol.h"
+#include "agent/actions/run.h"
+#include "agent/actions/script_files.h"
+#include "agent/actions/script_read.h"
+#include "agent/command/record.h"
+#include "agent/peer/session.h"
+
+#define REQUEST_AGAIN_NS (10 * NS_PER_S)
+
+/* A completion that could not be sent yet. */
+struct unsent {
+	struct unsent *next;
+	uint64_t serial; /* in the journal */
+	struct line *line;
+};
+
+/*
+ * -------------------------------------------------------------------------------------------------------- completions
+ */
+
+/* Kept for the next session; the oldest gives way. */
+static void keep_unsent(struct scripts *scripts, struct line *line, uint64_t serial)
+{
+	struct unsent *unsent = calloc(1, sizeof(*unsent));
+
+	while (scripts->unsent && (scripts->unsent_count >= SCRIPTS_UNSENT_MAX ||
+				   scripts->unsent_bytes + line->len > SCRIPTS_UNSENT_BYTES)) {
+		struct unsent *oldest = scripts->unsent;
+
+		scripts->unsent = oldest->next;
+		if (!scripts->unsent)
+			scripts->unsent_end = &scripts->unsent;
+		scripts->unsent_count--;
+		scripts->unsent_bytes -= oldest->line->len;
+		scripts->dropped++;
+		journal_answered(scripts->commands->record.journal, oldest->serial);
+		line_unref(oldest->line);
+		free(oldest);
+	}
+	if (!unsent) {
+		scripts->dropped++;
+		return;
+	}
+	*unsent = (struct unsent){ .line = line_ref(line), .serial = serial };
+	*scripts->unsent_end = unsent;
+	scripts->unsent_end = &unsent->next;
+	scripts->unsent_count++;
+	scripts->unsent_bytes += line->len;
+}
+
+/* Sends the completion that lies in the writer, or keeps it. True when it was sent. */
+static bool complete(struct scripts *scripts, uint64_t serial)
+{
+	const struct json_writer *writer = scripts->host->peers->writer;
+	struct line *line = line_new(LINE_REPLY, writer->buf, writer->len);
+	bool sent;
+
+	scripts->completed++;
+	if (!line) {
+		scripts->dropped++;
+		return false;
+	}
+	sent = scripts->host->present && scripts->host->send(scripts->host, line) == 0;
+	if (!sent)
+		keep_unsent(scripts, line, serial);
+	line_unref(line);
+	return sent;
+}
+
+static void complete_unrun(struct scripts *scripts, const char *id, uint64_t serial, const char *words)
+{
+	struct peers *peers = scripts->host->peers;
+	size_t len = strlen(words);
+	struct reply_script reply = { .execution_id = id, .exit_code = -1, .err = { words, len, len } };
+
+	if (reply_script_completion(peers->writer, peers->loop->now.wall_ms, &reply) == 0 && complete(scripts, serial))
+		journal_answered(scripts->commands->record.journal, serial);
+}
+
+void scripts_dropped(struct scripts *scripts, const struct line *line)
+{
+	static const char begin[] = "{\"type\":\"script_completion\"";
+	struct line *copy;
+
+	if (line->len < sizeof(begin) || memcmp(line->text, begin, sizeof(begin) - 1) != 0)
+		return;
+	copy = line_new(LINE_REPLY, line->text, line->len);
+	if (copy)
+		keep_unsent(scripts, copy, 0);
+	line_unref(copy);
+}
+
+void scripts_lost(struct scripts *scripts, uint64_t serial, const char *execution_id)
+{
+	complete_unrun(scripts, execution_id, serial, "lost: agent_restart\n");
+}
+
+static void send_unsent(struct scripts *scripts)
+{
+	while (scripts->unsent && scripts->host->send(scripts->host, scripts->unsent->line) == 0) {
+		struct unsent *sent = scripts->unsent;
+
+		scripts->unsent = sent->next;
+		if (!scripts->unsent)
+			scripts->unsent_end = &scripts->unsent;
+		scripts->unsent_count--;
+		scripts->unsent_bytes -= sent->line->len;
+		journal_answered(scripts->commands->record.journal, sent->serial);
+		line_unref(sent->line);
+		free(sent);
+	}
+}
+
+/*
+ * ----------------------------------------------------------------------------------------------------------- requests
+ */
+
+static bool scripts_allowed(const struct scripts *scripts, const struct session *session)
+{
+	return commands_permit(scripts->commands, session, action_script.name, GROUP_EXEC);
+}
+
+static void request(void *data)
+{
+	struct scripts *scripts = data;
+	struct peers *peers = scripts->host->peers;
+
+	deadline_stop(&scripts->request_again);
+	if (!scripts->host->present || scripts->commands->closed || !scripts_allowed(scripts, scripts->host))
+		return;
+	if (reply_request_pending_scripts(peers->writer, peers->loop->now.wall_ms, scripts->vm_id) == 0)
+		session_answer(scripts->host, LINE_EVENT);
+	if (++scripts->requests < SCRIPTS_REQUESTS)
+		deadline_after(&scripts->request_again, REQUEST_AGAIN_NS * scripts->requests);
+}
+
+void scripts_session_began(struct scripts *scripts)
+{
+	send_unsent(scripts);
+	scripts->requests = 0;
+	request(scripts);
+}
+
+void scripts_session_ended(struct scripts *scripts)
+{
+	deadline_stop(&scripts->request_again);
+}
+
+void scripts_init(struct scripts *scripts, struct commands *commands, struct session *host, const char *vm_id)
+{
+	*scripts = (struct scripts){ .commands = commands, .host = host, .vm_id = vm_id };
+	scripts->unsent_end = &scripts->unsent;
+	deadline_init(&scripts->request_again, commands->loop, request, scripts);
+	script_files_remove(commands->config->agent.runtime_dir);
+}
+
+void scripts_done(struct scripts *scripts)
+{
+	scripts_session_ended(scripts);
+	while (scripts->unsent) {
+		struct unsent *unsent = scripts->unsent;
+
+		scripts->unsent = unsent->next;
+		line_unref(unsent->line);
+		free(unsent);
+	}
+}
+
+void scripts_report(const struct scripts *scripts, struct sink *out)
+{
+	sink_uint(out, "received", scripts->received);
+	sink_uint(out, "refused", scripts->refused);
+	sink_uint(out, "completed", scripts->completed);
+	sink_uint(out, "unsent", scripts->unsent_count);
+	sink_uint(out, "dropped", scripts->dropped);
+}
+
+/*
+ * -------------------------------------------------------------------------------------------------------------- taking
+ */
+
+static bool under_way(const struct commands *commands, const char *id)
+{
+	for (const struct command *command = commands->first; command; command = command->next)
+		if (command->action == &action_script && command->state != COMMAND_OVER &&
+		    strcmp(command->message.id, id) == 0)
+			return true;
+	return false;
+}
+
+static void refuse(struct scripts *scripts, struct session *session, const struct message *message,
+		   enum error_code code, const char *words)
+{
+	char text[160];
+
+	scripts->refused++;
+	record_refused(scripts->commands, session, message, code);
+	snprintf(text, sizeof(text), "%s\n", words);
+	complete_unrun(scripts, message->id, 0, text);
+}
+
+static struct message message_of(struct json_object *item, const char *id, const struct script *script)
+{
+	struct message message = { .type = MESSAGE_PENDING_SCRIPTS, .root = json_object_get(item) };
+
+	snprintf(message.id, sizeof(message.id), "%s", id);
+	message.has_timeout = script->timeout_s > 0;
+	message.timeout_s = (uint32_t)script->timeout_s;
+	return message;
+}
+
+static void start(struct scripts *scripts, struct session *session, struct message *message)
+{
+	struct message told = *message;
+	int r;
+
+	json_object_get(told.root);
+	r = commands_submit_action(scripts->commands, session, message, &action_script, NULL, NULL);
+	if (r < 0)
+		refuse(scripts, session, &told, CODE_QUEUE_FULL,
+		       r == -ENOBUFS ? "all slots and the queue are taken" : "out of memory");
+	json_object_put(told.root);
+}
+
+static void take(struct scripts *scripts, struct session *session, struct json_object *item, const char *id)
+{
+	struct script script = { .id = id };
+	const char *fault = script_read(item, &script);
+	struct message message = message_of(item, id, &script);
+
+	if (fault)
+		refuse(scripts, session, &message, CODE_INVALID_PARAMETERS, fault);
+	else if (!scripts_allowed(scripts, session))
+		refuse(scripts, session, &message, CODE_POLICY_DENIED,
+		       "the policy of this guest does not allow scripts ([commands] allow_unsafe in "
+		       "infiniservice.conf)");
+	else if (scripts->commands->closed)
+		refuse(scripts, session, &message, CODE_SHUTTING_DOWN, "the agent is stopping");
+	else {
+		start(scripts, session, &message);
+		return;
+	}
+	message_free(&message);
+}
+
+static void answer_unnamed(struct session *session)
+{
+	struct message_fault fault = {
+		.code = CODE_INVALID_MESSAGE,
+		.reason = "missing_field",
+		.text = "a script without an execution_id of 1 to 128 bytes cannot be answered"
+	};
+
+	session_refuse(session, &fault, NULL);
+}
+
+void scripts_take(struct scripts *scripts, struct session *session, struct json_object *items)
+{
+	size_t count = json_object_array_length(items);
+
+	if (session->kind == SESSION_PORT)
+		deadline_stop(&scripts->request_again);
+	for (size_t i = 0; i < count; i++) {
+		struct json_object *item = json_object_array_get_idx(items, i);
+		const char *id = NULL;
+
+		if (!json_object_is_type(item, json_type_object) || !script_text(item, "execution_id", &id) || !id ||
+		    !*id || strlen(id) >= MESSAGE_ID_SIZE) {
+			answer_unnamed(session);
+			continue;
+		}
+		scripts->received++;
+		if (!under_way(scripts->commands, id)) /* else the one that runs answers for both */
+			take(scripts, session, item, id);
+	}
+}
+
+/*
+ * ------------------------------------------------------------------------------------------------------------- running
+ */
+
+static void run_script(struct command *command)
+{
+	const struct config *config = command->commands->config;
+	char program[64];
+	struct script script = { .id = command->message.id };
+	struct json_object *variables;
+	_cleanup_(closep) int input = -1;
+	struct run run = { .privileged = true };
+
+	script_read(command->message.root, &script);
+	if (!run_find(script_interpreter(script.shell), program, sizeof(program))) {
+		command_fail(command, CODE_NOT_FOUND, "no_interpreter", "%s is not installed on this guest",
+			     script_interpreter(script.shell));
+		return;
+	}
+	if (!policy_user(config->commands.run_as, script.run_as, &run.user)) {
+		command_fail(command, CODE_POLICY_DENIED, "run_as", POLICY_USER_WORDS);
+		return;
+	}
+	input = input_new(script.content, script.content_len);
+	variables = script_environment(script.inputs);
+	if (input == -E2BIG) {
+		command_fail(command, CODE_TOO_LARGE, "too_large", "a script may have %d bytes", INPUT_MAX);
+	} else if (input >= 0 && variables) {
+		const char *const argv[] = { program, RUNNER_INPUT_PATH, NULL };
+
+		run.input = &input;
+		run.argv = argv;
+		run.variables = variables;
+		run_program(command, &run);
+	} else {
+		command_fail(command, CODE_INTERNAL, "resource", "the guest lacks the memory for the script");
+	}
+	json_object_put(variables);
+}
+
+/*
+ * A completion has no field for why it failed: the last line of stderr says it, unless it is but the script's own exit
+ * code.
+ */
+static char *add_reason(const struct response *response, struct reply_stream *err)
+{
+	size_t words = response->error ? strlen(response->error) : 0;
+	char *text;
+
+	if (response->success || response->code == CODE_COMMAND_FAILED || words == 0)
+		return NULL;
+	text = malloc(err->len + words + 32);
+	if (!text)
+		return NULL;
+	if (err->len)
+		memcpy(text, err->bytes, err->len);
+	words = (size_t)sprintf(text + err->len, "%sinfiniservice: %s\n",
+				err->len && err->bytes[err->len - 1] != '\n' ? "\n" : "", response->error);
+	*err = (struct reply_stream){ .bytes = text, .len = err->len + words, .total = err->total + words };
+	return text;
+}
+
+static int script_encode(struct command *command, const struct response *response)
+{
+	struct commands *commands = command->commands;
+	struct reply_script reply = {
+		.execution_id = command->message.id,
+		.exit_code = response->has_exit_code ? reply_exit_code(response) : -1,
+		.out = response->out,
+		.err = response->err,
+	};
+	char *text = add_reason(response, &reply.err);
+	int r = reply_script_completion(commands->peers->writer, commands->loop->now.wall_ms, &reply);
+
+	free(text);
+	return r;
+}
+
+/* Whatever has become of the session that brought it: the execution is known to every session of this host. */
+static void script_deliver(struct command *command)
+{
+	if (!complete(command_env(command)->scripts, command->serial))
+		command->serial = 0; /* owed until it has been sent */
+}
+
+const struct action action_script = { .name = "script",
+				      .type = MESSAGE_PENDING_SCRIPTS,
+				      .group = GROUP_EXEC,
+				      .slot = true,
+				      .slots = SLOTS_SCRIPTS,
+				      .timeout_s = 600,
+				      .run = run_script,
+				      .encode = script_encode,
+				      .deliver = script_deliver };

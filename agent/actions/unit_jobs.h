@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One verb of the service manager for some units, done by the executor, and the wait until each of them has ended.
+ * Each unit is judged first (unit_judge.h): one that may not be controlled is refused with UNIT_ERROR_DENIED, and
+ * nothing is asked for.
+ */
+#ifndef AGENT_ACTIONS_UNIT_JOBS_H
+#define AGENT_ACTIONS_UNIT_JOBS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "agent/actions/unit_judge.h"
+#include "agent/base/unit_name.h"
+#include "agent/rules/unit_rules.h"
+#include "agent/runner/protocol.h"
+
+struct command;
+struct privilege_operation;
+
+#define UNIT_JOBS_MAX 64
+
+struct unit_job {
+	struct unit_jobs *jobs;
+	char unit[UNIT_NAME_SIZE];
+	struct unit_judge judge; /* before anything is asked for */
+	struct privilege_operation *operation;
+	bool refused;	 /* there was no job: `error` and `name` are the peer's words */
+	char result[32]; /* "done", "failed", "canceled", "timeout", "dependency", "skipped" */
+	char name[128];
+	char error[UNIT_RULES_WORDS_SIZE];
+};
+
+/* All jobs have ended. Called once, never from within unit_jobs_start. */
+typedef void (*unit_jobs_fn)(struct command *command);
+
+struct unit_jobs {
+	struct command *command;
+	struct unit_job *list;
+	size_t count, running;
+	enum runner_operation verb;
+	unit_jobs_fn done;
+};
+
+/*
+ * `verb`: START, STOP, RESTART, ENABLE or DISABLE, on at most UNIT_JOBS_MAX units, on behalf of a command whose work is
+ * a struct bus_work. 0, or -errno with `jobs` as after unit_jobs_done. `jobs` has to stay where it is until then.
+ */
+int unit_jobs_start(struct unit_jobs *jobs, struct command *command, enum runner_operation verb,
+		    char (*units)[UNIT_NAME_SIZE], size_t count, unit_jobs_fn done);
+
+/* Stops waiting; the jobs go on. Accepts a zeroed one. */
+void unit_jobs_done(struct unit_jobs *jobs);
+
+/* True if the job ended as it should. */
+bool unit_job_succeeded(const struct unit_job *job);
+
+/* True if it was not done because the unit is not to be controlled. */
+bool unit_job_denied(const struct unit_job *job);
+
+#endif
