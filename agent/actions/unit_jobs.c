@@ -70,16 +70,16 @@ int unit_jobs_start(struct unit_jobs *jobs, struct command *command, enum runner
 		    char (*units)[UNIT_NAME_SIZE], size_t count, unit_jobs_fn done)
 {
 	struct action_env *env = command_env(command);
-	int r = count == 0 || count > UNIT_JOBS_MAX ? -EINVAL : 0;
+	int r = 0;
 
 	*jobs = (struct unit_jobs){ .command = command, .verb = verb, .done = done };
-	if (r == 0) {
-		jobs->list = calloc(count, sizeof(*jobs->list));
-		r = jobs->list ? 0 : -ENOMEM;
-	}
-	if (r == 0)
-		jobs->count = jobs->running = count;
-	for (size_t i = 0; jobs->list && i < count && r >= 0; i++) {
+	if (count == 0 || count > UNIT_JOBS_MAX)
+		return -EINVAL;
+	jobs->list = calloc(count, sizeof(*jobs->list));
+	if (!jobs->list)
+		return -ENOMEM;
+	jobs->count = jobs->running = count;
+	for (size_t i = 0; i < count && r >= 0; i++) {
 		struct unit_job *job = &jobs->list[i];
 
 		job->jobs = jobs;
@@ -93,7 +93,7 @@ int unit_jobs_start(struct unit_jobs *jobs, struct command *command, enum runner
 
 void unit_jobs_done(struct unit_jobs *jobs)
 {
-	for (size_t i = 0; i < jobs->count; i++) {
+	for (size_t i = 0; jobs->list && i < jobs->count; i++) {
 		unit_judge_cancel(&jobs->list[i].judge);
 		privilege_operation_cancel(jobs->list[i].operation);
 	}
