@@ -146,25 +146,17 @@ void agent_set_log_level(const struct agent *agent)
 /* Settings that only a start can change keep their running values. */
 static void keep_fixed(struct config *new, struct config *old)
 {
-	static const char *const fixed[] = { "agent.state_dir",	  "agent.runtime_dir",	 "agent.vm_id",
-					     "port.spec",	  "port.queue_bytes",	 "port.max_line_bytes",
-					     "socket.path",	  "socket.group",	 "log.dir",
-					     "log.segment_bytes", "log.max_total_bytes", "log.sync",
-					     "log.compress",	  "log.enabled" };
-
-	for (size_t i = 0; i < ARRAY_SIZE(fixed); i++) {
-		char section[32], before[CONFIG_VALUE_MAX], after[CONFIG_VALUE_MAX];
-		const char *name = strchr(fixed[i], '.') + 1;
-		const struct config_key *key;
+	for (const struct config_key *key = config_keys; key->section; key++) {
+		char before[CONFIG_VALUE_MAX], after[CONFIG_VALUE_MAX];
 		struct err e;
 
-		snprintf(section, sizeof(section), "%.*s", (int)(name - fixed[i] - 1), fixed[i]);
-		key = config_key_find(section, name);
+		if (!key->at_start)
+			continue;
 		config_key_format(old, key, before);
 		config_key_format(new, key, after);
 		if (strcmp(before, after) == 0)
 			continue;
-		report(LOG_WARNING, "%s takes effect at the next start", fixed[i]);
+		report(LOG_WARNING, "%s.%s takes effect at the next start", key->section, key->name);
 		config_key_parse(new, key, before, false, &e);
 	}
 }

@@ -27,33 +27,33 @@ static const char *const syncs[] = { "none", "interval", "always", NULL };
 
 /* clang-format off */
 #define AT(field) .offset = offsetof(struct config, field)
-#define BOOL(s, n, d, h) { #s, #n, CONFIG_BOOL, AT(s.n), .fallback = d, .help = h }
-#define UINT(s, n, lo, hi, d, h) { #s, #n, CONFIG_UINT, AT(s.n), .min = lo, .max = hi, .fallback = d, .help = h }
-#define UINT_HOST(s, n, lo, hi, d, h) \
-	{ #s, #n, CONFIG_UINT, AT(s.n), .min = lo, .max = hi, .host_may_set = true, .fallback = d, .help = h }
-#define UINT0(s, n, lo, hi, d, h) { #s, #n, CONFIG_UINT, AT(s.n), .min = lo, .max = hi, .zero = true, .fallback = d, .help = h }
-#define SIZE(s, n, lo, hi, d, h) { #s, #n, CONFIG_SIZE, AT(s.n), .min = lo, .max = hi, .fallback = d, .help = h }
-#define SIZE0(s, n, lo, hi, d, h) { #s, #n, CONFIG_SIZE, AT(s.n), .min = lo, .max = hi, .zero = true, .fallback = d, .help = h }
-#define ENUM(s, n, v, d, h) { #s, #n, CONFIG_ENUM, AT(s.n), .values = v, .fallback = d, .help = h }
-#define TEXT(s, n, d, h) { #s, #n, CONFIG_TEXT, AT(s.n), .fallback = d, .help = h }
-#define PATHS(s, n, lo, d, h) { #s, #n, CONFIG_PATH, AT(s.n), .min = lo, .fallback = d, .help = h }
-#define LIST(s, n, d, h) { #s, #n, CONFIG_LIST, AT(s.n), .fallback = d, .help = h }
+/* What may stand behind a row: */
+#define AT_START .at_start = true
+#define OR_ZERO .zero = true
+#define HOST_MAY_SET .host_may_set = true
+#define BOOL(s, n, d, h, ...) { #s, #n, CONFIG_BOOL, AT(s.n), .fallback = d, .help = h, __VA_ARGS__ }
+#define UINT(s, n, lo, hi, d, h, ...) { #s, #n, CONFIG_UINT, AT(s.n), .min = lo, .max = hi, .fallback = d, .help = h, __VA_ARGS__ }
+#define SIZE(s, n, lo, hi, d, h, ...) { #s, #n, CONFIG_SIZE, AT(s.n), .min = lo, .max = hi, .fallback = d, .help = h, __VA_ARGS__ }
+#define ENUM(s, n, v, d, h, ...) { #s, #n, CONFIG_ENUM, AT(s.n), .values = v, .fallback = d, .help = h, __VA_ARGS__ }
+#define TEXT(s, n, d, h, ...) { #s, #n, CONFIG_TEXT, AT(s.n), .fallback = d, .help = h, __VA_ARGS__ }
+#define PATHS(s, n, lo, d, h, ...) { #s, #n, CONFIG_PATH, AT(s.n), .min = lo, .fallback = d, .help = h, __VA_ARGS__ }
+#define LIST(s, n, d, h, ...) { #s, #n, CONFIG_LIST, AT(s.n), .fallback = d, .help = h, __VA_ARGS__ }
 
 const struct config_key config_keys[] = {
-	TEXT(agent, vm_id, "", "Name of this VM towards the host. Empty: $INFINIBAY_VM_ID, else the product UUID of the machine,|else one made from its machine-id, else one made once and kept in state_dir."),
+	TEXT(agent, vm_id, "", "Name of this VM towards the host. Empty: $INFINIBAY_VM_ID, else the product UUID of the machine,|else one made from its machine-id, else one made once and kept in state_dir.", AT_START),
 	ENUM(agent, log_level, log_levels, "info", "Least important message that is logged."),
 	UINT(agent, shutdown_grace_s, 0, 3600, "10", "Time that running commands get to end by themselves when the agent stops."),
-	PATHS(agent, state_dir, 1, "/var/lib/infiniservice", "What has to outlive a reboot. $STATE_DIRECTORY (set by systemd) takes the place of the default."),
-	PATHS(agent, runtime_dir, 1, "/run/infiniservice", "latest.json and what has to outlive a restart. $RUNTIME_DIRECTORY takes the place of the default."),
+	PATHS(agent, state_dir, 1, "/var/lib/infiniservice", "What has to outlive a reboot. $STATE_DIRECTORY (set by systemd) takes the place of the default.", AT_START),
+	PATHS(agent, runtime_dir, 1, "/run/infiniservice", "latest.json and what has to outlive a restart. $RUNTIME_DIRECTORY takes the place of the default.", AT_START),
 
-	TEXT(port, spec, "virtio:org.infinibay.agent", "Where the host is: virtio:NAME, the path of a port, pty or serial line, unix:PATH, stdio or none."),
-	SIZE(port, max_line_bytes, 1024, 16 * MIB, "1M", "Longest line taken from the host."),
-	SIZE(port, queue_bytes, 64 * KIB, 256 * MIB, "4M", "Output kept for a host that does not read; beyond it the oldest samples are dropped."),
+	TEXT(port, spec, "virtio:org.infinibay.agent", "Where the host is: virtio:NAME, the path of a port, pty or serial line, unix:PATH, stdio or none.", AT_START),
+	SIZE(port, max_line_bytes, 1024, 16 * MIB, "1M", "Longest line taken from the host.", AT_START),
+	SIZE(port, queue_bytes, 64 * KIB, 256 * MIB, "4M", "Output kept for a host that does not read; beyond it the oldest samples are dropped.", AT_START),
 
-	UINT_HOST(timers, metrics_interval_ms, 10, DAY_MS, "30000", "Between two samples."),
+	UINT(timers, metrics_interval_ms, 10, DAY_MS, "30000", "Between two samples.", HOST_MAY_SET),
 	UINT(timers, command_poll_ms, 10, DAY_MS, "100", "Between two looks for commands, only on ports that cannot be waited on."),
 	UINT(timers, health_interval_ms, 10, DAY_MS, "60000", "Between two looks at the agent's own health."),
-	UINT_HOST(timers, collect_timeout_ms, 10, DAY_MS, "5000", "What is not measured by then is left out of the sample."),
+	UINT(timers, collect_timeout_ms, 10, DAY_MS, "5000", "What is not measured by then is left out of the sample.", HOST_MAY_SET),
 
 	BOOL(collectors, cpu, "yes", "Use of the processors."),
 	BOOL(collectors, memory, "yes", "Memory and swap."),
@@ -64,8 +64,8 @@ const struct config_key config_keys[] = {
 	BOOL(collectors, processes, "yes", "The busiest processes."),
 	BOOL(collectors, ports, "yes", "Listening and connected sockets."),
 	BOOL(collectors, self, "yes", "What the agent itself costs."),
-	UINT_HOST(collectors, processes_top, 0, 1000, "20", "How many processes a sample lists."),
-	UINT_HOST(collectors, ports_max, 0, 1000, "1000", "How many ports a sample lists."),
+	UINT(collectors, processes_top, 0, 1000, "20", "How many processes a sample lists.", HOST_MAY_SET),
+	UINT(collectors, ports_max, 0, 1000, "1000", "How many ports a sample lists.", HOST_MAY_SET),
 
 	BOOL(commands, enabled, "yes", "Take commands at all."),
 	UINT(commands, max_concurrent, 1, 64, "5", "Commands of the host that run at the same time. Local clients have one slot of their own."),
@@ -73,29 +73,29 @@ const struct config_key config_keys[] = {
 	UINT(commands, rate_per_s, 0, 100000, "0", "Commands taken in a second from one source; 0 is unlimited."),
 	UINT(commands, default_timeout_s, 1, 86400, "30", "For a command that brings no time-out."),
 	SIZE(commands, max_output_bytes, 1024, 512 * KIB, "256K", "Kept of each output stream of a command; the rest is read and counted."),
-	SIZE0(commands, max_memory_bytes, MIB, 1024 * GIB, "0", "Address space that each process of a command may have; 0: no limit.|Those that start as units of their own are limited as a whole."),
-	UINT0(commands, max_tasks, 8, 1000000, "0", "Processes and threads that the user of a command may have when it runs; 0: no limit.|Root is exempt, except in units of their own."),
+	SIZE(commands, max_memory_bytes, MIB, 1024 * GIB, "0", "Address space that each process of a command may have; 0: no limit.|Those that start as units of their own are limited as a whole.", OR_ZERO),
+	UINT(commands, max_tasks, 8, 1000000, "0", "Processes and threads that the user of a command may have when it runs; 0: no limit.|Root is exempt, except in units of their own.", OR_ZERO),
 	LIST(commands, allow, "observe", "Actions or groups the host may use: observe, control, packages, power."),
 	BOOL(commands, audit_reads, "yes", "Record commands that only read what the agent knows already, too.|Of more than 20 a second it is counted only how many they were."),
 	LIST(commands, deny, "", "Actions or groups it may not; deny wins over allow."),
 	LIST(commands, deny_units, "", "Units that ServiceControl and RestartServices leave alone, besides those that are built in:|infiniservice's own, those that give a shell, a login or the power over the machine (see the manual).|Patterns: postgresql@ is each of its instances, backup-* all that begin so."),
 	BOOL(commands, allow_unsafe, "no", "Let the host run any program and script (UnsafeCommand)."),
 	TEXT(commands, run_as, "", "User that programs run as; the host can then name no other.|A host's system or administrator is this user; where none is set, root.|Empty: the one the host names, else the one the agent, or its executor, runs as."),
-	PATHS(commands, executor_socket, 1, "/run/infiniservice-exec/exec.sock", "Where an agent that is not root reaches the executor, for all that changes something.|It is there once infiniservice-exec.socket is enabled."),
+	PATHS(commands, executor_socket, 1, "/run/infiniservice-exec/exec.sock", "Where an agent that is not root reaches the executor, for all that changes something.|It is there once infiniservice-exec.socket is enabled.", AT_START),
 
 	PATHS(auth, secret_file, 0, "", "Secret shared with the host. Empty: a systemd credential \"secret\", else " SYSCONFDIR "/infiniservice/secret,|else $INFINISERVICE_SHARED_SECRET; none of them: no secret."),
 	ENUM(auth, require_signature, signatures, "auto", "Refuse what is not signed; auto: when there is a secret."),
 
-	BOOL(log, enabled, "yes", "Keep the samples in a local log."),
-	PATHS(log, dir, 1, "/var/log/infiniservice", "Directory of the log; made if missing."),
-	SIZE(log, segment_bytes, 64 * KIB, GIB, "8M", "A file of the log is closed before it would grow beyond this."),
-	SIZE(log, max_total_bytes, 128 * KIB, 1024 * GIB, "256M", "All files together; the oldest are removed. At least two segments."),
-	ENUM(log, compress, compressions, "none", "Compression of closed files."),
-	ENUM(log, sync, syncs, "interval", "When lines are forced to the disk: none, interval (at most once in 5 s) or always."),
-	UINT0(log, interval_ms, 10, DAY_MS, "0", "Between two samples for the log; 0: the same samples as for the host."),
+	BOOL(log, enabled, "yes", "Keep the samples in a local log.", AT_START),
+	PATHS(log, dir, 1, "/var/log/infiniservice", "Directory of the log; made if missing.", AT_START),
+	SIZE(log, segment_bytes, 64 * KIB, GIB, "8M", "A file of the log is closed before it would grow beyond this.", AT_START),
+	SIZE(log, max_total_bytes, 128 * KIB, 1024 * GIB, "256M", "All files together; the oldest are removed. At least two segments.", AT_START),
+	ENUM(log, compress, compressions, "none", "Compression of closed files.", AT_START),
+	ENUM(log, sync, syncs, "interval", "When lines are forced to the disk: none, interval (at most once in 5 s) or always.", AT_START),
+	UINT(log, interval_ms, 10, DAY_MS, "0", "Between two samples for the log; 0: the same samples as for the host.", OR_ZERO),
 
-	PATHS(socket, path, 1, "/run/infiniservice/agent.sock", "Socket for local clients, such as infinictl."),
-	TEXT(socket, group, "infiniservice", "Group that may use it. Empty: only the agent's own user."),
+	PATHS(socket, path, 1, "/run/infiniservice/agent.sock", "Socket for local clients, such as infinictl.", AT_START),
+	TEXT(socket, group, "infiniservice", "Group that may use it. Empty: only the agent's own user.", AT_START),
 	UINT(socket, max_clients, 1, 10000, "1100", "Clients at the same time."),
 	UINT(socket, max_per_user, 1, 10000, "16", "Of one user; root and the agent's own user are exempt."),
 	{ .section = NULL },

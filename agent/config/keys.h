@@ -32,6 +32,7 @@ struct config_key {
 	uint64_t min, max;	   /* CONFIG_UINT and CONFIG_SIZE; `min` 1 forbids "" for texts */
 	bool host_may_set;	   /* SetConfig: harmless for a host that may use it at all */
 	bool zero;		   /* 0 is allowed besides min to max */
+	bool at_start;		   /* a change takes effect at the next start, not at a reload */
 	const char *const *values; /* CONFIG_ENUM: names, NULL-terminated */
 	const char *fallback;	   /* the default, as a user would write it */
 	const char *help;	   /* one line; "|" begins a further line in the example file */
