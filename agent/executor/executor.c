@@ -4,8 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -24,74 +22,11 @@
 #include "agent/executor/allow_list.h"
 #include "agent/executor/reap.h"
 #include "agent/executor/unit.h"
-#include "agent/base/passwd.h"
 #include "agent/rules/policy.h"
 
 #define SEALING "PrepareGoldenImage"
 /* From its beginning: it may take half an hour, and the host a while to ask. */
 #define SEALING_NS (45 * 60 * NS_PER_S)
-#define AGENT_USER "infiniservice"
-
-/* What an agent sends may be in it: a line of its own making would pass for one of ours. */
-void executor_log(int priority, const char *format, ...)
-{
-	char text[1024], line[4 * sizeof(text)];
-	size_t len = 0;
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	for (const unsigned char *c = (const unsigned char *)text; *c; c++)
-		len += (size_t)snprintf(line + len, sizeof(line) - len, *c >= ' ' && *c < 0x7f ? "%c" : "\\x%02x", *c);
-	fprintf(stderr, "<%d>%.*s\n", priority, (int)len, line);
-}
-
-/* --------------------------------------------------------------------------------------------------------- replies */
-
-static void reply_send(struct executor *executor, struct msghdr *message)
-{
-	if (executor->peer_fd < 0 || sendmsg(executor->peer_fd, message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
-		return;
-	/* It has at most a reply or two for each of its requests to take: one that does not is none. */
-	executor_log(LOG_WARNING, "the agent does not take its answers: %s", strerror(errno));
-	shutdown(executor->peer_fd, SHUT_RDWR);
-}
-
-void executor_reply(struct executor *executor, struct runner_answer *answer, const char *words)
-{
-	struct iovec iov = { .iov_base = answer };
-	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
-
-	iov.iov_len = runner_answer_fill(answer, words);
-	reply_send(executor, &message);
-}
-
-void executor_reply_fds(struct executor *executor, struct runner_answer *answer, const int fds[2])
-{
-	union {
-		char bytes[CMSG_SPACE(2 * sizeof(int))];
-		struct cmsghdr head;
-	} control = { 0 };
-	struct iovec iov = { .iov_base = answer };
-	struct msghdr message = {
-		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
-	};
-
-	control.head.cmsg_level = SOL_SOCKET;
-	control.head.cmsg_type = SCM_RIGHTS;
-	control.head.cmsg_len = CMSG_LEN(2 * sizeof(int));
-	memcpy(CMSG_DATA(&control.head), fds, 2 * sizeof(int));
-	iov.iov_len = runner_answer_fill(answer, "");
-	reply_send(executor, &message);
-}
-
-void executor_refuse(struct executor *executor, uint64_t id, int error, int stage, const char *words)
-{
-	struct runner_answer answer = { .reply = { .op = RUNNER_REFUSED, .id = id, .error = error, .stage = stage } };
-
-	executor_reply(executor, &answer, words);
-}
 
 /* -------------------------------------------------------------------------------------------------------- requests */
 
@@ -101,12 +36,6 @@ static const char *configuration(struct executor *executor)
 	if (policy_file_refresh(&executor->guard) && !executor->guard.usable)
 		executor_log(LOG_ERR, "nothing is allowed: %s", executor->guard.err.text);
 	return executor->guard.usable ? NULL : executor->guard.err.text;
-}
-
-void executor_deny(struct executor *executor, uint64_t id, int stage, const char *what, const char *words)
-{
-	executor_log(LOG_WARNING, "refused to the agent: %.300s: %s", what ? what : "(no action)", words);
-	executor_refuse(executor, id, EACCES, stage, words);
 }
 
 /*
@@ -262,24 +191,6 @@ static int on_peer(sd_event_source *source, int fd, uint32_t events, void *data)
 	return error == -EPROTO ? sd_event_exit(executor->event, EXIT_SUCCESS) : 0;
 }
 
-bool executor_welcomes(struct executor *executor, int fd)
-{
-	struct ucred peer = { .uid = (uid_t)-1 };
-	uid_t uid = 0;
-	socklen_t len = sizeof(peer);
-
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
-		return false;
-	executor->peer_uid = peer.uid;
-	/* The file itself: the name service may ask a network, and everything that runs would wait. */
-	if (peer.uid == 0 ||
-	    (passwd_uid_of("/etc/passwd", executor->options.user ? executor->options.user : AGENT_USER, &uid) == 0 &&
-	     peer.uid == uid))
-		return true;
-	executor_log(LOG_WARNING, "uid %u is not the agent's: refused", (unsigned)peer.uid);
-	return false;
-}
-
 /* One at a time: whoever comes while there is one waits in the socket's queue. */
 static int on_connection(sd_event_source *source, int listen_fd, uint32_t events, void *data)
 {
@@ -302,18 +213,6 @@ static int on_connection(sd_event_source *source, int listen_fd, uint32_t events
 }
 
 /* ------------------------------------------------------------------------------------------------------------- life */
-
-void executor_rest(struct executor *executor)
-{
-	uint64_t idle_ms = executor->options.idle_ms ? executor->options.idle_ms : EXECUTOR_IDLE_MS;
-
-	if (executor->unit_count || executor->operation_count) {
-		sd_event_source_set_enabled(executor->idle, SD_EVENT_OFF);
-		return;
-	}
-	sd_event_source_set_time_relative(executor->idle, idle_ms * NS_PER_MS / NS_PER_US);
-	sd_event_source_set_enabled(executor->idle, SD_EVENT_ONESHOT);
-}
 
 /* The connection to PID 1 would wake us at every change of any unit. */
 static int on_idle(sd_event_source *source, uint64_t usec, void *data)
