@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include <infiniservice/collectors.h>
 #include <infiniservice/err.h>
 
 enum config_log_level {
@@ -40,6 +41,8 @@ enum config_sync {
 	CONFIG_SYNC_ALWAYS,
 };
 
+#define COLLECTOR_SWITCH(name, fallback, help) bool name;
+
 struct config {
 	struct {
 		char *vm_id;   /* "": found out at start */
@@ -60,7 +63,7 @@ struct config {
 		uint64_t collect_timeout_ms;
 	} timers;
 	struct {
-		bool cpu, memory, filesystem, disk, network, host, processes, ports, self;
+		COLLECTORS(COLLECTOR_SWITCH)
 		uint64_t processes_top;
 		uint64_t ports_max;
 	} collectors;

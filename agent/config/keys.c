@@ -39,6 +39,8 @@ static const char *const syncs[] = { "none", "interval", "always", NULL };
 #define PATHS(s, n, lo, d, h, ...) { #s, #n, CONFIG_PATH, AT(s.n), .min = lo, .fallback = d, .help = h, __VA_ARGS__ }
 #define LIST(s, n, d, h, ...) { #s, #n, CONFIG_LIST, AT(s.n), .fallback = d, .help = h, __VA_ARGS__ }
 
+#define COLLECTOR_KEY(name, fallback, help) BOOL(collectors, name, fallback, help),
+
 const struct config_key config_keys[] = {
 	TEXT(agent, vm_id, "", "Name of this VM towards the host. Empty: $INFINIBAY_VM_ID, else the product UUID of the machine,|else one made from its machine-id, else one made once and kept in state_dir.", AT_START),
 	ENUM(agent, log_level, log_levels, "info", "Least important message that is logged."),
@@ -55,15 +57,7 @@ const struct config_key config_keys[] = {
 	UINT(timers, health_interval_ms, 10, DAY_MS, "60000", "Between two looks at the agent's own health."),
 	UINT(timers, collect_timeout_ms, 10, DAY_MS, "5000", "What is not measured by then is left out of the sample.", HOST_MAY_SET),
 
-	BOOL(collectors, cpu, "yes", "Use of the processors."),
-	BOOL(collectors, memory, "yes", "Memory and swap."),
-	BOOL(collectors, filesystem, "yes", "Space on the mounted filesystems."),
-	BOOL(collectors, disk, "yes", "Input and output of the disks."),
-	BOOL(collectors, network, "yes", "Interfaces, their addresses and counters."),
-	BOOL(collectors, host, "yes", "Names, versions, load and uptime."),
-	BOOL(collectors, processes, "yes", "The busiest processes."),
-	BOOL(collectors, ports, "yes", "Listening and connected sockets."),
-	BOOL(collectors, self, "yes", "What the agent itself costs."),
+	COLLECTORS(COLLECTOR_KEY)
 	UINT(collectors, processes_top, 0, 1000, "20", "How many processes a sample lists.", HOST_MAY_SET),
 	UINT(collectors, ports_max, 0, 1000, "1000", "How many ports a sample lists.", HOST_MAY_SET),
 

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The one list of collectors, in the order of the message: name (of `collector_NAME` and of the key in [collectors]),
+ * default and help of that key. Collectors that write into the same object of `data` stand together, so that the
+ * object is opened once: filesystem and disk into system.disk.
+ */
+#ifndef INFINISERVICE_COLLECTORS_H
+#define INFINISERVICE_COLLECTORS_H
+
+/* clang-format off */
+#define COLLECTORS(ROW) \
+	ROW(cpu, "yes", "Use of the processors.") \
+	ROW(memory, "yes", "Memory and swap.") \
+	ROW(filesystem, "yes", "Space on the mounted filesystems.") \
+	ROW(disk, "yes", "Input and output of the disks.") \
+	ROW(network, "yes", "Interfaces, their addresses and counters.") \
+	ROW(host, "yes", "Names, versions, load and uptime.") \
+	ROW(processes, "yes", "The busiest processes.") \
+	ROW(ports, "yes", "Listening and connected sockets.") \
+	ROW(self, "yes", "What the agent itself costs.")
+/* clang-format on */
+
+#endif
