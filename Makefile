@@ -131,7 +131,7 @@ SYS_tests := $(SYS_agent) -lsystemd
 
 PROGRAMS := infiniservice infiniservice-exec infinictl infinihost
 
-.PHONY: all help deps run unit check soak asan lint fuzz coverage bench format install uninstall portable deb check-package clean compile_commands.json
+.PHONY: all help deps run unit check soak asan lint fuzz coverage steps bench format install uninstall portable deb check-package clean compile_commands.json
 all: $(addprefix $(BUILD)/,$(PROGRAMS)) ## build the four programs into build/
 
 $(BUILD)/infiniservice: $(BUILD)/agent/main.o $(LINK_agent)
@@ -282,6 +282,14 @@ coverage: ## lines of each library that unit tests alone run (OF="LIBRARY …" t
 		$(patsubst $(BUILD)/%,$(BUILD)/coverage/%,$(filter-out %/test_oom,$(UNIT_TESTS)))
 	@$(MAKE) --no-print-directory $(BUILD)/libraries
 	@tools/coverage.py $(BUILD)/coverage $(BUILD)/libraries $(OF)
+
+steps: ## files and functions of the agent that a package install, a sample and a stop enter (needs root)
+	@tools/deps.sh build test
+	@mkdir -p $(BUILD)/steps && rm -f $(BUILD)/steps/infiniservice
+	@$(CC) -O2 -Wall -c -o $(BUILD)/steps/trace.o tests/steps/trace.c
+	@$(MAKE) --no-print-directory $(PARALLEL) BUILD=$(BUILD)/steps CFLAGS="-finstrument-functions -finstrument-functions-exclude-file-list=include/" \
+		LDFLAGS="$(abspath $(BUILD)/steps/trace.o) -Wl,--export-dynamic" all
+	@INFINISERVICE_BUILD=$(abspath $(BUILD)/steps) tests/steps/run
 
 fuzz: ## libFuzzer over every target, FUZZ_SECONDS (60) each
 	@tools/deps.sh fuzz
