@@ -173,13 +173,13 @@ void agent_tell_policy(const struct agent *agent);
 /* Does what the port has to do and keeps its deadline. */
 void agent_dispatch_port(struct agent *agent);
 
-/* ---- samples.c: how samples are made, and to whom they go */
+/* ---- periodic.c: how samples are made, and to whom they go */
 
 /* Makes sampler, sampling and generation; prober and commands are there. 0 or -errno; what was made stays for
  * agent_done. */
 int samples_build(struct agent *agent, uint64_t first_seq);
 
-/* ---- housekeeping.c: the clock, the log's answers and the manager's watchdog */
+/* ---- periodic.c: the clock, the log's answers and the manager's watchdog */
 
 void housekeeping_start(struct agent *agent);
 void housekeeping_stop(struct agent *agent);
