@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Services, users, processes and power of a real systemd, as an agent with root's rights shows and changes them: what it says is
-compared with what systemctl, getent and ps say. It is a second agent, on the spare port, beside the installed one."""
+"""Services, users, processes and power of a real systemd, as an agent with root's rights shows and, by the executor, changes them: what it
+says is compared with what systemctl, getent and ps say. It is a second agent, on the spare port, beside the installed one."""
 
 import contextlib
 import itertools
@@ -9,6 +9,7 @@ import subprocess
 import time
 
 from agent_guest import AgentPort, host, schema
+from executor_guest import executor
 from guest import Timeout, wait_for
 from stories import story
 
@@ -91,7 +92,7 @@ def assert_same(guest, data):
 
 @story(limit_s=90)
 def a_unit_is_started_stopped_restarted_enabled_and_disabled(guest):
-    with probe_unit(guest), root_agent(guest) as port:
+    with probe_unit(guest), executor(guest), root_agent(guest) as port:
         pids = []
         for operation, active in (("status", "inactive"), ("start", "active"), ("restart", "active"), ("enable", "active"),
                                   ("status", "active"), ("disable", "active"), ("stop", "inactive")):
@@ -113,7 +114,7 @@ def a_unit_is_started_stopped_restarted_enabled_and_disabled(guest):
 @story(limit_s=60)
 def what_fails_or_does_not_exist_says_so(guest):
     with probe_unit(guest, UNIT_TEXT.replace("/bin/sleep 3600", "/bin/false").replace("[Service]", "[Service]\nType=oneshot")), \
-            root_agent(guest) as port:
+            executor(guest), root_agent(guest) as port:
         answer = control(port, "start")
         assert not answer["success"] and answer["error_code"] == "COMMAND_FAILED", answer
         assert answer["data"]["active_state"] == "failed", answer
@@ -129,7 +130,7 @@ def what_fails_or_does_not_exist_says_so(guest):
 def a_unit_that_takes_its_time_delays_no_other_answer(guest):
     slow = UNIT_TEXT.replace("[Service]", "[Service]\nType=oneshot\nExecStartPre=/bin/sleep 3")
     slow = slow.replace("/bin/sleep 3600", "/bin/true")
-    with probe_unit(guest, slow), root_agent(guest) as port:
+    with probe_unit(guest, slow), executor(guest), root_agent(guest) as port:
         begin = time.monotonic()
         port.send({"type": "SafeCommand", "id": "slow", "timeout": 30,
                    "command_type": {"action": "ServiceControl", "service": UNIT, "operation": "start"}})
@@ -230,7 +231,7 @@ def the_security_of_the_guest_is_told(guest):
 @story(limit_s=150)
 def a_reboot_is_answered_before_it_happens(guest):
     boot_id = guest.sh("cat /proc/sys/kernel/random/boot_id")
-    with root_agent(guest) as port:
+    with executor(guest), root_agent(guest) as port:
         begin = time.monotonic()
         answer = port.ask("RebootSystem", "reboot", 30, delay_s=4)
         assert answer["success"], answer
