@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The way out of audit records; see audit.h. The child's socket is the bounded queue: a datagram that it has no room
- * for is counted and gone, so that a frozen disk costs records, never the loop. The child needs no stopping: it ends at
+ * Delivers audit records; see audit.h. The child's socket is the bounded queue: a datagram that does not fit is counted
+ * and dropped, so that a frozen disk costs records and never blocks the loop. The child needs no stopping: it exits at
  * end of file.
  */
 #include "agent/audit/audit.h"
@@ -46,7 +46,7 @@ static bool is_full(int fd)
 	return fstat(fd, &st) == 0 && st.st_size >= (off_t)AUDIT_FILE_BYTES;
 }
 
-/* Opened for each record: the file may have been moved away by whoever keeps it. */
+/* The file is opened for each record: log rotation may have moved it away. */
 static void append_record(int dir_fd, const char *bytes, size_t len)
 {
 	_cleanup_(closep) int fd = open_file(dir_fd);
@@ -101,7 +101,7 @@ static bool send_to_writer(struct audit *audit, uint64_t now_ns, const char *byt
 }
 
 /*
- * ------------------------------------------------------------------------------------------------- what waits for room
+ * ------------------------------------------------------------------------------------------------- pending records
  */
 
 struct audit_kept {
@@ -145,7 +145,7 @@ bool audit_retry(struct audit *audit, const struct moment *now)
 	return audit->kept != NULL;
 }
 
-/* What waits has come first. True when the record has been sent or waits. */
+/* Sends a record after the pending ones. True when it was sent or is pending (*ret_waits). */
 static bool to_writer(struct audit *audit, const struct moment *now, const struct audit_record *record, bool *ret_waits)
 {
 	char bytes[AUDIT_RECORD_MAX];
@@ -184,7 +184,10 @@ void audit_init(struct audit *audit, const char *state_dir, const char *journal_
 	audit->journal_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 }
 
-/* At the end there is no loop any more that could be held up; but a frozen disk does not hold up the end either. */
+/*
+ * Sends pending records at the end, when the loop runs no more and waiting is allowed; the wait is bounded, in case the
+ * disk is frozen.
+ */
 static void finish_kept(struct audit *audit)
 {
 	struct moment now = moment_now();

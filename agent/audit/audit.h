@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The record of what was asked of this guest and what came of it, kept where a host cannot reach: in the journal, as
- * structured fields (one datagram, never waited for), or, where no journal takes it, in state_dir/audit.ndjson, written
- * by a child on a bounded socket. What changes something and finds no room waits, within a bound, until there is some;
- * of what only asked or was refused so many a second are recorded, for each kind of source, and of the others how many
- * they were. Secrets in commands are made unreadable first.
+ * The record of requests to this guest and their results, stored where a host cannot change it: in the journal, as
+ * structured fields (one datagram, sent without blocking), or, where no journal accepts it, in state_dir/audit.ndjson,
+ * written by a child on a bounded socket. A record of a change that finds no room is pending, within a bound, until
+ * there is room. Records of reads and of refusals are limited to so many a second for each kind of source; the rest is
+ * counted. Secrets in commands are redacted first.
  */
 #ifndef AGENT_AUDIT_H
 #define AGENT_AUDIT_H
@@ -20,26 +20,26 @@
 #include "agent/audit/audit_record.h"
 #include "agent/base/token_bucket.h"
 
-/* Two files of at most this much each: audit.ndjson and, once that is full, audit.ndjson.1. */
+/* Upper bound of each of two files: audit.ndjson and, once that is full, audit.ndjson.1. */
 #define AUDIT_FILE_BYTES (4u << 20)
 /*
- * Reads recorded in a second. Journals limit what one service writes (10000 messages in 30 s), and files are bounded: a
- * host must not be able to push the record of what it changed out of them with questions that cost it nothing.
+ * Reads recorded a second and source. Journals limit the messages of one service (10000 in 30 s), and the files are
+ * bounded: a host must not be able to push the records of its changes out by reads, which cost it nothing.
  */
 #define AUDIT_READS_PER_S 20
-/* Likewise of what was refused. */
+/* Refusals recorded a second and source, for the same reason. */
 #define AUDIT_REFUSALS_PER_S 20
-/* Bytes of records that wait for room. */
+/* Bytes of pending records. */
 #define AUDIT_KEPT_BYTES     (1u << 20)
 #define AUDIT_KEPT_RETRY_S   0.1
 #define AUDIT_COUNT_S	     1.0
 #define AUDIT_JOURNAL_SOCKET "/run/systemd/journal/socket"
 
-/* Whose records they are: none takes another's room. */
+/* Kinds of sources; the records of one take no room of another. */
 enum audit_source {
 	AUDIT_HOST,
-	AUDIT_ROOT,  /* on the local socket */
-	AUDIT_USERS, /* all others there */
+	AUDIT_ROOT,  /* root on the local socket */
+	AUDIT_USERS, /* all other users of the local socket */
 	AUDIT_SOURCES,
 };
 
@@ -49,37 +49,40 @@ struct audit {
 	char dir[4096];
 	const char *journal_path;
 	int journal_fd;	      /* -1: none */
-	int writer_fd;	      /* -1: the child does not run */
-	uint64_t next_try_ns; /* of starting the child again */
+	int writer_fd;	      /* -1: the child is not running */
+	uint64_t next_try_ns; /* when the child is started again */
 	struct token_bucket reads[AUDIT_SOURCES], refusals[AUDIT_SOURCES];
-	unsigned uncounted[AUDIT_SOURCES];   /* refusals without a record since the last count of them */
-	struct audit_kept *kept, **kept_end; /* records that wait for room, the oldest first */
+	unsigned uncounted[AUDIT_SOURCES];   /* refusals without a record since the last audit_count */
+	struct audit_kept *kept, **kept_end; /* pending records, the oldest first */
 	size_t kept_bytes;
 	uint64_t recorded, lost, reads_left_out, refusals_left_out;
 };
 
-/* Opens what is there. `journal_path` NULL: AUDIT_JOURNAL_SOCKET. Nothing of it can fail for good. */
+/*
+ * Opens the journal's socket. `journal_path` NULL: AUDIT_JOURNAL_SOCKET. Never fails: without a journal the file is
+ * used.
+ */
 void audit_init(struct audit *audit, const char *state_dir, const char *journal_path);
 void audit_done(struct audit *audit);
 
 void audit_put(struct audit *audit, const struct moment *now, const struct audit_record *record);
 
-/* True when one more command that only reads is to be recorded; else it has been counted. */
+/* True when one more read is to be recorded; else it has been counted. */
 bool audit_takes_read(struct audit *audit, const struct moment *now, enum audit_source source);
 
-/* The same for one that is refused; audit_count says later how many were left out. */
+/* True when one more refusal is to be recorded; else it has been counted, for audit_count to record. */
 bool audit_takes_refusal(struct audit *audit, const struct moment *now, enum audit_source source);
 
-/* A record for each source of which refusals were left out since the last time, with their number. */
+/* Records the number of refusals without a record since the last call, one record for each source that has some. */
 void audit_count(struct audit *audit, const struct moment *now);
 
-/* Is there something for audit_count to tell? */
+/* Whether audit_count has something to record. */
 bool audit_owes_count(const struct audit *audit);
 
-/* Tries once more what waits for room. True when something still does. */
+/* Sends pending records again. True when some are still pending. */
 bool audit_retry(struct audit *audit, const struct moment *now);
 
-/* Keys of Status, into an open object. */
+/* Writes the keys of Status into an open object. */
 void audit_report(const struct audit *audit, struct sink *out);
 
 #endif

@@ -65,8 +65,7 @@ static bool is_name(char c)
 }
 
 /*
- * Behind the value that begins at `at`: a quoted one ends at its quote, another at a blank or what ends a word of a
- * shell.
+ * The end of the value that begins at `at`: a quoted value ends at its quote, another at a blank or a shell separator.
  */
 static const char *skip_value(const char *at)
 {
@@ -78,7 +77,7 @@ static const char *skip_value(const char *at)
 	return at + strcspn(at, " \t\n;|&,\"'");
 }
 
-/* "Bearer xyz", "Basic xyz": the word before the secret is none. */
+/* Skips a scheme such as "Bearer" or "Basic" before the secret. */
 static const char *skip_scheme(const char *at)
 {
 	static const char *const schemes[] = { "bearer ", "basic ", "token " };
@@ -89,7 +88,7 @@ static const char *skip_scheme(const char *at)
 	return at;
 }
 
-/* Where the value behind a name that names a secret begins, or NULL when none follows. */
+/* Where the value begins that follows a secret's name, or NULL when there is none. */
 static const char *find_value(const char *name, const char *behind)
 {
 	const char *at = behind;
@@ -117,14 +116,14 @@ static void redact_word(struct copier *out, const char **at)
 	}
 	put(out, name, (size_t)(value - name));
 	*at = value;
-	/* `password= --password X`: what follows is no value but an option, which has one of its own. */
+	/* `password= --password X`: an option follows, not a value, and its own value is redacted. */
 	if (*value == '-' && names_secret(value, strcspn(value, " \t\n=:")))
 		return;
 	put(out, HIDDEN, strlen(HIDDEN));
 	*at = skip_value(value);
 }
 
-/* user:password@ behind "://". True when it was one. */
+/* Redacts the password in "://user:password@". True when there was one. */
 static bool redact_url(struct copier *out, const char **at)
 {
 	const char *host = *at + 3, *sign = host + strcspn(host, "@/ \t\n\"'"),
@@ -143,7 +142,7 @@ void audit_redact_text(const char *text, char *out, size_t size)
 	struct copier copier = { out, out + size - 1 };
 	bool mysql = strstr(text, "mysql") || strstr(text, "mariadb");
 
-	if (strstr(text, "chpasswd")) { /* its input is nothing but passwords, in no form that could be told */
+	if (strstr(text, "chpasswd")) { /* its input consists of passwords, in no recognizable form */
 		put(&copier, HIDDEN " (chpasswd)", strlen(HIDDEN " (chpasswd)"));
 		*copier.at = '\0';
 		return;
@@ -169,7 +168,7 @@ static bool is_plain(const char *word)
 	       word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-")] == '\0';
 }
 
-/* In quotes if a shell would take it for more than one word, or for something else. */
+/* Adds quotes where a shell would not read the word as one word with these characters. */
 static void put_word(struct copier *out, const char *word)
 {
 	if (is_plain(word)) {

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Clock steps and sleep; see clockwatch.h. The comparison is arithmetic on a struct moment, so tests need no clock. */
+/*
+ * Clock steps and suspends; see clockwatch.h. The comparison is arithmetic on a struct moment, so tests need no clock.
+ */
 #include "agent/base/clockwatch.h"
 
 #include <stdlib.h>
@@ -10,7 +12,7 @@
 
 #define STEP_MS	     500
 #define SLEEP_MS     100
-#define FAR_FUTURE_S 8000000000L /* year 2223: only the cancellation is wanted, never the expiry */
+#define FAR_FUTURE_S 8000000000L /* year 2223: the timer is armed for its cancellation only, never to expire */
 
 static void take_reference(struct clockwatch *watch, const struct moment *now)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Notices that time is not what it was: the wall clock was set (timerfd_create(2), TFD_TIMER_CANCEL_ON_SET) or the
- * guest slept (CLOCK_BOOTTIME moved ahead of CLOCK_MONOTONIC). A paused VM shows as neither to the guest's monotonic
- * clock; it shows as a wall step once something corrects the clock.
+ * Detects jumps of time: the wall clock was set (timerfd_create(2), TFD_TIMER_CANCEL_ON_SET) or the guest was suspended
+ * (CLOCK_BOOTTIME moved ahead of CLOCK_MONOTONIC). A paused VM shows in neither; it shows as a step of the wall clock
+ * once the clock is corrected.
  */
 #ifndef AGENT_BASE_CLOCKWATCH_H
 #define AGENT_BASE_CLOCKWATCH_H
@@ -18,17 +18,19 @@ struct clockwatch {
 };
 
 struct clock_change {
-	int64_t stepped_ms; /* by how much the wall clock jumped, beside the time slept; 0 = it did not */
+	int64_t stepped_ms; /* step of the wall clock besides the time suspended; 0: none */
 	uint64_t slept_ms;
 };
 
-/* Opens the timer and takes `now` as the reference. Never fails: without a timer the check at each tick remains. */
+/*
+ * Opens the timer and takes `now` as the reference. Never fails: without a timer clockwatch_check still detects steps.
+ */
 void clockwatch_init(struct clockwatch *watch, const struct moment *now);
 void clockwatch_done(struct clockwatch *watch);
 
 /*
  * Compares with the reference and renews it. True when the wall clock moved by 500 ms or more against the boot clock
- * (slewing by NTP stays far below) or the guest slept for 100 ms or more. Rearms the timer.
+ * (slewing by NTP stays far below) or the guest was suspended for 100 ms or more. Rearms the timer.
  */
 bool clockwatch_check(struct clockwatch *watch, const struct moment *now, struct clock_change *change);
 

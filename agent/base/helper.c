@@ -26,7 +26,10 @@ static void orphan_alarm(int sig)
 	setitimer(ITIMER_REAL, &once, NULL);
 }
 
-/* The agent's handlers (libev's) mean nothing here, and its mask would be inherited by everything started later. */
+/*
+ * Resets dispositions and mask: the agent's handlers (libev's) are of no use here, and programs started by the helper
+ * would inherit the mask.
+ */
 static void signals_reset(bool ignore)
 {
 	static const int ignored[] = { SIGINT, SIGTERM, SIGHUP, SIGPIPE };
@@ -34,7 +37,7 @@ static void signals_reset(bool ignore)
 	sigset_t none;
 
 	for (int sig = 1; sig < NSIG; sig++)
-		sigaction(sig, &action, NULL); /* EINVAL for KILL, STOP and the two of the C library */
+		sigaction(sig, &action, NULL); /* EINVAL for KILL, STOP and the two reserved by the C library */
 	action.sa_handler = SIG_IGN;
 	for (size_t i = 0; ignore && i < ARRAY_SIZE(ignored); i++)
 		sigaction(ignored[i], &action, NULL);
@@ -42,7 +45,7 @@ static void signals_reset(bool ignore)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* The agent may have died before the kernel was asked to tell: then its child already has another parent. */
+/* The agent may have died before prctl: then the child already has another parent. */
 static void die_with(pid_t parent, int sig)
 {
 	struct sigaction action = { .sa_handler = orphan_alarm, .sa_flags = SA_RESTART };
@@ -54,9 +57,7 @@ static void die_with(pid_t parent, int sig)
 		_exit(EXIT_FAILURE);
 }
 
-/*
- * stdin and stdout may be the port of `--port stdio`: a helper that kept them would hold the host's connection open.
- */
+/* stdin and stdout may be the port of `--port stdio`: a helper holding them would keep the host's connection open. */
 static void stdio_detach(void)
 {
 	int fd = open("/dev/null", O_RDWR);
@@ -69,7 +70,7 @@ static void stdio_detach(void)
 		close(fd);
 }
 
-/* `spare` (-1: none) ends up at HELPER_FD + 1, close-on-exec; everything above is closed. */
+/* Moves `fd` to HELPER_FD and `spare` (-1: none) to HELPER_FD + 1, close-on-exec; closes everything above. */
 static void fds_arrange(int fd, int spare)
 {
 	int high = fcntl(fd, F_DUPFD, HELPER_FD + 2), high_spare = -1;
@@ -153,8 +154,8 @@ static void exec_child(const char *path, char *const argv[], char *const envp[],
 #define EXEC_WAIT_MS 200
 
 /*
- * 0 when execve closed the report pipe, or its -errno. A disk that hangs holds up the child and not us: that it never
- * began is seen at the end of its socket.
+ * Reads the result of execve from the report pipe: 0 when execve closed it, or its -errno. Waits EXEC_WAIT_MS at most,
+ * in case the child hangs on a disk: a later failure shows as the end of its socket.
  */
 static int exec_result(int report, pid_t pid)
 {

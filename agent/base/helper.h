@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Expendable child processes: what may block (a disk, a mount, a command) runs in a child on a socketpair, so that the
- * loop never does. A helper is born with nothing of the agent's but its stderr and its end of the socket, ends when
- * that socket reports end of file, and never outlives the agent by more than a second.
+ * Expendable child processes: work that may block (a disk, a mount, a command) runs in a child on a socketpair, so that
+ * the loop never blocks. A helper inherits only stderr and its end of the socket, exits when that socket reports end of
+ * file, and outlives the agent by at most a second.
  *
- * Reaping: the default libev loop reaps every child on SIGCHLD. Whoever wants to know, or to kill by pid, keeps an
- * ev_child on the pid: until that has fired the pid is still the helper's.
+ * Reaping: the default libev loop reaps every child on SIGCHLD. A caller that needs a helper's exit, or kills it by
+ * pid, has an ev_child on the pid: until that has fired, the pid is still the helper's.
  */
 #ifndef AGENT_BASE_HELPER_H
 #define AGENT_BASE_HELPER_H
 
 #include <sys/types.h>
 
-/* The descriptor a helper finds its socket at. */
+/* The descriptor of a helper's socket. */
 #define HELPER_FD 3
 
-/* How long a helper may go on after the agent's death, to write what it still holds; then SIGALRM ends it. */
+/* How long a helper may go on after the agent's death, to write pending data; then SIGALRM ends it. */
 #define HELPER_ORPHAN_MS 700
 
 /*
- * Forks a helper that runs `child(HELPER_FD, data)` and exits with what that returns.
+ * Forks a helper that runs `child(HELPER_FD, data)` and exits with its return value.
  *
  * The child: named `name` (at most 15 bytes are shown), stdin and stdout on /dev/null, stderr kept, the socket at
  * HELPER_FD (blocking), every other fd closed, signal dispositions default and mask empty except that SIGINT,
@@ -34,9 +34,8 @@ int helper_fork(const char *name, int (*child)(int fd, void *data), void *data, 
 		pid_t *ret_pid);
 
 /*
- * The same with a program: executes `path` with `argv` and the environment `envp` (NULL: PATH only), its socket at
- * HELPER_FD. It is killed with the agent. An exec that fails is reported here: returns 0 or -errno of socketpair,
- * fork or execve.
+ * Starts a program as a helper: executes `path` with `argv` and the environment `envp` (NULL: PATH only), its socket at
+ * HELPER_FD. It is killed when the agent dies. Returns 0, or -errno of socketpair, fork or execve.
  */
 int helper_exec(const char *path, char *const argv[], char *const envp[], int socket_type, int *ret_fd, pid_t *ret_pid);
 

@@ -24,7 +24,7 @@
 #define UUID_LEN 36
 #define FILE_NEW ".vm_id.new"
 
-/* A line of visible ASCII, lower case, trimmed: UUIDs differ in case between firmware tables and tools. */
+/* Takes a line of visible ASCII, in lower case and trimmed: UUIDs differ in case between firmware tables and tools. */
 static bool take_word(char out[IDENTITY_SIZE], const char *text)
 {
 	size_t len = 0;
@@ -47,7 +47,9 @@ static bool has_form_of_uuid(const char *word)
 	return word[UUID_LEN] == '\0';
 }
 
-/* What makers of firmware leave in every machine that nobody has given a UUID: each such VM would be the same one. */
+/*
+ * Whether the UUID is a placeholder that firmware vendors ship in every machine: all such VMs would have the same id.
+ */
 static bool is_placeholder(const char *uuid)
 {
 	static const char *const common[] = {
@@ -116,7 +118,7 @@ static bool read_id(const char *path, uint8_t id[IDENTITY_BYTES])
 	return identity_parse_id(text, id);
 }
 
-/* All zeros and all ones are no id, as in firmware. */
+/* All zeros and all ones are no id. */
 static bool is_real(const uint8_t id[IDENTITY_BYTES])
 {
 	for (size_t i = 1; i < IDENTITY_BYTES; i++)
@@ -125,7 +127,7 @@ static bool is_real(const uint8_t id[IDENTITY_BYTES])
 	return id[0] != 0 && id[0] != 0xff;
 }
 
-/* Of a random UUID, RFC 4122 version 4. */
+/* Sets the version and variant bits of a random UUID, RFC 4122 version 4. */
 static void set_version(uint8_t id[IDENTITY_BYTES])
 {
 	id[6] = (uint8_t)((id[6] & 0x0f) | 0x40);
@@ -154,7 +156,7 @@ static bool from_machine_id(struct identity *id)
 {
 	uint8_t machine[IDENTITY_BYTES];
 
-	/* An image that has not been booted yet has an empty file, or "uninitialized" in it. */
+	/* In an image that has not been booted yet the file is empty or says "uninitialized". */
 	if (!read_id(MACHINE_ID_FILE, machine) || !is_real(machine))
 		return false;
 	identity_hash_id(machine);
@@ -163,7 +165,7 @@ static bool from_machine_id(struct identity *id)
 }
 
 /*
- * --------------------------------------------------------------------------------------------------- an id of our own
+ * ------------------------------------------------------------------------------------------------------ a generated id
  */
 
 static void format_uuid(char out[IDENTITY_SIZE], uint8_t bytes[IDENTITY_BYTES])
@@ -176,7 +178,7 @@ static void format_uuid(char out[IDENTITY_SIZE], uint8_t bytes[IDENTITY_BYTES])
 					i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", bytes[i]);
 }
 
-/* There whole, or not at all: a power cut must not leave half an id. */
+/* Writes the file atomically: a power cut must not leave half an id. */
 static bool keep(int state_fd, const char *uuid)
 {
 	_cleanup_(closep) int fd = -1;

@@ -45,7 +45,7 @@ static void on_timer(struct ev_loop *ev, ev_timer *timer, int events)
 
 	(void)ev;
 	(void)events;
-	/* libev's time is a little older than ours. */
+	/* libev's time is slightly older than loop->now. */
 	if (deadline->loop->now.mono_ns < deadline->at_ns) {
 		arm(deadline);
 		return;

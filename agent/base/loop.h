@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The event loop as the parts see it: libev's loop, and the time of the present turn. A part holds a pointer to it and
- * reads no clock of its own. `deadline` is a one-shot timer on CLOCK_MONOTONIC.
+ * The event loop for the parts of the agent: libev's loop and the time of the present turn. A part holds a pointer to
+ * it and reads no clock itself. `deadline` is a one-shot timer on CLOCK_MONOTONIC.
  */
 #ifndef AGENT_BASE_LOOP_H
 #define AGENT_BASE_LOOP_H
@@ -19,9 +19,9 @@ struct loop {
 	ev_check woke;
 };
 
-/* Reads the time now, and from then on in each turn of `ev`. Does not keep ev_run from returning. */
+/* Reads the time now and in each turn of `ev`. Does not keep ev_run from returning. */
 void loop_init(struct loop *loop, struct ev_loop *ev);
-/* Leaves `ev` to its owner. Accepts zeroed memory. */
+/* Stops reading the time; `ev` stays the caller's. Accepts zeroed memory. */
 void loop_done(struct loop *loop);
 
 struct deadline {
@@ -32,22 +32,22 @@ struct deadline {
 	uint64_t at_ns; /* TIME_NEVER: not set */
 };
 
-/* Not set yet. `loop` and `deadline` stay in their places while it is set. */
+/* Initializes it, not set. `loop` and `deadline` must not move while it is set. */
 void deadline_init(struct deadline *deadline, struct loop *loop, void (*passed)(void *data), void *data);
 
 /*
- * Calls passed(data) from the loop once, when loop->now.mono_ns has reached `at_ns`; for a time that has passed
- * already, in the next turn. TIME_NEVER stops it. Replaces the time that was set.
+ * Calls passed(data) from the loop once, when loop->now.mono_ns has reached `at_ns`; for a time in the past, in the
+ * next turn. TIME_NEVER stops it. Replaces a time that was set before.
  */
 void deadline_at(struct deadline *deadline, uint64_t at_ns);
 
-/* The same after a delay from loop->now; 0: in the next turn. */
+/* Like deadline_at, with a delay from loop->now; 0: in the next turn. */
 void deadline_after(struct deadline *deadline, uint64_t delay_ns);
 
-/* passed() is not called any more. Accepts one that is not set, or zeroed memory. */
+/* Stops it: passed() is not called any more. Accepts a deadline that is not set, or zeroed memory. */
 void deadline_stop(struct deadline *deadline);
 
-/* Zeroed memory is not set. */
+/* Whether it is set; zeroed memory is not. */
 bool deadline_is_set(const struct deadline *deadline);
 
 #endif

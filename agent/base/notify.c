@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What sd_notify(3) does, without waiting: its sendmsg(2) does wait when the manager's queue is full, for as long as
- * the manager is held up by something else. What finds no room is told later (ready) or is out of date by then (all
- * else).
+ * sd_notify(3) without blocking: its sendmsg(2) blocks when the manager's queue is full, for as long as the manager is
+ * busy. A message that finds no room is sent again later (ready) or dropped, being outdated by then (all others).
  */
 #include "agent/base/notify.h"
 
@@ -25,7 +24,7 @@
 
 static bool ready_owed;
 
-/* $NOTIFY_SOCKET. False: there is no manager, or its address makes no sense. */
+/* Reads $NOTIFY_SOCKET. False: there is no manager, or the address is malformed. */
 static bool manager_address(struct sockaddr_un *address, socklen_t *ret_len)
 {
 	const char *path = getenv("NOTIFY_SOCKET");
@@ -48,7 +47,10 @@ static void attach_fd(struct msghdr *message, struct cmsghdr *head, size_t size,
 	memcpy(CMSG_DATA(head), &fd, sizeof(fd));
 }
 
-/* With a descriptor, unless it is -1. False when there is no room for it now; true also without a manager. */
+/*
+ * Sends the text, with descriptor `passed` unless it is -1. False when there is no room now; true also without a
+ * manager.
+ */
 static bool tell_with(char *text, int passed)
 {
 	union {
@@ -82,7 +84,7 @@ static void tell_ready(void)
 	ready_owed = !tell(text);
 }
 
-/* $WATCHDOG_USEC is meant for the process of $WATCHDOG_PID, or for whoever has it when there is none. */
+/* $WATCHDOG_USEC is for the process $WATCHDOG_PID; without that, for any process that has the variable. */
 uint64_t notify_watchdog_ns(void)
 {
 	const char *text = getenv("WATCHDOG_USEC"), *pid = getenv("WATCHDOG_PID");
@@ -123,7 +125,7 @@ void notify_watchdog(void)
 	tell(text);
 }
 
-/* FDPOLL=0: a virtio port without a host looks hung up for ever, for which the manager would close it. */
+/* FDPOLL=0: a virtio port without a host always reports hang-up, for which the manager would close it. */
 void notify_keep(const char *name, int fd)
 {
 	char text[64];

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* What the service manager is told (sd_notify(3)): ready, status, reloading, stopping, and that useful work goes on. */
+/* Messages to the service manager (sd_notify(3)): ready, status, reloading, stopping, watchdog. */
 #ifndef AGENT_BASE_NOTIFY_H
 #define AGENT_BASE_NOTIFY_H
 
 #include <stdint.h>
 
-/* Half of WATCHDOG_USEC in ns, or 0 when no watchdog is wanted (sd_watchdog_enabled(3)). */
+/* Half of WATCHDOG_USEC in ns, or 0 when no watchdog is configured (sd_watchdog_enabled(3)). */
 uint64_t notify_watchdog_ns(void);
 
 void notify_ready(void);
@@ -13,9 +13,9 @@ void notify_reloading(uint64_t mono_ns);
 void notify_stopping(void);
 void notify_watchdog(void);
 /*
- * Has the manager hold a copy of the fd over a restart of this service (FileDescriptorStoreMax=), where the next agent
- * gets it by name; a real stop closes it. notify_kept gives such an fd once, or -1: the manager is told to close its
- * own copy.
+ * Stores a copy of the fd in the manager over a restart of this service (FileDescriptorStoreMax=), where the next agent
+ * finds it by name; a real stop closes it. notify_kept returns such an fd once, or -1, and has the manager close its
+ * copy.
  */
 #define NOTIFY_PORT	 "port"
 #define NOTIFY_HALF_LINE "half-line"

@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* A decimal number and nothing else; -1: none. */
+/* The decimal number in the environment variable `name`; -1: none, or something else. */
 static long long number_of(const char *name)
 {
 	const char *text = getenv(name);

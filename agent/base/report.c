@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One write per line. When stderr is the journal's stream socket it is sent with MSG_DONTWAIT; a pipe or terminal is
- * asked with poll first (POLLOUT on a pipe promises PIPE_BUF bytes, pipe(7), and a line is shorter). O_NONBLOCK is not
- * set: the description is shared with whoever started us.
+ * polled first (POLLOUT on a pipe promises PIPE_BUF bytes, pipe(7), and a line is shorter). O_NONBLOCK is not set: the
+ * parent process shares the open file description.
  */
 #include "agent/base/report.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The area is only ever filled, and emptied when its last block is given back. That is enough: libev never gives back
- * an array before the loop ends and doubles those that grow, so all it can ask for is twice what it holds at its
- * largest. The pages are touched only when they are used.
+ * A bump allocator: memory is reused only when its last block is freed. That is enough: libev never frees an array
+ * before the loop ends and doubles those that grow, so its total demand is twice its largest size. Pages are touched
+ * only when used.
  */
 #include "agent/base/reserve.h"
 
@@ -19,10 +19,10 @@
 
 #include <infiniservice/cleanup.h>
 
-/* Some 300 descriptors and as many timers, twice over. */
+/* About 300 descriptors and as many timers, times two. */
 #define RESERVE_BYTES (128 * 1024)
 #define ALIGNMENT     _Alignof(max_align_t)
-/* libev opens an epoll and an eventfd, or, where that is missing, the two ends of a pipe. */
+/* libev opens an epoll and an eventfd or, where that is missing, a pipe. */
 #define LOOP_FDS 3
 
 struct block {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the event loop cannot do without. libev (4.33) aborts the process when an allocation fails and when it gets no
- * file descriptor for its wake-up pipe. So its memory comes from an allocator that falls back to an area of its own,
- * and the descriptors are tried before it asks for them.
+ * A reserve of memory and descriptors for the event loop. libev (4.33) aborts the process when an allocation fails and
+ * when it gets no file descriptor for its wake-up pipe. So its memory comes from an allocator that falls back to a
+ * reserved area, and the descriptors are tried before libev opens them.
  */
 #ifndef AGENT_BASE_RESERVE_H
 #define AGENT_BASE_RESERVE_H
@@ -13,13 +13,13 @@
 
 struct ev_loop;
 
-/* The default loop with the reserve behind it, its signal machinery included. NULL with words when it cannot be had. */
+/* The default loop with the reserve behind it, including its signal handling. NULL with the reason in `e`. */
 struct ev_loop *reserve_loop(struct err *e);
 
-/* The allocator as ev_set_allocator(3) wants it: size 0 frees. NULL only when heap and reserve are both used up. */
+/* The allocator for ev_set_allocator(3): size 0 frees. NULL only when heap and reserve are both exhausted. */
 void *reserve_realloc(void *old, long size);
 
-/* Bytes of the reserve that are in use. */
+/* Bytes of the reserve in use. */
 size_t reserve_used(void);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is remembered of each source of messages, whoever of its clients sent them: the host, or a user of the local
- * socket. A user who closes a client and opens another one is the same source.
+ * State per source of messages, independent of its connections: the host, or a user of the local socket. A user who
+ * closes a client and opens another is the same source.
  */
 #ifndef AGENT_BASE_SOURCE_H
 #define AGENT_BASE_SOURCE_H
@@ -12,24 +12,24 @@
 
 #include "agent/base/token_bucket.h"
 
-/* Users remembered at once; a further one takes the place of the one that has been quiet for longest. */
+/* Users remembered at once; a further user replaces the one idle for longest. */
 #define SOURCE_USERS_MAX 64
 
 struct source {
 	bool used;
 	uid_t uid;
-	uint64_t seen_ns;	    /* asked for last */
-	struct token_bucket bucket; /* of commands */
-	uint64_t sample_ns;	    /* when it was given a sample out of turn; 0: never */
+	uint64_t seen_ns;	    /* time of the last request */
+	struct token_bucket bucket; /* rate limit of commands */
+	uint64_t sample_ns;	    /* when it last got a sample out of turn; 0: never */
 };
 
-/* Zeroed memory knows nobody yet. */
+/* Zeroed memory has no users. */
 struct sources {
 	struct source host;
 	struct source users[SOURCE_USERS_MAX];
 };
 
-/* The user's, begun anew when it is not known. Never NULL; valid until the next call. */
+/* The user's state, created if there is none. Never NULL; valid until the next call. */
 struct source *source_of_user(struct sources *sources, uid_t uid, uint64_t now_ns);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Faults that last; see standing.h. A short list: there are few of them, and mostly none. */
+/* Lasting faults; see standing.h. A list, because there are few of them and mostly none. */
 #include "agent/base/standing.h"
 
 #include <stdarg.h>
@@ -57,7 +57,7 @@ static struct standing_fault *add(struct standing *standing, const char *source,
 	return fault;
 }
 
-/* The event with its message: "subject: words", or the words alone. */
+/* Passes on the event with its message: "subject: words", or the words alone when the subject is "". */
 static void tell(void (*to)(void *data, const struct reply_event *event), void *data, const char *subject,
 		 const char *words, struct reply_event event)
 {

@@ -16,14 +16,14 @@
 #define LOCK_FILE "lock"
 
 /*
- * A power cut takes what the page cache held: with the default `sync = interval` up to 5 s of log, and the kernel's own
- * 30 s without it. At the fastest interval (10 ms) that is 3,000 samples.
+ * A power cut loses the page cache: up to 5 s of log with the default `sync = interval`, and the kernel's own 30 s
+ * without it. At the fastest interval (10 ms) 30 s are 3,000 samples.
  */
 #define SEQ_CRASH_MARGIN 3000
 
 /*
- * A pid and a newline, or nothing, or zeros where a power cut left them. Anything else is the lock of another program,
- * whose directory this is by mistake.
+ * A lock file holds a pid and a newline, or nothing, or zeros after a power cut. Any other content means that the
+ * directory is configured by mistake and the file belongs to another program.
  */
 static int look_at_lock(int fd, const char *dir, char pid[24], struct err *e)
 {
@@ -46,8 +46,8 @@ static int look_at_lock(int fd, const char *dir, char pid[24], struct err *e)
 }
 
 /*
- * A disk that has gone read-only is when a machine needs watching most: the lock holds without a pid in it, or there is
- * none.
+ * A read-only disk must not keep the agent from starting: the lock is taken without writing the pid or, where there is
+ * no file, not at all.
  */
 static int take_lock_unwritten(struct state *state, const char *dir, struct err *e)
 {
@@ -86,7 +86,7 @@ static int take_lock(struct state *state, const char *dir, struct err *e)
 	return 0;
 }
 
-/* "<next seq> <clean|running> <boot id>\n"; anything else counts as no file. */
+/* Reads "<next seq> <clean|running> <boot id>\n"; any other content counts as no file. */
 static void read_seq(struct state *state)
 {
 	_cleanup_(closep) int fd =
@@ -136,7 +136,7 @@ static int write_seq(const struct state *state, uint64_t next_seq, const char *w
 	char text[128];
 	int len = snprintf(text, sizeof(text), "%" PRIu64 " %s %s\n", next_seq, word, *boot_id ? boot_id : "-");
 
-	/* A new file always: what another left by this name is never written to. */
+	/* Always a new file: an existing one of this name, of any origin, is never written to. */
 	unlinkat(state->dir_fd, "." SEQ_FILE, 0);
 	fd = openat(state->dir_fd, "." SEQ_FILE, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0640);
 	if (fd < 0 || write(fd, text, (size_t)len) != len)

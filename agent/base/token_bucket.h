@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A token bucket: `rate_per_s` tokens a second, as many saved at most. 0 means no limit. Zeroed memory is a full
+ * A token bucket: `rate_per_s` tokens a second, and as many at most. Rate 0 means no limit. Zeroed memory is a full
  * bucket.
  */
 #ifndef AGENT_BASE_TOKEN_BUCKET_H
@@ -15,7 +15,7 @@ struct token_bucket {
 	bool started;
 };
 
-/* Takes a token if there is one. Time runs on one clock, in nanoseconds; a step back gives nothing. */
+/* Takes a token if there is one. `now_ns` must always come from the same clock; a step back adds no tokens. */
 bool token_bucket_take(struct token_bucket *bucket, unsigned rate_per_s, uint64_t now_ns);
 
 #endif

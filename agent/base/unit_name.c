@@ -9,7 +9,7 @@
 
 static const char *const suffixes[] = { ".service", ".socket", ".timer", ".path" };
 
-/* Units of other types: their names are taken as whole names, and then are none of ours. */
+/* Suffixes of other unit types: such names are complete, and refused. */
 static const char *const others[] = { ".target", ".mount", ".automount", ".swap", ".slice", ".scope", ".device" };
 
 const char *unit_name_suffix(const char *name)
@@ -32,7 +32,7 @@ static bool alphanumeric(char c)
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 }
 
-/* The length of the character at `at`: 4 for an escape, 0 for what is not allowed. */
+/* The length of the character at `at`: 4 for an escape, 0 if it is not allowed. */
 static size_t character(const char *at)
 {
 	if (*at == '\\')
@@ -54,7 +54,7 @@ static bool well_formed(const char *name)
 	return true;
 }
 
-/* "getty@.service": there is nothing behind it that could run. */
+/* "getty@.service": a template without an instance cannot run. */
 static bool is_template(const char *name)
 {
 	const char *at = strchr(name, '@');

@@ -4,7 +4,7 @@
 
 #include "collectors/procfs.h"
 
-/* The part before the next colon, or the whole rest of the line for the last field. */
+/* Takes the text before the next colon or, for the last field, the rest of the line. */
 static bool field(struct scan *line, bool last, struct user_text *out)
 {
 	struct scan part = *line;
@@ -25,7 +25,7 @@ static bool number(struct scan *line, uint32_t *out)
 	return true;
 }
 
-/* name:password:uid:gid:comment:home:shell; of the comment the part before the first comma is the name of a person. */
+/* name:password:uid:gid:comment:home:shell; the comment up to its first comma is the person's name. */
 static bool parse_line(struct scan line, struct user *out)
 {
 	struct user_text password;
@@ -35,7 +35,7 @@ static bool parse_line(struct scan line, struct user *out)
 	    !number(&line, &out->uid) || !number(&line, &out->gid) || !field(&line, false, &out->full_name) ||
 	    !field(&line, false, &out->home) || !field(&line, true, &out->shell))
 		return false;
-	/* What stands for users of NIS ("+", "-user") is no user. */
+	/* Entries for NIS ("+", "-user") are no users. */
 	if (*out->name.at == '+' || *out->name.at == '-' || *out->name.at == '#')
 		return false;
 	comma = memchr(out->full_name.at, ',', out->full_name.len);
@@ -63,7 +63,7 @@ static bool ends_with(const struct user_text *text, const char *end)
 	return text->len >= len && memcmp(text->at + text->len - len, end, len) == 0;
 }
 
-/* No shell at all is /bin/sh. */
+/* An empty shell field means /bin/sh. */
 bool user_can_login(const struct user *user)
 {
 	return !ends_with(&user->shell, "/nologin") && !ends_with(&user->shell, "/false") &&

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The users of etc/passwd, one line after the other; a pure parser. NSS is not asked: it may wait for a directory
- * server.
- */
+/* Users from etc/passwd, line by line; a pure parser. NSS is not used: it may block on a directory server. */
 #ifndef AGENT_BASE_USERS_H
 #define AGENT_BASE_USERS_H
 
@@ -15,16 +12,16 @@ struct user_text {
 	size_t len;
 };
 
-/* Parts of the text it was read from. */
+/* Fields point into the parsed text. */
 struct user {
 	struct user_text name, full_name, home, shell;
 	uint32_t uid, gid;
 };
 
-/* The next user, moving on; lines that make no sense are skipped. False at the end. See passwd(5). */
+/* Parses the next user and advances *text; malformed lines are skipped. False at the end. See passwd(5). */
 bool users_next(const char **text, size_t *len, struct user *out);
 
-/* True unless the shell only says that nobody logs in. */
+/* True unless the shell only refuses logins. */
 bool user_can_login(const struct user *user);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* See vmgenid.h; the messages: kobject_uevent_env in lib/kobject_uevent.c. */
+/* See vmgenid.h; for the format of the messages see kobject_uevent_env in lib/kobject_uevent.c. */
 #include "agent/base/vmgenid.h"
 
 #include <errno.h>
@@ -14,7 +14,7 @@
 
 #define WORD(a, b, c, d) ((__u32)(a) << 24 | (__u32)(b) << 16 | (__u32)(c) << 8 | (__u32)(d))
 
-/* "change@/devices/" and then "platform/" or, where ACPI's own device has the driver, "LNXSYSTM". */
+/* Accepts "change@/devices/" followed by "platform/" or, where the ACPI device itself has the driver, "LNXSYSTM". */
 static struct sock_filter filter[] = {
 	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
 	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, WORD('c', 'h', 'a', 'n'), 0, 10),
@@ -62,7 +62,7 @@ bool vmgenid_read(int fd)
 {
 	bool found = false;
 
-	/* What does not fit is no event of so plain a device. Bounded, for somebody may be sending without end. */
+	/* A longer message cannot be this device's event. The loop is bounded, because a sender may never stop. */
 	for (unsigned i = 0; i < 64; i++) {
 		char text[4096];
 		struct sockaddr_nl from = { 0 };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sd-bus under libev; see bus.h. sd-bus says what it waits for (fd, events, time-out) and is asked again after
- * everything that may have changed it; sd_bus_process is reached from the loop alone, so no callback comes out of a
- * call into here.
+ * sd-bus under libev; see bus.h. The watchers are set by sd-bus' fd, events and time-out, and set again after every
+ * call that may have changed them; sd_bus_process is called from the loop alone, so no callback runs within a call of
+ * these functions.
  */
 #include "agent/bus/bus.h"
 
@@ -19,7 +19,7 @@
 
 #include "agent/bus/library.h"
 
-/* Messages handled before the loop gets its turn. */
+/* Messages processed per turn of the loop. */
 #define PROCESS_MAX 32
 
 struct bus_call {
@@ -42,7 +42,7 @@ struct bus {
 	struct bus_call *calls;
 	unsigned call_count;
 	struct library library;
-	struct err fault; /* of the library */
+	struct err fault; /* failure to load the library */
 };
 
 /* ----------------------------------------------------------------------------------------------------- a call's end */
@@ -68,7 +68,7 @@ static void watch_idle(struct bus *bus)
 		ev_timer_again(bus->loop, &bus->idle);
 }
 
-/* The call's one callback. */
+/* Ends the call: its only callback. */
 static void call_end(struct bus_call *call, const struct bus_reply *reply)
 {
 	bus_reply_fn done = call->done;
@@ -81,7 +81,7 @@ static void call_end(struct bus_call *call, const struct bus_reply *reply)
 	watch_idle(bus);
 }
 
-/* Nobody is there to answer: as if there were no bus. */
+/* Whether the error means that no peer is there to answer: treated as an absent bus. */
 static bool means_absent(const char *name)
 {
 	static const char *const absent[] = {
@@ -140,7 +140,7 @@ static struct bus_call *find_lost_call(const struct bus *bus, uint64_t generatio
 	return call;
 }
 
-/* Tells everybody who waits; each may open the bus anew at once, or give up others who wait. */
+/* Fails all calls of the lost connection; a callback may open the bus anew or cancel other calls. */
 static void bus_lost(struct bus *bus)
 {
 	static const struct bus_reply gone = { .error = -ENOTCONN, .name = "", .text = "the bus has gone away" };
@@ -163,7 +163,7 @@ static void watch_io(struct bus *bus, int fd, int events)
 	ev_io_start(bus->loop, &bus->io);
 }
 
-/* Asks sd-bus what it waits for now. */
+/* Sets the watchers to what sd-bus waits for now. */
 static void bus_rearm(struct bus *bus)
 {
 	uint64_t until_us, now_us = clock_ns(CLOCK_MONOTONIC) / NS_PER_US;
@@ -175,7 +175,7 @@ static void bus_rearm(struct bus *bus)
 	events = sd_bus_get_events(bus->conn);
 	ev_timer_stop(bus->loop, &bus->timer);
 	if (fd < 0 || events < 0 || sd_bus_get_timeout(bus->conn, &until_us) < 0) {
-		/* It is closed or closing: processing says so, from the loop. */
+		/* The connection is closed or closing: sd_bus_process, called from the loop, reports it. */
 		ev_io_stop(bus->loop, &bus->io);
 		until_us = 0;
 	} else {
@@ -220,7 +220,7 @@ static void on_idle(struct ev_loop *loop, ev_timer *timer, int events)
 	bus_close(timer->data);
 }
 
-/* A peer without a daemon knows no Hello; sd-bus takes the socket over only if this succeeds. */
+/* A peer without a bus daemon does not know Hello. sd-bus takes over the socket only on success. */
 static int set_peer(sd_bus *conn, const struct bus_config *config)
 {
 	_cleanup_(closep) int fd = -1;
@@ -343,7 +343,7 @@ int bus_call(struct bus *bus, sd_bus_message *message, uint64_t timeout_ns, bus_
 	};
 	if (!bus->conn || sd_bus_message_get_bus(message) != bus->conn)
 		return -ENOTCONN;
-	/* Its own time-outs begin to count only when the connection stands; ours counts from now. */
+	/* sd-bus' own time-out begins only when the connection is established; the call's timer begins now. */
 	r = sd_bus_call_async(bus->conn, &call->slot, message, on_reply, call, UINT64_MAX);
 	if (r < 0)
 		return r;

@@ -30,7 +30,7 @@ static void read_through(const char *path)
 		;
 }
 
-/* Answers with "", or with what went wrong. */
+/* Answers with "" or an error message. */
 static int read_child(int fd, void *data)
 {
 	const struct library *library = data;
@@ -43,7 +43,7 @@ static int read_child(int fd, void *data)
 		snprintf(answer, sizeof(answer), "%s", dlerror());
 	else if (dlinfo(handle, RTLD_DI_LINKMAP, &map) < 0)
 		map = NULL;
-	/* It is followed by the libraries that came with it. */
+	/* The list continues with the libraries that it depends on. */
 	for (; map; map = map->l_next)
 		read_through(map->l_name);
 	return send(fd, answer, strlen(answer) + 1, MSG_NOSIGNAL) < 0;
@@ -59,7 +59,7 @@ static void stop_reading(struct library *library)
 	ev_timer_stop(library->loop, &library->timer);
 	ev_child_stop(library->loop, &library->child);
 	close_fd(&library->fd);
-	/* One that hangs in the kernel ends when it comes back. */
+	/* A child that hangs in the kernel dies when its system call returns. */
 	if (library->pid > 0)
 		kill(library->pid, SIGKILL);
 	library->pid = 0;
@@ -87,14 +87,14 @@ static void on_answer(struct ev_loop *loop, ev_io *io, int events)
 	(void)events;
 	if (len < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	/* A library that takes the child with it would take us, too. */
+	/* A library that crashes the child would crash the agent too: it is not loaded. */
 	if (len <= 0 || answer[len - 1])
 		end_reading(library, "the child that was to read it ahead has died");
 	else
 		end_reading(library, *answer ? answer : NULL);
 }
 
-/* What it has answered before its end is still in the socket; this only keeps its pid from being killed later. */
+/* The child's answer is still in the socket; only its pid must not be killed any more. */
 static void on_child(struct ev_loop *loop, ev_child *child, int events)
 {
 	struct library *library = child->data;

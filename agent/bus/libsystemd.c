@@ -25,7 +25,7 @@ static sd_bus *no_connection(sd_bus *bus)
 	return bus;
 }
 
-/* Before it is loaded there is nothing yet that could be given back. */
+/* Before loading there can be no object to release. */
 #define NOT_LOADED                                                                                                     \
 	{                                                                                                              \
 		.sd_bus_message_unref = no_message, .sd_bus_slot_unref = no_slot, .sd_bus_close_unref = no_connection  \
@@ -36,7 +36,7 @@ struct libsystemd libsystemd = NOT_LOADED;
 static struct {
 	bool open, failed;
 	uint64_t failed_ns, took_ns;
-	struct err err; /* of the failure */
+	struct err err; /* of the last failure */
 } state;
 
 static const struct {
@@ -49,8 +49,8 @@ static const struct {
 };
 
 /*
- * Tells packagers and those who build images which library is loaded at run time: the "FDO" ELF note that systemd
- * documents (ELF_DLOPEN_METADATA).
+ * Declares the library loaded at run time for packaging and image tools: the "FDO" ELF note that systemd documents
+ * (ELF_DLOPEN_METADATA).
  */
 #define NOTE_VENDOR "FDO"
 #define NOTE_TYPE   0x407c0c0aU

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libsystemd, loaded when D-Bus is first needed: it and the libraries it brings are most of a megabyte of memory that
- * an idle guest does without. The functions in use are in a table; their names stand for its entries, so that callers
- * look as ever. Before libsystemd_open has succeeded none of them may be called but the three that give
- * back a message, a slot or a connection, with NULL.
+ * libsystemd, loaded at the first use of D-Bus: with its dependencies it takes most of a megabyte of memory, which an
+ * idle guest saves. The functions used are in a table, and macros with their names call its entries, so calls look as
+ * usual. Before libsystemd_open has succeeded only the three functions that release a message, a slot or a connection
+ * may be called, with NULL.
  *
- * With LIBSYSTEMD_DIRECT the names stay those of the library itself, which has to be linked then: for tests that play
- * the other end of a connection.
+ * With LIBSYSTEMD_DIRECT the names are the library's own, which then has to be linked: for tests that play the other
+ * end of a connection.
  */
 #ifndef AGENT_BUS_LIBSYSTEMD_H
 #define AGENT_BUS_LIBSYSTEMD_H
@@ -21,9 +21,9 @@
 
 #define LIBSYSTEMD_FILE	   "libsystemd.so.0"
 #define LIBSYSTEMD_PACKAGE "libsystemd0" /* Debian's name */
-#define LIBSYSTEMD_RETRY_S 60		 /* after a failure */
+#define LIBSYSTEMD_RETRY_S 60		 /* seconds after a failure */
 
-/* A function a line. */
+/* One function a line. */
 /* clang-format off */
 #define LIBSYSTEMD_FUNCTIONS(F) \
 	F(sd_bus_attach_event) \
@@ -85,23 +85,23 @@ struct libsystemd {
 extern struct libsystemd libsystemd;
 
 /*
- * Fills the table, from LIBSYSTEMD_FILE unless `file` names another. It reads the disk: what must not wait has the file
- * read ahead (library.h). 0, also when it was done before, or -ELIBACC with the reason and the package's name in `err`
- * (may be NULL); within LIBSYSTEMD_RETRY_S of a failure, by `now_ns` (CLOCK_MONOTONIC), the same without another try.
+ * Fills the table, from LIBSYSTEMD_FILE unless `file` is another. It reads the disk: the event loop uses library.h. 0
+ * (also if it was filled before), or -ELIBACC with the reason and the package's name in `err` (may be NULL); within
+ * LIBSYSTEMD_RETRY_S of a failure, by `now_ns` (CLOCK_MONOTONIC), the same error without another try.
  */
 int libsystemd_open(const char *file, uint64_t now_ns, struct err *err);
 
-/* The failure that keeps it from being tried at `now_ns`: -ELIBACC and its words, or 0. */
+/* The failure that delays another try at `now_ns`: -ELIBACC with the reason in `err`, or 0. */
 int libsystemd_failed(uint64_t now_ns, struct err *err);
 
-/* Takes a failure that was seen elsewhere, as if it had been libsystemd_open's. -ELIBACC, and its words as told. */
+/* Records a failure of the caller as one of libsystemd_open. Returns -ELIBACC with the reason in `err`. */
 int libsystemd_fail(uint64_t now_ns, const char *words, struct err *err);
 
-/* Whether the table is filled, and how long that took; 0: it is not. */
+/* Whether the table is filled, and how long that took; 0: not filled. */
 bool libsystemd_is_open(void);
 uint64_t libsystemd_open_ns(void);
 
-/* Forgets a failure, and the library: for tests. */
+/* Unloads the library and clears a failure: for tests. */
 void libsystemd_reset(void);
 
 #ifndef LIBSYSTEMD_DIRECT

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The walk; see cleaner.h. A name is looked at (fstatat without following), judged, and removed by unlinkat in the
- * directory it was found in, which never follows either: whoever exchanges it in between loses the exchanged name,
- * nothing behind it.
+ * Walks the places; see cleaner.h. An entry is examined (fstatat without following), judged, and removed by unlinkat in
+ * the same directory, which follows no link either: when another process swaps the entry in between, the swapped entry
+ * is removed, and nothing that it links to.
  */
 #include "agent/cleaner/cleaner.h"
 
@@ -52,12 +52,13 @@ int cleaner_open(int dir_fd, const char *path, int flags)
 	return open_beneath(dir_fd, path, flags, 0);
 }
 
-/* The newest of its times: what is read or changed by anybody is in use. */
+/* Judges by the newest timestamp: a file that any process reads or changes is in use. */
 static bool old_enough(const struct walk *walk, const struct stat *st)
 {
 	int64_t newest = st->st_mtim.tv_sec;
 
-	if (st->st_atim.tv_sec > newest && !S_ISDIR(st->st_mode)) /* reading a directory, as we do, is no use of it */
+	if (st->st_atim.tv_sec > newest &&
+	    !S_ISDIR(st->st_mode)) /* reading a directory, as the cleaner does, is not use */
 		newest = st->st_atim.tv_sec;
 	if (st->st_ctim.tv_sec > newest)
 		newest = st->st_ctim.tv_sec;
@@ -84,7 +85,7 @@ static void count(struct walk *walk, const char *name, uint64_t bytes)
 		cleaner->removed(cleaner->data, path, bytes);
 }
 
-/* Another name of a file keeps its bytes. */
+/* Bytes that removing the file frees: none while it has another hard link. */
 static uint64_t bytes_of(const struct stat *st)
 {
 	return S_ISREG(st->st_mode) && st->st_nlink > 1 ? 0 : (uint64_t)st->st_blocks * 512;
@@ -97,7 +98,7 @@ static int empty_file(int dir_fd, const char *name)
 
 	if (fd < 0)
 		return fd;
-	/* A file of another name elsewhere is not ours to empty. */
+	/* A file with another hard link elsewhere must not be emptied. */
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_nlink != 1)
 		return -EPERM;
 	return ftruncate(fd, 0) < 0 ? -errno : 0;
@@ -126,7 +127,7 @@ static void clean_file(struct walk *walk, int dir_fd, const char *name, const st
 
 static void clean_entry(struct walk *walk, int dir_fd, const char *name, unsigned depth);
 
-/* Everything in the directory, whose descriptor it takes over. */
+/* Cleans everything in the directory; takes over `fd`. */
 static void clean_directory(struct walk *walk, int fd, unsigned depth)
 {
 	_cleanup_(closedirp) DIR *dir = fdopendir(fd);
@@ -148,9 +149,7 @@ static void clean_directory(struct walk *walk, int fd, unsigned depth)
 	}
 }
 
-/*
- * A directory that was left alone for long is removed once it is empty; a place of certain files keeps its directories.
- */
+/* Removes a directory that is empty and old. A place restricted to certain files (globs) keeps its directories. */
 static void remove_directory(struct walk *walk, int dir_fd, const char *name, const struct stat *st)
 {
 	struct cleaner *cleaner = walk->cleaner;
@@ -174,7 +173,7 @@ static void clean_subdirectory(struct walk *walk, int dir_fd, const char *name, 
 	}
 	fd = open_beneath(dir_fd, name, O_RDONLY | O_DIRECTORY, RESOLVE_NO_XDEV);
 	if (fd < 0) {
-		/* EXDEV: a mount, ELOOP: exchanged for a link; both are as intended */
+		/* EXDEV: a mount point, ELOOP: swapped for a link; both are skipped on purpose */
 		if (fd == -EXDEV || fd == -ELOOP || fd == -ENOTDIR || fd == -ENOENT)
 			walk->cleaner->kept++;
 		else

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * infiniservice-exec golden [--dry-run] [--deep] [--users]: takes from the guest what must not be shared by its clones:
- * identity (machine-id, host keys, the agent's secret and state), what was granted to its host (seal.h), logs, and what
- * piled up. One way: it is run before the machine goes off.
+ * infiniservice-exec golden [--dry-run] [--deep] [--users]: removes from the guest what clones must not share: identity
+ * (machine-id, host keys, the agent's secret and state), grants to its host (seal.h), logs, and accumulated files.
+ * Irreversible: it runs right before the machine is switched off.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -67,7 +67,7 @@ static const struct {
 	{ { .path = "var/cache/apt", .globs = LIST("*.bin"), .depth = 1 }, REMOVE, true },
 };
 
-/* In each home directory. */
+/* Files in each home directory. */
 static const char *const user_files[] = { ".bash_history",    ".zsh_history",
 					  ".python_history",  ".lesshst",
 					  ".viminfo",	      ".wget-hsts",
@@ -154,7 +154,7 @@ int golden_main(int argc, char *argv[])
 		fputs("usage: infiniservice-exec golden [--dry-run] [--deep] [--users]\n", stderr);
 		return 2;
 	}
-	/* Looked at first: half a seal leaves the image open, and its host without the right to try again. */
+	/* A dry run first: half a seal leaves the image open, and its host without the permission to try again. */
 	r = seal(&look, NULL, NULL);
 	if (r == 0)
 		r = seal(&cleaner, cleaner_print_grant, NULL);

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Taking away what one machine was given; see seal.h. Files are replaced by rename in the directory they were found in.
- */
+/* Revokes what one machine was granted; see seal.h. Files are replaced by rename within their directory. */
 #include "agent/cleaner/seal.h"
 
 #include <ctype.h>
@@ -30,7 +28,7 @@ struct seal {
 	struct cleaner *cleaner;
 	void (*taken)(void *data, const char *path, const char *what);
 	void *data;
-	unsigned *left; /* how much that may grant something could not be read or taken */
+	unsigned *left; /* counts possible grants that could not be read or revoked */
 };
 
 static void tell(const struct seal *seal, const char *path, const char *what)
@@ -44,11 +42,14 @@ static void tell(const struct seal *seal, const char *path, const char *what)
 
 /* -------------------------------------------------------------------------------------------------------- the rules */
 
-/* What lets the host do more, or is this machine's alone. Restrictions (deny, limits, require_signature = yes) stay. */
+/*
+ * Keys that grant something to the host or identify this machine. Restrictions (deny, limits, require_signature = yes)
+ * stay.
+ */
 static const struct {
 	const char *section, *key, *name;
-	const char *unless; /* a value that gives nothing, as an empty one does; NULL: every other gives something */
-	const char *only;   /* the one value that gives something; NULL: see above */
+	const char *unless; /* a value that grants nothing, besides the empty one; NULL: every other value grants */
+	const char *only;   /* the only value that grants; NULL: see `unless` */
 } grants[] = {
 	{ "agent", "vm_id", "agent.vm_id", NULL, NULL },
 	{ "commands", "allow", "commands.allow", "observe", NULL },
@@ -59,7 +60,7 @@ static const struct {
 };
 
 /*
- * Directives of a drop-in that limit the unit, order it, or open a place that its user owns; all others may give it
+ * Directives of a drop-in that limit or order the unit, or open a place that its user owns; any other may grant
  * something.
  */
 static const char *const harmless[] = {
@@ -105,7 +106,7 @@ static bool is_value(const char *value, const char *wanted)
 	if (strncasecmp(value, wanted, len) != 0)
 		return false;
 	rest = len + strspn(value + len, " \t\r\n,");
-	/* As libinih reads it: ';' behind a blank begins a comment. */
+	/* As in libinih: ';' behind a blank begins a comment. */
 	return value[rest] == '\0' || (value[rest] == ';' && (rest == 0 || strchr(" \t", value[rest - 1])));
 }
 
@@ -131,7 +132,7 @@ static void take_section(const char *line, char section[SEAL_SECTION_MAX])
 	snprintf(section, SEAL_SECTION_MAX, "%.*s", (int)(len < SEAL_SECTION_MAX ? len : SEAL_SECTION_MAX - 1), line);
 }
 
-/* Whether the line sets this key of the section it stands in; *ret_value is then the value. */
+/* Whether the line sets `key` of `wanted_section`; then *ret_value is its value. */
 static bool is_pair(const char *line, const char *section, const char *wanted_section, const char *key,
 		    const char **ret_value)
 {
@@ -163,8 +164,8 @@ const char *seal_judge_config(struct seal_reader *reader, const char *line)
 		return NULL;
 	}
 	/*
-	 * As the reader of the configuration has it: indented and not a pair of its own. It cannot stay without what it
-	 * goes on with.
+	 * As in the configuration's parser: an indented line that is no pair continues the value above, and goes with
+	 * it.
 	 */
 	if (indented && !strchr(line, '='))
 		return reader->row && (reader->gave || gives(reader->row, line)) ? grants[reader->row - 1].name : NULL;
@@ -183,7 +184,7 @@ bool seal_unit_line_gives_nothing(const char *line)
 	line += strspn(line, " \t\r\n");
 	if (*line == '\0' || *line == '#' || *line == ';' || *line == '[')
 		return true;
-	/* What goes on over lines is not read to its end here. */
+	/* Continuation lines are not parsed: such a line may grant something. */
 	if (strchr(line, '\\'))
 		return false;
 	len = strcspn(line, " \t=");
@@ -197,7 +198,7 @@ bool seal_unit_line_gives_nothing(const char *line)
  * ------------------------------------------------------------------------------------------------------------- files
  */
 
-/* A link to /dev/null in place of a file says that there is none (systemd.unit(5)). */
+/* Whether `path` is a link to /dev/null, which disables the file (systemd.unit(5)). */
 static bool is_masked(const struct seal *seal, const char *path)
 {
 	char target[sizeof("/dev/null")];
@@ -206,7 +207,7 @@ static bool is_masked(const struct seal *seal, const char *path)
 	       memcmp(target, "/dev/null", sizeof(target) - 1) == 0;
 }
 
-/* A clone that may be open is no sealed image: the seal goes on and tells all such places, and fails at its end. */
+/* Reports a possible grant that stays: the seal goes on, so that all such places are reported, and fails in the end. */
 static void leave(const struct seal *seal, const char *path, int error)
 {
 	if (error == -ELOOP && is_masked(seal, path))
@@ -216,7 +217,7 @@ static void leave(const struct seal *seal, const char *path, int error)
 	(*seal->left)++;
 }
 
-/* A regular file, whole, with a NUL behind it; NULL with *ret_error 0 when there is none. */
+/* Reads a whole regular file, with a NUL behind it; NULL with *ret_error 0 when there is none. The caller frees it. */
 static char *read_file(const struct seal *seal, const char *path, size_t *ret_len, struct stat *ret_st, int *ret_error)
 {
 	_cleanup_(closep) int fd = cleaner_open(seal->cleaner->root_fd, path, O_RDONLY);
@@ -245,7 +246,7 @@ static char *read_file(const struct seal *seal, const char *path, size_t *ret_le
 	return TAKE_PTR(text);
 }
 
-/* The same; what is there and cannot be read stays, and is told. */
+/* Like read_file; a file that cannot be read stays and is reported. */
 static char *read_or_leave(const struct seal *seal, const char *path, size_t *ret_len, struct stat *ret_st)
 {
 	int error;
@@ -293,7 +294,10 @@ static void remove_file(const struct seal *seal, const char *path)
 	*seal->left += seal->cleaner->errors != before;
 }
 
-/* One line that not everybody can read: neither /etc/passwd nor /etc/hostname is a secret, whoever named it as one. */
+/*
+ * Whether the file may be a secret: a single line, not readable by all. /etc/passwd and /etc/hostname are none, even if
+ * the configuration names them.
+ */
 static bool may_be_secret(int fd)
 {
 	char text[SECRET_MAX + 257];
@@ -314,7 +318,10 @@ static bool may_be_secret(int fd)
 	return true;
 }
 
-/* A secret where the owner's configuration names it. What cannot be one is not removed, and counted as an error. */
+/*
+ * Removes the secret file that the owner's configuration names. A file that cannot be a secret stays and counts as an
+ * error.
+ */
 static void remove_secret(const struct seal *seal, const char *value)
 {
 	size_t len = strcspn(value, "\r\n \t");
@@ -346,8 +353,8 @@ static void remove_secret(const struct seal *seal, const char *value)
  */
 
 /*
- * What the agent keeps where its owner has told it to. The names are ours alone: whatever else lies in such a directory
- * is somebody else's.
+ * Removes the agent's files in directories that the configuration names. Only the agent's own file names are removed:
+ * the directory may hold other files.
  */
 static void clean_elsewhere(const struct seal *seal, const char *section, const char *line)
 {
@@ -370,7 +377,7 @@ static void clean_elsewhere(const struct seal *seal, const char *section, const 
 		seal->cleaner->errors++;
 }
 
-/* Puts the lines that stay into `out`; returns how many went. */
+/* Copies the lines that stay into `out`; returns how many were dropped. */
 static unsigned sift(const struct seal *seal, const char *path, char *text, char *out, size_t *ret_len)
 {
 	struct seal_reader reader = { .section = "" };
@@ -431,7 +438,7 @@ static void seal_config(const struct seal *seal, const char *path)
  * ------------------------------------------------------------------------------------------------------------- units
  */
 
-/* LoadCredential=secret:PATH and its like name a file that is the secret. */
+/* Removes the file named by LoadCredential=secret:PATH and similar directives: it is the secret. */
 static void take_credential(const struct seal *seal, const char *line)
 {
 	const char *value = strchr(line, '=');
@@ -444,7 +451,8 @@ static void take_credential(const struct seal *seal, const char *line)
 }
 
 /*
- * A drop-in goes whole when any of its lines may give something: half of what somebody wrote is nothing anybody wanted.
+ * A drop-in is removed as a whole when any of its lines may grant something: half of it would be a setting that its
+ * author never made.
  */
 static void seal_drop_in(const struct seal *seal, const char *path)
 {
@@ -473,7 +481,7 @@ static void seal_drop_in(const struct seal *seal, const char *path)
 		remove_file(seal, path);
 }
 
-/* Text of the owner's that concerns more than the agent: whether it holds a secret or an identity of ours. */
+/* Whether a text that is not only about the agent holds a secret or an identity of the agent. */
 static bool is_of_ours(const char *text)
 {
 	return strstr(text, "INFINIBAY_") || strstr(text, "INFINISERVICE_") || strstr(text, "Credential=secret:") ||
@@ -486,7 +494,7 @@ static void take_credentials(const struct seal *seal, const char *text)
 		take_credential(seal, line + strspn(line, " \t"));
 }
 
-/* A file that stands for more than the agent goes only when it holds something of the agent's. */
+/* Removes a file that is not only about the agent if it holds something of the agent. */
 static void seal_if_ours(const struct seal *seal, const char *path, const char *what)
 {
 	size_t len;
@@ -500,7 +508,7 @@ static void seal_if_ours(const struct seal *seal, const char *path, const char *
 	remove_file(seal, path);
 }
 
-/* The unit of this name as a package brought it; NULL: none did. */
+/* The text of the package's unit of this name; NULL: no package has one. The caller frees it. */
 static char *read_vendors(const struct seal *seal, const char *name)
 {
 	static const char *const folders[] = { "usr/lib/systemd/system", "lib/systemd/system" };
@@ -515,7 +523,7 @@ static char *read_vendors(const struct seal *seal, const char *name)
 	return text;
 }
 
-/* A link to where packages bring their units is another name of one of them. */
+/* Whether `path` is a link to a package's unit, and so only another name of it. */
 static bool is_vendors_link(const struct seal *seal, const char *path)
 {
 	char target[PATH_SIZE];
@@ -530,10 +538,10 @@ static bool is_vendors_link(const struct seal *seal, const char *path)
 }
 
 /*
- * A unit that somebody wrote whole in place of the one that a package brought: it may be anything, and root runs it at
- * the first boot of a clone. Without it the package's own holds again. Where no package brought one it is the
- * installation itself, or a unit of the owner's: that stays unless it holds something of ours, and then the owner has
- * to take it out.
+ * Removes a unit that was written in full in place of a package's unit: it may do anything, and root would run it at
+ * the first boot of a clone. The package's unit is effective again then. Where no package has such a unit it belongs to
+ * the installation itself or to the owner: it stays unless it holds something of the agent, and then it is reported for
+ * the owner to remove.
  */
 static void seal_unit(const struct seal *seal, const char *path, const char *name)
 {
@@ -602,7 +610,7 @@ static void each_drop_in(const struct seal *seal, const char *path, const char *
 		seal_drop_in(seal, path);
 }
 
-/* Links of units that an installation switches on by itself stay; the executor is switched on by its owner. */
+/* Links of units that an installation enables by itself stay; the executor is enabled by the owner. */
 static void each_wanted(const struct seal *seal, const char *path, const char *name)
 {
 	if (strncmp(name, "infiniservice-exec.", strlen("infiniservice-exec.")) != 0)
@@ -611,7 +619,7 @@ static void each_wanted(const struct seal *seal, const char *path, const char *n
 	remove_file(seal, path);
 }
 
-/* Drop-ins of all units of a type, ours among them. */
+/* Drop-ins for all units of a type, which apply to the agent's units too. */
 static void each_for_all(const struct seal *seal, const char *path, const char *name)
 {
 	if (ends_with(name, ".conf"))
@@ -656,7 +664,7 @@ int seal(struct cleaner *cleaner, void (*taken)(void *data, const char *path, co
 {
 	static const char *const unit_dirs[] = { UNIT_DIR, "etc/systemd/system.control",
 						 "usr/local/lib/systemd/system" };
-	/* Read by the scripts of other init systems; what they hold of the agent's is its environment. */
+	/* Read by the scripts of other init systems: environment variables of the agent. */
 	static const char *const environments[] = { "etc/default/infiniservice", "etc/conf.d/infiniservice" };
 	static const char *const leftovers[] = { "secret*", "*.new", NULL };
 	static const char *const credentials[] = { "infiniservice*", NULL };

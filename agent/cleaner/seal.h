@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The part of making a golden image that closes it: a clone has no name, no secret and no rights but to be looked at
- * until its own owner or host gives them. What a host's installer wrote goes whole. In files of the owner's the lines
- * that grant something or name this one machine are taken out and the rest stays, since intervals and limits are meant
- * for the clones.
+ * The sealing part of making a golden image: a clone has no name, no secret and no permission but to be observed, until
+ * its own owner or host grants more. Files that a host's installer wrote are removed. From files of the owner the lines
+ * that grant something or identify this machine are removed; the rest stays, since intervals and limits are meant for
+ * the clones.
  */
 #ifndef AGENT_CLEANER_SEAL_H
 #define AGENT_CLEANER_SEAL_H
@@ -14,8 +14,8 @@
 #include "agent/cleaner/cleaner.h"
 
 /*
- * Seals the tree at cleaner->root_fd. Each right taken is told by `taken` (may be NULL): the file from the root, and
- * what it gave, such as "commands.allow". What cannot be done is counted in cleaner->errors. 0, or -ENOSYS as
+ * Seals the tree at cleaner->root_fd. `taken` (may be NULL) is called for each revoked grant, with the file's path from
+ * the root and the grant, such as "commands.allow". Failures are counted in cleaner->errors. 0, or -ENOSYS as
  * cleaner_run.
  */
 int seal(struct cleaner *cleaner, void (*taken)(void *data, const char *path, const char *what), void *data);
@@ -24,18 +24,19 @@ int seal(struct cleaner *cleaner, void (*taken)(void *data, const char *path, co
 
 #define SEAL_SECTION_MAX 64
 
-/* Carried from line to line of a configuration file; zeroed at its beginning. */
+/* State carried from line to line of a configuration file; zeroed at its beginning. */
 struct seal_reader {
 	char section[SEAL_SECTION_MAX];
-	int row;   /* of the key above, with which an indented line goes on, counted from 1; 0: it gives nothing */
-	bool gave; /* the line above went */
-	const char *value; /* of this line, in it */
+	int row; /* grant (counted from 1) of the last key, which an indented line continues; 0: the key grants nothing
+		  */
+	bool gave;	   /* the last line granted something */
+	const char *value; /* value in the current line, points into it */
 };
 
-/* What a line of a configuration file gives, as "section.key", or NULL: nothing. `line` has no newline. */
+/* The grant in a line of a configuration file, as "section.key", or NULL: none. `line` has no newline. */
 const char *seal_judge_config(struct seal_reader *reader, const char *line);
 
-/* Whether a line of a unit's drop-in gives nothing: a comment, a section, a limit. `line` ends with a NUL. */
+/* Whether a line of a unit's drop-in grants nothing: a comment, a section, a limit. `line` ends with a NUL. */
 bool seal_unit_line_gives_nothing(const char *line);
 
 #endif

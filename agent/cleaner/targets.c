@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What may be cleaned: see cleaner.h. Names in capitals and dots at the top of /tmp belong to running servers, as in
+ * The targets; see cleaner.h. Dot names with capitals at the top of /tmp belong to running servers, as in
  * tmpfiles.d/x11.conf.
  */
 #include <string.h>
@@ -25,7 +25,7 @@ static const struct cleaner_target targets[] = {
 	  .age_s = 30 * CLEANER_DAY_S,
 	  .temporary = true,
 	  .places = PLACES({ .path = "var/tmp", .keep = tmp_keep, .depth = 32 }) },
-	/* An hour, so that a package manager at work keeps what it has just fetched. */
+	/* One hour, so that a running package manager does not lose what it has just fetched. */
 	{ .name = "package_cache",
 	  .age_s = 3600,
 	  .places = PLACES({ .path = "var/cache/apt/archives", .globs = LIST("*.deb"), .depth = 2 },
@@ -35,7 +35,7 @@ static const struct cleaner_target targets[] = {
 	  .age_s = 3 * CLEANER_DAY_S,
 	  .places = PLACES({ .path = "var/crash", .globs = LIST("*"), .depth = 3 },
 			   { .path = "var/lib/systemd/coredump", .globs = LIST("core.*"), .depth = 1 }) },
-	/* Those that journald has closed: the names of open ones have no '@', see journald's journal-file.c. */
+	/* Only files that journald has closed: names of open ones have no '@', see journald's journal-file.c. */
 	{ .name = "journal",
 	  .age_s = 14 * CLEANER_DAY_S,
 	  .places = PLACES({ .path = "var/log/journal", .globs = LIST("*@*.journal", "*.journal~"), .depth = 2 }) },

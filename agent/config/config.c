@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A config as a whole: made from the defaults, copied, checked across keys, printed. Reading files is load.c.
+ * A configuration as a whole: made from the defaults, copied, checked across keys, printed. Files are read by load.c.
  */
 #include "agent/config/config.h"
 
@@ -14,7 +14,7 @@
 #include "agent/config/keys.h"
 #include "agent/config/likely.h"
 
-/* systemd separates several directories with ':' (systemd.exec(5), RuntimeDirectory=); the first is ours. */
+/* systemd separates several directories with ':' (systemd.exec(5), RuntimeDirectory=); the first is the agent's. */
 static int directory_from_environment(char **dir, const char *variable)
 {
 	const char *value = getenv(variable);
@@ -82,7 +82,10 @@ int config_copy(struct config *ret, const struct config *config)
 	struct config copy = *config;
 	int rc = 0;
 
-	/* Every pointer gets its own value before anything can fail, so that config_free frees only what is ours. */
+	/*
+	 * Every pointer gets its own value before anything can fail, so that config_free never frees the original's
+	 * values.
+	 */
 	for (const struct config_key *key = config_keys; key->section; key++) {
 		char *to = (char *)&copy + key->offset;
 		const char *from = (const char *)config + key->offset;
@@ -170,7 +173,7 @@ static int check_socket(const struct config *config, struct err *err)
 		       longest);
 }
 
-/* A pattern that no name of a unit can match would be a wall that does not stand. */
+/* A pattern that no unit name can match would be a protection without effect. */
 static int check_units(const struct config *config, struct err *err)
 {
 	static const char good[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:_.@\\-*?[]!^";

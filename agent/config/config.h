@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The agent's settings as typed values. Every key is one row of the table in keys.c, which drives parsing, defaults,
- * ranges, --set, printing and the example file; this struct is what the rows point into.
- * Texts are never NULL after config_init: "" means unset. Lists are NULL-terminated and never NULL either.
- * Nothing here logs: errors come with words, warnings through the caller's callback.
+ * ranges, --set, printing and the example file; the rows refer to fields of this struct. Texts are never NULL after
+ * config_init: "" means unset. Lists are NULL-terminated and never NULL either. Nothing here logs: errors are returned
+ * as text, warnings go to the caller's callback.
  */
 #ifndef AGENT_CONFIG_CONFIG_H
 #define AGENT_CONFIG_CONFIG_H
@@ -45,7 +45,7 @@ enum config_sync {
 
 struct config {
 	struct {
-		char *vm_id;   /* "": found out at start */
+		char *vm_id;   /* "": determined at start (identity.h) */
 		int log_level; /* enum config_log_level */
 		uint64_t shutdown_grace_s;
 		char *state_dir;
@@ -78,14 +78,14 @@ struct config {
 		uint64_t max_tasks;	   /* 0: no limit */
 		char **allow;		   /* actions or groups */
 		char **deny;
-		char **deny_units; /* patterns, besides the table of agent/rules/unit_rules.c */
+		char **deny_units; /* patterns that extend the table of agent/rules/unit_rules.c */
 		bool audit_reads;
 		bool allow_unsafe;
 		char *run_as; /* "": the agent's own user */
 		char *executor_socket;
 	} commands;
 	struct {
-		char *secret_file;     /* "": the usual places, see secret.h */
+		char *secret_file;     /* "": the default places, see secret.h */
 		int require_signature; /* enum config_signature */
 	} auth;
 	struct {
@@ -105,33 +105,33 @@ struct config {
 	} socket;
 };
 
-/* Longest line of a configuration file, its newline not counted: what libinih 55 as Debian builds it takes whole. */
+/* Longest line of a configuration file without its newline: the limit of libinih 55 as built by Debian. */
 #define CONFIG_LINE_MAX 197
-/* Warnings told for one load; the rest are only counted in a last one. */
+/* Warnings reported for one load; a last one has the number of the rest. */
 #define CONFIG_WARNINGS_MAX 20
 
 /* Receives one warning, "FILE:LINE: text"; `text` is valid during the call. */
 typedef void (*config_warn_fn)(void *data, const char *text);
 
-/* What config_inspect tells: "FILE:LINE: text". */
+/* Kinds of findings of config_inspect. */
 enum config_finding {
 	CONFIG_WARNING,
-	CONFIG_MISTAKE, /* the agent passes over it with a warning, but it can hardly be meant */
+	CONFIG_MISTAKE, /* the agent ignores it with a warning, but it is probably a mistake */
 	CONFIG_ERROR,
 };
 typedef void (*config_tell_fn)(void *data, enum config_finding finding, const char *text);
-/* Errors and warnings told by one inspection; the rest are only counted in a last one. */
+/* Errors and warnings reported by one inspection; a last one has the number of the rest. */
 #define CONFIG_FINDINGS_MAX 200
 
-/* For each row of config_keys, "FILE:LINE" of the value it has, or NULL: the default. Begins zeroed. */
+/* For each row of config_keys, "FILE:LINE" of its value, or NULL: the default. Initially zeroed. */
 #define CONFIG_KEYS_MAX 256
 struct config_origins {
 	char *of[CONFIG_KEYS_MAX];
 };
 
 /*
- * Fills in the defaults; agent.state_dir and agent.runtime_dir follow $STATE_DIRECTORY and $RUNTIME_DIRECTORY (the
- * first path of the list that systemd may put there). 0 or -ENOMEM.
+ * Sets the defaults; agent.state_dir and agent.runtime_dir come from $STATE_DIRECTORY and $RUNTIME_DIRECTORY (the first
+ * path of systemd's list). 0 or -ENOMEM.
  */
 int config_init(struct config *config);
 
@@ -142,9 +142,9 @@ void config_free(struct config *config);
 int config_copy(struct config *ret, const struct config *config);
 
 /*
- * Reads the file at `path` alone, or with NULL SYSCONFDIR/infiniservice as config_load_dir does. On an error
- * (-EINVAL for what is in the file, -EPERM for an unsafe file, or that of open and read) `err` names file, line, key
- * and cure, and the config is as it was. `warn` may be NULL.
+ * Reads the file at `path` alone or, if NULL, SYSCONFDIR/infiniservice like config_load_dir. On error (-EINVAL for the
+ * content, -EPERM for an unsafe file, or that of open and read) `err` names file, line, key and cure, and the config is
+ * unchanged. `warn` may be NULL.
  */
 int config_load(struct config *config, const char *path, config_warn_fn warn, void *data, struct err *err);
 
@@ -152,10 +152,10 @@ int config_load(struct config *config, const char *path, config_warn_fn warn, vo
 int config_load_dir(struct config *config, const char *dir, config_warn_fn warn, void *data, struct err *err);
 
 /*
- * For `config check`: reads as config_load does, but goes on after an error, so that each is told. Names that are none
- * but near one, keys in no section, keys set twice in a file and comments behind a value are errors here. What could be
- * read is in the config, and ends with what config_check says. Where each value came from is in `origins`, if not NULL.
- * 0; the first error: -EINVAL or -EPERM for what is wrong with a file or in it, else that of open(2); -ENOMEM.
+ * For `config check`: reads like config_load, but goes on after an error, so that each is reported. Misspelt names,
+ * keys outside of sections, keys set twice in a file and comments behind a value are errors here. The config gets all
+ * valid values and is finally checked by config_check. The origin of each value is stored in `origins`, if not NULL. 0;
+ * the first error: -EINVAL or -EPERM for a file or its content, else that of open(2); -ENOMEM.
  */
 int config_inspect(struct config *config, const char *path, config_tell_fn tell, void *data,
 		   struct config_origins *origins);
@@ -164,25 +164,28 @@ int config_inspect_dir(struct config *config, const char *dir, config_tell_fn te
 
 void config_origins_free(struct config_origins *origins);
 
-/* Applies one "section.key=value". An unknown key is an error here: somebody typed it. 0, -EINVAL, -ENOMEM. */
+/* Applies one "section.key=value". An unknown key is an error. 0, -EINVAL, -ENOMEM. */
 int config_set(struct config *config, const char *assignment, struct err *err);
 
-/* What no single key can know: total against segments, lengths of paths, shape of the port's name. 0 or -EINVAL. */
+/*
+ * Checks what depends on several keys or on the system: total against segments, lengths of paths, form of the port's
+ * name. 0 or -EINVAL.
+ */
 int config_check(const struct config *config, config_warn_fn warn, void *data, struct err *err);
 
-/* One rule of it after the other: *at begins as 0; the next one that is broken, or 0 after the last. */
+/* Checks one rule after the other: *at begins as 0. The error of the next broken rule, or 0 after the last. */
 int config_check_each(const struct config *config, unsigned *at, struct err *err);
 
 /* The interval of the metric log, with 0 resolved. */
 uint64_t config_log_interval_ms(const struct config *config);
 
 /*
- * Prints every key with its value as a file that config_load would read back to the same config; with `origins`, above
- * each that has one a comment that names it.
+ * Prints every key with its value as a file that config_load would read back to the same config; with `origins`, a
+ * comment above each key names the origin of its value.
  */
 void config_print(const struct config *config, const struct config_origins *origins, FILE *out);
 
-/* Prints the commented default file, packaging/infiniservice.conf. The environment has no influence on it. */
+/* Prints the commented default file, packaging/infiniservice.conf. Independent of the environment. */
 void config_print_example(FILE *out);
 
 #endif

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The table of all keys, and the one parser and printer of values that it drives.
- */
+/* The table of all keys, and the parser and printer of values that use it. */
 #include "agent/config/keys.h"
 
 #include <errno.h>
@@ -170,7 +168,7 @@ static bool parse_unit(const char *text, uint64_t *ret_factor)
 		if ((*text & ~0x20) != units[i].letter)
 			continue;
 		*ret_factor = units[i].factor;
-		/* "8M", "8MB" and "8MiB" are all written by people, and all mean the same here. */
+		/* "8M", "8MB" and "8MiB" mean the same. */
 		return !text[1] || !strcasecmp(text + 1, "B") || !strcasecmp(text + 1, "iB");
 	}
 	return false;
@@ -306,7 +304,7 @@ int config_key_parse(struct config *config, const struct config_key *key, const 
 
 /* ----------------------------------------------------------------------------------------------------- printing */
 
-/* The shortest exact writing: 8388608 is 8M. */
+/* Writes the shortest exact form: 8388608 is 8M. */
 static int format_size(uint64_t value, char *out, size_t size)
 {
 	static const char units[] = " KMG";

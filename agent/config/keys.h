@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The table of keys: one row a setting, from which parsing, defaults, ranges, printing and documentation come.
- * A new setting is a field in struct config and a row in keys.c, nothing else.
+ * The table of keys: one row a setting, the source of parsing, defaults, ranges, printing and documentation. A new
+ * setting is a field in struct config and a row in keys.c, nothing else.
  */
 #ifndef AGENT_CONFIG_KEYS_H
 #define AGENT_CONFIG_KEYS_H
@@ -20,7 +20,7 @@ enum config_type {
 	CONFIG_SIZE, /* uint64_t, in bytes or with K, M, G (powers of 1024) */
 	CONFIG_ENUM, /* int, an index into `values` */
 	CONFIG_TEXT, /* char *, never NULL */
-	CONFIG_PATH, /* the same, absolute or "" where min is 0 */
+	CONFIG_PATH, /* like CONFIG_TEXT, absolute, or "" where min is 0 */
 	CONFIG_LIST, /* char **, NULL-terminated, never NULL */
 };
 
@@ -30,34 +30,34 @@ struct config_key {
 	enum config_type type;
 	size_t offset;		   /* in struct config */
 	uint64_t min, max;	   /* CONFIG_UINT and CONFIG_SIZE; `min` 1 forbids "" for texts */
-	bool host_may_set;	   /* SetConfig: harmless for a host that may use it at all */
+	bool host_may_set;	   /* SetConfig may change it: harmless for any host with that permission */
 	bool zero;		   /* 0 is allowed besides min to max */
 	bool at_start;		   /* a change takes effect at the next start, not at a reload */
 	const char *const *values; /* CONFIG_ENUM: names, NULL-terminated */
-	const char *fallback;	   /* the default, as a user would write it */
+	const char *fallback;	   /* the default, in the form of the file */
 	const char *help;	   /* one line; "|" begins a further line in the example file */
 };
 
 extern const struct config_key config_keys[]; /* ended by .section == NULL; keys of one section stand together */
 
-/* Longest value, and most items of a list. */
+/* Longest value, bytes; most items of a list. */
 #define CONFIG_VALUE_MAX 4096
 #define CONFIG_LIST_MAX	 128
 
-/* NULL when there is none. */
+/* The key's row; NULL when there is none. */
 const struct config_key *config_key_find(const char *section, const char *name);
 
-/* Parses `text` and stores it; on failure the old value stays. `append`: add to a list. 0, -EINVAL, -ENOMEM. */
+/* Parses `text` and stores it; on failure the old value stays. `append`: adds to a list. 0, -EINVAL, -ENOMEM. */
 int config_key_parse(struct config *config, const struct config_key *key, const char *text, bool append,
 		     struct err *err);
 
-/* Writes the value as a user would write it (cut at CONFIG_VALUE_MAX). Returns the length. */
+/* Writes the value in the form of the file (cut at CONFIG_VALUE_MAX). Returns the length. */
 size_t config_key_format(const struct config *config, const struct config_key *key, char out[CONFIG_VALUE_MAX]);
 
-/* Writes what values are allowed, for messages and documents: "10 to 86400000", "yes or no". */
+/* Writes the permitted values, for messages and documents: "10 to 86400000", "yes or no". */
 void config_key_range(const struct config_key *key, char *out, size_t size);
 
-/* Frees the value if it is on the heap and zeroes it. */
+/* Frees the value if allocated, and zeroes it. */
 void config_key_clear(struct config *config, const struct config_key *key);
 
 #endif

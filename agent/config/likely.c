@@ -8,7 +8,7 @@
 #include "agent/config/keys.h"
 
 #define NAME_BYTES_MAX 63
-/* Of a name so short, two edits make another word. */
+/* Up to this length two edits make a different word. */
 #define SHORT_NAME 4
 
 static unsigned least(unsigned a, unsigned b)
@@ -89,7 +89,7 @@ const struct config_key *likely_key(const char *section, const char *name)
 
 		if (distance > (!here && strlen(name) <= SHORT_NAME ? 0 : LIKELY_EDITS))
 			continue;
-		/* One of the same section before any of another. */
+		/* A key of the same section precedes one of any other. */
 		distance += here ? 0 : LIKELY_EDITS + 1;
 		if (distance >= best)
 			continue;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Files into a config, with libinih. It is fed line by line from memory, so that this file knows the number of the line
- * that is being handled, and lines it would quietly cut are refused before it sees them.
+ * Reads files into a config with libinih. It is fed line by line from memory, so that the number of the current line is
+ * known, and lines that libinih would silently cut are refused first.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -21,26 +21,26 @@
 #define CONFIG_FILE_MAX (1u << 20)
 #define DROP_INS_MAX	1000
 
-/* A load stops at the first error; an inspection (`tell`) goes on and tells them all. */
+/* A load stops at the first error; an inspection (`tell`) goes on and reports all. */
 struct telling {
 	config_warn_fn warn;
 	config_tell_fn tell;
 	void *data;
-	unsigned count; /* of warnings, or of all that an inspection found */
-	int first;	/* error of an inspection */
+	unsigned count; /* of warnings, or of all findings of an inspection */
+	int first;	/* first error of an inspection */
 	struct config_origins *origins;
 };
 
 struct load {
 	struct config *config;
 	const char *path;
-	const char *at, *end; /* what has not been handed to libinih yet */
+	const char *at, *end; /* text not passed to libinih yet */
 	unsigned line;
-	bool continued; /* the line began with a blank and goes on with the value of the line above */
-	bool lost;	/* below a section whose name could not be read */
+	bool continued; /* the line is indented and continues the value of the line above */
+	bool lost;	/* below a section header that could not be parsed */
 	int rc;
-	unsigned failed_line;		  /* the last one that an error was told of */
-	unsigned set_at[CONFIG_KEYS_MAX]; /* the line that set each key */
+	unsigned failed_line;		  /* the last line with an error */
+	unsigned set_at[CONFIG_KEYS_MAX]; /* number of the line that set each key */
 	struct telling *telling;
 	struct err *err;
 };
@@ -68,7 +68,7 @@ static void telling_finish(const struct telling *t)
 		t->warn(t->data, text);
 }
 
-/* Something that does not stop a load; `likely_mistake`: it is an error for an inspection. */
+/* Reports a finding that does not stop a load; `likely_mistake`: an inspection counts it as an error. */
 __attribute__((format(printf, 3, 4))) static void remark(struct load *load, bool likely_mistake, const char *format,
 							 ...)
 {
@@ -85,7 +85,7 @@ __attribute__((format(printf, 3, 4))) static void remark(struct load *load, bool
 	tell(t, likely_mistake ? CONFIG_MISTAKE : CONFIG_WARNING, text);
 }
 
-/* An error: a load ends with it, an inspection tells it and goes on. */
+/* Handles an error: a load ends with it, an inspection reports it and goes on. */
 static int fail(struct telling *t, int rc, struct err *err)
 {
 	if (!t->tell || rc == -ENOMEM)
@@ -104,7 +104,10 @@ static int load_fail(struct load *load, const char *reason)
 	return load->rc;
 }
 
-/* libinih takes any indented line for a continuation: those that are plainly something else lose their indent. */
+/*
+ * libinih reads any indented line as a continuation. The indent of comments, sections and assignments is removed, so
+ * that they are read as such.
+ */
 static bool is_continuation(const char *line, size_t len)
 {
 	size_t indent = 0;
@@ -114,7 +117,7 @@ static bool is_continuation(const char *line, size_t len)
 	return indent > 0 && indent < len && !strchr("[;#\r\n", line[indent]) && !memchr(line, '=', len);
 }
 
-/* "[section]" is known, and nothing but a comment follows it. */
+/* Checks that the section is known and only a comment follows its header. */
 static void judge_section(struct load *load, const char *line, size_t len)
 {
 	const char *close = memchr(line, ']', len), *rest = close ? close + 1 : NULL;
@@ -138,7 +141,7 @@ static void judge_section(struct load *load, const char *line, size_t len)
 		remark(load, true, "what follows [%s] on its line is ignored", section);
 }
 
-/* As libinih sees it: a ';' behind a blank begins a comment. */
+/* As in libinih: a ';' behind a blank begins a comment. */
 static bool has_assignment(const char *line, size_t len)
 {
 	for (size_t i = 0; i < len; i++) {
@@ -150,7 +153,7 @@ static bool has_assignment(const char *line, size_t len)
 	return false;
 }
 
-/* What libinih would pass over in silence, or tell only the first of. False: the line is wrong as a whole. */
+/* Reports what libinih would silently skip, or report only once. False: the line is invalid as a whole. */
 static bool judge_line(struct load *load, const char *line, size_t len)
 {
 	if (memchr(line, '\0', len)) {
@@ -175,10 +178,11 @@ static bool judge_line(struct load *load, const char *line, size_t len)
 	return load->failed_line != load->line;
 }
 
-/* The reader of ini_parse_stream: one line, its newline included, like fgets(3). */
+/* Reader for ini_parse_stream: one line with its newline, like fgets(3). */
 static char *load_line(char *out, int size, void *stream)
 {
-	static const char mark[] = "\xef\xbb\xbf"; /* of UTF-8, as some editors begin a file */
+	static const char mark[] =
+		"\xef\xbb\xbf"; /* byte order mark in UTF-8, which some editors put at the beginning of a file */
 	struct load *load = stream;
 	const char *start = load->at, *newline;
 	size_t len, skip = 0;
@@ -199,7 +203,7 @@ static char *load_line(char *out, int size, void *stream)
 	if (skip < len && (start[skip] == '#' || start[skip] == ';'))
 		skip = len; /* a comment may be of any length */
 	len -= skip;
-	/* A line that is wrong is handed on as an empty one, which an inspection goes on after. */
+	/* An invalid line is passed on as an empty one, so that an inspection can go on. */
 	if (!judge_line(load, start + skip, len))
 		len = 0;
 	if (load->rc || len + 2 > (size_t)size)
@@ -221,7 +225,8 @@ static void remark_unknown(struct load *load, const char *section, const char *n
 {
 	const struct telling *t = load->telling;
 	/*
-	 * What a load does not tell any more it does not look for: a file of nothing else costs no second of the loop.
+	 * No suggestion is searched for a warning that will not be reported: a file full of unknown keys must not hold
+	 * up the loop.
 	 */
 	bool told = t->tell || t->count < CONFIG_WARNINGS_MAX;
 	const struct config_key *likely = told ? likely_key(section, name) : NULL;
@@ -230,7 +235,7 @@ static void remark_unknown(struct load *load, const char *section, const char *n
 		remark(load, true, "\"%s\" stands before any [section]%s%s%s, ignored", name,
 		       likely ? ", perhaps it belongs into [" : "", likely ? likely->section : "", likely ? "]" : "");
 	else if (!has_section(section) && (!likely || likely_section(section)))
-		return; /* told at its beginning */
+		return; /* reported at the section's header */
 	else if (likely)
 		remark(load, true, "there is no key %s.%s, ignored; perhaps %s.%s", section, name, likely->section,
 		       likely->name);
@@ -239,8 +244,8 @@ static void remark_unknown(struct load *load, const char *section, const char *n
 }
 
 /*
- * Words of commands.allow and deny: a group, or an action. The names of actions begin with a capital, and which there
- * are is not known here; a word that begins with none and is no group allows or denies nothing.
+ * Checks the words of commands.allow and deny, each a group or an action. Which actions exist is not known here, but
+ * their names begin with a capital; any other word that is no group has no effect.
  */
 static void remark_groups(struct load *load, const struct config_key *key, const char *value)
 {
@@ -266,7 +271,7 @@ static void remark_groups(struct load *load, const struct config_key *key, const
 	}
 }
 
-/* Nothing is wrong with the value, but it can hardly be what was meant. */
+/* Reports a valid value that is probably a mistake. */
 static void remark_value(struct load *load, const struct config_key *key, const char *value)
 {
 	unsigned *set_at = &load->set_at[key - config_keys];
@@ -297,7 +302,7 @@ static int remember_origin(struct load *load, const struct config_key *key)
 	return -ENOMEM;
 }
 
-/* The handler of libinih: 1 to go on. Errors are kept in the load, because libinih keeps only a line number. */
+/* Handler for libinih: 1 to go on. Errors are stored in the load, because libinih stores only a line number. */
 static int load_value(void *user, const char *section, const char *name, const char *value)
 {
 	struct load *load = user;
@@ -371,7 +376,7 @@ static int by_name(const struct dirent **a, const struct dirent **b)
 	return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-/* Says which files lie there and are not read. */
+/* Reports the files in the directory that are not read. */
 static void remark_others(const char *path, struct telling *t)
 {
 	struct dirent **entries = NULL;
@@ -429,7 +434,7 @@ static int load_dir(struct config *config, const char *dir, struct telling *tell
 	return rc && rc != -ENOENT ? rc : load_drop_ins(config, dir, telling, err);
 }
 
-/* Works on a copy, so that a bad file changes nothing. */
+/* Works on a copy, so that an invalid file changes nothing. */
 static int load_into_copy(struct config *config, const char *path, bool is_dir, struct telling *telling,
 			  struct err *err)
 {

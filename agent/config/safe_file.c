@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Opens first, judges the descriptor, then reads: the file that was judged is the file that is read.
- */
+/* Opens first, checks the descriptor, then reads: the file that was checked is the file that is read. */
 #include "agent/config/safe_file.h"
 
 #include <errno.h>
@@ -31,8 +29,7 @@ static int read_all(int fd, size_t max, char **ret_text, size_t *ret_len)
 	_cleanup_(freep) char *text = NULL;
 	size_t len = 0, room = 0;
 	/*
-	 * A small file is read into one buffer: growing would leave a copy of it, maybe a secret, in what is given
-	 * back.
+	 * A small file is read into one buffer: a growing one would leave a copy, maybe of a secret, in freed memory.
 	 */
 	const size_t first = max < 8192 ? max + 1 : 4096;
 
@@ -66,12 +63,12 @@ static int read_all(int fd, size_t max, char **ret_text, size_t *ret_len)
 int safe_file_read_stat(const char *path, size_t max, char **ret_text, size_t *ret_len, struct stat *ret_st,
 			struct err *err)
 {
-	/* O_NONBLOCK: a FIFO in its place must not hang us before it is judged. */
+	/* O_NONBLOCK: opening a FIFO in its place must not block before the check. */
 	_cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	struct stat st;
 	int rc;
 
-	if (fd < 0 && errno == ENXIO) /* a socket */
+	if (fd < 0 && errno == ENXIO) /* ENXIO: a socket */
 		return err_set(err, -EMEDIUMTYPE, "%s: not a regular file", path);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return err_set(err, -errno, "%s: %s", path, strerror(errno));

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Finding and holding the shared secret. Every buffer that held it is wiped before it is given back.
- */
+/* Finds and stores the shared secret. Every buffer that held it is wiped before it is freed. */
 #include "agent/config/secret.h"
 
 #include <errno.h>
@@ -34,7 +32,7 @@ static int secret_take(const char *from, const char *text, size_t len, struct se
 	return 0;
 }
 
-/* Signing is the host's right alone; those who may look at what the agent measures are not meant to have it. */
+/* Only the host may sign; users with permission to view metrics must not read the secret. */
 static void warn_of_readers(const char *path, const struct stat *st, struct err *warning)
 {
 	const char *who = st->st_mode & S_IROTH ? "everybody" : "its group";
@@ -51,7 +49,7 @@ int secret_load(const char *path, struct secret *ret, struct err *warning, struc
 	char *text = NULL;
 	size_t len = 0;
 	struct stat st;
-	/* White space at the end does not count, so the file may be a little longer than the secret. */
+	/* Trailing white space does not count, so the file may be a little longer than the secret. */
 	int rc = safe_file_read_stat(path, SECRET_MAX + 256, &text, &len, &st, err);
 
 	if (warning)
@@ -68,7 +66,7 @@ int secret_load(const char *path, struct secret *ret, struct err *warning, struc
 	return rc;
 }
 
-/* 0 found, 1 no such file, -errno. */
+/* 0: found, 1: no such file, or -errno. */
 static int secret_try(const char *path, struct secret *ret, struct err *warning, struct err *err)
 {
 	int rc = secret_load(path, ret, warning, err);
@@ -88,7 +86,10 @@ int secret_find(const char *path, struct secret *ret, struct err *warning, struc
 		return secret_load(path, ret, warning, err);
 	if (credentials && credentials[0] == '/' &&
 	    snprintf(file, sizeof(file), "%s/secret", credentials) < (int)sizeof(file))
-		/* What the service manager shows there as the group's is the mask of its access list. */
+		/*
+		 * No warning about readers: the group bits that the service manager shows there are the mask of an
+		 * access list.
+		 */
 		rc = secret_try(file, ret, NULL, err);
 	if (rc == 1)
 		rc = secret_try(SYSCONFDIR "/infiniservice/secret", ret, warning, err);
@@ -115,7 +116,7 @@ struct secret *secret_new(void)
 
 	if (pages == MAP_FAILED)
 		return NULL;
-	/* Advice only: a kernel that does not know it leaves us where other programs are. */
+	/* Without support by the kernel the secret is no worse protected than other memory. */
 	madvise(pages, sizeof(struct secret), MADV_WIPEONFORK);
 	madvise(pages, sizeof(struct secret), MADV_DONTDUMP);
 	return pages;

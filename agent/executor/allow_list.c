@@ -22,19 +22,19 @@
 #define STEP(name)	(1U << PACKAGE_##name)
 #define OPERATION(name) (1U << RUNNER_OPERATION_##name)
 
-/* How long a program that nobody waits for any more may go on. */
+/* How long a detached run may last, seconds. */
 #define DETACHED_PACKAGES_S (2 * 3600)
 #define DETACHED_GOLDEN_S   (30 * 60)
 
 static const struct rule {
 	const char *action;
 	enum policy_group group;
-	unsigned steps; /* of the package managers */
+	unsigned steps; /* STEP() of the package managers */
 	unsigned operations;
-	const char *verb; /* of this program */
+	const char *verb; /* verb of infiniservice-exec; NULL: the action runs none */
 	bool free;
-	bool input;	     /* it comes with one, */
-	unsigned detached_s; /* what it starts may outlive the agent, so long; 0: it may not */
+	bool input;	     /* the RUN comes with an input (runner/input.h) */
+	unsigned detached_s; /* longest detached run, seconds; 0: it may not be detached */
 } rules[] = {
 	{ .action = "ServiceControl",
 	  .group = GROUP_CONTROL,
@@ -84,7 +84,7 @@ static const struct rule {
 };
 
 /*
- * Whether dpkg has files of a package of this name, with or without an architecture behind it (dpkg(1),
+ * Whether dpkg has a package of this name installed, with or without ":ARCHITECTURE" behind the name (dpkg(1),
  * /var/lib/dpkg/info).
  */
 static bool dpkg_has(const char *name)
@@ -103,7 +103,10 @@ static bool dpkg_has(const char *name)
 	return found;
 }
 
-/* The row of the action, of this group if it has one: what a maintenance task is depends on its type. */
+/*
+ * The rule of the action in this group, else any rule of the action: the group of RunMaintenanceTask depends on its
+ * type.
+ */
 static const struct rule *find_rule(const char *action, uint32_t group)
 {
 	const struct rule *found = NULL;
@@ -114,7 +117,10 @@ static const struct rule *find_rule(const char *action, uint32_t group)
 	return found;
 }
 
-/* A task is what it is made of: what is denied by itself is denied as a task too. */
+/*
+ * The action that a maintenance task consists of: an owner who denies that action denies the task too. NULL: no such
+ * action.
+ */
 static const char *part_of_task(const struct rule *rule, bool operation)
 {
 	if (!rule || strcmp(rule->action, "RunMaintenanceTask") != 0)
@@ -122,7 +128,7 @@ static const char *part_of_task(const struct rule *rule, bool operation)
 	return operation ? "RestartServices" : rule->group == GROUP_PACKAGES ? "UpdateSystemSoftware" : "DiskCleanup";
 }
 
-/* Why the owner's policy, or the shape of the request, speaks against the action as such; NULL: nothing does. */
+/* Why the policy or the group of the request does not permit the action; NULL: it is permitted. */
 static const char *judge_action(const struct rule *rule, const char *action, uint32_t group, bool operation,
 				const struct config *config)
 {
@@ -144,8 +150,8 @@ static const char *judge_action(const struct rule *rule, const char *action, uin
 }
 
 /*
- * /usr/bin/apt-get for "apt-get": the one that we would find ourselves, in the directories that programs are looked for
- * in. Where there is none any of them will do: it cannot be started.
+ * Whether `path` is the executable that a search of runner_directories for `name` finds. Where there is no executable
+ * any of the directories will do: the start fails then.
  */
 static bool is_program(const char *path, const char *name)
 {
@@ -165,8 +171,8 @@ static bool is_program(const char *path, const char *name)
 }
 
 /*
- * "name+" is an order of its own to apt ("remove name+" installs it), unless a package is called so: which one that is
- * removed has to be, so it is looked up.
+ * To apt "name+" means "install name" even in a removal, unless a package has the "+" in its name. A package to be
+ * removed is installed, so dpkg is asked.
  */
 static bool is_package(const struct package_manager *manager, unsigned step, const char *name)
 {
@@ -176,7 +182,7 @@ static bool is_package(const struct package_manager *manager, unsigned step, con
 	       (step != PACKAGE_REMOVE || !manager->architectures || name[len - 1] != '+' || dpkg_has(name));
 }
 
-/* The fixed words of the step as they stand, then names, if it takes any. */
+/* Whether argv is the fixed words of the step and, if the step takes names, valid package names behind them. */
 static bool is_step(char *const *argv, const struct package_manager *manager, unsigned step)
 {
 	const char *const *words = manager->steps[step].argv;
@@ -187,7 +193,7 @@ static bool is_step(char *const *argv, const struct package_manager *manager, un
 	for (; words[i]; i++)
 		if (!argv[i] || strcmp(argv[i], words[i]) != 0)
 			return false;
-	/* A step that takes names is nothing without one. */
+	/* A step that takes names needs at least one. */
 	if ((strcmp(words[i - 1], "--") == 0) != (argv[i] != NULL))
 		return false;
 	for (; argv[i]; i++)
@@ -207,7 +213,7 @@ static bool is_permitted_step(char *const *argv, unsigned steps)
 	return false;
 }
 
-/* One of the questions, word by word. */
+/* Whether argv is one of the permitted read-only queries. */
 static bool is_question(char *const *argv)
 {
 	for (size_t question = 0; question < QUESTIONS; question++) {
@@ -221,7 +227,10 @@ static bool is_question(char *const *argv)
 	return false;
 }
 
-/* What follows a verb is judged by the verb itself; but nobody else's options are handed to it. */
+/*
+ * Arguments of a verb are judged by the verb itself. Here only their characters are checked, so that argv carries
+ * nothing else.
+ */
 static bool is_argument(const char *text)
 {
 	size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-");
@@ -229,7 +238,10 @@ static bool is_argument(const char *text)
 	return len > 0 && len <= ARGUMENT_MAX && text[len] == '\0';
 }
 
-/* Our own program by whatever path: it is replaced by ours. */
+/*
+ * Whether argv calls the verb of infiniservice-exec. Its directory does not matter: unit_start replaces argv[0] by the
+ * executor's own path.
+ */
 static bool is_verb(char *const *argv, const char *verb)
 {
 	const char *name = strrchr(argv[0], '/');
@@ -289,7 +301,7 @@ struct rules_verdict rules_judge_operation(const struct runner_call *call, const
 		refusal = "this operation is no part of the action";
 	if (!refusal && !about_unit && *call->argument)
 		refusal = "this operation takes no argument";
-	/* A name that is whole already comes back as it is. */
+	/* unit_name_make leaves a complete unit name unchanged. */
 	if (!refusal && about_unit && (!unit_name_make(call->argument, unit) || strcmp(unit, call->argument) != 0))
 		refusal = "this is no unit that an action may be about";
 	if (refusal || !about_unit)

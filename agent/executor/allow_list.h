@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the privileged executor does at all: for each action of the protocol the programs, verbs and operations it is
- * made of. An agent that has been taken over can ask for nothing else, whatever it says it is for. Pure decisions; the
- * policy of the guest's owner comes on top of them, out of the same configuration that the agent reads. What the agent
- * says is not believed: programs are those that are found here, and names are looked up.
+ * The executor's allow-list: for each action of the protocol the programs, verbs and operations that it consists of. An
+ * agent that has been taken over can request nothing else. The functions decide and change nothing; the owner's policy
+ * is checked too, from the same configuration that the agent reads. Nothing that the agent claims is trusted: programs
+ * are looked up in the executor's own directories, and package names with the package manager.
  */
 #ifndef AGENT_EXECUTOR_ALLOW_LIST_H
 #define AGENT_EXECUTOR_ALLOW_LIST_H
@@ -15,21 +15,23 @@
 struct config;
 
 struct rules_verdict {
-	const char *refusal; /* NULL: it may be done; else words for whoever asked */
-	unsigned detached_s; /* so long may it go on without the agent; 0: not at all */
-	int stage;	     /* of a refusal: RUNNER_STAGE_POLICY or _UNIT */
-	bool own_program;    /* argv[0] is ours: to be replaced by our own path */
-	bool free;	     /* a command of the host's choice: with the environment, directory and user it brings */
+	const char *refusal; /* NULL: permitted; else the reason, for the agent to report */
+	unsigned detached_s; /* longest detached run, seconds; 0: not permitted */
+	int stage;	     /* when refused: RUNNER_STAGE_POLICY or _UNIT */
+	bool own_program;    /* argv[0] is to be replaced by the executor's own path */
+	bool free; /* a command of the host's choice: keeps the environment, directory and user of the request */
 };
 
-/* The program of a RUN, with the policy of `config`. */
+/* Judges a RUN by the allow-list and by the policy of `config`. */
 struct rules_verdict rules_judge_run(const struct runner_command *command, const struct config *config);
 
-/* Whether the operation is about a unit, in its argument. */
+/* Whether the argument of the operation is a unit's name. */
 bool rules_operation_takes_unit(uint32_t operation);
 
-/* The same for an operation, by the name of its unit alone: what PID 1 calls the unit is asked before it is done
- * (operation.h). */
+/*
+ * Judges an operation by the allow-list, the policy and the unit's name as requested. The names by which PID 1 knows
+ * the unit are judged later, before the call (operation.h).
+ */
 struct rules_verdict rules_judge_operation(const struct runner_call *call, const struct config *config);
 
 #endif

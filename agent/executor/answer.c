@@ -15,7 +15,7 @@
 
 #define AGENT_USER "infiniservice"
 
-/* What an agent sends may be in it: a line of its own making would pass for one of ours. */
+/* The text may contain bytes from the agent: control characters are escaped, so that no line can be forged. */
 void executor_log(int priority, const char *format, ...)
 {
 	char text[1024], line[4 * sizeof(text)];
@@ -34,7 +34,7 @@ static void reply_send(struct executor *executor, struct msghdr *message)
 {
 	if (executor->peer_fd < 0 || sendmsg(executor->peer_fd, message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
 		return;
-	/* It has at most a reply or two for each of its requests to take: one that does not is none. */
+	/* There are at most two replies per request, so a full socket means that the agent has stopped reading. */
 	executor_log(LOG_WARNING, "the agent does not take its answers: %s", strerror(errno));
 	shutdown(executor->peer_fd, SHUT_RDWR);
 }

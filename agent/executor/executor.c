@@ -25,12 +25,15 @@
 #include "agent/rules/policy.h"
 
 #define SEALING "PrepareGoldenImage"
-/* From its beginning: it may take half an hour, and the host a while to ask. */
+/*
+ * How long after PrepareGoldenImage has begun the host may still switch the guest off: the preparation takes up to half
+ * an hour.
+ */
 #define SEALING_NS (45 * 60 * NS_PER_S)
 
 /* -------------------------------------------------------------------------------------------------------- requests */
 
-/* NULL: nothing speaks against the configuration being asked. */
+/* Reads the configuration again if it has changed. NULL: it is usable, else the error. */
 static const char *configuration(struct executor *executor)
 {
 	if (policy_file_refresh(&executor->guard) && !executor->guard.usable)
@@ -39,8 +42,8 @@ static const char *configuration(struct executor *executor)
 }
 
 /*
- * A detached run writes to files of the agent's own, at their end. A descriptor confers what its opener was allowed:
- * one of another kind, or of somebody else's file, would be a way to have root write there.
+ * A detached run writes to files that the agent opened. A descriptor confers the rights of its opener: each has to be a
+ * regular file of the agent's user, opened for appending only, or root would write where the agent may not.
  */
 static bool are_files_of_agent(const struct executor *executor, const int files[PACKET_FDS])
 {
@@ -90,8 +93,8 @@ static int request_run(struct executor *executor, size_t len, const int files[PA
 }
 
 /*
- * Making a golden image takes the host's rights out of the configuration, the right to switch the guest off too. That
- * ends what the host has asked for, so it is allowed by what allowed the beginning.
+ * Making a golden image removes the host's permissions from the configuration, those of group power too. Switching off
+ * ends that action, so the permission that began it covers it.
  */
 static bool ends_sealing(const struct executor *executor, const struct runner_call *call)
 {
@@ -121,7 +124,7 @@ static int request_operation(struct executor *executor, size_t len)
 	return 0;
 }
 
-/* No policy is asked: it was when the run was started, and one who may start it may end it. */
+/* No policy check: the policy permitted the run when it started, and that includes cancelling it. */
 static int request_cancel_detached(struct executor *executor, size_t len)
 {
 	struct runner_detached_cancel cancel;
@@ -132,7 +135,7 @@ static int request_cancel_detached(struct executor *executor, size_t len)
 	return error;
 }
 
-/* Negative: whoever is there does not keep to the protocol, or says that it leaves. */
+/* 0, or negative: the agent violates the protocol (-EBADMSG, -EPROTO) or closes the connection (-ESHUTDOWN). */
 static int request_take(struct executor *executor, size_t len, const int files[PACKET_FDS])
 {
 	struct runner_request head;
@@ -185,8 +188,8 @@ static int on_peer(sd_event_source *source, int fd, uint32_t events, void *data)
 	if (error < 0)
 		peer_end(executor);
 	/*
-	 * One of another version: after an upgrade it is we who are old. Our socket starts the program that is there
-	 * now.
+	 * The agent speaks another version of the protocol: after an upgrade this executor is the old one. It exits,
+	 * and the socket starts the program that is installed now.
 	 */
 	return error == -EPROTO ? sd_event_exit(executor->event, EXIT_SUCCESS) : 0;
 }
@@ -212,7 +215,7 @@ static int on_connection(sd_event_source *source, int listen_fd, uint32_t events
 	return 0;
 }
 
-/* ------------------------------------------------------------------------------------------------------------- life */
+/* ---------------------------------------------------------------------------------------------------- start and end */
 
 /* The connection to PID 1 would wake us at every change of any unit. */
 static int on_idle(sd_event_source *source, uint64_t usec, void *data)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The connection to PID 1: opened when it is needed, opened anew when PID 1 has executed itself; see executor.h. */
+/* The connection to PID 1: opened on demand, and again after PID 1 has re-executed itself; see executor.h. */
 #include "agent/executor/executor.h"
 
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 #include "agent/executor/unit.h"
 
 #define RECONNECT_MS   50
-#define RECONNECTS_MAX 200 /* PID 1 is away while it executes itself anew, for a second or two */
+#define RECONNECTS_MAX 200 /* PID 1 is unreachable for a second or two while it re-executes itself */
 
 static int reconnect_soon(struct executor *executor)
 {
@@ -73,7 +73,7 @@ static int on_unit_removed(sd_bus_message *message, void *data, sd_bus_error *er
 	return 0;
 }
 
-/* PID 1 sends its signals to whoever is connected to it directly, subscribed or not. */
+/* On a direct connection PID 1 sends its signals without a subscription. */
 static int manager_open(struct executor *executor, sd_bus *bus)
 {
 	const char *address =

@@ -22,7 +22,7 @@ static bool find_realm(char *out, size_t size)
 	return false;
 }
 
-/* A pipe holds it whole, and has an end. */
+/* A pipe on stdin that holds the whole password and then ends. 0 or -errno. */
 static int give_password(const char *password)
 {
 	int ends[2], error = 0;

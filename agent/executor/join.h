@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `infiniservice-exec join`: becomes realm(8), which joins this machine to a domain. What it is about comes in the
- * command's input (rules/join_rule.h), never in an argument. The password goes on to realm's stdin, which is a pipe of
- * nobody else's.
+ * `infiniservice-exec join`: becomes realm(8), which joins this machine to a domain. The parameters come in the
+ * command's input (rules/join_rule.h), never in an argument. The password is passed to realm on stdin, a pipe that no
+ * other process has.
  */
 #ifndef AGENT_EXECUTOR_JOIN_H
 #define AGENT_EXECUTOR_JOIN_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pidfd comes first and what the process is known by is read afterwards: were the pid another process's by then,
- * the signal would find the first one dead, see pidfd_open(2).
+ * The pidfd is opened first and the process identified afterwards: if the pid has been reused meanwhile, the signal
+ * goes to the first process, which is dead; see pidfd_open(2).
  */
 #include "agent/executor/kill.h"
 
@@ -44,7 +44,7 @@ static int process_signal(pid_t pid, uint64_t start_ticks, int sig)
 	_cleanup_(closep) int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	struct tree_process process;
 
-	/* EINVAL: the id of a thread */
+	/* EINVAL: `pid` is a thread, not a process */
 	if (pidfd < 0)
 		return errno == ESRCH || errno == EINVAL ? KILL_EXIT_GONE : KILL_EXIT_FAILED;
 	if (process_read(pid, &process) < 0 || process.start_ticks != start_ticks)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `infiniservice-exec kill PID START_TICKS TERM|KILL`: one signal to exactly the process that was meant, by whoever has
- * the right. The exit status (enum kill_exit of rules/kill_rule.h) says what came of it.
+ * `infiniservice-exec kill PID START_TICKS TERM|KILL`: sends one signal to exactly the process with this pid and start
+ * time, with the executor's privilege. The exit status (enum kill_exit of rules/kill_rule.h) tells the result.
  */
 #ifndef AGENT_EXECUTOR_KILL_H
 #define AGENT_EXECUTOR_KILL_H

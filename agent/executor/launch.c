@@ -62,7 +62,7 @@ struct spawn_failure launch_failure(int fd)
 	return failure;
 }
 
-/* The length of the request, or -errno. */
+/* Reads the request from the memory file `fd`. Its length, or -errno. */
 static ssize_t request_read(int fd, char *message, size_t size)
 {
 	struct runner_request head;
@@ -78,7 +78,10 @@ static ssize_t request_read(int fd, char *message, size_t size)
 	return len < 0 ? -errno : len;
 }
 
-/* The command's input, or -1 when it has none. False: it cannot be made, with errno. */
+/*
+ * Opens the command's input: *ret is the descriptor, or -1 when the command has none. False: it cannot be made, with
+ * errno.
+ */
 static bool input_open(int fd, const struct runner_command *command, int *ret)
 {
 	struct stat st;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `infiniservice-exec launch`: the first thing in the unit of a privileged command. The request comes as a memory file
- * on stdin, so that neither its environment nor its arguments stand in a unit file for all to read, and nothing expands
- * them; it then becomes the command. When it cannot, it writes why behind the request, where the executor looks.
+ * `infiniservice-exec launch`: the first program in the unit of a privileged command. The request comes as a memory
+ * file on stdin, so that neither its environment nor its arguments stand in a unit file for all to read, and systemd
+ * expands nothing in them; the launcher then becomes the command. When it cannot, it writes the failure behind the
+ * request, where the executor reads it.
  *
- * The request of a detached run comes as one packet on stdin, with the file for its end and the permit that it holds
- * while it runs. Its launcher stays the program's parent.
+ * The request of a detached run comes as one packet on stdin, with the file for its end record and the permit, which
+ * the launcher holds while the command runs. This launcher stays the program's parent.
  */
 #ifndef AGENT_EXECUTOR_LAUNCH_H
 #define AGENT_EXECUTOR_LAUNCH_H
@@ -16,9 +17,9 @@
 #include "agent/runner/protocol.h"
 #include "agent/runner/spawn.h"
 
-/* Where in the memory file a failure is; before it is the RUN. */
+/* Offset in the memory file of the launcher's failure; the RUN stands before it. */
 #define LAUNCH_FAILURE_OFFSET RUNNER_MESSAGE_MAX
-/* And where, behind it, the input of the command, up to the end of the file. */
+/* Offset of the command's input, which reaches to the end of the file. */
 #define LAUNCH_INPUT_OFFSET (RUNNER_MESSAGE_MAX + 4096)
 
 /* The descriptors that come with the packet of a detached run. */
@@ -29,25 +30,28 @@
 #define LAUNCH_CANCEL_SIGNAL   SIGUSR1
 #define LAUNCH_CANCEL_GRACE_MS 2000
 
-/* By the shell's convention for a command that could not be executed. */
+/* The shell's exit status for a command that could not be executed. */
 #define LAUNCH_EXIT_NOT_EXECUTED 127
 
 /*
- * The stdin of the launcher of a detached run, holding the RUN with the two descriptors (they stay open here). A
- * descriptor, or -errno.
+ * Makes the stdin of a detached run's launcher: a socket holding the RUN with the two descriptors (they stay open
+ * here). A descriptor, or -errno.
  */
 int launch_packet(void *run, size_t len, int result, int permit);
 
-/* The launcher of a detached run, its packet at `socket_fd`. Returns the exit status when the program has ended. */
+/*
+ * Runs the launcher of a detached run with its packet at `socket_fd`. Returns the exit status when the program has
+ * ended.
+ */
 int launch_detached(int socket_fd);
 
-/* A memory file that holds the RUN, or -errno. */
+/* Makes a memory file that holds the RUN. A descriptor, or -errno. */
 int launch_file(const void *run, size_t len);
 
-/* The failure written to it; error is 0 when there is none. */
+/* The failure that the launcher wrote to the memory file; error is 0 when there is none. */
 struct spawn_failure launch_failure(int fd);
 
-/* The verb. */
+/* The verb `launch`. Returns the exit status. */
 int launch_main(int argc, char *argv[]);
 
 #endif

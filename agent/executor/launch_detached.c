@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The launcher of a detached run: stays its program's parent, holds it to its deadlines, and writes how it ended into
- * the file that came with the request; see launch.h. All signals are blocked and the two that matter are waited for:
- * SIGTERM of a unit that is stopped goes to the program too, whose end is what is told.
+ * The launcher of a detached run: stays its program's parent, enforces its deadlines, and writes how it ended into the
+ * file that came with the request; see launch.h. All signals are blocked; SIGCHLD and LAUNCH_CANCEL_SIGNAL are waited
+ * for. SIGTERM of a stopping unit reaches the program too, whose end is then recorded.
  */
 #include "agent/executor/launch.h"
 
@@ -24,7 +24,7 @@
 #include "agent/runner/packet.h"
 #include "agent/runner/tree.h"
 
-#define ROUND_NS (20 * NS_PER_MS) /* between two passes over a tree that is being killed */
+#define ROUND_NS (20 * NS_PER_MS) /* between two passes that kill the tree */
 
 struct detached {
 	int result, permit; /* -1: closed */
@@ -33,8 +33,10 @@ struct detached {
 	struct end_record end;
 };
 
-/* How often the kernel has killed for want of memory in our own control group (cgroup v2); false also where it is not
- * known. */
+/*
+ * Whether the kernel has killed a process of the launcher's own control group for lack of memory (cgroup v2); false
+ * also when that is unknown.
+ */
 static bool memory_ran_out(void)
 {
 	char line[4096], path[4200] = "";
@@ -52,7 +54,7 @@ static bool memory_ran_out(void)
 	return kills > 0;
 }
 
-/* The permit first: whoever reads of the end may start the next run at once. */
+/* Releases the permit before the end is recorded: a reader of the record may start the next run at once. */
 static void tell_end(struct detached *run, uint32_t flags, int status)
 {
 	char line[END_RECORD_MAX];
@@ -109,7 +111,7 @@ static void deadlines_act(struct detached *run, uint64_t now)
 		run->end.flags |= cause;
 		run->term_ns = TIME_NEVER;
 		tree_signal(SIGTERM, NULL, 0);
-		tree_signal(SIGCONT, NULL, 0); /* a stopped process takes its SIGTERM only when it goes on */
+		tree_signal(SIGCONT, NULL, 0); /* a stopped process receives SIGTERM only after SIGCONT */
 	}
 	if (now >= run->round_ns) {
 		tree_signal(SIGKILL, NULL, 0);
@@ -126,7 +128,7 @@ static uint64_t least(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-/* The next of the signals that matter, or the next deadline. */
+/* Waits for one of `signals` or the next deadline. As sigtimedwait. */
 static int wait_signal(const struct detached *run, const sigset_t *signals)
 {
 	uint64_t due = least(least(run->term_ns, run->kill_ns), least(run->stuck_ns, run->round_ns));

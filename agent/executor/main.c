@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * infiniservice-exec: started by the agent with its socket as fd 3, or by systemd with a socket that the agent connects
- * to (executor.h); not meant to be started by hand. With a verb it is a program of its own, for the work that is ours
- * and needs rights.
+ * infiniservice-exec: started by the agent with its socket as fd 3 (the runner), or by systemd with a listening socket
+ * (the privileged executor, executor.h); not meant to be started by hand. With a verb it is a separate program for one
+ * privileged task of the agent.
  */
 #include <stdio.h>
 #include <string.h>
@@ -40,7 +40,7 @@ bool executor_has_verb(const char *name)
 	return false;
 }
 
-/* systemd hands over the socket. */
+/* Serves the listening socket that systemd passes as the first descriptor. */
 static int serve_installation(int count)
 {
 	static char program[4096];

@@ -22,12 +22,12 @@ struct operation {
 	struct operation *next;
 	uint64_t id;
 	enum runner_operation what;
-	sd_bus_slot *slot; /* the call under way */
-	char job[64];	   /* path of the job that is waited for */
+	sd_bus_slot *slot; /* the call in progress */
+	char job[64];	   /* object path of the job waited for */
 	char unit[256];
 };
 
-/* Member of the service manager, or of the login manager, and the target that does the same. */
+/* The method of the service manager or of the login manager, and the target with the same effect. */
 static const struct {
 	const char *member, *target;
 } kinds[RUNNER_OPERATIONS] = {
@@ -53,7 +53,10 @@ static void operation_free(struct operation *operation)
 	free(operation);
 }
 
-/* `error` negative; the words are the result, or "NAME WORDS" of a refusal. */
+/*
+ * Answers and frees the operation. `error` is 0 or negative; `words` are the result, or "NAME TEXT" of the peer's
+ * error.
+ */
 static void operation_answer(struct operation *operation, int error, const char *words)
 {
 	struct runner_answer answer = { .reply = { .op = RUNNER_ANSWERED, .id = operation->id, .error = -error } };
@@ -64,7 +67,7 @@ static void operation_answer(struct operation *operation, int error, const char 
 	executor_rest(executor);
 }
 
-/* True if the call failed: then it has been answered. */
+/* True if the call failed: then the operation has been answered and freed. */
 static bool operation_failed(struct operation *operation, sd_bus_message *message)
 {
 	const sd_bus_error *failed = sd_bus_message_get_error(message);
@@ -138,8 +141,8 @@ static int manager_call(struct operation *operation, sd_bus_message_handler_t do
 }
 
 /*
- * The links have changed; the manager reads them at a reload only. EnableUnitFiles says first whether there was
- * anything to go by: a unit without it is no more enabled than before.
+ * The unit's links have changed; the manager reads them only at a reload. For ENABLE the reply tells first whether the
+ * unit has an [Install] section: without one it cannot be enabled.
  */
 static int on_files_changed(sd_bus_message *message, void *data, sd_bus_error *error)
 {
@@ -255,7 +258,7 @@ static void operation_deny(struct operation *operation, const char *words)
 	executor_rest(executor);
 }
 
-/* The owner's list is the one of this moment, as the policy was when the operation was asked for. */
+/* The owner's deny_units are those read when the operation was requested. */
 static void judge(struct operation *operation, sd_bus_message *message)
 {
 	const struct policy_file *guard = &operation->executor->guard;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What needs no program: one call to the service manager (a job is waited for until it has ended), or to the login
- * manager and, where there is none, to the service manager for the target. A unit is judged first, by what PID 1 calls
- * it now (agent/rules/unit_rules.h):
+ * Privileged operations that need no program: one call to the service manager (and waiting for the end of its job), or
+ * to the login manager and, where there is none, to the service manager for the target. A unit is judged first, by the
+ * names that PID 1 has for it now (agent/rules/unit_rules.h):
  *
  *	LoadUnit ─► GetAll ─► rules ─► StartUnit … ─► the end of its job
  */
@@ -11,13 +11,13 @@
 
 #include "agent/executor/executor.h"
 
-/* Answers for every failure. */
+/* Starts the operation; every failure is answered. */
 void operation_start(struct executor *executor, const struct runner_call *call);
 
-/* A job has ended, in signal JobRemoved. */
+/* Handles signal JobRemoved of the service manager: a job has ended. */
 void operation_job_removed(struct executor *executor, sd_bus_message *signal);
 
-/* The agent, or the connection to PID 1, is gone: nobody waits any more, or nothing can be known any more. */
+/* Drops all operations, because the agent or the connection to PID 1 is gone. With `tell` each is answered first. */
 void operation_forget_all(struct executor *executor, bool tell);
 
 #endif

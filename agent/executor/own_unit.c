@@ -15,7 +15,7 @@ static bool ends_with(const char *text, size_t len, const char *end)
 	return len > strlen(end) && memcmp(text + len - strlen(end), end, strlen(end)) == 0;
 }
 
-/* "/a.slice/a-b.slice/NAME.service/rest": the part that follows the last slice. */
+/* The unit in "/a.slice/a-b.slice/NAME.service/rest": the component behind the last slice. */
 static bool unit_of(const char *path, size_t len, char *unit, size_t size)
 {
 	const char *end = path + len, *part = path;
@@ -28,7 +28,7 @@ static bool unit_of(const char *path, size_t len, char *unit, size_t size)
 		if (!ends_with(part, part_len, ".slice"))
 			break;
 	}
-	if (part_len > 0 && *part == '_') { /* put before a name that looks like a file of the kernel's */
+	if (part_len > 0 && *part == '_') { /* systemd's escape of a name that looks like a kernel file */
 		part++;
 		part_len--;
 	}
@@ -39,7 +39,7 @@ static bool unit_of(const char *path, size_t len, char *unit, size_t size)
 	return true;
 }
 
-/* The unified hierarchy has "0::PATH", and the manager's own of the older ones "N:name=systemd:PATH". */
+/* The unified hierarchy has the line "0::PATH"; systemd's own hierarchy in cgroup v1 has "N:name=systemd:PATH". */
 bool own_unit_parse(const char *cgroups, char *unit, size_t size)
 {
 	static const char named[] = ":name=systemd:";

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The one permit for a detached run, whichever executor started it: a lock (flock(2)) on the directory of our socket,
- * which root alone may open. It belongs to the descriptor, which goes to the launcher, and is free again when that has
- * ended in whatever way.
+ * The single permit for a detached run, shared by successive executors: a lock (flock(2)) on the directory of the
+ * executor's socket, which root alone may open. The descriptor that holds the lock is passed to the launcher; the
+ * kernel releases the lock when the launcher ends.
  */
 #ifndef AGENT_EXECUTOR_PERMIT_H
 #define AGENT_EXECUTOR_PERMIT_H
 
 #include "agent/executor/executor.h"
 
-/* The descriptor that holds it; -EWOULDBLOCK: it is taken; or another -errno. */
+/* Takes the permit. A descriptor that holds it; -EWOULDBLOCK: it is taken; or another -errno. */
 int permit_take(const struct executor *executor);
 
 #endif

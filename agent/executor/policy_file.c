@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* FNV-1a; nobody but root can choose what goes in. */
+/* FNV-1a: not collision-resistant, but only root can choose its input. */
 static uint64_t mix(uint64_t hash, uint64_t value)
 {
 	for (int i = 0; i < 8; i++, value >>= 8)
@@ -27,9 +27,7 @@ static uint64_t mix_file(uint64_t hash, int dir_fd, const char *name)
 	return mix(hash, (uint64_t)st.st_ctim.tv_nsec);
 }
 
-/*
- * Of all that decides: the files, and what is in the directory of drop-ins. In the order of the directory, which stays.
- */
+/* A hash over the configuration file and the drop-ins, by their metadata, in the order of readdir, which is stable. */
 static uint64_t fingerprint(const char *path)
 {
 	uint64_t hash = UINT64_C(14695981039346656037);
@@ -81,7 +79,7 @@ bool policy_file_refresh(struct policy_file *guard)
 		if (error < 0)
 			config_free(&fresh);
 	}
-	/* Before it was read, so that what changes meanwhile is read again. */
+	/* Taken before the files were read, so that a change meanwhile makes the next refresh read them again. */
 	guard->fingerprint = now;
 	guard->usable = error == 0;
 	if (guard->usable)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The configuration as the privileged executor sees it: read by itself, from files that only root may have written, and
- * read again when they have changed. While they cannot be used nothing is allowed.
+ * The configuration as the privileged executor sees it: read by the executor itself from files that only root may have
+ * written, and again when they have changed. While the files are unusable nothing is permitted.
  */
 #ifndef AGENT_EXECUTOR_POLICY_FILE_H
 #define AGENT_EXECUTOR_POLICY_FILE_H
@@ -12,20 +12,20 @@
 #include "agent/config/config.h"
 
 struct policy_file {
-	const char *dir; /* with infiniservice.conf and conf.d/ in it */
+	const char *dir; /* the directory with infiniservice.conf and conf.d/ */
 	struct config config;
 	bool usable;
-	uint64_t fingerprint; /* of the files when they were read; 0: never */
-	struct err err;	      /* why they cannot be used */
+	uint64_t fingerprint; /* of the files when last read; 0: never */
+	struct err err;	      /* why the files are unusable */
 };
 
-/* `dir` NULL: SYSCONFDIR/infiniservice. */
+/* Initializes without reading. `dir` NULL: SYSCONFDIR/infiniservice. */
 void policy_file_init(struct policy_file *guard, const char *dir);
 void policy_file_done(struct policy_file *guard);
 
 /*
- * Looks whether the files have changed and reads them if so. True if they were read (then err tells how it went: code
- * 0 and usable, or not).
+ * Reads the files if they have changed. True if they were read; then `usable` is the result, with the reason in `err`
+ * (code 0: usable).
  */
 bool policy_file_refresh(struct policy_file *guard);
 

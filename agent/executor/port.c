@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The node of a port, found by its number and handed over by its descriptor; see port.h. */
+/* Finds a port's device node by its number and changes the owner through a descriptor; see port.h. */
 #include "agent/executor/port.h"
 
 #include <errno.h>
@@ -17,7 +17,7 @@
 #define SERVICE_USER	  "infiniservice"
 #define NUMBER_DIGITS_MAX 9
 
-/* The end of a decimal number without leading zeros at `text`; NULL: there is none. */
+/* The end of a decimal number without leading zeros at `text`; NULL: none. */
 static const char *number_end(const char *text)
 {
 	size_t len = strspn(text, "0123456789");
@@ -33,7 +33,9 @@ bool port_name_valid(const char *name)
 	return end && *end == '\0';
 }
 
-/* "MAJOR:MINOR\n" of a port, which nothing but the driver of virtio ports makes. 0 or -errno. */
+/*
+ * Reads "MAJOR:MINOR\n" from the port's directory in sysfs, which only the driver of virtio ports creates. 0 or -errno.
+ */
 static int number_read(int root_fd, const char *name, dev_t *ret)
 {
 	char path[80], text[32];
@@ -55,7 +57,7 @@ static int number_read(int root_fd, const char *name, dev_t *ret)
 	return 0;
 }
 
-/* The port itself is not opened: it can be open once only, and its host would see it. */
+/* The node is opened with O_PATH: a port can be open only once, and its host would see the connection. */
 int port_give(int root_fd, const char *name, uid_t uid, gid_t gid)
 {
 	_cleanup_(closep) int dev_fd = -1, fd = -1;
@@ -76,8 +78,8 @@ int port_give(int root_fd, const char *name, uid_t uid, gid_t gid)
 	if (!S_ISCHR(st.st_mode) || st.st_rdev != number)
 		return -ENODEV;
 	/*
-	 * fchmod(2) does not take a descriptor of O_PATH; its name in /proc leads to the same inode, whatever /dev
-	 * holds by now.
+	 * fchmod(2) does not take a descriptor of O_PATH; its name in /proc leads to the same inode, even if /dev has
+	 * changed since.
 	 */
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	if (chmod(path, 0600) < 0 || fchownat(fd, "", uid, gid, AT_EMPTY_PATH) < 0)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What root does before the agent's start; see prepare.h. Every directory is opened by openat2 without symbolic links,
- * what is in the agent's own is touched only to be removed, and a descriptor, never a name, is given away.
+ * Root's work before the start of the agent; see prepare.h. Every directory is opened by openat2 without symbolic
+ * links, entries of the agent's own directories are touched only to be removed, and ownership is changed through
+ * descriptors, never by name.
  */
 #include "agent/executor/prepare.h"
 
@@ -25,7 +26,7 @@
 #define USER	    "infiniservice"
 #define UUID_SOURCE "sys/class/dmi/id/product_uuid"
 #define UUID_NEW    ".product_uuid.new"
-/* Of a tree that is removed. What lies deeper stays: nothing looks for units there. */
+/* Depth limit of a removed tree. Deeper entries stay: systemd searches no units there. */
 #define TREE_DEPTH 64
 
 static const struct {
@@ -43,7 +44,7 @@ static int say(int error, const char *what, const char *why)
 	return error;
 }
 
-/* The same a name at a time, for kernels before 5.6. */
+/* Opens `path` component by component, for kernels before 5.6 without openat2. */
 static int open_in_steps(int dir_fd, const char *path, int flags)
 {
 	_cleanup_(closep) int fd = -1;
@@ -65,7 +66,7 @@ static int open_in_steps(int dir_fd, const char *path, int flags)
 	return dir_fd < 0 ? -errno : dir_fd;
 }
 
-/* A link anywhere on the way is -ELOOP. */
+/* Opens `path` below `dir_fd`. A symbolic link anywhere in it is -ELOOP. */
 static int open_plainly(int dir_fd, const char *path, int flags)
 {
 	struct open_how how = {
@@ -79,7 +80,7 @@ static int open_plainly(int dir_fd, const char *path, int flags)
 	return fd < 0 ? -errno : (int)fd;
 }
 
-/* Whether names in the directory are root's alone to make and to exchange. */
+/* Whether only root can create and rename entries of the directory. */
 static bool is_roots(const struct stat *st)
 {
 	return st->st_uid == 0 && (st->st_mode & 022) == 0;
@@ -89,7 +90,7 @@ static bool is_roots(const struct stat *st)
  * ---------------------------------------------------------------------------------------------------------- identity
  */
 
-/* The directory, made if missing. A descriptor or -errno. */
+/* Opens /run/infiniservice-root, created if missing. A descriptor or -errno. */
 static int open_own_directory(int root_fd)
 {
 	_cleanup_(closep) int run = open_plainly(root_fd, "run", O_RDONLY | O_DIRECTORY);
@@ -105,13 +106,13 @@ static int open_own_directory(int root_fd)
 		return say(fd, "/run/" PREPARE_DIR, NULL);
 	if (fstat(fd, &st) < 0 || !is_roots(&st))
 		return say(-EPERM, "/run/" PREPARE_DIR, "can be changed by others than root; cure: rm -r it");
-	/* Whatever the umask is: the agent passes through. */
+	/* Independent of the umask: the agent has to traverse it. */
 	if (fchmod(fd, 0755) < 0)
 		return say(-errno, "/run/" PREPARE_DIR, NULL);
 	return TAKE_FD(fd);
 }
 
-/* The length read, 0: there is none; or -errno. */
+/* The length read (0: there is no UUID), or -errno. */
 static ssize_t read_uuid(int fd, char *text, size_t size)
 {
 	ssize_t len = fd < 0 ? 0 : read(fd, text, size);
@@ -145,7 +146,7 @@ static int write_uuid(int dir_fd, const char *text, size_t len, gid_t gid)
 int prepare_identity(int root_fd, unsigned gid)
 {
 	_cleanup_(closep) int dir_fd = open_own_directory(root_fd);
-	/* The kernel's own links lead there. */
+	/* Symbolic links are followed here: this path in sysfs leads through the kernel's own. */
 	_cleanup_(closep) int source = openat(root_fd, UUID_SOURCE, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	char text[128];
 	ssize_t len;
@@ -156,7 +157,7 @@ int prepare_identity(int root_fd, unsigned gid)
 	len = read_uuid(source, text, sizeof(text));
 	if (len > 0)
 		return is_up_to_date(dir_fd, text, (size_t)len, gid) ? 0 : write_uuid(dir_fd, text, (size_t)len, gid);
-	/* A machine that has none any more must not go on with that of another. */
+	/* A machine without a UUID must not keep that of another machine it was copied from. */
 	if (unlinkat(dir_fd, PREPARE_UUID, 0) < 0 && errno != ENOENT)
 		return say(-errno, "/run/" PREPARE_DIR "/" PREPARE_UUID, NULL);
 	return 0;
@@ -167,8 +168,9 @@ int prepare_identity(int root_fd, unsigned gid)
  */
 
 /*
- * What is the agent's already is kept, and root's own given to it only where nobody else could have put it there: where
- * others write beside us (a group of /var/log), a directory that we have not made may be one of theirs, exchanged.
+ * Why the directory is not given to the agent; NULL: it may be. A directory of the agent's own stays so. A directory of
+ * root's is given away only if it was just made, or if only root can write to its parent: in a parent with other
+ * writers (a group of /var/log) it may be a directory that another user moved there.
  */
 static const char *why_not(const struct stat *st, const struct stat *parent, bool made, unsigned uid)
 {
@@ -265,7 +267,7 @@ int prepare_home(int root_fd)
  * -------------------------------------------------------------------------------------------------------------- verb
  */
 
-/* From the file and not from the name service, which may ask a network that is not there yet. */
+/* Read from /etc/passwd: the name service may query a network that is not up yet. */
 static bool find_user(unsigned *ret_uid, unsigned *ret_gid)
 {
 	_cleanup_(fclosep) FILE *users = fopen("/etc/passwd", "re");

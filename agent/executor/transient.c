@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Properties of systemd.service(5), systemd.exec(5), systemd.kill(5) and systemd.resource-control(5), as D-Bus has
- * them.
+ * Properties of systemd.service(5), systemd.exec(5), systemd.kill(5) and systemd.resource-control(5), in their D-Bus
+ * form.
  */
 #include "agent/executor/transient.h"
 
@@ -22,16 +22,14 @@ const char *const *transient_environment(void)
 	return runner_environment;
 }
 
-/* ExecStart=PROGRAM launch ACTION; the action is there for whoever looks at the list of processes. */
+/* ExecStart=PROGRAM launch ACTION; the action is an argument only to be visible in the process list. */
 static int append_program(sd_bus_message *m, const struct transient *t)
 {
 	return sd_bus_message_append(m, "(sv)", "ExecStart", "a(sasb)", 1, t->program, 3, t->program, "launch",
 				     t->action, false);
 }
 
-/*
- * A command that is not killed gets its group killed at its end: what it leaves behind goes at once.
- */
+/* When the command exits, systemd kills the rest of its control group: processes left behind end at once. */
 static int append_ending(sd_bus_message *m, const struct transient *t, uint64_t now_ns)
 {
 	uint64_t left_ns = t->kill_ns > now_ns ? t->kill_ns - now_ns : 0;
@@ -50,8 +48,8 @@ static int append_ending(sd_bus_message *m, const struct transient *t, uint64_t 
 }
 
 /*
- * Swap is no way around the limit: a hog would take the whole of it first. The launcher of a detached run is not killed
- * with its program, so that it can tell.
+ * Swap is forbidden: otherwise a command over its memory limit would first fill the whole swap. With a detached run
+ * only the program is killed for lack of memory, not the launcher, which has to record it.
  */
 static int append_limits(sd_bus_message *m, const struct transient *t)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The executor without libsystemd: it tells why it can do nothing; see executor.h. */
+/* The executor without libsystemd: refuses every request with the reason; see executor.h. */
 #include "agent/executor/executor.h"
 
 #include <errno.h>

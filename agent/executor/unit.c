@@ -24,7 +24,9 @@ void unit_cancel_detached(struct executor *executor, const char *unit)
 		return;
 	snprintf(name, sizeof(name), UNIT_DETACHED_PREFIX "%s.service", unit);
 	manager_tell(executor, "KillUnit", "ssi", name, "main", LAUNCH_CANCEL_SIGNAL);
-	/* As 0.1.0 named it, where PID 1 remembers also one that is over. To be removed with legacy_run.c of the agent.
+	/*
+	 * Version 0.1.0 named its units so, and PID 1 remembers an ended one too. To be removed with legacy_run.c of
+	 * the agent.
 	 */
 	snprintf(name, sizeof(name), "infiniservice-keep-%s.service", unit);
 	manager_tell(executor, "StopUnit", "ss", name, "replace");
@@ -122,7 +124,7 @@ static void answer_exited(struct unit *unit, uint32_t flags, int status)
 	unit->id = 0;
 }
 
-/* As waitpid gives it; siginfo's codes are those of ExecMainCode. */
+/* The exit status as of waitpid; ExecMainCode has the codes of siginfo. */
 static int wait_status(const struct unit *unit)
 {
 	return unit->is.code == CLD_EXITED ? (unit->is.status & 0xff) << 8 : unit->is.status & 0x7f;
@@ -152,7 +154,7 @@ void unit_end(struct unit *unit, bool known)
 	else if (unit->detached)
 		answer_started(unit);
 	else if (unit->stopping && unit->is.code == 0)
-		answer_exited(unit, 0, SIGKILL); /* before it had begun */
+		answer_exited(unit, 0, SIGKILL); /* killed before the command had begun */
 	else if (!known || unit->is.code == 0)
 		answer_exited(unit, RUNNER_LOST, 0);
 	else
@@ -178,7 +180,8 @@ void unit_deadline_arm(struct unit *unit)
 static void unit_kill(struct unit *unit);
 
 /*
- * To all in its group. A stopped process takes a SIGTERM only when it goes on; what has not begun yet needs no grace.
+ * SIGTERM to all processes of the unit. A stopped process receives it only after SIGCONT; a unit that has not begun is
+ * killed without grace.
  */
 static void unit_term(struct unit *unit)
 {
@@ -214,7 +217,7 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *data)
 		unit->term_ns = TIME_NEVER;
 		unit_term(unit);
 	} else if (now >= unit->stuck_ns) {
-		/* Its place in the table stays taken until PID 1 sees its end. */
+		/* The unit stays in the table, and counts as running, until PID 1 reports its end. */
 		unit->stuck_ns = TIME_NEVER;
 		answer_exited(unit, RUNNER_STUCK, 0);
 	}
@@ -247,7 +250,7 @@ void unit_orphan_all(struct executor *executor)
 	}
 }
 
-/* ---------------------------------------------------------------------------------------------------- what it says */
+/* ------------------------------------------------------------------------------------------------- signals of PID 1 */
 
 void unit_advance(struct unit *unit)
 {
@@ -256,8 +259,8 @@ void unit_advance(struct unit *unit)
 	if (strcmp(unit->is.state, "active") == 0)
 		unit->active = true;
 	/*
-	 * It is inactive before its start too, even with its process there already: only one that has exited is at its
-	 * end.
+	 * A unit is inactive before its start too, even when its process exists already: only an exited unit is
+	 * over.
 	 */
 	if (over && (unit->is.code || unit->active || strcmp(unit->is.state, "failed") == 0))
 		unit_end(unit, true);
@@ -276,7 +279,10 @@ static int on_changed(sd_bus_message *message, void *data, sd_bus_error *error)
 	(void)error;
 	if (sd_bus_message_read(message, "s", &interface) < 0 || unit_state_read(message, &unit->is) < 0)
 		return 0;
-	/* PID 1 sends those of the service first, so that they are known when the state says that it is over. */
+	/*
+	 * PID 1 sends the service's properties before those of the unit, so they are known when the unit's state says
+	 * that it is over.
+	 */
 	if (strcmp(interface, UNIT_INTERFACE) == 0)
 		unit_advance(unit);
 	return 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the three parts of unit.h share: unit.c has a unit's deadlines and its end, unit_start.c what comes before,
- * unit_query.c asks PID 1 how one is that was not watched. Nobody else includes this.
+ * Shared by the three parts of unit.h: unit.c has a unit's deadlines and its end, unit_start.c starts it, unit_query.c
+ * asks PID 1 for the state of a unit that was not watched. No other file includes this.
  */
 #ifndef AGENT_EXECUTOR_UNIT_PRIVATE_H
 #define AGENT_EXECUTOR_UNIT_PRIVATE_H
@@ -16,43 +16,43 @@
 struct unit {
 	struct executor *executor;
 	struct unit *next;
-	uint64_t id;	     /* 0: nobody waits for its end */
-	uint64_t generation; /* of the connection that it is watched on */
+	uint64_t id;	     /* of the request; 0: no reply is pending */
+	uint64_t generation; /* connection (executor->generation) on which it is watched */
 	char name[UNIT_NAME_MAX];
-	char *path; /* of its object */
+	char *path; /* object path at PID 1 */
 	bool detached, started, stopping;
 	uint32_t flags;			     /* RUNNER_… of the reply */
-	uint64_t term_ns, kill_ns, stuck_ns; /* TIME_NEVER when done, and of a detached run */
+	uint64_t term_ns, kill_ns, stuck_ns; /* TIME_NEVER: not set or passed; never set for a detached run */
 	sd_event_source *timer;
 	sd_bus_slot *start, *watch, *query[2];
-	int pipes[2]; /* read ends, until the agent has them; a detached run has files instead */
-	int file;     /* the launcher's stdin: the request, and what the launcher says to it */
+	int pipes[2]; /* read ends, until they are sent to the agent; a detached run has files instead */
+	int file;     /* stdin of the launcher: the request, and the launcher's failure */
 	bool active;
 	struct unit_state is;
 };
 
-/* In the executor's table, with the request's deadlines not armed yet; NULL: no memory. */
+/* Adds a unit to the executor's table, with the deadlines of the request, timer not armed yet. NULL: no memory. */
 struct unit *unit_new(struct executor *executor, const struct runner_request *head, const char *name);
 
-/* Its object at PID 1, watched, and its timer. 0 or -errno. */
+/* Makes its object path, watches it at PID 1 and creates its timer. 0 or -errno. */
 int unit_prepare(struct unit *unit);
 
-/* Watches it on the connection that stands now. As sd_bus_match_signal. */
+/* Watches it on the current connection. As sd_bus_match_signal. */
 int unit_watch(struct unit *unit);
 
-/* The timer goes off at the next of its deadlines. */
+/* Arms the timer for the unit's next deadline. */
 void unit_deadline_arm(struct unit *unit);
 
-/* What follows from the state it is in now. May free it. */
+/* Answers what follows from the unit's current state. May free it. */
 void unit_advance(struct unit *unit);
 
-/* PID 1 has nothing more to say about it (`known`: it said how it ended): answers and frees it. */
+/* Handles the unit's end: answers and frees it. `known`: PID 1 reported how it ended. */
 void unit_end(struct unit *unit, bool known);
 
-/* Out of the table, unanswered. */
+/* Removes it from the table without an answer. */
 void unit_free(struct unit *unit);
 
-/* PID 1 is away, which says nothing about the units: it is asked again when it is back. */
+/* Whether the error means that PID 1 is unreachable for the moment: units are queried again when it is back. */
 bool unit_manager_is_away(const sd_bus_error *error);
 
 #endif

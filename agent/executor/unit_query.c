@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Units that were not watched, while PID 1 was away; see unit.h. */
+/* Queries units that were not watched while PID 1 was unreachable; see unit.h. */
 #include "agent/executor/unit_private.h"
 
 #include <string.h>
@@ -21,8 +21,8 @@ static int on_query(sd_bus_message *message, void *data, sd_bus_error *error)
 		return 1;
 	}
 	/*
-	 * A unit that nobody knows any more is one that is inactive and never ran: its end was missed. It must be over
-	 * then: to ask for it makes PID 1 load it and, finding nothing, say once more that it is removed.
+	 * Inactive without an exit code: PID 1 has forgotten the unit, and its end was missed. The query ends here:
+	 * asking about an unknown unit makes PID 1 load it, find nothing and send UnitRemoved once more.
 	 */
 	if (last && strcmp(unit->is.state, "inactive") == 0 && unit->is.code == 0)
 		unit_end(unit, false);
@@ -35,7 +35,10 @@ static void query(struct unit *unit)
 {
 	static const char *const interfaces[2] = { SERVICE_INTERFACE, UNIT_INTERFACE };
 
-	/* Its answer will do for whoever asks meanwhile: to ask may be what brings the next question. */
+	/*
+	 * One query at a time: its reply serves requests made meanwhile, and the query itself may cause the signal that
+	 * calls this again.
+	 */
 	if (unit->query[1])
 		return;
 	unit->query[0] = sd_bus_slot_unref(unit->query[0]);
@@ -54,7 +57,10 @@ void unit_query_all(struct executor *executor)
 		}
 }
 
-/* It is gone, or it is only being read anew: PID 1 says the same of every unit when it reloads. */
+/*
+ * UnitRemoved does not mean that the unit has ended: PID 1 sends it for every unit at a reload. So the state is
+ * queried.
+ */
 void unit_removed(struct executor *executor, sd_bus_message *signal)
 {
 	const char *name;

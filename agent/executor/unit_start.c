@@ -28,7 +28,7 @@ static int on_start(sd_bus_message *message, void *data, sd_bus_error *error)
 	if (!failed)
 		return 1;
 	if (unit_manager_is_away(failed))
-		return 1; /* it may run or not: unit_query_all will know */
+		return 1; /* it may run or not: unit_query_all finds out */
 	executor_log(LOG_ERR, "the service manager does not start %s: %s", unit->name, failed->message);
 	if (unit->id)
 		executor_refuse(executor, unit->id, EIO, RUNNER_STAGE_RESOURCE, failed->message ? failed->message : "");
@@ -73,14 +73,14 @@ static int make_pipes(struct unit *unit, int ends[2])
 	return 0;
 }
 
-/* Our verbs run by our own path, actions by their fixed environment, whatever was sent. */
+/* Fixes what the agent must not choose: a verb's program path, and the environment of actions. */
 static int command_pin(struct executor *executor, struct runner_command *command, const struct rules_verdict *verdict)
 {
 	struct runner_run run = command->run;
 	static char packed[RUNNER_MESSAGE_MAX];
 	int64_t len;
 
-	/* What a command may take is its owner's word, by its unit. */
+	/* Resource limits come from the owner's configuration, by the unit's properties. */
 	memset(run.limits, 0, sizeof(run.limits));
 	if (run.oom_score_adj < 0)
 		run.oom_score_adj = 0;
@@ -99,8 +99,8 @@ static int command_pin(struct executor *executor, struct runner_command *command
 }
 
 /*
- * How many there may be is no matter of what the agent holds for right: 0, or -errno with *ret_words. *permit is that
- * of a detached run, or -1.
+ * Whether another unit may run, by the units there are and not by the agent's own count: 0, or -errno with *ret_words.
+ * *permit is the permit of a detached run, else -1.
  */
 static int room_find(const struct executor *executor, bool detached, int *permit, const char **ret_words)
 {
@@ -122,7 +122,7 @@ static int room_find(const struct executor *executor, bool detached, int *permit
 	return 0;
 }
 
-/* Whatever the agent says: what nobody may be waiting for has an end. */
+/* A detached run always has a deadline, independent of the request. */
 static void limit_detached(struct runner_request *head, unsigned detached_s)
 {
 	uint64_t end_ns = clock_ns(CLOCK_MONOTONIC) + detached_s * NS_PER_S;
@@ -133,7 +133,10 @@ static void limit_detached(struct runner_request *head, unsigned detached_s)
 		head->term_ns = head->kill_ns;
 }
 
-/* The launcher makes of it what the command reads: nothing of the agent's is held on to. */
+/*
+ * Copies the input: the launcher makes the command's input from the copy, and no descriptor of the agent's is kept
+ * open.
+ */
 static int input_add(struct unit *unit, int input)
 {
 	ssize_t len = input_check(input);
@@ -143,7 +146,7 @@ static int input_add(struct unit *unit, int input)
 	return len < 0 ? (int)len : input_copy(input, (size_t)len, unit->file, LAUNCH_INPUT_OFFSET);
 }
 
-/* Everything up to the call of PID 1; `ends` are pipes made here, for what is not detached. */
+/* Everything up to the call of PID 1; `ends` become the write ends of the pipes of a run that is not detached. */
 static int start(struct unit *unit, const struct runner_command *command, const int files[PACKET_FDS], int permit,
 		 int ends[2])
 {
@@ -197,7 +200,7 @@ void unit_start(struct executor *executor, struct runner_command *command, const
 	for (int i = 0; i < 2; i++)
 		close_fd(&ends[i]);
 	if (r >= 0) {
-		/* The launcher, or PID 1 in its place, holds a detached run to its deadlines. */
+		/* The launcher, with PID 1 as its backup, enforces the deadlines of a detached run. */
 		if (unit->detached)
 			unit->term_ns = unit->kill_ns = TIME_NEVER;
 		unit_deadline_arm(unit);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What PID 1 says of a unit, out of its properties; see org.freedesktop.systemd1(5). */
+/* The state of a unit as PID 1 reports it in its properties; see org.freedesktop.systemd1(5). */
 #ifndef AGENT_EXECUTOR_UNIT_STATE_H
 #define AGENT_EXECUTOR_UNIT_STATE_H
 
@@ -14,10 +14,10 @@ struct unit_state {
 	uint64_t exit_us;		     /* ExecMainExitTimestampMonotonic; 0: it has not exited */
 };
 
-/* Reads properties (a{sv}), those it knows into `state`. 0 or -errno. */
+/* Reads properties (a{sv}) and stores the known ones in `state`. 0 or -errno. */
 int unit_state_read(sd_bus_message *message, struct unit_state *state);
 
-/* Whether ActiveState and SubState are those of a unit whose program is at its end, and which is still remembered. */
+/* Whether ActiveState and SubState say that the unit's program has exited while PID 1 still remembers the unit. */
 bool unit_state_over(const char *state, const char *sub);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reads a message, does it, answers it; everything blocks, nothing waits for time. The clock is read here, once a
- * message, because the writer below has none.
+ * Reads a message, executes it, acknowledges it; every call may block. The clock is read here, once a message, because
+ * the writer takes time as an argument.
  */
 #include "agent/log/child.h"
 
@@ -16,7 +16,7 @@
 
 #include "agent/log/latest.h"
 
-/* A payload buffer that grew beyond this is given back after use. */
+/* A larger payload buffer is freed after use. */
 #define BUFFER_KEPT 65536u
 
 struct child {
@@ -29,7 +29,7 @@ struct child {
 	size_t size;
 };
 
-/* 1 when all was read, 0 at end of file (a partial message is what a dead agent leaves), -errno. */
+/* Reads `len` bytes. 1: all were read, 0: end of file (a dead agent may leave a partial message), or -errno. */
 static int read_whole(int fd, void *to, size_t len)
 {
 	char *at = to;
@@ -86,7 +86,7 @@ static int line_append(struct child *c, const struct log_message *m, struct log_
 
 	now.wall_ms = m->wall_ms;
 	if (m->type == LOG_LINE_AGAIN && m->seq) {
-		rc = writer_open(&c->writer); /* only then is last_seq known */
+		rc = writer_open(&c->writer); /* last_seq is unknown before */
 		if (!rc && m->seq <= c->writer.last_seq) {
 			c->duplicates++;
 			c->written++;
@@ -110,7 +110,10 @@ static int message_do(struct child *c, const struct log_message *m, struct log_a
 	case LOG_LINE_AGAIN:
 		return line_append(c, m, ack);
 	case LOG_LATEST:
-		/* A FIFO or a socket by that name is another program's; ours is a file from the first sample on. */
+		/*
+		 * A FIFO or socket of that name belongs to another program. From the first sample on the name is the
+		 * agent's own file.
+		 */
 		if (!c->latest_is_ours && !latest_is_free(c->config->runtime_dir))
 			return -EEXIST;
 		c->latest_is_ours = true;
@@ -136,7 +139,7 @@ static int ack_send(const struct child *c, struct log_ack *ack)
 	return send_whole(c->fd, ack, sizeof(*ack));
 }
 
-/* 1 to go on, 0 to end well, -errno. */
+/* Handles one message. 1: go on, 0: end of file or LOG_STOP, or -errno. */
 static int turn(struct child *c)
 {
 	struct log_message m;
@@ -157,7 +160,7 @@ static int turn(struct child *c)
 	ack.type = m.type;
 	ack.error = message_do(c, &m, &ack);
 	rc = ack_send(c, &ack);
-	/* An agent that has gone does not read the answer; what it sent before is still written. */
+	/* An agent that has died does not read the acknowledgement; its remaining messages are still written. */
 	if (rc && rc != -EPIPE && rc != -ECONNRESET)
 		return rc;
 	return m.type != LOG_STOP;
@@ -173,7 +176,7 @@ static void signals_ignore(void)
 
 int log_child_main(int fd, const struct log_child_config *config)
 {
-	/* Static: it is large, and there is one such process main. */
+	/* static because it is large; there is one such child per process */
 	static struct child child;
 	struct log_ack hello = { 0 };
 	int rc;

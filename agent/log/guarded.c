@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A path is walked component by component, each opened with O_PATH, so that what is judged is what is gone through.
- * openat2(RESOLVE_NO_SYMLINKS) would refuse root's own links (/var/log elsewhere) too, and is missing before Linux 5.6.
+ * A path is walked component by component, each opened with O_PATH, so that the checked directory is the one traversed.
+ * openat2(RESOLVE_NO_SYMLINKS) would also refuse root's own links (/var/log elsewhere), and is missing before Linux
+ * 5.6.
  */
 #include "agent/log/guarded.h"
 
@@ -14,15 +15,15 @@
 
 #include <infiniservice/cleanup.h>
 
-#define LINKS_MAX 40 /* as the kernel, path_resolution(7) */
+#define LINKS_MAX 40 /* limit of the kernel, path_resolution(7) */
 
 struct walk {
-	const char *path;    /* for words */
-	char rest[PATH_MAX]; /* still to be gone */
+	const char *path;    /* for error messages */
+	char rest[PATH_MAX]; /* path components not traversed yet */
 	unsigned links;
-	int parent; /* of the last component gone through */
+	int parent; /* directory of the last component traversed */
 	int at;
-	char name[NAME_MAX + 1]; /* of it */
+	char name[NAME_MAX + 1]; /* of the last component */
 };
 
 static void walk_done(struct walk *w)
@@ -41,7 +42,7 @@ static int fail(const char *path, int error, struct err *err)
 	return err_set(err, error, "%s: %s", path, strerror(-error));
 }
 
-/* The link `fd` in the place of its target, in front of what is left. */
+/* Replaces the link `fd` by its target, in front of the remaining path. */
 static int follow(struct walk *w, int fd, const struct stat *st, struct err *err)
 {
 	char target[PATH_MAX], joined[2 * PATH_MAX];
@@ -67,7 +68,7 @@ static int follow(struct walk *w, int fd, const struct stat *st, struct err *err
 	return w->at < 0 ? fail(w->path, -errno, err) : 0;
 }
 
-/* One component further; w->rest is what is left behind it. */
+/* Traverses one component; w->rest is the path that remains. */
 static int step(struct walk *w, struct err *err)
 {
 	_cleanup_(closep) int next = -1;
@@ -131,7 +132,8 @@ static const char *kind_of(mode_t mode)
 }
 
 /*
- * Who may write in the directory chooses what lies there: then a file has to be its owner's, root's or ours, and alone.
+ * Another user who can write to the directory could have placed the file: then it must have no further hard links and,
+ * where only the directory's owner can write, belong to that owner, to root or to this user.
  */
 static int judge(const char *path, const struct stat *dir, const struct stat *st, uint64_t max_bytes, struct err *err)
 {
@@ -158,7 +160,8 @@ static int judge(const char *path, const struct stat *dir, const struct stat *st
 }
 
 /*
- * `name` in `dir_fd`, said as `path`: judged before it is opened, since to open a device may do something, and after.
+ * Opens `name` in `dir_fd`, reported as `path`. The file is checked before it is opened, since opening a device may
+ * have effects, and again after.
  */
 static int open_file(int dir_fd, const char *name, const char *path, uint64_t max_bytes, struct err *err)
 {

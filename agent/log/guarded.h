@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Opening for reading what another user could have made: the agent's uid owns the directories of the log and of the
- * record, and it is root who looks. Whatever lies there in the place of a file is refused with words, at once: symbolic
- * links that are neither root's nor ours (anywhere on the path), FIFOs, devices, sockets, directories, files of more
- * than the caller can use (a hole of 64 GiB costs nothing to make), files of somebody else, files with further names.
+ * Safe opening for reading of files that another user could have placed: the agent's uid owns the directories of the
+ * log and of the command record, and the reader is root. Instead of a file there may be: symbolic links that are not
+ * root's or the reader's (anywhere on the path), FIFOs, devices, sockets, directories, files of more bytes than the
+ * caller can use (a hole of 64 GiB costs nothing to make), files of another user, files with several hard links. All
+ * are refused at once, with a reason.
  */
 #ifndef AGENT_LOG_GUARDED_H
 #define AGENT_LOG_GUARDED_H
@@ -13,17 +14,17 @@
 #include <infiniservice/err.h>
 
 /*
- * Each returns a descriptor (close-on-exec), or -errno with words that name the path: -ELOOP for a link, -EINVAL or
- * -EISDIR for what is no regular file, -EFBIG, -EPERM for owner and further names, else that of open(2).
+ * Opens a file under these rules. Returns a descriptor (close-on-exec), or -errno with the path and reason in `err`:
+ * -ELOOP for a link, -EINVAL or -EISDIR for other types, -EFBIG, -EPERM for owner and hard links, else that of open(2).
  */
 int guarded_open(const char *path, uint64_t max_bytes, struct err *err);
 
-/* The same below an open directory; `name` is one component. */
+/* Like guarded_open, below an open directory; `name` is one component. guarded_open_dir opens a directory. */
 int guarded_open_at(int dir_fd, const char *name, uint64_t max_bytes, struct err *err);
 
 int guarded_open_dir(const char *path, struct err *err);
 
-/* The socket at `path`, O_PATH: connect(2) reaches it as /proc/self/fd/N. */
+/* Finds the socket at `path` as an O_PATH descriptor: connect(2) reaches it as /proc/self/fd/N. */
 int guarded_find_socket(const char *path, struct err *err);
 
 #endif

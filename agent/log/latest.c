@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Written beside and renamed over: a reader sees the old file or the new one. Not synced: it is not meant to outlive a
+ * Written to a temporary file and renamed: a reader sees the old file or the new one. Not synced: it need not outlive a
  * reboot.
  */
 #include "agent/log/latest.h"
@@ -47,7 +47,7 @@ int latest_write(const char *dir, const struct log_readers *readers, const char 
 	if (dir_fd < 0)
 		return -errno;
 	fd = temporary_make(dir_fd);
-	/* Left over from one that died here, or put there by somebody: never opened, always a new file. */
+	/* A leftover of a writer that died, or another user's file: never opened, but replaced by a new one. */
 	if (fd == -EEXIST)
 		fd = unlinkat(dir_fd, temporary, 0) < 0 ? -errno : temporary_make(dir_fd);
 	if (fd < 0)

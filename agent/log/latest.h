@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * latest.json: the last sample for whoever wants it without a socket, always whole because it is replaced by rename.
- */
+/* latest.json: the last sample, for readers without a socket; always whole because it is replaced by rename. */
 #ifndef AGENT_LOG_LATEST_H
 #define AGENT_LOG_LATEST_H
 
@@ -12,13 +10,16 @@
 
 #define LATEST_NAME "latest.json"
 
-/* Replaces DIR/latest.json (0640, or 0600 where there are no readers). 0 or -errno. Blocks if the disk does. */
+/* Replaces DIR/latest.json (0640, or 0600 without a viewing group). 0 or -errno. Blocks if the disk does. */
 int latest_write(const char *dir, const struct log_readers *readers, const char *text, size_t len);
 
-/* False if something by that name is there that is no file, a FIFO say: another program's, which would be replaced. */
+/*
+ * False if something of that name is not a regular file, such as a FIFO: it belongs to another program, and would be
+ * replaced.
+ */
 bool latest_is_free(const char *dir);
 
-/* True if the directory is in memory (tmpfs, ramfs), where writing never waits for a disk. */
+/* True if the directory is in memory (tmpfs, ramfs), where writing never blocks on a disk. */
 bool latest_in_memory(const char *dir);
 
 #endif

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Names are parsed strictly, by formatting them again: what is not exactly ours is somebody else's file.
- */
+/* Names are parsed strictly, by formatting them again: a name with any difference is no segment of this log. */
 #include "agent/log/names.h"
 
 #include <dirent.h>
@@ -30,7 +28,7 @@ size_t names_format(const struct segment_name *name, char out[NAMES_SIZE])
 				t + 5, t + 8, t + 11, t + 14, t + 17, name->number, name->compressed ? ".zst" : "");
 }
 
-/* "20260102T030405.678Z" with the punctuation of RFC 3339 put back. */
+/* Parses "20260102T030405.678Z" by putting back the punctuation of RFC 3339. */
 static bool parse_time(const char *t, int64_t *ret_ms)
 {
 	char text[RFC3339_SIZE];
@@ -71,7 +69,7 @@ int names_compare(const struct segment_name *a, const struct segment_name *b)
 	return 0;
 }
 
-/* Keeps the list of the oldest sorted and short. */
+/* Inserts into the sorted, bounded list of the oldest segments. */
 static void oldest_insert(struct names_scan *scan, const struct segment_name *name, uint64_t bytes)
 {
 	const unsigned max = ARRAY_SIZE(scan->oldest);

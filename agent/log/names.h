@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Names of log segments: metrics-YYYYMMDDTHHMMSS.mmmZ-NNNNNN.ndjson[.zst]. The number grows with every segment, over
- * restarts too, and the time never goes back from one name to the next (a clock that does is in the lines, not in the
- * names): so plain `ls`, `cat metrics-*` and names_compare agree on the order of writing.
+ * restarts too, and the time never goes back from one name to the next (when the clock goes back, only the lines show
+ * it): so plain `ls`, `cat metrics-*` and names_compare agree on the order of writing.
  */
 #ifndef AGENT_LOG_NAMES_H
 #define AGENT_LOG_NAMES_H
@@ -28,17 +28,17 @@ bool names_parse(const char *file, struct segment_name *ret);
 /* <0, 0, >0 in the order of writing; a plain segment and its compressed twin are equal. */
 int names_compare(const struct segment_name *a, const struct segment_name *b);
 
-/* A bounded picture of a directory. */
+/* A bounded summary of a directory. */
 struct names_scan {
 	uint64_t files;		    /* segments, compressed ones included */
 	uint64_t bytes;		    /* of all of them */
 	struct segment_name newest; /* valid when files > 0 */
 	unsigned oldest_count;
-	struct segment_name oldest[32]; /* the oldest of all, in order */
+	struct segment_name oldest[32]; /* the oldest segments, in order */
 	uint64_t oldest_bytes[32];
 };
 
-/* Looks at every segment in the directory, with flat memory. 0 or -errno. Anything else there is passed over. */
+/* Examines every segment in the directory, with constant memory. 0 or -errno. Other files are ignored. */
 int names_scan_dir(int dir_fd, struct names_scan *ret);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A list of files in order, one of them open. At the end of the list the directory is looked at again: names sort in
- * the order of writing, so whatever is new comes after the last one opened.
+ * A list of files in order, one of them open. At the end of the list the directory is listed again: names sort in the
+ * order of writing, so new segments come after the last one opened.
  */
 #include "agent/log/reader.h"
 
@@ -23,21 +23,21 @@
 #include "agent/log/writer.h"
 
 #define POLL_MS 250
-/* Segments of a directory at most; more than a writer ever leaves. */
+/* Most segments of a directory; more than a writer ever leaves. */
 #define FILES_MAX 100000
 
 struct entry {
-	struct segment_name name; /* of a directory's segment */
-	const char *path;	  /* of a given file, borrowed; else NULL */
+	struct segment_name name; /* of a segment in the directory */
+	const char *path;	  /* of a given file, owned by the caller; else NULL */
 	int64_t first_ms;	  /* of a given file */
 };
 
 struct reader {
-	int dir_fd; /* -1 when files were given */
+	int dir_fd; /* -1: files were given */
 	int inotify_fd;
 	struct entry *entries;
 	size_t count, size;
-	size_t at; /* the next to open */
+	size_t at; /* index of the next to open */
 	struct source *source;
 	char file[NAMES_SIZE];
 	const char *path; /* of the open file, for the caller */
@@ -110,7 +110,7 @@ static void closedirp(DIR **dir)
 		closedir(*dir);
 }
 
-/* A segment beside its compressed twin (the writer was stopped between the two) is read once, from the plain one. */
+/* A segment and its compressed twin (the writer stopped between the two) are read once, from the plain one. */
 static void drop_twins(struct reader *r, size_t from)
 {
 	size_t kept = from;
@@ -121,7 +121,7 @@ static void drop_twins(struct reader *r, size_t from)
 	r->count = kept;
 }
 
-/* Replaces the list by the segments written after the last one opened. */
+/* Replaces the list by the segments after the last one opened. */
 static int list_refresh(struct reader *r)
 {
 	_cleanup_(closep) int fd = openat(r->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -262,20 +262,23 @@ static int entry_open(struct reader *r, const struct entry *entry, struct err *e
 	return source_open(r->dir_fd, r->file, &r->source, err);
 }
 
-/* True if nothing in the open file can be in the range. Times fall by so little within a segment that its ends tell. */
+/*
+ * True if no line of the open file is in the range, judged by its first and last line: within a segment times go back
+ * only by LOG_BACKWARDS_MS.
+ */
 static bool out_of_range(struct reader *r)
 {
 	int64_t ms;
 
 	if (r->end_ms != INT64_MAX && source_first_time(r->source, &ms) && ms - LOG_BACKWARDS_MS >= r->end_ms)
 		return true;
-	/* The newest segment of a directory may be growing. */
+	/* The newest segment of a directory may still grow. */
 	if (r->dir_fd >= 0 && r->at == r->count)
 		return false;
 	return r->begin_ms != INT64_MIN && source_last_time(r->source, &ms) && ms + LOG_BACKWARDS_MS < r->begin_ms;
 }
 
-/* The open file cannot be read on. */
+/* Gives up the open file after an error. */
 static void give_up(struct reader *r, int error)
 {
 	char words[sizeof(r->stats.why)];
@@ -293,7 +296,7 @@ static int advance(struct reader *r)
 		int rc = entry_open(r, &r->entries[r->at++], &err);
 
 		if (rc == -ENOENT)
-			continue; /* removed to keep the bound: no fault */
+			continue; /* removed by the writer to keep its bound: no error */
 		if (rc) {
 			unreadable(r, rc, err.text);
 			continue;
@@ -336,7 +339,7 @@ static bool take_line(struct reader *r, const char *text, size_t len, struct rea
 	return true;
 }
 
-/* The open file has no more for now: true if it is finished, because another follows it. */
+/* True if the open file has ended for good, because another follows it. */
 static bool finished(struct reader *r)
 {
 	if (r->dir_fd >= 0 && r->at == r->count)
@@ -377,7 +380,10 @@ int reader_next(struct reader *r, struct reader_line *ret)
 			close_source(r);
 			last_look = false;
 		} else if (finished(r)) {
-			/* A line may have been added between the end of this file and the sight of the next one. */
+			/*
+			 * A line may have been added between the end of this file and the listing that shows the next
+			 * one.
+			 */
 			last_look = true;
 		} else {
 			return 0;
@@ -403,7 +409,7 @@ struct reader_stats reader_stats(const struct reader *r)
 {
 	struct reader_stats stats = r->stats;
 
-	/* A live directory keeps its last file open. */
+	/* The last file of a live directory stays open. */
 	if (r->source)
 		stats.torn_tails += source_torn(r->source);
 	return stats;

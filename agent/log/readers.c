@@ -17,7 +17,7 @@ int log_readers_try(gid_t gid)
 	return fd < 0 || fchown(fd, (uid_t)-1, gid) < 0 ? -errno : 0;
 }
 
-/* A directory may pass its own group on to what is made in it. */
+/* Whether the file has the group: a setgid directory may pass its own group on to it. */
 static bool is_of(int fd, gid_t gid)
 {
 	struct stat st;

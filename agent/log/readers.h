@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who beside its owner may read what the agent measured: the group that may view, whatever the group of the agent's
- * own user is (for one that somebody started by hand that may be everybody's).
+ * Who may read measurements besides the owner: the viewing group, independent of the group of the agent's user (for an
+ * agent started by hand that group may contain everybody).
  */
 #ifndef AGENT_LOG_READERS_H
 #define AGENT_LOG_READERS_H
@@ -9,8 +9,8 @@
 #include <sys/types.h>
 
 enum log_readers_kind {
-	LOG_READERS_OWN,   /* the file's group, whichever that is */
-	LOG_READERS_GROUP, /* `gid`, to which each file is given */
+	LOG_READERS_OWN,   /* the file's group as it is */
+	LOG_READERS_GROUP, /* `gid`, set on each file */
 	LOG_READERS_NOBODY,
 };
 
@@ -20,12 +20,12 @@ struct log_readers {
 };
 
 /*
- * Whether files can be given to the group here: it is a group of this process, and no sandbox forbids it. 0 or -errno.
- * Nothing is left of the trial.
+ * Whether files can be given to the group: this process is a member, and no sandbox forbids it. 0 or -errno. The test
+ * file is removed.
  */
 int log_readers_try(gid_t gid);
 
-/* Gives an open file `mode`, its group's bits only where the group is that of the readers. 0 or -errno. */
+/* Sets `mode` on an open file, with the group's bits only if the group is that of the readers. 0 or -errno. */
 int log_readers_give(const struct log_readers *readers, int fd, mode_t mode);
 
 #endif

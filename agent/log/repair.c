@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reads the newest segment backwards from its end: everything after the last newline goes, and so does a last line that
- * cannot be whole (a power cut may leave zeros where bytes never reached the disk). Then the last seq is looked for
- * the same way.
+ * Reads the newest segment backwards from its end: everything after the last newline is cut off, and so is a last line
+ * that cannot be whole (a power cut may leave zeros where bytes never reached the disk). The last seq is searched the
+ * same way.
  */
 #include "agent/log/repair.h"
 
@@ -18,10 +18,10 @@
 #include "agent/log/scan.h"
 
 #define BLOCK 65536u
-/* A longer "line" is no line of ours. */
+/* A longer "line" is malformed. */
 #define LINE_MAX_BYTES (8u << 20)
 
-/* The end of a file, grown towards its beginning as needed; text[0] is at `offset`. */
+/* The end of a file, grown towards its beginning on demand; text[0] is at `offset`. */
 struct tail {
 	int fd;
 	char *text;
@@ -45,7 +45,7 @@ static int pread_whole(int fd, char *to, size_t len, uint64_t offset)
 	return 0;
 }
 
-/* Reads more in front. 0, 1 at the beginning of the file, or -errno. */
+/* Reads more bytes in front. 0, 1 at the beginning of the file, or -errno. */
 static int tail_grow(struct tail *t)
 {
 	size_t more = t->len < BLOCK ? BLOCK : t->len;
@@ -87,8 +87,8 @@ static void tail_cut(struct tail *t, size_t len)
 }
 
 /*
- * Finds the last line in what the tail holds: 1 and its place (without the newline), 0 if the file begins before it
- * does (nothing is left), or -errno. What stands after the last newline is dropped first.
+ * Finds the last line in the tail, which grows as needed: 1 and its place (without the newline), 0 if there is none, or
+ * -errno. Bytes after the last newline are dropped first.
  */
 static int tail_last_line(struct tail *t, size_t *ret_start, size_t *ret_len)
 {
@@ -105,11 +105,11 @@ static int tail_last_line(struct tail *t, size_t *ret_start, size_t *ret_len)
 				return 1;
 			}
 		} else if (t->len > BLOCK) {
-			tail_cut(t, 0); /* a stretch of nothing: no line can end in it */
+			tail_cut(t, 0); /* no newline in the whole stretch: no line ends in it */
 		}
 		rc = tail_grow(t);
 		if (rc == -EFBIG) {
-			tail_cut(t, t->len - 1); /* too long for a line: give its newline up and look on */
+			tail_cut(t, t->len - 1); /* too long for a line: drop its newline and search on */
 			rc = 0;
 		}
 		if (rc == 1) {
@@ -121,7 +121,7 @@ static int tail_last_line(struct tail *t, size_t *ret_start, size_t *ret_len)
 	}
 }
 
-/* Where the last whole line ends; `ret_scan` holds its facts (type "" if there is none). */
+/* Finds the end of the last whole line; `ret_scan` has its facts (type "" if there is none). */
 static int find_end(int fd, uint64_t size, uint64_t *ret_end, struct scan *ret_scan)
 {
 	_cleanup_(tail_done) struct tail t = { .fd = fd, .offset = size };
@@ -145,7 +145,7 @@ static int find_end(int fd, uint64_t size, uint64_t *ret_end, struct scan *ret_s
 	}
 }
 
-/* The seq of the last line that has one; 0 if none. */
+/* Finds the seq of the last line that has one; 0 if none. */
 static int find_seq(int fd, uint64_t end, uint64_t *ret_seq)
 {
 	_cleanup_(tail_done) struct tail t = { .fd = fd, .offset = end };
@@ -164,7 +164,7 @@ static int find_seq(int fd, uint64_t end, uint64_t *ret_seq)
 	return rc;
 }
 
-/* A segment we may trust and write: regular, one name, root's or ours, written by nobody else. */
+/* Opens a segment that is safe to write: a regular file with one name, of root or this user, writable by no other. */
 static int open_segment(int dir_fd, const struct segment_name *name, int flags, uint64_t *ret_size)
 {
 	char file[NAMES_SIZE];
@@ -184,7 +184,7 @@ static int open_segment(int dir_fd, const struct segment_name *name, int flags, 
 	return fd;
 }
 
-/* A segment in which only the header is left tells the seq by its first_seq, minus one. */
+/* A segment with nothing but its header: the last seq is the header's first_seq minus one. */
 static uint64_t header_seq(int fd)
 {
 	char text[1024];
@@ -225,7 +225,7 @@ static int repair_file(int dir_fd, int fd, uint64_t size, struct repair *out)
 	return rc;
 }
 
-/* One look at the newest segment. `out` starts empty. */
+/* Repairs the newest segment. `out` starts empty. */
 static int repair_newest(int dir_fd, struct repair *out)
 {
 	struct names_scan scan;
@@ -253,7 +253,10 @@ int repair_run(int dir_fd, struct repair *ret)
 	uint64_t cut = 0;
 	bool removed = false;
 
-	/* Normally one turn: only a segment that was cut off inside its header makes way for the one before. */
+	/*
+	 * Normally one pass: only when the newest segment was cut off inside its header and removed, the one before it
+	 * follows.
+	 */
 	for (;;) {
 		struct repair out = { .fd = -1, .last_wall_ms = -1 };
 		int rc = repair_newest(dir_fd, &out);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Walks over the outermost object: strings are skipped as strings, brackets only counted. Messages carry these keys
- * first, so as a rule a few dozen bytes are looked at.
+ * Walks over the outermost object: strings are skipped as strings, brackets only counted. Messages carry the three keys
+ * first, so usually a few dozen bytes are read.
  */
 #include "agent/log/scan.h"
 
@@ -19,7 +19,7 @@ static void skip_blanks(struct walk *w)
 		w->at++;
 }
 
-/* At a '"': gives what stands between the quotes, escapes not resolved. False if it does not end. */
+/* At a '"': the text between the quotes, escapes not resolved. False if the string does not end. */
 static bool take_string(struct walk *w, const char **ret, size_t *ret_len)
 {
 	const char *start = ++w->at;
@@ -35,7 +35,7 @@ static bool take_string(struct walk *w, const char **ret, size_t *ret_len)
 	return true;
 }
 
-/* Any value, up to the ',' or '}' of the object around it. */
+/* Skips any value, up to the ',' or '}' of the enclosing object. */
 static bool skip_value(struct walk *w)
 {
 	unsigned depth = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The three facts the log needs of a line, found without parsing JSON as a whole: type, timestamp and seq among the
- * keys of the outermost object. Pure and without allocation; it stops as soon as it has all three.
+ * Extracts the three fields the log needs from a line without parsing JSON as a whole: type, timestamp and seq among
+ * the keys of the outermost object. Pure and without allocation; it stops as soon as it has all three.
  */
 #ifndef AGENT_LOG_SCAN_H
 #define AGENT_LOG_SCAN_H
@@ -12,13 +12,13 @@
 
 struct scan {
 	char type[32];	 /* "" when missing or longer */
-	int64_t wall_ms; /* -1 when missing or no time */
+	int64_t wall_ms; /* -1 when missing or malformed */
 	uint64_t seq;	 /* 0 when missing */
 };
 
 /*
- * `text` is one line without its newline. False when it cannot be one of ours: not {...}, a NUL inside, no type or
- * no timestamp. The values between are not validated.
+ * `text` is one line without its newline. False when it cannot be a line of this log: not {...}, a NUL inside, no type
+ * or no timestamp. Other values are not validated.
  */
 bool scan_line(const char *text, size_t len, struct scan *ret);
 

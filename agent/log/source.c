@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A buffer that always begins at the start of a line, refilled by pread or by the decompressor. A plain file is
- * remembered by the offset of the first line not given out: at its end the rest of the buffer is forgotten and read
- * again next time, because the writer may have cut off what was there.
+ * A buffer that always begins at the start of a line, refilled by pread or by the decompressor. For a plain file the
+ * offset of the first line not returned is stored: at the end of the file the rest of the buffer is dropped and read
+ * again next time, because the writer may have cut it off.
  */
 #include "agent/log/source.h"
 
@@ -20,12 +20,12 @@
 #include "agent/log/reader.h"
 #include "agent/log/scan.h"
 
-/* The fuzzer is built with a smaller one, so that short files meet the ends of blocks too. */
+/* Fuzzers are built with a smaller block, so that short files reach block ends too. */
 #ifndef SOURCE_BLOCK
 #define SOURCE_BLOCK 65536u
 #endif
 #define BLOCK SOURCE_BLOCK
-/* Memory for a frame's window: 8 MiB is what zstd -19 uses; more is refused rather than trusted. */
+/* Memory for a frame's window: 8 MiB is what zstd -19 uses; a larger one is refused. */
 #define WINDOW_LOG_MAX 23
 
 struct source {
@@ -34,11 +34,11 @@ struct source {
 	char *in;	    /* BLOCK compressed bytes */
 	ZSTD_inBuffer input;
 	bool frame_open;
-	uint64_t offset; /* plain: of buffer[start]; compressed: of what to read next */
+	uint64_t offset; /* plain: of buffer[start]; compressed: of the next bytes to read */
 	char *buffer;
 	size_t start, len, size; /* unread: buffer[start..len) */
 	bool skipping;		 /* inside a line that is too long */
-	uint64_t skipped;	 /* bytes of it */
+	uint64_t skipped;	 /* bytes skipped of that line */
 	uint64_t produced;	 /* bytes decompressed */
 	bool torn;
 };
@@ -70,7 +70,7 @@ static ssize_t pread_retry(int fd, void *to, size_t len, uint64_t offset)
 	return got < 0 ? -errno : got;
 }
 
-/* The content says what it is, not the name: a copied file may be called anything. */
+/* Detects compression by content, not by name: a copied file may have any name. */
 static int detect(struct source *s)
 {
 	static const unsigned char magic[] = { 0x28, 0xb5, 0x2f, 0xfd };
@@ -162,7 +162,7 @@ static ssize_t fill_zstd(struct source *s)
 	return (ssize_t)out.pos;
 }
 
-/* Bytes added, 0 at the end for now, or -errno. */
+/* Bytes added, 0 at the end at present, or -errno. */
 static ssize_t fill(struct source *s)
 {
 	ssize_t got = buffer_make_room(s);
@@ -182,7 +182,7 @@ static void consume(struct source *s, size_t len)
 		s->offset += len;
 }
 
-/* No newline in what is held: more is needed, or the line is too long to be kept. */
+/* Called without a newline in the buffer: reads on, or begins to skip a line that is too long. */
 static int skip_if_too_long(struct source *s)
 {
 	size_t held = s->len - s->start;
@@ -241,7 +241,7 @@ bool source_torn(const struct source *s)
 /* ------------------------------------------------------------------------------------------------------ times */
 
 /*
- * The first whole line of ours in [from, to) that begins after a newline (or at offset 0): its place and time. 1, 0 if
+ * Finds the first valid line in [from, to) that begins after a newline (or at offset 0): its place and time. 1, 0 if
  * there is none, or -errno. Reads at most the range, in blocks.
  */
 static int probe_line(struct source *s, uint64_t from, uint64_t to, uint64_t *ret_start, int64_t *ret_ms)
@@ -252,7 +252,7 @@ static int probe_line(struct source *s, uint64_t from, uint64_t to, uint64_t *re
 	size_t len;
 	int rc = SOURCE_LINE;
 
-	if (from > 0) /* from the byte before, so that a line beginning exactly at `from` counts */
+	if (from > 0) /* from one byte before, so that a line beginning exactly at `from` counts */
 		probe.offset--;
 	for (bool first = from > 0; rc != SOURCE_END && rc >= 0; first = false) {
 		uint64_t start = probe.offset;
@@ -312,7 +312,7 @@ bool source_first_time(struct source *s, int64_t *ret_ms)
 
 	if (!s->zstd)
 		return probe_line(s, 0, (uint64_t)file_size(s), &start, ret_ms) == 1;
-	/* A compressed file is decompressed a second time for its first block; its own stream is left where it is. */
+	/* A compressed file is decompressed a second time for its first block; the stream in use is not moved. */
 	twin = calloc(1, sizeof(*twin));
 	if (!twin)
 		return false;
@@ -328,7 +328,7 @@ bool source_first_time(struct source *s, int64_t *ret_ms)
 	return false;
 }
 
-/* Time of the last line of ours that begins after `from`. */
+/* Time of the last valid line that begins after `from`. */
 static bool last_time_after(const struct source *s, uint64_t from, int64_t *ret_ms)
 {
 	struct source probe = { .fd = s->fd, .offset = from };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One file of the log as a sequence of lines, plain or .zst alike. Only whole lines are given out: what follows the
- * last newline stays unread, so that a file still being written can be asked again.
+ * One file of the log as a sequence of lines, plain or .zst. Only whole lines are returned: bytes after the last
+ * newline stay unread, so that a file still being written can be read on later.
  */
 #ifndef AGENT_LOG_SOURCE_H
 #define AGENT_LOG_SOURCE_H
@@ -15,25 +15,26 @@
 struct source;
 
 enum source_result {
-	SOURCE_END, /* no whole line for now */
+	SOURCE_END, /* no whole line at present */
 	SOURCE_LINE,
-	SOURCE_TOO_LONG, /* a line longer than READER_LINE_MAX was passed over */
+	SOURCE_TOO_LONG, /* a line longer than READER_LINE_MAX was skipped */
 };
 
-/* More of a file is not read, nor decompressed. A segment has 1 GiB at most. */
+/* Bytes of a file that are read or decompressed at most. A segment has 1 GiB at most. */
 #define SOURCE_FILE_MAX (4ULL << 30)
-/* So long a line is no line of ours nor of anybody: the file is given up. */
+/* A line longer than this, in bytes, means that the file is no log: it is given up. */
 #define SOURCE_SKIP_MAX (64ULL << 20)
 
 /*
- * Opens the file `path`, or with a dir_fd >= 0 that name in it, if guarded.h lets it pass. 0 or -errno with words.
+ * Opens the file `path`, or with dir_fd >= 0 the file of that name in it, if guarded.h permits it. 0, or -errno with
+ * the reason in `err`.
  */
 int source_open(int dir_fd, const char *path, struct source **ret, struct err *err);
 struct source *source_free(struct source *source);
 
 /*
- * Reads the next line: its text without '\n', NUL-terminated, valid until the next call. Returns enum source_result,
- * or -errno (-EBADMSG: damaged compressed data; what came before it was given out; -EFBIG: no log at all, see above).
+ * Reads the next line: its text without '\n', NUL-terminated, valid until the next call. Returns enum source_result, or
+ * -errno (-EBADMSG: damaged compressed data, after all lines before it were returned; -EFBIG: no log, see above).
  */
 int source_next(struct source *source, const char **ret_text, size_t *ret_len);
 
@@ -41,12 +42,12 @@ int source_next(struct source *source, const char **ret_text, size_t *ret_len);
 bool source_torn(const struct source *source);
 
 /*
- * Goes to the last place found by bisection where lines are still older than begin_ms; the caller drops the few that
+ * Moves to the last place found by bisection where lines are still older than begin_ms; the caller drops the few that
  * remain. A compressed file cannot be searched and is read from its beginning. 0 or -errno.
  */
 int source_seek(struct source *source, int64_t begin_ms);
 
-/* Time of the first line, or of the last whole one in a plain file; false if unknown. Does not move the reading. */
+/* Time of the first line, or of the last whole line in a plain file; false if unknown. The reading position stays. */
 bool source_first_time(struct source *source, int64_t *ret_ms);
 bool source_last_time(struct source *source, int64_t *ret_ms);
 

@@ -50,7 +50,7 @@ static void expect(struct cursor *c, char a, char b, char other)
 		c->at++;
 }
 
-/* Digits after the point; those beyond milliseconds are read and dropped. */
+/* Parses the digits of the fraction; those beyond milliseconds are dropped. */
 static unsigned fraction_ms(struct cursor *c)
 {
 	unsigned ms = 0, scale = 100;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every append first makes sure that the open segment is still the file it was (nobody deleted, truncated or replaced
- * it or its directory), which costs three stats, and begins a new one otherwise. So each call stands for itself:
- * whatever failed last time is tried again from where the directory really is.
+ * Every append first checks that the open segment is still its file (not deleted, truncated or replaced, nor its
+ * directory), which costs three stats, and begins a new segment otherwise. So calls are independent: after a failure
+ * the next call begins anew, from the real state of the directory.
  */
 #include "agent/log/writer.h"
 
@@ -18,7 +18,7 @@
 
 #include "agent/log/repair.h"
 
-/* Files of a log at most, however small they are. */
+/* Most files of a log, even if small. */
 #define FILES_MAX    65536
 #define CREATE_TRIES 100
 #define HEADER_MAX   256
@@ -42,8 +42,7 @@ static bool owner_ok(const struct stat *st)
 }
 
 /*
- * A directory in which only root, we, or (when it is sticky) the owner of an entry can put something else in our
- * place.
+ * Whether only root, this user or (in a sticky directory) the owner of an entry can replace an entry of the directory.
  */
 static bool parent_ok(const struct stat *st)
 {
@@ -79,12 +78,12 @@ static int directory_make(const struct log_readers *readers, int parent_fd, cons
 	if (mkdirat(parent_fd, name, 0700) < 0 && errno != EEXIST)
 		return -errno;
 	fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd >= 0 && log_readers_give(readers, fd, 0750) < 0) /* whatever the umask is */
+	if (fd >= 0 && log_readers_give(readers, fd, 0750) < 0) /* independent of the umask */
 		close_fd(&fd);
 	return fd < 0 ? -errno : fd;
 }
 
-/* O_NOFOLLOW: the configured directory itself must not be a link that somebody put there. */
+/* O_NOFOLLOW: the configured directory itself must not be a link. */
 static int directory_open(const struct log_readers *readers, const char *path)
 {
 	const char *name;
@@ -121,7 +120,7 @@ static bool name_is_ours(const struct writer *w, struct stat *st)
 	       st->st_ino == w->ino && st->st_nlink == 1;
 }
 
-/* Never written again. One without any line would only be litter. */
+/* Closes the segment for good. Without any line it is removed. */
 static void segment_abandon(struct writer *w)
 {
 	struct stat st;
@@ -147,7 +146,7 @@ static int segment_fsync(struct writer *w)
 		return 0;
 	}
 	rc = -errno;
-	/* After a failed fsync the kernel may have dropped the pages and calls them clean: never write here again. */
+	/* After a failed fsync the kernel may have marked lost pages as clean: this file is never written again. */
 	segment_abandon(w);
 	return rc;
 }
@@ -161,7 +160,7 @@ int writer_sync(struct writer *w, struct moment now)
 	return segment_fsync(w);
 }
 
-/* True while the open file is the one that its name stands for, with what we wrote and nothing else. */
+/* Whether the open file is still the one with its name, with exactly the bytes written here. */
 static bool segment_is_ours(const struct writer *w)
 {
 	struct stat st;
@@ -169,7 +168,7 @@ static bool segment_is_ours(const struct writer *w)
 	return name_is_ours(w, &st) && (uint64_t)st.st_size == w->size;
 }
 
-/* Writes all of it or cuts off what was written; a file that cannot be cut is given up. */
+/* Writes all bytes or cuts off those written; a file that cannot be cut is abandoned. */
 static int segment_write(struct writer *w, const char *text, size_t len)
 {
 	size_t done = 0;
@@ -222,7 +221,7 @@ static int make_room(struct writer *w, uint64_t room)
 	}
 }
 
-/* A name that sorts after all before it, even when the clock went back. */
+/* Creates a file whose name sorts after all earlier ones, even when the clock went back. */
 static int segment_create(struct writer *w, int64_t wall_ms)
 {
 	struct segment_name name = { .wall_ms = wall_ms, .number = w->newest.number };
@@ -255,7 +254,7 @@ static size_t header_format(const struct writer *w, int64_t wall_ms, uint64_t se
 				w->generation, *w->generation ? "\"," : "", seq);
 }
 
-/* A file with nothing in it helps nobody: it goes again when its header could not be written. */
+/* Begins a segment with its header; when the header cannot be written the file is removed again. */
 static int segment_begin(struct writer *w, size_t len, uint64_t seq, struct moment now)
 {
 	char header[HEADER_MAX];
@@ -283,15 +282,15 @@ static int segment_begin(struct writer *w, size_t len, uint64_t seq, struct mome
 	w->stats.segments++;
 	w->last_wall_ms = -1;
 	if (w->config.sync != LOG_SYNC_NONE)
-		fsync(w->dir_fd); /* so that the name outlives a power cut; the file itself is synced by the policy */
+		fsync(w->dir_fd); /* makes the name survive a power cut; the file itself is synced as configured */
 	return 0;
 }
 
 /* ---------------------------------------------------------------------------------------------------------- open */
 
 /*
- * Continues what the last writer left, the first time; a directory that was swapped under us only tells its newest
- * name.
+ * Continues the segment of the last writer, at the first open. When the directory was replaced meanwhile, only its
+ * newest name is taken over.
  */
 static int segment_resume(struct writer *w)
 {
@@ -318,7 +317,7 @@ static int segment_resume(struct writer *w)
 	w->size = (uint64_t)st.st_size;
 	w->lines = repair.lines;
 	w->last_wall_ms = repair.last_wall_ms;
-	/* The bound may have been lowered since. It holds two segments, so this never reaches the one just opened. */
+	/* The bound may have been lowered. It holds two segments, so the one just opened is never removed. */
 	return make_room(w, w->config.segment_bytes - w->size);
 }
 
@@ -353,8 +352,8 @@ int writer_open(struct writer *w)
 /* -------------------------------------------------------------------------------------------------------- append */
 
 /*
- * The generation of a sample (see PROTOCOL.md), which stands near its beginning: its segment's header tells it, so a
- * new one begins a new segment. False when it is the one of the line before, or there is none.
+ * Takes the generation of a sample (see PROTOCOL.md), which stands near its beginning. The segment's header contains
+ * it, so a change begins a new segment. False when it is unchanged, or there is none.
  */
 static bool take_generation(struct writer *w, const char *line, size_t len)
 {
@@ -381,7 +380,7 @@ static bool must_rotate(const struct writer *w, size_t len, int64_t wall_ms)
 	return w->last_wall_ms >= 0 && wall_ms < w->last_wall_ms - LOG_BACKWARDS_MS;
 }
 
-/* Makes sure that a segment is open in which the line fits. *ret_synced: errno of the sync of the one before. */
+/* Opens a segment in which the line fits. *ret_sync: errno of the sync of the previous one. */
 static int segment_ready(struct writer *w, size_t len, uint64_t seq, bool apart, struct moment now, int *ret_sync)
 {
 	int rc = writer_open(w);
@@ -408,7 +407,10 @@ static int append_once(struct writer *w, const char *line, size_t len, uint64_t 
 	if (rc || w->config.sync != LOG_SYNC_ALWAYS)
 		return rc;
 	w->dirty = false;
-	/* Not known to be on the disk: as far as the file still obeys, the line goes again, to be written elsewhere. */
+	/*
+	 * The line may not be on the disk: it is cut off, if that is possible, so that it can be written to another
+	 * file.
+	 */
 	if (fdatasync(w->fd) == 0) {
 		w->stats.syncs++;
 		return 0;
@@ -429,7 +431,7 @@ int writer_append(struct writer *w, const char *line, size_t len, uint64_t seq, 
 	if (len + HEADER_MAX > w->config.max_total_bytes)
 		return -EFBIG;
 	rc = append_once(w, line, len, seq, now, &sync_error);
-	/* The file may be the trouble, then a new one helps; a file that has no line yet was new. */
+	/* The file may be the cause, then a new one helps; a file without any line is new already. */
 	if (w->lines > 0 && (rc == -EIO || rc == -EFBIG)) {
 		segment_abandon(w);
 		rc = append_once(w, line, len, seq, now, &sync_error);

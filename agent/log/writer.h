@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Appends lines to the newest segment of a directory, begins a new one when a line would not fit, and keeps the total
- * under its bound. A line is in the file whole or not at all: what a failed write left is cut off again, and a file
- * that cannot be trusted any more (failed sync, failed cut, changed from outside) is never written again.
- * It blocks: it belongs into a process that may. Time is an argument.
+ * Appends lines to the newest segment of a directory, begins a new one when a line would not fit, and limits the total
+ * size. A line is in the file whole or not at all: the rest of a failed write is cut off, and a file that cannot be
+ * trusted any more (failed sync, failed cut, changed from outside) is never written again. It blocks: it belongs into a
+ * process of its own. Time is an argument.
  */
 #ifndef AGENT_LOG_WRITER_H
 #define AGENT_LOG_WRITER_H
@@ -26,7 +26,7 @@ enum log_sync {
 };
 
 #define LOG_SYNC_INTERVAL_NS (5 * NS_PER_S)
-/* A clock going back further than this begins a new segment, so that readers may bisect within one. */
+/* When the clock goes back further than this (ms) a new segment begins, so that readers may bisect within one. */
 #define LOG_BACKWARDS_MS 1000
 #define LOG_SCHEMA	 1
 #define LOG_BOOT_ID_SIZE 37
@@ -34,20 +34,20 @@ enum log_sync {
 struct writer_config {
 	char dir[PATH_MAX];
 	uint64_t segment_bytes;
-	uint64_t max_total_bytes; /* the segment being written included */
+	uint64_t max_total_bytes; /* including the segment being written */
 	enum log_sync sync;
 	char boot_id[LOG_BOOT_ID_SIZE]; /* for the header line */
-	struct log_readers readers;	/* of the directory, where it is made here, and the files */
+	struct log_readers readers;	/* of the files, and of the directory when created */
 };
 
 /* Counts since writer_init. */
 struct writer_stats {
 	uint64_t lines;		 /* written whole */
-	uint64_t bytes;		 /* of them */
+	uint64_t bytes;		 /* bytes of those lines */
 	uint64_t segments;	 /* begun */
-	uint64_t removed;	 /* segments deleted to keep the bound */
-	uint64_t syncs;		 /* fdatasync calls that succeeded */
-	uint64_t abandoned;	 /* segments given up after an error or a change from outside */
+	uint64_t removed;	 /* deleted to keep the bound */
+	uint64_t syncs;		 /* successful calls of fdatasync */
+	uint64_t abandoned;	 /* given up after an error or a change from outside */
 	uint64_t repaired_bytes; /* cut off at start */
 };
 
@@ -57,10 +57,10 @@ struct writer {
 	int dir_fd; /* -1: not open */
 	dev_t dir_dev;
 	ino_t dir_ino;
-	int fd; /* the segment, -1: none open */
+	int fd; /* of the segment; -1: none open */
 	ino_t ino;
 	char file[NAMES_SIZE];
-	char generation[17];	    /* of the last line, as it stands there; "": none */
+	char generation[17];	    /* as in the last line; "": none */
 	struct segment_name newest; /* number 0: none yet */
 	uint64_t size;
 	uint64_t lines; /* in the open segment, without its header */
@@ -71,31 +71,34 @@ struct writer {
 	uint64_t synced_ns; /* mono time of the last sync */
 };
 
-/* Prepares the struct; touches no file. */
+/* Initializes the struct; touches no file. */
 void writer_init(struct writer *writer, const struct writer_config *config);
 
 /*
- * Opens the directory (made, 0750, if it is missing and the one above is safe) and repairs what is there. Called by
- * writer_append when needed; calling it early makes last_seq known. 0 or -errno: -EPERM when directory or parent is
- * unsafe, -ENOTDIR or -ELOOP when something else is in its place.
+ * Opens the directory (created with 0750 if missing, when its parent is safe) and repairs the log. writer_append calls
+ * it when needed; calling it early makes last_seq known. 0 or -errno: -EPERM when directory or parent is unsafe,
+ * -ENOTDIR or -ELOOP when the path is no directory.
  */
 int writer_open(struct writer *writer);
 
 /*
- * Appends one line (its '\n' included). `now.wall_ms` is the line's time; seq 0 means none. 0 when the whole line is
- * in the file (and on the disk with LOG_SYNC_ALWAYS); else -errno and nothing of it is; -EFBIG when it can never
- * fit. Every call starts anew, so it recovers by itself once the cause is gone. A positive return is the errno of a
- * failed periodic sync: the line is written, but earlier ones may not be on the disk.
+ * Appends one line (with its '\n'). `now.wall_ms` is the line's time; seq 0 means none. 0: the whole line is in the
+ * file (on the disk with LOG_SYNC_ALWAYS). -errno: nothing of it is; -EFBIG: it can never fit. The next call begins
+ * anew, so the writer recovers when the cause is gone. A positive return is the errno of a failed periodic sync: the
+ * line is written, but earlier ones may not be on the disk.
  */
 int writer_append(struct writer *writer, const char *line, size_t len, uint64_t seq, struct moment now);
 
 /*
- * fdatasync if anything was written since the last one (not with LOG_SYNC_NONE). 0 or -errno; the file is then given
- * up.
+ * Calls fdatasync if anything was written since the last one (not with LOG_SYNC_NONE). 0 or -errno; the segment is then
+ * abandoned.
  */
 int writer_sync(struct writer *writer, struct moment now);
 
-/* Syncs and closes; the segment stays plain and is continued by the next writer. Accepts a struct never opened. */
+/*
+ * Syncs and closes; the segment stays plain and is continued by the next writer. Accepts a struct that was never
+ * opened.
+ */
 int writer_close(struct writer *writer, struct moment now);
 
 #endif

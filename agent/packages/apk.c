@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * apk, of Alpine: "name-version" in one word, where the version begins at the last "-" before a digit (and "-r1"
- * belongs to it).
+ * apk of Alpine prints "name-version" as one word; the version begins at the last "-" before a digit ("-r1" is part of
+ * it).
  */
 #include "agent/packages/parse.h"
 
@@ -14,7 +14,7 @@ static bool digit(char c)
 	return c >= '0' && c <= '9';
 }
 
-/* "py3-foo-1.2.3-r0": name "py3-foo", version "1.2.3-r0". False if there is no version in it. */
+/* Splits "py3-foo-1.2.3-r0" into "py3-foo" and "1.2.3-r0". False if there is no version in it. */
 static bool split(struct piece word, struct piece *name, struct piece *version)
 {
 	size_t end = word.len;
@@ -36,7 +36,7 @@ static bool split(struct piece word, struct piece *name, struct piece *version)
 	return false;
 }
 
-/* "[upgradable from: busybox-1.36.1-r1]": the version before. */
+/* "[upgradable from: busybox-1.36.1-r1]": the installed version. */
 static bool upgrade_from(struct piece rest, struct piece *ret)
 {
 	static const char mark[] = "[upgradable from: ";

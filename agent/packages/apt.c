@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * dpkg and apt: lists, simulations, records and the log. apt(8) itself warns that its output is not for programs;
- * apt-get -s, apt-cache and dpkg-query have kept theirs for decades.
+ * Parsers for dpkg and apt: lists, simulations, records and the log. apt(8) warns that its own output is not for
+ * programs; the formats of apt-get -s, apt-cache and dpkg-query have been stable for decades.
  */
 #include "agent/packages/parse.h"
 
@@ -17,9 +17,7 @@ static int oom(const struct package_list *list)
 	return list->truncated ? -ENOMEM : 0;
 }
 
-/*
- * The states of a package whose files are there, at least in part, dpkg(1). The first three are as good as installed.
- */
+/* States of a package with files present, at least in part, dpkg(1). The first three count as installed. */
 static const char *state_of(struct piece word, bool *ret_installed)
 {
 	static const char *const states[] = { "installed",	 "triggers-pending", "triggers-awaited",
@@ -35,7 +33,8 @@ static const char *state_of(struct piece word, bool *ret_installed)
 }
 
 /*
- * "half-configured install ok", "installed hold ok", "half-installed install reinstreq"; once without the latter two.
+ * Parses "half-configured install ok", "installed hold ok", "half-installed install reinstreq"; older output has the
+ * first word only.
  */
 static bool take_status(struct piece field, struct package *package)
 {
@@ -92,7 +91,7 @@ static bool bracket_cut(struct piece *text, char open, char close, struct piece 
 	return piece_cut(text, close, ret);
 }
 
-/* "name" or "name:arch". */
+/* Cuts ":arch" from "name:arch". */
 static struct piece without_architecture(struct piece name)
 {
 	const char *colon = memchr(name.at, ':', name.len);
@@ -152,7 +151,7 @@ int apt_simulation_parse(const char *text, size_t len, struct package_list *list
 	return oom(list);
 }
 
-/* The value of "Key: value" when the line is of that key. */
+/* The value of "Key: value" when the line has this key. */
 static bool value_of(struct piece line, const char *key, struct piece *ret)
 {
 	size_t len = strlen(key);
@@ -195,7 +194,7 @@ static void record_line(struct package_list *list, struct package *package, stru
 	}
 }
 
-/* Paragraphs as in deb-control(5); lines that begin with a blank continue a value that is not wanted here. */
+/* Parses paragraphs as in deb-control(5); lines that begin with a blank continue a value and are skipped. */
 int apt_records_parse(const char *text, size_t len, struct package_list *list)
 {
 	struct piece rest = { text, len }, line, value;
@@ -216,7 +215,7 @@ int apt_records_parse(const char *text, size_t len, struct package_list *list)
 	return oom(list);
 }
 
-/* "2025-06-24" and "14:36:25" in local time; -1 if they are none. */
+/* Parses "2025-06-24" and "14:36:25" as local time; seconds since 1970, or -1 when malformed. */
 static int64_t local_time(struct piece date, struct piece clock)
 {
 	char words[32];
@@ -248,10 +247,13 @@ static const char *version_text(struct package_list *texts, struct piece version
 	return piece_is(version, "<none>") ? NULL : package_list_text(texts, version.at, version.len);
 }
 
-/* Events looked back over for the one that has come to its end: dpkg unpacks many before it configures them. */
+/*
+ * How many events are searched for the event that a state completes: dpkg unpacks many packages before it configures
+ * them.
+ */
 #define LOOK_BACK 4096
 
-/* The state in which what was begun with a package has come to its end. */
+/* Whether a package in this state has completed the action. */
 static bool is_end(const char *action, struct piece state)
 {
 	if (strcmp(action, "purge") == 0)
@@ -261,10 +263,7 @@ static bool is_end(const char *action, struct piece state)
 	return piece_is(state, "installed");
 }
 
-/*
- * The last event of the package; `across`: also one that was begun for all architectures and ended with one, or the
- * other way round.
- */
+/* The last event of the package. `across`: also one of the package that changed between "all" and an architecture. */
 static struct package_event *find_event(struct package_history *history, struct piece plain, struct piece architecture,
 					bool across)
 {

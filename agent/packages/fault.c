@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * What a package manager's output says beside packages: why it failed, what it found changed, when a file was written.
- */
+/* Parsers of a package manager's other output: why it failed, what its check found, when a file was changed. */
 #include "agent/packages/parse.h"
 
 #include <stdio.h>
@@ -14,8 +12,8 @@
 #define DNF_LOCKED 200
 
 /*
- * In this order: apt without root says that it could not lock, too. All under LC_ALL=C.UTF-8, so the words hold; they
- * are those of apt 2.6, dpkg 1.21, dnf 4 and 5 and apk-tools 2.14.
+ * The order matters: apt without root reports a failed lock too. The texts are stable under LC_ALL=C.UTF-8; they are
+ * those of apt 2.6, dpkg 1.21, dnf 4 and 5 and apk-tools 2.14.
  */
 static const struct {
 	const char *words;

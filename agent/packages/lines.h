@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Text by lines and fields, without NULs to rely on: what all parsers of this folder share. */
+/* Cuts text into lines and fields without relying on NULs; shared by the parsers of this folder. */
 #ifndef AGENT_PACKAGES_LINES_H
 #define AGENT_PACKAGES_LINES_H
 
@@ -14,8 +14,8 @@ struct piece {
 };
 
 /*
- * Takes the next piece up to `end` from *text into *ret, which is another; false when nothing is left. The last one
- * needs no `end`.
+ * Cuts the next piece up to `end` from *text into *ret (a different variable); false when nothing is left. The last
+ * piece needs no `end`.
  */
 static inline bool piece_cut(struct piece *text, char end, struct piece *ret)
 {
@@ -31,7 +31,7 @@ static inline bool piece_cut(struct piece *text, char end, struct piece *ret)
 	return true;
 }
 
-/* The next line without its end; a last line that is not ended is one too. */
+/* Cuts the next line, without its newline; the last line needs none. */
 static inline bool line_cut(struct piece *text, struct piece *ret)
 {
 	if (!piece_cut(text, '\n', ret))
@@ -41,7 +41,7 @@ static inline bool line_cut(struct piece *text, struct piece *ret)
 	return true;
 }
 
-/* The next word between blanks; false when there is none. */
+/* Cuts the next word between blanks; false when there is none. */
 static inline bool word_cut(struct piece *text, struct piece *ret)
 {
 	while (text->len && (*text->at == ' ' || *text->at == '\t')) {

@@ -9,10 +9,10 @@
 #include <infiniservice/cleanup.h>
 
 /*
- * Questions are asked with Debug::NoLocking, since a lock would need root and would fail while another apt runs.
- * Changes never wait for a lock: they fail at once, and the host may try again. A name that is no package's is no
- * pattern either (Pattern-Only leaves those of apt-patterns(7), which no name begins like): "lib." would be a regular
- * expression else, and match half of the guest.
+ * Queries use Debug::NoLocking, since a lock would need root and fail while another apt runs. Changes never wait for a
+ * lock: they fail at once, and the host may try again. Pattern-Only: a name without a package must not be read as a
+ * regular expression ("lib." would match half of the guest); patterns of apt-patterns(7) stay, and no valid name begins
+ * like one.
  */
 #define APT_ASK "apt-get", "-s", "-q", "-o", "Debug::NoLocking=1", "-o", "APT::Get::Show-User-Simulation-Note=false"
 #define APT_DO                                                                                                         \
@@ -21,8 +21,8 @@
 #define ARGV(...) ((const char *const[]){ __VA_ARGS__, NULL })
 
 /*
- * dnf asks its repositories only in changes; questions use the cache that the system keeps (-C), as dnf(8) says of
- * other users.
+ * dnf contacts its repositories only for changes; queries use the system's cache (-C), as dnf(8) describes for other
+ * users.
  */
 #define DNF_ASK "dnf", "-q", "-C"
 #define DNF_DO	"dnf", "-y", "-q", "--setopt=exit_on_lock=True"
@@ -50,7 +50,8 @@ static const struct package_manager managers[] = {
 			[PACKAGE_SOURCES] = { .argv = ARGV("apt-get", "-q", "-o", "Debug::NoLocking=1", "--print-uris", "update"), .sources = apt_sources_parse },
 			[PACKAGE_LISTS] = { .argv = ARGV("find", "/var/lib/apt/lists", "-maxdepth", "1", "-xtype", "f", "-printf", "%f\\n"), .sources = apt_lists_parse },
 			/*
-			 * Without Error-Mode it ends with 0 whatever it reached; versions before 2.1.8 do not know it, and are told by their words.
+			 * Without Error-Mode the exit code is always 0; versions before 2.1.8 do not know it, and their
+			 * output is parsed instead.
 			 */
 			[PACKAGE_REFRESH] = { .argv = ARGV("apt-get", "-q", "-o", "DPkg::Lock::Timeout=0", "-o", "APT::Update::Error-Mode=any", "update"),
 					      .sources = apt_refresh_parse },
@@ -80,7 +81,7 @@ static const struct package_manager managers[] = {
 			[PACKAGE_CHECK] = { .argv = ARGV(DNF_ASK, "check") },
 			[PACKAGE_SOURCES] = { .argv = ARGV(DNF_ASK, "repolist", "--enabled"), .sources = dnf_sources_parse },
 			[PACKAGE_LISTS] = { .argv = ARGV(DNF_ASK, "--setopt=*.skip_if_unavailable=1", "repoinfo", "--enabled"), .sources = dnf_lists_parse },
-			/* Not quiet: of a repository that may be skipped it says only then that it was. */
+			/* Not quiet: only then dnf reports that it skipped a repository. */
 			[PACKAGE_REFRESH] = { .argv = ARGV("dnf", "-y", "--setopt=exit_on_lock=True", "makecache"), .sources = dnf_refresh_parse },
 			[PACKAGE_INSTALL] = { .argv = ARGV(DNF_DO, "install", "--") },
 			[PACKAGE_REMOVE] = { .argv = ARGV(DNF_DO, "remove", "--") },
@@ -113,7 +114,7 @@ const struct package_manager *package_manager_at(size_t index)
 	return index < ARRAY_SIZE(managers) ? &managers[index] : NULL;
 }
 
-/* ":amd64" behind a name of dpkg's; "any" and "all" are none. */
+/* Whether `text` is an architecture as in ":amd64" behind a dpkg name; "any" and "all" are not. */
 static bool is_architecture(const char *text)
 {
 	size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-");
@@ -122,7 +123,7 @@ static bool is_architecture(const char *text)
 	       strcmp(text, "all") != 0;
 }
 
-/* "~" begins a version for apk and a pattern for apt, and ":" an epoch for rpm: they are in no package's name. */
+/* "~" begins a version for apk and a pattern for apt, and ":" an epoch for rpm: no package has them in its name. */
 bool package_manager_takes(const struct package_manager *manager, const char *name)
 {
 	size_t len = strcspn(name, ":~");

@@ -9,10 +9,7 @@
 
 #define CHUNK_SIZE 32768
 
-/*
- * What this program was built for, as dpkg, rpm and apk call it: the guest's own architecture, of which there is always
- * one.
- */
+/* Names of the guest's own architecture in dpkg, rpm and apk: that of this program. */
 static const char *const own_architectures[] = {
 #if defined(__x86_64__)
 	"amd64",
@@ -116,7 +113,7 @@ void package_list_sort(struct package_list *list)
 		qsort(list->rows, list->count, sizeof(*list->rows), compare);
 }
 
-/* The first row whose name is not below `name`. */
+/* The index of the first row whose name is not less than `name`. */
 static size_t lower_bound(const struct package_list *list, const char *name)
 {
 	size_t low = 0, high = list->count;
@@ -155,7 +152,9 @@ static bool is_own(const struct package *row)
 	return false;
 }
 
-/* The row that stands for a name in such a change: the one for all architectures, or of the others the guest's own. */
+/*
+ * The row that represents a name in such a change: the one for all architectures, or else the one for the guest's own.
+ */
 static struct package *representative(const struct package_list *list, const char *name, bool for_all)
 {
 	struct package *found = NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * rpm and dnf. The formats asked for are our own (parse.h), so versions 4 and 5 of dnf say the same; version 4 ends
- * each record with a newline of its own, which leaves empty lines behind.
+ * Parsers for rpm and dnf. The formats are set by the queries (parse.h), so dnf 4 and 5 print the same; version 4 adds
+ * a newline to each record, which leaves empty lines.
  */
 #include "agent/packages/parse.h"
 
@@ -14,7 +14,7 @@
 
 #include "agent/packages/lines.h"
 
-/* rpm says "(none)" for what a package does not have. */
+/* rpm prints "(none)" for a missing value. */
 static const char *text_of(struct package_list *list, struct piece field)
 {
 	return piece_is(field, "(none)") ? NULL : package_list_text(list, field.at, field.len);
@@ -35,7 +35,7 @@ int rpm_list_parse(const char *text, size_t len, struct package_list *list)
 	while (line_cut(&rest, &line)) {
 		struct package *package;
 
-		/* keys that signed packages, not packages */
+		/* gpg-pubkey: keys that sign packages, not packages */
 		if (!fields_cut(line, field, ARRAY_SIZE(field)) || !field[0].len || piece_is(field[0], "gpg-pubkey"))
 			continue;
 		package = package_list_add(list);
@@ -86,7 +86,7 @@ static bool is_text(struct piece piece, const char *text)
 	return text && piece_is(piece, text);
 }
 
-/* "bash-5.2.26-1.fc39.x86_64", with the epoch before the version or, as dnf 5 and old ones print it, without. */
+/* "bash-5.2.26-1.fc39.x86_64", with the epoch before the version or (dnf 5 and old versions) without. */
 struct nevra {
 	struct piece name, version, architecture; /* version: EPOCH:VERSION-RELEASE */
 };
@@ -144,7 +144,7 @@ int dnf_security_parse(const char *text, size_t len, struct package_list *list)
 
 static const struct {
 	const char *word, *action;
-	bool before; /* what was there before: told of a change that has its line already */
+	bool before; /* the line has the replaced version; the change has a line of its own before */
 } verbs[] = {
 	{ "Installed:", "install", false }, { "Reinstall:", "install", false }, { "Upgrade:", "upgrade", false },
 	{ "Downgrade:", "upgrade", false }, { "Erase:", "remove", false },	{ "Obsoleted:", "remove", false },
@@ -171,7 +171,7 @@ static int64_t log_time(struct piece word)
 	return (int64_t)timegm(&tm) - (sign == '-' ? -1 : 1) * (hours * 3600 + minutes * 60);
 }
 
-/* The change that a line about the version before belongs to: the last of that name which has none yet. */
+/* The change that a line with a replaced version belongs to: the last of that name without one. */
 static struct package_event *find_change(struct package_history *history, const struct nevra *nevra)
 {
 	for (size_t i = history->count; i-- > 0;)
@@ -189,7 +189,7 @@ static int add_change(struct package_history *history, const char *action, int64
 		return -ENOMEM;
 	event->action = action;
 	event->time_s = time_s;
-	event->done = true; /* written after the fact */
+	event->done = true; /* lines are written after the change */
 	event->name = package_list_text(&history->texts, nevra->name.at, nevra->name.len);
 	event->architecture = package_list_text(&history->texts, nevra->architecture.at, nevra->architecture.len);
 	if (strcmp(action, "remove") == 0)

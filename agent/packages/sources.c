@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What apt, dnf and apk print of their repositories; see sources.h. */
+/* Parsers for what apt, dnf and apk print about repositories; see sources.h. */
 #include "agent/packages/sources.h"
 
 #include <stdint.h>
@@ -45,7 +45,7 @@ void package_sources_succeeded(struct package_sources *sources)
 		sources->list[i].missing = false;
 }
 
-/* "http://user:password@host/path" without what stands before the host: a name is told and written down. */
+/* Copies "http://user:password@host/path" without user and password: the name is reported and logged. */
 static void copy_name(char *out, size_t size, struct piece name)
 {
 	const char *scheme = name.len ? memmem(name.at, name.len, "://", 3) : NULL;
@@ -61,7 +61,7 @@ static void copy_name(char *out, size_t size, struct piece name)
 	}
 	snprintf(out, size, "%.*s%.*s", scheme ? (int)(scheme + 3 - name.at) : 0, name.at,
 		 (int)(rest.len < size ? rest.len : size), rest.at);
-	/* It comes from a file of the guest and goes to a screen. */
+	/* It comes from a file of the guest and may be shown on a terminal: control characters are replaced. */
 	for (char *at = out; *at; at++)
 		if ((unsigned char)*at < 0x20 || *at == 0x7f)
 			*at = '?';
@@ -89,7 +89,7 @@ static struct package_source *take(struct package_sources *sources, struct piece
 	return source;
 }
 
-/* What stands between two quotes behind `words`; false if that is not in the line. */
+/* The text between two quotes that follows `words`; false if the line has none. */
 static bool quoted_behind(struct piece line, const char *words, char quote, struct piece *ret)
 {
 	const char *at = line.len ? memmem(line.at, line.len, words, strlen(words)) : NULL;
@@ -107,7 +107,7 @@ static bool quoted_behind(struct piece line, const char *words, char quote, stru
  * ---------------------------------------------------------------------------------------------------------------- apt
  */
 
-/* "http://deb.debian.org/debian bookworm" of the words that follow. */
+/* The source "http://deb.debian.org/debian bookworm" in the words of the line. */
 static bool source_of(struct piece line, struct piece *ret)
 {
 	struct piece url, suite;
@@ -116,14 +116,14 @@ static bool source_of(struct piece line, struct piece *ret)
 	if (!word_cut(&line, &url) || !word_cut(&line, &suite))
 		return false;
 	slash = memchr(suite.at, '/', suite.len);
-	/* "bookworm/main" is a part of "bookworm"; "./" is a source that has no parts. */
+	/* "bookworm/main" is a component of "bookworm"; "./" is a source without components. */
 	if (slash && slash > suite.at && *suite.at != '.' && suite.at[suite.len - 1] != '/')
 		suite.len = (size_t)(slash - suite.at);
 	*ret = (struct piece){ url.at, (size_t)(suite.at + suite.len - url.at) };
 	return true;
 }
 
-/* Items of a refresh whose last try has failed; an item is the number behind "Err:" and belongs to one source. */
+/* Items of a refresh whose last attempt failed; an item is the number behind "Err:" and belongs to one source. */
 struct failed_items {
 	struct {
 		uint64_t number;
@@ -142,7 +142,7 @@ static void forget_item(struct failed_items *failed, uint64_t number, const stru
 	failed->count = kept;
 }
 
-/* More of them than are followed are taken for failures at once. */
+/* Beyond the size of the list an item counts as failed at once. */
 static void add_item(struct failed_items *failed, uint64_t number, struct package_source *source)
 {
 	if (!source)
@@ -155,7 +155,9 @@ static void add_item(struct failed_items *failed, uint64_t number, struct packag
 	failed->list[failed->count++].source = source;
 }
 
-/* "Err:3 http://…": the word before the colon is one of those of an item, and the number behind it says which. */
+/*
+ * Parses the beginning of an item's line such as "Err:3 http://…": whether the attempt failed, and the item's number.
+ */
 static bool item_of(struct piece word, bool *ret_failed, uint64_t *ret_number)
 {
 	static const char *const words[] = { "Err:", "Hit:", "Get:", "Ign:" };
@@ -172,7 +174,10 @@ static bool item_of(struct piece word, bool *ret_failed, uint64_t *ret_number)
 	return false;
 }
 
-/* "W: The repository … is not signed" is said of what the guest's own settings allow, and its lists are there. */
+/*
+ * Whether the line says that lists are missing. "W: The repository … is not signed" does not: the guest's settings
+ * permit that, and its lists were fetched.
+ */
 static bool says_that_not_all_came(struct piece line)
 {
 	return piece_starts(line, "E: ") || piece_starts(line, "W: Failed to fetch ") ||
@@ -184,8 +189,8 @@ static bool says_that_not_all_came(struct piece line)
  * Err:3 http://127.0.0.1:9/debian bookworm InRelease
  * E: The repository 'file:/srv/x ./ Release' is not signed.
  *
- * Of a file: repository each form of a list that it may have is tried, and those that are not there are "Err:", then
- * "Get:" of the next form or "Ign:" of the last: only how the last try of an item ended counts.
+ * For a file: repository each possible form of a list is tried, and missing ones are "Err:", followed by "Get:" of the
+ * next form or "Ign:" of the last: only the last attempt for an item counts.
  */
 void apt_refresh_parse(const char *text, size_t len, struct package_sources *sources)
 {
@@ -238,8 +243,8 @@ void apt_sources_parse(const char *text, size_t len, struct package_sources *sou
 }
 
 /*
- * deb.debian.org_debian_dists_bookworm_InRelease, a name a line; the part that all lists of a source begin with is its
- * key.
+ * One file name a line, such as deb.debian.org_debian_dists_bookworm_InRelease. A source's key is the common beginning
+ * of the names of its lists.
  */
 void apt_lists_parse(const char *text, size_t len, struct package_sources *sources)
 {
@@ -272,7 +277,7 @@ void dnf_refresh_parse(const char *text, size_t len, struct package_sources *sou
 		}
 }
 
-/* The first word of each line behind the head "repo id   repo name". */
+/* The first word of each line after the header "repo id   repo name". */
 void dnf_sources_parse(const char *text, size_t len, struct package_sources *sources)
 {
 	struct piece all = { text, len }, line, name;
@@ -285,7 +290,7 @@ void dnf_sources_parse(const char *text, size_t len, struct package_sources *sou
 	}
 }
 
-/* "Repo-id            : good"; version 5 says "Repo ID" */
+/* "Repo-id            : good"; version 5 prints "Repo ID" */
 void dnf_lists_parse(const char *text, size_t len, struct package_sources *sources)
 {
 	struct piece all = { text, len }, line, word;
@@ -310,9 +315,11 @@ void dnf_lists_parse(const char *text, size_t len, struct package_sources *sourc
  */
 
 /*
- * WARNING: fetching https://dl-cdn.alpinelinux.org/alpine/v3.20/main: network error (check Internet connection and
- * firewall) WARNING: opening from cache https://dl-cdn.alpinelinux.org/alpine/v3.20/main: No such file or directory 2
- * unavailable, 0 stale; 0 distinct packages available
+ * For example:
+ *
+ *	WARNING: fetching https://dl-cdn.alpinelinux.org/alpine/v3.20/main: network error (check Internet …)
+ *	WARNING: opening from cache https://dl-cdn.alpinelinux.org/alpine/v3.20/main: No such file or directory
+ *	2 unavailable, 0 stale; 0 distinct packages available
  */
 void apk_refresh_parse(const char *text, size_t len, struct package_sources *sources)
 {

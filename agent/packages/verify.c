@@ -19,7 +19,7 @@ static void skip_blanks(struct piece *text)
 	}
 }
 
-/* "/etc/ssl/private/key (Permission denied)": dpkg says so of what it may not look at. */
+/* Cuts the reason from "/etc/ssl/private/key (Permission denied)", as dpkg prints it for unreadable files. */
 static bool cut_reason(struct piece *path)
 {
 	static const char reason[] = " (Permission denied)";
@@ -79,7 +79,7 @@ const char *verify_kind_name(enum verify_kind kind)
 	return names[kind];
 }
 
-/* dpkg reads only such names below dpkg.cfg.d, as run-parts(8) does: no backups of editors. */
+/* dpkg reads only such names below dpkg.cfg.d, as run-parts(8) does: no editor backups. */
 static bool is_read(struct piece file)
 {
 	const char *slash = file.len ? memrchr(file.at, '/', file.len) : NULL;
@@ -94,7 +94,7 @@ static bool is_read(struct piece file)
 	return name.len > 0;
 }
 
-/* "path-exclude=GLOB", "path-exclude GLOB", and the glob perhaps in quotes. */
+/* Parses "path-exclude=GLOB" or "path-exclude GLOB", the glob possibly in quotes. */
 static bool rule_cut(struct piece line, bool *ret_exclude, struct piece *ret_glob)
 {
 	*ret_exclude = piece_starts(line, "path-exclude");
@@ -116,7 +116,7 @@ static bool rule_cut(struct piece line, bool *ret_exclude, struct piece *ret_glo
 	return line.len > 0;
 }
 
-/* Up to the first character that may stand for others. */
+/* The length of the glob before its first wildcard or escape. */
 static size_t literal_len(const char *glob)
 {
 	return strcspn(glob, "*?[\\");
@@ -157,7 +157,7 @@ void verify_rules_done(struct verify_rules *rules)
 	*rules = (struct verify_rules){ .count = 0 };
 }
 
-/* The last rule that fits counts. Most are about other folders, which their literal beginning tells. */
+/* The last matching rule wins. The literal beginning is compared first, which excludes most rules. */
 static bool is_excluded(const struct verify_line *file, const struct verify_rules *rules)
 {
 	char path[PATH_MAX];
@@ -175,7 +175,7 @@ static bool is_excluded(const struct verify_line *file, const struct verify_rule
 	return false;
 }
 
-/* Nothing of it differs but the time. */
+/* Whether only the modification time differs. */
 static bool is_of_another_time(const struct verify_line *line)
 {
 	bool other = memchr(line->flags, 'T', line->flags_len) != NULL;

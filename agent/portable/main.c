@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The portable program is both: the executor when it is called by that name, else the agent, which starts itself as
- * one. Whoever starts it by its true path, as PID 1 does for a command's unit, says with a verb which it is to be; the
- * agent takes options alone.
+ * The portable program is agent and executor in one: called as infiniservice-exec it is the executor, otherwise the
+ * agent, which starts itself under that name. PID 1 starts it by its real path for a command's unit; then a verb as
+ * first argument selects the executor, since the agent has options only.
  */
 #include <string.h>
 

@@ -6,7 +6,7 @@
 
 #define NAMES "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-"
 
-/* Of letters, digits and hyphens (and `more`), not beginning with a hyphen or a dot. */
+/* Letters, digits, hyphens and the characters of `more`, not beginning with a hyphen or a dot. */
 static bool is_name(const char *text, const char *more, size_t max)
 {
 	char allowed[sizeof(NAMES) + 8];
@@ -16,7 +16,10 @@ static bool is_name(const char *text, const char *more, size_t max)
 	return len > 0 && len <= max && *text != '-' && *text != '.' && strspn(text, allowed) == len;
 }
 
-/* Any text of one line: what begins with a hyphen is an option to nobody, since it stands behind a "=". */
+/*
+ * Any text without control characters. It may begin with a hyphen: realm gets it behind a "=" or on stdin, never as an
+ * option.
+ */
 static bool is_line(const char *text, size_t max)
 {
 	size_t len = strnlen(text, max + 1);

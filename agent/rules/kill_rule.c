@@ -12,7 +12,7 @@ static bool in_range(const struct tm *tm)
 	       tm->tm_hour < 24 && tm->tm_min < 60 && tm->tm_sec <= 60;
 }
 
-/* ".678": any number of digits, of which three count. Returns what follows, or NULL. */
+/* Parses a fraction such as ".678": any number of digits, of which three count. The rest of the text, or NULL. */
 static const char *parse_fraction(const char *text, int64_t *ret_ms)
 {
 	int64_t ms = 0, unit = 100;

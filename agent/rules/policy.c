@@ -14,7 +14,7 @@ const char *policy_group_name(enum policy_group group)
 	return names[group];
 }
 
-/* Case matters, as in the protocol. */
+/* Whether the list has the action or its group; names are case-sensitive, as in the protocol. */
 static bool listed(char *const *list, const char *action, enum policy_group group)
 {
 	for (; list && *list; list++)
@@ -41,7 +41,7 @@ bool policy_user(const char *configured, const char *wanted, const char **ret)
 {
 	bool set = configured && *configured, wants = wanted && *wanted;
 
-	/* A preset of the host's names nobody: it stands for whoever has the rights here. */
+	/* These presets of hosts are no user names: they mean commands.run_as, or root where that is not set. */
 	if (wants && (strcasecmp(wanted, "system") == 0 || strcasecmp(wanted, "administrator") == 0))
 		wanted = set ? configured : "root";
 	if (set && wants && strcmp(configured, wanted) != 0)

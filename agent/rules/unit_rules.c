@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The table of units that are not controlled, and how a unit is held against it; see unit_rules.h, systemd.unit(5),
- * systemd.special(7).
+ * The table of units that may not be controlled, and how a unit is matched against it; see unit_rules.h,
+ * systemd.unit(5), systemd.special(7).
  */
 #include "agent/rules/unit_rules.h"
 
@@ -12,10 +12,7 @@
 
 #include <infiniservice/cleanup.h>
 
-/*
- * What follows from a class: of those that are harmful to be started at all also a unit that pulls one of them in is
- * refused.
- */
+/* Reasons for denying a unit. `harmful`: a unit that pulls in one of this class is denied too. */
 enum class { CLASS_OWN, CLASS_SHELL, CLASS_SESSION, CLASS_MACHINE, CLASS_POWER, CLASS_KERNEL, CLASS_SYSTEM };
 
 static const struct {
@@ -31,14 +28,14 @@ static const struct {
 	[CLASS_SYSTEM] = { "it changes what the system is made of", true },
 };
 
-/* The suffix is open: a socket, timer or path of that name is there for the service. */
+/* Patterns of unit names, mostly for any suffix: a socket, timer or path of that name starts the service. */
 static const struct {
 	const char *pattern;
 	enum class class;
 } table[] = {
 	{ "infiniservice*", CLASS_OWN },
 	{ "infinihost*", CLASS_OWN },
-	/* root without a password, mostly */
+	/* mostly a root shell without a password */
 	{ "debug-shell[.@]*", CLASS_SHELL },
 	{ "rescue[.@]*", CLASS_SHELL },
 	{ "emergency[.@]*", CLASS_SHELL },
@@ -60,8 +57,8 @@ static const struct {
 	{ "kbrequest.*", CLASS_SESSION },
 	{ "kmscon[.@]*", CLASS_SESSION },
 	/*
-	 * A terminal in a browser, a login in clear words or a desktop over the network: what else is a network
-	 * service, ssh above all, asks whom it lets in and is an ordinary unit.
+	 * A terminal in a browser, an unencrypted login or a remote desktop. Other network services, ssh above all,
+	 * authenticate their clients and are ordinary units.
 	 */
 	{ "ttyd[.@]*", CLASS_SESSION },
 	{ "gotty[.@]*", CLASS_SESSION },
@@ -90,7 +87,7 @@ static const struct {
 	{ "kmsconvt@*", CLASS_SESSION },
 	{ "autologin[.@]*", CLASS_SESSION },
 	{ "login@*", CLASS_SESSION },
-	/* the login screens, and what starts a desktop without one */
+	/* login screens, and units that start a desktop without one */
 	{ "display-manager.*", CLASS_SESSION },
 	{ "gdm.*", CLASS_SESSION },
 	{ "gdm3.*", CLASS_SESSION },
@@ -164,7 +161,7 @@ static const struct {
 	{ "sleep.target", CLASS_POWER },
 	{ "selinux-autorelabel*", CLASS_POWER },
 	{ "bootc-fetch-apply-updates.*", CLASS_POWER },
-	/* poweroff, reboot, halt and the like, as services of each kind and as targets: unit_name_is_power */
+	/* units that turn the machine off, reboot or suspend it are matched by unit_name_is_power */
 };
 
 #define ESCAPED_WORDS "the instance of a template has an escape (\\xHH) in its name"
@@ -179,7 +176,7 @@ bool unit_rules_at(size_t i, const char **pattern, const char **words)
 	return true;
 }
 
-/* -1: none. A backslash is part of a name, not an escape of the pattern. */
+/* The class that denies the name, or -1. A backslash is part of a unit name, not an escape of the pattern. */
 static int class_of(const char *name)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
@@ -188,7 +185,9 @@ static int class_of(const char *name)
 	return unit_name_is_power(name) ? CLASS_POWER : -1;
 }
 
-/* What an escape stands for is chosen by whoever names the instance, and where the unit puts it nobody here knows. */
+/*
+ * The host chooses what an escape in an instance name stands for, and where the unit uses it is unknown here: denied.
+ */
 static bool is_escaped_instance(const char *name)
 {
 	const char *at = strchr(name, '@');
@@ -227,13 +226,12 @@ const char *unit_rules_deny(const char *name, char *const *more)
 }
 
 /*
- * ------------------------------------------------------------------------------------------------ what PID 1 says of
- * it
+ * ------------------------------------------------------------------------------------------------ properties of a unit
  */
 
 /*
- * Lists of units in the properties of one, see org.freedesktop.systemd1(5). Those that its start starts, its failure
- * too; those that are stopped along with it; and its names.
+ * How a unit in a property of the judged unit is related to it, see org.freedesktop.systemd1(5): another of its names;
+ * a unit that it triggers; one started with it or at its end; one stopped by its start or stop.
  */
 enum relation { RELATION_NAME, RELATION_TRIGGER, RELATION_PULLS_IN, RELATION_TAKES_ALONG };
 
@@ -272,7 +270,9 @@ static const char *deny_by_relation(enum relation relation, const char *other, c
 	case RELATION_TAKES_ALONG:
 		if (class == CLASS_OWN)
 			return classes[class].words;
-		/* Every unit conflicts with shutdown.target: a pattern for that must not deny all of them. */
+		/*
+		 * Every unit conflicts with shutdown.target: an owner's pattern matching that must not deny all units.
+		 */
 		return strcmp(unit_name_suffix(other), ".target") == 0 ? NULL : owner_words(other, more);
 	}
 	return NULL;
@@ -355,8 +355,7 @@ int unit_facts_read(sd_bus_message *reply, char *const *more, struct unit_facts 
 }
 
 /*
- * ------------------------------------------------------------------------------------------------------------ the
- * words
+ * -------------------------------------------------------------------------------------------------------------- errors
  */
 
 const char *unit_name_error(const char *name, char *const *more, char words[UNIT_RULES_WORDS_SIZE])

@@ -17,7 +17,7 @@
 #include "agent/runner/protocol.h"
 
 #define NOTE_MAX (8u << 20)
-#define CUT_STEP 65536 /* a hole is worth a call when it has grown by this much */
+#define CUT_STEP 65536 /* bytes by which a hole has to grow to be worth a call */
 
 #define NOTE DETACHED_FILES
 
@@ -30,7 +30,10 @@ static void name_of(char out[64], const char *unit, int ending)
 	snprintf(out, 64, DETACHED_FILES_PREFIX "%s.%s", unit, endings[ending]);
 }
 
-/* Only what we or root have put there; a link planted in its place leads nowhere. */
+/*
+ * Opens one of the run's files. Only the agent's user and root can create files in the directory; a symbolic link is
+ * not followed.
+ */
 static int open_file(int dir_fd, const char *unit, int ending, int flags)
 {
 	char name[64];
@@ -129,7 +132,10 @@ uint64_t detached_files_size(const struct detached_files *files, int stream)
 	return files->files[stream] < 0 || fstat(files->files[stream], &st) < 0 ? 0 : (uint64_t)st.st_size;
 }
 
-/* The size stays: the writer goes on where it was, and so do we. A file system without holes keeps it all. */
+/*
+ * The file's size stays the same, so the offsets of writer and reader stay valid. On a file system without holes
+ * nothing is freed.
+ */
 void detached_files_cut(struct detached_files *files, int stream, uint64_t from, uint64_t to)
 {
 	if (files->cut[stream] < from)
@@ -166,7 +172,7 @@ enum detached_state detached_files_state(const struct detached_files *files, str
 
 	if (fd < 0)
 		return DETACHED_LOST;
-	/* The lock first: the record is written before that is free. */
+	/* The lock is read first: the launcher writes the record before it releases the lock. */
 	held = flock(fd, LOCK_SH | LOCK_NB) < 0;
 	if (!held)
 		flock(fd, LOCK_UN);
@@ -186,7 +192,7 @@ void detached_files_remove(int dir_fd, const char *unit)
 	}
 }
 
-/* The unit that a file belongs to; false for a file that is none of these. */
+/* The unit that a file name belongs to; false: it is no file of a detached run. */
 static bool unit_of(const char *name, char unit[RUNNER_UNIT_SIZE])
 {
 	size_t prefix = strlen(DETACHED_FILES_PREFIX), len;

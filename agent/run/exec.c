@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Requests and the life of the whole; see exec.h and exec_private.h. */
+/* Takes requests, creates and frees the executor handle; see exec.h and exec_private.h. */
 #include "agent/run/exec_private.h"
 
 #include <errno.h>
@@ -13,7 +13,7 @@
 #include <infiniservice/cleanup.h>
 
 #define OUTPUT_DEFAULT (256 * 1024)
-#define OOM_SCORE_ADJ  500 /* when memory runs out a command goes before the agent */
+#define OOM_SCORE_ADJ  500 /* when memory runs out the kernel kills a command before the agent */
 
 static int64_t run_build(const struct exec_job *job, const struct exec_request *r, char *packed, size_t size)
 {
@@ -109,7 +109,10 @@ int exec_detached_dir(struct exec *exec)
 	return exec->detached_dir;
 }
 
-/* One whose files are gone is found to be lost at the first look. */
+/*
+ * Opens or creates the files of a detached run. Attaching to missing files is no error here: the first look finds the
+ * run lost.
+ */
 static int files_make(struct exec_job *job, const struct exec_request *r)
 {
 	int dir_fd;
@@ -187,7 +190,7 @@ int exec_start(struct exec *exec, const struct exec_request *request, const stru
 	*ret = TAKE_PTR(job);
 	if (request->attach)
 		return 0;
-	/* When that fails the retry timer is set, and the job's limit counts. */
+	/* On failure the retry timer is set, and the job's time limit applies. */
 	if (exec_warm(exec) < 0 && !ev_is_active(&exec->retry))
 		exec_link_retry(exec);
 	exec_link_send(exec);
@@ -216,7 +219,7 @@ void exec_cancel(struct exec_job *job, uint64_t grace_ns)
 		return;
 	job->outcome.cancelled = true;
 	exec_link_cancel(job, kill_ns);
-	/* Never sent: nothing to wait for, but `done` is called from the loop only. */
+	/* A job that was never sent ends now, but through its timer: `done` is called from the loop only. */
 	exec_job_limit(job, job->state == JOB_UNSENT ? now : exec_job_last(job));
 }
 
@@ -230,7 +233,7 @@ void exec_stop(struct exec *exec, uint64_t grace_ns)
 	exec->stopping = true;
 }
 
-/* ---------------------------------------- life */
+/* ---------------------------------------- start and end */
 
 struct exec *exec_new(struct ev_loop *loop, const struct exec_config *config)
 {

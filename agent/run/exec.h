@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Commands as the agent sees them: a request goes to the executor process (agent/executor/, program
- * infiniservice-exec), the pipes of the command come back and are drained here, capped, and `done` is called exactly
- * once: when the command has exited and its pipes are at their end (or 200 ms later, when a daemon it left holds
- * them), at kill_ns + 100 ms at the latest whatever the command does, or when the executor is lost.
+ * Commands as the agent sees them: a request is sent to the runner or executor (program infiniservice-exec), which
+ * returns the pipes of the command. They are read here, up to a limit, and `done` is called exactly once: when the
+ * command has exited and its pipes have ended (or 200 ms later, when a process left behind holds them open), at kill_ns
+ * + 100 ms at the latest in any case, or when the executor is lost.
  *
- * The executor is started at the first job, restarted with back-off when it dies, and takes every command with it.
- * Whether a command may run at all is decided by the caller. With `socket_path` it is not started but connected to: the
- * privileged one of an installation (agent/executor/), which decides once more.
+ * By default the agent starts the executor itself (as runner) at the first job and restarts it with back-off when it
+ * dies, which kills all commands. Whether a command may run is decided by the caller. With `socket_path` the agent
+ * connects to the privileged executor of an installation (agent/executor/), which checks the policy once more.
  *
- * With `unit` such a command is a detached run, which outlives both: it writes to files, and so does its launcher when
- * it has ended (detached_files.h). Once it has begun no executor is needed to follow it, neither by this agent nor by
- * the next one (`attach`), but to cancel it. exec_forget when nothing needs to be known of it any more.
+ * With `unit` such a command is a detached run, which outlives agent and executor: the command writes its output to
+ * files, and its launcher writes the end record (detached_files.h). Once it has begun, this agent or the next one
+ * (`attach`) follows it without an executor; only cancelling needs one. exec_forget removes its files when its result
+ * is no longer needed.
  */
 #ifndef AGENT_RUN_EXEC_H
 #define AGENT_RUN_EXEC_H
@@ -25,29 +26,29 @@ struct ev_loop;
 struct exec;
 struct exec_job;
 
-/* How long after the exit of a command its pipes are still read when something keeps them open. */
+/* How long after the exit of a command its pipes are still read when a process holds them open. */
 #define EXEC_DRAIN_MS 200
 /* How long after kill_ns a job is answered at the latest. */
 #define EXEC_STUCK_MS 100
-/* Jobs at once, whatever the config says (the executor's slots). */
+/* Upper bound of max_jobs (the runner's RUNNER_SLOTS). */
 #define EXEC_JOBS_MAX 64
 
-/* This program is the executor too, when it is started under that name: it is not looked for in LIBEXECDIR. */
+/* True: this program is infiniservice-exec too when started under that name; none is looked for in LIBEXECDIR. */
 extern bool exec_own_program;
 
 struct exec_config {
 	const char *program;		  /* NULL: infiniservice-exec beside /proc/self/exe, then in LIBEXECDIR */
-	const char *socket_path;	  /* connect to this one instead; NULL: start one */
+	const char *socket_path;	  /* connect to the executor at this path; NULL: start one */
 	int (*child)(int fd, void *data); /* tests: runs this in a forked helper instead of a program; NULL otherwise */
-	size_t max_output_bytes;	  /* kept per stream and job when the request does not say; 0: 256 KiB */
+	size_t max_output_bytes;	  /* kept per stream and job unless the request says; 0: 256 KiB */
 	unsigned max_jobs;		  /* 0 or more than EXEC_JOBS_MAX: EXEC_JOBS_MAX */
-	const char *detached_dir;	  /* where the files of detached runs are; with socket_path only */
+	const char *detached_dir;	  /* directory for the files of detached runs; with socket_path only */
 	void (*lost)(void *data, int error); /* optional: the executor died (0) or could not be started (-errno) */
-	void (*found)(void *data);	     /* optional: after `lost`, there is one again that has answered */
-	void *lost_data;		     /* of both */
+	void (*found)(void *data);	     /* optional: after `lost`, an executor has answered again */
+	void *lost_data;		     /* passed to `lost` and `found` */
 };
 
-/* Limits of one command; 0 leaves what the executor has. */
+/* Limits of one command; 0 leaves the executor's own. */
 struct exec_limits {
 	uint64_t address_space_bytes; /* RLIMIT_AS */
 	uint64_t file_bytes;	      /* RLIMIT_FSIZE */
@@ -57,79 +58,83 @@ struct exec_limits {
 };
 
 struct exec_request {
-	const char *const *argv; /* NULL-terminated; argv[0] is an absolute path: there is no PATH lookup */
-	const char *const *envp; /* NULL-terminated "NAME=value"; NULL: none. The command sees nothing else */
+	const char *const *argv; /* NULL-terminated; argv[0] is an absolute path: PATH is not searched */
+	const char *const *envp; /* NULL-terminated "NAME=value", the whole environment of the command; NULL: empty */
 	const char *cwd;	 /* absolute; NULL: "/" */
 	const char *user;	 /* run as this user and its groups (needs a privileged executor); NULL: no change */
 	uint64_t term_ns;	 /* CLOCK_MONOTONIC: SIGTERM to the whole tree; TIME_NEVER: never */
 	uint64_t kill_ns;	 /* CLOCK_MONOTONIC: SIGKILL to the whole tree; TIME_NEVER: never */
-	size_t max_output_bytes; /* kept per stream; 0: the config's */
+	size_t max_output_bytes; /* kept per stream; 0: max_output_bytes of the config */
 	struct exec_limits limits;
-	const char *action; /* what it is for: its name on the wire, */
-	unsigned group;	    /* and its enum policy_group */
-	const char *unit;   /* detached: goes on when we end, as this unit (runner_unit_valid); NULL, or no socket_path:
-			       it   does not */
-	bool attach;	    /* to `unit`, which has been started already: nothing else of the request is looked at but
-			       deadlines */
-	bool live;	    /* with `unit`: `output` is to be given everything, not only what is kept */
-	unsigned operation; /* enum runner_operation: done instead of a program; argv is not looked at */
+	const char *action; /* name of the action on the wire */
+	unsigned group;	    /* enum policy_group of the action */
+	/*
+	 * A detached run, which goes on when the agent ends, as this unit (runner_unit_valid); NULL, or no socket_path:
+	 * not detached.
+	 */
+	const char *unit;
+	/* Attach to `unit`, which was started earlier: only the deadlines of the request are used. */
+	bool attach;
+	bool live;	      /* with `unit`: `output` gets all bytes, not only those that are kept */
+	unsigned operation;   /* enum runner_operation: do this instead of running a program; argv is ignored */
 	const char *argument; /* of the operation; NULL: none */
-	const int *input;     /* see runner/input.h: it is RUNNER_INPUT_FD of the command, and stays the caller's; NULL:
-				 none */
+	/* Becomes RUNNER_INPUT_FD of the command, see runner/input.h; stays the caller's. NULL: none. */
+	const int *input;
 };
 
 enum exec_stream { EXEC_STDOUT, EXEC_STDERR };
 
 struct exec_output {
-	char *bytes;	/* no final NUL; NULL when empty. Freed after `done`; whoever keeps it sets this to NULL */
-	size_t len;	/* kept */
-	uint64_t total; /* what the command wrote (and was read); more than len: the rest was dropped */
+	char *bytes;	/* without final NUL; NULL when empty. Freed after `done`, unless `done` takes it and sets NULL
+			   here */
+	size_t len;	/* bytes kept */
+	uint64_t total; /* bytes that the command wrote and that were read; more than len: the rest was dropped */
 };
 
-/* What could not be done when the command did not start. */
+/* The step that failed when the command did not start. */
 enum exec_stage {
 	EXEC_STAGE_NONE,
-	EXEC_STAGE_RESOURCE, /* pipe, fork, memory, slots: worth another try */
+	EXEC_STAGE_RESOURCE, /* pipe, fork, memory, permits: worth another try */
 	EXEC_STAGE_USER,     /* unknown user, or not permitted to become it */
 	EXEC_STAGE_CWD,
 	EXEC_STAGE_LIMITS,
 	EXEC_STAGE_EXEC,     /* execve: ENOENT, EACCES, ENOEXEC … */
-	EXEC_STAGE_POLICY,   /* the executor's own look at the policy said no: `words` */
+	EXEC_STAGE_POLICY,   /* the executor's policy check refused it: `words` */
 	EXEC_STAGE_CONNECT,  /* there is no executor at socket_path */
-	EXEC_STAGE_UNIT,     /* of an operation: the executor does not touch this unit: `words` */
-	EXEC_STAGE_EXECUTOR, /* there is one, but it can never start or does not speak: `words` */
+	EXEC_STAGE_UNIT,     /* the executor does not control the operation's unit: `words` */
+	EXEC_STAGE_EXECUTOR, /* the executor can never start, or does not speak the protocol: `words` */
 };
 
 struct exec_outcome {
 	bool started;
 	int spawn_errno; /* positive errno when it did not start, else 0 */
 	enum exec_stage spawn_stage;
-	int exit_code;	/* 0-255, 128 + signal when signalled, -1 when it has none (not started, stuck, lost) */
+	int exit_code;	/* 0-255, 128 + signal when signalled, -1 when there is none (not started, stuck, lost) */
 	int signal;	/* 0 when it exited by itself */
-	bool timed_out; /* the term or kill time came first, also when it never started */
+	bool timed_out; /* the term or kill time passed, also before the start */
 	bool cancelled;
-	bool oom_killed; /* it went over its memory */
-	bool stuck;	 /* SIGKILL did not end it; its slot stays taken until the kernel lets it go */
-	bool goes_on;	 /* with lost: it is we who end, the detached run goes on */
-	bool lost;	 /* the executor died: nothing is known of the command but that it is dead */
-	bool attached;	 /* it had been started by an earlier run of the agent */
-	bool truncated;	 /* output dropped: over the limit, or cut off at the end of the drain time */
+	bool oom_killed; /* exceeded its memory limit */
+	bool stuck;	 /* SIGKILL did not end it; its supervisor stays busy until the kernel frees the process */
+	bool goes_on;	 /* with `lost`: the agent is ending, and the detached run goes on */
+	bool lost;	 /* the executor died: the command is dead, and its result unknown */
+	bool attached;	 /* had been started by an earlier run of the agent */
+	bool truncated;	 /* output was dropped: over the limit, or not read by the end of the drain time */
 	struct exec_output out, err;
-	int operation_error; /* of an operation that was tried: 0, or -errno; -EREMOTEIO: the peer refused */
-	const char *words; /* the executor's: of a refusal, or of an operation as in struct runner_answer; never NULL */
-	uint64_t duration_ns; /* from the start (or the request, when never started) to the end of the command */
+	int operation_error;  /* of an operation that was tried: 0, or -errno; -EREMOTEIO: the peer refused */
+	const char *words;    /* the executor's text, of a refusal or an operation (struct runner_answer); never NULL */
+	uint64_t duration_ns; /* from the start (or the request, if never started) to the end of the command */
 };
 
 struct exec_callbacks {
 	void (*started)(void *data, pid_t pid); /* optional */
 	/*
-	 * Optional; everything, before the cap. `bytes` NULL: so many that were passed over, of a detached run that is
-	 * not `live` or writes faster than can be read.
+	 * Optional; gets the output before it is cut to max_output. `bytes` NULL: `len` bytes were skipped, of a
+	 * detached run that is not `live` or writes faster than can be read.
 	 */
 	void (*output)(void *data, enum exec_stream stream, const char *bytes, size_t len);
 	/*
-	 * Exactly once per job; the job is freed after it. exec_start and exec_cancel of other jobs are allowed
-	 * inside.
+	 * Called exactly once per job, which is freed afterwards. It may call exec_start, and exec_cancel of other
+	 * jobs.
 	 */
 	void (*done)(void *data, struct exec_outcome *outcome);
 };
@@ -141,40 +146,40 @@ struct exec_stats {
 	pid_t executor;	  /* 0: not running */
 };
 
-/* `loop` must be the default loop (it reaps). The strings of `config` are copied. NULL when out of memory. */
+/* `loop` must be the default loop (SIGCHLD). The strings of `config` are copied. NULL when out of memory. */
 struct exec *exec_new(struct ev_loop *loop, const struct exec_config *config);
 
 /*
- * Calls `done` (lost) for jobs still there, closes the socket: executor and all commands die. Accepts NULL. Returns
- * NULL. Not to be called inside a callback.
+ * Calls `done` (lost) for the remaining jobs and closes the socket: an executor started by the agent and all its
+ * commands die. Accepts NULL. Returns NULL. Not to be called inside a callback.
  */
 struct exec *exec_free(struct exec *exec);
 
 /*
- * Starts the executor now, so that the first job does not wait for it. 0 or -errno (a later try follows with the
- * first job): -ENOTCONN and -EHOSTDOWN as of exec_start, and what may be otherwise the next time.
+ * Starts or connects to the executor now, so that the first job does not wait for it. 0 or -errno (the first job tries
+ * again): -ENOTCONN and -EHOSTDOWN as of exec_start, or an error that may pass.
  */
 int exec_warm(struct exec *exec);
 
-/* How it is with the executor, also where none was needed yet. */
+/* The state of the executor, also where none was needed yet. */
 enum exec_state {
-	EXEC_STATE_OFF,	  /* there is nothing at socket_path, by the owner's choice */
-	EXEC_STATE_IDLE,  /* nothing speaks against it */
-	EXEC_STATE_READY, /* it is there */
+	EXEC_STATE_OFF,	  /* there is no socket at socket_path: the owner has not enabled it */
+	EXEC_STATE_IDLE,  /* not connected, no fault known */
+	EXEC_STATE_READY, /* connected */
 	EXEC_STATE_FAULT, /* it can never start */
 };
 enum exec_state exec_state(struct exec *exec);
 
-/* The file that is looked for: program or socket. Valid until the next call. */
+/* The path of the program or socket. Valid until the next call. */
 const char *exec_place(struct exec *exec);
 
-/* Why there is no executor, with the file looked for; "": nothing is known against it. Valid until the next call. */
+/* Why there is no executor, with the path; "": no fault is known. Valid until the next call. */
 const char *exec_fault(struct exec *exec);
 
 /*
  * 0 and *ret (valid until its `done` returns, which never happens inside this call), or: -EINVAL (argv, cwd or
  * environment not acceptable), -E2BIG (more than 128 KiB of strings), -ENOBUFS (max_jobs running), -ESHUTDOWN (after
- * exec_stop), -ENOMEM, -ENOTCONN (there is nothing at socket_path: it is off), -EHOSTDOWN (it can never start:
+ * exec_stop), -ENOMEM, -ENOTCONN (there is no socket at socket_path), -EHOSTDOWN (the executor can never start:
  * exec_fault says why).
  */
 int exec_start(struct exec *exec, const struct exec_request *request, const struct exec_callbacks *callbacks,
@@ -186,22 +191,19 @@ int exec_start(struct exec *exec, const struct exec_request *request, const stru
  */
 void exec_cancel(struct exec_job *job, uint64_t grace_ns);
 
-/*
- * Cancels all jobs like exec_cancel, but for detached runs, and accepts no
- * more. The `done` calls of the others follow. Accepts NULL.
- */
+/* Cancels all jobs but detached runs like exec_cancel, and accepts no more. Their `done` calls follow. Accepts NULL. */
 void exec_stop(struct exec *exec, uint64_t grace_ns);
 
-/* The end of a detached run is known to all who wanted to know it: its files go. */
+/* Removes the files of a detached run, when its end needs to be known no more. */
 void exec_forget(struct exec *exec, const char *unit);
 
-/* Has the executor end a detached run, or let PID 1 forget one that 0.1.0 started; if there is an executor. */
+/* Asks the executor, if there is one, to end a detached run, or to have PID 1 forget a run that 0.1.0 started. */
 void exec_cancel_unit(struct exec *exec, const char *unit);
 
-/* Where the files of detached runs are; -1: nowhere. Stays ours. */
+/* A descriptor of the directory for files of detached runs, which stays the callee's; -1: none. */
 int exec_detached_dir(struct exec *exec);
 
-/* The path of infiniservice-exec as exec_start would find it, for its verbs; in `path` or static. */
+/* The path of infiniservice-exec, beside this program or in LIBEXECDIR; stored in `path` or static. */
 const char *exec_program_path(char *path, size_t size);
 
 struct exec_stats exec_stats(const struct exec *exec);

@@ -12,12 +12,12 @@
 #include <infiniservice/cleanup.h>
 
 #define READ_SIZE      16384
-#define READS_PER_TURN 8	 /* of one pipe or file, before other watchers get theirs */
-#define EXEC_END_MS    2000	 /* for the files of a detached run to be read, or for its launcher to end it */
-#define CANCEL_MS      8000	 /* for an executor to be started, which cancels it */
-#define LOOK_S	       0.1	 /* until the next look at a lock that is free soon */
-#define POLL_S	       1.0	 /* where inotify is not to be had */
-#define LAG_MAX	       (4 << 20) /* of a detached run's file, behind its writer; beyond that it is passed over */
+#define READS_PER_TURN 8	 /* of one pipe or file, before other watchers run */
+#define EXEC_END_MS    2000	 /* to read the files of a detached run, or for its launcher to end it */
+#define CANCEL_MS      8000	 /* for an executor to be started, to cancel it */
+#define LOOK_S	       0.1	 /* seconds between two looks at a lock that will be free soon */
+#define POLL_S	       1.0	 /* seconds between two looks where inotify is not available */
+#define LAG_MAX	       (4 << 20) /* bytes that reading a detached run's file may lag behind its writer; more is skipped */
 
 /* ---------------------------------------- the end of a job */
 
@@ -63,7 +63,7 @@ static void stats_count(struct exec_stats *stats, const struct exec_outcome *out
 	stats->lost += outcome->lost;
 }
 
-/* The only place `done` is called from. */
+/* The only caller of `done`. */
 void exec_job_done(struct exec_job *job)
 {
 	struct exec_outcome *o = &job->outcome;
@@ -71,8 +71,7 @@ void exec_job_done(struct exec_job *job)
 	o->out = job->streams[EXEC_STDOUT].output;
 	o->err = job->streams[EXEC_STDERR].output;
 	/*
-	 * A pipe still open belongs to something that outlived the drain time: what it may yet write is not waited
-	 * for.
+	 * A pipe that is still open belongs to a process that outlived the drain time: its further output is dropped.
 	 */
 	o->truncated = o->out.total > o->out.len || o->err.total > o->err.len || job->streams[EXEC_STDOUT].io.fd >= 0 ||
 		       job->streams[EXEC_STDERR].io.fd >= 0 || o->out.total < job->ends[EXEC_STDOUT] ||
@@ -99,14 +98,14 @@ void exec_job_limit(struct exec_job *job, uint64_t at_ns)
 
 /* ---------------------------------------- output */
 
-/* Out of memory is one more reason to cut, never to stop reading: the command would block for ever. */
+/* Out of memory, output is dropped, but reading goes on: the command would block on a full pipe. */
 static void output_keep(struct stream *s, const char *bytes, size_t len)
 {
 	struct exec_output *o = &s->output;
 	size_t room = s->job->max_output - o->len, take = len < room ? len : room;
 
 	if (o->len < o->total)
-		take = 0; /* nothing is kept behind a gap */
+		take = 0; /* nothing is kept after a gap */
 	o->total += len;
 	if (take > s->size - o->len) {
 		size_t size = s->size * 2 > o->len + take ? s->size * 2 : o->len + take;
@@ -122,7 +121,7 @@ static void output_keep(struct stream *s, const char *bytes, size_t len)
 	o->len += take;
 }
 
-/* Reads what is there, up to the turn's share; closes at the end. */
+/* Reads up to the turn's share; closes the stream at its end. */
 static void stream_read(struct stream *s)
 {
 	static char buffer[READ_SIZE];
@@ -140,7 +139,7 @@ static void stream_read(struct stream *s)
 			job->callbacks.output(job->data, (enum exec_stream)(s - job->streams), buffer, (size_t)got);
 		output_keep(s, buffer, (size_t)got);
 		if (got < READ_SIZE)
-			return; /* most likely empty now; if not, the loop says so */
+			return; /* most likely empty; if not, the loop calls again */
 	}
 	if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
 		stream_close(job->exec->loop, s);
@@ -184,7 +183,7 @@ static bool file_is_wanted(const struct stream *s)
 	return s->job->live || (s->output.len == s->output.total && s->output.len < s->job->max_output);
 }
 
-/* The file up to `end`: what is wanted of it, within the turn's share, is read, the rest passed over. */
+/* Reads the file up to `end`, within the turn's share; skips what is not wanted or too far behind. */
 static void file_read(struct stream *s, uint64_t end)
 {
 	static char buffer[READ_SIZE];
@@ -227,7 +226,7 @@ static void files_read(struct exec_job *job)
 
 static void outcome_take(struct exec_job *job, uint32_t flags, int status, uint64_t end_ns);
 
-/* What something it left behind writes later is not waited for. */
+/* Output is complete at the sizes of now: what processes left behind write later is not read. */
 static void detached_ended(struct exec_job *job, const struct end_record *end)
 {
 	if (end->error) {
@@ -249,12 +248,12 @@ static void detached_lost(struct exec_job *job)
 		exec_job_refused(job, ECONNRESET, EXEC_STAGE_EXECUTOR, job->exec->fault);
 		return;
 	}
-	/* Its launcher may have been cancelled before it could say so. */
+	/* A launcher that is cancelled may die before it writes a record. */
 	job->outcome.lost = !job->outcome.cancelled;
 	exec_job_done(job);
 }
 
-/* Reads what was written, and whether it is over. */
+/* Reads new output and the end record of a detached run. */
 static void look(struct exec_job *job)
 {
 	struct end_record end;
@@ -268,7 +267,7 @@ static void look(struct exec_job *job)
 		detached_ended(job, &end);
 		return;
 	case DETACHED_LOST:
-		/* The executor that has it will say why, if it does not begin. */
+		/* The run has not begun, and the executor is there: it will report why. */
 		if (job->state != JOB_SENT || job->orphaned) {
 			detached_lost(job);
 			return;
@@ -308,7 +307,7 @@ static void on_written(struct ev_loop *loop, struct ev_io *io, int events)
 	look(job);
 }
 
-/* ---------------------------------------- what the executor says */
+/* ---------------------------------------- replies of the executor */
 
 void exec_job_refused(struct exec_job *job, int error, int stage, const char *words)
 {
@@ -319,8 +318,8 @@ void exec_job_refused(struct exec_job *job, int error, int stage, const char *wo
 }
 
 /*
- * A detached run whose deadline is over when it is attached to has been ended by its launcher, or is being ended; to be
- * cancelled it may need an executor that has to be started.
+ * By when the job has to be answered. A detached run may be attached to after its deadline: its launcher has ended it
+ * or is doing so. Cancelling one may need an executor to be started.
  */
 uint64_t exec_job_last(const struct exec_job *job)
 {
@@ -349,7 +348,7 @@ void exec_job_started(struct exec_job *job, pid_t pid, int fds[2])
 	job->outcome.started = true;
 	if (job->callbacks.started)
 		job->callbacks.started(job->data, pid);
-	/* It may be over, and it may be time to cancel it. */
+	/* The run may be over already, and a cancel may be pending. */
 	if (exec_job_is_detached(job)) {
 		exec_job_look_in(job, 0);
 		exec_link_send(job->exec);
@@ -387,7 +386,7 @@ void exec_job_exited(struct exec_job *job, const struct runner_reply *reply)
 	struct exec_outcome *o = &job->outcome;
 
 	outcome_take(job, reply->flags, reply->status, reply->end_ns);
-	/* Most often all is in the pipes already: no need to wait for the loop to say so. */
+	/* Most often all output is in the pipes already: it is read without waiting for the loop. */
 	for (int i = 0; i < 2; i++)
 		while (job->streams[i].io.fd >= 0) {
 			uint64_t before = job->streams[i].output.total;
@@ -400,13 +399,13 @@ void exec_job_exited(struct exec_job *job, const struct runner_reply *reply)
 		exec_job_done(job);
 		return;
 	}
-	/* The host's deadline counts more than the rest of the output. */
+	/* kill_ns takes precedence over the drain time. */
 	uint64_t drained = exec_after(exec_now(), EXEC_DRAIN_MS), last = exec_after(job->kill_ns, EXEC_STUCK_MS);
 
 	exec_job_limit(job, drained < last ? drained : last);
 }
 
-/* An operation has no output: it is over with its answer. */
+/* An operation has no output: its answer ends the job. */
 void exec_job_answered(struct exec_job *job, const struct runner_answer *answer)
 {
 	job->outcome.started = true;
@@ -415,7 +414,7 @@ void exec_job_answered(struct exec_job *job, const struct runner_answer *answer)
 	exec_job_done(job);
 }
 
-/* Whatever the command and the executor do, this answers. */
+/* Answers the job at its time limit, independent of its state. */
 static void on_limit(struct ev_loop *loop, struct ev_timer *timer, int events)
 {
 	struct exec_job *job = container_of(timer, struct exec_job, limit);
@@ -424,14 +423,14 @@ static void on_limit(struct ev_loop *loop, struct ev_timer *timer, int events)
 	(void)loop;
 	(void)events;
 	if (exec_now() < job->limit_ns) {
-		exec_job_limit(job, job->limit_ns); /* the loop's clock was late when it was set */
+		exec_job_limit(job, job->limit_ns); /* the loop's clock was late when the timer was set */
 		return;
 	}
 	if (job->state != JOB_EXITED) {
 		o->timed_out = !o->cancelled;
 		o->stuck = job->state != JOB_UNSENT;
 		if (o->stuck)
-			exec_link_cancel(job, 0); /* should the executor come back to life, it must not go on with it */
+			exec_link_cancel(job, 0); /* an executor that revives must not go on with it */
 	}
 	exec_job_done(job);
 }

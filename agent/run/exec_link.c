@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The executor as a peer: started or connected to, spoken with, lost and replaced; see exec.h. */
+/*
+ * The connection to the executor: starts it or connects to it, exchanges messages, and replaces it when lost; see
+ * exec.h.
+ */
 #include "agent/run/exec_private.h"
 
 #include <errno.h>
@@ -16,7 +19,7 @@
 #include "agent/runner/packet.h"
 #include "agent/base/helper.h"
 
-/* So many executors in a row that end without a word: the next will be no better. */
+/* After so many executors in a row that ended without a reply the next is expected to do the same. */
 #define SILENT_MAX 2
 
 /* ---------------------------------------- requests */
@@ -32,7 +35,7 @@ static void want_write(struct exec *exec, bool yes)
 	ev_io_start(exec->loop, &exec->io);
 }
 
-/* With the files of a detached run, or with what the command reads. */
+/* Sends the job's message with the files of a detached run, or with the command's input. */
 static ssize_t message_send(const struct exec_job *job)
 {
 	if (exec_job_is_detached(job))
@@ -40,7 +43,7 @@ static ssize_t message_send(const struct exec_job *job)
 	return packet_send(job->exec->fd, job->message, job->message_len, &job->input, job->input >= 0);
 }
 
-/* A detached run is known to the executor by its unit, and to be cancelled once it has begun. */
+/* A detached run is cancelled by its unit, and only once it has begun. */
 static bool cancel_send(struct exec_job *job)
 {
 	struct runner_request cancel = { .version = RUNNER_VERSION,
@@ -78,9 +81,7 @@ static bool job_send(struct exec_job *job)
 	return !job->cancel_unsent;
 }
 
-/*
- * What the socket does not take now goes when it can be written to; an error other than that shows when it is read.
- */
+/* Sends pending messages. A full socket is tried again when it is writable; other errors show when it is read. */
 void exec_link_send(struct exec *exec)
 {
 	bool rest = false;
@@ -98,7 +99,7 @@ void exec_link_cancel(struct exec_job *job, uint64_t kill_ns)
 	if (kill_ns < job->kill_ns)
 		job->kill_ns = kill_ns;
 	job->cancel_unsent = job->state != JOB_UNSENT;
-	/* What was followed without an executor needs one now. */
+	/* A detached run is followed without an executor, but cancelling it needs one. */
 	if (job->cancel_unsent && exec_job_is_detached(job) && exec_warm(job->exec) < 0 &&
 	    !ev_is_active(&job->exec->retry) && !job->exec->stopping)
 		exec_link_retry(job->exec);
@@ -125,23 +126,26 @@ static void reply_take(struct exec *exec, const struct runner_answer *answer, in
 	if (reply->op == RUNNER_REFUSED)
 		exec_job_refused(job, reply->error, reply->stage, answer->text);
 	else if (job->operation != (reply->op == RUNNER_ANSWERED))
-		return; /* of another kind than the question */
+		return; /* not the kind of reply that the request asks for */
 	else if (job->operation)
 		exec_job_answered(job, answer);
 	else if (reply->op == RUNNER_EXITED && exec_job_is_detached(job))
-		return; /* its own file tells */
+		return; /* the end comes from the run's end record */
 	else if (reply->op == RUNNER_EXITED)
 		exec_job_exited(job, reply);
 	else if (job->state == JOB_SENT && (exec_job_is_detached(job) || (fds[0] >= 0 && fds[1] >= 0)))
 		exec_job_started(job, reply->pid, fds);
 	else if (job->state == JOB_SENT) {
-		/* The pipes did not fit into our fd table. The command would run unheard. */
+		/*
+		 * The pipes did not fit into the agent's descriptor table: the command is cancelled, because nobody
+		 * would read it.
+		 */
 		exec_link_cancel(job, 0);
 		exec_job_refused(job, EMFILE, EXEC_STAGE_RESOURCE, "");
 	}
 }
 
-/* One packet. Returns false when there is none (*ended: and never will be). */
+/* Receives one packet. False: there is none (*ended: the connection is closed). */
 static bool reply_receive(struct exec *exec, bool *ended)
 {
 	struct runner_answer bytes, reply;
@@ -174,7 +178,7 @@ void exec_link_close(struct exec *exec)
 bool exec_own_program;
 
 /*
- * The program beside our own first, so that a build or a copied directory works as it is. `path` is the buffer for it.
+ * Prefers the program beside this one, so that a build or a copied directory works. The result is in `path` or static.
  */
 const char *exec_program_path(char *path, size_t size)
 {
@@ -192,7 +196,7 @@ const char *exec_program_path(char *path, size_t size)
 	return exec_own_program ? "/proc/self/exe" : LIBEXECDIR "/infiniservice-exec";
 }
 
-/* Only root, or somebody who could kill us anyhow, may be the one who listens there. */
+/* Connects to `path`. The listener must be root's or of the agent's own user, who could kill the agent anyhow. */
 static int executor_connect(const char *path, int *ret_fd, pid_t *ret_pid)
 {
 	_cleanup_(closep) int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -247,9 +251,9 @@ static void tell_lost(struct exec *exec, int error)
 		exec->config.lost(exec->config.lost_data, error);
 }
 
-/* ---------------------------------------- when there is none */
+/* ---------------------------------------- executor not available */
 
-/* What another try right away may find different: the machine is short of something for the moment. */
+/* Whether the error may pass by itself: the machine is short of a resource for the moment. */
 static bool is_passing(int error)
 {
 	return error == -EAGAIN || error == -ENOMEM || error == -EMFILE || error == -ENFILE || error == -ENOBUFS ||
@@ -281,10 +285,7 @@ static void fault_set(struct exec *exec, int error)
 			 error == -ECONNREFUSED ? " (systemctl status infiniservice-exec.socket)" : "");
 }
 
-/*
- * An executor that ends without a word is none: of another version, without its libraries, masked, or no executor at
- * all.
- */
+/* An executor that ended without a reply: of another version, without its libraries, masked, or another program. */
 static void fault_set_silent(struct exec *exec)
 {
 	exec->absent = false;
@@ -301,7 +302,7 @@ const char *exec_fault(struct exec *exec)
 	if (looked && access(exec_place(exec), exec->config.socket_path ? F_OK : X_OK) < 0)
 		fault_set(exec, -errno);
 	else if (looked)
-		exec->fault[0] = '\0'; /* what was not there is there by now */
+		exec->fault[0] = '\0'; /* the file exists by now */
 	return exec->fault;
 }
 
@@ -315,24 +316,21 @@ enum exec_state exec_state(struct exec *exec)
 	return exec_fault(exec)[0] ? EXEC_STATE_FAULT : EXEC_STATE_IDLE;
 }
 
-/* The error for whoever wanted it. */
+/* Records the failure of a start; the error for the caller of exec_warm. */
 static int launch_failed(struct exec *exec, int error)
 {
-	/*
-	 * A socket whose executor could not be started is taken away by the service manager: it is not off, it has
-	 * failed.
-	 */
+	/* systemd removes the socket of a service that failed to start: the executor is not disabled, it has failed. */
 	if (exec->config.socket_path && error == -ENOENT && exec->silent > 0)
 		return -EHOSTDOWN;
 	fault_set(exec, error);
 	if (exec->config.socket_path && error == -ENOENT)
-		return -ENOTCONN; /* it is off: there is nothing to wait for, and nothing has gone wrong */
+		return -ENOTCONN; /* disabled: no fault, and nothing to wait for */
 	tell_lost(exec, error);
 	return is_passing(error) ? error : -EHOSTDOWN;
 }
 
 /*
- * A socket that was made after the last attempt: how executors behind an earlier one ended says nothing of this one's.
+ * Whether the socket was created after the last attempt: executors behind an earlier socket say nothing about this one.
  */
 static bool socket_is_new(const struct exec *exec)
 {
@@ -379,10 +377,7 @@ int exec_warm(struct exec *exec)
 	return 0;
 }
 
-/*
- * There is no executor (any more), and there will be none: what waits for one is answered at once, as it would have
- * been without a wait.
- */
+/* The executor will not start: jobs waiting for it are refused at once. */
 static void jobs_abandon(struct exec *exec, int error)
 {
 	struct exec_job *job = exec->jobs;
@@ -398,7 +393,7 @@ static void jobs_abandon(struct exec *exec, int error)
 	}
 }
 
-/* True of a job that is not lost with its executor: it waits for the next one, or its own files tell of it. */
+/* True for a job that survives its executor: it was not sent yet, or its own files tell of its end. */
 static bool goes_on(struct exec_job *job, bool unsent_too, bool all)
 {
 	if (job->state == JOB_UNSENT)
@@ -429,7 +424,7 @@ void exec_link_lose(struct exec *exec, bool unsent_too, bool all)
 			job->outcome.lost = job->state != JOB_EXITED;
 			exec_job_done(job);
 		}
-		job = exec->jobs; /* `done` may have changed anything */
+		job = exec->jobs; /* `done` may have changed the list */
 	}
 }
 
@@ -449,7 +444,7 @@ static void executor_lost(struct exec *exec)
 
 	exec_link_close(exec);
 	if (exec->pid > 0)
-		kill(exec->pid, SIGKILL); /* ours until on_child has run, see helper.h */
+		kill(exec->pid, SIGKILL); /* the pid is valid until on_child has run, see helper.h */
 	if (!was_up)
 		return;
 	if (!exec->stopping && !exec->spoken)
@@ -474,7 +469,7 @@ static void on_socket(struct ev_loop *loop, struct ev_io *io, int events)
 	if (events & EV_WRITE)
 		exec_link_send(exec);
 	for (int i = 0; i < 2 * EXEC_JOBS_MAX && exec->fd >= 0 && take_reply(exec, &ended); i++)
-		backoff_succeed(&exec->backoff); /* it works: the next death is a first one */
+		backoff_succeed(&exec->backoff); /* it works: the back-off starts anew */
 	if (ended)
 		executor_lost(exec);
 }
@@ -487,7 +482,7 @@ static void on_child(struct ev_loop *loop, struct ev_child *child, int events)
 	(void)events;
 	ev_child_stop(loop, child);
 	exec->pid = 0;
-	/* Answers that left before the death count: the socket's end comes behind them. */
+	/* Replies sent before the death count: the socket's end comes after them. */
 	while (exec->fd >= 0 && take_reply(exec, &ended))
 		;
 	executor_lost(exec);

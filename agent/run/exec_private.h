@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the three parts of exec.h share: exec.c takes requests, exec_job.c follows each job to its end, exec_link.c
- * holds the connection to the executor. Nobody else includes this.
+ * Shared by the three parts of exec.h: exec.c takes requests, exec_job.c follows each job to its end, exec_link.c holds
+ * the connection to the executor. No other file includes this.
  */
 #ifndef AGENT_RUN_EXEC_PRIVATE_H
 #define AGENT_RUN_EXEC_PRIVATE_H
@@ -17,14 +17,14 @@
 #include "transport/backoff.h"
 
 enum job_state {
-	JOB_UNSENT,  /* the executor is not there, or its socket is full */
-	JOB_SENT,    /* no STARTED yet */
-	JOB_RUNNING, /* its pipes are here */
-	JOB_EXITED,  /* waiting for the pipes' end */
+	JOB_UNSENT,  /* not sent: there is no executor, or its socket is full */
+	JOB_SENT,    /* sent, not started yet */
+	JOB_RUNNING, /* started */
+	JOB_EXITED,  /* exited, its pipes have not ended */
 };
 
 struct stream {
-	struct ev_io io; /* fd -1: at its end */
+	struct ev_io io; /* fd -1: ended */
 	struct exec_job *job;
 	struct exec_output output;
 	size_t size; /* allocated */
@@ -38,23 +38,23 @@ struct exec_job {
 	uint64_t id, term_ns, kill_ns, begin_ns;
 	enum job_state state;
 	bool cancel_unsent;
-	uint64_t limit_ns; /* what the timer below stands for */
+	uint64_t limit_ns; /* time at which the timer below expires */
 	struct ev_timer limit;
 	size_t max_output;
 	bool operation;
-	char unit[RUNNER_UNIT_SIZE]; /* of a detached run; "": it is none, */
-	bool live;		     /* all of its output is wanted */
-	bool orphaned;		     /* sent to an executor that is gone, */
-	bool unheard;		     /* which had said no word */
-	bool closing;		     /* nobody holds the file for its end any more: its lock is free soon */
+	char unit[RUNNER_UNIT_SIZE]; /* of a detached run; "": not detached */
+	bool live;		     /* the caller wants all of its output */
+	bool orphaned;		     /* sent to an executor that is gone */
+	bool unheard;		     /* and that had not sent a reply */
+	bool closing;		     /* the file for its end record has been closed: its lock is free soon */
 	struct detached_files files;
-	uint64_t ends[2]; /* of its files, when it had exited */
+	uint64_t ends[2]; /* sizes of its files when it ended */
 	struct ev_io written;
-	struct ev_timer more; /* the next look at the files, unless they are written to before */
+	struct ev_timer more; /* the next look at the files, unless inotify comes first */
 	struct stream streams[2];
 	struct exec_outcome outcome;
-	int input;     /* goes with the message; -1: none */
-	void *message; /* the RUN, until sent */
+	int input;     /* sent with the message; -1: none */
+	void *message; /* the RUN, until it is sent */
 	size_t message_len;
 };
 
@@ -73,12 +73,12 @@ struct exec {
 	struct exec_job *jobs, **tail;
 	uint64_t next_id;
 	bool stopping;
-	bool was_lost;	   /* `lost` was told, and none has answered since */
-	bool spoken;	   /* the executor that is there has said a word */
-	struct stat tried; /* the socket's file when it was last connected to; st_ino 0: there was none */
-	unsigned silent;   /* executors in a row that have said none */
-	char fault[512];   /* why there is none; "": nothing is known */
-	bool absent;	   /* it is for want of the file, or of its mode */
+	bool was_lost;	   /* `lost` was called, and no executor has answered since */
+	bool spoken;	   /* the present executor has sent a reply */
+	struct stat tried; /* the socket's file at the last attempt; st_ino 0: there was none */
+	unsigned silent;   /* executors in a row that ended without a reply */
+	char fault[512];   /* why there is no executor; "": not known */
+	bool absent;	   /* because the file is missing or not accessible */
 	struct exec_stats stats;
 };
 
@@ -99,22 +99,22 @@ static inline bool exec_job_is_detached(const struct exec_job *job)
 
 /* ---- exec_job.c */
 
-/* The watchers of a zeroed job. */
+/* Initializes the watchers of a zeroed job. */
 void exec_job_init(struct exec_job *job);
 
-/* By when it must be answered, as things are. */
+/* By when the job must be answered, in its present state. */
 uint64_t exec_job_last(const struct exec_job *job);
 
-/* Its answer must come by then, whatever happens. */
+/* Sets the job's time limit: `done` is called then at the latest. */
 void exec_job_limit(struct exec_job *job, uint64_t at_ns);
 
-/* Calls `done`, and frees it. Nobody else does. */
+/* Calls `done`, and frees the job. The only function that does. */
 void exec_job_done(struct exec_job *job);
 
-/* Looks at the files of a detached run, from the loop, at the latest after so long. */
+/* Looks at the files of a detached run, from the loop, after `after_s` seconds or when they are written to. */
 void exec_job_look_in(struct exec_job *job, double after_s);
 
-/* What the executor says of it; each but the second may end it. The pipes are taken over. */
+/* Replies of the executor to the job; each but `started` may end and free it. The pipes are taken over. */
 void exec_job_refused(struct exec_job *job, int error, int stage, const char *words);
 void exec_job_started(struct exec_job *job, pid_t pid, int fds[2]);
 void exec_job_exited(struct exec_job *job, const struct runner_reply *reply);
@@ -125,16 +125,16 @@ void exec_job_answered(struct exec_job *job, const struct runner_answer *answer)
 void exec_link_init(struct exec *exec);
 void exec_link_close(struct exec *exec);
 
-/* Tries again later. */
+/* Sets the retry timer, with back-off. */
 void exec_link_retry(struct exec *exec);
 
-/* Sends what waits to be sent, as much as goes. */
+/* Sends pending messages, as many as the socket takes. */
 void exec_link_send(struct exec *exec);
 void exec_link_cancel(struct exec_job *job, uint64_t kill_ns);
 
 /*
- * Every command it had dies with the executor, so all jobs it knew are lost, but detached runs (unless `all` is to
- * end); what was never sent waits for the next one (unless `unsent_too`).
+ * Ends the jobs lost with the executor: those it knew, except detached runs (unless `all`). Jobs that were not sent
+ * wait for the next executor (unless `unsent_too`).
  */
 void exec_link_lose(struct exec *exec, bool unsent_too, bool all);
 

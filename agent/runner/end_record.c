@@ -25,7 +25,10 @@ int end_record_parse(const char *text, size_t len, struct end_record *ret)
 	if (sscanf(line, "end 1 %10" SCNu32 " %11" SCNd32 " %11" SCNd32 " %11" SCNd32 " %20" SCNu64, &record.flags,
 		   &record.status, &record.error, &record.stage, &record.end_ns) != 5)
 		return -EBADMSG;
-	/* scanf takes more than we write: signs, leading zeros, numbers out of range. */
+	/*
+	 * scanf accepts other spellings (signs, leading zeros, numbers out of range): the record has to format to the
+	 * same bytes.
+	 */
 	if (end_record_format(&record, again) != len || memcmp(line, again, len) != 0 || record.error < 0)
 		return -EBADMSG;
 	*ret = record;

@@ -51,7 +51,10 @@ static int memory_file(void)
 	return fd < 0 ? -errno : fd;
 }
 
-/* Another user opens it anew by /proc/self/fd, for which its mode counts; nobody else gets there. */
+/*
+ * A command with another user reopens the file by /proc/self/fd, where the file's mode is checked; there is no other
+ * name of the file.
+ */
 static int seal(int fd)
 {
 	return fchmod(fd, 0444) < 0 || fcntl(fd, F_ADD_SEALS, SEALS) < 0 ? -errno : 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A text that a command reads from a descriptor (RUNNER_RUN_INPUT): a memory file that is sealed, so that whoever has
- * been given it reads what was written, never waits, and finds no name that anybody else could open. A script is handed
- * to its interpreter so.
+ * The text that a command reads from a descriptor (RUNNER_RUN_INPUT): a sealed memory file. Its reader gets exactly
+ * what was written and never blocks, and the file has no name by which another process could open it. Scripts are
+ * passed to their interpreter this way.
  */
 #ifndef AGENT_RUNNER_INPUT_H
 #define AGENT_RUNNER_INPUT_H
@@ -10,18 +10,21 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-#define INPUT_MAX (16 << 20) /* as port.max_line_bytes may be */
+#define INPUT_MAX (16 << 20) /* bytes; the upper bound of port.max_line_bytes */
 
-/* A sealed one with these bytes, that any user may read who is given it; or -errno (-E2BIG: more than INPUT_MAX). */
+/*
+ * Makes a sealed memory file with these bytes, readable by the user of any process that gets the descriptor. A
+ * descriptor or -errno (-E2BIG: more than INPUT_MAX).
+ */
 int input_new(const char *bytes, size_t len);
 
-/* Its length; -EBADMSG for what is none, or is not sealed, or larger than INPUT_MAX. */
+/* The length of an input; -EBADMSG when `fd` is no memory file, is not sealed, or is larger than INPUT_MAX. */
 ssize_t input_check(int fd);
 
-/* Copies a checked one behind `offset` of another file. 0 or -errno. */
+/* Copies the first `len` bytes of a checked input to `offset` of the file `to`. 0 or -errno. */
 int input_copy(int fd, size_t len, int to, off_t offset);
 
-/* A sealed one out of `len` bytes of another file behind `offset`; or -errno. */
+/* Makes a sealed memory file from `len` bytes at `offset` of another file. A descriptor or -errno. */
 int input_take(int from, off_t offset, size_t len);
 
 #endif

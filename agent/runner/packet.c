@@ -19,9 +19,7 @@ ssize_t packet_receive(int fd, void *bytes, size_t size, int flags, int fds[PACK
 	ssize_t len;
 	struct cmsghdr *head;
 
-	/*
-	 * Not CMSG_SPACE: where that is rounded up the kernel would fill in one descriptor more than there is room for.
-	 */
+	/* Not CMSG_SPACE: where its padding has room for one more descriptor, the kernel would pass one too many. */
 	msg.msg_controllen = CMSG_LEN(PACKET_FDS * sizeof(int));
 	len = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | flags);
 	head = len >= 0 ? CMSG_FIRSTHDR(&msg) : NULL; /* an empty packet may carry descriptors too */

@@ -25,7 +25,10 @@ int runner_request_parse(const void *message, size_t len, struct runner_request 
 	return 0;
 }
 
-/* Points `count` entries of `list` at consecutive strings from *at; false when they do not all end before `end`. */
+/*
+ * Points `count` entries of `list` at consecutive strings from *at. 0, or -EBADMSG when a string does not end before
+ * `end`.
+ */
 static int strings_split(char **at, char *end, char **list, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
@@ -58,7 +61,7 @@ static int run_check(const struct runner_run *run, size_t len)
 	return 0;
 }
 
-/* The length of the digits that `text` begins with, 1 to 16; 0 for anything else. */
+/* The number of hexadecimal digits that `text` begins with, 1 to 16; 0 for anything else. */
 static size_t digits(const char *text)
 {
 	size_t len = strspn(text, "0123456789abcdef");

@@ -28,23 +28,23 @@
 #include "agent/runner/supervise.h"
 #include "agent/runner/tree.h"
 
-#define IDLE_MS		10000 /* supervisors with nothing to do that long after the last command are let go */
-#define ORPHAN_ROUND_MS 10    /* between two passes over what a dead supervisor left */
+#define IDLE_MS		10000 /* how long after the last command idle supervisors are ended */
+#define ORPHAN_ROUND_MS 10    /* between two passes that kill the tree of a dead supervisor */
 #define END_MS		900   /* at the end: how long supervisors may take to kill their trees */
 
 struct slot {
 	pid_t pid; /* 0: no supervisor */
 	int control_fd;
-	uint64_t id; /* the last command given to it */
+	uint64_t id; /* of the last command given to it */
 };
 
 struct runner {
 	int agent_fd, signal_fd;
 	struct slot slots[RUNNER_SLOTS];
-	atomic_uint *busy; /* per slot, shared with the supervisors */
-	bool orphans;	   /* a supervisor died: its tree is ours to kill */
-	uint64_t idle_ns;  /* when to let idle supervisors go */
-	uint64_t end_ns;   /* when to leave at the latest */
+	atomic_uint *busy; /* one per supervisor, shared memory with them */
+	bool orphans;	   /* a supervisor died, and the runner has to kill its tree */
+	uint64_t idle_ns;  /* when idle supervisors are ended */
+	uint64_t end_ns;   /* when the runner exits at the latest */
 	char message[RUNNER_MESSAGE_MAX];
 };
 
@@ -72,8 +72,8 @@ static void reply_lost(struct runner *e, uint64_t id)
 }
 
 /*
- * Only the agent's socket and its own end of the control socket go along: the others' ends would hide the runner's
- * death.
+ * A supervisor inherits the agent's socket and its own end of the control socket only: open copies of the others' ends
+ * would hide the runner's death from them.
  */
 static void supervisor_main(struct runner *e, unsigned slot, int control_fd)
 {
@@ -114,7 +114,7 @@ static int slot_start(struct runner *e, unsigned index)
 	return 0;
 }
 
-/* An idle supervisor if there is one, else a new one; -EBUSY when all slots are taken. */
+/* The index of an idle supervisor, else of a new one; -EBUSY when all RUNNER_SLOTS are in use. */
 static int slot_find(struct runner *e)
 {
 	int vacant = -EBUSY;
@@ -144,7 +144,7 @@ static void slot_tell(struct runner *e, unsigned index, uint16_t op, uint64_t ki
 	send(e->slots[index].control_fd, &request, sizeof(request), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-/* `input`: what came along, or -1. */
+/* `input`: the descriptor that came with the request, or -1; stays the caller's. */
 static void request_run(struct runner *e, const struct runner_request *head, size_t len, int input)
 {
 	int index = slot_find(e);
@@ -169,7 +169,7 @@ static void request_cancel(struct runner *e, const struct runner_request *head)
 			slot_tell(e, i, RUNNER_CANCEL, head->kill_ns);
 }
 
-/* The agent is gone or says STOP: everything ends at once. */
+/* The agent is gone or has sent STOP: kills all commands. */
 static void runner_end(struct runner *e)
 {
 	e->end_ns = clock_ns(CLOCK_MONOTONIC) + END_MS * NS_PER_MS;
@@ -188,14 +188,14 @@ static void agent_read(struct runner *e)
 	if (len < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (len <= 0 || runner_request_parse(e->message, (size_t)len, &head) < 0)
-		runner_end(e); /* an agent that does not keep to the protocol is none */
+		runner_end(e); /* the agent violates the protocol: treated as its end */
 	else if (head.op == RUNNER_RUN)
 		request_run(e, &head, (size_t)len, fds[0]);
 	else if (head.op == RUNNER_CANCEL)
 		request_cancel(e, &head);
-	else if (head.op == RUNNER_OPERATION) /* the privileged executor's */
+	else if (head.op == RUNNER_OPERATION) /* only the privileged executor does operations */
 		reply_refused(e, head.id, EOPNOTSUPP);
-	else if (head.op != RUNNER_CANCEL_DETACHED) /* nothing that is run here outlives us */
+	else if (head.op != RUNNER_CANCEL_DETACHED) /* the runner has no detached runs */
 		runner_end(e);
 	packet_close(fds);
 }
@@ -204,7 +204,7 @@ static void slot_lost(struct runner *e, unsigned index)
 {
 	if (atomic_exchange(&e->busy[index], 0) && e->slots[index].id) {
 		reply_lost(e, e->slots[index].id);
-		/* As subreaper above the supervisor we have inherited its tree. */
+		/* The runner is a subreaper: the dead supervisor's tree is its own now. */
 		e->orphans = true;
 	}
 	close_fd(&e->slots[index].control_fd);
@@ -248,7 +248,7 @@ static void idle_release(struct runner *e)
 	for (unsigned i = 0; i < RUNNER_SLOTS; i++)
 		if (e->slots[i].pid && !atomic_load(&e->busy[i])) {
 			slot_tell(e, i, RUNNER_STOP, 0);
-			atomic_store(&e->busy[i], 1); /* no command any more; cleared when it is gone */
+			atomic_store(&e->busy[i], 1); /* counts as busy, without a command, until it has ended */
 			e->slots[i].id = 0;
 		}
 	e->idle_ns = TIME_NEVER;
@@ -281,8 +281,8 @@ static void runner_turn(struct runner *e)
 }
 
 /*
- * Signals are read, never handled, so that no handler has to be undone in a command; what is inherited as ignored is
- * not passed on.
+ * Signals are read from a signalfd and never handled, so a command has no handler to undo; dispositions inherited as
+ * ignored are reset.
  */
 static int process_prepare(void)
 {
@@ -295,7 +295,7 @@ static int process_prepare(void)
 	umask(022);
 	if (chdir("/") < 0)
 		return -errno;
-	/* The agent may have raised it for its clients; programs that loop over all fds suffer. */
+	/* The agent may have raised the limit for its clients; programs that loop over all descriptors would suffer. */
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur > 1024) {
 		files.rlim_cur = 1024;
 		setrlimit(RLIMIT_NOFILE, &files);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The runner: takes requests from one agent on one socket, hands each command to an idle supervisor (started when
- * there is none) and looks after supervisors that die. It parses no more than the fixed head of a request. How the
- * socket came to be (inherited today) is the caller's business; when it ends, everything started through it ends.
+ * The runner: takes requests from one agent on one socket, hands each command to an idle supervisor (started when there
+ * is none) and kills the trees of supervisors that die. It parses only the fixed head of a request. The caller provides
+ * the socket (today an inherited one); when the socket ends, every command started through it is killed.
  */
 #ifndef AGENT_RUNNER_RUNNER_H
 #define AGENT_RUNNER_RUNNER_H

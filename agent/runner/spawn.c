@@ -32,8 +32,8 @@ struct spawn_user {
 
 /*
  * A clone that shares memory returns twice on one stack: the return address must not lie where the child's calls
- * overwrite it. The C library has no such wrapper for clone3; elsewhere, and under a sanitizer that shadows the
- * stack, memory is copied.
+ * overwrite it. The C library has no such wrapper for clone3. On other architectures, and under a sanitizer that
+ * shadows the stack, memory is copied.
  */
 #if defined(__SANITIZE_ADDRESS__)
 #define SPAWN_COPY 1
@@ -65,7 +65,7 @@ static long spawn_clone3(struct clone_args *args, size_t size)
 }
 #endif
 
-/* Name service lookups may block for long: this runs in the supervisor, which only holds up its own command. */
+/* Looks a user up by the name service, which may block for long: that delays only the command of this supervisor. */
 static int user_find(const char *name, struct spawn_user *ret)
 {
 	static char text[16384];
@@ -97,7 +97,7 @@ static bool limits_set(const uint64_t limits[RUNNER_LIMITS])
 	return true;
 }
 
-/* A failure is no reason not to run: lowering needs privilege. */
+/* Failure is ignored: lowering the value needs privilege, and the command can run without. */
 static void oom_set(int adj)
 {
 	char text[8];
@@ -108,7 +108,7 @@ static void oom_set(int adj)
 		close(fd);
 }
 
-/* fds may be any numbers, 0 to 2 among them: first out of the way, then into place. */
+/* Moves the descriptors, of any numbers including 0 to 2, out of the way first and then to their final numbers. */
 static bool fds_set(const struct spawn_io *io)
 {
 	int in = fcntl(io->in, F_DUPFD, 4), out = fcntl(io->out, F_DUPFD, 4), err = fcntl(io->err, F_DUPFD, 4);
@@ -129,7 +129,7 @@ static bool user_become(const struct spawn_user *user)
 		setresuid(user->uid, user->uid, user->uid) == 0);
 }
 
-/* What the command is to be besides its descriptors. False with failure->stage telling what could not be done. */
+/* Applies limits, user, directory and oom_score_adj to this process. False: failure->stage tells which failed. */
 static bool command_dress(const struct runner_command *command, const struct spawn_user *user,
 			  volatile struct spawn_failure *failure)
 {
@@ -145,7 +145,10 @@ static bool command_dress(const struct runner_command *command, const struct spa
 	return !command->cwd || chdir(command->cwd) == 0;
 }
 
-/* In the child, maybe on borrowed memory: system calls only. `failure` is shared with the parent. */
+/*
+ * Runs in the child, which may share the parent's memory: only system calls are allowed. `failure` is shared with the
+ * parent.
+ */
 static void child_run(const struct runner_command *command, const struct spawn_io *io, const struct spawn_user *user,
 		      pid_t parent, volatile struct spawn_failure *failure)
 {
@@ -157,7 +160,7 @@ static void child_run(const struct runner_command *command, const struct spawn_i
 		goto fail;
 	if (!command_dress(command, user, failure))
 		goto fail;
-	prctl(PR_SET_PDEATHSIG, SIGKILL); /* after setresuid, which clears it */
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* after setresuid, which clears the death signal */
 	if (getppid() != parent)
 		_exit(127);
 	sigemptyset(&none);
@@ -169,7 +172,7 @@ fail:
 	_exit(127);
 }
 
-/* CLONE_VFORK holds the parent until the child has executed or ended, so `failure` is final when this returns. */
+/* CLONE_VFORK suspends the parent until the child has executed or ended, so `failure` is final when this returns. */
 static long clone_run(const struct runner_command *command, const struct spawn_io *io, const struct spawn_user *user,
 		      volatile struct spawn_failure *failure)
 {
@@ -182,7 +185,7 @@ static long clone_run(const struct runner_command *command, const struct spawn_i
 		child_run(command, io, user, parent, failure);
 	if (pid != -ENOSYS && pid != -EPERM)
 		return pid;
-	/* No clone3 (before Linux 5.3, or a sandbox that knows only older calls). */
+	/* No clone3: before Linux 5.3, or in a sandbox that does not know it. */
 	pid = syscall(SYS_clone, (unsigned long)(CLONE_VFORK | SIGCHLD), 0UL, 0UL, 0UL, 0UL);
 	if (pid == 0)
 		child_run(command, io, user, parent, failure);
@@ -242,7 +245,7 @@ static bool input_place(int fd)
 
 void spawn_signals_default(void)
 {
-	/* As the kernel has it (rt_sigaction(2), asm-generic/signal.h): all zero is SIG_DFL. */
+	/* The kernel's own struct sigaction (rt_sigaction(2), asm-generic/signal.h); all zero is SIG_DFL. */
 	const struct {
 		void (*handler)(int);
 		unsigned long flags;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Starts one command the way posix_spawn does (the child borrows the parent's memory until it executes, so no page
- * tables are copied), with what posix_spawn cannot do: another user, a death signal.
+ * Starts one command like posix_spawn (the child shares the parent's memory until it executes, so that no page tables
+ * are copied), and with another user and a death signal, which posix_spawn cannot do.
  */
 #ifndef AGENT_RUNNER_SPAWN_H
 #define AGENT_RUNNER_SPAWN_H
@@ -11,8 +11,8 @@
 #include "agent/runner/protocol.h"
 
 struct spawn_io {
-	int in, out, err; /* become 0, 1 and 2; everything else is closed in the child, */
-	int input;	  /* but this, which becomes RUNNER_INPUT_FD; -1: none */
+	int in, out, err; /* become 0, 1 and 2; the child closes all others */
+	int input;	  /* becomes RUNNER_INPUT_FD; -1: none */
 };
 
 struct spawn_failure {
@@ -21,23 +21,23 @@ struct spawn_failure {
 };
 
 /*
- * Returns the pid, or -1 with *ret_failure filled: the child found that it could not execute (it is reaped already)
- * or there is none. The child leads a session of its own, has default signal dispositions if the caller has, an empty
- * mask, the command's environment and nothing else, and is killed when the calling thread dies. The caller blocks all
- * signals.
+ * Starts the command as a child. Returns the pid, or -1 with *ret_failure filled: there is no child, or it found that
+ * it could not execute and has been reaped. The child leads its own session, has default signal dispositions if the
+ * caller has, an empty signal mask and the command's environment only, and is killed when the calling thread dies. The
+ * caller blocks all signals.
  */
 pid_t spawn_command(const struct runner_command *command, const struct spawn_io *io, struct spawn_failure *ret_failure);
 
 /*
- * Becomes the command: for a process of its own, with stdout and stderr in place, whatever started it, and `input` (-1:
- * none) as RUNNER_INPUT_FD. Comes back only when that is not possible, with *ret_failure filled; `keep_fd`, which is
- * none of those four, is still open then, and is not in the command.
+ * Replaces the calling process by the command. Its stdout and stderr are in place already; `input` (-1: none) becomes
+ * RUNNER_INPUT_FD. Returns only on failure, with *ret_failure filled; then `keep_fd`, which differs from those four, is
+ * still open. The command does not get it.
  */
 void spawn_replace(const struct runner_command *command, int input, int keep_fd, struct spawn_failure *ret_failure);
 
 /*
- * Every disposition back to its default: also those of 32 and 33, which sigaction(3) keeps to itself, so that nobody
- * else could undo it when whoever started us left them ignored.
+ * Resets every signal disposition to its default, also those of signals 32 and 33, which sigaction(3) reserves: the
+ * parent may have left them ignored, and a command could not undo that.
  */
 void spawn_signals_default(void);
 

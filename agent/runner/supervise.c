@@ -22,27 +22,27 @@
 #include "agent/runner/spawn.h"
 #include "agent/runner/tree.h"
 
-#define ROUND_FIRST_NS (2 * NS_PER_MS) /* between two passes over a tree that is being killed; doubled each time */
+#define ROUND_FIRST_NS (2 * NS_PER_MS) /* between two passes that kill the tree; doubled each time */
 #define ROUND_MAX_NS   (500 * NS_PER_MS)
 
 struct supervisor {
 	const struct supervise_args *args;
 	int signal_fd, null_fd;
-	bool ending; /* no more commands; leave when the tree is empty */
+	bool ending; /* takes no more commands; exits when the tree is empty */
 
-	uint64_t id; /* of the command still to be answered by EXITED, else 0 */
+	uint64_t id; /* of the command whose EXITED is pending; 0: none */
 	uint64_t term_ns, kill_ns;
-	uint64_t stuck_ns; /* when EXITED goes out though the command is still there */
-	uint64_t round_ns; /* the next pass of killing, TIME_NEVER while the tree may live */
+	uint64_t stuck_ns; /* when EXITED is sent although the command has not ended */
+	uint64_t round_ns; /* the next pass that kills the tree; TIME_NEVER: not killing */
 	uint64_t round_gap_ns;
-	bool empty; /* the tree */
+	bool empty; /* no descendants are left */
 	uint32_t flags;
 	pid_t root;
 
-	struct runner_reply outbox[2]; /* what the agent's socket could not take at once */
+	struct runner_reply outbox[2]; /* replies that the agent's socket could not take at once */
 	unsigned queued;
-	int pipes[2]; /* read ends, until STARTED has left with them */
-	int input;    /* of the command that is being started; -1: none */
+	int pipes[2]; /* read ends, until they are sent with STARTED */
+	int input;    /* of the command being started; -1: none */
 
 	struct runner_command command;
 	char message[RUNNER_MESSAGE_MAX];
@@ -77,8 +77,8 @@ static ssize_t reply_send(struct supervisor *s, struct runner_reply *reply)
 }
 
 /*
- * A STARTED that cannot carry its pipes (too many fds in flight) would leave a command nobody hears: it is refused
- * instead.
+ * A STARTED that cannot carry its pipes (too many descriptors in flight) is replaced by REFUSED, because nobody could
+ * read the command's output.
  */
 static void outbox_flush(struct supervisor *s)
 {
@@ -106,7 +106,7 @@ static void outbox_flush(struct supervisor *s)
 	}
 }
 
-/* Pipes and process; on success the read ends are in s->pipes. */
+/* Makes the pipes and starts the process; on success the read ends are in s->pipes. The pid, or -1 with *failure. */
 static pid_t command_start(struct supervisor *s, struct spawn_failure *failure)
 {
 	int out[2], err[2];
@@ -179,8 +179,8 @@ static void command_cancel(struct supervisor *s, uint64_t kill_ns)
 }
 
 /*
- * Kills what there is and stops taking commands. A runner that died without a STOP cannot tell the agent, so the
- * socket's end does.
+ * Kills the tree and takes no more commands. A runner that died without STOP cannot tell the agent, so the supervisor
+ * shuts down the agent's socket.
  */
 static void supervisor_end(struct supervisor *s, bool runner_died)
 {
@@ -217,10 +217,10 @@ static void command_exited(struct supervisor *s, int status, uint32_t flags, uin
 	s->id = 0;
 	s->term_ns = s->kill_ns = s->stuck_ns = TIME_NEVER;
 	if (s->round_ns == TIME_NEVER)
-		s->round_ns = 0; /* whatever it left behind goes at once */
+		s->round_ns = 0; /* processes it left behind are killed at once */
 }
 
-/* The slot is given back before the agent hears of the end, so that its next command finds it free. */
+/* The supervisor is marked idle before the agent learns of the end, so that the agent's next command finds it. */
 static void tree_reap(struct supervisor *s, uint64_t now)
 {
 	pid_t pid = 0;
@@ -248,7 +248,7 @@ static void tree_kill(struct supervisor *s, uint64_t now)
 	s->round_gap_ns = s->round_gap_ns * 2 > ROUND_MAX_NS ? ROUND_MAX_NS : s->round_gap_ns * 2;
 }
 
-/* What is due by the clock. An exit seen in the same turn has been taken first: it wins over a deadline. */
+/* Acts on deadlines that have passed. An exit seen in the same turn was handled before and wins over a deadline. */
 static void deadlines_act(struct supervisor *s, uint64_t now)
 {
 	if (s->empty)
@@ -263,7 +263,7 @@ static void deadlines_act(struct supervisor *s, uint64_t now)
 		s->flags |= s->flags & RUNNER_CANCELLED ? 0 : RUNNER_TIMED_OUT;
 		s->term_ns = TIME_NEVER;
 		tree_signal(SIGTERM, NULL, 0);
-		tree_signal(SIGCONT, NULL, 0); /* a stopped process takes its SIGTERM only when it goes on */
+		tree_signal(SIGCONT, NULL, 0); /* a stopped process receives SIGTERM only after SIGCONT */
 	}
 	if (now >= s->round_ns)
 		tree_kill(s, now);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The supervisor: one process per slot, parent of one command at a time and subreaper of all it leaves behind, so
- * that every process belongs to exactly one command and none outlives it. Used again once its tree is empty.
+ * The supervisor: a process that is the parent of one command at a time and the subreaper of all its descendants, so
+ * that every process belongs to exactly one command and none outlives it. A supervisor is reused once its tree is
+ * empty.
  *
  *	idle ─RUN─► running ─exit─► (EXITED) draining: SIGKILL to the rest ─ECHILD─► idle
  *	               └─ term_ns: SIGTERM ─ kill_ns: SIGKILL ─ 80 ms: (EXITED, stuck) ─► draining
@@ -14,12 +15,13 @@
 #include <stdatomic.h>
 
 struct supervise_args {
-	int agent_fd;	   /* replies go here */
-	int control_fd;	   /* requests come from here, checked by runner_request_parse only */
-	atomic_uint *busy; /* shared memory: set by the runner with a RUN, cleared here when the next may come */
+	int agent_fd;	   /* where replies are sent */
+	int control_fd;	   /* source of requests, checked by runner_request_parse only */
+	atomic_uint *busy; /* shared memory: set by the runner with a RUN, cleared by the supervisor when it is ready
+			      for the next */
 };
 
-/* Serves until told to stop; all signals are blocked. Returns the exit status. */
+/* Serves until STOP or the end of control_fd; all signals are blocked. Returns the exit status. */
 int supervise(const struct supervise_args *args);
 
 #endif

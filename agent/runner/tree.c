@@ -15,9 +15,9 @@
 #include <infiniservice/cleanup.h>
 
 #define PF_KTHREAD 0x00200000 /* linux/sched.h */
-#define TREE_MAX   65536      /* processes of the machine looked at in one pass */
+#define TREE_MAX   65536      /* processes of the machine examined in one pass */
 
-/* Untouched, so costing nothing, until a command leaves something behind. */
+/* Pages are allocated on first use: only when a command leaves descendants behind. */
 static struct tree_process table[TREE_MAX];
 static uint32_t found[TREE_MAX];
 
@@ -64,7 +64,7 @@ static int stat_read(int proc_fd, const char *pid, struct tree_process *ret)
 	return len < 0 ? -errno : tree_stat_parse(text, (size_t)len, ret);
 }
 
-/* All processes into `table`; those that vanish meanwhile are skipped. Returns their number or -errno. */
+/* Reads all processes into `table`; those that vanish meanwhile are skipped. Their number or -errno. */
 static int64_t table_read(DIR *proc)
 {
 	size_t count = 0;
@@ -85,7 +85,7 @@ static bool pid_in(pid_t pid, const pid_t *list, size_t count)
 	return false;
 }
 
-/* Breadth first from this process; fills `found` with indices of `table`. */
+/* Searches breadth first from this process; fills `found` with indices of `table`. Their number. */
 static size_t descendants_find(size_t processes, const pid_t *except, size_t count)
 {
 	size_t known = 0, next = 0;
@@ -101,7 +101,10 @@ static size_t descendants_find(size_t processes, const pid_t *except, size_t cou
 	}
 }
 
-/* A child of ours keeps its pid until we reap it; any other pid may have changed hands since it was read. */
+/*
+ * Sends `sig` to the process. A child keeps its pid until it is reaped; any other pid may have been reused since the
+ * table was read.
+ */
 static void process_signal(int proc_fd, const struct tree_process *p, int sig)
 {
 	_cleanup_(closep) int fd = -1;

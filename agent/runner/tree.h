@@ -14,17 +14,17 @@
 
 struct tree_process {
 	pid_t pid, parent;
-	uint64_t start_ticks; /* with the pid it names one process for good */
-	bool dead;	      /* zombie: only waits for its parent */
-	bool kernel;	      /* a thread of the kernel */
+	uint64_t start_ticks; /* together with the pid it identifies a process uniquely */
+	bool dead;	      /* a zombie, not reaped yet */
+	bool kernel;	      /* a kernel thread */
 };
 
 /* Parses the text of /proc/PID/stat; the name in it may hold anything. 0 or -EBADMSG. */
 int tree_stat_parse(const char *text, size_t len, struct tree_process *ret);
 
 /*
- * Sends `sig` to every living descendant, those below the `count` pids of `except` (and these) left out. Returns
- * how many there were, or -errno when /proc cannot be read. New ones may have been born meanwhile: call until 0.
+ * Sends `sig` to every living descendant except the `count` pids of `except` and their descendants. Returns how many
+ * there were, or -errno when /proc cannot be read. Processes may have been forked meanwhile: call until it returns 0.
  */
 int tree_signal(int sig, const pid_t *except, size_t count);
 
