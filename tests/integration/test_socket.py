@@ -94,7 +94,8 @@ def story_what_only_a_start_can_change_keeps_its_value_over_a_reload_and_is_name
     agent = tap.keep(Agent(settings={"socket.group": ""}))
     client = tap.keep(LocalClient(agent))
     client.status()
-    fixed = {"port": {"queue_bytes": "1M", "max_line_bytes": "65536"}, "log": {"segment_bytes": "128K", "max_total_bytes": "1M", "sync": "none"}}
+    fixed = {"port": {"queue_bytes": "1M", "max_line_bytes": "65536"}, "log": {"segment_bytes": "128K", "max_total_bytes": "1M", "sync": "none"},
+             "commands": {"executor_socket": "/run/another.sock"}}
     agent.write_config("".join(f"[{section}]\n" + "".join(f"{key} = {value}\n" for key, value in keys.items())
                                for section, keys in fixed.items()) + "[timers]\nhealth_interval_ms = 12345\n")
     agent.process.send_signal(signal.SIGHUP)
