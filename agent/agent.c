@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The life of the agent: its start, what wakes it, the turns of its loop, its end. Its parts are made in build.c. */
+/* The agent's start, its loop with the events that wake it, and its end. build.c makes the parts. */
 #include "agent/agent.h"
 
 #include <malloc.h>
@@ -19,8 +19,8 @@
 
 #define TURN_LONG_NS NS_PER_MS
 /*
- * From here on an allocation gets pages of its own (mallopt(3)): only those it uses become real, while calloc clears
- * all of what it takes from the heap; and they go back when it is freed.
+ * Allocations of this size and above are mapped (mallopt(3)): only touched pages become resident, while calloc clears
+ * all of an allocation from the heap; and free() returns the pages to the kernel.
  */
 #define OWN_PAGES_BYTES 32768
 
@@ -45,7 +45,7 @@ static void on_port_timer(struct ev_loop *loop, ev_timer *timer, int events)
 	agent_dispatch_port(timer->data);
 }
 
-/* The deadline and the need to poll may change with anything that touched the port in this turn. */
+/* The port's deadline and its need to be polled may have changed with any call in this turn. */
 static void watch_port(struct agent *agent, uint64_t now_ns)
 {
 	uint64_t deadline_ns = port_deadline_ns(agent->port);
@@ -202,7 +202,10 @@ int agent_run(struct agent *agent)
 	return agent->exit_code;
 }
 
-/* The next number is written only when the log got all it was given: else the crash rule finds it (state.h). */
+/*
+ * The next seq is written only when the log has written every line it was given; else the rule for a crash applies at
+ * the next start (state.h).
+ */
 static void finish_state(struct agent *agent)
 {
 	if (agent->state.dir_fd < 0 || agent->stopping != STOP_END)
@@ -212,7 +215,7 @@ static void finish_state(struct agent *agent)
 		report(LOG_WARNING, "%s: the next sample number could not be written", agent->config.agent.state_dir);
 }
 
-/* Helpers end when their socket does; one in the middle of a slow disk write is left to init. */
+/* Helpers end when their socket is closed; a helper in a slow disk write is left to init. */
 static void reap_helpers(void)
 {
 	const struct timespec pause = { .tv_nsec = 5 * (long)NS_PER_MS };

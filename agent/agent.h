@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The agent as one object: every part it is made of, each owned here once. Parts reach each other through it; only the
- * functions below decide what happens when (agent.c), and only stop.c in which order it ends.
+ * The agent: the one struct that owns every part. Only the files that wire the parts (the flat ones of agent/) include
+ * this header; the parts are libraries that do not know it, and link one way only (see the Makefile). agent.c decides
+ * what happens when, stop.c in which order it ends.
  */
 #ifndef AGENT_AGENT_H
 #define AGENT_AGENT_H
@@ -43,9 +44,9 @@
 
 #define AGENT_SETTINGS_MAX 64
 
-/* What the command line said; the strings live as long as the process. */
+/* The options of the command line; the strings live as long as the process. */
 struct agent_options {
-	const char *config_path;		  /* NULL: the usual places */
+	const char *config_path;		  /* NULL: the default places */
 	const char *port_spec;			  /* NULL: the configuration's */
 	const char *settings[AGENT_SETTINGS_MAX]; /* "section.key=value" */
 	unsigned setting_count;
@@ -54,19 +55,19 @@ struct agent_options {
 
 enum stop_phase {
 	STOP_NOT,   /* running */
-	STOP_DRAIN, /* running commands may finish */
-	STOP_KILL,  /* the grace time is over */
-	STOP_FLUSH, /* log and port get out what they hold */
+	STOP_DRAIN, /* waits for running commands to finish */
+	STOP_KILL,  /* the grace time is over: kills them */
+	STOP_FLUSH, /* log and port write out their queues */
 	STOP_END,
 };
 
-/* Samples that were handed on; missed: there was no host, or no room. */
+/* Samples handed on, by destination; missed: there was no host, or no room. */
 struct published {
 	uint64_t port, port_missed, feed, log, latest;
 };
 
 struct agent_counters {
-	uint64_t clock_steps, sleeps, generations; /* generations: begun after the first */
+	uint64_t clock_steps, sleeps, generations; /* generations: new ones after the first */
 	uint64_t reloads, reloads_failed;
 	uint64_t turn_ns_worst; /* longest work between two waits of the loop */
 	uint64_t turns_over_1ms;
@@ -93,27 +94,27 @@ struct agent {
 	struct breaker breaker; /* of the port */
 	struct logger *logger;
 	struct exec *exec;
-	struct exec *privileged; /* through the executor of the installation */
+	struct exec *privileged; /* the privileged executor of the installation */
 	struct bus *bus;
-	struct action_env actions; /* what the actions work with */
+	struct action_env actions; /* the environment of the actions */
 	struct commands commands;
 	struct asked asked;
-	struct peers peers;	   /* what the sessions of host and local clients share */
+	struct peers peers;	   /* the parts that all sessions share */
 	struct json_writer writer; /* for one line at a time, used and emptied within one function */
 	char *writer_text;
 
 	struct port *port;
 	struct session port_session;
-	enum port_fault_kind survived; /* the last fault of the port that no host has been told of yet */
+	enum port_fault_kind survived; /* the last recovered fault of the port that has not been reported to a host */
 	unsigned survived_attempts;    /* 0: none */
 	uint64_t port_deadline_ns;     /* what port_timer is armed for */
 	struct local *local;
-	struct standing standing; /* what is wrong now, for every host that comes */
-	unsigned executor_losses; /* in a row, with no answer of an executor in between */
+	struct standing standing; /* the faults that last, reported to every host that connects */
+	unsigned executor_losses; /* in a row, without an answer of the executor in between */
 
 	struct schedule health;
 	struct deadline health_deadline;
-	uint64_t watchdog_ns; /* feed at least this often; 0: no watchdog */
+	uint64_t watchdog_ns; /* longest time between two notifications; 0: no watchdog */
 
 	ev_timer poll_timer; /* only while the port cannot be waited on */
 	ev_timer port_timer; /* one-shot: port_deadline_ns */
@@ -133,12 +134,12 @@ struct agent {
 	struct published published;
 };
 
-/* ---- agent.c: the life of it */
+/* ---- agent.c: start, loop and end */
 
-/* Loads configuration and secret, takes the state directory, builds every part. 0 or -errno with words. */
+/* Loads configuration and secret, locks the state directory, builds every part. 0, or -errno with a text in `e`. */
 int agent_init(struct agent *agent, const struct agent_options *options, struct err *e);
 
-/* Runs until a signal has ended it. Returns the exit code. */
+/* Runs the loop until a signal ends it. Returns the exit code of the process. */
 int agent_run(struct agent *agent);
 
 /* Accepts a half-built or zeroed agent. */
@@ -147,68 +148,73 @@ void agent_done(struct agent *agent);
 /* ---- settings.c: the configuration */
 
 /*
- * Reads configuration from file and command line into `config`, checked; used at start, by --check-config and for
- * reloading.
+ * Reads the configuration from file and command line into `config` and checks it; used at the start and for reloading.
+ * 0, or -errno with a text in `e`.
  */
 int agent_load_config(struct config *config, const struct agent_options *options, struct err *e);
 /*
- * The same for a person: all errors are told, likely mistakes among them. 0 or the first error; the config is to be
- * freed either way.
+ * The same for --check-config: calls `tell` for every error and every likely mistake. 0 or the first error; the caller
+ * frees `config` in either case.
  */
 int agent_inspect_config(struct config *config, const struct agent_options *options, config_tell_fn tell, void *data);
 
-/* Makes a checked configuration the one in force, and takes it over. */
+/* Puts a checked configuration into force; takes ownership of it. */
 void agent_apply_config(struct agent *agent, struct config *fresh);
 
-/* SIGHUP: a new configuration if it is whole and valid, else everything stays. */
+/* SIGHUP: reads the configuration again and puts it into force if it is valid; else the present one stays. */
 void agent_reload(struct agent *agent);
 
-/* The log level that configuration and --verbose give. */
+/* Sets the log level from the configuration and --verbose. */
 void agent_set_log_level(const struct agent *agent);
-/* Logs what the host may do, and which file says so: whoever looks after a clone sees who gave it what. */
+/*
+ * Logs the policy (the actions permitted to the host) and the files that set it, so that the owner of a clone can see
+ * them.
+ */
 void agent_tell_policy(const struct agent *agent);
 
 /* ---- agent.c again: the turns of the loop */
 
-/* Does what the port has to do and keeps its deadline. */
+/* Dispatches the port and stores its next deadline. */
 void agent_dispatch_port(struct agent *agent);
 
-/* ---- periodic.c: how samples are made, and to whom they go */
+/* ---- periodic.c: sampling and the destinations of a sample */
 
-/* Makes sampler, sampling and generation; prober and commands are there. 0 or -errno; what was made stays for
- * agent_done. */
+/*
+ * Makes sampler, sampling and generation; prober and commands must have been made. 0 or -errno; agent_done frees the
+ * parts made.
+ */
 int samples_build(struct agent *agent, uint64_t first_seq);
 
-/* ---- periodic.c: the clock, the log's answers and the manager's watchdog */
+/* ---- periodic.c: the clock, the log's answers and the service manager's watchdog */
 
 void housekeeping_start(struct agent *agent);
 void housekeeping_stop(struct agent *agent);
 void housekeeping_configure(struct agent *agent);
-/* Looks whether time broke; then rates are marked and the host is told. */
+/* Checks for a clock step or a sleep of the guest; marks the next rates and reports it to the host. */
 void housekeeping_check_clock(struct agent *agent);
 
-/* ---- status.c: what Status tells, into an open object */
+/* ---- status.c: the answer of Status, into an open object */
 
 void agent_report(const struct agent *agent, struct sink *out);
 
 /* ---- stop.c: the fixed order of the end */
 
-/* Begins to stop; a second call ends the grace time. */
+/* Starts the stop; a second call ends the grace time. */
 void stop_begin(struct agent *agent);
-/* Looks whether the present phase is over: once a turn of the loop, before it waits. */
+/* Goes on to the next phase when the present one is over: called once a turn of the loop, before it waits. */
 void stop_look(struct agent *agent);
 
-/* ---- messages.c: what is done with what host and local clients say */
+/* ---- messages.c: dispatch of the messages of host and local clients */
 
 extern const struct peer_handler messages_handler;
 static inline struct agent *session_agent(const struct session *session)
 {
 	return session->peers->data;
 }
-/* As of struct peers: hosts and people are told while nonces cannot be written down. */
+/* nonces_changed of struct peers: logs and reports while nonces cannot be written. */
 void messages_nonces_changed(void *data, int error);
 
-/* ---- what the commands of this agent work with */
+/* ---- the agent of a command */
 
 static inline struct agent *command_agent(const struct command *command)
 {
@@ -219,17 +225,18 @@ static inline struct agent *command_agent(const struct command *command)
 
 extern const struct port_events hostlink_events;
 void hostlink_init(struct agent *agent);
-/* At the very end: the next agent, if this is a restart, goes on reading where this one stopped. */
-void hostlink_hand_over(struct agent *agent);
-/* A sample for the host, unless it has subscribed to samples at a pace of its own. 0 or -errno. */
-int hostlink_sample(struct agent *agent, struct line *line);
 /*
- * The host learns of the new generation as it learned of the old one, by a handshake, and may say anew what it holds.
+ * At the very end: hands the port's fd to the service manager, so that after a restart the next agent process goes on
+ * reading there.
  */
+void hostlink_hand_over(struct agent *agent);
+/* Sends a sample to the host, unless the host has subscribed to samples with an interval of its own. 0 or -errno. */
+int hostlink_sample(struct agent *agent, struct line *line);
+/* Repeats the handshake with the new generation; the host may then send Ack again. */
 void hostlink_renewed_generation(struct agent *agent, const char *why);
-/* An `agent_event` for the host that is there and for those who subscribed to events. `data` is the agent. */
+/* Sends an `agent_event` to the connected host and publishes it to the subscribers of "events". `data` is the agent. */
 void hostlink_tell(void *data, const struct reply_event *event);
-/* The same with a message made of words. */
+/* The same with a formatted message. */
 __attribute__((format(printf, 4, 5))) void hostlink_event(struct agent *agent, enum reply_level level,
 							  const char *source, const char *format, ...);
 

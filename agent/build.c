@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The parts of the agent, made in the order in which they need each other, and wired to what the agent does when they
- * speak.
- */
+/* Makes the parts of the agent in the order of their dependencies, and wires their callbacks. */
 #include "agent/build.h"
 
 #include <fcntl.h>
@@ -51,7 +48,7 @@ static void on_probes_answered(void *data)
 	commands_probed(&agent->commands);
 }
 
-/* Told once; who needs it meanwhile is answered with the same words. */
+/* The fault is reported once; commands that need D-Bus are answered with the same text. */
 static void on_bus_ready(void *data)
 {
 	struct agent *agent = data;
@@ -79,8 +76,8 @@ static void on_executor_lost(void *data, int error)
 	if (!*fault && exec_state(agent->privileged) == EXEC_STATE_FAULT)
 		fault = exec_fault(agent->privileged);
 	/*
-	 * One that dies once is started again, and that is all; one whose program is missing dies as often as it is
-	 * started.
+	 * An executor that dies once is started again and not reported; an executor that dies again each time it is
+	 * started (its program is missing) is a fault.
 	 */
 	if (*fault || error)
 		standing_set(&agent->standing, REPLY_ERROR, "executor", "", "%s", *fault ? fault : strerror(-error));
@@ -96,7 +93,7 @@ static void on_executor_lost(void *data, int error)
 			       "started again");
 }
 
-/* The seq of latest.json: in memory, so it survives a crash of the agent that the log's last write did not. */
+/* The seq of latest.json, a file in memory: it may be ahead of the log after a crash of the agent. */
 static uint64_t seq_of_latest(const char *dir)
 {
 	char path[PATH_MAX], text[256];
@@ -114,7 +111,7 @@ static uint64_t seq_of_latest(const char *dir)
 	return at ? strtoull(at + strlen("\"seq\":"), NULL, 10) : 0;
 }
 
-/* What stays as it is until the next start. */
+/* Reports a fault that lasts until the next start. */
 __attribute__((format(printf, 4, 5))) static void tell_at_start(struct agent *agent, const char *source,
 								const char *subject, const char *format, ...)
 {
@@ -160,8 +157,9 @@ static int build_state(struct agent *agent, uint64_t *first_seq, struct err *e)
 }
 
 /*
- * Those who may use the local socket; local.c says it when there is no such group. Where it cannot be given to them,
- * the newest sample is for nobody else; the log stays with the group that its directory was made for.
+ * Finds the group of the local socket, whose members may read latest.json and the log; local.c reports a group that
+ * does not exist. If the files cannot be given to the group, latest.json is for the agent's user alone, and the log
+ * keeps the group of its directory.
  */
 static void find_readers(const struct config *config, struct log_child_config *child)
 {
@@ -219,8 +217,8 @@ static int build_port(struct agent *agent, struct err *e)
 }
 
 /*
- * What will be needed within the first sample is forked while there is little to inherit: a page that the agent writes
- * to after the fork is there twice.
+ * Forks the helpers that the first sample needs while the agent is small: every page it writes to after the fork is
+ * there twice.
  */
 static void fork_helpers(struct agent *agent)
 {
@@ -268,7 +266,7 @@ static void open_journal(struct agent *agent)
 			      agent->config.agent.runtime_dir, strerror(-r));
 }
 
-/* As soon as there is a host; hostlink.c answers the commands. */
+/* The completions are sent when a host connects. Lost commands are answered in hostlink.c. */
 static void complete_lost_scripts(struct agent *agent)
 {
 	for (struct journal_entry *entry = agent->journal.lost, *next; entry; entry = next) {
@@ -279,9 +277,8 @@ static void complete_lost_scripts(struct agent *agent)
 }
 
 /*
- * How long a line may be: what the port's queue has room for while as much waits in it as commands are still begun with
- * (host_reads). Of an answer that would be longer something is left out, and said to be; one that was refused by the
- * queue nobody would hear of.
+ * The longest line: the room left in the port's queue when it is as full as it may be for a new command to start
+ * (host_reads). A longer answer is truncated and says so; an answer that the queue refused would be lost.
  */
 static size_t writer_room(const struct agent *agent)
 {
@@ -295,8 +292,8 @@ static bool host_reads(void *data)
 	const struct agent *agent = data;
 
 	/*
-	 * What runs already may fill the rest of the queue (five answers of half a megabyte into three quarters of
-	 * four), and an answer must find room.
+	 * Running commands may fill the rest of the queue (five answers of half a megabyte into three quarters of
+	 * four), and every answer must find room.
 	 */
 	return port_queued_bytes(agent->port) <= agent->config.port.queue_bytes / 4;
 }

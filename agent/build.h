@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Making the parts of the agent; for agent_init alone. */
+/* Makes and wires the parts of the agent; for agent_init alone. */
 #ifndef AGENT_BUILD_H
 #define AGENT_BUILD_H
 
@@ -8,8 +8,8 @@
 struct agent;
 
 /*
- * Takes the state directory, finds identity and first sample number, and makes everything but the local socket. 0 or
- * -errno with words; what was made stays for agent_done.
+ * Locks the state directory, determines identity and first sample number, and makes every part but the local socket. 0,
+ * or -errno with a text in `e`; agent_done frees the parts made.
  */
 int build_agent(struct agent *agent, struct err *e);
 

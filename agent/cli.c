@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Options in, one of the agent's three ways to run out: the service, --once, --check-config. */
+/* Parses the options and runs one of the three modes: the service, --once, --check-config. */
 #include "agent/cli.h"
 
 #include <errno.h>
@@ -58,7 +58,7 @@ static const struct option long_options[] = {
 	{ NULL, 0, NULL, 0 },
 };
 
-/* "infiniservice: " and the words on standard error, fit for a terminal whoever wrote the text in them. */
+/* Prints "infiniservice: " and the text on standard error, with characters replaced that are unsafe for a terminal. */
 __attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
 {
 	char text[1024];
@@ -183,7 +183,7 @@ static int print_once(const struct agent_options *options)
 	return r < 0 ? EXIT_FAILED : EXIT_DONE;
 }
 
-/* What the configuration says is wrong usage, what the machine says is a failure. */
+/* An error in the configuration is exit code 2, an error of the system is 1. */
 static int exit_code_of(int error)
 {
 	return error == -EINVAL || error == -EPERM || error == -EMEDIUMTYPE || error == -EFBIG || error == -ENAMETOOLONG

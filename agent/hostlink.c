@@ -14,7 +14,7 @@
 #include "agent/actions/detached.h"
 #include "agent/base/notify.h"
 
-/* A sample this young is sent again to a host that has just come instead of taking another. */
+/* A sample not older than this is sent again when a session has started, instead of taking a new one. */
 #define YOUNG_NS (2 * NS_PER_S)
 
 static const char *const capabilities[] = {
@@ -23,7 +23,7 @@ static const char *const capabilities[] = {
 	"get_history", "ack",		"lost_commands", "generation",	   NULL,
 };
 
-/* The first sample of a session is the first that it is sent, on whatever grounds. */
+/* Every sample for the host passes here, so the first one sets first_seq of the session. */
 static int send_to_port(struct session *session, struct line *line)
 {
 	int r = port_send(session_agent(session)->port, line);
@@ -33,7 +33,7 @@ static int send_to_port(struct session *session, struct line *line)
 	return r;
 }
 
-/* What went wrong with the port since the last session and was survived; never Fatal, see reply.h. */
+/* Reports the recovered fault of the port since the last session; never Fatal, see reply.h. */
 static void tell_survived(struct agent *agent)
 {
 	struct reply_error_report told = {
@@ -51,7 +51,7 @@ static void tell_survived(struct agent *agent)
 		session_answer(&agent->port_session, LINE_EVENT);
 }
 
-/* What became of the connection while nobody could be told. */
+/* Reports the changes of the circuit breaker while there was no session. */
 static void tell_breaker(struct agent *agent)
 {
 	struct moment now = agent->loop.now;
@@ -84,7 +84,7 @@ static bool answer_lost_command(struct agent *agent, const struct journal_entry 
 	return sent;
 }
 
-/* What an earlier run of the agent accepted and never answered. */
+/* Answers the commands that an earlier agent process accepted and never answered. */
 static void answer_lost(struct agent *agent)
 {
 	for (struct journal_entry *entry = agent->journal.lost, *next; entry; entry = next) {
@@ -97,7 +97,10 @@ static void answer_lost(struct agent *agent)
 	}
 }
 
-/* Of the class of replies: requests that waited in the port are answered in the same turn and must not overtake it. */
+/*
+ * Sent as LINE_REPLY: requests that waited in the port are answered in the same turn and must not overtake the
+ * handshake.
+ */
 static void shake_hands(struct agent *agent)
 {
 	if (reply_handshake(&agent->writer, agent->loop.now.wall_ms, agent->id.vm_id, INFINISERVICE_VERSION,
@@ -198,12 +201,15 @@ static void on_sent(void *data, const struct line *line)
 	session_drained(&agent->port_session);
 }
 
-/* The host learns of what was survived once it is there again: a fault it can see itself needs no report. */
+/*
+ * A fault of an open port is noted as recovered, to be reported when the next session has started; a failed open is
+ * told by the circuit breaker alone.
+ */
 static void on_fault(void *data, const struct port_fault *fault)
 {
 	struct agent *agent = data;
 	struct moment now = agent->loop.now;
-	/* One that is not there may come; one that is another user's stays so until somebody does something. */
+	/* A port that does not exist may appear by itself; a port of another user (EACCES) needs an administrator. */
 	int level = fault->kind == PORT_FAULT_OPEN && fault->error != -EACCES ? LOG_INFO : LOG_WARNING;
 
 	report_limited(&agent->port_topic, now.mono_ns, level, "port: %s (%s, %u in a row), trying again%s",
@@ -227,7 +233,7 @@ const struct port_events hostlink_events = {
 	.fault = on_fault,
 };
 
-/* The beginning of a line whose rest is still to come. */
+/* A memfd with the half line that has been received, for the next agent process. */
 static int half_line_file(const char *bytes, size_t len)
 {
 	_cleanup_(closep) int fd = memfd_create("half-line", MFD_CLOEXEC);
@@ -238,8 +244,8 @@ static int half_line_file(const char *bytes, size_t len)
 }
 
 /*
- * A virtio port that is closed throws away what has arrived and not been read. So it stays open over a restart, in the
- * manager's hands, and no command is lost between the last one that was answered here and the first one there.
+ * A virtio port drops unread input when it is closed. So the service manager holds it open over a restart, and no
+ * command is lost between the last one answered here and the first one of the next agent process.
  */
 void hostlink_hand_over(struct agent *agent)
 {
@@ -279,7 +285,7 @@ void hostlink_renewed_generation(struct agent *agent, const char *why)
 		       agent->id.generation);
 }
 
-/* There may be no port yet: a fault can stand before it is made. */
+/* A fault can be reported before the port has been made. */
 static bool host_is_there(const struct agent *agent)
 {
 	return agent->port && port_state(agent->port) == PORT_CONNECTED;

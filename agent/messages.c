@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Each message of a peer to the part that it is for, and what follows for all parts when a peer is gone. */
+/* Dispatches each message of a peer to its part, and tells all parts when a peer is gone. */
 #include "agent/agent.h"
 
 #include <string.h>
@@ -14,7 +14,7 @@ static void answer_keep_alive(struct session *session, const struct message *mes
 		session_answer(session, LINE_REPLY);
 }
 
-/* Messages that are no commands are judged by the policy all the same; an `error` tells what it does not allow. */
+/* The policy also applies to messages that are not commands; a refusal is sent as an `error`. */
 static bool permitted(struct session *session, const char *name, const char *refusal)
 {
 	if (commands_permit(&session_agent(session)->commands, session, name, GROUP_OBSERVE))
@@ -35,7 +35,7 @@ static void take_ack(struct session *session, const struct message *message)
 			    : seq);
 }
 
-/* Of a local client not even to refuse them: the host would be told that a script of its own had failed. */
+/* A local client gets an `error`, never a completion, which would tell the host that a script of its own had failed. */
 static void take_scripts(struct session *session, const struct message *message)
 {
 	if (session->kind == SESSION_LOCAL)
@@ -85,8 +85,8 @@ static void on_message(void *data, struct session *session, struct message *mess
 }
 
 /*
- * Commands and histories know when they were asked for. What goes on after it was asked for goes with the message that
- * asked for it last; 0, of a message that never came, is before every time.
+ * Commands and histories know the time of their request. A subscription, a wait for a sample and an Ack end when their
+ * last message is older than `before_ns`; heard_ns of a message that never came is 0, older than every time.
  */
 static void on_gone(void *data, struct session *session, uint64_t before_ns)
 {

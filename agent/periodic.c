@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the agent does by itself: its samples, what is in them of the agent itself and to whom they go; and at intervals
- * the look at the clock and the log, and the food of the manager's watchdog.
+ * The periodic work of the agent. Samples: their sources, the agent's own counters in them, and their destinations.
+ * Health: the clock and the log are looked at, and the watchdog of the service manager is notified.
  */
 #include "agent/agent.h"
 
@@ -13,7 +13,7 @@
 
 /* ----------------------------------------------------------------------------------------------------- the samples */
 
-/* The same bytes for all; one that is away or cannot take them costs no other a sample. */
+/* All destinations get the same bytes; a destination that is absent or has no room costs no other one a sample. */
 static void publish(struct agent *agent, unsigned to, struct line *line)
 {
 	struct published *published = &agent->published;
@@ -171,7 +171,7 @@ static void on_clock(struct ev_loop *loop, ev_io *io, int events)
 	housekeeping_check_clock(io->data);
 }
 
-/* The watchdog is fed while samples come: a loop that turns without doing its work is as dead as one that hangs. */
+/* The watchdog is notified only while samples are taken: a loop that turns without doing its work counts as hung. */
 static bool useful(const struct agent *agent)
 {
 	uint64_t patience_ns = 3 * agent->config.timers.metrics_interval_ms * NS_PER_MS +
@@ -233,7 +233,7 @@ void housekeeping_configure(struct agent *agent)
 	deadline_at(&agent->health_deadline, agent->health.due_ns);
 }
 
-/* The health deadline goes on: the watchdog must be fed while commands drain. */
+/* The health deadline stays armed: the watchdog must be notified while commands drain. */
 void housekeeping_stop(struct agent *agent)
 {
 	ev_io_stop(agent->loop.ev, &agent->clock_io);

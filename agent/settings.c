@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The configuration as the agent takes it: file, command line and host, at start and at run time. A bad one changes
- * nothing.
+ * Loads and applies the configuration: from file, command line and host, at the start and at run time. An invalid
+ * configuration changes nothing.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -58,7 +58,7 @@ int agent_load_config(struct config *config, const struct agent_options *options
 	return r;
 }
 
-/* What config/ cannot know: whether a word is the name of an action. */
+/* Checks what config/ cannot know: whether a word is the name of an action. */
 static int inspect_actions(char *const *words, const char *key, config_tell_fn tell, void *data)
 {
 	int r = 0;
@@ -85,7 +85,7 @@ int agent_inspect_config(struct config *config, const struct agent_options *opti
 		return r;
 	found = config_inspect(config, options->config_path, tell, data, NULL);
 	r = apply_options(config, options, &e);
-	if (r == 0 && found == 0) /* else the inspection has told what the options may have mended */
+	if (r == 0 && found == 0) /* else an option may have corrected the mistake that the inspection reported */
 		r = config_check(config, NULL, NULL, &e);
 	if (r < 0)
 		tell(data, CONFIG_ERROR, e.text);
@@ -103,7 +103,7 @@ static void find_nothing(void *data, enum config_finding finding, const char *te
 	(void)text;
 }
 
-/* " (FILE:LINE)", or nothing for what is the default or was set by an option. */
+/* " (FILE:LINE)" of a setting; "" for a default and for a setting from the command line. */
 static const char *place_of(const struct config_origins *origins, const char *name, char *out, size_t size)
 {
 	const char *at = origins->of[config_key_find("commands", name) - config_keys];
@@ -143,7 +143,7 @@ void agent_set_log_level(const struct agent *agent)
 	report_set_level(agent->options->verbose ? LOG_DEBUG : levels[agent->config.agent.log_level]);
 }
 
-/* Settings that only a start can change keep their running values. */
+/* Settings that take effect only at a start keep their present values. */
 static void keep_fixed(struct config *new, struct config *old)
 {
 	for (const struct config_key *key = config_keys; key->section; key++) {
@@ -200,7 +200,7 @@ void agent_reload(struct agent *agent)
 				       "the secret is read by the agent alone again");
 		}
 		agent_apply_config(agent, &fresh);
-		/* A secret that came with the environment is gone from there by now. */
+		/* A secret from the environment has been removed from there at the start. */
 		if (secret->len > 0 || *agent->config.auth.secret_file)
 			memcpy(agent->secret, secret, sizeof(*secret));
 		agent->counters.reloads++;

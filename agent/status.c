@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Status: everything the agent knows of itself, for `infinictl status` and for hosts. */
+/* The contents of Status: the state of the agent, for `infinictl status` and for hosts. */
 #include "agent/agent.h"
 
 #include <unistd.h>

@@ -8,8 +8,8 @@
  *	FLUSH  the log writes and syncs what it holds, the last message and the answers leave through the port (2 s)
  *	END    the loop breaks
  *
- * A phase ends when what it waits for has happened or its time is up. That is looked at once a turn of the loop, after
- * all that the turn had to do: nobody has to tell.
+ * A phase ends when its condition holds or its time is up. stop_look checks that once a turn of the loop, after all
+ * work of the turn, so no part has to report it.
  */
 #include "agent/agent.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * system.cpu: how busy the processors were since the last collect, from the tick counters of /proc/stat. The first
- * time, and for a CPU just come up, it is the average since boot: the host wants a figure from the first sample on.
+ * system.cpu: the use of the processors since the last collect, from the tick counters of /proc/stat. The first
+ * collect, and a CPU that has just come online, give the average since boot: the host wants a figure from the first
+ * sample on.
  */
 #include "cpu.h"
 
@@ -35,7 +36,10 @@ static bool times_parse(struct scan *line, struct cpu_times *out)
 	return true;
 }
 
-/* The lines rise by id, as a rule; one that does not is put where it belongs, and of two the first counts. */
+/*
+ * The lines usually rise by id; a line out of order is inserted at its place, and of two lines with one id the first
+ * counts.
+ */
 static bool core_add(struct cpu_stat *stat, const struct cpu_times *times)
 {
 	size_t at = stat->cores_count;
@@ -71,7 +75,7 @@ static void sum_add(struct cpu_times *sum, const struct cpu_times *times)
 		sum->ticks[i] += times->ticks[i];
 }
 
-/* False if a counter that is looked for makes no sense. */
+/* False if a known counter is invalid. */
 static bool counter_parse(struct scan *line, struct cpu_stat *stat)
 {
 	if (scan_key(line, "ctxt "))
@@ -334,7 +338,7 @@ static bool cores_compare(struct cpu *cpu, const struct cpu_stat *last, const st
 	return same;
 }
 
-/* The total over those cores alone that were there both times and whose columns all went on. */
+/* The total over the cores that are in both readings and have no column that stepped back. */
 static struct cpu_share share_of_common(const struct cpu *cpu, const struct cpu_stat *last, const struct cpu_stat *now,
 					double passed)
 {
@@ -396,7 +400,7 @@ static enum rate_state state_of(const struct cpu *cpu, const struct cpu_stat *no
 	return reset ? RATE_RESET : interval.first ? RATE_FIRST : interval.gap ? RATE_GAP : RATE_OK;
 }
 
-/* Thousandths of a degree; what no processor survives is a broken sensor. */
+/* Thousandths of a degree; a value that no processor survives is of a broken sensor. */
 static void temperature_read(struct cpu *cpu, const struct collect_ctx *ctx)
 {
 	struct scan rest, line;
@@ -435,7 +439,7 @@ static int cpu_collect(void *state, const struct collect_ctx *ctx)
 		return r;
 	temperature_read(cpu, ctx);
 	interval = rate_clock_next(&clock, &ctx->now, ctx->gap);
-	/* Asked twice within one tick of the kernel, or of the clock: the last figures and their baseline stay. */
+	/* A second collect within one tick of the kernel, or of the clock: the last figures and their baseline stay. */
 	if (!interval.first && (!(interval.seconds > 0) || stood_still(last, next)))
 		return 0;
 	passed = cpu->tick_hz * (interval.first ? (double)ctx->now.boot_ns / (double)NS_PER_S : interval.seconds);
@@ -473,10 +477,10 @@ static void cores_emit(const struct cpu *cpu, struct sink *out)
 		reset = reset || cpu->figures[i].reset;
 	}
 	sink_array_end(out);
-	/* Some CPU is offline: which ones the figures above belong to. */
+	/* Some CPU is offline: writes the ids of the cores that the figures above belong to. */
 	if (holes)
 		cores_name(cpu, out, "cores_ids", false);
-	/* A host takes numbers only: whose figure is none. */
+	/* A host takes numbers only: writes the ids of the cores whose figure is not valid. */
 	if (reset)
 		cores_name(cpu, out, "cores_reset", true);
 }

@@ -34,16 +34,16 @@ struct cpu_stat {
 	size_t cores_max;
 	size_t cores_count; /* filled */
 	size_t cores_seen;  /* online CPUs in the text; above cores_max: read again with more room */
-	size_t skipped;	    /* lines of CPUs that made no sense, or stood there twice */
+	size_t skipped;	    /* invalid or duplicate lines of CPUs */
 	bool has_context_switches, has_forks, has_running, has_blocked;
 	uint64_t context_switches, forks; /* since boot */
 	uint64_t running, blocked;	  /* now */
 };
 
 /*
- * Parses /proc/stat into *out, whose cores and cores_max the caller has set. 0 or -EBADMSG: there was no usable line of
+ * Parses /proc/stat into *out; the caller has set `cores` and `cores_max`. 0 or -EBADMSG: there was no usable line of
  * any CPU (only the array may then have changed). CPUs that are offline have no line; further columns and lines are
- * skipped, and lines of CPUs that make no sense are skipped and counted. Without a line for all CPUs, `all` is the sum
+ * skipped, and invalid lines of CPUs are skipped and counted. Without a line for all CPUs, `all` is the sum
  * of those that have one.
  */
 int cpu_stat_parse(const char *text, size_t len, struct cpu_stat *out);
@@ -52,8 +52,8 @@ int cpu_stat_parse(const char *text, size_t len, struct cpu_stat *out);
 struct cpu_share {
 	double usage; /* user + nice + system + irq + softirq: neither iowait nor steal */
 	double state[CPU_STATES];
-	bool known; /* false: no tick has passed, everything is 0 */
-	bool reset; /* a column stepped back or jumped: the time passed stands in for what the columns do not tell */
+	bool known; /* false: no kernel tick has passed, and all shares are 0 */
+	bool reset; /* a column stepped back or jumped: shares are relative to the time passed */
 };
 
 /*
@@ -61,8 +61,8 @@ struct cpu_share {
  * line together really had in between (0: not known).
  *
  * A column that went backwards (iowait and idle may, see proc(5); all may when a CPU is taken away and comes back), or
- * ahead by more than any clock, counts as not having moved. What is left of the others is no whole then, so the shares
- * are of the time that really passed.
+ * ahead by more than any clock, counts as not having moved. Then the other columns do not add up to the whole, so the
+ * shares are relative to the time that really passed.
  */
 struct cpu_share cpu_share_between(const struct cpu_times *before, const struct cpu_times *now, double passed);
 

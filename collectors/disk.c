@@ -3,8 +3,8 @@
  * system.disk.io_stats: bytes and operations per second over the whole disks of the guest, and each device's share.
  *
  * A byte written to a file system on LVM passes through dm-0 and vda and is counted by both; the totals take the disks
- * at the bottom only. A device may get its members after it was first seen: what might be made of others, and has
- * been used since, is looked at before it is counted. Totals are sums of the devices' differences, so that a disk
+ * at the bottom only. A device may get its members after it was first seen: a device that might be stacked, and has
+ * been used since, is checked again before it is counted. Totals are sums of the devices' differences, so that a disk
  * plugged in or out makes no spike.
  */
 #include "disk.h"
@@ -21,7 +21,7 @@
 
 #define STACK_CHECK_NS (60 * NS_PER_S)
 
-#define SECTOR_BYTES 512 /* of the counters, whatever the disk's own: Documentation/admin-guide/iostats.rst */
+#define SECTOR_BYTES 512 /* unit of the counters of every disk: Documentation/admin-guide/iostats.rst */
 
 /* ------------------------------------------------------------------------------------------------------ parsing */
 
@@ -42,7 +42,7 @@ static bool columns_parse(struct scan line, struct diskstats_line *out)
 	for (size_t i = 0; i < ARRAY_SIZE(n); i++)
 		if (!scan_u64(&line, &n[i]))
 			return false;
-	/* How many are under way has been seen below zero: that costs this figure alone. */
+	/* The number of requests in flight has been seen below zero: only this figure is lost. */
 	out->has_in_flight = scan_u64(&line, &out->in_flight);
 	if (!out->has_in_flight && !scan_skip(&line, 1))
 		return false;
@@ -127,7 +127,7 @@ struct disk {
 	size_t count, room;
 	bool paths;	       /* there are paths to NVMe disks in the list */
 	size_t left_out;       /* lines beyond DISK_DEVICES_MAX */
-	size_t skipped;	       /* lines that made no sense, or told of a device once more */
+	size_t skipped;	       /* invalid lines, or further lines of one device */
 	struct device *former; /* scratch of the same room, when the list of devices has changed */
 	struct rate_clock clock;
 	enum rate_state state;
@@ -183,7 +183,7 @@ static int devices_reserve(struct disk *disk, size_t count)
 	return 0;
 }
 
-/* A number alone is not enough: 259:N goes to whatever partition or disk comes next. */
+/* The device number alone is not enough: the kernel gives 259:N to the next new partition or disk. */
 static bool device_is(const struct device *device, const struct diskstats_line *line)
 {
 	return device->number == line->device && scan_equals(&line->name, device->name);
@@ -205,8 +205,8 @@ static bool has_moved(const struct device *device)
 }
 
 /*
- * A device that was not used adds nothing to a total, so what it is may wait. One that is stacked is used all the time,
- * and hardly ever becomes a disk by itself.
+ * The kind of a device is read again only if it matters: an unused device adds nothing to a total, and a stacked
+ * device, which is used all the time, hardly ever becomes a disk of its own.
  */
 static void device_look_again(struct device *device, const struct collect_ctx *ctx)
 {
@@ -232,7 +232,7 @@ static void device_update(struct device *device, const struct diskstats_line *li
 	rate_update_32(&device->busy_ms, interval, line->busy_ms, 1000);
 }
 
-/* Of all its counters: what is told of the device is as good as the worst of them. */
+/* Of all its counters: the state of the device is the worst of them. */
 static enum rate_state device_state(const struct device *device)
 {
 	enum rate_state bytes = rate_state_worse(device->read_bytes.state, device->write_bytes.state);
@@ -350,7 +350,7 @@ static int devices_update(struct disk *disk, const struct collect_ctx *ctx, stru
 	return 0;
 }
 
-/* What a device adds to a total: its rate, at the very first sample its average since boot, else nothing. */
+/* A device's share of a total: its rate, at the very first sample its average since boot, else 0. */
 static double share(const struct rate *rate, bool first, double boot_seconds)
 {
 	if (rate_known(rate))
@@ -379,7 +379,7 @@ static void totals_update(struct disk *disk, const struct collect_ctx *ctx)
 
 		if (device->kind != DISK_WHOLE)
 			continue;
-		/* A device that came later is no fault of the total, one that began anew is. */
+		/* A device that was added leaves the total valid; a device whose counters began anew does not. */
 		if (device_state(device) == RATE_RESET)
 			disk->state = RATE_RESET;
 		disk->bytes_read += device->read_bytes.counter;
@@ -498,7 +498,7 @@ static void disk_emit(const void *state, struct sink *out)
 	whole_emit(out, "write_ops_per_sec", disk->write_ops);
 	sink_uint(out, "readBytes", disk->bytes_read);
 	sink_uint(out, "writeBytes", disk->bytes_written);
-	/* Of the busiest disk: an average over many would hide the one that is the bottleneck. */
+	/* The utilization of the busiest disk: an average over many disks would hide a bottleneck. */
 	if (disk->has_utilization)
 		sink_real(out, "io_utilization_percent", disk->utilization, 2);
 	else

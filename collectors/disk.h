@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* /proc/diskstats, parsed. What its devices are: diskkind.h. */
+/* /proc/diskstats, parsed. The kinds of its devices: diskkind.h. */
 #ifndef COLLECTORS_DISK_H
 #define COLLECTORS_DISK_H
 

@@ -45,7 +45,7 @@ static bool is_numbered(const char *name, const char *prefix, int (*is_kind)(int
 	return true;
 }
 
-/* Devices of drivers outside the kernel's tree, whose slaves nobody links. */
+/* Stacked devices of out-of-tree drivers, which have no links to their slaves in sysfs. */
 static bool is_stacked_by_name(const char *name)
 {
 	return is_numbered(name, "zd", isdigit) || is_numbered(name, "emcpower", isalpha) ||

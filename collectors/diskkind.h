@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a block device is, so that a request counts once whatever stack of devices it passes. Most of it never changes;
- * what may change is looked at again by its owner, see disk_look_again_is_due.
+ * The kind of a block device, so that a request through a stack of devices counts once. The collector disk reads again
+ * the kinds that may change (device_look_again in disk.c).
  */
 #ifndef COLLECTORS_DISKKIND_H
 #define COLLECTORS_DISKKIND_H
@@ -18,16 +18,15 @@ enum disk_kind {
 };
 
 /*
- * What sysfs says: a partition has dev/block/M:N/partition, a stacked device has something in dev/block/M:N/slaves.
+ * The kind by sysfs: a partition has dev/block/M:N/partition, a stacked device has something in dev/block/M:N/slaves.
  * Loop devices are known by their major number, ram and zram disks by theirs and by name; the volumes of ZFS and of
- * multipath drivers outside the kernel, which do not tell what they are made of, by name. `device` is major << 32 |
- * minor.
+ * out-of-tree multipath drivers, which do not list their members, by name. `device` is major << 32 | minor.
  */
 enum disk_kind disk_kind_of(int sys_fd, uint64_t device, const char *name);
 
 /*
- * True for hardware: below /sys/devices but not in its folder "virtual". It is made of nothing else now, and never will
- * be. False where sysfs does not say.
+ * True for hardware: below /sys/devices but not in its folder "virtual". Such a device is never stacked. False if sysfs
+ * does not tell.
  */
 bool disk_is_hardware(int sys_fd, uint64_t device);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * system.disk.usage_stats: how full each file system is. mountinfo is parsed again only when the kernel says that it
- * changed; statvfs is called here only where it cannot hang, and asked of the prober everywhere else. What the prober
- * has not answered by the time of writing is stale: null, never the former figures.
+ * changed; statvfs is called here only where it cannot hang, and asked of the prober everywhere else. A file system
+ * without an answer of the prober by the time of writing is stale: null, never the former figures.
  */
 #include "filesystem.h"
 
@@ -30,7 +30,7 @@ struct usage {
 	bool full_by_make;
 	int error;
 	uint64_t asked_ns; /* when; 0: never */
-	uint64_t pace_ns;  /* not again before so long after; 0: at every collect */
+	uint64_t pace_ns;  /* least time between two requests; 0: at every collect */
 	uint64_t total_bytes, used_bytes, available_bytes, inodes_total, inodes_free;
 };
 
@@ -116,7 +116,7 @@ static const struct usage *usage_before(const struct filesystem *fs, const struc
 	return NULL;
 }
 
-/* What is not to be asked at every collect keeps its figures and its pace: some other mount has come or gone. */
+/* A mount that is not read at every collect keeps its figures and its interval when another mount has come or gone. */
 static struct usage *usage_of(const struct filesystem *fs, const struct mount_table *table)
 {
 	struct usage *usage = calloc(table->count ? table->count : 1, sizeof(*usage));
@@ -168,7 +168,8 @@ static bool is_fuse(const char *type)
 }
 
 /*
- * A FUSE file system says nothing of being an image, but one that could be written has room for a file, or for a byte.
+ * True for an image, which is full by nature. A FUSE file system does not report being an image, but a writable one has
+ * room for a file or a byte.
  */
 static bool is_full_by_make(const struct probe_statvfs *v, const char *type)
 {
@@ -219,7 +220,7 @@ static void usage_measure(struct usage *usage, const struct mount *mount)
 		usage->error = -EBADMSG;
 }
 
-/* Nothing is known any more, save when it may be asked again. */
+/* Drops the figures, but not the time of the next request. */
 static void usage_forget(struct usage *usage, int error)
 {
 	*usage = (struct usage){ .error = error, .asked_ns = usage->asked_ns, .pace_ns = usage->pace_ns };
@@ -298,7 +299,7 @@ static int filesystem_collect(void *state, const struct collect_ctx *ctx)
 	return 0;
 }
 
-/* An answer may be for a mount that has gone meanwhile: then nobody waits for it. */
+/* An answer for a mount that has gone meanwhile is dropped. */
 static void filesystem_probed(void *state, const struct probe_result *result)
 {
 	struct filesystem *fs = state;

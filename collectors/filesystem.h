@@ -26,8 +26,8 @@ struct filesystem_row {
 };
 
 /*
- * The one rule for all that judge file systems (CheckDiskSpace, RunHealthCheck, alerts): true when how full this one is
- * may be a problem that somebody can mend. False for what cannot be written or is full by make: read-only mounts,
+ * The one rule for all that judge file systems (CheckDiskSpace, RunHealthCheck, alerts): true if a full file system is
+ * a problem that can be solved. False for file systems that cannot be written or are full by nature: read-only mounts,
  * images (squashfs, iso9660, an archive shown by FUSE). The numbers must be known, or be those of the collect before.
  */
 bool filesystem_is_judged(const struct filesystem_row *row);

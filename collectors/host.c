@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * system: who this guest is, how long it has been up and how busy it is. The host name may change at any time and is
- * asked for at every collect; the distribution changes with an upgrade and is looked at once a minute.
+ * system: the identity of this guest, its uptime and its load. The host name may change at any time and is read at
+ * every collect; the distribution changes with an upgrade and is checked once a minute.
  */
 #include "host.h"
 
@@ -74,7 +74,7 @@ struct host {
 	struct procfs_buffer text;
 	struct host_load load;
 	unsigned load_known; /* how many of its numbers */
-	unsigned skipped;    /* lines that made no sense */
+	unsigned skipped;    /* invalid lines */
 	double uptime_seconds;
 	int64_t boot_wall_ms;
 	struct os_release release;
@@ -198,7 +198,7 @@ static void line_read(const struct collect_ctx *ctx, const char *path, char out[
 	out[len] = '\0';
 }
 
-/* What the kernel says before anybody has given it a name (UTS_NODENAME in include/linux/uts.h). */
+/* The kernel's host name before one is set (UTS_NODENAME in include/linux/uts.h). */
 static void hostname_check(char hostname[HOST_TEXT_MAX])
 {
 	if (strcmp(hostname, "(none)") == 0)
@@ -259,7 +259,7 @@ static int host_collect(void *state, const struct collect_ctx *ctx)
 	struct host *host = state;
 	bool uptime = uptime_update(host, ctx), load = load_update(host, ctx);
 
-	/* A text without one usable number, and no other either: what is read here is no /proc. */
+	/* Neither text has a usable number: the directory is no /proc. */
 	if (!uptime && host->load_known == 0)
 		return -EBADMSG;
 	host->skipped = (unsigned)!uptime + (unsigned)!load;

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Who this guest is and how long and how busy it has been: parsers, and typed facts for SystemInfo and OsInfo.
- */
+/* The identity, uptime and load of this guest: parsers, and typed facts for SystemInfo and OsInfo. */
 #ifndef COLLECTORS_HOST_H
 #define COLLECTORS_HOST_H
 
@@ -32,7 +30,10 @@ struct host_load {
 	uint64_t running, threads; /* runnable now / existing kernel scheduling entities */
 };
 
-/* How many of the five, in their order, the text of /proc/loadavg has before it makes no sense; the others are 0. */
+/*
+ * Returns how many of the five values, in their order, the text of /proc/loadavg has before the first invalid one; the
+ * others are 0.
+ */
 unsigned loadavg_scan(const char *text, size_t len, struct host_load *out);
 
 /* All five. 0 or -EBADMSG (*out untouched). */
@@ -48,7 +49,7 @@ int uptime_parse(const char *text, size_t len, double *out);
 bool passwd_root_shell(const char *text, size_t len, char *out, size_t size);
 
 /*
- * What SystemInfo, OsInfo and the samples say: there is no other reading of them. Texts are NUL-terminated, never NULL
+ * The facts of SystemInfo, OsInfo and the samples, which have no other source. Texts are NUL-terminated, never NULL
  * ("" if unknown), valid until the next collect.
  */
 struct host_facts {

@@ -42,7 +42,7 @@ static bool name_take(const struct netlink_attr *attr, char name[IFNAMSIZ])
 	return true;
 }
 
-/* 0, -EBADMSG for a message without what makes a link. */
+/* 0, or -EBADMSG for a message that is too short or has no valid name. */
 static int link_parse(struct netlink_part body, struct link *out)
 {
 	struct link link = { 0 };
@@ -73,7 +73,10 @@ static int link_parse(struct netlink_part body, struct link *out)
 	return 0;
 }
 
-/* Nobody answers at an address that is still being checked, save an optimistic one (RFC 4429), or that failed. */
+/*
+ * An address still being checked for duplicates (unless it is optimistic, RFC 4429), or found to be one, cannot be
+ * used.
+ */
 static bool is_usable(uint32_t flags)
 {
 	return !(flags & IFA_F_DADFAILED) && (!(flags & IFA_F_TENTATIVE) || flags & IFA_F_OPTIMISTIC);
@@ -355,7 +358,7 @@ struct event {
 	enum links_change change;
 };
 
-/* What a host can see of a link beside its addresses. */
+/* True if the values of the link that a host sees, beside its addresses, are the same. */
 static bool link_same(const struct link *a, const struct link *b)
 {
 	const uint32_t shown = IFF_UP | IFF_RUNNING;
@@ -393,7 +396,7 @@ static const struct link_address *address_find(const struct links *links, const 
 	return NULL;
 }
 
-/* An address that cannot be used is none, whether it comes or goes: it counts from when it can. */
+/* An address that cannot be used is ignored, added or removed: it counts from the time when it can be used. */
 static enum links_change address_change(const struct links *links, bool there, const struct link_address *address)
 {
 	const struct link_address *known = address_find(links, address);
@@ -413,7 +416,7 @@ static enum links_change address_change(const struct links *links, bool there, c
 	return LINKS_CHANGED;
 }
 
-/* Messages that make no sense are skipped here: the dump that follows an event is what counts. */
+/* Invalid messages are skipped here: the dump that follows an event is what counts. */
 static int event_message(void *user, uint16_t type, struct netlink_part body)
 {
 	enum links_change change = LINKS_SAME;

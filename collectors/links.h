@@ -73,7 +73,7 @@ int links_dump(struct links *links);
 /* A link by its name, NULL when there is none. Valid until the table changes. */
 const struct link *links_find(const struct links *links, const char *name, size_t len);
 
-/* What an event means for a table. */
+/* The effect of an event on a table. */
 enum links_change {
 	LINKS_SAME,    /* nothing that the table shows (lifetimes, statistics) */
 	LINKS_STALE,   /* the table is out of date, but in nothing a host waits for (containers, MTU) */

@@ -16,13 +16,13 @@ struct meminfo {
 	uint64_t buffers_kb, cached_kb, reclaimable_kb, shmem_kb, slab_kb;
 	uint64_t anon_kb, dirty_kb, writeback_kb, committed_kb;
 	uint64_t swap_total_kb, swap_free_kb;
-	uint64_t skipped; /* lines that made no sense, or stood there twice */
+	uint64_t skipped; /* invalid or duplicate lines */
 };
 
 /*
- * 0, or -EBADMSG without MemTotal, or with neither MemFree nor MemAvailable (*out untouched). Absent lines, and those
- * whose number makes no sense, are MEMINFO_ABSENT, except available_kb, which is then estimated as free + buffers +
- * cached + reclaimable slab - shared memory. It never exceeds total_kb.
+ * 0, or -EBADMSG without MemTotal, or with neither MemFree nor MemAvailable (*out untouched). Absent lines and lines
+ * with an invalid number give MEMINFO_ABSENT, except available_kb, which is then estimated as free + buffers + cached +
+ * reclaimable slab - shared memory. It never exceeds total_kb.
  */
 int meminfo_parse(const char *text, size_t len, struct meminfo *out);
 

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * /proc/PID/mountinfo, parsed, and which of its mounts are file systems worth listing.
- */
+/* /proc/PID/mountinfo, parsed, and which of its mounts are file systems worth listing. */
 #ifndef COLLECTORS_MOUNTINFO_H
 #define COLLECTORS_MOUNTINFO_H
 
@@ -23,7 +21,7 @@ struct mountinfo_line {
 	struct scan root, mount_point, type, source;
 	struct scan options;  /* of the file system; empty where the line ends before them */
 	bool read_only;	      /* the mount or the file system under it */
-	bool super_read_only; /* the file system under it, whoever mounted it where */
+	bool super_read_only; /* the file system itself is read-only, at all its mounts */
 };
 
 /* Parses one line (no '\n'). 0 or -EBADMSG (*out untouched). */
@@ -39,16 +37,16 @@ enum mount_class {
 	MOUNT_IGNORED, /* no storage of its own: listed only as "/" */
 	MOUNT_LOCAL,   /* listed; statvfs is answered from memory and does not hang */
 	MOUNT_PROBED,  /* listed; network, FUSE or unknown: statvfs may hang */
-	MOUNT_NOISE,   /* what engines, desktops and snapshots mount in numbers: listed only as "/", and counted */
+	MOUNT_NOISE,   /* the many mounts of engines, desktops and snapshots: listed only as "/", and counted */
 };
 
 /* How a file system of this type on this device is treated. */
 enum mount_class mount_classify(const struct scan *type, uint64_t device);
 
 /*
- * True for what container engines, snapshots and helpers mount by themselves, as df(1) and the engines' own monitors
- * leave it out: layers and datasets below an engine's folder, ".zfs/snapshot", views made by FUSE. A disk of its own
- * that somebody mounts there (a volume) is none.
+ * True for mounts that container engines, snapshots and helpers make by themselves, which df(1) and the engines' own
+ * monitors leave out: layers and datasets below an engine's folder, ".zfs/snapshot", views made by FUSE. False for a
+ * disk of its own that is mounted there (a volume).
  */
 bool mount_is_noise(const struct mountinfo_line *line);
 
@@ -68,19 +66,19 @@ struct mount {
 struct mount_table {
 	struct mount *mounts; /* "/" first, then in the order of the text */
 	size_t count;
-	size_t total;	/* what would be listed without MOUNT_TABLE_MAX */
+	size_t total;	/* number of mounts without the limit MOUNT_TABLE_MAX */
 	size_t noise;	/* left out: see MOUNT_NOISE */
-	size_t skipped; /* lines that made no sense */
+	size_t skipped; /* invalid lines */
 	bool truncated; /* there were more lines than MOUNTINFO_LINES_MAX */
 	char *arena;
 };
 
 /*
- * Chooses the mounts to list, one a device: the one at "/", else one that shows the device's own root rather than a
- * part of it (a bind mount), else one that can be written, else the one with the shortest mount point. Mounts hidden
- * under another one are left out, and what lies below a mount that may hang, or below autofs, is probed, because the
- * path leads through that mount. Lines that make no sense are skipped and counted. 0, -ENOMEM or -EBADMSG (no line made
- * sense); *out is replaced on success only.
+ * Chooses the mounts to list, one a device: the mount at "/", else a mount that shows the device's own root rather than
+ * a part of it (a bind mount), else a writable mount, else the mount with the shortest mount point. Mounts hidden under
+ * another one are left out, and mounts below a mount that may hang, or below autofs, are probed, because their path
+ * leads through that mount. Invalid lines are skipped and counted. 0, -ENOMEM or -EBADMSG (no valid line); *out is
+ * replaced on success only.
  */
 int mount_table_build(struct mount_table *out, const char *text, size_t len);
 

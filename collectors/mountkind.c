@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a mount is worth being listed for, by its type, its device and where it stands; tables of names, mostly. */
+/* Classes of mounts, by type, device and mount point; mostly tables of names. */
 #include "mountinfo.h"
 
 #include <infiniservice/cleanup.h>
@@ -50,7 +50,7 @@ static bool below_any(const struct scan *path, const char *const *prefixes, bool
 	return false;
 }
 
-/* Below one of these an engine keeps what it makes; the second list is of those without root. */
+/* Directories of container engines; the second list is of engines without root. */
 static bool is_engines(const struct scan *path, struct scan *ret_rest)
 {
 	static const char *const folders[] = { "/var/lib/docker/",
@@ -73,7 +73,9 @@ static bool is_engines(const struct scan *path, struct scan *ret_rest)
 	return below_any(path, folders, false, ret_rest) || below_any(path, rootless, true, ret_rest);
 }
 
-/* The layers and root directories of containers, whatever they are made of: devicemapper gives each a device. */
+/*
+ * The layers and root directories of containers, with any storage driver: devicemapper gives each a device of its own.
+ */
 static bool is_layer(const struct scan *below)
 {
 	static const char *const drivers[] = {
@@ -106,7 +108,7 @@ static bool names_by_digest(const struct scan *path, const char *part)
 	return digits == 64 && (found == path->end || *found == '/' || *found == '-');
 }
 
-/* The same where an engine was told to keep its things elsewhere (data-root, graphroot): told by what it calls them. */
+/* The same for an engine with another directory (data-root, graphroot): recognised by its names. */
 static bool is_layer_elsewhere(const struct scan *mount_point)
 {
 	static const char *const drivers[] = { "/zfs/graph/", "/btrfs/subvolumes/", "/devicemapper/mnt/" };
@@ -127,7 +129,7 @@ static bool is_network(const struct scan *type)
 	return among(type, network);
 }
 
-/* What an engine keeps for a container and shows inside of it: its hosts file, its name. Such a mount is no storage. */
+/* Files of an engine that are mounted inside a container (hosts, hostname): such a mount is no storage. */
 static bool is_engines_file(const struct scan *root)
 {
 	return holds(root, "/docker/containers/") || names_by_digest(root, "/containers/") ||
@@ -146,7 +148,7 @@ bool mount_is_noise(const struct mountinfo_line *line)
 		return true;
 	if (!is_engines(&line->mount_point, &below))
 		return false;
-	/* A disk, or a share, that somebody gave a container for its data is as real as any. */
+	/* A disk or share that a container was given for its data counts as storage. */
 	return is_layer(&below) || (line->device >> 32 == 0 && !is_network(&line->type));
 }
 
@@ -161,7 +163,7 @@ enum mount_class mount_classify(const struct scan *type, uint64_t device)
 					      "ceph",	"afs",	"coda",	   "lustre", "orangefs", "pvfs2",  "glusterfs",
 					      "beegfs", "gpfs", "ocfs2",   "gfs2",   "zfs",	 "vboxsf", "prl_fs",
 					      "vmhgfs", "fuse", "fuseblk", "ncpfs",  "acfs",	 NULL };
-	/* Views of something else or of nothing, and the images that packages mount by the dozen. */
+	/* Views of other file systems or of nothing, and the images that packages mount by the dozen. */
 	static const char *const views[] = { "fuse.lxcfs",
 					     "fuse.gvfsd-fuse",
 					     "fuse.gvfs-fuse-daemon",

@@ -192,7 +192,10 @@ static int counters_take(struct network *network, struct scan text, struct rate_
 	return network->now.count == 0 && (network->skipped > 0 || at == 0) ? -EBADMSG : 0;
 }
 
-/* The list just read becomes the one before, until it is swapped back: on failure the last good values stay. */
+/*
+ * The list just read becomes the former one while the next is read; after a failure the lists are swapped back, so that
+ * the last good values stay.
+ */
 static int counters_collect(struct network *network, const struct collect_ctx *ctx)
 {
 	struct rate_clock clock = network->clock;
@@ -217,7 +220,7 @@ static int counters_collect(struct network *network, const struct collect_ctx *c
 
 /* ------------------------------------------------------------------------------------------------------ the links */
 
-/* Not having the events only means more dumps. */
+/* Without events there are only more dumps. */
 static int events_open(void)
 {
 	static const unsigned groups[] = { RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR };
@@ -230,8 +233,8 @@ static int events_open(void)
 }
 
 /*
- * Takes what has come in. True when a host should hear of it; once it has been told, the rest up to the next dump needs
- * no looking at. An error (ENOBUFS: too many at once) means that events were lost, which may have been any.
+ * Takes the events received. True when a host should be told; after that further events up to the next dump are not
+ * examined. An error (ENOBUFS: too many at once) means that events were lost, which may have been any.
  */
 static bool events_take(struct network *network, unsigned max)
 {
@@ -255,7 +258,7 @@ static bool events_take(struct network *network, unsigned max)
 	return changed;
 }
 
-/* Which link is whose, after a new dump or for new interfaces, and what is shown. */
+/* Assigns links to interfaces, after a new dump or for new interfaces, and decides which interfaces are shown. */
 static void links_assign(struct network *network, bool fresh)
 {
 	for (size_t i = 0; i < network->now.count; i++) {
@@ -335,7 +338,7 @@ static int network_open(const struct collect_ctx *ctx, void **ret_state)
 	return 0;
 }
 
-/* Interfaces to be shown whose link is not in the table: they came after the dump. */
+/* The number of shown interfaces without a link in the table: they were added after the dump. */
 static unsigned links_missing(const struct network *network)
 {
 	unsigned missing = 0;
@@ -345,7 +348,7 @@ static unsigned links_missing(const struct network *network)
 	return missing;
 }
 
-/* What is still not there after one more dump has gone again: it is left out, as is_up would have to be invented. */
+/* Dumps once more; an interface still without a link has gone again and is left out, as its is_up is unknown. */
 static int links_complete(struct network *network, const struct collect_ctx *ctx)
 {
 	int r;
@@ -447,7 +450,7 @@ static void emit_link(struct sink *out, const struct links *links, const struct 
 	sink_uint(out, "mtu", link->mtu);
 }
 
-/* Of all four: one that was reset makes the others doubtful. */
+/* The state of all four rates: one counter that was reset makes the others doubtful. */
 static enum rate_state rate_state_of(const struct netif *netif)
 {
 	return rate_state_worse(rate_state_worse(netif->rx_bytes.state, netif->tx_bytes.state),
@@ -481,7 +484,7 @@ static void emit_netif(struct sink *out, const struct network *network, const st
 static void network_emit(const void *state, struct sink *out)
 {
 	const struct network *network = state;
-	/* A text, or a table of links, longer than any machine's: what there is of it is shown all the same. */
+	/* A text, or a table of links, over the limit: the part that was read is shown. */
 	bool short_of = network->buffer.truncated || network->links.left_out > 0, cut = false;
 	size_t shown = 0;
 

@@ -131,7 +131,7 @@ static void ask_sockets(struct portowners *owners, const struct collect_ctx *ctx
 	for (size_t i = 0; i < owners->count && count < ASK_INODES_MAX; i++) {
 		struct portowner *owner = &owners->items[i];
 
-		/* What is still ASKED belongs to a request that was lost. */
+		/* Entries still ASKED belong to a request that was lost. */
 		if (owner->state == PORTOWNER_KNOWN || now < owner->retry_ns)
 			continue;
 		owner->state = PORTOWNER_ASKED;

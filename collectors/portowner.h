@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whose the listening sockets are: inode → process, found by the prober's walk over /proc/PID/fd. It is asked about new
- * inodes only; what it said holds until the inode goes or the process does. Where the rights are missing the walk finds
- * nothing; it is repeated at growing intervals, as rights and races cannot be told apart.
+ * The owners of listening sockets: inode → process, found by the prober's walk over /proc/PID/fd. The prober is asked
+ * about new inodes only; an answer holds until the socket or the process ends. Without sufficient rights the walk finds
+ * nothing; it is repeated at growing intervals, as missing rights and races cannot be told apart.
  */
 #ifndef COLLECTORS_PORTOWNER_H
 #define COLLECTORS_PORTOWNER_H
@@ -50,12 +50,12 @@ struct portowners {
 	int proc_fd;	   /* of the last update: the directory outlives the collector */
 };
 
-/* Says that a socket of that inode is listening. 0 (also when there are too many) or -ENOMEM. */
+/* Notes that a socket with this inode listens. 0 (also when there are too many) or -ENOMEM. */
 int portowners_see(struct portowners *owners, uint64_t inode);
 
 /*
- * After all have been seen: forgets those that were not, looks whether the known processes still live, and asks the
- * prober about what is new. 0 or -ENOMEM.
+ * To be called when all sockets of a dump have been noted: forgets the others, checks whether the known processes still
+ * live, and asks the prober about new inodes. 0 or -ENOMEM.
  */
 int portowners_update(struct portowners *owners, const struct collect_ctx *ctx);
 

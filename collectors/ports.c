@@ -139,7 +139,7 @@ static int dump_protocol(struct ports *ports, uint8_t protocol)
 	}
 	r = protocol == IPPROTO_TCP ? dump_tcp(ports)
 				    : dump_both_families(ports, protocol, STATE(TCP_CLOSE) | STATE(TCP_ESTABLISHED));
-	/* What is left of a dump that was given up would be taken for the next one's. */
+	/* The rest of an aborted dump would be taken for a part of the next one. */
 	if (r < 0)
 		close_fd(&ports->fd);
 	return r;
@@ -290,7 +290,7 @@ static int ports_collect(void *state, const struct collect_ctx *ctx)
 	struct ports *ports = state;
 	int r;
 
-	/* There is no fixture of a netlink socket: this would describe another machine. */
+	/* A netlink socket has no fixture: it would describe another machine. */
 	if (!ctx->live)
 		return -EOPNOTSUPP;
 	ports->now_ns = ctx->now.mono_ns;
@@ -397,7 +397,7 @@ static void emit_slot(struct sink *out, const struct ports *ports, const struct 
 	sink_object_end(out);
 }
 
-/* What is told of the protocols read as text: how many slots did not fit, and how old the oldest text is. */
+/* Writes, for the protocols read as text, how many slots did not fit and the age of the oldest text. */
 struct texts_age {
 	bool used, known;
 	uint64_t age_s;

@@ -51,7 +51,7 @@ static struct port_slot *slot_get(struct port_table *table, uint16_t port)
 	return &table->slots[table->count++];
 }
 
-/* Of several listeners on a port the one that reaches farthest is shown; of equal ones, always the same. */
+/* Of several listeners on a port the most widely reachable one is shown; of equal ones, always the same. */
 static void listener_take(struct port_slot *slot, const struct port_socket *socket)
 {
 	uint8_t rank = address_rank(socket->family, socket->address);

@@ -32,7 +32,7 @@ struct port_table {
 	uint8_t protocol; /* of the dump that is being read */
 };
 
-/* One socket, whoever told of it. */
+/* One socket, from either source. */
 struct port_socket {
 	uint8_t family; /* AF_INET or AF_INET6 */
 	uint8_t state;	/* TCP_LISTEN, TCP_ESTABLISHED, TCP_CLOSE, … of netinet/tcp.h; UDP has the last two */

@@ -93,7 +93,7 @@ static int array_reserve(void *items, size_t *size, size_t wanted, size_t item_s
 	return 0;
 }
 
-/* "btime 1767225600" of /proc/stat, for a fixture, whose clocks are not those of this kernel. */
+/* "btime 1767225600" of /proc/stat: for test fixtures, which do not have the clocks of this kernel. */
 static bool boot_read(const struct collect_ctx *ctx, int64_t *ret_wall_ms)
 {
 	_cleanup_(procfs_buffer_free) struct procfs_buffer buffer = { 0 };

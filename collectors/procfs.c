@@ -14,7 +14,7 @@
 
 #define BUFFER_FIRST 2048 /* most texts fit, and several share a page */
 
-/* What a kept fd says when the thing behind it has gone or was replaced. */
+/* Errors of an open fd whose file has gone or was replaced. */
 static bool fd_died(int error)
 {
 	return error == -ESTALE || error == -ENOENT || error == -ENODEV || error == -ESRCH || error == -ENXIO;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reading and scanning the text files of /proc and /sys. A file read at every tick keeps its fd open and is read
- * again with pread (a third to two thirds cheaper than open, read, close); the text goes into a buffer that grows
- * to what was needed once and is bounded. The scanners work on (text, length): they never rely on a final NUL or
- * newline, so every cut of a text is a legal input.
+ * Reading and scanning the text files of /proc and /sys. A file read at every collect keeps its fd open and is read
+ * again with pread (a third to two thirds cheaper than open, read, close); the text goes into a bounded buffer that
+ * grows to the largest size needed. The scanners work on (text, length): they never rely on a final NUL or newline, so
+ * every cut of a text is a legal input.
  */
 #ifndef COLLECTORS_PROCFS_H
 #define COLLECTORS_PROCFS_H

@@ -90,7 +90,7 @@ static int text_take(struct port_table *table, struct scan *text)
 	return r;
 }
 
-/* What follows the last newline is kept for the next piece. */
+/* The bytes after the last newline are stored for the next piece. */
 static int file_take(struct port_table *table, int fd, char *piece)
 {
 	size_t len = 0;

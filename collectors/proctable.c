@@ -247,7 +247,7 @@ static int row_read(struct proctable *table, const struct collect_ctx *ctx, stru
 	return pidstat_parse(text, (size_t)n, ret_stat);
 }
 
-/* Reads one process into `row`, which holds what was known of that pid, or nothing (fd -1, base_ticks unset). */
+/* Reads one process into `row`, which holds the former row of that pid, or is empty (fd -1, base_ticks unset). */
 static int row_update(struct proctable *table, const struct collect_ctx *ctx, struct process *row, pid_t pid,
 		      bool known)
 {
@@ -263,7 +263,7 @@ static int row_update(struct proctable *table, const struct collect_ctx *ctx, st
 		*row = (struct process){ .fd = fd, .base_ticks = { PROCESS_NO_BASE, PROCESS_NO_BASE } };
 	} else if (known &&
 		   (stat.comm_len != row->stat.comm_len || memcmp(stat.comm, row->stat.comm, stat.comm_len) != 0)) {
-		/* It has called execve (or renamed itself): command line and rights are new. */
+		/* The process has called execve (or renamed itself): command line and rights are new. */
 		proctable_set_detail(table, row, NULL);
 		row->asked_ns = row->looked_ns = 0;
 	}
@@ -339,7 +339,7 @@ static void rows_measure(struct proctable *table, const struct collect_ctx *ctx,
 	double seconds = 0, most = 0;
 	int base = baseline_choose(table, ctx, &seconds);
 
-	/* The first baseline, or one that is old enough to make place. */
+	/* Move the baselines if there is none yet, or if the one in use is old enough to be replaced. */
 	move = move && (base == 0 || !table->clock[0].started);
 	for (size_t i = 0; i < table->count; i++) {
 		struct process *row = &table->rows[i];
@@ -365,13 +365,13 @@ static void rows_measure(struct proctable *table, const struct collect_ctx *ctx,
 
 /* ----------------------------------------------------------------------------------------------------- the scan */
 
-/* Errors of our own, as opposed to those of one process (gone, not permitted, a text that makes no sense). */
+/* Errors of the collector itself, as opposed to those of one process (gone, not permitted, an invalid text). */
 static bool is_fatal(int error)
 {
 	return error == -EMFILE || error == -ENFILE || error == -ENOMEM;
 }
 
-/* A row for one that was not there at the last scan, kept apart until all have been looked at. */
+/* Adds a row for a process that was not there at the last scan; new rows are stored apart until the scan is over. */
 static int fresh_add(struct proctable *table, const struct collect_ctx *ctx, pid_t pid)
 {
 	struct proctable_scan *scan = &table->scan;

@@ -25,7 +25,7 @@
 /* CPU over less time than this says nothing: a clock tick is 10 ms. */
 #define PROCTABLE_BASELINE_NS (200 * NS_PER_MS)
 
-/* What the prober has found out about a process, in one piece of memory. */
+/* The prober's answer about a process, in one allocation. */
 struct process_detail {
 	uint32_t cmdline_len, exe_len;
 	char text[]; /* cmdline, exe */
@@ -89,7 +89,7 @@ int proctable_scan(struct proctable *table, const struct collect_ctx *ctx, bool 
 /* The row of a pid, NULL when there is none. Valid until a scan ends. */
 struct process *proctable_find(const struct proctable *table, pid_t pid);
 
-/* Gives a row what was found out (taken over); NULL forgets it. */
+/* Sets the detail of a row, taking ownership; NULL removes it. */
 void proctable_set_detail(struct proctable *table, struct process *row, struct process_detail *detail);
 
 #endif

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Counters into rates: what a rate is worth depends on what happened between its two readings. What a step back means
+ * Counters into rates: the quality of a rate depends on the events between its two readings. The meaning of a step back
  * is decided in one place, rate_moved() of rate.h, for every counter that the agent reads.
  */
 #include "rate.h"
 
 #include <infiniservice/cleanup.h>
 
-/* The kernel's clock and ours do not tick together: what fits into an interval may be a little more. */
+/* The kernel's clock and ours are not in phase: the counter may move by a little more than fits into the interval. */
 #define WRAP_SLACK_S 1.0
 
 const char *rate_state_name(enum rate_state state)
@@ -42,8 +42,8 @@ struct rate_interval rate_clock_next(struct rate_clock *clock, const struct mome
 }
 
 /*
- * A counter of 32 bits that went over its end has moved on by a difference modulo 2^32; one that began anew gives such
- * a difference too, but hardly ever one that fits into the time that has passed.
+ * A 32-bit counter that wrapped has moved by a difference modulo 2^32. A counter that began anew gives such a
+ * difference too, but hardly ever a difference that fits into the time passed.
  */
 static bool wrapped(uint64_t before, uint64_t now, double most, uint64_t *ret_delta)
 {

@@ -64,9 +64,8 @@ struct rate {
 };
 
 /*
- * The rule for every counter, whatever reads it: true and how far it moved, or false (*ret_delta untouched) when it
- * stepped back, by however little. A step back says nothing about the time between the two readings; the counter counts
- * on from the second.
+ * The rule for every counter: true and how far it moved, or false (*ret_delta untouched) when it stepped back at all. A
+ * step back says nothing about the time between the two readings; counting goes on from the second one.
  */
 static inline bool rate_moved(uint64_t before, uint64_t now, uint64_t *ret_delta)
 {
@@ -89,7 +88,7 @@ void rate_update_32(struct rate *rate, struct rate_interval interval, uint64_t c
 enum rate_state rate_state_worse(enum rate_state a, enum rate_state b);
 
 /*
- * The counter could not be read in this interval. It begins anew: the next reading is `first`, because the
+ * The counter could not be read in this interval. The rate begins anew: the next reading is `first`, because the
  * interval of the clock no longer fits the counter.
  */
 void rate_miss(struct rate *rate);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * data.self: what the agent and its helpers cost, from /proc/self and /proc/PID, read through fds kept open. The agent
- * hangs its own counters into the same object. schedstat counts nanoseconds; utime and stime would count ticks of 10
- * ms, more than a sample takes.
+ * data.self: the cost of the agent and its helpers, from /proc/self and /proc/PID, read through fds that stay open. The
+ * agent adds its own counters to the same object. schedstat counts nanoseconds; utime and stime would count kernel
+ * ticks of 10 ms, more than a sample takes.
  */
 #include "self.h"
 
@@ -156,7 +156,7 @@ static int process_read(struct self *self, const struct collect_ctx *ctx, struct
 	return procfs_read(file, ctx->proc_fd, path, &self->text);
 }
 
-/* What cannot be read (a helper just gone, a kernel without schedstat) is unknown, not an error. */
+/* A value that cannot be read (a helper just gone, a kernel without schedstat) is unknown, not an error. */
 static void process_measure(struct self *self, const struct collect_ctx *ctx, struct process *process)
 {
 	uint64_t value;

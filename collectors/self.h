@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * What the agent costs and what it counted: data.self. The costs are measured here; the agent adds its own counters.
- */
+/* data.self: the cost of the agent, measured here, and its counters, which the agent adds. */
 #ifndef COLLECTORS_SELF_H
 #define COLLECTORS_SELF_H
 
@@ -11,7 +9,7 @@
 
 #include <infiniservice/sink.h>
 
-/* Helper processes whose cost is summed up, at most. */
+/* Most helper processes in the sum of the cost. */
 #define SELF_HELPERS_MAX 8
 
 /* Called within the object `self` at every emit, to add further keys. `emit` may be NULL: none. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Names of users that etc/passwd does not have, from wherever the system keeps its users (NSS: a directory, a domain,
- * systemd-homed), asked of the prober, as that may wait for a network. One name is asked for at a time, so that a
- * directory that does not answer holds one helper at most, and costs nobody else's questions.
+ * Names of users that are not in etc/passwd, through NSS (a directory, a domain, systemd-homed), by the prober, as NSS
+ * may wait for a network. One name is requested at a time, so that a directory that does not answer holds one helper at
+ * most and no other probes.
  */
 #ifndef COLLECTORS_USERNAMES_H
 #define COLLECTORS_USERNAMES_H
@@ -20,7 +20,7 @@ enum username_state {
 	USERNAME_WANTED, /* to be asked for */
 	USERNAME_ASKED,
 	USERNAME_KNOWN,
-	USERNAME_NONE, /* nobody knows it, or nobody answered */
+	USERNAME_NONE, /* no such user, or no answer */
 };
 
 struct username {
@@ -41,9 +41,8 @@ struct usernames {
 };
 
 /*
- * Says that the name of `uid` is wanted. 1: it will come, through usernames_probed; 0: there is nothing to wait for
- * (known, nobody has it, or nobody can be asked now). Names are asked for again after ten minutes, and while that goes
- * on the old one holds.
+ * Requests the name of `uid`. 1: it will come, through usernames_probed; 0: there is nothing to wait for (known, no
+ * such user, or no prober now). Names are requested again after ten minutes; until the answer the old name holds.
  */
 int usernames_want(struct usernames *users, const struct collect_ctx *ctx, uint32_t uid);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Messages for those who asked for them; see addition.h. */
+/* Messages that are sent only on request; see addition.h. */
 #include "addition.h"
 
 #include "reply.h"
@@ -17,7 +17,7 @@ int addition_output(struct json_writer *w, int64_t wall_ms, const char *id, cons
 	return reply_end(w);
 }
 
-/* Bytes of the character that a lead byte announces; 1 for what is none. */
+/* Length in bytes of the character that a lead byte announces; 1 for a byte that is no lead byte. */
 static size_t announced(unsigned char lead)
 {
 	return lead >= 0xF0 && lead <= 0xF4 ? 4 : lead >= 0xE0 && lead < 0xF0 ? 3 : lead >= 0xC2 && lead < 0xE0 ? 2 : 1;

@@ -29,7 +29,7 @@ uint64_t backoff_fail(struct backoff *backoff, uint64_t now_ns, uint32_t random)
 /* The next attempt may be made at once, and the next failure waits min_ns again. */
 void backoff_succeed(struct backoff *backoff);
 
-/* A step of a cheap generator (xorshift32) for whoever has no other random bits; *state may be any value. */
+/* A step of a cheap random generator (xorshift32) for callers without a better source; *state may be any value. */
 uint32_t backoff_random(uint32_t *state);
 
 #endif

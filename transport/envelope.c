@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Verification in the order that gives nothing away: the signature over exact bytes first, then time, then memory.
- * The memory is a table of hashed nonces; when it is half full it is made anew, without those that are too many, and it
- * grows only if that was not enough.
+ * The memory is a table of hashed nonces; when it is half full it is rebuilt without surplus nonces, and it grows only
+ * if that was not enough.
  */
 #include "envelope.h"
 
@@ -136,7 +136,7 @@ static int guard_look(const struct envelope_guard *guard, int64_t now_ms, struct
 	return 0;
 }
 
-/* A new table of what is to be remembered, with room for as many again. */
+/* Builds a new table of the nonces to be remembered, with room for as many again. */
 static int guard_rebuild(struct envelope_guard *guard, int64_t now_ms)
 {
 	struct envelope_guard fresh = { .size = GUARD_SIZE_MIN, .last = guard->last };
@@ -160,7 +160,7 @@ static int guard_rebuild(struct envelope_guard *guard, int64_t now_ms)
 
 		if (nonce->expires_ms == 0)
 			continue;
-		/* Any number of them may be as far away as the last that stays. */
+		/* Several nonces may have the same distance as the last that stays, so they are counted too. */
 		if (!is_live(nonce, now_ms) && (distance(nonce, now_ms) > look.near || parked++ >= ENVELOPE_PARKED_MAX))
 			continue;
 		*guard_slot(&fresh, nonce->digest) = *nonce;
@@ -182,8 +182,8 @@ static enum envelope_verdict guard_remember(struct envelope_guard *guard, const 
 	if (guard->size > 0) {
 		slot = guard_slot(guard, entry->digest);
 		/*
-		 * An older message with this nonce is forgotten by that: whatever the clock says, none but a newer one
-		 * may follow.
+		 * Only a newer message may use the nonce again, also after the clock was set: the entry of the older
+		 * message is overwritten.
 		 */
 		if (slot->expires_ms > now_ms || (slot->expires_ms != 0 && slot->expires_ms >= entry->expires_ms))
 			return ENVELOPE_REPLAYED;
@@ -235,8 +235,8 @@ static const char *decimal(int64_t value, char out[DECIMAL_SIZE])
 }
 
 /*
- * The key lies padded in what was the stack of nettle's functions, and a process that is forked later would have it. As
- * deep as they go: a context, the pad of a block, the schedule of a round.
+ * Wipes the stack that nettle's functions used, as it holds the padded key, which a process forked later would inherit.
+ * The depth: a context, the pad of a block, the schedule of a round.
  */
 static void __attribute__((noinline)) stack_wipe(void)
 {

@@ -47,15 +47,15 @@ struct envelope_nonce {
 };
 
 /*
- * The nonces seen: an open-addressed table that grows as needed up to a fixed bound. A clock may be set back to when a
- * message was valid, so one that has expired, or lies ahead since the clock was set back, is not forgotten by that: of
- * these the ones nearest to now stay.
+ * The nonces seen: an open-addressed table that grows as needed up to a fixed bound. The clock may be set back to a
+ * time when an expired message was valid, so expired nonces, and nonces ahead of a clock that was set back, are not
+ * dropped at once: those nearest to now stay.
  */
 struct envelope_guard {
 	struct envelope_nonce *slots;
 	size_t size; /* a power of two, or 0 */
 	size_t used; /* those that are not valid now included */
-	size_t full; /* when so many are used the table is made anew */
+	size_t full; /* number of used slots at which the table is rebuilt */
 	int64_t full_until_ms;
 	struct envelope_nonce last; /* the one remembered last */
 };
@@ -63,11 +63,11 @@ struct envelope_guard {
 void envelope_guard_init(struct envelope_guard *guard);
 void envelope_guard_free(struct envelope_guard *guard);
 
-/* Remembers a nonce of an earlier run, whatever the clock was then and is now. */
+/* Restores a nonce of an earlier agent process, independent of the clock then and now. */
 void envelope_guard_restore(struct envelope_guard *guard, const struct envelope_nonce *nonce, int64_t now_ms);
 
 /*
- * Checks the envelope whose parsed object is `root` (message_parse gives it for MESSAGE_SIGNED). ENVELOPE_GOOD:
+ * Checks an envelope; `root` is its parsed object (from message_parse, for MESSAGE_SIGNED). ENVELOPE_GOOD:
  * *ret_payload is the inner text, borrowed from `root`. `key` NULL or empty: ENVELOPE_NO_SECRET. `now_ms` is wall time.
  */
 enum envelope_verdict envelope_verify(struct envelope_guard *guard, const char *key, size_t key_len,

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The buffer holds one unfinished line at its front and whatever was received behind it. Every byte is looked at once:
- * `scanned` remembers how far, so a byte at a time costs no more than a megabyte at once.
+ * The buffer holds one unfinished line at its front and the bytes received behind it. Every byte is scanned once:
+ * `scanned` holds the position, so receiving single bytes costs no more than a megabyte at once.
  *
- * What comes out depends on the bytes alone, never on their chunking: a line counts as too long at the byte that
+ * The result depends on the bytes alone, never on their chunking: a line counts as too long at the byte that
  * makes it so, whether or not its end has been received as well.
  */
 #include "frame.h"
@@ -39,7 +39,7 @@ static void move_to_front(struct frame_reader *r)
 
 int frame_reserve(struct frame_reader *r, char **ret_buf, size_t *ret_room)
 {
-	/* A line, its "\r\n" and one read more: only bytes nobody has taken out can need more than that. */
+	/* A line, its "\r\n" and one read more: only lines not taken out by frame_next can need more than that. */
 	size_t most = r->max_line + 2 + FRAME_ROOM, cap = r->cap ? r->cap : KEEP_SIZE;
 	char *buf;
 
@@ -132,10 +132,7 @@ static void drop(struct frame_reader *r, size_t to)
 	r->start = r->scanned = to;
 }
 
-/*
- * Of a line that is too long only what a message at its end may be made of stays: from a brace on, and no longer than a
- * line.
- */
+/* Of a line that is too long only a possible message at its end stays: from a brace on, and no longer than max_line. */
 static void keep_end(struct frame_reader *r, size_t to)
 {
 	size_t most = r->max_line + 1, from = to - r->start > most ? to - most : r->start;
@@ -153,7 +150,7 @@ static void resync(struct frame_reader *r, size_t at)
 	r->skipping = false;
 }
 
-/* What is kept of a line that was too long. */
+/* Gives the stored end of a line that was too long. */
 static int end_long(const struct frame_reader *r, const char *line, size_t len, const char **ret_line, size_t *ret_len)
 {
 	size_t most = len < r->max_line ? len : r->max_line;
@@ -189,7 +186,7 @@ static int end_line(struct frame_reader *r, size_t at, const char **ret_line, si
 	return FRAME_LINE;
 }
 
-/* Nothing is left to look at: an empty buffer that a long line had grown shrinks back. */
+/* All bytes have been scanned: an empty buffer that a long line had grown shrinks back. */
 static void settle(struct frame_reader *r)
 {
 	char *buf;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Lines out of a byte stream: newline-delimited JSON as it arrives, in any chunking. Memory is bounded by the longest
- * allowed line; a longer one is reported once, the moment it is too long, and skipped to its newline. Only its end is
- * kept meanwhile: the half line of a host that is gone may be long, and a whole message stand behind it.
+ * allowed line; a longer one is reported once, the moment it is too long, and skipped to its newline. Its end is stored
+ * all the same: the half line of a former host may be long, with a whole message behind it.
  *
  *	char *buf; size_t room; const char *line; size_t len;
  *	frame_reserve(&r, &buf, &room);
@@ -62,13 +62,13 @@ void frame_commit(struct frame_reader *r, size_t n);
  */
 ssize_t frame_feed(struct frame_reader *r, const char *bytes, size_t len);
 
-/* One of the words above. *ret_line and *ret_len are set for FRAME_LINE and FRAME_TAIL. Blank lines are passed over. */
+/* Returns one of FRAME_…. *ret_line and *ret_len are set for FRAME_LINE and FRAME_TAIL. Blank lines are passed over. */
 int frame_next(struct frame_reader *r, const char **ret_line, size_t *ret_len);
 
 /* Bytes received of a line that has not ended (those skipped of a too long one included): 0 means in step. */
 size_t frame_pending(const struct frame_reader *r);
 
-/* Those bytes themselves, borrowed; 0 of them when the line's beginning is not there any more. */
+/* The bytes of that line, borrowed; 0 bytes when its beginning has been dropped. */
 size_t frame_half(const struct frame_reader *r, const char **ret_bytes);
 
 /* Throws away a half line (and anything not yet taken): a new peer begins. Returns how many bytes that were. */

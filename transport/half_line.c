@@ -9,7 +9,7 @@ static bool is_space(char c)
 	return c == ' ' || c == '\t' || c == '\r';
 }
 
-/* Is the quote at `at` one that begins or ends a string? An even number of backslashes stands before it. */
+/* True if the quote at `at` begins or ends a string: an even number of backslashes stands before it. */
 static bool ends_string(const char *line, size_t at)
 {
 	size_t i = at;

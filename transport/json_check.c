@@ -122,7 +122,7 @@ static enum json_reason key_add(struct scan *s, const unsigned char *key)
 	return JSON_OK;
 }
 
-/* The string whose opening quote is at s->at; leaves s->at behind the closing one, or at the fault. */
+/* Scans the string with its opening quote at s->at; leaves s->at behind the closing quote, or at the fault. */
 static enum json_reason scan_string(struct scan *s, bool is_key)
 {
 	s->at++;

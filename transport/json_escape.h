@@ -32,7 +32,7 @@ static inline int json_hex4(const unsigned char *p, const unsigned char *end)
 }
 
 /*
- * Decodes the escape whose backslash is at `p`. Returns its bytes and sets *ret_code, or 0: no escape of RFC 8259, or
+ * Decodes the escape with its backslash at `p`. Returns its bytes and sets *ret_code, or 0: no escape of RFC 8259, or
  * half a surrogate pair.
  */
 static inline int json_escape_decode(const unsigned char *p, const unsigned char *end, uint32_t *ret_code)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The id of a line that cannot be parsed, so that its sender gets an answer, or its type. The top level is read
- * strictly, what lies below is only skipped; at the first thing that could be read in two ways the search ends.
+ * Finds the id, or the type, of a line that cannot be parsed, so that its sender gets an answer. The top level is read
+ * strictly, nested values are only skipped; the search ends at the first ambiguity.
  */
 #include "json_check.h"
 
@@ -64,7 +64,7 @@ static size_t text_decode(const unsigned char *p, const unsigned char *end, char
 	return len;
 }
 
-/* Behind the string whose opening quote is at `p`; `end` if it does not close. */
+/* Returns the position behind the string with its opening quote at `p`; `end` if it does not close. */
 static const unsigned char *skip_string(const unsigned char *p, const unsigned char *end)
 {
 	for (p++; p < end && *p != '"'; p++)
@@ -73,13 +73,13 @@ static const unsigned char *skip_string(const unsigned char *p, const unsigned c
 	return p < end ? p + 1 : end;
 }
 
-/* What numbers, true, false, null and the likes of NaN are made of. */
+/* True for the characters of numbers, true, false, null and words such as NaN. */
 static bool is_scalar_byte(unsigned char c)
 {
 	return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '-' || c == '+' || c == '.';
 }
 
-/* Behind the value at `p`, whatever is wrong inside of it; NULL if its end cannot be told. */
+/* Returns the position behind the value at `p`, which may be invalid inside; NULL if its end cannot be found. */
 static const unsigned char *skip_value(const unsigned char *p, const unsigned char *end)
 {
 	size_t depth = 0;
@@ -110,8 +110,8 @@ static const unsigned char *skip_value(const unsigned char *p, const unsigned ch
 }
 
 /*
- * Does a member end here, or the line with it? What goes on is the half of a line with another one behind it: its text
- * is a guess.
+ * True if a member, or the line, ends here. Otherwise this may be a half line with another line behind it, and the text
+ * a guess.
  */
 static bool member_ends(const struct scan *s)
 {

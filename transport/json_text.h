@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Between json_write.c and json_text.c; what others may ask about texts is in json_write.h. */
+/* Internal to json_write.c and json_text.c; the public functions about texts are in json_write.h. */
 #ifndef TRANSPORT_JSON_TEXT_H
 #define TRANSPORT_JSON_TEXT_H
 

@@ -10,7 +10,7 @@ static void write_integer(struct sink *sink, const char *key, struct json_object
 {
 	int64_t number = json_object_get_int64(value);
 
-	/* json-c keeps what is above INT64_MAX apart and clamps it in get_int64. */
+	/* json-c stores values above INT64_MAX apart and clamps them in get_int64. */
 	if (number == INT64_MAX)
 		sink_uint(sink, key, json_object_get_uint64(value));
 	else

@@ -299,7 +299,7 @@ static struct sink_mark write_mark(const struct sink *sink)
 	return (struct sink_mark){ .offset = w->len, .depth = w->depth, .comma = w->comma };
 }
 
-/* A cut list may use some of what was kept back, for what its owner has to say about the cut. */
+/* A truncated list may use some of the reserve, for the keys that report the truncation. */
 static void write_rewind(struct sink *sink, struct sink_mark mark)
 {
 	struct json_writer *w = writer_of(sink);

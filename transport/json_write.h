@@ -45,8 +45,8 @@ struct json_room {
 };
 
 /*
- * What is written from now on may take `bytes` of the buffer (less if there is less), a part of them kept back as
- * above: more makes the sink full. Returns the former room for json_writer_restore.
+ * Limits further output to `bytes` of the buffer (less if there is less), including a reserve as above; more makes the
+ * sink full. Returns the former room for json_writer_restore.
  */
 struct json_room json_writer_bound(struct json_writer *w, size_t bytes);
 void json_writer_restore(struct json_writer *w, struct json_room room);
@@ -58,9 +58,7 @@ void json_writer_restore(struct json_writer *w, struct json_room room);
  */
 int json_writer_finish(struct json_writer *w, const char **ret_text, size_t *ret_len);
 
-/*
- * Writes a json-c value (NULL is null). What lies deeper than 16 levels below it becomes null; reals keep 6 decimals.
- */
+/* Writes a json-c value (NULL is null). Values deeper than 16 levels below it become null; reals keep 6 decimals. */
 void json_write_object(struct sink *sink, const char *key, struct json_object *value);
 
 /* Writes bytes that are one or more encoded values already, commas between them included; nothing for no bytes. */
@@ -70,7 +68,8 @@ void json_write_encoded(struct sink *sink, const char *bytes, size_t len);
 size_t json_text_encoded_len(const char *bytes, size_t len);
 
 /*
- * The longest prefix, in bytes of the source and ending between characters, whose encoding takes at most `room` bytes.
+ * The length in bytes of the longest prefix of the source that ends between characters and takes at most `room` bytes
+ * when encoded.
  */
 size_t json_text_fit(const char *bytes, size_t len, size_t room);
 

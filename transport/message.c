@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One table says what each type is made of; one small function per family reads its fields. A field that is null is
+ * One table lists the fields of each type; one small function per family reads them. A field that is null is
  * absent. Unknown fields are ignored, unknown types are not.
  */
 #include "message.h"
@@ -103,7 +103,7 @@ static int as_type(struct json_object *value, const char *name, enum json_type t
 	return 0;
 }
 
-/* A field without which the message means nothing. */
+/* The fault for a missing required field. */
 static int required(int result, const char *name, struct message_fault *fault)
 {
 	if (result == 1)
@@ -120,7 +120,7 @@ static int not_empty(int result, const char *text, const char *name, struct mess
 	return result;
 }
 
-/* What SafeCommand and UnsafeCommand share. */
+/* Reads the fields that SafeCommand and UnsafeCommand share. */
 static int read_options(struct message *m, struct message_fault *fault)
 {
 	int64_t timeout = 0, retries = 0;
@@ -268,7 +268,7 @@ static int read_topics(struct message *m, struct message_fault *fault)
 	return 0;
 }
 
-/* A time is a number or a text; which texts are times is not for this file to know. */
+/* A time is a number or a text; the text is not checked here. */
 static int as_time(struct json_object *value, const char *name, struct json_object **ret, struct message_fault *fault)
 {
 	if (value && !json_object_is_type(value, json_type_int) && !json_object_is_type(value, json_type_string))
@@ -329,7 +329,7 @@ const char *message_type_name(enum message_type type)
 	return (unsigned)type < MESSAGE_TYPES ? kinds[type].name : NULL;
 }
 
-/* Copies the id of the object: 0, 1 when there is none, -EBADMSG when what is there cannot be one. */
+/* Copies the id of the object: 0, 1 when there is none, -EBADMSG when the member is not a valid id. */
 static int read_id(struct json_object *root, char out[MESSAGE_ID_SIZE], struct message_fault *fault)
 {
 	struct json_object *value = get(root, "id");

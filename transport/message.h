@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a host sends, typed: one line through the validator, through json-c and into struct message, or a fault that
- * says how it has to be answered. Shapes only: whether an action exists, is allowed or possible is the agent's matter.
+ * The messages of a host, typed: one line goes through the validator and json-c into struct message, or gives a fault
+ * that says how to answer it. Only the shape is checked here; the agent checks whether an action exists, is permitted
+ * and possible.
  */
 #ifndef TRANSPORT_MESSAGE_H
 #define TRANSPORT_MESSAGE_H
@@ -120,8 +121,8 @@ void message_free(struct message *message);
 const char *message_type_name(enum message_type type);
 
 /*
- * A parameter of a SafeCommand, wherever the host put it: command_type.params, command_type itself, or the outer
- * params, in this order. NULL when absent or null. "action" and "params" of command_type itself are no parameters.
+ * A parameter of a SafeCommand, searched in command_type.params, command_type itself and the outer params, in this
+ * order. NULL when absent or null. "action" and "params" of command_type itself are no parameters.
  */
 struct json_object *message_param(const struct message *message, const char *name);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * See outq.h. Three singly linked lists and the line that has begun. Callbacks run only when the queue is whole
- * again, so that they may push: what is finished or dropped is first moved to a list of its own.
+ * again, so that they may push: finished and dropped lines are first moved to a list of their own.
  */
 #include <errno.h>
 
@@ -73,7 +73,7 @@ static struct outq_item *take_oldest(struct outq *q, unsigned class)
 	return item;
 }
 
-/* Takes out what has begun; the bytes already written no longer counted in q->bytes. */
+/* Takes the line that has begun out of the queue, and its unwritten bytes out of q->bytes. */
 static struct outq_item *take_begun(struct outq *q)
 {
 	struct outq_item *item = q->begun;
@@ -146,7 +146,9 @@ static unsigned last_victim(enum line_class class)
 	return class == LINE_SAMPLE ? LINE_SAMPLE : LINE_EVENT;
 }
 
-/* Moves what must go for `need` more to `gone`; false, and nothing moved, when that would not be enough. */
+/*
+ * Moves the lines to be dropped for `need` more bytes to `gone`; false, and none moved, when that would not be enough.
+ */
 static bool make_room(struct outq *q, enum line_class class, size_t need, struct outq_list *gone)
 {
 	size_t freeable = 0;
@@ -222,7 +224,7 @@ size_t outq_gather(const struct outq *q, bool samples, char *chunk, size_t size)
 	return used;
 }
 
-/* Makes the line that goes next the one that has begun; false when there is none. */
+/* Begins the next line to be written; false when there is none. */
 static bool begin_next(struct outq *q, bool samples)
 {
 	for (unsigned class = 0; class < classes(samples) && !q->begun; class ++)

@@ -15,8 +15,8 @@
 #include <infiniservice/line.h>
 
 /*
- * What a queued line costs beside its bytes (list node, struct line, malloc): counted, or short lines would not be
- * bounded.
+ * The memory of a queued line beside its bytes (list node, struct line, malloc), which is counted so that short lines
+ * are bounded, too.
  */
 #define OUTQ_LINE_COST 96
 
@@ -31,7 +31,7 @@ struct outq_list {
 struct outq {
 	struct outq_list lists[LINE_CLASSES];
 	struct outq_item *begun; /* partly written */
-	size_t offset;		 /* how much of it is */
+	size_t offset;		 /* bytes of it written */
 	size_t limit;
 	size_t cost;		      /* of all lines queued, OUTQ_LINE_COST included; <= limit */
 	size_t cost_of[LINE_CLASSES]; /* of those not begun */
@@ -53,8 +53,8 @@ int outq_push(struct outq *q, struct line *line);
 bool outq_ready(const struct outq *q, bool samples);
 
 /*
- * Copies what goes next into `chunk`, as many lines as fit whole or in part; samples only if asked for (one begun
- * always).
+ * Copies the next lines into `chunk`, as many as fit whole or in part; samples only if `samples` is set (a sample that
+ * has begun always).
  */
 size_t outq_gather(const struct outq *q, bool samples, char *chunk, size_t size);
 
@@ -67,10 +67,10 @@ void outq_consume(struct outq *q, bool samples, size_t len);
 /* Drops the line that has begun, if any: its head went to a host that is gone. Reported. */
 void outq_drop_begun(struct outq *q);
 
-/* Drops what was pushed at an earlier stamp than this, reported. What has begun stays. */
+/* Drops the lines pushed at an earlier stamp than this, and reports them. A line that has begun stays. */
 void outq_drop_before(struct outq *q, uint64_t stamp);
 
-/* Drops everything that is queued now, reported; what the callbacks push stays. */
+/* Drops all lines queued now, and reports them; lines pushed by the callbacks stay. */
 void outq_drop_all(struct outq *q);
 
 #endif

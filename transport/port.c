@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * See port.h. This file is the port's life: its spec, one turn of work, deadlines. Input is always read to its
- * end before a hang-up is believed, because what was sent before it is still delivered.
+ * end before a hang-up is believed, because bytes sent before it are still delivered.
  */
 #include <errno.h>
 #include <sys/epoll.h>
@@ -206,7 +206,7 @@ static void link_failed(struct port *port, enum port_fault_kind kind, int error)
 		port_lost(port, (int)(gone ? PORT_FAULT_GONE : kind), -error);
 }
 
-/* What was read for us before comes first. */
+/* Bytes that the former agent process had read come first. */
 static ssize_t next_input(struct port *port)
 {
 	ssize_t n = -1;
@@ -219,7 +219,7 @@ static ssize_t next_input(struct port *port)
 	return end_read(&port->link.in, port->input, sizeof(port->input));
 }
 
-/* Reads to the end of what is there, or for as long as one turn may take. */
+/* Reads until there is no more input, or as much as one turn may read. */
 static void read_input(struct port *port)
 {
 	ssize_t n = 0;
@@ -269,7 +269,7 @@ static bool take_events(struct port *port)
 	return input;
 }
 
-/* A time that was left open because there was no clock at hand gets its value. */
+/* Sets times that were left open (TIME_NEVER) because no clock was at hand. */
 static void stamp(struct port *port)
 {
 	if (port->traffic)
@@ -308,7 +308,7 @@ static void write_output(struct port *port)
 	port_flush(port);
 	if (!port->broken)
 		return;
-	/* What came in before the break is still delivered; that usually finds the end by itself. */
+	/* Input received before the break is still delivered; reading it usually finds the end by itself. */
 	read_input(port);
 	if (port->link.open && port->broken && !port->more_input)
 		link_failed(port, PORT_FAULT_WRITE, -port->broken);

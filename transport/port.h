@@ -31,16 +31,16 @@ struct port;
 struct port_config {
 	/*
 	 * virtio:NAME | /a/path (virtio port, pty or serial line) | unix:PATH (connects) | stdio | none. Copied.
-	 * With stdio the end of stdin is the end of the port: what is queued is written as far as possible, and that is
-	 * all.
+	 * With stdio the end of stdin is the end of the port: queued lines are written as far as possible, and the port
+	 * is closed.
 	 */
 	const char *spec;
 	size_t queue_bytes;  /* bound of the output queue; 0 means PORT_QUEUE_BYTES_DEFAULT */
 	const char *sys_dir; /* NULL means "/sys"; another one in tests. Copied. */
 	const char *dev_dir; /* NULL means "/dev"; likewise */
 	/*
-	 * What an agent before this one left open (port_keep), or NULL: the fd of a virtio port, and a file with the
-	 * half line it had read, or -1. Both are taken over, and closed when the port is not to be found any more or is
+	 * The fds that an earlier agent process left open (port_keep), or NULL: the fd of a virtio port, and a file
+	 * with the half line it had read, or -1. Takes ownership of both; they are closed when the port is gone or is
 	 * another one.
 	 */
 	const struct port_kept *kept;
@@ -51,7 +51,7 @@ struct port_kept {
 };
 
 enum port_state {
-	PORT_ABSENT,	/* no such node, or nobody listens there: looked for on node events and with back-off */
+	PORT_ABSENT,	/* no such node, or no listener: tried again on node events and with back-off */
 	PORT_BACKOFF,	/* there is a node, but it may not be opened yet (EBUSY, EACCES, ENXIO, after a stall) */
 	PORT_WAITING,	/* open; no host on the other side */
 	PORT_CONNECTED, /* a session */
@@ -67,7 +67,10 @@ enum port_fault_kind {
 	PORT_FAULT_REFUSED /* a reply did not fit into the queue (once until the queue is empty again) */
 };
 
-/* Something failed and what happens next. Faults repeat with every attempt: whoever logs them limits the rate. */
+/*
+ * A fault of the port, and the time of the next attempt. Faults repeat with every attempt: the receiver has to limit
+ * its log.
+ */
 struct port_fault {
 	enum port_fault_kind kind;
 	int error;	      /* -errno */
@@ -81,16 +84,20 @@ struct port_fault {
  * call port_send and the getters; none may call port_dispatch, port_close or port_free.
  */
 struct port_events {
-	/* A session begins: forget a half line of the last one, greet. The port itself writes the leading "\n". */
+	/*
+	 * A session has started: drop the half line of the last session, and send the handshake. The port itself writes
+	 * the leading "\n".
+	 */
 	void (*connected)(void *data);
 	/*
 	 * The host may have been replaced by another one without a visible disconnect (a virtio port shows a fast
-	 * reconnect as nothing but a spurious "writable"). A "\n" was put in front of what is sent next. Greet again;
-	 * do NOT reset the input: it may be a false alarm, and bytes of the new host may already have been delivered.
+	 * reconnect as nothing but a spurious "writable"). A "\n" was put in front of the next output. Send the
+	 * handshake again; do NOT reset the input: it may be a false alarm, and bytes of the new host may already have
+	 * been delivered.
 	 *
-	 * gone_ns > 0: it is none, the port has shown that the former host went away. What was received before that
-	 * time of CLOCK_MONOTONIC was the former host's and nobody waits for its answers any more; what came later may
-	 * be either's.
+	 * gone_ns > 0: it is no false alarm, the port has shown that the former host went away. Requests received
+	 * before that time of CLOCK_MONOTONIC were the former host's, and their answers are undeliverable; later bytes
+	 * may be of either host.
 	 */
 	void (*renewed)(void *data, uint64_t gone_ns);
 	/* Bytes of the session, in order; valid during the call. */
@@ -121,7 +128,7 @@ struct port_stats {
 #define PORT_STALL_NS (30 * NS_PER_S)
 
 /*
- * Checks the spec and makes the port, without opening anything yet. `seed` feeds the jitter of retries. `events` and
+ * Checks the spec and makes the port, without opening anything yet. `seed`: for the jitter of retries. `events` and
  * `data` are borrowed until port_free. -EINVAL with the valid forms in `err` for a bad spec; -ENOMEM, -EMFILE.
  */
 int port_new(const struct port_config *config, const struct port_events *events, void *data, uint32_t seed,
@@ -156,9 +163,8 @@ int port_send(struct port *port, struct line *line);
 void port_close(struct port *port);
 
 /*
- * The fd of an open virtio port whose output has all left, else -1; borrowed. Whoever keeps a copy of it open while
- * this port is closed keeps the port open: what the host sends meanwhile waits in the guest's kernel instead of being
- * thrown away.
+ * The fd of an open virtio port without unsent output, else -1; borrowed. While a process holds a copy of the fd open
+ * the device stays open: input from the host waits in the guest's kernel instead of being dropped.
  */
 int port_keep(const struct port *port);
 
@@ -168,7 +174,10 @@ enum port_state port_state(const struct port *port);
 const struct port_stats *port_stats(const struct port *port);
 const char *port_state_name(enum port_state state);	/* "absent", "backoff", "waiting", "connected", "closed" */
 const char *port_fault_name(enum port_fault_kind kind); /* "open", "gone", "read", "write", "stall", "refused" */
-/* What is or was last open, for people: "/dev/vport0p1", "unix:/run/x.sock"; the spec before the first open. */
+/*
+ * The name of the port that is or was last open, for people: "/dev/vport0p1", "unix:/run/x.sock"; the spec before the
+ * first open.
+ */
 const char *port_where(const struct port *port);
 
 #endif

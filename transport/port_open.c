@@ -109,15 +109,15 @@ static int link_open(struct port *port)
 	return 0;
 }
 
-/* What nobody has made yet, as opposed to what is there and cannot be had. */
+/* True if the port does not exist yet, as opposed to a port that cannot be opened. */
 static bool means_absent(int error)
 {
 	return error == -ENOENT || error == -ENOTDIR || error == -ECONNREFUSED || error == -ENODEV;
 }
 
 /*
- * A node comes as root's, and what gives it to us (at boot udev and a unit, both behind a hundred others) follows:
- * until that has had its time there is nothing to tell. The watch sees it done.
+ * A new node belongs to root until udev and a unit give it to the agent's user, which may take a while at boot: until
+ * that time has passed no fault is reported. The watch sees the change of owner.
  */
 static bool awaits_hand_over(struct port *port, int error)
 {
@@ -133,7 +133,7 @@ static bool awaits_hand_over(struct port *port, int error)
 static void open_failed(struct port *port, int error)
 {
 	port->retry_ns = backoff_fail(&port->retry, port->now_ns, port_random(port));
-	/* A node that is watched for tells when it comes; its name may follow a little later (sysfs, then udev). */
+	/* The watch reports a new node; its name may follow a little later (sysfs, then udev). */
 	if (port->kind == PORT_KIND_VIRTIO && error == -ENOENT && port->watch.count > 0 &&
 	    port->retry.failures > NAME_TRIES)
 		port->retry_ns = port->now_ns + port->retry.max_ns;
@@ -144,7 +144,7 @@ static void open_failed(struct port *port, int error)
 		port->retry_ns = TIME_NEVER;
 	}
 	if (awaits_hand_over(port, error)) {
-		/* Told when the time is over, and not up to a whole back-off later. */
+		/* The fault is reported when that time is over, not up to a whole back-off later. */
 		if (port->retry_ns > port->denied_ns + PORT_HAND_OVER_NS)
 			port->retry_ns = port->denied_ns + PORT_HAND_OVER_NS;
 		return;
@@ -152,7 +152,7 @@ static void open_failed(struct port *port, int error)
 	port_fault(port, PORT_FAULT_OPEN, error, port->retry.failures, port->retry_ns);
 }
 
-/* Looks, watches, and looks again: what appears between looking and watching would otherwise wait for the back-off. */
+/* Tries to open, watches, and tries again: a node that appears in between would otherwise wait for the back-off. */
 void port_try(struct port *port)
 {
 	int r = link_open(port);
@@ -171,7 +171,8 @@ void port_try(struct port *port)
 	port->stats.opens++;
 	port->state = PORT_WAITING;
 	port_virtio_reset(port);
-	port->more_input = true; /* whatever is there already; and for a virtio port, whether there is a host */
+	port->more_input = true; /* read at once: input may be there already, and a virtio port shows so whether a host
+				    is connected */
 	if (port->link.virtio)
 		backoff_succeed(&port->retry);
 	else

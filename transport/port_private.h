@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the files of the port share: port.c (life and turns), port_open.c (opening, losing, retrying), port_session.c
- * (sessions and output), port_virtio.c and port_stream.c (how each kind is opened and what its edges mean),
- * port_watch.c (node events).
+ * The internals shared by the files of the port: port.c (life and turns), port_open.c (opening, losing, retrying),
+ * port_session.c (sessions and output), port_virtio.c and port_stream.c (how each kind is opened and what its edges
+ * mean), port_watch.c (node events).
  */
 #ifndef TRANSPORT_PORT_PRIVATE_H
 #define TRANSPORT_PORT_PRIVATE_H
@@ -30,7 +30,7 @@
 #define PORT_SAMPLE_WINDOW (64u << 10)
 /* How long a hang-up is doubted when bytes came just before it; see port_virtio.c. */
 #define PORT_LINGER_NS (50 * NS_PER_MS)
-/* How many times longer when bytes came whose sender the driver has not told of yet. */
+/* Factor for a longer doubt when bytes came from a host that the driver has not reported yet. */
 #define PORT_LINGERS_MAX 4
 /* Two doubtful renewals are at least this far apart. */
 #define PORT_RENEW_GAP_NS (100 * NS_PER_MS)
@@ -52,7 +52,8 @@ struct port_link {
 	bool virtio;	 /* read() == 0 is a state (no host), not the end */
 	bool tty;	 /* `saved` is to be restored */
 	bool unpollable; /* epoll refused it */
-	int kept_input;	 /* read before the port itself: what a former owner of the fd had begun to read; or -1 */
+	int kept_input;	 /* a file read before the port itself, with the half line that the former owner of the fd had
+			    read; or -1 */
 	struct termios saved;
 };
 
@@ -131,7 +132,10 @@ void port_try(struct port *port);
 void port_link_close(struct port *port);
 /* Reports a fault; `error` is -errno. */
 void port_fault(struct port *port, enum port_fault_kind kind, int error, unsigned consecutive, uint64_t retry_ns);
-/* The open port is of no use any more: ends the session, closes, schedules the next attempt. A kind < 0 is no fault. */
+/*
+ * The open port cannot be used any more: ends the session, closes the fds, schedules the next attempt. With kind < 0 no
+ * fault is reported.
+ */
 void port_lost(struct port *port, int fault_kind, int error);
 uint32_t port_random(struct port *port);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What others may ask of a port: getters and names. */
+/* Getters and names of a port. */
 #include "port_private.h"
 
 int port_fd(const struct port *port)

@@ -2,7 +2,7 @@
 /*
  * A session of the port and its output. Every session starts with a bare "\n", so that a half line that an earlier
  * session left in the host's buffer ends there. Everything is written in chunks of up to 32 KiB, many lines together:
- * a virtio port spends one of 128 descriptors on every write, whatever its size.
+ * a virtio port uses one of 128 descriptors for every write of any size.
  */
 #include <errno.h>
 #include <sys/socket.h>
@@ -22,7 +22,7 @@ void port_session_begin(struct port *port)
 	backoff_succeed(&port->soft_retry);
 	if (port->events->connected)
 		port->events->connected(port->data);
-	/* What greets the host leaves before answers to what it has sent already, which would overtake it. */
+	/* The handshake is written before answers to input already received, which would overtake it. */
 	if (port->queue.bytes > 0)
 		port_flush(port);
 }
@@ -75,7 +75,7 @@ static ssize_t end_write(const struct port_end *end, const char *bytes, size_t l
 	return n;
 }
 
-/* Nothing was taken: the reason decides what brings the next attempt. */
+/* The kernel took no bytes: the reason decides when the next attempt is made. */
 static void write_refused(struct port *port, int error)
 {
 	if (error == EAGAIN) {
@@ -155,7 +155,10 @@ int port_send(struct port *port, struct line *line)
 	}
 	if (r < 0)
 		return r;
-	/* Within a turn a whole chunk is waited for, but not more: else many answers at once would fill the queue. */
+	/*
+	 * Within a turn writing waits until a whole chunk is queued, but no longer: else many answers at once would
+	 * fill the queue.
+	 */
 	if (!port->dispatching || port->queue.bytes >= PORT_CHUNK)
 		port_flush(port);
 	return 0;

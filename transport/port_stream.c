@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Everything that is not found by a virtio name: a path (pty, serial line, or a virtio port given by its node), a
+ * All kinds of ports but those found by a virtio name: a path (pty, serial line, or a virtio port given by its node), a
  * unix socket, stdio. On these a session lasts from open to the end of the stream.
  */
 #include <errno.h>

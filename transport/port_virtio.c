@@ -14,18 +14,18 @@
  *
  * Hence these rules:
  *  - Samples are handed over only while less than 64 KiB was written since the last edge. Edges follow consumed
- *    buffers, so a host that reads never notices, and one that does not finds some 300 KB of old samples (64 KiB in the
- *    ring, the rest in QEMU's socket) instead of 4.4 MB. Replies and events always go.
+ *    buffers, so a host that reads never notices, and a host that does not finds some 300 KB of old samples (64 KiB in
+ *    the ring, the rest in QEMU's socket) instead of 4.4 MB. Replies and events always go.
  *  - An [OUT] edge that nothing explains is taken for a possible new host: "\n" and the `renewed` event. Each read
  *    that gave data (one input buffer) and each write (one output buffer) explains one edge. Wake-ups may merge, so
  *    what is left of these credits is forgotten after a second of silence, unless the last write is still unanswered:
- *    a slow host. A false alarm costs a repeated greeting. A reconnect within a second of traffic often goes unnoticed,
- *    and one while the guest was stopped always: only the protocol can tell sessions apart for certain.
- *  - A hang-up within 50 ms of input is doubted for the rest of that time: the bytes may be those of the next host,
- *    whose arrival the driver has not got to yet, and ending the session would drop the answer to them. If the port is
- *    writable again before that, the session is renewed: the line that had begun is dropped (its head is lost), and
- *    what was queued 50 ms before the hang-up; the others are kept. While bytes are there that only a host can have
- *    sent whose arrival is still to be told, the doubt lasts up to 250 ms: on a busy guest the workqueue is late.
+ *    a slow host. A false alarm costs a repeated handshake. A reconnect within a second of traffic often goes
+ *    unnoticed, and one while the guest was stopped always: only the protocol can tell sessions apart for certain.
+ *  - A hang-up within 50 ms of input is doubted for the rest of that time: the bytes may be those of the next host
+ *    before the driver has reported it, and ending the session would drop the answer to them. If the port is writable
+ *    again before that, the session is renewed: the line that had begun is dropped (its head is lost), and so are
+ *    lines queued 50 ms before the hang-up; later lines stay. While there are bytes that only a not yet reported host
+ *    can have sent, the doubt lasts up to 250 ms: on a busy guest the workqueue is late.
  *  - Waiting output that makes no progress for 30 s: drop, close, wait 2 s, reopen. After a migration with a full queue
  *    the port stays stuck for good unless the management sees it closed (VSERPORT_CHANGE, at most one a second) and
  *    reconnects.
@@ -115,7 +115,7 @@ static int find_node(struct port *port)
 }
 
 /*
- * The fd that was left open for us, if it is of the very node that was found: it was tried once, whatever comes of it.
+ * Takes the fd that the service manager held open, if it is of the node that was found; else -1. It is tried only once.
  */
 static int take_kept(struct port *port)
 {
@@ -187,7 +187,7 @@ void port_virtio_edge(struct port *port, uint32_t mask)
 	else
 		port->traffic_ns = port->now_ns;
 	if (!(mask & EPOLLHUP) && (port->credits > 0 || !writable_only))
-		port->credits--; /* below 0 for input: the reads that follow make up for it */
+		port->credits--; /* below 0 for input: the reads that follow add credits */
 	if (mask & EPOLLOUT) {
 		port->unanswered = 0;
 		port->blocked = false;
@@ -230,7 +230,7 @@ static void host_present(struct port *port)
 
 	if (port->state != PORT_CONNECTED) {
 		port_session_begin(port);
-		/* Its own edge, or that of the registration, is still to come if the host was found by looking. */
+		/* If the host was found without an edge, its own edge, or that of the registration, still follows. */
 		port->credits += port->edge ? 0 : 1;
 	} else if (hung_up && port->newline_due) {
 		/* Input overtook the arrival: nothing was sent yet, so nothing is to be mended. */

@@ -12,7 +12,7 @@
 #include "port_private.h"
 
 #define DIR_MASK (IN_CREATE | IN_MOVED_TO | IN_ATTRIB | IN_ONLYDIR)
-/* IN_CLOSE: whoever kept it busy has let go. */
+/* IN_CLOSE: another process that had the port open has closed it. */
 #define NODE_MASK (IN_ATTRIB | IN_CLOSE)
 
 static int watch_add(struct port *port, const char *path, uint32_t mask, const char *filter, bool prefix)

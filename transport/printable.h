@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What may be shown to a person: UTF-8 without anything that a terminal obeys or that hides or turns round what stands
- * beside it. Refused are the controls (C0, DEL, C1), what is no UTF-8, line and paragraph separators, and the format
- * characters without a shape of their own (Unicode 15, general category Cf, and what else is drawn as nothing):
- * direction marks and overrides, zero-width characters, tags.
+ * Text that is safe to show: UTF-8 without characters that a terminal obeys or that hide or reverse the text beside
+ * them. Refused are the controls (C0, DEL, C1), invalid UTF-8, line and paragraph separators, and the format characters
+ * without a shape of their own (Unicode 15, general category Cf, and other invisible characters): direction marks and
+ * overrides, zero-width characters, tags.
  */
 #ifndef TRANSPORT_PRINTABLE_H
 #define TRANSPORT_PRINTABLE_H

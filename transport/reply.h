@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the guest says, beside metrics: each function resets the writer and leaves one whole line in it, '\n' included
- * (text w->buf, length w->len). They return 0, or -EMSGSIZE when the writer's buffer is too small for it.
+ * The messages of the guest, except metrics: each function resets the writer and leaves one whole line in it, '\n'
+ * included (text w->buf, length w->len). They return 0, or -EMSGSIZE when the writer's buffer is too small for it.
  */
 #ifndef TRANSPORT_REPLY_H
 #define TRANSPORT_REPLY_H
@@ -74,7 +74,7 @@ int reply_agent_event(struct json_writer *w, int64_t wall_ms, const struct reply
 
 int reply_request_pending_scripts(struct json_writer *w, int64_t wall_ms, const char *vm_id);
 
-/* Captured output of a child: what was kept, and how much there was. */
+/* Captured output of a child: the bytes kept, and the number of bytes written. */
 struct reply_stream {
 	const char *bytes;
 	size_t len;
@@ -92,8 +92,8 @@ struct response {
 	const char *id;
 	const char *command_type; /* the action's name, or "unsafe" */
 	bool success;
-	bool has_exit_code; /* a program ran to its end, */
-	int exit_code;	    /* and this was its code, 128 + signal if signalled; see reply_exit_code */
+	bool has_exit_code; /* a program ran and ended, */
+	int exit_code;	    /* its exit code, or 128 + signal; see reply_exit_code */
 	struct reply_stream out, err;
 	uint64_t execution_time_ms;
 	/*
@@ -103,9 +103,9 @@ struct response {
 	void (*data)(struct sink *sink, const char *key, const void *arg);
 	const void *arg;
 	struct json_object *object;
-	bool data_truncated;  /* data was already cut by its maker; `data` itself may still set this, */
-	bool partial;	      /* data is what was known by the deadline; written when true */
-	uint64_t total_count; /* and how many items there are, when data is the cut list (0: not written) */
+	bool data_truncated;  /* the action has cut the data; the function `data` may still set this, */
+	bool partial;	      /* data has only the values known by the deadline; written when true */
+	uint64_t total_count; /* number of all items, when data is a cut list (0: not written) */
 	enum error_code code; /* CODE_NONE on success */
 	const char *error;    /* NULL on failure: the code's name stands in */
 	const char *reason;   /* lower-case word, written beside error when there is one */
@@ -115,14 +115,15 @@ struct response {
 };
 
 /*
- * What a host is told as `exit_code`: the program's; where none ran 0 on success and 1 on failure; never 0 on failure.
+ * The `exit_code` of the message: that of the program; without a program 0 on success and 1 on failure; never 0 on
+ * failure.
  */
 int reply_exit_code(const struct response *response);
 
 /*
- * Streams are cut to REPLY_STREAMS_MAX together (each has half; what one does not need is the other's), data that
- * does not fit is null; either sets `truncated`. A writer over REPLY_LINE_MAX bytes always suffices; in a smaller one
- * the streams get what is left.
+ * Streams are cut to REPLY_STREAMS_MAX together (half for each; one stream gets the room that the other does not need),
+ * data that does not fit is null; either sets `truncated`. A writer over REPLY_LINE_MAX bytes always suffices; in a
+ * smaller one the streams get the rest.
  */
 int reply_response(struct json_writer *w, int64_t wall_ms, const struct response *response);
 

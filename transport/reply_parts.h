@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What reply.c and response.c share; nobody else's business. */
+/* Internal to reply.c and response.c. */
 #ifndef TRANSPORT_REPLY_PARTS_H
 #define TRANSPORT_REPLY_PARTS_H
 

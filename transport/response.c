@@ -14,7 +14,7 @@ struct shares {
 	bool truncated;
 };
 
-/* Each stream may have half of `room`, and what the other leaves. */
+/* Each stream may have half of `room`, and the room that the other stream leaves. */
 static struct shares share_room(const struct reply_stream *out, const struct reply_stream *err, size_t room)
 {
 	size_t out_len = json_text_encoded_len(out->bytes, out->len);
@@ -106,9 +106,8 @@ static bool write_data(struct json_writer *w, const struct response *response)
 }
 
 /*
- * A host may read null as 0, and 0 as success: so a failure has a code of its own whatever its program said (one that
- * was killed at its deadline may have caught the signal and ended with 0), and what was done without a program ended
- * well.
+ * A host may read null as 0, and 0 as success. So a failure never has code 0, even if its program exited with 0 (a
+ * program stopped at its deadline may catch the signal); a success without a program has code 0.
  */
 int reply_exit_code(const struct response *response)
 {
@@ -140,9 +139,7 @@ static void write_outcome(struct sink *out, const struct response *response)
 		sink_uint(out, "attempts", response->attempts);
 }
 
-/*
- * In a buffer too small for both, data comes first and the streams get the rest; hence data is written before them.
- */
+/* In a buffer too small for both, data comes first and the streams get the rest; hence data is written before them. */
 int reply_response(struct json_writer *w, int64_t wall_ms, const struct response *response)
 {
 	struct sink *out = reply_begin(w, "response", wall_ms);

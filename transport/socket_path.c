@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Nothing is removed by the name it was looked at under, for another file may have taken that name meanwhile: a file is
- * first moved aside to a name of its own, where it can only be what it is, looked at once more, and moved back when it
- * is not what was meant.
+ * A file is never removed by the name under which it was checked, as another file may have taken that name meanwhile:
+ * it is first renamed to a unique name, checked again there, and renamed back when it is another file.
  */
 #include "socket_path.h"
 
@@ -22,7 +21,7 @@
 #include <infiniservice/cleanup.h>
 
 #define ADDRESS_SIZE sizeof(((struct sockaddr_un *)NULL)->sun_path)
-/* Of the name aside: ".", 16 digits. */
+/* Size of the unique name: ".", 16 digits. */
 #define ASIDE_MORE 17
 
 static const char *kind_of(mode_t mode)
@@ -45,8 +44,8 @@ static const char *kind_of(mode_t mode)
 
 /*
  * True only when no socket of any process is bound to the file. A datagram socket asks: unix(7) finds the bound socket
- * before it compares types, so that ECONNREFUSED means there is none, and a listener is not disturbed by a client that
- * is none. A stream socket is refused too by one that is bound and about to listen.
+ * before it compares types, so that ECONNREFUSED means there is none, and a listener does not see a connection. A
+ * stream socket would be refused also by a socket that is bound and about to listen.
  */
 static bool is_abandoned(const char *path)
 {
@@ -66,7 +65,7 @@ static bool is_socket(const char *path, const struct socket_id *id)
 	return lstat(path, &st) == 0 && S_ISSOCK(st.st_mode) && st.st_dev == id->dev && st.st_ino == id->ino;
 }
 
-/* Without a file there yet: not every file system knows how to say so, but the name is of 64 random bits. */
+/* Renames without replacing a file if the file system supports that; else the 64 random bits of the name have to do. */
 static int move(const char *from, const char *to)
 {
 	if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
@@ -92,7 +91,10 @@ static int name_aside(const char *path, char *out, size_t size)
 		       : -ENAMETOOLONG;
 }
 
-/* Removes the socket `id`, still abandoned if that is asked for, from `path`. -EADDRINUSE when it is no longer that. */
+/*
+ * Removes the socket `id` from `path`, if wanted only while it is abandoned. -EADDRINUSE when it is another file or not
+ * abandoned.
+ */
 static int take_away(const char *path, const struct socket_id *id, bool abandoned)
 {
 	char aside[ADDRESS_SIZE + ASIDE_MORE];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Commands whose work is a conversation on the bus: one call after the other, each step a function. What can go wrong
- * at every step (no bus, refused, no answer in time) is answered here, the same for all actions.
+ * Commands that do their work by a sequence of D-Bus calls, one after the other; each step is a function. The failures
+ * that every step can have (no bus, refused, no reply in time) are answered here, the same for all actions.
  *
  *	run: bus_work_new ─► bus_call_manager(…, step) ─► step: bus_work_failed? ─► bus_call_…(…, step)
  *	     ─► … ─► command_succeed
@@ -29,11 +29,11 @@ struct bus_work {
 	struct command *command;
 	struct bus_call *call;		     /* outstanding */
 	bus_step step;			     /* takes its reply */
-	bool heard;			     /* somebody on the bus has answered at least once */
-	void (*done)(struct bus_work *work); /* optional: frees what the action put into its work */
+	bool heard;			     /* at least one call has been replied to */
+	void (*done)(struct bus_work *work); /* optional: frees the members of the action's own struct */
 };
 
-/* Gives the command a zeroed work of `size` bytes; NULL: it has been answered. */
+/* Gives the command a zeroed work of `size` bytes. NULL: out of memory, and the command has been answered. */
 void *bus_work_new(struct command *command, size_t size);
 
 /*
@@ -45,13 +45,15 @@ bool bus_work_call(struct command *command, bus_step step, const char *destinati
 /* The same, to the service manager. */
 bool bus_call_manager(struct command *command, bus_step step, const char *member, const char *types, ...);
 
-/* A message made by oneself; 0 or -errno: then the command has not been answered. */
+/* Sends a message that the caller has built. 0, or -errno: the command has not been answered. */
 int bus_work_send(struct command *command, bus_step step, sd_bus_message *message);
 
 /* True if the reply is a failure: then the command has been answered for it. */
 bool bus_work_failed(struct command *command, const struct bus_reply *reply);
 
-/* Answers for an error of the bus itself (-errno), or for a reply that makes no sense (-EBADMSG, -ENXIO). */
+/*
+ * Answers the command for an error of the bus itself (-errno) or for a reply that cannot be parsed (-EBADMSG, -ENXIO).
+ */
 void bus_work_fail(struct command *command, int error);
 
 #endif

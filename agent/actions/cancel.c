@@ -11,7 +11,7 @@ static void emit_target(struct sink *out, const char *key, const void *arg)
 	sink_object_end(out);
 }
 
-/* The target is answered CANCELLED on its own: at once, or when what runs for it is dead. */
+/* The target itself is answered CANCELLED: at once, or when its program has ended. */
 static void run_cancel(struct command *command)
 {
 	const char *id = command->message.target_id;

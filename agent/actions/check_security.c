@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * CheckLinuxSecurity and its parts: facts from files, the states of units from the service manager, and what programs
- * say of themselves. Without a bus, an executor or an answer of them that is unknown; the checks are made all the same,
- * and say so.
+ * CheckLinuxSecurity and its parts: facts from files, the states of units from the service manager, and the answers of
+ * the programs themselves. Without D-Bus, an executor or an answer the values are unknown; the checks are made all the
+ * same, and say so.
  */
 #include "agent/actions/table.h"
 
@@ -40,13 +40,13 @@ static void emit(struct sink *out, const char *key, const void *arg)
 
 /* ----------------------------------------------------------------------------------------------- what programs know */
 
-/* A program that knows better than its files. */
+/* A program whose own answer is better than its files. */
 struct asking {
 	enum question question;
 	bool privileged;
 	bool (*wanted)(const struct security_work *work); /* NULL after the last */
 	void (*take)(struct security_facts *facts, const char *text, size_t len);
-	void (*miss)(struct security_facts *facts); /* its answer was too long; NULL: then it is as the files have it */
+	void (*miss)(struct security_facts *facts); /* answer too long; NULL: file values stay */
 };
 
 static bool wants_ssh(const struct security_work *work)
@@ -109,7 +109,7 @@ static void take_profiles(struct security_facts *facts, const char *text, size_t
 
 static void ask_next(struct command *command);
 
-/* What did not come to its end, or was too long, says nothing. */
+/* The output of a program that was killed, or that was too long, is not used. */
 static void on_asked(struct command *command, struct exec_outcome *outcome)
 {
 	struct security_work *work = command->work;
@@ -131,8 +131,8 @@ static void on_asked(struct command *command, struct exec_outcome *outcome)
 }
 
 /*
- * From the first program on the executor keeps the deadlines. Who only looks gets no rights by it: what needs them is
- * then not asked.
+ * From the first program on the executor keeps the deadlines. A local client gets no rights by this action: programs
+ * that need rights are not run for it.
  */
 static void ask_next(struct command *command)
 {

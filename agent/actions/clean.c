@@ -37,7 +37,7 @@ static const struct {
 	{ "temporary_files", { "tmp", "var_tmp" } },
 	{ "cache", { "package_cache" } },
 	{ "system_cache", { "package_cache" } },
-	{ "browser_cache", { NULL } }, /* the users' own: nothing here is the system's to clean, */
+	{ "browser_cache", { NULL } }, /* belongs to the users, so the system has nothing to clean here, */
 	{ "recycle_bin", { NULL } },   /* nor here */
 	{ "logs", { "journal", "old_logs" } },
 	{ "crash_dumps", { "crash" } },
@@ -72,7 +72,7 @@ static bool add_name(struct wish *wish, const char *name)
 	return false;
 }
 
-/* `targets`: an array of names, or one name; NULL: `usual`. */
+/* Takes `targets`: an array of names, or one name; NULL: `usual`. */
 static bool take_targets(struct wish *wish, struct json_object *given, const char *const *usual)
 {
 	if (!given) {
@@ -138,7 +138,7 @@ static void on_cleaned(struct command *command, struct exec_outcome *outcome)
 		work->then(command, &report);
 		return;
 	}
-	/* The streams are the verb's own report: what it had done by then is told as data. */
+	/* The streams are the report of the verb: the work done so far is answered as data. */
 	outcome->out.len = 0;
 	outcome->out.total = 0;
 	run_answer(command, outcome, emit_report, &report);
@@ -235,7 +235,7 @@ static void emit_golden(struct sink *out, const char *key, const void *arg)
 }
 
 /*
- * What is left of logs and identity must not be written again by a guest that goes on running: off, unless asked
+ * A sealed guest that goes on running would write logs and identity again: it is powered off, unless the host asks
  * otherwise.
  */
 static void answer_golden(struct command *command, const struct clean_report *report)
@@ -244,7 +244,7 @@ static void answer_golden(struct command *command, const struct clean_report *re
 	struct golden golden = { .report = report, .shutdown = work->shutdown_after && !work->dry_run };
 	struct action_env *env = command_env(command);
 
-	/* One that is pending already takes the guest off, or round, as well. */
+	/* A power operation that is pending already (-EALREADY) does as well. */
 	if (golden.shutdown)
 		power_schedule(&env->power, POWER_OFF, POWER_DELAY_S);
 	command_succeed(command, emit_golden, &golden);

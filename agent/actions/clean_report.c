@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Reading back what was cleaned; see clean_report.h. */
+/* Parses the report of the cleaner; see clean_report.h. */
 #include "agent/actions/clean_report.h"
 
 #include "agent/packages/lines.h"
@@ -19,7 +19,7 @@ static bool item_cut(struct piece *rest, uint64_t *bytes, struct piece *path)
 	return false;
 }
 
-/* "directories<TAB>count": how many of the items were none of files; 0 when it is not told. */
+/* "directories<TAB>count": number of items that are directories; 0 when the line is missing. */
 static uint64_t directories_of(const char *text, size_t len)
 {
 	struct piece rest = { text, len }, line, field[2];

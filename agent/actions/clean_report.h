@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The report of the verbs `clean` and `golden` of infiniservice-exec, read back: a pure parser, and its words as data.
+ * The report that the verbs `clean` and `golden` of infiniservice-exec print: a pure parser, and its output as JSON
+ * data.
  */
 #ifndef AGENT_ACTIONS_CLEAN_REPORT_H
 #define AGENT_ACTIONS_CLEAN_REPORT_H
@@ -14,13 +15,13 @@
 struct clean_report {
 	const char *text; /* borrowed: the items are read from it */
 	size_t len;
-	bool ended; /* the last line has been there: the totals below are the program's own */
+	bool ended; /* the last line was found: the totals below are the program's own */
 	uint64_t freed_bytes, items, kept, errors;
-	uint64_t directories; /* of the items; what was not told as one counts as a file */
+	uint64_t directories; /* items reported as directories; all other items count as files */
 	bool dry_run;	      /* set by the caller, and reported */
 };
 
-/* Reads the totals; without a last line they are those of the items that were told. */
+/* Parses the report. Without a last line the totals are summed up from the items reported. */
 void clean_report_parse(const char *text, size_t len, struct clean_report *ret);
 
 /*

@@ -26,7 +26,7 @@ struct held_answer {
 
 /* ---------------------------------------------------------------------------------------------------- while it runs */
 
-/* What makes the command what it is, and nothing else of the message. */
+/* The part of the message that defines the command, for the journal. */
 static struct json_object *request_of(const struct message *message)
 {
 	static const char *const keys[] = { "command_type", "params" };
@@ -57,7 +57,7 @@ static void record(struct command *command, const char *step, size_t max_output)
 	json_object_put(request);
 }
 
-/* No two are the same, whatever becomes of the journal: nothing goes back in a boot. */
+/* Unit names are unique even if the journal is lost: CLOCK_BOOTTIME never goes back within a boot. */
 void detached_begin(struct command *command, const char *step, size_t max_output)
 {
 	detached_end(command);
@@ -95,7 +95,7 @@ void detached_note_read(struct command *command, char **ret, size_t *ret_len)
  * ---------------------------------------------------------------------------------------------------- after a restart
  */
 
-/* NULL: what the command was is not known, or it cannot be read any more. */
+/* The message of a journal entry. NULL: it was not recorded or cannot be parsed. */
 static struct json_object *message_of(const struct journal_entry *entry)
 {
 	struct json_object *root =
@@ -116,7 +116,7 @@ static struct json_object *message_of(const struct journal_entry *entry)
 	return root;
 }
 
-/* The command as it was received, in the list and in its slot; NULL when it cannot be made. */
+/* Creates the command of an entry, in the list and in its slot. NULL: it cannot be created. */
 static struct command *command_of(struct detached *detached, const struct journal_entry *entry)
 {
 	struct json_object *root = message_of(entry);
@@ -140,7 +140,7 @@ static struct command *command_of(struct detached *detached, const struct journa
 	return command;
 }
 
-/* Without its parameters it goes to no more than the end of what runs for it. */
+/* Runs the action again; without known parameters the command only waits for the end of its run. */
 static void go_on(struct command *command, bool known)
 {
 	struct run run = { .privileged = true };
@@ -215,7 +215,7 @@ static void hold(struct detached *detached, struct command *command)
 		*end = TAKE_PTR(answer);
 	}
 	free(answer);
-	/* Without memory for it the next run of the agent will answer. */
+	/* Out of memory: the journal entry stays, and the next agent process will answer. */
 	command->serial = 0;
 	*command->unit = '\0';
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Commands whose programs outlive the agent: packages, and the making of a golden image. The journal remembers the unit
- * of the detached run for such a command and what it is about. The next agent makes the command anew and begins it like
- * any other; but its first detached program is not started: its files are there, and its end is waited for. So the
- *action goes on where it was, and its answer is its own.
+ * Commands whose programs outlive the agent: packages, and the making of a golden image. The journal records the unit
+ * and the parameters of such a command. The next agent process creates the command again and runs its action, but
+ * attaches to the detached run instead of starting its program: it reads the files of the run and waits for its end. So
+ * the action goes on where it was and gives its own answer.
  *
  *	run ─► detached_begin ─► journal, unit ─► … ─► answered ─► detached_end
  *	                         └ (the agent ends) ─► detached_resume ─► run, attached ─► answered, or held
@@ -33,38 +33,35 @@ struct detached {
 	struct legacy_run *legacy;
 };
 
-/* A new unit for the next program of the command, in its `unit` and in the journal; the one before it is forgotten. */
+/* Gives the command a new unit name for its next program, in `unit` and in the journal; forgets the previous unit. */
 void detached_begin(struct command *command, const char *step, size_t max_output);
 
-/*
- * The command has been answered, or its detached program was never started: nothing needs to be known of its unit any
- * more.
- */
+/* Forgets the unit of a command that has been answered, or whose detached program was never started. */
 void detached_end(struct command *command);
 
 /*
- * What the action will have to know when it is resumed at this step, see run/detached_files.h; *ret is on the heap,
- * NULL: nothing is known.
+ * The state that the action needs when it is resumed at this step, see run/detached_files.h. *ret is on the heap and
+ * the caller's; NULL: there is none.
  */
 void detached_note_write(struct command *command, const char *text, size_t len);
 void detached_note_read(struct command *command, char **ret, size_t *ret_len);
 
 /*
- * At the start: goes on with what an earlier run of the agent has left running; those commands leave the journal's
+ * At the start: resumes the commands whose detached runs an earlier agent process left; removes them from the journal's
  * `lost`.
  */
 void detached_resume(struct detached *detached);
 
 /*
- * The answer in the writer to the host that is there, else it is held for the next one: until then neither the
- * journal nor the files forget the command.
+ * Sends the answer in the writer to the host; without a host it is held for the next session. Until the answer is sent
+ * the journal and the files of the run stay.
  */
 void detached_deliver(struct detached *detached, struct command *command);
 
-/* There is a host. */
+/* A session with the host has started: held answers are sent. */
 void detached_session_began(struct detached *detached);
 
-/* At the end: what is still held is for the next run. Accepts zeroed memory. */
+/* At the end: answers still held are left to the next agent process. Accepts zeroed memory. */
 void detached_done(struct detached *detached);
 
 #endif

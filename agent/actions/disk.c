@@ -75,7 +75,7 @@ static void emit_list(struct sink *out, const struct check *check, const struct 
 		sink_uint(out, list->left_out_key, left_out);
 }
 
-/* Mounts whose numbers are not known now (a dead server) are named, not guessed. */
+/* Mounts without known numbers (a dead server) are named, not guessed. */
 static void emit_unknown(struct sink *out, const struct check *check)
 {
 	struct filesystem_row row;
@@ -87,7 +87,7 @@ static void emit_unknown(struct sink *out, const struct check *check)
 	sink_array_end(out);
 }
 
-/* Hosts judge each of the drives by themselves: what is full by nature is none. */
+/* Hosts judge each drive by themselves, so file systems that are full by nature are not listed as drives. */
 static void emit_check(struct sink *out, const char *key, const void *arg)
 {
 	static const char *const statuses[] = { [DISK_OK] = "ok", [DISK_TIGHT] = "warning", [DISK_FULL] = "critical" };

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What the actions of this agent work with: parts that the agent owns, and what the actions keep between commands. */
+/*
+ * The environment of the actions: parts that the agent owns and lends, and the state that actions keep between
+ * commands.
+ */
 #ifndef AGENT_ACTIONS_ENV_H
 #define AGENT_ACTIONS_ENV_H
 
@@ -16,10 +19,10 @@
 #include "agent/run/exec.h"
 #include "transport/reply.h"
 
-/* How the last refresh of the package manager's lists ended that this agent has made. */
+/* The result of the last refresh of the package manager's lists by this agent process. */
 struct package_refresh {
-	bool failed;	 /* in part, or as a whole: */
-	char names[512]; /* these repositories, as many as fit */
+	bool failed;	 /* for some or all repositories: */
+	char names[512]; /* the failed repositories, as many as fit */
 };
 
 struct history;
@@ -28,25 +31,25 @@ struct scripts;
 struct action_env {
 	struct loop *loop;
 	const struct config *config;
-	struct sampler *sampler; /* what was measured last */
+	struct sampler *sampler; /* holds the last measured values */
 	struct sampling *sampling;
 	struct prober_pool *prober;
 	struct logger *logger;
-	struct exec *runner;   /* of programs as the agent's own user */
-	struct exec *executor; /* of privileged programs and operations */
+	struct exec *runner;   /* runs programs as the agent's own user */
+	struct exec *executor; /* runs privileged programs and operations */
 	struct bus *bus;
 	struct scripts *scripts;
 	struct publisher *publisher;
 	const uint64_t *clock_steps; /* since the agent's start */
-	/* Tells the host that is there, and all who subscribed to events. */
+	/* Sends an event to the connected host and publishes it to the subscribers of "events". */
 	void (*event)(void *data, enum reply_level level, const char *source, const char *text);
-	/* Makes a checked configuration, which is taken over, the one in force. */
+	/* Puts a checked configuration into force; takes ownership of it. */
 	void (*apply_config)(void *data, struct config *fresh);
-	/* Writes what the agent tells of itself into an open object. */
+	/* Writes the agent's own part of Status into an open object. */
 	void (*report)(void *data, struct sink *out);
 	void *data; /* of these three */
 
-	struct history *histories; /* being read now, see history.h */
+	struct history *histories; /* the histories being read now, see history.h */
 	struct power power;
 	struct detached detached;
 	struct package_refresh package_refresh;
@@ -57,7 +60,7 @@ static inline struct action_env *command_env(const struct command *command)
 	return command->commands->env;
 }
 
-/* The context of the last collect, for reading once more now. */
+/* The collect context of a collector, with the time of this turn: for reading its files again now. */
 static inline struct collect_ctx env_context(const struct action_env *env, const struct collector *collector)
 {
 	return sampler_context(env->sampler, collector, &env->loop->now);

@@ -63,7 +63,7 @@ static double share(uint64_t part, uint64_t whole)
 	return whole ? (double)part * 100 / (double)whole : 0;
 }
 
-/* Names what makes the status: the fullest, the one without inodes, or both. */
+/* Names the file systems that cause the status: the fullest one, the one short of inodes, or both. */
 static void say_how_full(const struct disk_verdict *verdict, enum health_status status, struct health_result *result)
 {
 	bool inodes = verdict->inodes >= DISK_INODES_CRITICAL, full = verdict->judged && verdict->used >= DISK_CRITICAL;
@@ -80,7 +80,7 @@ static void say_how_full(const struct disk_verdict *verdict, enum health_status 
 		health_say(result, status, "there is no file system that could run full");
 }
 
-/* What does not answer may be full: a check that could not look at all of it has not passed. */
+/* A file system that does not answer may be full, so the check does not pass. */
 static void say_what_is_silent(const struct disk_verdict *verdict, struct health_result *result)
 {
 	if (verdict->silent == 1)
@@ -194,9 +194,7 @@ static double pressure_of(struct action_env *env, const char *path)
 	return at && sscanf(at, "avg60=%lf", &value) == 1 && value >= 0 ? value : -EBADMSG;
 }
 
-/*
- * One task more than there are CPUs makes "some" of cpu 100 %: busy, not broken. How busy is check_cpu_load's matter.
- */
+/* One task more than there are CPUs makes "some" of cpu 100 %: busy, not broken. check_cpu_load judges the load. */
 static const struct {
 	const char *path, *key, *words;
 	enum health_status worst;
@@ -372,7 +370,7 @@ static void check_packages(struct action_env *env, const struct health_facts *fa
 	health_number(result, "unmet_dependencies", packages->unmet);
 }
 
-/* That it is off is the owner's choice, and no fault. */
+/* An executor that is off is the owner's choice, and no fault. */
 static void check_executor(struct action_env *env, const struct health_facts *facts, struct health_result *result)
 {
 	struct exec *list[] = { env->runner, env->executor };
@@ -406,7 +404,7 @@ const struct health_check *health_check_at(size_t index)
 	return index < ARRAY_SIZE(checks) ? &checks[index] : NULL;
 }
 
-/* What hosts call some of them. */
+/* Aliases of checks that hosts use. */
 static const struct {
 	const char *name, *check;
 } aliases[] = { { "memory_usage", "memory" }, { "cpu_usage", "cpu_load" }, { "critical_services", "failed_units" } };

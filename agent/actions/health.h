@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The health of the guest, as named checks: each looks at one thing the agent already knows (or was given in the facts)
- * and says passed, warning or failed, with numbers. What a check could not look at it says, and has not passed then;
- * what the guest has not got (no such manager, no such measurement, a history of a day) is no fault.
+ * The health of the guest, as named checks. Each check judges one subject from cached values or from the facts, and
+ * gives passed, warning or failed, with numbers. A check that could not read its subject says so and does not pass;
+ * what the guest does not have (a package manager, a measurement, a day of history) is no fault.
  */
 #ifndef AGENT_ACTIONS_HEALTH_H
 #define AGENT_ACTIONS_HEALTH_H
@@ -39,27 +39,27 @@ struct health_result {
 	size_t detail_count;
 };
 
-/* Names in a text, as many as fit: "a, b and 3 more". */
+/* A list of names as text, as many as fit: "a, b and 3 more". */
 #define HEALTH_NAMES_REST 24
 struct health_names {
 	unsigned count, told;
 	char text[256];
 };
 void health_name(struct health_names *names, const char *name);
-/* After the last. */
+/* To be called after the last name. */
 void health_names_end(struct health_names *names);
 
-/* What the package manager says of what is installed. */
+/* The state of the installed packages, as the package manager reports it. */
 struct health_packages {
-	bool managed;		       /* there is a manager that has a list to tell */
-	bool interruptible, checkable; /* and can be in the middle of something; and has a check of its own */
+	bool managed;		       /* there is a package manager that can list packages */
+	bool interruptible, checkable; /* it can be interrupted in an operation; it has a check of its own */
 	bool list_known, interrupted_known, check_known;
-	struct health_names incomplete; /* packages that are neither installed nor gone */
-	bool interrupted;		/* the manager itself, in the middle of something */
+	struct health_names incomplete; /* packages that are neither installed nor removed */
+	bool interrupted;		/* the manager was interrupted in an operation */
 	bool check_failed;
-	unsigned unmet; /* packages that lack what they need */
+	unsigned unmet; /* packages with unmet dependencies */
 	char unmet_first[64];
-	bool broken; /* its database cannot be read */
+	bool broken; /* the manager's database cannot be read */
 };
 
 enum health_clock {
@@ -68,13 +68,13 @@ enum health_clock {
 	CLOCK_SYNCHRONISED,
 };
 
-/* What had to be asked for before the checks can be made. */
+/* The facts that have to be gathered before the checks can run. */
 struct health_facts {
-	const struct trend *trend; /* NULL: could not be had */
+	const struct trend *trend; /* NULL: not available */
 	unsigned window_days;
 	bool units_known, units_absent; /* absent: there is no service manager */
 	struct health_names failed;
-	bool reboot_asked; /* the distribution has a place where it says so */
+	bool reboot_asked; /* the distribution marks a required reboot somewhere */
 	bool reboot_known, reboot_required;
 	struct health_packages packages;
 	enum health_clock clock;
@@ -82,14 +82,14 @@ struct health_facts {
 
 struct health_check {
 	const char *name;
-	/* What of the facts it needs. */
+	/* The facts that the check needs. */
 	bool needs_trend, needs_units, needs_reboot, needs_packages, needs_clock;
 	void (*run)(struct action_env *env, const struct health_facts *facts, struct health_result *result);
 };
 
 /* The checks in the order they are shown; NULL after the last. */
 const struct health_check *health_check_at(size_t index);
-/* By its name, or one that hosts use for it, in any case. NULL: there is none. */
+/* Finds a check by its name or by an alias that hosts use, in upper or lower case. NULL: there is none. */
 const struct health_check *health_check_find(const char *name);
 
 /* "passed", "warning", "failed" */
@@ -99,13 +99,13 @@ const char *health_status_name(enum health_status status);
 void health_emit(struct sink *out, const char *key, const struct health_result *result);
 
 /*
- * Shares of a minute, in percent, in which some tasks waited for a CPU, memory, I/O; or -errno: -ENOENT is a kernel
- * that does not measure.
+ * Judges the pressure: the shares of a minute, in percent, in which some tasks waited for a CPU, memory, I/O; or -errno
+ * (-ENOENT: the kernel does not measure it).
  */
 #define HEALTH_PRESSURES 3
 void health_judge_pressure(const double values[HEALTH_PRESSURES], struct health_result *result);
 
-/* For the checks: the worse status stays. */
+/* For the checks: sets the status and the message, unless the status so far is worse. */
 __attribute__((format(printf, 3, 4))) void health_say(struct health_result *result, enum health_status status,
 						      const char *format, ...);
 void health_number(struct health_result *result, const char *key, double value);

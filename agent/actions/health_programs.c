@@ -76,7 +76,7 @@ static const struct {
 	{ PACKAGE_CHECK, true, take_check },
 };
 
-/* One that has not come to its end by itself answers the command: there is no time left for more. */
+/* A program that was killed or lost answers the command: there is no time left for another one. */
 static void on_program(struct command *command, struct exec_outcome *outcome)
 {
 	struct health_work *work = command->work;
@@ -99,7 +99,7 @@ static void run(struct health_work *work, const char *const argv[])
 	run_program(work->command, &run);
 }
 
-/* What there is to ask of this manager, whether or not it can be asked. */
+/* Notes which facts this package manager can give. */
 static void take_manager(struct health_work *work, const struct package_manager *manager)
 {
 	struct health_packages *packages = &work->facts.packages;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What all checks of health.h said at one time. */
+/* The results of all checks of health.h, made at one time. */
 #ifndef AGENT_ACTIONS_HEALTH_RESULTS_H
 #define AGENT_ACTIONS_HEALTH_RESULTS_H
 
@@ -8,7 +8,7 @@
 #define HEALTH_CHECKS_MAX 32
 
 struct health_results {
-	struct health_result list[HEALTH_CHECKS_MAX]; /* as health_check_at counts */
+	struct health_result list[HEALTH_CHECKS_MAX]; /* in the order of health_check_at */
 	size_t count;
 };
 
@@ -17,12 +17,12 @@ struct health_results *health_results_new(struct action_env *env, const struct h
 
 enum health_status health_results_worst(const struct health_results *results);
 
-/* {status, message, details} of the worst check, whose name is in its details, under `key`. */
+/* Writes {status, message, details} of the worst check under `key`; its name is in the details. */
 void health_results_emit_worst(struct sink *out, const char *key, const struct health_results *results);
 
 /*
- * overall_health, and an object under the name of each check; into an open object. Nothing else: hosts take every key
- * there for a check, and would show what is none of {status, message, details} as a trouble of the guest.
+ * Writes overall_health and one object under the name of each check into an open object. Hosts take every key there for
+ * a check and would show any other value as a fault of the guest, so nothing else is written.
  */
 void health_results_emit(struct sink *out, const struct health_results *results);
 

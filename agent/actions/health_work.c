@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Gathering facts for health checks; see health_work.h. What waits in the loop comes first, the program last. */
+/*
+ * Gathering facts for health checks; see health_work.h. Facts that are waited for in the loop come first, programs
+ * last.
+ */
 #include "agent/actions/health_work.h"
 
 #include <errno.h>
@@ -163,9 +166,8 @@ static void on_clock(void *data, const struct bus_reply *reply)
 }
 
 /*
- * The kernel's own view: STA_UNSYNC is cleared by whatever disciplines the clock, adjtimex(2). The service's sandbox
- * keeps us from asking it (ProtectClock=), as the call could set the clock, too; systemd-timedated(8) has asked it,
- * then.
+ * The kernel's own view: STA_UNSYNC is cleared by the daemon that disciplines the clock, adjtimex(2). The service's
+ * sandbox (ProtectClock=) forbids the call, as it could set the clock, too; then systemd-timedated(8) is asked instead.
  */
 static bool ask_clock(struct health_work *work)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What sessions are given of the past, and how many at a time; see history.h. */
+/* The histories of the sessions, and their limits; see history.h. */
 #include "agent/actions/history.h"
 
 #include <errno.h>
@@ -18,14 +18,14 @@
 #include "transport/addition.h"
 
 /*
- * Until the next try of what could not be offered: no room yet (the host's, a local client's), or a failure, doubled
- * each time.
+ * Time until the gap is tried again: without room (of the host, of a local client), or after a failure, doubled each
+ * time.
  */
 #define ROOM_NS		  (200 * NS_PER_MS)
 #define ROOM_LOCAL_NS	  (2 * NS_PER_S)
 #define AGAIN_NS	  NS_PER_S
 #define AGAIN_DOUBLED_MAX 6
-/* What a batch needs around its samples, its id included. */
+/* Bytes of a batch around its samples, its id included. */
 #define BATCH_FRAME 1024
 
 struct history {
@@ -33,7 +33,7 @@ struct history {
 	struct history *next_all; /* and of all sessions */
 	struct session *session;
 	struct command *command;       /* NULL: asked for by Ack */
-	struct history_reader *reader; /* NULL: it is over */
+	struct history_reader *reader; /* NULL: reading is over */
 	bool more;		       /* the limit was reached */
 };
 
@@ -42,7 +42,7 @@ static struct action_env *env_of(const struct session *session)
 	return session->past->env;
 }
 
-/* Nothing more is read or sent, and its place is free. */
+/* Ends the reading and sending of a history and frees its place. */
 static void history_close(struct history *history)
 {
 	struct history **at = &history->session->past->first;
@@ -94,9 +94,7 @@ static bool is_same_source(const struct session *a, const struct session *b)
 	return a->kind == b->kind && (a->kind == SESSION_PORT || a->uid == b->uid);
 }
 
-/*
- * Each source has its own, and nobody else's takes a place of it. Root is one of the users, but not one of the crowd.
- */
+/* Each source has places of its own. Root counts as a user, but not against the limit of all users. */
 static bool has_room(const struct session *session)
 {
 	unsigned own = 0, users = 0;
@@ -111,8 +109,8 @@ static bool has_room(const struct session *session)
 }
 
 /*
- * The longest of those that are not read, of another user: NULL when there is none, or the session is not a user
- * without one.
+ * The oldest history of another user whose client does not read. NULL: none, or the session is not of a user (not root)
+ * without a history.
  */
 static struct history *find_unread(const struct session *session)
 {
@@ -130,7 +128,7 @@ static struct history *find_unread(const struct session *session)
 	return unread;
 }
 
-/* The rest of what the peer misses is offered when there is room again and it reads. */
+/* The rest of the peer's gap is offered when there is room again and the peer reads. */
 static void put_off(struct history *history)
 {
 	struct session *session = history->session;
@@ -140,7 +138,7 @@ static void put_off(struct history *history)
 	gap_try_in(session, ROOM_LOCAL_NS);
 }
 
-/* Users who do not read what they have asked for keep no other user out. */
+/* A history whose user does not read it loses its place to another user. */
 static void make_room(const struct session *session)
 {
 	struct history *unread = has_room(session) ? NULL : find_unread(session);
@@ -210,7 +208,7 @@ static void emit_summary(struct sink *out, const char *key, const void *arg)
 	sink_object_end(out);
 }
 
-/* Ever more rarely. */
+/* Schedules the next try, with back-off. */
 static void gap_pause(struct session *session)
 {
 	struct history_gap *gap = &session->past->gap;
@@ -220,7 +218,7 @@ static void gap_pause(struct session *session)
 	gap_try_in(session, AGAIN_NS << doubled);
 }
 
-/* Not in silence, and not over and over: the host is told at the first failure. */
+/* The host is told of the first failure in a row only. */
 static void gap_failed(struct session *session, const char *words)
 {
 	struct history_gap *gap = &session->past->gap;
@@ -251,7 +249,7 @@ static void fail(struct history *history, const char *words)
 	history_free(history);
 }
 
-/* What has been offered is over; what the log does not have yet is offered when it has. */
+/* The offered part of the gap is done; samples that are not in the log yet are offered later. */
 static void finish_gap(struct history *history, bool more)
 {
 	struct session *session = history->session;
@@ -401,7 +399,7 @@ static void run_get_history(struct command *command)
  * --------------------------------------------------------------------------------------------------- what is missed
  */
 
-/* Nothing up to what the peer says it holds is offered. */
+/* Samples up to the peer's Ack are not offered. */
 static void offer_gap(struct session *session)
 {
 	struct action_env *env = env_of(session);
@@ -424,7 +422,7 @@ static void offer_gap(struct session *session)
 	wanted.from_seq = gap->from;
 	snprintf(wanted.dir, sizeof(wanted.dir), "%s", env->config->log.dir);
 	make_room(session);
-	/* A user who does not read would only take the place of one who does. */
+	/* A local client that does not read gets no place, which another user could use. */
 	if (!has_room(session) || (session->kind == SESSION_LOCAL && session_crowded(session))) {
 		gap_try_in(session, session->kind == SESSION_PORT ? ROOM_NS : ROOM_LOCAL_NS);
 		return;
@@ -486,7 +484,7 @@ static struct history *find_asked_before(const struct session *session, uint64_t
 	return history;
 }
 
-/* The end of one may be the end of others, members of the same batch. */
+/* Ending one history may end others, as members of the same batch. */
 void history_leave(struct session *session, uint64_t before_ns)
 {
 	struct history *history;

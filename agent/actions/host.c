@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* SystemInfo and OsInfo: who this guest is, from the host collector's last facts. */
+/* SystemInfo and OsInfo: the identity of this guest, from the last facts of the host collector. */
 #include "agent/actions/table.h"
 
 #include "agent/actions/env.h"
 #include "collectors/host.h"
 #include "collectors/table.h"
 
-/* What is not known is null, as in the samples. */
+/* Unknown values are null, as in the samples. */
 static void emit_text(struct sink *out, const char *key, const char *text)
 {
 	sink_str(out, key, *text ? text : NULL);

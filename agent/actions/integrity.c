@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * CheckSystemIntegrity: the files of all packages against what the packages brought, as the package manager's own tool
- * sees them. Its rules for files to be left out are asked first: what is missing by them is no damage.
+ * CheckSystemIntegrity: verifies the files of all packages with the package manager's own tool. Its rules for files
+ * that were not installed are asked first: a file that is missing by such a rule is no damage.
  */
 #include "agent/actions/table.h"
 
@@ -93,7 +93,7 @@ static bool emit_changes_of(struct sink *out, const struct integrity *integrity,
 }
 
 /*
- * The serious ones first; what is as somebody wanted it is counted and not listed: an image without documentation lacks
+ * The serious findings first; files left out by a rule are counted and not listed: an image without documentation lacks
  * thousands.
  */
 static void emit_changes(struct sink *out, const struct integrity *integrity)
@@ -121,7 +121,7 @@ static const char *message_of(const struct integrity *integrity)
 	return "all files are as their packages brought them, but for configuration and what was not to be installed";
 }
 
-/* What was not looked at has not passed. */
+/* Files that were not checked have not passed. */
 static bool passed(const struct integrity *integrity)
 {
 	return integrity->complete && integrity->kinds[VERIFY_DAMAGE] == 0 && integrity->rights &&
@@ -170,7 +170,7 @@ static void on_verified(struct command *command, struct exec_outcome *outcome)
 		command_succeed(command, emit_integrity, integrity);
 		return;
 	}
-	/* At its deadline: what was found by then. */
+	/* At its deadline the findings so far are answered. */
 	outcome->out.len = 0;
 	outcome->out.total = 0;
 	run_answer(command, outcome, emit_integrity, integrity);

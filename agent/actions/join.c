@@ -22,7 +22,7 @@ static const char *const parameters[JOIN_PARTS] = {
 	[JOIN_UNIT] = "ou",	  [JOIN_COMPUTER] = "computer_name",
 };
 
-/* What was asked for, or false with the command answered. */
+/* Reads the parameters. False: the command has been answered. */
 static bool take_parameters(struct command *command, const char *parts[JOIN_PARTS], bool *restart)
 {
 	struct message_fault fault;
@@ -80,7 +80,7 @@ static void on_joined(struct command *command, struct exec_outcome *outcome)
 	if (!take_parameters(command, parts, &joined.restart))
 		return;
 	joined.domain = parts[JOIN_DOMAIN];
-	/* One that is pending already takes the guest round as well. */
+	/* A reboot that is pending already (-EALREADY) does as well. */
 	if (joined.restart)
 		power_schedule(&env->power, POWER_REBOOT, POWER_DELAY_S);
 	run_answer(command, outcome, emit, &joined);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ProcessKill: one signal to exactly the process that was meant. The pidfd comes first and what it is known by is read
- * afterwards: were the pid another process's by then, the signal would find the first one dead, see pidfd_open(2).
+ * ProcessKill: one signal to exactly the process that was named. The pidfd is opened first and the process is
+ * identified afterwards: if the pid was reused in between, the signal finds the first process dead, see pidfd_open(2).
  */
 #include "agent/actions/table.h"
 
@@ -56,7 +56,7 @@ static bool parameters(struct command *command, struct target *target)
 	return true;
 }
 
-/* The agent and what it lives by: its helpers, and the supervisors of its commands. */
+/* True for the agent itself, its helpers and the supervisors of its commands. */
 static bool is_ours(const struct action_env *env, const struct pidstat *stat)
 {
 	pid_t executor = exec_stats(env->runner).executor;
@@ -104,8 +104,8 @@ static void on_killed(struct command *command, struct exec_outcome *outcome)
 }
 
 /*
- * By the program that sends it, which looks at the process once more, by its pid and when it was started. To a process
- * of another user it takes rights.
+ * The signal is sent by a program, which checks pid and start time of the process once more. A process of another user
+ * needs rights.
  */
 static void send_signal(struct command *command, const struct target *target, const struct pidstat *stat, bool rights)
 {

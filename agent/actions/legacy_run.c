@@ -56,7 +56,7 @@ static void run_free(struct legacy_run *run)
 	free(run);
 }
 
-/* `record` NULL: PID 1 knows nothing of it. */
+/* `record` NULL: PID 1 does not know the unit. */
 static void over(struct legacy_run *run, const struct end_record *record)
 {
 	struct exec *exec = run->detached->executor;
@@ -120,7 +120,7 @@ static int state_read(sd_bus_message *message, struct unit_state *state)
 	return r;
 }
 
-/* Who sent it a signal at its deadline is not there any more to say so. */
+/* The agent that sent the signal at the deadline is gone, so a time-out is told from the end time. */
 static struct end_record record_of(const struct legacy_run *run, const struct unit_state *state)
 {
 	struct end_record record = { .end_ns = state->exit_us * NS_PER_US,
@@ -202,7 +202,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 	ask(timer->data);
 }
 
-/* The old names stay until it is over: by them the next agent knows what it is. */
+/* The old names stay until the run is over: by them the next agent process finds it. */
 static int files_adopt(int dir_fd, const char *unit)
 {
 	char old[64], new[64];

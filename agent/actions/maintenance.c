@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * RunMaintenanceTask: another name for four other actions. What it does is judged as what it is: a task of updates
- * needs the group of packages, and an action that is denied is denied as a task as well. It may be put between two
- * looks at the guest's health:
+ * RunMaintenanceTask: another name for four other actions. The policy applies to the action behind the task: a task of
+ * updates needs the group of packages, and a denied action is denied as a task, too. Health checks may be made before
+ * and after it:
  *
  *	[checks; a failed one ends it] ─► the action ─► its answer, kept ─► [checks] ─► the answer with `validation`
  */
@@ -20,7 +20,7 @@
 #include "agent/actions/health_work.h"
 
 #define WINDOW_DAYS 7
-/* Of the task's own data, so that the checks find room beside it. */
+/* Limit of the task's own data, so that the checks find room beside it. */
 #define DATA_MAX (REPLY_DATA_MAX - 65536)
 
 static const struct {
@@ -100,7 +100,7 @@ struct task {
 	enum stage stage;
 	bool before, after;				       /* wanted */
 	struct health_results *checked_before, *checked_after; /* NULL: not done */
-	/* The action's answer, with all that it borrowed. */
+	/* The action's answer, with copies of the borrowed texts. */
 	struct response answer;
 	char *data, *out, *err, *error;
 	size_t data_len;
@@ -130,7 +130,7 @@ static void emit_validation(struct sink *out, const char *key, const struct heal
 	sink_object_end(out);
 }
 
-/* The members of the action's data, then what the checks said. */
+/* The members of the action's data, then the results of the checks. */
 static void emit_task(struct sink *out, const char *key, const void *arg)
 {
 	const struct task *task = arg;
@@ -154,7 +154,7 @@ static char *copy_of(const char *bytes, size_t len)
 	return copy;
 }
 
-/* Data that is no object, or too large, is left out and said to be cut. */
+/* Data that is no object, or too large, is left out and marked as truncated. */
 static void keep_data(struct task *task, const struct response *response)
 {
 	struct json_writer writer;
@@ -171,7 +171,7 @@ static void keep_data(struct task *task, const struct response *response)
 		task->answer.data_truncated = true;
 }
 
-/* What the answer points to goes with the action's own work. */
+/* The answer is copied: the texts it points to are freed with the action's work. */
 static void keep_answer(struct task *task, const struct response *response)
 {
 	task->answer = *response;
@@ -207,8 +207,8 @@ static void on_checked_after(struct command *command, struct health_work *work)
 }
 
 /*
- * It was done, in whatever way: what came before (a wrong parameter, a missing right, a cancel) says nothing of the
- * guest.
+ * True if the action was carried out, with success or without. A refusal before that (a wrong parameter, a missing
+ * right, a cancel) says nothing of the guest.
  */
 static bool was_done(const struct response *response)
 {
@@ -216,7 +216,7 @@ static bool was_done(const struct response *response)
 	       response->data;
 }
 
-/* Once the action is done its answer stands, whatever becomes of the checks behind it. */
+/* Once the action is done its answer stands; the result of the checks after it cannot change it. */
 static bool on_answer(struct command *command, struct response *response)
 {
 	struct task *task = container_of(command->frame, struct task, frame);
@@ -267,7 +267,10 @@ static void on_checked_before(struct command *command, struct health_work *work)
 	command_end_part(command);
 }
 
-/* Nothing is left of the part before: the task itself follows the first checks, and the others follow the task. */
+/*
+ * The work of the last part has been freed: after the first checks the task itself begins, after the task the second
+ * checks.
+ */
 static void begin_part(struct command *command)
 {
 	struct task *task = container_of(command->frame, struct task, frame);
@@ -280,7 +283,7 @@ static void begin_part(struct command *command)
 	}
 }
 
-/* A further try begins anew. */
+/* A retry begins anew. */
 static struct task *task_new(struct command *command, const struct action *action, bool before, bool after)
 {
 	struct task *task = calloc(1, sizeof(*task));
@@ -309,7 +312,7 @@ static void run_task(struct command *command, const struct action *action)
 	/* Their types have been checked. */
 	message_param_bool(&command->message, "validate_before", &before, &fault);
 	message_param_bool(&command->message, "validate_after", &after, &fault);
-	/* What an earlier run of the agent has begun was begun on such a look. */
+	/* A resumed command had its first checks before. */
 	before = before && !command->attach;
 	if (!before && !after) {
 		action->run(command);

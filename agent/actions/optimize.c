@@ -19,7 +19,7 @@
 #define WINDOW_DAYS	7
 #define WINDOW_DAYS_MAX 365
 #define PROCESSES	5
-/* Looked at beyond those shown: our own are never more. */
+/* Processes examined beyond those shown: the agent's own are never more. */
 #define PROCESSES_LOOKED_AT 32
 /* CPU time over the age of a process that has only begun says nothing of what it uses. */
 #define AGE_MIN_MS 1000
@@ -44,8 +44,8 @@ static void emit_advice(struct sink *out, const struct advice *advice)
 }
 
 /*
- * By its name the privileged executor, which is nobody's child of ours. Of root and our own user, so that nobody else
- * hides behind it.
+ * The privileged executor is no child of the agent, so it is found by name; only processes of root and the agent's user
+ * count, so that no other process can hide behind the name.
  */
 static bool is_named_ours(const struct process_row *row)
 {
@@ -56,8 +56,8 @@ static bool is_named_ours(const struct process_row *row)
 }
 
 /*
- * The agent with its helpers, and the executor with what it keeps beside each command; the commands themselves are
- * somebody's work.
+ * True for the agent with its helpers, and for the executor with its supervisors; the commands themselves count as
+ * other work.
  */
 static bool is_ours(const struct action_env *env, const struct process_row *row)
 {
@@ -67,7 +67,7 @@ static bool is_ours(const struct action_env *env, const struct process_row *row)
 	       is_named_ours(row);
 }
 
-/* Who uses most of the CPU now: beside the advice, not its reason. */
+/* The processes that use most of the CPU now: beside the advice, not its reason. */
 static void emit_processes(struct sink *out, const struct findings *findings)
 {
 	struct action_env *env = command_env(findings->command);

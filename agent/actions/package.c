@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * PackageList, PackageSearch, PackageInstall, PackageRemove, PackageUpdate and UpdateSystemSoftware. A name is checked
- * by its grammar first, then against what there is: apt takes what it does not know as a pattern or, with a sign at its
- * end, as another order.
+ * by its grammar first, then against the known packages: apt takes an unknown name as a pattern or, with a sign at its
+ * end, as another operation.
  */
 #include "agent/actions/table.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What is installed as a host shows it: applications, with the updates there are for them; see package_emit.h. */
+/* The installed packages as applications, with their updates; see package_emit.h. */
 #include "agent/actions/package_emit.h"
 
 #include <stdio.h>
@@ -82,7 +82,7 @@ static bool has_update(const struct package_job *job, const struct package *row)
 	return update && (!job->security_only || update->security);
 }
 
-/* The counts of what is cut have names of their own, since a list of updates may stand beside. */
+/* The keys for a truncated list have names of their own, since a list of updates may stand beside it. */
 static void emit_updatable(struct sink *out, const struct package_job *job)
 {
 	package_rows_emit(out, job,
@@ -171,7 +171,7 @@ static void format_size(int64_t bytes, char *out, size_t size)
 	snprintf(out, size, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
 }
 
-/* What is up to date takes no download; what has an update of unknown size is null in all of its sizes. */
+/* An application without an update has size 0; with an update of unknown size all its sizes are null. */
 void package_emit_size(struct sink *out, const char *key, const void *arg)
 {
 	const struct package_job *job = arg;

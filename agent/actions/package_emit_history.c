@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What has changed on the guest, from the package manager's log: as data of our own, and as the updates that hosts
- * show.
+ * The changes on the guest, from the package manager's log: as data of the agent's own form, and as the updates that
+ * hosts show.
  */
 #include "agent/actions/package_emit.h"
 
@@ -78,7 +78,7 @@ static void title_of(const struct package_event *event, char *out, size_t size)
 					 : "");
 }
 
-/* What began and of whose end the log does not tell was interrupted. */
+/* A change without an end in the log was interrupted. */
 static void emit_change(struct sink *out, const struct package_event *event)
 {
 	char title[512];

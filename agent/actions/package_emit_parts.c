@@ -31,7 +31,7 @@ static void emit_cut(struct sink *out, const struct package_job *job, const stru
 
 	sink_bool(out, rows->truncated_key ? rows->truncated_key : "truncated", true);
 	if (job->truncated && rows->known_total == 0)
-		sink_null(out, total_key); /* the output was cut, too: nobody has counted */
+		sink_null(out, total_key); /* the output was truncated, too: the total is unknown */
 	else
 		sink_uint(out, total_key, total);
 }

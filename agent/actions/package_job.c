@@ -12,13 +12,13 @@
 #include "agent/actions/detached.h"
 #include "agent/actions/run.h"
 
-/* What a question may print; a list of all packages of a large system is about 2 MiB. */
+/* Longest output of a query; a list of all packages of a large system is about 2 MiB. */
 #define ANSWER_MAX (8u << 20)
 #define SEARCH_MAX (4u << 20)
-/* Names asked for in one call. */
+/* Most package names in one call. */
 #define NAMES_MAX 500
 
-/* What a detached step is called in the journal, over all versions of the agent. */
+/* Names of detached steps in the journal; the same in all versions of the agent. */
 static const char *const step_names[JOB_STEPS] = {
 	[JOB_REFRESH] = "refresh", [JOB_INSTALL] = "install",	    [JOB_REMOVE] = "remove",
 	[JOB_UPDATE] = "update",   [JOB_UPDATE_ALL] = "update-all",
@@ -150,7 +150,7 @@ static void fail(struct command *command, struct exec_outcome *outcome, bool que
 	run_answer(command, outcome, NULL, NULL);
 }
 
-/* It ran to its end by itself, whatever it said. */
+/* True if the program exited by itself, with any exit code. */
 static bool ended(const struct exec_outcome *outcome)
 {
 	return outcome->started && outcome->spawn_errno == 0 && !outcome->lost && !outcome->cancelled &&
@@ -164,7 +164,7 @@ static bool ended_well(const struct exec_outcome *outcome, const struct package_
 		!outcome->cancelled && !outcome->stuck && !outcome->timed_out && outcome->signal == 0);
 }
 
-/* The lines of an output that was cut, without the one that was cut in its middle. */
+/* The length of the whole lines of an output; the last line of a truncated output may be half and is left out. */
 static size_t whole_lines(const struct exec_output *out)
 {
 	const char *end = out->total > out->len && out->len ? memrchr(out->bytes, '\n', out->len) : NULL;
@@ -181,7 +181,7 @@ static uint64_t count_lines(const char *text, size_t len)
 	return lines;
 }
 
-/* Sizes from the records in `found` to what is pending. */
+/* Copies the sizes of the records in `found` to the packages in `pending`. */
 static void take_sizes(struct package_job *job)
 {
 	for (size_t i = 0; i < job->found.count; i++) {
@@ -198,7 +198,7 @@ static void take_sizes(struct package_job *job)
 	package_list_done(&job->found);
 }
 
-/* A record that answers to exactly this name, whatever else the manager took it for. */
+/* True if a record found has exactly this name; the manager may have matched the word in other ways. */
 static bool found_exactly(const struct package_job *job)
 {
 	size_t len = strcspn(job->name, ":");
@@ -249,7 +249,7 @@ static void take_sources(struct package_job *job, enum job_step step, const stru
 		package_sources_succeeded(sources);
 }
 
-/* A step that failed, and whose failure is judged with what else there is to know. */
+/* True if the failure of this step does not end the job: JOB_JUDGE decides over it. */
 static bool is_for_judgement(struct package_job *job, enum job_step step, const struct exec_outcome *outcome)
 {
 	if (!ended(outcome))
@@ -259,7 +259,7 @@ static bool is_for_judgement(struct package_job *job, enum job_step step, const 
 	return step == JOB_REFRESH && package_sources_missing(&job->unreached) > 0;
 }
 
-/* What a step's output means to the job. 0, -ENOMEM, or -ENOENT: there is no such package. */
+/* Takes the output of a step into the job. 0, -ENOMEM, or -ENOENT: there is no such package. */
 static int digest(struct package_job *job, enum job_step step, struct exec_outcome *outcome)
 {
 	struct package_list *list = (void *)((char *)job + steps[step].list);
@@ -334,7 +334,7 @@ static void on_step(struct command *command, struct exec_outcome *outcome)
 	enum job_step step = *job->plan;
 	int r;
 
-	/* Which of them are for security, say, is then not known of all. */
+	/* Details (such as which updates are for security) may then be unknown. */
 	job->truncated = job->truncated || (step == JOB_ADVISORIES && outcome->out.len < outcome->out.total);
 	take_sources(job, step, outcome);
 	if (!ended_well(outcome, &job->manager->steps[steps[step].step]) && !is_for_judgement(job, step, outcome)) {
@@ -358,7 +358,7 @@ static void on_step(struct command *command, struct exec_outcome *outcome)
  * ----------------------------------------------------------------------------------------------------- the next step
  */
 
-/* The names of what is pending and has not been asked for yet; `name` alone when there is one. */
+/* The names of pending packages not asked about yet; `name` alone if it is set. */
 static size_t names_pending(struct package_job *job, const char *names[NAMES_MAX])
 {
 	size_t count = 0;
@@ -461,7 +461,7 @@ static void next(struct command *command)
 		run_step(command, names, count);
 }
 
-/* The list from before, which an earlier run of the agent has left for us. */
+/* Restores the list from before the update, which an earlier agent process stored as the note of the run. */
 static void recall(struct command *command)
 {
 	struct package_job *job = command->work;
@@ -478,7 +478,8 @@ static void recall(struct command *command)
 }
 
 /*
- * A plan that an earlier run had begun goes on at the step that runs. False if it has no such step: another version's.
+ * Resumes the plan of an earlier agent process at the running step. False: the plan has no such step (of another
+ * version).
  */
 static bool skip_to_attached(struct command *command)
 {

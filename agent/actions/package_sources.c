@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whether what is known of the repositories is enough to say anything about updates. Nothing is called up to date whose
- * repository was not reached: with no list at all the question fails, with some lists missing the answer carries a
- * warning that names them.
+ * Decides whether enough is known of the repositories to report updates. A package is not called up to date when its
+ * repository was not reached: without any list the command fails, with some lists missing the answer carries a warning
+ * that names them.
  */
 #include "agent/actions/package_job.h"
 
@@ -23,8 +23,8 @@ static void warn(struct package_job *job, const char *words, const char *names)
 }
 
 /*
- * Nothing is configured, or the manager knows of no package. Lists that lie there all the same are of repositories that
- * were taken away, and say nothing of today. apt prints a URI for every kind of source, file: and cdrom: included.
+ * True if no repository is configured, or the manager knows no package. Lists that exist all the same are of removed
+ * repositories and out of date. apt prints a URI for every kind of source, file: and cdrom: included.
  */
 static bool knows_nothing(const struct package_job *job)
 {

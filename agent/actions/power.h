@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The one reboot or power-off that may be pending: it was answered before, so that the answer has left when it happens.
- * The executor does it.
+ * The one reboot or power-off that may be pending. The command is answered before the delay begins, so that the answer
+ * has left when the executor does the operation.
  */
 #ifndef AGENT_ACTIONS_POWER_H
 #define AGENT_ACTIONS_POWER_H
@@ -25,19 +25,19 @@ enum power_operation {
 struct power {
 	struct action_env *env;
 	enum power_operation operation;
-	bool pending; /* from power_schedule until it has been handed over, or failed */
+	bool pending; /* from power_schedule until the executor has taken it or it has failed */
 	struct deadline timer;
 	struct privilege_operation *call;
 };
 
 void power_init(struct power *power, struct action_env *env);
-/* What is pending is forgotten. Accepts a zeroed one. */
+/* Forgets a pending operation. Accepts zeroed memory. */
 void power_done(struct power *power);
 
-/* The agent stops: what is pending is given up, and the host is told so; what has begun goes on. */
+/* At a stop of the agent: gives a pending operation up and tells the host; an operation that has begun goes on. */
 void power_cancel(struct power *power);
 
-/* After `delay_s` the guest reboots or goes off. 0, or -EALREADY when one is pending. */
+/* Schedules a reboot or power-off in `delay_s` seconds. 0, or -EALREADY when one is pending. */
 int power_schedule(struct power *power, enum power_operation operation, uint64_t delay_s);
 
 #endif

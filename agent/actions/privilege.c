@@ -44,9 +44,9 @@ static bool require(struct command *command, bool program)
 			     "clients of the local socket may look, and nothing else");
 		return false;
 	}
-	/* A detached run is attached to without an executor: its files tell. */
+	/* Attaching to a detached run needs no executor: its files are enough. */
 	r = program && (privilege_is_root() || command->attach) ? 0 : exec_warm(env->executor);
-	/* What may be otherwise in a moment is tried again when it is needed. */
+	/* A passing state of the executor is no refusal: it is tried again at the start. */
 	if (r != -ENOTCONN && r != -EHOSTDOWN)
 		return true;
 	privilege_fail(command, env->executor, r);
@@ -125,7 +125,7 @@ int privilege_operation_start(struct action_env *env, const struct privilege_req
 	if (!operation)
 		return -ENOMEM;
 	if (wanted->group == GROUP_OBSERVE)
-		return -EPERM; /* to look needs nobody's rights */
+		return -EPERM; /* observing needs no elevation */
 	*operation = (struct privilege_operation){ .done = done, .data = data };
 	r = exec_start(env->executor, &request, &callbacks, operation, &job);
 	if (r < 0)
@@ -147,7 +147,7 @@ struct bus_reply privilege_operation_failure(struct action_env *env, int error)
 	return (struct bus_reply){ .error = -EREMOTEIO, .name = PRIVILEGE_ERROR_LOST, .text = strerror(-error) };
 }
 
-/* Its answer, or the executor's end, frees it. */
+/* The reply, or the end of the executor, frees the operation. */
 struct privilege_operation *privilege_operation_cancel(struct privilege_operation *operation)
 {
 	if (operation)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ProcessList and ProcessTop: the processes as they are now, not as the last tick saw them. Command lines come from the
- * prober (reading one may hang), so the action may have to wait for them; it never waits longer than the probe's own
- * deadline. Where there are many processes it waits for the scan, too, which is done in slices.
+ * ProcessList and ProcessTop: the processes as they are now, not as in the last sample. Command lines come from the
+ * prober (reading one may hang); the action waits for them, but never longer than the deadline of the probe. With many
+ * processes it also waits for the scan, which is done in slices.
  */
 #include "agent/actions/table.h"
 
@@ -18,7 +18,7 @@
 #define LIST_LIMIT_MAX	   10000
 #define LIST_LIMIT_DEFAULT 1000
 #define TOP_LIMIT_DEFAULT  10
-/* Command lines asked for in one go; a longer list has them for its first rows and for what is cached. */
+/* Command lines requested at once; a longer list has them for its first rows and for cached processes. */
 #define ASK_MAX 200
 
 enum list_step { LIST_NEW, LIST_SCANNING, LIST_ASKED };
@@ -104,7 +104,7 @@ static bool parameters(struct command *command, int64_t *limit, enum processes_s
 	return true;
 }
 
-/* It is called again when either is over: the scan, or the prober's work. */
+/* Called again when the scan is over or the prober has answered. */
 static bool must_wait(struct command *command)
 {
 	struct action_env *env = command_env(command);
@@ -146,7 +146,7 @@ static void list(struct command *command, int64_t limit, enum processes_sort sor
 			return;
 		}
 	}
-	/* The top ones are what was asked for; a list is of all, and says when it is not. */
+	/* ProcessTop is limited by request; ProcessList is of all processes, and says when it is truncated. */
 	answer.all = processes_count(state);
 	answer.response.arg = &arg;
 	answer.response.data_truncated = is_list && answer.rows.count < answer.all;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * RebootSystem and ShutdownSystem: answered first, done a little later. What would keep them from happening is looked
- * for before the answer: no bus, no rights, another one pending, or somebody who holds a lock against it (`force`
- * overrides that).
+ * RebootSystem and ShutdownSystem: answered first, done a little later. The obstacles are checked before the answer: no
+ * bus, no rights, another operation pending, or an inhibitor lock (`force` overrides the lock).
  */
 #include "agent/actions/table.h"
 
@@ -50,8 +49,8 @@ static void on_manager(struct command *command, const struct bus_reply *reply)
 }
 
 /*
- * BlockInhibited: "shutdown:sleep", what is locked by those who may block. Without logind the service manager has to be
- * there.
+ * BlockInhibited of logind lists the blocked operations, as "shutdown:sleep". Without logind the service manager has to
+ * be there.
  */
 static void on_inhibited(struct command *command, const struct bus_reply *reply)
 {

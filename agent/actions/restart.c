@@ -74,7 +74,7 @@ static void answer(struct command *command)
 		command_fail(command, CODE_POLICY_DENIED, "unit_denied", "%s", restart->jobs.list->error);
 		return;
 	}
-	/* Nobody asked for those that are not ours to restart. */
+	/* Without a name, failed services that must not be controlled are left out. */
 	for (size_t i = 0; i < restart->jobs.count; i++)
 		failed += !unit_job_succeeded(&restart->jobs.list[i]) && !unit_job_denied(&restart->jobs.list[i]);
 	if (failed) {

@@ -219,7 +219,7 @@ static void on_done(void *data, struct exec_outcome *outcome)
 	command->detached = false;
 	if (command->end)
 		return;
-	/* What it has done is on record with its unit: the next agent will take it from there. */
+	/* The end of a detached run is recorded with its unit: the next agent process reads it. */
 	if (outcome->goes_on)
 		command_leave(command);
 	else if (command->on_run_done)
@@ -265,8 +265,8 @@ static void fail_start(struct command *command, struct exec *exec, int error)
 }
 
 /*
- * What is to run as the agent's own user needs nobody's rights. Its names are those of /etc/passwd, read once: the name
- * service may ask a network, which is for the launcher of the command to wait for, and never for the loop.
+ * True if `name` is the agent's own user: such a program needs no further rights. The names are read once from
+ * /etc/passwd: the name service may ask the network, and the loop must not wait for that.
  */
 static bool is_own_user(const char *name)
 {
@@ -282,7 +282,7 @@ static bool is_own_user(const char *name)
 	return false;
 }
 
-/* What a local client has started runs as the agent does, whatever it is: nobody gets rights by looking. */
+/* A program for a local client always runs as the agent's own user: a local client gets no rights by asking. */
 static struct exec *choose_executor(const struct command *command, const struct run *run)
 {
 	if (!run->privileged || !command->from_host || (privilege_is_root() && !command->attach) ||
@@ -296,7 +296,7 @@ bool run_has_rights(const struct command *command)
 	return command->from_host || privilege_is_root();
 }
 
-/* In a unit of a name of its own, or attached to the one that there is already. */
+/* Makes the request a detached run: in a new unit, or attached to the unit that exists already. */
 static void detach(struct command *command, const struct run *run, struct exec_request *request)
 {
 	request->attach = command->attach;
@@ -316,7 +316,7 @@ void run_program(struct command *command, const struct run *run)
 	struct exec *exec = choose_executor(command, run);
 	static const struct exec_callbacks callbacks = { .started = on_started, .output = on_output, .done = on_done };
 	const struct config *config = command_env(command)->config;
-	/* What comes with an input does not: it is nowhere written down. */
+	/* A program with an input is not detached: the input is stored nowhere. */
 	bool detached = (command->group == GROUP_PACKAGES || command->group == GROUP_POWER || command->attach) &&
 			exec == command_env(command)->executor && !run->input;
 	_cleanup_(environment_done) struct environment env = { .count = 0 };

@@ -33,7 +33,7 @@ struct unsent {
  * -------------------------------------------------------------------------------------------------------- completions
  */
 
-/* Kept for the next session; the oldest gives way. */
+/* Holds a completion for the next session; the oldest ones are dropped if there are too many. */
 static void keep_unsent(struct scripts *scripts, struct line *line, uint64_t serial)
 {
 	struct unsent *unsent = calloc(1, sizeof(*unsent));
@@ -63,7 +63,7 @@ static void keep_unsent(struct scripts *scripts, struct line *line, uint64_t ser
 	scripts->unsent_bytes += line->len;
 }
 
-/* Sends the completion that lies in the writer, or keeps it. True when it was sent. */
+/* Sends the completion in the writer, or holds it. True when it was sent. */
 static bool complete(struct scripts *scripts, uint64_t serial)
 {
 	const struct json_writer *writer = scripts->host->peers->writer;
@@ -285,7 +285,7 @@ void scripts_take(struct scripts *scripts, struct session *session, struct json_
 			continue;
 		}
 		scripts->received++;
-		if (!under_way(scripts->commands, id)) /* else the one that runs answers for both */
+		if (!under_way(scripts->commands, id)) /* idempotent: a duplicate is not run again */
 			take(scripts, session, item, id);
 	}
 }
@@ -368,11 +368,11 @@ static int script_encode(struct command *command, const struct response *respons
 	return r;
 }
 
-/* Whatever has become of the session that brought it: the execution is known to every session of this host. */
+/* The completion goes to the present session of the host: every session knows the execution. */
 static void script_deliver(struct command *command)
 {
 	if (!complete(command_env(command)->scripts, command->serial))
-		command->serial = 0; /* owed until it has been sent */
+		command->serial = 0; /* pending in the journal until it has been sent */
 }
 
 const struct action action_script = { .name = "script",

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Scripts that a host sends: asked for once after it connects, taken whenever they come. Each becomes a command that
- * runs an interpreter over a descriptor (its text has no name that anybody could open), and each is answered by exactly
- * one `script_completion`: also one that may not run, one whose host has gone meanwhile (kept for the next session),
- * and one that an earlier run of the agent left behind.
+ * Scripts that a host sends: the agent asks for them once after a session started, and takes them at any time. Each
+ * script becomes a command that runs an interpreter over a descriptor (the text has no file name that another process
+ * could open). Each is answered by exactly one `script_completion`, also a script that is not permitted, a script whose
+ * host has gone meanwhile (the completion is held for the next session), and a script that an earlier agent process
+ * left pending.
  */
 #ifndef AGENT_ACTIONS_SCRIPT_H
 #define AGENT_ACTIONS_SCRIPT_H
@@ -22,7 +23,7 @@ struct commands;
 struct json_object;
 struct session;
 
-/* Completions kept for a host that is away. */
+/* Bounds of the completions held for a host that is away. */
 #define SCRIPTS_UNSENT_MAX   200
 #define SCRIPTS_UNSENT_BYTES (2u << 20)
 /* request_pending_scripts is sent this often, after 0, 10 and 30 s, until a list comes. */
@@ -47,17 +48,20 @@ void scripts_init(struct scripts *scripts, struct commands *commands, struct ses
 /* Accepts zeroed memory. */
 void scripts_done(struct scripts *scripts);
 
-/* A host is there: sends what was kept for it, and asks for what is pending. */
+/* A session with the host has started: sends the held completions, and asks for pending scripts. */
 void scripts_session_began(struct scripts *scripts);
 void scripts_session_ended(struct scripts *scripts);
 
-/* A line that was to go to the host and never will: a completion is kept for the next session. */
+/* The line was queued for the host and has been dropped: if it is a completion it is held for the next session. */
 void scripts_dropped(struct scripts *scripts, const struct line *line);
 
-/* The scripts of a pending_scripts_response. */
+/* Takes the scripts of a pending_scripts_response. */
 void scripts_take(struct scripts *scripts, struct session *session, struct json_object *items);
 
-/* An execution that an earlier run of the agent accepted and never completed: number `serial` of the journal. */
+/*
+ * Completes, as failed, an execution that an earlier agent process accepted and never completed: `serial` of the
+ * journal.
+ */
 void scripts_lost(struct scripts *scripts, uint64_t serial, const char *execution_id);
 
 void scripts_report(const struct scripts *scripts, struct sink *out);

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * What a host sends as a script, judged and made ready: which interpreter, which text, which environment. Pure.
- */
+/* Reads and checks a script that a host has sent: its interpreter, its text, its environment. Pure. */
 #ifndef AGENT_ACTIONS_SCRIPT_READ_H
 #define AGENT_ACTIONS_SCRIPT_READ_H
 
@@ -22,19 +20,22 @@ struct script {
 /* Fills `script` from one item of a list. NULL when it can be run; else why not. */
 const char *script_read(struct json_object *item, struct script *script);
 
-/* A text member, NULL when it is absent or null; false when it is something else or holds a NUL. */
+/* Reads a text member into *ret: NULL when it is absent or null. False when it is not a text or holds a NUL. */
 bool script_text(struct json_object *object, const char *key, const char **ret);
 
 /*
- * The variables that hold the inputs (NULL: none), as an object of texts: both INPUT_name and INPUT_NAME, people write
- * either.
+ * The environment variables for the inputs (NULL: none), as an object of texts, owned by the caller. Each input gets
+ * both INPUT_name and INPUT_NAME, as people write either.
  */
 struct json_object *script_environment(struct json_object *inputs);
 
-/* The name of the program that `shell` (any case, NULL: sh) means, NULL when there is none such. */
+/* The program name for `shell` (upper or lower case; NULL: sh). NULL when there is no such interpreter. */
 const char *script_interpreter(const char *shell);
 
-/* INPUT_ and the name with everything but letters and digits made '_'; `capitals` too. False when it does not fit. */
+/*
+ * Writes INPUT_ and the name, with every character but letters and digits replaced by '_'; with `capitals` in upper
+ * case. False when it does not fit.
+ */
 bool script_input_name(const char *name, bool capitals, char *out, size_t size);
 
 #endif

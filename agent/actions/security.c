@@ -69,7 +69,10 @@ void security_unread(struct security_unread *unread, const char *format, ...)
 	va_end(args);
 }
 
-/* One that enforces something is enough; then what is not known of the others is told, then what they lack. */
+/*
+ * One security module that enforces rules is enough to pass. Else unknown modules are reported first, then those that
+ * enforce nothing.
+ */
 enum security_status security_judge_modules(const struct security_facts *facts, char message[SECURITY_WORDS_MAX])
 {
 	if (facts->selinux == SELINUX_ENFORCING)
@@ -108,8 +111,8 @@ enum security_status security_judge_modules(const struct security_facts *facts, 
 }
 
 /*
- * What the kernel does is what happens, whoever told it to. nft does not see the tables of iptables: a no of its own is
- * none while they are there.
+ * The kernel's rules count, no matter which program made them. nft does not see the tables of iptables: REFUSES_NOTHING
+ * by nft is not certain while those exist.
  */
 static enum security_refusal refuses(enum security_refusal by_nft, enum security_tables iptables)
 {
@@ -236,8 +239,8 @@ static bool odd(const char *value)
 }
 
 /*
- * What holds when the file does not say, see sshd_config(5). By PAM the keyboard-interactive way asks for the password,
- * too.
+ * A setting that the file does not have has its default, see sshd_config(5). With PAM keyboard-interactive
+ * authentication asks for the password, too.
  */
 enum security_status security_judge_ssh(const struct security_facts *facts, char message[SECURITY_WORDS_MAX])
 {
@@ -298,7 +301,7 @@ static void emit_unit(struct sink *out, const char *key, const struct security_f
 	sink_str(out, key, or_unknown(facts->units[unit]));
 }
 
-/* Who told it: the program itself, or its files as they were read; and what was not read. */
+/* Writes the source of the values (the program itself, or its files), and what could not be read. */
 static void emit_source(struct sink *out, bool asked, const char *program, const struct security_unread *unread)
 {
 	sink_str(out, "source", asked ? program : "files");

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What protects the guest, as facts (files, states of units) and as judgements over them in the shape of the health
- * checks: {status, message, details}, without nulls. The judgements are pure; what is not known is said to be
- * "unknown", and what was not read whole is named and has not passed.
+ * The protection of the guest: facts (files, states of units), and judgements over them in the form of the health
+ * checks, {status, message, details}, without nulls. The judgements are pure. An unknown value is "unknown"; a file
+ * that was not read whole is named, and its check does not pass.
  */
 #ifndef AGENT_ACTIONS_SECURITY_H
 #define AGENT_ACTIONS_SECURITY_H
@@ -18,7 +18,7 @@ enum security_status {
 	SECURITY_FAILED,
 };
 
-/* Units whose state matters. */
+/* The units that are asked for their state. */
 enum security_unit {
 	SECURITY_NFTABLES,
 	SECURITY_UFW,
@@ -46,18 +46,18 @@ struct sshd_settings {
 	bool in_match; /* the rest belongs to a Match block */
 	unsigned match_blocks;
 	bool malformed;	      /* a line without a value, or with a quote that does not end: sshd takes no such file */
-	bool match_passwords; /* one of them lets somebody in with a password */
+	bool match_passwords; /* a Match block permits passwords */
 };
 
 #define SECURITY_NAME_MAX  192
 #define SECURITY_WORDS_MAX 384
 
-/* What was not read of a configuration: "" when all of it was; else the first file or folder, with why. */
+/* The part of a configuration that was not read: "" if all was read; else the first file or folder, and why. */
 struct security_unread {
 	char what[SECURITY_NAME_MAX];
 };
 
-/* Whether a new connection of a stranger (of no listed sender) can be refused on its way in. */
+/* Can a new incoming connection of a stranger (a sender that no rule lists) be refused? */
 enum security_refusal {
 	REFUSES_NOTHING,
 	MAY_REFUSE, /* not known: by a rule that only iptables reads, by a program, … */
@@ -77,73 +77,73 @@ struct security_facts {
 	bool apparmor, apparmor_counted;
 	unsigned apparmor_enforce, apparmor_complain;
 	enum { SELINUX_OFF, SELINUX_PERMISSIVE, SELINUX_ENFORCING, SELINUX_UNKNOWN } selinux;
-	enum { SMACK_OFF, SMACK_EMPTY, SMACK_RULES, SMACK_UNKNOWN } smack; /* empty: all programs may do the same */
+	enum { SMACK_OFF, SMACK_EMPTY, SMACK_RULES, SMACK_UNKNOWN } smack; /* empty: no rules */
 	bool ufw_enabled, nft_file, nft_filters;
-	char ufw_policy[16]; /* for what comes in: "DROP", "REJECT", "ACCEPT"; "" unknown */
-	bool has_ip6;	     /* an address of IPv6 that others reach */
+	char ufw_policy[16]; /* for incoming packets: "DROP", "REJECT", "ACCEPT"; "" unknown */
+	bool has_ip6;	     /* the guest has an IPv6 address that other machines can reach */
 	enum security_tables iptables, ip6tables;
 	bool upgrades_installed, upgrades_on, lists_on;
-	bool dnf_applies; /* what dnf-automatic fetches is installed, too */
+	bool dnf_applies; /* dnf-automatic installs the updates that it fetches */
 	bool sshd_program, sshd_file, sshd_readable;
 	struct sshd_settings sshd;
-	/* What the programs themselves said; it holds then, and not what was read of their files. */
+	/* The program itself was asked: its answer counts, and not what was read of its files. */
 	bool sshd_asked, apt_asked, nft_asked;
 	enum security_refusal kernel_ip, kernel_ip6; /* nft_asked: by the rules that nft sees */
 	struct security_unread sshd_unread, apt_unread, nft_unread, ufw_unread, apparmor_unread, selinux_unread,
 		smack_unread, dnf_unread;
 };
 
-/* Notes what could not be read, if it is the first. */
+/* Notes what could not be read; only the first note is stored. */
 __attribute__((format(printf, 2, 3))) void security_unread(struct security_unread *unread, const char *format, ...);
 
-/* The outputs of the programs: sshd -T, apt-config dump, nft -j list ruleset (false: it made no sense). */
+/* Take the outputs of the programs sshd -T, apt-config dump, nft -j list ruleset (false: not parsable). */
 void security_take_sshd(struct security_facts *facts, const char *text, size_t len);
 void security_take_apt(struct security_facts *facts, const char *text,
 		       size_t len); /* asked without rights: apt passes over what it may not read */
 void security_take_apt_whole(struct security_facts *facts, const char *text, size_t len);
 bool security_take_nft(struct security_facts *facts, const char *text, size_t len);
-/* The text of ip_tables_names or ip6_tables_names; by that of nat nothing is refused. */
+/* Parses ip_tables_names or ip6_tables_names. The table nat does not count, as it refuses nothing. */
 enum security_tables iptables_names(const char *text, size_t len);
 
 /* True if `name` is in the list of the kernel's modules. */
 bool lsm_has(const char *lsm, const char *name);
 
-/* Reads what lies in files below /, /proc and /sys. */
+/* Reads the facts that are in files below /, /proc and /sys. */
 void security_read(struct security_facts *facts, int root_fd, int proc_fd, int sys_fd);
 
 /* Pure parsers. `include` is called where an Include stands: of all values the first counts, see sshd_config(5). */
 void sshd_settings_parse(struct sshd_settings *settings, const char *text, size_t len,
 			 void (*include)(void *data, const char *pattern), void *data);
-/* What apt's daily job is told: the last value of each, "" where it is not set. */
+/* The settings of apt's daily job: the last value of each, "" if it is not set. */
 struct apt_periodic {
 	char enable[33], upgrade[33], lists[33];
 	struct security_unread unread;
 };
 /* A further file of apt's configuration, or `apt-config dump`. */
 void apt_periodic_parse(struct apt_periodic *settings, const char *text, size_t len);
-/* After the last; a value of which it is not known what it does is noted as unread. */
+/* To be called after the last file. A value of unknown meaning is noted as unread. */
 void apt_periodic_judge(struct security_facts *facts, const struct apt_periodic *settings);
 /* True if apt reads a file of this name in apt.conf.d. */
 bool apt_reads_name(const char *name);
 /* apply_updates of dnf-automatic's [commands]: true if it is set and makes sense. */
 bool dnf_applies_parse(const char *text, size_t len, bool *ret);
-/* True if a chain on input drops or rejects something of what strangers begin. */
+/* True if an input chain drops or rejects some new connections of strangers. */
 bool nft_filters_input(const char *text, size_t len);
-/* The last value of KEY= in a file of ufw's, which sh reads, too; "" if it is not set. */
+/* The last value of KEY= in a file of ufw, in sh syntax; "" if it is not set. */
 void ufw_setting(const char *text, size_t len, const char *key, char *value, size_t size);
-/* True if there is an address that is not of the loopback device: /proc/net/if_inet6. */
+/* True if /proc/net/if_inet6 lists an address that is not of the loopback device. */
 bool inet6_addressed(const char *text, size_t len);
-/* Profiles by mode in the list of the kernel: "name (mode)" a line. */
+/* Counts the profiles by mode in the kernel's list, one "name (mode)" a line. */
 void apparmor_count(const char *text, size_t len, unsigned *ret_enforce, unsigned *ret_complain);
 
-/* One check, or all with the worst of them on top, under `key`. */
+/* Write one check, or all checks with the worst status on top, under `key`. */
 void security_emit_modules(struct sink *out, const char *key, const struct security_facts *facts);
 void security_emit_firewall(struct sink *out, const char *key, const struct security_facts *facts);
 void security_emit_updates(struct sink *out, const char *key, const struct security_facts *facts);
 void security_emit_ssh(struct sink *out, const char *key, const struct security_facts *facts);
 void security_emit_all(struct sink *out, const char *key, const struct security_facts *facts);
 
-/* The judgements behind them, with the words for people. */
+/* The judgements themselves; `message` gets the text for people. */
 enum security_status security_judge_modules(const struct security_facts *facts, char message[SECURITY_WORDS_MAX]);
 enum security_status security_judge_firewall(const struct security_facts *facts, char message[SECURITY_WORDS_MAX]);
 enum security_status security_judge_updates(const struct security_facts *facts, char message[SECURITY_WORDS_MAX]);

@@ -213,7 +213,7 @@ static enum interval interval_of(const char *value)
 		       : INTERVAL_UNKNOWN;
 }
 
-/* Nothing is done if it is 0; it is 1 where it is not set. */
+/* With 0 apt does nothing; the default is 1. */
 static enum interval enabled(const char *value)
 {
 	size_t digits = strspn(value, "0123456789");

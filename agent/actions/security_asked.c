@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the programs themselves say of what they have read; see security.h. Of nft: security_nft.c. */
+/* The effective configuration, as the programs themselves print it; see security.h. That of nft: security_nft.c. */
 #include "agent/actions/security.h"
 
 #include <string.h>
@@ -25,7 +25,7 @@ void security_take_sshd(struct security_facts *facts, const char *text, size_t l
 	facts->sshd_readable = true;
 	if (whole)
 		return;
-	/* Outside of Match blocks all is known now; what stands in them is not. */
+	/* Outside of Match blocks all settings are known now; those inside are not. */
 	if (!*facts->sshd_unread.what)
 		security_unread(&facts->sshd_unread, "/etc/ssh/sshd_config");
 }

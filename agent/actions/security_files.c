@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The facts behind the security checks, from files; see security.h. This is what is known when the programs cannot be
- * asked. A file that may not be read, a folder of more files than are read, or a pattern that is not followed is noted:
- * nothing has passed then.
+ * The facts behind the security checks, from files; see security.h. They are used when the programs cannot be asked. A
+ * file that may not be read, a folder with too many files, or a pattern that is not followed is noted, and then the
+ * check does not pass.
  */
 #include "agent/actions/security.h"
 
@@ -25,7 +25,7 @@
 #define FILES_MAX     256
 #define INCLUDE_DEPTH 8
 
-/* What lies in the place of a file may be a FIFO or a socket. */
+/* The path may be of a FIFO or a socket instead of a file. */
 static const char *words_of(int error)
 {
 	return error == -EMEDIUMTYPE ? "it is not a regular file" : strerror(-error);
@@ -42,7 +42,7 @@ static int read_text(int dir_fd, const char *path, struct procfs_buffer *buffer,
 	int r;
 
 	buffer->max = TEXT_MAX;
-	/* The name is another program's: what lies there may be a FIFO. */
+	/* Another program made the file: it may be a FIFO. */
 	file.fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (file.fd < 0 || fstat(file.fd, &st) < 0)
 		r = errno == ENXIO ? -EMEDIUMTYPE : -errno; /* a socket */
@@ -132,7 +132,7 @@ static void take_sshd(struct reading *reading, const char *text, size_t len)
 {
 	bool in_match = reading->facts->sshd.in_match;
 
-	/* A Match block ends with its file, and one that it stands in goes on behind it. */
+	/* A Match block ends with its file; the Match block around an Include goes on after the included file. */
 	sshd_settings_parse(&reading->facts->sshd, text, len, on_sshd_include, reading);
 	reading->facts->sshd.in_match = in_match;
 	if (reading->facts->sshd.malformed)
@@ -227,7 +227,7 @@ static void read_nft(struct security_facts *facts, int root_fd, struct procfs_bu
 	}
 }
 
-/* What is noted is named as others know it. */
+/* Reads a file below /sys; a note names it with "/sys". */
 static int read_sys(int sys_fd, const char *path, struct procfs_buffer *buffer, struct security_unread *unread)
 {
 	struct security_unread noted = { .what = "" };

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the kernel's rules do with a stranger's new connection; see security.h. The way of such a packet is walked:
- * rules that cannot be about it (established connections, the loopback device, listed senders, what comes too fast or
- * is malformed) are passed over, and an accept without a condition ends the way. What is then refused anywhere is a
- * refusal; where a rule is none that nft can tell, there may be one.
+ * The effect of the kernel's rules on a stranger's new connection; see security.h. The path of such a packet through
+ * the chains is followed: rules that cannot match it (established connections, the loopback device, listed senders,
+ * limited rates, malformed packets) are skipped, and an accept without a condition ends the path. What is then refused
+ * anywhere is a refusal; where a rule is none that nft can tell, there may be one.
  */
 #include "agent/actions/security.h"
 
@@ -45,7 +45,7 @@ struct ruleset {
 	size_t rule_count;
 };
 
-/* What has to hold before a rule's verdict is reached. */
+/* The condition under which a rule's verdict is reached. */
 enum condition {
 	COND_NONE,
 	COND_SOME,
@@ -226,7 +226,7 @@ static bool is_sender(struct json_object *left)
 	return left_is(left, "payload", "field", "saddr");
 }
 
-/* What is false of every packet that is well made, comes from where it may, and is for this guest alone. */
+/* True for a match that holds for no well-formed packet with a valid source address to this guest alone. */
 static bool is_about_oddities(struct json_object *left, bool not, struct json_object *right)
 {
 	struct json_object *masked = NULL;
@@ -264,11 +264,11 @@ static enum condition condition_of_xt(struct json_object *statement)
 		return COND_NONE;
 	if (strcmp(text_of(xt, "name"), "comment") == 0)
 		return COND_NONE;
-	/* Here every packet is for a local address, which is what is asked for most. */
+	/* Every packet here is for a local address, and most matches of addrtype ask for that. */
 	return strcmp(text_of(xt, "name"), "addrtype") == 0 ? COND_BLIND : COND_OPAQUE;
 }
 
-/* What a statement asks for before those behind it are reached. */
+/* The condition of a statement for the statements behind it. */
 static enum condition condition_of(struct json_object *statement)
 {
 	struct json_object *part;
@@ -301,7 +301,7 @@ static void refuse(struct named *chain, enum security_refusal refusal, enum cond
 		chain->refuses = refusal;
 }
 
-/* What is behind a verdict that ends the way of all packets is not reached. */
+/* True if the verdict applies to all packets, so that later rules are not reached. */
 static bool takes_all(struct named *chain, enum condition condition)
 {
 	chain->doubt = chain->doubt || condition == COND_BLIND;
@@ -363,7 +363,7 @@ static bool apply_xt(struct named *chain, struct json_object *xt, enum condition
 	return takes_all(chain, condition);
 }
 
-/* What a verdict map has for a key: a state, a sender, or anything else. */
+/* The condition of a key in a verdict map: a state, a sender, or another key. */
 static enum condition condition_of_key(struct json_object *left, struct json_object *key, enum condition condition)
 {
 	if (is_state(left))
@@ -448,8 +448,8 @@ static void walk(struct ruleset *set, struct named *chain, unsigned depth)
 }
 
 /*
- * A chain that what comes in passes: its policy is for what comes to its end. The families arp and bridge are not those
- * of IP.
+ * Judges a chain with a hook for incoming packets; its policy applies to packets that come to its end. The families arp
+ * and bridge are not of IP.
  */
 static void judge_hook(struct ruleset *set, struct named *chain, struct security_facts *facts)
 {

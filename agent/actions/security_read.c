@@ -13,7 +13,7 @@
 
 #include "collectors/procfs.h"
 
-/* The next line without what is behind a '#', and without blanks before it. */
+/* The next line without its comment ('#') and without leading blanks. */
 static bool next_line(struct scan *text, struct scan *line)
 {
 	const char *hash;
@@ -109,7 +109,7 @@ static void sshd_set(struct sshd_settings *settings, const char *key, const char
 			snprintf(wanted[i].to, sizeof(settings->permit_root_login), "%.31s", value);
 }
 
-/* What lets somebody in with a password, whom the block is about. */
+/* True if the setting permits passwords to the users of its Match block. */
 static bool lets_in(const char *key, const char *value)
 {
 	static const char *const keys[] = { "PasswordAuthentication", "KbdInteractiveAuthentication",
@@ -211,7 +211,10 @@ static bool has_word(const struct scan *line, const char *word)
 	return false;
 }
 
-/* A rule that is about listed senders, about no new connections, or about what comes too fast: a stranger passes it. */
+/*
+ * True for a rule that does not match a stranger: about listed senders, about no new connections, or about limited
+ * rates.
+ */
 static bool passes_strangers(const struct scan *line)
 {
 	const char *sender = memmem(line->at, scan_len(line), "saddr ", 6);
@@ -229,7 +232,7 @@ bool nft_filters_input(const char *text, size_t len)
 	while (next_line(&all, &line)) {
 		struct scan head = line;
 
-		/* Of chains without a hook it is not known who jumps there: they count for nothing. */
+		/* Chains without a hook do not count: it is not known which chains jump to them. */
 		if (scan_key(&head, "table ")) {
 			/* These are of the link layer. */
 			dormant = scan_key(&head, "arp ") || scan_key(&head, "bridge ") || scan_key(&head, "netdev ");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ServiceControl and RestartServices: verbs of the service manager over D-Bus, and what the unit is like afterwards.
+ * ServiceControl: verbs of the service manager, and the state of the unit afterwards.
  *
  *	ServiceControl: (the unit is judged ─► verb, by the executor, and its end)
  *			─► LoadUnit ─► GetAll ─► its MainPID ─► answer
@@ -88,7 +88,10 @@ static void emit_control(struct sink *out, const char *key, const void *arg)
 	sink_object_end(out);
 }
 
-/* What is enabled by another unit or a generator is as good; what is linked or static is not. */
+/*
+ * True if the unit file is as the verb left it: units enabled by another unit or a generator count as enabled, linked
+ * and static ones do not.
+ */
 static bool files_are_as_wanted(const struct control *control)
 {
 	if (control->verb->operation == RUNNER_OPERATION_ENABLE)
@@ -201,7 +204,7 @@ static void ask_properties(struct command *command)
 
 static void on_path(struct command *command, const struct bus_reply *reply);
 
-/* What the verb has changed may have unloaded the unit: it is loaded anew for its state. */
+/* The verb may have unloaded the unit: it is loaded again for its state. */
 static void ask_state(struct command *command)
 {
 	struct control *control = command->work;
@@ -309,7 +312,7 @@ static void run_service_control(struct command *command)
 
 	if (!verb || !parameters(command, "service", unit))
 		return;
-	/* What its name tells needs no bus and no rights to be refused. */
+	/* A unit that is denied by its name alone is refused without D-Bus and rights. */
 	if (verb->operation != RUNNER_OPERATION_NONE && unit_judge_denied_by_name(command, unit))
 		return;
 	if (verb->operation != RUNNER_OPERATION_NONE && !privilege_require(command))

@@ -74,7 +74,7 @@ static bool is_template(const char *name)
 	return at && at[1] == '.';
 }
 
-/* One file: its state goes to the unit of its name, of those that were there before, or makes a row of its own. */
+/* Adds one unit file: its state goes to the row of the loaded unit of that name, or to a new row. */
 /* Before systemd 246 the state of an alias is that of its target; those of the bus are known by their names. */
 static bool is_alias(const char *name, const char *state)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The services of the guest, from the two lists the service manager has: units in memory, and files on the disk that
- * may never have been loaded. Rows point into the replies, which the table keeps.
+ * The services of the guest, from the two lists of the service manager: loaded units, and unit files on the disk that
+ * may never have been loaded. Rows point into the replies, which the table holds references to.
  */
 #ifndef AGENT_ACTIONS_SERVICE_TABLE_H
 #define AGENT_ACTIONS_SERVICE_TABLE_H
@@ -15,7 +15,7 @@
 
 struct service_row {
 	const char *name;			       /* "ssh.service" */
-	const char *description, *load, *active, *sub; /* NULL: not in memory */
+	const char *description, *load, *active, *sub; /* NULL: not loaded */
 	const char *file_state; /* "enabled", "disabled", "static", "masked", …; NULL: it has no file */
 };
 
@@ -28,19 +28,22 @@ struct service_table {
 
 void service_table_done(struct service_table *table);
 
-/* The reply of ListUnits, a(ssssssouso). Services that are only referred to, by others, are left out. 0 or -errno. */
+/*
+ * Adds the reply of ListUnits, a(ssssssouso). Services that exist only as a reference in other units are left out. 0 or
+ * -errno.
+ */
 int service_table_add_units(struct service_table *table, sd_bus_message *reply);
 
 /*
- * The reply of ListUnitFiles, a(ss). Templates are left out, and aliases: their targets are listed. To be called after
- * the units. 0 or -errno.
+ * Adds the reply of ListUnitFiles, a(ss). Templates are left out, and so are aliases, as their targets are listed. To
+ * be called after service_table_add_units. 0 or -errno.
  */
 int service_table_add_files(struct service_table *table, sd_bus_message *reply);
 
-/* One word of "running", "exited", "stopped", "failed", "starting", "stopping", "reloading". */
+/* One of "running", "exited", "stopped", "failed", "starting", "stopping", "reloading". */
 const char *service_row_status(const struct service_row *row);
 
-/* True if the manager would take a job for it: it has something to run and is not masked. */
+/* True if the manager would accept a job for the service: it is loaded and not masked. */
 bool service_row_usable(const struct service_row *row);
 
 #endif

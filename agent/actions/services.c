@@ -19,7 +19,10 @@ struct list {
 	void (*expired)(struct command *command); /* nothing is known yet */
 };
 
-/* What makes sense now: one that runs cannot be started, and what is never controlled (unit_rules.h) can be nothing. */
+/*
+ * The verbs that make sense now: a running service cannot be started, and a service that must not be controlled
+ * (unit_rules.h) has none.
+ */
 static void emit_verbs(struct sink *out, const struct service_row *row, char *const *deny_units)
 {
 	const char *active = row->active ? row->active : "inactive";
@@ -67,7 +70,7 @@ static void emit_rows(struct sink *out, const char *key, const void *arg)
 	sink_array_end(out);
 }
 
-/* `partial`: without the units that are on the disk alone, and without what the files say of the others. */
+/* `partial`: without the units that exist only as files, and without the file states of the others. */
 static void answer(struct command *command, bool partial)
 {
 	struct list *list = command->work;
@@ -76,7 +79,7 @@ static void answer(struct command *command, bool partial)
 	command_answer(command, &list->response);
 }
 
-/* A manager that says what is in memory and has no time, or no way, to look at the disk: what is known is told. */
+/* If the manager has no answer about the unit files in time, the loaded units are answered (partial). */
 static void on_files(struct command *command, const struct bus_reply *reply)
 {
 	struct list *list = command->work;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * SetConfig: the few settings that a host may change, if the policy grants it at all. All values or none; they hold
- * until the configuration is read again (a reload, a restart), and are written nowhere: what is in the guest's files is
- * its owner's.
+ * until the configuration is read again (a reload, a restart), and are not written to files, which belong to the
+ * guest's owner.
  */
 #include "agent/actions/table.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Status: everything the agent knows of itself, for `infinictl status` and for hosts. */
+/* Status: the state of the agent, for `infinictl status` and for hosts. */
 #include "agent/actions/env.h"
 #include "agent/actions/table.h"
 

@@ -7,7 +7,7 @@
 
 static const struct action *const rows[] = { ACTIONS(ACTION_ADDRESS) };
 
-/* What names of actions that only Windows has contain. GetInstalledApplicationsWMI is asked of Linux guests too. */
+/* Words in the names of Windows actions. GetInstalledApplicationsWMI is also sent to Linux guests. */
 static const char *const foreign[] = {
 	"Windows", "Defender", "PowerShell", "GetThreatHistory", "AutoOptimizeDisk", NULL
 };

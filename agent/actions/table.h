@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a host may ask for. A new action is a file that defines `const struct action action_NAME`, and its line in this
- * list.
+ * The table of all actions. A new action is a file that defines `const struct action action_NAME`, and a ROW(NAME) in
+ * this list.
  */
 #ifndef AGENT_ACTIONS_TABLE_H
 #define AGENT_ACTIONS_TABLE_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One verb of the service manager for some units, done by the executor, and the wait until each of them has ended.
- * Each unit is judged first (unit_judge.h): one that may not be controlled is refused with UNIT_ERROR_DENIED, and
- * nothing is asked for.
+ * Runs one verb of the service manager on several units, through the executor, and waits until every job has ended.
+ * Each unit is judged first (unit_judge.h): a unit that must not be controlled is refused with UNIT_ERROR_DENIED, and
+ * no job is requested for it.
  */
 #ifndef AGENT_ACTIONS_UNIT_JOBS_H
 #define AGENT_ACTIONS_UNIT_JOBS_H
@@ -23,9 +23,9 @@ struct privilege_operation;
 struct unit_job {
 	struct unit_jobs *jobs;
 	char unit[UNIT_NAME_SIZE];
-	struct unit_judge judge; /* before anything is asked for */
+	struct unit_judge judge; /* before the job is requested */
 	struct privilege_operation *operation;
-	bool refused;	 /* there was no job: `error` and `name` are the peer's words */
+	bool refused;	 /* there was no job; `name` and `error` are the name and text of the peer's error */
 	char result[32]; /* "done", "failed", "canceled", "timeout", "dependency", "skipped" */
 	char name[128];
 	char error[UNIT_RULES_WORDS_SIZE];
@@ -43,19 +43,20 @@ struct unit_jobs {
 };
 
 /*
- * `verb`: START, STOP, RESTART, ENABLE or DISABLE, on at most UNIT_JOBS_MAX units, on behalf of a command whose work is
- * a struct bus_work. 0, or -errno with `jobs` as after unit_jobs_done. `jobs` has to stay where it is until then.
+ * `verb`: START, STOP, RESTART, ENABLE or DISABLE, on at most UNIT_JOBS_MAX units, on behalf of a command that has a
+ * struct bus_work. 0, or -errno with `jobs` as after unit_jobs_done. `jobs` has to stay where it is until
+ * unit_jobs_done.
  */
 int unit_jobs_start(struct unit_jobs *jobs, struct command *command, enum runner_operation verb,
 		    char (*units)[UNIT_NAME_SIZE], size_t count, unit_jobs_fn done);
 
-/* Stops waiting; the jobs go on. Accepts a zeroed one. */
+/* Stops waiting; the jobs go on. Accepts zeroed memory. */
 void unit_jobs_done(struct unit_jobs *jobs);
 
 /* True if the job ended as it should. */
 bool unit_job_succeeded(const struct unit_job *job);
 
-/* True if it was not done because the unit is not to be controlled. */
+/* True if the job was refused because the unit must not be controlled. */
 bool unit_job_denied(const struct unit_job *job);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a unit is, asked and judged; see unit_judge.h. */
+/* Queries and judges units; see unit_judge.h. */
 #include "agent/actions/unit_judge.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * UnsafeCommand: a line for a shell. What the host may choose is checked here: the shell by name from a short list
- * (never a path), the user by configuration, or by the host where that names none.
+ * UnsafeCommand: a line for a shell. The host's choices are checked here: the shell is a name from a short list (never
+ * a path); the user is that of the configuration, or the host's if the configuration names none.
  */
 #include "agent/actions/table.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What could be updated and what is installed, under the many names hosts ask for it. All of it is read from the lists
- * the guest has; `last_check` says of when they are. Nothing here refreshes them: that is a change
+ * The available updates and the installed packages, under the many names that hosts use. All data is read from the
+ * guest's lists; `last_check` is the time of their last refresh. No action here refreshes them, as that is a change
  * (UpdateSystemSoftware).
  */
 #include "agent/actions/table.h"

@@ -12,7 +12,7 @@
 #include "collectors/procfs.h"
 #include "collectors/table.h"
 
-/* Half a million of users; beyond that nobody counts. */
+/* About half a million users; a larger file is not read whole. */
 #define PASSWD_MAX (32U << 20)
 #define TEXT_MAX   256
 
@@ -59,7 +59,7 @@ static void emit_users(struct sink *out, const char *key, const void *arg)
 	}
 	sink_array_end(out);
 	sink_uint(out, "count", count);
-	/* Those of a directory service are not asked for: it may be far away. */
+	/* Users of a directory service are left out: it may be far away. */
 	sink_str(out, "source", "local");
 	if (cut || passwd->truncated)
 		sink_bool(out, "truncated", true);

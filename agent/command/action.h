@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a host may ask for, as a row: its name on the wire, its policy group, whether it holds a slot, and how long it
- * may take when the host does not say. The table itself is handed to commands_init (action_table.c has the agent's).
+ * An action, a row of the action table: its name on the wire, its policy group, whether it takes a slot, its default
+ * time-out and its functions. The table is set in struct commands before commands_init (actions/table.c defines the
+ * agent's).
  */
 #ifndef AGENT_COMMAND_ACTION_H
 #define AGENT_COMMAND_ACTION_H
@@ -16,7 +17,7 @@
 struct command;
 struct response;
 
-/* Which of the slots an action may hold; how many there are of each is command.c's matter. */
+/* The kinds of slots that an action may take; queue.c knows how many there are of each. */
 enum slot_kind {
 	SLOTS_ANY,
 	SLOTS_PACKAGES,
@@ -27,24 +28,25 @@ enum slot_kind {
 
 struct action {
 	const char *name;
-	enum message_type type; /* MESSAGE_SAFE_COMMAND, or the type that is this command and no other */
+	enum message_type type; /* MESSAGE_SAFE_COMMAND, or the message type that stands for this command alone */
 	enum policy_group group;
-	/* Optional: the group depends on the parameters. What only observes takes no slot then. */
+	/* Optional: the group depends on the parameters. A command of GROUP_OBSERVE takes no slot then. */
 	enum policy_group (*group_of)(const struct message *message);
-	bool bus;	      /* asks over D-Bus, which may have to be made ready before it begins */
-	bool slot;	      /* runs something: takes a slot; else it is answered from the cache or in the loop */
-	enum slot_kind slots; /* SLOTS_ANY: those of its group */
-	uint32_t timeout_s;   /* 0: commands.default_timeout_s */
-	bool always;	      /* allowed whatever policy and rate say: it only touches what its sender has started */
+	bool bus;  /* uses D-Bus, which may have to become ready before the action begins */
+	bool slot; /* takes a slot, as it runs a program; else it is answered from the cache or in the loop */
+	enum slot_kind slots; /* SLOTS_ANY: chosen by its group */
+	uint32_t timeout_s;   /* default; 0: commands.default_timeout_s */
+	bool always;	      /* exempt from policy and rate limit: it touches only what its sender has started */
 	/*
-	 * Both or neither: leaves another message than a `response` in the agent's writer (0 or -errno), and sends it.
+	 * Optional, both or neither: `encode` writes the answer as another message than a `response` into the agent's
+	 * writer (0 or -errno), `deliver` sends it.
 	 */
 	int (*encode)(struct command *command, const struct response *response);
 	void (*deliver)(struct command *command);
 	/*
-	 * Begins the work, which ends by command_answer, then or later. Until then a program runs for the command, or
-	 * it waits for a callback (from the bus, say) up to its deadline: `work_free` has to stop what it waits for. It
-	 * is called once more for each further try, and after command_wait.
+	 * Begins the work, which ends by command_answer, at once or later. Until then a program runs for the command,
+	 * or the command waits for a callback (from D-Bus, say) up to its deadline; `work_free` has to cancel that
+	 * callback. `run` is called again for each retry, and after command_wait.
 	 */
 	void (*run)(struct command *command);
 };
@@ -52,19 +54,19 @@ struct action {
 enum action_kind {
 	ACTION_KNOWN,
 	ACTION_UNKNOWN,
-	ACTION_FOREIGN, /* Windows or its domains: never on this platform */
+	ACTION_FOREIGN, /* an action of Windows, which this platform never has */
 };
 
 struct action_table {
 	const struct action *const *rows;
 	size_t count;
-	const char *const *foreign; /* what names of actions contain that other platforms have; NULL at the end */
+	const char *const *foreign; /* words in the names of other platforms' actions; NULL at the end */
 };
 
 /* Looks up the `name` of a SafeCommand; *ret is set for ACTION_KNOWN. */
 enum action_kind action_find(const struct action_table *table, const char *name, const struct action **ret);
 
-/* The row of a message type that is a command of its own; NULL for SafeCommand and for what is none. */
+/* The row of a message type that stands for one command; NULL for SafeCommand and for types that are no commands. */
 const struct action *action_of_type(const struct action_table *table, enum message_type type);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Which commands are taken: shape, policy, rate, slot or a place in the queue, in this order; see command.h. */
+/* Admission of commands: shape, policy, rate limit, slot or place in the queue, in this order; see command.h. */
 #include "agent/command/command.h"
 
 #include <errno.h>
@@ -31,7 +31,7 @@ static void refuse(struct commands *commands, struct session *session, const str
 		session_answer(session, LINE_REPLY);
 }
 
-/* A `response` would resolve the first command of that id on the host: this one is told by an `error`. */
+/* A `response` would end the first command of this id on the host, so the duplicate is refused by an `error`. */
 static void refuse_duplicate(struct commands *commands, struct session *session, const struct message *message)
 {
 	struct reply_error error = { .text = "a command with this id is still being worked on",
@@ -55,7 +55,7 @@ static bool in_flight(const struct commands *commands, const struct session *ses
 	return false;
 }
 
-/* The row behind the message, or NULL with the refusal sent. */
+/* The action of the message, or NULL with the refusal sent. */
 static const struct action *find_action(struct commands *commands, struct session *session,
 					const struct message *message)
 {
@@ -98,7 +98,10 @@ bool commands_permit(const struct commands *commands, const struct session *sess
 		.deny = commands->config->commands.deny,
 	};
 
-	/* Looking is theirs; but what acts on the host's port and the log is refused where the owner has denied it. */
+	/*
+	 * Local clients may observe; but actions that affect the host's port or the log are refused if the owner policy
+	 * denies them.
+	 */
 	if (session->kind == SESSION_LOCAL)
 		return group == GROUP_OBSERVE &&
 		       (strcmp(action, "Metrics") != 0 || !policy_denies(&policy, action, group));
@@ -115,12 +118,12 @@ bool command_permits(const struct command *command, const struct action *action)
 {
 	static const struct session host = { .kind = SESSION_PORT };
 
-	/* What runs already was permitted. */
+	/* A resumed run was permitted before. */
 	return command->attach ||
 	       permitted(command->commands, command->session ? command->session : &host, action, action->group);
 }
 
-/* A user is one source, however many clients it is. */
+/* All clients of one user are one source. */
 static bool takes_rate(struct commands *commands, const struct session *session)
 {
 	uint64_t now_ns = commands->loop->now.mono_ns;
@@ -131,7 +134,7 @@ static bool takes_rate(struct commands *commands, const struct session *session)
 	return token_bucket_take(&source->bucket, (unsigned)commands->config->commands.rate_per_s, now_ns);
 }
 
-/* A user with few places takes one from a user with many: no crowd of users keeps another one out. */
+/* A user with few places takes one from the user with the most, so that no user can fill the queue. */
 static bool find_place(struct commands *commands, const struct session *session, bool slot)
 {
 	struct command *yields;
@@ -145,7 +148,7 @@ static bool find_place(struct commands *commands, const struct session *session,
 	return queue_has_place(commands, session, slot, &yields);
 }
 
-/* All that may keep a command from being admitted, in the order of the protocol. NULL when it was refused. */
+/* Makes all checks of admission, in the order of the protocol. NULL: the command was refused. */
 static const struct action *admissible(struct commands *commands, struct session *session,
 				       const struct message *message)
 {
@@ -187,7 +190,7 @@ static const struct action *admissible(struct commands *commands, struct session
 	return NULL;
 }
 
-/* An admitted command, in the list; takes over the message. NULL when out of memory. */
+/* Creates an admitted command in the list; takes over the message. NULL: out of memory. */
 static struct command *command_new(struct commands *commands, const struct session *session, struct message *message,
 				   const struct action *action)
 {

@@ -11,7 +11,7 @@
 #include "agent/command/command.h"
 #include "agent/peer/session.h"
 
-/* A batch is answered this long after the last of its members must have been. */
+/* The deadline of a batch is this much later than the last deadline of its members. */
 #define MARGIN_NS NS_PER_S
 
 struct member {
@@ -122,7 +122,7 @@ void batch_cancel(struct command *command)
 	cancel_members(batch);
 }
 
-/* The members outlive their batch when it is answered early: at its deadline, or at the end of the agent. */
+/* Members outlive a batch that is answered early: at its deadline, or at the end of the agent. */
 static void batch_free(void *work)
 {
 	struct batch *batch = work;
@@ -160,7 +160,7 @@ static void submit_member(struct batch *batch, unsigned index)
 	commands_submit_member(command->commands, command->session, &message, command, index);
 }
 
-/* The rest after a failure, or when the asker has gone meanwhile, is answered without having been tried. */
+/* Members after a failure (or after the peer has gone) are answered without being run. */
 static void skip_member(struct batch *batch, unsigned index)
 {
 	struct message_fault fault = { .code = CODE_CANCELLED,

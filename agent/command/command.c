@@ -49,7 +49,7 @@ static void arm_deadline(struct command *command)
 
 /* -------------------------------------------------------------------------------------------------------- its run */
 
-/* Its frame, if it has one, begins no further part. */
+/* `cancelled` keeps a frame from beginning a further part. */
 static void kill_command(struct command *command)
 {
 	command->cancelled = true;
@@ -87,7 +87,7 @@ void command_wait(struct command *command)
 
 #define TURN_NS (QUEUE_TURN_S * NS_PER_S)
 
-/* When the command that has the slot of local clients has had its turn, it gives way to one that waits. */
+/* Arms the end of the turn of the command that has the slot of local clients, while other commands wait for it. */
 static void watch_turn(struct commands *commands)
 {
 	if (commands->local.running && commands->local.queued)
@@ -114,7 +114,7 @@ static void run(struct command *command)
 	command_run_action(command);
 }
 
-/* It may be its turn in this very turn of the loop: those before it may be pausing. */
+/* The command may still start in this turn of the loop, if the commands queued before it pause. */
 static void wait_for_slot(struct command *command)
 {
 	arm_deadline(command);
@@ -139,7 +139,8 @@ void command_begin(struct command *command)
 /* ---------------------------------------------------------------------------------------------------- another try */
 
 /*
- * True when the failure is not told, because there will be another try. It must be able to begin before SIGTERM is due.
+ * True when the failure is not answered because there will be a retry. The retry must be able to begin before SIGTERM
+ * is due.
  */
 static bool try_again(struct command *command, const struct response *response)
 {
@@ -171,7 +172,7 @@ static void count_answer(struct command_stats *stats, const struct response *res
 	stats->cancelled += response->code == CODE_CANCELLED;
 }
 
-/* An answer that cannot be built as asked for (data too large, a mistake of ours) is still an answer. */
+/* An answer that cannot be encoded (data too large, a bug) is replaced by a failure: every command is answered. */
 static void encode_response(struct command *command, struct response *response)
 {
 	struct commands *commands = command->commands;
@@ -223,7 +224,7 @@ bool commands_idle(const struct commands *commands)
 	return !command;
 }
 
-/* What was sent before the response, as output, samples or by members of a batch, comes before it. */
+/* Lines sent before the response (output, samples, answers of a batch's members) must arrive before it. */
 enum line_class command_line_class(const struct command *command)
 {
 	enum message_type type = command->message.type;
@@ -231,7 +232,7 @@ enum line_class command_line_class(const struct command *command)
 	return command->stream || type == MESSAGE_GET_HISTORY || type == MESSAGE_COMMAND_BATCH ? LINE_BULK : LINE_REPLY;
 }
 
-/* What an earlier run has begun is owed to whichever host is there, or comes. */
+/* The answer of a resumed command goes to the host connected now, or to the next one. */
 static void deliver(struct command *command)
 {
 	struct commands *commands = command->commands;
@@ -276,9 +277,9 @@ void command_answer(struct command *command, struct response *response)
 	end(command, COMMAND_ANSWERED);
 }
 
-/* ------------------------------------------------------------------------------------------- what follows of an end */
+/* ------------------------------------------------------------------------------------------- ended commands */
 
-/* Nothing is left of what the action has done so far. */
+/* Frees the action's own state, before a retry or the next part. */
 static void forget_work(struct command *command)
 {
 	if (command->work_free)
@@ -301,7 +302,7 @@ static void command_free(struct command *command)
 	free(command);
 }
 
-/* It has given back its slot, and stands in the queue again when its pause is over. */
+/* Gives back the slot and queues the command; it may start when its pause is over. */
 static void pause_command(struct command *command)
 {
 	if (command->cancelled) {
@@ -412,7 +413,7 @@ void command_cancel(struct command *command, const char *words)
 		command->cancelled = true;
 		exec_cancel(command->job, CANCEL_GRACE_NS);
 	} else if (command->state == COMMAND_RUNNING && !command->async && !command->waits) {
-		command->cancelled = true; /* seen before its next step */
+		command->cancelled = true; /* checked before its next step */
 	} else {
 		command->cancelled = true;
 		command_fail(command, CODE_CANCELLED, NULL, "%s", words);
@@ -484,7 +485,7 @@ void commands_orphan_before(struct commands *commands, const struct session *ses
 			command->session = NULL;
 }
 
-/* The next that waits and that this round has not asked yet. */
+/* The next waiting command that this round of commands_probed has not visited yet. */
 static struct command *find_waiting(const struct commands *commands, unsigned round)
 {
 	struct command *command = commands->first;

@@ -21,7 +21,7 @@
 /* An id has at most 128 bytes, an action 64, recorded parameters JOURNAL_REQUEST_MAX; three characters each. */
 #define LINE_MAX_BYTES 4096
 #define WORD_MAX_BYTES 640 /* of the widths below */
-/* scanf takes a minus sign and makes a huge number of it; ours never come near. */
+/* scanf makes a huge number of one with a minus sign; real serials never get near it. */
 #define SERIAL_MAX     1000000000000000000U
 #define FILE_MAX_BYTES (16u << 20)
 
@@ -59,7 +59,7 @@ static int hex_value(char c)
 	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-/* In place; false for what put_escaped does not write. */
+/* Decodes in place; false for text that put_escaped does not write. */
 static bool unescape(char *text)
 {
 	char *to = text;
@@ -251,7 +251,9 @@ static void clear(struct journal_entry **list)
 
 /* ------------------------------------------------------------------------------------------------------------- file */
 
-/* False when the line did not get in whole: then the journal is not to be trusted any more, and is kept no longer. */
+/*
+ * False when the line was not written whole: then the file cannot be trusted, and the journal goes on without a file.
+ */
 static bool append(struct journal *journal, const char *line, size_t len)
 {
 	if (journal->fd < 0)
@@ -286,12 +288,12 @@ static void write_list(struct journal *journal, const struct journal_entry *entr
 	}
 }
 
-/* A new file with the open entries alone takes the place of the old one by rename. */
+/* Writes a new file with the open entries alone and renames it over the old one. */
 static int rewrite(struct journal *journal)
 {
 	int fd;
 
-	/* What another left by this name is never written to. */
+	/* A file that another process left by this name is never written to. */
 	unlinkat(journal->dir_fd, TEMPORARY, 0);
 	fd = openat(journal->dir_fd, TEMPORARY, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
@@ -308,7 +310,7 @@ static int rewrite(struct journal *journal)
 	return -EIO;
 }
 
-/* To the entry that it is of, if that is still open. */
+/* Gives the run to the entry of its serial, if that is still open. */
 static void take_run(struct journal *journal, struct journal_entry *line)
 {
 	struct journal_entry *entry = *find(&journal->lost, line->serial);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The list of commands under way, what each of them holds, and which may start next; see command_queue.h. */
+/* The list of commands under way, their slots and places, and the choice of the next one to start; see queue.h. */
 #include "agent/command/queue.h"
 
 #include "agent/peer/session.h"
 
-/* How many of the slots commands of one kind may hold at once. */
+/* The number of slots that commands of one kind may take at once. */
 static unsigned slot_share(const struct commands *commands, enum slot_kind kind)
 {
 	unsigned all = (unsigned)commands->config->commands.max_concurrent;
@@ -36,7 +36,7 @@ static bool host_slot_free(const struct commands *commands, enum slot_kind kind)
 	       commands->held[kind] < slot_share(commands, kind);
 }
 
-/* Local clients get the one slot they have together in turn: who comes does not pass by those who wait. */
+/* Local clients share one slot in turn: a new command does not overtake waiting ones. */
 bool queue_slot_free(const struct commands *commands, const struct session *session, enum slot_kind kind)
 {
 	if (session->kind == SESSION_LOCAL)
@@ -54,7 +54,7 @@ static void count_in(struct command_counts *counts, enum command_state state, in
 		*counters[state] += (unsigned)by;
 }
 
-/* What it holds in its state: a place there and, when it runs, a slot. */
+/* Counts what the command takes in its state: a place and, when running, a slot. `by` is 1 or -1. */
 static void count(struct commands *commands, const struct command *command, int by)
 {
 	count_in(command->from_host ? &commands->host : &commands->local, command->state, by);
@@ -99,7 +99,7 @@ struct command *queue_find(const struct commands *commands, enum command_state s
 {
 	struct command *command = commands->first;
 
-	/* What runs a program without a slot ends when that does. */
+	/* A command that runs a program without a slot ends when the program does. */
 	while (command && (command->state != state || command->job || command->end))
 		command = command->next;
 	return command;
@@ -121,7 +121,7 @@ static unsigned places_of(const struct commands *commands, enum command_state st
 	return places;
 }
 
-/* Of the user who has most places, the command that came last. */
+/* The last command of the user (not root) with the most places. */
 static struct command *youngest_of_most(const struct commands *commands, enum command_state state, unsigned *ret_places)
 {
 	struct command *youngest = NULL;
@@ -152,7 +152,9 @@ static bool local_has_place(const struct commands *commands, uid_t uid, bool slo
 		return false;
 	if (all - roots < (slot ? QUEUE_USERS_PLACES : QUEUE_USERS_WAITING))
 		return true;
-	/* What waits without a slot may be half done: only what has not been begun yields. */
+	/*
+	 * A command that waits without a slot may be half done: only a queued command, which has not begun, can yield.
+	 */
 	youngest = slot ? youngest_of_most(commands, state, &most) : NULL;
 	if (youngest && most > own + 1)
 		*ret_yields = youngest;
@@ -171,7 +173,8 @@ bool queue_has_place(const struct commands *commands, const struct session *sess
 }
 
 /*
- * The uid behind the one that was served last, and of it the oldest; from the end the turn goes back to the beginning.
+ * Round robin over the uids: the oldest command of the next higher uid after the one served last, else of the lowest
+ * uid.
  */
 static struct command *next_in_turn(const struct commands *commands)
 {
@@ -188,7 +191,7 @@ static struct command *next_in_turn(const struct commands *commands)
 	return behind ? behind : first;
 }
 
-/* The oldest that has a slot to go to: what waits for a slot of its kind holds up nobody behind it. */
+/* The oldest command whose kind of slot is free: a command that waits for its kind does not block others. */
 static struct command *next_of_host(const struct commands *commands)
 {
 	struct command *command = commands->first;

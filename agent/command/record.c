@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Listeners of a command's life; see trace.h. */
+/* The record of commands; see record.h. */
 #include "agent/command/record.h"
 
 #include <stdio.h>
@@ -16,7 +16,7 @@ static const char *origin(const struct command *command)
 	return command->session ? command->session->name : command->from_host ? "host (gone)" : "local (gone)";
 }
 
-/* What was asked, in a form fit for a record: program text without its secrets, or the parameters. */
+/* The request in a form for the audit: the program text without its secrets, or the parameters. */
 static const char *describe(const struct message *message, char *out, size_t size)
 {
 	struct json_object *parameters = NULL;
@@ -85,8 +85,8 @@ static enum audit_source source_of(bool from_host, uid_t uid)
 }
 
 /*
- * Asked once for each command: one that was begun is also told the end of. What only looks is recorded at a pace,
- * whether it takes a slot or not: what ends at once takes none for long.
+ * Decided once per command, so that a recorded start always has its end. Commands that only observe are recorded at a
+ * limited rate, with a slot or without: a command that ends at once has its slot only briefly.
  */
 static bool is_audited(struct command *command)
 {
@@ -151,7 +151,7 @@ void record_started(struct command *command)
 		publish(command, "started", NULL);
 }
 
-/* The text of what a host itself wrote has been recorded whole with its start. */
+/* A program text that the host wrote was recorded whole with the start of the command. */
 void record_program(struct command *command, const char *const argv[])
 {
 	char detail[AUDIT_DETAIL_MAX];
@@ -208,10 +208,12 @@ void record_refused(struct commands *commands, const struct session *session, co
 					 .done = true,
 					 .error_code = record.error_code };
 
-	/* Load is not worth a record: a burst of ten thousand would push everything else out of the log. */
+	/*
+	 * Refusals because of load are not recorded: a burst of ten thousand would push all other records out of the
+	 * log.
+	 */
 	if (code == CODE_QUEUE_FULL || code == CODE_SHUTTING_DOWN) {
-		if (source ==
-		    AUDIT_HOST) /* who subscribes to the commands does not see those of a crowd that were not taken */
+		if (source == AUDIT_HOST) /* load refusals of local clients are not published either */
 			commands->hooks->changed(commands->data, &told);
 	} else if (audit_takes_refusal(commands->record.audit, &commands->loop->now, source)) {
 		record.detail = describe(message, detail, sizeof(detail));

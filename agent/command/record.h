@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What others learn of a command's life: the audit record, the journal of accepted commands, and subscribers of
- * "commands". One call at each turn of a command's life; command.c knows of no other listener.
+ * The record of a command's life: its audit records, its journal entry, and the notices to subscribers of "commands".
+ * command.c calls one function here at each change of state.
  */
 #ifndef AGENT_COMMAND_RECORD_H
 #define AGENT_COMMAND_RECORD_H
@@ -20,31 +20,32 @@ struct session;
 struct record {
 	struct audit *audit;
 	struct journal *journal;
-	struct deadline audit_again; /* of what waits for room in the audit, or is to be counted there */
+	struct deadline audit_again; /* the next try, while audit records wait for room or are to be summed up */
 	struct loop *loop;
 };
 
 /* Audit and journal are borrowed. */
 void record_init(struct record *record, struct loop *loop, struct audit *audit, struct journal *journal);
 
-/* It has been admitted: now it is owed an answer, whatever happens to the agent. */
+/*
+ * The command has been admitted: it enters the journal, as its answer is pending from now on, also over a crash of the
+ * agent.
+ */
 void record_accepted(struct command *command);
 
-/*
- * It is not answered in the turn it came in, though it holds no slot: from now on it is owed an answer like the others.
- */
+/* A command without a slot was not answered in the turn it came in: it enters the journal too. */
 void record_waits(struct command *command);
 
-/* It is about to run. */
+/* The command is about to run. */
 void record_started(struct command *command);
 
-/* A program is about to run for it, with these words. */
+/* A program with these arguments is about to run for the command. */
 void record_program(struct command *command, const char *const argv[]);
 
-/* Its answer is on its way. */
+/* The command has been answered. */
 void record_answered(struct command *command, const struct response *response);
 
-/* It was not admitted. */
+/* The command was not admitted. */
 void record_refused(struct commands *commands, const struct session *session, const struct message *message,
 		    enum error_code code);
 

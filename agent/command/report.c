@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The commands as Status and `infinictl ps` show them: counters, and what is under way. */
+/* The commands as Status and `infinictl ps` show them: counters, and the commands under way. */
 #include "agent/command/command.h"
 
 #include "agent/peer/session.h"
 
-/* Commands that Status lists one by one. */
+/* Most commands that Status lists one by one. */
 #define LISTED_MAX 500
 
 static const char *origin(const struct command *command)
@@ -38,7 +38,7 @@ static void report_one(const struct command *command, struct sink *out)
 	sink_object_end(out);
 }
 
-/* The command that asks is not among them. */
+/* The Status command itself is left out. */
 static void report_list(const struct commands *commands, struct sink *out)
 {
 	unsigned written = 0, all = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Classes of failures; see retry.h. */
+/* See retry.h. */
 #include "agent/command/retry.h"
 
 #include <string.h>

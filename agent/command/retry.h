@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which failures another try may cure, and how long to wait before it. Pure. A command whose sender asked for retries
- * gives its slot back while it waits and stands in the queue again afterwards, all within its first deadline.
+ * Retries: the failures that a retry may cure, and the pause before it. Pure. A command sent with retries gives its
+ * slot back for the pause and is queued again after it, all within its first deadline.
  */
 #ifndef AGENT_COMMAND_RETRY_H
 #define AGENT_COMMAND_RETRY_H
@@ -12,13 +12,15 @@
 #include "transport/codes.h"
 
 /*
- * True for a program that failed, a lock that somebody else holds, and resources that were short; never for what would
- * fail again in the same way (shape, policy, names that do not exist) nor for what used up its time or was stopped on
- * purpose.
+ * True for a failed program, a lock held by another process, and a shortage of resources. False for errors that would
+ * repeat (shape, policy, unknown names), for time-outs and for cancelled commands.
  */
 bool retry_helps(enum error_code code, const char *reason);
 
-/* Before try number `attempt` (2 is the first repetition), with jitter from `random`. A lock is waited for longer. */
+/*
+ * The pause before try number `attempt` (2 is the first retry): 200 ms, for a lock 1 s, doubled for each further try up
+ * to 15 s, plus up to a quarter of jitter from `random`.
+ */
 uint64_t retry_delay_ns(unsigned attempt, const char *reason, uint32_t random);
 
 #endif

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Chunks of output; see stream.h. What ends inside a character waits for its rest, at most three bytes per stream. */
+/*
+ * Chunks of output; see stream.h. The bytes of an incomplete character are held for its rest, at most three bytes per
+ * stream.
+ */
 #include "agent/command/stream.h"
 
 #include <stdlib.h>
@@ -41,7 +44,7 @@ static void send_chunk(struct command *command, enum exec_stream from, const cha
 		session_answer(command->session, LINE_BULK);
 }
 
-/* Sends the whole characters of a chunk and keeps the rest back. */
+/* Sends the whole characters of a chunk and holds the rest. */
 static size_t send_whole(struct command *command, enum exec_stream from, const char *bytes, size_t len)
 {
 	size_t whole = addition_whole_characters(bytes, len);
@@ -89,7 +92,7 @@ void stream_put(struct command *command, enum exec_stream from, const char *byte
 	}
 }
 
-/* Half a character before a gap is none. */
+/* Half a character before dropped output is dropped, too. */
 void stream_skip(struct command *command, enum exec_stream from, size_t len)
 {
 	struct stream *stream = command->stream;

@@ -13,16 +13,16 @@
 struct command;
 struct response;
 
-/* Makes the command's output go out, if its sender asked for that. Out of memory: it is not streamed. */
+/* Starts streaming the command's output, if its sender asked for it. Out of memory: it is not streamed. */
 void stream_begin(struct command *command);
 
-/* What a program of the command wrote. Nothing for a command that is not streamed. */
+/* Sends output of a program of the command. Does nothing for a command that is not streamed. */
 void stream_put(struct command *command, enum exec_stream from, const char *bytes, size_t len);
 
-/* What it wrote and nobody has read: chunks that were dropped. */
+/* Counts `len` bytes of output that were dropped unread as dropped chunks. */
 void stream_skip(struct command *command, enum exec_stream from, size_t len);
 
-/* Sends what was kept back (half a character) and fills in what the response says of the stream. */
+/* Sends the bytes held back (half a character) and fills in the stream's part of the response. */
 void stream_end(struct command *command, struct response *response);
 
 void stream_free(struct command *command);

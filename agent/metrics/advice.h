@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a trend says about the size of the guest: pure rules over measured shares. Nothing is said without history, and
- * nothing about what was not measured.
+ * Advice on the size of the guest, by pure rules over the measured shares of a trend. There is no advice without
+ * history, and none about resources that were not measured.
  */
 #ifndef AGENT_METRICS_ADVICE_H
 #define AGENT_METRICS_ADVICE_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How full the guest is, by one rule for all that ask: CheckDiskSpace and the health check disk_space. Which file
- * systems are judged at all is the collector's matter (filesystem_is_judged): not what is read-only, and not images,
- * which are full by nature.
+ * Judges how full the file systems are, by one rule for CheckDiskSpace and the health check disk_space. The collector
+ * decides which file systems are judged (filesystem_is_judged): not read-only ones, and not images, which are full by
+ * nature.
  */
 #ifndef AGENT_METRICS_DISK_JUDGE_H
 #define AGENT_METRICS_DISK_JUDGE_H
@@ -19,25 +19,25 @@ enum disk_level { DISK_OK, DISK_TIGHT, DISK_FULL };
 
 struct disk_verdict {
 	unsigned judged, not_judged;
-	unsigned unknown; /* to be judged, but their numbers were never read */
-	unsigned silent;  /* of the unknown ones: those that do not answer; the rest is forbidden (EACCES, EPERM) */
+	unsigned unknown; /* judged file systems whose numbers were never read */
+	unsigned silent;  /* unknown ones that do not answer; the other unknown ones are forbidden (EACCES, EPERM) */
 	const char *silent_at;	     /* the first silent one, valid as its row is; NULL: none */
 	struct filesystem_row worst; /* of the judged ones, by use */
-	double used;		     /* percent, of that one */
-	double inodes;		     /* percent, the highest; -1: there are none that can run out */
-	char inodes_at[256];	     /* the mount point of those */
+	double used;		     /* percent used, of the worst one */
+	double inodes;		     /* highest percentage of inodes used; -1: none can run out */
+	char inodes_at[256];	     /* its mount point */
 };
 
-/* The numbers of a row are there, if only those of the collect before while new ones are on their way. */
+/* True if the numbers of a row are known; they may be those of the previous collect while a probe is outstanding. */
 bool disk_is_known(const struct filesystem_row *row);
 
-/* As df(1) counts: used of what an ordinary user could use. */
+/* Percent used as df(1) counts: of the space that an ordinary user can use. */
 double disk_used_percent(const struct filesystem_row *row);
 
-/* Percent of its inodes in use; -1 where they are no stock that could run out. */
+/* Percent of the inodes in use; -1 if the file system has no fixed number of inodes. */
 double disk_inodes_percent(const struct filesystem_row *row);
 
-/* One before the first row. */
+/* The initial value, before the first row. */
 #define DISK_VERDICT ((struct disk_verdict){ .inodes = -1 })
 void disk_judge_row(struct disk_verdict *verdict, const struct filesystem_row *row);
 

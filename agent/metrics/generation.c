@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Snapshots that were loaded, noticed from outside; see generation.h. */
+/* Detects a restored snapshot by signs from outside; see generation.h. */
 #include "agent/metrics/generation.h"
 
 #include <errno.h>
@@ -48,7 +48,9 @@ bool generation_host_ran_ahead(struct generation *generation, int64_t host_ms, i
 	bool known = generation->host_known;
 
 	generation->host_known = true;
-	/* Later messages may have waited somewhere: it falls back slowly, so that the next one in time is no sign. */
+	/*
+	 * A later message may have been delayed: the value falls slowly, so that the next message in time is no sign.
+	 */
 	if (!known || ahead_ms >= before_ms)
 		generation->host_ahead_ms = ahead_ms;
 	else
@@ -64,13 +66,13 @@ void generation_make(char text[GENERATION_SIZE])
 {
 	uint64_t number = 0;
 
-	/* Early in a boot there may be no randomness yet: the clocks make do, and are no two times the same. */
+	/* Early in a boot there may be no randomness yet: then the clocks are used, which never read the same twice. */
 	while (getrandom(&number, sizeof(number), GRND_NONBLOCK) != sizeof(number) || number == 0)
 		number = (clock_ns(CLOCK_REALTIME) ^ clock_ns(CLOCK_MONOTONIC) << 20 ^ (uint64_t)getpid() << 44) | 1;
 	snprintf(text, GENERATION_SIZE, "%016" PRIx64, number);
 }
 
-/* Without it the next agent of this boot begins another generation, which says less than it could and nothing wrong. */
+/* If writing fails the next agent process of this boot starts another generation, which is harmless. */
 static void keep(const struct generation *generation)
 {
 	const char *dir = generation->config->agent.runtime_dir;
@@ -157,7 +159,7 @@ void generation_start(struct generation *generation)
 	int fd = vmgenid_open();
 
 	generation->running = true;
-	/* Where there is none to be had, there are other signs. */
+	/* Without generation ids of the kernel the other signs remain. */
 	if (fd < 0)
 		return;
 	ev_io_init(&generation->vmgenid, on_vmgenid, fd, EV_READ);
@@ -182,7 +184,7 @@ static void on_rtc(void *state, const struct probe_result *result)
 	struct probe_rtc reading;
 
 	if (result->error < 0 || result->data_len != sizeof(reading) || !generation->running)
-		return; /* there is none, or it does not answer: there are other signs */
+		return; /* no real-time clock, or no answer: the other signs remain */
 	memcpy(&reading, result->data, sizeof(reading));
 	if (generation_rtc_ran_ahead(generation, &reading))
 		renew(generation, "the real-time clock is ahead");
@@ -207,7 +209,7 @@ void generation_look(struct generation *generation)
 void generation_clock_set(struct generation *generation, int64_t stepped_ms)
 {
 	generation->host_ahead_ms -= stepped_ms;
-	/* What set it may have made good a time that this guest has not lived through. */
+	/* The clock may have been set because the guest stood still. */
 	if (stepped_ms > GENERATION_AHEAD_MS)
 		generation_look(generation);
 }
@@ -223,7 +225,10 @@ void generation_woke(struct generation *generation)
 	renew(generation, "nothing ran here for longer than it should");
 }
 
-/* Each costs a sample, a segment of the log and a line of the journal: a host has no more of them than this. */
+/*
+ * Each renewal costs a sample, a segment of the log and a line of the journal, so a host's messages may cause only this
+ * many.
+ */
 #define HOST_WORDS   4
 #define HOST_WORD_NS (30 * NS_PER_S)
 
@@ -270,7 +275,7 @@ uint64_t generation_ack(struct generation *generation, uint64_t seq, const char 
 {
 	bool ours = text ? strcmp(text, generation->text) == 0 : seq <= generation->sent_seq;
 
-	/* A host that names no generation says the same after each handshake: it is a sign once. */
+	/* A host that names no generation repeats the same Ack after each handshake: it is a sign only once. */
 	if (seq >= sampling_stats(generation->sampling).next_seq &&
 	    (text ? strcmp(text, generation->text) == 0 : seq > generation->foreign_seq)) {
 		if (!text)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Picks samples out of the log; see history_child.h. What is handed on has been parsed: a damaged file must not damage
- * a message.
+ * Picks samples out of the log; see history_child.h. Every sample is parsed before it is sent: a damaged file must not
+ * damage a message.
  */
 #include "agent/metrics/history_child.h"
 
@@ -19,7 +19,7 @@
 #include "transport/addition.h"
 
 #define DEPTH_MAX 32
-/* Lines passed over between two looks whether somebody still wants them. */
+/* Lines skipped between two checks whether the agent still wants samples. */
 #define LOOK_EVERY 256
 
 static int write_all(int fd, const char *bytes, size_t len)
@@ -59,7 +59,7 @@ static int write_sample(int fd, const struct reader_line *line)
 	return write_all(fd, "\n", 1);
 }
 
-/* A sample as we write them: ASCII, one object, of type metrics. */
+/* True if the line is a sample as the agent writes them: ASCII, one object, of type metrics. */
 static bool is_sample(struct json_tokener *tokener, const struct reader_line *line)
 {
 	struct json_object *root, *type = NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The child that reads the log for history.c. It writes, on its socket, one line per picked sample, "SEQ JSON\n", and a
- * last line:
+ * The child process that reads the log for history_reader.c. It writes, on its socket, one line per picked sample, "SEQ
+ * JSON\n", and a last line:
  * ".\n" when nothing more matches, "+\n" when the limit was reached, "!words\n" when the log could not be read.
  */
 #ifndef AGENT_METRICS_HISTORY_CHILD_H

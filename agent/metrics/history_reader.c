@@ -56,7 +56,7 @@ static void stop(struct history_reader *reader)
 	deadline_stop(&reader->pace);
 }
 
-/* The reader may be gone afterwards. */
+/* The reader may have been freed afterwards. */
 static void end(struct history_reader *reader, bool more, const char *error)
 {
 	stop(reader);
@@ -107,7 +107,7 @@ static bool add_sample(struct history_reader *reader, const char *json, size_t l
 
 enum taken { TAKEN, TAKEN_LATER, TAKEN_END };
 
-/* One line of the child. TAKEN_LATER: the batch has to go first; TAKEN_END: it is over. */
+/* Takes one line of the child. TAKEN_LATER: the batch has to be handed out first; TAKEN_END: the reading has ended. */
 static enum taken take_line(struct history_reader *reader, char *line, size_t len)
 {
 	char *json;
@@ -141,7 +141,7 @@ static void pause_for(struct history_reader *reader, uint64_t delay_ns)
 	deadline_after(&reader->pace, delay_ns);
 }
 
-/* Works through what has been read. The reader may be gone afterwards. */
+/* Processes the bytes received. The reader may have been freed afterwards. */
 static void pump(struct history_reader *reader)
 {
 	char *at = reader->in.at, *newline;

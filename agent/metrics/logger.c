@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One queue in three stretches: sent and waiting for an answer, being sent, waiting to be sent. The child answers every
- * message in order, so an answer always belongs to the oldest one. Room is made only in the last stretch: what went
- * over the socket may already be in the log and must not be called dropped.
+ * message in order, so an answer always belongs to the oldest one. Lines are dropped only from the last stretch: a line
+ * that was sent over the socket may already be in the log and must not be counted as dropped.
  */
 #include "agent/metrics/logger.h"
 
@@ -21,7 +21,7 @@
 #include "transport/backoff.h"
 
 #define LAG_NS (5 * NS_PER_S)
-/* Children that die this often in a row without having answered anything are a failure of logging. */
+/* This many deaths of children in a row without any answer are a failure of logging. */
 #define DEATHS_FAILED 3
 #define ACKS_AT_ONCE  32
 
@@ -59,7 +59,7 @@ struct logger {
 	bool dropped_since;   /* since the last answer */
 	struct logger_stats stats;
 	bool stopping, stopped;
-	bool draining; /* a change told from within asks for the figures again */
+	bool draining; /* a `changed` callback from within calls logger_stats again */
 	void (*done)(void *data);
 	void *done_data;
 };
@@ -123,7 +123,7 @@ static struct entry *entry_add(struct logger *l, enum log_message_type type, str
 	return e;
 }
 
-/* Takes the entry after `before` (NULL: the head) out of the queue and frees it. */
+/* Removes the entry after `before` (NULL: the head) from the queue and frees it. */
 static void entry_remove(struct logger *l, struct entry *before)
 {
 	struct entry *e = before ? before->next : l->head;
@@ -155,7 +155,7 @@ static struct entry *last_sent(const struct logger *l)
 	return l->sent > 0 ? l->next : e;
 }
 
-/* Drops the oldest line that is not on its way yet. False if there is none. */
+/* Drops the oldest line that has not been sent yet. False if there is none. */
 static bool drop_oldest(struct logger *l)
 {
 	struct entry *before = last_sent(l), *e = before ? before->next : l->head;
@@ -188,7 +188,7 @@ static void hello(struct logger *l, const struct log_ack *ack)
 		state_set(l, LOGGER_FAILED, ack->error);
 }
 
-/* An answer to the oldest message. False when it is none of this child's answers. */
+/* Takes an answer to the oldest message. False when it does not match that message. */
 static bool answered(struct logger *l, const struct log_ack *ack)
 {
 	struct entry *e = l->head;
@@ -216,7 +216,7 @@ static bool answered(struct logger *l, const struct log_ack *ack)
 	return true;
 }
 
-/* 0 when there is no more for now, -1 when the child is gone or talks nonsense. */
+/* Returns 0 when no more answers have arrived, -1 when the child is gone or its answer is invalid. */
 static int acks_read(struct logger *l)
 {
 	struct log_ack ack;
@@ -243,7 +243,7 @@ static int acks_read(struct logger *l)
 
 /* ------------------------------------------------------------------------------------------------------ child */
 
-/* What was sent and not answered goes to the next child once; what has been through that already is lost. */
+/* Lines sent but not answered are sent to the next child once; lines that were resent before are lost. */
 static void requeue(struct logger *l)
 {
 	struct entry *before = NULL;
@@ -264,7 +264,7 @@ static void requeue(struct logger *l)
 		e = e->next;
 	}
 	if (l->next && l->sent > 0 && is_line(l->next)) {
-		l->next->again = true; /* the child cannot have had all of it, but it costs nothing to be sure */
+		l->next->again = true; /* it was not sent whole, but marking it is safe */
 		l->next->message.type = LOG_LINE_AGAIN;
 	}
 	l->next = l->head;
@@ -273,7 +273,7 @@ static void requeue(struct logger *l)
 
 static void restart_later(struct logger *l)
 {
-	/* From time 0 the due time is the wait itself, which is what a timer wants. */
+	/* With time 0 the returned due time is the delay, as a timer needs it. */
 	uint64_t wait_ns = backoff_fail(&l->backoff, 0, backoff_random(&l->random));
 
 	ev_now_update(l->loop);
@@ -372,8 +372,8 @@ static void io_events(struct logger *l, int events)
 }
 
 /*
- * While nothing waits to be sent the answers are not waited for either: they lie in the socket until the next line, the
- * health tick or a question takes them, and an idle agent is not woken once more for each line.
+ * Answers are waited for only while lines wait to be sent. Otherwise they stay in the socket until the next line, the
+ * health deadline or logger_check, so that an idle agent is not woken once more for each line.
  */
 static int wanted_events(const struct logger *l)
 {
@@ -426,7 +426,7 @@ static void child_start(struct logger *l)
 
 	if (l->fd >= 0 || ev_is_active(&l->restart))
 		return;
-	if (l->running) { /* the last one's death has not been seen: its watcher is for one pid */
+	if (l->running) { /* the death of the last child has not been reaped: a watcher is for one pid */
 		ev_child_stop(l->loop, &l->death);
 		l->running = false;
 	}
@@ -469,7 +469,7 @@ int logger_new(struct ev_loop *loop, const struct logger_config *config, struct 
 	ev_init(&l->death, on_death);
 	ev_async_init(&l->finished, on_finished);
 	ev_async_start(loop, &l->finished);
-	ev_unref(loop); /* waiting to finish is no reason to go on */
+	ev_unref(loop); /* this watcher alone does not keep the loop running */
 	*ret = l;
 	return 0;
 }
@@ -479,7 +479,7 @@ void logger_start(struct logger *l)
 	child_start(l);
 }
 
-/* How long the oldest of what is unanswered has been so. */
+/* Checks how long the oldest message has been unanswered. */
 static void age_check(struct logger *l, struct moment now)
 {
 	if (!l->head)

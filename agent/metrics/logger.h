@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The loop's side of the metric log: a bounded queue of lines in front of the log-writer child. Nothing here waits:
- * when the child lags (a frozen disk) the oldest unsent lines are dropped and counted, when it dies it is started
- * again with back-off and gets once more what it had not acknowledged. Every line put ends in exactly one of written
- * and dropped.
+ * when the child lags (a frozen disk) the oldest unsent lines are dropped and counted, when it dies it is started again
+ * with back-off and gets the lines once more that it had not acknowledged. Every line put is counted in exactly one of
+ * written and dropped.
  */
 #ifndef AGENT_METRICS_LOGGER_H
 #define AGENT_METRICS_LOGGER_H
@@ -64,7 +64,9 @@ void logger_put(struct logger *logger, struct line *line, struct moment now);
 /* Makes the line the content of latest.json: at once if the directory is in memory, else through the child. */
 void logger_latest(struct logger *logger, struct line *line, struct moment now);
 
-/* Takes the answers of the child that have come and looks at the age of what is unanswered: it may tell a change. */
+/*
+ * Takes the child's answers that have arrived and checks the age of the oldest unanswered message; may call `changed`.
+ */
 void logger_check(struct logger *logger, struct moment now);
 
 /* As of the last logger_put or logger_check. */

@@ -16,7 +16,7 @@
 #include "transport/backoff.h"
 
 struct prober_handle {
-	struct prober base; /* what the collector sees */
+	struct prober base; /* the part that the collector uses */
 	struct prober_pool *pool;
 	struct prober_handle *next;
 	void (*probed)(void *state, const struct probe_result *result);
@@ -43,7 +43,7 @@ struct worker {
 	struct ev_child child;
 	struct ask *ask;
 	bool late;
-	bool kept; /* has worked for one that asks often, or is about to */
+	bool kept; /* has worked, or is about to, for a handle without `seldom` */
 };
 
 struct prober_pool {
@@ -51,7 +51,7 @@ struct prober_pool {
 	struct prober_config config;
 	struct prober_handle *handles;
 	struct ask *queue, **tail;
-	unsigned queued; /* the one being worked on in time included */
+	unsigned queued; /* including the request in work, unless that is late */
 	uint64_t next_id;
 	struct worker *current;
 	struct worker workers[1 + PROBER_STUCK_MAX];
@@ -98,7 +98,7 @@ static void answer_first(struct prober_pool *pool, struct ask *ask, int error, c
 		pool->config.idle(pool->config.idle_data);
 }
 
-/* Closes the socket, which ends the child; `force` for one that hangs. libev reaps it. */
+/* Closes the socket, which ends the child; `force`: also kills it, as it hangs. libev reaps it. */
 static void worker_close(struct worker *worker, bool force)
 {
 	if (worker->fd < 0)
@@ -164,7 +164,7 @@ static void worker_answered(struct worker *worker, const struct prober_wire_answ
 	}
 	free(ask);
 	queue_work(pool);
-	/* What was asked in the answer's turn is at work again, or waits. */
+	/* A request made in the answer's callback is in work again by now, or queued. */
 	if (!worker->kept && !worker->ask)
 		worker_close(worker, false);
 }
@@ -186,8 +186,8 @@ static void on_socket(struct ev_loop *loop, struct ev_io *io, int events)
 }
 
 /*
- * The end of the socket tells the same, behind a last answer; this only keeps us from killing a pid that is no longer
- * its.
+ * The child's death is handled at the end of its socket, behind a last answer; here only its pid is forgotten, which
+ * must not be killed any more.
  */
 static void on_child(struct ev_loop *loop, struct ev_child *child, int events)
 {
@@ -239,8 +239,8 @@ static ssize_t ask_send(const struct worker *worker, struct ask *ask)
 }
 
 /*
- * Gives the child its next request. When no child can be had the retry timer tries again; requests wait, the queue is
- * bounded.
+ * Gives the child its next request. If no child can be started the retry timer tries again; requests wait in the
+ * bounded queue.
  */
 static void queue_work(struct prober_pool *pool)
 {
@@ -263,7 +263,7 @@ static void queue_work(struct prober_pool *pool)
 	ask->sent_ns = now_ns();
 	timer_arm(pool->loop, &pool->deadline, ask->sent_ns + pool->config.deadline_ns);
 	if (ask_send(worker, ask) < 0)
-		shutdown(worker->fd, SHUT_RDWR); /* the loop sees its end and takes the usual way */
+		shutdown(worker->fd, SHUT_RDWR); /* on_socket handles the end of the child */
 }
 
 static void on_retry(struct ev_loop *loop, struct ev_timer *timer, int events)
@@ -273,7 +273,7 @@ static void on_retry(struct ev_loop *loop, struct ev_timer *timer, int events)
 	queue_work(container_of(timer, struct prober_pool, retry));
 }
 
-/* Too many hang: no further child is risked, and nobody waits for one. */
+/* Too many children hang: no further one is started, and queued requests are answered. */
 static void queue_refuse(struct prober_pool *pool)
 {
 	while (pool->queue) {
@@ -287,7 +287,7 @@ static void queue_refuse(struct prober_pool *pool)
 	}
 }
 
-/* The child keeps its request and its socket, and loses its place. */
+/* The late child keeps its request and its socket, but is not the current one any more. */
 static void on_deadline(struct ev_loop *loop, struct ev_timer *timer, int events)
 {
 	struct prober_pool *pool = container_of(timer, struct prober_pool, deadline);
@@ -318,7 +318,7 @@ static bool ask_same(const struct ask *ask, const struct probe_request *request)
 	return ask && ask->kind == request->kind && ask->key == request->key;
 }
 
-/* -EALREADY for what the handle has asked already, and for what hangs, whoever asked it. */
+/* -EALREADY for a request that the handle has outstanding, and for a probe that hangs for any handle. */
 static int ask_allowed(const struct prober_handle *handle, const struct probe_request *request)
 {
 	const struct prober_pool *pool = handle->pool;
@@ -438,7 +438,7 @@ void prober_seldom(struct prober *prober)
 	container_of(prober, struct prober_handle, base)->seldom = true;
 }
 
-/* Its requests stay in the queue, where they are bounded, and are answered to nobody. */
+/* Its requests stay in the bounded queue; their answers are dropped. */
 void prober_drop(struct prober_pool *pool, struct prober *prober)
 {
 	struct prober_handle *handle = prober ? container_of(prober, struct prober_handle, base) : NULL;

@@ -9,8 +9,8 @@
  *	                                        └─► answered at last: probed(result), the child is retired
  *
  * A request over its deadline costs its own subject only: a new child serves the others, the same (kind, key) is
- * refused with -EALREADY while it hangs, and at most PROBER_STUCK_MAX children hang at once; then everything is refused
- * (-ENOBUFS) and what waited is answered -ETIMEDOUT. The deadline counts from when the child got the request.
+ * refused with -EALREADY while it hangs, and at most PROBER_STUCK_MAX children hang at once; then all requests are
+ * refused (-ENOBUFS) and queued ones are answered -ETIMEDOUT. The deadline counts from when the child got the request.
  */
 #ifndef AGENT_METRICS_PROBER_H
 #define AGENT_METRICS_PROBER_H
@@ -29,8 +29,8 @@ struct prober_pool;
 #define PROBER_DEADLINE_NS (2 * NS_PER_S)
 
 /*
- * What the child can do, per enum probe_kind: reads `arg`, writes at most PROBE_DATA_MAX bytes of the kind's data to
- * `data` and returns their number, or -errno. Runs in the child.
+ * The probes, run in the child, per enum probe_kind: each reads `arg`, writes at most PROBE_DATA_MAX bytes of the
+ * kind's data to `data` and returns their number, or -errno.
  */
 struct prober_table {
 	int (*probe[PROBE_KINDS])(const void *arg, size_t arg_len, unsigned char *data);
@@ -82,7 +82,10 @@ unsigned prober_outstanding(const struct prober_pool *pool, const struct prober 
 
 struct prober_stats prober_stats(const struct prober_pool *pool);
 
-/* The real probes (agent/metrics/prober_child.c), and what the child runs: HELPER_FD and a struct prober_table. */
+/*
+ * The real probes (agent/metrics/prober_child.c), and the main function of the child: HELPER_FD and a struct
+ * prober_table.
+ */
 extern const struct prober_table prober_live;
 int prober_child(int fd, void *table);
 

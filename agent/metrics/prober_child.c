@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The prober's child: one request, one system call that may hang, one answer. It knows no deadline; the agent gives up
- * on it and lets another child go on.
+ * The prober's child: one request, one system call that may hang, one answer. The child knows no deadline; the agent
+ * gives up on it and starts another child.
  */
 #include "agent/metrics/prober.h"
 
@@ -26,8 +26,8 @@
 #include "collectors/procnet.h"
 
 /*
- * The path is opened as such and asked then: on the way to the figures nothing may be mounted. What autofs has taken
- * away since the mounts were listed would be brought back by statvfs(2); so opened, it is the empty folder of autofs.
+ * The path is opened with O_PATH first, so that the probe mounts nothing: statvfs(2) of the path would mount again what
+ * autofs has unmounted since the mounts were listed. Opened so, it is the empty directory of autofs.
  */
 static int probe_statvfs(const void *arg, size_t arg_len, unsigned char *data)
 {
@@ -142,7 +142,10 @@ struct socket_scan {
 _Static_assert(sizeof(struct probe_socket) * (PROBE_ARG_MAX / sizeof(uint64_t)) <= PROBE_DATA_MAX,
 	       "an answer for every inode asked fits");
 
-/* Takes an inode off the list when found: the first owner is reported, and the scan ends with the last one. */
+/*
+ * Removes an inode from the list when its owner is found: only the first owner is reported, and the scan ends with the
+ * last inode.
+ */
 static void inode_found(struct socket_scan *scan, uint64_t inode, pid_t pid)
 {
 	struct probe_socket out = { .inode = inode, .pid = pid };
@@ -198,14 +201,14 @@ static int probe_sockets(const void *arg, size_t arg_len, unsigned char *data)
 	while (scan.count > 0 && (entry = readdir(proc)))
 		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' && strcmp(entry->d_name, "1") != 0)
 			fds_scan(&scan, dirfd(proc), entry->d_name);
-	/* Last: it holds the sockets too that it has passed to services. */
+	/* PID 1 last: it also holds the sockets that it has passed to services. */
 	if (scan.count > 0)
 		fds_scan(&scan, dirfd(proc), "1");
 	closedir(proc);
 	return (int)(scan.found * sizeof(struct probe_socket));
 }
 
-/* From wherever the system keeps its users: NSS may ask a directory over the network. */
+/* Through NSS, which may ask a directory service over the network. */
 static int probe_user(const void *arg, size_t arg_len, unsigned char *data)
 {
 	struct passwd entry, *found = NULL;
@@ -240,7 +243,7 @@ static int probe_net(const void *arg, size_t arg_len, unsigned char *data)
 	return procnet_read(fd, protocol, data, PROBE_DATA_MAX);
 }
 
-/* In here, because a real-time clock may be one on a slow bus, or wait for the end of its update. */
+/* A probe, as a real-time clock may be on a slow bus or wait for the end of its update. */
 static int probe_rtc(const void *arg, size_t arg_len, unsigned char *data)
 {
 	_cleanup_(closep) int fd = open("/sys/class/rtc/rtc0/since_epoch", O_RDONLY | O_CLOEXEC);

@@ -22,7 +22,7 @@ enum publish_topic publish_topic_find(const char *name)
 
 /* ------------------------------------------------------------------------------------------------------------ ring */
 
-/* The number behind that of the line, when it is the newest of the ring; else 0. */
+/* The ring number + 1 of the line if it is the newest of the ring; else 0. */
 static uint64_t number_behind(const struct publish_ring *ring, const struct line *line)
 {
 	bool newest = ring->head != ring->tail && ring->slots[(ring->head - 1) % PUBLISH_RING_LINES].line == line;
@@ -82,7 +82,7 @@ void publish_subscribe(struct publisher *publisher, struct subscriber *subscribe
 							 .seq = publisher->rings[topic].last_seq + 1 };
 			publisher->wanted[topic]++;
 		}
-	if (topics & 1U << PUBLISH_METRICS) /* a new pace holds at once */
+	if (topics & 1U << PUBLISH_METRICS) /* a new interval applies at once */
 		subscriber->due_ns = 0;
 	if (!subscriber->topics && topics) {
 		subscriber->next = publisher->first;
@@ -126,7 +126,7 @@ bool publish_reads(const struct subscriber *subscriber, enum publish_topic topic
  * ------------------------------------------------------------------------------------------------------- handing out
  */
 
-/* What the ring has dropped before it was read. */
+/* Counts the lines that the ring has dropped before the subscriber read them. */
 static void notice_loss(struct publisher *publisher, const struct publish_ring *ring, struct subscriber *subscriber,
 			struct publish_cursor *cursor)
 {
@@ -138,13 +138,16 @@ static void notice_loss(struct publisher *publisher, const struct publish_ring *
 	publisher->lagged += lost;
 }
 
-/* A sample that comes a little early (timers have jitter) is not left out for it. */
+/*
+ * True if the sample is to be skipped by the subscriber's interval, with a tolerance of an eighth for the jitter of
+ * timers.
+ */
 static bool too_soon(const struct subscriber *subscriber, uint64_t published_ns)
 {
 	return subscriber->interval_ns && published_ns + subscriber->interval_ns / 8 < subscriber->due_ns;
 }
 
-/* The next one is due on the subscriber's own grid, unless that has been left behind. */
+/* The next sample is due on the subscriber's own grid, or an interval from now if the grid was missed. */
 static void sample_taken(struct subscriber *subscriber, uint64_t published_ns)
 {
 	bool on_grid = subscriber->due_ns && subscriber->due_ns + subscriber->interval_ns > published_ns;
@@ -152,11 +155,11 @@ static void sample_taken(struct subscriber *subscriber, uint64_t published_ns)
 	subscriber->due_ns = (on_grid ? subscriber->due_ns : published_ns) + subscriber->interval_ns;
 }
 
-/* What it has been handed out of turn counts as taken. Or -errno: later. */
+/* Hands out a line, unless the subscriber has been handed it by publish_hand. 0, or -errno: to be tried again later. */
 static int pump_line(struct subscriber *subscriber, enum publish_topic topic, const struct publish_slot *slot)
 {
 	uint64_t behind = subscriber->cursors[topic].at + 1;
-	/* This may end the subscriber's session, and with it the ring's hold of the line. */
+	/* `put` may end the subscriber's session, and the ring may free the line. */
 	int r = topic == PUBLISH_METRICS && subscriber->had == behind ? 0
 								      : subscriber->ops->put(subscriber, slot->line);
 
@@ -196,7 +199,7 @@ static void pump_topic(struct publisher *publisher, struct subscriber *subscribe
 
 static void pump(struct publisher *publisher, struct subscriber *subscriber)
 {
-	if (subscriber->pumping) /* a line that leaves at once makes room, which must not lead back in here */
+	if (subscriber->pumping) /* not re-entrant: a line written at once makes room, and calls publish_drained */
 		return;
 	subscriber->pumping = true;
 	for (unsigned topic = 0; topic < PUBLISH_TOPICS; topic++)
@@ -211,7 +214,7 @@ void publish_drained(struct subscriber *subscriber)
 		pump(subscriber->publisher, subscriber);
 }
 
-/* Visits those that have not been visited since the last line; what is left of them when others are due, too. */
+/* Visits the subscribers not yet visited since the last line; leaves the rest to the next turn of the loop. */
 static void visit(void *data)
 {
 	struct publisher *publisher = data;
@@ -244,7 +247,7 @@ void publish_line(struct publisher *publisher, enum publish_topic topic, struct 
 	visit(publisher);
 }
 
-/* Noted first: a line that leaves at once makes room, and the subscriber is pumped. */
+/* `had` is set before `put`: a line written at once makes room, and the subscriber is pumped from within. */
 int publish_hand(struct subscriber *subscriber, struct line *line)
 {
 	uint64_t before = subscriber->had;

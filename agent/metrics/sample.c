@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The scheduler of collectors and the composer of the message; see sample.h. The policy lives here: who is on, who
- * backs off after failures, what a failure costs. The buffer is as long as the longest line; only the pages really
- * written are ever resident.
+ * The scheduler of collectors and the composer of the message; see sample.h. The policy lives here: which collectors
+ * are on, which back off after failures, what a failure costs. The buffer is as long as the longest line; only the
+ * pages really written are ever resident.
  */
 #include "agent/metrics/sample.h"
 
@@ -23,10 +23,10 @@
 #define COLLECTORS_MAX 32
 #define RETRY_MIN_NS   NS_PER_S
 #define RETRY_MAX_NS   (300 * NS_PER_S)
-/* A collector may fail this often in a row before it is tried less often: one odd reading is not a trend. */
+/* A collector that fails this often in a row is tried less often. */
 #define FAILURES_BEFORE_BACKOFF 5
 
-/* What a collector may read in one turn of the loop, in items: a process takes 3 to 20 µs. */
+/* Items that a collector may read in one turn of the loop: a process takes 3 to 20 µs. */
 #define SLICE 32
 
 struct slot {
@@ -49,13 +49,13 @@ struct sampler {
 	sampler_changed *changed;
 	void *changed_data;
 	unsigned rounds;	/* of collect, saturating at 2 */
-	unsigned at;		/* the slot whose turn it is during a collect, */
-	bool within;		/* has it begun, */
-	struct moment slot_now; /* and when */
+	unsigned at;		/* index of the slot in work during a collect */
+	bool within;		/* true once that slot has begun */
+	struct moment slot_now; /* the time at which it began */
 	unsigned slice;
 	bool gap;
-	const char *broke; /* what of the measuring's continuity the next sample has to tell, or NULL */
-	bool opened;	   /* since it was last asked */
+	const char *broke; /* why the next sample has no baseline (reported in it), or NULL */
+	bool opened;	   /* a collector was opened since sampler_opened was last called */
 	unsigned count;
 	struct slot slots[COLLECTORS_MAX];
 	char text[SAMPLE_MAX];
@@ -236,7 +236,7 @@ static bool slot_step(struct sampler *sampler, struct slot *slot)
 }
 
 /*
- * A collector that was switched off in the middle is passed over, one that has begun goes on with the moment it began
+ * A collector that was switched off meanwhile is skipped; a collector that has begun goes on with the moment it began
  * with.
  */
 bool sampler_go_on(struct sampler *sampler, const struct moment *now)

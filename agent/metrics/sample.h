@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Runs the collectors and turns their state into one `metrics` line. Two steps, because what may hang is answered by
- * the prober in between:
+ * Runs the collectors and turns their state into one `metrics` line. Two steps, because calls that may hang are
+ * answered by the prober in between:
  *
  *	sampler_collect ─► sampler_go_on … ─► (probes outstanding? wait for them, with a limit) ─► sampler_encode
  *
@@ -21,7 +21,7 @@
 
 struct sampler;
 
-/* What the agent wants to know of a collector's change: it began to fail (error < 0) or recovered (0). */
+/* Called when a collector begins to fail (error < 0) or recovers (0). */
 typedef void sampler_changed(void *data, const struct collector *collector, int error);
 
 /*
@@ -50,8 +50,8 @@ bool sampler_go_on(struct sampler *sampler, const struct moment *now);
 void sampler_collect_all(struct sampler *sampler, const struct moment *now);
 
 /*
- * True if a collector was opened since this was last asked: at a collect too, where a former try had failed. Its state
- * and its wake fd are new then.
+ * True if a collector was opened since the last call; a collect opens collectors too whose open failed before. Its
+ * state and its wake fd are new then.
  */
 bool sampler_opened(struct sampler *sampler);
 
@@ -62,8 +62,8 @@ bool sampler_has_baseline(const struct sampler *sampler);
 struct line *sampler_encode(struct sampler *sampler, const struct identity *id, uint64_t seq, const struct moment *now);
 
 /*
- * The state of a collector that is on and whose last collect went well, else NULL. For the typed accessors of
- * collectors/.
+ * The state of a collector for the typed accessors of collectors/; NULL if it is switched off or its last collect
+ * failed.
  */
 void *sampler_state(const struct sampler *sampler, const struct collector *collector);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* See sampling.h. Each deadline is set anew from its grid (schedule.h): nothing drifts, and nothing comes in bursts. */
+/* See sampling.h. Each deadline is computed from its grid (schedule.h): samples neither drift nor come in bursts. */
 #include "agent/metrics/sampling.h"
 
 #include <stdlib.h>
@@ -22,7 +22,7 @@ struct wake_watch {
 struct sampling {
 	struct sampling_config config;
 	uint64_t probes_ns; /* how long a sample waits for probes */
-	bool log_apart;	    /* the log has a grid of its own; else the metrics tick serves it */
+	bool log_apart;	    /* the log has a grid of its own; else it gets the samples of the metrics grid */
 	bool log_enabled;
 	struct schedule grid, log_grid;
 	struct deadline tick, log_tick;
@@ -35,11 +35,11 @@ struct sampling {
 	bool collecting;     /* a sample, or the baseline, in slices */
 	bool scanning;	     /* the processes alone, likewise, */
 	bool scan_again;     /* and once more after this */
-	bool gap;	     /* time broke since the last collect */
-	unsigned pending_to; /* who gets the sample that is being collected; 0: nobody yet */
-	unsigned extra_to;   /* who gets the next sample out of turn */
+	bool gap;	     /* the clock stepped or the guest slept since the last collect */
+	unsigned pending_to; /* enum sample_to of the sample being collected; 0: none yet */
+	unsigned extra_to;   /* enum sample_to of the next sample out of turn */
 	uint64_t scans;	     /* of the processes, ended */
-	uint64_t extra_ns;   /* the last sample out of turn; 0: none yet */
+	uint64_t extra_ns;   /* time of the last sample out of turn; 0: none yet */
 	struct line *latest;
 	struct sampling_stats stats;
 };
@@ -51,7 +51,10 @@ static uint64_t now_ns(const struct sampling *sampling)
 
 /* ----------------------------------------------------------------------------------------------------- collectors */
 
-/* The sooner of what is set and `due_ns`, and not before the rates mean something. */
+/*
+ * Arms the sample out of turn at `due_ns`, unless it is due sooner already, and not before SAMPLING_BASELINE_NS has
+ * passed.
+ */
 static void extra_at(struct sampling *sampling, unsigned to, uint64_t due_ns)
 {
 	uint64_t earliest_ns = sampling->stats.begun_ns + SAMPLING_BASELINE_NS;
@@ -147,7 +150,7 @@ static void on_probes_late(void *data)
 	sampling_probed(data);
 }
 
-/* The collectors have read all they can by themselves. */
+/* All collectors have been read; probes may still be outstanding. */
 static void collected(struct sampling *sampling)
 {
 	const struct prober_pool *probers = sampling->config.probers;
@@ -173,7 +176,7 @@ static void collect(struct sampling *sampling)
 		collected(sampling);
 }
 
-/* A sample that is not finished yet takes the new takers along. The baseline is none: it has no rates. */
+/* Adds `to` to the sample that is being collected, or begins one. The baseline does not count: it has no rates. */
 static void take(struct sampling *sampling, unsigned to)
 {
 	bool busy = sampling->collecting || sampling->pending_to;
@@ -230,7 +233,7 @@ static void on_log_tick(void *data)
 
 /* ----------------------------------------------------------------------------------------------------------- scans */
 
-/* True when there is more to scan. One that fails is over too: the table is as it was. */
+/* True when there is more to scan. A scan that fails is over too: the table stays as it was. */
 static bool scan_step(struct sampling *sampling)
 {
 	struct sampler *sampler = sampling->config.sampler;
@@ -240,7 +243,7 @@ static bool scan_step(struct sampling *sampling)
 	return state && processes_refresh(state, &ctx) == COLLECT_MORE;
 }
 
-/* True when it goes on in the next turns of the loop. */
+/* True when the scan goes on in the next turns of the loop. */
 static bool scan(struct sampling *sampling)
 {
 	sampling->scanning = scan_step(sampling);
@@ -251,7 +254,7 @@ static bool scan(struct sampling *sampling)
 	return sampling->scanning;
 }
 
-/* What a scan under way has read already may be older than the question: that wants the one after it. */
+/* A scan under way may have read processes before this call, so the caller waits for the next scan. */
 uint64_t sampling_scan(struct sampling *sampling)
 {
 	if (sampling->collecting || sampling->scanning) {

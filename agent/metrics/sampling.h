@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * When samples are taken: on the grid of the metrics interval, on a grid of the log's own where that differs, and out
- *of turn for a question, a collector's news or a time that broke. There is never more than one in the making. It also
- * has the processes scanned for those who ask for them in between.
+ * of turn for a request, a collector's wake-up or a clock step. At most one sample is in the making. It also has the
+ * processes scanned for actions that need them in between.
  *
  *	due ─► collect, a slice a turn ─► all probes answered, or their time is over ─► encode ─► sample()
  */
@@ -21,9 +21,11 @@
 #include "agent/metrics/prober.h"
 #include "agent/metrics/sample.h"
 
-/* Rates over less than this say more about the scheduler than about the guest: no sample follows another sooner. */
+/* Least time between two samples: rates over less say more about the scheduler than about the guest. */
 #define SAMPLING_BASELINE_NS (200 * NS_PER_MS)
-/* A collector's news come in bursts (RTNETLINK): wait for the rest, and take no sample for them more often than this.
+/*
+ * Wake-ups of a collector come in bursts (RTNETLINK): a sample waits for the rest of a burst, and is not taken more
+ * often than this.
  */
 #define SAMPLING_SETTLE_NS  (500 * NS_PER_MS)
 #define SAMPLING_SPACING_NS (2 * NS_PER_S)
@@ -32,7 +34,7 @@ struct sampling;
 
 /* Where a sample goes. */
 enum sample_to {
-	SAMPLE_TO_PORT = 1 << 0, /* and to all who read samples */
+	SAMPLE_TO_PORT = 1 << 0, /* and to the subscribers of "metrics" */
 	SAMPLE_TO_LOG = 1 << 1,
 	SAMPLE_TO_LATEST = 1 << 2,
 	SAMPLE_TO_ALL = SAMPLE_TO_PORT | SAMPLE_TO_LOG | SAMPLE_TO_LATEST,
@@ -49,8 +51,10 @@ struct sampling_config {
 	void (*begin)(void *data);
 	/* `line` is the caller's; NULL: the sample could not be encoded (out of memory, or over the line limit). */
 	void (*sample)(void *data, unsigned to, struct line *line);
-	/* A scan of the processes is over: sampling_scans has grown. Not called for one that sampling_scan itself
-	 * ended. */
+	/*
+	 * A scan of the processes is over: sampling_scans has grown. Not called for a scan that ended within
+	 * sampling_scan.
+	 */
 	void (*scanned)(void *data);
 	/* Writes the agent's own figures into the open object data.self. */
 	void (*emit_self)(void *data, struct sink *out);
@@ -65,41 +69,43 @@ struct sampling_stats {
 	uint64_t due_ns;	/* CLOCK_MONOTONIC: the next point of that grid; 0: not started */
 	uint64_t begun_ns;	/* when the last sample was begun to be collected, */
 	uint64_t taken_ns;	/* and when the last one was ready; 0: none yet */
-	unsigned making;	/* enum sample_to of what is in the making, or is to be taken out of turn */
+	unsigned making;	/* enum sample_to of the sample in the making and of the next one out of turn */
 };
 
-/* What `config` points to outlives it. Nothing happens before sampling_start. NULL: out of memory. */
+/* The objects that `config` points to must outlive it. Nothing happens before sampling_start. NULL: out of memory. */
 struct sampling *sampling_new(const struct sampling_config *config);
 
 /* Accepts NULL. Returns NULL. */
 struct sampling *sampling_free(struct sampling *sampling);
 
-/* Collects a baseline that nobody gets, so that the first sample has rates, and goes on from there. */
+/* Collects a baseline, which is not handed on, so that the first sample has rates, and starts the grids. */
 void sampling_start(struct sampling *sampling, const struct config *config);
 
-/* Takes over new intervals and switches, without losing a tick. */
+/* Applies new intervals and switches, without losing a point of the grid. */
 void sampling_configure(struct sampling *sampling, const struct config *config);
 
 /* No sample is taken any more; one in the making is given up. */
 void sampling_stop(struct sampling *sampling);
 
-/* A sample soon: at once, or as soon as its rates mean something. */
+/* Requests a sample for `to` (enum sample_to): at once, or as soon as SAMPLING_BASELINE_NS has passed. */
 void sampling_soon(struct sampling *sampling, unsigned to);
 
-/* Time broke since the last collect: the next sample says so, and has no rates over the gap. */
+/*
+ * The clock stepped or the guest slept since the last collect: the next sample says so, and has no rates over the gap.
+ */
 void sampling_gap(struct sampling *sampling);
 
 /* All probes have been answered: a sample that waited for them is finished. */
 void sampling_probed(struct sampling *sampling);
 
 /*
- * Has the processes scanned. What is known of them is no older than this call when sampling_scans has reached the
- * number returned, which may be now; scanned() tells when it grows.
+ * Has the processes scanned. The table of processes is no older than this call once sampling_scans has reached the
+ * number returned, which may be at once; scanned() is called when it grows.
  */
 uint64_t sampling_scan(struct sampling *sampling);
 uint64_t sampling_scans(const struct sampling *sampling);
 
-/* The last sample, for whomever it was; NULL: none yet. Owned by the sampling. */
+/* The last sample, for any destination; NULL: none yet. Owned by the sampling. */
 struct line *sampling_latest(const struct sampling *sampling);
 
 struct sampling_stats sampling_stats(const struct sampling *sampling);

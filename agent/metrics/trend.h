@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How busy the guest was over days, from the local metric log: distributions of CPU and memory use, and the course of
- * each file system. Adding a line is pure; reading the log may take long and block, so it is done in a helper process
- * that sends its sum.
+ * The use of the guest over days, from the local metric log: distributions of CPU and memory use, and the growth of
+ * each file system. Adding a line is pure; reading the log may take long and block, so a helper process does it and
+ * sends the sum.
  */
 #ifndef AGENT_METRICS_TREND_H
 #define AGENT_METRICS_TREND_H
@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Between two samples that count: what lies closer adds nothing to a week. */
+/* Least time between two samples that are counted. */
 #define TREND_STRIDE_MS 60000
 /* Less than this is no basis for advice. */
 #define TREND_ENOUGH_MS	     (INT64_C(24) * 3600 * 1000)

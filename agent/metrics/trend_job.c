@@ -106,7 +106,7 @@ static void on_reaped(struct ev_loop *loop, ev_child *child, int events)
 
 	(void)events;
 	ev_child_stop(loop, child);
-	job->pid = 0; /* its socket is at its end, and tells the rest */
+	job->pid = 0; /* the end of its socket does the rest */
 }
 
 int trend_start(struct ev_loop *loop, const struct trend_request *request,

@@ -11,7 +11,7 @@ static bool spaced(uint64_t last_ns, uint64_t now_ns)
 	return last_ns == 0 || now_ns - last_ns >= ASKED_SPACING_NS;
 }
 
-/* The users share one pace of theirs, apart from root's and the host's; each of them has its own besides. */
+/* All users but root share one rate limit and budget; besides, each user has a limit of its own (takes_turn). */
 static bool users_may(struct asked *asked, uint64_t now_ns)
 {
 	uint64_t ticks = sampling_stats(asked->sampling).ticks, back = ticks - asked->ticks;
@@ -49,7 +49,7 @@ static bool waits(const struct asked *asked, const struct session *session)
 	return at;
 }
 
-/* The host gets what is published in any case, but for one that subscribed with a pace of its own. */
+/* The host gets every sample anyway and need not wait, unless it has subscribed to "metrics". */
 static void wait_for_sample(struct asked *asked, struct session *session)
 {
 	if ((session->kind == SESSION_PORT && !publish_reads(&session->subscriber, PUBLISH_METRICS)) ||
@@ -70,14 +70,16 @@ void asked_leave(struct asked *asked, struct session *session)
 	session->asked_next = NULL;
 }
 
-/* A subscriber does not get by its pace what it has got by asking. */
+/*
+ * A subscriber to "metrics" is handed the sample as a published one, so that its subscription does not bring it again.
+ */
 static int hand(struct session *session, struct line *line)
 {
 	return publish_reads(&session->subscriber, PUBLISH_METRICS) ? publish_hand(&session->subscriber, line)
 								    : session->send(session, line);
 }
 
-/* One that does not read what it has been sent has the sample there already. */
+/* A session with back-pressure is not sent the sample again. */
 static void repeat(struct asked *asked, struct session *session)
 {
 	if (!session_crowded(session) && hand(session, sampling_latest(asked->sampling)) == 0)
@@ -97,14 +99,17 @@ void asked_for_sample(struct asked *asked, struct session *session)
 	}
 }
 
-/* A client that is cut off by the line leaves when the loop comes back to it, not in here. */
+/* A client that is cut off because of this line is removed later by the loop, so the list stays valid here. */
 void asked_publish(struct asked *asked, struct line *line)
 {
 	while (asked->first) {
 		struct session *session = asked->first;
 
 		asked_leave(asked, session);
-		/* A subscriber without a pace gets it as such, one with a pace when it is due. */
+		/*
+		 * A subscriber without an interval gets the sample by its subscription; with an interval unless it has
+		 * had it.
+		 */
 		if (!publish_reads(&session->subscriber, PUBLISH_METRICS) ||
 		    (session->subscriber.interval_ns && !publish_had(&session->subscriber, line)))
 			hand(session, line);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Samples that a peer asks for (`Metrics`): within the policy and at a pace, so that nobody fills the log, or the
- * host's port, by asking. A source gets one a second; who asks again is answered by the sample just taken, which enters
- * the log no second time.
+ * Samples that a peer requests (`Metrics`), at a limited rate, so that no peer can fill the log or the host's port with
+ * requests. A source gets one new sample a second; a further request is answered with the newest sample, which is not
+ * logged again.
  *
  *	ask ─► refused (policy) | a sample is in the making: it is the answer | the newest one | a new one, soon
  */
@@ -21,31 +21,31 @@ struct session;
 
 #define ASKED_SPACING_NS NS_PER_S
 /*
- * Users of the local socket, root apart, have this many in hand together, and get back one for each regular sample:
- * over hours their questions make the log no more than twice as long.
+ * Users of the local socket, except root, together have a budget of this many new samples, and get one back for each
+ * regular sample: over hours their requests at most double the log.
  */
 #define ASKED_USERS_SAVED 20
 
-/* The first three are set by its owner, the rest begins as zeros. */
+/* The owner sets the first three members; the others start as zeros. */
 struct asked {
 	const struct loop *loop;
 	struct sampling *sampling;
 	struct sources *sources;
 
 	struct session *first;	  /* local clients that wait for the sample in the making */
-	uint64_t users_ns;	  /* when one of the users was given a sample; 0: never */
+	uint64_t users_ns;	  /* when a user (not root) last got a new sample; 0: never */
 	unsigned users_spent;	  /* of ASKED_USERS_SAVED */
 	uint64_t ticks;		  /* regular samples up to the last look at users_spent */
-	uint64_t taken, repeated; /* answered by a new one, by one that was there */
+	uint64_t taken, repeated; /* requests answered by a new sample, and by the newest one */
 };
 
-/* `Metrics` of this session, which the policy allows, is answered. */
+/* Answers `Metrics` of this session, which the policy permits: at once, or when the next sample is published. */
 void asked_for_sample(struct asked *asked, struct session *session);
 
-/* A sample has been published: who waits for one gets it. */
+/* A sample has been published: hands it to the sessions that wait for one. */
 void asked_publish(struct asked *asked, struct line *line);
 
-/* The session is over, it waits for nothing. */
+/* The session is over: it stops waiting for a sample. */
 void asked_leave(struct asked *asked, struct session *session);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The circuit breaker of the port: what its failures in a row amount to. The port itself keeps the times of its
- * attempts; this keeps the state that hosts and people are told. Pure: faults and moments in, a state out.
+ * The circuit breaker of the port: a state computed from its failures in a row, which is reported to hosts and in
+ * Status. It controls nothing: the port itself has the times of its attempts. Pure: faults and moments in, a state out.
  *
  *	Closed ──5 failures in a row──► Open ──its time has come──► HalfOpen ──works──► Closed
  *	                                  ▲                            └──fails──► Open
@@ -21,27 +21,27 @@
 struct breaker {
 	enum reply_breaker state;
 	unsigned failures;	 /* in a row */
-	unsigned failures_told;	 /* those that the last opening counted; told with the state that follows it */
+	unsigned failures_told;	 /* failures before the last opening; reported with the state after it */
 	int64_t last_failure_ms; /* wall time; valid when `failed` */
 	bool failed;		 /* ever */
-	uint64_t retry_ns;	 /* of Open: no attempt before; TIME_NEVER: none until the node changes */
-	uint64_t opened;	 /* times */
-	bool untold;		 /* changed since a host was told */
+	uint64_t retry_ns; /* of Open: time of the next attempt, CLOCK_MONOTONIC; TIME_NEVER: when the node changes */
+	uint64_t opened;   /* number of openings */
+	bool untold;	   /* the state has changed since the last report to a host */
 };
 
 /*
- * An open that failed, or a session that stalled; the next attempt is at `retry_ns` (CLOCK_MONOTONIC, TIME_NEVER: on a
- * change of the node).
+ * Records a failed open or a stalled session; the next attempt is at `retry_ns` (CLOCK_MONOTONIC; TIME_NEVER: when the
+ * node changes).
  */
 void breaker_failed(struct breaker *breaker, const struct moment *now, uint64_t retry_ns);
 
-/* The port is open and a host is there. */
+/* Records success: the port is open and a host is connected. */
 void breaker_worked(struct breaker *breaker);
 
-/* The state at `now`: Open becomes HalfOpen when its time has come. */
+/* The state at `now`: Open becomes HalfOpen at `retry_ns`. */
 enum reply_breaker breaker_state(const struct breaker *breaker, const struct moment *now);
 
-/* For reply_circuit_breaker_state and Status. */
+/* The state at `now` with its counters, for reply_circuit_breaker_state and Status. */
 struct reply_breaker_state breaker_describe(const struct breaker *breaker, const struct moment *now);
 
 #endif

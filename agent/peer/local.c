@@ -23,7 +23,7 @@
 
 #define WRITE_BYTES	 8192
 #define READ_BYTES	 1024
-#define TURN_NS		 (2 * NS_PER_MS) /* of a turn of the loop, for all clients together */
+#define TURN_NS		 (2 * NS_PER_MS) /* time for all clients together in one turn of the loop */
 #define ACCEPTS_PER_TURN 64
 #define PAUSE_S		 1.0
 
@@ -32,8 +32,8 @@ struct client {
 	struct client *next;
 	int fd;
 	uid_t uid;
-	bool dead;    /* to be freed when the loop comes back to it */
-	bool waiting; /* the last turn was over before it was read */
+	bool dead;    /* disconnected; freed later by the loop */
+	bool waiting; /* its input was not read in the last turn: no time was left */
 	ev_io in, out;
 	struct session session;
 	struct outq queue;
@@ -46,7 +46,7 @@ struct local {
 	char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)]; /* "" when the socket was passed in */
 	struct socket_id id;
 	ev_io accept_io;
-	ev_timer resume; /* accepting pauses when there are no fds left */
+	ev_timer resume; /* set while accepting pauses for lack of fds */
 	struct client *clients;
 	unsigned count, waiting;
 	unsigned turn; /* ev_iteration() */
@@ -78,7 +78,7 @@ static void client_free(struct client *client)
 	free(client);
 }
 
-/* Not at once: the client may be in the middle of handing us a line. */
+/* The client is freed later, as one of its functions may be running. */
 static void client_kill(struct client *client)
 {
 	client->dead = true;
@@ -121,7 +121,7 @@ static size_t client_backlog(const struct session *session)
 }
 
 struct unread {
-	size_t of_user, of_users; /* bytes: of the clients of one user, and of all users but root */
+	size_t of_user, of_users; /* unread bytes of the clients of one user, and of all users but root */
 };
 
 static struct unread unread(const struct local *local, uid_t uid)
@@ -137,7 +137,10 @@ static struct unread unread(const struct local *local, uid_t uid)
 	return sum;
 }
 
-/* Of the user who leaves most unread, the client that does; NULL: nobody but root leaves anything. */
+/*
+ * The client with the most unread output, of the user (not root) with the most. NULL: no client of a user has more than
+ * LOCAL_SMALL_BYTES unread.
+ */
 static struct client *most_unread(const struct local *local)
 {
 	struct client *most = NULL;
@@ -168,8 +171,8 @@ static void cut_off(struct client *client)
 }
 
 /*
- * Does it leave too much unread, alone or with its user's others? Where all users together do, those who leave most are
- * cut off, so that nobody loses an answer for what others do not read.
+ * True if the client has too much unread output, alone or together with its user's other clients. If all users together
+ * have too much, the clients with the most are disconnected, so that no other client loses an answer.
  */
 static bool leaves_too_much(const struct client *client)
 {
@@ -191,7 +194,7 @@ static bool leaves_too_much(const struct client *client)
 	return false;
 }
 
-/* With nothing queued before it, a line goes out as it stands; what the socket does not take is queued as begun. */
+/* If the queue is empty the line is written directly; the part that the socket does not take is queued. */
 static int client_send(struct session *session, struct line *line)
 {
 	struct client *client = container_of(session, struct client, session);
@@ -241,8 +244,8 @@ static bool turn_is_over(struct local *local)
 }
 
 /*
- * The host and the timers wait no longer than one turn, however many clients send. Clients that missed it are read in
- * the next ones, each once, before any other is read again.
+ * All clients together get TURN_NS per turn, so that host and timers are not held up. Clients not read in a turn are
+ * read in the next ones, each once, before any client is read again (fair).
  */
 static void on_client_in(struct ev_loop *loop, ev_io *io, int events)
 {
@@ -338,7 +341,10 @@ static void on_accept(struct ev_loop *loop, ev_io *io, int events)
 		if (fd >= 0) {
 			client_new(local, fd);
 		} else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
-			/* The connection stays in the backlog and the socket readable: without a pause that spins. */
+			/*
+			 * Out of fds: the connection stays in the backlog and the socket readable, so without a pause
+			 * the loop would spin.
+			 */
 			ev_io_stop(loop, io);
 			ev_timer_set(&local->resume, PAUSE_S, 0);
 			ev_timer_start(loop, &local->resume);
@@ -349,7 +355,7 @@ static void on_accept(struct ev_loop *loop, ev_io *io, int events)
 	}
 }
 
-/* By descriptor: another file may have taken the path by now. */
+/* By descriptor, as another file may be at the path by now. */
 static int give(const struct local *local, gid_t gid)
 {
 	_cleanup_(closep) int fd = open(local->path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -373,7 +379,7 @@ static void give_to_group(const struct local *local, const char *name, struct er
 
 	if (!*name)
 		return;
-	/* One's own group is what the socket has already; a sandbox may forbid chown(2) altogether. */
+	/* The agent's own group is skipped: the socket has it already, and a sandbox may forbid chown(2). */
 	if (passwd_gid_of("/etc/group", name, &gid) < 0)
 		err_set(warning, -ENOENT, "socket.group: no group '%s': only this user and root may use %s", name,
 			local->path);

@@ -14,7 +14,7 @@
 
 #include "transport/envelope.h"
 
-/* The file is written anew, with what is remembered, when it holds as many. */
+/* At this many records the file is rewritten with the nonces still in the window. */
 #define RECORDS_MAX (2 * ENVELOPE_NONCES_MAX)
 
 static int path_of(char path[PATH_MAX], const char *dir, const char *suffix)
@@ -24,7 +24,7 @@ static int path_of(char path[PATH_MAX], const char *dir, const char *suffix)
 	return len > 0 && len < PATH_MAX ? 0 : -ENAMETOOLONG;
 }
 
-/* A torn record at the end is one of a message that was never answered. */
+/* A torn record at the end belongs to a message that was never answered, and is skipped. */
 static void restore(const char *dir, struct envelope_guard *guard, int64_t now_ms)
 {
 	_cleanup_(closep) int fd = -1;
@@ -44,7 +44,7 @@ static void restore(const char *dir, struct envelope_guard *guard, int64_t now_m
 			envelope_guard_restore(guard, &records[i], now_ms);
 }
 
-/* A new file with all that is remembered; the fd for appending to it, or -errno. */
+/* Writes a new file with all nonces of the window. Returns its fd for appending, or -errno. */
 static int write_anew(const char *dir, const struct envelope_guard *guard, unsigned *ret_records)
 {
 	_cleanup_(closep) int fd = -1;
@@ -95,7 +95,7 @@ int nonces_add(struct nonces *nonces, const char *runtime_dir, const struct enve
 		nonces->records++;
 		return 0;
 	}
-	close_fd(&nonces->fd); /* half a record: the next one begins a new file */
+	close_fd(&nonces->fd); /* half a record was written: the next nonce starts a new file */
 	return n < 0 ? -errno : -EIO;
 }
 

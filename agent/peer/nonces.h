@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The nonces of signed messages over a restart of the agent: without them a message overheard a minute ago could be
- * sent again to the agent that has just been started. A small append-only file in runtime_dir (memory, by default; no
- * message waits for a disk), and at a clean stop a copy in state_dir, which is there after a reboot too. Only digests,
- * nothing secret.
+ * The replay window over a restart of the agent: without the stored nonces a signed message overheard a minute ago
+ * could be replayed to the new agent process. A small append-only file in runtime_dir (memory, by default; no message
+ * waits for a disk), and at a clean stop a copy in state_dir, which also survives a reboot. The files hold digests
+ * only, nothing secret.
  */
 #ifndef AGENT_PEER_NONCES_H
 #define AGENT_PEER_NONCES_H
@@ -17,18 +17,18 @@ struct envelope_guard;
 
 struct nonces {
 	bool open;
-	int fd;		  /* of the file in runtime_dir; -1: not begun */
-	unsigned records; /* in it */
+	int fd;		  /* of the file in runtime_dir; -1: not open */
+	unsigned records; /* in the file */
 };
 
-/* Gives the guard what an earlier run has seen. The file is written with the first nonce that is added. */
+/* Restores the nonces of an earlier agent process into the guard. The file is rewritten with the first nonces_add. */
 void nonces_open(struct nonces *nonces, const char *runtime_dir, const char *state_dir, struct envelope_guard *guard,
 		 int64_t now_ms);
 
-/* Records the nonce that the guard has remembered last. 0 or -errno: it is known to this run alone. */
+/* Appends the newest nonce of the guard. 0, or -errno: only this agent process knows the nonce. */
 int nonces_add(struct nonces *nonces, const char *runtime_dir, const struct envelope_guard *guard);
 
-/* A clean stop: the copy in state_dir. Accepts a zeroed one. */
+/* At a clean stop: writes the copy in state_dir and closes the file. Accepts zeroed memory. */
 void nonces_close(struct nonces *nonces, const char *state_dir, const struct envelope_guard *guard);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* From bytes to messages, and every bad line to its one answer; see session.h. */
+/* Turns bytes into messages, and answers every bad line once; see session.h. */
 #include "agent/peer/session.h"
 
 #include <errno.h>
@@ -36,7 +36,7 @@ void session_refuse(struct session *session, const struct message_fault *fault, 
 		session_answer(session, LINE_REPLY);
 }
 
-/* Refuses a line of the peer's own, which counts as a bad one. */
+/* Refuses a line and counts it as bad. */
 static void answer_fault(struct session *session, const struct message_fault *fault, const char *command_type)
 {
 	struct peers *peers = session->peers;
@@ -67,9 +67,9 @@ static void refuse_unsigned(struct session *session, const struct message *messa
 }
 
 /*
- * Always an `error`, never a `response`: a line that somebody replays must not end the command that is under way. The
- * id of the payload, where there is one to be read, tells the host which of its requests need not be waited for;
- * nothing else of it is used.
+ * Always an `error`, never a `response`: a replayed line must not end the command under way with that id on the host.
+ * The id of the payload, if it can be read, tells the host which request was refused; no other part of the payload is
+ * used.
  */
 static void refuse_envelope(struct session *session, enum envelope_verdict verdict, struct json_object *envelope)
 {
@@ -89,7 +89,8 @@ static void refuse_envelope(struct session *session, enum envelope_verdict verdi
 }
 
 /*
- * Who a client is, the kernel says. So the nonces are the host's alone, and nobody else can use up the room for them.
+ * The kernel identifies local clients, so they need no signature, and the replay window is for the host alone: no local
+ * client can fill it.
  */
 static void refuse_local_envelope(struct session *session, struct message *message)
 {
@@ -101,7 +102,10 @@ static void refuse_local_envelope(struct session *session, struct message *messa
 	answer_fault(session, &fault, NULL);
 }
 
-/* A signed message is opened, and its payload parsed only when every check has passed. Takes over the envelope. */
+/*
+ * Checks the envelope of a signed message and parses its payload only if every check has passed. Takes over the
+ * envelope.
+ */
 static int open_envelope(struct session *session, struct message *message)
 {
 	struct peers *peers = session->peers;
@@ -135,7 +139,7 @@ static int open_envelope(struct session *session, struct message *message)
 	return r;
 }
 
-/* A message that parses: opened, judged, taken. Takes it over. */
+/* Opens the envelope of a parsed message, checks its signature, and gives it to the handler. Takes the message over. */
 static void admit_message(struct session *session, struct message *parsed)
 {
 	struct peers *peers = session->peers;
@@ -170,10 +174,10 @@ static void tell_half_line(struct session *session, size_t bytes)
 }
 
 /*
- * A line that does not parse may be the half line of a host that is gone, with the first line of the present one behind
- * it. That one is answered as if it had come alone; of the head nothing is answered to its id, which is none of the
- * present host's. `line_fault`: of the whole line, NULL when it has been reported. False: no message in the line can be
- * answered better than the line can.
+ * A line that does not parse may be the half line of a former host, followed by the first message of the present host.
+ * The message is handled as if it had come alone; the half line is not answered to its id, which is not of the present
+ * host. `line_fault`: the fault of the whole line; NULL when it has been reported. False: there is no such message, and
+ * the fault of the line stands.
  */
 static bool take_behind_half(struct session *session, const char *line, size_t len, struct message_fault *line_fault)
 {
@@ -184,7 +188,10 @@ static bool take_behind_half(struct session *session, const char *line, size_t l
 	struct message message;
 	int r;
 
-	/* At 0 stands what parses and is faulty all the same; or, of a line that was too long, what was kept of it. */
+	/*
+	 * Offset 0: the line itself is a message that parses but is faulty; or it is the tail kept of a line that was
+	 * too long.
+	 */
 	if (head == len || (head == 0 && line_fault))
 		return false;
 	r = message_parse(parser, line + head, len - head, &message, &fault);
@@ -314,7 +321,7 @@ void session_receive(struct session *session, const char *bytes, size_t len)
 		ssize_t n = frame_feed(&session->frames, bytes, len);
 
 		if (n < 0) {
-			/* Out of memory: what is lost is said, and the stream is in step again at the next newline. */
+			/* Out of memory: the loss is reported, and the stream is in sync again at the next newline. */
 			frame_reset(&session->frames);
 			session_error(session, "transport", CODE_INTERNAL, "no_memory", NULL,
 				      "out of memory while reading a line");

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A connection to a peer that may send messages: the host on the port, or a client of the local socket. Bytes become
- * lines, lines become messages, and each message that the peer may send is handed on. A line that is not such a message
- * gets exactly one answer here. How lines reach the peer is the owner's business, behind `send`.
+ * lines, lines become messages, and each valid message is given to the handler. Any other line gets exactly one answer
+ * here. The owner of the session writes lines to the peer, by `send`.
  *
  *	bytes ─► frame ─► line ─► parse ─► envelope opened ─► handler->message
  *	              └► refused: one `response` or `error`
@@ -33,113 +33,118 @@ struct session;
 
 enum session_kind {
 	SESSION_PORT,  /* the host */
-	SESSION_LOCAL, /* a process of this guest: sees, never changes anything */
+	SESSION_LOCAL, /* a process of this guest: may observe, never change anything */
 };
 
-/* What is done with what peers say; each function is called with the session it concerns. */
+/* The callbacks of all sessions; each gets the session it concerns. */
 struct peer_handler {
-	/* A message of the peer, which is taken over. */
+	/* The peer has sent a message; takes over its contents. */
 	void (*message)(void *data, struct session *session, struct message *message);
 	/*
-	 * What the peer asked for before this time of CLOCK_MONOTONIC is wanted by nobody any more; UINT64_MAX: the
-	 * peer is gone, or has been replaced.
+	 * The peer that sent the requests before this time of CLOCK_MONOTONIC is gone: they are to be dropped.
+	 * UINT64_MAX: all of them, as the peer is gone or has been replaced.
 	 */
 	void (*gone)(void *data, struct session *session, uint64_t before_ns);
-	/* Its output has moved on: what waits for room goes on. */
+	/* Output of the session has been written: producers that wait for room go on. */
 	void (*drained)(void *data, struct session *session);
 };
 
-/* What the sessions of an agent share. */
+/* The parts that all sessions of an agent share. */
 struct peers {
 	struct loop *loop;
 	const struct config *config;
-	const struct secret *secret; /* of signed messages */
+	const struct secret *secret; /* the key of signed messages */
 	struct json_writer *writer;  /* for one line at a time, used and emptied within one function */
 	const struct peer_handler *handler;
 	void *data; /* of the handler */
-	/* A nonce could not be written down (-errno), or could be again (0): the message is taken all the same. */
+	/* Writing nonces has begun to fail (-errno) or works again (0). The message is taken in either case. */
 	void (*nonces_changed)(void *data, int error);
 
 	struct message_parser parser;
 	struct envelope_guard guard; /* the replay window of signed messages */
 	struct nonces nonces;
-	struct report_topic refused; /* lines */
+	struct report_topic refused; /* rate limit of the log about refused lines */
 };
 
 struct session {
 	struct peers *peers;
 	enum session_kind kind;
 	char name[48]; /* for log and audit: "host", "uid 1000" */
-	uid_t uid;     /* of a local client */
-	bool present;  /* of the port: a host is there, and may be sent lines */
+	uid_t uid;     /* of a local client only */
+	bool present;  /* of the port only: a host is connected, and lines may be sent to it */
 	int (*send)(struct session *session, struct line *line); /* takes its own reference; 0 or -errno */
 
-	/* Bytes that wait to be sent, and from how many on the peer counts as slow. */
+	/* Returns the bytes that wait to be sent; from backlog_max on the session counts as crowded. */
 	size_t (*backlog)(const struct session *session);
 	size_t backlog_max;
 
 	struct frame_reader frames;
 	struct deadline half_line;	  /* set while part of a line has arrived and the rest has not */
-	uint64_t heard_ns[MESSAGE_TYPES]; /* when a message of each type came last; 0: never */
-	struct subscriber subscriber;	  /* what it has subscribed to */
-	struct past *past;		  /* what it is given of the past; history.c owns it. NULL: nothing */
-	uint64_t first_seq;		  /* of the samples offered in this session; 0: none yet */
-	struct session *asked_next;	  /* of those that wait for a sample, see asked.h */
-	uint64_t lines_in, bad_lines, half_lines, answers_lost; /* half_lines: thrown away before a whole message */
+	uint64_t heard_ns[MESSAGE_TYPES]; /* time of the last message of each type, CLOCK_MONOTONIC; 0: never */
+	struct subscriber subscriber;	  /* its subscriptions */
+	struct past *past;		  /* its histories; owned by history.c; NULL: none */
+	uint64_t first_seq;		  /* seq of the first sample sent in this session; 0: none yet */
+	struct session *asked_next;	  /* next session that waits for a sample, see asked.h */
+	uint64_t lines_in, bad_lines, half_lines, answers_lost; /* half_lines: discarded */
 };
 
 /* How long a half line may wait for its rest. */
 #define SESSION_HALF_LINE_NS (30 * NS_PER_S)
-/* Longest line taken from a local client, unless port.max_line_bytes is less: nobody there has more to say. */
+/* Longest line accepted from a local client, unless port.max_line_bytes is less. */
 #define SESSION_LOCAL_LINE_BYTES (64u << 10)
 
 /*
- * Of zeroed memory in which loop, config, secret, writer and the handler have been set; reads the nonces that an
- * earlier run of the agent left. `seed`: unpredictable, for the hash tables of the parser.
+ * Initialises the rest of zeroed memory in which loop, config, secret, writer and the handler have been set; restores
+ * the nonces of an earlier agent process. `seed`: unpredictable, for the hash tables of the parser.
  */
 void peers_init(struct peers *peers, uint32_t seed);
 
-/* A clean end: the nonces are left to the next run. Accepts zeroed memory. */
+/* A clean end: stores the nonces for the next agent process. Accepts zeroed memory. */
 void peers_done(struct peers *peers);
 
-/* Does the host have to sign its messages? */
+/* True if the host has to sign its messages. */
 bool peers_demand_signature(const struct peers *peers);
 
 void session_init(struct session *session, struct peers *peers, enum session_kind kind,
 		  int (*send)(struct session *session, struct line *line));
 
-/* The peer is gone, and the session with it: its memory may go afterwards. Accepts zeroed memory. */
+/*
+ * Ends the session of a peer that is gone; the caller may free the session's memory afterwards. Accepts zeroed memory.
+ */
 void session_done(struct session *session);
 
-/* The peer is gone or has been replaced: the half line and the claim to answers go, the session stays. */
+/* The peer is gone or has been replaced: drops the half line and its requests; the session can be used again. */
 void session_reset(struct session *session);
 
 /*
- * The same for what it asked before this time of CLOCK_MONOTONIC (0: nothing): what came later may be the next peer's
- * already, and so may the half line.
+ * The same for requests before this time of CLOCK_MONOTONIC (0: none). Later requests, and the half line, may already
+ * be the next peer's, and stay.
  */
 void session_border(struct session *session, uint64_t gone_ns);
 
-/* Bytes from the peer, in order. */
+/* Takes bytes from the peer, in order. */
 void session_receive(struct session *session, const char *bytes, size_t len);
 
 /*
- * The one answer to a message that cannot be taken: a `response` when its id is known, else an `error`. `command_type`
- * is what it asked for, as far as that could be told (or NULL): the host requires a text.
+ * Sends the one answer to a message that is refused: a `response` when its id is known, else an `error`. `command_type`
+ * is the action requested, as far as it is known (or NULL): the host requires a text.
  */
 void session_refuse(struct session *session, const struct message_fault *fault, const char *command_type);
 
-/* An `error` of this component of ours; `reason` and `id` may be NULL. */
+/* Sends an `error` of this component of the agent; `reason` and `id` may be NULL. */
 void session_error(struct session *session, const char *component, enum error_code code, const char *reason,
 		   const char *id, const char *text);
 
-/* Its output has moved on. */
+/* To be called by the owner when output of the session has been written. */
 void session_drained(struct session *session);
 
-/* Is so much waiting to be sent already that what may be left out should be? */
+/* True if so much output waits (back-pressure) that optional lines should be left out. */
 bool session_crowded(const struct session *session);
 
-/* Sends what stands in the writer of its peers, as a line of `class`; one that does not go is counted as lost. */
+/*
+ * Sends the contents of the writer (of struct peers) as a line of `class`; a line that cannot be sent is counted in
+ * answers_lost.
+ */
 void session_answer(struct session *session, enum line_class class);
 
 #endif

@@ -9,7 +9,7 @@
 #include "agent/peer/session.h"
 #include "transport/addition.h"
 
-/* A session with this much unsent output is not handed more: what it misses stays in the ring, not in its queue. */
+/* A session with this much unsent output is not handed further lines: they stay in the ring, not in its queue. */
 #define BACKLOG_MAX (64u << 10)
 
 static struct session *session_of(struct subscriber *subscriber)

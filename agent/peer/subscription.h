@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Sessions as subscribers: lines that are published reach a peer when its output has room for them. */
+/* Sessions as subscribers: published lines are sent to a peer when its output has room for them. */
 #ifndef AGENT_PEER_SUBSCRIPTION_H
 #define AGENT_PEER_SUBSCRIPTION_H
 
@@ -12,8 +12,9 @@
 struct session;
 
 /*
- * Adds topics (bits of enum publish_topic) to what the peer reads; a host gets every event unasked. `interval_ns`: the
- * least distance of samples, taken when "metrics" is among the topics. `latest`: the last sample, or NULL.
+ * Subscribes the peer to topics (bits of enum publish_topic); "events" is ignored for a host, which gets every event
+ * anyway. `interval_ns`: the least time between two samples, used if "metrics" is among the topics. `latest`: the last
+ * sample, or NULL.
  */
 void subscription_add(struct session *session, struct publisher *publisher, unsigned topics, uint64_t interval_ns,
 		      const struct line *latest);

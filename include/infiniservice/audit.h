@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Where the agent's record of commands is found: the names that the agent writes to and infinictl reads from. */
+/* The names of the audit: files and message id that the agent writes and infinictl reads. */
 #ifndef INFINISERVICE_AUDIT_H
 #define INFINISERVICE_AUDIT_H
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Of a build with --coverage; else there is none. */
+/* Defined in a build with --coverage; else NULL. */
 extern void __gcov_dump(void) __attribute__((weak)); /* NOLINT(bugprone-reserved-identifier) */
 
 static inline __attribute__((noreturn)) void child_end(int status)

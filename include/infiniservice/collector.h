@@ -6,10 +6,10 @@
  *	           │
  *	           └─ wake_fd readable ─► wake ─► an extra collect soon
  *
- * collect reads and parses into the collector's own state, relative to the directory fds of the context, in slices
- * where there may be much of it, and never blocks: what may hang (statvfs of a network mount, a command line, a scan of
- * all fds) is asked of the prober, whose answers arrive through `probed`, before emit or, when late, before the next
- * one. emit only writes what the state holds; it may be called more than once for one collect.
+ * collect reads and parses into the collector's own state, relative to the directory fds of the context, in slices if
+ * there may be much to read, and never blocks: calls that may hang (statvfs of a network mount, a command line, a scan
+ * of all fds) are made by the prober; its answers arrive through `probed`, before emit or, when late, before the next
+ * emit. emit only writes the state; it may be called more than once for one collect.
  */
 #ifndef INFINISERVICE_COLLECTOR_H
 #define INFINISERVICE_COLLECTOR_H
@@ -26,7 +26,7 @@ enum probe_kind {
 	PROBE_STATVFS, /* key: device number; arg: path. data: struct probe_statvfs */
 	PROBE_PROCESS, /* key: (pid, start time) packed by the asker; arg: "PID". data: struct probe_process */
 	PROBE_SOCKETS, /* arg: `count` u64 inodes. data: array of struct probe_socket found in /proc/PID/fd */
-	PROBE_USER,    /* key: uid; arg: it as u32. data: its name, without a NUL; -ENOENT: nobody has it */
+	PROBE_USER,    /* key: uid; arg: it as u32. data: its name, without a NUL; -ENOENT: no such user */
 	PROBE_NET,     /* key: IPPROTO_TCP or IPPROTO_UDP; arg: it as u8. data: see collectors/procnet.h */
 	PROBE_RTC,     /* data: struct probe_rtc. Not the business of collectors */
 	PROBE_KINDS,
@@ -110,9 +110,9 @@ struct collect_ctx {
 struct collector {
 	const char *name; /* the key in [collectors] */
 	/*
-	 * The object of `data` whose keys emit writes, by dots: "system.cpu", "system", or "" for data itself. Two
-	 * collectors may share one (disk and filesystem both write into "system.disk"); they stand together in the
-	 * table.
+	 * The object below `data` into which emit writes its keys, as a dotted path: "system.cpu", "system", or "" for
+	 * data itself. Two collectors may share an object (disk and filesystem both write into "system.disk"); they
+	 * stand together in the table.
 	 */
 	const char *path;
 	bool required; /* the host stores no sample without this part */
@@ -122,7 +122,7 @@ struct collector {
 	/* Accepts NULL and half-built state. */
 	void (*close)(void *state);
 	/*
-	 * 0, or -errno: nothing usable was read (-EBADMSG: the kernel's text made no sense). State keeps its last
+	 * 0, or -errno: nothing usable was read (-EBADMSG: the kernel's text was invalid). State keeps its last
 	 * values. COLLECT_MORE: it is called again, with the same ctx, before anything else of this collector but
 	 * `probed`, emit and its accessors.
 	 */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An error with words, for what a human or a host has to read: -EINVAL cannot say which line of which file.
- * It is filled where the facts are known and given context on the way up. Plain failures stay 0 or -errno.
+ * An error with a text for people and hosts: -EINVAL cannot say which line of which file.
+ * The error is filled where the facts are known and given context on the way up. Plain failures stay 0 or -errno.
  */
 #ifndef INFINISERVICE_ERR_H
 #define INFINISERVICE_ERR_H

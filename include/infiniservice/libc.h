@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What glibc 2.31, the oldest one that the portable program is for, lacks of what newer ones have: under their names.
- * LIBC_OLD makes them on a newer one, too: for tests, which give them other names before.
+ * Replacements for functions that glibc 2.31, the oldest version supported by the portable program, lacks, under their
+ * names in newer versions. LIBC_OLD defines them with a newer glibc, too: for tests, which rename them before.
  */
 #ifndef INFINISERVICE_LIBC_H
 #define INFINISERVICE_LIBC_H
@@ -21,8 +21,7 @@
 #endif
 
 #if defined(LIBC_OLD) || !__GLIBC_PREREQ(2, 34)
-/* The wrapper says ENOSYS on kernels before 5.9, as those of Ubuntu 20.04 are: what is open is closed one by one there.
- */
+/* Kernels before 5.9, as those of Ubuntu 20.04, return ENOSYS: there the open fds are closed one by one. */
 static inline int close_range(unsigned first, unsigned last, int flags)
 {
 	struct rlimit limit;

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What goes first when a peer cannot take everything, and what may be dropped for it. */
+/* The class of a line: its priority when a peer cannot take all lines, and whether it may be dropped. */
 enum line_class {
 	LINE_REPLY,  /* handshake, response, keep_alive, error: never dropped while the session lives, sent first */
 	LINE_BULK,   /* output, metrics_batch and the response that ends them: likewise, in order, but no other answer

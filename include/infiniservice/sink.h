@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where values go: collectors and actions describe JSON through these functions and never see its text. The one
+ * The destination of values: collectors and actions write JSON through these functions and never see its text. The one
  * implementation is transport/json_write.c: bounded, ASCII only, finite numbers, no allocation.
  *
  * Rules for callers: `key` is NULL inside an array and a plain ASCII literal inside an object. Errors are sticky:
- * write on, and let whoever owns the sink look at it once. A value that is unknown is `sink_null`, never a 0.
+ * write on, and the owner of the sink checks it once. A value that is unknown is `sink_null`, never a 0.
  * For lists that must be cut to fit, take a mark before each item and rewind to it when the sink is full:
  *
  *	struct sink_mark mark = sink_mark(out);

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The owner group of the nearest thing on the path that can be seen is the group to join, unless it is root's.
- */
+/* The group to join is that of the nearest visible file or directory on the path, unless it is root's. */
 #include "tools/infinictl/access.h"
 
 #include <grp.h>

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * "Permission denied" is no help: which group to join is.
- */
+/* A hint beside "Permission denied": the group to join. */
 #ifndef TOOLS_INFINICTL_ACCESS_H
 #define TOOLS_INFINICTL_ACCESS_H
 
-/* Says on standard error how to get at `path`, whose group, if it can be seen, is the one that may. */
+/*
+ * Prints on standard error how to get access to `path`: by joining its group, or `fallback_group` if that cannot be
+ * read.
+ */
 void access_hint(const char *path, const char *fallback_group);
 
 #endif

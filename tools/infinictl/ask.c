@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * A question to the running agent over its local socket, and the command line that status and ps share.
- */
+/* A question to the running agent over its local socket, and the command line that status and ps share. */
 #include "tools/infinictl/ask.h"
 
 #include <errno.h>
@@ -26,10 +24,10 @@
 #include "tools/infinictl/text.h"
 
 #define ANSWER_MS 5000
-/* Of everything the agent says before it answers, and of one line. */
+/* Limits, in bytes: of all messages before the answer, and of one line. */
 #define ANSWER_BYTES_MAX (8u << 20)
 
-/* The socket lies in a directory that the agent's uid can write: it is found first, then reached by its descriptor. */
+/* The socket is in a directory that the agent's uid can write: it is checked first, then reached by its descriptor. */
 static int socket_connect(const char *path, struct err *err)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -185,7 +183,7 @@ int ask_main(int argc, char **argv, const char *help, int (*print)(struct json_o
 		return cli_usage("%s takes no \"%.50s\"", argv[0], argv[optind]);
 	if (config_init(&config))
 		return cli_fail("out of memory");
-	config_load(&config, NULL, NULL, NULL, NULL); /* as far as it may be read; the defaults do otherwise */
+	config_load(&config, NULL, NULL, NULL, NULL); /* as far as it may be read; else the defaults stay */
 	rc = run(path ? path : config.socket.path, &config, json, print);
 	config_free(&config);
 	return rc;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * infinictl audit: what hosts asked of this guest. The records lie in the journal, and where no journal took them in
- * the agent's own file; both are read, put in the order of time, and the last of them printed.
+ * infinictl audit: the audit records of commands. They are in the journal or, without one, in the agent's own file;
+ * both are read, sorted by time, and the last records printed.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -28,7 +28,7 @@
 #define LINES_MAX      100000
 #define LINE_BYTES_MAX 65536
 
-/* Entries of the journal that are looked through for the records wanted. */
+/* Most entries of the journal that are searched for wanted records. */
 #define JOURNAL_ENTRIES_MAX 1000000
 
 static const char help[] =
@@ -58,11 +58,11 @@ struct wanted {
 
 struct entry {
 	int64_t wall_ms;
-	uint64_t order; /* of reading, for records of the same time */
+	uint64_t order; /* order of reading, for records of the same time */
 	struct json_object *record;
 };
 
-/* The newest `lines` of what was added, as a ring. */
+/* The newest `lines` of the records added, as a ring. */
 struct records {
 	const struct wanted *wanted;
 	struct entry *entries;
@@ -96,7 +96,9 @@ static bool has_failed(struct json_object *record)
 	return is_false(text_member(record, "success", NULL)) || !strcmp(text_string(record, "phase"), "refused");
 }
 
-/* What `infinictl status` and `ps` ask; a host is never one of them, whatever it calls its commands. */
+/*
+ * True for the Status command of `infinictl status` and `ps`. A command of a host never counts, even with such an id.
+ */
 static bool is_own_look(struct json_object *record)
 {
 	return !strcmp(text_string(record, "action"), "Status") &&
@@ -126,7 +128,7 @@ static bool is_wanted(const struct wanted *wanted, int64_t wall_ms, struct json_
 	return wanted->all || wanted->id || !is_own_look(record);
 }
 
-/* Takes over the record. True if it is one that is wanted. */
+/* Takes over the record. True if the record is wanted. */
 static bool add(struct records *records, int64_t wall_ms, struct json_object *record)
 {
 	size_t limit = 2 * records->wanted->lines;
@@ -183,7 +185,7 @@ static int read_file(struct records *records, const char *dir, int dir_fd, const
 	return 0;
 }
 
-/* One that cannot be read keeps nothing of the other back. */
+/* Reads both files; a file that cannot be read does not stop the other. */
 static int read_files(struct records *records, const char *dir, struct err *err)
 {
 	_cleanup_(closep) int dir_fd = guarded_open_dir(dir, err);
@@ -265,8 +267,8 @@ static void match_uid(sd_journal *journal, uid_t uid)
 }
 
 /*
- * Anybody may write entries with our fields; who did, the journal says itself (systemd.journal-fields(7), trusted
- * fields).
+ * Any process may write entries with these fields, so the writer is checked by the trusted fields of the journal
+ * (systemd.journal-fields(7)).
  */
 static void match_writers(sd_journal *journal)
 {
@@ -387,7 +389,7 @@ static int run(const struct wanted *wanted, const char *dir)
 	r = read_files(&records, dir, &err);
 	read_journal(&records);
 	print_all(wanted, &records);
-	/* Where the journal has them, an ordinary reader of the journal needs no right to the file. */
+	/* If the journal has the records, its readers need no access to the file. */
 	if (r == 0 || (r == -EACCES && records.count > 0))
 		return CLI_OK;
 	cli_fail("%s", err.text);

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The command line's first level: which subcommand, --help and --version.
- */
+/* The command line's first level: which subcommand, --help and --version. */
 #include "tools/infinictl/cli.h"
 
 #include <getopt.h>
@@ -88,7 +86,7 @@ int cli_wrong_option(int option, char *const argv[])
 	return CLI_USAGE;
 }
 
-/* What was printed has to have arrived: a full disk behind `>` is a failure. */
+/* The output must have been written: a full disk behind `>` is a failure. */
 static int finish(int status)
 {
 	if (fflush(stdout) == 0 && !ferror(stdout))
@@ -108,7 +106,7 @@ int infinictl_main(int argc, char **argv)
 			 { "audit", audit_main },
 			 { "config", config_main } };
 
-	opterr = 0; /* what getopt finds wrong is said by cli_wrong_option */
+	opterr = 0; /* cli_wrong_option prints the errors of getopt */
 	if (argc < 2)
 		return cli_usage("a subcommand is missing");
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help"))

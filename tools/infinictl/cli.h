@@ -31,7 +31,7 @@ __attribute__((format(printf, 1, 2))) int cli_fail(const char *format, ...);
 /* The same, with a pointer to --help; returns CLI_USAGE. */
 __attribute__((format(printf, 1, 2))) int cli_usage(const char *format, ...);
 
-/* The time that was typed behind --`option`; CLI_OK, or CLI_USAGE after saying what is wrong. */
+/* The time that was typed behind --`option`; CLI_OK, or CLI_USAGE after printing the error. */
 int cli_time_option(const char *option, const char *text, int64_t *ret_ms);
 
 /* CLI_OK, or CLI_FAILED after saying that nothing lies between the two. */
@@ -40,7 +40,7 @@ int cli_time_span(int64_t begin_ms, int64_t end_ms);
 /* Prints a help text; CLI_OK. */
 int cli_help(const char *words);
 
-/* Says what getopt_long(3) found wrong (opterr is 0, the short options begin with ':'); returns CLI_USAGE. */
+/* Prints the error of getopt_long(3) (opterr is 0, the short options begin with ':'); returns CLI_USAGE. */
 int cli_wrong_option(int option, char *const argv[]);
 
 #endif

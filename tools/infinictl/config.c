@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * infinictl config: the configuration as the agent would read it.
- */
+/* infinictl config: the configuration as the agent would read it. */
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -24,7 +22,7 @@ static const char help[] =
 	"one is\n"
 	"an error here; the agent itself passes over unknown names with a warning.\n";
 
-/* Printed by config/, which writes to a stream of its caller's. */
+/* config/ writes to a stream of its caller. */
 static int print_whole(const struct config *config, const struct config_origins *origins)
 {
 	_cleanup_(freep) char *text = NULL;
@@ -45,7 +43,7 @@ static int print_whole(const struct config *config, const struct config_origins 
 
 struct looking {
 	bool print;
-	unsigned errors; /* with which the agent would not start */
+	unsigned errors; /* errors that would keep the agent from starting */
 };
 
 static void tell(void *data, enum config_finding finding, const char *text)
@@ -57,7 +55,7 @@ static void tell(void *data, enum config_finding finding, const char *text)
 		 text);
 }
 
-/* What systemd gave us is no default either. */
+/* Values from systemd's environment are no defaults either. */
 static int note_environment(const struct config *config, struct config_origins *origins)
 {
 	static const struct {
@@ -75,7 +73,7 @@ static int note_environment(const struct config *config, struct config_origins *
 	return CLI_OK;
 }
 
-/* What is wrong with the contents is 2, a file that cannot be had 1. */
+/* Exit code: 2 for wrong contents, 1 for a file that cannot be read. */
 static int exit_of(int rc)
 {
 	return rc == 0 ? CLI_OK : rc == -EINVAL || rc == -EPERM || rc == -EFBIG ? CLI_USAGE : CLI_FAILED;

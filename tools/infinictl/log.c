@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * infinictl log: the metric log as a table, as chosen values, or as the lines themselves.
- */
+/* infinictl log: the metric log as a table, as chosen values, or as the lines themselves. */
 #include <errno.h>
 #include <getopt.h>
 #include <json-c/json.h>
@@ -26,7 +24,7 @@
 
 #define METRICS_MAX    16
 #define FOLLOW_WAIT_MS 1000
-/* A sample is in its file so long after its time. */
+/* Time after which a sample is certainly in its file. */
 #define WRITTEN_AFTER_MS 500
 
 static const char help[] =
@@ -78,7 +76,7 @@ static void print_value(struct json_object *value)
 	show(stdout, "%s", text ? text : "null");
 }
 
-/* Metrics that no sample had so far, each once. Their number. */
+/* Reports the metrics that no sample had so far, each once. Returns their number. */
 static unsigned tell_unknown(struct options *o)
 {
 	unsigned count = 0;
@@ -121,7 +119,7 @@ static void print_metrics(struct options *o, const struct reader_line *line, str
 			show(stdout, "-");
 	}
 	show(stdout, "\n");
-	if (o->follow) /* who follows is not told at the end */
+	if (o->follow) /* with --follow there is no end at which to report it */
 		tell_unknown(o);
 }
 
@@ -200,7 +198,7 @@ static int parse_options(int argc, char **argv, struct options *o)
 	return rc ? rc : cli_time_span(o->begin_ms, o->end_ms);
 }
 
-/* Where the agent logs, as far as the configuration may be read. */
+/* The log directory of the agent, as far as the configuration may be read. */
 static void find_dir(struct options *o)
 {
 	struct config config;
@@ -246,7 +244,7 @@ static int open_reader(struct options *o, int count, char **files, struct reader
 
 /* -------------------------------------------------------------------------------------------------------- run */
 
-/* Everything that came is shown; what was missing in it, or wrong with it, is told at the end. */
+/* All samples found are shown; missing or invalid ones are reported at the end. */
 static int report(struct options *o, const struct reader *reader, const char *where)
 {
 	struct reader_stats stats = reader_stats(reader);
@@ -274,7 +272,7 @@ static int report(struct options *o, const struct reader *reader, const char *wh
 	return CLI_FAILED;
 }
 
-/* Nothing more is to come: the end lies behind us, and what was measured before it has had the time to be written. */
+/* True when no further sample can match: the end is past, and samples before it have had the time to be written. */
 static bool is_over(const struct options *o)
 {
 	return o->end_ms != INT64_MAX && moment_now().wall_ms >= o->end_ms + WRITTEN_AFTER_MS;

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The path is taken apart once; each line then costs a few look-ups.
- */
+/* The path is taken apart once; each line then costs a few look-ups. */
 #include "tools/infinictl/metric.h"
 
 #include <ctype.h>
@@ -29,7 +27,10 @@ static long step_index(const char *name)
 	return *end ? -1 : index;
 }
 
-/* Takes one part; *at is moved behind it and *bracket tells what the next one is. Returns what is wrong, or NULL. */
+/*
+ * Takes one part; *at is moved behind it and *bracket tells the kind of the next part. Returns the error as text, or
+ * NULL.
+ */
 static const char *take_step(char **at, bool *bracket, struct metric_step *step)
 {
 	char *end = *at + strcspn(*at, *bracket ? "]" : ".["), delimiter = *end;

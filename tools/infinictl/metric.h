@@ -29,7 +29,7 @@ struct metric {
 	struct metric_step steps[METRIC_STEPS_MAX];
 };
 
-/* 0 or -EINVAL with words. */
+/* Parses a path. 0, or -EINVAL with a text. */
 int metric_parse(const char *text, struct metric *ret, struct err *err);
 
 /*

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * infinictl status: asks the agent over its local socket. Without an agent it tells how old the last sample is.
- */
+/* infinictl status: asks the agent over its local socket. Without an agent it tells how old the last sample is. */
 #include <json-c/json.h>
 
 #include "tools/infinictl/ask.h"
@@ -60,7 +58,7 @@ static void print_nested(const char *name, struct json_object *value, unsigned d
 	}
 }
 
-/* Plain values first, then what has parts. */
+/* Plain values first, then objects and lists. */
 static void print_object(struct json_object *object, unsigned depth)
 {
 	if (!json_object_is_type(object, json_type_object) || depth > NESTING_MAX) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Every path of the sample gets a number of edits to what was typed, once as a whole and once by its last name alone
- * (people leave out what stands in front), and the three with the fewest are kept. Paths and sample are bounded.
+ * (people leave out the first parts), and the three paths with the fewest edits are chosen. Paths and sample are
+ * bounded.
  */
 #include "tools/infinictl/suggest.h"
 
@@ -94,7 +95,7 @@ static void look_below(struct search *s, struct json_object *value, const char *
 	s->path[len] = '\0';
 }
 
-/* Of a list its first item stands for all. */
+/* The first item of a list stands for all. */
 static void look(struct search *s, struct json_object *value, size_t len, unsigned depth)
 {
 	if (depth > DEPTH_MAX)

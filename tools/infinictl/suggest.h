@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A metric that is in no sample: the paths that are there and nearest to what was typed. */
+/* Suggestions for a metric that is in no sample: the existing paths most like the one typed. */
 #ifndef TOOLS_INFINICTL_SUGGEST_H
 #define TOOLS_INFINICTL_SUGGEST_H
 

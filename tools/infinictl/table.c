@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * What is missing in a sample is "-", never 0.
- */
+/* A value missing in a sample is shown as "-", never as 0. */
 #include "tools/infinictl/table.h"
 
 #include <json-c/json.h>
@@ -27,7 +25,7 @@ static const struct {
 	[RECEIVED] = { "rx/s", 8, 5 }, [SENT] = { "tx/s", 8, 6 },   [LOAD] = { "load", 6, 2 },
 };
 
-/* What a row takes with the columns up to this rank. */
+/* The width of a row with the columns up to this rank. */
 static unsigned width_up_to(unsigned rank)
 {
 	unsigned width = TIME_WIDTH;
@@ -141,7 +139,7 @@ static void print_traffic(struct table *t, int64_t wall_ms, struct json_object *
 	snprintf(t->boot_id, sizeof(t->boot_id), "%s", boot_id);
 }
 
-/* Where nothing was measured before this row: behind it, or above it where that would not fit. */
+/* Marks a row without a measurement before it: behind the row, or above it if there is no room. */
 static void print_gap(struct table *t, struct json_object *message, bool above)
 {
 	const char *gap = text_string(message, "gap");

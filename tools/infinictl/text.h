@@ -15,7 +15,7 @@ struct json_object;
 
 #define TEXT_TIME_SIZE 40
 
-/* Parses one object; NULL if it is none, or too deep or too rich to be worth the memory. The caller puts it. */
+/* Parses one object, owned by the caller; NULL if it is no object, too deep or has too many values. */
 struct json_object *text_parse(const char *line, size_t len);
 
 /* For _cleanup_. */

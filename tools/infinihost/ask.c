@@ -93,7 +93,7 @@ int ask(const struct host_options *options, struct json_object *message, double 
 
 	if (r < 0)
 		return r;
-	/* What waiting for the agent took is not the command's: it has its whole time from here. */
+	/* The command has its whole time from here, without the time spent waiting for the agent. */
 	deadline_ns = command_deadline((double)request_time_limit(timeout_s));
 	r = talk_send(talk, message, deadline_ns);
 	if (r >= 0)

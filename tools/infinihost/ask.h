@@ -9,15 +9,15 @@
 #include "tools/infinihost/talk.h"
 
 /*
- * Opens the conversation, sends `message` and waits for its answer, as long as the agent has for it
- * (request_time_limit). LINK_LINE with *ret (talk_message_done), or a negative errno after saying why; *ret_exit is
- * then the exit code. talk_close is allowed either way. An interrupt cancels the command in the guest (CancelCommand)
- * and says what became of it.
+ * Opens the session, sends `message` and waits for its answer, as long as the agent has for it
+ * (request_time_limit). LINK_LINE with *ret (talk_message_done), or a negative errno after printing why; *ret_exit is
+ * then the exit code. talk_close may be called in either case. An interrupt cancels the command in the guest
+ * (CancelCommand) and prints the result.
  */
 int ask(const struct host_options *options, struct json_object *message, double timeout_s, struct talk_message *ret,
 	struct talk *talk, int *ret_exit);
 
-/* Says a failed answer on stderr; the exit code for it. */
+/* Prints a failed answer on stderr; returns the exit code for it. */
 int ask_explain_failure(struct json_object *answer);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Each command is one short conversation: open, greet, send, wait. */
+/* Each command is one short session: open, handshake, send, wait. */
 #include "commands.h"
 
 #include <errno.h>
@@ -22,12 +22,12 @@
 #include "tools/show/show.h"
 
 #define DEFAULT_TIMEOUT_S 30.0
-/* The agent takes time limits up to a day, of which a little is its reserve. */
+/* The agent accepts time limits up to a day, a small part of which is its reserve. */
 #define TIMEOUT_MAX_S 86390.0
-/* An agent says who it is at once; then it may be silent between two samples, 30 s by default. */
+/* An agent sends its handshake at once; then it may be silent between two samples, 30 s by default. */
 #define SILENCE_FIRST_S 10.0
 #define SILENCE_S	90.0
-/* So long a pipe is given to bring its first byte. */
+/* Time in which a pipe has to bring its first byte. */
 #define INPUT_WAIT_MS 100
 
 static void json_putp(struct json_object **object)
@@ -119,7 +119,7 @@ static void watch_print(const struct host_options *options, const struct talk_me
 	fflush(stdout);
 }
 
-/* When to say that nothing comes, and how long nothing has come by then. */
+/* The time at which silence is reported, and its length by then. */
 struct silence {
 	uint64_t since_ns, say_ns;
 	double limit_s;
@@ -145,7 +145,10 @@ static void silence_say(struct silence *silence, const struct host_options *opti
 	silence->say_ns = command_deadline(silence->limit_s);
 }
 
-/* The next message, or an agent that came (0). -ETIMEDOUT only at the deadline: silence before it is said. */
+/*
+ * Waits for the next message, or for an agent to connect (0). -ETIMEDOUT only at the deadline: silence before it is
+ * reported.
+ */
 static int watch_next(struct talk *talk, const struct host_options *options, struct silence *silence,
 		      uint64_t deadline_ns, struct talk_message *ret)
 {
@@ -186,7 +189,7 @@ int command_watch(const struct host_options *options, int argc, char **argv)
 			silence_begin(&silence, SILENCE_S);
 			seen++;
 		}
-		if (r < 0) /* told to stop, or watched as long as asked: that is what a watch is for */
+		if (r < 0) /* stopped by a signal, or the requested time is over: success */
 			return r == -EINTR || (r == -ETIMEDOUT && count == 0) ? HOST_OK
 									      : talk_explain(options, r, "message");
 	}
@@ -221,7 +224,7 @@ static void print_streams(struct json_object *answer)
 	print_stream(stderr, summary_find(answer, "stderr"));
 }
 
-/* What is missing of the output; a status of its own if all else went well. */
+/* Reports missing output; it has a status of its own if all else went well. */
 static int tell_cut(struct json_object *answer, int status)
 {
 	if (!json_object_get_boolean(summary_find(answer, "truncated")))
@@ -302,7 +305,7 @@ static int exec_options_parse(int argc, char **argv, struct exec_options *out)
 	return optind < argc ? 0 : -EINVAL;
 }
 
-/* The exit code of a command that ended by itself, however it went; else whose fault it was. */
+/* The exit code of a program that exited by itself; else the code of infinihost for the kind of failure. */
 static int exec_status(struct json_object *answer)
 {
 	struct json_object *code = summary_find(answer, "exit_code");
@@ -315,7 +318,7 @@ static int exec_status(struct json_object *answer)
 	return succeeded(answer) ? HOST_OK : ask_explain_failure(answer);
 }
 
-/* True if somebody means to send something to the command: bytes in a pipe or socket, or the rest of a file. */
+/* True if stdin has input for the command: bytes in a pipe or socket, or the rest of a file. */
 static bool input_waits(int wait_ms)
 {
 	struct pollfd input = { .fd = STDIN_FILENO, .events = POLLIN };
@@ -370,7 +373,7 @@ int command_exec(const struct host_options *options, int argc, char **argv)
 
 /* --------------------------------------------------------------------------------------------------------- ping */
 
-/* Sends the request and waits for its keep_alive, or for what refuses it. LINK_LINE, or as talk_next. */
+/* Sends the request and waits for its keep_alive or its refusal. LINK_LINE, or as talk_next. */
 static int ping_once(struct talk *talk, uint64_t deadline_ns, struct talk_message *ret, bool *ret_refused)
 {
 	const int64_t number = (int64_t)getpid();

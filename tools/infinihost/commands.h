@@ -14,12 +14,12 @@ int command_raw(const struct host_options *options, int argc, char **argv);
 int command_actions(const struct host_options *options, int argc, char **argv);
 int command_ping(const struct host_options *options, int argc, char **argv);
 
-/* Says on stderr how the command is used; HOST_USAGE. */
+/* Prints the usage of the command on stderr. Returns HOST_USAGE. */
 int command_usage(const char *text);
 
 /*
- * Opens and greets. A negative errno after saying why; *ret_exit is then the exit code. talk_close is allowed either
- * way.
+ * Opens the port and waits for the session to start. 0, or -errno after printing why; *ret_exit is then the exit code.
+ * talk_close may be called in either case.
  */
 int talk_begin(struct talk *talk, const struct host_options *options, uint64_t deadline_ns, int *ret_exit);
 

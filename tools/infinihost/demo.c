@@ -120,7 +120,7 @@ _Noreturn static void become_agent(const struct demo *demo, const char *const *a
 
 	setpgid(0, 0);
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
-	if (getppid() != host) /* it died before the line above */
+	if (getppid() != host) /* the host died before the line above */
 		_exit(127);
 	dup2(null, STDIN_FILENO);
 	dup2(null, STDOUT_FILENO);
@@ -182,7 +182,7 @@ static int demo_stop(struct demo *demo)
 	return -ECHILD;
 }
 
-/* What the agent said about itself. */
+/* Shows the agent's messages about itself. */
 static void show_agent_messages(const struct demo *demo)
 {
 	_cleanup_(fclosep) FILE *file = fopen(demo->stderr_path, "re");
@@ -219,7 +219,7 @@ static int await_agent(struct demo *demo, struct talk *talk)
 	return r < 0 ? r : talk_greet(talk, deadline_ns);
 }
 
-/* Shows messages until the time is over or a signal comes: 0 then, else what went wrong. */
+/* Shows messages until the time is over or a signal comes: then 0, else -errno. */
 static int converse(struct demo *demo, struct talk *talk, const struct host_options *options, uint64_t deadline_ns)
 {
 	bool asked = false;

@@ -93,7 +93,7 @@ static int take_option(int option, char **argv, struct host_options *out)
 	}
 }
 
-/* What was printed has to have arrived: a full disk behind `>` is a failure. */
+/* The output must have been written: a full disk behind `>` is a failure. */
 static int finish(int status)
 {
 	if (fflush(stdout) == 0 && !ferror(stdout))
@@ -107,7 +107,7 @@ int host_main(int argc, char **argv)
 	struct host_options options = { .timeout_s = -1 };
 	int option, status;
 
-	opterr = 0; /* what getopt finds wrong goes the way of all words, tools/show/show.h */
+	opterr = 0; /* errors of getopt are printed by tools/show/show.h */
 	while ((option = getopt_long(argc, argv, "+:c:l:s:t:jhV", long_options, NULL)) != -1) {
 		status = take_option(option, argv, &options);
 		if (status >= 0)

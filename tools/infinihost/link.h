@@ -2,7 +2,7 @@
 /*
  * The host's end of one agent's port: a stream socket, connected to (QEMU's chardev is a server) or listened on (an
  * agent started with `unix:PATH`), read line by line within a bound. The guest is not trusted: a line longer than
- * LINK_LINE_MAX is skipped up to its newline and counted, whatever the guest does.
+ * LINK_LINE_MAX is always skipped up to its newline and counted.
  */
 #ifndef INFINIHOST_LINK_H
 #define INFINIHOST_LINK_H
@@ -15,7 +15,7 @@
 
 #include "transport/socket_path.h"
 
-/* What a host of this protocol drops; an agent stays far below. */
+/* A host of this protocol drops longer lines; an agent stays far below. */
 #define LINK_LINE_MAX (4U << 20)
 
 struct link {
@@ -41,12 +41,12 @@ enum link_event {
 void link_catch_signals(void);
 /* True once such a signal came. */
 bool link_interrupted(void);
-/* Forgets it, so that waiting goes on until the next one. */
+/* Forgets the signal, so that waiting goes on until the next one. */
 void link_go_on(void);
 /* For a child that is to be executed: the signals as they were before. */
 void link_restore_signals(void);
 
-/* Both return 0 or -errno with words in `e`; after a failure link_close is allowed, not needed. */
+/* Both return 0, or -errno with a text in `e`; after a failure link_close is allowed, not needed. */
 int link_connect(struct link *link, const char *path, struct err *e);
 int link_listen(struct link *link, const char *path, struct err *e);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `raw`: lines as given to the agent, lines as they come from it. It ends when every line that asks for an answer has
- * got one (a response, an error or a keep_alive), or when the time for the last one is over.
+ * `raw`: sends lines to the agent as given, and shows its lines as they come. It ends when every line that asks for an
+ * answer has got one (a response, an error or a keep_alive), or when the time for the last one is over.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -39,7 +39,7 @@ static void talk_closep(struct talk *talk)
 	talk_close(talk);
 }
 
-/* Types that are taken without an answer of their own. */
+/* Message types that get no answer of their own. */
 static bool expects_answer(const char *line)
 {
 	static const char *const silent[] = { "Metrics", "keep_alive_response", "pending_scripts_response", "Ack" };

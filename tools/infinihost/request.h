@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The messages a host sends, made from words as a person types them. Objects belong to the caller; an int is 0, -EINVAL
- * for words that make no sense, or -ENOMEM.
+ * The messages that a host sends, made from the words of a command line. Objects belong to the caller; an int is 0,
+ * -EINVAL for invalid words, or -ENOMEM.
  */
 #ifndef INFINIHOST_REQUEST_H
 #define INFINIHOST_REQUEST_H

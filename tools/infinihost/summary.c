@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a person watching wants to see of each message. A guest may send anything: every member is looked up by path and
+ * One readable line per message. A guest may send anything: every member is looked up by path and
  * its type tested, and its text goes through tools/show/, because a process may be called ESC ] … (terminals obey
  * that).
  */

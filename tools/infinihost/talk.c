@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the guest sends is parsed only after its values were counted: json-c spends some 100 bytes on each, so that an
+ * A line of the guest is parsed only after its values were counted: json-c spends some 100 bytes on each, so that an
  * honest sample of 1000 processes (25,000 values) passes and a hostile line cannot take the host's memory.
  */
 #include "talk.h"
@@ -186,7 +186,7 @@ int talk_send(struct talk *talk, struct json_object *message, uint64_t deadline_
 	return text ? talk_send_text(talk, text, deadline_ns) : -ENOMEM;
 }
 
-/* Values and keys of a line, near enough: what opens or separates them, outside strings. */
+/* An estimate of the values and keys of a line: counts the characters that open or separate them, outside strings. */
 static size_t count_values(const char *line, size_t len)
 {
 	bool in_string = false;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A conversation with one agent over a link: opened as a host does it (a newline first, so that a half line left by an
- * earlier host ends there), messages signed when there is a secret, answers found by their id.
+ * A session with one agent over a link: started as a host does it (a newline first, to end a half line of an earlier
+ * host), messages signed if there is a secret, answers found by their id.
  */
 #ifndef INFINIHOST_TALK_H
 #define INFINIHOST_TALK_H
@@ -50,8 +50,8 @@ struct talk_message {
 };
 
 /*
- * Reads the secret and connects (or listens). 0 or -errno with words; *ret_exit is then the exit code: wrong use for
- * what was typed, the secret's file too, not connected for the socket.
+ * Reads the secret and connects (or listens). 0, or -errno with a text; *ret_exit is then the exit code: wrong usage
+ * for the options and the secret's file, not connected for the socket.
  */
 int talk_open(struct talk *talk, const struct host_options *options, int *ret_exit, struct err *e);
 
@@ -66,19 +66,20 @@ int talk_send(struct talk *talk, struct json_object *message, uint64_t deadline_
 int talk_send_text(struct talk *talk, const char *text, uint64_t deadline_ns);
 
 /*
- * The next message that is a JSON object with a type; anything else from the guest is said on stderr and left out.
+ * The next message that is a JSON object with a type; any other line of the guest is reported on stderr and skipped.
  * LINK_LINE, LINK_OTHER or as link_next. The caller calls talk_message_done after LINK_LINE.
  */
 int talk_next(struct talk *talk, int other_fd, uint64_t deadline_ns, struct talk_message *ret);
 void talk_message_done(struct talk_message *message);
 
 /*
- * True if `message` is an error that refuses what we sent last: it names `id`, or an envelope (whose id may be unread).
+ * True if `message` is an error that refuses the last message sent: it names `id`, or an envelope (then the id may be
+ * missing).
  */
 bool talk_refused(const struct talk *talk, struct json_object *message, const char *id);
 
 /*
- * Waits for what answers `id`: its response, an error that names it, or a refusal of the envelope, which carries no id.
+ * Waits for the answer to `id`: its response, an error that names it, or a refusal of the envelope, which has no id.
  * LINK_LINE, -ETIMEDOUT, -ENOTCONN or -EINTR.
  */
 int talk_answer(struct talk *talk, const char *id, uint64_t deadline_ns, struct talk_message *ret);
@@ -87,7 +88,7 @@ int talk_answer(struct talk *talk, const char *id, uint64_t deadline_ns, struct 
 #define TALK_ID_SIZE 17
 void talk_id(char out[TALK_ID_SIZE]);
 
-/* Says on stderr what ended a wait and returns the exit code for it. */
+/* Prints on stderr why a wait ended and returns the exit code for it. */
 int talk_explain(const struct host_options *options, int error, const char *waited_for);
 
 void talk_close(struct talk *talk);

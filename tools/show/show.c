@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The one way to a terminal; see show.h. */
+/* The only output to a terminal; see show.h. */
 #include "tools/show/show.h"
 
 #include <getopt.h>
@@ -14,7 +14,7 @@
 
 #include "transport/printable.h"
 
-/* What stands for a character that may not be shown. */
+/* The replacement of a character that may not be shown. */
 enum manner {
 	MANNER_LINE,  /* '?' */
 	MANNER_LINES, /* '?', but newlines and tabs are shown */

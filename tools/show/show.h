@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * All that infinictl and infinihost write goes through here, whoever made the text: a guest, a host, a file or the
- * person who typed. What printable.h refuses never reaches a terminal. No other file of the two writes to a stream
- * (tests/integration/test_terminal.py looks at their objects).
+ * All output of infinictl and infinihost goes through here, no matter whether the text comes from a guest, a host, a
+ * file or the command line. Characters that printable.h refuses never reach a terminal. No other file of the two writes
+ * to a stream (tests/integration/test_terminal.py looks at their objects).
  */
 #ifndef TOOLS_SHOW_SHOW_H
 #define TOOLS_SHOW_SHOW_H
@@ -23,14 +23,14 @@ void show_cut(FILE *out, const char *text, size_t max);
 void show_words(FILE *out, const char *words);
 
 /*
- * What a program wrote, in lines. Into anything but a terminal the bytes go as they are; on a terminal newlines and
+ * The output of a program, in lines. To a file or pipe the bytes go as they are; on a terminal newlines and
  * tabs stay and the rest is as with show_text.
  */
 void show_stream(FILE *out, const char *text, size_t len);
 
 /*
- * JSON of our own making (json-c's): what may not be shown is escaped inside its strings, wherever it goes, so that it
- * stays the same JSON.
+ * JSON made here (by json-c): characters that may not be shown are escaped inside its strings, also in files and pipes,
+ * so that it stays the same JSON.
  */
 void show_json(FILE *out, const char *json);
 
@@ -44,7 +44,7 @@ unsigned show_width(FILE *out);
 int show_on_terminal(FILE *out);
 
 /*
- * Says on standard error what getopt_long(3) found wrong, in place of its own words (opterr is 0 then, and the short
+ * Prints the error of getopt_long(3) on standard error, in place of its own message (opterr is 0 then, and the short
  * options begin with ':', behind a '+' if there is one). `option` is what it returned, `program` the name in front.
  */
 void show_wrong_option(const char *program, int option, char *const argv[]);
