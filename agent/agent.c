@@ -245,9 +245,12 @@ void agent_done(struct agent *agent)
 	agent->sampler = sampler_free(agent->sampler);
 	power_done(&agent->actions.power);
 	legacy_runs_done(&agent->actions.detached);
-	agent->bus = bus_free(agent->bus);
+	commands_abandon(&agent->commands);
 	agent->privileged = exec_free(agent->privileged);
 	agent->exec = exec_free(agent->exec);
+	while (agent->commands.first)
+		commands_drain(&agent->commands);
+	agent->bus = bus_free(agent->bus);
 	agent->prober = prober_free(agent->prober);
 	agent->logger = logger_free(agent->logger);
 	agent->port = port_free(agent->port);

@@ -45,11 +45,14 @@ static struct action_env *env_of(const struct session *session)
 /* Ends the reading and sending of a history and frees its place. */
 static void history_close(struct history *history)
 {
-	struct history **at = &history->session->past->first;
-	struct action_env *env = env_of(history->session);
+	struct action_env *env;
+	struct history **at;
 
+	/* Of a closed history the session may be gone. */
 	if (!history->reader)
 		return;
+	env = env_of(history->session);
+	at = &history->session->past->first;
 	while (*at != history)
 		at = &(*at)->next;
 	*at = history->next;

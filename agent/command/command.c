@@ -532,3 +532,10 @@ void commands_kill(struct commands *commands)
 	while ((command = find_async(commands)))
 		kill_command(command);
 }
+
+void commands_abandon(struct commands *commands)
+{
+	commands->closed = true;
+	for (struct command *command = commands->first; command; command = command->next)
+		command_leave(command);
+}

@@ -249,6 +249,12 @@ void commands_kill(struct commands *commands);
 void commands_probed(struct commands *commands);
 
 /*
+ * At the very end: the commands that are left are not answered any more, whatever comes of their work; the next run of
+ * the agent answers them. commands_drain frees them, once nothing can call back about them. Accepts zeroed memory.
+ */
+void commands_abandon(struct commands *commands);
+
+/*
  * True when no command is left to be answered, except those with a detached run, which the next agent process answers.
  */
 bool commands_idle(const struct commands *commands);

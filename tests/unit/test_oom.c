@@ -248,7 +248,8 @@ static int serve_executor(int fd, void *data)
 static int fork_executor(struct agent *agent)
 {
 	exec_free(agent->exec);
-	agent->exec = exec_new(agent->loop.ev, &(struct exec_config){ .child = serve_executor });
+	agent->exec = agent->actions.runner =
+		exec_new(agent->loop.ev, &(struct exec_config){ .child = serve_executor });
 	return agent->exec ? 0 : -ENOMEM;
 }
 
