@@ -31,8 +31,8 @@
 #define AUDIT_REFUSALS_PER_S 20
 /* Bytes of pending records. */
 #define AUDIT_KEPT_BYTES     (1u << 20)
-#define AUDIT_KEPT_RETRY_S   0.1
-#define AUDIT_COUNT_S	     1.0
+#define AUDIT_KEPT_RETRY_NS  (100 * NS_PER_MS)
+#define AUDIT_COUNT_NS	     NS_PER_S
 #define AUDIT_JOURNAL_SOCKET "/run/systemd/journal/socket"
 
 /* Kinds of sources; the records of one take no room of another. */

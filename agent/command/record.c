@@ -47,9 +47,9 @@ static const char *describe(const struct message *message, char *out, size_t siz
 static void watch_audit(struct record *record)
 {
 	if (record->audit->kept)
-		deadline_after(&record->audit_again, AUDIT_KEPT_RETRY_S * NS_PER_S);
+		deadline_after(&record->audit_again, AUDIT_KEPT_RETRY_NS);
 	else if (audit_owes_count(record->audit))
-		deadline_after(&record->audit_again, AUDIT_COUNT_S * NS_PER_S);
+		deadline_after(&record->audit_again, AUDIT_COUNT_NS);
 }
 
 static void on_audit_again(void *data)
