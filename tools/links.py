@@ -6,14 +6,16 @@
 
 TABLE has a line a library: its name, its folder, and the libraries that it may use. Each is linked whole (`ld -r`), and of what is
 then undefined only what those libraries define, or none of ours, is allowed. The same holds for the headers that its sources
-include. Two libraries that use each other, whatever lies between, are a finding; so is one in the table that is not used, and a
-name that two libraries define.
+include. Two libraries that use each other, whatever lies between, are a finding; so is one in the table that is not used, a name that
+two libraries define, and a circle of more than CIRCLE_MOST objects.
 """
 
 import collections
 import os
 import subprocess
 import sys
+
+CIRCLE_MOST = 5
 
 
 class Library:
@@ -110,9 +112,42 @@ def circles(libraries):
     return ["%s is below itself" % name for name in libraries if reaches(name, name, set())]
 
 
+def object_circles(libraries):
+    """Sets of objects that reach each other (strongly connected components, by Tarjan's algorithm)."""
+    owner, uses = {}, {}
+    for library in libraries.values():
+        for member, symbol in symbols(library.archive, "-g", "--defined-only"):
+            owner[symbol] = (library.folder, member)
+    for library in libraries.values():
+        for member, symbol in symbols(library.archive, "-u"):
+            if owner.get(symbol, (library.folder, member)) != (library.folder, member):
+                uses.setdefault((library.folder, member), set()).add(owner[symbol])
+    order, low, stack, circles_found = {}, {}, [], []
+
+    def visit(node):
+        order[node] = low[node] = len(order)
+        stack.append(node)
+        for other in uses.get(node, ()):
+            if other not in order:
+                visit(other)
+            if other in stack:
+                low[node] = min(low[node], low[other])
+        if low[node] == order[node]:
+            at = stack.index(node)
+            circles_found.append(stack[at:])
+            del stack[at:]
+
+    for node in uses:
+        if node not in order:
+            visit(node)
+    return ["a circle of %d objects: %s" % (len(circle), " ".join(sorted("/".join(node) for node in circle)))
+            for circle in circles_found if len(circle) > CIRCLE_MOST]
+
+
 def main(build, table):
     libraries = read_table(build, table)
     findings = circles(libraries) + list(link_findings(libraries, build)) + list(include_findings(libraries, build))
+    findings += object_circles(libraries)
     for library in libraries.values():
         findings += ["%s may use %s, and does not" % (library.name, name) for name in sorted(library.over - library.used)]
     print("\n".join(findings))
