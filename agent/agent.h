@@ -216,11 +216,6 @@ void messages_nonces_changed(void *data, int error);
 
 /* ---- the agent of a command */
 
-static inline struct agent *command_agent(const struct command *command)
-{
-	return command->commands->data;
-}
-
 /* ---- hostlink.c: the host's side of the port */
 
 extern const struct port_events hostlink_events;

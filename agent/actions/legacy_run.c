@@ -15,6 +15,7 @@
 #include "agent/actions/env.h"
 #include "agent/base/report.h"
 #include "agent/actions/bus_work.h"
+#include "agent/bus/unit_state.h"
 #include "agent/run/detached_files.h"
 #include "agent/run/exec.h"
 
@@ -33,12 +34,6 @@ struct legacy_run {
 	char path[512];
 	ev_timer timer;
 	struct bus_call *call;
-};
-
-struct unit_state {
-	char load[16], active[16], sub[24], result[24];
-	int32_t code, status;
-	uint64_t exit_us;
 };
 
 static void ask(struct legacy_run *run);
@@ -73,53 +68,6 @@ static void over(struct legacy_run *run, const struct end_record *record)
 	run_free(run);
 }
 
-static int text_read(sd_bus_message *message, char *out, size_t size)
-{
-	const char *text;
-	int r = sd_bus_message_read(message, "v", "s", &text);
-
-	if (r >= 0)
-		snprintf(out, size, "%s", text);
-	return r;
-}
-
-static int property_read(sd_bus_message *message, struct unit_state *state)
-{
-	const char *name;
-	int r = sd_bus_message_read(message, "s", &name);
-
-	if (r < 0)
-		return r;
-	if (strcmp(name, "LoadState") == 0)
-		return text_read(message, state->load, sizeof(state->load));
-	if (strcmp(name, "ActiveState") == 0)
-		return text_read(message, state->active, sizeof(state->active));
-	if (strcmp(name, "SubState") == 0)
-		return text_read(message, state->sub, sizeof(state->sub));
-	if (strcmp(name, "Result") == 0)
-		return text_read(message, state->result, sizeof(state->result));
-	if (strcmp(name, "ExecMainCode") == 0)
-		return sd_bus_message_read(message, "v", "i", &state->code);
-	if (strcmp(name, "ExecMainStatus") == 0)
-		return sd_bus_message_read(message, "v", "i", &state->status);
-	if (strcmp(name, "ExecMainExitTimestampMonotonic") == 0)
-		return sd_bus_message_read(message, "v", "t", &state->exit_us);
-	return sd_bus_message_skip(message, "v");
-}
-
-/* a{sv} */
-static int state_read(sd_bus_message *message, struct unit_state *state)
-{
-	int r = sd_bus_message_enter_container(message, 'a', "{sv}");
-
-	while (r >= 0 && (r = sd_bus_message_enter_container(message, 'e', "sv")) > 0) {
-		r = property_read(message, state);
-		if (r >= 0)
-			r = sd_bus_message_exit_container(message);
-	}
-	return r;
-}
-
 /* The agent that sent the signal at the deadline is gone, so a time-out is told from the end time. */
 static struct end_record record_of(const struct legacy_run *run, const struct unit_state *state)
 {
@@ -141,14 +89,14 @@ static void on_properties(void *data, const struct bus_reply *reply)
 	struct end_record record;
 
 	run->call = NULL;
-	if (reply->error || state_read(reply->message, &state) < 0) {
+	if (reply->error || unit_state_read(reply->message, &state) < 0) {
 		ev_timer_again(run->detached->commands->loop->ev, &run->timer);
 		return;
 	}
 	record = record_of(run, &state);
-	if (strcmp(state.load, "not-found") == 0 || (strcmp(state.active, "inactive") == 0 && state.code == 0))
+	if (strcmp(state.load, "not-found") == 0 || (strcmp(state.state, "inactive") == 0 && state.code == 0))
 		over(run, NULL);
-	else if (state.code && (strcmp(state.active, "failed") == 0 || strcmp(state.sub, "exited") == 0))
+	else if (state.code && (strcmp(state.state, "failed") == 0 || strcmp(state.sub, "exited") == 0))
 		over(run, &record);
 	else
 		ev_timer_again(run->detached->commands->loop->ev, &run->timer);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "agent/executor/unit_state.h"
+#include "agent/bus/unit_state.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -21,6 +21,8 @@ static int property_read(sd_bus_message *message, struct unit_state *state)
 
 	if (r < 0)
 		return r;
+	if (strcmp(name, "LoadState") == 0)
+		return text_read(message, state->load, sizeof(state->load));
 	if (strcmp(name, "ActiveState") == 0)
 		return text_read(message, state->state, sizeof(state->state));
 	if (strcmp(name, "SubState") == 0)

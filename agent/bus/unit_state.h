@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The state of a unit as PID 1 reports it in its properties; see org.freedesktop.systemd1(5). */
-#ifndef AGENT_EXECUTOR_UNIT_STATE_H
-#define AGENT_EXECUTOR_UNIT_STATE_H
+#ifndef AGENT_BUS_UNIT_STATE_H
+#define AGENT_BUS_UNIT_STATE_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -9,9 +9,9 @@
 #include "agent/bus/libsystemd.h"
 
 struct unit_state {
-	char state[16], sub[24], result[24]; /* ActiveState, SubState, Result */
-	int32_t pid, code, status;	     /* ExecMainPID, -Code (of siginfo), -Status */
-	uint64_t exit_us;		     /* ExecMainExitTimestampMonotonic; 0: it has not exited */
+	char load[16], state[16], sub[24], result[24]; /* LoadState, ActiveState, SubState, Result */
+	int32_t pid, code, status;		       /* ExecMainPID, -Code (of siginfo), -Status */
+	uint64_t exit_us;			       /* ExecMainExitTimestampMonotonic; 0: it has not exited */
 };
 
 /* Reads properties (a{sv}) and stores the known ones in `state`. 0 or -errno. */

@@ -7,7 +7,7 @@
 #define AGENT_EXECUTOR_UNIT_PRIVATE_H
 
 #include "agent/executor/unit.h"
-#include "agent/executor/unit_state.h"
+#include "agent/bus/unit_state.h"
 
 #define PROPERTIES_INTERFACE "org.freedesktop.DBus.Properties"
 #define UNIT_INTERFACE	     "org.freedesktop.systemd1.Unit"

@@ -3,8 +3,8 @@
  * Safe opening for reading of files that another user could have placed: the agent's uid owns the directories of the
  * log and of the command record, and the reader is root. Instead of a file there may be: symbolic links that are not
  * root's or the reader's (anywhere on the path), FIFOs, devices, sockets, directories, files of more bytes than the
- * caller can use (a hole of 64 GiB costs nothing to make), files of another user, files with several hard links. All
- * are refused at once, with a reason.
+ * caller can use (a hole of 64 GiB costs nothing to make), files with several hard links and, where only the
+ * directory's owner can write, files of another user. All are refused at once, with a reason.
  */
 #ifndef AGENT_LOG_GUARDED_H
 #define AGENT_LOG_GUARDED_H
