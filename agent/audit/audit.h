@@ -12,13 +12,41 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
+#include <sys/un.h>
 
+#include <infiniservice/audit.h>
 #include <infiniservice/moment.h>
 #include <infiniservice/sink.h>
 
-#include "agent/audit/audit_record.h"
 #include "agent/base/token_bucket.h"
+
+struct json_object;
+
+#define AUDIT_DETAIL_MAX 1024
+#define AUDIT_RECORD_MAX 12288
+
+enum audit_phase {
+	AUDIT_STARTED,
+	AUDIT_PROGRAM,
+	AUDIT_FINISHED,
+	AUDIT_REFUSED,
+};
+
+struct audit_record {
+	enum audit_phase phase;
+	const char *id, *action, *origin;
+	const char *detail;	/* the parameters of the request, or the argv that runs, redacted; NULL: none */
+	bool success;		/* of AUDIT_FINISHED */
+	const char *error_code; /* NULL: none */
+	bool has_exit_code;
+	int exit_code;
+	uint64_t duration_ms;
+	uint64_t count; /* number of refusals summed up in this record; 0: a record of one command */
+	bool changes;	/* about a change: it becomes pending rather than being lost */
+};
+
+/* "started", "program", "finished" or "refused". */
+const char *audit_phase_name(enum audit_phase phase);
 
 /* Upper bound of each of two files: audit.ndjson and, once that is full, audit.ndjson.1. */
 #define AUDIT_FILE_BYTES (4u << 20)
@@ -47,7 +75,7 @@ struct audit_kept;
 
 struct audit {
 	char dir[4096];
-	const char *journal_path;
+	struct sockaddr_un journal;
 	int journal_fd;	      /* -1: none */
 	int writer_fd;	      /* -1: the child is not running */
 	uint64_t next_try_ns; /* when the child is started again */
@@ -84,5 +112,26 @@ bool audit_retry(struct audit *audit, const struct moment *now);
 
 /* Writes the keys of Status into an open object. */
 void audit_report(const struct audit *audit, struct sink *out);
+
+/* ------------------------------------------------------------------------------------------- pure functions */
+
+/* Formats the line, newline included; its length, or -ENOBUFS. */
+int audit_record_json(const struct audit_record *record, int64_t wall_ms, char *out, size_t size);
+
+/* Formats the datagram for the journal (systemd, "Native Journal Protocol"); its length, or -ENOBUFS. */
+int audit_record_journal(const struct audit_record *record, char *out, size_t size);
+
+/*
+ * Copies a command line with apparent secrets replaced by "***": the value after a word such as password,
+ * token, secret, key or authorization (with '=', ':' or a blank between), -pPASSWORD of mysql, and the password in a
+ * URL. Cut to fit, always ended by NUL.
+ */
+void audit_redact_text(const char *text, char *out, size_t size);
+
+/* Redacts an argv, its words quoted as for a shell; a text that is cut ends with "...". */
+void audit_redact_argv(const char *const argv[], char *out, size_t size);
+
+/* Redacts parameters: members whose name suggests a secret, at any depth. The result is compact JSON. */
+void audit_redact_object(struct json_object *object, char *out, size_t size);
 
 #endif

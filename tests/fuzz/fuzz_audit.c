@@ -8,7 +8,7 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/audit/audit_record.h"
+#include "agent/audit/audit.h"
 #include "agent/log/stamp.h"
 #include "tools/infinictl/text.h"
 #include "transport/message.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Audit records on their way to a journal; the way to the file is told by the integration stories. */
+/* Audit records on their way to a journal, and to the file where there is none. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,15 +7,20 @@
 #include <errno.h>
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <infiniservice/cleanup.h>
 
 #include "agent/audit/audit.h"
+#include "transport/json_write.h"
 
 static char dir[64], path[96];
 static int journal_fd;
@@ -128,6 +133,214 @@ static void what_changes_something_waits_for_room_within_a_bound(void **state)
 	assert_int_equal(audit.recorded, sent);
 }
 
+/* ------------------------------------------------------------------------------------------------------ the file */
+
+static int file_setup(void **state)
+{
+	(void)state;
+	strcpy(dir, "/tmp/test-audit-XXXXXX");
+	if (!mkdtemp(dir))
+		return -1;
+	audit_init(&audit, dir, "/nonexistent/journal");
+	return 0;
+}
+
+static int file_teardown(void **state)
+{
+	static const char *const names[] = { AUDIT_FILE, AUDIT_FILE_OLD, "other" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
+		unlink(path);
+	}
+	return rmdir(dir);
+}
+
+/* A file of the folder; false if there is none. */
+static bool look(const char *name, char *text, size_t size, off_t *ret_size)
+{
+	char file[96];
+	struct stat st;
+	ssize_t len;
+	int fd;
+
+	snprintf(file, sizeof(file), "%s/%s", dir, name);
+	fd = open(file, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	assert_int_equal(fstat(fd, &st), 0);
+	len = read(fd, text, size - 1);
+	close(fd);
+	assert_true(len >= 0);
+	text[len] = '\0';
+	*ret_size = st.st_size;
+	return true;
+}
+
+/* The audit is over when its child has written all and is gone. */
+static void end_and_wait(void)
+{
+	audit_done(&audit);
+	while (waitpid(-1, NULL, 0) > 0)
+		;
+}
+
+static void where_no_journal_takes_it_a_record_is_a_line_of_the_file(void **state)
+{
+	struct moment now = { .mono_ns = 1 };
+	char text[4096];
+	off_t size;
+
+	(void)state;
+	audit_put(&audit, &now, &record);
+	audit_put(&audit, &now, &record);
+	assert_int_equal(audit.recorded, 2);
+	end_and_wait();
+	assert_true(look(AUDIT_FILE, text, sizeof(text), &size));
+	assert_int_equal(strncmp(text, "{\"type\":\"audit\",", 16), 0);
+	assert_non_null(strstr(text, "}\n{\"type\":\"audit\""));
+	assert_int_equal(text[size - 1], '\n');
+}
+
+static void a_full_file_makes_way_for_a_new_one(void **state)
+{
+	struct moment now = { .mono_ns = 1 };
+	char text[4096];
+	off_t size;
+	int fd;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/%s", dir, AUDIT_FILE);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_int_equal(ftruncate(fd, AUDIT_FILE_BYTES), 0);
+	close(fd);
+	audit_put(&audit, &now, &record);
+	end_and_wait();
+	assert_true(look(AUDIT_FILE_OLD, text, sizeof(text), &size));
+	assert_int_equal(size, AUDIT_FILE_BYTES);
+	assert_true(look(AUDIT_FILE, text, sizeof(text), &size));
+	assert_int_equal(size, strlen(text));
+}
+
+static void a_link_in_the_place_of_the_file_is_not_followed(void **state)
+{
+	struct moment now = { .mono_ns = 1 };
+	char text[4096], other[80];
+	off_t size;
+
+	(void)state;
+	snprintf(other, sizeof(other), "%s/other", dir);
+	close(open(other, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	snprintf(path, sizeof(path), "%s/%s", dir, AUDIT_FILE);
+	assert_int_equal(symlink(other, path), 0);
+	audit_put(&audit, &now, &record);
+	end_and_wait();
+	assert_true(look("other", text, sizeof(text), &size));
+	assert_int_equal(size, 0);
+	/* Nor is a file with a second name written to. */
+	unlink(path);
+	assert_int_equal(link(other, path), 0);
+	audit_init(&audit, dir, "/nonexistent/journal");
+	audit_put(&audit, &now, &record);
+	end_and_wait();
+	assert_true(look("other", text, sizeof(text), &size));
+	assert_int_equal(size, 0);
+}
+
+static void what_waits_is_written_in_its_order_once_the_writer_runs_again(void **state)
+{
+	struct moment now = { .mono_ns = 1 };
+	struct audit_record first = record, second = record;
+	char text[4096];
+	off_t size;
+
+	(void)state;
+	first.changes = second.changes = true;
+	first.id = "first";
+	second.id = "second";
+	audit_put(&audit, &now, &record);
+	shutdown(audit.writer_fd, SHUT_RDWR);
+	assert_true(waitpid(-1, NULL, 0) > 0);
+	audit_put(&audit, &now, &first); /* the writer is gone, and not started again at once */
+	assert_int_equal(audit.writer_fd, -1);
+	assert_true(audit_retry(&audit, &now));
+	now.mono_ns += 10 * NS_PER_S;
+	audit_put(&audit, &now, &second);
+	assert_null(audit.kept);
+	assert_int_equal(audit.recorded, 3);
+	assert_int_equal(audit.lost, 0);
+	end_and_wait();
+	assert_true(look(AUDIT_FILE, text, sizeof(text), &size));
+	assert_true(strstr(text, "\"first\"") < strstr(text, "\"second\""));
+	assert_non_null(strstr(text, "\"first\""));
+}
+
+/* Nothing is left behind for an agent that is gone: what waits is written at the end, and the refusals are summed up.
+ */
+static void the_end_writes_what_waits(void **state)
+{
+	struct moment now = { .mono_ns = 1 };
+	struct audit_record change = record;
+	char text[4096];
+	off_t size;
+
+	(void)state;
+	change.changes = true;
+	audit.next_try_ns = UINT64_MAX;
+	audit_put(&audit, &now, &change);
+	audit.next_try_ns = 0;
+	for (unsigned i = 0; i <= AUDIT_REFUSALS_PER_S; i++)
+		audit_takes_refusal(&audit, &now, AUDIT_ROOT);
+	end_and_wait();
+	assert_int_equal(audit.lost, 0);
+	assert_true(look(AUDIT_FILE, text, sizeof(text), &size));
+	assert_non_null(strstr(text, "\"started\""));
+	assert_non_null(strstr(text, "1 more were refused"));
+}
+
+static void a_disk_that_takes_nothing_loses_what_waits_at_the_end_and_counts_it(void **state)
+{
+	struct moment now = { .mono_ns = 1 };
+	struct audit_record change = record;
+	struct json_writer writer;
+	char text[256];
+	const char *line;
+	size_t len;
+
+	(void)state;
+	change.changes = true;
+	audit.next_try_ns = UINT64_MAX;
+	audit_put(&audit, &now, &change);
+	end_and_wait();
+	assert_int_equal(audit.lost, 1);
+	assert_null(audit.kept);
+	json_writer_init(&writer, text, sizeof(text));
+	sink_object_begin(&writer.sink, NULL);
+	audit_report(&audit, &writer.sink);
+	sink_object_end(&writer.sink);
+	assert_int_equal(json_writer_finish(&writer, &line, &len), 0);
+	assert_memory_equal(line, "{\"recorded\":0,\"lost\":1,\"reads_left_out\":0,\"refusals_left_out\":0}", len - 1);
+	audit_done(&(struct audit){ .lost = 0 }); /* zeroed memory is nothing to end */
+}
+
+/* A path too long for a socket: there is no journal, and the file is used. */
+static void a_journal_that_has_no_address_is_none(void **state)
+{
+	struct moment now = { .mono_ns = 1 };
+	char long_path[200];
+
+	(void)state;
+	memset(long_path, 'x', sizeof(long_path) - 1);
+	long_path[sizeof(long_path) - 1] = '\0';
+	audit_done(&audit);
+	audit_init(&audit, dir, long_path);
+	assert_int_equal(audit.journal_fd, -1);
+	audit_put(&audit, &now, &record);
+	assert_int_equal(audit.recorded, 1);
+	end_and_wait();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -136,6 +349,17 @@ int main(void)
 		cmocka_unit_test_setup_teardown(refusals_are_recorded_at_a_pace_and_the_others_counted_for_each_source,
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(what_changes_something_waits_for_room_within_a_bound, setup, teardown),
+		cmocka_unit_test_setup_teardown(where_no_journal_takes_it_a_record_is_a_line_of_the_file, file_setup,
+						file_teardown),
+		cmocka_unit_test_setup_teardown(a_full_file_makes_way_for_a_new_one, file_setup, file_teardown),
+		cmocka_unit_test_setup_teardown(a_link_in_the_place_of_the_file_is_not_followed, file_setup,
+						file_teardown),
+		cmocka_unit_test_setup_teardown(what_waits_is_written_in_its_order_once_the_writer_runs_again,
+						file_setup, file_teardown),
+		cmocka_unit_test_setup_teardown(the_end_writes_what_waits, file_setup, file_teardown),
+		cmocka_unit_test_setup_teardown(a_disk_that_takes_nothing_loses_what_waits_at_the_end_and_counts_it,
+						file_setup, file_teardown),
+		cmocka_unit_test_setup_teardown(a_journal_that_has_no_address_is_none, file_setup, file_teardown),
 	};
 
 	return cmocka_run_group_tests_name("audit", tests, NULL, NULL);

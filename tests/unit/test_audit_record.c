@@ -11,7 +11,7 @@
 #include <infiniservice/cleanup.h>
 #include <json-c/json.h>
 
-#include "agent/audit/audit_record.h"
+#include "agent/audit/audit.h"
 #include "agent/actions/script_read.h"
 #include "transport/addition.h"
 
