@@ -12,14 +12,15 @@
 
 /* -------------------------------------------------------------------------------------------------------- commands */
 
-/* What is under way by this id; of several, the first. */
-static inline struct command *find(const char *id)
+/* `more`: further members of the message, each with a comma before it. */
+static inline void ask_with(struct peer *peer, const char *action, const char *id, const char *more)
 {
-	struct command *command = commands.first;
+	say(peer, "{\"type\":\"SafeCommand\",\"id\":\"%s\",\"command_type\":{\"action\":\"%s\"}%s}", id, action, more);
+}
 
-	while (command && (strcmp(command->message.id, id) != 0 || command->state == COMMAND_OVER))
-		command = command->next;
-	return command;
+static inline void ask(struct peer *peer, const char *action, const char *id)
+{
+	ask_with(peer, action, id, "");
 }
 
 static inline bool runs(const char *id)
@@ -55,25 +56,6 @@ static inline void fail_with(const char *id, enum error_code code, const char *r
 	if (command->job)
 		job_dead(command);
 	command_fail(command, code, reason, "played");
-}
-
-/* The rest of this turn of the loop. */
-static inline void turn(void)
-{
-	pass_time(&loop, 0);
-}
-
-static inline void later(uint64_t ns)
-{
-	pass_time(&loop, ns);
-}
-
-static inline void set(const char *assignment)
-{
-	struct err e = { 0 };
-
-	if (config_set(&config, assignment, &e) < 0)
-		fail_msg("%s: %s", assignment, e.text);
 }
 
 /* ---------------------------------------------------------------------------------------------------- setup and end */
@@ -174,13 +156,6 @@ static inline void end_commands(void)
 		command_fail(command, CODE_SHUTTING_DOWN, NULL, "killed");
 	}
 	turn();
-}
-
-static inline void peer_done(struct peer *peer)
-{
-	session_done(&peer->session);
-	for (unsigned i = 0; i < peer->count; i++)
-		free(peer->lines[i]);
 }
 
 static inline int commands_end(void **state)

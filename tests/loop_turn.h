@@ -5,22 +5,22 @@
 
 #include <ev.h>
 
-static inline void loop_turn_tick(struct ev_loop *loop, struct ev_timer *timer, int events)
+static inline void loop_turn_tick(struct ev_loop *ev, struct ev_timer *timer, int events)
 {
-	(void)loop;
+	(void)ev;
 	(void)timer;
 	(void)events;
 }
 
 /* One turn, which ends after 5 ms when nothing happens. */
-static inline void loop_turn(struct ev_loop *loop)
+static inline void loop_turn(struct ev_loop *ev)
 {
 	struct ev_timer tick;
 
 	ev_timer_init(&tick, loop_turn_tick, 0.005, 0.);
-	ev_timer_start(loop, &tick);
-	ev_run(loop, EVRUN_ONCE);
-	ev_timer_stop(loop, &tick);
+	ev_timer_start(ev, &tick);
+	ev_run(ev, EVRUN_ONCE);
+	ev_timer_stop(ev, &tick);
 }
 
 #endif
