@@ -45,7 +45,6 @@ static void on_probes_answered(void *data)
 	struct agent *agent = data;
 
 	sampling_probed(agent->sampling);
-	commands_probed(&agent->commands);
 }
 
 /* The fault is reported once; commands that need D-Bus are answered with the same text. */
@@ -57,7 +56,7 @@ static void on_bus_ready(void *data)
 		standing_clear(&agent->standing, "bus", "", "D-Bus can be used");
 	else
 		standing_set(&agent->standing, REPLY_WARN, "bus", "", "%s", bus_fault(agent->bus));
-	commands_probed(&agent->commands);
+	commands_bus_ready(&agent->commands);
 }
 
 static void on_executor_found(void *data)
@@ -373,7 +372,6 @@ static void build_actions(struct agent *agent)
 		.config = &agent->config,
 		.sampler = agent->sampler,
 		.sampling = agent->sampling,
-		.prober = agent->prober,
 		.logger = agent->logger,
 		.runner = agent->exec,
 		.executor = agent->privileged,

@@ -56,13 +56,6 @@ static void on_sample(void *data, unsigned to, struct line *line)
 			       "a sample could not be encoded (out of memory, or over the line limit)");
 }
 
-static void on_scanned(void *data)
-{
-	struct agent *agent = data;
-
-	commands_probed(&agent->commands);
-}
-
 /* The agent's own counters, into the object that the self collector has open. */
 static void emit_self(void *data, struct sink *out)
 {
@@ -118,7 +111,6 @@ int samples_build(struct agent *agent, uint64_t first_seq)
 		.first_seq = first_seq,
 		.begin = on_sample_begin,
 		.sample = on_sample,
-		.scanned = on_scanned,
 		.emit_self = emit_self,
 		.data = agent,
 	};

@@ -37,9 +37,8 @@ static struct {
 	int detached_fd;      /* the folder of the files of detached runs */
 	struct line *latest;  /* the latest sample */
 	uint64_t next_seq;
-	uint64_t scans;	   /* of the processes, that are over; */
-	bool scan_is_long; /* a scan is over when the test counts it and calls commands_probed */
-	unsigned probes_outstanding;
+	bool scan_is_long, probes_are_slow; /* over when the test calls: */
+	struct sampling_waiter *waiter;	    /* that waits for one of the two */
 	struct logger_stats log;
 	/* Answers a probe: the length of its data, or -errno; NULL: none is answered. */
 	int (*probe)(const struct probe_request *request, unsigned char *data);
@@ -347,18 +346,24 @@ static inline void machine_of(const char *name)
 
 /* ----------------------------------------------------------------------------------------- the samples and the log */
 
-uint64_t sampling_scan(struct sampling *sampling)
+bool sampling_scan(struct sampling *sampling, struct sampling_waiter *waiter)
 {
 	(void)sampling;
-	if (seen.scan_is_long)
-		return seen.scans + 1;
-	return ++seen.scans;
+	seen.waiter = seen.scan_is_long ? waiter : NULL;
+	return !seen.scan_is_long;
 }
 
-uint64_t sampling_scans(const struct sampling *sampling)
+bool sampling_await_probes(struct sampling *sampling, struct sampling_waiter *waiter)
 {
 	(void)sampling;
-	return seen.scans;
+	seen.waiter = seen.probes_are_slow ? waiter : NULL;
+	return !seen.probes_are_slow;
+}
+
+void sampling_leave(struct sampling_waiter *waiter)
+{
+	if (seen.waiter == waiter)
+		seen.waiter = NULL;
 }
 
 struct line *sampling_latest(const struct sampling *sampling)
@@ -377,13 +382,6 @@ void sampling_soon(struct sampling *sampling, unsigned to)
 {
 	(void)sampling;
 	(void)to;
-}
-
-unsigned prober_outstanding(const struct prober_pool *pool, const struct prober *prober)
-{
-	(void)pool;
-	(void)prober;
-	return seen.probes_outstanding;
 }
 
 struct logger_stats logger_stats(const struct logger *logger)

@@ -93,12 +93,6 @@ static inline void run_failing(struct command *command)
 	command_fail(command, CODE_COMMAND_FAILED, NULL, "exit code 1");
 }
 
-static inline void run_waiting(struct command *command)
-{
-	seen.begun++;
-	command_wait(command);
-}
-
 static inline void run_program(struct command *command)
 {
 	begin_work(command);
@@ -140,11 +134,9 @@ static inline enum policy_group group_of_either(const struct message *message)
 
 static const struct action played[] = {
 	{ .name = "Ask", .run = run_at_once },
-	{ .name = "Wait", .run = run_waiting },
 	{ .name = "Call", .run = run_async },
 	{ .name = "CallProgram", .run = run_program },
 	{ .name = "CallBus", .bus = true, .run = run_async },
-	{ .name = "WaitBus", .bus = true, .run = run_waiting },
 	{ .name = "Look", .slot = true, .run = run_async },
 	{ .name = "Control", .group = GROUP_CONTROL, .slot = true, .run = run_async },
 	{ .name = "Bus", .group = GROUP_CONTROL, .slot = true, .bus = true, .run = run_async },

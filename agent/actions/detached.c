@@ -47,7 +47,7 @@ static void record(struct command *command, const char *step, size_t max_output)
 	struct json_object *request = request_of(&command->message);
 	const char *text = request ? json_object_to_json_string_ext(request, JSON_C_TO_STRING_PLAIN) : NULL;
 
-	snprintf(run.unit, sizeof(run.unit), "%s", command->unit);
+	snprintf(run.unit, sizeof(run.unit), "%s", command->unit->name);
 	snprintf(run.boot_id, sizeof(run.boot_id), "%s", command_env(command)->detached.boot_id);
 	snprintf(run.step, sizeof(run.step), "%s", step ? step : "");
 	if (text && strlen(text) <= JOURNAL_REQUEST_MAX)
@@ -58,20 +58,30 @@ static void record(struct command *command, const char *step, size_t max_output)
 }
 
 /* Unit names are unique even if the journal is lost: CLOCK_BOOTTIME never goes back within a boot. */
-void detached_begin(struct command *command, const char *step, size_t max_output)
+int detached_begin(struct command *command, const char *step, size_t max_output)
 {
 	detached_end(command);
-	snprintf(command->unit, sizeof(command->unit), "%llx-%llx", (unsigned long long)command->serial,
+	command->unit = calloc(1, sizeof(*command->unit));
+	if (!command->unit)
+		return -ENOMEM;
+	snprintf(command->unit->name, sizeof(command->unit->name), "%llx-%llx", (unsigned long long)command->serial,
 		 (unsigned long long)(clock_ns(CLOCK_BOOTTIME) / NS_PER_US));
 	record(command, step, max_output);
+	return 0;
 }
 
 void detached_end(struct command *command)
 {
-	if (!*command->unit)
+	if (!command->unit)
 		return;
-	exec_forget(command_env(command)->executor, command->unit);
-	*command->unit = '\0';
+	exec_forget(command_env(command)->executor, command->unit->name);
+	free(command->unit);
+	command->unit = NULL;
+}
+
+bool detached_attaches(const struct command *command)
+{
+	return command->unit && command->unit->attach;
 }
 
 void detached_note_write(struct command *command, const char *text, size_t len)
@@ -79,7 +89,7 @@ void detached_note_write(struct command *command, const char *text, size_t len)
 	int dir_fd = exec_detached_dir(command_env(command)->executor);
 
 	if (dir_fd >= 0)
-		detached_files_note_write(dir_fd, command->unit, text, len);
+		detached_files_note_write(dir_fd, command->unit->name, text, len);
 }
 
 void detached_note_read(struct command *command, char **ret, size_t *ret_len)
@@ -88,7 +98,7 @@ void detached_note_read(struct command *command, char **ret, size_t *ret_len)
 
 	*ret = NULL;
 	if (dir_fd >= 0)
-		detached_files_note_read(dir_fd, command->unit, ret, ret_len);
+		detached_files_note_read(dir_fd, command->unit->name, ret, ret_len);
 }
 
 /*
@@ -154,23 +164,27 @@ static void go_on(struct command *command, bool known)
 static bool resume(struct detached *detached, const struct journal_entry *entry)
 {
 	const struct journal_run *run = entry->run;
+	struct detached_unit *unit;
 	struct command *command;
 
 	if (strcmp(run->boot_id, detached->boot_id) != 0)
 		return false;
-	command = command_of(detached, entry);
-	if (!command)
+	unit = calloc(1, sizeof(*unit));
+	command = unit ? command_of(detached, entry) : NULL;
+	if (!command) {
+		free(unit);
 		return false;
+	}
 	legacy_run_adopt(detached, run->unit, run->term_ns);
 	command->serial = entry->serial;
 	command->received_ns = run->received_ns;
 	command->term_ns = run->term_ns;
 	command->deadline_ns = run->deadline_ns;
 	command->attempts = 1;
-	command->attach = true;
-	command->attach_max_output = run->max_output;
-	snprintf(command->unit, sizeof(command->unit), "%s", run->unit);
-	snprintf(command->attach_step, sizeof(command->attach_step), "%s", run->step);
+	command->unit = unit;
+	*unit = (struct detached_unit){ .attach = true, .max_output = run->max_output };
+	memcpy(unit->name, run->unit, sizeof(unit->name));
+	memcpy(unit->step, run->step, sizeof(unit->step));
 	report(LOG_NOTICE, "%s %s goes on: it outlived the agent", entry->action, entry->id);
 	journal_adopt(detached->commands->record.journal, entry->serial);
 	go_on(command, run->request != NULL);
@@ -209,7 +223,8 @@ static void hold(struct detached *detached, struct command *command)
 
 	if (line) {
 		*answer = (struct held_answer){ .serial = command->serial, .line = line };
-		memcpy(answer->unit, command->unit, sizeof(answer->unit));
+		if (command->unit)
+			memcpy(answer->unit, command->unit->name, sizeof(answer->unit));
 		while (*end)
 			end = &(*end)->next;
 		*end = TAKE_PTR(answer);
@@ -217,7 +232,8 @@ static void hold(struct detached *detached, struct command *command)
 	free(answer);
 	/* Out of memory: the journal entry stays, and the next agent process will answer. */
 	command->serial = 0;
-	*command->unit = '\0';
+	free(command->unit);
+	command->unit = NULL;
 }
 
 void detached_deliver(struct detached *detached, struct command *command)

@@ -15,6 +15,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "agent/command/journal.h"
+#include "agent/runner/protocol.h"
+
 struct bus;
 struct command;
 struct commands;
@@ -33,11 +36,25 @@ struct detached {
 	struct legacy_run *legacy;
 };
 
-/* Gives the command a new unit name for its next program, in `unit` and in the journal; forgets the previous unit. */
-void detached_begin(struct command *command, const char *step, size_t max_output);
+/* The detached run of a command; hangs on it as `unit`. */
+struct detached_unit {
+	char name[RUNNER_UNIT_SIZE];
+	bool attach; /* the command was resumed, and its next program runs already: it is `step` of the action */
+	char step[JOURNAL_STEP_SIZE];
+	size_t max_output; /* bytes kept of each stream */
+};
+
+/*
+ * Gives the command a new unit for its next program, also in the journal; forgets the previous unit. 0, or -ENOMEM:
+ * it has none.
+ */
+int detached_begin(struct command *command, const char *step, size_t max_output);
 
 /* Forgets the unit of a command that has been answered, or whose detached program was never started. */
 void detached_end(struct command *command);
+
+/* True while the next program of the command runs already: run_program attaches to it. */
+bool detached_attaches(const struct command *command);
 
 /*
  * The state that the action needs when it is resumed at this step, see run/detached_files.h. *ret is on the heap and

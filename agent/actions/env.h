@@ -33,7 +33,6 @@ struct action_env {
 	const struct config *config;
 	struct sampler *sampler; /* holds the last measured values */
 	struct sampling *sampling;
-	struct prober_pool *prober;
 	struct logger *logger;
 	struct exec *runner;   /* runs programs as the agent's own user */
 	struct exec *executor; /* runs privileged programs and operations */

@@ -313,7 +313,7 @@ static void run_task(struct command *command, const struct action *action)
 	message_param_bool(&command->message, "validate_before", &before, &fault);
 	message_param_bool(&command->message, "validate_after", &after, &fault);
 	/* A resumed command had its first checks before. */
-	before = before && !command->attach;
+	before = before && !detached_attaches(command);
 	if (!before && !after) {
 		action->run(command);
 		return;
@@ -341,7 +341,8 @@ static void run_maintenance_task(struct command *command)
 			     "task_type is cleanup, updates, restart_services or health");
 		return;
 	}
-	if (!command_permits(command, action)) {
+	/* A resumed run was permitted before. */
+	if (!detached_attaches(command) && !command_permits(command, action)) {
 		command_fail(command, CODE_POLICY_DENIED, NULL, "the policy of this guest does not allow %s",
 			     action->name);
 		return;

@@ -486,7 +486,7 @@ static bool skip_to_attached(struct command *command)
 	struct package_job *job = command->work;
 
 	while (*job->plan != JOB_END &&
-	       (!step_names[*job->plan] || strcmp(step_names[*job->plan], command->attach_step) != 0))
+	       (!step_names[*job->plan] || strcmp(step_names[*job->plan], command->unit->step) != 0))
 		job->plan++;
 	if (*job->plan == JOB_END)
 		return false;
@@ -501,7 +501,7 @@ void package_job_start(struct command *command, const enum job_step *plan,
 
 	job->plan = plan;
 	job->finish = finish;
-	if (command->attach && !skip_to_attached(command)) {
+	if (detached_attaches(command) && !skip_to_attached(command)) {
 		struct run run = { .privileged = true };
 
 		run_program(command, &run);

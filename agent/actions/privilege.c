@@ -45,7 +45,7 @@ static bool require(struct command *command, bool program)
 		return false;
 	}
 	/* Attaching to a detached run needs no executor: its files are enough. */
-	r = program && (privilege_is_root() || command->attach) ? 0 : exec_warm(env->executor);
+	r = program && (privilege_is_root() || detached_attaches(command)) ? 0 : exec_warm(env->executor);
 	/* A passing state of the executor is no refusal: it is tried again at the start. */
 	if (r != -ENOTCONN && r != -EHOSTDOWN)
 		return true;

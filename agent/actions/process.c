@@ -21,7 +21,11 @@
 /* Command lines requested at once; a longer list has them for its first rows and for cached processes. */
 #define ASK_MAX 200
 
-enum list_step { LIST_NEW, LIST_SCANNING, LIST_ASKED };
+/* A command that waits for the scan, or for the prober. */
+struct listing {
+	struct sampling_waiter waiter;
+	bool asked; /* the prober has been asked for the command lines */
+};
 
 struct rows {
 	const struct process_row *rows;
@@ -104,21 +108,40 @@ static bool parameters(struct command *command, int64_t *limit, enum processes_s
 	return true;
 }
 
-/* Called again when the scan is over or the prober has answered. */
-static bool must_wait(struct command *command)
+static void on_ready(void *data)
 {
-	struct action_env *env = command_env(command);
+	struct command *command = data;
 
-	if (command->step == LIST_NEW) {
-		command->scan = sampling_scan(env->sampling);
-		command->step = LIST_SCANNING;
-	}
-	return command->step == LIST_SCANNING ? sampling_scans(env->sampling) < command->scan
-					      : prober_outstanding(env->prober, NULL) > 0;
+	if (!command->end)
+		command_run_action(command);
 }
 
+static void listing_free(void *work)
+{
+	struct listing *listing = work;
+
+	sampling_leave(&listing->waiter);
+	free(listing);
+}
+
+/* The state of a command that runs for the first time. NULL: out of memory. */
+static struct listing *listing_new(struct command *command)
+{
+	struct listing *listing = calloc(1, sizeof(*listing));
+
+	if (!listing)
+		return NULL;
+	listing->waiter.ready = on_ready;
+	listing->waiter.data = command;
+	command->work = listing;
+	command->work_free = listing_free;
+	return listing;
+}
+
+/* Runs again when the scan is over, and when the prober has answered. */
 static void list(struct command *command, int64_t limit, enum processes_sort sort, bool is_list)
 {
+	struct listing *listing = command->work;
 	struct action_env *env = command_env(command);
 	struct collect_ctx ctx = env_context(env, &collector_processes);
 	void *state = sampler_state(env->sampler, &collector_processes);
@@ -127,11 +150,12 @@ static void list(struct command *command, int64_t limit, enum processes_sort sor
 
 	if (!parameters(command, &limit, &sort))
 		return;
-	if (must_wait(command)) {
-		command_wait(command);
-		return;
+	if (!listing) {
+		listing = listing_new(command);
+		if (listing && !sampling_scan(env->sampling, &listing->waiter))
+			return;
 	}
-	table = calloc((size_t)limit, sizeof(*table));
+	table = listing ? calloc((size_t)limit, sizeof(*table)) : NULL;
 	if (!table || !state) {
 		command_fail(command, CODE_INTERNAL, "collector",
 			     "the processes collector is off or failing (see Status)");
@@ -139,12 +163,11 @@ static void list(struct command *command, int64_t limit, enum processes_sort sor
 	}
 	answer.rows =
 		(struct rows){ .rows = table, .count = processes_sorted(state, &ctx, sort, table, (size_t)limit) };
-	if (command->step == LIST_SCANNING) {
-		command->step = LIST_ASKED;
-		if (processes_ask(state, &ctx, table, answer.rows.count < ASK_MAX ? answer.rows.count : ASK_MAX) > 0) {
-			command_wait(command);
+	if (!listing->asked) {
+		listing->asked = true;
+		if (processes_ask(state, &ctx, table, answer.rows.count < ASK_MAX ? answer.rows.count : ASK_MAX) > 0 &&
+		    !sampling_await_probes(env->sampling, &listing->waiter))
 			return;
-		}
 	}
 	/* ProcessTop is limited by request; ProcessList is of all processes, and says when it is truncated. */
 	answer.all = processes_count(state);

@@ -285,7 +285,7 @@ static bool is_own_user(const char *name)
 /* A program for a local client always runs as the agent's own user: a local client gets no rights by asking. */
 static struct exec *choose_executor(const struct command *command, const struct run *run)
 {
-	if (!run->privileged || !command->from_host || (privilege_is_root() && !command->attach) ||
+	if (!run->privileged || !command->from_host || (privilege_is_root() && !detached_attaches(command)) ||
 	    is_own_user(run->user))
 		return command_env(command)->runner;
 	return command_env(command)->executor;
@@ -296,19 +296,24 @@ bool run_has_rights(const struct command *command)
 	return command->from_host || privilege_is_root();
 }
 
-/* Makes the request a detached run: in a new unit, or attached to the unit that exists already. */
-static void detach(struct command *command, const struct run *run, struct exec_request *request)
+/* Makes the request a detached run: in a new unit, or attached to the unit that exists already. 0 or -ENOMEM. */
+static int detach(struct command *command, const struct run *run, struct exec_request *request)
 {
-	request->attach = command->attach;
-	if (command->attach)
-		request->max_output_bytes = command->attach_max_output;
-	else
-		detached_begin(command, run->step, request->max_output_bytes);
-	if (!command->attach && run->note)
-		detached_note_write(command, run->note->bytes, run->note->len);
-	command->attach = false;
-	request->unit = command->unit;
+	request->attach = detached_attaches(command);
+	if (request->attach) {
+		request->max_output_bytes = command->unit->max_output;
+		command->unit->attach = false;
+	} else {
+		int r = detached_begin(command, run->step, request->max_output_bytes);
+
+		if (r < 0)
+			return r;
+		if (run->note)
+			detached_note_write(command, run->note->bytes, run->note->len);
+	}
+	request->unit = command->unit->name;
 	request->live = command->message.stream;
+	return 0;
 }
 
 void run_program(struct command *command, const struct run *run)
@@ -317,8 +322,9 @@ void run_program(struct command *command, const struct run *run)
 	static const struct exec_callbacks callbacks = { .started = on_started, .output = on_output, .done = on_done };
 	const struct config *config = command_env(command)->config;
 	/* A program with an input is not detached: the input is stored nowhere. */
-	bool detached = (command->group == GROUP_PACKAGES || command->group == GROUP_POWER || command->attach) &&
-			exec == command_env(command)->executor && !run->input;
+	bool detached =
+		(command->group == GROUP_PACKAGES || command->group == GROUP_POWER || detached_attaches(command)) &&
+		exec == command_env(command)->executor && !run->input;
 	_cleanup_(environment_done) struct environment env = { .count = 0 };
 	struct exec_request request = {
 		.argv = run->argv,
@@ -350,14 +356,14 @@ void run_program(struct command *command, const struct run *run)
 	command->on_run_done = run->done;
 	command->question = run->question;
 	stream_begin(command);
-	if (!command->attach)
+	if (!detached_attaches(command))
 		record_program(command, run->argv);
-	if (detached)
-		detach(command, run, &request);
+	if (r == 0 && detached)
+		r = detach(command, run, &request);
 	if (r == 0)
 		r = exec_start(exec, &request, &callbacks, command, &command->job);
 	command->detached = r == 0 && detached;
-	if (r == -ESHUTDOWN && *command->unit && !detached)
+	if (r == -ESHUTDOWN && command->unit && !detached)
 		command_leave(command);
 	else if (r < 0 && run->optional)
 		run->done(command, &(struct exec_outcome){

@@ -46,7 +46,7 @@ struct action {
 	/*
 	 * Begins the work, which ends by command_answer, at once or later. Until then a program runs for the command,
 	 * or the command waits for a callback (from D-Bus, say) up to its deadline; `work_free` has to cancel that
-	 * callback. `run` is called again for each retry, and after command_wait.
+	 * callback. `run` is called again for each retry.
 	 */
 	void (*run)(struct command *command);
 };

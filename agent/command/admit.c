@@ -118,9 +118,7 @@ bool command_permits(const struct command *command, const struct action *action)
 {
 	static const struct session host = { .kind = SESSION_PORT };
 
-	/* A resumed run was permitted before. */
-	return command->attach ||
-	       permitted(command->commands, command->session ? command->session : &host, action, action->group);
+	return permitted(command->commands, command->session ? command->session : &host, action, action->group);
 }
 
 /* All clients of one user are one source. */

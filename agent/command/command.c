@@ -80,11 +80,6 @@ void command_run_action(struct command *command)
 	command_settle(command);
 }
 
-void command_wait(struct command *command)
-{
-	command->waits = true;
-}
-
 #define TURN_NS (QUEUE_TURN_S * NS_PER_S)
 
 /* Arms the end of the turn of the command that has the slot of local clients, while other commands wait for it. */
@@ -299,6 +294,7 @@ static void command_free(struct command *command)
 	if (command->frame)
 		command->frame->free(command->frame);
 	stream_free(command);
+	free(command->unit);
 	free(command);
 }
 
@@ -485,25 +481,12 @@ void commands_orphan_before(struct commands *commands, const struct session *ses
 			command->session = NULL;
 }
 
-/* The next waiting command that this round of commands_probed has not visited yet. */
-static struct command *find_waiting(const struct commands *commands, unsigned round)
+/* The list stays as it is while actions run: commands_drain alone takes commands out of it. */
+void commands_bus_ready(struct commands *commands)
 {
-	struct command *command = commands->first;
-
-	while (command && (command->round == round || !command->waits || command->end))
-		command = command->next;
-	return command;
-}
-
-void commands_probed(struct commands *commands)
-{
-	unsigned round = ++commands->round;
-	struct command *command;
-
-	while ((command = find_waiting(commands, round))) {
-		command->round = round;
-		command_run_action(command);
-	}
+	for (struct command *command = commands->first; command; command = command->next)
+		if (command->waits && !command->end)
+			command_run_action(command);
 }
 
 void commands_close(struct commands *commands)

@@ -33,6 +33,7 @@ struct action_env;
 struct addition_command;
 struct exec_job;
 struct command;
+struct detached_unit;
 struct exec_outcome;
 struct session;
 struct stream;
@@ -51,7 +52,7 @@ struct command_frame {
 enum command_state {
 	COMMAND_QUEUED,
 	COMMAND_RUNNING, /* holds a slot */
-	COMMAND_WAITING, /* a loop action that waits for the prober or a scan; holds no slot */
+	COMMAND_WAITING, /* a loop action that waits for a callback; holds no slot */
 	COMMAND_OVER,	 /* ended: holds neither slot nor place */
 };
 
@@ -87,7 +88,7 @@ struct command {
 	void (*work_free)(void *work); /* freed with the command */
 	struct command_frame *frame;   /* NULL: none; freed with the command */
 	bool async;		       /* waits for a callback, without a program that runs for it */
-	bool waits; /* its action is run (again) when the prober has answered, a scan is over, or D-Bus is ready */
+	bool waits;		       /* for D-Bus: its action is run when that is ready */
 	void (*on_expired)(
 		struct command *command); /* answers an async command at its deadline; NULL: COMMAND_TIMEOUT */
 	bool from_host;			  /* false: from a local client */
@@ -99,21 +100,15 @@ struct command {
 	bool detached;			  /* its program is a detached run, which outlives the agent */
 	bool resumed; /* it was accepted by an earlier agent process, see detached.h: the host connected now gets the
 			 answer */
-	bool attach;  /* its next detached program runs already, as `unit` (it is step attach_step of the action) */
-	char unit[RUNNER_UNIT_SIZE]; /* of the last detached run; "": none */
-	char attach_step[JOURNAL_STEP_SIZE];
-	size_t attach_max_output;
-	bool pausing;	       /* queued between two tries: it may not start before its timer */
-	unsigned attempts;     /* begun */
-	uint64_t serial;       /* in the journal; 0: not recorded */
-	pid_t pid;	       /* of the program that runs for it now; 0: none */
-	uint64_t output_bytes; /* written by its programs so far */
-	bool question;	       /* the output of its present program is not streamed */
-	struct stream *stream; /* set if output is sent as it comes */
-	unsigned step;	       /* of a loop action that waits: the steps it has done */
-	uint64_t scan;	       /* number of the scan of the processes that it waits for */
-	unsigned round;	       /* of commands_probed that visited it last */
-	struct command *next;  /* all commands, in the order received */
+	struct detached_unit *unit; /* of its last detached run, see detached.h; freed with the command; NULL: none */
+	bool pausing;		    /* queued between two tries: it may not start before its timer */
+	unsigned attempts;	    /* begun */
+	uint64_t serial;	    /* in the journal; 0: not recorded */
+	pid_t pid;		    /* of the program that runs for it now; 0: none */
+	uint64_t output_bytes;	    /* written by its programs so far */
+	bool question;		    /* the output of its present program is not streamed */
+	struct stream *stream;	    /* set if output is sent as it comes */
+	struct command *next;	    /* all commands, in the order received */
 };
 
 struct command_stats {
@@ -133,8 +128,8 @@ struct command_hooks {
 	/* False while the host does not read its output (back-pressure): no further command is started for it. */
 	bool (*host_reads)(void *data);
 	/*
-	 * True when D-Bus, if the action needs it, is ready or known to be out of reach. After false, commands_probed
-	 * is called later.
+	 * True when D-Bus, if the action needs it, is ready or known to be out of reach. After false,
+	 * commands_bus_ready is called later.
 	 */
 	bool (*ready)(void *data, const struct action *action);
 	/* A command has changed: the subscribers of "commands" get `told`. */
@@ -167,7 +162,6 @@ struct commands {
 	struct command *ended, **ended_end; /* ended commands, in the order in which they ended */
 	bool draining;
 	struct deadline more; /* set while commands_drain has more to do than one turn may take */
-	unsigned round;
 	struct command_stats stats;
 };
 
@@ -242,11 +236,8 @@ void commands_close(struct commands *commands);
 /* The grace time is over: commands without a program are answered SHUTTING_DOWN (exec_stop ends the programs). */
 void commands_kill(struct commands *commands);
 
-/*
- * The prober has answered all requests, a scan of the processes is over, or D-Bus is ready: runs the actions that
- * waited for it again.
- */
-void commands_probed(struct commands *commands);
+/* D-Bus is ready, or known to be out of reach: runs the actions that waited for it. */
+void commands_bus_ready(struct commands *commands);
 
 /*
  * At the very end: the commands that are left are not answered any more, whatever comes of their work; the next run of
@@ -285,9 +276,6 @@ void command_end_part(struct command *command);
 
 /* Runs its action, for the first time or again. */
 void command_run_action(struct command *command);
-
-/* Has its action run again when the prober has answered, a scan is over, or D-Bus is ready. */
-void command_wait(struct command *command);
 
 /*
  * To be called after every callback that may have left the command unended: arms its deadline if no program runs for it

@@ -48,8 +48,7 @@ static void report_list(const struct commands *commands, struct sink *out)
 	for (const struct command *command = commands->first; command; command = command->next) {
 		struct sink_mark mark = sink_mark(out);
 
-		if (command->action->type == MESSAGE_STATUS || command->state == COMMAND_OVER ||
-		    (command->state == COMMAND_WAITING && !command->async))
+		if (command->action->type == MESSAGE_STATUS || command->state == COMMAND_OVER)
 			continue;
 		all++;
 		cut = cut || written == LISTED_MAX;

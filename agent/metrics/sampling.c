@@ -39,7 +39,8 @@ struct sampling {
 	unsigned pending_to; /* enum sample_to of the sample being collected; 0: none yet */
 	unsigned extra_to;   /* enum sample_to of the next sample out of turn */
 	uint64_t scans;	     /* of the processes, ended */
-	uint64_t extra_ns;   /* time of the last sample out of turn; 0: none yet */
+	struct sampling_waiter *waiters;
+	uint64_t extra_ns; /* time of the last sample out of turn; 0: none yet */
 	struct line *latest;
 	struct sampling_stats stats;
 };
@@ -139,25 +140,57 @@ static void finish(struct sampling *sampling)
 	line_unref(line);
 }
 
-void sampling_probed(struct sampling *sampling)
+static bool probes_outstanding(const struct sampling *sampling)
 {
-	if (sampling->pending_to && !sampling->collecting)
-		finish(sampling);
+	return sampling->config.probers && prober_outstanding(sampling->config.probers, NULL) > 0;
 }
 
 static void on_probes_late(void *data)
 {
-	sampling_probed(data);
+	struct sampling *sampling = data;
+
+	if (sampling->pending_to && !sampling->collecting)
+		finish(sampling);
+}
+
+void sampling_leave(struct sampling_waiter *waiter)
+{
+	if (!waiter->at)
+		return;
+	*waiter->at = waiter->next;
+	if (waiter->next)
+		waiter->next->at = waiter->at;
+	waiter->at = NULL;
+}
+
+/* Calls the waiters whose scan is over, or whose probes have been answered. They may wait again, or leave. */
+static void wake_waiters(struct sampling *sampling)
+{
+	struct sampling_waiter *waiter = sampling->waiters;
+
+	while (waiter) {
+		if (waiter->scans ? sampling->scans < waiter->scans : probes_outstanding(sampling)) {
+			waiter = waiter->next;
+			continue;
+		}
+		sampling_leave(waiter);
+		waiter->ready(waiter->data);
+		waiter = sampling->waiters;
+	}
+}
+
+void sampling_probed(struct sampling *sampling)
+{
+	on_probes_late(sampling);
+	wake_waiters(sampling);
 }
 
 /* All collectors have been read; probes may still be outstanding. */
 static void collected(struct sampling *sampling)
 {
-	const struct prober_pool *probers = sampling->config.probers;
-
 	sampling->collecting = false;
 	attach_collectors(sampling, false);
-	if (sampling->pending_to && probers && prober_outstanding(probers, NULL))
+	if (sampling->pending_to && probes_outstanding(sampling))
 		deadline_after(&sampling->probes, sampling->probes_ns);
 	else if (sampling->pending_to)
 		finish(sampling);
@@ -254,19 +287,36 @@ static bool scan(struct sampling *sampling)
 	return sampling->scanning;
 }
 
+static void wait_for(struct sampling *sampling, struct sampling_waiter *waiter, uint64_t scans)
+{
+	waiter->scans = scans;
+	waiter->next = sampling->waiters;
+	waiter->at = &sampling->waiters;
+	if (waiter->next)
+		waiter->next->at = &waiter->next;
+	sampling->waiters = waiter;
+}
+
 /* A scan under way may have read processes before this call, so the caller waits for the next scan. */
-uint64_t sampling_scan(struct sampling *sampling)
+bool sampling_scan(struct sampling *sampling, struct sampling_waiter *waiter)
 {
 	if (sampling->collecting || sampling->scanning) {
 		sampling->scan_again = true;
-		return sampling->scans + 2;
+		wait_for(sampling, waiter, sampling->scans + 2);
+		return false;
 	}
-	return scan(sampling) ? sampling->scans + 1 : sampling->scans;
+	if (!scan(sampling))
+		return true;
+	wait_for(sampling, waiter, sampling->scans + 1);
+	return false;
 }
 
-uint64_t sampling_scans(const struct sampling *sampling)
+bool sampling_await_probes(struct sampling *sampling, struct sampling_waiter *waiter)
 {
-	return sampling->scans;
+	if (!probes_outstanding(sampling))
+		return true;
+	wait_for(sampling, waiter, 0);
+	return false;
 }
 
 static void scanned(struct sampling *sampling)
@@ -276,7 +326,7 @@ static void scanned(struct sampling *sampling)
 	sampling->scanning = sampling->scan_again = false;
 	sampling->scans++;
 	if (!again || !scan(sampling))
-		sampling->config.scanned(sampling->config.data);
+		wake_waiters(sampling);
 }
 
 /* A collect scans the processes too, and finishes the scan that was begun before it. */
@@ -318,6 +368,8 @@ struct sampling *sampling_free(struct sampling *sampling)
 	if (!sampling)
 		return NULL;
 	sampling_stop(sampling);
+	while (sampling->waiters)
+		sampling_leave(sampling->waiters);
 	line_unref(sampling->latest);
 	free(sampling);
 	return NULL;

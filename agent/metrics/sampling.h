@@ -51,14 +51,9 @@ struct sampling_config {
 	void (*begin)(void *data);
 	/* `line` is the caller's; NULL: the sample could not be encoded (out of memory, or over the line limit). */
 	void (*sample)(void *data, unsigned to, struct line *line);
-	/*
-	 * A scan of the processes is over: sampling_scans has grown. Not called for a scan that ended within
-	 * sampling_scan.
-	 */
-	void (*scanned)(void *data);
 	/* Writes the agent's own figures into the open object data.self. */
 	void (*emit_self)(void *data, struct sink *out);
-	void *data; /* of all four */
+	void *data; /* of all three */
 };
 
 struct sampling_stats {
@@ -95,15 +90,28 @@ void sampling_soon(struct sampling *sampling, unsigned to);
  */
 void sampling_gap(struct sampling *sampling);
 
-/* All probes have been answered: a sample that waited for them is finished. */
+/* All probes have been answered: a sample that waited for them is finished, and those who wait for it are called. */
 void sampling_probed(struct sampling *sampling);
 
+/* An action that waits for a scan or for probes. Its memory is the caller's, and zeroed but for ready and data. */
+struct sampling_waiter {
+	void (*ready)(void *data); /* called once, from the loop; it may wait again */
+	void *data;
+	struct sampling_waiter *next, **at; /* at: the pointer to it in the list; NULL: it does not wait */
+	uint64_t scans;			    /* that have to be over; 0: it waits for probes */
+};
+
 /*
- * Has the processes scanned. The table of processes is no older than this call once sampling_scans has reached the
- * number returned, which may be at once; scanned() is called when it grows.
+ * Has the processes scanned. True: the table of processes is no older than this call. False: the waiter is called when
+ * it is so.
  */
-uint64_t sampling_scan(struct sampling *sampling);
-uint64_t sampling_scans(const struct sampling *sampling);
+bool sampling_scan(struct sampling *sampling, struct sampling_waiter *waiter);
+
+/* True: no probe is outstanding. False: the waiter is called when all have been answered. */
+bool sampling_await_probes(struct sampling *sampling, struct sampling_waiter *waiter);
+
+/* The waiter is not called any more. Ignores a waiter that does not wait. */
+void sampling_leave(struct sampling_waiter *waiter);
 
 /* The last sample, for any destination; NULL: none yet. Owned by the sampling. */
 struct line *sampling_latest(const struct sampling *sampling);

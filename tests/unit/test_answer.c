@@ -138,9 +138,10 @@ static void an_answer_that_the_peer_does_not_take_is_counted_and_not_tried_again
 
 static void a_command_without_a_program_is_answered_at_its_deadline(void **state)
 {
-	static const char *const actions[] = { "Control", "Call", "Wait" };
+	static const char *const actions[] = { "Control", "Call", "CallBus" };
 
 	(void)state;
+	seen.bus_is_missing = true;
 	for (size_t i = 0; i < ARRAY_SIZE(actions); i++)
 		ask_with(&host, actions[i], actions[i], ",\"timeout\":10");
 	later(9 * NS_PER_S - 1);
@@ -243,9 +244,10 @@ static void what_has_not_begun_is_cancelled_at_once(void **state)
 
 static void what_goes_on_by_itself_is_cancelled_at_once(void **state)
 {
-	static const char *const actions[] = { "Control", "Call", "Wait" };
+	static const char *const actions[] = { "Control", "Call", "CallBus" };
 
 	(void)state;
+	seen.bus_is_missing = true;
 	for (size_t i = 0; i < ARRAY_SIZE(actions); i++) {
 		ask(&host, actions[i], actions[i]);
 		cancel(&host, "c", actions[i]);
@@ -283,7 +285,7 @@ static void what_waits_for_d_bus_with_its_slot_is_cancelled_at_once(void **state
 	cancel(&host, "c", "a");
 	answered(&host, "a", "CANCELLED");
 	seen.bus_is_missing = false;
-	commands_probed(&commands);
+	commands_bus_ready(&commands);
 	turn();
 	assert_int_equal(seen.begun, 0);
 }
@@ -318,21 +320,6 @@ static void what_is_finished_or_unknown_or_anothers_cannot_be_cancelled(void **s
 
 /* -------------------------------------------------------------------------------------------------- what is awaited */
 
-static void a_question_is_asked_again_when_the_prober_has_answered(void **state)
-{
-	(void)state;
-	ask(&host, "Wait", "a");
-	ask(&host, "Call", "b");
-	assert_int_equal(seen.begun, 2);
-	commands_probed(&commands);
-	assert_int_equal(seen.begun, 3); /* once, and what waits for a callback is not asked */
-	finish("a");
-	commands_probed(&commands);
-	assert_int_equal(seen.begun, 3);
-	turn();
-	answered(&host, "a", "\"success\":true");
-}
-
 static void work_begins_when_d_bus_is_ready(void **state)
 {
 	(void)state;
@@ -341,29 +328,17 @@ static void work_begins_when_d_bus_is_ready(void **state)
 	ask(&host, "CallBus", "b");
 	ask(&host, "Control", "c");
 	assert_int_equal(seen.begun, 1);
-	commands_probed(&commands);
+	commands_bus_ready(&commands);
 	assert_int_equal(seen.begun, 1);
 	seen.bus_is_missing = false;
-	commands_probed(&commands);
+	commands_bus_ready(&commands);
 	assert_int_equal(seen.begun, 3);
-	commands_probed(&commands);
+	commands_bus_ready(&commands);
 	assert_int_equal(seen.begun, 3);
 	finish("a");
 	finish("b");
 	answered(&host, "a", "\"success\":true");
 	answered(&host, "b", "\"success\":true");
-}
-
-static void a_question_that_waits_on_when_d_bus_is_ready_is_asked_again(void **state)
-{
-	(void)state;
-	seen.bus_is_missing = true;
-	ask(&host, "WaitBus", "a");
-	seen.bus_is_missing = false;
-	commands_probed(&commands);
-	assert_int_equal(seen.begun, 1);
-	commands_probed(&commands);
-	assert_int_equal(seen.begun, 2);
 }
 
 static void what_waits_for_d_bus_has_its_first_deadline(void **state)
@@ -373,7 +348,7 @@ static void what_waits_for_d_bus_has_its_first_deadline(void **state)
 	ask_with(&host, "Bus", "a", ",\"timeout\":10");
 	ask_with(&host, "CallBus", "b", ",\"timeout\":10");
 	later(5 * NS_PER_S);
-	commands_probed(&commands);
+	commands_bus_ready(&commands);
 	later(4 * NS_PER_S);
 	answered(&host, "a", "COMMAND_TIMEOUT");
 	answered(&host, "b", "COMMAND_TIMEOUT");
@@ -404,9 +379,7 @@ int main(void)
 		commands_test(what_waits_for_d_bus_with_its_slot_is_cancelled_at_once),
 		commands_test(a_command_between_two_steps_is_ended_before_its_next),
 		commands_test(what_is_finished_or_unknown_or_anothers_cannot_be_cancelled),
-		commands_test(a_question_is_asked_again_when_the_prober_has_answered),
 		commands_test(work_begins_when_d_bus_is_ready),
-		commands_test(a_question_that_waits_on_when_d_bus_is_ready_is_asked_again),
 		commands_test(what_waits_for_d_bus_has_its_first_deadline),
 	};
 

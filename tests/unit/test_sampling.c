@@ -147,8 +147,9 @@ static struct sampler *sampler;
 static struct sampling *sampling;
 
 static struct {
-	unsigned samples, begun, scanned;
-	unsigned to; /* of the last sample */
+	unsigned samples, begun;
+	unsigned ready; /* calls of waiters */
+	unsigned to;	/* of the last sample */
 	uint64_t seq, at_ns;
 	char text[4096];
 	bool gap_at_begin;
@@ -177,10 +178,10 @@ static void on_sample(void *data, unsigned to, struct line *line)
 	assert_ptr_equal(line, sampling_latest(sampling));
 }
 
-static void on_scanned(void *data)
+static void on_ready(void *data)
 {
 	(void)data;
-	got.scanned++;
+	got.ready++;
 }
 
 static void emit_self(void *data, struct sink *out)
@@ -206,7 +207,6 @@ static void begin_sampling(void)
 							   .first_seq = 100,
 							   .begin = on_begin,
 							   .sample = on_sample,
-							   .scanned = on_scanned,
 							   .emit_self = emit_self,
 							   .data = &got });
 	assert_non_null(sampling);
@@ -587,50 +587,45 @@ static void a_failing_collector_costs_no_sample(void **state)
 
 static void a_scan_for_a_question_is_over_at_once_or_after_its_slices(void **state)
 {
-	uint64_t wanted;
+	struct sampling_waiter waiter = { .ready = on_ready };
 
 	(void)state;
 	start();
 	world.scans = 0;
-	wanted = sampling_scan(sampling);
+	assert_true(sampling_scan(sampling, &waiter));
 	assert_int_equal(world.scans, 1);
-	assert_int_equal(sampling_scans(sampling), wanted);
-	assert_int_equal(got.scanned, 0); /* whoever asks sees it */
 	world.scan_slices = 2;
-	wanted = sampling_scan(sampling);
-	assert_true(sampling_scans(sampling) < wanted);
+	assert_false(sampling_scan(sampling, &waiter));
+	assert_int_equal(got.ready, 0);
 	pass_time(&loop, 0);
-	assert_int_equal(sampling_scans(sampling), wanted);
-	assert_int_equal(got.scanned, 1);
+	assert_int_equal(got.ready, 1);
 	got_samples(0);
 }
 
 static void a_question_during_a_scan_wants_the_one_after_it(void **state)
 {
-	uint64_t first, second, third;
+	struct sampling_waiter waiters[3] = { { .ready = on_ready }, { .ready = on_ready }, { .ready = on_ready } };
 
 	(void)state;
 	start();
 	world.scans = 0;
 	world.scan_slices = 2;
-	first = sampling_scan(sampling);
-	second = sampling_scan(sampling);
-	third = sampling_scan(sampling);
-	assert_true(second > first);
-	assert_int_equal(third, second);
-	while (sampling_scans(sampling) < first)
+	for (size_t i = 0; i < ARRAY_SIZE(waiters); i++)
+		assert_false(sampling_scan(sampling, &waiters[i]));
+	assert_true(waiters[1].scans > waiters[0].scans);
+	assert_int_equal(waiters[2].scans, waiters[1].scans);
+	while (world.scans < 2) {
+		assert_int_equal(got.ready, 0);
 		assert_true(fake_turn(&loop, loop.now.mono_ns));
-	assert_int_equal(world.scans, 2); /* the second has begun */
-	assert_true(sampling_scans(sampling) < second);
+	}
 	pass_time(&loop, 0);
-	assert_int_equal(sampling_scans(sampling), second);
+	assert_int_equal(got.ready, 3);
 	assert_int_equal(world.scans, 2);
-	assert_int_equal(got.scanned, 1);
 }
 
 static void a_question_during_a_sample_wants_a_scan_after_it(void **state)
 {
-	uint64_t wanted;
+	struct sampling_waiter waiter = { .ready = on_ready };
 
 	(void)state;
 	start();
@@ -639,31 +634,67 @@ static void a_question_during_a_sample_wants_a_scan_after_it(void **state)
 	fake_set_clocks(&loop, loop.now.mono_ns + 1);
 	assert_true(fake_turn(&loop, loop.now.mono_ns));
 	world.scans = 0;
-	wanted = sampling_scan(sampling);
+	assert_false(sampling_scan(sampling, &waiter));
 	assert_int_equal(world.scans, 0);
 	pass_time(&loop, 0);
 	got_samples(1);
 	assert_int_equal(world.scans, 2); /* the sample's own, and the one for the question */
-	assert_int_equal(sampling_scans(sampling), wanted);
-	assert_int_equal(got.scanned, 1);
+	assert_int_equal(got.ready, 1);
 }
 
 /* What was begun for a question is taken up by the sample's own scan. */
 static void a_sample_during_a_scan_ends_it(void **state)
 {
-	uint64_t wanted;
+	struct sampling_waiter waiter = { .ready = on_ready };
 
 	(void)state;
 	start();
 	pass_time(&loop, NS_PER_S);
 	world.scan_slices = 5;
-	wanted = sampling_scan(sampling);
+	assert_false(sampling_scan(sampling, &waiter));
 	world.slices = 1;
 	sampling_soon(sampling, SAMPLE_TO_PORT);
 	pass_time(&loop, 0);
 	got_samples(1);
-	assert_true(sampling_scans(sampling) >= wanted);
-	assert_int_equal(got.scanned, 1);
+	assert_int_equal(got.ready, 1);
+}
+
+static void a_question_that_waits_for_probes_is_told_when_all_are_answered(void **state)
+{
+	struct sampling_waiter waiter = { .ready = on_ready };
+
+	(void)state;
+	start();
+	assert_true(sampling_await_probes(sampling, &waiter));
+	world.outstanding = 2;
+	assert_false(sampling_await_probes(sampling, &waiter));
+	assert_true(sampling_scan(sampling, &waiter)); /* a scan that is over at once wakes nobody */
+	assert_int_equal(got.ready, 0);
+	world.outstanding = 0;
+	sampling_probed(sampling);
+	sampling_probed(sampling);
+	assert_int_equal(got.ready, 1);
+}
+
+static void a_question_that_is_given_up_is_told_nothing(void **state)
+{
+	struct sampling_waiter waiters[3] = { { .ready = on_ready }, { .ready = on_ready }, { .ready = on_ready } };
+
+	(void)state;
+	start();
+	world.scan_slices = 2;
+	for (size_t i = 0; i < ARRAY_SIZE(waiters); i++)
+		sampling_scan(sampling, &waiters[i]);
+	sampling_leave(&waiters[1]);
+	sampling_leave(&waiters[1]);
+	sampling_leave(&waiters[2]);
+	pass_time(&loop, 0);
+	assert_int_equal(got.ready, 1);
+	world.outstanding = 1;
+	sampling_await_probes(sampling, &waiters[0]);
+	sampling = sampling_free(sampling);
+	sampling_leave(&waiters[0]); /* after the sampling's end, too */
+	assert_int_equal(got.ready, 1);
 }
 
 static void a_gap_marks_the_next_sample_and_no_other(void **state)
@@ -740,6 +771,8 @@ int main(void)
 		T(a_question_during_a_scan_wants_the_one_after_it),
 		T(a_question_during_a_sample_wants_a_scan_after_it),
 		T(a_sample_during_a_scan_ends_it),
+		T(a_question_that_waits_for_probes_is_told_when_all_are_answered),
+		T(a_question_that_is_given_up_is_told_nothing),
 		T(a_gap_marks_the_next_sample_and_no_other),
 		T(what_was_slept_through_is_not_made_up_for),
 		T(nothing_comes_after_the_stop),
