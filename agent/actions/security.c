@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Judgements over the facts, and how they are told; see security.h. */
+/*
+ * CheckLinuxSecurity and its parts: facts from files, the states of units from the service manager, and the answers of
+ * the programs themselves; then the judgements over them, and how they are told. Without D-Bus, an executor or an
+ * answer the values are unknown; the checks are made all the same, and say so.
+ */
 #include "agent/actions/security.h"
 
 #include <stdarg.h>
@@ -9,7 +13,15 @@
 
 #include <infiniservice/cleanup.h>
 
-const char *const security_unit_names[SECURITY_UNITS] = {
+#include "agent/actions/bus_work.h"
+#include "agent/actions/env.h"
+#include "agent/actions/run.h"
+#include "agent/actions/table.h"
+#include "agent/rules/questions.h"
+#include "collectors/host.h"
+#include "collectors/table.h"
+
+static const char *const unit_names[SECURITY_UNITS] = {
 	[SECURITY_NFTABLES] = "nftables.service",
 	[SECURITY_UFW] = "ufw.service",
 	[SECURITY_FIREWALLD] = "firewalld.service",
@@ -23,32 +35,20 @@ const char *const security_unit_names[SECURITY_UNITS] = {
 	[SECURITY_DNF_INSTALL_TIMER] = "dnf-automatic-install.timer",
 };
 
-static const char *status_name(enum security_status status)
-{
-	static const char *const names[] = { "passed", "warning", "failed" };
-
-	return names[status];
-}
-
 static bool active(const struct security_facts *facts, enum security_unit unit)
 {
 	return strcmp(facts->units[unit], "active") == 0;
 }
 
-static bool unknown(const struct security_facts *facts, enum security_unit unit)
+static const char *or_else(const char *word, const char *fallback)
 {
-	return !*facts->units[unit];
-}
-
-static const char *or_unknown(const char *word)
-{
-	return *word ? word : "unknown";
+	return *word ? word : fallback;
 }
 
 /* ------------------------------------------------------------------------------------------------------- judgements */
 
-__attribute__((format(printf, 3, 4))) static enum security_status
-say(char message[SECURITY_WORDS_MAX], enum security_status status, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static enum health_status say(char message[SECURITY_WORDS_MAX],
+								    enum health_status status, const char *format, ...)
 {
 	va_list args;
 
@@ -58,170 +58,139 @@ say(char message[SECURITY_WORDS_MAX], enum security_status status, const char *f
 	return status;
 }
 
-void security_unread(struct security_unread *unread, const char *format, ...)
-{
-	va_list args;
-
-	if (*unread->what)
-		return;
-	va_start(args, format);
-	vsnprintf(unread->what, sizeof(unread->what), format, args);
-	va_end(args);
-}
-
 /*
  * One security module that enforces rules is enough to pass. Else unknown modules are reported first, then those that
  * enforce nothing.
  */
-enum security_status security_judge_modules(const struct security_facts *facts, char message[SECURITY_WORDS_MAX])
+static enum health_status judge_modules(const struct security_facts *facts, char message[SECURITY_WORDS_MAX])
 {
 	if (facts->selinux == SELINUX_ENFORCING)
-		return say(message, SECURITY_PASSED, "SELinux is enforcing");
+		return say(message, HEALTH_PASSED, "SELinux is enforcing");
 	if (facts->apparmor && facts->apparmor_counted && facts->apparmor_enforce > 0)
-		return say(message, SECURITY_PASSED, "AppArmor is on and enforces profiles");
+		return say(message, HEALTH_PASSED, "AppArmor is on and enforces profiles");
 	if (facts->smack == SMACK_RULES)
-		return say(message, SECURITY_PASSED, "Smack is on and enforces rules");
+		return say(message, HEALTH_PASSED, "Smack is on and enforces rules");
 	if (facts->selinux == SELINUX_UNKNOWN)
-		return say(message, SECURITY_WARNING, "whether SELinux is enforcing could not be read: %s",
-			   facts->selinux_unread.what);
+		return say(message, HEALTH_WARNING, "whether SELinux is enforcing could not be read: %s",
+			   facts->selinux_unread);
 	if (facts->apparmor && !facts->apparmor_counted)
-		return say(message, SECURITY_WARNING,
+		return say(message, HEALTH_WARNING,
 			   "AppArmor is on; whether it enforces a profile could not be read: %s",
-			   *facts->apparmor_unread.what ? facts->apparmor_unread.what : "its list of profiles");
-	if (*facts->apparmor_unread.what && !facts->apparmor)
-		return say(message, SECURITY_WARNING, "whether AppArmor is on could not be read: %s",
-			   facts->apparmor_unread.what);
+			   *facts->apparmor_unread ? facts->apparmor_unread : "its list of profiles");
+	if (*facts->apparmor_unread && !facts->apparmor)
+		return say(message, HEALTH_WARNING, "whether AppArmor is on could not be read: %s",
+			   facts->apparmor_unread);
 	if (facts->smack == SMACK_UNKNOWN)
-		return say(message, SECURITY_WARNING, "Smack is on; whether it has rules could not be read: %s",
-			   facts->smack_unread.what);
+		return say(message, HEALTH_WARNING, "Smack is on; whether it has rules could not be read: %s",
+			   facts->smack_unread);
 	if (facts->apparmor)
-		return say(message, SECURITY_WARNING, "AppArmor is on but enforces no profile");
+		return say(message, HEALTH_WARNING, "AppArmor is on but enforces no profile");
 	if (facts->selinux == SELINUX_PERMISSIVE)
-		return say(message, SECURITY_WARNING, "SELinux only warns");
+		return say(message, HEALTH_WARNING, "SELinux only warns");
 	if (facts->smack == SMACK_EMPTY)
-		return say(message, SECURITY_WARNING, "Smack is on but has no rules");
+		return say(message, HEALTH_WARNING, "Smack is on but has no rules");
 	/* It is in the list of common kernels, which give it no policy; only root may read that. */
 	if (lsm_has(facts->lsm, "tomoyo"))
-		return say(message, SECURITY_WARNING,
+		return say(message, HEALTH_WARNING,
 			   "TOMOYO is in the kernel; whether it enforces anything is not known");
-	return say(message, SECURITY_WARNING,
+	return say(message, HEALTH_WARNING,
 		   *facts->lsm
 			   ? "no mandatory access control is on"
 			   : "no mandatory access control is seen; the list of the kernel's modules could not be read");
 }
 
-/*
- * The kernel's rules count, no matter which program made them. nft does not see the tables of iptables: REFUSES_NOTHING
- * by nft is not certain while those exist.
- */
+/* nft does not see the tables of iptables: REFUSES_NOTHING by nft is not certain while those exist. */
 static enum security_refusal refuses(enum security_refusal by_nft, enum security_tables iptables)
 {
 	return by_nft == REFUSES_NOTHING && iptables != TABLES_NONE ? MAY_REFUSE : by_nft;
 }
 
-static const char *firewall_name(const struct security_facts *facts)
+/*
+ * The kernel's rules count, no matter which program made them. Services and their files count where the kernel was not
+ * asked, or where its answer leaves it open.
+ */
+static enum health_status judge_firewall(const struct security_facts *facts, char message[SECURITY_WORDS_MAX])
 {
-	if (active(facts, SECURITY_FIREWALLD))
-		return "firewalld is active";
-	if (active(facts, SECURITY_UFW) && facts->ufw_enabled)
-		return "ufw is active";
-	return active(facts, SECURITY_NFTABLES) ? "nftables is active" : NULL;
-}
+	enum security_refusal ip = refuses(facts->kernel_ip, facts->iptables),
+			      ip6 = facts->has_ip6 ? refuses(facts->kernel_ip6, facts->ip6tables) : ip;
+	bool ufw = active(facts, SECURITY_UFW), nft = active(facts, SECURITY_NFTABLES),
+	     firewalld = active(facts, SECURITY_FIREWALLD);
+	const char *name = firewalld		       ? "firewalld is active"
+			   : ufw && facts->ufw_enabled ? "ufw is active"
+			   : nft		       ? "nftables is active"
+						       : NULL;
 
-static enum security_status judge_ufw(const struct security_facts *facts, char message[SECURITY_WORDS_MAX])
-{
-	if (*facts->ufw_unread.what)
-		return say(message, SECURITY_WARNING, "whether ufw is on could not be read: %s",
-			   facts->ufw_unread.what);
-	if (strcasecmp(facts->ufw_policy, "drop") == 0 || strcasecmp(facts->ufw_policy, "reject") == 0)
-		return say(message, SECURITY_PASSED, "ufw is active");
-	return say(message, SECURITY_WARNING,
-		   *facts->ufw_policy
-			   ? "ufw is active, but by default it lets in what comes in: its DEFAULT_INPUT_POLICY is %s"
-			   : "ufw is active; what it does by default is not known%s",
-		   facts->ufw_policy);
-}
-
-/* The kernel was asked, and its answer leaves it open; or it was not asked. */
-static enum security_status judge_firewall_files(const struct security_facts *facts, char message[SECURITY_WORDS_MAX])
-{
-	bool nft = active(facts, SECURITY_NFTABLES);
-
-	if (active(facts, SECURITY_UFW) && (facts->ufw_enabled || *facts->ufw_unread.what))
-		return judge_ufw(facts, message);
-	if (active(facts, SECURITY_FIREWALLD))
-		return say(message, SECURITY_WARNING,
-			   "firewalld is active; what the kernel refuses by it is not known");
+	if (facts->nft_asked && ip == REFUSES && ip6 == REFUSES)
+		return say(message, HEALTH_PASSED, "%s", name ? name : "the kernel filters what comes in");
+	if (facts->nft_asked && (ip == REFUSES_NOTHING || ip6 == REFUSES_NOTHING)) {
+		if (ip != ip6)
+			return say(message, HEALTH_WARNING, "what comes in by %s is not filtered",
+				   ip == REFUSES_NOTHING ? "IPv4" : "IPv6");
+		return name ? say(message, HEALTH_WARNING, "%s, but refuses nothing that a stranger begins", name)
+			    : say(message, HEALTH_WARNING, "no firewall is active");
+	}
+	if (ufw && *facts->ufw_unread)
+		return say(message, HEALTH_WARNING, "whether ufw is on could not be read: %s", facts->ufw_unread);
+	if (ufw && facts->ufw_enabled &&
+	    (strcasecmp(facts->ufw_policy, "drop") == 0 || strcasecmp(facts->ufw_policy, "reject") == 0))
+		return say(message, HEALTH_PASSED, "ufw is active");
+	if (ufw && facts->ufw_enabled)
+		return say(message, HEALTH_WARNING,
+			   *facts->ufw_policy ? "ufw is active, but by default it lets in what comes in: its "
+						"DEFAULT_INPUT_POLICY is %s"
+					      : "ufw is active; what it does by default is not known%s",
+			   facts->ufw_policy);
+	if (firewalld)
+		return say(message, HEALTH_WARNING, "firewalld is active; what the kernel refuses by it is not known");
 	if (facts->nft_asked && facts->kernel_ip != MAY_REFUSE && facts->kernel_ip6 != MAY_REFUSE)
-		return say(message, SECURITY_WARNING,
+		return say(message, HEALTH_WARNING,
 			   "what iptables refuses is not known, and nft refuses nothing that a stranger begins");
 	if (facts->nft_asked)
-		return say(message, SECURITY_WARNING,
+		return say(message, HEALTH_WARNING,
 			   "what the kernel refuses is not known: not all of its rules can be told by nft");
-	if (*facts->nft_unread.what && nft)
-		return say(message, SECURITY_WARNING, "what nftables refuses could not be read whole: %s",
-			   facts->nft_unread.what);
+	if (*facts->nft_unread && nft)
+		return say(message, HEALTH_WARNING, "what nftables refuses could not be read whole: %s",
+			   facts->nft_unread);
 	if (nft && facts->nft_filters)
-		return say(message, SECURITY_PASSED, "nftables is active");
+		return say(message, HEALTH_PASSED, "nftables is active");
 	if (nft)
-		return say(message, SECURITY_WARNING,
+		return say(message, HEALTH_WARNING,
 			   "nftables is active, but nothing is seen in its configuration that refuses what a stranger "
 			   "begins");
 	if (facts->ufw_enabled || facts->nft_filters)
-		return say(message, SECURITY_WARNING,
-			   unknown(facts, SECURITY_UFW) ? "a firewall is configured; whether it is active is not known"
+		return say(message, HEALTH_WARNING,
+			   !*facts->units[SECURITY_UFW] ? "a firewall is configured; whether it is active is not known"
 							: "a firewall is configured but not active");
 	if (facts->iptables != TABLES_NONE || facts->ip6tables != TABLES_NONE)
-		return say(message, SECURITY_WARNING,
+		return say(message, HEALTH_WARNING,
 			   "no service of a firewall is active; what the kernel refuses is not known");
-	return say(message, SECURITY_WARNING, "no firewall is active");
+	return say(message, HEALTH_WARNING, "no firewall is active");
 }
 
-enum security_status security_judge_firewall(const struct security_facts *facts, char message[SECURITY_WORDS_MAX])
-{
-	enum security_refusal ip = refuses(facts->kernel_ip, facts->iptables),
-			      ip6 = refuses(facts->kernel_ip6, facts->ip6tables);
-	const char *name = firewall_name(facts);
-
-	if (!facts->has_ip6)
-		ip6 = ip;
-	if (!facts->nft_asked ||
-	    (ip != REFUSES_NOTHING && ip6 != REFUSES_NOTHING && (ip == MAY_REFUSE || ip6 == MAY_REFUSE)))
-		return judge_firewall_files(facts, message);
-	if (ip == REFUSES && ip6 == REFUSES)
-		return say(message, SECURITY_PASSED, "%s", name ? name : "the kernel filters what comes in");
-	if (ip != ip6)
-		return say(message, SECURITY_WARNING, "what comes in by %s is not filtered",
-			   ip == REFUSES_NOTHING ? "IPv4" : "IPv6");
-	return name ? say(message, SECURITY_WARNING, "%s, but refuses nothing that a stranger begins", name)
-		    : say(message, SECURITY_WARNING, "no firewall is active");
-}
-
-enum security_status security_judge_updates(const struct security_facts *facts, char message[SECURITY_WORDS_MAX])
+static enum health_status judge_updates(const struct security_facts *facts, char message[SECURITY_WORDS_MAX])
 {
 	bool apt = facts->upgrades_installed && facts->upgrades_on;
 
 	if (active(facts, SECURITY_DNF_INSTALL_TIMER) || (active(facts, SECURITY_DNF_TIMER) && facts->dnf_applies))
-		return say(message, SECURITY_PASSED, "updates are installed automatically");
+		return say(message, HEALTH_PASSED, "updates are installed automatically");
 	if (active(facts, SECURITY_DNF_TIMER))
-		return *facts->dnf_unread.what
-			       ? say(message, SECURITY_WARNING,
-				     "whether dnf-automatic installs what it fetches could not be read: %s",
-				     facts->dnf_unread.what)
-			       : say(message, SECURITY_WARNING,
-				     "dnf-automatic fetches updates but does not install them");
-	if (facts->upgrades_installed && *facts->apt_unread.what)
-		return say(message, SECURITY_WARNING, "apt's configuration could not be read whole: %s",
-			   facts->apt_unread.what);
+		return *facts->dnf_unread ? say(message, HEALTH_WARNING,
+						"whether dnf-automatic installs what it fetches could not be read: %s",
+						facts->dnf_unread)
+					  : say(message, HEALTH_WARNING,
+						"dnf-automatic fetches updates but does not install them");
+	if (facts->upgrades_installed && *facts->apt_unread)
+		return say(message, HEALTH_WARNING, "apt's configuration could not be read whole: %s",
+			   facts->apt_unread);
 	if (apt && !facts->lists_on)
-		return say(message, SECURITY_WARNING,
+		return say(message, HEALTH_WARNING,
 			   "unattended-upgrades is switched on, but not the refresh of the lists that it goes by");
-	if (apt && unknown(facts, SECURITY_APT_TIMER))
-		return say(message, SECURITY_WARNING,
+	if (apt && !*facts->units[SECURITY_APT_TIMER])
+		return say(message, HEALTH_WARNING,
 			   "automatic updates are configured; whether their timer is active is not known");
 	if (apt && active(facts, SECURITY_APT_TIMER))
-		return say(message, SECURITY_PASSED, "updates are installed automatically");
-	return say(message, SECURITY_WARNING,
+		return say(message, HEALTH_PASSED, "updates are installed automatically");
+	return say(message, HEALTH_WARNING,
 		   apt			       ? "automatic updates are configured but their timer is not active"
 		   : facts->upgrades_installed ? "unattended-upgrades is installed but not switched on"
 					       : "updates are not installed automatically");
@@ -229,7 +198,7 @@ enum security_status security_judge_updates(const struct security_facts *facts, 
 
 static bool says(const char *value, const char *fallback, const char *word)
 {
-	return strcasecmp(*value ? value : fallback, word) == 0;
+	return strcasecmp(or_else(value, fallback), word) == 0;
 }
 
 /* Neither yes nor no, where there is nothing else: sshd does not start with it. */
@@ -242,84 +211,81 @@ static bool odd(const char *value)
  * A setting that the file does not have has its default, see sshd_config(5). With PAM keyboard-interactive
  * authentication asks for the password, too.
  */
-enum security_status security_judge_ssh(const struct security_facts *facts, char message[SECURITY_WORDS_MAX])
+static enum health_status judge_ssh(const struct security_facts *facts, char message[SECURITY_WORDS_MAX])
 {
 	const struct sshd_settings *sshd = &facts->sshd;
 
 	if (!facts->sshd_file &&
 	    (active(facts, SECURITY_SSH) || active(facts, SECURITY_SSHD) || active(facts, SECURITY_SSH_SOCKET)))
-		return say(message, SECURITY_WARNING,
+		return say(message, HEALTH_WARNING,
 			   "an SSH server is active, but its settings are not in /etc/ssh/sshd_config");
-	if (!facts->sshd_file && facts->sshd_program && unknown(facts, SECURITY_SSH) && unknown(facts, SECURITY_SSHD))
+	if (!facts->sshd_file && facts->sshd_program && !*facts->units[SECURITY_SSH] && !*facts->units[SECURITY_SSHD])
 		return say(
-			message, SECURITY_WARNING,
+			message, HEALTH_WARNING,
 			"an SSH server is installed without /etc/ssh/sshd_config; whether it is active is not known");
 	if (!facts->sshd_file)
-		return say(message, SECURITY_PASSED, "no SSH server is installed");
+		return say(message, HEALTH_PASSED, "no SSH server is installed");
 	if (!facts->sshd_readable)
-		return say(message, SECURITY_WARNING, "the settings of the SSH server cannot be read%s%s",
-			   *facts->sshd_unread.what ? ": " : "", facts->sshd_unread.what);
+		return say(message, HEALTH_WARNING, "the settings of the SSH server cannot be read%s%s",
+			   *facts->sshd_unread ? ": " : "", facts->sshd_unread);
 	if (says(sshd->permit_empty_passwords, "no", "yes"))
-		return say(message, SECURITY_FAILED, "the SSH server accepts empty passwords");
+		return say(message, HEALTH_FAILED, "the SSH server accepts empty passwords");
 	if (says(sshd->permit_root_login, "prohibit-password", "yes"))
-		return say(message, SECURITY_WARNING, "the SSH server lets root log in, with a password too");
+		return say(message, HEALTH_WARNING, "the SSH server lets root log in, with a password too");
 	if (says(sshd->password_authentication, "yes", "yes"))
-		return say(message, SECURITY_WARNING, "the SSH server accepts passwords");
+		return say(message, HEALTH_WARNING, "the SSH server accepts passwords");
 	if (says(sshd->kbd_interactive, "yes", "yes") && says(sshd->use_pam, "no", "yes"))
-		return say(message, SECURITY_WARNING,
-			   "the SSH server accepts passwords by keyboard-interactive and PAM");
+		return say(message, HEALTH_WARNING, "the SSH server accepts passwords by keyboard-interactive and PAM");
 	if (odd(sshd->password_authentication) || odd(sshd->kbd_interactive) || odd(sshd->permit_empty_passwords) ||
 	    odd(sshd->use_pam))
-		return say(message, SECURITY_WARNING, "the settings of the SSH server make no sense");
+		return say(message, HEALTH_WARNING, "the settings of the SSH server make no sense");
 	if (sshd->match_passwords)
-		return say(message, SECURITY_WARNING,
+		return say(message, HEALTH_WARNING,
 			   "the SSH server accepts passwords of those that a Match block is about");
-	if (*facts->sshd_unread.what)
-		return say(message, SECURITY_WARNING, "the settings of the SSH server could not be read whole: %s",
-			   facts->sshd_unread.what);
-	return say(message, SECURITY_PASSED, "the SSH server accepts keys only");
+	if (*facts->sshd_unread)
+		return say(message, HEALTH_WARNING, "the settings of the SSH server could not be read whole: %s",
+			   facts->sshd_unread);
+	return say(message, HEALTH_PASSED, "the SSH server accepts keys only");
+}
+
+enum health_status security_judge(const struct security_facts *facts, enum security_check check,
+				  char message[SECURITY_WORDS_MAX])
+{
+	switch (check) {
+	case CHECK_MODULES:
+		return judge_modules(facts, message);
+	case CHECK_FIREWALL:
+		return judge_firewall(facts, message);
+	case CHECK_UPDATES:
+		return judge_updates(facts, message);
+	default:
+		return judge_ssh(facts, message);
+	}
 }
 
 /* --------------------------------------------------------------------------------------------------------- telling */
 
-static void begin(struct sink *out, const char *key, enum security_status status, const char *message)
+/* Writes the source of the values (the program itself, or its files), and what could not be read. */
+static void emit_source(struct sink *out, bool asked, const char *program, const char *unread)
 {
-	sink_object_begin(out, key);
-	sink_str(out, "status", status_name(status));
-	sink_str(out, "message", message);
-	sink_object_begin(out, "details");
-}
-
-static void end(struct sink *out)
-{
-	sink_object_end(out);
-	sink_object_end(out);
+	sink_str(out, "source", asked ? program : "files");
+	if (*unread)
+		sink_str(out, "not_read", unread);
 }
 
 static void emit_unit(struct sink *out, const char *key, const struct security_facts *facts, enum security_unit unit)
 {
-	sink_str(out, key, or_unknown(facts->units[unit]));
+	sink_str(out, key, or_else(facts->units[unit], "unknown"));
 }
 
-/* Writes the source of the values (the program itself, or its files), and what could not be read. */
-static void emit_source(struct sink *out, bool asked, const char *program, const struct security_unread *unread)
-{
-	sink_str(out, "source", asked ? program : "files");
-	if (*unread->what)
-		sink_str(out, "not_read", unread->what);
-}
-
-void security_emit_modules(struct sink *out, const char *key, const struct security_facts *facts)
+static void emit_modules(struct sink *out, const struct security_facts *facts)
 {
 	static const char *const modes[] = { "disabled", "permissive", "enforcing", "unknown" };
 	static const char *const rules[] = { "disabled", "no rules", "rules", "unknown" };
-	char message[SECURITY_WORDS_MAX];
-	enum security_status status = security_judge_modules(facts, message);
 
-	begin(out, key, status, message);
-	sink_str(out, "active_modules", or_unknown(facts->lsm));
+	sink_str(out, "active_modules", or_else(facts->lsm, "unknown"));
 	sink_object_begin(out, "apparmor");
-	if (facts->apparmor || !*facts->apparmor_unread.what)
+	if (facts->apparmor || !*facts->apparmor_unread)
 		sink_bool(out, "enabled", facts->apparmor);
 	if (facts->apparmor_counted) {
 		sink_uint(out, "profiles_enforced", facts->apparmor_enforce);
@@ -333,44 +299,25 @@ void security_emit_modules(struct sink *out, const char *key, const struct secur
 	sink_str(out, "mode", modes[facts->selinux]);
 	sink_object_end(out);
 	sink_str(out, "smack", rules[facts->smack]);
-	end(out);
 }
 
-static enum security_tables worst_tables(const struct security_facts *facts)
+static void emit_firewall(struct sink *out, const struct security_facts *facts, enum health_status status)
 {
-	if (facts->iptables == TABLES_THERE || facts->ip6tables == TABLES_THERE)
-		return TABLES_THERE;
-	return facts->iptables == TABLES_UNKNOWN ? facts->iptables : facts->ip6tables;
-}
+	bool known = facts->nft_asked ? facts->kernel_ip != MAY_REFUSE && facts->kernel_ip6 != MAY_REFUSE
+				      : !*facts->nft_unread;
 
-static bool nft_is_known(const struct security_facts *facts)
-{
-	if (facts->nft_asked)
-		return facts->kernel_ip != MAY_REFUSE && facts->kernel_ip6 != MAY_REFUSE;
-	return !*facts->nft_unread.what;
-}
-
-void security_emit_firewall(struct sink *out, const char *key, const struct security_facts *facts)
-{
-	static const char *const tables[] = {
-		[TABLES_UNKNOWN] = "unknown", [TABLES_NONE] = "none", [TABLES_THERE] = "present"
-	};
-	char message[SECURITY_WORDS_MAX];
-	enum security_status status = security_judge_firewall(facts, message);
-
-	begin(out, key, status, message);
-	sink_bool(out, "active", status == SECURITY_PASSED);
+	sink_bool(out, "active", status == HEALTH_PASSED);
 	sink_object_begin(out, "nftables");
 	emit_unit(out, "service", facts, SECURITY_NFTABLES);
 	sink_bool(out, "configured", facts->nft_file);
-	if (nft_is_known(facts))
+	if (known)
 		sink_bool(out, "filters_input",
 			  facts->nft_asked ? facts->kernel_ip == REFUSES || facts->kernel_ip6 == REFUSES
 					   : facts->nft_filters);
 	sink_object_end(out);
 	sink_object_begin(out, "ufw");
 	emit_unit(out, "service", facts, SECURITY_UFW);
-	if (!*facts->ufw_unread.what)
+	if (!*facts->ufw_unread)
 		sink_bool(out, "enabled", facts->ufw_enabled);
 	if (*facts->ufw_policy)
 		sink_str(out, "default_input_policy", facts->ufw_policy);
@@ -378,88 +325,290 @@ void security_emit_firewall(struct sink *out, const char *key, const struct secu
 	sink_object_begin(out, "firewalld");
 	emit_unit(out, "service", facts, SECURITY_FIREWALLD);
 	sink_object_end(out);
-	sink_str(out, "iptables_tables", tables[worst_tables(facts)]);
-	emit_source(out, facts->nft_asked, "nft", &facts->nft_unread);
-	end(out);
+	sink_str(out, "iptables_tables",
+		 facts->iptables == TABLES_THERE || facts->ip6tables == TABLES_THERE	   ? "present"
+		 : facts->iptables == TABLES_UNKNOWN || facts->ip6tables == TABLES_UNKNOWN ? "unknown"
+											   : "none");
+	emit_source(out, facts->nft_asked, "nft", facts->nft_unread);
 }
 
-void security_emit_updates(struct sink *out, const char *key, const struct security_facts *facts)
+static void emit_updates(struct sink *out, const struct security_facts *facts)
 {
-	char message[SECURITY_WORDS_MAX];
-	enum security_status status = security_judge_updates(facts, message);
-
-	begin(out, key, status, message);
 	sink_bool(out, "unattended_upgrades_installed", facts->upgrades_installed);
 	sink_bool(out, "unattended_upgrades_enabled", facts->upgrades_on);
 	sink_bool(out, "package_lists_refreshed", facts->lists_on);
 	emit_unit(out, "apt_timer", facts, SECURITY_APT_TIMER);
 	emit_unit(out, "dnf_automatic_timer", facts, SECURITY_DNF_TIMER);
-	emit_source(out, facts->apt_asked, "apt-config", &facts->apt_unread);
-	end(out);
+	emit_source(out, facts->apt_asked, "apt-config", facts->apt_unread);
 }
 
-static const char *ssh_state(const struct security_facts *facts)
-{
-	static const enum security_unit units[] = { SECURITY_SSH, SECURITY_SSHD, SECURITY_SSH_SOCKET };
-
-	for (size_t i = 0; i < ARRAY_SIZE(units); i++)
-		if (active(facts, units[i]))
-			return "active";
-	return or_unknown(facts->units[SECURITY_SSH]);
-}
-
-static void emit_setting(struct sink *out, const char *key, const char *value, const char *fallback)
-{
-	sink_str(out, key, *value ? value : fallback);
-}
-
-void security_emit_ssh(struct sink *out, const char *key, const struct security_facts *facts)
+static void emit_ssh(struct sink *out, const struct security_facts *facts)
 {
 	const struct sshd_settings *sshd = &facts->sshd;
-	char message[SECURITY_WORDS_MAX];
-	enum security_status status = security_judge_ssh(facts, message);
+	bool on = active(facts, SECURITY_SSH) || active(facts, SECURITY_SSHD) || active(facts, SECURITY_SSH_SOCKET);
 
-	begin(out, key, status, message);
 	sink_bool(out, "installed", facts->sshd_file);
-	sink_str(out, "service", ssh_state(facts));
-	emit_source(out, facts->sshd_asked, "sshd", &facts->sshd_unread);
-	if (facts->sshd_readable) {
-		emit_setting(out, "permit_root_login", sshd->permit_root_login, "prohibit-password");
-		emit_setting(out, "password_authentication", sshd->password_authentication, "yes");
-		emit_setting(out, "permit_empty_passwords", sshd->permit_empty_passwords, "no");
-		emit_setting(out, "x11_forwarding", sshd->x11_forwarding, "no");
-		emit_setting(out, "kbd_interactive_authentication", sshd->kbd_interactive, "yes");
-		emit_setting(out, "use_pam", sshd->use_pam, "no");
-		sink_uint(out, "match_blocks", sshd->match_blocks);
-	}
-	end(out);
+	sink_str(out, "service", on ? "active" : or_else(facts->units[SECURITY_SSH], "unknown"));
+	emit_source(out, facts->sshd_asked, "sshd", facts->sshd_unread);
+	if (!facts->sshd_readable)
+		return;
+	sink_str(out, "permit_root_login", or_else(sshd->permit_root_login, "prohibit-password"));
+	sink_str(out, "password_authentication", or_else(sshd->password_authentication, "yes"));
+	sink_str(out, "permit_empty_passwords", or_else(sshd->permit_empty_passwords, "no"));
+	sink_str(out, "x11_forwarding", or_else(sshd->x11_forwarding, "no"));
+	sink_str(out, "kbd_interactive_authentication", or_else(sshd->kbd_interactive, "yes"));
+	sink_str(out, "use_pam", or_else(sshd->use_pam, "no"));
+	sink_uint(out, "match_blocks", sshd->match_blocks);
 }
 
-void security_emit_all(struct sink *out, const char *key, const struct security_facts *facts)
+void security_emit(struct sink *out, const char *key, const struct security_facts *facts, enum security_check check)
 {
-	typedef enum security_status judge_fn(const struct security_facts *facts, char message[SECURITY_WORDS_MAX]);
-	static judge_fn *const judges[] = {
-		security_judge_modules,
-		security_judge_firewall,
-		security_judge_updates,
-		security_judge_ssh,
-	};
-	enum security_status worst = SECURITY_PASSED;
-	char message[SECURITY_WORDS_MAX] = "nothing was found wanting";
+	static const char *const keys[CHECK_ALL] = { "security_modules", "firewall", "automatic_updates", "ssh" };
+	char message[SECURITY_WORDS_MAX] = "nothing was found wanting", words[SECURITY_WORDS_MAX];
+	enum health_status status = HEALTH_PASSED;
 
-	for (size_t i = 0; i < ARRAY_SIZE(judges); i++) {
-		char words[SECURITY_WORDS_MAX];
-		enum security_status status = judges[i](facts, words);
+	if (check != CHECK_ALL)
+		status = security_judge(facts, check, message);
+	for (enum security_check part = 0; check == CHECK_ALL && part < CHECK_ALL; part++) {
+		enum health_status of_part = security_judge(facts, part, words);
 
-		if (status > worst) {
-			worst = status;
+		if (of_part > status) {
+			status = of_part;
 			memcpy(message, words, sizeof(message));
 		}
 	}
-	begin(out, key, worst, message);
-	security_emit_modules(out, "security_modules", facts);
-	security_emit_firewall(out, "firewall", facts);
-	security_emit_updates(out, "automatic_updates", facts);
-	security_emit_ssh(out, "ssh", facts);
-	end(out);
+	sink_object_begin(out, key);
+	sink_str(out, "status", health_status_name(status));
+	sink_str(out, "message", message);
+	sink_object_begin(out, "details");
+	if (check == CHECK_MODULES)
+		emit_modules(out, facts);
+	else if (check == CHECK_FIREWALL)
+		emit_firewall(out, facts, status);
+	else if (check == CHECK_UPDATES)
+		emit_updates(out, facts);
+	else if (check == CHECK_SSH)
+		emit_ssh(out, facts);
+	for (enum security_check part = 0; check == CHECK_ALL && part < CHECK_ALL; part++)
+		security_emit(out, keys[part], facts, part);
+	sink_object_end(out);
+	sink_object_end(out);
 }
+
+/* ------------------------------------------------------------------------------------------------- gathering facts */
+
+/* A rule set of a large firewall. */
+#define ANSWER_MAX (1u << 20)
+
+struct security_work {
+	struct bus_work bus; /* first: see bus_work.h */
+	enum security_check check;
+	size_t asked; /* programs that have been asked, or passed over */
+	struct security_facts facts;
+};
+
+static void emit(struct sink *out, const char *key, const void *arg)
+{
+	const struct security_work *work = arg;
+
+	security_emit(out, key, &work->facts, work->check);
+}
+
+/* Programs whose own answers are better than their files, in their order. */
+static const struct asking {
+	enum question question;
+	bool privileged;
+} askings[] = {
+	{ QUESTION_SSHD, true },     { QUESTION_NFT, true }, { QUESTION_IPTABLES, true }, { QUESTION_IP6TABLES, true },
+	{ QUESTION_APPARMOR, true }, { QUESTION_APT, true }, { QUESTION_APT, false },
+};
+
+/* True if the check needs the answer, and no earlier answer or file has told it. */
+static bool wants(const struct security_work *work, enum question question)
+{
+	const struct security_facts *facts = &work->facts;
+	bool all = work->check == CHECK_ALL, firewall = all || work->check == CHECK_FIREWALL;
+
+	switch (question) {
+	case QUESTION_SSHD:
+		return all && facts->sshd_file;
+	case QUESTION_NFT:
+		return firewall;
+	case QUESTION_IPTABLES:
+		return firewall && facts->nft_asked && facts->iptables == TABLES_UNKNOWN;
+	case QUESTION_IP6TABLES:
+		return firewall && facts->nft_asked && facts->ip6tables == TABLES_UNKNOWN;
+	case QUESTION_APPARMOR:
+		return work->check != CHECK_FIREWALL && facts->apparmor && !facts->apparmor_counted;
+	default:
+		return all && facts->upgrades_installed && !facts->apt_asked;
+	}
+}
+
+static void take(struct security_facts *facts, const struct asking *asking, const char *text, size_t len)
+{
+	switch (asking->question) {
+	case QUESTION_SSHD:
+		security_take_sshd(facts, text, len);
+		break;
+	case QUESTION_NFT:
+		security_take_nft(facts, text, len);
+		break;
+	case QUESTION_IPTABLES:
+		facts->iptables = iptables_names(text, len);
+		break;
+	case QUESTION_IP6TABLES:
+		facts->ip6tables = iptables_names(text, len);
+		break;
+	case QUESTION_APPARMOR:
+		facts->apparmor_counted = true;
+		*facts->apparmor_unread = '\0';
+		apparmor_count(text, len, &facts->apparmor_enforce, &facts->apparmor_complain);
+		break;
+	default:
+		security_take_apt(facts, text, len, asking->privileged);
+	}
+}
+
+static void on_asked(struct command *command, struct exec_outcome *outcome);
+
+/*
+ * Asks the next program. From the first program on the executor keeps the deadlines. A local client gets no rights by
+ * this action: programs that need rights are not run for it.
+ */
+static void ask_next(struct command *command)
+{
+	struct security_work *work = command->work;
+	const char *argv[8];
+	char path[64];
+	struct run run = {
+		.argv = argv, .question = true, .optional = true, .max_output_bytes = ANSWER_MAX, .done = on_asked
+	};
+
+	for (; work->asked < ARRAY_SIZE(askings); work->asked++) {
+		const struct asking *asking = &askings[work->asked];
+		const char *const *words = questions[asking->question];
+		size_t count = 1;
+
+		if (!wants(work, asking->question) || (asking->privileged && !run_has_rights(command)) ||
+		    !run_find(words[0], path, sizeof(path)))
+			continue;
+		argv[0] = path;
+		for (; words[count] && count + 1 < ARRAY_SIZE(argv); count++)
+			argv[count] = words[count];
+		argv[count] = NULL;
+		run.privileged = asking->privileged;
+		run_program(command, &run);
+		return;
+	}
+	command_succeed(command, emit, work);
+}
+
+/* The output of a program that was killed, or that was too long, is not used: the values of files stay. */
+static void on_asked(struct command *command, struct exec_outcome *outcome)
+{
+	struct security_work *work = command->work;
+	const struct asking *asking = &askings[work->asked];
+	bool whole = outcome->out.len == outcome->out.total;
+
+	if (outcome->cancelled || command->cancelled) {
+		run_answer(command, outcome, NULL, NULL);
+		return;
+	}
+	if (whole && run_succeeded(outcome)) {
+		take(&work->facts, asking, outcome->out.bytes, outcome->out.len);
+	} else if (!whole && asking->question == QUESTION_NFT) {
+		*work->facts.nft_unread = '\0';
+		security_unread(work->facts.nft_unread, "the rules that nft lists (longer than %u MiB)",
+				ANSWER_MAX >> 20);
+	}
+	if (outcome->timed_out) {
+		command_succeed(command, emit, work);
+		return;
+	}
+	work->asked++;
+	ask_next(command);
+}
+
+static void on_units(struct command *command, const struct bus_reply *reply)
+{
+	struct security_work *work = command->work;
+	const char *name, *description, *load, *state, *sub, *followed, *path, *job_type, *job_path;
+	uint32_t job;
+
+	if (reply->error == 0 && sd_bus_message_enter_container(reply->message, 'a', "(ssssssouso)") > 0)
+		while (sd_bus_message_read(reply->message, "(ssssssouso)", &name, &description, &load, &state, &sub,
+					   &followed, &path, &job, &job_type, &job_path) > 0)
+			for (size_t i = 0; i < SECURITY_UNITS; i++)
+				if (strcmp(unit_names[i], name) == 0)
+					snprintf(work->facts.units[i], sizeof(work->facts.units[i]), "%s",
+						 strcmp(load, "not-found") == 0 ? "not-installed" : state);
+	ask_next(command);
+}
+
+static void on_expired(struct command *command)
+{
+	command_succeed(command, emit, command->work);
+}
+
+static void check(struct command *command, enum security_check which)
+{
+	struct action_env *env = command_env(command);
+	struct collect_ctx ctx = env_context(env, &collector_host);
+	struct security_work *work = bus_work_new(command, sizeof(*work));
+	sd_bus_message *message = NULL;
+	int r;
+
+	if (!work)
+		return;
+	work->check = which;
+	security_read(&work->facts, ctx.root_fd, ctx.proc_fd, ctx.sys_fd);
+	command->on_expired = on_expired;
+	r = bus_message(env->bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "ListUnitsByNames", &message);
+	if (r >= 0)
+		r = sd_bus_message_open_container(message, 'a', "s");
+	for (size_t i = 0; i < SECURITY_UNITS && r >= 0; i++)
+		r = sd_bus_message_append(message, "s", unit_names[i]);
+	if (r >= 0)
+		r = sd_bus_message_close_container(message);
+	if (r >= 0)
+		r = bus_work_send(command, on_units, message);
+	sd_bus_message_unref(message);
+	if (r < 0)
+		ask_next(command);
+}
+
+static void run_check_security(struct command *command)
+{
+	check(command, CHECK_ALL);
+}
+
+static void run_check_firewall(struct command *command)
+{
+	check(command, CHECK_FIREWALL);
+}
+
+static void run_check_modules(struct command *command)
+{
+	check(command, CHECK_MODULES);
+}
+
+const struct action action_check_linux_security = {
+	.name = "CheckLinuxSecurity", .group = GROUP_OBSERVE, .bus = true, .slot = true, .run = run_check_security
+};
+
+const struct action action_get_linux_security_status = {
+	.name = "GetLinuxSecurityStatus", .group = GROUP_OBSERVE, .bus = true, .slot = true, .run = run_check_security
+};
+
+const struct action action_get_linux_firewall_status = {
+	.name = "GetLinuxFirewallStatus", .group = GROUP_OBSERVE, .bus = true, .slot = true, .run = run_check_firewall
+};
+
+const struct action action_check_firewall_status = {
+	.name = "CheckFirewallStatus", .group = GROUP_OBSERVE, .bus = true, .slot = true, .run = run_check_firewall
+};
+
+const struct action action_check_security_modules = {
+	.name = "CheckSecurityModules", .group = GROUP_OBSERVE, .bus = true, .slot = true, .run = run_check_modules
+};

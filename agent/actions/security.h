@@ -12,10 +12,14 @@
 
 #include <infiniservice/sink.h>
 
-enum security_status {
-	SECURITY_PASSED,
-	SECURITY_WARNING,
-	SECURITY_FAILED,
+#include "agent/actions/health.h"
+
+enum security_check {
+	CHECK_MODULES,
+	CHECK_FIREWALL,
+	CHECK_UPDATES,
+	CHECK_SSH,
+	CHECK_ALL,
 };
 
 /* The units that are asked for their state. */
@@ -33,7 +37,6 @@ enum security_unit {
 	SECURITY_DNF_INSTALL_TIMER,
 	SECURITY_UNITS,
 };
-extern const char *const security_unit_names[SECURITY_UNITS];
 
 /* Words of sshd_config; "" where the file does not say. */
 struct sshd_settings {
@@ -49,14 +52,6 @@ struct sshd_settings {
 	bool match_passwords; /* a Match block permits passwords */
 };
 
-#define SECURITY_NAME_MAX  192
-#define SECURITY_WORDS_MAX 384
-
-/* The part of a configuration that was not read: "" if all was read; else the first file or folder, and why. */
-struct security_unread {
-	char what[SECURITY_NAME_MAX];
-};
-
 /* Can a new incoming connection of a stranger (a sender that no rule lists) be refused? */
 enum security_refusal {
 	REFUSES_NOTHING,
@@ -70,6 +65,11 @@ enum security_tables {
 	TABLES_NONE,
 	TABLES_THERE,
 };
+
+#define SECURITY_WORDS_MAX 384
+
+/* The part of a configuration that was not read: "" if all was read; else the first file or folder, and why. */
+typedef char security_note[192];
 
 struct security_facts {
 	char units[SECURITY_UNITS][16]; /* "active", …; "" unknown */
@@ -89,35 +89,46 @@ struct security_facts {
 	/* The program itself was asked: its answer counts, and not what was read of its files. */
 	bool sshd_asked, apt_asked, nft_asked;
 	enum security_refusal kernel_ip, kernel_ip6; /* nft_asked: by the rules that nft sees */
-	struct security_unread sshd_unread, apt_unread, nft_unread, ufw_unread, apparmor_unread, selinux_unread,
-		smack_unread, dnf_unread;
+	security_note sshd_unread, apt_unread, nft_unread, ufw_unread, apparmor_unread, selinux_unread, smack_unread,
+		dnf_unread;
 };
 
 /* Notes what could not be read; only the first note is stored. */
-__attribute__((format(printf, 2, 3))) void security_unread(struct security_unread *unread, const char *format, ...);
-
-/* Take the outputs of the programs sshd -T, apt-config dump, nft -j list ruleset (false: not parsable). */
-void security_take_sshd(struct security_facts *facts, const char *text, size_t len);
-void security_take_apt(struct security_facts *facts, const char *text,
-		       size_t len); /* asked without rights: apt passes over what it may not read */
-void security_take_apt_whole(struct security_facts *facts, const char *text, size_t len);
-bool security_take_nft(struct security_facts *facts, const char *text, size_t len);
-/* Parses ip_tables_names or ip6_tables_names. The table nat does not count, as it refuses nothing. */
-enum security_tables iptables_names(const char *text, size_t len);
-
-/* True if `name` is in the list of the kernel's modules. */
-bool lsm_has(const char *lsm, const char *name);
+__attribute__((format(printf, 2, 3))) void security_unread(security_note note, const char *format, ...);
 
 /* Reads the facts that are in files below /, /proc and /sys. */
 void security_read(struct security_facts *facts, int root_fd, int proc_fd, int sys_fd);
 
-/* Pure parsers. `include` is called where an Include stands: of all values the first counts, see sshd_config(5). */
+/* One judgement, not CHECK_ALL; `message` gets the text for people. */
+enum health_status security_judge(const struct security_facts *facts, enum security_check check,
+				  char message[SECURITY_WORDS_MAX]);
+
+/* Writes one check, or all checks with the worst status on top, under `key`. */
+void security_emit(struct sink *out, const char *key, const struct security_facts *facts, enum security_check check);
+
+/* Takes the output of `sshd -T`, the effective settings. What the files said of Match blocks, which it omits, stays. */
+void security_take_sshd(struct security_facts *facts, const char *text, size_t len);
+/* Takes the output of `nft -j list ruleset`; nft_asked stays false if it cannot be parsed. */
+void security_take_nft(struct security_facts *facts, const char *text, size_t len);
+/* Takes the output of `apt-config dump`. Asked without rights (not `whole`) apt passes over what it may not read. */
+void security_take_apt(struct security_facts *facts, const char *text, size_t len, bool whole);
+
+/* ---------------------------------------------------------------------------------------------------- pure parsers */
+
+/* `include` is called where an Include stands: of all values the first counts, see sshd_config(5). */
 void sshd_settings_parse(struct sshd_settings *settings, const char *text, size_t len,
 			 void (*include)(void *data, const char *pattern), void *data);
+
+enum apt_setting {
+	APT_ENABLE,
+	APT_UPGRADE,
+	APT_LISTS,
+	APT_SETTINGS,
+};
 /* The settings of apt's daily job: the last value of each, "" if it is not set. */
 struct apt_periodic {
-	char enable[33], upgrade[33], lists[33];
-	struct security_unread unread;
+	char values[APT_SETTINGS][33];
+	security_note unread;
 };
 /* A further file of apt's configuration, or `apt-config dump`. */
 void apt_periodic_parse(struct apt_periodic *settings, const char *text, size_t len);
@@ -127,26 +138,17 @@ void apt_periodic_judge(struct security_facts *facts, const struct apt_periodic 
 bool apt_reads_name(const char *name);
 /* apply_updates of dnf-automatic's [commands]: true if it is set and makes sense. */
 bool dnf_applies_parse(const char *text, size_t len, bool *ret);
-/* True if an input chain drops or rejects some new connections of strangers. */
+/* True if an input chain of nftables.conf drops or rejects some new connections of strangers. */
 bool nft_filters_input(const char *text, size_t len);
 /* The last value of KEY= in a file of ufw, in sh syntax; "" if it is not set. */
 void ufw_setting(const char *text, size_t len, const char *key, char *value, size_t size);
 /* True if /proc/net/if_inet6 lists an address that is not of the loopback device. */
 bool inet6_addressed(const char *text, size_t len);
+/* Parses ip_tables_names or ip6_tables_names. The table nat does not count, as it refuses nothing. */
+enum security_tables iptables_names(const char *text, size_t len);
 /* Counts the profiles by mode in the kernel's list, one "name (mode)" a line. */
 void apparmor_count(const char *text, size_t len, unsigned *ret_enforce, unsigned *ret_complain);
-
-/* Write one check, or all checks with the worst status on top, under `key`. */
-void security_emit_modules(struct sink *out, const char *key, const struct security_facts *facts);
-void security_emit_firewall(struct sink *out, const char *key, const struct security_facts *facts);
-void security_emit_updates(struct sink *out, const char *key, const struct security_facts *facts);
-void security_emit_ssh(struct sink *out, const char *key, const struct security_facts *facts);
-void security_emit_all(struct sink *out, const char *key, const struct security_facts *facts);
-
-/* The judgements themselves; `message` gets the text for people. */
-enum security_status security_judge_modules(const struct security_facts *facts, char message[SECURITY_WORDS_MAX]);
-enum security_status security_judge_firewall(const struct security_facts *facts, char message[SECURITY_WORDS_MAX]);
-enum security_status security_judge_updates(const struct security_facts *facts, char message[SECURITY_WORDS_MAX]);
-enum security_status security_judge_ssh(const struct security_facts *facts, char message[SECURITY_WORDS_MAX]);
+/* True if `name` is in the list of the kernel's modules. */
+bool lsm_has(const char *lsm, const char *name);
 
 #endif

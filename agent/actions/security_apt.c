@@ -9,11 +9,15 @@
 #include <string.h>
 #include <strings.h>
 
-#include <infiniservice/cleanup.h>
-
 #define NAME_MAX_LEN  256
 #define STATEMENT_MAX 1024
 #define DEPTH_MAX     32
+
+static const char *const setting_names[APT_SETTINGS] = {
+	[APT_ENABLE] = "APT::Periodic::Enable",
+	[APT_UPGRADE] = "APT::Periodic::Unattended-Upgrade",
+	[APT_LISTS] = "APT::Periodic::Update-Package-Lists",
+};
 
 struct parser {
 	struct apt_periodic *settings;
@@ -25,61 +29,15 @@ struct parser {
 	bool lost; /* it is longer than is kept: nothing that is looked at here */
 };
 
-enum interval { INTERVAL_NEVER, INTERVAL_SOME, INTERVAL_UNKNOWN };
-
-static char *setting_of(struct apt_periodic *settings, const char *name, size_t *ret_size)
-{
-	static const char prefix[] = "APT::Periodic::";
-
-	*ret_size = sizeof(settings->enable);
-	if (strncasecmp(name, prefix, sizeof(prefix) - 1) != 0)
-		return NULL;
-	name += sizeof(prefix) - 1;
-	if (strcasecmp(name, "Enable") == 0)
-		return settings->enable;
-	if (strcasecmp(name, "Unattended-Upgrade") == 0)
-		return settings->upgrade;
-	return strcasecmp(name, "Update-Package-Lists") == 0 ? settings->lists : NULL;
-}
-
-static void set(struct apt_periodic *settings, const char *name, const char *value)
-{
-	size_t size;
-	char *to = setting_of(settings, name, &size);
-
-	if (to)
-		snprintf(to, size, "%s", value);
-}
-
-/* The name itself, and all below it. */
-static void clear(struct apt_periodic *settings, const char *name)
-{
-	static const char *const all[] = { "APT::Periodic::Enable", "APT::Periodic::Unattended-Upgrade",
-					   "APT::Periodic::Update-Package-Lists" };
-	size_t len = strlen(name);
-
-	if (len >= 2 && memcmp(name + len - 2, "::", 2) == 0)
-		len -= 2;
-	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
-		if (strncasecmp(all[i], name, len) == 0 && (!all[i][len] || strncmp(all[i] + len, "::", 2) == 0))
-			set(settings, all[i], "");
-}
-
-static bool is_blank(char byte)
-{
-	return byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r' || byte == '\f' || byte == '\v';
-}
-
 /* The next word without its quotes; *at moves past it. False if there is none: "" is one. */
 static bool cut_word(const char **at, char *word, size_t size)
 {
 	bool quoted = false, found;
 	size_t len = 0;
 
-	while (is_blank(**at))
-		++*at;
+	*at += strspn(*at, " \t\n\r\f\v");
 	found = **at;
-	for (; **at && (quoted || !is_blank(**at)); ++*at) {
+	for (; **at && (quoted || !strchr(" \t\n\r\f\v", **at)); ++*at) {
 		if (**at == '"')
 			quoted = !quoted;
 		else if (len + 1 < size)
@@ -93,58 +51,55 @@ static bool cut_word(const char **at, char *word, size_t size)
 static void take_statement(struct parser *parser)
 {
 	char name[NAME_MAX_LEN], value[NAME_MAX_LEN], whole[2 * NAME_MAX_LEN];
+	struct apt_periodic *settings = parser->settings;
 	const char *at = parser->statement;
+	size_t len;
 
-	parser->statement[parser->len] = '\0';
 	if (!cut_word(&at, name, sizeof(name)) || !cut_word(&at, value, sizeof(value)))
 		return;
-	if (strcasecmp(name, "#clear") == 0) {
-		clear(parser->settings, value);
-	} else if (strcasecmp(name, "#include") == 0) {
-		security_unread(&parser->settings->unread, "%.150s (not followed)", value);
-	} else {
-		snprintf(whole, sizeof(whole), "%s%s", parser->names, name);
-		set(parser->settings, whole, value);
-	}
-}
-
-static void open_block(struct parser *parser)
-{
-	char name[NAME_MAX_LEN], value[NAME_MAX_LEN];
-	const char *at = parser->statement;
-	size_t len = strlen(parser->names);
-	bool room = false;
-
-	parser->statement[parser->len] = '\0';
-	cut_word(&at, name, sizeof(name));
-	if (cut_word(&at, value, sizeof(value)))
-		take_statement(parser);
-	if (parser->depth < DEPTH_MAX)
-		room = snprintf(parser->names + len, sizeof(parser->names) - len, "%s::", name) <
-		       (int)(sizeof(parser->names) - len);
-	if (!room) {
-		parser->names[len] = '\0';
-		security_unread(&parser->settings->unread, "%.100s (blocks too deep)", name);
+	if (strcasecmp(name, "#include") == 0) {
+		security_unread(settings->unread, "%.150s (not followed)", value);
 		return;
 	}
-	parser->ends[parser->depth++] = len;
-}
-
-static void close_block(struct parser *parser)
-{
-	if (parser->depth)
-		parser->names[parser->ends[--parser->depth]] = '\0';
+	if (strcasecmp(name, "#clear") == 0) { /* the name itself, and all below it */
+		len = strlen(value);
+		if (len >= 2 && memcmp(value + len - 2, "::", 2) == 0)
+			len -= 2;
+		for (int i = 0; i < APT_SETTINGS; i++)
+			if (strncasecmp(setting_names[i], value, len) == 0 &&
+			    (!setting_names[i][len] || strncmp(setting_names[i] + len, "::", 2) == 0))
+				*settings->values[i] = '\0';
+		return;
+	}
+	snprintf(whole, sizeof(whole), "%s%s", parser->names, name);
+	for (int i = 0; i < APT_SETTINGS; i++)
+		if (strcasecmp(setting_names[i], whole) == 0)
+			snprintf(settings->values[i], sizeof(settings->values[i]), "%.32s", value);
 }
 
 /* The end of a statement: ';', '{' or '}'. */
 static void end_statement(struct parser *parser, char byte)
 {
-	if (byte == '{')
-		open_block(parser);
-	else if (!parser->lost)
+	size_t len = strlen(parser->names), room = sizeof(parser->names) - len;
+	char name[NAME_MAX_LEN], value[NAME_MAX_LEN];
+	const char *at = parser->statement;
+
+	parser->statement[parser->len] = '\0';
+	if (byte == '{') {
+		cut_word(&at, name, sizeof(name));
+		if (cut_word(&at, value, sizeof(value)))
+			take_statement(parser);
+		if (parser->depth < DEPTH_MAX && snprintf(parser->names + len, room, "%s::", name) < (int)room) {
+			parser->ends[parser->depth++] = len;
+		} else {
+			parser->names[len] = '\0';
+			security_unread(parser->settings->unread, "%.100s (blocks too deep)", name);
+		}
+	} else if (!parser->lost) {
 		take_statement(parser);
-	if (byte == '}')
-		close_block(parser);
+	}
+	if (byte == '}' && parser->depth)
+		parser->names[parser->ends[--parser->depth]] = '\0';
 	parser->len = 0;
 	parser->lost = false;
 }
@@ -159,17 +114,16 @@ static bool begins(const char *at, const char *end, const char *word)
 /* Behind the comment that begins here, or `at`. */
 static const char *skip_comment(const char *at, const char *end)
 {
-	const char *to;
+	const char *to = at;
 
 	if (begins(at, end, "/*")) {
 		to = memmem(at + 2, (size_t)(end - at - 2), "*/", 2);
-		return to ? to + 2 : end;
-	}
-	if (begins(at, end, "//") || (*at == '#' && !begins(at, end, "#clear") && !begins(at, end, "#include"))) {
+		to = to ? to + 2 : end;
+	} else if (begins(at, end, "//") ||
+		   (*at == '#' && !begins(at, end, "#clear") && !begins(at, end, "#include"))) {
 		to = memchr(at, '\n', (size_t)(end - at));
-		return to ? to : end;
 	}
-	return at;
+	return to ? to : end;
 }
 
 void apt_periodic_parse(struct apt_periodic *settings, const char *text, size_t len)
@@ -179,13 +133,11 @@ void apt_periodic_parse(struct apt_periodic *settings, const char *text, size_t 
 	bool quoted = false;
 
 	for (const char *at = text; at < end; at++) {
-		if (!quoted) {
-			const char *behind = skip_comment(at, end);
+		const char *behind = quoted ? at : skip_comment(at, end);
 
-			if (behind > at) {
-				at = behind - 1;
-				continue;
-			}
+		if (behind > at) {
+			at = behind - 1;
+			continue;
 		}
 		/* A quote ends with its line at the latest. */
 		quoted = *at != '\n' && quoted != (*at == '"');
@@ -198,52 +150,52 @@ void apt_periodic_parse(struct apt_periodic *settings, const char *text, size_t 
 	}
 }
 
-/* A day or more, with a unit of time or none, or "always", see /usr/lib/apt/apt.systemd.daily. "0" is never. */
-static enum interval interval_of(const char *value)
+/*
+ * The meaning of a value, see /usr/lib/apt/apt.systemd.daily. Enable is a number: with 0 apt does nothing, and the
+ * default is 1. The others are intervals: a day or more, with a unit of time or none, or "always"; "0" is never, and
+ * so is the default.
+ */
+static bool is_on(const struct apt_periodic *settings, enum apt_setting setting, security_note unread)
 {
+	const char *value = settings->values[setting];
 	size_t digits = strspn(value, "0123456789");
-
-	if (!*value || strcmp(value, "0") == 0)
-		return INTERVAL_NEVER;
-	if (strcmp(value, "always") == 0)
-		return INTERVAL_SOME;
-	return digits && strspn(value, "0") < digits &&
-			       (!value[digits] || (strchr("smhd", value[digits]) && !value[digits + 1]))
-		       ? INTERVAL_SOME
-		       : INTERVAL_UNKNOWN;
-}
-
-/* With 0 apt does nothing; the default is 1. */
-static enum interval enabled(const char *value)
-{
-	size_t digits = strspn(value, "0123456789");
+	bool zero = strspn(value, "0") == digits;
 
 	if (!*value)
-		return INTERVAL_SOME;
-	if (!digits || value[digits])
-		return INTERVAL_UNKNOWN;
-	return strspn(value, "0") == digits ? INTERVAL_NEVER : INTERVAL_SOME;
-}
-
-static bool is_on(const char *name, const char *value, enum interval on, struct security_unread *unread)
-{
-	if (on == INTERVAL_UNKNOWN)
-		security_unread(unread, "APT::Periodic::%s \"%.32s\", which is no number", name, value);
-	return on == INTERVAL_SOME;
+		return setting == APT_ENABLE;
+	if (setting == APT_ENABLE) {
+		if (digits && !value[digits])
+			return !zero;
+	} else if (strcmp(value, "0") == 0) {
+		return false;
+	} else if (strcmp(value, "always") == 0 ||
+		   (!zero && (!value[digits] || (strchr("smhd", value[digits]) && !value[digits + 1])))) {
+		return true;
+	}
+	security_unread(unread, "%s \"%.32s\", which is no number", setting_names[setting], value);
+	return false;
 }
 
 void apt_periodic_judge(struct security_facts *facts, const struct apt_periodic *settings)
 {
 	bool on;
 
-	if (*settings->unread.what)
-		security_unread(&facts->apt_unread, "%s", settings->unread.what);
-	on = is_on("Enable", settings->enable, enabled(settings->enable), &facts->apt_unread);
-	facts->upgrades_on =
-		is_on("Unattended-Upgrade", settings->upgrade, interval_of(settings->upgrade), &facts->apt_unread) &&
-		on;
-	facts->lists_on =
-		is_on("Update-Package-Lists", settings->lists, interval_of(settings->lists), &facts->apt_unread) && on;
+	if (*settings->unread)
+		security_unread(facts->apt_unread, "%s", settings->unread);
+	on = is_on(settings, APT_ENABLE, facts->apt_unread);
+	facts->upgrades_on = is_on(settings, APT_UPGRADE, facts->apt_unread) && on;
+	facts->lists_on = is_on(settings, APT_LISTS, facts->apt_unread) && on;
+}
+
+void security_take_apt(struct security_facts *facts, const char *text, size_t len, bool whole)
+{
+	struct apt_periodic settings = { .unread = "" };
+
+	if (whole)
+		*facts->apt_unread = '\0';
+	facts->apt_asked = true;
+	apt_periodic_parse(&settings, text, len);
+	apt_periodic_judge(facts, &settings);
 }
 
 /*
@@ -252,11 +204,8 @@ void apt_periodic_judge(struct security_facts *facts, const struct apt_periodic 
  */
 bool apt_reads_name(const char *name)
 {
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-:.";
 	const char *extension = strrchr(name, '.');
 
-	for (const char *at = name; *at; at++)
-		if (!((*at >= 'a' && *at <= 'z') || (*at >= 'A' && *at <= 'Z') || (*at >= '0' && *at <= '9') ||
-		      strchr("_-:.", *at)))
-			return false;
-	return *name && *name != '.' && (!extension || strcmp(extension, ".conf") == 0);
+	return *name && *name != '.' && !name[strspn(name, letters)] && (!extension || strcmp(extension, ".conf") == 0);
 }

@@ -7,6 +7,7 @@
  */
 #include "agent/actions/security.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -23,7 +24,7 @@ struct rule {
 	struct rule *next;
 };
 
-/* A chain, or a map: what has a name in a table. */
+/* A chain, or a map: what has a name in a table. Or a dormant table, with an empty name. */
 struct named {
 	const char *family, *table, *name;
 	struct json_object *self;
@@ -42,7 +43,7 @@ struct named_list {
 struct ruleset {
 	struct named_list chains, maps, dormant;
 	struct rule *rules;
-	size_t rule_count;
+	unsigned depth; /* chains that are being walked: the hook's, and those jumped to from there */
 };
 
 /* The condition under which a rule's verdict is reached. */
@@ -54,23 +55,31 @@ enum condition {
 	COND_NEVER,  /* holds for no new connection of a stranger */
 };
 
-static const char *text_of(struct json_object *object, const char *key)
-{
-	struct json_object *value = NULL;
-
-	return json_object_object_get_ex(object, key, &value) && json_object_is_type(value, json_type_string)
-		       ? json_object_get_string(value)
-		       : "";
-}
-
-static struct json_object *object_of(struct json_object *object, const char *key)
+static struct json_object *member_of(struct json_object *object, const char *key, enum json_type type)
 {
 	struct json_object *value = NULL;
 
 	return json_object_is_type(object, json_type_object) && json_object_object_get_ex(object, key, &value) &&
-			       json_object_is_type(value, json_type_object)
+			       json_object_is_type(value, type)
 		       ? value
 		       : NULL;
+}
+
+static struct json_object *object_of(struct json_object *object, const char *key)
+{
+	return member_of(object, key, json_type_object);
+}
+
+static const char *text_of(struct json_object *object, const char *key)
+{
+	struct json_object *value = member_of(object, key, json_type_string);
+
+	return value ? json_object_get_string(value) : "";
+}
+
+static bool is(struct json_object *object, const char *key, const char *word)
+{
+	return strcmp(text_of(object, key), word) == 0;
 }
 
 static bool has(struct json_object *object, const char *key)
@@ -78,9 +87,28 @@ static bool has(struct json_object *object, const char *key)
 	return json_object_is_type(object, json_type_object) && json_object_object_get_ex(object, key, NULL);
 }
 
-/*
- * ---------------------------------------------------------------------------------------------------- the names of it
- */
+static size_t length_of(struct json_object *array)
+{
+	return json_object_is_type(array, json_type_array) ? json_object_array_length(array) : 0;
+}
+
+/* `word`, or a list or a set with it. */
+static bool holds(struct json_object *right, const char *word)
+{
+	struct json_object *members = has(right, "set") ? json_object_object_get(right, "set") : right;
+
+	if (json_object_is_type(right, json_type_string))
+		return strcasecmp(json_object_get_string(right), word) == 0;
+	for (size_t i = 0; i < length_of(members); i++) {
+		const char *member = json_object_get_string(json_object_array_get_idx(members, i));
+
+		if (member && strcasecmp(member, word) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* ------------------------------------------------------------------------------------------------ the names of it */
 
 static int compare_named(const void *a, const void *b)
 {
@@ -98,55 +126,6 @@ static struct named *find(const struct named_list *list, const char *family, con
 	return list->count ? bsearch(&key, list->rows, list->count, sizeof(key), compare_named) : NULL;
 }
 
-static void note(struct named_list *list, struct json_object *self, const char *table_key)
-{
-	list->rows[list->count++] =
-		(struct named){ .family = text_of(self, "family"),
-				.table = text_of(self, table_key),
-				.name = strcmp(table_key, "table") == 0 ? text_of(self, "name") : "",
-				.self = self };
-}
-
-/* nft 1.0.6 says "d". */
-static bool names_dormant(const char *flag)
-{
-	return flag && *flag && strncmp("dormant", flag, strlen(flag)) == 0;
-}
-
-/* "flags": "dormant", or a list of flags. */
-static bool is_dormant(struct json_object *table)
-{
-	struct json_object *flags = NULL;
-
-	if (names_dormant(text_of(table, "flags")))
-		return true;
-	if (!json_object_object_get_ex(table, "flags", &flags) || !json_object_is_type(flags, json_type_array))
-		return false;
-	for (size_t i = 0; i < json_object_array_length(flags); i++)
-		if (names_dormant(json_object_get_string(json_object_array_get_idx(flags, i))))
-			return true;
-	return false;
-}
-
-static void add_rule(struct ruleset *set, struct json_object *self)
-{
-	struct named *chain =
-		find(&set->chains, text_of(self, "family"), text_of(self, "table"), text_of(self, "chain"));
-	struct json_object *statements = NULL;
-	struct rule *rule;
-
-	if (!chain || !json_object_object_get_ex(self, "expr", &statements) ||
-	    !json_object_is_type(statements, json_type_array))
-		return;
-	rule = &set->rules[set->rule_count++];
-	*rule = (struct rule){ .statements = statements };
-	if (chain->last)
-		chain->last->next = rule;
-	else
-		chain->first = rule;
-	chain->last = rule;
-}
-
 static void ruleset_free(struct ruleset *set)
 {
 	free(set->chains.rows);
@@ -155,65 +134,58 @@ static void ruleset_free(struct ruleset *set)
 	free(set->rules);
 }
 
+/* False when out of memory. */
 static bool ruleset_read(struct ruleset *set, struct json_object *list)
 {
+	static const char *const kinds[] = { "chain", "map", "table" };
+	struct named_list *const lists[] = { &set->chains, &set->maps, &set->dormant };
 	size_t count = json_object_array_length(list);
-	struct named_list *lists[] = { &set->chains, &set->maps, &set->dormant };
 
-	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
-		lists[i]->rows = calloc(count + 1, sizeof(*lists[i]->rows));
 	set->rules = calloc(count + 1, sizeof(*set->rules));
-	if (!set->chains.rows || !set->maps.rows || !set->dormant.rows || !set->rules)
+	if (!set->rules)
 		return false;
-	for (size_t i = 0; i < count; i++) {
-		struct json_object *item = json_object_array_get_idx(list, i), *self;
+	for (size_t kind = 0; kind < ARRAY_SIZE(kinds); kind++) {
+		bool table = lists[kind] == &set->dormant;
 
-		if ((self = object_of(item, "chain")))
-			note(&set->chains, self, "table");
-		else if ((self = object_of(item, "map")))
-			note(&set->maps, self, "table");
-		else if ((self = object_of(item, "table")) && is_dormant(self))
-			note(&set->dormant, self, "name");
+		lists[kind]->rows = calloc(count + 1, sizeof(*lists[kind]->rows));
+		if (!lists[kind]->rows)
+			return false;
+		for (size_t i = 0; i < count; i++) {
+			struct json_object *self = object_of(json_object_array_get_idx(list, i), kinds[kind]);
+			struct json_object *flags = table && self ? json_object_object_get(self, "flags") : NULL;
+
+			/* nft 1.0.6 says "d". */
+			if (self && (!table || holds(flags, "dormant") || holds(flags, "d")))
+				lists[kind]->rows[lists[kind]->count++] =
+					(struct named){ .family = text_of(self, "family"),
+							.table = text_of(self, table ? "name" : "table"),
+							.name = table ? "" : text_of(self, "name"),
+							.self = self };
+		}
+		qsort(lists[kind]->rows, lists[kind]->count, sizeof(*lists[kind]->rows), compare_named);
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
-		qsort(lists[i]->rows, lists[i]->count, sizeof(*lists[i]->rows), compare_named);
 	for (size_t i = 0; i < count; i++) {
 		struct json_object *self = object_of(json_object_array_get_idx(list, i), "rule");
+		struct named *chain =
+			find(&set->chains, text_of(self, "family"), text_of(self, "table"), text_of(self, "chain"));
+		struct rule *rule = &set->rules[i];
 
-		if (self)
-			add_rule(set, self);
+		rule->statements = member_of(self, "expr", json_type_array);
+		if (!chain || !rule->statements)
+			continue;
+		*(chain->last ? &chain->last->next : &chain->first) = rule;
+		chain->last = rule;
 	}
 	return true;
 }
 
-/*
- * --------------------------------------------------------------------------------------------------------- conditions
- */
-
-/* `word`, or a list or a set with it. */
-static bool holds(struct json_object *right, const char *word)
-{
-	struct json_object *members = right;
-
-	if (json_object_is_type(right, json_type_string))
-		return strcasecmp(json_object_get_string(right), word) == 0;
-	if (json_object_is_type(right, json_type_object) && !json_object_object_get_ex(right, "set", &members))
-		return false;
-	for (size_t i = 0; json_object_is_type(members, json_type_array) && i < json_object_array_length(members);
-	     i++) {
-		const char *member = json_object_get_string(json_object_array_get_idx(members, i));
-
-		if (member && strcasecmp(member, word) == 0)
-			return true;
-	}
-	return false;
-}
+/* ----------------------------------------------------------------------------------------------------- conditions */
 
 static bool left_is(struct json_object *left, const char *kind, const char *key, const char *word)
 {
 	struct json_object *part = object_of(left, kind);
 
-	return part && strcmp(text_of(part, key), word) == 0;
+	return part && is(part, key, word);
 }
 
 static bool is_state(struct json_object *left)
@@ -226,46 +198,28 @@ static bool is_sender(struct json_object *left)
 	return left_is(left, "payload", "field", "saddr");
 }
 
-/* True for a match that holds for no well-formed packet with a valid source address to this guest alone. */
-static bool is_about_oddities(struct json_object *left, bool not, struct json_object *right)
-{
-	struct json_object *masked = NULL;
-
-	if (has(left, "fib") || left_is(left, "meta", "key", "pkttype"))
-		return true;
-	if (has(left, "&") && json_object_object_get_ex(left, "&", &masked) &&
-	    json_object_is_type(masked, json_type_array))
-		left = json_object_array_get_idx(masked, 0);
-	return left_is(left, "payload", "field", "flags") && (not || !holds(right, "syn"));
-}
-
 static enum condition condition_of_match(struct json_object *match)
 {
-	struct json_object *left = object_of(match, "left"), *right = NULL;
-	bool not = strcmp(text_of(match, "op"), "!=") == 0;
+	struct json_object *left = object_of(match, "left"), *right = NULL, *masked;
+	bool negated = is(match, "op", "!=");
 
 	if (!left || !json_object_object_get_ex(match, "right", &right))
 		return COND_OPAQUE;
 	if (is_state(left))
-		return holds(right, "new") == not ? COND_NEVER : COND_NONE;
+		return holds(right, "new") == negated ? COND_NEVER : COND_NONE;
 	if ((left_is(left, "meta", "key", "iifname") || left_is(left, "meta", "key", "iif")) &&
 	    json_object_is_type(right, json_type_string) && holds(right, "lo"))
-		return not ? COND_NONE : COND_NEVER;
-	if ((is_sender(left) && !not ) || is_about_oddities(left, not, right))
+		return negated ? COND_NONE : COND_NEVER;
+	if (is_sender(left) && !negated)
 		return COND_NEVER;
-	return COND_SOME;
-}
-
-static enum condition condition_of_xt(struct json_object *statement)
-{
-	struct json_object *xt = object_of(statement, "xt");
-
-	if (!xt || strcmp(text_of(xt, "type"), "match") != 0)
-		return COND_NONE;
-	if (strcmp(text_of(xt, "name"), "comment") == 0)
-		return COND_NONE;
-	/* Every packet here is for a local address, and most matches of addrtype ask for that. */
-	return strcmp(text_of(xt, "name"), "addrtype") == 0 ? COND_BLIND : COND_OPAQUE;
+	/* These hold for no well-formed packet with a valid source address to this guest alone. */
+	if (has(left, "fib") || left_is(left, "meta", "key", "pkttype"))
+		return COND_NEVER;
+	masked = member_of(left, "&", json_type_array);
+	return left_is(masked ? json_object_array_get_idx(masked, 0) : left, "payload", "field", "flags") &&
+			       (negated || !holds(right, "syn"))
+		       ? COND_NEVER
+		       : COND_SOME;
 }
 
 /* The condition of a statement for the statements behind it. */
@@ -283,15 +237,28 @@ static enum condition condition_of(struct json_object *statement)
 	}
 	if (has(statement, "quota") || has(statement, "ct count") || has(statement, "set") || has(statement, "meter"))
 		return COND_SOME;
-	return condition_of_xt(statement);
+	part = object_of(statement, "xt");
+	if (!part || !is(part, "type", "match") || is(part, "name", "comment"))
+		return COND_NONE;
+	/* Every packet here is for a local address, and most matches of addrtype ask for that. */
+	return is(part, "name", "addrtype") ? COND_BLIND : COND_OPAQUE;
 }
 
-/*
- * ---------------------------------------------------------------------------------------------------------------
- * verdicts
- */
+/* The condition of a key in a verdict map: a state, a sender, or another key. */
+static enum condition condition_of_key(struct json_object *left, struct json_object *key, enum condition condition)
+{
+	if (is_state(left))
+		return holds(key, "new") ? condition : COND_NEVER;
+	if (is_sender(left))
+		return COND_OPAQUE;
+	if (json_object_is_type(key, json_type_string) && strcmp(json_object_get_string(key), "lo") == 0)
+		return COND_NEVER;
+	return condition == COND_NONE ? COND_SOME : condition;
+}
 
-static void walk(struct ruleset *set, struct named *chain, unsigned depth);
+/* ------------------------------------------------------------------------------------------------------- verdicts */
+
+static void walk(struct ruleset *set, struct named *chain);
 
 static void refuse(struct named *chain, enum security_refusal refusal, enum condition condition)
 {
@@ -308,31 +275,11 @@ static bool takes_all(struct named *chain, enum condition condition)
 	return condition == COND_NONE;
 }
 
-/* A jump comes back, a goto ends with the chain it goes to. True if nothing gets past it. */
-static bool follow(struct ruleset *set, struct named *chain, struct json_object *target, bool comes_back,
-		   enum condition condition, unsigned depth)
+/* True if nothing gets past the verdict. A jump comes back, a goto ends with the chain it goes to. */
+static bool apply(struct ruleset *set, struct named *chain, struct json_object *verdict, enum condition condition)
 {
-	struct named *next = find(&set->chains, chain->family, chain->table, text_of(target, "target"));
-
-	if (next && next->state == FRESH && depth < DEPTH_MAX)
-		walk(set, next, depth + 1);
-	if (!next || next->state != DONE) {
-		refuse(chain, MAY_REFUSE, condition);
-		chain->falls = true;
-		return false;
-	}
-	refuse(chain, next->refuses, condition);
-	if (comes_back)
-		return !next->falls && takes_all(chain, condition);
-	chain->falls = chain->falls || next->falls;
-	return takes_all(chain, condition);
-}
-
-/* True if nothing gets past it. */
-static bool apply(struct ruleset *set, struct named *chain, struct json_object *verdict, enum condition condition,
-		  unsigned depth)
-{
-	struct json_object *target;
+	struct json_object *jump = object_of(verdict, "jump"), *target = jump ? jump : object_of(verdict, "goto");
+	struct named *next;
 
 	if (has(verdict, "drop") || has(verdict, "reject"))
 		refuse(chain, REFUSES, condition);
@@ -340,16 +287,26 @@ static bool apply(struct ruleset *set, struct named *chain, struct json_object *
 		refuse(chain, MAY_REFUSE, condition);
 	else if (has(verdict, "return"))
 		chain->falls = true;
-	else if ((target = object_of(verdict, "jump")))
-		return follow(set, chain, target, true, condition, depth);
-	else if ((target = object_of(verdict, "goto")))
-		return follow(set, chain, target, false, condition, depth);
-	else if (!has(verdict, "accept"))
+	else if (!target && !has(verdict, "accept"))
 		return false;
+	if (!target)
+		return takes_all(chain, condition);
+	next = find(&set->chains, chain->family, chain->table, text_of(target, "target"));
+	if (next && next->state == FRESH && set->depth <= DEPTH_MAX)
+		walk(set, next);
+	if (!next || next->state != DONE) {
+		refuse(chain, MAY_REFUSE, condition);
+		chain->falls = true;
+		return false;
+	}
+	refuse(chain, next->refuses, condition);
+	if (jump)
+		return !next->falls && takes_all(chain, condition);
+	chain->falls = chain->falls || next->falls;
 	return takes_all(chain, condition);
 }
 
-/* A target of iptables that nft does not know. */
+/* A target of iptables that nft does not know. True if nothing gets past it. */
 static bool apply_xt(struct named *chain, struct json_object *xt, enum condition condition)
 {
 	static const char *const passing[] = { "LOG",	  "NFLOG",	 "MARK",     "CONNMARK", "CT",	 "NOTRACK",
@@ -357,59 +314,45 @@ static bool apply_xt(struct named *chain, struct json_object *xt, enum condition
 					       "SECMARK", "CONNSECMARK", "CLASSIFY", "RATEEST" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(passing); i++)
-		if (strcmp(text_of(xt, "name"), passing[i]) == 0)
+		if (is(xt, "name", passing[i]))
 			return false;
-	refuse(chain, strcmp(text_of(xt, "name"), "REJECT") == 0 ? REFUSES : MAY_REFUSE, condition);
+	refuse(chain, is(xt, "name", "REJECT") ? REFUSES : MAY_REFUSE, condition);
 	return takes_all(chain, condition);
 }
 
-/* The condition of a key in a verdict map: a state, a sender, or another key. */
-static enum condition condition_of_key(struct json_object *left, struct json_object *key, enum condition condition)
+/* {"key": …, "data": {"set": [[key, verdict], …]}}, or "data": "@name". True if nothing gets past it. */
+static bool apply_map(struct ruleset *set, struct named *chain, struct json_object *map, enum condition condition)
 {
-	if (is_state(left))
-		return holds(key, "new") ? condition : COND_NEVER;
-	if (is_sender(left))
-		return COND_OPAQUE;
-	if (json_object_is_type(key, json_type_string) && strcmp(json_object_get_string(key), "lo") == 0)
-		return COND_NEVER;
-	return condition == COND_NONE ? COND_SOME : condition;
-}
-
-/* {"key": …, "data": {"set": [[key, verdict], …]}}, or "data": "@name". */
-static bool apply_map(struct ruleset *set, struct named *chain, struct json_object *map, enum condition condition,
-		      unsigned depth)
-{
-	struct json_object *left = object_of(map, "key"), *data = NULL, *elements = NULL;
+	struct json_object *left = object_of(map, "key"), *name = member_of(map, "data", json_type_string), *elements;
 	bool ends = false;
 
-	if (json_object_object_get_ex(map, "data", &data) && json_object_is_type(data, json_type_string)) {
-		struct named *named = find(&set->maps, chain->family, chain->table, json_object_get_string(data) + 1);
+	if (name) {
+		const char *text = json_object_get_string(name);
+		struct named *named = find(&set->maps, chain->family, chain->table, text + (*text == '@'));
 
 		if (!named) {
 			refuse(chain, MAY_REFUSE, condition);
 			return false;
 		}
-		json_object_object_get_ex(named->self, "elem", &elements);
-	} else if (json_object_is_type(data, json_type_object)) {
-		json_object_object_get_ex(data, "set", &elements);
+		elements = json_object_object_get(named->self, "elem");
+	} else {
+		elements = member_of(object_of(map, "data"), "set", json_type_array);
 	}
-	for (size_t i = 0; json_object_is_type(elements, json_type_array) && i < json_object_array_length(elements);
-	     i++) {
-		struct json_object *pair = json_object_array_get_idx(elements, i), *key;
+	for (size_t i = 0; i < length_of(elements); i++) {
+		struct json_object *pair = json_object_array_get_idx(elements, i);
 		enum condition of_key;
 
-		if (!json_object_is_type(pair, json_type_array) || json_object_array_length(pair) != 2)
+		if (length_of(pair) != 2)
 			continue;
-		key = json_object_array_get_idx(pair, 0);
-		of_key = condition_of_key(left, key, condition);
-		if (of_key != COND_NEVER && apply(set, chain, json_object_array_get_idx(pair, 1), of_key, depth))
+		of_key = condition_of_key(left, json_object_array_get_idx(pair, 0), condition);
+		if (of_key != COND_NEVER && apply(set, chain, json_object_array_get_idx(pair, 1), of_key))
 			ends = true;
 	}
 	return ends;
 }
 
-/* A rule is a text where an old nft only knows what iptables would call it. True if nothing gets past it. */
-static bool walk_rule(struct ruleset *set, struct named *chain, const struct rule *rule, unsigned depth)
+/* True if nothing gets past the rule. It is a text where an old nft only knows what iptables would call it. */
+static bool walk_rule(struct ruleset *set, struct named *chain, const struct rule *rule)
 {
 	enum condition condition = COND_NONE;
 
@@ -427,22 +370,24 @@ static bool walk_rule(struct ruleset *set, struct named *chain, const struct rul
 		if (next == COND_NEVER)
 			return false;
 		condition = next > condition ? next : condition;
-		if ((part = object_of(statement, "vmap")) ? apply_map(set, chain, part, condition, depth)
-		    : (part = object_of(statement, "xt")) && strcmp(text_of(part, "type"), "target") == 0
+		if ((part = object_of(statement, "vmap")) ? apply_map(set, chain, part, condition)
+		    : (part = object_of(statement, "xt")) && is(part, "type", "target")
 			    ? apply_xt(chain, part, condition)
-			    : apply(set, chain, statement, condition, depth))
+			    : apply(set, chain, statement, condition))
 			return true;
 	}
 	return false;
 }
 
-static void walk(struct ruleset *set, struct named *chain, unsigned depth)
+static void walk(struct ruleset *set, struct named *chain)
 {
 	const struct rule *rule = chain->first;
 
 	chain->state = OPEN;
-	while (rule && !walk_rule(set, chain, rule, depth))
+	set->depth++;
+	while (rule && !walk_rule(set, chain, rule))
 		rule = rule->next;
+	set->depth--;
 	chain->falls = chain->falls || !rule;
 	chain->state = DONE;
 }
@@ -453,43 +398,38 @@ static void walk(struct ruleset *set, struct named *chain, unsigned depth)
  */
 static void judge_hook(struct ruleset *set, struct named *chain, struct security_facts *facts)
 {
-	bool ip = strcmp(chain->family, "ip") == 0, ip6 = strcmp(chain->family, "ip6") == 0,
-	     both = strcmp(chain->family, "inet") == 0;
+	bool both = strcmp(chain->family, "inet") == 0;
 
-	if (strcmp(text_of(chain->self, "hook"), "input") != 0 || strcmp(text_of(chain->self, "type"), "filter") != 0 ||
+	if (!is(chain->self, "hook", "input") || !is(chain->self, "type", "filter") ||
 	    find(&set->dormant, chain->family, chain->table, ""))
 		return;
 	if (chain->state == FRESH)
-		walk(set, chain, 0);
-	if (chain->falls && strcmp(text_of(chain->self, "policy"), "drop") == 0)
+		walk(set, chain);
+	if (chain->falls && is(chain->self, "policy", "drop"))
 		refuse(chain, REFUSES, COND_NONE);
-	if ((ip || both) && chain->refuses > facts->kernel_ip)
+	if ((both || strcmp(chain->family, "ip") == 0) && chain->refuses > facts->kernel_ip)
 		facts->kernel_ip = chain->refuses;
-	if ((ip6 || both) && chain->refuses > facts->kernel_ip6)
+	if ((both || strcmp(chain->family, "ip6") == 0) && chain->refuses > facts->kernel_ip6)
 		facts->kernel_ip6 = chain->refuses;
 }
 
-bool security_take_nft(struct security_facts *facts, const char *text, size_t len)
+void security_take_nft(struct security_facts *facts, const char *text, size_t len)
 {
 	struct json_tokener *tokener = json_tokener_new_ex(64);
 	struct json_object *root = tokener && len < INT32_MAX ? json_tokener_parse_ex(tokener, text, (int)len) : NULL,
-			   *list = NULL;
-	_cleanup_(ruleset_free) struct ruleset set = { .rule_count = 0 };
-	bool known = root && json_object_is_type(root, json_type_object) &&
-		     json_object_object_get_ex(root, "nftables", &list) && json_object_is_type(list, json_type_array) &&
-		     ruleset_read(&set, list);
+			   *list = member_of(root, "nftables", json_type_array);
+	_cleanup_(ruleset_free) struct ruleset set = { .depth = 0 };
 
-	if (known) {
+	if (list && ruleset_read(&set, list)) {
 		facts->nft_asked = true;
 		facts->kernel_ip = facts->kernel_ip6 = REFUSES_NOTHING;
-		facts->nft_unread = (struct security_unread){ .what = "" };
+		*facts->nft_unread = '\0';
 		for (size_t i = 0; i < set.chains.count; i++)
 			judge_hook(&set, &set.chains.rows[i], facts);
 	} else {
-		security_unread(&facts->nft_unread, "the answer of nft");
+		security_unread(facts->nft_unread, "the answer of nft");
 	}
 	json_object_put(root);
 	if (tokener)
 		json_tokener_free(tokener);
-	return known;
 }

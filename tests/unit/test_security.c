@@ -13,11 +13,6 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include <fcntl.h>
-#include <stdio.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <infiniservice/cleanup.h>
 
 #include "agent/actions/security.h"
@@ -172,16 +167,15 @@ static void apt_settings_are_what_apt_makes_of_them(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct apt_periodic settings = { .enable = "" };
+		struct apt_periodic settings = { .unread = "" };
 		struct security_facts facts = { .upgrades_on = true };
 
 		apt_periodic_parse(&settings, cases[i].text, strlen(cases[i].text));
 		apt_periodic_judge(&facts, &settings);
 		if (facts.upgrades_on != cases[i].upgrades || facts.lists_on != cases[i].lists ||
-		    (cases[i].unread ? !strstr(facts.apt_unread.what, cases[i].unread)
-				     : *facts.apt_unread.what != '\0'))
+		    (cases[i].unread ? !strstr(facts.apt_unread, cases[i].unread) : *facts.apt_unread != '\0'))
 			fail_msg("%s: %d, %d, \"%s\"", cases[i].text, facts.upgrades_on, facts.lists_on,
-				 facts.apt_unread.what);
+				 facts.apt_unread);
 	}
 }
 
@@ -309,87 +303,84 @@ static void judges_the_firewall_by_what_runs(void **state)
 	static const struct {
 		const char *active; /* units */
 		struct security_facts facts;
-		enum security_status status;
+		enum health_status status;
 		const char *words;
 	} cases[] = {
-		{ "",
-		  { .iptables = TABLES_NONE, .ip6tables = TABLES_NONE },
-		  SECURITY_WARNING,
-		  "no firewall is active" },
-		{ "", { .iptables = TABLES_THERE, .ip6tables = TABLES_NONE }, SECURITY_WARNING, "not known" },
-		{ "", { .iptables = TABLES_UNKNOWN }, SECURITY_WARNING, "not known" },
+		{ "", { .iptables = TABLES_NONE, .ip6tables = TABLES_NONE }, HEALTH_WARNING, "no firewall is active" },
+		{ "", { .iptables = TABLES_THERE, .ip6tables = TABLES_NONE }, HEALTH_WARNING, "not known" },
+		{ "", { .iptables = TABLES_UNKNOWN }, HEALTH_WARNING, "not known" },
 		/* By the files alone. */
-		{ "", { .ufw_enabled = true }, SECURITY_WARNING, "not known" },
-		{ "u", { .ufw_enabled = true, .ufw_policy = "DROP" }, SECURITY_PASSED, "ufw" },
-		{ "u", { .ufw_enabled = true, .ufw_policy = "reject" }, SECURITY_PASSED, "ufw" },
-		{ "u", { .ufw_enabled = true, .ufw_policy = "ACCEPT" }, SECURITY_WARNING, "ACCEPT" },
-		{ "u", { .ufw_enabled = true }, SECURITY_WARNING, "not known" },
+		{ "", { .ufw_enabled = true }, HEALTH_WARNING, "not known" },
+		{ "u", { .ufw_enabled = true, .ufw_policy = "DROP" }, HEALTH_PASSED, "ufw" },
+		{ "u", { .ufw_enabled = true, .ufw_policy = "reject" }, HEALTH_PASSED, "ufw" },
+		{ "u", { .ufw_enabled = true, .ufw_policy = "ACCEPT" }, HEALTH_WARNING, "ACCEPT" },
+		{ "u", { .ufw_enabled = true }, HEALTH_WARNING, "not known" },
 		{ "u",
 		  { .ufw_enabled = true, .ufw_policy = "DROP", .ufw_unread = { "/etc/x" } },
-		  SECURITY_WARNING,
+		  HEALTH_WARNING,
 		  "/etc/x" },
 		{ "u",
 		  { .ufw_policy = "DROP", .iptables = TABLES_NONE, .ip6tables = TABLES_NONE },
-		  SECURITY_WARNING,
+		  HEALTH_WARNING,
 		  "no firewall" },
-		{ "n", { .nft_filters = false }, SECURITY_WARNING, "nothing is seen" },
-		{ "n", { .nft_filters = true }, SECURITY_PASSED, "nftables" },
-		{ "n", { .nft_filters = true, .nft_unread = { "/etc/nft/*" } }, SECURITY_WARNING, "/etc/nft/*" },
-		{ "f", { .nft_filters = true }, SECURITY_WARNING, "not known" },
+		{ "n", { .nft_filters = false }, HEALTH_WARNING, "nothing is seen" },
+		{ "n", { .nft_filters = true }, HEALTH_PASSED, "nftables" },
+		{ "n", { .nft_filters = true, .nft_unread = { "/etc/nft/*" } }, HEALTH_WARNING, "/etc/nft/*" },
+		{ "f", { .nft_filters = true }, HEALTH_WARNING, "not known" },
 		/* What the kernel does holds, whatever a service would have it do. */
-		{ "f", { .nft_asked = true, .kernel_ip = REFUSES }, SECURITY_PASSED, "firewalld" },
-		{ "", { .nft_asked = true, .kernel_ip = REFUSES }, SECURITY_PASSED, "the kernel" },
+		{ "f", { .nft_asked = true, .kernel_ip = REFUSES }, HEALTH_PASSED, "firewalld" },
+		{ "", { .nft_asked = true, .kernel_ip = REFUSES }, HEALTH_PASSED, "the kernel" },
 		{ "f",
 		  { .nft_asked = true, .iptables = TABLES_NONE, .ip6tables = TABLES_NONE },
-		  SECURITY_WARNING,
+		  HEALTH_WARNING,
 		  "firewalld is active, but" },
 		{ "u",
 		  { .nft_asked = true, .ufw_enabled = true, .ufw_policy = "DROP", .iptables = TABLES_NONE },
-		  SECURITY_WARNING,
+		  HEALTH_WARNING,
 		  "but refuses nothing" },
 		{ "u",
 		  { .nft_asked = true, .kernel_ip = REFUSES, .ufw_enabled = true, .ufw_policy = "ACCEPT" },
-		  SECURITY_PASSED,
+		  HEALTH_PASSED,
 		  "ufw" },
 		{ "",
 		  { .nft_asked = true, .nft_filters = true, .iptables = TABLES_NONE },
-		  SECURITY_WARNING,
+		  HEALTH_WARNING,
 		  "no firewall" },
 		/* A no of nft is none while iptables has tables of its own, or may have. */
 		{ "n",
 		  { .nft_asked = true, .nft_filters = true, .iptables = TABLES_THERE },
-		  SECURITY_WARNING,
+		  HEALTH_WARNING,
 		  "iptables" },
-		{ "n", { .nft_asked = true, .iptables = TABLES_UNKNOWN }, SECURITY_WARNING, "iptables" },
-		{ "f", { .nft_asked = true, .iptables = TABLES_THERE }, SECURITY_WARNING, "not known" },
+		{ "n", { .nft_asked = true, .iptables = TABLES_UNKNOWN }, HEALTH_WARNING, "iptables" },
+		{ "f", { .nft_asked = true, .iptables = TABLES_THERE }, HEALTH_WARNING, "not known" },
 		{ "u",
 		  { .nft_asked = true, .ufw_enabled = true, .ufw_policy = "DROP", .iptables = TABLES_THERE },
-		  SECURITY_PASSED,
+		  HEALTH_PASSED,
 		  "ufw" },
 		{ "n",
 		  { .nft_asked = true, .nft_filters = true, .kernel_ip = MAY_REFUSE, .iptables = TABLES_NONE },
-		  SECURITY_WARNING,
+		  HEALTH_WARNING,
 		  "not known" },
 		{ "u",
 		  { .nft_asked = true, .kernel_ip = MAY_REFUSE, .ufw_enabled = true, .ufw_policy = "ACCEPT" },
-		  SECURITY_WARNING,
+		  HEALTH_WARNING,
 		  "ACCEPT" },
 		/* Two ways in. */
 		{ "n",
 		  { .nft_asked = true, .has_ip6 = true, .kernel_ip = REFUSES, .ip6tables = TABLES_NONE },
-		  SECURITY_WARNING,
+		  HEALTH_WARNING,
 		  "IPv6 is not filtered" },
 		{ "n",
 		  { .nft_asked = true, .has_ip6 = true, .kernel_ip6 = REFUSES, .iptables = TABLES_NONE },
-		  SECURITY_WARNING,
+		  HEALTH_WARNING,
 		  "IPv4 is not filtered" },
 		{ "n",
 		  { .nft_asked = true, .has_ip6 = true, .kernel_ip = REFUSES, .ip6tables = TABLES_THERE },
-		  SECURITY_WARNING,
+		  HEALTH_WARNING,
 		  "not known" },
 		{ "n",
 		  { .nft_asked = true, .has_ip6 = true, .kernel_ip = REFUSES, .kernel_ip6 = REFUSES },
-		  SECURITY_PASSED,
+		  HEALTH_PASSED,
 		  "nftables" },
 	};
 
@@ -397,7 +388,7 @@ static void judges_the_firewall_by_what_runs(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct security_facts facts = cases[i].facts;
 		char words[SECURITY_WORDS_MAX];
-		enum security_status status;
+		enum health_status status;
 
 		if (strchr("ufn", *cases[i].active) && *cases[i].active)
 			set_unit(&facts,
@@ -405,7 +396,7 @@ static void judges_the_firewall_by_what_runs(void **state)
 				 : *cases[i].active == 'f' ? SECURITY_FIREWALLD
 							   : SECURITY_NFTABLES,
 				 "active");
-		status = security_judge_firewall(&facts, words);
+		status = security_judge(&facts, CHECK_FIREWALL, words);
 		if (status != cases[i].status || !strstr(words, cases[i].words))
 			fail_msg("%zu: %d, \"%s\"; expected \"%s\"", i, status, words, cases[i].words);
 	}
@@ -561,16 +552,15 @@ static void the_rules_of_the_kernel_say_whether_anything_is_refused(void **state
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct security_facts facts = { .nft_filters = true };
 		char words[SECURITY_WORDS_MAX];
-		bool known;
 
 		set_unit(&facts, SECURITY_NFTABLES, "active");
-		security_unread(&facts.nft_unread, "x");
-		known = security_take_nft(&facts, cases[i].text, strlen(cases[i].text));
-		if (known != cases[i].known || facts.nft_asked != known || facts.kernel_ip != cases[i].refuses)
-			fail_msg("%s: %d, %d", cases[i].text, known, facts.kernel_ip);
+		security_unread(facts.nft_unread, "x");
+		security_take_nft(&facts, cases[i].text, strlen(cases[i].text));
+		if (facts.nft_asked != cases[i].known || facts.kernel_ip != cases[i].refuses)
+			fail_msg("%s: %d, %d", cases[i].text, facts.nft_asked, facts.kernel_ip);
 		/* What the kernel holds counts, not what a file would have it hold. */
-		assert_int_equal(security_judge_firewall(&facts, words),
-				 cases[i].refuses == REFUSES ? SECURITY_PASSED : SECURITY_WARNING);
+		assert_int_equal(security_judge(&facts, CHECK_FIREWALL, words),
+				 cases[i].refuses == REFUSES ? HEALTH_PASSED : HEALTH_WARNING);
 	}
 }
 
@@ -592,7 +582,8 @@ static void a_large_rule_set_is_walked_once(void **state)
 					       "f", "c%d", JUMP("c%d")),
 				       i, i, i, (i + 1) % CHAINS);
 	len += (size_t)sprintf(text + len, "," RULE_IN("f", "c%d", DROP) "]}", CHAINS - 1);
-	assert_true(security_take_nft(&facts, text, len));
+	security_take_nft(&facts, text, len);
+	assert_true(facts.nft_asked);
 	assert_int_equal(facts.kernel_ip, REFUSES);
 }
 
@@ -605,21 +596,21 @@ static void what_sshd_says_of_itself_counts_and_match_blocks_stay(void **state)
 	char words[SECURITY_WORDS_MAX];
 
 	(void)state;
-	security_unread(&facts.sshd_unread, "/etc/ssh/sshd_config (Permission denied)");
+	security_unread(facts.sshd_unread, "/etc/ssh/sshd_config (Permission denied)");
 	security_take_sshd(&facts, text, sizeof(text) - 1);
 	assert_true(facts.sshd_asked && facts.sshd_readable);
-	assert_int_equal(security_judge_ssh(&facts, words), SECURITY_WARNING);
+	assert_int_equal(security_judge(&facts, CHECK_SSH, words), HEALTH_WARNING);
 	assert_non_null(strstr(words, "keyboard-interactive"));
 	strcpy(facts.sshd.kbd_interactive, "no");
-	assert_int_equal(security_judge_ssh(&facts, words),
-			 SECURITY_WARNING); /* a Match block may stand in what was not read */
+	assert_int_equal(security_judge(&facts, CHECK_SSH, words),
+			 HEALTH_WARNING); /* a Match block may stand in what was not read */
 	assert_non_null(strstr(words, "sshd_config"));
-	*facts.sshd_unread.what = '\0';
-	assert_int_equal(security_judge_ssh(&facts, words), SECURITY_PASSED);
+	*facts.sshd_unread = '\0';
+	assert_int_equal(security_judge(&facts, CHECK_SSH, words), HEALTH_PASSED);
 	facts = (struct security_facts){ .sshd_file = true };
 	security_take_sshd(&facts, "sshd: no hostkeys available -- exiting.\n", 40);
 	assert_false(facts.sshd_asked);
-	assert_int_equal(security_judge_ssh(&facts, words), SECURITY_WARNING);
+	assert_int_equal(security_judge(&facts, CHECK_SSH, words), HEALTH_WARNING);
 }
 
 /* Nothing is waited for, and what is said is the reason. */
@@ -648,7 +639,7 @@ static void what_lies_in_the_place_of_a_file_and_is_none_is_said(void **state)
 			assert_int_equal(symlinkat("more", root_fd, cases[i].link), 0);
 		security_read(&facts, root_fd, root_fd, root_fd);
 		assert_true(facts.sshd_file && !facts.sshd_readable);
-		assert_int_equal(security_judge_ssh(&facts, words), SECURITY_WARNING);
+		assert_int_equal(security_judge(&facts, CHECK_SSH, words), HEALTH_WARNING);
 		if (!strstr(words, "/etc/ssh/sshd_config (it is not a regular file)"))
 			fail_msg("%zu: %s", i, words);
 		snprintf(command, sizeof(command), "rm -r %s", dir);
@@ -662,33 +653,33 @@ static void judges_ssh_by_its_defaults_where_the_file_is_silent(void **state)
 	char words[SECURITY_WORDS_MAX];
 
 	(void)state;
-	assert_int_equal(security_judge_ssh(&facts, words), SECURITY_PASSED);
+	assert_int_equal(security_judge(&facts, CHECK_SSH, words), HEALTH_PASSED);
 	facts.sshd_program = true; /* with its settings elsewhere */
-	assert_int_equal(security_judge_ssh(&facts, words), SECURITY_WARNING);
+	assert_int_equal(security_judge(&facts, CHECK_SSH, words), HEALTH_WARNING);
 	assert_non_null(strstr(words, "not known"));
 	facts.sshd_file = true;
-	assert_int_equal(security_judge_ssh(&facts, words), SECURITY_WARNING);
+	assert_int_equal(security_judge(&facts, CHECK_SSH, words), HEALTH_WARNING);
 	facts.sshd_readable = true;
-	assert_int_equal(security_judge_ssh(&facts, words), SECURITY_WARNING);
+	assert_int_equal(security_judge(&facts, CHECK_SSH, words), HEALTH_WARNING);
 	strcpy(facts.sshd.password_authentication, "No");
-	assert_int_equal(security_judge_ssh(&facts, words), SECURITY_PASSED);
+	assert_int_equal(security_judge(&facts, CHECK_SSH, words), HEALTH_PASSED);
 	strcpy(facts.sshd.use_pam, "on"); /* sshd knows no such word */
-	assert_int_equal(security_judge_ssh(&facts, words), SECURITY_WARNING);
+	assert_int_equal(security_judge(&facts, CHECK_SSH, words), HEALTH_WARNING);
 	strcpy(facts.sshd.use_pam, "yes"); /* and the keyboard-interactive way is open where the file is silent */
-	assert_int_equal(security_judge_ssh(&facts, words), SECURITY_WARNING);
+	assert_int_equal(security_judge(&facts, CHECK_SSH, words), HEALTH_WARNING);
 	strcpy(facts.sshd.kbd_interactive, "no");
-	assert_int_equal(security_judge_ssh(&facts, words), SECURITY_PASSED);
-	security_unread(&facts.sshd_unread, "/etc/ssh/%s", "one");
-	security_unread(&facts.sshd_unread, "/etc/ssh/%s", "two");
-	assert_int_equal(security_judge_ssh(&facts, words), SECURITY_WARNING);
+	assert_int_equal(security_judge(&facts, CHECK_SSH, words), HEALTH_PASSED);
+	security_unread(facts.sshd_unread, "/etc/ssh/%s", "one");
+	security_unread(facts.sshd_unread, "/etc/ssh/%s", "two");
+	assert_int_equal(security_judge(&facts, CHECK_SSH, words), HEALTH_WARNING);
 	assert_non_null(strstr(words, "/etc/ssh/one"));
-	*facts.sshd_unread.what = '\0';
+	*facts.sshd_unread = '\0';
 	facts.sshd.match_passwords = true;
-	assert_int_equal(security_judge_ssh(&facts, words), SECURITY_WARNING);
+	assert_int_equal(security_judge(&facts, CHECK_SSH, words), HEALTH_WARNING);
 	strcpy(facts.sshd.permit_root_login, "yes");
-	assert_int_equal(security_judge_ssh(&facts, words), SECURITY_WARNING);
+	assert_int_equal(security_judge(&facts, CHECK_SSH, words), HEALTH_WARNING);
 	strcpy(facts.sshd.permit_empty_passwords, "YES");
-	assert_int_equal(security_judge_ssh(&facts, words), SECURITY_FAILED);
+	assert_int_equal(security_judge(&facts, CHECK_SSH, words), HEALTH_FAILED);
 }
 
 static void put(int dir_fd, const char *path, const char *text)
@@ -721,50 +712,44 @@ static void a_module_that_could_not_be_read_is_not_off_and_one_without_rules_pro
 {
 	static const struct {
 		const char *files[3][2];
-		enum security_status status;
+		enum health_status status;
 		const char *words;
 	} cases[] = {
-		{ { { NULL } }, SECURITY_WARNING, "could not be read" },
+		{ { { NULL } }, HEALTH_WARNING, "could not be read" },
 		{ { { LSM, "lockdown,capability,landlock,yama,bpf\n" } },
-		  SECURITY_WARNING,
+		  HEALTH_WARNING,
 		  "no mandatory access control is on" },
-		{ { { ENFORCE, "1" } }, SECURITY_PASSED, "SELinux" },
-		{ { { ENFORCE, "0" } }, SECURITY_WARNING, "only warns" },
+		{ { { ENFORCE, "1" } }, HEALTH_PASSED, "SELinux" },
+		{ { { ENFORCE, "0" } }, HEALTH_WARNING, "only warns" },
 		{ { { ENFORCE, NULL } },
-		  SECURITY_WARNING,
+		  HEALTH_WARNING,
 		  "whether SELinux is enforcing could not be read: /sys/fs/selinux/enforce (" },
-		{ { { ENFORCE, "" } }, SECURITY_WARNING, "whether SELinux is enforcing could not be read" },
-		{ { { "fs/selinux/x", "" } }, SECURITY_WARNING, "whether SELinux is enforcing could not be read" },
-		{ { { LSM, "capability,selinux" } },
-		  SECURITY_WARNING,
-		  "whether SELinux is enforcing could not be read" },
-		{ { { ENFORCE, NULL }, { ENABLED, "Y\n" }, { PROFILES, "a (enforce)\n" } },
-		  SECURITY_PASSED,
-		  "AppArmor" },
-		{ { { ENABLED, "Y\n" }, { PROFILES, "a (complain)\n" } }, SECURITY_WARNING, "enforces no profile" },
+		{ { { ENFORCE, "" } }, HEALTH_WARNING, "whether SELinux is enforcing could not be read" },
+		{ { { "fs/selinux/x", "" } }, HEALTH_WARNING, "whether SELinux is enforcing could not be read" },
+		{ { { LSM, "capability,selinux" } }, HEALTH_WARNING, "whether SELinux is enforcing could not be read" },
+		{ { { ENFORCE, NULL }, { ENABLED, "Y\n" }, { PROFILES, "a (enforce)\n" } }, HEALTH_PASSED, "AppArmor" },
+		{ { { ENABLED, "Y\n" }, { PROFILES, "a (complain)\n" } }, HEALTH_WARNING, "enforces no profile" },
 		{ { { ENABLED, "Y\n" }, { PROFILES, NULL } },
-		  SECURITY_WARNING,
+		  HEALTH_WARNING,
 		  "/sys/kernel/security/apparmor/profiles" },
-		{ { { ENABLED, NULL } }, SECURITY_WARNING, "whether AppArmor is on" },
-		{ { { ENABLED, "N\n" }, { LSM, "capability" } },
-		  SECURITY_WARNING,
-		  "no mandatory access control is on" },
-		{ { { LOAD2, "System _ rx\n" } }, SECURITY_PASSED, "Smack" },
-		{ { { LOAD2, "" }, { LSM, "capability,smack" } }, SECURITY_WARNING, "no rules" },
-		{ { { LSM, "capability,smack" } }, SECURITY_WARNING, "whether it has rules" },
-		{ { { LOAD2, NULL } }, SECURITY_WARNING, "/sys/fs/smackfs/load2" },
-		{ { { LSM, "capability,tomoyo,bpf" } }, SECURITY_WARNING, "TOMOYO" },
+		{ { { ENABLED, NULL } }, HEALTH_WARNING, "whether AppArmor is on" },
+		{ { { ENABLED, "N\n" }, { LSM, "capability" } }, HEALTH_WARNING, "no mandatory access control is on" },
+		{ { { LOAD2, "System _ rx\n" } }, HEALTH_PASSED, "Smack" },
+		{ { { LOAD2, "" }, { LSM, "capability,smack" } }, HEALTH_WARNING, "no rules" },
+		{ { { LSM, "capability,smack" } }, HEALTH_WARNING, "whether it has rules" },
+		{ { { LOAD2, NULL } }, HEALTH_WARNING, "/sys/fs/smackfs/load2" },
+		{ { { LSM, "capability,tomoyo,bpf" } }, HEALTH_WARNING, "TOMOYO" },
 		{ { { LSM, "capability,tomoyo,apparmor" }, { ENABLED, "Y\n" }, { PROFILES, "a (enforce)\n" } },
-		  SECURITY_PASSED,
+		  HEALTH_PASSED,
 		  "AppArmor" },
-		{ { { LSM, "capability,nottomoyo,tomoyos" } }, SECURITY_WARNING, "no mandatory access control is on" },
+		{ { { LSM, "capability,nottomoyo,tomoyos" } }, HEALTH_WARNING, "no mandatory access control is on" },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		char path[] = "/tmp/test_security.XXXXXX", command[64], words[SECURITY_WORDS_MAX];
 		struct security_facts facts = { .apparmor = false };
-		enum security_status status;
+		enum health_status status;
 		int fd;
 
 		assert_non_null(mkdtemp(path));
@@ -772,7 +757,7 @@ static void a_module_that_could_not_be_read_is_not_off_and_one_without_rules_pro
 		for (size_t file = 0; file < 3 && cases[i].files[file][0]; file++)
 			put(fd, cases[i].files[file][0], cases[i].files[file][1]);
 		security_read(&facts, fd, fd, fd);
-		status = security_judge_modules(&facts, words);
+		status = security_judge(&facts, CHECK_MODULES, words);
 		close(fd);
 		snprintf(command, sizeof(command), "rm -r %s", path);
 		assert_int_equal(system(command), 0);
@@ -789,41 +774,42 @@ static void judges_modules_and_updates(void **state)
 	char words[SECURITY_WORDS_MAX];
 
 	(void)state;
-	assert_int_equal(security_judge_modules(&facts, words), SECURITY_WARNING);
+	assert_int_equal(security_judge(&facts, CHECK_MODULES, words), HEALTH_WARNING);
 	facts.apparmor = true;
-	assert_int_equal(security_judge_modules(&facts, words), SECURITY_WARNING);
+	assert_int_equal(security_judge(&facts, CHECK_MODULES, words), HEALTH_WARNING);
 	assert_non_null(strstr(words, "could not be read"));
 	facts.apparmor_counted = true;
-	assert_int_equal(security_judge_modules(&facts, words), SECURITY_WARNING);
+	assert_int_equal(security_judge(&facts, CHECK_MODULES, words), HEALTH_WARNING);
 	facts.apparmor_enforce = 1;
-	assert_int_equal(security_judge_modules(&facts, words), SECURITY_PASSED);
+	assert_int_equal(security_judge(&facts, CHECK_MODULES, words), HEALTH_PASSED);
 	facts.selinux = SELINUX_ENFORCING;
-	assert_int_equal(security_judge_modules(&facts, words), SECURITY_PASSED);
-	assert_int_equal(security_judge_updates(&facts, words), SECURITY_WARNING);
+	assert_int_equal(security_judge(&facts, CHECK_MODULES, words), HEALTH_PASSED);
+	assert_int_equal(security_judge(&facts, CHECK_UPDATES, words), HEALTH_WARNING);
 	facts.upgrades_installed = facts.upgrades_on = true;
 	set_unit(&facts, SECURITY_APT_TIMER, "active");
-	assert_int_equal(security_judge_updates(&facts, words), SECURITY_WARNING); /* of lists that nothing refreshes */
+	assert_int_equal(security_judge(&facts, CHECK_UPDATES, words),
+			 HEALTH_WARNING); /* of lists that nothing refreshes */
 	facts.lists_on = true;
-	assert_int_equal(security_judge_updates(&facts, words), SECURITY_PASSED);
+	assert_int_equal(security_judge(&facts, CHECK_UPDATES, words), HEALTH_PASSED);
 	set_unit(&facts, SECURITY_APT_TIMER, "");
-	assert_int_equal(security_judge_updates(&facts, words), SECURITY_WARNING);
+	assert_int_equal(security_judge(&facts, CHECK_UPDATES, words), HEALTH_WARNING);
 	assert_non_null(strstr(words, "not known"));
 	set_unit(&facts, SECURITY_APT_TIMER, "active");
-	security_unread(&facts.apt_unread, "/etc/apt/apt.conf.d/20auto (Permission denied)");
-	assert_int_equal(security_judge_updates(&facts, words), SECURITY_WARNING);
+	security_unread(facts.apt_unread, "/etc/apt/apt.conf.d/20auto (Permission denied)");
+	assert_int_equal(security_judge(&facts, CHECK_UPDATES, words), HEALTH_WARNING);
 	assert_non_null(strstr(words, "20auto"));
-	security_take_apt(&facts, on, sizeof(on) - 1);
-	assert_int_equal(security_judge_updates(&facts, words),
-			 SECURITY_WARNING); /* apt may have passed over that file */
-	security_take_apt_whole(&facts, on, sizeof(on) - 1);
-	assert_int_equal(security_judge_updates(&facts, words), SECURITY_PASSED);
+	security_take_apt(&facts, on, sizeof(on) - 1, false);
+	assert_int_equal(security_judge(&facts, CHECK_UPDATES, words),
+			 HEALTH_WARNING); /* apt may have passed over that file */
+	security_take_apt(&facts, on, sizeof(on) - 1, true);
+	assert_int_equal(security_judge(&facts, CHECK_UPDATES, words), HEALTH_PASSED);
 	set_unit(&facts, SECURITY_APT_TIMER, "inactive");
-	assert_int_equal(security_judge_updates(&facts, words), SECURITY_WARNING);
+	assert_int_equal(security_judge(&facts, CHECK_UPDATES, words), HEALTH_WARNING);
 	set_unit(&facts, SECURITY_DNF_TIMER, "active");
-	assert_int_equal(security_judge_updates(&facts, words), SECURITY_WARNING);
+	assert_int_equal(security_judge(&facts, CHECK_UPDATES, words), HEALTH_WARNING);
 	assert_non_null(strstr(words, "does not install"));
 	facts.dnf_applies = true;
-	assert_int_equal(security_judge_updates(&facts, words), SECURITY_PASSED);
+	assert_int_equal(security_judge(&facts, CHECK_UPDATES, words), HEALTH_PASSED);
 }
 
 static void nothing_known_is_told_without_a_null(void **state)
@@ -836,7 +822,7 @@ static void nothing_known_is_told_without_a_null(void **state)
 
 	(void)state;
 	json_writer_init(&writer, text, sizeof(text));
-	security_emit_all(&writer.sink, NULL, &facts);
+	security_emit(&writer.sink, NULL, &facts, CHECK_ALL);
 	assert_int_equal(json_writer_finish(&writer, &line, &len), 0);
 	assert_null(memmem(line, len, "null", 4));
 	assert_non_null(memmem(line, len, "\"status\":\"warning\"", 18));
