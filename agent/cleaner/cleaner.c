@@ -36,7 +36,7 @@ static void closedirp(DIR **dir)
 		closedir(*dir);
 }
 
-static int open_beneath(int dir_fd, const char *path, int flags, uint64_t resolve)
+int cleaner_open(int dir_fd, const char *path, int flags, uint64_t resolve)
 {
 	struct open_how how = {
 		.flags = (uint64_t)(flags | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY),
@@ -45,11 +45,6 @@ static int open_beneath(int dir_fd, const char *path, int flags, uint64_t resolv
 	long fd = syscall(SYS_openat2, dir_fd, path, &how, sizeof(how));
 
 	return fd < 0 ? -errno : (int)fd;
-}
-
-int cleaner_open(int dir_fd, const char *path, int flags)
-{
-	return open_beneath(dir_fd, path, flags, 0);
 }
 
 /* Judges by the newest timestamp: a file that any process reads or changes is in use. */
@@ -65,7 +60,7 @@ static bool old_enough(const struct walk *walk, const struct stat *st)
 	return walk->age_s == 0 || walk->cleaner->now_s - newest >= walk->age_s;
 }
 
-static bool matches(const char *const *globs, const char *name)
+bool cleaner_matches(const char *const *globs, const char *name)
 {
 	for (; globs && *globs; globs++)
 		if (fnmatch(*globs, name, 0) == 0)
@@ -85,15 +80,9 @@ static void count(struct walk *walk, const char *name, uint64_t bytes)
 		cleaner->removed(cleaner->data, path, bytes);
 }
 
-/* Bytes that removing the file frees: none while it has another hard link. */
-static uint64_t bytes_of(const struct stat *st)
-{
-	return S_ISREG(st->st_mode) && st->st_nlink > 1 ? 0 : (uint64_t)st->st_blocks * 512;
-}
-
 static int empty_file(int dir_fd, const char *name)
 {
-	_cleanup_(closep) int fd = open_beneath(dir_fd, name, O_WRONLY, RESOLVE_NO_XDEV);
+	_cleanup_(closep) int fd = cleaner_open(dir_fd, name, O_WRONLY, RESOLVE_NO_XDEV);
 	struct stat st;
 
 	if (fd < 0)
@@ -110,7 +99,7 @@ static void clean_file(struct walk *walk, int dir_fd, const char *name, const st
 	bool wanted = S_ISREG(st->st_mode) || S_ISLNK(st->st_mode);
 	int r = 0;
 
-	if (!wanted || (walk->place->globs && !matches(walk->place->globs, name)) || !old_enough(walk, st) ||
+	if (!wanted || (walk->place->globs && !cleaner_matches(walk->place->globs, name)) || !old_enough(walk, st) ||
 	    (walk->leave_files && st->st_size == 0)) {
 		cleaner->kept++;
 		return;
@@ -121,90 +110,79 @@ static void clean_file(struct walk *walk, int dir_fd, const char *name, const st
 		r = unlinkat(dir_fd, name, 0) < 0 ? -errno : 0;
 	if (r < 0 && r != -ENOENT)
 		cleaner->errors++;
-	else if (r == 0)
-		count(walk, name, bytes_of(st));
+	else if (r == 0) /* removing a file frees nothing while it has another hard link */
+		count(walk, name, S_ISREG(st->st_mode) && st->st_nlink > 1 ? 0 : (uint64_t)st->st_blocks * 512);
 }
 
-static void clean_entry(struct walk *walk, int dir_fd, const char *name, unsigned depth);
+static void clean_directory(struct walk *walk, int fd, unsigned depth);
 
-/* Cleans everything in the directory; takes over `fd`. */
-static void clean_directory(struct walk *walk, int fd, unsigned depth)
-{
-	_cleanup_(closedirp) DIR *dir = fdopendir(fd);
-	struct dirent *entry;
-
-	if (!dir) {
-		close(fd);
-		walk->cleaner->errors++;
-		return;
-	}
-	while ((entry = readdir(dir))) {
-		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-			continue;
-		if (depth == 1 && matches(walk->place->keep, entry->d_name)) {
-			walk->cleaner->kept++;
-			continue;
-		}
-		clean_entry(walk, dirfd(dir), entry->d_name, depth);
-	}
-}
-
-/* Removes a directory that is empty and old. A place restricted to certain files (globs) keeps its directories. */
-static void remove_directory(struct walk *walk, int dir_fd, const char *name, const struct stat *st)
-{
-	struct cleaner *cleaner = walk->cleaner;
-
-	if (walk->place->globs || walk->leave_files || cleaner->dry_run || !old_enough(walk, st))
-		return;
-	if (unlinkat(dir_fd, name, AT_REMOVEDIR) < 0)
-		return;
-	count(walk, name, (uint64_t)st->st_blocks * 512);
-	cleaner->directories++;
-}
-
+/*
+ * Cleans a directory within one, then removes it if it is empty and old. A place restricted to certain files (globs)
+ * keeps its directories.
+ */
 static void clean_subdirectory(struct walk *walk, int dir_fd, const char *name, const struct stat *st, unsigned depth)
 {
+	struct cleaner *cleaner = walk->cleaner;
 	size_t len = strlen(walk->path), more = strlen(name);
 	int fd;
 
 	if (depth >= walk->place->depth || len + more + 2 > sizeof(walk->path)) {
-		walk->cleaner->kept++;
+		cleaner->kept++;
 		return;
 	}
-	fd = open_beneath(dir_fd, name, O_RDONLY | O_DIRECTORY, RESOLVE_NO_XDEV);
+	fd = cleaner_open(dir_fd, name, O_RDONLY | O_DIRECTORY, RESOLVE_NO_XDEV);
 	if (fd < 0) {
 		/* EXDEV: a mount point, ELOOP: swapped for a link; both are skipped on purpose */
 		if (fd == -EXDEV || fd == -ELOOP || fd == -ENOTDIR || fd == -ENOENT)
-			walk->cleaner->kept++;
+			cleaner->kept++;
 		else
-			walk->cleaner->errors++;
+			cleaner->errors++;
 		return;
 	}
 	walk->path[len] = '/';
 	memcpy(walk->path + len + 1, name, more + 1);
 	clean_directory(walk, fd, depth + 1);
 	walk->path[len] = '\0';
-	remove_directory(walk, dir_fd, name, st);
+	if (walk->place->globs || walk->leave_files || cleaner->dry_run || !old_enough(walk, st) ||
+	    unlinkat(dir_fd, name, AT_REMOVEDIR) < 0)
+		return;
+	count(walk, name, (uint64_t)st->st_blocks * 512);
+	cleaner->directories++;
 }
 
-static void clean_entry(struct walk *walk, int dir_fd, const char *name, unsigned depth)
+/* Cleans everything in the directory; takes over `fd`. */
+static void clean_directory(struct walk *walk, int fd, unsigned depth)
 {
+	_cleanup_(closedirp) DIR *dir = fdopendir(fd);
+	struct cleaner *cleaner = walk->cleaner;
+	struct dirent *entry;
 	struct stat st;
 
-	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
-		walk->cleaner->errors += errno != ENOENT;
+	if (!dir) {
+		close(fd);
+		cleaner->errors++;
 		return;
 	}
-	if (S_ISDIR(st.st_mode))
-		clean_subdirectory(walk, dir_fd, name, &st, depth);
-	else
-		clean_file(walk, dir_fd, name, &st);
+	while ((entry = readdir(dir))) {
+		const char *name = entry->d_name;
+
+		if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+			continue;
+		if (depth == 1 && cleaner_matches(walk->place->keep, name))
+			cleaner->kept++;
+		else if (fstatat(dirfd(dir), name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			cleaner->errors += errno != ENOENT;
+		else if (S_ISDIR(st.st_mode))
+			clean_subdirectory(walk, dirfd(dir), name, &st, depth);
+		else
+			clean_file(walk, dirfd(dir), name, &st);
+	}
 }
 
 int cleaner_place(struct cleaner *cleaner, const struct cleaner_place *place, int64_t age_s, bool leave_files)
 {
 	struct walk walk = { .cleaner = cleaner, .place = place, .age_s = age_s, .leave_files = leave_files };
-	int fd = open_beneath(cleaner->root_fd, place->path, O_RDONLY | O_DIRECTORY, 0);
+	int fd = cleaner_open(cleaner->root_fd, place->path, O_RDONLY | O_DIRECTORY, 0);
 
 	if (fd == -ENOSYS)
 		return fd;
@@ -214,19 +192,6 @@ int cleaner_place(struct cleaner *cleaner, const struct cleaner_place *place, in
 	}
 	snprintf(walk.path, sizeof(walk.path), "/%s", place->path);
 	clean_directory(&walk, fd, 1);
-	return 0;
-}
-
-int cleaner_run(struct cleaner *cleaner, const struct cleaner_target *target)
-{
-	int64_t age_s = target->temporary && cleaner->age_s >= 0 ? cleaner->age_s : target->age_s;
-
-	for (const struct cleaner_place *place = target->places; place->path; place++) {
-		int r = cleaner_place(cleaner, place, age_s, false);
-
-		if (r < 0)
-			return r;
-	}
 	return 0;
 }
 
@@ -242,7 +207,7 @@ int cleaner_file(struct cleaner *cleaner, const char *path, bool leave_file)
 	if (snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".") >=
 	    (int)sizeof(folder))
 		return -ENAMETOOLONG;
-	fd = open_beneath(cleaner->root_fd, folder, O_RDONLY | O_DIRECTORY, 0);
+	fd = cleaner_open(cleaner->root_fd, folder, O_RDONLY | O_DIRECTORY, 0);
 	if (fd < 0)
 		return fd == -ENOENT ? 0 : fd;
 	if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Revokes what one machine was granted; see seal.h. Files are replaced by rename within their directory. */
-#include "agent/cleaner/seal.h"
+/* Revokes what one machine was granted; see cleaner.h. Files are replaced by rename within their directory. */
+#include "agent/cleaner/cleaner.h"
 
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,20 +25,13 @@
 #define TEMPORARY     ".infiniservice-seal.new"
 #define PATH_SIZE     1024
 
-struct seal {
-	struct cleaner *cleaner;
-	void (*taken)(void *data, const char *path, const char *what);
-	void *data;
-	unsigned *left; /* counts possible grants that could not be read or revoked */
-};
-
-static void tell(const struct seal *seal, const char *path, const char *what)
+static void tell(const struct cleaner *cleaner, const char *path, const char *what)
 {
 	char shown[PATH_SIZE + 1];
 
 	snprintf(shown, sizeof(shown), "/%s", path);
-	if (seal->taken)
-		seal->taken(seal->data, shown, what);
+	if (cleaner->revoked)
+		cleaner->revoked(cleaner->data, shown, what);
 }
 
 /* -------------------------------------------------------------------------------------------------------- the rules */
@@ -119,19 +113,6 @@ static bool gives(int row, const char *value)
 	       !(grants[row].only && !is_value(value, grants[row].only));
 }
 
-static void take_section(const char *line, char section[SEAL_SECTION_MAX])
-{
-	size_t len = strcspn(++line, "]\r\n");
-
-	while (len > 0 && isspace((unsigned char)*line)) {
-		line++;
-		len--;
-	}
-	while (len > 0 && isspace((unsigned char)line[len - 1]))
-		len--;
-	snprintf(section, SEAL_SECTION_MAX, "%.*s", (int)(len < SEAL_SECTION_MAX ? len : SEAL_SECTION_MAX - 1), line);
-}
-
 /* Whether the line sets `key` of `wanted_section`; then *ret_value is its value. */
 static bool is_pair(const char *line, const char *section, const char *wanted_section, const char *key,
 		    const char **ret_value)
@@ -147,7 +128,17 @@ static bool is_pair(const char *line, const char *section, const char *wanted_se
 	return true;
 }
 
-const char *seal_judge_config(struct seal_reader *reader, const char *line)
+/* State carried from line to line of a configuration file; zeroed at its beginning. */
+struct reader {
+	char section[64];
+	int row; /* grant (counted from 1) of the last key, which an indented line continues; 0: the key grants nothing
+		  */
+	bool gave;	   /* the last line granted something */
+	const char *value; /* value in the current line, points into it */
+};
+
+/* The grant in a line of a configuration file, as "section.key", or NULL: none. `line` has no newline. */
+static const char *judge_config(struct reader *reader, const char *line)
 {
 	bool indented;
 
@@ -159,7 +150,13 @@ const char *seal_judge_config(struct seal_reader *reader, const char *line)
 	if (*line == '\0' || *line == '#' || *line == ';')
 		return NULL;
 	if (*line == '[') {
-		take_section(line, reader->section);
+		size_t len;
+
+		line += 1 + strspn(line + 1, " \t\v\f");
+		len = strcspn(line, "]\r\n");
+		while (len > 0 && isspace((unsigned char)line[len - 1]))
+			len--;
+		snprintf(reader->section, sizeof(reader->section), "%.*s", (int)len, line);
 		reader->row = 0;
 		return NULL;
 	}
@@ -177,7 +174,8 @@ const char *seal_judge_config(struct seal_reader *reader, const char *line)
 	return reader->gave ? grants[reader->row - 1].name : NULL;
 }
 
-bool seal_unit_line_gives_nothing(const char *line)
+/* Whether a line of a unit's drop-in grants nothing: a comment, a section, a limit. */
+static bool unit_line_gives_nothing(const char *line)
 {
 	size_t len;
 
@@ -198,29 +196,27 @@ bool seal_unit_line_gives_nothing(const char *line)
  * ------------------------------------------------------------------------------------------------------------- files
  */
 
-/* Whether `path` is a link to /dev/null, which disables the file (systemd.unit(5)). */
-static bool is_masked(const struct seal *seal, const char *path)
+/*
+ * Reports a possible grant that stays: the seal goes on, so that all such places are reported, and fails in the end. A
+ * link to /dev/null disables the file (systemd.unit(5)) and grants nothing.
+ */
+static void leave(struct cleaner *cleaner, const char *path, int error)
 {
 	char target[sizeof("/dev/null")];
 
-	return readlinkat(seal->cleaner->root_fd, path, target, sizeof(target)) == sizeof(target) - 1 &&
-	       memcmp(target, "/dev/null", sizeof(target) - 1) == 0;
-}
-
-/* Reports a possible grant that stays: the seal goes on, so that all such places are reported, and fails in the end. */
-static void leave(const struct seal *seal, const char *path, int error)
-{
-	if (error == -ELOOP && is_masked(seal, path))
+	if (error == -ELOOP &&
+	    readlinkat(cleaner->root_fd, path, target, sizeof(target)) == (ssize_t)strlen("/dev/null") &&
+	    memcmp(target, "/dev/null", strlen("/dev/null")) == 0)
 		return;
 	fprintf(stderr, "golden: /%s: %s: what it may grant would stay in the image\n", path, strerror(-error));
-	seal->cleaner->errors++;
-	(*seal->left)++;
+	cleaner->errors++;
+	cleaner->left++;
 }
 
 /* Reads a whole regular file, with a NUL behind it; NULL with *ret_error 0 when there is none. The caller frees it. */
-static char *read_file(const struct seal *seal, const char *path, size_t *ret_len, struct stat *ret_st, int *ret_error)
+static char *read_file(const struct cleaner *cleaner, const char *path, struct stat *ret_st, int *ret_error)
 {
-	_cleanup_(closep) int fd = cleaner_open(seal->cleaner->root_fd, path, O_RDONLY);
+	_cleanup_(closep) int fd = cleaner_open(cleaner->root_fd, path, O_RDONLY, 0);
 	_cleanup_(freep) char *text = NULL;
 	size_t len = 0;
 	ssize_t n = 1;
@@ -241,57 +237,50 @@ static char *read_file(const struct seal *seal, const char *path, size_t *ret_le
 		return NULL;
 	}
 	text[len] = '\0';
-	*ret_len = len;
 	*ret_error = 0;
 	return TAKE_PTR(text);
 }
 
 /* Like read_file; a file that cannot be read stays and is reported. */
-static char *read_or_leave(const struct seal *seal, const char *path, size_t *ret_len, struct stat *ret_st)
+static char *read_or_leave(struct cleaner *cleaner, const char *path, struct stat *ret_st)
 {
 	int error;
-	char *text = read_file(seal, path, ret_len, ret_st, &error);
+	char *text = read_file(cleaner, path, ret_st, &error);
 
 	if (error)
-		leave(seal, path, error);
+		leave(cleaner, path, error);
 	return text;
 }
 
-static int split(const struct seal *seal, const char *path, const char **ret_name)
+static int replace(const struct cleaner *cleaner, const char *path, const char *text, size_t len, const struct stat *st)
 {
 	const char *slash = strrchr(path, '/');
+	_cleanup_(closep) int dir_fd = -1;
+	_cleanup_(closep) int fd = -1;
 	char folder[PATH_SIZE];
 
 	snprintf(folder, sizeof(folder), "%.*s", (int)(slash - path), path);
-	*ret_name = slash + 1;
-	return cleaner_open(seal->cleaner->root_fd, folder, O_RDONLY | O_DIRECTORY);
-}
-
-static int replace(const struct seal *seal, const char *path, const char *text, size_t len, const struct stat *st)
-{
-	const char *name;
-	_cleanup_(closep) int dir_fd = split(seal, path, &name);
-	_cleanup_(closep) int fd = -1;
-
+	dir_fd = cleaner_open(cleaner->root_fd, folder, O_RDONLY | O_DIRECTORY, 0);
 	if (dir_fd < 0)
 		return dir_fd;
 	errno = 0;
 	unlinkat(dir_fd, TEMPORARY, 0);
 	fd = openat(dir_fd, TEMPORARY, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd >= 0 && write(fd, text, len) == (ssize_t)len && fchown(fd, st->st_uid, st->st_gid) == 0 &&
-	    fchmod(fd, st->st_mode & 07777) == 0 && fsync(fd) == 0 && renameat(dir_fd, TEMPORARY, dir_fd, name) == 0)
+	    fchmod(fd, st->st_mode & 07777) == 0 && fsync(fd) == 0 &&
+	    renameat(dir_fd, TEMPORARY, dir_fd, slash + 1) == 0)
 		return 0;
 	unlinkat(dir_fd, TEMPORARY, 0);
 	return errno ? -errno : -EIO;
 }
 
-static void remove_file(const struct seal *seal, const char *path)
+static void remove_file(struct cleaner *cleaner, const char *path)
 {
-	uint64_t before = seal->cleaner->errors;
+	uint64_t before = cleaner->errors;
 
-	if (cleaner_file(seal->cleaner, path, false) < 0)
-		seal->cleaner->errors++;
-	*seal->left += seal->cleaner->errors != before;
+	if (cleaner_file(cleaner, path, false) < 0)
+		cleaner->errors++;
+	cleaner->left += cleaner->errors != before;
 }
 
 /*
@@ -322,7 +311,7 @@ static bool may_be_secret(int fd)
  * Removes the secret file that the owner's configuration names. A file that cannot be a secret stays and counts as an
  * error.
  */
-static void remove_secret(const struct seal *seal, const char *value)
+static void remove_secret(struct cleaner *cleaner, const char *value)
 {
 	size_t len = strcspn(value, "\r\n \t");
 	_cleanup_(closep) int fd = -1;
@@ -336,15 +325,15 @@ static void remove_secret(const struct seal *seal, const char *value)
 		return;
 	snprintf(path, sizeof(path), "%.*s", (int)len, value);
 	if (len >= sizeof(path)) {
-		leave(seal, path, -ENAMETOOLONG);
+		leave(cleaner, path, -ENAMETOOLONG);
 		return;
 	}
-	fd = strstr(path, "..") ? -EINVAL : cleaner_open(seal->cleaner->root_fd, path, O_RDONLY);
+	fd = strstr(path, "..") ? -EINVAL : cleaner_open(cleaner->root_fd, path, O_RDONLY, 0);
 	if (fd >= 0 && may_be_secret(fd))
-		remove_file(seal, path);
+		remove_file(cleaner, path);
 	else if (fd != -ENOENT) {
 		fprintf(stderr, "golden: /%s is named as the secret and does not look like one: it stays\n", path);
-		seal->cleaner->errors++;
+		cleaner->errors++;
 	}
 }
 
@@ -356,7 +345,7 @@ static void remove_secret(const struct seal *seal, const char *value)
  * Removes the agent's files in directories that the configuration names. Only the agent's own file names are removed:
  * the directory may hold other files.
  */
-static void clean_elsewhere(const struct seal *seal, const char *section, const char *line)
+static void clean_elsewhere(struct cleaner *cleaner, const char *section, const char *line)
 {
 	static const char *const samples[] = { "metrics-*", NULL };
 	static const char *const state[] = { "vm_id", "seq", ".seq", "lock", "nonces*", "audit.ndjson*", NULL };
@@ -372,19 +361,28 @@ static void clean_elsewhere(const struct seal *seal, const char *section, const 
 	value += strspn(value, "/");
 	place.path = path;
 	if (snprintf(path, sizeof(path), "%.*s", (int)strcspn(value, " \t\r\n"), value) >= (int)sizeof(path))
-		leave(seal, path, -ENAMETOOLONG);
-	else if (*path && cleaner_place(seal->cleaner, &place, 0, false) < 0)
-		seal->cleaner->errors++;
+		leave(cleaner, path, -ENAMETOOLONG);
+	else if (*path && cleaner_place(cleaner, &place, 0, false) < 0)
+		cleaner->errors++;
 }
 
-/* Copies the lines that stay into `out`; returns how many were dropped. */
-static unsigned sift(const struct seal *seal, const char *path, char *text, char *out, size_t *ret_len)
+/* Takes the lines that grant something out of a file of configuration; one that the installer wrote goes whole. */
+static void seal_config(struct cleaner *cleaner, const char *path, const char *name)
 {
-	struct seal_reader reader = { .section = "" };
+	struct stat st;
+	_cleanup_(freep) char *text = read_or_leave(cleaner, path, &st);
+	_cleanup_(freep) char *out = text ? malloc(strlen(text) + 1) : NULL;
+	bool installers = text && strncmp(text, MARK, strlen(MARK)) == 0;
+	struct reader reader = { .section = "" };
 	const char *before = NULL;
 	unsigned count = 0;
 	size_t len = 0;
 
+	(void)name;
+	if (text && !out)
+		leave(cleaner, path, -ENOMEM);
+	if (!out)
+		return;
 	for (char *line = text, *next; *line; line = next) {
 		size_t size = strcspn(line, "\n");
 		bool ends = line[size] == '\n';
@@ -392,46 +390,25 @@ static unsigned sift(const struct seal *seal, const char *path, char *text, char
 
 		next = line + size + ends;
 		line[size] = '\0';
-		what = seal_judge_config(&reader, line);
+		what = judge_config(&reader, line);
 		if (!what) {
-			clean_elsewhere(seal, reader.section, line + strspn(line, " \t"));
+			clean_elsewhere(cleaner, reader.section, line + strspn(line, " \t"));
 			memcpy(out + len, line, size);
 			len += size;
 			if (ends)
 				out[len++] = '\n';
 		} else if (what != before) {
-			tell(seal, path, what);
+			tell(cleaner, path, what);
 		}
 		if (what && strcmp(what, "auth.secret_file") == 0)
-			remove_secret(seal, reader.value);
+			remove_secret(cleaner, reader.value);
 		before = what;
 		count += what != NULL;
 	}
-	*ret_len = len;
-	return count;
-}
-
-static void seal_config(const struct seal *seal, const char *path)
-{
-	_cleanup_(freep) char *text = NULL, *out = NULL;
-	size_t len, left;
-	struct stat st;
-
-	text = read_or_leave(seal, path, &len, &st);
-	if (!text)
-		return;
-	out = malloc(len + 1);
-	if (!out) {
-		leave(seal, path, -ENOMEM);
-		return;
-	}
-	if (strncmp(text, MARK, strlen(MARK)) == 0) {
-		sift(seal, path, text, out, &left);
-		remove_file(seal, path);
-	} else if (sift(seal, path, text, out, &left) > 0 && !seal->cleaner->dry_run &&
-		   replace(seal, path, out, left, &st) < 0) {
-		leave(seal, path, -EIO);
-	}
+	if (installers)
+		remove_file(cleaner, path);
+	else if (count > 0 && !cleaner->dry_run && replace(cleaner, path, out, len, &st) < 0)
+		leave(cleaner, path, -EIO);
 }
 
 /*
@@ -439,7 +416,7 @@ static void seal_config(const struct seal *seal, const char *path)
  */
 
 /* Removes the file named by LoadCredential=secret:PATH and similar directives: it is the secret. */
-static void take_credential(const struct seal *seal, const char *line)
+static void take_credential(struct cleaner *cleaner, const char *line)
 {
 	const char *value = strchr(line, '=');
 
@@ -447,38 +424,35 @@ static void take_credential(const struct seal *seal, const char *line)
 		return;
 	value += 1 + strspn(value + 1, " \t");
 	if (strncmp(value, "secret:", strlen("secret:")) == 0)
-		remove_secret(seal, value + strlen("secret:"));
+		remove_secret(cleaner, value + strlen("secret:"));
 }
 
 /*
  * A drop-in is removed as a whole when any of its lines may grant something: half of it would be a setting that its
  * author never made.
  */
-static void seal_drop_in(const struct seal *seal, const char *path)
+static void seal_drop_in(struct cleaner *cleaner, const char *path, const char *name)
 {
-	size_t len;
 	struct stat st;
-	_cleanup_(freep) char *text = read_or_leave(seal, path, &len, &st);
+	_cleanup_(freep) char *text = read_or_leave(cleaner, path, &st);
 	bool harmless_all = true;
 
-	if (!text)
-		return;
-	for (char *line = text, *next; *line; line = next) {
-		size_t size = strcspn(line, "\n"), name;
+	(void)name;
+	for (char *line = text, *next; line && *line; line = next) {
+		size_t size = strcspn(line, "\n");
 
 		next = line + size + (line[size] == '\n');
 		line[size] = '\0';
 		line += strspn(line, " \t");
-		if (seal_unit_line_gives_nothing(line))
+		if (unit_line_gives_nothing(line))
 			continue;
 		harmless_all = false;
-		take_credential(seal, line);
-		name = strcspn(line, " \t=");
-		line[name] = '\0';
-		tell(seal, path, line);
+		take_credential(cleaner, line);
+		line[strcspn(line, " \t=")] = '\0';
+		tell(cleaner, path, line);
 	}
 	if (!harmless_all)
-		remove_file(seal, path);
+		remove_file(cleaner, path);
 }
 
 /* Whether a text that is not only about the agent holds a secret or an identity of the agent. */
@@ -488,46 +462,30 @@ static bool is_of_ours(const char *text)
 	       strstr(text, "CredentialEncrypted=secret:") || strstr(text, "infiniservice.secret");
 }
 
-static void take_credentials(const struct seal *seal, const char *text)
+static void take_credentials(struct cleaner *cleaner, const char *text)
 {
 	for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n')
-		take_credential(seal, line + strspn(line, " \t"));
+		take_credential(cleaner, line + strspn(line, " \t"));
 }
 
 /* Removes a file that is not only about the agent if it holds something of the agent. */
-static void seal_if_ours(const struct seal *seal, const char *path, const char *what)
+static void seal_if_ours(struct cleaner *cleaner, const char *path, const char *what)
 {
-	size_t len;
 	struct stat st;
-	_cleanup_(freep) char *text = read_or_leave(seal, path, &len, &st);
+	_cleanup_(freep) char *text = read_or_leave(cleaner, path, &st);
 
 	if (!text || !is_of_ours(text))
 		return;
-	take_credentials(seal, text);
-	tell(seal, path, what);
-	remove_file(seal, path);
-}
-
-/* The text of the package's unit of this name; NULL: no package has one. The caller frees it. */
-static char *read_vendors(const struct seal *seal, const char *name)
-{
-	static const char *const folders[] = { "usr/lib/systemd/system", "lib/systemd/system" };
-	char path[PATH_SIZE], *text = NULL;
-	struct stat st;
-	size_t len;
-	int error;
-
-	for (size_t i = 0; !text && i < ARRAY_SIZE(folders); i++)
-		if (snprintf(path, sizeof(path), "%s/%s", folders[i], name) < (int)sizeof(path))
-			text = read_file(seal, path, &len, &st, &error);
-	return text;
+	take_credentials(cleaner, text);
+	tell(cleaner, path, what);
+	remove_file(cleaner, path);
 }
 
 /* Whether `path` is a link to a package's unit, and so only another name of it. */
-static bool is_vendors_link(const struct seal *seal, const char *path)
+static bool is_vendors_link(const struct cleaner *cleaner, const char *path)
 {
 	char target[PATH_SIZE];
-	ssize_t len = readlinkat(seal->cleaner->root_fd, path, target, sizeof(target) - 1);
+	ssize_t len = readlinkat(cleaner->root_fd, path, target, sizeof(target) - 1);
 
 	if (len < 0)
 		return false;
@@ -543,39 +501,37 @@ static bool is_vendors_link(const struct seal *seal, const char *path)
  * the installation itself or to the owner: it stays unless it holds something of the agent, and then it is reported for
  * the owner to remove.
  */
-static void seal_unit(const struct seal *seal, const char *path, const char *name)
+static void seal_unit(struct cleaner *cleaner, const char *path, const char *name)
 {
-	size_t len;
-	struct stat st;
+	static const char *const folders[] = { "usr/lib/systemd/system", "lib/systemd/system" };
 	_cleanup_(freep) char *text = NULL, *vendors = NULL;
+	char vendors_path[PATH_SIZE];
+	struct stat st;
+	int error;
 
-	if (is_vendors_link(seal, path))
+	if (is_vendors_link(cleaner, path))
 		return;
-	text = read_or_leave(seal, path, &len, &st);
-	vendors = text ? read_vendors(seal, name) : NULL;
+	text = read_or_leave(cleaner, path, &st);
+	for (size_t i = 0; text && !vendors && i < ARRAY_SIZE(folders); i++)
+		if (snprintf(vendors_path, sizeof(vendors_path), "%s/%s", folders[i], name) < PATH_SIZE)
+			vendors = read_file(cleaner, vendors_path, &st, &error);
 	if (!text || (vendors && strcmp(text, vendors) == 0))
 		return;
 	if (vendors) {
-		take_credentials(seal, text);
-		tell(seal, path, "unit");
-		remove_file(seal, path);
+		take_credentials(cleaner, text);
+		tell(cleaner, path, "unit");
+		remove_file(cleaner, path);
 	} else if (is_of_ours(text)) {
-		leave(seal, path, -EPERM);
+		leave(cleaner, path, -EPERM);
 	}
 }
 
-static bool ends_with(const char *text, const char *end)
-{
-	size_t len = strlen(text), more = strlen(end);
+typedef void (*each_fn)(struct cleaner *cleaner, const char *path, const char *name);
 
-	return len >= more && strcmp(text + len - more, end) == 0;
-}
-
-/* Calls `each` with the path of every name in a directory. */
-static void walk(const struct seal *seal, const char *folder,
-		 void (*each)(const struct seal *seal, const char *path, const char *name))
+/* Calls `each` with the path of every name in a directory that matches. */
+static void walk(struct cleaner *cleaner, const char *folder, const char *glob, each_fn each)
 {
-	int fd = cleaner_open(seal->cleaner->root_fd, folder, O_RDONLY | O_DIRECTORY);
+	int fd = cleaner_open(cleaner->root_fd, folder, O_RDONLY | O_DIRECTORY, 0);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *entry;
 	char path[PATH_SIZE];
@@ -584,83 +540,58 @@ static void walk(const struct seal *seal, const char *folder,
 		if (fd >= 0)
 			close(fd);
 		if (fd < 0 && fd != -ENOENT && fd != -ENOTDIR)
-			leave(seal, folder, fd);
+			leave(cleaner, folder, fd);
 		return;
 	}
 	while ((entry = readdir(dir))) {
-		if (entry->d_name[0] == '.')
+		if (entry->d_name[0] == '.' || fnmatch(glob, entry->d_name, 0) != 0)
 			continue;
-		if (snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name) < (int)sizeof(path))
-			each(seal, path, entry->d_name);
+		if (snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name) < PATH_SIZE)
+			each(cleaner, path, entry->d_name);
 		else
-			leave(seal, path, -ENAMETOOLONG);
+			leave(cleaner, path, -ENAMETOOLONG);
 	}
 	closedir(dir);
 }
 
-static void each_config(const struct seal *seal, const char *path, const char *name)
-{
-	if (ends_with(name, ".conf"))
-		seal_config(seal, path);
-}
-
-static void each_drop_in(const struct seal *seal, const char *path, const char *name)
-{
-	if (ends_with(name, ".conf"))
-		seal_drop_in(seal, path);
-}
-
 /* Links of units that an installation enables by itself stay; the executor is enabled by the owner. */
-static void each_wanted(const struct seal *seal, const char *path, const char *name)
+static void each_wanted(struct cleaner *cleaner, const char *path, const char *name)
 {
-	if (strncmp(name, "infiniservice-exec.", strlen("infiniservice-exec.")) != 0)
-		return;
-	tell(seal, path, "executor");
-	remove_file(seal, path);
+	(void)name;
+	tell(cleaner, path, "executor");
+	remove_file(cleaner, path);
 }
 
 /* Drop-ins for all units of a type, which apply to the agent's units too. */
-static void each_for_all(const struct seal *seal, const char *path, const char *name)
+static void each_for_all(struct cleaner *cleaner, const char *path, const char *name)
 {
-	if (ends_with(name, ".conf"))
-		seal_if_ours(seal, path, "drop-in");
+	(void)name;
+	seal_if_ours(cleaner, path, "drop-in");
 }
 
-static bool is_for_all(const char *name)
+static void each_of_units(struct cleaner *cleaner, const char *path, const char *name)
 {
-	static const char *const folders[] = { "service.d", "socket.d", "unit.d" };
+	static const char *const for_all[] = { "service.d", "socket.d", "unit.d", NULL };
+	static const char *const units[] = { "infiniservice*.service",
+					     "infiniservice*.socket",
+					     "infiniservice*.timer",
+					     "infiniservice*.path",
+					     "infiniservice*.target",
+					     "infiniservice*.mount",
+					     NULL };
+	static const char *const wanting[] = { "*.wants", "*.requires", "*.upholds", NULL };
 
-	for (size_t i = 0; i < ARRAY_SIZE(folders); i++)
-		if (strcmp(name, folders[i]) == 0)
-			return true;
-	return false;
+	if (fnmatch("infiniservice*.d", name, 0) == 0)
+		walk(cleaner, path, "*.conf", seal_drop_in);
+	else if (cleaner_matches(units, name))
+		seal_unit(cleaner, path, name);
+	else if (cleaner_matches(for_all, name))
+		walk(cleaner, path, "*.conf", each_for_all);
+	else if (cleaner_matches(wanting, name))
+		walk(cleaner, path, "infiniservice-exec.*", each_wanted);
 }
 
-static bool is_unit(const char *name)
-{
-	static const char *const types[] = { ".service", ".socket", ".timer", ".path", ".target", ".mount" };
-
-	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
-		if (ends_with(name, types[i]))
-			return true;
-	return false;
-}
-
-static void each_of_units(const struct seal *seal, const char *path, const char *name)
-{
-	bool ours = strncmp(name, "infiniservice", strlen("infiniservice")) == 0;
-
-	if (ours && ends_with(name, ".d"))
-		walk(seal, path, each_drop_in);
-	else if (ours && is_unit(name))
-		seal_unit(seal, path, name);
-	else if (is_for_all(name))
-		walk(seal, path, each_for_all);
-	else if (ends_with(name, ".wants") || ends_with(name, ".requires") || ends_with(name, ".upholds"))
-		walk(seal, path, each_wanted);
-}
-
-int seal(struct cleaner *cleaner, void (*taken)(void *data, const char *path, const char *what), void *data)
+int cleaner_seal(struct cleaner *cleaner)
 {
 	static const char *const unit_dirs[] = { UNIT_DIR, "etc/systemd/system.control",
 						 "usr/local/lib/systemd/system" };
@@ -675,17 +606,15 @@ int seal(struct cleaner *cleaner, void (*taken)(void *data, const char *path, co
 		{ .path = "etc/credstore.encrypted", .globs = credentials, .depth = 1 },
 		{ .path = "var/lib/systemd/linger", .globs = credentials, .depth = 1 },
 	};
-	unsigned left = 0;
-	struct seal s = { .cleaner = cleaner, .taken = taken, .data = data, .left = &left };
 	int r = 0;
 
-	seal_config(&s, CONFIG_DIR "/infiniservice.conf");
-	walk(&s, CONFIG_DIR "/conf.d", each_config);
+	seal_config(cleaner, CONFIG_DIR "/infiniservice.conf", NULL);
+	walk(cleaner, CONFIG_DIR "/conf.d", "*.conf", seal_config);
 	for (size_t i = 0; i < ARRAY_SIZE(unit_dirs); i++)
-		walk(&s, unit_dirs[i], each_of_units);
+		walk(cleaner, unit_dirs[i], "*", each_of_units);
 	for (size_t i = 0; i < ARRAY_SIZE(environments); i++)
-		seal_if_ours(&s, environments[i], "environment");
+		seal_if_ours(cleaner, environments[i], "environment");
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(places); i++)
 		r = cleaner_place(cleaner, &places[i], 0, false);
-	return r == 0 && left > 0 ? -EPERM : r;
+	return r == 0 && cleaner->left > 0 ? -EPERM : r;
 }

@@ -1,129 +1,37 @@
 /* SPDX-License-Identifier: MIT */
 /* The cleaner in a tree of its own: `root_fd` is a directory made for the test, and the time is an argument. */
-#include "agent/cleaner/cleaner.h"
-
-#include <fcntl.h>
-#include <ftw.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-#include <infiniservice/cleanup.h>
-
 #include "agent/actions/clean_report.h"
+#include "tests/cleaner_fixture.h"
 #include "transport/json_write.h"
-#include "tests/room.h"
+
+#include <sys/mount.h>
 
 const bool test_can_destroy = true;
 
 #define OLD (11 * CLEANER_DAY_S)
 
-struct fixture {
-	char root[64];
-	struct cleaner cleaner;
-	char removed[4096]; /* " path" each */
-};
-
-static void on_removed(void *data, const char *path, uint64_t bytes)
-{
-	struct fixture *f = data;
-	size_t len = strlen(f->removed);
-
-	(void)bytes;
-	snprintf(f->removed + len, sizeof(f->removed) - len, " %s", path);
-}
-
-static void make_dir(struct fixture *f, const char *path)
-{
-	char full[512];
-
-	snprintf(full, sizeof(full), "%s/%s", f->root, path);
-	assert_int_equal(mkdir(full, 0755), 0);
-}
-
-static void make_file(struct fixture *f, const char *path, const char *text)
-{
-	char full[512];
-	FILE *file;
-
-	snprintf(full, sizeof(full), "%s/%s", f->root, path);
-	file = fopen(full, "we");
-	assert_non_null(file);
-	fputs(text, file);
-	fclose(file);
-}
-
-static void make_link(struct fixture *f, const char *target, const char *path)
-{
-	assert_int_equal(symlinkat(target, f->cleaner.root_fd, path), 0);
-}
-
-static bool there(const struct fixture *f, const char *path)
-{
-	struct stat st;
-
-	return fstatat(f->cleaner.root_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
 static int setup(void **state)
 {
-	struct fixture *f = calloc(1, sizeof(*f));
+	struct tree *f;
 
-	if (!f)
+	if (tree_begin(state) < 0)
 		return -1;
-	strcpy(f->root, "/tmp/cleaner-XXXXXX");
-	if (!mkdtemp(f->root))
-		return -1;
-	f->cleaner = (struct cleaner){ .root_fd = open(f->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
-				       .now_s = time(NULL) + OLD,
-				       .age_s = -1,
-				       .removed = on_removed,
-				       .data = f };
-	*state = f;
+	f = *state;
+	f->cleaner.now_s += OLD;
 	make_dir(f, "tmp");
-	make_dir(f, "outside");
 	make_file(f, "outside/precious", "precious");
 	return 0;
 }
 
-static int unlink_one(const char *path, const struct stat *st, int kind, struct FTW *where)
+static void clean(struct tree *f, const char *target)
 {
-	(void)st;
-	(void)kind;
-	(void)where;
-	return remove(path);
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-
-	close(f->cleaner.root_fd);
-	nftw(f->root, unlink_one, 16, FTW_DEPTH | FTW_PHYS);
-	free(f);
-	return 0;
-}
-
-static void clean(struct fixture *f, const char *target)
-{
-	assert_int_equal(cleaner_run(&f->cleaner, cleaner_target_find(target)), 0);
+	assert_int_equal(cleaner_run(&f->cleaner, target), 0);
 }
 
 static void removes_old_files_and_the_directories_they_leave(void **state)
 {
-	struct fixture *f = *state;
+	struct tree *f = *state;
 
-	make_dir(f, "tmp/a");
-	make_dir(f, "tmp/a/b");
 	make_file(f, "tmp/a/b/file", "some bytes");
 	make_file(f, "tmp/other", "more");
 	clean(f, "tmp");
@@ -138,9 +46,8 @@ static void removes_old_files_and_the_directories_they_leave(void **state)
 
 static void keeps_what_is_young(void **state)
 {
-	struct fixture *f = *state;
+	struct tree *f = *state;
 
-	make_dir(f, "tmp/a");
 	make_file(f, "tmp/a/file", "x");
 	f->cleaner.now_s = time(NULL) + 9 * CLEANER_DAY_S;
 	clean(f, "tmp");
@@ -153,7 +60,7 @@ static void keeps_what_is_young(void **state)
 
 static void keeps_a_file_that_was_read_lately(void **state)
 {
-	struct fixture *f = *state;
+	struct tree *f = *state;
 	struct timespec times[2] = { { .tv_sec = f->cleaner.now_s - 60 }, { .tv_sec = 1000 } };
 
 	make_file(f, "tmp/used", "x");
@@ -164,9 +71,8 @@ static void keeps_a_file_that_was_read_lately(void **state)
 
 static void a_dry_run_removes_nothing_and_says_what_it_would(void **state)
 {
-	struct fixture *f = *state;
+	struct tree *f = *state;
 
-	make_dir(f, "tmp/a");
 	make_file(f, "tmp/a/file", "x");
 	f->cleaner.dry_run = true;
 	clean(f, "tmp");
@@ -177,7 +83,7 @@ static void a_dry_run_removes_nothing_and_says_what_it_would(void **state)
 
 static void a_farm_of_links_costs_nothing_outside(void **state)
 {
-	struct fixture *f = *state;
+	struct tree *f = *state;
 	char absolute[128];
 
 	snprintf(absolute, sizeof(absolute), "%s/outside", f->root);
@@ -198,7 +104,7 @@ static void a_farm_of_links_costs_nothing_outside(void **state)
 
 static void a_place_that_is_a_link_is_not_entered(void **state)
 {
-	struct fixture *f = *state;
+	struct tree *f = *state;
 
 	make_dir(f, "var");
 	make_link(f, "../outside", "var/tmp");
@@ -212,7 +118,7 @@ static void a_place_that_is_a_link_is_not_entered(void **state)
 
 static void another_name_keeps_its_bytes(void **state)
 {
-	struct fixture *f = *state;
+	struct tree *f = *state;
 	char line[16] = "";
 	int fd;
 
@@ -227,7 +133,7 @@ static void another_name_keeps_its_bytes(void **state)
 
 static void a_hard_link_is_not_emptied(void **state)
 {
-	struct fixture *f = *state;
+	struct tree *f = *state;
 	struct stat st;
 
 	assert_int_equal(linkat(f->cleaner.root_fd, "outside/precious", f->cleaner.root_fd, "tmp/hard", 0), 0);
@@ -242,12 +148,10 @@ static void a_hard_link_is_not_emptied(void **state)
 
 static void leaves_sockets_pipes_and_what_servers_keep(void **state)
 {
-	struct fixture *f = *state;
+	struct tree *f = *state;
 
 	assert_int_equal(mkfifoat(f->cleaner.root_fd, "tmp/pipe", 0600), 0);
-	make_dir(f, "tmp/.X11-unix");
 	make_file(f, "tmp/.X11-unix/X0", "x");
-	make_dir(f, "tmp/systemd-private-1234-foo");
 	make_file(f, "tmp/systemd-private-1234-foo/tmp", "x");
 	clean(f, "tmp");
 	assert_true(there(f, "tmp/pipe"));
@@ -257,13 +161,8 @@ static void leaves_sockets_pipes_and_what_servers_keep(void **state)
 
 static void a_place_of_certain_files_keeps_all_others(void **state)
 {
-	struct fixture *f = *state;
+	struct tree *f = *state;
 
-	make_dir(f, "var");
-	make_dir(f, "var/cache");
-	make_dir(f, "var/cache/apt");
-	make_dir(f, "var/cache/apt/archives");
-	make_dir(f, "var/cache/apt/archives/partial");
 	make_file(f, "var/cache/apt/archives/a_1_all.deb", "x");
 	make_file(f, "var/cache/apt/archives/partial/b_1_all.deb", "x");
 	make_file(f, "var/cache/apt/archives/lock", "");
@@ -277,7 +176,7 @@ static void a_place_of_certain_files_keeps_all_others(void **state)
 /* Where the test may mount (root in a mount namespace of its own); elsewhere it is skipped. */
 static void does_not_cross_into_another_file_system_nor_a_bind_mount(void **state)
 {
-	struct fixture *f = *state;
+	struct tree *f = *state;
 	char source[128], target[128];
 
 	make_dir(f, "tmp/mounted");
@@ -294,7 +193,7 @@ static void does_not_cross_into_another_file_system_nor_a_bind_mount(void **stat
 
 static void stops_at_a_depth(void **state)
 {
-	struct fixture *f = *state;
+	struct tree *f = *state;
 	char path[512] = "tmp";
 
 	for (int i = 0; i < 40; i++) {
@@ -309,18 +208,18 @@ static void stops_at_a_depth(void **state)
 
 static void knows_no_target_by_a_path(void **state)
 {
-	(void)state;
-	assert_null(cleaner_target_find("/etc"));
-	assert_null(cleaner_target_find("../tmp"));
-	assert_null(cleaner_target_find(""));
+	struct tree *f = *state;
+
+	assert_int_equal(cleaner_run(&f->cleaner, "/etc"), -ENOENT);
+	assert_int_equal(cleaner_run(&f->cleaner, "../tmp"), -ENOENT);
+	assert_int_equal(cleaner_run(&f->cleaner, ""), -ENOENT);
 }
 
 static void empties_or_removes_a_single_file(void **state)
 {
-	struct fixture *f = *state;
+	struct tree *f = *state;
 	struct stat st;
 
-	make_dir(f, "etc");
 	make_file(f, "etc/machine-id", "0123456789abcdef0123456789abcdef\n");
 	make_file(f, "etc/secret", "x");
 	make_link(f, "../outside/precious", "etc/link");
@@ -395,7 +294,159 @@ static void a_report_that_does_not_fit_says_how_many_items_there_are(void **stat
 	free(buffer);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+/* ---------------------------------------------------------------------------------------------------------- verbs */
+
+/* As old as the verb, which looks at the clock, wants it; a change of the status cannot be set, so that age is 0. */
+static void the_verb_clean_removes_what_its_targets_name_and_tells_each(void **state)
+{
+	struct tree *f = *state;
+
+	make_file(f, "tmp/a\tb\\c", "some bytes");
+	make_file(f, "var/tmp/deep/file", "x");
+	make_file(f, "var/log/x.gz", "x");
+	assert_int_equal(VERB(f, cleaner_main, "--dry-run", "--age-days", "0", "--", "tmp"), 0);
+	assert_non_null(strstr(f->out, "\t/tmp/a\\x09b\\x5cc\ndirectories\t0\nend\t"));
+	assert_true(there(f, "tmp/a\tb\\c"));
+	assert_int_equal(VERB(f, cleaner_main, "--age-days", "0", "--", "tmp", "var_tmp", "old_logs"), 0);
+	assert_non_null(strstr(f->out, "\t/var/tmp/deep/file\n"));
+	assert_non_null(strstr(f->out, "\t/var/tmp/deep\ndirectories\t1\nend\t"));
+	assert_non_null(strstr(f->out, "\t3\t1\t0\n"));
+	assert_false(there(f, "tmp/a\tb\\c"));
+	assert_false(there(f, "var/tmp/deep"));
+	assert_true(there(f, "var/log/x.gz"));
+	assert_true(there(f, "outside/precious"));
+}
+
+static void the_verb_clean_keeps_what_is_young(void **state)
+{
+	struct tree *f = *state;
+
+	make_file(f, "tmp/young", "x");
+	assert_int_equal(VERB(f, cleaner_main, "--", "tmp"), 0);
+	assert_string_equal(f->out, "directories\t0\nend\t0\t0\t1\t0\n");
+	assert_true(there(f, "tmp/young"));
+}
+
+static void a_verb_that_is_asked_wrongly_touches_nothing(void **state)
+{
+	static const struct {
+		int (*verb)(int argc, char *argv[]);
+		const char *argv[6];
+	} cases[] = {
+		{ cleaner_main, { "clean", NULL } },
+		{ cleaner_main, { "clean", "--age-days", "0", "--", NULL } },
+		{ cleaner_main, { "clean", "--age-days", "0", "tmp", "/etc", NULL } },
+		{ cleaner_main, { "clean", "--age-days", "-1", "tmp", NULL } },
+		{ cleaner_main, { "clean", "--age-days", "3651", "tmp", NULL } },
+		{ cleaner_main, { "clean", "--age-days", "9223372036854775807", "tmp", NULL } },
+		{ cleaner_main, { "clean", "--age-days", "0x", "tmp", NULL } },
+		{ cleaner_main, { "clean", "--age-days", "", "tmp", NULL } },
+		{ cleaner_main, { "clean", "--age-days=0", "--root", "tmp", NULL } },
+		{ golden_main, { "golden", "all", NULL } },
+		{ golden_main, { "golden", "--users", "--root=/", NULL } },
+	};
+	struct tree *f = *state;
+
+	make_file(f, "tmp/file", "x");
+	make_file(f, "etc/machine-id", "0123\n");
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		if (run_verb(f, cases[i].verb, cases[i].argv) != 2 || f->out[0] || !strstr(f->err, "usage: "))
+			fail_msg("case %zu: \"%s\", \"%s\"", i, f->out, f->err);
+	}
+	assert_true(there(f, "tmp/file"));
+	assert_string_equal(text_of(f, "etc/machine-id"), "0123\n");
+}
+
+/* By options: '-' nothing more, 'd' --deep, 'u' --users; the other files go always. */
+static const struct {
+	const char *path;
+	char gone; /* 'e': emptied; 'k': kept */
+} machine[] = {
+	{ "etc/machine-id", 'e' },
+	{ "etc/ssh/ssh_host_ed25519_key", '-' },
+	{ "etc/ssh/sshd_config", 'k' },
+	{ "etc/infiniservice/secret", '-' },
+	{ "etc/infiniservice/infiniservice.conf", 'k' },
+	{ "root/.bash_history", '-' },
+	{ "var/log/journal/0123/system.journal", '-' },
+	{ "var/log/infiniservice/metrics-1.ndjson", '-' },
+	{ "var/log/syslog", 'e' },
+	{ "var/log/syslog.1", '-' },
+	{ "var/lib/infiniservice/vm_id", '-' },
+	{ "var/lib/apt/lists/x_Packages", 'd' },
+	{ "var/cache/apt/pkgcache.bin", 'd' },
+	{ "var/cache/apt/archives/a.deb", '-' },
+	{ "tmp/file", '-' },
+	{ "home/ann/.bash_history", 'u' },
+	{ "home/ann/.cache/thing/x", 'u' },
+	{ "home/ann/letter", 'k' },
+	{ "home/.hidden/.bash_history", 'k' },
+	{ "root/.ssh/known_hosts", '-' },
+	{ "root/.cache/x", 'u' },
+	{ "outside/precious", 'k' },
+};
+
+static void check_machine(struct tree *f, const char *gone)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(machine); i++) {
+		const char *text = text_of(f, machine[i].path), *wanted = !strchr(gone, machine[i].gone) ? "text\n"
+									  : machine[i].gone == 'e'	 ? ""
+													 : NULL;
+
+		if (wanted ? !text || strcmp(text, wanted) != 0 : text != NULL)
+			fail_msg("%s: \"%s\"", machine[i].path, text ? text : "(gone)");
+	}
+}
+
+static void a_golden_image_loses_what_clones_must_not_share_and_only_that(void **state)
+{
+	static const struct {
+		const char *argv[5], *gone;
+	} cases[] = {
+		{ { "golden", "--dry-run", "--deep", "--users", NULL }, "" },
+		{ { "golden", NULL }, "-e" },
+		{ { "golden", "--deep", NULL }, "-ed" },
+		{ { "golden", "--users", NULL }, "-eu" },
+		{ { "golden", "--deep", "--users", NULL }, "-edu" },
+	};
+	struct tree *f = *state;
+
+	make_link(f, "../outside", "tmp/link");
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		for (size_t k = 0; k < ARRAY_SIZE(machine); k++)
+			make_file(f, machine[k].path, "text\n");
+		assert_int_equal(run_verb(f, golden_main, cases[i].argv), 0);
+		assert_non_null(strstr(f->out, "\t/etc/machine-id\n"));
+		assert_non_null(strstr(f->out, "\nend\t"));
+		check_machine(f, cases[i].gone);
+	}
+}
+
+static void an_image_whose_grants_cannot_be_taken_is_not_begun(void **state)
+{
+	struct tree *f = *state;
+
+	make_file(f, "etc/infiniservice/conf.d/10-grant.conf", "[commands]\nallow = control\n");
+	make_link(f, "../../outside/precious", "etc/infiniservice/conf.d/20-link.conf");
+	make_file(f, "etc/machine-id", "0123\n");
+	assert_int_equal(VERB(f, golden_main), 1);
+	assert_non_null(strstr(f->err, "golden: /etc/infiniservice/conf.d/20-link.conf: "));
+	assert_string_equal(f->out, "");
+	assert_string_equal(text_of(f, "etc/infiniservice/conf.d/10-grant.conf"), "[commands]\nallow = control\n");
+	assert_string_equal(text_of(f, "etc/machine-id"), "0123\n");
+}
+
+static void a_golden_image_tells_the_grants_that_it_took(void **state)
+{
+	struct tree *f = *state;
+
+	make_file(f, "etc/infiniservice/conf.d/10\n.conf", "[commands]\nallow = control\n");
+	assert_int_equal(VERB(f, golden_main), 0);
+	assert_non_null(strstr(f->out, "grant\t/etc/infiniservice/conf.d/10\\x0a.conf\tcommands.allow\n"));
+	assert_string_equal(text_of(f, "etc/infiniservice/conf.d/10\n.conf"), "[commands]\n");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, tree_end)
 
 int main(void)
 {
@@ -414,6 +465,12 @@ int main(void)
 		TEST(stops_at_a_depth),
 		TEST(knows_no_target_by_a_path),
 		TEST(empties_or_removes_a_single_file),
+		TEST(the_verb_clean_removes_what_its_targets_name_and_tells_each),
+		TEST(the_verb_clean_keeps_what_is_young),
+		TEST(a_verb_that_is_asked_wrongly_touches_nothing),
+		TEST(a_golden_image_loses_what_clones_must_not_share_and_only_that),
+		TEST(an_image_whose_grants_cannot_be_taken_is_not_begun),
+		TEST(a_golden_image_tells_the_grants_that_it_took),
 		TEST(a_report_is_read_back),
 		TEST(a_report_that_was_cut_off_counts_its_items),
 		TEST(a_report_that_does_not_fit_says_how_many_items_there_are),
