@@ -293,18 +293,17 @@ static bool may_be_secret(int fd)
 	const char *newline;
 	struct stat st;
 	ssize_t len;
+	bool may;
 
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (st.st_mode & S_IROTH))
 		return false;
 	len = read(fd, text, sizeof(text));
-	if (len <= 0 || len == (ssize_t)sizeof(text))
-		return false;
-	newline = memchr(text, '\n', (size_t)len);
-	for (const char *at = newline; at && at < text + len; at++)
-		if (!isspace((unsigned char)*at))
-			return false;
+	may = len > 0 && len < (ssize_t)sizeof(text);
+	newline = may ? memchr(text, '\n', (size_t)len) : NULL;
+	for (const char *at = newline; may && at && at < text + len; at++)
+		may = isspace((unsigned char)*at);
 	explicit_bzero(text, sizeof(text));
-	return true;
+	return may;
 }
 
 /*

@@ -3,6 +3,8 @@
  * What a seal takes of a machine, in a tree of its own, and what it leaves. The whole verb on a machine that was
  * installed: tests/integration/test_seal.py.
  */
+#include <ucontext.h>
+
 #include "tests/cleaner_fixture.h"
 
 const bool test_can_destroy = true;
@@ -190,6 +192,44 @@ static void a_secret_goes_and_what_is_named_as_one_by_mistake_stays(void **state
 	assert_int_equal(f->cleaner.errors, 5);
 }
 
+static ucontext_t sealing, testing;
+static struct tree *sealed;
+
+static void seal_apart(void)
+{
+	cleaner_seal(&sealed->cleaner);
+}
+
+/* The seal runs on a stack that the test made, and can look through afterwards. */
+static void nothing_of_a_file_that_is_named_as_the_secret_stays_in_memory(void **state)
+{
+	enum { STACK = 1 << 18 };
+	static const char *const texts[] = { "a line\n", "two\nlines\n", "" };
+	char text[8192], *stack = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	sealed = *state;
+	assert_ptr_not_equal(stack, MAP_FAILED);
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		memset(stack, 0, STACK);
+		snprintf(text, sizeof(text), "%0*d%s", *texts[i] ? 64 : 6000, 0, texts[i]);
+		memcpy(text, "MARKED", 6);
+		make_file(sealed, "srv/secret", text);
+		assert_int_equal(fchmodat(sealed->cleaner.root_fd, "srv/secret", 0600, 0), 0);
+		make_file(sealed, CONF, "[auth]\nsecret_file = /srv/secret\n");
+		getcontext(&sealing);
+		sealing.uc_stack.ss_sp = stack;
+		sealing.uc_stack.ss_size = STACK;
+		sealing.uc_link = &testing;
+		makecontext(&sealing, seal_apart, 0);
+		assert_int_equal(swapcontext(&testing, &sealing), 0);
+		assert_int_equal(there(sealed, "srv/secret"), i > 0);
+		if (memmem(stack, STACK, "MARKED", 6))
+			fail_msg("case %zu is still there", i);
+		assert_non_null(memmem(stack, STACK, "srv/secret", 10));
+	}
+	munmap(stack, STACK);
+}
+
 static void units_that_replace_a_packages_and_drop_ins_that_hold_something_of_the_agent_go(void **state)
 {
 	static const struct {
@@ -322,6 +362,7 @@ int main(void)
 		TEST(a_drop_in_that_only_limits_is_told_from_one_that_gives),
 		TEST(a_file_that_the_installer_wrote_goes_whole_and_the_owners_keeps_its_mode),
 		TEST(a_secret_goes_and_what_is_named_as_one_by_mistake_stays),
+		TEST(nothing_of_a_file_that_is_named_as_the_secret_stays_in_memory),
 		TEST(units_that_replace_a_packages_and_drop_ins_that_hold_something_of_the_agent_go),
 		TEST(what_may_grant_and_cannot_be_judged_keeps_the_image_from_being_made),
 		TEST(a_configuration_that_cannot_be_text_is_left_and_told),
