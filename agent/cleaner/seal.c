@@ -457,8 +457,15 @@ static void seal_drop_in(struct cleaner *cleaner, const char *path, const char *
 /* Whether a text that is not only about the agent holds a secret or an identity of the agent. */
 static bool is_of_ours(const char *text)
 {
-	return strstr(text, "INFINIBAY_") || strstr(text, "INFINISERVICE_") || strstr(text, "Credential=secret:") ||
-	       strstr(text, "CredentialEncrypted=secret:") || strstr(text, "infiniservice.secret");
+	for (const char *at = text; (at = strstr(at, "Credential"));) {
+		at += strlen("Credential");
+		if (strncmp(at, "Encrypted", strlen("Encrypted")) == 0)
+			at += strlen("Encrypted");
+		at += strspn(at, " \t=");
+		if (strncmp(at, "secret:", strlen("secret:")) == 0)
+			return true;
+	}
+	return strstr(text, "INFINIBAY_") || strstr(text, "INFINISERVICE_") || strstr(text, "infiniservice.secret");
 }
 
 static void take_credentials(struct cleaner *cleaner, const char *text)

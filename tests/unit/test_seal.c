@@ -241,7 +241,7 @@ static void units_that_replace_a_packages_and_drop_ins_that_hold_something_of_th
 		{ UNITS "infiniservice-owners.timer", "[Timer]\nOnCalendar=daily\n", NULL },
 		{ UNITS "infiniservice.notes", "INFINIBAY_\n", NULL },
 		{ UNITS "other.service", "INFINIBAY_\n", NULL },
-		{ UNITS "service.d/10-x.conf", "[Service]\nLoadCredential=secret:/srv/two\n", "drop-in" },
+		{ UNITS "service.d/10-x.conf", "[Service]\nLoadCredential = secret:/srv/two\n", "drop-in" },
 		{ UNITS "unit.d/10-x.conf", "[Unit]\nDescription=x\n", NULL },
 		{ UNITS "socket.d/notes", "INFINIBAY_\n", NULL },
 		{ UNITS "other.service.d/10-x.conf", "[Service]\nUser=root\n", NULL },
