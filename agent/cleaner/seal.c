@@ -545,6 +545,9 @@ static void walk(struct cleaner *cleaner, const char *folder, const char *glob, 
 	if (!dir) {
 		if (fd >= 0)
 			close(fd);
+		/* A link to a folder is refused as no folder; systemd and the agent would follow it. */
+		if (fd == -ENOTDIR && readlinkat(cleaner->root_fd, folder, path, sizeof(path)) >= 0)
+			fd = -ELOOP;
 		if (fd < 0 && fd != -ENOENT && fd != -ENOTDIR)
 			leave(cleaner, folder, fd);
 		return;

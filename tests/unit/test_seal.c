@@ -289,6 +289,8 @@ static void what_may_grant_and_cannot_be_judged_keeps_the_image_from_being_made(
 		const char *path, *text, *target; /* a file, or a link */
 	} cases[] = {
 		{ "etc/infiniservice/conf.d/10.conf", NULL, "/etc/kept" },
+		{ UNITS "service.d", NULL, "/etc/folder" },
+		{ UNITS "infiniservice.service.d", NULL, "../../folder" },
 		{ UNITS "infiniservice-far.service", NULL, "/srv/any.service" },
 		{ UNITS "infiniservice-far.service", NULL, "/lib/systemd/system/../x" },
 		{ UNITS "infiniservice-owners.service", "[Service]\nEnvironment=INFINIBAY_VM_ID=1\n", NULL },
