@@ -12,7 +12,7 @@
 #include <infiniservice/cleanup.h>
 
 #include "agent/actions/env.h"
-#include "agent/runner/input.h"
+#include "agent/runner/protocol.h"
 #include "agent/rules/join_rule.h"
 #include "agent/actions/privilege.h"
 #include "agent/actions/run.h"

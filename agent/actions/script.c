@@ -12,7 +12,6 @@
 
 #include "agent/actions/env.h"
 #include "agent/actions/table.h"
-#include "agent/runner/input.h"
 #include "agent/runner/protocol.h"
 #include "agent/actions/run.h"
 #include "agent/actions/script_files.h"

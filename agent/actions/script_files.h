@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Up to 0.1.0 a running script lay in a file that other users could read. The interpreter is given a descriptor now
- * (runner/input.h); this removes the files that an agent of that time left.
+ * (runner/protocol.h); this removes the files that an agent of that time left.
  */
 #ifndef AGENT_ACTIONS_SCRIPT_FILES_H
 #define AGENT_ACTIONS_SCRIPT_FILES_H

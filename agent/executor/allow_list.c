@@ -33,7 +33,7 @@ static const struct rule {
 	unsigned operations;
 	const char *verb; /* verb of infiniservice-exec; NULL: the action runs none */
 	bool free;
-	bool input;	     /* the RUN comes with an input (runner/input.h) */
+	bool input;	     /* the RUN comes with an input (runner/protocol.h) */
 	unsigned detached_s; /* longest detached run, seconds; 0: it may not be detached */
 } rules[] = {
 	{ .action = "ServiceControl",

@@ -17,8 +17,6 @@
 
 #include "agent/executor/operation.h"
 #include "agent/executor/own_unit.h"
-#include "agent/runner/input.h"
-#include "agent/runner/packet.h"
 #include "agent/executor/allow_list.h"
 #include "agent/executor/reap.h"
 #include "agent/executor/unit.h"

@@ -12,9 +12,6 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/runner/input.h"
-#include "agent/runner/packet.h"
-
 static int write_all(int fd, const char *bytes, size_t len)
 {
 	while (len > 0) {

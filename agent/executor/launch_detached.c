@@ -20,16 +20,12 @@
 #include <infiniservice/cleanup.h>
 #include <infiniservice/moment.h>
 
-#include "agent/runner/end_record.h"
-#include "agent/runner/packet.h"
 #include "agent/runner/tree.h"
-
-#define ROUND_NS (20 * NS_PER_MS) /* between two passes that kill the tree */
 
 struct detached {
 	int result, permit; /* -1: closed */
 	pid_t program;	    /* 0: it has ended */
-	uint64_t term_ns, kill_ns, stuck_ns, round_ns;
+	struct deadlines deadlines;
 	struct end_record end;
 };
 
@@ -63,79 +59,13 @@ static void tell_end(struct detached *run, uint32_t flags, int status)
 	if (run->result < 0)
 		return;
 	close_fd(&run->permit);
-	run->end.flags |= flags | (memory_ran_out() ? RUNNER_OOM : 0);
+	run->end.flags = run->deadlines.flags | flags | (memory_ran_out() ? RUNNER_OOM : 0);
 	run->end.status = status;
 	run->end.end_ns = clock_ns(CLOCK_MONOTONIC);
 	len = end_record_format(&run->end, line);
 	if (write(run->result, line, len) != (ssize_t)len)
 		fprintf(stderr, "infiniservice-exec: the end of the run could not be written: %s\n", strerror(errno));
 	close_fd(&run->result);
-}
-
-static void cancel(struct detached *run)
-{
-	uint64_t kill_ns = clock_ns(CLOCK_MONOTONIC) + LAUNCH_CANCEL_GRACE_MS * NS_PER_MS;
-
-	if (run->end.flags & RUNNER_CANCELLED)
-		return;
-	run->end.flags |= RUNNER_CANCELLED;
-	run->term_ns = 0;
-	if (kill_ns < run->kill_ns)
-		run->kill_ns = kill_ns;
-}
-
-static void reap(struct detached *run)
-{
-	int status;
-	pid_t pid;
-
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		if (pid != run->program)
-			continue;
-		run->program = 0;
-		tell_end(run, 0, status);
-	}
-}
-
-static void deadlines_act(struct detached *run, uint64_t now)
-{
-	uint32_t cause = run->end.flags & RUNNER_CANCELLED ? 0 : RUNNER_TIMED_OUT;
-
-	if (now >= run->kill_ns) {
-		run->end.flags |= RUNNER_KILLED | cause;
-		run->term_ns = run->kill_ns = TIME_NEVER;
-		run->stuck_ns = now + RUNNER_STUCK_MS * NS_PER_MS;
-		run->round_ns = 0;
-	}
-	if (now >= run->term_ns) {
-		run->end.flags |= cause;
-		run->term_ns = TIME_NEVER;
-		tree_signal(SIGTERM, NULL, 0);
-		tree_signal(SIGCONT, NULL, 0); /* a stopped process receives SIGTERM only after SIGCONT */
-	}
-	if (now >= run->round_ns) {
-		tree_signal(SIGKILL, NULL, 0);
-		run->round_ns = now + ROUND_NS;
-	}
-	if (now >= run->stuck_ns) {
-		run->stuck_ns = TIME_NEVER;
-		tell_end(run, RUNNER_STUCK, 0);
-	}
-}
-
-static uint64_t least(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
-/* Waits for one of `signals` or the next deadline. As sigtimedwait. */
-static int wait_signal(const struct detached *run, const sigset_t *signals)
-{
-	uint64_t due = least(least(run->term_ns, run->kill_ns), least(run->stuck_ns, run->round_ns));
-	uint64_t now = clock_ns(CLOCK_MONOTONIC), left = due > now ? due - now : 0;
-	struct timespec timeout = { (time_t)(left / NS_PER_S), (long)(left % NS_PER_S) };
-
-	return due == TIME_NEVER ? sigwaitinfo(signals, NULL) : sigtimedwait(signals, NULL, &timeout);
 }
 
 static void follow(struct detached *run)
@@ -146,11 +76,23 @@ static void follow(struct detached *run)
 	sigaddset(&signals, SIGCHLD);
 	sigaddset(&signals, LAUNCH_CANCEL_SIGNAL);
 	while (run->program) {
-		if (wait_signal(run, &signals) == LAUNCH_CANCEL_SIGNAL)
-			cancel(run);
-		reap(run);
-		if (run->program)
-			deadlines_act(run, clock_ns(CLOCK_MONOTONIC));
+		uint64_t due = deadlines_next(&run->deadlines), now = clock_ns(CLOCK_MONOTONIC);
+		uint64_t left = due > now ? due - now : 0;
+		struct timespec timeout = { (time_t)(left / NS_PER_S), (long)(left % NS_PER_S) };
+		int got = due == TIME_NEVER ? sigwaitinfo(&signals, NULL) : sigtimedwait(&signals, NULL, &timeout);
+		int status;
+		pid_t pid;
+
+		now = clock_ns(CLOCK_MONOTONIC);
+		if (got == LAUNCH_CANCEL_SIGNAL && !(run->deadlines.flags & RUNNER_CANCELLED))
+			deadlines_cancel(&run->deadlines, now + LAUNCH_CANCEL_GRACE_MS * NS_PER_MS);
+		while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+			if (pid == run->program) {
+				run->program = 0;
+				tell_end(run, 0, status);
+			}
+		if (run->program && tree_enforce(&run->deadlines, run->program, now))
+			tell_end(run, RUNNER_STUCK, 0);
 	}
 }
 
@@ -174,8 +116,7 @@ static int start(struct detached *run, int socket_fd, struct spawn_failure *fail
 		failure->error = -error;
 		return error;
 	}
-	run->term_ns = command.run.head.term_ns;
-	run->kill_ns = command.run.head.kill_ns;
+	run->deadlines = deadlines_make(command.run.head.term_ns, command.run.head.kill_ns);
 	run->program =
 		spawn_command(&command, &(struct spawn_io){ null_fd, STDOUT_FILENO, STDERR_FILENO, -1 }, failure);
 	return run->program < 0 ? -failure->error : 0;
@@ -183,7 +124,7 @@ static int start(struct detached *run, int socket_fd, struct spawn_failure *fail
 
 int launch_detached(int socket_fd)
 {
-	struct detached run = { .result = -1, .permit = -1, .stuck_ns = TIME_NEVER, .round_ns = TIME_NEVER };
+	struct detached run = { .result = -1, .permit = -1 };
 	struct spawn_failure failure;
 	sigset_t all;
 

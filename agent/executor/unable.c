@@ -10,8 +10,6 @@
 #include <infiniservice/cleanup.h>
 #include <infiniservice/moment.h>
 
-#include "agent/runner/packet.h"
-
 static void take_connection(struct executor *executor)
 {
 	int fd = accept4(executor->options.listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);

@@ -9,7 +9,6 @@
 
 #include "agent/executor/executor.h"
 #include "agent/executor/allow_list.h"
-#include "agent/runner/packet.h"
 
 /* Name prefixes of units for commands that end with the agent, and for detached runs. */
 #define UNIT_PREFIX	     "infiniservice-cmd-"

@@ -14,7 +14,6 @@
 
 #include "agent/executor/permit.h"
 #include "agent/executor/transient.h"
-#include "agent/runner/input.h"
 #include "agent/executor/launch.h"
 
 static int on_start(sd_bus_message *message, void *data, sd_bus_error *error)
@@ -143,7 +142,7 @@ static int input_add(struct unit *unit, int input)
 
 	if (len >= 0 && ftruncate(unit->file, LAUNCH_INPUT_OFFSET) < 0)
 		return -errno;
-	return len < 0 ? (int)len : input_copy(input, (size_t)len, unit->file, LAUNCH_INPUT_OFFSET);
+	return len < 0 ? (int)len : input_copy(input, 0, (size_t)len, unit->file, LAUNCH_INPUT_OFFSET);
 }
 
 /* Everything up to the call of PID 1; `ends` become the write ends of the pipes of a run that is not detached. */

@@ -14,8 +14,6 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/runner/protocol.h"
-
 #define NOTE_MAX (8u << 20)
 #define CUT_STEP 65536 /* bytes by which a hole has to grow to be worth a call */
 

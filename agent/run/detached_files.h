@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The files of a detached run, in a directory in memory where the next agent finds them: its stdout and stderr, read as
- * they grow (inotify) and cut out once their bytes are no longer needed, and its end record (end_record.h). The file
- * for the end record is locked (flock(2)) through the descriptor that is passed to the launcher: while the lock is held
- * the run has not ended; when it is free and there is no record, the launcher died.
+ * they grow (inotify) and cut out once their bytes are no longer needed, and its end record (runner/protocol.h). The
+ *file for the end record is locked (flock(2)) through the descriptor that is passed to the launcher: while the lock is
+ *held the run has not ended; when it is free and there is no record, the launcher died.
  *
  *	detached-UNIT.out  .err  .end  .note (what its action has to know after a restart)
  */
@@ -15,7 +15,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "agent/runner/end_record.h"
+#include "agent/runner/protocol.h"
 
 #define DETACHED_FILES_PREFIX "detached-"
 

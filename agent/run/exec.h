@@ -78,7 +78,7 @@ struct exec_request {
 	bool live;	      /* with `unit`: `output` gets all bytes, not only those that are kept */
 	unsigned operation;   /* enum runner_operation: do this instead of running a program; argv is ignored */
 	const char *argument; /* of the operation; NULL: none */
-	/* Becomes RUNNER_INPUT_FD of the command, see runner/input.h; stays the caller's. NULL: none. */
+	/* Becomes RUNNER_INPUT_FD of the command, see runner/protocol.h; stays the caller's. NULL: none. */
 	const int *input;
 };
 

@@ -16,7 +16,6 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/runner/packet.h"
 #include "agent/base/helper.h"
 
 /* After so many executors in a row that ended without a reply the next is expected to do the same. */

@@ -7,7 +7,7 @@
  * count and length is checked against the packet.
  *
  * A detached RUN outlives agent and executor. Three files of the agent come with it by SCM_RIGHTS: stdout, stderr, and
- * the file for its end record (end_record.h); the agent, also after a restart, learns of the end from that file alone.
+ * the file for its end record; the agent, also after a restart, learns of the end from that file alone.
  * The agent chooses the name of the run's unit, by which the run can be cancelled.
  *
  * Two programs speak it: the runner that the agent starts itself (runner.h), which runs every command it is sent, and
@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define RUNNER_VERSION	   4
 #define RUNNER_STRINGS_MAX (128 * 1024)
@@ -87,7 +88,7 @@ struct runner_run {
 
 #define RUNNER_RUN_DETACHED 1U /* goes on when agent and executor end */
 #define RUNNER_RUN_INPUT                                                                                               \
-	2U /* a descriptor comes along (see input.h) and becomes RUNNER_INPUT_FD of the command; not with DETACHED */
+	2U /* an input comes along (input_new) and becomes RUNNER_INPUT_FD of the command; not with DETACHED */
 
 #define RUNNER_INPUT_FD	  3
 #define RUNNER_INPUT_PATH "/proc/self/fd/3"
@@ -211,5 +212,65 @@ int runner_reply_parse(const void *message, size_t len, struct runner_answer *re
 
 /* Puts `text`, cut to fit, and the sizes into the reply; the number of bytes to send. */
 size_t runner_answer_fill(struct runner_answer *answer, const char *text);
+
+/* ---- packets with their descriptors (SCM_RIGHTS) */
+
+#define PACKET_FDS 3
+
+/*
+ * As recvmsg without blocking. `fds` are the descriptors received, the caller's to close, else -1. Descriptors beyond
+ * PACKET_FDS are discarded by the kernel.
+ */
+ssize_t packet_receive(int fd, void *bytes, size_t size, int flags, int fds[PACKET_FDS]);
+
+/* As sendmsg without blocking; `count` descriptors, at most PACKET_FDS, are passed along and stay open here. */
+ssize_t packet_send(int fd, const void *bytes, size_t len, const int *fds, size_t count);
+
+/* Closes all descriptors and sets them to -1. */
+void packet_close(int fds[PACKET_FDS]);
+
+/*
+ * ---- the end record: how a detached run ended, one line of text in a file of the agent, written in one call by the
+ * launcher, the run's parent (agent/executor/launch.h), and read by the agent, also after a restart
+ */
+
+#define END_RECORD_MAX 128 /* bytes */
+
+struct end_record {
+	uint32_t flags;	 /* RUNNER_TIMED_OUT, _KILLED, _CANCELLED, _STUCK, _OOM */
+	int32_t status;	 /* as of waitpid; undefined with RUNNER_STUCK */
+	int32_t error;	 /* positive errno: the program was not started; 0 otherwise */
+	int32_t stage;	 /* with error: enum runner_stage, the step that failed; 0 otherwise */
+	uint64_t end_ns; /* CLOCK_MONOTONIC */
+};
+
+/* Writes the line, newline included, without NUL; its length. */
+size_t end_record_format(const struct end_record *record, char out[END_RECORD_MAX]);
+
+/* 0, or -EBADMSG for anything but exactly one line as end_record_format writes it. */
+int end_record_parse(const char *text, size_t len, struct end_record *ret);
+
+/*
+ * ---- the input: the text that a command reads from a descriptor (RUNNER_RUN_INPUT), a sealed memory file. Its reader
+ * gets exactly what was written and never blocks, and the file has no name by which another process could open it.
+ * Scripts are passed to their interpreter this way.
+ */
+
+#define INPUT_MAX (16 << 20) /* bytes; the upper bound of port.max_line_bytes */
+
+/*
+ * Makes a sealed memory file with these bytes, readable by the user of any process that gets the descriptor. A
+ * descriptor or -errno (-E2BIG: more than INPUT_MAX).
+ */
+int input_new(const char *bytes, size_t len);
+
+/* The length of an input; -EBADMSG when `fd` is no memory file, is not sealed, or is larger than INPUT_MAX. */
+ssize_t input_check(int fd);
+
+/* Copies `len` bytes at `from_at` of one file to `to_at` of another. 0 or -errno (-EBADMSG: there are fewer). */
+int input_copy(int from, off_t from_at, size_t len, int to, off_t to_at);
+
+/* Makes a sealed memory file from `len` bytes at `offset` of another file. A descriptor or -errno. */
+int input_take(int from, off_t offset, size_t len);
 
 #endif

@@ -83,63 +83,36 @@ static int user_find(const char *name, struct spawn_user *ret)
 	return 0;
 }
 
-static bool limits_set(const uint64_t limits[RUNNER_LIMITS])
+/*
+ * Applies limits, user, directory and oom_score_adj to this process, by system calls alone. False: failure->stage tells
+ * which failed.
+ */
+static bool command_dress(const struct runner_command *command, const struct spawn_user *user,
+			  volatile struct spawn_failure *failure)
 {
 	static const int resources[RUNNER_LIMITS] = { RLIMIT_AS, RLIMIT_FSIZE, RLIMIT_CPU, RLIMIT_NPROC,
 						      RLIMIT_NOFILE };
 
-	for (int i = 0; i < RUNNER_LIMITS; i++) {
-		struct rlimit limit = { .rlim_cur = limits[i], .rlim_max = limits[i] };
+	if (command->run.oom_score_adj) {
+		_cleanup_(closep) int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+		char text[8];
+		int len = snprintf(text, sizeof(text), "%d", command->run.oom_score_adj);
 
-		if (limits[i] && setrlimit((__rlimit_resource_t)resources[i], &limit) < 0)
+		/* Failure is ignored: lowering the value needs privilege, and the command can run without. */
+		if (fd >= 0 && write(fd, text, (size_t)len) < 0)
+			errno = 0;
+	}
+	failure->stage = RUNNER_STAGE_LIMITS;
+	for (int i = 0; i < RUNNER_LIMITS; i++) {
+		struct rlimit limit = { .rlim_cur = command->run.limits[i], .rlim_max = command->run.limits[i] };
+
+		if (command->run.limits[i] && setrlimit((__rlimit_resource_t)resources[i], &limit) < 0)
 			return false;
 	}
-	return true;
-}
-
-/* Failure is ignored: lowering the value needs privilege, and the command can run without. */
-static void oom_set(int adj)
-{
-	char text[8];
-	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-	int len = snprintf(text, sizeof(text), "%d", adj);
-
-	if (fd >= 0 && write(fd, text, (size_t)len) < 0)
-		close(fd);
-}
-
-/* Moves the descriptors, of any numbers including 0 to 2, out of the way first and then to their final numbers. */
-static bool fds_set(const struct spawn_io *io)
-{
-	int in = fcntl(io->in, F_DUPFD, 4), out = fcntl(io->out, F_DUPFD, 4), err = fcntl(io->err, F_DUPFD, 4);
-	int input = io->input < 0 ? -1 : fcntl(io->input, F_DUPFD, 4),
-	    rest = input < 0 ? RUNNER_INPUT_FD : RUNNER_INPUT_FD + 1;
-
-	if (dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 || dup2(err, STDERR_FILENO) < 0)
-		return false;
-	if (io->input >= 0 && dup2(input, RUNNER_INPUT_FD) < 0)
-		return false;
-	return close_range((unsigned)rest, ~0U, 0) == 0;
-}
-
-static bool user_become(const struct spawn_user *user)
-{
-	return !user->change ||
-	       (setgroups((size_t)user->count, user->groups) == 0 && setresgid(user->gid, user->gid, user->gid) == 0 &&
-		setresuid(user->uid, user->uid, user->uid) == 0);
-}
-
-/* Applies limits, user, directory and oom_score_adj to this process. False: failure->stage tells which failed. */
-static bool command_dress(const struct runner_command *command, const struct spawn_user *user,
-			  volatile struct spawn_failure *failure)
-{
-	if (command->run.oom_score_adj)
-		oom_set(command->run.oom_score_adj);
-	failure->stage = RUNNER_STAGE_LIMITS;
-	if (!limits_set(command->run.limits))
-		return false;
 	failure->stage = RUNNER_STAGE_USER;
-	if (!user_become(user))
+	if (user->change &&
+	    (setgroups((size_t)user->count, user->groups) < 0 || setresgid(user->gid, user->gid, user->gid) < 0 ||
+	     setresuid(user->uid, user->uid, user->uid) < 0))
 		return false;
 	failure->stage = RUNNER_STAGE_CWD;
 	return !command->cwd || chdir(command->cwd) == 0;
@@ -152,13 +125,19 @@ static bool command_dress(const struct runner_command *command, const struct spa
 static void child_run(const struct runner_command *command, const struct spawn_io *io, const struct spawn_user *user,
 		      pid_t parent, volatile struct spawn_failure *failure)
 {
+	const int from[] = { io->in, io->out, io->err, io->input };
+	int fds[ARRAY_SIZE(from)], count = io->input < 0 ? RUNNER_INPUT_FD : RUNNER_INPUT_FD + 1;
 	sigset_t none;
 
 	failure->stage = RUNNER_STAGE_RESOURCE;
 	setsid();
-	if (!fds_set(io))
-		goto fail;
-	if (!command_dress(command, user, failure))
+	/* Descriptors of any numbers, including 0 to 3, are moved out of the way first. */
+	for (int i = 0; i < count; i++)
+		fds[i] = fcntl(from[i], F_DUPFD, (int)ARRAY_SIZE(from));
+	for (int i = 0; i < count; i++)
+		if (dup2(fds[i], i) < 0)
+			goto fail;
+	if (close_range((unsigned)count, ~0U, 0) < 0 || !command_dress(command, user, failure))
 		goto fail;
 	prctl(PR_SET_PDEATHSIG, SIGKILL); /* after setresuid, which clears the death signal */
 	if (getppid() != parent)
@@ -228,21 +207,6 @@ pid_t spawn_command(const struct runner_command *command, const struct spawn_io 
 	return fail(ret_failure, shared->error, shared->stage);
 }
 
-static bool stdin_empty(void)
-{
-	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	bool done = fd >= 0 && dup2(fd, STDIN_FILENO) >= 0;
-
-	if (fd >= 0)
-		close(fd);
-	return done;
-}
-
-static bool input_place(int fd)
-{
-	return fd < 0 || (fd == RUNNER_INPUT_FD ? fcntl(fd, F_SETFD, 0) : dup2(fd, RUNNER_INPUT_FD)) >= 0;
-}
-
 void spawn_signals_default(void)
 {
 	/* The kernel's own struct sigaction (rt_sigaction(2), asm-generic/signal.h); all zero is SIG_DFL. */
@@ -260,10 +224,9 @@ void spawn_signals_default(void)
 void spawn_replace(const struct runner_command *command, int input, int keep_fd, struct spawn_failure *ret_failure)
 {
 	static struct spawn_user user;
+	int null_fd, error = command->user ? user_find(command->user, &user) : 0;
 	sigset_t none;
-	int error;
 
-	error = command->user ? user_find(command->user, &user) : 0;
 	*ret_failure = (struct spawn_failure){ error, RUNNER_STAGE_USER };
 	if (error)
 		return;
@@ -271,8 +234,10 @@ void spawn_replace(const struct runner_command *command, int input, int keep_fd,
 	spawn_signals_default();
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	if (stdin_empty() && input_place(input) && fcntl(keep_fd, F_SETFD, FD_CLOEXEC) == 0 &&
-	    command_dress(command, &user, ret_failure)) {
+	null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (null_fd >= 0 && dup2(null_fd, STDIN_FILENO) >= 0 &&
+	    (input < 0 || (input == RUNNER_INPUT_FD ? fcntl(input, F_SETFD, 0) : dup2(input, RUNNER_INPUT_FD)) >= 0) &&
+	    fcntl(keep_fd, F_SETFD, FD_CLOEXEC) == 0 && command_dress(command, &user, ret_failure)) {
 		ret_failure->stage = RUNNER_STAGE_EXEC;
 		execve(command->argv[0], command->argv, command->envp);
 	}

@@ -7,7 +7,7 @@
 #include <errno.h>
 
 #include "agent/executor/allow_list.h"
-#include "agent/runner/end_record.h"
+#include "agent/runner/protocol.h"
 #include "agent/config/config.h"
 #include "require.h"
 

@@ -27,7 +27,6 @@
 
 #include "agent/run/exec.h"
 #include "agent/run/detached_files.h"
-#include "agent/runner/packet.h"
 #include "agent/runner/protocol.h"
 #include "tests/loop_turn.h"
 #include "tests/room.h"

@@ -34,7 +34,6 @@
 
 #include "agent/run/exec.h"
 #include "agent/runner/runner.h"
-#include "agent/runner/input.h"
 #include "agent/runner/protocol.h"
 #include "tests/loop_turn.h"
 #include "tests/room.h"

@@ -30,7 +30,7 @@
 #include "agent/executor/manager_call.h"
 #include "agent/packages/manager.h"
 #include "agent/rules/policy.h"
-#include "agent/runner/packet.h"
+#include "agent/runner/protocol.h"
 #include "tests/room.h"
 
 const bool test_can_destroy = true;

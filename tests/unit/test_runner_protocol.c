@@ -16,8 +16,6 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/runner/packet.h"
-#include "agent/runner/end_record.h"
 #include "agent/runner/protocol.h"
 #include "agent/runner/tree.h"
 
