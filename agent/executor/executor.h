@@ -82,6 +82,9 @@ void executor_manager_close(struct executor *executor);
 /* Timer callback: the next attempt to reach PID 1 while units wait for it. */
 int executor_reconnect(sd_event_source *source, uint64_t usec, void *data);
 
+/* Connects to PID 1 a little later, as long as there are units, and then queries them. 0 or -errno. */
+int executor_reconnect_soon(struct executor *executor);
+
 /* Sends a reply with its text to the agent, if one is connected. An agent that does not read it is disconnected. */
 void executor_reply(struct executor *executor, struct runner_answer *answer, const char *words);
 

@@ -14,7 +14,7 @@
 #define RECONNECT_MS   50
 #define RECONNECTS_MAX 200 /* PID 1 is unreachable for a second or two while it re-executes itself */
 
-static int reconnect_soon(struct executor *executor)
+int executor_reconnect_soon(struct executor *executor)
 {
 	sd_event_source_set_time_relative(executor->reconnect, RECONNECT_MS * NS_PER_MS / NS_PER_US);
 	return sd_event_source_set_enabled(executor->reconnect, SD_EVENT_ONESHOT);
@@ -36,7 +36,7 @@ int executor_reconnect(sd_event_source *source, uint64_t usec, void *data)
 		executor_log(LOG_ERR, "the service manager cannot be reached any more");
 		return sd_event_exit(executor->event, EXIT_FAILURE);
 	}
-	return reconnect_soon(executor);
+	return executor_reconnect_soon(executor);
 }
 
 void executor_manager_close(struct executor *executor)
@@ -56,7 +56,7 @@ static int on_disconnected(sd_bus_message *message, void *data, sd_bus_error *er
 	(void)error;
 	executor_manager_close(executor);
 	operation_forget_all(executor, true);
-	return reconnect_soon(executor);
+	return executor_reconnect_soon(executor);
 }
 
 static int on_job_removed(sd_bus_message *message, void *data, sd_bus_error *error)

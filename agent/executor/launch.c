@@ -59,6 +59,17 @@ struct spawn_failure launch_failure(int fd)
 	return failure;
 }
 
+bool launch_begun(int fd)
+{
+	char byte = 0;
+	ssize_t len = recv(fd, &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT);
+
+	/* The packet of a detached run is there until its launcher takes it. */
+	if (len >= 0 || errno != ENOTSOCK)
+		return len <= 0;
+	return pread(fd, &byte, sizeof(byte), LAUNCH_BEGUN_OFFSET) == sizeof(byte) && byte;
+}
+
 /* Reads the request from the memory file `fd`. Its length, or -errno. */
 static ssize_t request_read(int fd, char *message, size_t size)
 {
@@ -109,7 +120,7 @@ int launch_main(int argc, char *argv[])
 	ssize_t len = fd < 0 ? -EBADF : request_read(fd, message, sizeof(message));
 	int error = len < 0 ? (int)len : runner_run_parse(message, (size_t)len, &command);
 
-	if (error == 0 && !input_open(fd, &command, &input))
+	if (error == 0 && (pwrite(fd, "B", 1, LAUNCH_BEGUN_OFFSET) != 1 || !input_open(fd, &command, &input)))
 		error = errno ? -errno : -EBADMSG;
 	if (error == 0)
 		spawn_replace(&command, input, fd, &failure);

@@ -12,6 +12,7 @@
 #define AGENT_EXECUTOR_LAUNCH_H
 
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "agent/runner/protocol.h"
@@ -19,6 +20,8 @@
 
 /* Offset in the memory file of the launcher's failure; the RUN stands before it. */
 #define LAUNCH_FAILURE_OFFSET RUNNER_MESSAGE_MAX
+/* Offset of the byte that the launcher writes before it becomes the command. */
+#define LAUNCH_BEGUN_OFFSET (RUNNER_MESSAGE_MAX + 2048)
 /* Offset of the command's input, which reaches to the end of the file. */
 #define LAUNCH_INPUT_OFFSET (RUNNER_MESSAGE_MAX + 4096)
 
@@ -50,6 +53,9 @@ int launch_file(const void *run, size_t len);
 
 /* The failure that the launcher wrote to the memory file; error is 0 when there is none. */
 struct spawn_failure launch_failure(int fd);
+
+/* Whether a launcher has begun with this stdin, made by launch_file or launch_packet. */
+bool launch_begun(int fd);
 
 /* The verb `launch`. Returns the exit status. */
 int launch_main(int argc, char *argv[]);

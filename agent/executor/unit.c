@@ -54,9 +54,11 @@ struct unit *unit_new(struct executor *executor, const struct runner_request *he
 			       .id = head->id,
 			       .term_ns = head->term_ns,
 			       .kill_ns = head->kill_ns,
+			       .limit_ns = head->kill_ns,
 			       .stuck_ns = TIME_NEVER,
 			       .pipes = { -1, -1 },
-			       .file = -1 };
+			       .file = -1,
+			       .output = { -1, -1 } };
 	snprintf(unit->name, sizeof(unit->name), "%s", name);
 	executor->units = unit;
 	executor->unit_count++;
@@ -78,8 +80,10 @@ void unit_free(struct unit *unit)
 	for (int i = 0; i < 2; i++) {
 		sd_bus_slot_unref(unit->query[i]);
 		close_fd(&unit->pipes[i]);
+		close_fd(&unit->output[i]);
 	}
 	close_fd(&unit->file);
+	free(unit->action);
 	free(unit->path);
 	free(unit);
 }
@@ -177,8 +181,6 @@ void unit_deadline_arm(struct unit *unit)
 	sd_event_source_set_enabled(unit->timer, SD_EVENT_ONESHOT);
 }
 
-static void unit_kill(struct unit *unit);
-
 /*
  * SIGTERM to all processes of the unit. A stopped process receives it only after SIGCONT; a unit that has not begun is
  * killed without grace.
@@ -193,7 +195,7 @@ static void unit_term(struct unit *unit)
 	manager_tell(unit->executor, "KillUnit", "ssi", unit->name, "all", SIGCONT);
 }
 
-static void unit_kill(struct unit *unit)
+void unit_kill(struct unit *unit)
 {
 	unit->stopping = true;
 	manager_tell(unit->executor, "KillUnit", "ssi", unit->name, "all", SIGKILL);
@@ -298,16 +300,11 @@ int unit_watch(struct unit *unit)
 
 int unit_prepare(struct unit *unit)
 {
-	struct executor *executor = unit->executor;
-	int r = executor_manager(executor);
+	int r = sd_bus_path_encode("/org/freedesktop/systemd1/unit", unit->name, &unit->path);
 
-	if (r >= 0)
-		r = sd_bus_path_encode("/org/freedesktop/systemd1/unit", unit->name, &unit->path);
-	if (r >= 0)
-		r = unit_watch(unit);
 	return r < 0 ? r
-		     : sd_event_add_time(executor->event, &unit->timer, CLOCK_MONOTONIC, UINT64_MAX, 1, on_deadline,
-					 unit);
+		     : sd_event_add_time(unit->executor->event, &unit->timer, CLOCK_MONOTONIC, UINT64_MAX, 1,
+					 on_deadline, unit);
 }
 
 bool unit_manager_is_away(const sd_bus_error *error)

@@ -23,10 +23,14 @@ struct unit {
 	bool detached, started, stopping;
 	uint32_t flags;			     /* RUNNER_… of the reply */
 	uint64_t term_ns, kill_ns, stuck_ns; /* TIME_NEVER: not set or passed; never set for a detached run */
+	uint64_t limit_ns;		     /* deadline that PID 1 enforces */
 	sd_event_source *timer;
 	sd_bus_slot *start, *watch, *query[2];
 	int pipes[2]; /* read ends, until they are sent to the agent; a detached run has files instead */
 	int file;     /* stdin of the launcher: the request, and the launcher's failure */
+	/* What a start that PID 1 never received is sent again with, until PID 1 has accepted it; -1: accepted. */
+	int output[2];
+	char *action;
 	bool active;
 	struct unit_state is;
 };
@@ -34,14 +38,26 @@ struct unit {
 /* Adds a unit to the executor's table, with the deadlines of the request, timer not armed yet. NULL: no memory. */
 struct unit *unit_new(struct executor *executor, const struct runner_request *head, const char *name);
 
-/* Makes its object path, watches it at PID 1 and creates its timer. 0 or -errno. */
+/* Makes its object path and creates its timer. 0 or -errno. */
 int unit_prepare(struct unit *unit);
+
+/*
+ * Asks PID 1 to start it; while PID 1 cannot be reached, which is so for a moment when it re-executes itself, it is
+ * asked after the next connection. 0 or -errno.
+ */
+int unit_request(struct unit *unit);
+
+/* Whether it is certain that PID 1 never received the start, so that it may be sent again. */
+bool unit_start_is_lost(const struct unit *unit);
 
 /* Watches it on the current connection. As sd_bus_match_signal. */
 int unit_watch(struct unit *unit);
 
 /* Arms the timer for the unit's next deadline. */
 void unit_deadline_arm(struct unit *unit);
+
+/* Asks PID 1 to kill all its processes; when PID 1 is unreachable, again after the next connection. */
+void unit_kill(struct unit *unit);
 
 /* Answers what follows from the unit's current state. May free it. */
 void unit_advance(struct unit *unit);

@@ -9,24 +9,25 @@ static int on_query(sd_bus_message *message, void *data, sd_bus_error *error)
 	const sd_bus_error *failed = sd_bus_message_get_error(message);
 	struct unit *unit = data;
 	bool last = sd_bus_get_current_slot(sd_bus_message_get_bus(message)) == unit->query[1];
+	bool unknown;
 
 	(void)error;
 	if (last)
 		unit->query[1] = sd_bus_slot_unref(unit->query[1]);
 	if (failed && unit_manager_is_away(failed))
 		return 1;
-	if (failed || unit_state_read(message, &unit->is) < 0) {
-		if (last)
-			unit_end(unit, false);
+	unknown = failed || unit_state_read(message, &unit->is) < 0;
+	if (!last)
 		return 1;
-	}
 	/*
-	 * Inactive without an exit code: PID 1 has forgotten the unit, and its end was missed. The query ends here:
-	 * asking about an unknown unit makes PID 1 load it, find nothing and send UnitRemoved once more.
+	 * Inactive without an exit code: PID 1 never had the unit, or has forgotten it and its end was missed. The
+	 * query ends here: asking about an unknown unit makes PID 1 load it, find nothing and send UnitRemoved once
+	 * more.
 	 */
-	if (last && strcmp(unit->is.state, "inactive") == 0 && unit->is.code == 0)
+	unknown = unknown || (strcmp(unit->is.state, "inactive") == 0 && unit->is.code == 0);
+	if (unknown && !(unit_start_is_lost(unit) && unit_request(unit) >= 0))
 		unit_end(unit, false);
-	else if (last)
+	else if (!unknown)
 		unit_advance(unit);
 	return 1;
 }
@@ -54,6 +55,8 @@ void unit_query_all(struct executor *executor)
 			unit_watch(unit);
 			unit->query[1] = sd_bus_slot_unref(unit->query[1]);
 			query(unit);
+			if (unit->stopping)
+				unit_kill(unit);
 		}
 }
 

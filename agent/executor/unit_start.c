@@ -16,6 +16,17 @@
 #include "agent/executor/transient.h"
 #include "agent/executor/launch.h"
 
+static void output_close(struct unit *unit)
+{
+	for (int i = 0; i < 2; i++)
+		close_fd(&unit->output[i]);
+}
+
+bool unit_start_is_lost(const struct unit *unit)
+{
+	return unit->output[0] >= 0 && !unit->start && !unit->stopping && !launch_begun(unit->file);
+}
+
 static int on_start(sd_bus_message *message, void *data, sd_bus_error *error)
 {
 	const sd_bus_error *failed = sd_bus_message_get_error(message);
@@ -24,10 +35,13 @@ static int on_start(sd_bus_message *message, void *data, sd_bus_error *error)
 
 	(void)error;
 	unit->start = sd_bus_slot_unref(unit->start);
-	if (!failed)
-		return 1;
-	if (unit_manager_is_away(failed))
+	if (failed && unit_manager_is_away(failed))
 		return 1; /* it may run or not: unit_query_all finds out */
+	/* The name is used once, so a unit of this name was started by the call whose reply was lost. */
+	if (!failed || sd_bus_error_has_name(failed, "org.freedesktop.systemd1.UnitExists")) {
+		output_close(unit);
+		return 1;
+	}
 	executor_log(LOG_ERR, "the service manager does not start %s: %s", unit->name, failed->message);
 	if (unit->id)
 		executor_refuse(executor, unit->id, EIO, RUNNER_STAGE_RESOURCE, failed->message ? failed->message : "");
@@ -36,30 +50,37 @@ static int on_start(sd_bus_message *message, void *data, sd_bus_error *error)
 	return 1;
 }
 
-static int request_send(struct unit *unit, const struct runner_command *command, const int ends[2])
+int unit_request(struct unit *unit)
 {
-	const struct config *config = &unit->executor->guard.config;
+	struct executor *executor = unit->executor;
+	const struct config *config = &executor->guard.config;
 	struct transient transient = {
 		.name = unit->name,
-		.action = command->action,
-		.program = unit->executor->options.program,
-		.bound_to = unit->detached || !*unit->executor->own_unit ? NULL : unit->executor->own_unit,
+		.action = unit->action,
+		.program = executor->options.program,
+		.bound_to = unit->detached || !*executor->own_unit ? NULL : executor->own_unit,
 		.detached = unit->detached,
-		.stdio = { unit->file, ends[0], ends[1] },
+		.stdio = { unit->file, unit->output[0], unit->output[1] },
 		.memory_max = config->commands.max_memory_bytes,
 		.tasks_max = config->commands.max_tasks,
-		.kill_ns = unit->kill_ns,
+		.kill_ns = unit->limit_ns,
 	};
 	sd_bus_message *message = NULL;
-	int r = transient_message(unit->executor->manager, &transient, clock_ns(CLOCK_MONOTONIC), &message);
+	int r;
 
+	if (executor_manager(executor) < 0)
+		return executor_reconnect_soon(executor);
+	r = unit->generation == executor->generation ? 0 : unit_watch(unit);
 	if (r >= 0)
-		r = sd_bus_call_async(unit->executor->manager, &unit->start, message, on_start, unit, UINT64_MAX);
+		r = transient_message(executor->manager, &transient, clock_ns(CLOCK_MONOTONIC), &message);
+	if (r >= 0)
+		r = sd_bus_call_async(executor->manager, &unit->start, message, on_start, unit, UINT64_MAX);
 	sd_bus_message_unref(message);
-	return r;
+	/* The connection is lost already, and the loop has not told it yet. */
+	return r == -ENOTCONN || r == -ECONNRESET ? executor_reconnect_soon(executor) : r;
 }
 
-static int make_pipes(struct unit *unit, int ends[2])
+static int make_pipes(struct unit *unit)
 {
 	for (int i = 0; i < 2; i++) {
 		int pair[2];
@@ -67,7 +88,7 @@ static int make_pipes(struct unit *unit, int ends[2])
 		if (pipe2(pair, O_CLOEXEC) < 0)
 			return -errno;
 		unit->pipes[i] = pair[0];
-		ends[i] = pair[1];
+		unit->output[i] = pair[1];
 	}
 	return 0;
 }
@@ -145,20 +166,33 @@ static int input_add(struct unit *unit, int input)
 	return len < 0 ? (int)len : input_copy(input, 0, (size_t)len, unit->file, LAUNCH_INPUT_OFFSET);
 }
 
-/* Everything up to the call of PID 1; `ends` become the write ends of the pipes of a run that is not detached. */
-static int start(struct unit *unit, const struct runner_command *command, const int files[PACKET_FDS], int permit,
-		 int ends[2])
+static int copy_files(struct unit *unit, const int files[PACKET_FDS])
+{
+	for (int i = 0; i < 2; i++) {
+		unit->output[i] = fcntl(files[i], F_DUPFD_CLOEXEC, 3);
+		if (unit->output[i] < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+static int start(struct unit *unit, const struct runner_command *command, const int files[PACKET_FDS], int permit)
 {
 	char *message = unit->executor->message;
 	int r = unit_prepare(unit);
 
+	unit->action = strdup(command->action);
+	if (r >= 0 && !unit->action)
+		r = -ENOMEM;
+	if (r >= 0)
+		r = unit->detached ? copy_files(unit, files) : make_pipes(unit);
 	if (r >= 0 && unit->detached)
 		r = unit->file = launch_packet(message, command->run.head.size, files[2], permit);
-	else if (r >= 0 && (r = make_pipes(unit, ends)) >= 0)
+	else if (r >= 0)
 		r = unit->file = launch_file(message, command->run.head.size);
 	if (r >= 0 && (command->run.flags & RUNNER_RUN_INPUT))
 		r = input_add(unit, files[0]);
-	return r < 0 ? r : request_send(unit, command, unit->detached ? files : ends);
+	return r < 0 ? r : unit_request(unit);
 }
 
 static void name_of(struct executor *executor, const struct runner_command *command, char out[UNIT_NAME_MAX])
@@ -176,7 +210,7 @@ void unit_start(struct executor *executor, struct runner_command *command, const
 	_cleanup_(closep) int permit = -1;
 	uint64_t id = command->run.head.id;
 	const char *words;
-	int ends[2] = { -1, -1 }, r = room_find(executor, command->unit, &permit, &words);
+	int r = room_find(executor, command->unit, &permit, &words);
 	char name[UNIT_NAME_MAX];
 	struct unit *unit = NULL;
 
@@ -194,10 +228,8 @@ void unit_start(struct executor *executor, struct runner_command *command, const
 	}
 	if (r >= 0) {
 		unit->detached = command->unit;
-		r = start(unit, command, files, permit, ends);
+		r = start(unit, command, files, permit);
 	}
-	for (int i = 0; i < 2; i++)
-		close_fd(&ends[i]);
 	if (r >= 0) {
 		/* The launcher, with PID 1 as its backup, enforces the deadlines of a detached run. */
 		if (unit->detached)

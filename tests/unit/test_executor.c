@@ -118,6 +118,13 @@ static int launcher_start(sd_bus_message *m, const char *name, const char *actio
 	return 1;
 }
 
+static char last_unit[64]; /* that was started; of commands the manager knows no other */
+
+static const char *state_of(const char *name)
+{
+	return strncmp(name, "infiniservice-", 14) == 0 && strcmp(name, last_unit) != 0 ? "inactive" : "active";
+}
+
 /*
  * Of the Unit interface; "alias.service" is another name of a shell, "trigger.timer" starts one, "absent.service" is
  * not there and "broken.service" cannot be read.
@@ -129,7 +136,8 @@ static void facts_append(sd_bus_message *m, const char *name)
 			   : strcmp(name, "broken.service") == 0 ? "bad-setting"
 								 : "loaded";
 
-	sd_bus_message_append(m, "a{sv}", 5, "Id", "s", id, "Names", "as", 2, id, name, "Triggers", "as", 1,
+	sd_bus_message_append(m, "a{sv}", 6, "ActiveState", "s", state_of(name), "Id", "s", id, "Names", "as", 2, id,
+			      name, "Triggers", "as", 1,
 			      strcmp(name, "trigger.timer") == 0 ? "debug-shell.service" : "other.service", "LoadState",
 			      "s", load, "LoadError", "(ss)", "", "there is a word wrong");
 }
@@ -246,6 +254,7 @@ static int start_unit(sd_bus_message *m)
 
 	if (sd_bus_message_read(m, "ss", &name, &mode) < 0 || take_properties(m, stdio, action) < 0)
 		return sd_bus_reply_method_errnof(m, EINVAL, "not understood");
+	snprintf(last_unit, sizeof(last_unit), "%s", name);
 	if (strstr(name, "-detached-"))
 		return launcher_start(m, name, action, stdio);
 	note_run(message, pread(stdio[0], message, sizeof(message), 0));
@@ -529,12 +538,14 @@ static void files_open(int files[PACKET_FDS], int odd, int flags)
 	}
 }
 
+/* The manager says that a unit is active before the unit writes. */
 static void is_in(const char *path, const char *text)
 {
 	char got[16] = "";
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-	assert_int_equal(read(fd, got, sizeof(got) - 1), strlen(text));
+	for (int ms = 0; ms < WAIT_MS && pread(fd, got, sizeof(got) - 1, 0) <= 0; ms += 5)
+		usleep(5 * 1000);
 	assert_string_equal(got, text);
 	close(fd);
 }
@@ -947,6 +958,109 @@ static void operations_end_with_the_manager_when_that_goes_away(void **state)
 	close(fd);
 }
 
+static void manager_goes_away(void)
+{
+	kill(manager_pid, SIGKILL);
+	waitpid(manager_pid, NULL, 0);
+	unlink(manager_path);
+}
+
+static void manager_is_back(void)
+{
+	unlink(manager_path);
+	manager_pid = play(manager_main, listen_at(manager_path, SOCK_STREAM));
+}
+
+static void starts_once_and_exits(int fd, uint64_t id)
+{
+	struct runner_answer answer;
+	int fds[2] = { -1, -1 };
+
+	assert_true(hear(fd, &answer, fds));
+	assert_int_equal(answer.reply.op, RUNNER_STARTED);
+	assert_int_equal(answer.reply.id, id);
+	answer = expect(fd, RUNNER_EXITED);
+	assert_int_equal(answer.reply.id, id);
+	assert_int_equal(answer.reply.flags, 0);
+	assert_int_equal(WEXITSTATUS(answer.reply.status), 7);
+	close_fd(&fds[0]);
+	close_fd(&fds[1]);
+}
+
+static void a_command_that_comes_while_the_manager_cannot_be_reached_is_started_when_it_can(void **state)
+{
+	int fd = agent_connect();
+
+	(void)state;
+	manager_goes_away();
+	ask_run(fd, 30, "unsafe", GROUP_EXEC);
+	usleep(120 * 1000);
+	manager_is_back();
+	starts_once_and_exits(fd, 30);
+	close(fd);
+}
+
+/* A manager that re-executes itself accepts a connection and forgets it with all that was sent on it. */
+static void a_start_that_the_manager_lost_is_sent_again(void **state)
+{
+	struct pollfd called = { .events = POLLIN };
+	int fd = agent_connect(), listen_fd;
+	char lost[64];
+
+	(void)state;
+	manager_goes_away();
+	listen_fd = listen_at(manager_path, SOCK_STREAM);
+	ask_run(fd, 31, "unsafe", GROUP_EXEC);
+	called.fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	assert_true(called.fd >= 0);
+	assert_int_equal(poll(&called, 1, WAIT_MS), 1);
+	assert_true(read(called.fd, lost, sizeof(lost)) > 0);
+	close(listen_fd);
+	close(called.fd);
+	manager_is_back();
+	starts_once_and_exits(fd, 31);
+	close(fd);
+}
+
+static void a_detached_run_that_the_manager_lost_is_sent_again_with_its_files(void **state)
+{
+	int fd = agent_connect(), files[PACKET_FDS];
+
+	(void)state;
+	let_packages();
+	manager_goes_away();
+	files_open(files, -1, 0);
+	ask_detached(fd, 32, "PackageInstall", "a-1", files);
+	packet_close(files);
+	usleep(120 * 1000);
+	manager_is_back();
+	assert_int_equal(expect(fd, RUNNER_STARTED).reply.id, 32);
+	is_in(output_path, "hello");
+	is_in(end_path, "end");
+	close(fd);
+}
+
+static void a_command_cancelled_before_the_manager_could_be_reached_never_starts(void **state)
+{
+	struct runner_request cancel = {
+		.size = sizeof(cancel), .version = RUNNER_VERSION, .op = RUNNER_CANCEL, .id = 33
+	};
+	struct runner_answer answer;
+	int fd = agent_connect();
+
+	(void)state;
+	manager_goes_away();
+	ask_run(fd, 33, "unsafe", GROUP_EXEC);
+	assert_int_equal(send(fd, &cancel, sizeof(cancel), 0), sizeof(cancel));
+	usleep(120 * 1000);
+	manager_is_back();
+	expect(fd, RUNNER_STARTED);
+	answer = expect(fd, RUNNER_EXITED);
+	assert_true(answer.reply.flags & RUNNER_CANCELLED);
+	assert_int_equal(access(run_path, F_OK), -1);
+	close(fd);
+}
+
 static void a_detached_run_has_the_files_it_came_with_and_its_end_is_not_waited_for(void **state)
 {
 	struct runner_answer answer;
@@ -1286,6 +1400,13 @@ int main(void)
 		cmocka_unit_test_setup_teardown(answers_a_operation_when_its_job_has_ended, begin, end),
 		cmocka_unit_test_setup_teardown(a_job_that_fails_is_told_from_one_that_is_refused, begin, end),
 		cmocka_unit_test_setup_teardown(operations_end_with_the_manager_when_that_goes_away, begin, end),
+		cmocka_unit_test_setup_teardown(
+			a_command_that_comes_while_the_manager_cannot_be_reached_is_started_when_it_can, begin, end),
+		cmocka_unit_test_setup_teardown(a_start_that_the_manager_lost_is_sent_again, begin, end),
+		cmocka_unit_test_setup_teardown(a_detached_run_that_the_manager_lost_is_sent_again_with_its_files,
+						begin, end),
+		cmocka_unit_test_setup_teardown(a_command_cancelled_before_the_manager_could_be_reached_never_starts,
+						begin, end),
 		cmocka_unit_test_setup_teardown(a_detached_run_has_the_files_it_came_with_and_its_end_is_not_waited_for,
 						begin, end),
 		cmocka_unit_test_setup_teardown(files_that_are_not_the_agents_own_to_append_to_cut_it_off, begin, end),
