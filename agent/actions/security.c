@@ -248,21 +248,6 @@ static enum health_status judge_ssh(const struct security_facts *facts, char mes
 	return say(message, HEALTH_PASSED, "the SSH server accepts keys only");
 }
 
-enum health_status security_judge(const struct security_facts *facts, enum security_check check,
-				  char message[SECURITY_WORDS_MAX])
-{
-	switch (check) {
-	case CHECK_MODULES:
-		return judge_modules(facts, message);
-	case CHECK_FIREWALL:
-		return judge_firewall(facts, message);
-	case CHECK_UPDATES:
-		return judge_updates(facts, message);
-	default:
-		return judge_ssh(facts, message);
-	}
-}
-
 /* --------------------------------------------------------------------------------------------------------- telling */
 
 /* Writes the source of the values (the program itself, or its files), and what could not be read. */
@@ -301,12 +286,13 @@ static void emit_modules(struct sink *out, const struct security_facts *facts)
 	sink_str(out, "smack", rules[facts->smack]);
 }
 
-static void emit_firewall(struct sink *out, const struct security_facts *facts, enum health_status status)
+static void emit_firewall(struct sink *out, const struct security_facts *facts)
 {
+	char words[SECURITY_WORDS_MAX];
 	bool known = facts->nft_asked ? facts->kernel_ip != MAY_REFUSE && facts->kernel_ip6 != MAY_REFUSE
 				      : !*facts->nft_unread;
 
-	sink_bool(out, "active", status == HEALTH_PASSED);
+	sink_bool(out, "active", judge_firewall(facts, words) == HEALTH_PASSED);
 	sink_object_begin(out, "nftables");
 	emit_unit(out, "service", facts, SECURITY_NFTABLES);
 	sink_bool(out, "configured", facts->nft_file);
@@ -361,36 +347,50 @@ static void emit_ssh(struct sink *out, const struct security_facts *facts)
 	sink_uint(out, "match_blocks", sshd->match_blocks);
 }
 
-void security_emit(struct sink *out, const char *key, const struct security_facts *facts, enum security_check check)
+static const struct {
+	const char *key;
+	enum health_status (*judge)(const struct security_facts *facts, char message[SECURITY_WORDS_MAX]);
+	void (*emit)(struct sink *out, const struct security_facts *facts);
+} parts[CHECK_ALL] = {
+	[CHECK_MODULES] = { "security_modules", judge_modules, emit_modules },
+	[CHECK_FIREWALL] = { "firewall", judge_firewall, emit_firewall },
+	[CHECK_UPDATES] = { "automatic_updates", judge_updates, emit_updates },
+	[CHECK_SSH] = { "ssh", judge_ssh, emit_ssh },
+};
+
+enum health_status security_judge(const struct security_facts *facts, enum security_check check,
+				  char message[SECURITY_WORDS_MAX])
 {
-	static const char *const keys[CHECK_ALL] = { "security_modules", "firewall", "automatic_updates", "ssh" };
-	char message[SECURITY_WORDS_MAX] = "nothing was found wanting", words[SECURITY_WORDS_MAX];
-	enum health_status status = HEALTH_PASSED;
+	enum health_status worst = HEALTH_PASSED;
+	char words[SECURITY_WORDS_MAX];
 
 	if (check != CHECK_ALL)
-		status = security_judge(facts, check, message);
-	for (enum security_check part = 0; check == CHECK_ALL && part < CHECK_ALL; part++) {
-		enum health_status of_part = security_judge(facts, part, words);
+		return parts[check].judge(facts, message);
+	strcpy(message, "nothing was found wanting");
+	for (size_t i = 0; i < CHECK_ALL; i++) {
+		enum health_status status = parts[i].judge(facts, words);
 
-		if (of_part > status) {
-			status = of_part;
-			memcpy(message, words, sizeof(message));
+		if (status > worst) {
+			worst = status;
+			memcpy(message, words, sizeof(words));
 		}
 	}
+	return worst;
+}
+
+void security_emit(struct sink *out, const char *key, const struct security_facts *facts, enum security_check check)
+{
+	char message[SECURITY_WORDS_MAX];
+	enum health_status status = security_judge(facts, check, message);
+
 	sink_object_begin(out, key);
 	sink_str(out, "status", health_status_name(status));
 	sink_str(out, "message", message);
 	sink_object_begin(out, "details");
-	if (check == CHECK_MODULES)
-		emit_modules(out, facts);
-	else if (check == CHECK_FIREWALL)
-		emit_firewall(out, facts, status);
-	else if (check == CHECK_UPDATES)
-		emit_updates(out, facts);
-	else if (check == CHECK_SSH)
-		emit_ssh(out, facts);
-	for (enum security_check part = 0; check == CHECK_ALL && part < CHECK_ALL; part++)
-		security_emit(out, keys[part], facts, part);
+	if (check != CHECK_ALL)
+		parts[check].emit(out, facts);
+	for (size_t i = 0; check == CHECK_ALL && i < CHECK_ALL; i++)
+		security_emit(out, parts[i].key, facts, (enum security_check)i);
 	sink_object_end(out);
 	sink_object_end(out);
 }

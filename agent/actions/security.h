@@ -99,7 +99,7 @@ __attribute__((format(printf, 2, 3))) void security_unread(security_note note, c
 /* Reads the facts that are in files below /, /proc and /sys. */
 void security_read(struct security_facts *facts, int root_fd, int proc_fd, int sys_fd);
 
-/* One judgement, not CHECK_ALL; `message` gets the text for people. */
+/* The judgement, of CHECK_ALL the worst; `message` gets the text for people. */
 enum health_status security_judge(const struct security_facts *facts, enum security_check check,
 				  char message[SECURITY_WORDS_MAX]);
 

@@ -76,26 +76,6 @@ static int sshd_argument(struct scan *line, char *argument, size_t size)
 	return quote ? -1 : 1;
 }
 
-/* The keyword, which a blank, a '=' or both part from its arguments. False: the line has none. */
-static bool sshd_keyword(struct scan *line, char *key, size_t size)
-{
-	struct scan word;
-
-	while (line->end > line->at && strchr(" \t\r\f", line->end[-1]))
-		line->end--;
-	scan_blanks(line);
-	word = *line;
-	while (line->at < line->end && !strchr(" \t=\"", *line->at))
-		line->at++;
-	word.end = line->at;
-	if (scan_len(&word) == 0 || *word.at == '#')
-		return false;
-	copy_word(key, size, &word);
-	scan_blanks(line);
-	scan_byte(line, '=');
-	return true;
-}
-
 void sshd_settings_parse(struct sshd_settings *settings, const char *text, size_t len,
 			 void (*include)(void *data, const char *pattern), void *data)
 {
@@ -112,13 +92,24 @@ void sshd_settings_parse(struct sshd_settings *settings, const char *text, size_
 		{ "ChallengeResponseAuthentication", settings->kbd_interactive, true },
 		{ "UsePAM", settings->use_pam, false },
 	};
-	struct scan all = scan_text(text, len), line;
+	struct scan all = scan_text(text, len), line, word;
 	char key[64], value[512];
 	int more = 1;
 
 	while (scan_line(&all, &line)) {
-		if (!sshd_keyword(&line, key, sizeof(key)))
+		while (line.end > line.at && strchr(" \t\r\f", line.end[-1]))
+			line.end--;
+		scan_blanks(&line);
+		/* The keyword, which a blank, a '=' or both part from its arguments. */
+		word = line;
+		while (line.at < line.end && !strchr(" \t=\"", *line.at))
+			line.at++;
+		word.end = line.at;
+		if (scan_len(&word) == 0 || *word.at == '#')
 			continue;
+		copy_word(key, sizeof(key), &word);
+		scan_blanks(&line);
+		scan_byte(&line, '=');
 		if (sshd_argument(&line, value, sizeof(value)) <= 0) {
 			settings->malformed = true;
 			continue;
@@ -192,25 +183,13 @@ static bool has_word(const struct scan *line, const char *word)
 	return false;
 }
 
-/*
- * True for a rule that does not match a stranger: about listed senders, about no new connections, or about limited
- * rates.
- */
-static bool passes_strangers(const struct scan *line)
-{
-	const char *sender = memmem(line->at, scan_len(line), "saddr ", 6);
-
-	if (has_word(line, "state") && !has_word(line, "new"))
-		return true;
-	return (sender && line->end - sender > 6 && sender[6] != '!') || has_word(line, "over");
-}
-
 bool nft_filters_input(const char *text, size_t len)
 {
 	struct scan all = scan_text(text, len), line;
 	bool input = false, dormant = false, found = false;
 
 	while (next_line(&all, &line)) {
+		const char *sender = memmem(line.at, scan_len(&line), "saddr ", 6);
 		struct scan head = line;
 
 		/* Chains without a hook do not count: it is not known which chains jump to them. */
@@ -224,8 +203,11 @@ bool nft_filters_input(const char *text, size_t len)
 		dormant = dormant || (has_word(&line, "flags") && has_word(&line, "dormant"));
 		if (has_word(&line, "hook"))
 			input = has_word(&line, "filter") && has_word(&line, "input");
-		found = found || (input && !dormant && !passes_strangers(&line) &&
-				  (has_word(&line, "drop") || has_word(&line, "reject")));
+		/* Rules that no stranger meets: of no new connections, of listed senders, of limited rates. */
+		if ((has_word(&line, "state") && !has_word(&line, "new")) ||
+		    (sender && line.end - sender > 6 && sender[6] != '!') || has_word(&line, "over"))
+			continue;
+		found = found || (input && !dormant && (has_word(&line, "drop") || has_word(&line, "reject")));
 	}
 	return found;
 }

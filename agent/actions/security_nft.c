@@ -188,16 +188,6 @@ static bool left_is(struct json_object *left, const char *kind, const char *key,
 	return part && is(part, key, word);
 }
 
-static bool is_state(struct json_object *left)
-{
-	return left_is(left, "ct", "key", "state");
-}
-
-static bool is_sender(struct json_object *left)
-{
-	return left_is(left, "payload", "field", "saddr");
-}
-
 static enum condition condition_of_match(struct json_object *match)
 {
 	struct json_object *left = object_of(match, "left"), *right = NULL, *masked;
@@ -205,12 +195,12 @@ static enum condition condition_of_match(struct json_object *match)
 
 	if (!left || !json_object_object_get_ex(match, "right", &right))
 		return COND_OPAQUE;
-	if (is_state(left))
+	if (left_is(left, "ct", "key", "state"))
 		return holds(right, "new") == negated ? COND_NEVER : COND_NONE;
 	if ((left_is(left, "meta", "key", "iifname") || left_is(left, "meta", "key", "iif")) &&
 	    json_object_is_type(right, json_type_string) && holds(right, "lo"))
 		return negated ? COND_NONE : COND_NEVER;
-	if (is_sender(left) && !negated)
+	if (left_is(left, "payload", "field", "saddr") && !negated)
 		return COND_NEVER;
 	/* These hold for no well-formed packet with a valid source address to this guest alone. */
 	if (has(left, "fib") || left_is(left, "meta", "key", "pkttype"))
@@ -247,9 +237,9 @@ static enum condition condition_of(struct json_object *statement)
 /* The condition of a key in a verdict map: a state, a sender, or another key. */
 static enum condition condition_of_key(struct json_object *left, struct json_object *key, enum condition condition)
 {
-	if (is_state(left))
+	if (left_is(left, "ct", "key", "state"))
 		return holds(key, "new") ? condition : COND_NEVER;
-	if (is_sender(left))
+	if (left_is(left, "payload", "field", "saddr"))
 		return COND_OPAQUE;
 	if (json_object_is_type(key, json_type_string) && strcmp(json_object_get_string(key), "lo") == 0)
 		return COND_NEVER;

@@ -65,6 +65,21 @@ static void an_empty_value_does_not_uncover_the_secret_of_the_next_option(void *
 	assert_string_equal(out, "tool password= --password ***");
 }
 
+static void an_argv_is_quoted_as_a_shell_would_read_it_and_a_cut_is_marked(void **state)
+{
+	const char *const argv[] = { "echo", "a b", "", "it's", "x=1", NULL };
+	const char *const passwords[] = { "sh", "-c", "echo u:x1 | chpasswd", NULL };
+	char out[96], small[12];
+
+	(void)state;
+	audit_redact_argv(argv, out, sizeof(out));
+	assert_string_equal(out, "echo 'a b' '' 'it'\\''s' x=1");
+	audit_redact_argv(argv, small, sizeof(small));
+	assert_string_equal(small, "echo 'a ...");
+	audit_redact_argv(passwords, out, sizeof(out));
+	assert_string_equal(out, "*** (chpasswd)");
+}
+
 static void redaction_never_writes_beyond_its_room(void **state)
 {
 	static const char text[] = "run --password x https://u:p@h mysql -pabc Authorization: Basic q";
@@ -202,6 +217,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(secrets_in_command_lines_are_hidden),
 		cmocka_unit_test(an_empty_value_does_not_uncover_the_secret_of_the_next_option),
+		cmocka_unit_test(an_argv_is_quoted_as_a_shell_would_read_it_and_a_cut_is_marked),
 		cmocka_unit_test(redaction_never_writes_beyond_its_room),
 		cmocka_unit_test(secret_parameters_are_hidden_at_any_depth),
 		cmocka_unit_test(a_record_is_one_line_and_one_datagram),

@@ -766,6 +766,133 @@ static void a_module_that_could_not_be_read_is_not_off_and_one_without_rules_pro
 	}
 }
 
+/* The facts of a guest with these files below / (at most 8), and nothing in /proc and /sys. */
+static struct security_facts facts_of(const char *const files[][2])
+{
+	char dir[] = "/tmp/test_security.XXXXXX", command[64];
+	struct security_facts facts = { .apparmor = false };
+	int root_fd, none_fd;
+
+	assert_non_null(mkdtemp(dir));
+	root_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	put(root_fd, "none/x", "");
+	none_fd = openat(root_fd, "none", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (size_t i = 0; i < 8 && files[i][0]; i++)
+		put(root_fd, files[i][0], files[i][1]);
+	security_read(&facts, root_fd, none_fd, none_fd);
+	close(root_fd);
+	close(none_fd);
+	snprintf(command, sizeof(command), "rm -r %s", dir);
+	assert_int_equal(system(command), 0);
+	return facts;
+}
+
+#define SSHD_CONFIG "etc/ssh/sshd_config"
+
+static void included_files_of_sshd_are_read_where_they_stand_in_the_order_of_their_names(void **state)
+{
+	static const char *const files[8][2] = {
+		{ SSHD_CONFIG,
+		  "Include sshd_config.d/*.conf\nUsePAM no\nPasswordAuthentication yes\nX11Forwarding no\n" },
+		{ "etc/ssh/sshd_config.d/20.conf", "PasswordAuthentication no\nPermitRootLogin yes\n" },
+		{ "etc/ssh/sshd_config.d/10.conf", "PermitRootLogin no\nMatch User x\nX11Forwarding yes\n" },
+		{ "etc/ssh/sshd_config.d/00.off", "PermitRootLogin yes\n" },
+		{ "etc/ssh/sshd_config.d/.hidden.conf", "PermitRootLogin yes\n" },
+		{ "usr/sbin/sshd", "" },
+	};
+	struct security_facts facts = facts_of(files);
+
+	(void)state;
+	assert_true(facts.sshd_file && facts.sshd_readable && facts.sshd_program && !*facts.sshd_unread);
+	assert_string_equal(facts.sshd.permit_root_login, "no");
+	assert_string_equal(facts.sshd.password_authentication, "no");
+	assert_string_equal(facts.sshd.x11_forwarding, "no"); /* the Match block ended with its file */
+	assert_string_equal(facts.sshd.use_pam, "no");
+	assert_int_equal(facts.sshd.match_blocks, 1);
+}
+
+/* What sshd would read and the agent does not is named, and nothing is waited for or gone through without end. */
+static void what_is_not_followed_of_a_configuration_is_told(void **state)
+{
+	static char long_text[(1 << 20) + 100];
+	const struct {
+		const char *const files[8][2];
+		const char *words;
+	} cases[] = {
+		{ { { SSHD_CONFIG, "Include ~/more\n" } }, "~/more (not followed)" },
+		{ { { SSHD_CONFIG, "Include /etc/*/more.conf\n" } }, "/etc/*/more.conf (not followed)" },
+		{ { { SSHD_CONFIG, "Include /more\n" } }, "/more (not followed)" },
+		{ { { SSHD_CONFIG, "Include sshd_config\n" } },
+		  "sshd_config (not followed)" }, /* itself, again and again */
+		{ { { SSHD_CONFIG, "Include d/*\n" }, { "etc/ssh/d/1", NULL } },
+		  "/etc/ssh/d/1 (it is not a regular file)" },
+		{ { { SSHD_CONFIG, "Include d/*\n" },
+		    { "etc/ssh/d/1", "Include d/*\n" },
+		    { "etc/ssh/d/2", "Include d/*\n" } },
+		  "d/* (not followed)" },
+		{ { { SSHD_CONFIG, "PasswordAuthentication \"no\n" } }, "that makes no sense" },
+		{ { { SSHD_CONFIG, long_text } }, "/etc/ssh/sshd_config (longer than 1 MiB)" },
+		{ { { SSHD_CONFIG, "Include /etc/ssh/absent/*\nInclude absent\n" } }, "" },
+	};
+
+	(void)state;
+	memset(long_text, '\n', sizeof(long_text) - 1);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct security_facts facts = facts_of(cases[i].files);
+
+		if (*cases[i].words ? !strstr(facts.sshd_unread, cases[i].words) : *facts.sshd_unread != '\0')
+			fail_msg("%zu: \"%s\"; expected \"%s\"", i, facts.sshd_unread, cases[i].words);
+	}
+}
+
+static void a_folder_with_more_files_than_are_read_is_told(void **state)
+{
+	char dir[] = "/tmp/test_security.XXXXXX", path[64], command[64];
+	struct security_facts facts = { .apparmor = false };
+	int fd;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (unsigned i = 0; i < 257; i++) {
+		snprintf(path, sizeof(path), "etc/apt/apt.conf.d/%03u", i);
+		put(fd, path, "");
+	}
+	security_read(&facts, fd, fd, fd);
+	close(fd);
+	snprintf(command, sizeof(command), "rm -r %s", dir);
+	assert_int_equal(system(command), 0);
+	assert_string_equal(facts.apt_unread, "/etc/apt/apt.conf.d (more than 256 files)");
+}
+
+static void files_of_updates_and_firewalls_are_read(void **state)
+{
+	static const char *const files[8][2] = {
+		{ "etc/apt/apt.conf.d/20auto", P "Unattended-Upgrade \"0\";" P "Update-Package-Lists \"1\";" },
+		{ "etc/apt/apt.conf.d/30auto", P "Unattended-Upgrade \"1\";" },
+		{ "etc/apt/apt.conf.d/40auto.dpkg-old", P "Unattended-Upgrade \"0\";" },
+		{ "etc/apt/apt.conf", P "Update-Package-Lists \"0\";" },
+		{ "etc/dnf/automatic.conf", "[commands]\napply_updates = yes\n" },
+		{ "etc/ufw/ufw.conf", "ENABLED=yes\n" },
+		{ "etc/default/ufw", "DEFAULT_INPUT_POLICY=\"DROP\"\n" },
+		{ "etc/nftables.conf",
+		  "  include \"/etc/nft/*.nft\"\ntype filter hook input priority 0; policy drop;\n" },
+	};
+	static const char *const odd[8][2] = { { "etc/dnf/automatic.conf", "[commands]\napply_updates = perhaps\n" } };
+	struct security_facts facts = facts_of(files);
+
+	(void)state;
+	assert_true(facts.upgrades_on && !facts.lists_on && !facts.upgrades_installed && !*facts.apt_unread);
+	assert_true(facts.dnf_applies && !*facts.dnf_unread);
+	assert_true(facts.ufw_enabled && !*facts.ufw_unread);
+	assert_string_equal(facts.ufw_policy, "DROP");
+	assert_true(facts.nft_file && facts.nft_filters);
+	assert_string_equal(facts.nft_unread, "/etc/nftables.conf includes \"/etc/nft/*.nft\" (not followed)");
+	facts = facts_of(odd);
+	assert_non_null(strstr(facts.dnf_unread, "neither yes nor no"));
+	assert_true(!facts.dnf_applies && !facts.nft_file && !facts.ufw_enabled);
+}
+
 static void judges_modules_and_updates(void **state)
 {
 	static const char on[] =
@@ -851,6 +978,10 @@ int main(void)
 		cmocka_unit_test(what_lies_in_the_place_of_a_file_and_is_none_is_said),
 		cmocka_unit_test(judges_ssh_by_its_defaults_where_the_file_is_silent),
 		cmocka_unit_test(a_module_that_could_not_be_read_is_not_off_and_one_without_rules_protects_nobody),
+		cmocka_unit_test(included_files_of_sshd_are_read_where_they_stand_in_the_order_of_their_names),
+		cmocka_unit_test(what_is_not_followed_of_a_configuration_is_told),
+		cmocka_unit_test(a_folder_with_more_files_than_are_read_is_told),
+		cmocka_unit_test(files_of_updates_and_firewalls_are_read),
 		cmocka_unit_test(judges_modules_and_updates),
 		cmocka_unit_test(nothing_known_is_told_without_a_null),
 	};
