@@ -74,21 +74,36 @@ static bool is_name(char c)
 	return isalnum((unsigned char)c) || c == '_' || c == '-';
 }
 
+/* The quote that ends a text in quotes, or the end of all. '\'' and \" are quotes in the text, as for a shell. */
+static const char *find_quote(const char *at, char quote)
+{
+	for (; *at; at++) {
+		if (quote == '"' && *at == '\\' && at[1])
+			at++;
+		else if (quote == '\'' && strncmp(at, "'\\''", 4) == 0)
+			at += 3;
+		else if (*at == quote)
+			break;
+	}
+	return at;
+}
+
 /*
  * The end of the value that begins at `at`: a quoted value ends at its quote, another at a blank or a shell separator.
+ * `before` is the byte before its option: an option in quotes, '--password=a b', has its value up to its last quote.
  */
-static const char *skip_value(const char *at)
+static const char *skip_value(const char *at, char before)
 {
-	if (*at == '"' || *at == '\'') {
-		const char *close = strchr(at + 1, *at);
-
-		return close ? close + 1 : at + strlen(at);
-	}
-	return at + strcspn(at, " \t\n;|&,\"'");
+	if (before == '"' || before == '\'')
+		return find_quote(at, before);
+	if (*at != '"' && *at != '\'')
+		return at + strcspn(at, " \t\n;|&,\"'");
+	at = find_quote(at + 1, *at);
+	return *at ? at + 1 : at;
 }
 
 /* Copies a name; if it names a secret, its value is redacted. *at moves past what was copied or redacted. */
-static void redact_word(struct copier *out, const char **at)
+static void redact_word(struct copier *out, const char **at, char before)
 {
 	static const char *const schemes[] = { "bearer ", "basic ", "token " };
 	const char *name = *at, *value;
@@ -120,7 +135,7 @@ static void redact_word(struct copier *out, const char **at)
 	if (*value == '-' && names_secret(value, strcspn(value, " \t\n=:")))
 		return;
 	put(out, HIDDEN, strlen(HIDDEN));
-	*at = skip_value(value);
+	*at = skip_value(value, *name == '-' ? before : ' ');
 }
 
 /* Redacts the password in "://user:password@". True when there was one. */
@@ -147,13 +162,14 @@ void audit_redact_text(const char *text, char *out, size_t size)
 		return;
 	}
 	for (const char *at = text; *at && copier.at < copier.end;) {
-		bool begins = at == text || !is_name(at[-1]);
+		char before = at == text ? ' ' : at[-1];
+		bool begins = !is_name(before);
 
 		if (begins && mysql && strncmp(at, "-p", 2) == 0 && at[2] && !isspace((unsigned char)at[2])) {
 			put(&copier, "-p" HIDDEN, strlen("-p" HIDDEN));
-			at = skip_value(at + 2);
+			at = skip_value(at + 2, before);
 		} else if (begins && is_name(*at)) {
-			redact_word(&copier, &at);
+			redact_word(&copier, &at, before);
 		} else if (strncmp(at, "://", 3) != 0 || !redact_url(&copier, &at)) {
 			put(&copier, at++, 1);
 		}

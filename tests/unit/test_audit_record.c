@@ -80,6 +80,40 @@ static void an_argv_is_quoted_as_a_shell_would_read_it_and_a_cut_is_marked(void 
 	assert_string_equal(out, "*** (chpasswd)");
 }
 
+/* What a shell takes for one word is one secret, with the quotes and blanks in it. */
+static void no_part_of_a_secret_with_quotes_or_blanks_in_it_is_left(void **state)
+{
+	static const struct {
+		const char *argv[4], *want;
+	} argvs[] = {
+		{ { "tool", "--password", "hun'ter two" }, "tool --password ***" },
+		{ { "tool", "--password=hun ter", "x" }, "tool '--password=***' x" },
+		{ { "tool", "--password=hun'ter two", "x" }, "tool '--password=***' x" },
+	};
+	static const struct {
+		const char *text, *want;
+	} texts[] = {
+		{ "run --token \"a\\\"b c\" d", "run --token *** d" },
+		{ "run \"--token=a 'b' c\" d", "run \"--token=***\" d" },
+		{ "{\"password\": \"a\\\"b\", \"c\": 1}", "{\"password\": ***, \"c\": 1}" },
+		{ "mysql '-pa b' db", "mysql '-p***' db" },
+		{ "sh -c 'token=a; rm -r /x'", "sh -c 'token=***; rm -r /x'" },
+		{ "run --token 'a\\' b", "run --token *** b" },
+		{ "run --token 'a'\\''", "run --token ***" },
+	};
+	char out[96];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(argvs); i++) {
+		audit_redact_argv(argvs[i].argv, out, sizeof(out));
+		assert_string_equal(out, argvs[i].want);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		audit_redact_text(texts[i].text, out, sizeof(out));
+		assert_string_equal(out, texts[i].want);
+	}
+}
+
 static void redaction_never_writes_beyond_its_room(void **state)
 {
 	static const char text[] = "run --password x https://u:p@h mysql -pabc Authorization: Basic q";
@@ -218,6 +252,7 @@ int main(void)
 		cmocka_unit_test(secrets_in_command_lines_are_hidden),
 		cmocka_unit_test(an_empty_value_does_not_uncover_the_secret_of_the_next_option),
 		cmocka_unit_test(an_argv_is_quoted_as_a_shell_would_read_it_and_a_cut_is_marked),
+		cmocka_unit_test(no_part_of_a_secret_with_quotes_or_blanks_in_it_is_left),
 		cmocka_unit_test(redaction_never_writes_beyond_its_room),
 		cmocka_unit_test(secret_parameters_are_hidden_at_any_depth),
 		cmocka_unit_test(a_record_is_one_line_and_one_datagram),
