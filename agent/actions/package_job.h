@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A package action as a plan of steps. Each step runs one program of the package manager's table; the parsed output is
- * gathered in the job, and `finish` answers from it. A step that fails answers the command.
+ * gathered in the job, and the answer is made from it. A step that fails answers the command.
  *
- *	package_job_start(plan) ─► program ─► parser ─► next step … ─► finish(command, job)
+ *	package_job_start ─► program ─► parser ─► next step … ─► the answer, with `data` of the task
  */
 #ifndef AGENT_ACTIONS_PACKAGE_JOB_H
 #define AGENT_ACTIONS_PACKAGE_JOB_H
@@ -15,6 +15,7 @@
 #include "agent/packages/manager.h"
 
 struct command;
+struct package_job;
 
 enum job_step {
 	JOB_END,
@@ -41,20 +42,45 @@ enum job_step {
 	JOB_STEPS,
 };
 
+/* The parameter of a package action. */
+enum package_parameter {
+	PACKAGE_TAKES_NOTHING,
+	PACKAGE_TAKES_NAME,	 /* "package" */
+	PACKAGE_MAY_TAKE_NAME,	 /* likewise, optional */
+	PACKAGE_TAKES_INSTALLED, /* "app_id": the data is null if that package is not installed */
+	PACKAGE_TAKES_QUERY,
+	PACKAGE_TAKES_DAYS,
+};
+
+/* What an action does with the package manager. */
+struct package_task {
+	enum policy_group group;
+	enum package_parameter takes;
+	const enum job_step *plan; /* ends with JOB_END */
+	/*
+	 * Writes the data of the answer into an open object; `row`: the installed package of PACKAGE_TAKES_INSTALLED.
+	 * NULL: no data.
+	 */
+	void (*data)(struct sink *out, const struct package_job *job, const struct package *row);
+	bool asks_for_updates;		  /* missing lists are an error; false: they are a warning */
+	bool security_only;		  /* other updates are left out */
+	bool counts_aloud;		  /* a line for people that counts the updates stands beside the data */
+	const enum job_step *plan_of_one; /* the plan if an optional name was given; NULL: the same */
+};
+
 struct package_job {
+	struct command *command;
+	const struct package_task *task;
 	const struct package_manager *manager;
-	const enum job_step *plan; /* ends with JOB_END; static */
-	void (*finish)(struct command *command, struct package_job *job);
+	const enum job_step *plan; /* what is left of it; ends with JOB_END */
 
 	const char *name; /* borrowed from the command's message; NULL: none */
 	char query[1024];
 	char escaped[PACKAGE_WORDS_MAX][264];
 	const char *words[PACKAGE_WORDS_MAX];
 	size_t word_count;
-	int64_t since_s;    /* the time from which JOB_HISTORY reads */
+	int64_t days;	    /* that JOB_HISTORY reads; 0: none */
 	bool history_known; /* JOB_HISTORY found a log to read */
-	unsigned days;
-	bool security_only;
 
 	struct package_list installed, after, found, pending; /* sorted, except `found` */
 	struct package_history history;
@@ -63,41 +89,48 @@ struct package_job {
 	bool truncated;		   /* an output was too large */
 	int64_t refreshed_s;	   /* time of the last refresh of the lists, seconds since 1970; -1: not known */
 	bool reboot_required;	   /* false also when the manager cannot tell */
-	const char *distro;	   /* borrowed from the host collector during `finish`; NULL: not known */
 	struct exec_output before; /* output of JOB_LIST, kept if JOB_LIST_AGAIN is compared with it */
 	bool incomparable;	   /* `before` has been lost */
 	struct package_sources sources, unreached;
-	bool refreshed;	       /* JOB_REFRESH has been done by this job */
-	bool refresh_failed;   /* the last refresh before this job failed: the age of the lists is not known */
-	bool sources_unknown;  /* the configured repositories could not be read */
-	bool asks_for_updates; /* missing lists are an error; false: they are a warning */
-	char warning[768];     /* "": none */
+	bool refreshed;	      /* JOB_REFRESH has been done by this job */
+	bool refresh_failed;  /* the last refresh before this job failed: the age of the lists is not known */
+	bool sources_unknown; /* the configured repositories could not be read */
+	char warning[768];    /* "": none */
 
-	char said[128];		     /* a line for people in place of a program's output; "": none */
 	struct exec_output out, err; /* of the last step that changed the system, for the answer */
 };
 
 /* The package manager of this guest, or NULL with the command answered. */
 const struct package_manager *package_manager_require(struct command *command);
 
-/* Gives the command a zeroed job. NULL: out of memory, and the command has been answered. */
-struct package_job *package_job_new(struct command *command);
+/* Gives the command a zeroed job. NULL: the guest has no manager, or no memory; the command has been answered. */
+struct package_job *package_job_new(struct command *command, const struct package_task *task);
 
-/* Runs the plan. */
-void package_job_start(struct command *command, const enum job_step *plan,
-		       void (*finish)(struct command *command, struct package_job *job));
-
-/* package_sources.c: JOB_JUDGE. False with the command answered. */
-bool package_job_judge(struct command *command, struct package_job *job);
-
-/* Answers success with `data` (NULL: none), `out` and `err`. */
-void package_job_succeed(struct command *command, void (*data)(struct sink *sink, const char *key, const void *arg),
-			 const void *arg);
+/* Runs the plan, and answers the command. */
+void package_job_start(struct package_job *job, const enum job_step *plan);
 
 /*
- * The parameter `key` as the name of a package into *ret. True, also when it is absent and not `needed` (*ret
- * untouched); false with the command answered.
+ * package_emit.c: functions for `data` of a task. In the order of their keys: {packages:[…]}, the installed packages,
+ * or those that a search found.
  */
-bool package_parameter(struct command *command, const char *key, bool needed, const char **ret);
+void package_emit_installed(struct sink *out, const struct package_job *job, const struct package *row);
+void package_emit_found(struct sink *out, const struct package_job *job, const struct package *row);
+/* {pending_updates:[…], …}, with `history` if the job has read it; the second one adds `applications`. */
+void package_emit_updates(struct sink *out, const struct package_job *job, const struct package *row);
+void package_emit_updates_and_applications(struct sink *out, const struct package_job *job, const struct package *row);
+/* {applications:[…], summary}: all applications, or those that have an update. */
+void package_emit_applications(struct sink *out, const struct package_job *job, const struct package *row);
+void package_emit_updatable(struct sink *out, const struct package_job *job, const struct package *row);
+/* {updates:[…], days, …}: the changes in the package log, newest first, a bounded number. */
+void package_emit_history(struct sink *out, const struct package_job *job, const struct package *row);
+/* The package `row` as an application, {application, metadata}, or {app_id, size_bytes, …}. */
+void package_emit_application(struct sink *out, const struct package_job *job, const struct package *row);
+void package_emit_details(struct sink *out, const struct package_job *job, const struct package *row);
+void package_emit_size(struct sink *out, const struct package_job *job, const struct package *row);
+/* {updated:[…], reboot_required}: the packages whose version differs from that before the update. */
+void package_emit_updated(struct sink *out, const struct package_job *job, const struct package *row);
+
+/* The number of updates in `pending`, or of those for security; with `security_only` of the task always the latter. */
+uint64_t package_count_updates(const struct package_job *job, bool security);
 
 #endif

@@ -31,7 +31,9 @@ def actions_of_the_table():
     names = set()
     for path in glob.glob(os.path.join(top, "agent", "**", "*.c"), recursive=True):
         with open(path, encoding="utf-8") as file:
-            names.update(re.findall(r'^const struct action action_\w+ = \{\s*\.name = "(\w+)",(?!\s*\.type)', file.read(), re.M))
+            text = file.read()
+        names.update(re.findall(r'^const struct action action_\w+ = \{\s*\.name = "(\w+)",(?!\s*\.type)', text, re.M))
+        names.update(re.findall(r'^ACTION\(\w+, "(\w+)"', text, re.M))
     return names
 
 
