@@ -34,7 +34,7 @@ static inline bool is_queued(const char *id)
 {
 	const struct command *command = find(id);
 
-	return command && command->state == COMMAND_QUEUED && !command->pausing;
+	return command && command->state == COMMAND_QUEUED;
 }
 
 /* It has done its work. */

@@ -14,7 +14,7 @@
 
 #include "agent/base/report.h"
 #include "agent/command/batch.h"
-#include "agent/command/queue.h"
+#include "agent/command/admission.h"
 #include "agent/command/stream.h"
 #include "agent/run/exec.h"
 #include "tests/played_peers.h"
@@ -97,7 +97,8 @@ static inline void run_program(struct command *command)
 {
 	begin_work(command);
 	deadline_stop(&command->timer);
-	stream_begin(command);
+	if (command->message.stream)
+		stream_begin(command);
 	command->job = calloc(1, sizeof(*command->job));
 }
 

@@ -241,12 +241,8 @@ static void on_output(void *data, enum exec_stream from, const char *bytes, size
 	struct command *command = data;
 
 	command->output_bytes += len;
-	if (command->question)
-		return;
-	if (bytes)
+	if (command->stream && !command->question)
 		stream_put(command, from, bytes, len);
-	else
-		stream_skip(command, from, len);
 }
 
 static void fail_start(struct command *command, struct exec *exec, int error)
@@ -355,7 +351,8 @@ void run_program(struct command *command, const struct run *run)
 						       .processes = config->commands.max_tasks };
 	command->on_run_done = run->done;
 	command->question = run->question;
-	stream_begin(command);
+	if (command->message.stream)
+		stream_begin(command);
 	if (!detached_attaches(command))
 		record_program(command, run->argv);
 	if (r == 0 && detached)

@@ -17,7 +17,7 @@
 struct command;
 struct response;
 
-/* The kinds of slots that an action may take; queue.c knows how many there are of each. */
+/* The kinds of slots that an action may take; admission.c knows how many there are of each. */
 enum slot_kind {
 	SLOTS_ANY,
 	SLOTS_PACKAGES,
@@ -65,8 +65,5 @@ struct action_table {
 
 /* Looks up the `name` of a SafeCommand; *ret is set for ACTION_KNOWN. */
 enum action_kind action_find(const struct action_table *table, const char *name, const struct action **ret);
-
-/* The row of a message type that stands for one command; NULL for SafeCommand and for types that are no commands. */
-const struct action *action_of_type(const struct action_table *table, enum message_type type);
 
 #endif

@@ -8,13 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <infiniservice/cleanup.h>
+
+#include "agent/command/admission.h"
 #include "agent/command/batch.h"
-#include "agent/command/queue.h"
 #include "agent/command/retry.h"
 #include "agent/command/stream.h"
 #include "agent/peer/session.h"
 #include "agent/run/exec.h"
-#include "agent/command/record.h"
 #include "transport/backoff.h"
 #include "transport/reply.h"
 
@@ -29,22 +30,6 @@ void command_deadlines(uint64_t received_ns, uint32_t timeout_s, uint64_t *ret_t
 
 	*ret_deadline_ns = received_ns + timeout_ns - early_ns;
 	*ret_term_ns = *ret_deadline_ns - warn_ns;
-}
-
-static void set_deadlines(struct command *command)
-{
-	uint32_t timeout_s = command->message.timeout_s;
-
-	if (!command->message.has_timeout)
-		timeout_s = command->action->timeout_s
-				    ? command->action->timeout_s
-				    : (uint32_t)command->commands->config->commands.default_timeout_s;
-	command_deadlines(command->received_ns, timeout_s, &command->term_ns, &command->deadline_ns);
-}
-
-static void arm_deadline(struct command *command)
-{
-	deadline_at(&command->timer, command->deadline_ns);
 }
 
 /* -------------------------------------------------------------------------------------------------------- its run */
@@ -67,7 +52,7 @@ void command_settle(struct command *command)
 	command->async = !command->waits;
 	record_waits(command);
 	if (!deadline_is_set(&command->timer))
-		arm_deadline(command);
+		deadline_at(&command->timer, command->deadline_ns);
 }
 
 void command_run_action(struct command *command)
@@ -80,13 +65,11 @@ void command_run_action(struct command *command)
 	command_settle(command);
 }
 
-#define TURN_NS (QUEUE_TURN_S * NS_PER_S)
-
 /* Arms the end of the turn of the command that has the slot of local clients, while other commands wait for it. */
 static void watch_turn(struct commands *commands)
 {
 	if (commands->local.running && commands->local.queued)
-		deadline_at(&commands->turn, commands->served_ns + TURN_NS);
+		deadline_at(&commands->turn, commands->served_ns + QUEUE_TURN_S * NS_PER_S);
 }
 
 static void on_turn(void *data)
@@ -112,14 +95,20 @@ static void run(struct command *command)
 /* The command may still start in this turn of the loop, if the commands queued before it pause. */
 static void wait_for_slot(struct command *command)
 {
-	arm_deadline(command);
+	deadline_at(&command->timer, command->deadline_ns);
 	if (!command->from_host)
 		watch_turn(command->commands);
 }
 
 void command_begin(struct command *command)
 {
-	set_deadlines(command);
+	uint32_t timeout_s = command->message.timeout_s;
+
+	if (!command->message.has_timeout)
+		timeout_s = command->action->timeout_s
+				    ? command->action->timeout_s
+				    : (uint32_t)command->commands->config->commands.default_timeout_s;
+	command_deadlines(command->received_ns, timeout_s, &command->term_ns, &command->deadline_ns);
 	record_accepted(command);
 	if (!command->slot) {
 		record_started(command);
@@ -155,36 +144,6 @@ static bool try_again(struct command *command, const struct response *response)
 }
 
 /* ------------------------------------------------------------------------------------------------------ the answer */
-
-static void count_answer(struct command_stats *stats, const struct response *response)
-{
-	stats->answered++;
-	if (response->success)
-		stats->succeeded++;
-	else
-		stats->failed++;
-	stats->timed_out += response->code == CODE_COMMAND_TIMEOUT;
-	stats->cancelled += response->code == CODE_CANCELLED;
-}
-
-/* An answer that cannot be encoded (data too large, a bug) is replaced by a failure: every command is answered. */
-static void encode_response(struct command *command, struct response *response)
-{
-	struct commands *commands = command->commands;
-	int64_t wall_ms = commands->loop->now.wall_ms;
-	struct response bare = { .id = response->id,
-				 .command_type = response->command_type,
-				 .code = CODE_INTERNAL,
-				 .execution_time_ms = response->execution_time_ms,
-				 .error = "the answer could not be encoded" };
-
-	if (command->action->encode) {
-		if (command->action->encode(command, response) < 0)
-			command->action->encode(command, &bare);
-	} else if (reply_response(commands->peers->writer, wall_ms, response) < 0) {
-		reply_response(commands->peers->writer, wall_ms, &bare);
-	}
-}
 
 static void end(struct command *command, enum command_end how)
 {
@@ -227,24 +186,12 @@ enum line_class command_line_class(const struct command *command)
 	return command->stream || type == MESSAGE_GET_HISTORY || type == MESSAGE_COMMAND_BATCH ? LINE_BULK : LINE_REPLY;
 }
 
-/* The answer of a resumed command goes to the host connected now, or to the next one. */
-static void deliver(struct command *command)
-{
-	struct commands *commands = command->commands;
-
-	if (command->action->deliver)
-		command->action->deliver(command);
-	else if (command->session)
-		session_answer(command->session, command_line_class(command));
-	else if (command->resumed)
-		commands->hooks->deliver_resumed(commands->data, command);
-	else
-		commands->stats.unclaimed++;
-}
-
 void command_answer(struct command *command, struct response *response)
 {
 	struct commands *commands = command->commands;
+	struct command_stats *stats = &commands->stats;
+	int64_t wall_ms = commands->loop->now.wall_ms;
+	struct response bare;
 
 	if (command->end)
 		return;
@@ -256,14 +203,41 @@ void command_answer(struct command *command, struct response *response)
 		end(command, COMMAND_NEXT);
 		return;
 	}
-	stream_end(command, response);
+	if (command->stream)
+		stream_end(command, response);
 	response->attempts = command->attempts;
 	response->id = command->message.id;
 	response->command_type = command->action->name;
 	response->execution_time_ms = (commands->loop->now.mono_ns - command->received_ns) / NS_PER_MS;
-	count_answer(&commands->stats, response);
-	encode_response(command, response);
-	deliver(command);
+	stats->answered++;
+	if (response->success)
+		stats->succeeded++;
+	else
+		stats->failed++;
+	stats->timed_out += response->code == CODE_COMMAND_TIMEOUT;
+	stats->cancelled += response->code == CODE_CANCELLED;
+	/* An answer that cannot be encoded (data too large, a bug) is replaced by a failure: every command is answered.
+	 */
+	bare = (struct response){ .id = response->id,
+				  .command_type = response->command_type,
+				  .code = CODE_INTERNAL,
+				  .execution_time_ms = response->execution_time_ms,
+				  .error = "the answer could not be encoded" };
+	if (command->action->encode) {
+		if (command->action->encode(command, response) < 0)
+			command->action->encode(command, &bare);
+	} else if (reply_response(commands->peers->writer, wall_ms, response) < 0) {
+		reply_response(commands->peers->writer, wall_ms, &bare);
+	}
+	/* The answer of a resumed command goes to the host connected now, or to the next one. */
+	if (command->action->deliver)
+		command->action->deliver(command);
+	else if (command->session)
+		session_answer(command->session, command_line_class(command));
+	else if (command->resumed)
+		commands->hooks->deliver_resumed(commands->data, command);
+	else
+		stats->unclaimed++;
 	record_answered(command, response);
 	commands->hooks->over(commands->data, command);
 	command->success = response->success;
@@ -286,74 +260,46 @@ static void forget_work(struct command *command)
 	command->async = false;
 }
 
-static void command_free(struct command *command)
-{
-	forget_work(command);
-	queue_remove(command);
-	message_free(&command->message);
-	if (command->frame)
-		command->frame->free(command->frame);
-	stream_free(command);
-	free(command->unit);
-	free(command);
-}
-
-/* Gives back the slot and queues the command; it may start when its pause is over. */
-static void pause_command(struct command *command)
-{
-	if (command->cancelled) {
-		command_fail(command, CODE_CANCELLED, NULL, "cancelled between two tries");
-		return;
-	}
-	if (command->commands->closed) {
-		command_fail(command, CODE_SHUTTING_DOWN, NULL, "the agent is stopping; it was not tried again");
-		return;
-	}
-	command->pausing = true;
-	queue_move(command, COMMAND_QUEUED);
-	command->commands->stats.retried++;
-	deadline_after(&command->timer, command->pause_ns);
-}
-
+/* Carries out the end of a command, or of its present try or part. */
 static void follow_end(struct command *command)
 {
 	enum command_end how = command->end;
 
 	command->end = COMMAND_GOES_ON;
+	if (how == COMMAND_ANSWERED && command->batch)
+		batch_member_done(command->batch, command->batch_index, command->success, command->code);
+	forget_work(command);
 	switch (how) {
 	case COMMAND_GOES_ON:
 		break;
 	case COMMAND_AGAIN:
-		forget_work(command);
-		pause_command(command);
+		/* It gives back its slot and is queued; it may start when its pause is over. */
+		if (command->cancelled) {
+			command_fail(command, CODE_CANCELLED, NULL, "cancelled between two tries");
+		} else if (command->commands->closed) {
+			command_fail(command, CODE_SHUTTING_DOWN, NULL,
+				     "the agent is stopping; it was not tried again");
+		} else {
+			queue_move(command, COMMAND_PAUSING);
+			command->commands->stats.retried++;
+			deadline_after(&command->timer, command->pause_ns);
+		}
 		break;
 	case COMMAND_NEXT:
-		forget_work(command);
 		command->frame->go_on(command);
 		command_settle(command);
 		break;
 	case COMMAND_ANSWERED:
-		if (command->batch)
-			batch_member_done(command->batch, command->batch_index, command->success, command->code);
-		command_free(command);
-		break;
 	case COMMAND_LEFT:
-		command_free(command);
+		queue_remove(command);
+		message_free(&command->message);
+		if (command->frame)
+			command->frame->free(command->frame);
+		free(command->stream);
+		free(command->unit);
+		free(command);
 		break;
 	}
-}
-
-static struct command *take_ended(struct commands *commands)
-{
-	struct command *command = commands->ended;
-
-	if (!command)
-		return NULL;
-	commands->ended = command->end_next;
-	if (!commands->ended)
-		commands->ended_end = &commands->ended;
-	command->end_next = NULL;
-	return command;
 }
 
 void commands_drain(struct commands *commands)
@@ -365,12 +311,17 @@ void commands_drain(struct commands *commands)
 		return;
 	commands->draining = true;
 	while (left) {
-		if ((command = take_ended(commands)))
+		if ((command = commands->ended)) {
+			commands->ended = command->end_next;
+			if (!commands->ended)
+				commands->ended_end = &commands->ended;
+			command->end_next = NULL;
 			follow_end(command);
-		else if (!commands->closed && (command = queue_startable(commands)))
+		} else if (!commands->closed && (command = queue_startable(commands))) {
 			run(command);
-		else
+		} else {
 			break;
+		}
 		left--;
 	}
 	commands->draining = false;
@@ -403,7 +354,7 @@ struct command *commands_find(const struct commands *commands, const struct sess
 
 void command_cancel(struct command *command, const char *words)
 {
-	if (batch_is(command)) {
+	if (command->action->type == MESSAGE_COMMAND_BATCH) {
 		batch_cancel(command);
 	} else if (command->job) {
 		command->cancelled = true;
@@ -441,8 +392,8 @@ void command_on_deadline(void *data)
 {
 	struct command *command = data;
 
-	if (command->pausing) {
-		command->pausing = false;
+	if (command->state == COMMAND_PAUSING) {
+		queue_move(command, COMMAND_QUEUED);
 		wait_for_slot(command);
 	} else if (command->async && command->on_expired) {
 		command->on_expired(command);
@@ -491,29 +442,24 @@ void commands_bus_ready(struct commands *commands)
 
 void commands_close(struct commands *commands)
 {
-	struct command *command;
+	/* In this order: a batch waits, and is answered after its members. */
+	static const enum command_state states[] = { COMMAND_QUEUED, COMMAND_PAUSING, COMMAND_WAITING };
 
 	commands->closed = true;
-	while ((command = queue_find(commands, COMMAND_QUEUED)) || (command = queue_find(commands, COMMAND_WAITING)))
-		command_fail(command, CODE_SHUTTING_DOWN, NULL, "the agent is stopping; it was never started");
-}
-
-static struct command *find_async(const struct commands *commands)
-{
-	struct command *command = commands->first;
-
-	while (command && ((!command->async && !command->waits) || command->end))
-		command = command->next;
-	return command;
+	for (size_t i = 0; i < ARRAY_SIZE(states); i++)
+		for (struct command *command = commands->first; command; command = command->next)
+			/* A command that runs a program without a slot ends when the program does. */
+			if (command->state == states[i] && !command->job && !command->end)
+				command_fail(command, CODE_SHUTTING_DOWN, NULL,
+					     "the agent is stopping; it was never started");
 }
 
 void commands_kill(struct commands *commands)
 {
-	struct command *command;
-
 	commands->killed = true;
-	while ((command = find_async(commands)))
-		kill_command(command);
+	for (struct command *command = commands->first; command; command = command->next)
+		if ((command->async || command->waits) && !command->end)
+			kill_command(command);
 }
 
 void commands_abandon(struct commands *commands)

@@ -51,6 +51,7 @@ struct command_frame {
 
 enum command_state {
 	COMMAND_QUEUED,
+	COMMAND_PAUSING, /* between two tries: has a place in the queue, and may not start before its timer */
 	COMMAND_RUNNING, /* holds a slot */
 	COMMAND_WAITING, /* a loop action that waits for a callback; holds no slot */
 	COMMAND_OVER,	 /* ended: holds neither slot nor place */
@@ -101,7 +102,6 @@ struct command {
 	bool resumed; /* it was accepted by an earlier agent process, see detached.h: the host connected now gets the
 			 answer */
 	struct detached_unit *unit; /* of its last detached run, see detached.h; freed with the command; NULL: none */
-	bool pausing;		    /* queued between two tries: it may not start before its timer */
 	unsigned attempts;	    /* begun */
 	uint64_t serial;	    /* in the journal; 0: not recorded */
 	pid_t pid;		    /* of the program that runs for it now; 0: none */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The record of commands; see record.h. */
+/* The record of commands; see record.h. And the commands as Status and `infinictl ps` show them. */
 #include "agent/command/record.h"
 
 #include <stdio.h>
@@ -44,8 +44,11 @@ static const char *describe(const struct message *message, char *out, size_t siz
 
 /* ------------------------------------------------------------------------------------------------------------ audit */
 
+/* Arms the next try, if records wait or refusals are to be summed up. */
 static void watch_audit(struct record *record)
 {
+	if (deadline_is_set(&record->audit_again))
+		return;
 	if (record->audit->kept)
 		deadline_after(&record->audit_again, AUDIT_KEPT_RETRY_NS);
 	else if (audit_owes_count(record->audit))
@@ -61,12 +64,6 @@ static void on_audit_again(void *data)
 	watch_audit(record);
 }
 
-static void await_audit(struct record *record)
-{
-	if (!deadline_is_set(&record->audit_again))
-		watch_audit(record);
-}
-
 void record_init(struct record *record, struct loop *loop, struct audit *audit, struct journal *journal)
 {
 	*record = (struct record){ .audit = audit, .journal = journal, .loop = loop };
@@ -76,7 +73,7 @@ void record_init(struct record *record, struct loop *loop, struct audit *audit, 
 static void put(struct record *record, const struct audit_record *entry)
 {
 	audit_put(record->audit, &record->loop->now, entry);
-	await_audit(record);
+	watch_audit(record);
 }
 
 static enum audit_source source_of(bool from_host, uid_t uid)
@@ -134,14 +131,19 @@ void record_accepted(struct command *command)
 	publish(command, "accepted", NULL);
 }
 
+static struct audit_record audit_record_of(const struct command *command, enum audit_phase phase)
+{
+	return (struct audit_record){ .phase = phase,
+				      .id = command->message.id,
+				      .action = command->action->name,
+				      .origin = origin(command),
+				      .changes = command->group != GROUP_OBSERVE };
+}
+
 void record_started(struct command *command)
 {
+	struct audit_record record = audit_record_of(command, AUDIT_STARTED);
 	char detail[AUDIT_DETAIL_MAX];
-	struct audit_record record = { .phase = AUDIT_STARTED,
-				       .id = command->message.id,
-				       .action = command->action->name,
-				       .origin = origin(command),
-				       .changes = command->group != GROUP_OBSERVE };
 
 	if (is_audited(command)) {
 		record.detail = describe(&command->message, detail, sizeof(detail));
@@ -154,35 +156,25 @@ void record_started(struct command *command)
 /* A program text that the host wrote was recorded whole with the start of the command. */
 void record_program(struct command *command, const char *const argv[])
 {
+	struct audit_record record = audit_record_of(command, AUDIT_PROGRAM);
 	char detail[AUDIT_DETAIL_MAX];
-	struct audit_record record = { .phase = AUDIT_PROGRAM,
-				       .id = command->message.id,
-				       .action = command->action->name,
-				       .origin = origin(command),
-				       .detail = detail,
-				       .changes = command->group != GROUP_OBSERVE };
 
 	if (command->group == GROUP_EXEC || (command->group == GROUP_OBSERVE && !command->audited))
 		return;
 	audit_redact_argv(argv, detail, sizeof(detail));
+	record.detail = detail;
 	put(&command->commands->record, &record);
 }
 
 void record_answered(struct command *command, const struct response *response)
 {
-	struct audit_record record = {
-		.phase = AUDIT_FINISHED,
-		.id = command->message.id,
-		.action = command->action->name,
-		.origin = origin(command),
-		.success = response->success,
-		.error_code = response->success ? NULL : code_name(response->code),
-		.has_exit_code = response->has_exit_code,
-		.exit_code = response->exit_code,
-		.duration_ms = response->execution_time_ms,
-		.changes = command->group != GROUP_OBSERVE,
-	};
+	struct audit_record record = audit_record_of(command, AUDIT_FINISHED);
 
+	record.success = response->success;
+	record.error_code = response->success ? NULL : code_name(response->code);
+	record.has_exit_code = response->has_exit_code;
+	record.exit_code = response->exit_code;
+	record.duration_ms = response->execution_time_ms;
 	if (command->audited || command->group != GROUP_OBSERVE)
 		put(&command->commands->record, &record);
 	journal_answered(command->commands->record.journal, command->serial);
@@ -220,6 +212,84 @@ void record_refused(struct commands *commands, const struct session *session, co
 		put(&commands->record, &record);
 		commands->hooks->changed(commands->data, &told);
 	} else {
-		await_audit(&commands->record);
+		watch_audit(&commands->record);
 	}
+}
+
+/* ----------------------------------------------------------------------------------------------------------- Status */
+
+/* Most commands that Status lists one by one. */
+#define LISTED_MAX 500
+
+static void report_one(const struct command *command, struct sink *out)
+{
+	static const char *const words[] = { [COMMAND_QUEUED] = "queued",
+					     [COMMAND_PAUSING] = "pausing",
+					     [COMMAND_RUNNING] = "running",
+					     [COMMAND_WAITING] = "waiting" };
+
+	sink_object_begin(out, NULL);
+	sink_str(out, "id", command->message.id);
+	sink_str(out, "action", command->action->name);
+	sink_str(out, "state", command->cancelled ? "ending" : words[command->state]);
+	sink_str(out, "origin", command->session ? command->session->name : "gone");
+	sink_uint(out, "age_ms", (command->commands->loop->now.mono_ns - command->received_ns) / NS_PER_MS);
+	if (command->pid > 0)
+		sink_int(out, "pid", command->pid);
+	else
+		sink_null(out, "pid");
+	sink_uint(out, "bytes", command->output_bytes);
+	sink_uint(out, "attempts", command->attempts);
+	sink_object_end(out);
+}
+
+/* The Status command itself is left out. */
+static void report_list(const struct commands *commands, struct sink *out)
+{
+	unsigned written = 0, all = 0;
+	bool cut = false;
+
+	sink_array_begin(out, "list");
+	for (const struct command *command = commands->first; command; command = command->next) {
+		struct sink_mark mark = sink_mark(out);
+
+		if (command->action->type == MESSAGE_STATUS || command->state == COMMAND_OVER)
+			continue;
+		all++;
+		cut = cut || written == LISTED_MAX;
+		if (cut)
+			continue;
+		report_one(command, out);
+		cut = sink_full(out);
+		if (cut)
+			sink_rewind(out, mark);
+		else
+			written++;
+	}
+	sink_array_end(out);
+	sink_uint(out, "list_left_out", all - written);
+}
+
+void commands_report(const struct commands *commands, struct sink *out)
+{
+	const struct command_stats *stats = &commands->stats;
+
+	sink_uint(out, "running", commands_running(commands));
+	sink_uint(out, "queued", commands_queued(commands));
+	sink_uint(out, "waiting", commands->host.waiting + commands->local.waiting);
+	sink_uint(out, "local_running", commands->local.running);
+	sink_uint(out, "local_queued", commands->local.queued);
+	sink_uint(out, "local_waiting", commands->local.waiting);
+	sink_uint(out, "received", stats->received);
+	sink_uint(out, "answered", stats->answered);
+	sink_uint(out, "succeeded", stats->succeeded);
+	sink_uint(out, "failed", stats->failed);
+	sink_uint(out, "refused", stats->refused);
+	sink_uint(out, "queue_full", stats->queue_full);
+	sink_uint(out, "timed_out", stats->timed_out);
+	sink_uint(out, "cancelled", stats->cancelled);
+	sink_uint(out, "unclaimed", stats->unclaimed);
+	sink_uint(out, "retried", stats->retried);
+	sink_uint(out, "unrecorded", commands->record.journal->unrecorded);
+	report_list(commands, out);
 }

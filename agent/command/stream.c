@@ -26,7 +26,7 @@ static const char *const names[] = { [EXEC_STDOUT] = "stdout", [EXEC_STDERR] = "
 
 void stream_begin(struct command *command)
 {
-	if (command->message.stream && !command->stream)
+	if (!command->stream)
 		command->stream = calloc(1, sizeof(*command->stream));
 }
 
@@ -44,7 +44,7 @@ static void send_chunk(struct command *command, enum exec_stream from, const cha
 		session_answer(command->session, LINE_BULK);
 }
 
-/* Sends the whole characters of a chunk and holds the rest. */
+/* Sends the whole characters of a chunk. Returns how many bytes those are. */
 static size_t send_whole(struct command *command, enum exec_stream from, const char *bytes, size_t len)
 {
 	size_t whole = addition_whole_characters(bytes, len);
@@ -54,32 +54,30 @@ static size_t send_whole(struct command *command, enum exec_stream from, const c
 	return whole;
 }
 
-/* The held bytes and the first new ones become a chunk of their own. */
-static size_t complete_held(struct command *command, enum exec_stream from, const char *bytes, size_t len)
+void stream_put(struct command *command, enum exec_stream from, const char *bytes, size_t len)
 {
-	struct held *held = &command->stream->held[from];
-	size_t taken = 0;
+	struct stream *stream = command->stream;
+	struct held *held = &stream->held[from];
+	size_t at = 0;
 
-	while (held->len && taken < len) {
+	if (!bytes && len) {
+		/* Half a character before dropped output is dropped, too. */
+		held->len = 0;
+		stream->chunks += (len + ADDITION_CHUNK_MAX - 1) / ADDITION_CHUNK_MAX;
+		stream->dropped += (len + ADDITION_CHUNK_MAX - 1) / ADDITION_CHUNK_MAX;
+	}
+	if (!bytes)
+		return;
+	/* The held bytes and the first new ones become a chunk of their own. */
+	while (held->len && at < len) {
 		size_t whole;
 
-		held->bytes[held->len++] = bytes[taken++];
+		held->bytes[held->len++] = bytes[at++];
 		whole = send_whole(command, from, held->bytes, held->len);
 		held->len -= whole;
 		memmove(held->bytes, held->bytes + whole, held->len);
 	}
-	return taken;
-}
-
-void stream_put(struct command *command, enum exec_stream from, const char *bytes, size_t len)
-{
-	struct held *held;
-	size_t at;
-
-	if (!command->stream)
-		return;
-	held = &command->stream->held[from];
-	for (at = complete_held(command, from, bytes, len); at < len;) {
+	while (at < len) {
 		size_t size = len - at < ADDITION_CHUNK_MAX ? len - at : ADDITION_CHUNK_MAX;
 		size_t sent = send_whole(command, from, bytes + at, size);
 
@@ -92,34 +90,14 @@ void stream_put(struct command *command, enum exec_stream from, const char *byte
 	}
 }
 
-/* Half a character before dropped output is dropped, too. */
-void stream_skip(struct command *command, enum exec_stream from, size_t len)
-{
-	struct stream *stream = command->stream;
-
-	if (!stream || len == 0)
-		return;
-	stream->held[from].len = 0;
-	stream->chunks += (len + ADDITION_CHUNK_MAX - 1) / ADDITION_CHUNK_MAX;
-	stream->dropped += (len + ADDITION_CHUNK_MAX - 1) / ADDITION_CHUNK_MAX;
-}
-
 void stream_end(struct command *command, struct response *response)
 {
 	struct stream *stream = command->stream;
 
-	if (!stream)
-		return;
 	for (unsigned from = 0; from < ARRAY_SIZE(stream->held); from++)
 		if (stream->held[from].len)
 			send_chunk(command, (enum exec_stream)from, stream->held[from].bytes, stream->held[from].len);
 	response->streamed = true;
 	response->stream_chunks = stream->chunks;
 	response->stream_dropped = stream->dropped;
-}
-
-void stream_free(struct command *command)
-{
-	free(command->stream);
-	command->stream = NULL;
 }

@@ -13,18 +13,16 @@
 struct command;
 struct response;
 
-/* Starts streaming the command's output, if its sender asked for it. Out of memory: it is not streamed. */
+/*
+ * Starts streaming the output of a command whose sender asked for it, unless it is streamed already. Out of memory: it
+ * is not streamed. The stream is freed with the command, by free.
+ */
 void stream_begin(struct command *command);
 
-/* Sends output of a program of the command. Does nothing for a command that is not streamed. */
+/* Sends output of a program of a streamed command. `bytes` NULL: `len` bytes were dropped unread, and are counted. */
 void stream_put(struct command *command, enum exec_stream from, const char *bytes, size_t len);
-
-/* Counts `len` bytes of output that were dropped unread as dropped chunks. */
-void stream_skip(struct command *command, enum exec_stream from, size_t len);
 
 /* Sends the bytes held back (half a character) and fills in the stream's part of the response. */
 void stream_end(struct command *command, struct response *response);
-
-void stream_free(struct command *command);
 
 #endif

@@ -106,7 +106,7 @@ static void a_slot_is_given_back_while_a_try_pauses(void **state)
 	ask(&host, "Program", "b");
 	fail_with("a", CODE_COMMAND_FAILED, NULL);
 	turn();
-	assert_true(find("a")->pausing && runs("b"));
+	assert_true(find("a")->state == COMMAND_PAUSING && runs("b"));
 	later(NS_PER_S);
 	assert_true(is_queued("a"));
 	finish("b");
