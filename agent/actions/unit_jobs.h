@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Runs one verb of the service manager on several units, through the executor, and waits until every job has ended.
- * Each unit is judged first (unit_judge.h): a unit that must not be controlled is refused with UNIT_ERROR_DENIED, and
- * no job is requested for it.
+ * Each unit is judged first, by the properties that the manager reports for it (unit_rules.h): a unit that must not be
+ * controlled is refused with UNIT_ERROR_DENIED, and no job is requested for it. Every verb that changes a unit goes
+ * through here.
+ *
+ *	unit_jobs_start ─► per unit: LoadUnit ─► GetAll ─► judged ─► operation of the executor ─► ended
+ *	                                                      └► refused
  */
 #ifndef AGENT_ACTIONS_UNIT_JOBS_H
 #define AGENT_ACTIONS_UNIT_JOBS_H
@@ -10,11 +14,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "agent/actions/unit_judge.h"
 #include "agent/base/unit_name.h"
 #include "agent/rules/unit_rules.h"
 #include "agent/runner/protocol.h"
 
+struct bus_call;
 struct command;
 struct privilege_operation;
 
@@ -23,8 +27,8 @@ struct privilege_operation;
 struct unit_job {
 	struct unit_jobs *jobs;
 	char unit[UNIT_NAME_SIZE];
-	struct unit_judge judge; /* before the job is requested */
-	struct privilege_operation *operation;
+	struct bus_call *call;		       /* outstanding, while the unit is judged, */
+	struct privilege_operation *operation; /* and then the job itself */
 	bool refused;	 /* there was no job; `name` and `error` are the name and text of the peer's error */
 	char result[32]; /* "done", "failed", "canceled", "timeout", "dependency", "skipped" */
 	char name[128];
@@ -58,5 +62,14 @@ bool unit_job_succeeded(const struct unit_job *job);
 
 /* True if the job was refused because the unit must not be controlled. */
 bool unit_job_denied(const struct unit_job *job);
+
+/*
+ * Stores the full name of the unit that the parameter gives; "" when it is missing and not `required`. False: the
+ * command has been answered.
+ */
+bool unit_jobs_parameter(struct command *command, const char *parameter, bool required, char unit[UNIT_NAME_SIZE]);
+
+/* True if the name alone forbids controlling the unit: then the command has been answered POLICY_DENIED. */
+bool unit_jobs_denied_by_name(struct command *command, const char *unit);
 
 #endif

@@ -29,6 +29,8 @@ static int property_read(sd_bus_message *message, struct unit_state *state)
 		return text_read(message, state->sub, sizeof(state->sub));
 	if (strcmp(name, "Result") == 0)
 		return text_read(message, state->result, sizeof(state->result));
+	if (strcmp(name, "UnitFileState") == 0)
+		return text_read(message, state->file, sizeof(state->file));
 	if (strcmp(name, "ExecMainPID") == 0)
 		return sd_bus_message_read(message, "v", "u", &state->pid);
 	if (strcmp(name, "ExecMainCode") == 0)

@@ -9,7 +9,8 @@
 #include "agent/bus/libsystemd.h"
 
 struct unit_state {
-	char load[16], state[16], sub[24], result[24]; /* LoadState, ActiveState, SubState, Result */
+	char load[16], state[16], sub[24], result[24]; /* LoadState, ActiveState, SubState, Result, */
+	char file[24];				       /* UnitFileState; "": it has no file */
 	int32_t pid, code, status;		       /* ExecMainPID, -Code (of siginfo), -Status */
 	uint64_t exit_us;			       /* ExecMainExitTimestampMonotonic; 0: it has not exited */
 };

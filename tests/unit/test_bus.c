@@ -21,12 +21,6 @@
 
 #include "agent/bus/bus.h"
 #include "agent/actions/bus_work.h"
-#include "agent/config/config.h"
-#include "agent/rules/unit_rules.h"
-#include "agent/actions/service_table.h"
-#include "agent/actions/unit_judge.h"
-
-static struct config nothing_denied; /* all zero: no unit is denied by the owner */
 
 struct fixture {
 	struct ev_loop *loop;
@@ -38,7 +32,7 @@ struct fixture {
 	ev_timer guard;
 	unsigned connections;
 
-	unsigned replies, judged;
+	unsigned replies;
 	int error;
 	char text[256], name[128];
 };
@@ -46,46 +40,6 @@ struct fixture {
 /*
  * ------------------------------------------------------------------------------------------------- the manager's part
  */
-
-static int on_load_unit(sd_bus_message *message, void *data, sd_bus_error *error)
-{
-	const char *unit;
-	char *path = NULL;
-	int r = sd_bus_message_read(message, "s", &unit);
-
-	(void)data;
-	(void)error;
-	if (r >= 0)
-		r = sd_bus_path_encode("/org/freedesktop/systemd1/unit", unit, &path);
-	if (r >= 0)
-		r = sd_bus_reply_method_return(message, "o", path);
-	free(path);
-	return r;
-}
-
-/* "alias.service" is another name of a shell, "trigger.timer" starts one, and "missing.service" is not there. */
-static int on_properties(sd_bus_message *message, void *data, sd_bus_error *error)
-{
-	const char *path = sd_bus_message_get_path(message), *id, *triggers = "ssh.service";
-	char *name = NULL;
-	int r;
-
-	(void)data;
-	(void)error;
-	if (!sd_bus_message_is_method_call(message, DBUS_PROPERTIES, "GetAll"))
-		return 0;
-	r = sd_bus_path_decode(path, "/org/freedesktop/systemd1/unit", &name);
-	if (r <= 0)
-		return r;
-	id = strcmp(name, "alias.service") == 0 ? "debug-shell.service" : name;
-	if (strcmp(name, "trigger.timer") == 0)
-		triggers = "debug-shell.service";
-	r = sd_bus_reply_method_return(message, "a{sv}", 4, "Id", "s", id, "Names", "as", 2, id, name, "Triggers", "as",
-				       1, triggers, "LoadState", "s",
-				       strcmp(name, "missing.service") == 0 ? "not-found" : "loaded");
-	free(name);
-	return r < 0 ? r : 1;
-}
 
 static int on_echo(sd_bus_message *message, void *data, sd_bus_error *error)
 {
@@ -112,57 +66,11 @@ static int on_refuse(sd_bus_message *message, void *data, sd_bus_error *error)
 	return sd_bus_error_set(error, "org.example.No", "I will not");
 }
 
-static int append_unit(sd_bus_message *reply, const char *name, const char *load, const char *active, const char *sub)
-{
-	return sd_bus_message_append(reply, "(ssssssouso)", name, "About it", load, active, sub, "", "/x", 0, "", "/");
-}
-
-static int on_list_units(sd_bus_message *message, void *data, sd_bus_error *error)
-{
-	sd_bus_message *reply = NULL;
-	int r = sd_bus_message_new_method_return(message, &reply);
-
-	(void)data;
-	(void)error;
-	if (r >= 0)
-		r = sd_bus_message_open_container(reply, 'a', "(ssssssouso)");
-	if (r >= 0)
-		r = append_unit(reply, "ssh.service", "loaded", "active", "running");
-	if (r >= 0)
-		r = append_unit(reply, "a-oneshot.service", "loaded", "active", "exited");
-	if (r >= 0)
-		r = append_unit(reply, "gone.service", "not-found", "inactive", "dead");
-	if (r >= 0)
-		r = append_unit(reply, "bad.service", "loaded", "failed", "failed");
-	if (r >= 0)
-		r = append_unit(reply, "dbus.socket", "loaded", "active", "running");
-	if (r >= 0)
-		r = sd_bus_message_close_container(reply);
-	if (r >= 0)
-		r = sd_bus_send(NULL, reply, NULL);
-	sd_bus_message_unref(reply);
-	return r;
-}
-
-static int on_list_files(sd_bus_message *message, void *data, sd_bus_error *error)
-{
-	(void)data;
-	(void)error;
-	return sd_bus_reply_method_return(
-		message, "a(ss)", 7, "/lib/systemd/system/ssh.service", "enabled", "/lib/systemd/system/getty@.service",
-		"enabled", "/lib/systemd/system/rest.service", "disabled", "/etc/systemd/system/off.service", "masked",
-		"/lib/systemd/system/x.target", "static", "/etc/systemd/system/sshd.service", "alias",
-		"/lib/systemd/system/dbus-org.example.x.service", "enabled");
-}
-
 static const sd_bus_vtable manager[] = {
 	SD_BUS_VTABLE_START(0),
-	SD_BUS_METHOD("LoadUnit", "s", "o", on_load_unit, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD("Echo", "s", "s", on_echo, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD("Silent", "", "", on_silent, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD("Refuse", "", "", on_refuse, SD_BUS_VTABLE_UNPRIVILEGED),
-	SD_BUS_METHOD("ListUnits", "", "a(ssssssouso)", on_list_units, SD_BUS_VTABLE_UNPRIVILEGED),
-	SD_BUS_METHOD("ListUnitFiles", "", "a(ss)", on_list_files, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_VTABLE_END,
 };
 
@@ -202,7 +110,7 @@ static int peer_connect(void *data)
 		return -EIO;
 	fixture->peer_fd = -1;
 	if (sd_bus_set_server(fixture->peer, true, id) < 0 || sd_bus_set_anonymous(fixture->peer, true) < 0 ||
-	    sd_bus_start(fixture->peer) < 0 || sd_bus_add_filter(fixture->peer, NULL, on_properties, NULL) < 0 ||
+	    sd_bus_start(fixture->peer) < 0 ||
 	    sd_bus_add_object_vtable(fixture->peer, NULL, SYSTEMD_PATH, SYSTEMD_MANAGER, manager, fixture) < 0)
 		return -EIO;
 	ev_io_init(&fixture->io, on_peer, ends[1], EV_READ);
@@ -425,119 +333,6 @@ static void an_address_where_nobody_listens_refuses_at_once(void **state)
 	ev_loop_destroy(loop);
 }
 
-static void on_judged(void *data, const struct bus_reply *reply)
-{
-	struct fixture *fixture = data;
-
-	fixture->judged++;
-	fixture->error = reply->error;
-	snprintf(fixture->name, sizeof(fixture->name), "%s", reply->name);
-	snprintf(fixture->text, sizeof(fixture->text), "%s", reply->text);
-	ev_break(fixture->loop, EVBREAK_ALL);
-}
-
-static void a_unit_that_is_not_to_be_controlled_is_known_by_its_real_name_and_what_it_triggers(void **state)
-{
-	static const struct {
-		const char *unit, *words;
-	} cases[] = {
-		{ "alias.service", "debug-shell.service" },
-		{ "trigger.timer", "it triggers debug-shell.service" },
-		{ "infiniservice.service", "" },
-		{ "mine.service", "deny_units" },
-		{ "ssh.service", NULL },
-	};
-	struct fixture *fixture = *state;
-	char mine[] = "mine";
-	char *more[] = { mine, NULL };
-	struct config denying = { .commands = { .deny_units = more } };
-
-	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct unit_judge judge = { .bus = NULL };
-
-		assert_int_equal(unit_judge_start(&judge, fixture->bus, cases[i].unit, &denying, on_judged, fixture),
-				 0);
-		assert_int_equal(fixture->judged, i);
-		ev_run(fixture->loop, 0);
-		assert_int_equal(fixture->judged, i + 1);
-		assert_int_equal(fixture->error, cases[i].words ? -EREMOTEIO : 0);
-		assert_string_equal(fixture->name, cases[i].words ? UNIT_ERROR_DENIED : "");
-		assert_non_null(strstr(fixture->text, cases[i].words ? cases[i].words : ""));
-	}
-}
-
-static void a_unit_whose_judging_was_given_up_is_not_told_of(void **state)
-{
-	struct fixture *fixture = *state;
-	struct unit_judge judge = { .bus = NULL };
-
-	assert_int_equal(unit_judge_start(&judge, fixture->bus, "ssh.service", &nothing_denied, on_judged, fixture), 0);
-	unit_judge_cancel(&judge);
-	ask(fixture, "Echo", "hello", TIME_NEVER);
-	ev_run(fixture->loop, 0);
-	assert_int_equal(fixture->judged, 0);
-}
-
-struct listing {
-	struct fixture *fixture;
-	struct service_table table;
-	int r;
-};
-
-static void on_list(void *data, const struct bus_reply *reply)
-{
-	struct listing *listing = data;
-
-	assert_int_equal(reply->error, 0);
-	if (listing->table.units)
-		listing->r = service_table_add_files(&listing->table, reply->message);
-	else
-		listing->r = service_table_add_units(&listing->table, reply->message);
-	ev_break(listing->fixture->loop, EVBREAK_ALL);
-}
-
-static void list(struct listing *listing, const char *member)
-{
-	sd_bus_message *message = NULL;
-	struct bus_call *call;
-
-	assert_int_equal(bus_message(listing->fixture->bus, NULL, SYSTEMD_PATH, SYSTEMD_MANAGER, member, &message), 0);
-	assert_int_equal(bus_call(listing->fixture->bus, message, TIME_NEVER, on_list, listing, &call), 0);
-	sd_bus_message_unref(message);
-	listing->r = -1;
-	ev_run(listing->fixture->loop, 0);
-	assert_int_equal(listing->r, 0);
-}
-
-static void units_and_files_become_one_table_of_services(void **state)
-{
-	static const struct {
-		const char *name, *status, *file_state;
-		bool usable;
-	} want[] = {
-		{ "a-oneshot.service", "exited", NULL, true }, { "bad.service", "failed", NULL, true },
-		{ "off.service", "stopped", "masked", false }, { "rest.service", "stopped", "disabled", true },
-		{ "ssh.service", "running", "enabled", true },
-	};
-	struct listing listing = { .fixture = *state };
-
-	list(&listing, "ListUnits");
-	list(&listing, "ListUnitFiles");
-	assert_int_equal(listing.table.count, ARRAY_SIZE(want));
-	for (size_t i = 0; i < ARRAY_SIZE(want); i++) {
-		const struct service_row *row = &listing.table.rows[i];
-
-		assert_string_equal(row->name, want[i].name);
-		assert_string_equal(service_row_status(row), want[i].status);
-		assert_int_equal(service_row_usable(row), want[i].usable);
-		if (want[i].file_state)
-			assert_string_equal(row->file_state, want[i].file_state);
-		else
-			assert_null(row->file_state);
-	}
-	service_table_done(&listing.table);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -553,11 +348,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(an_idle_connection_is_closed_and_opened_anew_when_needed,
 						setup_impatient, teardown),
 		cmocka_unit_test(an_address_where_nobody_listens_refuses_at_once),
-		cmocka_unit_test_setup_teardown(
-			a_unit_that_is_not_to_be_controlled_is_known_by_its_real_name_and_what_it_triggers, setup,
-			teardown),
-		cmocka_unit_test_setup_teardown(a_unit_whose_judging_was_given_up_is_not_told_of, setup, teardown),
-		cmocka_unit_test_setup_teardown(units_and_files_become_one_table_of_services, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("bus", tests, NULL, NULL);

@@ -6,8 +6,17 @@
 
 /* ------------------------------------------------------------------------------------------------------- the list */
 
+static void only_file(const char *name, const char *file_state)
+{
+	struct played_unit *at = unit(name);
+
+	at->is_loaded = false;
+	at->file_state = file_state;
+}
+
 static void the_list_has_loaded_units_and_those_that_are_only_files(void **state)
 {
+	static const char *const left_out[] = { "dbus.socket", "gone", "dbus-org", "sshd", "getty", "x.target" };
 	struct played_unit *at;
 
 	(void)state;
@@ -16,12 +25,17 @@ static void the_list_has_loaded_units_and_those_that_are_only_files(void **state
 	at->sub = "exited";
 	at = unit("bad.service");
 	at->active = at->sub = "failed";
-	at = unit("rest.service");
-	at->is_loaded = false;
-	at->file_state = "disabled";
-	at = unit("off.service");
-	at->is_loaded = false;
-	at->file_state = "masked";
+	only_file("rest.service", "disabled");
+	only_file("off.service", "masked");
+	unit("gone.service")->load = "not-found";
+	units[unit_count - 1].file_state = NULL;
+	at = unit("bare.service");
+	at->file_state = NULL;
+	at->description = "";
+	only_file("dbus-org.example.x.service", "enabled");
+	only_file("sshd.service", "alias");
+	only_file("getty@.service", "enabled");
+	only_file("x.target", "static");
 	unit("dbus.socket");
 	expect("ServiceList", "", "\"name\":\"ssh.service\",\"display_name\":\"About it\",\"status\":\"running\"");
 	answer_has("\"startup_type\":\"enabled\",\"can_start\":false,\"can_stop\":true,\"can_restart\":true");
@@ -29,7 +43,9 @@ static void the_list_has_loaded_units_and_those_that_are_only_files(void **state
 	answer_has("\"name\":\"bad.service\",\"display_name\":\"About it\",\"status\":\"failed\"");
 	answer_has("\"name\":\"rest.service\",\"display_name\":\"rest.service\",\"status\":\"stopped\"");
 	answer_has("\"startup_type\":\"masked\",\"can_start\":false,\"can_stop\":false,\"can_restart\":false");
-	assert_null(strstr(answer(), "dbus.socket"));
+	answer_has("\"name\":\"bare.service\",\"display_name\":\"bare.service\",\"status\":\"running\"");
+	for (size_t i = 0; i < ARRAY_SIZE(left_out); i++)
+		assert_null(strstr(answer(), left_out[i]));
 	assert_null(strstr(answer(), "\"partial\":true"));
 }
 
@@ -118,6 +134,8 @@ static void a_unit_file_that_is_not_as_wanted_afterwards_is_a_failure(void **sta
 	at->file_state = "disabled";
 	expect("ServiceControl", CONTROL("ssh", "disable"), "\"success\":true");
 	expect("ServiceControl", CONTROL("ssh", "enable"), "\"reason\":\"not_enabled\"");
+	at->file_state = NULL;
+	expect("ServiceControl", CONTROL("ssh", "enable"), "its unit file is not there all the same");
 	at->file_state = "indirect";
 	expect("ServiceControl", CONTROL("ssh", "enable"), "\"success\":true");
 }
@@ -187,6 +205,166 @@ static void what_the_executor_cannot_do_is_told_with_its_reason(void **state)
 	expect("ServiceControl", CONTROL("ssh", "stop"), "\"reason\":\"lost\"");
 }
 
+static int gone_after_load(sd_bus_message *message)
+{
+	if (!sd_bus_message_is_method_call(message, DBUS_PROPERTIES, "GetAll"))
+		return 0;
+	return sd_bus_reply_method_errorf(message, "org.freedesktop.systemd1.NoSuchUnit", "it has just gone");
+}
+
+static int nonsense(sd_bus_message *message)
+{
+	return sd_bus_reply_method_return(message, "s", "nonsense");
+}
+
+static int nonsense_of_properties(sd_bus_message *message)
+{
+	return sd_bus_message_is_method_call(message, DBUS_PROPERTIES, "GetAll") ? nonsense(message) : 0;
+}
+
+static int refused(sd_bus_message *message)
+{
+	return sd_bus_reply_method_errorf(message, SD_BUS_ERROR_ACCESS_DENIED, "not to you");
+}
+
+static int strange(sd_bus_message *message)
+{
+	return sd_bus_reply_method_errorf(message, "org.example.Strange", "never heard of");
+}
+
+static void what_the_manager_refuses_or_garbles_is_told_for_each_step(void **state)
+{
+	static const struct {
+		int (*manager)(sd_bus_message *message);
+		const char *operation, *part;
+	} cases[] = {
+		{ gone_after_load, "status", "\"reason\":\"no_such_unit\"" },
+		{ gone_after_load, "stop", "\"reason\":\"no_such_unit\"" },
+		{ nonsense, "status", "\"reason\":\"bad_reply\"" },
+		{ nonsense, "stop", "\"reason\":\"not_loaded\"" },
+		{ nonsense_of_properties, "status", "\"reason\":\"bad_reply\"" },
+		{ nonsense_of_properties, "stop", "\"reason\":\"not_loaded\"" },
+		{ refused, "status", "\"reason\":\"no_privilege\"" },
+		{ refused, "stop", "\"reason\":\"no_privilege\"" },
+		{ strange, "status", "never heard of (org.example.Strange)" },
+	};
+
+	(void)state;
+	unit("ssh.service");
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char parameters[128];
+
+		seen.manager = cases[i].manager;
+		snprintf(parameters, sizeof(parameters), "\"service\":\"ssh\",\"operation\":\"%s\"",
+			 cases[i].operation);
+		expect("ServiceControl", parameters, cases[i].part);
+	}
+	seen.manager = nonsense;
+	expect("ServiceList", "", "\"reason\":\"bad_reply\"");
+	seen.manager = refused;
+	expect("ServiceList", "", "\"reason\":\"no_privilege\"");
+	expect("RestartServices", "", "\"reason\":\"no_privilege\"");
+}
+
+static void a_verb_whose_unit_is_being_judged_or_done_may_be_cancelled(void **state)
+{
+	(void)state;
+	unit("ssh.service");
+	seen.manager_is_mute = true;
+	assert_null(ask("ServiceControl", CONTROL("ssh", "stop")));
+	cancel(&host, "x", asked);
+	turns();
+	answer_has("CANCELLED");
+	seen.manager_is_mute = false;
+	assert_null(ask("ServiceControl", CONTROL("ssh", "stop")));
+	assert_int_equal(job_count, 1);
+	cancel(&host, "y", asked);
+	turns();
+	answer_has("CANCELLED");
+	seen.manager_is_mute = true;
+	assert_null(ask("ServiceControl", CONTROL("ssh", "stop")));
+	later(600 * NS_PER_S);
+	answer_has("\"reason\":\"no_bus\"");
+}
+
+/* ------------------------------------------------------------------------------------------------- several services */
+
+static void failed_services_are_restarted_side_by_side_and_told_by_their_end(void **state)
+{
+	static const char *const failed[] = { "good.service", "bad.service", "stubborn.service",
+					      "debug-shell.service" };
+
+	(void)state;
+	unit("ssh.service");
+	expect("RestartServices", "", "\"restarted\":[],\"failed\":[],\"denied\":[]");
+	for (size_t i = 0; i < ARRAY_SIZE(failed); i++)
+		unit(failed[i])->active = "failed";
+	play("operation*", 0, "")->words = "done";
+	play("operation 3 bad.service", 0, "")->words = "timeout";
+	*play("operation 3 stubborn.service", 0, "") = (struct exec_outcome){ .spawn_errno = EPERM,
+									      .spawn_stage = EXEC_STAGE_POLICY,
+									      .words = "not that one" };
+	expect("RestartServices", "", "2 of 4 services could not be restarted");
+	answer_has("\"restarted\":[\"good.service\"]");
+	answer_has("{\"name\":\"bad.service\",\"result\":\"timeout\"}");
+	answer_has("{\"name\":\"stubborn.service\",\"result\":\"refused\",\"error\":\"not that one\"}");
+	answer_has("\"denied\":[\"debug-shell.service\"]");
+	assert_int_equal(job_count, 3);
+}
+
+static void one_service_is_restarted_by_its_name(void **state)
+{
+	(void)state;
+	unit("ssh.service");
+	play("operation*", 0, "")->words = "done";
+	expect("RestartServices", "\"service_name\":\"ssh\"", "\"restarted\":[\"ssh.service\"]");
+	expect("RestartServices", "\"service_name\":\"absent\"", "1 of 1 services could not be restarted: ");
+	expect("RestartServices", "\"service_name\":\"debug-shell\"", "\"reason\":\"unit_denied\"");
+	unit("alias.service")->id = "debug-shell.service";
+	expect("RestartServices", "\"service_name\":\"alias\"", "\"reason\":\"unit_denied\"");
+	expect("RestartServices", "\"service_name\":\"-x\"", "\"reason\":\"bad_value\"");
+	expect("RestartServices", "\"service_name\":5", "INVALID_PARAMETERS");
+	executor.state = EXEC_STATE_OFF;
+	expect("RestartServices", "\"service_name\":\"ssh\"", "\"reason\":\"no_executor\"");
+}
+
+static int many_failed(sd_bus_message *message)
+{
+	sd_bus_message *reply = NULL;
+	char name[32];
+
+	if (!sd_bus_message_is_method_call(message, SYSTEMD_MANAGER, "ListUnits"))
+		return 0;
+	assert_true(sd_bus_message_new_method_return(message, &reply) >= 0);
+	assert_true(sd_bus_message_open_container(reply, 'a', "(ssssssouso)") >= 0);
+	for (unsigned i = 0; i < 300; i++) {
+		snprintf(name, sizeof(name), "n%u.service", i);
+		assert_true(sd_bus_message_append(reply, "(ssssssouso)", name, "", "loaded",
+						  i % 3 ? "active" : "failed", "dead", "", "/x", 0, "", "/") >= 0);
+	}
+	assert_true(sd_bus_message_close_container(reply) >= 0);
+	assert_true(sd_bus_send(NULL, reply, NULL) >= 0);
+	sd_bus_message_unref(reply);
+	return 1;
+}
+
+static void more_failed_services_than_are_restarted_at_once_are_counted(void **state)
+{
+	(void)state;
+	seen.manager = many_failed;
+	expect("RestartServices", "", "64 of 64 services could not be restarted");
+	answer_has("\"truncated\":true,\"total_count\":100");
+}
+
+static void a_list_that_does_not_fit_into_an_answer_says_so(void **state)
+{
+	(void)state;
+	seen.manager = many_failed;
+	json_writer_init(&writer, writer_text, 16 << 10);
+	expect("ServiceList", "", "\"truncated\":true");
+	answer_has("\"total_count\":300");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -200,6 +378,12 @@ int main(void)
 		actions_test(wrong_parameters_are_told_apart),
 		actions_test(a_unit_is_judged_by_what_the_manager_says_of_it),
 		actions_test(what_the_executor_cannot_do_is_told_with_its_reason),
+		actions_test(what_the_manager_refuses_or_garbles_is_told_for_each_step),
+		actions_test(a_verb_whose_unit_is_being_judged_or_done_may_be_cancelled),
+		actions_test(failed_services_are_restarted_side_by_side_and_told_by_their_end),
+		actions_test(one_service_is_restarted_by_its_name),
+		actions_test(more_failed_services_than_are_restarted_at_once_are_counted),
+		actions_test(a_list_that_does_not_fit_into_an_answer_says_so),
 	};
 
 	return cmocka_run_group_tests_name("services", tests, NULL, NULL);
