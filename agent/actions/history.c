@@ -88,9 +88,7 @@ static void gap_try_in(struct session *session, uint64_t delay_ns)
 		deadline_after(&session->past->gap.again, delay_ns);
 }
 
-/*
- * ------------------------------------------------------------------------------------------------------------ shares
- */
+/* ---------------------------------------------------------------------------------------------------------- shares */
 
 static bool is_same_source(const struct session *a, const struct session *b)
 {
@@ -112,78 +110,55 @@ static bool has_room(const struct session *session)
 }
 
 /*
- * The oldest history of another user whose client does not read. NULL: none, or the session is not of a user (not root)
- * without a history.
+ * For a user (not root) without a history: the oldest history of another user whose client does not read loses its
+ * place. The rest of a gap is offered when there is room again and the peer reads.
  */
-static struct history *find_unread(const struct session *session)
+static void make_room(const struct session *session)
 {
 	struct history *unread = NULL;
+	struct session *other;
 
-	if (session->kind != SESSION_LOCAL || session->uid == 0)
-		return NULL;
+	if (has_room(session) || session->kind != SESSION_LOCAL || session->uid == 0)
+		return;
 	for (struct history *history = env_of(session)->histories; history; history = history->next_all) {
 		if (is_same_source(history->session, session))
-			return NULL;
+			return;
 		if (history->session->kind == SESSION_LOCAL && history->session->uid != 0 &&
 		    session_crowded(history->session))
 			unread = history;
 	}
-	return unread;
-}
-
-/* The rest of the peer's gap is offered when there is room again and the peer reads. */
-static void put_off(struct history *history)
-{
-	struct session *session = history->session;
-
-	gap_advance(&session->past->gap, history_reader_read(history->reader).delivered_seq);
-	history_free(history);
-	gap_try_in(session, ROOM_LOCAL_NS);
-}
-
-/* A history whose user does not read it loses its place to another user. */
-static void make_room(const struct session *session)
-{
-	struct history *unread = has_room(session) ? NULL : find_unread(session);
-
-	if (unread && unread->command) {
+	if (!unread)
+		return;
+	if (unread->command) {
 		command_fail(unread->command, CODE_QUEUE_FULL, "busy",
 			     "it was not read, and its place was given to another user");
 		history_close(unread);
-	} else if (unread) {
-		put_off(unread);
+		return;
 	}
+	other = unread->session;
+	gap_advance(&other->past->gap, history_reader_read(unread->reader).delivered_seq);
+	history_free(unread);
+	gap_try_in(other, ROOM_LOCAL_NS);
 }
 
-static const char *no_room_words(const struct session *session)
-{
-	return session->kind == SESSION_PORT ? "four histories are being read for the host already"
-					     : "a history is being read for this user already, or four for all users";
-}
-
-/*
- * ------------------------------------------------------------------------------------------------------------ batches
- */
-
-static bool send_line(struct session *session, const struct json_writer *writer)
-{
-	struct line *line = line_new(LINE_BULK, writer->buf, writer->len);
-	bool sent = line && session->send(session, line) == 0;
-
-	session->answers_lost += !sent;
-	line_unref(line);
-	return sent;
-}
+/* --------------------------------------------------------------------------------------------------------- batches */
 
 static bool on_batch(void *data, const char *samples, size_t len, bool last)
 {
 	struct history *history = data;
-	struct action_env *env = env_of(history->session);
+	struct session *session = history->session;
+	struct json_writer *writer = session->peers->writer;
 	const char *id = history->command ? history->command->message.id : NULL;
+	struct line *line;
+	bool sent;
 
-	return addition_metrics_batch(history->session->peers->writer, env->loop->now.wall_ms, id, samples, len,
-				      last) == 0 &&
-	       send_line(history->session, history->session->peers->writer);
+	if (addition_metrics_batch(writer, env_of(session)->loop->now.wall_ms, id, samples, len, last) < 0)
+		return false;
+	line = line_new(LINE_BULK, writer->buf, writer->len);
+	sent = line && session->send(session, line) == 0;
+	session->answers_lost += !sent;
+	line_unref(line);
+	return sent;
 }
 
 static bool on_crowded(void *data)
@@ -252,57 +227,41 @@ static void fail(struct history *history, const char *words)
 	history_free(history);
 }
 
-/* The offered part of the gap is done; samples that are not in the log yet are offered later. */
-static void finish_gap(struct history *history, bool more)
-{
-	struct session *session = history->session;
-	struct history_gap *gap = &session->past->gap;
-	struct logger_stats log = logger_stats(env_of(session)->logger);
-	bool behind = log.queued > 0 && log.last_seq < gap->to;
-
-	if (!history_reader_flush(history->reader, !more && !behind)) {
-		fail(history, HISTORY_NOT_TAKEN);
-		return;
-	}
-	gap_advance(gap, history_reader_read(history->reader).delivered_seq);
-	history_free(history);
-	if (behind) {
-		gap_pause(session);
-		return;
-	}
-	gap->failures = 0;
-	if (more)
-		gap_try_in(session, HISTORY_PACE_NS);
-	else
-		gap->to = 0;
-}
-
+/* Of a gap the offered part is done; samples that are not in the log yet are offered later. */
 static void on_ended(void *data, bool more, const char *error)
 {
 	struct history *history = data;
+	struct session *session = history->session;
+	struct history_gap *gap = &session->past->gap;
+	struct logger_stats log = logger_stats(env_of(session)->logger);
+	bool behind = !history->command && log.queued > 0 && log.last_seq < gap->to;
 
+	if (!error && !history_reader_flush(history->reader, history->command || (!more && !behind)))
+		error = HISTORY_NOT_TAKEN;
 	if (error) {
 		fail(history, error);
-		return;
+	} else if (history->command) {
+		history->more = more;
+		command_succeed(history->command, emit_summary, history);
+		history_close(history);
+	} else {
+		gap_advance(gap, history_reader_read(history->reader).delivered_seq);
+		history_free(history);
+		if (behind) {
+			gap_pause(session);
+			return;
+		}
+		gap->failures = 0;
+		if (more)
+			gap_try_in(session, HISTORY_PACE_NS);
+		else
+			gap->to = 0;
 	}
-	if (!history->command) {
-		finish_gap(history, more);
-		return;
-	}
-	history->more = more;
-	if (!history_reader_flush(history->reader, true)) {
-		fail(history, HISTORY_NOT_TAKEN);
-		return;
-	}
-	command_succeed(history->command, emit_summary, history);
-	history_close(history);
 }
 
-/*
- * ------------------------------------------------------------------------------------------------------------- start
- */
+/* ----------------------------------------------------------------------------------------------------------- start */
 
-static void on_gap_again(void *data);
+static void offer_gap(void *data);
 
 /* NULL: out of memory. */
 static struct past *past_of(struct action_env *env, struct session *session)
@@ -312,7 +271,7 @@ static struct past *past_of(struct action_env *env, struct session *session)
 		if (!session->past)
 			return NULL;
 		session->past->env = env;
-		deadline_init(&session->past->gap.again, env->loop, on_gap_again, session);
+		deadline_init(&session->past->gap.again, env->loop, offer_gap, session);
 	}
 	return session->past;
 }
@@ -388,7 +347,10 @@ static void run_get_history(struct command *command)
 	} else if (!env->config->log.enabled) {
 		command_fail(command, CODE_NOT_FOUND, "no_log", "this guest keeps no metric log (log.enabled)");
 	} else if (!has_room(command->session)) {
-		command_fail(command, CODE_QUEUE_FULL, "busy", "%s", no_room_words(command->session));
+		command_fail(command, CODE_QUEUE_FULL, "busy",
+			     command->session->kind == SESSION_PORT
+				     ? "four histories are being read for the host already"
+				     : "a history is being read for this user already, or four for all users");
 	} else if ((r = history_start(command->session, command, &wanted, &history)) < 0) {
 		command_fail(command, CODE_INTERNAL, "resource", "the log's reader could not be started: %s",
 			     strerror(-r));
@@ -398,13 +360,12 @@ static void run_get_history(struct command *command)
 	}
 }
 
-/*
- * --------------------------------------------------------------------------------------------------- what is missed
- */
+/* -------------------------------------------------------------------------------------------------- what is missed */
 
 /* Samples up to the peer's Ack are not offered. */
-static void offer_gap(struct session *session)
+static void offer_gap(void *data)
 {
+	struct session *session = data;
 	struct action_env *env = env_of(session);
 	struct history_gap *gap = &session->past->gap;
 	struct history_wanted wanted = {
@@ -433,11 +394,6 @@ static void offer_gap(struct session *session)
 	r = history_start(session, NULL, &wanted, &gap->reading);
 	if (r < 0)
 		gap_failed(session, strerror(-r));
-}
-
-static void on_gap_again(void *data)
-{
-	offer_gap(data);
 }
 
 /* The hole lies between what the host holds and the first sample it was offered in this session. */
@@ -478,23 +434,19 @@ bool history_acked(const struct session *session)
 	return session->past && session->past->acked;
 }
 
-static struct history *find_asked_before(const struct session *session, uint64_t before_ns)
+/* Ending one history may end others, as members of the same batch: the list is looked at anew then. */
+void history_leave(struct session *session, uint64_t before_ns)
 {
 	struct history *history = session->past ? session->past->first : NULL;
 
-	while (history && !(history->command && history->command->received_ns < before_ns))
-		history = history->next;
-	return history;
-}
-
-/* Ending one history may end others, as members of the same batch. */
-void history_leave(struct session *session, uint64_t before_ns)
-{
-	struct history *history;
-
-	while ((history = find_asked_before(session, before_ns))) {
+	while (history) {
+		if (!history->command || history->command->received_ns >= before_ns) {
+			history = history->next;
+			continue;
+		}
 		command_fail(history->command, CODE_CANCELLED, NULL, "who asked is gone");
 		history_close(history);
+		history = session->past->first;
 	}
 }
 

@@ -48,7 +48,7 @@ static enum policy_group group_of_service_control(const struct message *message)
 	return operation && strcmp(operation, "status") == 0 ? GROUP_OBSERVE : GROUP_CONTROL;
 }
 
-/* ----------------------------------------------------------------------------------------------- the unit's state */
+/* ------------------------------------------------------------------------------------------------ the unit's state */
 
 static bool is_service(const struct control *control)
 {
@@ -158,7 +158,7 @@ static void on_path(struct command *command, const struct bus_reply *reply)
 		      "org.freedesktop.systemd1.Unit");
 }
 
-/* ------------------------------------------------------------------------------------------------------ the verbs */
+/* ------------------------------------------------------------------------------------------------------- the verbs */
 
 /*
  * Where the manager refuses the verb its words are the answer. The verb may have unloaded the unit: it is loaded again
