@@ -49,19 +49,6 @@ static int open_file(int dir_fd, const char *unit, int ending, int flags)
 	return fd;
 }
 
-static void watch(struct detached_files *files)
-{
-	char path[64];
-
-	files->watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	for (int i = 0; i < DETACHED_FILES && files->watch >= 0; i++) {
-		snprintf(path, sizeof(path), "/proc/self/fd/%d", files->files[i]);
-		if (inotify_add_watch(files->watch, path, i == DETACHED_END ? IN_MODIFY | IN_CLOSE_WRITE : IN_MODIFY) <
-		    0)
-			close_fd(&files->watch);
-	}
-}
-
 int detached_files_open(struct detached_files *files, int dir_fd, const char *unit)
 {
 	*files = DETACHED_FILES_NONE;
@@ -74,7 +61,15 @@ int detached_files_open(struct detached_files *files, int dir_fd, const char *un
 			return error;
 		}
 	}
-	watch(files);
+	files->watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	for (int i = 0; i < DETACHED_FILES && files->watch >= 0; i++) {
+		uint32_t events = i == DETACHED_END ? IN_MODIFY | IN_CLOSE_WRITE : IN_MODIFY;
+		char path[64];
+
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", files->files[i]);
+		if (inotify_add_watch(files->watch, path, events) < 0)
+			close_fd(&files->watch);
+	}
 	return 0;
 }
 
@@ -190,21 +185,6 @@ void detached_files_remove(int dir_fd, const char *unit)
 	}
 }
 
-/* The unit that a file name belongs to; false: it is no file of a detached run. */
-static bool unit_of(const char *name, char unit[RUNNER_UNIT_SIZE])
-{
-	size_t prefix = strlen(DETACHED_FILES_PREFIX), len;
-
-	if (strncmp(name, DETACHED_FILES_PREFIX, prefix) != 0)
-		return false;
-	len = strcspn(name + prefix, ".");
-	if (len >= RUNNER_UNIT_SIZE)
-		return false;
-	memcpy(unit, name + prefix, len);
-	unit[len] = '\0';
-	return runner_unit_valid(unit);
-}
-
 static void closedirp(DIR **dir)
 {
 	if (*dir)
@@ -215,14 +195,23 @@ void detached_files_clean(int dir_fd, bool (*wanted)(void *data, const char *uni
 {
 	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	_cleanup_(closedirp) DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	char unit[RUNNER_UNIT_SIZE];
+	size_t prefix = strlen(DETACHED_FILES_PREFIX);
 	struct dirent *entry;
 
 	if (!dir && fd >= 0)
 		close(fd);
-	while (dir && (entry = readdir(dir)))
-		if (unit_of(entry->d_name, unit) && !wanted(data, unit))
+	while (dir && (entry = readdir(dir))) {
+		char unit[RUNNER_UNIT_SIZE];
+		size_t len = strncmp(entry->d_name, DETACHED_FILES_PREFIX, prefix) == 0
+				     ? strcspn(entry->d_name + prefix, ".")
+				     : sizeof(unit);
+
+		if (len >= sizeof(unit))
+			continue; /* no file of a detached run */
+		snprintf(unit, sizeof(unit), "%.*s", (int)len, entry->d_name + prefix);
+		if (runner_unit_valid(unit) && !wanted(data, unit))
 			unlinkat(dir_fd, entry->d_name, 0);
+	}
 }
 
 int detached_files_note_write(int dir_fd, const char *unit, const char *text, size_t len)

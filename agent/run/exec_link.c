@@ -23,50 +23,25 @@
 
 /* ---------------------------------------- requests */
 
-static void want_write(struct exec *exec, bool yes)
-{
-	int events = EV_READ | (yes ? EV_WRITE : 0);
-
-	if (exec->fd < 0 || (exec->io.events & (EV_READ | EV_WRITE)) == events)
-		return;
-	ev_io_stop(exec->loop, &exec->io);
-	ev_io_set(&exec->io, exec->fd, events);
-	ev_io_start(exec->loop, &exec->io);
-}
-
-/* Sends the job's message with the files of a detached run, or with the command's input. */
-static ssize_t message_send(const struct exec_job *job)
-{
-	if (exec_job_is_detached(job))
-		return packet_send(job->exec->fd, job->message, job->message_len, job->files.writers, DETACHED_FILES);
-	return packet_send(job->exec->fd, job->message, job->message_len, &job->input, job->input >= 0);
-}
-
 /* A detached run is cancelled by its unit, and only once it has begun. */
-static bool cancel_send(struct exec_job *job)
-{
-	struct runner_request cancel = { .version = RUNNER_VERSION,
-					 .op = RUNNER_CANCEL,
-					 .size = sizeof(cancel),
-					 .id = job->id,
-					 .kill_ns = job->kill_ns };
-	struct runner_detached_cancel by_unit;
-
-	if (!exec_job_is_detached(job))
-		return send(job->exec->fd, &cancel, sizeof(cancel), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
-	by_unit = runner_detached_cancel_make(job->id, job->unit);
-	return send(job->exec->fd, &by_unit, sizeof(by_unit), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
-}
-
 static bool wants_cancel(const struct exec_job *job)
 {
-	return job->cancel_unsent && (!exec_job_is_detached(job) || job->state != JOB_SENT || job->orphaned);
+	return job->cancel_unsent && (!job->detached || job->state != JOB_SENT || job->orphaned);
 }
 
+/* Sends the job's message or its cancel; false: the socket does not take it now. */
 static bool job_send(struct exec_job *job)
 {
+	int fd = job->exec->fd;
+
 	if (job->state == JOB_UNSENT) {
-		if (message_send(job) < 0)
+		/* With the files of a detached run, or with the command's input. */
+		ssize_t sent =
+			job->detached
+				? packet_send(fd, job->message, job->message_len, job->files.writers, DETACHED_FILES)
+				: packet_send(fd, job->message, job->message_len, &job->input, job->input >= 0);
+
+		if (sent < 0)
 			return false;
 		detached_files_close_writers(&job->files);
 		close_fd(&job->input);
@@ -76,21 +51,37 @@ static bool job_send(struct exec_job *job)
 	}
 	if (!wants_cancel(job))
 		return true;
-	job->cancel_unsent = !cancel_send(job);
+	if (job->detached) {
+		struct runner_detached_cancel by_unit = runner_detached_cancel_make(job->id, job->unit);
+
+		job->cancel_unsent = packet_send(fd, &by_unit, sizeof(by_unit), NULL, 0) < 0;
+	} else {
+		struct runner_request cancel = { .version = RUNNER_VERSION,
+						 .op = RUNNER_CANCEL,
+						 .size = sizeof(cancel),
+						 .id = job->id,
+						 .kill_ns = job->kill_ns };
+
+		job->cancel_unsent = packet_send(fd, &cancel, sizeof(cancel), NULL, 0) < 0;
+	}
 	return !job->cancel_unsent;
 }
 
-/* Sends pending messages. A full socket is tried again when it is writable; other errors show when it is read. */
+/* A full socket is tried again when it is writable; other errors show when it is read. */
 void exec_link_send(struct exec *exec)
 {
-	bool rest = false;
+	int events = EV_READ;
 
 	if (exec->fd < 0)
 		return;
-	for (struct exec_job *job = exec->jobs; job && !rest; job = job->next)
-		if (job->state == JOB_UNSENT || wants_cancel(job))
-			rest = !job_send(job);
-	want_write(exec, rest);
+	for (struct exec_job *job = exec->jobs; job && events == EV_READ; job = job->next)
+		if ((job->state == JOB_UNSENT || wants_cancel(job)) && !job_send(job))
+			events = EV_READ | EV_WRITE;
+	if ((exec->io.events & (EV_READ | EV_WRITE)) == events)
+		return;
+	ev_io_stop(exec->loop, &exec->io);
+	ev_io_set(&exec->io, exec->fd, events);
+	ev_io_start(exec->loop, &exec->io);
 }
 
 void exec_link_cancel(struct exec_job *job, uint64_t kill_ns)
@@ -99,49 +90,9 @@ void exec_link_cancel(struct exec_job *job, uint64_t kill_ns)
 		job->kill_ns = kill_ns;
 	job->cancel_unsent = job->state != JOB_UNSENT;
 	/* A detached run is followed without an executor, but cancelling it needs one. */
-	if (job->cancel_unsent && exec_job_is_detached(job) && exec_warm(job->exec) < 0 &&
-	    !ev_is_active(&job->exec->retry) && !job->exec->stopping)
+	if (job->cancel_unsent && job->detached && exec_warm(job->exec) < 0 && !job->exec->stopping)
 		exec_link_retry(job->exec);
 	exec_link_send(job->exec);
-}
-
-/* ---------------------------------------- replies */
-
-static struct exec_job *job_find(struct exec *exec, uint64_t id)
-{
-	for (struct exec_job *job = exec->jobs; job; job = job->next)
-		if (job->id == id)
-			return job;
-	return NULL;
-}
-
-static void reply_take(struct exec *exec, const struct runner_answer *answer, int fds[2])
-{
-	const struct runner_reply *reply = &answer->reply;
-	struct exec_job *job = job_find(exec, reply->id);
-
-	if (!job)
-		return; /* answered already: stuck, or lost with an earlier executor */
-	if (reply->op == RUNNER_REFUSED)
-		exec_job_refused(job, reply->error, reply->stage, answer->text);
-	else if (job->operation != (reply->op == RUNNER_ANSWERED))
-		return; /* not the kind of reply that the request asks for */
-	else if (job->operation)
-		exec_job_answered(job, answer);
-	else if (reply->op == RUNNER_EXITED && exec_job_is_detached(job))
-		return; /* the end comes from the run's end record */
-	else if (reply->op == RUNNER_EXITED)
-		exec_job_exited(job, reply);
-	else if (job->state == JOB_SENT && (exec_job_is_detached(job) || (fds[0] >= 0 && fds[1] >= 0)))
-		exec_job_started(job, reply->pid, fds);
-	else if (job->state == JOB_SENT) {
-		/*
-		 * The pipes did not fit into the agent's descriptor table: the command is cancelled, because nobody
-		 * would read it.
-		 */
-		exec_link_cancel(job, 0);
-		exec_job_refused(job, EMFILE, EXEC_STAGE_RESOURCE, "");
-	}
 }
 
 /* Receives one packet. False: there is none (*ended: the connection is closed). */
@@ -158,7 +109,10 @@ static bool reply_receive(struct exec *exec, bool *ended)
 		exec->spoken = true;
 		exec->silent = 0;
 		exec->fault[0] = '\0';
-		reply_take(exec, &reply, fds);
+		exec_reply(exec, &reply, fds);
+		if (exec->was_lost && exec->config.found)
+			exec->config.found(exec->config.lost_data);
+		exec->was_lost = false;
 	}
 	packet_close(fds);
 	return !*ended;
@@ -176,9 +130,7 @@ void exec_link_close(struct exec *exec)
 
 bool exec_own_program;
 
-/*
- * Prefers the program beside this one, so that a build or a copied directory works. The result is in `path` or static.
- */
+/* Prefers the program beside this one, so that a build or a copied directory works. */
 const char *exec_program_path(char *path, size_t size)
 {
 	static const char name[] = "infiniservice-exec";
@@ -196,7 +148,7 @@ const char *exec_program_path(char *path, size_t size)
 }
 
 /* Connects to `path`. The listener must be root's or of the agent's own user, who could kill the agent anyhow. */
-static int executor_connect(const char *path, int *ret_fd, pid_t *ret_pid)
+static int executor_connect(const char *path, int *ret_fd)
 {
 	_cleanup_(closep) int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -214,33 +166,31 @@ static int executor_connect(const char *path, int *ret_fd, pid_t *ret_pid)
 	if (peer.uid != 0 && peer.uid != geteuid())
 		return -EPERM;
 	*ret_fd = TAKE_FD(fd);
-	*ret_pid = 0;
 	return 0;
 }
 
-static int executor_launch(struct exec *exec, int *fd, pid_t *pid)
+/* *ret_pid: 0 for an executor that the agent has not started itself. */
+static int executor_launch(struct exec *exec, int *ret_fd, pid_t *ret_pid)
 {
-	char path[4096], name[] = "infiniservice-exec";
+	char name[] = "infiniservice-exec";
 	char *argv[] = { name, NULL };
 
+	*ret_pid = 0;
 	if (exec->config.socket_path) {
 		if (stat(exec->config.socket_path, &exec->tried) < 0)
 			exec->tried = (struct stat){ .st_ino = 0 };
-		return executor_connect(exec->config.socket_path, fd, pid);
+		return executor_connect(exec->config.socket_path, ret_fd);
 	}
 	if (exec->config.child)
-		return helper_fork("exec", exec->config.child, NULL, SOCK_SEQPACKET, fd, pid);
-	return helper_exec(exec->program ? exec->program : exec_program_path(path, sizeof(path)), argv, NULL,
-			   SOCK_SEQPACKET, fd, pid);
+		return helper_fork("exec", exec->config.child, NULL, SOCK_SEQPACKET, ret_fd, ret_pid);
+	return helper_exec(exec_place(exec), argv, NULL, SOCK_SEQPACKET, ret_fd, ret_pid);
 }
 
 void exec_link_retry(struct exec *exec)
 {
-	uint64_t now = exec_now(), due = backoff_fail(&exec->backoff, now, backoff_random(&exec->random));
-
-	ev_timer_stop(exec->loop, &exec->retry);
-	ev_timer_set(&exec->retry, due > now ? (double)(due - now) / 1e9 : 0., 0.);
-	ev_timer_start(exec->loop, &exec->retry);
+	if (!ev_is_active(&exec->retry))
+		exec_timer_at(exec, &exec->retry,
+			      backoff_fail(&exec->backoff, clock_ns(CLOCK_MONOTONIC), backoff_random(&exec->random)));
 }
 
 static void tell_lost(struct exec *exec, int error)
@@ -282,16 +232,6 @@ static void fault_set(struct exec *exec, int error)
 		snprintf(exec->fault, sizeof(exec->fault), "the executor at %.300s cannot be reached: %s%s", place,
 			 error == -EPERM ? "it is somebody else's" : strerror(-error),
 			 error == -ECONNREFUSED ? " (systemctl status infiniservice-exec.socket)" : "");
-}
-
-/* An executor that ended without a reply: of another version, without its libraries, masked, or another program. */
-static void fault_set_silent(struct exec *exec)
-{
-	exec->absent = false;
-	snprintf(exec->fault, sizeof(exec->fault), "the executor %s%.300s ended without a word%s",
-		 exec->config.socket_path ? "at " : "", exec_place(exec),
-		 exec->config.socket_path ? " (systemctl status infiniservice-exec.service; is it of this version?)"
-					  : ": is it of this version, and all it needs installed?");
 }
 
 const char *exec_fault(struct exec *exec)
@@ -392,28 +332,21 @@ static void jobs_abandon(struct exec *exec, int error)
 	}
 }
 
-/* True for a job that survives its executor: it was not sent yet, or its own files tell of its end. */
-static bool goes_on(struct exec_job *job, bool unsent_too, bool all)
-{
-	if (job->state == JOB_UNSENT)
-		return !unsent_too;
-	if (all || !exec_job_is_detached(job))
-		return false;
-	if (job->state == JOB_SENT && !job->orphaned) {
-		job->orphaned = true;
-		job->unheard = !job->exec->spoken;
-		exec_job_look_in(job, 0);
-	}
-	return true;
-}
-
 /* `done` may start new jobs: they are at the end of the list and unsent. */
 void exec_link_lose(struct exec *exec, bool unsent_too, bool all)
 {
 	struct exec_job *job = exec->jobs;
 
 	while (job) {
-		if (goes_on(job, unsent_too, all)) {
+		bool unsent = job->state == JOB_UNSENT;
+
+		/* A job survives its executor when it was not sent yet, or when its own files tell of its end. */
+		if (unsent ? !unsent_too : job->detached && !all) {
+			if (job->state == JOB_SENT && !job->orphaned) {
+				job->orphaned = true;
+				job->unheard = !exec->spoken;
+				exec_timer_at(exec, &job->more, 0);
+			}
 			job = job->next;
 			continue;
 		}
@@ -427,16 +360,6 @@ void exec_link_lose(struct exec *exec, bool unsent_too, bool all)
 	}
 }
 
-static bool take_reply(struct exec *exec, bool *ended)
-{
-	if (!reply_receive(exec, ended))
-		return false;
-	if (exec->was_lost && exec->config.found)
-		exec->config.found(exec->config.lost_data);
-	exec->was_lost = false;
-	return true;
-}
-
 static void executor_lost(struct exec *exec)
 {
 	bool was_up = exec->fd >= 0;
@@ -446,14 +369,20 @@ static void executor_lost(struct exec *exec)
 		kill(exec->pid, SIGKILL); /* the pid is valid until on_child has run, see helper.h */
 	if (!was_up)
 		return;
-	if (!exec->stopping && !exec->spoken)
-		exec->silent++;
-	if (!exec->spoken)
-		fault_set_silent(exec);
-	if (!exec->stopping)
+	if (!exec->spoken) {
+		/* Of another version, without its libraries, masked, or another program. */
+		exec->silent += !exec->stopping;
+		exec->absent = false;
+		snprintf(exec->fault, sizeof(exec->fault), "the executor %s%.300s ended without a word%s",
+			 exec->config.socket_path ? "at " : "", exec_place(exec),
+			 exec->config.socket_path
+				 ? " (systemctl status infiniservice-exec.service; is it of this version?)"
+				 : ": is it of this version, and all it needs installed?");
+	}
+	if (!exec->stopping) {
 		exec_link_retry(exec);
-	if (!exec->stopping)
 		tell_lost(exec, 0);
+	}
 	exec_link_lose(exec, exec->stopping, false);
 	if (exec->silent >= SILENT_MAX && !exec->stopping)
 		jobs_abandon(exec, -EHOSTDOWN);
@@ -467,7 +396,7 @@ static void on_socket(struct ev_loop *loop, struct ev_io *io, int events)
 	(void)loop;
 	if (events & EV_WRITE)
 		exec_link_send(exec);
-	for (int i = 0; i < 2 * EXEC_JOBS_MAX && exec->fd >= 0 && take_reply(exec, &ended); i++)
+	for (int i = 0; i < 2 * EXEC_JOBS_MAX && exec->fd >= 0 && reply_receive(exec, &ended); i++)
 		backoff_succeed(&exec->backoff); /* it works: the back-off starts anew */
 	if (ended)
 		executor_lost(exec);
@@ -482,27 +411,22 @@ static void on_child(struct ev_loop *loop, struct ev_child *child, int events)
 	ev_child_stop(loop, child);
 	exec->pid = 0;
 	/* Replies sent before the death count: the socket's end comes after them. */
-	while (exec->fd >= 0 && take_reply(exec, &ended))
+	while (exec->fd >= 0 && reply_receive(exec, &ended))
 		;
 	executor_lost(exec);
-}
-
-static bool needs_executor(const struct exec *exec)
-{
-	for (const struct exec_job *job = exec->jobs; job; job = job->next)
-		if (job->state == JOB_UNSENT || wants_cancel(job))
-			return true;
-	return false;
 }
 
 static void on_retry(struct ev_loop *loop, struct ev_timer *timer, int events)
 {
 	struct exec *exec = container_of(timer, struct exec, retry);
+	const struct exec_job *job = exec->jobs;
+	int error;
 
 	(void)loop;
 	(void)events;
-	int error = needs_executor(exec) ? exec_warm(exec) : 0;
-
+	while (job && job->state != JOB_UNSENT && !wants_cancel(job))
+		job = job->next;
+	error = job ? exec_warm(exec) : 0;
 	if (error == -ENOTCONN || error == -EHOSTDOWN)
 		jobs_abandon(exec, error);
 	else if (error == 0)
@@ -511,6 +435,7 @@ static void on_retry(struct ev_loop *loop, struct ev_timer *timer, int events)
 
 void exec_link_init(struct exec *exec)
 {
+	exec->random = (uint32_t)clock_ns(CLOCK_MONOTONIC) ^ (uint32_t)getpid();
 	backoff_init(&exec->backoff, 10 * NS_PER_MS, BACKOFF_MAX_NS);
 	ev_init(&exec->io, on_socket);
 	ev_init(&exec->child, on_child);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Shared by the three parts of exec.h: exec.c takes requests, exec_job.c follows each job to its end, exec_link.c holds
- * the connection to the executor. No other file includes this.
+ * Shared by the two parts of exec.h: exec.c takes requests and follows each job to its end, exec_link.c holds the
+ * connection to the executor. No other file includes this.
  */
 #ifndef AGENT_RUN_EXEC_PRIVATE_H
 #define AGENT_RUN_EXEC_PRIVATE_H
@@ -42,7 +42,8 @@ struct exec_job {
 	struct ev_timer limit;
 	size_t max_output;
 	bool operation;
-	char unit[RUNNER_UNIT_SIZE]; /* of a detached run; "": not detached */
+	bool detached;
+	char unit[RUNNER_UNIT_SIZE]; /* of a detached run; else "" */
 	bool live;		     /* the caller wants all of its output */
 	bool orphaned;		     /* sent to an executor that is gone */
 	bool unheard;		     /* and that had not sent a reply */
@@ -82,50 +83,26 @@ struct exec {
 	struct exec_stats stats;
 };
 
-static inline uint64_t exec_now(void)
-{
-	return clock_ns(CLOCK_MONOTONIC);
-}
+/* ---- exec.c */
 
-static inline uint64_t exec_after(uint64_t at_ns, uint64_t ms)
-{
-	return at_ns > TIME_NEVER - ms * NS_PER_MS ? TIME_NEVER : at_ns + ms * NS_PER_MS;
-}
-
-static inline bool exec_job_is_detached(const struct exec_job *job)
-{
-	return *job->unit != '\0';
-}
-
-/* ---- exec_job.c */
-
-/* Initializes the watchers of a zeroed job. */
-void exec_job_init(struct exec_job *job);
-
-/* By when the job must be answered, in its present state. */
-uint64_t exec_job_last(const struct exec_job *job);
-
-/* Sets the job's time limit: `done` is called then at the latest. */
-void exec_job_limit(struct exec_job *job, uint64_t at_ns);
+/* Sets the timer anew, on CLOCK_MONOTONIC; TIME_NEVER: stops it. */
+void exec_timer_at(struct exec *exec, struct ev_timer *timer, uint64_t at_ns);
 
 /* Calls `done`, and frees the job. The only function that does. */
 void exec_job_done(struct exec_job *job);
 
-/* Looks at the files of a detached run, from the loop, after `after_s` seconds or when they are written to. */
-void exec_job_look_in(struct exec_job *job, double after_s);
-
-/* Replies of the executor to the job; each but `started` may end and free it. The pipes are taken over. */
+/* The job did not start: ends it with that. */
 void exec_job_refused(struct exec_job *job, int error, int stage, const char *words);
-void exec_job_started(struct exec_job *job, pid_t pid, int fds[2]);
-void exec_job_exited(struct exec_job *job, const struct runner_reply *reply);
-void exec_job_answered(struct exec_job *job, const struct runner_answer *answer);
+
+/* A reply of the executor; may end and free its job. The pipes are taken over, if they are wanted. */
+void exec_reply(struct exec *exec, const struct runner_answer *answer, int fds[2]);
 
 /* ---- exec_link.c, with exec_warm and exec_program_path */
 
 void exec_link_init(struct exec *exec);
 void exec_link_close(struct exec *exec);
 
-/* Sets the retry timer, with back-off. */
+/* Sets the retry timer, with back-off, unless it is set. */
 void exec_link_retry(struct exec *exec);
 
 /* Sends pending messages, as many as the socket takes. */
