@@ -91,7 +91,8 @@ static void follow(struct detached *run)
 				run->program = 0;
 				tell_end(run, 0, status);
 			}
-		if (run->program && tree_enforce(&run->deadlines, run->program, now))
+		/* The program is killed with the others, not first: one pass has to find them all. */
+		if (run->program && tree_enforce(&run->deadlines, 0, now))
 			tell_end(run, RUNNER_STUCK, 0);
 	}
 }

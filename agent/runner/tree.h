@@ -55,8 +55,9 @@ enum deadline deadlines_pass(struct deadlines *deadlines, uint64_t now);
 uint64_t deadlines_next(const struct deadlines *deadlines);
 
 /*
- * Signals this process's tree as its deadlines say: `root` is the command itself, the caller's child, 0: it has been
- * reaped. True when the command is to be given up as stuck.
+ * Signals this process's tree as its deadlines say. `root`, unless it is 0, is the command itself, a child that has not
+ * been reaped: it is killed before the others, which are found by a pass over /proc. True when the command is to be
+ * given up as stuck.
  */
 bool tree_enforce(struct deadlines *deadlines, pid_t root, uint64_t now);
 
