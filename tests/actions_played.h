@@ -431,7 +431,7 @@ static inline struct played_unit *unit(const char *name)
 static inline struct played_unit unit_find(const char *name)
 {
 	for (unsigned i = 0; i < unit_count; i++)
-		if (strcmp(units[i].name, name) == 0)
+		if (units[i].name && strcmp(units[i].name, name) == 0)
 			return units[i];
 	return (struct played_unit){ .id = name,
 				     .description = name,

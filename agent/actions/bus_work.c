@@ -127,44 +127,48 @@ int bus_work_send(struct command *command, bus_step step, sd_bus_message *messag
 	struct bus_work *work = command->work;
 
 	work->step = step;
-	/* The command's own deadline limits it. */
 	return bus_call(command_env(command)->bus, message, TIME_NEVER, on_reply, work, &work->call);
 }
 
-static bool send(struct command *command, bus_step step, const char *destination, const char *path,
-		 const char *interface, const char *member, const char *types, va_list args)
+static int ask(struct bus *bus, uint64_t timeout_ns, bus_reply_fn done, void *data, struct bus_call **ret,
+	       const char *destination, const char *path, const char *interface, const char *member, const char *types,
+	       va_list args)
 {
 	_cleanup_(message_unrefp) sd_bus_message *message = NULL;
-	int r = bus_message(command_env(command)->bus, destination, path, interface, member, &message);
+	int r = bus_message(bus, destination, path, interface, member, &message);
 
 	if (r >= 0 && types)
 		r = sd_bus_message_appendv(message, types, args);
-	if (r >= 0)
-		r = bus_work_send(command, step, message);
-	if (r < 0)
-		bus_work_fail(command, r);
-	return r >= 0;
+	return r < 0 ? r : bus_call(bus, message, timeout_ns, done, data, ret);
+}
+
+int bus_ask(struct bus *bus, uint64_t timeout_ns, bus_reply_fn done, void *data, struct bus_call **ret,
+	    const char *destination, const char *path, const char *interface, const char *member, const char *types,
+	    ...)
+{
+	va_list args;
+	int r;
+
+	va_start(args, types);
+	r = ask(bus, timeout_ns, done, data, ret, destination, path, interface, member, types, args);
+	va_end(args);
+	return r;
 }
 
 bool bus_work_call(struct command *command, bus_step step, const char *destination, const char *path,
 		   const char *interface, const char *member, const char *types, ...)
 {
+	struct bus_work *work = command->work;
 	va_list args;
-	bool sent;
+	int r;
 
+	work->step = step;
 	va_start(args, types);
-	sent = send(command, step, destination, path, interface, member, types, args);
+	/* The command's own deadline limits it. */
+	r = ask(command_env(command)->bus, TIME_NEVER, on_reply, work, &work->call, destination, path, interface,
+		member, types, args);
 	va_end(args);
-	return sent;
-}
-
-bool bus_call_manager(struct command *command, bus_step step, const char *member, const char *types, ...)
-{
-	va_list args;
-	bool sent;
-
-	va_start(args, types);
-	sent = send(command, step, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, member, types, args);
-	va_end(args);
-	return sent;
+	if (r < 0)
+		bus_work_fail(command, r);
+	return r >= 0;
 }

@@ -22,6 +22,14 @@ struct command;
 #define SYSTEMD_MANAGER "org.freedesktop.systemd1.Manager"
 #define DBUS_PROPERTIES "org.freedesktop.DBus.Properties"
 
+/*
+ * One call without a work, as bus_message and bus_call make it; `types` and the rest are the arguments of
+ * sd_bus_message_append, NULL for none. 0, or -errno.
+ */
+int bus_ask(struct bus *bus, uint64_t timeout_ns, bus_reply_fn done, void *data, struct bus_call **ret,
+	    const char *destination, const char *path, const char *interface, const char *member, const char *types,
+	    ...);
+
 typedef void (*bus_step)(struct command *command, const struct bus_reply *reply);
 
 /* The head of a command's work; an action's own struct begins with it. */
@@ -37,13 +45,14 @@ struct bus_work {
 void *bus_work_new(struct command *command, size_t size);
 
 /*
- * The next call; `types` and the rest are the arguments of sd_bus_message_append, NULL for none. True: `step` will be
- * called, unless the command ends before. False: the command has been answered.
+ * The next call, with the arguments of bus_ask. True: `step` will be called, unless the command ends before. False: the
+ * command has been answered.
  */
 bool bus_work_call(struct command *command, bus_step step, const char *destination, const char *path,
 		   const char *interface, const char *member, const char *types, ...);
 /* The same, to the service manager. */
-bool bus_call_manager(struct command *command, bus_step step, const char *member, const char *types, ...);
+#define bus_call_manager(command, step, ...)                                                                           \
+	bus_work_call(command, step, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, __VA_ARGS__)
 
 /* Sends a message that the caller has built. 0, or -errno: the command has not been answered. */
 int bus_work_send(struct command *command, bus_step step, sd_bus_message *message);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * DiskCleanup, CleanTemporaryFiles and PrepareGoldenImage. A host names targets from a fixed list, never a path; the
- * work is done by infiniservice-exec (agent/cleaner/), where it has rights and may take its time.
+ * work is done by the verbs `clean` and `golden` of infiniservice-exec (agent/cleaner/), where it has rights and may
+ * take its time. Their report, a line each with fields in between tabs (verbs.c), is parsed here.
  */
 #include "agent/actions/table.h"
 
@@ -14,8 +15,8 @@
 #include <json-c/json.h>
 
 #include "agent/actions/env.h"
-#include "agent/actions/clean_report.h"
 #include "agent/actions/run.h"
+#include "agent/packages/lines.h"
 
 #define TARGETS_MAX  16
 #define REPORT_MAX   (2u << 20)
@@ -44,162 +45,235 @@ static const struct {
 	{ "all", { "tmp", "var_tmp", "package_cache" } },
 };
 
-struct wish {
-	const char *targets[TARGETS_MAX];
-	size_t count;
-	bool dry_run;
-	int64_t age_days; /* -1: the cleaner's own */
+/* ------------------------------------------------------------------------------------------------------- the answer */
+
+/* The work of a command, and the report of its verb. */
+struct cleaning {
+	bool golden, dry_run, shutdown_after;
+	const char *text; /* borrowed: the items are read from it */
+	size_t len;
+	bool ended; /* the last line was found: the totals below are the program's own */
+	uint64_t freed_bytes, items, kept, errors;
+	uint64_t directories; /* items reported as directories; all other items count as files */
+	bool sealed;	      /* a golden image was made: its keys are written, too */
 };
 
-static void add_target(struct wish *wish, const char *target)
+/* "item<TAB>bytes<TAB>path" */
+static bool item_cut(struct piece *rest, uint64_t *bytes, struct piece *path)
 {
-	for (size_t i = 0; i < wish->count; i++)
-		if (strcmp(wish->targets[i], target) == 0)
-			return;
-	if (wish->count < TARGETS_MAX)
-		wish->targets[wish->count++] = target;
-}
+	struct piece line, field[3];
 
-static bool add_name(struct wish *wish, const char *name)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		if (strcasecmp(names[i].wanted, name) != 0)
+	while (line_cut(rest, &line)) {
+		if (!fields_cut(line, field, 3) || !piece_is(field[0], "item") || piece_number(field[1]) < 0)
 			continue;
-		for (size_t k = 0; k < ARRAY_SIZE(names[i].targets) && names[i].targets[k]; k++)
-			add_target(wish, names[i].targets[k]);
+		*bytes = (uint64_t)piece_number(field[1]);
+		*path = field[2];
 		return true;
 	}
 	return false;
 }
 
-/* Takes `targets`: an array of names, or one name; NULL: `usual`. */
-static bool take_targets(struct wish *wish, struct json_object *given, const char *const *usual)
+/* Without a last line the totals are summed up from the items reported. */
+static void take_report(struct cleaning *cleaning, const char *text, size_t len)
 {
-	if (!given) {
-		for (; *usual; usual++)
-			add_target(wish, *usual);
-		return true;
-	}
-	if (json_object_is_type(given, json_type_string))
-		return add_name(wish, json_object_get_string(given));
-	if (!json_object_is_type(given, json_type_array))
-		return false;
-	for (size_t i = 0; i < json_object_array_length(given); i++) {
-		struct json_object *name = json_object_array_get_idx(given, i);
+	struct piece rest = { text, len }, line, field[5], path;
+	uint64_t *const totals[] = { &cleaning->freed_bytes, &cleaning->items, &cleaning->kept, &cleaning->errors };
+	uint64_t bytes;
 
-		if (!json_object_is_type(name, json_type_string) || !add_name(wish, json_object_get_string(name)))
-			return false;
+	cleaning->text = text;
+	cleaning->len = len;
+	while (line_cut(&rest, &line)) {
+		/* "directories<TAB>count" */
+		if (piece_starts(line, "directories\t") && fields_cut(line, field, 2) && piece_number(field[1]) >= 0)
+			cleaning->directories = (uint64_t)piece_number(field[1]);
+		/* "end<TAB>freed<TAB>items<TAB>kept<TAB>errors" */
+		if (!piece_starts(line, "end\t") || !fields_cut(line, field, 5))
+			continue;
+		cleaning->ended = true;
+		for (size_t i = 0; i < ARRAY_SIZE(totals); i++) {
+			cleaning->ended = cleaning->ended && piece_number(field[i + 1]) >= 0;
+			*totals[i] = cleaning->ended ? (uint64_t)piece_number(field[i + 1]) : 0;
+		}
 	}
-	return json_object_array_length(given) > 0;
+	rest = (struct piece){ text, len };
+	if (!cleaning->ended)
+		cleaning->freed_bytes = cleaning->items = cleaning->kept = cleaning->errors = 0;
+	while (!cleaning->ended && item_cut(&rest, &bytes, &path)) {
+		cleaning->freed_bytes += bytes;
+		cleaning->items++;
+	}
+	if (cleaning->directories > cleaning->items)
+		cleaning->directories = 0;
 }
 
-static bool take_wish(struct command *command, struct wish *wish, const char *const *usual)
+/* What a golden image no longer grants: "grant<TAB>path<TAB>what". */
+static void emit_grants(struct sink *out, const struct cleaning *cleaning)
 {
-	struct message_fault fault;
+	struct piece rest = { cleaning->text, cleaning->len }, line, field[3];
 
-	if (message_param_bool(&command->message, "dry_run", &wish->dry_run, &fault) < 0 ||
-	    message_param_integer(&command->message, "age_days", 1, AGE_DAYS_MAX, &wish->age_days, &fault) < 0) {
-		command_fail(command, fault.code, fault.reason, "%s", fault.text);
-		return false;
+	sink_array_begin(out, "grants");
+	while (line_cut(&rest, &line)) {
+		struct sink_mark mark = sink_mark(out);
+
+		if (!piece_starts(line, "grant\t") || !fields_cut(line, field, 3))
+			continue;
+		sink_object_begin(out, NULL);
+		sink_text(out, "file", field[1].at, field[1].len, SINK_PATH_MAX);
+		sink_text(out, "what", field[2].at, field[2].len, SINK_PATH_MAX);
+		sink_object_end(out);
+		if (sink_full(out)) {
+			sink_rewind(out, mark);
+			break;
+		}
 	}
-	if (!take_targets(wish, message_param(&command->message, "targets"), usual)) {
-		command_fail(command, CODE_INVALID_PARAMETERS, "bad_value",
-			     "targets holds tmp, var_tmp, package_cache, crash, journal, old_logs, or a name that "
-			     "hosts use for them");
-		return false;
-	}
-	return true;
+	sink_array_end(out);
 }
 
-/* ------------------------------------------------------------------------------------------------------- the answer */
-
-struct clean_work {
-	void (*then)(struct command *command, const struct clean_report *report);
-	bool dry_run;
-	bool shutdown_after;
-};
-
-static void emit_report(struct sink *out, const char *key, const void *arg)
+static void emit_cleaning(struct sink *out, const char *key, const void *arg)
 {
+	const struct cleaning *cleaning = arg;
+	struct piece rest = { cleaning->text, cleaning->len }, path;
+	uint64_t bytes, written = 0;
+
 	sink_object_begin(out, key);
-	clean_report_emit(out, arg);
+	if (cleaning->sealed) {
+		sink_bool(out, "shutdown_scheduled", cleaning->shutdown_after);
+		emit_grants(out, cleaning);
+	}
+	sink_uint(out, "freed_bytes", cleaning->freed_bytes);
+	sink_real(out, "space_cleared_mb", (double)cleaning->freed_bytes / (1 << 20), 2);
+	sink_uint(out, "files_deleted", cleaning->items - cleaning->directories);
+	sink_bool(out, "dry_run", cleaning->dry_run);
+	sink_uint(out, "kept_count", cleaning->kept);
+	sink_uint(out, "error_count", cleaning->errors);
+	sink_array_begin(out, "cleaned_items");
+	while (item_cut(&rest, &bytes, &path)) {
+		struct sink_mark mark = sink_mark(out);
+
+		sink_text(out, NULL, path.at, path.len, SINK_PATH_MAX);
+		if (sink_full(out)) {
+			sink_rewind(out, mark);
+			break;
+		}
+		written++;
+	}
+	sink_array_end(out);
+	if (written < cleaning->items) {
+		sink_bool(out, "truncated", true);
+		sink_uint(out, "total_count", cleaning->items);
+	}
 	sink_object_end(out);
 }
 
 static void on_cleaned(struct command *command, struct exec_outcome *outcome)
 {
-	struct clean_work *work = command->work;
-	bool dry_run = work->dry_run;
-	struct clean_report report;
+	struct cleaning *cleaning = command->work;
 
-	clean_report_parse(outcome->out.bytes, outcome->out.len, &report);
-	report.dry_run = dry_run;
+	take_report(cleaning, outcome->out.bytes, outcome->out.len);
 	if (run_succeeded(outcome)) {
-		work->then(command, &report);
+		cleaning->sealed = cleaning->golden;
+		/*
+		 * A sealed guest that goes on running would write logs and identity again: it is powered off, unless
+		 * the host asks otherwise. A power operation that is pending already (-EALREADY) does as well.
+		 */
+		if (cleaning->shutdown_after)
+			power_schedule(&command_env(command)->power, POWER_OFF, POWER_DELAY_S);
+		command_succeed(command, emit_cleaning, cleaning);
 		return;
 	}
 	/* The streams are the report of the verb: the work done so far is answered as data. */
 	outcome->out.len = 0;
 	outcome->out.total = 0;
-	run_answer(command, outcome, emit_report, &report);
+	run_answer(command, outcome, emit_cleaning, cleaning);
 }
 
-static void answer_cleaned(struct command *command, const struct clean_report *report)
-{
-	command_succeed(command, emit_report, report);
-}
+/* ------------------------------------------------------------------------------------------------------- the actions
+ */
 
-static void run_verb(struct command *command, const char *const verb[], bool dry_run, bool shutdown_after,
-		     void (*then)(struct command *command, const struct clean_report *report))
+/* Runs the verb whose words stand behind the place of the program in `argv`. */
+static void run_verb(struct command *command, const char *argv[], struct cleaning wanted)
 {
-	const char *argv[TARGETS_MAX + 8];
-	char path[4096];
-	size_t count = 0;
 	struct run run = { .argv = argv, .privileged = true, .max_output_bytes = REPORT_MAX, .done = on_cleaned };
-	struct clean_work *work = calloc(1, sizeof(*work));
+	struct cleaning *cleaning = malloc(sizeof(*cleaning));
+	char path[4096];
 
-	if (!work) {
+	if (!cleaning) {
 		command_fail(command, CODE_INTERNAL, "no_memory", "out of memory");
 		return;
 	}
-	*work = (struct clean_work){ .then = then, .dry_run = dry_run, .shutdown_after = shutdown_after };
-	command->work = work;
+	*cleaning = wanted;
+	command->work = cleaning;
 	command->work_free = free;
-	argv[count++] = exec_program_path(path, sizeof(path));
-	while (*verb && count + 1 < ARRAY_SIZE(argv))
-		argv[count++] = *verb++;
-	argv[count] = NULL;
+	argv[0] = exec_program_path(path, sizeof(path));
 	run_program(command, &run);
 }
 
+/* Adds the targets of one name to a list that ends with NULL; false if the name is unknown. */
+static bool add_name(const char *targets[TARGETS_MAX + 1], const char *name)
+{
+	size_t i = 0;
+
+	while (i < ARRAY_SIZE(names) && strcasecmp(names[i].wanted, name) != 0)
+		i++;
+	if (i == ARRAY_SIZE(names))
+		return false;
+	for (size_t k = 0; k < ARRAY_SIZE(names[i].targets) && names[i].targets[k]; k++) {
+		size_t at = 0;
+
+		while (targets[at] && strcmp(targets[at], names[i].targets[k]) != 0)
+			at++;
+		if (at < TARGETS_MAX)
+			targets[at] = names[i].targets[k];
+	}
+	return true;
+}
+
+/* `usual` is the names that are meant without `targets`, which is an array of names, or one name. */
 static void clean(struct command *command, const char *const *usual)
 {
-	struct wish wish = { .age_days = -1 };
-	const char *verb[TARGETS_MAX + 6];
+	struct json_object *given = message_param(&command->message, "targets");
+	bool is_list = json_object_is_type(given, json_type_array), known = true, dry_run = false;
+	size_t given_count = is_list ? json_object_array_length(given) : given ? 1 : 0, count = 1;
+	const char *targets[TARGETS_MAX + 1] = { NULL }, *argv[TARGETS_MAX + 8];
+	struct message_fault fault;
+	int64_t age_days = -1; /* the cleaner's own */
 	char age[24];
-	size_t count = 0;
 
-	if (!take_wish(command, &wish, usual))
-		return;
-	if (wish.count == 0) {
-		struct clean_report nothing = { .ended = true, .dry_run = wish.dry_run };
-
-		answer_cleaned(command, &nothing);
+	if (message_param_bool(&command->message, "dry_run", &dry_run, &fault) < 0 ||
+	    message_param_integer(&command->message, "age_days", 1, AGE_DAYS_MAX, &age_days, &fault) < 0) {
+		command_fail(command, fault.code, fault.reason, "%s", fault.text);
 		return;
 	}
-	verb[count++] = "clean";
-	if (wish.dry_run)
-		verb[count++] = "--dry-run";
-	if (wish.age_days > 0) {
-		snprintf(age, sizeof(age), "%lld", (long long)wish.age_days);
-		verb[count++] = "--age-days";
-		verb[count++] = age;
+	for (; !given && *usual; usual++)
+		add_name(targets, *usual);
+	for (size_t i = 0; i < given_count && known; i++) {
+		struct json_object *name = is_list ? json_object_array_get_idx(given, i) : given;
+
+		known = json_object_is_type(name, json_type_string) && add_name(targets, json_object_get_string(name));
 	}
-	verb[count++] = "--";
-	for (size_t i = 0; i < wish.count; i++)
-		verb[count++] = wish.targets[i];
-	verb[count] = NULL;
-	run_verb(command, verb, wish.dry_run, false, answer_cleaned);
+	if (!known || (given && given_count == 0)) {
+		command_fail(command, CODE_INVALID_PARAMETERS, "bad_value",
+			     "targets holds tmp, var_tmp, package_cache, crash, journal, old_logs, or a name that "
+			     "hosts use for them");
+		return;
+	}
+	if (!targets[0]) {
+		command_succeed(command, emit_cleaning, &(struct cleaning){ .dry_run = dry_run });
+		return;
+	}
+	argv[count++] = "clean";
+	if (dry_run)
+		argv[count++] = "--dry-run";
+	if (age_days > 0) {
+		snprintf(age, sizeof(age), "%lld", (long long)age_days);
+		argv[count++] = "--age-days";
+		argv[count++] = age;
+	}
+	argv[count++] = "--";
+	for (size_t i = 0; targets[i]; i++)
+		argv[count++] = targets[i];
+	argv[count] = NULL;
+	run_verb(command, argv, (struct cleaning){ .dry_run = dry_run });
 }
 
 static void run_disk_cleanup(struct command *command)
@@ -216,46 +290,12 @@ static void run_clean_temporary_files(struct command *command)
 	clean(command, usual);
 }
 
-/* ------------------------------------------------------------------------------------------------- the golden image */
-
-struct golden {
-	const struct clean_report *report;
-	bool shutdown;
-};
-
-static void emit_golden(struct sink *out, const char *key, const void *arg)
-{
-	const struct golden *golden = arg;
-
-	sink_object_begin(out, key);
-	sink_bool(out, "shutdown_scheduled", golden->shutdown);
-	clean_report_emit_grants(out, golden->report);
-	clean_report_emit(out, golden->report);
-	sink_object_end(out);
-}
-
-/*
- * A sealed guest that goes on running would write logs and identity again: it is powered off, unless the host asks
- * otherwise.
- */
-static void answer_golden(struct command *command, const struct clean_report *report)
-{
-	const struct clean_work *work = command->work;
-	struct golden golden = { .report = report, .shutdown = work->shutdown_after && !work->dry_run };
-	struct action_env *env = command_env(command);
-
-	/* A power operation that is pending already (-EALREADY) does as well. */
-	if (golden.shutdown)
-		power_schedule(&env->power, POWER_OFF, POWER_DELAY_S);
-	command_succeed(command, emit_golden, &golden);
-}
-
 static void run_prepare_golden_image(struct command *command)
 {
-	const char *level = NULL, *verb[5];
+	const char *level = NULL, *argv[6];
 	struct message_fault fault;
-	bool users = false, off = true, dry_run = false;
-	size_t count = 0;
+	bool users = false, off = true, dry_run = false, deep;
+	size_t count = 1;
 
 	if (message_param_text(&command->message, "cleanup_level", &level, &fault) < 0 ||
 	    message_param_bool(&command->message, "sanitize_user_data", &users, &fault) < 0 ||
@@ -264,21 +304,23 @@ static void run_prepare_golden_image(struct command *command)
 		command_fail(command, fault.code, fault.reason, "%s", fault.text);
 		return;
 	}
-	if (level && strcasecmp(level, "basic") != 0 && strcasecmp(level, "minimal") != 0 &&
-	    strcasecmp(level, "standard") != 0 && strcasecmp(level, "deep") != 0 && strcasecmp(level, "full") != 0) {
+	deep = level && (strcasecmp(level, "deep") == 0 || strcasecmp(level, "full") == 0);
+	if (level && !deep && strcasecmp(level, "basic") != 0 && strcasecmp(level, "minimal") != 0 &&
+	    strcasecmp(level, "standard") != 0) {
 		command_fail(command, CODE_INVALID_PARAMETERS, "bad_value",
 			     "cleanup_level is basic, minimal, standard, deep or full");
 		return;
 	}
-	verb[count++] = "golden";
+	argv[count++] = "golden";
 	if (dry_run)
-		verb[count++] = "--dry-run";
-	if (level && (strcasecmp(level, "deep") == 0 || strcasecmp(level, "full") == 0))
-		verb[count++] = "--deep";
+		argv[count++] = "--dry-run";
+	if (deep)
+		argv[count++] = "--deep";
 	if (users)
-		verb[count++] = "--users";
-	verb[count] = NULL;
-	run_verb(command, verb, dry_run, off, answer_golden);
+		argv[count++] = "--users";
+	argv[count] = NULL;
+	run_verb(command, argv,
+		 (struct cleaning){ .golden = true, .dry_run = dry_run, .shutdown_after = off && !dry_run });
 }
 
 const struct action action_disk_cleanup = {

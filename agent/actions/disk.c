@@ -46,25 +46,21 @@ static void emit_drive(struct sink *out, const struct filesystem_row *row)
 	sink_object_end(out);
 }
 
-struct list {
-	const char *key, *left_out_key;
-	bool judged_only;
-	void (*emit)(struct sink *out, const struct filesystem_row *row);
-};
-
-static void emit_list(struct sink *out, const struct check *check, const struct list *list)
+/* `left_out_key` counts those that found no room. */
+static void emit_list(struct sink *out, const struct check *check, const char *key, const char *left_out_key,
+		      bool judged_only, void (*emit)(struct sink *out, const struct filesystem_row *row))
 {
 	struct filesystem_row row;
 	unsigned left_out = 0;
 
-	sink_array_begin(out, list->key);
+	sink_array_begin(out, key);
 	for (size_t i = 0; filesystem_get(check->state, i, &row); i++) {
 		struct sink_mark mark = sink_mark(out);
 
-		if (!disk_is_known(&row) || (list->judged_only && !filesystem_is_judged(&row)))
+		if (!disk_is_known(&row) || (judged_only && !filesystem_is_judged(&row)))
 			continue;
 		if (left_out == 0)
-			list->emit(out, &row);
+			emit(out, &row);
 		if (left_out || sink_full(out)) {
 			sink_rewind(out, mark);
 			left_out++;
@@ -72,38 +68,30 @@ static void emit_list(struct sink *out, const struct check *check, const struct 
 	}
 	sink_array_end(out);
 	if (left_out)
-		sink_uint(out, list->left_out_key, left_out);
-}
-
-/* Mounts without known numbers (a dead server) are named, not guessed. */
-static void emit_unknown(struct sink *out, const struct check *check)
-{
-	struct filesystem_row row;
-
-	sink_array_begin(out, "unknown");
-	for (size_t i = 0; filesystem_get(check->state, i, &row); i++)
-		if (!disk_is_known(&row))
-			sink_str(out, NULL, row.mount_point);
-	sink_array_end(out);
+		sink_uint(out, left_out_key, left_out);
 }
 
 /* Hosts judge each drive by themselves, so file systems that are full by nature are not listed as drives. */
 static void emit_check(struct sink *out, const char *key, const void *arg)
 {
 	static const char *const statuses[] = { [DISK_OK] = "ok", [DISK_TIGHT] = "warning", [DISK_FULL] = "critical" };
-	static const struct list disks = { "disks", "disks_left_out", false, emit_disk },
-				 drives = { "drives", "drives_left_out", true, emit_drive };
 	const struct check *check = arg;
 	struct disk_verdict verdict;
+	struct filesystem_row row;
 
 	disk_judge(check->state, &verdict);
 	sink_object_begin(out, key);
 	sink_str(out, "status", statuses[disk_level(&verdict, (double)check->warning, (double)check->critical)]);
 	sink_int(out, "warning_threshold", check->warning);
 	sink_int(out, "critical_threshold", check->critical);
-	emit_list(out, check, &drives);
-	emit_list(out, check, &disks);
-	emit_unknown(out, check);
+	emit_list(out, check, "drives", "drives_left_out", true, emit_drive);
+	emit_list(out, check, "disks", "disks_left_out", false, emit_disk);
+	/* Mounts without known numbers (a dead server) are named, not guessed. */
+	sink_array_begin(out, "unknown");
+	for (size_t i = 0; filesystem_get(check->state, i, &row); i++)
+		if (!disk_is_known(&row))
+			sink_str(out, NULL, row.mount_point);
+	sink_array_end(out);
 	sink_object_end(out);
 }
 

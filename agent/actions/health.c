@@ -5,11 +5,13 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
 
 #include <infiniservice/cleanup.h>
+#include <infiniservice/sink.h>
 
 #include "agent/metrics/advice.h"
 #include "agent/actions/env.h"
@@ -27,7 +29,9 @@
 #define PRESSURE_WARNING 20.0 /* percent of a minute in which some tasks waited */
 #define PRESSURE_FAILED	 60.0
 
-void health_say(struct health_result *result, enum health_status status, const char *format, ...)
+/* Sets the status and the message, unless the status so far is worse. */
+__attribute__((format(printf, 3, 4))) static void say(struct health_result *result, enum health_status status,
+						      const char *format, ...)
 {
 	va_list args;
 
@@ -39,13 +43,13 @@ void health_say(struct health_result *result, enum health_status status, const c
 	va_end(args);
 }
 
-void health_number(struct health_result *result, const char *key, double value)
+static void note(struct health_result *result, const char *key, double value)
 {
 	if (result->detail_count < HEALTH_DETAILS_MAX)
 		result->details[result->detail_count++] = (struct health_detail){ .key = key, .number = value };
 }
 
-void health_text(struct health_result *result, const char *key, const char *value)
+static void note_text(struct health_result *result, const char *key, const char *value)
 {
 	struct health_detail *detail;
 
@@ -69,27 +73,14 @@ static void say_how_full(const struct disk_verdict *verdict, enum health_status 
 	bool inodes = verdict->inodes >= DISK_INODES_CRITICAL, full = verdict->judged && verdict->used >= DISK_CRITICAL;
 
 	if (inodes && full)
-		health_say(result, status, "%.100s is %.1f %% full, and %.100s has %.1f %% of its inodes in use",
-			   verdict->worst.mount_point, verdict->used, verdict->inodes_at, verdict->inodes);
+		say(result, status, "%.100s is %.1f %% full, and %.100s has %.1f %% of its inodes in use",
+		    verdict->worst.mount_point, verdict->used, verdict->inodes_at, verdict->inodes);
 	else if (inodes)
-		health_say(result, status, "%.100s has %.1f %% of its inodes in use", verdict->inodes_at,
-			   verdict->inodes);
+		say(result, status, "%.100s has %.1f %% of its inodes in use", verdict->inodes_at, verdict->inodes);
 	else if (verdict->judged)
-		health_say(result, status, "%.100s is %.1f %% full", verdict->worst.mount_point, verdict->used);
+		say(result, status, "%.100s is %.1f %% full", verdict->worst.mount_point, verdict->used);
 	else
-		health_say(result, status, "there is no file system that could run full");
-}
-
-/* A file system that does not answer may be full, so the check does not pass. */
-static void say_what_is_silent(const struct disk_verdict *verdict, struct health_result *result)
-{
-	if (verdict->silent == 1)
-		health_say(result, HEALTH_WARNING, "%.100s does not answer, so how full it is is not known",
-			   verdict->silent_at);
-	else
-		health_say(result, HEALTH_WARNING,
-			   "%.100s and %u more do not answer, so how full they are is not known", verdict->silent_at,
-			   verdict->silent - 1);
+		say(result, status, "there is no file system that could run full");
 }
 
 static void check_disk_space(struct action_env *env, const struct health_facts *facts, struct health_result *result)
@@ -104,22 +95,27 @@ static void check_disk_space(struct action_env *env, const struct health_facts *
 	disk_judge(sampler_state(env->sampler, &collector_filesystem), &verdict);
 	level = disk_level(&verdict, DISK_WARNING, DISK_CRITICAL);
 	if (verdict.judged == 0 && (verdict.unknown || verdict.not_judged == 0)) {
-		health_say(result, HEALTH_WARNING, "how full the file systems are is not known");
+		say(result, HEALTH_WARNING, "how full the file systems are is not known");
 		return;
 	}
-	if (verdict.silent && level == DISK_OK)
-		say_what_is_silent(&verdict, result);
+	/* A file system that does not answer may be full, so the check does not pass. */
+	if (verdict.silent == 1 && level == DISK_OK)
+		say(result, HEALTH_WARNING, "%.100s does not answer, so how full it is is not known",
+		    verdict.silent_at);
+	else if (verdict.silent && level == DISK_OK)
+		say(result, HEALTH_WARNING, "%.100s and %u more do not answer, so how full they are is not known",
+		    verdict.silent_at, verdict.silent - 1);
 	else
 		say_how_full(&verdict, statuses[level], result);
 	if (verdict.judged) {
-		health_text(result, "fullest_mount_point", verdict.worst.mount_point);
-		health_number(result, "usage_percent", verdict.used);
-		health_number(result, "available_gb", (double)verdict.worst.available_bytes / (1 << 30));
+		note_text(result, "fullest_mount_point", verdict.worst.mount_point);
+		note(result, "usage_percent", verdict.used);
+		note(result, "available_gb", (double)verdict.worst.available_bytes / (1 << 30));
 	}
 	if (verdict.inodes >= 0)
-		health_number(result, "inodes_percent", verdict.inodes);
-	health_number(result, "mounts_not_answering", verdict.unknown);
-	health_number(result, "mounts_not_judged", verdict.not_judged);
+		note(result, "inodes_percent", verdict.inodes);
+	note(result, "mounts_not_answering", verdict.unknown);
+	note(result, "mounts_not_judged", verdict.not_judged);
 }
 
 static ssize_t read_proc(struct action_env *env, const char *path, char *text, size_t size)
@@ -138,20 +134,19 @@ static void check_memory(struct action_env *env, const struct health_facts *fact
 
 	(void)facts;
 	if (len < 0 || meminfo_parse(text, (size_t)len, &info) < 0) {
-		health_say(result, HEALTH_WARNING, "memory use is not known");
+		say(result, HEALTH_WARNING, "memory use is not known");
 		return;
 	}
 	available = share(info.available_kb, info.total_kb);
-	health_say(result,
-		   available < MEMORY_FAILED	? HEALTH_FAILED
-		   : available < MEMORY_WARNING ? HEALTH_WARNING
-						: HEALTH_PASSED,
-		   "%.1f %% of %.0f MB are available", available, (double)info.total_kb / 1024);
-	health_number(result, "total_kb", (double)info.total_kb);
-	health_number(result, "available_kb", (double)info.available_kb);
+	say(result,
+	    available < MEMORY_FAILED	 ? HEALTH_FAILED
+	    : available < MEMORY_WARNING ? HEALTH_WARNING
+					 : HEALTH_PASSED,
+	    "%.1f %% of %.0f MB are available", available, (double)info.total_kb / 1024);
+	note(result, "total_kb", (double)info.total_kb);
+	note(result, "available_kb", (double)info.available_kb);
 	if (info.swap_total_kb != MEMINFO_ABSENT && info.swap_total_kb && info.swap_free_kb <= info.swap_total_kb)
-		health_number(result, "swap_used_percent",
-			      share(info.swap_total_kb - info.swap_free_kb, info.swap_total_kb));
+		note(result, "swap_used_percent", share(info.swap_total_kb - info.swap_free_kb, info.swap_total_kb));
 }
 
 static void check_cpu_load(struct action_env *env, const struct health_facts *facts, struct health_result *result)
@@ -164,85 +159,78 @@ static void check_cpu_load(struct action_env *env, const struct health_facts *fa
 
 	(void)facts;
 	if (len < 0 || loadavg_parse(text, (size_t)len, &load) < 0 || cores < 1) {
-		health_say(result, HEALTH_WARNING, "the load is not known");
+		say(result, HEALTH_WARNING, "the load is not known");
 		return;
 	}
 	each = load.load_5min / (double)cores;
-	health_say(result,
-		   each >= LOAD_FAILED	  ? HEALTH_FAILED
-		   : each >= LOAD_WARNING ? HEALTH_WARNING
-					  : HEALTH_PASSED,
-		   "load %.2f over 5 minutes on %ld cores", load.load_5min, cores);
-	health_number(result, "load_1min", load.load_1min);
-	health_number(result, "load_5min", load.load_5min);
-	health_number(result, "load_15min", load.load_15min);
-	health_number(result, "cores", (double)cores);
+	say(result,
+	    each >= LOAD_FAILED	   ? HEALTH_FAILED
+	    : each >= LOAD_WARNING ? HEALTH_WARNING
+				   : HEALTH_PASSED,
+	    "load %.2f over 5 minutes on %ld cores", load.load_5min, cores);
+	note(result, "load_1min", load.load_1min);
+	note(result, "load_5min", load.load_5min);
+	note(result, "load_15min", load.load_15min);
+	note(result, "cores", (double)cores);
 }
 
-/* "some avg10=0.00 avg60=1.23 avg300=… total=…", Documentation/accounting/psi.rst. Or -errno. */
-static double pressure_of(struct action_env *env, const char *path)
-{
-	char text[512];
-	ssize_t len = read_proc(env, path, text, sizeof(text) - 1);
-	const char *at;
-	double value;
-
-	if (len < 0)
-		return len == -EOPNOTSUPP ? -ENOENT : (double)len;
-	text[len] = '\0';
-	at = strstr(text, "avg60=");
-	return at && sscanf(at, "avg60=%lf", &value) == 1 && value >= 0 ? value : -EBADMSG;
-}
-
-/* One task more than there are CPUs makes "some" of cpu 100 %: busy, not broken. check_cpu_load judges the load. */
-static const struct {
-	const char *path, *key, *words;
-	enum health_status worst;
-} pressures[HEALTH_PRESSURES] = {
-	{ "pressure/cpu", "cpu_percent", "a CPU", HEALTH_WARNING },
-	{ "pressure/memory", "memory_percent", "memory", HEALTH_FAILED },
-	{ "pressure/io", "io_percent", "I/O", HEALTH_FAILED },
-};
-
-void health_judge_pressure(const double values[HEALTH_PRESSURES], struct health_result *result)
-{
-	unsigned absent = 0;
-
-	for (size_t i = 0; i < HEALTH_PRESSURES; i++) {
-		absent += values[i] == -ENOENT;
-		if (values[i] >= 0)
-			health_number(result, pressures[i].key, values[i]);
-		if (values[i] >= PRESSURE_WARNING)
-			health_say(result, values[i] >= PRESSURE_FAILED ? pressures[i].worst : HEALTH_WARNING,
-				   "tasks waited for %s in %.0f %% of the last minute", pressures[i].words, values[i]);
-	}
-	for (size_t i = 0; i < HEALTH_PRESSURES && result->status == HEALTH_PASSED; i++)
-		if (values[i] < 0 && absent < HEALTH_PRESSURES)
-			health_say(result, HEALTH_WARNING, "how long tasks wait for %s could not be read: %s",
-				   pressures[i].words, strerror((int)-values[i]));
-	health_say(result, HEALTH_PASSED,
-		   absent < HEALTH_PRESSURES ? "hardly a task had to wait" : "this kernel does not measure pressure");
-}
-
+/*
+ * Judges the shares of a minute, in percent, in which some tasks waited for a CPU, memory, I/O. One task more than
+ * there are CPUs makes "some" of cpu 100 %: busy, not broken. check_cpu_load judges the load.
+ */
 static void check_pressure(struct action_env *env, const struct health_facts *facts, struct health_result *result)
 {
-	double values[HEALTH_PRESSURES];
+	static const struct {
+		const char *path, *key, *words;
+		enum health_status worst;
+	} pressures[] = {
+		{ "pressure/cpu", "cpu_percent", "a CPU", HEALTH_WARNING },
+		{ "pressure/memory", "memory_percent", "memory", HEALTH_FAILED },
+		{ "pressure/io", "io_percent", "I/O", HEALTH_FAILED },
+	};
+	int errors[ARRAY_SIZE(pressures)] = { 0 };
+	unsigned absent = 0;
 
 	(void)facts;
-	for (size_t i = 0; i < HEALTH_PRESSURES; i++)
-		values[i] = pressure_of(env, pressures[i].path);
-	health_judge_pressure(values, result);
+	for (size_t i = 0; i < ARRAY_SIZE(pressures); i++) {
+		/* "some avg10=0.00 avg60=1.23 avg300=… total=…", Documentation/accounting/psi.rst. */
+		char text[512];
+		ssize_t len = read_proc(env, pressures[i].path, text, sizeof(text) - 1);
+		const char *at;
+		double value;
+
+		text[len < 0 ? 0 : len] = '\0';
+		at = strstr(text, "avg60=");
+		if (len < 0) {
+			/* A kernel that could measure it and does not refuses to read. */
+			absent += len == -ENOENT || len == -EOPNOTSUPP;
+			errors[i] = len == -EOPNOTSUPP ? ENOENT : (int)-len;
+		} else if (!at || sscanf(at, "avg60=%lf", &value) != 1 || value < 0) {
+			errors[i] = EBADMSG;
+		} else {
+			note(result, pressures[i].key, value);
+			if (value >= PRESSURE_WARNING)
+				say(result, value >= PRESSURE_FAILED ? pressures[i].worst : HEALTH_WARNING,
+				    "tasks waited for %s in %.0f %% of the last minute", pressures[i].words, value);
+		}
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(pressures) && result->status == HEALTH_PASSED; i++)
+		if (errors[i] && absent < ARRAY_SIZE(pressures))
+			say(result, HEALTH_WARNING, "how long tasks wait for %s could not be read: %s",
+			    pressures[i].words, strerror(errors[i]));
+	say(result, HEALTH_PASSED,
+	    absent < ARRAY_SIZE(pressures) ? "hardly a task had to wait" : "this kernel does not measure pressure");
 }
 
 static void check_clock(struct action_env *env, const struct health_facts *facts, struct health_result *result)
 {
 	if (facts->clock == CLOCK_UNKNOWN)
-		health_say(result, HEALTH_WARNING, "whether the clock is synchronised is not known");
+		say(result, HEALTH_WARNING, "whether the clock is synchronised is not known");
 	else if (facts->clock == CLOCK_FREE)
-		health_say(result, HEALTH_WARNING, "nothing synchronises the clock");
+		say(result, HEALTH_WARNING, "nothing synchronises the clock");
 	else
-		health_say(result, HEALTH_PASSED, "the clock is synchronised");
-	health_number(result, "clock_steps", (double)*env->clock_steps);
+		say(result, HEALTH_PASSED, "the clock is synchronised");
+	note(result, "clock_steps", (double)*env->clock_steps);
 }
 
 static void check_log(struct action_env *env, const struct health_facts *facts, struct health_result *result)
@@ -253,17 +241,17 @@ static void check_log(struct action_env *env, const struct health_facts *facts, 
 	logger_check(env->logger, env->loop->now);
 	stats = logger_stats(env->logger);
 	if (!env->config->log.enabled)
-		health_say(result, HEALTH_PASSED, "the metric log is switched off");
+		say(result, HEALTH_PASSED, "the metric log is switched off");
 	else if (stats.state == LOGGER_FAILED)
-		health_say(result, HEALTH_FAILED, "the metric log cannot be written: %s",
-			   strerror(stats.error < 0 ? -stats.error : EIO));
+		say(result, HEALTH_FAILED, "the metric log cannot be written: %s",
+		    strerror(stats.error < 0 ? -stats.error : EIO));
 	else if (stats.state == LOGGER_LAGGING)
-		health_say(result, HEALTH_WARNING, "the metric log lags behind");
+		say(result, HEALTH_WARNING, "the metric log lags behind");
 	else
-		health_say(result, HEALTH_PASSED, "the metric log is written");
-	health_number(result, "written", (double)stats.written);
-	health_number(result, "dropped", (double)stats.dropped);
-	health_number(result, "queued", (double)stats.queued);
+		say(result, HEALTH_PASSED, "the metric log is written");
+	note(result, "written", (double)stats.written);
+	note(result, "dropped", (double)stats.dropped);
+	note(result, "queued", (double)stats.queued);
 }
 
 static void check_resource_optimization(struct action_env *env, const struct health_facts *facts,
@@ -272,46 +260,46 @@ static void check_resource_optimization(struct action_env *env, const struct hea
 	struct advice advice[ADVICE_MAX];
 	size_t count = facts->trend ? advice_make(facts->trend, advice) : 0;
 
-	health_number(result, "window_days", facts->window_days);
+	note(result, "window_days", facts->window_days);
 	if (!env->config->log.enabled) {
-		health_say(result, HEALTH_PASSED, "the metric log is switched off: there is no history to go by");
+		say(result, HEALTH_PASSED, "the metric log is switched off: there is no history to go by");
 		return;
 	}
 	if (!facts->trend || facts->trend->error < 0) {
-		health_say(result, HEALTH_WARNING, "the metric log could not be read; nothing is known of the past");
+		say(result, HEALTH_WARNING, "the metric log could not be read; nothing is known of the past");
 		return;
 	}
-	health_number(result, "samples", (double)facts->trend->samples);
-	health_number(result, "hours_covered", (double)(facts->trend->last_ms - facts->trend->first_ms) / 3600000);
+	note(result, "samples", (double)facts->trend->samples);
+	note(result, "hours_covered", (double)(facts->trend->last_ms - facts->trend->first_ms) / 3600000);
 	if (!count && facts->trend->partial)
-		health_say(result, HEALTH_WARNING,
-			   "there was no time to read all of the metric log; whether the guest's size fits its use is "
-			   "not known");
+		say(result, HEALTH_WARNING,
+		    "there was no time to read all of the metric log; whether the guest's size fits its use is "
+		    "not known");
 	else if (!trend_enough(facts->trend))
-		health_say(result, HEALTH_PASSED, "not enough history yet: a day of samples is needed");
+		say(result, HEALTH_PASSED, "not enough history yet: a day of samples is needed");
 	else if (count)
-		health_say(result, HEALTH_WARNING, "%.100s: %s", advice[0].resource, advice[0].reason);
+		say(result, HEALTH_WARNING, "%.100s: %s", advice[0].resource, advice[0].reason);
 	else
-		health_say(result, HEALTH_PASSED, "the guest's size fits its use");
-	health_number(result, "recommendations", (double)count);
+		say(result, HEALTH_PASSED, "the guest's size fits its use");
+	note(result, "recommendations", (double)count);
 }
 
 static void check_failed_units(struct action_env *env, const struct health_facts *facts, struct health_result *result)
 {
 	(void)env;
 	if (!facts->units_known) {
-		health_say(result, facts->units_absent ? HEALTH_PASSED : HEALTH_WARNING,
-			   facts->units_absent ? "there is no service manager to ask"
-					       : "which units have failed could not be asked");
+		say(result, facts->units_absent ? HEALTH_PASSED : HEALTH_WARNING,
+		    facts->units_absent ? "there is no service manager to ask"
+					: "which units have failed could not be asked");
 		return;
 	}
 	if (facts->failed.count) {
-		health_say(result, HEALTH_WARNING, "%u units have failed", facts->failed.count);
-		health_text(result, "units", facts->failed.text);
+		say(result, HEALTH_WARNING, "%u units have failed", facts->failed.count);
+		note_text(result, "units", facts->failed.text);
 	} else {
-		health_say(result, HEALTH_PASSED, "no unit has failed");
+		say(result, HEALTH_PASSED, "no unit has failed");
 	}
-	health_number(result, "failed_units", facts->failed.count);
+	note(result, "failed_units", facts->failed.count);
 }
 
 static void check_reboot_required(struct action_env *env, const struct health_facts *facts,
@@ -319,13 +307,13 @@ static void check_reboot_required(struct action_env *env, const struct health_fa
 {
 	(void)env;
 	if (!facts->reboot_known && facts->reboot_asked)
-		health_say(result, HEALTH_WARNING, "whether a reboot is due could not be read");
+		say(result, HEALTH_WARNING, "whether a reboot is due could not be read");
 	else if (!facts->reboot_known)
-		health_say(result, HEALTH_PASSED, "this distribution does not say whether a reboot is due");
+		say(result, HEALTH_PASSED, "this distribution does not say whether a reboot is due");
 	else if (facts->reboot_required)
-		health_say(result, HEALTH_WARNING, "an update waits for a reboot");
+		say(result, HEALTH_WARNING, "an update waits for a reboot");
 	else
-		health_say(result, HEALTH_PASSED, "no reboot is due");
+		say(result, HEALTH_PASSED, "no reboot is due");
 }
 
 static void check_packages(struct action_env *env, const struct health_facts *facts, struct health_result *result)
@@ -334,40 +322,39 @@ static void check_packages(struct action_env *env, const struct health_facts *fa
 
 	(void)env;
 	if (packages->broken)
-		health_say(result, HEALTH_FAILED, "the package manager cannot read its own database");
+		say(result, HEALTH_FAILED, "the package manager cannot read its own database");
 	if (packages->interrupted)
-		health_say(result, HEALTH_FAILED,
-			   "dpkg was interrupted, and does nothing before \"dpkg --configure -a\" was run");
+		say(result, HEALTH_FAILED,
+		    "dpkg was interrupted, and does nothing before \"dpkg --configure -a\" was run");
 	if (packages->incomplete.count)
-		health_say(result, HEALTH_WARNING, "%u packages are neither installed nor gone: %.100s",
-			   packages->incomplete.count, packages->incomplete.text);
+		say(result, HEALTH_WARNING, "%u packages are neither installed nor gone: %.100s",
+		    packages->incomplete.count, packages->incomplete.text);
 	if (packages->check_failed && packages->unmet)
-		health_say(result, HEALTH_WARNING, "%u packages lack what they need, the first is %.60s",
-			   packages->unmet, packages->unmet_first);
+		say(result, HEALTH_WARNING, "%u packages lack what they need, the first is %.60s", packages->unmet,
+		    packages->unmet_first);
 	else if (packages->check_failed)
-		health_say(result, HEALTH_WARNING, "the package manager's own check failed");
+		say(result, HEALTH_WARNING, "the package manager's own check failed");
 	else if (!packages->check_known && packages->checkable)
-		health_say(result, HEALTH_WARNING, "whether packages have what they need could not be asked");
+		say(result, HEALTH_WARNING, "whether packages have what they need could not be asked");
 	if (!packages->interrupted_known && packages->interruptible)
-		health_say(result, HEALTH_WARNING,
-			   "whether the package manager was interrupted could not be looked at");
+		say(result, HEALTH_WARNING, "whether the package manager was interrupted could not be looked at");
 	if (!packages->list_known && !packages->broken && packages->managed)
-		health_say(result, HEALTH_WARNING,
-			   "the list of packages could not be read whole, so what is not installed whole is not known");
+		say(result, HEALTH_WARNING,
+		    "the list of packages could not be read whole, so what is not installed whole is not known");
 	else if (!packages->list_known && !packages->broken)
-		health_say(result, HEALTH_PASSED, "there is no package manager that could be asked");
+		say(result, HEALTH_PASSED, "there is no package manager that could be asked");
 	else
-		health_say(result, HEALTH_PASSED, "all packages are installed whole");
-	health_number(result, "incomplete", packages->incomplete.count);
+		say(result, HEALTH_PASSED, "all packages are installed whole");
+	note(result, "incomplete", packages->incomplete.count);
 	if (packages->incomplete.count)
-		health_text(result, "incomplete_packages", packages->incomplete.text);
+		note_text(result, "incomplete_packages", packages->incomplete.text);
 	if (packages->interrupted_known)
-		health_text(result, "interrupted", packages->interrupted ? "yes" : "no");
-	health_text(result, "dependencies",
-		    !packages->check_known   ? "not known"
-		    : packages->check_failed ? "broken"
-					     : "met");
-	health_number(result, "unmet_dependencies", packages->unmet);
+		note_text(result, "interrupted", packages->interrupted ? "yes" : "no");
+	note_text(result, "dependencies",
+		  !packages->check_known   ? "not known"
+		  : packages->check_failed ? "broken"
+					   : "met");
+	note(result, "unmet_dependencies", packages->unmet);
 }
 
 /* An executor that is off is the owner's choice, and no fault. */
@@ -376,48 +363,65 @@ static void check_executor(struct action_env *env, const struct health_facts *fa
 	struct exec *list[] = { env->runner, env->executor };
 
 	(void)facts;
-	health_say(result, HEALTH_PASSED, "commands can be started");
+	say(result, HEALTH_PASSED, "commands can be started");
 	for (size_t i = 0; i < ARRAY_SIZE(list); i++) {
 		if (exec_state(list[i]) == EXEC_STATE_FAULT)
-			health_say(result, HEALTH_FAILED, "%s", exec_fault(list[i]));
+			say(result, HEALTH_FAILED, "%s", exec_fault(list[i]));
 		else if (exec_state(list[i]) == EXEC_STATE_OFF && !privilege_is_root())
-			health_say(result, HEALTH_PASSED, "the executor is off: nothing that needs rights is done");
+			say(result, HEALTH_PASSED, "the executor is off: nothing that needs rights is done");
 	}
 }
 
-static const struct health_check checks[] = {
-	{ .name = "disk_space", .run = check_disk_space },
-	{ .name = "resource_optimization", .needs_trend = true, .run = check_resource_optimization },
-	{ .name = "memory", .run = check_memory },
-	{ .name = "cpu_load", .run = check_cpu_load },
-	{ .name = "pressure", .run = check_pressure },
-	{ .name = "clock", .needs_clock = true, .run = check_clock },
-	{ .name = "log", .run = check_log },
-	{ .name = "executor", .run = check_executor },
-	{ .name = "failed_units", .needs_units = true, .run = check_failed_units },
-	{ .name = "packages", .needs_packages = true, .run = check_packages },
-	{ .name = "reboot_required", .needs_reboot = true, .run = check_reboot_required },
+const struct health_check health_checks[HEALTH_CHECKS] = {
+	{ "disk_space", 0, check_disk_space },
+	{ "resource_optimization", HEALTH_TREND, check_resource_optimization },
+	{ "memory", 0, check_memory },
+	{ "cpu_load", 0, check_cpu_load },
+	{ "pressure", 0, check_pressure },
+	{ "clock", HEALTH_CLOCK, check_clock },
+	{ "log", 0, check_log },
+	{ "executor", 0, check_executor },
+	{ "failed_units", HEALTH_UNITS, check_failed_units },
+	{ "packages", HEALTH_PACKAGES, check_packages },
+	{ "reboot_required", HEALTH_REBOOT, check_reboot_required },
 };
-
-const struct health_check *health_check_at(size_t index)
-{
-	return index < ARRAY_SIZE(checks) ? &checks[index] : NULL;
-}
-
-/* Aliases of checks that hosts use. */
-static const struct {
-	const char *name, *check;
-} aliases[] = { { "memory_usage", "memory" }, { "cpu_usage", "cpu_load" }, { "critical_services", "failed_units" } };
 
 const struct health_check *health_check_find(const char *name)
 {
+	/* Aliases of checks that hosts use. */
+	static const struct {
+		const char *name, *check;
+	} aliases[] = { { "memory_usage", "memory" },
+			{ "cpu_usage", "cpu_load" },
+			{ "critical_services", "failed_units" } };
+
 	for (size_t i = 0; i < ARRAY_SIZE(aliases); i++)
 		if (strcasecmp(aliases[i].name, name) == 0)
 			name = aliases[i].check;
-	for (size_t i = 0; i < ARRAY_SIZE(checks); i++)
-		if (strcasecmp(checks[i].name, name) == 0)
-			return &checks[i];
+	for (size_t i = 0; i < HEALTH_CHECKS; i++)
+		if (strcasecmp(health_checks[i].name, name) == 0)
+			return &health_checks[i];
 	return NULL;
+}
+
+struct health_results *health_results_new(struct action_env *env, const struct health_facts *facts)
+{
+	struct health_results *results = calloc(1, sizeof(*results));
+
+	if (!results)
+		return NULL;
+	results->worst = results->list;
+	for (size_t i = 0; i < HEALTH_CHECKS; i++) {
+		health_checks[i].run(env, facts, &results->list[i]);
+		if (results->list[i].status > results->worst->status)
+			results->worst = &results->list[i];
+	}
+	return results;
+}
+
+const char *health_worst_name(const struct health_results *results)
+{
+	return health_checks[results->worst - results->list].name;
 }
 
 /* ------------------------------------------------------------------------------------------------------------ data */
@@ -429,7 +433,7 @@ const char *health_status_name(enum health_status status)
 	return names[status];
 }
 
-void health_emit(struct sink *out, const char *key, const struct health_result *result)
+void health_emit(struct sink *out, const char *key, const struct health_result *result, const char *check_name)
 {
 	sink_object_begin(out, key);
 	sink_str(out, "status", health_status_name(result->status));
@@ -441,6 +445,17 @@ void health_emit(struct sink *out, const char *key, const struct health_result *
 		else
 			sink_real(out, result->details[i].key, result->details[i].number, 2);
 	}
+	if (check_name)
+		sink_str(out, "check_name", check_name);
 	sink_object_end(out);
 	sink_object_end(out);
+}
+
+void health_results_emit(struct sink *out, const struct health_results *results)
+{
+	static const char *const words[] = { "Healthy", "Warning", "Critical" };
+
+	sink_str(out, "overall_health", words[results->worst->status]);
+	for (size_t i = 0; i < HEALTH_CHECKS; i++)
+		health_emit(out, health_checks[i].name, &results->list[i], NULL);
 }

@@ -3,6 +3,10 @@
  * The health of the guest, as named checks. Each check judges one subject from cached values or from the facts, and
  * gives passed, warning or failed, with numbers. A check that could not read its subject says so and does not pass;
  * what the guest does not have (a package manager, a measurement, a day of history) is no fault.
+ *
+ * The facts that the agent has no cached value of are gathered first, one after the other: the trend of the metric log
+ * (a helper), failed units (D-Bus), the clock (the kernel, or D-Bus where the sandbox forbids asking the kernel), the
+ * reboot flag and the state of the packages (programs: the loop touches no disk).
  */
 #ifndef AGENT_ACTIONS_HEALTH_H
 #define AGENT_ACTIONS_HEALTH_H
@@ -11,11 +15,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <infiniservice/sink.h>
-
 #include "agent/metrics/trend.h"
 
 struct action_env;
+struct bus_call;
+struct command;
+struct sink;
 
 enum health_status {
 	HEALTH_PASSED,
@@ -23,31 +28,26 @@ enum health_status {
 	HEALTH_FAILED,
 };
 
-#define HEALTH_DETAILS_MAX 10
+/* "passed", "warning", "failed" */
+const char *health_status_name(enum health_status status);
 
-struct health_detail {
-	const char *key; /* static */
-	bool is_text;
-	double number;
-	char text[256];
-};
+/* ------------------------------------------------------------------------------------------------------- the facts */
 
-struct health_result {
-	enum health_status status;
-	char message[256];
-	struct health_detail details[HEALTH_DETAILS_MAX];
-	size_t detail_count;
+/* The kinds of facts, as a set of bits; those that a program of the package manager knows come last. */
+enum {
+	HEALTH_TREND = 1,
+	HEALTH_UNITS = 2,
+	HEALTH_CLOCK = 4,
+	HEALTH_REBOOT = 8,
+	HEALTH_PACKAGES = 16,
+	HEALTH_FACTS = 31,
 };
 
 /* A list of names as text, as many as fit: "a, b and 3 more". */
-#define HEALTH_NAMES_REST 24
 struct health_names {
 	unsigned count, told;
 	char text[256];
 };
-void health_name(struct health_names *names, const char *name);
-/* To be called after the last name. */
-void health_names_end(struct health_names *names);
 
 /* The state of the installed packages, as the package manager reports it. */
 struct health_packages {
@@ -80,35 +80,75 @@ struct health_facts {
 	enum health_clock clock;
 };
 
+/* The window of the trend, except where a host asks for another one. */
+#define HEALTH_WINDOW_DAYS 7
+
+/* The work of a command that gathers facts. */
+struct health_work {
+	struct command *command;
+	const struct health_check *one; /* for which the facts are gathered; NULL: no single one */
+	unsigned wanted;		/* facts that are still to be gathered */
+	unsigned program;		/* index of the package manager's next program */
+	void (*finish)(struct command *command, struct health_work *work);
+
+	struct trend_job *job;
+	struct bus_call *call;
+	struct trend trend;
+	struct health_facts facts;
+};
+
+/*
+ * Gives the command its work, gathers the wanted facts (0: those that `one` needs), then calls `finish`, which answers.
+ * Facts that are not available are left unknown.
+ */
+void health_gather(struct command *command, unsigned wanted, const struct health_check *one, unsigned window_days,
+		   void (*finish)(struct command *command, struct health_work *work));
+
+/* ------------------------------------------------------------------------------------------------------ the checks */
+
+#define HEALTH_DETAILS_MAX 10
+
+struct health_detail {
+	const char *key; /* static */
+	bool is_text;
+	double number;
+	char text[256];
+};
+
+struct health_result {
+	enum health_status status;
+	char message[256];
+	struct health_detail details[HEALTH_DETAILS_MAX];
+	size_t detail_count;
+};
+
 struct health_check {
 	const char *name;
-	/* The facts that the check needs. */
-	bool needs_trend, needs_units, needs_reboot, needs_packages, needs_clock;
+	unsigned needs; /* facts */
 	void (*run)(struct action_env *env, const struct health_facts *facts, struct health_result *result);
 };
 
-/* The checks in the order they are shown; NULL after the last. */
-const struct health_check *health_check_at(size_t index);
+/* In the order they are shown. */
+#define HEALTH_CHECKS 11
+extern const struct health_check health_checks[HEALTH_CHECKS];
 /* Finds a check by its name or by an alias that hosts use, in upper or lower case. NULL: there is none. */
 const struct health_check *health_check_find(const char *name);
 
-/* "passed", "warning", "failed" */
-const char *health_status_name(enum health_status status);
+/* {status, message, details} under `key`; the name of the check, or NULL, goes into the details. */
+void health_emit(struct sink *out, const char *key, const struct health_result *result, const char *check_name);
 
-/* {status, message, details} under `key`. */
-void health_emit(struct sink *out, const char *key, const struct health_result *result);
-
+/* The results of all checks, made at one time; to be freed with free(). NULL: out of memory. */
+struct health_results {
+	struct health_result list[HEALTH_CHECKS]; /* in the order of health_checks */
+	const struct health_result *worst;	  /* the first of them, if several are */
+};
+struct health_results *health_results_new(struct action_env *env, const struct health_facts *facts);
+/* The name of the worst check. */
+const char *health_worst_name(const struct health_results *results);
 /*
- * Judges the pressure: the shares of a minute, in percent, in which some tasks waited for a CPU, memory, I/O; or -errno
- * (-ENOENT: the kernel does not measure it).
+ * Writes overall_health and one object under the name of each check into an open object. Hosts take every key there for
+ * a check and would show any other value as a fault of the guest, so nothing else is written.
  */
-#define HEALTH_PRESSURES 3
-void health_judge_pressure(const double values[HEALTH_PRESSURES], struct health_result *result);
-
-/* For the checks: sets the status and the message, unless the status so far is worse. */
-__attribute__((format(printf, 3, 4))) void health_say(struct health_result *result, enum health_status status,
-						      const char *format, ...);
-void health_number(struct health_result *result, const char *key, double value);
-void health_text(struct health_result *result, const char *key, const char *value);
+void health_results_emit(struct sink *out, const struct health_results *results);
 
 #endif

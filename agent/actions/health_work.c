@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Gathering facts for health checks; see health_work.h. Facts that are waited for in the loop come first, programs
- * last.
+ * RunHealthCheck, RunAllHealthChecks and ValidateSystemHealth: the named checks of health.h, one or all. Before them
+ * the facts are gathered: what is waited for in the loop comes first, programs last.
  */
-#include "agent/actions/health_work.h"
+#include "agent/actions/table.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -12,33 +12,20 @@
 #include <sys/timex.h>
 #include <unistd.h>
 
-#include "agent/actions/env.h"
+#include <infiniservice/cleanup.h>
+
 #include "agent/actions/bus_work.h"
+#include "agent/actions/env.h"
+#include "agent/actions/health.h"
+#include "agent/actions/package_job.h"
+#include "agent/actions/run.h"
 
-#define DAY_MS INT64_C(86400000)
+#define DAY_MS	 INT64_C(86400000)
+#define LIST_MAX (8u << 20)
+/* Room in a list of names for "and 4294967295 of them". */
+#define NAMES_REST 24
 
-static void work_free(void *data)
-{
-	struct health_work *work = data;
-
-	work->job = trend_cancel(work->job);
-	work->call = bus_cancel(work->call);
-	free(work);
-}
-
-struct health_work *health_work_new(struct command *command)
-{
-	struct health_work *work = calloc(1, sizeof(*work));
-
-	if (!work) {
-		command_fail(command, CODE_INTERNAL, "no_memory", "out of memory");
-		return NULL;
-	}
-	work->command = command;
-	command->work = work;
-	command->work_free = work_free;
-	return work;
-}
+static void go_on(struct health_work *work);
 
 /* ------------------------------------------------------------------------------------------------------- the trend */
 
@@ -51,7 +38,7 @@ static void on_trend(void *data, const struct trend *trend)
 		work->trend = *trend;
 		work->facts.trend = &work->trend;
 	}
-	health_work_start(work);
+	go_on(work);
 }
 
 /* Half of the time there is, so that the rest remains for the other facts. */
@@ -64,7 +51,7 @@ static bool ask_trend(struct health_work *work)
 
 	if (!request)
 		return false;
-	request->begin_ms = now.wall_ms - work->window_days * DAY_MS;
+	request->begin_ms = now.wall_ms - work->facts.window_days * DAY_MS;
 	request->end_ms = INT64_MAX;
 	request->limit_ms =
 		work->command->term_ns > now.mono_ns ? (work->command->term_ns - now.mono_ns) / 2 / NS_PER_MS : 0;
@@ -76,18 +63,19 @@ static bool ask_trend(struct health_work *work)
 
 /* -------------------------------------------------------------------------------------------------- failed units */
 
-void health_name(struct health_names *names, const char *name)
+static void add_name(struct health_names *names, const char *name)
 {
 	size_t len = strlen(names->text), more = strlen(name);
 
 	names->count++;
-	if (names->told + 1 < names->count || len + more + HEALTH_NAMES_REST > sizeof(names->text))
+	if (names->told + 1 < names->count || len + more + NAMES_REST > sizeof(names->text))
 		return;
 	snprintf(names->text + len, sizeof(names->text) - len, "%s%s", len ? ", " : "", name);
 	names->told++;
 }
 
-void health_names_end(struct health_names *names)
+/* To be called after the last name. */
+static void end_names(struct health_names *names)
 {
 	size_t len = strlen(names->text);
 
@@ -96,12 +84,25 @@ void health_names_end(struct health_names *names)
 			 names->count - names->told, len ? " more" : " of them");
 }
 
-/* a(ssssssouso): the name comes first, org.freedesktop.systemd1(5). */
-static bool read_units(sd_bus_message *message, struct health_facts *facts)
+/* As sd_booted(3) asks: a manager that cannot be reached is there all the same. */
+static bool booted_by_systemd(void)
 {
-	const char *name;
-	int r = sd_bus_message_enter_container(message, 'a', "(ssssssouso)");
+	return access("/run/systemd/system", F_OK) == 0;
+}
 
+/* a(ssssssouso): the name comes first, org.freedesktop.systemd1(5). */
+static void on_units(void *data, const struct bus_reply *reply)
+{
+	struct health_work *work = data;
+	sd_bus_message *message = reply->message;
+	struct health_names *failed = &work->facts.failed;
+	const char *name;
+	int r = reply->error;
+
+	work->call = NULL;
+	work->facts.units_absent = r == -ENOTCONN && !booted_by_systemd();
+	if (r == 0)
+		r = sd_bus_message_enter_container(message, 'a', "(ssssssouso)");
 	while (r >= 0 && (r = sd_bus_message_enter_container(message, 'r', "ssssssouso")) > 0) {
 		r = sd_bus_message_read(message, "s", &name);
 		if (r >= 0)
@@ -109,49 +110,23 @@ static bool read_units(sd_bus_message *message, struct health_facts *facts)
 		if (r >= 0)
 			r = sd_bus_message_exit_container(message);
 		if (r >= 0)
-			health_name(&facts->failed, name);
+			add_name(failed, name);
 	}
-	health_names_end(&facts->failed);
-	return r >= 0;
-}
-
-/* As sd_booted(3) asks: a manager that cannot be reached is there all the same. */
-static bool booted_by_systemd(void)
-{
-	return access("/run/systemd/system", F_OK) == 0;
-}
-
-static void on_units(void *data, const struct bus_reply *reply)
-{
-	struct health_work *work = data;
-
-	work->call = NULL;
-	work->facts.units_absent = reply->error == -ENOTCONN && !booted_by_systemd();
-	work->facts.units_known = reply->error == 0 && read_units(reply->message, &work->facts);
-	health_work_start(work);
+	end_names(failed);
+	work->facts.units_known = r >= 0;
+	go_on(work);
 }
 
 static bool ask_units(struct health_work *work)
 {
-	struct bus *bus = command_env(work->command)->bus;
-	sd_bus_message *message = NULL;
-	int r = bus_message(bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "ListUnitsFiltered", &message);
+	int r = bus_ask(command_env(work->command)->bus, 10 * NS_PER_S, on_units, work, &work->call, SYSTEMD_NAME,
+			SYSTEMD_PATH, SYSTEMD_MANAGER, "ListUnitsFiltered", "as", 1, "failed");
 
-	if (r >= 0)
-		r = sd_bus_message_append(message, "as", 1, "failed");
-	if (r >= 0)
-		r = bus_call(bus, message, 10 * NS_PER_S, on_units, work, &work->call);
-	sd_bus_message_unref(message);
 	work->facts.units_absent = r < 0 && r != -EBUSY && r != -ENOMEM && !booted_by_systemd();
 	return r >= 0;
 }
 
 /* -------------------------------------------------------------------------------------------------------- the clock */
-
-#define TIMEDATE_NAME	  "org.freedesktop.timedate1"
-#define TIMEDATE_PATH	  "/org/freedesktop/timedate1"
-#define PROPERTIES	  "org.freedesktop.DBus.Properties"
-#define TIMEDATE_PROPERTY "NTPSynchronized"
 
 static void on_clock(void *data, const struct bus_reply *reply)
 {
@@ -162,7 +137,7 @@ static void on_clock(void *data, const struct bus_reply *reply)
 	if (reply->error == 0 && sd_bus_message_enter_container(reply->message, 'v', "b") > 0 &&
 	    sd_bus_message_read(reply->message, "b", &synchronised) > 0)
 		work->facts.clock = synchronised ? CLOCK_SYNCHRONISED : CLOCK_FREE;
-	health_work_start(work);
+	go_on(work);
 }
 
 /*
@@ -172,41 +147,288 @@ static void on_clock(void *data, const struct bus_reply *reply)
 static bool ask_clock(struct health_work *work)
 {
 	struct timex state = { .modes = 0 };
-	struct bus *bus = command_env(work->command)->bus;
-	sd_bus_message *message = NULL;
-	int r;
 
 	if (adjtimex(&state) >= 0) {
 		work->facts.clock = state.status & STA_UNSYNC ? CLOCK_FREE : CLOCK_SYNCHRONISED;
 		return false;
 	}
-	r = bus_message(bus, TIMEDATE_NAME, TIMEDATE_PATH, PROPERTIES, "Get", &message);
-	if (r >= 0)
-		r = sd_bus_message_append(message, "ss", TIMEDATE_NAME, TIMEDATE_PROPERTY);
-	if (r >= 0)
-		r = bus_call(bus, message, 5 * NS_PER_S, on_clock, work, &work->call);
-	sd_bus_message_unref(message);
-	return r >= 0;
+	return bus_ask(command_env(work->command)->bus, 5 * NS_PER_S, on_clock, work, &work->call,
+		       "org.freedesktop.timedate1", "/org/freedesktop/timedate1", DBUS_PROPERTIES, "Get", "ss",
+		       "org.freedesktop.timedate1", "NTPSynchronized") >= 0;
 }
 
-void health_work_start(struct health_work *work)
+/*
+ * ---------------------------------------------------------------------------------- programs of the package manager
+ */
+
+static void take_reboot_flag(struct health_facts *facts, const struct package_manager *manager,
+			     const struct exec_outcome *outcome)
 {
-	if (work->want_trend) {
-		work->want_trend = false;
-		if (ask_trend(work))
-			return;
-	}
-	if (work->want_units) {
-		work->want_units = false;
-		if (ask_units(work))
-			return;
-	}
-	if (work->want_clock) {
-		work->want_clock = false;
-		if (ask_clock(work))
-			return;
-	}
-	if (health_programs_next(work))
-		return;
-	work->finish(work->command, work);
+	facts->reboot_known = manager->reboot_path && outcome->exit_code <= 1;
+	facts->reboot_required =
+		facts->reboot_known && stat_time(outcome->out.bytes, outcome->out.len, manager->reboot_path) >= 0;
 }
+
+static void take_list(struct health_facts *facts, const struct package_manager *manager,
+		      const struct exec_outcome *outcome)
+{
+	struct package_list list = { .rows = NULL };
+
+	facts->packages.broken = outcome->exit_code > 1;
+	facts->packages.list_known =
+		!facts->packages.broken && outcome->out.total == outcome->out.len &&
+		manager->steps[PACKAGE_LIST].parse(outcome->out.bytes, outcome->out.len, &list) == 0;
+	for (size_t i = 0; facts->packages.list_known && i < list.count; i++)
+		if (!list.rows[i].installed || list.rows[i].reinstall)
+			add_name(&facts->packages.incomplete, list.rows[i].name);
+	end_names(&facts->packages.incomplete);
+	package_list_done(&list);
+}
+
+static void take_interrupted(struct health_facts *facts, const struct package_manager *manager,
+			     const struct exec_outcome *outcome)
+{
+	(void)manager;
+	facts->packages.interrupted_known = outcome->exit_code == 0;
+	facts->packages.interrupted = outcome->out.len > 0;
+}
+
+static void take_check(struct health_facts *facts, const struct package_manager *manager,
+		       const struct exec_outcome *outcome)
+{
+	struct health_packages *packages = &facts->packages;
+
+	(void)manager;
+	packages->check_known = true;
+	packages->check_failed = outcome->exit_code != 0;
+	packages->unmet = check_unmet_parse(outcome->out.bytes, outcome->out.len, packages->unmet_first,
+					    sizeof(packages->unmet_first));
+}
+
+static const struct {
+	enum package_step step;
+	unsigned fact;
+	void (*take)(struct health_facts *facts, const struct package_manager *manager,
+		     const struct exec_outcome *outcome);
+} programs[] = {
+	{ PACKAGE_FACTS, HEALTH_REBOOT, take_reboot_flag },
+	{ PACKAGE_LIST, HEALTH_PACKAGES, take_list },
+	{ PACKAGE_INTERRUPTED, HEALTH_PACKAGES, take_interrupted },
+	{ PACKAGE_CHECK, HEALTH_PACKAGES, take_check },
+};
+
+/* A program that was killed or lost answers the command: there is no time left for another one. */
+static void on_program(struct command *command, struct exec_outcome *outcome)
+{
+	struct health_work *work = command->work;
+	const struct package_manager *manager = package_manager_find();
+
+	if (!outcome->started || outcome->lost || outcome->cancelled || outcome->timed_out || outcome->stuck) {
+		run_answer(command, outcome, NULL, NULL);
+		return;
+	}
+	if (manager && outcome->exit_code >= 0 && outcome->signal == 0)
+		programs[work->program].take(&work->facts, manager, outcome);
+	work->program++;
+	go_on(work);
+}
+
+/* Starts the next wanted program. False: none is left. */
+static bool run_next(struct health_work *work)
+{
+	const struct package_manager *manager = package_manager_find();
+	struct health_packages *packages = &work->facts.packages;
+	const char *argv[PACKAGE_ARGS_MAX];
+	struct run run = { .argv = argv, .question = true, .max_output_bytes = LIST_MAX, .done = on_program };
+	char path[64];
+
+	if (!manager)
+		return false;
+	/* The facts that this package manager can give. */
+	packages->managed = work->wanted & HEALTH_PACKAGES && manager->steps[PACKAGE_LIST].argv;
+	packages->interruptible = packages->managed && manager->steps[PACKAGE_INTERRUPTED].argv;
+	packages->checkable = packages->managed && manager->steps[PACKAGE_CHECK].argv;
+	work->facts.reboot_asked = manager->reboot_path && work->wanted & HEALTH_REBOOT;
+	for (; work->program < ARRAY_SIZE(programs); work->program++) {
+		const struct package_command *step = &manager->steps[programs[work->program].step];
+		unsigned fact = programs[work->program].fact;
+
+		if (!(work->wanted & fact) || (fact == HEALTH_REBOOT && !manager->reboot_path) || !step->argv ||
+		    !run_find(step->argv[0], path, sizeof(path)) || package_argv(step, path, NULL, 0, argv) < 0)
+			continue;
+		run_program(work->command, &run);
+		return true;
+	}
+	return false;
+}
+
+/* ----------------------------------------------------------------------------------------------- one after the other
+ */
+
+static void go_on(struct health_work *work)
+{
+	static const struct {
+		unsigned fact;
+		bool (*ask)(struct health_work *work); /* true: go_on is called when it is known */
+	} asked[] = { { HEALTH_TREND, ask_trend }, { HEALTH_UNITS, ask_units }, { HEALTH_CLOCK, ask_clock } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(asked); i++) {
+		if (!(work->wanted & asked[i].fact))
+			continue;
+		work->wanted &= ~asked[i].fact;
+		if (asked[i].ask(work))
+			return;
+	}
+	if (!run_next(work))
+		work->finish(work->command, work);
+}
+
+static void work_free(void *data)
+{
+	struct health_work *work = data;
+
+	work->job = trend_cancel(work->job);
+	work->call = bus_cancel(work->call);
+	free(work);
+}
+
+void health_gather(struct command *command, unsigned wanted, const struct health_check *one, unsigned window_days,
+		   void (*finish)(struct command *command, struct health_work *work))
+{
+	struct health_work *work = calloc(1, sizeof(*work));
+
+	if (!work) {
+		command_fail(command, CODE_INTERNAL, "no_memory", "out of memory");
+		return;
+	}
+	*work = (struct health_work){ .command = command,
+				      .one = one,
+				      .wanted = one ? one->needs : wanted,
+				      .finish = finish,
+				      .facts.window_days = window_days };
+	command->work = work;
+	command->work_free = work_free;
+	go_on(work);
+}
+
+/* ------------------------------------------------------------------------------------------------------ the actions */
+
+struct report {
+	const struct health_facts *facts; /* ValidateSystemHealth: writes some more keys of them; else NULL */
+	const struct health_results *results;
+};
+
+static void emit_all(struct sink *out, const char *key, const void *arg)
+{
+	const struct report *report = arg;
+
+	sink_object_begin(out, key);
+	health_results_emit(out, report->results);
+	if (report->facts) {
+		sink_bool(out, "valid", report->results->worst->status != HEALTH_FAILED);
+		sink_bool(out, "failed_units_known", report->facts->units_known);
+		sink_uint(out, "failed_units_count", report->facts->failed.count);
+		sink_bool(out, "reboot_due", report->facts->reboot_required);
+	}
+	sink_object_end(out);
+}
+
+static void emit_worst(struct sink *out, const char *key, const void *arg)
+{
+	const struct report *report = arg;
+
+	health_emit(out, key, report->results->worst, health_worst_name(report->results));
+}
+
+static void emit_one(struct sink *out, const char *key, const void *arg)
+{
+	health_emit(out, key, arg, NULL);
+}
+
+/* The answer of one check if the work is about one; else that of `emit` about all. */
+static void answer(struct command *command, struct health_work *work, bool facts,
+		   void (*emit)(struct sink *out, const char *key, const void *arg))
+{
+	struct action_env *env = command_env(command);
+	_cleanup_(freep) struct health_results *results = work->one ? NULL : health_results_new(env, &work->facts);
+	struct report report = { .facts = facts ? &work->facts : NULL, .results = results };
+	struct health_result result = { .status = HEALTH_PASSED };
+
+	if (work->one) {
+		work->one->run(env, &work->facts, &result);
+		command_succeed(command, emit_one, &result);
+	} else if (results) {
+		command_succeed(command, emit, &report);
+	} else {
+		command_fail(command, CODE_INTERNAL, "no_memory", "out of memory");
+	}
+}
+
+/* RunHealthCheck without a name, as hosts send it: they look for the status of one check. */
+static void answer_worst(struct command *command, struct health_work *work)
+{
+	answer(command, work, false, emit_worst);
+}
+
+static void answer_all(struct command *command, struct health_work *work)
+{
+	answer(command, work, false, emit_all);
+}
+
+static void answer_validated(struct command *command, struct health_work *work)
+{
+	answer(command, work, true, emit_all);
+}
+
+/* The check that is asked for, or all of them if none is named. */
+static void run_named(struct command *command, void (*finish)(struct command *command, struct health_work *work))
+{
+	const struct health_check *check = NULL;
+	struct message_fault fault;
+	const char *name = NULL;
+
+	if (message_param_text(&command->message, "check_name", &name, &fault) < 0)
+		command_fail(command, fault.code, fault.reason, "%s", fault.text);
+	else if (name && !(check = health_check_find(name)))
+		command_fail(command, CODE_INVALID_PARAMETERS, "bad_value",
+			     "check_name is disk_space, resource_optimization, memory, cpu_load, pressure, clock, log, "
+			     "executor, failed_units, packages or reboot_required");
+	else
+		health_gather(command, HEALTH_FACTS, check, HEALTH_WINDOW_DAYS, finish);
+}
+
+static void run_health_check(struct command *command)
+{
+	run_named(command, answer_worst);
+}
+
+static void run_all_health_checks(struct command *command)
+{
+	health_gather(command, HEALTH_FACTS, NULL, HEALTH_WINDOW_DAYS, answer_all);
+}
+
+static void run_validate_system_health(struct command *command)
+{
+	run_named(command, answer_validated);
+}
+
+const struct action action_run_health_check = { .name = "RunHealthCheck",
+						.group = GROUP_OBSERVE,
+						.bus = true,
+						.slot = true,
+						.timeout_s = 300,
+						.run = run_health_check };
+
+const struct action action_run_all_health_checks = { .name = "RunAllHealthChecks",
+						     .group = GROUP_OBSERVE,
+						     .bus = true,
+						     .slot = true,
+						     .timeout_s = 300,
+						     .run = run_all_health_checks };
+
+const struct action action_validate_system_health = { .name = "ValidateSystemHealth",
+						      .group = GROUP_OBSERVE,
+						      .bus = true,
+						      .slot = true,
+						      .timeout_s = 300,
+						      .run = run_validate_system_health };

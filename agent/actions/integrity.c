@@ -37,31 +37,8 @@ static void integrity_free(void *data)
 	free(integrity);
 }
 
-static enum verify_kind judge(const struct integrity *integrity, const struct verify_line *line)
-{
-	return verify_judge(line, &integrity->rules);
-}
-
 /* A line has at least its nine flags, a blank, a path and a newline; or "missing" for the flags. */
 #define LINE_MIN 10
-
-static void count_changes(struct integrity *integrity)
-{
-	const char *text = integrity->text;
-	size_t len = integrity->len;
-	struct verify_line line;
-
-	integrity->judged = malloc(len / LINE_MIN + 1);
-	while (verify_next(&text, &len, &line)) {
-		enum verify_kind kind = judge(integrity, &line);
-
-		if (integrity->judged)
-			integrity->judged[integrity->changed] = (unsigned char)kind;
-		integrity->kinds[kind]++;
-		integrity->changed++;
-		integrity->missing += line.missing && !line.unreadable;
-	}
-}
 
 /* False when there is no room for more. */
 static bool emit_changes_of(struct sink *out, const struct integrity *integrity, enum verify_kind kind,
@@ -74,7 +51,8 @@ static bool emit_changes_of(struct sink *out, const struct integrity *integrity,
 	for (size_t i = 0; verify_next(&text, &len, &line); i++) {
 		struct sink_mark mark = sink_mark(out);
 
-		if ((integrity->judged ? integrity->judged[i] : (unsigned char)judge(integrity, &line)) != kind)
+		if ((integrity->judged ? integrity->judged[i]
+				       : (unsigned char)verify_judge(&line, &integrity->rules)) != kind)
 			continue;
 		sink_object_begin(out, NULL);
 		sink_text(out, "path", line.path, line.path_len, SINK_PATH_MAX);
@@ -92,42 +70,6 @@ static bool emit_changes_of(struct sink *out, const struct integrity *integrity,
 	return true;
 }
 
-/*
- * The serious findings first; files left out by a rule are counted and not listed: an image without documentation lacks
- * thousands.
- */
-static void emit_changes(struct sink *out, const struct integrity *integrity)
-{
-	uint64_t listed = integrity->kinds[VERIFY_DAMAGE] + integrity->kinds[VERIFY_CONFIG], written = 0;
-
-	sink_array_begin(out, "changed_files");
-	if (emit_changes_of(out, integrity, VERIFY_DAMAGE, &written))
-		emit_changes_of(out, integrity, VERIFY_CONFIG, &written);
-	sink_array_end(out);
-	if (written < listed) {
-		sink_bool(out, "truncated", true);
-		sink_uint(out, "total_count", listed);
-	}
-}
-
-static const char *message_of(const struct integrity *integrity)
-{
-	if (!integrity->complete)
-		return "not all packages were looked at: the time was not enough, or the answer too long";
-	if (integrity->kinds[VERIFY_DAMAGE])
-		return "files are not as their packages brought them";
-	if (!integrity->rights || integrity->kinds[VERIFY_UNREADABLE])
-		return "nothing was found changed, but files that only root may read were not looked at";
-	return "all files are as their packages brought them, but for configuration and what was not to be installed";
-}
-
-/* Files that were not checked have not passed. */
-static bool passed(const struct integrity *integrity)
-{
-	return integrity->complete && integrity->kinds[VERIFY_DAMAGE] == 0 && integrity->rights &&
-	       integrity->kinds[VERIFY_UNREADABLE] == 0;
-}
-
 static void emit_integrity(struct sink *out, const char *key, const void *arg)
 {
 	static const char *const counts[VERIFY_KINDS] = {
@@ -137,10 +79,25 @@ static void emit_integrity(struct sink *out, const char *key, const void *arg)
 		[VERIFY_UNREADABLE] = "unreadable_count",
 	};
 	const struct integrity *integrity = arg;
+	uint64_t listed = integrity->kinds[VERIFY_DAMAGE] + integrity->kinds[VERIFY_CONFIG], written = 0;
+	bool passed = false;
+	const char *message;
 
+	/* Files that were not checked have not passed. */
+	if (!integrity->complete) {
+		message = "not all packages were looked at: the time was not enough, or the answer too long";
+	} else if (integrity->kinds[VERIFY_DAMAGE]) {
+		message = "files are not as their packages brought them";
+	} else if (!integrity->rights || integrity->kinds[VERIFY_UNREADABLE]) {
+		message = "nothing was found changed, but files that only root may read were not looked at";
+	} else {
+		message = "all files are as their packages brought them, but for configuration and what was not to be "
+			  "installed";
+		passed = true;
+	}
 	sink_object_begin(out, key);
-	sink_str(out, "status", passed(integrity) ? "passed" : "warning");
-	sink_str(out, "message", message_of(integrity));
+	sink_str(out, "status", passed ? "passed" : "warning");
+	sink_str(out, "message", message);
 	sink_object_begin(out, "details");
 	sink_str(out, "tool", integrity->tool);
 	sink_bool(out, "complete", integrity->complete);
@@ -151,7 +108,18 @@ static void emit_integrity(struct sink *out, const char *key, const void *arg)
 	for (size_t i = 0; i < VERIFY_KINDS; i++)
 		sink_uint(out, counts[i], integrity->kinds[i]);
 	sink_object_end(out);
-	emit_changes(out, integrity);
+	/*
+	 * The serious findings first; files left out by a rule are counted and not listed: an image without
+	 * documentation lacks thousands.
+	 */
+	sink_array_begin(out, "changed_files");
+	if (emit_changes_of(out, integrity, VERIFY_DAMAGE, &written))
+		emit_changes_of(out, integrity, VERIFY_CONFIG, &written);
+	sink_array_end(out);
+	if (written < listed) {
+		sink_bool(out, "truncated", true);
+		sink_uint(out, "total_count", listed);
+	}
 	sink_object_end(out);
 }
 
@@ -159,14 +127,25 @@ static void emit_integrity(struct sink *out, const char *key, const void *arg)
 static void on_verified(struct command *command, struct exec_outcome *outcome)
 {
 	struct integrity *integrity = command->work;
+	const char *text = outcome->out.bytes;
+	size_t len = outcome->out.len;
+	bool ended = outcome->started && !outcome->timed_out && outcome->exit_code >= 0 && outcome->exit_code <= 1;
+	struct verify_line line;
 
-	integrity->text = outcome->out.bytes;
-	integrity->len = outcome->out.len;
-	integrity->complete = outcome->started && !outcome->timed_out && !outcome->truncated &&
-			      outcome->exit_code >= 0 && outcome->exit_code <= 1;
-	count_changes(integrity);
-	if (outcome->started && !outcome->lost && !outcome->cancelled && outcome->exit_code >= 0 &&
-	    outcome->exit_code <= 1 && !outcome->timed_out) {
+	integrity->text = text;
+	integrity->len = len;
+	integrity->complete = ended && !outcome->truncated;
+	integrity->judged = malloc(len / LINE_MIN + 1);
+	while (verify_next(&text, &len, &line)) {
+		enum verify_kind kind = verify_judge(&line, &integrity->rules);
+
+		if (integrity->judged)
+			integrity->judged[integrity->changed] = (unsigned char)kind;
+		integrity->kinds[kind]++;
+		integrity->changed++;
+		integrity->missing += line.missing && !line.unreadable;
+	}
+	if (ended && !outcome->lost && !outcome->cancelled) {
 		command_succeed(command, emit_integrity, integrity);
 		return;
 	}

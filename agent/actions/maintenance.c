@@ -16,10 +16,8 @@
 #include <json-c/json.h>
 
 #include "agent/actions/env.h"
-#include "agent/actions/health_results.h"
-#include "agent/actions/health_work.h"
+#include "agent/actions/health.h"
 
-#define WINDOW_DAYS 7
 /* Limit of the task's own data, so that the checks find room beside it. */
 #define DATA_MAX (REPLY_DATA_MAX - 65536)
 
@@ -71,22 +69,6 @@ static bool graft_parameters(struct message *message)
 	return true;
 }
 
-/* The parameters that every task may have, by their types. */
-static bool check_parameters(struct command *command)
-{
-	struct message_fault fault;
-	const char *text;
-	bool flag;
-
-	if (message_param_text(&command->message, "task_type", &text, &fault) >= 0 &&
-	    message_param_text(&command->message, "task_name", &text, &fault) >= 0 &&
-	    message_param_bool(&command->message, "validate_before", &flag, &fault) >= 0 &&
-	    message_param_bool(&command->message, "validate_after", &flag, &fault) >= 0)
-		return true;
-	command_fail(command, fault.code, fault.reason, "%s", fault.text);
-	return false;
-}
-
 /*
  * ---------------------------------------------------------------------------------------------- between two
  * validations
@@ -98,7 +80,7 @@ struct task {
 	struct command_frame frame; /* first */
 	const struct action *action;
 	enum stage stage;
-	bool before, after;				       /* wanted */
+	bool after;					       /* checks are wanted after it */
 	struct health_results *checked_before, *checked_after; /* NULL: not done */
 	/* The action's answer, with copies of the borrowed texts. */
 	struct response answer;
@@ -121,13 +103,13 @@ static void task_free(struct command_frame *frame)
 
 static void emit_validation(struct sink *out, const char *key, const struct health_results *results)
 {
-	if (!results) {
+	if (results) {
+		sink_object_begin(out, key);
+		health_results_emit(out, results);
+		sink_object_end(out);
+	} else {
 		sink_null(out, key);
-		return;
 	}
-	sink_object_begin(out, key);
-	health_results_emit(out, results);
-	sink_object_end(out);
 }
 
 /* The members of the action's data, then the results of the checks. */
@@ -154,13 +136,25 @@ static char *copy_of(const char *bytes, size_t len)
 	return copy;
 }
 
-/* Data that is no object, or too large, is left out and marked as truncated. */
-static void keep_data(struct task *task, const struct response *response)
+/*
+ * The answer is copied: the texts it points to are freed with the action's work. Data that is no object, or too large,
+ * is left out and marked as truncated.
+ */
+static void keep_answer(struct task *task, const struct response *response)
 {
 	struct json_writer writer;
 	const char *text;
 	size_t len;
 
+	task->answer = *response;
+	task->out = copy_of(response->out.bytes, response->out.len);
+	task->err = copy_of(response->err.bytes, response->err.len);
+	task->error = response->error ? strdup(response->error) : NULL;
+	task->answer.out = (struct reply_stream){ task->out, task->out ? response->out.len : 0, response->out.total };
+	task->answer.err = (struct reply_stream){ task->err, task->err ? response->err.len : 0, response->err.total };
+	task->answer.error = task->error;
+	task->answer.data = emit_task;
+	task->answer.arg = task;
 	if (!response->data || !(task->data = malloc(DATA_MAX)))
 		return;
 	json_writer_init(&writer, task->data, DATA_MAX);
@@ -169,33 +163,6 @@ static void keep_data(struct task *task, const struct response *response)
 		task->data_len = len - 1; /* the newline */
 	else
 		task->answer.data_truncated = true;
-}
-
-/* The answer is copied: the texts it points to are freed with the action's work. */
-static void keep_answer(struct task *task, const struct response *response)
-{
-	task->answer = *response;
-	task->out = copy_of(response->out.bytes, response->out.len);
-	task->err = copy_of(response->err.bytes, response->err.len);
-	task->error = response->error ? strdup(response->error) : NULL;
-	keep_data(task, response);
-	task->answer.out = (struct reply_stream){ task->out, task->out ? response->out.len : 0, response->out.total };
-	task->answer.err = (struct reply_stream){ task->err, task->err ? response->err.len : 0, response->err.total };
-	task->answer.error = task->error;
-	task->answer.data = emit_task;
-	task->answer.arg = task;
-}
-
-static void validate(struct command *command, void (*finish)(struct command *command, struct health_work *work))
-{
-	struct health_work *work = health_work_new(command);
-
-	if (!work)
-		return;
-	work->window_days = work->facts.window_days = WINDOW_DAYS;
-	work->want_trend = work->want_units = work->want_reboot = work->want_packages = work->want_clock = true;
-	work->finish = finish;
-	health_work_start(work);
 }
 
 static void on_checked_after(struct command *command, struct health_work *work)
@@ -236,35 +203,25 @@ static bool on_answer(struct command *command, struct response *response)
 	return false;
 }
 
-static void stop_unhealthy(struct command *command, const struct health_result *worst, const char *check_name)
+static void on_checked_before(struct command *command, struct health_work *work)
 {
 	struct task *task = container_of(command->frame, struct task, frame);
+	struct health_results *results = health_results_new(command_env(command), &work->facts);
 	char text[512];
 	struct response response = {
 		.code = CODE_COMMAND_FAILED, .reason = "unhealthy", .error = text, .data = emit_task, .arg = task
 	};
 
-	snprintf(text, sizeof(text), "the task was not begun: the check %s failed: %s", check_name, worst->message);
-	command_answer(command, &response);
-}
-
-static void on_checked_before(struct command *command, struct health_work *work)
-{
-	struct task *task = container_of(command->frame, struct task, frame);
-	struct health_results *results = health_results_new(command_env(command), &work->facts);
-
+	task->checked_before = results;
 	if (!results) {
 		command_fail(command, CODE_INTERNAL, "no_memory", "out of memory");
-		return;
+	} else if (results->worst->status == HEALTH_FAILED) {
+		snprintf(text, sizeof(text), "the task was not begun: the check %s failed: %s",
+			 health_worst_name(results), results->worst->message);
+		command_answer(command, &response);
+	} else {
+		command_end_part(command);
 	}
-	task->checked_before = results;
-	for (size_t i = 0; i < results->count; i++) {
-		if (results->list[i].status == HEALTH_FAILED) {
-			stop_unhealthy(command, &results->list[i], health_check_at(i)->name);
-			return;
-		}
-	}
-	command_end_part(command);
 }
 
 /*
@@ -279,69 +236,35 @@ static void begin_part(struct command *command)
 		task->stage = STAGE_TASK;
 		task->action->run(command);
 	} else {
-		validate(command, on_checked_after);
+		health_gather(command, HEALTH_FACTS, NULL, HEALTH_WINDOW_DAYS, on_checked_after);
 	}
-}
-
-/* A retry begins anew. */
-static struct task *task_new(struct command *command, const struct action *action, bool before, bool after)
-{
-	struct task *task = calloc(1, sizeof(*task));
-
-	if (command->frame)
-		command->frame->free(command->frame);
-	command->frame = NULL;
-	if (!task) {
-		command_fail(command, CODE_INTERNAL, "no_memory", "out of memory");
-		return NULL;
-	}
-	*task = (struct task){ .frame = { .answer = on_answer, .go_on = begin_part, .free = task_free },
-			       .action = action,
-			       .stage = before ? STAGE_BEFORE : STAGE_TASK,
-			       .before = before,
-			       .after = after };
-	command->frame = &task->frame;
-	return task;
-}
-
-static void run_task(struct command *command, const struct action *action)
-{
-	struct message_fault fault;
-	bool before = false, after = false;
-
-	/* Their types have been checked. */
-	message_param_bool(&command->message, "validate_before", &before, &fault);
-	message_param_bool(&command->message, "validate_after", &after, &fault);
-	/* A resumed command had its first checks before. */
-	before = before && !detached_attaches(command);
-	if (!before && !after) {
-		action->run(command);
-		return;
-	}
-	if (!task_new(command, action, before, after))
-		return;
-	if (before)
-		validate(command, on_checked_before);
-	else
-		action->run(command);
 }
 
 static void run_maintenance_task(struct command *command)
 {
-	const char *type = task_type(&command->message);
+	const struct message *message = &command->message;
 	const struct action *action = NULL;
+	bool before = false, after = false;
+	struct message_fault fault;
+	const char *text;
+	struct task *task;
 
-	if (!check_parameters(command))
+	if (message_param_text(message, "task_type", &text, &fault) < 0 ||
+	    message_param_text(message, "task_name", &text, &fault) < 0 ||
+	    message_param_bool(message, "validate_before", &before, &fault) < 0 ||
+	    message_param_bool(message, "validate_after", &after, &fault) < 0) {
+		command_fail(command, fault.code, fault.reason, "%s", fault.text);
 		return;
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(tasks); i++)
-		if (strcmp(tasks[i].type, type) == 0)
+		if (strcmp(tasks[i].type, task_type(message)) == 0)
 			action_find(command->commands->actions, tasks[i].action, &action);
 	if (!action) {
 		command_fail(command, CODE_INVALID_PARAMETERS, "bad_value",
 			     "task_type is cleanup, updates, restart_services or health");
 		return;
 	}
-	/* A resumed run was permitted before. */
+	/* A resumed run was permitted before, */
 	if (!detached_attaches(command) && !command_permits(command, action)) {
 		command_fail(command, CODE_POLICY_DENIED, NULL, "the policy of this guest does not allow %s",
 			     action->name);
@@ -351,7 +274,30 @@ static void run_maintenance_task(struct command *command)
 		command_fail(command, CODE_INVALID_PARAMETERS, "bad_type", "parameters is an object");
 		return;
 	}
-	run_task(command, action);
+	/* and had its first checks. */
+	before = before && !detached_attaches(command);
+	if (!before && !after) {
+		action->run(command);
+		return;
+	}
+	/* A retry begins anew. */
+	if (command->frame)
+		command->frame->free(command->frame);
+	command->frame = NULL;
+	task = calloc(1, sizeof(*task));
+	if (!task) {
+		command_fail(command, CODE_INTERNAL, "no_memory", "out of memory");
+		return;
+	}
+	*task = (struct task){ .frame = { .answer = on_answer, .go_on = begin_part, .free = task_free },
+			       .action = action,
+			       .stage = before ? STAGE_BEFORE : STAGE_TASK,
+			       .after = after };
+	command->frame = &task->frame;
+	if (before)
+		health_gather(command, HEALTH_FACTS, NULL, HEALTH_WINDOW_DAYS, on_checked_before);
+	else
+		action->run(command);
 }
 
 const struct action action_run_maintenance_task = { .name = "RunMaintenanceTask",

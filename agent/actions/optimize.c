@@ -12,11 +12,10 @@
 
 #include "agent/metrics/advice.h"
 #include "agent/actions/env.h"
-#include "agent/actions/health_work.h"
+#include "agent/actions/health.h"
 #include "collectors/processes.h"
 #include "collectors/table.h"
 
-#define WINDOW_DAYS	7
 #define WINDOW_DAYS_MAX 365
 #define PROCESSES	5
 /* Processes examined beyond those shown: the agent's own are never more. */
@@ -31,46 +30,25 @@ struct findings {
 	size_t count;
 };
 
-static void emit_advice(struct sink *out, const struct advice *advice)
-{
-	sink_object_begin(out, NULL);
-	sink_str(out, "resource", advice->resource);
-	sink_real(out, "current_value", advice->current, 2);
-	sink_real(out, "recommended_value", advice->recommended, 2);
-	sink_str(out, "unit", advice->unit);
-	sink_str(out, "reason", advice->reason);
-	sink_real(out, "potential_savings_percent", advice->savings_percent, 1);
-	sink_object_end(out);
-}
-
-/*
- * The privileged executor is no child of the agent, so it is found by name; only processes of root and the agent's user
- * count, so that no other process can hide behind the name.
- */
-static bool is_named_ours(const struct process_row *row)
-{
-	static const char name[] = "infiniservice";
-
-	return row->comm_len >= sizeof(name) - 1 && memcmp(row->comm, name, sizeof(name) - 1) == 0 && row->uid_known &&
-	       (row->uid == 0 || row->uid == geteuid());
-}
-
 /*
  * True for the agent with its helpers, and for the executor with its supervisors; the commands themselves count as
- * other work.
+ * other work. The privileged executor is no child of the agent, so it is found by name; only processes of root and the
+ * agent's user count, so that no other process can hide behind the name.
  */
 static bool is_ours(const struct action_env *env, const struct process_row *row)
 {
+	static const char name[] = "infiniservice";
 	pid_t executor = exec_stats(env->runner).executor;
 
 	return row->pid == getpid() || row->ppid == getpid() || (executor > 0 && row->ppid == executor) ||
-	       is_named_ours(row);
+	       (row->comm_len >= sizeof(name) - 1 && memcmp(row->comm, name, sizeof(name) - 1) == 0 && row->uid_known &&
+		(row->uid == 0 || row->uid == geteuid()));
 }
 
 /* The processes that use most of the CPU now: beside the advice, not its reason. */
-static void emit_processes(struct sink *out, const struct findings *findings)
+static void emit_processes(struct sink *out, const struct command *command)
 {
-	struct action_env *env = command_env(findings->command);
+	struct action_env *env = command_env(command);
 	struct collect_ctx ctx = env_context(env, &collector_processes);
 	void *state = sampler_state(env->sampler, &collector_processes);
 	struct process_row rows[PROCESSES_LOOKED_AT];
@@ -100,15 +78,40 @@ static void emit_share(struct sink *out, const char *key, const struct trend_sha
 	sink_object_end(out);
 }
 
-static void emit_basis(struct sink *out, const struct health_work *work)
+static void emit_findings(struct sink *out, const char *key, const void *arg)
 {
-	const struct trend *trend = &work->trend;
+	const struct findings *findings = arg;
+	const struct health_facts *facts = &findings->work->facts;
+	const struct trend *trend = &findings->work->trend;
+	const char *message =
+		findings->count ? "the guest's size does not fit its use" : "the guest's size fits its use";
 	char text[RFC3339_SIZE];
 
+	if (!facts->trend || trend->error < 0)
+		message = "the metric log could not be read: nothing is known of the past";
+	else if (!trend_enough(trend))
+		message = "not enough history: at least a day of samples is needed before anything can be recommended";
+	sink_object_begin(out, key);
+	sink_str(out, "status", findings->count ? "suboptimal" : "optimal");
+	sink_str(out, "message", message);
+	sink_array_begin(out, "recommendations");
+	for (const struct advice *advice = findings->advice; advice < findings->advice + findings->count; advice++) {
+		sink_object_begin(out, NULL);
+		sink_str(out, "resource", advice->resource);
+		sink_real(out, "current_value", advice->current, 2);
+		sink_real(out, "recommended_value", advice->recommended, 2);
+		sink_str(out, "unit", advice->unit);
+		sink_str(out, "reason", advice->reason);
+		sink_real(out, "potential_savings_percent", advice->savings_percent, 1);
+		sink_object_end(out);
+	}
+	sink_array_end(out);
+	emit_processes(out, findings->command);
+	/* What the advice is based on. */
 	sink_object_begin(out, "history");
-	sink_uint(out, "evaluation_window_days", work->window_days);
-	sink_bool(out, "enough", work->facts.trend && trend_enough(trend));
-	sink_bool(out, "complete", work->facts.trend && !trend->partial && trend->error == 0);
+	sink_uint(out, "evaluation_window_days", facts->window_days);
+	sink_bool(out, "enough", facts->trend && trend_enough(trend));
+	sink_bool(out, "complete", facts->trend && !trend->partial && trend->error == 0);
 	sink_uint(out, "samples", trend->samples);
 	if (trend->samples) {
 		rfc3339_format(trend->first_ms, text);
@@ -119,32 +122,6 @@ static void emit_basis(struct sink *out, const struct health_work *work)
 		emit_share(out, "memory", &trend->memory);
 	}
 	sink_object_end(out);
-}
-
-static const char *message_of(const struct findings *findings)
-{
-	const struct health_work *work = findings->work;
-
-	if (!work->facts.trend || work->trend.error < 0)
-		return "the metric log could not be read: nothing is known of the past";
-	if (!trend_enough(&work->trend))
-		return "not enough history: at least a day of samples is needed before anything can be recommended";
-	return findings->count ? "the guest's size does not fit its use" : "the guest's size fits its use";
-}
-
-static void emit_findings(struct sink *out, const char *key, const void *arg)
-{
-	const struct findings *findings = arg;
-
-	sink_object_begin(out, key);
-	sink_str(out, "status", findings->count ? "suboptimal" : "optimal");
-	sink_str(out, "message", message_of(findings));
-	sink_array_begin(out, "recommendations");
-	for (size_t i = 0; i < findings->count; i++)
-		emit_advice(out, &findings->advice[i]);
-	sink_array_end(out);
-	emit_processes(out, findings);
-	emit_basis(out, findings->work);
 	sink_object_end(out);
 }
 
@@ -159,21 +136,13 @@ static void answer(struct command *command, struct health_work *work)
 
 static void run_check_resource_optimization(struct command *command)
 {
-	struct health_work *work;
 	struct message_fault fault;
-	int64_t days = WINDOW_DAYS;
+	int64_t days = HEALTH_WINDOW_DAYS;
 
-	if (message_param_integer(&command->message, "evaluation_window_days", 1, WINDOW_DAYS_MAX, &days, &fault) < 0) {
+	if (message_param_integer(&command->message, "evaluation_window_days", 1, WINDOW_DAYS_MAX, &days, &fault) < 0)
 		command_fail(command, fault.code, fault.reason, "%s", fault.text);
-		return;
-	}
-	work = health_work_new(command);
-	if (!work)
-		return;
-	work->window_days = work->facts.window_days = (unsigned)days;
-	work->want_trend = true;
-	work->finish = answer;
-	health_work_start(work);
+	else
+		health_gather(command, HEALTH_TREND, NULL, (unsigned)days, answer);
 }
 
 const struct action action_check_resource_optimization = { .name = "CheckResourceOptimization",

@@ -479,17 +479,25 @@ static void next(struct command *command)
 
 /* ------------------------------------------------------------------------------------------------------- the begin */
 
-const struct package_manager *package_manager_require(struct command *command)
+const struct package_manager *package_manager_find(void)
 {
 	const struct package_manager *manager;
 	char path[64];
 
 	for (size_t i = 0; (manager = package_manager_at(i)); i++)
 		if (run_find(manager->probe, path, sizeof(path)))
-			return manager;
-	command_fail(command, CODE_UNSUPPORTED_PLATFORM, "no_package_manager",
-		     "this guest has none of apt, dnf and apk");
-	return NULL;
+			break;
+	return manager;
+}
+
+const struct package_manager *package_manager_require(struct command *command)
+{
+	const struct package_manager *manager = package_manager_find();
+
+	if (!manager)
+		command_fail(command, CODE_UNSUPPORTED_PLATFORM, "no_package_manager",
+			     "this guest has none of apt, dnf and apk");
+	return manager;
 }
 
 static void job_free(void *data)

@@ -100,7 +100,9 @@ struct package_job {
 	struct exec_output out, err; /* of the last step that changed the system, for the answer */
 };
 
-/* The package manager of this guest, or NULL with the command answered. */
+/* The package manager of this guest, or NULL. */
+const struct package_manager *package_manager_find(void);
+/* The same, with the command answered when there is none. */
 const struct package_manager *package_manager_require(struct command *command);
 
 /* Gives the command a zeroed job. NULL: the guest has no manager, or no memory; the command has been answered. */

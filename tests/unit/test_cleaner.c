@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The cleaner in a tree of its own: `root_fd` is a directory made for the test, and the time is an argument. */
-#include "agent/actions/clean_report.h"
 #include "tests/cleaner_fixture.h"
-#include "transport/json_write.h"
 
 #include <sys/mount.h>
 
@@ -237,63 +235,6 @@ static void empties_or_removes_a_single_file(void **state)
 	assert_int_equal(st.st_size, 8);
 }
 
-static void a_report_is_read_back(void **state)
-{
-	static const char text[] =
-		"item\t4096\t/tmp/a\nitem\t0\t/tmp/b\\x0ac\nnoise\ndirectories\t1\nend\t4096\t2\t7\t1\n";
-	struct clean_report report;
-
-	(void)state;
-	clean_report_parse(text, sizeof(text) - 1, &report);
-	assert_true(report.ended);
-	assert_int_equal(report.freed_bytes, 4096);
-	assert_int_equal(report.items, 2);
-	assert_int_equal(report.directories, 1);
-	assert_int_equal(report.kept, 7);
-	assert_int_equal(report.errors, 1);
-}
-
-static void a_report_that_was_cut_off_counts_its_items(void **state)
-{
-	static const char text[] = "item\t4096\t/tmp/a\nitem\t100\t/tmp/b\nitem\t5";
-	struct clean_report report;
-
-	(void)state;
-	clean_report_parse(text, sizeof(text) - 1, &report);
-	assert_false(report.ended);
-	assert_int_equal(report.items, 2);
-	assert_int_equal(report.freed_bytes, 4196);
-	clean_report_parse(NULL, 0, &report);
-	assert_int_equal(report.items, 0);
-}
-
-static void a_report_that_does_not_fit_says_how_many_items_there_are(void **state)
-{
-	enum { ITEMS = 3000 };
-	char *text = malloc(ITEMS * 64), *buffer = malloc(65536);
-	struct clean_report report;
-	struct json_writer w;
-	size_t len = 0;
-
-	(void)state;
-	assert_true(text && buffer);
-	for (int i = 0; i < ITEMS; i++)
-		len += (size_t)sprintf(text + len, "item\t1\t/tmp/a-name-that-takes-its-place-%05d\n", i);
-	len += (size_t)sprintf(text + len, "end\t%d\t%d\t0\t0\n", ITEMS, ITEMS);
-	clean_report_parse(text, len, &report);
-	json_writer_init(&w, buffer, 65535);
-	sink_object_begin(&w.sink, NULL);
-	clean_report_emit(&w.sink, &report);
-	sink_object_end(&w.sink);
-	assert_false(sink_full(&w.sink));
-	buffer[w.len] = '\0';
-	assert_non_null(strstr(buffer, "-00500\""));
-	assert_null(strstr(buffer, "-02999\""));
-	assert_non_null(strstr(buffer, "\"truncated\":true,\"total_count\":3000"));
-	free(text);
-	free(buffer);
-}
-
 /* ---------------------------------------------------------------------------------------------------------- verbs */
 
 /* As old as the verb, which looks at the clock, wants it; a change of the status cannot be set, so that age is 0. */
@@ -471,9 +412,6 @@ int main(void)
 		TEST(a_golden_image_loses_what_clones_must_not_share_and_only_that),
 		TEST(an_image_whose_grants_cannot_be_taken_is_not_begun),
 		TEST(a_golden_image_tells_the_grants_that_it_took),
-		TEST(a_report_is_read_back),
-		TEST(a_report_that_was_cut_off_counts_its_items),
-		TEST(a_report_that_does_not_fit_says_how_many_items_there_are),
 	};
 
 	return cmocka_run_group_tests_name("cleaner", tests, NULL, NULL);
