@@ -88,15 +88,6 @@ static void on_before_wait(struct ev_loop *loop, ev_prepare *prepare, int events
 	watch_port(agent, now_ns);
 }
 
-static void on_after_wait(struct ev_loop *loop, ev_check *check, int events)
-{
-	struct agent *agent = check->data;
-
-	(void)loop;
-	(void)events;
-	generation_woke(&agent->generation);
-}
-
 static void on_stop_signal(struct ev_loop *loop, ev_signal *signal, int events)
 {
 	(void)loop;
@@ -130,10 +121,6 @@ static void watch_everything(struct agent *agent)
 	ev_prepare_init(&agent->before_wait, on_before_wait);
 	agent->before_wait.data = agent;
 	ev_prepare_start(agent->loop.ev, &agent->before_wait);
-	ev_check_init(&agent->after_wait, on_after_wait);
-	agent->after_wait.data = agent;
-	ev_set_priority(&agent->after_wait, EV_MAXPRI - 1); /* the time of the turn is read first */
-	ev_check_start(agent->loop.ev, &agent->after_wait);
 	ev_timer_init(&agent->port_timer, on_port_timer, 0, 0);
 	agent->port_timer.data = agent;
 	ev_timer_init(&agent->poll_timer, on_port_timer, 0, 0);
@@ -242,7 +229,6 @@ void agent_done(struct agent *agent)
 	session_done(&agent->port_session);
 	finish_state(agent);
 	agent->sampling = sampling_free(agent->sampling);
-	agent->sampler = sampler_free(agent->sampler);
 	power_done(&agent->actions.power);
 	legacy_runs_done(&agent->actions.detached);
 	commands_abandon(&agent->commands);

@@ -84,7 +84,6 @@ struct agent {
 	struct generation generation;
 
 	struct clockwatch clock;
-	struct sampler *sampler;
 	struct sampling *sampling;
 	struct prober_pool *prober;
 	struct publisher publisher;
@@ -120,7 +119,6 @@ struct agent {
 	ev_timer port_timer; /* one-shot: port_deadline_ns */
 	ev_timer stop_timer; /* one-shot: end of a stop phase */
 	ev_prepare before_wait;
-	ev_check after_wait;
 	ev_io port_io, clock_io;
 	ev_signal on_term, on_int, on_hup;
 
@@ -180,7 +178,7 @@ void agent_dispatch_port(struct agent *agent);
 /* ---- periodic.c: sampling and the destinations of a sample */
 
 /*
- * Makes sampler, sampling and generation; prober and commands must have been made. 0 or -errno; agent_done frees the
+ * Makes sampling and generation; prober and commands must have been made. 0 or -errno; agent_done frees the
  * parts made.
  */
 int samples_build(struct agent *agent, uint64_t first_seq);

@@ -370,7 +370,6 @@ static void build_actions(struct agent *agent)
 	agent->actions = (struct action_env){
 		.loop = &agent->loop,
 		.config = &agent->config,
-		.sampler = agent->sampler,
 		.sampling = agent->sampling,
 		.logger = agent->logger,
 		.runner = agent->exec,

@@ -90,6 +90,13 @@ static void on_collector_changed(void *data, const struct collector *collector, 
 		standing_clear(&agent->standing, "collector", collector->name, "works again");
 }
 
+static void on_late(void *data)
+{
+	struct agent *agent = data;
+
+	generation_late(&agent->generation);
+}
+
 static void on_renewed(void *data, const char *why)
 {
 	struct agent *agent = data;
@@ -109,18 +116,15 @@ int samples_build(struct agent *agent, uint64_t first_seq)
 		.probers = agent->prober,
 		.id = &agent->id,
 		.first_seq = first_seq,
+		.changed = on_collector_changed,
+		.late = on_late,
 		.begin = on_sample_begin,
 		.sample = on_sample,
 		.emit_self = emit_self,
 		.data = agent,
 	};
-	int r = sampler_new(&agent->config, agent->prober, &agent->loop.now, on_collector_changed, agent,
-			    &agent->sampler);
 
-	if (r < 0)
-		return r;
-	config.sampler = agent->sampler;
-	agent->sampling = sampling_new(&config);
+	agent->sampling = sampling_new(&config, &agent->config);
 	agent->asked = (struct asked){ .loop = &agent->loop,
 				       .sampling = agent->sampling,
 				       .sources = &agent->commands.sources };

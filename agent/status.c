@@ -192,7 +192,7 @@ void agent_report(const struct agent *agent, struct sink *out)
 	emit_published(out, "latest", agent->published.latest, 0);
 	sink_object_end(out);
 	sink_object_begin(out, "collectors");
-	sampler_report(agent->sampler, out);
+	sampling_report(agent->sampling, out);
 	sink_object_end(out);
 	emit_helpers(out, agent);
 	emit_bus(out, agent);

@@ -291,13 +291,12 @@ static inline struct measured *measured_of(const struct collector *collector)
 	return at;
 }
 
-struct collect_ctx sampler_context(const struct sampler *sampler, const struct collector *collector,
-				   const struct moment *now)
+struct collect_ctx sampling_context(struct sampling *sampling, const struct collector *collector)
 {
 	struct collect_ctx ctx = machine->ctx;
 
-	(void)sampler;
-	ctx.now = *now;
+	(void)sampling;
+	ctx.now = loop.now;
 	ctx.prober = &measured_of(collector)->prober;
 	return ctx;
 }
@@ -306,17 +305,17 @@ struct collect_ctx sampler_context(const struct sampler *sampler, const struct c
 static inline void measure(const struct collector *collector)
 {
 	struct measured *at = measured_of(collector);
-	struct collect_ctx ctx = sampler_context(NULL, collector, &loop.now);
+	struct collect_ctx ctx = sampling_context(NULL, collector);
 
 	at->known = (at->state || collector->open(&ctx, &at->state) == 0) && collector->collect(at->state, &ctx) == 0;
 }
 
 /* What was measured last; at first what the files say now. */
-void *sampler_state(const struct sampler *sampler, const struct collector *collector)
+void *sampling_state(struct sampling *sampling, const struct collector *collector)
 {
 	struct measured *at = measured_of(collector);
 
-	(void)sampler;
+	(void)sampling;
 	if (!at->state)
 		measure(collector);
 	return at->known ? at->state : NULL;

@@ -98,7 +98,7 @@ static void emit_check(struct sink *out, const char *key, const void *arg)
 static void run_check_disk_space(struct command *command)
 {
 	struct check check = {
-		.state = sampler_state(command_env(command)->sampler, &collector_filesystem),
+		.state = sampling_state(command_env(command)->sampling, &collector_filesystem),
 		.warning = DISK_WARNING,
 		.critical = DISK_CRITICAL,
 	};

@@ -13,7 +13,6 @@
 #include "agent/actions/detached.h"
 #include "agent/metrics/logger.h"
 #include "agent/metrics/publish.h"
-#include "agent/metrics/sample.h"
 #include "agent/metrics/sampling.h"
 #include "agent/actions/power.h"
 #include "agent/run/exec.h"
@@ -31,8 +30,7 @@ struct scripts;
 struct action_env {
 	struct loop *loop;
 	const struct config *config;
-	struct sampler *sampler; /* holds the last measured values */
-	struct sampling *sampling;
+	struct sampling *sampling; /* holds the last measured values */
 	struct logger *logger;
 	struct exec *runner;   /* runs programs as the agent's own user */
 	struct exec *executor; /* runs privileged programs and operations */
@@ -62,7 +60,7 @@ static inline struct action_env *command_env(const struct command *command)
 /* The collect context of a collector, with the time of this turn: for reading its files again now. */
 static inline struct collect_ctx env_context(const struct action_env *env, const struct collector *collector)
 {
-	return sampler_context(env->sampler, collector, &env->loop->now);
+	return sampling_context(env->sampling, collector);
 }
 
 #endif

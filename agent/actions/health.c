@@ -92,7 +92,7 @@ static void check_disk_space(struct action_env *env, const struct health_facts *
 	enum disk_level level;
 
 	(void)facts;
-	disk_judge(sampler_state(env->sampler, &collector_filesystem), &verdict);
+	disk_judge(sampling_state(env->sampling, &collector_filesystem), &verdict);
 	level = disk_level(&verdict, DISK_WARNING, DISK_CRITICAL);
 	if (verdict.judged == 0 && (verdict.unknown || verdict.not_judged == 0)) {
 		say(result, HEALTH_WARNING, "how full the file systems are is not known");

@@ -46,7 +46,7 @@ static void emit_os_info(struct sink *out, const char *key, const void *arg)
 
 static void answer(struct command *command, void (*emit)(struct sink *out, const char *key, const void *arg))
 {
-	const void *state = sampler_state(command_env(command)->sampler, &collector_host);
+	const void *state = sampling_state(command_env(command)->sampling, &collector_host);
 	struct host_facts facts;
 
 	if (!state) {

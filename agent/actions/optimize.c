@@ -50,7 +50,7 @@ static void emit_processes(struct sink *out, const struct command *command)
 {
 	struct action_env *env = command_env(command);
 	struct collect_ctx ctx = env_context(env, &collector_processes);
-	void *state = sampler_state(env->sampler, &collector_processes);
+	void *state = sampling_state(env->sampling, &collector_processes);
 	struct process_row rows[PROCESSES_LOOKED_AT];
 	size_t count = state ? processes_sorted(state, &ctx, PROCESSES_BY_CPU, rows, ARRAY_SIZE(rows)) : 0, written = 0;
 

@@ -259,7 +259,7 @@ void package_emit_history(struct sink *out, const struct package_job *job, const
 
 void package_emit_updates(struct sink *out, const struct package_job *job, const struct package *row)
 {
-	const void *state = sampler_state(command_env(job->command)->sampler, &collector_host);
+	const void *state = sampling_state(command_env(job->command)->sampling, &collector_host);
 	struct host_facts facts = { .linux_distro = NULL };
 
 	(void)row;

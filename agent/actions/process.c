@@ -115,7 +115,7 @@ static void list(struct command *command, int64_t limit, enum processes_sort sor
 	struct listing *listing = command->work;
 	struct action_env *env = command_env(command);
 	struct collect_ctx ctx = env_context(env, &collector_processes);
-	void *state = sampler_state(env->sampler, &collector_processes);
+	void *state = sampling_state(env->sampling, &collector_processes);
 	_cleanup_(freep) struct process_row *table = NULL;
 	struct list_answer answer = { .response = { .success = true, .data = emit_rows } }, *arg = &answer;
 	struct message_fault fault;

@@ -214,15 +214,10 @@ void generation_clock_set(struct generation *generation, int64_t stepped_ms)
 		generation_look(generation);
 }
 
-void generation_woke(struct generation *generation)
+void generation_late(struct generation *generation)
 {
-	uint64_t due_ns = sampling_stats(generation->sampling).due_ns, now_ns = generation->loop->now.mono_ns;
-
-	if (!generation->running || due_ns == 0 || now_ns < due_ns ||
-	    now_ns - due_ns < GENERATION_AHEAD_MS * NS_PER_MS || due_ns == generation->late_due_ns)
-		return;
-	generation->late_due_ns = due_ns;
-	renew(generation, "nothing ran here for longer than it should");
+	if (generation->running)
+		renew(generation, "nothing ran here for longer than it should");
 }
 
 /*

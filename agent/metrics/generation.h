@@ -61,8 +61,7 @@ struct generation {
 				 HOST_WORD_NS, */
 	uint64_t word_ns;     /* since this time */
 	struct prober *prober;
-	ev_io vmgenid;	      /* active if the kernel reports generation ids */
-	uint64_t late_due_ns; /* due time of the last late wake-up that renewed it */
+	ev_io vmgenid; /* active if the kernel reports generation ids */
 };
 
 /*
@@ -101,11 +100,8 @@ void generation_look(struct generation *generation);
 /* The wall clock was set by `stepped_ms`: corrects the comparison with the host's clock. */
 void generation_clock_set(struct generation *generation, int64_t stepped_ms);
 
-/*
- * To be called first after the loop has waited: renews the generation if the loop was woken so late that the guest must
- * have stood still.
- */
-void generation_woke(struct generation *generation);
+/* A sample was due so long ago (sampling.h) that the guest must have stood still: renews the generation. */
+void generation_late(struct generation *generation);
 
 /* Takes the time in a host's message, if it has one. */
 void generation_hear(struct generation *generation, const struct message *message);

@@ -4,33 +4,11 @@
 
 #include <errno.h>
 
-#include <ev.h>
-
 #include "agent/metrics/generation.h"
-#include "agent/base/identity.h"
-#include "agent/metrics/prober.h"
-#include "agent/metrics/sample.h"
 
 #define BETWEEN_READINGS_NS (250 * NS_PER_MS)
 
-static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
-{
-	(void)timer;
-	(void)events;
-	ev_break(loop, EVBREAK_ALL);
-}
-
-static void wait_for(struct ev_loop *loop, double seconds)
-{
-	ev_timer timer;
-
-	ev_timer_init(&timer, on_timer, seconds, 0);
-	ev_timer_start(loop, &timer);
-	ev_run(loop, 0);
-	ev_timer_stop(loop, &timer);
-}
-
-static void on_idle(void *data)
+static void leave_loop(void *data)
 {
 	ev_break(data, EVBREAK_ALL);
 }
@@ -44,40 +22,49 @@ static void on_changed(void *data, const struct collector *collector, int error)
 
 int once_print(const struct config *config, FILE *out, once_left_out *left_out, void *data)
 {
-	struct ev_loop *loop = ev_default_loop(EVFLAG_AUTO);
-	struct prober_config prober = { .idle = on_idle, .idle_data = loop };
-	struct prober_pool *pool = loop ? prober_new(loop, &prober) : NULL;
-	struct moment now = moment_now();
-	struct sampler *sampler = NULL;
+	struct ev_loop *ev = ev_default_loop(EVFLAG_AUTO);
+	struct prober_config prober = { .idle = leave_loop, .idle_data = ev };
+	struct prober_pool *pool = ev ? prober_new(ev, &prober) : NULL;
+	struct sampling *sampling = NULL;
+	struct deadline wait;
 	struct identity id;
+	struct loop loop;
 	struct line *line;
-	int r;
+	int r = -ENOMEM;
 
 	if (!pool)
-		return -ENOMEM;
-	r = sampler_new(config, pool, &now, on_changed, NULL, &sampler);
-	if (r < 0)
-		goto out;
+		return r;
+	loop_init(&loop, ev);
+	deadline_init(&wait, &loop, leave_loop, ev);
 	identity_find(&id, config->agent.vm_id, -1, NULL);
 	generation_make(id.generation);
-	sampler_collect_all(sampler, &now);
-	for (uint64_t end_ns = now.mono_ns + BETWEEN_READINGS_NS; now.mono_ns < end_ns; now = moment_now())
-		wait_for(loop, (double)(end_ns - now.mono_ns) / (double)NS_PER_S);
-	sampler_collect_all(sampler, &now);
+	sampling = sampling_new(
+		&(struct sampling_config){ .loop = &loop, .probers = pool, .id = &id, .changed = on_changed }, config);
+	if (!sampling)
+		goto out;
+	sampling_collect_all(sampling);
+	for (uint64_t end_ns = loop.now.mono_ns + BETWEEN_READINGS_NS; loop.now.mono_ns < end_ns;) {
+		deadline_at(&wait, end_ns);
+		ev_run(ev, 0);
+	}
+	sampling_collect_all(sampling);
+	deadline_after(&wait, config->timers.collect_timeout_ms * NS_PER_MS);
 	if (prober_outstanding(pool, NULL))
-		wait_for(loop, (double)config->timers.collect_timeout_ms / 1000);
+		ev_run(ev, 0);
 	if (prober_outstanding(pool, NULL))
 		left_out(data, "mounts", 0);
-	sampler_each_left_out(sampler, left_out, data);
-	line = sampler_encode(sampler, &id, 0, &now);
+	sampling_each_left_out(sampling, left_out, data);
+	line = sampling_encode(sampling);
 	if (!line)
 		r = -EMSGSIZE;
-	else if (fwrite(line->text, 1, line->len, out) != line->len || fflush(out) != 0)
-		r = -EIO;
+	else
+		r = fwrite(line->text, 1, line->len, out) != line->len || fflush(out) != 0 ? -EIO : 0;
 	line_unref(line);
 out:
-	sampler_free(sampler);
+	deadline_stop(&wait);
+	sampling_free(sampling);
 	prober_free(pool);
-	ev_loop_destroy(loop);
+	loop_done(&loop);
+	ev_loop_destroy(ev);
 	return r;
 }

@@ -1,22 +1,48 @@
 /* SPDX-License-Identifier: MIT */
-/* See sampling.h. Each deadline is computed from its grid (schedule.h): samples neither drift nor come in bursts. */
+/*
+ * The policy of collectors: which are on, which back off after failures, what a failure costs. Each deadline is
+ * computed from its grid (schedule.h): samples neither drift nor come in bursts. The buffer of a line is as long as the
+ * longest one; only the pages really written are ever resident.
+ */
 #include "agent/metrics/sampling.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <infiniservice/cleanup.h>
+#include <infiniservice/libc.h>
 
 #include "agent/base/schedule.h"
+#include "agent/config/keys.h"
 #include "collectors/processes.h"
 #include "collectors/self.h"
 #include "collectors/table.h"
+#include "transport/backoff.h"
+#include "transport/json_write.h"
 
-#define WAKE_FDS_MAX 4
+#define SAMPLE_MAX     (1024 * 1024)
+#define SAMPLE_SCHEMA  1
+#define COLLECTORS_MAX 32
+#define RETRY_MIN_NS   NS_PER_S
+#define RETRY_MAX_NS   (300 * NS_PER_S)
+/* A collector that fails this often in a row is tried less often. */
+#define FAILURES_BEFORE_BACKOFF 5
+/* Items that a collector may read in one turn of the loop: a process takes 3 to 20 µs. */
+#define SLICE 32
 
-struct wake_watch {
-	ev_io io;
-	struct sampling *sampling;
+struct slot {
 	const struct collector *collector;
+	void *state;
+	struct prober *prober;
+	ev_io wake;
+	bool on;
+	bool good; /* the last collect went well: emit may be called */
+	int error;
+	unsigned failures; /* in a row */
+	struct backoff backoff;
+	uint64_t retry_ns;
+	uint64_t took_ns, worst_ns;
 };
 
 struct sampling {
@@ -24,13 +50,12 @@ struct sampling {
 	uint64_t probes_ns; /* how long a sample waits for probes */
 	bool log_apart;	    /* the log has a grid of its own; else it gets the samples of the metrics grid */
 	bool log_enabled;
+	bool running; /* between sampling_start and sampling_stop */
 	struct schedule grid, log_grid;
 	struct deadline tick, log_tick;
 	struct deadline extra;	/* a sample out of turn */
 	struct deadline slice;	/* at once: the next slice */
 	struct deadline probes; /* the end of waiting for probes */
-	struct wake_watch wakes[WAKE_FDS_MAX];
-	unsigned wake_count;
 
 	bool collecting;     /* a sample, or the baseline, in slices */
 	bool scanning;	     /* the processes alone, likewise, */
@@ -43,6 +68,18 @@ struct sampling {
 	uint64_t extra_ns; /* time of the last sample out of turn; 0: none yet */
 	struct line *latest;
 	struct sampling_stats stats;
+
+	int proc_fd, sys_fd, root_fd;
+	struct collect_limits limits;
+	unsigned at;		/* index of the slot in work during a collect */
+	bool within;		/* true once that slot has begun */
+	struct moment slot_now; /* the time at which it began */
+	unsigned items;		/* of a slice; 0: all */
+	bool over_gap;		/* the present collect is the first one after such a gap */
+	const char *broke;	/* why the next sample has no baseline (reported in it), or NULL */
+	unsigned count;
+	struct slot slots[COLLECTORS_MAX];
+	char text[SAMPLE_MAX];
 };
 
 static uint64_t now_ns(const struct sampling *sampling)
@@ -50,12 +87,7 @@ static uint64_t now_ns(const struct sampling *sampling)
 	return sampling->config.loop->now.mono_ns;
 }
 
-/* ----------------------------------------------------------------------------------------------------- collectors */
-
-/*
- * Arms the sample out of turn at `due_ns`, unless it is due sooner already, and not before SAMPLING_BASELINE_NS has
- * passed.
- */
+/* Arms the sample out of turn, unless it is due sooner already, and not before SAMPLING_BASELINE_NS has passed. */
 static void extra_at(struct sampling *sampling, unsigned to, uint64_t due_ns)
 {
 	uint64_t earliest_ns = sampling->stats.begun_ns + SAMPLING_BASELINE_NS;
@@ -67,74 +99,323 @@ static void extra_at(struct sampling *sampling, unsigned to, uint64_t due_ns)
 		deadline_at(&sampling->extra, due_ns);
 }
 
+void sampling_soon(struct sampling *sampling, unsigned to)
+{
+	extra_at(sampling, to, now_ns(sampling));
+}
+
+void sampling_gap(struct sampling *sampling)
+{
+	sampling->gap = true;
+}
+
+/* ----------------------------------------------------------------------------------------------------- collectors */
+
+static struct slot *find_slot(struct sampling *sampling, const struct collector *collector)
+{
+	for (unsigned i = 0; i < sampling->count; i++)
+		if (sampling->slots[i].collector == collector)
+			return &sampling->slots[i];
+	return NULL;
+}
+
+static struct collect_ctx context(const struct sampling *sampling, const struct slot *slot, const struct moment *now)
+{
+	return (struct collect_ctx){
+		.proc_fd = sampling->proc_fd,
+		.sys_fd = sampling->sys_fd,
+		.root_fd = sampling->root_fd,
+		.live = true,
+		.now = *now,
+		.gap = sampling->over_gap,
+		.slice = sampling->items,
+		.limits = sampling->limits,
+		.prober = slot ? slot->prober : NULL,
+	};
+}
+
+static void forward_probe(void *data, const struct probe_result *result)
+{
+	struct slot *slot = data;
+
+	if (slot->state && slot->collector->probed)
+		slot->collector->probed(slot->state, result);
+}
+
 static void on_wake(struct ev_loop *ev, ev_io *io, int events)
 {
-	struct wake_watch *wake = container_of(io, struct wake_watch, io);
-	struct sampling *sampling = wake->sampling;
+	struct slot *slot = container_of(io, struct slot, wake);
+	struct sampling *sampling = io->data;
 	uint64_t due_ns = now_ns(sampling) + SAMPLING_SETTLE_NS;
 
 	(void)ev;
 	(void)events;
-	if (!sampler_wake(sampling->config.sampler, wake->collector))
+	if (!slot->collector->wake(slot->state))
 		return;
 	if (sampling->extra_ns && due_ns < sampling->extra_ns + SAMPLING_SPACING_NS)
 		due_ns = sampling->extra_ns + SAMPLING_SPACING_NS;
 	extra_at(sampling, SAMPLE_TO_ALL, due_ns);
 }
 
-static void watch_wake_fd(void *data, int fd, const struct collector *collector)
+static void slot_watch(struct sampling *sampling, struct slot *slot)
 {
-	struct sampling *sampling = data;
-	struct wake_watch *wake;
+	int fd = slot->state && slot->collector->wake_fd ? slot->collector->wake_fd(slot->state) : -1;
 
-	if (sampling->wake_count == WAKE_FDS_MAX)
+	if (!sampling->running || fd < 0)
 		return;
-	wake = &sampling->wakes[sampling->wake_count++];
-	wake->sampling = sampling;
-	wake->collector = collector;
-	ev_io_init(&wake->io, on_wake, fd, EV_READ);
-	ev_io_start(sampling->config.loop->ev, &wake->io);
+	ev_io_init(&slot->wake, on_wake, fd, EV_READ);
+	slot->wake.data = sampling;
+	ev_io_start(sampling->config.loop->ev, &slot->wake);
 }
 
-static void unwatch_wake_fds(struct sampling *sampling)
+static int slot_open(struct sampling *sampling, struct slot *slot, const struct collect_ctx *ctx)
 {
-	while (sampling->wake_count)
-		ev_io_stop(sampling->config.loop->ev, &sampling->wakes[--sampling->wake_count].io);
+	int r = slot->collector->open(ctx, &slot->state);
+
+	if (r < 0) {
+		slot->state = NULL;
+		return r;
+	}
+	if (slot->collector == &collector_self && sampling->config.emit_self)
+		self_attach(slot->state, sampling->config.emit_self, sampling->config.data);
+	slot_watch(sampling, slot);
+	return 0;
 }
 
-/* A collector that could not be opened at first, or failed, may be there by now. */
-static void attach_collectors(struct sampling *sampling, bool anew)
+static void slot_close(struct sampling *sampling, struct slot *slot)
 {
-	void *self = sampler_state(sampling->config.sampler, &collector_self);
+	ev_io_stop(sampling->config.loop->ev, &slot->wake);
+	slot->collector->close(slot->state);
+	slot->state = NULL;
+	slot->good = false;
+	slot->failures = 0;
+	slot->error = 0;
+	slot->retry_ns = 0;
+}
 
-	if (self)
-		self_attach(self, sampling->config.emit_self, sampling->config.data);
-	if (!sampler_opened(sampling->config.sampler) && !anew)
-		return;
-	unwatch_wake_fds(sampling);
-	sampler_each_wake_fd(sampling->config.sampler, watch_wake_fd, sampling);
+/* Switches collectors on and off. A collector without a switch is always on. */
+static void switch_slots(struct sampling *sampling, const struct config *settings)
+{
+	sampling->limits.processes_top = (unsigned)settings->collectors.processes_top;
+	sampling->limits.ports_max = (unsigned)settings->collectors.ports_max;
+	for (unsigned i = 0; i < sampling->count; i++) {
+		struct slot *slot = &sampling->slots[i];
+		struct collect_ctx ctx = context(sampling, slot, &sampling->config.loop->now);
+		const struct config_key *key = config_key_find("collectors", slot->collector->name);
+
+		slot->on = !key || key->type != CONFIG_BOOL || *(const bool *)((const char *)settings + key->offset);
+		if (!slot->on)
+			slot_close(sampling, slot);
+		else if (!slot->state)
+			slot_open(sampling, slot, &ctx);
+	}
+}
+
+/* The collector has been read, with this result: it backs off, or not, and its first failure and its recovery are told.
+ */
+static void slot_done(struct sampling *sampling, struct slot *slot, int r)
+{
+	uint64_t began_ns = sampling->slot_now.mono_ns;
+	bool news = (r < 0) != (slot->failures > 0);
+
+	if (slot->took_ns > slot->worst_ns)
+		slot->worst_ns = slot->took_ns;
+	slot->good = r >= 0;
+	slot->error = r < 0 ? r : 0;
+	if (r >= 0) {
+		slot->failures = 0;
+		slot->retry_ns = 0;
+		backoff_succeed(&slot->backoff);
+	} else if (++slot->failures >= FAILURES_BEFORE_BACKOFF) {
+		slot->retry_ns = backoff_fail(&slot->backoff, began_ns, (uint32_t)began_ns);
+	}
+	if (news)
+		sampling->config.changed(sampling->config.data, slot->collector, slot->error);
+}
+
+/*
+ * Goes on with the collect. True when a collector has more to read than the loop should wait for. A collector that was
+ * switched off meanwhile is skipped; a collector that has begun goes on with the moment it began with; a collector
+ * whose open failed is opened again at its next try.
+ */
+static bool collect_on(struct sampling *sampling)
+{
+	const struct moment *now = &sampling->config.loop->now;
+
+	for (; sampling->at < sampling->count; sampling->at++, sampling->within = false) {
+		struct slot *slot = &sampling->slots[sampling->at];
+		struct collect_ctx ctx;
+		uint64_t before_ns;
+		int r = 0;
+
+		if (!slot->on || (!sampling->within && now->mono_ns < slot->retry_ns))
+			continue;
+		if (!sampling->within) {
+			sampling->slot_now = *now;
+			slot->took_ns = 0;
+		}
+		before_ns = clock_ns(CLOCK_MONOTONIC);
+		ctx = context(sampling, slot, &sampling->slot_now);
+		if (!slot->state)
+			r = slot_open(sampling, slot, &ctx);
+		if (r == 0)
+			r = slot->collector->collect(slot->state, &ctx);
+		slot->took_ns += clock_ns(CLOCK_MONOTONIC) - before_ns;
+		sampling->within = r == COLLECT_MORE;
+		if (sampling->within)
+			return true;
+		slot_done(sampling, slot, r);
+	}
+	return false;
+}
+
+/* Begins a collect. Returns as collect_on. */
+static bool collect_anew(struct sampling *sampling)
+{
+	sampling->over_gap = sampling->gap;
+	if (sampling->gap && !sampling->broke)
+		sampling->broke = "clock";
+	sampling->gap = false;
+	sampling->at = 0;
+	sampling->within = false;
+	return collect_on(sampling);
+}
+
+void sampling_collect_all(struct sampling *sampling)
+{
+	sampling->items = 0;
+	for (bool more = collect_anew(sampling); more; more = collect_on(sampling))
+		;
+	sampling->items = SLICE;
+}
+
+/* ------------------------------------------------------------------------------------------------------- the line */
+
+/* Closes and opens objects so that the writer stands in `to`, having stood in `from`; paths are dotted names. */
+static void move_path(struct sink *out, const char *from, const char *to)
+{
+	size_t common = 0, depth = 0;
+	char part[32];
+
+	for (size_t i = 0;; i++) {
+		bool from_ends = from[i] == '.' || from[i] == '\0', to_ends = to[i] == '.' || to[i] == '\0';
+
+		if (from_ends && to_ends)
+			common = i;
+		if (from[i] != to[i] || from[i] == '\0')
+			break;
+	}
+	for (const char *at = from + common; *at; at++)
+		depth += *at == '.';
+	if (common == 0 && *from)
+		depth++;
+	for (; depth; depth--)
+		sink_object_end(out);
+	for (const char *at = to + common; *at;) {
+		size_t len;
+
+		at += *at == '.';
+		len = strcspn(at, ".");
+		if (len >= sizeof(part))
+			return;
+		memcpy(part, at, len);
+		part[len] = '\0';
+		sink_object_begin(out, part);
+		at += len;
+	}
+}
+
+/* The parts of the collectors in the order of their table, then the list of those that failed. */
+static void emit_data(const struct sampling *sampling, struct sink *out)
+{
+	const char *path = "";
+	bool failed = false;
+
+	for (unsigned i = 0; i < sampling->count; i++) {
+		const struct slot *slot = &sampling->slots[i];
+		struct sink_mark mark;
+
+		if (!slot->on || !slot->good)
+			continue;
+		move_path(out, path, slot->collector->path);
+		path = slot->collector->path;
+		mark = sink_mark(out);
+		slot->collector->emit(slot->state, out);
+		if (sink_full(out))
+			sink_rewind(out, mark);
+	}
+	move_path(out, path, "");
+	for (unsigned i = 0; i < sampling->count; i++) {
+		const struct slot *slot = &sampling->slots[i];
+
+		if (!slot->on || slot->good)
+			continue;
+		if (!failed)
+			sink_array_begin(out, "failed_collectors");
+		failed = true;
+		sink_object_begin(out, NULL);
+		sink_str(out, "name", slot->collector->name);
+		sink_str(out, "error", strerrorname_np(-slot->error));
+		sink_uint(out, "failures", slot->failures);
+		sink_object_end(out);
+	}
+	if (failed)
+		sink_array_end(out);
+}
+
+struct line *sampling_encode(struct sampling *sampling)
+{
+	const struct identity *id = sampling->config.id;
+	const struct moment *now = &sampling->config.loop->now;
+	struct sampling_stats *stats = &sampling->stats;
+	struct json_writer writer;
+	struct sink *out = &writer.sink;
+	char timestamp[RFC3339_SIZE];
+	struct line *line = NULL;
+	const char *text;
+	size_t len;
+
+	json_writer_init(&writer, sampling->text, sizeof(sampling->text));
+	rfc3339_format(now->wall_ms, timestamp);
+	sink_object_begin(out, NULL);
+	sink_str(out, "type", "metrics");
+	sink_str(out, "timestamp", timestamp);
+	sink_uint(out, "seq", stats->next_seq);
+	sink_str(out, "boot_id", id->boot_id);
+	sink_str(out, "generation", id->generation);
+	sink_int(out, "schema", SAMPLE_SCHEMA);
+	if (sampling->broke)
+		sink_str(out, "gap", sampling->broke);
+	sink_object_begin(out, "data");
+	emit_data(sampling, out);
+	sink_object_end(out);
+	sink_object_end(out);
+	if (json_writer_finish(&writer, &text, &len) == 0)
+		line = line_new(LINE_SAMPLE, text, len);
+	if (!line) {
+		stats->lost++;
+		return NULL;
+	}
+	line->seq = stats->next_seq++;
+	stats->samples++;
+	stats->taken_ns = now->mono_ns;
+	sampling->broke = NULL;
+	return line;
 }
 
 /* --------------------------------------------------------------------------------------------------------- samples */
 
 static void finish(struct sampling *sampling)
 {
-	const struct loop *loop = sampling->config.loop;
-	struct sampling_stats *stats = &sampling->stats;
 	unsigned to = sampling->pending_to;
 	struct line *line;
 
 	sampling->pending_to = 0;
 	deadline_stop(&sampling->probes);
-	line = sampler_encode(sampling->config.sampler, sampling->config.id, stats->next_seq, &loop->now);
+	line = sampling_encode(sampling);
 	if (line) {
-		stats->next_seq++;
-		stats->samples++;
-		stats->taken_ns = loop->now.mono_ns;
 		line_unref(sampling->latest);
 		sampling->latest = line_ref(line);
-	} else {
-		stats->lost++;
 	}
 	sampling->config.sample(sampling->config.data, to, line);
 	line_unref(line);
@@ -185,12 +466,13 @@ void sampling_probed(struct sampling *sampling)
 	wake_waiters(sampling);
 }
 
-/* All collectors have been read; probes may still be outstanding. */
-static void collected(struct sampling *sampling)
+/* A slice of the collect has been read. At the end probes may still be outstanding. */
+static void collected(struct sampling *sampling, bool more)
 {
-	sampling->collecting = false;
-	attach_collectors(sampling, false);
-	if (sampling->pending_to && probes_outstanding(sampling))
+	sampling->collecting = more;
+	if (more)
+		deadline_after(&sampling->slice, 0);
+	else if (sampling->pending_to && probes_outstanding(sampling))
 		deadline_after(&sampling->probes, sampling->probes_ns);
 	else if (sampling->pending_to)
 		finish(sampling);
@@ -198,15 +480,8 @@ static void collected(struct sampling *sampling)
 
 static void collect(struct sampling *sampling)
 {
-	const struct moment *now = &sampling->config.loop->now;
-
-	sampling->stats.begun_ns = now->mono_ns;
-	sampling->collecting = sampler_collect(sampling->config.sampler, now, sampling->gap);
-	sampling->gap = false;
-	if (sampling->collecting)
-		deadline_after(&sampling->slice, 0);
-	else
-		collected(sampling);
+	sampling->stats.begun_ns = now_ns(sampling);
+	collected(sampling, collect_anew(sampling));
 }
 
 /* Adds `to` to the sample that is being collected, or begins one. The baseline does not count: it has no rates. */
@@ -215,7 +490,7 @@ static void take(struct sampling *sampling, unsigned to)
 	bool busy = sampling->collecting || sampling->pending_to;
 
 	if (sampling->collecting && !sampling->pending_to) {
-		extra_at(sampling, to, now_ns(sampling));
+		sampling_soon(sampling, to);
 		return;
 	}
 	sampling->pending_to |= to;
@@ -223,16 +498,6 @@ static void take(struct sampling *sampling, unsigned to)
 		return;
 	sampling->config.begin(sampling->config.data);
 	collect(sampling);
-}
-
-void sampling_soon(struct sampling *sampling, unsigned to)
-{
-	extra_at(sampling, to, now_ns(sampling));
-}
-
-void sampling_gap(struct sampling *sampling)
-{
-	sampling->gap = true;
 }
 
 static void on_extra(void *data)
@@ -250,6 +515,8 @@ static void on_tick(void *data)
 	struct sampling *sampling = data;
 
 	sampling->stats.ticks++;
+	if (now_ns(sampling) >= sampling->grid.due_ns + SAMPLING_LATE_NS && sampling->config.late)
+		sampling->config.late(sampling->config.data);
 	if (schedule_due(&sampling->grid, now_ns(sampling)))
 		take(sampling, SAMPLE_TO_PORT | SAMPLE_TO_LATEST | (sampling->log_apart ? 0 : SAMPLE_TO_LOG));
 	deadline_at(&sampling->tick, sampling->grid.due_ns);
@@ -269,9 +536,8 @@ static void on_log_tick(void *data)
 /* True when there is more to scan. A scan that fails is over too: the table stays as it was. */
 static bool scan_step(struct sampling *sampling)
 {
-	struct sampler *sampler = sampling->config.sampler;
-	struct collect_ctx ctx = sampler_context(sampler, &collector_processes, &sampling->config.loop->now);
-	void *state = sampler_state(sampler, &collector_processes);
+	struct collect_ctx ctx = sampling_context(sampling, &collector_processes);
+	void *state = sampling_state(sampling, &collector_processes);
 
 	return state && processes_refresh(state, &ctx) == COLLECT_MORE;
 }
@@ -319,35 +585,30 @@ bool sampling_await_probes(struct sampling *sampling, struct sampling_waiter *wa
 	return false;
 }
 
-static void scanned(struct sampling *sampling)
+/* A collect scans the processes too, and finishes the scan that was begun before it. */
+static void on_slice(void *data)
 {
-	bool again = sampling->scan_again;
+	struct sampling *sampling = data;
+	bool again;
 
+	if (sampling->collecting) {
+		collected(sampling, collect_on(sampling));
+		if (sampling->collecting)
+			return;
+	} else if (scan_step(sampling)) {
+		deadline_after(&sampling->slice, 0);
+		return;
+	}
+	again = sampling->scan_again;
 	sampling->scanning = sampling->scan_again = false;
 	sampling->scans++;
 	if (!again || !scan(sampling))
 		wake_waiters(sampling);
 }
 
-/* A collect scans the processes too, and finishes the scan that was begun before it. */
-static void on_slice(void *data)
-{
-	struct sampling *sampling = data;
-	bool more = sampling->collecting ? sampler_go_on(sampling->config.sampler, &sampling->config.loop->now)
-					 : scan_step(sampling);
-
-	if (more) {
-		deadline_after(&sampling->slice, 0);
-		return;
-	}
-	if (sampling->collecting)
-		collected(sampling);
-	scanned(sampling);
-}
-
 /* ------------------------------------------------------------------------------------------------------------ life */
 
-struct sampling *sampling_new(const struct sampling_config *config)
+struct sampling *sampling_new(const struct sampling_config *config, const struct config *settings)
 {
 	struct sampling *sampling = calloc(1, sizeof(*sampling));
 
@@ -355,11 +616,29 @@ struct sampling *sampling_new(const struct sampling_config *config)
 		return NULL;
 	sampling->config = *config;
 	sampling->stats.next_seq = config->first_seq;
+	sampling->items = SLICE;
 	deadline_init(&sampling->tick, config->loop, on_tick, sampling);
+	ev_set_priority(&sampling->tick.timer, EV_MAXPRI - 1); /* see `late`; the time of the turn is read first */
 	deadline_init(&sampling->log_tick, config->loop, on_log_tick, sampling);
 	deadline_init(&sampling->extra, config->loop, on_extra, sampling);
 	deadline_init(&sampling->slice, config->loop, on_slice, sampling);
 	deadline_init(&sampling->probes, config->loop, on_probes_late, sampling);
+	sampling->proc_fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	sampling->sys_fd = open("/sys", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	sampling->root_fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (unsigned i = 0; i < COLLECTORS_MAX && collectors[i]; i++) {
+		struct slot *slot = &sampling->slots[sampling->count++];
+
+		slot->collector = collectors[i];
+		ev_init(&slot->wake, on_wake);
+		backoff_init(&slot->backoff, RETRY_MIN_NS, RETRY_MAX_NS);
+		if (!config->probers || !slot->collector->probed)
+			continue;
+		slot->prober = prober_for(config->probers, forward_probe, slot);
+		if (!slot->prober)
+			return sampling_free(sampling);
+	}
+	switch_slots(sampling, settings);
 	return sampling;
 }
 
@@ -370,58 +649,61 @@ struct sampling *sampling_free(struct sampling *sampling)
 	sampling_stop(sampling);
 	while (sampling->waiters)
 		sampling_leave(sampling->waiters);
+	for (unsigned i = 0; i < sampling->count; i++)
+		slot_close(sampling, &sampling->slots[i]);
+	closep(&sampling->proc_fd);
+	closep(&sampling->sys_fd);
+	closep(&sampling->root_fd);
 	line_unref(sampling->latest);
 	free(sampling);
 	return NULL;
 }
 
-static void take_over(struct sampling *sampling, const struct config *config)
+/* The intervals; the grid of the log is kept if it was in use and still is. */
+static void set_ticks(struct sampling *sampling, const struct config *settings, bool anew)
 {
-	uint64_t timeout_ns = config->timers.collect_timeout_ms * NS_PER_MS;
-	uint64_t half_ns = config->timers.metrics_interval_ms * NS_PER_MS / 2;
+	uint64_t interval_ms = settings->timers.metrics_interval_ms, log_ms = config_log_interval_ms(settings);
+	uint64_t timeout_ns = settings->timers.collect_timeout_ms * NS_PER_MS, half_ns = interval_ms * NS_PER_MS / 2;
+	bool was_apart = sampling->log_apart;
 
 	sampling->probes_ns = timeout_ns < half_ns ? timeout_ns : half_ns;
-	sampling->log_apart = config_log_interval_ms(config) != config->timers.metrics_interval_ms;
-	sampling->log_enabled = config->log.enabled;
-}
-
-static void set_ticks(struct sampling *sampling)
-{
+	sampling->log_apart = log_ms != interval_ms;
+	sampling->log_enabled = settings->log.enabled;
+	if (anew)
+		schedule_start(&sampling->grid, interval_ms * NS_PER_MS, now_ns(sampling));
+	else
+		schedule_change(&sampling->grid, interval_ms * NS_PER_MS, now_ns(sampling));
+	if (anew || !was_apart)
+		schedule_start(&sampling->log_grid, log_ms * NS_PER_MS, now_ns(sampling));
+	else
+		schedule_change(&sampling->log_grid, log_ms * NS_PER_MS, now_ns(sampling));
 	deadline_at(&sampling->tick, sampling->grid.due_ns);
 	deadline_at(&sampling->log_tick,
 		    sampling->log_apart && sampling->log_enabled ? sampling->log_grid.due_ns : TIME_NEVER);
 }
 
-void sampling_start(struct sampling *sampling, const struct config *config)
+void sampling_start(struct sampling *sampling, const struct config *settings)
 {
-	take_over(sampling, config);
-	schedule_start(&sampling->grid, config->timers.metrics_interval_ms * NS_PER_MS, now_ns(sampling));
-	schedule_start(&sampling->log_grid, config_log_interval_ms(config) * NS_PER_MS, now_ns(sampling));
+	sampling->running = true;
+	for (unsigned i = 0; i < sampling->count; i++)
+		slot_watch(sampling, &sampling->slots[i]);
+	set_ticks(sampling, settings, true);
 	collect(sampling);
-	sampler_started(sampling->config.sampler);
+	sampling->broke = "start";
 	sampling_soon(sampling, SAMPLE_TO_LOG | SAMPLE_TO_LATEST);
-	set_ticks(sampling);
 }
 
-void sampling_configure(struct sampling *sampling, const struct config *config)
+void sampling_configure(struct sampling *sampling, const struct config *settings)
 {
-	bool was_apart = sampling->log_apart;
-
-	take_over(sampling, config);
-	schedule_change(&sampling->grid, config->timers.metrics_interval_ms * NS_PER_MS, now_ns(sampling));
-	if (was_apart)
-		schedule_change(&sampling->log_grid, config_log_interval_ms(config) * NS_PER_MS, now_ns(sampling));
-	else
-		schedule_start(&sampling->log_grid, config_log_interval_ms(config) * NS_PER_MS, now_ns(sampling));
-	unwatch_wake_fds(sampling); /* before a collector that is switched off closes its own */
-	sampler_configure(sampling->config.sampler, config, &sampling->config.loop->now);
-	attach_collectors(sampling, true);
-	set_ticks(sampling);
+	set_ticks(sampling, settings, false);
+	switch_slots(sampling, settings);
 }
 
 void sampling_stop(struct sampling *sampling)
 {
-	unwatch_wake_fds(sampling);
+	sampling->running = false;
+	for (unsigned i = 0; i < sampling->count; i++)
+		ev_io_stop(sampling->config.loop->ev, &sampling->slots[i].wake);
 	deadline_stop(&sampling->tick);
 	deadline_stop(&sampling->log_tick);
 	deadline_stop(&sampling->extra);
@@ -444,4 +726,41 @@ struct sampling_stats sampling_stats(const struct sampling *sampling)
 	stats.due_ns = sampling->grid.due_ns;
 	stats.making = sampling->pending_to | sampling->extra_to;
 	return stats;
+}
+
+void *sampling_state(struct sampling *sampling, const struct collector *collector)
+{
+	const struct slot *slot = find_slot(sampling, collector);
+
+	return slot && slot->on && slot->good ? slot->state : NULL;
+}
+
+struct collect_ctx sampling_context(struct sampling *sampling, const struct collector *collector)
+{
+	return context(sampling, find_slot(sampling, collector), &sampling->config.loop->now);
+}
+
+void sampling_report(const struct sampling *sampling, struct sink *out)
+{
+	for (unsigned i = 0; i < sampling->count; i++) {
+		const struct slot *slot = &sampling->slots[i];
+
+		if (!slot->on)
+			continue;
+		sink_object_begin(out, slot->collector->name);
+		sink_str(out, "state", slot->good ? "ok" : slot->error ? "failing" : "waiting");
+		sink_str(out, "error", slot->error ? strerrorname_np(-slot->error) : NULL);
+		sink_uint(out, "failures", slot->failures);
+		sink_uint(out, "last_us", slot->took_ns / NS_PER_US);
+		sink_uint(out, "worst_us", slot->worst_ns / NS_PER_US);
+		sink_object_end(out);
+	}
+}
+
+void sampling_each_left_out(const struct sampling *sampling, void (*say)(void *data, const char *name, int error),
+			    void *data)
+{
+	for (unsigned i = 0; i < sampling->count; i++)
+		if (sampling->slots[i].on && !sampling->slots[i].good)
+			say(data, sampling->slots[i].collector->name, sampling->slots[i].error);
 }

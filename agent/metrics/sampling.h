@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * When samples are taken: on the grid of the metrics interval, on a grid of the log's own where that differs, and out
- * of turn for a request, a collector's wake-up or a clock step. At most one sample is in the making. It also has the
- * processes scanned for actions that need them in between.
+ * Runs the collectors and turns their state into `metrics` lines: on the grid of the metrics interval, on a grid of the
+ * log's own where that differs, and out of turn for a request, a collector's wake-up or a clock step. At most one
+ *sample is in the making. It also has the processes scanned for actions that need them in between.
  *
  *	due ─► collect, a slice a turn ─► all probes answered, or their time is over ─► encode ─► sample()
+ *
+ * A collector that fails costs its own part only: its keys are left out, data.failed_collectors says why, and it is
+ *tried again with back-off. The state of each collector stays readable between samples, as the cache that commands
+ *answer from.
  */
 #ifndef AGENT_METRICS_SAMPLING_H
 #define AGENT_METRICS_SAMPLING_H
@@ -12,6 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <infiniservice/collector.h>
 #include <infiniservice/line.h>
 #include <infiniservice/sink.h>
 
@@ -19,7 +24,6 @@
 #include "agent/base/loop.h"
 #include "agent/config/config.h"
 #include "agent/metrics/prober.h"
-#include "agent/metrics/sample.h"
 
 /* Least time between two samples: rates over less say more about the scheduler than about the guest. */
 #define SAMPLING_BASELINE_NS (200 * NS_PER_MS)
@@ -29,6 +33,9 @@
  */
 #define SAMPLING_SETTLE_NS  (500 * NS_PER_MS)
 #define SAMPLING_SPACING_NS (2 * NS_PER_S)
+/* A point of the grid that is passed over by this much: the loop is not that slow, so the guest must have stood still.
+ */
+#define SAMPLING_LATE_NS (5 * NS_PER_S)
 
 struct sampling;
 
@@ -42,18 +49,22 @@ enum sample_to {
 
 struct sampling_config {
 	struct loop *loop;
-	struct sampler *sampler;
-	struct prober_pool *probers; /* of the sampler; NULL: none */
+	struct prober_pool *probers; /* NULL: none */
 	const struct identity *id;
 	uint64_t first_seq; /* of the first sample */
 
+	/* A collector begins to fail (error < 0) or recovers (0). */
+	void (*changed)(void *data, const struct collector *collector, int error);
+	/* A point of the grid was passed over by SAMPLING_LATE_NS or more: told before all else of the turn. Optional.
+	 */
+	void (*late)(void *data);
 	/* A sample is about to be collected: the place to look at the clock, and to call sampling_gap. */
 	void (*begin)(void *data);
 	/* `line` is the caller's; NULL: the sample could not be encoded (out of memory, or over the line limit). */
 	void (*sample)(void *data, unsigned to, struct line *line);
 	/* Writes the agent's own figures into the open object data.self. */
 	void (*emit_self)(void *data, struct sink *out);
-	void *data; /* of all three */
+	void *data; /* of all of them */
 };
 
 struct sampling_stats {
@@ -67,17 +78,20 @@ struct sampling_stats {
 	unsigned making;	/* enum sample_to of the sample in the making and of the next one out of turn */
 };
 
-/* The objects that `config` points to must outlive it. Nothing happens before sampling_start. NULL: out of memory. */
-struct sampling *sampling_new(const struct sampling_config *config);
+/*
+ * Opens the collectors that `settings` has switched on; a collector that cannot be opened only counts as failing. The
+ * objects that `config` points to must outlive it. Nothing happens before sampling_start. NULL: out of memory.
+ */
+struct sampling *sampling_new(const struct sampling_config *config, const struct config *settings);
 
 /* Accepts NULL. Returns NULL. */
 struct sampling *sampling_free(struct sampling *sampling);
 
 /* Collects a baseline, which is not handed on, so that the first sample has rates, and starts the grids. */
-void sampling_start(struct sampling *sampling, const struct config *config);
+void sampling_start(struct sampling *sampling, const struct config *settings);
 
 /* Applies new intervals and switches, without losing a point of the grid. */
-void sampling_configure(struct sampling *sampling, const struct config *config);
+void sampling_configure(struct sampling *sampling, const struct config *settings);
 
 /* No sample is taken any more; one in the making is given up. */
 void sampling_stop(struct sampling *sampling);
@@ -117,5 +131,27 @@ void sampling_leave(struct sampling_waiter *waiter);
 struct line *sampling_latest(const struct sampling *sampling);
 
 struct sampling_stats sampling_stats(const struct sampling *sampling);
+
+/*
+ * The state of a collector for the typed accessors of collectors/; NULL if it is switched off or its last collect
+ * failed.
+ */
+void *sampling_state(struct sampling *sampling, const struct collector *collector);
+
+/* The context of the last collect, moved to now: for accessors that read again. */
+struct collect_ctx sampling_context(struct sampling *sampling, const struct collector *collector);
+
+/* Writes, per collector that is on: state, error, failures, last duration. Into an open object. */
+void sampling_report(const struct sampling *sampling, struct sink *out);
+
+/*
+ * Where no loop waits, without sampling_start: reads all collectors in one go, however long it takes; makes a numbered
+ * line of what has been read (NULL: out of memory, or over the line limit); and calls `say` for each collector that is
+ * on and has nothing to show, with what went wrong (0: it has not answered yet).
+ */
+void sampling_collect_all(struct sampling *sampling);
+struct line *sampling_encode(struct sampling *sampling);
+void sampling_each_left_out(const struct sampling *sampling, void (*say)(void *data, const char *name, int error),
+			    void *data);
 
 #endif

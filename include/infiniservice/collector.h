@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A collector measures one subject of the guest. Life-cycle, driven by agent/metrics/sample.c:
+ * A collector measures one subject of the guest. Life-cycle, driven by agent/metrics/sampling.c:
  *
  *	open ─► collect ─► (probed …) ─► emit ─► collect ─► … ─► close
  *	           │

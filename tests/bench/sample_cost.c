@@ -8,7 +8,7 @@
 #include <infiniservice/moment.h>
 
 #include "agent/config/config.h"
-#include "agent/metrics/sample.h"
+#include "agent/metrics/sampling.h"
 #include "floor.h"
 
 #define ROUNDS_MAX 200
@@ -19,11 +19,13 @@ static void ignore_change(void *data, const struct collector *collector, int err
 	fprintf(stderr, "%s: %s\n", collector->name, strerror(-error));
 }
 
-static struct sampler *sampler_make(const char *const *switched_off)
+static struct loop loop; /* its time, which agent_round turns */
+
+static struct sampling *sampling_make(const char *const *switched_off)
 {
+	static const struct identity id = { .vm_id = "bench", .boot_id = "00000000000000000000000000000000" };
 	static struct config config;
-	struct moment now = moment_now();
-	struct sampler *sampler;
+	struct sampling *sampling;
 	struct err e;
 
 	if (config_init(&config) < 0)
@@ -31,10 +33,14 @@ static struct sampler *sampler_make(const char *const *switched_off)
 	for (; *switched_off; switched_off++)
 		if (config_set(&config, *switched_off, &e) < 0)
 			give_up(*switched_off);
-	if (sampler_new(&config, NULL, &now, ignore_change, NULL, &sampler) < 0)
-		give_up("sampler");
+	loop.now = moment_now();
+	sampling = sampling_new(
+		&(struct sampling_config){ .loop = &loop, .id = &id, .first_seq = 1, .changed = ignore_change },
+		&config);
+	if (!sampling)
+		give_up("sampling");
 	config_free(&config);
-	return sampler;
+	return sampling;
 }
 
 static double floor_round(struct floor *floor, bool full, unsigned samples)
@@ -55,23 +61,21 @@ struct cost {
 	size_t bytes;
 };
 
-static struct cost agent_round(struct sampler *sampler, unsigned samples)
+static struct cost agent_round(struct sampling *sampling, unsigned samples)
 {
-	static const struct identity id = { .vm_id = "bench", .boot_id = "00000000000000000000000000000000" };
-	static uint64_t seq;
 	uint64_t collect_ns = 0, begin_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
 	struct cost cost = { 0 };
 
 	for (unsigned i = 0; i < samples; i++) {
-		struct moment now = moment_now();
 		uint64_t before_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
 		struct line *line;
 
-		sampler_collect_all(sampler, &now);
+		loop.now = moment_now();
+		sampling_collect_all(sampling);
 		collect_ns += clock_ns(CLOCK_PROCESS_CPUTIME_ID) - before_ns;
-		line = sampler_encode(sampler, &id, ++seq, &now);
+		line = sampling_encode(sampling);
 		if (!line)
-			give_up("sampler_encode");
+			give_up("sampling_encode");
 		cost.bytes = line->len;
 		line_unref(line);
 	}
@@ -80,17 +84,17 @@ static struct cost agent_round(struct sampler *sampler, unsigned samples)
 	return cost;
 }
 
-static void compare(const char *name, struct floor *floor, struct sampler *sampler, bool full, unsigned rounds,
+static void compare(const char *name, struct floor *floor, struct sampling *sampling, bool full, unsigned rounds,
 		    unsigned samples)
 {
 	double floors[ROUNDS_MAX], collects[ROUNDS_MAX], encodes[ROUNDS_MAX], ratios[ROUNDS_MAX];
 	struct cost cost;
 
 	floor_round(floor, full, 3);
-	agent_round(sampler, 3);
+	agent_round(sampling, 3);
 	for (unsigned i = 0; i < rounds; i++) {
 		floors[i] = floor_round(floor, full, samples);
-		cost = agent_round(sampler, samples);
+		cost = agent_round(sampling, samples);
 		collects[i] = cost.collect_ns;
 		encodes[i] = cost.encode_ns;
 		ratios[i] = (cost.collect_ns + cost.encode_ns) / floors[i];
@@ -105,14 +109,14 @@ int main(int argc, char **argv)
 	static const char *const none_off[] = { NULL };
 	static struct floor floor;
 	unsigned rounds = argument(argc, argv, 1, 15, ROUNDS_MAX), samples = argument(argc, argv, 2, 300, 1000000);
-	struct sampler *system, *full;
+	struct sampling *system, *full;
 
 	floor_open(&floor);
-	system = sampler_make(system_off);
+	system = sampling_make(system_off);
 	compare("system", &floor, system, false, rounds, samples);
-	sampler_free(system);
-	full = sampler_make(none_off);
+	sampling_free(system);
+	full = sampling_make(none_off);
 	compare("full", &floor, full, true, rounds, samples / 10 + 1);
-	sampler_free(full);
+	sampling_free(full);
 	return EXIT_SUCCESS;
 }

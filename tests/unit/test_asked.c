@@ -16,7 +16,6 @@ const struct collector *const collectors[] = { NULL };
 static struct loop loop;
 static struct config config;
 static struct identity id;
-static struct sampler *sampler;
 static struct sampling *sampling;
 static struct sources sources;
 static struct asked asked;
@@ -70,9 +69,10 @@ static int setup(void **state)
 	memset(&sources, 0, sizeof(sources));
 	loop_init(&loop, ev_loop_new(0));
 	assert_int_equal(config_init(&config), 0);
-	assert_int_equal(sampler_new(&config, NULL, &loop.now, NULL, NULL, &sampler), 0);
-	sampling = sampling_new(&(struct sampling_config){
-		.loop = &loop, .sampler = sampler, .id = &id, .first_seq = 1, .begin = on_begin, .sample = on_sample });
+	sampling = sampling_new(
+		&(struct sampling_config){
+			.loop = &loop, .id = &id, .first_seq = 1, .begin = on_begin, .sample = on_sample },
+		&config);
 	assert_non_null(sampling);
 	asked = (struct asked){ .loop = &loop, .sampling = sampling, .sources = &sources };
 	sampling_start(sampling, &config);
@@ -85,7 +85,6 @@ static int teardown(void **state)
 {
 	(void)state;
 	sampling = sampling_free(sampling);
-	sampler = sampler_free(sampler);
 	config_free(&config);
 	ev_loop_destroy(loop.ev);
 	return 0;

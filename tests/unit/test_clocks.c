@@ -95,6 +95,7 @@ static void the_times_of_a_host_tell_when_they_run_ahead(void **state)
 }
 
 static struct loop loop;
+static struct config config;
 
 /* A number that a host holds is one of this generation only if it can be. */
 static void a_host_that_holds_samples_of_before_is_offered_this_generation_from_its_start(void **state)
@@ -121,7 +122,7 @@ static void a_host_that_holds_samples_of_before_is_offered_this_generation_from_
 	(void)state;
 	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct generation one = {
-			.sampling = sampling_new(&(struct sampling_config){ .loop = &loop, .first_seq = 750 }),
+			.sampling = sampling_new(&(struct sampling_config){ .loop = &loop, .first_seq = 750 }, &config),
 			.text = "0123456789abcdef",
 			.first_seq = 721,
 			.sent_seq = 740,
@@ -169,12 +170,11 @@ static void the_kernels_event_is_told_from_others(void **state)
 const struct collector *const collectors[] = { NULL };
 
 static char folder[] = "/tmp/test-clocks-XXXXXX";
-static struct config config;
 static struct identity id;
-static struct sampler *sampler;
 static struct generation generation;
 static unsigned renewed;
 static unsigned samples, gaps;
+static uint64_t gap_seq;
 
 static void on_begin(void *data)
 {
@@ -186,7 +186,16 @@ static void on_sample(void *data, unsigned to, struct line *line)
 	(void)data;
 	(void)to;
 	samples++;
-	gaps += memmem(line->text, line->len, "\"gap\":\"clock\"", strlen("\"gap\":\"clock\"")) != NULL;
+	if (!memmem(line->text, line->len, "\"gap\":\"clock\"", strlen("\"gap\":\"clock\"")))
+		return;
+	gaps++;
+	gap_seq = line->seq;
+}
+
+static void on_late(void *data)
+{
+	(void)data;
+	generation_late(&generation);
 }
 
 static void on_renewed(void *data, const char *why)
@@ -207,11 +216,12 @@ static void open_at(uint64_t next_seq, const char *boot_id)
 		.config = &config,
 		.id = &id,
 		.sampling = sampling_new(&(struct sampling_config){ .loop = &loop,
-								    .sampler = sampler,
 								    .id = &id,
 								    .first_seq = next_seq,
+								    .late = on_late,
 								    .begin = on_begin,
-								    .sample = on_sample }),
+								    .sample = on_sample },
+					 &config),
 		.renewed = on_renewed,
 		.data = &renewed,
 	};
@@ -227,7 +237,6 @@ static int setup(void **state)
 	assert_int_equal(config_init(&config), 0);
 	free(config.agent.runtime_dir);
 	config.agent.runtime_dir = strdup(folder);
-	assert_int_equal(sampler_new(&config, NULL, &loop.now, NULL, NULL, &sampler), 0);
 	renewed = samples = gaps = 0;
 	generation.sampling = NULL;
 	open_at(100, "boot");
@@ -241,7 +250,6 @@ static int teardown(void **state)
 	(void)state;
 	generation_stop(&generation);
 	sampling_free(generation.sampling);
-	sampler = sampler_free(sampler);
 	config_free(&config);
 	ev_loop_destroy(loop.ev);
 	snprintf(path, sizeof(path), "%s/" GENERATION_NAME, folder);
@@ -285,18 +293,22 @@ static void one_that_is_woken_far_too_late_begins_another_and_marks_the_next_sam
 	pass_time(&loop, NS_PER_S);
 	assert_int_equal(samples, 1);
 	due_ns = sampling_stats(generation.sampling).due_ns;
-	fake_set_clocks(&loop, due_ns + GENERATION_AHEAD_MS * NS_PER_MS - 1);
-	generation_woke(&generation);
-	assert_int_equal(renewed, 0);
-	fake_set_clocks(&loop, due_ns + GENERATION_AHEAD_MS * NS_PER_MS);
-	generation_woke(&generation);
-	generation_woke(&generation); /* once for each time */
-	assert_int_equal(renewed, 1);
-	assert_int_equal(sampling_stats(generation.sampling).making, SAMPLE_TO_ALL);
-	assert_string_not_equal(generation.text, first);
-	assert_int_equal(generation.first_seq, 101);
+	fake_set_clocks(&loop, due_ns + SAMPLING_LATE_NS - 1);
 	pass_time(&loop, 0);
+	assert_int_equal(renewed, 0);
+	assert_int_equal(samples, 2);
+	due_ns = sampling_stats(generation.sampling).due_ns;
+	fake_set_clocks(&loop, due_ns + SAMPLING_LATE_NS);
+	pass_time(&loop, 0);
+	assert_int_equal(renewed, 1);
+	assert_string_not_equal(generation.text, first);
+	assert_int_equal(generation.first_seq, 102);
+	/* The sample that was due is the first of it already, and marked. */
+	assert_int_equal(gap_seq, 102);
 	assert_int_equal(gaps, 1);
+	pass_time(&loop, NS_PER_S);
+	assert_int_equal(gaps, 1);
+	assert_int_equal(renewed, 1);
 	/* The next agent goes on with it. */
 	memcpy(first, generation.text, sizeof(first));
 	open_at(150, "boot");
@@ -310,7 +322,8 @@ static void one_that_is_stopping_looks_no_more(void **state)
 	sampling_start(generation.sampling, &config);
 	generation_stop(&generation);
 	fake_set_clocks(&loop, loop.now.mono_ns + 3600 * NS_PER_S);
-	generation_woke(&generation);
+	pass_time(&loop, 0);
+	assert_true(samples > 0);
 	assert_int_equal(renewed, 0);
 }
 

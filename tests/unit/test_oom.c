@@ -716,17 +716,27 @@ static void nobody(void *data, const struct collector *collector, int error)
 	(void)data, (void)collector, (void)error;
 }
 
-static struct json_object *sample_of(struct sampler *sampler, struct moment *now)
+static struct loop still; /* its time alone is used, which the test turns */
+
+static struct sampling *sampling_over(const struct config *config)
 {
 	static const struct identity id = { .vm_id = "vm", .boot_id = "boot", .source = "test" };
+
+	still.now = (struct moment){ .mono_ns = 1000 * NS_PER_S, .boot_ns = 1000 * NS_PER_S, .wall_ms = 1790000000000 };
+	return sampling_new(&(struct sampling_config){ .loop = &still, .id = &id, .first_seq = 1, .changed = nobody },
+			    config);
+}
+
+static struct json_object *sample_of(struct sampling *sampling)
+{
 	struct json_object *object;
 	struct line *line;
 
-	now->mono_ns += NS_PER_S;
-	now->boot_ns += NS_PER_S;
-	now->wall_ms += 1000;
-	sampler_collect_all(sampler, now);
-	line = sampler_encode(sampler, &id, 1, now);
+	still.now.mono_ns += NS_PER_S;
+	still.now.boot_ns += NS_PER_S;
+	still.now.wall_ms += 1000;
+	sampling_collect_all(sampling);
+	line = sampling_encode(sampling);
 	if (!line)
 		return NULL;
 	line->text[line->len - 1] = '\0';
@@ -788,25 +798,24 @@ static struct json_object *failures_of(struct json_object *sample)
 
 static void run_samples(enum mode mode)
 {
-	struct moment now = { .mono_ns = 1000 * NS_PER_S, .boot_ns = 1000 * NS_PER_S, .wall_ms = 1790000000000 };
-	struct sampler *sampler = NULL;
+	struct sampling *sampling = NULL;
 	struct json_object *sample = NULL;
 	struct config config = { 0 };
 
 	(void)mode;
-	if (config_init(&config) == 0 && sampler_new(&config, NULL, &now, nobody, NULL, &sampler) == 0) {
+	if (config_init(&config) == 0 && (sampling = sampling_over(&config))) {
 		for (unsigned i = 0; i < 3; i++) {
 			if (i == 2 && memory->failed == 0)
 				poll(NULL, 0, TICK_MS);
-			sample = sample_of(sampler, &now);
+			sample = sample_of(sampling);
 			compare(whole_sample, sample, "", memory->failed == 0 && i == 2);
 			json_object_put(sample);
 		}
 		memory_back();
 		for (unsigned i = 0; i < 3; i++) {
-			now.mono_ns += 600 * NS_PER_S; /* the longest back-off */
+			still.now.mono_ns += 600 * NS_PER_S; /* the longest back-off */
 			poll(NULL, 0, i > 0 ? TICK_MS : 0);
-			sample = sample_of(sampler, &now);
+			sample = sample_of(sampling);
 			if (i == 2 && (!sample || failures_of(sample)))
 				complain("with memory back a collector fails: %s",
 					 json_object_to_json_string(failures_of(sample)));
@@ -814,24 +823,23 @@ static void run_samples(enum mode mode)
 			json_object_put(sample);
 		}
 	}
-	sampler_free(sampler);
+	sampling_free(sampling);
 	config_free(&config);
 }
 
 static void prepare_samples(void)
 {
-	struct moment now = { .mono_ns = 1000 * NS_PER_S, .boot_ns = 1000 * NS_PER_S, .wall_ms = 1790000000000 };
-	struct sampler *sampler;
+	struct sampling *sampling;
 	struct config config;
 
-	if (config_init(&config) < 0 || sampler_new(&config, NULL, &now, nobody, NULL, &sampler) < 0)
+	if (config_init(&config) < 0 || !(sampling = sampling_over(&config)))
 		abort();
 	for (unsigned i = 0; i < 3; i++) {
 		json_object_put(whole_sample);
-		whole_sample = sample_of(sampler, &now);
+		whole_sample = sample_of(sampling);
 		poll(NULL, 0, TICK_MS);
 	}
-	sampler_free(sampler);
+	sampling_free(sampling);
 	config_free(&config);
 }
 

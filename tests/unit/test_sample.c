@@ -17,7 +17,7 @@
 #include <infiniservice/collector.h>
 #include <infiniservice/sink.h>
 
-#include "agent/metrics/sample.h"
+#include "agent/metrics/sampling.h"
 
 /* One scripted collector: what its next open and collect return, and what was asked of it. */
 struct script {
@@ -92,9 +92,9 @@ const struct collector *const collectors[] = { &collector_shaky, &collector_stea
  * ------------------------------------------------------------------------------------------------------------- bench
  */
 
-static struct sampler *sampler;
+static struct sampling *sampling;
 static struct config config;
-static struct moment now;
+static struct loop loop; /* its time alone is used */
 static unsigned began, recovered;
 
 static void on_changed(void *data, const struct collector *collector, int error)
@@ -113,38 +113,40 @@ static int setup(void **state)
 	memset(&steady, 0, sizeof(steady));
 	memset(&shaky, 0, sizeof(shaky));
 	began = recovered = 0;
-	now = (struct moment){ .mono_ns = 1000 * NS_PER_S };
+	loop.now = (struct moment){ .mono_ns = 1000 * NS_PER_S };
 	if (config_init(&config) < 0)
 		return -1;
-	sampler = NULL;
+	sampling = NULL;
 	return 0;
 }
 
 static int teardown(void **state)
 {
 	(void)state;
-	sampler_free(sampler);
+	sampling_free(sampling);
 	config_free(&config);
 	return 0;
 }
 
 static void start(void)
 {
-	assert_int_equal(sampler_new(&config, NULL, &now, on_changed, NULL, &sampler), 0);
+	static const struct identity id = { .boot_id = "boot" };
+
+	sampling = sampling_new(&(struct sampling_config){ .loop = &loop, .id = &id, .changed = on_changed }, &config);
+	assert_non_null(sampling);
 }
 
 static void ticks(unsigned count)
 {
 	for (; count > 0; count--) {
-		now.mono_ns += NS_PER_S;
-		assert_false(sampler_collect(sampler, &now, false));
+		loop.now.mono_ns += NS_PER_S;
+		sampling_collect_all(sampling);
 	}
 }
 
 static struct json_object *sample(void)
 {
-	struct identity id = { .boot_id = "boot" };
-	struct line *line = sampler_encode(sampler, &id, 1, &now);
+	struct line *line = sampling_encode(sampling);
 	struct json_object *root, *data;
 	char text[4096];
 
@@ -191,8 +193,8 @@ static void a_failing_collector_costs_its_own_part_and_is_named(void **state)
 	assert_string_equal(json_object_get_string(json_object_object_get(first, "error")), "EBADMSG");
 	assert_int_equal(json_object_get_int(json_object_object_get(first, "failures")), 2);
 	json_object_put(data);
-	assert_null(sampler_state(sampler, &collector_shaky));
-	assert_non_null(sampler_state(sampler, &collector_steady));
+	assert_null(sampling_state(sampling, &collector_shaky));
+	assert_non_null(sampling_state(sampling, &collector_steady));
 }
 
 static void a_failure_is_told_when_it_begins_and_when_it_ends(void **state)
@@ -267,29 +269,18 @@ static void a_collector_that_cannot_be_opened_is_opened_at_a_later_try(void **st
 	ticks(2);
 	assert_int_equal(shaky.collected, 0);
 	assert_int_equal(began, 1);
-	sampler_opened(sampler);
 	shaky.open_result = 0;
 	ticks(1);
 	assert_int_equal(shaky.collected, 1);
 	assert_int_equal(recovered, 1);
-	assert_true(sampler_opened(sampler));
-	assert_false(sampler_opened(sampler));
 }
 
-static void a_long_collect_goes_on_with_the_moment_it_began_with(void **state)
+static void where_no_loop_waits_a_long_collect_is_done_in_one_go(void **state)
 {
-	struct moment later;
-
 	(void)state;
 	start();
 	shaky.pieces = 2;
-	now.mono_ns += NS_PER_S;
-	assert_true(sampler_collect(sampler, &now, false));
-	assert_int_equal(steady.collected, 0);
-	later = now;
-	later.mono_ns += NS_PER_MS;
-	assert_true(sampler_go_on(sampler, &later));
-	assert_false(sampler_go_on(sampler, &later));
+	ticks(1);
 	assert_int_equal(shaky.collected, 3);
 	assert_int_equal(steady.collected, 1);
 }
@@ -299,7 +290,7 @@ static void every_state_is_closed_once(void **state)
 	(void)state;
 	start();
 	ticks(3);
-	sampler = sampler_free(sampler);
+	sampling = sampling_free(sampling);
 	assert_int_equal(steady.opened, 1);
 	assert_int_equal(steady.closed, 1);
 	assert_int_equal(shaky.opened, 1);
@@ -315,7 +306,7 @@ int main(void)
 		TEST(after_five_failures_it_is_tried_ever_more_rarely_and_never_given_up),
 		TEST(one_success_ends_the_back_off),
 		TEST(a_collector_that_cannot_be_opened_is_opened_at_a_later_try),
-		TEST(a_long_collect_goes_on_with_the_moment_it_began_with),
+		TEST(where_no_loop_waits_a_long_collect_is_done_in_one_go),
 		TEST(every_state_is_closed_once),
 	};
 

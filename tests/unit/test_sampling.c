@@ -24,7 +24,7 @@ static struct {
 	unsigned slices; /* it needs beyond the first, each time */
 	unsigned left;
 	int open_result, result;
-	uint64_t collected_ns; /* when last */
+	uint64_t collected_ns; /* by the context of its last slice */
 	int news[2];	       /* a pipe: what is readable is worth a sample */
 	unsigned scans, scan_slices, scan_left;
 	unsigned outstanding; /* probes */
@@ -46,13 +46,13 @@ static void close_plain(void *state)
 static int collect_plain(void *state, const struct collect_ctx *ctx)
 {
 	(void)state;
+	world.collected_ns = ctx->now.mono_ns;
 	if (world.left > 0) {
 		world.left--;
 		return world.left ? COLLECT_MORE : world.result;
 	}
 	world.collected++;
 	world.gaps += ctx->gap;
-	world.collected_ns = ctx->now.mono_ns;
 	world.left = world.slices;
 	return world.slices ? COLLECT_MORE : world.result;
 }
@@ -143,7 +143,6 @@ unsigned prober_outstanding(const struct prober_pool *pool, const struct prober 
 static struct loop loop;
 static struct config config;
 static struct identity id = { .boot_id = "boot", .generation = "0123456789abcdef" };
-static struct sampler *sampler;
 static struct sampling *sampling;
 
 static struct {
@@ -201,14 +200,15 @@ static void begin_sampling(void)
 {
 	sampling_free(sampling);
 	sampling = sampling_new(&(struct sampling_config){ .loop = &loop,
-							   .sampler = sampler,
+							   .changed = on_changed,
 							   .probers = (struct prober_pool *)&world,
 							   .id = &id,
 							   .first_seq = 100,
 							   .begin = on_begin,
 							   .sample = on_sample,
 							   .emit_self = emit_self,
-							   .data = &got });
+							   .data = &got },
+				&config);
 	assert_non_null(sampling);
 }
 
@@ -221,7 +221,6 @@ static int setup(void **state)
 	loop_init(&loop, ev_loop_new(0));
 	assert_int_equal(config_init(&config), 0);
 	assert_int_equal(config.timers.metrics_interval_ms * NS_PER_MS, INTERVAL_NS);
-	assert_int_equal(sampler_new(&config, NULL, &loop.now, on_changed, NULL, &sampler), 0);
 	sampling = NULL;
 	begin_sampling();
 	return 0;
@@ -232,7 +231,6 @@ static int teardown(void **state)
 	(void)state;
 	sampling = sampling_free(sampling);
 	assert_null(fake_next());
-	sampler = sampler_free(sampler);
 	config_free(&config);
 	ev_loop_destroy(loop.ev);
 	closep(&world.news[0]);
@@ -373,17 +371,22 @@ static void the_baseline_takes_nobody_along(void **state)
 	assert_int_equal(world.collected, 2);
 }
 
-static void a_long_collect_is_done_a_slice_a_turn(void **state)
+static void a_long_collect_is_done_a_slice_a_turn_and_is_of_the_moment_it_began_at(void **state)
 {
+	uint64_t began_ns;
+
 	(void)state;
 	start();
 	world.slices = 3;
 	pass_time(&loop, INTERVAL_NS - 1);
 	fake_set_clocks(&loop, loop.now.mono_ns + 1);
+	began_ns = loop.now.mono_ns;
 	for (unsigned turn = 0; turn < 3; turn++) {
 		assert_true(fake_turn(&loop, loop.now.mono_ns));
+		assert_int_equal(world.collected_ns, began_ns);
 		sampling_probed(sampling); /* no sooner for that */
 		got_samples(0);
+		fake_set_clocks(&loop, loop.now.mono_ns + NS_PER_MS);
 	}
 	assert_true(fake_turn(&loop, loop.now.mono_ns));
 	got_samples(1);
@@ -472,9 +475,7 @@ static void a_question_does_not_wait_for_news_to_settle_and_takes_them_along(voi
 static void a_collector_that_comes_late_is_listened_to(void **state)
 {
 	(void)state;
-	sampler = sampler_free(sampler);
 	world.open_result = -ENOENT;
-	assert_int_equal(sampler_new(&config, NULL, &loop.now, on_changed, NULL, &sampler), 0);
 	begin_sampling();
 	start();
 	world.open_result = 0;
@@ -755,7 +756,7 @@ int main(void)
 		T(what_is_asked_for_twice_is_taken_once),
 		T(a_sample_in_the_making_takes_new_takers_along),
 		T(the_baseline_takes_nobody_along),
-		T(a_long_collect_is_done_a_slice_a_turn),
+		T(a_long_collect_is_done_a_slice_a_turn_and_is_of_the_moment_it_began_at),
 		T(probes_that_are_answered_end_the_sample_and_so_does_their_time),
 		T(probes_have_half_of_a_short_interval),
 		T(news_of_a_collector_wait_for_the_rest_and_are_told_every_two_seconds_at_most),
