@@ -484,7 +484,10 @@ static void collect(struct sampling *sampling)
 	collected(sampling, collect_anew(sampling));
 }
 
-/* Adds `to` to the sample that is being collected, or begins one. The baseline does not count: it has no rates. */
+/*
+ * Adds `to` to the sample that is being collected, or begins one. The baseline does not count: it has no rates. A
+ * sample out of turn that is due by now, or was asked for by begin(), is this one: no two at the same moment.
+ */
 static void take(struct sampling *sampling, unsigned to)
 {
 	bool busy = sampling->collecting || sampling->pending_to;
@@ -497,6 +500,12 @@ static void take(struct sampling *sampling, unsigned to)
 	if (busy)
 		return;
 	sampling->config.begin(sampling->config.data);
+	if (deadline_is_set(&sampling->extra) && sampling->extra.at_ns <= now_ns(sampling)) {
+		sampling->pending_to |= sampling->extra_to;
+		sampling->extra_to = 0;
+		sampling->extra_ns = now_ns(sampling);
+		deadline_stop(&sampling->extra);
+	}
 	collect(sampling);
 }
 

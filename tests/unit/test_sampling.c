@@ -146,7 +146,7 @@ static struct identity id = { .boot_id = "boot", .generation = "0123456789abcdef
 static struct sampling *sampling;
 
 static struct {
-	unsigned samples, begun;
+	unsigned samples, begun, late;
 	unsigned ready; /* calls of waiters */
 	unsigned to;	/* of the last sample */
 	uint64_t seq, at_ns;
@@ -154,12 +154,21 @@ static struct {
 	bool gap_at_begin;
 } got;
 
+static void on_late(void *data)
+{
+	(void)data;
+	got.late++;
+	sampling_soon(sampling, SAMPLE_TO_LOG);
+}
+
 static void on_begin(void *data)
 {
 	(void)data;
 	got.begun++;
-	if (got.gap_at_begin)
+	if (got.gap_at_begin) {
 		sampling_gap(sampling);
+		sampling_soon(sampling, SAMPLE_TO_ALL);
+	}
 	got.gap_at_begin = false;
 }
 
@@ -204,6 +213,7 @@ static void begin_sampling(void)
 							   .probers = (struct prober_pool *)&world,
 							   .id = &id,
 							   .first_seq = 100,
+							   .late = on_late,
 							   .begin = on_begin,
 							   .sample = on_sample,
 							   .emit_self = emit_self,
@@ -709,11 +719,32 @@ static void a_gap_marks_the_next_sample_and_no_other(void **state)
 	pass_time(&loop, INTERVAL_NS);
 	assert_null(strstr(got.text, "\"gap\""));
 	assert_int_equal(world.gaps, 1);
-	/* What is seen as late as when it is begun is in time. */
+	/* What is seen as late as when it is begun is in time, and a sample asked for then is this one. */
+	got.samples = 0;
 	got.gap_at_begin = true;
 	pass_time(&loop, INTERVAL_NS);
 	assert_non_null(strstr(got.text, "\"gap\":\"clock\""));
 	assert_int_equal(world.gaps, 2);
+	got_samples(1);
+	pass_time(&loop, NS_PER_S);
+	got_samples(0);
+}
+
+static void a_late_tick_is_told_first_and_takes_what_is_asked_for_then_along(void **state)
+{
+	(void)state;
+	start();
+	fake_set_clocks(&loop, sampling_stats(sampling).due_ns + SAMPLING_LATE_NS - 1);
+	pass_time(&loop, 0);
+	got_samples(1);
+	assert_int_equal(got.late, 0);
+	config.log.interval_ms = INTERVAL_NS / NS_PER_MS * 2;
+	sampling_configure(sampling, &config);
+	fake_set_clocks(&loop, sampling_stats(sampling).due_ns + SAMPLING_LATE_NS);
+	pass_time(&loop, NS_PER_S);
+	got_samples(1);
+	assert_int_equal(got.late, 1);
+	assert_int_equal(got.to, SAMPLE_TO_ALL);
 }
 
 /* The guest slept, or the loop stood still: once, and on the old grid. */
@@ -775,6 +806,7 @@ int main(void)
 		T(a_question_that_waits_for_probes_is_told_when_all_are_answered),
 		T(a_question_that_is_given_up_is_told_nothing),
 		T(a_gap_marks_the_next_sample_and_no_other),
+		T(a_late_tick_is_told_first_and_takes_what_is_asked_for_then_along),
 		T(what_was_slept_through_is_not_made_up_for),
 		T(nothing_comes_after_the_stop),
 	};
