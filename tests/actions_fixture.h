@@ -108,7 +108,7 @@ static inline void expect(const char *action, const char *parameters, const char
 
 static inline void on_event(void *data, enum reply_level level, const char *source, const char *text)
 {
-	static const char *const levels[] = { "info", "warn", "error" };
+	static const char *const levels[] = { "debug", "info", "warn", "error" };
 
 	(void)data;
 	append(seen.events, sizeof(seen.events), "%s %s: %s\n", levels[level], source, text);

@@ -270,8 +270,8 @@ static inline int measured_probe(struct prober *prober, const struct probe_reque
 	struct measured *at = container_of(prober, struct measured, prober);
 	int n = seen.probe ? seen.probe(request, data) : -ENOSYS;
 
-	if (!seen.probe)
-		return n;
+	if (!seen.probe || seen.probes_are_slow)
+		return seen.probe ? 0 : n;
 	at->collector->probed(at->state, &(struct probe_result){ .kind = request->kind,
 								 .key = request->key,
 								 .error = n < 0 ? n : 0,
