@@ -16,6 +16,7 @@
 
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
+#include <systemd/sd-login.h>
 
 #include <infiniservice/err.h>
 
@@ -73,7 +74,8 @@
 	F(sd_event_source_set_time) \
 	F(sd_event_source_set_time_relative) \
 	F(sd_event_source_unref) \
-	F(sd_event_unref)
+	F(sd_event_unref) \
+	F(sd_pid_get_unit)
 /* clang-format on */
 
 struct libsystemd {
@@ -154,6 +156,7 @@ void libsystemd_reset(void);
 #define sd_event_source_set_time_relative libsystemd.sd_event_source_set_time_relative
 #define sd_event_source_unref libsystemd.sd_event_source_unref
 #define sd_event_unref libsystemd.sd_event_unref
+#define sd_pid_get_unit libsystemd.sd_pid_get_unit
 /* clang-format on */
 #endif
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,13 +17,12 @@
 #include <infiniservice/moment.h>
 
 #include "agent/executor/operation.h"
-#include "agent/executor/own_unit.h"
-#include "agent/executor/allow_list.h"
-#include "agent/executor/reap.h"
 #include "agent/executor/unit.h"
+#include "agent/base/passwd.h"
 #include "agent/rules/policy.h"
 
-#define SEALING "PrepareGoldenImage"
+#define AGENT_USER "infiniservice"
+#define SEALING	   "PrepareGoldenImage"
 /*
  * How long after PrepareGoldenImage has begun the host may still switch the guest off: the preparation takes up to half
  * an hour.
@@ -122,20 +122,10 @@ static int request_operation(struct executor *executor, size_t len)
 	return 0;
 }
 
-/* No policy check: the policy permitted the run when it started, and that includes cancelling it. */
-static int request_cancel_detached(struct executor *executor, size_t len)
-{
-	struct runner_detached_cancel cancel;
-	int error = runner_detached_cancel_parse(executor->message, len, &cancel);
-
-	if (error == 0)
-		unit_cancel_detached(executor, cancel.unit);
-	return error;
-}
-
 /* 0, or negative: the agent violates the protocol (-EBADMSG, -EPROTO) or closes the connection (-ESHUTDOWN). */
 static int request_take(struct executor *executor, size_t len, const int files[PACKET_FDS])
 {
+	struct runner_detached_cancel cancel;
 	struct runner_request head;
 	int error = runner_request_parse(executor->message, len, &head);
 
@@ -145,7 +135,11 @@ static int request_take(struct executor *executor, size_t len, const int files[P
 	case RUNNER_RUN:
 		return request_run(executor, len, files);
 	case RUNNER_CANCEL_DETACHED:
-		return request_cancel_detached(executor, len);
+		/* No policy check: the policy permitted the run when it started, and that includes cancelling it. */
+		error = runner_detached_cancel_parse(executor->message, len, &cancel);
+		if (error == 0)
+			unit_cancel_detached(executor, cancel.unit);
+		return error;
 	case RUNNER_OPERATION:
 		return request_operation(executor, len);
 	case RUNNER_CANCEL:
@@ -192,22 +186,37 @@ static int on_peer(sd_event_source *source, int fd, uint32_t events, void *data)
 	return error == -EPROTO ? sd_event_exit(executor->event, EXIT_SUCCESS) : 0;
 }
 
-/* One at a time: whoever comes while there is one waits in the socket's queue. */
+/* Accepts a connection if its peer is the agent's user or root. A descriptor, or -1. */
+static int agent_accept(struct executor *executor)
+{
+	_cleanup_(closep) int fd = accept4(executor->options.listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	const char *user = executor->options.user ? executor->options.user : AGENT_USER;
+	struct ucred peer = { .uid = (uid_t)-1 };
+	socklen_t len = sizeof(peer);
+	uid_t uid = 0;
+
+	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+		return -1;
+	executor->peer_uid = peer.uid;
+	/* The file itself: the name service may ask a network, and everything that runs would wait. */
+	if (peer.uid == 0 || (passwd_uid_of("/etc/passwd", user, &uid) == 0 && peer.uid == uid))
+		return TAKE_FD(fd);
+	executor_log(LOG_WARNING, "uid %u is not the agent's: refused", (unsigned)peer.uid);
+	return -1;
+}
+
+/* One at a time: another agent waits in the socket's queue. */
 static int on_connection(sd_event_source *source, int listen_fd, uint32_t events, void *data)
 {
 	struct executor *executor = data;
-	int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	_cleanup_(closep) int fd = agent_accept(executor);
 
 	(void)source;
+	(void)listen_fd;
 	(void)events;
-	if (fd < 0)
+	if (fd < 0 || sd_event_add_io(executor->event, &executor->peer_source, fd, EPOLLIN, on_peer, executor) < 0)
 		return 0;
-	if (!executor_welcomes(executor, fd) ||
-	    sd_event_add_io(executor->event, &executor->peer_source, fd, EPOLLIN, on_peer, executor) < 0) {
-		close(fd);
-		return 0;
-	}
-	executor->peer_fd = fd;
+	executor->peer_fd = TAKE_FD(fd);
 	sd_event_source_set_enabled(executor->listener, SD_EVENT_OFF);
 	executor_rest(executor);
 	return 0;
@@ -232,7 +241,7 @@ static int on_idle(sd_event_source *source, uint64_t usec, void *data)
 	return executor->peer_fd >= 0 ? 0 : sd_event_exit(executor->event, EXIT_SUCCESS);
 }
 
-static int executor_open(struct executor *executor)
+static int executor_run(struct executor *executor)
 {
 	int r = sd_event_new(&executor->event);
 
@@ -247,55 +256,82 @@ static int executor_open(struct executor *executor)
 				      executor_reconnect, executor);
 	if (r >= 0)
 		r = sd_event_source_set_enabled(executor->reconnect, SD_EVENT_OFF);
-	return r;
-}
-
-static void executor_close(struct executor *executor)
-{
-	operation_forget_all(executor, false);
-	unit_free_all(executor);
-	executor_manager_close(executor);
-	sd_bus_close_unref(executor->system);
-	close_fd(&executor->peer_fd);
-	sd_event_source_unref(executor->peer_source);
-	sd_event_source_unref(executor->listener);
-	sd_event_source_unref(executor->idle);
-	sd_event_source_unref(executor->reconnect);
-	sd_event_unref(executor->event);
-	policy_file_done(&executor->guard);
-}
-
-static int executor_run(struct executor *executor)
-{
-	int r = executor_open(executor);
-
 	if (r >= 0) {
 		configuration(executor);
-		reap_begin(executor);
+		unit_reap(executor);
 		executor_rest(executor);
 		r = sd_event_loop(executor->event);
 	}
 	if (r < 0)
 		executor_log(LOG_ERR, "the executor cannot go on: %s", strerror(-r));
-	executor_close(executor);
+	operation_forget_all(executor, false);
+	unit_free_all(executor);
+	executor_manager_close(executor);
+	sd_bus_close_unref(executor->system);
+	sd_event_source_unref(executor->peer_source);
+	sd_event_source_unref(executor->listener);
+	sd_event_source_unref(executor->idle);
+	sd_event_source_unref(executor->reconnect);
+	sd_event_unref(executor->event);
 	return r < 0 ? EXIT_FAILURE : r;
+}
+
+/* Without libsystemd: refuses every request with `words` for options.unable_ms; then the socket starts it again. */
+static int executor_refuse_all(struct executor *executor, const char *words)
+{
+	uint64_t unable_ms = executor->options.unable_ms ? executor->options.unable_ms : EXECUTOR_UNABLE_MS;
+	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC), end_ns = now_ns + unable_ms * NS_PER_MS;
+
+	executor_log(LOG_ERR, "%s", words);
+	for (; now_ns < end_ns; now_ns = clock_ns(CLOCK_MONOTONIC)) {
+		bool alone = executor->peer_fd < 0;
+		struct pollfd watched = { .fd = alone ? executor->options.listen_fd : executor->peer_fd,
+					  .events = POLLIN };
+		struct runner_request head;
+		int files[PACKET_FDS];
+		ssize_t len;
+
+		if (poll(&watched, 1, (int)((end_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS)) <= 0)
+			continue;
+		if (alone) {
+			executor->peer_fd = agent_accept(executor);
+			continue;
+		}
+		len = packet_receive(executor->peer_fd, executor->message, sizeof(executor->message), MSG_TRUNC, files);
+		if (len < 0 && (errno == EAGAIN || errno == EINTR))
+			continue;
+		packet_close(files);
+		if (len <= 0 || runner_request_parse(executor->message, (size_t)len, &head) < 0)
+			close_fd(&executor->peer_fd);
+		else if (head.op == RUNNER_RUN || head.op == RUNNER_OPERATION)
+			executor_refuse(executor, head.id, ELIBACC, RUNNER_STAGE_EXECUTOR, words);
+	}
+	return EXIT_SUCCESS;
 }
 
 int executor_serve(const struct executor_options *options)
 {
 	static struct executor executor;
+	_cleanup_(freep) char *own_unit = NULL;
 	struct err err;
+	int status;
 
 	executor = (struct executor){ .options = *options,
 				      .peer_fd = -1,
 				      .next_number = clock_ns(CLOCK_BOOTTIME) / NS_PER_MS };
 	policy_file_init(&executor.guard, options->config_dir);
-	own_unit_find(executor.own_unit, sizeof(executor.own_unit));
 	fcntl(options->listen_fd, F_SETFL, O_NONBLOCK);
 	signal(SIGPIPE, SIG_IGN);
-	if (libsystemd_open(options->library, clock_ns(CLOCK_MONOTONIC), &err) == 0)
-		return executor_run(&executor);
-	executor_serve_unable(&executor, err.text);
+	if (libsystemd_open(options->library, clock_ns(CLOCK_MONOTONIC), &err) < 0)
+		status = executor_refuse_all(&executor, err.text);
+	else {
+		/* A session's scope is no service. */
+		if (sd_pid_get_unit(0, &own_unit) >= 0 && strlen(own_unit) > strlen(".service") &&
+		    strcmp(own_unit + strlen(own_unit) - strlen(".service"), ".service") == 0)
+			snprintf(executor.own_unit, sizeof(executor.own_unit), "%s", own_unit);
+		status = executor_run(&executor);
+	}
+	close_fd(&executor.peer_fd);
 	policy_file_done(&executor.guard);
-	return EXIT_SUCCESS;
+	return status;
 }

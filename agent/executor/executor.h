@@ -21,7 +21,7 @@
 
 #include "agent/bus/libsystemd.h"
 
-#include "agent/executor/policy_file.h"
+#include "agent/executor/allow_list.h"
 #include "agent/runner/protocol.h"
 
 #define EXECUTOR_MANAGER_ADDRESS "unix:path=/run/systemd/private"
@@ -29,7 +29,7 @@
 #define EXECUTOR_IDLE_MS	 20000 /* exits after so long without an agent */
 #define EXECUTOR_UNABLE_MS	 60000 /* exits after so long without libsystemd, for another try */
 #define EXECUTOR_OPERATIONS_MAX	 32
-#define EXECUTOR_UNITS_MAX	 8	   /* running at once, at most one of them detached (permit.h) */
+#define EXECUTOR_UNITS_MAX	 8	   /* running at once, at most one of them detached */
 #define EXECUTOR_INPUT_MAX	 (4 << 20) /* bytes; the copy in the unit's memory file is charged to the executor */
 
 struct executor_options {
@@ -74,6 +74,10 @@ struct executor {
 	char message[RUNNER_MESSAGE_MAX];
 };
 
+#define MANAGER_NAME	  "org.freedesktop.systemd1"
+#define MANAGER_PATH	  "/org/freedesktop/systemd1"
+#define MANAGER_INTERFACE "org.freedesktop.systemd1.Manager"
+
 /* Opens the connection to PID 1 unless it is open. 0 or -errno. */
 int executor_manager(struct executor *executor);
 
@@ -85,11 +89,17 @@ int executor_reconnect(sd_event_source *source, uint64_t usec, void *data);
 /* Connects to PID 1 a little later, as long as there are units, and then queries them. 0 or -errno. */
 int executor_reconnect_soon(struct executor *executor);
 
-/* Sends a reply with its text to the agent, if one is connected. An agent that does not read it is disconnected. */
-void executor_reply(struct executor *executor, struct runner_answer *answer, const char *words);
+/*
+ * Calls `member` of PID 1 without waiting for a reply; `types` and the rest as for sd_bus_message_append. Without a
+ * connection it does nothing.
+ */
+void manager_tell(struct executor *executor, const char *member, const char *types, ...);
 
-/* Sends a reply with the read ends of two pipes; both stay open in the executor. */
-void executor_reply_fds(struct executor *executor, struct runner_answer *answer, const int fds[2]);
+/*
+ * Sends a reply with its text to the agent, if one is connected. `pipes`: two read ends that go along and stay open
+ * here; NULL: none. An agent that does not read it is disconnected.
+ */
+void executor_reply(struct executor *executor, struct runner_answer *answer, const char *words, const int pipes[2]);
 
 /* Answers a request that failed before anything was started: REFUSED with a positive errno. */
 void executor_refuse(struct executor *executor, uint64_t id, int error, int stage, const char *words);
@@ -99,15 +109,6 @@ void executor_refuse(struct executor *executor, uint64_t id, int error, int stag
  * RUNNER_STAGE_POLICY or _UNIT.
  */
 void executor_deny(struct executor *executor, uint64_t id, int stage, const char *what, const char *words);
-
-/* Whether the peer of the connection is the agent's user or root; its uid is stored in peer_uid. */
-bool executor_welcomes(struct executor *executor, int fd);
-
-/*
- * Serves without libsystemd: refuses every request with `words` for options.unable_ms. Then the executor exits, and its
- * socket starts it for another try.
- */
-void executor_serve_unable(struct executor *executor, const char *words);
 
 /* Called when a unit, an operation or the connection has ended: starts the idle timer if nothing is left. */
 void executor_rest(struct executor *executor);

@@ -8,7 +8,6 @@
 #include <infiniservice/moment.h>
 
 #include "agent/executor/operation.h"
-#include "agent/executor/manager_call.h"
 #include "agent/executor/unit.h"
 
 #define RECONNECT_MS   50
@@ -59,27 +58,19 @@ static int on_disconnected(sd_bus_message *message, void *data, sd_bus_error *er
 	return executor_reconnect_soon(executor);
 }
 
-static int on_job_removed(sd_bus_message *message, void *data, sd_bus_error *error)
-{
-	(void)error;
-	operation_job_removed(data, message);
-	return 0;
-}
-
-static int on_unit_removed(sd_bus_message *message, void *data, sd_bus_error *error)
-{
-	(void)error;
-	unit_removed(data, message);
-	return 0;
-}
-
 /* On a direct connection PID 1 sends its signals without a subscription. */
-static int manager_open(struct executor *executor, sd_bus *bus)
+int executor_manager(struct executor *executor)
 {
 	const char *address =
 		executor->options.manager_address ? executor->options.manager_address : EXECUTOR_MANAGER_ADDRESS;
-	int r = sd_bus_set_address(bus, address);
+	sd_bus *bus = NULL;
+	int r;
 
+	if (executor->manager)
+		return 0;
+	r = sd_bus_new(&bus);
+	if (r >= 0)
+		r = sd_bus_set_address(bus, address);
 	if (r >= 0)
 		r = sd_bus_negotiate_fds(bus, true);
 	if (r >= 0)
@@ -88,24 +79,13 @@ static int manager_open(struct executor *executor, sd_bus *bus)
 		r = sd_bus_match_signal(bus, &executor->lost_slot, NULL, NULL, "org.freedesktop.DBus.Local",
 					"Disconnected", on_disconnected, executor);
 	if (r >= 0)
-		r = sd_bus_match_signal(bus, NULL, NULL, MANAGER_PATH, MANAGER_INTERFACE, "JobRemoved", on_job_removed,
+		r = sd_bus_match_signal(bus, NULL, NULL, MANAGER_PATH, MANAGER_INTERFACE, "JobRemoved",
+					operation_job_removed, executor);
+	if (r >= 0)
+		r = sd_bus_match_signal(bus, NULL, NULL, MANAGER_PATH, MANAGER_INTERFACE, "UnitRemoved", unit_removed,
 					executor);
 	if (r >= 0)
-		r = sd_bus_match_signal(bus, NULL, NULL, MANAGER_PATH, MANAGER_INTERFACE, "UnitRemoved",
-					on_unit_removed, executor);
-	return r < 0 ? r : sd_bus_attach_event(bus, executor->event, SD_EVENT_PRIORITY_NORMAL);
-}
-
-int executor_manager(struct executor *executor)
-{
-	sd_bus *bus = NULL;
-	int r;
-
-	if (executor->manager)
-		return 0;
-	r = sd_bus_new(&bus);
-	if (r >= 0)
-		r = manager_open(executor, bus);
+		r = sd_bus_attach_event(bus, executor->event, SD_EVENT_PRIORITY_NORMAL);
 	if (r < 0) {
 		executor->lost_slot = sd_bus_slot_unref(executor->lost_slot);
 		sd_bus_close_unref(bus);

@@ -3,36 +3,32 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <infiniservice/cleanup.h>
+#include <infiniservice/moment.h>
 
-static int write_all(int fd, const char *bytes, size_t len)
-{
-	while (len > 0) {
-		ssize_t put = write(fd, bytes, len);
+#include "agent/runner/tree.h"
 
-		if (put < 0 && errno != EINTR)
-			return -errno;
-		bytes += put > 0 ? put : 0;
-		len -= put > 0 ? (size_t)put : 0;
-	}
-	return 0;
-}
+/* ---------------------------------------------------------------------------------------- the executor's side */
 
 int launch_file(const void *run, size_t len)
 {
 	_cleanup_(closep) int fd = memfd_create("infiniservice-command", MFD_CLOEXEC);
-	int error = fd < 0 ? -errno : write_all(fd, run, len);
+	ssize_t put = fd < 0 ? -1 : pwrite(fd, run, len, 0);
 
-	if (error < 0)
-		return error;
-	return lseek(fd, 0, SEEK_SET) < 0 ? -errno : TAKE_FD(fd);
+	if (put != (ssize_t)len)
+		return put < 0 ? -errno : -ENOSPC;
+	return TAKE_FD(fd);
 }
 
 int launch_packet(void *run, size_t len, int result, int permit)
@@ -70,62 +66,169 @@ bool launch_begun(int fd)
 	return pread(fd, &byte, sizeof(byte), LAUNCH_BEGUN_OFFSET) == sizeof(byte) && byte;
 }
 
-/* Reads the request from the memory file `fd`. Its length, or -errno. */
-static ssize_t request_read(int fd, char *message, size_t size)
-{
-	struct runner_request head;
-	struct stat st;
-	ssize_t len;
-
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if (!S_ISREG(st.st_mode) || pread(fd, &head, sizeof(head), 0) != sizeof(head) || head.size > size)
-		return -EBADMSG;
-	size = head.size;
-	len = pread(fd, message, size, 0);
-	return len < 0 ? -errno : len;
-}
+/* ----------------------------------------------------------------------------------------------- a detached run */
 
 /*
- * Opens the command's input: *ret is the descriptor, or -1 when the command has none. False: it cannot be made, with
- * errno.
+ * The launcher stays its program's parent, enforces its deadlines, and writes how it ended into the file that came with
+ * the request. All signals are blocked; SIGCHLD and LAUNCH_CANCEL_SIGNAL are waited for. SIGTERM of a stopping unit
+ * reaches the program too, whose end is then recorded.
  */
-static bool input_open(int fd, const struct runner_command *command, int *ret)
-{
-	struct stat st;
+struct detached {
+	int result, permit; /* -1: closed */
+	pid_t program;	    /* 0: it has ended */
+	struct deadlines deadlines;
+	struct end_record end;
+};
 
-	*ret = -1;
-	if (!(command->run.flags & RUNNER_RUN_INPUT))
-		return true;
-	if (fstat(fd, &st) < 0 || st.st_size < LAUNCH_INPUT_OFFSET)
-		return false;
-	*ret = input_take(fd, LAUNCH_INPUT_OFFSET, (size_t)(st.st_size - LAUNCH_INPUT_OFFSET));
-	errno = *ret < 0 ? -*ret : 0;
-	return *ret >= 0;
+/*
+ * Whether the kernel has killed a process of the launcher's own control group for lack of memory (cgroup v2); false
+ * also when that is unknown.
+ */
+static bool memory_ran_out(void)
+{
+	char line[4096], path[4200] = "";
+	unsigned long long kills = 0;
+
+	_cleanup_(fclosep) FILE *groups = fopen("/proc/self/cgroup", "re");
+	while (groups && fgets(line, sizeof(line), groups))
+		if (strncmp(line, "0::", 3) == 0)
+			snprintf(path, sizeof(path), "/sys/fs/cgroup%.*s/memory.events", (int)strcspn(line + 3, "\n"),
+				 line + 3);
+	_cleanup_(fclosep) FILE *events = *path ? fopen(path, "re") : NULL;
+	while (events && fgets(line, sizeof(line), events))
+		if (sscanf(line, "oom_kill %llu", &kills) == 1)
+			break;
+	return kills > 0;
 }
+
+/* Releases the permit before the end is recorded: a reader of the record may start the next run at once. */
+static void tell_end(struct detached *run, uint32_t flags, int status)
+{
+	char line[END_RECORD_MAX];
+	size_t len;
+
+	if (run->result < 0)
+		return;
+	close_fd(&run->permit);
+	run->end.flags = run->deadlines.flags | flags | (memory_ran_out() ? RUNNER_OOM : 0);
+	run->end.status = status;
+	run->end.end_ns = clock_ns(CLOCK_MONOTONIC);
+	len = end_record_format(&run->end, line);
+	if (write(run->result, line, len) != (ssize_t)len)
+		fprintf(stderr, "infiniservice-exec: the end of the run could not be written: %s\n", strerror(errno));
+	close_fd(&run->result);
+}
+
+static void follow(struct detached *run)
+{
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGCHLD);
+	sigaddset(&signals, LAUNCH_CANCEL_SIGNAL);
+	while (run->program) {
+		uint64_t due = deadlines_next(&run->deadlines), now = clock_ns(CLOCK_MONOTONIC);
+		uint64_t left = due > now ? due - now : 0;
+		struct timespec timeout = { (time_t)(left / NS_PER_S), (long)(left % NS_PER_S) };
+		int got = due == TIME_NEVER ? sigwaitinfo(&signals, NULL) : sigtimedwait(&signals, NULL, &timeout);
+		int status;
+		pid_t pid;
+
+		now = clock_ns(CLOCK_MONOTONIC);
+		if (got == LAUNCH_CANCEL_SIGNAL && !(run->deadlines.flags & RUNNER_CANCELLED))
+			deadlines_cancel(&run->deadlines, now + LAUNCH_CANCEL_GRACE_MS * NS_PER_MS);
+		while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+			if (pid == run->program) {
+				run->program = 0;
+				tell_end(run, 0, status);
+			}
+		/* The program is killed with the others, not first: one pass has to find them all. */
+		if (run->program && tree_enforce(&run->deadlines, 0, now))
+			tell_end(run, RUNNER_STUCK, 0);
+	}
+}
+
+static int start_detached(struct detached *run, int socket_fd, struct spawn_failure *failure)
+{
+	static char message[RUNNER_MESSAGE_MAX];
+	static struct runner_command command;
+	_cleanup_(closep) int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int fds[PACKET_FDS], error;
+	ssize_t len = packet_receive(socket_fd, message, sizeof(message), 0, fds);
+
+	*failure = (struct spawn_failure){ .stage = RUNNER_STAGE_RESOURCE };
+	run->result = fds[LAUNCH_FD_RESULT];
+	run->permit = fds[LAUNCH_FD_PERMIT];
+	error = len < 0 ? -errno : runner_run_parse(message, (size_t)len, &command);
+	if (error == 0 && (run->result < 0 || run->permit < 0))
+		error = -EBADMSG;
+	if (error == 0 && null_fd < 0)
+		error = -EMFILE;
+	if (error < 0) {
+		failure->error = -error;
+		return error;
+	}
+	run->deadlines = deadlines_make(command.run.head.term_ns, command.run.head.kill_ns);
+	run->program =
+		spawn_command(&command, &(struct spawn_io){ null_fd, STDOUT_FILENO, STDERR_FILENO, -1 }, failure);
+	return run->program < 0 ? -failure->error : 0;
+}
+
+/* Returns the exit status when the program has ended. */
+static int launch_detached(int socket_fd)
+{
+	struct detached run = { .result = -1, .permit = -1 };
+	struct spawn_failure failure;
+	sigset_t all;
+
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	spawn_signals_default();
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	if (start_detached(&run, socket_fd, &failure) == 0) {
+		follow(&run);
+		return 0;
+	}
+	run.end.error = failure.error;
+	run.end.stage = failure.stage;
+	tell_end(&run, 0, 0);
+	return LAUNCH_EXIT_NOT_EXECUTED;
+}
+
+/* -------------------------------------------------------------------------------------------------------- the verb */
 
 int launch_main(int argc, char *argv[])
 {
 	static char message[RUNNER_MESSAGE_MAX];
 	static struct runner_command command;
 	struct spawn_failure failure = { .stage = RUNNER_STAGE_RESOURCE };
+	struct runner_request head;
+	int fd, input = -1, error = 0;
 	struct stat st;
 
 	(void)argc;
 	(void)argv;
 	if (fstat(STDIN_FILENO, &st) == 0 && S_ISSOCK(st.st_mode))
 		return launch_detached(STDIN_FILENO);
-
-	int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, RUNNER_INPUT_FD + 1), input;
-	ssize_t len = fd < 0 ? -EBADF : request_read(fd, message, sizeof(message));
-	int error = len < 0 ? (int)len : runner_run_parse(message, (size_t)len, &command);
-
-	if (error == 0 && (pwrite(fd, "B", 1, LAUNCH_BEGUN_OFFSET) != 1 || !input_open(fd, &command, &input)))
-		error = errno ? -errno : -EBADMSG;
-	if (error == 0)
-		spawn_replace(&command, input, fd, &failure);
+	fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, RUNNER_INPUT_FD + 1);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		error = -EBADF;
+	else if (!S_ISREG(st.st_mode) || pread(fd, &head, sizeof(head), 0) != sizeof(head) ||
+		 head.size > sizeof(message) || pread(fd, message, head.size, 0) != (ssize_t)head.size)
+		error = -EBADMSG;
 	else
-		failure.error = -error;
+		error = runner_run_parse(message, head.size, &command);
+	if (error == 0 && pwrite(fd, "B", 1, LAUNCH_BEGUN_OFFSET) != 1)
+		error = -errno;
+	if (error == 0 && (command.run.flags & RUNNER_RUN_INPUT)) {
+		if (st.st_size < LAUNCH_INPUT_OFFSET)
+			error = -EBADMSG;
+		else
+			error = input = input_take(fd, LAUNCH_INPUT_OFFSET, (size_t)(st.st_size - LAUNCH_INPUT_OFFSET));
+	}
+	failure.error = error < 0 ? -error : 0;
+	if (!failure.error)
+		spawn_replace(&command, input, fd, &failure);
 	if (fd < 0 || pwrite(fd, &failure, sizeof(failure), LAUNCH_FAILURE_OFFSET) != sizeof(failure))
 		fprintf(stderr, "infiniservice-exec: the command could not be started: %s\n", strerror(failure.error));
 	return LAUNCH_EXIT_NOT_EXECUTED;

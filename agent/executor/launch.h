@@ -42,12 +42,6 @@
  */
 int launch_packet(void *run, size_t len, int result, int permit);
 
-/*
- * Runs the launcher of a detached run with its packet at `socket_fd`. Returns the exit status when the program has
- * ended.
- */
-int launch_detached(int socket_fd);
-
 /* Makes a memory file that holds the RUN. A descriptor, or -errno. */
 int launch_file(const void *run, size_t len);
 

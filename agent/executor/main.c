@@ -17,11 +17,7 @@
 #include "agent/executor/executor.h"
 #include "agent/cleaner/cleaner.h"
 #include "agent/runner/runner.h"
-#include "agent/executor/join.h"
-#include "agent/executor/kill.h"
 #include "agent/executor/launch.h"
-#include "agent/executor/port.h"
-#include "agent/executor/prepare.h"
 #include "agent/executor/verbs.h"
 
 static const struct {

@@ -9,8 +9,6 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/executor/manager_call.h"
-#include "agent/executor/allow_list.h"
 #include "agent/rules/unit_rules.h"
 
 #define LOGIN_NAME	"org.freedesktop.login1"
@@ -62,7 +60,7 @@ static void operation_answer(struct operation *operation, int error, const char 
 	struct runner_answer answer = { .reply = { .op = RUNNER_ANSWERED, .id = operation->id, .error = -error } };
 	struct executor *executor = operation->executor;
 
-	executor_reply(executor, &answer, words);
+	executor_reply(executor, &answer, words, NULL);
 	operation_free(operation);
 	executor_rest(executor);
 }
@@ -105,18 +103,21 @@ static int on_job(sd_bus_message *message, void *data, sd_bus_error *error)
 	return 1;
 }
 
-void operation_job_removed(struct executor *executor, sd_bus_message *signal)
+int operation_job_removed(sd_bus_message *signal, void *data, sd_bus_error *error)
 {
+	struct executor *executor = data;
+	struct operation *operation = executor->operations;
 	const char *path, *unit, *result;
 	uint32_t number;
 
-	if (!executor->operations || sd_bus_message_read(signal, "uoss", &number, &path, &unit, &result) < 0)
-		return;
-	for (struct operation *operation = executor->operations; operation; operation = operation->next)
-		if (strcmp(operation->job, path) == 0) {
-			operation_answer(operation, 0, result);
-			return;
-		}
+	(void)error;
+	if (!operation || sd_bus_message_read(signal, "uoss", &number, &path, &unit, &result) < 0)
+		return 0;
+	while (operation && strcmp(operation->job, path) != 0)
+		operation = operation->next;
+	if (operation)
+		operation_answer(operation, 0, result);
+	return 0;
 }
 
 static int manager_call(struct operation *operation, sd_bus_message_handler_t done, const char *member,
@@ -188,40 +189,30 @@ static int on_login_manager(sd_bus_message *message, void *data, sd_bus_error *e
 	return 1;
 }
 
-static int system_open(struct executor *executor)
-{
-	const char *address =
-		executor->options.system_address ? executor->options.system_address : EXECUTOR_SYSTEM_ADDRESS;
-	sd_bus *bus = NULL;
-	int r = sd_bus_new(&bus);
-
-	if (r >= 0)
-		r = sd_bus_set_address(bus, address);
-	if (r >= 0)
-		r = sd_bus_set_bus_client(bus, true);
-	if (r >= 0)
-		r = sd_bus_start(bus);
-	if (r >= 0)
-		r = sd_bus_attach_event(bus, executor->event, SD_EVENT_PRIORITY_NORMAL);
-	if (r < 0) {
-		sd_bus_close_unref(bus);
-		return r;
-	}
-	executor->system = bus;
-	return 0;
-}
-
 static int power(struct operation *operation)
 {
 	struct executor *executor = operation->executor;
+	const char *address =
+		executor->options.system_address ? executor->options.system_address : EXECUTOR_SYSTEM_ADDRESS;
 	int r = 0;
 
 	if (executor->system && sd_bus_is_open(executor->system) <= 0) {
 		sd_bus_detach_event(executor->system);
 		executor->system = sd_bus_close_unref(executor->system);
 	}
-	if (!executor->system)
-		r = system_open(executor);
+	if (!executor->system) {
+		r = sd_bus_new(&executor->system);
+		if (r >= 0)
+			r = sd_bus_set_address(executor->system, address);
+		if (r >= 0)
+			r = sd_bus_set_bus_client(executor->system, true);
+		if (r >= 0)
+			r = sd_bus_start(executor->system);
+		if (r >= 0)
+			r = sd_bus_attach_event(executor->system, executor->event, SD_EVENT_PRIORITY_NORMAL);
+		if (r < 0)
+			executor->system = sd_bus_close_unref(executor->system);
+	}
 	if (r >= 0)
 		r = sd_bus_call_method_async(executor->system, &operation->slot, LOGIN_NAME, LOGIN_PATH,
 					     LOGIN_INTERFACE, kinds[operation->what].member, on_login_manager,
@@ -259,38 +250,35 @@ static void operation_deny(struct operation *operation, const char *words)
 }
 
 /* The owner's deny_units are those read when the operation was requested. */
-static void judge(struct operation *operation, sd_bus_message *message)
+static int on_unit(sd_bus_message *message, void *data, sd_bus_error *bus_error)
 {
+	struct operation *operation = data;
 	const struct policy_file *guard = &operation->executor->guard;
 	char words[UNIT_RULES_WORDS_SIZE], answer[RUNNER_TEXT_MAX];
 	const char *error;
 	struct unit_facts facts;
 	int r;
 
+	(void)bus_error;
+	if (operation_failed(operation, message))
+		return 1;
 	if (!guard->usable || unit_facts_read(message, guard->config.commands.deny_units, &facts) < 0) {
 		operation_deny(operation, "what the service manager says of the unit made no sense");
-		return;
+		return 1;
 	}
 	error = unit_facts_error(&facts, operation->unit, words);
 	if (error && strcmp(error, UNIT_ERROR_DENIED) == 0) {
 		operation_deny(operation, words);
-		return;
+		return 1;
 	}
 	if (error) {
 		snprintf(answer, sizeof(answer), "%s %s", error, words);
 		operation_answer(operation, -EREMOTEIO, answer);
-		return;
+		return 1;
 	}
 	r = unit_do(operation);
 	if (r < 0)
 		operation_answer(operation, r, strerror(-r));
-}
-
-static int on_unit(sd_bus_message *message, void *data, sd_bus_error *error)
-{
-	(void)error;
-	if (!operation_failed(data, message))
-		judge(data, message);
 	return 1;
 }
 
@@ -313,13 +301,6 @@ static int on_unit_path(sd_bus_message *message, void *data, sd_bus_error *error
 	return 1;
 }
 
-static int operation_do(struct operation *operation)
-{
-	if (!rules_operation_takes_unit(operation->what))
-		return power(operation);
-	return manager_call(operation, on_unit_path, "LoadUnit", "s", operation->unit);
-}
-
 void operation_start(struct executor *executor, const struct runner_call *call)
 {
 	struct operation *operation =
@@ -338,7 +319,9 @@ void operation_start(struct executor *executor, const struct runner_call *call)
 	memcpy(operation->unit, call->argument, strlen(call->argument) + 1);
 	executor->operations = operation;
 	executor->operation_count++;
-	r = operation_do(operation);
+	r = rules_operation_takes_unit(operation->what)
+		    ? manager_call(operation, on_unit_path, "LoadUnit", "s", operation->unit)
+		    : power(operation);
 	if (r < 0)
 		operation_answer(operation, r, strerror(-r));
 }

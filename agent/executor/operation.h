@@ -14,8 +14,8 @@
 /* Starts the operation; every failure is answered. */
 void operation_start(struct executor *executor, const struct runner_call *call);
 
-/* Handles signal JobRemoved of the service manager: a job has ended. */
-void operation_job_removed(struct executor *executor, sd_bus_message *signal);
+/* Handles signal JobRemoved of the service manager: a job has ended. `data` is the executor. */
+int operation_job_removed(sd_bus_message *signal, void *data, sd_bus_error *error);
 
 /* Drops all operations, because the agent or the connection to PID 1 is gone. With `tell` each is answered first. */
 void operation_forget_all(struct executor *executor, bool tell);

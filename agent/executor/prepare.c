@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Root's work before the start of the agent; see prepare.h. Every directory is opened by openat2 without symbolic
+ * Root's work before the start of the agent; see verbs.h. Every directory is opened by openat2 without symbolic
  * links, entries of the agent's own directories are touched only to be removed, and ownership is changed through
  * descriptors, never by name.
  */
-#include "agent/executor/prepare.h"
+#include "agent/executor/verbs.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -86,9 +86,7 @@ static bool is_roots(const struct stat *st)
 	return st->st_uid == 0 && (st->st_mode & 022) == 0;
 }
 
-/*
- * ---------------------------------------------------------------------------------------------------------- identity
- */
+/* -------------------------------------------------------------------------------------------------------- identity */
 
 /* Opens /run/infiniservice-root, created if missing. A descriptor or -errno. */
 static int open_own_directory(int root_fd)
@@ -163,9 +161,7 @@ int prepare_identity(int root_fd, unsigned gid)
 	return 0;
 }
 
-/*
- * ------------------------------------------------------------------------------------------------------- directories
- */
+/* ----------------------------------------------------------------------------------------------------- directories */
 
 /*
  * Why the directory is not given to the agent; NULL: it may be. A directory of the agent's own stays so. A directory of
@@ -223,9 +219,7 @@ int prepare_directories(int root_fd, unsigned uid, unsigned gid)
 	return result;
 }
 
-/*
- * -------------------------------------------------------------------------------------------------------------- home
- */
+/* ------------------------------------------------------------------------------------------------------------ home */
 
 static void remove_tree(int dir_fd, const char *name, unsigned depth)
 {
@@ -263,9 +257,7 @@ int prepare_home(int root_fd)
 	return result;
 }
 
-/*
- * -------------------------------------------------------------------------------------------------------------- verb
- */
+/* ------------------------------------------------------------------------------------------------------------ verb */
 
 /* Read from /etc/passwd: the name service may query a network that is not up yet. */
 static bool find_user(unsigned *ret_uid, unsigned *ret_gid)

@@ -8,7 +8,6 @@
 #define AGENT_EXECUTOR_UNIT_H
 
 #include "agent/executor/executor.h"
-#include "agent/executor/allow_list.h"
 
 /* Name prefixes of units for commands that end with the agent, and for detached runs. */
 #define UNIT_PREFIX	     "infiniservice-cmd-"
@@ -22,9 +21,6 @@
  */
 void unit_start(struct executor *executor, struct runner_command *command, const struct rules_verdict *verdict,
 		const int files[PACKET_FDS]);
-
-/* The unit of this name that the executor follows; NULL: none. */
-struct unit *unit_find(const struct executor *executor, const char *name);
 
 /* SIGTERM now, SIGKILL at kill_ns. Unknown ids are ignored. */
 void unit_cancel(struct executor *executor, uint64_t id, uint64_t kill_ns);
@@ -40,8 +36,14 @@ void unit_orphan_all(struct executor *executor);
 /* The connection to PID 1 is open again: watches the units on it and queries their state. */
 void unit_query_all(struct executor *executor);
 
-/* Handles signal UnitRemoved of the service manager. */
-void unit_removed(struct executor *executor, sd_bus_message *signal);
+/* Handles signal UnitRemoved of the service manager. `data` is the executor. */
+int unit_removed(sd_bus_message *signal, void *data, sd_bus_error *error);
+
+/*
+ * At the start: stops all units of an earlier executor, which belong to an agent whose connection ended with that
+ * executor. Detached runs go on.
+ */
+void unit_reap(struct executor *executor);
 
 /* At the executor's exit: frees the table, sends nothing. */
 void unit_free_all(struct executor *executor);

@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Shared by the three parts of unit.h: unit.c has a unit's deadlines and its end, unit_start.c starts it, unit_query.c
- * asks PID 1 for the state of a unit that was not watched. No other file includes this.
+ * Shared by the two parts of unit.h: unit.c has a unit's deadlines, its state at PID 1 and its end, unit_start.c starts
+ * it. No other file includes this.
  */
 #ifndef AGENT_EXECUTOR_UNIT_PRIVATE_H
 #define AGENT_EXECUTOR_UNIT_PRIVATE_H
 
 #include "agent/executor/unit.h"
 #include "agent/bus/unit_state.h"
-
-#define PROPERTIES_INTERFACE "org.freedesktop.DBus.Properties"
-#define UNIT_INTERFACE	     "org.freedesktop.systemd1.Unit"
-#define SERVICE_INTERFACE    "org.freedesktop.systemd1.Service"
+#include "agent/runner/tree.h"
 
 struct unit {
 	struct executor *executor;
@@ -21,9 +18,8 @@ struct unit {
 	char name[UNIT_NAME_MAX];
 	char *path; /* object path at PID 1 */
 	bool detached, started, stopping;
-	uint32_t flags;			     /* RUNNER_… of the reply */
-	uint64_t term_ns, kill_ns, stuck_ns; /* TIME_NEVER: not set or passed; never set for a detached run */
-	uint64_t limit_ns;		     /* deadline that PID 1 enforces */
+	struct deadlines deadlines; /* none of a detached run */
+	uint64_t limit_ns;	    /* deadline that PID 1 enforces */
 	sd_event_source *timer;
 	sd_bus_slot *start, *watch, *query[2];
 	int pipes[2]; /* read ends, until they are sent to the agent; a detached run has files instead */
@@ -35,20 +31,10 @@ struct unit {
 	struct unit_state is;
 };
 
-/* Adds a unit to the executor's table, with the deadlines of the request, timer not armed yet. NULL: no memory. */
+/* ---- unit.c */
+
+/* Adds a unit to the executor's table, with the deadlines of the request and its timer, not armed. NULL: no memory. */
 struct unit *unit_new(struct executor *executor, const struct runner_request *head, const char *name);
-
-/* Makes its object path and creates its timer. 0 or -errno. */
-int unit_prepare(struct unit *unit);
-
-/*
- * Asks PID 1 to start it; while PID 1 cannot be reached, which is so for a moment when it re-executes itself, it is
- * asked after the next connection. 0 or -errno.
- */
-int unit_request(struct unit *unit);
-
-/* Whether it is certain that PID 1 never received the start, so that it may be sent again. */
-bool unit_start_is_lost(const struct unit *unit);
 
 /* Watches it on the current connection. As sd_bus_match_signal. */
 int unit_watch(struct unit *unit);
@@ -56,19 +42,18 @@ int unit_watch(struct unit *unit);
 /* Arms the timer for the unit's next deadline. */
 void unit_deadline_arm(struct unit *unit);
 
-/* Asks PID 1 to kill all its processes; when PID 1 is unreachable, again after the next connection. */
-void unit_kill(struct unit *unit);
-
-/* Answers what follows from the unit's current state. May free it. */
-void unit_advance(struct unit *unit);
-
-/* Handles the unit's end: answers and frees it. `known`: PID 1 reported how it ended. */
-void unit_end(struct unit *unit, bool known);
-
 /* Removes it from the table without an answer. */
 void unit_free(struct unit *unit);
 
 /* Whether the error means that PID 1 is unreachable for the moment: units are queried again when it is back. */
 bool unit_manager_is_away(const sd_bus_error *error);
+
+/* ---- unit_start.c */
+
+/*
+ * Asks PID 1 to start it; while PID 1 cannot be reached, which is so for a moment when it re-executes itself, it is
+ * asked after the next connection. 0 or -errno.
+ */
+int unit_request(struct unit *unit);
 
 #endif

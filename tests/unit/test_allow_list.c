@@ -15,7 +15,6 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/executor/policy_file.h"
 #include "agent/executor/allow_list.h"
 #include "agent/config/config.h"
 #include "agent/rules/policy.h"

@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <infiniservice/child_end.h>
 #include <infiniservice/cleanup.h>
 #include <infiniservice/moment.h>
 
@@ -69,13 +70,15 @@ static int teardown(void **state)
 /* As PID 1 starts it: stdio in place, and nothing else of ours. */
 static void launcher_main(struct fixture *f, int socket_fd)
 {
+	char verb[] = "launch", *argv[] = { verb, NULL };
+
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (dup2(f->files.writers[DETACHED_OUT], STDOUT_FILENO) < 0 ||
 	    dup2(f->files.writers[DETACHED_ERR], STDERR_FILENO) < 0)
 		_exit(1);
 	if (dup2(socket_fd, STDIN_FILENO) < 0 || close_range(3, ~0U, 0) < 0)
 		_exit(1);
-	_exit(launch_detached(STDIN_FILENO));
+	child_end(launch_main(1, argv));
 }
 
 /* Runs the script of a shell, or the program alone. Deadlines from now on; 0: none. */

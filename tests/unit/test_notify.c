@@ -21,7 +21,6 @@
 
 #include "agent/base/notify.h"
 #include "agent/base/passed.h"
-#include "agent/executor/own_unit.h"
 
 /* A datagram socket at `name`, which $NOTIFY_SOCKET tells. */
 static int manager_at(const char *name)
@@ -262,42 +261,6 @@ static void a_listening_socket_is_told_by_its_type(void **state)
 	close(other);
 }
 
-/* ------------------------------------------------------------------------------------------------- the own unit */
-
-static void the_own_unit_is_read_from_both_hierarchies(void **state)
-{
-	static const struct {
-		const char *text, *unit;
-	} cases[] = {
-		{ "0::/system.slice/infiniservice-exec.service\n", "infiniservice-exec.service" },
-		{ "0::/system.slice/system-a.slice/a@b.service/payload\n", "a@b.service" },
-		{ "0::/a.service\n", "a.service" },
-		{ "0::/system.slice/_cgroup.service\n", "cgroup.service" },
-		{ "12:pids:/x.slice/other.service\n1:name=systemd:/system.slice/a.service\n0::/\n", "a.service" },
-		{ "0::/system.slice/a.service", "a.service" },
-		{ "0::/user.slice/user-0.slice/session-1.scope\n", NULL },
-		{ "0::/init.scope\n", NULL },
-		{ "0::/\n", NULL },
-		{ "0::/system.slice/.service\n", NULL },
-		{ "0::/system.slice/\n", NULL },
-		{ "0::/system.slice/a-name-of-thirty-bytes.service\n", NULL },
-		{ "12:pids:/system.slice/a.service\n", NULL },
-		{ "", NULL },
-	};
-	char unit[30];
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		bool found = own_unit_parse(cases[i].text, unit, sizeof(unit));
-
-		if (found != (cases[i].unit != NULL))
-			print_error("%s\n", cases[i].text);
-		assert_int_equal(found, cases[i].unit != NULL);
-		if (found)
-			assert_string_equal(unit, cases[i].unit);
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -313,7 +276,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(names_of_passed_descriptors_are_cut_at_their_colons, setup_passed,
 						teardown_passed),
 		cmocka_unit_test_setup_teardown(a_listening_socket_is_told_by_its_type, setup_passed, teardown_passed),
-		cmocka_unit_test(the_own_unit_is_read_from_both_hierarchies),
 	};
 
 	return cmocka_run_group_tests_name("notify", tests, NULL, NULL);

@@ -20,7 +20,7 @@
 #include <systemd/sd-bus.h>
 
 #include "agent/config/config.h"
-#include "agent/executor/port.h"
+#include "agent/executor/verbs.h"
 #include "agent/rules/unit_rules.h"
 
 static void no_unit_of_ours_and_none_that_gives_a_shell_a_session_or_power_is_controlled(void **state)
