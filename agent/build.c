@@ -16,7 +16,7 @@
 #include "agent/actions/table.h"
 #include "agent/agent.h"
 #include "agent/actions/detached.h"
-#include "agent/log/latest.h"
+#include "agent/log/child.h"
 #include "agent/log/repair.h"
 #include "agent/base/notify.h"
 #include "agent/actions/privilege.h"

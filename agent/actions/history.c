@@ -14,7 +14,7 @@
 #include "agent/actions/table.h"
 #include "agent/peer/session.h"
 #include "agent/metrics/history_reader.h"
-#include "agent/log/stamp.h"
+#include "agent/log/scan.h"
 #include "transport/addition.h"
 
 /*

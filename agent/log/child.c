@@ -6,15 +6,17 @@
 #include "agent/log/child.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
+#include <linux/magic.h>
 
 #include <infiniservice/cleanup.h>
-
-#include "agent/log/latest.h"
 
 /* A larger payload buffer is freed after use. */
 #define BUFFER_KEPT 65536u
@@ -47,37 +49,75 @@ static int read_whole(int fd, void *to, size_t len)
 	return 1;
 }
 
-static int send_whole(int fd, const void *from, size_t len)
+/* `fd`: a socket, or a file. */
+static int write_whole(int fd, const void *from, size_t len)
 {
 	const char *at = from;
 
 	while (len > 0) {
-		ssize_t sent = send(fd, at, len, MSG_NOSIGNAL);
+		ssize_t wrote = write(fd, at, len);
 
-		if (sent < 0 && errno == EINTR)
+		if (wrote < 0 && errno == EINTR)
 			continue;
-		if (sent < 0)
-			return -errno;
-		at += sent;
-		len -= (size_t)sent;
+		if (wrote <= 0)
+			return wrote ? -errno : -EIO;
+		at += wrote;
+		len -= (size_t)wrote;
 	}
 	return 0;
 }
 
-static int buffer_reserve(struct child *c, size_t len)
-{
-	char *more;
+/* ------------------------------------------------------------------------------------------------------ latest.json */
 
-	if (len <= c->size && (c->size <= BUFFER_KEPT || len > BUFFER_KEPT))
-		return 0;
-	len = len > BUFFER_KEPT ? len : BUFFER_KEPT;
-	more = realloc(c->buffer, len);
-	if (!more)
-		return -ENOMEM;
-	c->buffer = more;
-	c->size = len;
-	return 0;
+static const char temporary[] = ".latest.json.new";
+
+static int temporary_make(int dir_fd)
+{
+	int fd = openat(dir_fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	return fd < 0 ? -errno : fd;
 }
+
+int latest_write(const char *dir, const struct log_readers *readers, const char *text, size_t len)
+{
+	_cleanup_(closep) int dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_(closep) int fd = -1;
+	int rc;
+
+	if (dir_fd < 0)
+		return -errno;
+	fd = temporary_make(dir_fd);
+	/* A leftover of a writer that died, or another user's file: never opened, but replaced by a new one. */
+	if (fd == -EEXIST)
+		fd = unlinkat(dir_fd, temporary, 0) < 0 ? -errno : temporary_make(dir_fd);
+	if (fd < 0)
+		return fd;
+	rc = log_readers_give(readers, fd, 0640);
+	if (!rc)
+		rc = write_whole(fd, text, len);
+	if (!rc && renameat(dir_fd, temporary, dir_fd, LATEST_NAME) < 0)
+		rc = -errno;
+	if (rc)
+		unlinkat(dir_fd, temporary, 0);
+	return rc;
+}
+
+bool latest_is_free(const char *dir)
+{
+	_cleanup_(closep) int dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
+
+	return dir_fd < 0 || fstatat(dir_fd, LATEST_NAME, &st, AT_SYMLINK_NOFOLLOW) < 0 || S_ISREG(st.st_mode);
+}
+
+bool latest_in_memory(const char *dir)
+{
+	struct statfs fs;
+
+	return statfs(dir, &fs) == 0 && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
+}
+
+/* ------------------------------------------------------------------------------------------------------- the child */
 
 static int line_append(struct child *c, const struct log_message *m, struct log_ack *ack)
 {
@@ -136,7 +176,7 @@ static int ack_send(const struct child *c, struct log_ack *ack)
 	ack->removed = c->writer.stats.removed;
 	ack->abandoned = c->writer.stats.abandoned;
 	ack->repaired_bytes = c->writer.stats.repaired_bytes;
-	return send_whole(c->fd, ack, sizeof(*ack));
+	return write_whole(c->fd, ack, sizeof(*ack));
 }
 
 /* Handles one message. 1: go on, 0: end of file or LOG_STOP, or -errno. */
@@ -150,9 +190,15 @@ static int turn(struct child *c)
 		return rc;
 	if (m.len > LOG_PAYLOAD_MAX)
 		return -EMSGSIZE;
-	rc = buffer_reserve(c, m.len);
-	if (rc)
-		return rc;
+	if (m.len > c->size || (c->size > BUFFER_KEPT && m.len <= BUFFER_KEPT)) {
+		size_t size = m.len > BUFFER_KEPT ? m.len : BUFFER_KEPT;
+		char *buffer = realloc(c->buffer, size);
+
+		if (!buffer)
+			return -ENOMEM;
+		c->buffer = buffer;
+		c->size = size;
+	}
 	rc = read_whole(c->fd, c->buffer, m.len);
 	if (rc <= 0)
 		return rc;
@@ -166,22 +212,16 @@ static int turn(struct child *c)
 	return m.type != LOG_STOP;
 }
 
-static void signals_ignore(void)
-{
-	static const int ignored[] = { SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXFSZ };
-
-	for (unsigned i = 0; i < ARRAY_SIZE(ignored); i++)
-		signal(ignored[i], SIG_IGN);
-}
-
 int log_child_main(int fd, const struct log_child_config *config)
 {
 	/* static because it is large; there is one such child per process */
 	static struct child child;
+	static const int ignored[] = { SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXFSZ };
 	struct log_ack hello = { 0 };
 	int rc;
 
-	signals_ignore();
+	for (unsigned i = 0; i < ARRAY_SIZE(ignored); i++)
+		signal(ignored[i], SIG_IGN);
 	child = (struct child){ .fd = fd, .config = config };
 	writer_init(&child.writer, &config->writer);
 	hello.error = config->writer.dir[0] ? writer_open(&child.writer) : 0;

@@ -14,7 +14,7 @@
 #include <infiniservice/cleanup.h>
 #include <infiniservice/moment.h>
 
-#include "agent/log/stamp.h"
+#include "agent/log/scan.h"
 
 static const char prefix[] = "metrics-";
 #define STAMP_LEN 20 /* 20260102T030405.678Z */
@@ -28,27 +28,21 @@ size_t names_format(const struct segment_name *name, char out[NAMES_SIZE])
 				t + 5, t + 8, t + 11, t + 14, t + 17, name->number, name->compressed ? ".zst" : "");
 }
 
-/* Parses "20260102T030405.678Z" by putting back the punctuation of RFC 3339. */
-static bool parse_time(const char *t, int64_t *ret_ms)
-{
-	char text[RFC3339_SIZE];
-	int len = snprintf(text, sizeof(text), "%.4s-%.2s-%.2s%c%.2s:%.2s:%.*s", t, t + 4, t + 6, t[8], t + 9, t + 11,
-			   STAMP_LEN - 13, t + 13);
-
-	return stamp_parse(text, (size_t)len, ret_ms);
-}
-
 bool names_parse(const char *file, struct segment_name *ret)
 {
 	size_t len = strlen(file);
 	struct segment_name name;
-	char again[NAMES_SIZE];
+	char again[NAMES_SIZE], time[RFC3339_SIZE];
 	const char *at;
+	int time_len;
 
 	if (len >= NAMES_SIZE || len < sizeof(prefix) + STAMP_LEN || strncmp(file, prefix, strlen(prefix)) != 0)
 		return false;
 	at = file + strlen(prefix);
-	if (!parse_time(at, &name.wall_ms) || at[STAMP_LEN] != '-')
+	/* The time, with the punctuation of RFC 3339 put back. */
+	time_len = snprintf(time, sizeof(time), "%.4s-%.2s-%.2s%c%.2s:%.2s:%.*s", at, at + 4, at + 6, at[8], at + 9,
+			    at + 11, STAMP_LEN - 13, at + 13);
+	if (!stamp_parse(time, (size_t)time_len, &name.wall_ms) || at[STAMP_LEN] != '-')
 		return false;
 	if (sscanf(at + STAMP_LEN + 1, "%20" SCNu64, &name.number) != 1)
 		return false;
@@ -89,20 +83,6 @@ static void oldest_insert(struct names_scan *scan, const struct segment_name *na
 	scan->oldest_count++;
 }
 
-static void scan_entry(int dir_fd, const char *file, struct names_scan *scan)
-{
-	struct segment_name name;
-	struct stat st;
-
-	if (!names_parse(file, &name) || fstatat(dir_fd, file, &st, AT_SYMLINK_NOFOLLOW) < 0 || S_ISDIR(st.st_mode))
-		return;
-	if (!scan->files || names_compare(&name, &scan->newest) > 0)
-		scan->newest = name;
-	scan->files++;
-	scan->bytes += (uint64_t)st.st_size;
-	oldest_insert(scan, &name, (uint64_t)st.st_size);
-}
-
 static void closedirp(DIR **dir)
 {
 	if (*dir)
@@ -114,20 +94,22 @@ int names_scan_dir(int dir_fd, struct names_scan *ret)
 	_cleanup_(closep) int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	_cleanup_(closedirp) DIR *dir = NULL;
 	struct names_scan scan = { 0 };
+	struct segment_name name;
 	struct dirent *entry;
+	struct stat st;
 
-	if (fd < 0)
-		return -errno;
-	dir = fdopendir(fd);
-	if (!dir)
+	if (fd < 0 || !(dir = fdopendir(fd)))
 		return -errno;
 	fd = -1;
-	for (;;) {
-		errno = 0;
-		entry = readdir(dir);
-		if (!entry)
-			break;
-		scan_entry(dir_fd, entry->d_name, &scan);
+	while (errno = 0, (entry = readdir(dir))) {
+		if (!names_parse(entry->d_name, &name) ||
+		    fstatat(dir_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || S_ISDIR(st.st_mode))
+			continue;
+		if (!scan.files || names_compare(&name, &scan.newest) > 0)
+			scan.newest = name;
+		scan.files++;
+		scan.bytes += (uint64_t)st.st_size;
+		oldest_insert(&scan, &name, (uint64_t)st.st_size);
 	}
 	if (errno)
 		return -errno;

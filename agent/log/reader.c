@@ -110,18 +110,10 @@ static void closedirp(DIR **dir)
 		closedir(*dir);
 }
 
-/* A segment and its compressed twin (the writer stopped between the two) are read once, from the plain one. */
-static void drop_twins(struct reader *r, size_t from)
-{
-	size_t kept = from;
-
-	for (size_t i = from; i < r->count; i++)
-		if (kept == from || names_compare(&r->entries[i].name, &r->entries[kept - 1].name) != 0)
-			r->entries[kept++] = r->entries[i];
-	r->count = kept;
-}
-
-/* Replaces the list by the segments after the last one opened. */
+/*
+ * Replaces the list by the segments after the last one opened. A segment and its compressed twin (the writer stopped
+ * between the two) are read once, from the plain one.
+ */
 static int list_refresh(struct reader *r)
 {
 	_cleanup_(closep) int fd = openat(r->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -129,6 +121,7 @@ static int list_refresh(struct reader *r)
 	bool any = r->at > 0;
 	struct segment_name last = any ? r->entries[r->at - 1].name : (struct segment_name){ 0 };
 	struct dirent *item;
+	size_t kept = 0;
 	int rc = 0;
 
 	if (fd < 0 || !(dir = fdopendir(fd)))
@@ -146,7 +139,10 @@ static int list_refresh(struct reader *r)
 	}
 	if (r->count > 1)
 		qsort(r->entries, r->count, sizeof(r->entries[0]), by_name);
-	drop_twins(r, 0);
+	for (size_t i = 0; i < r->count; i++)
+		if (kept == 0 || names_compare(&r->entries[i].name, &r->entries[kept - 1].name) != 0)
+			r->entries[kept++] = r->entries[i];
+	r->count = kept;
 	r->at = any;
 	return rc;
 }
@@ -189,28 +185,6 @@ static void unreadable(struct reader *r, int error, const char *words)
 	r->stats.error = error;
 }
 
-static int add_file(struct reader *r, const char *path, struct err *err)
-{
-	const char *slash = strrchr(path, '/');
-	struct entry entry = { .path = path, .first_ms = INT64_MAX };
-	struct source *source = NULL;
-	bool known;
-	int rc = source_open(-1, path, &source, err);
-
-	if (rc)
-		return rc;
-	names_parse(slash ? slash + 1 : path, &entry.name);
-	known = source_first_time(source, &entry.first_ms);
-	source_free(source);
-	if (!known) {
-		err_set(err, -EBADMSG, "%s: is no metric log, or an empty one: it has no line of it", path);
-		unreadable(r, -EBADMSG, err ? err->text : path);
-		return 0;
-	}
-	rc = entry_add(r, &entry);
-	return rc ? err_set(err, rc, "%s: %s", path, strerror(-rc)) : 0;
-}
-
 int reader_open_files(char *const paths[], size_t count, struct reader **ret, struct err *err)
 {
 	_cleanup_(reader_freep) struct reader *r = reader_alloc();
@@ -218,10 +192,23 @@ int reader_open_files(char *const paths[], size_t count, struct reader **ret, st
 	if (!r)
 		return err_set(err, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < count; i++) {
-		int rc = add_file(r, paths[i], err);
+		const char *slash = strrchr(paths[i], '/');
+		struct entry entry = { .path = paths[i], .first_ms = INT64_MAX };
+		struct source *source = NULL;
+		int rc = source_open(-1, paths[i], &source, err);
 
 		if (rc)
 			return rc;
+		names_parse(slash ? slash + 1 : paths[i], &entry.name);
+		if (source_first_time(source, &entry.first_ms)) {
+			rc = entry_add(r, &entry);
+		} else {
+			err_set(err, -EBADMSG, "%s: is no metric log, or an empty one: it has no line of it", paths[i]);
+			unreadable(r, -EBADMSG, err ? err->text : paths[i]);
+		}
+		source_free(source);
+		if (rc)
+			return err_set(err, rc, "%s: %s", paths[i], strerror(-rc));
 	}
 	if (r->count > 1)
 		qsort(r->entries, r->count, sizeof(r->entries[0]), by_time);
@@ -242,26 +229,6 @@ void reader_headers(struct reader *r, bool wanted)
 
 /* ---------------------------------------------------------------------------------------------------- reading */
 
-static int entry_open(struct reader *r, const struct entry *entry, struct err *err)
-{
-	struct segment_name twin = entry->name;
-	int rc;
-
-	if (entry->path) {
-		r->path = entry->path;
-		return source_open(-1, entry->path, &r->source, err);
-	}
-	r->path = r->file;
-	names_format(&entry->name, r->file);
-	rc = source_open(r->dir_fd, r->file, &r->source, err);
-	if (rc != -ENOENT)
-		return rc;
-	/* Compressed or removed since the directory was listed. */
-	twin.compressed = !twin.compressed;
-	names_format(&twin, r->file);
-	return source_open(r->dir_fd, r->file, &r->source, err);
-}
-
 /*
  * True if no line of the open file is in the range, judged by its first and last line: within a segment times go back
  * only by LOG_BACKWARDS_MS.
@@ -278,25 +245,25 @@ static bool out_of_range(struct reader *r)
 	return r->begin_ms != INT64_MIN && source_last_time(r->source, &ms) && ms + LOG_BACKWARDS_MS < r->begin_ms;
 }
 
-/* Gives up the open file after an error. */
-static void give_up(struct reader *r, int error)
-{
-	char words[sizeof(r->stats.why)];
-
-	snprintf(words, sizeof(words), "%s: %s", r->path,
-		 error == -EFBIG ? "too long a line, or too much, for a log" : strerror(-error));
-	unreadable(r, error, words);
-}
-
 /* Opens the next file. 1, or 0 if there is none. */
 static int advance(struct reader *r)
 {
 	while (r->at < r->count) {
+		const struct entry *entry = &r->entries[r->at++];
+		struct segment_name name = entry->name;
 		struct err err = { 0 };
-		int rc = entry_open(r, &r->entries[r->at++], &err);
+		int rc;
 
+		r->path = entry->path ? entry->path : r->file;
+		names_format(&name, r->file);
+		rc = source_open(entry->path ? -1 : r->dir_fd, r->path, &r->source, &err);
+		if (rc == -ENOENT && !entry->path) { /* compressed since the directory was listed, */
+			name.compressed = !name.compressed;
+			names_format(&name, r->file);
+			rc = source_open(r->dir_fd, r->file, &r->source, &err);
+		}
 		if (rc == -ENOENT)
-			continue; /* removed by the writer to keep its bound: no error */
+			continue; /* or removed by the writer to keep its bound: no error */
 		if (rc) {
 			unreadable(r, rc, err.text);
 			continue;
@@ -355,6 +322,7 @@ static void close_source(struct reader *r)
 
 int reader_next(struct reader *r, struct reader_line *ret)
 {
+	char words[sizeof(r->stats.why)];
 	bool last_look = false;
 
 	for (;;) {
@@ -373,8 +341,11 @@ int reader_next(struct reader *r, struct reader_line *ret)
 		} else if (rc < 0) {
 			if (rc == -ENOMEM)
 				return rc;
-			if (rc != -EBADMSG)
-				give_up(r, rc);
+			if (rc != -EBADMSG) {
+				snprintf(words, sizeof(words), "%s: %s", r->path,
+					 rc == -EFBIG ? "too long a line, or too much, for a log" : strerror(-rc));
+				unreadable(r, rc, words);
+			}
 			close_source(r);
 		} else if (last_look || r->dir_fd < 0) {
 			close_source(r);

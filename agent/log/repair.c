@@ -29,28 +29,11 @@ struct tail {
 	uint64_t offset;
 };
 
-static int pread_whole(int fd, char *to, size_t len, uint64_t offset)
-{
-	while (len > 0) {
-		ssize_t got = pread(fd, to, len, (off_t)offset);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			return got ? -errno : -EIO;
-		to += got;
-		len -= (size_t)got;
-		offset += (uint64_t)got;
-	}
-	return 0;
-}
-
 /* Reads more bytes in front. 0, 1 at the beginning of the file, or -errno. */
 static int tail_grow(struct tail *t)
 {
 	size_t more = t->len < BLOCK ? BLOCK : t->len;
 	char *text;
-	int rc;
 
 	if (t->offset == 0)
 		return 1;
@@ -61,10 +44,18 @@ static int tail_grow(struct tail *t)
 	text = malloc(more + t->len);
 	if (!text)
 		return -ENOMEM;
-	rc = pread_whole(t->fd, text, more, t->offset - more);
-	if (rc) {
-		free(text);
-		return rc;
+	for (size_t len = 0; len < more;) {
+		ssize_t got = pread(t->fd, text + len, more - len, (off_t)(t->offset - more + len));
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0) {
+			int error = got ? -errno : -EIO;
+
+			free(text);
+			return error;
+		}
+		len += (size_t)got;
 	}
 	if (t->len)
 		memcpy(text + more, t->text, t->len);
@@ -80,12 +71,6 @@ static void tail_done(struct tail *t)
 	free(t->text);
 }
 
-/* Drops the bytes from `len` on. */
-static void tail_cut(struct tail *t, size_t len)
-{
-	t->len = len;
-}
-
 /*
  * Finds the last line in the tail, which grows as needed: 1 and its place (without the newline), 0 if there is none, or
  * -errno. Bytes after the last newline are dropped first.
@@ -97,7 +82,7 @@ static int tail_last_line(struct tail *t, size_t *ret_start, size_t *ret_len)
 		int rc;
 
 		if (newline) {
-			tail_cut(t, (size_t)(newline - t->text) + 1);
+			t->len = (size_t)(newline - t->text) + 1;
 			before = t->len > 1 ? memrchr(t->text, '\n', t->len - 1) : NULL;
 			if (before || t->offset == 0) {
 				*ret_start = before ? (size_t)(before - t->text) + 1 : 0;
@@ -105,15 +90,15 @@ static int tail_last_line(struct tail *t, size_t *ret_start, size_t *ret_len)
 				return 1;
 			}
 		} else if (t->len > BLOCK) {
-			tail_cut(t, 0); /* no newline in the whole stretch: no line ends in it */
+			t->len = 0; /* no newline in the whole stretch: no line ends in it */
 		}
 		rc = tail_grow(t);
 		if (rc == -EFBIG) {
-			tail_cut(t, t->len - 1); /* too long for a line: drop its newline and search on */
+			t->len = t->len - 1; /* too long for a line: drop its newline and search on */
 			rc = 0;
 		}
 		if (rc == 1) {
-			tail_cut(t, 0);
+			t->len = 0;
 			return 0;
 		}
 		if (rc)
@@ -121,46 +106,39 @@ static int tail_last_line(struct tail *t, size_t *ret_start, size_t *ret_len)
 	}
 }
 
-/* Finds the end of the last whole line; `ret_scan` has its facts (type "" if there is none). */
-static int find_end(int fd, uint64_t size, uint64_t *ret_end, struct scan *ret_scan)
+/*
+ * Finds the end of the last whole line and its facts (*ret_end 0: there is none), and the last seq of any line; where
+ * no line but the header is left, the last seq is the header's first_seq minus one.
+ */
+static int find_last(int fd, uint64_t size, uint64_t *ret_end, struct scan *ret_scan, uint64_t *ret_seq)
 {
+	static const char key[] = "\"first_seq\":";
 	_cleanup_(tail_done) struct tail t = { .fd = fd, .offset = size };
-	size_t start, len;
-	int rc;
-
-	for (;;) {
-		rc = tail_last_line(&t, &start, &len);
-		if (rc < 0)
-			return rc;
-		if (rc == 0) {
-			memset(ret_scan, 0, sizeof(*ret_scan));
-			*ret_end = 0;
-			return 0;
-		}
-		if (scan_line(t.text + start, len, ret_scan)) {
-			*ret_end = t.offset + start + len + 1;
-			return 0;
-		}
-		tail_cut(&t, start);
-	}
-}
-
-/* Finds the seq of the last line that has one; 0 if none. */
-static int find_seq(int fd, uint64_t end, uint64_t *ret_seq)
-{
-	_cleanup_(tail_done) struct tail t = { .fd = fd, .offset = end };
 	struct scan scan;
-	size_t start, len;
+	size_t start = 0, len = 0;
+	char head[1024];
+	const char *at;
+	ssize_t got;
 	int rc;
 
-	*ret_seq = 0;
+	*ret_end = *ret_seq = 0;
 	while ((rc = tail_last_line(&t, &start, &len)) > 0) {
-		if (scan_line(t.text + start, len, &scan) && scan.seq) {
+		if (scan_line(t.text + start, len, &scan)) {
+			if (*ret_end == 0) {
+				*ret_end = t.offset + start + len + 1;
+				*ret_scan = scan;
+			}
 			*ret_seq = scan.seq;
-			return 0;
+			if (scan.seq)
+				return 0;
 		}
-		tail_cut(&t, start);
+		t.len = start;
 	}
+	got = rc == 0 && *ret_end ? pread(fd, head, sizeof(head) - 1, 0) : 0;
+	head[got > 0 ? got : 0] = '\0';
+	at = strstr(head, key);
+	if (at && strtoull(at + strlen(key), NULL, 10) > 0)
+		*ret_seq = strtoull(at + strlen(key), NULL, 10) - 1;
 	return rc;
 }
 
@@ -184,73 +162,9 @@ static int open_segment(int dir_fd, const struct segment_name *name, int flags, 
 	return fd;
 }
 
-/* A segment with nothing but its header: the last seq is the header's first_seq minus one. */
-static uint64_t header_seq(int fd)
-{
-	char text[1024];
-	ssize_t len = pread(fd, text, sizeof(text) - 1, 0);
-	const char *at;
-
-	if (len <= 0)
-		return 0;
-	text[len] = '\0';
-	at = strstr(text, "\"first_seq\":");
-	at = at ? at + strlen("\"first_seq\":") : "0";
-	return strtoull(at, NULL, 10) > 0 ? strtoull(at, NULL, 10) - 1 : 0;
-}
-
-static int repair_file(int dir_fd, int fd, uint64_t size, struct repair *out)
-{
-	char file[NAMES_SIZE];
-	struct scan scan;
-	uint64_t end;
-	int rc = find_end(fd, size, &end, &scan);
-
-	if (rc)
-		return rc;
-	if (end < size && ftruncate(fd, (off_t)end) < 0)
-		return -errno;
-	out->cut_bytes = size - end;
-	out->size = end;
-	if (end == 0) {
-		names_format(&out->newest, file);
-		out->removed = unlinkat(dir_fd, file, 0) == 0;
-		return out->removed ? 0 : -errno;
-	}
-	out->lines = strcmp(scan.type, "log_header") != 0;
-	out->last_wall_ms = scan.wall_ms;
-	rc = find_seq(fd, end, &out->last_seq);
-	if (!rc && !out->last_seq)
-		out->last_seq = header_seq(fd);
-	return rc;
-}
-
-/* Repairs the newest segment. `out` starts empty. */
-static int repair_newest(int dir_fd, struct repair *out)
-{
-	struct names_scan scan;
-	int rc = names_scan_dir(dir_fd, &scan);
-
-	if (rc)
-		return rc;
-	out->any = scan.files > 0;
-	out->newest = scan.newest;
-	if (!out->any || scan.newest.compressed)
-		return 0;
-	out->fd = open_segment(dir_fd, &scan.newest, O_RDWR | O_APPEND, &out->size);
-	if (out->fd < 0) {
-		out->fd = -1;
-		return 0;
-	}
-	rc = repair_file(dir_fd, out->fd, out->size, out);
-	if (rc || out->removed)
-		close_fd(&out->fd);
-	return rc;
-}
-
 int repair_run(int dir_fd, struct repair *ret)
 {
-	uint64_t cut = 0;
+	uint64_t cut = 0, size, end, seq;
 	bool removed = false;
 
 	/*
@@ -258,20 +172,47 @@ int repair_run(int dir_fd, struct repair *ret)
 	 * follows.
 	 */
 	for (;;) {
-		struct repair out = { .fd = -1, .last_wall_ms = -1 };
-		int rc = repair_newest(dir_fd, &out);
+		_cleanup_(closep) int fd = -1;
+		char file[NAMES_SIZE];
+		struct names_scan names;
+		struct scan scan;
+		int rc = names_scan_dir(dir_fd, &names);
 
 		if (rc)
 			return rc;
-		cut += out.cut_bytes;
-		if (out.removed) {
-			removed = true;
-			continue;
+		if (names.files > 0 && !names.newest.compressed)
+			fd = open_segment(dir_fd, &names.newest, O_RDWR | O_APPEND, &size);
+		if (fd < 0) {
+			*ret = (struct repair){ .any = names.files > 0,
+						.newest = names.newest,
+						.fd = -1,
+						.cut_bytes = cut,
+						.removed = removed,
+						.last_wall_ms = -1 };
+			return 0;
 		}
-		out.cut_bytes = cut;
-		out.removed = removed;
-		*ret = out;
-		return 0;
+		rc = find_last(fd, size, &end, &scan, &seq);
+		if (rc)
+			return rc;
+		if (end < size && ftruncate(fd, (off_t)end) < 0)
+			return -errno;
+		cut += size - end;
+		if (end > 0) {
+			*ret = (struct repair){ .any = true,
+						.newest = names.newest,
+						.fd = TAKE_FD(fd),
+						.size = end,
+						.cut_bytes = cut,
+						.removed = removed,
+						.lines = strcmp(scan.type, "log_header") != 0,
+						.last_wall_ms = scan.wall_ms,
+						.last_seq = seq };
+			return 0;
+		}
+		names_format(&names.newest, file);
+		if (unlinkat(dir_fd, file, 0) < 0)
+			return -errno;
+		removed = true;
 	}
 }
 
@@ -279,25 +220,18 @@ int repair_last_seq(const char *dir, uint64_t *ret_seq)
 {
 	_cleanup_(closep) int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	_cleanup_(closep) int fd = -1;
+	uint64_t size, end, seq = 0;
 	struct names_scan names;
 	struct scan scan;
-	uint64_t size, end, seq = 0;
 	int rc;
 
 	if (dir_fd < 0 && errno != ENOENT)
 		return -errno;
 	rc = dir_fd < 0 ? 0 : names_scan_dir(dir_fd, &names);
-	if (rc)
-		return rc;
-	if (dir_fd >= 0 && names.files && !names.newest.compressed)
+	if (dir_fd >= 0 && !rc && names.files && !names.newest.compressed)
 		fd = open_segment(dir_fd, &names.newest, O_RDONLY, &size);
-	if (fd >= 0) {
-		rc = find_end(fd, size, &end, &scan);
-		if (!rc)
-			rc = find_seq(fd, end, &seq);
-		if (!rc && !seq)
-			seq = header_seq(fd);
-	}
+	if (fd >= 0)
+		rc = find_last(fd, size, &end, &scan, &seq);
 	if (!rc)
 		*ret_seq = seq;
 	return rc;

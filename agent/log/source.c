@@ -127,11 +127,6 @@ static int buffer_make_room(struct source *s)
 	return 0;
 }
 
-static ssize_t fill_plain(struct source *s)
-{
-	return pread_retry(s->fd, s->buffer + s->len, BLOCK, s->offset + (s->len - s->start));
-}
-
 static ssize_t fill_zstd(struct source *s)
 {
 	ZSTD_outBuffer out = { s->buffer + s->len, BLOCK, 0 };
@@ -169,7 +164,7 @@ static ssize_t fill(struct source *s)
 
 	if (got < 0)
 		return got;
-	got = s->zstd ? fill_zstd(s) : fill_plain(s);
+	got = s->zstd ? fill_zstd(s) : pread_retry(s->fd, s->buffer + s->len, BLOCK, s->offset + (s->len - s->start));
 	if (got > 0)
 		s->len += (size_t)got;
 	return got;
@@ -328,36 +323,28 @@ bool source_first_time(struct source *s, int64_t *ret_ms)
 	return false;
 }
 
-/* Time of the last valid line that begins after `from`. */
-static bool last_time_after(const struct source *s, uint64_t from, int64_t *ret_ms)
-{
-	struct source probe = { .fd = s->fd, .offset = from };
-	bool found = false, first = from > 0;
-	struct scan scan;
-	const char *text;
-	size_t len;
-
-	for (int rc; (rc = source_next(&probe, &text, &len)) != SOURCE_END && rc >= 0; first = false) {
-		if (rc != SOURCE_LINE || first || !scan_line(text, len, &scan))
-			continue;
-		*ret_ms = scan.wall_ms;
-		found = true;
-	}
-	free(probe.buffer);
-	return found;
-}
-
 bool source_last_time(struct source *s, int64_t *ret_ms)
 {
-	uint64_t size = (uint64_t)file_size(s), from;
+	uint64_t size = (uint64_t)file_size(s);
 
 	if (s->zstd)
 		return false;
+	/* The last valid line that begins in the end of the file, which is taken longer until there is one. */
 	for (uint64_t back = BLOCK;; back *= 8) {
-		from = size > back ? size - back : 0;
-		if (last_time_after(s, from, ret_ms))
-			return true;
-		if (from == 0)
-			return false;
+		struct source probe = { .fd = s->fd, .offset = size > back ? size - back : 0 };
+		bool found = false, whole = probe.offset == 0, first = !whole;
+		struct scan scan;
+		const char *text;
+		size_t len;
+
+		for (int rc; (rc = source_next(&probe, &text, &len)) != SOURCE_END && rc >= 0; first = false) {
+			if (rc != SOURCE_LINE || first || !scan_line(text, len, &scan))
+				continue;
+			*ret_ms = scan.wall_ms;
+			found = true;
+		}
+		free(probe.buffer);
+		if (found || whole)
+			return found;
 	}
 }

@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,6 +23,29 @@
 #define FILES_MAX    65536
 #define CREATE_TRIES 100
 #define HEADER_MAX   256
+
+int log_readers_try(gid_t gid)
+{
+	_cleanup_(closep) int fd = memfd_create("infiniservice-readers", MFD_CLOEXEC);
+
+	return fd < 0 || fchown(fd, (uid_t)-1, gid) < 0 ? -errno : 0;
+}
+
+/* Whether the file has the group: a setgid directory may pass its own group on to it. */
+static bool is_of(int fd, gid_t gid)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && (st.st_gid == gid || fchown(fd, (uid_t)-1, gid) == 0);
+}
+
+int log_readers_give(const struct log_readers *readers, int fd, mode_t mode)
+{
+	bool group =
+		readers->kind == LOG_READERS_OWN || (readers->kind == LOG_READERS_GROUP && is_of(fd, readers->gid));
+
+	return fchmod(fd, group ? mode : mode & 0700) < 0 ? -errno : 0;
+}
 
 void writer_init(struct writer *writer, const struct writer_config *config)
 {
@@ -49,28 +73,27 @@ static bool parent_ok(const struct stat *st)
 	return owner_ok(st) && (!(st->st_mode & (S_IWGRP | S_IWOTH)) || (st->st_mode & S_ISVTX));
 }
 
-/* Opens the directory above `path`; *ret_name is the last component. */
-static int parent_open(const char *path, const char **ret_name)
+/*
+ * Opens the directory, or makes it in a parent that is safe. O_NOFOLLOW: the configured directory itself must not be a
+ * link.
+ */
+static int directory_open(const struct log_readers *readers, const char *path)
 {
-	const char *slash = strrchr(path, '/');
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : "";
+	_cleanup_(closep) int parent_fd = -1;
 	char parent[PATH_MAX];
-	int fd;
-
-	if (!slash || !slash[1])
-		return -EINVAL;
-	snprintf(parent, sizeof(parent), "%.*s", slash == path ? 1 : (int)(slash - path), path);
-	fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	*ret_name = slash + 1;
-	return fd;
-}
-
-static int directory_make(const struct log_readers *readers, int parent_fd, const char *name)
-{
 	struct stat st;
 	int fd;
 
+	if (!*name)
+		return -EINVAL;
+	snprintf(parent, sizeof(parent), "%.*s", slash == path ? 1 : (int)(slash - path), path);
+	parent_fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (parent_fd < 0)
+		return -errno;
+	fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd >= 0 || errno != ENOENT)
+		return fd >= 0 ? fd : -errno;
 	if (fstat(parent_fd, &st) < 0)
 		return -errno;
 	if (!parent_ok(&st))
@@ -83,33 +106,10 @@ static int directory_make(const struct log_readers *readers, int parent_fd, cons
 	return fd < 0 ? -errno : fd;
 }
 
-/* O_NOFOLLOW: the configured directory itself must not be a link. */
-static int directory_open(const struct log_readers *readers, const char *path)
-{
-	const char *name;
-	_cleanup_(closep) int parent_fd = parent_open(path, &name);
-	int fd;
-
-	if (parent_fd < 0)
-		return parent_fd;
-	fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd >= 0 || errno != ENOENT)
-		return fd >= 0 ? fd : -errno;
-	return directory_make(readers, parent_fd, name);
-}
-
 static void directory_forget(struct writer *w)
 {
 	close_fd(&w->fd);
 	close_fd(&w->dir_fd);
-}
-
-static bool directory_is_ours(const struct writer *w)
-{
-	struct stat st;
-
-	return lstat(w->config.dir, &st) == 0 && S_ISDIR(st.st_mode) && st.st_dev == w->dir_dev &&
-	       st.st_ino == w->dir_ino;
 }
 
 /* ------------------------------------------------------------------------------------------------------ segments */
@@ -134,10 +134,14 @@ static void segment_abandon(struct writer *w)
 	w->stats.abandoned++;
 }
 
-static int segment_fsync(struct writer *w)
+int writer_sync(struct writer *w, struct moment now)
 {
 	int rc;
 
+	if (w->config.sync == LOG_SYNC_NONE || !w->dirty || w->fd < 0)
+		return 0;
+	w->dirty = false;
+	w->synced_ns = now.mono_ns;
 	do
 		rc = fdatasync(w->fd);
 	while (rc < 0 && errno == EINTR);
@@ -149,23 +153,6 @@ static int segment_fsync(struct writer *w)
 	/* After a failed fsync the kernel may have marked lost pages as clean: this file is never written again. */
 	segment_abandon(w);
 	return rc;
-}
-
-int writer_sync(struct writer *w, struct moment now)
-{
-	if (w->config.sync == LOG_SYNC_NONE || !w->dirty || w->fd < 0)
-		return 0;
-	w->dirty = false;
-	w->synced_ns = now.mono_ns;
-	return segment_fsync(w);
-}
-
-/* Whether the open file is still the one with its name, with exactly the bytes written here. */
-static bool segment_is_ours(const struct writer *w)
-{
-	struct stat st;
-
-	return name_is_ours(w, &st) && (uint64_t)st.st_size == w->size;
 }
 
 /* Writes all bytes or cuts off those written; a file that cannot be cut is abandoned. */
@@ -221,53 +208,41 @@ static int make_room(struct writer *w, uint64_t room)
 	}
 }
 
-/* Creates a file whose name sorts after all earlier ones, even when the clock went back. */
-static int segment_create(struct writer *w, int64_t wall_ms)
-{
-	struct segment_name name = { .wall_ms = wall_ms, .number = w->newest.number };
-
-	if (w->newest.number && w->newest.wall_ms > wall_ms)
-		name.wall_ms = w->newest.wall_ms;
-	for (int i = 0; i < CREATE_TRIES; i++) {
-		name.number++;
-		names_format(&name, w->file);
-		w->fd = openat(w->dir_fd, w->file, O_RDWR | O_CREAT | O_EXCL | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
-		if (w->fd >= 0) {
-			w->newest = name;
-			return 0;
-		}
-		if (errno != EEXIST)
-			return -errno;
-	}
-	return -EEXIST;
-}
-
-static size_t header_format(const struct writer *w, int64_t wall_ms, uint64_t seq, char *out, size_t size)
-{
-	char time[RFC3339_SIZE];
-
-	rfc3339_format(wall_ms, time);
-	return (size_t)snprintf(out, size,
-				"{\"type\":\"log_header\",\"timestamp\":\"%s\",\"schema\":%d,\"boot_id\":\"%s\","
-				"%s%s%s\"first_seq\":%" PRIu64 "}\n",
-				time, LOG_SCHEMA, w->config.boot_id, *w->generation ? "\"generation\":\"" : "",
-				w->generation, *w->generation ? "\"," : "", seq);
-}
-
-/* Begins a segment with its header; when the header cannot be written the file is removed again. */
+/*
+ * Begins a segment with its header; when the header cannot be written the file is removed again. Its name sorts after
+ * all earlier ones, even when the clock went back.
+ */
 static int segment_begin(struct writer *w, size_t len, uint64_t seq, struct moment now)
 {
-	char header[HEADER_MAX];
-	size_t header_len = header_format(w, now.wall_ms, seq, header, sizeof(header));
-	uint64_t room = header_len + len > w->config.segment_bytes ? header_len + len : w->config.segment_bytes;
+	struct segment_name name = { .wall_ms = now.wall_ms, .number = w->newest.number };
+	char header[HEADER_MAX], time[RFC3339_SIZE];
+	uint64_t header_len, room;
 	struct stat st;
 	int rc;
 
+	rfc3339_format(now.wall_ms, time);
+	header_len =
+		(uint64_t)snprintf(header, sizeof(header),
+				   "{\"type\":\"log_header\",\"timestamp\":\"%s\",\"schema\":%d,\"boot_id\":\"%s\","
+				   "%s%s%s\"first_seq\":%" PRIu64 "}\n",
+				   time, LOG_SCHEMA, w->config.boot_id, *w->generation ? "\"generation\":\"" : "",
+				   w->generation, *w->generation ? "\"," : "", seq);
+	room = header_len + len > w->config.segment_bytes ? header_len + len : w->config.segment_bytes;
 	rc = make_room(w, room);
-	if (!rc)
-		rc = segment_create(w, now.wall_ms);
 	if (rc)
 		return rc;
+	if (w->newest.number && w->newest.wall_ms > name.wall_ms)
+		name.wall_ms = w->newest.wall_ms;
+	for (int i = 0; i < CREATE_TRIES && w->fd < 0; i++) {
+		name.number++;
+		names_format(&name, w->file);
+		w->fd = openat(w->dir_fd, w->file, O_RDWR | O_CREAT | O_EXCL | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
+		if (w->fd < 0 && errno != EEXIST)
+			return -errno;
+	}
+	if (w->fd < 0)
+		return -EEXIST;
+	w->newest = name;
 	w->size = 0;
 	w->lines = 0;
 	rc = log_readers_give(&w->config.readers, w->fd, 0640);
@@ -326,7 +301,8 @@ int writer_open(struct writer *w)
 	struct stat st;
 	int rc;
 
-	if (w->dir_fd >= 0 && directory_is_ours(w))
+	if (w->dir_fd >= 0 && lstat(w->config.dir, &st) == 0 && S_ISDIR(st.st_mode) && st.st_dev == w->dir_dev &&
+	    st.st_ino == w->dir_ino)
 		return 0;
 	if (w->fd >= 0)
 		w->stats.abandoned++;
@@ -373,35 +349,27 @@ static bool take_generation(struct writer *w, const char *line, size_t len)
 	return changed;
 }
 
-static bool must_rotate(const struct writer *w, size_t len, int64_t wall_ms)
+/* Opens a segment in which the line fits, and writes it. *ret_sync: errno of the sync of the previous segment. */
+static int append_once(struct writer *w, const char *line, size_t len, uint64_t seq, struct moment now, int *ret_sync)
 {
-	if (w->lines && w->size + len > w->config.segment_bytes)
-		return true;
-	return w->last_wall_ms >= 0 && wall_ms < w->last_wall_ms - LOG_BACKWARDS_MS;
-}
-
-/* Opens a segment in which the line fits. *ret_sync: errno of the sync of the previous one. */
-static int segment_ready(struct writer *w, size_t len, uint64_t seq, bool apart, struct moment now, int *ret_sync)
-{
+	bool apart = take_generation(w, line, len), back;
 	int rc = writer_open(w);
+	uint64_t before;
+	struct stat st;
 
 	if (rc)
 		return rc;
-	if (w->fd >= 0 && !segment_is_ours(w))
+	/* The file is no longer the one with its name, or has not exactly the bytes written here. */
+	if (w->fd >= 0 && (!name_is_ours(w, &st) || (uint64_t)st.st_size != w->size))
 		segment_abandon(w);
-	if (w->fd >= 0 && ((apart && w->lines) || must_rotate(w, len, now.wall_ms))) {
+	back = w->last_wall_ms >= 0 && now.wall_ms < w->last_wall_ms - LOG_BACKWARDS_MS;
+	if (w->fd >= 0 && (back || (w->lines && (apart || w->size + len > w->config.segment_bytes)))) {
 		*ret_sync = -writer_sync(w, now);
 		close_fd(&w->fd);
 	}
-	return w->fd >= 0 ? 0 : segment_begin(w, len, seq, now);
-}
-
-static int append_once(struct writer *w, const char *line, size_t len, uint64_t seq, struct moment now, int *ret_sync)
-{
-	bool apart = take_generation(w, line, len);
-	int rc = segment_ready(w, len, seq, apart, now, ret_sync);
-	uint64_t before = w->size;
-
+	if (w->fd < 0)
+		rc = segment_begin(w, len, seq, now);
+	before = w->size;
 	if (!rc)
 		rc = segment_write(w, line, len);
 	if (rc || w->config.sync != LOG_SYNC_ALWAYS)

@@ -15,7 +15,7 @@
 #include <infiniservice/cleanup.h>
 #include <json-c/json.h>
 
-#include "agent/log/stamp.h"
+#include "agent/log/scan.h"
 #include "agent/base/vmgenid.h"
 #include "transport/message.h"
 

@@ -17,7 +17,7 @@
 #include <infiniservice/cleanup.h>
 
 #include "agent/base/helper.h"
-#include "agent/log/latest.h"
+#include "agent/log/child.h"
 #include "transport/backoff.h"
 
 #define LAG_NS (5 * NS_PER_S)

@@ -9,7 +9,7 @@
 #include <infiniservice/cleanup.h>
 
 #include "agent/audit/audit.h"
-#include "agent/log/stamp.h"
+#include "agent/log/scan.h"
 #include "tools/infinictl/text.h"
 #include "transport/message.h"
 #include "require.h"

@@ -3,7 +3,6 @@
 
 #include "agent/log/reader.h"
 #include "agent/log/scan.h"
-#include "agent/log/stamp.h"
 #include "tests/log_fixture.h"
 
 static char found[64][NAMES_SIZE];

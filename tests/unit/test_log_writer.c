@@ -4,7 +4,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-#include "agent/log/latest.h"
+#include "agent/log/child.h"
 #include "tests/log_fixture.h"
 
 static char found[64][NAMES_SIZE];

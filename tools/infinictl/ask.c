@@ -18,7 +18,7 @@
 
 #include "agent/config/config.h"
 #include "agent/log/guarded.h"
-#include "agent/log/latest.h"
+#include "agent/log/child.h"
 #include "tools/infinictl/access.h"
 #include "tools/infinictl/cli.h"
 #include "tools/infinictl/text.h"

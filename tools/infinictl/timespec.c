@@ -12,7 +12,7 @@
 #include <strings.h>
 #include <time.h>
 
-#include "agent/log/stamp.h"
+#include "agent/log/scan.h"
 
 #define LATEST_MS 253402300799999 /* the end of the year 9999 */
 
