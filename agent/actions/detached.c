@@ -51,9 +51,8 @@ static void record(struct command *command, const char *step, size_t max_output)
 	snprintf(run.boot_id, sizeof(run.boot_id), "%s", command_env(command)->detached.boot_id);
 	snprintf(run.step, sizeof(run.step), "%s", step ? step : "");
 	if (text && strlen(text) <= JOURNAL_REQUEST_MAX)
-		run.request = strdup(text);
+		run.request = text;
 	journal_detach(command->commands->record.journal, command->serial, &run);
-	free(run.request);
 	json_object_put(request);
 }
 

@@ -32,9 +32,11 @@ static bool is_plain(unsigned char c)
 	return isalnum(c) || strchr("-_.:+", c);
 }
 
-static size_t put_escaped(char *out, size_t size, const char *text)
+static const char hex[] = "0123456789ABCDEF";
+
+/* False when the text does not fit. */
+static bool escape(char *out, size_t size, const char *text)
 {
-	static const char hex[] = "0123456789ABCDEF";
 	size_t at = 0;
 
 	for (; *text && at + 4 < size; text++) {
@@ -49,28 +51,22 @@ static size_t put_escaped(char *out, size_t size, const char *text)
 		out[at++] = hex[c & 15];
 	}
 	out[at] = '\0';
-	return *text ? size : at;
+	return !*text;
 }
 
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-/* Decodes in place; false for text that put_escaped does not write. */
+/* Decodes in place; false for text that escape does not write. */
 static bool unescape(char *text)
 {
 	char *to = text;
 
 	for (; *text; text++) {
 		if (*text == '%') {
-			int high = hex_value(text[1]), low = high < 0 ? -1 : hex_value(text[2]);
+			const char *high = text[1] ? strchr(hex, text[1]) : NULL;
+			const char *low = high && text[2] ? strchr(hex, text[2]) : NULL;
 
-			if (low < 0 || high * 16 + low == 0)
+			if (!low || (high == hex && low == hex))
 				return false;
-			*to++ = (char)(high * 16 + low);
+			*to++ = (char)((high - hex) * 16 + (low - hex));
 			text += 2;
 		} else if (is_plain((unsigned char)*text)) {
 			*to++ = *text;
@@ -87,8 +83,7 @@ int journal_format(const struct journal_entry *entry, char *out, size_t size)
 	char action[256], id[512];
 	int len;
 
-	if (put_escaped(action, sizeof(action), entry->action) == sizeof(action) ||
-	    put_escaped(id, sizeof(id), entry->id) == sizeof(id))
+	if (!escape(action, sizeof(action), entry->action) || !escape(id, sizeof(id), entry->id))
 		return -ENOBUFS;
 	len = snprintf(out, size, "+ %" PRIu64 " %c %s %s\n", entry->serial, (char)entry->kind, action, id);
 	return len < (int)size ? len : -ENOBUFS;
@@ -99,8 +94,8 @@ int journal_format_run(uint64_t serial, const struct journal_run *run, char *out
 	char request[LINE_MAX_BYTES] = "-", step[4 * JOURNAL_STEP_SIZE] = "-";
 	int len;
 
-	if ((run->request && put_escaped(request, sizeof(request), run->request) == sizeof(request)) ||
-	    (*run->step && put_escaped(step, sizeof(step), run->step) == sizeof(step)))
+	if ((run->request && !escape(request, sizeof(request), run->request)) ||
+	    (*run->step && !escape(step, sizeof(step), run->step)))
 		return -ENOBUFS;
 	len = snprintf(out, size, "k %" PRIu64 " %s %s %s %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %s\n", serial,
 		       run->unit, run->boot_id, step, run->received_ns, run->term_ns, run->deadline_ns, run->max_output,
@@ -108,35 +103,24 @@ int journal_format_run(uint64_t serial, const struct journal_run *run, char *out
 	return len < (int)size && len <= LINE_MAX_BYTES ? len : -ENOBUFS;
 }
 
-static struct journal_run *run_free(struct journal_run *run)
-{
-	if (run)
-		free(run->request);
-	free(run);
-	return NULL;
-}
-
+/* Its request is behind the copy, in the same allocation. */
 static struct journal_run *run_copy(const struct journal_run *run)
 {
-	struct journal_run *copy = malloc(sizeof(*copy));
+	size_t size = run->request ? strlen(run->request) + 1 : 0;
+	struct journal_run *copy = malloc(sizeof(*copy) + size);
 
 	if (!copy)
 		return NULL;
 	*copy = *run;
-	if (run->request) {
-		copy->request = strdup(run->request);
-		if (!copy->request) {
-			free(copy);
-			return NULL;
-		}
-	}
+	if (size)
+		copy->request = memcpy(copy + 1, run->request, size);
 	return copy;
 }
 
 void journal_entry_free(struct journal_entry *entry)
 {
 	if (entry)
-		run_free(entry->run);
+		free(entry->run);
 	free(entry);
 }
 
@@ -156,11 +140,6 @@ static struct journal_entry *entry_new(uint64_t serial, enum journal_kind kind, 
 	return entry;
 }
 
-static bool is_boot_id(const char *text)
-{
-	return *text && text[strspn(text, "0123456789abcdef-")] == '\0';
-}
-
 static int parse_run(const char *text, size_t len, struct journal_entry **ret)
 {
 	char unit[RUNNER_UNIT_SIZE], boot[BOOT_ID_SIZE], step[4 * JOURNAL_STEP_SIZE], request[LINE_MAX_BYTES + 1];
@@ -172,8 +151,8 @@ static int parse_run(const char *text, size_t len, struct journal_entry **ret)
 	if (sscanf(text, "k %19" SCNu64 " %33s %32s %95s %20" SCNu64 " %20" SCNu64 " %20" SCNu64 " %19" SCNu64 " %s%n",
 		   &serial, unit, boot, step, &run.received_ns, &run.term_ns, &run.deadline_ns, &run.max_output,
 		   request, &used) != 9 ||
-	    used != (int)len || serial == 0 || serial > SERIAL_MAX || !runner_unit_valid(unit) || !is_boot_id(boot) ||
-	    run.deadline_ns < run.term_ns || run.term_ns < run.received_ns)
+	    used != (int)len || serial == 0 || serial > SERIAL_MAX || !runner_unit_valid(unit) ||
+	    boot[strspn(boot, "0123456789abcdef-")] || run.deadline_ns < run.term_ns || run.term_ns < run.received_ns)
 		return -EBADMSG;
 	if ((strcmp(step, "-") != 0 && !unescape(step)) || strlen(step) >= JOURNAL_STEP_SIZE ||
 	    (strcmp(request, "-") != 0 && !unescape(request)))
@@ -239,16 +218,6 @@ static bool drop(struct journal *journal, struct journal_entry **list, uint64_t 
 	return true;
 }
 
-static void clear(struct journal_entry **list)
-{
-	while (*list) {
-		struct journal_entry *entry = *list;
-
-		*list = entry->next;
-		journal_entry_free(entry);
-	}
-}
-
 /* ------------------------------------------------------------------------------------------------------------- file */
 
 /*
@@ -310,51 +279,14 @@ static int rewrite(struct journal *journal)
 	return -EIO;
 }
 
-/* Gives the run to the entry of its serial, if that is still open. */
-static void take_run(struct journal *journal, struct journal_entry *line)
-{
-	struct journal_entry *entry = *find(&journal->lost, line->serial);
-
-	if (entry) {
-		run_free(entry->run);
-		entry->run = TAKE_PTR(line->run);
-	}
-	journal_entry_free(line);
-}
-
-static void take_line(struct journal *journal, struct journal_entry ***end, const char *line, size_t len)
-{
-	struct journal_entry *entry;
-	uint64_t serial;
-
-	switch (journal_parse(line, len, &entry, &serial)) {
-	case 1:
-		**end = entry;
-		*end = &entry->next;
-		journal->open_count++;
-		if (entry->serial >= journal->next_serial)
-			journal->next_serial = entry->serial + 1;
-		break;
-	case 2:
-		drop(journal, &journal->lost, serial);
-		for (*end = &journal->lost; **end;)
-			*end = &(**end)->next;
-		break;
-	case 3:
-		take_run(journal, entry);
-		break;
-	default:
-		break;
-	}
-}
-
 static int read_old(struct journal *journal)
 {
 	_cleanup_(closep) int fd =
 		openat(journal->dir_fd, JOURNAL_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	struct journal_entry **end = &journal->lost;
+	struct journal_entry **end = &journal->lost, **at, *entry;
 	_cleanup_(freep) char *text = NULL;
-	const char *at, *newline;
+	const char *line, *newline;
+	uint64_t serial;
 	struct stat st;
 	ssize_t len;
 
@@ -367,11 +299,32 @@ static int read_old(struct journal *journal)
 	if (!text)
 		return -ENOMEM;
 	len = read(fd, text, (size_t)st.st_size);
-	at = text;
-	for (; len > 0 && (newline = memchr(at, '\n', (size_t)len)) && journal->open_count < JOURNAL_OPEN_MAX;
-	     at = newline + 1) {
-		take_line(journal, &end, at, (size_t)(newline - at));
-		len -= newline + 1 - at;
+	for (line = text;
+	     len > 0 && (newline = memchr(line, '\n', (size_t)len)) && journal->open_count < JOURNAL_OPEN_MAX;
+	     len -= newline + 1 - line, line = newline + 1) {
+		switch (journal_parse(line, (size_t)(newline - line), &entry, &serial)) {
+		case 1:
+			*end = entry;
+			end = &entry->next;
+			journal->open_count++;
+			if (entry->serial >= journal->next_serial)
+				journal->next_serial = entry->serial + 1;
+			break;
+		case 2:
+			drop(journal, &journal->lost, serial);
+			for (end = &journal->lost; *end;)
+				end = &(*end)->next;
+			break;
+		case 3:
+			/* The run is of the entry of its serial, if that is still open. */
+			at = find(&journal->lost, entry->serial);
+			if (*at) {
+				free((*at)->run);
+				(*at)->run = TAKE_PTR(entry->run);
+			}
+			journal_entry_free(entry);
+			break;
+		}
 	}
 	return 0;
 }
@@ -392,9 +345,10 @@ void journal_close(struct journal *journal)
 {
 	if (journal->next_serial == 0)
 		return;
-	clear(&journal->open);
-	clear(&journal->lost);
-	journal->open_count = 0;
+	while (journal->open)
+		drop(journal, &journal->open, journal->open->serial);
+	while (journal->lost)
+		drop(journal, &journal->lost, journal->lost->serial);
 	close_fd(&journal->fd);
 	close_fd(&journal->dir_fd);
 }
@@ -427,7 +381,7 @@ void journal_detach(struct journal *journal, uint64_t serial, const struct journ
 
 	if (!copy)
 		return;
-	run_free(entry->run);
+	free(entry->run);
 	entry->run = copy;
 	append_run(journal, entry);
 }

@@ -46,7 +46,7 @@ struct journal_run {
 	char step[JOURNAL_STEP_SIZE]; /* name of the action's step; "": the action has only one */
 	uint64_t received_ns, term_ns, deadline_ns;
 	uint64_t max_output; /* bytes kept of each stream */
-	char *request;	     /* the parameters of the command as JSON; NULL: not recorded */
+	const char *request; /* the parameters of the command as JSON; NULL: not recorded */
 };
 
 struct journal_entry {
