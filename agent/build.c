@@ -22,7 +22,6 @@
 #include "agent/actions/privilege.h"
 #include "agent/base/passwd.h"
 #include "agent/base/reserve.h"
-#include "agent/command/record.h"
 #include "transport/addition.h"
 #include "transport/json_write.h"
 

@@ -13,9 +13,8 @@
 #include <json-c/json.h>
 
 #include "agent/base/report.h"
-#include "agent/command/batch.h"
+#include "agent/command/command.h"
 #include "agent/command/admission.h"
-#include "agent/command/stream.h"
 #include "agent/run/exec.h"
 #include "tests/played_peers.h"
 #include "transport/addition.h"

@@ -15,8 +15,6 @@
 #include "agent/actions/detached.h"
 #include "agent/base/passwd.h"
 #include "agent/actions/privilege.h"
-#include "agent/command/stream.h"
-#include "agent/command/record.h"
 
 #define ENVIRONMENT_MAX 256
 

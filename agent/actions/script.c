@@ -16,7 +16,6 @@
 #include "agent/actions/run.h"
 #include "agent/actions/script_files.h"
 #include "agent/actions/script_read.h"
-#include "agent/command/record.h"
 #include "agent/peer/session.h"
 
 #define REQUEST_AGAIN_NS (10 * NS_PER_S)

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/command/batch.h"
 #include "agent/peer/session.h"
 #include "transport/reply.h"
 
@@ -222,8 +221,10 @@ struct command *queue_startable(const struct commands *commands)
 		command = command->next;
 	if (command || !commands->local.queued || commands->local.running == QUEUE_LOCAL_SLOTS)
 		return command;
-	/* Round robin over the uids: the oldest command of the next higher uid after the one served last, else of the
-	 * lowest uid. */
+	/*
+	 * Round robin over the uids: the oldest command of the next higher uid after the one served last, else of the
+	 * lowest uid.
+	 */
 	for (command = commands->first; command; command = command->next) {
 		if (command->from_host || command->state != COMMAND_QUEUED)
 			continue;

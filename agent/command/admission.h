@@ -45,4 +45,26 @@ struct command *queue_overstaying(const struct commands *commands);
 /* The queued command that starts next and for which a slot is free; NULL: none. */
 struct command *queue_startable(const struct commands *commands);
 
+/* ---- batch.c */
+
+/* Member number `index` (from 0) has been answered. May answer the batch. */
+void batch_member_done(struct command *batch, unsigned index, bool success, enum error_code code);
+
+/* Cancels all members that have not ended; the batch is answered CANCELLED when all have. */
+void batch_cancel(struct command *batch);
+
+/* ---- retry.c: pure */
+
+/*
+ * True for a failed program, a lock held by another process, and a shortage of resources. False for errors that would
+ * repeat (shape, policy, unknown names), for time-outs and for cancelled commands.
+ */
+bool retry_helps(enum error_code code, const char *reason);
+
+/*
+ * The pause before try number `attempt` (2 is the first retry): 200 ms, for a lock 1 s, doubled for each further try up
+ * to 15 s, plus up to a quarter of jitter from `random`.
+ */
+uint64_t retry_delay_ns(unsigned attempt, const char *reason, uint32_t random);
+
 #endif

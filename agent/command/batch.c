@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Batches of commands; see batch.h. */
-#include "agent/command/batch.h"
+/* Batches of commands; see command.h. */
+#include "agent/command/admission.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +8,6 @@
 
 #include <json-c/json.h>
 
-#include "agent/command/command.h"
 #include "agent/peer/session.h"
 
 /* The deadline of a batch is this much later than the last deadline of its members. */
@@ -28,11 +27,6 @@ struct batch {
 	unsigned count, done, failed;
 	struct member members[];
 };
-
-bool batch_is(const struct command *command)
-{
-	return command->action->type == MESSAGE_COMMAND_BATCH;
-}
 
 static void emit_results(struct sink *out, const char *key, const void *arg)
 {
@@ -78,21 +72,11 @@ static void record(struct batch *batch, unsigned index, bool success, enum error
 	batch->failed += !success;
 }
 
-static struct command *find_member(const struct command *batch)
+static void cancel_members(const struct batch *batch)
 {
-	struct command *command = batch->commands->first;
-
-	while (command && (command->batch != batch || command->cancelled || command->state == COMMAND_OVER))
-		command = command->next;
-	return command;
-}
-
-static void cancel_members(struct batch *batch)
-{
-	struct command *member;
-
-	while ((member = find_member(batch->command)))
-		command_cancel(member, "cancelled with the rest of its batch");
+	for (struct command *command = batch->command->commands->first; command; command = command->next)
+		if (command->batch == batch->command && !command->cancelled && command->state != COMMAND_OVER)
+			command_cancel(command, "cancelled with the rest of its batch");
 }
 
 static void member_failed(struct batch *batch)
@@ -133,52 +117,42 @@ static void batch_free(void *work)
 	free(batch);
 }
 
-static void submit_member(struct batch *batch, unsigned index)
+/* Has the member admitted, or refuses it. */
+static void begin_member(struct batch *batch, unsigned index)
 {
 	struct command *command = batch->command;
 	struct json_object *item = json_object_array_get_idx(command->message.items, index);
+	const char *type = NULL;
 	struct message_fault fault;
 	struct message message;
 
-	if (message_from_object(item, &message, &fault) < 0) {
-		session_refuse(command->session, &fault, NULL);
-		record(batch, index, false, fault.code);
+	if (batch->stopped || !command->session) {
+		/* Members after a failure (or after the peer has gone) are answered without being run. */
+		record(batch, index, false, CODE_CANCELLED);
+		fault = (struct message_fault){ .code = CODE_CANCELLED,
+						.has_id = *batch->members[index].id,
+						.text = "not started: an earlier command of its batch failed" };
+		memcpy(fault.id, batch->members[index].id, sizeof(fault.id));
+		if (command->session)
+			session_refuse(command->session, &fault, NULL);
 		return;
 	}
-	if (message.type != MESSAGE_SAFE_COMMAND && message.type != MESSAGE_UNSAFE_COMMAND &&
-	    message.type != MESSAGE_STATUS) {
+	if (message_from_object(item, &message, &fault) == 0) {
+		if (message.type == MESSAGE_SAFE_COMMAND || message.type == MESSAGE_UNSAFE_COMMAND ||
+		    message.type == MESSAGE_STATUS) {
+			commands_submit_member(command->commands, command->session, &message, command, index);
+			return;
+		}
 		fault = (struct message_fault){ .code = CODE_INVALID_PARAMETERS,
 						.reason = "bad_value",
 						.has_id = *message.id,
 						.text = "a batch holds SafeCommand, UnsafeCommand and Status only" };
 		memcpy(fault.id, message.id, sizeof(fault.id));
-		session_refuse(command->session, &fault, message_type_name(message.type));
+		type = message_type_name(message.type);
 		message_free(&message);
-		record(batch, index, false, fault.code);
-		return;
 	}
-	commands_submit_member(command->commands, command->session, &message, command, index);
-}
-
-/* Members after a failure (or after the peer has gone) are answered without being run. */
-static void skip_member(struct batch *batch, unsigned index)
-{
-	struct message_fault fault = { .code = CODE_CANCELLED,
-				       .text = "not started: an earlier command of its batch failed" };
-	struct command *command = batch->command;
-
-	record(batch, index, false, CODE_CANCELLED);
-	fault.has_id = *batch->members[index].id;
-	memcpy(fault.id, batch->members[index].id, sizeof(fault.id));
-	if (command->session)
-		session_refuse(command->session, &fault, NULL);
-}
-
-static void extend_deadline(struct command *batch)
-{
-	for (const struct command *command = batch->commands->first; command; command = command->next)
-		if (command->batch == batch && command->deadline_ns + MARGIN_NS > batch->deadline_ns)
-			batch->deadline_ns = command->deadline_ns + MARGIN_NS;
+	session_refuse(command->session, &fault, type);
+	record(batch, index, false, fault.code);
 }
 
 static void run_batch(struct command *command)
@@ -202,17 +176,15 @@ static void run_batch(struct command *command)
 	command->work = batch;
 	command->work_free = batch_free;
 	for (unsigned i = 0; i < batch->count; i++) {
-		if (batch->stopped || !command->session)
-			skip_member(batch, i);
-		else
-			submit_member(batch, i);
+		begin_member(batch, i);
 		if (batch->failed)
 			member_failed(batch);
 	}
-	extend_deadline(command);
-	if (batch->done < batch->count)
-		return;
-	answer(batch);
+	for (const struct command *member = command->commands->first; member; member = member->next)
+		if (member->batch == command && member->deadline_ns + MARGIN_NS > command->deadline_ns)
+			command->deadline_ns = member->deadline_ns + MARGIN_NS;
+	if (batch->done == batch->count)
+		answer(batch);
 }
 
 const struct action action_command_batch = {

@@ -11,9 +11,6 @@
 #include <infiniservice/cleanup.h>
 
 #include "agent/command/admission.h"
-#include "agent/command/batch.h"
-#include "agent/command/retry.h"
-#include "agent/command/stream.h"
 #include "agent/peer/session.h"
 #include "agent/run/exec.h"
 #include "transport/backoff.h"
@@ -120,7 +117,7 @@ void command_begin(struct command *command)
 	}
 }
 
-/* ---------------------------------------------------------------------------------------------------- another try */
+/* ------------------------------------------------------------------------------------------------------ the answer */
 
 /*
  * True when the failure is not answered because there will be a retry. The retry must be able to begin before SIGTERM
@@ -130,20 +127,14 @@ static bool try_again(struct command *command, const struct response *response)
 {
 	const struct commands *commands = command->commands;
 	uint32_t random = (uint32_t)commands->loop->now.mono_ns;
-	uint64_t wait_ns;
 
 	if (response->success || command->attempts == 0 || command->attempts > command->message.retries ||
 	    command->cancelled || command->state != COMMAND_RUNNING || commands->closed ||
 	    !retry_helps(response->code, response->reason))
 		return false;
-	wait_ns = retry_delay_ns(command->attempts + 1, response->reason, backoff_random(&random));
-	if (commands->loop->now.mono_ns + wait_ns >= command->term_ns)
-		return false;
-	command->pause_ns = wait_ns;
-	return true;
+	command->pause_ns = retry_delay_ns(command->attempts + 1, response->reason, backoff_random(&random));
+	return commands->loop->now.mono_ns + command->pause_ns < command->term_ns;
 }
-
-/* ------------------------------------------------------------------------------------------------------ the answer */
 
 static void end(struct command *command, enum command_end how)
 {
@@ -248,18 +239,6 @@ void command_answer(struct command *command, struct response *response)
 
 /* ------------------------------------------------------------------------------------------- ended commands */
 
-/* Frees the action's own state, before a retry or the next part. */
-static void forget_work(struct command *command)
-{
-	if (command->work_free)
-		command->work_free(command->work);
-	command->work = NULL;
-	command->work_free = NULL;
-	command->on_run_done = NULL;
-	command->on_expired = NULL;
-	command->async = false;
-}
-
 /* Carries out the end of a command, or of its present try or part. */
 static void follow_end(struct command *command)
 {
@@ -268,7 +247,14 @@ static void follow_end(struct command *command)
 	command->end = COMMAND_GOES_ON;
 	if (how == COMMAND_ANSWERED && command->batch)
 		batch_member_done(command->batch, command->batch_index, command->success, command->code);
-	forget_work(command);
+	/* The action's own state goes before a retry or the next part, too. */
+	if (command->work_free)
+		command->work_free(command->work);
+	command->work = NULL;
+	command->work_free = NULL;
+	command->on_run_done = NULL;
+	command->on_expired = NULL;
+	command->async = false;
 	switch (how) {
 	case COMMAND_GOES_ON:
 		break;
@@ -356,15 +342,13 @@ void command_cancel(struct command *command, const char *words)
 {
 	if (command->action->type == MESSAGE_COMMAND_BATCH) {
 		batch_cancel(command);
-	} else if (command->job) {
-		command->cancelled = true;
-		exec_cancel(command->job, CANCEL_GRACE_NS);
-	} else if (command->state == COMMAND_RUNNING && !command->async && !command->waits) {
-		command->cancelled = true; /* checked before its next step */
-	} else {
-		command->cancelled = true;
-		command_fail(command, CODE_CANCELLED, NULL, "%s", words);
+		return;
 	}
+	command->cancelled = true; /* checked before a further step, part or try */
+	if (command->job)
+		exec_cancel(command->job, CANCEL_GRACE_NS);
+	else if (command->state != COMMAND_RUNNING || command->async || command->waits)
+		command_fail(command, CODE_CANCELLED, NULL, "%s", words);
 }
 
 void command_succeed(struct command *command, void (*data)(struct sink *sink, const char *key, const void *arg),

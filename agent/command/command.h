@@ -19,22 +19,20 @@
 
 #include <infiniservice/sink.h>
 
-#include "agent/command/action.h"
+#include "agent/audit/audit.h"
 #include "agent/base/loop.h"
-#include "agent/runner/protocol.h"
-#include "agent/command/journal.h"
-#include "agent/command/record.h"
 #include "agent/base/source.h"
+#include "agent/command/action.h"
+#include "agent/command/journal.h"
 #include "agent/config/config.h"
+#include "agent/run/exec.h"
 #include "transport/message.h"
 #include "transport/reply.h"
 
 struct action_env;
 struct addition_command;
-struct exec_job;
 struct command;
 struct detached_unit;
-struct exec_outcome;
 struct session;
 struct stream;
 
@@ -138,6 +136,14 @@ struct command_hooks {
 	void (*deliver_resumed)(void *data, struct command *command);
 	/* The command has been answered: its detached run can be forgotten. */
 	void (*over)(void *data, struct command *command);
+};
+
+/* The audit, the journal and the subscribers of "commands", to which a command is told at each change of its state. */
+struct record {
+	struct audit *audit;
+	struct journal *journal;
+	struct deadline audit_again; /* the next try, while audit records wait for room or are to be summed up */
+	struct loop *loop;
 };
 
 struct commands {
@@ -297,5 +303,61 @@ void command_succeed(struct command *command, void (*data)(struct sink *sink, co
 		     const void *arg);
 __attribute__((format(printf, 4, 5))) void command_fail(struct command *command, enum error_code code,
 							const char *reason, const char *format, ...);
+
+/* ---- record.c: its audit records, its journal entry, and the notices to subscribers; command.c tells each change */
+
+/* Audit and journal are borrowed. */
+void record_init(struct record *record, struct loop *loop, struct audit *audit, struct journal *journal);
+
+/*
+ * The command has been admitted: it enters the journal, as its answer is pending from now on, also over a crash of the
+ * agent.
+ */
+void record_accepted(struct command *command);
+
+/* A command without a slot was not answered in the turn it came in: it enters the journal too. */
+void record_waits(struct command *command);
+
+/* The command is about to run. */
+void record_started(struct command *command);
+
+/* A program with these arguments is about to run for the command. */
+void record_program(struct command *command, const char *const argv[]);
+
+/* The command has been answered. */
+void record_answered(struct command *command, const struct response *response);
+
+/* The command was not admitted. */
+void record_refused(struct commands *commands, const struct session *session, const struct message *message,
+		    enum error_code code);
+
+/*
+ * ---- stream.c: output sent as it arrives (`"stream": true`), in chunks of at most 8 KiB, cut between characters and
+ * numbered. A peer that does not keep up loses chunks, not the command: they are counted, and the response says how
+ * many.
+ */
+
+/*
+ * Starts streaming the output of a command whose sender asked for it, unless it is streamed already. Out of memory: it
+ * is not streamed. The stream is freed with the command, by free.
+ */
+void stream_begin(struct command *command);
+
+/* Sends output of a program of a streamed command. `bytes` NULL: `len` bytes were dropped unread, and are counted. */
+void stream_put(struct command *command, enum exec_stream from, const char *bytes, size_t len);
+
+/* Sends the bytes held back (half a character) and fills in the stream's part of the response. */
+void stream_end(struct command *command, struct response *response);
+
+/*
+ * ---- batch.c: CommandBatch, several commands in one message. Each member is admitted, queued, run and answered as if
+ * it had come alone; the batch itself is a command that takes no slot, waits for all members, and is answered last with
+ * their results in the order given.
+ */
+
+#define BATCH_MEMBERS_MAX 100
+
+/* Its row in the table of actions. */
+extern const struct action action_command_batch;
 
 #endif

@@ -244,22 +244,11 @@ static void append_run(struct journal *journal, const struct journal_entry *entr
 		append(journal, line, (size_t)len);
 }
 
-static void write_list(struct journal *journal, const struct journal_entry *entry)
-{
-	char line[LINE_MAX_BYTES + 64];
-
-	for (; entry; entry = entry->next) {
-		int len = journal_format(entry, line, sizeof(line));
-
-		if (len > 0)
-			append(journal, line, (size_t)len);
-		append_run(journal, entry);
-	}
-}
-
 /* Writes a new file with the open entries alone and renames it over the old one. */
 static int rewrite(struct journal *journal)
 {
+	const struct journal_entry *const lists[] = { journal->lost, journal->open };
+	char line[LINE_MAX_BYTES + 64];
 	int fd;
 
 	/* A file that another process left by this name is never written to. */
@@ -270,8 +259,15 @@ static int rewrite(struct journal *journal)
 	close_fd(&journal->fd);
 	journal->fd = fd;
 	journal->bytes = 0;
-	write_list(journal, journal->lost);
-	write_list(journal, journal->open);
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+		for (const struct journal_entry *entry = lists[i]; entry; entry = entry->next) {
+			int len = journal_format(entry, line, sizeof(line));
+
+			if (len > 0)
+				append(journal, line, (size_t)len);
+			append_run(journal, entry);
+		}
+	}
 	journal->base_bytes = journal->bytes;
 	if (journal->fd >= 0 && renameat(journal->dir_fd, TEMPORARY, journal->dir_fd, JOURNAL_NAME) == 0)
 		return 0;

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* The record of commands; see record.h. And the commands as Status and `infinictl ps` show them. */
-#include "agent/command/record.h"
+/* The record of commands; see command.h. And the commands as Status and `infinictl ps` show them. */
+#include "agent/command/command.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include <json-c/json.h>
 
-#include "agent/command/command.h"
 #include "agent/peer/session.h"
 #include "transport/addition.h"
 
@@ -81,22 +80,6 @@ static enum audit_source source_of(bool from_host, uid_t uid)
 	return from_host ? AUDIT_HOST : uid == 0 ? AUDIT_ROOT : AUDIT_USERS;
 }
 
-/*
- * Decided once per command, so that a recorded start always has its end. Commands that only observe are recorded at a
- * limited rate, with a slot or without: a command that ends at once has its slot only briefly.
- */
-static bool is_audited(struct command *command)
-{
-	struct commands *commands = command->commands;
-
-	if (!command->audited)
-		command->audited = command->group != GROUP_OBSERVE ||
-				   ((command->slot || commands->config->commands.audit_reads) &&
-				    audit_takes_read(commands->record.audit, &commands->loop->now,
-						     source_of(command->from_host, command->uid)));
-	return command->audited;
-}
-
 static void publish(const struct command *command, const char *state, const struct response *response)
 {
 	struct commands *commands = command->commands;
@@ -143,11 +126,20 @@ static struct audit_record audit_record_of(const struct command *command, enum a
 void record_started(struct command *command)
 {
 	struct audit_record record = audit_record_of(command, AUDIT_STARTED);
+	struct commands *commands = command->commands;
 	char detail[AUDIT_DETAIL_MAX];
 
-	if (is_audited(command)) {
+	/*
+	 * Decided once per command, so that a recorded start always has its end. Commands that only observe are
+	 * recorded at a limited rate, with a slot or without: a command that ends at once has its slot only briefly.
+	 */
+	if (!command->audited)
+		command->audited = record.changes || ((command->slot || commands->config->commands.audit_reads) &&
+						      audit_takes_read(commands->record.audit, &commands->loop->now,
+								       source_of(command->from_host, command->uid)));
+	if (command->audited) {
 		record.detail = describe(&command->message, detail, sizeof(detail));
-		put(&command->commands->record, &record);
+		put(&commands->record, &record);
 	}
 	if (command->slot)
 		publish(command, "started", NULL);
@@ -221,58 +213,15 @@ void record_refused(struct commands *commands, const struct session *session, co
 /* Most commands that Status lists one by one. */
 #define LISTED_MAX 500
 
-static void report_one(const struct command *command, struct sink *out)
+void commands_report(const struct commands *commands, struct sink *out)
 {
 	static const char *const words[] = { [COMMAND_QUEUED] = "queued",
 					     [COMMAND_PAUSING] = "pausing",
 					     [COMMAND_RUNNING] = "running",
 					     [COMMAND_WAITING] = "waiting" };
-
-	sink_object_begin(out, NULL);
-	sink_str(out, "id", command->message.id);
-	sink_str(out, "action", command->action->name);
-	sink_str(out, "state", command->cancelled ? "ending" : words[command->state]);
-	sink_str(out, "origin", command->session ? command->session->name : "gone");
-	sink_uint(out, "age_ms", (command->commands->loop->now.mono_ns - command->received_ns) / NS_PER_MS);
-	if (command->pid > 0)
-		sink_int(out, "pid", command->pid);
-	else
-		sink_null(out, "pid");
-	sink_uint(out, "bytes", command->output_bytes);
-	sink_uint(out, "attempts", command->attempts);
-	sink_object_end(out);
-}
-
-/* The Status command itself is left out. */
-static void report_list(const struct commands *commands, struct sink *out)
-{
+	const struct command_stats *stats = &commands->stats;
 	unsigned written = 0, all = 0;
 	bool cut = false;
-
-	sink_array_begin(out, "list");
-	for (const struct command *command = commands->first; command; command = command->next) {
-		struct sink_mark mark = sink_mark(out);
-
-		if (command->action->type == MESSAGE_STATUS || command->state == COMMAND_OVER)
-			continue;
-		all++;
-		cut = cut || written == LISTED_MAX;
-		if (cut)
-			continue;
-		report_one(command, out);
-		cut = sink_full(out);
-		if (cut)
-			sink_rewind(out, mark);
-		else
-			written++;
-	}
-	sink_array_end(out);
-	sink_uint(out, "list_left_out", all - written);
-}
-
-void commands_report(const struct commands *commands, struct sink *out)
-{
-	const struct command_stats *stats = &commands->stats;
 
 	sink_uint(out, "running", commands_running(commands));
 	sink_uint(out, "queued", commands_queued(commands));
@@ -291,5 +240,36 @@ void commands_report(const struct commands *commands, struct sink *out)
 	sink_uint(out, "unclaimed", stats->unclaimed);
 	sink_uint(out, "retried", stats->retried);
 	sink_uint(out, "unrecorded", commands->record.journal->unrecorded);
-	report_list(commands, out);
+	sink_array_begin(out, "list");
+	for (const struct command *command = commands->first; command; command = command->next) {
+		struct sink_mark mark = sink_mark(out);
+
+		/* The Status command itself is left out. */
+		if (command->action->type == MESSAGE_STATUS || command->state == COMMAND_OVER)
+			continue;
+		all++;
+		cut = cut || written == LISTED_MAX;
+		if (cut)
+			continue;
+		sink_object_begin(out, NULL);
+		sink_str(out, "id", command->message.id);
+		sink_str(out, "action", command->action->name);
+		sink_str(out, "state", command->cancelled ? "ending" : words[command->state]);
+		sink_str(out, "origin", command->session ? command->session->name : "gone");
+		sink_uint(out, "age_ms", (commands->loop->now.mono_ns - command->received_ns) / NS_PER_MS);
+		if (command->pid > 0)
+			sink_int(out, "pid", command->pid);
+		else
+			sink_null(out, "pid");
+		sink_uint(out, "bytes", command->output_bytes);
+		sink_uint(out, "attempts", command->attempts);
+		sink_object_end(out);
+		cut = sink_full(out);
+		if (cut)
+			sink_rewind(out, mark);
+		else
+			written++;
+	}
+	sink_array_end(out);
+	sink_uint(out, "list_left_out", all - written);
 }

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* See retry.h. */
-#include "agent/command/retry.h"
+/*
+ * Retries: the failures that a retry may cure, and the pause before it. A command sent with retries gives its slot back
+ * for the pause and is queued again after it, all within its first deadline.
+ */
+#include "agent/command/admission.h"
 
 #include <string.h>
 

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Chunks of output; see stream.h. The bytes of an incomplete character are held for its rest, at most three bytes per
+ * Chunks of output; see command.h. The bytes of an incomplete character are held for its rest, at most three bytes per
  * stream.
  */
-#include "agent/command/stream.h"
+#include "agent/command/command.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/command/command.h"
 #include "agent/peer/session.h"
 #include "transport/addition.h"
 

@@ -14,7 +14,7 @@
 #include <infiniservice/cleanup.h>
 
 #include "agent/agent.h"
-#include "agent/command/batch.h"
+#include "agent/command/command.h"
 #include "require.h"
 #include "scratch.h"
 

@@ -2,7 +2,7 @@
 /* Further tries of what failed, and actions that are done as parts of another one (frames). */
 #include "tests/commands_fixture.h"
 
-#include "agent/command/retry.h"
+#include "agent/command/admission.h"
 
 #define TWICE ",\"timeout\":100,\"retries\":2"
 
