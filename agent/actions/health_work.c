@@ -161,61 +161,49 @@ static bool ask_clock(struct health_work *work)
  * ---------------------------------------------------------------------------------- programs of the package manager
  */
 
-static void take_reboot_flag(struct health_facts *facts, const struct package_manager *manager,
-			     const struct exec_outcome *outcome)
-{
-	facts->reboot_known = manager->reboot_path && outcome->exit_code <= 1;
-	facts->reboot_required =
-		facts->reboot_known && stat_time(outcome->out.bytes, outcome->out.len, manager->reboot_path) >= 0;
-}
-
-static void take_list(struct health_facts *facts, const struct package_manager *manager,
-		      const struct exec_outcome *outcome)
-{
-	struct package_list list = { .rows = NULL };
-
-	facts->packages.broken = outcome->exit_code > 1;
-	facts->packages.list_known =
-		!facts->packages.broken && outcome->out.total == outcome->out.len &&
-		manager->steps[PACKAGE_LIST].parse(outcome->out.bytes, outcome->out.len, &list) == 0;
-	for (size_t i = 0; facts->packages.list_known && i < list.count; i++)
-		if (!list.rows[i].installed || list.rows[i].reinstall)
-			add_name(&facts->packages.incomplete, list.rows[i].name);
-	end_names(&facts->packages.incomplete);
-	package_list_done(&list);
-}
-
-static void take_interrupted(struct health_facts *facts, const struct package_manager *manager,
-			     const struct exec_outcome *outcome)
-{
-	(void)manager;
-	facts->packages.interrupted_known = outcome->exit_code == 0;
-	facts->packages.interrupted = outcome->out.len > 0;
-}
-
-static void take_check(struct health_facts *facts, const struct package_manager *manager,
-		       const struct exec_outcome *outcome)
-{
-	struct health_packages *packages = &facts->packages;
-
-	(void)manager;
-	packages->check_known = true;
-	packages->check_failed = outcome->exit_code != 0;
-	packages->unmet = check_unmet_parse(outcome->out.bytes, outcome->out.len, packages->unmet_first,
-					    sizeof(packages->unmet_first));
-}
-
 static const struct {
 	enum package_step step;
 	unsigned fact;
-	void (*take)(struct health_facts *facts, const struct package_manager *manager,
-		     const struct exec_outcome *outcome);
 } programs[] = {
-	{ PACKAGE_FACTS, HEALTH_REBOOT, take_reboot_flag },
-	{ PACKAGE_LIST, HEALTH_PACKAGES, take_list },
-	{ PACKAGE_INTERRUPTED, HEALTH_PACKAGES, take_interrupted },
-	{ PACKAGE_CHECK, HEALTH_PACKAGES, take_check },
+	{ PACKAGE_FACTS, HEALTH_REBOOT },
+	{ PACKAGE_LIST, HEALTH_PACKAGES },
+	{ PACKAGE_INTERRUPTED, HEALTH_PACKAGES },
+	{ PACKAGE_CHECK, HEALTH_PACKAGES },
 };
+
+static void take_output(struct health_facts *facts, enum package_step step, const struct package_manager *manager,
+			const struct exec_outcome *outcome)
+{
+	struct health_packages *packages = &facts->packages;
+	struct package_list list = { .rows = NULL };
+	const char *text = outcome->out.bytes;
+	size_t len = outcome->out.len;
+
+	switch (step) {
+	case PACKAGE_FACTS:
+		facts->reboot_known = manager->reboot_path && outcome->exit_code <= 1;
+		facts->reboot_required = facts->reboot_known && stat_time(text, len, manager->reboot_path) >= 0;
+		break;
+	case PACKAGE_LIST:
+		packages->broken = outcome->exit_code > 1;
+		packages->list_known = !packages->broken && outcome->out.total == len &&
+				       manager->steps[PACKAGE_LIST].parse(text, len, &list) == 0;
+		for (size_t i = 0; packages->list_known && i < list.count; i++)
+			if (!list.rows[i].installed || list.rows[i].reinstall)
+				add_name(&packages->incomplete, list.rows[i].name);
+		end_names(&packages->incomplete);
+		package_list_done(&list);
+		break;
+	case PACKAGE_INTERRUPTED:
+		packages->interrupted_known = outcome->exit_code == 0;
+		packages->interrupted = len > 0;
+		break;
+	default:
+		packages->check_known = true;
+		packages->check_failed = outcome->exit_code != 0;
+		packages->unmet = check_unmet_parse(text, len, packages->unmet_first, sizeof(packages->unmet_first));
+	}
+}
 
 /* A program that was killed or lost answers the command: there is no time left for another one. */
 static void on_program(struct command *command, struct exec_outcome *outcome)
@@ -228,7 +216,7 @@ static void on_program(struct command *command, struct exec_outcome *outcome)
 		return;
 	}
 	if (manager && outcome->exit_code >= 0 && outcome->signal == 0)
-		programs[work->program].take(&work->facts, manager, outcome);
+		take_output(&work->facts, programs[work->program].step, manager, outcome);
 	work->program++;
 	go_on(work);
 }
@@ -316,12 +304,18 @@ void health_gather(struct command *command, unsigned wanted, const struct health
 struct report {
 	const struct health_facts *facts; /* ValidateSystemHealth: writes some more keys of them; else NULL */
 	const struct health_results *results;
+	const struct health_result *one; /* instead of all results, and its name in the details unless that was asked */
+	const char *name;
 };
 
-static void emit_all(struct sink *out, const char *key, const void *arg)
+static void emit_report(struct sink *out, const char *key, const void *arg)
 {
 	const struct report *report = arg;
 
+	if (report->one) {
+		health_emit(out, key, report->one, report->name);
+		return;
+	}
 	sink_object_begin(out, key);
 	health_results_emit(out, report->results);
 	if (report->facts) {
@@ -333,55 +327,36 @@ static void emit_all(struct sink *out, const char *key, const void *arg)
 	sink_object_end(out);
 }
 
-static void emit_worst(struct sink *out, const char *key, const void *arg)
-{
-	const struct report *report = arg;
-
-	health_emit(out, key, report->results->worst, health_worst_name(report->results));
-}
-
-static void emit_one(struct sink *out, const char *key, const void *arg)
-{
-	health_emit(out, key, arg, NULL);
-}
-
-/* The answer of one check if the work is about one; else that of `emit` about all. */
-static void answer(struct command *command, struct health_work *work, bool facts,
-		   void (*emit)(struct sink *out, const char *key, const void *arg))
+static void answer(struct command *command, struct health_work *work)
 {
 	struct action_env *env = command_env(command);
 	_cleanup_(freep) struct health_results *results = work->one ? NULL : health_results_new(env, &work->facts);
-	struct report report = { .facts = facts ? &work->facts : NULL, .results = results };
 	struct health_result result = { .status = HEALTH_PASSED };
+	struct report report = { .results = results };
 
 	if (work->one) {
 		work->one->run(env, &work->facts, &result);
-		command_succeed(command, emit_one, &result);
-	} else if (results) {
-		command_succeed(command, emit, &report);
-	} else {
+		report.one = &result;
+	} else if (!results) {
 		command_fail(command, CODE_INTERNAL, "no_memory", "out of memory");
+		return;
+	} else if (command->action == &action_run_health_check) {
+		/* Without a name, as hosts send it: they look for the status of one check. */
+		report.one = results->worst;
+		report.name = health_worst_name(results);
+	} else if (command->action == &action_validate_system_health) {
+		report.facts = &work->facts;
 	}
+	command_succeed(command, emit_report, &report);
 }
 
-/* RunHealthCheck without a name, as hosts send it: they look for the status of one check. */
-static void answer_worst(struct command *command, struct health_work *work)
+static void run_all(struct command *command)
 {
-	answer(command, work, false, emit_worst);
-}
-
-static void answer_all(struct command *command, struct health_work *work)
-{
-	answer(command, work, false, emit_all);
-}
-
-static void answer_validated(struct command *command, struct health_work *work)
-{
-	answer(command, work, true, emit_all);
+	health_gather(command, HEALTH_FACTS, NULL, HEALTH_WINDOW_DAYS, answer);
 }
 
 /* The check that is asked for, or all of them if none is named. */
-static void run_named(struct command *command, void (*finish)(struct command *command, struct health_work *work))
+static void run_named(struct command *command)
 {
 	const struct health_check *check = NULL;
 	struct message_fault fault;
@@ -394,41 +369,23 @@ static void run_named(struct command *command, void (*finish)(struct command *co
 			     "check_name is disk_space, resource_optimization, memory, cpu_load, pressure, clock, log, "
 			     "executor, failed_units, packages or reboot_required");
 	else
-		health_gather(command, HEALTH_FACTS, check, HEALTH_WINDOW_DAYS, finish);
+		health_gather(command, HEALTH_FACTS, check, HEALTH_WINDOW_DAYS, answer);
 }
 
-static void run_health_check(struct command *command)
-{
-	run_named(command, answer_worst);
-}
-
-static void run_all_health_checks(struct command *command)
-{
-	health_gather(command, HEALTH_FACTS, NULL, HEALTH_WINDOW_DAYS, answer_all);
-}
-
-static void run_validate_system_health(struct command *command)
-{
-	run_named(command, answer_validated);
-}
-
-const struct action action_run_health_check = { .name = "RunHealthCheck",
-						.group = GROUP_OBSERVE,
-						.bus = true,
-						.slot = true,
-						.timeout_s = 300,
-						.run = run_health_check };
+const struct action action_run_health_check = {
+	.name = "RunHealthCheck", .group = GROUP_OBSERVE, .bus = true, .slot = true, .timeout_s = 300, .run = run_named
+};
 
 const struct action action_run_all_health_checks = { .name = "RunAllHealthChecks",
 						     .group = GROUP_OBSERVE,
 						     .bus = true,
 						     .slot = true,
 						     .timeout_s = 300,
-						     .run = run_all_health_checks };
+						     .run = run_all };
 
 const struct action action_validate_system_health = { .name = "ValidateSystemHealth",
 						      .group = GROUP_OBSERVE,
 						      .bus = true,
 						      .slot = true,
 						      .timeout_s = 300,
-						      .run = run_validate_system_health };
+						      .run = run_named };

@@ -16,14 +16,13 @@
 #define RULES_MAX  (256u << 10)
 
 struct integrity {
+	const struct package_manager *manager;
 	const char *text;
 	size_t len;
 	struct verify_rules rules;
 	bool rules_known;
 	uint64_t changed, missing, kinds[VERIFY_KINDS];
-	unsigned char *judged; /* of each line, its kind: rules are held against many thousand lines but once. NULL: no
-				  memory for that */
-	const char *tool;
+	unsigned char *judged; /* of each line, its kind: rules are held against many thousand lines but once */
 	bool complete;
 	bool rights; /* without them, files that only root may read are passed over in silence */
 };
@@ -51,8 +50,7 @@ static bool emit_changes_of(struct sink *out, const struct integrity *integrity,
 	for (size_t i = 0; verify_next(&text, &len, &line); i++) {
 		struct sink_mark mark = sink_mark(out);
 
-		if ((integrity->judged ? integrity->judged[i]
-				       : (unsigned char)verify_judge(&line, &integrity->rules)) != kind)
+		if (integrity->judged[i] != kind)
 			continue;
 		sink_object_begin(out, NULL);
 		sink_text(out, "path", line.path, line.path_len, SINK_PATH_MAX);
@@ -79,6 +77,7 @@ static void emit_integrity(struct sink *out, const char *key, const void *arg)
 		[VERIFY_UNREADABLE] = "unreadable_count",
 	};
 	const struct integrity *integrity = arg;
+	const char *const *tool = integrity->manager->steps[PACKAGE_VERIFY].argv;
 	uint64_t listed = integrity->kinds[VERIFY_DAMAGE] + integrity->kinds[VERIFY_CONFIG], written = 0;
 	bool passed = false;
 	const char *message;
@@ -99,7 +98,7 @@ static void emit_integrity(struct sink *out, const char *key, const void *arg)
 	sink_str(out, "status", passed ? "passed" : "warning");
 	sink_str(out, "message", message);
 	sink_object_begin(out, "details");
-	sink_str(out, "tool", integrity->tool);
+	sink_str(out, "tool", tool ? tool[0] : integrity->manager->name);
 	sink_bool(out, "complete", integrity->complete);
 	sink_bool(out, "as_root", integrity->rights);
 	sink_bool(out, "exclusions_known", integrity->rules_known);
@@ -136,11 +135,14 @@ static void on_verified(struct command *command, struct exec_outcome *outcome)
 	integrity->len = len;
 	integrity->complete = ended && !outcome->truncated;
 	integrity->judged = malloc(len / LINE_MIN + 1);
+	if (!integrity->judged) {
+		command_fail(command, CODE_INTERNAL, "no_memory", "out of memory");
+		return;
+	}
 	while (verify_next(&text, &len, &line)) {
 		enum verify_kind kind = verify_judge(&line, &integrity->rules);
 
-		if (integrity->judged)
-			integrity->judged[integrity->changed] = (unsigned char)kind;
+		integrity->judged[integrity->changed] = (unsigned char)kind;
 		integrity->kinds[kind]++;
 		integrity->changed++;
 		integrity->missing += line.missing && !line.unreadable;
@@ -155,24 +157,29 @@ static void on_verified(struct command *command, struct exec_outcome *outcome)
 	run_answer(command, outcome, emit_integrity, integrity);
 }
 
-static void verify(struct command *command)
+/* Starts this program of the package manager. False: it has none, or the guest has not. */
+static bool start(struct command *command, enum package_step at, struct run run)
 {
-	const struct package_manager *manager = package_manager_require(command);
-	const struct package_command *step = manager ? &manager->steps[PACKAGE_VERIFY] : NULL;
+	const struct package_command *step = &((struct integrity *)command->work)->manager->steps[at];
 	const char *argv[PACKAGE_ARGS_MAX];
 	char path[64];
-	struct run run = {
-		.argv = argv, .privileged = true, .question = true, .max_output_bytes = VERIFY_MAX, .done = on_verified
-	};
 
-	if (!manager)
-		return;
-	if (!step->argv || !run_find(step->argv[0], path, sizeof(path)) ||
-	    package_argv(step, path, NULL, 0, argv) < 0) {
-		command_fail(command, CODE_UNSUPPORTED_PLATFORM, "not_supported", "%s cannot do that", manager->name);
-		return;
-	}
+	if (!step->argv || !run_find(step->argv[0], path, sizeof(path)) || package_argv(step, path, NULL, 0, argv) < 0)
+		return false;
+	run.argv = argv;
+	run.question = true;
 	run_program(command, &run);
+	return true;
+}
+
+static void verify(struct command *command)
+{
+	const struct integrity *integrity = command->work;
+
+	if (!start(command, PACKAGE_VERIFY,
+		   (struct run){ .privileged = true, .max_output_bytes = VERIFY_MAX, .done = on_verified }))
+		command_fail(command, CODE_UNSUPPORTED_PLATFORM, "not_supported", "%s cannot do that",
+			     integrity->manager->name);
 }
 
 static void on_rules(struct command *command, struct exec_outcome *outcome)
@@ -196,28 +203,19 @@ static void on_rules(struct command *command, struct exec_outcome *outcome)
 static void run_check_system_integrity(struct command *command)
 {
 	const struct package_manager *manager = package_manager_require(command);
-	const struct package_command *step = manager ? &manager->steps[PACKAGE_EXCLUDES] : NULL;
 	struct integrity *integrity = manager ? calloc(1, sizeof(*integrity)) : NULL;
-	const char *argv[PACKAGE_ARGS_MAX];
-	char path[64];
-	struct run run = { .argv = argv, .question = true, .max_output_bytes = RULES_MAX, .done = on_rules };
 
-	if (!manager)
-		return;
-	if (!integrity) {
+	if (manager && !integrity)
 		command_fail(command, CODE_INTERNAL, "no_memory", "out of memory");
+	if (!integrity)
 		return;
-	}
 	command->work = integrity;
 	command->work_free = integrity_free;
-	integrity->tool = manager->steps[PACKAGE_VERIFY].argv ? manager->steps[PACKAGE_VERIFY].argv[0] : manager->name;
+	integrity->manager = manager;
 	integrity->rights = run_has_rights(command);
-	if (step->argv && run_find(step->argv[0], path, sizeof(path)) && package_argv(step, path, NULL, 0, argv) == 0) {
-		run_program(command, &run);
-		return;
-	}
-	integrity->rules_known = !step->argv;
-	verify(command);
+	integrity->rules_known = !manager->steps[PACKAGE_EXCLUDES].argv;
+	if (!start(command, PACKAGE_EXCLUDES, (struct run){ .max_output_bytes = RULES_MAX, .done = on_rules }))
+		verify(command);
 }
 
 const struct action action_check_system_integrity = { .name = "CheckSystemIntegrity",
