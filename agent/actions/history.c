@@ -29,8 +29,7 @@
 #define BATCH_FRAME 1024
 
 struct history {
-	struct history *next;	  /* of the same session, */
-	struct history *next_all; /* and of all sessions */
+	struct history *next; /* in env->histories */
 	struct session *session;
 	struct command *command;       /* NULL: asked for by Ack */
 	struct history_reader *reader; /* NULL: reading is over */
@@ -45,20 +44,14 @@ static struct action_env *env_of(const struct session *session)
 /* Ends the reading and sending of a history and frees its place. */
 static void history_close(struct history *history)
 {
-	struct action_env *env;
 	struct history **at;
 
 	/* Of a closed history the session may be gone. */
 	if (!history->reader)
 		return;
-	env = env_of(history->session);
-	at = &history->session->past->first;
-	while (*at != history)
-		at = &(*at)->next;
-	*at = history->next;
-	for (at = &env->histories; *at != history; at = &(*at)->next_all)
+	for (at = &env_of(history->session)->histories; *at != history; at = &(*at)->next)
 		continue;
-	*at = history->next_all;
+	*at = history->next;
 	if (history->session->past->gap.reading == history)
 		history->session->past->gap.reading = NULL;
 	history->reader = history_reader_free(history->reader);
@@ -100,7 +93,7 @@ static bool has_room(const struct session *session)
 {
 	unsigned own = 0, users = 0;
 
-	for (const struct history *history = env_of(session)->histories; history; history = history->next_all) {
+	for (const struct history *history = env_of(session)->histories; history; history = history->next) {
 		own += is_same_source(history->session, session);
 		users += history->session->kind == SESSION_LOCAL && history->session->uid != 0;
 	}
@@ -120,7 +113,7 @@ static void make_room(const struct session *session)
 
 	if (has_room(session) || session->kind != SESSION_LOCAL || session->uid == 0)
 		return;
-	for (struct history *history = env_of(session)->histories; history; history = history->next_all) {
+	for (struct history *history = env_of(session)->histories; history; history = history->next) {
 		if (is_same_source(history->session, session))
 			return;
 		if (history->session->kind == SESSION_LOCAL && history->session->uid != 0 &&
@@ -213,21 +206,6 @@ static void gap_failed(struct session *session, const char *words)
 	gap_pause(session);
 }
 
-static void fail(struct history *history, const char *words)
-{
-	struct session *session = history->session;
-
-	if (history->command) {
-		command_fail(history->command, CODE_INTERNAL, "log", "the log could not be read: %.300s", words);
-		history_close(history);
-		return;
-	}
-	gap_advance(&session->past->gap, history_reader_read(history->reader).delivered_seq);
-	gap_failed(session, words); /* which may be the history's own */
-	history_free(history);
-}
-
-/* Of a gap the offered part is done; samples that are not in the log yet are offered later. */
 static void on_ended(void *data, bool more, const char *error)
 {
 	struct history *history = data;
@@ -238,25 +216,30 @@ static void on_ended(void *data, bool more, const char *error)
 
 	if (!error && !history_reader_flush(history->reader, history->command || (!more && !behind)))
 		error = HISTORY_NOT_TAKEN;
-	if (error) {
-		fail(history, error);
-	} else if (history->command) {
+	if (history->command) {
 		history->more = more;
-		command_succeed(history->command, emit_summary, history);
-		history_close(history);
-	} else {
-		gap_advance(gap, history_reader_read(history->reader).delivered_seq);
-		history_free(history);
-		if (behind) {
-			gap_pause(session);
-			return;
-		}
-		gap->failures = 0;
-		if (more)
-			gap_try_in(session, HISTORY_PACE_NS);
+		if (error)
+			command_fail(history->command, CODE_INTERNAL, "log", "the log could not be read: %.300s",
+				     error);
 		else
-			gap->to = 0;
+			command_succeed(history->command, emit_summary, history);
+		history_close(history);
+		return;
 	}
+	/* The offered part of a gap is done; samples that are not in the log yet are offered later. */
+	gap_advance(gap, history_reader_read(history->reader).delivered_seq);
+	if (error)
+		gap_failed(session, error); /* the words may be the history's own */
+	else if (behind)
+		gap_pause(session);
+	history_free(history);
+	if (error || behind)
+		return;
+	gap->failures = 0;
+	if (more)
+		gap_try_in(session, HISTORY_PACE_NS);
+	else
+		gap->to = 0;
 }
 
 /* ----------------------------------------------------------------------------------------------------------- start */
@@ -301,9 +284,7 @@ static int history_start(struct session *session, struct command *command, const
 	}
 	history->session = session;
 	history->command = command;
-	history->next = session->past->first;
-	session->past->first = history;
-	history->next_all = env->histories;
+	history->next = env->histories;
 	env->histories = history;
 	*ret = history;
 	return 0;
@@ -437,16 +418,16 @@ bool history_acked(const struct session *session)
 /* Ending one history may end others, as members of the same batch: the list is looked at anew then. */
 void history_leave(struct session *session, uint64_t before_ns)
 {
-	struct history *history = session->past ? session->past->first : NULL;
+	struct history *history = session->past ? env_of(session)->histories : NULL;
 
 	while (history) {
-		if (!history->command || history->command->received_ns >= before_ns) {
+		if (history->session != session || !history->command || history->command->received_ns >= before_ns) {
 			history = history->next;
 			continue;
 		}
 		command_fail(history->command, CODE_CANCELLED, NULL, "who asked is gone");
 		history_close(history);
-		history = session->past->first;
+		history = env_of(session)->histories;
 	}
 }
 

@@ -34,13 +34,12 @@ struct history_gap {
 	struct deadline again; /* the next try */
 };
 
-/* The histories of one session, and the samples that its peer has acknowledged. */
+/* The samples that the peer of a session has acknowledged, and those that it misses. */
 struct past {
 	struct action_env *env;
 	bool acked; /* the peer has sent an Ack: */
 	uint64_t acked_seq;
-	struct history_gap gap; /* the samples that the peer misses */
-	struct history *first;	/* the histories being read for it */
+	struct history_gap gap;
 };
 
 /*
