@@ -12,8 +12,17 @@ static void emit_text(struct sink *out, const char *key, const char *text)
 	sink_str(out, key, *text ? text : NULL);
 }
 
-static void emit_system(struct sink *out, const struct host_facts *facts)
+struct identity_answer {
+	struct host_facts facts;
+	bool whole; /* of OsInfo */
+};
+
+static void emit_identity(struct sink *out, const char *key, const void *arg)
 {
+	const struct identity_answer *answer = arg;
+	const struct host_facts *facts = &answer->facts;
+
+	sink_object_begin(out, key);
 	emit_text(out, "os_type", facts->os_type);
 	emit_text(out, "os_name", facts->os_name);
 	emit_text(out, "version", facts->version);
@@ -21,52 +30,29 @@ static void emit_system(struct sink *out, const struct host_facts *facts)
 	emit_text(out, "hostname", facts->hostname);
 	emit_text(out, "kernel_version", facts->kernel_version);
 	emit_text(out, "linux_distro", facts->linux_distro);
-}
-
-static void emit_system_info(struct sink *out, const char *key, const void *arg)
-{
-	sink_object_begin(out, key);
-	emit_system(out, arg);
+	if (answer->whole) {
+		sink_array_begin(out, "available_package_managers");
+		for (size_t i = 0; i < facts->package_managers_count; i++)
+			sink_str(out, NULL, facts->package_managers[i]);
+		sink_array_end(out);
+		emit_text(out, "default_shell", facts->default_shell);
+	}
 	sink_object_end(out);
 }
 
-static void emit_os_info(struct sink *out, const char *key, const void *arg)
-{
-	const struct host_facts *facts = arg;
-
-	sink_object_begin(out, key);
-	emit_system(out, facts);
-	sink_array_begin(out, "available_package_managers");
-	for (size_t i = 0; i < facts->package_managers_count; i++)
-		sink_str(out, NULL, facts->package_managers[i]);
-	sink_array_end(out);
-	emit_text(out, "default_shell", facts->default_shell);
-	sink_object_end(out);
-}
-
-static void answer(struct command *command, void (*emit)(struct sink *out, const char *key, const void *arg))
+static void run_identity(struct command *command)
 {
 	const void *state = sampling_state(command_env(command)->sampling, &collector_host);
-	struct host_facts facts;
+	struct identity_answer answer = { .whole = command->action == &action_os_info };
 
 	if (!state) {
 		command_fail(command, CODE_INTERNAL, "collector", "the host collector is off or failing (see Status)");
 		return;
 	}
-	host_facts_get(state, &facts);
-	command_succeed(command, emit, &facts);
+	host_facts_get(state, &answer.facts);
+	command_succeed(command, emit_identity, &answer);
 }
 
-static void run_system_info(struct command *command)
-{
-	answer(command, emit_system_info);
-}
+const struct action action_system_info = { .name = "SystemInfo", .group = GROUP_OBSERVE, .run = run_identity };
 
-static void run_os_info(struct command *command)
-{
-	answer(command, emit_os_info);
-}
-
-const struct action action_system_info = { .name = "SystemInfo", .group = GROUP_OBSERVE, .run = run_system_info };
-
-const struct action action_os_info = { .name = "OsInfo", .group = GROUP_OBSERVE, .run = run_os_info };
+const struct action action_os_info = { .name = "OsInfo", .group = GROUP_OBSERVE, .run = run_identity };

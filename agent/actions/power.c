@@ -18,13 +18,10 @@
 
 #define CALL_NS (25 * NS_PER_S)
 
-static const struct {
-	const char *words, *action;
-	enum runner_operation operation;
-} operations[] = {
-	[POWER_REBOOT] = { "reboot", "RebootSystem", RUNNER_OPERATION_REBOOT },
-	[POWER_OFF] = { "power-off", "ShutdownSystem", RUNNER_OPERATION_POWER_OFF },
-};
+static const char *words_of(enum runner_operation operation)
+{
+	return operation == RUNNER_OPERATION_REBOOT ? "reboot" : "power-off";
+}
 
 static void end(struct power *power, const char *trouble)
 {
@@ -32,10 +29,10 @@ static void end(struct power *power, const char *trouble)
 
 	power->pending = false;
 	if (!trouble) {
-		report(LOG_NOTICE, "%s has begun", operations[power->operation].words);
+		report(LOG_NOTICE, "%s has begun", words_of(power->operation));
 		return;
 	}
-	snprintf(text, sizeof(text), "%s did not happen: %s", operations[power->operation].words, trouble);
+	snprintf(text, sizeof(text), "%s did not happen: %s", words_of(power->operation), trouble);
 	report(LOG_ERR, "%s", text);
 	power->env->event(power->env->data, REPLY_ERROR, "power", text);
 }
@@ -51,8 +48,10 @@ static void on_operation(void *data, const struct bus_reply *reply)
 static void on_time(void *data)
 {
 	struct power *power = data;
-	struct privilege_request request = { .operation = operations[power->operation].operation,
-					     .action = operations[power->operation].action,
+	bool reboots = power->operation == RUNNER_OPERATION_REBOOT;
+	struct privilege_request request = { .operation = power->operation,
+					     .action =
+						     reboots ? action_reboot_system.name : action_shutdown_system.name,
 					     .group = GROUP_POWER,
 					     .unit = "",
 					     .deadline_ns = power->env->loop->now.mono_ns + CALL_NS };
@@ -85,14 +84,14 @@ void power_cancel(struct power *power)
 	end(power, "the agent was stopped before");
 }
 
-int power_schedule(struct power *power, enum power_operation operation, uint64_t delay_s)
+int power_schedule(struct power *power, enum runner_operation operation, uint64_t delay_s)
 {
 	if (power->pending)
 		return -EALREADY;
 	power->pending = true;
 	power->operation = operation;
 	deadline_after(&power->timer, delay_s * NS_PER_S);
-	report(LOG_NOTICE, "%s in %llu s", operations[operation].words, (unsigned long long)delay_s);
+	report(LOG_NOTICE, "%s in %llu s", words_of(operation), (unsigned long long)delay_s);
 	return 0;
 }
 
@@ -100,7 +99,7 @@ int power_schedule(struct power *power, enum power_operation operation, uint64_t
 
 struct power_request {
 	struct bus_work bus; /* first: see bus_work.h */
-	enum power_operation operation;
+	enum runner_operation operation;
 	bool force;
 	int64_t delay_s;
 };
@@ -112,7 +111,7 @@ static void emit_scheduled(struct sink *out, const char *key, const void *arg)
 
 	rfc3339_format(command_env(request->bus.command)->loop->now.wall_ms + request->delay_s * 1000, at);
 	sink_object_begin(out, key);
-	sink_str(out, "action", request->operation == POWER_REBOOT ? "reboot" : "shutdown");
+	sink_str(out, "action", request->operation == RUNNER_OPERATION_REBOOT ? "reboot" : "shutdown");
 	sink_int(out, "delay_s", request->delay_s);
 	sink_str(out, "at", at);
 	sink_object_end(out);
@@ -156,7 +155,7 @@ static void on_inhibited(struct command *command, const struct bus_reply *reply)
 		schedule(command);
 }
 
-static void power(struct command *command, enum power_operation operation)
+static void run_power(struct command *command)
 {
 	struct message_fault fault;
 	struct power_request *request;
@@ -173,7 +172,8 @@ static void power(struct command *command, enum power_operation operation)
 	request = bus_work_new(command, sizeof(*request));
 	if (!request)
 		return;
-	request->operation = operation;
+	request->operation =
+		command->action == &action_reboot_system ? RUNNER_OPERATION_REBOOT : RUNNER_OPERATION_POWER_OFF;
 	request->force = force;
 	/* Never before the answer has had time to leave. */
 	request->delay_s = delay_s ? delay_s : POWER_DELAY_S;
@@ -181,20 +181,10 @@ static void power(struct command *command, enum power_operation operation)
 		      "Get", "ss", "org.freedesktop.login1.Manager", "BlockInhibited");
 }
 
-static void run_reboot(struct command *command)
-{
-	power(command, POWER_REBOOT);
-}
-
-static void run_shutdown(struct command *command)
-{
-	power(command, POWER_OFF);
-}
-
 const struct action action_reboot_system = {
-	.name = "RebootSystem", .group = GROUP_POWER, .bus = true, .slot = true, .run = run_reboot
+	.name = "RebootSystem", .group = GROUP_POWER, .bus = true, .slot = true, .run = run_power
 };
 
 const struct action action_shutdown_system = {
-	.name = "ShutdownSystem", .group = GROUP_POWER, .bus = true, .slot = true, .run = run_shutdown
+	.name = "ShutdownSystem", .group = GROUP_POWER, .bus = true, .slot = true, .run = run_power
 };

@@ -10,22 +10,18 @@
 #include <stdint.h>
 
 #include "agent/base/loop.h"
+#include "agent/runner/protocol.h"
 
 struct action_env;
 struct privilege_operation;
-
-enum power_operation {
-	POWER_REBOOT,
-	POWER_OFF,
-};
 
 #define POWER_DELAY_S	  3
 #define POWER_DELAY_MAX_S 86400
 
 struct power {
 	struct action_env *env;
-	enum power_operation operation;
-	bool pending; /* from power_schedule until the executor has taken it or it has failed */
+	enum runner_operation operation; /* REBOOT or POWER_OFF */
+	bool pending;			 /* from power_schedule until the executor has taken it or it has failed */
 	struct deadline timer;
 	struct privilege_operation *call;
 };
@@ -37,7 +33,7 @@ void power_done(struct power *power);
 /* At a stop of the agent: gives a pending operation up and tells the host; an operation that has begun goes on. */
 void power_cancel(struct power *power);
 
-/* Schedules a reboot or power-off in `delay_s` seconds. 0, or -EALREADY when one is pending. */
-int power_schedule(struct power *power, enum power_operation operation, uint64_t delay_s);
+/* Schedules a reboot (REBOOT) or power-off (POWER_OFF) in `delay_s` seconds. 0, or -EALREADY when one is pending. */
+int power_schedule(struct power *power, enum runner_operation operation, uint64_t delay_s);
 
 #endif

@@ -110,8 +110,11 @@ static void listing_free(void *work)
 }
 
 /* Runs again when the scan is over, and when the prober has answered. */
-static void list(struct command *command, int64_t limit, enum processes_sort sort, bool is_list)
+static void run_list(struct command *command)
 {
+	bool is_list = command->action == &action_process_list;
+	enum processes_sort sort = is_list ? PROCESSES_BY_PID : PROCESSES_BY_CPU;
+	int64_t limit = is_list ? LIST_LIMIT_DEFAULT : TOP_LIMIT_DEFAULT;
 	struct listing *listing = command->work;
 	struct action_env *env = command_env(command);
 	struct collect_ctx ctx = env_context(env, &collector_processes);
@@ -162,19 +165,9 @@ static void list(struct command *command, int64_t limit, enum processes_sort sor
 	command_answer(command, &answer.response);
 }
 
-static void run_process_list(struct command *command)
-{
-	list(command, LIST_LIMIT_DEFAULT, PROCESSES_BY_PID, true);
-}
+const struct action action_process_list = { .name = "ProcessList", .group = GROUP_OBSERVE, .run = run_list };
 
-static void run_process_top(struct command *command)
-{
-	list(command, TOP_LIMIT_DEFAULT, PROCESSES_BY_CPU, false);
-}
-
-const struct action action_process_list = { .name = "ProcessList", .group = GROUP_OBSERVE, .run = run_process_list };
-
-const struct action action_process_top = { .name = "ProcessTop", .group = GROUP_OBSERVE, .run = run_process_top };
+const struct action action_process_top = { .name = "ProcessTop", .group = GROUP_OBSERVE, .run = run_list };
 
 /* ----------------------------------------------------------------------------------------------------- ProcessKill */
 
