@@ -102,7 +102,7 @@ OVER_metrics := base log config collectors transport
 OVER_run := runner base transport
 OVER_audit := base transport
 OVER_bus := base
-OVER_rules := bus base
+OVER_rules := bus
 OVER_base := collectors transport
 OVER_cleaner := config
 

@@ -32,7 +32,7 @@
 #include "agent/metrics/prober.h"
 #include "agent/base/report.h"
 #include "agent/metrics/sampling.h"
-#include "agent/base/schedule.h"
+#include "agent/base/pace.h"
 #include "agent/actions/script.h"
 #include "agent/peer/session.h"
 #include "agent/base/standing.h"

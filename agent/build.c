@@ -20,8 +20,8 @@
 #include "agent/log/repair.h"
 #include "agent/base/notify.h"
 #include "agent/actions/privilege.h"
-#include "agent/base/passwd.h"
-#include "agent/base/reserve.h"
+#include "agent/base/users.h"
+#include "agent/base/loop.h"
 #include "transport/addition.h"
 #include "transport/json_write.h"
 

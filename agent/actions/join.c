@@ -13,7 +13,7 @@
 
 #include "agent/actions/env.h"
 #include "agent/runner/protocol.h"
-#include "agent/rules/join_rule.h"
+#include "agent/rules/requests.h"
 #include "agent/actions/privilege.h"
 #include "agent/actions/run.h"
 

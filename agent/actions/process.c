@@ -20,7 +20,7 @@
 
 #include "agent/actions/env.h"
 #include "agent/actions/run.h"
-#include "agent/rules/kill_rule.h"
+#include "agent/rules/requests.h"
 #include "collectors/pidstat.h"
 #include "collectors/processes.h"
 #include "collectors/table.h"

@@ -11,9 +11,9 @@
 #include <json-c/json.h>
 
 #include "agent/actions/env.h"
-#include "agent/rules/surroundings.h"
+#include "agent/rules/requests.h"
 #include "agent/actions/detached.h"
-#include "agent/base/passwd.h"
+#include "agent/base/users.h"
 #include "agent/actions/privilege.h"
 
 #define ENVIRONMENT_MAX 256

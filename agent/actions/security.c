@@ -17,7 +17,7 @@
 #include "agent/actions/env.h"
 #include "agent/actions/run.h"
 #include "agent/actions/table.h"
-#include "agent/rules/questions.h"
+#include "agent/rules/requests.h"
 #include "collectors/host.h"
 #include "collectors/table.h"
 

@@ -14,7 +14,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "agent/base/unit_name.h"
 #include "agent/rules/unit_rules.h"
 #include "agent/runner/protocol.h"
 

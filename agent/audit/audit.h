@@ -18,7 +18,7 @@
 #include <infiniservice/moment.h>
 #include <infiniservice/sink.h>
 
-#include "agent/base/token_bucket.h"
+#include "agent/base/pace.h"
 
 struct json_object;
 

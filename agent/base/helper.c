@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "helper.h"
+#include "agent/base/helper.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,128 +27,91 @@ static void orphan_alarm(int sig)
 }
 
 /*
- * Resets dispositions and mask: the agent's handlers (libev's) are of no use here, and programs started by the helper
- * would inherit the mask.
+ * Makes the new child a helper: its descriptors, its signals and its end with the agent. `sig` is what it receives when
+ * the agent dies. Its socket is moved to HELPER_FD and `spare` (-1: none) to HELPER_FD + 1, close-on-exec; everything
+ * above is closed. Dispositions and mask are reset: the agent's handlers (libev's) are of no use here, and programs
+ * started by the helper would inherit the mask.
  */
-static void signals_reset(bool ignore)
+static void become_helper(pid_t parent, int sig, int fd, int spare)
 {
 	static const int ignored[] = { SIGINT, SIGTERM, SIGHUP, SIGPIPE };
 	struct sigaction action = { .sa_handler = SIG_DFL };
+	int high = fcntl(fd, F_DUPFD, HELPER_FD + 2), high_spare = -1, null;
 	sigset_t none;
-
-	for (int sig = 1; sig < NSIG; sig++)
-		sigaction(sig, &action, NULL); /* EINVAL for KILL, STOP and the two reserved by the C library */
-	action.sa_handler = SIG_IGN;
-	for (size_t i = 0; ignore && i < ARRAY_SIZE(ignored); i++)
-		sigaction(ignored[i], &action, NULL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-/* The agent may have died before prctl: then the child already has another parent. */
-static void die_with(pid_t parent, int sig)
-{
-	struct sigaction action = { .sa_handler = orphan_alarm, .sa_flags = SA_RESTART };
-
-	if (sig == SIGUSR1)
-		sigaction(SIGUSR1, &action, NULL);
-	prctl(PR_SET_PDEATHSIG, sig);
-	if (getppid() != parent)
-		_exit(EXIT_FAILURE);
-}
-
-/* stdin and stdout may be the port of `--port stdio`: a helper holding them would keep the host's connection open. */
-static void stdio_detach(void)
-{
-	int fd = open("/dev/null", O_RDWR);
-
-	if (fd < 0)
-		return;
-	dup2(fd, STDIN_FILENO);
-	dup2(fd, STDOUT_FILENO);
-	if (fd > STDERR_FILENO)
-		close(fd);
-}
-
-/* Moves `fd` to HELPER_FD and `spare` (-1: none) to HELPER_FD + 1, close-on-exec; closes everything above. */
-static void fds_arrange(int fd, int spare)
-{
-	int high = fcntl(fd, F_DUPFD, HELPER_FD + 2), high_spare = -1;
 
 	if (spare >= 0)
 		high_spare = fcntl(spare, F_DUPFD, HELPER_FD + 2);
 	if (high < 0 || dup2(high, HELPER_FD) < 0 || (spare >= 0 && dup3(high_spare, HELPER_FD + 1, O_CLOEXEC) < 0))
 		_exit(EXIT_FAILURE);
 	close_range((unsigned)HELPER_FD + (spare >= 0 ? 2 : 1), ~0U, 0);
-	stdio_detach();
+	/* stdin and stdout may be the port of `--port stdio`: holding them would keep the host's connection open. */
+	null = open("/dev/null", O_RDWR);
+	if (null >= 0) {
+		dup2(null, STDIN_FILENO);
+		dup2(null, STDOUT_FILENO);
+		if (null > STDERR_FILENO)
+			close(null);
+	}
+	for (int number = 1; number < NSIG; number++)
+		sigaction(number, &action, NULL); /* EINVAL for KILL, STOP and the two reserved by the C library */
+	action.sa_handler = SIG_IGN;
+	for (size_t i = 0; sig == SIGUSR1 && i < ARRAY_SIZE(ignored); i++)
+		sigaction(ignored[i], &action, NULL);
+	action = (struct sigaction){ .sa_handler = orphan_alarm, .sa_flags = SA_RESTART };
+	if (sig == SIGUSR1)
+		sigaction(SIGUSR1, &action, NULL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	prctl(PR_SET_PDEATHSIG, sig);
+	/* The agent may have died before prctl: then the child already has another parent. */
+	if (getppid() != parent)
+		_exit(EXIT_FAILURE);
 }
 
-static int pair_open(int type, int *ours, int *theirs)
+/* fork(2) with become_helper in the child. The parent gets the pid and the other end of the socket, or -errno. */
+static pid_t helper_begin(int socket_type, int sig, int spare, int *ret_fd)
 {
+	pid_t parent = getpid(), pid;
+	sigset_t all, before;
 	int fds[2];
 
-	if (socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, fds) < 0)
+	if (socketpair(AF_UNIX, socket_type | SOCK_CLOEXEC, 0, fds) < 0)
 		return -errno;
-	if (fcntl(fds[0], F_SETFL, O_NONBLOCK) < 0) {
-		int error = -errno;
-
-		close(fds[0]);
-		close(fds[1]);
-		return error;
+	/*
+	 * Between fork and become_helper no handler of the agent may run in the child: it would write to the agent's
+	 * wake-up fd.
+	 */
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &before);
+	pid = fcntl(fds[0], F_SETFL, O_NONBLOCK) < 0 ? -1 : fork();
+	if (pid == 0) {
+		become_helper(parent, sig, fds[1], spare);
+		return 0;
 	}
-	*ours = fds[0];
-	*theirs = fds[1];
-	return 0;
+	if (pid < 0)
+		pid = -errno;
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	close(fds[1]);
+	if (pid > 0)
+		*ret_fd = fds[0];
+	else
+		close(fds[0]);
+	return pid;
 }
 
 int helper_fork(const char *name, int (*child)(int fd, void *data), void *data, int socket_type, int *ret_fd,
 		pid_t *ret_pid)
 {
-	_cleanup_(closep) int ours = -1;
-	_cleanup_(closep) int theirs = -1;
-	pid_t parent = getpid(), pid;
-	sigset_t all, before;
-	int error = pair_open(socket_type, &ours, &theirs);
+	pid_t pid = helper_begin(socket_type, SIGUSR1, -1, ret_fd);
 
-	if (error < 0)
-		return error;
-	/*
-	 * Between fork and signals_reset no handler of the agent may run in the child: it would write to the agent's
-	 * wake-up fd.
-	 */
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, &before);
-	pid = fork();
 	if (pid == 0) {
-		fds_arrange(theirs, -1);
-		signals_reset(true);
-		die_with(parent, SIGUSR1);
 		prctl(PR_SET_NAME, name);
 		child_end(child(HELPER_FD, data));
 	}
-	error = -errno;
-	sigprocmask(SIG_SETMASK, &before, NULL);
 	if (pid < 0)
-		return error;
-	*ret_fd = TAKE_FD(ours);
+		return pid;
 	*ret_pid = pid;
 	return 0;
-}
-
-static void exec_child(const char *path, char *const argv[], char *const envp[], int fd, int report, pid_t parent)
-{
-	static char search[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
-	char *const bare[] = { search, NULL };
-	int error;
-
-	fds_arrange(fd, report);
-	signals_reset(false);
-	die_with(parent, SIGKILL);
-	execve(path, argv, envp ? envp : bare);
-	error = errno;
-	if (write(HELPER_FD + 1, &error, sizeof(error)) < 0)
-		_exit(EXIT_FAILURE);
-	_exit(127);
 }
 
 #define EXEC_WAIT_MS 200
@@ -182,31 +145,24 @@ static int exec_result(int report, pid_t pid)
 
 int helper_exec(const char *path, char *const argv[], char *const envp[], int socket_type, int *ret_fd, pid_t *ret_pid)
 {
+	static char search[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
+	char *const bare[] = { search, NULL };
 	_cleanup_(closep) int ours = -1;
-	_cleanup_(closep) int theirs = -1;
-	_cleanup_(closep) int report_in = -1;
-	_cleanup_(closep) int report_out = -1;
-	pid_t parent = getpid(), pid;
-	sigset_t all, before;
-	int report[2], error = pair_open(socket_type, &ours, &theirs);
+	int report[2], error;
+	pid_t pid;
 
-	if (error < 0)
-		return error;
 	if (pipe2(report, O_CLOEXEC) < 0)
 		return -errno;
-	report_in = report[0];
-	report_out = report[1];
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, &before);
-	pid = fork();
-	if (pid == 0)
-		exec_child(path, argv, envp, theirs, report_out, parent);
-	error = -errno;
-	sigprocmask(SIG_SETMASK, &before, NULL);
-	if (pid < 0)
-		return error;
-	close_fd(&report_out);
-	error = exec_result(report_in, pid);
+	pid = helper_begin(socket_type, SIGKILL, report[1], &ours);
+	if (pid == 0) {
+		execve(path, argv, envp ? envp : bare);
+		error = errno;
+		(void)!write(HELPER_FD + 1, &error, sizeof(error));
+		_exit(127);
+	}
+	close(report[1]);
+	error = pid < 0 ? pid : exec_result(report[0], pid);
+	close(report[0]);
 	if (error < 0)
 		return error;
 	*ret_fd = TAKE_FD(ours);

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/* The VM's identity; see identity.h. */
 #include "agent/base/identity.h"
 
 #include <ctype.h>
@@ -36,22 +35,10 @@ static bool take_word(char out[IDENTITY_SIZE], const char *text)
 	return len > 0;
 }
 
-static bool has_form_of_uuid(const char *word)
+bool identity_take_uuid(char out[IDENTITY_SIZE], const char *text)
 {
-	for (size_t i = 0; i < UUID_LEN; i++) {
-		bool dash = i == 8 || i == 13 || i == 18 || i == 23;
-
-		if (dash ? word[i] != '-' : !isxdigit((unsigned char)word[i]))
-			return false;
-	}
-	return word[UUID_LEN] == '\0';
-}
-
-/*
- * Whether the UUID is a placeholder that firmware vendors ship in every machine: all such VMs would have the same id.
- */
-static bool is_placeholder(const char *uuid)
-{
+	static const char form[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+	/* Placeholders that firmware vendors ship in every machine: all such VMs would have the same id. */
 	static const char *const common[] = {
 		"00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff",
 		"fefefefe-fefe-fefe-fefe-fefefefefefe", "03000200-0400-0500-0006-000700080009",
@@ -60,15 +47,15 @@ static bool is_placeholder(const char *uuid)
 		"deadbeef-dead-beef-dead-beefdeadbeef", "4c4c4544-0000-2010-8020-80c04f202020",
 	};
 
+	if (!take_word(out, text) || strlen(out) != UUID_LEN)
+		return false;
+	for (size_t i = 0; i < UUID_LEN; i++)
+		if (form[i] == '-' ? out[i] != '-' : !isxdigit((unsigned char)out[i]))
+			return false;
 	for (size_t i = 0; i < ARRAY_SIZE(common); i++)
-		if (strcmp(uuid, common[i]) == 0)
-			return true;
-	return false;
-}
-
-bool identity_take_uuid(char out[IDENTITY_SIZE], const char *text)
-{
-	return take_word(out, text) && has_form_of_uuid(out) && !is_placeholder(out);
+		if (strcmp(out, common[i]) == 0)
+			return false;
+	return true;
 }
 
 static bool take_file(char out[IDENTITY_SIZE], int dir_fd, const char *path)
@@ -81,12 +68,6 @@ static bool take_file(char out[IDENTITY_SIZE], int dir_fd, const char *path)
 		return false;
 	text[n] = '\0';
 	return identity_take_uuid(out, text);
-}
-
-static bool from_dmi(struct identity *id)
-{
-	return take_file(id->vm_id, AT_FDCWD, "/sys/class/dmi/id/product_uuid") ||
-	       take_file(id->vm_id, AT_FDCWD, IDENTITY_COPY);
 }
 
 bool identity_parse_id(const char *text, uint8_t id[IDENTITY_BYTES])
@@ -118,15 +99,6 @@ static bool read_id(const char *path, uint8_t id[IDENTITY_BYTES])
 	return identity_parse_id(text, id);
 }
 
-/* All zeros and all ones are no id. */
-static bool is_real(const uint8_t id[IDENTITY_BYTES])
-{
-	for (size_t i = 1; i < IDENTITY_BYTES; i++)
-		if (id[i] != id[0])
-			return true;
-	return id[0] != 0 && id[0] != 0xff;
-}
-
 /* Sets the version and variant bits of a random UUID, RFC 4122 version 4. */
 static void set_version(uint8_t id[IDENTITY_BYTES])
 {
@@ -151,22 +123,6 @@ static void format_id(char *out, const uint8_t id[IDENTITY_BYTES])
 	for (size_t i = 0; i < IDENTITY_BYTES; i++)
 		sprintf(out + 2 * i, "%02x", id[i]);
 }
-
-static bool from_machine_id(struct identity *id)
-{
-	uint8_t machine[IDENTITY_BYTES];
-
-	/* In an image that has not been booted yet the file is empty or says "uninitialized". */
-	if (!read_id(MACHINE_ID_FILE, machine) || !is_real(machine))
-		return false;
-	identity_hash_id(machine);
-	format_id(id->vm_id, machine);
-	return true;
-}
-
-/*
- * ------------------------------------------------------------------------------------------------------ a generated id
- */
 
 static void format_uuid(char out[IDENTITY_SIZE], uint8_t bytes[IDENTITY_BYTES])
 {
@@ -214,44 +170,42 @@ static bool from_state(struct identity *id, int state_fd, struct err *warning)
 	return true;
 }
 
-static const char *from_boot(struct identity *id, struct err *warning)
-{
-	uint8_t boot[IDENTITY_BYTES];
-
-	if (read_id(BOOT_ID_FILE, boot))
-		identity_hash_id(boot);
-	else if (getrandom(boot, sizeof(boot), GRND_NONBLOCK) < 0)
-		memset(boot, 0x11, sizeof(boot));
-	format_uuid(id->vm_id, boot);
-	err_set(warning, -ENOENT,
-		"this machine has neither a product UUID nor a machine-id, and none can be kept in agent.state_dir: it "
-		"goes by %.*s until it is booted again; set agent.vm_id",
-		UUID_LEN, id->vm_id);
-	return "boot";
-}
-
-static bool is_blank(const char *text)
-{
-	return text[strspn(text, " \t")] == '\0';
-}
-
 static const char *find_vm_id(struct identity *id, const char *configured, int state_fd, struct err *warning)
 {
 	const char *env = getenv("INFINIBAY_VM_ID");
+	uint8_t bytes[IDENTITY_BYTES];
 
-	if (configured && !is_blank(configured)) {
+	if (configured && configured[strspn(configured, " \t")]) {
 		snprintf(id->vm_id, sizeof(id->vm_id), "%s", configured);
 		return "config";
 	}
 	if (env && take_word(id->vm_id, env))
 		return "environment";
-	if (from_dmi(id))
+	if (take_file(id->vm_id, AT_FDCWD, "/sys/class/dmi/id/product_uuid") ||
+	    take_file(id->vm_id, AT_FDCWD, IDENTITY_COPY))
 		return "dmi";
-	if (from_machine_id(id))
+	/*
+	 * In an image that has not been booted yet the file is empty or says "uninitialized"; all zeros and all ones
+	 * are no id either.
+	 */
+	if (read_id(MACHINE_ID_FILE, bytes) &&
+	    (memcmp(bytes, bytes + 1, IDENTITY_BYTES - 1) != 0 || (bytes[0] != 0 && bytes[0] != 0xff))) {
+		identity_hash_id(bytes);
+		format_id(id->vm_id, bytes);
 		return "machine-id";
+	}
 	if (state_fd >= 0 && from_state(id, state_fd, warning))
 		return "state";
-	return from_boot(id, warning);
+	if (read_id(BOOT_ID_FILE, bytes))
+		identity_hash_id(bytes);
+	else if (getrandom(bytes, sizeof(bytes), GRND_NONBLOCK) < 0)
+		memset(bytes, 0x11, sizeof(bytes));
+	format_uuid(id->vm_id, bytes);
+	err_set(warning, -ENOENT,
+		"this machine has neither a product UUID nor a machine-id, and none can be kept in agent.state_dir: it "
+		"goes by %.*s until it is booted again; set agent.vm_id",
+		UUID_LEN, id->vm_id);
+	return "boot";
 }
 
 void identity_find(struct identity *id, const char *configured, int state_fd, struct err *warning)

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/* The time of a turn, and deadlines on libev's timers; see loop.h. */
 #include "agent/base/loop.h"
 
 #include <infiniservice/cleanup.h>

@@ -7,10 +7,12 @@
 #define AGENT_BASE_LOOP_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <ev.h>
 
+#include <infiniservice/err.h>
 #include <infiniservice/moment.h>
 
 struct loop {
@@ -49,5 +51,18 @@ void deadline_stop(struct deadline *deadline);
 
 /* Whether it is set; zeroed memory is not. */
 bool deadline_is_set(const struct deadline *deadline);
+
+/*
+ * The default loop of libev, including its signal handling. libev (4.33) aborts the process when an allocation fails
+ * and when it gets no file descriptor for its wake-up pipe. So its memory comes from an allocator that falls back to a
+ * reserved area, and the descriptors are tried before libev opens them. NULL with the reason in `e`.
+ */
+struct ev_loop *reserve_loop(struct err *e);
+
+/* That allocator, for ev_set_allocator(3): size 0 frees. NULL only when heap and reserve are both exhausted. */
+void *reserve_realloc(void *old, long size);
+
+/* Bytes of the reserve in use. */
+size_t reserve_used(void);
 
 #endif

@@ -6,9 +6,9 @@
 #include "agent/base/notify.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,9 +20,68 @@
 #include <infiniservice/cleanup.h>
 #include <infiniservice/moment.h>
 
-#include "agent/base/passed.h"
-
 static bool ready_owed;
+
+/* The decimal number in the environment variable `name`; -1: none, or something else. */
+static long long number_of(const char *name)
+{
+	const char *text = getenv(name);
+	char *end;
+	long long number;
+
+	if (!text || *text < '0' || *text > '9')
+		return -1;
+	errno = 0;
+	number = strtoll(text, &end, 10);
+	return *end || errno ? -1 : number;
+}
+
+int passed_count(void)
+{
+	long long count = number_of("LISTEN_PID") == getpid() ? number_of("LISTEN_FDS") : 0;
+
+	if (count < 0 || count > PASSED_MAX)
+		return 0;
+	for (int fd = PASSED_FIRST; fd < PASSED_FIRST + (int)count; fd++)
+		if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+			return 0;
+	return (int)count;
+}
+
+int passed_take(void)
+{
+	int count = passed_count();
+
+	unsetenv("LISTEN_PID");
+	unsetenv("LISTEN_FDS");
+	unsetenv("LISTEN_FDNAMES");
+	return count;
+}
+
+int passed_find(const char *name)
+{
+	const char *at = getenv("LISTEN_FDNAMES");
+	int count = passed_count();
+
+	for (int i = 0; at && i < count; i++) {
+		size_t len = strcspn(at, ":");
+
+		if (len == strlen(name) && memcmp(at, name, len) == 0)
+			return PASSED_FIRST + i;
+		at = at[len] ? at + len + 1 : NULL;
+	}
+	return -1;
+}
+
+bool passed_is_listener(int fd, int type)
+{
+	int domain = 0, found = 0, listening = 0;
+	socklen_t size = sizeof(int);
+
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX &&
+	       getsockopt(fd, SOL_SOCKET, SO_TYPE, &found, &size) == 0 && found == type &&
+	       getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 && listening;
+}
 
 /* Reads $NOTIFY_SOCKET. False: there is no manager, or the address is malformed. */
 static bool manager_address(struct sockaddr_un *address, socklen_t *ret_len)
@@ -39,26 +98,18 @@ static bool manager_address(struct sockaddr_un *address, socklen_t *ret_len)
 	return true;
 }
 
-static void attach_fd(struct msghdr *message, struct cmsghdr *head, size_t size, int fd)
-{
-	message->msg_control = head;
-	message->msg_controllen = size;
-	*head = (struct cmsghdr){ .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(fd)) };
-	memcpy(CMSG_DATA(head), &fd, sizeof(fd));
-}
-
 /*
  * Sends the text, with descriptor `passed` unless it is -1. False when there is no room now; true also without a
  * manager.
  */
-static bool tell_with(char *text, int passed)
+static bool tell_with(const char *text, int passed)
 {
 	union {
 		char bytes[CMSG_SPACE(sizeof(int))];
 		struct cmsghdr head;
 	} control = { 0 };
 	struct sockaddr_un address;
-	struct iovec iov = { .iov_base = text, .iov_len = strlen(text) };
+	struct iovec iov = { .iov_base = (void *)(uintptr_t)text, .iov_len = strlen(text) };
 	struct msghdr message = { .msg_name = &address, .msg_iov = &iov, .msg_iovlen = 1 };
 	_cleanup_(closep) int fd = -1;
 
@@ -67,21 +118,20 @@ static bool tell_with(char *text, int passed)
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return false;
-	if (passed >= 0)
-		attach_fd(&message, &control.head, sizeof(control), passed);
+	if (passed >= 0) {
+		message.msg_control = &control;
+		message.msg_controllen = sizeof(control);
+		control.head = (struct cmsghdr){ .cmsg_level = SOL_SOCKET,
+						 .cmsg_type = SCM_RIGHTS,
+						 .cmsg_len = CMSG_LEN(sizeof(passed)) };
+		memcpy(CMSG_DATA(&control.head), &passed, sizeof(passed));
+	}
 	return sendmsg(fd, &message, MSG_NOSIGNAL) >= 0 || (errno != EAGAIN && errno != ENOBUFS && errno != ENOMEM);
 }
 
-static bool tell(char *text)
+static bool tell(const char *text)
 {
 	return tell_with(text, -1);
-}
-
-static void tell_ready(void)
-{
-	char text[] = "READY=1";
-
-	ready_owed = !tell(text);
 }
 
 /* $WATCHDOG_USEC is for the process $WATCHDOG_PID; without that, for any process that has the variable. */
@@ -100,7 +150,7 @@ uint64_t notify_watchdog_ns(void)
 
 void notify_ready(void)
 {
-	tell_ready();
+	ready_owed = !tell("READY=1");
 }
 
 void notify_reloading(uint64_t mono_ns)
@@ -113,16 +163,12 @@ void notify_reloading(uint64_t mono_ns)
 
 void notify_stopping(void)
 {
-	char text[] = "STOPPING=1";
-
-	tell(text);
+	tell("STOPPING=1");
 }
 
 void notify_watchdog(void)
 {
-	char text[] = "WATCHDOG=1";
-
-	tell(text);
+	tell("WATCHDOG=1");
 }
 
 /* FDPOLL=0: a virtio port without a host always reports hang-up, for which the manager would close it. */
@@ -156,7 +202,7 @@ void notify_status(const char *format, ...)
 	vsnprintf(text + head, sizeof(text) - head, format, args);
 	va_end(args);
 	if (ready_owed)
-		tell_ready();
+		notify_ready();
 	if (strcmp(text, last) != 0 && tell(text))
 		memcpy(last, text, sizeof(last));
 }

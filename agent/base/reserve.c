@@ -4,18 +4,14 @@
  * before the loop ends and doubles those that grow, so its total demand is twice its largest size. Pages are touched
  * only when used.
  */
-#include "agent/base/reserve.h"
+#include "agent/base/loop.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <malloc.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-
-#include <ev.h>
+#include <unistd.h>
 
 #include <infiniservice/cleanup.h>
 
@@ -57,33 +53,29 @@ static void *take(size_t size)
 
 static void give(void *p)
 {
-	if (!is_ours(p)) {
+	if (!is_ours(p))
 		free(p);
-	} else if (--reserve.live == 0) {
+	else if (--reserve.live == 0)
 		reserve.used = 0;
-	}
-}
-
-static size_t size_of(void *p)
-{
-	return !p ? 0 : is_ours(p) ? container_of(p, struct block, bytes)->size : malloc_usable_size(p);
 }
 
 void *reserve_realloc(void *old, long size)
 {
-	size_t wanted = (size_t)size, kept = size_of(old);
+	size_t wanted = (size_t)size, kept = 0;
 	void *fresh;
 
 	if (size <= 0) {
 		give(old);
 		return NULL;
 	}
-	if (!is_ours(old)) {
+	if (is_ours(old)) {
+		kept = container_of(old, struct block, bytes)->size;
+		fresh = malloc(wanted);
+	} else {
 		fresh = realloc(old, wanted);
 		if (fresh)
 			return fresh;
-	} else {
-		fresh = malloc(wanted);
+		kept = malloc_usable_size(old);
 	}
 	if (!fresh)
 		fresh = take(wanted);
@@ -100,29 +92,22 @@ size_t reserve_used(void)
 	return reserve.used;
 }
 
-static int try_fds(void)
+struct ev_loop *reserve_loop(struct err *e)
 {
 	int fds[LOOP_FDS], count = 0, error = 0;
+	struct ev_loop *loop;
 
 	while (count < LOOP_FDS && error == 0) {
 		fds[count] = epoll_create1(EPOLL_CLOEXEC);
 		if (fds[count] < 0)
-			error = -errno;
+			error = errno;
 		else
 			count++;
 	}
 	while (count > 0)
 		close(fds[--count]);
-	return error;
-}
-
-struct ev_loop *reserve_loop(struct err *e)
-{
-	struct ev_loop *loop;
-	int r = try_fds();
-
-	if (r < 0) {
-		err_set(e, r, "the event loop: %s", strerror(-r));
+	if (error) {
+		err_set(e, -error, "the event loop: %s", strerror(error));
 		return NULL;
 	}
 	ev_set_allocator(reserve_realloc);

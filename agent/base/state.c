@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/* state_dir: the lock and the next sample number; see state.h. */
 #include "agent/base/state.h"
 
 #include <fcntl.h>
@@ -45,20 +44,6 @@ static int look_at_lock(int fd, const char *dir, char pid[24], struct err *e)
 	return 0;
 }
 
-/*
- * A read-only disk must not keep the agent from starting: the lock is taken without writing the pid or, where there is
- * no file, not at all.
- */
-static int take_lock_unwritten(struct state *state, const char *dir, struct err *e)
-{
-	state->lock_fd = openat(state->dir_fd, LOCK_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	if (state->lock_fd >= 0 && flock(state->lock_fd, LOCK_EX | LOCK_NB) < 0)
-		return err_set(e, -EBUSY,
-			       "%s: in use by another infiniservice: stop it, or give this one its own agent.state_dir",
-			       dir);
-	return 0;
-}
-
 static int take_lock(struct state *state, const char *dir, struct err *e)
 {
 	char pid[24] = "";
@@ -67,8 +52,19 @@ static int take_lock(struct state *state, const char *dir, struct err *e)
 
 	state->lock_fd = openat(state->dir_fd, LOCK_FILE,
 				O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
-	if (state->lock_fd < 0 && errno == EROFS)
-		return take_lock_unwritten(state, dir, e);
+	/*
+	 * A read-only disk must not keep the agent from starting: the lock is taken without writing the pid or, where
+	 * there is no file, not at all.
+	 */
+	if (state->lock_fd < 0 && errno == EROFS) {
+		state->lock_fd = openat(state->dir_fd, LOCK_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+		if (state->lock_fd >= 0 && flock(state->lock_fd, LOCK_EX | LOCK_NB) < 0)
+			return err_set(e, -EBUSY,
+				       "%s: in use by another infiniservice: stop it, or give this one its own "
+				       "agent.state_dir",
+				       dir);
+		return 0;
+	}
 	if (state->lock_fd < 0)
 		return err_set(e, -errno, "%s/%s: %s (make it writable for this user, or set agent.state_dir)", dir,
 			       LOCK_FILE, strerror(errno));

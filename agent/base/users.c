@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* etc/passwd; see users.h. */
 #include "agent/base/users.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <infiniservice/cleanup.h>
 
 #include "collectors/procfs.h"
 
@@ -36,7 +43,7 @@ static bool parse_line(struct scan line, struct user *out)
 	    !field(&line, false, &out->home) || !field(&line, true, &out->shell))
 		return false;
 	/* Entries for NIS ("+", "-user") are no users. */
-	if (*out->name.at == '+' || *out->name.at == '-' || *out->name.at == '#')
+	if (memchr("+-#", *out->name.at, 3))
 		return false;
 	comma = memchr(out->full_name.at, ',', out->full_name.len);
 	if (comma)
@@ -56,17 +63,61 @@ bool users_next(const char **text, size_t *len, struct user *out)
 	return found;
 }
 
-static bool ends_with(const struct user_text *text, const char *end)
-{
-	size_t len = strlen(end);
-
-	return text->len >= len && memcmp(text->at + text->len - len, end, len) == 0;
-}
-
 /* An empty shell field means /bin/sh. */
 bool user_can_login(const struct user *user)
 {
-	return !ends_with(&user->shell, "/nologin") && !ends_with(&user->shell, "/false") &&
-	       !ends_with(&user->shell, "/sync") && !ends_with(&user->shell, "/shutdown") &&
-	       !ends_with(&user->shell, "/halt");
+	static const char *const refusing[] = { "/nologin", "/false", "/sync", "/shutdown", "/halt" };
+	const struct user_text *shell = &user->shell;
+
+	for (size_t i = 0; i < ARRAY_SIZE(refusing); i++) {
+		size_t len = strlen(refusing[i]);
+
+		if (shell->len >= len && memcmp(shell->at + shell->len - len, refusing[i], len) == 0)
+			return false;
+	}
+	return true;
+}
+
+void passwd_names_of(const char *path, uid_t uid, char out[][PASSWD_NAME_SIZE], size_t count)
+{
+	_cleanup_(fclosep) FILE *file = fopen(path, "re");
+	const struct passwd *user;
+	size_t found = 0;
+
+	memset(out, 0, count * sizeof(out[0]));
+	while (file && found < count && (user = fgetpwent(file)))
+		if (user->pw_uid == uid && strlen(user->pw_name) < PASSWD_NAME_SIZE)
+			memcpy(out[found++], user->pw_name, strlen(user->pw_name) + 1);
+}
+
+int passwd_uid_of(const char *path, const char *name, uid_t *ret)
+{
+	_cleanup_(fclosep) FILE *file = fopen(path, "re");
+	const struct passwd *user;
+
+	if (!file)
+		return -errno;
+	while ((user = fgetpwent(file))) {
+		if (strcmp(user->pw_name, name) != 0)
+			continue;
+		*ret = user->pw_uid;
+		return 0;
+	}
+	return -ENOENT;
+}
+
+int passwd_gid_of(const char *path, const char *name, gid_t *ret)
+{
+	_cleanup_(fclosep) FILE *file = fopen(path, "re");
+	const struct group *group;
+
+	if (!file)
+		return -errno;
+	while ((group = fgetgrent(file))) {
+		if (strcmp(group->gr_name, name) != 0)
+			continue;
+		*ret = group->gr_gid;
+		return 0;
+	}
+	return -ENOENT;
 }

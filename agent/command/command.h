@@ -21,7 +21,7 @@
 
 #include "agent/audit/audit.h"
 #include "agent/base/loop.h"
-#include "agent/base/source.h"
+#include "agent/base/pace.h"
 #include "agent/command/action.h"
 #include "agent/command/journal.h"
 #include "agent/config/config.h"

@@ -11,11 +11,9 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/rules/questions.h"
-#include "agent/rules/surroundings.h"
+#include "agent/rules/requests.h"
 #include "agent/packages/manager.h"
 #include "agent/rules/policy.h"
-#include "agent/base/unit_name.h"
 #include "agent/rules/unit_rules.h"
 
 #define ARGUMENT_MAX	32

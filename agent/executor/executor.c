@@ -18,7 +18,7 @@
 
 #include "agent/executor/operation.h"
 #include "agent/executor/unit.h"
-#include "agent/base/passwd.h"
+#include "agent/base/users.h"
 #include "agent/rules/policy.h"
 
 #define AGENT_USER "infiniservice"

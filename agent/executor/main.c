@@ -12,7 +12,7 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/base/passed.h"
+#include "agent/base/notify.h"
 
 #include "agent/executor/executor.h"
 #include "agent/cleaner/cleaner.h"

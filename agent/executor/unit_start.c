@@ -20,7 +20,7 @@
 #include <infiniservice/moment.h>
 
 #include "agent/executor/launch.h"
-#include "agent/rules/surroundings.h"
+#include "agent/rules/requests.h"
 
 #define STOP_US		 (10 * 1000000ULL)
 #define DETACHED_STOP_US (60 * 1000000ULL)

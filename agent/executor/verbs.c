@@ -16,9 +16,7 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/rules/join_rule.h"
-#include "agent/rules/kill_rule.h"
-#include "agent/rules/surroundings.h"
+#include "agent/rules/requests.h"
 #include "agent/runner/protocol.h"
 #include "agent/runner/tree.h"
 

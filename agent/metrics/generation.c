@@ -16,7 +16,7 @@
 #include <json-c/json.h>
 
 #include "agent/log/scan.h"
-#include "agent/base/vmgenid.h"
+#include "agent/base/clockwatch.h"
 #include "transport/message.h"
 
 /* The real-time clock counts whole seconds: it agrees with the wall clock when it is no further off than this. */

@@ -13,7 +13,7 @@
 #include <infiniservice/cleanup.h>
 #include <infiniservice/libc.h>
 
-#include "agent/base/schedule.h"
+#include "agent/base/pace.h"
 #include "agent/config/keys.h"
 #include "collectors/processes.h"
 #include "collectors/self.h"

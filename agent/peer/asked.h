@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #include "agent/base/loop.h"
-#include "agent/base/source.h"
+#include "agent/base/pace.h"
 #include "agent/metrics/sampling.h"
 
 struct line;

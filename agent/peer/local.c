@@ -15,8 +15,8 @@
 #include <infiniservice/cleanup.h>
 #include <infiniservice/moment.h>
 
-#include "agent/base/passed.h"
-#include "agent/base/passwd.h"
+#include "agent/base/notify.h"
+#include "agent/base/users.h"
 #include "agent/peer/session.h"
 #include "transport/outq.h"
 #include "transport/socket_path.h"

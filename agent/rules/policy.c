@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Policy decisions; see policy.h. */
 #include "agent/rules/policy.h"
 
 #include <string.h>
 #include <strings.h>
-
-#include <infiniservice/moment.h>
 
 const char *policy_group_name(enum policy_group group)
 {

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The table of units that may not be controlled, and how a unit is matched against it; see unit_rules.h,
- * systemd.unit(5), systemd.special(7).
- */
+/* See systemd.unit(5) and systemd.special(7). */
 #include "agent/rules/unit_rules.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fnmatch.h>
 #include <stdio.h>
@@ -12,187 +10,172 @@
 
 #include <infiniservice/cleanup.h>
 
-/* Reasons for denying a unit. `harmful`: a unit that pulls in one of this class is denied too. */
-enum class { CLASS_OWN, CLASS_SHELL, CLASS_SESSION, CLASS_MACHINE, CLASS_POWER, CLASS_KERNEL, CLASS_SYSTEM };
+/* ----------------------------------------------------------------------------------------------------------- names */
 
-static const struct {
-	const char *words;
-	bool harmful;
-} classes[] = {
-	[CLASS_OWN] = { "it belongs to InfiniService itself", false },
-	[CLASS_SHELL] = { "it gives a shell", true },
-	[CLASS_SESSION] = { "it gives a login or a user's session", true },
-	[CLASS_MACHINE] = { "it starts a container or machine", true },
-	[CLASS_POWER] = { "it is for turning the machine off or round: RebootSystem and ShutdownSystem do that", true },
-	[CLASS_KERNEL] = { "it loads code into the kernel", false },
-	[CLASS_SYSTEM] = { "it changes what the system is made of", true },
+const char *unit_name_suffix(const char *name)
+{
+	const char *dot = strrchr(name, '.');
+
+	return dot ? dot : "";
+}
+
+static bool listed(const char *text, const char *const *list, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(text, list[i]) == 0)
+			return true;
+	return false;
+}
+
+static bool alphanumeric(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+bool unit_name_make(const char *name, char out[UNIT_NAME_SIZE])
+{
+	static const char *const suffixes[] = { ".service", ".socket", ".timer", ".path" };
+	/* Suffixes of other unit types: such names are complete, and refused. */
+	static const char *const others[] = {
+		".target", ".mount", ".automount", ".swap", ".slice", ".scope", ".device"
+	};
+	size_t len = strnlen(name, UNIT_NAME_SIZE);
+	const char *at = name, *suffix = "";
+
+	if (len >= UNIT_NAME_SIZE || (!alphanumeric(*name) && *name != '_') ||
+	    listed(unit_name_suffix(name), others, ARRAY_SIZE(others)))
+		return false;
+	while (*at) {
+		if (*at == '\\' && at[1] == 'x' && isxdigit((unsigned char)at[2]) && isxdigit((unsigned char)at[3]))
+			at += 4;
+		else if (alphanumeric(*at) || strchr(":_.@-", *at))
+			at++;
+		else
+			return false;
+	}
+	if (!listed(unit_name_suffix(name), suffixes, ARRAY_SIZE(suffixes)))
+		suffix = ".service";
+	if (len + strlen(suffix) > UNIT_NAME_MAX)
+		return false;
+	memcpy(out, name, len);
+	memcpy(out + len, suffix, strlen(suffix) + 1);
+	/* "getty@.service": a template without an instance cannot run. */
+	at = strchr(out, '@');
+	return !at || at + 1 != unit_name_suffix(out);
+}
+
+bool unit_name_is_power(const char *name)
+{
+	static const char *const words[] = {
+		"poweroff", "reboot",  "halt",	    "kexec",	    "soft-reboot",
+		"exit",	    "suspend", "hibernate", "hybrid-sleep", "suspend-then-hibernate",
+		"shutdown"
+	};
+	size_t len = strcspn(name, ".");
+
+	if (strcmp(unit_name_suffix(name), ".service") != 0 && strcmp(unit_name_suffix(name), ".target") != 0)
+		return false;
+	if (strncmp(name, "systemd-", 8) == 0) {
+		name += 8;
+		len -= 8;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (strlen(words[i]) == len && strncmp(words[i], name, len) == 0)
+			return true;
+	return false;
+}
+
+/* ------------------------------------------------------------------------------------------------------- the table */
+
+/*
+ * Patterns of unit names by the reason for denying them, mostly for any suffix: a socket, timer or path of that name
+ * starts the service.
+ */
+/* clang-format off */
+static const char *const own_units[] = {
+	"infiniservice*", "infinihost*", NULL,
 };
-
-/* Patterns of unit names, mostly for any suffix: a socket, timer or path of that name starts the service. */
-static const struct {
-	const char *pattern;
-	enum class class;
-} table[] = {
-	{ "infiniservice*", CLASS_OWN },
-	{ "infinihost*", CLASS_OWN },
+static const char *const shell_units[] = {
 	/* mostly a root shell without a password */
-	{ "debug-shell[.@]*", CLASS_SHELL },
-	{ "rescue[.@]*", CLASS_SHELL },
-	{ "emergency[.@]*", CLASS_SHELL },
-	{ "breakpoint-*", CLASS_SHELL },
-	{ "runlevel[1Ss].*", CLASS_SHELL },
-	{ "*sulogin*", CLASS_SHELL },
-	{ "initrd-*", CLASS_SHELL },
-	{ "initrd.*", CLASS_SHELL },
-	{ "dracut-*", CLASS_SHELL },
-	{ "container-shell@*", CLASS_SHELL },
-	{ "console-shell.*", CLASS_SHELL },
-	{ "rescue-ssh.*", CLASS_SHELL },
-	{ "single.*", CLASS_SHELL },
-	{ "sushell.*", CLASS_SHELL },
-	{ "anaconda*", CLASS_SHELL },
-	{ "tmux@*", CLASS_SHELL },
-	{ "screen@*", CLASS_SHELL },
-	{ "tmate[.@]*", CLASS_SHELL },
-	{ "kbrequest.*", CLASS_SESSION },
-	{ "kmscon[.@]*", CLASS_SESSION },
+	"debug-shell[.@]*", "rescue[.@]*", "emergency[.@]*", "breakpoint-*", "runlevel[1Ss].*", "*sulogin*",
+	"initrd-*", "initrd.*", "dracut-*", "container-shell@*", "console-shell.*", "rescue-ssh.*", "single.*",
+	"sushell.*", "anaconda*", "tmux@*", "screen@*", "tmate[.@]*", NULL,
+};
+static const char *const session_units[] = {
+	"kbrequest.*", "kmscon[.@]*",
 	/*
 	 * A terminal in a browser, an unencrypted login or a remote desktop. Other network services, ssh above all,
 	 * authenticate their clients and are ordinary units.
 	 */
-	{ "ttyd[.@]*", CLASS_SESSION },
-	{ "gotty[.@]*", CLASS_SESSION },
-	{ "wetty[.@]*", CLASS_SESSION },
-	{ "cockpit[.@-]*", CLASS_SESSION },
-	{ "webmin.*", CLASS_SESSION },
-	{ "usermin.*", CLASS_SESSION },
-	{ "rsh[.@]*", CLASS_SESSION },
-	{ "rshd[.@]*", CLASS_SESSION },
-	{ "rlogin[.@]*", CLASS_SESSION },
-	{ "rlogind[.@]*", CLASS_SESSION },
-	{ "rexec[.@]*", CLASS_SESSION },
-	{ "rexecd[.@]*", CLASS_SESSION },
-	{ "shellinabox*", CLASS_SESSION },
-	{ "telnet[.@]*", CLASS_SESSION },
-	{ "telnetd[.@]*", CLASS_SESSION },
-	{ "*-telnetd[.@]*", CLASS_SESSION },
-	{ "xrdp[.@-]*", CLASS_SESSION },
-	{ "*vncserver*", CLASS_SESSION },
-	{ "*vnc[.@]*", CLASS_SESSION },
-	{ "gnome-remote-desktop*", CLASS_SESSION },
-	{ "nxserver.*", CLASS_SESSION },
-	{ "xpra[.@]*", CLASS_SESSION },
-	{ "*getty[.@-]*", CLASS_SESSION },
-	{ "autovt@*", CLASS_SESSION },
-	{ "kmsconvt@*", CLASS_SESSION },
-	{ "autologin[.@]*", CLASS_SESSION },
-	{ "login@*", CLASS_SESSION },
+	"ttyd[.@]*", "gotty[.@]*", "wetty[.@]*", "cockpit[.@-]*", "webmin.*", "usermin.*", "rsh[.@]*", "rshd[.@]*",
+	"rlogin[.@]*", "rlogind[.@]*", "rexec[.@]*", "rexecd[.@]*", "shellinabox*", "telnet[.@]*", "telnetd[.@]*",
+	"*-telnetd[.@]*", "xrdp[.@-]*", "*vncserver*", "*vnc[.@]*", "gnome-remote-desktop*", "nxserver.*",
+	"xpra[.@]*", "*getty[.@-]*", "autovt@*", "kmsconvt@*", "autologin[.@]*", "login@*",
 	/* login screens, and units that start a desktop without one */
-	{ "display-manager.*", CLASS_SESSION },
-	{ "gdm.*", CLASS_SESSION },
-	{ "gdm3.*", CLASS_SESSION },
-	{ "sddm[.@]*", CLASS_SESSION },
-	{ "lightdm[.@]*", CLASS_SESSION },
-	{ "lxdm.*", CLASS_SESSION },
-	{ "xdm.*", CLASS_SESSION },
-	{ "kdm.*", CLASS_SESSION },
-	{ "wdm.*", CLASS_SESSION },
-	{ "slim.*", CLASS_SESSION },
-	{ "nodm.*", CLASS_SESSION },
-	{ "greetd[.@-]*", CLASS_SESSION },
-	{ "ly[.@]*", CLASS_SESSION },
-	{ "emptty.*", CLASS_SESSION },
-	{ "lemurs.*", CLASS_SESSION },
-	{ "entrance.*", CLASS_SESSION },
-	{ "plasmalogin[.@]*", CLASS_SESSION },
-	{ "cosmic-greeter.*", CLASS_SESSION },
-	{ "phosh.*", CLASS_SESSION },
-	{ "cage[.@]*", CLASS_SESSION },
-	{ "weston[.@]*", CLASS_SESSION },
-	{ "xlogin@*", CLASS_SESSION },
-	{ "xinit[.@]*", CLASS_SESSION },
-	{ "startx@*", CLASS_SESSION },
-	{ "user@*", CLASS_SESSION },
-	{ "user-runtime-dir@*", CLASS_SESSION },
-	{ "capsule@*", CLASS_SESSION },
-	{ "systemd-nspawn@*", CLASS_MACHINE },
-	{ "systemd-vmspawn@*", CLASS_MACHINE },
-	{ "lxc@*", CLASS_MACHINE },
-	{ "container@*", CLASS_MACHINE },
-	{ "machine@*", CLASS_MACHINE },
-	{ "machines.target", CLASS_MACHINE },
-	{ "modprobe@*", CLASS_KERNEL },
-	{ "systemd-sysext*", CLASS_SYSTEM },
-	{ "systemd-confext*", CLASS_SYSTEM },
-	{ "systemd-sysupdate*", CLASS_SYSTEM },
-	{ "systemd-firstboot.*", CLASS_SYSTEM },
-	{ "systemd-homed-firstboot.*", CLASS_SYSTEM },
-	{ "initial-setup*", CLASS_SYSTEM },
-	{ "gnome-initial-setup*", CLASS_SYSTEM },
-	{ "jeos-firstboot*", CLASS_SYSTEM },
-	{ "YaST2-Firstboot.*", CLASS_SYSTEM },
-	{ "YaST2-Second-Stage.*", CLASS_SYSTEM },
-	{ "oem-config*", CLASS_SYSTEM },
-	{ "systemd-repart*", CLASS_SYSTEM },
-	{ "systemd-makefs@*", CLASS_SYSTEM },
-	{ "systemd-mkswap@*", CLASS_SYSTEM },
-	{ "systemd-volatile-root.*", CLASS_SYSTEM },
-	{ "systemd-factory-reset*", CLASS_SYSTEM },
-	{ "factory-reset.*", CLASS_SYSTEM },
-	{ "ctrl-alt-del.*", CLASS_POWER },
-	{ "sigpwr.*", CLASS_POWER },
-	{ "kexec*", CLASS_POWER },
-	{ "systemd-kexec*", CLASS_POWER },
-	{ "systemd-hibernate*", CLASS_POWER },
-	{ "systemd-initctl.*", CLASS_POWER },
-	{ "runlevel[06].*", CLASS_POWER },
-	{ "system-update*", CLASS_POWER },
-	{ "*-offline-update.*", CLASS_POWER },
-	{ "*-system-upgrade*", CLASS_POWER },
-	{ "*-offline-transaction.*", CLASS_POWER },
-	{ "sendsigs.*", CLASS_POWER },
-	{ "killprocs.*", CLASS_POWER },
-	{ "umount.*", CLASS_POWER },
-	{ "umountfs.*", CLASS_POWER },
-	{ "umountnfs*", CLASS_POWER },
-	{ "mount-ro.*", CLASS_POWER },
-	{ "umountroot.*", CLASS_POWER },
-	{ "final.target", CLASS_POWER },
-	{ "sleep.target", CLASS_POWER },
-	{ "selinux-autorelabel*", CLASS_POWER },
-	{ "bootc-fetch-apply-updates.*", CLASS_POWER },
-	/* units that turn the machine off, reboot or suspend it are matched by unit_name_is_power */
+	"display-manager.*", "gdm.*", "gdm3.*", "sddm[.@]*", "lightdm[.@]*", "lxdm.*", "xdm.*", "kdm.*", "wdm.*",
+	"slim.*", "nodm.*", "greetd[.@-]*", "ly[.@]*", "emptty.*", "lemurs.*", "entrance.*", "plasmalogin[.@]*",
+	"cosmic-greeter.*", "phosh.*", "cage[.@]*", "weston[.@]*", "xlogin@*", "xinit[.@]*", "startx@*", "user@*",
+	"user-runtime-dir@*", "capsule@*", NULL,
 };
+static const char *const machine_units[] = {
+	"systemd-nspawn@*", "systemd-vmspawn@*", "lxc@*", "container@*", "machine@*", "machines.target", NULL,
+};
+static const char *const kernel_units[] = {
+	"modprobe@*", NULL,
+};
+static const char *const system_units[] = {
+	"systemd-sysext*", "systemd-confext*", "systemd-sysupdate*", "systemd-firstboot.*",
+	"systemd-homed-firstboot.*", "initial-setup*", "gnome-initial-setup*", "jeos-firstboot*",
+	"YaST2-Firstboot.*", "YaST2-Second-Stage.*", "oem-config*", "systemd-repart*", "systemd-makefs@*",
+	"systemd-mkswap@*", "systemd-volatile-root.*", "systemd-factory-reset*", "factory-reset.*", NULL,
+};
+static const char *const power_units[] = {
+	"ctrl-alt-del.*", "sigpwr.*", "kexec*", "systemd-kexec*", "systemd-hibernate*", "systemd-initctl.*",
+	"runlevel[06].*", "system-update*", "*-offline-update.*", "*-system-upgrade*", "*-offline-transaction.*",
+	"sendsigs.*", "killprocs.*", "umount.*", "umountfs.*", "umountnfs*", "mount-ro.*", "umountroot.*",
+	"final.target", "sleep.target", "selinux-autorelabel*", "bootc-fetch-apply-updates.*", NULL,
+};
+/* clang-format on */
 
-#define ESCAPED_WORDS "the instance of a template has an escape (\\xHH) in its name"
-#define OWNER_WORDS   "the owner of this guest has denied it (commands.deny_units)"
+enum class { CLASS_OWN, CLASS_SHELL, CLASS_SESSION, CLASS_MACHINE, CLASS_KERNEL, CLASS_SYSTEM, CLASS_POWER };
+
+/* `harmful`: a unit that pulls in one of this class is denied too. */
+static const struct {
+	const char *words;
+	bool harmful;
+	const char *const *patterns;
+} classes[] = {
+	[CLASS_OWN] = { "it belongs to InfiniService itself", false, own_units },
+	[CLASS_SHELL] = { "it gives a shell", true, shell_units },
+	[CLASS_SESSION] = { "it gives a login or a user's session", true, session_units },
+	[CLASS_MACHINE] = { "it starts a container or machine", true, machine_units },
+	[CLASS_KERNEL] = { "it loads code into the kernel", false, kernel_units },
+	[CLASS_SYSTEM] = { "it changes what the system is made of", true, system_units },
+	/* units that turn the machine off, reboot or suspend it are matched by unit_name_is_power */
+	[CLASS_POWER] = { "it is for turning the machine off or round: RebootSystem and ShutdownSystem do that", true,
+			  power_units },
+};
 
 bool unit_rules_at(size_t i, const char **pattern, const char **words)
 {
-	if (i >= ARRAY_SIZE(table))
-		return false;
-	*pattern = table[i].pattern;
-	*words = classes[table[i].class].words;
-	return true;
+	for (size_t class = 0; class < ARRAY_SIZE(classes); class ++)
+		for (const char *const *at = classes[class].patterns; *at; at++)
+			if (i-- == 0) {
+				*pattern = *at;
+				*words = classes[class].words;
+				return true;
+			}
+	return false;
 }
 
 /* The class that denies the name, or -1. A backslash is part of a unit name, not an escape of the pattern. */
 static int class_of(const char *name)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
-		if (fnmatch(table[i].pattern, name, FNM_NOESCAPE) == 0)
-			return (int)table[i].class;
+	for (size_t class = 0; class < ARRAY_SIZE(classes); class ++)
+		for (const char *const *pattern = classes[class].patterns; *pattern; pattern++)
+			if (fnmatch(*pattern, name, FNM_NOESCAPE) == 0)
+				return (int)class;
 	return unit_name_is_power(name) ? CLASS_POWER : -1;
-}
-
-/*
- * The host chooses what an escape in an instance name stands for, and where the unit uses it is unknown here: denied.
- */
-static bool is_escaped_instance(const char *name)
-{
-	const char *at = strchr(name, '@');
-
-	return at && strchr(at, '\\');
 }
 
 static bool owner_denies(const char *pattern, const char *name)
@@ -210,18 +193,23 @@ static const char *owner_words(const char *name, char *const *more)
 {
 	for (; more && *more; more++)
 		if (owner_denies(*more, name))
-			return OWNER_WORDS;
+			return "the owner of this guest has denied it (commands.deny_units)";
 	return NULL;
 }
 
 const char *unit_rules_deny(const char *name, char *const *more)
 {
 	int class = class_of(name);
+	const char *instance = strchr(name, '@');
 
 	if (class >= 0)
 		return classes[class].words;
-	if (is_escaped_instance(name))
-		return ESCAPED_WORDS;
+	/*
+	 * The host chooses what an escape in an instance name stands for, and where the unit uses it is unknown here:
+	 * denied.
+	 */
+	if (instance && strchr(instance, '\\'))
+		return "the instance of a template has an escape (\\xHH) in its name";
 	return owner_words(name, more);
 }
 

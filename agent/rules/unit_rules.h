@@ -14,9 +14,25 @@
 
 #include "agent/bus/libsystemd.h"
 
-#include "agent/base/unit_name.h"
-
+#define UNIT_NAME_MAX	      255
+#define UNIT_NAME_SIZE	      (UNIT_NAME_MAX + 1)
 #define UNIT_RULES_WORDS_SIZE 384
+
+/*
+ * Stores `name`, sent by a host, in `out`, with ".service" appended when it has no unit suffix. True if it is a
+ * service, socket, timer or path: letters, digits and ":_.@-", beginning with a letter, digit or '_', '\' only in an
+ * escape \xHH, and no template without an instance. Narrower than systemd's own grammar (unit_name_is_valid): no name
+ * can be read as an option or, after unescaping, as a path, and only types of units that do something are accepted.
+ */
+bool unit_name_make(const char *name, char out[UNIT_NAME_SIZE]);
+
+/*
+ * True if starting this unit, a service or target, turns the machine off, reboots or suspends it. `name` is complete.
+ */
+bool unit_name_is_power(const char *name);
+
+/* The last '.' and the text behind it; "" when there is none. */
+const char *unit_name_suffix(const char *name);
 
 /* Names of errors of these rules, where PID 1 has no error name. */
 #define UNIT_ERROR_DENIED     "org.infinibay.UnitDenied"

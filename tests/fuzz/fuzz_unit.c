@@ -6,8 +6,7 @@
  */
 #include <fnmatch.h>
 
-#include "agent/rules/kill_rule.h"
-#include "agent/base/unit_name.h"
+#include "agent/rules/requests.h"
 #include "agent/rules/unit_rules.h"
 #include "require.h"
 

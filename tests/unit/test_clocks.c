@@ -7,7 +7,7 @@
 #include "tests/fake_loop.h"
 
 #include "agent/metrics/generation.h"
-#include "agent/base/vmgenid.h"
+#include "agent/base/clockwatch.h"
 
 #define T0 INT64_C(1790000000)
 

@@ -9,7 +9,7 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/rules/join_rule.h"
+#include "agent/rules/requests.h"
 
 #define TEXT(literal) literal, sizeof(literal)
 

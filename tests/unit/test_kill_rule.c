@@ -8,7 +8,7 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/rules/kill_rule.h"
+#include "agent/rules/requests.h"
 #include "tests/room.h"
 
 const bool test_can_destroy = true;

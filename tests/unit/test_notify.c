@@ -20,7 +20,6 @@
 #include <infiniservice/moment.h>
 
 #include "agent/base/notify.h"
-#include "agent/base/passed.h"
 
 /* A datagram socket at `name`, which $NOTIFY_SOCKET tells. */
 static int manager_at(const char *name)

@@ -34,7 +34,7 @@
 #include "agent/log/child.h"
 #include "agent/log/reader.h"
 #include "agent/log/writer.h"
-#include "agent/base/reserve.h"
+#include "agent/base/loop.h"
 #include "tests/failing_memory.h"
 
 #define WORKERS	     2

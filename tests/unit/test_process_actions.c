@@ -5,7 +5,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-#include "agent/rules/kill_rule.h"
+#include "agent/rules/requests.h"
 #include "tests/room.h"
 
 const bool test_can_destroy = true;

@@ -10,7 +10,7 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/base/unit_name.h"
+#include "agent/rules/unit_rules.h"
 
 static void takes_units_and_adds_the_suffix_of_a_service(void **state)
 {
