@@ -21,7 +21,6 @@
 #include "agent/base/report.h"
 #include "agent/config/keys.h"
 #include "agent/peer/session.h"
-#include "agent/peer/subscription.h"
 
 /* ---------------------------------------------------------------------------------------------------------- Status */
 
@@ -133,7 +132,7 @@ static void run_subscribe(struct command *command)
 		return;
 	fresh = session->kind == SESSION_LOCAL && topics & 1U << PUBLISH_METRICS &&
 		!publish_reads(&session->subscriber, PUBLISH_METRICS);
-	subscription_add(session, env->publisher, topics, command->message.interval_ms * NS_PER_MS, latest);
+	session_subscribe(session, env->publisher, topics, command->message.interval_ms * NS_PER_MS, latest);
 	command_succeed(command, emit_subscription, session);
 	if (fresh && latest)
 		session->send(session, latest);

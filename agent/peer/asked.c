@@ -4,57 +4,46 @@
 
 #include "agent/peer/session.h"
 
-/* ----------------------------------------------------------------------------------------------------------- pace */
-
 static bool spaced(uint64_t last_ns, uint64_t now_ns)
 {
 	return last_ns == 0 || now_ns - last_ns >= ASKED_SPACING_NS;
 }
 
-/* All users but root share one rate limit and budget; besides, each user has a limit of its own (takes_turn). */
-static bool users_may(struct asked *asked, uint64_t now_ns)
-{
-	uint64_t ticks = sampling_stats(asked->sampling).ticks, back = ticks - asked->ticks;
-
-	asked->ticks = ticks;
-	asked->users_spent -= back < asked->users_spent ? (unsigned)back : asked->users_spent;
-	if (!spaced(asked->users_ns, now_ns) || asked->users_spent >= ASKED_USERS_SAVED)
-		return false;
-	asked->users_ns = now_ns;
-	asked->users_spent++;
-	return true;
-}
-
+/*
+ * True when the source gets a new sample. All users but root share one rate limit and budget; besides, each user has a
+ * limit of its own.
+ */
 static bool takes_turn(struct asked *asked, const struct session *session)
 {
-	uint64_t now_ns = asked->loop->now.mono_ns;
+	uint64_t now_ns = asked->loop->now.mono_ns, ticks = sampling_stats(asked->sampling).ticks;
 	bool user = session->kind == SESSION_LOCAL && session->uid != 0;
 	struct source *source = session->kind == SESSION_PORT ? &asked->sources->host
 							      : source_of_user(asked->sources, session->uid, now_ns);
 
-	if (!spaced(source->sample_ns, now_ns) || (user && !users_may(asked, now_ns)))
+	if (!spaced(source->sample_ns, now_ns))
 		return false;
+	if (user) {
+		uint64_t back = ticks - asked->ticks;
+
+		asked->ticks = ticks;
+		asked->users_spent -= back < asked->users_spent ? (unsigned)back : asked->users_spent;
+		if (!spaced(asked->users_ns, now_ns) || asked->users_spent >= ASKED_USERS_SAVED)
+			return false;
+		asked->users_ns = now_ns;
+		asked->users_spent++;
+	}
 	source->sample_ns = now_ns;
 	return true;
-}
-
-/* --------------------------------------------------------------------------------------------------------- answers */
-
-static bool waits(const struct asked *asked, const struct session *session)
-{
-	const struct session *at = asked->first;
-
-	while (at && at != session)
-		at = at->asked_next;
-	return at;
 }
 
 /* The host gets every sample anyway and need not wait, unless it has subscribed to "metrics". */
 static void wait_for_sample(struct asked *asked, struct session *session)
 {
-	if ((session->kind == SESSION_PORT && !publish_reads(&session->subscriber, PUBLISH_METRICS)) ||
-	    waits(asked, session))
+	if (session->kind == SESSION_PORT && !publish_reads(&session->subscriber, PUBLISH_METRICS))
 		return;
+	for (const struct session *at = asked->first; at; at = at->asked_next)
+		if (at == session)
+			return;
 	session->asked_next = asked->first;
 	asked->first = session;
 }
@@ -79,13 +68,6 @@ static int hand(struct session *session, struct line *line)
 								    : session->send(session, line);
 }
 
-/* A session with back-pressure is not sent the sample again. */
-static void repeat(struct asked *asked, struct session *session)
-{
-	if (!session_crowded(session) && hand(session, sampling_latest(asked->sampling)) == 0)
-		asked->repeated++;
-}
-
 void asked_for_sample(struct asked *asked, struct session *session)
 {
 	if (sampling_stats(asked->sampling).making & SAMPLE_TO_PORT) {
@@ -94,8 +76,8 @@ void asked_for_sample(struct asked *asked, struct session *session)
 		asked->taken++;
 		wait_for_sample(asked, session);
 		sampling_soon(asked->sampling, SAMPLE_TO_ALL);
-	} else {
-		repeat(asked, session);
+	} else if (!session_crowded(session) && hand(session, sampling_latest(asked->sampling)) == 0) {
+		asked->repeated++; /* a session with back-pressure is not sent the sample again */
 	}
 }
 

@@ -87,31 +87,6 @@ static void client_kill(struct client *client)
 	ev_feed_event(client->local->loop, &client->out, EV_WRITE);
 }
 
-static void client_flush(struct client *client)
-{
-	char chunk[WRITE_BYTES];
-	size_t len;
-	ssize_t n;
-
-	bool had = outq_ready(&client->queue, true);
-
-	while (outq_ready(&client->queue, true)) {
-		len = outq_gather(&client->queue, true, chunk, sizeof(chunk));
-		n = send(client->fd, chunk, len, MSG_NOSIGNAL | MSG_DONTWAIT);
-		if (n < 0) {
-			if (errno == EAGAIN || errno == EINTR)
-				ev_io_start(client->local->loop, &client->out);
-			else
-				client_kill(client);
-			return;
-		}
-		outq_consume(&client->queue, true, (size_t)n);
-	}
-	ev_io_stop(client->local->loop, &client->out);
-	if (had)
-		session_drained(&client->session);
-}
-
 static size_t client_backlog(const struct session *session)
 {
 	const struct client *client =
@@ -222,13 +197,30 @@ static int client_send(struct session *session, struct line *line)
 static void on_client_out(struct ev_loop *loop, ev_io *io, int events)
 {
 	struct client *client = container_of(io, struct client, out);
+	bool had = outq_ready(&client->queue, true);
+	char chunk[WRITE_BYTES];
 
-	(void)loop;
 	(void)events;
-	if (client->dead)
+	if (client->dead) {
 		client_free(client);
-	else
-		client_flush(client);
+		return;
+	}
+	while (outq_ready(&client->queue, true)) {
+		size_t len = outq_gather(&client->queue, true, chunk, sizeof(chunk));
+		ssize_t n = send(client->fd, chunk, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (n < 0) {
+			if (errno == EAGAIN || errno == EINTR)
+				ev_io_start(loop, io);
+			else
+				client_kill(client);
+			return;
+		}
+		outq_consume(&client->queue, true, (size_t)n);
+	}
+	ev_io_stop(loop, io);
+	if (had)
+		session_drained(&client->session);
 }
 
 static bool turn_is_over(struct local *local)
@@ -280,26 +272,20 @@ static unsigned clients_of(const struct local *local, uid_t uid)
 	return count;
 }
 
-static bool room_for(const struct local *local, uid_t uid)
-{
-	const struct config *config = local->peers->config;
-	uint64_t all = config->socket.max_clients, roots = all / 4 < LOCAL_ROOT_CLIENTS ? all / 4 : LOCAL_ROOT_CLIENTS;
-
-	if (local->count >= all)
-		return false;
-	if (uid != 0 && local->count - clients_of(local, 0) >= all - roots)
-		return false;
-	return uid == 0 || uid == geteuid() || clients_of(local, uid) < config->socket.max_per_user;
-}
-
 static void client_new(struct local *local, int fd)
 {
+	uint64_t all = local->peers->config->socket.max_clients;
+	uint64_t roots = all / 4 < LOCAL_ROOT_CLIENTS ? all / 4 : LOCAL_ROOT_CLIENTS;
 	struct ucred peer = { .uid = (uid_t)-1 };
 	socklen_t len = sizeof(peer);
-	struct client *client;
+	struct client *client = NULL;
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 || !room_for(local, peer.uid) ||
-	    !(client = calloc(1, sizeof(*client)))) {
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && local->count < all &&
+	    (peer.uid == 0 || local->count - clients_of(local, 0) < all - roots) &&
+	    (peer.uid == 0 || peer.uid == geteuid() ||
+	     clients_of(local, peer.uid) < local->peers->config->socket.max_per_user))
+		client = calloc(1, sizeof(*client));
+	if (!client) {
 		local->refused++;
 		close(fd);
 		return;
@@ -356,35 +342,31 @@ static void on_accept(struct ev_loop *loop, ev_io *io, int events)
 }
 
 /* By descriptor, as another file may be at the path by now. */
-static int give(const struct local *local, gid_t gid)
-{
-	_cleanup_(closep) int fd = open(local->path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	char path[32];
-	struct stat st;
-
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return -1;
-	if (st.st_dev != local->id.dev || st.st_ino != local->id.ino) {
-		errno = ESTALE;
-		return -1;
-	}
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	return (gid != getegid() && fchownat(fd, "", (uid_t)-1, gid, AT_EMPTY_PATH) < 0) || chmod(path, 0660) < 0 ? -1
-														  : 0;
-}
-
 static void give_to_group(const struct local *local, const char *name, struct err *warning)
 {
+	_cleanup_(closep) int fd = -1;
+	char path[32];
+	struct stat st;
 	gid_t gid;
 
 	if (!*name)
 		return;
-	/* The agent's own group is skipped: the socket has it already, and a sandbox may forbid chown(2). */
-	if (passwd_gid_of("/etc/group", name, &gid) < 0)
+	if (passwd_gid_of("/etc/group", name, &gid) < 0) {
 		err_set(warning, -ENOENT, "socket.group: no group '%s': only this user and root may use %s", name,
 			local->path);
-	else if (give(local, gid) < 0)
-		err_set(warning, -errno, "%s: cannot be given to group '%s': %s", local->path, name, strerror(errno));
+		return;
+	}
+	fd = open(local->path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd >= 0 && fstat(fd, &st) == 0) {
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		if (st.st_dev != local->id.dev || st.st_ino != local->id.ino)
+			errno = ESTALE;
+		/* The agent's own group is skipped: the socket has it already, and a sandbox may forbid chown(2). */
+		else if ((gid == getegid() || fchownat(fd, "", (uid_t)-1, gid, AT_EMPTY_PATH) == 0) &&
+			 chmod(path, 0660) == 0)
+			return;
+	}
+	err_set(warning, -errno, "%s: cannot be given to group '%s': %s", local->path, name, strerror(errno));
 }
 
 static int listen_at(struct local *local, const char *path, struct err *e)
@@ -405,14 +387,6 @@ static int listen_at(struct local *local, const char *path, struct err *e)
 	return 0;
 }
 
-static int take_passed_socket(struct local *local)
-{
-	if (passed_take() < 1 || !passed_is_listener(PASSED_FIRST, SOCK_STREAM))
-		return -ENOENT;
-	local->fd = PASSED_FIRST;
-	return 0;
-}
-
 int local_new(struct peers *peers, struct local **ret, struct err *warning, struct err *e)
 {
 	struct local *local = calloc(1, sizeof(*local));
@@ -427,8 +401,9 @@ int local_new(struct peers *peers, struct local **ret, struct err *warning, stru
 	ev_timer_init(&local->resume, on_resume, PAUSE_S, 0);
 	local->resume.data = local;
 	ev_io_init(&local->accept_io, on_accept, -1, EV_READ);
-	r = take_passed_socket(local);
-	if (r < 0) {
+	if (passed_take() >= 1 && passed_is_listener(PASSED_FIRST, SOCK_STREAM)) {
+		local->fd = PASSED_FIRST;
+	} else {
 		r = listen_at(local, peers->config->socket.path, e);
 		if (r < 0) {
 			local_free(local);

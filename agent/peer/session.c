@@ -6,8 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <infiniservice/cleanup.h>
 #include <json-c/json.h>
 
+#include "transport/addition.h"
 #include "transport/half_line.h"
 #include "transport/reply.h"
 
@@ -55,56 +57,9 @@ bool peers_demand_signature(const struct peers *peers)
 	       (peers->config->auth.require_signature == CONFIG_SIGNATURE_AUTO && peers->secret->len > 0);
 }
 
-static void refuse_unsigned(struct session *session, const struct message *message)
-{
-	struct message_fault fault = { .code = envelope_code(ENVELOPE_UNSIGNED),
-				       .reason = envelope_reason(ENVELOPE_UNSIGNED),
-				       .has_id = message->id[0] != '\0',
-				       .text = "this guest accepts signed messages only" };
-
-	memcpy(fault.id, message->id, sizeof(fault.id));
-	answer_fault(session, &fault, message->action ? message->action : message_type_name(message->type));
-}
-
 /*
- * Always an `error`, never a `response`: a replayed line must not end the command under way with that id on the host.
- * The id of the payload, if it can be read, tells the host which request was refused; no other part of the payload is
- * used.
- */
-static void refuse_envelope(struct session *session, enum envelope_verdict verdict, struct json_object *envelope)
-{
-	struct peers *peers = session->peers;
-	const char *payload, *reason = envelope_reason(verdict);
-	size_t len = envelope_payload(envelope, &payload);
-	char id[MESSAGE_ID_SIZE];
-
-	if (len == 0 || json_check_line(&peers->parser.check, payload, len, &peers->parser.limits, NULL) < 0 ||
-	    json_scan_id(payload, len, id) == 0)
-		id[0] = '\0';
-	session->bad_lines++;
-	report_limited(&peers->refused, peers->loop->now.mono_ns, LOG_NOTICE,
-		       "%s: the signed envelope was refused (%s)", session->name, reason);
-	session_error(session, "transport", envelope_code(verdict), reason, id[0] ? id : NULL,
-		      "the signed envelope was refused");
-}
-
-/*
- * The kernel identifies local clients, so they need no signature, and the replay window is for the host alone: no local
- * client can fill it.
- */
-static void refuse_local_envelope(struct session *session, struct message *message)
-{
-	struct message_fault fault = { .code = CODE_INVALID_MESSAGE,
-				       .reason = "no_envelopes",
-				       .text = "the local socket takes no signed envelopes" };
-
-	message_free(message);
-	answer_fault(session, &fault, NULL);
-}
-
-/*
- * Checks the envelope of a signed message and parses its payload only if every check has passed. Takes over the
- * envelope.
+ * Checks the envelope of a signed message and replaces the message by its payload, which is parsed only if every check
+ * has passed. Takes over the message; 0, or negative: it has been answered.
  */
 static int open_envelope(struct session *session, struct message *message)
 {
@@ -118,7 +73,22 @@ static int open_envelope(struct session *session, struct message *message)
 	int r;
 
 	if (verdict != ENVELOPE_GOOD) {
-		refuse_envelope(session, verdict, message->root);
+		/*
+		 * Always an `error`, never a `response`: a replayed line must not end the command under way with that
+		 * id on the host. The id of the payload, if it can be read, tells the host which request was refused;
+		 * no other part of the payload is used.
+		 */
+		char id[MESSAGE_ID_SIZE];
+
+		len = envelope_payload(message->root, &payload);
+		if (len == 0 || json_check_line(&peers->parser.check, payload, len, &peers->parser.limits, NULL) < 0 ||
+		    json_scan_id(payload, len, id) == 0)
+			id[0] = '\0';
+		session->bad_lines++;
+		report_limited(&peers->refused, peers->loop->now.mono_ns, LOG_NOTICE,
+			       "%s: the signed envelope was refused (%s)", session->name, envelope_reason(verdict));
+		session_error(session, "transport", envelope_code(verdict), envelope_reason(verdict), id[0] ? id : NULL,
+			      "the signed envelope was refused");
 		message_free(message);
 		return -EPERM;
 	}
@@ -144,33 +114,35 @@ static void admit_message(struct session *session, struct message *parsed)
 {
 	struct peers *peers = session->peers;
 	struct message message = *parsed;
+	struct message_fault fault;
 
 	if (message.type == MESSAGE_SIGNED && session->kind == SESSION_LOCAL) {
-		refuse_local_envelope(session, &message);
+		/*
+		 * The kernel identifies local clients, so they need no signature, and the replay window is for the host
+		 * alone: no local client can fill it.
+		 */
+		fault = (struct message_fault){ .code = CODE_INVALID_MESSAGE,
+						.reason = "no_envelopes",
+						.text = "the local socket takes no signed envelopes" };
+		answer_fault(session, &fault, NULL);
+		message_free(&message);
 		return;
 	}
 	if (message.type == MESSAGE_SIGNED) {
 		if (open_envelope(session, &message) < 0)
 			return;
 	} else if (session->kind == SESSION_PORT && peers_demand_signature(peers)) {
-		refuse_unsigned(session, &message);
+		fault = (struct message_fault){ .code = envelope_code(ENVELOPE_UNSIGNED),
+						.reason = envelope_reason(ENVELOPE_UNSIGNED),
+						.has_id = message.id[0] != '\0',
+						.text = "this guest accepts signed messages only" };
+		memcpy(fault.id, message.id, sizeof(fault.id));
+		answer_fault(session, &fault, message.action ? message.action : message_type_name(message.type));
 		message_free(&message);
 		return;
 	}
 	session->heard_ns[message.type] = peers->loop->now.mono_ns;
 	peers->handler->message(peers->data, session, &message);
-}
-
-static void tell_half_line(struct session *session, size_t bytes)
-{
-	struct peers *peers = session->peers;
-	char text[128];
-
-	session->bad_lines++;
-	snprintf(text, sizeof(text),
-		 "%zu bytes of a line that was not ended stood before a whole message and were discarded", bytes);
-	report_limited(&peers->refused, peers->loop->now.mono_ns, LOG_NOTICE, "%s: %s", session->name, text);
-	session_error(session, "transport", CODE_INVALID_MESSAGE, "half_line", NULL, text);
 }
 
 /*
@@ -181,11 +153,13 @@ static void tell_half_line(struct session *session, size_t bytes)
  */
 static bool take_behind_half(struct session *session, const char *line, size_t len, struct message_fault *line_fault)
 {
-	struct message_parser *parser = &session->peers->parser;
+	struct peers *peers = session->peers;
+	struct message_parser *parser = &peers->parser;
 	size_t head =
 		session->kind == SESSION_PORT ? half_line_length(&parser->check, line, len, &parser->limits) : len;
 	struct message_fault fault;
 	struct message message;
+	char text[128];
 	int r;
 
 	/*
@@ -201,56 +175,19 @@ static bool take_behind_half(struct session *session, const char *line, size_t l
 		return false;
 	}
 	session->half_lines++;
-	if (line_fault)
-		tell_half_line(session, head);
+	if (line_fault) {
+		session->bad_lines++;
+		snprintf(text, sizeof(text),
+			 "%zu bytes of a line that was not ended stood before a whole message and were discarded",
+			 head);
+		report_limited(&peers->refused, peers->loop->now.mono_ns, LOG_NOTICE, "%s: %s", session->name, text);
+		session_error(session, "transport", CODE_INVALID_MESSAGE, "half_line", NULL, text);
+	}
 	if (r < 0)
 		answer_fault(session, &fault, NULL);
 	else
 		admit_message(session, &message);
 	return true;
-}
-
-static void take_line(struct session *session, const char *line, size_t len)
-{
-	struct message_fault fault;
-	struct message message;
-
-	session->lines_in++;
-	if (message_parse(&session->peers->parser, line, len, &message, &fault) == 0)
-		admit_message(session, &message);
-	else if (!take_behind_half(session, line, len, &fault))
-		answer_fault(session, &fault, NULL);
-}
-
-static void take_lines(struct session *session)
-{
-	const char *line;
-	size_t len;
-	int what;
-
-	while ((what = frame_next(&session->frames, &line, &len)) > 0) {
-		struct message_fault fault;
-
-		if (what == FRAME_LINE) {
-			take_line(session, line, len);
-		} else if (what == FRAME_TAIL) {
-			take_behind_half(session, line, len, NULL);
-		} else {
-			message_fault_of_frame(what, &fault);
-			answer_fault(session, &fault, NULL);
-		}
-	}
-}
-
-/* ----------------------------------------------------------------------------------------------------- the half line
- */
-
-static void watch_half_line(struct session *session)
-{
-	if (frame_pending(&session->frames) == 0)
-		deadline_stop(&session->half_line);
-	else
-		deadline_after(&session->half_line, SESSION_HALF_LINE_NS);
 }
 
 static void on_half_line(void *data)
@@ -317,6 +254,12 @@ void session_done(struct session *session)
 
 void session_receive(struct session *session, const char *bytes, size_t len)
 {
+	struct message_fault fault;
+	struct message message;
+	const char *line;
+	size_t line_len;
+	int what;
+
 	while (len) {
 		ssize_t n = frame_feed(&session->frames, bytes, len);
 
@@ -329,9 +272,25 @@ void session_receive(struct session *session, const char *bytes, size_t len)
 		}
 		bytes += n;
 		len -= (size_t)n;
-		take_lines(session);
+		while ((what = frame_next(&session->frames, &line, &line_len)) > 0) {
+			if (what == FRAME_LINE) {
+				session->lines_in++;
+				if (message_parse(&session->peers->parser, line, line_len, &message, &fault) == 0)
+					admit_message(session, &message);
+				else if (!take_behind_half(session, line, line_len, &fault))
+					answer_fault(session, &fault, NULL);
+			} else if (what == FRAME_TAIL) {
+				take_behind_half(session, line, line_len, NULL);
+			} else {
+				message_fault_of_frame(what, &fault);
+				answer_fault(session, &fault, NULL);
+			}
+		}
 	}
-	watch_half_line(session);
+	if (frame_pending(&session->frames) == 0)
+		deadline_stop(&session->half_line);
+	else
+		deadline_after(&session->half_line, SESSION_HALF_LINE_NS);
 }
 
 bool session_crowded(const struct session *session)
@@ -352,4 +311,51 @@ void session_answer(struct session *session, enum line_class class)
 	if (!line || session->send(session, line) < 0)
 		session->answers_lost++;
 	line_unref(line);
+}
+
+/* ---------------------------------------------------------------------------------------------------- subscriptions */
+
+/* A session with this much unsent output is not handed further lines: they stay in the ring, not in its queue. */
+#define SUBSCRIBER_BACKLOG_MAX (64u << 10)
+
+static bool has_room(struct subscriber *subscriber)
+{
+	const struct session *session = container_of(subscriber, struct session, subscriber);
+
+	return session->backlog(session) < SUBSCRIBER_BACKLOG_MAX;
+}
+
+static int put(struct subscriber *subscriber, struct line *line)
+{
+	struct session *session = container_of(subscriber, struct session, subscriber);
+
+	return session->send(session, line);
+}
+
+static int tell_lagged(struct subscriber *subscriber, enum publish_topic topic, uint64_t from_seq, uint64_t count)
+{
+	struct session *session = container_of(subscriber, struct session, subscriber);
+	struct json_writer *writer = session->peers->writer;
+	int r = addition_lagged(writer, session->peers->loop->now.wall_ms, publish_topic_name(topic), from_seq, count);
+	struct line *line;
+
+	if (r < 0)
+		return r;
+	line = line_new(LINE_EVENT, writer->buf, writer->len);
+	r = line ? session->send(session, line) : -ENOMEM;
+	line_unref(line);
+	return r;
+}
+
+void session_subscribe(struct session *session, struct publisher *publisher, unsigned topics, uint64_t interval_ns,
+		       const struct line *latest)
+{
+	static const struct subscriber_ops ops = { .room = has_room, .put = put, .lagged = tell_lagged };
+
+	session->subscriber.ops = &ops;
+	if (topics & 1U << PUBLISH_METRICS)
+		session->subscriber.interval_ns = interval_ns;
+	if (session->kind == SESSION_PORT)
+		topics &= ~(1U << PUBLISH_EVENTS);
+	publish_subscribe(publisher, &session->subscriber, topics, latest ? latest->seq : 0);
 }

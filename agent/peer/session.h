@@ -147,4 +147,12 @@ bool session_crowded(const struct session *session);
  */
 void session_answer(struct session *session, enum line_class class);
 
+/*
+ * Subscribes the peer to topics (bits of enum publish_topic), whose lines are sent when its output has room for them.
+ * "events" is ignored for a host, which gets every event anyway. `interval_ns`: the least time between two samples,
+ * used if "metrics" is among the topics. `latest`: the last sample, or NULL.
+ */
+void session_subscribe(struct session *session, struct publisher *publisher, unsigned topics, uint64_t interval_ns,
+		       const struct line *latest);
+
 #endif
