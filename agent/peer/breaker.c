@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/* States of the breaker; see breaker.h. */
 #include "agent/peer/breaker.h"
 
 void breaker_failed(struct breaker *breaker, const struct moment *now, uint64_t retry_ns)
@@ -29,25 +28,17 @@ void breaker_worked(struct breaker *breaker)
 	breaker->failures = 0;
 }
 
-enum reply_breaker breaker_state(const struct breaker *breaker, const struct moment *now)
-{
-	if (breaker->state == REPLY_BREAKER_OPEN && breaker->retry_ns != TIME_NEVER &&
-	    now->mono_ns >= breaker->retry_ns)
-		return REPLY_BREAKER_HALF_OPEN;
-	return breaker->state;
-}
-
 struct reply_breaker_state breaker_describe(const struct breaker *breaker, const struct moment *now)
 {
-	enum reply_breaker state = breaker_state(breaker, now);
+	bool due = breaker->retry_ns != TIME_NEVER && now->mono_ns >= breaker->retry_ns;
 	struct reply_breaker_state out = {
-		.state = state,
+		.state = breaker->state == REPLY_BREAKER_OPEN && due ? REPLY_BREAKER_HALF_OPEN : breaker->state,
 		.failure_count = breaker->failures ? breaker->failures : breaker->failures_told,
 		.last_failure_ms = breaker->failed ? breaker->last_failure_ms : -1,
 		.recovery_eta_s = -1,
 	};
 
-	if (state == REPLY_BREAKER_OPEN && breaker->retry_ns != TIME_NEVER)
+	if (out.state == REPLY_BREAKER_OPEN && breaker->retry_ns != TIME_NEVER)
 		out.recovery_eta_s = (int64_t)((breaker->retry_ns - now->mono_ns + NS_PER_S - 1) / NS_PER_S);
 	return out;
 }

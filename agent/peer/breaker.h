@@ -29,19 +29,14 @@ struct breaker {
 	bool untold;	   /* the state has changed since the last report to a host */
 };
 
-/*
- * Records a failed open or a stalled session; the next attempt is at `retry_ns` (CLOCK_MONOTONIC; TIME_NEVER: when the
- * node changes).
- */
+/* Records a failed open or a stalled session; the next attempt is at `retry_ns`, as in struct breaker. */
 void breaker_failed(struct breaker *breaker, const struct moment *now, uint64_t retry_ns);
 
 /* Records success: the port is open and a host is connected. */
 void breaker_worked(struct breaker *breaker);
 
-/* The state at `now`: Open becomes HalfOpen at `retry_ns`. */
-enum reply_breaker breaker_state(const struct breaker *breaker, const struct moment *now);
-
-/* The state at `now` with its counters, for reply_circuit_breaker_state and Status. */
+/* The state at `now` (Open becomes HalfOpen at `retry_ns`) with its counters, for reply_circuit_breaker_state and
+ * Status. */
 struct reply_breaker_state breaker_describe(const struct breaker *breaker, const struct moment *now);
 
 #endif

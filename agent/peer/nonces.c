@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-#include "agent/peer/nonces.h"
+/*
+ * The replay window over a restart of the agent: without the stored nonces a signed message overheard a minute ago
+ * could be replayed to the new agent process. A small append-only file in runtime_dir (memory, by default; no message
+ * waits for a disk), and at a clean stop a copy in state_dir, which also survives a reboot. The files hold digests
+ * only, nothing secret.
+ */
+#include "agent/peer/session.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <infiniservice/cleanup.h>
-
-#include "transport/envelope.h"
 
 /* At this many records the file is rewritten with the nonces still in the window. */
 #define RECORDS_MAX (2 * ENVELOPE_NONCES_MAX)

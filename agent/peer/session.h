@@ -22,7 +22,6 @@
 #include "agent/config/config.h"
 #include "agent/config/secret.h"
 #include "agent/metrics/publish.h"
-#include "agent/peer/nonces.h"
 #include "transport/envelope.h"
 #include "transport/frame.h"
 #include "transport/json_write.h"
@@ -48,6 +47,28 @@ struct peer_handler {
 	/* Output of the session has been written: producers that wait for room go on. */
 	void (*drained)(void *data, struct session *session);
 };
+
+/* ---- nonces.c: the replay window over a restart of the agent */
+
+#define NONCES_NAME "nonces"
+
+struct nonces {
+	bool open;
+	int fd;		  /* of the file in runtime_dir; -1: not open */
+	unsigned records; /* in the file */
+};
+
+/* Restores the nonces of an earlier agent process into the guard. The file is rewritten with the first nonces_add. */
+void nonces_open(struct nonces *nonces, const char *runtime_dir, const char *state_dir, struct envelope_guard *guard,
+		 int64_t now_ms);
+
+/* Appends the newest nonce of the guard. 0, or -errno: only this agent process knows the nonce. */
+int nonces_add(struct nonces *nonces, const char *runtime_dir, const struct envelope_guard *guard);
+
+/* At a clean stop: writes the copy in state_dir and closes the file. Accepts zeroed memory. */
+void nonces_close(struct nonces *nonces, const char *state_dir, const struct envelope_guard *guard);
+
+/* ---- session.c */
 
 /* The parts that all sessions of an agent share. */
 struct peers {

@@ -10,6 +10,8 @@
 
 #include "agent/peer/breaker.h"
 
+#define breaker_state(breaker, now) (breaker_describe(breaker, now).state)
+
 static const struct moment now = { .mono_ns = 1000 * NS_PER_S, .wall_ms = 5000 };
 
 static void fail_times(struct breaker *breaker, unsigned times)

@@ -17,7 +17,7 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/peer/nonces.h"
+#include "agent/peer/session.h"
 #include "transport/envelope.h"
 
 #define NOW 1700000000000
