@@ -14,7 +14,6 @@
 
 #include "agent/build.h"
 #include "agent/actions/detached.h"
-#include "agent/actions/legacy_run.h"
 #include "agent/base/notify.h"
 
 #define TURN_LONG_NS NS_PER_MS
@@ -230,7 +229,7 @@ void agent_done(struct agent *agent)
 	finish_state(agent);
 	agent->sampling = sampling_free(agent->sampling);
 	power_done(&agent->actions.power);
-	legacy_runs_done(&agent->actions.detached);
+	detached_done(&agent->actions.detached);
 	commands_abandon(&agent->commands);
 	agent->privileged = exec_free(agent->privileged);
 	agent->exec = exec_free(agent->exec);
@@ -242,7 +241,6 @@ void agent_done(struct agent *agent)
 	agent->port = port_free(agent->port);
 	standing_done(&agent->standing);
 	publish_done(&agent->publisher);
-	detached_done(&agent->actions.detached);
 	journal_close(&agent->journal);
 	audit_done(&agent->audit);
 	peers_done(&agent->peers);

@@ -19,7 +19,7 @@
 #include "agent/log/child.h"
 #include "agent/log/repair.h"
 #include "agent/base/notify.h"
-#include "agent/actions/privilege.h"
+#include "agent/actions/run.h"
 #include "agent/base/users.h"
 #include "agent/base/loop.h"
 #include "transport/addition.h"
@@ -327,7 +327,7 @@ static void deliver_resumed(void *data, struct command *command)
 static void on_command_over(void *data, struct command *command)
 {
 	(void)data;
-	detached_end(command);
+	run_forget(command);
 }
 
 static void build_commands(struct agent *agent)

@@ -22,6 +22,7 @@
 #ifndef TESTS_ACTIONS_FIXTURE_H
 #define TESTS_ACTIONS_FIXTURE_H
 
+#include "agent/actions/run.h"
 #include "agent/actions/script.h"
 #include "agent/actions/table.h"
 #include "agent/base/report.h"
@@ -155,7 +156,7 @@ static inline void on_resumed(void *data, struct command *command)
 static inline void on_over(void *data, struct command *command)
 {
 	(void)data;
-	detached_end(command);
+	run_forget(command);
 }
 
 static inline void on_prepare(struct ev_loop *ev, ev_prepare *watcher, int events)

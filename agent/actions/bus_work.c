@@ -9,7 +9,7 @@
 #include <infiniservice/cleanup.h>
 
 #include "agent/actions/env.h"
-#include "agent/actions/privilege.h"
+#include "agent/actions/run.h"
 #include "agent/rules/unit_rules.h"
 
 static void message_unrefp(sd_bus_message **message)

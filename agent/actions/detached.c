@@ -1,21 +1,37 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Detached runs of an earlier agent process; see detached.h. Last in it: package runs that version 0.1.0 began and that
+ * are still there after the upgrade. Their files have another name, and no file holds their end, which PID 1 remembers
+ * instead. PID 1 is asked until the run has ended; then its end is written to the end record of a detached run. To be
+ * removed with the version after this one.
+ */
 #include "agent/actions/detached.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include <infiniservice/cleanup.h>
 #include <infiniservice/line.h>
 #include <json-c/json.h>
 
+#include "agent/actions/bus_work.h"
 #include "agent/actions/env.h"
-#include "agent/base/report.h"
-#include "agent/actions/legacy_run.h"
 #include "agent/actions/run.h"
+#include "agent/base/report.h"
+#include "agent/bus/unit_state.h"
 #include "agent/peer/session.h"
 #include "agent/run/detached_files.h"
+#include "agent/run/exec.h"
+
+#define LEGACY_PREFIX  "keep-"
+#define LEGACY_ASK_S   1.0
+#define LEGACY_CALL_NS (25 * NS_PER_S)
 
 struct held_answer {
 	struct held_answer *next;
@@ -24,80 +40,174 @@ struct held_answer {
 	struct line *line;
 };
 
-/* ---------------------------------------------------------------------------------------------------- while it runs */
+/* ------------------------------------------------------------------------------------------------- runs of 0.1.0 */
 
-/* The part of the message that defines the command, for the journal. */
-static struct json_object *request_of(const struct message *message)
+static const char *const endings[] = { "out", "err", "note" };
+
+struct legacy_run {
+	struct legacy_run *next;
+	struct detached *detached;
+	char unit[RUNNER_UNIT_SIZE];
+	uint64_t term_ns;
+	int end; /* locked, so that the run counts as going on */
+	char path[512];
+	ev_timer timer;
+	struct bus_call *call;
+};
+
+static void ask(struct legacy_run *run);
+
+static void run_free(struct legacy_run *run)
 {
-	static const char *const keys[] = { "command_type", "params" };
-	struct json_object *request = json_object_new_object(), *value;
+	struct legacy_run **at = &run->detached->legacy;
 
-	for (size_t i = 0; request && i < ARRAY_SIZE(keys); i++)
-		if (json_object_object_get_ex(message->root, keys[i], &value))
-			json_object_object_add(request, keys[i], json_object_get(value));
-	return request;
+	while (*at != run)
+		at = &(*at)->next;
+	*at = run->next;
+	ev_timer_stop(run->detached->commands->loop->ev, &run->timer);
+	bus_cancel(run->call);
+	close_fd(&run->end);
+	free(run);
 }
 
-static void record(struct command *command, const char *step, size_t max_output)
+/* `record` NULL: PID 1 does not know the unit. */
+static void over(struct legacy_run *run, const struct end_record *record)
 {
-	struct journal_run run = { .received_ns = command->received_ns,
-				   .term_ns = command->term_ns,
-				   .deadline_ns = command->deadline_ns,
-				   .max_output = max_output };
-	struct json_object *request = request_of(&command->message);
-	const char *text = request ? json_object_to_json_string_ext(request, JSON_C_TO_STRING_PLAIN) : NULL;
+	struct exec *exec = run->detached->executor;
+	char line[END_RECORD_MAX], name[64];
+	ssize_t len = record ? (ssize_t)end_record_format(record, line) : 0;
 
-	snprintf(run.unit, sizeof(run.unit), "%s", command->unit->name);
-	snprintf(run.boot_id, sizeof(run.boot_id), "%s", command_env(command)->detached.boot_id);
-	snprintf(run.step, sizeof(run.step), "%s", step ? step : "");
-	if (text && strlen(text) <= JOURNAL_REQUEST_MAX)
-		run.request = text;
-	journal_detach(command->commands->record.journal, command->serial, &run);
-	json_object_put(request);
+	if (len > 0 && write(run->end, line, (size_t)len) != len)
+		report(LOG_ERR, "%s: the end of the run could not be written: %s", run->unit, strerror(errno));
+	for (size_t i = 0; i < ARRAY_SIZE(endings); i++) {
+		snprintf(name, sizeof(name), LEGACY_PREFIX "%s.%s", run->unit, endings[i]);
+		unlinkat(exec_detached_dir(exec), name, 0);
+	}
+	exec_cancel_unit(exec, run->unit);
+	run_free(run);
 }
 
-/* Unit names are unique even if the journal is lost: CLOCK_BOOTTIME never goes back within a boot. */
-int detached_begin(struct command *command, const char *step, size_t max_output)
+/* The agent that sent the signal at the deadline is gone, so a time-out is told from the end time. */
+static struct end_record record_of(const struct legacy_run *run, const struct unit_state *state)
 {
-	detached_end(command);
-	command->unit = calloc(1, sizeof(*command->unit));
-	if (!command->unit)
-		return -ENOMEM;
-	snprintf(command->unit->name, sizeof(command->unit->name), "%llx-%llx", (unsigned long long)command->serial,
-		 (unsigned long long)(clock_ns(CLOCK_BOOTTIME) / NS_PER_US));
-	record(command, step, max_output);
-	return 0;
+	struct end_record record = { .end_ns = state->exit_us * NS_PER_US,
+				     .status = state->code == CLD_EXITED ? (state->status & 0xff) << 8
+									 : state->status & 0x7f };
+
+	if (strcmp(state->result, "oom-kill") == 0)
+		record.flags |= RUNNER_OOM;
+	if (strcmp(state->result, "timeout") == 0 || record.end_ns >= run->term_ns)
+		record.flags |= RUNNER_TIMED_OUT;
+	return record;
 }
 
-void detached_end(struct command *command)
+static void on_properties(void *data, const struct bus_reply *reply)
 {
-	if (!command->unit)
+	struct legacy_run *run = data;
+	struct unit_state state = { .load = "" };
+	struct end_record record;
+
+	run->call = NULL;
+	if (reply->error || unit_state_read(reply->message, &state) < 0) {
+		ev_timer_again(run->detached->commands->loop->ev, &run->timer);
 		return;
-	exec_forget(command_env(command)->executor, command->unit->name);
-	free(command->unit);
-	command->unit = NULL;
+	}
+	record = record_of(run, &state);
+	if (strcmp(state.load, "not-found") == 0 || (strcmp(state.state, "inactive") == 0 && state.code == 0))
+		over(run, NULL);
+	else if (state.code && (strcmp(state.state, "failed") == 0 || strcmp(state.sub, "exited") == 0))
+		over(run, &record);
+	else
+		ev_timer_again(run->detached->commands->loop->ev, &run->timer);
 }
 
-bool detached_attaches(const struct command *command)
+static int call(struct legacy_run *run, const char *path, const char *interface, const char *member,
+		const char *argument, bus_reply_fn done)
 {
-	return command->unit && command->unit->attach;
+	sd_bus_message *message = NULL;
+	int r = bus_message(run->detached->bus, SYSTEMD_NAME, path, interface, member, &message);
+
+	if (r >= 0)
+		r = sd_bus_message_append(message, "s", argument);
+	if (r >= 0)
+		r = bus_call(run->detached->bus, message, LEGACY_CALL_NS, done, run, &run->call);
+	sd_bus_message_unref(message);
+	return r;
 }
 
-void detached_note_write(struct command *command, const char *text, size_t len)
+static void on_path(void *data, const struct bus_reply *reply)
 {
-	int dir_fd = exec_detached_dir(command_env(command)->executor);
+	struct legacy_run *run = data;
+	const char *path;
 
-	if (dir_fd >= 0)
-		detached_files_note_write(dir_fd, command->unit->name, text, len);
+	run->call = NULL;
+	if (reply->error == 0 && sd_bus_message_read(reply->message, "o", &path) >= 0 &&
+	    snprintf(run->path, sizeof(run->path), "%s", path) < (int)sizeof(run->path))
+		ask(run);
+	else
+		ev_timer_again(run->detached->commands->loop->ev, &run->timer);
 }
 
-void detached_note_read(struct command *command, char **ret, size_t *ret_len)
+/* Properties of all interfaces at once. */
+static void ask(struct legacy_run *run)
 {
-	int dir_fd = exec_detached_dir(command_env(command)->executor);
+	char name[64];
+	int r;
 
-	*ret = NULL;
-	if (dir_fd >= 0)
-		detached_files_note_read(dir_fd, command->unit->name, ret, ret_len);
+	snprintf(name, sizeof(name), "infiniservice-keep-%s.service", run->unit);
+	ev_timer_stop(run->detached->commands->loop->ev, &run->timer);
+	r = *run->path ? call(run, run->path, DBUS_PROPERTIES, "GetAll", "", on_properties)
+		       : call(run, SYSTEMD_PATH, SYSTEMD_MANAGER, "LoadUnit", name, on_path);
+	if (r < 0)
+		ev_timer_again(run->detached->commands->loop->ev, &run->timer);
+}
+
+static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	(void)loop;
+	(void)events;
+	ask(timer->data);
+}
+
+/* The old names stay until the run is over: by them the next agent process finds it. */
+static int files_adopt(int dir_fd, const char *unit)
+{
+	char old[64], new[64];
+	int fd;
+
+	snprintf(old, sizeof(old), LEGACY_PREFIX "%s.out", unit);
+	if (faccessat(dir_fd, old, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		return -ENOENT;
+	for (size_t i = 0; i < ARRAY_SIZE(endings); i++) {
+		snprintf(old, sizeof(old), LEGACY_PREFIX "%s.%s", unit, endings[i]);
+		snprintf(new, sizeof(new), DETACHED_FILES_PREFIX "%s.%s", unit, endings[i]);
+		if (linkat(dir_fd, old, dir_fd, new, 0) < 0 && errno != EEXIST && errno != ENOENT)
+			return -errno;
+	}
+	snprintf(new, sizeof(new), DETACHED_FILES_PREFIX "%s.end", unit);
+	unlinkat(dir_fd, new, 0);
+	fd = openat(dir_fd, new, O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+		return fd;
+	close_fd(&fd);
+	return -errno;
+}
+
+static void legacy_run_adopt(struct detached *detached, const char *unit, uint64_t term_ns)
+{
+	int dir_fd = exec_detached_dir(detached->executor), end = dir_fd < 0 ? -ENOENT : files_adopt(dir_fd, unit);
+	struct legacy_run *run = end < 0 ? NULL : calloc(1, sizeof(*run));
+
+	if (!run) {
+		close_fd(&end);
+		return;
+	}
+	*run = (struct legacy_run){ .next = detached->legacy, .detached = detached, .term_ns = term_ns, .end = end };
+	snprintf(run->unit, sizeof(run->unit), "%s", unit);
+	detached->legacy = run;
+	ev_timer_init(&run->timer, on_timer, 0., LEGACY_ASK_S);
+	run->timer.data = run;
+	ask(run);
 }
 
 /*
@@ -149,30 +259,19 @@ static struct command *command_of(struct detached *detached, const struct journa
 	return command;
 }
 
-/* Runs the action again; without known parameters the command only waits for the end of its run. */
-static void go_on(struct command *command, bool known)
-{
-	struct run run = { .privileged = true };
-
-	if (known)
-		command->action->run(command);
-	else
-		run_program(command, &run);
-}
-
-static bool resume(struct detached *detached, const struct journal_entry *entry)
+static void resume(struct detached *detached, const struct journal_entry *entry)
 {
 	const struct journal_run *run = entry->run;
 	struct detached_unit *unit;
 	struct command *command;
 
 	if (strcmp(run->boot_id, detached->boot_id) != 0)
-		return false;
+		return;
 	unit = calloc(1, sizeof(*unit));
 	command = unit ? command_of(detached, entry) : NULL;
 	if (!command) {
 		free(unit);
-		return false;
+		return;
 	}
 	legacy_run_adopt(detached, run->unit, run->term_ns);
 	command->serial = entry->serial;
@@ -186,8 +285,11 @@ static bool resume(struct detached *detached, const struct journal_entry *entry)
 	memcpy(unit->step, run->step, sizeof(unit->step));
 	report(LOG_NOTICE, "%s %s goes on: it outlived the agent", entry->action, entry->id);
 	journal_adopt(detached->commands->record.journal, entry->serial);
-	go_on(command, run->request != NULL);
-	return true;
+	/* Without known parameters the command only waits for the end of its run. */
+	if (run->request)
+		command->action->run(command);
+	else
+		run_program(command, &(struct run){ .privileged = true });
 }
 
 static bool is_wanted(void *data, const char *unit)
@@ -265,4 +367,6 @@ void detached_done(struct detached *detached)
 {
 	while (detached->held)
 		detached->held = answer_free(detached->held);
+	while (detached->legacy)
+		run_free(detached->legacy);
 }

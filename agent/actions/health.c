@@ -15,7 +15,7 @@
 
 #include "agent/metrics/advice.h"
 #include "agent/actions/env.h"
-#include "agent/actions/privilege.h"
+#include "agent/actions/run.h"
 #include "agent/metrics/disk_judge.h"
 #include "collectors/host.h"
 #include "collectors/memory.h"

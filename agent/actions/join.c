@@ -14,7 +14,6 @@
 #include "agent/actions/env.h"
 #include "agent/runner/protocol.h"
 #include "agent/rules/requests.h"
-#include "agent/actions/privilege.h"
 #include "agent/actions/run.h"
 
 static const char *const parameters[JOIN_PARTS] = {

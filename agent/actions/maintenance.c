@@ -17,6 +17,7 @@
 
 #include "agent/actions/env.h"
 #include "agent/actions/health.h"
+#include "agent/actions/run.h"
 
 /* Limit of the task's own data, so that the checks find room beside it. */
 #define DATA_MAX (REPLY_DATA_MAX - 65536)
@@ -265,7 +266,7 @@ static void run_maintenance_task(struct command *command)
 		return;
 	}
 	/* A resumed run was permitted before, */
-	if (!detached_attaches(command) && !command_permits(command, action)) {
+	if (!run_attaches(command) && !command_permits(command, action)) {
 		command_fail(command, CODE_POLICY_DENIED, NULL, "the policy of this guest does not allow %s",
 			     action->name);
 		return;
@@ -275,7 +276,7 @@ static void run_maintenance_task(struct command *command)
 		return;
 	}
 	/* and had its first checks. */
-	before = before && !detached_attaches(command);
+	before = before && !run_attaches(command);
 	if (!before && !after) {
 		action->run(command);
 		return;

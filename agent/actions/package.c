@@ -11,7 +11,7 @@
 
 #include "agent/actions/env.h"
 #include "agent/actions/package_job.h"
-#include "agent/actions/privilege.h"
+#include "agent/actions/run.h"
 
 #define DAYS_DEFAULT 30
 #define DAYS_MAX     3650

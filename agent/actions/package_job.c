@@ -538,7 +538,7 @@ void package_job_start(struct package_job *job, const enum job_step *plan)
 	struct command *command = job->command;
 
 	job->plan = plan;
-	if (detached_attaches(command)) { /* the plan of an earlier agent process goes on at the step that runs */
+	if (run_attaches(command)) { /* the plan of an earlier agent process goes on at the step that runs */
 		_cleanup_(freep) char *before = NULL;
 		size_t len = 0;
 
@@ -551,7 +551,7 @@ void package_job_start(struct package_job *job, const enum job_step *plan)
 		}
 		/* The list from before the update is the note of the run. */
 		if (compares(job->plan) && *job->plan != JOB_REFRESH) {
-			detached_note_read(command, &before, &len);
+			run_note_read(command, &before, &len);
 			job->incomparable = !before ||
 					    job->manager->steps[PACKAGE_LIST].parse(before, len, &job->installed) < 0 ||
 					    (len && job->installed.count == 0);

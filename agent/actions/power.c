@@ -12,7 +12,7 @@
 
 #include "agent/actions/bus_work.h"
 #include "agent/actions/env.h"
-#include "agent/actions/privilege.h"
+#include "agent/actions/run.h"
 #include "agent/actions/table.h"
 #include "agent/base/report.h"
 

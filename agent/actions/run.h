@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Programs on behalf of a command: from an argv to the command's answer, through the executor. An action gives the
- * program and uses its output; starting, watching, killing and refusing are the same for all actions and live here.
+ * Programs and operations on behalf of a command: from an argv to the command's answer, through runner or executor. An
+ * action gives the program and uses its output; starting, watching, killing and refusing are the same for all actions
+ * and live here. So does elevation: every action that changes the guest checks here, and nowhere else, whether it can.
+ * Operations of the service manager are done by the privileged executor (agent/executor/) alone, and only if it is
+ * enabled, even when the agent is root. Programs of an agent that is root are run by its own runner.
  *
  *	run_program ─► executor ─► done(command, outcome) ─► run_answer, or another run_program
  *	      └► refused: the command has been answered
@@ -11,12 +14,20 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
+#include "agent/bus/bus.h"
 #include "agent/command/action.h"
+#include "agent/command/journal.h"
+#include "agent/rules/policy.h"
 #include "agent/run/exec.h"
+#include "agent/runner/protocol.h"
 #include "transport/codes.h"
 
+struct action_env;
+struct command;
 struct json_object;
+struct privilege_operation;
 struct response;
 struct sink;
 
@@ -66,5 +77,77 @@ void run_answer_as(struct command *command, const struct exec_outcome *outcome, 
  * none.
  */
 bool run_find(const char *name, char *out, size_t size);
+
+/* -------------------------------------------------------------------------------------------------- detached runs */
+
+/* The detached run of a command; hangs on it as `unit`. */
+struct detached_unit {
+	char name[RUNNER_UNIT_SIZE];
+	bool attach; /* the command was resumed, and its next program runs already: it is `step` of the action */
+	char step[JOURNAL_STEP_SIZE];
+	size_t max_output; /* bytes kept of each stream */
+};
+
+/* Forgets the unit of a command that has been answered, or whose detached program was never started. */
+void run_forget(struct command *command);
+
+/* True while the next program of the command runs already: run_program attaches to it. */
+bool run_attaches(const struct command *command);
+
+/*
+ * Reads the `note` of the detached run that the command attaches to. *ret is on the heap and the caller's; NULL: there
+ * is none.
+ */
+void run_note_read(struct command *command, char **ret, size_t *ret_len);
+
+/* ------------------------------------------------------------------------------------------------------- elevation */
+
+#define PRIVILEGE_NO_EXECUTOR                                                                                          \
+	"the agent has no rights and there is no executor; the owner of this guest enables it by: "                    \
+	"systemctl enable --now infiniservice-exec.socket"
+
+/* The reason of INTERNAL when the executor is enabled but can never start. */
+#define PRIVILEGE_REASON_FAULT "executor_unusable"
+
+/* Names of errors that an operation may have besides those of its D-Bus peer. */
+#define PRIVILEGE_ERROR_ABSENT "org.infinibay.NoExecutor"
+#define PRIVILEGE_ERROR_POLICY "org.infinibay.PolicyDenied"
+#define PRIVILEGE_ERROR_LOST   "org.infinibay.ExecutorLost"
+#define PRIVILEGE_ERROR_FAULT  "org.infinibay.ExecutorUnusable"
+
+/* True when the agent is root: then its own runner runs privileged programs. */
+bool privilege_is_root(void);
+
+/*
+ * True when there is an executor for an operation; else false with the command answered PERMISSION_DENIED, or INTERNAL
+ * where the executor is on and can never start.
+ */
+bool privilege_require(struct command *command);
+
+/* The same for a program: true as well when this process is root, or the program runs already, detached. */
+bool privilege_require_program(struct command *command);
+
+struct privilege_request {
+	enum runner_operation operation;
+	const char *action; /* name of the action, and its policy group, for the executor's allow-list */
+	enum policy_group group;
+	const char *unit;     /* "" for the power operations */
+	uint64_t deadline_ns; /* CLOCK_MONOTONIC */
+};
+
+/*
+ * Has the executor do a privileged operation. `done` is called once, never from within this call, with a reply as of a
+ * D-Bus call; without an error its text is the result of the job. 0 and *ret, valid until `done` begins, or -errno
+ * (-ENOTCONN: there is no executor; -EHOSTDOWN: it can never start).
+ */
+int privilege_operation_start(struct action_env *env, const struct privilege_request *wanted, bus_reply_fn done,
+			      void *data, struct privilege_operation **ret);
+/*
+ * The reply for an operation that could not be started: the executor's error with its name. Valid until the next call.
+ */
+struct bus_reply privilege_operation_failure(struct action_env *env, int error);
+
+/* Drops the interest in the result; the operation itself may still be done. Accepts NULL, returns NULL. */
+struct privilege_operation *privilege_operation_cancel(struct privilege_operation *operation);
 
 #endif

@@ -16,7 +16,7 @@
 
 #include "agent/actions/env.h"
 #include "agent/actions/bus_work.h"
-#include "agent/actions/privilege.h"
+#include "agent/actions/run.h"
 #include "agent/actions/unit_jobs.h"
 
 #define TABLE_MAX 20000

@@ -9,7 +9,7 @@
 
 #include "agent/actions/env.h"
 #include "agent/actions/bus_work.h"
-#include "agent/actions/privilege.h"
+#include "agent/actions/run.h"
 
 static void end_job(struct unit_job *job)
 {
