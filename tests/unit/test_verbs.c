@@ -27,8 +27,7 @@
 
 #include "agent/executor/launch.h"
 #include "agent/executor/verbs.h"
-#include "agent/rules/kill_rule.h"
-#include "agent/rules/surroundings.h"
+#include "agent/rules/requests.h"
 #include "agent/runner/protocol.h"
 #include "agent/runner/tree.h"
 #include "tests/room.h"
