@@ -60,6 +60,14 @@ static void answer(struct batch *batch)
 	command_answer(batch->command, &response);
 }
 
+static void cancel_members(const struct batch *batch)
+{
+	for (struct command *command = batch->command->commands->first; command; command = command->next)
+		if (command->batch == batch->command && !command->cancelled && command->state != COMMAND_OVER)
+			command_cancel(command, "cancelled with the rest of its batch");
+}
+
+/* Notes how a member has ended; with stop_on_error the first failure cancels the others. */
 static void record(struct batch *batch, unsigned index, bool success, enum error_code code)
 {
 	struct json_object *id = NULL, *item = json_object_array_get_idx(batch->command->message.items, index);
@@ -70,21 +78,10 @@ static void record(struct batch *batch, unsigned index, bool success, enum error
 		snprintf(member->id, sizeof(member->id), "%s", json_object_get_string(id));
 	batch->done++;
 	batch->failed += !success;
-}
-
-static void cancel_members(const struct batch *batch)
-{
-	for (struct command *command = batch->command->commands->first; command; command = command->next)
-		if (command->batch == batch->command && !command->cancelled && command->state != COMMAND_OVER)
-			command_cancel(command, "cancelled with the rest of its batch");
-}
-
-static void member_failed(struct batch *batch)
-{
-	if (!batch->stop_on_error || batch->stopped)
-		return;
-	batch->stopped = true;
-	cancel_members(batch);
+	if (batch->failed && batch->stop_on_error && !batch->stopped) {
+		batch->stopped = true;
+		cancel_members(batch);
+	}
 }
 
 void batch_member_done(struct command *command, unsigned index, bool success, enum error_code code)
@@ -92,8 +89,6 @@ void batch_member_done(struct command *command, unsigned index, bool success, en
 	struct batch *batch = command->work;
 
 	record(batch, index, success, code);
-	if (!success)
-		member_failed(batch);
 	if (batch->done == batch->count)
 		answer(batch);
 }
@@ -175,11 +170,8 @@ static void run_batch(struct command *command)
 	batch->stop_on_error = command->message.stop_on_error;
 	command->work = batch;
 	command->work_free = batch_free;
-	for (unsigned i = 0; i < batch->count; i++) {
+	for (unsigned i = 0; i < batch->count; i++)
 		begin_member(batch, i);
-		if (batch->failed)
-			member_failed(batch);
-	}
 	for (const struct command *member = command->commands->first; member; member = member->next)
 		if (member->batch == command && member->deadline_ns + MARGIN_NS > command->deadline_ns)
 			command->deadline_ns = member->deadline_ns + MARGIN_NS;

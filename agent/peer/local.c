@@ -31,7 +31,6 @@ struct client {
 	struct local *local;
 	struct client *next;
 	int fd;
-	uid_t uid;
 	bool dead;    /* disconnected; freed later by the loop */
 	bool waiting; /* its input was not read in the last turn: no time was left */
 	ev_io in, out;
@@ -95,20 +94,14 @@ static size_t client_backlog(const struct session *session)
 	return client->queue.bytes;
 }
 
-struct unread {
-	size_t of_user, of_users; /* unread bytes of the clients of one user, and of all users but root */
-};
-
-static struct unread unread(const struct local *local, uid_t uid)
+/* Unread bytes of the clients of one user, or (`users`) of all users but root. */
+static size_t unread(const struct local *local, uid_t uid, bool users)
 {
-	struct unread sum = { 0, 0 };
+	size_t sum = 0;
 
-	for (const struct client *client = local->clients; client; client = client->next) {
-		if (client->dead)
-			continue;
-		sum.of_user += client->uid == uid ? client->queue.bytes : 0;
-		sum.of_users += client->uid != 0 ? client->queue.bytes : 0;
-	}
+	for (const struct client *client = local->clients; client; client = client->next)
+		if (!client->dead && (users ? client->session.uid != 0 : client->session.uid == uid))
+			sum += client->queue.bytes;
 	return sum;
 }
 
@@ -124,13 +117,13 @@ static struct client *most_unread(const struct local *local)
 	for (struct client *client = local->clients; client; client = client->next) {
 		size_t of_user;
 
-		if (client->uid == 0 || client->dead || client->queue.bytes <= LOCAL_SMALL_BYTES)
+		if (client->session.uid == 0 || client->dead || client->queue.bytes <= LOCAL_SMALL_BYTES)
 			continue;
-		if (most && most->uid == client->uid) {
+		if (most && most->session.uid == client->session.uid) {
 			most = client->queue.bytes > most->queue.bytes ? client : most;
 			continue;
 		}
-		of_user = unread(local, client->uid).of_user;
+		of_user = unread(local, client->session.uid, false);
 		if (of_user > of_most) {
 			of_most = of_user;
 			most = client;
@@ -151,20 +144,18 @@ static void cut_off(struct client *client)
  */
 static bool leaves_too_much(const struct client *client)
 {
-	struct unread sum;
-	struct client *most;
+	uid_t uid = client->session.uid;
 
 	if (client->queue.bytes <= LOCAL_SMALL_BYTES)
 		return false;
-	sum = unread(client->local, client->uid);
-	if (sum.of_user > LOCAL_USER_BYTES)
+	if (unread(client->local, uid, false) > LOCAL_USER_BYTES)
 		return true;
-	while (client->uid != 0 && sum.of_users > LOCAL_USERS_BYTES) {
-		most = most_unread(client->local);
+	while (uid != 0 && unread(client->local, uid, true) > LOCAL_USERS_BYTES) {
+		struct client *most = most_unread(client->local);
+
 		if (!most || most == client)
 			return true;
 		cut_off(most);
-		sum = unread(client->local, client->uid);
 	}
 	return false;
 }
@@ -268,7 +259,7 @@ static unsigned clients_of(const struct local *local, uid_t uid)
 	unsigned count = 0;
 
 	for (const struct client *client = local->clients; client; client = client->next)
-		count += client->uid == uid;
+		count += client->session.uid == uid;
 	return count;
 }
 
@@ -292,7 +283,6 @@ static void client_new(struct local *local, int fd)
 	}
 	client->local = local;
 	client->fd = fd;
-	client->uid = peer.uid;
 	client->next = local->clients;
 	local->clients = client;
 	local->count++;
