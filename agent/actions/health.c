@@ -83,7 +83,7 @@ static void say_how_full(const struct disk_verdict *verdict, enum health_status 
 		say(result, status, "there is no file system that could run full");
 }
 
-static void check_disk_space(struct action_env *env, const struct health_facts *facts, struct health_result *result)
+static void check_disk_space(const struct health_facts *facts, struct health_result *result)
 {
 	static const enum health_status statuses[] = {
 		[DISK_OK] = HEALTH_PASSED, [DISK_TIGHT] = HEALTH_WARNING, [DISK_FULL] = HEALTH_FAILED
@@ -91,8 +91,7 @@ static void check_disk_space(struct action_env *env, const struct health_facts *
 	struct disk_verdict verdict;
 	enum disk_level level;
 
-	(void)facts;
-	disk_judge(sampling_state(env->sampling, &collector_filesystem), &verdict);
+	disk_judge(sampling_state(facts->env->sampling, &collector_filesystem), &verdict);
 	level = disk_level(&verdict, DISK_WARNING, DISK_CRITICAL);
 	if (verdict.judged == 0 && (verdict.unknown || verdict.not_judged == 0)) {
 		say(result, HEALTH_WARNING, "how full the file systems are is not known");
@@ -118,21 +117,20 @@ static void check_disk_space(struct action_env *env, const struct health_facts *
 	note(result, "mounts_not_judged", verdict.not_judged);
 }
 
-static ssize_t read_proc(struct action_env *env, const char *path, char *text, size_t size)
+static ssize_t read_proc(const struct health_facts *facts, const char *path, char *text, size_t size)
 {
-	struct collect_ctx ctx = env_context(env, &collector_memory);
+	struct collect_ctx ctx = env_context(facts->env, &collector_memory);
 
 	return procfs_read_once(ctx.proc_fd, path, text, size);
 }
 
-static void check_memory(struct action_env *env, const struct health_facts *facts, struct health_result *result)
+static void check_memory(const struct health_facts *facts, struct health_result *result)
 {
 	char text[8192];
-	ssize_t len = read_proc(env, "meminfo", text, sizeof(text));
+	ssize_t len = read_proc(facts, "meminfo", text, sizeof(text));
 	struct meminfo info;
 	double available;
 
-	(void)facts;
 	if (len < 0 || meminfo_parse(text, (size_t)len, &info) < 0) {
 		say(result, HEALTH_WARNING, "memory use is not known");
 		return;
@@ -149,15 +147,14 @@ static void check_memory(struct action_env *env, const struct health_facts *fact
 		note(result, "swap_used_percent", share(info.swap_total_kb - info.swap_free_kb, info.swap_total_kb));
 }
 
-static void check_cpu_load(struct action_env *env, const struct health_facts *facts, struct health_result *result)
+static void check_cpu_load(const struct health_facts *facts, struct health_result *result)
 {
 	char text[256];
-	ssize_t len = read_proc(env, "loadavg", text, sizeof(text));
+	ssize_t len = read_proc(facts, "loadavg", text, sizeof(text));
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 	struct host_load load;
 	double each;
 
-	(void)facts;
 	if (len < 0 || loadavg_parse(text, (size_t)len, &load) < 0 || cores < 1) {
 		say(result, HEALTH_WARNING, "the load is not known");
 		return;
@@ -178,7 +175,7 @@ static void check_cpu_load(struct action_env *env, const struct health_facts *fa
  * Judges the shares of a minute, in percent, in which some tasks waited for a CPU, memory, I/O. One task more than
  * there are CPUs makes "some" of cpu 100 %: busy, not broken. check_cpu_load judges the load.
  */
-static void check_pressure(struct action_env *env, const struct health_facts *facts, struct health_result *result)
+static void check_pressure(const struct health_facts *facts, struct health_result *result)
 {
 	static const struct {
 		const char *path, *key, *words;
@@ -191,11 +188,10 @@ static void check_pressure(struct action_env *env, const struct health_facts *fa
 	int errors[ARRAY_SIZE(pressures)] = { 0 };
 	unsigned absent = 0;
 
-	(void)facts;
 	for (size_t i = 0; i < ARRAY_SIZE(pressures); i++) {
 		/* "some avg10=0.00 avg60=1.23 avg300=… total=…", Documentation/accounting/psi.rst. */
 		char text[512];
-		ssize_t len = read_proc(env, pressures[i].path, text, sizeof(text) - 1);
+		ssize_t len = read_proc(facts, pressures[i].path, text, sizeof(text) - 1);
 		const char *at;
 		double value;
 
@@ -222,7 +218,7 @@ static void check_pressure(struct action_env *env, const struct health_facts *fa
 	    absent < ARRAY_SIZE(pressures) ? "hardly a task had to wait" : "this kernel does not measure pressure");
 }
 
-static void check_clock(struct action_env *env, const struct health_facts *facts, struct health_result *result)
+static void check_clock(const struct health_facts *facts, struct health_result *result)
 {
 	if (facts->clock == CLOCK_UNKNOWN)
 		say(result, HEALTH_WARNING, "whether the clock is synchronised is not known");
@@ -230,17 +226,16 @@ static void check_clock(struct action_env *env, const struct health_facts *facts
 		say(result, HEALTH_WARNING, "nothing synchronises the clock");
 	else
 		say(result, HEALTH_PASSED, "the clock is synchronised");
-	note(result, "clock_steps", (double)*env->clock_steps);
+	note(result, "clock_steps", (double)*facts->env->clock_steps);
 }
 
-static void check_log(struct action_env *env, const struct health_facts *facts, struct health_result *result)
+static void check_log(const struct health_facts *facts, struct health_result *result)
 {
 	struct logger_stats stats;
 
-	(void)facts;
-	logger_check(env->logger, env->loop->now);
-	stats = logger_stats(env->logger);
-	if (!env->config->log.enabled)
+	logger_check(facts->env->logger, facts->env->loop->now);
+	stats = logger_stats(facts->env->logger);
+	if (!facts->env->config->log.enabled)
 		say(result, HEALTH_PASSED, "the metric log is switched off");
 	else if (stats.state == LOGGER_FAILED)
 		say(result, HEALTH_FAILED, "the metric log cannot be written: %s",
@@ -254,14 +249,13 @@ static void check_log(struct action_env *env, const struct health_facts *facts, 
 	note(result, "queued", (double)stats.queued);
 }
 
-static void check_resource_optimization(struct action_env *env, const struct health_facts *facts,
-					struct health_result *result)
+static void check_resource_optimization(const struct health_facts *facts, struct health_result *result)
 {
 	struct advice advice[ADVICE_MAX];
 	size_t count = facts->trend ? advice_make(facts->trend, advice) : 0;
 
 	note(result, "window_days", facts->window_days);
-	if (!env->config->log.enabled) {
+	if (!facts->env->config->log.enabled) {
 		say(result, HEALTH_PASSED, "the metric log is switched off: there is no history to go by");
 		return;
 	}
@@ -284,9 +278,8 @@ static void check_resource_optimization(struct action_env *env, const struct hea
 	note(result, "recommendations", (double)count);
 }
 
-static void check_failed_units(struct action_env *env, const struct health_facts *facts, struct health_result *result)
+static void check_failed_units(const struct health_facts *facts, struct health_result *result)
 {
-	(void)env;
 	if (!facts->units_known) {
 		say(result, facts->units_absent ? HEALTH_PASSED : HEALTH_WARNING,
 		    facts->units_absent ? "there is no service manager to ask"
@@ -302,10 +295,8 @@ static void check_failed_units(struct action_env *env, const struct health_facts
 	note(result, "failed_units", facts->failed.count);
 }
 
-static void check_reboot_required(struct action_env *env, const struct health_facts *facts,
-				  struct health_result *result)
+static void check_reboot_required(const struct health_facts *facts, struct health_result *result)
 {
-	(void)env;
 	if (!facts->reboot_known && facts->reboot_asked)
 		say(result, HEALTH_WARNING, "whether a reboot is due could not be read");
 	else if (!facts->reboot_known)
@@ -316,11 +307,10 @@ static void check_reboot_required(struct action_env *env, const struct health_fa
 		say(result, HEALTH_PASSED, "no reboot is due");
 }
 
-static void check_packages(struct action_env *env, const struct health_facts *facts, struct health_result *result)
+static void check_packages(const struct health_facts *facts, struct health_result *result)
 {
 	const struct health_packages *packages = &facts->packages;
 
-	(void)env;
 	if (packages->broken)
 		say(result, HEALTH_FAILED, "the package manager cannot read its own database");
 	if (packages->interrupted)
@@ -358,11 +348,10 @@ static void check_packages(struct action_env *env, const struct health_facts *fa
 }
 
 /* An executor that is off is the owner's choice, and no fault. */
-static void check_executor(struct action_env *env, const struct health_facts *facts, struct health_result *result)
+static void check_executor(const struct health_facts *facts, struct health_result *result)
 {
-	struct exec *list[] = { env->runner, env->executor };
+	struct exec *list[] = { facts->env->runner, facts->env->executor };
 
-	(void)facts;
 	say(result, HEALTH_PASSED, "commands can be started");
 	for (size_t i = 0; i < ARRAY_SIZE(list); i++) {
 		if (exec_state(list[i]) == EXEC_STATE_FAULT)
@@ -404,24 +393,21 @@ const struct health_check *health_check_find(const char *name)
 	return NULL;
 }
 
-struct health_results *health_results_new(struct action_env *env, const struct health_facts *facts)
+struct health_results *health_results_new(const struct health_facts *facts)
 {
 	struct health_results *results = calloc(1, sizeof(*results));
 
 	if (!results)
 		return NULL;
-	results->worst = results->list;
 	for (size_t i = 0; i < HEALTH_CHECKS; i++) {
-		health_checks[i].run(env, facts, &results->list[i]);
-		if (results->list[i].status > results->worst->status)
-			results->worst = &results->list[i];
+		struct health_result *result = &results->list[i];
+
+		result->name = health_checks[i].name;
+		health_checks[i].run(facts, result);
+		if (!results->worst || result->status > results->worst->status)
+			results->worst = result;
 	}
 	return results;
-}
-
-const char *health_worst_name(const struct health_results *results)
-{
-	return health_checks[results->worst - results->list].name;
 }
 
 /* ------------------------------------------------------------------------------------------------------------ data */
@@ -433,7 +419,7 @@ const char *health_status_name(enum health_status status)
 	return names[status];
 }
 
-void health_emit(struct sink *out, const char *key, const struct health_result *result, const char *check_name)
+void health_emit(struct sink *out, const char *key, const struct health_result *result, bool named)
 {
 	sink_object_begin(out, key);
 	sink_str(out, "status", health_status_name(result->status));
@@ -445,8 +431,8 @@ void health_emit(struct sink *out, const char *key, const struct health_result *
 		else
 			sink_real(out, result->details[i].key, result->details[i].number, 2);
 	}
-	if (check_name)
-		sink_str(out, "check_name", check_name);
+	if (named)
+		sink_str(out, "check_name", result->name);
 	sink_object_end(out);
 	sink_object_end(out);
 }
@@ -457,5 +443,5 @@ void health_results_emit(struct sink *out, const struct health_results *results)
 
 	sink_str(out, "overall_health", words[results->worst->status]);
 	for (size_t i = 0; i < HEALTH_CHECKS; i++)
-		health_emit(out, health_checks[i].name, &results->list[i], NULL);
+		health_emit(out, results->list[i].name, &results->list[i], false);
 }

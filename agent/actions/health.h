@@ -68,8 +68,9 @@ enum health_clock {
 	CLOCK_SYNCHRONISED,
 };
 
-/* The facts that have to be gathered before the checks can run. */
+/* What the checks judge: the values that the agent holds, and the facts that have to be gathered before. */
 struct health_facts {
+	struct action_env *env;
 	const struct trend *trend; /* NULL: not available */
 	unsigned window_days;
 	bool units_known, units_absent; /* absent: there is no service manager */
@@ -116,6 +117,7 @@ struct health_detail {
 };
 
 struct health_result {
+	const char *name; /* of the check; static */
 	enum health_status status;
 	char message[256];
 	struct health_detail details[HEALTH_DETAILS_MAX];
@@ -125,7 +127,7 @@ struct health_result {
 struct health_check {
 	const char *name;
 	unsigned needs; /* facts */
-	void (*run)(struct action_env *env, const struct health_facts *facts, struct health_result *result);
+	void (*run)(const struct health_facts *facts, struct health_result *result);
 };
 
 /* In the order they are shown. */
@@ -134,17 +136,15 @@ extern const struct health_check health_checks[HEALTH_CHECKS];
 /* Finds a check by its name or by an alias that hosts use, in upper or lower case. NULL: there is none. */
 const struct health_check *health_check_find(const char *name);
 
-/* {status, message, details} under `key`; the name of the check, or NULL, goes into the details. */
-void health_emit(struct sink *out, const char *key, const struct health_result *result, const char *check_name);
+/* {status, message, details} under `key`; `named`: the name of the check goes into the details. */
+void health_emit(struct sink *out, const char *key, const struct health_result *result, bool named);
 
 /* The results of all checks, made at one time; to be freed with free(). NULL: out of memory. */
 struct health_results {
 	struct health_result list[HEALTH_CHECKS]; /* in the order of health_checks */
 	const struct health_result *worst;	  /* the first of them, if several are */
 };
-struct health_results *health_results_new(struct action_env *env, const struct health_facts *facts);
-/* The name of the worst check. */
-const char *health_worst_name(const struct health_results *results);
+struct health_results *health_results_new(const struct health_facts *facts);
 /*
  * Writes overall_health and one object under the name of each check into an open object. Hosts take every key there for
  * a check and would show any other value as a fault of the guest, so nothing else is written.

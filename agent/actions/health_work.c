@@ -44,21 +44,17 @@ static void on_trend(void *data, const struct trend *trend)
 /* Half of the time there is, so that the rest remains for the other facts. */
 static bool ask_trend(struct health_work *work)
 {
-	struct action_env *env = command_env(work->command);
+	struct action_env *env = work->facts.env;
 	struct moment now = env->loop->now;
-	struct trend_request *request = calloc(1, sizeof(*request));
-	bool asked;
+	uint64_t term_ns = work->command->term_ns;
+	struct trend_request request = {
+		.begin_ms = now.wall_ms - work->facts.window_days * DAY_MS,
+		.end_ms = INT64_MAX,
+		.limit_ms = term_ns > now.mono_ns ? (term_ns - now.mono_ns) / 2 / NS_PER_MS : 0,
+	};
 
-	if (!request)
-		return false;
-	request->begin_ms = now.wall_ms - work->facts.window_days * DAY_MS;
-	request->end_ms = INT64_MAX;
-	request->limit_ms =
-		work->command->term_ns > now.mono_ns ? (work->command->term_ns - now.mono_ns) / 2 / NS_PER_MS : 0;
-	snprintf(request->dir, sizeof(request->dir), "%s", env->config->log.dir);
-	asked = env->config->log.enabled && trend_start(env->loop->ev, request, on_trend, work, &work->job) == 0;
-	free(request);
-	return asked;
+	snprintf(request.dir, sizeof(request.dir), "%s", env->config->log.dir);
+	return env->config->log.enabled && trend_start(env->loop->ev, &request, on_trend, work, &work->job) == 0;
 }
 
 /* -------------------------------------------------------------------------------------------------- failed units */
@@ -94,7 +90,6 @@ static bool booted_by_systemd(void)
 static void on_units(void *data, const struct bus_reply *reply)
 {
 	struct health_work *work = data;
-	sd_bus_message *message = reply->message;
 	struct health_names *failed = &work->facts.failed;
 	const char *name;
 	int r = reply->error;
@@ -102,16 +97,10 @@ static void on_units(void *data, const struct bus_reply *reply)
 	work->call = NULL;
 	work->facts.units_absent = r == -ENOTCONN && !booted_by_systemd();
 	if (r == 0)
-		r = sd_bus_message_enter_container(message, 'a', "(ssssssouso)");
-	while (r >= 0 && (r = sd_bus_message_enter_container(message, 'r', "ssssssouso")) > 0) {
-		r = sd_bus_message_read(message, "s", &name);
-		if (r >= 0)
-			r = sd_bus_message_skip(message, "sssssouso");
-		if (r >= 0)
-			r = sd_bus_message_exit_container(message);
-		if (r >= 0)
-			add_name(failed, name);
-	}
+		r = sd_bus_message_enter_container(reply->message, 'a', "(ssssssouso)");
+	while (r >= 0 && (r = sd_bus_message_read(reply->message, "(ssssssouso)", &name, NULL, NULL, NULL, NULL, NULL,
+						  NULL, NULL, NULL, NULL)) > 0)
+		add_name(failed, name);
 	end_names(failed);
 	work->facts.units_known = r >= 0;
 	go_on(work);
@@ -119,8 +108,8 @@ static void on_units(void *data, const struct bus_reply *reply)
 
 static bool ask_units(struct health_work *work)
 {
-	int r = bus_ask(command_env(work->command)->bus, 10 * NS_PER_S, on_units, work, &work->call, SYSTEMD_NAME,
-			SYSTEMD_PATH, SYSTEMD_MANAGER, "ListUnitsFiltered", "as", 1, "failed");
+	int r = bus_ask(work->facts.env->bus, 10 * NS_PER_S, on_units, work, &work->call, SYSTEMD_NAME, SYSTEMD_PATH,
+			SYSTEMD_MANAGER, "ListUnitsFiltered", "as", 1, "failed");
 
 	work->facts.units_absent = r < 0 && r != -EBUSY && r != -ENOMEM && !booted_by_systemd();
 	return r >= 0;
@@ -134,8 +123,7 @@ static void on_clock(void *data, const struct bus_reply *reply)
 	int synchronised;
 
 	work->call = NULL;
-	if (reply->error == 0 && sd_bus_message_enter_container(reply->message, 'v', "b") > 0 &&
-	    sd_bus_message_read(reply->message, "b", &synchronised) > 0)
+	if (reply->error == 0 && sd_bus_message_read(reply->message, "v", "b", &synchronised) > 0)
 		work->facts.clock = synchronised ? CLOCK_SYNCHRONISED : CLOCK_FREE;
 	go_on(work);
 }
@@ -152,9 +140,9 @@ static bool ask_clock(struct health_work *work)
 		work->facts.clock = state.status & STA_UNSYNC ? CLOCK_FREE : CLOCK_SYNCHRONISED;
 		return false;
 	}
-	return bus_ask(command_env(work->command)->bus, 5 * NS_PER_S, on_clock, work, &work->call,
-		       "org.freedesktop.timedate1", "/org/freedesktop/timedate1", DBUS_PROPERTIES, "Get", "ss",
-		       "org.freedesktop.timedate1", "NTPSynchronized") >= 0;
+	return bus_ask(work->facts.env->bus, 5 * NS_PER_S, on_clock, work, &work->call, "org.freedesktop.timedate1",
+		       "/org/freedesktop/timedate1", DBUS_PROPERTIES, "Get", "ss", "org.freedesktop.timedate1",
+		       "NTPSynchronized") >= 0;
 }
 
 /*
@@ -226,9 +214,6 @@ static bool run_next(struct health_work *work)
 {
 	const struct package_manager *manager = package_manager_find();
 	struct health_packages *packages = &work->facts.packages;
-	const char *argv[PACKAGE_ARGS_MAX];
-	struct run run = { .argv = argv, .question = true, .max_output_bytes = LIST_MAX, .done = on_program };
-	char path[64];
 
 	if (!manager)
 		return false;
@@ -238,14 +223,12 @@ static bool run_next(struct health_work *work)
 	packages->checkable = packages->managed && manager->steps[PACKAGE_CHECK].argv;
 	work->facts.reboot_asked = manager->reboot_path && work->wanted & HEALTH_REBOOT;
 	for (; work->program < ARRAY_SIZE(programs); work->program++) {
-		const struct package_command *step = &manager->steps[programs[work->program].step];
 		unsigned fact = programs[work->program].fact;
 
-		if (!(work->wanted & fact) || (fact == HEALTH_REBOOT && !manager->reboot_path) || !step->argv ||
-		    !run_find(step->argv[0], path, sizeof(path)) || package_argv(step, path, NULL, 0, argv) < 0)
-			continue;
-		run_program(work->command, &run);
-		return true;
+		if (work->wanted & fact && (fact != HEALTH_REBOOT || manager->reboot_path) &&
+		    package_run(work->command, manager, programs[work->program].step,
+				(struct run){ .max_output_bytes = LIST_MAX, .done = on_program }))
+			return true;
 	}
 	return false;
 }
@@ -293,7 +276,7 @@ void health_gather(struct command *command, unsigned wanted, const struct health
 				      .one = one,
 				      .wanted = one ? one->needs : wanted,
 				      .finish = finish,
-				      .facts.window_days = window_days };
+				      .facts = { .env = command_env(command), .window_days = window_days } };
 	command->work = work;
 	command->work_free = work_free;
 	go_on(work);
@@ -304,8 +287,8 @@ void health_gather(struct command *command, unsigned wanted, const struct health
 struct report {
 	const struct health_facts *facts; /* ValidateSystemHealth: writes some more keys of them; else NULL */
 	const struct health_results *results;
-	const struct health_result *one; /* instead of all results, and its name in the details unless that was asked */
-	const char *name;
+	const struct health_result *one; /* instead of all results */
+	bool named;
 };
 
 static void emit_report(struct sink *out, const char *key, const void *arg)
@@ -313,7 +296,7 @@ static void emit_report(struct sink *out, const char *key, const void *arg)
 	const struct report *report = arg;
 
 	if (report->one) {
-		health_emit(out, key, report->one, report->name);
+		health_emit(out, key, report->one, report->named);
 		return;
 	}
 	sink_object_begin(out, key);
@@ -329,13 +312,12 @@ static void emit_report(struct sink *out, const char *key, const void *arg)
 
 static void answer(struct command *command, struct health_work *work)
 {
-	struct action_env *env = command_env(command);
-	_cleanup_(freep) struct health_results *results = work->one ? NULL : health_results_new(env, &work->facts);
+	_cleanup_(freep) struct health_results *results = work->one ? NULL : health_results_new(&work->facts);
 	struct health_result result = { .status = HEALTH_PASSED };
 	struct report report = { .results = results };
 
 	if (work->one) {
-		work->one->run(env, &work->facts, &result);
+		work->one->run(&work->facts, &result);
 		report.one = &result;
 	} else if (!results) {
 		command_fail(command, CODE_INTERNAL, "no_memory", "out of memory");
@@ -343,7 +325,7 @@ static void answer(struct command *command, struct health_work *work)
 	} else if (command->action == &action_run_health_check) {
 		/* Without a name, as hosts send it: they look for the status of one check. */
 		report.one = results->worst;
-		report.name = health_worst_name(results);
+		report.named = true;
 	} else if (command->action == &action_validate_system_health) {
 		report.facts = &work->facts;
 	}

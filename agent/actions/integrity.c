@@ -157,27 +157,12 @@ static void on_verified(struct command *command, struct exec_outcome *outcome)
 	run_answer(command, outcome, emit_integrity, integrity);
 }
 
-/* Starts this program of the package manager. False: it has none, or the guest has not. */
-static bool start(struct command *command, enum package_step at, struct run run)
-{
-	const struct package_command *step = &((struct integrity *)command->work)->manager->steps[at];
-	const char *argv[PACKAGE_ARGS_MAX];
-	char path[64];
-
-	if (!step->argv || !run_find(step->argv[0], path, sizeof(path)) || package_argv(step, path, NULL, 0, argv) < 0)
-		return false;
-	run.argv = argv;
-	run.question = true;
-	run_program(command, &run);
-	return true;
-}
-
 static void verify(struct command *command)
 {
 	const struct integrity *integrity = command->work;
 
-	if (!start(command, PACKAGE_VERIFY,
-		   (struct run){ .privileged = true, .max_output_bytes = VERIFY_MAX, .done = on_verified }))
+	if (!package_run(command, integrity->manager, PACKAGE_VERIFY,
+			 (struct run){ .privileged = true, .max_output_bytes = VERIFY_MAX, .done = on_verified }))
 		command_fail(command, CODE_UNSUPPORTED_PLATFORM, "not_supported", "%s cannot do that",
 			     integrity->manager->name);
 }
@@ -214,7 +199,8 @@ static void run_check_system_integrity(struct command *command)
 	integrity->manager = manager;
 	integrity->rights = run_has_rights(command);
 	integrity->rules_known = !manager->steps[PACKAGE_EXCLUDES].argv;
-	if (!start(command, PACKAGE_EXCLUDES, (struct run){ .max_output_bytes = RULES_MAX, .done = on_rules }))
+	if (!package_run(command, manager, PACKAGE_EXCLUDES,
+			 (struct run){ .max_output_bytes = RULES_MAX, .done = on_rules }))
 		verify(command);
 }
 

@@ -22,7 +22,7 @@
 /* Limit of the task's own data, so that the checks find room beside it. */
 #define DATA_MAX (REPLY_DATA_MAX - 65536)
 
-static const struct {
+static const struct task_row {
 	const char *type, *action;
 	enum policy_group group;
 } tasks[] = {
@@ -32,20 +32,25 @@ static const struct {
 	{ "health", "RunAllHealthChecks", GROUP_CONTROL },
 };
 
-static const char *task_type(const struct message *message)
+/* The row of the task that is asked for, or NULL. */
+static const struct task_row *find_task(const struct message *message)
 {
 	struct message_fault fault;
 	const char *type = NULL;
 
-	return message_param_text(message, "task_type", &type, &fault) < 0 || !type ? "" : type;
+	if (message_param_text(message, "task_type", &type, &fault) < 0 || !type)
+		return NULL;
+	for (size_t i = 0; i < ARRAY_SIZE(tasks); i++)
+		if (strcmp(tasks[i].type, type) == 0)
+			return &tasks[i];
+	return NULL;
 }
 
 static enum policy_group group_of_maintenance(const struct message *message)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(tasks); i++)
-		if (strcmp(tasks[i].type, task_type(message)) == 0)
-			return tasks[i].group;
-	return GROUP_CONTROL;
+	const struct task_row *row = find_task(message);
+
+	return row ? row->group : GROUP_CONTROL;
 }
 
 /* The members of `parameters` as if they stood beside the action. False if it is no object. */
@@ -170,7 +175,7 @@ static void on_checked_after(struct command *command, struct health_work *work)
 {
 	struct task *task = container_of(command->frame, struct task, frame);
 
-	task->checked_after = health_results_new(command_env(command), &work->facts);
+	task->checked_after = health_results_new(&work->facts);
 	command_answer(command, &task->answer);
 }
 
@@ -207,7 +212,7 @@ static bool on_answer(struct command *command, struct response *response)
 static void on_checked_before(struct command *command, struct health_work *work)
 {
 	struct task *task = container_of(command->frame, struct task, frame);
-	struct health_results *results = health_results_new(command_env(command), &work->facts);
+	struct health_results *results = health_results_new(&work->facts);
 	char text[512];
 	struct response response = {
 		.code = CODE_COMMAND_FAILED, .reason = "unhealthy", .error = text, .data = emit_task, .arg = task
@@ -217,8 +222,8 @@ static void on_checked_before(struct command *command, struct health_work *work)
 	if (!results) {
 		command_fail(command, CODE_INTERNAL, "no_memory", "out of memory");
 	} else if (results->worst->status == HEALTH_FAILED) {
-		snprintf(text, sizeof(text), "the task was not begun: the check %s failed: %s",
-			 health_worst_name(results), results->worst->message);
+		snprintf(text, sizeof(text), "the task was not begun: the check %s failed: %s", results->worst->name,
+			 results->worst->message);
 		command_answer(command, &response);
 	} else {
 		command_end_part(command);
@@ -244,6 +249,7 @@ static void begin_part(struct command *command)
 static void run_maintenance_task(struct command *command)
 {
 	const struct message *message = &command->message;
+	const struct task_row *row = find_task(message);
 	const struct action *action = NULL;
 	bool before = false, after = false;
 	struct message_fault fault;
@@ -257,10 +263,7 @@ static void run_maintenance_task(struct command *command)
 		command_fail(command, fault.code, fault.reason, "%s", fault.text);
 		return;
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(tasks); i++)
-		if (strcmp(tasks[i].type, task_type(message)) == 0)
-			action_find(command->commands->actions, tasks[i].action, &action);
-	if (!action) {
+	if (!row || action_find(command->commands->actions, row->action, &action) != ACTION_KNOWN) {
 		command_fail(command, CODE_INVALID_PARAMETERS, "bad_value",
 			     "task_type is cleanup, updates, restart_services or health");
 		return;

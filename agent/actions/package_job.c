@@ -500,6 +500,20 @@ const struct package_manager *package_manager_require(struct command *command)
 	return manager;
 }
 
+bool package_run(struct command *command, const struct package_manager *manager, enum package_step at, struct run run)
+{
+	const struct package_command *step = &manager->steps[at];
+	const char *argv[PACKAGE_ARGS_MAX];
+	char path[64];
+
+	if (!step->argv || !run_find(step->argv[0], path, sizeof(path)) || package_argv(step, path, NULL, 0, argv) < 0)
+		return false;
+	run.argv = argv;
+	run.question = true;
+	run_program(command, &run);
+	return true;
+}
+
 static void job_free(void *data)
 {
 	struct package_job *job = data;

@@ -10,6 +10,7 @@
 
 #include <infiniservice/sink.h>
 
+#include "agent/actions/run.h"
 #include "agent/command/action.h"
 #include "agent/run/exec.h"
 #include "agent/packages/manager.h"
@@ -104,6 +105,12 @@ struct package_job {
 const struct package_manager *package_manager_find(void);
 /* The same, with the command answered when there is none. */
 const struct package_manager *package_manager_require(struct command *command);
+
+/*
+ * Asks this program of the package manager, which takes no names, as run_program does with argv and `question` set by
+ * it. False: the manager has no such program, or the guest has not; the command has not been answered.
+ */
+bool package_run(struct command *command, const struct package_manager *manager, enum package_step at, struct run run);
 
 /* Gives the command a zeroed job. NULL: the guest has no manager, or no memory; the command has been answered. */
 struct package_job *package_job_new(struct command *command, const struct package_task *task);

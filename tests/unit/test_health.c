@@ -82,9 +82,11 @@ static void what_a_check_could_not_look_at_has_not_passed(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct health_result result = { .status = HEALTH_PASSED };
+		struct health_facts facts = cases[i].facts;
 
+		facts.env = &env;
 		set(cases[i].log_off ? "log.enabled=no" : "log.enabled=yes");
-		health_check_find(cases[i].check)->run(&env, &cases[i].facts, &result);
+		health_check_find(cases[i].check)->run(&facts, &result);
 		if (result.status != cases[i].status || !strstr(result.message, cases[i].words))
 			fail_msg("%zu, %s: %d, \"%s\"", i, cases[i].check, result.status, result.message);
 	}
@@ -114,7 +116,7 @@ static void pressure_that_was_read_in_part_has_not_passed(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct health_result result = { .status = HEALTH_PASSED };
-		struct health_facts facts = { .trend = NULL };
+		struct health_facts facts = { .env = &env };
 
 		for (size_t k = 0; k < ARRAY_SIZE(names); k++) {
 			const char *value = cases[i].values[k];
@@ -125,7 +127,7 @@ static void pressure_that_was_read_in_part_has_not_passed(void **state)
 			if (value)
 				fixture_write(machine, path, text);
 		}
-		health_check_find("PRESSURE")->run(&env, &facts, &result);
+		health_check_find("PRESSURE")->run(&facts, &result);
 		if (result.status != cases[i].status || !strstr(result.message, cases[i].words))
 			fail_msg("%zu: %d, \"%s\"", i, result.status, result.message);
 		for (size_t k = 0; k < ARRAY_SIZE(names); k++) {
