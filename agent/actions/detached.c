@@ -124,15 +124,8 @@ static void on_properties(void *data, const struct bus_reply *reply)
 static int call(struct legacy_run *run, const char *path, const char *interface, const char *member,
 		const char *argument, bus_reply_fn done)
 {
-	sd_bus_message *message = NULL;
-	int r = bus_message(run->detached->bus, SYSTEMD_NAME, path, interface, member, &message);
-
-	if (r >= 0)
-		r = sd_bus_message_append(message, "s", argument);
-	if (r >= 0)
-		r = bus_call(run->detached->bus, message, LEGACY_CALL_NS, done, run, &run->call);
-	sd_bus_message_unref(message);
-	return r;
+	return bus_ask(run->detached->bus, LEGACY_CALL_NS, done, run, &run->call, SYSTEMD_NAME, path, interface, member,
+		       "s", argument);
 }
 
 static void on_path(void *data, const struct bus_reply *reply)

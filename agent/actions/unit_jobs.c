@@ -91,16 +91,8 @@ static void on_properties(void *data, const struct bus_reply *reply)
 static int ask(struct unit_job *job, const char *path, const char *interface, const char *member, const char *argument,
 	       bus_reply_fn step)
 {
-	struct bus *bus = command_env(job->jobs->command)->bus;
-	sd_bus_message *message = NULL;
-	int r = bus_message(bus, SYSTEMD_NAME, path, interface, member, &message);
-
-	if (r >= 0)
-		r = sd_bus_message_append(message, "s", argument);
-	if (r >= 0)
-		r = bus_call(bus, message, TIME_NEVER, step, job, &job->call);
-	sd_bus_message_unref(message);
-	return r;
+	return bus_ask(command_env(job->jobs->command)->bus, TIME_NEVER, step, job, &job->call, SYSTEMD_NAME, path,
+		       interface, member, "s", argument);
 }
 
 static void on_path(void *data, const struct bus_reply *reply)
