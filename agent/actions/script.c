@@ -1,24 +1,141 @@
 /* SPDX-License-Identifier: MIT */
-/* Scripts from their arrival to their one completion; see script.h. */
+/* Scripts from their arrival to their one completion; see script.h. Last in it: UnsafeCommand, a line for a shell. */
 #include "agent/actions/script.h"
 
+#include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+#include <unistd.h>
 
 #include <infiniservice/cleanup.h>
 #include <json-c/json.h>
 
 #include "agent/actions/env.h"
-#include "agent/actions/table.h"
-#include "agent/runner/protocol.h"
 #include "agent/actions/run.h"
-#include "agent/actions/script_files.h"
-#include "agent/actions/script_read.h"
+#include "agent/actions/table.h"
 #include "agent/peer/session.h"
+#include "agent/runner/protocol.h"
 
-#define REQUEST_AGAIN_NS (10 * NS_PER_S)
+#define REQUEST_AGAIN_NS     (10 * NS_PER_S)
+#define ENVIRONMENT_NAME_MAX 128
+#define SCRIPT_DIR	     "scripts"
+
+/* -------------------------------------------------------------------------------------------------------- reading */
+
+const char *script_interpreter(const char *shell)
+{
+	static const char *const known[] = { "sh", "bash", "dash", "zsh", "ksh", "python3", "perl" };
+
+	if (!shell || !*shell)
+		return "sh";
+	if (strcasecmp(shell, "python") == 0)
+		return "python3";
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+		if (strcasecmp(shell, known[i]) == 0)
+			return known[i];
+	return NULL;
+}
+
+bool script_input_name(const char *name, bool capitals, char *out, size_t size)
+{
+	size_t prefix = strlen("INPUT_"), len = strlen(name);
+
+	if (len == 0 || prefix + len >= size)
+		return false;
+	memcpy(out, "INPUT_", prefix);
+	for (size_t i = 0; i <= len; i++) {
+		unsigned char c = (unsigned char)name[i];
+
+		if (c && !(c < 0x80 && isalnum(c)))
+			c = '_';
+		out[prefix + i] = (char)(capitals ? toupper(c) : c);
+	}
+	return true;
+}
+
+bool script_text(struct json_object *object, const char *key, const char **ret)
+{
+	struct json_object *value = NULL;
+
+	if (!json_object_object_get_ex(object, key, &value) || !value)
+		return true;
+	if (!json_object_is_type(value, json_type_string) ||
+	    strlen(json_object_get_string(value)) != (size_t)json_object_get_string_len(value))
+		return false;
+	*ret = json_object_get_string(value);
+	return true;
+}
+
+static bool inputs_are_fit(struct json_object *inputs)
+{
+	char name[ENVIRONMENT_NAME_MAX];
+
+	if (!json_object_is_type(inputs, json_type_object))
+		return !inputs;
+	json_object_object_foreach(inputs, key, value)
+	{
+		const char *text = NULL;
+
+		if (!script_input_name(key, false, name, sizeof(name)) ||
+		    (json_object_is_type(value, json_type_string) && !script_text(inputs, key, &text)))
+			return false;
+	}
+	return true;
+}
+
+const char *script_read(struct json_object *item, struct script *script)
+{
+	struct json_object *timeout = NULL;
+
+	if (!script_text(item, "script_content", &script->content) || !script->content)
+		return "script_content is missing or no text";
+	script->content_len = strlen(script->content);
+	if (!script_text(item, "shell", &script->shell) || !script_interpreter(script->shell))
+		return "shell is none of sh, bash, dash, zsh, ksh, python3, python, perl";
+	if (!script_text(item, "run_as", &script->run_as))
+		return "run_as is no text";
+	if (json_object_object_get_ex(item, "timeout_seconds", &timeout) && timeout) {
+		script->timeout_s = json_object_is_type(timeout, json_type_int) ? json_object_get_int64(timeout) : -1;
+		if (script->timeout_s < 1 || script->timeout_s > MESSAGE_TIMEOUT_MAX_S)
+			return "timeout_seconds has to be 1 to 86400";
+	}
+	json_object_object_get_ex(item, "input_values", &script->inputs);
+	if (!inputs_are_fit(script->inputs))
+		return "input_values has to be an object of values that an environment can hold";
+	return NULL;
+}
+
+struct json_object *script_environment(struct json_object *inputs)
+{
+	struct json_object *variables = json_object_new_object();
+	char name[ENVIRONMENT_NAME_MAX];
+
+	if (!variables || !inputs)
+		return variables;
+	json_object_object_foreach(inputs, key, value)
+	{
+		const char *text = value ? json_object_get_string(value) : "";
+
+		for (int capitals = 0; capitals < 2; capitals++) {
+			struct json_object *copy = json_object_new_string(text ? text : "");
+
+			if (!copy || !script_input_name(key, capitals, name, sizeof(name)) ||
+			    json_object_object_add(variables, name, copy) < 0) {
+				json_object_put(copy);
+				json_object_put(variables);
+				return NULL;
+			}
+		}
+	}
+	return variables;
+}
+
+/* ---------------------------------------------------------------------------------------------------- completions */
 
 /* A completion that could not be sent yet. */
 struct unsent {
@@ -27,9 +144,19 @@ struct unsent {
 	struct line *line;
 };
 
-/*
- * -------------------------------------------------------------------------------------------------------- completions
- */
+/* Takes off the oldest one. */
+static void forget_oldest(struct scripts *scripts)
+{
+	struct unsent *oldest = scripts->unsent;
+
+	scripts->unsent = oldest->next;
+	if (!scripts->unsent)
+		scripts->unsent_end = &scripts->unsent;
+	scripts->unsent_count--;
+	scripts->unsent_bytes -= oldest->line->len;
+	line_unref(oldest->line);
+	free(oldest);
+}
 
 /* Holds a completion for the next session; the oldest ones are dropped if there are too many. */
 static void keep_unsent(struct scripts *scripts, struct line *line, uint64_t serial)
@@ -38,17 +165,9 @@ static void keep_unsent(struct scripts *scripts, struct line *line, uint64_t ser
 
 	while (scripts->unsent && (scripts->unsent_count >= SCRIPTS_UNSENT_MAX ||
 				   scripts->unsent_bytes + line->len > SCRIPTS_UNSENT_BYTES)) {
-		struct unsent *oldest = scripts->unsent;
-
-		scripts->unsent = oldest->next;
-		if (!scripts->unsent)
-			scripts->unsent_end = &scripts->unsent;
-		scripts->unsent_count--;
-		scripts->unsent_bytes -= oldest->line->len;
 		scripts->dropped++;
-		journal_answered(scripts->commands->record.journal, oldest->serial);
-		line_unref(oldest->line);
-		free(oldest);
+		journal_answered(scripts->commands->record.journal, scripts->unsent->serial);
+		forget_oldest(scripts);
 	}
 	if (!unsent) {
 		scripts->dropped++;
@@ -108,22 +227,6 @@ void scripts_lost(struct scripts *scripts, uint64_t serial, const char *executio
 	complete_unrun(scripts, execution_id, serial, "lost: agent_restart\n");
 }
 
-static void send_unsent(struct scripts *scripts)
-{
-	while (scripts->unsent && scripts->host->send(scripts->host, scripts->unsent->line) == 0) {
-		struct unsent *sent = scripts->unsent;
-
-		scripts->unsent = sent->next;
-		if (!scripts->unsent)
-			scripts->unsent_end = &scripts->unsent;
-		scripts->unsent_count--;
-		scripts->unsent_bytes -= sent->line->len;
-		journal_answered(scripts->commands->record.journal, sent->serial);
-		line_unref(sent->line);
-		free(sent);
-	}
-}
-
 /*
  * ----------------------------------------------------------------------------------------------------------- requests
  */
@@ -149,7 +252,10 @@ static void request(void *data)
 
 void scripts_session_began(struct scripts *scripts)
 {
-	send_unsent(scripts);
+	while (scripts->unsent && scripts->host->send(scripts->host, scripts->unsent->line) == 0) {
+		journal_answered(scripts->commands->record.journal, scripts->unsent->serial);
+		forget_oldest(scripts);
+	}
 	scripts->requests = 0;
 	request(scripts);
 }
@@ -159,24 +265,41 @@ void scripts_session_ended(struct scripts *scripts)
 	deadline_stop(&scripts->request_again);
 }
 
+/*
+ * Up to 0.1.0 a running script lay in a file that other users could read. The interpreter is given a descriptor now
+ */
+static void remove_old_files(const char *runtime_dir)
+{
+	_cleanup_(closep) int base = open(runtime_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = base < 0 ? -1 : openat(base, SCRIPT_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *entry;
+
+	if (!dir) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	while ((entry = readdir(dir)))
+		if (strlen(entry->d_name) == 32 && strspn(entry->d_name, "0123456789abcdef") == 32)
+			unlinkat(dirfd(dir), entry->d_name, 0);
+	closedir(dir);
+	unlinkat(base, SCRIPT_DIR, AT_REMOVEDIR);
+}
+
 void scripts_init(struct scripts *scripts, struct commands *commands, struct session *host, const char *vm_id)
 {
 	*scripts = (struct scripts){ .commands = commands, .host = host, .vm_id = vm_id };
 	scripts->unsent_end = &scripts->unsent;
 	deadline_init(&scripts->request_again, commands->loop, request, scripts);
-	script_files_remove(commands->config->agent.runtime_dir);
+	remove_old_files(commands->config->agent.runtime_dir);
 }
 
 void scripts_done(struct scripts *scripts)
 {
 	scripts_session_ended(scripts);
-	while (scripts->unsent) {
-		struct unsent *unsent = scripts->unsent;
-
-		scripts->unsent = unsent->next;
-		line_unref(unsent->line);
-		free(unsent);
-	}
+	while (scripts->unsent)
+		forget_oldest(scripts);
 }
 
 void scripts_report(const struct scripts *scripts, struct sink *out)
@@ -212,35 +335,18 @@ static void refuse(struct scripts *scripts, struct session *session, const struc
 	complete_unrun(scripts, message->id, 0, text);
 }
 
-static struct message message_of(struct json_object *item, const char *id, const struct script *script)
-{
-	struct message message = { .type = MESSAGE_PENDING_SCRIPTS, .root = json_object_get(item) };
-
-	snprintf(message.id, sizeof(message.id), "%s", id);
-	message.has_timeout = script->timeout_s > 0;
-	message.timeout_s = (uint32_t)script->timeout_s;
-	return message;
-}
-
-static void start(struct scripts *scripts, struct session *session, struct message *message)
-{
-	struct message told = *message;
-	int r;
-
-	json_object_get(told.root);
-	r = commands_submit_action(scripts->commands, session, message, &action_script, NULL, NULL);
-	if (r < 0)
-		refuse(scripts, session, &told, CODE_QUEUE_FULL,
-		       r == -ENOBUFS ? "all slots and the queue are taken" : "out of memory");
-	json_object_put(told.root);
-}
-
 static void take(struct scripts *scripts, struct session *session, struct json_object *item, const char *id)
 {
 	struct script script = { .id = id };
 	const char *fault = script_read(item, &script);
-	struct message message = message_of(item, id, &script);
+	struct message message = { .type = MESSAGE_PENDING_SCRIPTS,
+				   .root = json_object_get(item),
+				   .has_timeout = script.timeout_s > 0,
+				   .timeout_s = (uint32_t)script.timeout_s },
+		       told;
+	int r;
 
+	snprintf(message.id, sizeof(message.id), "%s", id);
 	if (fault)
 		refuse(scripts, session, &message, CODE_INVALID_PARAMETERS, fault);
 	else if (!scripts_allowed(scripts, session))
@@ -250,25 +356,25 @@ static void take(struct scripts *scripts, struct session *session, struct json_o
 	else if (scripts->commands->closed)
 		refuse(scripts, session, &message, CODE_SHUTTING_DOWN, "the agent is stopping");
 	else {
-		start(scripts, session, &message);
+		told = message; /* for its refusal: the message itself is given away */
+		json_object_get(told.root);
+		r = commands_submit_action(scripts->commands, session, &message, &action_script, NULL, NULL);
+		if (r < 0)
+			refuse(scripts, session, &told, CODE_QUEUE_FULL,
+			       r == -ENOBUFS ? "all slots and the queue are taken" : "out of memory");
+		json_object_put(told.root);
 		return;
 	}
 	message_free(&message);
 }
 
-static void answer_unnamed(struct session *session)
+void scripts_take(struct scripts *scripts, struct session *session, struct json_object *items)
 {
-	struct message_fault fault = {
+	static const struct message_fault unnamed = {
 		.code = CODE_INVALID_MESSAGE,
 		.reason = "missing_field",
 		.text = "a script without an execution_id of 1 to 128 bytes cannot be answered"
 	};
-
-	session_refuse(session, &fault, NULL);
-}
-
-void scripts_take(struct scripts *scripts, struct session *session, struct json_object *items)
-{
 	size_t count = json_object_array_length(items);
 
 	if (session->kind == SESSION_PORT)
@@ -279,7 +385,7 @@ void scripts_take(struct scripts *scripts, struct session *session, struct json_
 
 		if (!json_object_is_type(item, json_type_object) || !script_text(item, "execution_id", &id) || !id ||
 		    !*id || strlen(id) >= MESSAGE_ID_SIZE) {
-			answer_unnamed(session);
+			session_refuse(session, &unnamed, NULL);
 			continue;
 		}
 		scripts->received++;
@@ -382,3 +488,54 @@ const struct action action_script = { .name = "script",
 				      .run = run_script,
 				      .encode = script_encode,
 				      .deliver = script_deliver };
+
+/* -------------------------------------------------------------------------------------------------- UnsafeCommand */
+
+/*
+ * A line for a shell. The host's choices are checked here: the shell is a name from a short list (never a path); the
+ * user is that of the configuration, or the host's if the configuration names none.
+ */
+static const struct {
+	const char *name, *path;
+} shells[] = {
+	{ "sh", "/bin/sh" },   { "bash", "/bin/bash" }, { "dash", "/bin/dash" },
+	{ "zsh", "/bin/zsh" }, { "ksh", "/bin/ksh" },	{ "ash", "/bin/ash" },
+};
+
+static const char *find_shell(const char *name)
+{
+	if (!name)
+		return "/bin/sh";
+	for (size_t i = 0; i < ARRAY_SIZE(shells); i++)
+		if (strcasecmp(shells[i].name, name) == 0)
+			return shells[i].path;
+	return NULL;
+}
+
+static void run_unsafe(struct command *command)
+{
+	const struct message *message = &command->message;
+	const char *shell = find_shell(message->shell);
+	const char *const argv[] = { shell, "-c", message->raw_command, NULL };
+	struct run run = {
+		.argv = argv,
+		.variables = message->env_vars,
+		.cwd = message->working_dir,
+		.privileged = true,
+	};
+
+	if (!shell) {
+		command_fail(command, CODE_INVALID_PARAMETERS, "bad_value",
+			     "shell is one of sh, bash, dash, ash, ksh, zsh");
+		return;
+	}
+	if (!policy_user(command_env(command)->config->commands.run_as, message->run_as, &run.user)) {
+		command_fail(command, CODE_POLICY_DENIED, "run_as", POLICY_USER_WORDS);
+		return;
+	}
+	run_program(command, &run);
+}
+
+const struct action action_unsafe = {
+	.name = "unsafe", .type = MESSAGE_UNSAFE_COMMAND, .group = GROUP_EXEC, .slot = true, .run = run_unsafe
+};

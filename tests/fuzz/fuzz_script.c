@@ -7,7 +7,7 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/actions/script_read.h"
+#include "agent/actions/script.h"
 #include "transport/message.h"
 #include "require.h"
 

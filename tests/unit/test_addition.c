@@ -10,7 +10,7 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/actions/script_read.h"
+#include "agent/actions/script.h"
 #include "transport/addition.h"
 
 static void interpreters_are_named_never_given_as_paths(void **state)
