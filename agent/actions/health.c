@@ -13,7 +13,7 @@
 #include <infiniservice/cleanup.h>
 #include <infiniservice/sink.h>
 
-#include "agent/metrics/advice.h"
+#include "agent/metrics/trend.h"
 #include "agent/actions/env.h"
 #include "agent/actions/run.h"
 #include "agent/metrics/disk_judge.h"

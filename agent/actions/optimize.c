@@ -10,7 +10,7 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/metrics/advice.h"
+#include "agent/metrics/trend.h"
 #include "agent/actions/env.h"
 #include "agent/actions/health.h"
 #include "collectors/processes.h"

@@ -212,8 +212,9 @@ static int turn(struct child *c)
 	return m.type != LOG_STOP;
 }
 
-int log_child_main(int fd, const struct log_child_config *config)
+int log_child_main(int fd, void *data)
 {
+	const struct log_child_config *config = data;
 	/* static because it is large; there is one such child per process */
 	static struct child child;
 	static const int ignored[] = { SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXFSZ };

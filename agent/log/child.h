@@ -72,9 +72,10 @@ bool latest_is_free(const char *dir);
 bool latest_in_memory(const char *dir);
 
 /*
- * Runs until end of file or LOG_STOP. Returns the exit status: 0, or 1 when the socket failed or a message was
- * malformed. Ignores SIGINT, SIGTERM, SIGHUP, SIGPIPE and SIGXFSZ: the agent decides when it ends.
+ * For helper_fork; `config` is a struct log_child_config. Runs until end of file or LOG_STOP. Returns the exit status:
+ * 0, or 1 when the socket failed or a message was malformed. Ignores SIGINT, SIGTERM, SIGHUP, SIGPIPE and SIGXFSZ: the
+ * agent decides when it ends.
  */
-int log_child_main(int fd, const struct log_child_config *config);
+int log_child_main(int fd, void *config);
 
 #endif

@@ -23,10 +23,20 @@ double disk_inodes_percent(const struct filesystem_row *row)
 	return (double)(row->inodes_total - row->inodes_free) * 100.0 / (double)row->inodes_total;
 }
 
-static void take(struct disk_verdict *verdict, const struct filesystem_row *row)
+void disk_judge_row(struct disk_verdict *verdict, const struct filesystem_row *row)
 {
 	double used = disk_used_percent(row), inodes = disk_inodes_percent(row);
 
+	if (!disk_is_known(row)) {
+		verdict->unknown++;
+		if (row->error != -EACCES && row->error != -EPERM && verdict->silent++ == 0)
+			verdict->silent_at = row->mount_point;
+		return;
+	}
+	if (!filesystem_is_judged(row)) {
+		verdict->not_judged++;
+		return;
+	}
 	if (verdict->judged++ == 0 || used > verdict->used) {
 		verdict->used = used;
 		verdict->worst = *row;
@@ -35,25 +45,6 @@ static void take(struct disk_verdict *verdict, const struct filesystem_row *row)
 		verdict->inodes = inodes;
 		snprintf(verdict->inodes_at, sizeof(verdict->inodes_at), "%s", row->mount_point);
 	}
-}
-
-static void miss(struct disk_verdict *verdict, const struct filesystem_row *row)
-{
-	verdict->unknown++;
-	if (row->error == -EACCES || row->error == -EPERM)
-		return;
-	if (verdict->silent++ == 0)
-		verdict->silent_at = row->mount_point;
-}
-
-void disk_judge_row(struct disk_verdict *verdict, const struct filesystem_row *row)
-{
-	if (!disk_is_known(row))
-		miss(verdict, row);
-	else if (!filesystem_is_judged(row))
-		verdict->not_judged++;
-	else
-		take(verdict, row);
 }
 
 void disk_judge(const void *state, struct disk_verdict *ret)

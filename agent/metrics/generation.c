@@ -241,24 +241,23 @@ static void renew_on_word(struct generation *generation, const char *why)
 	renew(generation, why);
 }
 
-static bool find_time(struct json_object *value, int64_t *ret)
-{
-	if (json_object_is_type(value, json_type_string))
-		return stamp_parse(json_object_get_string(value), (size_t)json_object_get_string_len(value), ret);
-	*ret = json_object_get_int64(value);
-	/* Milliseconds of this century: seconds and counters are no times. */
-	return json_object_is_type(value, json_type_int) && *ret > INT64_C(946684800000) &&
-	       *ret < INT64_C(4102444800000);
-}
-
 void generation_hear(struct generation *generation, const struct message *message)
 {
 	struct json_object *value = NULL;
+	bool found;
 	int64_t host_ms;
 
-	if (!json_object_object_get_ex(message->root, "timestamp", &value) || !value || !find_time(value, &host_ms))
+	if (!json_object_object_get_ex(message->root, "timestamp", &value) || !value)
 		return;
-	if (generation_host_ran_ahead(generation, host_ms, generation->loop->now.wall_ms))
+	if (json_object_is_type(value, json_type_string)) {
+		found = stamp_parse(json_object_get_string(value), (size_t)json_object_get_string_len(value), &host_ms);
+	} else {
+		/* Milliseconds of this century: seconds and counters are no times. */
+		host_ms = json_object_get_int64(value);
+		found = json_object_is_type(value, json_type_int) && host_ms > INT64_C(946684800000) &&
+			host_ms < INT64_C(4102444800000);
+	}
+	if (found && generation_host_ran_ahead(generation, host_ms, generation->loop->now.wall_ms))
 		renew_on_word(generation, "the host's clock ran ahead");
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Picks samples out of the log; see history_child.h. Every sample is parsed before it is sent: a damaged file must not
+ * Picks samples out of the log; see history_reader.h. Every sample is parsed before it is sent: a damaged file must not
  * damage a message.
  */
-#include "agent/metrics/history_child.h"
+#include "agent/metrics/history_reader.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -49,16 +49,6 @@ static int say(int fd, char sign, const char *words)
 	return write_all(fd, line, (size_t)len);
 }
 
-static int write_sample(int fd, const struct reader_line *line)
-{
-	char head[HISTORY_SEQ_DIGITS + 2];
-	int len = snprintf(head, sizeof(head), "%" PRIu64 " ", line->seq);
-
-	if (write_all(fd, head, (size_t)len) < 0 || write_all(fd, line->text, line->len) < 0)
-		return -1;
-	return write_all(fd, "\n", 1);
-}
-
 /* True if the line is a sample as the agent writes them: ASCII, one object, of type metrics. */
 static bool is_sample(struct json_tokener *tokener, const struct reader_line *line)
 {
@@ -79,28 +69,26 @@ static bool is_sample(struct json_tokener *tokener, const struct reader_line *li
 	return good;
 }
 
-static bool is_left(int fd)
-{
-	struct pollfd p = { .fd = fd, .events = POLLRDHUP };
-
-	return poll(&p, 1, 0) == 1;
-}
-
 static int pick(int fd, struct reader *reader, struct json_tokener *tokener, const struct history_wanted *wanted)
 {
 	int64_t due_ms = INT64_MIN;
 	uint64_t picked = 0, looked = 0;
+	struct pollfd agent = { .fd = fd, .events = POLLRDHUP };
+	char head[HISTORY_SEQ_DIGITS + 2];
 	struct reader_line line;
+	int head_len;
 
 	while (reader_next(reader, &line) > 0) {
-		if (++looked % LOOK_EVERY == 0 && is_left(fd))
+		if (++looked % LOOK_EVERY == 0 && poll(&agent, 1, 0) == 1)
 			return 0;
 		if (line.seq < wanted->from_seq || line.seq > wanted->to_seq || line.wall_ms < due_ms ||
 		    !is_sample(tokener, &line))
 			continue;
 		if (picked == wanted->limit)
 			return say(fd, '+', "");
-		if (write_sample(fd, &line) < 0)
+		head_len = snprintf(head, sizeof(head), "%" PRIu64 " ", line.seq);
+		if (write_all(fd, head, (size_t)head_len) < 0 || write_all(fd, line.text, line.len) < 0 ||
+		    write_all(fd, "\n", 1) < 0)
 			return 0;
 		picked++;
 		if (wanted->interval_ms)

@@ -83,33 +83,12 @@ bool history_reader_flush(struct history_reader *reader, bool last)
 
 /* ------------------------------------------------------------------------------------------ the lines of the child */
 
-static bool fits(const struct history_reader *reader, size_t len)
-{
-	return reader->items == 0 ||
-	       (reader->items < HISTORY_BATCH_ITEMS && reader->batch.len + len + 1 <= reader->config.batch_bytes);
-}
-
-static bool add_sample(struct history_reader *reader, const char *json, size_t len, uint64_t seq)
-{
-	if (!bytes_reserve(&reader->batch, len + 1))
-		return false;
-	if (reader->items++)
-		reader->batch.at[reader->batch.len++] = ',';
-	else
-		deadline_after(&reader->wait, HISTORY_BATCH_WAIT_NS);
-	memcpy(reader->batch.at + reader->batch.len, json, len);
-	reader->batch.len += len;
-	if (reader->read.count++ == 0)
-		reader->read.first_seq = seq;
-	reader->read.last_seq = seq;
-	return true;
-}
-
 enum taken { TAKEN, TAKEN_LATER, TAKEN_END };
 
 /* Takes one line of the child. TAKEN_LATER: the batch has to be handed out first; TAKEN_END: the reading has ended. */
 static enum taken take_line(struct history_reader *reader, char *line, size_t len)
 {
+	struct bytes *batch = &reader->batch;
 	char *json;
 	uint64_t seq;
 
@@ -125,20 +104,25 @@ static enum taken take_line(struct history_reader *reader, char *line, size_t le
 	}
 	json++;
 	len -= (size_t)(json - line);
-	if (!fits(reader, len)) {
+	if (reader->items == HISTORY_BATCH_ITEMS ||
+	    (reader->items && batch->len + len + 1 > reader->config.batch_bytes)) {
 		json[len] = '\n';
 		return TAKEN_LATER;
 	}
-	if (add_sample(reader, json, len, seq))
-		return TAKEN;
-	end(reader, false, strerror(ENOMEM));
-	return TAKEN_END;
-}
-
-static void pause_for(struct history_reader *reader, uint64_t delay_ns)
-{
-	ev_io_stop(reader->config.loop->ev, &reader->io);
-	deadline_after(&reader->pace, delay_ns);
+	if (!bytes_reserve(batch, len + 1)) {
+		end(reader, false, strerror(ENOMEM));
+		return TAKEN_END;
+	}
+	if (reader->items++)
+		batch->at[batch->len++] = ',';
+	else
+		deadline_after(&reader->wait, HISTORY_BATCH_WAIT_NS);
+	memcpy(batch->at + batch->len, json, len);
+	batch->len += len;
+	if (reader->read.count++ == 0)
+		reader->read.first_seq = seq;
+	reader->read.last_seq = seq;
+	return TAKEN;
 }
 
 /* Processes the bytes received. The reader may have been freed afterwards. */
@@ -148,21 +132,18 @@ static void pump(struct history_reader *reader)
 
 	while (reader->in.len && (newline = memchr(at, '\n', reader->in.len))) {
 		size_t len = (size_t)(newline - at);
-		enum taken taken;
+		bool full = crowded(reader);
+		enum taken taken = full ? TAKEN_LATER : take_line(reader, at, len);
 
-		if (crowded(reader)) {
-			pause_for(reader, HISTORY_CROWDED_NS);
-			break;
-		}
-		taken = take_line(reader, at, len);
 		if (taken == TAKEN_END)
 			return;
+		if (taken == TAKEN_LATER && !full && !history_reader_flush(reader, false)) {
+			end(reader, false, HISTORY_NOT_TAKEN);
+			return;
+		}
 		if (taken == TAKEN_LATER) {
-			if (!history_reader_flush(reader, false)) {
-				end(reader, false, HISTORY_NOT_TAKEN);
-				return;
-			}
-			pause_for(reader, HISTORY_PACE_NS);
+			ev_io_stop(reader->config.loop->ev, &reader->io);
+			deadline_after(&reader->pace, full ? HISTORY_CROWDED_NS : HISTORY_PACE_NS);
 			break;
 		}
 		at += len + 1;

@@ -13,7 +13,6 @@
 #include <stdint.h>
 
 #include "agent/base/loop.h"
-#include "agent/metrics/history_child.h"
 
 #define HISTORY_BATCH_ITEMS   100
 #define HISTORY_BATCH_WAIT_NS (500 * NS_PER_MS)
@@ -24,6 +23,14 @@
 #define HISTORY_CROWDED_NS (100 * NS_PER_MS)
 
 #define HISTORY_NOT_TAKEN "the peer does not take it" /* the error when batch() was false */
+
+struct history_wanted {
+	char dir[4096];
+	int64_t begin_ms, end_ms;  /* begin <= time < end */
+	uint64_t from_seq, to_seq; /* both included */
+	uint64_t limit;
+	uint64_t interval_ms; /* least distance of two; 0: every one */
+};
 
 struct history_reader;
 
@@ -63,5 +70,13 @@ struct history_reader *history_reader_free(struct history_reader *reader);
 bool history_reader_flush(struct history_reader *reader, bool last);
 
 struct history_read history_reader_read(const struct history_reader *reader);
+
+/*
+ * The main function of the child (agent/metrics/history_child.c); `wanted` is a struct history_wanted. It writes, on
+ * its socket, one line per picked sample, "SEQ JSON\n", and a last line: ".\n" when nothing more matches, "+\n" when
+ * the limit was reached, "!words\n" when the log could not be read.
+ */
+#define HISTORY_SEQ_DIGITS 20
+int history_child(int fd, void *wanted);
 
 #endif

@@ -181,13 +181,6 @@ static void finish(struct logger *l)
 	ev_async_send(l->loop, &l->finished);
 }
 
-static void hello(struct logger *l, const struct log_ack *ack)
-{
-	l->stats.last_seq = ack->last_seq;
-	if (ack->error)
-		state_set(l, LOGGER_FAILED, ack->error);
-}
-
 /* Takes an answer to the oldest message. False when it does not match that message. */
 static bool answered(struct logger *l, const struct log_ack *ack)
 {
@@ -233,10 +226,14 @@ static int acks_read(struct logger *l)
 			continue;
 		l->ack_len = 0;
 		memcpy(&ack, l->ack, sizeof(ack));
-		if (ack.id == 0)
-			hello(l, &ack);
-		else if (!answered(l, &ack))
-			return -1;
+		if (ack.id != 0) {
+			if (!answered(l, &ack))
+				return -1;
+			continue;
+		}
+		l->stats.last_seq = ack.last_seq; /* the child's first word */
+		if (ack.error)
+			state_set(l, LOGGER_FAILED, ack.error);
 	}
 	return 0;
 }
@@ -271,18 +268,10 @@ static void requeue(struct logger *l)
 	l->sent = 0;
 }
 
-static void restart_later(struct logger *l)
-{
-	/* With time 0 the returned due time is the delay, as a timer needs it. */
-	uint64_t wait_ns = backoff_fail(&l->backoff, 0, backoff_random(&l->random));
-
-	ev_now_update(l->loop);
-	ev_timer_set(&l->restart, (double)wait_ns / (double)NS_PER_S, 0.);
-	ev_timer_start(l->loop, &l->restart);
-}
-
 static void child_gone(struct logger *l, int error)
 {
+	uint64_t wait_ns;
+
 	if (l->fd >= 0) {
 		ev_io_stop(l->loop, &l->io);
 		close_fd(&l->fd);
@@ -295,8 +284,13 @@ static void child_gone(struct logger *l, int error)
 	}
 	if (++l->deaths >= DEATHS_FAILED)
 		state_set(l, LOGGER_FAILED, error);
-	if (l->head) /* otherwise the next line starts one */
-		restart_later(l);
+	if (!l->head) /* the next line starts one */
+		return;
+	/* With time 0 the returned due time is the delay, as a timer needs it. */
+	wait_ns = backoff_fail(&l->backoff, 0, backoff_random(&l->random));
+	ev_now_update(l->loop);
+	ev_timer_set(&l->restart, (double)wait_ns / (double)NS_PER_S, 0.);
+	ev_timer_start(l->loop, &l->restart);
 }
 
 static void on_restart(struct ev_loop *loop, struct ev_timer *timer, int events)
@@ -360,36 +354,29 @@ static int send_next(struct logger *l)
 	return 1;
 }
 
-static void io_events(struct logger *l, int events)
+/*
+ * Sends what the socket takes. Answers are waited for only while lines wait to be sent. Otherwise they stay in the
+ * socket until the next line, the health deadline or logger_check, so that an idle agent is not woken once more for
+ * each line.
+ */
+static void pump(struct logger *l)
 {
-	if (l->io.events == events && ev_is_active(&l->io) == (events != 0))
+	int rc = 1, events;
+
+	while (l->fd >= 0 && l->next && rc == 1)
+		rc = send_next(l);
+	if (rc < 0) {
+		child_gone(l, rc);
+		return;
+	}
+	events = (l->next ? EV_READ | EV_WRITE : 0) | (l->stopping ? EV_READ : 0);
+	if (l->fd < 0 || (l->io.events == events && ev_is_active(&l->io) == (events != 0)))
 		return;
 	ev_io_stop(l->loop, &l->io);
 	if (!events)
 		return;
 	ev_io_set(&l->io, l->fd, events);
 	ev_io_start(l->loop, &l->io);
-}
-
-/*
- * Answers are waited for only while lines wait to be sent. Otherwise they stay in the socket until the next line, the
- * health deadline or logger_check, so that an idle agent is not woken once more for each line.
- */
-static int wanted_events(const struct logger *l)
-{
-	return (l->next ? EV_READ | EV_WRITE : 0) | (l->stopping ? EV_READ : 0);
-}
-
-static void pump(struct logger *l)
-{
-	int rc = 1;
-
-	while (l->fd >= 0 && l->next && rc == 1)
-		rc = send_next(l);
-	if (rc < 0)
-		child_gone(l, rc);
-	else if (l->fd >= 0)
-		io_events(l, wanted_events(l));
 }
 
 /* Takes the answers that have come. */
@@ -414,11 +401,6 @@ static void on_io(struct ev_loop *loop, struct ev_io *io, int events)
 		pump(l);
 }
 
-static int child_run(int fd, void *data)
-{
-	return log_child_main(fd, data);
-}
-
 static void child_start(struct logger *l)
 {
 	pid_t pid;
@@ -430,7 +412,7 @@ static void child_start(struct logger *l)
 		ev_child_stop(l->loop, &l->death);
 		l->running = false;
 	}
-	rc = helper_fork("infini-log", child_run, &l->config.child, SOCK_STREAM, &l->fd, &pid);
+	rc = helper_fork("infini-log", log_child_main, &l->config.child, SOCK_STREAM, &l->fd, &pid);
 	if (rc) {
 		l->fd = -1;
 		state_set(l, LOGGER_FAILED, rc);

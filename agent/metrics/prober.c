@@ -12,7 +12,6 @@
 #include <infiniservice/cleanup.h>
 
 #include "agent/base/helper.h"
-#include "agent/metrics/prober_wire.h"
 #include "transport/backoff.h"
 
 struct prober_handle {
@@ -198,18 +197,13 @@ static void on_child(struct ev_loop *loop, struct ev_child *child, int events)
 	worker->pid = 0;
 }
 
-static struct worker *worker_vacant(struct prober_pool *pool)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(pool->workers); i++)
-		if (pool->workers[i].fd < 0)
-			return &pool->workers[i];
-	return NULL;
-}
-
 static struct worker *worker_start(struct prober_pool *pool)
 {
-	struct worker *worker = worker_vacant(pool);
 	void *table = (void *)(uintptr_t)pool->config.table; /* const for the child too */
+	struct worker *worker = NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(pool->workers) && !worker; i++)
+		worker = pool->workers[i].fd < 0 ? &pool->workers[i] : NULL;
 
 	if (!worker || helper_fork("prober", prober_child, table, SOCK_SEQPACKET, &worker->fd, &worker->pid) < 0)
 		return NULL;
@@ -229,15 +223,6 @@ void prober_warm(struct prober_pool *pool)
 		pool->current->kept = true;
 }
 
-static ssize_t ask_send(const struct worker *worker, struct ask *ask)
-{
-	struct prober_wire head = { .id = ask->id, .kind = (int32_t)ask->kind };
-	struct iovec parts[] = { { &head, sizeof(head) }, { ask->arg, ask->arg_len } };
-	struct msghdr msg = { .msg_iov = parts, .msg_iovlen = ARRAY_SIZE(parts) };
-
-	return sendmsg(worker->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
-}
-
 /*
  * Gives the child its next request. If no child can be started the retry timer tries again; requests wait in the
  * bounded queue.
@@ -246,6 +231,9 @@ static void queue_work(struct prober_pool *pool)
 {
 	struct worker *worker = pool->current;
 	struct ask *ask = pool->queue;
+	struct prober_wire head;
+	struct iovec parts[2] = { { &head, sizeof(head) } };
+	struct msghdr msg = { .msg_iov = parts, .msg_iovlen = ARRAY_SIZE(parts) };
 
 	if (!ask || (worker && worker->ask) || (!worker && ev_is_active(&pool->retry)))
 		return;
@@ -260,9 +248,11 @@ static void queue_work(struct prober_pool *pool)
 		pool->tail = &pool->queue;
 	worker->ask = ask;
 	worker->kept |= ask->from && !ask->from->seldom;
+	head = (struct prober_wire){ .id = ask->id, .kind = (int32_t)ask->kind };
+	parts[1] = (struct iovec){ ask->arg, ask->arg_len };
 	ask->sent_ns = now_ns();
 	timer_arm(pool->loop, &pool->deadline, ask->sent_ns + pool->config.deadline_ns);
-	if (ask_send(worker, ask) < 0)
+	if (sendmsg(worker->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 		shutdown(worker->fd, SHUT_RDWR); /* on_socket handles the end of the child */
 }
 
@@ -271,20 +261,6 @@ static void on_retry(struct ev_loop *loop, struct ev_timer *timer, int events)
 	(void)loop;
 	(void)events;
 	queue_work(container_of(timer, struct prober_pool, retry));
-}
-
-/* Too many children hang: no further one is started, and queued requests are answered. */
-static void queue_refuse(struct prober_pool *pool)
-{
-	while (pool->queue) {
-		struct ask *ask = pool->queue;
-
-		pool->queue = ask->next;
-		if (!pool->queue)
-			pool->tail = &pool->queue;
-		answer_first(pool, ask, -ETIMEDOUT, NULL, 0);
-		free(ask);
-	}
 }
 
 /* The late child keeps its request and its socket, but is not the current one any more. */
@@ -306,8 +282,16 @@ static void on_deadline(struct ev_loop *loop, struct ev_timer *timer, int events
 	worker->late = true;
 	pool->current = NULL;
 	answer_first(pool, worker->ask, -ETIMEDOUT, NULL, 0);
-	if (pool->stats.stuck >= PROBER_STUCK_MAX)
-		queue_refuse(pool);
+	/* Too many children hang: no further one is started, and queued requests are answered. */
+	while (pool->stats.stuck >= PROBER_STUCK_MAX && pool->queue) {
+		struct ask *ask = pool->queue;
+
+		pool->queue = ask->next;
+		if (!pool->queue)
+			pool->tail = &pool->queue;
+		answer_first(pool, ask, -ETIMEDOUT, NULL, 0);
+		free(ask);
+	}
 	queue_work(pool);
 }
 
@@ -319,29 +303,27 @@ static bool ask_same(const struct ask *ask, const struct probe_request *request)
 }
 
 /* -EALREADY for a request that the handle has outstanding, and for a probe that hangs for any handle. */
-static int ask_allowed(const struct prober_handle *handle, const struct probe_request *request)
-{
-	const struct prober_pool *pool = handle->pool;
-
-	for (size_t i = 0; i < ARRAY_SIZE(pool->workers); i++) {
-		const struct worker *w = &pool->workers[i];
-
-		if (ask_same(w->ask, request) && (w->late || w->ask->from == handle))
-			return -EALREADY;
-	}
-	for (const struct ask *ask = pool->queue; ask; ask = ask->next)
-		if (ask->from == handle && ask_same(ask, request))
-			return -EALREADY;
-	return pool->queued >= PROBER_QUEUE_MAX || pool->stats.stuck >= PROBER_STUCK_MAX ? -ENOBUFS : 0;
-}
-
 static int request_take(struct prober *base, const struct probe_request *request)
 {
 	struct prober_handle *handle = container_of(base, struct prober_handle, base);
 	struct prober_pool *pool = handle->pool;
+	bool known = false;
 	struct ask *ask;
-	int error = request->arg_len > PROBE_ARG_MAX ? -ENOBUFS : ask_allowed(handle, request);
+	int error = 0;
 
+	for (size_t i = 0; i < ARRAY_SIZE(pool->workers); i++) {
+		const struct worker *w = &pool->workers[i];
+
+		known |= ask_same(w->ask, request) && (w->late || w->ask->from == handle);
+	}
+	for (ask = pool->queue; ask; ask = ask->next)
+		known |= ask->from == handle && ask_same(ask, request);
+	if (request->arg_len > PROBE_ARG_MAX)
+		error = -ENOBUFS;
+	else if (known)
+		error = -EALREADY;
+	else if (pool->queued >= PROBER_QUEUE_MAX || pool->stats.stuck >= PROBER_STUCK_MAX)
+		error = -ENOBUFS;
 	ask = error < 0 ? NULL : malloc(sizeof(*ask) + request->arg_len);
 	if (!ask) {
 		pool->stats.refused++;

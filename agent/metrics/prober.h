@@ -83,6 +83,25 @@ unsigned prober_outstanding(const struct prober_pool *pool, const struct prober 
 struct prober_stats prober_stats(const struct prober_pool *pool);
 
 /*
+ * Between the prober and its child, one SOCK_SEQPACKET message each: the head, then the argument or the data.
+ */
+struct prober_wire {
+	uint64_t id; /* of the request; the answer repeats it */
+	int32_t kind;
+	int32_t error; /* of the answer: 0 or -errno */
+};
+
+struct prober_wire_request {
+	struct prober_wire head;
+	unsigned char arg[PROBE_ARG_MAX];
+};
+
+struct prober_wire_answer {
+	struct prober_wire head;
+	unsigned char data[PROBE_DATA_MAX];
+};
+
+/*
  * The real probes (agent/metrics/prober_child.c), and the main function of the child: HELPER_FD and a struct
  * prober_table.
  */

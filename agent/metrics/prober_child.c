@@ -22,7 +22,6 @@
 #include <infiniservice/cleanup.h>
 #include <infiniservice/moment.h>
 
-#include "agent/metrics/prober_wire.h"
 #include "collectors/procnet.h"
 
 /*

@@ -43,24 +43,13 @@ static void ring_shift(struct publish_ring *ring)
 	slot->line = line_unref(slot->line);
 }
 
-static void ring_push(struct publish_ring *ring, struct line *line, uint64_t now_ns)
-{
-	while (ring->head - ring->tail == PUBLISH_RING_LINES ||
-	       (ring->head != ring->tail && ring->bytes + line->len > PUBLISH_RING_BYTES))
-		ring_shift(ring);
-	*slot_at(ring, ring->head++) = (struct publish_slot){ .line = line_ref(line), .published_ns = now_ns };
-	ring->bytes += line->len;
-	ring->last_seq = line->seq;
-}
-
 static void ring_clear(struct publish_ring *ring)
 {
 	while (ring->tail != ring->head)
 		ring_shift(ring);
 }
 
-/* ----------------------------------------------------------------------------------------------------------
- * subscribers */
+/* ----------------------------------------------------------------------------------------------------- subscribers */
 
 bool publish_wanted(const struct publisher *publisher, enum publish_topic topic)
 {
@@ -92,26 +81,22 @@ void publish_subscribe(struct publisher *publisher, struct subscriber *subscribe
 	subscriber->topics |= topics;
 }
 
-static void leave(struct publisher *publisher, struct subscriber *subscriber)
-{
-	struct subscriber **at = &publisher->first;
-
-	while (*at != subscriber)
-		at = &(*at)->next;
-	*at = subscriber->next;
-	if (publisher->scan == subscriber)
-		publisher->scan = subscriber->next;
-	publisher->subscribers--;
-}
-
 void publish_unsubscribe(struct subscriber *subscriber, unsigned topics)
 {
 	struct publisher *publisher = subscriber->publisher;
 	unsigned before = subscriber->topics;
 
 	subscriber->topics &= ~topics;
-	if (before && !subscriber->topics)
-		leave(publisher, subscriber);
+	if (before && !subscriber->topics) {
+		struct subscriber **at = &publisher->first;
+
+		while (*at != subscriber)
+			at = &(*at)->next;
+		*at = subscriber->next;
+		if (publisher->scan == subscriber)
+			publisher->scan = subscriber->next;
+		publisher->subscribers--;
+	}
 	for (unsigned topic = 0; topic < PUBLISH_TOPICS; topic++)
 		if (before & topics & 1U << topic && --publisher->wanted[topic] == 0)
 			ring_clear(&publisher->rings[topic]);
@@ -126,71 +111,43 @@ bool publish_reads(const struct subscriber *subscriber, enum publish_topic topic
  * ------------------------------------------------------------------------------------------------------- handing out
  */
 
-/* Counts the lines that the ring has dropped before the subscriber read them. */
-static void notice_loss(struct publisher *publisher, const struct publish_ring *ring, struct subscriber *subscriber,
-			struct publish_cursor *cursor)
+/*
+ * Hands out the lines of a topic, as long as there is room. Of samples, those are skipped that come too soon for the
+ * subscriber's interval, with a tolerance of an eighth for the jitter of timers; the next one is then due on its own
+ * grid, or an interval from now if that was missed. A sample that publish_hand has handed out is not handed out again.
+ */
+static void pump_topic(struct publisher *publisher, struct subscriber *subscriber, enum publish_topic topic)
 {
-	uint64_t lost = ring->tail > cursor->at ? ring->tail - cursor->at : 0;
+	struct publish_ring *ring = &publisher->rings[topic];
+	struct publish_cursor *cursor = &subscriber->cursors[topic];
+	uint64_t lost = ring->tail > cursor->at ? ring->tail - cursor->at : 0, interval_ns = subscriber->interval_ns;
 
 	cursor->at += lost;
 	cursor->lost += lost;
 	subscriber->missed += lost;
 	publisher->lagged += lost;
-}
-
-/*
- * True if the sample is to be skipped by the subscriber's interval, with a tolerance of an eighth for the jitter of
- * timers.
- */
-static bool too_soon(const struct subscriber *subscriber, uint64_t published_ns)
-{
-	return subscriber->interval_ns && published_ns + subscriber->interval_ns / 8 < subscriber->due_ns;
-}
-
-/* The next sample is due on the subscriber's own grid, or an interval from now if the grid was missed. */
-static void sample_taken(struct subscriber *subscriber, uint64_t published_ns)
-{
-	bool on_grid = subscriber->due_ns && subscriber->due_ns + subscriber->interval_ns > published_ns;
-
-	subscriber->due_ns = (on_grid ? subscriber->due_ns : published_ns) + subscriber->interval_ns;
-}
-
-/* Hands out a line, unless the subscriber has been handed it by publish_hand. 0, or -errno: to be tried again later. */
-static int pump_line(struct subscriber *subscriber, enum publish_topic topic, const struct publish_slot *slot)
-{
-	uint64_t behind = subscriber->cursors[topic].at + 1;
-	/* `put` may end the subscriber's session, and the ring may free the line. */
-	int r = topic == PUBLISH_METRICS && subscriber->had == behind ? 0
-								      : subscriber->ops->put(subscriber, slot->line);
-
-	if (r < 0)
-		return r;
-	subscriber->taken++;
-	if (topic == PUBLISH_METRICS) {
-		subscriber->had = behind;
-		sample_taken(subscriber, slot->published_ns);
-	}
-	return 0;
-}
-
-static void pump_topic(struct publisher *publisher, struct subscriber *subscriber, enum publish_topic topic)
-{
-	struct publish_ring *ring = &publisher->rings[topic];
-	struct publish_cursor *cursor = &subscriber->cursors[topic];
-
-	notice_loss(publisher, ring, subscriber, cursor);
 	while (cursor->at < ring->head && subscriber->topics & 1U << topic && subscriber->ops->room(subscriber)) {
-		struct publish_slot slot = *slot_at(ring, cursor->at);
-		uint64_t seq = slot.line->seq;
+		/* `put` may end the subscriber's session, and the ring may free the line. */
+		const struct publish_slot slot = *slot_at(ring, cursor->at);
+		uint64_t seq = slot.line->seq, behind = cursor->at + 1;
+		bool sample = topic == PUBLISH_METRICS;
 
 		if (cursor->lost) {
 			if (subscriber->ops->lagged(subscriber, topic, cursor->seq, cursor->lost) < 0)
 				return;
 			cursor->lost = 0;
 		}
-		if (topic != PUBLISH_METRICS || !too_soon(subscriber, slot.published_ns)) {
-			if (pump_line(subscriber, topic, &slot) < 0)
+		if (!sample || !interval_ns || slot.published_ns + interval_ns / 8 >= subscriber->due_ns) {
+			if (!(sample && subscriber->had == behind) && subscriber->ops->put(subscriber, slot.line) < 0)
 				return;
+			subscriber->taken++;
+			if (sample) {
+				bool on_grid =
+					subscriber->due_ns && subscriber->due_ns + interval_ns > slot.published_ns;
+
+				subscriber->had = behind;
+				subscriber->due_ns = (on_grid ? subscriber->due_ns : slot.published_ns) + interval_ns;
+			}
 		}
 		cursor->seq = seq + 1;
 		cursor->at++;
@@ -241,7 +198,13 @@ void publish_line(struct publisher *publisher, enum publish_topic topic, struct 
 		return;
 	if (line->seq == 0)
 		line->seq = ring->last_seq + 1;
-	ring_push(ring, line, publisher->rest.loop->now.mono_ns);
+	while (ring->head - ring->tail == PUBLISH_RING_LINES ||
+	       (ring->head != ring->tail && ring->bytes + line->len > PUBLISH_RING_BYTES))
+		ring_shift(ring);
+	*slot_at(ring, ring->head++) =
+		(struct publish_slot){ .line = line_ref(line), .published_ns = publisher->rest.loop->now.mono_ns };
+	ring->bytes += line->len;
+	ring->last_seq = line->seq;
 	publisher->published++;
 	publisher->todo = publisher->subscribers;
 	visit(publisher);

@@ -1,13 +1,23 @@
 /* SPDX-License-Identifier: MIT */
-/* Sums over the metric log; see trend.h. */
+/* Sums over the metric log, the helper that reads it, and the rules of advice; see trend.h. */
 #include "agent/metrics/trend.h"
 
+#include <errno.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
+#include <ev.h>
 #include <json-c/json.h>
 
+#include <infiniservice/cleanup.h>
+#include <infiniservice/moment.h>
+
+#include "agent/base/helper.h"
+#include "agent/log/reader.h"
 #include "collectors/filesystem.h"
 
 static struct json_object *member(struct json_object *object, const char *key)
@@ -169,4 +179,202 @@ double trend_mount_days_left(const struct trend_mount *mount)
 	if (mount->last_ms - mount->first_ms < TREND_ENOUGH_MS || grown <= 0.001 * mount->last_total_gb)
 		return -1;
 	return (mount->last_total_gb - mount->last_used_gb) / (grown / days);
+}
+
+/*
+ * ---------------------------------------------------------------------------------------------------------- advice
+ * "p95" is the share that 95 % of the samples do not exceed: a rare peak buys no hardware.
+ */
+
+#define CPU_BUSY	85.0 /* percent at p95: too few cores */
+#define CPU_IDLE	20.0 /* below: too many */
+#define CPU_AIM		60.0 /* where p95 should be after the change */
+#define MEMORY_FULL	90.0
+#define MEMORY_IDLE	35.0
+#define MEMORY_AIM	70.0
+#define MEMORY_STEP_MB	256.0
+#define MEMORY_LEAST_MB 512.0
+#define DISK_FULL	90.0
+#define DISK_AIM	70.0
+#define DISK_DAYS	30.0
+
+static bool advise_cpu(const struct trend *trend, struct advice *advice)
+{
+	double p95 = trend_share_percentile(&trend->cpu, 95), cores = trend->cores;
+	double wanted = ceil(cores * p95 / CPU_AIM);
+
+	if (wanted < 1)
+		wanted = 1;
+	if (trend->cpu.count == 0 || cores < 1 || (p95 < CPU_BUSY && p95 > CPU_IDLE) || wanted == cores)
+		return false;
+	*advice = (struct advice){ .resource = "cpu", .current = cores, .recommended = wanted, .unit = "cores" };
+	advice->savings_percent = wanted < cores ? (cores - wanted) * 100 / cores : 0;
+	snprintf(advice->reason, sizeof(advice->reason),
+		 "CPU use was at most %.0f %% in 95 %% of the samples (average %.0f %%, peak %.0f %%)", p95,
+		 trend_share_average(&trend->cpu), trend->cpu.max);
+	return true;
+}
+
+static bool advise_memory(const struct trend *trend, struct advice *advice)
+{
+	double p95 = trend_share_percentile(&trend->memory, 95), total_mb = (double)trend->memory_kb / 1024;
+	double wanted = ceil(total_mb * p95 / MEMORY_AIM / MEMORY_STEP_MB) * MEMORY_STEP_MB;
+	bool full = p95 >= MEMORY_FULL, idle = p95 <= MEMORY_IDLE && trend->memory.max < MEMORY_AIM;
+
+	if (wanted < MEMORY_LEAST_MB)
+		wanted = MEMORY_LEAST_MB;
+	if (trend->memory.count == 0 || (!full && !(idle && wanted < total_mb * 0.9)))
+		return false;
+	*advice = (struct advice){
+		.resource = "memory", .current = round(total_mb), .recommended = wanted, .unit = "MB"
+	};
+	advice->savings_percent = wanted < total_mb ? (total_mb - wanted) * 100 / total_mb : 0;
+	snprintf(advice->reason, sizeof(advice->reason),
+		 "memory use was at most %.0f %% in 95 %% of the samples (average %.0f %%, peak %.0f %%)", p95,
+		 trend_share_average(&trend->memory), trend->memory.max);
+	return true;
+}
+
+static bool advise_disk(const struct trend_mount *mount, struct advice *advice)
+{
+	double used = mount->last_total_gb > 0 ? mount->last_used_gb * 100 / mount->last_total_gb : 0;
+	double days = trend_mount_days_left(mount);
+	bool filling = days >= 0 && days < DISK_DAYS;
+	double needed = mount->last_used_gb;
+
+	if (used < DISK_FULL && !filling)
+		return false;
+	if (filling)
+		needed += (mount->last_total_gb - mount->last_used_gb) * DISK_DAYS / fmax(days, 1);
+	*advice = (struct advice){ .current = mount->last_total_gb,
+				   .recommended = ceil(needed * 100 / DISK_AIM),
+				   .unit = "GB" };
+	snprintf(advice->resource, sizeof(advice->resource), "disk:%s", mount->path);
+	if (filling)
+		snprintf(advice->reason, sizeof(advice->reason),
+			 "%.0f %% used; full in %.0f days if it goes on as in this time", used, days);
+	else
+		snprintf(advice->reason, sizeof(advice->reason), "%.0f %% used", used);
+	return true;
+}
+
+size_t advice_make(const struct trend *trend, struct advice out[ADVICE_MAX])
+{
+	size_t count = 0;
+
+	if (!trend_enough(trend))
+		return 0;
+	count += advise_cpu(trend, &out[count]);
+	count += advise_memory(trend, &out[count]);
+	for (uint32_t i = 0; i < trend->mounts_count && i < TREND_MOUNTS; i++)
+		count += advise_disk(&trend->mounts[i], &out[count]);
+	return count;
+}
+
+/* ------------------------------------------------------------------------------------------------------ the helper */
+
+struct trend_job {
+	struct ev_loop *loop;
+	ev_io io;
+	ev_child child;
+	int fd;
+	pid_t pid; /* 0 once it has been reaped */
+	void (*done)(void *data, const struct trend *trend);
+	void *data;
+};
+
+/* In the helper: reads the log, sends one struct trend and ends. */
+static int helper(int fd, void *data)
+{
+	const struct trend_request *request = data;
+	uint64_t end_ns = clock_ns(CLOCK_MONOTONIC) + request->limit_ms * NS_PER_MS;
+	struct trend *trend = calloc(1, sizeof(*trend));
+	int64_t next_ms = INT64_MIN;
+	struct reader *reader = NULL;
+	struct reader_line line;
+
+	if (!trend)
+		return 1;
+	trend->error = reader_open_dir(request->dir, &reader, NULL);
+	if (trend->error == 0)
+		reader_range(reader, request->begin_ms, request->end_ms);
+	for (uint64_t lines = 0; reader && reader_next(reader, &line) > 0; lines++) {
+		trend->partial = lines % 64 == 63 && clock_ns(CLOCK_MONOTONIC) >= end_ns;
+		if (trend->partial)
+			break;
+		if (line.wall_ms < next_ms)
+			continue;
+		if (trend_add(trend, line.text, line.len, line.wall_ms))
+			next_ms = line.wall_ms + TREND_STRIDE_MS;
+		else
+			trend->bad_lines++;
+	}
+	reader_free(reader);
+	return send(fd, trend, sizeof(*trend), MSG_NOSIGNAL) == (ssize_t)sizeof(*trend) ? 0 : 1;
+}
+
+struct trend_job *trend_cancel(struct trend_job *job)
+{
+	if (!job)
+		return NULL;
+	ev_io_stop(job->loop, &job->io);
+	ev_child_stop(job->loop, &job->child);
+	if (job->pid)
+		kill(job->pid, SIGKILL);
+	close_fd(&job->fd);
+	free(job);
+	return NULL;
+}
+
+static void on_readable(struct ev_loop *loop, ev_io *io, int events)
+{
+	struct trend_job *job = io->data;
+	void (*done)(void *data, const struct trend *trend) = job->done;
+	void *data = job->data;
+	struct trend *trend = calloc(1, sizeof(*trend));
+	ssize_t got = trend ? recv(job->fd, trend, sizeof(*trend), MSG_DONTWAIT) : 0;
+
+	(void)loop;
+	(void)events;
+	if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
+		free(trend);
+		return;
+	}
+	trend_cancel(job);
+	done(data, got == (ssize_t)sizeof(*trend) ? trend : NULL);
+	free(trend);
+}
+
+static void on_reaped(struct ev_loop *loop, ev_child *child, int events)
+{
+	struct trend_job *job = child->data;
+
+	(void)events;
+	ev_child_stop(loop, child);
+	job->pid = 0; /* the end of its socket does the rest */
+}
+
+int trend_start(struct ev_loop *loop, const struct trend_request *request,
+		void (*done)(void *data, const struct trend *trend), void *data, struct trend_job **ret)
+{
+	struct trend_job *job = calloc(1, sizeof(*job));
+	struct trend_request copy = *request;
+	int r;
+
+	if (!job)
+		return -ENOMEM;
+	*job = (struct trend_job){ .loop = loop, .fd = -1, .done = done, .data = data };
+	r = helper_fork("infini-trend", helper, &copy, SOCK_SEQPACKET, &job->fd, &job->pid);
+	if (r < 0) {
+		free(job);
+		return r;
+	}
+	ev_io_init(&job->io, on_readable, job->fd, EV_READ);
+	job->io.data = job;
+	ev_io_start(loop, &job->io);
+	ev_child_init(&job->child, on_reaped, job->pid, 0);
+	job->child.data = job;
+	ev_child_start(loop, &job->child);
+	*ret = job;
+	return 0;
 }

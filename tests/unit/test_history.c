@@ -3,7 +3,6 @@
 #include "tests/actions_fixture.h"
 
 #include "agent/actions/history.h"
-#include "agent/metrics/history_child.h"
 #include "agent/metrics/history_reader.h"
 
 /* What the child says: so many samples from the first that is wanted, and its last line (NULL: none, it goes on). */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Sums over the log and the advice made of them: lines in, words out, no file and no clock. */
-#include "agent/metrics/advice.h"
+#include "agent/metrics/trend.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
