@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* Which clocks tell of a snapshot that was loaded, and which do not. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <json-c/json.h>
+
 #include "tests/fake_loop.h"
 
 #include "agent/metrics/generation.h"
+#include "transport/message.h"
 #include "agent/base/clockwatch.h"
 
 #define T0 INT64_C(1790000000)
@@ -343,6 +347,127 @@ static void a_word_of_the_host_begins_one_now_and_then(void **state)
 	assert_int_equal(renewed, 6);
 }
 
+/* The prober, in whose place the test answers. */
+static struct {
+	struct prober handle;
+	void (*probed)(void *state, const struct probe_result *result);
+	unsigned asked, seldom;
+} clock_probe;
+
+static int take_request(struct prober *prober, const struct probe_request *request)
+{
+	(void)prober;
+	assert_int_equal(request->kind, PROBE_RTC);
+	clock_probe.asked++;
+	return 0;
+}
+
+struct prober *prober_for(struct prober_pool *pool, void (*probed)(void *state, const struct probe_result *result),
+			  void *state)
+{
+	(void)pool;
+	assert_ptr_equal(state, &generation);
+	clock_probe.handle.request = take_request;
+	clock_probe.probed = probed;
+	return &clock_probe.handle;
+}
+
+void prober_seldom(struct prober *prober)
+{
+	(void)prober;
+	clock_probe.seldom++;
+}
+
+unsigned prober_outstanding(const struct prober_pool *pool, const struct prober *prober)
+{
+	(void)pool;
+	(void)prober;
+	return 0;
+}
+
+static void the_machine_says(int error, int64_t rtc_s)
+{
+	struct probe_rtc reading = { .rtc_s = rtc_s, .boot_ns = loop.now.boot_ns, .wall_ms = loop.now.wall_ms };
+	struct probe_result result = { .kind = PROBE_RTC, .error = error, .data = error ? NULL : &reading };
+
+	result.data_len = error ? 0 : sizeof(reading);
+	clock_probe.probed(&generation, &result);
+}
+
+static void the_machines_clock_is_asked_for_and_begins_one_where_it_is_ahead(void **state)
+{
+	(void)state;
+	memset(&clock_probe, 0, sizeof(clock_probe));
+	generation_look(&generation); /* without a prober there is no such sign */
+	assert_int_equal(clock_probe.asked, 0);
+	generation.probers = (struct prober_pool *)&clock_probe;
+	generation_look(&generation);
+	generation_look(&generation);
+	assert_int_equal(clock_probe.asked, 2);
+	assert_int_equal(clock_probe.seldom, 1);
+	the_machine_says(0, T0); /* it was stopped meanwhile */
+	assert_false(generation.rtc_known);
+	generation_start(&generation);
+	the_machine_says(-ENOENT, 0);
+	assert_false(generation.rtc_known);
+	the_machine_says(0, T0);
+	assert_true(generation.rtc_known);
+	fake_set_clocks(&loop, loop.now.mono_ns + 10 * NS_PER_S);
+	the_machine_says(0, T0 + 10);
+	assert_int_equal(renewed, 0);
+	the_machine_says(0, T0 + 60);
+	assert_int_equal(renewed, 1);
+	/* The clock being set is a reason to look, forward and by much. */
+	generation_clock_set(&generation, -60000);
+	generation_clock_set(&generation, GENERATION_AHEAD_MS);
+	assert_int_equal(clock_probe.asked, 2);
+	generation_clock_set(&generation, GENERATION_AHEAD_MS + 1);
+	assert_int_equal(clock_probe.asked, 3);
+	/* What was read is there for the next agent of this boot. */
+	generation_stop(&generation);
+	open_at(200, "boot");
+	assert_true(generation.rtc_known);
+	assert_int_equal(generation.rtc.rtc_s, T0 + 60);
+}
+
+static void hear(const char *text)
+{
+	struct message message = { .root = json_tokener_parse(text) };
+
+	generation_hear(&generation, &message);
+	json_object_put(message.root);
+}
+
+static void a_time_in_a_message_counts_as_a_text_or_as_milliseconds(void **state)
+{
+	char text[64];
+
+	(void)state;
+	loop.now.wall_ms = 1700000000000; /* 2023-11-14T22:13:20Z */
+	hear("{\"timestamp\":\"2023-11-14T22:13:20Z\"}");
+	hear("{\"timestamp\":null}");
+	hear("{\"timestamp\":\"soon\"}");
+	hear("{\"timestamp\":1700000100}"); /* seconds */
+	hear("{\"timestamp\":1700000100000.5}");
+	hear("{\"time\":1700000100000}");
+	assert_int_equal(renewed, 0);
+	snprintf(text, sizeof(text), "{\"timestamp\":%ld}", 1700000000000 + GENERATION_AHEAD_MS + 1);
+	hear(text);
+	assert_int_equal(renewed, 1);
+	hear("{\"timestamp\":\"2023-11-14T22:14:20Z\"}");
+	assert_int_equal(renewed, 2);
+}
+
+static void what_has_been_sent_is_known_by_its_number(void **state)
+{
+	(void)state;
+	generation_sent(&generation, 103);
+	generation_sent(&generation, 101);
+	generation_sent(&generation, 99);
+	assert_int_equal(generation.sent_seq, 103);
+	assert_int_equal(generation_ack(&generation, 99, NULL), 99);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -355,6 +480,9 @@ int main(void)
 		T(one_that_is_woken_far_too_late_begins_another_and_marks_the_next_sample),
 		T(one_that_is_stopping_looks_no_more),
 		T(a_word_of_the_host_begins_one_now_and_then),
+		T(the_machines_clock_is_asked_for_and_begins_one_where_it_is_ahead),
+		T(a_time_in_a_message_counts_as_a_text_or_as_milliseconds),
+		T(what_has_been_sent_is_known_by_its_number),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

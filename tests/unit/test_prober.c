@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <ev.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -388,12 +389,94 @@ static void a_child_that_dies_costs_one_answer_and_is_replaced(void **state)
 	assert_int_equal(prober_stats(f->pool).child_deaths, 2);
 }
 
+/* In this process: what each kind is given and gives back, and its error for what it cannot use. */
+static void every_probe_has_its_answer_or_its_error(void **state)
+{
+	static unsigned char data[PROBE_DATA_MAX];
+	const uint32_t root = 0, nobody = 4000000000u;
+	const uint8_t tcp = 6;
+	char longest[PATH_MAX + 1];
+	const struct {
+		enum probe_kind kind;
+		const void *arg;
+		size_t len;
+		int error; /* 0: some data */
+	} cases[] = {
+		{ PROBE_STATVFS, "/", 1, 0 },
+		{ PROBE_STATVFS, "", 0, -ENAMETOOLONG },
+		{ PROBE_STATVFS, longest, sizeof(longest), -ENAMETOOLONG },
+		{ PROBE_STATVFS, "/none", 5, -ENOENT },
+		{ PROBE_PROCESS, "1", 0, -EINVAL },
+		{ PROBE_PROCESS, "12345678901", 11, -EINVAL },
+		{ PROBE_PROCESS, "1x", 2, -EINVAL },
+		{ PROBE_PROCESS, "0", 1, -EINVAL },
+		{ PROBE_PROCESS, "2147483647", 10, -ENOENT },
+		{ PROBE_SOCKETS, "odd", 3, -EINVAL },
+		{ PROBE_USER, &root, sizeof(root), 0 },
+		{ PROBE_USER, &nobody, sizeof(nobody), -ENOENT },
+		{ PROBE_USER, &root, 3, -EINVAL },
+		{ PROBE_NET, &tcp, sizeof(tcp), 0 },
+		{ PROBE_NET, &tcp, 0, -EINVAL },
+	};
+
+	(void)state;
+	memset(longest, '/', sizeof(longest));
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		int r = prober_live.probe[cases[i].kind](cases[i].arg, cases[i].len, data);
+
+		if (cases[i].error ? r != cases[i].error : r <= 0)
+			fail_msg("case %zu: %d", i, r);
+	}
+	assert_int_equal(prober_live.probe[PROBE_USER](&root, sizeof(root), data), 4);
+	assert_memory_equal(data, "root", 4);
+}
+
+static void a_clock_of_the_machine_is_read_with_our_own_or_is_missing(void **state)
+{
+	static unsigned char data[PROBE_DATA_MAX];
+	int r = prober_live.probe[PROBE_RTC](NULL, 0, data);
+	struct probe_rtc now;
+
+	(void)state;
+	if (access("/sys/class/rtc/rtc0/since_epoch", R_OK) < 0) {
+		assert_int_equal(r, -ENOENT);
+		return;
+	}
+	assert_int_equal(r, sizeof(now));
+	memcpy(&now, data, sizeof(now));
+	assert_true(now.rtc_s > 0);
+	assert_true(now.boot_ns <= moment_now().boot_ns && now.wall_ms <= moment_now().wall_ms);
+}
+
+static void sockets_of_this_process_are_found_and_those_of_nobody_are_not(void **state)
+{
+	static unsigned char data[PROBE_DATA_MAX];
+	uint64_t inodes[2] = { 0, UINT64_MAX };
+	struct probe_socket found;
+	struct stat st;
+	int pair[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	assert_int_equal(fstat(pair[0], &st), 0);
+	inodes[0] = st.st_ino;
+	assert_int_equal(prober_live.probe[PROBE_SOCKETS](inodes, sizeof(inodes), data), sizeof(found));
+	memcpy(&found, data, sizeof(found));
+	assert_int_equal(found.inode, st.st_ino);
+	assert_int_equal(found.pid, getpid());
+	close(pair[0]);
+	close(pair[1]);
+}
+
 #define LIVE(name)     cmocka_unit_test_setup_teardown(name, setup_live, teardown)
 #define SCRIPTED(name) cmocka_unit_test_setup_teardown(name, setup_scripted, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_probe_has_its_answer_or_its_error),
+		cmocka_unit_test(a_clock_of_the_machine_is_read_with_our_own_or_is_missing),
+		cmocka_unit_test(sockets_of_this_process_are_found_and_those_of_nobody_are_not),
 		LIVE(statvfs_agrees_with_the_call),
 		LIVE(a_missing_path_is_the_calls_error),
 		LIVE(a_process_has_its_command_line_program_and_start),

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +19,7 @@
 #include <infiniservice/sink.h>
 
 #include "agent/metrics/sampling.h"
+#include "transport/json_write.h"
 
 /* One scripted collector: what its next open and collect return, and what was asked of it. */
 struct script {
@@ -167,6 +169,40 @@ static bool has(struct json_object *data, const char *key)
 	return json_object_object_get_ex(data, key, NULL);
 }
 
+static char last_left_out[32];
+static unsigned left_out_count;
+
+static void on_left_out(void *data, const char *name, int error)
+{
+	(void)data;
+	(void)error;
+	left_out_count++;
+	snprintf(last_left_out, sizeof(last_left_out), "%s", name);
+}
+
+static unsigned left_out(void)
+{
+	left_out_count = 0;
+	sampling_each_left_out(sampling, on_left_out, NULL);
+	return left_out_count;
+}
+
+static char *report(void)
+{
+	static char text[4096];
+	struct json_writer writer;
+	const char *line;
+	size_t len;
+
+	json_writer_init(&writer, text, sizeof(text));
+	sink_object_begin(&writer.sink, NULL);
+	sampling_report(sampling, &writer.sink);
+	sink_object_end(&writer.sink);
+	assert_int_equal(json_writer_finish(&writer, &line, &len), 0);
+	text[len] = '\0';
+	return text;
+}
+
 /*
  * ------------------------------------------------------------------------------------------------------------- tests
  */
@@ -285,6 +321,24 @@ static void where_no_loop_waits_a_long_collect_is_done_in_one_go(void **state)
 	assert_int_equal(steady.collected, 1);
 }
 
+static void the_report_says_how_each_collector_is(void **state)
+{
+	char *text;
+
+	(void)state;
+	start();
+	text = report();
+	assert_non_null(strstr(text, "\"steady\":{\"state\":\"waiting\",\"error\":null,\"failures\":0,"));
+	assert_int_equal(left_out(), 2);
+	shaky.collect_result = -EIO;
+	ticks(2);
+	text = report();
+	assert_non_null(strstr(text, "\"steady\":{\"state\":\"ok\",\"error\":null,\"failures\":0,"));
+	assert_non_null(strstr(text, "\"shaky\":{\"state\":\"failing\",\"error\":\"EIO\",\"failures\":2,"));
+	assert_int_equal(left_out(), 1);
+	assert_string_equal(last_left_out, "shaky");
+}
+
 static void every_state_is_closed_once(void **state)
 {
 	(void)state;
@@ -307,6 +361,7 @@ int main(void)
 		TEST(one_success_ends_the_back_off),
 		TEST(a_collector_that_cannot_be_opened_is_opened_at_a_later_try),
 		TEST(where_no_loop_waits_a_long_collect_is_done_in_one_go),
+		TEST(the_report_says_how_each_collector_is),
 		TEST(every_state_is_closed_once),
 	};
 
