@@ -12,7 +12,6 @@
 #include <infiniservice/cleanup.h>
 
 #include "agent/config/keys.h"
-#include "agent/config/likely.h"
 
 /* systemd separates several directories with ':' (systemd.exec(5), RuntimeDirectory=); the first is the agent's. */
 static int directory_from_environment(char **dir, const char *variable)
@@ -30,22 +29,13 @@ static int directory_from_environment(char **dir, const char *variable)
 	return 0;
 }
 
-static int config_defaults(struct config *config)
+int config_init(struct config *config)
 {
 	int rc = 0;
 
 	memset(config, 0, sizeof(*config));
 	for (const struct config_key *key = config_keys; key->section && !rc; key++)
 		rc = config_key_parse(config, key, key->fallback, false, NULL);
-	if (rc)
-		config_free(config);
-	return rc;
-}
-
-int config_init(struct config *config)
-{
-	int rc = config_defaults(config);
-
 	if (!rc)
 		rc = directory_from_environment(&config->agent.state_dir, "STATE_DIRECTORY");
 	if (!rc)
@@ -140,64 +130,49 @@ static bool spec_has_shape(const char *spec)
 	return false;
 }
 
-static int check_port(const struct config *config, struct err *err)
-{
-	if (spec_has_shape(config->port.spec))
-		return 0;
-	return err_set(err, -EINVAL,
-		       "port.spec: \"%.100s\" is none of virtio:NAME, an absolute path, unix:PATH, stdio, none",
-		       config->port.spec);
-}
-
-static int check_log(const struct config *config, struct err *err)
-{
-	if (config->log.max_total_bytes / 2 >= config->log.segment_bytes)
-		return 0;
-	return err_set(err, -EINVAL, "log.max_total_bytes has to be at least twice log.segment_bytes");
-}
-
-static int check_queue(const struct config *config, struct err *err)
-{
-	if (config->port.queue_bytes >= config->port.max_line_bytes)
-		return 0;
-	return err_set(err, -EINVAL, "port.queue_bytes has to be at least port.max_line_bytes");
-}
-
-static int check_socket(const struct config *config, struct err *err)
-{
-	const size_t longest = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1;
-
-	if (strlen(config->socket.path) <= longest)
-		return 0;
-	return err_set(err, -EINVAL, "socket.path: longer than %zu bytes, which is all a socket's address holds",
-		       longest);
-}
-
-/* A pattern that no unit name can match would be a protection without effect. */
-static int check_units(const struct config *config, struct err *err)
-{
-	static const char good[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:_.@\\-*?[]!^";
-
-	for (char *const *pattern = config->commands.deny_units; pattern && *pattern; pattern++)
-		if (strspn(*pattern, good) != strlen(*pattern))
-			return err_set(err, -EINVAL,
-				       "commands.deny_units: \"%.100s\" can be no unit's name: letters, digits, "
-				       "\":_.@\\-\" and the "
-				       "patterns *, ? and [...]",
-				       *pattern);
-	return 0;
-}
-
-static int (*const checks[])(const struct config *config, struct err *err) = { check_port, check_log, check_queue,
-									       check_socket, check_units };
-
+/* The rules, one after the other. A pattern that no unit name can match would be a protection without effect. */
 int config_check_each(const struct config *config, unsigned *at, struct err *err)
 {
-	int rc = 0;
+	static const char good[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:_.@\\-*?[]!^";
+	const size_t longest = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1;
 
-	while (*at < ARRAY_SIZE(checks) && !rc)
-		rc = checks[(*at)++](config, err);
-	return rc;
+	for (;;)
+		switch ((*at)++) {
+		case 0:
+			if (!spec_has_shape(config->port.spec))
+				return err_set(err, -EINVAL,
+					       "port.spec: \"%.100s\" is none of virtio:NAME, an absolute path, "
+					       "unix:PATH, stdio, none",
+					       config->port.spec);
+			break;
+		case 1:
+			if (config->log.max_total_bytes / 2 < config->log.segment_bytes)
+				return err_set(err, -EINVAL,
+					       "log.max_total_bytes has to be at least twice log.segment_bytes");
+			break;
+		case 2:
+			if (config->port.queue_bytes < config->port.max_line_bytes)
+				return err_set(err, -EINVAL, "port.queue_bytes has to be at least port.max_line_bytes");
+			break;
+		case 3:
+			if (strlen(config->socket.path) > longest)
+				return err_set(err, -EINVAL,
+					       "socket.path: longer than %zu bytes, which is all a socket's address "
+					       "holds",
+					       longest);
+			break;
+		case 4:
+			for (char *const *pattern = config->commands.deny_units; pattern && *pattern; pattern++)
+				if (strspn(*pattern, good) != strlen(*pattern))
+					return err_set(err, -EINVAL,
+						       "commands.deny_units: \"%.100s\" can be no unit's name: "
+						       "letters, digits, \":_.@\\-\" and the patterns *, ? and "
+						       "[...]",
+						       *pattern);
+			break;
+		default:
+			return 0;
+		}
 }
 
 int config_check(const struct config *config, config_warn_fn warn, void *data, struct err *err)
@@ -234,18 +209,6 @@ void config_print(const struct config *config, const struct config_origins *orig
 	}
 }
 
-static void print_help(FILE *out, const char *help)
-{
-	fputs("# ", out);
-	for (; *help; help++) {
-		if (*help == '|')
-			fputs("\n# ", out);
-		else
-			fputc(*help, out);
-	}
-	fputc('\n', out);
-}
-
 void config_print_example(FILE *out)
 {
 	fputs("# Configuration of InfiniService. Every key is shown with its default, commented out.\n"
@@ -256,7 +219,10 @@ void config_print_example(FILE *out)
 		char range[256];
 
 		print_section(out, key);
-		print_help(out, key->help);
+		fputs("# ", out);
+		for (const char *help = key->help; *help; help++)
+			fputs(*help == '|' ? "\n# " : (char[]){ *help, '\0' }, out);
+		fputc('\n', out);
 		config_key_range(key, range, sizeof(range));
 		fprintf(out, "# Allowed: %s.\n", range);
 		fprintf(out, key->fallback[0] ? "#%s = %s\n" : "#%s =%s\n", key->name, key->fallback);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The agent's settings as typed values. Every key is one row of the table in keys.c, which drives parsing, defaults,
- * ranges, --set, printing and the example file; the rows refer to fields of this struct. Texts are never NULL after
- * config_init: "" means unset. Lists are NULL-terminated and never NULL either. Nothing here logs: errors are returned
- * as text, warnings go to the caller's callback.
+ * The agent's settings as typed values, one field for each row of settings.h. Texts are never NULL after config_init:
+ * "" means unset. Lists are NULL-terminated and never NULL either. Nothing here logs: errors are returned as text,
+ * warnings go to the caller's callback.
  */
 #ifndef AGENT_CONFIG_CONFIG_H
 #define AGENT_CONFIG_CONFIG_H
@@ -14,6 +13,8 @@
 
 #include <infiniservice/collectors.h>
 #include <infiniservice/err.h>
+
+#include "agent/config/settings.h"
 
 enum config_log_level {
 	CONFIG_LOG_ERROR,
@@ -41,69 +42,29 @@ enum config_sync {
 	CONFIG_SYNC_ALWAYS,
 };
 
-#define COLLECTOR_SWITCH(name, fallback, help) bool name;
+/* The types of the fields, by the first word of a row. */
+#define CONFIG_BOOL_FIELD		       bool
+#define CONFIG_UINT_FIELD		       uint64_t
+#define CONFIG_SIZE_FIELD		       uint64_t
+#define CONFIG_ENUM_FIELD		       int
+#define CONFIG_TEXT_FIELD		       char *
+#define CONFIG_PATH_FIELD		       char *
+#define CONFIG_LIST_FIELD		       char **
+#define CONFIG_FIELD(type, section, name, ...) CONFIG_##type##_FIELD name;
+#define CONFIG_SWITCH(name, ...)	       bool name;
 
+/* clang-format off */
 struct config {
-	struct {
-		char *vm_id;   /* "": determined at start (identity.h) */
-		int log_level; /* enum config_log_level */
-		uint64_t shutdown_grace_s;
-		char *state_dir;
-		char *runtime_dir;
-	} agent;
-	struct {
-		char *spec;
-		uint64_t max_line_bytes;
-		uint64_t queue_bytes;
-	} port;
-	struct {
-		uint64_t metrics_interval_ms;
-		uint64_t command_poll_ms;
-		uint64_t health_interval_ms;
-		uint64_t collect_timeout_ms;
-	} timers;
-	struct {
-		COLLECTORS(COLLECTOR_SWITCH)
-		uint64_t processes_top;
-		uint64_t ports_max;
-	} collectors;
-	struct {
-		bool enabled;
-		uint64_t max_concurrent;
-		uint64_t queue_size;
-		uint64_t rate_per_s; /* 0: unlimited */
-		uint64_t default_timeout_s;
-		uint64_t max_output_bytes;
-		uint64_t max_memory_bytes; /* 0: no limit */
-		uint64_t max_tasks;	   /* 0: no limit */
-		char **allow;		   /* actions or groups */
-		char **deny;
-		char **deny_units; /* patterns that extend the table of agent/rules/unit_rules.c */
-		bool audit_reads;
-		bool allow_unsafe;
-		char *run_as; /* "": the agent's own user */
-		char *executor_socket;
-	} commands;
-	struct {
-		char *secret_file;     /* "": the default places, see secret.h */
-		int require_signature; /* enum config_signature */
-	} auth;
-	struct {
-		bool enabled;
-		char *dir;
-		uint64_t segment_bytes;
-		uint64_t max_total_bytes;
-		int compress;	      /* enum config_compress */
-		int sync;	      /* enum config_sync */
-		uint64_t interval_ms; /* 0: the metrics interval, see config_log_interval_ms */
-	} log;
-	struct {
-		char *path;
-		char *group;
-		uint64_t max_clients;
-		uint64_t max_per_user;
-	} socket;
+	struct { CONFIG_AGENT(CONFIG_FIELD) } agent;
+	struct { CONFIG_PORT(CONFIG_FIELD) } port;
+	struct { CONFIG_TIMERS(CONFIG_FIELD) } timers;
+	struct { COLLECTORS(CONFIG_SWITCH) CONFIG_COLLECTORS(CONFIG_FIELD) } collectors;
+	struct { CONFIG_COMMANDS(CONFIG_FIELD) } commands;
+	struct { CONFIG_AUTH(CONFIG_FIELD) } auth;
+	struct { CONFIG_LOG(CONFIG_FIELD) } log;
+	struct { CONFIG_SOCKET(CONFIG_FIELD) } socket;
 };
+/* clang-format on */
 
 /* Longest line of a configuration file without its newline: the limit of libinih 55 as built by Debian. */
 #define CONFIG_LINE_MAX 197

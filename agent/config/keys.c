@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The table of all keys, and the parser and printer of values that use it. */
+/* The table of keys made of the settings, the parser and printer of values that use it, and suggestions. */
 #include "agent/config/keys.h"
 
 #include <errno.h>
@@ -24,75 +24,27 @@ static const char *const compressions[] = { "none", "zstd", NULL };
 static const char *const syncs[] = { "none", "interval", "always", NULL };
 
 /* clang-format off */
-#define AT(field) .offset = offsetof(struct config, field)
 /* What may stand behind a row: */
 #define AT_START .at_start = true
 #define OR_ZERO .zero = true
 #define HOST_MAY_SET .host_may_set = true
-#define BOOL(s, n, d, h, ...) { #s, #n, CONFIG_BOOL, AT(s.n), .fallback = d, .help = h, __VA_ARGS__ }
-#define UINT(s, n, lo, hi, d, h, ...) { #s, #n, CONFIG_UINT, AT(s.n), .min = lo, .max = hi, .fallback = d, .help = h, __VA_ARGS__ }
-#define SIZE(s, n, lo, hi, d, h, ...) { #s, #n, CONFIG_SIZE, AT(s.n), .min = lo, .max = hi, .fallback = d, .help = h, __VA_ARGS__ }
-#define ENUM(s, n, v, d, h, ...) { #s, #n, CONFIG_ENUM, AT(s.n), .values = v, .fallback = d, .help = h, __VA_ARGS__ }
-#define TEXT(s, n, d, h, ...) { #s, #n, CONFIG_TEXT, AT(s.n), .fallback = d, .help = h, __VA_ARGS__ }
-#define PATHS(s, n, lo, d, h, ...) { #s, #n, CONFIG_PATH, AT(s.n), .min = lo, .fallback = d, .help = h, __VA_ARGS__ }
-#define LIST(s, n, d, h, ...) { #s, #n, CONFIG_LIST, AT(s.n), .fallback = d, .help = h, __VA_ARGS__ }
-
-#define COLLECTOR_KEY(name, fallback, help) BOOL(collectors, name, fallback, help),
+#define KEY(t, s, n) .section = #s, .name = #n, .type = CONFIG_##t, .offset = offsetof(struct config, s.n)
+#define KEY_BOOL(s, n, d, h, ...) { KEY(BOOL, s, n), .fallback = d, .help = h, __VA_ARGS__ },
+#define KEY_UINT(s, n, lo, hi, d, h, ...) { KEY(UINT, s, n), .min = lo, .max = hi, .fallback = d, .help = h, __VA_ARGS__ },
+#define KEY_SIZE(s, n, lo, hi, d, h, ...) { KEY(SIZE, s, n), .min = lo, .max = hi, .fallback = d, .help = h, __VA_ARGS__ },
+#define KEY_ENUM(s, n, v, d, h, ...) { KEY(ENUM, s, n), .values = v, .fallback = d, .help = h, __VA_ARGS__ },
+#define KEY_TEXT(s, n, d, h, ...) { KEY(TEXT, s, n), .fallback = d, .help = h, __VA_ARGS__ },
+#define KEY_PATH(s, n, lo, d, h, ...) { KEY(PATH, s, n), .min = lo, .fallback = d, .help = h, __VA_ARGS__ },
+#define KEY_LIST(s, n, d, h, ...) { KEY(LIST, s, n), .fallback = d, .help = h, __VA_ARGS__ },
+#define KEY_ROW(type, ...) KEY_##type(__VA_ARGS__)
+#define KEY_COLLECTOR(name, fallback, help) KEY_BOOL(collectors, name, fallback, help)
+/* clang-format on */
 
 const struct config_key config_keys[] = {
-	TEXT(agent, vm_id, "", "Name of this VM towards the host. Empty: $INFINIBAY_VM_ID, else the product UUID of the machine,|else one made from its machine-id, else one made once and kept in state_dir.", AT_START),
-	ENUM(agent, log_level, log_levels, "info", "Least important message that is logged."),
-	UINT(agent, shutdown_grace_s, 0, 3600, "10", "Time that running commands get to end by themselves when the agent stops."),
-	PATHS(agent, state_dir, 1, "/var/lib/infiniservice", "What has to outlive a reboot. $STATE_DIRECTORY (set by systemd) takes the place of the default.", AT_START),
-	PATHS(agent, runtime_dir, 1, "/run/infiniservice", "latest.json and what has to outlive a restart. $RUNTIME_DIRECTORY takes the place of the default.", AT_START),
-
-	TEXT(port, spec, "virtio:org.infinibay.agent", "Where the host is: virtio:NAME, the path of a port, pty or serial line, unix:PATH, stdio or none.", AT_START),
-	SIZE(port, max_line_bytes, 1024, 16 * MIB, "1M", "Longest line taken from the host.", AT_START),
-	SIZE(port, queue_bytes, 64 * KIB, 256 * MIB, "4M", "Output kept for a host that does not read; beyond it the oldest samples are dropped.", AT_START),
-
-	UINT(timers, metrics_interval_ms, 10, DAY_MS, "30000", "Between two samples.", HOST_MAY_SET),
-	UINT(timers, command_poll_ms, 10, DAY_MS, "100", "Between two looks for commands, only on ports that cannot be waited on."),
-	UINT(timers, health_interval_ms, 10, DAY_MS, "60000", "Between two looks at the agent's own health."),
-	UINT(timers, collect_timeout_ms, 10, DAY_MS, "5000", "What is not measured by then is left out of the sample.", HOST_MAY_SET),
-
-	COLLECTORS(COLLECTOR_KEY)
-	UINT(collectors, processes_top, 0, 1000, "20", "How many processes a sample lists.", HOST_MAY_SET),
-	UINT(collectors, ports_max, 0, 1000, "1000", "How many ports a sample lists.", HOST_MAY_SET),
-
-	BOOL(commands, enabled, "yes", "Take commands at all."),
-	UINT(commands, max_concurrent, 1, 64, "5", "Commands of the host that run at the same time. Local clients have one slot of their own."),
-	UINT(commands, queue_size, 1, 10000, "100", "Commands of the host that wait; one more is answered QUEUE_FULL."),
-	UINT(commands, rate_per_s, 0, 100000, "0", "Commands taken in a second from one source; 0 is unlimited."),
-	UINT(commands, default_timeout_s, 1, 86400, "30", "For a command that brings no time-out."),
-	SIZE(commands, max_output_bytes, 1024, 512 * KIB, "256K", "Kept of each output stream of a command; the rest is read and counted."),
-	SIZE(commands, max_memory_bytes, MIB, 1024 * GIB, "0", "Address space that each process of a command may have; 0: no limit.|Those that start as units of their own are limited as a whole.", OR_ZERO),
-	UINT(commands, max_tasks, 8, 1000000, "0", "Processes and threads that the user of a command may have when it runs; 0: no limit.|Root is exempt, except in units of their own.", OR_ZERO),
-	LIST(commands, allow, "observe", "Actions or groups the host may use: observe, control, packages, power."),
-	BOOL(commands, audit_reads, "yes", "Record commands that only read what the agent knows already, too.|Of more than 20 a second it is counted only how many they were."),
-	LIST(commands, deny, "", "Actions or groups it may not; deny wins over allow."),
-	LIST(commands, deny_units, "", "Units that ServiceControl and RestartServices leave alone, besides those that are built in:|infiniservice's own, those that give a shell, a login or the power over the machine (see the manual).|Patterns: postgresql@ is each of its instances, backup-* all that begin so."),
-	BOOL(commands, allow_unsafe, "no", "Let the host run any program and script (UnsafeCommand)."),
-	TEXT(commands, run_as, "", "User that programs run as; the host can then name no other.|A host's system or administrator is this user; where none is set, root.|Empty: the one the host names, else the one the agent, or its executor, runs as."),
-	PATHS(commands, executor_socket, 1, "/run/infiniservice-exec/exec.sock", "Where an agent that is not root reaches the executor, for all that changes something.|It is there once infiniservice-exec.socket is enabled.", AT_START),
-
-	PATHS(auth, secret_file, 0, "", "Secret shared with the host. Empty: a systemd credential \"secret\", else " SYSCONFDIR "/infiniservice/secret,|else $INFINISERVICE_SHARED_SECRET; none of them: no secret."),
-	ENUM(auth, require_signature, signatures, "auto", "Refuse what is not signed; auto: when there is a secret."),
-
-	BOOL(log, enabled, "yes", "Keep the samples in a local log.", AT_START),
-	PATHS(log, dir, 1, "/var/log/infiniservice", "Directory of the log; made if missing.", AT_START),
-	SIZE(log, segment_bytes, 64 * KIB, GIB, "8M", "A file of the log is closed before it would grow beyond this.", AT_START),
-	SIZE(log, max_total_bytes, 128 * KIB, 1024 * GIB, "256M", "All files together; the oldest are removed. At least two segments.", AT_START),
-	ENUM(log, compress, compressions, "none", "Compression of closed files.", AT_START),
-	ENUM(log, sync, syncs, "interval", "When lines are forced to the disk: none, interval (at most once in 5 s) or always.", AT_START),
-	UINT(log, interval_ms, 10, DAY_MS, "0", "Between two samples for the log; 0: the same samples as for the host.", OR_ZERO),
-
-	PATHS(socket, path, 1, "/run/infiniservice/agent.sock", "Socket for local clients, such as infinictl.", AT_START),
-	TEXT(socket, group, "infiniservice", "Group that may use it. Empty: only the agent's own user.", AT_START),
-	UINT(socket, max_clients, 1, 10000, "1100", "Clients at the same time."),
-	UINT(socket, max_per_user, 1, 10000, "16", "Of one user; root and the agent's own user are exempt."),
-	{ .section = NULL },
+	CONFIG_AGENT(KEY_ROW) CONFIG_PORT(KEY_ROW) CONFIG_TIMERS(KEY_ROW) COLLECTORS(KEY_COLLECTOR)
+		CONFIG_COLLECTORS(KEY_ROW) CONFIG_COMMANDS(KEY_ROW) CONFIG_AUTH(KEY_ROW) CONFIG_LOG(KEY_ROW)
+			CONFIG_SOCKET(KEY_ROW){ .section = NULL },
 };
-/* clang-format on */
 
 _Static_assert(ARRAY_SIZE(config_keys) <= CONFIG_KEYS_MAX, "CONFIG_KEYS_MAX is too small");
 
@@ -107,11 +59,6 @@ const struct config_key *config_key_find(const char *section, const char *name)
 static void *field(struct config *config, const struct config_key *key)
 {
 	return (char *)config + key->offset;
-}
-
-static const void *field_const(const struct config *config, const struct config_key *key)
-{
-	return (const char *)config + key->offset;
 }
 
 static char **strv_free(char **list)
@@ -192,11 +139,6 @@ static bool parse_number(const char *text, bool size, uint64_t *ret)
 	return !__builtin_mul_overflow(value, factor, ret);
 }
 
-static bool number_in_range(const struct config_key *key, uint64_t value)
-{
-	return (key->zero && value == 0) || (value >= key->min && value <= key->max);
-}
-
 static int wrong_value(const struct config_key *key, const char *text, struct err *err)
 {
 	char range[256];
@@ -252,47 +194,37 @@ static int parse_list(char ***to, const struct config_key *key, const char *text
 	return 0;
 }
 
-static int parse_enum(int *to, const struct config_key *key, const char *text, struct err *err)
-{
-	for (int i = 0; key->values[i]; i++) {
-		if (strcasecmp(key->values[i], text))
-			continue;
-		*to = i;
-		return 0;
-	}
-	return wrong_value(key, text, err);
-}
-
-static bool has_control(const char *text)
-{
-	for (; *text; text++)
-		if ((unsigned char)*text < 0x20 || *text == 0x7f)
-			return true;
-	return false;
-}
-
 int config_key_parse(struct config *config, const struct config_key *key, const char *text, bool append,
 		     struct err *err)
 {
 	void *to = field(config, key);
 	uint64_t number;
+	bool control = false;
 
 	if (strlen(text) >= CONFIG_VALUE_MAX)
 		return err_set(err, -EINVAL, "%s.%s: longer than %d bytes", key->section, key->name,
 			       CONFIG_VALUE_MAX - 1);
-	if (has_control(text) && key->type != CONFIG_LIST)
+	for (const char *at = text; *at; at++)
+		control = control || (unsigned char)*at < 0x20 || *at == 0x7f;
+	if (control && key->type != CONFIG_LIST)
 		return err_set(err, -EINVAL, "%s.%s: control characters are not allowed", key->section, key->name);
 	switch (key->type) {
 	case CONFIG_BOOL:
 		return parse_bool(text, to) ? 0 : wrong_value(key, text, err);
 	case CONFIG_UINT:
 	case CONFIG_SIZE:
-		if (!parse_number(text, key->type == CONFIG_SIZE, &number) || !number_in_range(key, number))
+		if (!parse_number(text, key->type == CONFIG_SIZE, &number) ||
+		    ((number < key->min || number > key->max) && !(key->zero && number == 0)))
 			return wrong_value(key, text, err);
 		*(uint64_t *)to = number;
 		return 0;
 	case CONFIG_ENUM:
-		return parse_enum(to, key, text, err);
+		for (int i = 0; key->values[i]; i++)
+			if (strcasecmp(key->values[i], text) == 0) {
+				*(int *)to = i;
+				return 0;
+			}
+		return wrong_value(key, text, err);
 	case CONFIG_TEXT:
 	case CONFIG_PATH:
 		return parse_text(to, key, text, err);
@@ -331,7 +263,7 @@ static int format_list(char *const *list, char *out, size_t size)
 
 size_t config_key_format(const struct config *config, const struct config_key *key, char out[CONFIG_VALUE_MAX])
 {
-	const void *from = field_const(config, key);
+	const void *from = (const char *)config + key->offset;
 	int len = 0;
 
 	switch (key->type) {
@@ -358,44 +290,31 @@ size_t config_key_format(const struct config *config, const struct config_key *k
 	return len < CONFIG_VALUE_MAX ? (size_t)len : CONFIG_VALUE_MAX - 1;
 }
 
-static void range_numbers(const struct config_key *key, char *out, size_t size)
-{
-	char min[32], max[32];
-
-	if (key->type == CONFIG_SIZE) {
-		format_size(key->min, min, sizeof(min));
-		format_size(key->max, max, sizeof(max));
-		snprintf(out, size, "%sa size from %s to %s (in bytes, or with K, M, G)", key->zero ? "0 or " : "", min,
-			 max);
-	} else {
-		snprintf(out, size, "%sa whole number from %" PRIu64 " to %" PRIu64, key->zero ? "0 or " : "", key->min,
-			 key->max);
-	}
-}
-
-static void range_values(const struct config_key *key, char *out, size_t size)
-{
-	size_t at = 0;
-
-	for (int i = 0; key->values[i] && at < size; i++) {
-		const char *before = i == 0 ? "" : key->values[i + 1] ? ", " : " or ";
-
-		at += (size_t)snprintf(out + at, size - at, "%s%s", before, key->values[i]);
-	}
-}
-
 void config_key_range(const struct config_key *key, char *out, size_t size)
 {
+	char min[32], max[32];
+	size_t at = 0;
+
 	switch (key->type) {
 	case CONFIG_BOOL:
 		snprintf(out, size, "yes or no");
 		break;
 	case CONFIG_UINT:
+		snprintf(out, size, "%sa whole number from %" PRIu64 " to %" PRIu64, key->zero ? "0 or " : "", key->min,
+			 key->max);
+		break;
 	case CONFIG_SIZE:
-		range_numbers(key, out, size);
+		format_size(key->min, min, sizeof(min));
+		format_size(key->max, max, sizeof(max));
+		snprintf(out, size, "%sa size from %s to %s (in bytes, or with K, M, G)", key->zero ? "0 or " : "", min,
+			 max);
 		break;
 	case CONFIG_ENUM:
-		range_values(key, out, size);
+		for (int i = 0; key->values[i] && at < size; i++) {
+			const char *before = i == 0 ? "" : key->values[i + 1] ? ", " : " or ";
+
+			at += (size_t)snprintf(out + at, size - at, "%s%s", before, key->values[i]);
+		}
 		break;
 	case CONFIG_TEXT:
 		snprintf(out, size, "%s", key->min ? "a text that is not empty" : "a text");
@@ -407,4 +326,91 @@ void config_key_range(const struct config_key *key, char *out, size_t size)
 		snprintf(out, size, "words separated by blanks or commas");
 		break;
 	}
+}
+
+/* --------------------------------------------------------------------------------------------------- suggestions */
+
+#define NAME_BYTES_MAX 63
+/* Up to this length two edits make a different word. */
+#define SHORT_NAME 4
+
+static unsigned least(unsigned a, unsigned b)
+{
+	return a < b ? a : b;
+}
+
+static bool same_letter(char a, char b)
+{
+	return strncasecmp(&a, &b, 1) == 0;
+}
+
+unsigned likely_distance(const char *a, const char *b)
+{
+	size_t m = strlen(a), n = strlen(b);
+	unsigned rows[3][NAME_BYTES_MAX + 1];
+
+	if (m > NAME_BYTES_MAX || n > NAME_BYTES_MAX || (m > n ? m - n : n - m) > LIKELY_EDITS)
+		return LIKELY_EDITS + 1;
+	for (size_t j = 0; j <= n; j++)
+		rows[0][j] = (unsigned)j;
+	for (size_t i = 1; i <= m; i++) {
+		const unsigned *above = rows[(i - 1) % 3], *two_above = rows[(i + 1) % 3];
+		unsigned *row = rows[i % 3];
+
+		row[0] = (unsigned)i;
+		for (size_t j = 1; j <= n; j++) {
+			row[j] =
+				least(above[j - 1] + !same_letter(a[i - 1], b[j - 1]), least(above[j], row[j - 1]) + 1);
+			if (i > 1 && j > 1 && same_letter(a[i - 1], b[j - 2]) && same_letter(a[i - 2], b[j - 1]))
+				row[j] = least(row[j], two_above[j - 2] + 1);
+		}
+	}
+	return least(rows[m % 3][n], LIKELY_EDITS + 1);
+}
+
+const char *likely_name(const char *const *names, const char *name)
+{
+	unsigned best = LIKELY_EDITS + 1;
+	const char *found = NULL;
+
+	for (; *names; names++) {
+		unsigned distance = likely_distance(name, *names);
+
+		if (distance >= best)
+			continue;
+		best = distance;
+		found = *names;
+	}
+	return found;
+}
+
+const char *likely_section(const char *section)
+{
+	const char *names[ARRAY_SIZE(config_keys)];
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		names[i] = config_keys[i].section;
+	return likely_name(names, section);
+}
+
+const struct config_key *likely_key(const char *section, const char *name)
+{
+	const char *meant = likely_section(section);
+	const struct config_key *found = NULL;
+	unsigned best = 2 * (LIKELY_EDITS + 1);
+
+	for (const struct config_key *key = config_keys; key->section; key++) {
+		bool here = meant && !strcmp(key->section, meant);
+		unsigned distance = likely_distance(name, key->name);
+
+		if (distance > (!here && strlen(name) <= SHORT_NAME ? 0 : LIKELY_EDITS))
+			continue;
+		/* A key of the same section precedes one of any other. */
+		distance += here ? 0 : LIKELY_EDITS + 1;
+		if (distance >= best)
+			continue;
+		best = distance;
+		found = key;
+	}
+	return found;
 }

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The table of keys: one row a setting, the source of parsing, defaults, ranges, printing and documentation. A new
- * setting is a field in struct config and a row in keys.c, nothing else.
- */
+/* The table of keys, made of the rows of settings.h, and the values of single keys as text. */
 #ifndef AGENT_CONFIG_KEYS_H
 #define AGENT_CONFIG_KEYS_H
 
@@ -59,5 +56,27 @@ void config_key_range(const struct config_key *key, char *out, size_t size);
 
 /* Frees the value if allocated, and zeroes it. */
 void config_key_clear(struct config *config, const struct config_key *key);
+
+/* ------------------------------------------------------- suggestions for misspelt names: the known name within two
+ * edits */
+
+#define LIKELY_EDITS 2
+
+/*
+ * The fewest letters to insert, delete, replace or swap with a neighbour that turn one name into the other (the optimal
+ * string alignment distance), ignoring case; LIKELY_EDITS + 1 for more, or for names over 63 bytes.
+ */
+unsigned likely_distance(const char *a, const char *b);
+
+/* The nearest of `names` (NULL at the end) within LIKELY_EDITS, or NULL. */
+const char *likely_name(const char *const *names, const char *name);
+
+/* The nearest section, or NULL. */
+const char *likely_section(const char *section);
+
+/*
+ * The nearest key: of that section (or of the section nearest to it), else of another section. NULL when there is none.
+ */
+const struct config_key *likely_key(const char *section, const char *name);
 
 #endif

@@ -15,8 +15,7 @@
 
 #include "agent/config/config.h"
 #include "agent/config/keys.h"
-#include "agent/config/likely.h"
-#include "agent/config/safe_file.h"
+#include "agent/config/secret.h"
 
 #define CONFIG_FILE_MAX (1u << 20)
 #define DROP_INS_MAX	1000
@@ -353,7 +352,7 @@ static int load_file(struct config *config, const char *path, struct telling *te
 	int rc;
 
 	load.err = err ? err : &unread;
-	rc = safe_file_read(path, CONFIG_FILE_MAX, &text, &len, load.err);
+	rc = safe_file_read(path, CONFIG_FILE_MAX, &text, &len, NULL, load.err);
 	if (rc)
 		return rc;
 	load.at = text;

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Finds and stores the shared secret. Every buffer that held it is wiped before it is freed. */
+/*
+ * Every buffer that held the secret is wiped before it is freed. A file is opened first, the descriptor checked, then
+ * read: the file that was checked is the file that is read.
+ */
 #include "agent/config/secret.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,18 +14,83 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "agent/config/safe_file.h"
+#include <infiniservice/cleanup.h>
 
-static size_t trimmed_length(const char *text, size_t len)
+static int judge(const char *path, const struct stat *st, struct err *err)
 {
-	while (len > 0 && strchr(" \t\r\n\v\f", text[len - 1]) && text[len - 1])
-		len--;
-	return len;
+	if (!S_ISREG(st->st_mode))
+		return err_set(err, -EMEDIUMTYPE, "%s: not a regular file", path);
+	if (st->st_uid != 0 && st->st_uid != geteuid())
+		return err_set(err, -EPERM, "%s: belongs to uid %u, which may change it; cure: chown root '%s'", path,
+			       (unsigned)st->st_uid, path);
+	if (st->st_mode & (S_IWGRP | S_IWOTH))
+		return err_set(err, -EPERM, "%s: can be written by others (mode %04o); cure: chmod go-w '%s'", path,
+			       (unsigned)(st->st_mode & 07777), path);
+	return 0;
+}
+
+static int read_all(int fd, size_t max, char **ret_text, size_t *ret_len)
+{
+	_cleanup_(freep) char *text = NULL;
+	size_t len = 0, room = 0;
+	/*
+	 * A small file is read into one buffer: a growing one would leave a copy, maybe of a secret, in freed memory.
+	 */
+	const size_t first = max < 8192 ? max + 1 : 4096;
+
+	for (;;) {
+		ssize_t got;
+
+		if (len == room) {
+			char *more = realloc(text, (room = room ? 2 * room : first) + 1);
+
+			if (!more)
+				return -ENOMEM;
+			text = more;
+		}
+		got = read(fd, text + len, room - len);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return -errno;
+		if (got == 0)
+			break;
+		len += (size_t)got;
+		if (len > max)
+			return -EFBIG;
+	}
+	text[len] = '\0';
+	*ret_text = TAKE_PTR(text);
+	*ret_len = len;
+	return 0;
+}
+
+int safe_file_read(const char *path, size_t max, char **ret_text, size_t *ret_len, struct stat *ret_st, struct err *err)
+{
+	/* O_NONBLOCK: opening a FIFO in its place must not block before the check. */
+	_cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	struct stat st;
+	int rc;
+
+	if (fd < 0 && errno == ENXIO) /* ENXIO: a socket */
+		return err_set(err, -EMEDIUMTYPE, "%s: not a regular file", path);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_set(err, -errno, "%s: %s", path, strerror(errno));
+	if (ret_st)
+		*ret_st = st;
+	rc = judge(path, &st, err);
+	if (rc)
+		return rc;
+	rc = read_all(fd, max, ret_text, ret_len);
+	if (rc == -EFBIG)
+		return err_set(err, rc, "%s: longer than %zu bytes", path, max);
+	return rc ? err_set(err, rc, "%s: %s", path, strerror(-rc)) : 0;
 }
 
 static int secret_take(const char *from, const char *text, size_t len, struct secret *ret, struct err *err)
 {
-	len = trimmed_length(text, len);
+	while (len > 0 && strchr(" \t\r\n\v\f", text[len - 1]) && text[len - 1])
+		len--;
 	if (len == 0)
 		return err_set(err, -EINVAL, "%s: the secret is empty", from);
 	if (len > SECRET_MAX)
@@ -32,25 +101,13 @@ static int secret_take(const char *from, const char *text, size_t len, struct se
 	return 0;
 }
 
-/* Only the host may sign; users with permission to view metrics must not read the secret. */
-static void warn_of_readers(const char *path, const struct stat *st, struct err *warning)
-{
-	const char *who = st->st_mode & S_IROTH ? "everybody" : "its group";
-
-	if (st->st_mode & (S_IRGRP | S_IROTH))
-		err_set(warning, -EPERM,
-			"%s: can be read by %s (mode %04o), who may then sign as the host; cure: chown %u '%s' && "
-			"chmod 0600 '%s'",
-			path, who, (unsigned)(st->st_mode & 07777), (unsigned)geteuid(), path, path);
-}
-
 int secret_load(const char *path, struct secret *ret, struct err *warning, struct err *err)
 {
 	char *text = NULL;
 	size_t len = 0;
 	struct stat st;
 	/* Trailing white space does not count, so the file may be a little longer than the secret. */
-	int rc = safe_file_read_stat(path, SECRET_MAX + 256, &text, &len, &st, err);
+	int rc = safe_file_read(path, SECRET_MAX + 256, &text, &len, &st, err);
 
 	if (warning)
 		*warning = (struct err){ 0 };
@@ -59,7 +116,13 @@ int secret_load(const char *path, struct secret *ret, struct err *warning, struc
 			       (unsigned)geteuid(), path, path);
 	if (rc)
 		return rc;
-	warn_of_readers(path, &st, warning);
+	/* Only the host may sign; users with permission to view metrics must not read the secret. */
+	if (st.st_mode & (S_IRGRP | S_IROTH))
+		err_set(warning, -EPERM,
+			"%s: can be read by %s (mode %04o), who may then sign as the host; cure: chown %u '%s' && "
+			"chmod 0600 '%s'",
+			path, st.st_mode & S_IROTH ? "everybody" : "its group", (unsigned)(st.st_mode & 07777),
+			(unsigned)geteuid(), path, path);
 	rc = secret_take(path, text, len, ret, err);
 	explicit_bzero(text, len);
 	free(text);

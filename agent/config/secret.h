@@ -8,8 +8,19 @@
 #define AGENT_CONFIG_SECRET_H
 
 #include <stddef.h>
+#include <sys/stat.h>
 
 #include <infiniservice/err.h>
+
+/*
+ * Reads a file that decides what the agent may do: a regular file, owned by root or the reading user, and writable by
+ * no other. The check is made on the opened descriptor, so the file cannot be swapped in between. The directories above
+ * it are not checked. At most `max` bytes are read into a new buffer, the caller's to free (a NUL follows the content);
+ * a longer file is -EFBIG. *ret_st (may be NULL) is the state of the file when it was checked. Errors: -EPERM, with the
+ * cure in `err`, when the file is unsafe, -EMEDIUMTYPE when it is not a regular file, else that of open or read.
+ */
+int safe_file_read(const char *path, size_t max, char **ret_text, size_t *ret_len, struct stat *ret_st,
+		   struct err *err);
 
 #define SECRET_MAX	   4096
 #define SECRET_ENVIRONMENT "INFINISERVICE_SHARED_SECRET"

@@ -56,7 +56,7 @@ def story_the_examples_of_the_developers_notes_build_and_do_what_they_say():
     to = tap.keep(tempfile.TemporaryDirectory(prefix="infini-"))
     copy_tree(to)
     added = add_examples(to)
-    assert {"agent/actions/example.c", "agent/actions/table.h", "collectors/example.c", "include/infiniservice/collectors.h", "agent/config/config.h", "agent/config/keys.c"} == set(added), added
+    assert {"agent/actions/example.c", "agent/actions/table.h", "collectors/example.c", "include/infiniservice/collectors.h", "agent/config/settings.h"} == set(added), added
     environment = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "BUILD")}
     made = subprocess.run(["make", "WERROR=1", "-j2", "all"], cwd=to, capture_output=True, text=True, timeout=240 * SLOW, check=False, env=environment)
     assert made.returncode == 0, (made.stdout[-1000:], made.stderr[-3000:])

@@ -17,7 +17,6 @@
 
 #include "agent/config/config.h"
 #include "agent/config/keys.h"
-#include "agent/config/likely.h"
 
 struct fixture {
 	char dir[64];

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "agent/config/likely.h"
+#include "agent/config/keys.h"
 #include "tools/infinictl/metric.h"
 
 #define DEPTH_MAX  12

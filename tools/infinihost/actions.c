@@ -8,7 +8,7 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/config/likely.h"
+#include "agent/config/keys.h"
 #include "tools/show/show.h"
 
 #define BOOLEAN "=true|false"
