@@ -3,7 +3,7 @@
  * apk of Alpine prints "name-version" as one word; the version begins at the last "-" before a digit ("-r1" is part of
  * it).
  */
-#include "agent/packages/parse.h"
+#include "agent/packages/package.h"
 
 #include <errno.h>
 

@@ -3,7 +3,7 @@
  * Parsers for dpkg and apt: lists, simulations, records and the log. apt(8) warns that its own output is not for
  * programs; the formats of apt-get -s, apt-cache and dpkg-query have been stable for decades.
  */
-#include "agent/packages/parse.h"
+#include "agent/packages/package.h"
 
 #include <errno.h>
 #include <time.h>
@@ -12,39 +12,27 @@
 
 #include "agent/packages/lines.h"
 
-static int oom(const struct package_list *list)
-{
-	return list->truncated ? -ENOMEM : 0;
-}
-
-/* States of a package with files present, at least in part, dpkg(1). The first three count as installed. */
-static const char *state_of(struct piece word, bool *ret_installed)
-{
-	static const char *const states[] = { "installed",	 "triggers-pending", "triggers-awaited",
-					      "half-configured", "unpacked",	     "half-installed" };
-
-	for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
-		if (!piece_is(word, states[i]))
-			continue;
-		*ret_installed = i < 3;
-		return states[i];
-	}
-	return NULL;
-}
-
 /*
  * Parses "half-configured install ok", "installed hold ok", "half-installed install reinstreq"; older output has the
- * first word only.
+ * first word only. False for a package without files: the states are those with files present, at least in part,
+ * dpkg(1). The first three count as installed.
  */
 static bool take_status(struct piece field, struct package *package)
 {
+	static const char *const states[] = { "installed",	 "triggers-pending", "triggers-awaited",
+					      "half-configured", "unpacked",	     "half-installed" };
 	struct piece state, want, flag;
 
-	if (!word_cut(&field, &state) || !(package->state = state_of(state, &package->installed)))
+	if (!word_cut(&field, &state))
 		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(states) && !package->state; i++)
+		if (piece_is(state, states[i])) {
+			package->state = states[i];
+			package->installed = i < 3;
+		}
 	package->held = word_cut(&field, &want) && piece_is(want, "hold");
 	package->reinstall = word_cut(&field, &flag) && piece_is(flag, "reinstreq");
-	return true;
+	return package->state;
 }
 
 /* Package, Version, Architecture, Status, Installed-Size (KiB), Last-Modified, Section, Source, Maintainer, Summary. */
@@ -74,20 +62,16 @@ int dpkg_list_parse(const char *text, size_t len, struct package_list *list)
 		package->publisher = package_list_text(list, field[8].at, field[8].len);
 		package->summary = package_list_text(list, field[9].at, field[9].len);
 	}
-	return oom(list);
+	return list->truncated ? -ENOMEM : 0;
 }
 
 /* Takes "[…]" or "(…)" from the front of *text; false if the next word is not one. */
 static bool bracket_cut(struct piece *text, char open, char close, struct piece *ret)
 {
-	while (text->len && *text->at == ' ') {
-		text->at++;
-		text->len--;
-	}
+	blanks_skip(text);
 	if (text->len == 0 || *text->at != open)
 		return false;
-	text->at++;
-	text->len--;
+	piece_skip(text, 1);
 	return piece_cut(text, close, ret);
 }
 
@@ -111,10 +95,7 @@ static void candidate_parse(struct piece inside, struct package *package, struct
 	}
 	if (!word_cut(&inside, &version))
 		return;
-	while (inside.len && *inside.at == ' ') {
-		inside.at++;
-		inside.len--;
-	}
+	blanks_skip(&inside);
 	while (inside.len && inside.at[inside.len - 1] == ' ')
 		inside.len--;
 	package->candidate = package_list_text(list, version.at, version.len);
@@ -148,7 +129,7 @@ int apt_simulation_parse(const char *text, size_t len, struct package_list *list
 		package->installed = upgrade;
 		candidate_parse(inside, package, list);
 	}
-	return oom(list);
+	return list->truncated ? -ENOMEM : 0;
 }
 
 /* The value of "Key: value" when the line has this key. */
@@ -158,61 +139,58 @@ static bool value_of(struct piece line, const char *key, struct piece *ret)
 
 	if (!piece_starts(line, key) || line.len <= len || line.at[len] != ':')
 		return false;
-	ret->at = line.at + len + 1;
-	ret->len = line.len - len - 1;
-	while (ret->len && *ret->at == ' ') {
-		ret->at++;
-		ret->len--;
-	}
+	*ret = line;
+	piece_skip(ret, len + 1);
+	blanks_skip(ret);
 	return true;
-}
-
-static void record_line(struct package_list *list, struct package *package, struct piece line)
-{
-	const struct {
-		const char *key;
-		const char **text;
-		int64_t *number;
-	} known[] = {
-		{ "Version", &package->candidate, NULL },      { "Architecture", &package->architecture, NULL },
-		{ "Maintainer", &package->publisher, NULL },   { "Description", &package->summary, NULL },
-		{ "Description-en", &package->summary, NULL }, { "Section", &package->section, NULL },
-		{ "Source", &package->source, NULL },	       { "Homepage", &package->homepage, NULL },
-		{ "Depends", &package->depends, NULL },	       { "Installed-Size", NULL, &package->installed_kb },
-		{ "Size", NULL, &package->download_bytes },
-	};
-	struct piece value;
-
-	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
-		if (!value_of(line, known[i].key, &value))
-			continue;
-		if (known[i].text && !*known[i].text)
-			*known[i].text = package_list_text(list, value.at, value.len);
-		if (known[i].number)
-			*known[i].number = piece_number(value);
-		return;
-	}
 }
 
 /* Parses paragraphs as in deb-control(5); lines that begin with a blank continue a value and are skipped. */
 int apt_records_parse(const char *text, size_t len, struct package_list *list)
 {
+	static const struct {
+		const char *key;
+		bool number;
+		size_t at; /* in struct package; the first line of a text holds */
+	} known[] = {
+		{ "Version", false, offsetof(struct package, candidate) },
+		{ "Architecture", false, offsetof(struct package, architecture) },
+		{ "Maintainer", false, offsetof(struct package, publisher) },
+		{ "Description", false, offsetof(struct package, summary) },
+		{ "Description-en", false, offsetof(struct package, summary) },
+		{ "Section", false, offsetof(struct package, section) },
+		{ "Source", false, offsetof(struct package, source) },
+		{ "Homepage", false, offsetof(struct package, homepage) },
+		{ "Depends", false, offsetof(struct package, depends) },
+		{ "Installed-Size", true, offsetof(struct package, installed_kb) },
+		{ "Size", true, offsetof(struct package, download_bytes) },
+	};
 	struct piece rest = { text, len }, line, value;
 	struct package *package = NULL;
 
 	while (line_cut(&rest, &line)) {
-		if (line.len == 0) {
+		if (line.len == 0)
 			package = NULL;
-		} else if (value_of(line, "Package", &value) && value.len) {
+		if (value_of(line, "Package", &value) && value.len) {
 			package = package_list_add(list);
 			if (!package)
 				break;
 			package->name = package_list_text(list, value.at, value.len);
-		} else if (package) {
-			record_line(list, package, line);
+			continue;
+		}
+		for (size_t i = 0; package && i < ARRAY_SIZE(known); i++) {
+			void *field = (char *)package + known[i].at;
+
+			if (!value_of(line, known[i].key, &value))
+				continue;
+			if (known[i].number)
+				*(int64_t *)field = piece_number(value);
+			else if (!*(const char **)field)
+				*(const char **)field = package_list_text(list, value.at, value.len);
+			break;
 		}
 	}
-	return oom(list);
+	return list->truncated ? -ENOMEM : 0;
 }
 
 /* Parses "2025-06-24" and "14:36:25" as local time; seconds since 1970, or -1 when malformed. */
@@ -286,10 +264,8 @@ static void take_state(struct package_history *history, struct piece state, stru
 	struct piece plain = without_architecture(name), architecture = { name.at + plain.len, name.len - plain.len };
 	struct package_event *event;
 
-	if (architecture.len) {
-		architecture.at++;
-		architecture.len--;
-	}
+	if (architecture.len)
+		piece_skip(&architecture, 1);
 	event = find_event(history, plain, architecture, false);
 	if (!event || event->done)
 		event = find_event(history, plain, architecture, true);
@@ -338,5 +314,5 @@ int dpkg_log_parse(const char *text, size_t len, int64_t since_s, struct package
 		event->before = version_text(&history->texts, word[4]);
 		event->after = version_text(&history->texts, word[5]);
 	}
-	return oom(&history->texts);
+	return history->texts.truncated ? -ENOMEM : 0;
 }

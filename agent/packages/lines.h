@@ -41,20 +41,28 @@ static inline bool line_cut(struct piece *text, struct piece *ret)
 	return true;
 }
 
+/* Cuts bytes off the front of the text. */
+static inline void piece_skip(struct piece *text, size_t bytes)
+{
+	text->at += bytes;
+	text->len -= bytes;
+}
+
+static inline void blanks_skip(struct piece *text)
+{
+	while (text->len && (*text->at == ' ' || *text->at == '\t'))
+		piece_skip(text, 1);
+}
+
 /* Cuts the next word between blanks; false when there is none. */
 static inline bool word_cut(struct piece *text, struct piece *ret)
 {
-	while (text->len && (*text->at == ' ' || *text->at == '\t')) {
-		text->at++;
-		text->len--;
-	}
+	blanks_skip(text);
 	if (text->len == 0)
 		return false;
 	ret->at = text->at;
-	while (text->len && *text->at != ' ' && *text->at != '\t') {
-		text->at++;
-		text->len--;
-	}
+	while (text->len && *text->at != ' ' && *text->at != '\t')
+		piece_skip(text, 1);
 	ret->len = (size_t)(text->at - ret->at);
 	return true;
 }

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/* The table of package managers; see manager.h. */
 #include "agent/packages/manager.h"
 
 #include <errno.h>
@@ -153,8 +152,10 @@ int package_argv(const struct package_command *step, const char *path, const cha
 	return 0;
 }
 
-static int escape(const char *word, char *out, size_t size)
+int package_word_form(enum package_form form, const char *word, char *out, size_t size)
 {
+	if (form != PACKAGE_FORM_REGEX)
+		return snprintf(out, size, form == PACKAGE_FORM_GLOB ? "*%s*" : "%s", word) < (int)size ? 0 : -E2BIG;
 	for (; *word; word++) {
 		if (size < 3)
 			return -E2BIG;
@@ -167,11 +168,4 @@ static int escape(const char *word, char *out, size_t size)
 	}
 	*out = '\0';
 	return 0;
-}
-
-int package_word_form(enum package_form form, const char *word, char *out, size_t size)
-{
-	if (form == PACKAGE_FORM_REGEX)
-		return escape(word, out, size);
-	return snprintf(out, size, form == PACKAGE_FORM_GLOB ? "*%s*" : "%s", word) < (int)size ? 0 : -E2BIG;
 }

@@ -6,8 +6,7 @@
 #ifndef AGENT_PACKAGES_MANAGER_H
 #define AGENT_PACKAGES_MANAGER_H
 
-#include "agent/packages/parse.h"
-#include "agent/packages/sources.h"
+#include "agent/packages/package.h"
 
 enum package_step {
 	PACKAGE_LIST,	     /* installed packages; with names, only those */

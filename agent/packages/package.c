@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/* Lists of packages and the grammar of their names; see package.h. */
 #include "agent/packages/package.h"
 
 #include <stdlib.h>
@@ -213,19 +212,16 @@ static bool alphanumeric(char c)
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 }
 
-static bool name_valid(const char *name, size_t len)
+bool package_name_valid(const char *name)
 {
+	size_t len = strnlen(name, 129);
+
 	if (len == 0 || len > 128 || !alphanumeric(name[0]) || name[len - 1] == '-')
 		return false;
 	for (size_t i = 1; i < len; i++)
 		if (!alphanumeric(name[i]) && !memchr("+.:~_-", name[i], 6))
 			return false;
 	return true;
-}
-
-bool package_name_valid(const char *name)
-{
-	return name_valid(name, strnlen(name, 129));
 }
 
 size_t package_words(const char *query, char *buffer, size_t size, const char *words[PACKAGE_WORDS_MAX])

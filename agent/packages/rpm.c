@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Parsers for rpm and dnf. The formats are set by the queries (parse.h), so dnf 4 and 5 print the same; version 4 adds
- * a newline to each record, which leaves empty lines.
+ * Parsers for rpm and dnf. The formats are set by the queries (package.h), so dnf 4 and 5 print the same; version 4
+ * adds a newline to each record, which leaves empty lines.
  */
-#include "agent/packages/parse.h"
+#include "agent/packages/package.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -180,41 +180,35 @@ static struct package_event *find_change(struct package_history *history, const 
 	return NULL;
 }
 
-static int add_change(struct package_history *history, const char *action, int64_t time_s, const struct nevra *nevra)
+static int take_line(struct package_history *history, struct piece verb, struct piece word, int64_t time_s)
 {
-	struct package_event *event = package_history_add(history);
-	const char *version = package_list_text(&history->texts, nevra->version.at, nevra->version.len);
+	struct package_event *event;
+	const char *version;
+	struct nevra nevra;
+	size_t i = 0;
 
+	while (i < ARRAY_SIZE(verbs) && !piece_is(verb, verbs[i].word))
+		i++;
+	if (i == ARRAY_SIZE(verbs) || !nevra_cut(word, &nevra))
+		return 0;
+	event = verbs[i].before ? find_change(history, &nevra) : package_history_add(history);
 	if (!event)
-		return -ENOMEM;
-	event->action = action;
+		return verbs[i].before ? 0 : -ENOMEM;
+	version = package_list_text(&history->texts, nevra.version.at, nevra.version.len);
+	if (verbs[i].before) {
+		event->before = version;
+		return 0;
+	}
+	event->action = verbs[i].action;
 	event->time_s = time_s;
 	event->done = true; /* lines are written after the change */
-	event->name = package_list_text(&history->texts, nevra->name.at, nevra->name.len);
-	event->architecture = package_list_text(&history->texts, nevra->architecture.at, nevra->architecture.len);
-	if (strcmp(action, "remove") == 0)
+	event->name = package_list_text(&history->texts, nevra.name.at, nevra.name.len);
+	event->architecture = package_list_text(&history->texts, nevra.architecture.at, nevra.architecture.len);
+	if (strcmp(event->action, "remove") == 0)
 		event->before = version;
 	else
 		event->after = version;
 	return event->name && event->architecture && version ? 0 : -ENOMEM;
-}
-
-static int take_line(struct package_history *history, struct piece verb, struct piece word, int64_t time_s)
-{
-	struct package_event *change;
-	struct nevra nevra;
-
-	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
-		if (!piece_is(verb, verbs[i].word) || !nevra_cut(word, &nevra))
-			continue;
-		if (!verbs[i].before)
-			return add_change(history, verbs[i].action, time_s, &nevra);
-		change = find_change(history, &nevra);
-		if (change)
-			change->before = package_list_text(&history->texts, nevra.version.at, nevra.version.len);
-		return 0;
-	}
-	return 0;
 }
 
 /*

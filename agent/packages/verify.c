@@ -11,26 +11,6 @@
 
 #include "agent/packages/lines.h"
 
-static void skip_blanks(struct piece *text)
-{
-	while (text->len && (*text->at == ' ' || *text->at == '\t')) {
-		text->at++;
-		text->len--;
-	}
-}
-
-/* Cuts the reason from "/etc/ssl/private/key (Permission denied)", as dpkg prints it for unreadable files. */
-static bool cut_reason(struct piece *path)
-{
-	static const char reason[] = " (Permission denied)";
-
-	if (path->len <= sizeof(reason) - 1 ||
-	    memcmp(path->at + path->len - (sizeof(reason) - 1), reason, sizeof(reason) - 1) != 0)
-		return false;
-	path->len -= sizeof(reason) - 1;
-	return true;
-}
-
 /*
  * ??5?????? c /etc/debuginfod/elfutils.urls        (dpkg: "c" for a configuration file)
  * S.5....T.  c /etc/ssh/sshd_config                (rpm: also d, g, l, m, n, r)
@@ -38,6 +18,7 @@ static bool cut_reason(struct piece *path)
  */
 bool verify_next(const char **text, size_t *len, struct verify_line *ret)
 {
+	static const char reason[] = " (Permission denied)";
 	struct piece rest = { *text, *len }, line, flags;
 
 	while (line_cut(&rest, &line)) {
@@ -45,17 +26,20 @@ bool verify_next(const char **text, size_t *len, struct verify_line *ret)
 		*len = rest.len;
 		if (!word_cut(&line, &flags) || (flags.len != 9 && !piece_is(flags, "missing")))
 			continue;
-		skip_blanks(&line);
+		blanks_skip(&line);
 		ret->mark = ' ';
 		if (line.len > 2 && line.at[1] == ' ') {
 			ret->mark = *line.at;
-			line.at++;
-			line.len--;
-			skip_blanks(&line);
+			piece_skip(&line, 1);
+			blanks_skip(&line);
 		}
 		if (line.len == 0 || *line.at != '/')
 			continue;
-		ret->unreadable = cut_reason(&line);
+		/* "/etc/ssl/private/key (Permission denied)", as dpkg prints it for unreadable files */
+		ret->unreadable = line.len > sizeof(reason) - 1 &&
+				  memcmp(line.at + line.len - (sizeof(reason) - 1), reason, sizeof(reason) - 1) == 0;
+		if (ret->unreadable)
+			line.len -= sizeof(reason) - 1;
 		ret->config = ret->mark == 'c';
 		ret->flags = flags.at;
 		ret->flags_len = flags.len;
@@ -100,26 +84,17 @@ static bool rule_cut(struct piece line, bool *ret_exclude, struct piece *ret_glo
 	*ret_exclude = piece_starts(line, "path-exclude");
 	if (!*ret_exclude && !piece_starts(line, "path-include"))
 		return false;
-	line.at += sizeof("path-exclude") - 1;
-	line.len -= sizeof("path-exclude") - 1;
-	while (line.len && (*line.at == ' ' || *line.at == '\t' || *line.at == '=')) {
-		line.at++;
-		line.len--;
-	}
+	piece_skip(&line, sizeof("path-exclude") - 1);
+	while (line.len && (*line.at == ' ' || *line.at == '\t' || *line.at == '='))
+		piece_skip(&line, 1);
 	while (line.len && (line.at[line.len - 1] == ' ' || line.at[line.len - 1] == '\t'))
 		line.len--;
 	if (line.len >= 2 && (*line.at == '"' || *line.at == '\'') && line.at[line.len - 1] == *line.at) {
-		line.at++;
-		line.len -= 2;
+		piece_skip(&line, 1);
+		line.len--;
 	}
 	*ret_glob = line;
 	return line.len > 0;
-}
-
-/* The length of the glob before its first wildcard or escape. */
-static size_t literal_len(const char *glob)
-{
-	return strcspn(glob, "*?[\\");
 }
 
 int verify_rules_read(const char *text, size_t len, struct verify_rules *ret)
@@ -134,7 +109,7 @@ int verify_rules_read(const char *text, size_t len, struct verify_rules *ret)
 	while (line_cut(&all, &line)) {
 		if (!piece_cut(&line, ':', &from) || !is_read(from))
 			continue;
-		skip_blanks(&line);
+		blanks_skip(&line);
 		if (!rule_cut(line, &exclude, &glob))
 			continue;
 		if (rules.count == VERIFY_RULES_MAX) {
@@ -144,7 +119,7 @@ int verify_rules_read(const char *text, size_t len, struct verify_rules *ret)
 		memcpy(at, glob.at, glob.len);
 		at[glob.len] = '\0';
 		rules.rules[rules.count++] =
-			(struct verify_rule){ .exclude = exclude, .glob = at, .literal = literal_len(at) };
+			(struct verify_rule){ .exclude = exclude, .glob = at, .literal = strcspn(at, "*?[\\") };
 		at += glob.len + 1;
 	}
 	*ret = rules;
@@ -175,18 +150,10 @@ static bool is_excluded(const struct verify_line *file, const struct verify_rule
 	return false;
 }
 
-/* Whether only the modification time differs. */
-static bool is_of_another_time(const struct verify_line *line)
-{
-	bool other = memchr(line->flags, 'T', line->flags_len) != NULL;
-
-	for (size_t i = 0; i < line->flags_len; i++)
-		other = other && (line->flags[i] == '.' || line->flags[i] == 'T');
-	return other;
-}
-
 enum verify_kind verify_judge(const struct verify_line *line, const struct verify_rules *rules)
 {
+	bool time = memchr(line->flags, 'T', line->flags_len) != NULL;
+
 	if (line->unreadable)
 		return VERIFY_UNREADABLE;
 	if (line->config)
@@ -197,7 +164,7 @@ enum verify_kind verify_judge(const struct verify_line *line, const struct verif
 		return VERIFY_EXCLUDED;
 	if (line->missing && (line->mark == 'd' || line->mark == 'l' || line->mark == 'r'))
 		return VERIFY_DOCUMENTATION;
-	if (!line->missing && is_of_another_time(line))
-		return VERIFY_TIME;
-	return VERIFY_DAMAGE;
+	for (size_t i = 0; i < line->flags_len; i++)
+		time = time && (line->flags[i] == '.' || line->flags[i] == 'T');
+	return !line->missing && time ? VERIFY_TIME : VERIFY_DAMAGE;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Parses dpkg --verify and rpm -Va, and tells damage from intended differences: configuration, files that dpkg was told
- * to leave out, files marked as documentation or ghost by rpm. Pure functions of bytes and length, as in parse.h.
+ * to leave out, files marked as documentation or ghost by rpm. Pure functions of bytes and length, as in package.h.
  */
 #ifndef AGENT_PACKAGES_VERIFY_H
 #define AGENT_PACKAGES_VERIFY_H

@@ -3,8 +3,7 @@
  * What package managers print, through every parser of it: every named row is found again, and the list frees what it
  * holds.
  */
-#include "agent/packages/parse.h"
-#include "agent/packages/sources.h"
+#include "agent/packages/package.h"
 #include "agent/packages/verify.h"
 #include "require.h"
 

@@ -3,7 +3,7 @@
  * What package managers print. The texts of dpkg and apt were taken from a Debian 12; those of rpm, dnf and apk follow
  * their manuals. Every parser is also given each of its texts cut at every byte.
  */
-#include "agent/packages/parse.h"
+#include "agent/packages/package.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
