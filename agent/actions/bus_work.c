@@ -12,11 +12,6 @@
 #include "agent/actions/run.h"
 #include "agent/rules/unit_rules.h"
 
-static void message_unrefp(sd_bus_message **message)
-{
-	sd_bus_message_unref(*message);
-}
-
 static void work_free(void *data)
 {
 	struct bus_work *work = data;
@@ -134,12 +129,15 @@ static int ask(struct bus *bus, uint64_t timeout_ns, bus_reply_fn done, void *da
 	       const char *destination, const char *path, const char *interface, const char *member, const char *types,
 	       va_list args)
 {
-	_cleanup_(message_unrefp) sd_bus_message *message = NULL;
+	sd_bus_message *message = NULL;
 	int r = bus_message(bus, destination, path, interface, member, &message);
 
 	if (r >= 0 && types)
 		r = sd_bus_message_appendv(message, types, args);
-	return r < 0 ? r : bus_call(bus, message, timeout_ns, done, data, ret);
+	if (r >= 0)
+		r = bus_call(bus, message, timeout_ns, done, data, ret);
+	sd_bus_message_unref(message);
+	return r;
 }
 
 int bus_ask(struct bus *bus, uint64_t timeout_ns, bus_reply_fn done, void *data, struct bus_call **ret,

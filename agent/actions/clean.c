@@ -52,55 +52,41 @@ struct cleaning {
 	bool golden, dry_run, shutdown_after;
 	const char *text; /* borrowed: the items are read from it */
 	size_t len;
-	bool ended; /* the last line was found: the totals below are the program's own */
-	uint64_t freed_bytes, items, kept, errors;
-	uint64_t directories; /* items reported as directories; all other items count as files */
-	bool sealed;	      /* a golden image was made: its keys are written, too */
+	uint64_t freed_bytes, items, kept, errors; /* those of the last line, if there is one */
+	uint64_t directories;			   /* items reported as directories; all other items count as files */
+	bool sealed;				   /* a golden image was made: its keys are written, too */
 };
 
 /* "item<TAB>bytes<TAB>path" */
-static bool item_cut(struct piece *rest, uint64_t *bytes, struct piece *path)
+static bool is_item(struct piece line, struct piece field[3])
 {
-	struct piece line, field[3];
-
-	while (line_cut(rest, &line)) {
-		if (!fields_cut(line, field, 3) || !piece_is(field[0], "item") || piece_number(field[1]) < 0)
-			continue;
-		*bytes = (uint64_t)piece_number(field[1]);
-		*path = field[2];
-		return true;
-	}
-	return false;
+	return fields_cut(line, field, 3) && piece_is(field[0], "item") && piece_number(field[1]) >= 0;
 }
 
 /* Without a last line the totals are summed up from the items reported. */
 static void take_report(struct cleaning *cleaning, const char *text, size_t len)
 {
-	struct piece rest = { text, len }, line, field[5], path;
-	uint64_t *const totals[] = { &cleaning->freed_bytes, &cleaning->items, &cleaning->kept, &cleaning->errors };
-	uint64_t bytes;
+	struct piece rest = { text, len }, line, field[5];
 
 	cleaning->text = text;
 	cleaning->len = len;
 	while (line_cut(&rest, &line)) {
+		if (is_item(line, field)) {
+			cleaning->freed_bytes += (uint64_t)piece_number(field[1]);
+			cleaning->items++;
+		}
 		/* "directories<TAB>count" */
 		if (piece_starts(line, "directories\t") && fields_cut(line, field, 2) && piece_number(field[1]) >= 0)
 			cleaning->directories = (uint64_t)piece_number(field[1]);
 		/* "end<TAB>freed<TAB>items<TAB>kept<TAB>errors" */
-		if (!piece_starts(line, "end\t") || !fields_cut(line, field, 5))
+		if (!piece_starts(line, "end\t") || !fields_cut(line, field, 5) || piece_number(field[1]) < 0 ||
+		    piece_number(field[2]) < 0 || piece_number(field[3]) < 0 || piece_number(field[4]) < 0)
 			continue;
-		cleaning->ended = true;
-		for (size_t i = 0; i < ARRAY_SIZE(totals); i++) {
-			cleaning->ended = cleaning->ended && piece_number(field[i + 1]) >= 0;
-			*totals[i] = cleaning->ended ? (uint64_t)piece_number(field[i + 1]) : 0;
-		}
-	}
-	rest = (struct piece){ text, len };
-	if (!cleaning->ended)
-		cleaning->freed_bytes = cleaning->items = cleaning->kept = cleaning->errors = 0;
-	while (!cleaning->ended && item_cut(&rest, &bytes, &path)) {
-		cleaning->freed_bytes += bytes;
-		cleaning->items++;
+		cleaning->freed_bytes = (uint64_t)piece_number(field[1]);
+		cleaning->items = (uint64_t)piece_number(field[2]);
+		cleaning->kept = (uint64_t)piece_number(field[3]);
+		cleaning->errors = (uint64_t)piece_number(field[4]);
+		break;
 	}
 	if (cleaning->directories > cleaning->items)
 		cleaning->directories = 0;
@@ -132,8 +118,8 @@ static void emit_grants(struct sink *out, const struct cleaning *cleaning)
 static void emit_cleaning(struct sink *out, const char *key, const void *arg)
 {
 	const struct cleaning *cleaning = arg;
-	struct piece rest = { cleaning->text, cleaning->len }, path;
-	uint64_t bytes, written = 0;
+	struct piece rest = { cleaning->text, cleaning->len }, line, field[3];
+	uint64_t written = 0;
 
 	sink_object_begin(out, key);
 	if (cleaning->sealed) {
@@ -147,10 +133,12 @@ static void emit_cleaning(struct sink *out, const char *key, const void *arg)
 	sink_uint(out, "kept_count", cleaning->kept);
 	sink_uint(out, "error_count", cleaning->errors);
 	sink_array_begin(out, "cleaned_items");
-	while (item_cut(&rest, &bytes, &path)) {
+	while (line_cut(&rest, &line)) {
 		struct sink_mark mark = sink_mark(out);
 
-		sink_text(out, NULL, path.at, path.len, SINK_PATH_MAX);
+		if (!is_item(line, field))
+			continue;
+		sink_text(out, NULL, field[2].at, field[2].len, SINK_PATH_MAX);
 		if (sink_full(out)) {
 			sink_rewind(out, mark);
 			break;

@@ -67,22 +67,6 @@ static double share(uint64_t part, uint64_t whole)
 	return whole ? (double)part * 100 / (double)whole : 0;
 }
 
-/* Names the file systems that cause the status: the fullest one, the one short of inodes, or both. */
-static void say_how_full(const struct disk_verdict *verdict, enum health_status status, struct health_result *result)
-{
-	bool inodes = verdict->inodes >= DISK_INODES_CRITICAL, full = verdict->judged && verdict->used >= DISK_CRITICAL;
-
-	if (inodes && full)
-		say(result, status, "%.100s is %.1f %% full, and %.100s has %.1f %% of its inodes in use",
-		    verdict->worst.mount_point, verdict->used, verdict->inodes_at, verdict->inodes);
-	else if (inodes)
-		say(result, status, "%.100s has %.1f %% of its inodes in use", verdict->inodes_at, verdict->inodes);
-	else if (verdict->judged)
-		say(result, status, "%.100s is %.1f %% full", verdict->worst.mount_point, verdict->used);
-	else
-		say(result, status, "there is no file system that could run full");
-}
-
 static void check_disk_space(const struct health_facts *facts, struct health_result *result)
 {
 	static const enum health_status statuses[] = {
@@ -90,6 +74,7 @@ static void check_disk_space(const struct health_facts *facts, struct health_res
 	};
 	struct disk_verdict verdict;
 	enum disk_level level;
+	bool inodes, full;
 
 	disk_judge(sampling_state(facts->env->sampling, &collector_filesystem), &verdict);
 	level = disk_level(&verdict, DISK_WARNING, DISK_CRITICAL);
@@ -97,15 +82,28 @@ static void check_disk_space(const struct health_facts *facts, struct health_res
 		say(result, HEALTH_WARNING, "how full the file systems are is not known");
 		return;
 	}
-	/* A file system that does not answer may be full, so the check does not pass. */
+	inodes = verdict.inodes >= DISK_INODES_CRITICAL;
+	full = verdict.judged && verdict.used >= DISK_CRITICAL;
+	/*
+	 * A file system that does not answer may be full, so the check does not pass. Else those are named that cause
+	 * the status: the fullest one, the one short of inodes, or both.
+	 */
 	if (verdict.silent == 1 && level == DISK_OK)
 		say(result, HEALTH_WARNING, "%.100s does not answer, so how full it is is not known",
 		    verdict.silent_at);
 	else if (verdict.silent && level == DISK_OK)
 		say(result, HEALTH_WARNING, "%.100s and %u more do not answer, so how full they are is not known",
 		    verdict.silent_at, verdict.silent - 1);
+	else if (inodes && full)
+		say(result, statuses[level], "%.100s is %.1f %% full, and %.100s has %.1f %% of its inodes in use",
+		    verdict.worst.mount_point, verdict.used, verdict.inodes_at, verdict.inodes);
+	else if (inodes)
+		say(result, statuses[level], "%.100s has %.1f %% of its inodes in use", verdict.inodes_at,
+		    verdict.inodes);
+	else if (verdict.judged)
+		say(result, statuses[level], "%.100s is %.1f %% full", verdict.worst.mount_point, verdict.used);
 	else
-		say_how_full(&verdict, statuses[level], result);
+		say(result, statuses[level], "there is no file system that could run full");
 	if (verdict.judged) {
 		note_text(result, "fullest_mount_point", verdict.worst.mount_point);
 		note(result, "usage_percent", verdict.used);
@@ -362,34 +360,24 @@ static void check_executor(const struct health_facts *facts, struct health_resul
 }
 
 const struct health_check health_checks[HEALTH_CHECKS] = {
-	{ "disk_space", 0, check_disk_space },
-	{ "resource_optimization", HEALTH_TREND, check_resource_optimization },
-	{ "memory", 0, check_memory },
-	{ "cpu_load", 0, check_cpu_load },
-	{ "pressure", 0, check_pressure },
-	{ "clock", HEALTH_CLOCK, check_clock },
-	{ "log", 0, check_log },
-	{ "executor", 0, check_executor },
-	{ "failed_units", HEALTH_UNITS, check_failed_units },
-	{ "packages", HEALTH_PACKAGES, check_packages },
-	{ "reboot_required", HEALTH_REBOOT, check_reboot_required },
+	{ "disk_space", NULL, 0, check_disk_space },
+	{ "resource_optimization", NULL, HEALTH_TREND, check_resource_optimization },
+	{ "memory", "memory_usage", 0, check_memory },
+	{ "cpu_load", "cpu_usage", 0, check_cpu_load },
+	{ "pressure", NULL, 0, check_pressure },
+	{ "clock", NULL, HEALTH_CLOCK, check_clock },
+	{ "log", NULL, 0, check_log },
+	{ "executor", NULL, 0, check_executor },
+	{ "failed_units", "critical_services", HEALTH_UNITS, check_failed_units },
+	{ "packages", NULL, HEALTH_PACKAGES, check_packages },
+	{ "reboot_required", NULL, HEALTH_REBOOT, check_reboot_required },
 };
 
 const struct health_check *health_check_find(const char *name)
 {
-	/* Aliases of checks that hosts use. */
-	static const struct {
-		const char *name, *check;
-	} aliases[] = { { "memory_usage", "memory" },
-			{ "cpu_usage", "cpu_load" },
-			{ "critical_services", "failed_units" } };
-
-	for (size_t i = 0; i < ARRAY_SIZE(aliases); i++)
-		if (strcasecmp(aliases[i].name, name) == 0)
-			name = aliases[i].check;
-	for (size_t i = 0; i < HEALTH_CHECKS; i++)
-		if (strcasecmp(health_checks[i].name, name) == 0)
-			return &health_checks[i];
+	for (const struct health_check *check = health_checks; check < health_checks + HEALTH_CHECKS; check++)
+		if (strcasecmp(check->name, name) == 0 || (check->alias && strcasecmp(check->alias, name) == 0))
+			return check;
 	return NULL;
 }
 

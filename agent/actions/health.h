@@ -125,15 +125,15 @@ struct health_result {
 };
 
 struct health_check {
-	const char *name;
-	unsigned needs; /* facts */
+	const char *name, *alias; /* the alias, or NULL, is another name that hosts use */
+	unsigned needs;		  /* facts */
 	void (*run)(const struct health_facts *facts, struct health_result *result);
 };
 
 /* In the order they are shown. */
 #define HEALTH_CHECKS 11
 extern const struct health_check health_checks[HEALTH_CHECKS];
-/* Finds a check by its name or by an alias that hosts use, in upper or lower case. NULL: there is none. */
+/* Finds a check by its name or its alias, in upper or lower case. NULL: there is none. */
 const struct health_check *health_check_find(const char *name);
 
 /* {status, message, details} under `key`; `named`: the name of the check goes into the details. */

@@ -24,6 +24,7 @@
 #define MARK	      "# Written by install-linux.sh"
 #define TEMPORARY     ".infiniservice-seal.new"
 #define PATH_SIZE     1024
+#define LIST(...)     ((const char *const[]){ __VA_ARGS__, NULL })
 
 static void tell(const struct cleaner *cleaner, const char *path, const char *what)
 {
@@ -57,41 +58,12 @@ static const struct {
  * Directives of a drop-in that limit or order the unit, or open a place that its user owns; any other may grant
  * something.
  */
-static const char *const harmless[] = {
-	"MemoryMax",
-	"MemoryHigh",
-	"MemoryLow",
-	"MemoryMin",
-	"MemorySwapMax",
-	"TasksMax",
-	"CPUQuota",
-	"CPUWeight",
-	"CPUAffinity",
-	"IOWeight",
-	"Nice",
-	"OOMScoreAdjust",
-	"OOMPolicy",
-	"Restart",
-	"RestartSec",
-	"LimitNOFILE",
-	"LimitCORE",
-	"LogRateLimitIntervalSec",
-	"LogRateLimitBurst",
-	"LogLevelMax",
-	"TimeoutStartSec",
-	"TimeoutStopSec",
-	"WatchdogSec",
-	"ReadWritePaths",
-	"ReadOnlyPaths",
-	"InaccessiblePaths",
-	"After",
-	"Before",
-	"Wants",
-	"Description",
-	"Documentation",
-	"SyslogIdentifier",
-	"Slice",
-};
+static const char *const *const harmless =
+	LIST("MemoryMax", "MemoryHigh", "MemoryLow", "MemoryMin", "MemorySwapMax", "TasksMax", "CPUQuota", "CPUWeight",
+	     "CPUAffinity", "IOWeight", "Nice", "OOMScoreAdjust", "OOMPolicy", "Restart", "RestartSec", "LimitNOFILE",
+	     "LimitCORE", "LogRateLimitIntervalSec", "LogRateLimitBurst", "LogLevelMax", "TimeoutStartSec",
+	     "TimeoutStopSec", "WatchdogSec", "ReadWritePaths", "ReadOnlyPaths", "InaccessiblePaths", "After", "Before",
+	     "Wants", "Description", "Documentation", "SyslogIdentifier", "Slice");
 
 static bool is_value(const char *value, const char *wanted)
 {
@@ -186,8 +158,8 @@ static bool unit_line_gives_nothing(const char *line)
 	if (strchr(line, '\\'))
 		return false;
 	len = strcspn(line, " \t=");
-	for (size_t i = 0; i < ARRAY_SIZE(harmless); i++)
-		if (strlen(harmless[i]) == len && strncmp(line, harmless[i], len) == 0)
+	for (const char *const *name = harmless; *name; name++)
+		if (strlen(*name) == len && strncmp(line, *name, len) == 0)
 			return true;
 	return false;
 }
@@ -580,23 +552,15 @@ static void each_for_all(struct cleaner *cleaner, const char *path, const char *
 
 static void each_of_units(struct cleaner *cleaner, const char *path, const char *name)
 {
-	static const char *const for_all[] = { "service.d", "socket.d", "unit.d", NULL };
-	static const char *const units[] = { "infiniservice*.service",
-					     "infiniservice*.socket",
-					     "infiniservice*.timer",
-					     "infiniservice*.path",
-					     "infiniservice*.target",
-					     "infiniservice*.mount",
-					     NULL };
-	static const char *const wanting[] = { "*.wants", "*.requires", "*.upholds", NULL };
-
 	if (fnmatch("infiniservice*.d", name, 0) == 0)
 		walk(cleaner, path, "*.conf", seal_drop_in);
-	else if (cleaner_matches(units, name))
+	else if (cleaner_matches(LIST("infiniservice*.service", "infiniservice*.socket", "infiniservice*.timer",
+				      "infiniservice*.path", "infiniservice*.target", "infiniservice*.mount"),
+				 name))
 		seal_unit(cleaner, path, name);
-	else if (cleaner_matches(for_all, name))
+	else if (cleaner_matches(LIST("service.d", "socket.d", "unit.d"), name))
 		walk(cleaner, path, "*.conf", each_for_all);
-	else if (cleaner_matches(wanting, name))
+	else if (cleaner_matches(LIST("*.wants", "*.requires", "*.upholds"), name))
 		walk(cleaner, path, "infiniservice-exec.*", each_wanted);
 }
 
