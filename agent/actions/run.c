@@ -34,22 +34,22 @@ static const struct {
 	enum error_code code;
 	const char *reason, *words; /* words NULL: those of the executor alone */
 } stages[] = {
-	[EXEC_STAGE_NONE] = { CODE_INTERNAL, "bad_value", "the guest lacks the resources to start it" },
-	[EXEC_STAGE_RESOURCE] = { CODE_INTERNAL, "resource", "the guest lacks the resources to start it" },
-	[EXEC_STAGE_USER] = { CODE_INVALID_PARAMETERS, "bad_value", "the user it should run as cannot be used" },
-	[EXEC_STAGE_CWD] = { CODE_INVALID_PARAMETERS, "bad_value", "working_dir cannot be used" },
-	[EXEC_STAGE_LIMITS] = { CODE_INTERNAL, "bad_value", "the guest lacks the resources to start it" },
-	[EXEC_STAGE_EXEC] = { CODE_COMMAND_FAILED, "exec_failed", "the program could not be executed" },
-	[EXEC_STAGE_POLICY] = { CODE_POLICY_DENIED, "executor", NULL },
-	[EXEC_STAGE_CONNECT] = { CODE_PERMISSION_DENIED, "no_executor", PRIVILEGE_NO_EXECUTOR },
-	[EXEC_STAGE_UNIT] = { CODE_INTERNAL, "bad_value", "the guest lacks the resources to start it" },
-	[EXEC_STAGE_EXECUTOR] = { CODE_INTERNAL, PRIVILEGE_REASON_FAULT, NULL },
+	[RUNNER_STAGE_NONE] = { CODE_INTERNAL, "bad_value", "the guest lacks the resources to start it" },
+	[RUNNER_STAGE_RESOURCE] = { CODE_INTERNAL, "resource", "the guest lacks the resources to start it" },
+	[RUNNER_STAGE_USER] = { CODE_INVALID_PARAMETERS, "bad_value", "the user it should run as cannot be used" },
+	[RUNNER_STAGE_CWD] = { CODE_INVALID_PARAMETERS, "bad_value", "working_dir cannot be used" },
+	[RUNNER_STAGE_LIMITS] = { CODE_INTERNAL, "bad_value", "the guest lacks the resources to start it" },
+	[RUNNER_STAGE_EXEC] = { CODE_COMMAND_FAILED, "exec_failed", "the program could not be executed" },
+	[RUNNER_STAGE_POLICY] = { CODE_POLICY_DENIED, "executor", NULL },
+	[RUNNER_STAGE_CONNECT] = { CODE_PERMISSION_DENIED, "no_executor", PRIVILEGE_NO_EXECUTOR },
+	[RUNNER_STAGE_UNIT] = { CODE_INTERNAL, "bad_value", "the guest lacks the resources to start it" },
+	[RUNNER_STAGE_EXECUTOR] = { CODE_INTERNAL, PRIVILEGE_REASON_FAULT, NULL },
 };
 
 /* Fills code, reason and error text from how the command ended. `text` is storage for the words. */
 static void judge(struct response *response, const struct exec_outcome *outcome, bool stopping, char *text, size_t size)
 {
-	enum exec_stage stage = outcome->spawn_stage;
+	enum runner_stage stage = outcome->spawn_stage;
 
 	response->error = text;
 	if (outcome->lost) {
@@ -59,15 +59,15 @@ static void judge(struct response *response, const struct exec_outcome *outcome,
 			 outcome->attached ? "lost: agent_restart (the agent ended before the command did, and its "
 					     "unit is gone)"
 					   : "the executor died; the command was killed with it");
-	} else if (outcome->spawn_errno || stage == EXEC_STAGE_POLICY || stage == EXEC_STAGE_CONNECT ||
-		   stage == EXEC_STAGE_EXECUTOR) {
+	} else if (outcome->spawn_errno || stage == RUNNER_STAGE_POLICY || stage == RUNNER_STAGE_CONNECT ||
+		   stage == RUNNER_STAGE_EXECUTOR) {
 		response->code = stages[stage].code;
 		response->reason = stages[stage].reason;
-		if (stage == EXEC_STAGE_USER && outcome->spawn_errno == EPERM)
+		if (stage == RUNNER_STAGE_USER && outcome->spawn_errno == EPERM)
 			response->code = CODE_PERMISSION_DENIED;
 		if (!stages[stage].words)
 			snprintf(text, size, "%s", outcome->words);
-		else if (stage == EXEC_STAGE_CONNECT)
+		else if (stage == RUNNER_STAGE_CONNECT)
 			snprintf(text, size, "%s (%s)", stages[stage].words, outcome->words);
 		else
 			snprintf(text, size, "%s: %s", stages[stage].words,
@@ -201,13 +201,13 @@ static void on_operation(void *data, struct exec_outcome *outcome)
 
 	snprintf(words, sizeof(words), "%s", outcome->words);
 	reply.text = words;
-	if (outcome->spawn_stage == EXEC_STAGE_POLICY) {
+	if (outcome->spawn_stage == RUNNER_STAGE_POLICY) {
 		reply = refusal(PRIVILEGE_ERROR_POLICY, words);
-	} else if (outcome->spawn_stage == EXEC_STAGE_UNIT) {
+	} else if (outcome->spawn_stage == RUNNER_STAGE_UNIT) {
 		reply = refusal(UNIT_ERROR_DENIED, words);
-	} else if (outcome->spawn_stage == EXEC_STAGE_CONNECT) {
+	} else if (outcome->spawn_stage == RUNNER_STAGE_CONNECT) {
 		reply = refusal(PRIVILEGE_ERROR_ABSENT, PRIVILEGE_NO_EXECUTOR);
-	} else if (outcome->spawn_stage == EXEC_STAGE_EXECUTOR) {
+	} else if (outcome->spawn_stage == RUNNER_STAGE_EXECUTOR) {
 		reply = refusal(PRIVILEGE_ERROR_FAULT, words);
 	} else if (outcome->timed_out) {
 		reply = (struct bus_reply){ .error = -ETIMEDOUT, .name = "", .text = "no answer in time" };
@@ -492,9 +492,10 @@ void run_program(struct command *command, const struct run *run)
 		return;
 	}
 	/* The privileged executor limits the command as a whole, by its own look at these. */
-	if (own)
-		request.limits = (struct exec_limits){ .address_space_bytes = config->commands.max_memory_bytes,
-						       .processes = config->commands.max_tasks };
+	if (own) {
+		request.limits[RUNNER_LIMIT_AS] = config->commands.max_memory_bytes;
+		request.limits[RUNNER_LIMIT_NPROC] = config->commands.max_tasks;
+	}
 	command->on_run_done = run->done;
 	command->question = run->question;
 	if (command->message.stream)
@@ -517,9 +518,10 @@ void run_program(struct command *command, const struct run *run)
 	if (r == -ESHUTDOWN && command->unit && !detached)
 		command_leave(command);
 	else if (r < 0 && run->optional)
-		run->done(command,
-			  &(struct exec_outcome){
-				  .exit_code = -1, .spawn_errno = -r, .spawn_stage = EXEC_STAGE_CONNECT, .words = "" });
+		run->done(command, &(struct exec_outcome){ .exit_code = -1,
+							   .spawn_errno = -r,
+							   .spawn_stage = RUNNER_STAGE_CONNECT,
+							   .words = "" });
 	else if (r < 0)
 		fail_start(command, exec, r);
 }

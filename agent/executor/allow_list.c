@@ -202,22 +202,11 @@ static const struct rule *find_rule(const char *action, uint32_t group)
 	return found;
 }
 
-/*
- * The action that a maintenance task consists of: an owner who denies that action denies the task too. NULL: no such
- * action.
- */
-static const char *part_of_task(const struct rule *rule, bool operation)
-{
-	if (!rule || strcmp(rule->action, "RunMaintenanceTask") != 0)
-		return NULL;
-	return operation ? "RestartServices" : rule->group == GROUP_PACKAGES ? "UpdateSystemSoftware" : "DiskCleanup";
-}
-
 /* Why the policy or the group of the request does not permit the action; NULL: it is permitted. */
 static const char *judge_action(const struct rule *rule, const char *action, uint32_t group, bool operation,
 				const struct config *config)
 {
-	const char *part = part_of_task(rule, operation);
+	const char *part = NULL;
 	struct policy policy = {
 		.enabled = config->commands.enabled,
 		.allow_unsafe = config->commands.allow_unsafe,
@@ -229,6 +218,11 @@ static const char *judge_action(const struct rule *rule, const char *action, uin
 		return "the executor does nothing for this action";
 	if (group != rule->group)
 		return "the action is of another group";
+	/* An owner who denies the action that a maintenance task consists of denies the task too. */
+	if (strcmp(rule->action, "RunMaintenanceTask") == 0)
+		part = operation		       ? "RestartServices"
+		       : rule->group == GROUP_PACKAGES ? "UpdateSystemSoftware"
+						       : "DiskCleanup";
 	if (!policy_allows(&policy, action, rule->group) || (part && !policy_allows(&policy, part, rule->group)))
 		return "the policy that the executor reads does not allow it ([commands] in infiniservice.conf)";
 	return NULL;
@@ -255,18 +249,6 @@ static bool is_program(const char *path, const char *name)
 	return known;
 }
 
-/*
- * To apt "name+" means "install name" even in a removal, unless a package has the "+" in its name. A package to be
- * removed is installed, so dpkg is asked.
- */
-static bool is_package(const struct package_manager *manager, unsigned step, const char *name)
-{
-	size_t len = strlen(name);
-
-	return package_manager_takes(manager, name) &&
-	       (step != PACKAGE_REMOVE || !manager->architectures || name[len - 1] != '+' || dpkg_has(name));
-}
-
 /* Whether argv is the fixed words of the step and, if the step takes names, valid package names behind them. */
 static bool is_step(char *const *argv, const struct package_manager *manager, unsigned step)
 {
@@ -281,9 +263,17 @@ static bool is_step(char *const *argv, const struct package_manager *manager, un
 	/* A step that takes names needs at least one. */
 	if ((strcmp(words[i - 1], "--") == 0) != (argv[i] != NULL))
 		return false;
-	for (; argv[i]; i++)
-		if (!is_package(manager, step, argv[i]))
+	for (; argv[i]; i++) {
+		/*
+		 * To apt "name+" means "install name" even in a removal, unless a package has the "+" in its name. A
+		 * package to be removed is installed, so dpkg is asked.
+		 */
+		bool plus = step == PACKAGE_REMOVE && manager->architectures && *argv[i] &&
+			    argv[i][strlen(argv[i]) - 1] == '+';
+
+		if (!package_manager_takes(manager, argv[i]) || (plus && !dpkg_has(argv[i])))
 			return false;
+	}
 	return true;
 }
 
@@ -313,19 +303,9 @@ static bool is_question(char *const *argv)
 }
 
 /*
- * Arguments of a verb are judged by the verb itself. Here only their characters are checked, so that argv carries
- * nothing else.
- */
-static bool is_argument(const char *text)
-{
-	size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-");
-
-	return len > 0 && len <= ARGUMENT_MAX && text[len] == '\0';
-}
-
-/*
  * Whether argv calls the verb of infiniservice-exec. Its directory does not matter: unit_start replaces argv[0] by the
- * executor's own path.
+ * executor's own path. Arguments of a verb are judged by the verb itself; here only their characters are checked, so
+ * that argv carries nothing else.
  */
 static bool is_verb(char *const *argv, const char *verb)
 {
@@ -333,9 +313,12 @@ static bool is_verb(char *const *argv, const char *verb)
 
 	if (!verb || !name || strcmp(name, "/infiniservice-exec") != 0 || !argv[1] || strcmp(argv[1], verb) != 0)
 		return false;
-	for (size_t i = 2; argv[i]; i++)
-		if (i > VERB_ARGS_MAX || !is_argument(argv[i]))
+	for (size_t i = 2; argv[i]; i++) {
+		size_t len = strspn(argv[i], "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-");
+
+		if (i > VERB_ARGS_MAX || len == 0 || len > ARGUMENT_MAX || argv[i][len] != '\0')
 			return false;
+	}
 	return true;
 }
 

@@ -110,79 +110,45 @@ static int open_own_directory(int root_fd)
 	return TAKE_FD(fd);
 }
 
-/* The length read (0: there is no UUID), or -errno. */
-static ssize_t read_uuid(int fd, char *text, size_t size)
+int prepare_identity(int root_fd, unsigned gid)
 {
-	ssize_t len = fd < 0 ? 0 : read(fd, text, size);
-
-	return len < 0 ? -errno : len;
-}
-
-static bool is_up_to_date(int dir_fd, const char *text, size_t len, gid_t gid)
-{
-	_cleanup_(closep) int fd = open_plainly(dir_fd, PREPARE_UUID, O_RDONLY);
-	char old[128];
+	_cleanup_(closep) int dir_fd = open_own_directory(root_fd), old_fd = -1, fd = -1;
+	/* Symbolic links are followed here: this path in sysfs leads through the kernel's own. */
+	_cleanup_(closep) int source = openat(root_fd, UUID_SOURCE, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	char text[128], old[sizeof(text)];
 	struct stat st;
+	ssize_t len;
 
-	return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_gid == gid &&
-	       (st.st_mode & 07777) == 0440 && read_uuid(fd, old, sizeof(old)) == (ssize_t)len &&
-	       memcmp(old, text, len) == 0;
-}
-
-static int write_uuid(int dir_fd, const char *text, size_t len, gid_t gid)
-{
-	_cleanup_(closep) int fd = -1;
-
+	if (dir_fd < 0)
+		return dir_fd;
+	len = source < 0 ? 0 : read(source, text, sizeof(text));
+	if (len <= 0) {
+		/* A machine without a UUID must not keep that of another machine it was copied from. */
+		if (unlinkat(dir_fd, PREPARE_UUID, 0) < 0 && errno != ENOENT)
+			return say(-errno, "/run/" PREPARE_DIR "/" PREPARE_UUID, NULL);
+		return 0;
+	}
+	old_fd = open_plainly(dir_fd, PREPARE_UUID, O_RDONLY);
+	if (old_fd >= 0 && fstat(old_fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_gid == gid &&
+	    (st.st_mode & 07777) == 0440 && read(old_fd, old, sizeof(old)) == len &&
+	    memcmp(old, text, (size_t)len) == 0)
+		return 0; /* up to date */
 	unlinkat(dir_fd, UUID_NEW, 0);
+	errno = 0;
 	fd = openat(dir_fd, UUID_NEW, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0400);
-	if (fd < 0 || write(fd, text, len) != (ssize_t)len || fchown(fd, 0, gid) < 0 || fchmod(fd, 0440) < 0 ||
+	if (fd < 0 || write(fd, text, (size_t)len) != len || fchown(fd, 0, gid) < 0 || fchmod(fd, 0440) < 0 ||
 	    renameat(dir_fd, UUID_NEW, dir_fd, PREPARE_UUID) < 0)
 		return say(errno ? -errno : -EIO, "/run/" PREPARE_DIR "/" PREPARE_UUID, NULL);
 	return 0;
 }
 
-int prepare_identity(int root_fd, unsigned gid)
-{
-	_cleanup_(closep) int dir_fd = open_own_directory(root_fd);
-	/* Symbolic links are followed here: this path in sysfs leads through the kernel's own. */
-	_cleanup_(closep) int source = openat(root_fd, UUID_SOURCE, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	char text[128];
-	ssize_t len;
-
-	if (dir_fd < 0)
-		return dir_fd;
-	errno = 0;
-	len = read_uuid(source, text, sizeof(text));
-	if (len > 0)
-		return is_up_to_date(dir_fd, text, (size_t)len, gid) ? 0 : write_uuid(dir_fd, text, (size_t)len, gid);
-	/* A machine without a UUID must not keep that of another machine it was copied from. */
-	if (unlinkat(dir_fd, PREPARE_UUID, 0) < 0 && errno != ENOENT)
-		return say(-errno, "/run/" PREPARE_DIR "/" PREPARE_UUID, NULL);
-	return 0;
-}
-
 /* ----------------------------------------------------------------------------------------------------- directories */
-
-/*
- * Why the directory is not given to the agent; NULL: it may be. A directory of the agent's own stays so. A directory of
- * root's is given away only if it was just made, or if only root can write to its parent: in a parent with other
- * writers (a group of /var/log) it may be a directory that another user moved there.
- */
-static const char *why_not(const struct stat *st, const struct stat *parent, bool made, unsigned uid)
-{
-	if (st->st_uid == uid || (st->st_uid == 0 && (made || is_roots(parent))))
-		return NULL;
-	return st->st_uid == 0 ? "was there before, in a directory that others can write; cure: chown it to " USER
-				 ", or remove it"
-			       : "belongs to another user; cure: chown it to " USER ", or remove it";
-}
 
 static int make_directory(int root_fd, size_t i, unsigned uid, unsigned gid)
 {
 	_cleanup_(closep) int parent_fd = open_plainly(root_fd, directories[i].parent, O_RDONLY | O_DIRECTORY);
 	_cleanup_(closep) int fd = -1;
 	struct stat st, parent;
-	const char *why;
 	char path[64];
 	bool made;
 
@@ -198,9 +164,17 @@ static int make_directory(int root_fd, size_t i, unsigned uid, unsigned gid)
 			   fd == -ELOOP || fd == -ENOTDIR ? "is no directory of its own; cure: remove it" : NULL);
 	if (fstat(fd, &st) < 0 || fstat(parent_fd, &parent) < 0)
 		return say(-errno, path, NULL);
-	why = why_not(&st, &parent, made, uid);
-	if (why)
-		return say(-EPERM, path, why);
+	/*
+	 * A directory of the agent's own stays so. A directory of root's is given away only if it was just made, or if
+	 * only root can write to its parent: in a parent with other writers (a group of /var/log) it may be a directory
+	 * that another user moved there.
+	 */
+	if (st.st_uid != uid && st.st_uid != 0)
+		return say(-EPERM, path, "belongs to another user; cure: chown it to " USER ", or remove it");
+	if (st.st_uid != uid && !made && !is_roots(&parent))
+		return say(-EPERM, path,
+			   "was there before, in a directory that others can write; cure: chown it to " USER
+			   ", or remove it");
 	if (fchown(fd, uid, gid) < 0 || fchmod(fd, directories[i].mode) < 0)
 		return say(-errno, path, NULL);
 	return 0;
@@ -275,27 +249,16 @@ static bool find_user(unsigned *ret_uid, unsigned *ret_gid)
 	return false;
 }
 
-enum { IDENTITY, DIRECTORIES, HOME, WORDS };
-static const char *const words[WORDS] = { [IDENTITY] = "identity", [DIRECTORIES] = "directories", [HOME] = "home" };
-
-static int find_word(const char *text)
-{
-	int word = 0;
-
-	while (word < WORDS && strcmp(words[word], text) != 0)
-		word++;
-	return word;
-}
-
 int prepare_main(int argc, char *argv[])
 {
 	_cleanup_(closep) int root_fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	unsigned uid = 0, gid = 0;
-	bool known = true, failed = false;
+	bool known = argc > 1, failed = false;
 
 	for (int i = 1; i < argc; i++)
-		known = known && find_word(argv[i]) < WORDS;
-	if (argc < 2 || !known) {
+		known = known && (strcmp(argv[i], "identity") == 0 || strcmp(argv[i], "directories") == 0 ||
+				  strcmp(argv[i], "home") == 0);
+	if (!known) {
 		fputs("usage: infiniservice-exec prepare [identity] [directories] [home]\n", stderr);
 		return 2;
 	}
@@ -304,11 +267,10 @@ int prepare_main(int argc, char *argv[])
 		return 1;
 	}
 	for (int i = 1; i < argc; i++) {
-		int word = find_word(argv[i]), r;
+		int r = *argv[i] == 'i'	  ? prepare_identity(root_fd, gid)
+			: *argv[i] == 'h' ? prepare_home(root_fd)
+					  : prepare_directories(root_fd, uid, gid);
 
-		r = word == IDENTITY ? prepare_identity(root_fd, gid)
-		    : word == HOME   ? prepare_home(root_fd)
-				     : prepare_directories(root_fd, uid, gid);
 		failed = failed || r < 0;
 	}
 	return failed ? 1 : 0;

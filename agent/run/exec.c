@@ -122,7 +122,7 @@ void exec_job_refused(struct exec_job *job, int error, int stage, const char *wo
 {
 	job->outcome.words = words;
 	job->outcome.spawn_errno = error ? error : EIO;
-	job->outcome.spawn_stage = (enum exec_stage)stage;
+	job->outcome.spawn_stage = (enum runner_stage)stage;
 	exec_job_done(job);
 }
 
@@ -292,7 +292,7 @@ static void look(struct exec_job *job)
 	else if (state == DETACHED_RUNNING || (job->state == JOB_SENT && !job->orphaned))
 		files_read(job); /* of a run that has not begun the executor, which is there, will report why */
 	else if (job->unheard)
-		exec_job_refused(job, ECONNRESET, EXEC_STAGE_EXECUTOR, job->exec->fault);
+		exec_job_refused(job, ECONNRESET, RUNNER_STAGE_EXECUTOR, job->exec->fault);
 	else {
 		/* A launcher that is cancelled may die before it writes a record. */
 		job->outcome.lost = !job->outcome.cancelled;
@@ -391,7 +391,7 @@ void exec_reply(struct exec *exec, const struct runner_answer *answer, int fds[2
 		 * would read it.
 		 */
 		exec_link_cancel(job, 0);
-		exec_job_refused(job, EMFILE, EXEC_STAGE_RESOURCE, "");
+		exec_job_refused(job, EMFILE, RUNNER_STAGE_RESOURCE, "");
 	}
 }
 
@@ -467,14 +467,10 @@ static int job_pack(struct exec_job *job, const struct exec_request *r)
 			.flags = job->detached ? RUNNER_RUN_DETACHED
 				 : r->input    ? RUNNER_RUN_INPUT
 					       : 0,
-			.limits = { [RUNNER_LIMIT_AS] = r->limits.address_space_bytes,
-				    [RUNNER_LIMIT_FSIZE] = r->limits.file_bytes,
-				    [RUNNER_LIMIT_CPU] = r->limits.cpu_s,
-				    [RUNNER_LIMIT_NPROC] = r->limits.processes,
-				    [RUNNER_LIMIT_NOFILE] = r->limits.open_files },
 			.oom_score_adj = OOM_SCORE_ADJ,
 		};
 
+		memcpy(run.limits, r->limits, sizeof(run.limits));
 		len = runner_run_build(run, r->argv, r->envp, r->cwd, r->user, r->action,
 				       job->detached ? job->unit : NULL, packed, sizeof(packed));
 	}

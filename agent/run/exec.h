@@ -22,6 +22,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "agent/runner/protocol.h"
+
 struct ev_loop;
 struct exec;
 struct exec_job;
@@ -48,15 +50,6 @@ struct exec_config {
 	void *lost_data;		     /* passed to `lost` and `found` */
 };
 
-/* Limits of one command; 0 leaves the executor's own. */
-struct exec_limits {
-	uint64_t address_space_bytes; /* RLIMIT_AS */
-	uint64_t file_bytes;	      /* RLIMIT_FSIZE */
-	uint64_t cpu_s;		      /* RLIMIT_CPU */
-	uint64_t processes;	      /* RLIMIT_NPROC, of the user as a whole */
-	uint64_t open_files;	      /* RLIMIT_NOFILE */
-};
-
 struct exec_request {
 	const char *const *argv; /* NULL-terminated; argv[0] is an absolute path: PATH is not searched */
 	const char *const *envp; /* NULL-terminated "NAME=value", the whole environment of the command; NULL: empty */
@@ -65,9 +58,9 @@ struct exec_request {
 	uint64_t term_ns;	 /* CLOCK_MONOTONIC: SIGTERM to the whole tree; TIME_NEVER: never */
 	uint64_t kill_ns;	 /* CLOCK_MONOTONIC: SIGKILL to the whole tree; TIME_NEVER: never */
 	size_t max_output_bytes; /* kept per stream; 0: max_output_bytes of the config */
-	struct exec_limits limits;
-	const char *action; /* name of the action on the wire */
-	unsigned group;	    /* enum policy_group of the action */
+	uint64_t limits[RUNNER_LIMITS]; /* 0 leaves the executor's own */
+	const char *action;		/* name of the action on the wire */
+	unsigned group;			/* enum policy_group of the action */
 	/*
 	 * A detached run, which goes on when the agent ends, as this unit (runner_unit_valid); NULL, or no socket_path:
 	 * not detached.
@@ -91,24 +84,10 @@ struct exec_output {
 	uint64_t total; /* bytes that the command wrote and that were read; more than len: the rest was dropped */
 };
 
-/* The step that failed when the command did not start. */
-enum exec_stage {
-	EXEC_STAGE_NONE,
-	EXEC_STAGE_RESOURCE, /* pipe, fork, memory, permits: worth another try */
-	EXEC_STAGE_USER,     /* unknown user, or not permitted to become it */
-	EXEC_STAGE_CWD,
-	EXEC_STAGE_LIMITS,
-	EXEC_STAGE_EXEC,     /* execve: ENOENT, EACCES, ENOEXEC … */
-	EXEC_STAGE_POLICY,   /* the executor's policy check refused it: `words` */
-	EXEC_STAGE_CONNECT,  /* there is no executor at socket_path */
-	EXEC_STAGE_UNIT,     /* the executor does not control the operation's unit: `words` */
-	EXEC_STAGE_EXECUTOR, /* the executor can never start, or does not speak the protocol: `words` */
-};
-
 struct exec_outcome {
 	bool started;
-	int spawn_errno; /* positive errno when it did not start, else 0 */
-	enum exec_stage spawn_stage;
+	int spawn_errno;	       /* positive errno when it did not start, else 0 */
+	enum runner_stage spawn_stage; /* the step that failed when it did not start */
 	int exit_code;	/* 0-255, 128 + signal when signalled, -1 when there is none (not started, stuck, lost) */
 	int signal;	/* 0 when it exited by itself */
 	bool timed_out; /* the term or kill time passed, also before the start */

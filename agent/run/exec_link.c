@@ -202,13 +202,6 @@ static void tell_lost(struct exec *exec, int error)
 
 /* ---------------------------------------- executor not available */
 
-/* Whether the error may pass by itself: the machine is short of a resource for the moment. */
-static bool is_passing(int error)
-{
-	return error == -EAGAIN || error == -ENOMEM || error == -EMFILE || error == -ENFILE || error == -ENOBUFS ||
-	       error == -EINTR;
-}
-
 const char *exec_place(struct exec *exec)
 {
 	static char path[4096];
@@ -255,39 +248,19 @@ enum exec_state exec_state(struct exec *exec)
 	return exec_fault(exec)[0] ? EXEC_STATE_FAULT : EXEC_STATE_IDLE;
 }
 
-/* Records the failure of a start; the error for the caller of exec_warm. */
-static int launch_failed(struct exec *exec, int error)
-{
-	/* systemd removes the socket of a service that failed to start: the executor is not disabled, it has failed. */
-	if (exec->config.socket_path && error == -ENOENT && exec->silent > 0)
-		return -EHOSTDOWN;
-	fault_set(exec, error);
-	if (exec->config.socket_path && error == -ENOENT)
-		return -ENOTCONN; /* disabled: no fault, and nothing to wait for */
-	tell_lost(exec, error);
-	return is_passing(error) ? error : -EHOSTDOWN;
-}
-
-/*
- * Whether the socket was created after the last attempt: executors behind an earlier socket say nothing about this one.
- */
-static bool socket_is_new(const struct exec *exec)
-{
-	struct stat now;
-
-	return exec->config.socket_path && stat(exec->config.socket_path, &now) == 0 &&
-	       (now.st_dev != exec->tried.st_dev || now.st_ino != exec->tried.st_ino ||
-		now.st_ctim.tv_sec != exec->tried.st_ctim.tv_sec || now.st_ctim.tv_nsec != exec->tried.st_ctim.tv_nsec);
-}
-
 int exec_warm(struct exec *exec)
 {
+	const char *path = exec->config.socket_path;
+	struct stat *tried = &exec->tried, now;
 	int fd, error;
 	pid_t pid;
 
 	if (exec->fd >= 0)
 		return 0;
-	if (ev_is_active(&exec->retry) && exec->silent >= SILENT_MAX && socket_is_new(exec)) {
+	/* Executors behind an earlier socket say nothing about one that was created after the last attempt. */
+	if (ev_is_active(&exec->retry) && exec->silent >= SILENT_MAX && path && stat(path, &now) == 0 &&
+	    (now.st_dev != tried->st_dev || now.st_ino != tried->st_ino ||
+	     now.st_ctim.tv_sec != tried->st_ctim.tv_sec || now.st_ctim.tv_nsec != tried->st_ctim.tv_nsec)) {
 		ev_timer_stop(exec->loop, &exec->retry);
 		exec->silent = 0;
 	}
@@ -296,11 +269,21 @@ int exec_warm(struct exec *exec)
 	if (exec->stopping)
 		return -ESHUTDOWN;
 	error = executor_launch(exec, &fd, &pid);
+	/* systemd removes the socket of a service that failed to start: the executor is not disabled, it has failed. */
+	if (error == -ENOENT && path && exec->silent > 0)
+		return -EHOSTDOWN;
 	if (error < 0) {
-		error = launch_failed(exec, error);
-		if (is_passing(error))
+		/* The error may pass by itself when the machine is short of a resource for the moment. */
+		bool passing = error == -EAGAIN || error == -ENOMEM || error == -EMFILE || error == -ENFILE ||
+			       error == -ENOBUFS || error == -EINTR;
+
+		fault_set(exec, error);
+		if (error == -ENOENT && path)
+			return -ENOTCONN; /* disabled: no fault, and nothing to wait for */
+		tell_lost(exec, error);
+		if (passing)
 			exec_link_retry(exec);
-		return error;
+		return passing ? error : -EHOSTDOWN;
 	}
 	exec->fd = fd;
 	exec->pid = pid;
@@ -326,7 +309,7 @@ static void jobs_abandon(struct exec *exec, int error)
 			job = job->next;
 			continue;
 		}
-		exec_job_refused(job, -error, error == -ENOTCONN ? EXEC_STAGE_CONNECT : EXEC_STAGE_EXECUTOR,
+		exec_job_refused(job, -error, error == -ENOTCONN ? RUNNER_STAGE_CONNECT : RUNNER_STAGE_EXECUTOR,
 				 exec->fault);
 		job = exec->jobs;
 	}
@@ -351,7 +334,7 @@ void exec_link_lose(struct exec *exec, bool unsent_too, bool all)
 			continue;
 		}
 		if (job->state == JOB_SENT && !exec->spoken) {
-			exec_job_refused(job, ECONNRESET, EXEC_STAGE_EXECUTOR, exec->fault);
+			exec_job_refused(job, ECONNRESET, RUNNER_STAGE_EXECUTOR, exec->fault);
 		} else {
 			job->outcome.lost = job->state != JOB_EXITED;
 			exec_job_done(job);

@@ -58,11 +58,11 @@ enum runner_operation {
 };
 
 enum runner_limit {
-	RUNNER_LIMIT_AS,
-	RUNNER_LIMIT_FSIZE,
-	RUNNER_LIMIT_CPU,
-	RUNNER_LIMIT_NPROC,
-	RUNNER_LIMIT_NOFILE,
+	RUNNER_LIMIT_AS,     /* address space, bytes */
+	RUNNER_LIMIT_FSIZE,  /* a file, bytes */
+	RUNNER_LIMIT_CPU,    /* seconds */
+	RUNNER_LIMIT_NPROC,  /* processes of the user as a whole */
+	RUNNER_LIMIT_NOFILE, /* open files */
 	RUNNER_LIMITS,
 };
 
@@ -116,17 +116,18 @@ struct runner_operation_request {
 
 #define RUNNER_STUCK_MS 80
 
-enum runner_stage { /* values as in enum exec_stage of agent/run/exec.h */
-		    RUNNER_STAGE_NONE,
-		    RUNNER_STAGE_RESOURCE,
-		    RUNNER_STAGE_USER,
-		    RUNNER_STAGE_CWD,
-		    RUNNER_STAGE_LIMITS,
-		    RUNNER_STAGE_EXEC,
-		    RUNNER_STAGE_POLICY,   /* the executor's policy check refused it */
-		    RUNNER_STAGE_CONNECT,  /* set by the agent itself, never in a reply */
-		    RUNNER_STAGE_UNIT,	   /* the operation's unit must not be controlled (agent/rules/unit_rules.h) */
-		    RUNNER_STAGE_EXECUTOR, /* the executor cannot work at all; the text is the reason */
+/* The step that failed when a command did not start. */
+enum runner_stage {
+	RUNNER_STAGE_NONE,
+	RUNNER_STAGE_RESOURCE, /* pipe, fork, memory, permits: worth another try */
+	RUNNER_STAGE_USER,     /* unknown user, or not permitted to become it */
+	RUNNER_STAGE_CWD,
+	RUNNER_STAGE_LIMITS,
+	RUNNER_STAGE_EXEC,     /* execve: ENOENT, EACCES, ENOEXEC … */
+	RUNNER_STAGE_POLICY,   /* the executor's policy check refused it: the text is the reason */
+	RUNNER_STAGE_CONNECT,  /* there is no executor; set by the agent itself, never in a reply */
+	RUNNER_STAGE_UNIT,     /* the operation's unit must not be controlled (agent/rules/unit_rules.h): the text */
+	RUNNER_STAGE_EXECUTOR, /* the executor can never start, or does not speak the protocol: the text */
 };
 
 struct runner_reply {

@@ -388,21 +388,6 @@ static void agent_read(struct runner *e)
 	packet_close(fds);
 }
 
-static void slot_lost(struct runner *e, unsigned index)
-{
-	if (atomic_exchange(&e->busy[index], 0) && e->slots[index].id) {
-		tell_agent(e, (struct runner_reply){ .op = RUNNER_EXITED,
-						     .id = e->slots[index].id,
-						     .flags = RUNNER_LOST,
-						     .end_ns = clock_ns(CLOCK_MONOTONIC) });
-		/* The runner is a subreaper: the dead supervisor's tree is its own now. */
-		e->orphans = true;
-	}
-	close_fd(&e->slots[index].control_fd);
-	e->slots[index] = (struct slot){ .control_fd = -1 };
-	e->alive--;
-}
-
 static void children_reap(struct runner *e)
 {
 	struct signalfd_siginfo info;
@@ -411,20 +396,23 @@ static void children_reap(struct runner *e)
 	while (read(e->signal_fd, &info, sizeof(info)) > 0)
 		;
 	while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
-		for (unsigned i = 0; i < RUNNER_SLOTS; i++)
-			if (e->slots[i].pid == pid)
-				slot_lost(e, i);
-}
+		for (unsigned i = 0; i < RUNNER_SLOTS; i++) {
+			struct slot *slot = &e->slots[i];
 
-static void orphans_kill(struct runner *e)
-{
-	pid_t except[RUNNER_SLOTS];
-	size_t count = 0;
-
-	for (unsigned i = 0; i < RUNNER_SLOTS; i++)
-		if (e->slots[i].pid)
-			except[count++] = e->slots[i].pid;
-	e->orphans = tree_signal(SIGKILL, except, count) > 0;
+			if (slot->pid != pid)
+				continue;
+			if (atomic_exchange(&e->busy[i], 0) && slot->id) {
+				tell_agent(e, (struct runner_reply){ .op = RUNNER_EXITED,
+								     .id = slot->id,
+								     .flags = RUNNER_LOST,
+								     .end_ns = clock_ns(CLOCK_MONOTONIC) });
+				/* The runner is a subreaper: the dead supervisor's tree is its own now. */
+				e->orphans = true;
+			}
+			close_fd(&slot->control_fd);
+			*slot = (struct slot){ .control_fd = -1 };
+			e->alive--;
+		}
 }
 
 static void runner_turn(struct runner *e)
@@ -442,8 +430,15 @@ static void runner_turn(struct runner *e)
 		children_reap(e);
 	if (fds[1].revents)
 		agent_read(e);
-	if (e->orphans)
-		orphans_kill(e);
+	if (e->orphans) {
+		pid_t except[RUNNER_SLOTS];
+		size_t count = 0;
+
+		for (unsigned i = 0; i < RUNNER_SLOTS; i++)
+			if (e->slots[i].pid)
+				except[count++] = e->slots[i].pid;
+		e->orphans = tree_signal(SIGKILL, except, count) > 0;
+	}
 	if (clock_ns(CLOCK_MONOTONIC) < e->idle_ns)
 		return;
 	for (unsigned i = 0; i < RUNNER_SLOTS; i++)

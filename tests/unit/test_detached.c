@@ -344,7 +344,7 @@ static void how_it_ended_is_in_its_record(void **state)
 		{ { .flags = RUNNER_TIMED_OUT | RUNNER_KILLED | RUNNER_STUCK },
 		  { .timed_out = true, .stuck = true, .exit_code = -1 } },
 		{ { .error = ENOENT, .stage = RUNNER_STAGE_EXEC },
-		  { .spawn_errno = ENOENT, .spawn_stage = EXEC_STAGE_EXEC, .exit_code = -1 } },
+		  { .spawn_errno = ENOENT, .spawn_stage = RUNNER_STAGE_EXEC, .exit_code = -1 } },
 	};
 	struct fixture *f = *state;
 
@@ -424,7 +424,7 @@ static void an_executor_that_never_said_a_word_is_told_as_such(void **state)
 	executor_dies(f);
 	launcher_dies(f);
 	wait_until(f, &f->answer.done);
-	assert_int_equal(f->answer.outcome.spawn_stage, EXEC_STAGE_EXECUTOR);
+	assert_int_equal(f->answer.outcome.spawn_stage, RUNNER_STAGE_EXECUTOR);
 	assert_false(f->answer.outcome.lost);
 }
 

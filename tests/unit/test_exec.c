@@ -270,15 +270,15 @@ static void reports_what_cannot_be_executed(void **state)
 	const struct {
 		const char *path, *cwd, *user;
 		int error;
-		enum exec_stage stage;
+		enum runner_stage stage;
 	} cases[] = {
-		{ "/no/such/program", NULL, NULL, ENOENT, EXEC_STAGE_EXEC },
-		{ "/usr/bin", NULL, NULL, EACCES, EXEC_STAGE_EXEC },
-		{ plain, NULL, NULL, EACCES, EXEC_STAGE_EXEC },
-		{ shebang, NULL, NULL, ENOENT, EXEC_STAGE_EXEC },
-		{ raw, NULL, NULL, ENOEXEC, EXEC_STAGE_EXEC },
-		{ "/bin/true", "/no/such/folder", NULL, ENOENT, EXEC_STAGE_CWD },
-		{ "/bin/true", NULL, "no-such-user-here", ENOENT, EXEC_STAGE_USER },
+		{ "/no/such/program", NULL, NULL, ENOENT, RUNNER_STAGE_EXEC },
+		{ "/usr/bin", NULL, NULL, EACCES, RUNNER_STAGE_EXEC },
+		{ plain, NULL, NULL, EACCES, RUNNER_STAGE_EXEC },
+		{ shebang, NULL, NULL, ENOENT, RUNNER_STAGE_EXEC },
+		{ raw, NULL, NULL, ENOEXEC, RUNNER_STAGE_EXEC },
+		{ "/bin/true", "/no/such/folder", NULL, ENOENT, RUNNER_STAGE_CWD },
+		{ "/bin/true", NULL, "no-such-user-here", ENOENT, RUNNER_STAGE_USER },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -406,7 +406,7 @@ static void limits_are_set_in_the_command_only(void **state)
 {
 	struct answer *a = run_with(
 		*state, (struct exec_request){ .argv = SH("ulimit -n; ulimit -t; cat /proc/self/oom_score_adj"),
-					       .limits = { .open_files = 33, .cpu_s = 5 } });
+					       .limits = { [RUNNER_LIMIT_NOFILE] = 33, [RUNNER_LIMIT_CPU] = 5 } });
 
 	assert_int_equal(a->outcome.out.len, 9);
 	assert_memory_equal(a->outcome.out.bytes, "33\n5\n500\n", 9);
@@ -815,7 +815,7 @@ static void expect_unusable(struct fixture *f, struct answer *a, const char *pla
 
 	if (r == 0) {
 		wait_for(f, &a->done, 1);
-		assert_int_equal(a->outcome.spawn_stage, EXEC_STAGE_EXECUTOR);
+		assert_int_equal(a->outcome.spawn_stage, RUNNER_STAGE_EXECUTOR);
 		assert_true(a->outcome.spawn_errno != 0);
 		assert_false(a->outcome.started || a->outcome.timed_out);
 	} else {
@@ -910,7 +910,7 @@ static void a_socket_that_is_off_and_one_that_is_broken_are_told_apart(void **st
 	}
 	close(peer);
 	wait_for(f, &f->answers[4].done, 1);
-	assert_int_equal(f->answers[4].outcome.spawn_stage, EXEC_STAGE_EXECUTOR);
+	assert_int_equal(f->answers[4].outcome.spawn_stage, RUNNER_STAGE_EXECUTOR);
 	assert_non_null(strstr(exec_fault(f->exec), path));
 	close(fd);
 	memset(long_path, 'a', sizeof(long_path) - 1);
@@ -1064,7 +1064,7 @@ static void running_out_of_fds_fails_one_command_and_not_the_next(void **state)
 	setrlimit(RLIMIT_NOFILE, &before);
 	assert_int_equal(f->answers[1].done, 1);
 	assert_int_equal(f->answers[1].outcome.spawn_errno, EMFILE);
-	assert_int_equal(f->answers[1].outcome.spawn_stage, EXEC_STAGE_RESOURCE);
+	assert_int_equal(f->answers[1].outcome.spawn_stage, RUNNER_STAGE_RESOURCE);
 	start_with(f, &f->answers[2], (struct exec_request){ .argv = ARGV("/bin/true") });
 	wait_for(f, &f->answers[2].done, 1);
 	assert_int_equal(f->answers[2].outcome.exit_code, 0);

@@ -302,7 +302,7 @@ static void failed_services_are_restarted_side_by_side_and_told_by_their_end(voi
 	play("operation*", 0, "")->words = "done";
 	play("operation 3 bad.service", 0, "")->words = "timeout";
 	*play("operation 3 stubborn.service", 0, "") = (struct exec_outcome){ .spawn_errno = EPERM,
-									      .spawn_stage = EXEC_STAGE_POLICY,
+									      .spawn_stage = RUNNER_STAGE_POLICY,
 									      .words = "not that one" };
 	expect("RestartServices", "", "2 of 4 services could not be restarted");
 	answer_has("\"restarted\":[\"good.service\"]");
