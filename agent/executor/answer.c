@@ -50,25 +50,27 @@ void executor_deny(struct executor *executor, uint64_t id, int stage, const char
 	executor_refuse(executor, id, EACCES, stage, words);
 }
 
-void manager_tell(struct executor *executor, const char *member, const char *types, ...)
+int manager_call(struct executor *executor, sd_bus_slot **slot, sd_bus_message_handler_t done, void *data,
+		 const char *member, const char *types, ...)
 {
 	sd_bus_message *message = NULL;
 	va_list args;
 	int r;
 
 	if (!executor->manager)
-		return;
+		return -ENOTCONN;
 	va_start(args, types);
 	r = sd_bus_message_new_method_call(executor->manager, &message, MANAGER_NAME, MANAGER_PATH, MANAGER_INTERFACE,
 					   member);
-	if (r >= 0)
+	if (r >= 0 && types)
 		r = sd_bus_message_appendv(message, types, args);
 	va_end(args);
-	if (r >= 0)
-		r = sd_bus_message_set_expect_reply(message, 0);
-	if (r >= 0)
-		sd_bus_send(executor->manager, message, NULL);
+	if (r >= 0 && done)
+		r = sd_bus_call_async(executor->manager, slot, message, done, data, UINT64_MAX);
+	else if (r >= 0 && (r = sd_bus_message_set_expect_reply(message, 0)) >= 0)
+		r = sd_bus_send(executor->manager, message, NULL);
 	sd_bus_message_unref(message);
+	return r;
 }
 
 void executor_rest(struct executor *executor)

@@ -39,24 +39,6 @@ static const char *configuration(struct executor *executor)
 	return executor->guard.usable ? NULL : executor->guard.err.text;
 }
 
-/*
- * A detached run writes to files that the agent opened. A descriptor confers the rights of its opener: each has to be a
- * regular file of the agent's user, opened for appending only, or root would write where the agent may not.
- */
-static bool are_files_of_agent(const struct executor *executor, const int files[PACKET_FDS])
-{
-	struct stat st;
-
-	for (int i = 0; i < PACKET_FDS; i++) {
-		int flags = files[i] < 0 ? -1 : fcntl(files[i], F_GETFL);
-
-		if (flags < 0 || (flags & O_ACCMODE) != O_WRONLY || !(flags & O_APPEND) || fstat(files[i], &st) < 0 ||
-		    !S_ISREG(st.st_mode) || st.st_uid != executor->peer_uid)
-			return false;
-	}
-	return true;
-}
-
 static int request_run(struct executor *executor, size_t len, const int files[PACKET_FDS])
 {
 	static struct runner_command command;
@@ -65,8 +47,19 @@ static int request_run(struct executor *executor, size_t len, const int files[PA
 
 	if (error == -EBADMSG || error == -EPROTO)
 		return error;
-	if (error == 0 && command.unit && !are_files_of_agent(executor, files))
-		return -EBADMSG;
+	/*
+	 * A detached run writes to files that the agent opened. A descriptor confers the rights of its opener: each has
+	 * to be a regular file of the agent's user, opened for appending only, or root would write where the agent may
+	 * not.
+	 */
+	for (int i = 0; error == 0 && command.unit && i < PACKET_FDS; i++) {
+		int flags = files[i] < 0 ? -1 : fcntl(files[i], F_GETFL);
+		struct stat st;
+
+		if (flags < 0 || (flags & O_ACCMODE) != O_WRONLY || !(flags & O_APPEND) || fstat(files[i], &st) < 0 ||
+		    !S_ISREG(st.st_mode) || st.st_uid != executor->peer_uid)
+			return -EBADMSG;
+	}
 	if (error == 0 && (command.run.flags & RUNNER_RUN_INPUT)) {
 		ssize_t input = input_check(files[0]);
 
@@ -90,18 +83,6 @@ static int request_run(struct executor *executor, size_t len, const int files[PA
 	return 0;
 }
 
-/*
- * Making a golden image removes the host's permissions from the configuration, those of group power too. Switching off
- * ends that action, so the permission that began it covers it.
- */
-static bool ends_sealing(const struct executor *executor, const struct runner_call *call)
-{
-	return call->operation.operation == RUNNER_OPERATION_POWER_OFF && call->operation.group == GROUP_POWER &&
-	       executor->sealing_ns &&
-	       (strcmp(call->action, SEALING) == 0 || strcmp(call->action, "ShutdownSystem") == 0) &&
-	       moment_now().mono_ns - executor->sealing_ns < SEALING_NS;
-}
-
 static int request_operation(struct executor *executor, size_t len)
 {
 	struct rules_verdict verdict = { .refusal = configuration(executor), .stage = RUNNER_STAGE_POLICY };
@@ -112,7 +93,14 @@ static int request_operation(struct executor *executor, size_t len)
 		return error;
 	if (!verdict.refusal)
 		verdict = rules_judge_operation(&call, &executor->guard.config);
-	if (verdict.refusal && verdict.stage == RUNNER_STAGE_POLICY && ends_sealing(executor, &call))
+	/*
+	 * Making a golden image removes the host's permissions from the configuration, those of group power too.
+	 * Switching off ends that action, so the permission that began it covers it.
+	 */
+	if (verdict.stage == RUNNER_STAGE_POLICY && call.operation.operation == RUNNER_OPERATION_POWER_OFF &&
+	    call.operation.group == GROUP_POWER && executor->sealing_ns &&
+	    (strcmp(call.action, SEALING) == 0 || strcmp(call.action, "ShutdownSystem") == 0) &&
+	    moment_now().mono_ns - executor->sealing_ns < SEALING_NS)
 		verdict = (struct rules_verdict){ .refusal = NULL };
 	if (verdict.refusal)
 		executor_deny(executor, call.operation.head.id, verdict.stage,

@@ -90,10 +90,12 @@ int executor_reconnect(sd_event_source *source, uint64_t usec, void *data);
 int executor_reconnect_soon(struct executor *executor);
 
 /*
- * Calls `member` of PID 1 without waiting for a reply; `types` and the rest as for sd_bus_message_append. Without a
- * connection it does nothing.
+ * Calls `member` of PID 1; `types` (NULL: none) and the rest as for sd_bus_message_append. The reply goes to `done`
+ * with `data` while *slot is held; `done` NULL: there is none to wait for. 0 or -errno; -ENOTCONN without a connection.
  */
-void manager_tell(struct executor *executor, const char *member, const char *types, ...);
+int manager_call(struct executor *executor, sd_bus_slot **slot, sd_bus_message_handler_t done, void *data,
+		 const char *member, const char *types, ...);
+#define manager_tell(executor, ...) manager_call(executor, NULL, NULL, NULL, __VA_ARGS__)
 
 /*
  * Sends a reply with its text to the agent, if one is connected. `pipes`: two read ends that go along and stay open

@@ -148,44 +148,35 @@ static void follow(struct detached *run)
 	}
 }
 
-static int start_detached(struct detached *run, int socket_fd, struct spawn_failure *failure)
-{
-	static char message[RUNNER_MESSAGE_MAX];
-	static struct runner_command command;
-	_cleanup_(closep) int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-	int fds[PACKET_FDS], error;
-	ssize_t len = packet_receive(socket_fd, message, sizeof(message), 0, fds);
-
-	*failure = (struct spawn_failure){ .stage = RUNNER_STAGE_RESOURCE };
-	run->result = fds[LAUNCH_FD_RESULT];
-	run->permit = fds[LAUNCH_FD_PERMIT];
-	error = len < 0 ? -errno : runner_run_parse(message, (size_t)len, &command);
-	if (error == 0 && (run->result < 0 || run->permit < 0))
-		error = -EBADMSG;
-	if (error == 0 && null_fd < 0)
-		error = -EMFILE;
-	if (error < 0) {
-		failure->error = -error;
-		return error;
-	}
-	run->deadlines = deadlines_make(command.run.head.term_ns, command.run.head.kill_ns);
-	run->program =
-		spawn_command(&command, &(struct spawn_io){ null_fd, STDOUT_FILENO, STDERR_FILENO, -1 }, failure);
-	return run->program < 0 ? -failure->error : 0;
-}
-
 /* Returns the exit status when the program has ended. */
 static int launch_detached(int socket_fd)
 {
-	struct detached run = { .result = -1, .permit = -1 };
-	struct spawn_failure failure;
+	static char message[RUNNER_MESSAGE_MAX];
+	static struct runner_command command;
+	struct detached run = { .program = -1 };
+	struct spawn_failure failure = { .stage = RUNNER_STAGE_RESOURCE };
+	int fds[PACKET_FDS], null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	ssize_t len;
 	sigset_t all;
 
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	spawn_signals_default();
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	if (start_detached(&run, socket_fd, &failure) == 0) {
+	len = packet_receive(socket_fd, message, sizeof(message), 0, fds);
+	failure.error = len < 0 ? errno : -runner_run_parse(message, (size_t)len, &command);
+	run.result = fds[LAUNCH_FD_RESULT];
+	run.permit = fds[LAUNCH_FD_PERMIT];
+	if (!failure.error && (run.result < 0 || run.permit < 0))
+		failure.error = EBADMSG;
+	if (!failure.error && null_fd < 0)
+		failure.error = EMFILE;
+	if (!failure.error) {
+		run.deadlines = deadlines_make(command.run.head.term_ns, command.run.head.kill_ns);
+		run.program = spawn_command(&command, &(struct spawn_io){ null_fd, STDOUT_FILENO, STDERR_FILENO, -1 },
+					    &failure);
+	}
+	if (run.program > 0) {
 		follow(&run);
 		return 0;
 	}

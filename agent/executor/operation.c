@@ -120,26 +120,8 @@ int operation_job_removed(sd_bus_message *signal, void *data, sd_bus_error *erro
 	return 0;
 }
 
-static int manager_call(struct operation *operation, sd_bus_message_handler_t done, const char *member,
-			const char *types, ...)
-{
-	sd_bus_message *message = NULL;
-	va_list args;
-	int r = executor_manager(operation->executor);
-
-	if (r >= 0)
-		r = sd_bus_message_new_method_call(operation->executor->manager, &message, MANAGER_NAME, MANAGER_PATH,
-						   MANAGER_INTERFACE, member);
-	va_start(args, types);
-	if (r >= 0 && types)
-		r = sd_bus_message_appendv(message, types, args);
-	va_end(args);
-	if (r >= 0)
-		r = sd_bus_call_async(operation->executor->manager, &operation->slot, message, done, operation,
-				      UINT64_MAX);
-	sd_bus_message_unref(message);
-	return r;
-}
+/* Calls PID 1 for the operation; the rest as of manager_call. */
+#define CALL(operation, done, ...) manager_call((operation)->executor, &(operation)->slot, done, operation, __VA_ARGS__)
 
 /*
  * The unit's links have changed; the manager reads them only at a reload. For ENABLE the reply tells first whether the
@@ -158,7 +140,7 @@ static int on_files_changed(sd_bus_message *message, void *data, sd_bus_error *e
 		operation_answer(operation, -EREMOTEIO, UNIT_ERROR_NO_INSTALL " " UNIT_NO_INSTALL_WORDS);
 		return 1;
 	}
-	r = manager_call(operation, on_done, "Reload", NULL);
+	r = CALL(operation, on_done, "Reload", NULL);
 	if (r < 0)
 		operation_answer(operation, r, "");
 	return 1;
@@ -168,7 +150,10 @@ static int on_files_changed(sd_bus_message *message, void *data, sd_bus_error *e
 
 static int power_by_target(struct operation *operation)
 {
-	return manager_call(operation, on_done, "StartUnit", "ss", kinds[operation->what].target,
+	int r = executor_manager(operation->executor);
+
+	return r < 0 ? r
+		     : CALL(operation, on_done, "StartUnit", "ss", kinds[operation->what].target,
 			    "replace-irreversibly");
 }
 
@@ -230,11 +215,11 @@ static int unit_do(struct operation *operation)
 	case RUNNER_OPERATION_START:
 	case RUNNER_OPERATION_STOP:
 	case RUNNER_OPERATION_RESTART:
-		return manager_call(operation, on_job, member, "ss", operation->unit, "replace");
+		return CALL(operation, on_job, member, "ss", operation->unit, "replace");
 	case RUNNER_OPERATION_ENABLE:
-		return manager_call(operation, on_files_changed, member, "asbb", 1, operation->unit, false, false);
+		return CALL(operation, on_files_changed, member, "asbb", 1, operation->unit, false, false);
 	case RUNNER_OPERATION_DISABLE:
-		return manager_call(operation, on_files_changed, member, "asb", 1, operation->unit, false);
+		return CALL(operation, on_files_changed, member, "asb", 1, operation->unit, false);
 	default:
 		return -EINVAL;
 	}
@@ -319,9 +304,10 @@ void operation_start(struct executor *executor, const struct runner_call *call)
 	memcpy(operation->unit, call->argument, strlen(call->argument) + 1);
 	executor->operations = operation;
 	executor->operation_count++;
-	r = rules_operation_takes_unit(operation->what)
-		    ? manager_call(operation, on_unit_path, "LoadUnit", "s", operation->unit)
-		    : power(operation);
+	if (!rules_operation_takes_unit(operation->what))
+		r = power(operation);
+	else if ((r = executor_manager(executor)) >= 0)
+		r = CALL(operation, on_unit_path, "LoadUnit", "s", operation->unit);
 	if (r < 0)
 		operation_answer(operation, r, strerror(-r));
 }

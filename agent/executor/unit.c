@@ -378,6 +378,5 @@ static int on_list(sd_bus_message *message, void *data, sd_bus_error *error)
 void unit_reap(struct executor *executor)
 {
 	if (executor_manager(executor) >= 0)
-		sd_bus_call_method_async(executor->manager, NULL, MANAGER_NAME, MANAGER_PATH, MANAGER_INTERFACE,
-					 "ListUnitsByPatterns", on_list, executor, "asas", 0, 1, UNIT_PREFIX "*");
+		manager_call(executor, NULL, on_list, executor, "ListUnitsByPatterns", "asas", 0, 1, UNIT_PREFIX "*");
 }

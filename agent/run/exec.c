@@ -258,22 +258,6 @@ static void files_read(struct exec_job *job)
 		exec_job_done(job);
 }
 
-/* Output is complete at the sizes of now: what processes left behind write later is not read. */
-static void detached_ended(struct exec_job *job, const struct end_record *end)
-{
-	if (end->error) {
-		exec_job_refused(job, end->error, end->stage, "");
-		return;
-	}
-	job->outcome.started = true;
-	outcome_take(job, end->flags, end->status, end->end_ns);
-	for (int i = 0; i < 2; i++)
-		job->ends[i] = detached_files_size(&job->files, i);
-	ev_io_stop(job->exec->loop, &job->written);
-	limit_at(job, after(clock_ns(CLOCK_MONOTONIC), EXEC_END_MS));
-	files_read(job);
-}
-
 /* Reads new output and the end record of a detached run. */
 static void look(struct exec_job *job)
 {
@@ -287,9 +271,18 @@ static void look(struct exec_job *job)
 		if (job->files.watch < 0)
 			look_in(job, POLL_NS);
 	}
-	if (state == DETACHED_ENDED)
-		detached_ended(job, &end);
-	else if (state == DETACHED_RUNNING || (job->state == JOB_SENT && !job->orphaned))
+	if (state == DETACHED_ENDED && end.error)
+		exec_job_refused(job, end.error, end.stage, "");
+	else if (state == DETACHED_ENDED) {
+		job->outcome.started = true;
+		outcome_take(job, end.flags, end.status, end.end_ns);
+		/* Output is complete at the sizes of now: what processes left behind write later is not read. */
+		for (int i = 0; i < 2; i++)
+			job->ends[i] = detached_files_size(&job->files, i);
+		ev_io_stop(job->exec->loop, &job->written);
+		limit_at(job, after(clock_ns(CLOCK_MONOTONIC), EXEC_END_MS));
+		files_read(job);
+	} else if (state == DETACHED_RUNNING || (job->state == JOB_SENT && !job->orphaned))
 		files_read(job); /* of a run that has not begun the executor, which is there, will report why */
 	else if (job->unheard)
 		exec_job_refused(job, ECONNRESET, RUNNER_STAGE_EXECUTOR, job->exec->fault);

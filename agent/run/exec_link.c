@@ -147,43 +147,35 @@ const char *exec_program_path(char *path, size_t size)
 	return exec_own_program ? "/proc/self/exe" : LIBEXECDIR "/infiniservice-exec";
 }
 
-/* Connects to `path`. The listener must be root's or of the agent's own user, who could kill the agent anyhow. */
-static int executor_connect(const char *path, int *ret_fd)
+/* *ret_pid: 0 for an executor that the agent has not started itself. 0 or -errno. */
+static int executor_launch(struct exec *exec, int *ret_fd, pid_t *ret_pid)
 {
-	_cleanup_(closep) int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	const char *path = exec->config.socket_path;
+	char name[] = "infiniservice-exec", *argv[] = { name, NULL };
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	_cleanup_(closep) int fd = -1;
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
 
-	if (fd < 0)
-		return -errno;
+	*ret_pid = 0;
+	if (!path && exec->config.child)
+		return helper_fork("exec", exec->config.child, NULL, SOCK_SEQPACKET, ret_fd, ret_pid);
+	if (!path)
+		return helper_exec(exec_place(exec), argv, NULL, SOCK_SEQPACKET, ret_fd, ret_pid);
+	if (stat(path, &exec->tried) < 0)
+		exec->tried = (struct stat){ .st_ino = 0 };
 	if (strlen(path) >= sizeof(address.sun_path))
 		return -ENAMETOOLONG;
 	memcpy(address.sun_path, path, strlen(path) + 1);
-	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
 	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
 		return -errno;
+	/* The listener must be root's or of the agent's own user, who could kill the agent anyhow. */
 	if (peer.uid != 0 && peer.uid != geteuid())
 		return -EPERM;
 	*ret_fd = TAKE_FD(fd);
 	return 0;
-}
-
-/* *ret_pid: 0 for an executor that the agent has not started itself. */
-static int executor_launch(struct exec *exec, int *ret_fd, pid_t *ret_pid)
-{
-	char name[] = "infiniservice-exec";
-	char *argv[] = { name, NULL };
-
-	*ret_pid = 0;
-	if (exec->config.socket_path) {
-		if (stat(exec->config.socket_path, &exec->tried) < 0)
-			exec->tried = (struct stat){ .st_ino = 0 };
-		return executor_connect(exec->config.socket_path, ret_fd);
-	}
-	if (exec->config.child)
-		return helper_fork("exec", exec->config.child, NULL, SOCK_SEQPACKET, ret_fd, ret_pid);
-	return helper_exec(exec_place(exec), argv, NULL, SOCK_SEQPACKET, ret_fd, ret_pid);
 }
 
 void exec_link_retry(struct exec *exec)
@@ -302,16 +294,14 @@ int exec_warm(struct exec *exec)
 /* The executor will not start: jobs waiting for it are refused at once. */
 static void jobs_abandon(struct exec *exec, int error)
 {
-	struct exec_job *job = exec->jobs;
+	int stage = error == -ENOTCONN ? RUNNER_STAGE_CONNECT : RUNNER_STAGE_EXECUTOR;
 
-	while (job) {
-		if (job->state != JOB_UNSENT) {
-			job = job->next;
-			continue;
-		}
-		exec_job_refused(job, -error, error == -ENOTCONN ? RUNNER_STAGE_CONNECT : RUNNER_STAGE_EXECUTOR,
-				 exec->fault);
-		job = exec->jobs;
+	for (struct exec_job *job = exec->jobs, *next; job; job = next) {
+		bool unsent = job->state == JOB_UNSENT;
+
+		if (unsent)
+			exec_job_refused(job, -error, stage, exec->fault);
+		next = unsent ? exec->jobs : job->next; /* `done` may have changed the list */
 	}
 }
 
