@@ -110,11 +110,8 @@ void detached_files_close(struct detached_files *files)
 
 ssize_t detached_files_read(const struct detached_files *files, int stream, void *out, size_t size, uint64_t at)
 {
-	ssize_t len;
+	ssize_t len = pread(files->files[stream], out, size, (off_t)at); /* of a file: never interrupted */
 
-	do {
-		len = pread(files->files[stream], out, size, (off_t)at);
-	} while (len < 0 && errno == EINTR);
 	return len < 0 ? -errno : len;
 }
 

@@ -172,13 +172,6 @@ static long clone_run(const struct runner_command *command, const struct spawn_i
 	return pid < 0 ? -errno : pid;
 }
 
-static pid_t fail(struct spawn_failure *ret, int error, int stage)
-{
-	ret->error = error;
-	ret->stage = stage;
-	return -1;
-}
-
 pid_t spawn_command(const struct runner_command *command, const struct spawn_io *io, struct spawn_failure *ret_failure)
 {
 	static volatile struct spawn_failure *shared;
@@ -188,24 +181,30 @@ pid_t spawn_command(const struct runner_command *command, const struct spawn_io 
 
 	user.change = false;
 	error = command->user ? user_find(command->user, &user) : 0;
+	*ret_failure = (struct spawn_failure){ error, RUNNER_STAGE_USER };
 	if (error)
-		return fail(ret_failure, error, RUNNER_STAGE_USER);
+		return -1;
+	ret_failure->stage = RUNNER_STAGE_RESOURCE;
 	if (!shared) {
 		void *page = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-		if (page == MAP_FAILED)
-			return fail(ret_failure, errno, RUNNER_STAGE_RESOURCE);
+		ret_failure->error = page == MAP_FAILED ? errno : 0;
+		if (ret_failure->error)
+			return -1;
 		shared = page;
 	}
 	shared->error = 0;
 	pid = clone_run(command, io, &user, shared);
-	if (pid < 0)
-		return fail(ret_failure, (int)-pid, RUNNER_STAGE_RESOURCE);
+	if (pid < 0) {
+		ret_failure->error = (int)-pid;
+		return -1;
+	}
 	if (shared->error == 0)
 		return (pid_t)pid;
 	while (waitpid((pid_t)pid, NULL, 0) < 0 && errno == EINTR)
 		;
-	return fail(ret_failure, shared->error, shared->stage);
+	*ret_failure = (struct spawn_failure){ shared->error, shared->stage };
+	return -1;
 }
 
 void spawn_signals_default(void)
