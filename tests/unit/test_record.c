@@ -409,9 +409,28 @@ static void a_list_that_does_not_fit_is_cut_and_says_so(void **state)
 	assert_int_equal(count + left_out, 8);
 }
 
+static void what_is_left_at_the_very_end_is_not_answered_and_stays_in_the_journal(void **state)
+{
+	struct command *command;
+
+	(void)state;
+	ask(&host, "Control", "a");
+	ask(&host, "Call", "b");
+	command = find("a");
+	commands_abandon(&commands);
+	seen.left += 2;
+	command_succeed(command, NULL, NULL); /* whatever comes of its work */
+	assert_int_equal(host.count, 0);
+	turn();
+	assert_null(commands.first);
+	assert_int_equal(host.count, 0);
+	assert_int_equal(journal.open_count, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		commands_test(what_is_left_at_the_very_end_is_not_answered_and_stays_in_the_journal),
 		commands_test(subscribers_learn_of_each_turn_of_a_commands_life),
 		commands_test(each_try_is_told_as_a_start),
 		commands_test(of_a_crowd_that_finds_no_place_nothing_is_told),

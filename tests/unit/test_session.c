@@ -441,6 +441,89 @@ static void the_owner_says_whether_signatures_are_demanded(void **state)
 	assert_false(peers_demand_signature(&peers));
 }
 
+/* ------------------------------------------------------------------------------------------------------ subscriptions
+ */
+
+static struct publisher publisher;
+
+static void publish(enum publish_topic topic, const char *text)
+{
+	struct line *line = line_new(LINE_EVENT, text, strlen(text));
+
+	assert_non_null(line);
+	publish_line(&publisher, topic, line);
+	line_unref(line);
+}
+
+static void a_subscriber_is_sent_lines_while_it_reads_and_told_what_it_lost(void **state)
+{
+	(void)state;
+	publish_init(&publisher, &loop);
+	session_subscribe(&session, &publisher, 1U << PUBLISH_COMMANDS, 0, NULL);
+	publish(PUBLISH_COMMANDS, "first\n");
+	answered("first");
+	sent.backlog = 64 << 10;
+	for (unsigned i = 0; i < PUBLISH_RING_LINES + 3; i++)
+		publish(PUBLISH_COMMANDS, "later\n");
+	assert_int_equal(sent.lines, 1); /* they wait in the ring, which is full */
+	sent.backlog = 0;
+	sent.refuses = true;
+	publish_drained(&session.subscriber);
+	assert_int_equal(sent.lines, 1);
+	sent.refuses = false;
+	for (unsigned i = 0; i < 3; i++)
+		publish_drained(&session.subscriber);
+	assert_int_equal(sent.lines, 1 + 1 + PUBLISH_RING_LINES); /* one that tells the loss */
+	assert_int_equal(publisher.lagged, 3);
+	publish_unsubscribe(&session.subscriber, session.subscriber.topics);
+	publish_done(&publisher);
+}
+
+static void a_host_gets_every_event_anyway_and_a_local_client_by_subscription(void **state)
+{
+	const unsigned all = (1U << PUBLISH_TOPICS) - 1;
+	struct line *latest = line_new(LINE_SAMPLE, "sample\n", 7);
+
+	(void)state;
+	publish_init(&publisher, &loop);
+	session_subscribe(&session, &publisher, all, NS_PER_S, latest);
+	assert_int_equal(session.subscriber.topics, all & ~(1U << PUBLISH_EVENTS));
+	assert_int_equal(session.subscriber.interval_ns, NS_PER_S);
+	publish_unsubscribe(&session.subscriber, all);
+	session.kind = SESSION_LOCAL;
+	session_subscribe(&session, &publisher, 1U << PUBLISH_EVENTS, 5 * NS_PER_S, latest);
+	assert_int_equal(session.subscriber.topics, 1U << PUBLISH_EVENTS);
+	assert_int_equal(session.subscriber.interval_ns, NS_PER_S); /* that of samples stays */
+	publish(PUBLISH_EVENTS, "event\n");
+	answered("event");
+	publish_unsubscribe(&session.subscriber, all);
+	publish_done(&publisher);
+	line_unref(latest);
+}
+
+static void a_faulty_message_behind_half_a_line_is_answered_to_its_id(void **state)
+{
+	(void)state;
+	hear("{\"type\":\"Sta{\"type\":\"SafeCommand\",\"id\":\"a\",\"command_type\":7}\n");
+	assert_int_equal(sent.lines, 2);
+	answered("\"type\":\"response\"");
+	answered("\"id\":\"a\"");
+	assert_int_equal(session.half_lines, 1);
+	assert_int_equal(handled.messages, 0);
+}
+
+static void a_message_at_the_end_of_a_line_too_long_is_taken(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < config.port.max_line_bytes / 64 + 1; i++)
+		session_receive(&session, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 64);
+	hear(STATUS "\n");
+	assert_int_equal(sent.lines, 1);
+	answered("\"type\":\"error\"");
+	assert_int_equal(handled.messages, 1);
+	assert_int_equal(session.half_lines, 1);
+}
+
 static int make(void **state)
 {
 	(void)state;
@@ -489,6 +572,12 @@ int main(void)
 		cmocka_unit_test_setup_teardown(an_envelope_within_an_envelope_is_refused, begin_signed, end),
 		cmocka_unit_test_setup_teardown(local_clients_send_no_envelopes_and_need_none, begin_local, end),
 		cmocka_unit_test_setup_teardown(the_owner_says_whether_signatures_are_demanded, begin, end),
+		cmocka_unit_test_setup_teardown(a_subscriber_is_sent_lines_while_it_reads_and_told_what_it_lost, begin,
+						end),
+		cmocka_unit_test_setup_teardown(a_host_gets_every_event_anyway_and_a_local_client_by_subscription,
+						begin, end),
+		cmocka_unit_test_setup_teardown(a_faulty_message_behind_half_a_line_is_answered_to_its_id, begin, end),
+		cmocka_unit_test_setup_teardown(a_message_at_the_end_of_a_line_too_long_is_taken, begin, end),
 	};
 
 	return cmocka_run_group_tests(tests, make, unmake);
