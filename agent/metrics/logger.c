@@ -29,7 +29,6 @@ struct entry {
 	struct entry *next;
 	struct line *line; /* NULL for LOG_STOP */
 	struct log_message message;
-	bool again; /* was sent to a child that died before it answered */
 };
 
 struct logger {
@@ -63,9 +62,6 @@ struct logger {
 	void (*done)(void *data);
 	void *done_data;
 };
-
-static void pump(struct logger *l);
-static void child_start(struct logger *l);
 
 /* ------------------------------------------------------------------------------------------------------ state */
 
@@ -144,22 +140,19 @@ static void entry_remove(struct logger *l, struct entry *before)
 	free(e);
 }
 
-/* The last entry that is at least partly on the socket; NULL if none is. */
-static struct entry *last_sent(const struct logger *l)
-{
-	struct entry *e = NULL;
-
-	if (l->head != l->next)
-		for (e = l->head; e->next != l->next;)
-			e = e->next;
-	return l->sent > 0 ? l->next : e;
-}
-
-/* Drops the oldest line that has not been sent yet. False if there is none. */
+/* Drops the oldest line of which nothing is on the socket. False if there is none. */
 static bool drop_oldest(struct logger *l)
 {
-	struct entry *before = last_sent(l), *e = before ? before->next : l->head;
+	struct entry *before = NULL, *e = l->head;
 
+	while (e && e != l->next) {
+		before = e;
+		e = e->next;
+	}
+	if (e && l->sent > 0) {
+		before = e;
+		e = e->next;
+	}
 	for (; e && !is_line(e); e = e->next)
 		before = e;
 	if (!e)
@@ -241,35 +234,9 @@ static int acks_read(struct logger *l)
 /* ------------------------------------------------------------------------------------------------------ child */
 
 /* Lines sent but not answered are sent to the next child once; lines that were resent before are lost. */
-static void requeue(struct logger *l)
-{
-	struct entry *before = NULL;
-
-	for (struct entry *e = l->head; e && e != l->next;) {
-		if (is_line(e) && e->again) {
-			e = e->next;
-			entry_remove(l, before);
-			l->stats.dropped++;
-			continue;
-		}
-		if (is_line(e)) {
-			e->again = true;
-			e->message.type = LOG_LINE_AGAIN;
-			l->stats.resent++;
-		}
-		before = e;
-		e = e->next;
-	}
-	if (l->next && l->sent > 0 && is_line(l->next)) {
-		l->next->again = true; /* it was not sent whole, but marking it is safe */
-		l->next->message.type = LOG_LINE_AGAIN;
-	}
-	l->next = l->head;
-	l->sent = 0;
-}
-
 static void child_gone(struct logger *l, int error)
 {
+	struct entry *before = NULL;
 	uint64_t wait_ns;
 
 	if (l->fd >= 0) {
@@ -277,7 +244,25 @@ static void child_gone(struct logger *l, int error)
 		close_fd(&l->fd);
 	}
 	l->ack_len = 0;
-	requeue(l);
+	for (struct entry *e = l->head; e && e != l->next;) {
+		struct entry *next = e->next;
+
+		if (e->message.type == LOG_LINE_AGAIN) {
+			entry_remove(l, before);
+			l->stats.dropped++;
+		} else {
+			if (is_line(e)) {
+				e->message.type = LOG_LINE_AGAIN;
+				l->stats.resent++;
+			}
+			before = e;
+		}
+		e = next;
+	}
+	if (l->next && l->sent > 0 && is_line(l->next))
+		l->next->message.type = LOG_LINE_AGAIN; /* it was not sent whole, but marking it is safe */
+	l->next = l->head;
+	l->sent = 0;
 	if (l->stopped || (l->stopping && !l->head)) {
 		finish(l);
 		return;
@@ -291,36 +276,6 @@ static void child_gone(struct logger *l, int error)
 	ev_now_update(l->loop);
 	ev_timer_set(&l->restart, (double)wait_ns / (double)NS_PER_S, 0.);
 	ev_timer_start(l->loop, &l->restart);
-}
-
-static void on_restart(struct ev_loop *loop, struct ev_timer *timer, int events)
-{
-	struct logger *l = container_of(timer, struct logger, restart);
-
-	(void)loop, (void)events;
-	child_start(l);
-	pump(l);
-}
-
-static void on_death(struct ev_loop *loop, struct ev_child *death, int events)
-{
-	struct logger *l = container_of(death, struct logger, death);
-
-	(void)events;
-	ev_child_stop(loop, death);
-	l->running = false;
-	l->stats.pid = -1;
-}
-
-static void on_finished(struct ev_loop *loop, struct ev_async *async, int events)
-{
-	struct logger *l = container_of(async, struct logger, finished);
-	void (*done)(void *data) = l->done;
-
-	(void)loop, (void)events;
-	l->done = NULL;
-	if (done)
-		done(l->done_data); /* may free the logger */
 }
 
 /* ---------------------------------------------------------------------------------------------------- sending */
@@ -425,6 +380,36 @@ static void child_start(struct logger *l)
 	ev_child_set(&l->death, pid, 0);
 	ev_child_start(l->loop, &l->death);
 	l->running = true;
+}
+
+static void on_restart(struct ev_loop *loop, struct ev_timer *timer, int events)
+{
+	struct logger *l = container_of(timer, struct logger, restart);
+
+	(void)loop, (void)events;
+	child_start(l);
+	pump(l);
+}
+
+static void on_death(struct ev_loop *loop, struct ev_child *death, int events)
+{
+	struct logger *l = container_of(death, struct logger, death);
+
+	(void)events;
+	ev_child_stop(loop, death);
+	l->running = false;
+	l->stats.pid = -1;
+}
+
+static void on_finished(struct ev_loop *loop, struct ev_async *async, int events)
+{
+	struct logger *l = container_of(async, struct logger, finished);
+	void (*done)(void *data) = l->done;
+
+	(void)loop, (void)events;
+	l->done = NULL;
+	if (done)
+		done(l->done_data); /* may free the logger */
 }
 
 /* -------------------------------------------------------------------------------------------------------- API */
