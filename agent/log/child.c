@@ -22,12 +22,10 @@
 #define BUFFER_KEPT 65536u
 
 struct child {
-	int fd;
 	const struct log_child_config *config;
 	struct writer writer;
-	uint64_t written, dropped, duplicates;
 	bool latest_is_ours;
-	char *buffer;
+	char *buffer; /* the payload of the present message */
 	size_t size;
 };
 
@@ -119,36 +117,23 @@ bool latest_in_memory(const char *dir)
 
 /* ------------------------------------------------------------------------------------------------------- the child */
 
-static int line_append(struct child *c, const struct log_message *m, struct log_ack *ack)
+/* Does what a message says. 0 or -errno. */
+static int message_do(struct child *c, const struct log_message *m, struct log_ack *ack)
 {
 	struct moment now = moment_now();
 	int rc;
 
-	now.wall_ms = m->wall_ms;
-	if (m->type == LOG_LINE_AGAIN && m->seq) {
-		rc = writer_open(&c->writer); /* last_seq is unknown before */
-		if (!rc && m->seq <= c->writer.last_seq) {
-			c->duplicates++;
-			c->written++;
-			return 0;
-		}
-	}
-	rc = writer_append(&c->writer, c->buffer, m->len, m->seq, now);
-	if (rc < 0) {
-		c->dropped++;
-		return rc;
-	}
-	c->written++;
-	ack->sync_error = -rc;
-	return 0;
-}
-
-static int message_do(struct child *c, const struct log_message *m, struct log_ack *ack)
-{
 	switch (m->type) {
-	case LOG_LINE:
 	case LOG_LINE_AGAIN:
-		return line_append(c, m, ack);
+		/* The last seq is unknown before the log is open. */
+		if (m->seq && writer_open(&c->writer) == 0 && m->seq <= c->writer.last_seq)
+			return 0;
+		/* fall through */
+	case LOG_LINE:
+		now.wall_ms = m->wall_ms;
+		rc = writer_append(&c->writer, c->buffer, m->len, m->seq, now);
+		ack->sync_error = rc > 0 ? -rc : 0;
+		return rc < 0 ? rc : 0;
 	case LOG_LATEST:
 		/*
 		 * A FIFO or socket of that name belongs to another program. From the first sample on the name is the
@@ -158,40 +143,23 @@ static int message_do(struct child *c, const struct log_message *m, struct log_a
 			return -EEXIST;
 		c->latest_is_ours = true;
 		return latest_write(c->config->runtime_dir, &c->config->latest_readers, c->buffer, m->len);
-	case LOG_SYNC:
-		return writer_sync(&c->writer, moment_now());
 	case LOG_STOP:
-		return writer_close(&c->writer, moment_now());
+		return writer_close(&c->writer, now);
 	}
 	return -EINVAL;
 }
 
-static int ack_send(const struct child *c, struct log_ack *ack)
+/* Reads the next message and its payload. 1, 0: end of file, or -errno. */
+static int message_read(struct child *c, int fd, struct log_message *m)
 {
-	ack->last_seq = c->writer.last_seq;
-	ack->written = c->written;
-	ack->dropped = c->dropped;
-	ack->duplicates = c->duplicates;
-	ack->segments = c->writer.stats.segments;
-	ack->removed = c->writer.stats.removed;
-	ack->abandoned = c->writer.stats.abandoned;
-	ack->repaired_bytes = c->writer.stats.repaired_bytes;
-	return write_whole(c->fd, ack, sizeof(*ack));
-}
-
-/* Handles one message. 1: go on, 0: end of file or LOG_STOP, or -errno. */
-static int turn(struct child *c)
-{
-	struct log_message m;
-	struct log_ack ack = { 0 };
-	int rc = read_whole(c->fd, &m, sizeof(m));
+	int rc = read_whole(fd, m, sizeof(*m));
 
 	if (rc <= 0)
 		return rc;
-	if (m.len > LOG_PAYLOAD_MAX)
+	if (m->len > LOG_PAYLOAD_MAX)
 		return -EMSGSIZE;
-	if (m.len > c->size || (c->size > BUFFER_KEPT && m.len <= BUFFER_KEPT)) {
-		size_t size = m.len > BUFFER_KEPT ? m.len : BUFFER_KEPT;
+	if (m->len > c->size || (c->size > BUFFER_KEPT && m->len <= BUFFER_KEPT)) {
+		size_t size = m->len > BUFFER_KEPT ? m->len : BUFFER_KEPT;
 		char *buffer = realloc(c->buffer, size);
 
 		if (!buffer)
@@ -199,38 +167,36 @@ static int turn(struct child *c)
 		c->buffer = buffer;
 		c->size = size;
 	}
-	rc = read_whole(c->fd, c->buffer, m.len);
-	if (rc <= 0)
-		return rc;
-	ack.id = m.id;
-	ack.type = m.type;
-	ack.error = message_do(c, &m, &ack);
-	rc = ack_send(c, &ack);
-	/* An agent that has died does not read the acknowledgement; its remaining messages are still written. */
-	if (rc && rc != -EPIPE && rc != -ECONNRESET)
-		return rc;
-	return m.type != LOG_STOP;
+	return read_whole(fd, c->buffer, m->len);
 }
 
-int log_child_main(int fd, void *data)
+int log_child_main(int fd, void *config)
 {
-	const struct log_child_config *config = data;
+	static const int ignored[] = { SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXFSZ };
 	/* static because it is large; there is one such child per process */
 	static struct child child;
-	static const int ignored[] = { SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXFSZ };
-	struct log_ack hello = { 0 };
+	struct log_message m = { 0 };
+	struct log_ack ack = { 0 };
 	int rc;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(ignored); i++)
 		signal(ignored[i], SIG_IGN);
-	child = (struct child){ .fd = fd, .config = config };
-	writer_init(&child.writer, &config->writer);
-	hello.error = config->writer.dir[0] ? writer_open(&child.writer) : 0;
-	rc = ack_send(&child, &hello);
-	if (rc == 0 || rc == -EPIPE)
-		while ((rc = turn(&child)) > 0)
-			;
+	child = (struct child){ .config = config };
+	writer_init(&child.writer, &child.config->writer);
+	ack.error = *child.config->writer.dir ? writer_open(&child.writer) : 0;
+	for (;;) {
+		ack.last_seq = child.writer.last_seq;
+		rc = write_whole(fd, &ack, sizeof(ack));
+		/* An agent that has died does not read it; its remaining messages are still written. */
+		if ((rc && rc != -EPIPE && rc != -ECONNRESET) || m.type == LOG_STOP)
+			break;
+		rc = message_read(&child, fd, &m);
+		if (rc <= 0)
+			break;
+		ack = (struct log_ack){ .id = m.id };
+		ack.error = message_do(&child, &m, &ack);
+	}
 	writer_close(&child.writer, moment_now());
 	free(child.buffer);
-	return rc == 0 || rc == -ECONNRESET ? 0 : 1;
+	return rc == 0 || rc == -EPIPE || rc == -ECONNRESET ? 0 : 1;
 }

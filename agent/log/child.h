@@ -20,8 +20,7 @@ enum log_message_type {
 	 */
 	LOG_LINE_AGAIN,
 	LOG_LATEST, /* payload: the text for runtime_dir/latest.json */
-	LOG_SYNC,   /* acknowledged when all earlier lines are on disk */
-	LOG_STOP,   /* like LOG_SYNC, then the child exits */
+	LOG_STOP,   /* acknowledged when all earlier lines are on disk; then the child exits */
 };
 
 struct log_message {
@@ -35,16 +34,10 @@ struct log_message {
 #define LOG_PAYLOAD_MAX (8u << 20)
 
 struct log_ack {
-	uint64_t id;	   /* of the message just handled; 0: the first acknowledgement, sent at start */
-	uint32_t type;	   /* type of that message */
-	int32_t error;	   /* 0, or -errno: this message's line (or file, or sync) failed */
-	uint64_t last_seq; /* in the log */
-	uint64_t written;  /* lines written by this child */
-	uint64_t dropped;
-	uint64_t duplicates; /* LOG_LINE_AGAIN messages that were in the log already: counted in `written` too */
-	uint64_t segments, removed, abandoned, repaired_bytes; /* as in struct writer_stats */
+	uint64_t id;	    /* of the message just handled; 0: the first acknowledgement, sent at start */
+	uint64_t last_seq;  /* in the log */
+	int32_t error;	    /* 0, or -errno: this message's line or file failed, or the sync of LOG_STOP */
 	int32_t sync_error; /* -errno of a periodic sync that failed at this message; its line was written */
-	int32_t unused;
 };
 
 struct log_child_config {
