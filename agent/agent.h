@@ -82,6 +82,7 @@ struct agent {
 	struct state state;
 	struct moment started;
 	struct generation generation;
+	uint64_t sent_seq; /* of the samples that were sent to a host, the highest */
 
 	struct clockwatch clock;
 	struct sampling *sampling;

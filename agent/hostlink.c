@@ -196,8 +196,8 @@ static void on_sent(void *data, const struct line *line)
 {
 	struct agent *agent = data;
 
-	if (line->class == LINE_SAMPLE)
-		generation_sent(&agent->generation, line->seq);
+	if (line->class == LINE_SAMPLE && line->seq > agent->sent_seq)
+		agent->sent_seq = line->seq;
 	session_drained(&agent->port_session);
 }
 

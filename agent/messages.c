@@ -31,7 +31,8 @@ static void take_ack(struct session *session, const struct message *message)
 		return;
 	history_ack(&session_agent(session)->actions, session,
 		    session->kind == SESSION_PORT
-			    ? generation_ack(&session_agent(session)->generation, seq, message->generation)
+			    ? generation_ack(&session_agent(session)->generation, seq, message->generation,
+					     session_agent(session)->sent_seq)
 			    : seq);
 }
 

@@ -113,7 +113,7 @@ static bool recall(struct generation *generation, uint64_t next_seq)
 	    kept.first_seq > next_seq)
 		return false;
 	kept.rtc_known = known == 1;
-	kept.sent_seq = next_seq - 1;
+	kept.before_seq = next_seq - 1;
 	*generation = kept;
 	return true;
 }
@@ -137,7 +137,7 @@ static void renew(struct generation *generation, const char *why)
 	generation_make(generation->text);
 	memcpy(generation->id->generation, generation->text, GENERATION_SIZE);
 	generation->first_seq = sampling_stats(generation->sampling).next_seq;
-	generation->sent_seq = 0;
+	generation->before_seq = 0;
 	keep(generation);
 	sampling_gap(generation->sampling);
 	generation->renewed(generation->data, why);
@@ -265,9 +265,10 @@ void generation_hear(struct generation *generation, const struct message *messag
  * ------------------------------------------------------------------------------------------------------------ numbers
  */
 
-uint64_t generation_ack(struct generation *generation, uint64_t seq, const char *text)
+uint64_t generation_ack(struct generation *generation, uint64_t seq, const char *text, uint64_t sent_seq)
 {
-	bool ours = text ? strcmp(text, generation->text) == 0 : seq <= generation->sent_seq;
+	bool before = seq <= generation->before_seq, now = sent_seq >= generation->first_seq && seq <= sent_seq;
+	bool ours = text ? strcmp(text, generation->text) == 0 : before || now;
 
 	/* A host that names no generation repeats the same Ack after each handshake: it is a sign only once. */
 	if (seq >= sampling_stats(generation->sampling).next_seq &&
@@ -280,10 +281,4 @@ uint64_t generation_ack(struct generation *generation, uint64_t seq, const char 
 	if (ours || seq < generation->first_seq)
 		return seq;
 	return generation->first_seq - 1;
-}
-
-void generation_sent(struct generation *generation, uint64_t seq)
-{
-	if (seq >= generation->first_seq && seq > generation->sent_seq)
-		generation->sent_seq = seq;
 }

@@ -49,10 +49,9 @@ struct generation {
 
 	bool running;
 	char text[GENERATION_SIZE];
-	uint64_t first_seq; /* seq of its first sample */
-	uint64_t sent_seq;  /* the highest seq of this generation that a host has been sent, or may have been by an
-			       earlier agent process */
-	bool rtc_known;	    /* the last reading of the real-time clock: */
+	uint64_t first_seq;  /* seq of its first sample */
+	uint64_t before_seq; /* the highest seq of this generation that an earlier agent process may have sent */
+	bool rtc_known;	     /* the last reading of the real-time clock: */
 	struct probe_rtc rtc;
 	bool host_known; /* how far the times of hosts are ahead of ours, at the last message: */
 	int64_t host_ahead_ms;
@@ -107,12 +106,10 @@ void generation_late(struct generation *generation);
 void generation_hear(struct generation *generation, const struct message *message);
 
 /*
- * A host acknowledges `seq` of generation `text` (NULL: not named). Returns the seq after which the host may miss
- * samples: `seq`, or the one before this generation's first sample if `seq` cannot be of this generation.
+ * A host acknowledges `seq` of generation `text` (NULL: not named); the highest seq that a host was sent by this
+ * process is `sent_seq`. Returns the seq after which the host may miss samples: `seq`, or the one before this
+ * generation's first sample if `seq` cannot be of this generation.
  */
-uint64_t generation_ack(struct generation *generation, uint64_t seq, const char *text);
-
-/* A sample with this seq has been sent to the host. */
-void generation_sent(struct generation *generation, uint64_t seq);
+uint64_t generation_ack(struct generation *generation, uint64_t seq, const char *text, uint64_t sent_seq);
 
 #endif

@@ -129,10 +129,10 @@ static void a_host_that_holds_samples_of_before_is_offered_this_generation_from_
 			.sampling = sampling_new(&(struct sampling_config){ .loop = &loop, .first_seq = 750 }, &config),
 			.text = "0123456789abcdef",
 			.first_seq = 721,
-			.sent_seq = 740,
+			.before_seq = 740,
 		};
 
-		if (generation_ack(&one, cases[i].seq, cases[i].text) != cases[i].after)
+		if (generation_ack(&one, cases[i].seq, cases[i].text, 0) != cases[i].after)
 			fail_msg("case %u", i);
 		assert_string_equal(one.text, "0123456789abcdef");
 		sampling_free(one.sampling);
@@ -274,7 +274,7 @@ static void a_generation_lasts_over_a_restart_and_not_over_a_boot(void **state)
 	assert_string_equal(generation.text, first);
 	assert_string_equal(id.generation, first);
 	assert_int_equal(generation.first_seq, 100);
-	assert_int_equal(generation.sent_seq, 149); /* as may be */
+	assert_int_equal(generation.before_seq, 149); /* as may be */
 	/* Numbers that go back are not this generation's. */
 	open_at(99, "boot");
 	assert_string_not_equal(generation.text, first);
@@ -335,15 +335,15 @@ static void a_word_of_the_host_begins_one_now_and_then(void **state)
 {
 	(void)state;
 	for (unsigned i = 0; i < 10; i++)
-		generation_ack(&generation, 1000 + i, NULL);
+		generation_ack(&generation, 1000 + i, NULL, 0);
 	assert_int_equal(renewed, 4);
 	fake_set_clocks(&loop, loop.now.mono_ns + 60 * NS_PER_S);
 	for (unsigned i = 0; i < 10; i++)
-		generation_ack(&generation, 2000 + i, NULL);
+		generation_ack(&generation, 2000 + i, NULL, 0);
 	assert_int_equal(renewed, 6);
 	/* The same again is no news. */
 	fake_set_clocks(&loop, loop.now.mono_ns + 600 * NS_PER_S);
-	generation_ack(&generation, 2009, NULL);
+	generation_ack(&generation, 2009, NULL, 0);
 	assert_int_equal(renewed, 6);
 }
 
@@ -458,14 +458,16 @@ static void a_time_in_a_message_counts_as_a_text_or_as_milliseconds(void **state
 	assert_int_equal(renewed, 2);
 }
 
-static void what_has_been_sent_is_known_by_its_number(void **state)
+static void what_has_been_sent_is_this_generations_unless_it_was_sent_before_it(void **state)
 {
 	(void)state;
-	generation_sent(&generation, 103);
-	generation_sent(&generation, 101);
-	generation_sent(&generation, 99);
-	assert_int_equal(generation.sent_seq, 103);
-	assert_int_equal(generation_ack(&generation, 99, NULL), 99);
+	sampling_free(generation.sampling);
+	generation.sampling = sampling_new(&(struct sampling_config){ .loop = &loop, .first_seq = 150 }, &config);
+	assert_int_equal(generation_ack(&generation, 103, NULL, 103), 103);
+	assert_int_equal(generation_ack(&generation, 104, NULL, 103), 99);
+	assert_int_equal(generation_ack(&generation, 104, NULL, 99), 99);
+	assert_int_equal(generation_ack(&generation, 98, NULL, 99), 98);
+	assert_int_equal(renewed, 0);
 }
 
 int main(void)
@@ -482,7 +484,7 @@ int main(void)
 		T(a_word_of_the_host_begins_one_now_and_then),
 		T(the_machines_clock_is_asked_for_and_begins_one_where_it_is_ahead),
 		T(a_time_in_a_message_counts_as_a_text_or_as_milliseconds),
-		T(what_has_been_sent_is_known_by_its_number),
+		T(what_has_been_sent_is_this_generations_unless_it_was_sent_before_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
