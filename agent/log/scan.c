@@ -58,48 +58,11 @@ static void expect(struct cursor *c, char a, char b, char other)
 		c->at++;
 }
 
-/* Parses the digits of the fraction; those beyond milliseconds are dropped. */
-static unsigned fraction_ms(struct cursor *c)
-{
-	unsigned ms = 0, scale = 100;
-
-	if (c->at == c->end || *c->at != '.')
-		return 0;
-	c->at++;
-	if (c->at == c->end || *c->at < '0' || *c->at > '9')
-		c->bad = true;
-	for (; c->at < c->end && *c->at >= '0' && *c->at <= '9'; c->at++, scale /= 10)
-		ms += scale * (unsigned)(*c->at - '0');
-	return ms;
-}
-
-static int64_t zone_minutes(struct cursor *c)
-{
-	unsigned hours, minutes;
-	int64_t sign;
-
-	if (c->at == c->end) {
-		c->bad = true;
-		return 0;
-	}
-	sign = *c->at == '-' ? -1 : 1;
-	if (*c->at == 'Z' || *c->at == 'z') {
-		c->at++;
-		return 0;
-	}
-	expect(c, '+', '-', '+');
-	hours = digits(c, 2);
-	expect(c, ':', ':', ':');
-	minutes = digits(c, 2);
-	c->bad |= hours > 23 || minutes > 59;
-	return sign * (int64_t)(hours * 60 + minutes);
-}
-
 bool stamp_parse(const char *text, size_t len, int64_t *ret_ms)
 {
 	struct cursor c = { text, text + len, false };
-	unsigned year, month, day, hour, minute, second, ms;
-	int64_t zone, result;
+	unsigned year, month, day, hour, minute, second, ms = 0, zone_hours = 0, zone_minutes = 0;
+	int64_t sign, result;
 
 	year = digits(&c, 4);
 	expect(&c, '-', '-', '-');
@@ -112,13 +75,30 @@ bool stamp_parse(const char *text, size_t len, int64_t *ret_ms)
 	minute = digits(&c, 2);
 	expect(&c, ':', ':', ':');
 	second = digits(&c, 2);
-	ms = fraction_ms(&c);
-	zone = zone_minutes(&c);
-	if (c.bad || c.at != c.end || year < 1970 || month < 1 || month > 12 || day < 1)
+	if (c.at < c.end && *c.at == '.') {
+		unsigned scale = 100; /* digits beyond milliseconds are dropped */
+
+		c.bad |= ++c.at == c.end || *c.at < '0' || *c.at > '9';
+		for (; c.at < c.end && *c.at >= '0' && *c.at <= '9'; c.at++, scale /= 10)
+			ms += scale * (unsigned)(*c.at - '0');
+	}
+	sign = c.at < c.end && *c.at == '-' ? -1 : 1;
+	if (c.at < c.end && (*c.at == 'Z' || *c.at == 'z')) {
+		c.at++;
+	} else {
+		expect(&c, '+', '-', '+');
+		zone_hours = digits(&c, 2);
+		expect(&c, ':', ':', ':');
+		zone_minutes = digits(&c, 2);
+	}
+	if (c.bad || zone_hours > 23 || zone_minutes > 59 || c.at != c.end || year < 1970 || month < 1 || month > 12 ||
+	    day < 1)
 		return false;
 	if (day > stamp_month_days(year, month) || hour > 23 || minute > 59 || second > 60)
 		return false;
-	result = ((stamp_days(year, month, day) * 24 + hour) * 60 + minute - zone) * 60000 + second * 1000LL + ms;
+	result = (stamp_days(year, month, day) * 24 + hour) * 60 + minute -
+		 sign * (int64_t)(zone_hours * 60 + zone_minutes);
+	result = result * 60000 + second * 1000LL + ms;
 	if (result < 0)
 		return false;
 	*ret_ms = result;

@@ -31,18 +31,14 @@ int log_readers_try(gid_t gid)
 	return fd < 0 || fchown(fd, (uid_t)-1, gid) < 0 ? -errno : 0;
 }
 
-/* Whether the file has the group: a setgid directory may pass its own group on to it. */
-static bool is_of(int fd, gid_t gid)
-{
-	struct stat st;
-
-	return fstat(fd, &st) == 0 && (st.st_gid == gid || fchown(fd, (uid_t)-1, gid) == 0);
-}
-
 int log_readers_give(const struct log_readers *readers, int fd, mode_t mode)
 {
-	bool group =
-		readers->kind == LOG_READERS_OWN || (readers->kind == LOG_READERS_GROUP && is_of(fd, readers->gid));
+	bool group = readers->kind == LOG_READERS_OWN;
+	struct stat st;
+
+	/* A setgid directory may pass its own group on to the file. */
+	if (readers->kind == LOG_READERS_GROUP)
+		group = fstat(fd, &st) == 0 && (st.st_gid == readers->gid || fchown(fd, (uid_t)-1, readers->gid) == 0);
 
 	return fchmod(fd, group ? mode : mode & 0700) < 0 ? -errno : 0;
 }
@@ -63,14 +59,6 @@ void writer_init(struct writer *writer, const struct writer_config *config)
 static bool owner_ok(const struct stat *st)
 {
 	return st->st_uid == 0 || st->st_uid == geteuid();
-}
-
-/*
- * Whether only root, this user or (in a sticky directory) the owner of an entry can replace an entry of the directory.
- */
-static bool parent_ok(const struct stat *st)
-{
-	return owner_ok(st) && (!(st->st_mode & (S_IWGRP | S_IWOTH)) || (st->st_mode & S_ISVTX));
 }
 
 /*
@@ -96,7 +84,9 @@ static int directory_open(const struct log_readers *readers, const char *path)
 		return fd >= 0 ? fd : -errno;
 	if (fstat(parent_fd, &st) < 0)
 		return -errno;
-	if (!parent_ok(&st))
+	/* Only root, this user or (in a sticky directory) the owner of an entry may be able to replace an entry of it.
+	 */
+	if (!owner_ok(&st) || ((st.st_mode & (S_IWGRP | S_IWOTH)) && !(st.st_mode & S_ISVTX)))
 		return -EPERM;
 	if (mkdirat(parent_fd, name, 0700) < 0 && errno != EEXIST)
 		return -errno;

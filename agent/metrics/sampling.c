@@ -49,8 +49,7 @@ struct sampling {
 	struct sampling_config config;
 	uint64_t probes_ns; /* how long a sample waits for probes */
 	bool log_apart;	    /* the log has a grid of its own; else it gets the samples of the metrics grid */
-	bool log_enabled;
-	bool running; /* between sampling_start and sampling_stop */
+	bool running;	    /* between sampling_start and sampling_stop */
 	struct schedule grid, log_grid;
 	struct deadline tick, log_tick;
 	struct deadline extra;	/* a sample out of turn */
@@ -677,7 +676,6 @@ static void set_ticks(struct sampling *sampling, const struct config *settings, 
 
 	sampling->probes_ns = timeout_ns < half_ns ? timeout_ns : half_ns;
 	sampling->log_apart = log_ms != interval_ms;
-	sampling->log_enabled = settings->log.enabled;
 	if (anew)
 		schedule_start(&sampling->grid, interval_ms * NS_PER_MS, now_ns(sampling));
 	else
@@ -688,7 +686,7 @@ static void set_ticks(struct sampling *sampling, const struct config *settings, 
 		schedule_change(&sampling->log_grid, log_ms * NS_PER_MS, now_ns(sampling));
 	deadline_at(&sampling->tick, sampling->grid.due_ns);
 	deadline_at(&sampling->log_tick,
-		    sampling->log_apart && sampling->log_enabled ? sampling->log_grid.due_ns : TIME_NEVER);
+		    sampling->log_apart && settings->log.enabled ? sampling->log_grid.due_ns : TIME_NEVER);
 }
 
 void sampling_start(struct sampling *sampling, const struct config *settings)
