@@ -27,9 +27,9 @@ struct prober_handle {
 struct ask {
 	struct ask *next;
 	struct prober_handle *from; /* NULL: dropped meanwhile */
-	enum probe_kind kind;
-	uint64_t key, id, sent_ns;
+	uint64_t key, sent_ns;
 	size_t arg_len;
+	struct prober_wire head; /* the message: this, then the argument */
 	unsigned char arg[];
 };
 
@@ -79,7 +79,7 @@ static void timer_arm(struct ev_loop *loop, struct ev_timer *timer, uint64_t due
 static void deliver(struct ask *ask, int error, const void *data, size_t len)
 {
 	struct probe_result result = {
-		.kind = ask->kind, .key = ask->key, .error = error, .data = data, .data_len = len
+		.kind = (enum probe_kind)ask->head.kind, .key = ask->key, .error = error, .data = data, .data_len = len
 	};
 
 	if (ask->from)
@@ -126,6 +126,16 @@ static void retry_arm(struct prober_pool *pool)
 /* ---------------------------------------- work */
 
 static void queue_work(struct prober_pool *pool);
+
+static struct ask *queue_shift(struct prober_pool *pool)
+{
+	struct ask *ask = pool->queue;
+
+	pool->queue = ask->next;
+	if (!pool->queue)
+		pool->tail = &pool->queue;
+	return ask;
+}
 
 static void worker_died(struct worker *worker)
 {
@@ -178,7 +188,7 @@ static void on_socket(struct ev_loop *loop, struct ev_io *io, int events)
 	(void)events;
 	if (len < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (len < (ssize_t)sizeof(answer.head) || !worker->ask || answer.head.id != worker->ask->id)
+	if (len < (ssize_t)sizeof(answer.head) || !worker->ask || answer.head.id != worker->ask->head.id)
 		worker_died(worker);
 	else
 		worker_answered(worker, &answer, (size_t)len - sizeof(answer.head));
@@ -230,12 +240,9 @@ void prober_warm(struct prober_pool *pool)
 static void queue_work(struct prober_pool *pool)
 {
 	struct worker *worker = pool->current;
-	struct ask *ask = pool->queue;
-	struct prober_wire head;
-	struct iovec parts[2] = { { &head, sizeof(head) } };
-	struct msghdr msg = { .msg_iov = parts, .msg_iovlen = ARRAY_SIZE(parts) };
+	struct ask *ask;
 
-	if (!ask || (worker && worker->ask) || (!worker && ev_is_active(&pool->retry)))
+	if (!pool->queue || (worker && worker->ask) || (!worker && ev_is_active(&pool->retry)))
 		return;
 	if (!worker)
 		worker = pool->current = worker_start(pool);
@@ -243,16 +250,12 @@ static void queue_work(struct prober_pool *pool)
 		retry_arm(pool);
 		return;
 	}
-	pool->queue = ask->next;
-	if (!pool->queue)
-		pool->tail = &pool->queue;
-	worker->ask = ask;
+	worker->ask = ask = queue_shift(pool);
 	worker->kept |= ask->from && !ask->from->seldom;
-	head = (struct prober_wire){ .id = ask->id, .kind = (int32_t)ask->kind };
-	parts[1] = (struct iovec){ ask->arg, ask->arg_len };
 	ask->sent_ns = now_ns();
 	timer_arm(pool->loop, &pool->deadline, ask->sent_ns + pool->config.deadline_ns);
-	if (sendmsg(worker->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+	if (send(worker->fd, (const char *)ask + offsetof(struct ask, head), sizeof(ask->head) + ask->arg_len,
+		 MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 		shutdown(worker->fd, SHUT_RDWR); /* on_socket handles the end of the child */
 }
 
@@ -284,11 +287,8 @@ static void on_deadline(struct ev_loop *loop, struct ev_timer *timer, int events
 	answer_first(pool, worker->ask, -ETIMEDOUT, NULL, 0);
 	/* Too many children hang: no further one is started, and queued requests are answered. */
 	while (pool->stats.stuck >= PROBER_STUCK_MAX && pool->queue) {
-		struct ask *ask = pool->queue;
+		struct ask *ask = queue_shift(pool);
 
-		pool->queue = ask->next;
-		if (!pool->queue)
-			pool->tail = &pool->queue;
 		answer_first(pool, ask, -ETIMEDOUT, NULL, 0);
 		free(ask);
 	}
@@ -299,7 +299,7 @@ static void on_deadline(struct ev_loop *loop, struct ev_timer *timer, int events
 
 static bool ask_same(const struct ask *ask, const struct probe_request *request)
 {
-	return ask && ask->kind == request->kind && ask->key == request->key;
+	return ask && ask->head.kind == (int32_t)request->kind && ask->key == request->key;
 }
 
 /* -EALREADY for a request that the handle has outstanding, and for a probe that hangs for any handle. */
@@ -330,10 +330,9 @@ static int request_take(struct prober *base, const struct probe_request *request
 		return error < 0 ? error : -ENOBUFS;
 	}
 	*ask = (struct ask){ .from = handle,
-			     .kind = request->kind,
 			     .key = request->key,
-			     .id = ++pool->next_id,
-			     .arg_len = request->arg_len };
+			     .arg_len = request->arg_len,
+			     .head = { .id = ++pool->next_id, .kind = (int32_t)request->kind } };
 	if (request->arg_len)
 		memcpy(ask->arg, request->arg, request->arg_len);
 	*pool->tail = ask;
@@ -383,12 +382,8 @@ struct prober_pool *prober_free(struct prober_pool *pool)
 		worker_close(&pool->workers[i], true);
 		free(pool->workers[i].ask);
 	}
-	while (pool->queue) {
-		struct ask *ask = pool->queue;
-
-		pool->queue = ask->next;
-		free(ask);
-	}
+	while (pool->queue)
+		free(queue_shift(pool));
 	while (pool->handles) {
 		struct prober_handle *handle = pool->handles;
 
