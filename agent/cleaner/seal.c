@@ -154,8 +154,8 @@ static bool unit_line_gives_nothing(const char *line)
 	line += strspn(line, " \t\r\n");
 	if (*line == '\0' || *line == '#' || *line == ';' || *line == '[')
 		return true;
-	/* Continuation lines are not parsed: such a line may grant something. */
-	if (strchr(line, '\\'))
+	/* Continuation lines are not parsed: such a line may grant something. What is wanted is started. */
+	if (strchr(line, '\\') || (strncmp(line, "Wants", strlen("Wants")) == 0 && strstr(line, "infiniservice-exec")))
 		return false;
 	len = strcspn(line, " \t=");
 	for (const char *const *name = harmless; *name; name++)

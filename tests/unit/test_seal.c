@@ -88,7 +88,8 @@ static void a_drop_in_that_only_limits_is_told_from_one_that_gives(void **state)
 					      "MemoryMax=100M",
 					      "  Nice = 5",
 					      "ReadWritePaths=/srv/log",
-					      "After=network.target" };
+					      "Wants=network-online.target",
+					      "After=infiniservice-exec.socket" };
 	static const char *const gives[] = { "AmbientCapabilities=CAP_SYS_PTRACE",
 					     "User=root",
 					     "MemoryDenyWriteExecute=no",
@@ -99,6 +100,7 @@ static void a_drop_in_that_only_limits_is_told_from_one_that_gives(void **state)
 					     "ProtectSystem=no",
 					     "MemoryMax=1G \\",
 					     "Nicest=1",
+					     "Wants=network-online.target infiniservice-exec.socket",
 					     "CapabilityBoundingSet=" };
 	static const char path[] = UNITS "infiniservice.service.d/10-x.conf";
 	struct tree *f = *state;
