@@ -140,16 +140,6 @@ static int request_take(struct executor *executor, size_t len, const int files[P
 
 /* ----------------------------------------------------------------------------------------------------------- agents */
 
-static void peer_end(struct executor *executor)
-{
-	executor->peer_source = sd_event_source_disable_unref(executor->peer_source);
-	close_fd(&executor->peer_fd);
-	operation_forget_all(executor, false);
-	unit_orphan_all(executor);
-	sd_event_source_set_enabled(executor->listener, SD_EVENT_ON);
-	executor_rest(executor);
-}
-
 static int on_peer(sd_event_source *source, int fd, uint32_t events, void *data)
 {
 	struct executor *executor = data;
@@ -165,8 +155,14 @@ static int on_peer(sd_event_source *source, int fd, uint32_t events, void *data)
 	if (error == -EBADMSG || error == -EPROTO)
 		executor_log(LOG_WARNING, "the agent does not keep to the protocol (%s): it is cut off",
 			     strerror(-error));
-	if (error < 0)
-		peer_end(executor);
+	if (error < 0) {
+		executor->peer_source = sd_event_source_disable_unref(executor->peer_source);
+		close_fd(&executor->peer_fd);
+		operation_forget_all(executor, false);
+		unit_orphan_all(executor);
+		sd_event_source_set_enabled(executor->listener, SD_EVENT_ON);
+		executor_rest(executor);
+	}
 	/*
 	 * The agent speaks another version of the protocol: after an upgrade this executor is the old one. It exits,
 	 * and the socket starts the program that is installed now.

@@ -233,26 +233,11 @@ int prepare_home(int root_fd)
 
 /* ------------------------------------------------------------------------------------------------------------ verb */
 
-/* Read from /etc/passwd: the name service may query a network that is not up yet. */
-static bool find_user(unsigned *ret_uid, unsigned *ret_gid)
-{
-	_cleanup_(fclosep) FILE *users = fopen("/etc/passwd", "re");
-	struct passwd *user;
-
-	while (users && (user = fgetpwent(users))) {
-		if (strcmp(user->pw_name, USER) != 0)
-			continue;
-		*ret_uid = user->pw_uid;
-		*ret_gid = user->pw_gid;
-		return user->pw_uid != 0;
-	}
-	return false;
-}
-
 int prepare_main(int argc, char *argv[])
 {
 	_cleanup_(closep) int root_fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	unsigned uid = 0, gid = 0;
+	_cleanup_(fclosep) FILE *users = NULL;
+	const struct passwd *user = NULL;
 	bool known = argc > 1, failed = false;
 
 	for (int i = 1; i < argc; i++)
@@ -262,14 +247,18 @@ int prepare_main(int argc, char *argv[])
 		fputs("usage: infiniservice-exec prepare [identity] [directories] [home]\n", stderr);
 		return 2;
 	}
-	if (!find_user(&uid, &gid)) {
+	/* From /etc/passwd: the name service may query a network that is not up yet. */
+	users = fopen("/etc/passwd", "re");
+	while (users && (user = fgetpwent(users)) && strcmp(user->pw_name, USER) != 0)
+		;
+	if (!user || user->pw_uid == 0) {
 		say(-ENOENT, "/etc/passwd", "there is no user " USER);
 		return 1;
 	}
 	for (int i = 1; i < argc; i++) {
-		int r = *argv[i] == 'i'	  ? prepare_identity(root_fd, gid)
+		int r = *argv[i] == 'i'	  ? prepare_identity(root_fd, user->pw_gid)
 			: *argv[i] == 'h' ? prepare_home(root_fd)
-					  : prepare_directories(root_fd, uid, gid);
+					  : prepare_directories(root_fd, user->pw_uid, user->pw_gid);
 
 		failed = failed || r < 0;
 	}

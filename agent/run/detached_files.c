@@ -182,16 +182,10 @@ void detached_files_remove(int dir_fd, const char *unit)
 	}
 }
 
-static void closedirp(DIR **dir)
-{
-	if (*dir)
-		closedir(*dir);
-}
-
 void detached_files_clean(int dir_fd, bool (*wanted)(void *data, const char *unit), void *data)
 {
 	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	_cleanup_(closedirp) DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	size_t prefix = strlen(DETACHED_FILES_PREFIX);
 	struct dirent *entry;
 
@@ -209,6 +203,8 @@ void detached_files_clean(int dir_fd, bool (*wanted)(void *data, const char *uni
 		if (runner_unit_valid(unit) && !wanted(data, unit))
 			unlinkat(dir_fd, entry->d_name, 0);
 	}
+	if (dir)
+		closedir(dir);
 }
 
 int detached_files_note_write(int dir_fd, const char *unit, const char *text, size_t len)

@@ -426,20 +426,6 @@ static void on_limit(struct ev_loop *loop, struct ev_timer *timer, int events)
 
 /* ---------------------------------------- requests */
 
-static int request_check(const struct exec_request *r)
-{
-	if (r->unit && !runner_unit_valid(r->unit))
-		return -EINVAL;
-	if (r->operation || r->attach)
-		return 0;
-	if (!r->argv || !r->argv[0] || r->argv[0][0] != '/' || (r->cwd && r->cwd[0] != '/'))
-		return -EINVAL;
-	for (const char *const *env = r->envp; env && *env; env++)
-		if (**env == '=' || !strchr(*env, '='))
-			return -EINVAL;
-	return 0;
-}
-
 /* Builds the job's message. 0 or -errno. */
 static int job_pack(struct exec_job *job, const struct exec_request *r)
 {
@@ -544,13 +530,20 @@ static int job_make(struct exec *exec, const struct exec_request *r, struct exec
 int exec_start(struct exec *exec, const struct exec_request *request, const struct exec_callbacks *callbacks,
 	       void *data, struct exec_job **ret)
 {
+	bool program = !request->operation && !request->attach;
+	const char *const *argv = request->argv;
 	struct exec_job *job = NULL;
-	int error = request_check(request);
+	int error;
 
 	if (exec->stopping)
 		return -ESHUTDOWN;
-	if (error < 0)
-		return error;
+	if (request->unit && !runner_unit_valid(request->unit))
+		return -EINVAL;
+	if (program && (!argv || !argv[0] || argv[0][0] != '/' || (request->cwd && request->cwd[0] != '/')))
+		return -EINVAL;
+	for (const char *const *env = request->envp; program && env && *env; env++)
+		if (**env == '=' || !strchr(*env, '='))
+			return -EINVAL;
 	if (exec->stats.running >= exec->config.max_jobs)
 		return -ENOBUFS;
 	error = request->attach ? 0 : exec_warm(exec);

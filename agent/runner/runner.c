@@ -173,46 +173,6 @@ static void command_exited(struct supervisor *s, int status, uint32_t flags, uin
 	command_over(s);
 }
 
-/* The supervisor is marked idle before the agent learns of the end, so that the agent's next command finds it. */
-static void tree_reap(struct supervisor *s, uint64_t now)
-{
-	pid_t pid = 0;
-	int status;
-
-	while (!s->empty && (pid = waitpid(-1, &status, WNOHANG)) > 0)
-		if (pid == s->root) {
-			s->root = 0;
-			command_exited(s, status, 0, now);
-		}
-	if (s->empty || pid == 0 || errno != ECHILD)
-		return;
-	s->empty = true;
-	s->deadlines.round_ns = TIME_NEVER;
-	atomic_store(s->busy, 0);
-}
-
-static void supervisor_wait(struct supervisor *s)
-{
-	struct pollfd fds[] = {
-		{ .fd = s->ending ? -1 : s->control_fd, .events = s->queued ? 0 : POLLIN },
-		{ .fd = s->empty ? -1 : s->signal_fd, .events = POLLIN },
-		{ .fd = s->queued ? s->agent_fd : -1, .events = POLLOUT },
-	};
-	uint64_t due = s->empty ? TIME_NEVER : deadlines_next(&s->deadlines);
-	uint64_t now = due == TIME_NEVER ? 0 : clock_ns(CLOCK_MONOTONIC), left = due > now ? due - now : 0;
-	struct timespec timeout = { (time_t)(left / NS_PER_S), (long)(left % NS_PER_S) };
-	struct signalfd_siginfo info;
-
-	if (ppoll(fds, ARRAY_SIZE(fds), due == TIME_NEVER ? NULL : &timeout, NULL) <= 0)
-		return;
-	if (fds[1].revents && read(s->signal_fd, &info, sizeof(info)) < 0 && errno != EAGAIN)
-		s->ending = true;
-	if (fds[0].revents)
-		control_read(s);
-	if (fds[2].revents)
-		outbox_flush(s);
-}
-
 /* Serves until STOP or the end of control_fd; all signals are blocked. */
 static void supervise(int agent_fd, int control_fd, atomic_uint *busy)
 {
@@ -229,12 +189,39 @@ static void supervise(int agent_fd, int control_fd, atomic_uint *busy)
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	s.ending = s.signal_fd < 0 || s.null_fd < 0;
 	while (!(s.ending && s.empty)) {
-		uint64_t now;
+		struct pollfd fds[] = {
+			{ .fd = s.ending ? -1 : s.control_fd, .events = s.queued ? 0 : POLLIN },
+			{ .fd = s.empty ? -1 : s.signal_fd, .events = POLLIN },
+			{ .fd = s.queued ? s.agent_fd : -1, .events = POLLOUT },
+		};
+		uint64_t due = s.empty ? TIME_NEVER : deadlines_next(&s.deadlines);
+		uint64_t now = due == TIME_NEVER ? 0 : clock_ns(CLOCK_MONOTONIC), left = due > now ? due - now : 0;
+		struct timespec timeout = { (time_t)(left / NS_PER_S), (long)(left % NS_PER_S) };
+		struct signalfd_siginfo info;
+		pid_t pid = 0;
+		int status;
 
-		supervisor_wait(&s);
+		if (ppoll(fds, ARRAY_SIZE(fds), due == TIME_NEVER ? NULL : &timeout, NULL) > 0) {
+			if (fds[1].revents && read(s.signal_fd, &info, sizeof(info)) < 0 && errno != EAGAIN)
+				s.ending = true;
+			if (fds[0].revents)
+				control_read(&s);
+			if (fds[2].revents)
+				outbox_flush(&s);
+		}
 		now = s.empty ? 0 : clock_ns(CLOCK_MONOTONIC);
 		/* An exit seen in this turn wins over a deadline. */
-		tree_reap(&s, now);
+		while (!s.empty && (pid = waitpid(-1, &status, WNOHANG)) > 0)
+			if (pid == s.root) {
+				s.root = 0;
+				command_exited(&s, status, 0, now);
+			}
+		/* It is marked idle before the agent learns of the end, so that the agent's next command finds it. */
+		if (!s.empty && pid < 0 && errno == ECHILD) {
+			s.empty = true;
+			s.deadlines.round_ns = TIME_NEVER;
+			atomic_store(s.busy, 0);
+		}
 		if (!s.empty && tree_enforce(&s.deadlines, s.root, now))
 			command_exited(&s, 0, RUNNER_STUCK, now);
 		outbox_flush(&s);
@@ -273,11 +260,20 @@ static void reply_refused(struct runner *e, uint64_t id, int error)
 			      .op = RUNNER_REFUSED, .id = id, .error = error, .stage = RUNNER_STAGE_RESOURCE });
 }
 
-static int slot_start(struct runner *e, unsigned index)
+/* The index of an idle supervisor, else of a new one; -EBUSY when all RUNNER_SLOTS are in use, or another -errno. */
+static int slot_find(struct runner *e)
 {
-	int pair[2], error;
+	int vacant = -EBUSY, pair[2], error;
 	pid_t pid;
 
+	for (int i = 0; i < RUNNER_SLOTS; i++) {
+		if (e->slots[i].pid && !atomic_load(&e->busy[i]))
+			return i;
+		if (!e->slots[i].pid && vacant < 0)
+			vacant = i;
+	}
+	if (vacant < 0)
+		return vacant;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
 	pid = fork();
@@ -294,7 +290,7 @@ static int slot_start(struct runner *e, unsigned index)
 			fds[i] = dup3(fds[i], 3 + (int)i, O_CLOEXEC);
 		close_range(5, ~0U, 0);
 		prctl(PR_SET_NAME, "exec-slot");
-		supervise(fds[0], fds[1], &e->busy[index]);
+		supervise(fds[0], fds[1], &e->busy[vacant]);
 		child_end(EXIT_SUCCESS);
 	}
 	error = -errno;
@@ -303,25 +299,10 @@ static int slot_start(struct runner *e, unsigned index)
 		close(pair[0]);
 		return error;
 	}
-	e->slots[index] = (struct slot){ .pid = pid, .control_fd = pair[0] };
+	e->slots[vacant] = (struct slot){ .pid = pid, .control_fd = pair[0] };
 	e->alive++;
-	atomic_store(&e->busy[index], 0);
-	return 0;
-}
-
-/* The index of an idle supervisor, else of a new one; -EBUSY when all RUNNER_SLOTS are in use. */
-static int slot_find(struct runner *e)
-{
-	int vacant = -EBUSY, error;
-
-	for (int i = 0; i < RUNNER_SLOTS; i++) {
-		if (e->slots[i].pid && !atomic_load(&e->busy[i]))
-			return i;
-		if (!e->slots[i].pid && vacant < 0)
-			vacant = i;
-	}
-	error = vacant < 0 ? vacant : slot_start(e, (unsigned)vacant);
-	return error < 0 ? error : vacant;
+	atomic_store(&e->busy[vacant], 0);
+	return vacant;
 }
 
 static void slot_tell(struct runner *e, unsigned index, uint16_t op, uint64_t kill_ns)
