@@ -58,9 +58,6 @@ struct unit {
 
 /* ----------------------------------------------------------------------------------------------------------- table */
 
-static int on_deadline(sd_event_source *source, uint64_t usec, void *data);
-static void unit_free(struct unit *unit);
-
 /* The unit of this name that the executor follows; NULL: none. */
 static struct unit *unit_find(const struct executor *executor, const char *name)
 {
@@ -69,31 +66,6 @@ static struct unit *unit_find(const struct executor *executor, const char *name)
 	while (unit && strcmp(unit->name, name) != 0)
 		unit = unit->next;
 	return unit;
-}
-
-/* Adds a unit to the executor's table, with the deadlines of the request and its timer, not armed. NULL: no memory. */
-static struct unit *unit_new(struct executor *executor, const struct runner_request *head, const char *name)
-{
-	struct unit *unit = calloc(1, sizeof(*unit));
-
-	if (!unit)
-		return NULL;
-	*unit = (struct unit){ .executor = executor,
-			       .next = executor->units,
-			       .id = head->id,
-			       .deadlines = deadlines_make(head->term_ns, head->kill_ns),
-			       .limit_ns = head->kill_ns,
-			       .pipes = { -1, -1 },
-			       .file = -1,
-			       .output = { -1, -1 } };
-	snprintf(unit->name, sizeof(unit->name), "%s", name);
-	executor->units = unit;
-	executor->unit_count++;
-	if (sd_bus_path_encode("/org/freedesktop/systemd1/unit", unit->name, &unit->path) >= 0 &&
-	    sd_event_add_time(executor->event, &unit->timer, CLOCK_MONOTONIC, UINT64_MAX, 1, on_deadline, unit) >= 0)
-		return unit;
-	unit_free(unit);
-	return NULL;
 }
 
 /* Removes it from the table without an answer. */
@@ -644,7 +616,8 @@ void unit_start(struct executor *executor, struct runner_command *command, const
 		const int files[PACKET_FDS])
 {
 	_cleanup_(closep) int permit = -1;
-	uint64_t id = command->run.head.id;
+	const struct runner_request *head = &command->run.head;
+	uint64_t id = head->id;
 	const char *words;
 	int r = room_find(executor, command->unit, &permit, &words);
 	char name[UNIT_NAME_MAX];
@@ -659,22 +632,37 @@ void unit_start(struct executor *executor, struct runner_command *command, const
 			 (unsigned)getpid());
 	if (r >= 0 && unit_find(executor, name))
 		r = -EEXIST;
-	unit = r < 0 ? NULL : unit_new(executor, &command->run.head, name);
+	unit = r < 0 ? NULL : calloc(1, sizeof(*unit));
 	if (unit) {
-		unit->detached = command->unit;
-		unit->action = strdup(command->action);
-		r = unit->action ? files_make(unit, command, files, permit) : -ENOMEM;
+		/* The launcher, with PID 1 as its backup, enforces the deadlines of a detached run. */
+		*unit = (struct unit){ .executor = executor,
+				       .next = executor->units,
+				       .id = id,
+				       .detached = command->unit,
+				       .deadlines = command->unit ? deadlines_make(TIME_NEVER, TIME_NEVER)
+								  : deadlines_make(head->term_ns, head->kill_ns),
+				       .limit_ns = head->kill_ns,
+				       .pipes = { -1, -1 },
+				       .file = -1,
+				       .output = { -1, -1 },
+				       .action = strdup(command->action) };
+		snprintf(unit->name, sizeof(unit->name), "%s", name);
+		executor->units = unit;
+		executor->unit_count++;
+		r = unit->action ? sd_bus_path_encode("/org/freedesktop/systemd1/unit", name, &unit->path) : -ENOMEM;
+		if (r >= 0)
+			r = sd_event_add_time(executor->event, &unit->timer, CLOCK_MONOTONIC, UINT64_MAX, 1,
+					      on_deadline, unit);
+		if (r >= 0)
+			r = files_make(unit, command, files, permit);
 		if (r >= 0)
 			r = unit_request(unit);
 	}
-	if (r < 0 || !unit) {
-		executor_refuse(executor, id, r < 0 ? -r : ENOMEM, RUNNER_STAGE_RESOURCE, words);
-		if (unit)
-			unit_free(unit);
+	if (r >= 0 && unit) {
+		unit_deadline_arm(unit);
 		return;
 	}
-	/* The launcher, with PID 1 as its backup, enforces the deadlines of a detached run. */
-	if (unit->detached)
-		unit->deadlines = deadlines_make(TIME_NEVER, TIME_NEVER);
-	unit_deadline_arm(unit);
+	executor_refuse(executor, id, r < 0 ? -r : ENOMEM, RUNNER_STAGE_RESOURCE, words);
+	if (unit)
+		unit_free(unit);
 }

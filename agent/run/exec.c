@@ -104,9 +104,6 @@ void exec_job_done(struct exec_job *job)
 		o->duration_ns = clock_ns(CLOCK_MONOTONIC) - job->begin_ns;
 	stats->done++;
 	stats->running--;
-	stats->failed_to_start += o->spawn_errno != 0;
-	stats->timed_out += o->timed_out;
-	stats->cancelled += o->cancelled;
 	stats->stuck += o->stuck;
 	stats->lost += o->lost;
 	job->callbacks.done(job->data, o);
@@ -159,7 +156,6 @@ static void output_take(struct stream *s, const char *bytes, size_t len)
 	struct exec_output *o = &s->output;
 	size_t room = job->max_output - o->len, take = len < room ? len : room;
 
-	job->exec->stats.output_bytes += len;
 	if (job->callbacks.output)
 		job->callbacks.output(job->data, (enum exec_stream)(s - job->streams), bytes, len);
 	if (!bytes || o->len < o->total)

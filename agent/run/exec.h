@@ -119,8 +119,7 @@ struct exec_callbacks {
 };
 
 struct exec_stats {
-	uint64_t accepted, done, failed_to_start, timed_out, cancelled, stuck, lost;
-	uint64_t output_bytes, executor_starts;
+	uint64_t accepted, done, stuck, lost, executor_starts;
 	unsigned running; /* jobs not yet done */
 	pid_t executor;	  /* 0: not running */
 };
