@@ -553,15 +553,15 @@ static int room_find(const struct executor *executor, bool detached, int *permit
 }
 
 /*
- * Fixes in the executor's message what the agent must not choose: a verb's program path, the environment of actions,
- * and the deadline of a detached run, which always has one. `command` is then the message's.
+ * Fixes what the agent must not choose: a verb's program path, the environment of actions, and the deadline of a
+ * detached run, which always has one. *ret is the RUN for the launcher, valid until the next; its length, or -errno.
  */
-static int command_pin(struct executor *executor, struct runner_command *command, const struct rules_verdict *verdict)
+static int64_t command_pin(struct executor *executor, struct runner_command *command,
+			   const struct rules_verdict *verdict, char **ret)
 {
 	static char packed[RUNNER_MESSAGE_MAX];
 	struct runner_run *run = &command->run;
 	uint64_t end_ns = clock_ns(CLOCK_MONOTONIC) + verdict->detached_s * NS_PER_S;
-	int64_t len;
 
 	if (command->unit && run->head.kill_ns > end_ns)
 		run->head.kill_ns = end_ns;
@@ -573,23 +573,20 @@ static int command_pin(struct executor *executor, struct runner_command *command
 		run->oom_score_adj = 0;
 	if (verdict->free) {
 		memcpy(executor->message, run, sizeof(*run));
-		return 0;
+		*ret = executor->message;
+		return run->head.size;
 	}
 	if (verdict->own_program)
 		command->argv[0] = executor->options.program;
-	len = runner_run_build(*run, (const char *const *)command->argv, runner_environment, NULL, NULL,
-			       command->action, command->unit, packed, sizeof(packed));
-	if (len < 0)
-		return (int)len;
-	memcpy(executor->message, packed, (size_t)len);
-	return runner_run_parse(executor->message, (size_t)len, command);
+	*ret = packed;
+	return runner_run_build(*run, (const char *const *)command->argv, runner_environment, NULL, NULL,
+				command->action, command->unit, packed, sizeof(packed));
 }
 
 /* Makes what the launcher gets: its stdin, with the command's input, and where it writes. 0 or -errno. */
-static int files_make(struct unit *unit, const struct runner_command *command, const int files[PACKET_FDS], int permit)
+static int files_make(struct unit *unit, char *run, size_t size, bool has_input, const int files[PACKET_FDS],
+		      int permit)
 {
-	char *message = unit->executor->message;
-	uint32_t size = command->run.head.size;
 	ssize_t len;
 
 	for (int i = 0; i < 2; i++) {
@@ -602,8 +599,8 @@ static int files_make(struct unit *unit, const struct runner_command *command, c
 		unit->pipes[i] = pair[0];
 		unit->output[i] = pair[1];
 	}
-	unit->file = unit->detached ? launch_packet(message, size, files[2], permit) : launch_file(message, size);
-	if (unit->file < 0 || !(command->run.flags & RUNNER_RUN_INPUT))
+	unit->file = unit->detached ? launch_packet(run, size, files[2], permit) : launch_file(run, size);
+	if (unit->file < 0 || !has_input)
 		return unit->file;
 	/* A copy, from which the launcher makes the command's input: no descriptor of the agent's is kept open. */
 	len = input_check(files[0]);
@@ -622,9 +619,11 @@ void unit_start(struct executor *executor, struct runner_command *command, const
 	int r = room_find(executor, command->unit, &permit, &words);
 	char name[UNIT_NAME_MAX];
 	struct unit *unit;
+	char *run = NULL;
+	int64_t len = 0;
 
-	if (r >= 0)
-		r = command_pin(executor, command, verdict);
+	if (r >= 0 && (len = command_pin(executor, command, verdict, &run)) < 0)
+		r = (int)len;
 	if (r >= 0 && command->unit)
 		snprintf(name, sizeof(name), UNIT_DETACHED_PREFIX "%s.service", command->unit);
 	else
@@ -654,7 +653,7 @@ void unit_start(struct executor *executor, struct runner_command *command, const
 			r = sd_event_add_time(executor->event, &unit->timer, CLOCK_MONOTONIC, UINT64_MAX, 1,
 					      on_deadline, unit);
 		if (r >= 0)
-			r = files_make(unit, command, files, permit);
+			r = files_make(unit, run, (size_t)len, command->run.flags & RUNNER_RUN_INPUT, files, permit);
 		if (r >= 0)
 			r = unit_request(unit);
 	}

@@ -16,7 +16,7 @@
 #define UNIT_NAME_MAX	     64
 
 /*
- * Starts the command as a unit; `command` may be changed (argv[0]). `files` came with the request and stay the
+ * Starts the command as a unit; `command` may be changed. `files` came with the request and stay the
  * caller's: stdout, stderr and the file for the end record of a detached run, or an input. Every failure is answered.
  */
 void unit_start(struct executor *executor, struct runner_command *command, const struct rules_verdict *verdict,
