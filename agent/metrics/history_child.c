@@ -105,14 +105,15 @@ int history_child(int fd, void *data)
 	struct err e = { 0 };
 	int r = tokener ? reader_open_dir(wanted->dir, &reader, &e) : -ENOMEM;
 
-	if (r < 0) {
+	if (r == 0) {
+		json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
+		reader_range(reader, wanted->begin_ms, wanted->end_ms);
+		r = pick(fd, reader, tokener, wanted);
+	} else {
 		say(fd, '!', *e.text ? e.text : strerror(-r));
-		return 1;
 	}
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
-	reader_range(reader, wanted->begin_ms, wanted->end_ms);
-	r = pick(fd, reader, tokener, wanted);
 	reader_free(reader);
-	json_tokener_free(tokener);
+	if (tokener)
+		json_tokener_free(tokener);
 	return r < 0;
 }
