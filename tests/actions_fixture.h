@@ -283,7 +283,7 @@ static inline int actions_end(void **state)
 	(void)state;
 	end_commands();
 	assert_null(commands.first);
-	assert_int_equal(commands.stats.received, commands.stats.answered + commands.stats.refused);
+	assert_int_equal(commands.stats.received, commands.stats.answered + commands.stats.refused + seen.given_back);
 	power_done(&env.power);
 	detached_done(&env.detached);
 	scripts_done(&scripts);

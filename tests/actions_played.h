@@ -46,6 +46,7 @@ static struct {
 	/* The manager's answer to a call, by the test: 0 when the played one is to answer it. */
 	int (*manager)(sd_bus_message *message);
 	unsigned manager_calls;
+	unsigned given_back; /* scripts that found no place: received, and neither answered nor refused */
 } seen;
 
 uid_t geteuid(void)
