@@ -12,7 +12,7 @@
 #include "agent/peer/session.h"
 #include "transport/reply.h"
 
-/* A host that is not connected: its commands are judged as if it were. */
+/* Stands for the host where its session is gone: its commands have the host's rights and places. */
 static const struct session absent_host = { .kind = SESSION_PORT };
 
 /* ---------------------------------------------------------------------------------------------------------- actions */

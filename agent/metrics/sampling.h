@@ -104,7 +104,7 @@ void sampling_soon(struct sampling *sampling, unsigned to);
  */
 void sampling_gap(struct sampling *sampling);
 
-/* All probes have been answered: a sample that waited for them is finished, and those who wait for it are called. */
+/* All probes have been answered: a sample that waited for them is finished, and the waiters are called. */
 void sampling_probed(struct sampling *sampling);
 
 /* An action that waits for a scan or for probes. Its memory is the caller's, and zeroed but for ready and data. */
