@@ -287,7 +287,7 @@ steps: ## files and functions of the agent that a package install, a sample and 
 	@tools/deps.sh build test
 	@mkdir -p $(BUILD)/steps && rm -f $(BUILD)/steps/infiniservice
 	@$(CC) -O2 -Wall -c -o $(BUILD)/steps/trace.o tests/steps/trace.c
-	@$(MAKE) --no-print-directory $(PARALLEL) BUILD=$(BUILD)/steps CFLAGS="-finstrument-functions -finstrument-functions-exclude-file-list=include/" \
+	@$(MAKE) --no-print-directory $(PARALLEL) BUILD=$(BUILD)/steps CFLAGS="-finstrument-functions -finstrument-functions-exclude-file-list=include/,.h" \
 		LDFLAGS="$(abspath $(BUILD)/steps/trace.o) -Wl,--export-dynamic" all
 	@INFINISERVICE_BUILD=$(abspath $(BUILD)/steps) tests/steps/run
 

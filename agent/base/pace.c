@@ -33,8 +33,6 @@ void schedule_change(struct schedule *s, uint64_t period_ns, uint64_t now_ns)
 
 bool token_bucket_take(struct token_bucket *bucket, unsigned rate_per_s, uint64_t now_ns)
 {
-	if (rate_per_s == 0)
-		return true;
 	if (!bucket->started) {
 		bucket->started = true;
 		bucket->tokens = rate_per_s;

@@ -34,8 +34,8 @@ struct token_bucket {
 };
 
 /*
- * Takes a token if there is one: `rate_per_s` are added a second, up to as many; 0 means no limit. A step back in time
- * adds none.
+ * Takes a token if there is one: `rate_per_s`, at least 1, are added a second, up to as many. A step back in time adds
+ * none.
  */
 bool token_bucket_take(struct token_bucket *bucket, unsigned rate_per_s, uint64_t now_ns);
 

@@ -291,12 +291,14 @@ bool command_permits(const struct command *command, const struct action *action)
 /* All clients of one user are one source. */
 static bool takes_rate(struct commands *commands, const struct session *session)
 {
-	uint64_t now_ns = commands->loop->now.mono_ns;
-	struct source *source = session->kind == SESSION_PORT
-					? &commands->sources.host
-					: source_of_user(&commands->sources, session->uid, now_ns);
+	uint64_t rate_per_s = commands->config->commands.rate_per_s, now_ns = commands->loop->now.mono_ns;
+	struct source *source;
 
-	return token_bucket_take(&source->bucket, (unsigned)commands->config->commands.rate_per_s, now_ns);
+	if (rate_per_s == 0)
+		return true;
+	source = session->kind == SESSION_PORT ? &commands->sources.host
+					       : source_of_user(&commands->sources, session->uid, now_ns);
+	return token_bucket_take(&source->bucket, (unsigned)rate_per_s, now_ns);
 }
 
 /* Makes all checks of admission, in the order of the protocol. NULL: the command was refused. */

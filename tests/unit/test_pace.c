@@ -75,15 +75,6 @@ static void a_longer_period_loses_no_tick(void **state)
 	assert_int_equal(s.due_ns, NS_PER_S + PERIOD);
 }
 
-static void a_rate_of_zero_is_no_limit(void **state)
-{
-	struct token_bucket bucket = { 0 };
-
-	(void)state;
-	for (unsigned i = 0; i < 1000; i++)
-		assert_true(token_bucket_take(&bucket, 0, 0));
-}
-
 static void a_bucket_gives_one_second_at_once_and_then_the_rate(void **state)
 {
 	struct token_bucket bucket = { 0 };
@@ -136,7 +127,6 @@ int main(void)
 		cmocka_unit_test(comes_once_after_a_pause_of_an_hour),
 		cmocka_unit_test(a_shorter_period_takes_effect_at_once),
 		cmocka_unit_test(a_longer_period_loses_no_tick),
-		cmocka_unit_test(a_rate_of_zero_is_no_limit),
 		cmocka_unit_test(a_bucket_gives_one_second_at_once_and_then_the_rate),
 		cmocka_unit_test(a_user_is_the_same_source_however_often_it_comes_back),
 		cmocka_unit_test(the_table_is_bounded_and_the_quietest_makes_room),
