@@ -36,32 +36,28 @@ bool executor_has_verb(const char *name)
 	return false;
 }
 
-/* Serves the listening socket that systemd passes as the first descriptor. */
-static int serve_installation(int count)
-{
-	static char program[4096];
-	struct executor_options options = { .listen_fd = -1, .program = program };
-	ssize_t len = readlink("/proc/self/exe", program, sizeof(program) - 1);
-
-	if (len < 0)
-		memcpy(program, LIBEXECDIR "/infiniservice-exec", sizeof(LIBEXECDIR "/infiniservice-exec"));
-	for (int fd = PASSED_FIRST; fd < PASSED_FIRST + count; fd++)
-		if (passed_is_listener(fd, SOCK_SEQPACKET))
-			options.listen_fd = fd;
-	return options.listen_fd < 0 ? 2 : executor_serve(&options);
-}
-
 int main(int argc, char **argv)
 {
-	int type = 0, listening;
-	socklen_t len = sizeof(type);
+	static char program[4096] = LIBEXECDIR "/infiniservice-exec";
+	struct executor_options options = { .listen_fd = -1, .program = program };
+	socklen_t len = sizeof(int);
+	int type = 0, count;
 
 	for (size_t i = 0; i < ARRAY_SIZE(verbs) && argc > 1; i++)
 		if (strcmp(argv[1], verbs[i].name) == 0)
 			return verbs[i].main(argc - 1, argv + 1);
-	listening = passed_take();
-	if (listening > 0)
-		return serve_installation(listening);
+	count = passed_take();
+	/* An installation: systemd passes the listening socket. */
+	if (count > 0) {
+		ssize_t own = readlink("/proc/self/exe", program, sizeof(program) - 1);
+
+		if (own >= 0)
+			program[own] = '\0';
+		for (int fd = PASSED_FIRST; fd < PASSED_FIRST + count; fd++)
+			if (passed_is_listener(fd, SOCK_SEQPACKET))
+				options.listen_fd = fd;
+		return options.listen_fd < 0 ? 2 : executor_serve(&options);
+	}
 	if (getsockopt(3, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_SEQPACKET) {
 		fputs("infiniservice-exec: started by infiniservice, with a socket as fd 3\n", stderr);
 		return 2;

@@ -80,29 +80,10 @@ static bool number_parse(const char *text, uint64_t max, uint64_t *ret)
 	return *ret <= max && errno == 0 && *end == '\0';
 }
 
-/*
- * The pidfd is opened first and the process identified afterwards: if the pid has been reused meanwhile, the signal
- * goes to the first process, which is dead; see pidfd_open(2).
- */
-static int process_signal(pid_t pid, uint64_t start_ticks, int sig)
-{
-	_cleanup_(closep) int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	struct tree_process process;
-
-	/* EINVAL: `pid` is a thread, not a process */
-	if (pidfd < 0)
-		return errno == ESRCH || errno == EINVAL ? KILL_EXIT_GONE : KILL_EXIT_FAILED;
-	if (tree_stat_read(pid, &process) < 0 || process.start_ticks != start_ticks)
-		return KILL_EXIT_GONE;
-	if (pid == 1 || process.kernel)
-		return KILL_EXIT_PROTECTED;
-	if (syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0) == 0)
-		return KILL_EXIT_DONE;
-	return errno == ESRCH ? KILL_EXIT_GONE : KILL_EXIT_FAILED;
-}
-
 int kill_main(int argc, char *argv[])
 {
+	_cleanup_(closep) int pidfd = -1;
+	struct tree_process process;
 	uint64_t pid, start_ticks;
 
 	if (argc != 4 || !number_parse(argv[1], INT32_MAX, &pid) || pid == 0 ||
@@ -111,7 +92,20 @@ int kill_main(int argc, char *argv[])
 		fputs("usage: infiniservice-exec kill PID START_TICKS TERM|KILL\n", stderr);
 		return KILL_EXIT_USAGE;
 	}
-	return process_signal((pid_t)pid, start_ticks, strcmp(argv[3], "KILL") == 0 ? SIGKILL : SIGTERM);
+	/*
+	 * The pidfd is opened first and the process identified afterwards: if the pid has been reused meanwhile, the
+	 * signal goes to the first process, which is dead; see pidfd_open(2). EINVAL: it is a thread, not a process.
+	 */
+	pidfd = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
+	if (pidfd < 0)
+		return errno == ESRCH || errno == EINVAL ? KILL_EXIT_GONE : KILL_EXIT_FAILED;
+	if (tree_stat_read((pid_t)pid, &process) < 0 || process.start_ticks != start_ticks)
+		return KILL_EXIT_GONE;
+	if (pid == 1 || process.kernel)
+		return KILL_EXIT_PROTECTED;
+	if (syscall(SYS_pidfd_send_signal, pidfd, strcmp(argv[3], "KILL") == 0 ? SIGKILL : SIGTERM, NULL, 0) == 0)
+		return KILL_EXIT_DONE;
+	return errno == ESRCH ? KILL_EXIT_GONE : KILL_EXIT_FAILED;
 }
 
 /* ------------------------------------------------------------------------------------------------------------ port */

@@ -316,29 +316,12 @@ static void slot_tell(struct runner *e, unsigned index, uint16_t op, uint64_t ki
 	send(e->slots[index].control_fd, &request, sizeof(request), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-/* `input`: the descriptor that came with the request, or -1; stays the caller's. */
-static void request_run(struct runner *e, const struct runner_request *head, size_t len, int input)
-{
-	int index = slot_find(e);
-
-	if (index < 0) {
-		reply_refused(e, head->id, -index);
-		return;
-	}
-	atomic_store(&e->busy[index], 1);
-	e->slots[index].id = head->id;
-	if (packet_send(e->slots[index].control_fd, e->message, len, &input, input >= 0) < 0) {
-		reply_refused(e, head->id, errno);
-		atomic_store(&e->busy[index], 0);
-	}
-	e->idle_ns = clock_ns(CLOCK_MONOTONIC) + IDLE_MS * NS_PER_MS;
-}
-
 static void agent_read(struct runner *e)
 {
 	int fds[PACKET_FDS];
 	ssize_t len = packet_receive(e->agent_fd, e->message, sizeof(e->message), 0, fds);
 	struct runner_request head = { .op = RUNNER_STOP };
+	int index;
 
 	if (len < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
@@ -347,7 +330,19 @@ static void agent_read(struct runner *e)
 		head.op = RUNNER_STOP;
 	switch (head.op) {
 	case RUNNER_RUN:
-		request_run(e, &head, (size_t)len, fds[0]);
+		index = slot_find(e);
+		if (index < 0) {
+			reply_refused(e, head.id, -index);
+			break;
+		}
+		atomic_store(&e->busy[index], 1);
+		e->slots[index].id = head.id;
+		/* With the command's input, if one came along. */
+		if (packet_send(e->slots[index].control_fd, e->message, (size_t)len, fds, fds[0] >= 0) < 0) {
+			reply_refused(e, head.id, errno);
+			atomic_store(&e->busy[index], 0);
+		}
+		e->idle_ns = clock_ns(CLOCK_MONOTONIC) + IDLE_MS * NS_PER_MS;
 		break;
 	case RUNNER_CANCEL:
 		for (unsigned i = 0; i < RUNNER_SLOTS; i++)
