@@ -160,7 +160,7 @@ static inline void job_note_texts(struct exec_job *job, const struct exec_reques
 	if (request->operation)
 		append(job->text, sizeof(job->text), "operation %u %s", request->operation,
 		       request->argument ? request->argument : "");
-	for (size_t i = 0; !request->operation && request->argv[i]; i++)
+	for (size_t i = 0; !request->operation && request->argv && request->argv[i]; i++)
 		append(job->text, sizeof(job->text), "%s%s", i ? " " : "", request->argv[i]);
 	for (size_t i = 0; request->envp && request->envp[i]; i++)
 		append(job->environment, sizeof(job->environment), "%s\n", request->envp[i]);

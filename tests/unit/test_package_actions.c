@@ -2,8 +2,6 @@
 /* The package actions as a host asks for them, with apt, dnf and apk played. */
 #include "tests/actions_fixture.h"
 
-#include "agent/packages/parse.h"
-
 /* The programs of the guest: ";apt-get;dpkg-query;". */
 static const char *installed;
 
