@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The agent's start, its loop with the events that wake it, and its end. build.c makes the parts. */
+/*
+ * The agent's start, its loop with the events that wake it, the clock and the watchdog, and its end. build.c makes the
+ * parts.
+ */
 #include "agent/agent.h"
 
 #include <malloc.h>
@@ -12,7 +15,6 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/build.h"
 #include "agent/actions/detached.h"
 #include "agent/base/notify.h"
 
@@ -22,6 +24,193 @@
  * all of an allocation from the heap; and free() returns the pages to the kernel.
  */
 #define OWN_PAGES_BYTES 32768
+
+/* --------------------------------------------------------------------------------------- the clock and the watchdog */
+
+void housekeeping_check_clock(struct agent *agent)
+{
+	struct clock_change change;
+
+	if (!clockwatch_check(&agent->clock, &agent->loop.now, &change))
+		return;
+	sampling_gap(agent->sampling);
+	agent->counters.clock_steps += change.stepped_ms != 0;
+	agent->counters.sleeps += change.slept_ms != 0;
+	report(LOG_NOTICE, "time broke: the clock was set by %+lld ms, the guest slept for %llu ms",
+	       (long long)change.stepped_ms, (unsigned long long)change.slept_ms);
+	generation_clock_set(&agent->generation, change.stepped_ms);
+	hostlink_event(agent, REPLY_WARN, "clock", "the clock was set by %+lld ms, the guest slept for %llu ms",
+		       (long long)change.stepped_ms, (unsigned long long)change.slept_ms);
+	sampling_soon(agent->sampling, SAMPLE_TO_ALL);
+}
+
+static void on_clock(struct ev_loop *loop, ev_io *io, int events)
+{
+	(void)loop;
+	(void)events;
+	housekeeping_check_clock(io->data);
+}
+
+/* The watchdog is notified only while samples are taken: a loop that turns without doing its work counts as hung. */
+static bool useful(const struct agent *agent)
+{
+	uint64_t patience_ns = 3 * agent->config.timers.metrics_interval_ms * NS_PER_MS +
+			       agent->config.timers.collect_timeout_ms * NS_PER_MS;
+
+	return agent->stopping != STOP_NOT ||
+	       agent->loop.now.mono_ns - sampling_stats(agent->sampling).begun_ns <= patience_ns;
+}
+
+static void show_status(const struct agent *agent)
+{
+	static const char *const log_states[] = { "ok", "lagging", "failing" };
+
+	notify_status("host %s, %llu samples, log %s, %u commands running, %u queued",
+		      port_state(agent->port) == PORT_CONNECTED ? "connected" : "absent",
+		      (unsigned long long)sampling_stats(agent->sampling).samples,
+		      agent->config.log.enabled ? log_states[logger_stats(agent->logger).state] : "off",
+		      commands_running(&agent->commands), commands_queued(&agent->commands));
+}
+
+static void on_health(void *data)
+{
+	struct agent *agent = data;
+
+	if (schedule_due(&agent->health, agent->loop.now.mono_ns)) {
+		housekeeping_check_clock(agent);
+		logger_check(agent->logger, agent->loop.now);
+		show_status(agent);
+		if (agent->watchdog_ns && useful(agent))
+			notify_watchdog();
+	}
+	deadline_at(&agent->health_deadline, agent->health.due_ns);
+}
+
+static uint64_t health_period_ns(const struct agent *agent)
+{
+	uint64_t period_ns = agent->config.timers.health_interval_ms * NS_PER_MS;
+
+	return agent->watchdog_ns && agent->watchdog_ns < period_ns ? agent->watchdog_ns : period_ns;
+}
+
+void housekeeping_start(struct agent *agent)
+{
+	agent->watchdog_ns = notify_watchdog_ns();
+	schedule_start(&agent->health, health_period_ns(agent), agent->loop.now.mono_ns);
+	deadline_init(&agent->health_deadline, &agent->loop, on_health, agent);
+	deadline_at(&agent->health_deadline, agent->health.due_ns);
+	if (agent->clock.fd >= 0) {
+		ev_io_init(&agent->clock_io, on_clock, agent->clock.fd, EV_READ);
+		agent->clock_io.data = agent;
+		ev_io_start(agent->loop.ev, &agent->clock_io);
+	}
+	show_status(agent);
+}
+
+void housekeeping_configure(struct agent *agent)
+{
+	schedule_change(&agent->health, health_period_ns(agent), agent->loop.now.mono_ns);
+	deadline_at(&agent->health_deadline, agent->health.due_ns);
+}
+
+/* --------------------------------------------------------------------------------------------------------- the stop */
+
+/*
+ * The stop is in a fixed order and within a bounded time:
+ *
+ *	DRAIN  nothing new is taken; queued commands are answered SHUTTING_DOWN, running ones may finish
+ *	       (shutdown_grace_s)
+ *	KILL   those that still run are killed and answered (2 s)
+ *	FLUSH  the log writes and syncs what it holds, the last message and the answers leave through the port (2 s)
+ *	END    the loop breaks
+ *
+ * A phase ends when its condition holds or its time is up. stop_look checks that once a turn of the loop, after all
+ * work of the turn, so no part has to report it.
+ */
+#define KILL_NS	 (2 * NS_PER_S)
+#define FLUSH_NS (2 * NS_PER_S)
+
+static void on_stop_timer(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct agent *agent = timer->data;
+
+	(void)loop;
+	(void)events;
+	agent->loop.now = moment_now();
+	if (agent->loop.now.mono_ns < agent->stop_deadline_ns)
+		agent->loop.now.mono_ns = agent->stop_deadline_ns;
+}
+
+static void enter(struct agent *agent, enum stop_phase phase, uint64_t limit_ns)
+{
+	agent->stopping = phase;
+	agent->stop_deadline_ns = agent->loop.now.mono_ns + limit_ns;
+	ev_timer_stop(agent->loop.ev, &agent->stop_timer);
+	ev_timer_init(&agent->stop_timer, on_stop_timer, (double)limit_ns / (double)NS_PER_S, 0);
+	agent->stop_timer.data = agent;
+	ev_timer_start(agent->loop.ev, &agent->stop_timer);
+}
+
+static void enter_kill(struct agent *agent)
+{
+	enter(agent, STOP_KILL, KILL_NS);
+	exec_stop(agent->exec, 0);
+	exec_stop(agent->privileged, 0);
+	commands_kill(&agent->commands);
+}
+
+static void on_logger_stopped(void *data)
+{
+	((struct agent *)data)->logger_stopped = true;
+}
+
+/* A signal begins the stop; another one ends the grace time. */
+static void on_stop_signal(struct ev_loop *loop, ev_signal *signal, int events)
+{
+	struct agent *agent = signal->data;
+
+	(void)loop;
+	(void)events;
+	agent->loop.now = moment_now();
+	if (agent->stopping == STOP_DRAIN) {
+		enter_kill(agent);
+	} else if (agent->stopping == STOP_NOT) {
+		report(LOG_INFO, "stopping: %u commands run, %u wait", commands_running(&agent->commands),
+		       commands_queued(&agent->commands));
+		notify_stopping();
+		sampling_stop(agent->sampling);
+		generation_stop(&agent->generation);
+		/* The health deadline stays armed: the watchdog must be notified while commands drain. */
+		ev_io_stop(agent->loop.ev, &agent->clock_io);
+		power_cancel(&agent->actions.power);
+		enter(agent, STOP_DRAIN, agent->config.agent.shutdown_grace_s * NS_PER_S);
+		commands_close(&agent->commands);
+	}
+}
+
+/* Goes on to the next phases while the present one is over. */
+static void stop_look(struct agent *agent)
+{
+	bool late = agent->loop.now.mono_ns >= agent->stop_deadline_ns, idle = commands_idle(&agent->commands);
+
+	if (agent->stopping == STOP_DRAIN && !idle && late) {
+		enter_kill(agent);
+		idle = commands_idle(&agent->commands);
+		late = false;
+	}
+	if ((agent->stopping == STOP_DRAIN && idle) || (agent->stopping == STOP_KILL && (idle || late))) {
+		enter(agent, STOP_FLUSH, FLUSH_NS);
+		hostlink_event(agent, REPLY_INFO, "agent", "the agent is stopping");
+		logger_stop(agent->logger, on_logger_stopped, agent);
+		late = false;
+	}
+	if (agent->stopping == STOP_FLUSH &&
+	    (late || (agent->logger_stopped &&
+		      (port_state(agent->port) != PORT_CONNECTED || port_queued_bytes(agent->port) == 0)))) {
+		agent->stopping = STOP_END;
+		ev_break(agent->loop.ev, EVBREAK_ALL);
+	}
+}
 
 /* ------------------------------------------------------------------------------------------------------ the turns */
 
@@ -83,15 +272,9 @@ static void on_before_wait(struct ev_loop *loop, ev_prepare *prepare, int events
 	if (turn_ns > TURN_LONG_NS)
 		ev_now_update(loop);
 	commands_drain(&agent->commands);
-	stop_look(agent);
+	if (agent->stopping != STOP_NOT)
+		stop_look(agent);
 	watch_port(agent, now_ns);
-}
-
-static void on_stop_signal(struct ev_loop *loop, ev_signal *signal, int events)
-{
-	(void)loop;
-	(void)events;
-	stop_begin(signal->data);
 }
 
 static void on_hup(struct ev_loop *loop, ev_signal *signal, int events)
@@ -131,16 +314,9 @@ static void watch_everything(struct agent *agent)
 
 /* ------------------------------------------------------------------------------------------------------- the life */
 
-static void ignore_signals(void)
-{
-	static const int ignored[] = { SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM, SIGXFSZ };
-
-	for (size_t i = 0; i < ARRAY_SIZE(ignored); i++)
-		signal(ignored[i], SIG_IGN);
-}
-
 int agent_init(struct agent *agent, const struct agent_options *options, struct err *e)
 {
+	static const int ignored[] = { SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM, SIGXFSZ };
 	struct err warning;
 	int r;
 
@@ -153,7 +329,8 @@ int agent_init(struct agent *agent, const struct agent_options *options, struct 
 		return r;
 	standing_init(&agent->standing, &agent->loop, hostlink_tell, agent);
 	agent_set_log_level(agent);
-	ignore_signals();
+	for (size_t i = 0; i < ARRAY_SIZE(ignored); i++)
+		signal(ignored[i], SIG_IGN);
 	agent->secret = secret_new();
 	if (!agent->secret)
 		return err_set(e, -ENOMEM, "out of memory");
@@ -188,19 +365,6 @@ int agent_run(struct agent *agent)
 	return agent->exit_code;
 }
 
-/*
- * The next seq is written only when the log has written every line it was given; else the rule for a crash applies at
- * the next start (state.h).
- */
-static void finish_state(struct agent *agent)
-{
-	if (agent->state.dir_fd < 0 || agent->stopping != STOP_END)
-		return;
-	if (agent->logger_stopped &&
-	    state_finish(&agent->state, sampling_stats(agent->sampling).next_seq, agent->id.boot_id) < 0)
-		report(LOG_WARNING, "%s: the next sample number could not be written", agent->config.agent.state_dir);
-}
-
 /* Helpers end when their socket is closed; a helper in a slow disk write is left to init. */
 static void reap_helpers(void)
 {
@@ -226,7 +390,13 @@ void agent_done(struct agent *agent)
 	scripts_done(&agent->scripts);
 	agent->local = local_free(agent->local);
 	session_done(&agent->port_session);
-	finish_state(agent);
+	/*
+	 * The next seq is written only when the log has written every line it was given; else the rule for a crash
+	 * applies at the next start (state.h).
+	 */
+	if (agent->state.dir_fd >= 0 && agent->stopping == STOP_END && agent->logger_stopped &&
+	    state_finish(&agent->state, sampling_stats(agent->sampling).next_seq, agent->id.boot_id) < 0)
+		report(LOG_WARNING, "%s: the next sample number could not be written", agent->config.agent.state_dir);
 	agent->sampling = sampling_free(agent->sampling);
 	power_done(&agent->actions.power);
 	detached_done(&agent->actions.detached);

@@ -2,7 +2,7 @@
 /*
  * The agent: the one struct that owns every part. Only the files that wire the parts (the flat ones of agent/) include
  * this header; the parts are libraries that do not know it, and link one way only (see the Makefile). agent.c decides
- * what happens when, stop.c in which order it ends.
+ * what happens when, and in which order it ends.
  */
 #ifndef AGENT_AGENT_H
 #define AGENT_AGENT_H
@@ -105,9 +105,9 @@ struct agent {
 
 	struct port *port;
 	struct session port_session;
-	enum port_fault_kind survived; /* the last recovered fault of the port that has not been reported to a host */
-	unsigned survived_attempts;    /* 0: none */
-	uint64_t port_deadline_ns;     /* what port_timer is armed for */
+	enum port_fault_kind recovered; /* the last recovered fault of the port that has not been reported to a host */
+	unsigned recovered_attempts;	/* 0: none */
+	uint64_t port_deadline_ns;	/* what port_timer is armed for */
 	struct local *local;
 	struct standing standing; /* the faults that last, reported to every host that connects */
 	unsigned executor_losses; /* in a row, without an answer of the executor in between */
@@ -176,34 +176,24 @@ void agent_tell_policy(const struct agent *agent);
 /* Dispatches the port and stores its next deadline. */
 void agent_dispatch_port(struct agent *agent);
 
-/* ---- periodic.c: sampling and the destinations of a sample */
-
-/*
- * Makes sampling and generation; prober and commands must have been made. 0 or -errno; agent_done frees the
- * parts made.
- */
-int samples_build(struct agent *agent, uint64_t first_seq);
-
-/* ---- periodic.c: the clock, the log's answers and the service manager's watchdog */
-
 void housekeeping_start(struct agent *agent);
-void housekeeping_stop(struct agent *agent);
 void housekeeping_configure(struct agent *agent);
 /* Checks for a clock step or a sleep of the guest; marks the next rates and reports it to the host. */
 void housekeeping_check_clock(struct agent *agent);
+
+/* ---- build.c: the parts */
+
+/*
+ * Locks the state directory, determines identity and first sample number, and makes every part but the local socket. 0,
+ * or -errno with a text in `e`; agent_done frees the parts made.
+ */
+int build_agent(struct agent *agent, struct err *e);
 
 /* ---- status.c: the answer of Status, into an open object */
 
 void agent_report(const struct agent *agent, struct sink *out);
 
-/* ---- stop.c: the fixed order of the end */
-
-/* Starts the stop; a second call ends the grace time. */
-void stop_begin(struct agent *agent);
-/* Goes on to the next phase when the present one is over: called once a turn of the loop, before it waits. */
-void stop_look(struct agent *agent);
-
-/* ---- messages.c: dispatch of the messages of host and local clients */
+/* ---- hostlink.c: the host's side of the port, the samples, and the messages of host and local clients */
 
 extern const struct peer_handler messages_handler;
 static inline struct agent *session_agent(const struct session *session)
@@ -213,10 +203,6 @@ static inline struct agent *session_agent(const struct session *session)
 /* nonces_changed of struct peers: logs and reports while nonces cannot be written. */
 void messages_nonces_changed(void *data, int error);
 
-/* ---- the agent of a command */
-
-/* ---- hostlink.c: the host's side of the port */
-
 extern const struct port_events hostlink_events;
 void hostlink_init(struct agent *agent);
 /*
@@ -224,14 +210,18 @@ void hostlink_init(struct agent *agent);
  * reading there.
  */
 void hostlink_hand_over(struct agent *agent);
-/* Sends a sample to the host, unless the host has subscribed to samples with an interval of its own. 0 or -errno. */
-int hostlink_sample(struct agent *agent, struct line *line);
-/* Repeats the handshake with the new generation; the host may then send Ack again. */
-void hostlink_renewed_generation(struct agent *agent, const char *why);
+/* Makes sampling and generation; prober and commands must have been made. 0 or -errno; agent_done frees the parts made.
+ */
+int samples_build(struct agent *agent, uint64_t first_seq);
 /* Sends an `agent_event` to the connected host and publishes it to the subscribers of "events". `data` is the agent. */
 void hostlink_tell(void *data, const struct reply_event *event);
 /* The same with a formatted message. */
 __attribute__((format(printf, 4, 5))) void hostlink_event(struct agent *agent, enum reply_level level,
 							  const char *source, const char *format, ...);
+
+/* ---- cli.c */
+
+/* Everything `main` does. Returns the exit code: 0 done, 1 failed at run time, 2 usage or configuration error. */
+int service_main(int argc, char *argv[]);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Makes the parts of the agent in the order of their dependencies, and wires their callbacks. */
-#include "agent/build.h"
+#include "agent/agent.h"
 
 #include <fcntl.h>
 #include <stdarg.h>
@@ -14,7 +14,6 @@
 #include <infiniservice/cleanup.h>
 
 #include "agent/actions/table.h"
-#include "agent/agent.h"
 #include "agent/actions/detached.h"
 #include "agent/log/child.h"
 #include "agent/log/repair.h"
@@ -123,23 +122,11 @@ __attribute__((format(printf, 4, 5))) static void tell_at_start(struct agent *ag
 	standing_set(&agent->standing, REPLY_WARN, source, subject, "%s", words);
 }
 
-static uint64_t find_first_seq(struct agent *agent)
-{
-	uint64_t log_seq = 0, latest_seq = seq_of_latest(agent->config.agent.runtime_dir), first_seq;
-
-	if (agent->config.log.enabled && repair_last_seq(agent->config.log.dir, &log_seq) < 0)
-		log_seq = 0;
-	first_seq = state_first_seq(&agent->state, log_seq > latest_seq ? log_seq : latest_seq, agent->id.boot_id);
-	if (state_begin(&agent->state, first_seq, agent->id.boot_id) < 0)
-		tell_at_start(agent, "agent", "state", "%s cannot be written: sample numbers rest on the log alone",
-			      agent->config.agent.state_dir);
-	return first_seq;
-}
-
 static int build_state(struct agent *agent, uint64_t *first_seq, struct err *e)
 {
 	const char *runtime_dir = agent->config.agent.runtime_dir;
 	int r = state_open(&agent->state, agent->config.agent.state_dir, e);
+	uint64_t log_seq = 0, latest_seq;
 	struct err unnamed;
 
 	if (r < 0)
@@ -150,7 +137,13 @@ static int build_state(struct agent *agent, uint64_t *first_seq, struct err *e)
 	identity_find(&agent->id, agent->config.agent.vm_id, agent->state.dir_fd, &unnamed);
 	if (unnamed.code)
 		tell_at_start(agent, "agent", "vm_id", "%s", unnamed.text);
-	*first_seq = find_first_seq(agent);
+	latest_seq = seq_of_latest(runtime_dir);
+	if (agent->config.log.enabled && repair_last_seq(agent->config.log.dir, &log_seq) < 0)
+		log_seq = 0;
+	*first_seq = state_first_seq(&agent->state, log_seq > latest_seq ? log_seq : latest_seq, agent->id.boot_id);
+	if (state_begin(&agent->state, *first_seq, agent->id.boot_id) < 0)
+		tell_at_start(agent, "agent", "state", "%s cannot be written: sample numbers rest on the log alone",
+			      agent->config.agent.state_dir);
 	return 0;
 }
 
@@ -214,18 +207,6 @@ static int build_port(struct agent *agent, struct err *e)
 	return port_new(&config, &hostlink_events, agent, seed, &agent->port, e);
 }
 
-/*
- * Forks the helpers that the first sample needs while the agent is small: every page it writes to after the fork is
- * there twice.
- */
-static void fork_helpers(struct agent *agent)
-{
-	if (agent->config.log.enabled)
-		logger_start(agent->logger);
-	if (agent->config.collectors.processes || agent->config.collectors.ports)
-		prober_warm(agent->prober);
-}
-
 static int build_helpers(struct agent *agent)
 {
 	struct prober_config prober = { .idle = on_probes_answered, .idle_data = agent };
@@ -249,40 +230,17 @@ static int build_helpers(struct agent *agent)
 	if (!agent->privileged)
 		return -ENOMEM;
 	r = new_logger(agent);
-	if (r == 0)
-		fork_helpers(agent);
-	return r;
-}
-
-static void open_journal(struct agent *agent)
-{
-	int r = journal_open(&agent->journal, agent->config.agent.runtime_dir);
-
 	if (r < 0)
-		tell_at_start(agent, "agent", "journal",
-			      "%s/" JOURNAL_NAME ": %s: commands are not remembered over a crash",
-			      agent->config.agent.runtime_dir, strerror(-r));
-}
-
-/* The completions are sent when a host connects. Lost commands are answered in hostlink.c. */
-static void complete_lost_scripts(struct agent *agent)
-{
-	for (struct journal_entry *entry = agent->journal.lost, *next; entry; entry = next) {
-		next = entry->next;
-		if (entry->kind == JOURNAL_SCRIPT)
-			scripts_lost(&agent->scripts, entry->serial, entry->id);
-	}
-}
-
-/*
- * The longest line: the room left in the port's queue when it is as full as it may be for a new command to start
- * (host_reads). A longer answer is truncated and says so; an answer that the queue refused would be lost.
- */
-static size_t writer_room(const struct agent *agent)
-{
-	size_t most = agent->config.port.queue_bytes / 4 * 3;
-
-	return most < REPLY_LINE_MAX ? most : REPLY_LINE_MAX;
+		return r;
+	/*
+	 * The helpers that the first sample needs are forked while the agent is small: every page it writes to after
+	 * the fork is there twice.
+	 */
+	if (agent->config.log.enabled)
+		logger_start(agent->logger);
+	if (agent->config.collectors.processes || agent->config.collectors.ports)
+		prober_warm(agent->prober);
+	return 0;
 }
 
 static bool host_reads(void *data)
@@ -390,22 +348,35 @@ static void build_actions(struct agent *agent)
 	power_init(&agent->actions.power, &agent->actions);
 }
 
-static int build_parts(struct agent *agent, uint64_t first_seq, struct err *e)
+int build_agent(struct agent *agent, struct err *e)
 {
-	struct ev_loop *loop = reserve_loop(e);
-	int r;
+	size_t room = agent->config.port.queue_bytes / 4 * 3;
+	struct ev_loop *loop;
+	uint64_t first_seq;
+	int r = build_state(agent, &first_seq, e);
 
+	if (r < 0)
+		return r;
+	loop = reserve_loop(e);
 	if (!loop)
 		return e->code;
 	loop_init(&agent->loop, loop);
 	agent->writer_text = malloc(REPLY_LINE_MAX + 1);
 	if (!agent->writer_text)
 		return err_set(e, -ENOMEM, "out of memory");
-	json_writer_init(&agent->writer, agent->writer_text, writer_room(agent));
+	/*
+	 * The longest line: the room left in the port's queue when it is as full as it may be for a new command to
+	 * start (host_reads). A longer answer is truncated and says so; an answer that the queue refused would be lost.
+	 */
+	json_writer_init(&agent->writer, agent->writer_text, room < REPLY_LINE_MAX ? room : REPLY_LINE_MAX);
 	clockwatch_init(&agent->clock, &agent->loop.now);
 	publish_init(&agent->publisher, &agent->loop);
 	audit_init(&agent->audit, agent->config.agent.state_dir, NULL);
-	open_journal(agent);
+	r = journal_open(&agent->journal, agent->config.agent.runtime_dir);
+	if (r < 0)
+		tell_at_start(agent, "agent", "journal",
+			      "%s/" JOURNAL_NAME ": %s: commands are not remembered over a crash",
+			      agent->config.agent.runtime_dir, strerror(-r));
 	build_commands(agent);
 	scripts_init(&agent->scripts, &agent->commands, &agent->port_session, agent->id.vm_id);
 	r = build_port(agent, e);
@@ -414,7 +385,12 @@ static int build_parts(struct agent *agent, uint64_t first_seq, struct err *e)
 	if (!agent->config.log.enabled)
 		standing_set(&agent->standing, REPLY_INFO, "log", "",
 			     "this guest keeps no metric log (log.enabled): what no host takes is lost");
-	complete_lost_scripts(agent);
+	/* The completions are sent when a host connects. Lost commands are answered in hostlink.c. */
+	for (struct journal_entry *entry = agent->journal.lost, *next; entry; entry = next) {
+		next = entry->next;
+		if (entry->kind == JOURNAL_SCRIPT)
+			scripts_lost(&agent->scripts, entry->serial, entry->id);
+	}
 	r = build_helpers(agent);
 	if (r == 0)
 		r = samples_build(agent, first_seq);
@@ -423,12 +399,4 @@ static int build_parts(struct agent *agent, uint64_t first_seq, struct err *e)
 	build_actions(agent);
 	detached_resume(&agent->actions.detached);
 	return 0;
-}
-
-int build_agent(struct agent *agent, struct err *e)
-{
-	uint64_t first_seq;
-	int r = build_state(agent, &first_seq, e);
-
-	return r < 0 ? r : build_parts(agent, first_seq, e);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Parses the options and runs one of the three modes: the service, --once, --check-config. */
-#include "agent/cli.h"
+#include "agent/agent.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/agent.h"
 #include "agent/metrics/once.h"
 #include "transport/printable.h"
 

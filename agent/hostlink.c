@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* The host's side of the port: sessions begin with a handshake and a sample, faults are told once, answers go out. */
+/*
+ * The traffic of the agent with its peers. The host's side of the port: sessions begin with a handshake and a sample,
+ * faults are told once, answers go out. The samples: the agent's own counters in them, and their destinations. Messages
+ * of host and local clients: each goes to its part, and all parts are told when a peer is gone.
+ */
 #include "agent/agent.h"
 
+#include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,70 +39,6 @@ static int send_to_port(struct session *session, struct line *line)
 	return r;
 }
 
-/* Reports the recovered fault of the port since the last session; never Fatal, see reply.h. */
-static void tell_survived(struct agent *agent)
-{
-	struct reply_error_report told = {
-		.error_type = port_fault_name(agent->survived),
-		.severity = REPLY_RECOVERABLE,
-		.retry_attempt = agent->survived_attempts,
-		.recovery_suggestion = "none needed: the port was reopened",
-		.vm_id = agent->id.vm_id,
-	};
-
-	if (agent->survived_attempts == 0)
-		return;
-	agent->survived_attempts = 0;
-	if (reply_error_report(&agent->writer, agent->loop.now.wall_ms, &told) == 0)
-		session_answer(&agent->port_session, LINE_EVENT);
-}
-
-/* Reports the changes of the circuit breaker while there was no session. */
-static void tell_breaker(struct agent *agent)
-{
-	struct moment now = agent->loop.now;
-	struct reply_breaker_state told = breaker_describe(&agent->breaker, &now);
-
-	if (!agent->breaker.untold)
-		return;
-	agent->breaker.untold = false;
-	if (reply_circuit_breaker_state(&agent->writer, now.wall_ms, &told) == 0)
-		session_answer(&agent->port_session, LINE_EVENT);
-}
-
-static bool answer_lost_command(struct agent *agent, const struct journal_entry *entry)
-{
-	struct response response = {
-		.id = entry->id,
-		.command_type = entry->action,
-		.code = CODE_INTERNAL,
-		.reason = "lost: agent_restart",
-		.error = "lost: agent_restart (the agent ended before the command did)",
-	};
-	struct line *line;
-	bool sent;
-
-	if (reply_response(&agent->writer, agent->loop.now.wall_ms, &response) < 0)
-		return true;
-	line = line_new(LINE_REPLY, agent->writer.buf, agent->writer.len);
-	sent = line && port_send(agent->port, line) == 0;
-	line_unref(line);
-	return sent;
-}
-
-/* Answers the commands that an earlier agent process accepted and never answered. */
-static void answer_lost(struct agent *agent)
-{
-	for (struct journal_entry *entry = agent->journal.lost, *next; entry; entry = next) {
-		next = entry->next;
-		if (entry->kind != JOURNAL_COMMAND)
-			continue;
-		if (!answer_lost_command(agent, entry))
-			return;
-		journal_answered(&agent->journal, entry->serial);
-	}
-}
-
 /*
  * Sent as LINE_REPLY: requests that waited in the port are answered in the same turn and must not overtake the
  * handshake.
@@ -116,30 +58,78 @@ static void repeat_to_host(void *data, const struct reply_event *event)
 		session_answer(&agent->port_session, LINE_EVENT);
 }
 
-static void greet(struct agent *agent)
+/* Answers the commands that an earlier agent process accepted and never answered, until the port's queue is full. */
+static void answer_lost(struct agent *agent)
+{
+	for (struct journal_entry *entry = agent->journal.lost, *next; entry; entry = next) {
+		struct response response = {
+			.id = entry->id,
+			.command_type = entry->action,
+			.code = CODE_INTERNAL,
+			.reason = "lost: agent_restart",
+			.error = "lost: agent_restart (the agent ended before the command did)",
+		};
+		struct line *line;
+		bool sent = true;
+
+		next = entry->next;
+		if (entry->kind != JOURNAL_COMMAND)
+			continue;
+		if (reply_response(&agent->writer, agent->loop.now.wall_ms, &response) == 0) {
+			line = line_new(LINE_REPLY, agent->writer.buf, agent->writer.len);
+			sent = line && port_send(agent->port, line) == 0;
+			line_unref(line);
+		}
+		if (!sent)
+			return;
+		journal_answered(&agent->journal, entry->serial);
+	}
+}
+
+/* Sends a sample to the host, unless the host has subscribed to samples with an interval of its own. 0 or -errno. */
+static int sample_to_host(struct agent *agent, struct line *line)
+{
+	struct session *session = &agent->port_session;
+
+	return publish_reads(&session->subscriber, PUBLISH_METRICS) ? 0 : send_to_port(session, line);
+}
+
+static void start_session(struct agent *agent)
 {
 	struct moment now = agent->loop.now;
+	struct reply_breaker_state breaker;
+	struct reply_error_report recovered = {
+		.error_type = port_fault_name(agent->recovered),
+		.severity = REPLY_RECOVERABLE,
+		.retry_attempt = agent->recovered_attempts,
+		.recovery_suggestion = "none needed: the port was reopened",
+		.vm_id = agent->id.vm_id,
+	};
 
+	if (agent->stopping != STOP_NOT) {
+		scripts_session_began(&agent->scripts);
+		return;
+	}
 	shake_hands(agent);
-	tell_survived(agent);
+	/* The recovered fault of the port since the last session; never Fatal, see reply.h. */
+	if (agent->recovered_attempts > 0 && reply_error_report(&agent->writer, now.wall_ms, &recovered) == 0)
+		session_answer(&agent->port_session, LINE_EVENT);
+	agent->recovered_attempts = 0;
+	/* The changes of the circuit breaker while there was no session. */
 	breaker_worked(&agent->breaker);
-	tell_breaker(agent);
+	breaker = breaker_describe(&agent->breaker, &now);
+	if (agent->breaker.untold && reply_circuit_breaker_state(&agent->writer, now.wall_ms, &breaker) == 0)
+		session_answer(&agent->port_session, LINE_EVENT);
+	agent->breaker.untold = false;
 	standing_each(&agent->standing, repeat_to_host, agent);
 	answer_lost(agent);
 	detached_session_began(&agent->actions.detached);
 	generation_look(&agent->generation);
 	scripts_session_began(&agent->scripts);
 	if (sampling_latest(agent->sampling) && now.mono_ns - sampling_stats(agent->sampling).taken_ns < YOUNG_NS)
-		hostlink_sample(agent, sampling_latest(agent->sampling));
+		sample_to_host(agent, sampling_latest(agent->sampling));
 	else
 		sampling_soon(agent->sampling, SAMPLE_TO_ALL);
-}
-
-int hostlink_sample(struct agent *agent, struct line *line)
-{
-	struct session *session = &agent->port_session;
-
-	return publish_reads(&session->subscriber, PUBLISH_METRICS) ? 0 : send_to_port(session, line);
 }
 
 static void on_connected(void *data)
@@ -149,10 +139,7 @@ static void on_connected(void *data)
 	report(LOG_DEBUG, "port %s: host connected", port_where(agent->port));
 	session_reset(&agent->port_session);
 	agent->port_session.present = true;
-	if (agent->stopping == STOP_NOT)
-		greet(agent);
-	else
-		scripts_session_began(&agent->scripts);
+	start_session(agent);
 }
 
 static void on_renewed(void *data, uint64_t gone_ns)
@@ -160,10 +147,7 @@ static void on_renewed(void *data, uint64_t gone_ns)
 	struct agent *agent = data;
 
 	session_border(&agent->port_session, gone_ns);
-	if (agent->stopping == STOP_NOT)
-		greet(agent);
-	else
-		scripts_session_began(&agent->scripts);
+	start_session(agent);
 }
 
 static void on_received(void *data, const char *bytes, size_t len)
@@ -218,8 +202,8 @@ static void on_fault(void *data, const struct port_fault *fault)
 	if (fault->kind == PORT_FAULT_OPEN || fault->kind == PORT_FAULT_STALL)
 		breaker_failed(&agent->breaker, &now, fault->retry_ns);
 	if (fault->kind != PORT_FAULT_OPEN) {
-		agent->survived = fault->kind;
-		agent->survived_attempts = fault->consecutive;
+		agent->recovered = fault->kind;
+		agent->recovered_attempts = fault->consecutive;
 	}
 }
 
@@ -233,16 +217,6 @@ const struct port_events hostlink_events = {
 	.fault = on_fault,
 };
 
-/* A memfd with the half line that has been received, for the next agent process. */
-static int half_line_file(const char *bytes, size_t len)
-{
-	_cleanup_(closep) int fd = memfd_create("half-line", MFD_CLOEXEC);
-
-	if (fd < 0 || write(fd, bytes, len) != (ssize_t)len || lseek(fd, 0, SEEK_SET) < 0)
-		return -1;
-	return TAKE_FD(fd);
-}
-
 /*
  * A virtio port drops unread input when it is closed. So the service manager holds it open over a restart, and no
  * command is lost between the last one answered here and the first one of the next agent process.
@@ -251,10 +225,11 @@ void hostlink_hand_over(struct agent *agent)
 {
 	const char *bytes;
 	size_t len = frame_half(&agent->port_session.frames, &bytes);
-	_cleanup_(closep) int half = len ? half_line_file(bytes, len) : -1;
+	/* A file in memory with the half line that has been received, for the next agent process. */
+	_cleanup_(closep) int half = len ? memfd_create("half-line", MFD_CLOEXEC) : -1;
 	int fd = port_keep(agent->port);
 
-	if (fd < 0 || (len && half < 0))
+	if (fd < 0 || (len && (half < 0 || write(half, bytes, len) != (ssize_t)len || lseek(half, 0, SEEK_SET) < 0)))
 		return;
 	if (len)
 		notify_keep(NOTIFY_HALF_LINE, half);
@@ -274,27 +249,11 @@ void hostlink_init(struct agent *agent)
 	snprintf(agent->port_session.name, sizeof(agent->port_session.name), "host");
 }
 
-void hostlink_renewed_generation(struct agent *agent, const char *why)
-{
-	if (port_state(agent->port) == PORT_CONNECTED) {
-		history_forget_ack(&agent->port_session);
-		shake_hands(agent);
-	}
-	hostlink_event(agent, REPLY_WARN, "generation",
-		       "this guest was put back to an earlier state, or paused: %s; generation %s begins", why,
-		       agent->id.generation);
-}
-
-/* A fault can be reported before the port has been made. */
-static bool host_is_there(const struct agent *agent)
-{
-	return agent->port && port_state(agent->port) == PORT_CONNECTED;
-}
-
 void hostlink_tell(void *data, const struct reply_event *event)
 {
 	struct agent *agent = data;
-	bool there = host_is_there(agent);
+	/* A fault can be reported before the port has been made. */
+	bool there = agent->port && port_state(agent->port) == PORT_CONNECTED;
 	struct line *line;
 
 	if ((!there && !publish_wanted(&agent->publisher, PUBLISH_EVENTS)) ||
@@ -319,4 +278,247 @@ void hostlink_event(struct agent *agent, enum reply_level level, const char *sou
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	hostlink_tell(agent, &event);
+}
+
+/* ------------------------------------------------------------------------------------------------------ the samples */
+
+static void on_sample_begin(void *data)
+{
+	struct agent *agent = data;
+
+	housekeeping_check_clock(agent);
+	logger_check(agent->logger, agent->loop.now); /* its figures are part of the sample */
+}
+
+/* All destinations get the same bytes; a destination that is absent or has no room costs no other one a sample. */
+static void on_sample(void *data, unsigned to, struct line *line)
+{
+	struct agent *agent = data;
+	struct published *published = &agent->published;
+
+	if (!line) {
+		report_limited(&agent->encode_topic, agent->loop.now.mono_ns, LOG_ERR,
+			       "a sample could not be encoded (out of memory, or over the line limit)");
+		return;
+	}
+	if (to & SAMPLE_TO_PORT) {
+		if (sample_to_host(agent, line) == 0)
+			published->port++;
+		else
+			published->port_missed++;
+		publish_line(&agent->publisher, PUBLISH_METRICS, line);
+		published->feed++;
+	}
+	if (to & SAMPLE_TO_LOG) {
+		logger_put(agent->logger, line, agent->loop.now);
+		published->log++;
+	}
+	if (to & SAMPLE_TO_LATEST) {
+		logger_latest(agent->logger, line, agent->loop.now);
+		published->latest++;
+	}
+	asked_publish(&agent->asked, line);
+}
+
+/* The agent's own counters, into the object that the self collector has open. */
+static void emit_self(void *data, struct sink *out)
+{
+	const struct agent *agent = data;
+	const struct port_stats *port = port_stats(agent->port);
+	struct logger_stats log = logger_stats(agent->logger);
+	struct sampling_stats sampling = sampling_stats(agent->sampling);
+
+	sink_uint(out, "samples", sampling.samples);
+	sink_uint(out, "samples_lost", sampling.lost);
+	sink_uint(out, "port_dropped", port->lines_dropped[LINE_SAMPLE] + port->lines_refused[LINE_SAMPLE]);
+	sink_uint(out, "port_queued_bytes", port_queued_bytes(agent->port));
+	sink_uint(out, "log_dropped", log.dropped);
+	sink_uint(out, "log_queued", log.queued);
+	sink_uint(out, "commands_running", commands_running(&agent->commands));
+	sink_uint(out, "commands_queued", commands_queued(&agent->commands));
+	sink_uint(out, "commands_answered", agent->commands.stats.answered);
+	sink_uint(out, "worst_turn_us", agent->counters.turn_ns_worst / NS_PER_US);
+}
+
+static void on_collector_changed(void *data, const struct collector *collector, int error)
+{
+	struct agent *agent = data;
+
+	if (error)
+		report(LOG_WARNING, "collector %s: %s; it goes on being tried", collector->name, strerror(-error));
+	else
+		report(LOG_NOTICE, "collector %s works again", collector->name);
+	if (error)
+		standing_set(&agent->standing, REPLY_WARN, "collector", collector->name, "%s", strerror(-error));
+	else
+		standing_clear(&agent->standing, "collector", collector->name, "works again");
+}
+
+static void on_late(void *data)
+{
+	struct agent *agent = data;
+
+	generation_late(&agent->generation);
+}
+
+static void on_generation_renewed(void *data, const char *why)
+{
+	struct agent *agent = data;
+
+	agent->counters.generations++;
+	report(LOG_NOTICE,
+	       "this guest was put back to an earlier state, or paused: %s; its samples are of generation %s from "
+	       "%" PRIu64 " on",
+	       why, agent->generation.text, agent->generation.first_seq);
+	/* The handshake is repeated with the new generation; the host may then send Ack again. */
+	if (port_state(agent->port) == PORT_CONNECTED) {
+		history_forget_ack(&agent->port_session);
+		shake_hands(agent);
+	}
+	hostlink_event(agent, REPLY_WARN, "generation",
+		       "this guest was put back to an earlier state, or paused: %s; generation %s begins", why,
+		       agent->id.generation);
+}
+
+int samples_build(struct agent *agent, uint64_t first_seq)
+{
+	struct sampling_config config = {
+		.loop = &agent->loop,
+		.probers = agent->prober,
+		.id = &agent->id,
+		.first_seq = first_seq,
+		.changed = on_collector_changed,
+		.late = on_late,
+		.begin = on_sample_begin,
+		.sample = on_sample,
+		.emit_self = emit_self,
+		.data = agent,
+	};
+
+	agent->sampling = sampling_new(&config, &agent->config);
+	agent->asked = (struct asked){ .loop = &agent->loop,
+				       .sampling = agent->sampling,
+				       .sources = &agent->commands.sources };
+	if (!agent->sampling)
+		return -ENOMEM;
+	agent->generation = (struct generation){ .loop = &agent->loop,
+						 .config = &agent->config,
+						 .id = &agent->id,
+						 .sampling = agent->sampling,
+						 .probers = agent->prober,
+						 .renewed = on_generation_renewed,
+						 .data = agent };
+	generation_open(&agent->generation);
+	return 0;
+}
+
+/* ------------------------------------------------------------------------------- messages of host and local clients */
+
+/* The policy also applies to messages that are not commands; a refusal is sent as an `error`. */
+static bool permitted(struct session *session, const char *name, const char *refusal)
+{
+	if (commands_permit(&session_agent(session)->commands, session, name, GROUP_OBSERVE))
+		return true;
+	session_error(session, "commands", CODE_POLICY_DENIED, NULL, NULL, refusal);
+	return false;
+}
+
+static void on_message(void *data, struct session *session, struct message *message)
+{
+	struct agent *agent = data;
+	uint64_t seq = message->sequence_number;
+
+	if (session->kind == SESSION_PORT)
+		generation_hear(&agent->generation, message);
+	switch (message->type) {
+	case MESSAGE_SAFE_COMMAND:
+	case MESSAGE_UNSAFE_COMMAND:
+	case MESSAGE_STATUS:
+	case MESSAGE_COMMAND_BATCH:
+	case MESSAGE_CANCEL_COMMAND:
+	case MESSAGE_SUBSCRIBE:
+	case MESSAGE_UNSUBSCRIBE:
+	case MESSAGE_SET_CONFIG:
+	case MESSAGE_GET_HISTORY:
+		commands_submit(&agent->commands, session, message);
+		return;
+	case MESSAGE_KEEP_ALIVE_REQUEST:
+		if (reply_keep_alive(&agent->writer, agent->loop.now.wall_ms, seq) == 0)
+			session_answer(session, LINE_REPLY);
+		break;
+	case MESSAGE_METRICS:
+		if (permitted(session, "Metrics", "the policy of this guest does not allow Metrics"))
+			asked_for_sample(&agent->asked, session);
+		break;
+	case MESSAGE_PENDING_SCRIPTS:
+		/*
+		 * A local client gets an `error`, never a completion, which would tell the host that a script of its
+		 * own had failed.
+		 */
+		if (session->kind == SESSION_LOCAL)
+			session_error(session, "commands", CODE_POLICY_DENIED, NULL, NULL,
+				      "scripts are taken from the host alone");
+		else
+			scripts_take(&agent->scripts, session, message->items);
+		break;
+	case MESSAGE_ACK:
+		if (!permitted(session, "Ack", "the policy of this guest does not allow Ack"))
+			break;
+		if (session->kind == SESSION_PORT)
+			seq = generation_ack(&agent->generation, seq, message->generation, agent->sent_seq);
+		history_ack(&agent->actions, session, seq);
+		break;
+	case MESSAGE_KEEP_ALIVE_RESPONSE:
+	case MESSAGE_SIGNED: /* opened before */
+	case MESSAGE_TYPES:
+		break;
+	}
+	message_free(message);
+}
+
+/*
+ * Commands and histories know the time of their request. A subscription, a wait for a sample and an Ack end when their
+ * last message is older than `before_ns`; heard_ns of a message that never came is 0, older than every time.
+ */
+static void on_gone(void *data, struct session *session, uint64_t before_ns)
+{
+	struct agent *agent = data;
+
+	commands_orphan_before(&agent->commands, session, before_ns);
+	history_leave(session, before_ns);
+	if (session->heard_ns[MESSAGE_SUBSCRIBE] < before_ns)
+		publish_unsubscribe(&session->subscriber, session->subscriber.topics);
+	if (session->heard_ns[MESSAGE_METRICS] < before_ns)
+		asked_leave(&agent->asked, session);
+	if (session->heard_ns[MESSAGE_ACK] < before_ns) {
+		history_forget_ack(session);
+		session->first_seq = 0;
+	}
+	if (before_ns == UINT64_MAX)
+		history_end(session);
+}
+
+static void on_drained(void *data, struct session *session)
+{
+	(void)data;
+	publish_drained(&session->subscriber);
+}
+
+const struct peer_handler messages_handler = { .message = on_message, .gone = on_gone, .drained = on_drained };
+
+void messages_nonces_changed(void *data, int error)
+{
+	struct agent *agent = data;
+	const char *dir = agent->config.agent.runtime_dir;
+
+	if (error == 0) {
+		standing_clear(&agent->standing, "agent", "nonces", "are remembered over a restart again");
+		return;
+	}
+	report_limited(&agent->nonce_topic, agent->loop.now.mono_ns, LOG_WARNING,
+		       "%s/" NONCES_NAME ": %s: this message would be taken again after a restart", dir,
+		       strerror(-error));
+	standing_set(&agent->standing, REPLY_WARN, "agent", "nonces",
+		     "%s/" NONCES_NAME ": %s: signed messages would be taken again after a restart", dir,
+		     strerror(-error));
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "agent/cli.h"
+#include "agent/agent.h"
 
 int main(int argc, char *argv[])
 {

@@ -6,7 +6,7 @@
  */
 #include <string.h>
 
-#include "agent/cli.h"
+#include "agent/agent.h"
 #include "agent/run/exec.h"
 #include "agent/executor/verbs.h"
 #include "agent/portable/portable.h"

@@ -32,7 +32,7 @@ static int begin(void **state)
 
 static int end(void **state)
 {
-	housekeeping_stop(&agent);
+	ev_io_stop(agent.loop.ev, &agent.clock_io);
 	deadline_stop(&agent.health_deadline);
 	unsetenv("NOTIFY_SOCKET");
 	unsetenv("WATCHDOG_USEC");
