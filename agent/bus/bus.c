@@ -1,26 +1,34 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sd-bus under libev; see bus.h. The watchers are set by sd-bus' fd, events and time-out, and set again after every
+ * sd-bus under libev. The watchers are set by sd-bus' fd, events and time-out, and set again after every
  * call that may have changed them; sd_bus_process is called from the loop alone, so no callback runs within a call of
  * these functions.
  */
 #include "agent/bus/bus.h"
 
+#include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include <ev.h>
 
 #include <infiniservice/cleanup.h>
 #include <infiniservice/moment.h>
 
-#include "agent/bus/library.h"
+#include "agent/base/helper.h"
+
+#include <link.h> /* last: it defines names of ev.h anew */
 
 /* Messages processed per turn of the loop. */
 #define PROCESS_MAX 32
+/* Bytes of the answer of the child that reads the library ahead. */
+#define ANSWER_MAX 300
 
 struct bus_call {
 	struct bus *bus;
@@ -41,9 +49,128 @@ struct bus {
 	ev_timer timer, idle;
 	struct bus_call *calls;
 	unsigned call_count;
-	struct library library;
 	struct err fault; /* failure to load the library */
+	int child_fd;	  /* of the child that reads the library ahead; -1: there is none */
+	pid_t child_pid;  /* 0: it has exited */
+	ev_io child_io;
+	ev_child child;
+	ev_timer child_timer;
 };
+
+/* ------------------------------------------------------------------------------------------------------ the library */
+
+static const char *library_file(const struct bus *bus)
+{
+	return bus->config.library ? bus->config.library : LIBSYSTEMD_FILE;
+}
+
+/* In the child: loads the library and reads its files. Answers with "" or an error message. */
+static int read_ahead(int fd, void *data)
+{
+	struct link_map *map = NULL;
+	char answer[ANSWER_MAX] = "", bytes[8192];
+	void *handle = dlopen(library_file(data), RTLD_NOW | RTLD_LOCAL);
+
+	if (!handle)
+		snprintf(answer, sizeof(answer), "%s", dlerror());
+	else if (dlinfo(handle, RTLD_DI_LINKMAP, &map) < 0)
+		map = NULL;
+	/* The list continues with the libraries that it depends on. */
+	for (; map; map = map->l_next) {
+		_cleanup_(closep) int file = open(map->l_name, O_RDONLY | O_CLOEXEC);
+
+		while (file >= 0 && read(file, bytes, sizeof(bytes)) > 0)
+			;
+	}
+	return send(fd, answer, strlen(answer) + 1, MSG_NOSIGNAL) < 0;
+}
+
+static void stop_reading(struct bus *bus)
+{
+	if (bus->child_fd < 0)
+		return;
+	ev_io_stop(bus->loop, &bus->child_io);
+	ev_timer_stop(bus->loop, &bus->child_timer);
+	ev_child_stop(bus->loop, &bus->child);
+	close_fd(&bus->child_fd);
+	/* A child that hangs in the kernel dies when its system call returns. */
+	if (bus->child_pid > 0)
+		kill(bus->child_pid, SIGKILL);
+	bus->child_pid = 0;
+}
+
+static void end_reading(struct bus *bus, const char *trouble)
+{
+	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+
+	stop_reading(bus);
+	if (trouble)
+		libsystemd_fail(now_ns, trouble, NULL);
+	else
+		libsystemd_open(library_file(bus), now_ns, NULL);
+	if (bus->config.ready)
+		bus->config.ready(bus->config.ready_data);
+}
+
+static void on_answer(struct ev_loop *loop, ev_io *io, int events)
+{
+	struct bus *bus = io->data;
+	char answer[ANSWER_MAX];
+	ssize_t len = recv(bus->child_fd, answer, sizeof(answer), MSG_DONTWAIT);
+
+	(void)loop;
+	(void)events;
+	if (len < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	/* A library that crashes the child would crash the agent too: it is not loaded. */
+	if (len <= 0 || answer[len - 1])
+		end_reading(bus, "the child that was to read it ahead has died");
+	else
+		end_reading(bus, *answer ? answer : NULL);
+}
+
+/* The child's answer is still in the socket; only its pid must not be killed any more. */
+static void on_child(struct ev_loop *loop, ev_child *child, int events)
+{
+	(void)events;
+	ev_child_stop(loop, child);
+	((struct bus *)child->data)->child_pid = 0;
+}
+
+static void on_late_answer(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	(void)loop;
+	(void)events;
+	end_reading(timer->data, "the disk does not give it in time");
+}
+
+int bus_ready(struct bus *bus)
+{
+	double read_s = bus->config.library_read_s > 0 ? bus->config.library_read_s : BUS_LIBRARY_READ_S;
+	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+	char words[100];
+	int r;
+
+	bus->fault = (struct err){ 0 };
+	if (libsystemd_is_open())
+		return 0;
+	if (bus->child_fd >= 0)
+		return -EINPROGRESS;
+	if (libsystemd_failed(now_ns, &bus->fault) < 0)
+		return -ELIBACC;
+	r = helper_fork("library", read_ahead, bus, SOCK_SEQPACKET, &bus->child_fd, &bus->child_pid);
+	if (r < 0) {
+		snprintf(words, sizeof(words), "no child can be had to read it ahead: %s", strerror(-r));
+		return libsystemd_fail(now_ns, words, &bus->fault);
+	}
+	ev_io_set(&bus->child_io, bus->child_fd, EV_READ);
+	ev_io_start(bus->loop, &bus->child_io);
+	ev_child_set(&bus->child, bus->child_pid, 0);
+	ev_child_start(bus->loop, &bus->child);
+	ev_timer_set(&bus->child_timer, read_s, 0);
+	ev_timer_start(bus->loop, &bus->child_timer);
+	return -EINPROGRESS;
+}
 
 /* ----------------------------------------------------------------------------------------------------- a call's end */
 
@@ -131,15 +258,6 @@ static void bus_close(struct bus *bus)
 		bus->conn = sd_bus_close_unref(bus->conn);
 }
 
-static struct bus_call *find_lost_call(const struct bus *bus, uint64_t generation)
-{
-	struct bus_call *call = bus->calls;
-
-	while (call && call->generation > generation)
-		call = call->next;
-	return call;
-}
-
 /* Fails all calls of the lost connection; a callback may open the bus anew or cancel other calls. */
 static void bus_lost(struct bus *bus)
 {
@@ -148,8 +266,13 @@ static void bus_lost(struct bus *bus)
 	struct bus_call *call;
 
 	bus_close(bus);
-	while ((call = find_lost_call(bus, generation)))
-		call_end(call, &gone);
+	do {
+		call = bus->calls;
+		while (call && call->generation > generation)
+			call = call->next;
+		if (call)
+			call_end(call, &gone);
+	} while (call);
 }
 
 static void watch_io(struct bus *bus, int fd, int events)
@@ -264,25 +387,11 @@ static int bus_open(struct bus *bus)
 
 /* ----------------------------------------------------------------------------------------------------------- calls */
 
-static void on_library(void *data)
-{
-	struct bus *bus = data;
-
-	if (bus->config.ready)
-		bus->config.ready(bus->config.ready_data);
-}
-
-int bus_ready(struct bus *bus)
-{
-	bus->fault = (struct err){ 0 };
-	return library_need(&bus->library, clock_ns(CLOCK_MONOTONIC), &bus->fault);
-}
-
 enum bus_state bus_state(const struct bus *bus)
 {
 	if (libsystemd_is_open())
 		return BUS_READY;
-	return bus->library.fd >= 0 ? BUS_READING : *bus->fault.text ? BUS_UNUSABLE : BUS_UNUSED;
+	return bus->child_fd >= 0 ? BUS_READING : *bus->fault.text ? BUS_UNUSABLE : BUS_UNUSED;
 }
 
 const char *bus_fault(const struct bus *bus)
@@ -304,7 +413,13 @@ struct bus *bus_new(struct ev_loop *loop, const struct bus_config *config)
 	bus->timer.data = bus;
 	ev_timer_init(&bus->idle, on_idle, 0, config->idle_s > 0 ? config->idle_s : BUS_IDLE_S);
 	bus->idle.data = bus;
-	library_init(&bus->library, loop, config->library, config->library_read_s, on_library, bus);
+	bus->child_fd = -1;
+	ev_io_init(&bus->child_io, on_answer, -1, EV_READ);
+	bus->child_io.data = bus;
+	ev_child_init(&bus->child, on_child, 0, 0);
+	bus->child.data = bus;
+	ev_timer_init(&bus->child_timer, on_late_answer, 0, 0);
+	bus->child_timer.data = bus;
 	return bus;
 }
 
@@ -315,7 +430,7 @@ struct bus *bus_free(struct bus *bus)
 	while (bus->calls)
 		bus_cancel(bus->calls);
 	bus_close(bus);
-	library_done(&bus->library);
+	stop_reading(bus);
 	free(bus);
 	return NULL;
 }

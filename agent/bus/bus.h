@@ -7,8 +7,13 @@
  *	bus_message ─► (fill it) ─► bus_call ─► done(reply), exactly once ─► freed
  *	                                  └► bus_cancel: never called
  *
- * Every function needs libsystemd, which is loaded on demand: a caller first calls bus_ready, and on -EINPROGRESS
- * waits for config.ready.
+ * Every function needs libsystemd, which is loaded on demand and without blocking the loop on a disk: at the first need
+ * a child loads the library and reads its files; when the child has answered, the agent loads it from the page cache. A
+ * caller first calls bus_ready, and on -EINPROGRESS waits for config.ready.
+ *
+ *	UNUSED ─► READING ─► READY
+ *	   ▲          └─► UNUSABLE: told, and tried again at the first need a minute later
+ *	   └────────────────┘
  *
  * While there is no bus bus_message fails; when the bus goes away calls in flight fail; when it does not answer
  * they end by time-out.
@@ -26,6 +31,8 @@ struct bus_call;
 
 #define BUS_ADDRESS "unix:path=/run/dbus/system_bus_socket"
 #define BUS_IDLE_S  30.0
+/* How long the child may take that reads libsystemd ahead; a hanging disk delays only what needs the bus. */
+#define BUS_LIBRARY_READ_S 10.0
 /* Calls in flight; far below what a bus daemon allows one connection (128 by default). */
 #define BUS_CALLS_MAX 96
 
@@ -36,12 +43,12 @@ struct bus_config {
 	void *connect_data;
 	double idle_s;		   /* 0: BUS_IDLE_S */
 	const char *library;	   /* tests: the file to load; NULL: libsystemd's */
-	double library_read_s;	   /* 0: LIBRARY_READ_S */
+	double library_read_s;	   /* 0: BUS_LIBRARY_READ_S */
 	void (*ready)(void *data); /* the load is over for which bus_ready returned -EINPROGRESS; or NULL */
 	void *ready_data;
 };
 
-/* NULL when out of memory. Opens nothing yet. */
+/* `loop` is the default one, which reaps children. NULL when out of memory. Opens nothing yet. */
 struct bus *bus_new(struct ev_loop *loop, const struct bus_config *config);
 /* Drops calls in flight without calling back. Accepts NULL, returns NULL. */
 struct bus *bus_free(struct bus *bus);

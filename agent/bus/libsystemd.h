@@ -87,7 +87,7 @@ struct libsystemd {
 extern struct libsystemd libsystemd;
 
 /*
- * Fills the table, from LIBSYSTEMD_FILE unless `file` is another. It reads the disk: the event loop uses library.h. 0
+ * Fills the table, from LIBSYSTEMD_FILE unless `file` is another. It reads the disk: the event loop uses bus_ready. 0
  * (also if it was filled before), or -ELIBACC with the reason and the package's name in `err` (may be NULL); within
  * LIBSYSTEMD_RETRY_S of a failure, by `now_ns` (CLOCK_MONOTONIC), the same error without another try.
  */

@@ -4,50 +4,40 @@
 #include <stdio.h>
 #include <string.h>
 
-static int text_read(sd_bus_message *message, char *out, size_t size)
-{
-	const char *text;
-	int r = sd_bus_message_read(message, "v", "s", &text);
-
-	if (r >= 0)
-		snprintf(out, size, "%s", text);
-	return r;
-}
-
-static int property_read(sd_bus_message *message, struct unit_state *state)
-{
-	const char *name;
-	int r = sd_bus_message_read(message, "s", &name);
-
-	if (r < 0)
-		return r;
-	if (strcmp(name, "LoadState") == 0)
-		return text_read(message, state->load, sizeof(state->load));
-	if (strcmp(name, "ActiveState") == 0)
-		return text_read(message, state->state, sizeof(state->state));
-	if (strcmp(name, "SubState") == 0)
-		return text_read(message, state->sub, sizeof(state->sub));
-	if (strcmp(name, "Result") == 0)
-		return text_read(message, state->result, sizeof(state->result));
-	if (strcmp(name, "UnitFileState") == 0)
-		return text_read(message, state->file, sizeof(state->file));
-	if (strcmp(name, "ExecMainPID") == 0)
-		return sd_bus_message_read(message, "v", "u", &state->pid);
-	if (strcmp(name, "ExecMainCode") == 0)
-		return sd_bus_message_read(message, "v", "i", &state->code);
-	if (strcmp(name, "ExecMainStatus") == 0)
-		return sd_bus_message_read(message, "v", "i", &state->status);
-	if (strcmp(name, "ExecMainExitTimestampMonotonic") == 0)
-		return sd_bus_message_read(message, "v", "t", &state->exit_us);
-	return sd_bus_message_skip(message, "v");
-}
+#include <infiniservice/cleanup.h>
 
 int unit_state_read(sd_bus_message *message, struct unit_state *state)
 {
+	const struct {
+		const char *name, *type;
+		void *to;
+		size_t size; /* of a text */
+	} known[] = {
+		{ "LoadState", "s", state->load, sizeof(state->load) },
+		{ "ActiveState", "s", state->state, sizeof(state->state) },
+		{ "SubState", "s", state->sub, sizeof(state->sub) },
+		{ "Result", "s", state->result, sizeof(state->result) },
+		{ "UnitFileState", "s", state->file, sizeof(state->file) },
+		{ "ExecMainPID", "u", &state->pid, 0 },
+		{ "ExecMainCode", "i", &state->code, 0 },
+		{ "ExecMainStatus", "i", &state->status, 0 },
+		{ "ExecMainExitTimestampMonotonic", "t", &state->exit_us, 0 },
+	};
+	const char *name, *text;
 	int r = sd_bus_message_enter_container(message, 'a', "{sv}");
 
 	while (r >= 0 && (r = sd_bus_message_enter_container(message, 'e', "sv")) > 0) {
-		r = property_read(message, state);
+		size_t i = 0;
+
+		r = sd_bus_message_read(message, "s", &name);
+		while (r >= 0 && i < ARRAY_SIZE(known) && strcmp(known[i].name, name) != 0)
+			i++;
+		if (r >= 0 && i == ARRAY_SIZE(known))
+			r = sd_bus_message_skip(message, "v");
+		else if (r >= 0 && known[i].size == 0)
+			r = sd_bus_message_read(message, "v", known[i].type, known[i].to);
+		else if (r >= 0 && (r = sd_bus_message_read(message, "v", "s", &text)) >= 0)
+			snprintf(known[i].to, known[i].size, "%s", text);
 		if (r >= 0)
 			r = sd_bus_message_exit_container(message);
 	}

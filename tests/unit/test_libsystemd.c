@@ -20,7 +20,6 @@
 #include <infiniservice/moment.h>
 
 #include "agent/bus/bus.h"
-#include "agent/bus/library.h"
 #include "agent/bus/libsystemd.h"
 
 #include <link.h> /* last: it defines names of ev.h anew */
@@ -132,7 +131,7 @@ static void packagers_read_in_the_program_what_it_loads(void **state)
 
 struct reading {
 	struct ev_loop *loop;
-	struct library library;
+	struct bus *bus;
 	unsigned over;
 	ev_timer guard;
 };
@@ -156,7 +155,11 @@ static void begin(struct reading *reading, const char *file, double read_s)
 {
 	*reading = (struct reading){ .loop = ev_default_loop(0) };
 	ev_now_update(reading->loop); /* it may not have run for a while */
-	library_init(&reading->library, reading->loop, file, read_s, on_over, reading);
+	reading->bus =
+		bus_new(reading->loop,
+			&(struct bus_config){
+				.library = file, .library_read_s = read_s, .ready = on_over, .ready_data = reading });
+	assert_non_null(reading->bus);
 	ev_timer_init(&reading->guard, on_guard, 5, 0);
 	ev_timer_start(reading->loop, &reading->guard);
 }
@@ -164,7 +167,7 @@ static void begin(struct reading *reading, const char *file, double read_s)
 static void end(struct reading *reading)
 {
 	ev_timer_stop(reading->loop, &reading->guard);
-	library_done(&reading->library);
+	bus_free(reading->bus);
 }
 
 static void it_is_loaded_only_after_a_child_has_read_it(void **state)
@@ -173,27 +176,25 @@ static void it_is_loaded_only_after_a_child_has_read_it(void **state)
 
 	(void)state;
 	begin(&reading, NULL, 0);
-	assert_int_equal(library_need(&reading.library, NOW, NULL), -EINPROGRESS);
-	assert_int_equal(library_need(&reading.library, NOW, NULL), -EINPROGRESS);
+	assert_int_equal(bus_ready(reading.bus), -EINPROGRESS);
+	assert_int_equal(bus_ready(reading.bus), -EINPROGRESS);
 	assert_false(libsystemd_is_open());
 	ev_run(reading.loop, 0);
 	assert_int_equal(reading.over, 1);
 	assert_true(libsystemd_is_open());
-	assert_int_equal(library_need(&reading.library, NOW, NULL), 0);
+	assert_int_equal(bus_ready(reading.bus), 0);
 	end(&reading);
 }
 
 static void expect_failure(struct reading *reading, const char *words)
 {
-	struct err err;
-
-	assert_int_equal(library_need(&reading->library, clock_ns(CLOCK_MONOTONIC), NULL), -EINPROGRESS);
+	assert_int_equal(bus_ready(reading->bus), -EINPROGRESS);
 	ev_run(reading->loop, 0);
 	assert_int_equal(reading->over, 1);
-	assert_int_equal(library_need(&reading->library, clock_ns(CLOCK_MONOTONIC), &err), -ELIBACC);
-	assert_non_null(strstr(err.text, words));
-	assert_non_null(strstr(err.text, "package libsystemd0"));
-	assert_false(libsystemd_is_open());
+	assert_int_equal(bus_ready(reading->bus), -ELIBACC);
+	assert_non_null(strstr(bus_fault(reading->bus), words));
+	assert_non_null(strstr(bus_fault(reading->bus), "package libsystemd0"));
+	assert_int_equal(bus_state(reading->bus), BUS_UNUSABLE);
 }
 
 static void what_the_child_cannot_load_is_told_and_tried_again_a_minute_later(void **state)
@@ -203,7 +204,7 @@ static void what_the_child_cannot_load_is_told_and_tried_again_a_minute_later(vo
 	(void)state;
 	begin(&reading, "libnothing.so.0", 0);
 	expect_failure(&reading, "libnothing.so.0");
-	assert_int_equal(library_need(&reading.library, clock_ns(CLOCK_MONOTONIC) + 60 * NS_PER_S, NULL), -EINPROGRESS);
+	assert_int_equal(libsystemd_failed(clock_ns(CLOCK_MONOTONIC) + 60 * NS_PER_S, NULL), 0);
 	end(&reading);
 }
 
