@@ -225,6 +225,7 @@ $(BUILD)/tests/unit/test_%: $(BUILD)/tests/unit/test_%.o $(BUILD)/tests/room.o $
 OOM_WRAPS := malloc calloc realloc reallocarray free strdup strndup asprintf __asprintf_chk opendir fdopendir fopen scandir
 LDLIBS_port_refused := -Wl,--wrap=send
 LDLIBS_filesystem := -Wl,--wrap=statvfs
+LDLIBS_reserve := -Wl,--wrap=malloc -Wl,--wrap=realloc
 LDLIBS_local := $(patsubst %,-Wl$(comma)--wrap=%,getsockopt geteuid clock_gettime accept4)
 LDLIBS_shares := $(LDLIBS_local)
 LDLIBS_oom := $(patsubst %,-Wl$(comma)--wrap=%,$(OOM_WRAPS) clock_gettime ev_timer_start ev_timer_again)
