@@ -288,24 +288,12 @@ static void remark_value(struct load *load, const struct config_key *key, const 
 		       key->section, key->name);
 }
 
-static int remember_origin(struct load *load, const struct config_key *key)
-{
-	char **of = load->telling->origins ? &load->telling->origins->of[key - config_keys] : NULL;
-
-	if (!of || load->continued)
-		return 0;
-	free(*of);
-	if (asprintf(of, "%s:%u", load->path, load->line) >= 0)
-		return 0;
-	*of = NULL;
-	return -ENOMEM;
-}
-
 /* Handler for libinih: 1 to go on. Errors are stored in the load, because libinih stores only a line number. */
 static int load_value(void *user, const char *section, const char *name, const char *value)
 {
 	struct load *load = user;
 	const struct config_key *key = config_key_find(section, name);
+	char **origin = key && load->telling->origins ? &load->telling->origins->of[key - config_keys] : NULL;
 	struct err reason = { 0 };
 	int rc;
 
@@ -324,23 +312,18 @@ static int load_value(void *user, const char *section, const char *name, const c
 	if (rc == -EINVAL)
 		load_fail(load, reason.text);
 	else
-		load->rc = rc ? rc : remember_origin(load, key);
-	if (!rc)
-		remark_value(load, key, value);
-	return 1;
-}
-
-static int load_text(struct load *load)
-{
-	int rc = ini_parse_stream(load_line, load, load_value, load);
-
-	if (load->rc)
-		return load->rc;
-	if (rc > 0) {
-		load->line = (unsigned)rc;
-		return load_fail(load, "expected [section] or key = value");
+		load->rc = rc;
+	if (rc)
+		return 1;
+	if (origin && !load->continued) {
+		free(*origin);
+		if (asprintf(origin, "%s:%u", load->path, load->line) < 0) {
+			*origin = NULL;
+			load->rc = -ENOMEM;
+		}
 	}
-	return rc < 0 ? -ENOMEM : 0;
+	remark_value(load, key, value);
+	return 1;
 }
 
 static int load_file(struct config *config, const char *path, struct telling *telling, struct err *err)
@@ -357,7 +340,12 @@ static int load_file(struct config *config, const char *path, struct telling *te
 		return rc;
 	load.at = text;
 	load.end = text + len;
-	rc = load_text(&load);
+	rc = ini_parse_stream(load_line, &load, load_value, &load);
+	if (rc > 0 && !load.rc) {
+		load.line = (unsigned)rc;
+		load_fail(&load, "expected [section] or key = value");
+	}
+	rc = load.rc || rc >= 0 ? load.rc : -ENOMEM;
 	if (rc == -ENOMEM)
 		err_set(load.err, rc, "%s: out of memory", path);
 	return rc;
@@ -375,40 +363,29 @@ static int by_name(const struct dirent **a, const struct dirent **b)
 	return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-/* Reports the files in the directory that are not read. */
-static void remark_others(const char *path, struct telling *t)
-{
-	struct dirent **entries = NULL;
-	int count = t->tell ? scandir(path, &entries, NULL, by_name) : 0;
-
-	for (int i = 0; i < count; i++) {
-		char text[1024];
-
-		if (!is_drop_in(entries[i]) && entries[i]->d_name[0] != '.') {
-			snprintf(text, sizeof(text), "%.600s/%.255s: not read, since its name does not end in .conf",
-				 path, entries[i]->d_name);
-			tell(t, CONFIG_WARNING, text);
-		}
-		free(entries[i]);
-	}
-	free(entries);
-}
-
 static int load_drop_ins(struct config *config, const char *dir, struct telling *telling, struct err *err)
 {
 	struct dirent **entries = NULL;
-	char path[4096 + 256];
-	int count, rc = 0;
+	char path[4096 + 256], text[1024];
+	int count, read = 0, rc = 0;
 
 	snprintf(path, sizeof(path), "%s/conf.d", dir);
-	count = scandir(path, &entries, is_drop_in, by_name);
+	count = scandir(path, &entries, NULL, by_name);
 	if (count < 0)
 		return errno == ENOENT ? 0 : fail(telling, err_set(err, -errno, "%s: %s", path, strerror(errno)), err);
-	remark_others(path, telling);
-	if (count > DROP_INS_MAX)
+	/* An inspection reports the files that are not read. */
+	for (int i = 0; i < count; i++) {
+		read += is_drop_in(entries[i]);
+		if (!telling->tell || is_drop_in(entries[i]) || entries[i]->d_name[0] == '.')
+			continue;
+		snprintf(text, sizeof(text), "%.600s/%.255s: not read, since its name does not end in .conf", path,
+			 entries[i]->d_name);
+		tell(telling, CONFIG_WARNING, text);
+	}
+	if (read > DROP_INS_MAX)
 		rc = fail(telling, err_set(err, -EINVAL, "%s: more than %d files", path, DROP_INS_MAX), err);
 	for (int i = 0; i < count; i++) {
-		if (!rc) {
+		if (!rc && is_drop_in(entries[i])) {
 			snprintf(path, sizeof(path), "%s/conf.d/%s", dir, entries[i]->d_name);
 			rc = load_file(config, path, telling, err);
 			if (rc)

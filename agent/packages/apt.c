@@ -210,16 +210,6 @@ static int64_t local_time(struct piece date, struct piece clock)
 	return end && *end == '\0' ? (int64_t)mktime(&tm) : -1;
 }
 
-static const char *known_action(struct piece word)
-{
-	static const char *const actions[] = { "install", "upgrade", "remove", "purge" };
-
-	for (size_t i = 0; i < ARRAY_SIZE(actions); i++)
-		if (piece_is(word, actions[i]))
-			return actions[i];
-	return NULL;
-}
-
 static const char *version_text(struct package_list *texts, struct piece version)
 {
 	return piece_is(version, "<none>") ? NULL : package_list_text(texts, version.at, version.len);
@@ -279,6 +269,7 @@ static void take_state(struct package_history *history, struct piece state, stru
  */
 int dpkg_log_parse(const char *text, size_t len, int64_t since_s, struct package_history *history)
 {
+	static const char *const actions[] = { "install", "upgrade", "remove", "purge" };
 	struct piece rest = { text, len }, line, word[6];
 
 	while (line_cut(&rest, &line)) {
@@ -296,7 +287,11 @@ int dpkg_log_parse(const char *text, size_t len, int64_t since_s, struct package
 			package_history_reaches(history, local_time(word[0], word[1]));
 		if (piece_is(word[2], "status") && !piece_starts(word[3], "half-"))
 			take_state(history, word[3], word[4]);
-		if (!(action = known_action(word[2])))
+		action = NULL;
+		for (size_t i = 0; i < ARRAY_SIZE(actions) && !action; i++)
+			if (piece_is(word[2], actions[i]))
+				action = actions[i];
+		if (!action)
 			continue;
 		time_s = local_time(word[0], word[1]);
 		if (time_s < 0 || time_s < since_s)
