@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "agent/base/clockwatch.h"
@@ -84,6 +86,26 @@ static void tells_each_change_once(void **state)
 	assert_false(clockwatch_check(*state, &now, &change));
 }
 
+/* The kernel's socket is played: a sender without an address is taken for the kernel. */
+static void a_new_generation_id_is_found_among_other_events(void **state)
+{
+	static const char other[] = "change@/devices/platform/x\0ACTION=change",
+			  id[] = "change@/devices/platform/QEMUVGID:00\0ACTION=change\0NEW_VMGENID=1";
+	int fds[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, fds), 0);
+	assert_false(vmgenid_read(fds[0]));
+	assert_int_equal(send(fds[1], other, sizeof(other), 0), sizeof(other));
+	assert_false(vmgenid_read(fds[0]));
+	assert_int_equal(send(fds[1], id, sizeof(id), 0), sizeof(id));
+	assert_int_equal(send(fds[1], other, sizeof(other), 0), sizeof(other));
+	assert_true(vmgenid_read(fds[0]));
+	assert_false(vmgenid_read(fds[0]));
+	close(fds[0]);
+	close(fds[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -92,6 +114,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(notices_steps_of_ten_years_both_ways, setup, teardown),
 		cmocka_unit_test_setup_teardown(tells_sleep_from_a_step, setup, teardown),
 		cmocka_unit_test_setup_teardown(tells_each_change_once, setup, teardown),
+		cmocka_unit_test(a_new_generation_id_is_found_among_other_events),
 	};
 
 	return cmocka_run_group_tests_name("clockwatch", tests, NULL, NULL);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* etc/passwd as UserList reads it. */
+/* etc/passwd as UserList reads it, and the names and numbers in such files. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include <infiniservice/cleanup.h>
@@ -120,6 +122,39 @@ static void tells_who_can_log_in(void **state)
 	}
 }
 
+static void names_and_numbers_are_found_in_files_without_the_name_service(void **state)
+{
+	static const char passwd[] = "root:x:0:0::/root:/bin/sh\nann:x:1000:1001::/home/ann:/bin/sh\n"
+				     "a-very-long-name-that-no-user-has-since-useradd-refuses-it-at-once:x:1000:1::/:\n"
+				     "bob:x:1000:1::/:\n",
+			  group[] = "adm:x:4:\nstaff:x:50:ann\n";
+	char path[] = "/tmp/infini-XXXXXX", names[3][PASSWD_NAME_SIZE];
+	int fd = mkstemp(path);
+	uid_t uid = 7;
+	gid_t gid = 7;
+
+	(void)state;
+	assert_int_equal(write(fd, passwd, strlen(passwd)), strlen(passwd));
+	assert_int_equal(passwd_uid_of(path, "ann", &uid), 0);
+	assert_int_equal(uid, 1000);
+	assert_int_equal(passwd_uid_of(path, "eve", &uid), -ENOENT);
+	passwd_names_of(path, 1000, names, ARRAY_SIZE(names));
+	assert_string_equal(names[0], "ann");
+	assert_string_equal(names[1], "bob");
+	assert_string_equal(names[2], "");
+	assert_int_equal(ftruncate(fd, 0), 0);
+	assert_int_equal(pwrite(fd, group, strlen(group), 0), strlen(group));
+	assert_int_equal(passwd_gid_of(path, "staff", &gid), 0);
+	assert_int_equal(gid, 50);
+	assert_int_equal(passwd_gid_of(path, "wheel", &gid), -ENOENT);
+	close(fd);
+	unlink(path);
+	assert_int_equal(passwd_uid_of(path, "ann", &uid), -ENOENT);
+	assert_int_equal(passwd_gid_of(path, "staff", &gid), -ENOENT);
+	passwd_names_of(path, 1000, names, ARRAY_SIZE(names));
+	assert_string_equal(names[0], "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -128,6 +163,7 @@ int main(void)
 		cmocka_unit_test(goes_on_after_a_bad_line),
 		cmocka_unit_test(reads_no_byte_behind_the_text_wherever_it_is_cut),
 		cmocka_unit_test(tells_who_can_log_in),
+		cmocka_unit_test(names_and_numbers_are_found_in_files_without_the_name_service),
 	};
 
 	return cmocka_run_group_tests_name("users", tests, NULL, NULL);
