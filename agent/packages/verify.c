@@ -152,7 +152,7 @@ static bool is_excluded(const struct verify_line *file, const struct verify_rule
 
 enum verify_kind verify_judge(const struct verify_line *line, const struct verify_rules *rules)
 {
-	bool time = memchr(line->flags, 'T', line->flags_len) != NULL;
+	bool time;
 
 	if (line->unreadable)
 		return VERIFY_UNREADABLE;
@@ -164,7 +164,11 @@ enum verify_kind verify_judge(const struct verify_line *line, const struct verif
 		return VERIFY_EXCLUDED;
 	if (line->missing && (line->mark == 'd' || line->mark == 'l' || line->mark == 'r'))
 		return VERIFY_DOCUMENTATION;
+	if (line->missing)
+		return VERIFY_DAMAGE;
+	/* Whether only the modification time differs. */
+	time = memchr(line->flags, 'T', line->flags_len) != NULL;
 	for (size_t i = 0; i < line->flags_len; i++)
 		time = time && (line->flags[i] == '.' || line->flags[i] == 'T');
-	return !line->missing && time ? VERIFY_TIME : VERIFY_DAMAGE;
+	return time ? VERIFY_TIME : VERIFY_DAMAGE;
 }
