@@ -51,16 +51,6 @@ static void on_clock(struct ev_loop *loop, ev_io *io, int events)
 	housekeeping_check_clock(io->data);
 }
 
-/* The watchdog is notified only while samples are taken: a loop that turns without doing its work counts as hung. */
-static bool useful(const struct agent *agent)
-{
-	uint64_t patience_ns = 3 * agent->config.timers.metrics_interval_ms * NS_PER_MS +
-			       agent->config.timers.collect_timeout_ms * NS_PER_MS;
-
-	return agent->stopping != STOP_NOT ||
-	       agent->loop.now.mono_ns - sampling_stats(agent->sampling).begun_ns <= patience_ns;
-}
-
 static void show_status(const struct agent *agent)
 {
 	static const char *const log_states[] = { "ok", "lagging", "failing" };
@@ -75,12 +65,17 @@ static void show_status(const struct agent *agent)
 static void on_health(void *data)
 {
 	struct agent *agent = data;
+	/* The watchdog is notified only while samples are taken: a loop that turns without doing its work is hung. */
+	uint64_t patience_ns = 3 * agent->config.timers.metrics_interval_ms * NS_PER_MS +
+			       agent->config.timers.collect_timeout_ms * NS_PER_MS;
+	bool useful = agent->stopping != STOP_NOT ||
+		      agent->loop.now.mono_ns - sampling_stats(agent->sampling).begun_ns <= patience_ns;
 
 	if (schedule_due(&agent->health, agent->loop.now.mono_ns)) {
 		housekeeping_check_clock(agent);
 		logger_check(agent->logger, agent->loop.now);
 		show_status(agent);
-		if (agent->watchdog_ns && useful(agent))
+		if (agent->watchdog_ns && useful)
 			notify_watchdog();
 	}
 	deadline_at(&agent->health_deadline, agent->health.due_ns);

@@ -69,23 +69,13 @@ __attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
 	fprintf(stderr, "infiniservice: %.*s\n", (int)printable_clean(text, strlen(text)), text);
 }
 
-static void say_wrong_option(int option, char *argv[])
-{
-	const char *word = argv[optind - 1],
-		   *wrong = option == ':' ? "a value is missing" : "no such option, or with a value it does not take";
-
-	if (optopt > ' ' && optopt < 0x7f && strncmp(word, "--", 2) != 0)
-		say("-%c: %s", optopt, wrong);
-	else
-		say("%s: %s", word, wrong);
-}
-
 static enum mode parse(int argc, char *argv[], struct agent_options *options)
 {
 	enum mode mode = MODE_RUN;
+	const char *wrong;
 	int option;
 
-	opterr = 0; /* said by say_wrong_option */
+	opterr = 0; /* said below */
 	while ((option = getopt_long(argc, argv, ":c:p:s:vh", long_options, NULL)) != -1) {
 		switch (option) {
 		case 'c':
@@ -115,7 +105,12 @@ static enum mode parse(int argc, char *argv[], struct agent_options *options)
 		case 'h':
 			return MODE_HELP;
 		default:
-			say_wrong_option(option, argv);
+			wrong = option == ':' ? "a value is missing"
+					      : "no such option, or with a value it does not take";
+			if (optopt > ' ' && optopt < 0x7f && strncmp(argv[optind - 1], "--", 2) != 0)
+				say("-%c: %s", optopt, wrong);
+			else
+				say("%s: %s", argv[optind - 1], wrong);
 			return MODE_WRONG;
 		}
 	}
@@ -182,14 +177,6 @@ static int print_once(const struct agent_options *options)
 	return r < 0 ? EXIT_FAILED : EXIT_DONE;
 }
 
-/* An error in the configuration is exit code 2, an error of the system is 1. */
-static int exit_code_of(int error)
-{
-	return error == -EINVAL || error == -EPERM || error == -EMEDIUMTYPE || error == -EFBIG || error == -ENAMETOOLONG
-		       ? EXIT_USAGE
-		       : EXIT_FAILED;
-}
-
 static int serve(const struct agent_options *options)
 {
 	static struct agent agent;
@@ -198,7 +185,9 @@ static int serve(const struct agent_options *options)
 
 	if (r < 0) {
 		report(LOG_ERR, "%s", e.text);
-		r = exit_code_of(r);
+		/* An error in the configuration is exit code 2, an error of the system is 1. */
+		r = r == -EINVAL || r == -EPERM || r == -EMEDIUMTYPE || r == -EFBIG || r == -ENAMETOOLONG ? EXIT_USAGE
+													  : EXIT_FAILED;
 	} else {
 		r = agent_run(&agent);
 	}

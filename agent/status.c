@@ -26,19 +26,6 @@ static void emit_breaker(struct sink *out, const struct agent *agent)
 	sink_object_end(out);
 }
 
-static void emit_additions(struct sink *out, const struct agent *agent)
-{
-	sink_object_begin(out, "subscriptions");
-	publish_report(&agent->publisher, out);
-	sink_object_end(out);
-	sink_object_begin(out, "scripts");
-	scripts_report(&agent->scripts, out);
-	sink_object_end(out);
-	sink_object_begin(out, "audit");
-	audit_report(&agent->audit, out);
-	sink_object_end(out);
-}
-
 static void emit_port(struct sink *out, const struct agent *agent)
 {
 	const struct port_stats *stats = port_stats(agent->port);
@@ -136,25 +123,6 @@ static void emit_helpers(struct sink *out, const struct agent *agent)
 	sink_object_end(out);
 }
 
-static void emit_loop(struct sink *out, const struct agent *agent)
-{
-	struct sampling_stats sampling = sampling_stats(agent->sampling);
-
-	sink_object_begin(out, "loop");
-	sink_uint(out, "turns", ev_iteration(agent->loop.ev));
-	sink_uint(out, "turns_over_1ms", agent->counters.turns_over_1ms);
-	sink_uint(out, "worst_turn_us", agent->counters.turn_ns_worst / NS_PER_US);
-	sink_uint(out, "samples", sampling.samples);
-	sink_uint(out, "samples_lost", sampling.lost);
-	sink_uint(out, "ticks_skipped", sampling.skipped);
-	sink_uint(out, "clock_steps", agent->counters.clock_steps);
-	sink_uint(out, "sleeps", agent->counters.sleeps);
-	sink_uint(out, "reloads", agent->counters.reloads);
-	sink_uint(out, "reloads_failed", agent->counters.reloads_failed);
-	sink_uint(out, "log_lines_lost", report_lost());
-	sink_object_end(out);
-}
-
 static void emit_published(struct sink *out, const char *key, uint64_t taken, uint64_t missed)
 {
 	sink_object_begin(out, key);
@@ -165,6 +133,7 @@ static void emit_published(struct sink *out, const char *key, uint64_t taken, ui
 
 void agent_report(const struct agent *agent, struct sink *out)
 {
+	struct sampling_stats sampling = sampling_stats(agent->sampling);
 	struct moment now = agent->loop.now;
 	char timestamp[RFC3339_SIZE];
 
@@ -179,7 +148,7 @@ void agent_report(const struct agent *agent, struct sink *out)
 	sink_real(out, "uptime_s", (double)(now.boot_ns - agent->started.boot_ns) / (double)NS_PER_S, 3);
 	sink_str(out, "state", agent->stopping == STOP_NOT ? "running" : "stopping");
 	sink_bool(out, "signature_required", peers_demand_signature(&agent->peers));
-	sink_uint(out, "last_seq", sampling_stats(agent->sampling).next_seq - 1);
+	sink_uint(out, "last_seq", sampling.next_seq - 1);
 	emit_port(out, agent);
 	emit_log(out, agent);
 	sink_object_begin(out, "commands");
@@ -199,6 +168,26 @@ void agent_report(const struct agent *agent, struct sink *out)
 	sink_object_begin(out, "local");
 	local_report(agent->local, out);
 	sink_object_end(out);
-	emit_additions(out, agent);
-	emit_loop(out, agent);
+	sink_object_begin(out, "subscriptions");
+	publish_report(&agent->publisher, out);
+	sink_object_end(out);
+	sink_object_begin(out, "scripts");
+	scripts_report(&agent->scripts, out);
+	sink_object_end(out);
+	sink_object_begin(out, "audit");
+	audit_report(&agent->audit, out);
+	sink_object_end(out);
+	sink_object_begin(out, "loop");
+	sink_uint(out, "turns", ev_iteration(agent->loop.ev));
+	sink_uint(out, "turns_over_1ms", agent->counters.turns_over_1ms);
+	sink_uint(out, "worst_turn_us", agent->counters.turn_ns_worst / NS_PER_US);
+	sink_uint(out, "samples", sampling.samples);
+	sink_uint(out, "samples_lost", sampling.lost);
+	sink_uint(out, "ticks_skipped", sampling.skipped);
+	sink_uint(out, "clock_steps", agent->counters.clock_steps);
+	sink_uint(out, "sleeps", agent->counters.sleeps);
+	sink_uint(out, "reloads", agent->counters.reloads);
+	sink_uint(out, "reloads_failed", agent->counters.reloads_failed);
+	sink_uint(out, "log_lines_lost", report_lost());
+	sink_object_end(out);
 }
