@@ -174,6 +174,15 @@ static void each_source_has_a_rate_of_its_own(void **state)
 	assert_int_equal(commands.stats.queue_full, 1);
 }
 
+static void a_rate_of_zero_is_no_limit(void **state)
+{
+	(void)state;
+	set("commands.rate_per_s=0");
+	for (unsigned i = 0; i < 100; i++)
+		ask(&host, "Ask", "a");
+	assert_int_equal(commands.stats.queue_full, 0);
+}
+
 static void a_user_is_one_source_with_however_many_clients(void **state)
 {
 	struct peer *first = user(1000);
@@ -383,6 +392,7 @@ int main(void)
 		commands_test(what_only_observes_by_its_parameters_is_judged_so_and_takes_no_slot),
 		commands_test(what_another_name_stands_for_is_judged_by_who_asks),
 		commands_test(each_source_has_a_rate_of_its_own),
+		commands_test(a_rate_of_zero_is_no_limit),
 		commands_test(a_user_is_one_source_with_however_many_clients),
 		commands_test(a_cancel_is_never_too_many),
 		commands_test(an_id_under_way_is_told_by_an_error_and_never_by_a_response),
