@@ -22,7 +22,7 @@
 
 enum names { NAMES_NONE, NAMES_ONE, NAMES_WORDS, NAMES_PENDING };
 
-#define INTO(list) offsetof(struct package_job, list)
+#define INTO(rows) .list = offsetof(struct package_job, rows)
 
 static const struct {
 	enum package_step step;
