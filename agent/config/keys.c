@@ -386,7 +386,7 @@ const char *likely_name(const char *const *names, const char *name)
 
 const char *likely_section(const char *section)
 {
-	const char *names[ARRAY_SIZE(config_keys)];
+	const char *names[ARRAY_SIZE(config_keys)] = { NULL };
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		names[i] = config_keys[i].section;
