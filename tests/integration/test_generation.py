@@ -50,6 +50,14 @@ def renewed(host, before):
     return fresh, sample["seq"]
 
 
+def away(host, seconds):
+    """The host is away for so long that samples are taken which it misses."""
+    host.deafen()
+    host.disconnect()
+    time.sleep(seconds)
+    host.listen()
+
+
 def stays(host, generation, seconds=1.0):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -108,15 +116,13 @@ def story_row_e2_a_host_that_holds_what_was_never_taken_begins_a_new_generation(
     host.send({"type": "Ack", "seq": 1 << 40})
     fresh, first = renewed(host, generation)
     # What it holds is of the old one; of the new one it is offered what it has not got, from its start.
-    host.disconnect()
-    time.sleep(1)
+    away(host, 1)
     assert host.accept(20)["generation"] == fresh
     host.send({"type": "Ack", "seq": 1 << 40, "generation": generation})
     batch = host.expect("metrics_batch", 10)
     assert batch["samples"][0]["seq"] == first or batch["samples"][0]["seq"] == first - 1, (first, [s["seq"] for s in batch["samples"]])
     assert {s["generation"] for s in batch["samples"]} == {fresh}
-    host.disconnect()
-    time.sleep(0.5)
+    away(host, 0.5)
     last = batch["samples"][-1]["seq"]
     assert host.accept(20)["generation"] == fresh, "told once"
     host.send({"type": "Ack", "seq": last, "generation": fresh})
