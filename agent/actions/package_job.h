@@ -12,8 +12,8 @@
 
 #include "agent/actions/run.h"
 #include "agent/command/action.h"
+#include "agent/packages/package.h"
 #include "agent/run/exec.h"
-#include "agent/packages/manager.h"
 
 struct command;
 struct package_job;

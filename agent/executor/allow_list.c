@@ -11,9 +11,9 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/rules/requests.h"
-#include "agent/packages/manager.h"
+#include "agent/packages/package.h"
 #include "agent/rules/policy.h"
+#include "agent/rules/requests.h"
 #include "agent/rules/unit_rules.h"
 
 #define ARGUMENT_MAX	32

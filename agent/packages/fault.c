@@ -171,34 +171,29 @@ void package_sources_succeeded(struct package_sources *sources)
 		sources->list[i].missing = false;
 }
 
-/* Copies "http://user:password@host/path" without user and password: the name is reported and logged. */
-static void copy_name(char *out, size_t size, struct piece name)
-{
-	const char *scheme = name.len ? memmem(name.at, name.len, "://", 3) : NULL;
-	struct piece rest = { scheme ? scheme + 3 : name.at,
-			      scheme ? name.len - (size_t)(scheme + 3 - name.at) : name.len };
-	const char *slash = rest.len ? memchr(rest.at, '/', rest.len) : NULL;
-	size_t host = slash ? (size_t)(slash - rest.at) : rest.len;
-	const char *sign = scheme && host ? memrchr(rest.at, '@', host) : NULL;
-
-	if (sign) {
-		rest.len -= (size_t)(sign + 1 - rest.at);
-		rest.at = sign + 1;
-	}
-	snprintf(out, size, "%.*s%.*s", scheme ? (int)(scheme + 3 - name.at) : 0, name.at,
-		 (int)(rest.len < size ? rest.len : size), rest.at);
-	/* It comes from a file of the guest and may be shown on a terminal: control characters are replaced. */
-	for (char *at = out; *at; at++)
-		if ((unsigned char)*at < 0x20 || *at == 0x7f)
-			*at = '?';
-}
-
+/*
+ * Adds the source, or finds it, by its name without the user and password of "http://user:password@host/path": the name
+ * is reported and logged. NULL when the list is full.
+ */
 static struct package_source *take(struct package_sources *sources, struct piece name, bool missing)
 {
+	const char *scheme = name.len ? memmem(name.at, name.len, "://", 3) : NULL, *slash, *sign;
+	struct piece rest = name;
 	char text[PACKAGE_SOURCE_SIZE];
 	struct package_source *source;
 
-	copy_name(text, sizeof(text), name);
+	if (scheme)
+		piece_skip(&rest, (size_t)(scheme + 3 - name.at));
+	slash = rest.len ? memchr(rest.at, '/', rest.len) : NULL;
+	sign = scheme && rest.len ? memrchr(rest.at, '@', slash ? (size_t)(slash - rest.at) : rest.len) : NULL;
+	if (sign)
+		piece_skip(&rest, (size_t)(sign + 1 - rest.at));
+	snprintf(text, sizeof(text), "%.*s%.*s", scheme ? (int)(scheme + 3 - name.at) : 0, name.at,
+		 (int)(rest.len < sizeof(text) ? rest.len : sizeof(text)), rest.at);
+	/* It comes from a file of the guest and may be shown on a terminal: control characters are replaced. */
+	for (char *at = text; *at; at++)
+		if ((unsigned char)*at < 0x20 || *at == 0x7f)
+			*at = '?';
 	for (size_t i = 0; i < sources->count; i++) {
 		if (strcmp(sources->list[i].name, text) != 0)
 			continue;

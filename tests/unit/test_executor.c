@@ -28,7 +28,7 @@
 
 #include "agent/executor/executor.h"
 #include "agent/executor/launch.h"
-#include "agent/packages/manager.h"
+#include "agent/packages/package.h"
 #include "agent/rules/policy.h"
 #include "agent/runner/protocol.h"
 #include "tests/room.h"

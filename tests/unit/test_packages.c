@@ -16,7 +16,6 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/packages/manager.h"
 #include "agent/packages/verify.h"
 
 static const char dpkg_text[] =
