@@ -196,6 +196,7 @@ void agent_report(const struct agent *agent, struct sink *out);
 /* ---- hostlink.c: the host's side of the port, the samples, and the messages of host and local clients */
 
 extern const struct peer_handler messages_handler;
+extern const struct command_hooks commands_hooks;
 static inline struct agent *session_agent(const struct session *session)
 {
 	return session->peers->data;

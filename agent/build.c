@@ -18,10 +18,8 @@
 #include "agent/log/child.h"
 #include "agent/log/repair.h"
 #include "agent/base/notify.h"
-#include "agent/actions/run.h"
 #include "agent/base/users.h"
 #include "agent/base/loop.h"
-#include "transport/addition.h"
 #include "transport/json_write.h"
 
 static void on_logger_changed(void *data, enum logger_state state, int error)
@@ -243,64 +241,13 @@ static int build_helpers(struct agent *agent)
 	return 0;
 }
 
-static bool host_reads(void *data)
-{
-	const struct agent *agent = data;
-
-	/*
-	 * Running commands may fill the rest of the queue (five answers of half a megabyte into three quarters of
-	 * four), and every answer must find room.
-	 */
-	return port_queued_bytes(agent->port) <= agent->config.port.queue_bytes / 4;
-}
-
-static bool action_ready(void *data, const struct action *action)
-{
-	const struct agent *agent = data;
-
-	return !action->bus || bus_ready(agent->bus) != -EINPROGRESS;
-}
-
-static void on_command_changed(void *data, const struct addition_command *told)
-{
-	struct agent *agent = data;
-	struct line *line;
-
-	if (!publish_wanted(&agent->publisher, PUBLISH_COMMANDS) ||
-	    addition_command(&agent->writer, agent->loop.now.wall_ms, told) < 0)
-		return;
-	line = line_new(LINE_EVENT, agent->writer.buf, agent->writer.len);
-	if (line)
-		publish_line(&agent->publisher, PUBLISH_COMMANDS, line);
-	line_unref(line);
-}
-
-static void deliver_resumed(void *data, struct command *command)
-{
-	struct agent *agent = data;
-
-	detached_deliver(&agent->actions.detached, command);
-}
-
-static void on_command_over(void *data, struct command *command)
-{
-	(void)data;
-	run_forget(command);
-}
-
 static void build_commands(struct agent *agent)
 {
-	static const struct command_hooks hooks = { .host_reads = host_reads,
-						    .ready = action_ready,
-						    .changed = on_command_changed,
-						    .deliver_resumed = deliver_resumed,
-						    .over = on_command_over };
-
 	agent->commands.loop = &agent->loop;
 	agent->commands.config = &agent->config;
 	agent->commands.peers = &agent->peers;
 	agent->commands.actions = &actions;
-	agent->commands.hooks = &hooks;
+	agent->commands.hooks = &commands_hooks;
 	agent->commands.data = agent;
 	agent->commands.env = &agent->actions;
 	record_init(&agent->commands.record, &agent->loop, &agent->audit, &agent->journal);

@@ -14,11 +14,15 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <json-c/json.h>
+
 #include <infiniservice/cleanup.h>
 
-#include "agent/actions/history.h"
 #include "agent/actions/detached.h"
+#include "agent/actions/history.h"
+#include "agent/actions/run.h"
 #include "agent/base/notify.h"
+#include "transport/addition.h"
 
 /* A sample not older than this is sent again when a session has started, instead of taking a new one. */
 #define YOUNG_NS (2 * NS_PER_S)
@@ -427,9 +431,10 @@ static void on_message(void *data, struct session *session, struct message *mess
 {
 	struct agent *agent = data;
 	uint64_t seq = message->sequence_number;
+	struct json_object *time;
 
-	if (session->kind == SESSION_PORT)
-		generation_hear(&agent->generation, message);
+	if (session->kind == SESSION_PORT && json_object_object_get_ex(message->root, "timestamp", &time) && time)
+		generation_hear(&agent->generation, time);
 	switch (message->type) {
 	case MESSAGE_SAFE_COMMAND:
 	case MESSAGE_UNSAFE_COMMAND:
@@ -505,6 +510,59 @@ static void on_drained(void *data, struct session *session)
 }
 
 const struct peer_handler messages_handler = { .message = on_message, .gone = on_gone, .drained = on_drained };
+
+/* ---------------------------------------------------------------------------------------------------- commands */
+
+static bool host_reads(void *data)
+{
+	const struct agent *agent = data;
+
+	/*
+	 * Running commands may fill the rest of the queue (five answers of half a megabyte into three quarters of
+	 * four), and every answer must find room.
+	 */
+	return port_queued_bytes(agent->port) <= agent->config.port.queue_bytes / 4;
+}
+
+static bool action_ready(void *data, const struct action *action)
+{
+	const struct agent *agent = data;
+
+	return !action->bus || bus_ready(agent->bus) != -EINPROGRESS;
+}
+
+static void on_command_changed(void *data, const struct addition_command *told)
+{
+	struct agent *agent = data;
+	struct line *line;
+
+	if (!publish_wanted(&agent->publisher, PUBLISH_COMMANDS) ||
+	    addition_command(&agent->writer, agent->loop.now.wall_ms, told) < 0)
+		return;
+	line = line_new(LINE_EVENT, agent->writer.buf, agent->writer.len);
+	if (line)
+		publish_line(&agent->publisher, PUBLISH_COMMANDS, line);
+	line_unref(line);
+}
+
+static void deliver_resumed(void *data, struct command *command)
+{
+	struct agent *agent = data;
+
+	detached_deliver(&agent->actions.detached, command);
+}
+
+static void on_command_over(void *data, struct command *command)
+{
+	(void)data;
+	run_forget(command);
+}
+
+const struct command_hooks commands_hooks = { .host_reads = host_reads,
+					      .ready = action_ready,
+					      .changed = on_command_changed,
+					      .deliver_resumed = deliver_resumed,
+					      .over = on_command_over };
 
 void messages_nonces_changed(void *data, int error)
 {

@@ -17,7 +17,6 @@
 
 #include "agent/log/scan.h"
 #include "agent/base/clockwatch.h"
-#include "transport/message.h"
 
 /* The real-time clock counts whole seconds: it agrees with the wall clock when it is no further off than this. */
 #define AGREES_MS 2000
@@ -241,14 +240,11 @@ static void renew_on_word(struct generation *generation, const char *why)
 	renew(generation, why);
 }
 
-void generation_hear(struct generation *generation, const struct message *message)
+void generation_hear(struct generation *generation, struct json_object *value)
 {
-	struct json_object *value = NULL;
 	bool found;
 	int64_t host_ms;
 
-	if (!json_object_object_get_ex(message->root, "timestamp", &value) || !value)
-		return;
 	if (json_object_is_type(value, json_type_string)) {
 		found = stamp_parse(json_object_get_string(value), (size_t)json_object_get_string_len(value), &host_ms);
 	} else {

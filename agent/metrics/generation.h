@@ -30,7 +30,7 @@
 #include "agent/metrics/prober.h"
 #include "agent/metrics/sampling.h"
 
-struct message;
+struct json_object;
 
 #define GENERATION_NAME	    "generation" /* in the runtime directory */
 #define GENERATION_SIZE	    17		 /* 16 hex digits and NUL */
@@ -102,8 +102,8 @@ void generation_clock_set(struct generation *generation, int64_t stepped_ms);
 /* A sample was due so long ago (sampling.h) that the guest must have stood still: renews the generation. */
 void generation_late(struct generation *generation);
 
-/* Takes the time in a host's message, if it has one. */
-void generation_hear(struct generation *generation, const struct message *message);
+/* Takes the "timestamp" of a host's message: RFC 3339, or milliseconds since 1970; anything else is ignored. */
+void generation_hear(struct generation *generation, struct json_object *value);
 
 /*
  * A host acknowledges `seq` of generation `text` (NULL: not named); the highest seq that a host was sent by this

@@ -74,7 +74,8 @@ static void job_free(struct exec_job *job)
 	ev_timer_stop(loop, &job->limit);
 	ev_timer_stop(loop, &job->more);
 	ev_io_stop(loop, &job->written);
-	detached_files_close(&job->files);
+	if (job->detached)
+		detached_files_close(&job->files);
 	for (int i = 0; i < 2; i++)
 		stream_close(loop, &job->streams[i]);
 	close_fd(&job->input);

@@ -43,7 +43,8 @@ static bool job_send(struct exec_job *job)
 
 		if (sent < 0)
 			return false;
-		detached_files_close_writers(&job->files);
+		if (job->detached)
+			detached_files_close_writers(&job->files);
 		close_fd(&job->input);
 		free(job->message);
 		job->message = NULL;
