@@ -101,29 +101,12 @@ static bool parse_bool(const char *text, bool *ret)
 	return false;
 }
 
-static bool parse_unit(const char *text, uint64_t *ret_factor)
-{
-	static const struct {
-		char letter;
-		uint64_t factor;
-	} units[] = { { 'K', KIB }, { 'M', MIB }, { 'G', GIB } };
-
-	*ret_factor = 1;
-	if (!*text)
-		return true;
-	for (unsigned i = 0; i < ARRAY_SIZE(units); i++) {
-		if ((*text & ~0x20) != units[i].letter)
-			continue;
-		*ret_factor = units[i].factor;
-		/* "8M", "8MB" and "8MiB" mean the same. */
-		return !text[1] || !strcasecmp(text + 1, "B") || !strcasecmp(text + 1, "iB");
-	}
-	return false;
-}
-
+/* A decimal number; a size may have a unit behind it: "8M", "8MB" and "8MiB" mean the same. */
 static bool parse_number(const char *text, bool size, uint64_t *ret)
 {
+	static const char units[] = "KMG";
 	uint64_t value, factor = 1;
+	const char *unit;
 	char *end;
 
 	if (*text < '0' || *text > '9')
@@ -134,9 +117,12 @@ static bool parse_number(const char *text, bool size, uint64_t *ret)
 		return false;
 	while (size && *end == ' ')
 		end++;
-	if (size ? !parse_unit(end, &factor) : *end != '\0')
-		return false;
-	return !__builtin_mul_overflow(value, factor, ret);
+	unit = size && *end ? strchr(units, *end & ~0x20) : NULL;
+	if (unit) {
+		factor = KIB << (10 * (unit - units));
+		end += strcasecmp(end + 1, "B") == 0 || strcasecmp(end + 1, "iB") == 0 ? strlen(end) : 1;
+	}
+	return *end == '\0' && !__builtin_mul_overflow(value, factor, ret);
 }
 
 static int wrong_value(const struct config_key *key, const char *text, struct err *err)
@@ -251,16 +237,6 @@ static int format_size(uint64_t value, char *out, size_t size)
 	return snprintf(out, size, "%" PRIu64 "%c", value, units[unit]);
 }
 
-static int format_list(char *const *list, char *out, size_t size)
-{
-	size_t at = 0;
-
-	out[0] = '\0';
-	for (; *list && at < size; list++)
-		at += (size_t)snprintf(out + at, size - at, "%s%s", at ? " " : "", *list);
-	return (int)at;
-}
-
 size_t config_key_format(const struct config *config, const struct config_key *key, char out[CONFIG_VALUE_MAX])
 {
 	const void *from = (const char *)config + key->offset;
@@ -284,7 +260,9 @@ size_t config_key_format(const struct config *config, const struct config_key *k
 		len = snprintf(out, CONFIG_VALUE_MAX, "%s", *(char *const *)from);
 		break;
 	case CONFIG_LIST:
-		len = format_list(*(char *const *const *)from, out, CONFIG_VALUE_MAX);
+		out[0] = '\0';
+		for (char *const *item = *(char *const *const *)from; *item && len < CONFIG_VALUE_MAX; item++)
+			len += snprintf(out + len, CONFIG_VALUE_MAX - (size_t)len, "%s%s", len ? " " : "", *item);
 		break;
 	}
 	return len < CONFIG_VALUE_MAX ? (size_t)len : CONFIG_VALUE_MAX - 1;

@@ -103,19 +103,6 @@ static int load_fail(struct load *load, const char *reason)
 	return load->rc;
 }
 
-/*
- * libinih reads any indented line as a continuation. The indent of comments, sections and assignments is removed, so
- * that they are read as such.
- */
-static bool is_continuation(const char *line, size_t len)
-{
-	size_t indent = 0;
-
-	while (indent < len && (line[indent] == ' ' || line[indent] == '\t'))
-		indent++;
-	return indent > 0 && indent < len && !strchr("[;#\r\n", line[indent]) && !memchr(line, '=', len);
-}
-
 /* Checks that the section is known and only a comment follows its header. */
 static void judge_section(struct load *load, const char *line, size_t len)
 {
@@ -140,21 +127,11 @@ static void judge_section(struct load *load, const char *line, size_t len)
 		remark(load, true, "what follows [%s] on its line is ignored", section);
 }
 
-/* As in libinih: a ';' behind a blank begins a comment. */
-static bool has_assignment(const char *line, size_t len)
-{
-	for (size_t i = 0; i < len; i++) {
-		if (line[i] == '=' || line[i] == ':')
-			return true;
-		if (line[i] == ';' && i > 0 && strchr(" \t", line[i - 1]))
-			return false;
-	}
-	return false;
-}
-
 /* Reports what libinih would silently skip, or report only once. False: the line is invalid as a whole. */
 static bool judge_line(struct load *load, const char *line, size_t len)
 {
+	size_t at = 0;
+
 	if (memchr(line, '\0', len)) {
 		load_fail(load, "a NUL byte (the file has to be plain text, in UTF-8)");
 		return false;
@@ -170,11 +147,18 @@ static bool judge_line(struct load *load, const char *line, size_t len)
 		len--;
 	if (len == 0 || load->continued)
 		return true;
-	if (line[0] == '[')
+	if (line[0] == '[') {
 		judge_section(load, line, len);
-	else if (!has_assignment(line, len))
-		load_fail(load, "expected [section] or key = value");
-	return load->failed_line != load->line;
+		return load->failed_line != load->line;
+	}
+	/* An assignment has a '=' or ':' before any comment; as in libinih, a ';' behind a blank begins one. */
+	while (at < len && line[at] != '=' && line[at] != ':' &&
+	       !(line[at] == ';' && at > 0 && strchr(" \t", line[at - 1])))
+		at++;
+	if (at < len && line[at] != ';')
+		return true;
+	load_fail(load, "expected [section] or key = value");
+	return false;
 }
 
 /* Reader for ini_parse_stream: one line with its newline, like fgets(3). */
@@ -196,9 +180,15 @@ static char *load_line(char *out, int size, void *stream)
 		start += 3;
 		len -= 3;
 	}
-	load->continued = is_continuation(start, len);
-	while (!load->continued && skip < len && (start[skip] == ' ' || start[skip] == '\t'))
+	/*
+	 * libinih reads any indented line as a continuation. The indent of comments, sections and assignments is
+	 * removed, so that they are read as such.
+	 */
+	while (skip < len && (start[skip] == ' ' || start[skip] == '\t'))
 		skip++;
+	load->continued = skip > 0 && skip < len && !strchr("[;#\r\n", start[skip]) && !memchr(start, '=', len);
+	if (load->continued)
+		skip = 0;
 	if (skip < len && (start[skip] == '#' || start[skip] == ';'))
 		skip = len; /* a comment may be of any length */
 	len -= skip;
@@ -212,14 +202,6 @@ static char *load_line(char *out, int size, void *stream)
 	return out;
 }
 
-static bool has_section(const char *section)
-{
-	for (const struct config_key *key = config_keys; key->section; key++)
-		if (!strcmp(key->section, section))
-			return true;
-	return false;
-}
-
 static void remark_unknown(struct load *load, const char *section, const char *name)
 {
 	const struct telling *t = load->telling;
@@ -228,12 +210,14 @@ static void remark_unknown(struct load *load, const char *section, const char *n
 	 * up the loop.
 	 */
 	bool told = t->tell || t->count < CONFIG_WARNINGS_MAX;
-	const struct config_key *likely = told ? likely_key(section, name) : NULL;
+	const struct config_key *likely = told ? likely_key(section, name) : NULL, *of = config_keys;
 
+	while (of->section && strcmp(of->section, section) != 0)
+		of++;
 	if (!section[0])
 		remark(load, true, "\"%s\" stands before any [section]%s%s%s, ignored", name,
 		       likely ? ", perhaps it belongs into [" : "", likely ? likely->section : "", likely ? "]" : "");
-	else if (!has_section(section) && (!likely || likely_section(section)))
+	else if (!of->section && (!likely || likely_section(section)))
 		return; /* reported at the section's header */
 	else if (likely)
 		remark(load, true, "there is no key %s.%s, ignored; perhaps %s.%s", section, name, likely->section,
@@ -363,12 +347,17 @@ static int by_name(const struct dirent **a, const struct dirent **b)
 	return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-static int load_drop_ins(struct config *config, const char *dir, struct telling *telling, struct err *err)
+static int load_dir(struct config *config, const char *dir, struct telling *telling, struct err *err)
 {
 	struct dirent **entries = NULL;
 	char path[4096 + 256], text[1024];
-	int count, read = 0, rc = 0;
+	int count, read = 0, rc;
 
+	if (snprintf(path, sizeof(path), "%s/infiniservice.conf", dir) >= 4096)
+		return err_set(err, -ENAMETOOLONG, "%.100s…: the path is too long", dir);
+	rc = load_file(config, path, telling, err);
+	if (rc && rc != -ENOENT && (rc = fail(telling, rc, err)))
+		return rc;
 	snprintf(path, sizeof(path), "%s/conf.d", dir);
 	count = scandir(path, &entries, NULL, by_name);
 	if (count < 0)
@@ -382,8 +371,9 @@ static int load_drop_ins(struct config *config, const char *dir, struct telling 
 			 entries[i]->d_name);
 		tell(telling, CONFIG_WARNING, text);
 	}
-	if (read > DROP_INS_MAX)
-		rc = fail(telling, err_set(err, -EINVAL, "%s: more than %d files", path, DROP_INS_MAX), err);
+	rc = read > DROP_INS_MAX
+		     ? fail(telling, err_set(err, -EINVAL, "%s: more than %d files", path, DROP_INS_MAX), err)
+		     : 0;
 	for (int i = 0; i < count; i++) {
 		if (!rc && is_drop_in(entries[i])) {
 			snprintf(path, sizeof(path), "%s/conf.d/%s", dir, entries[i]->d_name);
@@ -395,19 +385,6 @@ static int load_drop_ins(struct config *config, const char *dir, struct telling 
 	}
 	free(entries);
 	return rc;
-}
-
-static int load_dir(struct config *config, const char *dir, struct telling *telling, struct err *err)
-{
-	char path[4096];
-	int rc;
-
-	if ((size_t)snprintf(path, sizeof(path), "%s/infiniservice.conf", dir) >= sizeof(path))
-		return err_set(err, -ENAMETOOLONG, "%.100s…: the path is too long", dir);
-	rc = load_file(config, path, telling, err);
-	if (rc && rc != -ENOENT)
-		rc = fail(telling, rc, err);
-	return rc && rc != -ENOENT ? rc : load_drop_ins(config, dir, telling, err);
 }
 
 /* Works on a copy, so that an invalid file changes nothing. */
