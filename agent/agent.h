@@ -13,7 +13,6 @@
 
 #include "agent/bus/bus.h"
 #include "agent/actions/env.h"
-#include "agent/peer/asked.h"
 #include "agent/audit/audit.h"
 #include "agent/peer/breaker.h"
 #include "agent/base/clockwatch.h"

@@ -6,7 +6,6 @@
 
 #include <infiniservice/cleanup.h>
 
-#include "agent/peer/asked.h"
 #include "agent/peer/session.h"
 
 #define USER 1000
