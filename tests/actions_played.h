@@ -189,7 +189,11 @@ int exec_start(struct exec *exec, const struct exec_request *request, const stru
 		return r;
 	assert_true(job_count < PLAYED_JOBS_MAX);
 	job_count++;
-	*job = (struct exec_job){ .exec = exec, .request = *request, .callbacks = *callbacks, .data = data };
+	memset(job, 0, sizeof(*job));
+	job->exec = exec;
+	job->request = *request;
+	job->callbacks = *callbacks;
+	job->data = data;
 	job_note_texts(job, request);
 	job->outcome = (struct exec_outcome){ .started = true, .words = "" };
 	deadline_init(&job->end, &loop, job_on_end, job);
