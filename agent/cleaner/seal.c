@@ -337,7 +337,7 @@ static void clean_elsewhere(struct cleaner *cleaner, const char *section, const 
 		cleaner->errors++;
 }
 
-/* Takes the lines that grant something out of a file of configuration; one that the installer wrote goes whole. */
+/* Takes the lines that grant something out of a file of configuration; a file of the installer goes whole. */
 static void seal_config(struct cleaner *cleaner, const char *path, const char *name)
 {
 	struct stat st;

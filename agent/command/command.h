@@ -246,7 +246,7 @@ void commands_kill(struct commands *commands);
 void commands_bus_ready(struct commands *commands);
 
 /*
- * At the very end: the commands that are left are not answered any more, whatever comes of their work; the next run of
+ * At the very end: the commands that are left are not answered any more, however their work ends; the next run of
  * the agent answers them. commands_drain frees them, once nothing can call back about them. Accepts zeroed memory.
  */
 void commands_abandon(struct commands *commands);

@@ -69,43 +69,43 @@ static uint64_t fingerprint(const char *path)
 	return hash | 1;
 }
 
-void policy_file_init(struct policy_file *guard, const char *dir)
+void policy_file_init(struct policy_file *file, const char *dir)
 {
-	*guard = (struct policy_file){ .dir = dir ? dir : SYSCONFDIR "/infiniservice" };
+	*file = (struct policy_file){ .dir = dir ? dir : SYSCONFDIR "/infiniservice" };
 }
 
-void policy_file_done(struct policy_file *guard)
+void policy_file_done(struct policy_file *file)
 {
-	if (guard->usable)
-		config_free(&guard->config);
-	guard->usable = false;
+	if (file->usable)
+		config_free(&file->config);
+	file->usable = false;
 }
 
-bool policy_file_refresh(struct policy_file *guard)
+bool policy_file_refresh(struct policy_file *file)
 {
-	uint64_t now = fingerprint(guard->dir);
+	uint64_t now = fingerprint(file->dir);
 	struct config fresh;
 	int error;
 
-	if (now == guard->fingerprint)
+	if (now == file->fingerprint)
 		return false;
-	policy_file_done(guard);
-	guard->err = (struct err){ 0 };
+	policy_file_done(file);
+	file->err = (struct err){ 0 };
 	error = config_init(&fresh);
 	if (error == 0) {
-		error = config_load_dir(&fresh, guard->dir, NULL, NULL, &guard->err);
+		error = config_load_dir(&fresh, file->dir, NULL, NULL, &file->err);
 		if (error == 0)
-			error = config_check(&fresh, NULL, NULL, &guard->err);
+			error = config_check(&fresh, NULL, NULL, &file->err);
 		if (error < 0)
 			config_free(&fresh);
 	}
 	/* Taken before the files were read, so that a change meanwhile makes the next refresh read them again. */
-	guard->fingerprint = now;
-	guard->usable = error == 0;
-	if (guard->usable)
-		guard->config = fresh;
-	else if (guard->err.code == 0)
-		err_set(&guard->err, error, "%s: %s", guard->dir, strerror(-error));
+	file->fingerprint = now;
+	file->usable = error == 0;
+	if (file->usable)
+		file->config = fresh;
+	else if (file->err.code == 0)
+		err_set(&file->err, error, "%s: %s", file->dir, strerror(-error));
 	return true;
 }
 

@@ -27,14 +27,14 @@ struct policy_file {
 };
 
 /* Initializes without reading. `dir` NULL: SYSCONFDIR/infiniservice. */
-void policy_file_init(struct policy_file *guard, const char *dir);
-void policy_file_done(struct policy_file *guard);
+void policy_file_init(struct policy_file *file, const char *dir);
+void policy_file_done(struct policy_file *file);
 
 /*
  * Reads the files if they have changed. True if they were read; then `usable` is the result, with the reason in `err`
  * (code 0: usable).
  */
-bool policy_file_refresh(struct policy_file *guard);
+bool policy_file_refresh(struct policy_file *file);
 
 struct rules_verdict {
 	const char *refusal; /* NULL: permitted; else the reason, for the agent to report */

@@ -34,9 +34,9 @@
 /* Reads the configuration again if it has changed. NULL: it is usable, else the error. */
 static const char *configuration(struct executor *executor)
 {
-	if (policy_file_refresh(&executor->guard) && !executor->guard.usable)
-		executor_log(LOG_ERR, "nothing is allowed: %s", executor->guard.err.text);
-	return executor->guard.usable ? NULL : executor->guard.err.text;
+	if (policy_file_refresh(&executor->policy) && !executor->policy.usable)
+		executor_log(LOG_ERR, "nothing is allowed: %s", executor->policy.err.text);
+	return executor->policy.usable ? NULL : executor->policy.err.text;
 }
 
 static int request_run(struct executor *executor, size_t len, const int files[PACKET_FDS])
@@ -72,7 +72,7 @@ static int request_run(struct executor *executor, size_t len, const int files[PA
 		return 0;
 	}
 	if (!verdict.refusal)
-		verdict = rules_judge_run(&command, &executor->guard.config);
+		verdict = rules_judge_run(&command, &executor->policy.config);
 	if (verdict.refusal)
 		executor_deny(executor, command.run.head.id, RUNNER_STAGE_POLICY, command.action, verdict.refusal);
 	else {
@@ -92,7 +92,7 @@ static int request_operation(struct executor *executor, size_t len)
 	if (error < 0)
 		return error;
 	if (!verdict.refusal)
-		verdict = rules_judge_operation(&call, &executor->guard.config);
+		verdict = rules_judge_operation(&call, &executor->policy.config);
 	/*
 	 * Making a golden image removes the host's permissions from the configuration, those of group power too.
 	 * Switching off ends that action, so the permission that began it covers it.
@@ -303,7 +303,7 @@ int executor_serve(const struct executor_options *options)
 	executor = (struct executor){ .options = *options,
 				      .peer_fd = -1,
 				      .next_number = clock_ns(CLOCK_BOOTTIME) / NS_PER_MS };
-	policy_file_init(&executor.guard, options->config_dir);
+	policy_file_init(&executor.policy, options->config_dir);
 	fcntl(options->listen_fd, F_SETFL, O_NONBLOCK);
 	signal(SIGPIPE, SIG_IGN);
 	if (libsystemd_open(options->library, clock_ns(CLOCK_MONOTONIC), &err) < 0)
@@ -316,6 +316,6 @@ int executor_serve(const struct executor_options *options)
 		status = executor_run(&executor);
 	}
 	close_fd(&executor.peer_fd);
-	policy_file_done(&executor.guard);
+	policy_file_done(&executor.policy);
 	return status;
 }

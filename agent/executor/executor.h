@@ -58,7 +58,7 @@ struct executor {
 	sd_event_source *listener, *peer_source, *idle, *reconnect;
 	int peer_fd; /* -1: no agent */
 	uid_t peer_uid;
-	struct policy_file guard;
+	struct policy_file policy;
 	sd_bus *manager;     /* direct connection to PID 1; NULL: not connected */
 	uint64_t generation; /* number of that connection, counted up */
 	sd_bus *system;	     /* connection to the system bus, for the login manager (power) */

@@ -238,7 +238,7 @@ static void operation_deny(struct operation *operation, const char *words)
 static int on_unit(sd_bus_message *message, void *data, sd_bus_error *bus_error)
 {
 	struct operation *operation = data;
-	const struct policy_file *guard = &operation->executor->guard;
+	const struct policy_file *policy = &operation->executor->policy;
 	char words[UNIT_RULES_WORDS_SIZE], answer[RUNNER_TEXT_MAX];
 	const char *error;
 	struct unit_facts facts;
@@ -247,7 +247,7 @@ static int on_unit(sd_bus_message *message, void *data, sd_bus_error *bus_error)
 	(void)bus_error;
 	if (operation_failed(operation, message))
 		return 1;
-	if (!guard->usable || unit_facts_read(message, guard->config.commands.deny_units, &facts) < 0) {
+	if (!policy->usable || unit_facts_read(message, policy->config.commands.deny_units, &facts) < 0) {
 		operation_deny(operation, "what the service manager says of the unit made no sense");
 		return 1;
 	}

@@ -214,8 +214,8 @@ void unit_cancel_detached(struct executor *executor, const char *unit)
 	snprintf(name, sizeof(name), UNIT_DETACHED_PREFIX "%s.service", unit);
 	manager_tell(executor, "KillUnit", "ssi", name, "main", LAUNCH_CANCEL_SIGNAL);
 	/*
-	 * Version 0.1.0 named its units so, and PID 1 remembers an ended one too. To be removed with legacy_run.c of
-	 * the agent.
+	 * Version 0.1.0 named its units so, and PID 1 remembers an ended one too. To be removed with what follows runs
+	 * of 0.1.0 in actions/detached.c.
 	 */
 	snprintf(name, sizeof(name), "infiniservice-keep-%s.service", unit);
 	manager_tell(executor, "StopUnit", "ss", name, "replace");
@@ -322,7 +322,7 @@ static int on_start(sd_bus_message *message, void *data, sd_bus_error *error)
 static int append_properties(sd_bus_message *m, const struct unit *unit)
 {
 	const struct executor *executor = unit->executor;
-	const struct config *config = &executor->guard.config;
+	const struct config *config = &executor->policy.config;
 	const char *program = executor->options.program;
 	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC), memory_max = config->commands.max_memory_bytes;
 	uint64_t left_ns = unit->limit_ns > now_ns ? unit->limit_ns - now_ns : 0;

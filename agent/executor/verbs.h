@@ -14,14 +14,14 @@ bool executor_has_verb(const char *name);
 
 /*
  * `infiniservice-exec join`: becomes realm(8), which joins this machine to a domain. The parameters come in the
- * command's input (rules/join_rule.h), never in an argument. The password is passed to realm on stdin, a pipe that no
+ * command's input (rules/requests.h), never in an argument. The password is passed to realm on stdin, a pipe that no
  * other process has. Returns when realm could not be started.
  */
 int join_main(int argc, char *argv[]);
 
 /*
  * `infiniservice-exec kill PID START_TICKS TERM|KILL`: sends one signal to exactly the process with this pid and start
- * time, with the executor's privilege. The exit status (enum kill_exit of rules/kill_rule.h) tells the result.
+ * time, with the executor's privilege. The exit status (enum kill_exit of rules/requests.h) tells the result.
  */
 int kill_main(int argc, char *argv[]);
 

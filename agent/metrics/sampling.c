@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The policy of collectors: which are on, which back off after failures, what a failure costs. Each deadline is
- * computed from its grid (schedule.h): samples neither drift nor come in bursts. The buffer of a line is as long as the
+ * computed from its grid (pace.h): samples neither drift nor come in bursts. The buffer of a line is as long as the
  * longest one; only the pages really written are ever resident.
  */
 #include "agent/metrics/sampling.h"

@@ -350,7 +350,7 @@ static void refuses_units_that_are_never_controlled_whatever_the_agent_says(void
 	assert_null(judge_operation("ServiceControl", GROUP_CONTROL, RUNNER_OPERATION_START, "cron.service"));
 }
 
-/* ----------------------------------------------------------------------------------------------------- the guard */
+/* ------------------------------------------------------------------------------------------------- the policy file */
 
 static char dir[] = "/tmp/test_guard.XXXXXX";
 static char file[64];
@@ -376,69 +376,69 @@ static void put(const char *text, mode_t mode)
 
 static void reads_the_policy_again_when_it_has_changed(void **state)
 {
-	struct policy_file guard;
+	struct policy_file policy;
 
 	(void)state;
 	put("[commands]\nallow = control\n", 0644);
-	policy_file_init(&guard, dir);
-	assert_true(policy_file_refresh(&guard));
-	assert_true(guard.usable);
-	assert_string_equal(guard.config.commands.allow[0], "control");
-	assert_false(policy_file_refresh(&guard));
+	policy_file_init(&policy, dir);
+	assert_true(policy_file_refresh(&policy));
+	assert_true(policy.usable);
+	assert_string_equal(policy.config.commands.allow[0], "control");
+	assert_false(policy_file_refresh(&policy));
 	put("[commands]\nallow = power\n", 0644);
-	assert_true(policy_file_refresh(&guard));
-	assert_string_equal(guard.config.commands.allow[0], "power");
-	policy_file_done(&guard);
+	assert_true(policy_file_refresh(&policy));
+	assert_string_equal(policy.config.commands.allow[0], "power");
+	policy_file_done(&policy);
 }
 
 /* What a drop-in takes away is taken away at once; the file itself has not changed. */
 static void sees_a_drop_in_that_is_added_changed_or_removed(void **state)
 {
 	char folder[80], drop_in[128];
-	struct policy_file guard;
+	struct policy_file policy;
 
 	(void)state;
 	snprintf(folder, sizeof(folder), "%s/conf.d", dir);
 	snprintf(drop_in, sizeof(drop_in), "%s/50-owner.conf", folder);
 	put("[commands]\nallow = control\n", 0644);
 	assert_int_equal(mkdir(folder, 0755), 0);
-	policy_file_init(&guard, dir);
-	assert_true(policy_file_refresh(&guard));
+	policy_file_init(&policy, dir);
+	assert_true(policy_file_refresh(&policy));
 	put_at(drop_in, "[commands]\nallow = observe\n", 0644);
-	assert_true(policy_file_refresh(&guard));
-	assert_string_equal(guard.config.commands.allow[0], "observe");
-	assert_false(policy_file_refresh(&guard));
+	assert_true(policy_file_refresh(&policy));
+	assert_string_equal(policy.config.commands.allow[0], "observe");
+	assert_false(policy_file_refresh(&policy));
 	put_at(drop_in, "[commands]\nallow = packages\n", 0644);
-	assert_true(policy_file_refresh(&guard));
-	assert_string_equal(guard.config.commands.allow[0], "packages");
+	assert_true(policy_file_refresh(&policy));
+	assert_string_equal(policy.config.commands.allow[0], "packages");
 	assert_int_equal(chmod(drop_in, 0666), 0);
-	assert_true(policy_file_refresh(&guard));
-	assert_false(guard.usable);
+	assert_true(policy_file_refresh(&policy));
+	assert_false(policy.usable);
 	assert_int_equal(unlink(drop_in), 0);
-	assert_true(policy_file_refresh(&guard));
-	assert_string_equal(guard.config.commands.allow[0], "control");
-	policy_file_done(&guard);
+	assert_true(policy_file_refresh(&policy));
+	assert_string_equal(policy.config.commands.allow[0], "control");
+	policy_file_done(&policy);
 	assert_int_equal(rmdir(folder), 0);
 }
 
 static void allows_nothing_while_the_policy_is_unsafe_or_broken(void **state)
 {
-	struct policy_file guard;
+	struct policy_file policy;
 
 	(void)state;
-	policy_file_init(&guard, dir);
+	policy_file_init(&policy, dir);
 	put("[commands]\nallow = control\n", 0666);
-	assert_true(policy_file_refresh(&guard));
-	assert_false(guard.usable);
-	assert_non_null(strstr(guard.err.text, "can be written by others"));
+	assert_true(policy_file_refresh(&policy));
+	assert_false(policy.usable);
+	assert_non_null(strstr(policy.err.text, "can be written by others"));
 	put("[commands]\nenabled = perhaps\n", 0644);
-	assert_true(policy_file_refresh(&guard));
-	assert_false(guard.usable);
-	assert_non_null(strstr(guard.err.text, ":2:"));
+	assert_true(policy_file_refresh(&policy));
+	assert_false(policy.usable);
+	assert_non_null(strstr(policy.err.text, ":2:"));
 	put("[commands]\nenabled = yes\n", 0644);
-	assert_true(policy_file_refresh(&guard));
-	assert_true(guard.usable);
-	policy_file_done(&guard);
+	assert_true(policy_file_refresh(&policy));
+	assert_true(policy.usable);
+	policy_file_done(&policy);
 }
 
 static int make_dir(void **state)
