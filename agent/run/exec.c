@@ -259,7 +259,7 @@ static void files_read(struct exec_job *job)
 static void look(struct exec_job *job)
 {
 	enum detached_state state = DETACHED_RUNNING;
-	struct end_record end;
+	struct end_record end = { .error = 0 };
 
 	if (job->state != JOB_EXITED && job->state != JOB_UNSENT) {
 		state = detached_files_state(&job->files, &end);

@@ -120,9 +120,9 @@ def processes(guest):
 
 
 def resources(guest):
-    """Open descriptors and private dirty memory of the agent itself."""
+    """Open descriptors of the agent itself, without those that it has of each process of the guest, and its private dirty memory."""
     pid = main_pid(guest)
-    text = guest.sh("ls /proc/%d/fd | wc -l; sed -n 's/^Private_Dirty: *//p' /proc/%d/smaps_rollup" % (pid, pid))
+    text = guest.sh("ls -l /proc/%d/fd | grep -vc ' /proc/[0-9]'; sed -n 's/^Private_Dirty: *//p' /proc/%d/smaps_rollup" % (pid, pid))
     fds, dirty = text.split()[:2]
     return int(fds), int(dirty)
 
