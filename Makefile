@@ -131,7 +131,7 @@ SYS_tests := $(SYS_agent) -lsystemd
 
 PROGRAMS := infiniservice infiniservice-exec infinictl infinihost
 
-.PHONY: all help deps run unit check soak asan lint fuzz coverage steps bench format install uninstall portable deb check-package clean compile_commands.json
+.PHONY: all help deps run unit check soak asan lint fuzz coverage mutate steps bench format install uninstall portable deb check-package clean compile_commands.json
 all: $(addprefix $(BUILD)/,$(PROGRAMS)) ## build the four programs into build/
 
 $(BUILD)/infiniservice: $(BUILD)/agent/main.o $(LINK_agent)
@@ -195,7 +195,7 @@ INTEGRATION_TESTS := $(LONG_TESTS) $(filter-out $(LONG_TESTS),$(wildcard tests/i
 # What says nothing of our programs that a sanitizer could see: the documents, the shell and the make of installing and building, the room
 # of the tests, and the portable program, which is linked without sanitizers. (What installs runs sanitized in test_prepare and test_seal.)
 # And the real apt and dnf: what we do with them runs sanitized in test_packages, where they are played.
-NOT_SANITIZED := $(patsubst %,tests/integration/test_%.py,rows documents manuals building install portable room apt dnf)
+NOT_SANITIZED := $(patsubst %,tests/integration/test_%.py,rows documents manuals building install portable room apt dnf mutate)
 BENCHES := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
 FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 REPLAYS := $(patsubst %,$(BUILD)/tests/fuzz/replay_%,$(FUZZERS))
@@ -283,6 +283,11 @@ coverage: ## lines of each library that unit tests alone run (OF="LIBRARY …" t
 		$(patsubst $(BUILD)/%,$(BUILD)/coverage/%,$(filter-out %/test_oom,$(UNIT_TESTS)))
 	@$(MAKE) --no-print-directory $(BUILD)/libraries
 	@tools/coverage.py $(BUILD)/coverage $(BUILD)/libraries $(OF)
+
+mutate: ## N=… (100) small faults in the code, one at a time, and which no unit test notices (PART="LIBRARY …", SEED=…, INTEGRATION=1, V=1)
+	@tools/deps.sh build test
+	@$(MAKE) --no-print-directory $(BUILD)/libraries
+	@tools/mutate.py -n $(or $(N),100) -s $(or $(SEED),1) $(if $(V),-v) $(if $(INTEGRATION),--integration) $(BUILD) $(BUILD)/libraries $(PART)
 
 steps: ## files and functions of the agent that a package install, a sample and a stop enter (needs root)
 	@tools/deps.sh build test
@@ -392,4 +397,4 @@ clean: ## remove what was built (the cached guest images too)
 help: ## this list
 	@sed -n 's/^\([a-z_.-]*\):[^#]*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-24s%s\n", $$1, $$2 }'
 
--include $(shell find $(BUILD) \( -path $(BUILD)/asan -o -path $(BUILD)/fuzz -o -path $(BUILD)/portable -o -path $(BUILD)/cache \) -prune -o -name '*.d' -print 2>/dev/null)
+-include $(shell find $(BUILD) \( -path $(BUILD)/asan -o -path $(BUILD)/fuzz -o -path $(BUILD)/portable -o -path $(BUILD)/mutate -o -path $(BUILD)/cache \) -prune -o -name '*.d' -print 2>/dev/null)
