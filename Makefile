@@ -286,7 +286,7 @@ coverage: ## lines of each library that unit tests alone run (OF="LIBRARY …" t
 
 mutate: ## N=… (100) small faults in the code, one at a time, and which no unit test notices (PART="LIBRARY …", SEED=…, INTEGRATION=1, V=1)
 	@tools/deps.sh build test
-	@$(MAKE) --no-print-directory $(BUILD)/libraries
+	@$(MAKE) -s --no-print-directory $(BUILD)/libraries
 	@tools/mutate.py -n $(or $(N),100) -s $(or $(SEED),1) $(if $(V),-v) $(if $(INTEGRATION),--integration) $(BUILD) $(BUILD)/libraries $(PART)
 
 steps: ## files and functions of the agent that a package install, a sample and a stop enter (needs root)
