@@ -11,6 +11,8 @@
 #define COLLECTORS(ROW) \
 	ROW(cpu, "yes", "Use of the processors.") \
 	ROW(memory, "yes", "Memory and swap.") \
+	ROW(pressure, "yes", "How long tasks waited for processors, memory and I/O.") \
+	ROW(vmstat, "yes", "Paging, swapping, OOM kills and stalls of the memory.") \
 	ROW(filesystem, "yes", "Space on the mounted filesystems.") \
 	ROW(disk, "yes", "Input and output of the disks.") \
 	ROW(network, "yes", "Interfaces, their addresses and counters.") \

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* The other texts of /proc and /etc that are read as a whole: stat, meminfo, loadavg, uptime, os-release, passwd. */
+/*
+ * The other texts of /proc and /etc that are read as a whole: stat, meminfo, pressure/…, vmstat, loadavg, uptime,
+ * os-release, passwd.
+ */
 #include <math.h>
 
 #include "collectors/cpu.h"
 #include "collectors/host.h"
 #include "collectors/memory.h"
+#include "collectors/pressure.h"
+#include "collectors/vmstat.h"
 #include "require.h"
 
 static void check_cpu(const char *text, size_t size)
@@ -42,12 +47,44 @@ static void check_host(const char *text, size_t size)
 		REQUIRE(memchr(shell, '\0', sizeof(shell)));
 }
 
+static void check_stall(const struct stall *stall)
+{
+	REQUIRE(stall->avg10_percent >= 0 && stall->avg10_percent <= 100);
+	REQUIRE(stall->avg60_percent >= 0 && stall->avg60_percent <= 100);
+	REQUIRE(stall->avg300_percent >= 0 && stall->avg300_percent <= 100);
+}
+
+static void check_pressure(const char *text, size_t size)
+{
+	struct pressure pressure;
+
+	if (pressure_parse(text, size, &pressure) < 0)
+		return;
+	REQUIRE(pressure.some.known || pressure.full.known);
+	check_stall(&pressure.some);
+	check_stall(&pressure.full);
+}
+
+static void check_vmstat(const char *text, size_t size)
+{
+	struct vmstat vmstat;
+	bool any = false;
+
+	if (vmstat_parse(text, size, &vmstat) < 0)
+		return;
+	for (unsigned i = 0; i < VMSTAT_COUNTERS; i++)
+		any = any || vmstat.counters[i] != VMSTAT_ABSENT;
+	REQUIRE(any);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct meminfo memory;
 
 	check_cpu((const char *)data, size);
 	check_host((const char *)data, size);
+	check_pressure((const char *)data, size);
+	check_vmstat((const char *)data, size);
 	(void)meminfo_parse((const char *)data, size, &memory);
 	return 0;
 }

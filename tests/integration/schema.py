@@ -156,6 +156,24 @@ def record(**members):
 cpu = record(usage_percent=percent, cores_usage=list_of(percent), temperature=maybe(number))
 memory = record(total_kb=natural, used_kb=natural, available_kb=natural, swap_total_kb=maybe(natural),
                 swap_used_kb=maybe(natural))
+stall = record(avg10_percent=percent, avg60_percent=percent, avg300_percent=percent, total_us=natural)
+stalls = record(some=maybe(stall), full=maybe(stall))
+
+
+def pressure(value, path):
+    record(cpu=stalls, memory=stalls, io=stalls)(value, path)
+    for resource in ("cpu", "memory", "io"):
+        unknown = None in (value[resource]["some"], value[resource]["full"])
+        if unknown != ("reason" in value[resource]):
+            _fail(f"{path}.{resource}", "has a null without a reason, or a reason without a null")
+        if unknown:
+            one_of("unsupported", "denied", "invalid", "unreadable")(value[resource]["reason"], f"{path}.{resource}.reason")
+
+
+COUNTERS_OF_VMSTAT = ("paged_in_kb", "paged_out_kb", "swapped_in_pages", "swapped_out_pages", "major_faults", "oom_kills", "compaction_stalls",
+                      "allocation_stalls")
+vmstat = record(state=one_of("first", "ok", "reset", "gap", "stale"), **{name: maybe(natural) for name in COUNTERS_OF_VMSTAT},
+                **{f"{name}_per_sec": maybe(positive) for name in COUNTERS_OF_VMSTAT})
 filesystem = record(mount_point=word, total_gb=positive, used_gb=positive, available_gb=positive, filesystem=word)
 io_stats = record(read_bytes_per_sec=natural, write_bytes_per_sec=natural, read_ops_per_sec=natural,
                   write_ops_per_sec=natural, io_utilization_percent=maybe(percent))
@@ -186,6 +204,9 @@ def metrics(message, path):
         one_of("start", "clock")(message["gap"], path + ".gap")
     if not message["data"]["system"]["cpu"]["cores_usage"]:
         _fail(path + ".data.system.cpu.cores_usage", "is empty")
+    for name, check in (("pressure", pressure), ("vmstat", vmstat)):
+        if name in message["data"]["system"]:
+            check(message["data"]["system"][name], f"{path}.data.system.{name}")
     for i, item in enumerate(message["data"]["system"]["network"]["interfaces"]):
         if item["name"] == "lo":
             _fail(f"{path}.data.system.network.interfaces[{i}]", "is the loopback")

@@ -120,6 +120,132 @@ def story_memory_agrees_with_free():
         close_to(memory["swap_used_kb"], int(rows["Swap"][1]), 0.02, 4096, "swap used")
 
 
+# --------------------------------------------------------------------------------------------- pressure and paging
+
+def stalls_of_the_kernel():
+    """(resource, some or full) -> its columns; empty where the kernel has no PSI."""
+    found = {}
+    for resource in ("cpu", "memory", "io"):
+        try:
+            with open(f"/proc/pressure/{resource}", encoding="ascii") as file:
+                lines = file.read().splitlines()
+        except OSError:
+            continue
+        for line in lines:
+            kind, *columns = line.split()
+            found[resource, kind] = dict(column.split("=") for column in columns)
+    return found
+
+
+def story_pressure_agrees_with_the_kernel():
+    before = stalls_of_the_kernel()
+    if not before:
+        raise tap.Skip("this kernel has no PSI")
+    _, host = talk(tap.keep)
+    # The kernel computes the averages anew every two seconds: not twice between the two readings around the sample.
+    for _ in range(5):
+        before, begun = stalls_of_the_kernel(), time.monotonic()
+        pressure = fresh(host)["data"]["system"]["pressure"]
+        after = stalls_of_the_kernel()
+        if time.monotonic() - begun < 1.5:
+            break
+    for resource in ("cpu", "memory", "io"):
+        for kind in ("some", "full"):
+            item, low, high = pressure[resource][kind], before.get((resource, kind)), after.get((resource, kind))
+            if low is None:
+                assert item is None and pressure[resource]["reason"] == "unsupported", pressure[resource]
+                continue
+            assert int(low["total"]) <= item["total_us"] <= int(high["total"]), (resource, kind, low, item, high)
+            for average in ("avg10", "avg60", "avg300"):
+                assert item[f"{average}_percent"] in (float(low[average]), float(high[average])), (resource, kind, low, item, high)
+
+
+def story_processors_that_are_fought_for_are_seen_as_pressure():
+    if not stalls_of_the_kernel():
+        raise tap.Skip("this kernel has no PSI")
+    _, host = talk(tap.keep)
+    with contextlib.ExitStack() as stack:
+        for _ in range(os.cpu_count() + 2):
+            stack.enter_context(burner())
+        before = fresh(host)["data"]["system"]["pressure"]["cpu"]["some"]["total_us"]
+        begun = time.monotonic()
+        time.sleep(2)
+        grown = fresh(host)["data"]["system"]["pressure"]["cpu"]["some"]["total_us"] - before
+        passed = time.monotonic() - begun
+    assert 0.3 * passed < grown / 1e6 < 1.1 * passed + 0.5, (grown, passed)
+
+
+def story_a_kernel_without_psi_gives_null_and_the_reason():
+    tap.need_root()
+    if not os.path.isdir("/proc/pressure"):
+        raise tap.Skip("this kernel has no PSI, as all other stories see")
+    hidden = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /proc/pressure && exec "$@"', "sh"]
+    if subprocess.run(hidden + ["true"], stderr=subprocess.DEVNULL, check=False).returncode:
+        raise tap.Skip("this machine allows no mount namespace")
+    _, host = talk(tap.keep, wrapper=hidden)
+    data = fresh(host)["data"]
+    nothing = {"some": None, "full": None, "reason": "unsupported"}
+    assert data["system"]["pressure"] == {"cpu": nothing, "memory": nothing, "io": nothing}, data["system"]["pressure"]
+    assert "failed_collectors" not in data, data["failed_collectors"]
+
+
+def events_of_the_kernel():
+    """The keys of vmstat in a sample, out of the kernel's text."""
+    with open("/proc/vmstat", encoding="ascii") as file:
+        lines = {name: int(value) for name, value in map(str.split, file)}
+    stalls = [value for name, value in lines.items() if name == "allocstall" or name.startswith("allocstall_")]
+    return {"paged_in_kb": lines.get("pgpgin"), "paged_out_kb": lines.get("pgpgout"), "swapped_in_pages": lines.get("pswpin"),
+            "swapped_out_pages": lines.get("pswpout"), "major_faults": lines.get("pgmajfault"), "oom_kills": lines.get("oom_kill"),
+            "compaction_stalls": lines.get("compact_stall"), "allocation_stalls": sum(stalls) if stalls else None}
+
+
+def story_paging_agrees_with_the_kernel():
+    _, host = talk(tap.keep, FAST)
+    sample(host)
+    before, events, after = events_of_the_kernel(), fresh(host)["data"]["system"]["vmstat"], events_of_the_kernel()
+    for name, low in before.items():
+        if low is None:
+            assert events[name] is None and events[f"{name}_per_sec"] is None, (name, events)
+        else:
+            assert low <= events[name] <= after[name], (name, low, events[name], after[name])
+            assert events[f"{name}_per_sec"] >= 0, (name, events)
+    assert events["state"] == "ok" and "lines_skipped" not in events, events
+
+
+def story_20_mb_written_and_synced_are_paged_out():
+    _, host = talk(tap.keep, FAST)
+    with tempfile.TemporaryDirectory(dir=ON_DISK) as directory:
+        if output("df", "--output=fstype", directory).splitlines()[1].strip() in ("tmpfs", "overlay", "9p", "virtiofs"):
+            raise tap.Skip(f"{ON_DISK} is not on a disk of this machine")
+        before = fresh(host)["data"]["system"]["vmstat"]["paged_out_kb"]
+        subprocess.run(["dd", "if=/dev/urandom", f"of={directory}/file", "bs=1M", "count=20", "conv=fsync", "status=none"], check=True)
+        grown = fresh(host)["data"]["system"]["vmstat"]["paged_out_kb"] - before
+    assert 20 * 1024 <= grown < 200 * 1024, grown
+
+
+def story_pressure_and_paging_can_be_switched_off():
+    _, host = talk(tap.keep, {"collectors.pressure": "no", "collectors.vmstat": "no"})
+    data = fresh(host)["data"]
+    assert not {"pressure", "vmstat"} & set(data["system"]) and "failed_collectors" not in data, list(data["system"])
+    _, host = talk(tap.keep)
+    assert {"pressure", "vmstat"} <= set(fresh(host)["data"]["system"])
+
+
+def story_a_sample_of_the_system_is_at_most_4_kb():
+    """With two interfaces, two processors and one disk; what more of these this machine has is left aside."""
+    _, host = talk(tap.keep, FAST)
+    sample(host)
+    message = fresh(host)
+    system = message["data"]["system"]
+    message["data"] = {"system": system}
+    for rows, most in ((system["network"]["interfaces"], 2), (system["cpu"]["cores_usage"], 2), (system["disk"]["usage_stats"], 1),
+                       (system["disk"]["devices"], 1)):
+        del rows[most:]
+    size = len(json.dumps(message, separators=(",", ":"))) + 1
+    tap.note(f"{size} bytes")
+    assert size <= 4096, size
+
+
 # -------------------------------------------------------------------------------------------------------------- cpu
 
 @contextlib.contextmanager

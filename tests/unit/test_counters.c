@@ -77,6 +77,21 @@ static void write_stat(struct harness *h, const struct counter *counter, bool th
 		       counter->column ? "processes" : "ctxt", value);
 }
 
+static void write_vmstat(struct harness *h, const struct counter *counter, bool there, uint64_t value)
+{
+	static const char *const names[] = { "pgpgin",	   "pgpgout",  "pswpin",       "pswpout", "allocstall_normal",
+					     "pgmajfault", "oom_kill", "compact_stall" };
+	char text[512];
+	size_t len = 0;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
+		if (i != counter->column || there)
+			len += (size_t)snprintf(text + len, sizeof(text) - len, "%s %" PRIu64 "\n", names[i],
+						i == counter->column ? value : 7);
+	}
+	harness_write(h, "proc/vmstat", text, len);
+}
+
 static void write_schedstat(struct harness *h, const struct counter *counter, bool there, uint64_t value)
 {
 	const char *path = counter->column ? "proc/4711/schedstat" : "proc/self/schedstat";
@@ -125,6 +140,11 @@ static struct json_object *row_helpers(struct json_object *sample)
 		.name = key, .collector = &collector_disk, .write = write_diskstats, .row = row_vda, .column = at,     \
 		.scale = unit, .state_key = "state", .total_path = key                                                 \
 	}
+#define VMSTAT(key, at)                                                                                                \
+	{                                                                                                              \
+		.name = key, .collector = &collector_vmstat, .write = write_vmstat, .row = row_itself, .column = at,   \
+		.scale = 1, .state_key = "state"                                                                       \
+	}
 
 static const struct counter counters[] = {
 	NET("rx_bytes_per_sec", 0),
@@ -155,6 +175,14 @@ static const struct counter counters[] = {
 	  .row = row_itself,
 	  .column = 1,
 	  .scale = 1 },
+	VMSTAT("paged_in_kb_per_sec", 0),
+	VMSTAT("paged_out_kb_per_sec", 1),
+	VMSTAT("swapped_in_pages_per_sec", 2),
+	VMSTAT("swapped_out_pages_per_sec", 3),
+	VMSTAT("allocation_stalls_per_sec", 4),
+	VMSTAT("major_faults_per_sec", 5),
+	VMSTAT("oom_kills_per_sec", 6),
+	VMSTAT("compaction_stalls_per_sec", 7),
 	{ .name = "cpu_percent",
 	  .collector = &collector_self,
 	  .write = write_schedstat,

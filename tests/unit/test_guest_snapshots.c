@@ -118,6 +118,52 @@ static void memory_agrees_with_free(void **state)
 	}
 }
 
+/* 5.10 has no `full` of the processors; the figures are those of the committed texts. */
+static void pressure_is_what_each_kernel_tells(void **state)
+{
+	static const char *const want[ARRAY_SIZE(guests)] = {
+		"{\"cpu\":{\"some\":{\"avg10_percent\":16.23,\"avg60_percent\":3.86,\"avg300_percent\":0.84,"
+		"\"total_us\":2441082},\"full\":null,\"reason\":\"unsupported\"},\"memory\":{\"some\":{",
+		"{\"cpu\":{\"some\":{\"avg10_percent\":19.48,\"avg60_percent\":4.61,\"avg300_percent\":1.00,"
+		"\"total_us\":3038783},\"full\":{\"avg10_percent\":0.00,",
+		"{\"cpu\":{\"some\":{\"avg10_percent\":50.20,\"avg60_percent\":16.32,\"avg300_percent\":3.79,"
+		"\"total_us\":11707559},\"full\":{\"avg10_percent\":0.00,",
+	};
+	static const char *const stalled[ARRAY_SIZE(guests)] = { "\"total_us\":41843}}", "\"total_us\":57231}}",
+								 "\"total_us\":98036}}" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(guests); i++) {
+		const char *text = emitted(&collector_pressure, guests[i]);
+
+		assert_has(text, want[i]);
+		assert_has(text, stalled[i]);
+		assert_int_equal(occurrences(text, "null"), i == 0);
+	}
+}
+
+static void paging_is_what_each_kernel_counts(void **state)
+{
+	static const char *const want[ARRAY_SIZE(guests)] = {
+		"{\"paged_in_kb\":27542,\"paged_in_kb_per_sec\":0.00,\"paged_out_kb\":9992,",
+		"{\"paged_in_kb\":30667,\"paged_in_kb_per_sec\":0.00,\"paged_out_kb\":10304,",
+		"{\"paged_in_kb\":37104,\"paged_in_kb_per_sec\":0.00,\"paged_out_kb\":10901,",
+	};
+	static const unsigned major_faults[ARRAY_SIZE(guests)] = { 211, 232, 316 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(guests); i++) {
+		const char *text = emitted(&collector_vmstat, guests[i]);
+		char faults[64];
+
+		snprintf(faults, sizeof(faults), "\"major_faults\":%u,", major_faults[i]);
+		assert_has(text, want[i]);
+		assert_has(text, faults);
+		assert_has(text, "\"allocation_stalls\":0,\"allocation_stalls_per_sec\":0.00,\"state\":\"ok\"");
+		assert_int_equal(occurrences(text, "null"), 0);
+	}
+}
+
 /* df lists tmpfs too; of what remains each mount is listed here. */
 static void file_systems_are_those_of_df_without_tmpfs(void **state)
 {
@@ -181,6 +227,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(memory_agrees_with_free, setup, teardown),
+		cmocka_unit_test_setup_teardown(pressure_is_what_each_kernel_tells, setup, teardown),
+		cmocka_unit_test_setup_teardown(paging_is_what_each_kernel_counts, setup, teardown),
 		cmocka_unit_test_setup_teardown(file_systems_are_those_of_df_without_tmpfs, setup, teardown),
 		cmocka_unit_test_setup_teardown(disks_are_listed_without_their_partitions, setup, teardown),
 		cmocka_unit_test_setup_teardown(every_cpu_has_its_figure, setup, teardown),

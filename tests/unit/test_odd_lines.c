@@ -68,6 +68,14 @@ static const struct {
 	  "\"used_kb\":6,\"available_kb\":4", SKIP "1" },
 	{ &collector_memory, "proc/meminfo", "garbage\n\n\xff:\nMemTotal: 10 kB\nMemFree: 4 kB\nMemTotal: 99 kB\n",
 	  "\"total_kb\":10", SKIP "1" },
+	{ &collector_pressure, "proc/pressure/io", "some avg10=1 avg60=2 avg300=3 total=4\nfull avg10=-1\n",
+	  "\"some\":{\"avg10_percent\":1.00,\"avg60_percent\":2.00,\"avg300_percent\":3.00,\"total_us\":4},\"full\":"
+	  "null",
+	  SKIP "1" },
+	{ &collector_pressure, "proc/pressure/io", "most avg10=7\nsome avg10=1 avg60=2 avg300=3 total=4\n",
+	  "\"full\":null,\"reason\":\"unsupported\"", NULL },
+	{ &collector_vmstat, "proc/vmstat", "nr_free_pages x\npgpgin 5\npgpgin 6\n", "\"paged_in_kb\":5", SKIP "1" },
+	{ &collector_vmstat, "proc/vmstat", "pgpgin 5\noom_kill -1\n", "\"oom_kills\":null", SKIP "1" },
 	{ &collector_host, "proc/loadavg", "0.20 0.18 0.12 1/80 11206\n", "\"load_15min\":0.12}", NULL },
 	{ &collector_host, "proc/loadavg", "0.20 -0.18 0.12 1/80\n", "\"load_1min\":0.20,\"load_5min\":null",
 	  SKIP "1" },
@@ -132,6 +140,8 @@ static void a_text_without_one_usable_line_is_an_error(void **state)
 		{ &collector_cpu, "proc/stat", "cpufreq 1 2 3 4\n" },
 		{ &collector_memory, "proc/meminfo", "MemTotal: -1 kB\nMemFree: 1 kB\n" },
 		{ &collector_filesystem, "proc/1/mountinfo", "garbage\n" },
+		{ &collector_pressure, "proc/pressure/memory", "some avg10=101 avg60=0 avg300=0 total=0\n" },
+		{ &collector_vmstat, "proc/vmstat", "pgpgin -1\n" },
 	};
 
 	(void)state;
