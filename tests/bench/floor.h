@@ -23,7 +23,8 @@
 #define FLOOR_PID_MAX (1 << 22) /* PID_MAX_LIMIT of linux/threads.h */
 
 static const char *const floor_files[] = {
-	"/proc/stat", "/proc/meminfo", "/proc/diskstats", "/proc/net/dev", "/proc/loadavg", "/proc/uptime",
+	"/proc/stat",	 "/proc/meminfo", "/proc/vmstat",	"/proc/diskstats",	 "/proc/net/dev",
+	"/proc/loadavg", "/proc/uptime",  "/proc/pressure/cpu", "/proc/pressure/memory", "/proc/pressure/io",
 };
 #define FLOOR_FILES (sizeof(floor_files) / sizeof(*floor_files))
 
@@ -35,11 +36,17 @@ struct floor {
 	char text[1 << 16];
 };
 
+/* What a kernel without PSI lacks, or cannot read. */
+static inline bool floor_may_lack(const char *path)
+{
+	return strncmp(path, "/proc/pressure/", strlen("/proc/pressure/")) == 0;
+}
+
 static inline int floor_open_file(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-	if (fd < 0)
+	if (fd < 0 && !floor_may_lack(path))
 		give_up(path);
 	return fd;
 }
@@ -67,7 +74,7 @@ static inline void floor_read_system(struct floor *f)
 	struct statvfs root;
 
 	for (unsigned i = 0; i < FLOOR_FILES; i++)
-		if (pread(f->files[i], f->text, sizeof(f->text), 0) < 0)
+		if (pread(f->files[i], f->text, sizeof(f->text), 0) < 0 && !floor_may_lack(floor_files[i]))
 			give_up(floor_files[i]);
 	poll(&changed, 1, 0);
 	statvfs("/", &root);
