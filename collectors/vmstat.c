@@ -89,7 +89,7 @@ struct paging {
 	struct procfs_file file;
 	struct procfs_buffer text;
 	struct rate_clock clock;
-	struct rate rates[VMSTAT_COUNTERS]; /* one that is not started: the kernel has no such line, or it is invalid */
+	struct rate rates[VMSTAT_COUNTERS]; /* not started where the kernel has no such line, or an invalid one */
 	uint64_t skipped;
 };
 
