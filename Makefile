@@ -65,7 +65,7 @@ comma := ,
 
 # ---------------------------------------------------------------------------------------------------- libraries
 # From those that use others down to those that are used, which is the order they are linked in.
-LIBS := ctl host show executor agent actions command peer metrics run runner audit rules bus base cleaner packages log config collectors transport
+LIBS := ctl host show executor agent actions command peer metrics run runner audit rules bus base cleaner packages log config catalog collectors transport
 DIR_ctl := tools/infinictl
 DIR_host := tools/infinihost
 DIR_show := tools/show
@@ -85,12 +85,13 @@ DIR_cleaner := agent/cleaner
 DIR_packages := agent/packages
 DIR_log := agent/log
 DIR_config := agent/config
+DIR_catalog := agent/catalog
 DIR_collectors := collectors
 DIR_transport := transport
 MAINS := agent/main.c agent/executor/main.c tools/infinictl/main.c tools/infinihost/main.c
 
 # Which others each of them may use; `make lint` links each whole over those alone, and looks at what it includes.
-OVER_ctl := show log config
+OVER_ctl := show log config catalog
 OVER_host := show config transport
 OVER_show := transport
 OVER_executor := runner rules bus base packages config

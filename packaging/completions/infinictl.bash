@@ -3,8 +3,9 @@
 _infinictl() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} words
 	case ${COMP_CWORD}:${COMP_WORDS[1]} in
-	1:*) words="log status ps audit config --help --version" ;;
+	1:*) words="log metrics status ps audit config --help --version" ;;
 	*:log) words="--dir --begin --end --follow -f --metric --json --utc --help" ;;
+	*:metrics) words="--json --names --help $(infinictl metrics --names 2>/dev/null)" ;;
 	*:status | *:ps) words="--socket --json --help" ;;
 	*:audit) words="--lines --begin --end --origin --failed --id --all --utc --json --help" ;;
 	2:config) words="check show example --help" ;;
@@ -26,7 +27,11 @@ _infinictl() {
 		mapfile -t COMPREPLY < <(compgen -W "host uid" -- "$cur")
 		return
 		;;
-	--metric | --lines | --id) return ;;
+	--metric)
+		mapfile -t COMPREPLY < <(compgen -W "$(infinictl metrics --names 2>/dev/null)" -- "$cur")
+		return
+		;;
+	--lines | --id) return ;;
 	esac
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 	# Files come after log, check and show.

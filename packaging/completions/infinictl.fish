@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-set -l none 'not __fish_seen_subcommand_from log status ps audit config'
+set -l none 'not __fish_seen_subcommand_from log metrics status ps audit config'
 complete -c infinictl -n $none -f
 complete -c infinictl -n $none -a log -d 'Print the metric log'
+complete -c infinictl -n $none -a metrics -d 'List the metrics there are'
 complete -c infinictl -n $none -a status -d 'Ask the running agent how it is'
 complete -c infinictl -n $none -a ps -d 'Show the commands that run or wait'
 complete -c infinictl -n $none -a audit -d 'Print what hosts asked of this machine'
@@ -12,9 +13,9 @@ complete -c infinictl -n '__fish_seen_subcommand_from log' -l dir -r -d 'The log
 complete -c infinictl -n '__fish_seen_subcommand_from log audit' -l begin -x -a 'now today yesterday' -d 'From this time on'
 complete -c infinictl -n '__fish_seen_subcommand_from log audit' -l end -x -a 'now today yesterday' -d 'Up to this time'
 complete -c infinictl -n '__fish_seen_subcommand_from log' -s f -l follow -d 'Go on with what is being written'
-complete -c infinictl -n '__fish_seen_subcommand_from log' -l metric -x -d 'Print this value'
+complete -c infinictl -n '__fish_seen_subcommand_from log' -l metric -x -a '(infinictl metrics --names 2>/dev/null)' -d 'Print this value'
 complete -c infinictl -n '__fish_seen_subcommand_from log audit' -l utc -d 'Times in UTC'
-complete -c infinictl -n '__fish_seen_subcommand_from log status ps audit' -l json -d 'Print JSON'
+complete -c infinictl -n '__fish_seen_subcommand_from log metrics status ps audit' -l json -d 'Print JSON'
 complete -c infinictl -n '__fish_seen_subcommand_from status ps' -l socket -r -d 'The socket of the agent'
 complete -c infinictl -n '__fish_seen_subcommand_from audit' -l lines -x -d 'At most the last records'
 complete -c infinictl -n '__fish_seen_subcommand_from audit' -l id -x -d 'Those of one command'
@@ -22,3 +23,5 @@ complete -c infinictl -n '__fish_seen_subcommand_from audit' -l origin -x -a 'ho
 complete -c infinictl -n '__fish_seen_subcommand_from audit' -l failed -d 'What was refused or failed'
 complete -c infinictl -n '__fish_seen_subcommand_from audit' -l all -d 'The looks of infinictl as well'
 complete -c infinictl -n '__fish_seen_subcommand_from config' -a 'check show example'
+complete -c infinictl -n '__fish_seen_subcommand_from metrics' -f -a '(infinictl metrics --names 2>/dev/null)'
+complete -c infinictl -n '__fish_seen_subcommand_from metrics' -l names -d 'The names alone'

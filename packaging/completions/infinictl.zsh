@@ -1,16 +1,24 @@
 #compdef infinictl
 # SPDX-License-Identifier: MIT
+_infinictl_metrics() {
+	local -a names
+	names=(${(f)"$(infinictl metrics --names 2>/dev/null)"})
+	compadd -a names
+}
 _infinictl() {
 	local state line
 	_arguments -C '--help[print a help text]' '--version[print the version]' \
-		'1:subcommand:((log\:"print the metric log" status\:"ask the running agent" ps\:"commands that run or wait" audit\:"what hosts asked" config\:"the configuration"))' \
+		'1:subcommand:((log\:"print the metric log" metrics\:"the metrics there are" status\:"ask the running agent" ps\:"commands that run or wait" audit\:"what hosts asked" config\:"the configuration"))' \
 		'*::argument:->rest'
 	[[ $state == rest ]] || return
 	case $line[1] in
 	log)
 		_arguments '--dir[the log of another directory]:directory:_files -/' '--begin[from this time on]:time:(now today yesterday)' \
 			'--end[up to this time]:time:(now today yesterday)' '(-f --follow)'{-f,--follow}'[go on with what is being written]' \
-			'*--metric[print this value]:path:' '--json[print the lines as they are]' '--utc[times in UTC]' '*:file:_files'
+			'*--metric[print this value]:path:_infinictl_metrics' '--json[print the lines as they are]' '--utc[times in UTC]' '*:file:_files'
+		;;
+	metrics)
+		_arguments '--json[print JSON]' '--names[the names alone]' '1:pattern:_infinictl_metrics'
 		;;
 	status | ps)
 		_arguments '--socket[the socket of the agent]:socket:_files' '--json[print JSON]'

@@ -37,6 +37,8 @@ CASES = [("infinihost -c /x run Proc", {"ProcessKill", "ProcessList", "ProcessTo
          ("infinihost -c /x -t 5 actions Check", {"CheckDiskSpace"}, {"ProcessTop"}),
          ("infinihost -c /x wat", {"watch"}, {"run"}),
          ("infinictl audit --", {"--begin", "--end", "--origin", "--failed", "--all"}, {"--metric"}),
+         ("infinictl log --metric system.cpu.st", {"system.cpu.steal_percent"}, {"system.cpu.usage_percent"}),
+         ("infinictl metrics system.disk.usage_stats", {"system.disk.usage_stats_left_out"}, {"system.cpu.usage_percent"}),
          ("infinictl con", {"config"}, {"log"}),
          ("infinictl config s", {"show"}, {"check"})]
 VALUES = [("infinihost -c /x run ProcessTop sort_by=m", "memory"), ("infinihost -c /x run RunHealthCheck check_name=disk", "disk_space")]

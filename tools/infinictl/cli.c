@@ -14,6 +14,7 @@ static const char help[] =
 	"infinictl - look at the metric log and at the agent of this machine\n"
 	"\n"
 	"  infinictl log [OPTION]... [FILE]...   print the metric log (the agent need not run)\n"
+	"  infinictl metrics [PATTERN]           list the metrics there are, with unit and meaning\n"
 	"  infinictl status [OPTION]...          ask the running agent how it is\n"
 	"  infinictl ps [OPTION]...              show the commands that run or wait\n"
 	"  infinictl audit [OPTION]...           print what hosts asked of this machine (the agent need not run)\n"
@@ -40,11 +41,8 @@ int infinictl_main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		int (*main)(int argc, char **argv);
-	} commands[] = { { "log", log_main },
-			 { "status", status_main },
-			 { "ps", ps_main },
-			 { "audit", audit_main },
-			 { "config", config_main } };
+	} commands[] = { { "log", log_main },	  { "status", status_main }, { "ps", ps_main },
+			 { "audit", audit_main }, { "config", config_main }, { "metrics", metrics_main } };
 
 	opterr = 0; /* cli_wrong_option prints the errors of getopt */
 	if (argc < 2)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every path of the sample gets a number of edits to what was typed, once as a whole and once by its last name alone
- * (people leave out the first parts), and the three paths with the fewest edits are chosen. Paths and sample are
- * bounded.
+ * Every path of the sample, or of the catalogue, gets a number of edits to what was typed, once as a whole and once by
+ * its last name alone (people leave out the first parts), and the three paths with the fewest edits are chosen. Paths
+ * and sample are bounded.
  */
 #include "tools/infinictl/suggest.h"
 
@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/catalog/catalog.h"
 #include "agent/config/keys.h"
 #include "tools/infinictl/metric.h"
 
@@ -38,13 +39,25 @@ static const char *last_name(const char *path)
 	return dot ? dot + 1 : path;
 }
 
-/* Names at the same place of both paths are compared one by one; a missing or further one is far. */
+/* Steps over a name's end: what stands in [] behind it, and the dot. */
+static const char *next_name(const char *at)
+{
+	while (*at == '[') {
+		const char *close = strchr(at, ']');
+
+		at = close ? close + 1 : at + strlen(at);
+	}
+	return at + (*at == '.');
+}
+
+/* Names at the same place of both paths are compared one by one, whatever item of a list is meant; a missing or further
+ * one is far. */
 static unsigned whole_distance(const char *a, const char *b)
 {
 	unsigned sum = 0;
 
 	while (*a && *b) {
-		size_t m = strcspn(a, "."), n = strcspn(b, ".");
+		size_t m = strcspn(a, ".["), n = strcspn(b, ".[");
 		char x[64], y[64];
 		unsigned distance;
 
@@ -54,8 +67,8 @@ static unsigned whole_distance(const char *a, const char *b)
 		if (distance > LIKELY_EDITS)
 			return FAR;
 		sum += distance;
-		a += m + (a[m] == '.');
-		b += n + (b[n] == '.');
+		a = next_name(a + m);
+		b = next_name(b + n);
 	}
 	return *a || *b ? FAR : sum;
 }
@@ -107,6 +120,15 @@ static void look(struct search *s, struct json_object *value, size_t len, unsign
 	}
 }
 
+/* All that a sample could have. */
+static void look_up(struct search *s)
+{
+	for (size_t i = 0; i < catalog_count; i++) {
+		snprintf(s->path, sizeof(s->path), "%s", catalog_metrics[i].path);
+		judge(s);
+	}
+}
+
 void suggest_metrics(struct json_object *data, const char *path, char *out, size_t size)
 {
 	struct search s = { .wanted = path, .wanted_last = last_name(path) };
@@ -114,7 +136,10 @@ void suggest_metrics(struct json_object *data, const char *path, char *out, size
 
 	for (unsigned i = 0; i < SHOWN; i++)
 		s.best[i].distance = FAR;
-	look(&s, data, 0, 0);
+	if (data)
+		look(&s, data, 0, 0);
+	else
+		look_up(&s);
 	out[0] = '\0';
 	for (unsigned i = 0; i < SHOWN && s.best[i].distance < FAR && at < size; i++)
 		at += (size_t)snprintf(out + at, size - at, "%s%s", i ? " or " : "", s.best[i].path);
