@@ -65,11 +65,12 @@ comma := ,
 
 # ---------------------------------------------------------------------------------------------------- libraries
 # From those that use others down to those that are used, which is the order they are linked in.
-LIBS := ctl host show executor agent actions command peer metrics run runner audit rules bus base cleaner packages log config catalog collectors transport
+LIBS := ctl host show executor agent qga actions command peer metrics run runner audit rules bus base cleaner packages log config catalog collectors transport
 DIR_ctl := tools/infinictl
 DIR_host := tools/infinihost
 DIR_show := tools/show
 DIR_agent := agent
+DIR_qga := agent/qga
 DIR_actions := agent/actions
 DIR_command := agent/command
 DIR_peer := agent/peer
@@ -96,6 +97,7 @@ OVER_host := show config transport
 OVER_show := transport
 OVER_executor := runner rules bus base packages config
 OVER_agent := actions command peer metrics run runner audit bus rules base log config transport
+OVER_qga := transport
 OVER_actions := command peer metrics run runner audit bus rules base packages log config collectors transport
 OVER_command := peer metrics run runner audit rules base config transport
 OVER_peer := metrics base config transport
@@ -208,6 +210,7 @@ PARALLEL = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 # Memory that was freed is handed out again sooner: fresh pages took half of the time. And no more bytes than the target tells apart.
 FUZZ_ASAN := quarantine_size_mb=4
 FUZZ_OPTIONS_audit := -max_len=1280
+FUZZ_OPTIONS_qga := -max_len=1024
 FUZZ_OPTIONS_mountinfo := -max_len=768
 FUZZ_OPTIONS_procfs := -max_len=1024
 # Its agent goes on holding what it holds: that is looked through for leaks at the end, not a thousand times.

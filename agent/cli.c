@@ -33,8 +33,8 @@ static const char help[] =
 	"\n"
 	"  -c, --config FILE             read FILE alone instead of " SYSCONFDIR
 	"/infiniservice/infiniservice.conf and conf.d/\n"
-	"  -p, --port SPEC               virtio:NAME, a path (virtio port, pty, serial line), unix:PATH, stdio or "
-	"none\n"
+	"  -p, --port SPEC               virtio:NAME, a path (virtio port, pty, serial line), unix:PATH,\n"
+	"                                listen:PATH, stdio or none\n"
 	"                                (default virtio:org.infinibay.agent)\n"
 	"  -s, --set SECTION.KEY=VALUE   set a key of the configuration; may be given again\n"
 	"      --check-config            check the configuration and exit\n"

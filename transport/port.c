@@ -18,7 +18,7 @@ static int spec_error(struct err *err, const char *spec)
 {
 	return err_set(err, -EINVAL,
 		       "port spec \"%.200s\" is none of virtio:NAME, /path (virtio port, pty or serial line), "
-		       "unix:PATH, stdio, none",
+		       "unix:PATH, listen:PATH, stdio, none",
 		       spec ? spec : "");
 }
 
@@ -48,6 +48,10 @@ static int parse_spec(struct port *port)
 	} else if (strncmp(spec, "unix:", 5) == 0) {
 		port->kind = PORT_KIND_UNIX;
 		port->target = spec + 5;
+		return port_unix_check(port->target);
+	} else if (strncmp(spec, "listen:", 7) == 0) {
+		port->kind = PORT_KIND_LISTEN;
+		port->target = spec + 7;
 		return port_unix_check(port->target);
 	} else if ((spec[0] == '/' || strncmp(spec, "./", 2) == 0 || strncmp(spec, "../", 3) == 0) &&
 		   strlen(spec) < PATH_MAX && spec[strlen(spec) - 1] != '/') {
@@ -91,6 +95,8 @@ static void port_freep(struct port **port)
 static void port_init(struct port *port, const struct port_config *config, uint32_t seed)
 {
 	port->epoll_fd = port->watch.fd = port->link.in.fd = port->link.out.fd = port->link.kept_input = -1;
+	port->listener = -1;
+	port->bare = config->bare;
 	port->kept = config->kept ? *config->kept : (struct port_kept){ -1, -1 };
 	port->state = PORT_ABSENT;
 	port->random = seed;
@@ -140,6 +146,7 @@ struct port *port_free(struct port *port)
 		return NULL;
 	outq_done(&port->queue);
 	port_link_close(port);
+	port_listen_close(port);
 	port_watch_close(port);
 	forget_kept(port);
 	close_fd(&port->epoll_fd);
@@ -154,6 +161,7 @@ void port_close(struct port *port)
 {
 	port_session_end(port);
 	port_link_close(port);
+	port_listen_close(port);
 	port_watch_disarm(port);
 	port->state = PORT_CLOSED;
 }
@@ -253,6 +261,10 @@ static bool take_events(struct port *port)
 	for (int i = 0; i < n; i++) {
 		uint32_t mask = events[i].events;
 
+		if (events[i].data.u32 == PORT_TAG_LISTENER) {
+			port->retry_ns = port->now_ns; /* looked at only while no host is connected */
+			continue;
+		}
 		if (events[i].data.u32 == PORT_TAG_WATCH) {
 			if (port_watch_drain(port) && !port->held) {
 				backoff_succeed(&port->retry);

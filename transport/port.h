@@ -30,12 +30,18 @@ struct port;
 
 struct port_config {
 	/*
-	 * virtio:NAME | /a/path (virtio port, pty or serial line) | unix:PATH (connects) | stdio | none. Copied.
+	 * virtio:NAME | /a/path (virtio port, pty or serial line) | unix:PATH (connects) | listen:PATH (a socket of
+	 * mode 0600 that hosts connect to, one after the other) | stdio | none. Copied.
 	 * With stdio the end of stdin is the end of the port: queued lines are written as far as possible, and the port
 	 * is closed.
 	 */
 	const char *spec;
-	size_t queue_bytes;  /* bound of the output queue; 0 means PORT_QUEUE_BYTES_DEFAULT */
+	size_t queue_bytes; /* bound of the output queue; 0 means PORT_QUEUE_BYTES_DEFAULT */
+	/*
+	 * Writes nothing but the lines: a session begins without the leading "\n", and a renewed one too, unless a line
+	 * had been begun for the host before it.
+	 */
+	bool bare;
 	const char *sys_dir; /* NULL means "/sys"; another one in tests. Copied. */
 	const char *dev_dir; /* NULL means "/dev"; likewise */
 	/*
@@ -86,7 +92,7 @@ struct port_fault {
 struct port_events {
 	/*
 	 * A session has started: drop the half line of the last session, and send the handshake. The port itself writes
-	 * the leading "\n".
+	 * the leading "\n" (unless it is bare).
 	 */
 	void (*connected)(void *data);
 	/*

@@ -90,9 +90,8 @@ static int link_register(struct port *port)
 static int link_open(struct port *port)
 {
 	static int (*const openers[])(struct port *) = {
-		[PORT_KIND_VIRTIO] = port_virtio_open,
-		[PORT_KIND_PATH] = port_path_open,
-		[PORT_KIND_UNIX] = port_unix_open,
+		[PORT_KIND_VIRTIO] = port_virtio_open, [PORT_KIND_PATH] = port_path_open,
+		[PORT_KIND_UNIX] = port_unix_open,     [PORT_KIND_LISTEN] = port_listen_open,
 		[PORT_KIND_STDIO] = port_stdio_open,
 	};
 	int r;
@@ -157,7 +156,14 @@ void port_try(struct port *port)
 {
 	int r = link_open(port);
 
-	if (r < 0 && port->kind != PORT_KIND_STDIO) {
+	if (r == -EAGAIN && port->kind == PORT_KIND_LISTEN) {
+		/* The socket is there, and says when a host comes. */
+		backoff_succeed(&port->retry);
+		port->state = PORT_WAITING;
+		port->retry_ns = TIME_NEVER;
+		return;
+	}
+	if (r < 0 && port->kind != PORT_KIND_STDIO && port->kind != PORT_KIND_LISTEN) {
 		port_watch_arm(port);
 		r = link_open(port);
 	}
@@ -189,6 +195,8 @@ void port_lost(struct port *port, int fault_kind, int error)
 	port->held = stalled;
 	if (stalled) {
 		port->retry_ns = backoff_fail(&port->stall_retry, port->now_ns, port_random(port));
+	} else if (port->kind == PORT_KIND_LISTEN) {
+		port->retry_ns = port->now_ns; /* the next host may be waiting */
 	} else {
 		if (good)
 			backoff_succeed(&port->retry);

@@ -16,6 +16,7 @@
 #include "backoff.h"
 #include "outq.h"
 #include "port.h"
+#include "socket_path.h"
 
 /* One write to a virtio port takes at most 32 KiB (drivers/char/virtio_console.c, port_fops_write). */
 #define PORT_CHUNK (32u << 10)
@@ -37,7 +38,7 @@
 /* QEMU tells its management of a port's opening at most once a second: a shorter pause would go unseen. */
 #define PORT_STALL_WAIT_NS (2 * NS_PER_S)
 
-enum port_kind { PORT_KIND_NONE, PORT_KIND_VIRTIO, PORT_KIND_PATH, PORT_KIND_UNIX, PORT_KIND_STDIO };
+enum port_kind { PORT_KIND_NONE, PORT_KIND_VIRTIO, PORT_KIND_PATH, PORT_KIND_UNIX, PORT_KIND_LISTEN, PORT_KIND_STDIO };
 
 /* One end of what is open; both ends are the same fd except with stdio. */
 struct port_end {
@@ -70,7 +71,7 @@ struct port_watch {
 	} entries[PORT_WATCHES];
 };
 
-enum port_tag { PORT_TAG_IN = 1, PORT_TAG_OUT, PORT_TAG_WATCH };
+enum port_tag { PORT_TAG_IN = 1, PORT_TAG_OUT, PORT_TAG_WATCH, PORT_TAG_LISTENER };
 
 struct port {
 	char *spec, *sys_dir, *dev_dir;
@@ -82,6 +83,9 @@ struct port {
 	struct port_link link;
 	struct port_watch watch;
 	struct port_kept kept; /* until the port is opened first */
+	int listener;	       /* of listen:PATH, over all sessions; -1: none */
+	struct socket_id listener_id;
+	bool bare; /* see port_config */
 	enum port_state state;
 	struct port_stats stats;
 	uint32_t random;
@@ -99,6 +103,7 @@ struct port {
 	/* the session */
 	struct outq queue;
 	bool newline_due; /* the next byte written is a "\n" */
+	bool unsaid;	  /* nothing was written since the session began or was renewed */
 	bool blocked;	  /* EAGAIN: wait for an edge */
 	bool soft;	  /* a write failed in a way that no edge follows: wait until soft_ns */
 	struct backoff soft_retry;
@@ -166,6 +171,9 @@ int port_path_open(struct port *port);
 int port_unix_open(struct port *port);
 int port_stdio_open(struct port *port);
 int port_unix_check(const char *path);
+/* Listens, if it does not yet, and takes the next host: -EAGAIN when none has come. */
+int port_listen_open(struct port *port);
+void port_listen_close(struct port *port);
 
 /* port_watch.c */
 void port_watch_arm(struct port *port);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A session of the port and its output. Every session starts with a bare "\n", so that a half line that an earlier
- * session left in the host's buffer ends there. Everything is written in chunks of up to 32 KiB, many lines together:
- * a virtio port uses one of 128 descriptors for every write of any size.
+ * A session of the port and its output. Every session starts with a single "\n" (unless the port is bare), so that a
+ * half line that an earlier session left in the host's buffer ends there. Everything is written in chunks of up to
+ * 32 KiB, many lines together: a virtio port uses one of 128 descriptors for every write of any size.
  */
 #include <errno.h>
 #include <sys/socket.h>
@@ -13,7 +13,8 @@ void port_session_begin(struct port *port)
 {
 	port->state = PORT_CONNECTED;
 	port->stats.sessions++;
-	port->newline_due = true;
+	port->newline_due = !port->bare;
+	port->unsaid = true;
 	port->blocked = port->soft = port->refused = port->session_heard = false;
 	port->broken = 0;
 	port->unanswered = 0;
@@ -42,9 +43,10 @@ void port_session_end(struct port *port)
 
 void port_session_renew(struct port *port, uint64_t gone_ns)
 {
+	port->newline_due = !port->bare || port->newline_due || port->queue.begun;
+	port->unsaid = true;
 	outq_drop_begun(&port->queue);
 	outq_drop_before(&port->queue, gone_ns);
-	port->newline_due = true;
 	port->blocked = false;
 	port->unanswered = 0;
 	port->linger_ns = port->renew_ns = TIME_NEVER;
@@ -97,7 +99,7 @@ static void write_taken(struct port *port, bool samples, size_t newline, size_t 
 	port->stats.writes++;
 	port->stats.bytes_out += len;
 	port->credits++;
-	port->answered = false;
+	port->answered = port->unsaid = false;
 	port->traffic = true;
 	port->unanswered += len;
 	port->waiting_ns = TIME_NEVER;

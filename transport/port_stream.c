@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * All kinds of ports but those found by a virtio name: a path (pty, serial line, or a virtio port given by its node), a
- * unix socket, stdio. On these a session lasts from open to the end of the stream.
+ * unix socket (connected to, or listened at), stdio. On these a session lasts from open to the end of the stream.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -75,6 +76,49 @@ int port_unix_open(struct port *port)
 	port->link.in.socket = port->link.out.socket = true;
 	port->link.in.fd = port->link.out.fd = TAKE_FD(fd);
 	return 0;
+}
+
+static int listen_at(struct port *port)
+{
+	_cleanup_(closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	struct epoll_event event = { .events = EPOLLIN | EPOLLET, .data.u32 = PORT_TAG_LISTENER };
+	struct err e;
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	r = socket_path_bind(fd, port->target, 0177, &port->listener_id, &e);
+	if (r < 0)
+		return r;
+	if (listen(fd, SOMAXCONN) < 0 || epoll_ctl(port->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
+		r = -errno;
+		socket_path_remove(port->target, &port->listener_id);
+		return r;
+	}
+	port->listener = TAKE_FD(fd);
+	return 0;
+}
+
+int port_listen_open(struct port *port)
+{
+	int r = port->listener < 0 ? listen_at(port) : 0, fd;
+
+	if (r < 0)
+		return r;
+	fd = accept4(port->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd < 0)
+		return errno == ECONNABORTED ? -EAGAIN : -errno;
+	port->link.in.socket = port->link.out.socket = true;
+	port->link.in.fd = port->link.out.fd = fd;
+	return 0;
+}
+
+void port_listen_close(struct port *port)
+{
+	if (port->listener < 0)
+		return;
+	socket_path_remove(port->target, &port->listener_id);
+	close_fd(&port->listener);
 }
 
 /*

@@ -212,7 +212,7 @@ static void host_away(struct port *port)
  */
 static bool arrival_due(const struct port *port)
 {
-	return port->input_ns > port->hung_up_ns || (port->newline_due && port->blocked);
+	return port->input_ns > port->hung_up_ns || (port->unsaid && port->blocked);
 }
 
 static void renew_doubtful(struct port *port)
@@ -232,7 +232,7 @@ static void host_present(struct port *port)
 		port_session_begin(port);
 		/* If the host was found without an edge, its own edge, or that of the registration, still follows. */
 		port->credits += port->edge ? 0 : 1;
-	} else if (hung_up && port->newline_due) {
+	} else if (hung_up && port->unsaid) {
 		/* Input overtook the arrival: nothing was sent yet, so nothing is to be mended. */
 		port->linger_ns = TIME_NEVER;
 	} else if (hung_up) {

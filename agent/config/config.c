@@ -120,7 +120,7 @@ uint64_t config_log_interval_ms(const struct config *config)
 
 static bool spec_has_shape(const char *spec)
 {
-	static const char *const prefixes[] = { "virtio:", "unix:" };
+	static const char *const prefixes[] = { "virtio:", "unix:", "listen:" };
 
 	if (!strcmp(spec, "stdio") || !strcmp(spec, "none") || spec[0] == '/')
 		return true;
@@ -142,7 +142,7 @@ int config_check_each(const struct config *config, unsigned *at, struct err *err
 			if (!spec_has_shape(config->port.spec))
 				return err_set(err, -EINVAL,
 					       "port.spec: \"%.100s\" is none of virtio:NAME, an absolute path, "
-					       "unix:PATH, stdio, none",
+					       "unix:PATH, listen:PATH, stdio, none",
 					       config->port.spec);
 			break;
 		case 1:
@@ -169,6 +169,17 @@ int config_check_each(const struct config *config, unsigned *at, struct err *err
 						       "letters, digits, \":_.@\\-\" and the patterns *, ? and "
 						       "[...]",
 						       *pattern);
+			break;
+		case 5:
+			if (!spec_has_shape(config->qga.spec) || !strcmp(config->qga.spec, "stdio"))
+				return err_set(err, -EINVAL,
+					       "qga.spec: \"%.100s\" is none of virtio:NAME, an absolute path, "
+					       "unix:PATH, listen:PATH, none",
+					       config->qga.spec);
+			break;
+		case 6:
+			if (strcmp(config->qga.spec, "none") && !strcmp(config->qga.spec, config->port.spec))
+				return err_set(err, -EINVAL, "qga.spec is port.spec: a port speaks one language");
 			break;
 		default:
 			return 0;

@@ -63,6 +63,7 @@ struct config {
 	struct { CONFIG_AUTH(CONFIG_FIELD) } auth;
 	struct { CONFIG_LOG(CONFIG_FIELD) } log;
 	struct { CONFIG_SOCKET(CONFIG_FIELD) } socket;
+	struct { CONFIG_QGA(CONFIG_FIELD) } qga;
 };
 /* clang-format on */
 

@@ -43,7 +43,7 @@ static const char *const syncs[] = { "none", "interval", "always", NULL };
 const struct config_key config_keys[] = {
 	CONFIG_AGENT(KEY_ROW) CONFIG_PORT(KEY_ROW) CONFIG_TIMERS(KEY_ROW) COLLECTORS(KEY_COLLECTOR)
 		CONFIG_COLLECTORS(KEY_ROW) CONFIG_COMMANDS(KEY_ROW) CONFIG_AUTH(KEY_ROW) CONFIG_LOG(KEY_ROW)
-			CONFIG_SOCKET(KEY_ROW){ .section = NULL },
+			CONFIG_SOCKET(KEY_ROW) CONFIG_QGA(KEY_ROW){ .section = NULL },
 };
 
 _Static_assert(ARRAY_SIZE(config_keys) <= CONFIG_KEYS_MAX, "CONFIG_KEYS_MAX is too small");

@@ -27,7 +27,7 @@
 	ROW(PATH, agent, runtime_dir, 1, "/run/infiniservice", "latest.json and what has to outlive a restart. $RUNTIME_DIRECTORY takes the place of the default.", AT_START)
 
 #define CONFIG_PORT(ROW) \
-	ROW(TEXT, port, spec, "virtio:org.infinibay.agent", "Where the host is: virtio:NAME, the path of a port, pty or serial line, unix:PATH, stdio or none.", AT_START) \
+	ROW(TEXT, port, spec, "virtio:org.infinibay.agent", "Where the host is: virtio:NAME, the path of a port, pty or serial line, unix:PATH, listen:PATH,|stdio or none.", AT_START) \
 	ROW(SIZE, port, max_line_bytes, 1024, 16 * MIB, "1M", "Longest line taken from the host.", AT_START) \
 	ROW(SIZE, port, queue_bytes, 64 * KIB, 256 * MIB, "4M", "Output kept for a host that does not read; beyond it the oldest samples are dropped.", AT_START)
 
@@ -60,7 +60,8 @@
 
 #define CONFIG_AUTH(ROW) \
 	ROW(PATH, auth, secret_file, 0, "", "Secret shared with the host. Empty: a systemd credential \"secret\", else " SYSCONFDIR "/infiniservice/secret,|else $INFINISERVICE_SHARED_SECRET; none of them: no secret.") \
-	ROW(ENUM, auth, require_signature, signatures, "auto", "Refuse what is not signed; auto: when there is a secret.")
+	ROW(ENUM, auth, require_signature, signatures, "auto", "Refuse what is not signed; auto: when there is a secret.") \
+	ROW(LIST, auth, unsigned_qga, "", "Groups or commands of [qga] that stay allowed while signatures are required, although that language has none.|Without this, exec and files are refused then.")
 
 #define CONFIG_LOG(ROW) \
 	ROW(BOOL, log, enabled, "yes", "Keep the samples in a local log.", AT_START) \
@@ -76,6 +77,14 @@
 	ROW(TEXT, socket, group, "infiniservice", "Group that may use it. Empty: only the agent's own user.", AT_START) \
 	ROW(UINT, socket, max_clients, 1, 10000, "1100", "Clients at the same time.") \
 	ROW(UINT, socket, max_per_user, 1, 10000, "16", "Of one user; root and the agent's own user are exempt.")
+
+#define CONFIG_QGA(ROW) \
+	ROW(TEXT, qga, spec, "none", "Where a host speaks the QEMU guest agent's language: virtio:org.qemu.guest_agent.0, a path, unix:PATH,|listen:PATH (a socket of the agent's own) or none. qemu-guest-agent has to be removed for it: a port serves one.", AT_START) \
+	ROW(LIST, qga, allow, "observe, shutdown, freeze", "Groups or commands (guest-...) allowed there, of a policy apart from [commands]:|observe, shutdown, freeze, control, exec, files.") \
+	ROW(LIST, qga, deny, "", "Groups or commands that are not; deny wins over allow.") \
+	ROW(BOOL, qga, allow_unsafe, "no", "exec and files are done as root: they need this besides being allowed.") \
+	ROW(BOOL, qga, deny_root_password, "yes", "guest-set-user-password leaves root's password alone.") \
+	ROW(UINT, qga, freeze_max_s, 10, 3600, "600", "File systems that a host froze are thawed after this time, asked or not.")
 /* clang-format on */
 
 #endif

@@ -1093,7 +1093,7 @@ static void a_host_whose_first_bytes_overtook_its_arrival_is_waited_for(void **s
 	struct fixture *f = *state;
 
 	virtio_session(f);
-	f->port->newline_due = f->port->blocked = true;
+	f->port->newline_due = f->port->unsaid = f->port->blocked = true;
 	doubted_hangup(f);
 	doubt_lasts(f, 1 + PORT_LINGERS_MAX);
 }
