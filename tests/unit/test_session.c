@@ -383,6 +383,62 @@ static void a_replayed_envelope_is_told_by_an_error_that_names_the_id(void **sta
 	assert_int_equal(session.bad_lines, 1);
 }
 
+/* The message in an envelope whose signature is wrong. */
+static void hear_forged(const char *payload)
+{
+	char line[4096], *signature;
+
+	assert_int_equal(envelope_sign(&writer, KEY, strlen(KEY), WALL, "forged", payload, strlen(payload)), 0);
+	assert_true(writer.len < sizeof(line));
+	memcpy(line, writer.buf, writer.len);
+	line[writer.len] = '\0';
+	signature = strstr(line, "\"sig\":\"");
+	assert_non_null(signature);
+	signature += strlen("\"sig\":\"");
+	*signature = *signature == '0' ? '1' : '0';
+	hear(line);
+}
+
+static void a_refused_envelope_tells_the_id_of_a_payload_that_is_whole_and_no_other(void **state)
+{
+	static const struct {
+		const char *payload;
+		const char *id; /* as it stands in the answer, or NULL: none does */
+	} cases[] = {
+		{ STATUS, "\"id\":\"s\"" },
+		{ "{\"id\":\"first\",\"type\":\"Status\"}", "\"id\":\"first\"" },
+		/* Nothing is read out of what would not be a message. */
+		{ "{\"type\":\"Status\",\"id\":\"s\"", NULL },
+		{ "{\"type\":\"Status\",\"id\":\"s\"} and more", NULL },
+		{ "{\"type\":\"Status\",\"id\":\"s\",}", NULL },
+		{ "{\"type\":\"Status\",\"id\":\"s\",\"n\":01}", NULL },
+		{ "{\"type\":\"Status\",\"id\":\"\"}", NULL },
+		{ "{\"type\":\"Status\",\"id\":5}", NULL },
+		{ "{\"type\":\"Status\"}", NULL },
+		{ "{\"type\":\"Status\",\"inner\":{\"id\":\"s\"}}", NULL },
+		{ "\"id\"", NULL },
+		{ "", NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		hear_forged(cases[i].payload);
+		assert_int_equal(sent.lines, i + 1);
+		answered("\"type\":\"error\"");
+		answered("bad_signature");
+		if (cases[i].id)
+			answered(cases[i].id);
+		else if (strstr(sent.last, "\"id\":\""))
+			fail_msg("case %zu: an id was read: %s", i, sent.last);
+		assert_null(strstr(sent.last, "\"response\""));
+		assert_int_equal(session.bad_lines, i + 1);
+	}
+	assert_int_equal(handled.messages, 0);
+	/* None of them has used up the nonce. */
+	hear_signed(STATUS, "forged");
+	assert_int_equal(handled.messages, 1);
+}
+
 static void a_nonce_is_known_to_the_next_run(void **state)
 {
 	(void)state;
@@ -566,6 +622,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(with_a_secret_the_host_must_sign, begin_signed, end),
 		cmocka_unit_test_setup_teardown(a_replayed_envelope_is_told_by_an_error_that_names_the_id, begin_signed,
 						end),
+		cmocka_unit_test_setup_teardown(a_refused_envelope_tells_the_id_of_a_payload_that_is_whole_and_no_other,
+						begin_signed, end),
 		cmocka_unit_test_setup_teardown(a_nonce_is_known_to_the_next_run, begin_signed, end),
 		cmocka_unit_test_setup_teardown(a_nonce_that_cannot_be_written_down_is_told_and_the_message_taken,
 						begin_signed, end),
