@@ -24,7 +24,7 @@
 #include "agent/base/notify.h"
 #include "transport/addition.h"
 
-/* A sample not older than this is sent again when a session has started, instead of taking a new one. */
+/* A whole sample not older than this is sent again when a session has started, instead of taking a new one. */
 #define YOUNG_NS (2 * NS_PER_S)
 
 static const char *const capabilities[] = {
@@ -130,10 +130,13 @@ static void start_session(struct agent *agent)
 	detached_session_began(&agent->actions.detached);
 	generation_look(&agent->generation);
 	scripts_session_began(&agent->scripts);
-	if (sampling_latest(agent->sampling) && now.mono_ns - sampling_stats(agent->sampling).taken_ns < YOUNG_NS)
+	if (sampling_latest(agent->sampling) && sampling_latest_went_whole(agent->sampling) &&
+	    now.mono_ns - sampling_stats(agent->sampling).taken_ns < YOUNG_NS) {
 		sample_to_host(agent, sampling_latest(agent->sampling));
-	else
-		sampling_soon(agent->sampling, SAMPLE_TO_ALL);
+		return;
+	}
+	sampling_whole(agent->sampling, SAMPLE_TO_PORT);
+	sampling_soon(agent->sampling, SAMPLE_TO_ALL);
 }
 
 static void on_connected(void *data)
@@ -292,10 +295,15 @@ static void on_sample_begin(void *data)
 
 	housekeeping_check_clock(agent);
 	logger_check(agent->logger, agent->loop.now); /* its figures are part of the sample */
+	if (logger_stats(agent->logger).wants_whole)
+		sampling_whole(agent->sampling, SAMPLE_TO_LOG);
 }
 
-/* All destinations get the same bytes; a destination that is absent or has no room costs no other one a sample. */
-static void on_sample(void *data, unsigned to, struct line *line)
+/*
+ * Port and log get the same bytes; a destination that is absent or has no room costs no other one a sample. Who reads
+ * one sample alone gets it whole.
+ */
+static void on_sample(void *data, unsigned to, struct line *line, struct line *whole)
 {
 	struct agent *agent = data;
 	struct published *published = &agent->published;
@@ -310,7 +318,7 @@ static void on_sample(void *data, unsigned to, struct line *line)
 			published->port++;
 		else
 			published->port_missed++;
-		publish_line(&agent->publisher, PUBLISH_METRICS, line);
+		publish_sample(&agent->publisher, line, whole);
 		published->feed++;
 	}
 	if (to & SAMPLE_TO_LOG) {
@@ -318,10 +326,10 @@ static void on_sample(void *data, unsigned to, struct line *line)
 		published->log++;
 	}
 	if (to & SAMPLE_TO_LATEST) {
-		logger_latest(agent->logger, line, agent->loop.now);
+		logger_latest(agent->logger, whole, agent->loop.now);
 		published->latest++;
 	}
-	asked_publish(&agent->asked, line);
+	asked_publish(&agent->asked, whole);
 }
 
 /* The agent's own counters, into the object that the self collector has open. */
@@ -370,6 +378,7 @@ static void on_generation_renewed(void *data, const char *why)
 	struct agent *agent = data;
 
 	agent->counters.generations++;
+	sampling_whole(agent->sampling, SAMPLE_TO_ALL); /* it begins a segment of the log */
 	report(LOG_NOTICE,
 	       "this guest was put back to an earlier state, or paused: %s; its samples are of generation %s from "
 	       "%" PRIu64 " on",

@@ -437,7 +437,9 @@ static void device_emit(const struct device *device, struct sink *out)
 {
 	sink_object_begin(out, NULL);
 	sink_str(out, "name", device->name);
+	sink_whole_begin(out);
 	sink_str(out, "kind", device->kind == DISK_STACKED ? "stacked" : "disk");
+	sink_whole_end(out);
 	sink_uint(out, "read_bytes", device->read_bytes.counter);
 	sink_uint(out, "write_bytes", device->write_bytes.counter);
 	sink_uint(out, "read_ops", device->read_ops.counter);
@@ -514,6 +516,7 @@ const struct collector collector_disk = {
 	.name = "disk",
 	.path = "system.disk",
 	.required = true,
+	.whole_keys = "kind",
 	.open = disk_open,
 	.close = disk_close,
 	.collect = disk_collect,

@@ -405,13 +405,16 @@ static void emit_rate(struct sink *out, const char *key, const struct rate *rate
 
 static void emit_mac(struct sink *out, const struct link *link)
 {
-	char text[3 * LINK_MAC_MAX + 1] = "";
-	size_t len = 0;
+	static const char digits[] = "0123456789abcdef";
+	char text[3 * LINK_MAC_MAX], *at = text;
 
-	for (size_t i = 0; i < link->mac_len; i++)
-		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%02x", i ? ":" : "", link->mac[i]);
-	if (len > 0)
-		sink_text(out, "mac", text, len, sizeof(text));
+	for (size_t i = 0; i < link->mac_len; i++) {
+		*at++ = digits[link->mac[i] >> 4];
+		*at++ = digits[link->mac[i] & 15];
+		*at++ = ':';
+	}
+	if (link->mac_len > 0)
+		sink_text(out, "mac", text, (size_t)(at - text) - 1, sizeof(text));
 	else
 		sink_null(out, "mac");
 }
@@ -426,10 +429,21 @@ static void emit_addresses(struct sink *out, const struct links *links, const st
 		if (inet_ntop(first[i].family, first[i].bytes, text, sizeof(text)))
 			sink_text(out, NULL, text, strlen(text), sizeof(text));
 	sink_array_end(out);
+}
+
+/* What changes with the configuration alone. */
+static void emit_constants(struct sink *out, const struct links *links, const struct link *link)
+{
+	const struct link_address *first = links->addresses + link->address_first;
+
+	sink_whole_begin(out);
 	sink_array_begin(out, "prefix_lengths");
 	for (size_t i = 0; i < link->address_count; i++)
 		sink_uint(out, NULL, first[i].prefix);
 	sink_array_end(out);
+	emit_mac(out, link);
+	sink_uint(out, "mtu", link->mtu);
+	sink_whole_end(out);
 }
 
 /*
@@ -446,8 +460,7 @@ static void emit_link(struct sink *out, const struct links *links, const struct 
 	emit_addresses(out, links, link);
 	sink_bool(out, "is_up", (link->flags & IFF_UP) && (link->flags & IFF_RUNNING));
 	sink_str(out, "operstate", link_operstate_name(link->operstate));
-	emit_mac(out, link);
-	sink_uint(out, "mtu", link->mtu);
+	emit_constants(out, links, link);
 }
 
 /* The state of all four rates: one counter that was reset makes the others doubtful. */
@@ -519,6 +532,7 @@ const struct collector collector_network = {
 	.name = "network",
 	.path = "system.network",
 	.required = true,
+	.whole_keys = "prefix_lengths mac mtu",
 	.open = network_open,
 	.close = network_close,
 	.collect = network_collect,

@@ -382,6 +382,12 @@ struct sampling_stats sampling_stats(const struct sampling *sampling)
 	return (struct sampling_stats){ .next_seq = seen.next_seq };
 }
 
+void sampling_whole(struct sampling *sampling, unsigned to)
+{
+	(void)sampling;
+	(void)to;
+}
+
 void sampling_soon(struct sampling *sampling, unsigned to)
 {
 	(void)sampling;

@@ -311,11 +311,32 @@ static void write_rewind(struct sink *sink, struct sink_mark mark)
 	w->len = mark.offset;
 	w->depth = mark.depth;
 	w->comma = mark.comma;
+	while (w->span_count > 0 && w->spans[w->span_count - 1].begin >= mark.offset)
+		w->span_count--;
+	if (w->span_count > 0 && w->spans[w->span_count - 1].end > mark.offset)
+		w->spans[w->span_count - 1].end = mark.offset;
 	if (w->full) {
 		w->limit += w->tail / 3;
 		w->tail -= w->tail / 3;
 	}
 	w->full = w->broken;
+}
+
+/* Parts side by side become one, so that one comma goes with them. */
+static void write_whole(struct sink *sink, bool begin)
+{
+	struct json_writer *w = writer_of(sink);
+	struct json_span *last = w->span_count ? &w->spans[w->span_count - 1] : NULL;
+
+	if (!w->spans)
+		return;
+	if (begin && w->span_depth++ == 0) {
+		w->span_open = w->span_count < w->span_max || (last && last->end == w->len);
+		if (w->span_open && !(last && last->end == w->len))
+			w->spans[w->span_count++] = (struct json_span){ w->len, w->len };
+	} else if (!begin && w->span_depth > 0 && --w->span_depth == 0 && w->span_open && last) {
+		last->end = w->len;
+	}
 }
 
 static bool write_full(const struct sink *sink)
@@ -337,12 +358,52 @@ static const struct sink_ops ops = {
 	.mark = write_mark,
 	.rewind = write_rewind,
 	.full = write_full,
+	.whole = write_whole,
 };
 
 void json_writer_init(struct json_writer *w, char *buf, size_t cap)
 {
 	*w = (struct json_writer){ .sink.ops = &ops, .buf = buf, .cap = cap };
 	json_writer_reset(w);
+}
+
+void json_writer_record(struct json_writer *w, struct json_span *spans, unsigned max)
+{
+	w->spans = spans;
+	w->span_max = max;
+	w->span_count = w->span_depth = 0;
+}
+
+size_t json_writer_brief(const struct json_writer *w, char *to)
+{
+	size_t from = 0, len = 0;
+
+	for (unsigned i = 0; i <= w->span_count; i++) {
+		size_t end = i < w->span_count ? w->spans[i].begin : w->len;
+
+		memcpy(to + len, w->buf + from, end - from);
+		len += end - from;
+		if (i == w->span_count)
+			break;
+		from = w->spans[i].end;
+		/* The first of its object takes the comma behind it along, any other one the comma before it. */
+		if (from > end && w->buf[end] != ',' && from < w->len && w->buf[from] == ',')
+			from++;
+	}
+	return len;
+}
+
+/* FNV-1a, <http://www.isthe.com/chongo/tech/comp/fnv/>, of the parts and of where each of them ends. */
+uint64_t json_writer_spans_hash(const struct json_writer *w)
+{
+	uint64_t hash = 0xcbf29ce484222325;
+
+	for (unsigned i = 0; i < w->span_count; i++) {
+		for (size_t at = w->spans[i].begin; at < w->spans[i].end; at++)
+			hash = (hash ^ (unsigned char)w->buf[at]) * 0x100000001b3;
+		hash = (hash ^ 0x100) * 0x100000001b3;
+	}
+	return hash;
 }
 
 /* Room up to `room_end` of the buffer, with the tail kept back. */
@@ -361,6 +422,7 @@ void json_writer_reset(struct json_writer *w)
 	w->array = 0;
 	w->depth = 0;
 	w->comma = w->full = w->broken = false;
+	w->span_count = w->span_depth = 0;
 }
 
 struct json_room json_writer_bound(struct json_writer *w, size_t bytes)

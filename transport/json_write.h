@@ -18,6 +18,11 @@
 
 struct json_object;
 
+/* A part of the text that stands in whole samples alone (sink_whole_begin). */
+struct json_span {
+	size_t begin, end;
+};
+
 #define JSON_WRITE_DEPTH_MAX 32
 #define JSON_WRITE_TAIL	     512 /* kept back at most; an eighth of a small buffer */
 
@@ -33,6 +38,11 @@ struct json_writer {
 	bool comma; /* a value stands before the next one on this level */
 	bool full;
 	bool broken; /* unbalanced or too deep: a mistake of the caller */
+
+	struct json_span *spans; /* NULL: they are not recorded */
+	unsigned span_count, span_max;
+	unsigned span_depth; /* of begins without an end */
+	bool span_open;	     /* the last one is being written */
 };
 
 void json_writer_init(struct json_writer *w, char *buf, size_t cap);
@@ -57,6 +67,21 @@ void json_writer_restore(struct json_writer *w, struct json_room room);
  * written.
  */
 int json_writer_finish(struct json_writer *w, const char **ret_text, size_t *ret_len);
+
+/*
+ * Records the parts written between sink_whole_begin and sink_whole_end in the caller's array; those beyond `max` are
+ * not recorded. After json_writer_init, which forgets the array.
+ */
+void json_writer_record(struct json_writer *w, struct json_span *spans, unsigned max);
+
+/*
+ * Copies the text without the recorded parts to `to`, which has room for w->len bytes; valid JSON as the text is.
+ * Returns its length, w->len if nothing was recorded.
+ */
+size_t json_writer_brief(const struct json_writer *w, char *to);
+
+/* A number that is the same for texts with the same recorded parts, and hardly ever for others. */
+uint64_t json_writer_spans_hash(const struct json_writer *w);
 
 /* Writes a json-c value (NULL is null). Values deeper than 16 levels below it become null; reals keep 6 decimals. */
 void json_write_object(struct sink *sink, const char *key, struct json_object *value);

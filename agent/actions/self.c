@@ -136,6 +136,8 @@ static void run_subscribe(struct command *command)
 	command_succeed(command, emit_subscription, session);
 	if (fresh && latest)
 		session->send(session, latest);
+	else if (topics & 1U << PUBLISH_METRICS)
+		sampling_whole(env->sampling, SAMPLE_TO_PORT);
 }
 
 static void run_unsubscribe(struct command *command)

@@ -133,6 +133,7 @@ static int message_do(struct child *c, const struct log_message *m, struct log_a
 		now.wall_ms = m->wall_ms;
 		rc = writer_append(&c->writer, c->buffer, m->len, m->seq, now);
 		ack->sync_error = rc > 0 ? -rc : 0;
+		ack->wants_whole = rc >= 0 && writer_wants_whole(&c->writer);
 		return rc < 0 ? rc : 0;
 	case LOG_LATEST:
 		/*

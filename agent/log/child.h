@@ -34,10 +34,11 @@ struct log_message {
 #define LOG_PAYLOAD_MAX (8u << 20)
 
 struct log_ack {
-	uint64_t id;	    /* of the message just handled; 0: the first acknowledgement, sent at start */
-	uint64_t last_seq;  /* in the log */
-	int32_t error;	    /* 0, or -errno: this message's line or file failed, or the sync of LOG_STOP */
-	int32_t sync_error; /* -errno of a periodic sync that failed at this message; its line was written */
+	uint64_t id;	      /* of the message just handled; 0: the first acknowledgement, sent at start */
+	uint64_t last_seq;    /* in the log */
+	int32_t error;	      /* 0, or -errno: this message's line or file failed, or the sync of LOG_STOP */
+	uint32_t wants_whole; /* 1: the next sample should be a whole one (writer_wants_whole); 0 before any line */
+	int32_t sync_error;   /* -errno of a periodic sync that failed at this message; its line was written */
 };
 
 struct log_child_config {

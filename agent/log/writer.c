@@ -235,6 +235,7 @@ static int segment_begin(struct writer *w, size_t len, uint64_t seq, struct mome
 	w->newest = name;
 	w->size = 0;
 	w->lines = 0;
+	w->has_whole = false;
 	rc = log_readers_give(&w->config.readers, w->fd, 0640);
 	if (!rc)
 		rc = fstat(w->fd, &st) < 0 ? -errno : segment_write(w, header, header_len);
@@ -339,10 +340,28 @@ static bool take_generation(struct writer *w, const char *line, size_t len)
 	return changed;
 }
 
+/* True for a whole sample; says so itself, near its beginning (see PROTOCOL.md). */
+static bool is_whole(const char *line, size_t len)
+{
+	static const char key[] = "\"whole\":true";
+
+	return memmem(line, len < HEADER_MAX ? len : HEADER_MAX, key, sizeof(key) - 1);
+}
+
+static bool ends_soon(const struct writer *w, size_t len)
+{
+	return w->size + LOG_LINES_AHEAD * len > w->config.segment_bytes;
+}
+
+bool writer_wants_whole(const struct writer *w)
+{
+	return !w->has_whole || ends_soon(w, w->last_len);
+}
+
 /* Opens a segment in which the line fits, and writes it. *ret_sync: errno of the sync of the previous segment. */
 static int append_once(struct writer *w, const char *line, size_t len, uint64_t seq, struct moment now, int *ret_sync)
 {
-	bool apart = take_generation(w, line, len), back;
+	bool apart = take_generation(w, line, len), whole = is_whole(line, len), back;
 	int rc = writer_open(w);
 	uint64_t before;
 	struct stat st;
@@ -353,7 +372,8 @@ static int append_once(struct writer *w, const char *line, size_t len, uint64_t 
 	if (w->fd >= 0 && (!name_is_ours(w, &st) || (uint64_t)st.st_size != w->size))
 		segment_abandon(w);
 	back = w->last_wall_ms >= 0 && now.wall_ms < w->last_wall_ms - LOG_BACKWARDS_MS;
-	if (w->fd >= 0 && (back || (w->lines && (apart || w->size + len > w->config.segment_bytes)))) {
+	apart = apart || w->size + len > w->config.segment_bytes || (whole && w->has_whole && ends_soon(w, len));
+	if (w->fd >= 0 && (back || (w->lines && apart))) {
 		*ret_sync = -writer_sync(w, now);
 		close_fd(&w->fd);
 	}
@@ -362,6 +382,7 @@ static int append_once(struct writer *w, const char *line, size_t len, uint64_t 
 	before = w->size;
 	if (!rc)
 		rc = segment_write(w, line, len);
+	w->has_whole = w->has_whole || (!rc && whole);
 	if (rc || w->config.sync != LOG_SYNC_ALWAYS)
 		return rc;
 	w->dirty = false;
@@ -397,6 +418,7 @@ int writer_append(struct writer *w, const char *line, size_t len, uint64_t seq, 
 	if (rc)
 		return rc;
 	w->lines++;
+	w->last_len = len;
 	w->stats.lines++;
 	w->stats.bytes += len;
 	w->last_wall_ms = now.wall_ms > w->last_wall_ms ? now.wall_ms : w->last_wall_ms;

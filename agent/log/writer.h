@@ -51,6 +51,11 @@ enum log_sync {
 #define LOG_SYNC_INTERVAL_NS (5 * NS_PER_S)
 /* When the clock goes back further than this (ms) a new segment begins, so that readers may bisect within one. */
 #define LOG_BACKWARDS_MS 1000
+/*
+ * A whole sample begins a new segment when less than so many lines of its length would fit into this one: so a segment
+ * begins with one, if whoever writes sees to it that one comes in time (writer_wants_whole).
+ */
+#define LOG_LINES_AHEAD	 4
 #define LOG_SCHEMA	 1
 #define LOG_BOOT_ID_SIZE 37
 
@@ -87,6 +92,8 @@ struct writer {
 	struct segment_name newest; /* number 0: none yet */
 	uint64_t size;
 	uint64_t lines; /* in the open segment, without its header */
+	size_t last_len;
+	bool has_whole; /* a whole sample stands in the open segment */
 	int64_t last_wall_ms;
 	uint64_t last_seq;
 	bool dirty;	    /* written since the last sync */
@@ -110,6 +117,9 @@ int writer_open(struct writer *writer);
  * line is written, but earlier ones may not be on the disk.
  */
 int writer_append(struct writer *writer, const char *line, size_t len, uint64_t seq, struct moment now);
+
+/* True if the next sample should be a whole one: the segment has none, or ends soon. */
+bool writer_wants_whole(const struct writer *writer);
 
 /*
  * Calls fdatasync if anything was written since the last one (not with LOG_SYNC_NONE). 0 or -errno; the segment is then

@@ -28,7 +28,8 @@ struct history_reader {
 	struct deadline wait; /* set while a batch is incomplete */
 	struct deadline pace; /* set while nothing is read */
 	struct bytes in, batch;
-	unsigned items; /* in the batch */
+	struct bytes filled; /* the next sample, if it is the first of a batch; empty: as it is */
+	unsigned items;	     /* in the batch */
 	struct history_read read;
 };
 
@@ -92,6 +93,15 @@ static enum taken take_line(struct history_reader *reader, char *line, size_t le
 	char *json;
 	uint64_t seq;
 
+	if (*line == '=') {
+		if (!bytes_reserve(&reader->filled, len)) {
+			end(reader, false, strerror(ENOMEM));
+			return TAKEN_END;
+		}
+		memcpy(reader->filled.at, line + 1, len - 1);
+		reader->filled.len = len - 1;
+		return TAKEN;
+	}
 	line[len] = '\0';
 	if (*line == '.' || *line == '+' || *line == '!') {
 		end(reader, *line == '+', *line == '!' ? line + 1 : NULL);
@@ -109,6 +119,10 @@ static enum taken take_line(struct history_reader *reader, char *line, size_t le
 		json[len] = '\n';
 		return TAKEN_LATER;
 	}
+	if (reader->items == 0 && reader->filled.len) {
+		json = reader->filled.at;
+		len = reader->filled.len;
+	}
 	if (!bytes_reserve(batch, len + 1)) {
 		end(reader, false, strerror(ENOMEM));
 		return TAKEN_END;
@@ -119,6 +133,7 @@ static enum taken take_line(struct history_reader *reader, char *line, size_t le
 		deadline_after(&reader->wait, HISTORY_BATCH_WAIT_NS);
 	memcpy(batch->at + batch->len, json, len);
 	batch->len += len;
+	reader->filled.len = 0;
 	if (reader->read.count++ == 0)
 		reader->read.first_seq = seq;
 	reader->read.last_seq = seq;
@@ -224,6 +239,7 @@ struct history_reader *history_reader_free(struct history_reader *reader)
 	close_fd(&reader->fd);
 	free(reader->in.at);
 	free(reader->batch.at);
+	free(reader->filled.at);
 	free(reader);
 	return NULL;
 }

@@ -73,7 +73,8 @@ struct history_read history_reader_read(const struct history_reader *reader);
 
 /*
  * The main function of the child (agent/metrics/history_child.c); `wanted` is a struct history_wanted. It writes, on
- * its socket, one line per picked sample, "SEQ JSON\n", and a last line: ".\n" when nothing more matches, "+\n" when
+ * its socket, one line per picked sample, "SEQ JSON\n", before it, if it is not whole, the same filled in, "=JSON\n",
+ * for the case that it is the first of a batch; and a last line: ".\n" when nothing more matches, "+\n" when
  * the limit was reached, "!words\n" when the log could not be read.
  */
 #define HISTORY_SEQ_DIGITS 20

@@ -185,6 +185,7 @@ static bool answered(struct logger *l, const struct log_ack *ack)
 	l->stats.last_seq = ack->last_seq;
 	if (is_line(e)) {
 		l->stats.written += !ack->error;
+		l->stats.wants_whole = ack->wants_whole;
 		l->stats.dropped += ack->error != 0;
 		state_set(l, error ? LOGGER_FAILED : l->dropped_since ? LOGGER_LAGGING : LOGGER_OK, error);
 		l->dropped_since = false;

@@ -48,6 +48,7 @@ struct logger_stats {
 	uint64_t resent;	/* lines given to a second child */
 	uint64_t restarts;	/* children started beyond the first */
 	uint64_t last_seq;	/* in the log, as far as the child has said; 0: unknown or none */
+	bool wants_whole;	/* a new segment of the log has no whole sample, or begins soon */
 	uint64_t latest_failed; /* latest.json could not be written */
 	int64_t pid;		/* of the child, -1: none */
 };

@@ -22,10 +22,11 @@ enum publish_topic publish_topic_find(const char *name)
 
 /* ------------------------------------------------------------------------------------------------------------ ring */
 
-/* The ring number + 1 of the line if it is the newest of the ring; else 0. */
+/* The ring number + 1 of the sample, whole or not, if it is the newest of the ring; else 0. */
 static uint64_t number_behind(const struct publish_ring *ring, const struct line *line)
 {
-	bool newest = ring->head != ring->tail && ring->slots[(ring->head - 1) % PUBLISH_RING_LINES].line == line;
+	bool newest =
+		ring->head != ring->tail && ring->slots[(ring->head - 1) % PUBLISH_RING_LINES].line->seq == line->seq;
 
 	return newest ? ring->head : 0;
 }
@@ -39,8 +40,9 @@ static void ring_shift(struct publish_ring *ring)
 {
 	struct publish_slot *slot = slot_at(ring, ring->tail++);
 
-	ring->bytes -= slot->line->len;
+	ring->bytes -= slot->line->len + (slot->whole ? slot->whole->len : 0);
 	slot->line = line_unref(slot->line);
+	slot->whole = line_unref(slot->whole);
 }
 
 static void ring_clear(struct publish_ring *ring)
@@ -114,7 +116,8 @@ bool publish_reads(const struct subscriber *subscriber, enum publish_topic topic
 /*
  * Hands out the lines of a topic, as long as there is room. Of samples, those are skipped that come too soon for the
  * subscriber's interval, with a tolerance of an eighth for the jitter of timers; the next one is then due on its own
- * grid, or an interval from now if that was missed. A sample that publish_hand has handed out is not handed out again.
+ * grid, or an interval from now if that was missed; what is handed out is whole, as one between may have been the whole
+ * one. A sample that publish_hand has handed out is not handed out again.
  */
 static void pump_topic(struct publisher *publisher, struct subscriber *subscriber, enum publish_topic topic)
 {
@@ -138,7 +141,9 @@ static void pump_topic(struct publisher *publisher, struct subscriber *subscribe
 			cursor->lost = 0;
 		}
 		if (!sample || !interval_ns || slot.published_ns + interval_ns / 8 >= subscriber->due_ns) {
-			if (!(sample && subscriber->had == behind) && subscriber->ops->put(subscriber, slot.line) < 0)
+			struct line *line = interval_ns && slot.whole ? slot.whole : slot.line;
+
+			if (!(sample && subscriber->had == behind) && subscriber->ops->put(subscriber, line) < 0)
 				return;
 			subscriber->taken++;
 			if (sample) {
@@ -190,24 +195,37 @@ static void visit(void *data)
 	deadline_at(&publisher->rest, publisher->todo ? 0 : TIME_NEVER);
 }
 
-void publish_line(struct publisher *publisher, enum publish_topic topic, struct line *line)
+/* `whole`: NULL, or the line for those who do not get every one. */
+static void publish(struct publisher *publisher, enum publish_topic topic, struct line *line, struct line *whole)
 {
 	struct publish_ring *ring = &publisher->rings[topic];
+	size_t len = line->len + (whole ? whole->len : 0);
 
 	if (!publish_wanted(publisher, topic))
 		return;
 	if (line->seq == 0)
 		line->seq = ring->last_seq + 1;
 	while (ring->head - ring->tail == PUBLISH_RING_LINES ||
-	       (ring->head != ring->tail && ring->bytes + line->len > PUBLISH_RING_BYTES))
+	       (ring->head != ring->tail && ring->bytes + len > PUBLISH_RING_BYTES))
 		ring_shift(ring);
-	*slot_at(ring, ring->head++) =
-		(struct publish_slot){ .line = line_ref(line), .published_ns = publisher->rest.loop->now.mono_ns };
-	ring->bytes += line->len;
+	*slot_at(ring, ring->head++) = (struct publish_slot){ .line = line_ref(line),
+							      .whole = whole ? line_ref(whole) : NULL,
+							      .published_ns = publisher->rest.loop->now.mono_ns };
+	ring->bytes += len;
 	ring->last_seq = line->seq;
 	publisher->published++;
 	publisher->todo = publisher->subscribers;
 	visit(publisher);
+}
+
+void publish_line(struct publisher *publisher, enum publish_topic topic, struct line *line)
+{
+	publish(publisher, topic, line, NULL);
+}
+
+void publish_sample(struct publisher *publisher, struct line *line, struct line *whole)
+{
+	publish(publisher, PUBLISH_METRICS, line, whole == line ? NULL : whole);
 }
 
 /* `had` is set before `put`: a line written at once makes room, and the subscriber is pumped from within. */

@@ -61,6 +61,7 @@ struct subscriber {
 struct publish_ring {
 	struct publish_slot {
 		struct line *line;
+		struct line *whole; /* of a sample that is not; NULL: the line is for everybody */
 		uint64_t published_ns;
 	} slots[PUBLISH_RING_LINES];
 	uint64_t head, tail; /* numbers of the next line and of the oldest kept */
@@ -104,6 +105,9 @@ bool publish_wanted(const struct publisher *publisher, enum publish_topic topic)
  * line without a seq gets the next one of its topic.
  */
 void publish_line(struct publisher *publisher, enum publish_topic topic, struct line *line);
+
+/* The same for a sample, and its whole form (sampling.h), which subscribers with an interval get. */
+void publish_sample(struct publisher *publisher, struct line *line, struct line *whole);
 
 /* The subscriber's output has drained: hands it the lines for which it has room. */
 void publish_drained(struct subscriber *subscriber);

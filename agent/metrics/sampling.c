@@ -7,6 +7,7 @@
 #include "agent/metrics/sampling.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,7 @@
 
 #include "agent/base/pace.h"
 #include "agent/config/keys.h"
+#include "agent/metrics/whole.h"
 #include "collectors/processes.h"
 #include "collectors/self.h"
 #include "collectors/table.h"
@@ -24,8 +26,10 @@
 #define SAMPLE_MAX     (1024 * 1024)
 #define SAMPLE_SCHEMA  1
 #define COLLECTORS_MAX 32
-#define RETRY_MIN_NS   NS_PER_S
-#define RETRY_MAX_NS   (300 * NS_PER_S)
+/* Parts of a line that only whole samples have: one an interface and one a disk. */
+#define SPANS_MAX    256
+#define RETRY_MIN_NS NS_PER_S
+#define RETRY_MAX_NS (300 * NS_PER_S)
 /* A collector that fails this often in a row is tried less often. */
 #define FAILURES_BEFORE_BACKOFF 5
 /* Items that a collector may read in one turn of the loop: a process takes 3 to 20 µs. */
@@ -64,8 +68,10 @@ struct sampling {
 	unsigned extra_to;   /* enum sample_to of the next sample out of turn */
 	uint64_t scans;	     /* of the processes, ended */
 	struct sampling_waiter *waiters;
-	uint64_t extra_ns; /* time of the last sample out of turn; 0: none yet */
-	struct line *latest;
+	uint64_t extra_ns;   /* time of the last sample out of turn; 0: none yet */
+	struct line *latest; /* whole */
+	bool latest_went_whole;
+	struct whole whole;
 	struct sampling_stats stats;
 
 	int proc_fd, sys_fd, root_fd;
@@ -78,6 +84,8 @@ struct sampling {
 	const char *broke;	/* why the next sample has no baseline (reported in it), or NULL */
 	unsigned count;
 	struct slot slots[COLLECTORS_MAX];
+	struct json_writer writer; /* of the last sample, until the next one is encoded */
+	struct json_span spans[SPANS_MAX];
 	char text[SAMPLE_MAX];
 };
 
@@ -103,9 +111,15 @@ void sampling_soon(struct sampling *sampling, unsigned to)
 	extra_at(sampling, to, now_ns(sampling));
 }
 
+void sampling_whole(struct sampling *sampling, unsigned to)
+{
+	whole_want(&sampling->whole, to);
+}
+
 void sampling_gap(struct sampling *sampling)
 {
 	sampling->gap = true;
+	sampling_whole(sampling, SAMPLE_TO_ALL); /* a clock that goes back begins a segment of the log */
 }
 
 /* ----------------------------------------------------------------------------------------------------- collectors */
@@ -290,6 +304,8 @@ void sampling_collect_all(struct sampling *sampling)
 
 /* ------------------------------------------------------------------------------------------------------- the line */
 
+#define PATH_LEN_MAX 64
+
 /* Closes and opens objects so that the writer stands in `to`, having stood in `from`; paths are dotted names. */
 static void move_path(struct sink *out, const char *from, const char *to)
 {
@@ -324,26 +340,50 @@ static void move_path(struct sink *out, const char *from, const char *to)
 	}
 }
 
+/* The writer stands in `path` before and after. */
+static void go_to(struct sink *out, char path[PATH_LEN_MAX], const char *to)
+{
+	move_path(out, path, to);
+	snprintf(path, PATH_LEN_MAX, "%s", to);
+}
+
+/* Writes a collector's keys. The object of one that is in whole samples alone goes with its name. */
+static void emit_slot(const struct slot *slot, struct sink *out, char path[PATH_LEN_MAX])
+{
+	const struct collector *collector = slot->collector;
+	const char *dot = strrchr(collector->path, '.');
+	char parent[PATH_LEN_MAX];
+	struct sink_mark mark;
+
+	snprintf(parent, sizeof(parent), "%.*s", dot ? (int)(dot - collector->path) : 0, collector->path);
+	if (collector->whole) {
+		go_to(out, path, parent);
+		sink_whole_begin(out);
+	}
+	go_to(out, path, collector->path);
+	mark = sink_mark(out);
+	collector->emit(slot->state, out);
+	if (sink_full(out))
+		sink_rewind(out, mark);
+	if (collector->whole) {
+		go_to(out, path, parent);
+		sink_whole_end(out);
+	}
+}
+
 /* The parts of the collectors in the order of their table, then the list of those that failed. */
 static void emit_data(const struct sampling *sampling, struct sink *out)
 {
-	const char *path = "";
+	char path[PATH_LEN_MAX] = "";
 	bool failed = false;
 
 	for (unsigned i = 0; i < sampling->count; i++) {
 		const struct slot *slot = &sampling->slots[i];
-		struct sink_mark mark;
 
-		if (!slot->on || !slot->good)
-			continue;
-		move_path(out, path, slot->collector->path);
-		path = slot->collector->path;
-		mark = sink_mark(out);
-		slot->collector->emit(slot->state, out);
-		if (sink_full(out))
-			sink_rewind(out, mark);
+		if (slot->on && slot->good)
+			emit_slot(slot, out, path);
 	}
-	move_path(out, path, "");
+	go_to(out, path, "");
 	for (unsigned i = 0; i < sampling->count; i++) {
 		const struct slot *slot = &sampling->slots[i];
 
@@ -362,19 +402,32 @@ static void emit_data(const struct sampling *sampling, struct sink *out)
 		sink_array_end(out);
 }
 
+/* The line without what only whole samples have; NULL: out of memory. */
+static struct line *encode_brief(const struct sampling *sampling, const struct line *whole)
+{
+	struct line *line = malloc(sizeof(*line) + whole->len);
+
+	if (!line)
+		return NULL;
+	*line = (struct line){ .refs = 1, .class = whole->class, .seq = whole->seq };
+	line->len = json_writer_brief(&sampling->writer, line->text);
+	return line;
+}
+
 struct line *sampling_encode(struct sampling *sampling)
 {
 	const struct identity *id = sampling->config.id;
 	const struct moment *now = &sampling->config.loop->now;
 	struct sampling_stats *stats = &sampling->stats;
-	struct json_writer writer;
-	struct sink *out = &writer.sink;
+	struct json_writer *writer = &sampling->writer;
+	struct sink *out = &writer->sink;
 	char timestamp[RFC3339_SIZE];
 	struct line *line = NULL;
 	const char *text;
 	size_t len;
 
-	json_writer_init(&writer, sampling->text, sizeof(sampling->text));
+	json_writer_init(writer, sampling->text, sizeof(sampling->text));
+	json_writer_record(writer, sampling->spans, ARRAY_SIZE(sampling->spans));
 	rfc3339_format(now->wall_ms, timestamp);
 	sink_object_begin(out, NULL);
 	sink_str(out, "type", "metrics");
@@ -385,11 +438,14 @@ struct line *sampling_encode(struct sampling *sampling)
 	sink_int(out, "schema", SAMPLE_SCHEMA);
 	if (sampling->broke)
 		sink_str(out, "gap", sampling->broke);
+	sink_whole_begin(out);
+	sink_bool(out, "whole", true);
+	sink_whole_end(out);
 	sink_object_begin(out, "data");
 	emit_data(sampling, out);
 	sink_object_end(out);
 	sink_object_end(out);
-	if (json_writer_finish(&writer, &text, &len) == 0)
+	if (json_writer_finish(writer, &text, &len) == 0)
 		line = line_new(LINE_SAMPLE, text, len);
 	if (!line) {
 		stats->lost++;
@@ -407,17 +463,23 @@ struct line *sampling_encode(struct sampling *sampling)
 static void finish(struct sampling *sampling)
 {
 	unsigned to = sampling->pending_to;
-	struct line *line;
+	struct line *whole, *line = NULL;
 
 	sampling->pending_to = 0;
 	deadline_stop(&sampling->probes);
-	line = sampling_encode(sampling);
-	if (line) {
+	whole = sampling_encode(sampling);
+	if (whole) {
+		if (!whole_take(&sampling->whole, to, json_writer_spans_hash(&sampling->writer)))
+			line = encode_brief(sampling, whole);
+		if (!line)
+			line = line_ref(whole);
 		line_unref(sampling->latest);
-		sampling->latest = line_ref(line);
+		sampling->latest = line_ref(whole);
+		sampling->latest_went_whole = line == whole;
 	}
-	sampling->config.sample(sampling->config.data, to, line);
+	sampling->config.sample(sampling->config.data, to, line, whole);
 	line_unref(line);
+	line_unref(whole);
 }
 
 static bool probes_outstanding(const struct sampling *sampling)
@@ -723,6 +785,11 @@ void sampling_stop(struct sampling *sampling)
 struct line *sampling_latest(const struct sampling *sampling)
 {
 	return sampling->latest;
+}
+
+bool sampling_latest_went_whole(const struct sampling *sampling)
+{
+	return sampling->latest_went_whole;
 }
 
 struct sampling_stats sampling_stats(const struct sampling *sampling)

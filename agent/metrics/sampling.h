@@ -60,8 +60,12 @@ struct sampling_config {
 	void (*late)(void *data);
 	/* A sample is about to be collected: the place to look at the clock, and to call sampling_gap. */
 	void (*begin)(void *data);
-	/* `line` is the caller's; NULL: the sample could not be encoded (out of memory, or over the line limit). */
-	void (*sample)(void *data, unsigned to, struct line *line);
+	/*
+	 * `line` is the sample for port and log; `whole` is the same, or the sample with what is only in whole ones,
+	 * for those who get it without the ones before. They are the caller's; NULL: the sample could not be encoded
+	 * (out of memory, or over the line limit).
+	 */
+	void (*sample)(void *data, unsigned to, struct line *line, struct line *whole);
 	/* Writes the agent's own figures into the open object data.self. */
 	void (*emit_self)(void *data, struct sink *out);
 	void *data; /* of all of them */
@@ -99,6 +103,9 @@ void sampling_stop(struct sampling *sampling);
 /* Requests a sample for `to` (enum sample_to): at once, or as soon as SAMPLING_BASELINE_NS has passed. */
 void sampling_soon(struct sampling *sampling, unsigned to);
 
+/* The next sample for port or log (bits of enum sample_to) is a whole one. */
+void sampling_whole(struct sampling *sampling, unsigned to);
+
 /*
  * The clock stepped or the guest slept since the last collect: the next sample says so, and has no rates over the gap.
  */
@@ -127,8 +134,11 @@ bool sampling_await_probes(struct sampling *sampling, struct sampling_waiter *wa
 /* The waiter is not called any more. Ignores a waiter that does not wait. */
 void sampling_leave(struct sampling_waiter *waiter);
 
-/* The last sample, for any destination; NULL: none yet. Owned by the sampling. */
+/* The last sample, for any destination, whole; NULL: none yet. Owned by the sampling. */
 struct line *sampling_latest(const struct sampling *sampling);
+
+/* True if the last sample went out whole, so that port and log have it as sampling_latest says. */
+bool sampling_latest_went_whole(const struct sampling *sampling);
 
 struct sampling_stats sampling_stats(const struct sampling *sampling);
 
@@ -145,9 +155,9 @@ struct collect_ctx sampling_context(struct sampling *sampling, const struct coll
 void sampling_report(const struct sampling *sampling, struct sink *out);
 
 /*
- * Where no loop waits, without sampling_start: reads all collectors in one go, however long it takes; makes a numbered
- * line of what has been read (NULL: out of memory, or over the line limit); and calls `say` for each collector that is
- * on and has nothing to show, with what went wrong (0: it has not answered yet).
+ * Where no loop waits, without sampling_start: reads all collectors in one go, however long it takes; makes a numbered,
+ * whole line of what has been read (NULL: out of memory, or over the line limit); and calls `say` for each collector
+ * that is on and has nothing to show, with what went wrong (0: it has not answered yet).
  */
 void sampling_collect_all(struct sampling *sampling);
 struct line *sampling_encode(struct sampling *sampling);

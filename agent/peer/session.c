@@ -428,15 +428,21 @@ static int hand(struct session *session, struct line *line)
 
 void asked_for_sample(struct asked *asked, struct session *session)
 {
-	if (sampling_stats(asked->sampling).making & SAMPLE_TO_PORT) {
-		wait_for_sample(asked, session);
-	} else if (!sampling_latest(asked->sampling) || takes_turn(asked, session)) {
-		asked->taken++;
-		wait_for_sample(asked, session);
-		sampling_soon(asked->sampling, SAMPLE_TO_ALL);
-	} else if (!session_crowded(session) && hand(session, sampling_latest(asked->sampling)) == 0) {
-		asked->repeated++; /* a session with back-pressure is not sent the sample again */
+	struct line *latest = sampling_latest(asked->sampling);
+	bool making = sampling_stats(asked->sampling).making & SAMPLE_TO_PORT;
+
+	if (!making && latest && !takes_turn(asked, session)) {
+		/* a session with back-pressure is not sent the sample again */
+		if (!session_crowded(session) && hand(session, latest) == 0)
+			asked->repeated++;
+		return;
 	}
+	sampling_whole(asked->sampling, SAMPLE_TO_PORT);
+	wait_for_sample(asked, session);
+	if (making)
+		return;
+	asked->taken++;
+	sampling_soon(asked->sampling, SAMPLE_TO_ALL);
 }
 
 /* A client that is cut off because of this line is removed later by the loop, so the list stays valid here. */

@@ -116,6 +116,15 @@ struct collector {
 	 */
 	const char *path;
 	bool required; /* the host stores no sample without this part */
+	/*
+	 * What hardly ever changes and no host needs every time stands in whole samples alone (PROTOCOL.md): either
+	 * all of the collector's object, if `whole` is set and `path` is its own, or the keys that emit writes between
+	 * sink_whole_begin and sink_whole_end, named here with blanks between them. A sample that differs from the
+	 * last whole one in any of it is a whole one, so nothing that moves belongs there. Those who read the past put
+	 * them back by these names, in objects of a list by their `name`.
+	 */
+	bool whole;
+	const char *whole_keys; /* NULL: none */
 
 	/* Allocates the state. 0 or -errno (*ret_state untouched). Missing kernel features are no error: null later. */
 	int (*open)(const struct collect_ctx *ctx, void **ret_state);

@@ -10,6 +10,12 @@
  *	struct sink_mark mark = sink_mark(out);
  *	emit_item(out, item);
  *	if (sink_full(out)) { sink_rewind(out, mark); truncated = true; break; }
+ *
+ * What hardly ever changes, and no host needs in every sample, is marked; it then stands in whole samples alone:
+ *
+ *	sink_whole_begin(out);
+ *	sink_uint(out, "mtu", link->mtu);
+ *	sink_whole_end(out);
  */
 #ifndef INFINISERVICE_SINK_H
 #define INFINISERVICE_SINK_H
@@ -41,6 +47,7 @@ struct sink_ops {
 	struct sink_mark (*mark)(const struct sink *sink);
 	void (*rewind)(struct sink *sink, struct sink_mark mark);
 	bool (*full)(const struct sink *sink);
+	void (*whole)(struct sink *sink, bool begin); /* NULL: everything written is a whole */
 };
 
 struct sink {
@@ -116,6 +123,20 @@ static inline struct sink_mark sink_mark(const struct sink *s)
 static inline void sink_rewind(struct sink *s, struct sink_mark m)
 {
 	s->ops->rewind(s, m);
+}
+/*
+ * Whole values of one object or array are written between these two, on one level; everything else has no use for them
+ * and writes on. A key so marked stands in `whole_keys` of its collector (collector.h).
+ */
+static inline void sink_whole_begin(struct sink *s)
+{
+	if (s->ops->whole)
+		s->ops->whole(s, true);
+}
+static inline void sink_whole_end(struct sink *s)
+{
+	if (s->ops->whole)
+		s->ops->whole(s, false);
 }
 /* True when something did not fit (the text is then unusable unless rewound to an earlier mark). */
 static inline bool sink_full(const struct sink *s)

@@ -179,6 +179,7 @@ io_stats = record(read_bytes_per_sec=natural, write_bytes_per_sec=natural, read_
                   write_ops_per_sec=natural, io_utilization_percent=maybe(percent))
 interface = record(name=word, bytes_received=natural, bytes_sent=natural, packets_received=natural, packets_sent=natural,
                    errors_in=natural, errors_out=natural, ip_addresses=list_of(address), is_up=boolean)
+constant_interface = record(mac=maybe(word), mtu=natural, prefix_lengths=list_of(natural))
 process = record(pid=natural, ppid=natural, name=text, exe_path=maybe(text), cmd_line=maybe(text), cpu_percent=positive,
                  memory_kb=maybe(natural), disk_read_bytes=maybe(natural), disk_write_bytes=maybe(natural),
                  status=one_of(*sorted(STATUSES)), start_time=maybe(any_stamp))
@@ -202,6 +203,12 @@ def metrics(message, path):
     record(timestamp=stamp, seq=natural, boot_id=word, generation=generation, schema=natural, data=metrics_data)(message, path)
     if "gap" in message:
         one_of("start", "clock")(message["gap"], path + ".gap")
+    for mark in ("whole", "filled"):
+        if mark in message:
+            one_of(True)(message[mark], f"{path}.{mark}")
+    if message.get("whole"):
+        record(network=record(interfaces=list_of(constant_interface)), disk=record(devices=list_of(record(kind=one_of("disk", "stacked")))))(
+            message["data"]["system"], path + ".data.system")
     if not message["data"]["system"]["cpu"]["cores_usage"]:
         _fail(path + ".data.system.cpu.cores_usage", "is empty")
     for name, check in (("pressure", pressure), ("vmstat", vmstat)):

@@ -47,6 +47,27 @@ def story_the_samples_of_the_log_come_back_byte_for_byte():
         assert line.encode() in raw
 
 
+def constants(sample):
+    """What stands in whole samples alone."""
+    system = sample["data"]["system"]
+    return ([(i["name"], i.get("mac"), i.get("mtu"), i.get("prefix_lengths")) for i in system["network"]["interfaces"]],
+            [(d["name"], d.get("kind")) for d in system["disk"]["devices"]])
+
+
+def story_the_first_of_each_batch_has_all_there_is():
+    agent, host = gather(2.0, {"port.queue_bytes": 1 << 20})
+    lines = [json.loads(line) for line in log_lines(agent)]
+    whole = [line for line in lines if line.get("whole")]
+    assert lines[0]["whole"] and len(lines) > len(whole) + 10, [line.get("whole") for line in lines]
+    samples, batches, _ = history(host, from_seq=lines[len(lines) // 2]["seq"])
+    filled = batches[0]["samples"][0]
+    assert filled["filled"] and "whole" not in filled, filled
+    assert constants(filled) == constants(whole[0])
+    assert not any(s.get("filled") for b in batches for s in b["samples"][1:]), [[(s["seq"], s.get("filled")) for s in b["samples"]] for b in batches]
+    everything, batches, _ = history(host)
+    assert all(b["samples"][0].get("filled") or b["samples"][0].get("whole") for b in batches), everything
+
+
 def story_ranges_limits_and_intervals_choose():
     _, host = gather(2.0)
     everything, _, _ = history(host)

@@ -185,10 +185,11 @@ static void on_begin(void *data)
 	(void)data;
 }
 
-static void on_sample(void *data, unsigned to, struct line *line)
+static void on_sample(void *data, unsigned to, struct line *line, struct line *whole)
 {
 	(void)data;
 	(void)to;
+	(void)whole;
 	samples++;
 	if (!memmem(line->text, line->len, "\"gap\":\"clock\"", strlen("\"gap\":\"clock\"")))
 		return;

@@ -454,6 +454,106 @@ static void copies_a_deep_tree_only_so_far(void **state)
 	expect("[[[[[[[[[[[[[[[[null]]]]]]]]]]]]]]]]");
 }
 
+/* The same text with `record` and without. */
+static void write_marked(void)
+{
+	struct sink_mark mark;
+
+	sink_object_begin(out, NULL);
+	sink_whole_begin(out);
+	sink_bool(out, "whole", true);
+	sink_whole_end(out);
+	sink_array_begin(out, "links");
+	for (int i = 0; i < 2; i++) {
+		sink_object_begin(out, NULL);
+		sink_int(out, "name", i);
+		sink_whole_begin(out);
+		sink_int(out, "mtu", 1500);
+		sink_whole_end(out);
+		sink_whole_begin(out);
+		sink_int(out, "mac", 7);
+		sink_whole_end(out);
+		sink_int(out, "up", 1);
+		sink_object_end(out);
+	}
+	mark = sink_mark(out);
+	sink_object_begin(out, NULL);
+	sink_whole_begin(out);
+	sink_int(out, "mtu", 9000);
+	sink_whole_end(out);
+	sink_object_end(out);
+	sink_rewind(out, mark);
+	sink_array_end(out);
+	sink_whole_begin(out);
+	sink_object_begin(out, "guest");
+	sink_whole_begin(out); /* within another one it says nothing new */
+	sink_str(out, "cloud", "none");
+	sink_whole_end(out);
+	sink_object_end(out);
+	sink_whole_end(out);
+	sink_object_end(out);
+}
+
+#define MARKED                                                                                                         \
+	"{\"whole\":true,\"links\":[{\"name\":0,\"mtu\":1500,\"mac\":7,\"up\":1},{\"name\":1,\"mtu\":1500,\"mac\":7,"  \
+	"\"up\":1}"                                                                                                    \
+	"],\"guest\":{\"cloud\":\"none\"}}"
+
+static void what_is_marked_can_be_left_out(void **state)
+{
+	static const char brief[] = "{\"links\":[{\"name\":0,\"up\":1},{\"name\":1,\"up\":1}]}";
+	struct json_span spans[8];
+	char text[sizeof(buffer)];
+	uint64_t hash;
+	size_t len;
+
+	(void)state;
+	write_marked();
+	assert_int_equal(json_writer_brief(&w, text), w.len); /* nothing is recorded */
+	expect(MARKED);
+	json_writer_record(&w, spans, ARRAY_SIZE(spans));
+	write_marked();
+	len = json_writer_brief(&w, text);
+	assert_int_equal(len, strlen(brief));
+	assert_memory_equal(text, brief, len);
+	hash = json_writer_spans_hash(&w);
+	expect(MARKED);
+	write_marked();
+	assert_true(hash == json_writer_spans_hash(&w));
+	*strstr(buffer, "1500") = '9';
+	assert_true(hash != json_writer_spans_hash(&w));
+	json_writer_reset(&w);
+}
+
+static void what_stands_first_or_alone_can_be_left_out_and_more_than_there_is_room_for_stays(void **state)
+{
+	static const char brief[] = "{\"a\":{},\"b\":[2],\"c\":[1,2]}";
+	struct json_span spans[2];
+	char text[sizeof(buffer)];
+	size_t len;
+
+	(void)state;
+	json_writer_record(&w, spans, ARRAY_SIZE(spans));
+	sink_object_begin(out, NULL);
+	sink_object_begin(out, "a");
+	sink_whole_begin(out);
+	sink_int(out, "x", 1);
+	sink_whole_end(out);
+	sink_object_end(out);
+	for (int i = 0; i < 2; i++) {
+		sink_array_begin(out, i ? "c" : "b");
+		sink_whole_begin(out);
+		sink_int(out, NULL, 1);
+		sink_whole_end(out);
+		sink_int(out, NULL, 2);
+		sink_array_end(out);
+	}
+	sink_object_end(out);
+	len = json_writer_brief(&w, text);
+	assert_int_equal(len, strlen(brief));
+	assert_memory_equal(text, brief, len);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup(name, setup)
@@ -473,6 +573,8 @@ int main(void)
 		TEST(refuses_text_with_open_or_wrong_brackets),
 		TEST(fits_or_says_so_at_every_size),
 		TEST(never_touches_a_byte_behind_its_buffer),
+		TEST(what_is_marked_can_be_left_out),
+		TEST(what_stands_first_or_alone_can_be_left_out_and_more_than_there_is_room_for_stays),
 		TEST(copies_a_tree),
 		TEST(copies_a_deep_tree_only_so_far),
 	};

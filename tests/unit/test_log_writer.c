@@ -94,6 +94,52 @@ static void rotates_exactly_at_the_segment_size(void **state)
 	assert_int_equal(f->writer.stats.lines, 3);
 }
 
+static void append_padded(struct log_fixture *f, uint64_t seq, bool whole)
+{
+	char line[1001];
+	int len = snprintf(line, sizeof(line),
+			   "{\"type\":\"metrics\",\"timestamp\":\"2026-09-21T14:13:20.000Z\",\"seq\":%d%s,\"x\":\"",
+			   (int)seq, whole ? ",\"whole\":true" : "");
+
+	memset(line + len, 'x', sizeof(line) - (size_t)len);
+	memcpy(line + sizeof(line) - 4, "\"}\n", 3);
+	assert_int_equal(writer_append(&f->writer, line, sizeof(line) - 1, seq, at(T0 + (int64_t)seq)), 0);
+}
+
+/* The first line of each segment is whole, as long as a whole one comes when it is wanted. */
+static void a_segment_begins_with_a_whole_sample(void **state)
+{
+	struct log_fixture *f = *state;
+	unsigned whole = 0, segments;
+
+	f->config.max_total_bytes = 64 * 65536;
+	writer_init(&f->writer, &f->config);
+	assert_true(writer_wants_whole(&f->writer));
+	for (uint64_t seq = 1; seq <= 300; seq++) {
+		bool wanted = writer_wants_whole(&f->writer);
+
+		whole += wanted;
+		append_padded(f, seq, wanted);
+	}
+	segments = (unsigned)names(f->dir, found, 64);
+	assert_true(segments >= 5);
+	assert_int_equal(whole, segments);
+	for (unsigned i = 0; i < segments; i++) {
+		char *text = slurp(f->dir, found[i], NULL), *line = strchr(text, '\n') + 1;
+
+		assert_true(strstr(line, "\"whole\":true") && strstr(line, "\"whole\":true") < strchr(line, '\n'));
+		free(text);
+	}
+	/* None comes: the segment is used to its end, and the next one wants it still. */
+	for (uint64_t seq = 301; seq <= 330; seq++)
+		append_padded(f, seq, false);
+	assert_true(writer_wants_whole(&f->writer));
+	assert_int_equal(names(f->dir, found, 64), segments + 1);
+	append_padded(f, 331, true);
+	assert_int_equal(names(f->dir, found, 64), segments + 1);
+	assert_false(writer_wants_whole(&f->writer));
+}
+
 static uint64_t total_bytes(const char *dir)
 {
 	uint64_t sum = 0;
@@ -496,6 +542,7 @@ int main(void)
 		TEST(begins_a_segment_with_a_header_and_keeps_lines_byte_for_byte),
 		TEST(a_new_generation_begins_a_new_segment_and_stands_in_its_header),
 		TEST(modes_do_not_depend_on_the_umask),
+		TEST(a_segment_begins_with_a_whole_sample),
 		TEST(rotates_exactly_at_the_segment_size),
 		TEST(the_total_never_exceeds_its_bound),
 		TEST(a_lowered_bound_holds_from_the_next_start),

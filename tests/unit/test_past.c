@@ -103,6 +103,58 @@ static void a_history_has_the_samples_that_were_asked_for_and_how_it_ended(void 
 	}
 }
 
+static void append_text(struct log_fixture *f, uint64_t seq, int64_t wall_ms, const char *rest)
+{
+	char line[600], time[RFC3339_SIZE];
+	int len;
+
+	rfc3339_format(wall_ms, time);
+	len = snprintf(line, sizeof(line), "{\"type\":\"metrics\",\"timestamp\":\"%s\",\"seq\":%d,%s}\n", time,
+		       (int)seq, rest);
+	assert_int_equal(writer_append(&f->writer, line, (size_t)len, seq, at(wall_ms)), 0);
+}
+
+/* As it is in the log, and before that with what the whole one before it has; nothing that is not marked so is put in.
+ */
+static void a_sample_is_filled_in_from_the_whole_one_before_it(void **state)
+{
+	static struct history_wanted wanted;
+	struct log_fixture *f = *state;
+	char text[8192], *second, *third;
+	size_t len = 0;
+	int pair[2];
+	ssize_t got;
+
+	append_text(f, 1, T0,
+		    "\"whole\":true,\"data\":{\"system\":{\"network\":{\"lines_skipped\":4,\"interfaces\":["
+		    "{\"name\":\"eth0\",\"mac\":\"02\",\"mtu\":1500},{\"name\":\"eth1\",\"mac\":\"03\"}]}}}");
+	append_text(f, 2, T0 + 1000,
+		    "\"data\":{\"system\":{\"network\":{\"interfaces\":[{\"name\":\"eth1\",\"x\":1.5},"
+		    "{\"name\":\"eth0\",\"mtu\":9}]}}}");
+	append_text(f, 3, T0 + 2000, "\"data\":{\"system\":{\"network\":{\"interfaces\":[{\"name\":\"eth2\"}]}}}");
+	wanted = (struct history_wanted){
+		.begin_ms = T0 + 500, .end_ms = INT64_MAX, .to_seq = UINT64_MAX, .limit = 1000
+	};
+	snprintf(wanted.dir, sizeof(wanted.dir), "%s", f->dir);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	assert_int_equal(history_child(pair[1], &wanted), 0);
+	close(pair[1]);
+	while ((got = read(pair[0], text + len, sizeof(text) - 1 - len)) > 0)
+		len += (size_t)got;
+	close(pair[0]);
+	text[len] = '\0';
+	second = strstr(text, "\n2 {");
+	third = strstr(text, "\n=");
+	assert_true(second && third && *text == '=');
+	*second = '\0';
+	assert_non_null(strstr(text, "{\"name\":\"eth1\",\"x\":1.5,\"mac\":\"03\"}"));
+	assert_non_null(strstr(text, "{\"name\":\"eth0\",\"mtu\":9,\"mac\":\"02\"}"));
+	assert_non_null(strstr(text, "\"filled\":true}"));
+	assert_null(strstr(text, "lines_skipped"));
+	assert_non_null(strstr(second + 1, "[{\"name\":\"eth1\",\"x\":1.5},{\"name\":\"eth0\",\"mtu\":9}]}}}}\n"));
+	assert_non_null(strstr(third, "[{\"name\":\"eth2\"}]}}},\"filled\":true}\n3 {"));
+}
+
 static void a_log_that_cannot_be_read_is_said_in_words(void **state)
 {
 	struct log_fixture *f = *state;
@@ -224,6 +276,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, log_setup, log_teardown)
 	const struct CMUnitTest tests[] = {
 		T(a_history_has_the_samples_that_were_asked_for_and_how_it_ended),
+		T(a_sample_is_filled_in_from_the_whole_one_before_it),
 		T(a_log_that_cannot_be_read_is_said_in_words),
 		T(a_history_ends_when_the_agent_is_gone),
 		T(a_trend_is_summed_by_a_helper_over_one_sample_a_minute),

@@ -11,6 +11,7 @@
 #include <infiniservice/cleanup.h>
 
 #include "agent/metrics/sampling.h"
+#include "agent/metrics/whole.h"
 #include "collectors/processes.h"
 
 #define INTERVAL_NS (30 * NS_PER_S)
@@ -28,6 +29,7 @@ static struct {
 	int news[2];	       /* a pipe: what is readable is worth a sample */
 	unsigned scans, scan_slices, scan_left;
 	unsigned outstanding; /* probes */
+	unsigned constant;
 } world;
 
 static int open_plain(const struct collect_ctx *ctx, void **ret_state)
@@ -60,6 +62,9 @@ static int collect_plain(void *state, const struct collect_ctx *ctx)
 static void emit_plain(const void *state, struct sink *out)
 {
 	(void)state;
+	sink_whole_begin(out);
+	sink_uint(out, "constant", world.constant);
+	sink_whole_end(out);
 	sink_uint(out, "collected", world.collected);
 }
 
@@ -83,6 +88,7 @@ static const struct collector collector_plain = { .name = "plain",
 						  .close = close_plain,
 						  .collect = collect_plain,
 						  .emit = emit_plain,
+						  .whole_keys = "constant",
 						  .wake_fd = news_fd,
 						  .wake = is_news };
 
@@ -146,6 +152,7 @@ static struct identity id = { .boot_id = "boot", .generation = "0123456789abcdef
 static struct sampling *sampling;
 
 static struct {
+	bool whole; /* the last one */
 	unsigned samples, begun, late;
 	unsigned ready; /* calls of waiters */
 	unsigned to;	/* of the last sample */
@@ -172,7 +179,7 @@ static void on_begin(void *data)
 	got.gap_at_begin = false;
 }
 
-static void on_sample(void *data, unsigned to, struct line *line)
+static void on_sample(void *data, unsigned to, struct line *line, struct line *whole)
 {
 	assert_ptr_equal(data, &got);
 	assert_non_null(line);
@@ -183,7 +190,9 @@ static void on_sample(void *data, unsigned to, struct line *line)
 	got.at_ns = loop.now.mono_ns;
 	memcpy(got.text, line->text, line->len);
 	got.text[line->len] = '\0';
-	assert_ptr_equal(line, sampling_latest(sampling));
+	assert_ptr_equal(whole, sampling_latest(sampling));
+	got.whole = whole == line;
+	assert_int_equal(sampling_latest_went_whole(sampling), got.whole);
 }
 
 static void on_ready(void *data)
@@ -777,6 +786,61 @@ static void nothing_comes_after_the_stop(void **state)
 	got_samples(0);
 }
 
+/* The sample of the next point of the grid. */
+static bool next_is_whole(void)
+{
+	bool says;
+
+	pass_time(&loop, INTERVAL_NS);
+	got_samples(1);
+	says = strstr(got.text, "\"whole\":true,") && strstr(got.text, "\"plain\":{\"constant\":");
+	assert_int_equal(says, got.whole);
+	if (!got.whole)
+		assert_true(!strstr(got.text, "whole") && strstr(got.text, "\"plain\":{\"collected\":"));
+	return got.whole;
+}
+
+static void what_does_not_change_stands_in_the_first_sample_and_in_every_hundredth(void **state)
+{
+	(void)state;
+	sampling_start(sampling, &config);
+	pass_time(&loop, SAMPLING_BASELINE_NS);
+	assert_true(got.samples == 1 && got.whole); /* for the log, */
+	got.samples = 0;
+	assert_true(next_is_whole()); /* and the first for the port */
+	for (unsigned i = 1; i < WHOLE_EVERY; i++)
+		assert_false(next_is_whole());
+	assert_true(next_is_whole());
+	assert_false(next_is_whole());
+}
+
+static void a_change_makes_one_whole_sample_for_each_who_gets_samples(void **state)
+{
+	(void)state;
+	start();
+	assert_false(next_is_whole());
+	world.constant++;
+	sampling_soon(sampling, SAMPLE_TO_LOG); /* the port does not get this one */
+	pass_time(&loop, SAMPLING_BASELINE_NS);
+	assert_true(got.samples == 1 && got.whole);
+	got.samples = 0;
+	assert_true(next_is_whole());
+	assert_false(next_is_whole());
+}
+
+static void a_whole_sample_can_be_asked_for_and_the_latest_is_always_whole(void **state)
+{
+	(void)state;
+	start();
+	assert_false(next_is_whole());
+	assert_non_null(strstr(sampling_latest(sampling)->text, "\"whole\":true,"));
+	sampling_whole(sampling, SAMPLE_TO_PORT);
+	assert_true(next_is_whole());
+	assert_false(next_is_whole());
+	sampling_gap(sampling);
+	assert_true(next_is_whole());
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -809,6 +873,9 @@ int main(void)
 		T(a_late_tick_is_told_first_and_takes_what_is_asked_for_then_along),
 		T(what_was_slept_through_is_not_made_up_for),
 		T(nothing_comes_after_the_stop),
+		T(what_does_not_change_stands_in_the_first_sample_and_in_every_hundredth),
+		T(a_change_makes_one_whole_sample_for_each_who_gets_samples),
+		T(a_whole_sample_can_be_asked_for_and_the_latest_is_always_whole),
 	};
 
 	return cmocka_run_group_tests_name("sampling", tests, NULL, NULL);
