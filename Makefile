@@ -65,7 +65,7 @@ comma := ,
 
 # ---------------------------------------------------------------------------------------------------- libraries
 # From those that use others down to those that are used, which is the order they are linked in.
-LIBS := ctl host show executor agent qga actions command peer metrics run runner audit rules bus base cleaner packages log config catalog collectors transport
+LIBS := ctl host show executor freeze agent qga actions command peer metrics run runner audit rules bus base cleaner packages log config catalog collectors transport
 DIR_ctl := tools/infinictl
 DIR_host := tools/infinihost
 DIR_show := tools/show
@@ -83,6 +83,7 @@ DIR_rules := agent/rules
 DIR_base := agent/base
 DIR_executor := agent/executor
 DIR_cleaner := agent/cleaner
+DIR_freeze := agent/freeze
 DIR_packages := agent/packages
 DIR_log := agent/log
 DIR_config := agent/config
@@ -96,6 +97,7 @@ OVER_ctl := show log config catalog
 OVER_host := show config transport
 OVER_show := transport
 OVER_executor := runner rules bus base packages config
+OVER_freeze := rules collectors
 OVER_agent := actions command peer metrics run runner audit bus rules base log config transport
 OVER_qga := transport
 OVER_actions := command peer metrics run runner audit bus rules base packages log config collectors transport
@@ -122,7 +124,7 @@ A = $(BUILD)/lib$(1).a
 with_used = $(sort $(1) $(foreach l,$(1),$(call with_used,$(OVER_$l))))
 archives = $(foreach l,$(filter $(call with_used,$(1)),$(LIBS)),$(call A,$l))
 LINK_agent := $(call archives,agent)
-LINK_executor := $(call archives,executor cleaner)
+LINK_executor := $(call archives,executor freeze cleaner)
 LINK_ctl := $(call archives,ctl)
 LINK_host := $(call archives,host)
 SYS_agent := -lev -ljson-c -linih -lzstd -lnettle -lm -ldl
@@ -160,7 +162,7 @@ SYS_portable := -Wl,-Bstatic -lev -ljson-c -linih -lzstd -lnettle -Wl,-Bdynamic 
 $(BUILD)/agent/portable/executor_main.o: agent/executor/main.c $(BUILD)/.flags
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(INC_agent) $(ALL_CFLAGS) -Dmain=executor_main -Wno-missing-prototypes -c -o $@ $<
-$(BUILD)/infiniservice-portable: $(PORTABLE) $(call archives,agent executor cleaner)
+$(BUILD)/infiniservice-portable: $(PORTABLE) $(call archives,agent executor freeze cleaner)
 	$(if $(V),,@echo "  LINK $(@F)")
 	$(Q)$(CC) $(ALL_LDFLAGS) -s -o $@ $^ $(SYS_portable)
 # The installer that may be pushed with it, whole.
