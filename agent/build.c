@@ -177,7 +177,10 @@ static int new_logger(struct agent *agent)
 	snprintf(writer->boot_id, sizeof(writer->boot_id), "%s", agent->id.boot_id);
 	writer->segment_bytes = config->log.segment_bytes;
 	writer->max_total_bytes = config->log.max_total_bytes;
+	writer->min_free_bytes = config->log.min_free_bytes;
+	writer->compress = config->log.compress == CONFIG_COMPRESS_ZSTD;
 	writer->sync = (enum log_sync)config->log.sync;
+	writer->sync_interval_ns = (uint64_t)config->log.sync_interval_s * NS_PER_S;
 	find_readers(config, &logger.child);
 	snprintf(logger.child.runtime_dir, sizeof(logger.child.runtime_dir), "%s", config->agent.runtime_dir);
 	return logger_new(agent->loop.ev, &logger, &agent->logger);

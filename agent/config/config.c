@@ -193,8 +193,6 @@ int config_check(const struct config *config, config_warn_fn warn, void *data, s
 
 	if (rc)
 		return rc;
-	if (warn && config->log.compress == CONFIG_COMPRESS_ZSTD)
-		warn(data, "log.compress: zstd is not done by this version, closed files stay plain");
 	if (warn && config->timers.collect_timeout_ms > config->timers.metrics_interval_ms)
 		warn(data, "timers.collect_timeout_ms is longer than timers.metrics_interval_ms: a slow collector may "
 			   "miss whole samples");

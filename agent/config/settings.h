@@ -68,8 +68,10 @@
 	ROW(PATH, log, dir, 1, "/var/log/infiniservice", "Directory of the log; made if missing.", AT_START) \
 	ROW(SIZE, log, segment_bytes, 64 * KIB, GIB, "8M", "A file of the log is closed before it would grow beyond this.", AT_START) \
 	ROW(SIZE, log, max_total_bytes, 128 * KIB, 1024 * GIB, "256M", "All files together; the oldest are removed. At least two segments.", AT_START) \
-	ROW(ENUM, log, compress, compressions, "none", "Compression of closed files.", AT_START) \
-	ROW(ENUM, log, sync, syncs, "interval", "When lines are forced to the disk: none, interval (at most once in 5 s) or always.", AT_START) \
+	ROW(SIZE, log, min_free_bytes, MIB, 1024 * GIB, "64M", "While less of its file system is free, or a twentieth of it where that is less, the log does not grow:|its oldest files go first. 0: not looked at.", AT_START, OR_ZERO) \
+	ROW(ENUM, log, compress, compressions, "zstd", "Compression of closed files: zstd (zstdcat and all zstd tools read them) or none.", AT_START) \
+	ROW(ENUM, log, sync, syncs, "interval", "When lines are forced to the disk: none, interval (at most once in sync_interval_s) or always.|What a crash of the agent leaves is whole in any case: this is about a loss of power.", AT_START) \
+	ROW(UINT, log, sync_interval_s, 1, 3600, "60", "Least time between two of them.", AT_START) \
 	ROW(UINT, log, interval_ms, 10, DAY_MS, "0", "Between two samples for the log; 0: the same samples as for the host.", OR_ZERO)
 
 #define CONFIG_SOCKET(ROW) \

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -17,6 +18,8 @@
 #include <linux/magic.h>
 
 #include <infiniservice/cleanup.h>
+
+#include "agent/log/io.h"
 
 /* A larger payload buffer is freed after use. */
 #define BUFFER_KEPT 65536u
@@ -45,24 +48,6 @@ static int read_whole(int fd, void *to, size_t len)
 		len -= (size_t)got;
 	}
 	return 1;
-}
-
-/* `fd`: a socket, or a file. */
-static int write_whole(int fd, const void *from, size_t len)
-{
-	const char *at = from;
-
-	while (len > 0) {
-		ssize_t wrote = write(fd, at, len);
-
-		if (wrote < 0 && errno == EINTR)
-			continue;
-		if (wrote <= 0)
-			return wrote ? -errno : -EIO;
-		at += wrote;
-		len -= (size_t)wrote;
-	}
-	return 0;
 }
 
 /* ------------------------------------------------------------------------------------------------------ latest.json */
@@ -171,6 +156,15 @@ static int message_read(struct child *c, int fd, struct log_message *m)
 	return read_whole(fd, c->buffer, m->len);
 }
 
+/* Does what is not urgent, a piece at a time, until a message comes. */
+static void work(struct child *c, int fd)
+{
+	struct pollfd message = { .fd = fd, .events = POLLIN };
+
+	while (poll(&message, 1, 0) == 0 && writer_work(&c->writer))
+		;
+}
+
 int log_child_main(int fd, void *config)
 {
 	static const int ignored[] = { SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXFSZ };
@@ -191,6 +185,7 @@ int log_child_main(int fd, void *config)
 		/* An agent that has died does not read it; its remaining messages are still written. */
 		if ((rc && rc != -EPIPE && rc != -ECONNRESET) || m.type == LOG_STOP)
 			break;
+		work(&child, fd);
 		rc = message_read(&child, fd, &m);
 		if (rc <= 0)
 			break;

@@ -89,18 +89,68 @@ static void closedirp(DIR **dir)
 		closedir(*dir);
 }
 
+int names_open(int dir_fd, const struct segment_name *name, int flags)
+{
+	_cleanup_(closep) int fd = -1;
+	char file[NAMES_SIZE];
+	struct stat st;
+
+	names_format(name, file);
+	fd = openat(dir_fd, file, flags | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_nlink != 1 || (st.st_mode & (S_IWGRP | S_IWOTH)) ||
+	    (st.st_uid != 0 && st.st_uid != geteuid()))
+		return -EPERM;
+	return TAKE_FD(fd);
+}
+
+static int directory_list(int dir_fd, DIR **ret)
+{
+	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), error;
+
+	*ret = fd < 0 ? NULL : fdopendir(fd);
+	if (*ret)
+		return 0;
+	error = -errno;
+	closep(&fd);
+	return error;
+}
+
+int names_next_plain(int dir_fd, const struct segment_name *after, struct segment_name *ret)
+{
+	_cleanup_(closedirp) DIR *dir = NULL;
+	int found = 0, r = directory_list(dir_fd, &dir);
+	struct segment_name name, first = { 0 };
+	struct dirent *entry;
+
+	if (r < 0)
+		return r;
+	while (errno = 0, (entry = readdir(dir))) {
+		if (!names_parse(entry->d_name, &name) || name.compressed ||
+		    (after->number && names_compare(&name, after) <= 0) || (found && names_compare(&name, &first) >= 0))
+			continue;
+		first = name;
+		found = 1;
+	}
+	if (errno)
+		return -errno;
+	if (found)
+		*ret = first;
+	return found;
+}
+
 int names_scan_dir(int dir_fd, struct names_scan *ret)
 {
-	_cleanup_(closep) int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	_cleanup_(closedirp) DIR *dir = NULL;
 	struct names_scan scan = { 0 };
 	struct segment_name name;
 	struct dirent *entry;
 	struct stat st;
+	int r = directory_list(dir_fd, &dir);
 
-	if (fd < 0 || !(dir = fdopendir(fd)))
-		return -errno;
-	fd = -1;
+	if (r < 0)
+		return r;
 	while (errno = 0, (entry = readdir(dir))) {
 		if (!names_parse(entry->d_name, &name) ||
 		    fstatat(dir_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || S_ISDIR(st.st_mode))

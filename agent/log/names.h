@@ -28,6 +28,15 @@ bool names_parse(const char *file, struct segment_name *ret);
 /* <0, 0, >0 in the order of writing; a plain segment and its compressed twin are equal. */
 int names_compare(const struct segment_name *a, const struct segment_name *b);
 
+/*
+ * Opens a segment with `flags` if it is safe to trust: a regular file with one name, of root or this user, writable by
+ * no other. Returns the descriptor or -errno; -EPERM: it is not safe.
+ */
+int names_open(int dir_fd, const struct segment_name *name, int flags);
+
+/* The first plain segment after `after` (number 0: of all), in the order of writing. 1 and *ret, 0: none, or -errno. */
+int names_next_plain(int dir_fd, const struct segment_name *after, struct segment_name *ret);
+
 /* A bounded summary of a directory. */
 struct names_scan {
 	uint64_t files;		    /* segments, compressed ones included */

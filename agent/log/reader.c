@@ -43,6 +43,7 @@ struct reader {
 	const char *path; /* of the open file, for the caller */
 	int64_t begin_ms, end_ms;
 	bool headers;
+	bool past_end; /* the last line was so far behind the end that its file has no more before it */
 	struct reader_stats stats;
 };
 
@@ -292,6 +293,7 @@ static bool take_line(struct reader *r, const char *text, size_t len, struct rea
 		return false;
 	}
 	header = !strcmp(scan.type, "log_header");
+	r->past_end = r->end_ms < INT64_MAX - LOG_BACKWARDS_MS && scan.wall_ms >= r->end_ms + LOG_BACKWARDS_MS;
 	if ((header && !r->headers) || scan.wall_ms < r->begin_ms || scan.wall_ms >= r->end_ms)
 		return false;
 	*ret = (struct reader_line){
@@ -336,6 +338,12 @@ int reader_next(struct reader *r, struct reader_line *ret)
 		if (rc == SOURCE_LINE) {
 			if (take_line(r, text, len, ret))
 				return 1;
+			if (r->past_end)
+				r->source = source_free(r->source);
+			last_look &= !r->past_end;
+			r->past_end = false;
+		} else if (rc == SOURCE_BAD_FRAME) {
+			r->stats.bad_frames++;
 		} else if (rc == SOURCE_TOO_LONG) {
 			r->stats.bad_lines++;
 		} else if (rc < 0) {

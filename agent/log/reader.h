@@ -32,6 +32,7 @@ struct reader_stats {
 	uint64_t lines;	     /* returned */
 	uint64_t bad_lines;  /* malformed or too long */
 	uint64_t torn_tails; /* files that end inside a line or inside a compressed frame */
+	uint64_t bad_frames; /* damaged compressed frames that were left out; what follows them was read */
 	uint64_t unreadable; /* files that could not be opened or read; the last errno is in `error` */
 	int error;
 	char why[sizeof(((struct err *)0)->text)]; /* reason of the first failure */
@@ -51,8 +52,8 @@ struct reader *reader_free(struct reader *reader);
 
 /*
  * Restricts the lines to begin_ms <= time < end_ms (INT64_MIN and INT64_MAX: no limit). Call it before the first
- * reader_next. In a plain segment the begin is found by bisection, so the last hour of a long log is read without the
- * rest.
+ * reader_next. In a plain segment the begin is found by bisection, in a compressed one by its index, and what is behind
+ * the end is not read: the last hour of a long log is read without the rest.
  */
 void reader_range(struct reader *reader, int64_t begin_ms, int64_t end_ms);
 

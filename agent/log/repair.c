@@ -15,6 +15,8 @@
 
 #include <infiniservice/cleanup.h>
 
+#include "agent/log/frames.h"
+#include "agent/log/io.h"
 #include "agent/log/scan.h"
 
 #define BLOCK 65536u
@@ -33,6 +35,7 @@ struct tail {
 static int tail_grow(struct tail *t)
 {
 	size_t more = t->len < BLOCK ? BLOCK : t->len;
+	ssize_t got;
 	char *text;
 
 	if (t->offset == 0)
@@ -44,18 +47,10 @@ static int tail_grow(struct tail *t)
 	text = malloc(more + t->len);
 	if (!text)
 		return -ENOMEM;
-	for (size_t len = 0; len < more;) {
-		ssize_t got = pread(t->fd, text + len, more - len, (off_t)(t->offset - more + len));
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0) {
-			int error = got ? -errno : -EIO;
-
-			free(text);
-			return error;
-		}
-		len += (size_t)got;
+	got = pread_whole(t->fd, text, more, t->offset - more);
+	if (got != (ssize_t)more) {
+		free(text);
+		return got < 0 ? (int)got : -EIO;
 	}
 	if (t->len)
 		memcpy(text + more, t->text, t->len);
@@ -142,24 +137,25 @@ static int find_last(int fd, uint64_t size, uint64_t *ret_end, struct scan *ret_
 	return rc;
 }
 
-/* Opens a segment that is safe to write: a regular file with one name, of root or this user, writable by no other. */
+/* Opens a segment that is safe to trust, and says how large it is. */
 static int open_segment(int dir_fd, const struct segment_name *name, int flags, uint64_t *ret_size)
 {
-	char file[NAMES_SIZE];
+	_cleanup_(closep) int fd = names_open(dir_fd, name, flags);
 	struct stat st;
-	int fd;
 
-	names_format(name, file);
-	fd = openat(dir_fd, file, flags | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_nlink != 1 || (st.st_mode & (S_IWGRP | S_IWOTH)) ||
-	    (st.st_uid != 0 && st.st_uid != geteuid())) {
-		close(fd);
-		return -EPERM;
-	}
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return fd < 0 ? fd : -errno;
 	*ret_size = (uint64_t)st.st_size;
-	return fd;
+	return TAKE_FD(fd);
+}
+
+/* The last seq of a compressed segment, by its index; 0 if it has none. */
+static uint64_t last_seq_packed(int dir_fd, const struct segment_name *name)
+{
+	_cleanup_(frames_free) struct frames frames = { 0 };
+	_cleanup_(closep) int fd = names_open(dir_fd, name, O_RDONLY);
+
+	return fd >= 0 && frames_read(fd, &frames) > 0 ? frames.rows[frames.count].first_seq : 0;
 }
 
 int repair_run(int dir_fd, struct repair *ret)
@@ -189,6 +185,8 @@ int repair_run(int dir_fd, struct repair *ret)
 						.cut_bytes = cut,
 						.removed = removed,
 						.last_wall_ms = -1 };
+			if (names.files > 0 && names.newest.compressed)
+				ret->last_seq = last_seq_packed(dir_fd, &names.newest);
 			return 0;
 		}
 		rc = find_last(fd, size, &end, &scan, &seq);
@@ -232,6 +230,8 @@ int repair_last_seq(const char *dir, uint64_t *ret_seq)
 		fd = open_segment(dir_fd, &names.newest, O_RDONLY, &size);
 	if (fd >= 0)
 		rc = find_last(fd, size, &end, &scan, &seq);
+	else if (dir_fd >= 0 && !rc && names.files && names.newest.compressed)
+		seq = last_seq_packed(dir_fd, &names.newest);
 	if (!rc)
 		*ret_seq = seq;
 	return rc;

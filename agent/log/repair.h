@@ -20,7 +20,7 @@ struct repair {
 	bool removed;		    /* a newer segment without a whole line, not even its header, was removed */
 	uint64_t lines;		    /* 0 or 1: whether it has a line besides the header */
 	int64_t last_wall_ms;	    /* timestamp of its last line; -1: none */
-	uint64_t last_seq;	    /* of the last line that has one; 0: none */
+	uint64_t last_seq;	    /* of the last line that has one, also of a compressed newest; 0: none */
 };
 
 /*

@@ -16,6 +16,7 @@
 
 #include <infiniservice/cleanup.h>
 
+#include "agent/log/frames.h"
 #include "agent/log/guarded.h"
 #include "agent/log/reader.h"
 #include "agent/log/scan.h"
@@ -34,7 +35,9 @@ struct source {
 	char *in;	    /* BLOCK compressed bytes */
 	ZSTD_inBuffer input;
 	bool frame_open;
-	uint64_t offset; /* plain: of buffer[start]; compressed: of the next bytes to read */
+	uint64_t frame_start; /* byte in the file where the frame that is being read begins */
+	struct frames frames; /* none: there is no index */
+	uint64_t offset;      /* plain: of buffer[start]; compressed: of the next bytes to read */
 	char *buffer;
 	size_t start, len, size; /* unread: buffer[start..len) */
 	bool skipping;		 /* inside a line that is too long */
@@ -49,6 +52,7 @@ struct source *source_free(struct source *s)
 		return NULL;
 	ZSTD_freeDStream(s->zstd);
 	closep(&s->fd);
+	frames_free(&s->frames);
 	free(s->in);
 	free(s->buffer);
 	free(s);
@@ -70,13 +74,20 @@ static ssize_t pread_retry(int fd, void *to, size_t len, uint64_t offset)
 	return got < 0 ? -errno : got;
 }
 
-/* Detects compression by content, not by name: a copied file may have any name. */
+/*
+ * Detects compression by content, not by name: a copied file may have any name. An index at the end will do, should the
+ * beginning be damaged; without one the file is read from its beginning.
+ */
 static int detect(struct source *s)
 {
 	static const unsigned char magic[] = { 0x28, 0xb5, 0x2f, 0xfd };
 	unsigned char head[sizeof(magic)];
+	int rc = frames_read(s->fd, &s->frames);
 
-	if (pread_retry(s->fd, head, sizeof(head), 0) != sizeof(head) || memcmp(head, magic, sizeof(magic)) != 0)
+	if (rc == -ENOMEM)
+		return rc;
+	if (rc <= 0 &&
+	    (pread_retry(s->fd, head, sizeof(head), 0) != sizeof(head) || memcmp(head, magic, sizeof(magic))))
 		return 0;
 	s->zstd = ZSTD_createDStream();
 	s->in = malloc(BLOCK);
@@ -148,6 +159,8 @@ static ssize_t fill_zstd(struct source *s)
 		if (ZSTD_isError(rc))
 			return -EBADMSG;
 		s->frame_open = rc != 0;
+		if (!s->frame_open)
+			s->frame_start = s->offset - (s->input.size - s->input.pos);
 		s->produced += out.pos;
 		if (s->produced > SOURCE_FILE_MAX)
 			return -EFBIG;
@@ -190,6 +203,29 @@ static int skip_if_too_long(struct source *s)
 	return s->skipped > SOURCE_SKIP_MAX ? -EFBIG : 0;
 }
 
+/* Goes to a byte of a compressed file where a frame begins. */
+static void frame_seek(struct source *s, uint64_t offset)
+{
+	ZSTD_DCtx_reset(s->zstd, ZSTD_reset_session_only);
+	s->offset = s->frame_start = offset;
+	s->input.size = s->input.pos = 0;
+	s->frame_open = false;
+	s->start = s->len = 0;
+	s->skipping = false;
+}
+
+/* Behind a damaged frame: goes to the next one, if there is an index that names it. */
+static bool frame_skip(struct source *s)
+{
+	for (size_t i = 0; i < s->frames.count; i++) {
+		if (s->frames.rows[i].offset <= s->frame_start)
+			continue;
+		frame_seek(s, s->frames.rows[i].offset);
+		return true;
+	}
+	return false;
+}
+
 int source_next(struct source *s, const char **ret_text, size_t *ret_len)
 {
 	size_t looked = 0;
@@ -221,6 +257,8 @@ int source_next(struct source *s, const char **ret_text, size_t *ret_len)
 			got = fill(s);
 		if (got > 0)
 			continue;
+		if (got == -EBADMSG && frame_skip(s))
+			return SOURCE_BAD_FRAME;
 		s->torn = s->len > s->start || s->skipping || s->frame_open || got == -EBADMSG;
 		if (!s->zstd)
 			s->len = s->start;
@@ -273,12 +311,25 @@ static int64_t file_size(const struct source *s)
 	return fstat(s->fd, &st) < 0 ? 0 : st.st_size;
 }
 
+/* The first frame that may have lines from begin_ms on: the next one begins after it. */
+static void index_seek(struct source *s, int64_t begin_ms)
+{
+	size_t at = 0;
+
+	while (at + 1 < s->frames.count && s->frames.rows[at + 1].first_ms < begin_ms)
+		at++;
+	if (at > 0)
+		frame_seek(s, s->frames.rows[at].offset);
+}
+
 int source_seek(struct source *s, int64_t begin_ms)
 {
 	uint64_t low = 0, high = (uint64_t)file_size(s);
 
-	if (s->zstd)
+	if (s->zstd) {
+		index_seek(s, begin_ms);
 		return 0;
+	}
 	while (high - low > BLOCK) {
 		uint64_t middle = low + (high - low) / 2, start;
 		int64_t ms;
@@ -307,6 +358,10 @@ bool source_first_time(struct source *s, int64_t *ret_ms)
 
 	if (!s->zstd)
 		return probe_line(s, 0, (uint64_t)file_size(s), &start, ret_ms) == 1;
+	if (s->frames.count && s->frames.rows[0].first_ms >= 0) {
+		*ret_ms = s->frames.rows[0].first_ms;
+		return true;
+	}
 	/* A compressed file is decompressed a second time for its first block; the stream in use is not moved. */
 	twin = calloc(1, sizeof(*twin));
 	if (!twin)
@@ -327,8 +382,12 @@ bool source_last_time(struct source *s, int64_t *ret_ms)
 {
 	uint64_t size = (uint64_t)file_size(s);
 
-	if (s->zstd)
-		return false;
+	if (s->zstd) {
+		if (s->frames.count == 0 || s->frames.rows[s->frames.count].first_ms < 0)
+			return false;
+		*ret_ms = s->frames.rows[s->frames.count].first_ms;
+		return true;
+	}
 	/* The last valid line that begins in the end of the file, which is taken longer until there is one. */
 	for (uint64_t back = BLOCK;; back *= 8) {
 		struct source probe = { .fd = s->fd, .offset = size > back ? size - back : 0 };

@@ -17,7 +17,8 @@ struct source;
 enum source_result {
 	SOURCE_END, /* no whole line at present */
 	SOURCE_LINE,
-	SOURCE_TOO_LONG, /* a line longer than READER_LINE_MAX was skipped */
+	SOURCE_TOO_LONG,  /* a line longer than READER_LINE_MAX was skipped */
+	SOURCE_BAD_FRAME, /* a damaged frame was left out, reading goes on at the next one */
 };
 
 /* Bytes of a file that are read or decompressed at most. A segment has 1 GiB at most. */
@@ -43,11 +44,15 @@ bool source_torn(const struct source *source);
 
 /*
  * Moves to the last place found by bisection where lines are still older than begin_ms; the caller drops the few that
- * remain. A compressed file cannot be searched and is read from its beginning. 0 or -errno.
+ * remain. A compressed file is moved to a frame by its index (frames.h); one without is read from its beginning. 0 or
+ * -errno.
  */
 int source_seek(struct source *source, int64_t begin_ms);
 
-/* Time of the first line, or of the last whole line in a plain file; false if unknown. The reading position stays. */
+/*
+ * Time of the first line, or of the last whole line (of a compressed file only by its index); false if unknown. The
+ * reading position stays.
+ */
 bool source_first_time(struct source *source, int64_t *ret_ms);
 bool source_last_time(struct source *source, int64_t *ret_ms);
 

@@ -13,10 +13,12 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <infiniservice/cleanup.h>
 
+#include "agent/log/pack.h"
 #include "agent/log/repair.h"
 
 /* Most files of a log, even if small. */
@@ -49,6 +51,8 @@ void writer_init(struct writer *writer, const struct writer_config *config)
 	writer->config = *config;
 	for (size_t len = strlen(writer->config.dir); len > 1 && writer->config.dir[len - 1] == '/'; len--)
 		writer->config.dir[len - 1] = '\0';
+	if (!writer->config.sync_interval_ns)
+		writer->config.sync_interval_ns = LOG_SYNC_INTERVAL_NS;
 	writer->dir_fd = -1;
 	writer->fd = -1;
 	writer->last_wall_ms = -1;
@@ -98,6 +102,7 @@ static int directory_open(const struct log_readers *readers, const char *path)
 
 static void directory_forget(struct writer *w)
 {
+	w->pack = pack_free(w->pack);
 	close_fd(&w->fd);
 	close_fd(&w->dir_fd);
 }
@@ -171,12 +176,19 @@ static int segment_write(struct writer *w, const char *text, size_t len)
 	return error;
 }
 
-/* Removes the oldest segments until `room` more bytes fit under the bound. */
-static int make_room(struct writer *w, uint64_t room)
+/*
+ * Removes the oldest segments until `room` more bytes fit under the bound, besides what a compression may need, and
+ * until `freed` bytes are gone. Neither the open segment nor `keep` (NULL: none) is removed. 0, -ENOSPC when that was
+ * not enough, or another -errno.
+ */
+static int make_room(struct writer *w, uint64_t room, uint64_t freed, const struct segment_name *keep)
 {
 	char file[NAMES_SIZE];
 	struct names_scan scan;
+	uint64_t gone = 0;
 
+	if (w->pack)
+		room += PACK_WORTH(pack_plain_bytes(w->pack));
 	for (;;) {
 		uint64_t before = w->stats.removed;
 		int rc = names_scan_dir(w->dir_fd, &scan);
@@ -184,18 +196,38 @@ static int make_room(struct writer *w, uint64_t room)
 		if (rc)
 			return rc;
 		for (unsigned i = 0; i < scan.oldest_count; i++) {
-			if (scan.bytes + room <= w->config.max_total_bytes && scan.files < FILES_MAX)
+			if (scan.bytes + room <= w->config.max_total_bytes && scan.files < FILES_MAX && gone >= freed)
 				return 0;
+			if ((w->fd >= 0 && names_compare(&scan.oldest[i], &w->newest) == 0) ||
+			    (keep && names_compare(&scan.oldest[i], keep) == 0))
+				return -ENOSPC;
 			names_format(&scan.oldest[i], file);
 			if (unlinkat(w->dir_fd, file, 0) < 0 && errno != ENOENT)
 				return -errno;
 			scan.bytes -= scan.oldest_bytes[i];
+			gone += scan.oldest_bytes[i];
 			scan.files--;
 			w->stats.removed++;
 		}
 		if (w->stats.removed == before)
-			return 0;
+			return gone >= freed ? 0 : -ENOSPC;
 	}
+}
+
+/* Bytes of the oldest segments that have to go before a new one, because the file system has no room to give. */
+static uint64_t room_to_give_back(const struct writer *w)
+{
+	struct statvfs fs;
+	uint64_t least = w->config.min_free_bytes;
+
+	if (!least || fstatvfs(w->dir_fd, &fs) < 0)
+		return 0;
+	if (least > (uint64_t)fs.f_blocks * fs.f_frsize / 20)
+		least = (uint64_t)fs.f_blocks * fs.f_frsize / 20;
+	if ((uint64_t)fs.f_bavail * fs.f_frsize >= least)
+		return 0;
+	/* What it grows by is what is left of a segment once it is compressed. */
+	return w->config.compress ? w->config.segment_bytes / 8 : w->config.segment_bytes;
 }
 
 /*
@@ -218,7 +250,7 @@ static int segment_begin(struct writer *w, size_t len, uint64_t seq, struct mome
 				   time, LOG_SCHEMA, w->config.boot_id, *w->generation ? "\"generation\":\"" : "",
 				   w->generation, *w->generation ? "\"," : "", seq);
 	room = header_len + len > w->config.segment_bytes ? header_len + len : w->config.segment_bytes;
-	rc = make_room(w, room);
+	rc = make_room(w, room, room_to_give_back(w), NULL);
 	if (rc)
 		return rc;
 	if (w->newest.number && w->newest.wall_ms > name.wall_ms)
@@ -247,6 +279,10 @@ static int segment_begin(struct writer *w, size_t len, uint64_t seq, struct mome
 	w->ino = st.st_ino;
 	w->stats.segments++;
 	w->last_wall_ms = -1;
+	w->pack_due = w->config.compress;
+	if (w->pack_again && !w->pack)
+		w->pack_after = (struct segment_name){ 0 };
+	w->pack_again = w->pack && w->pack_again;
 	if (w->config.sync != LOG_SYNC_NONE)
 		fsync(w->dir_fd); /* makes the name survive a power cut; the file itself is synced as configured */
 	return 0;
@@ -262,10 +298,14 @@ static int segment_resume(struct writer *w)
 {
 	struct repair repair;
 	struct stat st;
-	int rc = repair_run(w->dir_fd, &repair);
+	int rc = pack_recover(w->dir_fd);
 
+	if (!rc)
+		rc = repair_run(w->dir_fd, &repair);
 	if (rc)
 		return rc;
+	w->pack_due = w->config.compress;
+	w->pack_after = (struct segment_name){ 0 };
 	if (repair.any && (!w->newest.number || names_compare(&repair.newest, &w->newest) > 0))
 		w->newest = repair.newest;
 	w->stats.repaired_bytes += repair.cut_bytes;
@@ -283,8 +323,9 @@ static int segment_resume(struct writer *w)
 	w->size = (uint64_t)st.st_size;
 	w->lines = repair.lines;
 	w->last_wall_ms = repair.last_wall_ms;
-	/* The bound may have been lowered. It holds two segments, so the one just opened is never removed. */
-	return make_room(w, w->config.segment_bytes - w->size);
+	/* The bound may have been lowered. */
+	rc = make_room(w, w->config.segment_bytes - w->size, 0, NULL);
+	return rc == -ENOSPC ? 0 : rc;
 }
 
 int writer_open(struct writer *w)
@@ -424,9 +465,56 @@ int writer_append(struct writer *w, const char *line, size_t len, uint64_t seq, 
 	w->last_wall_ms = now.wall_ms > w->last_wall_ms ? now.wall_ms : w->last_wall_ms;
 	if (seq > w->last_seq)
 		w->last_seq = seq;
-	if (w->config.sync == LOG_SYNC_INTERVAL && now.mono_ns - w->synced_ns >= LOG_SYNC_INTERVAL_NS)
+	if (w->config.sync == LOG_SYNC_INTERVAL && now.mono_ns - w->synced_ns >= w->config.sync_interval_ns)
 		sync_error = -writer_sync(w, now);
 	return sync_error;
+}
+
+/* ---------------------------------------------------------------------------------------------------- compression */
+
+/* Begins with the oldest closed segment that is plain. False if there is none, or no room for its twin. */
+static bool pack_next(struct writer *w)
+{
+	uint64_t left = w->fd >= 0 && w->size < w->config.segment_bytes ? w->config.segment_bytes - w->size
+									: w->config.segment_bytes;
+	struct segment_name name;
+	int rc;
+
+	/* The newest one is being written, or will be resumed by the next writer. */
+	if (names_next_plain(w->dir_fd, &w->pack_after, &name) <= 0 || names_compare(&name, &w->newest) >= 0) {
+		w->pack_due = false;
+		return false;
+	}
+	rc = pack_begin(w->dir_fd, &name, &w->config.readers, &w->pack);
+	if (rc == 0)
+		rc = make_room(w, left, 0, &name);
+	if (rc == 0)
+		return true;
+	w->pack = pack_free(w->pack);
+	w->pack_after = name;
+	w->pack_again = true;
+	w->stats.pack_errors += rc != -ENOSPC;
+	return true;
+}
+
+bool writer_work(struct writer *w)
+{
+	int rc;
+
+	if (w->dir_fd < 0 || !w->pack_due)
+		return false;
+	if (!w->pack)
+		return pack_next(w);
+	rc = pack_step(w->pack);
+	if (rc > 0)
+		return true;
+	w->pack_after = *pack_name(w->pack);
+	w->pack = pack_free(w->pack);
+	w->stats.packed += rc == 0;
+	/* -EFBIG: not worth it; -ESTALE: removed meanwhile to keep the bound. */
+	w->pack_again |= rc < 0 && rc != -EFBIG && rc != -ESTALE;
+	w->stats.pack_errors += rc < 0 && rc != -EFBIG && rc != -ESTALE;
+	return true;
 }
 
 int writer_close(struct writer *w, struct moment now)

@@ -44,11 +44,12 @@ int log_readers_give(const struct log_readers *readers, int fd, mode_t mode);
 
 enum log_sync {
 	LOG_SYNC_NONE,
-	LOG_SYNC_INTERVAL, /* after a write, at most once in 5 s, and at rotation and stop */
+	LOG_SYNC_INTERVAL, /* after a write, at most once in sync_interval_ns, and at rotation and stop */
 	LOG_SYNC_ALWAYS,   /* after every line */
 };
 
-#define LOG_SYNC_INTERVAL_NS (5 * NS_PER_S)
+/* What the configuration's sync_interval_s is where nothing else is said. */
+#define LOG_SYNC_INTERVAL_NS (60 * NS_PER_S)
 /* When the clock goes back further than this (ms) a new segment begins, so that readers may bisect within one. */
 #define LOG_BACKWARDS_MS 1000
 /*
@@ -63,7 +64,10 @@ struct writer_config {
 	char dir[PATH_MAX];
 	uint64_t segment_bytes;
 	uint64_t max_total_bytes; /* including the segment being written */
+	uint64_t min_free_bytes;  /* see writer_append; 0: not looked at */
+	bool compress;		  /* closed segments, by writer_work */
 	enum log_sync sync;
+	uint64_t sync_interval_ns;	/* 0: LOG_SYNC_INTERVAL_NS */
 	char boot_id[LOG_BOOT_ID_SIZE]; /* for the header line */
 	struct log_readers readers;	/* of the files, and of the directory when created */
 };
@@ -74,6 +78,8 @@ struct writer_stats {
 	uint64_t bytes;		 /* bytes of those lines */
 	uint64_t segments;	 /* begun */
 	uint64_t removed;	 /* deleted to keep the bound */
+	uint64_t packed;	 /* compressed */
+	uint64_t pack_errors;	 /* compressions that failed; the segments stay plain */
 	uint64_t syncs;		 /* successful calls of fdatasync */
 	uint64_t abandoned;	 /* given up after an error or a change from outside */
 	uint64_t repaired_bytes; /* cut off at start */
@@ -96,8 +102,12 @@ struct writer {
 	bool has_whole; /* a whole sample stands in the open segment */
 	int64_t last_wall_ms;
 	uint64_t last_seq;
-	bool dirty;	    /* written since the last sync */
-	uint64_t synced_ns; /* mono time of the last sync */
+	struct pack *pack;		/* a segment that is being compressed */
+	struct segment_name pack_after; /* no segment up to this one is looked at again */
+	bool pack_due;			/* there may be a closed segment that is plain */
+	bool pack_again;		/* one failed: it is tried again after the next rotation */
+	bool dirty;			/* written since the last sync */
+	uint64_t synced_ns;		/* mono time of the last sync */
 };
 
 /* Initializes the struct; touches no file. */
@@ -115,11 +125,20 @@ int writer_open(struct writer *writer);
  * file (on the disk with LOG_SYNC_ALWAYS). -errno: nothing of it is; -EFBIG: it can never fit. The next call begins
  * anew, so the writer recovers when the cause is gone. A positive return is the errno of a failed periodic sync: the
  * line is written, but earlier ones may not be on the disk.
+ *
+ * While less than min_free_bytes of the file system is free (or a twentieth of it, where that is less), the log does
+ * not grow: for a new segment as much of the oldest ones is removed, and with none left it is -ENOSPC.
  */
 int writer_append(struct writer *writer, const char *line, size_t len, uint64_t seq, struct moment now);
 
 /* True if the next sample should be a whole one: the segment has none, or ends soon. */
 bool writer_wants_whole(const struct writer *writer);
+
+/*
+ * Does a piece of what is not urgent, a few milliseconds long: compresses a frame of the oldest closed segment that is
+ * plain, unless the space for it would cost that segment. True if there is more to do now.
+ */
+bool writer_work(struct writer *writer);
 
 /*
  * Calls fdatasync if anything was written since the last one (not with LOG_SYNC_NONE). 0 or -errno; the segment is then

@@ -160,6 +160,7 @@ static void a_failed_periodic_sync_is_told_and_ends_the_segment(void **state)
 	struct log_fixture *f = *state;
 
 	f->config.sync = LOG_SYNC_INTERVAL;
+	f->config.sync_interval_ns = 5 * NS_PER_S;
 	writer_init(&f->writer, &f->config);
 	fault.sync_error = EIO;
 	fault.sync_times = 1;

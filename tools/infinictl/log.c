@@ -252,6 +252,8 @@ static int report(struct options *o, const struct reader *reader, const char *wh
 
 	if (stats.bad_lines)
 		cli_fail("damaged lines passed over: %llu", (unsigned long long)stats.bad_lines);
+	if (stats.bad_frames)
+		cli_fail("damaged compressed frames left out: %llu", (unsigned long long)stats.bad_frames);
 	if (stats.torn_tails)
 		cli_fail("files that end inside a line (being written, or after a crash): %llu",
 			 (unsigned long long)stats.torn_tails);
