@@ -46,7 +46,7 @@ void housekeeping_check_clock(struct agent *agent)
 
 static void on_clock(struct ev_loop *loop, ev_io *io, int events)
 {
-	(void)loop;
+	loop_work(loop, "clock", NULL);
 	(void)events;
 	housekeeping_check_clock(io->data);
 }
@@ -71,6 +71,7 @@ static void on_health(void *data)
 	bool useful = agent->stopping != STOP_NOT ||
 		      agent->loop.now.mono_ns - sampling_stats(agent->sampling).begun_ns <= patience_ns;
 
+	loop_work(agent->loop.ev, "health", NULL);
 	if (schedule_due(&agent->health, agent->loop.now.mono_ns)) {
 		housekeeping_check_clock(agent);
 		logger_check(agent->logger, agent->loop.now);
@@ -216,14 +217,14 @@ void agent_dispatch_port(struct agent *agent)
 
 static void on_port(struct ev_loop *loop, ev_io *io, int events)
 {
-	(void)loop;
+	loop_work(loop, "port", NULL);
 	(void)events;
 	agent_dispatch_port(io->data);
 }
 
 static void on_port_timer(struct ev_loop *loop, ev_timer *timer, int events)
 {
-	(void)loop;
+	loop_work(loop, "port", NULL);
 	(void)events;
 	agent_dispatch_port(timer->data);
 }
@@ -276,7 +277,7 @@ static void on_hup(struct ev_loop *loop, ev_signal *signal, int events)
 {
 	struct agent *agent = signal->data;
 
-	(void)loop;
+	loop_work(loop, "reload", NULL);
 	(void)events;
 	if (agent->stopping == STOP_NOT)
 		agent_reload(agent);

@@ -189,5 +189,6 @@ void agent_report(const struct agent *agent, struct sink *out)
 	sink_uint(out, "reloads", agent->counters.reloads);
 	sink_uint(out, "reloads_failed", agent->counters.reloads_failed);
 	sink_uint(out, "log_lines_lost", report_lost());
+	turns_report(&agent->loop.turns, out);
 	sink_object_end(out);
 }

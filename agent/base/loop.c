@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "agent/base/loop.h"
 
+#include <fcntl.h>
+
 #include <infiniservice/cleanup.h>
 
 static void on_woke(struct ev_loop *ev, ev_check *check, int events)
@@ -10,15 +12,38 @@ static void on_woke(struct ev_loop *ev, ev_check *check, int events)
 	(void)ev;
 	(void)events;
 	loop->now = moment_now();
+	turns_begin(&loop->turns, loop->now.mono_ns);
+}
+
+/* After all that other parts do before a wait. */
+static void on_rest(struct ev_loop *ev, ev_prepare *prepare, int events)
+{
+	struct loop *loop = container_of(prepare, struct loop, rests);
+
+	(void)ev;
+	(void)events;
+	turns_end(&loop->turns, clock_ns(CLOCK_THREAD_CPUTIME_ID));
 }
 
 void loop_init(struct loop *loop, struct ev_loop *ev)
 {
 	*loop = (struct loop){ .ev = ev, .now = moment_now() };
+	turns_init(&loop->turns);
+	ev_set_userdata(ev, loop);
 	ev_check_init(&loop->woke, on_woke);
 	ev_set_priority(&loop->woke, EV_MAXPRI);
 	ev_check_start(ev, &loop->woke);
 	ev_unref(ev);
+	ev_prepare_init(&loop->rests, on_rest);
+	ev_set_priority(&loop->rests, EV_MINPRI);
+	ev_prepare_start(ev, &loop->rests);
+	ev_unref(ev);
+}
+
+void loop_watch(struct loop *loop, const char *path)
+{
+	if (path)
+		loop->turns.watch_fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 }
 
 void loop_done(struct loop *loop)
@@ -27,6 +52,10 @@ void loop_done(struct loop *loop)
 		return;
 	ev_ref(loop->ev);
 	ev_check_stop(loop->ev, &loop->woke);
+	ev_ref(loop->ev);
+	ev_prepare_stop(loop->ev, &loop->rests);
+	ev_set_userdata(loop->ev, NULL);
+	close_fd(&loop->turns.watch_fd);
 }
 
 static void arm(struct deadline *deadline)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The event loop for the parts of the agent: libev's loop and the time of the present turn. A part holds a pointer to
- * it and reads no clock itself. `deadline` is a one-shot timer on CLOCK_MONOTONIC.
+ * The event loop for the parts of the agent: libev's loop, the time of the present turn, and what the turns cost. A
+ * part holds a pointer to it and reads no clock itself. `deadline` is a one-shot timer on CLOCK_MONOTONIC.
  */
 #ifndef AGENT_BASE_LOOP_H
 #define AGENT_BASE_LOOP_H
@@ -15,16 +15,40 @@
 #include <infiniservice/err.h>
 #include <infiniservice/moment.h>
 
+#include "agent/base/turns.h"
+
 struct loop {
 	struct ev_loop *ev;
 	struct moment now; /* read once a turn, after the wait and before any callback */
 	ev_check woke;
+	ev_prepare rests;
+	struct turns turns;
 };
 
-/* Reads the time now and in each turn of `ev`. Does not keep ev_run from returning. */
+/*
+ * Reads the time now and in each turn of `ev`, whose user data it becomes, and counts what the turns cost. Does not
+ * keep ev_run from returning.
+ */
 void loop_init(struct loop *loop, struct ev_loop *ev);
 /* Stops reading the time; `ev` stays the caller's. Accepts zeroed memory. */
 void loop_done(struct loop *loop);
+
+/*
+ * Turns over TURNS_BUDGET_NS are told to this file from now on, "MICROSECONDS NAME" a line and a bounded number of
+ * them: for tests. Only a file that is there already is written to; another name is ignored, and so is NULL.
+ */
+void loop_watch(struct loop *loop, const char *path);
+
+/*
+ * A callback begins its work, which is counted under this name (struct work). Returns CLOCK_MONOTONIC. `ev` may be NULL
+ * or without a struct loop: then nothing is counted.
+ */
+static inline uint64_t loop_work(struct ev_loop *ev, const char *what, const char *which)
+{
+	struct loop *loop = ev ? ev_userdata(ev) : NULL;
+
+	return loop ? turns_work(&loop->turns, what, which) : clock_ns(CLOCK_MONOTONIC);
+}
 
 struct deadline {
 	ev_timer timer;

@@ -22,6 +22,7 @@
 #include <infiniservice/moment.h>
 
 #include "agent/base/helper.h"
+#include "agent/base/loop.h"
 
 #include <link.h> /* last: it defines names of ev.h anew */
 
@@ -118,7 +119,7 @@ static void on_answer(struct ev_loop *loop, ev_io *io, int events)
 	char answer[ANSWER_MAX];
 	ssize_t len = recv(bus->child_fd, answer, sizeof(answer), MSG_DONTWAIT);
 
-	(void)loop;
+	loop_work(loop, "bus", NULL);
 	(void)events;
 	if (len < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
@@ -324,14 +325,14 @@ static void bus_process(struct bus *bus)
 
 static void on_io(struct ev_loop *loop, ev_io *io, int events)
 {
-	(void)loop;
+	loop_work(loop, "bus", NULL);
 	(void)events;
 	bus_process(io->data);
 }
 
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 {
-	(void)loop;
+	loop_work(loop, "bus", NULL);
 	(void)events;
 	bus_process(timer->data);
 }

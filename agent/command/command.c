@@ -57,8 +57,10 @@ void command_run_action(struct command *command)
 	const struct commands *commands = command->commands;
 
 	command->waits = !commands->hooks->ready(commands->data, command->action);
-	if (!command->waits)
+	if (!command->waits) {
+		loop_work(commands->loop->ev, "command", command->action->name);
 		command->action->run(command);
+	}
 	command_settle(command);
 }
 

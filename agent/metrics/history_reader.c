@@ -175,7 +175,7 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int events)
 	struct history_reader *reader = container_of(io, struct history_reader, io);
 	ssize_t n;
 
-	(void)loop;
+	loop_work(loop, "history", NULL);
 	(void)events;
 	if (reader->in.len > LINE_BYTES_MAX || !bytes_reserve(&reader->in, READ_BYTES + 1)) {
 		end(reader, false, strerror(ENOMEM));
@@ -194,6 +194,7 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int events)
 
 static void on_pace(void *data)
 {
+	loop_work(((struct history_reader *)data)->config.loop->ev, "history", NULL);
 	pump(data);
 }
 

@@ -17,6 +17,7 @@
 #include <infiniservice/cleanup.h>
 
 #include "agent/base/helper.h"
+#include "agent/base/loop.h"
 #include "agent/log/child.h"
 #include "transport/backoff.h"
 
@@ -350,7 +351,7 @@ static void on_io(struct ev_loop *loop, struct ev_io *io, int events)
 {
 	struct logger *l = container_of(io, struct logger, io);
 
-	(void)loop;
+	loop_work(loop, "log writer", NULL);
 	if ((events & EV_READ) && acks_read(l) < 0)
 		child_gone(l, -EPIPE);
 	else
@@ -368,6 +369,7 @@ static void child_start(struct logger *l)
 		ev_child_stop(l->loop, &l->death);
 		l->running = false;
 	}
+	loop_work(l->loop, "start", "log writer");
 	rc = helper_fork("infini-log", log_child_main, &l->config.child, SOCK_STREAM, &l->fd, &pid);
 	if (rc) {
 		l->fd = -1;
@@ -465,6 +467,7 @@ void logger_put(struct logger *l, struct line *line, struct moment now)
 
 	if (!l->config.enabled || l->stopping)
 		return;
+	loop_work(l->loop, "log writer", NULL);
 	drain(l);
 	l->stats.put++;
 	if (cost <= l->config.queue_bytes && line->len <= LOG_PAYLOAD_MAX) {
@@ -490,6 +493,7 @@ void logger_latest(struct logger *l, struct line *line, struct moment now)
 
 	if (l->stopping || line->len > LOG_PAYLOAD_MAX)
 		return;
+	loop_work(l->loop, "latest.json", NULL);
 	if (l->latest_direct) {
 		l->stats.latest_failed += latest_write(l->config.child.runtime_dir, &l->config.child.latest_readers,
 						       line->text, line->len) != 0;

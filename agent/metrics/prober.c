@@ -12,6 +12,7 @@
 #include <infiniservice/cleanup.h>
 
 #include "agent/base/helper.h"
+#include "agent/base/loop.h"
 #include "transport/backoff.h"
 
 struct prober_handle {
@@ -184,7 +185,7 @@ static void on_socket(struct ev_loop *loop, struct ev_io *io, int events)
 	struct worker *worker = container_of(io, struct worker, io);
 	ssize_t len = recv(worker->fd, &answer, sizeof(answer), MSG_DONTWAIT);
 
-	(void)loop;
+	loop_work(loop, "prober", NULL);
 	(void)events;
 	if (len < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
@@ -212,6 +213,7 @@ static struct worker *worker_start(struct prober_pool *pool)
 	void *table = (void *)(uintptr_t)pool->config.table; /* const for the child too */
 	struct worker *worker = NULL;
 
+	loop_work(pool->loop, "start", "prober");
 	for (size_t i = 0; i < ARRAY_SIZE(pool->workers) && !worker; i++)
 		worker = pool->workers[i].fd < 0 ? &pool->workers[i] : NULL;
 
@@ -272,7 +274,7 @@ static void on_deadline(struct ev_loop *loop, struct ev_timer *timer, int events
 	struct prober_pool *pool = container_of(timer, struct prober_pool, deadline);
 	struct worker *worker = pool->current;
 
-	(void)loop;
+	loop_work(loop, "prober", NULL);
 	(void)events;
 	if (!worker || !worker->ask)
 		return;

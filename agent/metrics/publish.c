@@ -181,6 +181,7 @@ static void visit(void *data)
 {
 	struct publisher *publisher = data;
 
+	loop_work(publisher->rest.loop->ev, "subscribers", NULL);
 	for (unsigned budget = PUBLISH_PER_TURN; publisher->todo && budget; budget--) {
 		struct subscriber *subscriber = publisher->scan ? publisher->scan : publisher->first;
 

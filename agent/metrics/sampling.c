@@ -34,6 +34,8 @@
 #define FAILURES_BEFORE_BACKOFF 5
 /* Items that a collector may read in one turn of the loop: a process takes 3 to 20 µs. */
 #define SLICE 32
+/* A turn of the loop that has read this long leaves the next collector to the next turn. */
+#define TURN_NS (150 * NS_PER_US)
 
 struct slot {
 	const struct collector *collector;
@@ -247,18 +249,19 @@ static void slot_done(struct sampling *sampling, struct slot *slot, int r)
 }
 
 /*
- * Goes on with the collect. True when a collector has more to read than the loop should wait for. A collector that was
- * switched off meanwhile is skipped; a collector that has begun goes on with the moment it began with; a collector
- * whose open failed is opened again at its next try.
+ * Goes on with the collect. True when there is more to read than the loop should wait for, by one collector or by the
+ * next ones. A collector that was switched off meanwhile is skipped; a collector that has begun goes on with the moment
+ * it began with; a collector whose open failed is opened again at its next try.
  */
 static bool collect_on(struct sampling *sampling)
 {
 	const struct moment *now = &sampling->config.loop->now;
+	uint64_t turn_end_ns = 0; /* 0: nothing has been read in this turn */
 
 	for (; sampling->at < sampling->count; sampling->at++, sampling->within = false) {
 		struct slot *slot = &sampling->slots[sampling->at];
 		struct collect_ctx ctx;
-		uint64_t before_ns;
+		uint64_t before_ns, after_ns;
 		int r = 0;
 
 		if (!slot->on || (!sampling->within && now->mono_ns < slot->retry_ns))
@@ -267,17 +270,23 @@ static bool collect_on(struct sampling *sampling)
 			sampling->slot_now = *now;
 			slot->took_ns = 0;
 		}
-		before_ns = clock_ns(CLOCK_MONOTONIC);
+		before_ns = loop_work(sampling->config.loop->ev, "collect", slot->collector->name);
+		turn_end_ns = turn_end_ns ? turn_end_ns : before_ns + TURN_NS;
 		ctx = context(sampling, slot, &sampling->slot_now);
 		if (!slot->state)
 			r = slot_open(sampling, slot, &ctx);
 		if (r == 0)
 			r = slot->collector->collect(slot->state, &ctx);
-		slot->took_ns += clock_ns(CLOCK_MONOTONIC) - before_ns;
+		after_ns = clock_ns(CLOCK_MONOTONIC);
+		slot->took_ns += after_ns - before_ns;
 		sampling->within = r == COLLECT_MORE;
 		if (sampling->within)
 			return true;
 		slot_done(sampling, slot, r);
+		if (sampling->items && after_ns >= turn_end_ns && sampling->at + 1 < sampling->count) {
+			sampling->at++;
+			return true;
+		}
 	}
 	return false;
 }
@@ -467,6 +476,7 @@ static void finish(struct sampling *sampling)
 
 	sampling->pending_to = 0;
 	deadline_stop(&sampling->probes);
+	loop_work(sampling->config.loop->ev, "encode", NULL);
 	whole = sampling_encode(sampling);
 	if (whole) {
 		if (!whole_take(&sampling->whole, to, json_writer_spans_hash(&sampling->writer)))
@@ -477,6 +487,7 @@ static void finish(struct sampling *sampling)
 		sampling->latest = line_ref(whole);
 		sampling->latest_went_whole = line == whole;
 	}
+	loop_work(sampling->config.loop->ev, "publish", NULL);
 	sampling->config.sample(sampling->config.data, to, line, whole);
 	line_unref(line);
 	line_unref(whole);

@@ -17,6 +17,7 @@
 #include <infiniservice/moment.h>
 
 #include "agent/base/helper.h"
+#include "agent/base/loop.h"
 #include "agent/log/reader.h"
 #include "collectors/filesystem.h"
 
@@ -334,7 +335,7 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int events)
 	struct trend *trend = calloc(1, sizeof(*trend));
 	ssize_t got = trend ? recv(job->fd, trend, sizeof(*trend), MSG_DONTWAIT) : 0;
 
-	(void)loop;
+	loop_work(loop, "trend", NULL);
 	(void)events;
 	if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
 		free(trend);

@@ -15,6 +15,7 @@
 #include <infiniservice/cleanup.h>
 #include <infiniservice/moment.h>
 
+#include "agent/base/loop.h"
 #include "agent/base/notify.h"
 #include "agent/base/users.h"
 #include "agent/peer/session.h"
@@ -191,6 +192,7 @@ static void on_client_out(struct ev_loop *loop, ev_io *io, int events)
 	bool had = outq_ready(&client->queue, true);
 	char chunk[WRITE_BYTES];
 
+	loop_work(loop, "local client", NULL);
 	(void)events;
 	if (client->dead) {
 		client_free(client);
@@ -236,7 +238,7 @@ static void on_client_in(struct ev_loop *loop, ev_io *io, int events)
 	bool over = turn_is_over(client->local);
 	char bytes[READ_BYTES];
 
-	(void)loop;
+	loop_work(loop, "local client", NULL);
 	(void)events;
 	if (client->local->waiting && !client->waiting)
 		return;
@@ -310,6 +312,7 @@ static void on_accept(struct ev_loop *loop, ev_io *io, int events)
 {
 	struct local *local = io->data;
 
+	loop_work(loop, "local accept", NULL);
 	(void)events;
 	for (unsigned i = 0; i < ACCEPTS_PER_TURN; i++) {
 		int fd = accept4(local->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);

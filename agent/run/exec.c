@@ -3,6 +3,7 @@
  * A job from its request to `done`: its message, its output, out of pipes or files, its deadlines, and how it ended;
  * see exec.h and exec_private.h.
  */
+#include "agent/base/loop.h"
 #include "agent/run/exec_private.h"
 
 #include <errno.h>
@@ -210,7 +211,7 @@ static void on_stream(struct ev_loop *loop, struct ev_io *io, int events)
 {
 	struct stream *s = container_of(io, struct stream, io);
 
-	(void)loop;
+	loop_work(loop, "program output", NULL);
 	(void)events;
 	stream_read(s);
 	if (job_finished(s->job))
@@ -292,7 +293,7 @@ static void look(struct exec_job *job)
 
 static void on_more(struct ev_loop *loop, struct ev_timer *timer, int events)
 {
-	(void)loop;
+	loop_work(loop, "program output", NULL);
 	(void)events;
 	look(container_of(timer, struct exec_job, more));
 }
@@ -301,7 +302,7 @@ static void on_written(struct ev_loop *loop, struct ev_io *io, int events)
 {
 	struct exec_job *job = container_of(io, struct exec_job, written);
 
-	(void)loop;
+	loop_work(loop, "program output", NULL);
 	(void)events;
 	job->closing = detached_files_woken(&job->files) || job->closing;
 	look(job);

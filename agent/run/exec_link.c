@@ -3,6 +3,7 @@
  * The connection to the executor: starts it or connects to it, exchanges messages, and replaces it when lost; see
  * exec.h.
  */
+#include "agent/base/loop.h"
 #include "agent/run/exec_private.h"
 
 #include <errno.h>
@@ -367,7 +368,7 @@ static void on_socket(struct ev_loop *loop, struct ev_io *io, int events)
 	struct exec *exec = container_of(io, struct exec, io);
 	bool ended = false;
 
-	(void)loop;
+	loop_work(loop, "executor", NULL);
 	if (events & EV_WRITE)
 		exec_link_send(exec);
 	for (int i = 0; i < 2 * EXEC_JOBS_MAX && exec->fd >= 0 && reply_receive(exec, &ended); i++)
@@ -381,6 +382,7 @@ static void on_child(struct ev_loop *loop, struct ev_child *child, int events)
 	struct exec *exec = container_of(child, struct exec, child);
 	bool ended = false;
 
+	loop_work(loop, "executor", NULL);
 	(void)events;
 	ev_child_stop(loop, child);
 	exec->pid = 0;

@@ -6,7 +6,8 @@ _infinictl() {
 	1:*) words="log metrics status ps audit config --help --version" ;;
 	*:log) words="--dir --begin --end --follow -f --metric --json --utc --help" ;;
 	*:metrics) words="--json --names --help $(infinictl metrics --names 2>/dev/null)" ;;
-	*:status | *:ps) words="--socket --json --help" ;;
+	*:status) words="--socket --loop --json --help" ;;
+	*:ps) words="--socket --json --help" ;;
 	*:audit) words="--lines --begin --end --origin --failed --id --all --utc --json --help" ;;
 	2:config) words="check show example --help" ;;
 	esac

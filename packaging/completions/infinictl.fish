@@ -17,6 +17,7 @@ complete -c infinictl -n '__fish_seen_subcommand_from log' -l metric -x -a '(inf
 complete -c infinictl -n '__fish_seen_subcommand_from log audit' -l utc -d 'Times in UTC'
 complete -c infinictl -n '__fish_seen_subcommand_from log metrics status ps audit' -l json -d 'Print JSON'
 complete -c infinictl -n '__fish_seen_subcommand_from status ps' -l socket -r -d 'The socket of the agent'
+complete -c infinictl -n '__fish_seen_subcommand_from status' -l loop -d 'What the turns of its loop cost'
 complete -c infinictl -n '__fish_seen_subcommand_from audit' -l lines -x -d 'At most the last records'
 complete -c infinictl -n '__fish_seen_subcommand_from audit' -l id -x -d 'Those of one command'
 complete -c infinictl -n '__fish_seen_subcommand_from audit' -l origin -x -a 'host uid' -d 'What this one asked'

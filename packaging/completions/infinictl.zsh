@@ -20,7 +20,10 @@ _infinictl() {
 	metrics)
 		_arguments '--json[print JSON]' '--names[the names alone]' '1:pattern:_infinictl_metrics'
 		;;
-	status | ps)
+	status)
+		_arguments '--socket[the socket of the agent]:socket:_files' '--loop[what the turns of its loop cost]' '--json[print JSON]'
+		;;
+	ps)
 		_arguments '--socket[the socket of the agent]:socket:_files' '--json[print JSON]'
 		;;
 	audit)

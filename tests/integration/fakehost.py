@@ -34,6 +34,8 @@ SANITIZED = "ASAN_OPTIONS" in os.environ
 SLOW = float(os.environ.get("TEST_SLOW") or (4 if SANITIZED else 1))
 
 ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+# Of tests/run: the file that every agent tells of turns of its loop that took too long.
+TURNS_WATCHED = {key: value for key, value in os.environ.items() if key == "INFINISERVICE_TURNS"}
 
 
 class TimeOut(AssertionError):
@@ -190,7 +192,7 @@ class Agent:
         self.before = set(children_of(os.getpid()))
         with open(self.path("stderr"), "ab") as messages:
             self.process = subprocess.Popen(self.argv(), stdin=subprocess.DEVNULL, stdout=messages, stderr=messages,
-                                            env=self.env, cwd="/")
+                                            env={**self.env, **TURNS_WATCHED}, cwd="/")
         return self
 
     @property

@@ -2,19 +2,27 @@
 # SPDX-License-Identifier: MIT
 """Where the machine ends: a gigabyte of output, no descriptors left, programs that cannot be executed (rows 22 to 24 and 35)."""
 import contextlib
+import json
 import os
 import resource
 import shutil
+import subprocess
+import tempfile
 import time
 import unittest.mock
 
+import fakehost
 import schema
 import tap
-from fakehost import SLOW, TimeOut, cpu_seconds, memory_kb, talk, wait_until
+from fakehost import SLOW, TimeOut, cpu_seconds, memory_kb, program, talk, wait_until
 from localclient import LocalClient
 
 UNSAFE = {"commands.allow_unsafe": "yes"}
 GIGABYTE = 1 << 30
+
+
+def infinictl(*arguments):
+    return subprocess.run([program("infinictl"), *arguments], stdout=subprocess.PIPE, check=True, timeout=20 * SLOW, text=True).stdout
 
 
 def story_row_22_what_cannot_be_executed_is_told_with_the_reason():
@@ -48,6 +56,34 @@ def story_row_23_a_gigabyte_of_output_is_capped_and_counted_in_flat_memory():
     assert answer["truncated"] is True and answer["stdout_bytes"] == GIGABYTE, answer["stdout_bytes"]
     assert memory_kb(agent.pid, "VmHWM") - before < 1024, memory_kb(agent.pid, "VmHWM") - before
     host.in_step()
+
+
+def story_the_loop_says_which_work_its_turns_were_spent_on():
+    agent, host = talk(tap.keep, UNSAFE)
+    host.run("true")
+    loop = json.loads(infinictl("status", "--loop", "--json", "--socket", agent.path("agent.sock")))
+    works = {work["name"]: work for work in loop["work"]}
+    assert loop["turn_cpu"]["turns"] == sum(work["turns"] for work in works.values()) > 5, loop
+    assert [work["max_us"] for work in loop["work"]] == sorted((work["max_us"] for work in works.values()), reverse=True), loop
+    assert all(0 <= work["p50_us"] <= work["p99_us"] <= work["p999_us"] <= work["max_us"] <= work["total_us"] for work in works.values()), loop
+    assert any(name.startswith("collect ") for name in works), sorted(works)
+    lines = infinictl("status", "--loop", "--socket", agent.path("agent.sock")).splitlines()
+    assert lines[0].startswith("CPU of a turn (ms)") and lines[1].startswith("all ") and len(lines) >= len(works), lines
+    assert "p999_us" in infinictl("status", "--socket", agent.path("agent.sock"))
+
+
+def story_turns_over_their_budget_are_told_to_who_watches():
+    folder = tempfile.mkdtemp(prefix="infini-")
+    watched = os.path.join(folder, "turns")
+    with open(watched, "w", encoding="ascii"):
+        pass
+    with unittest.mock.patch.dict(fakehost.TURNS_WATCHED, INFINISERVICE_TURNS=watched):
+        _, host = talk(tap.keep, {"port.max_line_bytes": "16M", "port.queue_bytes": "16M"})
+    host.ask("Status", filler="x" * (8 << 20))  # no turn can read so much in a millisecond
+    with open(watched, encoding="ascii") as file:
+        told = [line.split(None, 1) for line in file]
+    assert told and all(int(us) >= 1000 for us, _ in told), told
+    shutil.rmtree(folder)
 
 
 def story_an_answer_that_the_queue_has_no_room_for_is_cut_and_said_to_be():

@@ -128,25 +128,29 @@ static void print_latest_age(const char *runtime_dir)
 		cli_fail("there is no last sample in %s; `infinictl log` shows the metric log", runtime_dir);
 }
 
-static int give_data(struct json_object *answer, bool json, int (*print)(struct json_object *data, bool json))
+struct asked_for {
+	const struct ask_way *way;
+	bool json, flagged;
+};
+
+static int give_data(struct json_object *answer, const struct asked_for *asked)
 {
 	struct json_object *error = text_member(answer, "error", NULL);
 
 	if (json_object_get_boolean(text_member(answer, "success", NULL)))
-		return print(text_member(answer, "data", NULL), json);
+		return asked->way->print(text_member(answer, "data", NULL), asked->json, asked->flagged);
 	return cli_fail("the agent refused: %s",
 			json_object_is_type(error, json_type_string) ? json_object_get_string(error) : "no reason");
 }
 
-static int run(const char *path, const struct config *config, bool json,
-	       int (*print)(struct json_object *data, bool json))
+static int run(const char *path, const struct config *config, const struct asked_for *asked)
 {
 	_cleanup_(text_putp) struct json_object *answer = NULL;
 	struct err err = { 0 };
 	int rc = ask(path, &answer, &err);
 
 	if (rc == 0)
-		return give_data(answer, json, print);
+		return give_data(answer, asked);
 	if (rc == -ENOENT || rc == -ECONNREFUSED || rc == -ENOTDIR) {
 		cli_fail("the agent does not run: %s", err.text);
 		print_latest_age(config->agent.runtime_dir);
@@ -158,25 +162,27 @@ static int run(const char *path, const struct config *config, bool json,
 	return CLI_FAILED;
 }
 
-int ask_main(int argc, char **argv, const char *help, int (*print)(struct json_object *data, bool json))
+int ask_main(int argc, char **argv, const struct ask_way *way)
 {
-	static const struct option options[] = {
+	const struct option options[] = {
 		{ "socket", required_argument, NULL, 's' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
+		{ way->flag, no_argument, NULL, 'f' }, /* a name of NULL ends the list */
 		{ NULL, 0, NULL, 0 },
 	};
+	struct asked_for asked = { .way = way };
 	const char *path = NULL;
 	struct config config;
-	bool json = false;
 	int option, rc;
 
 	while ((option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
 		if (option == 'h')
-			return cli_help(help);
-		if (option != 's' && option != 'j')
+			return cli_help(way->help);
+		if (option != 's' && option != 'j' && option != 'f')
 			return cli_wrong_option(option, argv);
-		json |= option == 'j';
+		asked.json |= option == 'j';
+		asked.flagged |= option == 'f';
 		path = option == 's' ? optarg : path;
 	}
 	if (optind < argc)
@@ -184,7 +190,7 @@ int ask_main(int argc, char **argv, const char *help, int (*print)(struct json_o
 	if (config_init(&config))
 		return cli_fail("out of memory");
 	config_load(&config, NULL, NULL, NULL, NULL); /* as far as it may be read; else the defaults stay */
-	rc = run(path ? path : config.socket.path, &config, json, print);
+	rc = run(path ? path : config.socket.path, &config, &asked);
 	config_free(&config);
 	return rc;
 }

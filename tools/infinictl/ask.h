@@ -9,7 +9,15 @@
 
 struct json_object;
 
-/* A subcommand with --socket and --json: `print` gets the agent's data and gives the exit status. */
-int ask_main(int argc, char **argv, const char *help, int (*print)(struct json_object *data, bool json));
+/*
+ * A subcommand with --socket and --json, and with the long option `flag` if that is not NULL: `print` gets the agent's
+ * data, and whether that option was there, and gives the exit status.
+ */
+struct ask_way {
+	const char *help, *flag;
+	int (*print)(struct json_object *data, bool json, bool flagged);
+};
+
+int ask_main(int argc, char **argv, const struct ask_way *way);
 
 #endif

@@ -123,11 +123,12 @@ static void print_row(struct json_object *row, const struct layout *layout)
 	show(stdout, "\n");
 }
 
-static int print_list(struct json_object *data, bool json)
+static int print_list(struct json_object *data, bool json, bool flagged)
 {
 	struct json_object *list = text_member(data, "commands", "list", NULL);
 	struct layout layout;
 
+	(void)flagged;
 	if (!json_object_is_type(list, json_type_array))
 		return cli_fail("the agent does not say what it runs");
 	if (json) {
@@ -145,5 +146,7 @@ static int print_list(struct json_object *data, bool json)
 
 int ps_main(int argc, char **argv)
 {
-	return ask_main(argc, argv, help, print_list);
+	static const struct ask_way way = { .help = help, .print = print_list };
+
+	return ask_main(argc, argv, &way);
 }
