@@ -311,7 +311,7 @@ int build_agent(struct agent *agent, struct err *e)
 	if (!loop)
 		return e->code;
 	loop_init(&agent->loop, loop);
-	loop_watch(&agent->loop, secure_getenv("INFINISERVICE_TURNS"));
+	turns_watch(&agent->loop.turns, secure_getenv("INFINISERVICE_TURNS"));
 	agent->writer_text = malloc(REPLY_LINE_MAX + 1);
 	if (!agent->writer_text)
 		return err_set(e, -ENOMEM, "out of memory");

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "agent/base/loop.h"
 
-#include <fcntl.h>
-
 #include <infiniservice/cleanup.h>
 
 static void on_woke(struct ev_loop *ev, ev_check *check, int events)
@@ -38,12 +36,6 @@ void loop_init(struct loop *loop, struct ev_loop *ev)
 	ev_set_priority(&loop->rests, EV_MINPRI);
 	ev_prepare_start(ev, &loop->rests);
 	ev_unref(ev);
-}
-
-void loop_watch(struct loop *loop, const char *path)
-{
-	if (path)
-		loop->turns.watch_fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 }
 
 void loop_done(struct loop *loop)

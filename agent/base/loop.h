@@ -34,12 +34,6 @@ void loop_init(struct loop *loop, struct ev_loop *ev);
 void loop_done(struct loop *loop);
 
 /*
- * Turns over TURNS_BUDGET_NS are told to this file from now on, "MICROSECONDS NAME" a line and a bounded number of
- * them: for tests. Only a file that is there already is written to; another name is ignored, and so is NULL.
- */
-void loop_watch(struct loop *loop, const char *path);
-
-/*
  * A callback begins its work, which is counted under this name (struct work). Returns CLOCK_MONOTONIC. `ev` may be NULL
  * or without a struct loop: then nothing is counted.
  */

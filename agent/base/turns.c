@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "agent/base/turns.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,6 +14,12 @@
 void turns_init(struct turns *turns)
 {
 	*turns = (struct turns){ .count = 1, .works[0].work.what = "other", .watch_fd = -1 };
+}
+
+void turns_watch(struct turns *turns, const char *path)
+{
+	if (path)
+		turns->watch_fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 }
 
 /* The class of a time: octave and quarter of it, by the two bits below the highest one of the quarter microseconds. */

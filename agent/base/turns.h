@@ -49,6 +49,12 @@ struct turns {
 /* Zeroed, with no file watched. */
 void turns_init(struct turns *turns);
 
+/*
+ * Turns over TURNS_BUDGET_NS are told to this file from now on, "MICROSECONDS NAME" a line and a bounded number of
+ * them: for tests. Only a file that is there already is written to; another name is ignored, and so is NULL.
+ */
+void turns_watch(struct turns *turns, const char *path);
+
 /* A turn begins: the time is CLOCK_MONOTONIC. */
 void turns_begin(struct turns *turns, uint64_t now_ns);
 
