@@ -283,7 +283,8 @@ static bool collect_on(struct sampling *sampling)
 		if (sampling->within)
 			return true;
 		slot_done(sampling, slot, r);
-		if (sampling->items && after_ns >= turn_end_ns && sampling->at + 1 < sampling->count) {
+		/* Commands need the baseline, and nothing else is to be done before it. */
+		if (sampling->pending_to && after_ns >= turn_end_ns && sampling->at + 1 < sampling->count) {
 			sampling->at++;
 			return true;
 		}
