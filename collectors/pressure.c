@@ -95,7 +95,7 @@ static const struct {
 
 struct resource {
 	struct procfs_file file;
-	int error;		  /* of this collect: 0 or -errno */
+	int error;		  /* of this collect: 0 or -errno; -EOPNOTSUPP stays */
 	struct pressure pressure; /* valid if there was none */
 };
 
@@ -145,8 +145,11 @@ static int pressure_collect(void *state, const struct collect_ctx *ctx)
 
 	for (size_t i = 0; i < RESOURCES; i++) {
 		struct resource *resource = &pressures->resources[i];
-		int r = procfs_read(&resource->file, ctx->proc_fd, resources[i].path, &pressures->text);
+		int r = resource->error;
 
+		/* psi=0 is for as long as the kernel runs. */
+		if (r != -EOPNOTSUPP)
+			r = procfs_read(&resource->file, ctx->proc_fd, resources[i].path, &pressures->text);
 		if (r == 0)
 			r = pressure_parse(pressures->text.text, pressures->text.len, &resource->pressure);
 		resource->error = r;

@@ -198,6 +198,7 @@ static void vmstat_emit(const void *state, struct sink *out)
 const struct collector collector_vmstat = {
 	.name = "vmstat",
 	.path = "system.vmstat",
+	.period_s = 10,
 	.open = vmstat_open,
 	.close = vmstat_close,
 	.collect = vmstat_collect,

@@ -48,6 +48,8 @@ struct slot {
 	unsigned failures; /* in a row */
 	struct backoff backoff;
 	uint64_t retry_ns;
+	uint64_t read_ns; /* CLOCK_MONOTONIC: the last collect that went well; of a collector with a period */
+	bool held;	  /* not read for the present sample, since it was read a short time ago */
 	uint64_t took_ns, worst_ns;
 };
 
@@ -66,6 +68,8 @@ struct sampling {
 	bool scanning;	     /* the processes alone, likewise, */
 	bool scan_again;     /* and once more after this */
 	bool gap;	     /* the clock stepped or the guest slept since the last collect */
+	bool fresh_next;     /* the next collect reads all collectors, also those whose period is not over, */
+	bool fresh;	     /* and the present one does */
 	unsigned pending_to; /* enum sample_to of the sample being collected; 0: none yet */
 	unsigned extra_to;   /* enum sample_to of the next sample out of turn */
 	uint64_t scans;	     /* of the processes, ended */
@@ -110,6 +114,7 @@ static void extra_at(struct sampling *sampling, unsigned to, uint64_t due_ns)
 
 void sampling_soon(struct sampling *sampling, unsigned to)
 {
+	sampling->fresh_next = true;
 	extra_at(sampling, to, now_ns(sampling));
 }
 
@@ -237,6 +242,7 @@ static void slot_done(struct sampling *sampling, struct slot *slot, int r)
 		slot->worst_ns = slot->took_ns;
 	slot->good = r >= 0;
 	slot->error = r < 0 ? r : 0;
+	slot->read_ns = began_ns;
 	if (r >= 0) {
 		slot->failures = 0;
 		slot->retry_ns = 0;
@@ -246,6 +252,16 @@ static void slot_done(struct sampling *sampling, struct slot *slot, int r)
 	}
 	if (news)
 		sampling->config.changed(sampling->config.data, slot->collector, slot->error);
+}
+
+/* A grid point comes a little sooner or later: an eighth of the period is as good as the whole. */
+static bool slot_is_due(const struct sampling *sampling, const struct slot *slot, uint64_t mono_ns)
+{
+	uint64_t period_ns = slot->collector->period_s * NS_PER_S;
+
+	if (!slot->good)
+		return mono_ns >= slot->retry_ns;
+	return sampling->fresh || sampling->over_gap || mono_ns - slot->read_ns >= period_ns - period_ns / 8;
 }
 
 /*
@@ -264,7 +280,10 @@ static bool collect_on(struct sampling *sampling)
 		uint64_t before_ns, after_ns;
 		int r = 0;
 
-		if (!slot->on || (!sampling->within && now->mono_ns < slot->retry_ns))
+		if (!slot->on)
+			continue;
+		slot->held = !sampling->within && !slot_is_due(sampling, slot, now->mono_ns);
+		if (slot->held)
 			continue;
 		if (!sampling->within) {
 			sampling->slot_now = *now;
@@ -299,6 +318,8 @@ static bool collect_anew(struct sampling *sampling)
 	if (sampling->gap && !sampling->broke)
 		sampling->broke = "clock";
 	sampling->gap = false;
+	sampling->fresh = sampling->fresh_next;
+	sampling->fresh_next = false;
 	sampling->at = 0;
 	sampling->within = false;
 	return collect_on(sampling);
@@ -307,6 +328,7 @@ static bool collect_anew(struct sampling *sampling)
 void sampling_collect_all(struct sampling *sampling)
 {
 	sampling->items = 0;
+	sampling->fresh_next = true;
 	for (bool more = collect_anew(sampling); more; more = collect_on(sampling))
 		;
 	sampling->items = SLICE;
@@ -357,8 +379,12 @@ static void go_to(struct sink *out, char path[PATH_LEN_MAX], const char *to)
 	snprintf(path, PATH_LEN_MAX, "%s", to);
 }
 
-/* Writes a collector's keys. The object of one that is in whole samples alone goes with its name. */
-static void emit_slot(const struct slot *slot, struct sink *out, char path[PATH_LEN_MAX])
+/*
+ * Writes a collector's keys, and their age if they were not read for this sample. The object of a collector that is in
+ * whole samples alone goes with its name, and has no age, which would be a change.
+ */
+static void emit_slot(const struct sampling *sampling, const struct slot *slot, struct sink *out,
+		      char path[PATH_LEN_MAX])
 {
 	const struct collector *collector = slot->collector;
 	const char *dot = strrchr(collector->path, '.');
@@ -373,6 +399,8 @@ static void emit_slot(const struct slot *slot, struct sink *out, char path[PATH_
 	go_to(out, path, collector->path);
 	mark = sink_mark(out);
 	collector->emit(slot->state, out);
+	if (slot->held && !collector->whole)
+		sink_real(out, "age_s", (double)(now_ns(sampling) - slot->read_ns) / (double)NS_PER_S, 1);
 	if (sink_full(out))
 		sink_rewind(out, mark);
 	if (collector->whole) {
@@ -391,7 +419,7 @@ static void emit_data(const struct sampling *sampling, struct sink *out)
 		const struct slot *slot = &sampling->slots[i];
 
 		if (slot->on && slot->good)
-			emit_slot(slot, out, path);
+			emit_slot(sampling, slot, out, path);
 	}
 	go_to(out, path, "");
 	for (unsigned i = 0; i < sampling->count; i++) {

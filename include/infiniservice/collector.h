@@ -125,6 +125,13 @@ struct collector {
 	 */
 	bool whole;
 	const char *whole_keys; /* NULL: none */
+	/*
+	 * How long what was read stands for what there is, in seconds; 0: it is read for every sample. In between the
+	 * sample holds what was last read, with its `age_s` beside it, so `path` is an object of this collector alone.
+	 * Read again before that time is over: for the first sample, for one that is asked for, and after a clock step
+	 * or a sleep of the guest.
+	 */
+	unsigned period_s;
 
 	/* Allocates the state. 0 or -errno (*ret_state untouched). Missing kernel features are no error: null later. */
 	int (*open)(const struct collect_ctx *ctx, void **ret_state);

@@ -17,6 +17,7 @@
 	ROW(disk, "yes", "Input and output of the disks.") \
 	ROW(network, "yes", "Interfaces, their addresses and counters.") \
 	ROW(host, "yes", "Names, versions, load and uptime.") \
+	ROW(tcp, "yes", "Segments, resets and drops of TCP and UDP, and the sockets in use.") \
 	ROW(processes, "yes", "The busiest processes.") \
 	ROW(ports, "yes", "Listening and connected sockets.") \
 	ROW(self, "yes", "What the agent itself costs.")

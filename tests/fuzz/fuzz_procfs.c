@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The other texts of /proc and /etc that are read as a whole: stat, meminfo, pressure/…, vmstat, loadavg, uptime,
- * os-release, passwd.
+ * The other texts of /proc and /etc that are read as a whole: stat, meminfo, pressure/…, vmstat, net/snmp, netstat,
+ * sockstat and softnet_stat, loadavg, uptime, os-release, passwd.
  */
 #include <math.h>
 
@@ -9,6 +9,7 @@
 #include "collectors/host.h"
 #include "collectors/memory.h"
 #include "collectors/pressure.h"
+#include "collectors/tcp.h"
 #include "collectors/vmstat.h"
 #include "require.h"
 
@@ -77,6 +78,26 @@ static void check_vmstat(const char *text, size_t size)
 	REQUIRE(any);
 }
 
+static void check_inet(const char *text, size_t size)
+{
+	static int (*const parsers[])(const char *text, size_t len,
+				      struct inet_stats *out) = { inet_pairs_parse, sockstat_parse, softnet_parse };
+
+	for (size_t i = 0; i < sizeof(parsers) / sizeof(*parsers); i++) {
+		struct inet_stats stats;
+		bool any = false;
+
+		inet_stats_clear(&stats);
+		if (parsers[i](text, size, &stats) < 0)
+			continue;
+		for (unsigned j = 0; j < INET_COUNTERS; j++)
+			any = any || stats.counters[j] != INET_ABSENT;
+		for (unsigned j = 0; j < INET_GAUGES; j++)
+			any = any || stats.gauges[j] != INET_ABSENT;
+		REQUIRE(any);
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct meminfo memory;
@@ -85,6 +106,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_host((const char *)data, size);
 	check_pressure((const char *)data, size);
 	check_vmstat((const char *)data, size);
+	check_inet((const char *)data, size);
 	(void)meminfo_parse((const char *)data, size, &memory);
 	return 0;
 }

@@ -174,6 +174,21 @@ COUNTERS_OF_VMSTAT = ("paged_in_kb", "paged_out_kb", "swapped_in_pages", "swappe
                       "allocation_stalls")
 vmstat = record(state=one_of("first", "ok", "reset", "gap", "stale"), **{name: maybe(natural) for name in COUNTERS_OF_VMSTAT},
                 **{f"{name}_per_sec": maybe(positive) for name in COUNTERS_OF_VMSTAT})
+state = one_of("first", "ok", "reset", "gap", "stale")
+nothing_or = lambda names, check: {name: maybe(check) for name in names}  # noqa: E731
+tcp = record(
+    state=state,
+    **nothing_or(("established", "active_opens", "passive_opens", "failed_opens", "resets", "resets_sent", "segments_in", "segments_out",
+                  "retransmitted", "errors_in", "listen_overflows", "listen_drops", "timeouts", "backlog_drops", "syncookies_sent"), natural),
+    **nothing_or(("resets_sent_per_sec", "segments_in_per_sec", "segments_out_per_sec", "retransmitted_per_sec", "listen_drops_per_sec"), positive),
+    udp=record(**nothing_or(("datagrams_in", "datagrams_out", "no_ports", "errors_in", "receive_buffer_full", "send_buffer_full"), natural),
+               errors_in_per_sec=maybe(positive)),
+    sockets=record(**nothing_or(("used", "tcp", "tcp_allocated", "tcp_orphaned", "tcp_time_wait", "tcp_pages", "udp", "udp_pages"), natural)),
+    softnet=record(**nothing_or(("processed", "dropped", "squeezed"), natural), dropped_per_sec=maybe(positive)))
+# Parts of data.system that an owner may switch off. What was last read stands in samples in between, with its age.
+PARTS = {"pressure": pressure, "vmstat": vmstat}
+# The same, beside data.system.
+SUBJECTS = {"tcp": tcp}
 filesystem = record(mount_point=word, total_gb=positive, used_gb=positive, available_gb=positive, filesystem=word)
 io_stats = record(read_bytes_per_sec=natural, write_bytes_per_sec=natural, read_ops_per_sec=natural,
                   write_ops_per_sec=natural, io_utilization_percent=maybe(percent))
@@ -211,9 +226,11 @@ def metrics(message, path):
             message["data"]["system"], path + ".data.system")
     if not message["data"]["system"]["cpu"]["cores_usage"]:
         _fail(path + ".data.system.cpu.cores_usage", "is empty")
-    for name, check in (("pressure", pressure), ("vmstat", vmstat)):
-        if name in message["data"]["system"]:
-            check(message["data"]["system"][name], f"{path}.data.system.{name}")
+    for parts, found, place in ((PARTS, message["data"]["system"], path + ".data.system"), (SUBJECTS, message["data"], path + ".data")):
+        for name, check in parts.items():
+            if name in found:
+                check(found[name], f"{place}.{name}")
+                positive(found[name].get("age_s", 0), f"{place}.{name}.age_s")
     for i, item in enumerate(message["data"]["system"]["network"]["interfaces"]):
         if item["name"] == "lo":
             _fail(f"{path}.data.system.network.interfaces[{i}]", "is the loopback")

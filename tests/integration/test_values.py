@@ -232,6 +232,79 @@ def story_pressure_and_paging_can_be_switched_off():
     assert {"pressure", "vmstat"} <= set(fresh(host)["data"]["system"])
 
 
+def pairs_of_the_kernel(path):
+    """Group -> name -> number, of a text with a line of names before each line of numbers."""
+    with open(path, encoding="ascii") as file:
+        lines = [line.split() for line in file]
+    return {names[0].rstrip(":"): dict(zip(names[1:], map(int, numbers[1:]))) for names, numbers in zip(lines[::2], lines[1::2])}
+
+
+def network_of_the_kernel():
+    """The keys of tcp in a sample, by path, out of the kernel's texts."""
+    pairs = {**pairs_of_the_kernel("/proc/net/snmp"), **pairs_of_the_kernel("/proc/net/netstat")}
+    tcp, more, udp = pairs["Tcp"], pairs["TcpExt"], pairs["Udp"]
+    with open("/proc/net/softnet_stat", encoding="ascii") as file:
+        cpus = [[int(field, 16) for field in line.split()] for line in file]
+    return {
+        "active_opens": tcp["ActiveOpens"], "passive_opens": tcp["PassiveOpens"], "failed_opens": tcp["AttemptFails"],
+        "resets": tcp["EstabResets"], "resets_sent": tcp["OutRsts"], "segments_in": tcp["InSegs"], "segments_out": tcp["OutSegs"],
+        "retransmitted": tcp["RetransSegs"], "errors_in": tcp["InErrs"], "listen_overflows": more["ListenOverflows"],
+        "listen_drops": more["ListenDrops"], "timeouts": more["TCPTimeouts"], "backlog_drops": more["TCPBacklogDrop"],
+        "syncookies_sent": more["SyncookiesSent"], "udp.datagrams_in": udp["InDatagrams"], "udp.datagrams_out": udp["OutDatagrams"],
+        "udp.no_ports": udp["NoPorts"], "udp.errors_in": udp["InErrors"], "udp.receive_buffer_full": udp["RcvbufErrors"],
+        "udp.send_buffer_full": udp["SndbufErrors"], "softnet.processed": sum(cpu[0] for cpu in cpus),
+        "softnet.dropped": sum(cpu[1] for cpu in cpus), "softnet.squeezed": sum(cpu[2] for cpu in cpus)}
+
+
+def at_path(value, path):
+    for key in path.split("."):
+        value = value[key]
+    return value
+
+
+def story_segments_and_datagrams_agree_with_the_kernel():
+    _, host = talk(tap.keep)
+    before, tcp, after = network_of_the_kernel(), fresh(host)["data"]["tcp"], network_of_the_kernel()
+    for path, low in before.items():
+        assert low <= at_path(tcp, path) <= after[path], (path, low, at_path(tcp, path), after[path])
+    assert "lines_skipped" not in tcp and "age_s" not in tcp, tcp
+
+
+def story_sockets_are_counted_as_ss_does():
+    need("ss")
+    _, host = talk(tap.keep)
+    with contextlib.ExitStack() as stack:
+        before = fresh(host)["data"]["tcp"]["sockets"]
+        for _ in range(50):
+            stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        sockets = fresh(host)["data"]["tcp"]["sockets"]
+        listed = [line for line in output("ss", "-Htan4").splitlines() if not line.startswith("TIME-WAIT")]
+    close_to(sockets["tcp"] - before["tcp"], 50, 0, 5, "listeners made here")
+    close_to(sockets["tcp"], len(listed), 0, 5, "sockets of TCP over IPv4")
+
+
+def story_datagrams_that_nobody_reads_are_seen():
+    _, host = talk(tap.keep, FAST)
+    before = fresh(host)["data"]["tcp"]["udp"]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as deaf, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.bind(("127.0.0.1", 0))
+        for _ in range(100):
+            sender.sendto(b"x" * 1000, deaf.getsockname())
+        time.sleep(0.3)
+        udp = fresh(host)["data"]["tcp"]["udp"]
+    assert udp["receive_buffer_full"] - before["receive_buffer_full"] >= 80, (before, udp)
+    assert udp["datagrams_out"] - before["datagrams_out"] >= 100 and udp["errors_in_per_sec"] > 0, (before, udp)
+
+
+def story_what_is_dear_to_read_is_held_for_some_samples_and_says_its_age():
+    _, host = talk(tap.keep, FAST)
+    fresh(host)
+    ages = [sample(host)["data"]["system"]["vmstat"].get("age_s") for _ in range(3)]
+    assert None not in ages and 0.2 < ages[0] < 1.5 and ages == sorted(ages), ages
+    assert "age_s" not in fresh(host)["data"]["system"]["vmstat"]
+
+
 def story_a_sample_of_the_system_is_at_most_4_kb():
     """With two interfaces, two processors and one disk; what more of these this machine has is left aside."""
     _, host = talk(tap.keep, FAST)

@@ -164,6 +164,23 @@ static void paging_is_what_each_kernel_counts(void **state)
 	}
 }
 
+/* The guests had no connection; softnet_stat is composed, see the README of the fixtures. */
+static void tcp_has_all_that_each_kernel_counts(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(guests); i++) {
+		const char *text = emitted(&collector_tcp, guests[i]);
+
+		assert_has(text, "{\"established\":0,\"active_opens\":0,");
+		assert_has(text,
+			   i == 2 ? "\"sockets\":{\"used\":45,\"tcp\":0," : "\"sockets\":{\"used\":38,\"tcp\":0,");
+		assert_has(text,
+			   "\"softnet\":{\"processed\":1096,\"dropped\":0,\"dropped_per_sec\":0.00,\"squeezed\":1},"
+			   "\"state\":\"ok\"");
+		assert_int_equal(occurrences(text, "null"), 0);
+	}
+}
+
 /* df lists tmpfs too; of what remains each mount is listed here. */
 static void file_systems_are_those_of_df_without_tmpfs(void **state)
 {
@@ -229,6 +246,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(memory_agrees_with_free, setup, teardown),
 		cmocka_unit_test_setup_teardown(pressure_is_what_each_kernel_tells, setup, teardown),
 		cmocka_unit_test_setup_teardown(paging_is_what_each_kernel_counts, setup, teardown),
+		cmocka_unit_test_setup_teardown(tcp_has_all_that_each_kernel_counts, setup, teardown),
 		cmocka_unit_test_setup_teardown(file_systems_are_those_of_df_without_tmpfs, setup, teardown),
 		cmocka_unit_test_setup_teardown(disks_are_listed_without_their_partitions, setup, teardown),
 		cmocka_unit_test_setup_teardown(every_cpu_has_its_figure, setup, teardown),

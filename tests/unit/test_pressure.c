@@ -212,14 +212,16 @@ static void a_kernel_without_psi_says_so(void **state)
 					"unsupported"));
 }
 
-static void files_that_refuse_to_be_read_as_psi_is_switched_off_say_the_same(void **state)
+static void files_that_refuse_to_be_read_as_psi_is_switched_off_say_the_same_and_are_not_read_again(void **state)
 {
 	write_all(*state, SOME FULL);
 	pread_error = EOPNOTSUPP;
 	assert_collects(*state, "\"cpu\":" NONE("unsupported") ",\"memory\":" NONE("unsupported") ",\"io\":" NONE(
 					"unsupported"));
-	pread_error = 0;
-	assert_collects(*state, "\"cpu\":" WHOLE ",\"memory\":" WHOLE ",\"io\":" WHOLE);
+	pread_count = 0;
+	assert_collects(*state, "\"cpu\":" NONE("unsupported") ",\"memory\":" NONE("unsupported") ",\"io\":" NONE(
+					"unsupported"));
+	assert_int_equal(pread_count, 0);
 }
 
 static void a_line_that_is_none_is_null_and_counted(void **state)
@@ -275,8 +277,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(each_file_is_read_once_a_sample, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_kernel_before_5_13_has_no_full_of_the_processors, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_kernel_without_psi_says_so, setup, teardown),
-		cmocka_unit_test_setup_teardown(files_that_refuse_to_be_read_as_psi_is_switched_off_say_the_same, setup,
-						teardown),
+		cmocka_unit_test_setup_teardown(
+			files_that_refuse_to_be_read_as_psi_is_switched_off_say_the_same_and_are_not_read_again, setup,
+			teardown),
 		cmocka_unit_test_setup_teardown(a_line_that_is_none_is_null_and_counted, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_resource_that_fails_leaves_the_others_whole, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_collect_fails_only_where_psi_is_there_and_nothing_can_be_read, setup,

@@ -30,6 +30,8 @@ static struct {
 	unsigned scans, scan_slices, scan_left;
 	unsigned outstanding; /* probes */
 	unsigned constant;
+	unsigned slow; /* how often the collector with a period was read, */
+	int slow_result;
 } world;
 
 static int open_plain(const struct collect_ctx *ctx, void **ret_state)
@@ -92,6 +94,28 @@ static const struct collector collector_plain = { .name = "plain",
 						  .wake_fd = news_fd,
 						  .wake = is_news };
 
+static int collect_slow(void *state, const struct collect_ctx *ctx)
+{
+	(void)state;
+	(void)ctx;
+	world.slow++;
+	return world.slow_result;
+}
+
+static void emit_slow(const void *state, struct sink *out)
+{
+	(void)state;
+	sink_uint(out, "times", world.slow);
+}
+
+static const struct collector collector_slow = { .name = "slow",
+						 .path = "slow",
+						 .period_s = 3 * INTERVAL_NS / NS_PER_S,
+						 .open = open_plain,
+						 .close = close_plain,
+						 .collect = collect_slow,
+						 .emit = emit_slow };
+
 static int collect_processes(void *state, const struct collect_ctx *ctx)
 {
 	(void)state;
@@ -124,7 +148,7 @@ int processes_refresh(void *state, const struct collect_ctx *ctx)
 	return world.scan_slices ? COLLECT_MORE : 0;
 }
 
-const struct collector *const collectors[] = { &collector_plain, &collector_processes, NULL };
+const struct collector *const collectors[] = { &collector_plain, &collector_slow, &collector_processes, NULL };
 
 struct prober *prober_for(struct prober_pool *pool, void (*probed)(void *state, const struct probe_result *result),
 			  void *state)
@@ -320,6 +344,52 @@ static void samples_come_on_the_grid_and_are_numbered(void **state)
 	assert_int_equal(sampling_stats(sampling).next_seq, 104);
 	assert_int_equal(sampling_stats(sampling).due_ns, began_ns + 4 * INTERVAL_NS);
 	assert_int_equal(sampling_stats(sampling).taken_ns, began_ns + 3 * INTERVAL_NS);
+}
+
+static void what_has_a_period_is_read_when_it_is_over_and_says_its_age_in_between(void **state)
+{
+	(void)state;
+	start();
+	for (unsigned i = 0; i < 3; i++) {
+		unsigned before = world.slow;
+
+		pass_time(&loop, INTERVAL_NS);
+		assert_int_equal(world.slow, before);
+		assert_non_null(strstr(got.text, i == 0 ? "\"age_s\":59.8}" : "\"age_s\":60.0}"));
+		pass_time(&loop, INTERVAL_NS);
+		assert_int_equal(world.slow, before + 1);
+		assert_null(strstr(got.text, "\"age_s\""));
+		pass_time(&loop, INTERVAL_NS);
+		assert_int_equal(world.slow, before + 1);
+		assert_non_null(strstr(got.text, "\"age_s\":30.0}"));
+	}
+}
+
+static void what_has_a_period_is_read_at_once_when_asked_for_after_a_gap_and_after_a_failure(void **state)
+{
+	unsigned before;
+
+	(void)state;
+	start();
+	before = world.slow;
+	sampling_soon(sampling, SAMPLE_TO_PORT);
+	pass_time(&loop, NS_PER_S);
+	assert_int_equal(world.slow, before + 1);
+	assert_null(strstr(got.text, "\"age_s\""));
+	sampling_gap(sampling);
+	pass_time(&loop, INTERVAL_NS);
+	assert_int_equal(world.slow, before + 2);
+	world.slow_result = -EIO;
+	sampling_gap(sampling);
+	pass_time(&loop, INTERVAL_NS);
+	assert_int_equal(world.slow, before + 3);
+	assert_null(strstr(got.text, "\"times\""));
+	world.slow_result = 0;
+	pass_time(&loop, INTERVAL_NS);
+	assert_int_equal(world.slow, before + 4);
+	assert_non_null(strstr(got.text, "\"times\""));
+	pass_time(&loop, INTERVAL_NS);
+	assert_int_equal(world.slow, before + 4);
 }
 
 static void one_out_of_turn_comes_at_once_but_not_sooner_than_its_rates_mean_something(void **state)
@@ -847,6 +917,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(the_first_sample_follows_a_silent_baseline_by_what_gives_its_rates_a_meaning),
 		T(samples_come_on_the_grid_and_are_numbered),
+		T(what_has_a_period_is_read_when_it_is_over_and_says_its_age_in_between),
+		T(what_has_a_period_is_read_at_once_when_asked_for_after_a_gap_and_after_a_failure),
 		T(one_out_of_turn_comes_at_once_but_not_sooner_than_its_rates_mean_something),
 		T(what_is_asked_for_twice_is_taken_once),
 		T(a_sample_in_the_making_takes_new_takers_along),
