@@ -86,7 +86,8 @@
 	ROW(LIST, qga, deny, "", "Groups or commands that are not; deny wins over allow.") \
 	ROW(BOOL, qga, allow_unsafe, "no", "exec and files are done as root: they need this besides being allowed.") \
 	ROW(BOOL, qga, deny_root_password, "yes", "guest-set-user-password leaves root's password alone.") \
-	ROW(UINT, qga, freeze_max_s, 10, 3600, "600", "File systems that a host froze are thawed after this time, asked or not.")
+	ROW(UINT, qga, freeze_max_s, 10, 3600, "600", "File systems that a host froze are thawed after this time, asked or not.") \
+	ROW(LIST, qga, freeze_hooks, "/etc/infiniservice/fsfreeze-hook.d, /etc/qemu/fsfreeze-hook.d", "Folders of programs that run before a freeze (with the word freeze) and after the thaw (thaw): those of qemu-ga do.|Only root may write them. They have a minute together; where one fails or takes longer, nothing is frozen.")
 /* clang-format on */
 
 #endif

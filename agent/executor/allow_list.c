@@ -13,6 +13,7 @@
 
 #include "agent/packages/package.h"
 #include "agent/rules/policy.h"
+#include "agent/rules/qga_policy.h"
 #include "agent/rules/requests.h"
 #include "agent/rules/unit_rules.h"
 
@@ -120,6 +121,7 @@ static const struct rule {
 	bool free;
 	bool input;	     /* the RUN comes with an input (runner/protocol.h) */
 	unsigned detached_s; /* longest detached run, seconds; 0: it may not be detached */
+	bool qga;	     /* a command of the QEMU guest agent's language, judged by [qga] alone */
 } rules[] = {
 	{ .action = "ServiceControl",
 	  .group = GROUP_CONTROL,
@@ -164,6 +166,22 @@ static const struct rule {
 	  .operations = OPERATION(POWER_OFF),
 	  .detached_s = DETACHED_GOLDEN_S },
 	{ .action = "JoinDomain", .group = GROUP_POWER, .verb = "join", .input = true },
+	{ .action = "guest-shutdown",
+	  .group = GROUP_CONTROL,
+	  .operations = OPERATION(POWER_OFF) | OPERATION(REBOOT) | OPERATION(HALT),
+	  .qga = true },
+	{ .action = "guest-suspend-ram", .group = GROUP_CONTROL, .operations = OPERATION(SUSPEND), .qga = true },
+	{ .action = "guest-suspend-disk", .group = GROUP_CONTROL, .operations = OPERATION(HIBERNATE), .qga = true },
+	{ .action = "guest-suspend-hybrid",
+	  .group = GROUP_CONTROL,
+	  .operations = OPERATION(HYBRID_SLEEP),
+	  .qga = true },
+	{ .action = "guest-fsfreeze-freeze", .group = GROUP_CONTROL, .operations = OPERATION(FREEZE), .qga = true },
+	{ .action = "guest-fsfreeze-freeze-list",
+	  .group = GROUP_CONTROL,
+	  .operations = OPERATION(FREEZE),
+	  .qga = true },
+	{ .action = "guest-fstrim", .group = GROUP_CONTROL, .verb = "trim", .qga = true },
 	{ .action = "unsafe", .group = GROUP_EXEC, .free = true },
 	{ .action = "script", .group = GROUP_EXEC, .free = true },
 };
@@ -202,6 +220,33 @@ static const struct rule *find_rule(const char *action, uint32_t group)
 	return found;
 }
 
+/* Whether [auth] demands signatures, which the QEMU guest agent's language has not: as the agent decides it. */
+static bool demands_signatures(const struct config *config)
+{
+	const char *secret = *config->auth.secret_file ? config->auth.secret_file : SYSCONFDIR "/infiniservice/secret";
+
+	return config->auth.require_signature == CONFIG_SIGNATURE_YES ||
+	       (config->auth.require_signature == CONFIG_SIGNATURE_AUTO && access(secret, F_OK) == 0);
+}
+
+static const char *judge_qga(const char *action, const struct config *config)
+{
+	const struct qga_rule *rule = qga_rule_find(action);
+	struct qga_policy policy = {
+		.allow = config->qga.allow,
+		.deny = config->qga.deny,
+		.allow_unsafe = config->qga.allow_unsafe,
+		.signatures = demands_signatures(config),
+		.unsigned_ok = config->auth.unsigned_qga,
+	};
+
+	if (strcmp(config->qga.spec, "none") == 0)
+		return "this guest's owner has not opened the port of that language (qga.spec)";
+	if (!rule || !qga_policy_allows(&policy, rule))
+		return "the policy that the executor reads does not allow it ([qga] in infiniservice.conf)";
+	return NULL;
+}
+
 /* Why the policy or the group of the request does not permit the action; NULL: it is permitted. */
 static const char *judge_action(const struct rule *rule, const char *action, uint32_t group, bool operation,
 				const struct config *config)
@@ -218,6 +263,8 @@ static const char *judge_action(const struct rule *rule, const char *action, uin
 		return "the executor does nothing for this action";
 	if (group != rule->group)
 		return "the action is of another group";
+	if (rule->qga)
+		return judge_qga(action, config);
 	/* An owner who denies the action that a maintenance task consists of denies the task too. */
 	if (strcmp(rule->action, "RunMaintenanceTask") == 0)
 		part = operation		       ? "RestartServices"
@@ -355,7 +402,7 @@ struct rules_verdict rules_judge_run(const struct runner_command *command, const
 
 bool rules_operation_takes_unit(uint32_t operation)
 {
-	return operation != RUNNER_OPERATION_REBOOT && operation != RUNNER_OPERATION_POWER_OFF;
+	return operation < RUNNER_OPERATION_REBOOT;
 }
 
 struct rules_verdict rules_judge_operation(const struct runner_call *call, const struct config *config)
@@ -367,7 +414,7 @@ struct rules_verdict rules_judge_operation(const struct runner_call *call, const
 
 	if (!refusal && !(rule->operations & (1U << call->operation.operation)))
 		refusal = "this operation is no part of the action";
-	if (!refusal && !about_unit && *call->argument)
+	if (!refusal && !about_unit && *call->argument && call->operation.operation != RUNNER_OPERATION_FREEZE)
 		refusal = "this operation takes no argument";
 	/* unit_name_make leaves a complete unit name unchanged. */
 	if (!refusal && about_unit && (!unit_name_make(call->argument, unit) || strcmp(unit, call->argument) != 0))

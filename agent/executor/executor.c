@@ -16,6 +16,7 @@
 #include <infiniservice/cleanup.h>
 #include <infiniservice/moment.h>
 
+#include "agent/executor/freeze.h"
 #include "agent/executor/operation.h"
 #include "agent/executor/unit.h"
 #include "agent/base/users.h"
@@ -83,7 +84,7 @@ static int request_run(struct executor *executor, size_t len, const int files[PA
 	return 0;
 }
 
-static int request_operation(struct executor *executor, size_t len)
+static int request_operation(struct executor *executor, size_t len, const int files[PACKET_FDS])
 {
 	struct rules_verdict verdict = { .refusal = configuration(executor), .stage = RUNNER_STAGE_POLICY };
 	struct runner_call call;
@@ -105,6 +106,8 @@ static int request_operation(struct executor *executor, size_t len)
 	if (verdict.refusal)
 		executor_deny(executor, call.operation.head.id, verdict.stage,
 			      *call.argument ? call.argument : call.action, verdict.refusal);
+	else if (call.operation.operation == RUNNER_OPERATION_FREEZE)
+		return freeze_start(executor, &call, files[0]);
 	else
 		operation_start(executor, &call);
 	return 0;
@@ -129,7 +132,7 @@ static int request_take(struct executor *executor, size_t len, const int files[P
 			unit_cancel_detached(executor, cancel.unit);
 		return error;
 	case RUNNER_OPERATION:
-		return request_operation(executor, len);
+		return request_operation(executor, len, files);
 	case RUNNER_CANCEL:
 		unit_cancel(executor, head.id, head.kill_ns);
 		return 0;
@@ -160,6 +163,7 @@ static int on_peer(sd_event_source *source, int fd, uint32_t events, void *data)
 		close_fd(&executor->peer_fd);
 		operation_forget_all(executor, false);
 		unit_orphan_all(executor);
+		freeze_orphan(executor);
 		sd_event_source_set_enabled(executor->listener, SD_EVENT_ON);
 		executor_rest(executor);
 	}
@@ -215,7 +219,7 @@ static int on_idle(sd_event_source *source, uint64_t usec, void *data)
 
 	(void)source;
 	(void)usec;
-	if (executor->unit_count || executor->operation_count)
+	if (executor->unit_count || executor->operation_count || executor->freezing)
 		return 0;
 	executor_manager_close(executor);
 	if (executor->system) {
@@ -250,6 +254,7 @@ static int executor_run(struct executor *executor)
 		executor_log(LOG_ERR, "the executor cannot go on: %s", strerror(-r));
 	operation_forget_all(executor, false);
 	unit_free_all(executor);
+	freeze_free(executor);
 	executor_manager_close(executor);
 	sd_bus_close_unref(executor->system);
 	sd_event_source_unref(executor->peer_source);

@@ -51,6 +51,7 @@ int executor_serve(const struct executor_options *options);
 
 struct operation;
 struct unit;
+struct freezing;
 
 struct executor {
 	struct executor_options options;
@@ -71,6 +72,7 @@ struct executor {
 	char own_unit[256];   /* unit of the executor, which its units are bound to; "": not run by a unit */
 	struct operation *operations;
 	unsigned operation_count;
+	struct freezing *freezing; /* NULL: nothing is frozen by us */
 	char message[RUNNER_MESSAGE_MAX];
 };
 

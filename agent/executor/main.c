@@ -18,6 +18,7 @@
 #include "agent/cleaner/cleaner.h"
 #include "agent/freeze/freezer.h"
 #include "agent/runner/runner.h"
+#include "agent/executor/freeze.h"
 #include "agent/executor/launch.h"
 #include "agent/executor/verbs.h"
 
@@ -26,8 +27,8 @@ static const struct {
 	int (*main)(int argc, char *argv[]);
 } verbs[] = {
 	{ "clean", cleaner_main }, { "golden", golden_main }, { "join", join_main },	   { "kill", kill_main },
-	{ "launch", launch_main }, { "port", port_main },     { "prepare", prepare_main }, { "freeze", freeze_main },
-	{ "thaw", thaw_main },	   { "trim", trim_main },
+	{ "launch", launch_main }, { "port", port_main },     { "prepare", prepare_main }, { "hooks", hooks_main },
+	{ "freeze", freeze_main }, { "thaw", thaw_main },     { "trim", trim_main },
 };
 
 bool executor_has_verb(const char *name)

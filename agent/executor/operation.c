@@ -9,6 +9,7 @@
 
 #include <infiniservice/cleanup.h>
 
+#include "agent/executor/freeze.h"
 #include "agent/rules/unit_rules.h"
 
 #define LOGIN_NAME	"org.freedesktop.login1"
@@ -36,6 +37,10 @@ static const struct {
 	[RUNNER_OPERATION_DISABLE] = { "DisableUnitFiles", NULL },
 	[RUNNER_OPERATION_REBOOT] = { "Reboot", "reboot.target" },
 	[RUNNER_OPERATION_POWER_OFF] = { "PowerOff", "poweroff.target" },
+	[RUNNER_OPERATION_HALT] = { "Halt", "halt.target" },
+	[RUNNER_OPERATION_SUSPEND] = { "Suspend", "suspend.target" },
+	[RUNNER_OPERATION_HIBERNATE] = { "Hibernate", "hibernate.target" },
+	[RUNNER_OPERATION_HYBRID_SLEEP] = { "HybridSleep", "hybrid-sleep.target" },
 };
 
 static void operation_free(struct operation *operation)
@@ -111,8 +116,10 @@ int operation_job_removed(sd_bus_message *signal, void *data, sd_bus_error *erro
 	uint32_t number;
 
 	(void)error;
-	if (!operation || sd_bus_message_read(signal, "uoss", &number, &path, &unit, &result) < 0)
+	if ((!operation && !executor->freezing) ||
+	    sd_bus_message_read(signal, "uoss", &number, &path, &unit, &result) < 0)
 		return 0;
+	freeze_job_removed(executor, path, result);
 	while (operation && strcmp(operation->job, path) != 0)
 		operation = operation->next;
 	if (operation)
@@ -157,12 +164,34 @@ static int power_by_target(struct operation *operation)
 			    "replace-irreversibly");
 }
 
+static bool is_sleep(enum runner_operation what)
+{
+	return what == RUNNER_OPERATION_SUSPEND || what == RUNNER_OPERATION_HIBERNATE ||
+	       what == RUNNER_OPERATION_HYBRID_SLEEP;
+}
+
+static bool login_manager_is_absent(const sd_bus_error *error)
+{
+	return error && (sd_bus_error_has_name(error, SD_BUS_ERROR_SERVICE_UNKNOWN) ||
+			 sd_bus_error_has_name(error, SD_BUS_ERROR_NAME_HAS_NO_OWNER) ||
+			 sd_bus_error_has_name(error, SD_BUS_ERROR_DISCONNECTED) ||
+			 sd_bus_error_has_name(error, SD_BUS_ERROR_NO_REPLY) ||
+			 strncmp(error->name, "org.freedesktop.systemd1.", 25) == 0);
+}
+
 static int on_login_manager(sd_bus_message *message, void *data, sd_bus_error *error)
 {
 	struct operation *operation = data;
 	int r;
 
 	(void)error;
+	/* Which way of sleeping this machine has the login manager knows best: where there is one, its word is the
+	 * last. */
+	if (is_sleep(operation->what) && !login_manager_is_absent(sd_bus_message_get_error(message))) {
+		if (!operation_failed(operation, message))
+			operation_answer(operation, 0, "done");
+		return 1;
+	}
 	operation->slot = sd_bus_slot_unref(operation->slot);
 	if (!sd_bus_message_is_method_error(message, NULL)) {
 		operation_answer(operation, 0, "done");

@@ -15,6 +15,7 @@
 
 #include <infiniservice/moment.h>
 
+#include "agent/executor/freeze.h"
 #include "agent/executor/operation.h"
 #include "agent/executor/unit.h"
 
@@ -66,7 +67,7 @@ void executor_rest(struct executor *executor)
 {
 	uint64_t idle_ms = executor->options.idle_ms ? executor->options.idle_ms : EXECUTOR_IDLE_MS;
 
-	if (executor->unit_count || executor->operation_count) {
+	if (executor->unit_count || executor->operation_count || executor->freezing) {
 		sd_event_source_set_enabled(executor->idle, SD_EVENT_OFF);
 		return;
 	}
@@ -141,6 +142,7 @@ static int on_disconnected(sd_bus_message *message, void *data, sd_bus_error *er
 	(void)error;
 	executor_manager_close(executor);
 	operation_forget_all(executor, true);
+	freeze_manager_lost(executor);
 	return executor_reconnect_soon(executor);
 }
 

@@ -22,7 +22,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define RUNNER_VERSION	   4
+#define RUNNER_VERSION	   5
 #define RUNNER_STRINGS_MAX (128 * 1024)
 #define RUNNER_ARGS_MAX	   1024 /* argc and envc, each */
 #define RUNNER_MESSAGE_MAX (RUNNER_STRINGS_MAX + 256)
@@ -52,8 +52,15 @@ enum runner_operation {
 	RUNNER_OPERATION_RESTART,
 	RUNNER_OPERATION_ENABLE, /* ENABLE and DISABLE a unit file; the manager is reloaded afterwards */
 	RUNNER_OPERATION_DISABLE,
-	RUNNER_OPERATION_REBOOT, /* REBOOT and POWER_OFF have no argument */
+	RUNNER_OPERATION_REBOOT, /* REBOOT to HYBRID_SLEEP have no argument */
 	RUNNER_OPERATION_POWER_OFF,
+	RUNNER_OPERATION_HALT,
+	RUNNER_OPERATION_SUSPEND, /* to memory; to disk; to both. Answered when the machine goes on, or when it cannot
+				   */
+	RUNNER_OPERATION_HIBERNATE,
+	RUNNER_OPERATION_HYBRID_SLEEP,
+	RUNNER_OPERATION_FREEZE, /* of file systems, with a socket (agent/rules/freeze_rules.h); the argument is the
+				    mount points */
 	RUNNER_OPERATIONS,
 };
 

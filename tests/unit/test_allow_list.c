@@ -117,6 +117,39 @@ static void refuses_what_an_action_is_not_made_of(void **state)
 			fail_msg("%s: %s", cases[i].action, cases[i].words);
 }
 
+static struct rules_verdict judge_freeze(void)
+{
+	struct runner_call call = { .operation = { .operation = RUNNER_OPERATION_FREEZE, .group = GROUP_CONTROL },
+				    .action = "guest-fsfreeze-freeze-list",
+				    .argument = "/a\n/b" };
+
+	return rules_judge_operation(&call, &config);
+}
+
+static void commands_of_the_other_language_go_by_a_policy_of_their_own(void **state)
+{
+	static const char trim[] = "/x/infiniservice-exec trim 0";
+
+	(void)state;
+	/* Nothing is inherited from [commands], and nothing is open without a port. */
+	allow("control packages power", "", "commands.allow_unsafe=yes");
+	assert_non_null(judge("guest-fstrim", GROUP_CONTROL, trim).refusal);
+	assert_non_null(judge_freeze().refusal);
+	allow("", "", "qga.spec=unix:/x");
+	assert_true(judge("guest-fstrim", GROUP_CONTROL, trim).own_program);
+	assert_null(judge("guest-fstrim", GROUP_CONTROL, trim).refusal);
+	assert_null(judge_freeze().refusal);
+	assert_non_null(judge("guest-fstrim", GROUP_CONTROL, "/x/infiniservice-exec clean -- tmp").refusal);
+	assert_non_null(judge("guest-fstrim", GROUP_CONTROL, "/bin/true").refusal);
+	assert_non_null(judge("guest-fstrim", GROUP_OBSERVE, trim).refusal);
+	assert_non_null(judge("guest-nonsense", GROUP_CONTROL, trim).refusal);
+	assert_int_equal(config_set(&config, "qga.deny=guest-fstrim", NULL), 0);
+	assert_non_null(judge("guest-fstrim", GROUP_CONTROL, trim).refusal);
+	assert_null(judge_freeze().refusal);
+	assert_int_equal(config_set(&config, "qga.deny=freeze", NULL), 0);
+	assert_non_null(judge_freeze().refusal);
+}
+
 static void questions_are_asked_word_by_word(void **state)
 {
 	static const char *const actions[] = { "CheckLinuxSecurity", "GetLinuxSecurityStatus", "GetLinuxFirewallStatus",
@@ -463,6 +496,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lets_each_action_do_what_it_is_made_of),
 		cmocka_unit_test(refuses_what_an_action_is_not_made_of),
+		cmocka_unit_test(commands_of_the_other_language_go_by_a_policy_of_their_own),
 		cmocka_unit_test(questions_are_asked_word_by_word),
 		cmocka_unit_test(asks_the_owners_policy_itself),
 		cmocka_unit_test(names_of_packages_are_names_and_no_orders_versions_releases_or_patterns),

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -27,8 +28,10 @@
 #include <infiniservice/moment.h>
 
 #include "agent/executor/executor.h"
+#include "agent/executor/freeze.h"
 #include "agent/executor/launch.h"
 #include "agent/packages/package.h"
+#include "agent/rules/freeze_rules.h"
 #include "agent/rules/policy.h"
 #include "agent/runner/protocol.h"
 #include "tests/room.h"
@@ -243,6 +246,54 @@ static int take_properties(sd_bus_message *m, int stdio[2], char action[32])
 	return r;
 }
 
+/* The end of the executor shows in the helper's socket, and is told to the agent by its own. */
+static int on_executor_gone(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	const int *agent = data;
+
+	(void)events;
+	(void)fd;
+	send(*agent, "gone", 4, 0);
+	close(*agent);
+	sd_event_source_unref(source);
+	return 0;
+}
+
+/*
+ * The freeze helper and, as an auxiliary unit, its hooks. It tells the agent of its order, and says whether the hooks'
+ * unit was there. At "/hook-fails" the job of the helper ends as one whose dependency failed; "/busy" is there twice
+ * before it is gone.
+ */
+static int start_freeze(sd_bus_message *m, const char *unit, const int stdio[2])
+{
+	static struct freeze_order order;
+	static int agent, busy = 2;
+	sd_bus *bus = sd_bus_message_get_bus(m);
+	const char *hooks = "";
+	char line[256];
+	int len, life;
+
+	if (sd_bus_message_exit_container(m) < 0 || sd_bus_message_enter_container(m, 'a', "(sa(sv))") < 0 ||
+	    sd_bus_message_enter_container(m, 'r', "sa(sv)") < 0 || sd_bus_message_read(m, "s", &hooks) < 0)
+		return sd_bus_reply_method_errnof(m, EINVAL, "not understood");
+	if (recv(stdio[1], &order, sizeof(order), MSG_PEEK | MSG_DONTWAIT) != sizeof(order))
+		_exit(1);
+	if (strcmp(order.text, "/busy") == 0 && busy-- > 0)
+		return sd_bus_reply_method_errorf(m, "org.freedesktop.systemd1.UnitExists", "it is there");
+	sd_bus_reply_method_return(m, "o", "/org/freedesktop/systemd1/job/3");
+	len = snprintf(line, sizeof(line), "%s %s %u %s", unit, hooks, order.limit_s, order.text);
+	if (send(stdio[0], line, (size_t)len, 0) != len)
+		_exit(1);
+	if (strcmp(order.text, "/hook-fails") != 0) {
+		agent = fcntl(stdio[0], F_DUPFD_CLOEXEC, 3);
+		life = fcntl(stdio[1], F_DUPFD_CLOEXEC, 3);
+		sd_event_add_io(sd_bus_get_event(bus), NULL, life, EPOLLHUP, on_executor_gone, &agent);
+	}
+	return sd_bus_emit_signal(bus, MANAGER_PATH, MANAGER_INTERFACE, "JobRemoved", "uoss", 3,
+				  "/org/freedesktop/systemd1/job/3", unit,
+				  strcmp(order.text, "/hook-fails") == 0 ? "dependency" : "done");
+}
+
 /* A unit of "unsafe" says something and exits with 7; any other goes on until it is stopped. */
 static int start_unit(sd_bus_message *m)
 {
@@ -254,6 +305,8 @@ static int start_unit(sd_bus_message *m)
 
 	if (sd_bus_message_read(m, "ss", &name, &mode) < 0 || take_properties(m, stdio, action) < 0)
 		return sd_bus_reply_method_errnof(m, EINVAL, "not understood");
+	if (strcmp(name, FREEZE_UNIT) == 0)
+		return start_freeze(m, name, stdio);
 	snprintf(last_unit, sizeof(last_unit), "%s", name);
 	if (strstr(name, "-detached-"))
 		return launcher_start(m, name, action, stdio);
@@ -857,7 +910,7 @@ static void an_agent_cannot_claim_another_group(void **state)
 static void cuts_off_who_does_not_keep_to_the_protocol_and_serves_the_next(void **state)
 {
 	static const char *const rubbish[] = { "", "GET / HTTP/1.1\r\n",
-					       "\4\0\1\0aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" };
+					       "\5\0\1\0aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" };
 	int fd;
 
 	(void)state;
@@ -937,6 +990,90 @@ static void answers_a_operation_when_its_job_has_ended(void **state)
 	answer = expect(fd, RUNNER_ANSWERED);
 	assert_int_equal(answer.reply.error, EREMOTEIO);
 	assert_string_equal(answer.text, "org.freedesktop.systemd1.NoSuchUnit Unit absent.service not found.");
+	close(fd);
+}
+
+/* Asks for a freeze; the agent's end of the socket that goes along. */
+static int ask_freeze(int fd, uint64_t id, const char *mounts)
+{
+	char message[512];
+	struct runner_operation_request operation = {
+		.head = { .id = id, .term_ns = TIME_NEVER, .kill_ns = TIME_NEVER },
+		.operation = RUNNER_OPERATION_FREEZE,
+		.group = GROUP_CONTROL
+	};
+	int64_t len = runner_operation_build(operation, "guest-fsfreeze-freeze-list", mounts, message, sizeof(message));
+	int pair[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	assert_int_equal(packet_send(fd, message, (size_t)len, &pair[1], 1), len);
+	close(pair[1]);
+	return pair[0];
+}
+
+static void expect_text(int fd, const char *text)
+{
+	struct pollfd wait = { .fd = fd, .events = POLLIN };
+	char line[256] = "";
+
+	assert_int_equal(poll(&wait, 1, WAIT_MS), 1);
+	assert_true(recv(fd, line, sizeof(line) - 1, 0) >= 0);
+	assert_string_equal(line, text);
+}
+
+static void a_freeze_is_a_unit_with_its_hooks_that_hears_of_the_executors_end(void **state)
+{
+	int fd = agent_connect(), helper, second;
+
+	(void)state;
+	policy_put("[qga]\nspec = unix:/nowhere\nfreeze_max_s = 77\n");
+	helper = ask_freeze(fd, 11, "/srv\n/home");
+	assert_string_equal(expect(fd, RUNNER_ANSWERED).text, "done");
+	expect_text(helper, FREEZE_UNIT " " FREEZE_HOOKS_UNIT " 77 /srv");
+	/* One at a time. */
+	second = ask_freeze(fd, 12, "");
+	assert_int_equal(expect(fd, RUNNER_REFUSED).reply.error, EBUSY);
+	expect_text(second, "");
+	/* The end of the agent is not the executor's to tell; its own is. */
+	close(fd);
+	kill(executor_pid, SIGKILL);
+	expect_text(helper, "gone");
+	expect_text(helper, "");
+	close(helper);
+	close(second);
+}
+
+static void a_hook_that_fails_is_told_and_the_next_freeze_waits_for_units_that_end(void **state)
+{
+	int fd = agent_connect(), helper;
+
+	(void)state;
+	policy_put("[qga]\nspec = unix:/nowhere\n");
+	helper = ask_freeze(fd, 11, "/hook-fails");
+	assert_string_equal(expect(fd, RUNNER_ANSWERED).text, "dependency");
+	close(helper);
+	helper = ask_freeze(fd, 12, "/busy");
+	assert_string_equal(expect(fd, RUNNER_ANSWERED).text, "done");
+	expect_text(helper, FREEZE_UNIT " " FREEZE_HOOKS_UNIT " 600 /busy");
+	close(helper);
+	close(fd);
+}
+
+static void a_freeze_without_the_owners_leave_or_a_socket_is_refused(void **state)
+{
+	int fd = agent_connect(), helper = ask_freeze(fd, 11, "");
+
+	(void)state;
+	assert_int_equal(expect(fd, RUNNER_REFUSED).reply.stage, RUNNER_STAGE_POLICY); /* qga.spec is not set */
+	close(helper);
+	policy_put("[qga]\nspec = unix:/nowhere\ndeny = freeze\n");
+	helper = ask_freeze(fd, 12, "");
+	assert_int_equal(expect(fd, RUNNER_REFUSED).reply.stage, RUNNER_STAGE_POLICY);
+	close(helper);
+	policy_put("[qga]\nspec = unix:/nowhere\n");
+	helper = ask_freeze(fd, 13, "relative");
+	assert_true(ended(fd));
+	close(helper);
 	close(fd);
 }
 
@@ -1407,6 +1544,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(stops_the_units_of_an_agent_that_is_gone, begin, end),
 		cmocka_unit_test_setup_teardown(answers_a_operation_when_its_job_has_ended, begin, end),
 		cmocka_unit_test_setup_teardown(a_job_that_fails_is_told_from_one_that_is_refused, begin, end),
+		cmocka_unit_test_setup_teardown(a_freeze_is_a_unit_with_its_hooks_that_hears_of_the_executors_end,
+						begin, end),
+		cmocka_unit_test_setup_teardown(a_hook_that_fails_is_told_and_the_next_freeze_waits_for_units_that_end,
+						begin, end),
+		cmocka_unit_test_setup_teardown(a_freeze_without_the_owners_leave_or_a_socket_is_refused, begin, end),
 		cmocka_unit_test_setup_teardown(operations_end_with_the_manager_when_that_goes_away, begin, end),
 		cmocka_unit_test_setup_teardown(
 			a_command_that_comes_while_the_manager_cannot_be_reached_is_started_when_it_can, begin, end),
