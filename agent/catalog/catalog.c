@@ -5,6 +5,7 @@
  */
 #include "agent/catalog/catalog.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include <infiniservice/cleanup.h>
@@ -478,14 +479,44 @@ static bool leads_to(const char *written, const char *path)
 	return !*written && !*path;
 }
 
+#define SYSTEM "system."
+
+/* `under_system`: only the metrics below `system`, whose paths are given without it. */
+static const struct catalog_metric *find(const char *path, bool under_system)
+{
+	for (size_t i = 0; i < catalog_count; i++) {
+		const char *known = catalog_metrics[i].path;
+
+		if (under_system && strncmp(known, SYSTEM, strlen(SYSTEM)) != 0)
+			continue;
+		if (leads_to(path, known + (under_system ? strlen(SYSTEM) : 0)))
+			return &catalog_metrics[i];
+	}
+	return NULL;
+}
+
 const struct catalog_metric *catalog_find(const char *path)
 {
+	const struct catalog_metric *found;
+
 	if (!strncmp(path, "data.", 5))
 		path += 5;
-	for (size_t i = 0; i < catalog_count; i++)
-		if (leads_to(path, catalog_metrics[i].path))
-			return &catalog_metrics[i];
-	return NULL;
+	found = find(path, false);
+	return found ? found : find(path, true);
+}
+
+const struct catalog_metric *catalog_full_path(const char *path, char *out, size_t size)
+{
+	const struct catalog_metric *metric = catalog_find(path);
+	bool system = metric && !strncmp(metric->path, SYSTEM, strlen(SYSTEM));
+
+	if (!strncmp(path, "data.", 5))
+		path += 5;
+	if (system && !strncmp(path, SYSTEM, strlen(SYSTEM)))
+		system = false;
+	if ((size_t)snprintf(out, size, "%s%s", system ? SYSTEM : "", path) >= size)
+		return NULL;
+	return metric;
 }
 
 bool catalog_list(const struct catalog_metric *metric, struct catalog_list *ret)

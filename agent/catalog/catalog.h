@@ -58,9 +58,12 @@ const char *catalog_unit_name(enum catalog_unit unit);
 
 /*
  * The metric of a path as people write it, or of the table; NULL if there is none. What stands between [ and ] is not
- * judged; "data." in front of it is passed over.
+ * judged; "data." in front of it is passed over, and "system." may be left out: cpu.usage_percent.
  */
 const struct catalog_metric *catalog_find(const char *path);
+
+/* The same, and the path below `data` into `out`, with "system."; NULL also when it does not fit. */
+const struct catalog_metric *catalog_full_path(const char *path, char *out, size_t size);
 
 /*
  * The part of the metric's path in front of its list and the member that names its items ("index": the items are plain

@@ -159,6 +159,8 @@ static void a_path_is_found_whatever_item_it_names(void **state)
 		{ "system.disk.usage_stats[/a.b].used_gb", "system.disk.usage_stats[mount_point].used_gb" },
 		{ "system.network.interfaces[eth0.5].bytes_sent", "system.network.interfaces[name].bytes_sent" },
 		{ "processes[1].cpu_percent", "processes[pid].cpu_percent" },
+		{ "cpu.usage_percent", "system.cpu.usage_percent" },
+		{ "load_average.load_1min", "system.load_average.load_1min" },
 		{ "", NULL },
 		{ "data.", NULL },
 		{ "system", NULL },
@@ -185,6 +187,21 @@ static void a_path_is_found_whatever_item_it_names(void **state)
 	}
 }
 
+static void a_short_path_is_made_whole(void **state)
+{
+	char path[64];
+
+	(void)state;
+	assert_non_null(catalog_full_path("cpu.cores_usage[3]", path, sizeof(path)));
+	assert_string_equal(path, "system.cpu.cores_usage[3]");
+	assert_non_null(catalog_full_path("data.system.cpu.usage_percent", path, sizeof(path)));
+	assert_string_equal(path, "system.cpu.usage_percent");
+	assert_non_null(catalog_full_path("self.fds", path, sizeof(path)));
+	assert_string_equal(path, "self.fds");
+	assert_null(catalog_full_path("cpu.cores_usage[3]", path, strlen("system.cpu.cores_usage[3]")));
+	assert_null(catalog_full_path("cpu.none", path, sizeof(path)));
+}
+
 static void a_list_names_the_member_its_items_are_told_apart_by(void **state)
 {
 	struct catalog_list list;
@@ -206,6 +223,7 @@ int main(void)
 		cmocka_unit_test(every_metric_of_the_catalogue_is_in_a_sample),
 		cmocka_unit_test(its_lines_keep_the_rules),
 		cmocka_unit_test(a_path_is_found_whatever_item_it_names),
+		cmocka_unit_test(a_short_path_is_made_whole),
 		cmocka_unit_test(a_list_names_the_member_its_items_are_told_apart_by),
 	};
 

@@ -59,6 +59,17 @@ static void takes_every_form_that_people_type(void **state)
 		{ "2026-09-21", MIDNIGHT },
 		{ "2026-09-21 16:13", MIDNIGHT + 16 * HOUR + 13 * MINUTE },
 		{ "2026-09-21T16:13:20", 1790000000000LL },
+		{ "tomorrow", MIDNIGHT + DAY },
+		{ "tomorrow 06:00", MIDNIGHT + DAY + 6 * HOUR },
+		{ "10 minutes ago", NOW - 10 * MINUTE },
+		{ "1 hour 30 min ago", NOW - 90 * MINUTE },
+		{ "2 Weeks ago", NOW - 14 * DAY },
+		{ "-1h", NOW - HOUR },
+		{ "-90 sec", NOW - 90000 },
+		{ "+1d2h", NOW + 26 * HOUR },
+		{ "@1790000000", 1790000000000LL },
+		{ "@1790000000.25", 1790000000250LL },
+		{ "2026-09-21 14:13 UTC", 1790000000000LL - 20000 },
 		{ "2026-09-21T16:13:20.75", 1790000000750LL },
 	};
 
@@ -99,6 +110,17 @@ static void refuses_anything_else_with_words(void **state)
 		"9999999999999999s ago",
 		"2026-09-21T16:13:20.x",
 		"1790000000s",
+		"-",
+		"+",
+		"-1",
+		"-1x",
+		"--1h",
+		"10 minutess ago",
+		"tomorrows",
+		"1790000000.5",
+		"2026-09-21 UTC",
+		"2026-09-21 14:13 CET",
+		"+9999999999w",
 	};
 
 	(void)state;
@@ -113,9 +135,26 @@ static void refuses_anything_else_with_words(void **state)
 	}
 }
 
+static void a_span_of_time_is_above_nothing(void **state)
+{
+	struct err err = { 0 };
+	int64_t ms = 42;
+
+	(void)state;
+	assert_int_equal(timespec_duration("1h30m", &ms, &err), 0);
+	assert_int_equal(ms, 90 * MINUTE);
+	assert_int_equal(timespec_duration("5 min", &ms, &err), 0);
+	assert_int_equal(ms, 5 * MINUTE);
+	for (const char *const *bad = (const char *const[]){ "", "0s", "5", "m", "-5m", "5m ago", NULL }; *bad; bad++)
+		assert_int_equal(timespec_duration(*bad, &ms, &err), -EINVAL);
+	assert_int_equal(ms, 5 * MINUTE);
+	assert_non_null(strstr(err.text, "1h30m"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_span_of_time_is_above_nothing),
 		cmocka_unit_test_setup(takes_every_form_that_people_type, setup),
 		cmocka_unit_test_setup(refuses_anything_else_with_words, setup),
 	};
