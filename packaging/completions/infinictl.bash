@@ -4,7 +4,7 @@ _infinictl() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} words
 	case ${COMP_CWORD}:${COMP_WORDS[1]} in
 	1:*) words="log metrics status ps audit config --help --version" ;;
-	*:log) words="--dir --begin --end --follow -f --metric --json --utc --help" ;;
+	*:log) words="--dir --begin --end --lines --follow -f --where --metric --process --every --calculate --summary --output --json --utc --color --no-pager --help" ;;
 	*:metrics) words="--json --names --help $(infinictl metrics --names 2>/dev/null)" ;;
 	*:status) words="--socket --loop --json --help" ;;
 	*:ps) words="--socket --json --help" ;;
@@ -21,7 +21,7 @@ _infinictl() {
 		return
 		;;
 	--begin | --end)
-		mapfile -t COMPREPLY < <(compgen -W "now today yesterday" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "now today yesterday tomorrow" -- "$cur")
 		return
 		;;
 	--origin)
@@ -32,7 +32,19 @@ _infinictl() {
 		mapfile -t COMPREPLY < <(compgen -W "$(infinictl metrics --names 2>/dev/null)" -- "$cur")
 		return
 		;;
-	--lines | --id) return ;;
+	--output)
+		mapfile -t COMPREPLY < <(compgen -W "table json csv openmetrics" -- "$cur")
+		return
+		;;
+	--color)
+		mapfile -t COMPREPLY < <(compgen -W "auto always never" -- "$cur")
+		return
+		;;
+	--calculate)
+		mapfile -t COMPREPLY < <(compgen -W "average min max sum last count p50 p95 p99" -- "$cur")
+		return
+		;;
+	--lines | --id | --where | --process | --every) return ;;
 	esac
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 	# Files come after log, check and show.

@@ -13,8 +13,12 @@ _infinictl() {
 	[[ $state == rest ]] || return
 	case $line[1] in
 	log)
-		_arguments '--dir[the log of another directory]:directory:_files -/' '--begin[from this time on]:time:(now today yesterday)' \
-			'--end[up to this time]:time:(now today yesterday)' '(-f --follow)'{-f,--follow}'[go on with what is being written]' \
+		_arguments '--dir[the log of another directory]:directory:_files -/' '--begin[from this time on]:time:(now today yesterday tomorrow)' \
+			'--end[up to this time]:time:(now today yesterday tomorrow)' '(-f --follow)'{-f,--follow}'[go on with what is being written]' \
+			'--lines[the newest alone]:number:' '--where[the samples for which this holds]:condition:' '--process[what is known of a process]:name:' \
+			'--every[one row for each span]:span:(1m 5m 1h 1d)' '--calculate[what the row of a span holds]:function:(average min max sum last count p50 p95 p99)' \
+			'--summary[count, average, percentiles of all samples]' '--output[form of what is printed]:form:(table json csv openmetrics)' \
+			'--color[colours]:when:(auto always never)' '--no-pager[print straight to the terminal]' \
 			'*--metric[print this value]:path:_infinictl_metrics' '--json[print the lines as they are]' '--utc[times in UTC]' '*:file:_files'
 		;;
 	metrics)
@@ -27,8 +31,8 @@ _infinictl() {
 		_arguments '--socket[the socket of the agent]:socket:_files' '--json[print JSON]'
 		;;
 	audit)
-		_arguments '--lines[at most the last records]:number:' '--begin[from this time on]:time:(now today yesterday)' \
-			'--end[up to this time]:time:(now today yesterday)' '--origin[what this one asked]:origin:(host uid)' \
+		_arguments '--lines[at most the last records]:number:' '--begin[from this time on]:time:(now today yesterday tomorrow)' \
+			'--end[up to this time]:time:(now today yesterday tomorrow)' '--origin[what this one asked]:origin:(host uid)' \
 			'--failed[what was refused or failed]' '--id[those of one command]:id:' '--all[the looks of infinictl as well]' '--utc[times in UTC]' '--json[print JSON]'
 		;;
 	config)

@@ -20,7 +20,7 @@ import tap
 from fakehost import BUILD, ROOT, SLOW, TimeOut, program, ready
 
 COMPLETIONS = os.path.join(ROOT, "packaging", "completions")
-ENV = {**os.environ, "PATH": BUILD + ":/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
+ENV = {**os.environ, "PATH": BUILD + ":/usr/bin:/bin", "LC_ALL": "C.UTF-8", "NO_COLOR": "1", "PAGER": "cat"}
 
 
 def need(shell):
@@ -37,6 +37,7 @@ CASES = [("infinihost -c /x run Proc", {"ProcessKill", "ProcessList", "ProcessTo
          ("infinihost -c /x -t 5 actions Check", {"CheckDiskSpace"}, {"ProcessTop"}),
          ("infinihost -c /x wat", {"watch"}, {"run"}),
          ("infinictl audit --", {"--begin", "--end", "--origin", "--failed", "--all"}, {"--metric"}),
+         ("infinictl log --", {"--where", "--every", "--output", "--lines"}, {"--socket"}),
          ("infinictl log --metric system.cpu.st", {"system.cpu.steal_percent"}, {"system.cpu.usage_percent"}),
          ("infinictl metrics system.disk.usage_stats", {"system.disk.usage_stats_left_out"}, {"system.cpu.usage_percent"}),
          ("infinictl con", {"config"}, {"log"}),
@@ -207,7 +208,7 @@ def story_tables_show_the_columns_that_fit_the_terminal():
         assert len(lines) == 3 and all(len(line) <= max(columns, 44) for line in lines), (columns, lines)
         assert "running" in lines[1] and "CheckRes" in lines[1], lines
     assert seen[80] == ["time", "cpu%", "mem%", "read/s", "write/s", "rx/s", "tx/s", "load"], seen[80]
-    assert len(seen[90]) == 10 and len(seen[200]) == 10 and seen[27] == ["time", "cpu%"] and seen[40] == ["time", "cpu%", "mem%", "load"], seen
+    assert len(seen[90]) == 10 and seen[100] == seen[90] + ["steal%"] and seen[200] == seen[90] + ["steal%", "wait%", "disk%", "p.cpu", "p.mem", "p.io"] and seen[27] == ["time", "cpu%"] and seen[40] == ["time", "cpu%", "mem%", "load"], seen
     assert all(len(seen[a]) <= len(seen[b]) for a in seen for b in seen if a < b), seen
     piped = subprocess.run([program("infinictl"), "log", "--utc", log], capture_output=True, text=True, timeout=20, check=True).stdout
     assert piped.splitlines()[0].split() == seen[200] and piped.splitlines()[1].endswith("gap: the agent was started"), piped

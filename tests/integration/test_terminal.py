@@ -40,9 +40,9 @@ VALID = b" ".join(text for text in HOSTILE if text.decode("utf-8", "ignore").enc
 
 
 def on_terminal(argv, timeout=20, env=None, feed=None):
-    """What a program shows on a terminal, and its exit status."""
+    """What a program shows on a terminal without colours and pager, and its exit status."""
     master, slave = pty.openpty()
-    process = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, env={**os.environ, **(env or {})}, start_new_session=True)
+    process = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, env={**os.environ, "NO_COLOR": "1", "PAGER": "cat", **(env or {})}, start_new_session=True)
     os.close(slave)
     shown, end = b"", time.monotonic() + timeout * SLOW
     try:
@@ -124,7 +124,9 @@ def story_no_verb_of_infinictl_shows_a_byte_that_a_terminal_obeys():
     verbs = [["status", "--socket", sock], ["status", "--json", "--socket", sock], ["status", "--socket", refuses], ["status", "--socket", b"/no/" + evil],
              ["ps", "--socket", sock], ["ps", "--json", "--socket", sock], ["ps", evil], ["audit"], ["audit", "--json"], ["audit", "--id", evil], ["audit", evil],
              ["audit", "--lines", evil], ["log", log], ["log", "--json", log], ["log", "--metric", "system.name", "--metric", "x", log],
-             ["log", "--metric", evil, log], ["log", "--begin", evil, log], ["log", b"/no/" + evil], ["log", "--dir", evil], ["log", b"--" + evil],
+             ["log", "--metric", evil, log], ["log", "--begin", evil, log], ["log", "--where", evil, log], ["log", "--every", evil, log], ["log", "--output", evil, log], ["log", "--process", evil, log],
+             ["log", "--output", "csv", "--metric", "system.name", log], ["log", "--output", "json", "--metric", "system.name", log], ["log", "--summary", log], ["metrics", evil],
+             ["log", "--output", "openmetrics", "--metric", b"system.x[" + evil.replace(b"]", b"") + b"].y", log], ["log", b"/no/" + evil], ["log", "--dir", evil], ["log", b"--" + evil],
              ["log", b"-\xc2"], ["config", "show", os.path.join(directory, "good.conf")], ["config", "check", os.path.join(directory, "bad.conf")],
              ["config", "check", b"/no/" + evil], ["config", evil], [evil], [b"--" + evil], ["--help"], ["log", "--help"], ["config", "example"]]
     for verb in verbs:

@@ -112,14 +112,16 @@ static void the_table_shows_rates_between_rows_and_dashes_for_the_unknown(void *
 	struct table table;
 
 	(void)state;
-	table_init(&table, stream, true, 0);
+	table_init(&table, stream, true, 0, false);
 	table_print(&table, 1790000000000, a);
 	table_print(&table, 1790000002000, b);
 	fclose(stream);
 	row = strchr(out, '\n') + 1;
-	assert_string_equal(
-		row, "2026-09-21 14:13:20    7.0      -      -      -        -        -        -        -      -\n"
-		     "2026-09-21 14:13:22    8.0      -      -      -        -        -     2.0K     200B      -\n");
+	assert_string_equal(row,
+			    "2026-09-21 14:13:20    7.0      -      -      -        -        -        -        -      -"
+			    "      -      -      -      -      -      -\n"
+			    "2026-09-21 14:13:22    8.0      -      -      -        -        -     2.0K     200B      -"
+			    "      -      -      -      -      -      -\n");
 	free(out);
 	json_object_put(a);
 	json_object_put(b);

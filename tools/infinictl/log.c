@@ -1,329 +1,409 @@
 /* SPDX-License-Identifier: MIT */
-/* infinictl log: the metric log as a table, as chosen values, or as the lines themselves. */
+/* infinictl log: the metric log as a table, as chosen values, added up by spans, or as the lines themselves. */
 #include <errno.h>
 #include <getopt.h>
 #include <json-c/json.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <infiniservice/cleanup.h>
 #include <infiniservice/moment.h>
 
-#include "agent/config/config.h"
-#include "agent/log/reader.h"
-#include "tools/infinictl/access.h"
 #include "tools/infinictl/cli.h"
-#include "tools/infinictl/metric.h"
-#include "tools/infinictl/suggest.h"
-#include "tools/infinictl/table.h"
+#include "tools/infinictl/log.h"
 #include "tools/infinictl/text.h"
+#include "tools/infinictl/timespec.h"
 #include "tools/show/show.h"
 
-#define METRICS_MAX    16
 #define FOLLOW_WAIT_MS 1000
 /* Time after which a sample is certainly in its file. */
 #define WRITTEN_AFTER_MS 500
+/* Bytes of the newest lines that --lines holds at most. */
+#define KEPT_BYTES_MAX (256u << 20)
 
 static const char help[] =
 	"infinictl log [OPTION]... [FILE]...\n"
 	"\n"
-	"Prints the metric log, oldest first: a table, or with --metric or --json what these say. Works whether or\n"
-	"not the agent runs, and on copied files (plain or .zst).\n"
+	"Prints the metric log, oldest first: a table, or with --metric, --process or --output what these say. Works\n"
+	"whether or not the agent runs, and on copied files (plain or .zst).\n"
 	"\n"
 	"  --dir DIR       the log of another directory (default: log.dir of the configuration)\n"
 	"  --begin TIME    from this time on\n"
 	"  --end TIME      up to this time, not included\n"
+	"  --lines N       the newest N alone (the newest is the last one printed)\n"
 	"  --follow, -f    go on with what is being written, until --end has come\n"
+	"  --where EXPR    the samples alone for which this holds: 'cpu.steal_percent > 10 and not\n"
+	"                  memory.available_kb > 512M'; compared are metrics and numbers (with %, K, M, G, /s, ms, s,\n"
+	"                  h, d) by <, <=, >, >=, == and !=; a value that is missing makes it neither true nor false\n"
 	"  --metric PATH   print the time and this value of data, such as system.cpu.usage_percent,\n"
 	"                  system.network.interfaces[eth0].bytes_received or\n"
-	"                  system.cpu.cores_usage[0]; may be repeated\n"
-	"  --json          print the lines as they are\n"
+	"                  system.cpu.cores_usage[0]; may be repeated (`infinictl metrics` lists them)\n"
+	"  --process NAME  print what is known of the processes of this name or number\n"
+	"  --every SPAN    one row for each 5m, 1h …: the average of the metrics, or what --calculate says\n"
+	"  --calculate F   average, min, max, sum, last, count, or a percentile such as p95; up to four, with commas\n"
+	"  --summary       count, average, min, percentiles, max and sum of the metrics over all samples\n"
+	"  --output FORM   table, json (the lines as they are; with the options above an object a line), csv, or\n"
+	"                  openmetrics (with timestamps)\n"
+	"  --json          the same as --output json\n"
 	"  --utc           times in UTC instead of local time\n"
+	"  --color WHEN    auto, always or never\n"
+	"  --no-pager      print straight to the terminal\n"
 	"\n"
-	"TIME: now, today, yesterday, 08:30, \"yesterday 08:30\", \"10m ago\", 3d2h ago, 1790000000 (seconds since\n"
-	"1970), 2026-01-02, \"2026-01-02 03:04\", 2026-01-02T03:04:05Z.\n"
+	"TIME: now, today, yesterday, tomorrow, 08:30, \"yesterday 08:30\", \"10 minutes ago\", -3d2h, @1790000000\n"
+	"(seconds since 1970), 2026-01-02, \"2026-01-02 03:04\", 2026-01-02T03:04:05Z.\n"
 	"\n"
 	"Exit status: 0 done, 1 failed (a file that is no log or cannot be read, a metric that is in none of the "
 	"samples, a\n"
 	"--begin that is not before --end), 2 wrong use.\n";
 
-struct options {
-	const char *dir;
-	char config_dir[PATH_MAX];
-	int64_t begin_ms, end_ms;
-	bool follow, json, utc;
-	bool samples; /* there was one */
-	struct metric metrics[METRICS_MAX];
-	bool seen[METRICS_MAX], told[METRICS_MAX];
-	unsigned metric_count;
-	struct json_object *sample; /* the last one, to find likely names in */
-	struct table table;
-};
-
-/* ----------------------------------------------------------------------------------------------------- output */
-
-static void print_value(struct json_object *value)
-{
-	const char *text = "null";
-
-	if (json_object_is_type(value, json_type_string))
-		text = json_object_get_string(value);
-	else if (value)
-		text = json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
-	show(stdout, "%s", text ? text : "null");
-}
-
-/* Reports the metrics that no sample had so far, each once. Returns their number. */
-static unsigned tell_unknown(struct options *o)
-{
-	unsigned count = 0;
-
-	for (unsigned i = 0; i < o->metric_count; i++) {
-		char likely[3 * METRIC_TEXT_MAX];
-
-		if (o->seen[i])
-			continue;
-		count++;
-		if (o->told[i])
-			continue;
-		o->told[i] = true;
-		suggest_metrics(o->sample, o->metrics[i].label, likely, sizeof(likely));
-		cli_fail("%s: in none of the samples%s%s", o->metrics[i].label, likely[0] ? "; perhaps " : "", likely);
-	}
-	return count;
-}
-
-static void print_metrics(struct options *o, const struct reader_line *line, struct json_object *message)
-{
-	struct json_object *data = text_member(message, "data", NULL);
-	char time[TEXT_TIME_SIZE];
-
-	json_object_put(o->sample);
-	o->sample = json_object_get(data);
-	text_time(line->wall_ms, o->utc, false, time);
-	show(stdout, "%s", time);
-	for (unsigned i = 0; i < o->metric_count; i++) {
-		struct json_object *value = NULL;
-		bool found = data && metric_find(&o->metrics[i], data, &value);
-
-		if (!found)
-			found = metric_find(&o->metrics[i], message, &value);
-		o->seen[i] |= found;
-		show_words(stdout, "\t");
-		if (found)
-			print_value(value);
-		else
-			show(stdout, "-");
-	}
-	show(stdout, "\n");
-	if (o->follow) /* with --follow there is no end at which to report it */
-		tell_unknown(o);
-}
-
-static void print_line(struct options *o, const struct reader_line *line)
-{
-	_cleanup_(text_putp) struct json_object *message = NULL;
-
-	if (o->json) {
-		show_json_line(stdout, line->text, line->len);
-		return;
-	}
-	message = text_parse(line->text, line->len);
-	o->samples |= message && !strcmp(text_string(message, "type"), "metrics");
-	if (!message) {
-		cli_fail("%s: a line is damaged, passed over", line->file);
-		return;
-	}
-	if (o->metric_count)
-		print_metrics(o, line, message);
-	else
-		table_print(&o->table, line->wall_ms, message);
-}
-
 /* ---------------------------------------------------------------------------------------------------- options */
 
-static int take_metric(struct options *o, const char *text)
+static int take_metric(struct log_options *o, const char *text)
 {
 	struct err err = { 0 };
 
-	if (o->metric_count == METRICS_MAX)
-		return cli_usage("more than %d metrics", METRICS_MAX);
+	if (o->metric_count == LOG_METRICS_MAX)
+		return cli_usage("more than %d metrics", LOG_METRICS_MAX);
 	if (metric_parse(text, &o->metrics[o->metric_count], &err))
 		return cli_usage("%s", err.text);
 	o->metric_count++;
+	o->chosen = true;
 	return CLI_OK;
 }
 
+static int take_form(struct log_options *o, const char *text)
+{
+	static const char *const names[] = {
+		[ROWS_TABLE] = "table", [ROWS_JSON] = "json", [ROWS_CSV] = "csv", [ROWS_OPENMETRICS] = "openmetrics"
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(names); i++)
+		if (!strcmp(text, names[i])) {
+			o->form = (enum rows_form)i;
+			return CLI_OK;
+		}
+	return cli_usage("--output: \"%.40s\" is none of table, json, csv and openmetrics", text);
+}
+
+static int take_functions(struct log_options *o, const char *text)
+{
+	struct err err = { 0 };
+
+	for (o->function_count = 0; *text; text += *text == ',') {
+		size_t len = strcspn(text, ",");
+
+		if (o->function_count == LOG_FUNCTIONS_MAX)
+			return cli_usage("--calculate: more than %d", LOG_FUNCTIONS_MAX);
+		if (aggregate_function_parse(text, len, &o->functions[o->function_count], &err))
+			return cli_usage("--calculate: %s", err.text);
+		o->function_names[o->function_count++] = strndup(text, len);
+		text += len;
+	}
+	return o->function_count ? CLI_OK : cli_usage("--calculate needs a function such as average");
+}
+
+static int take_lines(struct log_options *o, const char *text)
+{
+	char *end;
+	unsigned long lines = strtoul(text, &end, 10);
+
+	if (*text < '0' || *text > '9' || *end || lines < 1 || lines > LOG_LINES_MAX)
+		return cli_usage("--lines needs a number from 1 to %d", LOG_LINES_MAX);
+	o->lines = (unsigned)lines;
+	return CLI_OK;
+}
+
+static int take_every(struct log_options *o, const char *text)
+{
+	struct err err = { 0 };
+
+	return timespec_duration(text, &o->every_ms, &err) ? cli_usage("--every: %s", err.text) : CLI_OK;
+}
+
+static int take_color(struct log_options *o, const char *text)
+{
+	o->color = text;
+	return !strcmp(text, "auto") || !strcmp(text, "always") || !strcmp(text, "never")
+		       ? CLI_OK
+		       : cli_usage("--color: \"%.40s\" is none of auto, always and never", text);
+}
+
+/* Options that contradict each other. */
+static int check_options(struct log_options *o)
+{
+
+	if (o->process && (o->metric_count || o->every_ms || o->summary))
+		return cli_usage("--process goes with neither --metric, --every nor --summary");
+	if (o->process && o->form == ROWS_OPENMETRICS)
+		return cli_usage("--process is not printed as openmetrics");
+	if (o->every_ms && o->summary)
+		return cli_usage("either --every or --summary");
+	if ((o->every_ms || o->summary) && (o->lines || o->form == ROWS_OPENMETRICS))
+		return cli_usage(
+			"--lines and openmetrics are of samples, not of what --every and --summary make of them");
+	if (o->function_count && !o->every_ms)
+		return cli_usage("--calculate needs --every");
+	if (o->reading.follow && (o->lines || o->summary || o->form == ROWS_OPENMETRICS))
+		return cli_usage("--follow has no end, which --lines, --summary and openmetrics need");
+	if (o->every_ms && !o->function_count)
+		return take_functions(o, "average");
+	return CLI_OK;
+}
+
+static int take_option(struct log_options *o, int option, char *const argv[])
+{
+	switch (option) {
+	case 'f':
+		o->reading.follow = true;
+		return CLI_OK;
+	case 'm':
+		return take_metric(o, optarg);
+	case 'j':
+		return take_form(o, "json");
+	case 'o':
+		return take_form(o, optarg);
+	case 'p':
+		o->process = optarg;
+		return CLI_OK;
+	case 'E':
+		return take_every(o, optarg);
+	case 'C':
+		return take_functions(o, optarg);
+	case 's':
+		o->summary = true;
+		return CLI_OK;
+	case 'w':
+		return condition_parse(&o->where, "where", optarg);
+	case 'n':
+		return take_lines(o, optarg);
+	case 'c':
+		return take_color(o, optarg);
+	case 'P':
+		o->pager = false;
+		return CLI_OK;
+	default:
+		return cli_wrong_option(option, argv);
+	}
+}
+
 /* CLI_OK, CLI_USAGE, or -1 when --help was printed. */
-static int parse_options(int argc, char **argv, struct options *o)
+static int parse_options(int argc, char **argv, struct log_options *o)
 {
 	static const struct option options[] = {
-		{ "dir", required_argument, NULL, 'd' },
-		{ "begin", required_argument, NULL, 'b' },
-		{ "end", required_argument, NULL, 'e' },
+		READING_OPTIONS,
 		{ "follow", no_argument, NULL, 'f' },
 		{ "metric", required_argument, NULL, 'm' },
 		{ "json", no_argument, NULL, 'j' },
-		{ "utc", no_argument, NULL, 'u' },
+		{ "output", required_argument, NULL, 'o' },
+		{ "process", required_argument, NULL, 'p' },
+		{ "every", required_argument, NULL, 'E' },
+		{ "calculate", required_argument, NULL, 'C' },
+		{ "summary", no_argument, NULL, 's' },
+		{ "where", required_argument, NULL, 'w' },
+		{ "lines", required_argument, NULL, 'n' },
+		{ "color", required_argument, NULL, 'c' },
+		{ "no-pager", no_argument, NULL, 'P' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int option, rc = CLI_OK;
 
 	while (!rc && (option = getopt_long(argc, argv, ":fh", options, NULL)) != -1) {
-		if (option == 'd')
-			o->dir = optarg;
-		else if (option == 'b')
-			rc = cli_time_option("begin", optarg, &o->begin_ms);
-		else if (option == 'e')
-			rc = cli_time_option("end", optarg, &o->end_ms);
-		else if (option == 'f')
-			o->follow = true;
-		else if (option == 'm')
-			rc = take_metric(o, optarg);
-		else if (option == 'j')
-			o->json = true;
-		else if (option == 'u')
-			o->utc = true;
-		else if (option == 'h')
-			rc = cli_help(help) ? CLI_FAILED : -1;
-		else
-			rc = cli_wrong_option(option, argv);
+		if (option == 'h')
+			return cli_help(help) ? CLI_FAILED : -1;
+		rc = reading_option(&o->reading, option, optarg);
+		if (rc < 0)
+			rc = take_option(o, option, argv);
 	}
-	if (!rc && o->json && o->metric_count)
-		return cli_usage("--json and --metric exclude each other");
-	return rc ? rc : cli_time_span(o->begin_ms, o->end_ms);
+	return rc ? rc : check_options(o);
 }
 
-/* The log directory of the agent, as far as the configuration may be read. */
-static void find_dir(struct options *o)
-{
-	struct config config;
+/* ----------------------------------------------------------------------------------------------------- output */
 
-	snprintf(o->config_dir, sizeof(o->config_dir), "/var/log/infiniservice");
-	o->dir = o->config_dir;
-	if (config_init(&config))
-		return;
-	config_load(&config, NULL, NULL, NULL, NULL);
-	snprintf(o->config_dir, sizeof(o->config_dir), "%s", config.log.dir);
-	config_free(&config);
+/* True when the lines are printed as they are, without being looked into. */
+static bool is_plain(const struct log_options *o)
+{
+	return o->form == ROWS_JSON && !log_wants_values(o) && !o->where.given;
 }
 
-static bool is_directory(const char *path)
+static void print_message(struct log_options *o, const struct reader_line *line, struct json_object *message)
 {
-	struct stat st;
-
-	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+	if (log_wants_values(o))
+		log_values_add(o, line, message);
+	else if (o->form == ROWS_JSON)
+		show_json_line(stdout, line->text, line->len);
+	else
+		table_print(&o->table, line->wall_ms, message);
 }
 
-static int open_reader(struct options *o, int count, char **files, struct reader **ret)
+static bool is_sample(struct json_object *message)
 {
-	struct err err = { 0 };
-	const char *where;
-	int rc;
+	return !strcmp(text_string(message, "type"), "metrics");
+}
 
-	if (count == 1 && !o->dir && is_directory(files[0])) {
-		o->dir = files[0];
-		count = 0;
+/* ------------------------------------------------------------------------------------------------- newest lines */
+
+static void drop_oldest(struct log_options *o)
+{
+	struct log_kept *oldest = &o->kept[o->kept_first];
+
+	o->kept_bytes -= oldest->len;
+	free(oldest->text);
+	oldest->text = NULL;
+	o->kept_first = (o->kept_first + 1) % (o->lines + 1);
+	o->kept_count--;
+}
+
+/* One more than is printed: rates of the first one are made of it. */
+static int keep(struct log_options *o, const struct reader_line *line)
+{
+	struct log_kept *kept;
+
+	if (o->kept_count == o->lines + 1)
+		drop_oldest(o);
+	while (o->kept_count && o->kept_bytes + line->len > KEPT_BYTES_MAX) {
+		drop_oldest(o);
+		o->kept_dropped++;
 	}
-	if (count > 0 && (o->dir || o->follow))
-		return cli_usage(o->dir ? "either --dir or files" : "--follow needs a directory, not files");
-	if (count == 0 && !o->dir)
-		find_dir(o);
-	where = count ? files[0] : o->dir;
-	rc = count ? reader_open_files(files, (size_t)count, ret, &err) : reader_open_dir(o->dir, ret, &err);
-	if (rc)
-		cli_fail("%s", err.text);
-	if (rc == -EACCES)
-		access_hint(where, "infiniservice");
-	return rc ? CLI_FAILED : CLI_OK;
+	kept = &o->kept[(o->kept_first + o->kept_count) % (o->lines + 1)];
+	*kept = (struct log_kept){ malloc(line->len + 1), line->len, line->wall_ms };
+	if (!kept->text)
+		return -ENOMEM;
+	memcpy(kept->text, line->text, line->len + 1);
+	o->kept_bytes += line->len;
+	o->kept_count++;
+	return 0;
+}
+
+static void print_kept(struct log_options *o)
+{
+	size_t extra = o->kept_count > o->lines ? o->kept_count - o->lines : 0;
+
+	if (o->kept_dropped)
+		cli_fail("--lines: fewer are shown, since %u MiB of them are held at most", KEPT_BYTES_MAX >> 20);
+	for (size_t i = 0; i < o->kept_count; i++) {
+		struct log_kept *kept = &o->kept[(o->kept_first + i) % (o->lines + 1)];
+		struct reader_line line = { .text = kept->text, .len = kept->len, .wall_ms = kept->wall_ms };
+		_cleanup_(text_putp) struct json_object *message = text_parse(kept->text, kept->len);
+
+		if (i < extra)
+			table_skip(&o->table, kept->wall_ms, message);
+		else if (message)
+			print_message(o, &line, message);
+	}
+	while (o->kept_count)
+		drop_oldest(o);
+	free(o->kept);
 }
 
 /* -------------------------------------------------------------------------------------------------------- run */
 
-/* All samples found are shown; missing or invalid ones are reported at the end. */
-static int report(struct options *o, const struct reader *reader, const char *where)
-{
-	struct reader_stats stats = reader_stats(reader);
-	int rc = CLI_OK;
-
-	if (stats.bad_lines)
-		cli_fail("damaged lines passed over: %llu", (unsigned long long)stats.bad_lines);
-	if (stats.bad_frames)
-		cli_fail("damaged compressed frames left out: %llu", (unsigned long long)stats.bad_frames);
-	if (stats.torn_tails)
-		cli_fail("files that end inside a line (being written, or after a crash): %llu",
-			 (unsigned long long)stats.torn_tails);
-	if (stats.lines && tell_unknown(o))
-		rc = CLI_FAILED;
-	if (stats.lines && !o->json && !o->samples)
-		rc = cli_fail("%s: none of the lines is a sample", where);
-	if (!stats.files && !stats.unreadable && !o->follow && o->dir && o->dir != o->config_dir)
-		rc = cli_fail("%s: holds no file of a metric log", where);
-	else if (!stats.lines && !stats.unreadable && !o->follow)
-		cli_fail("%s: no sample%s", where,
-			 o->begin_ms != INT64_MIN || o->end_ms != INT64_MAX ? " between --begin and --end" : "");
-	if (!stats.unreadable)
-		return rc;
-	cli_fail("files that could not be read: %llu; the first: %s", (unsigned long long)stats.unreadable, stats.why);
-	if (stats.error == -EACCES)
-		access_hint(where, "infiniservice");
-	return CLI_FAILED;
-}
-
 /* True when no further sample can match: the end is past, and samples before it have had the time to be written. */
-static bool is_over(const struct options *o)
+static bool is_over(const struct log_options *o)
 {
-	return o->end_ms != INT64_MAX && moment_now().wall_ms >= o->end_ms + WRITTEN_AFTER_MS;
+	return o->reading.end_ms != INT64_MAX && moment_now().wall_ms >= o->reading.end_ms + WRITTEN_AFTER_MS;
 }
 
-static int print_all(struct options *o, struct reader *reader)
+/* 1 after a line, 0 when there is none at present, -errno. */
+static int print_next(struct log_options *o)
 {
+	_cleanup_(text_putp) struct json_object *message = NULL;
 	struct reader_line line;
 	int rc;
 
-	for (;;) {
-		bool last = !o->follow || is_over(o);
+	if (is_plain(o) && !o->lines) {
+		rc = reader_next(o->reading.reader, &line);
+		if (rc == 1)
+			show_json_line(stdout, line.text, line.len);
+		return rc;
+	}
+	rc = reading_next(&o->reading, &line, &message);
+	if (rc != 1)
+		return rc;
+	if (o->lines || o->summary || o->where.given)
+		reading_progress(&o->reading, line.wall_ms);
+	if (o->where.given && !(is_sample(message) && condition_holds(&o->where, text_member(message, "data", NULL))))
+		return 1;
+	if (o->lines && (rc = keep(o, &line)) < 0)
+		return rc;
+	if (!o->lines)
+		print_message(o, &line, message);
+	return 1;
+}
 
-		while ((rc = reader_next(reader, &line)) == 1)
-			print_line(o, &line);
+static int print_all(struct log_options *o)
+{
+	int rc;
+
+	for (;;) {
+		bool last = !o->reading.follow || is_over(o);
+
+		while ((rc = print_next(o)) == 1)
+			;
 		if (rc < 0)
 			return cli_fail("%s", strerror(-rc));
 		if (last)
 			return CLI_OK;
 		if (fflush(stdout) != 0)
 			return CLI_FAILED;
-		reader_wait(reader, FOLLOW_WAIT_MS);
+		reader_wait(o->reading.reader, FOLLOW_WAIT_MS);
 	}
+}
+
+/* All samples found are shown; missing or invalid ones are reported at the end. */
+static int report(struct log_options *o)
+{
+	bool any_line = o->form == ROWS_JSON && !log_wants_values(o);
+	int rc = reading_report(&o->reading, any_line);
+
+	condition_report(&o->where);
+	if (reader_stats(o->reading.reader).lines && log_values_missing(o))
+		rc = CLI_FAILED;
+	return rc;
+}
+
+static int run(struct log_options *o)
+{
+	int rc = log_wants_values(o) ? log_values_begin(o) : CLI_OK;
+
+	if (!rc)
+		rc = print_all(o);
+	reading_progress_end(&o->reading);
+	if (o->lines)
+		print_kept(o);
+	if (log_wants_values(o))
+		log_values_end(o);
+	fflush(stdout);
+	return rc;
 }
 
 int log_main(int argc, char **argv)
 {
-	_cleanup_(freep) struct options *o = calloc(1, sizeof(*o));
-	struct reader *reader = NULL;
-	const char *where;
+	_cleanup_(freep) struct log_options *o = calloc(1, sizeof(*o));
 	int rc, reported;
 
 	if (!o)
 		return cli_fail("out of memory");
-	o->begin_ms = INT64_MIN;
-	o->end_ms = INT64_MAX;
+	reading_init(&o->reading);
+	o->color = "auto";
+	o->pager = true;
 	rc = parse_options(argc, argv, o);
 	if (rc)
 		return rc < 0 ? CLI_OK : rc;
-	table_init(&o->table, stdout, o->utc, show_width(stdout));
-	rc = open_reader(o, argc - optind, argv + optind, &reader);
+	if (o->lines && !(o->kept = calloc(o->lines + 1, sizeof(*o->kept))))
+		return cli_fail("out of memory");
+	rc = reading_open(&o->reading, argc - optind, argv + optind);
 	if (rc)
 		return rc;
-	reader_range(reader, o->begin_ms, o->end_ms);
-	rc = print_all(o, reader);
-	fflush(stdout);
-	where = optind < argc ? argv[optind] : o->dir;
-	reported = report(o, reader, where);
+	if (o->pager && !o->reading.follow)
+		show_pager_begin();
+	table_init(&o->table, stdout, o->reading.utc, show_width(stdout), show_colored(stdout, o->color));
+	rc = run(o);
+	show_pager_end();
+	reported = report(o);
 	json_object_put(o->sample);
-	reader_free(reader);
+	for (unsigned i = 0; i < o->function_count; i++)
+		free(o->function_names[i]);
+	reading_close(&o->reading);
 	return rc ? rc : reported;
 }

@@ -11,12 +11,12 @@
 
 struct json_object;
 
-#define TABLE_COLUMNS 9 /* behind the time */
+#define TABLE_COLUMNS 15 /* behind the time */
 
 /* Network rates come from counters, so the row before is remembered. */
 struct table {
 	FILE *out;
-	bool utc;
+	bool utc, colored;
 	unsigned width; /* 0: any */
 	bool shown[TABLE_COLUMNS];
 	unsigned rows; /* since the last heading */
@@ -27,9 +27,12 @@ struct table {
 };
 
 /* `width`: columns of the terminal; of the table those are shown that fit. 0: all. */
-void table_init(struct table *table, FILE *out, bool utc, unsigned width);
+void table_init(struct table *table, FILE *out, bool utc, unsigned width, bool colored);
 
 /* Prints the row of a metrics message (any other is passed over), and the heading from time to time. */
 void table_print(struct table *table, int64_t wall_ms, struct json_object *message);
+
+/* Takes a message as the row before the next one, without printing it. */
+void table_skip(struct table *table, int64_t wall_ms, struct json_object *message);
 
 #endif

@@ -105,6 +105,22 @@ void text_time(int64_t wall_ms, bool utc, bool brief, char out[TEXT_TIME_SIZE])
 		 utc ? "" : ":", utc ? "" : zone + 3);
 }
 
+void text_plain(double number, char out[TEXT_NUMBER_SIZE])
+{
+	double size = fabs(number);
+	char *end;
+
+	if (size >= 1e15 || (size > 0 && size < 0.01)) {
+		snprintf(out, TEXT_NUMBER_SIZE, "%.6g", number);
+		return;
+	}
+	snprintf(out, TEXT_NUMBER_SIZE, "%.3f", number);
+	for (end = out + strlen(out) - 1; *end == '0';)
+		*end-- = '\0';
+	if (*end == '.')
+		*end = '\0';
+}
+
 void text_bytes(double bytes, bool known, char *out, size_t size)
 {
 	static const char units[] = "BKMGTPE";

@@ -36,6 +36,10 @@ bool text_number(struct json_object *value, double *ret);
 /* "2026-01-02T03:04:05.678+01:00", or with Z; `brief`: "2026-01-02 03:04:05". */
 void text_time(int64_t wall_ms, bool utc, bool brief, char out[TEXT_TIME_SIZE]);
 
+/* A number without more than it needs: at most three decimals, more digits only for what is below 0.01. */
+#define TEXT_NUMBER_SIZE 40
+void text_plain(double number, char out[TEXT_NUMBER_SIZE]);
+
 /* "1.4G"; "-" for what is no number. */
 void text_bytes(double bytes, bool known, char *out, size_t size);
 

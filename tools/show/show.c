@@ -123,24 +123,87 @@ void show_words(FILE *out, const char *words)
 	show_bytes(out, words, strlen(words), MANNER_LINES);
 }
 
+/* pager.c says by its variable that the pipe behind stdout leads to a terminal. */
+static bool is_paged(FILE *out)
+{
+	return out == stdout && getenv("INFINICTL_PAGED");
+}
+
 int show_on_terminal(FILE *out)
 {
-	return isatty(fileno(out));
+	return isatty(fileno(out)) || is_paged(out);
+}
+
+/* Of the terminal, else of the variable, else what is usual. */
+static unsigned terminal_size(FILE *out, const char *variable, bool lines, unsigned usual)
+{
+	const char *text = getenv(variable);
+	struct winsize size;
+	int number = text ? atoi(text) : 0;
+
+	if (!show_on_terminal(out))
+		return 0;
+	if (ioctl(fileno(is_paged(out) ? stderr : out), TIOCGWINSZ, &size) == 0 &&
+	    (lines ? size.ws_row : size.ws_col) > 0)
+		return lines ? size.ws_row : size.ws_col;
+	return number > 0 && number < 10000 ? (unsigned)number : usual;
 }
 
 unsigned show_width(FILE *out)
 {
-	const char *columns = getenv("COLUMNS");
-	struct winsize size;
-	int width = 0;
+	return terminal_size(out, "COLUMNS", false, 80);
+}
 
-	if (!show_on_terminal(out))
-		return 0;
-	if (ioctl(fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
-		return size.ws_col;
-	if (columns)
-		width = atoi(columns);
-	return width > 0 && width < 10000 ? (unsigned)width : 80;
+unsigned show_height(FILE *out)
+{
+	return terminal_size(out, "LINES", true, 24);
+}
+
+bool show_colored(FILE *out, const char *when)
+{
+	const char *term = getenv("TERM"), *none = getenv("NO_COLOR");
+
+	if (strcmp(when, "auto") != 0)
+		return !strcmp(when, "always");
+	return show_on_terminal(out) && term && *term && strcmp(term, "dumb") != 0 && !(none && *none);
+}
+
+void show_style(FILE *out, bool colored, unsigned style)
+{
+	static const char *const sequences[SHOW_LINE + SHOW_LINES] = {
+		"0", "1", "2", "31", "33", "32", "36", "35", "33", "32", "34", "31",
+	};
+
+	if (colored)
+		fprintf(out, "\033[%sm", sequences[style < SHOW_LINE + SHOW_LINES ? style : SHOW_PLAIN]);
+}
+
+void show_progress(const char *words)
+{
+	unsigned width = show_width(stderr);
+
+	if (!width)
+		return;
+	fputs("\r\033[K", stderr);
+	show_cut(stderr, words, width > 8 ? width - 4 : 4);
+	fflush(stderr);
+}
+
+void show_markup(FILE *out, const char *text)
+{
+	const unsigned char *p = (const unsigned char *)text, *end = p + strlen(text);
+
+	while (p < end) {
+		int step = printable_step(p, end);
+
+		if (step < 0)
+			fputc('?', out);
+		else if (*p == '&' || *p == '<' || *p == '>' || *p == '"' || *p == '\'')
+			fprintf(out, "&#%d;", *p);
+		else
+			fwrite(p, 1, (size_t)step, out);
+		p += step < 0 ? -step : step;
+	}
 }
 
 void show_stream(FILE *out, const char *text, size_t len)

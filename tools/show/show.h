@@ -7,6 +7,7 @@
 #ifndef TOOLS_SHOW_SHOW_H
 #define TOOLS_SHOW_SHOW_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -40,8 +41,43 @@ void show_json_line(FILE *out, const char *line, size_t len);
 /* Columns of the terminal that `out` is, or 0 if it is none. */
 unsigned show_width(FILE *out);
 
-/* True if `out` is a terminal. */
+/* Its lines; 0 if it is none. */
+unsigned show_height(FILE *out);
+
+/* True if `out` is a terminal, or stdout the pager that stands before one. */
 int show_on_terminal(FILE *out);
+
+/* Whether colour is wanted: `when` is "always", "never" or "auto": a terminal that is not dumb, and no $NO_COLOR. */
+bool show_colored(FILE *out, const char *when);
+
+enum show_style {
+	SHOW_PLAIN, /* ends the others */
+	SHOW_BOLD,
+	SHOW_DIM,
+	SHOW_BAD,  /* red */
+	SHOW_WARN, /* yellow */
+	SHOW_GOOD, /* green */
+	SHOW_LINE, /* SHOW_LINE + n: the colour of the nth line of a chart, n < SHOW_LINES */
+};
+#define SHOW_LINES 6
+
+/* The sequence of a style (SGR, ECMA-48), when `colored`. */
+void show_style(FILE *out, bool colored, unsigned style);
+
+/* What stands on standard error for a while: the line is overwritten by the next one, and taken away by "". */
+void show_progress(const char *words);
+
+/* A text inside of an element or an attribute of XML or HTML: markup is escaped, and what may not be shown is a '?'. */
+void show_markup(FILE *out, const char *text);
+
+/*
+ * pager.c: while stdout is a terminal, what follows goes through a pager, as git(1) does it: $INFINICTL_PAGER, $PAGER
+ * or less, with LESS=FRX unless it is set; none when it is empty or "cat", or the terminal is dumb. The words of the
+ * variable are split at blanks and read by no shell; root's less is told to open nothing else (LESSSECURE).
+ */
+void show_pager_begin(void);
+/* Waits until the pager is left. */
+void show_pager_end(void);
 
 /*
  * Prints the error of getopt_long(3) on standard error, in place of its own message (opterr is 0 then, and the short
