@@ -210,48 +210,59 @@ static void stop_look(struct agent *agent)
 
 /* ------------------------------------------------------------------------------------------------------ the turns */
 
-void agent_dispatch_port(struct agent *agent)
-{
-	port_dispatch(agent->port, &agent->loop.now);
-}
-
 static void on_port(struct ev_loop *loop, ev_io *io, int events)
 {
+	const struct port_watcher *watcher = io->data;
+
 	loop_work(loop, "port", NULL);
 	(void)events;
-	agent_dispatch_port(io->data);
+	port_dispatch(watcher->port, &watcher->agent->loop.now);
 }
 
 static void on_port_timer(struct ev_loop *loop, ev_timer *timer, int events)
 {
+	const struct port_watcher *watcher = timer->data;
+
 	loop_work(loop, "port", NULL);
 	(void)events;
-	agent_dispatch_port(timer->data);
+	port_dispatch(watcher->port, &watcher->agent->loop.now);
 }
 
-/* The port's deadline and its need to be polled may have changed with any call in this turn. */
-static void watch_port(struct agent *agent, uint64_t now_ns)
+/* A port's deadline and its need to be polled may have changed with any call in this turn. */
+static void watch_port(struct port_watcher *watcher, uint64_t now_ns)
 {
-	uint64_t deadline_ns = port_deadline_ns(agent->port);
-	bool poll = port_needs_poll(agent->port);
+	struct ev_loop *loop = watcher->agent->loop.ev;
+	uint64_t deadline_ns = port_deadline_ns(watcher->port);
+	bool poll = port_needs_poll(watcher->port);
 
-	if (deadline_ns != agent->port_deadline_ns ||
-	    (deadline_ns != TIME_NEVER && !ev_is_active(&agent->port_timer))) {
-		agent->port_deadline_ns = deadline_ns;
-		ev_timer_stop(agent->loop.ev, &agent->port_timer);
+	if (deadline_ns != watcher->deadline_ns || (deadline_ns != TIME_NEVER && !ev_is_active(&watcher->timer))) {
+		watcher->deadline_ns = deadline_ns;
+		ev_timer_stop(loop, &watcher->timer);
 		if (deadline_ns != TIME_NEVER) {
-			ev_timer_set(&agent->port_timer,
+			ev_timer_set(&watcher->timer,
 				     deadline_ns > now_ns ? (double)(deadline_ns - now_ns) / (double)NS_PER_S : 0, 0);
-			ev_timer_start(agent->loop.ev, &agent->port_timer);
+			ev_timer_start(loop, &watcher->timer);
 		}
 	}
-	if (poll != ev_is_active(&agent->poll_timer)) {
-		agent->poll_timer.repeat = (double)agent->config.timers.command_poll_ms / 1000;
+	if (poll != ev_is_active(&watcher->poll)) {
+		watcher->poll.repeat = (double)watcher->agent->config.timers.command_poll_ms / 1000;
 		if (poll)
-			ev_timer_again(agent->loop.ev, &agent->poll_timer);
+			ev_timer_again(loop, &watcher->poll);
 		else
-			ev_timer_stop(agent->loop.ev, &agent->poll_timer);
+			ev_timer_stop(loop, &watcher->poll);
 	}
+}
+
+static void begin_to_watch(struct agent *agent, struct port_watcher *watcher, struct port *port)
+{
+	if (!port)
+		return;
+	*watcher = (struct port_watcher){ .agent = agent, .port = port, .deadline_ns = TIME_NEVER };
+	ev_timer_init(&watcher->timer, on_port_timer, 0, 0);
+	ev_timer_init(&watcher->poll, on_port_timer, 0, 0);
+	ev_io_init(&watcher->io, on_port, port_fd(port), EV_READ);
+	watcher->timer.data = watcher->poll.data = watcher->io.data = watcher;
+	ev_io_start(agent->loop.ev, &watcher->io);
 }
 
 static void on_before_wait(struct ev_loop *loop, ev_prepare *prepare, int events)
@@ -270,7 +281,9 @@ static void on_before_wait(struct ev_loop *loop, ev_prepare *prepare, int events
 	commands_drain(&agent->commands);
 	if (agent->stopping != STOP_NOT)
 		stop_look(agent);
-	watch_port(agent, now_ns);
+	for (size_t i = 0; i < ARRAY_SIZE(agent->watchers); i++)
+		if (agent->watchers[i].port)
+			watch_port(&agent->watchers[i], now_ns);
 }
 
 static void on_hup(struct ev_loop *loop, ev_signal *signal, int events)
@@ -299,13 +312,8 @@ static void watch_everything(struct agent *agent)
 	ev_prepare_init(&agent->before_wait, on_before_wait);
 	agent->before_wait.data = agent;
 	ev_prepare_start(agent->loop.ev, &agent->before_wait);
-	ev_timer_init(&agent->port_timer, on_port_timer, 0, 0);
-	agent->port_timer.data = agent;
-	ev_timer_init(&agent->poll_timer, on_port_timer, 0, 0);
-	agent->poll_timer.data = agent;
-	ev_io_init(&agent->port_io, on_port, port_fd(agent->port), EV_READ);
-	agent->port_io.data = agent;
-	ev_io_start(agent->loop.ev, &agent->port_io);
+	begin_to_watch(agent, &agent->watchers[0], agent->port);
+	begin_to_watch(agent, &agent->watchers[1], agent->qga_port);
 }
 
 /* ------------------------------------------------------------------------------------------------------- the life */
@@ -316,7 +324,7 @@ int agent_init(struct agent *agent, const struct agent_options *options, struct 
 	struct err warning;
 	int r;
 
-	*agent = (struct agent){ .options = options, .started = moment_now(), .port_deadline_ns = TIME_NEVER };
+	*agent = (struct agent){ .options = options, .started = moment_now() };
 	agent->state.dir_fd = agent->state.lock_fd = agent->clock.fd = -1;
 	agent->loop.now = agent->started;
 	mallopt(M_MMAP_THRESHOLD, OWN_PAGES_BYTES);
@@ -352,7 +360,9 @@ int agent_run(struct agent *agent)
 	generation_look(&agent->generation);
 	sampling_start(agent->sampling, &agent->config);
 	housekeeping_start(agent);
-	agent_dispatch_port(agent);
+	port_dispatch(agent->port, &agent->loop.now);
+	if (agent->qga_port)
+		port_dispatch(agent->qga_port, &agent->loop.now);
 	report(LOG_INFO, "infiniservice " INFINISERVICE_VERSION ": vm %s (%s), port %s, log %s", agent->id.vm_id,
 	       agent->id.source, agent->config.port.spec, agent->config.log.enabled ? agent->config.log.dir : "off");
 	agent_tell_policy(agent);
@@ -383,6 +393,11 @@ void agent_done(struct agent *agent)
 			hostlink_hand_over(agent);
 		port_close(agent->port);
 	}
+	if (agent->qga_port) {
+		if (agent->stopping == STOP_END)
+			qgalink_hand_over(agent);
+		port_close(agent->qga_port);
+	}
 	scripts_done(&agent->scripts);
 	agent->local = local_free(agent->local);
 	session_done(&agent->port_session);
@@ -402,9 +417,11 @@ void agent_done(struct agent *agent)
 	while (agent->commands.first)
 		commands_drain(&agent->commands);
 	agent->bus = bus_free(agent->bus);
+	agent->qga = qga_free(agent->qga);
 	agent->prober = prober_free(agent->prober);
 	agent->logger = logger_free(agent->logger);
 	agent->port = port_free(agent->port);
+	agent->qga_port = port_free(agent->qga_port);
 	standing_done(&agent->standing);
 	publish_done(&agent->publisher);
 	journal_close(&agent->journal);

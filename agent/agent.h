@@ -34,6 +34,7 @@
 #include "agent/base/pace.h"
 #include "agent/actions/script.h"
 #include "agent/peer/session.h"
+#include "agent/qga/qga.h"
 #include "agent/base/standing.h"
 #include "agent/base/state.h"
 #include "transport/envelope.h"
@@ -63,6 +64,16 @@ enum stop_phase {
 /* Samples handed on, by destination; missed: there was no host, or no room. */
 struct published {
 	uint64_t port, port_missed, feed, log, latest;
+};
+
+/* What has a port dispatched: its descriptor, its deadline, and looks in between where it cannot be waited on. */
+struct port_watcher {
+	struct agent *agent;
+	struct port *port;
+	ev_io io;
+	ev_timer timer; /* one-shot: deadline_ns */
+	ev_timer poll;
+	uint64_t deadline_ns; /* what `timer` is armed for */
 };
 
 struct agent_counters {
@@ -106,8 +117,10 @@ struct agent {
 	struct session port_session;
 	enum port_fault_kind recovered; /* the last recovered fault of the port that has not been reported to a host */
 	unsigned recovered_attempts;	/* 0: none */
-	uint64_t port_deadline_ns;	/* what port_timer is armed for */
 	struct local *local;
+
+	struct port *qga_port;	  /* of the QEMU guest agent's language; NULL: none */
+	struct qga *qga;	  /* NULL: likewise */
 	struct standing standing; /* the faults that last, reported to every host that connects */
 	unsigned executor_losses; /* in a row, without an answer of the executor in between */
 
@@ -115,11 +128,10 @@ struct agent {
 	struct deadline health_deadline;
 	uint64_t watchdog_ns; /* longest time between two notifications; 0: no watchdog */
 
-	ev_timer poll_timer; /* only while the port cannot be waited on */
-	ev_timer port_timer; /* one-shot: port_deadline_ns */
-	ev_timer stop_timer; /* one-shot: end of a stop phase */
+	struct port_watcher watchers[2]; /* of port and qga_port */
+	ev_timer stop_timer;		 /* one-shot: end of a stop phase */
 	ev_prepare before_wait;
-	ev_io port_io, clock_io;
+	ev_io clock_io;
 	ev_signal on_term, on_int, on_hup;
 
 	enum stop_phase stopping;
@@ -127,7 +139,7 @@ struct agent {
 	bool logger_stopped;
 	int exit_code;
 
-	struct report_topic port_topic, encode_topic, exec_topic, nonce_topic;
+	struct report_topic port_topic, encode_topic, exec_topic, nonce_topic, qga_topic;
 	struct agent_counters counters;
 	struct published published;
 };
@@ -172,9 +184,6 @@ void agent_tell_policy(const struct agent *agent);
 
 /* ---- agent.c again: the turns of the loop */
 
-/* Dispatches the port and stores its next deadline. */
-void agent_dispatch_port(struct agent *agent);
-
 void housekeeping_start(struct agent *agent);
 void housekeeping_configure(struct agent *agent);
 /* Checks for a clock step or a sleep of the guest; marks the next rates and reports it to the host. */
@@ -218,6 +227,15 @@ void hostlink_tell(void *data, const struct reply_event *event);
 /* The same with a formatted message. */
 __attribute__((format(printf, 4, 5))) void hostlink_event(struct agent *agent, enum reply_level level,
 							  const char *source, const char *format, ...);
+
+/* ---- qgalink.c: a host of the QEMU guest agent's language on a port of its own */
+
+/* Makes port and dialect where [qga] has a spec. 0, or -errno with a text in `e`; agent_done frees the parts made. */
+int qgalink_build(struct agent *agent, struct err *e);
+/* Likewise hostlink_hand_over. */
+void qgalink_hand_over(struct agent *agent);
+/* Writes the object "qga" of Status. */
+void qgalink_report(const struct agent *agent, struct sink *out);
 
 /* ---- cli.c */
 

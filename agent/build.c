@@ -348,6 +348,9 @@ int build_agent(struct agent *agent, struct err *e)
 	if (r < 0)
 		return err_set(e, r, "out of memory");
 	build_actions(agent);
+	r = qgalink_build(agent, e);
+	if (r < 0)
+		return r;
 	detached_resume(&agent->actions.detached);
 	return 0;
 }

@@ -150,6 +150,7 @@ void agent_report(const struct agent *agent, struct sink *out)
 	sink_bool(out, "signature_required", peers_demand_signature(&agent->peers));
 	sink_uint(out, "last_seq", sampling.next_seq - 1);
 	emit_port(out, agent);
+	qgalink_report(agent, out);
 	emit_log(out, agent);
 	sink_object_begin(out, "commands");
 	commands_report(&agent->commands, out);

@@ -17,6 +17,8 @@ struct os_release {
 	char pretty_name[HOST_TEXT_MAX]; /* PRETTY_NAME, "Debian GNU/Linux 12 (bookworm)" */
 	char version[HOST_TEXT_MAX];	 /* VERSION, "12 (bookworm)" */
 	char version_id[HOST_TEXT_MAX];	 /* VERSION_ID, "12"; BUILD_ID where there is none ("rolling") */
+	char variant[HOST_TEXT_MAX];	 /* VARIANT, "Server Edition" */
+	char variant_id[HOST_TEXT_MAX];	 /* VARIANT_ID, "server" */
 };
 
 /*

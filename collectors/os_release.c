@@ -55,6 +55,8 @@ bool os_release_parse(const char *text, size_t len, struct os_release *out)
 		{ "PRETTY_NAME", out->pretty_name },
 		{ "VERSION", out->version },
 		{ "VERSION_ID", out->version_id },
+		{ "VARIANT", out->variant },
+		{ "VARIANT_ID", out->variant_id },
 		{ "BUILD_ID", build_id },
 	};
 	struct scan rest = scan_text(text, len), line, name;

@@ -165,7 +165,8 @@ static void on_cleaned(struct command *command, struct exec_outcome *outcome)
 		 * the host asks otherwise. A power operation that is pending already (-EALREADY) does as well.
 		 */
 		if (cleaning->shutdown_after)
-			power_schedule(&command_env(command)->power, RUNNER_OPERATION_POWER_OFF, POWER_DELAY_S);
+			power_schedule(&command_env(command)->power, RUNNER_OPERATION_POWER_OFF, POWER_DELAY_S,
+				       action_shutdown_system.name);
 		command_succeed(command, emit_cleaning, cleaning);
 		return;
 	}

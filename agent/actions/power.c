@@ -20,7 +20,9 @@
 
 static const char *words_of(enum runner_operation operation)
 {
-	return operation == RUNNER_OPERATION_REBOOT ? "reboot" : "power-off";
+	return operation == RUNNER_OPERATION_REBOOT ? "reboot"
+	       : operation == RUNNER_OPERATION_HALT ? "halt"
+						    : "power-off";
 }
 
 static void end(struct power *power, const char *trouble)
@@ -48,10 +50,8 @@ static void on_operation(void *data, const struct bus_reply *reply)
 static void on_time(void *data)
 {
 	struct power *power = data;
-	bool reboots = power->operation == RUNNER_OPERATION_REBOOT;
 	struct privilege_request request = { .operation = power->operation,
-					     .action =
-						     reboots ? action_reboot_system.name : action_shutdown_system.name,
+					     .action = power->action,
 					     .group = GROUP_POWER,
 					     .unit = "",
 					     .deadline_ns = power->env->loop->now.mono_ns + CALL_NS };
@@ -84,12 +84,13 @@ void power_cancel(struct power *power)
 	end(power, "the agent was stopped before");
 }
 
-int power_schedule(struct power *power, enum runner_operation operation, uint64_t delay_s)
+int power_schedule(struct power *power, enum runner_operation operation, uint64_t delay_s, const char *action)
 {
 	if (power->pending)
 		return -EALREADY;
 	power->pending = true;
 	power->operation = operation;
+	power->action = action;
 	deadline_after(&power->timer, delay_s * NS_PER_S);
 	report(LOG_NOTICE, "%s in %llu s", words_of(operation), (unsigned long long)delay_s);
 	return 0;
@@ -121,7 +122,8 @@ static void schedule(struct command *command)
 {
 	struct power_request *request = command->work;
 
-	if (power_schedule(&command_env(command)->power, request->operation, (uint64_t)request->delay_s) < 0)
+	if (power_schedule(&command_env(command)->power, request->operation, (uint64_t)request->delay_s,
+			   command->action->name) < 0)
 		command_fail(command, CODE_COMMAND_FAILED, "pending", "a reboot or shutdown is already pending");
 	else
 		command_succeed(command, emit_scheduled, request);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The one reboot or power-off that may be pending. The command is answered before the delay begins, so that the answer
- * has left when the executor does the operation.
+ * The one reboot, power-off or halt that may be pending. The command is answered before the delay begins, so that the
+ * answer has left when the executor does the operation.
  */
 #ifndef AGENT_ACTIONS_POWER_H
 #define AGENT_ACTIONS_POWER_H
@@ -20,7 +20,8 @@ struct privilege_operation;
 
 struct power {
 	struct action_env *env;
-	enum runner_operation operation; /* REBOOT or POWER_OFF */
+	enum runner_operation operation; /* REBOOT, POWER_OFF or HALT */
+	const char *action;		 /* that asked for it, by whose policy the executor judges */
 	bool pending;			 /* from power_schedule until the executor has taken it or it has failed */
 	struct deadline timer;
 	struct privilege_operation *call;
@@ -33,7 +34,10 @@ void power_done(struct power *power);
 /* At a stop of the agent: gives a pending operation up and tells the host; an operation that has begun goes on. */
 void power_cancel(struct power *power);
 
-/* Schedules a reboot (REBOOT) or power-off (POWER_OFF) in `delay_s` seconds. 0, or -EALREADY when one is pending. */
-int power_schedule(struct power *power, enum runner_operation operation, uint64_t delay_s);
+/*
+ * Schedules a reboot (REBOOT), power-off (POWER_OFF) or halt (HALT) in `delay_s` seconds, for the action of this name.
+ * 0, or -EALREADY when one is pending.
+ */
+int power_schedule(struct power *power, enum runner_operation operation, uint64_t delay_s, const char *action);
 
 #endif

@@ -23,6 +23,7 @@ void notify_watchdog(void);
  */
 #define NOTIFY_PORT	 "port"
 #define NOTIFY_HALF_LINE "half-line"
+#define NOTIFY_QGA_PORT	 "qga-port"
 void notify_keep(const char *name, int fd);
 int notify_kept(const char *name);
 /* Shown by `systemctl status`; sent only when it differs from the last one. */

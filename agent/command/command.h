@@ -307,6 +307,9 @@ __attribute__((format(printf, 4, 5))) void command_fail(struct command *command,
 /* ---- record.c: its audit records, its journal entry, and the notices to subscribers; command.c tells each change */
 
 /* Audit and journal are borrowed. */
+/* Records what is no command of these: a request of another language. */
+void record_entry(struct record *record, const struct audit_record *entry);
+
 void record_init(struct record *record, struct loop *loop, struct audit *audit, struct journal *journal);
 
 /*

@@ -69,7 +69,7 @@ void record_init(struct record *record, struct loop *loop, struct audit *audit, 
 	deadline_init(&record->audit_again, loop, on_audit_again, record);
 }
 
-static void put(struct record *record, const struct audit_record *entry)
+void record_entry(struct record *record, const struct audit_record *entry)
 {
 	audit_put(record->audit, &record->loop->now, entry);
 	watch_audit(record);
@@ -139,7 +139,7 @@ void record_started(struct command *command)
 								       source_of(command->from_host, command->uid)));
 	if (command->audited) {
 		record.detail = describe(&command->message, detail, sizeof(detail));
-		put(&commands->record, &record);
+		record_entry(&commands->record, &record);
 	}
 	if (command->slot)
 		publish(command, "started", NULL);
@@ -155,7 +155,7 @@ void record_program(struct command *command, const char *const argv[])
 		return;
 	audit_redact_argv(argv, detail, sizeof(detail));
 	record.detail = detail;
-	put(&command->commands->record, &record);
+	record_entry(&command->commands->record, &record);
 }
 
 void record_answered(struct command *command, const struct response *response)
@@ -168,7 +168,7 @@ void record_answered(struct command *command, const struct response *response)
 	record.exit_code = response->exit_code;
 	record.duration_ms = response->execution_time_ms;
 	if (command->audited || command->group != GROUP_OBSERVE)
-		put(&command->commands->record, &record);
+		record_entry(&command->commands->record, &record);
 	journal_answered(command->commands->record.journal, command->serial);
 	publish(command, "finished", response);
 }
@@ -201,7 +201,7 @@ void record_refused(struct commands *commands, const struct session *session, co
 			commands->hooks->changed(commands->data, &told);
 	} else if (audit_takes_refusal(commands->record.audit, &commands->loop->now, source)) {
 		record.detail = describe(message, detail, sizeof(detail));
-		put(&commands->record, &record);
+		record_entry(&commands->record, &record);
 		commands->hooks->changed(commands->data, &told);
 	} else {
 		watch_audit(&commands->record);

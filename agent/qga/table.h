@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/* All commands: ROW(name of its struct qga_command without the prefix). */
+#ifndef AGENT_QGA_TABLE_H
+#define AGENT_QGA_TABLE_H
+
+#include "agent/qga/command.h"
+
+#define QGA_COMMANDS(ROW)                                                                                              \
+	ROW(sync_delimited)                                                                                            \
+	ROW(sync)                                                                                                      \
+	ROW(ping)                                                                                                      \
+	ROW(info)                                                                                                      \
+	ROW(get_time)                                                                                                  \
+	ROW(get_osinfo)                                                                                                \
+	ROW(get_host_name)                                                                                             \
+	ROW(get_timezone)                                                                                              \
+	ROW(get_users)                                                                                                 \
+	ROW(network_get_interfaces)                                                                                    \
+	ROW(network_get_route)                                                                                         \
+	ROW(get_fsinfo)                                                                                                \
+	ROW(get_disks)                                                                                                 \
+	ROW(get_diskstats)                                                                                             \
+	ROW(get_cpustats)                                                                                              \
+	ROW(get_load)                                                                                                  \
+	ROW(get_vcpus)                                                                                                 \
+	ROW(get_memory_blocks)                                                                                         \
+	ROW(get_memory_block_info)                                                                                     \
+	ROW(shutdown)                                                                                                  \
+	ROW(fsfreeze_status)
+
+#define QGA_DECLARE(name) extern const struct qga_command qga_command_##name;
+QGA_COMMANDS(QGA_DECLARE)
+
+#endif
