@@ -21,7 +21,7 @@ static void run_sync(struct qga_call *call)
 
 static void emit_info(struct sink *out, const char *key, const void *arg)
 {
-	const struct qga *qga = arg;
+	const struct qga_call *call = arg;
 
 	sink_object_begin(out, key);
 	sink_str(out, "version", INFINISERVICE_VERSION);
@@ -29,7 +29,7 @@ static void emit_info(struct sink *out, const char *key, const void *arg)
 	for (size_t i = 0; i < qga_rule_count; i++) {
 		sink_object_begin(out, NULL);
 		sink_str(out, "name", qga_rules[i].name);
-		sink_bool(out, "enabled", qga_enabled(qga, &qga_rules[i]));
+		sink_bool(out, "enabled", call->enabled(call->qga, &qga_rules[i]));
 		sink_bool(out, "success-response", !qga_rules[i].silent);
 		sink_object_end(out);
 	}
@@ -39,7 +39,7 @@ static void emit_info(struct sink *out, const char *key, const void *arg)
 
 static void run_info(struct qga_call *call)
 {
-	qga_return(call, emit_info, call->qga);
+	qga_return(call, emit_info, call);
 }
 
 const struct qga_command qga_command_sync = { .name = "guest-sync", .params = sync_params, .run = run_sync };

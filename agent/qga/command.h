@@ -13,7 +13,10 @@ struct qga_call {
 	const struct qga_command *command;
 	struct qga_request request;
 	struct moment begun;
-	bool audited, answered;
+	bool audited, answered, silent;
+	/* Set by the dispatcher: it is told of the end, and knows what the owner permits. */
+	void (*ended)(struct qga_call *call, bool success);
+	bool (*enabled)(const struct qga *qga, const struct qga_rule *rule);
 	void *work; /* of a command that answers later; freed by its drop */
 };
 
@@ -41,6 +44,13 @@ void qga_return_delimited(struct qga_call *call, qga_emit_fn emit, const void *a
 __attribute__((format(printf, 2, 3))) void qga_fail(struct qga_call *call, const char *format, ...);
 /* Ends a call whose success has no answer. */
 void qga_return_silently(struct qga_call *call);
+
+#define QGA_CLASS_GENERIC   "GenericError"
+#define QGA_CLASS_NOT_FOUND "CommandNotFound"
+
+/* The answer to a request that became no call; `request` may be NULL. */
+void qga_answer_fault(const struct qga_env *env, const struct qga_request *request, const char *class,
+		      const char *text);
 
 /* The command of that rule; NULL: this agent has none (it is listed, and disabled). */
 const struct qga_command *qga_command_find(const char *name);

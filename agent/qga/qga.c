@@ -15,9 +15,6 @@
 #include "agent/qga/frame.h"
 #include "agent/qga/table.h"
 
-#define CLASS_GENERIC	"GenericError"
-#define CLASS_NOT_FOUND "CommandNotFound"
-
 /* A request that waits for the one under way. */
 struct waiting {
 	struct waiting *next;
@@ -71,60 +68,6 @@ bool qga_enabled(const struct qga *qga, const struct qga_rule *rule)
 	const struct qga_command *command = qga_command_find(rule->name);
 
 	return command && (!command->possible || command->possible(&qga->env)) && allowed(qga, rule);
-}
-
-/* --------------------------------------------------------------------------------------------------------- answers */
-
-static struct sink *answer_begin(struct qga *qga)
-{
-	json_writer_reset(qga->env.writer);
-	sink_object_begin(&qga->env.writer->sink, NULL);
-	return &qga->env.writer->sink;
-}
-
-/* Sends the answer that was begun, with the id of the request. 0, or -EMSGSIZE: it is too long, and was not sent. */
-static int answer_end(struct qga *qga, const struct qga_request *request, bool delimited)
-{
-	struct json_writer *writer = qga->env.writer;
-	const char *text;
-	size_t len;
-	int r;
-
-	if (request && request->has_id)
-		json_write_object(&writer->sink, "id", request->id);
-	sink_object_end(&writer->sink);
-	r = json_writer_finish(writer, &text, &len);
-	if (r < 0)
-		return r;
-	if (delimited) {
-		_cleanup_(freep) char *marked = malloc(len + 1);
-
-		if (!marked)
-			return -ENOMEM;
-		marked[0] = (char)0xFF;
-		memcpy(marked + 1, text, len);
-		qga->env.send(qga->env.data, marked, len + 1);
-	} else {
-		qga->env.send(qga->env.data, text, len);
-	}
-	qga->stats.answers++;
-	return 0;
-}
-
-static void answer_fault(struct qga *qga, const struct qga_request *request, const char *class, const char *text)
-{
-	struct sink *out = answer_begin(qga);
-
-	sink_object_begin(out, "error");
-	sink_str(out, "class", class);
-	sink_str(out, "desc", text);
-	sink_object_end(out);
-	if (answer_end(qga, request, false) == -EMSGSIZE) {
-		struct qga_request nameless = { .root = NULL };
-
-		/* An id that leaves no room is the host's own. */
-		answer_fault(qga, &nameless, class, text);
-	}
 }
 
 /* ----------------------------------------------------------------------------------------------------- the record */
@@ -184,10 +127,11 @@ static void call_free(struct qga_call *call)
 	free(call);
 }
 
-static void call_end(struct qga_call *call, bool success)
+static void on_ended(struct qga_call *call, bool success)
 {
 	struct qga *qga = call->qga;
 
+	qga->stats.answers += !call->silent;
 	call->answered = true;
 	record_end(call, success);
 	if (qga->running)
@@ -197,64 +141,13 @@ static void call_end(struct qga_call *call, bool success)
 	deadline_after(&qga->next, 0);
 }
 
-static void return_value(struct qga_call *call, qga_emit_fn emit, const void *arg, bool delimited)
-{
-	struct sink *out = answer_begin(call->qga);
-	int r;
-
-	emit(out, "return", arg);
-	r = answer_end(call->qga, &call->request, delimited);
-	if (r < 0)
-		answer_fault(call->qga, &call->request, CLASS_GENERIC,
-			     r == -EMSGSIZE ? "the answer is too long" : "out of memory");
-	call_end(call, r == 0);
-}
-
-static void emit_nothing(struct sink *out, const char *key, const void *arg)
-{
-	(void)arg;
-	sink_object_begin(out, key);
-	sink_object_end(out);
-}
-
-void qga_return(struct qga_call *call, qga_emit_fn emit, const void *arg)
-{
-	return_value(call, emit, arg, false);
-}
-
-void qga_return_delimited(struct qga_call *call, qga_emit_fn emit, const void *arg)
-{
-	return_value(call, emit, arg, true);
-}
-
-void qga_return_nothing(struct qga_call *call)
-{
-	return_value(call, emit_nothing, NULL, false);
-}
-
-void qga_return_silently(struct qga_call *call)
-{
-	call_end(call, true);
-}
-
-void qga_fail(struct qga_call *call, const char *format, ...)
-{
-	char text[512];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	answer_fault(call->qga, &call->request, CLASS_GENERIC, text);
-	call_end(call, false);
-}
-
 /* ------------------------------------------------------------------------------------------------------ calls begin */
 
 static void refuse(struct qga *qga, const struct qga_request *request, const char *class, const char *text)
 {
 	qga->stats.refused++;
-	answer_fault(qga, request, class, text);
+	qga->stats.answers++;
+	qga_answer_fault(&qga->env, request, class, text);
 }
 
 static void record_refusal(struct qga *qga, const struct qga_rule *rule)
@@ -273,12 +166,14 @@ static void call_begin(struct qga *qga, struct qga_request *request, const struc
 	struct qga_call *call = calloc(1, sizeof(*call));
 
 	if (!call) {
-		refuse(qga, request, CLASS_GENERIC, "out of memory");
+		refuse(qga, request, QGA_CLASS_GENERIC, "out of memory");
 		qga_request_free(request);
 		return;
 	}
 	*call = (struct qga_call){ .env = &qga->env,
 				   .qga = qga,
+				   .ended = on_ended,
+				   .enabled = qga_enabled,
 				   .command = qga_command_find(rule->name),
 				   .request = *request,
 				   .begun = qga->env.loop->now };
@@ -298,13 +193,13 @@ static void handle(struct qga *qga, const char *text, size_t len)
 {
 	struct qga_request request;
 	const struct qga_rule *rule = NULL;
-	const char *class = CLASS_GENERIC;
+	const char *class = QGA_CLASS_GENERIC;
 	char fault[QGA_FAULT_SIZE] = "";
 
 	qga->stats.requests++;
 	if (qga_request_parse(text, len, &request, fault) == 0) {
 		rule = qga_rule_find(request.command);
-		class = CLASS_NOT_FOUND;
+		class = QGA_CLASS_NOT_FOUND;
 		if (!rule) {
 			snprintf(fault, sizeof(fault), "The command %.100s has not been found", request.command);
 		} else if (!qga_enabled(qga, rule)) {
@@ -312,7 +207,7 @@ static void handle(struct qga *qga, const char *text, size_t len)
 			if (qga_command_find(rule->name) && !allowed(qga, rule))
 				record_refusal(qga, rule);
 		} else {
-			class = CLASS_GENERIC;
+			class = QGA_CLASS_GENERIC;
 			qga_request_check(&request, qga_command_find(rule->name)->params, fault);
 		}
 	}
@@ -374,7 +269,7 @@ static void wait(struct qga *qga, const char *text, size_t len)
 	struct waiting *waiting = qga->waiting_bytes + len <= QGA_WAITING_BYTES ? malloc(sizeof(*waiting) + len) : NULL;
 
 	if (!waiting) {
-		refuse(qga, NULL, CLASS_GENERIC, "too many requests wait for the one under way");
+		refuse(qga, NULL, QGA_CLASS_GENERIC, "too many requests wait for the one under way");
 		return;
 	}
 	waiting->next = NULL;
@@ -415,7 +310,9 @@ static void on_broken(void *data, enum json_reason reason)
 
 	qga->stats.broken++;
 	snprintf(text, sizeof(text), "JSON parse error, %s", json_fault_reason(reason));
-	answer_fault(qga, NULL, CLASS_GENERIC, reason == JSON_NOT_OBJECT ? "QMP input must be a JSON object" : text);
+	qga->stats.answers++;
+	qga_answer_fault(&qga->env, NULL, QGA_CLASS_GENERIC,
+			 reason == JSON_NOT_OBJECT ? "QMP input must be a JSON object" : text);
 }
 
 static void on_flushed(void *data)
