@@ -142,29 +142,44 @@ int netlink_receive(int fd, void *buffer, size_t size)
 	}
 }
 
-int netlink_dump(int fd, struct nlmsghdr *request, void *buffer, size_t max_bytes, netlink_message_fn fn, void *user)
+int netlink_dump_begin(struct netlink_dump *dump, int fd, struct nlmsghdr *request, size_t max_bytes)
 {
 	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
-	bool interrupted = false;
-	size_t total = 0;
-	int r;
 
 	/* One dump at a time on a socket, so the number only has to differ from that of the dump before. */
-	request->nlmsg_seq = request->nlmsg_seq % 0x7fffffff + 1;
+	*dump = (struct netlink_dump){ .seq = request->nlmsg_seq % 0x7fffffff + 1, .left = max_bytes };
+	request->nlmsg_seq = dump->seq;
 	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
 	if (sendto(fd, request, request->nlmsg_len, 0, (struct sockaddr *)&kernel, sizeof(kernel)) < 0)
 		return -errno;
-	do {
-		int n = netlink_receive(fd, buffer, NETLINK_BUFFER_SIZE);
+	return 0;
+}
 
-		if (n < 0)
-			return n;
-		total += (size_t)n;
-		if (n == 0 || total > max_bytes)
-			return n == 0 ? -EBADMSG : -E2BIG;
-		r = netlink_walk(buffer, (size_t)n, request->nlmsg_seq, fn, user, &interrupted);
-	} while (r == NETLINK_MORE);
+int netlink_dump_part(struct netlink_dump *dump, int fd, void *buffer, netlink_message_fn fn, void *user,
+		      size_t *ret_bytes)
+{
+	int n = netlink_receive(fd, buffer, NETLINK_BUFFER_SIZE), r;
+
+	if (n <= 0)
+		return n < 0 ? n : -EBADMSG;
+	if ((size_t)n > dump->left)
+		return -E2BIG;
+	dump->left -= (size_t)n;
+	*ret_bytes += (size_t)n;
+	r = netlink_walk(buffer, (size_t)n, dump->seq, fn, user, &dump->interrupted);
+	return r == NETLINK_DONE && dump->interrupted ? -EINTR : r;
+}
+
+int netlink_dump(int fd, struct nlmsghdr *request, void *buffer, size_t max_bytes, netlink_message_fn fn, void *user)
+{
+	struct netlink_dump dump;
+	size_t bytes = 0;
+	int r = netlink_dump_begin(&dump, fd, request, max_bytes);
+
 	if (r < 0)
 		return r;
-	return interrupted ? -EINTR : 0;
+	do
+		r = netlink_dump_part(&dump, fd, buffer, fn, user, &bytes);
+	while (r == NETLINK_MORE);
+	return r == NETLINK_DONE ? 0 : r;
 }

@@ -55,6 +55,26 @@ int netlink_socket(int protocol);
 /* Joins a multicast group (RTNLGRP_…). 0 or -errno. */
 int netlink_join(int fd, unsigned group);
 
+/* A dump that is received part by part, maybe with other work in between. */
+struct netlink_dump {
+	uint32_t seq;
+	size_t left; /* bytes that the answer may still have */
+	bool interrupted;
+};
+
+/*
+ * Sends `request` (a whole message; type, length and body set by the caller, the rest of its header here). The answer
+ * may have `max_bytes`. 0 or -errno.
+ */
+int netlink_dump_begin(struct netlink_dump *dump, int fd, struct nlmsghdr *request, size_t max_bytes);
+
+/*
+ * Receives and walks one part, at most NETLINK_BUFFER_SIZE bytes in `buffer`. NETLINK_MORE: there are further parts;
+ * NETLINK_DONE; or as netlink_dump. Adds the bytes received to *ret_bytes.
+ */
+int netlink_dump_part(struct netlink_dump *dump, int fd, void *buffer, netlink_message_fn fn, void *user,
+		      size_t *ret_bytes);
+
 /*
  * Sends `request` (a whole message; type, length and body set by the caller, the rest of its header here) and walks the
  * answers until the dump is complete. `buffer` has NETLINK_BUFFER_SIZE bytes; `max_bytes` bounds the answer (else

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One inet_diag dump for TCP and one a family for UDP, taken into a reused buffer and counted by port. Of a protocol
- * that the kernel cannot dump, the text in /proc/net is read instead, once a minute and by the prober (procnet.h).
- *
- * TCP is asked for by the older request, TCPDIAG_GETSOCK, for one reason: it answers for both families in one walk
- * over that table (net/ipv4/inet_diag.c, inet_diag_dump_compat), where SOCK_DIAG_BY_FAMILY needs two.
+ * One inet_diag dump for what listens on TCP, now and then one for its connections, and one a family for UDP, counted
+ * by port. Of a protocol that the kernel cannot dump, the text in /proc/net is read instead, once a minute and by the
+ * prober (procnet.h).
  *
  * A row is a listener ("LISTEN"; for UDP "UNCONN", as ss has it: bound, without a peer) with the connections to its
  * port, or the connections from a port nobody listens on ("ESTABLISHED").
@@ -17,20 +15,19 @@
 #include <string.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <linux/inet_diag.h>
-#include <linux/sock_diag.h>
 
 #include <infiniservice/cleanup.h>
 
 #include "portowner.h"
+#include "procfs.h"
 #include "procnet.h"
 #include "select.h"
+#include "sockets.h"
 #include "table.h"
 
-/* About half a million sockets: a second of the kernel's time. */
-#define DUMP_BYTES_MAX (64U << 20)
-
 #define TEXT_PACE_NS (60 * NS_PER_S)
+/* A little more than 30 s, so that with samples 30 s apart it is every second one. */
+#define WALK_PACE_NS (31 * NS_PER_S)
 
 /* A protocol that the kernel cannot dump, as its text was last read. */
 struct text_table {
@@ -42,13 +39,20 @@ struct text_table {
 	size_t count, total;
 };
 
+enum step { STEP_BEGIN, STEP_LISTENING, STEP_JUDGE, STEP_CONNECTED, STEP_UDP, STEP_END };
+
 struct ports {
-	int fd;
-	bool tcp_by_family;	    /* the kernel refused the older request */
+	struct sockets sockets;
+	struct procfs_file sockstat, sockstat6;
+	struct procfs_buffer text;
+	enum step step;		    /* of the collect under way */
+	size_t count_before;	    /* slots before that step */
+	bool walking;		    /* this collect counts the connections of TCP */
+	uint64_t walked_ns;	    /* when they were last walked over; 0: never */
+	uint64_t counted_ns;	    /* what their counts are of */
 	struct text_table texts[2]; /* TCP, UDP */
 	uint64_t now_ns;
 	size_t shown_max;
-	void *buffer;
 	struct port_table table;
 	struct portowners owners;
 	uint32_t *order; /* of the slots shown */
@@ -57,92 +61,10 @@ struct ports {
 
 /* ------------------------------------------------------------------------------------------------------ the dumps */
 
-#define STATE(state) (1U << (state))
-
-static int dump_family(struct ports *ports, uint8_t family, uint8_t protocol, uint32_t states)
-{
-	struct {
-		struct nlmsghdr head;
-		struct inet_diag_req_v2 body;
-	} request = {
-		.head = { .nlmsg_len = sizeof(request), .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_seq = family },
-		.body = { .sdiag_family = family, .sdiag_protocol = protocol, .idiag_states = states },
-	};
-
-	ports->table.protocol = protocol;
-	return netlink_dump(ports->fd, &request.head, ports->buffer, DUMP_BYTES_MAX, port_table_message, &ports->table);
-}
-
-static int dump_tcp_both(struct ports *ports, uint32_t states)
-{
-	struct {
-		struct nlmsghdr head;
-		struct inet_diag_req body;
-	} request = {
-		.head = { .nlmsg_len = sizeof(request), .nlmsg_type = TCPDIAG_GETSOCK, .nlmsg_seq = 1 },
-		.body = { .idiag_family = AF_INET, .idiag_states = states },
-	};
-
-	ports->table.protocol = IPPROTO_TCP;
-	return netlink_dump(ports->fd, &request.head, ports->buffer, DUMP_BYTES_MAX, port_table_message, &ports->table);
-}
-
-/*
- * A list that changed under the dump (-EINTR) is as good as any: sockets come and go, and each was seen at most once.
- */
-static int dump_checked(int r)
-{
-	return r == -EINTR ? 0 : r;
-}
-
-/* Without IPv6 in the kernel there is no answer for it, and nothing to count. */
-static int dump_both_families(struct ports *ports, uint8_t protocol, uint32_t states)
-{
-	int r = dump_checked(dump_family(ports, AF_INET, protocol, states));
-
-	if (r < 0)
-		return r;
-	r = dump_checked(dump_family(ports, AF_INET6, protocol, states));
-	return r == -ENOENT || r == -EAFNOSUPPORT ? 0 : r;
-}
-
-static int dump_tcp(struct ports *ports)
-{
-	const uint32_t states = STATE(TCP_LISTEN) | STATE(TCP_ESTABLISHED);
-	int r;
-
-	if (!ports->tcp_by_family) {
-		r = dump_checked(dump_tcp_both(ports, states));
-		if (r != -ENOENT && r != -EINVAL && r != -EOPNOTSUPP)
-			return r;
-		ports->tcp_by_family = true;
-		port_table_clear(&ports->table);
-	}
-	return dump_both_families(ports, IPPROTO_TCP, states);
-}
-
 /* The kernel has no such dump, or no module for it; a sandbox may refuse the family of sockets as well. */
 static bool is_missing(int error)
 {
 	return error == -ENOENT || error == -EPROTONOSUPPORT || error == -EAFNOSUPPORT || error == -ESOCKTNOSUPPORT;
-}
-
-static int dump_protocol(struct ports *ports, uint8_t protocol)
-{
-	int r;
-
-	if (ports->fd < 0) {
-		r = netlink_socket(NETLINK_SOCK_DIAG);
-		if (r < 0)
-			return r;
-		ports->fd = r;
-	}
-	r = protocol == IPPROTO_TCP ? dump_tcp(ports)
-				    : dump_both_families(ports, protocol, STATE(TCP_CLOSE) | STATE(TCP_ESTABLISHED));
-	/* The rest of an aborted dump would be taken for a part of the next one. */
-	if (r < 0)
-		close_fd(&ports->fd);
-	return r;
 }
 
 static int text_put(struct ports *ports, const struct text_table *text)
@@ -175,19 +97,22 @@ static void text_ask(struct text_table *text, const struct collect_ctx *ctx)
 }
 
 /* A module may be loaded later: the dump is tried again at the pace of the text. */
-static int take_protocol(struct ports *ports, struct text_table *text, const struct collect_ctx *ctx)
+static int take_protocol(struct ports *ports, struct text_table *text, uint32_t states, const struct collect_ctx *ctx)
 {
-	size_t count = ports->table.count;
 	int r;
 
 	if (!text->used || ctx->now.mono_ns - text->tried_ns >= TEXT_PACE_NS) {
-		r = dump_protocol(ports, text->protocol);
+		ports->table.protocol = text->protocol;
+		r = sockets_dump(&ports->sockets, text->protocol, states, ctx->slice > 0, port_table_message,
+				 &ports->table);
+		if (r == COLLECT_MORE)
+			return r;
 		if (!is_missing(r)) {
 			text_forget(text);
 			return r;
 		}
 		/* Of a first family alone nothing is shown. */
-		if (ports->table.count != count)
+		if (ports->table.count != ports->count_before)
 			return r;
 		text->used = true;
 		text->tried_ns = ctx->now.mono_ns;
@@ -196,13 +121,100 @@ static int take_protocol(struct ports *ports, struct text_table *text, const str
 	return text_put(ports, text);
 }
 
+/* How many sockets of TCP there are in all; false when the kernel does not say. */
+static bool tcp_in_use(struct ports *ports, const struct collect_ctx *ctx, uint64_t *ret)
+{
+	uint64_t six = 0;
+
+	if (procfs_read(&ports->sockstat, ctx->proc_fd, "net/sockstat", &ports->text) < 0 ||
+	    !sockets_in_use(ports->text.text, ports->text.len, "TCP", ret))
+		return false;
+	/* Without IPv6 there is no such file. */
+	if (procfs_read(&ports->sockstat6, ctx->proc_fd, "net/sockstat6", &ports->text) == 0)
+		sockets_in_use(ports->text.text, ports->text.len, "TCP6", &six);
+	*ret += six;
+	return true;
+}
+
+/*
+ * To find the connections is to walk over all of the kernel's table of them, which has room for as many as the memory
+ * could hold. So that is done only where there are any, and from time to time. In between their counts are those of the
+ * last walk.
+ */
+static bool is_walk_due(const struct ports *ports, const struct collect_ctx *ctx)
+{
+	return ctx->fresh || ctx->gap || ports->walked_ns == 0 || ports->texts[0].used ||
+	       ctx->now.mono_ns - ports->walked_ns >= WALK_PACE_NS;
+}
+
+/* The listeners have been counted: are the connections to be? */
+static void judge_walk(struct ports *ports, const struct collect_ctx *ctx)
+{
+	uint64_t in_use;
+	bool any = !tcp_in_use(ports, ctx, &in_use) || in_use > port_table_tcp_listeners(&ports->table);
+
+	if (ports->texts[0].used || !any) {
+		ports->walking = false;
+		ports->counted_ns = ctx->now.mono_ns;
+		if (!any)
+			port_table_forget_connections(&ports->table);
+	}
+	if (ports->walking)
+		ports->walked_ns = ports->counted_ns = ctx->now.mono_ns;
+}
+
+static int take_connected(struct ports *ports, const struct collect_ctx *ctx)
+{
+	if (!ports->walking)
+		return 0;
+	ports->table.protocol = IPPROTO_TCP;
+	return sockets_dump(&ports->sockets, IPPROTO_TCP, SOCKETS_STATE(TCP_ESTABLISHED), ctx->slice > 0,
+			    port_table_message, &ports->table);
+}
+
+static int take_step(struct ports *ports, const struct collect_ctx *ctx)
+{
+	switch (ports->step) {
+	case STEP_BEGIN:
+		ports->walking = is_walk_due(ports, ctx);
+		if (ports->walking)
+			port_table_clear(&ports->table);
+		else
+			port_table_forget_listeners(&ports->table);
+		return 0;
+	case STEP_LISTENING:
+		return take_protocol(ports, &ports->texts[0], SOCKETS_STATE(TCP_LISTEN), ctx);
+	case STEP_JUDGE:
+		judge_walk(ports, ctx);
+		return 0;
+	case STEP_CONNECTED:
+		return take_connected(ports, ctx);
+	case STEP_UDP:
+		return take_protocol(ports, &ports->texts[1], SOCKETS_STATE(TCP_CLOSE) | SOCKETS_STATE(TCP_ESTABLISHED),
+				     ctx);
+	case STEP_END:
+		break;
+	}
+	return 0;
+}
+
+/* COLLECT_MORE in between. After an error the next collect begins with an empty table. */
 static int take_all(struct ports *ports, const struct collect_ctx *ctx)
 {
 	int r = 0;
 
-	port_table_clear(&ports->table);
-	for (size_t i = 0; i < ARRAY_SIZE(ports->texts) && r == 0; i++)
-		r = take_protocol(ports, &ports->texts[i], ctx);
+	while (ports->step != STEP_END) {
+		r = take_step(ports, ctx);
+		if (r == COLLECT_MORE)
+			return r;
+		if (r < 0) {
+			ports->walked_ns = 0;
+			break;
+		}
+		ports->step++;
+		ports->count_before = ports->table.count;
+	}
+	ports->step = STEP_BEGIN;
 	return r;
 }
 
@@ -214,13 +226,14 @@ static void ports_close(void *state)
 
 	if (!ports)
 		return;
-	if (ports->fd >= 0)
-		close_fd(&ports->fd);
+	sockets_done(&ports->sockets);
+	procfs_close(&ports->sockstat);
+	procfs_close(&ports->sockstat6);
+	procfs_buffer_free(&ports->text);
 	port_table_free(&ports->table);
 	portowners_free(&ports->owners);
 	for (size_t i = 0; i < ARRAY_SIZE(ports->texts); i++)
 		text_forget(&ports->texts[i]);
-	free(ports->buffer);
 	free(ports->order);
 	free(ports);
 }
@@ -232,11 +245,10 @@ static int ports_open(const struct collect_ctx *ctx, void **ret_state)
 	(void)ctx;
 	if (!ports)
 		return -ENOMEM;
-	ports->fd = -1;
+	ports->sockstat = ports->sockstat6 = PROCFS_FILE_SINGLE;
 	ports->texts[0].protocol = IPPROTO_TCP;
 	ports->texts[1].protocol = IPPROTO_UDP;
-	ports->buffer = malloc(NETLINK_BUFFER_SIZE);
-	if (!ports->buffer) {
+	if (sockets_init(&ports->sockets) < 0) {
 		ports_close(ports);
 		return -ENOMEM;
 	}
@@ -244,13 +256,15 @@ static int ports_open(const struct collect_ctx *ctx, void **ret_state)
 	return 0;
 }
 
-/* Listeners first, then by protocol and port. */
+/* Listeners first, then by protocol and port; what is empty last. */
 static bool slot_before(uint32_t a, uint32_t b, const void *user)
 {
 	const struct port_slot *left = (const struct port_slot *)user + a, *right = (const struct port_slot *)user + b;
 
 	if ((left->listeners > 0) != (right->listeners > 0))
 		return left->listeners > 0;
+	if (port_slot_is_empty(left) != port_slot_is_empty(right))
+		return port_slot_is_empty(right);
 	if (left->protocol != right->protocol)
 		return left->protocol < right->protocol;
 	return left->port < right->port;
@@ -258,7 +272,7 @@ static bool slot_before(uint32_t a, uint32_t b, const void *user)
 
 static int order_take(struct ports *ports, size_t max)
 {
-	size_t wanted = max < ports->table.count ? max : ports->table.count;
+	size_t used = port_table_used(&ports->table), wanted = max < used ? max : used;
 	uint32_t *bigger;
 
 	if (wanted > ports->order_size) {
@@ -394,6 +408,8 @@ static void emit_slot(struct sink *out, const struct ports *ports, const struct 
 	emit_owner(out, owner);
 	sink_bool(out, "is_listening", slot->listeners > 0);
 	sink_uint(out, "connection_count", slot->connections);
+	if (slot->protocol == IPPROTO_TCP && ports->now_ns - ports->counted_ns >= NS_PER_S)
+		sink_uint(out, "counted_age_s", (ports->now_ns - ports->counted_ns) / NS_PER_S);
 	sink_object_end(out);
 }
 
@@ -427,7 +443,7 @@ static void ports_emit(const void *state, struct sink *out)
 {
 	const struct ports *ports = state;
 	struct texts_age texts = texts_age(ports);
-	size_t total = ports->table.count + texts.left_out;
+	size_t total = port_table_used(&ports->table) + texts.left_out;
 	bool cut = ports->order_count < total;
 
 	sink_array_begin(out, "ports");

@@ -134,6 +134,43 @@ int port_table_drop(struct port_table *table, uint8_t protocol)
 	return r;
 }
 
+void port_table_forget_listeners(struct port_table *table)
+{
+	for (size_t i = 0; i < table->count; i++) {
+		struct port_slot *slot = &table->slots[i];
+		uint32_t connections = slot->protocol == IPPROTO_TCP ? slot->connections : 0;
+
+		*slot = (struct port_slot){ .protocol = slot->protocol,
+					    .port = slot->port,
+					    .connections = connections };
+	}
+}
+
+void port_table_forget_connections(struct port_table *table)
+{
+	for (size_t i = 0; i < table->count; i++)
+		if (table->slots[i].protocol == IPPROTO_TCP)
+			table->slots[i].connections = 0;
+}
+
+uint64_t port_table_tcp_listeners(const struct port_table *table)
+{
+	uint64_t count = 0;
+
+	for (size_t i = 0; i < table->count; i++)
+		count += table->slots[i].protocol == IPPROTO_TCP ? table->slots[i].listeners : 0;
+	return count;
+}
+
+size_t port_table_used(const struct port_table *table)
+{
+	size_t used = 0;
+
+	for (size_t i = 0; i < table->count; i++)
+		used += !port_slot_is_empty(&table->slots[i]);
+	return used;
+}
+
 void port_table_clear(struct port_table *table)
 {
 	table->count = 0;

@@ -53,6 +53,24 @@ int port_table_drop(struct port_table *table, uint8_t protocol);
 /* Takes one inet_diag message; for netlink_walk, `user` is the struct port_table. 0, -EBADMSG or -ENOMEM. */
 int port_table_message(void *user, uint16_t type, struct netlink_part body);
 
+/*
+ * Forgets the listeners of TCP and all sockets of UDP, or the connections of TCP, to count them anew. Slots of which
+ * nothing is left stay, empty, until port_table_clear.
+ */
+void port_table_forget_listeners(struct port_table *table);
+void port_table_forget_connections(struct port_table *table);
+
+/* Listeners of TCP. */
+uint64_t port_table_tcp_listeners(const struct port_table *table);
+
+/* Slots that are not empty. */
+size_t port_table_used(const struct port_table *table);
+
+static inline bool port_slot_is_empty(const struct port_slot *slot)
+{
+	return slot->listeners == 0 && slot->connections == 0;
+}
+
 void port_table_clear(struct port_table *table);
 void port_table_free(struct port_table *table);
 

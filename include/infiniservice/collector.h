@@ -102,6 +102,7 @@ struct collect_ctx {
 	struct moment now;
 	bool gap; /* the clock stepped or the guest slept since the last collect: rates are over the time really passed,
 		   * and their state says `gap` */
+	bool fresh;	/* somebody asks for this sample: what is otherwise read from time to time is read now */
 	unsigned slice; /* items (processes, …) that one call of collect may read; 0: all of them */
 	struct collect_limits limits;
 	struct prober *prober; /* this collector's own; may be NULL: then what needs it stays null */
