@@ -380,6 +380,8 @@ const struct catalog_metric catalog_metrics[] = {
 	  "number of the process that has it" },
 	{ "ports[port].connection_count", UNIT_COUNT, 0,
 	  "its connections" },
+	{ "ports[port].counted_age_s", UNIT_SECONDS, SOMETIMES,
+	  "age of that count, where it is not of this sample" },
 	{ "ports_total", UNIT_COUNT, SOMETIMES,
 	  "ports there are, where not all are listed" },
 	{ "ports_age_s", UNIT_SECONDS, SOMETIMES,

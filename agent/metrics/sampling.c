@@ -148,6 +148,7 @@ static struct collect_ctx context(const struct sampling *sampling, const struct 
 		.live = true,
 		.now = *now,
 		.gap = sampling->over_gap,
+		.fresh = sampling->fresh,
 		.slice = sampling->items,
 		.limits = sampling->limits,
 		.prober = slot ? slot->prober : NULL,

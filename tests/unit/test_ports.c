@@ -17,6 +17,7 @@
 #include "collectors/portowner.h"
 #include "collectors/ports.h"
 #include "collectors/procnet.h"
+#include "collectors/sockets.h"
 #include "collectors/table.h"
 
 /* ------------------------------------------------------------------------------------------------------ the table */
@@ -109,6 +110,50 @@ static void skips_sockets_without_a_port_and_other_states(void **state)
 	feed(table, TCP_TIME_WAIT, "192.0.2.1", 80, 0);
 	feed(table, TCP_SYN_SENT, "192.0.2.1", 80, 7);
 	assert_int_equal(table->count, 0);
+}
+
+static void what_is_counted_anew_is_forgotten_alone(void **state)
+{
+	struct port_table *table = *state;
+
+	feed(table, TCP_LISTEN, "0.0.0.0", 80, 5);
+	feed(table, TCP_LISTEN, "::", 80, 6);
+	feed(table, TCP_ESTABLISHED, "192.0.2.1", 80, 7);
+	feed(table, TCP_LISTEN, "0.0.0.0", 81, 8);
+	table->protocol = IPPROTO_UDP;
+	feed(table, TCP_CLOSE, "0.0.0.0", 53, 9);
+	assert_int_equal(port_table_tcp_listeners(table), 3);
+	assert_int_equal(port_table_used(table), 3);
+	port_table_forget_listeners(table);
+	assert_int_equal(port_table_tcp_listeners(table), 0);
+	assert_int_equal(port_table_used(table), 1);
+	assert_int_equal(table->slots[0].connections, 1);
+	table->protocol = IPPROTO_TCP;
+	feed(table, TCP_LISTEN, "192.0.2.1", 81, 4);
+	assert_int_equal(port_table_used(table), 2);
+	assert_int_equal(table->slots[1].inode, 4);
+	port_table_forget_connections(table);
+	assert_int_equal(port_table_used(table), 1);
+	assert_int_equal(table->slots[0].connections, 0);
+	assert_int_equal(table->count, 3);
+}
+
+static void sockstat_says_how_many_sockets_are_in_use(void **state)
+{
+	static const char text[] = "sockets: used 294\nTCP: inuse 31 orphan 0 tw 4 alloc 33 mem 2\nUDP: inuse 5 mem 1\n"
+				   "TCP6: inuse 7\n";
+	uint64_t count = 0;
+
+	(void)state;
+	assert_true(sockets_in_use(text, strlen(text), "TCP", &count));
+	assert_int_equal(count, 31);
+	assert_true(sockets_in_use(text, strlen(text), "TCP6", &count));
+	assert_int_equal(count, 7);
+	assert_false(sockets_in_use(text, strlen(text), "RAW", &count));
+	assert_false(sockets_in_use("TCP: alloc 3\n", 13, "TCP", &count));
+	assert_false(sockets_in_use("TCP: inuse x\n", 13, "TCP", &count));
+	for (size_t len = 0; len < strlen("sockets: used 294\nTCP: inuse 3"); len++)
+		assert_false(sockets_in_use(text, len, "TCP", &count));
 }
 
 static void refuses_every_message_cut_short(void **state)
@@ -399,6 +444,104 @@ static void counts_connections_to_a_listener_and_shows_the_other_end(void **stat
 	close(listener);
 }
 
+/* A connection over the loopback: both ends and the listener. Returns the listener's port. */
+static uint16_t connect_one(int fds[3])
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	uint16_t port = 0;
+
+	fds[0] = bound_socket(AF_INET, SOCK_STREAM, &port);
+	fds[1] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	to.sin_port = htons(port);
+	assert_int_equal(connect(fds[1], (struct sockaddr *)&to, sizeof(to)), 0);
+	fds[2] = accept(fds[0], NULL, NULL);
+	assert_true(fds[2] >= 0);
+	return port;
+}
+
+static void see_connections(struct harness *h, uint16_t port, int count, int age_s)
+{
+	struct json_object *all = collect(h), *row = port_of(all, "TCP", port), *age = json_at(row, "counted_age_s");
+
+	assert_non_null(row);
+	assert_int_equal(json_object_get_int(json_at(row, "connection_count")), count);
+	assert_int_equal(age ? json_object_get_int(age) : 0, age_s);
+	json_object_put(all);
+}
+
+static void connections_are_walked_over_from_time_to_time_or_when_asked(void **state)
+{
+	struct harness *h = *state;
+	int one[3], two[3];
+	uint16_t port = connect_one(one), other;
+
+	see_connections(h, port, 1, 0);
+	other = connect_one(two);
+	harness_pass(h, 30000);
+	see_connections(h, other, 0, 30);
+	see_connections(h, port, 1, 30);
+	harness_pass(h, 1000);
+	see_connections(h, other, 1, 0);
+	for (int i = 1; i < 3; i++)
+		close(two[i]);
+	harness_pass(h, 5000);
+	see_connections(h, other, 1, 5);
+	h->ctx.fresh = true;
+	see_connections(h, other, 0, 0);
+	see_connections(h, port, 1, 0);
+	for (int i = 0; i < 3; i++)
+		close(one[i]);
+	close(two[0]);
+}
+
+static void where_no_socket_is_in_use_no_connection_is_looked_for(void **state)
+{
+	static const char none[] = "TCP: inuse 0 orphan 0 tw 0 alloc 0 mem 0\n";
+	struct harness *h = *state, *fixture = harness_new(&collector_ports, false);
+	int proc_fd = h->ctx.proc_fd, fds[3];
+	uint16_t port = connect_one(fds);
+
+	see_connections(h, port, 1, 0);
+	assert_int_equal(harness_printf(fixture, "proc/net/sockstat", "%s", none), 0);
+	h->ctx.proc_fd = fixture->ctx.proc_fd;
+	collector_ports.close(h->state);
+	assert_int_equal(collector_ports.open(&h->ctx, &h->state), 0);
+	see_connections(h, port, 0, 0);
+	assert_int_equal(harness_printf(fixture, "proc/net/sockstat", "TCP: inuse 1000\n"), 0);
+	collector_ports.close(h->state);
+	assert_int_equal(collector_ports.open(&h->ctx, &h->state), 0);
+	see_connections(h, port, 1, 0);
+	h->ctx.proc_fd = proc_fd;
+	harness_free(fixture);
+	for (int i = 0; i < 3; i++)
+		close(fds[i]);
+}
+
+static void many_sockets_are_read_in_parts(void **state)
+{
+	enum { MANY = 300 };
+	struct harness *h = *state;
+	struct json_object *all;
+	int fds[MANY], r, parts = 1;
+	uint16_t ports[MANY];
+
+	for (int i = 0; i < MANY; i++) {
+		fds[i] = bound_socket(AF_INET, i % 2 ? SOCK_STREAM : SOCK_DGRAM, &ports[i]);
+		assert_true(fds[i] >= 0);
+	}
+	h->ctx.slice = 32;
+	for (; (r = collector_ports.collect(h->state, &h->ctx)) == COLLECT_MORE; parts++)
+		assert_true(parts < 100);
+	assert_int_equal(r, 0);
+	assert_true(parts > 2);
+	all = harness_emit(h);
+	for (int i = 0; i < MANY; i++) {
+		assert_non_null(port_of(all, i % 2 ? "TCP" : "UDP", ports[i]));
+		close(fds[i]);
+	}
+	json_object_put(all);
+}
+
 static void shows_a_bound_udp_socket_as_unconn(void **state)
 {
 	struct json_object *all, *row;
@@ -597,6 +740,8 @@ int main(void)
 		TABLE(keeps_protocols_apart),
 		TABLE(shows_the_listener_that_reaches_farthest_whatever_the_order),
 		TABLE(skips_sockets_without_a_port_and_other_states),
+		TABLE(what_is_counted_anew_is_forgotten_alone),
+		cmocka_unit_test(sockstat_says_how_many_sockets_are_in_use),
 		TABLE(refuses_every_message_cut_short),
 		TABLE(holds_every_port_there_is),
 		OWNERS(asks_about_new_inodes_only),
@@ -606,6 +751,9 @@ int main(void)
 		OWNERS(asks_anew_when_the_process_has_died),
 		LIVE(shows_a_listening_socket_with_its_process_by_the_second_sample),
 		LIVE(counts_connections_to_a_listener_and_shows_the_other_end),
+		LIVE(connections_are_walked_over_from_time_to_time_or_when_asked),
+		LIVE(where_no_socket_is_in_use_no_connection_is_looked_for),
+		LIVE(many_sockets_are_read_in_parts),
 		LIVE(shows_a_bound_udp_socket_as_unconn),
 		LIVE(shows_at_most_ports_max_and_says_so),
 		LIVE(says_null_for_a_process_it_may_not_see),
