@@ -9,17 +9,12 @@
 #include <string.h>
 
 #include "json_escape.h"
+#include "json_walk.h"
 #include "utf8.h"
 
 struct scan {
 	const unsigned char *at, *end;
 };
-
-static void skip_space(struct scan *s)
-{
-	while (s->at < s->end && (*s->at == ' ' || *s->at == '\t' || *s->at == '\r' || *s->at == '\n'))
-		s->at++;
-}
 
 static unsigned char peek(const struct scan *s)
 {
@@ -64,49 +59,24 @@ static size_t text_decode(const unsigned char *p, const unsigned char *end, char
 	return len;
 }
 
-/* Returns the position behind the string with its opening quote at `p`; `end` if it does not close. */
-static const unsigned char *skip_string(const unsigned char *p, const unsigned char *end)
+static void skip_space(struct scan *s)
 {
-	for (p++; p < end && *p != '"'; p++)
-		if (*p == '\\')
-			p++;
-	return p < end ? p + 1 : end;
+	s->at = (const unsigned char *)json_skip_space((const char *)s->at, (const char *)s->end);
 }
 
-/* True for the characters of numbers, true, false, null and words such as NaN. */
-static bool is_scalar_byte(unsigned char c)
+static void skip_string(struct scan *s)
 {
-	return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '-' || c == '+' || c == '.';
+	s->at = (const unsigned char *)json_skip_string((const char *)s->at, (const char *)s->end);
 }
 
-/* Returns the position behind the value at `p`, which may be invalid inside; NULL if its end cannot be found. */
-static const unsigned char *skip_value(const unsigned char *p, const unsigned char *end)
+/* False if its end cannot be found. */
+static bool skip_value(struct scan *s)
 {
-	size_t depth = 0;
+	const char *next = json_skip_value((const char *)s->at, (const char *)s->end);
 
-	while (p < end) {
-		if (*p == '"') {
-			p = skip_string(p, end);
-		} else if (*p == '{' || *p == '[') {
-			depth++;
-			p++;
-		} else if (*p == '}' || *p == ']') {
-			if (depth == 0)
-				return p;
-			depth--;
-			p++;
-		} else if (depth == 0 && (*p == ',' || *p == ' ' || *p == '\t')) {
-			return p;
-		} else if (depth == 0 && !is_scalar_byte(*p)) {
-			return NULL;
-		} else {
-			p++;
-			continue;
-		}
-		if (depth == 0)
-			return p;
-	}
-	return NULL;
+	if (next)
+		s->at = (const unsigned char *)next;
+	return next != NULL;
 }
 
 /*
@@ -127,7 +97,6 @@ static size_t scan_text(const char *line, size_t len, const char *wanted, char o
 	skip_space(&s);
 	for (unsigned char before = '{'; peek(&s) == before; before = ',') {
 		char key[JSON_ID_MAX + 1];
-		const unsigned char *next;
 		bool is_wanted;
 
 		s.at++;
@@ -135,7 +104,7 @@ static size_t scan_text(const char *line, size_t len, const char *wanted, char o
 		if (peek(&s) != '"')
 			break;
 		is_wanted = text_decode(s.at, s.end, key) == wanted_len && memcmp(key, wanted, wanted_len) == 0;
-		s.at = skip_string(s.at, s.end);
+		skip_string(&s);
 		skip_space(&s);
 		if (peek(&s) != ':')
 			break;
@@ -147,10 +116,8 @@ static size_t scan_text(const char *line, size_t len, const char *wanted, char o
 			seen = true;
 			text_len = peek(&s) == '"' ? text_decode(s.at, s.end, out) : 0;
 		}
-		next = skip_value(s.at, s.end);
-		if (!next)
+		if (!skip_value(&s))
 			break;
-		s.at = next;
 		skip_space(&s);
 		if (is_wanted && !member_ends(&s))
 			return 0;

@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "transport/json_walk.h"
+
 /*
  * ---------------------------------------------------------------------------------------------------------- stamps
  * Day arithmetic after Howard Hinnant's "chrono-Compatible Low-Level Date Algorithms".
@@ -113,50 +115,29 @@ struct walk {
 
 static void skip_blanks(struct walk *w)
 {
-	while (w->at < w->end && (*w->at == ' ' || *w->at == '\t' || *w->at == '\r'))
-		w->at++;
+	w->at = json_skip_space(w->at, w->end);
 }
 
 /* At a '"': the text between the quotes, escapes not resolved. False if the string does not end. */
 static bool take_string(struct walk *w, const char **ret, size_t *ret_len)
 {
-	const char *start = ++w->at;
+	const char *behind = json_skip_string(w->at, w->end);
 
-	for (; w->at < w->end && *w->at != '"'; w->at++)
-		if (*w->at == '\\' && w->at + 1 < w->end)
-			w->at++;
-	if (w->at >= w->end)
+	if (behind[-1] != '"' || behind - w->at < 2)
 		return false;
-	*ret = start;
-	*ret_len = (size_t)(w->at - start);
-	w->at++;
+	*ret = w->at + 1;
+	*ret_len = (size_t)(behind - w->at) - 2;
+	w->at = behind;
 	return true;
 }
 
-/* Skips any value, up to the ',' or '}' of the enclosing object. */
 static bool skip_value(struct walk *w)
 {
-	unsigned depth = 0;
-	const char *text;
-	size_t len;
+	const char *behind = json_skip_value(w->at, w->end);
 
-	while (w->at < w->end) {
-		char c = *w->at;
-
-		if (c == '"') {
-			if (!take_string(w, &text, &len))
-				return false;
-			continue;
-		}
-		if (depth == 0 && (c == ',' || c == '}'))
-			return true;
-		if (c == '{' || c == '[')
-			depth++;
-		else if ((c == '}' || c == ']') && depth-- == 0)
-			return false;
-		w->at++;
-	}
-	return false;
+	if (behind)
+		w->at = behind;
+	return behind != NULL;
 }
 
 static bool take_number(struct walk *w, uint64_t *ret)
@@ -201,7 +182,7 @@ static bool take_member(struct walk *w, struct scan *scan)
 			memcpy(scan->type, text, len);
 		return true;
 	}
-	if (is_key(key, key_len, "seq") && take_number(w, &scan->seq))
+	if ((is_key(key, key_len, "seq") || is_key(key, key_len, "last_seq")) && take_number(w, &scan->seq))
 		return true;
 	return skip_value(w);
 }

@@ -27,7 +27,7 @@ bool stamp_parse(const char *text, size_t len, int64_t *ret_ms);
 struct scan {
 	char type[32];	 /* "" when missing or longer */
 	int64_t wall_ms; /* -1 when missing or malformed */
-	uint64_t seq;	 /* 0 when missing */
+	uint64_t seq;	 /* 0 when missing; of a summary its last_seq */
 };
 
 /*
