@@ -118,7 +118,7 @@ static int power(void *data, enum qga_power how, struct err *e)
 							    [QGA_POWER_REBOOT] = RUNNER_OPERATION_REBOOT };
 	struct agent *agent = data;
 
-	if (power_schedule(&agent->actions.power, operations[how], 0, "guest-shutdown") < 0)
+	if (power_schedule(&agent->actions.power, operations[how], 0, "guest-shutdown", GROUP_CONTROL) < 0)
 		return err_set(e, -EALREADY, "a reboot or shutdown is already pending");
 	return 0;
 }

@@ -166,7 +166,7 @@ static void on_cleaned(struct command *command, struct exec_outcome *outcome)
 		 */
 		if (cleaning->shutdown_after)
 			power_schedule(&command_env(command)->power, RUNNER_OPERATION_POWER_OFF, POWER_DELAY_S,
-				       action_shutdown_system.name);
+				       action_shutdown_system.name, GROUP_POWER);
 		command_succeed(command, emit_cleaning, cleaning);
 		return;
 	}

@@ -81,7 +81,8 @@ static void on_joined(struct command *command, struct exec_outcome *outcome)
 	joined.domain = parts[JOIN_DOMAIN];
 	/* A reboot that is pending already (-EALREADY) does as well. */
 	if (joined.restart)
-		power_schedule(&env->power, RUNNER_OPERATION_REBOOT, POWER_DELAY_S, action_reboot_system.name);
+		power_schedule(&env->power, RUNNER_OPERATION_REBOOT, POWER_DELAY_S, action_reboot_system.name,
+			       GROUP_POWER);
 	run_answer(command, outcome, emit, &joined);
 }
 

@@ -52,7 +52,7 @@ static void on_time(void *data)
 	struct power *power = data;
 	struct privilege_request request = { .operation = power->operation,
 					     .action = power->action,
-					     .group = GROUP_POWER,
+					     .group = power->group,
 					     .unit = "",
 					     .deadline_ns = power->env->loop->now.mono_ns + CALL_NS };
 	int r = privilege_operation_start(power->env, &request, on_operation, power, &power->call);
@@ -84,13 +84,15 @@ void power_cancel(struct power *power)
 	end(power, "the agent was stopped before");
 }
 
-int power_schedule(struct power *power, enum runner_operation operation, uint64_t delay_s, const char *action)
+int power_schedule(struct power *power, enum runner_operation operation, uint64_t delay_s, const char *action,
+		   enum policy_group group)
 {
 	if (power->pending)
 		return -EALREADY;
 	power->pending = true;
 	power->operation = operation;
 	power->action = action;
+	power->group = group;
 	deadline_after(&power->timer, delay_s * NS_PER_S);
 	report(LOG_NOTICE, "%s in %llu s", words_of(operation), (unsigned long long)delay_s);
 	return 0;
@@ -123,7 +125,7 @@ static void schedule(struct command *command)
 	struct power_request *request = command->work;
 
 	if (power_schedule(&command_env(command)->power, request->operation, (uint64_t)request->delay_s,
-			   command->action->name) < 0)
+			   command->action->name, GROUP_POWER) < 0)
 		command_fail(command, CODE_COMMAND_FAILED, "pending", "a reboot or shutdown is already pending");
 	else
 		command_succeed(command, emit_scheduled, request);

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "agent/base/loop.h"
+#include "agent/rules/policy.h"
 #include "agent/runner/protocol.h"
 
 struct action_env;
@@ -21,8 +22,9 @@ struct privilege_operation;
 struct power {
 	struct action_env *env;
 	enum runner_operation operation; /* REBOOT, POWER_OFF or HALT */
-	const char *action;		 /* that asked for it, by whose policy the executor judges */
-	bool pending;			 /* from power_schedule until the executor has taken it or it has failed */
+	const char *action;		 /* that asked for it, and its group: by these the executor judges */
+	enum policy_group group;
+	bool pending; /* from power_schedule until the executor has taken it or it has failed */
 	struct deadline timer;
 	struct privilege_operation *call;
 };
@@ -35,9 +37,10 @@ void power_done(struct power *power);
 void power_cancel(struct power *power);
 
 /*
- * Schedules a reboot (REBOOT), power-off (POWER_OFF) or halt (HALT) in `delay_s` seconds, for the action of this name.
- * 0, or -EALREADY when one is pending.
+ * Schedules a reboot (REBOOT), power-off (POWER_OFF) or halt (HALT) in `delay_s` seconds, for the action of this name
+ * and group. 0, or -EALREADY when one is pending.
  */
-int power_schedule(struct power *power, enum runner_operation operation, uint64_t delay_s, const char *action);
+int power_schedule(struct power *power, enum runner_operation operation, uint64_t delay_s, const char *action,
+		   enum policy_group group);
 
 #endif
