@@ -121,6 +121,7 @@ static const struct rule {
 	bool free;
 	bool input;	     /* the RUN comes with an input (runner/protocol.h) */
 	unsigned detached_s; /* longest detached run, seconds; 0: it may not be detached */
+	const char *words;   /* that one of which has to follow the verb, with blanks around each; NULL: any */
 	bool qga;	     /* a command of the QEMU guest agent's language, judged by [qga] alone */
 } rules[] = {
 	{ .action = "ServiceControl",
@@ -182,6 +183,33 @@ static const struct rule {
 	  .operations = OPERATION(FREEZE),
 	  .qga = true },
 	{ .action = "guest-fstrim", .group = GROUP_CONTROL, .verb = "trim", .qga = true },
+	{ .action = "guest-set-time", .group = GROUP_CONTROL, .verb = "settime", .qga = true },
+	{ .action = "guest-set-vcpus", .group = GROUP_CONTROL, .verb = "vcpus", .qga = true },
+	{ .action = "guest-set-user-password",
+	  .group = GROUP_CONTROL,
+	  .verb = "password",
+	  .words = " keep-root any-user ",
+	  .input = true,
+	  .qga = true },
+	{ .action = "guest-ssh-get-authorized-keys",
+	  .group = GROUP_CONTROL,
+	  .verb = "keys",
+	  .words = " get ",
+	  .input = true,
+	  .qga = true },
+	{ .action = "guest-ssh-add-authorized-keys",
+	  .group = GROUP_CONTROL,
+	  .verb = "keys",
+	  .words = " add reset ",
+	  .input = true,
+	  .qga = true },
+	{ .action = "guest-ssh-remove-authorized-keys",
+	  .group = GROUP_CONTROL,
+	  .verb = "keys",
+	  .words = " remove ",
+	  .input = true,
+	  .qga = true },
+	{ .action = "guest-exec", .group = GROUP_CONTROL, .free = true, .qga = true },
 	{ .action = "unsafe", .group = GROUP_EXEC, .free = true },
 	{ .action = "script", .group = GROUP_EXEC, .free = true },
 };
@@ -369,6 +397,19 @@ static bool is_verb(char *const *argv, const char *verb)
 	return true;
 }
 
+/* Whether the word behind the verb is one that the action may give it. */
+static bool is_word(const char *word, const char *words)
+{
+	char wanted[ARGUMENT_MAX + 3];
+
+	if (!words)
+		return true;
+	if (!word)
+		return false;
+	snprintf(wanted, sizeof(wanted), " %s ", word);
+	return strstr(words, wanted);
+}
+
 struct rules_verdict rules_judge_run(const struct runner_command *command, const struct config *config)
 {
 	const struct rule *rule = find_rule(command->action, command->run.group);
@@ -378,7 +419,9 @@ struct rules_verdict rules_judge_run(const struct runner_command *command, const
 	if (refusal)
 		return (struct rules_verdict){ .refusal = refusal };
 	if (rule->free) {
-		if (*run_as && (!command->user || strcmp(command->user, run_as) != 0))
+		if (rule->qga && command->user)
+			refusal = "commands of this language run as root";
+		if (!rule->qga && *run_as && (!command->user || strcmp(command->user, run_as) != 0))
 			refusal = "commands run as the user of commands.run_as alone";
 		if (command->unit)
 			refusal = "what this action starts does not outlive the agent";
@@ -391,7 +434,10 @@ struct rules_verdict rules_judge_run(const struct runner_command *command, const
 		return (struct rules_verdict){ .refusal = "what this action starts does not outlive the agent" };
 	if (command->user || (command->cwd && strcmp(command->cwd, "/") != 0))
 		return (struct rules_verdict){ .refusal = "this action has neither user nor directory" };
-	if (is_verb(command->argv, rule->verb))
+	if (rule->words && strcmp(rule->verb, "password") == 0 && config->qga.deny_root_password &&
+	    !is_word(command->argv[0] && command->argv[1] ? command->argv[2] : NULL, " keep-root "))
+		return (struct rules_verdict){ .refusal = "root's password is left alone (qga.deny_root_password)" };
+	if (is_verb(command->argv, rule->verb) && is_word(command->argv[2], rule->words))
 		return (struct rules_verdict){ .own_program = true, .detached_s = rule->detached_s };
 	if (question_of_action(command->action) && is_question(command->argv))
 		return (struct rules_verdict){ .refusal = NULL };

@@ -19,6 +19,7 @@
 #include "agent/freeze/freezer.h"
 #include "agent/runner/runner.h"
 #include "agent/executor/freeze.h"
+#include "agent/executor/guest_verbs.h"
 #include "agent/executor/launch.h"
 #include "agent/executor/verbs.h"
 
@@ -26,9 +27,12 @@ static const struct {
 	const char *name;
 	int (*main)(int argc, char *argv[]);
 } verbs[] = {
-	{ "clean", cleaner_main }, { "golden", golden_main }, { "join", join_main },	   { "kill", kill_main },
-	{ "launch", launch_main }, { "port", port_main },     { "prepare", prepare_main }, { "hooks", hooks_main },
-	{ "freeze", freeze_main }, { "thaw", thaw_main },     { "trim", trim_main },
+	{ "clean", cleaner_main },     { "golden", golden_main },   { "join", join_main },
+	{ "kill", kill_main },	       { "launch", launch_main },   { "port", port_main },
+	{ "prepare", prepare_main },   { "settime", settime_main }, { "vcpus", vcpus_main },
+	{ "password", password_main }, { "keys", keys_main },	    { "become", become_main },
+	{ "hooks", hooks_main },       { "freeze", freeze_main },   { "thaw", thaw_main },
+	{ "trim", trim_main },
 };
 
 bool executor_has_verb(const char *name)

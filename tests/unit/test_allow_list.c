@@ -150,6 +150,58 @@ static void commands_of_the_other_language_go_by_a_policy_of_their_own(void **st
 	assert_non_null(judge_freeze().refusal);
 }
 
+/* As judge, with an input. */
+static const char *refusal_with_input(const char *action, const char *words)
+{
+	judge(action, GROUP_CONTROL, words);
+	command.run.flags = RUNNER_RUN_INPUT;
+	return rules_judge_run(&command, &config).refusal;
+}
+
+static void what_is_roots_power_needs_to_be_unsafe_and_signed_for(void **state)
+{
+	static const char keep[] = "/x/infiniservice-exec password keep-root",
+			  any[] = "/x/infiniservice-exec password any-user crypted";
+
+	(void)state;
+	allow("", "", "qga.spec=unix:/x");
+	config_set(&config, "qga.allow=control exec files", NULL);
+	config_set(&config, "auth.secret_file=/nowhere/at/all", NULL);
+	assert_null(judge("guest-set-time", GROUP_CONTROL, "/x/infiniservice-exec settime 5").refusal);
+	assert_null(judge("guest-set-vcpus", GROUP_CONTROL, "/x/infiniservice-exec vcpus 1-on").refusal);
+	assert_non_null(judge("guest-exec", GROUP_CONTROL, "/bin/true").refusal);
+	assert_non_null(refusal_with_input("guest-set-user-password", keep));
+	config_set(&config, "qga.allow_unsafe=yes", NULL);
+	assert_true(judge("guest-exec", GROUP_CONTROL, "/bin/true").free);
+	assert_null(judge("guest-exec", GROUP_CONTROL, "/bin/true").refusal);
+	assert_null(refusal_with_input("guest-set-user-password", keep));
+	/* Root's password needs one more word of the owner. */
+	assert_non_null(refusal_with_input("guest-set-user-password", any));
+	assert_non_null(refusal_with_input("guest-set-user-password", "/x/infiniservice-exec password"));
+	config_set(&config, "qga.deny_root_password=no", NULL);
+	assert_null(refusal_with_input("guest-set-user-password", any));
+	assert_non_null(refusal_with_input("guest-set-user-password", "/x/infiniservice-exec password none"));
+	/* No action does what another one of a group of its own does. */
+	assert_null(refusal_with_input("guest-ssh-get-authorized-keys", "/x/infiniservice-exec keys get"));
+	assert_non_null(refusal_with_input("guest-ssh-get-authorized-keys", "/x/infiniservice-exec keys add"));
+	assert_null(refusal_with_input("guest-ssh-add-authorized-keys", "/x/infiniservice-exec keys reset"));
+	assert_non_null(refusal_with_input("guest-ssh-remove-authorized-keys", "/x/infiniservice-exec keys reset"));
+	assert_non_null(
+		judge("guest-ssh-get-authorized-keys", GROUP_CONTROL, "/x/infiniservice-exec keys get").refusal);
+	/* A language without signatures has none to give. */
+	config_set(&config, "auth.require_signature=yes", NULL);
+	assert_non_null(judge("guest-exec", GROUP_CONTROL, "/bin/true").refusal);
+	assert_null(judge("guest-set-time", GROUP_CONTROL, "/x/infiniservice-exec settime rtc").refusal);
+	config_set(&config, "auth.unsigned_qga=guest-exec", NULL);
+	assert_null(judge("guest-exec", GROUP_CONTROL, "/bin/true").refusal);
+	/* There is a secret: auto demands signatures. */
+	config_set(&config, "auth.unsigned_qga=", NULL);
+	config_set(&config, "auth.require_signature=auto", NULL);
+	assert_null(judge("guest-exec", GROUP_CONTROL, "/bin/true").refusal);
+	config_set(&config, "auth.secret_file=/etc/passwd", NULL);
+	assert_non_null(judge("guest-exec", GROUP_CONTROL, "/bin/true").refusal);
+}
+
 static void questions_are_asked_word_by_word(void **state)
 {
 	static const char *const actions[] = { "CheckLinuxSecurity", "GetLinuxSecurityStatus", "GetLinuxFirewallStatus",
@@ -497,6 +549,7 @@ int main(void)
 		cmocka_unit_test(lets_each_action_do_what_it_is_made_of),
 		cmocka_unit_test(refuses_what_an_action_is_not_made_of),
 		cmocka_unit_test(commands_of_the_other_language_go_by_a_policy_of_their_own),
+		cmocka_unit_test(what_is_roots_power_needs_to_be_unsafe_and_signed_for),
 		cmocka_unit_test(questions_are_asked_word_by_word),
 		cmocka_unit_test(asks_the_owners_policy_itself),
 		cmocka_unit_test(names_of_packages_are_names_and_no_orders_versions_releases_or_patterns),
