@@ -179,6 +179,7 @@ static void on_stop_signal(struct ev_loop *loop, ev_signal *signal, int events)
 		/* The health deadline stays armed: the watchdog must be notified while commands drain. */
 		ev_io_stop(agent->loop.ev, &agent->clock_io);
 		power_cancel(&agent->actions.power);
+		freeze_done(&agent->freeze); /* the last lines are written to a disk */
 		enter(agent, STOP_DRAIN, agent->config.agent.shutdown_grace_s * NS_PER_S);
 		commands_close(&agent->commands);
 	}
@@ -399,6 +400,7 @@ void agent_done(struct agent *agent)
 		port_close(agent->qga_port);
 	}
 	scripts_done(&agent->scripts);
+	freeze_done(&agent->freeze); /* thaws, before anything is written to a disk */
 	agent->local = local_free(agent->local);
 	session_done(&agent->port_session);
 	/*

@@ -21,6 +21,7 @@
 #include "agent/config/keys.h"
 #include "agent/config/secret.h"
 #include "agent/run/exec.h"
+#include "agent/run/freeze.h"
 #include "agent/metrics/publish.h"
 #include "agent/metrics/generation.h"
 #include "agent/base/identity.h"
@@ -105,6 +106,7 @@ struct agent {
 	struct logger *logger;
 	struct exec *exec;
 	struct exec *privileged; /* the privileged executor of the installation */
+	struct freeze freeze;	 /* of file systems, by that executor */
 	struct bus *bus;
 	struct action_env actions; /* the environment of the actions */
 	struct commands commands;

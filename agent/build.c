@@ -244,6 +244,24 @@ static int build_helpers(struct agent *agent)
 	return 0;
 }
 
+/* What writes or would start a program rests while file systems are frozen; samples and answers go on. */
+static void on_frozen(void *data, bool frozen)
+{
+	struct agent *agent = data;
+
+	logger_pause(agent->logger, frozen);
+	commands_freeze(&agent->commands, frozen);
+}
+
+static void on_thawed_unasked(void *data, const char *words)
+{
+	struct agent *agent = data;
+
+	report(LOG_WARNING, "the file systems were thawed though no host asked for it: %s", words);
+	hostlink_event(agent, REPLY_WARN, "freeze", "the file systems were thawed though no host asked for it: %s",
+		       words);
+}
+
 static void build_commands(struct agent *agent)
 {
 	agent->commands.loop = &agent->loop;
@@ -296,6 +314,8 @@ static void build_actions(struct agent *agent)
 						     .host = &agent->port_session,
 						     .boot_id = agent->id.boot_id };
 	power_init(&agent->actions.power, &agent->actions);
+	freeze_init(&agent->freeze, &agent->loop, agent->privileged,
+		    &(struct freeze_hooks){ on_frozen, on_thawed_unasked, agent });
 }
 
 int build_agent(struct agent *agent, struct err *e)

@@ -350,6 +350,9 @@ static const struct action *admissible(struct commands *commands, struct session
 		commands->stats.queue_full++;
 		refuse(commands, session, message, CODE_QUEUE_FULL, "rate",
 		       "more commands a second than this guest takes");
+	} else if (commands->frozen && !action->always && (slot || group != GROUP_OBSERVE)) {
+		refuse(commands, session, message, CODE_COMMAND_FAILED, "frozen",
+		       "the file systems of this guest are frozen: nothing is written and no program started");
 	} else if (slot && !queue_slot_free(commands, session, slots_of(action)) &&
 		   !find_place(commands, session, true)) {
 		commands->stats.queue_full++;
@@ -429,7 +432,8 @@ int commands_submit_action(struct commands *commands, struct session *session, s
 	bool room;
 
 	commands_drain(commands);
-	room = queue_slot_free(commands, session, slots_of(action)) || find_place(commands, session, true);
+	room = !commands->frozen && queue_slot_free(commands, session, slots_of(action)) ||
+	       find_place(commands, session, true);
 	if (room)
 		command = command_new(commands, session, message, action);
 	commands->stats.received++;

@@ -305,7 +305,7 @@ void commands_drain(struct commands *commands)
 				commands->ended_end = &commands->ended;
 			command->end_next = NULL;
 			follow_end(command);
-		} else if (!commands->closed && (command = queue_startable(commands))) {
+		} else if (!commands->closed && !commands->frozen && (command = queue_startable(commands))) {
 			run(command);
 		} else {
 			break;
@@ -314,6 +314,13 @@ void commands_drain(struct commands *commands)
 	}
 	commands->draining = false;
 	if (!left)
+		deadline_after(&commands->more, 0);
+}
+
+void commands_freeze(struct commands *commands, bool frozen)
+{
+	commands->frozen = frozen;
+	if (!frozen)
 		deadline_after(&commands->more, 0);
 }
 

@@ -158,13 +158,14 @@ struct commands {
 	struct sources sources; /* the sources of commands, with their rate limits */
 	struct command *first, **end;
 	struct command_counts host, local;
-	unsigned held[SLOT_KINDS];	    /* slots taken by the host's commands, by kind */
-	uid_t served_uid;		    /* of the local client that got the slot last */
-	uint64_t served_ns;		    /* time since which it has the slot */
-	struct deadline turn;		    /* end of its turn; set while other users wait for the slot */
-	bool closed;			    /* shutting down: no command is admitted */
-	bool killed;			    /* the grace time is over: commands without a program have been answered */
-	enum error_code refusal;	    /* of the last command that was not admitted */
+	unsigned held[SLOT_KINDS]; /* slots taken by the host's commands, by kind */
+	uid_t served_uid;	   /* of the local client that got the slot last */
+	uint64_t served_ns;	   /* time since which it has the slot */
+	struct deadline turn;	   /* end of its turn; set while other users wait for the slot */
+	bool frozen;		   /* file systems are frozen: nothing that writes or starts a program begins */
+	bool closed;		   /* shutting down: no command is admitted */
+	bool killed;		   /* the grace time is over: commands without a program have been answered */
+	enum error_code refusal;   /* of the last command that was not admitted */
 	struct command *ended, **ended_end; /* ended commands, in the order in which they ended */
 	bool draining;
 	struct deadline more; /* set while commands_drain has more to do than one turn may take */
@@ -176,6 +177,12 @@ struct commands {
  * record_init has been called.
  */
 void commands_init(struct commands *commands);
+
+/*
+ * File systems are frozen: commands that write or start a program are refused (COMMAND_FAILED, reason `frozen`), and
+ * those that are queued wait; or that is over.
+ */
+void commands_freeze(struct commands *commands, bool frozen);
 
 /* Numbers of running and of queued commands of all sources together. */
 unsigned commands_running(const struct commands *commands);

@@ -59,6 +59,7 @@ struct logger {
 	bool dropped_since;   /* since the last answer */
 	struct logger_stats stats;
 	bool stopping, stopped;
+	bool paused;   /* what has been begun is sent whole, and nothing else */
 	bool draining; /* a `changed` callback from within calls logger_stats again */
 	void (*done)(void *data);
 	void *done_data;
@@ -320,13 +321,13 @@ static void pump(struct logger *l)
 {
 	int rc = 1, events;
 
-	while (l->fd >= 0 && l->next && rc == 1)
+	while (l->fd >= 0 && l->next && rc == 1 && (!l->paused || l->sent > 0))
 		rc = send_next(l);
 	if (rc < 0) {
 		child_gone(l, rc);
 		return;
 	}
-	events = (l->next ? EV_READ | EV_WRITE : 0) | (l->stopping ? EV_READ : 0);
+	events = (l->next && (!l->paused || l->sent > 0) ? EV_READ | EV_WRITE : 0) | (l->stopping ? EV_READ : 0);
 	if (l->fd < 0 || (l->io.events == events && ev_is_active(&l->io) == (events != 0)))
 		return;
 	ev_io_stop(l->loop, &l->io);
@@ -452,7 +453,7 @@ void logger_start(struct logger *l)
 /* Checks how long the oldest message has been unanswered. */
 static void age_check(struct logger *l, struct moment now)
 {
-	if (!l->head)
+	if (!l->head || l->paused)
 		l->answered_ns = 0;
 	else if (!l->answered_ns)
 		l->answered_ns = now.mono_ns;
@@ -525,6 +526,13 @@ struct logger_stats logger_stats(const struct logger *l)
 	return l->stats;
 }
 
+void logger_pause(struct logger *l, bool paused)
+{
+	l->paused = paused;
+	if (!paused)
+		pump(l);
+}
+
 void logger_stop(struct logger *l, void (*done)(void *data), void *data)
 {
 	l->done = done;
@@ -532,6 +540,7 @@ void logger_stop(struct logger *l, void (*done)(void *data), void *data)
 	if (l->stopping)
 		return;
 	l->stopping = true;
+	l->paused = false;
 	if ((l->fd < 0 && !l->head) || !entry_add(l, LOG_STOP, NULL)) {
 		finish(l);
 		return;

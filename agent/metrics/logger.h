@@ -74,6 +74,12 @@ void logger_check(struct logger *logger, struct moment now);
 struct logger_stats logger_stats(const struct logger *logger);
 
 /*
+ * While the file system of the log is frozen nothing is sent to the child: lines wait in the queue, and those that do
+ * not fit are dropped, oldest first, and counted. False ends that.
+ */
+void logger_pause(struct logger *logger, bool paused);
+
+/*
  * Takes no more lines, lets the child write what is queued, sync and end, then calls `done` once, from the loop
  * (never from within this call). Deadlines are the caller's: logger_free may come first, and then `done` is not
  * called.

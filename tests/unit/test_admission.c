@@ -22,6 +22,31 @@ static void what_is_answered_from_the_cache_is_answered_in_the_turn_it_came(void
 	assert_null(find("a"));
 }
 
+static void while_file_systems_are_frozen_nothing_begins_that_writes_or_starts_a_program(void **state)
+{
+	(void)state;
+	set("commands.max_concurrent=1");
+	ask(&host, "Control", "runs");
+	ask(&host, "Control", "queued");
+	commands_freeze(&commands, true);
+	ask(&host, "Control", "a");
+	answered(&host, "a", "\"error_code\":\"COMMAND_FAILED\"");
+	answered(&host, "a", "\"reason\":\"frozen\"");
+	ask(&host, "Program", "b");
+	answered(&host, "b", "\"reason\":\"frozen\"");
+	ask(&host, "Ask", "c");
+	answered(&host, "c", "\"success\":true");
+	/* What was taken before goes on or waits. */
+	finish("runs");
+	answered(&host, "runs", "\"success\":true");
+	assert_false(runs("queued"));
+	commands_freeze(&commands, false);
+	pass_time(&loop, NS_PER_MS);
+	assert_true(runs("queued"));
+	finish("queued");
+	answered(&host, "queued", "\"success\":true");
+}
+
 /* ------------------------------------------------------------------------------------------------------------ shape */
 
 static void an_action_nobody_knows_is_refused(void **state)
@@ -382,6 +407,7 @@ int main(void)
 		commands_test(a_command_that_is_taken_is_run_and_answered_to_its_asker_alone),
 		commands_test(what_is_answered_from_the_cache_is_answered_in_the_turn_it_came),
 		commands_test(an_action_nobody_knows_is_refused),
+		commands_test(while_file_systems_are_frozen_nothing_begins_that_writes_or_starts_a_program),
 		commands_test(an_action_of_another_platform_is_told_apart),
 		commands_test(a_message_type_that_is_a_command_is_no_name_of_one),
 		commands_test(what_the_owner_denies_is_refused_to_the_host),

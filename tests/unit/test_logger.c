@@ -246,6 +246,41 @@ static void a_stuck_child_delays_nobody_and_drops_are_counted(void **state)
 	assert_int_equal(f->state, LOGGER_OK);
 }
 
+static void while_paused_lines_wait_or_are_dropped_and_counted_and_then_all_is_written(void **state)
+{
+	struct logger_fixture *f = *state;
+	struct logger_stats s;
+
+	start(f);
+	put(f, 0);
+	assert_true(run_until(f, nothing_queued));
+	logger_pause(f->logger, true);
+	put(f, 0);
+	put(f, 0);
+	for (int i = 0; i < 20; i++)
+		ev_run(f->loop, EVRUN_NOWAIT);
+	s = stats_now(f);
+	assert_int_equal(s.queued, 2);
+	assert_int_equal(logged(f), 1);
+	/* A pause is no fault, however long it lasts. */
+	logger_check(f->logger, at(T0 + 100000));
+	logger_check(f->logger, at(T0 + 200000));
+	assert_int_equal(f->changes, 0);
+	logger_pause(f->logger, false);
+	assert_true(run_until(f, nothing_queued));
+	assert_int_equal(logged(f), 3);
+	logger_pause(f->logger, true);
+	for (int i = 0; i < 100; i++)
+		put(f, 100000);
+	s = stats_now(f);
+	assert_true(s.dropped > 50);
+	assert_int_equal(s.put, s.written + s.dropped + s.queued);
+	/* A stop ends the pause. */
+	logger_stop(f->logger, on_done, f);
+	assert_true(run_until(f, is_done));
+	assert_int_equal(logged(f), stats_now(f).written);
+}
+
 static void a_child_that_does_not_answer_is_called_lagging(void **state)
 {
 	struct logger_fixture *f = *state;
@@ -319,6 +354,7 @@ int main(void)
 		TEST(stop_without_a_child_is_done_from_the_loop),
 		TEST(a_killed_child_costs_no_line_and_doubles_none),
 		TEST(a_stuck_child_delays_nobody_and_drops_are_counted),
+		TEST(while_paused_lines_wait_or_are_dropped_and_counted_and_then_all_is_written),
 		TEST(a_child_that_does_not_answer_is_called_lagging),
 		TEST(a_directory_that_cannot_be_used_is_told_once_and_recovers),
 		TEST(latest_is_the_last_line_even_when_logging_is_off),
