@@ -355,6 +355,8 @@ static void take(struct scripts *scripts, struct session *session, struct json_o
 		       "infiniservice.conf)");
 	else if (scripts->commands->closed)
 		refuse(scripts, session, &message, CODE_SHUTTING_DOWN, "the agent is stopping");
+	else if (scripts->commands->frozen)
+		refuse(scripts, session, &message, CODE_COMMAND_FAILED, "the file systems of this guest are frozen");
 	else {
 		told = message; /* for its refusal: the message itself is given away */
 		json_object_get(told.root);

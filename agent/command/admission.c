@@ -432,8 +432,7 @@ int commands_submit_action(struct commands *commands, struct session *session, s
 	bool room;
 
 	commands_drain(commands);
-	room = !commands->frozen && queue_slot_free(commands, session, slots_of(action)) ||
-	       find_place(commands, session, true);
+	room = queue_slot_free(commands, session, slots_of(action)) || find_place(commands, session, true);
 	if (room)
 		command = command_new(commands, session, message, action);
 	commands->stats.received++;
