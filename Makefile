@@ -231,6 +231,7 @@ $(BUILD)/tests/unit/test_%: $(BUILD)/tests/unit/test_%.o $(BUILD)/tests/room.o $
 # A test that fails calls of the C library names them here; it stands alone, so that only our own calls are failed.
 OOM_WRAPS := malloc calloc realloc reallocarray free strdup strndup asprintf __asprintf_chk opendir fdopendir fopen scandir
 LDLIBS_port_refused := -Wl,--wrap=send
+LDLIBS_clock := -Wl,--wrap=adjtimex
 LDLIBS_pressure := -Wl,--wrap=pread
 LDLIBS_vmstat := -Wl,--wrap=pread
 LDLIBS_filesystem := -Wl,--wrap=statvfs

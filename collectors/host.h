@@ -13,12 +13,14 @@
 /* The keys of os-release(5) that are used; NUL-terminated, "" where absent. Bytes are as found: hostile ones too. */
 struct os_release {
 	char id[HOST_TEXT_MAX];
-	char name[HOST_TEXT_MAX];	 /* NAME, "Debian GNU/Linux" */
-	char pretty_name[HOST_TEXT_MAX]; /* PRETTY_NAME, "Debian GNU/Linux 12 (bookworm)" */
-	char version[HOST_TEXT_MAX];	 /* VERSION, "12 (bookworm)" */
-	char version_id[HOST_TEXT_MAX];	 /* VERSION_ID, "12"; BUILD_ID where there is none ("rolling") */
-	char variant[HOST_TEXT_MAX];	 /* VARIANT, "Server Edition" */
-	char variant_id[HOST_TEXT_MAX];	 /* VARIANT_ID, "server" */
+	char name[HOST_TEXT_MAX];	   /* NAME, "Debian GNU/Linux" */
+	char pretty_name[HOST_TEXT_MAX];   /* PRETTY_NAME, "Debian GNU/Linux 12 (bookworm)" */
+	char version[HOST_TEXT_MAX];	   /* VERSION, "12 (bookworm)" */
+	char version_id[HOST_TEXT_MAX];	   /* VERSION_ID, "12"; BUILD_ID where there is none ("rolling") */
+	char variant[HOST_TEXT_MAX];	   /* VARIANT, "Server Edition" */
+	char variant_id[HOST_TEXT_MAX];	   /* VARIANT_ID, "server" */
+	char image_id[HOST_TEXT_MAX];	   /* IMAGE_ID: of the image that the machine was made from */
+	char image_version[HOST_TEXT_MAX]; /* IMAGE_VERSION */
 };
 
 /*

@@ -57,6 +57,8 @@ bool os_release_parse(const char *text, size_t len, struct os_release *out)
 		{ "VERSION_ID", out->version_id },
 		{ "VARIANT", out->variant },
 		{ "VARIANT_ID", out->variant_id },
+		{ "IMAGE_ID", out->image_id },
+		{ "IMAGE_VERSION", out->image_version },
 		{ "BUILD_ID", build_id },
 	};
 	struct scan rest = scan_text(text, len), line, name;

@@ -18,6 +18,12 @@
 	ROW(network, "yes", "Interfaces, their addresses and counters.") \
 	ROW(host, "yes", "Names, versions, load and uptime.") \
 	ROW(tcp, "yes", "Segments, resets and drops of TCP and UDP, and the sockets in use.") \
+	ROW(limits, "yes", "Open files, inodes, threads, tracked connections and entropy, and how much there may be.") \
+	ROW(clock, "yes", "Whether the clock is synchronised, and what it counts by.") \
+	ROW(guest, "yes", "Hypervisor, cloud, image and machine.") \
+	ROW(users, "yes", "Who is logged in.") \
+	ROW(sensors, "yes", "Temperatures, fans and thermal zones.") \
+	ROW(gpu, "yes", "Use, memory and temperature of graphics processors.") \
 	ROW(processes, "yes", "The busiest processes.") \
 	ROW(ports, "yes", "Listening and connected sockets.") \
 	ROW(self, "yes", "What the agent itself costs.")

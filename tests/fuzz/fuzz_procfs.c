@@ -1,15 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The other texts of /proc and /etc that are read as a whole: stat, meminfo, pressure/…, vmstat, net/snmp, netstat,
- * sockstat and softnet_stat, loadavg, uptime, os-release, passwd.
+ * sockstat and softnet_stat, file-nr, inode-nr, loadavg, uptime, os-release, passwd, sessions of logind, utmp, and what
+ * cloud-init leaves.
  */
 #include <math.h>
 
+#include <utmp.h>
+
 #include "collectors/cpu.h"
+#include "collectors/guest.h"
 #include "collectors/host.h"
+#include "collectors/limits.h"
 #include "collectors/memory.h"
 #include "collectors/pressure.h"
 #include "collectors/tcp.h"
+#include "collectors/users.h"
 #include "collectors/vmstat.h"
 #include "require.h"
 
@@ -98,6 +104,26 @@ static void check_inet(const char *text, size_t size)
 	}
 }
 
+static void check_small(const char *text, size_t size)
+{
+	char value[16];
+	struct file_nr files;
+	struct inode_nr inodes;
+	struct login login;
+
+	(void)file_nr_parse(text, size, &files);
+	(void)inode_nr_parse(text, size, &inodes);
+	(void)cloud_init_failed(text, size);
+	if (build_info_get(text, size, "serial", value, sizeof(value)))
+		REQUIRE(value[0] && memchr(value, '\0', sizeof(value)));
+	if (login_parse(text, size, &login)) {
+		REQUIRE(login.user[0] && memchr(login.user, '\0', sizeof(login.user)));
+		REQUIRE(login.since_ms >= 0);
+	}
+	if (size >= sizeof(struct utmp) && utmp_login(text, &login))
+		REQUIRE(memchr(login.user, '\0', sizeof(login.user)) && memchr(login.host, '\0', sizeof(login.host)));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct meminfo memory;
@@ -107,6 +133,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_pressure((const char *)data, size);
 	check_vmstat((const char *)data, size);
 	check_inet((const char *)data, size);
+	check_small((const char *)data, size);
 	(void)meminfo_parse((const char *)data, size, &memory);
 	return 0;
 }

@@ -187,8 +187,43 @@ tcp = record(
     softnet=record(**nothing_or(("processed", "dropped", "squeezed"), natural), dropped_per_sec=maybe(positive)))
 # Parts of data.system that an owner may switch off. What was last read stands in samples in between, with its age.
 PARTS = {"pressure": pressure, "vmstat": vmstat}
+
+
+def known(check, *keys, other=("suspended",)):
+    """What `check` says, and a reason beside any null of these keys, and none without."""
+    def check_known(value, path):
+        check(value, path)
+        if any(value[key] is None for key in keys) != ("reason" in value):
+            _fail(path, "has a null without a reason, or a reason without a null")
+        if "reason" in value:
+            one_of("unsupported", "denied", "invalid", "unreadable", *other)(value["reason"], path + ".reason")
+    return check_known
+
+
+def counts(*keys):
+    return known(record(**nothing_or(keys, natural)), *keys)
+
+
+limits = record(files=counts("open", "max"), inodes=counts("used", "unused"), threads=counts("used", "max", "pid_max"),
+                conntrack=counts("used", "max"), entropy=counts("available_bits", "pool_bits"))
+clock = known(record(synchronized=maybe(boolean), offset_us=maybe(number), max_error_us=maybe(integer), estimated_error_us=maybe(integer),
+                     frequency_ppm=maybe(number), tai_offset_s=maybe(integer), leap=maybe(one_of("none", "insert", "delete", "now", "over")),
+                     source=maybe(word)), "synchronized")
+guest = record(hypervisor=maybe(word), container=maybe(word), cloud=maybe(word), cloud_id=maybe(word),
+               cloud_init=maybe(one_of("running", "done", "error", "disabled")), boot_id=maybe(word),
+               dmi=record(**nothing_or(("vendor", "product", "version", "bios_vendor", "bios_version"), word)),
+               image=record(id=maybe(word), version=maybe(word)), kernel=record(version=maybe(word), machine=maybe(word)),
+               os=record(id=maybe(word), version_id=maybe(word)))
+login = record(user=word, tty=maybe(word), remote_host=maybe(word), service=maybe(word), closing=boolean, since=maybe(stamp))
+users = known(record(source=maybe(one_of("logind", "utmp")), sessions_total=maybe(natural), sessions=maybe(list_of(login, 8))), "source")
+sensors = record(temperatures=list_of(known(record(chip=maybe(word), label=word, celsius=maybe(number)), "celsius")),
+                 fans=list_of(known(record(chip=maybe(word), label=word, rpm=maybe(natural)), "rpm")),
+                 zones=list_of(known(record(type=maybe(word), name=word, celsius=maybe(number)), "celsius")))
+gpu = record(cards=list_of(known(record(name=word, driver=maybe(word), vendor=maybe(word), device=maybe(word), busy_percent=maybe(percent),
+                                        memory_used_bytes=maybe(natural), memory_total_bytes=maybe(natural), celsius=maybe(number)),
+                                 "busy_percent", "celsius"), 8))
 # The same, beside data.system.
-SUBJECTS = {"tcp": tcp}
+SUBJECTS = {"tcp": tcp, "limits": limits, "clock": clock, "guest": guest, "users": users, "sensors": sensors, "gpu": gpu}
 filesystem = record(mount_point=word, total_gb=positive, used_gb=positive, available_gb=positive, filesystem=word)
 io_stats = record(read_bytes_per_sec=natural, write_bytes_per_sec=natural, read_ops_per_sec=natural,
                   write_ops_per_sec=natural, io_utilization_percent=maybe(percent))

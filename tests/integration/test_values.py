@@ -3,9 +3,12 @@
 """The values themselves: against the output of df, free, ip, ss and ps, and against load made here (a burning core, 50 MB
 written and synced, an interface and an address added, a listening port). Nothing of the project's own parsers is used."""
 import contextlib
+import ctypes
 import datetime
+import glob
 import json
 import os
+import platform
 import resource
 import shutil
 import socket
@@ -295,6 +298,117 @@ def story_datagrams_that_nobody_reads_are_seen():
         udp = fresh(host)["data"]["tcp"]["udp"]
     assert udp["receive_buffer_full"] - before["receive_buffer_full"] >= 80, (before, udp)
     assert udp["datagrams_out"] - before["datagrams_out"] >= 100 and udp["errors_in_per_sec"] > 0, (before, udp)
+
+
+def numbers_in(path):
+    with open(path, encoding="ascii") as file:
+        return [int(field) for field in file.read().split()]
+
+
+def story_limits_agree_with_the_kernel():
+    _, host = talk(tap.keep)
+    limits = fresh(host)["data"]["limits"]
+    opened, _, most = numbers_in("/proc/sys/fs/file-nr")
+    close_to(limits["files"]["open"], opened, 0.1, 300, "open files")
+    assert limits["files"]["max"] == most, limits
+    inodes = numbers_in("/proc/sys/fs/inode-nr")
+    close_to(limits["inodes"]["used"] + limits["inodes"]["unused"], inodes[0], 0.1, 2000, "inodes")
+    for part, key, path in (("threads", "max", "kernel/threads-max"), ("threads", "pid_max", "kernel/pid_max"),
+                            ("conntrack", "max", "net/netfilter/nf_conntrack_max"), ("entropy", "pool_bits", "kernel/random/poolsize")):
+        wanted = numbers_in(f"/proc/sys/{path}")[0] if os.path.exists(f"/proc/sys/{path}") else None
+        assert limits[part][key] == wanted, (part, key, limits[part], wanted)
+    with open("/proc/loadavg", encoding="ascii") as file:
+        close_to(limits["threads"]["used"], int(file.read().split()[3].split("/")[1]), 0.2, 30, "threads")
+
+
+def story_files_that_are_opened_are_seen():
+    _, host = talk(tap.keep)
+    before = fresh(host)["data"]["limits"]["files"]["open"]
+    with contextlib.ExitStack() as stack:
+        for _ in range(800):
+            stack.enter_context(open("/dev/null", "rb"))
+        grown = fresh(host)["data"]["limits"]["files"]["open"] - before
+    assert 400 < grown < 2000, grown
+
+
+def story_the_clock_is_as_the_kernel_has_it():
+    class Timex(ctypes.Structure):
+        _fields_ = [("modes", ctypes.c_uint), ("offset", ctypes.c_long), ("freq", ctypes.c_long), ("maxerror", ctypes.c_long),
+                    ("esterror", ctypes.c_long), ("status", ctypes.c_int), ("rest", ctypes.c_byte * 256)]
+    timex = Timex()
+    _, host = talk(tap.keep)
+    if ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(timex)) < 0:
+        raise tap.Skip("this machine does not let its clock be asked")
+    clock = fresh(host)["data"]["clock"]
+    assert clock["synchronized"] == (not timex.status & 0x40), (clock, timex.status)
+    close_to(clock["frequency_ppm"], timex.freq / 65536, 0.01, 0.1, "frequency")
+    close_to(clock["max_error_us"], timex.maxerror, 0, 50000, "largest error")
+    source = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
+    if os.path.exists(source):
+        with open(source, encoding="ascii") as file:
+            assert clock["source"] == file.read().strip(), clock
+
+
+def story_a_clock_that_may_not_be_asked_is_null_and_says_so():
+    if platform.machine() not in ("x86_64", "aarch64"):
+        raise tap.Skip("no seccomp filter for this machine")
+    without = [sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), "without_adjtimex.py")]
+    _, host = talk(tap.keep, wrapper=without)
+    clock = fresh(host)["data"]["clock"]
+    assert clock["synchronized"] is None and clock["reason"] == "denied" and clock["source"], clock
+
+
+def story_the_guest_is_what_uname_and_its_files_say():
+    _, host = talk(tap.keep, FAST)
+    data = host.expect("metrics", 5)
+    guest = data["data"]["guest"]
+    assert data["whole"] is True and "guest" not in sample(host)["data"], data
+    assert guest["kernel"] == {"version": output("uname", "-v").strip(), "machine": output("uname", "-m").strip()}, guest
+    with open("/etc/os-release", encoding="utf-8") as file:
+        release = dict(line.strip().replace('"', "").split("=", 1) for line in file if "=" in line)
+    assert guest["os"] == {"id": release.get("ID"), "version_id": release.get("VERSION_ID")}, guest
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        assert guest["boot_id"] == file.read().strip(), guest
+    if shutil.which("systemd-detect-virt"):
+        seen = subprocess.run(["systemd-detect-virt", "--vm"], stdout=subprocess.PIPE, text=True, check=False).stdout.strip()
+        assert guest["hypervisor"] == seen or seen not in ("kvm", "qemu", "vmware", "microsoft", "xen", "none"), (guest, seen)
+
+
+def story_who_is_logged_in_is_seen():
+    tap.need_root()
+    if not tap.room.inside():
+        raise tap.Skip("sessions are made in a room alone, not on the machine")
+    os.makedirs("/run/systemd/sessions", exist_ok=True)
+    _, host = talk(tap.keep)
+    before = fresh(host)["data"]["users"]["sessions_total"]
+    with open("/run/systemd/sessions/test7", "w", encoding="ascii") as file:
+        file.write("UID=0\nUSER=root\nSTATE=active\nCLASS=user\nTTY=pts/7\nREALTIME=1767225600000000\n")
+    try:
+        users = fresh(host)["data"]["users"]
+    finally:
+        os.remove("/run/systemd/sessions/test7")
+    assert users["source"] == "logind" and users["sessions_total"] >= 1 and users["sessions_total"] != before, (before, users)
+    assert {"user": "root", "tty": "pts/7", "remote_host": None, "service": None, "closing": False,
+            "since": "2026-01-01T00:00:00.000Z"} in users["sessions"], users
+
+
+def story_sensors_and_cards_are_those_of_sysfs():
+    _, host = talk(tap.keep)
+    data = fresh(host)["data"]
+    listed = {os.path.basename(path) for path in glob.glob("/sys/class/thermal/thermal_zone*")}
+    assert {zone["name"] for zone in data["sensors"]["zones"]} == listed, (data["sensors"], listed)
+    assert len(data["sensors"]["temperatures"]) == len(glob.glob("/sys/class/hwmon/hwmon*/temp*_input")), data["sensors"]
+    cards = {os.path.basename(path) for path in glob.glob("/sys/class/drm/card[0-9]*") if "-" not in os.path.basename(path)}
+    assert {card["name"] for card in data["gpu"]["cards"]} == cards, (data["gpu"], cards)
+
+
+def story_every_subject_can_be_switched_off():
+    subjects = ("tcp", "limits", "clock", "guest", "users", "sensors", "gpu")
+    _, host = talk(tap.keep, {f"collectors.{name}": "no" for name in subjects})
+    data = fresh(host)["data"]
+    assert not set(subjects) & set(data) and "failed_collectors" not in data, list(data)
+    _, host = talk(tap.keep)
+    assert set(subjects) <= set(host.expect("metrics", 5)["data"])
 
 
 def story_what_is_dear_to_read_is_held_for_some_samples_and_says_its_age():

@@ -181,6 +181,40 @@ static void tcp_has_all_that_each_kernel_counts(void **state)
 	}
 }
 
+/* The pool of 5.10 holds 4096 bits, that of later kernels 256; nothing is tracked without nf_conntrack. */
+static void limits_are_those_of_each_kernel(void **state)
+{
+	static const char *const entropy[ARRAY_SIZE(guests)] = {
+		"\"entropy\":{\"available_bits\":2907,\"pool_bits\":4096}",
+		"\"entropy\":{\"available_bits\":256,\"pool_bits\":256}",
+		"\"entropy\":{\"available_bits\":256,\"pool_bits\":256}",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(guests); i++) {
+		const char *text = emitted(&collector_limits, guests[i]);
+
+		assert_has(text, entropy[i]);
+		assert_has(text, "\"conntrack\":{\"used\":null,\"max\":null,\"reason\":\"unsupported\"}");
+		assert_int_equal(occurrences(text, "null"), 2);
+	}
+}
+
+static void the_guest_is_one_of_qemu_with_its_distribution(void **state)
+{
+	static const char *const os[ARRAY_SIZE(guests)] = { "\"version_id\":\"11\"", "\"version_id\":\"12\"",
+							    "\"version_id\":\"13\"" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(guests); i++) {
+		const char *text = emitted(&collector_guest, guests[i]);
+
+		assert_has(text, "{\"hypervisor\":\"qemu\",\"container\":null,\"cloud\":null,");
+		assert_has(text, "\"dmi\":{\"vendor\":\"QEMU\",\"product\":\"Standard PC");
+		assert_has(text, os[i]);
+	}
+}
+
 /* df lists tmpfs too; of what remains each mount is listed here. */
 static void file_systems_are_those_of_df_without_tmpfs(void **state)
 {
@@ -247,6 +281,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(pressure_is_what_each_kernel_tells, setup, teardown),
 		cmocka_unit_test_setup_teardown(paging_is_what_each_kernel_counts, setup, teardown),
 		cmocka_unit_test_setup_teardown(tcp_has_all_that_each_kernel_counts, setup, teardown),
+		cmocka_unit_test_setup_teardown(limits_are_those_of_each_kernel, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_guest_is_one_of_qemu_with_its_distribution, setup, teardown),
 		cmocka_unit_test_setup_teardown(file_systems_are_those_of_df_without_tmpfs, setup, teardown),
 		cmocka_unit_test_setup_teardown(disks_are_listed_without_their_partitions, setup, teardown),
 		cmocka_unit_test_setup_teardown(every_cpu_has_its_figure, setup, teardown),

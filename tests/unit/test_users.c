@@ -1,169 +1,141 @@
 /* SPDX-License-Identifier: MIT */
-/* etc/passwd as UserList reads it, and the names and numbers in such files. */
-#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 #include <cmocka.h>
 
-#include <infiniservice/cleanup.h>
+#include <utmp.h>
 
-#include "agent/base/users.h"
+#include "collectors/table.h"
+#include "collectors/users.h"
+#include "subject.h"
 
-static void assert_text(const struct user_text *text, const char *want)
+#define SESSIONS "root/run/systemd/sessions/"
+#define ALICE                                                                                                          \
+	"# This is private data. Do not parse.\nUID=1000\nUSER=alice\nACTIVE=1\nSTATE=active\nREMOTE=1\nTYPE=tty\n"    \
+	"CLASS=user\nSCOPE=session-3.scope\nTTY=pts/"                                                                  \
+	"0\nREMOTE_HOST=192.0.2.7\nSERVICE=sshd\nREALTIME=1767225600000000\n"
+
+static void a_session_of_logind_is_read_by_its_keys(void **state)
 {
-	assert_int_equal(text->len, strlen(want));
-	assert_memory_equal(text->at, want, text->len);
-}
-
-static void reads_all_fields_of_each_line(void **state)
-{
-	const char *text =
-		"root:x:0:0:root:/root:/bin/bash\nann:x:1000:1001:Ann Example,Room 1,,:/home/ann:/usr/bin/zsh";
-	size_t len = strlen(text);
-	struct user user;
+	struct login login;
 
 	(void)state;
-	assert_true(users_next(&text, &len, &user));
-	assert_text(&user.name, "root");
-	assert_int_equal(user.uid, 0);
-	assert_true(users_next(&text, &len, &user));
-	assert_text(&user.name, "ann");
-	assert_int_equal(user.uid, 1000);
-	assert_int_equal(user.gid, 1001);
-	assert_text(&user.full_name, "Ann Example");
-	assert_text(&user.home, "/home/ann");
-	assert_text(&user.shell, "/usr/bin/zsh");
-	assert_false(users_next(&text, &len, &user));
+	assert_true(login_parse(ALICE, strlen(ALICE), &login));
+	assert_string_equal(login.user, "alice");
+	assert_string_equal(login.tty, "pts/0");
+	assert_string_equal(login.host, "192.0.2.7");
+	assert_string_equal(login.service, "sshd");
+	assert_int_equal(login.since_ms, 1767225600000);
+	assert_false(login.closing);
+	assert_true(login_parse("USER=\"o x\"\nSTATE=closing\nREALTIME=99999999999999999999\n", 52, &login));
+	assert_string_equal(login.user, "o x");
+	assert_int_equal(login.since_ms, 0);
+	assert_true(login.closing);
+	login.closing = false;
+	assert_false(login_parse("UID=0\nUSER=\n", 12, &login));
+	assert_false(login_parse("", 0, &login));
+	assert_string_equal(login.user, "o x");
 }
 
-static void skips_lines_that_make_no_sense(void **state)
+static void every_cut_of_a_session_is_survived(void **state)
 {
-	static const char *const lines[] = {
-		"",
-		"::::::",
-		":x:1:1::/:/bin/sh",
-		"a:x:b:1::/:/bin/sh",
-		"a:x:-1:1::/:/bin/sh",
-		"a:x:4294967296:1::/:/bin/sh",
-		"a:x:1:1:x:/",
-		"a:x:1",
-		"+::::::",
-		"+@group:x:0:0:::",
-		"-bad:x:1:1::/:/bin/sh",
-		"#a:x:1:1::/:/bin/sh",
-		"a:x: 1:1::/:/bin/sh",
+	(void)state;
+	for (size_t len = 0; len <= strlen(ALICE); len++) {
+		char *exact = malloc(len ? len : 1);
+		struct login login;
+
+		memcpy(exact, ALICE, len);
+		login_parse(exact, len, &login);
+		free(exact);
+	}
+}
+
+static void sessions_of_people_are_listed_the_last_first(void **state)
+{
+	struct fixture *fixture = *state;
+
+	fixture_write(fixture, SESSIONS "3", ALICE);
+	fixture_write(fixture, SESSIONS "4", "USER=bob\nCLASS=user\nSTATE=closing\nREALTIME=1767225601000000\n");
+	fixture_write(fixture, SESSIONS "c1", "USER=gdm\nCLASS=greeter\n");
+	fixture_write(fixture, SESSIONS "5", "USER=alice\nCLASS=manager\n");
+	fixture_write(fixture, SESSIONS "3.ref", "USER=nobody\nCLASS=user\n");
+	fixture_write(fixture, SESSIONS "6/file", "USER=nobody\nCLASS=user\n");
+	fixture_write(fixture, "root/run/utmp", "");
+	assert_emits(fixture, &collector_users,
+		     "\"source\":\"logind\",\"sessions_total\":2,\"sessions\":[{\"user\":\"bob\",\"tty\":null,"
+		     "\"remote_host\":null,\"service\":null,\"closing\":true,\"since\":\"2026-01-01T00:00:01.000Z\"},"
+		     "{\"user\":\"alice\",\"tty\":\"pts/0\",\"remote_host\":\"192.0.2.7\",\"service\":\"sshd\","
+		     "\"closing\":false,\"since\":\"2026-01-01T00:00:00.000Z\"}]");
+}
+
+static void of_many_sessions_the_last_ones_are_listed_and_the_rest_counted(void **state)
+{
+	struct fixture *fixture = *state;
+	struct capture *capture = capture_begin();
+	char path[64], text[128];
+
+	for (unsigned i = 0; i < 20; i++) {
+		snprintf(path, sizeof(path), SESSIONS "%u", i);
+		snprintf(text, sizeof(text), "USER=u%02u\nREALTIME=17672256000%02u000\n", i, i);
+		fixture_write(fixture, path, text);
+	}
+	assert_int_equal(collector_users.open(&fixture->ctx, &fixture->state), 0);
+	assert_int_equal(collector_users.collect(fixture->state, &fixture->ctx), 0);
+	assert_int_equal(collector_users.collect(fixture->state, &fixture->ctx), 0);
+	collector_users.emit(fixture->state, &capture->sink);
+	collector_users.close(fixture->state);
+	assert_true(capture_has(capture, "\"sessions_total\":20,\"sessions\":[{\"user\":\"u19\""));
+	assert_true(capture_has(capture, "\"u12\"") && !capture_has(capture, "\"u11\""));
+	assert_true(capture_has(capture, "\"sessions_left_out\":12,\"sessions_rank\":\"since\""));
+	free(capture);
+}
+
+static void where_there_is_no_logind_utmp_is_read(void **state)
+{
+	struct utmp records[3] = {
+		{ .ut_type = BOOT_TIME, .ut_user = "reboot" },
+		{ .ut_type = USER_PROCESS, .ut_user = "carol", .ut_line = "tty1", .ut_tv = { .tv_sec = 1767225600 } },
+		{ .ut_type = DEAD_PROCESS, .ut_user = "dave" },
 	};
+	struct fixture *fixture = *state;
+	struct login login;
 
-	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
-		const char *text = lines[i];
-		size_t len = strlen(text);
-		struct user user;
-
-		if (users_next(&text, &len, &user))
-			fail_msg("\"%s\" was taken", lines[i]);
-	}
+	/* Texts that fill their field have no end. */
+	memset(records[0].ut_user, 'x', sizeof(records[0].ut_user));
+	records[0].ut_type = USER_PROCESS;
+	assert_true(utmp_login(&records[0], &login));
+	assert_int_equal(strlen(login.user), sizeof(records[0].ut_user));
+	records[0].ut_type = BOOT_TIME;
+	fixture_write_bytes(fixture, "root/run/utmp", records, sizeof(records));
+	fixture_write(fixture, SESSIONS "c1", "USER=gdm\nCLASS=greeter\n");
+	assert_emits(
+		fixture, &collector_users,
+		"\"source\":\"utmp\",\"sessions_total\":1,\"sessions\":[{\"user\":\"carol\",\"tty\":\"tty1\","
+		"\"remote_host\":null,\"service\":null,\"closing\":false,\"since\":\"2026-01-01T00:00:00.000Z\"}]");
+	fixture_write_bytes(fixture, "root/run/utmp", records, sizeof(records) - 1);
+	assert_emits(
+		fixture, &collector_users,
+		"\"source\":\"utmp\",\"sessions_total\":1,\"sessions\":[{\"user\":\"carol\",\"tty\":\"tty1\","
+		"\"remote_host\":null,\"service\":null,\"closing\":false,\"since\":\"2026-01-01T00:00:00.000Z\"}]");
 }
 
-static void goes_on_after_a_bad_line(void **state)
+static void where_there_is_neither_nothing_is_known(void **state)
 {
-	const char *text = "bad\nz:x:5:6:::\n";
-	size_t len = strlen(text);
-	struct user user;
-
-	(void)state;
-	assert_true(users_next(&text, &len, &user));
-	assert_text(&user.name, "z");
-	assert_text(&user.shell, "");
-	assert_false(users_next(&text, &len, &user));
-}
-
-/* Exactly as many bytes as given, so that a sanitizer sees a step too far. */
-static void reads_no_byte_behind_the_text_wherever_it_is_cut(void **state)
-{
-	static const char whole[] = "root:x:0:0:root,a:/root:/bin/bash\nann:x:1000:1000:Ann:/home/ann:/bin/sh\n";
-
-	(void)state;
-	for (size_t cut = 0; cut < sizeof(whole); cut++) {
-		char *copy = malloc(cut ? cut : 1);
-		const char *text = copy;
-		size_t len = cut;
-		struct user user;
-
-		assert_non_null(copy);
-		memcpy(copy, whole, cut);
-		while (users_next(&text, &len, &user))
-			user_can_login(&user);
-		assert_int_equal(len, 0);
-		free(copy);
-	}
-}
-
-static void tells_who_can_log_in(void **state)
-{
-	static const struct {
-		const char *shell;
-		bool can;
-	} cases[] = {
-		{ "/bin/bash", true },	 { "", true },		 { "/usr/sbin/nologin", false },
-		{ "/bin/false", false }, { "/bin/sync", false }, { "/usr/bin/falsework", true },
-	};
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct user user = { .shell = { cases[i].shell, strlen(cases[i].shell) } };
-
-		assert_int_equal(user_can_login(&user), cases[i].can);
-	}
-}
-
-static void names_and_numbers_are_found_in_files_without_the_name_service(void **state)
-{
-	static const char passwd[] = "root:x:0:0::/root:/bin/sh\nann:x:1000:1001::/home/ann:/bin/sh\n"
-				     "a-very-long-name-that-no-user-has-since-useradd-refuses-it-at-once:x:1000:1::/:\n"
-				     "bob:x:1000:1::/:\n",
-			  group[] = "adm:x:4:\nstaff:x:50:ann\n";
-	char path[] = "/tmp/infini-XXXXXX", names[3][PASSWD_NAME_SIZE];
-	int fd = mkstemp(path);
-	uid_t uid = 7;
-	gid_t gid = 7;
-
-	(void)state;
-	assert_int_equal(write(fd, passwd, strlen(passwd)), strlen(passwd));
-	assert_int_equal(passwd_uid_of(path, "ann", &uid), 0);
-	assert_int_equal(uid, 1000);
-	assert_int_equal(passwd_uid_of(path, "eve", &uid), -ENOENT);
-	passwd_names_of(path, 1000, names, ARRAY_SIZE(names));
-	assert_string_equal(names[0], "ann");
-	assert_string_equal(names[1], "bob");
-	assert_string_equal(names[2], "");
-	assert_int_equal(ftruncate(fd, 0), 0);
-	assert_int_equal(pwrite(fd, group, strlen(group), 0), strlen(group));
-	assert_int_equal(passwd_gid_of(path, "staff", &gid), 0);
-	assert_int_equal(gid, 50);
-	assert_int_equal(passwd_gid_of(path, "wheel", &gid), -ENOENT);
-	close(fd);
-	unlink(path);
-	assert_int_equal(passwd_uid_of(path, "ann", &uid), -ENOENT);
-	assert_int_equal(passwd_gid_of(path, "staff", &gid), -ENOENT);
-	passwd_names_of(path, 1000, names, ARRAY_SIZE(names));
-	assert_string_equal(names[0], "");
+	assert_emits(*state, &collector_users,
+		     "\"source\":null,\"sessions_total\":null,\"sessions\":null,\"reason\":\"unsupported\"");
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(reads_all_fields_of_each_line),
-		cmocka_unit_test(skips_lines_that_make_no_sense),
-		cmocka_unit_test(goes_on_after_a_bad_line),
-		cmocka_unit_test(reads_no_byte_behind_the_text_wherever_it_is_cut),
-		cmocka_unit_test(tells_who_can_log_in),
-		cmocka_unit_test(names_and_numbers_are_found_in_files_without_the_name_service),
+		SUBJECT_TEST(a_session_of_logind_is_read_by_its_keys),
+		SUBJECT_TEST(every_cut_of_a_session_is_survived),
+		SUBJECT_TEST(sessions_of_people_are_listed_the_last_first),
+		SUBJECT_TEST(of_many_sessions_the_last_ones_are_listed_and_the_rest_counted),
+		SUBJECT_TEST(where_there_is_no_logind_utmp_is_read),
+		SUBJECT_TEST(where_there_is_neither_nothing_is_known),
 	};
 
 	return cmocka_run_group_tests_name("users", tests, NULL, NULL);
