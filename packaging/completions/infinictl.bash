@@ -3,8 +3,9 @@
 _infinictl() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} words
 	case ${COMP_CWORD}:${COMP_WORDS[1]} in
-	1:*) words="log metrics status ps audit config --help --version" ;;
+	1:*) words="log plot metrics status ps audit config --help --version" ;;
 	*:log) words="--dir --begin --end --lines --follow -f --where --metric --process --every --calculate --summary --output --json --utc --color --no-pager --help" ;;
+	*:plot) words="--dir --begin --end --follow -f --style --width --height --svg --color --utc --help $(infinictl metrics --names 2>/dev/null)" ;;
 	*:metrics) words="--json --names --help $(infinictl metrics --names 2>/dev/null)" ;;
 	*:status) words="--socket --loop --json --help" ;;
 	*:ps) words="--socket --json --help" ;;
@@ -40,11 +41,19 @@ _infinictl() {
 		mapfile -t COMPREPLY < <(compgen -W "auto always never" -- "$cur")
 		return
 		;;
+	--style)
+		mapfile -t COMPREPLY < <(compgen -W "braille block ascii" -- "$cur")
+		return
+		;;
+	--svg)
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		return
+		;;
 	--calculate)
 		mapfile -t COMPREPLY < <(compgen -W "average min max sum last count p50 p95 p99" -- "$cur")
 		return
 		;;
-	--lines | --id | --where | --process | --every) return ;;
+	--lines | --id | --where | --process | --every | --width | --height) return ;;
 	esac
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 	# Files come after log, check and show.

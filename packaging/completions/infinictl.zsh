@@ -8,7 +8,7 @@ _infinictl_metrics() {
 _infinictl() {
 	local state line
 	_arguments -C '--help[print a help text]' '--version[print the version]' \
-		'1:subcommand:((log\:"print the metric log" metrics\:"the metrics there are" status\:"ask the running agent" ps\:"commands that run or wait" audit\:"what hosts asked" config\:"the configuration"))' \
+		'1:subcommand:((log\:"print the metric log" plot\:"metrics over time" metrics\:"the metrics there are" status\:"ask the running agent" ps\:"commands that run or wait" audit\:"what hosts asked" config\:"the configuration"))' \
 		'*::argument:->rest'
 	[[ $state == rest ]] || return
 	case $line[1] in
@@ -20,6 +20,12 @@ _infinictl() {
 			'--summary[count, average, percentiles of all samples]' '--output[form of what is printed]:form:(table json csv openmetrics)' \
 			'--color[colours]:when:(auto always never)' '--no-pager[print straight to the terminal]' \
 			'*--metric[print this value]:path:_infinictl_metrics' '--json[print the lines as they are]' '--utc[times in UTC]' '*:file:_files'
+		;;
+	plot)
+		_arguments '--dir[the log of another directory]:directory:_files -/' '--begin[from this time on]:time:(now today yesterday tomorrow)' \
+			'--end[up to this time]:time:(now today yesterday tomorrow)' '(-f --follow)'{-f,--follow}'[draw anew as samples come]' \
+			'--style[characters of the charts]:style:(braille block ascii)' '--width[columns]:number:' '--height[rows of all charts together]:number:' \
+			'--svg[an SVG file instead]:file:_files' '--color[colours]:when:(auto always never)' '--utc[times in UTC]' '*:metric:_infinictl_metrics'
 		;;
 	metrics)
 		_arguments '--json[print JSON]' '--names[the names alone]' '1:pattern:_infinictl_metrics'

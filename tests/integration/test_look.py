@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from xml.etree import ElementTree
 
 import looklog
 import tap
@@ -113,6 +114,95 @@ def story_tables_fit_terminals_of_both_sizes():
     assert "\x1b[1mtime" in colored and not re.sub(r"\x1b\[\d+m", "", colored).count("\x1b"), "other sequences than colours"
 
 
+def dots(rows):
+    """The canvas of braille characters behind the axis, as rows of dots."""
+    bits = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
+    plot = [row[9:] for row in rows if len(row) > 8 and row[8] in "┤│"]
+    width = max(len(row) for row in plot)
+    return [[int(c < len(row) and 0x2800 <= ord(row[c]) < 0x2900 and (ord(row[c]) - 0x2800) & bits[y][x] != 0) for c in range(width) for x in range(2)]
+            for row in plot for y in range(4)]
+
+
+def story_a_chart_shows_the_values_where_they_lie():
+    def change(i, message):
+        message["data"]["system"]["cpu"]["usage_percent"] = 100 * i / 199
+        return message
+    log = looklog.make(folder(), change=change)
+    for columns, lines in ((80, 24), (200, 60)):
+        rows = looklog.on_terminal(["plot", "--dir", log, "--begin", "@%d" % EPOCH, "cpu.usage_percent"], columns, lines)
+        assert len(rows) == lines - 1 and all(len(row) <= columns for row in rows), (columns, len(rows), rows)
+        assert rows[0].startswith("━ system.cpu.usage_percent") and "now 100%  min 0%  avg 50%  max 100%" in rows[0], rows[0]
+        assert rows[1].lstrip().startswith("100%") and any(row.lstrip().startswith("0%") for row in rows), rows
+        canvas = dots(rows)
+        for x in range(len(canvas[0])):
+            lit = [y for y in range(len(canvas)) if canvas[y][x]]
+            assert lit, (columns, x)
+            wanted = (1 - (x + 0.5) / len(canvas[0])) * (len(canvas) - 1)
+            assert min(abs(y - wanted) for y in lit) <= 2, (columns, x, lit, wanted)
+
+
+def story_a_chart_is_broken_where_nothing_was_measured():
+    log = looklog.write(folder(), [looklog.sample(50, EPOCH + i * 30) for i in range(200) if not 80 <= i < 120])
+    for style, mark in (("braille", "x"), ("ascii", "x"), ("block", "x")):
+        rows = ctl("plot", "--dir", log, "--begin", "@%d" % EPOCH, "--style", style, "--width", "109", "cpu.usage_percent").stdout.decode().splitlines()
+        axis = [row for row in rows if row[8] in "└+"][-1][9:]
+        marked = [x for x, c in enumerate(axis) if c == mark]
+        assert 18 <= len(marked) <= 24 and 38 <= marked[0] <= 41, (style, axis)
+        if style == "braille":
+            canvas = dots(rows)
+            dark = [x // 2 for x in range(len(canvas[0])) if not any(row[x] for row in canvas)]
+            assert set(range(42, 58)) <= set(dark), (dark, rows)
+
+
+def story_charts_of_several_units_and_a_file_of_svg():
+    log, outer = looklog.make(folder()), folder()
+    metrics = ["cpu.usage_percent", "cpu.steal_percent", "memory.used_kb", "system.network.interfaces[eth0].bytes_received"]
+    rows = ctl("plot", "--dir", log, "--begin", "@%d" % EPOCH, *metrics, env={"LC_ALL": "C"}).stdout.decode("ascii").splitlines()
+    assert [row[0] for row in rows if row[0] in "*+" and row[1] == " "] == ["*", "+", "*", "*"], rows
+    svg = os.path.join(outer, "x.svg")
+    assert ctl("plot", "--dir", log, "--begin", "@%d" % EPOCH, *metrics, "--svg", svg).returncode == 0
+    root = ElementTree.parse(svg).getroot()
+    lines = [e for e in root.iter("{http://www.w3.org/2000/svg}polyline")]
+    assert len(lines) == 4 and [e.get("class") for e in lines] == ["line s0", "line s1", "line s0", "line s0"], lines
+    assert ctl("plot", "--dir", log, *metrics, "--begin", "@%d" % EPOCH, "--svg", "-").stdout == open(svg, "rb").read()
+    before = os.path.join(outer, "link")
+    os.symlink(svg, before)
+    for path, words in ((before, b"symbolic link"), ("/dev/null", b"no ordinary file"), (outer, b"directory"), ("/no/such/x.svg", b"No such file")):
+        done = ctl("plot", "--dir", log, "--begin", "@%d" % EPOCH, metrics[0], "--svg", path)
+        assert done.returncode == 1 and words in done.stderr, done
+
+
+def story_plot_says_what_it_cannot_draw():
+    log = looklog.make(folder())
+    for arguments, rc, words in ((["cpu.usage_percnt"], 2, b"perhaps system.cpu.usage_percent"), ([], 2, b"needs a metric"), (["cpu.temperature"], 1, b"no value in any of the samples"),
+                                 (["disk.usage_stats[mount_point].used_gb"], 2, b"write in []"), (["cpu.usage_percent", "--width", "5"], 2, b"from 20"),
+                                 (["cpu.usage_percent", "--begin", "tomorrow"], 1, b"no sample between"), (["cpu.usage_percent", "--style", "pie"], 2, b"braille, block and ascii")):
+        begin = [] if "--begin" in arguments else ["--begin", "@%d" % EPOCH]
+        done = ctl("plot", "--dir", log, *begin, *arguments)
+        assert done.returncode == rc and words in done.stderr, (arguments, done)
+
+
+def story_a_followed_chart_grows_with_the_log():
+    if not shutil.which("tmux"):
+        raise tap.Skip("tmux is not here (tools/deps.sh test)")
+    outer = folder()
+    log, now = os.path.join(outer, "log"), time.time()
+    path = os.path.join(looklog.write(log, [looklog.sample(40, now - 20 + i) for i in range(10)], begin=now - 20), "metrics-20260921T141320.000Z-000001.ndjson")
+    tmux = ["tmux", "-S", os.path.join(outer, "s"), "-f", "/dev/null"]
+    subprocess.run([*tmux, "-u", "new-session", "-d", "-x", "80", "-y", "24", f"LC_ALL=C.UTF-8 {program('infinictl')} plot --follow --dir {log} --begin -1m cpu.usage_percent"], check=True)
+
+    def screen():
+        return subprocess.run([*tmux, "capture-pane", "-p"], stdout=subprocess.PIPE, text=True, check=True).stdout
+    try:
+        wait_until(lambda: "now 40%" in screen(), 20, "the first chart")
+        with open(path, "ab") as file:
+            file.write(looklog.line(looklog.sample(77, time.time())))
+        wait_until(lambda: "now 77%" in screen() and "max 77%" in screen(), 20, "the new value")
+        assert screen().count("━ system.cpu.usage_percent") == 1 and len(screen().splitlines()) <= 24, screen()
+    finally:
+        subprocess.run([*tmux, "kill-server"], check=False)
+
+
 def story_a_pager_shows_what_is_longer_than_the_screen():
     if not shutil.which("less"):
         raise tap.Skip("less is not here")
@@ -139,6 +229,7 @@ def story_a_pager_shows_what_is_longer_than_the_screen():
 
 # What each verb is asked over a hostile log; FILE stands for a file it may write.
 VERBS = [["log"], ["log", "--metric", CPU, "--metric", "system.hostname"], ["log", "--output", "csv"], ["log", "--output", "openmetrics"], ["log", "--json"], ["log", "--every", "1m"],
+         ["plot", "cpu.usage_percent", "memory.used_kb"], ["plot", "--style", "block", "cpu.usage_percent"], ["plot", "--svg", "-", "cpu.usage_percent", "disk.usage_stats[/].used_gb"],
          ["log", "--summary"], ["log", "--lines", "4"], ["log", "--where", "cpu.usage_percent >= 0"], ["log", "--process", "worker"]]
 
 
@@ -148,9 +239,11 @@ def story_every_verb_shows_what_it_can_of_a_hostile_log_and_says_what_it_left_ou
     for name, log, said in logs:
         for verb in VERBS:
             words = [os.path.join(outer, "out") if word == "FILE" else word for word in verb]
-            done = ctl(*words, "--dir", log, "--utc", timeout=20)
+            done = ctl(*words, "--dir", log, "--utc", *(["--begin", "@%d" % EPOCH] if verb[0] == "plot" else []), timeout=20)
             assert done.returncode in (0, 1), (name, verb, done)
             assert done.stdout or "FILE" in verb, (name, verb, done)
+            if "--svg" in verb:
+                assert b"<script" not in done.stdout and ElementTree.fromstring(done.stdout) is not None, (name, verb)
             assert not said or said.encode() in done.stderr, (name, verb, done.stderr)
             if "--json" not in verb:
                 assert not re.search(rb"[\x00-\x08\x0b-\x1f\x7f]", done.stdout), (name, verb)

@@ -14,6 +14,7 @@ static const char help[] =
 	"infinictl - look at the metric log and at the agent of this machine\n"
 	"\n"
 	"  infinictl log [OPTION]... [FILE]...   print the metric log (the agent need not run)\n"
+	"  infinictl plot [OPTION]... METRIC...  draw metrics of the log over time\n"
 	"  infinictl metrics [PATTERN]           list the metrics there are, with unit and meaning\n"
 	"  infinictl status [OPTION]...          ask the running agent how it is\n"
 	"  infinictl ps [OPTION]...              show the commands that run or wait\n"
@@ -41,8 +42,10 @@ int infinictl_main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		int (*main)(int argc, char **argv);
-	} commands[] = { { "log", log_main },	  { "status", status_main }, { "ps", ps_main },
-			 { "audit", audit_main }, { "config", config_main }, { "metrics", metrics_main } };
+	} commands[] = {
+		{ "log", log_main }, { "plot", plot_main },   { "metrics", metrics_main }, { "status", status_main },
+		{ "ps", ps_main },   { "audit", audit_main }, { "config", config_main },
+	};
 
 	opterr = 0; /* cli_wrong_option prints the errors of getopt */
 	if (argc < 2)

@@ -178,6 +178,12 @@ void show_style(FILE *out, bool colored, unsigned style)
 		fprintf(out, "\033[%sm", sequences[style < SHOW_LINE + SHOW_LINES ? style : SHOW_PLAIN]);
 }
 
+void show_home(FILE *out)
+{
+	if (show_on_terminal(out))
+		fputs("\033[H\033[J", out);
+}
+
 void show_progress(const char *words)
 {
 	unsigned width = show_width(stderr);

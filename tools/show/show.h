@@ -64,6 +64,9 @@ enum show_style {
 /* The sequence of a style (SGR, ECMA-48), when `colored`. */
 void show_style(FILE *out, bool colored, unsigned style);
 
+/* On a terminal: clears it, so that what follows stands at its top. */
+void show_home(FILE *out);
+
 /* What stands on standard error for a while: the line is overwritten by the next one, and taken away by "". */
 void show_progress(const char *words);
 
