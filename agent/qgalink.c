@@ -141,6 +141,8 @@ int qgalink_build(struct agent *agent, struct err *e)
 			       .proc_fd = files.proc_fd,
 			       .sys_fd = files.sys_fd,
 			       .root_fd = files.root_fd,
+			       .root = agent->privileged,
+			       .freeze = &agent->freeze,
 			       .send = send_text,
 			       .record = record,
 			       .records_read = records_read,

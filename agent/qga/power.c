@@ -33,17 +33,6 @@ static void run_shutdown(struct qga_call *call)
 	qga_fail(call, "mode is invalid (valid values are: halt|powerdown|reboot)");
 }
 
-static void emit_thawed(struct sink *out, const char *key, const void *arg)
-{
-	sink_str(out, key, arg);
-}
-
-static void run_status(struct qga_call *call)
-{
-	qga_return(call, emit_thawed, "thawed");
-}
-
 const struct qga_command qga_command_shutdown = {
 	.name = "guest-shutdown", .params = shutdown_params, .run = run_shutdown, .possible = possible
 };
-const struct qga_command qga_command_fsfreeze_status = { .name = "guest-fsfreeze-status", .run = run_status };

@@ -63,10 +63,19 @@ static bool allowed(const struct qga *qga, const struct qga_rule *rule)
 	return qga_policy_allows(&policy, rule);
 }
 
+/* While file systems are frozen only that which leads out of it is done, as by qemu-ga. */
+static bool leads_out(const struct qga_rule *rule)
+{
+	return rule->group == QGA_BASIC || strcmp(rule->name, "guest-fsfreeze-status") == 0 ||
+	       strcmp(rule->name, "guest-fsfreeze-thaw") == 0;
+}
+
 bool qga_enabled(const struct qga *qga, const struct qga_rule *rule)
 {
 	const struct qga_command *command = qga_command_find(rule->name);
 
+	if (freeze_is_frozen(qga->env.freeze) && !leads_out(rule))
+		return false;
 	return command && (!command->possible || command->possible(&qga->env)) && allowed(qga, rule);
 }
 

@@ -24,6 +24,8 @@
 #include "agent/config/config.h"
 #include "agent/metrics/prober.h"
 #include "agent/rules/qga_policy.h"
+#include "agent/run/exec.h"
+#include "agent/run/freeze.h"
 #include "transport/json_check.h"
 #include "transport/json_write.h"
 
@@ -44,6 +46,8 @@ struct qga_env {
 	struct json_writer *writer; /* for one line at a time, used and emptied within one function */
 	struct json_check *check;   /* likewise */
 	int proc_fd, sys_fd, root_fd;
+	struct exec *root;     /* the executor, for what needs rights */
+	struct freeze *freeze; /* of file systems */
 
 	/* A line for the host. */
 	void (*send)(void *data, const char *text, size_t len);

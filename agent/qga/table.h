@@ -26,7 +26,16 @@
 	ROW(get_memory_blocks)                                                                                         \
 	ROW(get_memory_block_info)                                                                                     \
 	ROW(shutdown)                                                                                                  \
-	ROW(fsfreeze_status)
+	ROW(fsfreeze_status)                                                                                           \
+	ROW(fsfreeze_freeze)                                                                                           \
+	ROW(fsfreeze_freeze_list)                                                                                      \
+	ROW(fsfreeze_thaw)                                                                                             \
+	ROW(fstrim)                                                                                                    \
+	ROW(set_time)                                                                                                  \
+	ROW(set_vcpus)                                                                                                 \
+	ROW(suspend_ram)                                                                                               \
+	ROW(suspend_disk)                                                                                              \
+	ROW(suspend_hybrid)
 
 #define QGA_DECLARE(name) extern const struct qga_command qga_command_##name;
 QGA_COMMANDS(QGA_DECLARE)

@@ -25,6 +25,7 @@
 struct guest {
 	struct fixture *files;
 	struct loop loop;
+	struct freeze freeze; /* nothing is frozen */
 	struct config config;
 	struct prober_pool *probers;
 	struct json_writer writer;
@@ -118,6 +119,7 @@ static int setup(void **state)
 				.proc_fd = guest->files->ctx.proc_fd,
 				.sys_fd = guest->files->ctx.sys_fd,
 				.root_fd = guest->files->ctx.root_fd,
+				.freeze = &guest->freeze,
 				.send = on_send,
 				.record = on_record,
 				.records_read = on_records_read,
