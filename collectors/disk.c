@@ -144,7 +144,7 @@ static int disk_open(const struct collect_ctx *ctx, void **ret_state)
 	(void)ctx;
 	if (!disk)
 		return -ENOMEM;
-	disk->file = PROCFS_FILE;
+	disk->file = PROCFS_FILE_SHORT;
 	*ret_state = disk;
 	return 0;
 }

@@ -327,7 +327,7 @@ static int network_open(const struct collect_ctx *ctx, void **ret_state)
 
 	if (!network)
 		return -ENOMEM;
-	network->file = PROCFS_FILE;
+	network->file = PROCFS_FILE_SHORT;
 	network->events_fd = -1;
 	/* The events first: what changes between the two is then dumped twice, not missed. */
 	if (ctx->live) {

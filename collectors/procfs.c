@@ -57,6 +57,11 @@ static ssize_t pread_retry(int fd, char *text, size_t size, size_t offset)
 	return n < 0 ? -errno : n;
 }
 
+static bool was_last(const struct procfs_file *file, size_t n, size_t room)
+{
+	return file->short_records && n < room && n + PROCFS_RECORD_MAX <= PROCFS_PAGE_MIN;
+}
+
 static int read_all(const struct procfs_file *file, struct procfs_buffer *buffer)
 {
 	buffer->len = 0;
@@ -78,7 +83,7 @@ static int read_all(const struct procfs_file *file, struct procfs_buffer *buffer
 		if (n < 0)
 			return (int)n;
 		buffer->len += (size_t)n;
-		if (n == 0 || (file->single && (size_t)n < room))
+		if (n == 0 || (file->single && (size_t)n < room) || was_last(file, (size_t)n, room))
 			return 0;
 	}
 }

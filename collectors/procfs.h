@@ -27,7 +27,7 @@ struct procfs_buffer {
 
 #define PROCFS_BUFFER_MAX (4U << 20)
 
-/* A file that is read again and again. Initialise with PROCFS_FILE or PROCFS_FILE_SINGLE. */
+/* A file that is read again and again. Initialise with one of the three below. */
 struct procfs_file {
 	int fd; /* -1 while not open */
 	/*
@@ -35,10 +35,19 @@ struct procfs_file {
 	 * sysfs attributes): a read that leaves room was the last one, which saves the read that only says "end".
 	 */
 	bool single;
+	/*
+	 * No record of the file is longer than PROCFS_RECORD_MAX. seq_read (the same file) ends a read early only where
+	 * the next record has no room in its page: so a read of much less than a page was the last one.
+	 */
+	bool short_records;
 };
+
+#define PROCFS_RECORD_MAX 1024U
+#define PROCFS_PAGE_MIN	  4096U /* the least page of any machine; the kernel's buffer is never less than one */
 
 #define PROCFS_FILE	   ((struct procfs_file){ .fd = -1 })
 #define PROCFS_FILE_SINGLE ((struct procfs_file){ .fd = -1, .single = true })
+#define PROCFS_FILE_SHORT  ((struct procfs_file){ .fd = -1, .short_records = true })
 
 /*
  * Reads the whole of `path` (relative to dir_fd) into the buffer, opening it at the first call and again when the

@@ -220,7 +220,7 @@ static int tcp_open(const struct collect_ctx *ctx, void **ret_state)
 	if (!inet)
 		return -ENOMEM;
 	for (size_t i = 0; i < TEXTS; i++)
-		inet->files[i] = texts[i].single ? PROCFS_FILE_SINGLE : PROCFS_FILE;
+		inet->files[i] = texts[i].single ? PROCFS_FILE_SINGLE : PROCFS_FILE_SHORT;
 	inet->text.max = 64U << 10;
 	*ret_state = inet;
 	return 0;

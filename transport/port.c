@@ -168,6 +168,42 @@ void port_close(struct port *port)
 
 /* ------------------------------------------------------------------------------------------------------- input */
 
+static void room_came(struct port *port)
+{
+	port->blocked = false;
+	port_watch_room(port, false);
+}
+
+/* Collects what epoll has: true when there is input to look at. A node event brings the next attempt forward. */
+static bool take_polled(struct port *port)
+{
+	struct epoll_event events[4];
+	int n = epoll_wait(port->epoll_fd, events, ARRAY_SIZE(events), 0);
+	bool input = false;
+
+	for (int i = 0; i < n; i++) {
+		uint32_t mask = events[i].events;
+
+		if (events[i].data.u32 == PORT_TAG_LISTENER) {
+			port->retry_ns = port->now_ns; /* looked at only while no host is connected */
+			continue;
+		}
+		if (events[i].data.u32 == PORT_TAG_WATCH) {
+			if (port_watch_drain(port) && !port->held) {
+				backoff_succeed(&port->retry);
+				port->retry_ns = port->now_ns;
+			}
+			continue;
+		}
+		if (port->link.virtio)
+			port_virtio_edge(port, mask);
+		else if (mask & (EPOLLOUT | EPOLLERR | EPOLLHUP))
+			room_came(port); /* a hang-up too: the next write tells why */
+		input |= events[i].data.u32 == PORT_TAG_IN && (port->link.virtio || mask != EPOLLOUT);
+	}
+	return input;
+}
+
 static ssize_t end_read(const struct port_end *end, char *bytes, size_t size)
 {
 	ssize_t n;
@@ -230,6 +266,7 @@ static ssize_t next_input(struct port *port)
 /* Reads until there is no more input, or as much as one turn may read. */
 static void read_input(struct port *port)
 {
+	bool first = true;
 	ssize_t n = 0;
 
 	for (size_t taken = 0; taken < PORT_INPUT_TURN; taken += (size_t)n) {
@@ -237,6 +274,11 @@ static void read_input(struct port *port)
 		if (n <= 0)
 			break;
 		deliver(port, (size_t)n);
+		if (port_is_socket(port) && !port->broken && (size_t)n < sizeof(port->input)) {
+			port->more_input = false;
+			return;
+		}
+		first = false;
 	}
 	port->more_input = n > 0;
 	if (n > 0)
@@ -247,39 +289,11 @@ static void read_input(struct port *port)
 		port_virtio_settle(port, n == 0);
 	else if (n == 0)
 		stream_ended(port);
+	else if (first && port_is_socket(port))
+		take_polled(port); /* what has woken us is then another one of the fds */
 }
 
 /* --------------------------------------------------------------------------------------------------------- a turn */
-
-/* Collects what epoll has: true when there is input to look at. A node event brings the next attempt forward. */
-static bool take_events(struct port *port)
-{
-	struct epoll_event events[4];
-	int n = epoll_wait(port->epoll_fd, events, ARRAY_SIZE(events), 0);
-	bool input = false;
-
-	for (int i = 0; i < n; i++) {
-		uint32_t mask = events[i].events;
-
-		if (events[i].data.u32 == PORT_TAG_LISTENER) {
-			port->retry_ns = port->now_ns; /* looked at only while no host is connected */
-			continue;
-		}
-		if (events[i].data.u32 == PORT_TAG_WATCH) {
-			if (port_watch_drain(port) && !port->held) {
-				backoff_succeed(&port->retry);
-				port->retry_ns = port->now_ns;
-			}
-			continue;
-		}
-		if (port->link.virtio)
-			port_virtio_edge(port, mask);
-		else if (mask & (EPOLLOUT | EPOLLERR | EPOLLHUP))
-			port->blocked = false; /* a hang-up too: the next write tells why */
-		input |= events[i].data.u32 == PORT_TAG_IN && (port->link.virtio || mask != EPOLLOUT);
-	}
-	return input;
-}
 
 /* Sets times that were left open (TIME_NEVER) because no clock was at hand. */
 static void stamp(struct port *port)
@@ -333,7 +347,15 @@ void port_dispatch(struct port *port, const struct moment *now)
 	port->now_ns = now->mono_ns;
 	port->dispatching = true;
 	stamp(port);
-	input = take_events(port) || port->more_input;
+	/* Of a socket the next read and write tell nearly all there is; what is left is asked for when they find
+	 * nothing. */
+	if (port->link.open && port_is_socket(port)) {
+		if (port->blocked)
+			room_came(port);
+		input = true;
+	} else {
+		input = take_polled(port) || port->more_input;
+	}
 	if (!port->link.open && port->state != PORT_CLOSED && port->retry_ns <= port->now_ns) {
 		port_try(port);
 		input = true;

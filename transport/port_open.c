@@ -67,7 +67,7 @@ void port_link_close(struct port *port)
 
 static int end_register(struct port *port, int fd, uint32_t mask, enum port_tag tag)
 {
-	struct epoll_event event = { .events = mask | EPOLLET, .data.u32 = tag };
+	struct epoll_event event = { .events = mask, .data.u32 = tag };
 
 	if (epoll_ctl(port->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0)
 		return 0;
@@ -77,14 +77,40 @@ static int end_register(struct port *port, int fd, uint32_t mask, enum port_tag 
 	return 0;
 }
 
+/*
+ * Without OUT a virtio port says nothing when its host arrives. A socket is watched by level: what one read leaves is
+ * seen in the next turn, without a read that only finds the end.
+ */
+static uint32_t input_mask(const struct port *port)
+{
+	uint32_t mask = EPOLLIN | EPOLLRDHUP;
+
+	if (port->link.virtio)
+		mask |= EPOLLOUT;
+	return port_is_socket(port) ? mask : mask | EPOLLET;
+}
+
 static int link_register(struct port *port)
 {
 	struct port_link *link = &port->link;
 	bool one = link->in.fd == link->out.fd;
-	/* Without OUT a virtio port says nothing when its host arrives. */
-	int r = end_register(port, link->in.fd, EPOLLIN | EPOLLRDHUP | (one ? EPOLLOUT : 0), PORT_TAG_IN);
+	int r = end_register(port, link->in.fd, input_mask(port), PORT_TAG_IN);
 
-	return r < 0 || one ? r : end_register(port, link->out.fd, EPOLLOUT, PORT_TAG_OUT);
+	return r < 0 || one ? r : end_register(port, link->out.fd, EPOLLET, PORT_TAG_OUT);
+}
+
+/* Of a virtio port every edge has a meaning, so that OUT is always asked for. */
+void port_watch_room(struct port *port, bool wanted)
+{
+	const struct port_link *link = &port->link;
+	bool one = link->in.fd == link->out.fd;
+	struct epoll_event event = { .events = (one ? input_mask(port) : EPOLLET) | (wanted ? EPOLLOUT : 0),
+				     .data.u32 = one ? PORT_TAG_IN : PORT_TAG_OUT };
+
+	if (link->virtio || link->unpollable || link->watches_room == wanted)
+		return;
+	port->link.watches_room = wanted;
+	epoll_ctl(port->epoll_fd, EPOLL_CTL_MOD, link->out.fd, &event);
 }
 
 static int link_open(struct port *port)

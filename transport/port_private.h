@@ -50,11 +50,12 @@ struct port_end {
 struct port_link {
 	struct port_end in, out;
 	bool open;
-	bool virtio;	 /* read() == 0 is a state (no host), not the end */
-	bool tty;	 /* `saved` is to be restored */
-	bool unpollable; /* epoll refused it */
-	int kept_input;	 /* a file read before the port itself, with the half line that the former owner of the fd had
-			    read; or -1 */
+	bool virtio;	   /* read() == 0 is a state (no host), not the end */
+	bool tty;	   /* `saved` is to be restored */
+	bool unpollable;   /* epoll refused it */
+	bool watches_room; /* output waits for an edge (not of a virtio port) */
+	int kept_input;	   /* a file read before the port itself, with the half line that the former owner of the fd had
+			      read; or -1 */
 	struct termios saved;
 };
 
@@ -132,7 +133,15 @@ struct port {
 	char input[PORT_INPUT_CHUNK], output[PORT_CHUNK];
 };
 
+/* True for a connected socket, which is the same in both directions. */
+static inline bool port_is_socket(const struct port *port)
+{
+	return port->link.in.socket && port->link.in.fd == port->link.out.fd;
+}
+
 /* port_open.c */
+/* Whether port_fd becomes readable when there is room for output again: wanted only while output waits for that. */
+void port_watch_room(struct port *port, bool wanted);
 void port_try(struct port *port);
 void port_link_close(struct port *port);
 /* Reports a fault; `error` is -errno. */

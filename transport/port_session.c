@@ -82,6 +82,7 @@ static void write_refused(struct port *port, int error)
 {
 	if (error == EAGAIN) {
 		port->blocked = true;
+		port_watch_room(port, true);
 	} else if (error == 0 || error == ENOMEM || error == ENOBUFS) {
 		/*
 		 * __send_to_port gives 0 when the ring refuses a buffer, and 32 KiB of GFP_KERNEL may fail: no edge

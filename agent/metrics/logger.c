@@ -22,6 +22,8 @@
 #include "transport/backoff.h"
 
 #define LAG_NS (5 * NS_PER_S)
+/* latest.json is for people and scripts, who do not look more often. */
+#define LATEST_NS NS_PER_S
 /* This many deaths of children in a row without any answer are a failure of logging. */
 #define DEATHS_FAILED 3
 #define ACKS_AT_ONCE  32
@@ -51,6 +53,7 @@ struct logger {
 	size_t sent;		   /* bytes of `next` on the socket */
 	struct entry *latest;	   /* the one LOG_LATEST that waits, in the queue as well */
 	bool latest_direct;
+	uint64_t latest_ns; /* when latest.json was written; 0: not yet */
 
 	char ack[sizeof(struct log_ack)];
 	size_t ack_len;
@@ -495,6 +498,10 @@ void logger_latest(struct logger *l, struct line *line, struct moment now)
 	if (l->stopping || line->len > LOG_PAYLOAD_MAX)
 		return;
 	loop_work(l->loop, "latest.json", NULL);
+	/* An eighth less than a second is as good: a tick of every second may come a little sooner. */
+	if (l->latest_ns && now.mono_ns - l->latest_ns < LATEST_NS - LATEST_NS / 8)
+		return;
+	l->latest_ns = now.mono_ns;
 	if (l->latest_direct) {
 		l->stats.latest_failed += latest_write(l->config.child.runtime_dir, &l->config.child.latest_readers,
 						       line->text, line->len) != 0;

@@ -62,7 +62,10 @@ void logger_start(struct logger *logger);
 /* Queues a line, taking a reference; when logging is not enabled it does nothing. */
 void logger_put(struct logger *logger, struct line *line, struct moment now);
 
-/* Makes the line the content of latest.json: at once if the directory is in memory, else through the child. */
+/*
+ * Makes the line the content of latest.json, unless that was done less than a second ago: at once if the directory is
+ * in memory, else through the child.
+ */
 void logger_latest(struct logger *logger, struct line *line, struct moment now);
 
 /*

@@ -319,6 +319,47 @@ static void a_directory_that_cannot_be_used_is_told_once_and_recovers(void **sta
 	assert_int_equal(stats_now(f).written, 1);
 }
 
+/* The child writes it a little later, unless the directory is in memory. */
+static void see_latest(struct logger_fixture *f, const char *expected)
+{
+	char path[256], text[16] = "";
+
+	snprintf(path, sizeof(path), "%s/latest.json", f->log->base);
+	for (unsigned tries = 0; tries < 1000 && strcmp(text, expected) != 0; tries++) {
+		FILE *file = fopen(path, "re");
+
+		usleep(2000);
+		if (!file)
+			continue;
+		text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+		fclose(file);
+	}
+	assert_string_equal(text, expected);
+}
+
+static void latest_is_written_at_most_once_a_second(void **state)
+{
+	static const struct {
+		unsigned after_ms;
+		const char *text, *expected;
+	} steps[] = { { 0, "1", "1" },	  { 500, "2", "1" },  { 850, "3", "1" },  { 990, "4", "4" },
+		      { 1500, "5", "4" }, { 1990, "6", "6" }, { 60000, "7", "7" } };
+	struct logger_fixture *f = *state;
+
+	f->config.enabled = false;
+	start(f);
+	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
+		struct line *line = line_new(LINE_SAMPLE, steps[i].text, 1);
+
+		logger_latest(f->logger, line, at(T0 + steps[i].after_ms));
+		line_unref(line);
+		usleep(20000);
+		see_latest(f, steps[i].expected);
+	}
+	logger_stop(f->logger, on_done, f);
+	assert_true(run_until(f, is_done));
+}
+
 static void latest_is_the_last_line_even_when_logging_is_off(void **state)
 {
 	struct logger_fixture *f = *state;
@@ -330,7 +371,7 @@ static void latest_is_the_last_line_even_when_logging_is_off(void **state)
 	put(f, 0);
 	assert_int_equal(stats_now(f).put, 0);
 	logger_latest(f->logger, line, at(T0));
-	logger_latest(f->logger, last, at(T0));
+	logger_latest(f->logger, last, at(T0 + 1000));
 	logger_stop(f->logger, on_done, f);
 	assert_true(run_until(f, is_done));
 	text = slurp(f->log->base, "latest.json", NULL);
@@ -358,6 +399,7 @@ int main(void)
 		TEST(a_child_that_does_not_answer_is_called_lagging),
 		TEST(a_directory_that_cannot_be_used_is_told_once_and_recovers),
 		TEST(latest_is_the_last_line_even_when_logging_is_off),
+		TEST(latest_is_written_at_most_once_a_second),
 	};
 
 	return cmocka_run_group_tests_name("logger", tests, NULL, NULL);

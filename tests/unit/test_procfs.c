@@ -119,6 +119,40 @@ static void the_buffer_grows_to_a_text_of_many_pages(void **state)
 	procfs_buffer_free(&buffer);
 }
 
+/* The kernel ends a read where a record has no room, not only at the end: what is read must still be whole. */
+static void short_records_over_many_pages_are_read_to_the_end(void **state)
+{
+	int proc_fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct procfs_file plain = PROCFS_FILE, brief = PROCFS_FILE_SHORT;
+	struct procfs_buffer one = { 0 }, two = { 0 };
+	static const char *const paths[] = { "self/maps", "net/dev", "diskstats", "devices", "interrupts" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++) {
+		if (faccessat(proc_fd, paths[i], R_OK, 0) < 0)
+			continue;
+		assert_int_equal(procfs_read(&plain, proc_fd, paths[i], &one), 0);
+		assert_int_equal(procfs_read(&brief, proc_fd, paths[i], &two), 0);
+		assert_int_equal(two.text[two.len - 1], '\n');
+		/* As many lines; their numbers may have moved on. */
+		for (size_t at = 0, at_two = 0;;) {
+			const char *a = memchr(one.text + at, '\n', one.len - at);
+			const char *b = memchr(two.text + at_two, '\n', two.len - at_two);
+
+			assert_true(!a == !b);
+			if (!a)
+				break;
+			at = (size_t)(a - one.text) + 1;
+			at_two = (size_t)(b - two.text) + 1;
+		}
+		procfs_close(&plain);
+		procfs_close(&brief);
+	}
+	procfs_buffer_free(&one);
+	procfs_buffer_free(&two);
+	close(proc_fd);
+}
+
 static void reading_once_stops_at_the_size_given(void **state)
 {
 	struct fixture *fixture = *state;
@@ -263,6 +297,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_kept_fd_of_a_dead_process_is_opened_anew, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_text_longer_than_the_bound_ends_with_a_whole_line, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_buffer_grows_to_a_text_of_many_pages, setup, teardown),
+		cmocka_unit_test(short_records_over_many_pages_are_read_to_the_end),
 		cmocka_unit_test_setup_teardown(reading_once_stops_at_the_size_given, setup, teardown),
 		cmocka_unit_test(lines_end_at_a_newline_or_at_the_end_of_the_text),
 		cmocka_unit_test(fields_are_separated_by_any_number_of_blanks),
