@@ -133,6 +133,12 @@ void agent_tell_policy(const struct agent *agent)
 		       place_of(&origins, "allow", place, sizeof(place)),
 		       config->commands.allow_unsafe ? "; run any program" : "",
 		       config->commands.allow_unsafe ? place_of(&origins, "allow_unsafe", unsafe, sizeof(unsafe)) : "");
+	if (strcmp(config->qga.spec, "none") != 0) {
+		config_key_format(config, config_key_find("qga", "allow"), allowed);
+		report(LOG_INFO, "a host of the QEMU guest agent's language may: %.200s%s",
+		       *allowed ? allowed : "nothing",
+		       config->qga.allow_unsafe ? "; as root, where that is exec or files" : "");
+	}
 	config_origins_free(&origins);
 }
 

@@ -158,7 +158,7 @@ start_systemd() {
 
 # What the unit does before the start, for the others. Whatever lies in the agent's own directories, root does not touch it.
 prepare_script() {
-	echo "	$executor prepare directories identity"
+	echo "	$executor prepare directories identity ports"
 	cat <<'PREPARE'
 	for named in /sys/class/virtio-ports/*/name; do
 		[ "$(cat "$named" 2>/dev/null)" = org.infinibay.agent ] || continue

@@ -231,6 +231,44 @@ int prepare_home(int root_fd)
 	return result;
 }
 
+/* ----------------------------------------------------------------------------------------------------------- ports */
+
+int prepare_ports(int root_fd, const struct config *config, unsigned uid, unsigned gid)
+{
+	_cleanup_(closep) int fd = openat(root_fd, "sys/class/virtio-ports", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+	int result = 0;
+
+	if (!dir)
+		return 0; /* a machine without such ports */
+	fd = -1;
+	while ((entry = readdir(dir))) {
+		int r = port_is_wanted(root_fd, entry->d_name, config)
+				? port_give(root_fd, entry->d_name, (uid_t)uid, (gid_t)gid)
+				: 0;
+
+		if (r < 0)
+			result = say(r, entry->d_name, NULL);
+	}
+	closedir(dir);
+	return result;
+}
+
+static int configured_ports(int root_fd, unsigned uid, unsigned gid)
+{
+	struct config config;
+	struct err e = { 0 };
+	int r = config_init(&config);
+
+	if (r < 0)
+		return say(r, "ports", NULL);
+	r = config_load(&config, NULL, NULL, NULL, &e);
+	r = r < 0 ? say(r, "ports", e.text) : prepare_ports(root_fd, &config, uid, gid);
+	config_free(&config);
+	return r;
+}
+
 /* ------------------------------------------------------------------------------------------------------------ verb */
 
 int prepare_main(int argc, char *argv[])
@@ -242,9 +280,9 @@ int prepare_main(int argc, char *argv[])
 
 	for (int i = 1; i < argc; i++)
 		known = known && (strcmp(argv[i], "identity") == 0 || strcmp(argv[i], "directories") == 0 ||
-				  strcmp(argv[i], "home") == 0);
+				  strcmp(argv[i], "home") == 0 || strcmp(argv[i], "ports") == 0);
 	if (!known) {
-		fputs("usage: infiniservice-exec prepare [identity] [directories] [home]\n", stderr);
+		fputs("usage: infiniservice-exec prepare [identity] [directories] [home] [ports]\n", stderr);
 		return 2;
 	}
 	/* From /etc/passwd: the name service may query a network that is not up yet. */
@@ -258,6 +296,7 @@ int prepare_main(int argc, char *argv[])
 	for (int i = 1; i < argc; i++) {
 		int r = *argv[i] == 'i'	  ? prepare_identity(root_fd, user->pw_gid)
 			: *argv[i] == 'h' ? prepare_home(root_fd)
+			: *argv[i] == 'p' ? configured_ports(root_fd, user->pw_uid, user->pw_gid)
 					  : prepare_directories(root_fd, user->pw_uid, user->pw_gid);
 
 		failed = failed || r < 0;

@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "agent/config/config.h"
+
 /* Whether `name` is a verb. */
 bool executor_has_verb(const char *name);
 
@@ -41,6 +43,10 @@ bool port_name_valid(const char *name);
  */
 int port_give(int root_fd, const char *name, uid_t uid, gid_t gid);
 
+/* Whether the configuration has the agent open the virtio port of this kernel name, by the name that the host gave it.
+ */
+bool port_is_wanted(int root_fd, const char *name, const struct config *config);
+
 /*
  * `infiniservice-exec prepare WORD…`: root's work before the start of the agent. It works on descriptors below
  * directories that only root can write, follows no symbolic link, and reports on stderr each step it refused. Returns
@@ -50,6 +56,7 @@ int port_give(int root_fd, const char *name, uid_t uid, gid_t gid);
  *	directories  makes the agent's three directories and gives them to it, for systems without a service manager
  *	home         removes .config and .local below the state directory, from which a user's service manager would
  *	             start units
+ *	ports        gives the virtio ports that the configuration names (port.spec, qga.spec) to the agent
  */
 int prepare_main(int argc, char *argv[]);
 
@@ -64,5 +71,6 @@ int prepare_main(int argc, char *argv[]);
 int prepare_identity(int root_fd, unsigned gid);
 int prepare_directories(int root_fd, unsigned uid, unsigned gid);
 int prepare_home(int root_fd);
+int prepare_ports(int root_fd, const struct config *config, unsigned uid, unsigned gid);
 
 #endif

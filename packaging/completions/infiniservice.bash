@@ -7,7 +7,7 @@ _infiniservice() {
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		;;
 	-p | --port)
-		mapfile -t COMPREPLY < <(compgen -W "virtio:org.infinibay.agent unix: stdio none" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "virtio:org.infinibay.agent unix: listen: stdio none" -- "$cur")
 		;;
 	-s | --set)
 		mapfile -t COMPREPLY < <(compgen -S = -W "$(infinictl config example 2>/dev/null |

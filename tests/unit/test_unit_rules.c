@@ -529,6 +529,40 @@ static void put(int root_fd, const char *path, const char *text)
 	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
 }
 
+static void a_port_is_wanted_when_the_configuration_names_it(void **state)
+{
+	char dir[] = "/tmp/test_port.XXXXXX", command[64];
+	static const char *const dirs[] = { "sys", "sys/class", "sys/class/virtio-ports",
+					    "sys/class/virtio-ports/vport1p1", "sys/class/virtio-ports/vport1p2" };
+	_cleanup_(closep) int root_fd = -1;
+	struct config config;
+	struct err e;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	root_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
+		assert_int_equal(mkdirat(root_fd, dirs[i], 0755), 0);
+	put(root_fd, "sys/class/virtio-ports/vport1p1/name", "org.infinibay.agent\n");
+	put(root_fd, "sys/class/virtio-ports/vport1p2/name", "org.qemu.guest_agent.0\n");
+	assert_int_equal(config_init(&config), 0);
+	assert_true(port_is_wanted(root_fd, "vport1p1", &config));
+	assert_false(port_is_wanted(root_fd, "vport1p2", &config));
+	assert_false(port_is_wanted(root_fd, "vport1p3", &config));
+	assert_false(port_is_wanted(root_fd, "../vport1p1", &config));
+	assert_int_equal(config_set(&config, "qga.spec=virtio:org.qemu.guest_agent.0", &e), 0);
+	assert_int_equal(config_set(&config, "port.spec=none", &e), 0);
+	assert_true(port_is_wanted(root_fd, "vport1p2", &config));
+	assert_false(port_is_wanted(root_fd, "vport1p1", &config));
+	/* A wanted port without its node is told; one that is not wanted is not looked at. */
+	assert_int_equal(prepare_ports(root_fd, &config, getuid(), getgid()), -ENODEV);
+	assert_int_equal(config_set(&config, "qga.spec=none", &e), 0);
+	assert_int_equal(prepare_ports(root_fd, &config, getuid(), getgid()), 0);
+	config_free(&config);
+	snprintf(command, sizeof(command), "rm -r %s", dir);
+	assert_int_equal(system(command), 0);
+}
+
 static void only_the_node_of_the_port_itself_is_given_away(void **state)
 {
 	char dir[] = "/tmp/test_port.XXXXXX";
@@ -580,6 +614,7 @@ int main(void)
 		cmocka_unit_test(a_unit_that_cannot_be_loaded_is_refused_with_the_reason),
 		cmocka_unit_test(an_answer_without_the_units_own_name_is_no_answer),
 		cmocka_unit_test(the_name_of_a_port_is_data_and_nothing_else_is_taken),
+		cmocka_unit_test(a_port_is_wanted_when_the_configuration_names_it),
 		cmocka_unit_test(only_the_node_of_the_port_itself_is_given_away),
 	};
 
