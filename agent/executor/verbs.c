@@ -164,50 +164,45 @@ int port_give(int root_fd, const char *name, uid_t uid, gid_t gid)
 	return 0;
 }
 
-/* The name of a spec "virtio:NAME"; NULL for any other. */
-static const char *name_of(const char *spec)
+/* Whether the host gave the virtio port of this kernel name the other name. */
+static bool port_is_named(int root_fd, const char *port, const char *name)
 {
-	return strncmp(spec, "virtio:", 7) == 0 ? spec + 7 : NULL;
-}
-
-bool port_is_wanted(int root_fd, const char *name, const struct config *config)
-{
-	const char *const wanted[] = { name_of(config->port.spec), name_of(config->qga.spec) };
 	_cleanup_(closep) int fd = -1;
 	char path[80], text[256];
 	ssize_t len;
 
-	if (!port_name_valid(name))
-		return false;
-	snprintf(path, sizeof(path), "sys/class/virtio-ports/%.40s/name", name);
+	snprintf(path, sizeof(path), "sys/class/virtio-ports/%.40s/name", port);
 	fd = openat(root_fd, path, O_RDONLY | O_CLOEXEC);
 	len = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
 	if (len <= 0)
 		return false;
 	text[len] = '\0';
 	text[strcspn(text, "\n")] = '\0';
-	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
-		if (wanted[i] && strcmp(wanted[i], text) == 0)
+	return strcmp(text, name) == 0;
+}
+
+bool port_is_wanted(int root_fd, const char *name, const struct config *config)
+{
+	const char *const specs[] = { config->port.spec, config->qga.spec };
+
+	for (size_t i = 0; port_name_valid(name) && i < ARRAY_SIZE(specs); i++)
+		if (strncmp(specs[i], "virtio:", 7) == 0 && port_is_named(root_fd, name, specs[i] + 7))
 			return true;
 	return false;
 }
 
-/* Where the configuration cannot be read the port of the agent's own language is given all the same. */
+/* The port of the QEMU guest agent's language is that agent's until the configuration names it. */
 static bool is_left_alone(int root_fd, const char *name)
 {
-	struct config config, defaults;
+	struct config config;
 	struct err e;
-	bool left = false;
+	bool wanted;
 
-	if (config_init(&config) < 0)
+	if (!port_is_named(root_fd, name, "org.qemu.guest_agent.0") || config_init(&config) < 0)
 		return false;
-	if (config_init(&defaults) == 0) {
-		left = (config_load(&config, NULL, NULL, NULL, &e) < 0 || !port_is_wanted(root_fd, name, &config)) &&
-		       !port_is_wanted(root_fd, name, &defaults);
-		config_free(&defaults);
-	}
+	wanted = config_load(&config, NULL, NULL, NULL, &e) == 0 && port_is_wanted(root_fd, name, &config);
 	config_free(&config);
-	return left;
+	return !wanted;
 }
 
 int port_main(int argc, char *argv[])
@@ -220,7 +215,6 @@ int port_main(int argc, char *argv[])
 		fputs("usage: infiniservice-exec port vportNpM\n", stderr);
 		return 2;
 	}
-	/* The port of the QEMU guest agent's language is that agent's until qga.spec names it. */
 	if (root_fd >= 0 && is_left_alone(root_fd, argv[1]))
 		return EXIT_SUCCESS;
 	errno = 0;
