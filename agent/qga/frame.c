@@ -219,7 +219,9 @@ static int take_outside(struct qga_frames *frames, char byte)
 	} else if (!frames->skips && (byte == ' ' || byte == '\t' || byte == '\r')) {
 		return 0;
 	} else if (!frames->lost || (line_begins && !may_be_rest(byte))) {
-		lose(frames, JSON_BAD_JSON, false);
+		bool scalar = byte == '"' || (byte >= '0' && byte <= '9');
+
+		lose(frames, scalar ? JSON_NOT_OBJECT : JSON_BAD_JSON, false);
 	}
 	frames->skips = true;
 	frames->marker = byte == marker[frames->marker] ? frames->marker + 1 : byte == '{';

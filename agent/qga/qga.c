@@ -319,6 +319,8 @@ static void on_broken(void *data, enum json_reason reason)
 
 	qga->stats.broken++;
 	snprintf(text, sizeof(text), "JSON parse error, %s", json_fault_reason(reason));
+	for (char *at = text; (at = strchr(at, '_'));)
+		*at = ' ';
 	qga->stats.answers++;
 	qga_answer_fault(&qga->env, NULL, QGA_CLASS_GENERIC,
 			 reason == JSON_NOT_OBJECT ? "QMP input must be a JSON object" : text);

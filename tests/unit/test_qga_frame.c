@@ -99,6 +99,7 @@ static void what_is_no_object_is_told_once_a_line(void **state)
 	expect("[" PING "]\n" PING, "[+" PING);
 	expect("}\n" PING, "!+" PING);
 	expect("[1,2] " PING, "[+" PING);
+	expect("\"a{\"\n1\n2" PING, "[[[+" PING);
 	expect("\x01\n" PING, "!+" PING);
 }
 
