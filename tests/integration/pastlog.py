@@ -14,7 +14,7 @@ def log_lines(agent):
 
 
 def fill_log(agent, count, first=1):
-    """A log as the agent itself would have left it, with many samples."""
+    """A log as the agent itself would have left it, with many samples. It is there all at once: the writer compresses what it finds."""
     template = log_lines(agent)[0]
     with open(os.path.join(agent.settings["log.dir"], [n for n in sorted(os.listdir(agent.settings["log.dir"])) if n[0] == "m"][0]),
               encoding="ascii") as file:
@@ -22,7 +22,8 @@ def fill_log(agent, count, first=1):
     name = os.path.join(agent.settings["log.dir"], "metrics-20200101T000000.000Z-000000.ndjson")
     sample = json.loads(template)
     header["timestamp"] = "2020-01-01T00:00:00.000Z"
-    with open(name, "w", encoding="ascii") as file:
+    unseen = os.path.join(agent.settings["log.dir"], "filled")
+    with open(unseen, "w", encoding="ascii") as file:
         file.write(json.dumps(header, separators=(",", ":")) + "\n")
         for i in range(count):
             minute, second = divmod(i, 60)
@@ -30,4 +31,5 @@ def fill_log(agent, count, first=1):
             sample["timestamp"] = f"2020-01-01T{hour:02}:{minute:02}:{second:02}.000Z"
             sample["seq"] = first + i
             file.write(json.dumps(sample, separators=(",", ":")) + "\n")
-    os.chmod(name, 0o640)
+    os.chmod(unseen, 0o640)
+    os.rename(unseen, name)

@@ -61,6 +61,7 @@ def story_row_23_a_gigabyte_of_output_is_capped_and_counted_in_flat_memory():
 def story_the_loop_says_which_work_its_turns_were_spent_on():
     agent, host = talk(tap.keep, UNSAFE)
     host.run("true")
+    host.expect("metrics")
     loop = json.loads(infinictl("status", "--loop", "--json", "--socket", agent.path("agent.sock")))
     works = {work["name"]: work for work in loop["work"]}
     assert loop["turn_cpu"]["turns"] == sum(work["turns"] for work in works.values()) > 5, loop
