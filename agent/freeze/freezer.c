@@ -163,6 +163,17 @@ static int thaw_all(struct freezer *freezer)
 	return error;
 }
 
+/* Nobody is told of a thaw before the record is gone; it stays while something is frozen. */
+static void record_drop(struct freezer *freezer)
+{
+	bool thawed = true;
+
+	for (size_t i = 0; i < freezer->count; i++)
+		thawed = thawed && !freezer->held[i].frozen;
+	if (thawed && freezer->record.entries)
+		record_remove(&freezer->record, freezer->options->root_fd);
+}
+
 /* Whether the agent or the executor is gone, or the unit is being stopped; looked at before each file system. */
 static bool is_called_off(const struct freezer *freezer)
 {
@@ -194,6 +205,7 @@ static int freeze_all(struct freezer *freezer)
 			busy = path;
 		} else if (r < 0 && r != -EOPNOTSUPP) {
 			thaw_all(freezer);
+			record_drop(freezer);
 			return fail(freezer, r, " cannot be frozen", path);
 		}
 	}
@@ -267,17 +279,11 @@ static int order_take(struct freezer *freezer)
 	return 0;
 }
 
-/* The record stays while something is frozen. */
 static void freezer_free(struct freezer *freezer)
 {
-	bool thawed = true;
-
-	for (size_t i = 0; i < freezer->count; i++) {
-		thawed = thawed && !freezer->held[i].frozen;
+	record_drop(freezer);
+	for (size_t i = 0; i < freezer->count; i++)
 		close(freezer->held[i].fd);
-	}
-	if (thawed && freezer->record.entries)
-		record_remove(&freezer->record, freezer->options->root_fd);
 	freeze_mounts_free(&freezer->mounts);
 	close_fd(&freezer->signal_fd);
 }
@@ -316,6 +322,7 @@ int freezer_run(const struct freezer_options *options)
 		freezer.message.reason = wait_for_reason(&freezer, clock_ns(CLOCK_MONOTONIC) + limit_ns);
 		/* Told only when it is so; else the end of the socket tells, and PID 1 tries again by the record. */
 		r = thaw_all(&freezer);
+		record_drop(&freezer);
 		if (r == 0)
 			tell(&freezer, FREEZE_THAWED);
 	}

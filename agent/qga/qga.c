@@ -13,6 +13,7 @@
 
 #include "agent/qga/command.h"
 #include "agent/qga/frame.h"
+#include "agent/qga/programs.h"
 #include "agent/qga/table.h"
 
 /* A request that waits for the one under way. */
@@ -342,6 +343,11 @@ struct qga *qga_new(const struct qga_env *env)
 	if (!qga)
 		return NULL;
 	qga->env = *env;
+	qga->env.programs = qga_programs_new();
+	if (!qga->env.programs) {
+		free(qga);
+		return NULL;
+	}
 	qga->end = &qga->first;
 	qga_frames_init(&qga->frames, env->check, QGA_REQUEST_MAX, &frame_events, qga);
 	deadline_init(&qga->next, env->loop, on_next, qga);
@@ -353,6 +359,7 @@ struct qga *qga_free(struct qga *qga)
 	if (!qga)
 		return NULL;
 	abandon(qga);
+	qga_programs_free(qga->env.programs);
 	qga_frames_done(&qga->frames);
 	free(qga);
 	return NULL;

@@ -46,8 +46,9 @@ struct qga_env {
 	struct json_writer *writer; /* for one line at a time, used and emptied within one function */
 	struct json_check *check;   /* likewise */
 	int proc_fd, sys_fd, root_fd;
-	struct exec *root;     /* the executor, for what needs rights */
-	struct freeze *freeze; /* of file systems */
+	struct exec *root;	       /* the executor, for what needs rights */
+	struct freeze *freeze;	       /* of file systems */
+	struct qga_programs *programs; /* of guest-exec; made by qga_new */
 
 	/* A line for the host. */
 	void (*send)(void *data, const char *text, size_t len);

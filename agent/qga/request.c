@@ -101,6 +101,8 @@ static bool of_type(struct json_object *value, enum qga_param_type type)
 						[QGA_LIST] = json_type_array,
 						[QGA_OBJECT] = json_type_object };
 
+	if (type == QGA_ANY)
+		return true;
 	return type == QGA_INTEGER ? is_integer(value) : json_object_is_type(value, types[type]);
 }
 
@@ -114,11 +116,8 @@ static const struct qga_param *param_find(const struct qga_param *params, const 
 
 bool qga_request_check(const struct qga_request *request, const struct qga_param *params, char fault[QGA_FAULT_SIZE])
 {
-	static const char *const words[] = { [QGA_INTEGER] = "integer",
-					     [QGA_TEXT] = "string",
-					     [QGA_BOOL] = "boolean",
-					     [QGA_LIST] = "array",
-					     [QGA_OBJECT] = "object" };
+	static const char *const words[] = { [QGA_INTEGER] = "integer", [QGA_TEXT] = "string",	 [QGA_BOOL] = "boolean",
+					     [QGA_LIST] = "array",	[QGA_OBJECT] = "object", [QGA_ANY] = "any" };
 
 	for (const struct qga_param *param = params; param && param->name; param++) {
 		struct json_object *value = NULL;

@@ -37,6 +37,7 @@ enum qga_param_type {
 	QGA_BOOL,
 	QGA_LIST,
 	QGA_OBJECT,
+	QGA_ANY, /* its command looks at it */
 };
 
 struct qga_param {

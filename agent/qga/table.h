@@ -35,7 +35,13 @@
 	ROW(set_vcpus)                                                                                                 \
 	ROW(suspend_ram)                                                                                               \
 	ROW(suspend_disk)                                                                                              \
-	ROW(suspend_hybrid)
+	ROW(suspend_hybrid)                                                                                            \
+	ROW(set_user_password)                                                                                         \
+	ROW(ssh_get_keys)                                                                                              \
+	ROW(ssh_add_keys)                                                                                              \
+	ROW(ssh_remove_keys)                                                                                           \
+	ROW(exec)                                                                                                      \
+	ROW(exec_status)
 
 #define QGA_DECLARE(name) extern const struct qga_command qga_command_##name;
 QGA_COMMANDS(QGA_DECLARE)

@@ -21,6 +21,7 @@
 
 #include <infiniservice/cleanup.h>
 
+#include "agent/qga/programs.h"
 #include "agent/qga/qga.h"
 #include "agent/runner/protocol.h"
 #include "tests/loop_turn.h"
@@ -395,6 +396,183 @@ static void a_sleep_has_no_answer_but_its_failure(void **state)
 	assert_non_null(strstr(await(), "SleepVerbNotSupported no swap"));
 }
 
+/* The input that came with the last request: `len` bytes. */
+static void input_is(const char *wanted, size_t len)
+{
+	char bytes[512];
+
+	assert_int_equal(command.run.flags & RUNNER_RUN_INPUT, RUNNER_RUN_INPUT);
+	assert_int_equal(pread(fds[0], bytes, sizeof(bytes), 0), len);
+	assert_memory_equal(bytes, wanted, len);
+}
+
+static void a_password_is_in_the_input_alone(void **state)
+{
+	static const char wanted[] = "joe\0secret";
+
+	(void)state;
+	ask("guest-set-user-password", "{\"username\":\"joe\",\"password\":\"c2VjcmV0\",\"crypted\":false}");
+	asked();
+	words_are("password keep-root");
+	input_is(wanted, sizeof(wanted));
+	assert_null(memmem(message, sizeof(message), "secret", 6));
+	assert_string_equal(ended(0, "", ""), "{\"return\":{}}\n");
+	set("qga.deny_root_password=no");
+	ask("guest-set-user-password", "{\"username\":\"joe\",\"password\":\"c2VjcmV0\",\"crypted\":true}");
+	asked();
+	words_are("password any-user crypted");
+	assert_non_null(strstr(ended(1, "", "infiniservice-exec password: there is no such user\n"), "no such user"));
+	ask("guest-set-user-password", "{\"username\":\"joe\",\"password\":\"!\",\"crypted\":true}");
+	assert_non_null(strstr(said, "invalid base64"));
+	/* A NUL within could end the name or the password early. */
+	ask("guest-set-user-password", "{\"username\":\"joe\",\"password\":\"AGE=\",\"crypted\":true}");
+	assert_non_null(strstr(said, "cannot be used"));
+	ask("guest-set-user-password", "{\"username\":\"jo\\u0000e\",\"password\":\"YQ==\",\"crypted\":true}");
+	assert_non_null(strstr(said, "error"));
+}
+
+static void keys_are_in_the_input_and_read_from_the_output(void **state)
+{
+	static const char wanted[] = "joe\0ssh-rsa A a\0ssh-rsa B b";
+
+	(void)state;
+	ask("guest-ssh-add-authorized-keys", "{\"username\":\"joe\",\"keys\":[\"ssh-rsa A a\",\"ssh-rsa B b\"]}");
+	asked();
+	words_are("keys add");
+	input_is(wanted, sizeof(wanted));
+	assert_string_equal(ended(0, "", ""), "{\"return\":{}}\n");
+	ask("guest-ssh-add-authorized-keys", "{\"username\":\"joe\",\"keys\":[],\"reset\":true}");
+	asked();
+	words_are("keys reset");
+	input_is("joe", 4);
+	ended(0, "", "");
+	ask("guest-ssh-remove-authorized-keys", "{\"username\":\"joe\",\"keys\":[\"ssh-rsa A a\"]}");
+	asked();
+	words_are("keys remove");
+	ended(0, "", "");
+	ask("guest-ssh-get-authorized-keys", "{\"username\":\"joe\"}");
+	asked();
+	words_are("keys get");
+	assert_string_equal(ended(0, "ssh-rsa A a\n# no key\n\nssh-rsa B b", ""),
+			    "{\"return\":{\"keys\":[\"ssh-rsa A a\",\"ssh-rsa B b\"]}}\n");
+	ask("guest-ssh-add-authorized-keys", "{\"username\":\"joe\",\"keys\":[7]}");
+	assert_non_null(strstr(said, "no list of texts"));
+}
+
+/* A program of the host's has begun, and the host is told its pid. */
+static void begun(int pid, int pipes_out[2])
+{
+	struct runner_answer reply = { .reply = { .op = RUNNER_STARTED, .id = request_id, .pid = pid } };
+	int pipes[2][2], reads[2];
+	size_t len = runner_answer_fill(&reply, "");
+	char wanted[64];
+
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(pipe2(pipes[i], O_CLOEXEC), 0);
+		reads[i] = pipes[i][0];
+		pipes_out[i] = pipes[i][1];
+	}
+	assert_int_equal(packet_send(executor, &reply, len, reads, 2), len);
+	close(reads[0]);
+	close(reads[1]);
+	snprintf(wanted, sizeof(wanted), "{\"return\":{\"pid\":%d}}\n", pid);
+	assert_string_equal(await(), wanted);
+}
+
+static const char *status_of(int pid)
+{
+	char arguments[32];
+
+	snprintf(arguments, sizeof(arguments), "{\"pid\":%d}", pid);
+	ask("guest-exec-status", arguments);
+	return said;
+}
+
+static void exits(int pid, const int pipes[2], int status, const char *out, const char *err)
+{
+	assert_int_equal(write(pipes[0], out, strlen(out)), strlen(out));
+	assert_int_equal(write(pipes[1], err, strlen(err)), strlen(err));
+	close(pipes[0]);
+	close(pipes[1]);
+	answer(RUNNER_EXITED, 0, status, "", NULL);
+	for (int i = 0; i < 20; i++)
+		loop_turn(loop.ev);
+	(void)pid;
+}
+
+static void a_program_is_started_looked_after_and_told_of_once(void **state)
+{
+	int pipes[2];
+
+	(void)state;
+	ask("guest-exec", "{\"path\":\"cat\",\"arg\":[\"-A\",\"x y\"],\"env\":[\"A=b\"],\"input-data\":\"aGVsbG8=\","
+			  "\"capture-output\":true}");
+	asked();
+	words_are("become input -- cat -A x y");
+	assert_string_equal(command.envp[0], "A=b");
+	assert_null(command.envp[1]);
+	assert_null(command.user);
+	input_is("hello", 5);
+	begun(4711, pipes);
+	assert_string_equal(status_of(4711), "{\"return\":{\"exited\":false}}\n");
+	exits(4711, pipes, 3 << 8, "hello", "oh");
+	assert_string_equal(status_of(4711), "{\"return\":{\"exited\":true,\"exitcode\":3,\"out-data\":\"aGVsbG8=\","
+					     "\"err-data\":\"b2g=\"}}\n");
+	assert_non_null(strstr(status_of(4711), "PID 4711 does not exist"));
+	/* What is not asked for is not told. */
+	ask("guest-exec", "{\"path\":\"/bin/true\",\"capture-output\":\"merged\"}");
+	asked();
+	words_are("become merged -- /bin/true");
+	begun(4712, pipes);
+	exits(4712, pipes, 9, "x", "");
+	assert_string_equal(status_of(4712), "{\"return\":{\"exited\":true,\"signal\":9,\"out-data\":\"eA==\"}}\n");
+	ask("guest-exec", "{\"path\":\"/bin/true\"}");
+	asked();
+	begun(4713, pipes);
+	exits(4713, pipes, 0, "x", "y");
+	assert_string_equal(status_of(4713), "{\"return\":{\"exited\":true,\"exitcode\":0}}\n");
+}
+
+static void programs_are_bounded_and_what_cannot_be_started_is_told(void **state)
+{
+	int pipes[QGA_PROGRAMS_RUNNING][2];
+
+	(void)state;
+	ask("guest-exec", "{\"path\":\"/bin/true\",\"capture-output\":\"all\"}");
+	assert_non_null(strstr(said, "capture-output"));
+	ask("guest-exec", "{\"path\":\"/bin/true\",\"input-data\":\"!\"}");
+	assert_non_null(strstr(said, "invalid base64"));
+	ask("guest-exec", "{\"path\":\"/bin/true\",\"arg\":[1]}");
+	assert_non_null(strstr(said, "no list of texts"));
+	ask("guest-exec", "{\"path\":\"/bin/true\"}");
+	asked();
+	answer(RUNNER_REFUSED, EACCES, 0, "the owner says no", NULL);
+	assert_non_null(strstr(await(), "Failed to execute child process: the owner says no"));
+	for (int i = 0; i < QGA_PROGRAMS_RUNNING; i++) {
+		ask("guest-exec", "{\"path\":\"/bin/true\"}");
+		asked();
+		begun(100 + i, pipes[i]);
+	}
+	ask("guest-exec", "{\"path\":\"/bin/true\"}");
+	assert_non_null(strstr(said, "8 programs run already"));
+	exits(107, pipes[7], 0, "", "");
+	for (int i = 0; i < QGA_PROGRAMS_KEPT; i++) {
+		ask("guest-exec", "{\"path\":\"/bin/true\"}");
+		asked();
+		begun(200 + i, pipes[7]);
+		exits(200 + i, pipes[7], 0, "", "");
+	}
+	/* The oldest that have ended are forgotten, and none that runs. */
+	assert_non_null(strstr(status_of(107), "does not exist"));
+	assert_non_null(strstr(status_of(200), "does not exist"));
+	assert_non_null(strstr(status_of(263), "\"exited\":true"));
+	assert_non_null(strstr(status_of(100), "\"exited\":false"));
+	for (int i = 0; i < QGA_PROGRAMS_RUNNING - 1; i++) {
+		close(pipes[i][0]);
+		close(pipes[i][1]);
+	}
+}
+
 #define IN_FIXTURE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -408,6 +586,10 @@ int main(void)
 		IN_FIXTURE(the_clock_is_set_to_a_time_or_by_the_hardware_clock),
 		IN_FIXTURE(processors_are_named_with_their_state),
 		IN_FIXTURE(a_sleep_has_no_answer_but_its_failure),
+		IN_FIXTURE(a_password_is_in_the_input_alone),
+		IN_FIXTURE(keys_are_in_the_input_and_read_from_the_output),
+		IN_FIXTURE(a_program_is_started_looked_after_and_told_of_once),
+		IN_FIXTURE(programs_are_bounded_and_what_cannot_be_started_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
