@@ -72,7 +72,7 @@ struct executor {
 	char own_unit[256];   /* unit of the executor, which its units are bound to; "": not run by a unit */
 	struct operation *operations;
 	unsigned operation_count;
-	struct freezing *freezing; /* NULL: nothing is frozen by us */
+	struct freezing *freezing; /* the youngest first; NULL: nothing is frozen by us */
 	char message[RUNNER_MESSAGE_MAX];
 };
 

@@ -27,11 +27,12 @@
 #define STOP_S 30
 /* The units of an earlier freeze may still be ending: hooks that thaw. */
 #define TRY_AGAIN_MS  50
-#define TRIES_MAX     100
+#define TRIES_MAX     (FREEZE_HOOKS_S * 1000 / TRY_AGAIN_MS)
 #define HOOK_DIRS_MAX 8
 
 struct freezing {
 	struct executor *executor;
+	struct freezing *next;
 	uint64_t id; /* of the request; 0: no reply is pending */
 	uint32_t limit_s;
 	int agent_fd, helper_fd; /* for the unit; -1: PID 1 has them */
@@ -39,13 +40,17 @@ struct freezing {
 	sd_event_source *life, *again;
 	sd_bus_slot *slot;
 	unsigned tries;
+	bool thawed; /* the helper has said so, and its units are ending */
 	char job[64];
 };
 
 static void freezing_free(struct freezing *freezing)
 {
-	struct executor *executor = freezing->executor;
+	struct freezing **at = &freezing->executor->freezing;
 
+	while (*at != freezing)
+		at = &(*at)->next;
+	*at = freezing->next;
 	sd_event_source_disable_unref(freezing->life);
 	sd_event_source_disable_unref(freezing->again);
 	sd_bus_slot_unref(freezing->slot);
@@ -53,7 +58,6 @@ static void freezing_free(struct freezing *freezing)
 	close_fd(&freezing->helper_fd);
 	close_fd(&freezing->life_fd);
 	free(freezing);
-	executor->freezing = NULL;
 }
 
 /* Answers the request, once; `error` is 0 or negative. */
@@ -76,15 +80,18 @@ static void freezing_fail(struct freezing *freezing, int error, const char *word
 	executor_rest(executor);
 }
 
-/* The helper has ended, and PID 1 with its unit. */
+/* The helper says that it has thawed; the end comes when PID 1 has done with its unit, too. */
 static int on_life(sd_event_source *source, int fd, uint32_t events, void *data)
 {
 	struct freezing *freezing = data;
+	char byte;
 
 	(void)source;
-	(void)fd;
 	(void)events;
-	freezing_fail(freezing, -ECHILD, "the freeze helper ended");
+	if (recv(fd, &byte, sizeof(byte), MSG_DONTWAIT) == 1)
+		freezing->thawed = true;
+	else
+		freezing_fail(freezing, -ECHILD, "the freeze helper ended");
 	return 0;
 }
 
@@ -304,8 +311,7 @@ static int sockets_make(struct freezing *freezing, int agent_fd, const struct fr
 	freezing->helper_fd = pair[1];
 	if (send(pair[0], order, sizeof(*order), MSG_DONTWAIT | MSG_NOSIGNAL) != sizeof(*order))
 		return -errno;
-	/* No event but the end of the other side. */
-	return sd_event_add_io(freezing->executor->event, &freezing->life, pair[0], EPOLLHUP, on_life, freezing);
+	return sd_event_add_io(freezing->executor->event, &freezing->life, pair[0], EPOLLIN, on_life, freezing);
 }
 
 int freeze_start(struct executor *executor, const struct runner_call *call, int agent_fd)
@@ -314,19 +320,26 @@ int freeze_start(struct executor *executor, const struct runner_call *call, int 
 	uint32_t limit_s = (uint32_t)executor->policy.config.qga.freeze_max_s;
 	uint64_t id = call->operation.head.id;
 	struct freezing *freezing;
+	bool busy;
 	int r;
 
 	if (agent_fd < 0 || !is_packet_socket(agent_fd) || freeze_order_fill(&order, limit_s, call->argument) < 0)
 		return -EBADMSG;
-	freezing = executor->freezing ? NULL : calloc(1, sizeof(*freezing));
+	/* A further one waits for the units of one that has thawed, which may run hooks. */
+	busy = executor->freezing && (!executor->freezing->thawed || executor->freezing->next);
+	freezing = busy ? NULL : calloc(1, sizeof(*freezing));
 	if (!freezing) {
-		executor_refuse(executor, id, executor->freezing ? EBUSY : ENOMEM, RUNNER_STAGE_RESOURCE,
-				executor->freezing ? "file systems are frozen, or being frozen or thawed" : "");
+		executor_refuse(executor, id, busy ? EBUSY : ENOMEM, RUNNER_STAGE_RESOURCE,
+				busy ? "file systems are frozen, or being frozen or thawed" : "");
 		return 0;
 	}
-	*freezing = (struct freezing){
-		.executor = executor, .id = id, .limit_s = limit_s, .agent_fd = -1, .helper_fd = -1, .life_fd = -1
-	};
+	*freezing = (struct freezing){ .executor = executor,
+				       .next = executor->freezing,
+				       .id = id,
+				       .limit_s = limit_s,
+				       .agent_fd = -1,
+				       .helper_fd = -1,
+				       .life_fd = -1 };
 	executor->freezing = freezing;
 	r = sd_event_add_time(executor->event, &freezing->again, CLOCK_MONOTONIC, UINT64_MAX, 1, on_again, freezing);
 	if (r >= 0)
@@ -343,7 +356,9 @@ void freeze_job_removed(struct executor *executor, const char *path, const char 
 {
 	struct freezing *freezing = executor->freezing;
 
-	if (!freezing || strcmp(freezing->job, path) != 0)
+	while (freezing && strcmp(freezing->job, path) != 0)
+		freezing = freezing->next;
+	if (!freezing)
 		return;
 	if (strcmp(result, "done") == 0)
 		freezing_answer(freezing, 0, result);
@@ -353,18 +368,18 @@ void freeze_job_removed(struct executor *executor, const char *path, const char 
 
 void freeze_manager_lost(struct executor *executor)
 {
-	if (executor->freezing)
-		freezing_answer(executor->freezing, -ENOTCONN, "the connection to the service manager was lost");
+	for (struct freezing *freezing = executor->freezing; freezing; freezing = freezing->next)
+		freezing_answer(freezing, -ENOTCONN, "the connection to the service manager was lost");
 }
 
 void freeze_orphan(struct executor *executor)
 {
-	if (executor->freezing)
-		executor->freezing->id = 0;
+	for (struct freezing *freezing = executor->freezing; freezing; freezing = freezing->next)
+		freezing->id = 0;
 }
 
 void freeze_free(struct executor *executor)
 {
-	if (executor->freezing)
+	while (executor->freezing)
 		freezing_free(executor->freezing);
 }

@@ -167,11 +167,14 @@ static int thaw_all(struct freezer *freezer)
 static void record_drop(struct freezer *freezer)
 {
 	bool thawed = true;
+	char byte = 0;
 
 	for (size_t i = 0; i < freezer->count; i++)
 		thawed = thawed && !freezer->held[i].frozen;
-	if (thawed && freezer->record.entries)
-		record_remove(&freezer->record, freezer->options->root_fd);
+	if (!thawed || !freezer->record.entries)
+		return;
+	record_remove(&freezer->record, freezer->options->root_fd);
+	send(freezer->options->executor_fd, &byte, sizeof(byte), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 /* Whether the agent or the executor is gone, or the unit is being stopped; looked at before each file system. */

@@ -55,7 +55,7 @@ struct freeze_message {
 	char text[256]; /* FAILED: what failed, with the mount point; FROZEN: a mount point counted in `other` */
 };
 
-/* From the executor to the helper, one packet. */
+/* From the helper to the executor: one byte, when all is thawed. From the executor to the helper, one packet: */
 struct freeze_order {
 	uint32_t limit_s;
 	uint32_t len;	  /* bytes of text used */
