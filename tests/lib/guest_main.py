@@ -29,25 +29,27 @@ def arguments(text, brief):
     return options.parse_args()
 
 
-def told(folder, overlay, args, brief):
+def told(folder, overlay, args, brief, ports, prepare):
     """Boots, tells, and returns how many stories failed."""
     stories.load(folder, args.stories)
     if brief and args.brief:
         missing = stories.choose(brief)
         assert args.stories or not missing, missing
-    with Guest(args.release, overlay=overlay(), ports=agent_guest.PORTS) as guest:
+    with Guest(args.release, overlay=overlay(), ports=ports) as guest:
+        if prepare:
+            prepare(guest)
         guest.start(BOOT_LIMIT_S)
         stories.remark("guest: %s, " % args.release + ", ".join("%s after %.1f s" % item for item in guest.took.items()))
         return stories.tell_all(guest, agent_guest.evidence, args.only, args.again)
 
 
-def main(text, folder, overlay, brief=()):
-    """`brief`: the names of those stories that --brief tells."""
+def main(text, folder, overlay, brief=(), ports=agent_guest.PORTS, prepare=None):
+    """`brief`: the names of those stories that --brief tells. prepare(guest) is called before it boots."""
     args = arguments(text, brief)
     # atexit, and with it the end of QEMU, needs an orderly exit
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
-        failed = told(folder, overlay, args, brief)
+        failed = told(folder, overlay, args, brief, ports, prepare)
     except Unavailable as reason:
         print(reason)
         return 77

@@ -204,7 +204,7 @@ def vmlinuz(release):
     return os.path.join(boot, next(name for name in os.listdir(boot) if name.startswith("vmlinuz-")))
 
 
-def module_files(release):
+def module_files(release, modules=None):
     """The modules that are needed, each after those it depends on, as (name, bytes)."""
     found = {}
     # Debian 13 has everything under usr/
@@ -226,7 +226,7 @@ def module_files(release):
             add(other.replace("-", "_"))
         order[name] = text
 
-    for wanted in MODULES:
+    for wanted in MODULES if modules is None else modules:
         add(wanted)
     return list(order.items())
 
