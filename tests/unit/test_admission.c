@@ -39,6 +39,7 @@ static void while_file_systems_are_frozen_nothing_begins_that_writes_or_starts_a
 	/* What was taken before goes on or waits. */
 	finish("runs");
 	answered(&host, "runs", "\"success\":true");
+	turn();
 	assert_false(runs("queued"));
 	commands_freeze(&commands, false);
 	pass_time(&loop, NS_PER_MS);
