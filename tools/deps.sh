@@ -11,7 +11,7 @@ set -eu
 
 BUILD="gcc make libc6-dev libev-dev libjson-c-dev libsystemd-dev libinih-dev libzstd-dev nettle-dev"
 PORTABLE="python3 debian-archive-keyring"
-TEST="libcmocka-dev python3 iproute2 procps strace jq zstd faketime dbus-daemon zsh fish tmux less"
+TEST="libcmocka-dev python3 iproute2 procps strace jq zstd faketime dbus-daemon zsh fish tmux less chromium"
 # The guest tests: an emulator, and what makes a root file system as root or (uidmap) as an ordinary user.
 GUEST="qemu-system-x86 qemu-utils mmdebstrap e2fsprogs xfsprogs btrfs-progs uidmap debian-archive-keyring"
 # The other family's package manager, for tests/integration/test_dnf.py: 17 MB to fetch, 31 MB on disk, no service.

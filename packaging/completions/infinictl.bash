@@ -3,9 +3,11 @@
 _infinictl() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} words
 	case ${COMP_CWORD}:${COMP_WORDS[1]} in
-	1:*) words="log plot metrics status ps audit config --help --version" ;;
+	1:*) words="log plot events report metrics status ps audit config --help --version" ;;
 	*:log) words="--dir --begin --end --lines --follow -f --where --metric --process --every --calculate --summary --output --json --utc --color --no-pager --help" ;;
 	*:plot) words="--dir --begin --end --follow -f --style --width --height --svg --color --utc --help $(infinictl metrics --names 2>/dev/null)" ;;
+	*:events) words="--dir --records --begin --end --kind --lines --json --color --no-pager --utc --help" ;;
+	*:report) words="--html --day --week --begin --end --compare --dir --records --utc --help" ;;
 	*:metrics) words="--json --names --help $(infinictl metrics --names 2>/dev/null)" ;;
 	*:status) words="--socket --loop --json --help" ;;
 	*:ps) words="--socket --json --help" ;;
@@ -13,7 +15,7 @@ _infinictl() {
 	2:config) words="check show example --help" ;;
 	esac
 	case $prev in
-	--dir)
+	--dir | --records)
 		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
 		return
 		;;
@@ -21,7 +23,7 @@ _infinictl() {
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 		;;
-	--begin | --end)
+	--begin | --end | --compare)
 		mapfile -t COMPREPLY < <(compgen -W "now today yesterday tomorrow" -- "$cur")
 		return
 		;;
@@ -41,11 +43,15 @@ _infinictl() {
 		mapfile -t COMPREPLY < <(compgen -W "auto always never" -- "$cur")
 		return
 		;;
+	--kind)
+		mapfile -t COMPREPLY < <(compgen -W "gap start reboot clock snapshot oom fault alert command refused note" -- "$cur")
+		return
+		;;
 	--style)
 		mapfile -t COMPREPLY < <(compgen -W "braille block ascii" -- "$cur")
 		return
 		;;
-	--svg)
+	--svg | --html)
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 		;;

@@ -8,7 +8,7 @@ _infinictl_metrics() {
 _infinictl() {
 	local state line
 	_arguments -C '--help[print a help text]' '--version[print the version]' \
-		'1:subcommand:((log\:"print the metric log" plot\:"metrics over time" metrics\:"the metrics there are" status\:"ask the running agent" ps\:"commands that run or wait" audit\:"what hosts asked" config\:"the configuration"))' \
+		'1:subcommand:((log\:"print the metric log" plot\:"metrics over time" events\:"what happened" report\:"a page of charts and tables" metrics\:"the metrics there are" status\:"ask the running agent" ps\:"commands that run or wait" audit\:"what hosts asked" config\:"the configuration"))' \
 		'*::argument:->rest'
 	[[ $state == rest ]] || return
 	case $line[1] in
@@ -26,6 +26,18 @@ _infinictl() {
 			'--end[up to this time]:time:(now today yesterday tomorrow)' '(-f --follow)'{-f,--follow}'[draw anew as samples come]' \
 			'--style[characters of the charts]:style:(braille block ascii)' '--width[columns]:number:' '--height[rows of all charts together]:number:' \
 			'--svg[an SVG file instead]:file:_files' '--color[colours]:when:(auto always never)' '--utc[times in UTC]' '*:metric:_infinictl_metrics'
+		;;
+	events)
+		_arguments '--dir[the log of another directory]:directory:_files -/' '--records[the audit records of another directory]:directory:_files -/' \
+			'--begin[from this time on]:time:(now today yesterday tomorrow)' '--end[up to this time]:time:(now today yesterday tomorrow)' \
+			'--kind[these alone]:kind:(gap start reboot clock snapshot oom fault alert command refused note)' '--lines[the newest alone]:number:' \
+			'--json[print JSON]' '--color[colours]:when:(auto always never)' '--no-pager[print straight to the terminal]' '--utc[times in UTC]' '*:file:_files'
+		;;
+	report)
+		_arguments '--html[the page]:file:_files' '--day=-[the local day of a time]::time:' '--week=-[the week of a time]::time:' \
+			'--begin[from this time on]:time:(now today yesterday tomorrow)' '--end[up to this time]:time:(now today yesterday tomorrow)' \
+			'--compare[beside it the span that begins then]:time:(yesterday)' '--dir[the log of another directory]:directory:_files -/' \
+			'--records[the audit records of another directory]:directory:_files -/' '--utc[times in UTC]' '*:file:_files'
 		;;
 	metrics)
 		_arguments '--json[print JSON]' '--names[the names alone]' '1:pattern:_infinictl_metrics'

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """infinictl over logs whose numbers are known, over hostile ones, and on terminals of several sizes."""
 import csv
+import html.parser
 import io
 import json
 import math
@@ -131,7 +132,7 @@ def story_a_chart_shows_the_values_where_they_lie():
     for columns, lines in ((80, 24), (200, 60)):
         rows = looklog.on_terminal(["plot", "--dir", log, "--begin", "@%d" % EPOCH, "cpu.usage_percent"], columns, lines)
         assert len(rows) == lines - 1 and all(len(row) <= columns for row in rows), (columns, len(rows), rows)
-        assert rows[0].startswith("━ system.cpu.usage_percent") and "now 100%  min 0%  avg 50%  max 100%" in rows[0], rows[0]
+        assert rows[0].startswith("━ system.cpu.usage_percent") and "last 100%  min 0%  avg 50%  max 100%" in rows[0], rows[0]
         assert rows[1].lstrip().startswith("100%") and any(row.lstrip().startswith("0%") for row in rows), rows
         canvas = dots(rows)
         for x in range(len(canvas[0])):
@@ -194,13 +195,188 @@ def story_a_followed_chart_grows_with_the_log():
     def screen():
         return subprocess.run([*tmux, "capture-pane", "-p"], stdout=subprocess.PIPE, text=True, check=True).stdout
     try:
-        wait_until(lambda: "now 40%" in screen(), 20, "the first chart")
+        wait_until(lambda: "last 40%" in screen(), 20, "the first chart")
         with open(path, "ab") as file:
             file.write(looklog.line(looklog.sample(77, time.time())))
-        wait_until(lambda: "now 77%" in screen() and "max 77%" in screen(), 20, "the new value")
+        wait_until(lambda: "last 77%" in screen() and "max 77%" in screen(), 20, "the new value")
         assert screen().count("━ system.cpu.usage_percent") == 1 and len(screen().splitlines()) <= 24, screen()
     finally:
         subprocess.run([*tmux, "kill-server"], check=False)
+
+
+def story_events_are_listed_from_samples_and_records():
+    outer = folder()
+    log, records = os.path.join(outer, "log"), os.path.join(outer, "records")
+    messages = [looklog.sample(i, EPOCH + i * 30, generation="g1") for i in range(60) if not 20 <= i < 25]
+    for message in messages:
+        i = message["seq"] - 1
+        if i >= 30:
+            message["data"]["system"]["vmstat"]["oom_kills"] = 2
+        if i == 10:
+            message["gap"] = "start"
+        if 35 <= i < 38:
+            message["data"]["failed_collectors"] = [{"name": "disk", "error": "EIO", "failures": i}]
+        if i == 40:
+            message["gap"] = "clock"
+        if i >= 45:
+            message["generation"] = "g2"
+        if i >= 50:
+            message.update(boot_id="c", generation="g3")
+            message["data"]["system"]["vmstat"]["oom_kills"] = 0
+    looklog.write(log, messages)
+    os.mkdir(records)
+    at = lambda i: looklog.stamp(EPOCH + i * 30)  # noqa: E731
+    with open(os.path.join(records, "audit.ndjson"), "w", encoding="utf-8") as file:
+        for record in ({"timestamp": at(5), "phase": "started", "id": "a", "action": "ProcessKill", "origin": "host"},
+                       {"timestamp": at(5), "phase": "finished", "id": "a", "action": "ProcessKill", "origin": "host", "success": False, "error_code": "NOT_FOUND", "duration_ms": 1500},
+                       {"timestamp": at(6), "phase": "refused", "id": "b", "action": "UnsafeCommand", "origin": "uid 1000", "error_code": "POLICY_DENIED"},
+                       {"timestamp": at(7), "phase": "event", "id": None, "action": "alert", "origin": "agent", "severity": "warn", "detail": "disk: begins"},
+                       {"timestamp": at(8), "phase": "event", "id": None, "action": "log", "origin": "agent", "severity": "error", "detail": "\u001b[2Jcannot be written"},
+                       {"timestamp": at(9), "phase": "finished", "id": "infinictl-5", "action": "Status", "origin": "uid 0", "success": True, "duration_ms": 1},
+                       {"timestamp": at(500), "phase": "refused", "id": "late", "action": "X", "origin": "host", "error_code": "STALE"}):
+            file.write(json.dumps({"type": "audit", **record}) + "\n")
+    os.chmod(os.path.join(records, "audit.ndjson"), 0o600)
+    events = [json.loads(row) for row in lines_of("events", "--dir", log, "--records", records, "--json", "--utc", "--end", "@%d" % (EPOCH + 3600))]
+    got = [(event["time"], event["kind"]) for event in events]
+    assert got == [(at(5), "command"), (at(6), "refused"), (at(7), "alert"), (at(8), "fault"), (at(10), "start"), (at(19), "gap"), (at(30), "oom"), (at(35), "fault"), (at(38), "fault"),
+                   (at(40), "clock"), (at(45), "snapshot"), (at(50), "reboot")], got
+    texts = {event["kind"] + " " + event["time"]: event["text"] for event in events}
+    assert "2 process(es) killed" in texts["oom " + at(30)] and "collector disk fails" in texts["fault " + at(35)] and "works again" in texts["fault " + at(38)], texts
+    assert texts["command " + at(5)] == "ProcessKill for host failed after 1.500 s: NOT_FOUND" and texts["refused " + at(6)] == "uid 1000 asked for UnsafeCommand: POLICY_DENIED", texts
+    assert [event["end"] for event in events if event["kind"] == "gap"] == [at(25)]
+    table = looklog.on_terminal(["events", "--dir", log, "--records", records, "--utc", "--lines", "3", "--end", "@%d" % (EPOCH + 3600)])
+    assert len(table) == 3 and table[-1].endswith("the guest was booted") and all(len(row) <= 80 for row in table), table
+    assert b"?[2Jcannot be written" in ctl("events", "--dir", log, "--records", records, "--kind", "fault").stdout
+    assert [row.split()[2] for row in lines_of("events", "--dir", log, "--kind", "oom,gap")] == ["gap", "oom"]
+    assert ctl("events", "--dir", log, "--kind", "x").returncode == 2
+
+
+class Page(html.parser.HTMLParser):
+    """What of a page the story looks at: tables by class, the pictures with their lines, and every element and attribute."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tables, self.svgs, self.tags, self.attributes, self.cells, self.text, self.open = {}, [], set(), set(), None, "", []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.tags.add(tag)
+        self.attributes.update(attrs)
+        if tag == "table":
+            self.tables.setdefault(attrs.get("class"), []).append([])
+            self.open = self.tables[attrs.get("class")][-1]
+        elif tag == "tr":
+            self.open.append([])
+        elif tag in ("td", "th"):
+            self.open[-1].append("")
+            self.cells = self.open[-1]
+        elif tag == "svg":
+            self.svgs.append({"attrs": attrs, "lines": [], "gaps": []})
+        elif tag == "polyline":
+            self.svgs[-1]["lines"].append((attrs["class"], [tuple(map(float, pair.split(","))) for pair in attrs["points"].split()]))
+        elif tag == "rect" and attrs.get("class") == "gap":
+            self.svgs[-1]["gaps"].append((float(attrs["x"]), float(attrs["width"])))
+
+    def handle_endtag(self, tag):
+        if tag in ("td", "th"):
+            self.cells = None
+
+    def handle_data(self, data):
+        self.text += data
+        if self.cells is not None:
+            self.cells[-1] += data
+
+
+def check_page(page, begin, end, values, gap):
+    """The chart of the processors and its table against the values that the log holds."""
+    svg = page.svgs[0]
+    low, high = float(svg["attrs"]["data-low"]), float(svg["attrs"]["data-high"])
+    left, top, width, height = map(float, svg["attrs"]["data-plot"].split())
+    assert int(svg["attrs"]["data-begin"]) == begin * 1000 and abs(int(svg["attrs"]["data-end"]) - end * 1000) <= 1000, svg["attrs"]
+    seen = 0
+    for name, points in svg["lines"]:
+        if name != "line s0":
+            continue
+        for x, y in points:
+            at, value = begin + (x - left) / width * (end - begin), high - (y - top) / height * (high - low)
+            near = [v for t, v in values if abs(t - at) <= 45]
+            assert near and min(near) - 1 <= value <= max(near) + 1, (at, value, near)
+            seen += 1
+    assert seen > 100, seen
+    spans = [(begin + (x - left) / width * (end - begin), begin + (x - left + w) / width * (end - begin)) for x, w in svg["gaps"]]
+    assert len(spans) == 1 and abs(spans[0][0] - gap[0]) < 20 and abs(spans[0][1] - gap[1]) < 20, (spans, gap)
+    row = [row for row in page.tables["numbers"][0] if row and row[0] == CPU][0]
+    numbers = sorted(v for _, v in values)
+    wanted = [len(numbers), numbers[0], sum(numbers) / len(numbers), numbers[math.ceil(len(numbers) * 0.5) - 1], numbers[math.ceil(len(numbers) * 0.95) - 1], numbers[-1], values[-1][1]]
+    assert all(abs(float(cell.rstrip("%")) - number) < 0.001 for cell, number in zip(row[1:], wanted)), (row, wanted)
+
+
+NEVER = {"script", "link", "img", "iframe", "object", "embed", "form", "base", "b1"}
+
+
+def story_a_report_holds_the_numbers_of_the_log_and_no_markup_of_a_guest():
+    evil, outer = "<script>alert(1)</script><b1 onload=x>\"'&", folder()
+
+    def change(i, message):
+        message["data"]["system"]["hostname"] = evil
+        message["data"]["system"]["disk"]["usage_stats"][0]["mount_point"] = "/" + evil
+        message["data"]["system"]["network"]["interfaces"][0]["name"] = evil
+        message["gap"] = evil
+        return message
+    count, gap = 400, range(150, 200)
+    log = looklog.write(os.path.join(outer, "log"), [change(i, looklog.sample(i, EPOCH + i * 30)) for i in range(count) if i not in gap])
+    out = os.path.join(outer, "page.html")
+    end = EPOCH + count * 30
+    done = ctl("report", "--html", out, "--dir", log, "--utc", "--begin", "@%d" % EPOCH, "--end", "@%d" % end)
+    assert done.returncode == 0 and not done.stderr, done
+    with open(out, encoding="utf-8") as file:
+        text = file.read()
+    page = Page(text)
+    values = [(EPOCH + i * 30, i % 100) for i in range(count) if i not in gap]
+    check_page(page, EPOCH, end, values, (EPOCH + 149 * 30, EPOCH + 200 * 30))
+    assert not page.tags & NEVER and not [name for name in page.attributes if name.startswith("on") or name in ("src", "href")], (page.tags, page.attributes)
+    assert page.text.count(evil) >= 3 and not re.search(r"url\(|@import|http://(?!www\.w3\.org/2000/svg)|https:", text), "other files"
+    assert "prefers-color-scheme:dark" in text and "@media print" in text
+    assert [row[1] for row in page.tables["events"][0][1:]].count("gap") == 1
+    looked = shutil.which("chromium")
+    if not looked:
+        tap.note("chromium is not here (tools/deps.sh test): the page was not opened in it")
+        return
+    home = folder()
+    done = subprocess.run([looked, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0", "--user-data-dir=" + home, "--dump-dom", "file://" + out],
+                          capture_output=True, text=True, timeout=120 * SLOW, check=False, env={**os.environ, "HOME": home})
+    assert "CONSOLE" not in done.stderr, [row for row in done.stderr.splitlines() if "CONSOLE" in row]
+    shown = Page(done.stdout)
+    check_page(shown, EPOCH, end, values, (EPOCH + 149 * 30, EPOCH + 200 * 30))
+    assert not shown.tags & NEVER and shown.tables == page.tables and len(shown.svgs) == len(page.svgs) >= 6
+
+
+def story_a_report_compares_two_spans_and_knows_days_and_weeks():
+    outer = folder()
+    day = 86400
+
+    def change(i, message):
+        message["data"]["system"]["cpu"]["usage_percent"] = 20 if i < day // 600 else 30
+        return message
+    begin = EPOCH // day * day
+    log = looklog.make(os.path.join(outer, "log"), count=2 * day // 600, step=600, begin=begin, change=change)
+    done = ctl("report", "--html", "-", "--dir", log, "--utc", "--day=@%d" % (begin + day + 5000), "--compare", "@%d" % begin)
+    assert done.returncode == 0, done
+    page = Page(done.stdout.decode())
+    row = [row for row in page.tables["compare"][0] if row[0] == CPU][0]
+    assert row == [CPU, "30%", "20%", "+50.0 %"], row
+    assert {(svg["attrs"]["data-begin"], svg["attrs"]["data-end"]) for svg in page.svgs} == {(str((begin + d * day) * 1000), str((begin + (d + 1) * day) * 1000)) for d in (0, 1)}
+    page = Page(ctl("report", "--html", "-", "--dir", log, "--utc", "--week=@%d" % begin).stdout.decode())
+    monday = begin - time.gmtime(begin).tm_wday * day
+    assert page.svgs[0]["attrs"]["data-begin"] == str(monday * 1000) and page.svgs[0]["attrs"]["data-end"] == str((monday + 7 * day) * 1000)
+    done = ctl("report", "--html", "-", "--dir", log, "--begin", "tomorrow")
+    assert done.returncode == 1 and b"no sample between" in done.stderr and b"There is no sample in this span" in done.stdout, done
+    for wrong in ([], ["--html", "-", "--compare", "now", os.path.join(log, os.listdir(log)[0])]):
+        assert ctl("report", *wrong).returncode == 2, wrong
+    link = os.path.join(outer, "link")
+    os.symlink(os.path.join(outer, "elsewhere"), link)
+    assert b"symbolic link" in ctl("report", "--dir", log, "--html", link).stderr and not os.path.exists(os.path.join(outer, "elsewhere"))
 
 
 def story_a_pager_shows_what_is_longer_than_the_screen():
@@ -230,6 +406,7 @@ def story_a_pager_shows_what_is_longer_than_the_screen():
 # What each verb is asked over a hostile log; FILE stands for a file it may write.
 VERBS = [["log"], ["log", "--metric", CPU, "--metric", "system.hostname"], ["log", "--output", "csv"], ["log", "--output", "openmetrics"], ["log", "--json"], ["log", "--every", "1m"],
          ["plot", "cpu.usage_percent", "memory.used_kb"], ["plot", "--style", "block", "cpu.usage_percent"], ["plot", "--svg", "-", "cpu.usage_percent", "disk.usage_stats[/].used_gb"],
+         ["report", "--html", "-"], ["events"],
          ["log", "--summary"], ["log", "--lines", "4"], ["log", "--where", "cpu.usage_percent >= 0"], ["log", "--process", "worker"]]
 
 
@@ -239,9 +416,11 @@ def story_every_verb_shows_what_it_can_of_a_hostile_log_and_says_what_it_left_ou
     for name, log, said in logs:
         for verb in VERBS:
             words = [os.path.join(outer, "out") if word == "FILE" else word for word in verb]
-            done = ctl(*words, "--dir", log, "--utc", *(["--begin", "@%d" % EPOCH] if verb[0] == "plot" else []), timeout=20)
+            done = ctl(*words, "--dir", log, "--utc", *(["--begin", "@%d" % EPOCH] if verb[0] in ("plot", "report") else []), timeout=20)
             assert done.returncode in (0, 1), (name, verb, done)
-            assert done.stdout or "FILE" in verb, (name, verb, done)
+            assert done.stdout or "FILE" in verb or verb == ["events"], (name, verb, done)
+            if verb[0] == "report":
+                assert not Page(done.stdout.decode()).tags & NEVER, (name, verb)
             if "--svg" in verb:
                 assert b"<script" not in done.stdout and ElementTree.fromstring(done.stdout) is not None, (name, verb)
             assert not said or said.encode() in done.stderr, (name, verb, done.stderr)

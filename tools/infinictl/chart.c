@@ -30,7 +30,7 @@ struct canvas {
 
 enum catalog_unit chart_unit(const struct chart *chart)
 {
-	const struct catalog_metric *known = chart->series->metrics[chart->which[0]].known;
+	const struct catalog_metric *known = chart->curves->metrics[chart->which[0]].known;
 
 	return known ? known->unit : UNIT_NONE;
 }
@@ -40,7 +40,7 @@ bool chart_range(const struct chart *chart, double *min, double *max)
 	bool any = false;
 
 	for (unsigned i = 0; i < chart->count; i++) {
-		const struct series_step *whole = &chart->series->metrics[chart->which[i]].whole;
+		const struct curve_step *whole = &chart->curves->metrics[chart->which[i]].whole;
 
 		if (whole->count == 0)
 			continue;
@@ -108,25 +108,25 @@ static long y_of(const struct canvas *c, double value)
 
 static void draw_metric(struct canvas *c, unsigned owner)
 {
-	const struct series *series = c->chart->series;
-	const struct series_metric *metric = &series->metrics[c->chart->which[owner]];
+	const struct curves *curves = c->chart->curves;
+	const struct curve *metric = &curves->metrics[c->chart->which[owner]];
 	unsigned before = 0;
 	long before_x = -1, before_y = 0;
 
-	for (unsigned i = 0; i < series->step_count; i++) {
-		const struct series_step *step = &metric->steps[i];
-		int64_t ms = series_middle(series, i);
+	for (unsigned i = 0; i < curves->step_count; i++) {
+		const struct curve_step *step = &metric->steps[i];
+		int64_t ms = curves_middle(curves, i);
 		double average;
 		long x, y;
 
-		if (!series_average(step, &average))
+		if (!curves_average(step, &average))
 			continue;
 		x = x_of(c, ms < c->chart->end_ms ? ms : c->chart->end_ms - 1);
 		y = y_of(c, average);
 		for (long at = y_of(c, step->max); at <= y_of(c, step->min) && step->max > step->min; at++)
 			if ((x + at) % 2 == 0)
 				set_dot(c, x, at, owner, true);
-		if (before_x < 0 || series_breaks(series, before, i))
+		if (before_x < 0 || curves_breaks(curves, before, i))
 			set_dot(c, x, y, owner, false);
 		else
 			draw_line(c, before_x, before_y, x, y, owner);
@@ -139,14 +139,14 @@ static void draw_metric(struct canvas *c, unsigned owner)
 /* Bars as high as the greatest value of their column's time, in eighths of a cell. */
 static void draw_bars(struct canvas *c)
 {
-	const struct series *series = c->chart->series;
-	const struct series_metric *metric = &series->metrics[c->chart->which[0]];
+	const struct curves *curves = c->chart->curves;
+	const struct curve *metric = &curves->metrics[c->chart->which[0]];
 
-	for (unsigned i = 0; i < series->step_count; i++) {
-		long x = x_of(c, series_middle(series, i)), filled;
+	for (unsigned i = 0; i < curves->step_count; i++) {
+		long x = x_of(c, curves_middle(curves, i)), filled;
 		double average;
 
-		if (!series_average(&metric->steps[i], &average) || x < 0 || x >= (long)c->columns)
+		if (!curves_average(&metric->steps[i], &average) || x < 0 || x >= (long)c->columns)
 			continue;
 		filled = (long)(c->rows * 8) - y_of(c, average);
 		for (unsigned row = 0; row < c->rows; row++) {
@@ -251,7 +251,7 @@ static void print_axis(const struct canvas *c, const unsigned char *ticks, FILE 
 		int64_t from = c->chart->begin_ms + span * x / c->columns,
 			to = c->chart->begin_ms + span * (x + 1) / c->columns;
 
-		if (series_has_gap(c->chart->series, from, to))
+		if (curves_has_gap(c->chart->curves, from, to))
 			show(out, "x");
 		else
 			show(out, "%s", ticks[x] ? (ascii ? "+" : "┬") : ascii ? "-" : "─");
@@ -288,13 +288,13 @@ static void print_times(const struct canvas *c, FILE *out)
 	show(out, "\n");
 }
 
-void chart_numbers(const struct series_metric *metric, char *out, size_t size)
+void chart_numbers(const struct curve *metric, char *out, size_t size)
 {
 	enum catalog_unit unit = metric->known ? metric->known->unit : UNIT_NONE;
 	char last[32], min[32], average[32], max[32];
 	double value = 0;
 
-	if (!series_average(&metric->whole, &value)) {
+	if (!curves_average(&metric->whole, &value)) {
 		snprintf(out, size, "no value");
 		return;
 	}
@@ -302,12 +302,12 @@ void chart_numbers(const struct series_metric *metric, char *out, size_t size)
 	scale_value(metric->whole.min, unit, min, sizeof(min));
 	scale_value(value, unit, average, sizeof(average));
 	scale_value(metric->whole.max, unit, max, sizeof(max));
-	snprintf(out, size, "now %s  min %s  avg %s  max %s", last, min, average, max);
+	snprintf(out, size, "last %s  min %s  avg %s  max %s", last, min, average, max);
 }
 
 static void print_legend(const struct chart *chart, unsigned i, FILE *out)
 {
-	const struct series_metric *metric = &chart->series->metrics[chart->which[i]];
+	const struct curve *metric = &chart->curves->metrics[chart->which[i]];
 	char numbers[160];
 	size_t len, room;
 
@@ -321,10 +321,10 @@ static void print_legend(const struct chart *chart, unsigned i, FILE *out)
 		show(out, "━ ");
 	show_style(out, chart->colored, SHOW_PLAIN);
 	/* Of a path that is too long the end is what tells it apart. */
-	if (strlen(metric->path.label) > room)
-		show(out, "..%s", metric->path.label + strlen(metric->path.label) - room + 2);
+	if (strlen(metric->path) > room)
+		show(out, "..%s", metric->path + strlen(metric->path) - room + 2);
 	else
-		show(out, "%s", metric->path.label);
+		show(out, "%s", metric->path);
 	show(out, "  %.*s\n", (int)(chart->width > 4 ? chart->width - 4 : 0), numbers);
 }
 

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "tools/infinictl/series.h"
+#include "tools/infinictl/curves.h"
 
 enum chart_style { CHART_BRAILLE, CHART_BLOCK, CHART_ASCII };
 
@@ -17,8 +17,8 @@ enum chart_style { CHART_BRAILLE, CHART_BLOCK, CHART_ASCII };
 #define CHART_HEIGHT_MAX 200
 
 struct chart {
-	const struct series *series;
-	unsigned which[SERIES_METRICS_MAX], count; /* of series->metrics, in one unit */
+	const struct curves *curves;
+	unsigned which[CURVES_METRICS_MAX], count; /* of curves->metrics, in one unit */
 	int64_t begin_ms, end_ms;		   /* end > begin */
 	bool utc, colored;
 	enum chart_style style;
@@ -46,6 +46,6 @@ enum catalog_unit chart_unit(const struct chart *chart);
 bool chart_range(const struct chart *chart, double *min, double *max);
 
 /* The least, greatest and newest values of a metric, as its legend says them. */
-void chart_numbers(const struct series_metric *metric, char *out, size_t size);
+void chart_numbers(const struct curve *metric, char *out, size_t size);
 
 #endif

@@ -53,27 +53,27 @@ static double y_of(const struct frame *f, double value)
 }
 
 /* The next step with a value at or after `i`; step_count if there is none. */
-static unsigned next_step(const struct series *series, const struct series_metric *metric, unsigned i)
+static unsigned next_step(const struct curves *curves, const struct curve *metric, unsigned i)
 {
-	while (i < series->step_count && metric->steps[i].count == 0)
+	while (i < curves->step_count && metric->steps[i].count == 0)
 		i++;
 	return i;
 }
 
 /* The end of the run of steps that begins at `from` and has no gap in it. */
-static unsigned run_end(const struct series *series, const struct series_metric *metric, unsigned from)
+static unsigned run_end(const struct curves *curves, const struct curve *metric, unsigned from)
 {
 	unsigned last = from, next;
 
-	while ((next = next_step(series, metric, last + 1)) < series->step_count && !series_breaks(series, last, next))
+	while ((next = next_step(curves, metric, last + 1)) < curves->step_count && !curves_breaks(curves, last, next))
 		last = next;
 	return last;
 }
 
-static void draw_band(const struct frame *f, const struct series_metric *metric, unsigned class, unsigned from,
-		      unsigned to, FILE *out)
+static void draw_band(const struct frame *f, const struct curve *metric, unsigned class, unsigned from, unsigned to,
+		      FILE *out)
 {
-	const struct series *series = f->chart->series;
+	const struct curves *curves = f->chart->curves;
 	bool any = false;
 
 	for (unsigned i = from; i <= to; i++)
@@ -83,23 +83,23 @@ static void draw_band(const struct frame *f, const struct series_metric *metric,
 	show(out, "<polygon class=\"band s%u\" points=\"", class);
 	for (unsigned i = from; i <= to; i++)
 		if (metric->steps[i].count)
-			show(out, "%.1f,%.1f ", x_of(f, series_middle(series, i)), y_of(f, metric->steps[i].max));
+			show(out, "%.1f,%.1f ", x_of(f, curves_middle(curves, i)), y_of(f, metric->steps[i].max));
 	for (unsigned i = to + 1; i-- > from;)
 		if (metric->steps[i].count)
-			show(out, "%.1f,%.1f ", x_of(f, series_middle(series, i)), y_of(f, metric->steps[i].min));
+			show(out, "%.1f,%.1f ", x_of(f, curves_middle(curves, i)), y_of(f, metric->steps[i].min));
 	show(out, "\"/>\n");
 }
 
-static void draw_average(const struct frame *f, const struct series_metric *metric, unsigned class, unsigned from,
-			 unsigned to, FILE *out)
+static void draw_average(const struct frame *f, const struct curve *metric, unsigned class, unsigned from, unsigned to,
+			 FILE *out)
 {
-	const struct series *series = f->chart->series;
+	const struct curves *curves = f->chart->curves;
 
 	show(out, "<polyline class=\"line s%u\" points=\"", class);
 	for (unsigned i = from; i <= to; i++) {
-		double average, x = x_of(f, series_middle(series, i));
+		double average, x = x_of(f, curves_middle(curves, i));
 
-		if (!series_average(&metric->steps[i], &average))
+		if (!curves_average(&metric->steps[i], &average))
 			continue;
 		show(out, "%.1f,%.1f ", x, y_of(f, average));
 		if (from == to) /* a single value is a short stroke */
@@ -110,28 +110,28 @@ static void draw_average(const struct frame *f, const struct series_metric *metr
 
 static void draw_metric(const struct frame *f, unsigned i, FILE *out)
 {
-	const struct series *series = f->chart->series;
-	const struct series_metric *metric = &series->metrics[f->chart->which[i]];
+	const struct curves *curves = f->chart->curves;
+	const struct curve *metric = &curves->metrics[f->chart->which[i]];
 
-	for (unsigned from = next_step(series, metric, 0); from < series->step_count;) {
-		unsigned to = run_end(series, metric, from);
+	for (unsigned from = next_step(curves, metric, 0); from < curves->step_count;) {
+		unsigned to = run_end(curves, metric, from);
 
 		draw_band(f, metric, i % CLASSES, from, to, out);
 		draw_average(f, metric, i % CLASSES, from, to, out);
-		from = next_step(series, metric, to + 1);
+		from = next_step(curves, metric, to + 1);
 	}
 }
 
 static void draw_gaps(const struct frame *f, FILE *out)
 {
-	const struct series *series = f->chart->series;
+	const struct curves *curves = f->chart->curves;
 
-	for (unsigned i = 0; i < series->gap_count; i++) {
-		double from = x_of(f, series->gaps[i].begin_ms), to = x_of(f, series->gaps[i].end_ms);
+	for (unsigned i = 0; i < curves->gap_count; i++) {
+		double from = x_of(f, curves->gaps[i].begin_ms), to = x_of(f, curves->gaps[i].end_ms);
 		char begin[TEXT_TIME_SIZE], end[TEXT_TIME_SIZE];
 
-		text_time(series->gaps[i].begin_ms, f->chart->utc, true, begin);
-		text_time(series->gaps[i].end_ms, f->chart->utc, true, end);
+		text_time(curves->gaps[i].begin_ms, f->chart->utc, true, begin);
+		text_time(curves->gaps[i].end_ms, f->chart->utc, true, end);
 		show(out,
 		     "<rect class=\"gap\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"><title>nothing was "
 		     "measured: %s to %s</title></rect>\n",
@@ -167,14 +167,14 @@ static void draw_legend(const struct frame *f, double top, FILE *out)
 	char numbers[160];
 
 	for (unsigned i = 0; i < chart->count; i++) {
-		const struct series_metric *metric = &chart->series->metrics[chart->which[i]];
+		const struct curve *metric = &chart->curves->metrics[chart->which[i]];
 
 		chart_numbers(metric, numbers, sizeof(numbers));
 		show(out,
 		     "<rect class=\"key s%u\" x=\"%d\" y=\"%.0f\" width=\"12\" height=\"4\"/><text class=\"name\" "
 		     "x=\"%d\" y=\"%.0f\">",
 		     i % CLASSES, LEFT, top + i * LEGEND + 6, LEFT + 18, top + i * LEGEND + 12);
-		show_markup(out, metric->path.label);
+		show_markup(out, metric->path);
 		show(out, "</text><text x=\"%.0f\" y=\"%.0f\" text-anchor=\"end\">", LEFT + f->width,
 		     top + i * LEGEND + 12);
 		show_markup(out, numbers);
@@ -190,10 +190,17 @@ void chart_svg(const struct chart *chart, FILE *out)
 	};
 	bool any = chart_range(chart, &min, &max);
 
+	if (any)
+		f.scale = scale_make(min, max, 4, chart_unit(chart));
 	show(out,
-	     "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %u %u\" width=\"%u\" height=\"%u\" "
-	     "role=\"img\">\n",
+	     "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %u %u\" width=\"%u\" height=\"%u\" role=\"img\"",
 	     chart->width, chart->height, chart->width, chart->height);
+	/* What the corners of the plot stand for, for whoever reads the picture by program. */
+	show(out,
+	     " data-begin=\"%lld\" data-end=\"%lld\" data-low=\"%.17g\" data-high=\"%.17g\" data-plot=\"%d %.0f %.0f "
+	     "%.0f\">\n",
+	     (long long)chart->begin_ms, (long long)chart->end_ms, f.scale.low, f.scale.high, LEFT, f.top, f.width,
+	     f.height);
 	if (chart->title) {
 		show(out, "<text class=\"title\" x=\"%d\" y=\"14\">", LEFT);
 		show_markup(out, chart->title);
@@ -201,7 +208,6 @@ void chart_svg(const struct chart *chart, FILE *out)
 	}
 	draw_legend(&f, title, out);
 	if (any) {
-		f.scale = scale_make(min, max, 4, chart_unit(chart));
 		draw_gaps(&f, out);
 		draw_axes(&f, out);
 		for (unsigned i = 0; i < chart->count; i++)

@@ -15,6 +15,8 @@ static const char help[] =
 	"\n"
 	"  infinictl log [OPTION]... [FILE]...   print the metric log (the agent need not run)\n"
 	"  infinictl plot [OPTION]... METRIC...  draw metrics of the log over time\n"
+	"  infinictl events [OPTION]...          list what happened: gaps, reboots, faults, alerts, commands\n"
+	"  infinictl report --html FILE          write a page with charts and tables\n"
 	"  infinictl metrics [PATTERN]           list the metrics there are, with unit and meaning\n"
 	"  infinictl status [OPTION]...          ask the running agent how it is\n"
 	"  infinictl ps [OPTION]...              show the commands that run or wait\n"
@@ -43,8 +45,9 @@ int infinictl_main(int argc, char **argv)
 		const char *name;
 		int (*main)(int argc, char **argv);
 	} commands[] = {
-		{ "log", log_main }, { "plot", plot_main },   { "metrics", metrics_main }, { "status", status_main },
-		{ "ps", ps_main },   { "audit", audit_main }, { "config", config_main },
+		{ "log", log_main },	   { "plot", plot_main },	{ "events", events_main },
+		{ "report", report_main }, { "metrics", metrics_main }, { "status", status_main },
+		{ "ps", ps_main },	   { "audit", audit_main },	{ "config", config_main },
 	};
 
 	opterr = 0; /* cli_wrong_option prints the errors of getopt */

@@ -2,7 +2,6 @@
 /* infinictl plot: metrics of the log as charts on the terminal, or as SVG. */
 #include <errno.h>
 #include <getopt.h>
-#include <json-c/json.h>
 #include <langinfo.h>
 #include <locale.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 
 #include "tools/infinictl/chart.h"
 #include "tools/infinictl/cli.h"
+#include "tools/infinictl/feed.h"
 #include "tools/infinictl/outfile.h"
 #include "tools/infinictl/reading.h"
 #include "tools/infinictl/suggest.h"
@@ -53,7 +53,7 @@ static const char help[] =
 
 struct plot {
 	struct reading reading;
-	struct series series;
+	struct curves curves;
 	char *files[FILES_MAX];
 	int file_count;
 	const char *svg, *color, *style_name;
@@ -75,21 +75,11 @@ static int tell_no_metric(const char *text)
 
 static int take_metric(struct plot *p, const char *text)
 {
-	struct series_metric *metric = &p->series.metrics[p->series.metric_count];
-	char path[METRIC_TEXT_MAX];
 	struct err err = { 0 };
 
-	if (p->series.metric_count == SERIES_METRICS_MAX)
-		return cli_usage("more than %d metrics", SERIES_METRICS_MAX);
-	metric->known = catalog_full_path(text, path, sizeof(path));
-	if (!metric->known)
+	if (!catalog_find(text))
 		return tell_no_metric(text);
-	if (!strcmp(path, metric->known->path) && strchr(path, '['))
-		return cli_usage("%s is a list: write in [] which item is meant", text);
-	if (metric_parse(path, &metric->path, &err))
-		return cli_usage("%s", err.text);
-	p->series.metric_count++;
-	return CLI_OK;
+	return curves_name(&p->curves, text, &err) ? cli_usage("%s", err.text) : CLI_OK;
 }
 
 /* A metric, or a file of the log. */
@@ -179,7 +169,7 @@ static int parse_options(int argc, char **argv, struct plot *p)
 	}
 	for (; !rc && optind < argc; optind++)
 		rc = take_argument(p, argv[optind]);
-	if (!rc && p->series.metric_count == 0)
+	if (!rc && p->curves.metric_count == 0)
 		return cli_usage("plot needs a metric, such as cpu.usage_percent");
 	if (!rc && p->reading.follow && (p->svg || p->reading.end_ms != INT64_MAX || p->file_count))
 		return cli_usage("--follow goes with neither --svg, --end nor files");
@@ -202,11 +192,11 @@ static bool speaks_utf8(void)
 /* The metrics from `i` on that have its unit and have not been drawn. `apart`: it alone. */
 static void gather(struct plot *p, unsigned i, bool *drawn, bool apart, struct chart *chart)
 {
-	const struct series *series = &p->series;
+	const struct curves *curves = &p->curves;
 
 	chart->count = 0;
-	for (unsigned j = i; j < series->metric_count; j++) {
-		if (drawn[j] || series->metrics[j].known->unit != series->metrics[i].known->unit || (apart && j != i))
+	for (unsigned j = i; j < curves->metric_count; j++) {
+		if (drawn[j] || curves->metrics[j].known->unit != curves->metrics[i].known->unit || (apart && j != i))
 			continue;
 		drawn[j] = true;
 		chart->which[chart->count++] = j;
@@ -217,10 +207,10 @@ static void gather(struct plot *p, unsigned i, bool *drawn, bool apart, struct c
 static unsigned each_chart(struct plot *p, struct chart *chart, int (*draw)(const struct chart *, FILE *), FILE *out,
 			   int *rc)
 {
-	bool drawn[SERIES_METRICS_MAX] = { false };
+	bool drawn[CURVES_METRICS_MAX] = { false };
 	unsigned count = 0;
 
-	for (unsigned i = 0; i < p->series.metric_count; i++) {
+	for (unsigned i = 0; i < p->curves.metric_count; i++) {
 		if (drawn[i])
 			continue;
 		gather(p, i, drawn, chart->style == CHART_BLOCK, chart);
@@ -231,19 +221,23 @@ static unsigned each_chart(struct plot *p, struct chart *chart, int (*draw)(cons
 	return count;
 }
 
+/* Columns of the charts. */
+static unsigned text_width(const struct plot *p)
+{
+	unsigned width = p->width ? p->width : show_width(stdout) ? show_width(stdout) : WIDTH;
+
+	return width < CHART_WIDTH_MIN ? CHART_WIDTH_MIN : width > CHART_WIDTH_MAX ? CHART_WIDTH_MAX : width;
+}
+
 static int draw_text(struct plot *p, struct chart *chart)
 {
 	unsigned lines = show_height(stdout), charts, extra, rc_lines;
 	int rc = 0;
 
 	chart->style = p->style;
-	chart->width = p->width ? p->width : show_width(stdout) ? show_width(stdout) : WIDTH;
-	if (chart->width < CHART_WIDTH_MIN)
-		chart->width = CHART_WIDTH_MIN;
-	if (chart->width > CHART_WIDTH_MAX)
-		chart->width = CHART_WIDTH_MAX;
+	chart->width = text_width(p);
 	charts = each_chart(p, chart, NULL, NULL, NULL);
-	extra = p->series.metric_count + 2 * charts + 1; /* and the prompt */
+	extra = p->curves.metric_count + 2 * charts + 1; /* and the prompt */
 	rc_lines = p->height ? p->height : lines ? lines : 24;
 	chart->height = rc_lines > extra ? (rc_lines - extra) / charts : 0;
 	if (chart->height < CHART_HEIGHT_MIN)
@@ -259,7 +253,7 @@ static int draw_svg(struct plot *p, struct chart *chart)
 {
 	struct err err = { 0 };
 	FILE *out = NULL;
-	bool drawn[SERIES_METRICS_MAX] = { false };
+	bool drawn[CURVES_METRICS_MAX] = { false };
 	unsigned charts, at = 0;
 
 	if (outfile_open(p->svg, &out, &err))
@@ -273,7 +267,7 @@ static int draw_svg(struct plot *p, struct chart *chart)
 	     charts * SVG_HEIGHT);
 	chart_svg_rules(out);
 	show(out, "</style>\n");
-	for (unsigned i = 0; i < p->series.metric_count; i++) {
+	for (unsigned i = 0; i < p->curves.metric_count; i++) {
 		if (drawn[i])
 			continue;
 		gather(p, i, drawn, false, chart);
@@ -290,38 +284,21 @@ static int tell_missing(const struct plot *p)
 {
 	int rc = CLI_OK;
 
-	for (unsigned i = 0; i < p->series.metric_count; i++)
-		if (p->series.metrics[i].whole.count == 0)
-			rc = cli_fail("%s: no value in any of the samples", p->series.metrics[i].path.label);
+	for (unsigned i = 0; i < p->curves.metric_count; i++)
+		if (p->curves.metrics[i].whole.count == 0)
+			rc = cli_fail("%s: no value in any of the samples", p->curves.metrics[i].path);
 	return rc;
 }
 
 /* ------------------------------------------------------------------------------------------------------- reading */
 
-static int read_all(struct plot *p)
-{
-	struct json_object *message = NULL;
-	struct reader_line line;
-	int rc;
-
-	while ((rc = reading_next(&p->reading, &line, &message)) == 1) {
-		if (!strcmp(text_string(message, "type"), "metrics"))
-			series_add(&p->series, line.wall_ms, text_member(message, "data", NULL));
-		json_object_put(message);
-		reading_progress(&p->reading, line.wall_ms);
-	}
-	reading_progress_end(&p->reading);
-	series_finish(&p->series);
-	return rc < 0 ? cli_fail("%s", strerror(-rc)) : CLI_OK;
-}
-
 static struct chart chart_of(struct plot *p)
 {
-	const struct series *series = &p->series;
-	struct chart chart = { .series = series, .utc = p->reading.utc, .colored = show_colored(stdout, p->color) };
+	const struct curves *curves = &p->curves;
+	struct chart chart = { .curves = curves, .utc = p->reading.utc, .colored = show_colored(stdout, p->color) };
 
-	chart.begin_ms = p->reading.begin_ms != INT64_MIN && p->begin_given ? p->reading.begin_ms : series->first_ms;
-	chart.end_ms = p->reading.end_ms != INT64_MAX ? p->reading.end_ms : series->last_ms + 1;
+	chart.begin_ms = p->reading.begin_ms != INT64_MIN && p->begin_given ? p->reading.begin_ms : curves->first_ms;
+	chart.end_ms = p->reading.end_ms != INT64_MAX ? p->reading.end_ms : curves->last_ms + 1;
 	if (chart.end_ms <= chart.begin_ms)
 		chart.end_ms = chart.begin_ms + 1;
 	return chart;
@@ -335,10 +312,8 @@ static int draw(struct plot *p)
 
 	if (rc)
 		return rc;
-	if (series_init(&p->series, SERIES_STEPS_MAX, p->reading.begin_ms, p->reading.end_ms))
-		return cli_fail("out of memory");
-	rc = read_all(p);
-	if (!rc && p->series.samples) {
+	rc = feed_curves(&p->reading, &p->curves, p->svg ? SVG_WIDTH : 4 * text_width(p));
+	if (!rc && p->curves.samples) {
 		chart = chart_of(p);
 		rc = p->svg ? draw_svg(p, &chart) : draw_text(p, &chart);
 	}
@@ -361,7 +336,7 @@ static int follow(struct plot *p)
 			return rc;
 		reader_wait(p->reading.reader, FOLLOW_EVERY_MS);
 		reading_close(&p->reading);
-		series_reset(&p->series);
+		curves_reset(&p->curves);
 	}
 }
 
@@ -386,15 +361,15 @@ int plot_main(int argc, char **argv)
 	rc = draw(p);
 	if (p->reading.reader) {
 		reported = reading_report(&p->reading, false);
-		if (p->series.left_out)
+		if (p->curves.left_out)
 			cli_fail("samples whose time lies before the first one's, left out: %llu",
-				 (unsigned long long)p->series.left_out);
-		if (!p->series.samples && !reported)
+				 (unsigned long long)p->curves.left_out);
+		if (!p->curves.samples && !reported)
 			reported = CLI_FAILED;
 		else if (tell_missing(p) && !reported)
 			reported = CLI_FAILED;
 	}
-	series_done(&p->series);
+	curves_done(&p->curves);
 	reading_close(&p->reading);
 	return rc ? rc : reported;
 }
