@@ -99,7 +99,7 @@ static inline struct harness *harness_new(const struct collector *collector, boo
 		return NULL;
 	h->collector = collector;
 	h->ctx.live = live;
-	h->ctx.limits = (struct collect_limits){ .processes_top = 20, .ports_max = 1000 };
+	h->ctx.limits = (struct collect_limits){ .processes_top = 20, .ports_max = 1000, .cgroups_top = 8 };
 	h->ctx.now = moment_now();
 	if (live)
 		return harness_fds(h, "/proc", "/sys", "/") == 0 ? h : NULL;

@@ -45,7 +45,7 @@ static inline struct fixture *fixture_new(void)
 	fixture->ctx.proc_fd = fixture_open_dir(fixture, "proc");
 	fixture->ctx.sys_fd = fixture_open_dir(fixture, "sys");
 	fixture->ctx.root_fd = fixture_open_dir(fixture, "root");
-	fixture->ctx.limits = (struct collect_limits){ .processes_top = 20, .ports_max = 1000 };
+	fixture->ctx.limits = (struct collect_limits){ .processes_top = 20, .ports_max = 1000, .cgroups_top = 8 };
 	fixture->ctx.now =
 		(struct moment){ .mono_ns = 1000 * NS_PER_S, .boot_ns = 1000 * NS_PER_S, .wall_ms = 1767225600000 };
 	return fixture;

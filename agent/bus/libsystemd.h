@@ -28,6 +28,7 @@
 /* clang-format off */
 #define LIBSYSTEMD_FUNCTIONS(F) \
 	F(sd_bus_attach_event) \
+	F(sd_bus_call) \
 	F(sd_bus_call_async) \
 	F(sd_bus_call_method_async) \
 	F(sd_bus_close_unref) \
@@ -109,6 +110,7 @@ void libsystemd_reset(void);
 #ifndef LIBSYSTEMD_DIRECT
 /* clang-format off */
 #define sd_bus_attach_event libsystemd.sd_bus_attach_event
+#define sd_bus_call libsystemd.sd_bus_call
 #define sd_bus_call_async libsystemd.sd_bus_call_async
 #define sd_bus_call_method_async libsystemd.sd_bus_call_method_async
 #define sd_bus_close_unref libsystemd.sd_bus_close_unref

@@ -39,6 +39,7 @@
 
 #define CONFIG_COLLECTORS(ROW) \
 	ROW(UINT, collectors, processes_top, 0, 1000, "20", "How many processes a sample lists.", HOST_MAY_SET) \
+	ROW(UINT, collectors, cgroups_top, 0, 200, "8", "How many control groups (units, slices, containers) a sample lists.") \
 	ROW(UINT, collectors, ports_max, 0, 1000, "1000", "How many ports a sample lists.", HOST_MAY_SET)
 
 #define CONFIG_COMMANDS(ROW) \

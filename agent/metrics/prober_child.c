@@ -22,6 +22,7 @@
 #include <infiniservice/cleanup.h>
 #include <infiniservice/moment.h>
 
+#include "agent/bus/units_ask.h"
 #include "collectors/procnet.h"
 
 /*
@@ -266,13 +267,21 @@ static int probe_rtc(const void *arg, size_t arg_len, unsigned char *data)
 	return (int)sizeof(out);
 }
 
+static int probe_units(const void *arg, size_t arg_len, unsigned char *data)
+{
+	(void)arg;
+	(void)arg_len;
+	return units_ask(NULL, data, PROBE_DATA_MAX);
+}
+
 const struct prober_table prober_live = {
 	.probe = { [PROBE_STATVFS] = probe_statvfs,
 		   [PROBE_PROCESS] = probe_process,
 		   [PROBE_SOCKETS] = probe_sockets,
 		   [PROBE_USER] = probe_user,
 		   [PROBE_NET] = probe_net,
-		   [PROBE_RTC] = probe_rtc },
+		   [PROBE_RTC] = probe_rtc,
+		   [PROBE_UNITS] = probe_units },
 };
 
 int prober_child(int fd, void *data)

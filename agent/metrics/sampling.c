@@ -217,6 +217,7 @@ static void slot_close(struct sampling *sampling, struct slot *slot)
 /* Switches collectors on and off. A collector without a switch is always on. */
 static void switch_slots(struct sampling *sampling, const struct config *settings)
 {
+	sampling->limits.cgroups_top = (unsigned)settings->collectors.cgroups_top;
 	sampling->limits.processes_top = (unsigned)settings->collectors.processes_top;
 	sampling->limits.ports_max = (unsigned)settings->collectors.ports_max;
 	for (unsigned i = 0; i < sampling->count; i++) {
@@ -380,6 +381,19 @@ static void go_to(struct sink *out, char path[PATH_LEN_MAX], const char *to)
 	snprintf(path, PATH_LEN_MAX, "%s", to);
 }
 
+/* One that writes into data itself has its name in the key. */
+static void emit_age(const struct sampling *sampling, const struct slot *slot, struct sink *out)
+{
+	double age_s = (double)(now_ns(sampling) - slot->read_ns) / (double)NS_PER_S;
+	char key[32];
+
+	if (slot->collector->path[0])
+		snprintf(key, sizeof(key), "age_s");
+	else
+		snprintf(key, sizeof(key), "%s_age_s", slot->collector->name);
+	sink_real(out, key, age_s, 1);
+}
+
 /*
  * Writes a collector's keys, and their age if they were not read for this sample. The object of a collector that is in
  * whole samples alone goes with its name, and has no age, which would be a change.
@@ -401,7 +415,7 @@ static void emit_slot(const struct sampling *sampling, const struct slot *slot, 
 	mark = sink_mark(out);
 	collector->emit(slot->state, out);
 	if (slot->held && !collector->whole)
-		sink_real(out, "age_s", (double)(now_ns(sampling) - slot->read_ns) / (double)NS_PER_S, 1);
+		emit_age(sampling, slot, out);
 	if (sink_full(out))
 		sink_rewind(out, mark);
 	if (collector->whole) {

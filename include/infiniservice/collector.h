@@ -29,6 +29,7 @@ enum probe_kind {
 	PROBE_USER,    /* key: uid; arg: it as u32. data: its name, without a NUL; -ENOENT: no such user */
 	PROBE_NET,     /* key: IPPROTO_TCP or IPPROTO_UDP; arg: it as u8. data: see collectors/procnet.h */
 	PROBE_RTC,     /* data: struct probe_rtc. Not the business of collectors */
+	PROBE_UNITS,   /* data: struct probe_units, then its rows */
 	PROBE_KINDS,
 };
 
@@ -58,6 +59,18 @@ struct probe_rtc {
 	uint64_t boot_ns;
 	int64_t wall_ms;
 };
+
+/* The units that have failed, and those that PID 1 is about to start again; `count` rows follow. */
+struct probe_units {
+	uint32_t failed, restarting, count; /* count: at most PROBE_UNITS_MAX of both together */
+};
+
+struct probe_unit {
+	char name[119]; /* with a NUL; a longer one is cut */
+	bool failed;	/* else it restarts */
+};
+
+#define PROBE_UNITS_MAX 32
 
 struct probe_request {
 	enum probe_kind kind;
@@ -92,6 +105,7 @@ struct prober {
 struct collect_limits {
 	unsigned processes_top; /* rows of data.processes */
 	unsigned ports_max;	/* rows of data.ports */
+	unsigned cgroups_top;	/* rows of data.cgroup */
 };
 
 struct collect_ctx {
@@ -128,7 +142,8 @@ struct collector {
 	const char *whole_keys; /* NULL: none */
 	/*
 	 * How long what was read stands for what there is, in seconds; 0: it is read for every sample. In between the
-	 * sample holds what was last read, with its `age_s` beside it, so `path` is an object of this collector alone.
+	 * sample holds what was last read, with its `age_s` beside it, so `path` is an object of this collector alone
+	 * (or "": then with NAME_age_s).
 	 * Read again before that time is over: for the first sample, for one that is asked for, and after a clock step
 	 * or a sleep of the guest.
 	 */

@@ -22,8 +22,10 @@
 	ROW(clock, "yes", "Whether the clock is synchronised, and what it counts by.") \
 	ROW(guest, "yes", "Hypervisor, cloud, image and machine.") \
 	ROW(users, "yes", "Who is logged in.") \
+	ROW(units, "yes", "Units that failed or restart, of PID 1.") \
 	ROW(sensors, "yes", "Temperatures, fans and thermal zones.") \
 	ROW(gpu, "yes", "Use, memory and temperature of graphics processors.") \
+	ROW(cgroup, "yes", "The busiest units, slices and containers.") \
 	ROW(processes, "yes", "The busiest processes.") \
 	ROW(ports, "yes", "Listening and connected sockets.") \
 	ROW(self, "yes", "What the agent itself costs.")

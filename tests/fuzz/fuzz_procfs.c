@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The other texts of /proc and /etc that are read as a whole: stat, meminfo, pressure/…, vmstat, net/snmp, netstat,
- * sockstat and softnet_stat, file-nr, inode-nr, loadavg, uptime, os-release, passwd, sessions of logind, utmp, and what
- * cloud-init leaves.
+ * sockstat and softnet_stat, file-nr, inode-nr, loadavg, uptime, os-release, passwd, sessions of logind, utmp, what
+ * cloud-init leaves, control groups and their names.
  */
 #include <math.h>
 
 #include <utmp.h>
 
+#include "collectors/cgroup.h"
 #include "collectors/cpu.h"
 #include "collectors/guest.h"
 #include "collectors/host.h"
@@ -124,6 +125,26 @@ static void check_small(const char *text, size_t size)
 		REQUIRE(memchr(login.user, '\0', sizeof(login.user)) && memchr(login.host, '\0', sizeof(login.host)));
 }
 
+static void check_cgroup(const char *text, size_t size)
+{
+	struct cgroup_cpu cpu;
+	struct cgroup_io io;
+	struct cgroup_owner owner;
+	char path[256];
+
+	if (cgroup_cpu_parse(text, size, &cpu) == 0)
+		REQUIRE(cpu.usage_us != CGROUP_ABSENT);
+	(void)cgroup_io_parse(text, size, &io);
+	(void)cgroup_blkio_parse(text, size, &io);
+	(void)cgroup_key_parse(text, size, "oom_kill");
+	size = size < sizeof(path) ? size : sizeof(path) - 1;
+	memcpy(path, text, size);
+	path[size] = '\0';
+	cgroup_owner_get(path, &owner);
+	REQUIRE((owner.kind == CGROUP_CONTAINER) == (owner.runtime != NULL));
+	REQUIRE(memchr(owner.id, '\0', sizeof(owner.id)));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct meminfo memory;
@@ -134,6 +155,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_vmstat((const char *)data, size);
 	check_inet((const char *)data, size);
 	check_small((const char *)data, size);
+	check_cgroup((const char *)data, size);
 	(void)meminfo_parse((const char *)data, size, &memory);
 	return 0;
 }

@@ -208,6 +208,10 @@ class FakeBus:
         return "a(ssssssouso)", [[[name, "About it", "loaded", unit["active"], unit.get("sub", "dead"), "", escaped(name), 0, "", "/"]
                                   for name, unit in self.units.items() if "active" in unit]]
 
+    def do_ListUnitsFiltered(self, path, states):
+        kind, rows = self.do_ListUnits(path)
+        return kind, [[row for row in rows[0] if {row[2], row[3], row[4]} & set(states)]]
+
     def do_ListUnitsByPatterns(self, *_):  # of the executor, for units of its own
         return "a(ssssssouso)", [[]]
 

@@ -222,8 +222,30 @@ sensors = record(temperatures=list_of(known(record(chip=maybe(word), label=word,
 gpu = record(cards=list_of(known(record(name=word, driver=maybe(word), vendor=maybe(word), device=maybe(word), busy_percent=maybe(percent),
                                         memory_used_bytes=maybe(natural), memory_total_bytes=maybe(natural), celsius=maybe(number)),
                                  "busy_percent", "celsius"), 8))
+units = known(record(failed_total=maybe(natural), failed=maybe(list_of(word, 8)), restarting_total=maybe(natural),
+                     restarting=maybe(list_of(word, 8))), "failed_total",
+              other=("not_asked", "no_answer", "no_bus", "no_library"))
+CGROUP_COUNTERS = ("cpu_us", "throttled_us", "memory_kb", "oom_kills", "read_bytes", "write_bytes", "tasks")
+cgroup = known(record(path=word, kind=one_of("slice", "service", "scope", "container", "other"), memory_max_kb=maybe(natural), state=state,
+                      pressure=record(**nothing_or(("cpu", "memory", "io"), percent)), **nothing_or(CGROUP_COUNTERS, natural),
+                      **nothing_or(("cpu_percent", "read_bytes_per_sec", "write_bytes_per_sec"), positive)))
+
+
+def cgroups(value, path):
+    list_of(cgroup_row, 200)(value, path)
+
+
+def cgroup_row(value, path):
+    cgroup({key: value[key] for key in value if key != "reason"}, path)
+    unknown = any(value[key] is None for key in CGROUP_COUNTERS) or None in value["pressure"].values()
+    if unknown != ("reason" in value):
+        _fail(path, "has a null without a reason, or a reason without a null")
+    if value["kind"] == "container":
+        record(runtime=word, container_id=word)(value, path)
+
+
 # The same, beside data.system.
-SUBJECTS = {"tcp": tcp, "limits": limits, "clock": clock, "guest": guest, "users": users, "sensors": sensors, "gpu": gpu}
+SUBJECTS = {"tcp": tcp, "limits": limits, "clock": clock, "guest": guest, "users": users, "units": units, "sensors": sensors, "gpu": gpu}
 filesystem = record(mount_point=word, total_gb=positive, used_gb=positive, available_gb=positive, filesystem=word)
 io_stats = record(read_bytes_per_sec=natural, write_bytes_per_sec=natural, read_ops_per_sec=natural,
                   write_ops_per_sec=natural, io_utilization_percent=maybe(percent))
@@ -266,6 +288,8 @@ def metrics(message, path):
             if name in found:
                 check(found[name], f"{place}.{name}")
                 positive(found[name].get("age_s", 0), f"{place}.{name}.age_s")
+    if "cgroup" in message["data"]:
+        record(cgroup_mode=maybe(one_of("v1", "hybrid", "v2")), cgroup=cgroups)(message["data"], path + ".data")
     for i, item in enumerate(message["data"]["system"]["network"]["interfaces"]):
         if item["name"] == "lo":
             _fail(f"{path}.data.system.network.interfaces[{i}]", "is the loopback")

@@ -18,6 +18,7 @@ import tempfile
 import time
 
 import tap
+from fakebus import FakeBus
 from fakehost import SLOW, Agent, UnixHost, talk
 
 GIB = 1 << 30
@@ -402,8 +403,132 @@ def story_sensors_and_cards_are_those_of_sysfs():
     assert {card["name"] for card in data["gpu"]["cards"]} == cards, (data["gpu"], cards)
 
 
+GROUPS = "/sys/fs/cgroup"
+GROUP = "infiniservice-test.service"
+CONTROLLERS = ("cpuacct", "memory", "pids", "blkio")
+
+
+def mounted(*arguments):
+    if subprocess.run(["mount", *arguments], stderr=subprocess.DEVNULL, check=False).returncode:
+        raise tap.Skip(f"mount {' '.join(arguments)} is not possible here")
+
+
+@contextlib.contextmanager
+def hierarchies(version):
+    """The control groups of the machine, mounted in this room so that groups can be made. Gives the directories."""
+    tap.need_root()
+    if not tap.room.inside():
+        raise tap.Skip("control groups are mounted in a room alone, not on the machine")
+    mounted("-t", "tmpfs" if version == 1 else "cgroup2", "none", GROUPS)
+    try:
+        if version == 1:
+            for name in ("systemd", *CONTROLLERS):
+                os.mkdir(f"{GROUPS}/{name}")
+                mounted("-t", "cgroup", "-o", "none,name=systemd" if name == "systemd" else name, "none", f"{GROUPS}/{name}")
+        yield [GROUPS] if version == 2 else [f"{GROUPS}/{name}" for name in ("systemd", *CONTROLLERS)]
+    finally:
+        subprocess.run(["umount", "-R", GROUPS], check=True)
+
+
+@contextlib.contextmanager
+def control_group(version):
+    """A control group with a burner in it; gives the text of a file of it, by its name in either version (None: there is none)."""
+    with hierarchies(version) as trees, contextlib.ExitStack() as stack:
+        for tree in trees:
+            os.mkdir(f"{tree}/{GROUP}")
+            stack.callback(remove_group, f"{tree}/{GROUP}")
+        pid = stack.enter_context(burner())
+        for tree in trees:
+            with open(f"{tree}/{GROUP}/cgroup.procs", "w", encoding="ascii") as file:
+                file.write(str(pid))
+
+        def read(controller, name_v1, name_v2):
+            path = f"{GROUPS}/{GROUP}/{name_v2}" if version == 2 else f"{GROUPS}/{controller}/{GROUP}/{name_v1}"
+            if not os.path.exists(path):
+                return None
+            with open(path, encoding="ascii") as file:
+                return file.read()
+        yield read
+
+
+def remove_group(directory):
+    for _ in range(50):  # its last process may still be going
+        with contextlib.suppress(OSError):
+            os.rmdir(directory)
+            return
+        time.sleep(0.1)
+    os.rmdir(directory)
+
+
+def cpu_us_of(read):
+    text = read("cpuacct", "cpuacct.usage", "cpu.stat")
+    return int(text.split()[1]) if text.startswith("usage_usec") else int(text) // 1000
+
+
+def group_of(host):
+    """The row of our group in a sample that is asked for, and the time it had before and after."""
+    rows = [row for row in fresh(host)["data"]["cgroup"] if row["path"].endswith("/" + GROUP)]
+    assert len(rows) == 1, rows
+    return rows[0]
+
+
+def busy_group_agrees(version):
+    with control_group(version) as read:
+        _, host = talk(tap.keep, {"collectors.cgroups_top": 200})
+        assert fresh(host)["data"]["cgroup_mode"] == f"v{version}"
+        time.sleep(1)
+        before, row, after = cpu_us_of(read), group_of(host), cpu_us_of(read)
+        assert before <= row["cpu_us"] <= after and row["kind"] == "service" and row["state"] == "ok", (before, row, after)
+        assert 20 < row["cpu_percent"] < 105, row
+        tasks, memory = read("pids", "pids.current", "pids.current"), read("memory", "memory.usage_in_bytes", "memory.current")
+        assert row["tasks"] == (int(tasks) if tasks else None), (row, tasks)
+        if memory:
+            close_to(row["memory_kb"], int(memory) / 1024, 0.2, 2048, "memory")
+        else:
+            assert row["memory_kb"] is None and row["reason"] == "unsupported", row
+        if os.path.exists(f"{GROUPS}/{GROUP}/cpu.pressure"):
+            assert row["pressure"]["cpu"] is not None, row
+
+
+def story_a_busy_control_group_of_version_2_is_listed_as_the_kernel_counts_it():
+    busy_group_agrees(2)
+
+
+def story_a_busy_control_group_of_version_1_is_listed_as_the_kernel_counts_it():
+    busy_group_agrees(1)
+
+
+def story_units_that_failed_or_restart_are_those_of_pid_1():
+    units = {"bad.service": {"active": "failed", "sub": "failed"}, "loop.service": {"active": "activating", "sub": "auto-restart"},
+             "good.service": {"active": "active", "sub": "running"}, "slow.service": {"active": "activating", "sub": "start"}}
+    with FakeBus(units) as bus:
+        _, host = talk(tap.keep)
+        wanted = {"failed_total": 1, "failed": ["bad.service"], "restarting_total": 1, "restarting": ["loop.service"]}
+        assert fresh(host)["data"]["units"] == wanted
+        units["good.service"] = {"active": "failed", "sub": "failed"}
+        assert fresh(host)["data"]["units"]["failed_total"] == 2
+        assert ("ListUnitsFiltered", [["failed", "auto-restart", "auto-restart-queued"]]) in bus.calls, bus.calls
+
+
+def story_a_bus_that_does_not_answer_costs_the_units_alone():
+    with FakeBus({}, silent=("ListUnitsFiltered",)):
+        _, host = talk(tap.keep)
+        message = fresh(host)
+        assert message["data"]["units"]["failed_total"] is None and message["data"]["units"]["reason"] == "no_answer", message["data"]["units"]
+        assert message["data"]["system"]["disk"]["usage_stats"], message
+
+
+def story_without_a_bus_no_unit_is_known():
+    tap.need_room()
+    if os.path.exists("/run/dbus/system_bus_socket"):
+        raise tap.Skip("this room has a bus")
+    _, host = talk(tap.keep)
+    units = fresh(host)["data"]["units"]
+    assert units["failed_total"] is None and units["reason"] in ("no_bus", "no_library"), units
+
+
 def story_every_subject_can_be_switched_off():
-    subjects = ("tcp", "limits", "clock", "guest", "users", "sensors", "gpu")
+    subjects = ("tcp", "limits", "clock", "guest", "users", "units", "sensors", "gpu", "cgroup")
     _, host = talk(tap.keep, {f"collectors.{name}": "no" for name in subjects})
     data = fresh(host)["data"]
     assert not set(subjects) & set(data) and "failed_collectors" not in data, list(data)
