@@ -117,7 +117,11 @@ def address(value, path):
 
 
 def maybe(check):
-    return lambda value, path: None if value is None else check(value, path)
+    def check_maybe(value, path):
+        if value is not None:
+            check(value, path)
+    check_maybe.within = check
+    return check_maybe
 
 
 def one_of(*choices):
@@ -135,6 +139,7 @@ def list_of(check, most=None):
             _fail(path, f"{len(value)} items, {most} are allowed")
         for i, item in enumerate(value):
             check(item, f"{path}[{i}]")
+    check_list.items = check
     return check_list
 
 
@@ -148,7 +153,21 @@ def record(**members):
             if key not in value:
                 _fail(path, f"has no {key!r}")
             member(value[key], path + place)
+    check.members = {key: member for key, _, member in wanted}
     return check
+
+
+def leaves(check, path):
+    """The paths of the values that a check demands, below the one it is for."""
+    if hasattr(check, "members"):
+        for key, member in check.members.items():
+            yield from leaves(member, f"{path}.{key}" if path else key)
+    elif hasattr(check, "items"):
+        yield from leaves(check.items, path + "[]")
+    elif hasattr(check, "within"):
+        yield from leaves(check.within, path)
+    else:
+        yield path
 
 
 # ----------------------------------------------------------------------------------------------------------- metrics
@@ -197,6 +216,7 @@ def known(check, *keys, other=("suspended",)):
             _fail(path, "has a null without a reason, or a reason without a null")
         if "reason" in value:
             one_of("unsupported", "denied", "invalid", "unreadable", *other)(value["reason"], path + ".reason")
+    check_known.within = check
     return check_known
 
 
@@ -231,10 +251,6 @@ cgroup = known(record(path=word, kind=one_of("slice", "service", "scope", "conta
                       **nothing_or(("cpu_percent", "read_bytes_per_sec", "write_bytes_per_sec"), positive)))
 
 
-def cgroups(value, path):
-    list_of(cgroup_row, 200)(value, path)
-
-
 def cgroup_row(value, path):
     cgroup({key: value[key] for key in value if key != "reason"}, path)
     unknown = any(value[key] is None for key in CGROUP_COUNTERS) or None in value["pressure"].values()
@@ -244,6 +260,9 @@ def cgroup_row(value, path):
         record(runtime=word, container_id=word)(value, path)
 
 
+cgroups = list_of(cgroup_row, 200)
+cgroup_row.within = cgroup
+pressure.within = record(cpu=stalls, memory=stalls, io=stalls)
 # The same, beside data.system.
 SUBJECTS = {"tcp": tcp, "limits": limits, "clock": clock, "guest": guest, "users": users, "units": units, "sensors": sensors, "gpu": gpu}
 filesystem = record(mount_point=word, total_gb=positive, used_gb=positive, available_gb=positive, filesystem=word)
@@ -264,6 +283,15 @@ system = record(cpu=cpu, memory=memory,
                 load_average=record(load_1min=positive, load_5min=positive, load_15min=positive),
                 name=text, os_version=text, kernel_version=word, hostname=text)
 metrics_data = record(system=system, processes=list_of(process, 1000), ports=list_of(port, 1000))
+
+
+def leaves_of_metrics():
+    """The paths of all values that a sample must have below data, if it has their part."""
+    yield from leaves(metrics_data, "")
+    for parts, above in ((PARTS, "system."), (SUBJECTS, "")):
+        for name, check in parts.items():
+            yield from leaves(check, above + name)
+    yield from leaves(cgroups, "cgroup")
 
 
 def generation(value, path):
