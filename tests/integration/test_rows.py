@@ -9,7 +9,7 @@ from fakehost import ROOT
 
 TABLE = re.compile(r"^\| (\d+) \| ([^|]+) \| ([^|]+) \|$", re.M)
 ROWS = [*range(21, 40), 45]
-FILES = ["tests/unit/{}.c", "tests/fuzz/{}.py", "tests/integration/{}.py", "tests/vm/{}.py", "tests/vm/installed/{}.py", "tests/vm/pushed/{}.py"]
+FILES = ["tests/unit/{}.c", "tests/fuzz/{}.py", "tests/integration/{}.py", "tests/vm/{}.py", "tests/vm/options/{}.py", "tests/vm/installed/{}.py", "tests/vm/pushed/{}.py"]
 LETTERED = {"A": 15, "B": 11, "C": 11, "E": 9, "F": 12}
 
 

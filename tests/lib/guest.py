@@ -245,7 +245,7 @@ class Shell:
 
 
 class Guest:
-    def __init__(self, release="bookworm", overlay=None, memory_mib=512, cpus=1, ports=(AGENT_PORT,), hardware=()):
+    def __init__(self, release="bookworm", overlay=None, memory_mib=512, cpus=1, ports=(AGENT_PORT,), hardware=(), parameters=""):
         need("qemu-system-x86_64")
         self.release = release
         self.overlay = overlay or Overlay()
@@ -254,6 +254,7 @@ class Guest:
         self.port_names = list(ports)
         self.uuid = MACHINE_UUID  # the machine's, as its firmware tells it: another one is another machine
         self.hardware = list(hardware)  # further arguments for QEMU
+        self.parameters = parameters  # further ones of the kernel
         self.work = tempfile.mkdtemp(prefix="infinitest-")
         self.process = None
         self.monitor = None
@@ -287,7 +288,7 @@ class Guest:
                 # no_timer_check: an emulator that waits for its turn gives no ticks, for which the kernel would panic.
                 # norandmaps: code is translated anew for each address that it is seen at, so that every process began slowly.
                 "-append", "console=ttyS0 panic=-1 quiet loglevel=4 root=/dev/vda rw mitigations=off no_timer_check "
-                           "systemd.show_status=0 audit=0 init_on_alloc=0 norandmaps",
+                           "systemd.show_status=0 audit=0 init_on_alloc=0 norandmaps " + self.parameters,
                 # A network of its own with nothing behind it; no boot ROM, which is another package.
                 "-netdev", "user,id=net0,restrict=on", "-device", "virtio-net-pci,netdev=net0,romfile=",
                 "-device", "virtio-serial-pci,id=bus0"] + self._disk() + self.hardware
