@@ -136,7 +136,7 @@ SOMETIMES = ("failed_collectors", "cgroup_rank", "cgroup[path].runtime", "cgroup
 
 HEAD = """# The values of a sample
 
-Each value by its path below `data`, as `infinictl log --metric` and the other options take it; how a sample comes about and what its parts are: [PROTOCOL.md](../transport/PROTOCOL.md).
+Each value by its path below `data`, as the option `--metric` of infinictl takes it; how a sample comes about and what its parts are: [PROTOCOL.md](../transport/PROTOCOL.md).
 In [] stands what an item of a list is told apart by. A *counter* only grows, since the boot or since what it counts appeared; a *gauge* is what is at the moment, or a rate over the time
 since the last reading. What cannot be known is null. A `reason` (or `…_reason`) beside it is `unsupported` (the kernel or the machine has none), `denied`, `invalid` (the text makes no sense),
 `unreadable`, or a word of its own that PROTOCOL.md explains. *sometimes*: not in every sample; *kept*: in the log's summaries by minute and hour. `age_s` is there where a part was not read

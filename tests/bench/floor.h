@@ -28,8 +28,22 @@ static const char *const floor_files[] = {
 };
 #define FLOOR_FILES (sizeof(floor_files) / sizeof(*floor_files))
 
+/* The same of what stands beside data.system: tcp and limits. Of the other subjects nothing is counted here. */
+static const char *const floor_more_files[] = {
+	"/proc/net/snmp",
+	"/proc/net/netstat",
+	"/proc/net/sockstat",
+	"/proc/net/softnet_stat",
+	"/proc/sys/fs/file-nr",
+	"/proc/sys/fs/inode-nr",
+	"/proc/sys/kernel/threads-max",
+	"/proc/sys/kernel/pid_max",
+	"/proc/sys/kernel/random/entropy_avail",
+};
+#define FLOOR_MORE_FILES (sizeof(floor_more_files) / sizeof(*floor_more_files))
+
 struct floor {
-	int files[FLOOR_FILES];
+	int files[FLOOR_FILES], more_files[FLOOR_MORE_FILES];
 	int mounts, diag;
 	DIR *proc;
 	int *processes; /* by pid: the kept stat, 0: none */
@@ -57,6 +71,8 @@ static inline void floor_open(struct floor *f)
 
 	for (unsigned i = 0; i < FLOOR_FILES; i++)
 		f->files[i] = floor_open_file(floor_files[i]);
+	for (unsigned i = 0; i < FLOOR_MORE_FILES; i++)
+		f->more_files[i] = floor_open_file(floor_more_files[i]);
 	f->mounts = floor_open_file("/proc/self/mountinfo");
 	f->diag = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
 	f->proc = opendir("/proc");
@@ -148,6 +164,9 @@ static inline void floor_read_processes(struct floor *f)
 static inline void floor_read_full(struct floor *f)
 {
 	floor_read_system(f);
+	for (unsigned i = 0; i < FLOOR_MORE_FILES; i++)
+		if (pread(f->more_files[i], f->text, sizeof(f->text), 0) < 0)
+			give_up(floor_more_files[i]);
 	floor_read_sockets(f);
 	floor_read_processes(f);
 }
