@@ -252,7 +252,7 @@ $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(UNIT_LINK)
 # off belong together; a processor is plugged into a guest that has been turned off and on, not into one that has moved.
 STORIES := $(patsubst tests/vm/story_%.py,%,$(wildcard tests/vm/story_*.py))
 STORIES_APART := commands detached disk executor power signed storm time travel
-# The third has disks that are frozen.
+# The first has a kernel with other options, the last has disks that are frozen.
 GUEST_RUNS := "tests/vm/run_options.py --again" "tests/vm/run_guest.py --again $(STORIES_APART)" "tests/vm/run_guest.py --again $(filter-out $(STORIES_APART) freeze qga_root,$(STORIES))" \
 	"tests/vm/run_freeze.py --again"
 # All of it in one release; in the other what that can make different. And the portable program, as a host pushes it.
