@@ -92,6 +92,26 @@ static void write_vmstat(struct harness *h, const struct counter *counter, bool 
 	harness_write(h, "proc/vmstat", text, len);
 }
 
+/* All of them in one text: the groups may stand in either file. */
+static void write_snmp(struct harness *h, const struct counter *counter, bool there, uint64_t value)
+{
+	static const char *const names[] = { "InSegs", "OutSegs", "RetransSegs", "OutRsts" };
+	char heads[128] = "Tcp:", numbers[192] = "Tcp:";
+
+	for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
+		if (i == counter->column && !there)
+			continue;
+		snprintf(heads + strlen(heads), sizeof(heads) - strlen(heads), " %s", names[i]);
+		snprintf(numbers + strlen(numbers), sizeof(numbers) - strlen(numbers), " %" PRIu64,
+			 i == counter->column ? value : 7);
+	}
+	harness_printf(h, "proc/net/snmp", "%s\n%s\n", heads, numbers);
+	if (counter->column == ARRAY_SIZE(names) && there)
+		harness_printf(h, "proc/net/netstat", "TcpExt: ListenDrops\nTcpExt: %" PRIu64 "\n", value);
+	else
+		harness_printf(h, "proc/net/netstat", "IpExt: InNoRoutes\nIpExt: 0\n");
+}
+
 static void write_schedstat(struct harness *h, const struct counter *counter, bool there, uint64_t value)
 {
 	const char *path = counter->column ? "proc/4711/schedstat" : "proc/self/schedstat";
@@ -146,6 +166,12 @@ static struct json_object *row_helpers(struct json_object *sample)
 		.scale = 1, .state_key = "state"                                                                       \
 	}
 
+#define TCP(key, at)                                                                                                   \
+	{                                                                                                              \
+		.name = key, .collector = &collector_tcp, .write = write_snmp, .row = row_itself, .column = at,        \
+		.scale = 1, .state_key = "state"                                                                       \
+	}
+
 static const struct counter counters[] = {
 	NET("rx_bytes_per_sec", 0),
 	NET("rx_packets_per_sec", 1),
@@ -183,6 +209,11 @@ static const struct counter counters[] = {
 	VMSTAT("major_faults_per_sec", 5),
 	VMSTAT("oom_kills_per_sec", 6),
 	VMSTAT("compaction_stalls_per_sec", 7),
+	TCP("segments_in_per_sec", 0),
+	TCP("segments_out_per_sec", 1),
+	TCP("retransmitted_per_sec", 2),
+	TCP("resets_sent_per_sec", 3),
+	TCP("listen_drops_per_sec", 4),
 	{ .name = "cpu_percent",
 	  .collector = &collector_self,
 	  .write = write_schedstat,
