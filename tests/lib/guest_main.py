@@ -29,44 +29,27 @@ def arguments(text, brief):
     return options.parse_args()
 
 
-<<<<<<< HEAD
-def told(folder, overlay, args, brief, ports, prepare):
-=======
-def told(folder, overlay, args, brief, parameters):
->>>>>>> ec0e188 (Stories of units, control groups, clock and limits in a guest, and of a kernel with psi=0 and control groups of version 1)
+def told(folder, overlay, args, brief, ports, prepare, parameters):
     """Boots, tells, and returns how many stories failed."""
     stories.load(folder, args.stories)
     if brief and args.brief:
         missing = stories.choose(brief)
         assert args.stories or not missing, missing
-<<<<<<< HEAD
-    with Guest(args.release, overlay=overlay(), ports=ports) as guest:
+    with Guest(args.release, overlay=overlay(), ports=ports, parameters=parameters) as guest:
         if prepare:
             prepare(guest)
-=======
-    with Guest(args.release, overlay=overlay(), ports=agent_guest.PORTS, parameters=parameters) as guest:
->>>>>>> ec0e188 (Stories of units, control groups, clock and limits in a guest, and of a kernel with psi=0 and control groups of version 1)
         guest.start(BOOT_LIMIT_S)
         stories.remark("guest: %s, " % args.release + ", ".join("%s after %.1f s" % item for item in guest.took.items()))
         return stories.tell_all(guest, agent_guest.evidence, args.only, args.again)
 
 
-<<<<<<< HEAD
-def main(text, folder, overlay, brief=(), ports=agent_guest.PORTS, prepare=None):
-    """`brief`: the names of those stories that --brief tells. prepare(guest) is called before it boots."""
-=======
-def main(text, folder, overlay, brief=(), parameters=""):
-    """`brief`: the names of those stories that --brief tells."""
->>>>>>> ec0e188 (Stories of units, control groups, clock and limits in a guest, and of a kernel with psi=0 and control groups of version 1)
+def main(text, folder, overlay, brief=(), ports=agent_guest.PORTS, prepare=None, parameters=""):
+    """`brief`: the names of those stories that --brief tells. prepare(guest) is called before it boots. `parameters`: further ones of its kernel."""
     args = arguments(text, brief)
     # atexit, and with it the end of QEMU, needs an orderly exit
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
-<<<<<<< HEAD
-        failed = told(folder, overlay, args, brief, ports, prepare)
-=======
-        failed = told(folder, overlay, args, brief, parameters)
->>>>>>> ec0e188 (Stories of units, control groups, clock and limits in a guest, and of a kernel with psi=0 and control groups of version 1)
+        failed = told(folder, overlay, args, brief, ports, prepare, parameters)
     except Unavailable as reason:
         print(reason)
         return 77
