@@ -8,7 +8,7 @@ import socket as sockets
 import time
 
 import tap
-from fakehost import SLOW, Agent, UnixHost
+from fakehost import SLOW, Agent, UnixHost, fd_count, wait_until
 from localclient import LocalClient
 from qgaclient import Client
 
@@ -89,6 +89,83 @@ def story_proxmox_synchronizes_and_asks_in_one_write():
             assert host.line() == b'\xff{"return":%d}' % i
             assert {"name": "guest-ping", "enabled": True, "success-response": True} in host.answer()["return"]["supported_commands"]
     assert agent.alive()
+
+
+def story_kubevirt_finds_what_it_asks_for_in_info_and_polls_it():
+    _, host = client()
+    info = host.ok("guest-info")
+    enabled = {row["name"] for row in info["supported_commands"] if row["enabled"]}
+    assert isinstance(info["version"], str)
+    # All ten of "supported", but for shutdown, for which there is no executor here.
+    missing = {"guest-ping", "guest-get-time", "guest-info", "guest-shutdown", "guest-network-get-interfaces", "guest-get-fsinfo",
+               "guest-get-host-name", "guest-get-users", "guest-get-timezone", "guest-get-osinfo"} - enabled
+    assert missing == {"guest-shutdown"}, missing
+    for _ in range(3):
+        host.ok("guest-ping")
+        assert host.ok("guest-fsfreeze-status") == "thawed"
+        for row in host.ok("guest-get-fsinfo"):
+            assert {"name", "mountpoint", "type", "disk"} <= set(row), row
+            assert isinstance(row["used-bytes"], int) and isinstance(row["total-bytes"], int)
+        assert set(host.ok("guest-get-load")) == {"load1m", "load5m", "load15m"}
+
+
+def story_libvirt_reads_each_answer_it_needs_behind_a_sync():
+    _, path = spoken()
+    with Client(path) as host:
+        for stamp, command in enumerate(("guest-get-osinfo", "guest-get-host-name", "guest-get-timezone", "guest-get-users",
+                                         "guest-get-fsinfo", "guest-get-disks", "guest-network-get-interfaces", "guest-get-vcpus"), 1 << 40):
+            host.write(b'{"execute":"guest-sync", "arguments":{"id":%d}}\n' % stamp)
+            assert host.answer() == {"return": stamp}
+            host.write(b'{"execute":"%s"}\n' % command.encode())
+            value = host.answer()["return"]
+            if command == "guest-get-fsinfo":
+                for disk in (disk for row in value for disk in row["disk"]):
+                    assert all(isinstance(disk[key], int) for key in ("bus", "target", "unit"))
+                    assert set(disk["pci-controller"]) == {"domain", "bus", "slot", "function"}
+            elif command == "guest-network-get-interfaces":
+                for address in (address for row in value for address in row.get("ip-addresses", ())):
+                    assert address["ip-address-type"] in ("ipv4", "ipv6") and isinstance(address["prefix"], int) and address["ip-address"]
+            elif command == "guest-get-timezone":
+                assert isinstance(value["offset"], int)
+            elif command == "guest-get-vcpus":
+                assert all({"logical-id", "online", "can-offline"} == set(row) for row in value)
+
+
+def story_hosts_that_come_and_go_leave_nothing_behind():
+    agent, path = spoken()
+    with Client(path) as host:
+        host.ok("guest-get-fsinfo")
+    before = fd_count(agent.pid)
+    for i in range(200):
+        with Client(path) as host:
+            host.write(b'{"execute":"guest-get-fsinfo"}{"execute":"guest-pi' if i % 2 else SYNC)
+            if i % 2 == 0:
+                assert host.line() == b'{"return":77}'
+    with Client(path) as host:
+        host.write(SYNC)
+        assert host.line() == b'{"return":77}'
+    wait_until(lambda: fd_count(agent.pid) <= before, what="as many descriptors as before")
+
+
+def story_requests_cut_anywhere_by_writes_of_any_size_are_answered():
+    _, host = client()
+    whole = b"".join(json.dumps({"execute": "guest-sync", "arguments": {"id": i}, "id": "x" * (i % 50)}, indent=i % 3 or None).encode() for i in range(60))
+    at, size = 0, 1
+    while at < len(whole):
+        host.write(whole[at:at + size])
+        at += size
+        size = size * 7 % 97 + 1
+    for i in range(60):
+        assert host.answer() == {"return": i, "id": "x" * (i % 50)}
+
+
+def story_what_is_too_long_or_too_deep_is_refused_and_the_next_request_answered():
+    _, host = client()
+    for bad in (b'{"execute":"' + b"a" * (3 << 20) + b'"}\n', b"[" * 5000 + b"\n", b'{"a":' * 40 + b"1" + b"}" * 40 + b"\n", b"\0\1\2\n", b'{"a":"\xc3\x28"}\n'):
+        host.write(bad + json.dumps(SYNC).encode() + b"\n")
+        assert "error" in host.answer(20), bad[:20]
+        assert host.answer() == {"return": 77}
+    host.quiet()
 
 
 def story_half_a_request_of_a_host_that_left_does_not_cost_the_next_one():
