@@ -314,7 +314,7 @@ static void build_actions(struct agent *agent)
 						     .host = &agent->port_session,
 						     .boot_id = agent->id.boot_id };
 	power_init(&agent->actions.power, &agent->actions);
-	freeze_init(&agent->freeze, &agent->loop, agent->privileged,
+	freeze_init(&agent->freeze, &agent->loop, agent->privileged, agent->config.agent.runtime_dir,
 		    &(struct freeze_hooks){ on_frozen, on_thawed_unasked, agent });
 }
 

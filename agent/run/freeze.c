@@ -2,6 +2,7 @@
 #include "agent/run/freeze.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -23,6 +24,23 @@ static const char *const reasons[FREEZE_REASONS] = {
 	[FREEZE_EXECUTOR_GONE] = "the executor had ended",
 	[FREEZE_STOPPED] = "the freeze helper was stopped",
 };
+
+#define MARKER_NAME "frozen-for-host"
+
+/* Written before anything is frozen and removed after all is thawed: the loop must not wait for a disk. */
+static void marker_make(const struct freeze *freeze)
+{
+	int fd = *freeze->marker ? open(freeze->marker, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600)
+				 : -1;
+
+	close_fd(&fd);
+}
+
+static void marker_remove(const struct freeze *freeze)
+{
+	if (*freeze->marker)
+		unlink(freeze->marker);
+}
 
 /* ------------------------------------------------------------------------------------------------------------ ends */
 
@@ -68,6 +86,8 @@ static void thawed(struct freeze *freeze, const struct freeze_answer *what)
 		if (freeze->hooks.unasked)
 			freeze->hooks.unasked(freeze->hooks.data, freeze->unasked);
 	}
+	if (before == FREEZE_STATE_BEGINNING || (before == FREEZE_STATE_ENDING && what->error == 0))
+		marker_remove(freeze);
 	status_answer(freeze, 0, 0);
 	answer(freeze, what);
 }
@@ -171,11 +191,17 @@ static void on_executor(void *data, struct exec_outcome *outcome)
 
 /* ------------------------------------------------------------------------------------------------------- requests */
 
-void freeze_init(struct freeze *freeze, struct loop *loop, struct exec *executor, const struct freeze_hooks *hooks)
+void freeze_init(struct freeze *freeze, struct loop *loop, struct exec *executor, const char *runtime_dir,
+		 const struct freeze_hooks *hooks)
 {
 	*freeze = (struct freeze){ .loop = loop, .executor = executor, .hooks = *hooks, .fd = -1 };
 	ev_init(&freeze->io, on_helper);
 	deadline_init(&freeze->late, loop, on_late, freeze);
+	if (runtime_dir && snprintf(freeze->marker, sizeof(freeze->marker), "%s/" MARKER_NAME, runtime_dir) >=
+				   (int)sizeof(freeze->marker))
+		freeze->marker[0] = '\0';
+	if (*freeze->marker && access(freeze->marker, F_OK) == 0)
+		snprintf(freeze->unasked, sizeof(freeze->unasked), "%s", reasons[FREEZE_AGENT_GONE]);
 }
 
 void freeze_done(struct freeze *freeze)
@@ -215,6 +241,7 @@ int freeze_begin(struct freeze *freeze, const char *action, const char *mounts, 
 	ev_io_start(freeze->loop->ev, &freeze->io);
 	freeze->state = FREEZE_STATE_BEGINNING;
 	freeze->unasked[0] = '\0';
+	marker_make(freeze);
 	freeze->done = done;
 	freeze->done_data = data;
 	deadline_after(&freeze->late, BEGIN_MS * NS_PER_MS);
@@ -233,6 +260,7 @@ int freeze_thaw(struct freeze *freeze, freeze_done_fn done, void *data)
 		snprintf(freeze->words, sizeof(freeze->words), "the file systems had been thawed before: %s",
 			 freeze->unasked);
 		freeze->unasked[0] = '\0';
+		marker_remove(freeze);
 		done(data, &(struct freeze_answer){ .error = told ? 0 : -ESTALE, .words = told ? "" : freeze->words });
 		return 0;
 	}

@@ -50,11 +50,17 @@ struct freeze {
 	void *done_data, *status_data;
 	unsigned count;	   /* file systems frozen */
 	char unasked[256]; /* why all was thawed though nobody asked; "": told, or not so */
+	char marker[4096]; /* path of a file that is there from the begin of a freeze until its thaw was told; "": none
+			    */
 	char words[320];   /* of the present answer */
 };
 
-/* `executor`: the privileged one. `loop` and `freeze` must not move. */
-void freeze_init(struct freeze *freeze, struct loop *loop, struct exec *executor, const struct freeze_hooks *hooks);
+/*
+ * `executor`: the privileged one. `loop` and `freeze` must not move. `runtime_dir` (NULL: none) keeps a file by which
+ * the next agent knows that this one ended while file systems were frozen, so that its first thaw tells the host.
+ */
+void freeze_init(struct freeze *freeze, struct loop *loop, struct exec *executor, const char *runtime_dir,
+		 const struct freeze_hooks *hooks);
 /* Closes the socket, by which the helper thaws. What is waited for is not answered. Accepts zeroed memory. */
 void freeze_done(struct freeze *freeze);
 

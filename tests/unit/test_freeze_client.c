@@ -73,7 +73,7 @@ static int setup(void **state)
 	executor = helper = -1;
 	loop_init(&loop, ev_default_loop(0));
 	exec = exec_new(loop.ev, &config);
-	freeze_init(&freeze, &loop, exec, &hooks);
+	freeze_init(&freeze, &loop, exec, dir, &hooks);
 	*heard = '\0';
 	return 0;
 }
@@ -88,6 +88,7 @@ static int teardown(void **state)
 	close_fd(&executor);
 	close_fd(&helper);
 	unlink(path);
+	unlink(freeze.marker);
 	return rmdir(dir);
 }
 
@@ -227,6 +228,42 @@ static void a_helper_that_is_killed_is_the_end_of_the_freeze(void **state)
 	assert_string_equal(heard, "go on|thawed -10 0 0 the freeze helper was killed|");
 }
 
+static bool is_marked(void)
+{
+	return access(freeze.marker, F_OK) == 0;
+}
+
+static void an_agent_that_follows_one_that_ended_while_frozen_tells_the_host(void **state)
+{
+	static const struct freeze_hooks none = { .data = NULL };
+
+	(void)state;
+	assert_false(is_marked());
+	freeze_now();
+	assert_true(is_marked());
+	/* The agent ends, and the helper thaws. The next one has not begun this freeze, but knows of it. */
+	freeze_done(&freeze);
+	freeze_init(&freeze, &loop, exec, dir, &none);
+	freeze_thaw(&freeze, on_answer, thawed_word);
+	assert_string_equal(heard, "thawed -116 0 0 the file systems had been thawed before: the agent had ended|");
+	assert_false(is_marked());
+	/* What was thawed as it was asked for, or never frozen, leaves nothing to tell. */
+	*heard = '\0';
+	freeze_now();
+	freeze_thaw(&freeze, on_answer, thawed_word);
+	tell(FREEZE_THAWED, FREEZE_ASKED, 3, "");
+	turn_until_heard();
+	assert_false(is_marked());
+	begin("guest-fsfreeze-freeze", "");
+	assert_true(is_marked());
+	answer_as_executor(RUNNER_REFUSED, EACCES, "no");
+	*heard = '\0';
+	turn_until_heard();
+	assert_false(is_marked());
+	freeze_thaw(&freeze, on_answer, thawed_word);
+	assert_non_null(strstr(heard, "thawed 0 0 0 |"));
+}
+
 static void a_failure_is_told_with_its_place(void **state)
 {
 	(void)state;
@@ -279,6 +316,7 @@ int main(void)
 		IN_FIXTURE(freezes_asks_and_thaws),
 		IN_FIXTURE(a_thaw_that_nobody_asked_for_is_told_at_once_and_by_the_next_thaw_once),
 		IN_FIXTURE(a_helper_that_is_killed_is_the_end_of_the_freeze),
+		IN_FIXTURE(an_agent_that_follows_one_that_ended_while_frozen_tells_the_host),
 		IN_FIXTURE(a_failure_is_told_with_its_place),
 		IN_FIXTURE(hooks_and_refusals_of_the_executor_are_told),
 		IN_FIXTURE(without_an_executor_nothing_is_begun),

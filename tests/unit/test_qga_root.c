@@ -105,7 +105,7 @@ static int setup(void **state)
 	set("qga.allow=observe freeze control exec files");
 	set("qga.allow_unsafe=yes");
 	exec = exec_new(loop.ev, &executor_config);
-	freeze_init(&freeze, &loop, exec, &hooks);
+	freeze_init(&freeze, &loop, exec, NULL, &hooks);
 	json_writer_init(&writer, writer_text, sizeof(writer_text));
 	json_check_init(&check, 1);
 	env.root = exec;

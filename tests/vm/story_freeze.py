@@ -126,6 +126,7 @@ def who_kills_agent_executor_or_helper_thaws_within_a_second(guest):
         thawed_within_a_second(guest, "kill -9 %d" % main_pid(guest))
         with qga(guest) as port:
             assert port.must("guest-fsfreeze-status", 30) == "thawed"
+            assert "the agent had ended" in port.execute("guest-fsfreeze-thaw")["error"]["desc"]
 
 
 @story(limit_s=120)
