@@ -75,7 +75,7 @@ static const char *const *wanted_of(const struct freeze_order *order, const char
 
 static int mounts_read(struct freeze_mounts *mounts, int root_fd, const char *path, const struct freeze_order *order)
 {
-	static const char *wanted[sizeof(order->text) + 1];
+	static const char *wanted[FREEZE_ORDER_TEXT + 1];
 	struct procfs_file file = PROCFS_FILE;
 	struct procfs_buffer buffer = { .max = MOUNTINFO_MAX };
 	int r = procfs_read(&file, AT_FDCWD, path, &buffer);

@@ -86,7 +86,7 @@ static void run_set_vcpus(struct qga_call *call)
 	json_object_object_get_ex(call->request.arguments, "vcpus", &list);
 	count = json_object_array_length(list);
 	for (size_t i = 0; i < count; i++) {
-		char text[16];
+		char text[16] = "";
 
 		if (!word_of(json_object_array_get_idx(list, i), i < VCPUS_MAX ? texts[i] : text, sizeof(text))) {
 			qga_fail(call, "Parameter 'vcpus' is no list of processors with logical-id and online");

@@ -55,11 +55,13 @@ struct freeze_message {
 	char text[256]; /* FAILED: what failed, with the mount point; FROZEN: a mount point counted in `other` */
 };
 
+#define FREEZE_ORDER_TEXT 16384
+
 /* From the helper to the executor: one byte, when all is thawed. From the executor to the helper, one packet: */
 struct freeze_order {
 	uint32_t limit_s;
-	uint32_t len;	  /* bytes of text used */
-	char text[16384]; /* mount points, each ended by NUL; empty: all file systems */
+	uint32_t len;		      /* bytes of text used */
+	char text[FREEZE_ORDER_TEXT]; /* mount points, each ended by NUL; empty: all file systems */
 };
 
 /*
