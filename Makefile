@@ -65,9 +65,10 @@ comma := ,
 
 # ---------------------------------------------------------------------------------------------------- libraries
 # From those that use others down to those that are used, which is the order they are linked in.
-LIBS := ctl host show executor freeze agent qga actions command peer metrics run runner audit rules bus base cleaner packages log config catalog collectors transport
+LIBS := ctl host hub show executor freeze agent qga actions command peer metrics run runner audit rules bus base cleaner packages log config catalog collectors transport
 DIR_ctl := tools/infinictl
 DIR_host := tools/infinihost
+DIR_hub := tools/hub
 DIR_show := tools/show
 DIR_agent := agent
 DIR_qga := agent/qga
@@ -94,7 +95,8 @@ MAINS := agent/main.c agent/executor/main.c tools/infinictl/main.c tools/infinih
 
 # Which others each of them may use; `make lint` links each whole over those alone, and looks at what it includes.
 OVER_ctl := show log config catalog
-OVER_host := show config transport
+OVER_host := hub show config transport
+OVER_hub := show config transport
 OVER_show := transport
 OVER_executor := runner rules bus base packages config
 OVER_freeze := rules collectors
@@ -131,9 +133,9 @@ LINK_host := $(call archives,host)
 SYS_agent := -lev -ljson-c -linih -lzstd -lnettle -lm -ldl
 SYS_executor := -linih -ldl
 SYS_ctl := -ljson-c -lsystemd -linih -lzstd -lnettle -lm
-SYS_host := -ljson-c -linih -lzstd -lnettle -lm
+SYS_host := -lev -ljson-c -linih -lmicrohttpd -lz -lnettle -lm
 # Tests play the other end of D-Bus connections, for which they link what the programs load.
-SYS_tests := $(SYS_agent) -lsystemd
+SYS_tests := $(SYS_agent) -lsystemd -lmicrohttpd -lz
 
 PROGRAMS := infiniservice infiniservice-exec infinictl infinihost
 
@@ -174,7 +176,7 @@ $(BUILD)/portable/install-linux.sh: packaging/install-linux.sh $(addprefix packa
 	@chmod 755 $@
 
 # Without a compiler or a library nothing is begun, and the way to get them is told.
-HEADERS := ev.h json-c/json.h systemd/sd-journal.h ini.h zstd.h nettle/hmac.h
+HEADERS := ev.h json-c/json.h systemd/sd-journal.h ini.h zstd.h nettle/hmac.h microhttpd.h zlib.h
 $(BUILD)/.libraries: $(BUILD)/.flags
 	@tools/need.sh "$(CC) $(CFLAGS)" $(HEADERS) && touch $@
 $(BUILD)/.cmocka: $(BUILD)/.flags
@@ -327,6 +329,7 @@ bench: ## figures against floor programs and peers, as ratios
 	@tools/deps.sh bench
 	@$(MAKE) --no-print-directory $(PARALLEL) all $(BENCHES)
 	@tests/bench/run
+	@tests/bench/hub.py
 
 soak: ## kills, storms, reconnects and power cuts, N=… rounds (default 20)
 	@tools/deps.sh build test
@@ -353,13 +356,15 @@ compile_commands.json: ## the compile database for editors and clang-tidy
 
 # --------------------------------------------------------------------------------------------------------- install
 INSTALL = install
-MAN_PAGES := infinictl.1 infinihost.1 infiniservice.conf.5 infiniservice-protocol.7 infiniservice.8 \
+MAN_PAGES := infinictl.1 infinihost.1 infiniservice.conf.5 infiniservice-host.conf.5 infiniservice-protocol.7 infiniservice.8 \
 	infiniservice-exec.8
 COMPLETED := infiniservice infinictl infinihost
 EXAMPLES := $(notdir $(wildcard packaging/examples/*))
+PROMETHEUS := $(notdir $(wildcard packaging/prometheus/*))
 # All that install puts anywhere, but for the configuration.
 INSTALLED = $(PREFIX)/sbin/infiniservice $(LIBEXECDIR)/infiniservice-exec $(PREFIX)/bin/infinictl $(PREFIX)/bin/infinihost \
-	$(addprefix $(UNITDIR)/,$(UNITS)) $(UDEVDIR)/60-infiniservice.rules $(SYSUSERSDIR)/infiniservice.conf \
+	$(addprefix $(UNITDIR)/,$(UNITS) infinihost.service) $(UDEVDIR)/60-infiniservice.rules $(SYSUSERSDIR)/infiniservice.conf \
+	$(SYSUSERSDIR)/infinihost.conf $(DOCDIR)/examples/host.conf $(addprefix $(DOCDIR)/prometheus/,$(PROMETHEUS)) \
 	$(foreach m,$(MAN_PAGES),$(MANDIR)/man$(subst .,,$(suffix $m))/$m) $(addprefix $(DOCDIR)/examples/,$(EXAMPLES)) \
 	$(foreach c,$(COMPLETED),$(BASHDIR)/$c $(ZSHDIR)/_$c $(FISHDIR)/$c.fish)
 
@@ -370,10 +375,13 @@ install: all ## install under DESTDIR
 	$(INSTALL) -D -m 755 $(BUILD)/infinihost $(DESTDIR)$(PREFIX)/bin/infinihost
 	$(INSTALL) -D -m 644 packaging/infiniservice.conf $(DESTDIR)$(SYSCONFDIR)/infiniservice/infiniservice.conf
 	$(INSTALL) -d -m 755 $(DESTDIR)$(SYSCONFDIR)/infiniservice/conf.d
-	for u in $(UNITS); do $(INSTALL) -D -m 644 packaging/$$u $(DESTDIR)$(UNITDIR)/$$u && \
-		sed -i 's|=\([-+]*\)/usr/sbin/|=\1$(PREFIX)/sbin/|; s|=\([-+]*\)/usr/libexec/|=\1$(LIBEXECDIR)/|' $(DESTDIR)$(UNITDIR)/$$u || exit 1; done
+	for u in $(UNITS) infinihost.service; do $(INSTALL) -D -m 644 packaging/$$u $(DESTDIR)$(UNITDIR)/$$u && \
+		sed -i 's|=\([-+]*\)/usr/sbin/|=\1$(PREFIX)/sbin/|; s|=\([-+]*\)/usr/libexec/|=\1$(LIBEXECDIR)/|; s|=/usr/bin/|=$(PREFIX)/bin/|' $(DESTDIR)$(UNITDIR)/$$u || exit 1; done
 	$(INSTALL) -D -m 644 packaging/60-infiniservice.rules $(DESTDIR)$(UDEVDIR)/60-infiniservice.rules
 	$(INSTALL) -D -m 644 packaging/sysusers.conf $(DESTDIR)$(SYSUSERSDIR)/infiniservice.conf
+	$(INSTALL) -D -m 644 packaging/sysusers-host.conf $(DESTDIR)$(SYSUSERSDIR)/infinihost.conf
+	$(INSTALL) -D -m 644 packaging/host.conf $(DESTDIR)$(DOCDIR)/examples/host.conf
+	for p in $(PROMETHEUS); do $(INSTALL) -D -m 644 packaging/prometheus/$$p $(DESTDIR)$(DOCDIR)/prometheus/$$p || exit 1; done
 	for m in $(MAN_PAGES); do $(INSTALL) -D -m 644 packaging/man/$$m $(DESTDIR)$(MANDIR)/man$${m##*.}/$$m || exit 1; done
 	for c in $(COMPLETED); do \
 		$(INSTALL) -D -m 644 packaging/completions/$$c.bash $(DESTDIR)$(BASHDIR)/$$c && \
@@ -383,7 +391,7 @@ install: all ## install under DESTDIR
 
 uninstall: ## remove what install put there (the configuration stays)
 	rm -f $(addprefix $(DESTDIR),$(INSTALLED))
-	-rmdir $(DESTDIR)$(DOCDIR)/examples $(DESTDIR)$(DOCDIR)
+	-rmdir $(DESTDIR)$(DOCDIR)/examples $(DESTDIR)$(DOCDIR)/prometheus $(DESTDIR)$(DOCDIR)
 
 portable: $(BUILD)/portable/install-linux.sh ## one program for every Linux with glibc 2.31 or newer, and its installer, into build/portable
 	@tools/deps.sh build portable

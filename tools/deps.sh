@@ -3,19 +3,25 @@
 # Installs the Debian packages that a group of targets needs and that this machine lacks: nothing else, and nothing at
 # all (in a few milliseconds, silently) when all of them are there.
 #
-#   tools/deps.sh [GROUP…]     build (default), portable, test, lint, fuzz, bench, deb, rpm, or all
+#   tools/deps.sh [GROUP…]     build (default), portable, test, prometheus, lint, fuzz, bench, deb, rpm, or all
+#
+# The group prometheus is in no other but all: its packages start services when they are installed.
 #
 # root installs; an ordinary user does it through sudo where that works without a question or where a terminal can ask
 # it; otherwise the one command to type is printed and the exit status is 1.
 set -eu
 
-BUILD="gcc make libc6-dev libev-dev libjson-c-dev libsystemd-dev libinih-dev libzstd-dev nettle-dev"
+BUILD="gcc make libc6-dev libev-dev libjson-c-dev libsystemd-dev libinih-dev libzstd-dev nettle-dev libmicrohttpd-dev zlib1g-dev"
 PORTABLE="python3 debian-archive-keyring"
 TEST="libcmocka-dev python3 iproute2 procps strace jq zstd faketime dbus-daemon zsh fish tmux less chromium"
 # The guest tests: an emulator, and what makes a root file system as root or (uidmap) as an ordinary user.
 GUEST="qemu-system-x86 qemu-utils mmdebstrap e2fsprogs xfsprogs btrfs-progs uidmap debian-archive-keyring"
 # The other family's package manager, for tests/integration/test_dnf.py: 17 MB to fetch, 31 MB on disk, no service.
 RPM="dnf rpm createrepo-c"
+# The strict parser of OpenMetrics, for tests/integration/test_hub.py.
+STRICT="python3-prometheus-client"
+# For tests/integration/test_prometheus.py, which is skipped without them.
+PROMETHEUS="prometheus prometheus-alertmanager"
 LINT="systemd clang clang-format clang-tidy cppcheck shellcheck groff-base"
 FUZZ="clang llvm libclang-rt-14-dev"
 # Peers to compare with, of those that start no service by being installed.
@@ -23,7 +29,7 @@ PEERS="qemu-guest-agent sysstat collectd-core"
 DEB="build-essential dpkg-dev debhelper fakeroot lintian"
 
 usage() {
-	echo "usage: tools/deps.sh [build|portable|test|lint|fuzz|bench|deb|rpm|all]…" >&2
+	echo "usage: tools/deps.sh [build|portable|test|prometheus|lint|fuzz|bench|deb|rpm|all]…" >&2
 	exit 2
 }
 
@@ -32,13 +38,14 @@ for group in "${@:-build}"; do
 	case $group in
 	build) packages="$packages $BUILD" ;;
 	portable) packages="$packages $BUILD $PORTABLE" ;;
-	test) packages="$packages $BUILD $TEST $GUEST $RPM" ;;
+	test) packages="$packages $BUILD $TEST $STRICT $GUEST $RPM" ;;
+	prometheus) packages="$packages $PROMETHEUS" ;;
 	lint) packages="$packages $BUILD $TEST $LINT" ;;
 	fuzz) packages="$packages $BUILD $FUZZ" ;;
 	bench) packages="$packages $BUILD $TEST $PEERS" ;;
 	rpm) packages="$packages $BUILD $TEST $RPM" ;;
 	deb) packages="$packages $BUILD libcmocka-dev $DEB" ;;
-	all) packages="$packages $BUILD $PORTABLE $TEST $GUEST $RPM $LINT $FUZZ $PEERS $DEB" ;;
+	all) packages="$packages $BUILD $PORTABLE $TEST $STRICT $PROMETHEUS $GUEST $RPM $LINT $FUZZ $PEERS $DEB" ;;
 	*) usage ;;
 	esac
 done

@@ -46,7 +46,7 @@ includes_point_one_way() {
 	! {
 		grep -rnE '#include "\.\./' --include='*.[ch]' agent transport collectors tools include tests
 		grep -rnE '#include "' --include='*.h' include
-		grep -rlE '<ev\.h>' --include='*.[ch]' collectors transport tools agent/log agent/config agent/rules agent/packages \
+		grep -rlE '<ev\.h>' --include='*.[ch]' collectors transport tools/infinictl tools/infinihost tools/show agent/log agent/config agent/rules agent/packages \
 			agent/cleaner agent/executor agent/runner
 	} | grep .
 }

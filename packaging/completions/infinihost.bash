@@ -25,8 +25,8 @@ _infinihost() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} word command="" action="" at=0 i
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		-c | --connect | -l | --listen | -s | --secret | -t | --timeout) i=$((i + 1)) ;;
-		watch | run | actions | exec | raw | ping | demo)
+		-c | --connect | -l | --listen | -m | --vm | -S | --socket | -P | --parallel | -s | --secret | -t | --timeout) i=$((i + 1)) ;;
+		watch | run | actions | exec | raw | ping | history | vms | serve | demo)
 			command=${COMP_WORDS[i]}
 			at=$i
 			break
@@ -35,7 +35,11 @@ _infinihost() {
 	done
 	[ "$at" -gt 0 ] && [ "$COMP_CWORD" -gt $((at + 1)) ] && action=${COMP_WORDS[at + 1]}
 	case $prev in
-	-c | --connect | -l | --listen | -s | --secret)
+	-m | --vm)
+		mapfile -t COMPREPLY < <(compgen -W "$(infinihost --json vms 2>/dev/null | sed -n 's/^{"vm":"\([^"\\]*\)".*/\1/p')" -- "$cur")
+		return
+		;;
+	-c | --connect | -l | --listen | -S | --socket | -s | --secret | --config | --state | --vms)
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		compopt -o filenames
 		return
@@ -44,11 +48,11 @@ _infinihost() {
 		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
 		return
 		;;
-	-t | --timeout | --count | --duration | --shell) return ;;
+	-P | --parallel | -t | --timeout | --begin | --end | --limit | --count | --duration | --shell) return ;;
 	esac
 	case $command in
-	"") word="-c --connect -l --listen -s --secret -t --timeout -j --json -h --help -V --version
-		watch run actions exec raw ping demo" ;;
+	"") word="-c --connect -l --listen -m --vm -a --all -P --parallel --fail-fast -S --socket -s --secret -t --timeout -j --json -h --help -V --version
+		watch run actions exec raw ping history vms serve demo" ;;
 	watch) word="--count --types" ;;
 	run)
 		_infinihost_run "$action"
@@ -56,6 +60,8 @@ _infinihost() {
 		;;
 	actions) word=$([ -n "$action" ] || infinihost actions 2>/dev/null) ;;
 	exec) word="--shell --timeout --cwd --" ;;
+	history) word="--begin --end --limit --openmetrics" ;;
+	serve) word="--config --vms --listen --socket --state --check --example" ;;
 	demo) word="--duration --" ;;
 	*) word="" ;;
 	esac

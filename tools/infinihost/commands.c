@@ -137,10 +137,10 @@ static void silence_say(struct silence *silence, const struct host_options *opti
 	double quiet_s = (double)(clock_ns(CLOCK_MONOTONIC) - silence->since_ns) / (double)NS_PER_S;
 
 	if (talk->link.fd < 0)
-		show(stderr, "infinihost: %s: no agent has connected for %.0f s\n", options->path, quiet_s);
+		show(stderr, "infinihost: %s: no agent has connected for %.0f s\n", talk_peer(options), quiet_s);
 	else
-		show(stderr, "infinihost: %s: no message for %.0f s: is an agent running behind it?%s\n", options->path,
-		     quiet_s, options->listening ? "" : " (a chardev serves one client at a time)");
+		show(stderr, "infinihost: %s: no message for %.0f s: is an agent running behind it?%s\n",
+		     talk_peer(options), quiet_s, options->listening ? "" : " (a chardev serves one client at a time)");
 	silence->limit_s *= 2;
 	silence->say_ns = command_deadline(silence->limit_s);
 }

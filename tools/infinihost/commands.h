@@ -12,6 +12,9 @@ int command_run(const struct host_options *options, int argc, char **argv);
 int command_exec(const struct host_options *options, int argc, char **argv);
 int command_raw(const struct host_options *options, int argc, char **argv);
 int command_actions(const struct host_options *options, int argc, char **argv);
+int command_history(const struct host_options *options, int argc, char **argv);
+int command_vms(const struct host_options *options, int argc, char **argv);
+int command_serve(const struct host_options *options, int argc, char **argv);
 int command_ping(const struct host_options *options, int argc, char **argv);
 
 /* Prints the usage of the command on stderr. Returns HOST_USAGE. */

@@ -10,6 +10,7 @@
 
 #include "tools/infinihost/commands.h"
 #include "tools/infinihost/demo.h"
+#include "tools/infinihost/fleet.h"
 #include "tools/show/show.h"
 
 static const char help[] =
@@ -18,8 +19,16 @@ static const char help[] =
 	"\n"
 	"Where the port is:\n"
 	"  -c, --connect PATH   connect to a socket: QEMU's or libvirt's chardev (the usual way)\n"
+	"  -m, --vm NAME        a VM of the hub (infinihost serve), by its name; without a hub one of "
+	"$INFINIHOST_SOCKETS\n"
+	"                       a pattern ('web*') means all whose names match\n"
+	"  -a, --all            all VMs of the hub\n"
 	"  -l, --listen PATH    listen on a socket for an agent started with --port unix:PATH\n"
 	"Options:\n"
+	"  -P, --parallel N     with several VMs: so many at once (8)\n"
+	"      --fail-fast      with several VMs: begin no more after the first that failed\n"
+	"  -S, --socket PATH    the hub's socket ($INFINIHOST_SOCKET, else /run/infinihost/control.sock); empty: no "
+	"hub\n"
 	"  -s, --secret FILE    sign what is sent with the secret in FILE\n"
 	"  -t, --timeout S      seconds a command may take, or to wait (30 for run, exec and ping, 2 for raw, for ever "
 	"for watch)\n"
@@ -34,6 +43,12 @@ static const char help[] =
 	"                                    run a command in the guest; its exit code is ours\n"
 	"  raw [LINE]                        send a line (or those of standard input), print the answers\n"
 	"  ping                              time a keep-alive\n"
+	"  history [--begin TIME] [--end TIME] [--limit N] [--openmetrics]\n"
+	"                                    samples of the guest's log; a TIME is 2026-01-02T03:04:05Z or 26h (ago)\n"
+	"  vms                               the hub's VMs and how they are, a table\n"
+	"  serve [--config FILE] [--vms 'PATH...'] [--listen ADDRESS:PORT] [--socket PATH] [--state DIR]\n"
+	"        [--check | --example]       be the hub: own the sockets of all VMs, serve metrics and the other "
+	"verbs\n"
 	"  demo [--duration S] -- AGENT [ARGUMENT...]\n"
 	"                                    start AGENT in a private directory and show the conversation\n"
 	"Exit status:\n"
@@ -51,27 +66,59 @@ static const struct {
 	const char *name;
 	int (*main)(const struct host_options *options, int argc, char **argv);
 } commands[] = {
-	{ "watch", command_watch }, { "run", command_run },   { "exec", command_exec }, { "actions", command_actions },
-	{ "raw", command_raw },	    { "ping", command_ping }, { "demo", demo_main },
+	{ "watch", command_watch },	{ "run", command_run }, { "exec", command_exec },
+	{ "actions", command_actions }, { "raw", command_raw }, { "ping", command_ping },
+	{ "demo", demo_main },		{ "vms", command_vms }, { "serve", command_serve },
+	{ "history", command_history },
 };
 
 static const struct option long_options[] = {
-	{ "connect", required_argument, NULL, 'c' }, { "listen", required_argument, NULL, 'l' },
-	{ "secret", required_argument, NULL, 's' },  { "timeout", required_argument, NULL, 't' },
-	{ "json", no_argument, NULL, 'j' },	     { "help", no_argument, NULL, 'h' },
-	{ "version", no_argument, NULL, 'V' },	     { 0 },
+	{ "connect", required_argument, NULL, 'c' },
+	{ "listen", required_argument, NULL, 'l' },
+	{ "secret", required_argument, NULL, 's' },
+	{ "timeout", required_argument, NULL, 't' },
+	{ "json", no_argument, NULL, 'j' },
+	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, 'V' },
+	{ "vm", required_argument, NULL, 'm' },
+	{ "socket", required_argument, NULL, 'S' },
+	{ "all", no_argument, NULL, 'a' },
+	{ "parallel", required_argument, NULL, 'P' },
+	{ "fail-fast", no_argument, NULL, 'F' },
+	{ 0 },
 };
 
 /* One option; -1 to go on, or an exit code. */
-static int take_option(int option, char **argv, struct host_options *out)
+static int take_option(int option, char **argv, struct host_options *out, struct fleet_options *fleet)
 {
+	double number;
+
 	switch (option) {
 	case 'c':
 	case 'l':
-		if (out->path)
-			return command_usage("--connect and --listen: one of them, once");
+		if (out->path || out->vm)
+			return command_usage("--connect, --listen and --vm: one of them, once");
 		out->path = optarg;
 		out->listening = option == 'l';
+		return -1;
+	case 'm':
+		if (out->path || out->vm || !*optarg)
+			return command_usage("--connect, --listen and --vm: one of them, once");
+		out->vm = optarg;
+		return -1;
+	case 'S':
+		out->socket = optarg;
+		return -1;
+	case 'a':
+		fleet->all = true;
+		return -1;
+	case 'F':
+		fleet->fail_fast = true;
+		return -1;
+	case 'P':
+		if (command_seconds(optarg, &number) < 0 || number < 1 || number > FLEET_PARALLEL_MAX)
+			return command_usage("--parallel takes a number from 1 to 64");
+		fleet->parallel = (unsigned)number;
 		return -1;
 	case 's':
 		out->secret_file = optarg;
@@ -105,16 +152,19 @@ static int finish(int status)
 int host_main(int argc, char **argv)
 {
 	struct host_options options = { .timeout_s = -1 };
+	struct fleet_options fleet = { 0 };
 	int option, status;
 
 	opterr = 0; /* errors of getopt are printed by tools/show/show.h */
-	while ((option = getopt_long(argc, argv, "+:c:l:s:t:jhV", long_options, NULL)) != -1) {
-		status = take_option(option, argv, &options);
+	while ((option = getopt_long(argc, argv, "+:c:l:m:S:aP:s:t:jhV", long_options, NULL)) != -1) {
+		status = take_option(option, argv, &options, &fleet);
 		if (status >= 0)
 			return status;
 	}
 	if (optind == argc)
 		return command_usage("which command?");
+	if (fleet.all && (options.path || options.vm))
+		return command_usage("--all, --vm and --connect: one of them");
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
 		if (strcmp(argv[optind], commands[i].name) != 0)
 			continue;
@@ -122,8 +172,10 @@ int host_main(int argc, char **argv)
 		argv += optind;
 		optind = 0; /* getopt(3): 0 starts anew, with the command's own argv */
 		link_catch_signals();
+		if (fleet_is_meant(&options, &fleet))
+			return finish(fleet_run(&options, &fleet, commands[i].main, argc, argv));
 		return finish(commands[i].main(&options, argc, argv));
 	}
 	show(stderr, "infinihost: %s: no such command\n", argv[optind]);
-	return command_usage("commands are watch, run, actions, exec, raw, ping and demo");
+	return command_usage("commands are watch, run, actions, exec, raw, ping, history, vms, serve and demo");
 }

@@ -11,34 +11,19 @@
 
 #include <infiniservice/cleanup.h>
 
+#include "tools/hub/parse.h"
 #include "tools/show/show.h"
 
 #define TEXT_MAX 160
 
 struct json_object *summary_find(struct json_object *from, const char *path)
 {
-	char name[64];
-
-	while (from && *path) {
-		size_t len = strcspn(path, ".");
-		struct json_object *child = NULL;
-
-		if (len >= sizeof(name) || !json_object_is_type(from, json_type_object))
-			return NULL;
-		memcpy(name, path, len);
-		name[len] = '\0';
-		json_object_object_get_ex(from, name, &child);
-		from = child;
-		path += len + (path[len] == '.');
-	}
-	return from;
+	return json_at(from, path);
 }
 
 const char *summary_find_text(struct json_object *from, const char *path)
 {
-	struct json_object *found = summary_find(from, path);
-
-	return json_object_is_type(found, json_type_string) ? json_object_get_string(found) : "";
+	return json_text_at(from, path);
 }
 
 static const char *value_text(struct json_object *value)

@@ -1,8 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * A line of the guest is parsed only after its values were counted: json-c spends some 100 bytes on each, so that an
- * honest sample of 1000 processes (25,000 values) passes and a hostile line cannot take the host's memory.
- */
 #include "talk.h"
 
 #include <errno.h>
@@ -18,13 +14,13 @@
 #include <infiniservice/cleanup.h>
 #include <infiniservice/moment.h>
 
+#include "tools/hub/parse.h"
+#include "tools/infinihost/dial.h"
 #include "tools/infinihost/summary.h"
 #include "tools/show/show.h"
 #include "transport/envelope.h"
 #include "transport/json_write.h"
 
-#define VALUES_MAX    200000
-#define DEPTH_MAX     32
 #define SECRET_MAX    4096
 #define PIPE_WAIT_MS  3000
 #define CLOCK_WAIT_NS NS_PER_S
@@ -64,17 +60,23 @@ int talk_open(struct talk *talk, const struct host_options *options, int *ret_ex
 
 	*talk = (struct talk){ .link = { .fd = -1, .listen_fd = -1 } };
 	*ret_exit = HOST_USAGE;
-	if (!options->path || !*options->path)
-		return err_set(e, -EINVAL, "say where the agent's port is: --connect PATH or --listen PATH");
+	if (!options->vm && (!options->path || !*options->path))
+		return err_set(e, -EINVAL, "say where the agent's port is: --vm NAME, --connect PATH or --listen PATH");
 	r = options->secret_file ? read_secret(options->secret_file, &talk->secret, e) : 0;
 	if (r < 0)
 		return r;
 	*ret_exit = HOST_NOT_CONNECTED;
-	r = options->listening ? link_listen(&talk->link, options->path, e)
-			       : link_connect(&talk->link, options->path, e);
-	if (r < 0)
+	r = options->listening ? link_listen(&talk->link, options->path, e) : dial(&talk->link, options, e);
+	if (r < 0) {
 		talk_close(talk);
-	return r;
+		return r;
+	}
+	if (r > 0 && talk->secret) { /* the hub signs, with the secret that it has */
+		explicit_bzero(talk->secret, strlen(talk->secret));
+		free(talk->secret);
+		talk->secret = NULL;
+	}
+	return 0;
 }
 
 void talk_close(struct talk *talk)
@@ -94,16 +96,11 @@ static int64_t wall_ms(void)
 /* The guest's clock, from the timestamp every message carries ("2026-01-02T03:04:05.678Z"). */
 static void learn_clock(struct talk *talk, struct json_object *message)
 {
-	const char *text = summary_find_text(message, "timestamp");
-	const char *rest;
-	struct tm tm = { 0 };
-	int ms = 0;
+	int64_t ms;
 
-	rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
-	if (!rest)
+	if (rfc3339_parse(summary_find_text(message, "timestamp"), &ms) < 0)
 		return;
-	sscanf(rest, ".%3d", &ms);
-	talk->clock_offset_ms = (int64_t)timegm(&tm) * 1000 + ms - wall_ms();
+	talk->clock_offset_ms = ms - wall_ms();
 	talk->clock_known = true;
 }
 
@@ -186,43 +183,6 @@ int talk_send(struct talk *talk, struct json_object *message, uint64_t deadline_
 	return text ? talk_send_text(talk, text, deadline_ns) : -ENOMEM;
 }
 
-/* An estimate of the values and keys of a line: counts the characters that open or separate them, outside strings. */
-static size_t count_values(const char *line, size_t len)
-{
-	bool in_string = false;
-	size_t count = 1;
-
-	for (size_t i = 0; i < len; i++) {
-		if (in_string && line[i] == '\\')
-			i++;
-		else if (line[i] == '"')
-			in_string = !in_string;
-		else if (!in_string && line[i] && strchr(",:[{", line[i]))
-			count++;
-	}
-	return count;
-}
-
-/* The object of a line, or NULL. */
-static struct json_object *parse(const char *line, size_t len)
-{
-	struct json_tokener *tokener;
-	struct json_object *object;
-
-	if (count_values(line, len) > VALUES_MAX)
-		return NULL;
-	tokener = json_tokener_new_ex(DEPTH_MAX);
-	if (!tokener)
-		return NULL;
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
-	object = json_tokener_parse_ex(tokener, line, (int)len + 1);
-	json_tokener_free(tokener);
-	if (json_object_is_type(object, json_type_object))
-		return object;
-	json_object_put(object);
-	return NULL;
-}
-
 int talk_next(struct talk *talk, int other_fd, uint64_t deadline_ns, struct talk_message *ret)
 {
 	char *line;
@@ -230,7 +190,7 @@ int talk_next(struct talk *talk, int other_fd, uint64_t deadline_ns, struct talk
 	int r;
 
 	while ((r = link_next(&talk->link, other_fd, deadline_ns, &line, &len)) == LINK_LINE) {
-		struct json_object *object = parse(line, len);
+		struct json_object *object = line_parse(line, len);
 
 		if (*summary_find_text(object, "type")) {
 			learn_clock(talk, object);
@@ -293,20 +253,26 @@ int talk_answer(struct talk *talk, const char *id, uint64_t deadline_ns, struct 
 	return r;
 }
 
+const char *talk_peer(const struct host_options *options)
+{
+	return options->vm ?: options->path;
+}
+
 int talk_explain(const struct host_options *options, int error, const char *waited_for)
 {
 	switch (error) {
 	case -EINTR:
 		return HOST_INTERRUPTED;
 	case -ETIMEDOUT:
-		show(stderr, "infinihost: %s: no %s in time%s\n", options->path, waited_for,
+		show(stderr, "infinihost: %s: no %s in time%s\n", talk_peer(options), waited_for,
 		     options->listening ? "" : " (a chardev serves one client at a time: is another connected?)");
 		return HOST_TIMEOUT;
 	case -ENOTCONN:
-		show(stderr, "infinihost: %s: the connection was closed before the %s\n", options->path, waited_for);
+		show(stderr, "infinihost: %s: the connection was closed before the %s\n", talk_peer(options),
+		     waited_for);
 		return HOST_NOT_CONNECTED;
 	default:
-		show(stderr, "infinihost: %s: %s\n", options->path, strerror(-error));
+		show(stderr, "infinihost: %s: %s\n", talk_peer(options), strerror(-error));
 		return HOST_FAILED;
 	}
 }

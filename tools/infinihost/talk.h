@@ -29,6 +29,8 @@ enum host_exit {
 
 struct host_options {
 	const char *path;
+	const char *vm;	    /* a VM by its name; NULL: by its path */
+	const char *socket; /* of the hub; NULL: not given */
 	bool listening;
 	const char *secret_file; /* NULL: plain messages */
 	double timeout_s;	 /* negative: not given */
@@ -87,6 +89,9 @@ int talk_answer(struct talk *talk, const char *id, uint64_t deadline_ns, struct 
 /* A new id, 16 hex digits and a NUL. */
 #define TALK_ID_SIZE 17
 void talk_id(char out[TALK_ID_SIZE]);
+
+/* The VM or socket, for messages. */
+const char *talk_peer(const struct host_options *options);
 
 /* Prints on stderr why a wait ended and returns the exit code for it. */
 int talk_explain(const struct host_options *options, int error, const char *waited_for);
