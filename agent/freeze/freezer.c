@@ -353,6 +353,11 @@ int freezer_thaw_recorded(int root_fd, const char *mounts_path, const struct fre
 		int fd = reach(&mounts, devices[i], kernel, &mount);
 		int r = fd < 0 ? fd : kernel->thaw(kernel->data, fd);
 
+		if (!mount) {
+			fprintf(stderr, "infiniservice-exec thaw: device %u:%u is mounted nowhere any more\n",
+				(unsigned)(devices[i] >> 32), (unsigned)devices[i]);
+			continue;
+		}
 		if (fd >= 0)
 			close(fd);
 		if (r < 0 && r != -EINVAL)

@@ -30,7 +30,7 @@ int freezer_run(const struct freezer_options *options);
 
 /*
  * Thaws what the record names, and removes it. Prints what could not be thawed to stderr, at the end. 0 also where
- * there is no record; 1 when something stays frozen, and then the record stays too.
+ * there is no record, and for what is mounted no more; 1 when something stays frozen, and then the record stays too.
  */
 int freezer_thaw_recorded(int root_fd, const char *mounts_path, const struct freeze_kernel *kernel);
 

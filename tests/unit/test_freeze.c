@@ -506,6 +506,26 @@ static void what_a_killed_helper_left_is_thawed_by_its_record(void **state)
 	assert_string_equal(f->played->log, "");
 }
 
+static void what_is_mounted_no_more_keeps_nothing_else_frozen(void **state)
+{
+	static const char rest[] = "20 1 254:1 / / rw,relatime - ext4 /dev/vda1 rw\n";
+	struct fixture *f = *state;
+	int fd;
+
+	helper_start(f, "");
+	hear(f);
+	kill(f->helper, SIGKILL);
+	waitpid(f->helper, NULL, 0);
+	f->helper = 0;
+	fd = open(f->mounts, O_WRONLY | O_TRUNC | O_CLOEXEC);
+	assert_int_equal(write(fd, rest, sizeof(rest) - 1), sizeof(rest) - 1);
+	close(fd);
+	*f->played->log = '\0';
+	assert_int_equal(freezer_thaw_recorded(f->root_fd, f->mounts, &f->kernel), 0);
+	assert_string_equal(f->played->log, "t/ ");
+	assert_false(record_is_there(f));
+}
+
 static void a_record_that_makes_no_sense_is_refused_and_stays(void **state)
 {
 	struct fixture *f = *state;
@@ -565,6 +585,7 @@ int main(void)
 		IN_FIXTURE(a_stopped_unit_thaws),
 		IN_FIXTURE(what_another_program_thawed_meanwhile_is_told),
 		IN_FIXTURE(what_a_killed_helper_left_is_thawed_by_its_record),
+		IN_FIXTURE(what_is_mounted_no_more_keeps_nothing_else_frozen),
 		IN_FIXTURE(a_record_that_makes_no_sense_is_refused_and_stays),
 		cmocka_unit_test(an_order_holds_absolute_mount_points_alone),
 	};
