@@ -159,9 +159,11 @@ const struct qga_command qga_command_ssh_add_keys = { .name = "guest-ssh-add-aut
 						      .params = add_params,
 						      .run = run_add,
 						      .drop = qga_root_drop,
-						      .possible = qga_root_possible };
+						      .possible = qga_root_possible,
+						      .secret = true };
 const struct qga_command qga_command_ssh_remove_keys = { .name = "guest-ssh-remove-authorized-keys",
 							 .params = remove_params,
 							 .run = run_remove,
 							 .drop = qga_root_drop,
-							 .possible = qga_root_possible };
+							 .possible = qga_root_possible,
+							 .secret = true };
