@@ -14,11 +14,14 @@
 #include <linux/rtnetlink.h>
 
 #include <infiniservice/cleanup.h>
+#include <infiniservice/collector.h>
 
 #define LINKS_MAX      65536U
 #define ADDRESSES_MAX  65536U
 #define DUMP_BYTES_MAX (64U << 20)
-#define DUMP_TRIES     4
+/* Received in one turn of the loop: some dozen links. */
+#define TURN_BYTES 16384
+#define DUMP_TRIES 4
 
 void links_free(struct links *links)
 {
@@ -293,7 +296,7 @@ struct link_request {
 };
 
 /* Without the statistics, which are most of a link's message and are read from /proc/net/dev anyway. */
-static int dump_links(int fd, void *buffer, struct links *links)
+static int ask_links(struct links_walk *walk)
 {
 	struct link_request request = {
 		.head = { .nlmsg_len = sizeof(request), .nlmsg_type = RTM_GETLINK, .nlmsg_seq = 0 },
@@ -302,10 +305,10 @@ static int dump_links(int fd, void *buffer, struct links *links)
 		.mask_value = RTEXT_FILTER_SKIP_STATS,
 	};
 
-	return netlink_dump(fd, &request.head, buffer, DUMP_BYTES_MAX, links_message, links);
+	return netlink_dump_begin(&walk->dump, walk->fd, &request.head, DUMP_BYTES_MAX);
 }
 
-static int dump_addresses(int fd, void *buffer, struct links *links)
+static int ask_addresses(struct links_walk *walk)
 {
 	struct {
 		struct nlmsghdr head;
@@ -315,40 +318,71 @@ static int dump_addresses(int fd, void *buffer, struct links *links)
 		.body = { .ifa_family = AF_UNSPEC },
 	};
 
-	return netlink_dump(fd, &request.head, buffer, DUMP_BYTES_MAX, links_message, links);
+	return netlink_dump_begin(&walk->dump, walk->fd, &request.head, DUMP_BYTES_MAX);
 }
 
-static int dump_once(void *buffer, struct links *out)
+void links_walk_end(struct links_walk *walk)
 {
-	_cleanup_(closep) int fd = netlink_socket(NETLINK_ROUTE);
-	struct links fresh = { 0 };
-	int r = fd;
+	if (walk->buffer)
+		close_fd(&walk->fd);
+	free(walk->buffer);
+	links_free(&walk->fresh);
+	*walk = (struct links_walk){ 0 };
+}
 
-	if (r >= 0)
-		r = dump_links(fd, buffer, &fresh);
-	if (r == 0)
-		r = dump_addresses(fd, buffer, &fresh);
-	if (r == 0)
-		r = links_finish(&fresh);
-	if (r < 0) {
-		links_free(&fresh);
-		return r;
+static int walk_begin(struct links_walk *walk)
+{
+	walk->buffer = malloc(NETLINK_BUFFER_SIZE);
+	if (!walk->buffer)
+		return -ENOMEM;
+	walk->fd = netlink_socket(NETLINK_ROUTE);
+	return walk->fd < 0 ? walk->fd : ask_links(walk);
+}
+
+/* The present dump goes on. NETLINK_DONE: both are complete. */
+static int walk_on(struct links_walk *walk, bool in_parts)
+{
+	size_t bytes = 0;
+	int r = NETLINK_MORE;
+
+	while (r == NETLINK_MORE && !(in_parts && bytes >= TURN_BYTES)) {
+		r = netlink_dump_part(&walk->dump, walk->fd, walk->buffer, links_message, &walk->fresh, &bytes);
+		if (r != NETLINK_DONE || walk->addresses)
+			continue;
+		walk->addresses = true;
+		r = ask_addresses(walk);
 	}
-	links_free(out);
-	*out = fresh;
-	return 0;
+	return r;
+}
+
+int links_walk(struct links_walk *walk, struct links *links, bool in_parts)
+{
+	unsigned tries = walk->tries;
+	int r = walk->buffer ? 0 : walk_begin(walk);
+
+	if (r == 0)
+		r = walk_on(walk, in_parts);
+	if (r == NETLINK_MORE)
+		return COLLECT_MORE;
+	if (r == NETLINK_DONE)
+		r = links_finish(&walk->fresh);
+	if (r == 0) {
+		links_free(links);
+		*links = walk->fresh;
+		walk->fresh = (struct links){ 0 };
+	}
+	links_walk_end(walk);
+	if (r != -EINTR || tries + 1 >= DUMP_TRIES)
+		return r;
+	walk->tries = tries + 1;
+	return in_parts ? COLLECT_MORE : links_walk(walk, links, in_parts);
 }
 
 int links_dump(struct links *links)
 {
-	_cleanup_(freep) void *buffer = malloc(NETLINK_BUFFER_SIZE);
-	int r = -EINTR;
+	struct links_walk walk = { 0 };
 
-	if (!buffer)
-		return -ENOMEM;
-	for (unsigned tries = 0; tries < DUMP_TRIES && r == -EINTR; tries++)
-		r = dump_once(buffer, links);
-	return r;
+	return links_walk(&walk, links, false);
 }
 
 /* ------------------------------------------------------------------------------------------------------- events */

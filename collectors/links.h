@@ -70,6 +70,20 @@ int links_finish(struct links *links);
  */
 int links_dump(struct links *links);
 
+/* The same, that may go on in later calls. Zeroed: none under way. */
+struct links_walk {
+	void *buffer; /* NULL: none under way */
+	int fd;
+	unsigned tries;
+	bool addresses; /* the links have been received, these are next */
+	struct netlink_dump dump;
+	struct links fresh;
+};
+
+/* COLLECT_MORE: a good part of a turn of the loop has been received; call it again, or give up with links_walk_end. */
+int links_walk(struct links_walk *walk, struct links *links, bool in_parts);
+void links_walk_end(struct links_walk *walk);
+
 /* A link by its name, NULL when there is none. Valid until the table changes. */
 const struct link *links_find(const struct links *links, const char *name, size_t len);
 

@@ -49,6 +49,7 @@ struct network {
 	struct netif_list now, before;
 	size_t skipped; /* lines that made no sense, or named an interface once more */
 	struct links links;
+	struct links_walk walk;
 	bool links_known; /* the table has been filled */
 	bool links_stale; /* something has happened since */
 	bool announced;	  /* wake has already said so */
@@ -276,8 +277,14 @@ static void links_assign(struct network *network, bool fresh)
 	}
 }
 
-/* 1 after a new dump, 0 when the table is still good, or -errno. */
-static int links_collect(struct network *network, const struct collect_ctx *ctx)
+enum {
+	LINKS_KEPT,  /* the table is still good */
+	LINKS_FRESH, /* a new dump is in it */
+	LINKS_MORE,  /* a dump is under way */
+};
+
+/* One of these, or -errno. */
+static int links_collect(struct network *network, const struct collect_ctx *ctx, bool in_parts)
 {
 	int r;
 
@@ -286,21 +293,28 @@ static int links_collect(struct network *network, const struct collect_ctx *ctx)
 	/* An event that came just before a sample belongs into it, even if the loop has not seen it yet. */
 	if (network->events_fd >= 0)
 		events_take(network, EVENTS_PER_WAKE);
-	if (network->links_known && !network->links_stale && network->events_fd >= 0)
-		return 0;
-	r = links_dump(&network->links);
+	if (network->links_known && !network->links_stale && !network->walk.buffer && network->events_fd >= 0)
+		return LINKS_KEPT;
+	/* Of what happens from now on an event comes, maybe between two parts. */
+	if (!network->walk.buffer)
+		network->links_stale = false;
+	r = links_walk(&network->walk, &network->links, in_parts);
+	if (r == COLLECT_MORE) {
+		network->links_stale |= !network->walk.buffer; /* begun anew by the next call */
+		return LINKS_MORE;
+	}
+	network->links_stale |= r < 0;
 	/*
 	 * Links that change faster than they can be listed: the last complete list stays, and the next collect tries
 	 * again.
 	 */
 	if (r == -EINTR && network->links_known)
-		return 0;
+		return LINKS_KEPT;
 	if (r < 0)
 		return r;
 	network->links_known = true;
-	network->links_stale = false;
 	network->announced = false;
-	return 1;
+	return LINKS_FRESH;
 }
 
 /* ------------------------------------------------------------------------------------------------- the collector */
@@ -315,6 +329,7 @@ static void network_close(void *state)
 		close_fd(&network->events_fd);
 	procfs_close(&network->file);
 	procfs_buffer_free(&network->buffer);
+	links_walk_end(&network->walk);
 	links_free(&network->links);
 	free(network->now.items);
 	free(network->before.items);
@@ -356,10 +371,10 @@ static int links_complete(struct network *network, const struct collect_ctx *ctx
 	if (!ctx->live || links_missing(network) == 0)
 		return 0;
 	network->links_stale = true;
-	r = links_collect(network, ctx);
+	r = links_collect(network, ctx, false);
 	if (r < 0)
 		return r;
-	links_assign(network, r);
+	links_assign(network, r == LINKS_FRESH);
 	for (size_t i = 0; i < network->now.count; i++)
 		if (network->now.items[i].link == NO_LINK)
 			network->now.items[i].shown = false;
@@ -369,13 +384,13 @@ static int links_complete(struct network *network, const struct collect_ctx *ctx
 static int network_collect(void *state, const struct collect_ctx *ctx)
 {
 	struct network *network = state;
-	int fresh = links_collect(network, ctx), r;
+	int fresh = links_collect(network, ctx, ctx->slice > 0), r;
 
-	if (fresh < 0)
-		return fresh;
+	if (fresh < 0 || fresh == LINKS_MORE)
+		return fresh < 0 ? fresh : COLLECT_MORE;
 	r = counters_collect(network, ctx);
 	/* Also after a failure: the old list keeps its values, but its places in the table may be others now. */
-	links_assign(network, fresh);
+	links_assign(network, fresh == LINKS_FRESH);
 	return r < 0 ? r : links_complete(network, ctx);
 }
 

@@ -22,6 +22,8 @@
 #define NAMES_PER_READ 8
 /* Rows for new processes that stay allocated between scans. */
 #define FRESH_KEPT 256U
+/* With more processes the end of a scan is a turn's work in itself. */
+#define END_APART 1000
 /* Left for the rest of the agent when RLIMIT_NOFILE is small. */
 #define FDS_RESERVED 512U
 
@@ -482,7 +484,8 @@ static void scan_begin(struct proctable *table)
 	table->truncated = false;
 }
 
-static int scan_end(struct proctable *table, const struct collect_ctx *ctx)
+/* The rows of the processes that are there, old and new. */
+static void scan_merge(struct proctable *table)
 {
 	struct proctable_scan *scan = &table->scan;
 	int r;
@@ -498,8 +501,30 @@ static int scan_end(struct proctable *table, const struct collect_ctx *ctx)
 	/* The first scan finds all of them: that room is not needed again. */
 	if (scan->fresh_size > FRESH_KEPT)
 		fresh_drop(table);
+	scan->merged = true;
+}
+
+/*
+ * What is done with all rows at once, and what the caller does with them, has a turn of the loop each where there are
+ * many.
+ */
+static int scan_end(struct proctable *table, const struct collect_ctx *ctx)
+{
+	struct proctable_scan *scan = &table->scan;
+	bool apart = ctx->slice > 0 && table->pid_count > END_APART;
+
+	if (!scan->merged) {
+		scan_merge(table);
+		if (apart)
+			return COLLECT_MORE;
+	}
+	if (!scan->measured) {
+		rows_measure(table, ctx, scan->baseline && !scan->failed);
+		scan->measured = true;
+		if (apart)
+			return COLLECT_MORE;
+	}
 	scan->active = false;
-	rows_measure(table, ctx, scan->baseline && !scan->failed);
 	return scan->failed ? scan->failed : table->count == 0 ? -ENODATA : 0;
 }
 

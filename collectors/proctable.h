@@ -50,6 +50,7 @@ struct process {
 /* A scan under way. */
 struct proctable_scan {
 	bool active, listing, baseline;
+	bool merged, measured;
 	size_t at;	       /* the next of the pids listed, */
 	size_t old;	       /* and of the rows */
 	struct process *fresh; /* rows of new processes */

@@ -29,6 +29,7 @@ static void make_processes(unsigned count)
 			give_up("fork");
 		if (pid > 0)
 			continue;
+		signal(SIGTERM, SIG_DFL);
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		for (;;)
 			pause();
@@ -76,6 +77,13 @@ static void make_mounts(unsigned count)
 	}
 }
 
+/* The first process of a name space has no other end by a signal. */
+static void end(int number)
+{
+	(void)number;
+	_exit(EXIT_FAILURE);
+}
+
 int main(int argc, char **argv)
 {
 	const char *kind = argc > 3 ? argv[1] : "";
@@ -83,6 +91,9 @@ int main(int argc, char **argv)
 	pid_t command, ended;
 	int status;
 
+	signal(SIGTERM, end);
+	signal(SIGINT, end);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (strcmp(kind, "processes") == 0)
 		make_processes(count);
 	else if (strcmp(kind, "sockets") == 0)
@@ -95,6 +106,8 @@ int main(int argc, char **argv)
 	if (command < 0)
 		give_up("fork");
 	if (command == 0) {
+		signal(SIGTERM, SIG_DFL);
+		signal(SIGINT, SIG_DFL);
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		execv(argv[3], argv + 3);
 		give_up(argv[3]);

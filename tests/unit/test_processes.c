@@ -392,6 +392,26 @@ static void a_scan_in_slices_ends_as_one_in_one_go(void **state)
 	assert_true(fabs(cpu_of(h, 110) - 50) < 0.01);
 }
 
+static void the_end_of_a_scan_of_many_has_turns_of_its_own(void **state)
+{
+	enum { MANY = 1200 };
+	struct harness *h = *state;
+	unsigned slices = 1;
+
+	for (int i = 0; i < MANY; i++)
+		put(h, (struct fake){ .pid = 100 + i, .comm = "many", .ticks = 100, .start = 100 });
+	collect(h);
+	harness_pass(h, 1000);
+	put(h, (struct fake){ .pid = 110, .comm = "many", .ticks = 150, .start = 100 });
+	put(h, (struct fake){ .pid = 99, .comm = "new", .ticks = 1, .start = 100050 });
+	h->ctx.slice = 10 * MANY;
+	while (collector_processes.collect(h->state, &h->ctx) == COLLECT_MORE)
+		slices++;
+	assert_true(slices >= 3);
+	assert_int_equal(processes_count(h->state), MANY + 1);
+	assert_true(fabs(cpu_of(h, 110) - 50) < 0.01);
+}
+
 static void a_refresh_that_a_collect_overtakes_is_the_collects(void **state)
 {
 	struct harness *h = *state;
@@ -554,6 +574,7 @@ int main(void)
 		TEST(refresh_leaves_the_baseline_of_the_metrics_alone),
 		TEST(gives_rows_in_the_order_asked_for),
 		TEST(a_scan_in_slices_ends_as_one_in_one_go),
+		TEST(the_end_of_a_scan_of_many_has_turns_of_its_own),
 		TEST(a_refresh_that_a_collect_overtakes_is_the_collects),
 		TEST(an_answer_that_comes_during_a_scan_is_taken),
 		TEST(waits_for_command_lines_until_they_come),
