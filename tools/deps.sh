@@ -24,8 +24,10 @@ STRICT="python3-prometheus-client"
 PROMETHEUS="prometheus prometheus-alertmanager"
 LINT="systemd clang clang-format clang-tidy cppcheck shellcheck groff-base"
 FUZZ="clang llvm libclang-rt-14-dev"
-# Peers to compare with, of those that start no service by being installed.
-PEERS="qemu-guest-agent sysstat collectd-core"
+# Peers to compare with, of those that start no service by being installed, and what draws the pictures of the report.
+PEERS="qemu-guest-agent sysstat collectd-core gnuplot-nox"
+# Peers that would start one: their files are unpacked below build/cache/peers, and nothing of them is installed.
+UNPACKED_PEERS="atop prometheus-node-exporter"
 DEB="build-essential dpkg-dev debhelper fakeroot lintian"
 
 usage() {
@@ -33,7 +35,24 @@ usage() {
 	exit 2
 }
 
+# Peers that cannot be fetched are said and left out: the bench names what it lacks.
+unpack_peers() {
+	place=$(dirname "$0")/../build/cache/peers
+	for peer in $UNPACKED_PEERS; do
+		[ ! -e "$place/.$peer" ] || continue
+		fetched=$(mktemp -d)
+		mkdir -p "$place"
+		if (cd "$fetched" && apt-get -q download "$peer") >/dev/null 2>&1 && dpkg-deb -x "$fetched"/*.deb "$place"; then
+			: >"$place/.$peer"
+		else
+			echo "deps: $peer could not be fetched; the bench does without" >&2
+		fi
+		rm -rf "$fetched"
+	done
+}
+
 packages=""
+peers=no
 for group in "${@:-build}"; do
 	case $group in
 	build) packages="$packages $BUILD" ;;
@@ -42,7 +61,10 @@ for group in "${@:-build}"; do
 	prometheus) packages="$packages $PROMETHEUS" ;;
 	lint) packages="$packages $BUILD $TEST $LINT" ;;
 	fuzz) packages="$packages $BUILD $FUZZ" ;;
-	bench) packages="$packages $BUILD $TEST $PEERS" ;;
+	bench)
+		packages="$packages $BUILD $TEST $PEERS"
+		peers=yes
+		;;
 	rpm) packages="$packages $BUILD $TEST $RPM" ;;
 	deb) packages="$packages $BUILD libcmocka-dev $DEB" ;;
 	all) packages="$packages $BUILD $PORTABLE $TEST $STRICT $PROMETHEUS $GUEST $RPM $LINT $FUZZ $PEERS $DEB" ;;
@@ -69,7 +91,10 @@ trap 'exit 1' INT TERM HUP
 
 wanted=$(missing)
 wanted=${wanted% }
-[ -n "$wanted" ] || exit 0
+if [ -z "$wanted" ]; then
+	[ "$peers" = no ] || unpack_peers
+	exit 0
+fi
 
 install_command="apt-get install -y --no-install-recommends $wanted"
 say_what_to_type() {
@@ -114,3 +139,4 @@ if [ -n "${still% }" ]; then
 	echo "deps: still missing: $still" >&2
 	exit 1
 fi
+[ "$peers" = no ] || unpack_peers

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the kernel charges for the data of a sample, and nothing else: files kept open and read again with pread, mounts
- * only polled for change, sockets dumped over sock_diag, the stat of every process. Nothing is parsed.
+ * only polled for change, sockets dumped over sock_diag, the stat of every process. Nothing is parsed. What the agent
+ * reads from time to time is read as often: some texts every 10 s, the connected sockets every 31 s.
  */
 #ifndef TESTS_BENCH_FLOOR_H
 #define TESTS_BENCH_FLOOR_H
@@ -17,16 +18,34 @@
 #include <poll.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
+#include <time.h>
 
 #include "measure.h"
 
 #define FLOOR_PID_MAX (1 << 22) /* PID_MAX_LIMIT of linux/threads.h */
 
 static const char *const floor_files[] = {
-	"/proc/stat",	 "/proc/meminfo", "/proc/vmstat",	"/proc/diskstats",	 "/proc/net/dev",
-	"/proc/loadavg", "/proc/uptime",  "/proc/pressure/cpu", "/proc/pressure/memory", "/proc/pressure/io",
+	"/proc/stat",
+	"/proc/meminfo",
+	"/proc/diskstats",
+	"/proc/net/dev",
+	"/proc/loadavg",
+	"/proc/uptime",
+	"/proc/pressure/cpu",
+	"/proc/pressure/memory",
+	"/proc/pressure/io",
+	/* every 10 s: */
+	"/proc/vmstat",
+	"/proc/net/snmp",
+	"/proc/net/netstat",
+	"/proc/net/softnet_stat",
+	"/proc/net/sockstat",
 };
-#define FLOOR_FILES (sizeof(floor_files) / sizeof(*floor_files))
+#define FLOOR_FILES    (sizeof(floor_files) / sizeof(*floor_files))
+#define FLOOR_SELDOM   9 /* the first of the latter */
+#define FLOOR_SOCKSTAT (FLOOR_FILES - 1)
+#define FLOOR_TEXTS_S  10
+#define FLOOR_WALK_S   31
 
 /* The same of what stands beside data.system: tcp and limits. Of the other subjects nothing is counted here. */
 static const char *const floor_more_files[] = {
@@ -45,6 +64,7 @@ static const char *const floor_more_files[] = {
 struct floor {
 	int files[FLOOR_FILES], more_files[FLOOR_MORE_FILES];
 	int mounts, diag;
+	time_t texts_s, walked_s; /* CLOCK_MONOTONIC: when they are due again */
 	DIR *proc;
 	int *processes; /* by pid: the kept stat, 0: none */
 	char text[1 << 16];
@@ -84,19 +104,32 @@ static inline void floor_open(struct floor *f)
 	setrlimit(RLIMIT_NOFILE, &files);
 }
 
+/* True once every so many seconds. */
+static inline bool floor_is_due(time_t *due_s, unsigned period_s)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	if (now.tv_sec < *due_s)
+		return false;
+	*due_s = now.tv_sec + period_s;
+	return true;
+}
+
 static inline void floor_read_system(struct floor *f)
 {
 	struct pollfd changed = { .fd = f->mounts, .events = POLLPRI };
+	unsigned files = floor_is_due(&f->texts_s, FLOOR_TEXTS_S) ? FLOOR_FILES : FLOOR_SELDOM;
 	struct statvfs root;
 
-	for (unsigned i = 0; i < FLOOR_FILES; i++)
+	for (unsigned i = 0; i < files; i++)
 		if (pread(f->files[i], f->text, sizeof(f->text), 0) < 0 && !floor_may_lack(floor_files[i]))
 			give_up(floor_files[i]);
 	poll(&changed, 1, 0);
 	statvfs("/", &root);
 }
 
-static inline void floor_dump_sockets(struct floor *f, int family, int protocol)
+static inline void floor_dump_sockets(struct floor *f, int family, int protocol, unsigned states)
 {
 	struct {
 		struct nlmsghdr header;
@@ -107,8 +140,7 @@ static inline void floor_dump_sockets(struct floor *f, int family, int protocol)
 			    .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP },
 		.request = { .sdiag_family = (uint8_t)family,
 			     .sdiag_protocol = (uint8_t)protocol,
-			     .idiag_states =
-				     1 << TCP_ESTABLISHED | 1 << (protocol == IPPROTO_TCP ? TCP_LISTEN : TCP_CLOSE) },
+			     .idiag_states = states },
 	};
 
 	if (send(f->diag, &ask, sizeof(ask), 0) < 0)
@@ -127,10 +159,17 @@ static inline void floor_dump_sockets(struct floor *f, int family, int protocol)
 
 static inline void floor_read_sockets(struct floor *f)
 {
-	floor_dump_sockets(f, AF_INET, IPPROTO_TCP);
-	floor_dump_sockets(f, AF_INET6, IPPROTO_TCP);
-	floor_dump_sockets(f, AF_INET, IPPROTO_UDP);
-	floor_dump_sockets(f, AF_INET6, IPPROTO_UDP);
+	static const int families[] = { AF_INET, AF_INET6 };
+	bool walk = floor_is_due(&f->walked_s, FLOOR_WALK_S);
+
+	if (pread(f->files[FLOOR_SOCKSTAT], f->text, sizeof(f->text), 0) < 0)
+		give_up("sockstat");
+	for (unsigned i = 0; i < 2; i++) {
+		floor_dump_sockets(f, families[i], IPPROTO_TCP, 1 << TCP_LISTEN);
+		if (walk)
+			floor_dump_sockets(f, families[i], IPPROTO_TCP, 1 << TCP_ESTABLISHED);
+		floor_dump_sockets(f, families[i], IPPROTO_UDP, 1 << TCP_ESTABLISHED | 1 << TCP_CLOSE);
+	}
 }
 
 static inline void floor_read_process(struct floor *f, const char *name)
