@@ -84,6 +84,20 @@ static void end(int number)
 	_exit(EXIT_FAILURE);
 }
 
+/* One of the mounts goes and comes back every second: a table that never changes is never read again. */
+static void change_mounts(void)
+{
+	if (fork() != 0)
+		return;
+	signal(SIGTERM, SIG_DFL);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (;;) {
+		sleep(1);
+		if (umount2("/mnt/0", MNT_DETACH) < 0 || mount("crowd", "/mnt/0", "tmpfs", 0, "size=4k") < 0)
+			give_up("/mnt/0");
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const char *kind = argc > 3 ? argv[1] : "";
@@ -102,6 +116,8 @@ int main(int argc, char **argv)
 		make_mounts(count);
 	else if (strcmp(kind, "nothing") != 0)
 		give_up("usage: crowd processes|sockets|mounts|nothing COUNT COMMAND…");
+	if (strcmp(kind, "mounts") == 0)
+		change_mounts();
 	command = fork();
 	if (command < 0)
 		give_up("fork");

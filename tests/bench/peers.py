@@ -23,7 +23,10 @@ def found(name):
 def ask_qemu_ga(path):
     """Asks four things once, as a host that wants the same picture would."""
     channel = socket.socket(socket.AF_UNIX)
-    channel.connect(path)
+    for _ in range(500):  # the name is there before anybody listens
+        if channel.connect_ex(path) == 0:
+            break
+        time.sleep(0.01)
 
     def ask():
         for what in ("guest-get-cpustats", "guest-get-diskstats", "guest-get-fsinfo", "guest-network-get-interfaces"):

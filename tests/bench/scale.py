@@ -20,7 +20,7 @@ def may_unshare():
 
 
 def makes_veth():
-    return subprocess.run(["unshare", "--net", "ip", "link", "add", "a", "type", "veth", "peer", "name", "b"], stderr=subprocess.DEVNULL,
+    return subprocess.run(["unshare", "--net", "ip", "link", "add", "v0", "type", "veth", "peer", "name", "w0"], stderr=subprocess.DEVNULL,
                           check=False).returncode == 0
 
 
