@@ -34,11 +34,15 @@ struct usage {
 	uint64_t total_bytes, used_bytes, available_bytes, inodes_total, inodes_free;
 };
 
+/* Bytes of mountinfo: some three hundred mounts. */
+#define LONG_TABLE 32768
+
 struct filesystem {
 	struct procfs_file mountinfo;
 	bool own; /* pid 1's mountinfo may not be read (hidepid, another pid namespace): the agent's own is */
 	struct procfs_buffer text;
 	struct mount_table table;
+	bool is_read;	     /* the text has been, and its table is to be built: the step of a collect in slices */
 	struct usage *usage; /* of the table's mounts */
 	size_t probe_next;   /* where asking goes on when the prober could not take all */
 	uint64_t now_ns;     /* of the last collect */
@@ -132,15 +136,22 @@ static struct usage *usage_of(const struct filesystem *fs, const struct mount_ta
 	return usage;
 }
 
+/* To read a long table and to build it is a turn of the loop each: COLLECT_MORE in between. */
 static int mounts_update(struct filesystem *fs, const struct collect_ctx *ctx)
 {
 	struct mount_table table = { 0 };
 	struct usage *usage = NULL;
-	int r;
+	int r = 0;
 
-	if (!mounts_changed(fs, ctx))
-		return 0;
-	r = mountinfo_read(fs, ctx);
+	if (!fs->is_read) {
+		if (!mounts_changed(fs, ctx))
+			return 0;
+		r = mountinfo_read(fs, ctx);
+		fs->is_read = r == 0 && ctx->slice > 0 && fs->text.len > LONG_TABLE;
+		if (fs->is_read)
+			return COLLECT_MORE;
+	}
+	fs->is_read = false;
 	if (r == 0)
 		r = mount_table_build(&table, fs->text.text, fs->text.len);
 	if (r == 0) {
@@ -284,7 +295,7 @@ static int filesystem_collect(void *state, const struct collect_ctx *ctx)
 	struct filesystem *fs = state;
 	int r = mounts_update(fs, ctx);
 
-	if (r < 0)
+	if (r != 0)
 		return r;
 	fs->now_ns = ctx->now.mono_ns;
 	for (size_t i = 0; fs->usage && i < fs->table.count; i++) {

@@ -225,6 +225,27 @@ static void what_may_hang_is_never_looked_at_in_the_loop(void **state)
 	}
 }
 
+/* The table that is shown stays the former one until the new one is whole. */
+static void a_long_table_is_read_and_built_in_turns_of_their_own(void **state)
+{
+	static char mountinfo[1 << 17];
+	struct fixture *fixture = *state;
+	size_t len = 0;
+
+	assert_int_equal(collect(fixture, ROOT), 0);
+	for (unsigned i = 0; i < 600; i++)
+		len += (size_t)snprintf(mountinfo + len, sizeof(mountinfo) - len,
+					"%u 1 9:%u / /a/place/that/is/long/enough/%u rw - ext4 /dev/sdz%u rw\n%s",
+					100 + i, i, i, i, i == 0 ? ROOT : "");
+	fixture->ctx.slice = 32;
+	assert_int_equal(collect(fixture, mountinfo), COLLECT_MORE);
+	assert_int_equal(filesystem_count(fixture->state), 1);
+	assert_int_equal(collect(fixture, NULL), 0);
+	assert_int_equal(filesystem_count(fixture->state), 601);
+	fixture->ctx.slice = 0;
+	assert_int_equal(collect(fixture, mountinfo), 0);
+}
+
 /* What is not listed because it is somebody's view is gone through all the same. */
 static void what_lies_below_a_view_of_fuse_is_not_looked_at_in_the_loop(void **state)
 {
@@ -487,6 +508,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(figures_that_contradict_each_other_are_unknown, setup, teardown),
 		cmocka_unit_test_setup_teardown(more_available_than_there_is_counts_as_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_answer_for_a_mount_that_has_gone_is_ignored, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_long_table_is_read_and_built_in_turns_of_their_own, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_busy_prober_is_asked_on_where_it_stopped, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_may_hang_is_never_looked_at_in_the_loop, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_lies_below_a_view_of_fuse_is_not_looked_at_in_the_loop, setup,
