@@ -23,7 +23,7 @@
 /* Rows for new processes that stay allocated between scans. */
 #define FRESH_KEPT 256U
 /* With more processes the end of a scan is a turn's work in itself. */
-#define END_APART 1000
+#define END_APART 100
 /* Left for the rest of the agent when RLIMIT_NOFILE is small. */
 #define FDS_RESERVED 512U
 

@@ -33,7 +33,7 @@
 /* A collector that fails this often in a row is tried less often. */
 #define FAILURES_BEFORE_BACKOFF 5
 /* Items that a collector may read in one turn of the loop: a process takes 3 to 20 µs. */
-#define SLICE 32
+#define SLICE 16
 /* A turn of the loop that has read this long leaves the next collector to the next turn. */
 #define TURN_NS (150 * NS_PER_US)
 
