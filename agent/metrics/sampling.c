@@ -329,8 +329,13 @@ static bool collect_anew(struct sampling *sampling)
 
 void sampling_collect_all(struct sampling *sampling)
 {
-	sampling->items = 0;
 	sampling->fresh_next = true;
+	sampling_collect_due(sampling);
+}
+
+void sampling_collect_due(struct sampling *sampling)
+{
+	sampling->items = 0;
 	for (bool more = collect_anew(sampling); more; more = collect_on(sampling))
 		;
 	sampling->items = SLICE;

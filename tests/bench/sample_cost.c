@@ -81,7 +81,7 @@ static struct cost agent_round(struct sampling *sampling, unsigned samples)
 		struct line *line;
 
 		loop.now = moment_now();
-		sampling_collect_all(sampling);
+		sampling_collect_due(sampling);
 		collect_ns += clock_ns(CLOCK_PROCESS_CPUTIME_ID) - before_ns;
 		line = sampling_encode(sampling);
 		if (!line)
