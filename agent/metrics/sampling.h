@@ -157,8 +157,8 @@ void sampling_report(const struct sampling *sampling, struct sink *out);
 /*
  * Where no loop waits, without sampling_start: reads all collectors in one go, however long it takes; makes a numbered,
  * whole line of what has been read (NULL: out of memory, or over the line limit); and calls `say` for each collector
- * that is on and has nothing to show, with what went wrong (0: it has not answered yet). sampling_collect_due reads as a
- * tick does: without the collectors whose period is not over.
+ * that is on and has nothing to show, with what went wrong (0: it has not answered yet). sampling_collect_due reads as
+ * a tick does: without the collectors whose period is not over.
  */
 void sampling_collect_all(struct sampling *sampling);
 void sampling_collect_due(struct sampling *sampling);
