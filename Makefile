@@ -112,7 +112,7 @@ OVER_bus := base
 OVER_rules := bus
 OVER_base := collectors transport
 OVER_cleaner := config
-OVER_log := transport
+OVER_log := catalog transport
 
 define library
 SRC_$(1) := $$(filter-out $$(MAINS),$$(wildcard $$(DIR_$(1))/*.c))

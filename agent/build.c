@@ -177,6 +177,7 @@ static int new_logger(struct agent *agent)
 	snprintf(writer->boot_id, sizeof(writer->boot_id), "%s", agent->id.boot_id);
 	writer->segment_bytes = config->log.segment_bytes;
 	writer->max_total_bytes = config->log.max_total_bytes;
+	logger.child.tiers = config->log.tiers;
 	writer->min_free_bytes = config->log.min_free_bytes;
 	writer->compress = config->log.compress == CONFIG_COMPRESS_ZSTD;
 	writer->sync = (enum log_sync)config->log.sync;

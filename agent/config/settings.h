@@ -73,6 +73,7 @@
 	ROW(ENUM, log, compress, compressions, "zstd", "Compression of closed files: zstd (zstdcat and all zstd tools read them) or none.", AT_START) \
 	ROW(ENUM, log, sync, syncs, "interval", "When lines are forced to the disk: none, interval (at most once in sync_interval_s) or always.|What a crash of the agent leaves is whole in any case: this is about a loss of power.", AT_START) \
 	ROW(UINT, log, sync_interval_s, 1, 3600, "60", "Least time between two of them.", AT_START) \
+	ROW(BOOL, log, tiers, "yes", "Keep summaries by the minute and by the hour too, within max_total_bytes (60 % samples, 35 and 5 %).", AT_START) \
 	ROW(UINT, log, interval_ms, 10, DAY_MS, "0", "Between two samples for the log; 0: the same samples as for the host.", OR_ZERO)
 
 #define CONFIG_SOCKET(ROW) \

@@ -20,6 +20,7 @@
 #include <infiniservice/cleanup.h>
 
 #include "agent/log/io.h"
+#include "agent/log/tiers.h"
 
 /* A larger payload buffer is freed after use. */
 #define BUFFER_KEPT 65536u
@@ -27,6 +28,7 @@
 struct child {
 	const struct log_child_config *config;
 	struct writer writer;
+	struct tiers *tiers; /* NULL: none are kept */
 	bool latest_is_ours;
 	char *buffer; /* the payload of the present message */
 	size_t size;
@@ -118,6 +120,11 @@ static int message_do(struct child *c, const struct log_message *m, struct log_a
 		now.wall_ms = m->wall_ms;
 		rc = writer_append(&c->writer, c->buffer, m->len, m->seq, now);
 		ack->sync_error = rc > 0 ? -rc : 0;
+		if (rc >= 0 && c->tiers) {
+			int summary = tiers_add(c->tiers, c->buffer, m->len - 1, m->seq, now);
+
+			ack->sync_error = ack->sync_error ? ack->sync_error : -abs(summary);
+		}
 		ack->wants_whole = rc >= 0 && writer_wants_whole(&c->writer);
 		return rc < 0 ? rc : 0;
 	case LOG_LATEST:
@@ -130,6 +137,7 @@ static int message_do(struct child *c, const struct log_message *m, struct log_a
 		c->latest_is_ours = true;
 		return latest_write(c->config->runtime_dir, &c->config->latest_readers, c->buffer, m->len);
 	case LOG_STOP:
+		ack->sync_error = c->tiers ? tiers_close(c->tiers, now) : 0;
 		return writer_close(&c->writer, now);
 	}
 	return -EINVAL;
@@ -161,8 +169,24 @@ static void work(struct child *c, int fd)
 {
 	struct pollfd message = { .fd = fd, .events = POLLIN };
 
-	while (poll(&message, 1, 0) == 0 && writer_work(&c->writer))
+	while (poll(&message, 1, 0) == 0 && (writer_work(&c->writer) || (c->tiers && tiers_work(c->tiers))))
 		;
+}
+
+/* Opens the log and takes up the work of an earlier writer. */
+static void child_open(struct child *c, struct log_ack *ack)
+{
+	const struct writer_config *whole = &c->config->writer;
+	struct writer_config samples = *whole, minutes, hours;
+
+	if (c->config->tiers && *whole->dir && tiers_new(&c->writer, whole, &c->tiers) == 0)
+		tiers_share(whole, &samples, &minutes, &hours);
+	writer_init(&c->writer, &samples);
+	if (!*whole->dir)
+		return;
+	ack->error = writer_open(&c->writer);
+	if (ack->error == 0 && c->tiers)
+		ack->error = tiers_open(c->tiers, moment_now());
 }
 
 int log_child_main(int fd, void *config)
@@ -177,8 +201,7 @@ int log_child_main(int fd, void *config)
 	for (unsigned i = 0; i < ARRAY_SIZE(ignored); i++)
 		signal(ignored[i], SIG_IGN);
 	child = (struct child){ .config = config };
-	writer_init(&child.writer, &child.config->writer);
-	ack.error = *child.config->writer.dir ? writer_open(&child.writer) : 0;
+	child_open(&child, &ack);
 	for (;;) {
 		ack.last_seq = child.writer.last_seq;
 		rc = write_whole(fd, &ack, sizeof(ack));
@@ -193,6 +216,7 @@ int log_child_main(int fd, void *config)
 		ack.error = message_do(&child, &m, &ack);
 	}
 	writer_close(&child.writer, moment_now());
+	tiers_free(child.tiers);
 	free(child.buffer);
 	return rc == 0 || rc == -EPIPE || rc == -ECONNRESET ? 0 : 1;
 }

@@ -38,12 +38,14 @@ struct log_ack {
 	uint64_t last_seq;    /* in the log */
 	int32_t error;	      /* 0, or -errno: this message's line or file failed, or the sync of LOG_STOP */
 	uint32_t wants_whole; /* 1: the next sample should be a whole one (writer_wants_whole); 0 before any line */
-	int32_t sync_error;   /* -errno of a periodic sync that failed at this message; its line was written */
+	/* -errno of what failed beside this message, whose line was written: a periodic sync, or a summary. */
+	int32_t sync_error;
 };
 
 struct log_child_config {
-	struct writer_config writer;
-	char runtime_dir[PATH_MAX]; /* for LOG_LATEST */
+	struct writer_config writer; /* of the whole log */
+	bool tiers;		     /* keep summaries beside the samples, see tiers.h */
+	char runtime_dir[PATH_MAX];  /* for LOG_LATEST */
 	struct log_readers latest_readers;
 };
 

@@ -228,6 +228,31 @@ void reader_headers(struct reader *r, bool wanted)
 	r->headers = wanted;
 }
 
+static bool entry_time(struct reader *r, size_t at, bool last, int64_t *ret_ms)
+{
+	struct source *source = NULL;
+	char file[NAMES_SIZE];
+	bool found;
+
+	names_format(&r->entries[at].name, file);
+	if (source_open(r->dir_fd, file, &source, NULL) < 0)
+		return false;
+	found = last ? source_last_time(source, ret_ms) : source_first_time(source, ret_ms);
+	source_free(source);
+	return found;
+}
+
+bool reader_times(struct reader *r, int64_t *ret_first_ms, int64_t *ret_last_ms)
+{
+	size_t first = 0, last = r->count;
+
+	while (first < r->count && !entry_time(r, first, false, ret_first_ms))
+		first++;
+	while (last > first && !entry_time(r, last - 1, true, ret_last_ms))
+		last--;
+	return last > first;
+}
+
 /* ---------------------------------------------------------------------------------------------------- reading */
 
 /*

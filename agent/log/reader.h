@@ -57,6 +57,12 @@ struct reader *reader_free(struct reader *reader);
  */
 void reader_range(struct reader *reader, int64_t begin_ms, int64_t end_ms);
 
+/*
+ * The time of the first and the last line of a directory, also of what reader_range leaves out; false if there is none.
+ * Before the first reader_next.
+ */
+bool reader_times(struct reader *reader, int64_t *ret_first_ms, int64_t *ret_last_ms);
+
 /* Whether log_header lines are returned too (default: no). */
 void reader_headers(struct reader *reader, bool wanted);
 

@@ -17,6 +17,7 @@
 
 #define SERIES_MINUTE_MS INT64_C(60000)
 #define SERIES_HOUR_MS	 INT64_C(3600000)
+#define SERIES_PATHS_MAX 32
 
 struct series;
 
@@ -37,9 +38,9 @@ struct series_row {
 
 /*
  * Opens the log in `dir` for begin_ms <= time < end_ms (INT64_MIN and INT64_MAX: no limit). A row stands for `step_ms`;
- * 0: for one sample, or for what a tier has where the samples are gone. `paths` as in pick.h, at most 32 of them. A
- * path that leads to no number of a sample gives unknown values. 0 and *ret, the caller's, or -errno with the reason in
- * `err`.
+ * 0: for one sample, or for what a tier has where the samples are gone. `paths` as in pick.h, at most SERIES_PATHS_MAX
+ * of them. A path that leads to no number of a sample gives unknown values. 0 and *ret, the caller's, or -errno with
+ * the reason in `err`.
  */
 int series_open(const char *dir, int64_t begin_ms, int64_t end_ms, int64_t step_ms, const char *const paths[],
 		size_t count, struct series **ret, struct err *err);

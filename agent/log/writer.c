@@ -323,6 +323,7 @@ static int segment_resume(struct writer *w)
 	w->size = (uint64_t)st.st_size;
 	w->lines = repair.lines;
 	w->last_wall_ms = repair.last_wall_ms;
+	w->dirty = true; /* the last writer may not have synced it */
 	/* The bound may have been lowered. */
 	rc = make_room(w, w->config.segment_bytes - w->size, 0, NULL);
 	return rc == -ENOSPC ? 0 : rc;

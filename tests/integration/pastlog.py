@@ -1,24 +1,26 @@
 # SPDX-License-Identifier: MIT
 """The samples in an agent's log, and logs with many that are as it would have written them itself."""
+import fnmatch
 import json
 import os
 
+import tap  # noqa: F401 - finds what follows
+import log_check
+
+
+def _segments(agent):
+    names = sorted(fnmatch.filter(os.listdir(agent.settings["log.dir"]), "metrics-*"))
+    return [os.path.join(agent.settings["log.dir"], name) for name in names if name[:-4] not in names]
+
 
 def log_lines(agent):
-    lines = []
-    for name in sorted(os.listdir(agent.settings["log.dir"])):
-        if name.startswith("metrics-"):
-            with open(os.path.join(agent.settings["log.dir"], name), encoding="ascii") as file:
-                lines += [line.rstrip("\n") for line in file if line.startswith('{"type":"metrics"')]
-    return lines
+    return [line for path in _segments(agent) for line in log_check.text_of(path).decode("ascii").splitlines() if line.startswith('{"type":"metrics"')]
 
 
 def fill_log(agent, count, first=1):
     """A log as the agent itself would have left it, with many samples. It is there all at once: the writer compresses what it finds."""
     template = log_lines(agent)[0]
-    with open(os.path.join(agent.settings["log.dir"], [n for n in sorted(os.listdir(agent.settings["log.dir"])) if n[0] == "m"][0]),
-              encoding="ascii") as file:
-        header = json.loads(file.readline())
+    header = json.loads(log_check.text_of(_segments(agent)[0]).splitlines()[0])
     name = os.path.join(agent.settings["log.dir"], "metrics-20200101T000000.000Z-000000.ndjson")
     sample = json.loads(template)
     header["timestamp"] = "2020-01-01T00:00:00.000Z"

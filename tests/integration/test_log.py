@@ -15,6 +15,7 @@ import time
 
 import schema
 import tap
+import log_check
 from fakehost import SLOW, Agent, UnixHost, children_of, program, talk, wait_until
 
 NAME = re.compile(r"metrics-\d{8}T\d{6}\.\d{3}Z-(\d{6,})\.ndjson(\.zst)?$")
@@ -22,17 +23,14 @@ FAST = {"timers.metrics_interval_ms": 100}
 
 
 def segments(directory):
-    found = sorted(name for name in os.listdir(directory) if not name.startswith("."))
+    found = sorted(name for name in os.listdir(directory) if not name.startswith(".") and name not in log_check.SPANS)
     for name in found:
         assert NAME.match(name), f"{name} is no name of a segment"
     return [os.path.join(directory, name) for name in found]
 
 
 def read_segment(path):
-    if path.endswith(".zst"):
-        return subprocess.run(["zstd", "-dcq", path], stdout=subprocess.PIPE, check=True).stdout
-    with open(path, "rb") as file:
-        return file.read()
+    return log_check.text_of(path)
 
 
 def log_lines(directory, headers=False):
@@ -110,7 +108,7 @@ def story_segments_rotate_and_the_total_is_bounded_with_the_active_one():
         host.pump(0.05)
         host.pending.clear()
         with contextlib.suppress(FileNotFoundError):  # removed while we looked
-            largest = max(largest, sum(os.path.getsize(path) for path in glob.glob(agent.path("log") + "/*")))
+            largest = max(largest, sum(os.path.getsize(path) for path in glob.glob(agent.path("log") + "/**/*", recursive=True) if os.path.isfile(path)))
     agent.stop()
     names = segments(agent.path("log"))
     assert len(names) >= 2, names
@@ -168,7 +166,7 @@ def story_kill_minus_9_at_any_moment_loses_no_earlier_line_and_repeats_no_number
         log = os.path.join(directory, "log")
         seen = []
         for _ in range(12):
-            agent = Agent("none", {"timers.metrics_interval_ms": 10}, directory=directory, check_exit=False)
+            agent = Agent("none", {"timers.metrics_interval_ms": 10, "log.segment_bytes": "64K"}, directory=directory, check_exit=False)
             with agent:
                 time.sleep(0.3 + random.random() * 0.3)
                 whole = [line.rstrip(b"\n") for line in log_lines_while_written(agent)]
@@ -182,6 +180,9 @@ def story_kill_minus_9_at_any_moment_loses_no_earlier_line_and_repeats_no_number
             time.sleep(0.4)
         numbers = seqs(log_lines(log))
         assert len(numbers) > 20 and numbers == sorted(set(numbers)), numbers
+        assert [name for name in segments(log) if name.endswith(".zst")], "nothing was compressed meanwhile"
+        faults, figures = log_check.check(log)
+        assert not faults and figures["1m"] >= 1 and figures["1h"] >= 1, (faults, figures)
 
 
 def story_a_killed_log_writer_is_restarted_and_nothing_is_written_twice():

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """An agent killed in the middle owes answers: the next one gives each exactly once, and nothing that was answered is answered again."""
+import fnmatch
 import json
 import os
 import subprocess
@@ -111,7 +112,7 @@ def story_a_clean_stop_leaves_no_debt():
 def logged(agent):
     """Every logged sample as (seq, what its `gap` says)."""
     found = []
-    for name in sorted(os.listdir(agent.path("log"))):
+    for name in sorted(fnmatch.filter(os.listdir(agent.path("log")), "metrics-*")):
         if name.endswith(".ndjson"):
             with open(os.path.join(agent.path("log"), name), encoding="ascii") as file:
                 found += [(m["seq"], m.get("gap")) for m in map(json.loads, file) if m["type"] == "metrics"]

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """Who has what share: a crowd of each kind (the host, root, ordinary users) against what the others have, and what those lose: nothing."""
+import fnmatch
 import json
 import os
 import socket
@@ -200,7 +201,7 @@ def story_questions_that_wait_fill_only_the_share_of_who_asked():
 def logged(agent):
     """The numbers of the samples in the log, in their order."""
     seqs = []
-    for name in sorted(os.listdir(agent.settings["log.dir"])):
+    for name in sorted(fnmatch.filter(os.listdir(agent.settings["log.dir"]), "metrics-*")):
         with open(os.path.join(agent.settings["log.dir"], name), encoding="ascii") as file:
             seqs += [json.loads(line)["seq"] for line in file if line.startswith('{"type":"metrics"') and line.endswith("\n")]
     return seqs
@@ -447,7 +448,7 @@ def story_a_gap_of_many_thousand_samples_is_offered_to_its_end():
     wait_until(lambda: log_lines(agent), 10, "the first sample in the log")
     agent.stop()
     fill_log(agent, 10500)
-    for name in os.listdir(agent.path("log")):
+    for name in fnmatch.filter(os.listdir(agent.path("log")), "metrics-*"):
         if not name.startswith("metrics-2020"):
             os.unlink(agent.path("log/" + name))
     host.disconnect()
