@@ -281,6 +281,8 @@ static const char *walk_array(struct walk *w, const char *p, unsigned level, uin
 		p = json_skip_space(p, w->end);
 		if (p < w->end && *p == ',')
 			p = json_skip_space(p + 1, w->end);
+		if (p < w->end && *p == '}') /* no item, and nothing that could be stepped over */
+			return NULL;
 		if (p >= w->end || *p == ']') {
 			w->key = before;
 			return p < w->end ? p + 1 : NULL;

@@ -31,7 +31,8 @@
 
 struct source {
 	int fd;
-	ZSTD_DStream *zstd; /* NULL for a plain file */
+	bool packed;	    /* compressed */
+	ZSTD_DStream *zstd; /* NULL: not needed yet */
 	char *in;	    /* BLOCK compressed bytes */
 	ZSTD_inBuffer input;
 	bool frame_open;
@@ -89,8 +90,17 @@ static int detect(struct source *s)
 	if (rc <= 0 &&
 	    (pread_retry(s->fd, head, sizeof(head), 0) != sizeof(head) || memcmp(head, magic, sizeof(magic))))
 		return 0;
-	s->zstd = ZSTD_createDStream();
-	s->in = malloc(BLOCK);
+	s->packed = true;
+	return 0;
+}
+
+/* What decompression needs is made with the first use: many files are only asked for their times. */
+static int unpack_begin(struct source *s)
+{
+	if (s->zstd && s->in)
+		return 0;
+	s->zstd = s->zstd ? s->zstd : ZSTD_createDStream();
+	s->in = s->in ? s->in : malloc(BLOCK);
 	if (!s->zstd || !s->in || ZSTD_isError(ZSTD_DCtx_setParameter(s->zstd, ZSTD_d_windowLogMax, WINDOW_LOG_MAX)))
 		return -ENOMEM;
 	s->input.src = s->in;
@@ -142,6 +152,8 @@ static ssize_t fill_zstd(struct source *s)
 {
 	ZSTD_outBuffer out = { s->buffer + s->len, BLOCK, 0 };
 
+	if (unpack_begin(s) < 0)
+		return -ENOMEM;
 	while (out.pos == 0) {
 		size_t before, rc;
 
@@ -177,7 +189,7 @@ static ssize_t fill(struct source *s)
 
 	if (got < 0)
 		return got;
-	got = s->zstd ? fill_zstd(s) : pread_retry(s->fd, s->buffer + s->len, BLOCK, s->offset + (s->len - s->start));
+	got = s->packed ? fill_zstd(s) : pread_retry(s->fd, s->buffer + s->len, BLOCK, s->offset + (s->len - s->start));
 	if (got > 0)
 		s->len += (size_t)got;
 	return got;
@@ -186,7 +198,7 @@ static ssize_t fill(struct source *s)
 static void consume(struct source *s, size_t len)
 {
 	s->start += len;
-	if (!s->zstd)
+	if (!s->packed)
 		s->offset += len;
 }
 
@@ -206,7 +218,8 @@ static int skip_if_too_long(struct source *s)
 /* Goes to a byte of a compressed file where a frame begins. */
 static void frame_seek(struct source *s, uint64_t offset)
 {
-	ZSTD_DCtx_reset(s->zstd, ZSTD_reset_session_only);
+	if (s->zstd)
+		ZSTD_DCtx_reset(s->zstd, ZSTD_reset_session_only);
 	s->offset = s->frame_start = offset;
 	s->input.size = s->input.pos = 0;
 	s->frame_open = false;
@@ -260,7 +273,7 @@ int source_next(struct source *s, const char **ret_text, size_t *ret_len)
 		if (got == -EBADMSG && frame_skip(s))
 			return SOURCE_BAD_FRAME;
 		s->torn = s->len > s->start || s->skipping || s->frame_open || got == -EBADMSG;
-		if (!s->zstd)
+		if (!s->packed)
 			s->len = s->start;
 		return got < 0 ? (int)got : SOURCE_END;
 	}
@@ -326,7 +339,7 @@ int source_seek(struct source *s, int64_t begin_ms)
 {
 	uint64_t low = 0, high = (uint64_t)file_size(s);
 
-	if (s->zstd) {
+	if (s->packed) {
 		index_seek(s, begin_ms);
 		return 0;
 	}
@@ -356,7 +369,7 @@ bool source_first_time(struct source *s, int64_t *ret_ms)
 	uint64_t start;
 	size_t len;
 
-	if (!s->zstd)
+	if (!s->packed)
 		return probe_line(s, 0, (uint64_t)file_size(s), &start, ret_ms) == 1;
 	if (s->frames.count && s->frames.rows[0].first_ms >= 0) {
 		*ret_ms = s->frames.rows[0].first_ms;
@@ -382,7 +395,7 @@ bool source_last_time(struct source *s, int64_t *ret_ms)
 {
 	uint64_t size = (uint64_t)file_size(s);
 
-	if (s->zstd) {
+	if (s->packed) {
 		if (s->frames.count == 0 || s->frames.rows[s->frames.count].first_ms < 0)
 			return false;
 		*ret_ms = s->frames.rows[s->frames.count].first_ms;

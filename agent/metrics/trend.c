@@ -18,6 +18,7 @@
 
 #include "agent/base/helper.h"
 #include "agent/base/loop.h"
+#include "agent/log/pick.h"
 #include "agent/log/reader.h"
 #include "collectors/filesystem.h"
 
@@ -118,36 +119,74 @@ static void add_memory(struct trend *trend, struct json_object *memory)
 		share_add(&trend->swap, swap_used * 100 / swap);
 }
 
-static void add_system(struct trend *trend, struct json_object *system, int64_t wall_ms)
-{
-	struct json_object *cpu = member(system, "cpu"), *cores = member(cpu, "cores_usage");
-	struct json_object *disks = member(member(system, "disk"), "usage_stats");
+/* Only these parts of a sample become trees: they are a small share of it. */
+enum { PART_CPU, PART_MEMORY, PART_DISKS, PARTS };
+static const char *const part_paths[PARTS] = { "system.cpu", "system.memory", "system.disk.usage_stats" };
 
-	share_add(&trend->cpu, number(cpu, "usage_percent"));
+struct parts {
+	struct pick_text text[PARTS];
+	bool any;
+};
+
+struct pick *trend_pick(void)
+{
+	struct pick *pick = pick_new();
+
+	for (unsigned i = 0; pick && i < PARTS; i++)
+		pick_add(pick, part_paths[i], NULL);
+	return pick;
+}
+
+static void take_part(void *data, unsigned path, struct pick_text key, struct pick_text value)
+{
+	struct parts *parts = data;
+
+	(void)key;
+	parts->text[path] = value;
+	parts->any = true;
+}
+
+static struct json_object *part_parse(struct json_tokener *tokener, const struct pick_text *text)
+{
+	if (!text->text || text->len >= INT32_MAX)
+		return NULL;
+	json_tokener_reset(tokener);
+	return json_tokener_parse_ex(tokener, text->text, (int)text->len);
+}
+
+static void add_parts(struct trend *trend, struct json_object *const part[PARTS], int64_t wall_ms)
+{
+	struct json_object *cores = member(part[PART_CPU], "cores_usage"), *disks = part[PART_DISKS];
+
+	share_add(&trend->cpu, number(part[PART_CPU], "usage_percent"));
 	if (json_object_is_type(cores, json_type_array))
 		trend->cores = (uint32_t)json_object_array_length(cores);
-	add_memory(trend, member(system, "memory"));
+	add_memory(trend, part[PART_MEMORY]);
 	for (size_t i = 0; json_object_is_type(disks, json_type_array) && i < json_object_array_length(disks); i++)
 		add_mount(trend, json_object_array_get_idx(disks, i), wall_ms);
 }
 
-bool trend_add(struct trend *trend, const char *line, size_t len, int64_t wall_ms)
+bool trend_add(struct trend *trend, const struct pick *pick, const char *line, size_t len, int64_t wall_ms)
 {
 	struct json_tokener *tokener = json_tokener_new();
-	struct json_object *root = tokener && len < INT32_MAX ? json_tokener_parse_ex(tokener, line, (int)len) : NULL;
-	struct json_object *system = member(member(root, "data"), "system");
-	bool good = system != NULL;
+	struct json_object *part[PARTS] = { NULL };
+	struct parts parts = { 0 };
 
-	if (good) {
-		add_system(trend, system, wall_ms);
+	if (tokener)
+		pick_line(pick, line, len, take_part, &parts);
+	if (parts.any) {
+		for (unsigned i = 0; i < PARTS; i++)
+			part[i] = part_parse(tokener, &parts.text[i]);
+		add_parts(trend, part, wall_ms);
 		if (trend->samples++ == 0)
 			trend->first_ms = wall_ms;
 		trend->last_ms = wall_ms;
 	}
-	json_object_put(root);
+	for (unsigned i = 0; i < PARTS; i++)
+		json_object_put(part[i]);
 	if (tokener)
 		json_tokener_free(tokener);
-	return good;
+	return parts.any;
 }
 
 bool trend_enough(const struct trend *trend)
@@ -291,10 +330,11 @@ static int helper(int fd, void *data)
 	uint64_t end_ns = clock_ns(CLOCK_MONOTONIC) + request->limit_ms * NS_PER_MS;
 	struct trend *trend = calloc(1, sizeof(*trend));
 	int64_t next_ms = INT64_MIN;
+	struct pick *pick = trend_pick();
 	struct reader *reader = NULL;
 	struct reader_line line;
 
-	if (!trend)
+	if (!trend || !pick)
 		return 1;
 	trend->error = reader_open_dir(request->dir, &reader, NULL);
 	if (trend->error == 0)
@@ -305,12 +345,13 @@ static int helper(int fd, void *data)
 			break;
 		if (line.wall_ms < next_ms)
 			continue;
-		if (trend_add(trend, line.text, line.len, line.wall_ms))
+		if (trend_add(trend, pick, line.text, line.len, line.wall_ms))
 			next_ms = line.wall_ms + TREND_STRIDE_MS;
 		else
 			trend->bad_lines++;
 	}
 	reader_free(reader);
+	pick_free(pick);
 	return send(fd, trend, sizeof(*trend), MSG_NOSIGNAL) == (ssize_t)sizeof(*trend) ? 0 : 1;
 }
 

@@ -45,8 +45,13 @@ struct trend {
 	int32_t error; /* -errno: the log could not be read */
 };
 
-/* One line of the log, a metrics message. False if it is none; then nothing is added. */
-bool trend_add(struct trend *trend, const char *line, size_t len, int64_t wall_ms);
+struct pick;
+
+/* The paths of what trend_add takes out of a line. The caller frees; NULL when out of memory. */
+struct pick *trend_pick(void);
+
+/* One line of the log, a metrics message. False if nothing of that is in it; then nothing is added. */
+bool trend_add(struct trend *trend, const struct pick *pick, const char *line, size_t len, int64_t wall_ms);
 
 /* True if the samples are many enough and reach far enough to say something. */
 bool trend_enough(const struct trend *trend);

@@ -123,6 +123,8 @@ static void a_line_that_is_cut_or_broken_gives_what_it_can(void **state)
 	assert_string_equal(pick_one("{\"data\":{\"a\":{\"b\":5},\"c\":", "a.b"), "5");
 	assert_string_equal(pick_one("{\"data\":{\"a\":{\"b\":5,\"c\":", "a.c"), "-");
 	assert_string_equal(pick_one("{\"data\":{\"a\" 5}}", "a"), "-");
+	assert_string_equal(pick_one("{\"data\":{\"a\":[{\"b\":1},}]}}", "a[5].b"), "-");
+	assert_string_equal(pick_one("{\"data\":{\"a\":[@,]}}", "a[5].b"), "-");
 	pick_add(pick, "system.disk.usage_stats[1].used_gb", NULL);
 	pick_add_each(pick, "system.disk.usage_stats[mount_point].used_gb");
 	pick_add(pick, "system.cpu.cores_usage[1]", NULL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Sums over the log and the advice made of them: lines in, words out, no file and no clock. */
+#include "agent/log/pick.h"
 #include "agent/metrics/trend.h"
 
 #include <setjmp.h>
@@ -25,6 +26,15 @@ static int teardown(void **state)
 	return 0;
 }
 
+static bool trend_add_line(struct trend *trend, const char *line, size_t len, int64_t wall_ms)
+{
+	struct pick *pick = trend_pick();
+	bool added = trend_add(trend, pick, line, len, wall_ms);
+
+	pick_free(pick);
+	return added;
+}
+
 static void add(struct trend *trend, int64_t wall_ms, double cpu, double memory_percent, double disk_gb)
 {
 	char line[1024];
@@ -36,7 +46,7 @@ static void add(struct trend *trend, int64_t wall_ms, double cpu, double memory_
 		"\"disk\":{\"usage_stats\":[{\"mount_point\":\"/\",\"total_gb\":100.0,\"used_gb\":%.3f}]}}}}",
 		cpu, 8388608 * memory_percent / 100, disk_gb);
 
-	assert_true(trend_add(trend, line, (size_t)len, wall_ms));
+	assert_true(trend_add_line(trend, line, (size_t)len, wall_ms));
 }
 
 /* A week by the hour. */
@@ -71,8 +81,8 @@ static void passes_over_lines_that_are_no_samples(void **state)
 	struct trend *trend = *state;
 
 	for (size_t i = 0; i < sizeof(lines) / sizeof(*lines) - 2; i++)
-		assert_false(trend_add(trend, lines[i], strlen(lines[i]), 1));
-	assert_false(trend_add(trend, lines[6], strlen(lines[6]), 1));
+		assert_false(trend_add_line(trend, lines[i], strlen(lines[i]), 1));
+	assert_false(trend_add_line(trend, lines[6], strlen(lines[6]), 1));
 	assert_int_equal(trend->samples, 0);
 }
 
@@ -84,7 +94,7 @@ static void takes_a_sample_with_wrong_types_without_inventing_numbers(void **sta
 		"\",\"used_gb\":-1,\"total_gb\":0}]}}}}";
 	struct trend *trend = *state;
 
-	assert_true(trend_add(trend, line, sizeof(line) - 1, 1));
+	assert_true(trend_add_line(trend, line, sizeof(line) - 1, 1));
 	assert_int_equal(trend->cpu.count, 0);
 	assert_int_equal(trend->memory.count, 0);
 	assert_int_equal(trend->mounts_count, 0);
