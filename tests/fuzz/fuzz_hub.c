@@ -58,12 +58,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const struct series_bounds bounds = { 64, 4096 };
 	char *line = malloc(size + 1); /* exactly as long as the line: what is read behind it is seen */
 	struct series_set *set = NULL;
-	struct json_object *message;
+	struct json_object *message, *whole;
 
 	REQUIRE(line != NULL);
 	memcpy(line, data, size);
 	message = line_parse(line, size);
-	if (message && series_of_sample(message, &bounds, &set) == 0) {
+	whole = message ? series_keep_whole(message) : NULL;
+	if (message && series_of_sample(message, size % 2 ? whole : NULL, &bounds, &set) == 0) {
 		REQUIRE(set->count <= bounds.series &&
 			series_size(set) <= sizeof(*set) + 64 * sizeof(struct series) + 4096);
 		expose_all(set, EXPOSE_TEXT, false);
@@ -71,6 +72,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		expose_all(set, EXPOSE_TEXT, true);
 		free(set);
 	}
+	json_object_put(whole);
 	json_object_put(message);
 	free(line);
 	return 0;

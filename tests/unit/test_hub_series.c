@@ -34,7 +34,7 @@ static struct series_set *set_of(const char *data, const struct series_bounds *w
 
 	message = line_parse(line, (size_t)len);
 	assert_non_null(message);
-	assert_int_equal(series_of_sample(message, within, &set), 0);
+	assert_int_equal(series_of_sample(message, NULL, within, &set), 0);
 	json_object_put(message);
 	return set;
 }
@@ -179,6 +179,60 @@ static void what_is_too_much_or_twice_is_left_out_and_counted(void **state)
 	free(one.set);
 }
 
+static void what_a_sample_leaves_out_is_as_in_the_last_whole_one(void **state)
+{
+	static const char first[] = "{\"data\":{\"system\":{\"boot_time\":\"2026-01-02T03:04:05Z\",\"memory\":{\"total_"
+				    "kb\":8,\"free_kb\":4,\"locked_kb\":1},"
+				    "\"load_average\":{\"load_1min\":9},\"disk\":{\"usage_stats\":[{\"mount_point\":\"/"
+				    "\",\"device\":\"/dev/a\","
+				    "\"filesystem\":\"ext4\",\"total_bytes\":100,\"available_bytes\":50}]}}}}";
+	struct json_object *message = line_parse(first, sizeof(first) - 1), *whole = series_keep_whole(message);
+	struct one one = { .serials = 1 };
+	char *text;
+	static const char next_line[] =
+		"{\"type\":\"metrics\",\"timestamp\":\"2026-01-02T03:04:05.678Z\",\"seq\":8,\"data\":{\"system\":{"
+		"\"memory\":{\"total_kb\":8,\"free_kb\":null},\"disk\":{\"usage_stats\":[{\"mount_point\":\"/"
+		"new\",\"total_bytes\":7},"
+		"{\"mount_point\":\"/\",\"available_bytes\":40}]}}}}";
+
+	(void)state;
+	json_object_put(message);
+	message = line_parse(next_line, sizeof(next_line) - 1);
+	assert_int_equal(series_of_sample(message, whole, &bounds, &one.set), 0);
+	json_object_put(message);
+	json_object_put(whole);
+	text = text_of(&one, EXPOSE_TEXT, false, 32768);
+	assert_non_null(strstr(text, "node_boot_time_seconds{vm=\"a\"} 1767323045\n"));
+	assert_non_null(strstr(text, "node_memory_Mlocked_bytes{vm=\"a\"} 1024\n"));
+	assert_non_null(strstr(
+		text, "node_filesystem_size_bytes{vm=\"a\",device=\"/dev/a\",fstype=\"ext4\",mountpoint=\"/\"} 100\n"));
+	assert_non_null(strstr(
+		text, "node_filesystem_avail_bytes{vm=\"a\",device=\"/dev/a\",fstype=\"ext4\",mountpoint=\"/\"} 40\n"));
+	assert_non_null(strstr(text, "device=\"\",fstype=\"\",mountpoint=\"/new\"} 7\n"));
+	/* Null is not known; an object that is gone tells nothing. */
+	assert_null(strstr(text, "MemFree"));
+	assert_null(strstr(text, "node_load1"));
+	free(text);
+	free(one.set);
+}
+
+static void the_seconds_of_each_processor_are_a_series(void **state)
+{
+	struct one one = {
+		.set = set_of("{\"system\":{\"cpu\":{\"cores_seconds\":{\"user\":[1.5,2],\"idle\":[10,null]}}}}",
+			      &bounds),
+		.serials = 1,
+	};
+	char *text = text_of(&one, EXPOSE_TEXT, false, 32768);
+
+	(void)state;
+	assert_non_null(strstr(text, "node_cpu_seconds_total{vm=\"a\",mode=\"user\",cpu=\"0\"} 1.5\n"
+				     "node_cpu_seconds_total{vm=\"a\",mode=\"user\",cpu=\"1\"} 2\n"
+				     "node_cpu_seconds_total{vm=\"a\",mode=\"idle\",cpu=\"0\"} 10\n"));
+	free(text);
+	free(one.set);
+}
+
 static void what_is_no_sample_is_refused(void **state)
 {
 	static const char *const cases[] = {
@@ -194,7 +248,7 @@ static void what_is_no_sample_is_refused(void **state)
 		struct series_set *set = NULL;
 
 		assert_non_null(message);
-		assert_int_equal(series_of_sample(message, &bounds, &set), -EINVAL);
+		assert_int_equal(series_of_sample(message, NULL, &bounds, &set), -EINVAL);
 		assert_null(set);
 		json_object_put(message);
 	}
@@ -322,6 +376,8 @@ int main(void)
 		cmocka_unit_test(late_samples_have_their_own_time_and_nothing_else),
 		cmocka_unit_test(small_parts_make_the_same_text_as_large_ones),
 		cmocka_unit_test(what_is_too_much_or_twice_is_left_out_and_counted),
+		cmocka_unit_test(what_a_sample_leaves_out_is_as_in_the_last_whole_one),
+		cmocka_unit_test(the_seconds_of_each_processor_are_a_series),
 		cmocka_unit_test(what_is_no_sample_is_refused),
 		cmocka_unit_test(rows_of_one_name_stand_together_and_are_alike),
 		cmocka_unit_test(silence_is_three_intervals_as_learned),

@@ -7,16 +7,21 @@
 
 #define KB	1024.0
 #define US	1e-6
+#define MS	1e-3
 #define PERCENT 0.01
 
 static const struct metric_list filesystems = {
 	.path = "system.disk.usage_stats",
 	.labels = { { "device", "device" }, { "fstype", "filesystem" }, { "mountpoint", "mount_point" } },
+	.id = "mount_point",
 	.skip = "stale",
 };
-static const struct metric_list disks = { .path = "system.disk.devices", .labels = { { "device", "name" } } };
+static const struct metric_list disks = { .path = "system.disk.devices",
+					  .labels = { { "device", "name" } },
+					  .id = "name" };
 static const struct metric_list interfaces = { .path = "system.network.interfaces",
-					       .labels = { { "device", "name" } } };
+					       .labels = { { "device", "name" } },
+					       .id = "name" };
 static const struct metric_list uname_info = {
 	.path = "system", .labels = { { "nodename", "hostname" }, { "release", "kernel_version" } }
 };
@@ -42,6 +47,22 @@ static const struct metric_list os_info = { .path = "system",
 #define PRESSURE(name, what, help)                                                                                     \
 	SCALAR("node_pressure_" name "_seconds_total", COUNTER, "system.pressure." what ".total_us", US, help)
 #define VMSTAT(name, path, help) SCALAR("node_vmstat_" name, UNTYPED, "system.vmstat." path, 1, help)
+#define CPU(mode)                                                                                                      \
+	{                                                                                                              \
+		.name = "node_cpu_seconds_total", .help = "Seconds the CPUs spent in each mode.",                      \
+		.type = METRIC_COUNTER, .value = METRIC_CPUS, .path = "system.cpu.cores_seconds." mode, .scale = 1,    \
+		.fixed = "mode=\"" mode "\""                                                                           \
+	}
+#define CPU_GUEST(mode, key)                                                                                           \
+	{                                                                                                              \
+		.name = "node_cpu_guest_seconds_total",                                                                \
+		.help = "Seconds the CPUs spent in guests (VMs) for each mode.", .type = METRIC_COUNTER,               \
+		.value = METRIC_CPUS, .path = "system.cpu.cores_seconds." key, .scale = 1,                             \
+		.fixed = "mode=\"" mode "\""                                                                           \
+	}
+#define DISK(name, path, scale, help) ITEM("node_disk_" name "_total", COUNTER, disks, path, scale, help)
+#define NETWORK(name, path)                                                                                            \
+	ITEM("node_network_" name "_total", COUNTER, interfaces, path, 1, "Network device statistic " name ".")
 #define NETSTAT(name, path)                                                                                            \
 	SCALAR("node_netstat_" name, UNTYPED, "tcp." path, 1, "Statistic of /proc/net/snmp or netstat: " name ".")
 #define SOCKSTAT(name, path, help) SCALAR("node_sockstat_" name, GAUGE, "tcp.sockets." path, 1, help)
@@ -56,6 +77,20 @@ const struct metric metrics[] = {
 	MODE("irq"),
 	MODE("softirq"),
 	MODE("steal"),
+	CPU("user"),
+	CPU("nice"),
+	CPU("system"),
+	CPU("idle"),
+	CPU("iowait"),
+	CPU("irq"),
+	CPU("softirq"),
+	CPU("steal"),
+	CPU_GUEST("user", "guest"),
+	CPU_GUEST("nice", "guest_nice"),
+	SCALAR("node_context_switches_total", COUNTER, "system.cpu.context_switches", 1,
+	       "Total number of context switches."),
+	SCALAR("node_forks_total", COUNTER, "system.cpu.forks", 1, "Total number of forks."),
+	SCALAR("node_intr_total", COUNTER, "system.cpu.interrupts", 1, "Total number of interrupts serviced."),
 	{ .name = "infiniservice_cpus",
 	  .help = "Processors that are online.",
 	  .value = METRIC_COUNT,
@@ -98,6 +133,28 @@ const struct metric metrics[] = {
 	MEMORY("Dirty", "dirty_kb", "Memory information field Dirty_bytes."),
 	MEMORY("Writeback", "writeback_kb", "Memory information field Writeback_bytes."),
 	MEMORY("Committed_AS", "committed_kb", "Memory information field Committed_AS_bytes."),
+	MEMORY("Active", "active_kb", "Memory information field Active_bytes."),
+	MEMORY("Inactive", "inactive_kb", "Memory information field Inactive_bytes."),
+	MEMORY("Mapped", "mapped_kb", "Memory information field Mapped_bytes."),
+	MEMORY("PageTables", "page_tables_kb", "Memory information field PageTables_bytes."),
+	MEMORY("KernelStack", "kernel_stack_kb", "Memory information field KernelStack_bytes."),
+	MEMORY("VmallocUsed", "vmalloc_used_kb", "Memory information field VmallocUsed_bytes."),
+	MEMORY("AnonHugePages", "anonymous_huge_kb", "Memory information field AnonHugePages_bytes."),
+	MEMORY("Unevictable", "unevictable_kb", "Memory information field Unevictable_bytes."),
+	MEMORY("Mlocked", "locked_kb", "Memory information field Mlocked_bytes."),
+	MEMORY("SwapCached", "swap_cached_kb", "Memory information field SwapCached_bytes."),
+	MEMORY("Zswap", "zswap_kb", "Memory information field Zswap_bytes."),
+	MEMORY("Zswapped", "zswapped_kb", "Memory information field Zswapped_bytes."),
+	MEMORY("CommitLimit", "commit_limit_kb", "Memory information field CommitLimit_bytes."),
+	MEMORY("Hugepagesize", "huge_page_size_kb", "Memory information field Hugepagesize_bytes."),
+	SCALAR("node_memory_HugePages_Total", GAUGE, "system.memory.huge_pages_total", 1,
+	       "Memory information field HugePages_Total."),
+	SCALAR("node_memory_HugePages_Free", GAUGE, "system.memory.huge_pages_free", 1,
+	       "Memory information field HugePages_Free."),
+	SCALAR("node_memory_HugePages_Rsvd", GAUGE, "system.memory.huge_pages_reserved", 1,
+	       "Memory information field HugePages_Rsvd."),
+	SCALAR("node_memory_HugePages_Surp", GAUGE, "system.memory.huge_pages_surplus", 1,
+	       "Memory information field HugePages_Surp."),
 	MEMORY("SwapTotal", "swap_total_kb", "Memory information field SwapTotal_bytes."),
 	{ .name = "node_memory_SwapFree_bytes",
 	  .help = "Memory information field SwapFree_bytes.",
@@ -131,6 +188,11 @@ const struct metric metrics[] = {
 	  .scale = 1 },
 	ITEM("node_filesystem_files", GAUGE, filesystems, "inodes_total", 1, "Filesystem total file nodes."),
 	ITEM("node_filesystem_files_free", GAUGE, filesystems, "inodes_free", 1, "Filesystem total free file nodes."),
+	{ .name = "node_filesystem_device_error",
+	  .help = "Whether an error occurred while getting statistics for the given device.",
+	  .value = METRIC_BOOL,
+	  .list = &filesystems,
+	  .path = "device_error" },
 	{ .name = "node_filesystem_readonly",
 	  .help = "Filesystem read-only status.",
 	  .value = METRIC_BOOL,
@@ -144,6 +206,19 @@ const struct metric metrics[] = {
 	     "The total number of reads completed successfully."),
 	ITEM("node_disk_writes_completed_total", COUNTER, disks, "write_ops", 1,
 	     "The total number of writes completed successfully."),
+	DISK("reads_merged", "read_merges", 1, "The total number of reads merged."),
+	DISK("writes_merged", "write_merges", 1, "The number of writes merged."),
+	DISK("read_time_seconds", "read_time_ms", MS, "The total number of seconds spent by all reads."),
+	DISK("write_time_seconds", "write_time_ms", MS, "This is the total number of seconds spent by all writes."),
+	DISK("io_time_seconds", "io_time_ms", MS, "Total seconds spent doing I/Os."),
+	DISK("io_time_weighted_seconds", "weighted_time_ms", MS, "The weighted # of seconds spent doing I/Os."),
+	DISK("discards_completed", "discard_ops", 1, "The total number of discards completed successfully."),
+	DISK("discards_merged", "discard_merges", 1, "The total number of discards merged."),
+	DISK("discard_time_seconds", "discard_time_ms", MS,
+	     "This is the total number of seconds spent by all discards."),
+	DISK("flush_requests", "flush_ops", 1, "The total number of flush requests completed successfully"),
+	DISK("flush_requests_time_seconds", "flush_time_ms", MS,
+	     "This is the total number of seconds spent by all flush requests."),
 	ITEM("node_disk_io_now", GAUGE, disks, "in_flight", 1, "The number of I/Os currently in progress."),
 	ITEM("infiniservice_disk_busy_ratio", GAUGE, disks, "io_utilization_percent", PERCENT,
 	     "Share of the time since the sample before in which the disk had something to do."),
@@ -163,12 +238,22 @@ const struct metric metrics[] = {
 	     "Network device statistic receive_drop."),
 	ITEM("node_network_transmit_drop_total", COUNTER, interfaces, "drops_out", 1,
 	     "Network device statistic transmit_drop."),
+	NETWORK("receive_multicast", "multicast_in"),
+	NETWORK("receive_fifo", "fifo_errors_in"),
+	NETWORK("receive_frame", "frame_errors_in"),
+	NETWORK("receive_compressed", "compressed_in"),
+	NETWORK("transmit_fifo", "fifo_errors_out"),
+	NETWORK("transmit_colls", "collisions_out"),
+	NETWORK("transmit_carrier", "carrier_errors_out"),
+	NETWORK("transmit_compressed", "compressed_out"),
+	NETWORK("carrier_changes", "carrier_changes"),
 	{ .name = "node_network_up",
 	  .help = "Value is 1 if operstate is 'up', 0 otherwise.",
 	  .value = METRIC_IS_TEXT,
 	  .list = &interfaces,
 	  .path = "operstate",
 	  .less = "up" },
+	ITEM("node_network_mtu_bytes", GAUGE, interfaces, "mtu", 1, "Network device property: mtu."),
 	NETSTAT("Tcp_CurrEstab", "established"),
 	NETSTAT("Tcp_ActiveOpens", "active_opens"),
 	NETSTAT("Tcp_PassiveOpens", "passive_opens"),

@@ -18,6 +18,7 @@ enum metric_value {
 	METRIC_IS_TEXT, /* 1 where it is the text of `less`, 0 where it is another */
 	METRIC_ONE,	/* 1: the labels are what is told */
 	METRIC_COUNT,	/* the items of a list */
+	METRIC_CPUS,	/* an array of numbers, a series each, whose label `cpu` is its place */
 };
 
 #define METRIC_LABELS_MAX 4
@@ -29,7 +30,8 @@ struct metric_label {
 struct metric_list {
 	const char *path;
 	struct metric_label labels[METRIC_LABELS_MAX]; /* a label whose key is absent or null is "" */
-	const char *skip;			       /* an item where this key is true tells nothing; or NULL */
+	const char *id;	  /* the key by which an item is known again; NULL: it is one object */
+	const char *skip; /* an item where this key is true tells nothing; or NULL */
 };
 
 struct metric {

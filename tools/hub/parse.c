@@ -47,7 +47,7 @@ struct json_object *line_parse(const char *line, size_t len)
 	return NULL;
 }
 
-struct json_object *json_at(struct json_object *from, const char *path)
+bool json_has(struct json_object *from, const char *path, struct json_object **ret)
 {
 	char key[KEY_MAX];
 
@@ -55,16 +55,26 @@ struct json_object *json_at(struct json_object *from, const char *path)
 		size_t len = strcspn(path, ".");
 
 		if (len >= sizeof(key) || !json_object_is_type(from, json_type_object))
-			return NULL;
+			return false;
 		memcpy(key, path, len);
 		key[len] = '\0';
 		if (!json_object_object_get_ex(from, key, &from))
-			return NULL;
-		if (!path[len])
-			return from;
+			return false;
+		if (!path[len]) {
+			if (ret)
+				*ret = from;
+			return true;
+		}
 		path += len + 1;
 	}
-	return NULL;
+	return false;
+}
+
+struct json_object *json_at(struct json_object *from, const char *path)
+{
+	struct json_object *found = NULL;
+
+	return json_has(from, path, &found) ? found : NULL;
 }
 
 const char *json_text_at(struct json_object *from, const char *path)

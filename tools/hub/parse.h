@@ -3,6 +3,7 @@
 #ifndef HUB_PARSE_H
 #define HUB_PARSE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,6 +18,8 @@ struct json_object *line_parse(const char *line, size_t len);
 
 /* A member by its path ("system.cpu.usage_percent"), or NULL. */
 struct json_object *json_at(struct json_object *from, const char *path);
+/* True if the path is there, also as null, which *ret (it may be NULL) then is. */
+bool json_has(struct json_object *from, const char *path, struct json_object **ret);
 /* Its text, or "" when it is absent or no string. Valid as long as `from`. */
 const char *json_text_at(struct json_object *from, const char *path);
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +11,14 @@
 #include "tools/hub/parse.h"
 #include "transport/printable.h"
 
-#define LABEL_MAX 256 /* bytes of one label's value, before it is escaped */
+#define CPUS_MAX	65 /* the first 64, and all others together */
+#define WHOLE_ITEMS_MAX 32
+#define LABEL_MAX	256 /* bytes of one label's value, before it is escaped */
+
+/* An item of a sample, and what is kept of the same item of a whole one. */
+struct source {
+	struct json_object *now, *whole;
+};
 
 struct gathering {
 	const struct series_bounds *bounds;
@@ -48,8 +56,33 @@ static size_t put(char *to, const char *text)
 	return len;
 }
 
+/*
+ * What is absent now, beside others that are there, is as it was in the last whole sample. What is null is not known,
+ * and neither is anything of an object that is not there at all.
+ */
+static struct json_object *value_at(const struct source *from, const char *path)
+{
+	const char *dot = strrchr(path, '.');
+	struct json_object *value = NULL;
+	char above[128];
+
+	if (json_has(from->now, path, &value))
+		return value;
+	snprintf(above, sizeof(above), "%.*s", dot ? (int)(dot - path) : 0, path);
+	return dot && !json_object_is_type(json_at(from->now, above), json_type_object) ? NULL
+											: json_at(from->whole, path);
+}
+
+static const char *text_of(const struct source *from, const char *path)
+{
+	struct json_object *text = value_at(from, path);
+
+	return json_object_is_type(text, json_type_string) ? json_object_get_string(text) : "";
+}
+
 /* Appends the labels of an item. The place where they begin, SERIES_NO_LABELS for none, or -ENOSPC. */
-static int add_labels(struct gathering *g, const struct metric *metric, struct json_object *item, size_t *ret_len)
+static int add_labels(struct gathering *g, const struct metric *metric, const struct source *from, int cpu,
+		      size_t *ret_len)
 {
 	const struct metric_list *list = metric->list;
 	size_t start = g->len, at = g->len;
@@ -62,8 +95,12 @@ static int add_labels(struct gathering *g, const struct metric *metric, struct j
 			return -ENOSPC;
 		at += put(g->text + at, metric->fixed);
 	}
+	if (cpu >= 0 && at + 20 > g->bounds->labels)
+		return -ENOSPC;
+	if (cpu >= 0)
+		at += (size_t)sprintf(g->text + at, ",cpu=\"%d\"", cpu);
 	for (size_t i = 0; list && i < METRIC_LABELS_MAX && list->labels[i].label; i++) {
-		const char *text = json_text_at(item, list->labels[i].key);
+		const char *text = text_of(from, list->labels[i].key);
 
 		if (at + strlen(list->labels[i].label) + 4 + 2 * LABEL_MAX > g->bounds->labels)
 			return -ENOSPC;
@@ -85,15 +122,15 @@ static bool is_number(struct json_object *value)
 }
 
 /* The value of a row below `from`. False: it is not known. */
-static bool value_of(const struct metric *metric, struct json_object *from, double *ret)
+static bool value_of(const struct metric *metric, const struct source *from, double *ret)
 {
-	struct json_object *value = metric->path ? json_at(from, metric->path) : NULL, *less;
+	struct json_object *value = metric->path ? value_at(from, metric->path) : NULL, *less;
 	int64_t ms;
 
 	switch (metric->value) {
 	case METRIC_ONE: /* its first label is what it is about */
 		*ret = 1;
-		return *json_text_at(from, metric->list->labels[0].key) != '\0';
+		return *text_of(from, metric->list->labels[0].key) != '\0';
 	case METRIC_COUNT:
 		if (!json_object_is_type(value, json_type_array))
 			return false;
@@ -115,10 +152,12 @@ static bool value_of(const struct metric *metric, struct json_object *from, doub
 			return false;
 		*ret = !strcmp(json_object_get_string(value), metric->less);
 		return true;
+	case METRIC_CPUS: /* gather_cpus */
+		return false;
 	case METRIC_NUMBER:
 		break;
 	}
-	less = metric->less ? json_at(from, metric->less) : NULL;
+	less = metric->less ? value_at(from, metric->less) : NULL;
 	if (!is_number(value) || (metric->less && !is_number(less)))
 		return false;
 	*ret = (json_object_get_double(value) - (less ? json_object_get_double(less) : 0)) * metric->scale;
@@ -134,16 +173,13 @@ static bool is_twin(const struct gathering *g, size_t family, const char *labels
 	return false;
 }
 
-static void add(struct gathering *g, size_t index, size_t family, struct json_object *from)
+static void add_value(struct gathering *g, size_t index, size_t family, const struct source *from, int cpu,
+		      double value)
 {
 	const struct metric *metric = &metrics[index];
 	size_t before = g->len, len;
-	double value;
-	int labels;
+	int labels = g->count < g->bounds->series ? add_labels(g, metric, from, cpu, &len) : -ENOSPC;
 
-	if (!value_of(metric, from, &value))
-		return;
-	labels = g->count < g->bounds->series ? add_labels(g, metric, from, &len) : -ENOSPC;
 	if (labels < 0) {
 		g->dropped++;
 		return;
@@ -157,43 +193,178 @@ static void add(struct gathering *g, size_t index, size_t family, struct json_ob
 	};
 }
 
-static void gather_list(struct gathering *g, size_t index, size_t family, struct json_object *list)
+static void add(struct gathering *g, size_t index, size_t family, const struct source *from)
 {
-	const char *skip = metrics[index].list->skip;
+	double value;
 
-	if (json_object_is_type(list, json_type_object))
-		add(g, index, family, list);
+	if (value_of(&metrics[index], from, &value))
+		add_value(g, index, family, from, -1, value);
+}
+
+static void gather_cpus(struct gathering *g, size_t index, size_t family, const struct source *data)
+{
+	struct json_object *list = value_at(data, metrics[index].path);
+
 	if (!json_object_is_type(list, json_type_array))
 		return;
-	for (size_t i = 0; i < json_object_array_length(list); i++) {
-		struct json_object *item = json_object_array_get_idx(list, i);
+	for (size_t i = 0; i < json_object_array_length(list) && i < CPUS_MAX; i++) {
+		struct json_object *value = json_object_array_get_idx(list, i);
 
-		if (!skip || !json_object_get_boolean(json_at(item, skip)))
-			add(g, index, family, item);
+		if (is_number(value) && isfinite(json_object_get_double(value)))
+			add_value(g, index, family, data, (int)i, json_object_get_double(value) * metrics[index].scale);
 	}
 }
 
-static void gather(struct gathering *g, struct json_object *data)
+/* The item of a list that has the same id; NULL: none. */
+static struct json_object *same_item(struct json_object *list, const char *key, struct json_object *item)
+{
+	const char *id = json_text_at(item, key);
+
+	for (size_t i = 0; json_object_is_type(list, json_type_array) && i < json_object_array_length(list); i++) {
+		struct json_object *other = json_object_array_get_idx(list, i);
+
+		if (!strcmp(json_text_at(other, key), id))
+			return other;
+	}
+	return NULL;
+}
+
+static void gather_list(struct gathering *g, size_t index, size_t family, const struct source *lists)
+{
+	const struct metric_list *list = metrics[index].list;
+
+	if (!list->id) {
+		add(g, index, family, lists);
+		return;
+	}
+	if (!json_object_is_type(lists->now, json_type_array))
+		return;
+	for (size_t i = 0; i < json_object_array_length(lists->now); i++) {
+		struct json_object *item = json_object_array_get_idx(lists->now, i);
+		struct source from = { item, same_item(lists->whole, list->id, item) };
+
+		if (!list->skip || !json_object_get_boolean(json_at(item, list->skip)))
+			add(g, index, family, &from);
+	}
+}
+
+static void gather(struct gathering *g, const struct source *data)
 {
 	const struct metric_list *looked_up = NULL;
-	struct json_object *list = NULL;
+	struct source lists = { 0 };
 	size_t family = 0;
 
 	for (size_t i = 0; i < metrics_count; i++) {
 		if (strcmp(metrics[i].name, metrics[family].name) != 0)
 			family = i;
+		if (metrics[i].value == METRIC_CPUS) {
+			gather_cpus(g, i, family, data);
+			continue;
+		}
 		if (!metrics[i].list) {
 			add(g, i, family, data);
 			continue;
 		}
 		if (metrics[i].list != looked_up)
-			list = json_at(data, metrics[i].list->path);
+			lists = (struct source){ json_at(data->now, metrics[i].list->path),
+						 json_at(data->whole, metrics[i].list->path) };
 		looked_up = metrics[i].list;
-		gather_list(g, i, family, list);
+		gather_list(g, i, family, &lists);
 	}
 }
 
-int series_of_sample(struct json_object *message, const struct series_bounds *bounds, struct series_set **ret)
+/* -------------------------------------------------------------------------------------------- of the whole sample */
+
+/* The object at the path, made where it is not there. */
+static struct json_object *object_at(struct json_object *from, const char *path)
+{
+	char key[64];
+
+	while (from && *path) {
+		size_t len = strcspn(path, ".");
+		struct json_object *child = NULL;
+
+		snprintf(key, sizeof(key), "%.*s", (int)len, path);
+		if (!json_object_object_get_ex(from, key, &child)) {
+			child = json_object_new_object();
+			json_object_object_add(from, key, child);
+		}
+		from = child;
+		path += len + (path[len] == '.');
+	}
+	return from;
+}
+
+/* Copies one value below the same path; values that are no text, number or boolean are not kept. */
+static void keep_value(struct json_object *to, struct json_object *from, const char *path)
+{
+	struct json_object *value = json_at(from, path), *copy = NULL;
+	const char *dot = strrchr(path, '.');
+	char above[128];
+
+	if (!value || json_object_is_type(value, json_type_array) || json_object_is_type(value, json_type_object) ||
+	    json_has(to, path, NULL) || json_object_get_string_len(value) > LABEL_MAX)
+		return;
+	snprintf(above, sizeof(above), "%.*s", dot ? (int)(dot - path) : 0, path);
+	if (json_object_deep_copy(value, &copy, NULL) == 0)
+		json_object_object_add(object_at(to, above), dot ? dot + 1 : path, copy);
+}
+
+static void keep_item(struct json_object *to, struct json_object *from, const struct metric *metric)
+{
+	for (size_t i = 0; i < METRIC_LABELS_MAX && metric->list->labels[i].label; i++)
+		keep_value(to, from, metric->list->labels[i].key);
+	if (metric->path)
+		keep_value(to, from, metric->path);
+	if (metric->less && metric->value == METRIC_NUMBER)
+		keep_value(to, from, metric->less);
+}
+
+static void keep_list(struct json_object *whole, struct json_object *data, const struct metric *metric)
+{
+	const char *path = metric->list->path, *dot = strrchr(path, '.');
+	struct json_object *from = json_at(data, path), *to = json_at(whole, path);
+	char above[128];
+
+	if (!json_object_is_type(from, json_type_array))
+		return;
+	if (!to) {
+		snprintf(above, sizeof(above), "%.*s", dot ? (int)(dot - path) : 0, path);
+		to = json_object_new_array();
+		json_object_object_add(object_at(whole, above), dot ? dot + 1 : path, to);
+	}
+	for (size_t i = 0; i < json_object_array_length(from) && i < WHOLE_ITEMS_MAX; i++) {
+		if (i >= json_object_array_length(to))
+			json_object_array_add(to, json_object_new_object());
+		keep_item(json_object_array_get_idx(to, i), json_object_array_get_idx(from, i), metric);
+	}
+}
+
+struct json_object *series_keep_whole(struct json_object *message)
+{
+	struct json_object *data = json_at(message, "data"), *whole = json_object_new_object();
+
+	for (size_t i = 0; whole && i < metrics_count; i++) {
+		const struct metric *metric = &metrics[i];
+
+		/* Counters are in every sample, or are 0 where they are not. */
+		if (metric->value == METRIC_CPUS || metric->type != METRIC_GAUGE)
+			continue;
+		if (metric->list && metric->list->id) {
+			keep_list(whole, data, metric);
+		} else if (metric->list) {
+			struct json_object *from = json_at(data, metric->list->path);
+
+			keep_item(object_at(whole, metric->list->path), from, metric);
+		} else if (metric->value != METRIC_COUNT) {
+			keep_value(whole, data, metric->path);
+		}
+	}
+	return whole;
+}
+
+int series_of_sample(struct json_object *message, struct json_object *whole, const struct series_bounds *bounds,
+		     struct series_set **ret)
 {
 	struct json_object *data = json_at(message, "data"), *seq = json_at(message, "seq");
 	struct gathering g = { .bounds = bounds };
@@ -206,7 +377,7 @@ int series_of_sample(struct json_object *message, const struct series_bounds *bo
 	g.series = calloc(bounds->series, sizeof(*g.series));
 	g.text = malloc(bounds->labels);
 	if (g.series && g.text) {
-		gather(&g, data);
+		gather(&g, &(struct source){ data, whole });
 		set = malloc(sizeof(*set) + g.count * sizeof(*g.series) + g.len);
 	}
 	if (set) {

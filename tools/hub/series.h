@@ -35,10 +35,18 @@ struct series_bounds {
 };
 
 /*
- * The series of a metrics message. *ret is to be freed. 0; -EINVAL: it is none (no data, no time, no number); -ENOMEM.
- * Series of equal name and labels in one sample are one: the first.
+ * What hardly ever changes stands in whole samples alone. This is as much of the last one as series are made of, from
+ * which others are completed: to be put. NULL without memory.
  */
-int series_of_sample(struct json_object *message, const struct series_bounds *bounds, struct series_set **ret);
+struct json_object *series_keep_whole(struct json_object *message);
+
+/*
+ * The series of a metrics message, completed from `whole` (of series_keep_whole; NULL: nothing). *ret is to be freed.
+ * 0; -EINVAL: it is none (no data, no time, no number); -ENOMEM. Series of equal name and labels in one sample are one:
+ * the first.
+ */
+int series_of_sample(struct json_object *message, struct json_object *whole, const struct series_bounds *bounds,
+		     struct series_set **ret);
 
 /* The index of the first series whose metric is not before `metric`. */
 size_t series_find(const struct series_set *set, size_t metric);

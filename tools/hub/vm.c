@@ -102,7 +102,11 @@ static void take_sample(struct vm *vm, struct json_object *message)
 	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
 	struct series_set *set;
 
-	if (series_of_sample(message, &vm->bounds, &set) < 0) {
+	if (json_object_get_boolean(json_at(message, "whole"))) {
+		json_object_put(vm->whole);
+		vm->whole = series_keep_whole(message);
+	}
+	if (series_of_sample(message, vm->whole, &vm->bounds, &set) < 0) {
 		vm->invalid++;
 		return;
 	}
@@ -129,7 +133,7 @@ static void take_late(struct vm *vm, struct json_object *message)
 	for (size_t i = 0; i < count; i++) {
 		struct series_set *set;
 
-		if (series_of_sample(json_object_array_get_idx(samples, i), &vm->bounds, &set) < 0) {
+		if (series_of_sample(json_object_array_get_idx(samples, i), vm->whole, &vm->bounds, &set) < 0) {
 			vm->late_dropped++;
 			continue;
 		}
@@ -405,6 +409,7 @@ void vm_free(struct vm *vm)
 	for (size_t i = 0; i < vm->late_len; i++)
 		free(vm->late[i]);
 	free(vm->live);
+	json_object_put(vm->whole);
 	secret_free_text(vm->secret);
 	free(vm);
 }

@@ -50,9 +50,10 @@ struct vm {
 	bool clock_known, greeted, silent;
 	uint64_t since_ns; /* when the state last changed, CLOCK_MONOTONIC */
 	struct pace pace;
-	struct series_set *live; /* NULL: none yet, or too old to be served */
-	uint64_t sample_ns;	 /* when the last one came; 0: none */
-	int64_t sample_ms;	 /* the guest's time of it */
+	struct series_set *live;   /* NULL: none yet, or too old to be served */
+	struct json_object *whole; /* what is kept of the last whole sample; NULL: nothing */
+	uint64_t sample_ns;	   /* when the last one came; 0: none */
+	int64_t sample_ms;	   /* the guest's time of it */
 	uint64_t interval_ms;
 	char generation[VM_GENERATION_SIZE], boot_id[VM_GENERATION_SIZE];
 	uint64_t sessions, samples, series_dropped, lost, invalid;

@@ -34,6 +34,7 @@ struct history {
 	struct series_set **sets; /* for openmetrics: all that came */
 	size_t len, size;
 	unsigned long dropped;
+	struct json_object *whole; /* of the last whole sample */
 };
 
 /* One value of one sample, for sorting. */
@@ -57,6 +58,7 @@ static void history_done(struct history *history)
 	for (size_t i = 0; i < history->len; i++)
 		free(history->sets[i]);
 	free(history->sets);
+	json_object_put(history->whole);
 }
 
 /* "2026-01-02T03:04:05Z", or so long ago: "90s", "15m", "26h", "3d". */
@@ -124,7 +126,11 @@ static int keep(struct history *history, struct json_object *sample)
 	static const struct series_bounds bounds = { 1000, 24576 };
 	struct series_set *set, **sets;
 
-	if (series_of_sample(sample, &bounds, &set) < 0) {
+	if (json_object_get_boolean(json_at(sample, "whole")) || json_object_get_boolean(json_at(sample, "filled"))) {
+		json_object_put(history->whole);
+		history->whole = series_keep_whole(sample);
+	}
+	if (series_of_sample(sample, history->whole, &bounds, &set) < 0) {
 		history->dropped++;
 		return 0;
 	}
