@@ -5,7 +5,7 @@
 
 static int64_t interval(const struct gaps *gaps, uint64_t expected_ms)
 {
-	int64_t sorted[GAPS_STEPS];
+	int64_t sorted[GAPS_STEPS] = { 0 };
 
 	if (gaps->steps < GAPS_STEPS)
 		return (int64_t)expected_ms;

@@ -8,6 +8,7 @@
  */
 #include "routes.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,12 +133,13 @@ static double cpu_seconds(void)
 /* Resident pages, the second number of /proc/self/statm, proc(5). */
 static double resident_bytes(void)
 {
-	_cleanup_(fclosep) FILE *file = fopen("/proc/self/statm", "re");
+	_cleanup_(closep) int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	char text[128];
+	ssize_t len = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
 	unsigned long pages = 0;
 
-	if (!file || fscanf(file, "%*u %lu", &pages) != 1)
-		return 0;
-	return (double)pages * (double)sysconf(_SC_PAGESIZE);
+	text[len > 0 ? len : 0] = '\0';
+	return sscanf(text, "%*u %lu", &pages) == 1 ? (double)pages * (double)sysconf(_SC_PAGESIZE) : 0;
 }
 
 static void answer_hub(void *arg, struct web_request *request)
