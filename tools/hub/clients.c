@@ -187,7 +187,7 @@ static struct json_object *row_of(const struct vm *vm, uint64_t now_ns)
 	add_text(row, "reason", *vm->fault ? vm->fault : *vm->channel.reason ? vm->channel.reason : NULL);
 	add_text(row, "path", vm->channel.path);
 	json_object_object_add(row, "signed", json_object_new_boolean(vm->secret != NULL));
-	add_number(row, "age_s", vm->sample_ns ? (double)((now_ns - vm->sample_ns) / NS_PER_MS) / 1000 : NAN);
+	add_number(row, "age_s", vm->sample_ns ? (double)(now_ns - vm->sample_ns) / (double)NS_PER_S : NAN);
 	add_number(row, "cpu_percent", 100 * registry_value(vm, "infiniservice_cpu_usage_ratio"));
 	add_number(row, "memory_percent", total > 0 ? 100 * (1 - available / total) : NAN);
 	add_number(row, "disk_percent", 100 * fullest(vm));

@@ -130,7 +130,7 @@ static bool value_of(const struct metric *metric, const struct source *from, dou
 	switch (metric->value) {
 	case METRIC_ONE: /* its first label is what it is about */
 		*ret = 1;
-		return *text_of(from, metric->list->labels[0].key) != '\0';
+		return metric->list && *text_of(from, metric->list->labels[0].key) != '\0';
 	case METRIC_COUNT:
 		if (!json_object_is_type(value, json_type_array))
 			return false;

@@ -289,9 +289,9 @@ void vm_expose(const struct vm *vm, bool late, uint64_t now_ns, struct expose_vm
 	}
 	figures[FIGURE_UP] = connected && vm->live && !vm->silent;
 	figures[FIGURE_CONNECTED] = connected;
-	figures[FIGURE_AGE_S] = vm->sample_ns ? (double)((now_ns - vm->sample_ns) / NS_PER_MS) / 1000 : NAN;
+	figures[FIGURE_AGE_S] = vm->sample_ns ? (double)(now_ns - vm->sample_ns) / (double)NS_PER_S : NAN;
 	figures[FIGURE_TIME_S] = vm->sample_ns ? (double)vm->sample_ms / 1000 : NAN;
-	figures[FIGURE_INTERVAL_S] = (double)(pace_interval_ns(&vm->pace) / NS_PER_MS) / 1000;
+	figures[FIGURE_INTERVAL_S] = (double)pace_interval_ns(&vm->pace) / (double)NS_PER_S;
 	figures[FIGURE_CLOCK_OFFSET_S] = vm->clock_known ? (double)vm->clock_offset_ms / 1000 : NAN;
 	figures[FIGURE_SESSIONS] = (double)vm->sessions;
 	figures[FIGURE_SAMPLES] = (double)vm->samples;
