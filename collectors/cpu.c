@@ -19,6 +19,8 @@
 #include "rate.h"
 #include "table.h"
 
+#define CPU_LISTED_MAX 64 /* processors whose seconds are listed one by one */
+
 /* ------------------------------------------------------------------------------------------------------ parsing */
 
 static bool times_parse(struct scan *line, struct cpu_times *out)
@@ -32,6 +34,8 @@ static bool times_parse(struct scan *line, struct cpu_times *out)
 	scan_blanks(line);
 	if (n <= CPU_IDLE || (n < CPU_STATES && line->at < line->end))
 		return false;
+	if (scan_u64(line, &times.guest))
+		scan_u64(line, &times.guest_nice);
 	*out = times;
 	return true;
 }
@@ -73,6 +77,8 @@ static void sum_add(struct cpu_times *sum, const struct cpu_times *times)
 {
 	for (int i = 0; i < CPU_STATES; i++)
 		sum->ticks[i] += times->ticks[i];
+	sum->guest += times->guest;
+	sum->guest_nice += times->guest_nice;
 }
 
 /* False if a known counter is invalid. */
@@ -80,6 +86,8 @@ static bool counter_parse(struct scan *line, struct cpu_stat *stat)
 {
 	if (scan_key(line, "ctxt "))
 		return stat->has_context_switches = scan_u64(line, &stat->context_switches);
+	if (scan_key(line, "intr "))
+		return stat->has_interrupts = scan_u64(line, &stat->interrupts);
 	if (scan_key(line, "processes "))
 		return stat->has_forks = scan_u64(line, &stat->forks);
 	if (scan_key(line, "procs_running "))
@@ -186,7 +194,7 @@ struct cpu {
 	struct cpu_share all;
 	enum rate_state state;
 	struct rate_clock clock;
-	struct rate context_switches, forks;
+	struct rate context_switches, forks, interrupts;
 	char temperature_path[64]; /* relative to /sys; "" when there is none */
 	bool has_temperature;
 	double temperature;
@@ -389,6 +397,10 @@ static void counters_update(struct cpu *cpu, struct rate_interval interval, cons
 		rate_update(&cpu->forks, interval, now->forks);
 	else
 		rate_miss(&cpu->forks);
+	if (now->has_interrupts)
+		rate_update(&cpu->interrupts, interval, now->interrupts);
+	else
+		rate_miss(&cpu->interrupts);
 }
 
 static enum rate_state state_of(const struct cpu *cpu, const struct cpu_stat *now, struct rate_interval interval)
@@ -493,6 +505,61 @@ static void rate_emit(struct sink *out, const char *key, const struct rate *rate
 		sink_null(out, key);
 }
 
+static void counter_emit(struct sink *out, const char *key, const struct rate *rate)
+{
+	if (rate->started)
+		sink_uint(out, key, rate->counter);
+	else
+		sink_null(out, key);
+}
+
+static uint64_t column_of(const struct cpu_times *times, unsigned column)
+{
+	return column < CPU_STATES ? times->ticks[column] : column == CPU_STATES ? times->guest : times->guest_nice;
+}
+
+/*
+ * The seconds that each processor has been in each state since it came up: a list a state, in the order of cores_usage;
+ * those of the processors beyond CPU_LISTED_MAX in one more item.
+ */
+static void seconds_emit(const struct cpu *cpu, struct sink *out)
+{
+	static const char *const names[] = { "user", "nice",	"system", "idle",  "iowait",
+					     "irq",  "softirq", "steal",  "guest", "guest_nice" };
+	const struct cpu_stat *now = &cpu->stat[cpu->at];
+	struct sink_mark mark = sink_mark(out);
+
+	sink_object_begin(out, "cores_seconds");
+	for (unsigned column = 0; column < ARRAY_SIZE(names); column++) {
+		uint64_t rest = 0, used = 0;
+
+		/* What these machines never do is said in whole samples: that nothing is run here as a guest, say. */
+		for (size_t i = 0; i < now->cores_count; i++)
+			used |= column_of(&now->cores[i], column);
+		if (!used)
+			sink_whole_begin(out);
+		sink_array_begin(out, names[column]);
+		for (size_t i = 0; i < now->cores_count; i++) {
+			uint64_t ticks = column_of(&now->cores[i], column);
+
+			if (i < CPU_LISTED_MAX)
+				sink_real(out, NULL, (double)ticks / cpu->tick_hz, 2);
+			else
+				rest += ticks;
+		}
+		if (now->cores_count > CPU_LISTED_MAX)
+			sink_real(out, NULL, (double)rest / cpu->tick_hz, 2);
+		sink_array_end(out);
+		if (!used)
+			sink_whole_end(out);
+	}
+	sink_object_end(out);
+	if (!sink_full(out))
+		return;
+	sink_rewind(out, mark);
+	sink_bool(out, "cores_seconds_truncated", true);
+}
+
 static void cpu_emit(const void *state, struct sink *out)
 {
 	static const struct {
@@ -523,11 +590,25 @@ static void cpu_emit(const void *state, struct sink *out)
 	sink_str(out, "state", rate_state_name(cpu->state));
 	if (now->skipped > 0)
 		sink_uint(out, "lines_skipped", now->skipped);
+	counter_emit(out, "context_switches", &cpu->context_switches);
+	counter_emit(out, "forks", &cpu->forks);
+	counter_emit(out, "interrupts", &cpu->interrupts);
+	rate_emit(out, "interrupts_per_sec", &cpu->interrupts);
+	seconds_emit(cpu, out);
+}
+
+struct cpu_share cpu_last_share(const void *state)
+{
+	const struct cpu *cpu = state;
+
+	return cpu ? cpu->all : (struct cpu_share){ 0 };
 }
 
 const struct collector collector_cpu = {
 	.name = "cpu",
 	.path = "system.cpu",
+	.reserve_bytes = 3072,
+	.whole_keys = "user nice system idle iowait irq softirq steal guest guest_nice",
 	.required = true,
 	.open = cpu_open,
 	.close = cpu_close,

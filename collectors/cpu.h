@@ -26,6 +26,7 @@ enum cpu_state {
 struct cpu_times {
 	unsigned id; /* the number in "cpuN"; 0 in the line of all */
 	uint64_t ticks[CPU_STATES];
+	uint64_t guest, guest_nice; /* within user and nice: of guests that this machine runs itself */
 };
 
 struct cpu_stat {
@@ -35,9 +36,9 @@ struct cpu_stat {
 	size_t cores_count; /* filled */
 	size_t cores_seen;  /* online CPUs in the text; above cores_max: read again with more room */
 	size_t skipped;	    /* invalid or duplicate lines of CPUs */
-	bool has_context_switches, has_forks, has_running, has_blocked;
-	uint64_t context_switches, forks; /* since boot */
-	uint64_t running, blocked;	  /* now */
+	bool has_context_switches, has_forks, has_interrupts, has_running, has_blocked;
+	uint64_t context_switches, forks, interrupts; /* since boot */
+	uint64_t running, blocked;		      /* now */
 };
 
 /*
@@ -65,5 +66,11 @@ struct cpu_share {
  * shares are relative to the time that really passed.
  */
 struct cpu_share cpu_share_between(const struct cpu_times *before, const struct cpu_times *now, double passed);
+
+/*
+ * The shares of all CPUs together over the last two collects, since boot after the first one. `state` is that of
+ * collector_cpu; NULL: not known.
+ */
+struct cpu_share cpu_last_share(const void *state);
 
 #endif

@@ -16,9 +16,12 @@
 #include <infiniservice/collector.h>
 
 #include "diskkind.h"
+#include "ranked.h"
 #include "rate.h"
 #include "table.h"
 
+/* In flight at one device: more than any queue holds (nr_requests, times the hardware queues). */
+#define REQUESTS_MAX   10000
 #define STACK_CHECK_NS (60 * NS_PER_S)
 
 #define SECTOR_BYTES 512 /* unit of the counters of every disk: Documentation/admin-guide/iostats.rst */
@@ -37,7 +40,7 @@ static bool bytes_of_sectors(uint64_t sectors, uint64_t *ret)
 /* False: *out is partly filled. */
 static bool columns_parse(struct scan line, struct diskstats_line *out)
 {
-	uint64_t n[8];
+	uint64_t n[8], sectors;
 
 	for (size_t i = 0; i < ARRAY_SIZE(n); i++)
 		if (!scan_u64(&line, &n[i]))
@@ -46,11 +49,17 @@ static bool columns_parse(struct scan line, struct diskstats_line *out)
 	out->has_in_flight = scan_u64(&line, &out->in_flight);
 	if (!out->has_in_flight && !scan_skip(&line, 1))
 		return false;
-	if (!scan_u64(&line, &out->busy_ms) || !scan_skip(&line, 1))
+	if (!scan_u64(&line, &out->busy_ms) || !scan_u64(&line, &out->queued_ms))
 		return false;
 	if (!bytes_of_sectors(n[2], &out->read_bytes) || !bytes_of_sectors(n[6], &out->write_bytes))
 		return false;
 	out->has_in_flight = out->has_in_flight && out->in_flight <= INT32_MAX;
+	out->has_discards = scan_u64(&line, &out->discard_ops) && scan_u64(&line, &out->discard_merges) &&
+			    scan_u64(&line, &sectors) && bytes_of_sectors(sectors, &out->discard_bytes) &&
+			    scan_u64(&line, &out->discard_ms);
+	out->has_flushes = out->has_discards && scan_u64(&line, &out->flush_ops) && scan_u64(&line, &out->flush_ms);
+	out->read_merges = n[1];
+	out->write_merges = n[5];
 	out->read_ops = n[0];
 	out->read_ms = n[3];
 	out->write_ops = n[4];
@@ -118,6 +127,8 @@ struct device {
 	bool has_in_flight;
 	uint64_t in_flight;
 	struct rate read_bytes, write_bytes, read_ops, write_ops, busy_ms;
+	struct rate read_ms, write_ms, queued_ms;
+	struct diskstats_line last; /* what is shown as it is; its name is no longer valid */
 };
 
 struct disk {
@@ -230,6 +241,11 @@ static void device_update(struct device *device, const struct diskstats_line *li
 	rate_update(&device->write_ops, interval, line->write_ops);
 	/* Milliseconds in an unsigned int (jiffies_to_msecs in block/genhd.c), of which there are 1000 a second. */
 	rate_update_32(&device->busy_ms, interval, line->busy_ms, 1000);
+	rate_update_32(&device->read_ms, interval, line->read_ms, 1000 * REQUESTS_MAX);
+	rate_update_32(&device->write_ms, interval, line->write_ms, 1000 * REQUESTS_MAX);
+	rate_update_32(&device->queued_ms, interval, line->queued_ms, 1000 * REQUESTS_MAX);
+	device->last = *line;
+	device->last.name = (struct scan){ NULL, NULL };
 }
 
 /* Of all its counters: the state of the device is the worst of them. */
@@ -237,8 +253,10 @@ static enum rate_state device_state(const struct device *device)
 {
 	enum rate_state bytes = rate_state_worse(device->read_bytes.state, device->write_bytes.state);
 	enum rate_state ops = rate_state_worse(device->read_ops.state, device->write_ops.state);
+	enum rate_state times = rate_state_worse(rate_state_worse(device->read_ms.state, device->write_ms.state),
+						 rate_state_worse(device->busy_ms.state, device->queued_ms.state));
 
-	return rate_state_worse(rate_state_worse(bytes, ops), device->busy_ms.state);
+	return rate_state_worse(rate_state_worse(bytes, ops), times);
 }
 
 /* The list changed: looks the device up among the former ones and puts it at `at`. */
@@ -433,6 +451,49 @@ static void rate_emit(struct sink *out, const char *key, const struct rate *rate
 		sink_null(out, key);
 }
 
+/*
+ * How long a request took on average, in milliseconds, as iostat(1) counts its r_await and w_await: from when it was
+ * queued to its end. Null where there was none.
+ */
+static void await_emit(struct sink *out, const char *key, const struct rate *ms, const struct rate *ops)
+{
+	if (rate_known(ms) && rate_known(ops) && ops->delta > 0)
+		sink_real(out, key, (double)ms->delta / (double)ops->delta, 2);
+	else
+		sink_null(out, key);
+}
+
+static void count_emit(struct sink *out, const char *key, bool known, uint64_t value)
+{
+	if (known)
+		sink_uint(out, key, value);
+	else
+		sink_null(out, key);
+}
+
+static void counters_emit(const struct device *device, struct sink *out)
+{
+	const struct diskstats_line *last = &device->last;
+
+	sink_uint(out, "read_time_ms", last->read_ms);
+	sink_uint(out, "write_time_ms", last->write_ms);
+	sink_uint(out, "io_time_ms", last->busy_ms);
+	sink_uint(out, "weighted_time_ms", last->queued_ms);
+	sink_uint(out, "read_merges", last->read_merges);
+	sink_uint(out, "write_merges", last->write_merges);
+	count_emit(out, "flush_ops", last->has_flushes, last->flush_ops);
+	count_emit(out, "flush_time_ms", last->has_flushes, last->flush_ms);
+	/* A disk that never discards says so in whole samples. */
+	if (!last->discard_ops)
+		sink_whole_begin(out);
+	count_emit(out, "discard_ops", last->has_discards, last->discard_ops);
+	count_emit(out, "discard_merges", last->has_discards, last->discard_merges);
+	count_emit(out, "discard_bytes", last->has_discards, last->discard_bytes);
+	count_emit(out, "discard_time_ms", last->has_discards, last->discard_ms);
+	if (!last->discard_ops)
+		sink_whole_end(out);
+}
+
 static void device_emit(const struct device *device, struct sink *out)
 {
 	sink_object_begin(out, NULL);
@@ -448,45 +509,71 @@ static void device_emit(const struct device *device, struct sink *out)
 	rate_emit(out, "write_bytes_per_sec", &device->write_bytes);
 	rate_emit(out, "read_ops_per_sec", &device->read_ops);
 	rate_emit(out, "write_ops_per_sec", &device->write_ops);
+	await_emit(out, "read_await_ms", &device->read_ms, &device->read_ops);
+	await_emit(out, "write_await_ms", &device->write_ms, &device->write_ops);
+	/* As iostat's aqu-sz: the requests in flight, on average. */
+	if (rate_known(&device->queued_ms))
+		sink_real(out, "queue_length", device->queued_ms.per_second / 1000, 2);
+	else
+		sink_null(out, "queue_length");
+	counters_emit(device, out);
 	if (rate_known(&device->busy_ms))
 		sink_real(out, "io_utilization_percent", busy_percent(device), 2);
 	else
 		sink_null(out, "io_utilization_percent");
-	if (device->has_in_flight)
-		sink_uint(out, "in_flight", device->in_flight);
-	else
-		sink_null(out, "in_flight");
+	count_emit(out, "in_flight", device->has_in_flight, device->in_flight);
 	sink_str(out, "state", rate_state_name(device_state(device)));
 	sink_object_end(out);
 }
 
+static bool is_listed(const struct device *device)
+{
+	return device->kind == DISK_WHOLE || device->kind == DISK_STACKED;
+}
+
+static void listed_emit(struct sink *out, uint32_t at, const void *user)
+{
+	const struct disk *disk = user;
+
+	if (is_listed(&disk->devices[at]))
+		device_emit(&disk->devices[at], out);
+}
+
+/* Disks before what is made of them, then the busiest; those that are not listed last. */
+static bool device_before(uint32_t a, uint32_t b, const void *user)
+{
+	const struct disk *disk = user;
+	const struct device *left = &disk->devices[a], *right = &disk->devices[b];
+	uint64_t left_moved = left->read_bytes.delta + left->write_bytes.delta;
+	uint64_t right_moved = right->read_bytes.delta + right->write_bytes.delta;
+
+	if (is_listed(left) != is_listed(right))
+		return is_listed(left);
+	if (left->busy_ms.delta != right->busy_ms.delta)
+		return left->busy_ms.delta > right->busy_ms.delta;
+	if (left_moved != right_moved)
+		return left_moved > right_moved;
+	return left->kind != right->kind ? left->kind == DISK_WHOLE : a < b;
+}
+
 static void devices_emit(const struct disk *disk, struct sink *out)
 {
-	size_t listed = 0, total = 0;
-	bool full = false;
+	struct ranked list = { .key = "devices",
+			       .rank = "busiest first",
+			       .count = disk->count,
+			       .emit = listed_emit,
+			       .before = device_before,
+			       .user = disk };
+	size_t listed = 0, taken;
 
-	sink_array_begin(out, "devices");
-	for (size_t i = 0; i < disk->count; i++) {
-		const struct device *device = &disk->devices[i];
-		struct sink_mark mark = sink_mark(out);
-
-		if (device->kind != DISK_WHOLE && device->kind != DISK_STACKED)
-			continue;
-		total++;
-		if (full || listed == DISK_LISTED_MAX)
-			continue;
-		device_emit(device, out);
-		full = sink_full(out);
-		if (full)
-			sink_rewind(out, mark);
-		else
-			listed++;
-	}
-	sink_array_end(out);
-	if (listed < total + disk->left_out) {
+	for (size_t i = 0; i < disk->count; i++)
+		listed += is_listed(&disk->devices[i]);
+	taken = ranked_emit(out, &list);
+	if (taken < disk->count || disk->left_out > 0) {
 		sink_bool(out, "devices_truncated", true);
-		sink_uint(out, "devices_total", total + disk->left_out);
+		sink_uint(out, "devices_total", listed + disk->left_out);
 	}
+	ranked_tell(out, &list, (taken < listed ? listed - taken : 0) + disk->left_out);
 }
 
 static void disk_emit(const void *state, struct sink *out)
@@ -516,7 +603,8 @@ const struct collector collector_disk = {
 	.name = "disk",
 	.path = "system.disk",
 	.required = true,
-	.whole_keys = "kind",
+	.reserve_bytes = 3072,
+	.whole_keys = "kind discard_ops discard_merges discard_bytes discard_time_ms",
 	.open = disk_open,
 	.close = disk_close,
 	.collect = disk_collect,

@@ -9,9 +9,8 @@
 
 #include "procfs.h"
 
-/* Devices kept (partitions included) and devices listed, at most. */
+/* Devices kept at most, partitions included. */
 #define DISK_DEVICES_MAX 4096
-#define DISK_LISTED_MAX	 256
 #define DISK_NAME_MAX	 32 /* DISK_NAME_LEN of the kernel */
 
 /* One line of /proc/diskstats; cumulative since the device appeared. */
@@ -23,6 +22,12 @@ struct diskstats_line {
 	uint64_t in_flight;	    /* now */
 	uint64_t busy_ms;	    /* with at least one request in flight */
 	uint64_t read_ms, write_ms; /* summed over the requests */
+	uint64_t queued_ms;	    /* summed over the requests in flight: the kernel's "weighted" time */
+	uint64_t read_merges, write_merges;
+	bool has_discards; /* since Linux 4.18 */
+	uint64_t discard_ops, discard_merges, discard_bytes, discard_ms;
+	bool has_flushes; /* since Linux 5.5 */
+	uint64_t flush_ops, flush_ms;
 };
 
 /*

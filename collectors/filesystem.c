@@ -18,6 +18,7 @@
 
 #include "mountinfo.h"
 #include "procfs.h"
+#include "ranked.h"
 #include "table.h"
 
 #define GIB (1024.0 * 1024.0 * 1024.0)
@@ -31,7 +32,7 @@ struct usage {
 	int error;
 	uint64_t asked_ns; /* when; 0: never */
 	uint64_t pace_ns;  /* least time between two requests; 0: at every collect */
-	uint64_t total_bytes, used_bytes, available_bytes, inodes_total, inodes_free;
+	uint64_t total_bytes, used_bytes, free_bytes, available_bytes, inodes_total, inodes_free;
 };
 
 /* Bytes of mountinfo: some three hundred mounts. */
@@ -198,6 +199,7 @@ static bool usage_fill(struct usage *usage, const struct probe_statvfs *v, const
 	 * No product below exceeds the first, save for bavail, which some report as a wrapped negative number when
 	 * full.
 	 */
+	next.free_bytes = v->bfree * v->block_size;
 	next.used_bytes = (v->blocks - v->bfree) * v->block_size;
 	next.available_bytes = v->bavail <= v->blocks ? v->bavail * v->block_size : 0;
 	if (v->ffree <= v->files) {
@@ -374,6 +376,7 @@ static void row_fill(const struct filesystem *fs, size_t at, struct filesystem_r
 		.full_by_make = usage->full_by_make,
 		.total_bytes = usage->total_bytes,
 		.used_bytes = usage->used_bytes,
+		.free_bytes = usage->free_bytes,
 		.available_bytes = usage->available_bytes,
 		.inodes_total = usage->inodes_total,
 		.inodes_free = usage->inodes_free,
@@ -449,6 +452,19 @@ static void count_emit(struct sink *out, const char *key, bool known, uint64_t v
 		sink_null(out, key);
 }
 
+/* Of what users may fill, as df(1) counts it, and rounded up as it does, but to a hundredth. */
+static void percent_emit(struct sink *out, const struct filesystem_row *row)
+{
+	double room = (double)row->used_bytes + (double)row->available_bytes;
+	double hundredths = room > 0 ? (double)row->used_bytes * 10000 / room : 0;
+	uint64_t whole = (uint64_t)hundredths;
+
+	if (row->known && room > 0)
+		sink_real(out, "used_percent", (double)(whole + ((double)whole < hundredths)) / 100, 2);
+	else
+		sink_null(out, "used_percent");
+}
+
 static void row_emit(const struct filesystem_row *row, struct sink *out)
 {
 	bool inodes = row->known && row->inodes_total > 0;
@@ -459,17 +475,24 @@ static void row_emit(const struct filesystem_row *row, struct sink *out)
 	gib_emit(out, "used_gb", row->known, row->used_bytes);
 	gib_emit(out, "available_gb", row->known, row->available_bytes);
 	sink_text(out, "filesystem", row->type, strlen(row->type), SINK_COMM_MAX);
+	sink_whole_begin(out);
 	sink_text(out, "device", row->device, strlen(row->device), SINK_PATH_MAX);
 	count_emit(out, "total_bytes", row->known, row->total_bytes);
+	sink_whole_end(out);
 	count_emit(out, "used_bytes", row->known, row->used_bytes);
 	count_emit(out, "available_bytes", row->known, row->available_bytes);
 	count_emit(out, "inodes_total", inodes, row->inodes_total);
 	count_emit(out, "inodes_free", inodes, row->inodes_free);
+	sink_whole_begin(out);
 	if (row->known)
 		sink_bool(out, "read_only", row->read_only);
 	else
 		sink_null(out, "read_only");
+	sink_whole_end(out);
 	sink_bool(out, "stale", !row->known);
+	count_emit(out, "free_bytes", row->known, row->free_bytes);
+	percent_emit(out, row);
+	sink_bool(out, "device_error", row->error < 0);
 	if (row->age_s > 0)
 		sink_uint(out, "age_s", row->age_s);
 	if (row->error < 0)
@@ -477,34 +500,69 @@ static void row_emit(const struct filesystem_row *row, struct sink *out)
 	sink_object_end(out);
 }
 
+static void shown_emit(struct sink *out, uint32_t at, const void *user)
+{
+	const struct filesystem *fs = user;
+	struct filesystem_row row;
+
+	if (!is_shown(fs, at))
+		return;
+	row_fill(fs, at, &row);
+	row_emit(&row, out);
+}
+
+/* Of what a user may fill, as df(1) counts it; nothing is known of what is stale. */
+static double used_share(const struct usage *usage)
+{
+	uint64_t room = usage->used_bytes + usage->available_bytes;
+
+	return usage->known && room > 0 ? (double)usage->used_bytes / (double)room : 0;
+}
+
+/* "/", then what can be written to and is fullest, then the rest; those that are not shown last. */
+static bool mount_before(uint32_t a, uint32_t b, const void *user)
+{
+	const struct filesystem *fs = user;
+	const struct mount *left = &fs->table.mounts[a], *right = &fs->table.mounts[b];
+	bool left_root = strcmp(left->mount_point, "/") == 0, right_root = strcmp(right->mount_point, "/") == 0;
+	double left_share = used_share(&fs->usage[a]), right_share = used_share(&fs->usage[b]);
+
+	if (is_shown(fs, a) != is_shown(fs, b))
+		return is_shown(fs, a);
+	if (left_root != right_root)
+		return left_root;
+	if (left->super_read_only != right->super_read_only)
+		return right->super_read_only;
+	if (left_share > right_share || left_share < right_share)
+		return left_share > right_share;
+	return a < b;
+}
+
 static void filesystem_emit(const void *state, struct sink *out)
 {
 	const struct filesystem *fs = state;
-	struct filesystem_row row;
-	size_t left_out = fs->table.noise, at = 0;
+	struct ranked list = { .key = "usage_stats",
+			       .rank = "/, then fullest first",
+			       .count = fs->table.count,
+			       .emit = shown_emit,
+			       .before = mount_before,
+			       .user = fs };
+	size_t taken = ranked_emit(out, &list), cut = fs->table.count - taken, hidden = 0;
 
-	sink_array_begin(out, "usage_stats");
-	for (; at < fs->table.count; at++) {
-		struct sink_mark mark = sink_mark(out);
-
-		if (!is_shown(fs, at)) {
-			left_out++;
-			continue;
-		}
-		row_fill(fs, at, &row);
-		row_emit(&row, out);
-		if (sink_full(out)) {
-			sink_rewind(out, mark);
-			break;
-		}
-	}
-	sink_array_end(out);
-	if (at < fs->table.total || fs->table.truncated || fs->text.truncated) {
+	for (size_t i = 0; i < fs->table.count; i++)
+		hidden += !is_shown(fs, i);
+	/* Those that are not shown stand behind all others where the list was ranked. */
+	cut = cut > hidden ? cut - hidden : 0;
+	if (cut > 0 || fs->table.count < fs->table.total || fs->table.truncated || fs->text.truncated) {
 		sink_bool(out, "usage_stats_truncated", true);
 		sink_uint(out, "usage_stats_total", fs->table.total);
 	}
-	if (left_out > 0)
-		sink_uint(out, "usage_stats_left_out", left_out);
+	if (cut > 0)
+		ranked_tell(out, &list, fs->table.noise + hidden + cut);
+	sink_whole_begin(out);
+	if (cut == 0 && fs->table.noise + hidden > 0)
+		sink_uint(out, "usage_stats_left_out", fs->table.noise + hidden);
+	sink_whole_end(out);
 	if (fs->table.skipped > 0)
 		sink_uint(out, "mounts_skipped", fs->table.skipped);
 }
@@ -512,6 +570,8 @@ static void filesystem_emit(const void *state, struct sink *out)
 const struct collector collector_filesystem = {
 	.name = "filesystem",
 	.path = "system.disk",
+	.reserve_bytes = 3072,
+	.whole_keys = "device total_bytes read_only usage_stats_left_out",
 	.open = filesystem_open,
 	.close = filesystem_close,
 	.collect = filesystem_collect,

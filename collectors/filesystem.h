@@ -21,6 +21,7 @@ struct filesystem_row {
 	bool read_only;		/* as PID 1 sees it; where that may not be read, the file system as a whole */
 	uint64_t age_s;		/* of the numbers, where autofs forbids to look at every collect; else 0 */
 	bool full_by_make;	/* an image: nothing can ever be written to it, or freed */
+	uint64_t free_bytes;	/* bfree: what root may fill, too */
 	uint64_t total_bytes, used_bytes, available_bytes; /* used = blocks - bfree, available = bavail, as df counts */
 	uint64_t inodes_total, inodes_free;		   /* 0 and 0 where the type has none */
 };

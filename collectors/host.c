@@ -336,7 +336,9 @@ static void host_emit(const void *state, struct sink *out)
 	text_emit(out, "kernel_version", facts.kernel_version);
 	text_emit(out, "hostname", facts.hostname);
 	rfc3339_format(host->boot_wall_ms, boot_time);
+	sink_whole_begin(out);
 	sink_str(out, "boot_time", boot_time);
+	sink_whole_end(out);
 	count_emit(out, "procs_running", host->load_known > 3, host->load.running);
 	count_emit(out, "threads", host->load_known > 4, host->load.threads);
 	if (host->skipped > 0)
@@ -346,6 +348,7 @@ static void host_emit(const void *state, struct sink *out)
 const struct collector collector_host = {
 	.name = "host",
 	.path = "system",
+	.whole_keys = "boot_time",
 	.open = host_open,
 	.close = host_close,
 	.collect = host_collect,

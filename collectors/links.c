@@ -63,6 +63,8 @@ static int link_parse(struct netlink_part body, struct link *out)
 			return -EBADMSG;
 		if (attr.type == IFLA_MTU)
 			netlink_attr_u32(&attr, &link.mtu);
+		if (attr.type == IFLA_CARRIER_CHANGES)
+			link.has_carrier_changes = netlink_attr_u32(&attr, &link.carrier_changes);
 		if (attr.type == IFLA_OPERSTATE && attr.len == 1)
 			link.operstate = attr.data[0];
 		if (attr.type == IFLA_ADDRESS && attr.len <= sizeof(link.mac)) {

@@ -22,6 +22,8 @@ struct link {
 	uint32_t mtu;
 	uint8_t operstate; /* RFC 2863; see link_operstate_name */
 	uint8_t mac_len;
+	bool has_carrier_changes; /* since Linux 3.15 */
+	uint32_t carrier_changes; /* as of the dump: up and down, since it was made */
 	uint8_t mac[LINK_MAC_MAX];
 	char name[IFNAMSIZ];
 	uint32_t address_first, address_count; /* into links.addresses */

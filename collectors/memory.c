@@ -31,15 +31,33 @@ static const struct {
 	KEY("MemAvailable", available_kb),
 	KEY("Buffers", buffers_kb),
 	KEY("Cached", cached_kb),
+	KEY("SwapCached", swap_cached_kb),
+	KEY("Active", active_kb),
+	KEY("Inactive", inactive_kb),
+	KEY("Unevictable", unevictable_kb),
+	KEY("Mlocked", locked_kb),
 	KEY("SwapTotal", swap_total_kb),
 	KEY("SwapFree", swap_free_kb),
+	KEY("Zswap", zswap_kb),
+	KEY("Zswapped", zswapped_kb),
 	KEY("Dirty", dirty_kb),
 	KEY("Writeback", writeback_kb),
 	KEY("AnonPages", anon_kb),
+	KEY("Mapped", mapped_kb),
 	KEY("Shmem", shmem_kb),
 	KEY("Slab", slab_kb),
 	KEY("SReclaimable", reclaimable_kb),
+	KEY("KernelStack", kernel_stack_kb),
+	KEY("PageTables", page_tables_kb),
+	KEY("CommitLimit", commit_limit_kb),
 	KEY("Committed_AS", committed_kb),
+	KEY("VmallocUsed", vmalloc_used_kb),
+	KEY("AnonHugePages", anon_huge_kb),
+	KEY("HugePages_Total", huge_total),
+	KEY("HugePages_Free", huge_free),
+	KEY("HugePages_Rsvd", huge_reserved),
+	KEY("HugePages_Surp", huge_surplus),
+	KEY("Hugepagesize", huge_page_size_kb),
 };
 
 static uint64_t *field_of(struct meminfo *info, size_t key)
@@ -174,9 +192,18 @@ static void swap_emit(struct sink *out, const struct meminfo *info)
 	kb_emit(out, "swap_used_kb", none || unknown ? MEMINFO_ABSENT : info->swap_total_kb - free_kb);
 }
 
+static void swap_more_emit(struct sink *out, const struct meminfo *info)
+{
+	kb_emit(out, "swap_cached_kb", info->swap_cached_kb);
+	kb_emit(out, "zswap_kb", info->zswap_kb);
+	kb_emit(out, "zswapped_kb", info->zswapped_kb);
+}
+
+/* What swap holds moves where there is any, and else it never does. */
 static void memory_emit(const void *state, struct sink *out)
 {
 	const struct meminfo *info = &((const struct memory *)state)->info;
+	bool swap = or_zero(info->swap_total_kb) > 0;
 
 	sink_uint(out, "total_kb", info->total_kb);
 	sink_uint(out, "used_kb", info->total_kb - info->available_kb);
@@ -192,6 +219,27 @@ static void memory_emit(const void *state, struct sink *out)
 	kb_emit(out, "dirty_kb", info->dirty_kb);
 	kb_emit(out, "writeback_kb", info->writeback_kb);
 	kb_emit(out, "committed_kb", info->committed_kb);
+	kb_emit(out, "active_kb", info->active_kb);
+	kb_emit(out, "inactive_kb", info->inactive_kb);
+	kb_emit(out, "mapped_kb", info->mapped_kb);
+	kb_emit(out, "page_tables_kb", info->page_tables_kb);
+	kb_emit(out, "kernel_stack_kb", info->kernel_stack_kb);
+	kb_emit(out, "vmalloc_used_kb", info->vmalloc_used_kb);
+	kb_emit(out, "anonymous_huge_kb", info->anon_huge_kb);
+	if (swap)
+		swap_more_emit(out, info);
+	sink_whole_begin(out);
+	if (!swap)
+		swap_more_emit(out, info);
+	kb_emit(out, "unevictable_kb", info->unevictable_kb);
+	kb_emit(out, "locked_kb", info->locked_kb);
+	kb_emit(out, "commit_limit_kb", info->commit_limit_kb);
+	kb_emit(out, "huge_page_size_kb", info->huge_page_size_kb);
+	kb_emit(out, "huge_pages_total", info->huge_total);
+	kb_emit(out, "huge_pages_free", info->huge_free);
+	kb_emit(out, "huge_pages_reserved", info->huge_reserved);
+	kb_emit(out, "huge_pages_surplus", info->huge_surplus);
+	sink_whole_end(out);
 	if (info->skipped > 0)
 		sink_uint(out, "lines_skipped", info->skipped);
 }
@@ -199,6 +247,10 @@ static void memory_emit(const void *state, struct sink *out)
 const struct collector collector_memory = {
 	.name = "memory",
 	.path = "system.memory",
+	.reserve_bytes = 1024,
+	.whole_keys = "swap_cached_kb zswap_kb zswapped_kb unevictable_kb locked_kb commit_limit_kb huge_page_size_kb "
+		      "huge_pages_total huge_pages_free huge_pages_reserved "
+		      "huge_pages_surplus",
 	.required = true,
 	.open = memory_open,
 	.close = memory_close,

@@ -16,7 +16,12 @@ struct meminfo {
 	uint64_t buffers_kb, cached_kb, reclaimable_kb, shmem_kb, slab_kb;
 	uint64_t anon_kb, dirty_kb, writeback_kb, committed_kb;
 	uint64_t swap_total_kb, swap_free_kb;
-	uint64_t skipped; /* invalid or duplicate lines */
+	uint64_t swap_cached_kb, active_kb, inactive_kb, unevictable_kb, locked_kb, mapped_kb;
+	uint64_t zswap_kb, zswapped_kb; /* since Linux 5.19: compressed, and what it was */
+	uint64_t kernel_stack_kb, page_tables_kb, commit_limit_kb, vmalloc_used_kb;
+	uint64_t anon_huge_kb, huge_page_size_kb;
+	uint64_t huge_total, huge_free, huge_reserved, huge_surplus; /* pages of that size */
+	uint64_t skipped;					     /* invalid or duplicate lines */
 };
 
 /*

@@ -17,6 +17,7 @@
 #include <infiniservice/cleanup.h>
 
 #include "links.h"
+#include "ranked.h"
 #include "rate.h"
 #include "table.h"
 
@@ -30,12 +31,18 @@ struct netif {
 	struct rate rx_bytes, tx_bytes, rx_packets, tx_packets;
 	uint32_t link; /* in the table, or NO_LINK */
 	bool shown;
+	bool uplink; /* a default route leads there; looked at where the list may be cut */
 };
 
 #define NO_LINK UINT32_MAX
 
 /* Beyond so many interfaces a list that has changed is not searched for names that are there twice. */
 #define TWICE_LOOKED_AT_MAX 512
+
+/* More interfaces than this may not all have room in a sample: then those with a default route come first. */
+#define UPLINK_FROM    4
+#define ROUTES_BYTES   65536
+#define INTERFACE_RANK "uplink, then traffic, then packets ever"
 
 struct netif_list {
 	struct netif *items;
@@ -45,6 +52,7 @@ struct netif_list {
 struct network {
 	struct procfs_file file;
 	struct procfs_buffer buffer;
+	struct procfs_buffer routes;
 	struct rate_clock clock;
 	struct netif_list now, before;
 	size_t skipped; /* lines that made no sense, or named an interface once more */
@@ -71,10 +79,14 @@ int netdev_parse(struct scan line, struct scan *ret_name, struct netdev_counters
 		return -EBADMSG;
 	name = (struct scan){ line.at, colon };
 	line.at = colon + 1;
-	/* bytes packets errs drop fifo frame compressed multicast, then the same 4 for what was sent */
+	/* bytes packets errs drop fifo frame compressed multicast, then bytes packets errs drop fifo colls carrier
+	 * compressed of what was sent */
 	if (!scan_u64(&line, &c.rx_bytes) || !scan_u64(&line, &c.rx_packets) || !scan_u64(&line, &c.rx_errors) ||
-	    !scan_u64(&line, &c.rx_dropped) || !scan_skip(&line, 4) || !scan_u64(&line, &c.tx_bytes) ||
-	    !scan_u64(&line, &c.tx_packets) || !scan_u64(&line, &c.tx_errors) || !scan_u64(&line, &c.tx_dropped))
+	    !scan_u64(&line, &c.rx_dropped) || !scan_u64(&line, &c.rx_fifo) || !scan_u64(&line, &c.rx_frame) ||
+	    !scan_u64(&line, &c.rx_compressed) || !scan_u64(&line, &c.rx_multicast) || !scan_u64(&line, &c.tx_bytes) ||
+	    !scan_u64(&line, &c.tx_packets) || !scan_u64(&line, &c.tx_errors) || !scan_u64(&line, &c.tx_dropped) ||
+	    !scan_u64(&line, &c.tx_fifo) || !scan_u64(&line, &c.tx_collisions) || !scan_u64(&line, &c.tx_carrier) ||
+	    !scan_u64(&line, &c.tx_compressed))
 		return -EBADMSG;
 	*ret_name = name;
 	*ret_counters = c;
@@ -277,6 +289,64 @@ static void links_assign(struct network *network, bool fresh)
 	}
 }
 
+/* ---------------------------------------------------------------------------------------------------- the uplinks */
+
+bool route_is_default(struct scan line, bool six, struct scan *ret_name)
+{
+	static const char zeros[] = "00000000000000000000000000000000";
+	struct scan field;
+
+	/* Of net/ipv6_route: destination, its length, source, its length, next hop, metric, two counts, flags, name. */
+	if (six) {
+		if (!scan_field(&line, &field) || !scan_equals(&field, zeros) || !scan_field(&line, &field) ||
+		    !scan_equals(&field, "00") || !scan_skip(&line, 7))
+			return false;
+		return scan_field(&line, ret_name);
+	}
+	/* Of net/route: name, destination, gateway, flags, three counts, mask. */
+	return scan_field(&line, ret_name) && scan_field(&line, &field) && scan_equals(&field, zeros + 24) &&
+	       scan_skip(&line, 5) && scan_field(&line, &field) && scan_equals(&field, zeros + 24);
+}
+
+/*
+ * The kernel lists routes by destination, so that a default route of IPv4 is among the first ones, and one of IPv6
+ * mostly; of a table that is longer than ROUTES_BYTES the rest is not looked at.
+ */
+static void uplinks_take(struct network *network, const struct collect_ctx *ctx, const char *path, bool six)
+{
+	struct procfs_file file = PROCFS_FILE;
+	struct scan text, line, name;
+
+	network->routes.max = ROUTES_BYTES;
+	if (procfs_read(&file, ctx->proc_fd, path, &network->routes) == 0) {
+		text = scan_text(network->routes.text, network->routes.len);
+		while (scan_line(&text, &line)) {
+			if (!route_is_default(line, six, &name) || scan_equals(&name, "lo"))
+				continue;
+			for (size_t i = 0; i < network->now.count; i++)
+				if (scan_equals(&name, network->now.items[i].name))
+					network->now.items[i].uplink = true;
+		}
+	}
+	procfs_close(&file);
+}
+
+static void uplinks_find(struct network *network, const struct collect_ctx *ctx)
+{
+	size_t shown = 0;
+
+	for (size_t i = 0; i < network->now.count; i++) {
+		network->now.items[i].uplink = false;
+		shown += network->now.items[i].shown;
+	}
+	if (shown <= UPLINK_FROM)
+		return;
+	uplinks_take(network, ctx, "net/route", false);
+	uplinks_take(network, ctx, "net/ipv6_route", true);
+}
+
+/* ------------------------------------------------------------------------------------------------------ the dumps */
+
 enum {
 	LINKS_KEPT,  /* the table is still good */
 	LINKS_FRESH, /* a new dump is in it */
@@ -330,6 +400,7 @@ static void network_close(void *state)
 	procfs_close(&network->file);
 	procfs_buffer_free(&network->buffer);
 	links_walk_end(&network->walk);
+	procfs_buffer_free(&network->routes);
 	links_free(&network->links);
 	free(network->now.items);
 	free(network->before.items);
@@ -391,7 +462,11 @@ static int network_collect(void *state, const struct collect_ctx *ctx)
 	r = counters_collect(network, ctx);
 	/* Also after a failure: the old list keeps its values, but its places in the table may be others now. */
 	links_assign(network, fresh == LINKS_FRESH);
-	return r < 0 ? r : links_complete(network, ctx);
+	if (r == 0)
+		r = links_complete(network, ctx);
+	if (r == 0)
+		uplinks_find(network, ctx);
+	return r;
 }
 
 static int network_wake_fd(const void *state)
@@ -452,12 +527,17 @@ static void emit_constants(struct sink *out, const struct links *links, const st
 	const struct link_address *first = links->addresses + link->address_first;
 
 	sink_whole_begin(out);
+	sink_str(out, "operstate", link_operstate_name(link->operstate));
 	sink_array_begin(out, "prefix_lengths");
 	for (size_t i = 0; i < link->address_count; i++)
 		sink_uint(out, NULL, first[i].prefix);
 	sink_array_end(out);
 	emit_mac(out, link);
 	sink_uint(out, "mtu", link->mtu);
+	if (link->has_carrier_changes)
+		sink_uint(out, "carrier_changes", link->carrier_changes);
+	else
+		sink_null(out, "carrier_changes");
 	sink_whole_end(out);
 }
 
@@ -474,8 +554,21 @@ static void emit_link(struct sink *out, const struct links *links, const struct 
 	}
 	emit_addresses(out, links, link);
 	sink_bool(out, "is_up", (link->flags & IFF_UP) && (link->flags & IFF_RUNNING));
-	sink_str(out, "operstate", link_operstate_name(link->operstate));
 	emit_constants(out, links, link);
+}
+
+/* What a sound link seldom counts. */
+static void emit_faults(struct sink *out, const struct netdev_counters *c)
+{
+	sink_whole_begin(out);
+	sink_uint(out, "fifo_errors_in", c->rx_fifo);
+	sink_uint(out, "frame_errors_in", c->rx_frame);
+	sink_uint(out, "compressed_in", c->rx_compressed);
+	sink_uint(out, "fifo_errors_out", c->tx_fifo);
+	sink_uint(out, "collisions_out", c->tx_collisions);
+	sink_uint(out, "carrier_errors_out", c->tx_carrier);
+	sink_uint(out, "compressed_out", c->tx_compressed);
+	sink_whole_end(out);
 }
 
 /* The state of all four rates: one counter that was reset makes the others doubtful. */
@@ -500,6 +593,13 @@ static void emit_netif(struct sink *out, const struct network *network, const st
 	sink_uint(out, "errors_out", c->tx_errors);
 	sink_uint(out, "drops_in", c->rx_dropped);
 	sink_uint(out, "drops_out", c->tx_dropped);
+	/* An interface without any says so in whole samples. */
+	if (!c->rx_multicast)
+		sink_whole_begin(out);
+	sink_uint(out, "multicast_in", c->rx_multicast);
+	if (!c->rx_multicast)
+		sink_whole_end(out);
+	emit_faults(out, c);
 	emit_link(out, &network->links, link);
 	emit_rate(out, "rx_bytes_per_sec", &netif->rx_bytes);
 	emit_rate(out, "tx_bytes_per_sec", &netif->tx_bytes);
@@ -509,36 +609,58 @@ static void emit_netif(struct sink *out, const struct network *network, const st
 	sink_object_end(out);
 }
 
+static void emit_shown(struct sink *out, uint32_t at, const void *user)
+{
+	const struct network *network = user;
+
+	if (network->now.items[at].shown)
+		emit_netif(out, network, &network->now.items[at]);
+}
+
+/* Uplinks, then what moves most bytes now, then what has ever moved any; those that are not shown last. */
+static bool netif_before(uint32_t a, uint32_t b, const void *user)
+{
+	const struct network *network = user;
+	const struct netif *left = &network->now.items[a], *right = &network->now.items[b];
+	uint64_t left_moved = left->rx_bytes.delta + left->tx_bytes.delta;
+	uint64_t right_moved = right->rx_bytes.delta + right->tx_bytes.delta;
+
+	if (left->shown != right->shown)
+		return left->shown;
+	if (left->uplink != right->uplink)
+		return left->uplink;
+	if (left_moved != right_moved)
+		return left_moved > right_moved;
+	left_moved = left->counters.rx_packets + left->counters.tx_packets;
+	right_moved = right->counters.rx_packets + right->counters.tx_packets;
+	return left_moved != right_moved ? left_moved > right_moved : a < b;
+}
+
 static void network_emit(const void *state, struct sink *out)
 {
 	const struct network *network = state;
+	struct ranked list = { .key = "interfaces",
+			       .rank = INTERFACE_RANK,
+			       .count = network->now.count,
+			       .emit = emit_shown,
+			       .before = netif_before,
+			       .user = network };
 	/* A text, or a table of links, over the limit: the part that was read is shown. */
-	bool short_of = network->buffer.truncated || network->links.left_out > 0, cut = false;
-	size_t shown = 0;
+	bool short_of = network->buffer.truncated || network->links.left_out > 0;
+	size_t shown = 0, taken;
 
 	for (size_t i = 0; i < network->now.count; i++)
 		shown += network->now.items[i].shown;
-
-	sink_array_begin(out, "interfaces");
-	for (size_t i = 0; i < network->now.count && !cut; i++) {
-		struct sink_mark mark = sink_mark(out);
-
-		if (!network->now.items[i].shown)
-			continue;
-		emit_netif(out, network, &network->now.items[i]);
-		if (!sink_full(out))
-			continue;
-		sink_rewind(out, mark);
-		cut = true;
-	}
-	sink_array_end(out);
-	if (cut || short_of) {
+	taken = ranked_emit(out, &list);
+	if (taken < network->now.count || short_of) {
 		sink_bool(out, "truncated", true);
 		if (network->buffer.truncated)
 			sink_null(out, "total_count");
 		else
 			sink_uint(out, "total_count", shown);
 	}
+	/* Those that are not shown stand behind all others where the list was ranked. */
+	ranked_tell(out, &list, taken < shown ? shown - taken : 0);
 	if (network->skipped > 0)
 		sink_uint(out, "lines_skipped", network->skipped);
 }
@@ -547,7 +669,10 @@ const struct collector collector_network = {
 	.name = "network",
 	.path = "system.network",
 	.required = true,
-	.whole_keys = "prefix_lengths mac mtu",
+	.reserve_bytes = 4096,
+	.whole_keys = "multicast_in fifo_errors_in frame_errors_in compressed_in fifo_errors_out collisions_out "
+		      "carrier_errors_out "
+		      "compressed_out operstate prefix_lengths mac mtu carrier_changes",
 	.open = network_open,
 	.close = network_close,
 	.collect = network_collect,

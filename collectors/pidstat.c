@@ -116,3 +116,49 @@ int pidio_parse(const char *text, size_t len, struct pidio *out)
 	*out = io;
 	return 0;
 }
+
+/*
+ *	voluntary_ctxt_switches:	150
+ *	nonvoluntary_ctxt_switches:	545
+ */
+int pidswitches_parse(const char *text, size_t len, struct pidswitches *out)
+{
+	struct scan rest = scan_text(text, len), line;
+	struct pidswitches found;
+	unsigned seen = 0;
+
+	while (scan_line(&rest, &line)) {
+		if (scan_key(&line, "voluntary_ctxt_switches:"))
+			seen |= scan_u64(&line, &found.voluntary) ? 1 : 0;
+		else if (scan_key(&line, "nonvoluntary_ctxt_switches:"))
+			seen |= scan_u64(&line, &found.involuntary) ? 2 : 0;
+	}
+	if (seen != 3)
+		return -EBADMSG;
+	*out = found;
+	return 0;
+}
+
+#define CONTAINER_DIGITS 64
+
+static bool is_digit(char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+}
+
+bool pidcontainer_parse(const char *text, size_t len, char out[PIDSTAT_CONTAINER_SIZE])
+{
+	size_t run = 0;
+
+	for (size_t i = 0; i <= len; i++) {
+		bool digit = i < len && is_digit(text[i]);
+
+		if (!digit && run == CONTAINER_DIGITS) {
+			memcpy(out, text + i - run, PIDSTAT_CONTAINER_SIZE - 1);
+			out[PIDSTAT_CONTAINER_SIZE - 1] = '\0';
+			return true;
+		}
+		run = digit ? run + 1 : 0;
+	}
+	return false;
+}

@@ -54,6 +54,24 @@ struct pidio {
 /* The text of /proc/PID/io. 0 or -EBADMSG. */
 int pidio_parse(const char *text, size_t len, struct pidio *out);
 
+/* The times that the main thread gave up its processor itself, and had to. From PID/status. */
+struct pidswitches {
+	uint64_t voluntary, involuntary;
+};
+
+/* The text of /proc/PID/status. 0 or -EBADMSG. */
+int pidswitches_parse(const char *text, size_t len, struct pidswitches *out);
+
+/* The first 12 digits of the id of a container, as its engine shows it, and NUL. */
+#define PIDSTAT_CONTAINER_SIZE 13
+
+/*
+ * The text of /proc/PID/cgroup: writes the id of the container that the process is in and returns true. Container
+ * engines name the group of a container by its id of 64 hexadecimal digits, alone ("docker/ID") or in a unit
+ * ("docker-ID.scope", "cri-containerd-ID.scope", "libpod-ID.scope").
+ */
+bool pidcontainer_parse(const char *text, size_t len, char out[PIDSTAT_CONTAINER_SIZE]);
+
 /*
  * The key of a PROBE_PROCESS: 22 bits of pid (PID_MAX_LIMIT is 2^22) and 42 bits of start time (1,394 years of ticks).
  */

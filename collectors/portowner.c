@@ -28,7 +28,7 @@ const struct portowner *portowners_find(const struct portowners *owners, uint64_
 	return find(owners, inode);
 }
 
-int portowners_see(struct portowners *owners, uint64_t inode)
+int portowners_see(struct portowners *owners, uint64_t inode, bool listens)
 {
 	struct portowner *owner = find(owners, inode), *bigger;
 	size_t wanted = owners->size ? owners->size * 2 : 16;
@@ -36,6 +36,7 @@ int portowners_see(struct portowners *owners, uint64_t inode)
 
 	if (owner) {
 		owner->seen = true;
+		owner->listens = owner->listens || listens;
 		return 0;
 	}
 	if (owners->count == PORTOWNERS_MAX)
@@ -50,7 +51,7 @@ int portowners_see(struct portowners *owners, uint64_t inode)
 	r = idmap_put(&owners->by_inode, inode, (uint32_t)owners->count);
 	if (r < 0)
 		return r;
-	owners->items[owners->count++] = (struct portowner){ .inode = inode, .seen = true };
+	owners->items[owners->count++] = (struct portowner){ .inode = inode, .seen = true, .listens = listens };
 	return 0;
 }
 
@@ -59,7 +60,7 @@ int portowners_see(struct portowners *owners, uint64_t inode)
 static void forget_process(struct portowner *owner)
 {
 	free(owner->exe);
-	*owner = (struct portowner){ .inode = owner->inode, .seen = owner->seen };
+	*owner = (struct portowner){ .inode = owner->inode, .seen = owner->seen, .listens = owner->listens };
 }
 
 /* Name and start time; a process that is not the same any more has lost its sockets too. */
@@ -83,7 +84,7 @@ static void ask_exe(struct portowner *owner, const struct collect_ctx *ctx)
 	struct probe_request request = { .kind = PROBE_PROCESS };
 	char pid[16];
 
-	if (owner->exe || !owner->named || !ctx->prober ||
+	if (!owner->listens || owner->exe || !owner->named || !ctx->prober ||
 	    (owner->exe_asked_ns != 0 && ctx->now.mono_ns - owner->exe_asked_ns < EXE_RETRY_NS))
 		return;
 	request.key = pidstat_key(owner->pid, owner->start_ticks);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The owners of listening sockets: inode → process, found by the prober's walk over /proc/PID/fd. The prober is asked
+ * The owners of sockets: inode → process, found by the prober's walk over /proc/PID/fd. The prober is asked
  * about new inodes only; an answer holds until the socket or the process ends. Without sufficient rights the walk finds
  * nothing; it is repeated at growing intervals, as missing rights and races cannot be told apart.
  */
@@ -28,8 +28,9 @@ enum portowner_state {
 struct portowner {
 	uint64_t inode;
 	enum portowner_state state;
-	bool seen;  /* in the dump being taken */
-	bool named; /* start_ticks and comm are valid */
+	bool seen;    /* in the dump being taken */
+	bool listens; /* its executable is of interest, too */
+	bool named;   /* start_ticks and comm are valid */
 	uint8_t comm_len, tries;
 	pid_t pid;
 	uint64_t start_ticks;
@@ -50,8 +51,11 @@ struct portowners {
 	int proc_fd;	   /* of the last update: the directory outlives the collector */
 };
 
-/* Notes that a socket with this inode listens. 0 (also when there are too many) or -ENOMEM. */
-int portowners_see(struct portowners *owners, uint64_t inode);
+/*
+ * Notes a socket with this inode, that listens or has a peer. 0 (also when there are too many: those that were noted
+ * first are kept) or -ENOMEM.
+ */
+int portowners_see(struct portowners *owners, uint64_t inode, bool listens);
 
 /*
  * To be called when all sockets of a dump have been noted: forgets the others, checks whether the known processes still

@@ -28,9 +28,14 @@ static uint8_t address_rank(uint8_t family, const uint8_t *address)
 	return RANK_ADDRESS;
 }
 
+static uint64_t slot_id(uint8_t protocol, uint16_t port)
+{
+	return (uint64_t)protocol << 16 | port;
+}
+
 static struct port_slot *slot_get(struct port_table *table, uint16_t port)
 {
-	uint64_t id = (uint64_t)table->protocol << 16 | port;
+	uint64_t id = slot_id(table->protocol, port);
 	const uint32_t *at = idmap_get(&table->by_port, id);
 	struct port_slot *bigger;
 
@@ -72,16 +77,52 @@ int port_table_add(struct port_table *table, const struct port_socket *socket)
 	/* A UDP socket that is not bound yet has port 0. */
 	if (socket->port == 0 || (socket->family != AF_INET && socket->family != AF_INET6))
 		return 0;
-	if (socket->state != TCP_ESTABLISHED && socket->state != TCP_LISTEN && socket->state != TCP_CLOSE)
+	if (socket->state == TCP_ESTABLISHED || socket->state == TCP_SYN_SENT || socket->state == TCP_CLOSE_WAIT)
+		return port_peers_add(&table->peers, &(struct port_peer){ .inode = socket->inode,
+									  .port = socket->port,
+									  .remote_port = socket->remote_port,
+									  .protocol = table->protocol,
+									  .state = socket->state });
+	if (socket->state != TCP_LISTEN && socket->state != TCP_CLOSE)
 		return 0;
 	slot = slot_get(table, socket->port);
 	if (!slot)
 		return -ENOMEM;
-	if (socket->state == TCP_ESTABLISHED)
-		slot->connections++;
-	else
-		listener_take(slot, socket);
+	listener_take(slot, socket);
 	return 0;
+}
+
+int port_peers_add(struct port_peers *peers, const struct port_peer *peer)
+{
+	size_t wanted = peers->size ? peers->size * 2 : SLOT_SIZE_FIRST;
+	struct port_peer *bigger;
+
+	if (peers->count == PORT_PEERS_MAX) {
+		peers->left_out++;
+		return 0;
+	}
+	if (peers->count == peers->size) {
+		bigger = reallocarray(peers->items, wanted, sizeof(*bigger));
+		if (!bigger)
+			return -ENOMEM;
+		peers->items = bigger;
+		peers->size = wanted;
+	}
+	peers->items[peers->count++] = *peer;
+	return 0;
+}
+
+void port_peers_free(struct port_peers *peers)
+{
+	free(peers->items);
+	*peers = (struct port_peers){ 0 };
+}
+
+struct port_slot *port_table_listener(const struct port_table *table, uint8_t protocol, uint16_t port)
+{
+	const uint32_t *at = idmap_get(&table->by_port, slot_id(protocol, port));
+
+	return at && table->slots[*at].listeners > 0 ? &table->slots[*at] : NULL;
 }
 
 int port_table_put(struct port_table *table, const struct port_slot *slot)
@@ -109,6 +150,7 @@ int port_table_message(void *user, uint16_t type, struct netlink_part body)
 	socket = (struct port_socket){ .family = msg.idiag_family,
 				       .state = msg.idiag_state,
 				       .port = ntohs(msg.id.idiag_sport),
+				       .remote_port = ntohs(msg.id.idiag_dport),
 				       .inode = msg.idiag_inode };
 	memcpy(socket.address, msg.id.idiag_src, sizeof(socket.address));
 	return port_table_add(user, &socket);
@@ -116,9 +158,14 @@ int port_table_message(void *user, uint16_t type, struct netlink_part body)
 
 int port_table_drop(struct port_table *table, uint8_t protocol)
 {
-	size_t kept = 0;
+	struct port_peers *peers = &table->peers;
+	size_t kept = 0, kept_peers = 0;
 	int r = 0;
 
+	for (size_t i = 0; i < peers->count; i++)
+		if (peers->items[i].protocol != protocol)
+			peers->items[kept_peers++] = peers->items[i];
+	peers->count = kept_peers;
 	idmap_clear(&table->by_port);
 	for (size_t i = 0; i < table->count && r == 0; i++) {
 		struct port_slot slot = table->slots[i];
@@ -126,31 +173,12 @@ int port_table_drop(struct port_table *table, uint8_t protocol)
 		if (slot.protocol == protocol)
 			continue;
 		table->slots[kept] = slot;
-		r = idmap_put(&table->by_port, (uint64_t)slot.protocol << 16 | slot.port, (uint32_t)kept++);
+		r = idmap_put(&table->by_port, slot_id(slot.protocol, slot.port), (uint32_t)kept++);
 	}
 	table->count = kept;
 	if (r < 0)
 		port_table_clear(table);
 	return r;
-}
-
-void port_table_forget_listeners(struct port_table *table)
-{
-	for (size_t i = 0; i < table->count; i++) {
-		struct port_slot *slot = &table->slots[i];
-		uint32_t connections = slot->protocol == IPPROTO_TCP ? slot->connections : 0;
-
-		*slot = (struct port_slot){ .protocol = slot->protocol,
-					    .port = slot->port,
-					    .connections = connections };
-	}
-}
-
-void port_table_forget_connections(struct port_table *table)
-{
-	for (size_t i = 0; i < table->count; i++)
-		if (table->slots[i].protocol == IPPROTO_TCP)
-			table->slots[i].connections = 0;
 }
 
 uint64_t port_table_tcp_listeners(const struct port_table *table)
@@ -162,24 +190,17 @@ uint64_t port_table_tcp_listeners(const struct port_table *table)
 	return count;
 }
 
-size_t port_table_used(const struct port_table *table)
-{
-	size_t used = 0;
-
-	for (size_t i = 0; i < table->count; i++)
-		used += !port_slot_is_empty(&table->slots[i]);
-	return used;
-}
-
 void port_table_clear(struct port_table *table)
 {
 	table->count = 0;
+	table->peers.count = table->peers.left_out = 0;
 	idmap_clear(&table->by_port);
 }
 
 void port_table_free(struct port_table *table)
 {
 	free(table->slots);
+	port_peers_free(&table->peers);
 	idmap_free(&table->by_port);
 	*table = (struct port_table){ 0 };
 }

@@ -17,6 +17,7 @@
 #include "passwd.h"
 #include "procfs.h"
 #include "proctable.h"
+#include "ranked.h"
 #include "select.h"
 #include "table.h"
 #include "usernames.h"
@@ -33,17 +34,11 @@
 /* A clock that drifts by less does not move the start times. */
 #define BOOT_DRIFT_MS 500
 
-struct top_row {
-	struct process process; /* a copy: its fd and detail are the table's */
-	struct pidio io;
-	bool io_known;
-};
-
 struct processes {
 	struct proctable table;
 	struct passwd passwd;
 	struct usernames users; /* that the file does not have */
-	struct top_row *top;
+	struct process *top;	/* copies of the rows shown: their fd and detail are the table's */
 	size_t top_count, top_size;
 	uint32_t *order;
 	size_t order_size;
@@ -136,6 +131,17 @@ static int64_t start_wall_ms(const struct processes *processes, const struct pro
 
 /* ---------------------------------------------------------------------------------- what is looked at for some rows */
 
+static void container_look(const struct collect_ctx *ctx, struct process *row)
+{
+	char path[24], text[2048];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "%d/cgroup", row->stat.pid);
+	n = procfs_read_once(ctx->proc_fd, path, text, sizeof(text));
+	if (n <= 0 || !pidcontainer_parse(text, (size_t)n, row->container))
+		row->container[0] = '\0';
+}
+
 /*
  * The owner of the directory /proc/PID is the effective user, also for a process that is not dumpable, whose files
  * there belong to root (fs/proc/base.c, task_dump_owner).
@@ -152,6 +158,8 @@ static void row_look(const struct collect_ctx *ctx, struct process *row)
 	if (row->uid_known)
 		row->uid = owner.st_uid;
 	row->io_denied = false;
+	row->switches_known = false;
+	container_look(ctx, row);
 	row->looked_ns = ctx->now.mono_ns ? ctx->now.mono_ns : 1;
 }
 
@@ -181,6 +189,45 @@ static bool io_read(const struct collect_ctx *ctx, struct process *row, struct p
 	n = procfs_read_once(ctx->proc_fd, path, text, sizeof(text));
 	row->io_denied = n == -EACCES || n == -EPERM;
 	return n > 0 && pidio_parse(text, (size_t)n, ret) == 0;
+}
+
+/* What the row has read and written, and how fast since it was looked at before this collect. */
+static void io_take(const struct collect_ctx *ctx, struct process *row)
+{
+	uint64_t now_ns = ctx->now.mono_ns ? ctx->now.mono_ns : 1, passed_ns = now_ns - row->io_ns, moved;
+	struct pidio io;
+
+	if (row->io_ns == now_ns)
+		return;
+	row->io_rated = false;
+	if (!io_read(ctx, row, &io)) {
+		row->io_ns = 0;
+		return;
+	}
+	if (row->io_ns != 0 &&
+	    rate_moved(row->io.read_bytes + row->io.write_bytes, io.read_bytes + io.write_bytes, &moved)) {
+		row->io_rated = true;
+		row->io_per_second = (double)moved * (double)NS_PER_S / (double)passed_ns;
+	}
+	row->io = io;
+	row->io_ns = now_ns;
+}
+
+/*
+ * The kernel writes fifty lines for the two that are of interest, so they are read of those alone that have used their
+ * processor since, and once a minute.
+ */
+static void switches_take(const struct collect_ctx *ctx, struct process *row)
+{
+	char path[24], text[4096];
+	ssize_t n;
+
+	if (row->switches_known && row->switches_ticks == row->stat.cpu_ticks)
+		return;
+	snprintf(path, sizeof(path), "%d/status", row->stat.pid);
+	n = procfs_read_once(ctx->proc_fd, path, text, sizeof(text));
+	row->switches_known = n > 0 && pidswitches_parse(text, (size_t)n, &row->switches) == 0;
+	row->switches_ticks = row->stat.cpu_ticks;
 }
 
 /* Neither has a command line, nor an executable to be found. */
@@ -314,25 +361,84 @@ static int processes_open(const struct collect_ctx *ctx, void **ret_state)
 	return 0;
 }
 
+/* One more row for the sample, unless it is there already. */
+static void choose(struct processes *processes, uint32_t at, size_t *chosen)
+{
+	struct process *row = &processes->table.rows[at];
+
+	if (row->picked)
+		return;
+	row->picked = true;
+	processes->order[(*chosen)++] = at;
+}
+
+/* Chooses up to `max` of these rows that read or write most. */
+static void choose_by_io(struct processes *processes, const struct collect_ctx *ctx, const uint32_t *at, size_t count,
+			 size_t max, size_t *chosen)
+{
+	struct process *rows = processes->table.rows;
+
+	for (size_t i = 0; i < count && max > 0; i++)
+		if (!rows[at[i]].picked && rows[at[i]].cpu_percent > 0)
+			io_take(ctx, &rows[at[i]]);
+	for (; max > 0; max--) {
+		const struct process *most = NULL;
+
+		for (size_t i = 0; i < count; i++) {
+			const struct process *row = &rows[at[i]];
+
+			if (!row->picked && row->io_rated && row->io_per_second > (most ? most->io_per_second : 0))
+				most = row;
+		}
+		if (!most)
+			return;
+		choose(processes, (uint32_t)(most - rows), chosen);
+	}
+}
+
+/*
+ * Which rows a sample shows, in `order`: half of them by CPU, a quarter by memory, a quarter by what they read and
+ * wrote, and what these leave again by CPU. Of I/O those are looked at that are next by CPU: there is no reading and
+ * writing without, and to look at all would cost more than all the rest. Returns how many.
+ */
+static size_t top_choose(struct processes *processes, const struct collect_ctx *ctx, size_t wanted)
+{
+	const struct process *rows = processes->table.rows;
+	size_t count = processes->table.count, quarter = wanted / 4, half = wanted - 2 * quarter, chosen = 0;
+	uint32_t *by_cpu = processes->order + wanted, *by_memory = by_cpu + 2 * wanted;
+	size_t cpu = select_first(by_cpu, 2 * wanted, count, before_cpu, rows);
+	size_t memory = select_first(by_memory, half + quarter, count, before_memory, rows);
+
+	for (size_t i = 0; i < cpu && chosen < half; i++)
+		choose(processes, by_cpu[i], &chosen);
+	for (size_t i = 0; i < memory && chosen < half + quarter; i++)
+		choose(processes, by_memory[i], &chosen);
+	choose_by_io(processes, ctx, by_cpu, cpu < wanted ? cpu : wanted, quarter, &chosen);
+	for (size_t i = 0; i < cpu && chosen < wanted; i++)
+		choose(processes, by_cpu[i], &chosen);
+	for (size_t i = 0; i < chosen; i++)
+		processes->table.rows[processes->order[i]].picked = false;
+	return chosen;
+}
+
 static int top_take(struct processes *processes, const struct collect_ctx *ctx, size_t wanted)
 {
 	int r = array_reserve(&processes->top, &processes->top_size, wanted, sizeof(*processes->top));
 
 	if (r == 0)
-		r = array_reserve(&processes->order, &processes->order_size, wanted, sizeof(*processes->order));
+		r = array_reserve(&processes->order, &processes->order_size, 4 * wanted, sizeof(*processes->order));
 	if (r < 0)
 		return r;
-	processes->top_count =
-		select_first(processes->order, wanted, processes->table.count, before_cpu, processes->table.rows);
+	processes->top_count = top_choose(processes, ctx, wanted);
 	for (size_t i = 0; i < processes->top_count; i++) {
 		struct process *row = &processes->table.rows[processes->order[i]];
-		struct top_row *top = &processes->top[i];
 
 		row_look(ctx, row);
-		top->io_known = io_read(ctx, row, &top->io);
+		io_take(ctx, row);
+		switches_take(ctx, row);
 		row_ask(ctx, row);
 		user_ask(processes, ctx, row);
-		top->process = *row;
+		processes->top[i] = *row;
 	}
 	return 0;
 }
@@ -365,7 +471,7 @@ static void emit_detail(struct sink *out, const struct processes *processes, con
 		sink_null(out, "exe_path");
 	if (detail || row_is_bare(shown))
 		sink_text(out, "cmd_line", detail ? detail->text : "", detail ? detail->cmdline_len : 0,
-			  SINK_CMDLINE_MAX);
+			  SINK_COMMAND_MAX);
 	else
 		sink_null(out, "cmd_line");
 }
@@ -385,20 +491,34 @@ static void emit_owner(struct sink *out, const struct processes *processes, cons
 	sink_str(out, "user", name ? name : number);
 }
 
-static void emit_io(struct sink *out, const struct top_row *top)
+static void emit_io(struct sink *out, const struct process *row)
 {
-	if (top->io_known) {
-		sink_uint(out, "disk_read_bytes", top->io.read_bytes);
-		sink_uint(out, "disk_write_bytes", top->io.write_bytes);
+	if (row->io_ns) {
+		sink_uint(out, "disk_read_bytes", row->io.read_bytes);
+		sink_uint(out, "disk_write_bytes", row->io.write_bytes);
 	} else {
 		sink_null(out, "disk_read_bytes");
 		sink_null(out, "disk_write_bytes");
 	}
+	if (row->io_ns && row->io_rated)
+		sink_real(out, "disk_bytes_per_sec", row->io_per_second, 0);
+	else
+		sink_null(out, "disk_bytes_per_sec");
 }
 
-static void emit_row(struct sink *out, const struct processes *processes, const struct top_row *top)
+static void emit_switches(struct sink *out, const struct process *row)
 {
-	const struct process *row = &top->process;
+	if (row->switches_known) {
+		sink_uint(out, "voluntary_switches", row->switches.voluntary);
+		sink_uint(out, "involuntary_switches", row->switches.involuntary);
+	} else {
+		sink_null(out, "voluntary_switches");
+		sink_null(out, "involuntary_switches");
+	}
+}
+
+static void emit_row(struct sink *out, const struct processes *processes, const struct process *row)
+{
 	char start[RFC3339_SIZE];
 
 	sink_object_begin(out, NULL);
@@ -408,34 +528,38 @@ static void emit_row(struct sink *out, const struct processes *processes, const 
 	emit_detail(out, processes, row);
 	sink_real(out, "cpu_percent", row->cpu_percent, 1);
 	sink_uint(out, "memory_kb", (uint64_t)((double)row->stat.rss_pages * processes->table.page_kb));
-	emit_io(out, top);
+	emit_io(out, row);
 	sink_str(out, "status", pidstat_state_name(row->stat.state));
 	sink_text(out, "start_time", start, rfc3339_format(start_wall_ms(processes, row), start), sizeof(start));
 	emit_owner(out, processes, row);
 	sink_uint(out, "threads", row->stat.threads);
+	emit_switches(out, row);
+	if (row->container[0])
+		sink_str(out, "container_id", row->container);
 	sink_object_end(out);
+}
+
+static void emit_top(struct sink *out, uint32_t at, const void *user)
+{
+	const struct processes *processes = user;
+
+	emit_row(out, processes, &processes->top[at]);
 }
 
 static void processes_emit(const void *state, struct sink *out)
 {
 	const struct processes *processes = state;
-	bool cut = processes->table.truncated;
+	struct ranked list = { .key = "processes",
+			       .rank = "half by CPU, a quarter by memory, a quarter by I/O",
+			       .count = processes->top_count,
+			       .emit = emit_top,
+			       .user = processes };
+	size_t shown = ranked_emit(out, &list), total = processes->table.count + processes->table.left_out;
 
-	sink_array_begin(out, "processes");
-	for (size_t i = 0; i < processes->top_count; i++) {
-		struct sink_mark mark = sink_mark(out);
-
-		emit_row(out, processes, &processes->top[i]);
-		if (!sink_full(out))
-			continue;
-		sink_rewind(out, mark);
-		cut = true;
-		break;
-	}
-	sink_array_end(out);
-	sink_uint(out, "processes_total", processes->table.count + processes->table.left_out);
-	if (cut)
+	sink_uint(out, "processes_total", total);
+	if (shown < processes->top_count || processes->table.truncated)
 		sink_bool(out, "processes_truncated", true);
+	ranked_tell(out, &list, total - shown);
 }
 
 /* ----------------------------------------------------------------------------------------------- for the actions */
@@ -540,6 +664,7 @@ int processes_ask(void *state, const struct collect_ctx *ctx, const struct proce
 const struct collector collector_processes = {
 	.name = "processes",
 	.path = "",
+	.reserve_bytes = 4096,
 	.open = processes_open,
 	.close = processes_close,
 	.collect = processes_collect,

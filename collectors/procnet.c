@@ -62,16 +62,18 @@ static bool address_parse(struct scan field, struct port_socket *socket)
 int procnet_parse_line(const char *text, size_t len, struct port_socket *out)
 {
 	struct scan line = scan_text(text, len), field;
-	struct port_socket socket = { 0 };
+	struct port_socket socket = { 0 }, remote = { 0 };
 	uint64_t inode;
 	uint32_t state;
 
 	if (!scan_skip(&line, 1) || !scan_field(&line, &field) || !address_parse(field, &socket))
 		return -EBADMSG;
-	if (!scan_skip(&line, 1) || !scan_field(&line, &field) || scan_len(&field) != 2 || !scan_hex(&field, 2, &state))
+	if (!scan_field(&line, &field) || !address_parse(field, &remote) || !scan_field(&line, &field) ||
+	    scan_len(&field) != 2 || !scan_hex(&field, 2, &state))
 		return -EBADMSG;
 	if (!scan_skip(&line, 5) || !scan_u64(&line, &inode) || inode > UINT32_MAX)
 		return -EBADMSG;
+	socket.remote_port = remote.port;
 	socket.state = (uint8_t)state;
 	socket.inode = (uint32_t)inode;
 	*out = socket;
@@ -125,23 +127,27 @@ static int compare_slots(const void *a, const void *b)
 {
 	const struct port_slot *left = a, *right = b;
 
-	if ((left->listeners > 0) != (right->listeners > 0))
-		return left->listeners > 0 ? -1 : 1;
 	return left->port < right->port ? -1 : left->port > right->port;
 }
 
 static int answer_write(const struct port_table *table, unsigned char *data, size_t size)
 {
-	struct procnet_answer answer = { .total = (uint32_t)table->count };
-	size_t room = (size - sizeof(answer)) / sizeof(*table->slots);
+	struct procnet_answer answer = { .total = (uint32_t)table->count,
+					 .peers_total = (uint32_t)(table->peers.count + table->peers.left_out) };
+	size_t room = (size - sizeof(answer)) / sizeof(*table->slots), len;
 
 	answer.count = (uint32_t)(table->count < room ? table->count : room);
+	len = sizeof(answer) + answer.count * sizeof(*table->slots);
+	room = (size - len) / sizeof(*table->peers.items);
+	answer.peers = (uint32_t)(table->peers.count < room ? table->peers.count : room);
 	if (table->count > 0)
 		qsort(table->slots, table->count, sizeof(*table->slots), compare_slots);
 	memcpy(data, &answer, sizeof(answer));
 	if (answer.count > 0)
 		memcpy(data + sizeof(answer), table->slots, answer.count * sizeof(*table->slots));
-	return (int)(sizeof(answer) + answer.count * sizeof(*table->slots));
+	if (answer.peers > 0)
+		memcpy(data + len, table->peers.items, answer.peers * sizeof(*table->peers.items));
+	return (int)(len + answer.peers * sizeof(*table->peers.items));
 }
 
 int procnet_read(int proc_fd, uint8_t protocol, unsigned char *data, size_t size)

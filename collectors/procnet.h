@@ -14,9 +14,10 @@
 /* One line after the heading. 0 or -EBADMSG (*out untouched). */
 int procnet_parse_line(const char *text, size_t len, struct port_socket *out);
 
-/* The prober's answer: this struct and `count` slots, listeners first. */
+/* The prober's answer: this struct, `count` slots and `peers` peers. */
 struct procnet_answer {
-	uint32_t count, total; /* of the slots that there are; more than fit are left out */
+	uint32_t count, total;	     /* of the slots that there are; more than fit are left out */
+	uint32_t peers, peers_total; /* likewise */
 };
 
 /*

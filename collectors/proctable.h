@@ -39,10 +39,19 @@ struct process {
 	uid_t uid;
 	uint64_t looked_ns; /* when uid and the right to read io were last looked at; 0: never */
 	bool uid_known, io_denied;
-	bool gone;		       /* during a scan: not there any more */
-	bool asked;		       /* the prober is at it */
-	uint64_t asked_ns;	       /* when it was last asked; 0: never */
-	struct process_detail *detail; /* NULL: not known */
+	bool picked; /* while the rows of a sample are chosen */
+	bool switches_known;
+	struct pidswitches switches; /* as last read, when cpu_ticks were */
+	uint64_t switches_ticks;
+	bool io_rated;				/* io_per_second holds a rate */
+	struct pidio io;			/* as last read, */
+	uint64_t io_ns;				/* then; 0: not known */
+	double io_per_second;			/* bytes read and written */
+	char container[PIDSTAT_CONTAINER_SIZE]; /* "": in none, or not known */
+	bool gone;				/* during a scan: not there any more */
+	bool asked;				/* the prober is at it */
+	uint64_t asked_ns;			/* when it was last asked; 0: never */
+	struct process_detail *detail;		/* NULL: not known */
 };
 
 #define PROCESS_NO_BASE UINT64_MAX

@@ -299,8 +299,7 @@ static struct sink_mark write_mark(const struct sink *sink)
 	return (struct sink_mark){ .offset = w->len, .depth = w->depth, .comma = w->comma };
 }
 
-/* A truncated list may use some of the reserve, for the keys that report the truncation. */
-static void write_rewind(struct sink *sink, struct sink_mark mark)
+static void write_again(struct sink *sink, struct sink_mark mark)
 {
 	struct json_writer *w = writer_of(sink);
 
@@ -315,11 +314,19 @@ static void write_rewind(struct sink *sink, struct sink_mark mark)
 		w->span_count--;
 	if (w->span_count > 0 && w->spans[w->span_count - 1].end > mark.offset)
 		w->spans[w->span_count - 1].end = mark.offset;
+	w->full = w->broken;
+}
+
+/* A truncated list may use some of the reserve, for the keys that report the truncation. */
+static void write_rewind(struct sink *sink, struct sink_mark mark)
+{
+	struct json_writer *w = writer_of(sink);
+
 	if (w->full) {
 		w->limit += w->tail / 3;
 		w->tail -= w->tail / 3;
 	}
-	w->full = w->broken;
+	write_again(sink, mark);
 }
 
 /* Parts side by side become one, so that one comma goes with them. */
@@ -357,6 +364,7 @@ static const struct sink_ops ops = {
 	.null = write_null,
 	.mark = write_mark,
 	.rewind = write_rewind,
+	.again = write_again,
 	.full = write_full,
 	.whole = write_whole,
 };

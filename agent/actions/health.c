@@ -17,6 +17,7 @@
 #include "agent/actions/env.h"
 #include "agent/actions/run.h"
 #include "agent/metrics/disk_judge.h"
+#include "collectors/cpu.h"
 #include "collectors/host.h"
 #include "collectors/memory.h"
 #include "collectors/procfs.h"
@@ -26,6 +27,8 @@
 #define MEMORY_FAILED	 5.0
 #define LOAD_WARNING	 2.0 /* a core, over 5 minutes */
 #define LOAD_FAILED	 8.0
+#define STEAL_WARNING	 10.0 /* percent of the processors' time that the host gave to others */
+#define STEAL_FAILED	 50.0
 #define PRESSURE_WARNING 20.0 /* percent of a minute in which some tasks waited */
 #define PRESSURE_FAILED	 60.0
 
@@ -167,6 +170,28 @@ static void check_cpu_load(const struct health_facts *facts, struct health_resul
 	note(result, "load_5min", load.load_5min);
 	note(result, "load_15min", load.load_15min);
 	note(result, "cores", (double)cores);
+}
+
+/*
+ * Steal is no use of this guest's: it looks like a slow machine from within, and nothing in here can be done about it.
+ */
+static void check_cpu_steal(const struct health_facts *facts, struct health_result *result)
+{
+	struct cpu_share share = cpu_last_share(sampling_state(facts->env->sampling, &collector_cpu));
+	double steal = share.state[CPU_STEAL];
+
+	if (!share.known) {
+		say(result, HEALTH_WARNING, "how much time the host gave to other machines is not known");
+		return;
+	}
+	say(result,
+	    steal >= STEAL_FAILED    ? HEALTH_FAILED
+	    : steal >= STEAL_WARNING ? HEALTH_WARNING
+				     : HEALTH_PASSED,
+	    "the host gave %.1f %% of the processors' time to others (steal), beside %.1f %% in use", steal,
+	    share.usage);
+	note(result, "steal_percent", steal);
+	note(result, "usage_percent", share.usage);
 }
 
 /*
@@ -364,6 +389,7 @@ const struct health_check health_checks[HEALTH_CHECKS] = {
 	{ "resource_optimization", NULL, HEALTH_TREND, check_resource_optimization },
 	{ "memory", "memory_usage", 0, check_memory },
 	{ "cpu_load", "cpu_usage", 0, check_cpu_load },
+	{ "cpu_steal", NULL, 0, check_cpu_steal },
 	{ "pressure", NULL, 0, check_pressure },
 	{ "clock", NULL, HEALTH_CLOCK, check_clock },
 	{ "log", NULL, 0, check_log },

@@ -131,7 +131,7 @@ struct health_check {
 };
 
 /* In the order they are shown. */
-#define HEALTH_CHECKS 11
+#define HEALTH_CHECKS 12
 extern const struct health_check health_checks[HEALTH_CHECKS];
 /* Finds a check by its name or its alias, in upper or lower case. NULL: there is none. */
 const struct health_check *health_check_find(const char *name);

@@ -348,7 +348,8 @@ static void run_named(struct command *command)
 		command_fail(command, fault.code, fault.reason, "%s", fault.text);
 	else if (name && !(check = health_check_find(name)))
 		command_fail(command, CODE_INVALID_PARAMETERS, "bad_value",
-			     "check_name is disk_space, resource_optimization, memory, cpu_load, pressure, clock, log, "
+			     "check_name is disk_space, resource_optimization, memory, cpu_load, cpu_steal, pressure, "
+			     "clock, log, "
 			     "executor, failed_units, packages or reboot_required");
 	else
 		health_gather(command, HEALTH_FACTS, check, HEALTH_WINDOW_DAYS, answer);

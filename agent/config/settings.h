@@ -40,7 +40,8 @@
 #define CONFIG_COLLECTORS(ROW) \
 	ROW(UINT, collectors, processes_top, 0, 1000, "20", "How many processes a sample lists.", HOST_MAY_SET) \
 	ROW(UINT, collectors, cgroups_top, 0, 200, "8", "How many control groups (units, slices, containers) a sample lists.") \
-	ROW(UINT, collectors, ports_max, 0, 1000, "1000", "How many ports a sample lists.", HOST_MAY_SET)
+	ROW(UINT, collectors, ports_max, 0, 1000, "1000", "How many ports a sample lists.", HOST_MAY_SET) \
+	ROW(SIZE, collectors, sample_max_bytes, 16 * KIB, MIB, "32K", "Longest sample; lists are cut to fit, by rank, and say so.")
 
 #define CONFIG_COMMANDS(ROW) \
 	ROW(BOOL, commands, enabled, "yes", "Take commands at all.") \

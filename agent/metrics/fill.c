@@ -33,11 +33,21 @@ static int add(struct json_object *to, const char *key, struct json_object *valu
 	return -ENOMEM;
 }
 
+/* What an item of a list is told apart by; NULL: nothing. */
+static const char *name_of(struct json_object *item)
+{
+	struct json_object *name;
+
+	if (!json_object_object_get_ex(item, "name", &name) && !json_object_object_get_ex(item, "mount_point", &name))
+		return NULL;
+	return json_object_get_string(name);
+}
+
 static struct json_object *item_named(struct json_object *list, const char *name)
 {
 	for (size_t i = 0; i < json_object_array_length(list); i++) {
 		struct json_object *item = json_object_array_get_idx(list, i);
-		const char *other = json_object_get_string(json_object_object_get(item, "name"));
+		const char *other = name_of(item);
 
 		if (other && strcmp(other, name) == 0)
 			return item;
@@ -53,7 +63,7 @@ static int fill_list(struct json_object *to, struct json_object *from, const cha
 
 	for (size_t i = 0; r == 0 && i < json_object_array_length(to); i++) {
 		struct json_object *item = json_object_array_get_idx(to, i), *same = NULL;
-		const char *name = json_object_get_string(json_object_object_get(item, "name"));
+		const char *name = name_of(item);
 
 		if (name)
 			same = item_named(from, name);

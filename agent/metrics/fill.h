@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Puts back into a sample of the past what only whole samples have (PROTOCOL.md), from the whole one before it: of each
- * collector what it names in collector.h, in objects of lists by their `name`.
+ * collector what it names in collector.h, in objects of lists by their `name` or `mount_point`.
  */
 #ifndef AGENT_METRICS_FILL_H
 #define AGENT_METRICS_FILL_H

@@ -23,8 +23,11 @@
 #include "transport/backoff.h"
 #include "transport/json_write.h"
 
-#define SAMPLE_MAX     (1024 * 1024)
-#define SAMPLE_SCHEMA  1
+#define SAMPLE_MAX    (1024 * 1024)
+#define SAMPLE_SCHEMA 1
+/* Of a line: what is around data, and the list of those that failed. */
+#define FRAME_BYTES    1024
+#define RESERVE_BYTES  1024 /* of a collector that says nothing of it */
 #define COLLECTORS_MAX 32
 /* Parts of a line that only whole samples have: one an interface and one a disk. */
 #define SPANS_MAX    256
@@ -82,6 +85,7 @@ struct sampling {
 
 	int proc_fd, sys_fd, root_fd;
 	struct collect_limits limits;
+	size_t max_bytes;	/* of a line */
 	unsigned at;		/* index of the slot in work during a collect */
 	bool within;		/* true once that slot has begun */
 	struct moment slot_now; /* the time at which it began */
@@ -220,6 +224,7 @@ static void switch_slots(struct sampling *sampling, const struct config *setting
 	sampling->limits.cgroups_top = (unsigned)settings->collectors.cgroups_top;
 	sampling->limits.processes_top = (unsigned)settings->collectors.processes_top;
 	sampling->limits.ports_max = (unsigned)settings->collectors.ports_max;
+	sampling->max_bytes = settings->collectors.sample_max_bytes;
 	for (unsigned i = 0; i < sampling->count; i++) {
 		struct slot *slot = &sampling->slots[i];
 		struct collect_ctx ctx = context(sampling, slot, &sampling->config.loop->now);
@@ -400,16 +405,17 @@ static void emit_age(const struct sampling *sampling, const struct slot *slot, s
 }
 
 /*
- * Writes a collector's keys, and their age if they were not read for this sample. The object of a collector that is in
- * whole samples alone goes with its name, and has no age, which would be a change.
+ * Writes a collector's keys, in so many bytes, and their age if they were not read for this sample. The object of a
+ * collector that is in whole samples alone goes with its name, and has no age, which would be a change.
  */
-static void emit_slot(const struct sampling *sampling, const struct slot *slot, struct sink *out,
-		      char path[PATH_LEN_MAX])
+static void emit_slot(struct sampling *sampling, const struct slot *slot, size_t bytes, char path[PATH_LEN_MAX])
 {
 	const struct collector *collector = slot->collector;
+	struct sink *out = &sampling->writer.sink;
 	const char *dot = strrchr(collector->path, '.');
 	char parent[PATH_LEN_MAX];
 	struct sink_mark mark;
+	struct json_room room;
 
 	snprintf(parent, sizeof(parent), "%.*s", dot ? (int)(dot - collector->path) : 0, collector->path);
 	if (collector->whole) {
@@ -418,34 +424,62 @@ static void emit_slot(const struct sampling *sampling, const struct slot *slot, 
 	}
 	go_to(out, path, collector->path);
 	mark = sink_mark(out);
+	room = json_writer_bound(&sampling->writer, bytes);
 	collector->emit(slot->state, out);
 	if (slot->held && !collector->whole)
 		emit_age(sampling, slot, out);
 	if (sink_full(out))
 		sink_rewind(out, mark);
+	json_writer_restore(&sampling->writer, room);
 	if (collector->whole) {
 		go_to(out, path, parent);
 		sink_whole_end(out);
 	}
 }
 
-/* The parts of the collectors in the order of their table, then the list of those that failed. */
-static void emit_data(const struct sampling *sampling, struct sink *out)
+static bool is_shown(const struct slot *slot)
+{
+	return slot->on && slot->good;
+}
+
+static size_t reserve_of(const struct slot *slot)
+{
+	return slot->collector->reserve_bytes ? slot->collector->reserve_bytes : RESERVE_BYTES;
+}
+
+/* The parts of the collectors in the order of their table. Each leaves room for what those behind it may need. */
+static void emit_slots(struct sampling *sampling, char path[PATH_LEN_MAX])
+{
+	size_t bytes = sampling->max_bytes - FRAME_BYTES, reserve = 0, left;
+
+	for (unsigned i = 0; i < sampling->count; i++)
+		if (is_shown(&sampling->slots[i]))
+			reserve += reserve_of(&sampling->slots[i]);
+	left = reserve;
+	for (unsigned i = 0; i < sampling->count; i++) {
+		const struct slot *slot = &sampling->slots[i];
+		size_t taken = sampling->writer.len;
+
+		if (!is_shown(slot))
+			continue;
+		left -= reserve_of(slot);
+		taken += left * bytes / reserve;
+		emit_slot(sampling, slot, bytes > taken ? bytes - taken : 0, path);
+	}
+}
+
+/* The parts of the collectors, then the list of those that failed. */
+static void emit_data(struct sampling *sampling, struct sink *out)
 {
 	char path[PATH_LEN_MAX] = "";
 	bool failed = false;
 
-	for (unsigned i = 0; i < sampling->count; i++) {
-		const struct slot *slot = &sampling->slots[i];
-
-		if (slot->on && slot->good)
-			emit_slot(sampling, slot, out, path);
-	}
+	emit_slots(sampling, path);
 	go_to(out, path, "");
 	for (unsigned i = 0; i < sampling->count; i++) {
 		const struct slot *slot = &sampling->slots[i];
 
-		if (!slot->on || slot->good)
+		if (!slot->on || is_shown(slot))
 			continue;
 		if (!failed)
 			sink_array_begin(out, "failed_collectors");
@@ -484,7 +518,7 @@ struct line *sampling_encode(struct sampling *sampling)
 	const char *text;
 	size_t len;
 
-	json_writer_init(writer, sampling->text, sizeof(sampling->text));
+	json_writer_init(writer, sampling->text, sampling->max_bytes);
 	json_writer_record(writer, sampling->spans, ARRAY_SIZE(sampling->spans));
 	rfc3339_format(now->wall_ms, timestamp);
 	sink_object_begin(out, NULL);

@@ -132,11 +132,17 @@ struct collector {
 	const char *path;
 	bool required; /* the host stores no sample without this part */
 	/*
+	 * The share of a sample (collectors.sample_max_bytes) that those before it leave for this one, in bytes that
+	 * are reckoned in proportion to those of all; 0: 1024. It may use what nobody needs besides. What does not fit
+	 * then is cut (ranked.h), or all that emit has written is left out.
+	 */
+	unsigned reserve_bytes;
+	/*
 	 * What hardly ever changes and no host needs every time stands in whole samples alone (PROTOCOL.md): either
 	 * all of the collector's object, if `whole` is set and `path` is its own, or the keys that emit writes between
 	 * sink_whole_begin and sink_whole_end, named here with blanks between them. A sample that differs from the
 	 * last whole one in any of it is a whole one, so nothing that moves belongs there. Those who read the past put
-	 * them back by these names, in objects of a list by their `name`.
+	 * them back by these names, in objects of a list by their `name` or `mount_point`.
 	 */
 	bool whole;
 	const char *whole_keys; /* NULL: none */

@@ -46,6 +46,7 @@ struct sink_ops {
 	void (*null)(struct sink *sink, const char *key);
 	struct sink_mark (*mark)(const struct sink *sink);
 	void (*rewind)(struct sink *sink, struct sink_mark mark);
+	void (*again)(struct sink *sink, struct sink_mark mark); /* NULL: as rewind */
 	bool (*full)(const struct sink *sink);
 	void (*whole)(struct sink *sink, bool begin); /* NULL: everything written is a whole */
 };
@@ -58,6 +59,7 @@ struct sink {
 #define SINK_COMM_MAX	 64
 #define SINK_PATH_MAX	 1024
 #define SINK_CMDLINE_MAX 4096
+#define SINK_COMMAND_MAX 256 /* of a command line in a sample; whole in answers */
 
 static inline void sink_object_begin(struct sink *s, const char *key)
 {
@@ -137,6 +139,14 @@ static inline void sink_whole_end(struct sink *s)
 {
 	if (s->ops->whole)
 		s->ops->whole(s, false);
+}
+/* The same, to write something else in its place: no room is given free for what has to be said of a cut list. */
+static inline void sink_again(struct sink *s, struct sink_mark m)
+{
+	if (s->ops->again)
+		s->ops->again(s, m);
+	else
+		s->ops->rewind(s, m);
 }
 /* True when something did not fit (the text is then unusable unless rewound to an earlier mark). */
 static inline bool sink_full(const struct sink *s)

@@ -172,9 +172,15 @@ def leaves(check, path):
 
 # ----------------------------------------------------------------------------------------------------------- metrics
 
-cpu = record(usage_percent=percent, cores_usage=list_of(percent), temperature=maybe(number))
+CPU_MODES = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal", "guest", "guest_nice")
+cpu = record(usage_percent=percent, cores_usage=list_of(percent), temperature=maybe(number), context_switches=maybe(natural), forks=maybe(natural),
+             interrupts=maybe(natural), interrupts_per_sec=maybe(positive),
+             cores_seconds=record(user=list_of(positive, 65), system=list_of(positive, 65), idle=list_of(positive, 65)))
+MEMORY_COUNTS = ("active_kb", "inactive_kb", "mapped_kb", "page_tables_kb", "kernel_stack_kb", "vmalloc_used_kb", "anonymous_huge_kb")
 memory = record(total_kb=natural, used_kb=natural, available_kb=natural, swap_total_kb=maybe(natural),
-                swap_used_kb=maybe(natural))
+                swap_used_kb=maybe(natural), **{key: maybe(natural) for key in MEMORY_COUNTS})
+constant_memory = record(**{key: maybe(natural) for key in ("unevictable_kb", "locked_kb", "swap_cached_kb", "zswap_kb", "zswapped_kb", "commit_limit_kb", "huge_page_size_kb", "huge_pages_total", "huge_pages_free",
+                                                            "huge_pages_reserved", "huge_pages_surplus")})
 stall = record(avg10_percent=percent, avg60_percent=percent, avg300_percent=percent, total_us=natural)
 stalls = record(some=maybe(stall), full=maybe(stall))
 
@@ -266,23 +272,54 @@ pressure.within = record(cpu=stalls, memory=stalls, io=stalls)
 # The same, beside data.system.
 SUBJECTS = {"tcp": tcp, "limits": limits, "clock": clock, "guest": guest, "users": users, "units": units, "sensors": sensors, "gpu": gpu}
 filesystem = record(mount_point=word, total_gb=positive, used_gb=positive, available_gb=positive, filesystem=word)
+filesystem_more = record(free_bytes=maybe(natural), used_percent=maybe(percent), device_error=boolean)
+DEVICE_COUNTS = ("read_time_ms", "write_time_ms", "io_time_ms", "weighted_time_ms", "read_merges", "write_merges")
+device = record(name=word, **{key: natural for key in DEVICE_COUNTS}, flush_ops=maybe(natural), flush_time_ms=maybe(natural),
+                read_await_ms=maybe(positive), write_await_ms=maybe(positive), queue_length=maybe(positive))
 io_stats = record(read_bytes_per_sec=natural, write_bytes_per_sec=natural, read_ops_per_sec=natural,
                   write_ops_per_sec=natural, io_utilization_percent=maybe(percent))
 interface = record(name=word, bytes_received=natural, bytes_sent=natural, packets_received=natural, packets_sent=natural,
                    errors_in=natural, errors_out=natural, ip_addresses=list_of(address), is_up=boolean)
-constant_interface = record(mac=maybe(word), mtu=natural, prefix_lengths=list_of(natural))
+constant_interface = record(mac=maybe(word), mtu=natural, prefix_lengths=list_of(natural), carrier_changes=maybe(natural), multicast_in=natural, fifo_errors_in=natural,
+                            frame_errors_in=natural, compressed_in=natural, fifo_errors_out=natural, collisions_out=natural,
+                            carrier_errors_out=natural, compressed_out=natural)
 process = record(pid=natural, ppid=natural, name=text, exe_path=maybe(text), cmd_line=maybe(text), cpu_percent=positive,
                  memory_kb=maybe(natural), disk_read_bytes=maybe(natural), disk_write_bytes=maybe(natural),
                  status=one_of(*sorted(STATUSES)), start_time=maybe(any_stamp))
-port = record(port=natural, protocol=one_of("TCP", "UDP"), state=word, pid=maybe(natural), process_name=maybe(text),
-              exe_path=maybe(text), is_listening=boolean, connection_count=natural)
+port = record(port=natural, protocol=one_of("TCP", "UDP"), state=one_of("LISTEN", "UNCONN"), pid=maybe(natural), process_name=maybe(text),
+              exe_path=maybe(text), is_listening=one_of(True), connection_count=natural)
+connection = record(process_name=maybe(text), pid=maybe(natural), protocol=one_of("TCP", "UDP"), remote_port=natural,
+                    state=one_of("ESTABLISHED", "SYN_SENT", "CLOSE_WAIT"), count=natural)
+
+
+def every_of(*checks):
+    return lambda value, path: [check(value, path) for check in checks]
+
+
 system = record(cpu=cpu, memory=memory,
-                disk=record(usage_stats=list_of(filesystem), io_stats=io_stats),
+                disk=record(usage_stats=list_of(every_of(filesystem, filesystem_more)), io_stats=io_stats, devices=list_of(device)),
                 network=record(interfaces=list_of(interface)),
                 uptime_seconds=natural,
                 load_average=record(load_1min=positive, load_5min=positive, load_15min=positive),
                 name=text, os_version=text, kernel_version=word, hostname=text)
-metrics_data = record(system=system, processes=list_of(process, 1000), ports=list_of(port, 1000))
+metrics_data = record(system=system, processes=list_of(process, 1000), ports=list_of(port, 1000), connections=list_of(connection))
+
+# Lists that are cut to fit: where they stand, their name, and the key that says so.
+CUT = ((("system", "disk"), "usage_stats", "usage_stats_truncated"), (("system", "disk"), "devices", "devices_truncated"),
+       (("system", "network"), "interfaces", "truncated"), ((), "processes", "processes_truncated"), ((), "ports", "ports_truncated"),
+       ((), "connections", "connections_truncated"))
+
+
+def cuts(data, path):
+    """What was left out is counted, and the rank named; what is whole says neither."""
+    for names, name, mark in CUT:
+        place = data
+        for step in names:
+            place = place[step]
+        if mark in place:
+            one_of(True)(place[mark], f"{path}.{mark}")
+        if f"{name}_rank" in place:
+            record(**{f"{name}_left_out": natural, f"{name}_rank": word})(place, path)
 
 
 def leaves_of_metrics():
@@ -307,7 +344,9 @@ def metrics(message, path):
         if mark in message:
             one_of(True)(message[mark], f"{path}.{mark}")
     if message.get("whole"):
-        record(network=record(interfaces=list_of(constant_interface)), disk=record(devices=list_of(record(kind=one_of("disk", "stacked")))))(
+        record(cpu=record(cores_seconds=record(**{mode: list_of(positive, 65) for mode in CPU_MODES})), network=record(interfaces=list_of(constant_interface)), memory=constant_memory,
+               disk=record(devices=list_of(record(kind=one_of("disk", "stacked"), discard_ops=maybe(natural), discard_merges=maybe(natural),
+                                                  discard_bytes=maybe(natural), discard_time_ms=maybe(natural)))))(
             message["data"]["system"], path + ".data.system")
     if not message["data"]["system"]["cpu"]["cores_usage"]:
         _fail(path + ".data.system.cpu.cores_usage", "is empty")
@@ -321,6 +360,7 @@ def metrics(message, path):
     for i, item in enumerate(message["data"]["system"]["network"]["interfaces"]):
         if item["name"] == "lo":
             _fail(f"{path}.data.system.network.interfaces[{i}]", "is the loopback")
+    cuts(message["data"], path + ".data")
     mounts = [m["mount_point"] for m in message["data"]["system"]["disk"]["usage_stats"]]
     if len(mounts) != len(set(mounts)) or "/" not in mounts:
         _fail(path + ".data.system.disk.usage_stats", f"mount points {mounts}")

@@ -67,6 +67,7 @@ static void write_diskstats(struct harness *h, const struct counter *counter, bo
 
 static void write_stat(struct harness *h, const struct counter *counter, bool there, uint64_t value)
 {
+	static const char *const names[] = { "ctxt", "processes", "intr" };
 	/* The columns of time go on, as a collect within one tick is none. */
 	uint64_t ticks = h->ctx.now.mono_ns / (10 * NS_PER_MS);
 
@@ -74,7 +75,7 @@ static void write_stat(struct harness *h, const struct counter *counter, bool th
 	if (!there)
 		return;
 	harness_printf(h, "proc/stat", "cpu  5 0 0 %" PRIu64 "\ncpu0 5 0 0 %" PRIu64 "\n%s %" PRIu64 "\n", ticks, ticks,
-		       counter->column ? "processes" : "ctxt", value);
+		       names[counter->column], value);
 }
 
 static void write_vmstat(struct harness *h, const struct counter *counter, bool there, uint64_t value)
@@ -214,6 +215,20 @@ static const struct counter counters[] = {
 	TCP("retransmitted_per_sec", 2),
 	TCP("resets_sent_per_sec", 3),
 	TCP("listen_drops_per_sec", 4),
+	{ .name = "interrupts_per_sec",
+	  .collector = &collector_cpu,
+	  .write = write_stat,
+	  .row = row_itself,
+	  .column = 2,
+	  .scale = 1 },
+	{ .name = "queue_length",
+	  .collector = &collector_disk,
+	  .write = write_diskstats,
+	  .row = row_vda,
+	  .column = 10,
+	  .scale = 0.001,
+	  .bits32 = true,
+	  .state_key = "state" },
 	{ .name = "cpu_percent",
 	  .collector = &collector_self,
 	  .write = write_schedstat,

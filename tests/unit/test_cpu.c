@@ -130,7 +130,7 @@ static void a_line_that_makes_no_sense_costs_itself_and_is_counted(void **state)
 		{ "cpu 1 2 -3 4\ncpu0 1 2 3 4\ncpu1 6 2 3 4\n", 2, 1, 0, 7 },
 		{ "cpu 1 2 3 4\ncpu0 1 2 3 -4\ncpu1 6 2 3 4\n", 1, 1, 1, 1 },
 		{ "cpu2 6 2 3 4\ncpu0 1 2 3 4\n", 2, 0, 0, 7 },
-		{ "cpu 1 2 3 4\ncpu0 1 2 3 4\nctxt x\nprocesses -1\nprocs_running one\nprocs_blocked\nintr x\n", 1, 3,
+		{ "cpu 1 2 3 4\ncpu0 1 2 3 4\nctxt x\nprocesses -1\nprocs_running one\nprocs_blocked\nintr x\n", 1, 4,
 		  0, 1 },
 		{ "cpu 1 2 3 4\ncpu0 1 2 3 4\nctxt 5\nprocesses 99999999999999999999\nbtime x\n", 1, 1, 0, 1 },
 	};

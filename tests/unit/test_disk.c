@@ -430,18 +430,31 @@ static void a_kernel_without_block_devices_still_has_its_rates(void **state)
 			  "\"state\":\"stale\"},\"devices\":[]"));
 }
 
-static void a_list_too_long_is_cut_and_counted(void **state)
+static void a_list_too_long_has_the_busiest_and_says_what_it_left_out(void **state)
 {
 	struct fixture *fixture = *state;
+	struct capture *capture = capture_begin();
 	static char text[64 * 1024];
 	size_t len = 0;
 
-	for (int i = 0; i < 300; i++)
-		len += (size_t)snprintf(text + len, sizeof(text) - len, "8 %d sd%d 0 0 0 0 0 0 0 0 0 0 0\n", i, i);
-	assert_int_equal(collect(fixture, text), 0);
-	assert_true(emits(fixture, "\"sd255\""));
-	assert_false(emits(fixture, "\"sd256\""));
-	assert_true(emits(fixture, "],\"devices_truncated\":true,\"devices_total\":300"));
+	for (int round = 0; round < 2; round++, len = 0) {
+		for (int i = 0; i < 300; i++)
+			len += (size_t)snprintf(text + len, sizeof(text) - len, "8 %d sd%d 0 0 0 0 0 0 0 0 0 %d 0\n", i,
+						i,
+						i == 299 ? 900 * round
+						: i == 7 ? 300 * round
+							 : 0);
+		assert_int_equal(collect(fixture, text), 0);
+	}
+	capture->limit = 3000;
+	collector_disk.emit(fixture->state, &capture->sink);
+	assert_true(capture_has(capture, "\"devices\":[{\"name\":\"sd299\""));
+	assert_true(capture_has(capture, "},{\"name\":\"sd7\""));
+	assert_true(capture_has(capture, "},{\"name\":\"sd0\""));
+	assert_false(capture_has(capture, "sd100"));
+	assert_true(capture_has(capture, "],\"devices_truncated\":true,\"devices_total\":300,\"devices_left_out\":29"));
+	assert_true(capture_has(capture, ",\"devices_rank\":\"busiest first\""));
+	free(capture);
 }
 
 static void a_full_sink_ends_the_list_between_two_devices(void **state)
@@ -450,7 +463,7 @@ static void a_full_sink_ends_the_list_between_two_devices(void **state)
 	struct capture *capture = capture_begin();
 
 	assert_int_equal(collect(fixture, "8 0 sda 0 0 0 0 0 0 0 0 0 0 0\n8 16 sdb 0 0 0 0 0 0 0 0 0 0 0\n"), 0);
-	capture->limit = 600;
+	capture->limit = 1100;
 	collector_disk.emit(fixture->state, &capture->sink);
 	assert_true(capture_has(capture, "\"state\":\"first\"}],\"devices_truncated\":true,\"devices_total\":2"));
 	assert_false(capture_has(capture, "sdb"));
@@ -481,7 +494,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_busy_disk_is_never_above_a_hundred_percent, setup, teardown),
 		cmocka_unit_test_setup_teardown(bad_lines_cost_only_themselves, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_kernel_without_block_devices_still_has_its_rates, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_list_too_long_is_cut_and_counted, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_list_too_long_has_the_busiest_and_says_what_it_left_out, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(a_full_sink_ends_the_list_between_two_devices, setup, teardown),
 	};
 

@@ -117,7 +117,8 @@ static void a_mount_not_answered_for_is_stale_and_has_no_figures(void **state)
 			  "{\"mount_point\":\"/"
 			  "net\",\"total_gb\":null,\"used_gb\":null,\"available_gb\":null,\"filesystem\":\"nfs\","
 			  "\"device\":\"host:/export\",\"total_bytes\":null"));
-	assert_true(emits(*state, "\"read_only\":null,\"stale\":true}]"));
+	assert_true(emits(*state, "\"read_only\":null,\"stale\":true,\"free_bytes\":null,\"used_percent\":null,"
+				  "\"device_error\":false}]"));
 }
 
 static void an_answer_fills_the_row_until_the_next_collect(void **state)
@@ -129,7 +130,7 @@ static void an_answer_fills_the_row_until_the_next_collect(void **state)
 			  "net\",\"total_gb\":4.000,\"used_gb\":1.000,\"available_gb\":2.000,\"filesystem\":\"nfs\","
 			  "\"device\":\"host:/export\",\"total_bytes\":4294967296,\"used_bytes\":1073741824,"
 			  "\"available_bytes\":2147483648,\"inodes_total\":100,\"inodes_free\":40,\"read_only\":false,"
-			  "\"stale\":false}]"));
+			  "\"stale\":false,\"free_bytes\":3221225472,\"used_percent\":33.34,\"device_error\":false}]"));
 	asking.answer = -EALREADY;
 	assert_int_equal(collect(*state, NULL), 0);
 	assert_true(emits(*state, "\"/net\",\"total_gb\":null"));
@@ -139,7 +140,7 @@ static void a_late_answer_counts_and_a_time_out_does_not(void **state)
 {
 	assert_int_equal(collect(*state, ROOT NFS), 0);
 	answer(*state, -ETIMEDOUT, NULL);
-	assert_true(emits(*state, "\"stale\":true}]"));
+	assert_true(emits(*state, "\"stale\":true,\"free_bytes\":null"));
 	answer(*state, 0, &gibibytes);
 	assert_true(emits(*state, "\"/net\",\"total_gb\":4.000"));
 }
@@ -148,7 +149,7 @@ static void a_refusal_is_named(void **state)
 {
 	assert_int_equal(collect(*state, ROOT NFS), 0);
 	answer(*state, -EACCES, NULL);
-	assert_true(emits(*state, "\"stale\":true,\"error\":\"EACCES\"}]"));
+	assert_true(emits(*state, "\"device_error\":true,\"error\":\"EACCES\"}]"));
 }
 
 static void figures_that_contradict_each_other_are_unknown(void **state)
@@ -266,7 +267,7 @@ static void without_a_prober_the_mount_stays_stale(void **state)
 
 	fixture->ctx.prober = NULL;
 	assert_int_equal(collect(fixture, ROOT NFS), 0);
-	assert_true(emits(fixture, "\"stale\":true}]"));
+	assert_true(emits(fixture, "\"stale\":true,\"free_bytes\":null"));
 }
 
 static void falls_back_to_its_own_mountinfo(void **state)
@@ -302,7 +303,8 @@ static void a_full_sink_ends_the_list_between_two_rows(void **state)
 	assert_int_equal(collect(*state, ROOT NFS), 0);
 	capture->limit = 400;
 	collector_filesystem.emit(((struct fixture *)*state)->state, &capture->sink);
-	assert_true(capture_has(capture, "\"stale\":true}],\"usage_stats_truncated\":true,\"usage_stats_total\":2"));
+	assert_true(capture_has(capture,
+				"\"device_error\":false}],\"usage_stats_truncated\":true,\"usage_stats_total\":2"));
 	assert_false(capture_has(capture, "/net"));
 	free(capture);
 }
@@ -332,9 +334,9 @@ static void a_mount_of_autofs_is_asked_every_second_time_out(void **state)
 			assert_int_equal(asking.asked, asked);
 			assert_true(emits(fixture, "\"total_gb\":4.000"));
 			if (second % 6 == 2)
-				assert_true(emits(fixture, "\"stale\":false,\"age_s\":2}"));
+				assert_true(emits(fixture, "\"device_error\":false,\"age_s\":2}"));
 			if (second % 6 == 0)
-				assert_true(emits(fixture, "\"stale\":false}"));
+				assert_true(emits(fixture, "\"device_error\":false}"));
 			fixture_pass(fixture, 1);
 		}
 	}

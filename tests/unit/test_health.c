@@ -179,6 +179,28 @@ static void memory_and_load_are_judged_by_what_the_kernel_says_now(void **state)
 	}
 }
 
+static void what_the_host_gave_to_others_is_judged_apart_from_what_is_in_use(void **state)
+{
+	static const struct {
+		const char *text, *status, *words;
+	} cases[] = {
+		{ "cpu 10 0 10 80 0 0 0 0 0 0\ncpu0 10 0 10 80 0 0 0 0 0 0\n", PASSED,
+		  "gave 0.0 % of the processors' time" },
+		{ "cpu 20 0 20 130 0 0 0 30 0 0\ncpu0 20 0 20 130 0 0 0 30 0 0\n", WARNING, "\"steal_percent\":30" },
+		{ "cpu 30 0 30 150 0 0 0 90 0 0\ncpu0 30 0 30 150 0 0 0 90 0 0\n", FAILED,
+		  "60.0 % of the processors' time" },
+		{ "cpu 40 0 40 220 0 0 0 99 0 0\ncpu0 40 0 40 220 0 0 0 99 0 0\n", PASSED, "\"usage_percent\":20" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		fixture_write(machine, "proc/stat", cases[i].text);
+		loop.now.mono_ns += NS_PER_S;
+		measure(&collector_cpu);
+		check_says("cpu_steal", cases[i].status, cases[i].words);
+	}
+}
+
 static struct probe_statvfs figures;
 static int probe_error;
 
@@ -421,6 +443,7 @@ int main(void)
 		actions_test(what_a_check_could_not_look_at_has_not_passed),
 		actions_test(pressure_that_was_read_in_part_has_not_passed),
 		actions_test(memory_and_load_are_judged_by_what_the_kernel_says_now),
+		actions_test(what_the_host_gave_to_others_is_judged_apart_from_what_is_in_use),
 		actions_test(the_fullest_file_system_is_named_and_one_that_is_silent_does_not_pass),
 		actions_test(the_log_and_what_starts_programs_are_judged),
 		actions_test(failed_units_are_named_as_many_as_fit),

@@ -47,12 +47,13 @@ static void feed(struct port_table *table, uint8_t tcp_state, const char *addres
 	const uint8_t *at = (const uint8_t *)&msg;
 
 	msg.id.idiag_sport = htons(port);
+	msg.id.idiag_dport = htons(443);
 	assert_int_equal(inet_pton(msg.idiag_family, address, msg.id.idiag_src), 1);
 	assert_int_equal(port_table_message(table, SOCK_DIAG_BY_FAMILY, (struct netlink_part){ at, at + sizeof(msg) }),
 			 0);
 }
 
-static void counts_listeners_and_connections_of_a_port_together(void **state)
+static void gathers_listeners_by_port_and_keeps_what_has_a_peer_apart(void **state)
 {
 	struct port_table *table = *state;
 
@@ -60,13 +61,17 @@ static void counts_listeners_and_connections_of_a_port_together(void **state)
 	feed(table, TCP_ESTABLISHED, "192.0.2.1", 80, 6);
 	feed(table, TCP_ESTABLISHED, "2001:db8::1", 80, 7);
 	feed(table, TCP_ESTABLISHED, "192.0.2.1", 40000, 8);
-	assert_int_equal(table->count, 2);
+	feed(table, TCP_LISTEN, "::", 80, 9);
+	assert_int_equal(table->count, 1);
 	assert_int_equal(table->slots[0].port, 80);
-	assert_int_equal(table->slots[0].listeners, 1);
-	assert_int_equal(table->slots[0].connections, 2);
-	assert_int_equal(table->slots[1].port, 40000);
-	assert_int_equal(table->slots[1].listeners, 0);
-	assert_int_equal(table->slots[1].connections, 1);
+	assert_int_equal(table->slots[0].listeners, 2);
+	assert_int_equal(table->peers.count, 3);
+	assert_int_equal(table->peers.items[2].port, 40000);
+	assert_int_equal(table->peers.items[2].remote_port, 443);
+	assert_int_equal(table->peers.items[2].inode, 8);
+	assert_ptr_equal(port_table_listener(table, IPPROTO_TCP, 80), &table->slots[0]);
+	assert_null(port_table_listener(table, IPPROTO_TCP, 40000));
+	assert_null(port_table_listener(table, IPPROTO_UDP, 80));
 }
 
 static void keeps_protocols_apart(void **state)
@@ -108,34 +113,9 @@ static void skips_sockets_without_a_port_and_other_states(void **state)
 
 	feed(table, TCP_CLOSE, "0.0.0.0", 0, 5);
 	feed(table, TCP_TIME_WAIT, "192.0.2.1", 80, 0);
-	feed(table, TCP_SYN_SENT, "192.0.2.1", 80, 7);
+	feed(table, TCP_FIN_WAIT1, "192.0.2.1", 80, 7);
 	assert_int_equal(table->count, 0);
-}
-
-static void what_is_counted_anew_is_forgotten_alone(void **state)
-{
-	struct port_table *table = *state;
-
-	feed(table, TCP_LISTEN, "0.0.0.0", 80, 5);
-	feed(table, TCP_LISTEN, "::", 80, 6);
-	feed(table, TCP_ESTABLISHED, "192.0.2.1", 80, 7);
-	feed(table, TCP_LISTEN, "0.0.0.0", 81, 8);
-	table->protocol = IPPROTO_UDP;
-	feed(table, TCP_CLOSE, "0.0.0.0", 53, 9);
-	assert_int_equal(port_table_tcp_listeners(table), 3);
-	assert_int_equal(port_table_used(table), 3);
-	port_table_forget_listeners(table);
-	assert_int_equal(port_table_tcp_listeners(table), 0);
-	assert_int_equal(port_table_used(table), 1);
-	assert_int_equal(table->slots[0].connections, 1);
-	table->protocol = IPPROTO_TCP;
-	feed(table, TCP_LISTEN, "192.0.2.1", 81, 4);
-	assert_int_equal(port_table_used(table), 2);
-	assert_int_equal(table->slots[1].inode, 4);
-	port_table_forget_connections(table);
-	assert_int_equal(port_table_used(table), 1);
-	assert_int_equal(table->slots[0].connections, 0);
-	assert_int_equal(table->count, 3);
+	assert_int_equal(table->peers.count, 0);
 }
 
 static void sockstat_says_how_many_sockets_are_in_use(void **state)
@@ -176,12 +156,18 @@ static void holds_every_port_there_is(void **state)
 	struct port_table *table = *state;
 
 	for (unsigned port = 1; port < 65536; port++)
+		feed(table, TCP_LISTEN, "192.0.2.1", (uint16_t)port, port);
+	for (unsigned port = 65535; port > 0; port--) {
+		feed(table, TCP_LISTEN, "192.0.2.2", (uint16_t)port, port);
 		feed(table, TCP_ESTABLISHED, "192.0.2.1", (uint16_t)port, port);
-	for (unsigned port = 65535; port > 0; port--)
-		feed(table, TCP_ESTABLISHED, "192.0.2.1", (uint16_t)port, port);
+	}
 	assert_int_equal(table->count, 65535);
 	for (unsigned i = 0; i < table->count; i++)
-		assert_int_equal(table->slots[i].connections, 2);
+		assert_int_equal(table->slots[i].listeners, 2);
+	feed(table, TCP_ESTABLISHED, "192.0.2.1", 1, 1);
+	feed(table, TCP_ESTABLISHED, "192.0.2.1", 1, 1);
+	assert_int_equal(table->peers.count, PORT_PEERS_MAX);
+	assert_int_equal(table->peers.left_out, 1);
 }
 
 /* ----------------------------------------------------------------------------------------------------- the owners */
@@ -236,9 +222,9 @@ static int owners_teardown(void **state)
 /* One collect in which the sockets 7 and 8 are listening (8 only if asked for). */
 static void look(struct owners_test *t, bool both)
 {
-	assert_int_equal(portowners_see(&t->owners, 7), 0);
+	assert_int_equal(portowners_see(&t->owners, 7, true), 0);
 	if (both)
-		assert_int_equal(portowners_see(&t->owners, 8), 0);
+		assert_int_equal(portowners_see(&t->owners, 8, true), 0);
 	assert_int_equal(portowners_update(&t->owners, &t->ctx), 0);
 	t->ctx.now.mono_ns += NS_PER_S;
 }
@@ -290,7 +276,7 @@ static void forgets_an_inode_that_has_gone(void **state)
 
 	look(t, true);
 	answer(t, mine, 2);
-	assert_int_equal(portowners_see(&t->owners, 8), 0);
+	assert_int_equal(portowners_see(&t->owners, 8, true), 0);
 	assert_int_equal(portowners_update(&t->owners, &t->ctx), 0);
 	assert_null(portowners_find(&t->owners, 7));
 	assert_int_equal(portowners_find(&t->owners, 8)->pid, getpid());
@@ -417,30 +403,110 @@ static void shows_a_listening_socket_with_its_process_by_the_second_sample(void 
 	}
 }
 
-static void counts_connections_to_a_listener_and_shows_the_other_end(void **state)
+static struct json_object *connection_to(struct json_object *all, uint16_t remote_port)
 {
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) }, from;
-	socklen_t len = sizeof(from);
+	struct json_object *list = json_at(all, "connections");
+
+	for (size_t i = 0; i < json_object_array_length(list); i++) {
+		struct json_object *item = json_object_array_get_idx(list, i);
+
+		if (json_object_get_int(json_at(item, "remote_port")) == remote_port)
+			return item;
+	}
+	return NULL;
+}
+
+/* So much later that connections are looked at again. */
+static struct json_object *collect_later(struct harness *h)
+{
+	h->ctx.now.mono_ns += 40 * NS_PER_S;
+	return collect(h);
+}
+
+static void counts_connections_to_a_listener_and_shows_the_other_end_by_its_process(void **state)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct harness *h = *state;
 	struct json_object *all, *row;
 	uint16_t port = 0;
-	int listener = bound_socket(AF_INET, SOCK_STREAM, &port), client = socket(AF_INET, SOCK_STREAM, 0), server;
+	int listener = bound_socket(AF_INET, SOCK_STREAM, &port), clients[3], servers[3];
 
-	assert_true(listener >= 0 && client >= 0);
+	assert_true(listener >= 0);
 	to.sin_port = htons(port);
-	assert_int_equal(connect(client, (struct sockaddr *)&to, sizeof(to)), 0);
-	server = accept(listener, NULL, NULL);
-	assert_int_equal(getsockname(client, (struct sockaddr *)&from, &len), 0);
-	all = collect(*state);
-	row = port_of(all, "TCP", port);
-	assert_int_equal(json_object_get_int(json_at(row, "connection_count")), 1);
-	row = port_of(all, "TCP", ntohs(from.sin_port));
+	for (int i = 0; i < 3; i++) {
+		clients[i] = socket(AF_INET, SOCK_STREAM, 0);
+		assert_int_equal(connect(clients[i], (struct sockaddr *)&to, sizeof(to)), 0);
+		servers[i] = accept(listener, NULL, NULL);
+	}
+	all = collect(h);
+	assert_int_equal(json_object_get_int(json_at(port_of(all, "TCP", port), "connection_count")), 3);
+	assert_false(json_object_object_get_ex(port_of(all, "TCP", port), "counted_age_s", NULL));
+	row = connection_to(all, port);
+	assert_int_equal(json_object_get_int(json_at(row, "count")), 3);
 	assert_string_equal(json_object_get_string(json_at(row, "state")), "ESTABLISHED");
-	assert_false(json_object_get_boolean(json_at(row, "is_listening")));
-	assert_int_equal(json_object_get_int(json_at(row, "connection_count")), 1);
-	assert_null(json_at(row, "pid"));
+	assert_string_equal(json_object_get_string(json_at(row, "protocol")), "TCP");
 	json_object_put(all);
-	close(server);
-	close(client);
+	/* By the second count its process is known. It is too early for another walk: the count is of the first. */
+	close(servers[0]);
+	close(clients[0]);
+	h->ctx.now.mono_ns += 5 * NS_PER_S;
+	all = collect(h);
+	row = connection_to(all, port);
+	assert_int_equal(json_object_get_int(json_at(row, "pid")), getpid());
+	assert_string_equal(json_object_get_string(json_at(row, "process_name")), "test_ports");
+	assert_int_equal(json_object_get_int(json_at(row, "count")), 3);
+	assert_int_equal(json_object_get_int(json_at(row, "counted_age_s")), 5);
+	row = port_of(all, "TCP", port);
+	assert_int_equal(json_object_get_int(json_at(row, "counted_age_s")), 5);
+	json_object_put(all);
+	h->ctx.fresh = true;
+	all = collect(h);
+	assert_int_equal(json_object_get_int(json_at(connection_to(all, port), "count")), 2);
+	json_object_put(all);
+	h->ctx.fresh = false;
+	for (int i = 1; i < 3; i++)
+		close(servers[i]);
+	all = collect_later(h);
+	row = connection_to(all, port);
+	assert_string_equal(json_object_get_string(json_at(row, "state")), "CLOSE_WAIT");
+	assert_int_equal(json_object_get_int(json_at(row, "count")), 2);
+	assert_int_equal(json_object_get_int(json_at(port_of(all, "TCP", port), "connection_count")), 0);
+	json_object_put(all);
+	for (int i = 1; i < 3; i++)
+		close(clients[i]);
+	close(listener);
+}
+
+/* In slices as in one go. */
+static void many_connections_are_counted_in_slices(void **state)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct harness *h = *state;
+	struct json_object *all;
+	unsigned calls = 1;
+	uint16_t port = 0;
+	int listener = bound_socket(AF_INET, SOCK_STREAM, &port), clients[40], servers[40], r;
+
+	to.sin_port = htons(port);
+	for (int i = 0; i < 40; i++) {
+		clients[i] = socket(AF_INET, SOCK_STREAM, 0);
+		assert_int_equal(connect(clients[i], (struct sockaddr *)&to, sizeof(to)), 0);
+		servers[i] = accept(listener, NULL, NULL);
+	}
+	h->ctx.slice = 1;
+	while ((r = collector_ports.collect(h->state, &h->ctx)) == COLLECT_MORE)
+		calls++;
+	assert_int_equal(r, 0);
+	assert_true(calls >= 5); /* 80 sockets, 16 a call */
+	all = harness_emit(h);
+	assert_int_equal(json_object_get_int(json_at(connection_to(all, port), "count")), 40);
+	assert_int_equal(json_object_get_int(json_at(port_of(all, "TCP", port), "connection_count")), 40);
+	json_object_put(all);
+	h->ctx.slice = 0;
+	for (int i = 0; i < 40; i++) {
+		close(clients[i]);
+		close(servers[i]);
+	}
 	close(listener);
 }
 
@@ -671,7 +737,7 @@ static void lines_of_proc_net_that_make_no_sense_are_refused(void **state)
 }
 
 #define LINE                                                                                                           \
-	"%d: 0100007F:%04X 00000000:0000 %s 00000000:00000000 00:00000000 00000000     0        0 %d 1 "               \
+	"%d: 0100007F:%04X 00000000:01BB %s 00000000:00000000 00:00000000 00000000     0        0 %d 1 "               \
 	"0000000000000000 100 0 0 10 0\n"
 
 /* Much more than one piece of reading, with every line at another place in it. */
@@ -682,6 +748,7 @@ static void all_of_a_long_text_is_counted_and_what_does_not_fit_is_said(void **s
 	struct harness *h = harness_new(&collector_ports, false);
 	struct procnet_answer answer;
 	struct port_slot slot;
+	struct port_peer peer;
 	size_t len = 0;
 	int n;
 
@@ -694,14 +761,17 @@ static void all_of_a_long_text_is_counted_and_what_does_not_fit_is_said(void **s
 	n = procnet_read(h->ctx.proc_fd, IPPROTO_TCP, data, sizeof(data));
 	assert_true(n > 0 && (size_t)n <= sizeof(data));
 	memcpy(&answer, data, sizeof(answer));
-	assert_int_equal(answer.total, 5000);
-	assert_int_equal(answer.count, (sizeof(data) - sizeof(answer)) / sizeof(slot));
+	assert_int_equal(answer.total, 1);
+	assert_int_equal(answer.count, 1);
 	memcpy(&slot, data + sizeof(answer), sizeof(slot));
 	assert_int_equal(slot.port, 8);
 	assert_int_equal(slot.listeners, 4);
-	memcpy(&slot, data + sizeof(answer) + sizeof(slot), sizeof(slot));
-	assert_int_equal(slot.port, 1);
-	assert_int_equal(slot.connections, 4);
+	assert_int_equal(answer.peers_total, 19996);
+	assert_int_equal(answer.peers, (sizeof(data) - sizeof(answer) - sizeof(slot)) / sizeof(peer));
+	memcpy(&peer, data + sizeof(answer) + sizeof(slot), sizeof(peer));
+	assert_int_equal(peer.port, 2);
+	assert_int_equal(peer.remote_port, 443);
+	assert_int_equal(peer.state, TCP_ESTABLISHED);
 	assert_int_equal(procnet_read(h->ctx.proc_fd, IPPROTO_UDP, data, sizeof(data)), -ENOENT);
 	harness_free(h);
 }
@@ -719,10 +789,10 @@ static void the_slots_of_one_protocol_are_dropped_and_the_others_found(void **st
 	table->protocol = IPPROTO_TCP;
 	for (uint16_t port = 1; port < 100; port++)
 		if (port % 3)
-			feed(table, TCP_ESTABLISHED, "0.0.0.0", port, 0);
+			feed(table, TCP_LISTEN, "192.0.2.1", port, 0);
 	assert_int_equal(table->count, 66);
 	for (size_t i = 0; i < table->count; i++)
-		assert_int_equal(table->slots[i].connections, 1);
+		assert_int_equal(table->slots[i].listeners, 2);
 }
 
 int main(void)
@@ -736,11 +806,10 @@ int main(void)
 		cmocka_unit_test(all_of_a_long_text_is_counted_and_what_does_not_fit_is_said),
 		cmocka_unit_test_setup_teardown(the_slots_of_one_protocol_are_dropped_and_the_others_found, table_setup,
 						table_teardown),
-		TABLE(counts_listeners_and_connections_of_a_port_together),
+		TABLE(gathers_listeners_by_port_and_keeps_what_has_a_peer_apart),
 		TABLE(keeps_protocols_apart),
 		TABLE(shows_the_listener_that_reaches_farthest_whatever_the_order),
 		TABLE(skips_sockets_without_a_port_and_other_states),
-		TABLE(what_is_counted_anew_is_forgotten_alone),
 		cmocka_unit_test(sockstat_says_how_many_sockets_are_in_use),
 		TABLE(refuses_every_message_cut_short),
 		TABLE(holds_every_port_there_is),
@@ -750,7 +819,8 @@ int main(void)
 		OWNERS(asks_again_soon_once_and_then_seldom_where_nothing_was_found),
 		OWNERS(asks_anew_when_the_process_has_died),
 		LIVE(shows_a_listening_socket_with_its_process_by_the_second_sample),
-		LIVE(counts_connections_to_a_listener_and_shows_the_other_end),
+		LIVE(counts_connections_to_a_listener_and_shows_the_other_end_by_its_process),
+		LIVE(many_connections_are_counted_in_slices),
 		LIVE(connections_are_walked_over_from_time_to_time_or_when_asked),
 		LIVE(where_no_socket_is_in_use_no_connection_is_looked_for),
 		LIVE(many_sockets_are_read_in_parts),

@@ -13,8 +13,9 @@
 
 #define BOOLEAN "=true|false"
 #define CHECKS                                                                                                         \
-	"=disk_space|resource_optimization|memory|cpu_load|pressure|clock|log|executor|failed_units|packages|reboot_"  \
-	"required"
+	"=disk_space|resource_optimization|memory|cpu_load|cpu_steal|pressure|clock|log|executor|failed_units|"        \
+	"packages|"                                                                                                    \
+	"reboot_required"
 
 /* Parameters are separated by blanks, the values of one by '|'. */
 static const struct {
