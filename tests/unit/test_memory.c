@@ -57,6 +57,8 @@ static void finds_its_lines_among_the_others(void **state)
 	assert_true(info.cached_kb == 900000);
 	assert_true(info.swap_total_kb == 200000 && info.swap_free_kb == 150000);
 	assert_true(info.dirty_kb == 128 && info.writeback_kb == 4);
+	assert_true(info.swap_cached_kb == 77 && info.active_kb == 11111 && info.commit_limit_kb == 2000000);
+	assert_true(info.huge_total == 0 && info.huge_free == MEMINFO_ABSENT && info.zswap_kb == MEMINFO_ABSENT);
 	assert_true(info.committed_kb == 1000000 && info.reclaimable_kb == 60000);
 }
 

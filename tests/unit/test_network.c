@@ -100,6 +100,37 @@ static void refuses_lines_that_make_no_sense(void **state)
 	}
 }
 
+static void a_default_route_names_its_interface(void **state)
+{
+	static const struct {
+		const char *line, *name;
+		bool six;
+	} cases[] = {
+		{ "eth0\t00000000\t010200C0\t0003\t0\t0\t100\t00000000\t0\t0\t0", "eth0", false },
+		{ "eth0\t000200C0\t00000000\t0001\t0\t0\t100\t00FFFFFF\t0\t0\t0", NULL, false },
+		{ "tun0\t00000000\t00000000\t0001\t0\t0\t0\t00000080\t0\t0\t0", NULL, false },
+		{ "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask", NULL, false },
+		{ "eth0\t00000000", NULL, false },
+		{ "00000000000000000000000000000000 00 00000000000000000000000000000000 00 "
+		  "fe800000000000000000000000000001 "
+		  "00000400 00000001 00000000 00450003     eth1",
+		  "eth1", true },
+		{ "20010db8000000000000000000000000 40 00000000000000000000000000000000 00 "
+		  "00000000000000000000000000000000 "
+		  "00000100 00000001 00000000 00000001     eth1",
+		  NULL, true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct scan name;
+		bool found = route_is_default(scan_text(cases[i].line, strlen(cases[i].line)), cases[i].six, &name);
+
+		assert_int_equal(found, cases[i].name != NULL);
+		assert_true(!found || scan_equals(&name, cases[i].name));
+	}
+}
+
 static void shows_counters_and_rates_and_hides_lo_and_containers(void **state)
 {
 	struct json_object *all, *list, *eth0;
@@ -329,6 +360,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(parses_a_line_whatever_the_name_holds),
 		cmocka_unit_test(refuses_lines_that_make_no_sense),
+		cmocka_unit_test(a_default_route_names_its_interface),
 		cmocka_unit_test_setup_teardown(shows_counters_and_rates_and_hides_lo_and_containers, setup, teardown),
 		cmocka_unit_test_setup_teardown(says_null_for_addresses_it_cannot_know, setup, teardown),
 		cmocka_unit_test_setup_teardown(keeps_the_rates_of_each_interface_when_their_order_changes, setup,

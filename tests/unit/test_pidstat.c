@@ -226,6 +226,45 @@ static void finds_users_and_skips_lines_that_make_no_sense(void **state)
 	passwd_free(&passwd);
 }
 
+static void reads_the_switches_of_status_and_wants_both(void **state)
+{
+	static const char text[] = "Name:\tvoluntary_ctxt_switches:\t9\nThreads:\t1\nvoluntary_ctxt_switches:\t150\n"
+				   "nonvoluntary_ctxt_switches:\t545\n";
+	struct pidswitches found = { 1, 2 };
+
+	(void)state;
+	assert_int_equal(pidswitches_parse(text, sizeof(text) - 1, &found), 0);
+	assert_true(found.voluntary == 150 && found.involuntary == 545);
+	assert_int_equal(pidswitches_parse(text, strlen("Name:\tvoluntary_ctxt_switches:\t9\n"), &found), -EBADMSG);
+	assert_int_equal(pidswitches_parse("voluntary_ctxt_switches: 3\n", 27, &found), -EBADMSG);
+	assert_true(found.voluntary == 150);
+}
+
+#define ID "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+static void finds_the_id_of_a_container_however_its_engine_names_the_group(void **state)
+{
+	static const struct {
+		const char *text, *id;
+	} cases[] = {
+		{ "0::/system.slice/docker-" ID ".scope\n", "0123456789ab" },
+		{ "12:pids:/docker/" ID "\n0::/\n", "0123456789ab" },
+		{ "0::/kubepods.slice/kubepods-pod1.slice/cri-containerd-" ID ".scope", "0123456789ab" },
+		{ "0::/machine.slice/libpod-" ID ".scope/container\n", "0123456789ab" },
+		{ "0::/system.slice/ssh.service\n", NULL },
+		{ "0::/x/" ID "0\n", NULL }, /* 65 digits are none */
+		{ "", NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char id[PIDSTAT_CONTAINER_SIZE] = "";
+
+		assert_int_equal(pidcontainer_parse(cases[i].text, strlen(cases[i].text), id), cases[i].id != NULL);
+		assert_string_equal(id, cases[i].id ? cases[i].id : "");
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -236,6 +275,8 @@ int main(void)
 		cmocka_unit_test(refuses_numbers_that_make_no_sense),
 		cmocka_unit_test(names_the_states_as_the_host_knows_them),
 		cmocka_unit_test(reads_storage_bytes_from_io_and_misses_none_silently),
+		cmocka_unit_test(reads_the_switches_of_status_and_wants_both),
+		cmocka_unit_test(finds_the_id_of_a_container_however_its_engine_names_the_group),
 		cmocka_unit_test(packs_pid_and_start_into_a_key_and_back),
 		cmocka_unit_test(selects_the_first_in_order_for_every_size),
 		cmocka_unit_test(maps_numbers_that_collide_and_forgets_them_all),
