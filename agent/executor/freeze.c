@@ -25,10 +25,14 @@
 /* How long after the helper's own limit PID 1 ends it. */
 #define LATE_S 30
 #define STOP_S 30
-/* The units of an earlier freeze may still be ending: hooks that thaw. */
-#define TRY_AGAIN_MS  50
-#define TRIES_MAX     (FREEZE_HOOKS_S * 1000 / TRY_AGAIN_MS)
-#define HOOK_DIRS_MAX 8
+/*
+ * The units of an earlier freeze may still be ending: hooks that thaw. PID 1 starts and stops units only when it has
+ * nothing else to do, so it is asked ever more rarely: a call each 50 ms kept a slow one from it for 45 s.
+ */
+#define TRY_AGAIN_MS	 50
+#define TRY_AGAIN_MAX_MS 1000
+#define TRIES_MAX	 (FREEZE_HOOKS_S * 1000 / TRY_AGAIN_MAX_MS + 5)
+#define HOOK_DIRS_MAX	 8
 
 struct freezing {
 	struct executor *executor;
@@ -233,6 +237,15 @@ static int message_make(const struct freezing *freezing, sd_bus_message **ret)
 	return r;
 }
 
+static void try_later(struct freezing *freezing)
+{
+	uint64_t ms = freezing->tries < 5 ? (uint64_t)TRY_AGAIN_MS << freezing->tries : TRY_AGAIN_MAX_MS;
+
+	freezing->tries++;
+	sd_event_source_set_time_relative(freezing->again, ms * NS_PER_MS / NS_PER_US);
+	sd_event_source_set_enabled(freezing->again, SD_EVENT_ONESHOT);
+}
+
 static int on_started(sd_bus_message *message, void *data, sd_bus_error *error)
 {
 	const sd_bus_error *failed = sd_bus_message_get_error(message);
@@ -243,9 +256,8 @@ static int on_started(sd_bus_message *message, void *data, sd_bus_error *error)
 	(void)error;
 	freezing->slot = sd_bus_slot_unref(freezing->slot);
 	if (failed && sd_bus_error_has_name(failed, "org.freedesktop.systemd1.UnitExists") &&
-	    freezing->tries++ < TRIES_MAX) {
-		sd_event_source_set_time_relative(freezing->again, TRY_AGAIN_MS * NS_PER_MS / NS_PER_US);
-		sd_event_source_set_enabled(freezing->again, SD_EVENT_ONESHOT);
+	    freezing->tries < TRIES_MAX) {
+		try_later(freezing);
 		return 1;
 	}
 	if (failed) {
@@ -261,13 +273,17 @@ static int on_started(sd_bus_message *message, void *data, sd_bus_error *error)
 	return 1;
 }
 
-/* 0 or -errno. */
+/* Asks PID 1, or waits for the unit of the helper before to be gone. 0 or -errno. */
 static int request(struct freezing *freezing)
 {
 	struct executor *executor = freezing->executor;
 	sd_bus_message *m = NULL;
-	int r = executor_manager(executor);
+	int r = freezing->next && freezing->tries >= TRIES_MAX ? -EBUSY : executor_manager(executor);
 
+	if (r >= 0 && freezing->next) {
+		try_later(freezing);
+		return 0;
+	}
 	if (r >= 0)
 		r = message_make(freezing, &m);
 	if (r >= 0)

@@ -259,7 +259,7 @@ static int on_executor_gone(sd_event_source *source, int fd, uint32_t events, vo
 	return 0;
 }
 
-/* The agent's word: it has thawed, and its unit ends after a while. */
+/* The agent's word: it has thawed, and its unit ends. */
 static int on_agent_word(sd_event_source *source, int fd, uint32_t events, void *data)
 {
 	const int *life = data;
@@ -268,6 +268,7 @@ static int on_agent_word(sd_event_source *source, int fd, uint32_t events, void 
 	(void)events;
 	if (recv(fd, &word, sizeof(word), MSG_DONTWAIT) == 1 && send(*life, "E", 1, MSG_NOSIGNAL) != 1)
 		_exit(1);
+	shutdown(*life, SHUT_RDWR);
 	sd_event_source_unref(source);
 	return 0;
 }
