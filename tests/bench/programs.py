@@ -13,7 +13,9 @@ BUILD = os.environ.get("INFINISERVICE_BUILD") or os.path.join(ROOT, "build")
 SECONDS = max(8, int(os.environ.get("BENCH_SECONDS", "20")))
 HOUR_MS = 3600000
 QUIET = {"timers.metrics_interval_ms": HOUR_MS, "timers.health_interval_ms": HOUR_MS}
-SYSTEM_ONLY = {"collectors.processes": "no", "collectors.ports": "no"}
+# As in sample_cost.c: what the floor of the system reads, and no more.
+SYSTEM_ONLY = {f"collectors.{name}": "no" for name in
+               ("processes", "ports", "tcp", "limits", "clock", "guest", "users", "units", "sensors", "gpu", "cgroup")}
 
 commands = {}  # what was started, by pid
 
