@@ -94,6 +94,7 @@ DIR_transport := transport
 MAINS := agent/main.c agent/executor/main.c tools/infinictl/main.c tools/infinihost/main.c
 
 # Which others each of them may use; `make lint` links each whole over those alone, and looks at what it includes.
+OVER_config := catalog
 OVER_ctl := show log config catalog
 OVER_host := hub show config transport
 OVER_hub := show config transport
@@ -105,7 +106,7 @@ OVER_qga := run runner metrics audit rules base config collectors transport
 OVER_actions := command peer metrics run runner audit bus rules base packages log config collectors transport
 OVER_command := peer metrics run runner audit rules base config transport
 OVER_peer := metrics base config transport
-OVER_metrics := bus base log config collectors transport
+OVER_metrics := bus base log config catalog collectors transport
 OVER_run := runner rules base transport
 OVER_audit := base transport
 OVER_bus := base

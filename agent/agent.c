@@ -411,6 +411,7 @@ void agent_done(struct agent *agent)
 	    state_finish(&agent->state, sampling_stats(agent->sampling).next_seq, agent->id.boot_id) < 0)
 		report(LOG_WARNING, "%s: the next sample number could not be written", agent->config.agent.state_dir);
 	agent->sampling = sampling_free(agent->sampling);
+	agent->alerts = alerts_free(agent->alerts);
 	power_done(&agent->actions.power);
 	detached_done(&agent->actions.detached);
 	commands_abandon(&agent->commands);

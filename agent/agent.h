@@ -22,6 +22,7 @@
 #include "agent/config/secret.h"
 #include "agent/run/exec.h"
 #include "agent/run/freeze.h"
+#include "agent/metrics/alerts.h"
 #include "agent/metrics/publish.h"
 #include "agent/metrics/generation.h"
 #include "agent/base/identity.h"
@@ -97,6 +98,7 @@ struct agent {
 
 	struct clockwatch clock;
 	struct sampling *sampling;
+	struct alerts *alerts;
 	struct prober_pool *prober;
 	struct publisher publisher;
 	struct audit audit;
@@ -224,6 +226,8 @@ void hostlink_hand_over(struct agent *agent);
 /* Makes sampling and generation; prober and commands must have been made. 0 or -errno; agent_done frees the parts made.
  */
 int samples_build(struct agent *agent, uint64_t first_seq);
+/* Puts the configuration's alerts into force; logs it when that fails. */
+void alerts_into_force(struct agent *agent);
 /* Sends an `agent_event` to the connected host and publishes it to the subscribers of "events". `data` is the agent. */
 void hostlink_tell(void *data, const struct reply_event *event);
 /* The same with a formatted message. */

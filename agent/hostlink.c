@@ -5,6 +5,7 @@
  * of host and local clients: each goes to its part, and all parts are told when a peer is gone.
  */
 #include "agent/agent.h"
+#include "agent/log/pick.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -256,9 +257,29 @@ void hostlink_init(struct agent *agent)
 	snprintf(agent->port_session.name, sizeof(agent->port_session.name), "host");
 }
 
+/* What an owner would look for later: warnings, errors, and alerts to their end. */
+static void record_event(struct agent *agent, const struct reply_event *event)
+{
+	static const char *const severities[] = { "debug", "info", "warn", "error" };
+	struct audit_record record = { .phase = AUDIT_EVENT,
+				       .id = "-",
+				       .action = event->source,
+				       .origin = "agent",
+				       .detail = event->message,
+				       .severity = severities[event->severity],
+				       .changes = true };
+
+	if (event->severity < REPLY_WARN && strcmp(event->source, "alert") != 0)
+		return;
+	/* A fault can be told before there is a record. */
+	if (agent->audit.dir[0] && audit_takes_event(&agent->audit, &agent->loop.now))
+		record_entry(&agent->commands.record, &record);
+}
+
 void hostlink_tell(void *data, const struct reply_event *event)
 {
 	struct agent *agent = data;
+	record_event(agent, event);
 	/* A fault can be reported before the port has been made. */
 	bool there = agent->port && port_state(agent->port) == PORT_CONNECTED;
 	struct line *line;
@@ -330,6 +351,7 @@ static void on_sample(void *data, unsigned to, struct line *line, struct line *w
 		published->latest++;
 	}
 	asked_publish(&agent->asked, whole);
+	alerts_sample(agent->alerts, agent->loop.now.mono_ns, line->text, line->len);
 }
 
 /* The agent's own counters, into the object that the self collector has open. */
@@ -393,6 +415,25 @@ static void on_generation_renewed(void *data, const char *why)
 		       agent->id.generation);
 }
 
+static void on_alert(void *data, const char *name, bool begins, const char *words)
+{
+	struct agent *agent = data;
+
+	report(begins ? LOG_WARNING : LOG_NOTICE, "alert %s: %s", name, words);
+	if (begins)
+		standing_set(&agent->standing, REPLY_WARN, "alert", name, "%s", words);
+	else
+		standing_clear(&agent->standing, "alert", name, words);
+}
+
+void alerts_into_force(struct agent *agent)
+{
+	if (alerts_configure(agent->alerts, &agent->config.alerts) < 0)
+		report(LOG_ERR,
+		       "alerts: out of memory, or more than %d metrics in their conditions; there are none now",
+		       PICK_MAX);
+}
+
 int samples_build(struct agent *agent, uint64_t first_seq)
 {
 	struct sampling_config config = {
@@ -412,8 +453,10 @@ int samples_build(struct agent *agent, uint64_t first_seq)
 	agent->asked = (struct asked){ .loop = &agent->loop,
 				       .sampling = agent->sampling,
 				       .sources = &agent->commands.sources };
-	if (!agent->sampling)
+	agent->alerts = alerts_new(on_alert, agent);
+	if (!agent->sampling || !agent->alerts)
 		return -ENOMEM;
+	alerts_into_force(agent);
 	agent->generation = (struct generation){ .loop = &agent->loop,
 						 .config = &agent->config,
 						 .id = &agent->id,

@@ -174,6 +174,7 @@ void agent_apply_config(struct agent *agent, struct config *fresh)
 	agent->config = *fresh;
 	agent_set_log_level(agent);
 	sampling_configure(agent->sampling, &agent->config);
+	alerts_into_force(agent);
 	housekeeping_configure(agent);
 }
 

@@ -131,6 +131,20 @@ static void emit_published(struct sink *out, const char *key, uint64_t taken, ui
 	sink_object_end(out);
 }
 
+/* A fault that lasts, or an alert that is not over. */
+static void report_standing(void *data, const struct reply_event *event)
+{
+	static const char *const severities[] = { "debug", "info", "warn", "error" };
+	struct sink *out = data;
+
+	sink_object_begin(out, NULL);
+	sink_str(out, "severity", severities[event->severity]);
+	sink_str(out, "source", event->source);
+	sink_str(out, "message", event->message);
+	event->context(out, event->arg);
+	sink_object_end(out);
+}
+
 void agent_report(const struct agent *agent, struct sink *out)
 {
 	struct sampling_stats sampling = sampling_stats(agent->sampling);
@@ -175,6 +189,10 @@ void agent_report(const struct agent *agent, struct sink *out)
 	sink_object_begin(out, "scripts");
 	scripts_report(&agent->scripts, out);
 	sink_object_end(out);
+	sink_uint(out, "alerts_active", alerts_active(agent->alerts));
+	sink_array_begin(out, "standing");
+	standing_each(&agent->standing, report_standing, out);
+	sink_array_end(out);
 	sink_object_begin(out, "audit");
 	audit_report(&agent->audit, out);
 	sink_object_end(out);

@@ -34,7 +34,7 @@
 
 const char *audit_phase_name(enum audit_phase phase)
 {
-	static const char *const names[] = { "started", "program", "finished", "refused" };
+	static const char *const names[] = { "started", "program", "finished", "refused", "event" };
 
 	return names[phase];
 }
@@ -271,6 +271,8 @@ int audit_record_json(const struct audit_record *record, int64_t wall_ms, char *
 		sink_bool(sink, "success", record->success);
 	if (record->phase == AUDIT_FINISHED || record->phase == AUDIT_REFUSED)
 		sink_str(sink, "error_code", record->error_code);
+	if (record->severity)
+		sink_str(sink, "severity", record->severity);
 	if (record->has_exit_code)
 		sink_int(sink, "exit_code", record->exit_code);
 	if (record->phase == AUDIT_FINISHED)
@@ -312,9 +314,12 @@ int audit_record_journal(const struct audit_record *record, char *out, size_t si
 	const char *phase = audit_phase_name(record->phase), *error = record->error_code ? record->error_code : "",
 		   *colon = record->error_code ? ": " : "";
 	char text[512];
-	int len = snprintf(text, sizeof(text), "command %s: %s from %s ", record->id, record->action, record->origin);
+	int len = record->phase == AUDIT_EVENT
+			  ? snprintf(text, sizeof(text), "event of %s: %s", record->action, record->detail)
+			  : snprintf(text, sizeof(text), "command %s: %s from %s ", record->id, record->action,
+				     record->origin);
 
-	if (len >= (int)sizeof(text))
+	if (len >= (int)sizeof(text) || record->phase == AUDIT_EVENT)
 		;
 	else if (record->phase == AUDIT_FINISHED)
 		snprintf(text + len, sizeof(text) - len, "%s after %" PRIu64 " ms%s%s",
@@ -337,6 +342,8 @@ int audit_record_journal(const struct audit_record *record, char *out, size_t si
 		put_field(&copier, "INFINISERVICE_SUCCESS", record->success ? "true" : "false");
 	if (record->error_code)
 		put_field(&copier, "INFINISERVICE_ERROR_CODE", error);
+	if (record->severity)
+		put_field(&copier, "INFINISERVICE_SEVERITY", record->severity);
 	if (record->has_exit_code)
 		put_number(&copier, "INFINISERVICE_EXIT_CODE", record->exit_code);
 	if (record->phase == AUDIT_FINISHED)
@@ -517,6 +524,14 @@ bool audit_takes_refusal(struct audit *audit, const struct moment *now, enum aud
 		return true;
 	audit->uncounted[source]++;
 	audit->refusals_left_out++;
+	return false;
+}
+
+bool audit_takes_event(struct audit *audit, const struct moment *now)
+{
+	if (token_bucket_take(&audit->events, AUDIT_EVENTS_PER_S, now->mono_ns))
+		return true;
+	audit->lost++;
 	return false;
 }
 

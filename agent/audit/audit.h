@@ -30,6 +30,7 @@ enum audit_phase {
 	AUDIT_PROGRAM,
 	AUDIT_FINISHED,
 	AUDIT_REFUSED,
+	AUDIT_EVENT, /* of the agent itself: a warning, an error, an alert */
 };
 
 struct audit_record {
@@ -41,11 +42,12 @@ struct audit_record {
 	bool has_exit_code;
 	int exit_code;
 	uint64_t duration_ms;
-	uint64_t count; /* number of refusals summed up in this record; 0: a record of one command */
-	bool changes;	/* about a change: it becomes pending rather than being lost */
+	uint64_t count;	      /* number of refusals summed up in this record; 0: a record of one command */
+	const char *severity; /* of AUDIT_EVENT: as in agent_event */
+	bool changes;	      /* about a change: it becomes pending rather than being lost */
 };
 
-/* "started", "program", "finished" or "refused". */
+/* "started", "program", "finished", "refused" or "event". */
 const char *audit_phase_name(enum audit_phase phase);
 
 /* Upper bound of each of two files: audit.ndjson and, once that is full, audit.ndjson.1. */
@@ -57,6 +59,8 @@ const char *audit_phase_name(enum audit_phase phase);
 #define AUDIT_READS_PER_S 20
 /* Refusals recorded a second and source, for the same reason. */
 #define AUDIT_REFUSALS_PER_S 20
+/* Events of the agent recorded a second. */
+#define AUDIT_EVENTS_PER_S 5
 /* Bytes of pending records. */
 #define AUDIT_KEPT_BYTES     (1u << 20)
 #define AUDIT_KEPT_RETRY_NS  (100 * NS_PER_MS)
@@ -79,7 +83,7 @@ struct audit {
 	int journal_fd;	      /* -1: none */
 	int writer_fd;	      /* -1: the child is not running */
 	uint64_t next_try_ns; /* when the child is started again */
-	struct token_bucket reads[AUDIT_SOURCES], refusals[AUDIT_SOURCES];
+	struct token_bucket reads[AUDIT_SOURCES], refusals[AUDIT_SOURCES], events;
 	unsigned uncounted[AUDIT_SOURCES];   /* refusals without a record since the last audit_count */
 	struct audit_kept *kept, **kept_end; /* pending records, the oldest first */
 	size_t kept_bytes;
@@ -100,6 +104,9 @@ bool audit_takes_read(struct audit *audit, const struct moment *now, enum audit_
 
 /* True when one more refusal is to be recorded; else it has been counted, for audit_count to record. */
 bool audit_takes_refusal(struct audit *audit, const struct moment *now, enum audit_source source);
+
+/* True when one more event is to be recorded; else it is lost, and counted as such. */
+bool audit_takes_event(struct audit *audit, const struct moment *now);
 
 /* Records the number of refusals without a record since the last call, one record for each source that has some. */
 void audit_count(struct audit *audit, const struct moment *now);

@@ -49,6 +49,7 @@ void config_free(struct config *config)
 {
 	for (const struct config_key *key = config_keys; key->section; key++)
 		config_key_clear(config, key);
+	config_alerts_free(&config->alerts);
 }
 
 static char **list_copy(char *const *list)
@@ -85,6 +86,7 @@ int config_copy(struct config *ret, const struct config *config)
 		else if (key->type == CONFIG_LIST)
 			rc |= !(*(char ***)(void *)to = list_copy(*(char *const *const *)(const void *)from));
 	}
+	rc |= config_alerts_copy(&copy.alerts, &config->alerts) != 0;
 	if (rc) {
 		config_free(&copy);
 		return -ENOMEM;
@@ -177,6 +179,11 @@ int config_check_each(const struct config *config, unsigned *at, struct err *err
 					       "unix:PATH, listen:PATH, none",
 					       config->qga.spec);
 			break;
+		case 7:
+			for (unsigned i = 0; i < config->alerts.count; i++)
+				if (config_alert_check(&config->alerts.list[i], err))
+					return -EINVAL;
+			break;
 		case 6:
 			if (strcmp(config->qga.spec, "none") && !strcmp(config->qga.spec, config->port.spec))
 				return err_set(err, -EINVAL, "qga.spec is port.spec: a port speaks one language");
@@ -215,6 +222,14 @@ void config_print(const struct config *config, const struct config_origins *orig
 		if (origins && origins->of[key - config_keys])
 			fprintf(out, "# %s\n", origins->of[key - config_keys]);
 		fprintf(out, value[0] ? "%s = %s\n" : "%s =%s\n", key->name, value);
+	}
+	for (unsigned i = 0; i < config->alerts.count; i++) {
+		const struct config_alert *alert = &config->alerts.list[i];
+
+		fprintf(out, "\n[alert \"%s\"]\nwhen = %s\nfor = %llus\n", alert->name, alert->when,
+			(unsigned long long)(alert->for_ms / 1000));
+		if (alert->clear[0])
+			fprintf(out, "clear = %s\n", alert->clear);
 	}
 }
 

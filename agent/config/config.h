@@ -14,6 +14,7 @@
 #include <infiniservice/collectors.h>
 #include <infiniservice/err.h>
 
+#include "agent/config/alerts.h"
 #include "agent/config/settings.h"
 
 enum config_log_level {
@@ -64,6 +65,7 @@ struct config {
 	struct { CONFIG_LOG(CONFIG_FIELD) } log;
 	struct { CONFIG_SOCKET(CONFIG_FIELD) } socket;
 	struct { CONFIG_QGA(CONFIG_FIELD) } qga;
+	struct config_alerts alerts;
 };
 /* clang-format on */
 

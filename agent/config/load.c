@@ -107,8 +107,10 @@ static int load_fail(struct load *load, const char *reason)
 static void judge_section(struct load *load, const char *line, size_t len)
 {
 	const char *close = memchr(line, ']', len), *rest = close ? close + 1 : NULL;
+	const char *likely, *name;
+	unsigned name_len;
 	char section[64];
-	const char *likely;
+	bool good;
 
 	load->lost = !close;
 	if (!close) {
@@ -116,6 +118,13 @@ static void judge_section(struct load *load, const char *line, size_t len)
 		return;
 	}
 	snprintf(section, sizeof(section), "%.*s", (int)(close - line - 1), line + 1);
+	if (config_alert_section(section, &good, &name, &name_len)) {
+		if (!good)
+			load_fail(load, "an alert's section is [alert \"NAME\"], with a NAME of 1 to 32 letters, "
+					"digits, - and _");
+		load->lost = !good;
+		return;
+	}
 	likely = likely_section(section);
 	if (likely && strcmp(likely, section) != 0)
 		remark(load, true, "there is no section [%s], perhaps [%s]; its keys are ignored", section, likely);
@@ -272,6 +281,31 @@ static void remark_value(struct load *load, const struct config_key *key, const 
 		       key->section, key->name);
 }
 
+/* A key of [alert "NAME"]. True when the section is one. */
+static bool load_alert(struct load *load, const char *section, const char *key, const char *value)
+{
+	struct err reason = { 0 };
+	const char *name;
+	unsigned len;
+	bool good;
+	int rc;
+
+	if (!config_alert_section(section, &good, &name, &len) || !good)
+		return false;
+	if (load->continued)
+		rc = err_set(&reason, -EINVAL,
+			     "an indented line goes on with the value above, which only a list can have");
+	else
+		rc = config_alert_set(&load->config->alerts, name, len, key, value, &reason);
+	if (rc == -ENOENT)
+		remark(load, true, "there is no key %s of an alert, ignored; there are when, for and clear", key);
+	else if (rc == -EINVAL)
+		load_fail(load, reason.text);
+	else
+		load->rc = rc;
+	return true;
+}
+
 /* Handler for libinih: 1 to go on. Errors are stored in the load, because libinih stores only a line number. */
 static int load_value(void *user, const char *section, const char *name, const char *value)
 {
@@ -281,7 +315,7 @@ static int load_value(void *user, const char *section, const char *name, const c
 	struct err reason = { 0 };
 	int rc;
 
-	if (load->rc || load->lost)
+	if (load->rc || load->lost || load_alert(load, section, name, value))
 		return 1;
 	if (!key) {
 		if (!load->continued)

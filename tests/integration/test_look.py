@@ -9,6 +9,7 @@ import math
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -16,7 +17,7 @@ from xml.etree import ElementTree
 
 import looklog
 import tap
-from fakehost import SLOW, program, wait_until
+from fakehost import SLOW, Agent, UnixHost, program, wait_until
 from looklog import EPOCH, HOSTILE, ctl
 
 CPU = "system.cpu.usage_percent"
@@ -401,6 +402,35 @@ def story_a_pager_shows_what_is_longer_than_the_screen():
         wait_until(lambda: "LEFT" in screen(), 20, "the pager's end")
     finally:
         subprocess.run([*tmux, "kill-server"], check=False)
+
+
+def story_an_alert_of_the_owner_is_told_and_stays_on_record():
+    rules = '[alert "busy"]\nwhen = load_average.load_1min >= 0\nclear = < 0\n[alert "quiet"]\nwhen = load_average.load_1min < 0\n[alert "late"]\nwhen = uptime_seconds > 0\nfor = 7d\n'
+    host = tap.keep(UnixHost())
+    agent = Agent(host.spec, {"timers.metrics_interval_ms": 100})
+    agent.write_config(rules)
+    tap.keep(agent)
+    host.accept()
+
+    def alert():
+        return host.expect("agent_event", 10, lambda message: message["source"] == "alert")
+    event = alert()
+    assert event["severity"] == "warn" and event["message"].startswith("busy: load_average.load_1min >= 0 for 0 s; the value is "), event
+    status = json.loads(ctl("status", "--json", "--socket", agent.settings["socket.path"]).stdout)
+    assert status["alerts_active"] == 1 and [fault["message"].split(":")[0] for fault in status["standing"] if fault["source"] == "alert"] == ["busy"], status["standing"]
+    agent.write_config("")
+    agent.process.send_signal(signal.SIGHUP)
+    event = alert()
+    assert event["severity"] == "info" and event["message"] == "busy: is over: its rule is gone or has changed", event
+
+    def recorded():
+        done = ctl("events", "--json", "--kind", "alert", "--dir", agent.settings["log.dir"], "--records", agent.settings["agent.state_dir"])
+        return [json.loads(row) for row in done.stdout.splitlines()]
+    if os.path.exists("/run/systemd/journal/socket"):
+        tap.note("the journal took the records")
+        return
+    wait_until(lambda: len(recorded()) == 2, 10, "two events on record")
+    assert [(entry["severity"], entry["text"].split(":")[0]) for entry in recorded()] == [("warn", "busy"), ("info", "busy")], recorded()
 
 
 # What each verb is asked over a hostile log; FILE stands for a file it may write.

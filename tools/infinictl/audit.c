@@ -65,7 +65,10 @@ static bool is_wanted(void *data, struct json_object *record)
 		return false;
 	if (wanted->failed && !record_has_failed(record))
 		return false;
-	return wanted->all || wanted->id || !record_is_own_look(record);
+	if (wanted->all || wanted->id)
+		return true;
+	/* Events of the agent are no requests: `infinictl events` lists them. */
+	return !record_is_own_look(record) && strcmp(text_string(record, "phase"), "event") != 0;
 }
 
 /* ----------------------------------------------------------------------------------------------------------- output */
