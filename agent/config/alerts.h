@@ -9,8 +9,8 @@
 #include <infiniservice/err.h>
 
 #define CONFIG_ALERTS_MAX      16
-#define CONFIG_ALERT_NAME_MAX  32 /* letters, digits, '-' and '_' */
-#define CONFIG_ALERT_VALUE_MAX 200
+#define CONFIG_ALERT_NAME_MAX  32  /* letters, digits, '-' and '_' */
+#define CONFIG_ALERT_VALUE_MAX 181 /* shorter than a line, also as it is printed */
 
 struct config_alert {
 	char name[CONFIG_ALERT_NAME_MAX + 1];

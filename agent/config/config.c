@@ -226,8 +226,10 @@ void config_print(const struct config *config, const struct config_origins *orig
 	for (unsigned i = 0; i < config->alerts.count; i++) {
 		const struct config_alert *alert = &config->alerts.list[i];
 
-		fprintf(out, "\n[alert \"%s\"]\nwhen = %s\nfor = %llus\n", alert->name, alert->when,
+		fprintf(out, "\n[alert \"%s\"]\nfor = %llus\n", alert->name,
 			(unsigned long long)(alert->for_ms / 1000));
+		if (alert->when[0])
+			fprintf(out, "when = %s\n", alert->when);
 		if (alert->clear[0])
 			fprintf(out, "clear = %s\n", alert->clear);
 	}
