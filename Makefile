@@ -177,7 +177,8 @@ $(BUILD)/portable/install-linux.sh: packaging/install-linux.sh $(addprefix packa
 	@chmod 755 $@
 
 # Without a compiler or a library nothing is begun, and the way to get them is told.
-HEADERS := ev.h json-c/json.h systemd/sd-journal.h ini.h zstd.h nettle/hmac.h microhttpd.h zlib.h
+AGENT_HEADERS := ev.h json-c/json.h systemd/sd-journal.h ini.h zstd.h nettle/hmac.h
+HEADERS := $(AGENT_HEADERS) microhttpd.h zlib.h
 $(BUILD)/.libraries: $(BUILD)/.flags
 	@tools/need.sh "$(CC) $(CFLAGS)" $(HEADERS) && touch $@
 $(BUILD)/.cmocka: $(BUILD)/.flags
@@ -398,7 +399,7 @@ portable: $(BUILD)/portable/install-linux.sh ## one program for every Linux with
 	@tools/deps.sh build portable
 	@root=$$(tools/sysroot.py $(BUILD) $(PORTABLE_RELEASE)) && libraries=$$root/usr/lib/$$($(CC) -print-multiarch) && \
 		$(MAKE) --no-print-directory $(PARALLEL) BUILD=$(BUILD)/portable/objects CC="$(CC) --sysroot=$$root" \
-		LDFLAGS="$(LDFLAGS) -B$$libraries -L$$libraries" $(BUILD)/portable/objects/infiniservice-portable
+		LDFLAGS="$(LDFLAGS) -B$$libraries -L$$libraries" HEADERS="$(AGENT_HEADERS)" $(BUILD)/portable/objects/infiniservice-portable
 	@$(INSTALL) -m 755 $(BUILD)/portable/objects/infiniservice-portable $(BUILD)/portable/infiniservice
 
 deb: ## Debian packages infiniservice and infiniservice-host, into build/deb

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include <infiniservice/cleanup.h>
+#include <infiniservice/libc.h>
 
 #include "agent/runner/protocol.h"
 

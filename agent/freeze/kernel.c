@@ -3,20 +3,23 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
+/* In this order: both define MS_RDONLY, which glibc up to 2.36 bears only so. */
+#include <sys/mount.h>
+#include <linux/fs.h>
+
 #include <infiniservice/cleanup.h>
+#include <infiniservice/libc.h>
 
 #ifndef MS_LAZYTIME
 #define MS_LAZYTIME (1 << 25)
