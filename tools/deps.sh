@@ -3,9 +3,9 @@
 # Installs the Debian packages that a group of targets needs and that this machine lacks: nothing else, and nothing at
 # all (in a few milliseconds, silently) when all of them are there.
 #
-#   tools/deps.sh [GROUP…]     build (default), portable, test, prometheus, lint, fuzz, bench, deb, rpm, or all
+#   tools/deps.sh [GROUP…]     build (default), portable, test, lint, fuzz, bench, deb, rpm, or all
 #
-# The group prometheus is in no other but all: its packages start services when they are installed.
+# Packages that would start a service are not installed: their files are unpacked below build/cache/unpacked.
 #
 # root installs; an ordinary user does it through sudo where that works without a question or where a terminal can ask
 # it; otherwise the one command to type is printed and the exit status is 1.
@@ -20,54 +20,58 @@ GUEST="qemu-system-x86 qemu-utils mmdebstrap e2fsprogs xfsprogs btrfs-progs uidm
 RPM="dnf rpm createrepo-c"
 # The strict parser of OpenMetrics, for tests/integration/test_hub.py.
 STRICT="python3-prometheus-client"
-# For tests/integration/test_prometheus.py, which is skipped without them.
-PROMETHEUS="prometheus prometheus-alertmanager"
+# For tests/integration/test_prometheus.py and test_hub.py, which skip what needs them where they could not be fetched.
+UNPACKED_TEST="prometheus prometheus-alertmanager"
 LINT="systemd clang clang-format clang-tidy cppcheck shellcheck groff-base"
 FUZZ="clang llvm libclang-rt-14-dev"
 # Peers to compare with, of those that start no service by being installed, and what draws the pictures of the report.
 PEERS="qemu-guest-agent sysstat collectd-core gnuplot-nox"
-# Peers that would start one: their files are unpacked below build/cache/peers, and nothing of them is installed.
 UNPACKED_PEERS="atop prometheus-node-exporter"
 DEB="build-essential dpkg-dev debhelper fakeroot lintian"
 
 usage() {
-	echo "usage: tools/deps.sh [build|portable|test|prometheus|lint|fuzz|bench|deb|rpm|all]…" >&2
+	echo "usage: tools/deps.sh [build|portable|test|lint|fuzz|bench|deb|rpm|all]…" >&2
 	exit 2
 }
 
-# Peers that cannot be fetched are said and left out: the bench names what it lacks.
-unpack_peers() {
-	place=$(dirname "$0")/../build/cache/peers
-	for peer in $UNPACKED_PEERS; do
-		[ ! -e "$place/.$peer" ] || continue
+# What cannot be fetched is said and left out: tests skip, and the bench names what it lacks.
+unpack() {
+	place=$(dirname "$0")/../build/cache/unpacked
+	for package in $unpacked; do
+		[ ! -e "$place/.$package" ] || continue
 		fetched=$(mktemp -d)
 		mkdir -p "$place"
-		if (cd "$fetched" && apt-get -q download "$peer") >/dev/null 2>&1 && dpkg-deb -x "$fetched"/*.deb "$place"; then
-			: >"$place/.$peer"
+		if (cd "$fetched" && apt-get -q download "$package") >/dev/null 2>&1 && dpkg-deb -x "$fetched"/*.deb "$place"; then
+			: >"$place/.$package"
 		else
-			echo "deps: $peer could not be fetched; the bench does without" >&2
+			echo "deps: $package could not be fetched; what needs it is left out" >&2
 		fi
 		rm -rf "$fetched"
 	done
 }
 
 packages=""
-peers=no
+unpacked=""
 for group in "${@:-build}"; do
 	case $group in
 	build) packages="$packages $BUILD" ;;
 	portable) packages="$packages $BUILD $PORTABLE" ;;
-	test) packages="$packages $BUILD $TEST $STRICT $GUEST $RPM" ;;
-	prometheus) packages="$packages $PROMETHEUS" ;;
+	test)
+		packages="$packages $BUILD $TEST $STRICT $GUEST $RPM"
+		unpacked="$unpacked $UNPACKED_TEST"
+		;;
 	lint) packages="$packages $BUILD $TEST $LINT" ;;
 	fuzz) packages="$packages $BUILD $FUZZ" ;;
 	bench)
 		packages="$packages $BUILD $TEST $PEERS"
-		peers=yes
+		unpacked="$unpacked $UNPACKED_PEERS"
 		;;
 	rpm) packages="$packages $BUILD $TEST $RPM" ;;
 	deb) packages="$packages $BUILD libcmocka-dev $DEB" ;;
-	all) packages="$packages $BUILD $PORTABLE $TEST $STRICT $PROMETHEUS $GUEST $RPM $LINT $FUZZ $PEERS $DEB" ;;
+	all)
+		packages="$packages $BUILD $PORTABLE $TEST $STRICT $GUEST $RPM $LINT $FUZZ $PEERS $DEB"
+		unpacked="$UNPACKED_TEST $UNPACKED_PEERS"
+		;;
 	*) usage ;;
 	esac
 done
@@ -92,7 +96,7 @@ trap 'exit 1' INT TERM HUP
 wanted=$(missing)
 wanted=${wanted% }
 if [ -z "$wanted" ]; then
-	[ "$peers" = no ] || unpack_peers
+	unpack
 	exit 0
 fi
 
@@ -139,4 +143,4 @@ if [ -n "${still% }" ]; then
 	echo "deps: still missing: $still" >&2
 	exit 1
 fi
-[ "$peers" = no ] || unpack_peers
+unpack

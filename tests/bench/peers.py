@@ -12,7 +12,7 @@ from programs import BUILD, wait_for
 
 SADC = "/usr/lib/sysstat/sadc"
 # What tools/deps.sh unpacks rather than installs, as it would start a service.
-UNPACKED = os.path.join(BUILD, "cache/peers/usr/bin")
+UNPACKED = os.path.join(BUILD, "cache/unpacked/usr/bin")
 
 
 def found(name):

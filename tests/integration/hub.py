@@ -14,7 +14,10 @@ import urllib.parse
 import urllib.request
 
 import tap
-from fakehost import SLOW, Agent, cpu_seconds, memory_kb, program, wait_until
+from fakehost import ROOT, SLOW, Agent, cpu_seconds, memory_kb, program, wait_until
+
+# What tools/deps.sh unpacks rather than installs, as it would start a service.
+os.environ["PATH"] += os.pathsep + os.path.join(ROOT, "build", "cache", "unpacked", "usr", "bin")
 
 HTTPError = urllib.error.HTTPError
 

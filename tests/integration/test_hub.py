@@ -354,7 +354,7 @@ def story_gzip_and_openmetrics_are_given_to_those_who_take_them():
 
 def story_prometheus_own_checker_takes_the_text():
     if not shutil.which("promtool"):
-        raise tap.Skip("promtool is not here (tools/deps.sh prometheus)")
+        raise tap.Skip("promtool is not here (tools/deps.sh test)")
     hub = tap.keep(Hub())
     hub.agent("web1")
     hub.wait_up("web1")
@@ -564,7 +564,7 @@ def story_old_spans_become_blocks_of_prometheus_and_young_ones_are_refused():
                               timeout=60 * SLOW, check=False)
         assert made.returncode == 0 and os.listdir(os.path.join(hub.folder, "blocks")), made
     else:
-        tap.note("promtool is not here (tools/deps.sh prometheus): no block was made of it")
+        tap.note("promtool is not here (tools/deps.sh test): no block was made of it")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ SHIPPED = os.path.join(ROOT, "packaging", "prometheus")
 def need(*programs):
     for name in programs:
         if not shutil.which(name):
-            raise tap.Skip(f"{name} is not here (tools/deps.sh prometheus)")
+            raise tap.Skip(f"{name} is not here (tools/deps.sh test)")
 
 
 def shipped(name):
