@@ -248,7 +248,7 @@ static void pressure_read(struct cgroups *cgroups, const struct collect_ctx *ctx
 	static const char *const names[] = { "cpu.pressure", "memory.pressure", "io.pressure" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		struct pressure pressure;
+		struct pressure pressure = { .some = { .known = false } };
 		int r = cgroups->mounts.v2 ? file_read(cgroups, ctx, "fs/cgroup", group->path, names[i]) : -ENOENT;
 
 		if (r == 0)

@@ -64,7 +64,7 @@ static bool core_add(struct cpu_stat *stat, const struct cpu_times *times)
 
 static bool core_parse(struct scan *line, struct cpu_stat *stat)
 {
-	struct cpu_times times;
+	struct cpu_times times = { .id = 0 };
 	uint64_t id;
 
 	if (!scan_digits(line, &id) || id > CPU_ID_MAX)

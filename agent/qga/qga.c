@@ -221,7 +221,7 @@ static void handle(struct qga *qga, const char *text, size_t len)
 			qga_request_check(&request, qga_command_find(rule->name)->params, fault);
 		}
 	}
-	if (!*fault) {
+	if (rule && !*fault) {
 		call_begin(qga, &request, rule);
 		return;
 	}

@@ -74,7 +74,7 @@ int qga_request_parse(const char *text, size_t len, struct qga_request *ret, cha
 void qga_request_free(struct qga_request *request)
 {
 	json_object_put(request->root);
-	*request = (struct qga_request){ NULL };
+	*request = (struct qga_request){ .root = NULL };
 }
 
 struct json_object *qga_request_get(const struct qga_request *request, const char *name)

@@ -60,7 +60,7 @@ static void check_json(const char *text, size_t size)
 	REQUIRE(!ascii || len >= (long)sizeof(shown) - 1 || (again && json_object_equal(object, again)));
 	json_object_put(again);
 	begin();
-	table_init(&table, out, true, 0);
+	table_init(&table, out, true, 0, false);
 	table_print(&table, 1790000000000, object);
 	check_shown(false);
 	text_bytes(text_number(object, &number) ? number : 0, true, bytes, sizeof(bytes));

@@ -58,7 +58,7 @@ static void set_dot(struct canvas *c, long x, long y, unsigned owner, bool band)
 	static const unsigned char bits[4][2] = { { 0x01, 0x08 }, { 0x02, 0x10 }, { 0x04, 0x20 }, { 0x40, 0x80 } };
 	size_t cell;
 
-	if (x < 0 || y < 0 || x >= (long)(c->columns * c->across) || y >= (long)(c->rows * c->down))
+	if (x < 0 || y < 0 || x >= (long)c->columns * c->across || y >= (long)c->rows * c->down)
 		return;
 	cell = (size_t)y / c->down * c->columns + (size_t)x / c->across;
 	if (band) {

@@ -239,7 +239,7 @@ static int draw_text(struct plot *p, struct chart *chart)
 	charts = each_chart(p, chart, NULL, NULL, NULL);
 	extra = p->curves.metric_count + 2 * charts + 1; /* and the prompt */
 	rc_lines = p->height ? p->height : lines ? lines : 24;
-	chart->height = rc_lines > extra ? (rc_lines - extra) / charts : 0;
+	chart->height = charts && rc_lines > extra ? (rc_lines - extra) / charts : 0;
 	if (chart->height < CHART_HEIGHT_MIN)
 		chart->height = CHART_HEIGHT_MIN;
 	if (chart->height > CHART_HEIGHT_MAX)

@@ -312,7 +312,7 @@ static void page_events(FILE *out, const struct report_span *span, const char *t
 	show(out, "<section><h2>%s</h2>\n", title);
 	if (first || span->events.dropped)
 		show(out, "<p>The newest %d; %llu older ones are left out.</p>\n", EVENTS_SHOWN,
-		     (unsigned long long)(first + span->events.dropped));
+		     (unsigned long long)first + span->events.dropped);
 	if (!span->events.count)
 		show(out, "<p>None.</p>\n");
 	show_words(out, "<table class=\"events\"><thead><tr><th>time</th><th class=\"words\">kind</th><th "

@@ -102,7 +102,7 @@ static int take_option(int option, char **argv, struct host_options *out, struct
 		out->listening = option == 'l';
 		return -1;
 	case 'm':
-		if (out->path || out->vm || !*optarg)
+		if (out->path || out->vm || !optarg || !*optarg)
 			return command_usage("--connect, --listen and --vm: one of them, once");
 		out->vm = optarg;
 		return -1;
