@@ -271,8 +271,8 @@ static void record_event(struct agent *agent, const struct reply_event *event)
 
 	if (event->severity < REPLY_WARN && strcmp(event->source, "alert") != 0)
 		return;
-	/* A fault can be told before there is a record. */
-	if (agent->audit.dir[0] && audit_takes_event(&agent->audit, &agent->loop.now))
+	/* A fault can be told before there is a record, as of the journal that commands are recorded in. */
+	if (agent->commands.record.audit && audit_takes_event(&agent->audit, &agent->loop.now))
 		record_entry(&agent->commands.record, &record);
 }
 

@@ -271,8 +271,8 @@ cgroup_row.within = cgroup
 pressure.within = record(cpu=stalls, memory=stalls, io=stalls)
 # The same, beside data.system.
 SUBJECTS = {"tcp": tcp, "limits": limits, "clock": clock, "guest": guest, "users": users, "units": units, "sensors": sensors, "gpu": gpu}
-filesystem = record(mount_point=word, total_gb=positive, used_gb=positive, available_gb=positive, filesystem=word)
-filesystem_more = record(free_bytes=maybe(natural), used_percent=maybe(percent), device_error=boolean)
+filesystem = record(mount_point=word, total_gb=positive, used_gb=positive, available_gb=positive, filesystem=word, free_bytes=maybe(natural),
+                    used_percent=maybe(percent), device_error=boolean)
 DEVICE_COUNTS = ("read_time_ms", "write_time_ms", "io_time_ms", "weighted_time_ms", "read_merges", "write_merges")
 device = record(name=word, **{key: natural for key in DEVICE_COUNTS}, flush_ops=maybe(natural), flush_time_ms=maybe(natural),
                 read_await_ms=maybe(positive), write_await_ms=maybe(positive), queue_length=maybe(positive))
@@ -292,12 +292,8 @@ connection = record(process_name=maybe(text), pid=maybe(natural), protocol=one_o
                     state=one_of("ESTABLISHED", "SYN_SENT", "CLOSE_WAIT"), count=natural)
 
 
-def every_of(*checks):
-    return lambda value, path: [check(value, path) for check in checks]
-
-
 system = record(cpu=cpu, memory=memory,
-                disk=record(usage_stats=list_of(every_of(filesystem, filesystem_more)), io_stats=io_stats, devices=list_of(device)),
+                disk=record(usage_stats=list_of(filesystem), io_stats=io_stats, devices=list_of(device)),
                 network=record(interfaces=list_of(interface)),
                 uptime_seconds=natural,
                 load_average=record(load_1min=positive, load_5min=positive, load_15min=positive),

@@ -192,7 +192,7 @@ def story_the_figures_of_an_autofs_mount_in_use_carry_their_age():
         end = time.monotonic() + 2 * TIMEOUT_S
         while time.monotonic() < end:
             seen = row(host, auto.base + "/disk")
-            if seen and seen["total_bytes"]:
+            if seen and seen["total_gb"]:
                 ages.add(seen.get("age_s", 0))
         assert len(ages) >= 3 and max(ages) <= 2 * TIMEOUT_S + 1, ages
 

@@ -29,7 +29,8 @@ RULES = [(re.compile(pattern + r"\Z"), group, mode) for pattern, group, mode in 
     (r"run/latest\.json", "viewers", 0o640),
     (r"run/(commands\.journal|nonces|replay)", "own", 0o600),
     (r"run/(output|scripts)", "own", 0o700),
-    (r"log/metrics-[^/]*\.ndjson", "viewers", 0o640),
+    (r"log/1[mh]", "viewers", 0o750),
+    (r"log/(1[mh]/)?metrics-[^/]*\.ndjson(\.zst)?", "viewers", 0o640),
     (r"agent\.sock", "viewers", 0o660),
 )]
 

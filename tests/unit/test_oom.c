@@ -749,7 +749,11 @@ static struct json_object *sample_of(struct sampling *sampling)
 
 static bool comes_and_goes(const char *key)
 {
-	return strcmp(key, "processes") == 0 || strcmp(key, "ports") == 0 || strcmp(key, "failed_collectors") == 0;
+	/* A disk that served no request meanwhile made none wait. */
+	if (strstr(key, "_await_ms"))
+		return true;
+	return strcmp(key, "processes") == 0 || strcmp(key, "connections") == 0 || strcmp(key, "ports") == 0 ||
+	       strcmp(key, "failed_collectors") == 0;
 }
 
 /* Keys and lengths of lists as they are in a sample made with memory. `all`: no part may be missing, none unknown. */

@@ -219,7 +219,7 @@ def each_check_of_health_says_what_the_guest_says(guest):
     try:
         with configured(guest, CONFIG), host(guest) as port:
             names = sorted(set(data_of(port, "RunAllHealthChecks")) - {"overall_health"})
-            assert len(names) == 11, names
+            assert len(names) == 12, names
             found = {name: data_of(port, "RunHealthCheck", check_name=name) for name in names}
             total, available = (int(guest.sh("awk '/^%s:/{print $2}' /proc/meminfo" % key)) for key in ("MemTotal", "MemAvailable"))
             memory = found["memory"]["details"]
