@@ -200,8 +200,10 @@ def a_stop_by_the_administrator_survives_an_upgrade(guest):
 
 @bare(limit_s=60)
 def the_package_for_hosts_installs_runs_and_goes(guest):
-    before = files(guest)
+    before, users = files(guest), guest.sh("cat /etc/passwd /etc/group /etc/shadow /etc/gshadow")
     dpkg(guest, "-i " + HOST)
     assert guest.sh("infinihost --version") == "infinihost " + guest.sh("dpkg-query -W -f '${Version}' infiniservice-host")
+    guest.sh("getent passwd infinihost && getent group infinihost-view")
     dpkg(guest, "--purge infiniservice-host")
     assert files(guest) == before, files(guest) ^ before
+    assert guest.sh("cat /etc/passwd /etc/group /etc/shadow /etc/gshadow") == users

@@ -121,7 +121,7 @@ def pids(guest):
 @story(limit_s=90)
 def inside_the_sandbox_it_measures_what_it_measures_outside(guest):
     """The same program, the same user, once as the unit contains it and once not contained at all."""
-    with things_to_see(guest), configured(guest, "[collectors]\nprocesses_top = 1000\n"):
+    with things_to_see(guest), configured(guest, "[collectors]\nprocesses_top = 1000\nsample_max_bytes = 1048576\n"):
         lasting = pids(guest)
         with host(guest) as port:
             port.expect("metrics")

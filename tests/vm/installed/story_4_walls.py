@@ -49,7 +49,7 @@ SPEAK = r"""exec perl -MSocket -e '
 $SIG{ALRM} = sub { die "no answer\n" }; alarm 20;
 socket(S, PF_UNIX, SOCK_SEQPACKET, 0) or die; connect(S, sockaddr_un("/run/infiniservice-exec/exec.sock")) or die "connect: $!\n";
 for (@ARGV) { send(S, pack("H*", $_), 0) or die "send: $!\n"; defined recv(S, my $b, 4096, 0) or die "recv: $!\n"; print unpack("H*", $b), "\n" }' """
-VERSION = 4  # this and the next as in agent/runner/protocol.h
+VERSION = 5  # this and the next as in agent/runner/protocol.h
 DEEDS = {"start": 1, "stop": 2, "restart": 3, "enable": 4, "disable": 5}
 GROUP_CONTROL, REFUSED, ANSWERED, STAGE_UNIT = 1, 67, 68, 8
 NEVER = (1 << 64) - 1
