@@ -166,6 +166,10 @@ class Agent:
             os.makedirs(self.path(name), mode=0o750, exist_ok=True)
         self.write_config(config)
 
+    def has_logged(self):
+        """Whether a sample has come to its log; the folders of summaries are there before."""
+        return any(name.startswith("metrics-") for name in os.listdir(self.path("log")))
+
     def path(self, name):
         return os.path.join(self.directory, name)
 

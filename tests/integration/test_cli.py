@@ -174,7 +174,7 @@ def story_a_missing_or_writable_config_file_exits_2_and_is_named():
 
 def story_a_second_agent_on_the_same_state_exits_1_and_names_the_first():
     agent = tap.keep(Agent("none"))
-    wait_until(lambda: os.listdir(agent.path("log")), 5)
+    wait_until(agent.has_logged, 5)
     other = Agent("none", directory=agent.directory)
     done = subprocess.run(other.argv(), capture_output=True, text=True, timeout=10, check=False, env=agent.env)
     assert done.returncode == 1, done
@@ -186,7 +186,7 @@ def story_after_a_kill_the_state_is_free_at_once():
     with tempfile.TemporaryDirectory(prefix="infini-") as directory:
         agent = Agent("none", directory=directory, check_exit=False)
         with agent:
-            wait_until(lambda: os.listdir(agent.path("log")), 5)
+            wait_until(agent.has_logged, 5)
             agent.kill()
             with Agent("none", directory=directory) as second:
                 time.sleep(0.5)
@@ -196,7 +196,7 @@ def story_after_a_kill_the_state_is_free_at_once():
 def story_int_and_term_both_end_it_cleanly():
     for number in (signal.SIGINT, signal.SIGTERM):
         agent = tap.keep(Agent("none"))
-        wait_until(lambda: os.listdir(agent.path("log")), 5)
+        wait_until(agent.has_logged, 5)
         agent.process.send_signal(number)
         assert agent.wait(5) == 0, agent.stderr()
 

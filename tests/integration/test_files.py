@@ -95,7 +95,7 @@ def use_everything(agent, host):
     host.response("do", 20)  # which another user's agent may refuse: it is what a refusal leaves that counts here, too
     signed(host, {"type": "SafeCommand", "id": "disk", "command_type": {"action": "CheckDiskSpace"}, "params": None, "timeout": 20})
     host.response("disk", 20)
-    wait_until(lambda: os.path.exists(agent.path("run/latest.json")) and os.listdir(agent.path("log")), 10, "a sample")
+    wait_until(lambda: os.path.exists(agent.path("run/latest.json")) and agent.has_logged(), 10, "a sample")
     assert os.path.exists(agent.path("state/lock")) and os.path.exists(agent.path("agent.sock"))
 
 

@@ -253,7 +253,7 @@ def story_a_missing_port_is_no_error_and_the_log_is_written():
     agent = tap.keep(Agent("/dev/no-such-port-yet"))
     time.sleep(0.5)
     assert agent.alive()
-    wait_until(lambda: os.listdir(agent.path("log")), 5, "a log without a port")
+    wait_until(agent.has_logged, 5, "a log without a port")
 
 
 def story_a_busy_host_side_does_not_starve_the_samples():

@@ -79,9 +79,9 @@ def flat(value, path=""):
 
 
 def shape(data):
-    """The kind of every value: null, number, text, …"""
+    """The kind of every value: null, number, text, …; ages aside, which what has just been read has none of."""
     kinds = {type(None): "null", bool: "bool", int: "number", float: "number", str: "text", list: "list"}
-    return {path: kinds[type(value)] for path, value in flat(data)}
+    return {path: kinds[type(value)] for path, value in flat(data) if not path.endswith("age_s")}
 
 
 def rows(found, key, *columns):
