@@ -133,10 +133,10 @@ LINK_ctl := $(call archives,ctl)
 LINK_host := $(call archives,host)
 SYS_agent := -lev -ljson-c -linih -lzstd -lnettle -lm -ldl
 SYS_executor := -linih -ldl
-SYS_ctl := -ljson-c -lsystemd -linih -lzstd -lnettle -lm
+SYS_ctl := -ljson-c -lsystemd -linih -lzstd -lnettle -lncursesw -lm
 SYS_host := -lev -ljson-c -linih -lmicrohttpd -lz -lnettle -lm
 # Tests play the other end of D-Bus connections, for which they link what the programs load.
-SYS_tests := $(SYS_agent) -lsystemd -lmicrohttpd -lz
+SYS_tests := $(SYS_agent) -lsystemd -lmicrohttpd -lz -lncursesw
 
 PROGRAMS := infiniservice infiniservice-exec infinictl infinihost
 
@@ -178,7 +178,7 @@ $(BUILD)/portable/install-linux.sh: packaging/install-linux.sh $(addprefix packa
 
 # Without a compiler or a library nothing is begun, and the way to get them is told.
 AGENT_HEADERS := ev.h json-c/json.h systemd/sd-journal.h ini.h zstd.h nettle/hmac.h
-HEADERS := $(AGENT_HEADERS) microhttpd.h zlib.h
+HEADERS := $(AGENT_HEADERS) microhttpd.h zlib.h ncursesw/curses.h
 $(BUILD)/.libraries: $(BUILD)/.flags
 	@tools/need.sh "$(CC) $(CFLAGS)" $(HEADERS) && touch $@
 $(BUILD)/.cmocka: $(BUILD)/.flags

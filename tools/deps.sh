@@ -11,7 +11,7 @@
 # it; otherwise the one command to type is printed and the exit status is 1.
 set -eu
 
-BUILD="gcc make libc6-dev libev-dev libjson-c-dev libsystemd-dev libinih-dev libzstd-dev nettle-dev libmicrohttpd-dev zlib1g-dev"
+BUILD="gcc make libc6-dev libev-dev libjson-c-dev libsystemd-dev libinih-dev libzstd-dev nettle-dev libmicrohttpd-dev zlib1g-dev libncurses-dev"
 PORTABLE="python3 debian-archive-keyring"
 TEST="libcmocka-dev python3 iproute2 procps strace jq zstd faketime dbus-daemon zsh fish tmux less chromium"
 # The guest tests: an emulator, and what makes a root file system as root or (uidmap) as an ordinary user.

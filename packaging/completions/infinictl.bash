@@ -3,8 +3,10 @@
 _infinictl() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} words
 	case ${COMP_CWORD}:${COMP_WORDS[1]} in
-	1:*) words="log plot events report metrics status ps audit config --help --version" ;;
+	1:*) words="log top replay plot events report metrics status ps audit config --help --version" ;;
 	*:log) words="--dir --begin --end --lines --follow -f --where --metric --process --every --calculate --summary --output --json --utc --color --no-pager --help" ;;
+	*:top) words="--socket --interval --dir --utc --help" ;;
+	*:replay) words="--dir --begin --end --utc --help" ;;
 	*:plot) words="--dir --begin --end --follow -f --style --width --height --svg --color --utc --help $(infinictl metrics --names 2>/dev/null)" ;;
 	*:events) words="--dir --records --begin --end --kind --lines --json --color --no-pager --utc --help" ;;
 	*:report) words="--html --day --week --begin --end --compare --dir --records --utc --help" ;;
@@ -59,7 +61,7 @@ _infinictl() {
 		mapfile -t COMPREPLY < <(compgen -W "average min max sum last count p50 p95 p99" -- "$cur")
 		return
 		;;
-	--lines | --id | --where | --process | --every | --width | --height) return ;;
+	--interval | --lines | --id | --where | --process | --every | --width | --height) return ;;
 	esac
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 	# Files come after log, check and show.

@@ -8,7 +8,7 @@ _infinictl_metrics() {
 _infinictl() {
 	local state line
 	_arguments -C '--help[print a help text]' '--version[print the version]' \
-		'1:subcommand:((log\:"print the metric log" plot\:"metrics over time" events\:"what happened" report\:"a page of charts and tables" metrics\:"the metrics there are" status\:"ask the running agent" ps\:"commands that run or wait" audit\:"what hosts asked" config\:"the configuration"))' \
+		'1:subcommand:((log\:"print the metric log" top\:"the machine on a live screen" replay\:"the same screen over the log" plot\:"metrics over time" events\:"what happened" report\:"a page of charts and tables" metrics\:"the metrics there are" status\:"ask the running agent" ps\:"commands that run or wait" audit\:"what hosts asked" config\:"the configuration"))' \
 		'*::argument:->rest'
 	[[ $state == rest ]] || return
 	case $line[1] in
@@ -20,6 +20,14 @@ _infinictl() {
 			'--summary[count, average, percentiles of all samples]' '--output[form of what is printed]:form:(table json csv openmetrics)' \
 			'--color[colours]:when:(auto always never)' '--no-pager[print straight to the terminal]' \
 			'*--metric[print this value]:path:_infinictl_metrics' '--json[print the lines as they are]' '--utc[times in UTC]' '*:file:_files'
+		;;
+	top)
+		_arguments '--socket[the socket of the agent]:socket:_files' '--interval[ask for a sample that often]:span:(1s 2s 5s)' \
+			'--dir[the newest sample of this log]:directory:_files -/' '--utc[times in UTC]'
+		;;
+	replay)
+		_arguments '--dir[the log of another directory]:directory:_files -/' '--begin[start at this time]:time:(now today yesterday tomorrow)' \
+			'--end[up to this time]:time:(now today yesterday tomorrow)' '--utc[times in UTC]' '*:file:_files'
 		;;
 	plot)
 		_arguments '--dir[the log of another directory]:directory:_files -/' '--begin[from this time on]:time:(now today yesterday tomorrow)' \

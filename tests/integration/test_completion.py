@@ -40,6 +40,8 @@ CASES = [("infinihost -c /x run Proc", {"ProcessKill", "ProcessList", "ProcessTo
          ("infinictl log --", {"--where", "--every", "--output", "--lines"}, {"--socket"}),
          ("infinictl log --metric system.cpu.st", {"system.cpu.steal_percent"}, {"system.cpu.usage_percent"}),
          ("infinictl metrics system.disk.usage_stats", {"system.disk.usage_stats_left_out"}, {"system.cpu.usage_percent"}),
+         ("infinictl replay --", {"--dir", "--begin", "--end"}, {"--interval"}),
+         ("infinictl to", {"top"}, {"replay"}),
          ("infinictl con", {"config"}, {"log"}),
          ("infinictl config s", {"show"}, {"check"})]
 VALUES = [("infinihost -c /x run ProcessTop sort_by=m", "memory"), ("infinihost -c /x run RunHealthCheck check_name=disk", "disk_space")]

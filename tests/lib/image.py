@@ -28,9 +28,9 @@ MODULES = ["virtio_pci", "virtio_console", "virtio_blk", "virtio_net", "tcp_diag
 PACKAGES = {
     "bullseye": ["systemd", "systemd-sysv", "udev", "dbus", "iproute2", "procps"],
     "bookworm": ["systemd", "systemd-sysv", "udev", "dbus", "iproute2", "procps",
-                 "libev4", "libjson-c5", "libsystemd0", "libinih1", "libzstd1", "libnettle8", "libmicrohttpd12"],
+                 "libev4", "libjson-c5", "libsystemd0", "libinih1", "libzstd1", "libnettle8", "libmicrohttpd12", "libncursesw6", "libtinfo6"],
     "trixie": ["systemd", "systemd-sysv", "udev", "dbus", "iproute2", "procps", "e2fsprogs",
-               "libev4t64", "libjson-c5", "libsystemd0", "libinih1", "libzstd1", "libnettle8t64", "libmicrohttpd12t64"],
+               "libev4t64", "libjson-c5", "libsystemd0", "libinih1", "libzstd1", "libnettle8t64", "libmicrohttpd12t64", "libncursesw6", "libtinfo6"],
 }
 CLEAN_PACKAGES = ["base-files", "dash", "coreutils"]
 # What the portable program is compiled against.

@@ -28,7 +28,7 @@
 #define ANSWER_BYTES_MAX (8u << 20)
 
 /* The socket is in a directory that the agent's uid can write: it is checked first, then reached by its descriptor. */
-static int socket_connect(const char *path, struct err *err)
+int ask_connect(const char *path, struct err *err)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	_cleanup_(closep) int found = guarded_find_socket(path, err);
@@ -103,7 +103,7 @@ static int receive_answer(int fd, const char *id, struct json_object **ret)
 
 static int ask(const char *path, struct json_object **ret, struct err *err)
 {
-	_cleanup_(closep) int fd = socket_connect(path, err);
+	_cleanup_(closep) int fd = ask_connect(path, err);
 	char id[40], request[100];
 	int len, r;
 

@@ -7,7 +7,12 @@
 
 #include <stdbool.h>
 
+#include <infiniservice/err.h>
+
 struct json_object;
+
+/* Connects to the agent's socket. The descriptor (close-on-exec), or -errno with words. */
+int ask_connect(const char *path, struct err *err);
 
 /*
  * A subcommand with --socket and --json, and with the long option `flag` if that is not NULL: `print` gets the agent's

@@ -14,6 +14,8 @@ static const char help[] =
 	"infinictl - look at the metric log and at the agent of this machine\n"
 	"\n"
 	"  infinictl log [OPTION]... [FILE]...   print the metric log (the agent need not run)\n"
+	"  infinictl top [OPTION]...             the machine on a live screen: processors, disks, processes ...\n"
+	"  infinictl replay [OPTION]... [FILE]...  the same screen over the log\n"
 	"  infinictl plot [OPTION]... METRIC...  draw metrics of the log over time\n"
 	"  infinictl events [OPTION]...          list what happened: gaps, reboots, faults, alerts, commands\n"
 	"  infinictl report --html FILE          write a page with charts and tables\n"
@@ -48,6 +50,7 @@ int infinictl_main(int argc, char **argv)
 		{ "log", log_main },	   { "plot", plot_main },	{ "events", events_main },
 		{ "report", report_main }, { "metrics", metrics_main }, { "status", status_main },
 		{ "ps", ps_main },	   { "audit", audit_main },	{ "config", config_main },
+		{ "top", top_main },	   { "replay", replay_main },
 	};
 
 	opterr = 0; /* cli_wrong_option prints the errors of getopt */

@@ -28,6 +28,8 @@ int metrics_main(int argc, char **argv);
 int plot_main(int argc, char **argv);
 int events_main(int argc, char **argv);
 int report_main(int argc, char **argv);
+int top_main(int argc, char **argv);
+int replay_main(int argc, char **argv);
 
 /* "infinictl: " and the words on standard error. Returns CLI_FAILED. */
 __attribute__((format(printf, 1, 2))) int cli_fail(const char *format, ...);
