@@ -34,7 +34,7 @@ class Terminal:
             raise tap.Skip("tmux is not here (tools/deps.sh test)")
         self.directory = tempfile.mkdtemp(prefix="infini-")
         self.tmux = ["tmux", "-u", "-S", os.path.join(self.directory, "s"), "-f", "/dev/null"]
-        command = f"cd {self.directory}; stty -g >before; LC_ALL=C.UTF-8 TZ=UTC {program('infinictl')} {words}; status=$?; stty -g >behind; echo \"LEFT $status\"; sleep 1000"
+        command = f"cd {self.directory}; trap : INT; stty -g >before; LC_ALL=C.UTF-8 TZ=UTC {program('infinictl')} {words}; status=$?; stty -g >behind; echo \"LEFT $status\"; sleep 1000"
         subprocess.run([*self.tmux, "new-session", "-d", "-x", str(columns), "-y", str(lines), "sh", "-c", command], check=True)
 
     def run(self, *words):

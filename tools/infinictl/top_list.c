@@ -19,9 +19,8 @@ struct column {
 	const char *title;
 	const char *key[2]; /* a member, and a member of it */
 	char unit;	    /* of top_number; 't': text */
-	unsigned width;	    /* of the one that takes what is left: at least so many */
+	unsigned width;	    /* the last one, if it is text, takes what is left too */
 	unsigned rank;	    /* the last goes first where the terminal is too narrow; 0 stays */
-	bool rest;	    /* takes what is left */
 };
 
 static const struct view {
@@ -42,7 +41,7 @@ static const struct view {
 			      { "WRITE", { "disk_write_bytes" }, 'B', 6, 4 },
 			      { "STATE", { "status" }, 't', 10, 5 },
 			      { "NAME", { "name" }, 't', 16, 0 },
-			      { "COMMAND", { "cmd_line" }, 't', 10, 2, true } } },
+			      { "COMMAND", { "cmd_line" }, 't', 10, 2 } } },
 	[TOP_GROUPS] = { "control groups",
 			 { "cgroup" },
 			 0,
@@ -56,7 +55,7 @@ static const struct view {
 			   { "P.MEM", { "pressure", "memory" }, '%', 6, 5 },
 			   { "P.IO", { "pressure", "io" }, '%', 6, 5 },
 			   { "KIND", { "kind" }, 't', 10, 6 },
-			   { "GROUP", { "path" }, 't', 32, 0, true } } },
+			   { "GROUP", { "path" }, 't', 32, 0 } } },
 	[TOP_DISKS] = { "disks",
 			{ "system", "disk", "devices" },
 			1,
@@ -77,7 +76,7 @@ static const struct view {
 				{ "AVAIL", { "available_gb" }, 'G', 7, 0 },
 				{ "SIZE", { "total_gb" }, 'G', 7, 1 },
 				{ "TYPE", { "filesystem" }, 't', 9, 2 },
-				{ "MOUNTED ON", { "mount_point" }, 't', 20, 0, true } } },
+				{ "MOUNTED ON", { "mount_point" }, 't', 20, 0 } } },
 	[TOP_NETWORK] = { "network",
 			  { "system", "network", "interfaces" },
 			  1,
@@ -293,6 +292,11 @@ static unsigned width_of_all(const struct view *view, const struct layout *layou
 	return width ? width - 1 : 0;
 }
 
+static bool takes_rest(const struct view *view, unsigned column)
+{
+	return view->columns[column].unit == 't' && !view->columns[column + 1].title;
+}
+
 /* Where there is no room for all the columns of the highest ranks go; the last one takes what is left. */
 static struct layout lay_out(const struct view *view, unsigned width)
 {
@@ -306,7 +310,7 @@ static struct layout lay_out(const struct view *view, unsigned width)
 			layout.shown[i] &= view->columns[i].rank != rank;
 	all = width_of_all(view, &layout);
 	for (unsigned i = 0; i < COLUMNS_MAX && view->columns[i].title; i++)
-		layout.widths[i] = view->columns[i].width + (view->columns[i].rest && width > all ? width - all : 0);
+		layout.widths[i] = view->columns[i].width + (takes_rest(view, i) && width > all ? width - all : 0);
 	return layout;
 }
 
