@@ -362,6 +362,9 @@ static void every_list_has_its_first_column_at_every_size(void **unused)
 			shown = show_at(&state, sample, sizes[i][0], sizes[i][1]);
 			if (sizes[i][0] >= 20 && sizes[i][1] >= 6)
 				row_with(shown, 0, top_column_name((enum top_view)view, view == TOP_GROUPS ? 10 : 0));
+			else
+				assert_memory_equal(shown->rows[0], "too small: 20x6",
+						    sizes[i][0] < 9 ? sizes[i][0] : 9);
 			freed(shown);
 			top_key(&state, '?');
 			freed(show_at(&state, sample, sizes[i][0], sizes[i][1]));
