@@ -94,7 +94,7 @@ static int connect_agent(struct live *live, struct err *err)
 int live_open(const char *socket, const char *dir, int64_t interval_ms, struct live **ret, struct err *err)
 {
 	struct live *live = calloc(1, sizeof(*live));
-	struct err no_agent = { 0 };
+	struct err no_agent = { 0 }, no_log = { 0 };
 	int rc;
 
 	if (!live)
@@ -106,10 +106,10 @@ int live_open(const char *socket, const char *dir, int64_t interval_ms, struct l
 		return err_set(err, -ENOMEM, "out of memory");
 	}
 	if (!socket || connect_agent(live, &no_agent)) {
-		rc = open_log(live, err);
+		rc = open_log(live, &no_log);
 		if (rc) {
 			live_free(live);
-			return rc;
+			return err_set(err, rc, "%.240s%s%.240s", no_agent.text, socket ? "; " : "", no_log.text);
 		}
 		say(live, socket ? "no agent, the log: " : "the log: ", dir);
 	}
