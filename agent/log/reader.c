@@ -327,6 +327,7 @@ static bool take_line(struct reader *r, const char *text, size_t len, struct rea
 		.wall_ms = scan.wall_ms,
 		.seq = scan.seq,
 		.header = header,
+		.sample = !strcmp(scan.type, "metrics"),
 		.file = r->path,
 	};
 	r->stats.lines++;

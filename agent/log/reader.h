@@ -24,6 +24,7 @@ struct reader_line {
 	int64_t wall_ms;
 	uint64_t seq;	  /* 0: none */
 	bool header;	  /* a log_header line (only with reader_headers) */
+	bool sample;	  /* a metrics message */
 	const char *file; /* name or path of the file */
 };
 

@@ -54,37 +54,39 @@ struct series {
 
 /* ------------------------------------------------------------------------------------------------------- stages */
 
-static int level_dir(const struct series *s, enum level level, char out[PATH_MAX])
+static int level_dir(const char *dir, enum level level, char out[PATH_MAX])
 {
 	static const char *const names[] = { "", "/" TIER_MINUTE_DIR, "/" TIER_HOUR_DIR };
 
-	return snprintf(out, PATH_MAX, "%s%s", s->dir, names[level]) >= PATH_MAX ? -ENAMETOOLONG : 0;
+	return snprintf(out, PATH_MAX, "%s%s", dir, names[level]) >= PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
-/* What a folder holds: the time of its first line, and where its last whole stretch ends. */
+/* What a folder holds: the time of its first line, and where its last whole stretch ends, and its last one. */
 struct cover {
-	int64_t first_ms, end_ms;
+	int64_t first_ms, end_ms, partial_end_ms;
 };
 
-static struct cover cover_of(const struct series *s, enum level level)
+static struct cover cover_of(const char *log_dir, enum level level)
 {
-	struct cover cover = { INT64_MAX, INT64_MIN };
+	struct cover cover = { INT64_MAX, INT64_MIN, INT64_MIN };
 	struct reader *reader;
 	struct reader_line line;
 	struct summary head;
 	char dir[PATH_MAX];
 	int64_t last_ms;
 
-	if (level_dir(s, level, dir) < 0 || reader_open_dir(dir, &reader, NULL) < 0)
+	if (level_dir(log_dir, level, dir) < 0 || reader_open_dir(dir, &reader, NULL) < 0)
 		return cover;
 	if (reader_times(reader, &cover.first_ms, &last_ms)) {
-		cover.end_ms = last_ms;
+		cover.end_ms = cover.partial_end_ms = last_ms;
 		if (level != SAMPLES)
 			reader_range(reader, last_ms, INT64_MAX);
 		/* A stretch that was closed as partial may have gone on: its samples are read. */
 		while (level != SAMPLES && reader_next(reader, &line) > 0)
-			if (summary_parse(line.text, line.len, &head))
-				cover.end_ms = line.wall_ms + (head.partial ? 0 : spans[level]);
+			if (summary_parse(line.text, line.len, &head)) {
+				cover.partial_end_ms = line.wall_ms + spans[level];
+				cover.end_ms = head.partial ? line.wall_ms : cover.partial_end_ms;
+			}
 	} else {
 		cover.first_ms = INT64_MAX;
 	}
@@ -125,9 +127,15 @@ static void stage_add(struct series *s, enum level level, int64_t from_ms, int64
 /* From the oldest to the newest: the hours that nothing finer has, and so on. */
 static void stages_plan(struct series *s)
 {
-	struct cover samples = cover_of(s, SAMPLES), minutes = cover_of(s, MINUTES), hours = cover_of(s, HOURS);
+	struct cover samples = cover_of(s->dir, SAMPLES), minutes = cover_of(s->dir, MINUTES),
+		     hours = cover_of(s->dir, HOURS);
 	int64_t finer = least(samples.first_ms, minutes.first_ms), at;
 
+	/* What is partial tells most where nothing finer is there. */
+	if (samples.first_ms == INT64_MAX)
+		minutes.end_ms = minutes.partial_end_ms;
+	if (finer == INT64_MAX)
+		hours.end_ms = hours.partial_end_ms;
 	at = finer;
 	if (hours.first_ms < round_down(finer, TIER_HOUR_MS)) {
 		at = least(round_up(finer, TIER_HOUR_MS), hours.end_ms);
@@ -150,7 +158,28 @@ static void stages_plan(struct series *s)
 		stage_add(s, MINUTES, most(at, minutes.first_ms), to);
 		at = most(at, to);
 	}
-	stage_add(s, SAMPLES, most(at, samples.first_ms), INT64_MAX);
+	/* Without tiers also those whose time lies before the first one's, and files that cannot be read are told of.
+	 */
+	stage_add(s, SAMPLES,
+		  !s->stages			  ? INT64_MIN
+		  : samples.first_ms == INT64_MAX ? at
+						  : most(at, samples.first_ms),
+		  INT64_MAX);
+}
+
+bool series_look(const char *dir, struct series_cover *ret)
+{
+	struct cover samples = cover_of(dir, SAMPLES), minutes = cover_of(dir, MINUTES), hours = cover_of(dir, HOURS);
+
+	*ret = (struct series_cover){
+		.first_ms = least(samples.first_ms, least(minutes.first_ms, hours.first_ms)),
+		.last_ms = samples.end_ms,
+		.minutes = minutes.first_ms < minutes.partial_end_ms,
+		.hours = hours.first_ms < hours.partial_end_ms,
+	};
+	if (samples.end_ms == INT64_MIN && (ret->minutes || ret->hours))
+		ret->last_ms = (ret->minutes ? minutes : hours).partial_end_ms - 1;
+	return ret->first_ms <= ret->last_ms;
 }
 
 /* -------------------------------------------------------------------------------------------------------- open */
@@ -269,6 +298,8 @@ static bool item_take(struct series *s, const struct reader_line *line, struct i
 		item->count = head.count;
 		item->first_seq = head.first_seq;
 		item->last_seq = head.last_seq;
+	} else if (!line->sample) {
+		return false;
 	} else if (memmem(line->text, line->len < HEAD_BYTES ? line->len : HEAD_BYTES, gap, sizeof(gap) - 1)) {
 		item->gap = true;
 	}
@@ -284,7 +315,7 @@ static int stage_open(struct series *s)
 	while (s->stage < s->stages) {
 		const struct stage *stage = &s->stage_list[s->stage++];
 		char dir[PATH_MAX];
-		int rc = level_dir(s, stage->level, dir);
+		int rc = level_dir(s->dir, stage->level, dir);
 
 		if (rc == 0)
 			rc = reader_open_dir(dir, &s->reader, NULL);

@@ -36,6 +36,15 @@ struct series_row {
 	const struct series_value *values;
 };
 
+/* What the folders of a log have together. */
+struct series_cover {
+	int64_t first_ms, last_ms; /* the first and the last moment that a sample or a summary tells of */
+	bool minutes, hours;	   /* whether these tiers have anything */
+};
+
+/* Looks at the first and last lines alone. False if the log in `dir` has nothing, or cannot be read. */
+bool series_look(const char *dir, struct series_cover *ret);
+
 /*
  * Opens the log in `dir` for begin_ms <= time < end_ms (INT64_MIN and INT64_MAX: no limit). A row stands for `step_ms`;
  * 0: for one sample, or for what a tier has where the samples are gone. `paths` as in pick.h, at most SERIES_PATHS_MAX
@@ -48,7 +57,8 @@ int series_open(const char *dir, int64_t begin_ms, int64_t end_ms, int64_t step_
 /* Accepts NULL; returns NULL. */
 struct series *series_free(struct series *series);
 
-/* The next row that has at least one sample: 1 and *ret, 0 at the end, or -errno. */
+/* The next row that has at least one sample: 1 and *ret, 0 at the end, or -errno. Lines that are no samples are passed
+ * over. */
 int series_next(struct series *series, struct series_row *ret);
 
 /* What was read so far, of all the folders together. */

@@ -40,10 +40,10 @@ void aggregate_init(struct aggregate *aggregate, bool percentiles)
 	*aggregate = (struct aggregate){ .wants_values = percentiles };
 }
 
-static void hold(struct aggregate *a, double value)
+static void hold(struct aggregate *a, double value, uint64_t count)
 {
 	size_t room = a->room ? 2 * a->room : 64;
-	double *values = a->values;
+	struct aggregate_held *values = a->values;
 
 	if (a->lost)
 		return;
@@ -56,35 +56,43 @@ static void hold(struct aggregate *a, double value)
 		a->values = values;
 		a->room = room;
 	}
-	values[a->held++] = value;
+	values[a->held++] = (struct aggregate_held){ value, count };
+}
+
+void aggregate_add_several(struct aggregate *a, const struct aggregate_several *several)
+{
+	a->min = a->count == 0 || several->min < a->min ? several->min : a->min;
+	a->max = a->count == 0 || several->max > a->max ? several->max : a->max;
+	a->sum += several->average * (double)several->count;
+	a->last = several->last;
+	a->count += several->count;
+	if (a->wants_values)
+		hold(a, several->average, several->count);
 }
 
 void aggregate_add(struct aggregate *a, double value)
 {
-	a->min = a->count == 0 || value < a->min ? value : a->min;
-	a->max = a->count == 0 || value > a->max ? value : a->max;
-	a->sum += value;
-	a->last = value;
-	a->count++;
-	if (a->wants_values)
-		hold(a, value);
+	aggregate_add_several(a, &(struct aggregate_several){ 1, value, value, value, value });
 }
 
 static int by_value(const void *a, const void *b)
 {
-	double left = *(const double *)a, right = *(const double *)b;
+	double left = ((const struct aggregate_held *)a)->value, right = ((const struct aggregate_held *)b)->value;
 
 	return left < right ? -1 : left > right;
 }
 
 static bool percentile(struct aggregate *a, double percent, double *ret)
 {
-	size_t rank = (size_t)ceil(percent / 100 * (double)a->held);
+	uint64_t rank = (uint64_t)ceil(percent / 100 * (double)a->count), seen;
+	size_t at = 0;
 
 	if (a->lost || !a->wants_values)
 		return false;
 	qsort(a->values, a->held, sizeof(*a->values), by_value);
-	*ret = a->values[rank ? rank - 1 : 0];
+	for (seen = a->values[0].count; seen < rank && at + 1 < a->held; seen += a->values[at].count)
+		at++;
+	*ret = a->values[at].value;
 	return true;
 }
 

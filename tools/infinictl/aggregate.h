@@ -6,10 +6,11 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <infiniservice/err.h>
 
-/* Values that are held for percentiles; of more, the percentiles are unknown. 8 MiB. */
+/* Values that are held for percentiles; of more, the percentiles are unknown. 16 MiB. */
 #define AGGREGATE_VALUES_MAX (1u << 20)
 
 enum aggregate_kind {
@@ -27,10 +28,22 @@ struct aggregate_function {
 	double percent; /* of AGGREGATE_PERCENTILE, 0-100 */
 };
 
+/* One value, or several of which their least, greatest, average and last one are known. */
+struct aggregate_several {
+	uint64_t count; /* 1 or more */
+	double min, average, max, last;
+};
+
+struct aggregate_held {
+	double value;
+	uint64_t count;
+};
+
 struct aggregate {
-	size_t count, held, room;
+	uint64_t count;
 	double sum, min, max, last;
-	double *values; /* held for percentiles; NULL when none is wanted */
+	struct aggregate_held *values; /* for percentiles; NULL when none is wanted */
+	size_t held, room;
 	bool wants_values, lost;
 };
 
@@ -40,6 +53,8 @@ int aggregate_function_parse(const char *text, size_t len, struct aggregate_func
 /* `percentiles`: whether some will be asked for. */
 void aggregate_init(struct aggregate *aggregate, bool percentiles);
 void aggregate_add(struct aggregate *aggregate, double value);
+/* For percentiles they count as so many of their average. */
+void aggregate_add_several(struct aggregate *aggregate, const struct aggregate_several *several);
 
 /*
  * False when it is unknown: of no value at all (but count and sum, which are 0), or a percentile of more than

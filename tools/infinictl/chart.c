@@ -121,7 +121,8 @@ static void draw_metric(struct canvas *c, unsigned owner)
 
 		if (!curves_average(step, &average))
 			continue;
-		x = x_of(c, ms < c->chart->end_ms ? ms : c->chart->end_ms - 1);
+		ms = ms < c->chart->end_ms ? ms : c->chart->end_ms - 1;
+		x = x_of(c, ms > c->chart->begin_ms ? ms : c->chart->begin_ms);
 		y = y_of(c, average);
 		for (long at = y_of(c, step->max); at <= y_of(c, step->min) && step->max > step->min; at++)
 			if ((x + at) % 2 == 0)

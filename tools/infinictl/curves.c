@@ -50,13 +50,13 @@ int curves_init(struct curves *curves, unsigned steps, int64_t begin_ms, int64_t
 	return 0;
 }
 
-static void add_value(struct curve_step *step, const struct curve_value *value)
+static void add_value(struct curve_step *step, uint64_t count, const struct curve_value *value)
 {
 	step->min = step->count == 0 || value->min < step->min ? value->min : step->min;
 	step->max = step->count == 0 || value->max > step->max ? value->max : step->max;
-	step->sum += value->average * value->count;
+	step->sum += value->average * (double)count;
 	step->last = value->last;
-	step->count += value->count;
+	step->count += count;
 }
 
 static struct curve_step merged(const struct curve_step *a, const struct curve_step *b)
@@ -88,7 +88,7 @@ static void widen(struct curves *curves)
 }
 
 /* A gap takes the place of the shortest one when there is no room. */
-static void note_gap(struct curves *curves, int64_t begin_ms, int64_t end_ms)
+static void note_gap(struct curves *curves, int64_t begin_ms, int64_t end_ms, bool whole)
 {
 	struct curve_gap *at = &curves->gaps[curves->gap_count];
 
@@ -102,47 +102,84 @@ static void note_gap(struct curves *curves, int64_t begin_ms, int64_t end_ms)
 	} else {
 		curves->gap_count++;
 	}
-	*at = (struct curve_gap){ begin_ms, end_ms };
+	*at = (struct curve_gap){ begin_ms, end_ms, whole };
 }
 
-static void note_time(struct curves *curves, int64_t wall_ms)
+/* The part of a summary's time that its samples do not account for, as those before it had them. */
+static void note_lack(struct curves *curves, const struct curve_span *span, bool after_gap)
 {
-	int64_t delta = wall_ms - curves->last_ms;
+	int64_t width = span->end_ms - span->begin_ms, lack;
+	double rate = (double)span->count / (double)width, usual = 0;
 
-	if (curves->samples == 0)
-		curves->first_ms = wall_ms;
-	else if (delta > 0) {
-		curves->deltas[curves->samples % ARRAY_SIZE(curves->deltas)] =
-			delta < UINT32_MAX ? (uint32_t)delta : UINT32_MAX;
-		note_gap(curves, curves->last_ms, wall_ms);
+	for (size_t i = 0; i < ARRAY_SIZE(curves->rates); i++)
+		usual = curves->rates[i] > usual ? curves->rates[i] : usual;
+	curves->rates[curves->rows % ARRAY_SIZE(curves->rates)] = rate;
+	curves->ends_in_gap = rate < usual * 3 / 4;
+	if (!curves->ends_in_gap)
+		return;
+	lack = width - (int64_t)((double)span->count / usual);
+	curves->ends_in_gap = !after_gap;
+	if (after_gap)
+		note_gap(curves, span->begin_ms, span->begin_ms + lack, true);
+	else
+		note_gap(curves, span->end_ms - lack, span->end_ms, true);
+}
+
+static void note_time(struct curves *curves, const struct curve_span *span)
+{
+	const struct curve_span *before = &curves->row;
+	int64_t delta = span->begin_ms - before->begin_ms;
+	bool first = curves->rows == 0, summary = span->end_ms > span->begin_ms, after_gap = false;
+
+	if (first)
+		curves->first_ms = curves->last_ms = span->begin_ms;
+	if (!first && delta > 0) {
+		uint64_t interval = (uint64_t)delta / (before->count ? before->count : 1);
+		bool whole = summary || before->end_ms > before->begin_ms;
+
+		curves->deltas[curves->rows % ARRAY_SIZE(curves->deltas)] =
+			interval < UINT32_MAX ? (uint32_t)interval : UINT32_MAX;
+		after_gap = curves->ends_in_gap || span->begin_ms > before->end_ms;
+		if (span->begin_ms > before->end_ms)
+			note_gap(curves, before->end_ms, span->begin_ms, whole);
 	}
-	if (curves->samples == 0 || delta > 0)
-		curves->last_ms = wall_ms;
-	curves->samples++;
+	curves->ends_in_gap = false;
+	if (summary)
+		note_lack(curves, span, after_gap);
+	if (first || delta > 0) {
+		curves->row = *span;
+		curves->last_ms = summary ? span->end_ms - 1 : span->begin_ms;
+	}
+	curves->rows++;
+	curves->samples += span->count;
+	curves->summed += summary ? span->count : 0;
 }
 
-void curves_add(struct curves *curves, int64_t wall_ms, const struct curve_value *values)
+void curves_add(struct curves *curves, const struct curve_span *span, const struct curve_value *values)
 {
-	int64_t at;
+	int64_t middle_ms = span->begin_ms + (span->end_ms - span->begin_ms) / 2, at;
 
 	if (curves->begin_ms == INT64_MIN)
-		curves->begin_ms = wall_ms - wall_ms % 1000;
-	if (wall_ms < curves->begin_ms) {
-		curves->left_out++;
+		curves->begin_ms = span->begin_ms - span->begin_ms % 1000;
+	if (middle_ms < curves->begin_ms) {
+		curves->left_out += span->count;
 		return;
 	}
-	while ((at = (wall_ms - curves->begin_ms) / curves->step_ms) >= curves->step_count)
+	while ((at = (middle_ms - curves->begin_ms) / curves->step_ms) >= curves->step_count)
 		widen(curves);
-	note_time(curves, wall_ms);
+	note_time(curves, span);
 	for (unsigned i = 0; i < curves->metric_count; i++) {
 		struct curve *metric = &curves->metrics[i];
+		const struct curve_value *value = &values[i];
 
-		if (!values[i].known)
+		if (!value->known)
 			continue;
-		add_value(&metric->steps[at], &values[i]);
-		add_value(&metric->whole, &values[i]);
+		add_value(&metric->steps[at], span->count, value);
+		add_value(&metric->whole, span->count, value);
 		if (curves->percentiles)
-			aggregate_add(&metric->values, values[i].average);
+			aggregate_add_several(&metric->values,
+					      &(struct aggregate_several){ span->count, value->min, value->average,
+									   value->max, value->last });
 	}
 }
 
@@ -170,7 +207,8 @@ void curves_finish(struct curves *curves)
 	if (zeros < ARRAY_SIZE(curves->deltas))
 		curves->interval_ms = curves->deltas[zeros + (ARRAY_SIZE(curves->deltas) - zeros) / 2];
 	for (unsigned i = 0; i < curves->gap_count; i++)
-		if (curves->gaps[i].end_ms - curves->gaps[i].begin_ms > GAP_INTERVALS * curves->interval_ms)
+		if (curves->gaps[i].end_ms - curves->gaps[i].begin_ms >
+		    (GAP_INTERVALS - curves->gaps[i].whole) * curves->interval_ms)
 			curves->gaps[kept++] = curves->gaps[i];
 	curves->gap_count = kept;
 	qsort(curves->gaps, kept, sizeof(curves->gaps[0]), by_begin);
@@ -181,7 +219,9 @@ void curves_reset(struct curves *curves)
 	curves_done(curves);
 	for (unsigned i = 0; i < curves->metric_count; i++)
 		curves->metrics[i].whole = (struct curve_step){ 0 };
-	curves->samples = curves->left_out = 0;
+	curves->samples = curves->left_out = curves->summed = curves->rows = 0;
+	curves->ends_in_gap = false;
+	memset(curves->rates, 0, sizeof(curves->rates));
 	curves->gap_count = 0;
 	curves->interval_ms = 0;
 	memset(curves->deltas, 0, sizeof(curves->deltas));
@@ -200,7 +240,7 @@ bool curves_average(const struct curve_step *step, double *ret)
 {
 	if (step->count == 0)
 		return false;
-	*ret = step->sum / step->count;
+	*ret = step->sum / (double)step->count;
 	/* A sum beyond all numbers, of a log that somebody made up. */
 	if (*ret < step->min || *ret > step->max)
 		*ret = step->last;

@@ -217,7 +217,7 @@ static int look_at_lines(struct events *events, struct reading *reading, const s
 			continue;
 		pick_line(pick, line.text, line.len, on_value, &now);
 		compare(events, line.wall_ms, &before, &now, reading->samples == 0);
-		curves_add(times, line.wall_ms, NULL);
+		curves_add(times, &(struct curve_span){ line.wall_ms, line.wall_ms, 1 }, NULL);
 		before = now;
 		reading->samples++;
 		reading_progress(reading, line.wall_ms);

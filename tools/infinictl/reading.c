@@ -11,6 +11,7 @@
 #include <infiniservice/moment.h>
 
 #include "agent/config/config.h"
+#include "agent/log/series.h"
 #include "tools/infinictl/access.h"
 #include "tools/infinictl/cli.h"
 #include "tools/infinictl/text.h"
@@ -107,12 +108,17 @@ int reading_next(struct reading *reading, struct reader_line *line, struct json_
 	return rc;
 }
 
+static struct reader_stats reading_stats(const struct reading *reading)
+{
+	return reading->series ? series_stats(reading->series) : reader_stats(reading->reader);
+}
+
 void reading_progress(struct reading *reading, int64_t wall_ms)
 {
-	uint64_t lines = reader_stats(reading->reader).lines, now_ns;
 	char time[TEXT_TIME_SIZE], words[160];
+	uint64_t now_ns;
 
-	if (lines % PROGRESS_LINES)
+	if (++reading->progress_lines % PROGRESS_LINES)
 		return;
 	now_ns = clock_ns(CLOCK_MONOTONIC);
 	if (reading->progress_ns == 0)
@@ -121,7 +127,8 @@ void reading_progress(struct reading *reading, int64_t wall_ms)
 		return;
 	reading->progress_ns = now_ns;
 	text_time(wall_ms, reading->utc, true, time);
-	snprintf(words, sizeof(words), "reading the log: %llu lines, up to %s", (unsigned long long)lines, time);
+	snprintf(words, sizeof(words), "reading the log: %llu lines, up to %s",
+		 (unsigned long long)reading_stats(reading).lines, time);
 	show_progress(words);
 	reading->progress_shown = true;
 }
@@ -140,7 +147,7 @@ static bool spans(const struct reading *reading)
 
 int reading_report(struct reading *reading, bool any_line)
 {
-	struct reader_stats stats = reader_stats(reading->reader);
+	struct reader_stats stats = reading_stats(reading);
 	int rc = CLI_OK;
 
 	reading_progress_end(reading);
@@ -153,7 +160,7 @@ int reading_report(struct reading *reading, bool any_line)
 			 (unsigned long long)stats.torn_tails);
 	if (stats.lines && !any_line && !reading->samples)
 		rc = cli_fail("%s: none of the lines is a sample", reading->where);
-	if (!stats.files && !stats.unreadable && !reading->follow && reading->dir &&
+	if (!stats.files && !stats.unreadable && !reading->holds_lines && !reading->follow && reading->dir &&
 	    reading->dir != reading->config_dir)
 		rc = cli_fail("%s: holds no file of a metric log", reading->where);
 	else if (!stats.lines && !stats.unreadable && !reading->follow)
@@ -168,5 +175,6 @@ int reading_report(struct reading *reading, bool any_line)
 
 void reading_close(struct reading *reading)
 {
+	reading->series = series_free(reading->series);
 	reading->reader = reader_free(reading->reader);
 }

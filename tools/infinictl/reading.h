@@ -13,6 +13,7 @@
 #include "agent/log/reader.h"
 
 struct json_object;
+struct series;
 
 struct reading {
 	const char *dir; /* NULL until reading_open: the configuration's */
@@ -20,8 +21,11 @@ struct reading {
 	int64_t begin_ms, end_ms;
 	bool utc, follow;
 	struct reader *reader;
+	struct series *series;	   /* what is read instead, or NULL (feed.h) */
+	bool holds_lines;	   /* the folder has some, of another span perhaps */
 	const char *where;	   /* what is read, for messages */
 	uint64_t samples, damaged; /* lines that were samples; lines that are no JSON */
+	uint64_t progress_lines;   /* that progress was told of */
 	uint64_t progress_ns;	   /* when progress was looked at last; 0: not yet */
 	bool progress_shown;
 };

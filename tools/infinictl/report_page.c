@@ -9,6 +9,7 @@
 
 #include <infiniservice/cleanup.h>
 
+#include "agent/log/tiers.h"
 #include "tools/infinictl/chart.h"
 #include "tools/infinictl/cli.h"
 #include "tools/infinictl/feed.h"
@@ -104,23 +105,52 @@ static void take_first(struct report_span *span, struct json_object *data)
 		 text_string(system, "os_version"));
 }
 
+/* True when a line told of them. */
+static bool take_lists(struct report_span *span, struct json_object *message)
+{
+	struct json_object *system = text_member(message, "data", "system", NULL);
+	bool has =
+		text_member(system, "disk", "usage_stats", NULL) && text_member(system, "network", "interfaces", NULL);
+
+	if (has)
+		take_first(span, text_member(message, "data", NULL));
+	return has;
+}
+
+/* Where the samples of the span are gone: its summaries have the same lists, but no names of host and system. */
+static bool choose_from_tier(struct report_span *span, const char *tier)
+{
+	struct reading reading = { .begin_ms = span->reading.begin_ms, .end_ms = span->reading.end_ms };
+	struct json_object *message = NULL;
+	struct reader_line line;
+	char dir[PATH_MAX];
+	bool has = false;
+
+	if (snprintf(dir, sizeof(dir), "%s/%s", span->reading.dir, tier) >= (int)sizeof(dir) ||
+	    reader_open_dir(dir, &reading.reader, NULL) < 0)
+		return false;
+	reader_range(reading.reader, reading.begin_ms, reading.end_ms);
+	while (!has && reading_next(&reading, &line, &message) == 1) {
+		has = take_lists(span, message);
+		json_object_put(message);
+	}
+	reading_close(&reading);
+	return has;
+}
+
 int report_choose(struct report_span *span)
 {
 	struct json_object *message = NULL;
 	struct reader_line line;
+	bool has = false;
 
 	take_usual(span);
-	while (reading_next(&span->reading, &line, &message) == 1) {
-		struct json_object *system = text_member(message, "data", "system", NULL);
-		bool has = text_member(system, "disk", "usage_stats", NULL) &&
-			   text_member(system, "network", "interfaces", NULL);
-
-		if (has)
-			take_first(span, text_member(message, "data", NULL));
+	while (!has && reading_next(&span->reading, &line, &message) == 1) {
+		has = take_lists(span, message);
 		json_object_put(message);
-		if (has)
-			break;
 	}
+	if (!has && span->reading.dir && !choose_from_tier(span, TIER_MINUTE_DIR))
+		choose_from_tier(span, TIER_HOUR_DIR);
 	return CLI_OK;
 }
 
@@ -185,6 +215,12 @@ static void page_span(FILE *out, const struct report_span *span, const char *wor
 	     "%lld s (%u gaps)</p>\n",
 	     word, begin, end, span->reading.utc ? "UTC" : "local time", (unsigned long long)span->curves.samples,
 	     (double)span->curves.interval_ms / 1000, (long long)(away_ms / 1000), span->curves.gap_count);
+	if (span->curves.summed)
+		show(out,
+		     "<p class=\"summed\">%llu of the samples are read from the log's summaries: least, average, "
+		     "greatest "
+		     "and last values are theirs, p50 and p95 those of the summaries' averages.</p>\n",
+		     (unsigned long long)span->curves.summed);
 }
 
 static void page_chart(FILE *out, const struct report_span *span, const struct report_chart *shown)
@@ -223,7 +259,7 @@ static void page_numbers(FILE *out, const struct report_span *span, const struct
 
 		show(out, "<tr><td>");
 		show_markup(out, curve->path);
-		show(out, "</td><td>%zu</td>", curve->values.count);
+		show(out, "</td><td>%llu</td>", (unsigned long long)curve->values.count);
 		cell_number(out, curve, AGGREGATE_MIN, 0);
 		cell_number(out, curve, AGGREGATE_AVERAGE, 0);
 		cell_number(out, curve, AGGREGATE_PERCENTILE, 50);
