@@ -17,6 +17,7 @@ from xml.etree import ElementTree
 
 import looklog
 import tap
+import log_check
 from fakehost import SLOW, Agent, UnixHost, program, wait_until
 from looklog import EPOCH, HOSTILE, ctl
 
@@ -431,6 +432,112 @@ def story_an_alert_of_the_owner_is_told_and_stays_on_record():
         return
     wait_until(lambda: len(recorded()) == 2, 10, "two events on record")
     assert [(entry["severity"], entry["text"].split(":")[0]) for entry in recorded()] == [("warn", "busy"), ("info", "busy")], recorded()
+
+
+def tiers_of_the_agent(wanted):
+    """A log of the last hour or two with ten minutes missing, and its summaries as the agent itself makes them; (folder, first moment, gap)."""
+    agent = Agent(settings={"timers.metrics_interval_ms": 60000})
+    log, begin = agent.settings["log.dir"], int(time.time()) // 3600 * 3600 - 3600
+    gap = (begin + 1200, begin + 1800)
+    shutil.rmtree(log)
+    messages = [looklog.sample(i, begin + i * 30) for i in range((int(time.time()) - begin) // 30) if not gap[0] <= begin + i * 30 < gap[1]]
+    looklog.write(log, messages, name=time.strftime("metrics-%Y%m%dT%H%M%S.000Z-000001.ndjson", time.gmtime(begin)), begin=begin)
+    tap.keep(agent)
+    wait_until(lambda: os.path.isdir(os.path.join(log, "1m")) and len(list(log_check.lines_of(os.path.join(log, "1m")))) > wanted, 20, "summaries")
+    agent.stop()
+    return log, begin, gap
+
+
+def summaries_of(log, tier, metric=("system", "cpu", "usage_percent")):
+    """(begin, seconds, samples, [least, average, greatest, last]) of each stretch."""
+    rows = log_check.effective([line for line in log_check.lines_of(os.path.join(log, tier)) if line["type"] == "summary"])
+    return [(log_check.milliseconds(row["timestamp"]) / 1000, row["span_ms"] / 1000, row["count"], dict(log_check.leaves(row["data"]))[metric]) for row in rows]
+
+
+def points_of(root, kind):
+    """The corners of the polylines or polygons of a picture, as (seconds, value), one list each."""
+    svg = root.find(".//{*}svg[@data-plot]")
+    left, top, width, height = map(float, svg.get("data-plot").split())
+    begin, end, low, high = (float(svg.get("data-" + name)) for name in ("begin", "end", "low", "high"))
+    lists = [[tuple(map(float, pair.split(","))) for pair in shape.get("points").split()] for shape in svg.iter("{http://www.w3.org/2000/svg}" + kind)]
+    gaps = [(float(rect.get("x")), float(rect.get("width"))) for rect in svg.iter("{http://www.w3.org/2000/svg}rect") if rect.get("class") == "gap"]
+    seconds = lambda x: (begin + (x - left) / width * (end - begin)) / 1000  # noqa: E731
+    return [[(seconds(x), high - (y - top) / height * (high - low)) for x, y in shape] for shape in lists], [(seconds(x), seconds(x + w)) for x, w in gaps], 0.2 * (high - low) / height
+
+
+def check_chart(done, rows, step):
+    """Each corner of line and band is the average, least and greatest of the summaries whose middle lies in its step, and every summary is in one."""
+    assert done.returncode == 0 and not done.stderr, done
+    root = ElementTree.fromstring(done.stdout)
+    lines, gaps, pixel = points_of(root, "polyline")
+    bands = points_of(root, "polygon")[0]
+    near = lambda at: [row for row in rows if abs(row[0] + row[1] / 2 - at) <= step / 2 + 2]  # noqa: E731
+    drawn = set()
+    for line in lines:
+        for at, value in line:
+            inside = near(at)
+            assert inside, (at, "no summary is near")
+            assert min(row[3][1] for row in inside) - pixel <= value <= max(row[3][1] for row in inside) + pixel, (at, value, inside)
+            drawn.update(row[0] for row in inside)
+    assert drawn == {row[0] for row in rows}, sorted({row[0] for row in rows} - drawn)
+    assert bands
+    for band in bands:
+        half = len(band) // 2
+        for (at, most), (_, least) in zip(band[:half], reversed(band[half:])):
+            assert any(abs(row[3][2] - most) <= pixel for row in near(at)) and any(abs(row[3][0] - least) <= pixel for row in near(at)), (at, least, most, near(at))
+    return gaps
+
+
+def story_what_only_the_summaries_have_is_drawn_and_reported():
+    log, begin, gap = tiers_of_the_agent(45)
+    rows = summaries_of(log, "1m")
+    for name in os.listdir(log):
+        if name.startswith("metrics-"):
+            os.unlink(os.path.join(log, name))
+    assert len(rows) > 45 and b"damaged" not in ctl("log", "--dir", log).stderr
+    plot = ("plot", "--dir", log, "--begin", "@%d" % begin, "--svg", "-")
+    gaps = check_chart(ctl(*plot, "cpu.usage_percent"), rows, 60)
+    assert len(gaps) >= 1 and abs(gaps[0][0] - gap[0]) < 20 and abs(gaps[0][1] - gap[1]) < 20, (gaps, gap)
+    done = ctl("plot", "--dir", log, "--begin", "@%d" % begin, "system.network.interfaces[eth0].bytes_received")
+    assert done.returncode == 1 and b"the summaries do not keep it" in done.stderr, done
+    done = ctl("plot", "--dir", log, "--begin", "@%d" % (begin - 9000), "--end", "@%d" % (begin - 8000), "cpu.usage_percent")
+    assert done.returncode == 1 and b"no sample between --begin and --end" in done.stderr, done
+    done = ctl("report", "--html", "-", "--dir", log, "--utc", "--begin", "@%d" % begin)
+    assert done.returncode == 0, done
+    page = Page(done.stdout.decode())
+    row = [row for row in page.tables["numbers"][0] if row and row[0] == CPU][0]
+    many = sorted(average for _, _, count, (_, average, _, _) in rows for _ in range(count))
+    wanted = [len(many), min(values[0] for _, _, _, values in rows), sum(many) / len(many), many[math.ceil(len(many) * 0.5) - 1], many[math.ceil(len(many) * 0.95) - 1],
+              max(values[2] for _, _, _, values in rows), rows[-1][3][3]]
+    assert all(abs(float(cell.rstrip("%")) - number) < 0.001 for cell, number in zip(row[1:], wanted)), (row, wanted)
+    assert "%d of the samples are read from the log's summaries" % len(many) in page.text
+    assert "system.disk.usage_stats[/].used_gb" in page.text and "system.network.interfaces[eth0].rx_bytes_per_sec" in page.text
+    # The hours alone.
+    hours = summaries_of(log, "1h")
+    shutil.rmtree(os.path.join(log, "1m"))
+    check_chart(ctl(*plot, "cpu.usage_percent"), hours, 3600)
+
+
+def story_a_long_span_is_drawn_from_the_summaries_beside_the_samples():
+    log, begin, gap = tiers_of_the_agent(45)
+    long = ("plot", "--dir", log, "--begin", "@%d" % (begin - 2 * 86400), "--svg", "-", "cpu.usage_percent")
+    before = ctl(*long)
+    gaps = check_chart(before, summaries_of(log, "1m"), 240)
+    assert gaps and abs(gaps[0][0] - gap[0]) < 250 and abs(gaps[0][1] - gap[1]) < 250, (gaps, gap)
+    # Other values in the first samples change nothing of that; of a short span they are what is drawn.
+    lines = [line for line in log_check.lines_of(log) if line["type"] == "metrics"]
+    for name in os.listdir(log):
+        if name.startswith("metrics-"):
+            os.unlink(os.path.join(log, name))
+    for line in lines[:30]:
+        line["data"]["system"]["cpu"]["usage_percent"] = 77.7
+    looklog.write(log, lines, name=time.strftime("metrics-%Y%m%dT%H%M%S.000Z-000001.ndjson", time.gmtime(begin)), begin=begin)
+    assert ctl(*long).stdout == before.stdout
+    short = ctl("plot", "--dir", log, "--begin", "@%d" % begin, "--end", "@%d" % (begin + 900), "cpu.usage_percent")
+    assert b"last 77.7%  min 77.7%  avg 77.7%  max 77.7%" in short.stdout, short
+    # What the summaries do not keep is read from the samples.
+    received = ctl("plot", "--dir", log, "--begin", "@%d" % (begin - 2 * 86400), "system.network.interfaces[eth0].bytes_received")
+    assert received.returncode == 0 and b"min 0B" in received.stdout, received
 
 
 # What each verb is asked over a hostile log; FILE stands for a file it may write.
