@@ -172,11 +172,16 @@ bool series_look(const char *dir, struct series_cover *ret)
 	struct cover samples = cover_of(dir, SAMPLES), minutes = cover_of(dir, MINUTES), hours = cover_of(dir, HOURS);
 
 	*ret = (struct series_cover){
-		.first_ms = least(samples.first_ms, least(minutes.first_ms, hours.first_ms)),
+		.first_ms = samples.first_ms,
 		.last_ms = samples.end_ms,
 		.minutes = minutes.first_ms < minutes.partial_end_ms,
 		.hours = hours.first_ms < hours.partial_end_ms,
 	};
+	/* A stretch that holds the first of what is finer begins before it. */
+	if (minutes.first_ms < round_down(ret->first_ms, TIER_MINUTE_MS))
+		ret->first_ms = minutes.first_ms;
+	if (hours.first_ms < round_down(ret->first_ms, TIER_HOUR_MS))
+		ret->first_ms = hours.first_ms;
 	if (samples.end_ms == INT64_MIN && (ret->minutes || ret->hours))
 		ret->last_ms = (ret->minutes ? minutes : hours).partial_end_ms - 1;
 	return ret->first_ms <= ret->last_ms;

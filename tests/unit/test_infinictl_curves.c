@@ -136,6 +136,7 @@ static void a_summary_counts_as_its_samples_and_lies_where_its_middle_does(void 
 	assert_true(curves->metrics[1].steps[35].count == 2 && curves->metrics[1].steps[30].count == 0);
 	assert_true(curves_average(&curves->metrics[1].whole, &average) && average == (12 + 20 + 6) / 10.0);
 	assert_true(curves->metrics[1].whole.min == 0 && curves->metrics[1].whole.max == 20);
+	assert_true(curves->metrics[1].steps[0].last == 9 && curves->metrics[1].whole.last == 3);
 	assert_true(curves->metrics[0].values.count == 10 && curves->metrics[0].values.max == 20);
 	assert_true(curves->samples == 10 && curves->summed == 10 && curves->last_ms == 40 * MINUTE - 1);
 	done(curves);

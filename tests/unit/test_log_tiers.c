@@ -373,6 +373,58 @@ static void a_partial_summary_gives_way_to_the_whole_one(void **state)
 	assert_true(got.rows == 3 && got.samples == 4 && got.first_average == 35);
 }
 
+static void a_series_without_tiers_has_all_samples_and_nothing_else(void **state)
+{
+	static const char text[] =
+		"{\"type\":\"metrics\",\"timestamp\":\"2026-09-21T14:14:00.000Z\",\"seq\":1,\"data\":{\"a\":1}}\n"
+		"{\"type\":\"agent_event\",\"timestamp\":\"2026-09-21T14:14:01.000Z\",\"seq\":2,\"data\":{\"a\":9}}\n"
+		"{\"type\":\"metrics\",\"timestamp\":\"2026-09-21T14:13:20.000Z\",\"seq\":3,\"data\":{\"a\":2}}\n"
+		"{\"type\":\"metrics\",\"timestamp\":\"2026-09-21T14:14:30.000Z\",\"seq\":4,\"data\":{\"a\":3}}\n";
+	struct tiers_fixture *f = *state;
+	const char *const paths[] = { "a" };
+	struct series_cover cover;
+	struct series *series;
+	struct series_row row;
+	double sum = 0;
+	char dir[100];
+
+	snprintf(dir, sizeof(dir), "%s/other", f->log->base);
+	assert_false(series_look(dir, &cover));
+	run(f->log->base, "mkdir other");
+	assert_false(series_look(dir, &cover));
+	spit(dir, "metrics-20260921T141400.000Z-000001.ndjson", text, sizeof(text) - 1);
+	assert_true(series_look(dir, &cover));
+	assert_true(cover.first_ms == M0 && cover.last_ms == M0 + 30000 && !cover.minutes && !cover.hours);
+	assert_int_equal(series_open(dir, INT64_MIN, INT64_MAX, 0, paths, 1, &series, NULL), 0);
+	while (series_next(series, &row) == 1)
+		sum += row.values[0].last;
+	assert_true(sum == 6);
+	series_free(series);
+}
+
+static void a_look_at_a_log_tells_how_far_its_folders_go(void **state)
+{
+	struct tiers_fixture *f = *state;
+	struct series_cover cover;
+	struct expected got;
+
+	put(f, M0, 10, 1);
+	put(f, M0 + 60000, 20, 1);
+	put(f, M0 + 90000, 30, 1);
+	assert_true(series_look(f->log->dir, &cover));
+	assert_true(cover.first_ms == M0 && cover.last_ms == M0 + 90000 && cover.minutes && !cover.hours);
+	tiers_close(f->tiers, (struct moment){ .mono_ns = 5 });
+	assert_true(series_look(f->log->dir, &cover) && cover.hours && cover.last_ms == M0 + 90000);
+	/* Without samples also what was closed as partial. */
+	run(f->log->dir, "rm *.ndjson");
+	assert_true(series_look(f->log->dir, &cover) && cover.first_ms == M0 && cover.last_ms == M0 + 120000 - 1);
+	got = read_series(f, INT64_MIN, INT64_MAX, 0, NULL);
+	assert_true(got.rows == 2 && got.samples == 3 && got.last_max == 30);
+	run(f->log->dir, "rm 1m/*");
+	got = read_series(f, INT64_MIN, INT64_MAX, 0, NULL);
+	assert_true(got.rows == 1 && got.samples == 3 && got.last_max == 30);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -389,6 +441,8 @@ int main(void)
 		TEST(a_series_has_every_sample_once_whatever_it_is_read_from),
 		TEST(where_the_samples_are_gone_the_tiers_answer),
 		TEST(a_partial_summary_gives_way_to_the_whole_one),
+		TEST(a_series_without_tiers_has_all_samples_and_nothing_else),
+		TEST(a_look_at_a_log_tells_how_far_its_folders_go),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
