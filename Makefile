@@ -95,7 +95,7 @@ MAINS := agent/main.c agent/executor/main.c tools/infinictl/main.c tools/infinih
 
 # Which others each of them may use; `make lint` links each whole over those alone, and looks at what it includes.
 OVER_config := catalog
-OVER_ctl := show log config catalog
+OVER_ctl := show log config catalog transport
 OVER_host := hub show config transport
 OVER_hub := show config transport
 OVER_show := transport

@@ -95,6 +95,29 @@ def story_every_form_says_the_same_numbers():
     assert [name for i, name in enumerate(families) if i == 0 or families[i - 1] != name] == sorted(set(families), key=families.index), "a family in two places"
 
 
+def story_values_are_the_same_whether_lines_are_parsed_or_picked_from():
+    outer = folder()
+    odd = [json.dumps(looklog.sample(i, EPOCH + i * 30), separators=(",", ":")) for i in range(12)]
+    for i, (old, new) in enumerate((('"usage_percent":4', '"usage_percent":-0'), ('"usage_percent":5', '"usage_percent":1.50e1'), ('"usage_percent":6', '"usage_percent":12345678901234567'),
+                                    ('"usage_percent":7', '"usage_percent":-0.50'), ('"usage_percent":8', '"usage_percent":"\\u0041\\/\\"x"'), ('"usage_percent":9', '"usage_percent":9,"usage_percent":3'),
+                                    ('"usage_percent":10', '"usage_percent":[1, 2.0]')), 4):
+        assert old in odd[i], (i, old)
+        odd[i] = odd[i].replace(old, new)
+    odd[11] = odd[11].replace('"processes":[', '"seq":77,"processes":[{"pid":0,"name":"other"},')
+    logs = [looklog.write(os.path.join(outer, "odd"), [(text + "\n").encode() for text in odd]), *(looklog.write_hostile(outer, name) for name in HOSTILE), looklog.write_bad_frame(outer)]
+    # A metric that was in no sample so far has every line parsed as a whole, since likely names are sought in it.
+    paths = ["system.cpu.usage_percent", "system.hostname", "seq", "processes[0].name", "system.disk.usage_stats[/].used_gb", "system.cpu.temperature"]
+    for log in logs:
+        for chosen in (paths, paths[:1]):
+            arguments = ["log", "--dir", log, "--utc", "--output", "csv", *(word for path in chosen for word in ("--metric", path))]
+            picked, parsed = ctl(*arguments), ctl(*arguments, "--metric", "no.such")
+            assert [row + b"," for row in picked.stdout.splitlines()[1:]] == parsed.stdout.splitlines()[1:], (log, picked, parsed)
+            said = [row for row in parsed.stderr.splitlines() if b"no.such" not in row]
+            assert picked.stderr.splitlines() == said and parsed.returncode == 1, (log, picked.stderr, parsed.stderr)
+    rows = ctl("log", "--dir", logs[0], "--metric", paths[0]).stdout.decode().splitlines()
+    assert [row.split("\t")[1] for row in rows[5:11]] == ["1.50e1", "12345678901234567", "-0.50", 'A/"x', "3", "[1,2.0]"], rows
+
+
 def story_a_process_is_followed_by_name_or_number():
     log = looklog.make(folder(), count=10)
     rows = lines_of("log", "--dir", log, "--process", "worker", "--output", "csv")

@@ -311,17 +311,17 @@ static int print_next(struct log_options *o)
 	struct reader_line line;
 	int rc;
 
-	if (is_plain(o) && !o->lines) {
-		rc = reader_next(o->reading.reader, &line);
-		if (rc == 1)
-			show_json_line(stdout, line.text, line.len);
-		return rc;
-	}
-	rc = reading_next(&o->reading, &line, &message);
+	rc = reader_next(o->reading.reader, &line);
 	if (rc != 1)
 		return rc;
+	if (is_plain(o) && !o->lines) {
+		show_json_line(stdout, line.text, line.len);
+		return 1;
+	}
 	if (o->lines || o->summary || o->where.given)
 		reading_progress(&o->reading, line.wall_ms);
+	if (log_picked_add(o, &line) || !reading_parse(&o->reading, &line, &message))
+		return 1;
 	if (o->where.given && !(is_sample(message) && condition_holds(&o->where, text_member(message, "data", NULL))))
 		return 1;
 	if (o->lines && (rc = keep(o, &line)) < 0)
@@ -402,6 +402,7 @@ int log_main(int argc, char **argv)
 	show_pager_end();
 	reported = report(o);
 	json_object_put(o->sample);
+	log_picked_done(o);
 	for (unsigned i = 0; i < o->function_count; i++)
 		free(o->function_names[i]);
 	reading_close(&o->reading);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* infinictl log: what was asked for, and the values that are made of it. Of log.c and log_values.c alone. */
+/* infinictl log: what was asked for, and the values that are made of it. Of log.c, log_values.c and log_picked.c alone.
+ */
 #ifndef TOOLS_INFINICTL_LOG_H
 #define TOOLS_INFINICTL_LOG_H
 
@@ -30,6 +31,7 @@ struct log_options {
 	const char *process; /* name or pid */
 	bool process_seen;
 	struct json_object *sample; /* the last one, to find likely names in */
+	struct log_picked *picked;  /* of log_picked.c; NULL until it is needed */
 
 	int64_t every_ms; /* 0: every sample for itself */
 	bool summary;	  /* the whole span as one */
@@ -59,6 +61,16 @@ bool log_wants_values(const struct log_options *o);
 int log_values_begin(struct log_options *o);
 /* One sample, or another message of the log. */
 void log_values_add(struct log_options *o, const struct reader_line *line, struct json_object *message);
+/*
+ * The same, of a line, without building its tree. False, with nothing done, where what was asked for or what the line
+ * has needs the tree.
+ */
+bool log_picked_add(struct log_options *o, const struct reader_line *line);
+void log_picked_done(struct log_options *o);
+/* The cells of a row, or the numbers of some of them, as they come from a sample. */
+void log_values_row(struct log_options *o, int64_t wall_ms, const struct rows_cell *cells);
+/* A value as a cell; its text is borrowed from the value. */
+struct rows_cell log_values_cell(struct json_object *value);
 /* What is still to be printed. */
 void log_values_end(struct log_options *o);
 /* Says which metrics, or that no process of that name, were in any sample so far, each once. Returns their number. */

@@ -87,7 +87,7 @@ int log_values_begin(struct log_options *o)
 /* ----------------------------------------------------------------------------------------------------- a sample */
 
 /* `number` holds the text of the cell when it is a number. */
-static struct rows_cell cell_of(struct json_object *value)
+struct rows_cell log_values_cell(struct json_object *value)
 {
 	struct rows_cell cell = { .kind = CELL_NULL };
 
@@ -120,10 +120,10 @@ static void add_sample(struct log_options *o, int64_t wall_ms, struct json_objec
 	for (unsigned i = 0; i < o->metric_count; i++) {
 		struct json_object *value = NULL;
 
-		cells[i] =
-			find_value(o, i, message, &value) ? cell_of(value) : (struct rows_cell){ .kind = CELL_MISSING };
+		cells[i] = find_value(o, i, message, &value) ? log_values_cell(value)
+							     : (struct rows_cell){ .kind = CELL_MISSING };
 	}
-	rows_add(&o->rows, wall_ms, cells);
+	log_values_row(o, wall_ms, cells);
 }
 
 /* ---------------------------------------------------------------------------------------------------- a process */
@@ -149,7 +149,7 @@ static void add_process(struct log_options *o, int64_t wall_ms, struct json_obje
 			continue;
 		o->process_seen = true;
 		for (unsigned j = 0; j < ARRAY_SIZE(process_members); j++)
-			cells[j] = cell_of(text_member(process, process_members[j], NULL));
+			cells[j] = log_values_cell(text_member(process, process_members[j], NULL));
 		rows_add(&o->rows, wall_ms, cells);
 	}
 }
@@ -185,7 +185,7 @@ static int64_t floor_to(int64_t ms, int64_t step)
 	return ms - (ms % step + step) % step;
 }
 
-static void add_to_bucket(struct log_options *o, int64_t wall_ms, struct json_object *message)
+static void add_to_bucket(struct log_options *o, int64_t wall_ms, const struct rows_cell *cells)
 {
 	int64_t bucket_ms = o->every_ms ? floor_to(wall_ms, o->every_ms) : 0;
 
@@ -193,13 +193,17 @@ static void add_to_bucket(struct log_options *o, int64_t wall_ms, struct json_ob
 		end_bucket(o);
 	o->bucket_ms = bucket_ms;
 	o->bucket_open = true;
-	for (unsigned i = 0; i < o->metric_count; i++) {
-		struct json_object *value = NULL;
-		double number;
+	for (unsigned i = 0; i < o->metric_count; i++)
+		if (cells[i].kind == CELL_NUMBER)
+			aggregate_add(&o->aggregates[i], cells[i].number);
+}
 
-		if (find_value(o, i, message, &value) && text_number(value, &number))
-			aggregate_add(&o->aggregates[i], number);
-	}
+void log_values_row(struct log_options *o, int64_t wall_ms, const struct rows_cell *cells)
+{
+	if (is_added_up(o))
+		add_to_bucket(o, wall_ms, cells);
+	else
+		rows_add(&o->rows, wall_ms, cells);
 }
 
 static const struct {
@@ -273,8 +277,6 @@ void log_values_add(struct log_options *o, const struct reader_line *line, struc
 	o->sample = json_object_get(text_member(message, "data", NULL));
 	if (o->process)
 		add_process(o, line->wall_ms, message);
-	else if (is_added_up(o))
-		add_to_bucket(o, line->wall_ms, message);
 	else
 		add_sample(o, line->wall_ms, message);
 	if (o->reading.follow) /* with --follow there is no end at which to report it */

@@ -93,18 +93,24 @@ int reading_open(struct reading *reading, int count, char **files)
 	return rc ? CLI_FAILED : CLI_OK;
 }
 
+bool reading_parse(struct reading *reading, const struct reader_line *line, struct json_object **ret)
+{
+	*ret = text_parse(line->text, line->len);
+	reading->samples += *ret && !strcmp(text_string(*ret, "type"), "metrics");
+	if (*ret)
+		return true;
+	reading->damaged++;
+	cli_fail("%s: a line is damaged, passed over", line->file);
+	return false;
+}
+
 int reading_next(struct reading *reading, struct reader_line *line, struct json_object **ret)
 {
 	int rc;
 
-	while ((rc = reader_next(reading->reader, line)) == 1) {
-		*ret = text_parse(line->text, line->len);
-		reading->samples += *ret && !strcmp(text_string(*ret, "type"), "metrics");
-		if (*ret)
+	while ((rc = reader_next(reading->reader, line)) == 1)
+		if (reading_parse(reading, line, ret))
 			return 1;
-		reading->damaged++;
-		cli_fail("%s: a line is damaged, passed over", line->file);
-	}
 	return rc;
 }
 

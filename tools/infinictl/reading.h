@@ -46,6 +46,9 @@ int reading_option(struct reading *reading, int option, const char *value);
 /* Opens --dir, or the files, or a single directory that is named as a file. CLI_OK, or a status after the error. */
 int reading_open(struct reading *reading, int count, char **files);
 
+/* The tree of a line, owned by the caller. False where it does not parse, which is counted and said. */
+bool reading_parse(struct reading *reading, const struct reader_line *line, struct json_object **ret);
+
 /*
  * The next line that is one of the log's messages: 1 and its tree (owned by the caller), 0 at the end, -errno. A line
  * that does not parse is counted and passed over.
