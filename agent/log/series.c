@@ -158,8 +158,7 @@ static void stages_plan(struct series *s)
 		stage_add(s, MINUTES, most(at, minutes.first_ms), to);
 		at = most(at, to);
 	}
-	/* Without tiers also those whose time lies before the first one's, and files that cannot be read are told of.
-	 */
+	/* Without tiers all of them: a time may lie before the first one's, and unreadable files have to be told of. */
 	stage_add(s, SAMPLES,
 		  !s->stages			  ? INT64_MIN
 		  : samples.first_ms == INT64_MAX ? at

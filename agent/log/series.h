@@ -57,8 +57,10 @@ int series_open(const char *dir, int64_t begin_ms, int64_t end_ms, int64_t step_
 /* Accepts NULL; returns NULL. */
 struct series *series_free(struct series *series);
 
-/* The next row that has at least one sample: 1 and *ret, 0 at the end, or -errno. Lines that are no samples are passed
- * over. */
+/*
+ * The next row that has at least one sample: 1 and *ret, 0 at the end, or -errno. Lines that are no samples are passed
+ * over.
+ */
 int series_next(struct series *series, struct series_row *ret);
 
 /* What was read so far, of all the folders together. */

@@ -143,10 +143,10 @@ static void note_time(struct curves *curves, const struct curve_span *span)
 		if (span->begin_ms > before->end_ms)
 			note_gap(curves, before->end_ms, span->begin_ms, whole);
 	}
-	curves->ends_in_gap = false;
-	if (summary)
-		note_lack(curves, span, after_gap);
 	if (first || delta > 0) {
+		curves->ends_in_gap = false;
+		if (summary)
+			note_lack(curves, span, after_gap);
 		curves->row = *span;
 		curves->last_ms = summary ? span->end_ms - 1 : span->begin_ms;
 	}

@@ -113,10 +113,10 @@ static struct cut cut_make(struct reading *reading, const struct curves *curves,
 /* A row goes on to the end of the span, or of the log, at most. */
 static struct curve_span span_of(const struct series_row *row, const struct cut *cut)
 {
-	int64_t end_ms = row->span_ms ? least(row->time_ms + row->span_ms, cut->last_ms + 1) : row->time_ms;
+	int64_t end_ms = row->time_ms + row->span_ms;
 
-	if (row->span_ms && end_ms <= row->time_ms)
-		end_ms = row->time_ms + 1;
+	if (cut->last_ms >= row->time_ms && row->span_ms)
+		end_ms = least(end_ms, cut->last_ms + 1);
 	return (struct curve_span){ row->time_ms, end_ms, row->count < UINT32_MAX ? row->count : UINT32_MAX };
 }
 
