@@ -123,6 +123,14 @@ $$(BUILD)/lib$(1).a: $$(patsubst %.c,$$(BUILD)/%.o,$$(SRC_$(1)))
 endef
 $(foreach l,$(LIBS),$(eval $(call library,$(l))))
 
+# The hub's page is a text in the program. Escaped: what ends a string, and "?" for trigraphs.
+$(BUILD)/libhub.a: $(BUILD)/tools/hub/page_html.o
+$(BUILD)/tools/hub/page_html.c: tools/hub/page.html
+	@mkdir -p $(@D)
+	@{ echo '#include "tools/hub/page.h"'; echo 'const char page_html[] ='; sed 's/[\\"?]/\\&/g; s/.*/"&\\n"/' $<; echo ';'; } >$@
+$(BUILD)/tools/hub/page_html.o: $(BUILD)/tools/hub/page_html.c $(BUILD)/.flags | $(BUILD)/.libraries
+	$(Q)$(CC) $(INC_tools) $(ALL_CFLAGS) -c -o $@ $<
+
 A = $(BUILD)/lib$(1).a
 # Some libraries and all that those use, in the order of LIBS.
 with_used = $(sort $(1) $(foreach l,$(1),$(call with_used,$(OVER_$l))))

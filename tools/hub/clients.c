@@ -13,8 +13,8 @@
 #include <infiniservice/cleanup.h>
 #include <infiniservice/moment.h>
 
-#include "tools/hub/metrics.h"
 #include "tools/hub/parse.h"
+#include "tools/hub/tell.h"
 #include "tools/show/show.h"
 #include "transport/frame.h"
 #include "transport/socket_path.h"
@@ -117,82 +117,29 @@ static void client_say_object(struct client *client, struct json_object *object)
 	json_object_put(object);
 }
 
-static void add_text(struct json_object *object, const char *key, const char *text)
-{
-	json_object_object_add(object, key, text ? json_object_new_string(text) : NULL);
-}
-
 static void client_refuse(struct client *client, const char *id, const char *code, const char *text)
 {
 	struct json_object *error = json_object_new_object(), *details = json_object_new_object();
 
-	add_text(error, "type", "error");
-	add_text(error, "error", text);
-	add_text(error, "component", "hub");
-	add_text(details, "code", code);
-	add_text(details, "id", id && *id ? id : NULL);
+	tell_text(error, "type", "error");
+	tell_text(error, "error", text);
+	tell_text(error, "component", "hub");
+	tell_text(details, "code", code);
+	tell_text(details, "id", id && *id ? id : NULL);
 	json_object_object_add(error, "details", details);
 	client_say_object(client, error);
 }
 
 /* ------------------------------------------------------------------------------------------------------- opening */
 
-static void add_number(struct json_object *object, const char *key, double value)
-{
-	char text[32];
-
-	snprintf(text, sizeof(text), "%.15g", value);
-	json_object_object_add(object, key, isnan(value) ? NULL : json_object_new_double_s(value, text));
-}
-
-/* The share of the fullest file system, as df counts it. */
-static double fullest(const struct vm *vm)
-{
-	const struct series_set *set = vm->live;
-	double most = NAN;
-
-	/* Size, available and free stand one family behind the other, each with the same items in the same order. */
-	for (size_t i = 0; set && i < set->count; i++) {
-		const struct series *size = &set->series[i];
-		double avail = NAN, used = NAN;
-
-		if (strcmp(metrics[size->metric].name, "node_filesystem_size_bytes") != 0)
-			continue;
-		for (size_t j = i + 1; j < set->count; j++) {
-			const struct series *other = &set->series[j];
-
-			if (other->labels_len != size->labels_len ||
-			    memcmp(set->text + other->labels, set->text + size->labels, size->labels_len) != 0)
-				continue;
-			if (!strcmp(metrics[other->metric].name, "node_filesystem_avail_bytes"))
-				avail = other->value;
-			else if (!strcmp(metrics[other->metric].name, "node_filesystem_free_bytes"))
-				used = size->value - other->value;
-		}
-		if (used + avail > 0 && !(used / (used + avail) <= most))
-			most = used / (used + avail);
-	}
-	return most;
-}
-
+/* What is for who is on this host goes beyond what the page tells. */
 static struct json_object *row_of(const struct vm *vm, uint64_t now_ns)
 {
-	struct json_object *row = json_object_new_object();
-	double total = registry_value(vm, "node_memory_MemTotal_bytes"),
-	       available = registry_value(vm, "node_memory_MemAvailable_bytes");
+	struct json_object *row = tell_row(vm, now_ns);
 
-	add_text(row, "vm", vm->name);
-	add_text(row, "uuid", *vm->uuid ? vm->uuid : NULL);
-	add_text(row, "state", vm_state(vm));
-	add_text(row, "reason", *vm->fault ? vm->fault : *vm->channel.reason ? vm->channel.reason : NULL);
-	add_text(row, "path", vm->channel.path);
+	tell_text(row, "path", vm->channel.path);
 	json_object_object_add(row, "signed", json_object_new_boolean(vm->secret != NULL));
-	add_number(row, "age_s", vm->sample_ns ? (double)(now_ns - vm->sample_ns) / (double)NS_PER_S : NAN);
-	add_number(row, "cpu_percent", 100 * registry_value(vm, "infiniservice_cpu_usage_ratio"));
-	add_number(row, "memory_percent", total > 0 ? 100 * (1 - available / total) : NAN);
-	add_number(row, "disk_percent", 100 * fullest(vm));
-	add_number(row, "load", registry_value(vm, "node_load1"));
-	add_number(row, "clock_offset_s", vm->clock_known ? (double)vm->clock_offset_ms / 1000 : NAN);
+	tell_number(row, "clock_offset_s", vm->clock_known ? (double)vm->clock_offset_ms / 1000 : NAN);
 	json_object_object_add(row, "samples", json_object_new_uint64(vm->samples));
 	json_object_object_add(row, "memory_bytes", json_object_new_uint64(vm_memory(vm)));
 	return row;
@@ -203,7 +150,7 @@ static void say_vms(struct client *client)
 	struct json_object *answer = json_object_new_object(), *list = json_object_new_array();
 	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
 
-	add_text(answer, "type", "hub_vms");
+	tell_text(answer, "type", "hub_vms");
 	for (size_t i = 0; i < client->clients->registry->len; i++)
 		json_object_array_add(list, row_of(client->clients->registry->vms[i], now_ns));
 	json_object_object_add(answer, "vms", list);
@@ -234,9 +181,9 @@ static void open_vm(struct client *client, struct json_object *message)
 	}
 	client->vm = vm->serial;
 	answer = json_object_new_object();
-	add_text(answer, "type", "hub_opened");
-	add_text(answer, "vm", vm->name);
-	add_text(answer, "state", vm_state(vm));
+	tell_text(answer, "type", "hub_opened");
+	tell_text(answer, "vm", vm->name);
+	tell_text(answer, "state", vm_state(vm));
 	json_object_object_add(answer, "control", json_object_new_boolean(client->control));
 	client_say_object(client, answer);
 }
@@ -400,19 +347,19 @@ static struct client *client_of(struct clients *clients, uint64_t serial)
 	return client;
 }
 
-static void tell_end(const struct client *client, const struct vm *vm, const struct ask *ask,
-		     struct json_object *message, const char *type)
+static void tell_end(const struct client *client, struct vm *vm, const struct ask *ask, struct json_object *message,
+		     const char *type)
 {
 	const char *code = json_text_at(message, !strcmp(type, "response") ? "error_code" : "details.code");
 	bool good = !strcmp(type, "response") && json_object_get_boolean(json_at(message, "success"));
+	const char *result = good ? "success" : *code ? code : "failure";
+	uint64_t took_ms = (clock_ns(CLOCK_MONOTONIC) - ask->sent_ns) / NS_PER_MS;
 
-	if (client->control && strcmp(type, "keep_alive") != 0)
-		show(stderr, "<5>uid %u: %s: %s %s: %s in %llu ms\n", (unsigned)client->uid, vm->name, ask->action,
-		     ask->id,
-		     good    ? "success"
-		     : *code ? code
-			     : "failure",
-		     (unsigned long long)((clock_ns(CLOCK_MONOTONIC) - ask->sent_ns) / NS_PER_MS));
+	if (!client->control || !strcmp(type, "keep_alive"))
+		return;
+	recent_take_command(&vm->recent, ask->action, result, took_ms, (int64_t)(clock_ns(CLOCK_REALTIME) / NS_PER_MS));
+	show(stderr, "<5>uid %u: %s: %s %s: %s in %llu ms\n", (unsigned)client->uid, vm->name, ask->action, ask->id,
+	     result, (unsigned long long)took_ms);
 }
 
 /* The codes of errors that refuse an envelope, whose id may not have been read. */

@@ -205,6 +205,8 @@ static int start(struct hub *hub, const struct hub_options *options, struct err 
 
 	if (r == 0)
 		r = clients_listen(&hub->clients, options->view, false, hub->conf->access_view_group, e);
+	if (r == 0 && page_policy(page_html, hub->routes.policy) < 0)
+		r = err_set(e, -EINVAL, "the page of this program is broken");
 	if (r == 0 && strcmp(hub->conf->web_listen, "none") != 0)
 		r = web_start(&hub->web, hub->loop, hub->conf->web_listen, (unsigned)hub->conf->web_connections_max,
 			      routes_table, &hub->routes, e);
@@ -251,6 +253,7 @@ int hub_run(const struct hubconf *conf, const struct hub_options *options, struc
 	hub->conf = conf;
 	hub->routes = (struct routes){ .registry = &hub->registry,
 				       .web = &hub->web,
+				       .names = conf->web_names,
 				       .started_ms = clock_ns(CLOCK_REALTIME) / NS_PER_MS };
 	clients_init(&hub->clients, hub->loop, &hub->registry);
 	watch_signals(hub);

@@ -23,7 +23,9 @@
 	ROW(PATH, secrets, master, 0, 0, "",                                                                           \
 	    "A file with the master secret from which that of each VM without a file is derived. Mode 0600.")          \
 	ROW(TEXT, web, listen, 0, 0, "127.0.0.1:9889",                                                                 \
-	    "Where metrics are served: ADDRESS:PORT, [ADDRESS]:PORT, or none.")                                        \
+	    "Where metrics and the page are served: ADDRESS:PORT, [ADDRESS]:PORT, unix:/PATH, or none.")               \
+	ROW(TEXT, web, names, 0, 0, "",                                                                                \
+	    "Names under which a browser may ask for the page, with spaces between; addresses and localhost it may.")  \
 	ROW(NUMBER, web, connections_max, 4, 1000, "64", "HTTP connections at once.")                                  \
 	ROW(TEXT, access, view_group, 0, 0, "infinihost-view",                                                         \
 	    "The group that may look through view.sock; empty: root.")                                                 \

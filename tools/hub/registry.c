@@ -2,11 +2,8 @@
 #include "registry.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "tools/hub/metrics.h"
 
 uint64_t registry_serial(struct registry *registry)
 {
@@ -92,17 +89,4 @@ struct vm *registry_by_serial(const struct registry *registry, uint64_t serial)
 	struct vm *vm = serial ? registry_next(registry, serial - 1) : NULL;
 
 	return vm && vm->serial == serial ? vm : NULL;
-}
-
-double registry_value(const struct vm *vm, const char *metric)
-{
-	for (size_t i = 0; vm->live && i < metrics_count; i++) {
-		size_t at;
-
-		if (strcmp(metrics[i].name, metric) != 0)
-			continue;
-		at = series_find(vm->live, i);
-		return at < vm->live->count && vm->live->series[at].metric == i ? vm->live->series[at].value : NAN;
-	}
-	return NAN;
 }

@@ -31,7 +31,4 @@ struct vm *registry_by_serial(const struct registry *registry, uint64_t serial);
 /* The one with the lowest serial above `after`. */
 struct vm *registry_next(const struct registry *registry, uint64_t after);
 
-/* The value of the live sample's first series of this metric; NAN: not known. */
-double registry_value(const struct vm *vm, const char *metric);
-
 #endif

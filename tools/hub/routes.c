@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
+ *	/                            the page for people
+ *	/api/vms, /api/vm?vm=NAME    what it shows
  *	/metrics, /metrics?vm=NAME   what is known now
  *	/late, /late?vm=NAME         samples of gaps with their own times, each until it was scraped
  *	/hub                         the hub about itself
@@ -18,6 +20,8 @@
 
 #include <infiniservice/cleanup.h>
 #include <infiniservice/moment.h>
+
+#include "tools/hub/tell.h"
 
 #define TYPE_TEXT	 "text/plain; version=0.0.4; charset=utf-8"
 #define TYPE_OPENMETRICS "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -206,6 +210,114 @@ static void answer_sd(void *arg, struct web_request *request)
 	json_object_put(groups);
 }
 
+/* ------------------------------------------------------------------------------------------------------ the page */
+
+#define PART_ROWS 16 /* in one turn of the loop, so that none is long */
+
+/* False: refused, as the browser was sent here by another site, or by a name that is not known to be this hub's. */
+static bool is_for_us(struct routes *routes, struct web_request *request)
+{
+	const char *site = web_header(request, "Sec-Fetch-Site"); /* "" of what is no browser of today */
+
+	web_policy(request, routes->policy);
+	if (!page_host_is_ours(web_header(request, "Host"), routes->names)) {
+		answer_text(request, 421,
+			    "this hub does not know that it has this name: ask by its address, or list the name in "
+			    "host.conf, [web] names\n");
+		return false;
+	}
+	if (!strcmp(site, "cross-site") && strcmp(web_header(request, "Sec-Fetch-Mode"), "navigate") != 0) {
+		answer_text(request, 403, "another site asks for this\n");
+		return false;
+	}
+	return true;
+}
+
+static void answer_page(void *arg, struct web_request *request)
+{
+	if (is_for_us(arg, request))
+		web_answer(request, 200, "text/html; charset=utf-8", page_html, strlen(page_html));
+}
+
+static const char *json_text(struct json_object *object)
+{
+	return json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+}
+
+/* {"vms":[…]}, in parts: VMs may come and go between them. */
+struct rows {
+	const struct registry *registry;
+	uint64_t after;
+	bool begun, ended;
+};
+
+static size_t some_rows(void *state, char *buffer, size_t size)
+{
+	struct rows *rows = state;
+	size_t at = 0;
+
+	for (int n = 0; !rows->ended && n < PART_ROWS; n++) {
+		const struct vm *vm = registry_next(rows->registry, rows->after);
+		struct json_object *row = vm ? tell_row(vm, clock_ns(CLOCK_MONOTONIC)) : NULL;
+		size_t len =
+			(size_t)snprintf(buffer + at, size - at, "%s%s", rows->begun ? vm ? "," : "" : "{\"vms\":[",
+					 row ? json_text(row) : "]}\n");
+
+		json_object_put(row);
+		if (len >= size - at)
+			break; /* it is written in the next part, which has room: a row has less than 4096 bytes */
+		at += len;
+		rows->begun = true;
+		rows->ended = !vm;
+		rows->after = vm ? vm->serial : 0;
+	}
+	return at;
+}
+
+static void end_rows(void *state, bool whole)
+{
+	(void)whole;
+	free(state);
+}
+
+static void answer_vms(void *arg, struct web_request *request)
+{
+	static const struct web_body body = { some_rows, end_rows };
+	struct routes *routes = arg;
+	struct rows *rows;
+
+	if (!is_for_us(routes, request))
+		return;
+	rows = calloc(1, sizeof(*rows));
+	if (!rows)
+		return;
+	rows->registry = routes->registry;
+	web_answer_body(request, TYPE_JSON, &body, rows);
+}
+
+static void answer_vm(void *arg, struct web_request *request)
+{
+	struct routes *routes = arg;
+	struct json_object *told;
+	const struct vm *vm;
+	const char *text;
+
+	if (!is_for_us(routes, request))
+		return;
+	vm = registry_by_name(routes->registry, web_query(request, "vm"));
+	if (!vm) {
+		answer_text(request, 404, "there is no such VM; /api/vms lists those that there are\n");
+		return;
+	}
+	told = tell_vm(vm, clock_ns(CLOCK_MONOTONIC));
+	text = json_text(told);
+	if (text)
+		web_answer(request, 200, TYPE_JSON, text, strlen(text));
+	json_object_put(told);
+}
+
+/* ------------------------------------------------------------------------------------------------------ its life */
+
 static void answer_healthy(void *arg, struct web_request *request)
 {
 	(void)arg;
@@ -223,6 +335,9 @@ static void answer_ready(void *arg, struct web_request *request)
 }
 
 const struct web_route routes_table[] = {
-	{ "/metrics", answer_metrics },	  { "/late", answer_late },	{ "/hub", answer_hub }, { "/sd", answer_sd },
-	{ "/-/healthy", answer_healthy }, { "/-/ready", answer_ready }, { NULL, NULL },
+	{ "/", answer_page },	      { "/api/vms", answer_vms },
+	{ "/api/vm", answer_vm },     { "/metrics", answer_metrics },
+	{ "/late", answer_late },     { "/hub", answer_hub },
+	{ "/sd", answer_sd },	      { "/-/healthy", answer_healthy },
+	{ "/-/ready", answer_ready }, { NULL, NULL },
 };

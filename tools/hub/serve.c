@@ -17,7 +17,7 @@
 #include "tools/show/show.h"
 
 #define USAGE                                                                                                          \
-	"usage: infinihost serve [--config FILE] [--vms 'PATH...'] [--listen ADDRESS:PORT] [--socket PATH] "           \
+	"usage: infinihost serve [--config FILE] [--vms 'PATH...'] [--listen ADDRESS:PORT|unix:PATH] [--socket PATH] " \
 	"[--state DIR] [--check | --example]\n"
 
 struct serving {

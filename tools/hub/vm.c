@@ -91,10 +91,30 @@ static void take_handshake(struct vm *vm, struct json_object *message)
 {
 	size_t at = add_info(vm->info, 0, "version", json_text_at(message, "version"));
 
+	snprintf(vm->version, sizeof(vm->version), "%s", json_text_at(message, "version"));
 	add_info(vm->info, at, "claimed_vm_id", json_text_at(message, "vm_id"));
 	snprintf(vm->generation, sizeof(vm->generation), "%s", json_text_at(message, "generation"));
 	vm->sessions += !vm->greeted;
 	vm->greeted = true;
+}
+
+/* NAN: the guest does not measure it, or does not say. */
+static double worst_pressure(struct json_object *message)
+{
+	static const char *const paths[] = {
+		"data.system.pressure.cpu.some.avg10_percent",
+		"data.system.pressure.memory.some.avg10_percent",
+		"data.system.pressure.io.some.avg10_percent",
+	};
+	double worst = NAN;
+
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		struct json_object *value = json_at(message, paths[i]);
+
+		if (json_object_is_type(value, json_type_double) || json_object_is_type(value, json_type_int))
+			worst = fmax(worst, json_object_get_double(value));
+	}
+	return worst;
 }
 
 static void take_sample(struct vm *vm, struct json_object *message)
@@ -121,6 +141,7 @@ static void take_sample(struct vm *vm, struct json_object *message)
 	pace_sample(&vm->pace, now_ns);
 	vm->sample_ns = now_ns;
 	vm->sample_ms = set->time_ms;
+	vm->pressure_percent = worst_pressure(message);
 	free(vm->live);
 	vm->live = set;
 }
@@ -192,6 +213,8 @@ static void on_line(void *arg, const char *line, size_t len)
 		take_sample(vm, message);
 	else if (!strcmp(type, "handshake"))
 		take_handshake(vm, message);
+	else if (!strcmp(type, "agent_event"))
+		recent_take_event(&vm->recent, message, wall_ms());
 	else if (!strcmp(type, "lagged")) {
 		vm->lost += json_object_get_uint64(json_at(message, "count"));
 		vm->gaps.lagged = true;
@@ -213,6 +236,7 @@ static void on_changed(void *arg, enum channel_state before)
 	if (vm->channel.fd < 0) {
 		vm->greeted = vm->acked = false;
 		vm->late_id[0] = '\0';
+		recent_end_session(&vm->recent);
 		pace_break(&vm->pace);
 	}
 	vm->events->changed(vm->arg, vm, before);
@@ -373,6 +397,7 @@ struct vm *vm_new(struct ev_loop *loop, const struct hubconf *conf, uint64_t ser
 	vm->events = events;
 	vm->arg = arg;
 	vm->since_ns = clock_ns(CLOCK_MONOTONIC);
+	vm->pressure_percent = NAN;
 	snprintf(vm->name, sizeof(vm->name), "%s", name);
 	vmname_uuid(vm->name, vm->uuid);
 	make_labels(vm);
@@ -398,6 +423,7 @@ void vm_move(struct vm *vm, const char *path)
 	channel->throttled = before.throttled;
 	vm->greeted = false;
 	vm->late_id[0] = '\0';
+	recent_end_session(&vm->recent);
 	pace_break(&vm->pace);
 }
 
@@ -411,12 +437,13 @@ void vm_free(struct vm *vm)
 	free(vm->live);
 	json_object_put(vm->whole);
 	secret_free_text(vm->secret);
+	recent_free(&vm->recent);
 	free(vm);
 }
 
 size_t vm_memory(const struct vm *vm)
 {
-	size_t bytes = sizeof(*vm) + channel_memory(&vm->channel) - sizeof(vm->channel);
+	size_t bytes = sizeof(*vm) + channel_memory(&vm->channel) - sizeof(vm->channel) + recent_memory(&vm->recent);
 
 	for (size_t i = 0; i < vm->late_len; i++)
 		bytes += series_size(vm->late[i]);

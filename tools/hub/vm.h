@@ -17,6 +17,7 @@
 #include "tools/hub/gaps.h"
 #include "tools/hub/hubconf.h"
 #include "tools/hub/pace.h"
+#include "tools/hub/recent.h"
 #include "tools/hub/series.h"
 #include "tools/hub/vmname.h"
 
@@ -54,6 +55,9 @@ struct vm {
 	struct json_object *whole; /* what is kept of the last whole sample; NULL: nothing */
 	uint64_t sample_ns;	   /* when the last one came; 0: none */
 	int64_t sample_ms;	   /* the guest's time of it */
+	double pressure_percent;   /* of the last sample, see tell_row; NAN: not known */
+	char version[32];	   /* of the agent; "" */
+	struct recent recent;
 	uint64_t interval_ms;
 	char generation[VM_GENERATION_SIZE], boot_id[VM_GENERATION_SIZE];
 	uint64_t sessions, samples, series_dropped, lost, invalid;

@@ -25,7 +25,8 @@ struct web_request {
 	struct web *web;
 	struct MHD_Connection *connection;
 	struct web_body body;
-	void *state; /* of a body in parts; NULL: none */
+	void *state;	    /* of a body in parts; NULL: none */
+	const char *policy; /* NULL: none */
 	bool answered, gzip, ended, flushed;
 	z_stream stream;
 	char part[PART_SIZE];
@@ -42,6 +43,20 @@ const char *web_header(const struct web_request *request, const char *name)
 	return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name) ?: "";
 }
 
+void web_policy(struct web_request *request, const char *policy)
+{
+	request->policy = policy;
+}
+
+static void add_policy(struct MHD_Response *response, const char *policy)
+{
+	MHD_add_response_header(response, "Content-Security-Policy", policy);
+	MHD_add_response_header(response, "Referrer-Policy", "no-referrer");
+	MHD_add_response_header(response, "X-Frame-Options", "DENY");
+	MHD_add_response_header(response, "Cross-Origin-Resource-Policy", "same-origin");
+	MHD_add_response_header(response, "Cross-Origin-Opener-Policy", "same-origin");
+}
+
 static void queue_response(struct web_request *request, unsigned status, const char *type,
 			   struct MHD_Response *response)
 {
@@ -51,6 +66,8 @@ static void queue_response(struct web_request *request, unsigned status, const c
 	MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
 	MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
 	MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+	if (request->policy)
+		add_policy(response, request->policy);
 	if (request->gzip)
 		MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_ENCODING, "gzip");
 	MHD_queue_response(request->connection, status, response);
@@ -193,7 +210,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 			return request->answered ? MHD_YES : MHD_NO;
 		}
 	refuse(request, MHD_HTTP_NOT_FOUND,
-	       "there is nothing here; /metrics, /late, /sd, /hub, /-/healthy, /-/ready\n");
+	       "there is nothing here; /, /metrics, /late, /sd, /hub, /-/healthy, /-/ready\n");
 	return request->answered ? MHD_YES : MHD_NO;
 }
 

@@ -59,6 +59,12 @@ void web_stop(struct web *web);
 const char *web_query(const struct web_request *request, const char *name);
 const char *web_header(const struct web_request *request, const char *name);
 
+/*
+ * The answer is for the browser page of this hub alone: it goes out with this Content-Security-Policy, in no frame, for
+ * no other site, and without a Referer on the way out. Valid until it is answered.
+ */
+void web_policy(struct web_request *request, const char *policy);
+
 /* A whole answer; the text is copied. */
 void web_answer(struct web_request *request, unsigned status, const char *type, const char *text, size_t len);
 /* An answer in parts, compressed where the client takes gzip. */
