@@ -14,6 +14,7 @@
 #include <infiniservice/cleanup.h>
 #include <infiniservice/moment.h>
 
+#include "tools/hub/hour.h"
 #include "tools/hub/page.h"
 #include "tools/hub/parse.h"
 #include "tools/hub/recent.h"
@@ -212,6 +213,50 @@ static void a_row_has_the_figures_of_the_sample(void **state)
 	free(vm.live);
 }
 
+static void a_point_of_the_hour_has_what_the_sample_knows(void **state)
+{
+	struct json_object *sample = parse(
+		"{\"timestamp\":\"1970-01-01T00:00:01.500Z\",\"data\":{\"system\":{\"cpu\":{\"usage_percent\":12.5,"
+		"\"steal_percent\":null},\"memory\":{\"total_kb\":100,\"available_kb\":25},\"network\":{\"interfaces\":"
+		"["
+		"{\"rx_bytes_per_sec\":10,\"tx_bytes_per_sec\":null},7,{\"rx_bytes_per_sec\":5}]},\"disk\":{\"io_"
+		"stats\":{"
+		"\"read_bytes_per_sec\":3},\"usage_stats\":[{\"used_bytes\":1,\"available_bytes\":3},{\"used_bytes\":1,"
+		"\"available_bytes\":1},{\"used_bytes\":9,\"available_bytes\":1,\"stale\":true}]},\"pressure\":{\"io\":"
+		"{"
+		"\"some\":{\"avg10_percent\":4}},\"cpu\":null}}}}");
+	struct hour_point point;
+
+	(void)state;
+	assert_true(hour_point_of(sample, &point));
+	json_object_put(sample);
+	assert_int_equal(point.at_ms, 1500);
+	assert_true(point.values[HOUR_CPU] == 12.5F && isnan(point.values[HOUR_STEAL]));
+	assert_true(point.values[HOUR_MEMORY] == 75 && point.values[HOUR_DISK] == 50);
+	assert_true(point.values[HOUR_PRESSURE] == 4);
+	assert_true(point.values[HOUR_RECEIVED] == 15 && isnan(point.values[HOUR_SENT]));
+	assert_true(point.values[HOUR_READ] == 3 && isnan(point.values[HOUR_WRITTEN]));
+	assert_false(hour_point_of(NULL, &point));
+}
+
+static void places_for_hours_are_few_and_free_again_after_a_minute(void **state)
+{
+	struct hours hours = { { NULL } };
+	struct vm vm = { .name = "away" };
+
+	(void)state;
+	for (vm.serial = 1; vm.serial <= HOURS_MAX; vm.serial++)
+		assert_json(hours_tell(&hours, &vm, NS_PER_S),
+			    "{\"state\":\"failed\",\"reason\":\"the VM is not connected\"}");
+	assert_json(hours_tell(&hours, &vm, 60 * NS_PER_S), "{\"state\":\"busy\"}");
+	assert_json(hours_tell(&hours, &vm, 62 * NS_PER_S),
+		    "{\"state\":\"failed\",\"reason\":\"the VM is not connected\"}");
+	hours_tick(&hours, 200 * NS_PER_S);
+	for (size_t i = 0; i < HOURS_MAX; i++)
+		assert_null(hours.all[i]);
+	hours_free(&hours);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -222,6 +267,8 @@ int main(void)
 		cmocka_unit_test(events_and_commands_are_few_and_whole_characters_that_may_be_shown),
 		cmocka_unit_test(what_is_not_known_of_a_vm_is_null),
 		cmocka_unit_test(a_row_has_the_figures_of_the_sample),
+		cmocka_unit_test(a_point_of_the_hour_has_what_the_sample_knows),
+		cmocka_unit_test(places_for_hours_are_few_and_free_again_after_a_minute),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -47,7 +47,8 @@ static void on_message(void *arg, struct vm *vm, const char *line, size_t len, s
 {
 	struct hub *hub = arg;
 
-	clients_message(&hub->clients, vm, line, len, message, type);
+	if (!hours_take(&hub->routes.hours, vm, message, type))
+		clients_message(&hub->clients, vm, line, len, message, type);
 }
 
 static void on_changed(void *arg, struct vm *vm, enum channel_state before)
@@ -169,6 +170,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *timer, int events)
 	for (size_t i = 0; i < hub->registry.len; i++)
 		if (vm_tick(hub->registry.vms[i], now_ns))
 			show(stderr, "<4>%s: silent: no sample for three intervals\n", hub->registry.vms[i]->name);
+	hours_tick(&hub->routes.hours, now_ns);
 	if (++hub->ticks % KEEP_EVERY_TICKS == 0)
 		write_kept(hub);
 }
@@ -228,6 +230,7 @@ static int start(struct hub *hub, const struct hub_options *options, struct err 
 static void stop(struct hub *hub)
 {
 	web_stop(&hub->web);
+	hours_free(&hub->routes.hours);
 	if (hub->discover.loop)
 		discover_stop(&hub->discover);
 	if (hub->registry.len > 0)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  *	/                            the page for people
- *	/api/vms, /api/vm?vm=NAME    what it shows
+ *	/api/vms, /api/vm?vm=NAME, /api/hour?vm=NAME
+ *	                             what it shows
  *	/metrics, /metrics?vm=NAME   what is known now
  *	/late, /late?vm=NAME         samples of gaps with their own times, each until it was scraped
  *	/hub                         the hub about itself
@@ -295,25 +296,44 @@ static void answer_vms(void *arg, struct web_request *request)
 	web_answer_body(request, TYPE_JSON, &body, rows);
 }
 
-static void answer_vm(void *arg, struct web_request *request)
+/* The VM that is asked about; NULL: the answer has been made, as there is none. */
+static struct vm *asked_vm(struct routes *routes, struct web_request *request)
 {
-	struct routes *routes = arg;
-	struct json_object *told;
-	const struct vm *vm;
-	const char *text;
+	struct vm *vm;
 
 	if (!is_for_us(routes, request))
-		return;
+		return NULL;
 	vm = registry_by_name(routes->registry, web_query(request, "vm"));
-	if (!vm) {
+	if (!vm)
 		answer_text(request, 404, "there is no such VM; /api/vms lists those that there are\n");
-		return;
-	}
-	told = tell_vm(vm, clock_ns(CLOCK_MONOTONIC));
-	text = json_text(told);
+	return vm;
+}
+
+/* Puts the object. */
+static void answer_json(struct web_request *request, struct json_object *object)
+{
+	const char *text = json_text(object);
+
 	if (text)
 		web_answer(request, 200, TYPE_JSON, text, strlen(text));
-	json_object_put(told);
+	json_object_put(object);
+}
+
+static void answer_vm(void *arg, struct web_request *request)
+{
+	const struct vm *vm = asked_vm(arg, request);
+
+	if (vm)
+		answer_json(request, tell_vm(vm, clock_ns(CLOCK_MONOTONIC)));
+}
+
+static void answer_hour(void *arg, struct web_request *request)
+{
+	struct routes *routes = arg;
+	struct vm *vm = asked_vm(routes, request);
+
+	if (vm)
+		answer_json(request, hours_tell(&routes->hours, vm, clock_ns(CLOCK_MONOTONIC)));
 }
 
 /* ------------------------------------------------------------------------------------------------------ its life */
@@ -335,9 +355,15 @@ static void answer_ready(void *arg, struct web_request *request)
 }
 
 const struct web_route routes_table[] = {
-	{ "/", answer_page },	      { "/api/vms", answer_vms },
-	{ "/api/vm", answer_vm },     { "/metrics", answer_metrics },
-	{ "/late", answer_late },     { "/hub", answer_hub },
-	{ "/sd", answer_sd },	      { "/-/healthy", answer_healthy },
-	{ "/-/ready", answer_ready }, { NULL, NULL },
+	{ "/", answer_page },
+	{ "/api/vms", answer_vms },
+	{ "/api/vm", answer_vm },
+	{ "/api/hour", answer_hour },
+	{ "/metrics", answer_metrics },
+	{ "/late", answer_late },
+	{ "/hub", answer_hub },
+	{ "/sd", answer_sd },
+	{ "/-/healthy", answer_healthy },
+	{ "/-/ready", answer_ready },
+	{ NULL, NULL },
 };

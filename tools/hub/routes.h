@@ -3,6 +3,7 @@
 #ifndef HUB_ROUTES_H
 #define HUB_ROUTES_H
 
+#include "tools/hub/hour.h"
 #include "tools/hub/page.h"
 #include "tools/hub/registry.h"
 #include "tools/hub/web.h"
@@ -12,6 +13,7 @@ struct routes {
 	struct web *web;
 	const char *names; /* under which browsers may ask for the page */
 	char policy[PAGE_POLICY_SIZE];
+	struct hours hours;
 	uint64_t started_ms, scrapes, scrapes_cut;
 	bool ready; /* the sockets have been looked for once */
 };

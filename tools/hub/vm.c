@@ -98,8 +98,7 @@ static void take_handshake(struct vm *vm, struct json_object *message)
 	vm->greeted = true;
 }
 
-/* NAN: the guest does not measure it, or does not say. */
-static double worst_pressure(struct json_object *message)
+double vm_pressure_of(struct json_object *message)
 {
 	static const char *const paths[] = {
 		"data.system.pressure.cpu.some.avg10_percent",
@@ -141,7 +140,7 @@ static void take_sample(struct vm *vm, struct json_object *message)
 	pace_sample(&vm->pace, now_ns);
 	vm->sample_ns = now_ns;
 	vm->sample_ms = set->time_ms;
-	vm->pressure_percent = worst_pressure(message);
+	vm->pressure_percent = vm_pressure_of(message);
 	free(vm->live);
 	vm->live = set;
 }

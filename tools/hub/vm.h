@@ -100,6 +100,12 @@ void vm_expose(const struct vm *vm, bool late, uint64_t now_ns, struct expose_vm
 void vm_offer(struct vm *vm, bool late);
 void vm_taken(struct vm *vm, bool late, uint64_t now_ns);
 
+/*
+ * The most of processors, memory and disks that some task waited for in the last 10 s of a sample, in percent. NAN: the
+ * guest does not measure it, or does not say.
+ */
+double vm_pressure_of(struct json_object *sample);
+
 /* Bytes held for this VM. */
 size_t vm_memory(const struct vm *vm);
 
