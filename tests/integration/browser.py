@@ -7,11 +7,15 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 
 import tap
 from fakehost import SLOW, wait_until
+
+# The ends of its pipes are 3 and 4: away from there first, where one of them may be.
+TAKE_PLACES = "import fcntl, os, sys; ends = [fcntl.fcntl(int(end), fcntl.F_DUPFD, 10) for end in sys.argv[1:3]]; os.dup2(ends[0], 3); os.dup2(ends[1], 4); os.execv(sys.argv[3], sys.argv[3:])"
 
 
 class Browser:
@@ -25,16 +29,11 @@ class Browser:
         command_r, self.to = os.pipe()
         self.fro, answer_w = os.pipe()
 
-        def take_places():
-            # Away from 3 and 4 first, where one of them may be.
-            far = os.dup2(command_r, 103), os.dup2(answer_w, 104)
-            os.dup2(far[0], 3)
-            os.dup2(far[1], 4)
         self.log = open(os.path.join(self.folder, "log"), "wb")  # pylint: disable=consider-using-with
-        self.process = subprocess.Popen(  # pylint: disable=consider-using-with,subprocess-popen-preexec-fn
-            [program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking",
+        self.process = subprocess.Popen(  # pylint: disable=consider-using-with
+            [sys.executable, "-c", TAKE_PLACES, str(command_r), str(answer_w), program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking",
              "--disable-component-update", "--remote-debugging-pipe", "--user-data-dir=" + self.folder, "--window-size=%d,%d" % (width, height), "about:blank"],
-            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, pass_fds=(3, 4), preexec_fn=take_places, env={**os.environ, "HOME": self.folder})
+            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, pass_fds=(command_r, answer_w), env={**os.environ, "HOME": self.folder})
         os.close(command_r)
         os.close(answer_w)
         self.buffer = b""

@@ -176,7 +176,7 @@ static void on_completed(void *arg, struct MHD_Connection *connection, void **st
 	free(request);
 }
 
-static void refuse(struct web_request *request, unsigned status, const char *text)
+void web_text(struct web_request *request, unsigned status, const char *text)
 {
 	web_answer(request, status, "text/plain; charset=utf-8", text, strlen(text));
 }
@@ -201,7 +201,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 	}
 	web->requests++;
 	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0) {
-		refuse(request, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+		web_text(request, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD\n");
 		return request->answered ? MHD_YES : MHD_NO;
 	}
 	for (const struct web_route *route = web->routes; route->path; route++)
@@ -209,8 +209,8 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 			route->answer(web->arg, request);
 			return request->answered ? MHD_YES : MHD_NO;
 		}
-	refuse(request, MHD_HTTP_NOT_FOUND,
-	       "there is nothing here; /, /metrics, /late, /sd, /hub, /-/healthy, /-/ready\n");
+	web_text(request, MHD_HTTP_NOT_FOUND,
+		 "there is nothing here; /, /metrics, /late, /sd, /hub, /-/healthy, /-/ready\n");
 	return request->answered ? MHD_YES : MHD_NO;
 }
 

@@ -67,6 +67,8 @@ void web_policy(struct web_request *request, const char *policy);
 
 /* A whole answer; the text is copied. */
 void web_answer(struct web_request *request, unsigned status, const char *type, const char *text, size_t len);
+/* The same, of plain text: a word to whom it goes, or why it is refused. */
+void web_text(struct web_request *request, unsigned status, const char *text);
 /* An answer in parts, compressed where the client takes gzip. */
 void web_answer_body(struct web_request *request, const char *type, const struct web_body *body, void *state);
 
