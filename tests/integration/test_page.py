@@ -442,7 +442,7 @@ def story_a_browser_says_when_the_hub_is_gone_and_goes_on_when_it_is_back():
     hub.arguments = ("--listen", hub.address)
     hub.start()
     browser.run("refresh()")
-    assert browser.run("document.getElementById('trouble').textContent") == ""
+    browser.wait("document.getElementById('trouble').textContent === ''")
 
 
 if __name__ == "__main__":
