@@ -129,7 +129,7 @@ def said_in(top):
 
 def logged(top):
     where = top + "/own-log"
-    return os.path.isdir(where) and any(os.path.getsize(os.path.join(where, name)) > 500 for name in os.listdir(where))
+    return os.path.isdir(where) and any(os.path.getsize(os.path.join(where, name)) > 500 for name in os.listdir(where) if name.startswith("metrics-"))
 
 
 # ------------------------------------------------------------------------------------------------------------- sockets

@@ -96,7 +96,7 @@ static int take_functions(struct log_options *o, const char *text)
 			return cli_usage("--calculate: more than %d", LOG_FUNCTIONS_MAX);
 		if (aggregate_function_parse(text, len, &o->functions[o->function_count], &err))
 			return cli_usage("--calculate: %s", err.text);
-		o->function_names[o->function_count++] = strndup(text, len);
+		snprintf(o->function_names[o->function_count++], LOG_FUNCTION_SIZE, "%.*s", (int)len, text);
 		text += len;
 	}
 	return o->function_count ? CLI_OK : cli_usage("--calculate needs a function such as average");
@@ -390,11 +390,13 @@ int log_main(int argc, char **argv)
 	rc = parse_options(argc, argv, o);
 	if (rc)
 		return rc < 0 ? CLI_OK : rc;
-	if (o->lines && !(o->kept = calloc(o->lines + 1, sizeof(*o->kept))))
-		return cli_fail("out of memory");
 	rc = reading_open(&o->reading, argc - optind, argv + optind);
 	if (rc)
 		return rc;
+	if (o->lines && !(o->kept = calloc(o->lines + 1, sizeof(*o->kept)))) {
+		reading_close(&o->reading);
+		return cli_fail("out of memory");
+	}
 	if (o->pager && !o->reading.follow)
 		show_pager_begin();
 	table_init(&o->table, stdout, o->reading.utc, show_width(stdout), show_colored(stdout, o->color));
@@ -403,8 +405,6 @@ int log_main(int argc, char **argv)
 	reported = report(o);
 	json_object_put(o->sample);
 	log_picked_done(o);
-	for (unsigned i = 0; i < o->function_count; i++)
-		free(o->function_names[i]);
 	reading_close(&o->reading);
 	return rc ? rc : reported;
 }

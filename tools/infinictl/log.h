@@ -13,6 +13,7 @@
 
 #define LOG_METRICS_MAX	  16
 #define LOG_FUNCTIONS_MAX 4
+#define LOG_FUNCTION_SIZE 16 /* of the name of one, and NUL */
 #define LOG_LINES_MAX	  100000
 
 struct log_kept {
@@ -36,7 +37,7 @@ struct log_options {
 	int64_t every_ms; /* 0: every sample for itself */
 	bool summary;	  /* the whole span as one */
 	struct aggregate_function functions[LOG_FUNCTIONS_MAX];
-	char *function_names[LOG_FUNCTIONS_MAX];
+	char function_names[LOG_FUNCTIONS_MAX][LOG_FUNCTION_SIZE];
 	unsigned function_count;
 	struct aggregate aggregates[LOG_METRICS_MAX];
 	int64_t bucket_ms; /* beginning of the span that is being added up */
