@@ -40,7 +40,7 @@ class Browser:
         self.asked = 0
         self.complaints = []
         self.session = None
-        pages = wait_until(lambda: [target for target in self.call("Target.getTargets")["targetInfos"] if target["type"] == "page"], 60, "the browser's page")
+        pages = wait_until(lambda: [target for target in self.call("Target.getTargets")["targetInfos"] if target["type"] == "page"], 240, "the browser's page")
         self.session = self.call("Target.attachToTarget", targetId=pages[0]["targetId"], flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log"):
             self.call(domain + ".enable")
@@ -64,7 +64,7 @@ class Browser:
         elif method == "Log.entryAdded":
             self.complaints.append(parameters["entry"]["text"] + " " + parameters["entry"].get("url", ""))
 
-    def call(self, method, timeout=60, **parameters):
+    def call(self, method, timeout=240, **parameters):
         self.asked += 1
         message = {"id": self.asked, "method": method, "params": parameters}
         if self.session:
@@ -92,7 +92,7 @@ class Browser:
         assert "exceptionDetails" not in done, (script, done["exceptionDetails"])
         return done["result"].get("value")
 
-    def wait(self, script, what=None, timeout=60):
+    def wait(self, script, what=None, timeout=240):
         return wait_until(lambda: self.run(script), timeout, what or script, 0.05)
 
     def press(self, key, text=None):
