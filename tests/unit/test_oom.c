@@ -752,8 +752,8 @@ static bool comes_and_goes(const char *key)
 	/* A disk that served no request meanwhile made none wait. */
 	if (strstr(key, "_await_ms"))
 		return true;
-	return strcmp(key, "processes") == 0 || strcmp(key, "connections") == 0 || strcmp(key, "ports") == 0 ||
-	       strcmp(key, "failed_collectors") == 0;
+	return strcmp(key, "processes") == 0 || strcmp(key, "connections") == 0 || strcmp(key, "cgroup") == 0 ||
+	       strcmp(key, "ports") == 0 || strcmp(key, "failed_collectors") == 0;
 }
 
 /* Keys and lengths of lists as they are in a sample made with memory. `all`: no part may be missing, none unknown. */
