@@ -81,6 +81,7 @@ def story_turns_over_their_budget_are_told_to_who_watches():
     with unittest.mock.patch.dict(fakehost.TURNS_WATCHED, INFINISERVICE_TURNS=watched):
         _, host = talk(tap.keep, {"port.max_line_bytes": "16M", "port.queue_bytes": "16M"})
     host.ask("Status", filler="x" * (8 << 20))  # no turn can read so much in a millisecond
+    wait_until(lambda: os.path.getsize(watched) > 0, 10, "the turn that has answered is told at its end")
     with open(watched, encoding="ascii") as file:
         told = [line.split(None, 1) for line in file]
     assert told and all(int(us) >= 1000 for us, _ in told), told
