@@ -279,11 +279,11 @@ static void record_event(struct agent *agent, const struct reply_event *event)
 void hostlink_tell(void *data, const struct reply_event *event)
 {
 	struct agent *agent = data;
-	record_event(agent, event);
 	/* A fault can be reported before the port has been made. */
 	bool there = agent->port && port_state(agent->port) == PORT_CONNECTED;
 	struct line *line;
 
+	record_event(agent, event);
 	if ((!there && !publish_wanted(&agent->publisher, PUBLISH_EVENTS)) ||
 	    reply_agent_event(&agent->writer, agent->loop.now.wall_ms, event) < 0)
 		return;

@@ -22,7 +22,7 @@
 #define LATE_AGAIN_NS	   (5 * NS_PER_S)
 #define LATE_UNANSWERED_NS (40 * NS_PER_S)
 
-static void random_hex(char *hex, size_t size)
+void vm_random_hex(char *hex, size_t size)
 {
 	unsigned char bytes[NONCE_SIZE / 2] = { 0 };
 
@@ -35,7 +35,7 @@ static void random_hex(char *hex, size_t size)
 
 void vm_new_id(char out[VM_ID_SIZE])
 {
-	random_hex(out, VM_ID_SIZE);
+	vm_random_hex(out, VM_ID_SIZE);
 }
 
 static int64_t wall_ms(void)
@@ -54,7 +54,7 @@ static int send_signed(struct vm *vm, const char *text, size_t len)
 	if (!buffer)
 		return -ENOMEM;
 	json_writer_init(&writer, buffer, size);
-	random_hex(nonce, sizeof(nonce));
+	vm_random_hex(nonce, sizeof(nonce));
 	r = envelope_sign(&writer, vm->secret, strlen(vm->secret), wall_ms() + vm->clock_offset_ms, nonce, text, len);
 	return r < 0 ? r : channel_send(&vm->channel, writer.buf, writer.len - 1);
 }

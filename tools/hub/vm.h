@@ -109,6 +109,9 @@ double vm_pressure_of(struct json_object *sample);
 /* Bytes held for this VM. */
 size_t vm_memory(const struct vm *vm);
 
+/* Fills `hex` (size - 1 digits, at most 32, and NUL) from the kernel's random numbers. */
+void vm_random_hex(char *hex, size_t size);
+
 /* 32 hex digits less than 64 bits of chance: an id of a message. */
 void vm_new_id(char out[VM_ID_SIZE]);
 

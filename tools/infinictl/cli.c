@@ -67,3 +67,11 @@ int infinictl_main(int argc, char **argv)
 			return finish(commands[i].main(argc - 1, argv + 1));
 	return cli_usage("there is no subcommand \"%.50s\"", argv[1]);
 }
+
+int cli_color_option(const char *value, const char **ret)
+{
+	*ret = value;
+	if (!strcmp(value, "auto") || !strcmp(value, "always") || !strcmp(value, "never"))
+		return CLI_OK;
+	return cli_usage("--color: \"%.40s\" is none of auto, always and never", value);
+}

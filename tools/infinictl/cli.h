@@ -49,4 +49,7 @@ int cli_help(const char *words);
 /* Prints the error of getopt_long(3) (opterr is 0, the short options begin with ':'); returns CLI_USAGE. */
 int cli_wrong_option(int option, char *const argv[]);
 
+/* The value of --color, borrowed in *ret: auto, always or never; CLI_OK, or CLI_USAGE after the error. */
+int cli_color_option(const char *value, const char **ret);
+
 #endif

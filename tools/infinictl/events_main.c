@@ -93,10 +93,7 @@ static int take_option(struct options *o, int option, char *const argv[])
 		o->pager = false;
 		return CLI_OK;
 	case 'c':
-		o->color = optarg;
-		if (!strcmp(optarg, "auto") || !strcmp(optarg, "always") || !strcmp(optarg, "never"))
-			return CLI_OK;
-		return cli_usage("--color: \"%.40s\" is none of auto, always and never", optarg);
+		return cli_color_option(optarg, &o->color);
 	default:
 		return cli_wrong_option(option, argv);
 	}

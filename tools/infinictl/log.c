@@ -120,14 +120,6 @@ static int take_every(struct log_options *o, const char *text)
 	return timespec_duration(text, &o->every_ms, &err) ? cli_usage("--every: %s", err.text) : CLI_OK;
 }
 
-static int take_color(struct log_options *o, const char *text)
-{
-	o->color = text;
-	return !strcmp(text, "auto") || !strcmp(text, "always") || !strcmp(text, "never")
-		       ? CLI_OK
-		       : cli_usage("--color: \"%.40s\" is none of auto, always and never", text);
-}
-
 /* Options that contradict each other. */
 static int check_options(struct log_options *o)
 {
@@ -177,7 +169,7 @@ static int take_option(struct log_options *o, int option, char *const argv[])
 	case 'n':
 		return take_lines(o, optarg);
 	case 'c':
-		return take_color(o, optarg);
+		return cli_color_option(optarg, &o->color);
 	case 'P':
 		o->pager = false;
 		return CLI_OK;

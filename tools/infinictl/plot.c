@@ -135,10 +135,7 @@ static int take_option(struct plot *p, int option, char *const argv[])
 	case 'H':
 		return take_number("height", optarg, CHART_HEIGHT_MIN, CHART_HEIGHT_MAX, &p->height);
 	case 'c':
-		p->color = optarg;
-		if (!strcmp(optarg, "auto") || !strcmp(optarg, "always") || !strcmp(optarg, "never"))
-			return CLI_OK;
-		return cli_usage("--color: \"%.40s\" is none of auto, always and never", optarg);
+		return cli_color_option(optarg, &p->color);
 	default:
 		return cli_wrong_option(option, argv);
 	}

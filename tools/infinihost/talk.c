@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,6 +14,7 @@
 #include <infiniservice/moment.h>
 
 #include "tools/hub/parse.h"
+#include "tools/hub/vm.h"
 #include "tools/infinihost/dial.h"
 #include "tools/infinihost/summary.h"
 #include "tools/show/show.h"
@@ -126,21 +126,9 @@ int talk_greet(struct talk *talk, uint64_t deadline_ns)
 	return r < 0 ? r : 0;
 }
 
-/* Fills `hex` (size - 1 digits) from the kernel's random numbers. */
-static void random_hex(char *hex, size_t size)
-{
-	unsigned char bytes[NONCE_SIZE / 2] = { 0 };
-
-	/* Up to 256 bytes are given whole and without a signal's interruption, getrandom(2). */
-	if (getrandom(bytes, size / 2, 0) < 0)
-		memcpy(bytes, &(uint64_t){ clock_ns(CLOCK_REALTIME) }, sizeof(uint64_t));
-	for (size_t i = 0; i + 1 < size; i += 2)
-		snprintf(hex + i, 3, "%02x", bytes[i / 2]);
-}
-
 void talk_id(char out[TALK_ID_SIZE])
 {
-	random_hex(out, TALK_ID_SIZE);
+	vm_random_hex(out, TALK_ID_SIZE);
 }
 
 static int send_signed(struct talk *talk, const char *text, size_t len, uint64_t deadline_ns)
@@ -154,7 +142,7 @@ static int send_signed(struct talk *talk, const char *text, size_t len, uint64_t
 	if (!buffer)
 		return -ENOMEM;
 	json_writer_init(&writer, buffer, size);
-	random_hex(nonce, sizeof(nonce));
+	vm_random_hex(nonce, sizeof(nonce));
 	r = envelope_sign(&writer, talk->secret, strlen(talk->secret), wall_ms() + talk->clock_offset_ms, nonce, text,
 			  len);
 	return r < 0 ? r : link_send(&talk->link, writer.buf, writer.len, deadline_ns);
